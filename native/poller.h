@@ -40,7 +40,11 @@ bool relay_event(struct relays *relays, uint64_t token, uint32_t *events);
 bool relay_queued(struct relays *relays, uint64_t *token);
 
 /* poller.c */
-#define MAX_EVENTS 1024
+/*
+ * The most events of one batch. JavaScript reads from all descriptors of a batch before the program answers the first of
+ * them. In a small batch the memory of a connection is still in the processor's cache when its answer is sent.
+ */
+#define MAX_EVENTS 64
 #define HEADER_WORDS 6
 #define RELAY_TABLE_START (HEADER_WORDS + 3 * MAX_EVENTS)
 #define SHARED_WORDS (RELAY_TABLE_START + RELAY_TABLE_WORDS)

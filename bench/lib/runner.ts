@@ -118,7 +118,7 @@ async function runRound(which: Case, subjects: readonly Subject[], plan: Plan): 
 /** The first window of a process has a long warm-up, for its compiler; a later one fills buffers and caches only. */
 export function windowOf(which: Case, { measureMs }: Plan, first: boolean): Window {
   return {
-    warmupMs: Math.ceil(measureMs / (first ? 2 : 20)),
+    warmupMs: Math.max(which.leastWarmupMs ?? 0, Math.ceil(measureMs / (first ? 2 : 20))),
     measureMs: Math.ceil(measureMs / (which.windows ?? windowsPerRound)),
   };
 }

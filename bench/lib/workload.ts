@@ -64,6 +64,8 @@ export interface Case {
   readonly comparison?: Comparison;
   /** How many windows each subject has in a round; `windowsPerRound` when not given. */
   readonly windows?: number;
+  /** The shortest warm-up before each window, in ms; none when not given. */
+  readonly leastWarmupMs?: number;
 }
 
 /** The cases of `npm run bench -- NAME`. The names of metrics are unique in a workload. */

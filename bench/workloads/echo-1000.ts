@@ -78,6 +78,8 @@ function caseOf(connections: number, wanted: boolean): Case {
     metrics: metrics(times),
     // Few and long windows, because a reply takes some ms here.
     windows: 2,
+    // Each window makes its connections anew. The figures are those of the steady state behind that.
+    leastWarmupMs: 1000,
     subjects: [
       subject("berkeley", "ours", script("tcp-echo-berkeley"), ["try"]),
       subject("berkeley-recv", "ours", script("tcp-echo-berkeley"), ["recv"]),

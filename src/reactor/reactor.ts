@@ -37,7 +37,7 @@ const FOLLOWS = 3;
 const NUMBER = 4;
 const REPORTS_TURNS = 5;
 const FIRST = 6;
-const MAX_EVENTS = 1024;
+const MAX_EVENTS = 64;
 
 /** An error of a descriptor's handler. It is thrown after the other descriptors got their events. */
 interface Failure {

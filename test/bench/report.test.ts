@@ -11,7 +11,14 @@ import {
   resultsOf,
   verdictsOf,
 } from "../../bench/lib/report.js";
-import { chooseSubjects, presentSubjects, runCase, type CaseResult } from "../../bench/lib/runner.js";
+import {
+  chooseSubjects,
+  type Plan,
+  presentSubjects,
+  runCase,
+  type CaseResult,
+  windowOf,
+} from "../../bench/lib/runner.js";
 import { bootstrapInterval } from "../../bench/lib/statistics.js";
 import type { Case, Contender, Limit, Subject, Window } from "../../bench/lib/workload.js";
 
@@ -73,6 +80,13 @@ test("runCase() warms a new process up for long, and an old one shortly", async 
     windows,
     [1000, 100, 100, 100].map((warmupMs) => ({ warmupMs, measureMs: 500 })),
   );
+});
+
+test("windowOf() warms up at least as long as the case requires", () => {
+  const which = { title: "", metrics: [], subjects: [], limits: [], windows: 2, leastWarmupMs: 800 };
+  const plan = { measureMs: 2000 } as Plan;
+  assert.deepEqual(windowOf(which, plan, true), { warmupMs: 1000, measureMs: 1000 });
+  assert.deepEqual(windowOf(which, plan, false), { warmupMs: 800, measureMs: 1000 });
 });
 
 test("runCase() refuses a sample that lacks a metric, and closes what it opened", async () => {
