@@ -66,27 +66,33 @@ const renamed = {
     ours: ["Socket.fromfd", "Socket.close"],
     how: "`Socket.fromfd(fd).close()`, or `closeSync(fd)` of `node:fs`",
   },
-  "function dup": { ours: ["Socket.dup"], how: "a method: the descriptor belongs to a socket" },
+  "function dup": { ours: ["Socket.dup"], how: "a method, because the descriptor belongs to a socket" },
   "function fromfd": {
     ours: ["Socket.fromfd"],
-    how: "takes over the descriptor itself; call `dup()` to keep two",
+    how: "takes over the descriptor; call `dup()` for a duplicate",
   },
   "class AddressFamily": { ours: ["AF_INET"], how: "families are plain numbers" },
   "class AddressInfo": { ours: ["AI_PASSIVE"], how: "flags are plain numbers" },
   "class MsgFlag": { ours: ["MSG_PEEK"], how: "flags are plain numbers" },
   "class SocketKind": { ours: ["SOCK_STREAM"], how: "types are plain numbers" },
-  "class SocketIO": { ours: ["Stream"], how: "`makefile` returns a file; `stream()` returns the buffered stream" },
+  "class SocketIO": {
+    ours: ["Stream"],
+    how: "Python's `makefile` returns a `SocketIO`; `stream()` returns a `Stream`",
+  },
   "class SocketType": { ours: ["Socket"], how: "there is one class" },
   "class socket": { ours: ["Socket"], how: "`with` becomes `using` or `await using`" },
   "exception error": { ours: ["SocketError"], how: "`code` has the name of the errno" },
   "exception gaierror": { ours: ["SocketError"], how: "`code` is `EAI_NONAME` or another `EAI_` code" },
   "exception herror": { ours: ["SocketError"], how: "`code` is `EAI_NONAME` or another `EAI_` code" },
   "exception timeout": { ours: ["TimeoutError"], how: "a `SocketError` whose `code` is `ETIMEDOUT`" },
-  "member connect_ex": { ours: ["Socket.connect"], how: "the number is `errno` of the SocketError, negative" },
-  "member get_inheritable": { ours: ["Socket.fileno"], how: "always false: every descriptor is made close-on-exec" },
+  "member connect_ex": {
+    ours: ["Socket.connect"],
+    how: "rejects instead; `errno` of the SocketError is the negative number",
+  },
+  "member get_inheritable": { ours: ["Socket.fileno"], how: "always false, because every descriptor is close-on-exec" },
   "member set_inheritable": {
     ours: ["Socket.fileno"],
-    how: "no call: pass the descriptor to a child in `stdio` of `spawn()`: `stdio: [0, 1, 2, socket.fileno()]`",
+    how: "there is no such call; pass the descriptor to a child with `stdio: [0, 1, 2, socket.fileno()]` of `spawn()`",
   },
   "member getblocking": { ours: ["Socket.timeout"], how: "`timeout !== 0`" },
   "member setblocking": {
@@ -95,7 +101,7 @@ const renamed = {
   },
   "member gettimeout": { ours: ["Socket.timeout"], how: "in ms" },
   "member settimeout": { ours: ["Socket.timeout"], how: "in ms" },
-  "member timeout": { ours: ["Socket.timeout"], how: "in ms; can be set" },
+  "member timeout": { ours: ["Socket.timeout"], how: "in ms; the program can set it" },
   "member makefile": { ours: ["Socket.stream"], how: "the buffered stream" },
   "member proto": { ours: ["Socket.protocol"] },
   "member recv_into": { ours: ["Socket.recvInto"] },
@@ -284,10 +290,10 @@ const text = `
 ## Name by name
 
 This part lists every public name of the \`socket\` module of Python ${PAGE_VERSION.join(".")}, and every member of its
-\`socket\` class, beside ours. \`node scripts/parity.mjs\` writes it from the lists of the installed Python and of the
-package, and a test compares it with them. The last column says whether \`berkeley/sync\` has the name too.
+\`socket\` class, with its counterpart in this package. \`node scripts/parity.mjs\` writes it from the names of the installed
+Python and of the package, and a test compares them. The last column says whether \`berkeley/sync\` has the name too.
 
-| | in Python | here | |
+| | in Python | with a counterpart | |
 |---|---|---|---|
 ${summary("functions", count("function"))}
 ${summary("members of the socket", count("member"))}

@@ -258,13 +258,13 @@ function pageOf() {
     lines.push(
       `Measured on ${date}: ${machine.cpu}, ${machine.cores} cores, ${memory} GiB, Linux ${machine.kernel},`,
       `Node.js ${machine.node}, ${machine.compiler}.`,
-      `Rounds that were measured again because others used the machine: ${dropped}.`,
+      `Rounds that were measured again, because other processes used the machine: ${dropped}.`,
       "",
     );
     for (const text of absent) lines.push(`- ${text}`);
     if (absent.length > 0) lines.push("");
   }
-  lines.push("### What is wanted", "", "| workload | figure | wanted | measured | |", "|---|---|---|---|---|");
+  lines.push("### Limits", "", "| workload | figure | limit | measured | |", "|---|---|---|---|---|");
   for (const { interval, label, met, peer, required, subject, title, value, workload } of limits) {
     const against = peer === null ? rangeOf(value, interval) : `${ratioOf(value, interval)} × ${peer}`;
     const wanted = peer === null ? required : `${required} × ${peer}`;
@@ -279,7 +279,7 @@ function pageOf() {
       `  <img src="images/performance-${name}-light.svg" alt="${title}">`,
       "</picture>",
     ].join("\n");
-  lines.push("", "### All figures", "", "Medians, with their 95 % bootstrap intervals.", "");
+  lines.push("", "### All figures", "", "Each figure is a median, with its 95 % bootstrap interval in brackets.", "");
   for (const { name, title } of drawn) lines.push(picture(name, title), "");
   lines.push("| workload | subject | figure | median |", "|---|---|---|---|");
   for (const { interval, label, subject, title, value, workload } of figures) {
