@@ -177,13 +177,13 @@ export interface Calls {
   /**
    * Records that the event `name` has a listener. Ignores SIGCHLD, SIGWINCH, and names that are not those of signals.
    */
-  signalListened(this: void, name: unknown): void;
+  countSignal(this: void, name: unknown): void;
   /** Number of signals since the last call of this function whose listeners have not run yet. */
   takeSignals(): number;
   /** Number of times that `signal` has arrived and its listeners have not run yet. */
   pendingSignals(signal: number): number;
   /** Records that the listeners of all signals have run; for runtimes without libuv. */
-  forgetSignals(): void;
+  markSignalsHandled(): void;
 
   // The resolver. A call with a callback uses a thread of the addon and returns a ticket, which identifies the lookup
   // until the callback is called. A call named `…Sync` blocks this thread.
