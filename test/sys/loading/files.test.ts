@@ -140,7 +140,7 @@ test("without any file the error names both places and the command that builds o
   assertRefused(
     load(folder),
     "missing",
-    `no file of it is there for linux-${process.arch}-${libc}`,
+    `the package has no file for linux-${process.arch}-${libc}`,
     `tried ${join(folder, LOCAL)}: no such file`,
     `tried ${join(folder, SHIPPED)}: no such file`,
     command,
