@@ -4,9 +4,9 @@
  * Each call may take seconds. If its last argument is a function, a lookup thread runs the request (lookups.c) and the
  * call returns a ticket. The function is called later with the three parts of the result. Without a function, the call
  * blocks this thread and returns an array of the three parts:
- * - status: 0 or an EAI_ number, also for the calls that report h_errno
- * - errno: 0 unless the status is EAI_SYSTEM
- * - the value, or null if the status is not 0
+ * - status, 0 or an EAI_ number, also for the calls that report h_errno
+ * - errno, 0 unless the status is EAI_SYSTEM
+ * - the value, null unless the status is 0
  */
 #include "lookups.h"
 
@@ -18,10 +18,7 @@
 #include <string.h>
 #include <strings.h>
 
-/*
- * Some C libraries, for example musl, neither define this h_errno value nor report it. With them, run_gethostby() only
- * uses it as an initial value.
- */
+/* musl neither defines nor reports this h_errno value. There it is only an initial value in run_gethostby(). */
 #ifndef NETDB_INTERNAL
 #define NETDB_INTERNAL (-1)
 #endif
@@ -78,8 +75,7 @@ static napi_value js_bytes(napi_env env, const void *data, size_t length) {
 static bool create_result(napi_env env, struct request *request, napi_value parts[3]) {
   if (request->status != 0 || (parts[2] = request->create_value(env, request)) == NULL) {
     bool pending = false;
-    /* The lookup has succeeded, but Node-API could not create the value. */
-    if (request->status == 0) request->status = EAI_MEMORY;
+    if (request->status == 0) request->status = EAI_MEMORY; /* Node-API could not create the value. */
     if (napi_is_exception_pending(env, &pending) != napi_ok || pending) return false;
     if (napi_get_null(env, &parts[2]) != napi_ok) return false;
   }
@@ -178,10 +174,7 @@ static bool is_local(const struct lookup *lookup) {
   return true;
 }
 
-/*
- * Stores the result of a call of the C library that returned `status` and set errno to `error`. `shortage` is the
- * result of descriptor_shortage() before the call.
- */
+/* Stores the result of the C library. `shortage` is the result of descriptor_shortage() before the call. */
 static void set_outcome(struct request *request, int status, int error, int shortage) {
   request->status = lookup_outcome(status, &error, shortage);
   request->error = request->status == EAI_SYSTEM ? error : 0;

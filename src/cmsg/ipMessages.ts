@@ -22,8 +22,8 @@ export interface PktinfoMessage {
 
 /**
  * The source address (`spec_dst`) and the interface (`ifindex`: index, name or address) of an IPv4 packet to send. The
- * kernel ignores `addr`. A received {@link PktinfoMessage} can be sent unchanged with a reply: the source of the reply is
- * then the address to which the packet was sent.
+ * kernel ignores `addr`. A received {@link PktinfoMessage} can be sent unchanged with a reply: the source of the reply
+ * is then the address to which the packet was sent.
  */
 export interface PktinfoToSend {
   readonly type: "IP_PKTINFO";
