@@ -66,7 +66,7 @@ int start_thread(pthread_t *thread, const pthread_attr_t *attributes, void *(*ru
 
 /* values.c */
 
-/* Functions that read an argument return false with a TypeError or RangeError pending. */
+/* Limits of the number of arguments, and of the optional ones among them. */
 #define MAX_ARGS 12
 #define MAX_OPTIONAL_ARGS 2
 struct args {
@@ -75,12 +75,13 @@ struct args {
   napi_value values[MAX_ARGS];
 };
 
+/* Functions that read an argument return false with a TypeError or RangeError pending. */
 bool read_args(napi_env env, napi_callback_info info, size_t required, struct args *args);
 bool arg_i32(const struct args *args, size_t index, int32_t *out);
 bool arg_u32(const struct args *args, size_t index, uint32_t *out);
 /* An integer from 0 to 2^53-1. */
 bool arg_offset(const struct args *args, size_t index, int64_t *out);
-/* The bytes of a TypedArray or Buffer. A detached or out-of-bounds view has length 0. */
+/* The bytes of a byte view, such as a Uint8Array or Buffer. A detached or out-of-bounds view has length 0. */
 bool arg_bytes(const struct args *args, size_t index, uint8_t **data, size_t *length);
 bool value_bytes(napi_env env, napi_value value, uint8_t **data, size_t *length);
 /*

@@ -63,7 +63,7 @@ struct lookup *find_lookup(const struct lookups *lookups, int64_t ticket) {
   return lookup;
 }
 
-/* The list of the queue that has, or gets, a queued lookup. */
+/* The list of the queue to which a queued lookup belongs. */
 static struct lookup_list *get_queue_list(struct lookups *lookups, const struct lookup *lookup) {
   return lookup->state == LOOKUP_QUEUED ? &lookups->unclassified : &lookups->remote;
 }

@@ -69,8 +69,8 @@ static int fetch_events(struct poller *poller) {
 }
 
 /*
- * Reports to JavaScript that epoll_wait(2) has failed with another error than EINTR, and would fail again. Because
- * `failed` is set, the backend stops watching the epoll descriptor: if it stayed readable, the loop would spin. Returns
+ * Reports an error of epoll_wait(2) to JavaScript. The next call would fail with the same error. So the backend stops
+ * watching the epoll descriptor when `failed` is set: while the descriptor is readable, the loop would spin. Returns
  * true, because JavaScript was called.
  */
 static bool stop_after_error(struct poller *poller, int error) {
@@ -105,9 +105,7 @@ static bool dispatch_events(struct poller *poller) {
   return dispatched;
 }
 
-/*
- * Continues queued relays, and passes those that have stopped to JavaScript. Returns whether relays are still queued.
- */
+/* Continues queued relays, and passes stopped ones to JavaScript. Returns whether relays are still queued. */
 static bool continue_relays(struct poller *poller, bool dispatched) {
   uint64_t token;
   poller->shared[EVENT_COUNT] = 0;
@@ -130,7 +128,7 @@ static bool run_turn(struct poller *poller, bool readable) {
   bool dispatched = readable && dispatch_events(poller);
   bool more = poller->relays.queue_length > 0 && continue_relays(poller, dispatched);
   /*
-   * A backend that needs pollerTurned() gets it only after a callback, so JavaScript is called even without an event.
+   * JavaScript calls pollerTurned() only after a callback. So a backend that needs it makes one even without an event.
    */
   if (poller->backend->loop_turned != NULL && readable && !dispatched) {
     poller->shared[EVENT_COUNT] = 0;

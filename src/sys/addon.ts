@@ -1,4 +1,4 @@
-// Loads the addon. No other file opens the .node file.
+// Loads the addon. No other file loads a .node file.
 
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
