@@ -62,9 +62,8 @@ export const PACKET_DROP_MEMBERSHIP: SocketOption<never, PacketMembership> = wri
   (value) => encodeMembership("PACKET_DROP_MEMBERSHIP", value),
 );
 
-/** Counters since the last reading: `struct tpacket_stats`. */
+/** Counters since the last reading: `struct tpacket_stats`. `packets` includes the dropped packets. */
 export interface PacketStatistics {
-  /** Received packets, including the dropped ones. */
   readonly packets: number;
   readonly drops: number;
 }

@@ -79,7 +79,7 @@ function load(): Addon {
   const candidates = addonCandidates(namedPath, root, process.arch, libc);
   let unusable = candidates.at(-1);
   if (unusable === undefined) {
-    const text = `the package's folder is not above ${url}, and berkeley is not installed for it`;
+    const text = `no folder above ${url} is the package, and berkeley is not installed there`;
     const byPath = `or set ${ADDON_VARIABLE} to the path of berkeley's .node file`;
     throw addonError({ reason: "missing", text }, [`to do: install berkeley beside this file, ${byPath}`]);
   }

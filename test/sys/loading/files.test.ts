@@ -302,7 +302,7 @@ test("code that a bundler has moved finds the package that is installed beside i
     );
   assertLoaded(run());
   rmSync(folder, { recursive: true });
-  assertRefused(run(), "missing", "berkeley is not installed for it", "set BERKELEY_ADDON to the path");
+  assertRefused(run(), "missing", "berkeley is not installed there", "set BERKELEY_ADDON to the path");
 });
 
 test("on another platform the error names it, and no file is looked for", () => {
