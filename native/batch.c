@@ -35,9 +35,9 @@ struct datagram {
   uint32_t segment_size;   /* size of the datagrams that this one consists of (GSO, GRO), 0 for a single datagram */
   uint32_t name_length;    /* bytes of the address in `name`, 0 without an address */
   uint32_t control_length; /* bytes of control data received */
-  int32_t error;           /* written only by JavaScript */
+  int32_t error;           /* set by JavaScript; recvmmsg stores 0 */
   uint32_t source_length;  /* size of the member of `source` in use, 0 to send without a source address */
-  struct sockaddr_storage name; /* the address of the peer: msg_name */
+  struct sockaddr_storage name;                /* the address of the peer: msg_name */
   alignas(struct cmsghdr) uint8_t control[64]; /* memory for the control data that are sent */
   union {
     struct in_pktinfo v4;

@@ -114,7 +114,7 @@ export function encodeIpv4Source(option: string, value: Ipv4Source): Uint8Array 
   );
 }
 
-/** Encodes the mode of a filter. The two modes are adjacent numbers. */
+/** Encodes the mode of a filter. The two modes are adjacent numbers, so a range check is enough. */
 function filterMode(option: string, value: unknown): Uint8Array {
   return uintBytes(
     numberMember(option, "mode", value, Math.min(MCAST_EXCLUDE, MCAST_INCLUDE), Math.max(MCAST_EXCLUDE, MCAST_INCLUDE)),

@@ -31,7 +31,10 @@ export interface SocketOption<Get, Set> {
   readonly levelOf?: (bytes: Uint8Array) => number;
 }
 
-/** The beginning of an error message: `Cannot set TCP_NODELAY: value is 1`. `member` is the name of a member. */
+/**
+ * The beginning of an error message: `Cannot set TCP_NODELAY: value is 1`. `member` is the name of a member of the
+ * value.
+ */
 export function cannotSet(option: string, value: unknown, member: string = "value"): string {
   return `Cannot set ${option}: ${member} is ${quote(value)}`;
 }
