@@ -10,8 +10,8 @@
  *   or a value whose pointer is not 0, with EFAULT. getsockopt() does the same for the initial content of the buffer.
  * - SO_GET_FILTER, which has the number of SO_ATTACH_FILTER: its length counts instructions of eight bytes. If the
  *   length were passed in bytes, the kernel could write eight times the size of the buffer.
- * - Options whose buffer initially contains the number of items that the kernel may write. The kernel ignores the length
- *   of the buffer, so getsockopt() refuses a number of items that does not fit, with EINVAL.
+ * - Options whose buffer initially contains the number of items that the kernel may write. The kernel ignores the
+ *   length of the buffer. So getsockopt() returns EINVAL for a number of items that does not fit into the buffer.
  */
 #include "addon.h"
 
