@@ -12,8 +12,8 @@
 #endif
 
 /*
- * The loader searches the file for this text before it calls dlopen(3), so it never runs the addon of another package
- * or of another version. src/sys/loading/elf.ts reads the text. The symbol is exported so that the linker keeps it.
+ * The loader in TypeScript (src/sys/loading/elf.ts) searches the file for this text before it calls dlopen(3). So it
+ * never runs the addon of another package or of another version. The symbol is exported so that the linker keeps it.
  */
 extern const char berkeley_addon_mark[];
 __attribute__((visibility("default"))) const char berkeley_addon_mark[] =
@@ -27,7 +27,7 @@ struct addon *get_addon(napi_env env) {
 
 /*
  * The cleanup hook of the environment. It runs when a worker is terminated or the process exits normally. JavaScript
- * does not run any more. Pollers added their own hooks later, so those hooks run before this one.
+ * does not run any more. The hooks of pollers were added later, so they run before this one.
  */
 static void end_environment(void *data) {
   struct addon *addon = data;

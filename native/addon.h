@@ -6,9 +6,9 @@
  *   resolver.c, netdb.c   return results of the C library's name functions: strings, lists and bytes.
  *   splice.c, relay.c     make several system calls in a row. A return to JavaScript between them would cost more than
  *                         the system calls.
- * No call creates a promise or an error message for the user, and none throws when a system call fails. A wrong
- * argument (not a number, a range outside its view) is a bug in our own TypeScript. Then the call throws a TypeError or
- * RangeError, and never reads or writes outside the view.
+ * No call creates a promise, and no call throws when a system call fails. A wrong argument (not a number, a range
+ * outside its view) is a bug in our own TypeScript: the call throws a TypeError or RangeError, and accesses no memory
+ * outside the view.
  *
  * All state belongs to the instance data of one environment (`struct addon`), so each worker thread has its own state.
  * The exceptions are constant facts of the process (process.c), and the signal handlers, which belong to the process
@@ -27,7 +27,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-/* A growing array. Items that were not set are 0. */
+/* An array that grow_array() makes longer. New items are 0. */
 struct u64_array {
   uint64_t *items;
   size_t length;
@@ -56,17 +56,17 @@ struct addon *get_addon(napi_env env);
 /* process.c */
 
 /*
- * Keeps this library mapped until the process ends. Node unloads an addon when the last worker that loaded it ends, so
- * this call must come before anything outside an environment stores a pointer to code of the addon. Returns false on
- * failure.
+ * Keeps this library mapped until the process ends. Node.js unloads an addon when the last worker that loaded it ends.
+ * So this function must be called before code of the addon runs outside an environment, as a signal handler or on a
+ * detached thread. Returns false on failure.
  */
 bool pin_library(void);
-/* Starts a thread that blocks every signal: signals are for the threads of the runtime. Returns 0 or -errno. */
+/* Starts a thread that blocks every signal, so that only threads of the runtime handle signals. Returns 0 or -errno. */
 int start_thread(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *data);
 
 /* values.c */
 
-/* Functions that read an argument return false with a TypeError or RangeError pending. */
+/* Limits of the number of arguments, and of the optional ones among them. */
 #define MAX_ARGS 12
 #define MAX_OPTIONAL_ARGS 2
 struct args {
@@ -75,12 +75,13 @@ struct args {
   napi_value values[MAX_ARGS];
 };
 
+/* Functions that read an argument return false with a TypeError or RangeError pending. */
 bool read_args(napi_env env, napi_callback_info info, size_t required, struct args *args);
 bool arg_i32(const struct args *args, size_t index, int32_t *out);
 bool arg_u32(const struct args *args, size_t index, uint32_t *out);
 /* An integer from 0 to 2^53-1. */
 bool arg_offset(const struct args *args, size_t index, int64_t *out);
-/* The bytes of a TypedArray or Buffer. A detached or out-of-bounds view has length 0. */
+/* The bytes of a byte view, such as a Uint8Array or Buffer. A detached or out-of-bounds view has length 0. */
 bool arg_bytes(const struct args *args, size_t index, uint8_t **data, size_t *length);
 bool value_bytes(napi_env env, napi_value value, uint8_t **data, size_t *length);
 /*
@@ -92,17 +93,13 @@ bool arg_string(const struct args *args, size_t index, char **out);
 napi_value js_number(napi_env env, int64_t value);
 napi_value js_string_or_null(napi_env env, const char *string);
 
-/*
- * The result of a system call, or -errno if it failed. No other call may come in between, because it could change
- * errno.
- */
+/* Converts the result of a system call: -errno if it failed. Must follow the call directly, before errno can change. */
 static inline int64_t result_or_errno(int64_t value) { return value >= 0 ? value : -(int64_t)errno; }
 
 /*
- * Both functions call JavaScript. call_from_node_api() is for callbacks that Node-API invokes: completed work and
- * threadsafe functions. There the runtime runs the microtasks afterwards. call_from_uv() is for callbacks of libuv,
- * after which Node does not run them. An exception of the function becomes an uncaught exception. Both return true if
- * the function returned normally.
+ * Both functions call a function of JavaScript, and return true if it returned normally. An exception that it throws
+ * becomes an uncaught exception. After a callback of Node-API (a threadsafe function) the runtime runs the microtasks
+ * itself. After a callback of libuv nothing runs them, so call_from_uv() does.
  */
 bool call_from_node_api(napi_env env, napi_ref callback, size_t count, const napi_value *arguments);
 bool call_from_uv(napi_env env, napi_ref callback, size_t count, const napi_value *arguments);
@@ -116,8 +113,8 @@ bool export_functions(napi_env env, napi_value exports, const struct exported_fu
   export_functions(env, exports, functions, sizeof(functions) / sizeof((functions)[0]))
 
 /*
- * Socket addresses are passed as the bytes of a sockaddr. The kernel writes an address into a buffer of at least
- * ADDRESS_BUFFER_SIZE bytes: first the length as a 32-bit number in host byte order, then the sockaddr.
+ * Socket addresses are passed to calls as the bytes of a sockaddr. Calls return an address in an address buffer of at
+ * least ADDRESS_BUFFER_SIZE bytes: first the length as a 32-bit number in host byte order, then the sockaddr.
  */
 #define ADDRESS_BUFFER_SIZE (sizeof(uint32_t) + sizeof(struct sockaddr_storage))
 bool arg_address(const struct args *args, size_t index, const struct sockaddr **address, socklen_t *length);
@@ -126,42 +123,39 @@ void write_address(uint8_t *buffer, const struct sockaddr_storage *address, sock
 
 /* descriptors.c */
 
-/* Grows the array so that it has an item at `index`. Returns false without memory. */
+/* Grows the array so that it has an item at `index`. Returns false if there is no memory. */
 bool grow_array(struct u64_array *array, size_t index);
 /* Records fd as owned by this environment. Returns fd, or -ENOMEM. */
 int own(struct addon *addon, int fd);
-/* Records a new descriptor as owned. On failure the descriptor is closed. */
+/* own() for a new descriptor: closes it on failure. */
 int own_new(struct addon *addon, int fd);
-/* Records two new descriptors as owned. Returns 0, or -ENOMEM with both closed. */
+/* own_new() for two new descriptors. Returns 0. On failure closes both and returns -ENOMEM. */
 int own_new_pair(struct addon *addon, const int fds[2]);
 void disown(struct addon *addon, int fd);
 bool owns(const struct addon *addon, int fd);
 void close_owned(struct addon *addon);
 
-/*
- * Records an owned descriptor as shared. Returns the identity of its file, a number above 0. Changes nothing on -errno.
- */
+/* Records an owned descriptor as shared. Returns the identity of its file, a number above 0, or -errno. */
 int64_t mark_shared(struct addon *addon, int fd);
+/* Whether the number belongs to the file with this identity. */
 bool has_identity(int fd, int64_t identity);
 static inline bool is_shared(const struct addon *addon, int fd) {
   return (size_t)fd < addon->shared.length && addon->shared.items[fd] != 0;
 }
-/*
- * Whether other code has closed the number of a shared descriptor. The number is then free or belongs to another file.
- */
+/* Whether the number of a shared descriptor no longer belongs to its file, because other code has closed it. */
 bool is_replaced(const struct addon *addon, int fd);
 bool is_blocking(int fd);
 /* Whether a call without MSG_DONTWAIT could block, because other code has cleared O_NONBLOCK. */
 static inline bool may_block(const struct addon *addon, int fd) { return is_shared(addon, fd) && is_blocking(fd); }
-/* poll(2) without waiting. Returns true for one of the events, an error or a hang-up. */
+/* Calls poll(2) without waiting. Returns true if it reports one of the events, an error or a hang-up. */
 bool is_ready(int fd, short events);
 void free_shared(struct addon *addon);
 
 /* alarm.c */
 
 /*
- * Between these two calls, a system call of this thread that blocks fails with EINTR after one millisecond.
- * start_alarm() returns 0, or -1 with errno set. stop_alarm() does not change errno.
+ * Between start_alarm() and stop_alarm(), a system call of this thread that blocks fails with EINTR after one
+ * millisecond. start_alarm() returns 0, or -1 with errno set. stop_alarm() does not change errno.
  */
 int start_alarm(struct addon *addon);
 void stop_alarm(struct addon *addon);
@@ -169,14 +163,14 @@ void delete_alarm(struct addon *addon);
 
 /* sendrecv.c: control messages */
 
-/* In the kernel since 6.5, in the headers of C libraries later. */
+/* The kernel has SCM_PIDFD since 6.5. Older headers of C libraries lack it. */
 #ifndef SCM_PIDFD
 #define SCM_PIDFD 0x04
 #endif
 
 /*
- * The next control message, or NULL. CMSG_NXTHDR() of some C libraries compares signed with unsigned numbers, and does
- * not check that cmsg_len stays inside the control data.
+ * Returns the next control message, or NULL. Replaces CMSG_NXTHDR(), because that of some C libraries compares signed
+ * with unsigned numbers, and does not check that cmsg_len stays inside the control data.
  */
 static inline struct cmsghdr *next_control(const struct msghdr *message, struct cmsghdr *control) {
   size_t left = (size_t)message->msg_controllen - (size_t)((uint8_t *)control - (uint8_t *)message->msg_control);
@@ -192,23 +186,23 @@ static inline bool carries_descriptors(const struct cmsghdr *control) {
 }
 
 /*
- * Whether a receiving call failed (see errno) because of MSG_CMSG_CLOEXEC. If so, the caller calls again without the
- * flag. A packet socket refuses every flag that it does not support, and never delivers descriptors. For other sockets
- * this returns false, because EINVAL has other causes there. Does not change errno.
+ * Whether a receiving call on fd has failed, with the error in errno, because fd is a packet socket. A packet socket
+ * refuses MSG_CMSG_CLOEXEC with EINVAL, and never delivers descriptors. So the caller repeats the call without the
+ * flag. Does not change errno.
  */
 bool refuses_cloexec(int fd);
 
 /* splice.c */
 
 /*
- * Transfers of fewer bytes are copied, because splice(2) then costs more than a copy. relay.c switches a flow to
- * copying after a transfer of fewer bytes. src/ops/transfer.ts has the same number.
+ * A transfer of fewer bytes is copied, because splice(2) then costs more than a copy. relay.c switches a flow to
+ * copying after such a transfer. src/ops/spliceOperation.ts has the same number.
  */
 #define SPLICE_THRESHOLD (16u << 10)
 
-/* Flags of splice_through(), the same as in src/ops/transfer.ts. */
+/* Flags of splice_through(), the same as in src/ops/spliceOperation.ts. */
 
-/* Copy first, and splice after a full read of SPLICE_THRESHOLD bytes. */
+/* Copy first, and use splice(2) after a read of SPLICE_THRESHOLD bytes. */
 #define SPLICE_COPY_FIRST 1u
 /* A recv(2) that returned fewer bytes than requested has emptied the source. A further recv(2) is not needed. */
 #define SPLICE_SHORT_READ_IS_EMPTY 2u
@@ -217,7 +211,7 @@ bool refuses_cloexec(int fd);
 /* Copy all bytes: one of the sockets is blocking, so splice(2) could block. */
 #define SPLICE_COPY_ALL 8u
 
-/* If both counts are equal, the pipe is empty. */
+/* The progress of splice_through(). If both counts are equal, the pipe is empty. */
 struct splice_progress {
   uint32_t received; /* bytes taken from the source */
   uint32_t sent;     /* bytes that the destination accepted */

@@ -1,10 +1,10 @@
 /*
- * The alarm interrupts a system call that blocks. While it is set, a timer sends a signal to this thread every
- * millisecond, and the system call fails with EINTR.
+ * The alarm interrupts a system call that blocks. While the alarm is set, a timer sends a signal to this thread every
+ * millisecond, and a blocked system call fails with EINTR.
  *
  * The addon sets the alarm only if O_NONBLOCK is cleared (descriptors.c) and poll(2) has reported that the call would
- * not block. The alarm is needed in spite of poll(2): another process can take the connection that poll(2) has
- * reported, if several processes accept from one listening socket.
+ * not block. The call can block in spite of poll(2): for example, another process can accept the connection that
+ * poll(2) has reported.
  */
 #include "addon.h"
 
@@ -20,15 +20,14 @@
 
 #define ALARM_PERIOD_NS 1000000
 
+/* The handler does nothing: only a signal with a handler interrupts a system call. */
 static void on_alarm(int signal) { (void)signal; }
 
-/*
- * The signal of the alarm, the same for all threads. No other code handles it. 0 before the first use, or if no signal
- * is free.
- */
+/* The signal of the alarm: a real-time signal that had no handler, the same for all threads. 0 if none is chosen. */
 static atomic_int alarm_signal = 0;
 static atomic_flag choosing_signal = ATOMIC_FLAG_INIT;
 
+/* Chooses a signal and installs its handler. Returns the signal, or 0 if none is free. */
 static int choose_signal(void) {
   /* The handler stays installed after the last environment has ended. */
   if (!pin_library()) return 0;
@@ -45,6 +44,7 @@ static int choose_signal(void) {
   return chosen;
 }
 
+/* Starts the timer, or stops it if the period (ns) is 0. */
 static int set_alarm(struct addon *addon, long period) {
   struct itimerspec value = {.it_interval.tv_nsec = period, .it_value.tv_nsec = period};
   return timer_settime(addon->alarm, 0, &value, NULL);
@@ -61,6 +61,7 @@ int start_alarm(struct addon *addon) {
     struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = signal};
     event.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid);
     if (timer_create(CLOCK_MONOTONIC, &event, &addon->alarm) < 0) {
+      /* The caller would take EAGAIN for "would block". */
       if (errno == EAGAIN) errno = ENOMEM;
       return -1;
     }

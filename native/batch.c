@@ -1,6 +1,6 @@
 /*
- * Batches of datagrams: recvmmsg(2) and sendmmsg(2). JavaScript reuses the memory of a batch for each call, so no call
- * and no datagram allocates.
+ * Batches of datagrams: recvmmsg(2) and sendmmsg(2). JavaScript reuses the memory of a batch for each call, so a call
+ * allocates no memory.
  *
  * A batch of N datagrams has three views:
  *   slab     N slots of equal size. The bytes of datagram i begin at the start of slot i.
@@ -33,21 +33,21 @@ struct datagram {
   uint32_t full_length;    /* original length of the datagram if recvmmsg had MSG_TRUNC, otherwise the same as length */
   uint32_t flags;          /* msg_flags of a received datagram */
   uint32_t segment_size;   /* size of the datagrams that this one consists of (GSO, GRO), 0 for a single datagram */
-  uint32_t name_length;    /* 0: no address */
+  uint32_t name_length;    /* bytes of the address in `name`, 0 without an address */
   uint32_t control_length; /* bytes of control data received */
-  int32_t error;           /* written only by JavaScript */
-  uint32_t source_length;  /* bytes of `source` that are sent: 0, or those of one of its members */
-  struct sockaddr_storage name;
-  alignas(struct cmsghdr) uint8_t control[64]; /* space for the control data that are sent */
+  int32_t error;           /* set by JavaScript; recvmmsg stores 0 */
+  uint32_t source_length;  /* size of the member of `source` in use, 0 to send without a source address */
+  struct sockaddr_storage name;                /* the address of the peer: msg_name */
+  alignas(struct cmsghdr) uint8_t control[64]; /* memory for the control data that are sent */
   union {
     struct in_pktinfo v4;
     struct in6_pktinfo v6;
     uint8_t bytes[24];
-  } source; /* the source address of a datagram to send; recvmmsg leaves it as it is */
+  } source; /* the source address of a datagram to send; recvmmsg does not change it */
 };
-_Static_assert(sizeof(struct datagram) == 248, "src/batch/table.ts counts on it");
-_Static_assert(offsetof(struct datagram, name) == 32, "src/batch/table.ts counts on it");
-_Static_assert(offsetof(struct datagram, source) == 224, "src/batch/table.ts counts on it");
+_Static_assert(sizeof(struct datagram) == 248, "src/batch/table.ts has the same number");
+_Static_assert(offsetof(struct datagram, name) == 32, "src/batch/table.ts has the same number");
+_Static_assert(offsetof(struct datagram, source) == 224, "src/batch/table.ts has the same number");
 _Static_assert(CMSG_SPACE(sizeof(uint16_t)) + CMSG_SPACE(sizeof(struct in6_pktinfo)) <= 64,
                "the control data must fit");
 
@@ -78,8 +78,8 @@ static bool arg_batch(const struct args *args, size_t index, struct batch *batch
 }
 
 /*
- * Reads the control data of a received datagram. A batch has no way to return descriptors, so it closes those that were
- * received.
+ * Reads the control data of a received datagram, and stores its GRO segment size in the entry. Closes received
+ * descriptors, because a batch has no way to return them.
  */
 static void read_control(struct msghdr *message, struct datagram *entry) {
   for (struct cmsghdr *control = CMSG_FIRSTHDR(message); control != NULL; control = next_control(message, control)) {
@@ -88,7 +88,7 @@ static void read_control(struct msghdr *message, struct datagram *entry) {
     if (control->cmsg_level == IPPROTO_UDP && control->cmsg_type == UDP_GRO && size >= sizeof(int)) {
       int segment_size;
       memcpy(&segment_size, CMSG_DATA(control), sizeof segment_size);
-      /* The kernel also reports the size of a single datagram. That size is its length. */
+      /* For a single datagram the kernel may report its length as the segment size. It has no segments. */
       if (segment_size > 0 && (uint32_t)segment_size < entry->length) entry->segment_size = (uint32_t)segment_size;
     } else if (carries_descriptors(control)) {
       for (size_t at = 0; at + sizeof(int) <= size; at += sizeof(int)) {
@@ -102,8 +102,8 @@ static void read_control(struct msghdr *message, struct datagram *entry) {
 }
 
 /*
- * recvmmsg(fd, slab, table, control, flags) -> number of datagrams. EFAULT when the slots have 0 bytes, as in a
- * detached slab: the kernel would discard the datagrams.
+ * recvmmsg(fd, slab, table, control, flags) -> number of datagrams. Returns EFAULT if the slots have 0 bytes, as those
+ * of a detached slab: the kernel would discard the data of the datagrams.
  */
 static napi_value call_recvmmsg(napi_env env, napi_callback_info info) {
   struct args args;
@@ -116,7 +116,7 @@ static napi_value call_recvmmsg(napi_env env, napi_callback_info info) {
     return NULL;
   }
   if (batch.slot_size == 0) return js_number(env, -EFAULT);
-  /* The first message header in each control buffer must be aligned. */
+  /* Each control buffer begins with a struct cmsghdr. If one is not aligned, no control data are received. */
   size_t control_slot = control_size / batch.count;
   if (control_slot % sizeof(size_t) != 0 || (uintptr_t)control % alignof(struct cmsghdr) != 0) control_slot = 0;
   size_t count = batch.count < MAX_BATCH ? batch.count : MAX_BATCH;
@@ -143,13 +143,13 @@ static napi_value call_recvmmsg(napi_env env, napi_callback_info info) {
     struct msghdr *header = &messages[i].msg_hdr;
     entry->full_length = messages[i].msg_len;
     entry->length = messages[i].msg_len <= batch.slot_size ? messages[i].msg_len : (uint32_t)batch.slot_size;
-    /* The kernel returns this flag together with the others. */
+    /* The kernel returns this flag of the call with the flags of the datagram. */
     entry->flags = (uint32_t)header->msg_flags & ~(uint32_t)MSG_CMSG_CLOEXEC;
     entry->segment_size = 0;
-    /* The kernel may report a UNIX address as one byte longer than the bytes that it stored. */
+    /* For a UNIX address the kernel may report one byte more than it stored. */
     entry->name_length = header->msg_namelen <= sizeof entry->name ? header->msg_namelen : sizeof entry->name;
-    /* JavaScript compares addresses word by word, so the rest of the last word is cleared. */
-    memset((uint8_t *)&entry->name + entry->name_length, 0, -entry->name_length & 3);
+    /* JavaScript compares addresses in words of 4 bytes, so the rest of the last word is cleared. */
+    memset((uint8_t *)&entry->name + entry->name_length, 0, (4 - entry->name_length % 4) % 4);
     entry->control_length = (uint32_t)header->msg_controllen;
     entry->error = 0;
     entry->source_length = 0;
@@ -158,7 +158,7 @@ static napi_value call_recvmmsg(napi_env env, napi_callback_info info) {
   return js_number(env, received);
 }
 
-/* Appends a message to the control data of an entry. The caller has checked that it fits. */
+/* Appends a message to the control data of an entry. A static assertion above guarantees that both messages fit. */
 static void add_control(struct datagram *entry, struct msghdr *header, int level, int type, const void *data,
                         size_t size) {
   struct cmsghdr *control = (struct cmsghdr *)(void *)(entry->control + header->msg_controllen);
@@ -171,7 +171,7 @@ static void add_control(struct datagram *entry, struct msghdr *header, int level
   header->msg_controllen += CMSG_SPACE(size);
 }
 
-/* The segment size and the source address of a datagram. Returns false if the table has a wrong length. */
+/* Writes the segment size and the source address of a datagram as control data. Returns false for a wrong length. */
 static bool set_control(struct datagram *entry, struct msghdr *header) {
   if (entry->segment_size > 0) {
     uint16_t segment_size = (uint16_t)entry->segment_size;
@@ -192,8 +192,8 @@ static bool set_control(struct datagram *entry, struct msghdr *header) {
 }
 
 /*
- * sendmmsg(fd, slab, table, first, end, flags) -> number of datagrams sent, of the entries from `first` up to but not
- * including `end`
+ * sendmmsg(fd, slab, table, first, end, flags): sends the entries from `first` up to but not including `end` -> number
+ * of datagrams sent
  */
 static napi_value call_sendmmsg(napi_env env, napi_callback_info info) {
   struct args args;

@@ -1,7 +1,7 @@
 /*
- * The constants of this platform, with the names and values of its headers. Every name of the table exists: if an
- * option is newer than the headers, it has the number of the kernel's ABI. If the running kernel does not support the
- * option, the kernel refuses it (ENOPROTOOPT).
+ * The constants of this platform, with the names and values of its headers. Every name of the table has a number: if
+ * the headers lack an option, it has the number of the kernel's ABI. If the running kernel does not support the option,
+ * it returns ENOPROTOOPT.
  */
 #include "addon.h"
 
@@ -29,7 +29,8 @@
 #include <linux/vm_sockets.h>
 
 /*
- * On these architectures SOL_SOCKET options have other numbers, so a name has a number only if the headers define it.
+ * These numbers are the kernel's on most architectures. On the four excluded ones, the headers must define the names,
+ * because SOL_SOCKET options have other numbers there.
  */
 #if !defined(__alpha__) && !defined(__mips__) && !defined(__hppa__) && !defined(__sparc__)
 #ifndef SO_REUSEPORT
@@ -161,8 +162,8 @@
 #endif
 
 /*
- * These numbers are the same on all architectures. Some headers have them only as members of an enum, or only the C
- * library has them.
+ * These numbers are the same on all architectures. Some headers lack them, or have them only as members of an enum,
+ * which #ifndef does not see.
  */
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262
@@ -362,7 +363,7 @@
 #ifndef TCP_LAST_ACK
 #define TCP_LAST_ACK 9
 #endif
-/* For names outside ASCII, only in the GNU C library. Other C libraries return EAI_BADFLAGS. */
+/* Flags for internationalized names. Only glibc has them. Other C libraries return EAI_BADFLAGS. */
 #ifndef AI_IDN
 #define AI_IDN 0x40
 #endif

@@ -1,17 +1,16 @@
 /*
- * The descriptors that an environment owns, and those of them that other code may use too.
+ * The descriptors that an environment owns, and which of them are shared with other code.
  *
  * An environment owns the descriptors that it created, received or adopted. They are closed when the environment ends.
  *
- * A descriptor is shared if it was created elsewhere or duplicated, or if JavaScript has requested its number.
- *
- * Other code may close the number of a shared descriptor, and then the kernel may give it to another file. So close()
- * compares the inode first.
+ * A descriptor is shared if other code may use it: it was created elsewhere or duplicated, or JavaScript has requested
+ * its number. Other code may also close the number, and then the kernel may give the number to another file. So close()
+ * compares the identity of the file first.
  *
  * O_NONBLOCK belongs to the open file description. A child process, or the receiver of a passed descriptor, can clear
  * it for all users of the description. The addon does not set it again, because the other process may rely on a
- * blocking descriptor. So every call that sends or receives has MSG_DONTWAIT. accept4(2), connect(2), sendfile(2) and
- * splice(2) have no such flag; for them see alarm.c.
+ * blocking descriptor. So every call that sends or receives passes MSG_DONTWAIT. accept4(2), connect(2), sendfile(2)
+ * and splice(2) have no such flag. On a blocking descriptor they are replaced, or the alarm interrupts them (alarm.c).
  */
 #include "addon.h"
 #include "syscalls.h"
@@ -84,8 +83,8 @@ void close_owned(struct addon *addon) {
 }
 
 /*
- * Identifies the file of a descriptor: device and inode in 52 bits, because a JavaScript number holds 53. Each socket
- * has its own inode (sockfs). Returns 0 for a number that is not open.
+ * Returns the identity of the file of a descriptor: device and inode in 52 bits, which a JavaScript number can hold.
+ * Each socket has its own inode (sockfs). Returns 0 for a number that is not open.
  */
 static uint64_t get_identity(int fd) {
   struct stat status;
@@ -124,10 +123,11 @@ void free_shared(struct addon *addon) {
 }
 
 /*
- * Checks that the environment owns fd, and that the number still belongs to the same file. Other code can close a
- * shared descriptor; then the kernel may give the number to another file, and the environment does not own it any more.
- * `identity` is the result of share(), or 0 to accept any file: another socket of this environment may have the number
- * now. Returns 0 or -EBADF.
+ * Returns 0 if the environment owns fd and the number still belongs to the same file, otherwise -EBADF. Other code can
+ * close a shared descriptor. Then the number may belong to another file, and the environment no longer owns it.
+ *
+ * Another socket of this environment may have the number now, too. The caller detects this with `identity`, the result
+ * of share(). 0 accepts any file.
  */
 static int check_owned(struct addon *addon, int fd, int64_t identity) {
   if (!owns(addon, fd)) return -EBADF;
@@ -158,8 +158,8 @@ static napi_value call_close(napi_env env, napi_callback_info info) {
 }
 
 /*
- * release(fd, blocking = 0, identity = any): ends the ownership and leaves the descriptor open. If `blocking` is 1, it
- * clears O_NONBLOCK first; if that fails, the environment still owns the descriptor. `identity` is as for close().
+ * release(fd, blocking = 0, identity = any): ends the ownership and leaves the descriptor open. If `blocking` is 1, the
+ * call first clears O_NONBLOCK. If that fails, the environment still owns the descriptor.
  */
 static napi_value call_release(napi_env env, napi_callback_info info) {
   struct args args;
@@ -180,6 +180,7 @@ static napi_value call_release(napi_env env, napi_callback_info info) {
   return js_number(env, 0);
 }
 
+/* Returns fd or -errno. */
 static int adopt(struct addon *addon, int fd) {
   int type;
   socklen_t length = sizeof type;
@@ -226,7 +227,7 @@ static napi_value call_dup(napi_env env, napi_callback_info info) {
   return js_number(env, copy);
 }
 
-/* share(fd): the number becomes known to other code -> identity of the file, for close() */
+/* share(fd): records the descriptor as shared -> identity of its file, which close() compares */
 static napi_value call_share(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t fd;

@@ -1,9 +1,9 @@
 /*
  * Lookups for which no descriptor is free.
  *
- * A lookup opens files (hosts(5), nsswitch.conf(5)) and sockets. When that fails for want of descriptors, the C library
- * goes on without the file. In the end it reports that the name is unknown, or that a resource is busy. So a lookup
- * that has failed looks for the shortage itself.
+ * A lookup opens files (hosts(5), nsswitch.conf(5)) and sockets. If no descriptor is free, the C library continues
+ * without the file or socket. In the end it reports that the name is unknown, or that a resource is busy. So after a
+ * failed lookup the addon tests whether a descriptor is free.
  */
 #include "lookups.h"
 
@@ -18,7 +18,7 @@ int descriptor_shortage(void) {
   return fd < 0 && (errno == EMFILE || errno == ENFILE) ? errno : 0;
 }
 
-/* The causes that a shortage of descriptors can hide behind. */
+/* Whether the C library may return this status because no descriptor was free. */
 static bool may_be_shortage(int status) {
   switch (status) {
     case EAI_NONAME:

@@ -3,26 +3,24 @@
  *
  * getaddrinfo(3) and similar functions block a thread, for many seconds when a server does not respond, and no call can
  * stop them. On the thread pool of Node.js they would delay file reads, compression and cryptography. So each
- * environment has its own threads for lookups, with these limits:
+ * environment has its own threads for lookups.
  *
- *   MAX_AWAITED_LOOKUPS  threads that run a lookup for a waiting caller. Further lookups wait in the queue.
- *   MAX_LOOKUP_THREADS   all threads except local ones. A lookup that all callers have abandoned runs until the C
- *                        library returns, and does not count for MAX_AWAITED_LOOKUPS: another thread may start. The
- *                        difference between the limits is the number of abandoned lookups that can run beside
- *                        awaited ones.
- *   MAX_LOCAL_THREADS    additional threads for lookups that need no server: a literal, or an entry of the hosts file.
- *                        They find these lookups in the queue and run them at once, so these lookups never wait for
- *                        the DNS.
+ * - Lookup threads take lookups from the queue. At most MAX_AWAITED_LOOKUPS of them run a lookup that a caller awaits.
+ *   Further lookups wait in the queue. A lookup that all callers have abandoned occupies its thread until the C library
+ *   returns. Another lookup thread may start in its place, up to MAX_LOOKUP_THREADS in total.
+ * - At most MAX_LOCAL_THREADS local threads run only lookups that need no server: a numeric address, or an entry of the
+ *   hosts file. They start while all lookup threads are busy, so these lookups do not wait for the DNS.
  *
- * A thread ends after IDLE_SECONDS without work. All threads are detached and block every signal.
+ * A lookup thread ends after IDLE_SECONDS without work. All threads are detached and block every signal.
  *
  * The end of an environment does not wait for a thread. `struct lookups` has a reference count: each thread holds one
  * reference, and the environment holds one. The cleanup hook sets `closed` under the mutex. A thread that returns from
- * the C library after that frees its request and calls no function of Node-API. Node unloads an addon when the last
+ * the C library after that frees its request and calls no function of Node-API. Node.js unloads an addon when the last
  * worker that loaded it ends. So the first lookup pins the library, and its code stays mapped.
  *
- * Results go into a list, and a threadsafe function notifies the environment. It keeps the loop alive exactly while a
- * caller waits. All calls of it are made under the mutex after a check of `closed`, so none is made after its release.
+ * Results go into a list, and the threadsafe function `notify` wakes the environment. `notify` keeps the loop alive
+ * exactly while a caller waits. A thread calls `notify` only under the mutex and only if `closed` is not set, so no
+ * thread calls it after its release.
  */
 #include "lookups.h"
 
@@ -65,13 +63,14 @@ struct lookup *find_lookup(const struct lookups *lookups, int64_t ticket) {
   return lookup;
 }
 
-static struct lookup_list *get_queue(struct lookups *lookups, const struct lookup *lookup) {
+/* The list of the queue to which a queued lookup belongs. */
+static struct lookup_list *get_queue_list(struct lookups *lookups, const struct lookup *lookup) {
   return lookup->state == LOOKUP_QUEUED ? &lookups->unclassified : &lookups->remote;
 }
 
-/* Inserts a lookup by its ticket, mostly at the end of its list. */
+/* Inserts a lookup in the order of tickets. The search starts at the end, where a new lookup belongs. */
 static void enqueue_lookup(struct lookups *lookups, struct lookup *lookup) {
-  struct lookup_list *list = get_queue(lookups, lookup);
+  struct lookup_list *list = get_queue_list(lookups, lookup);
   struct lookup *before = NULL, *last = list->last;
   for (; last != NULL && last->ticket > lookup->ticket; last = last->previous) before = last;
   list_insert(list, before, lookup);
@@ -79,11 +78,11 @@ static void enqueue_lookup(struct lookups *lookups, struct lookup *lookup) {
 }
 
 void dequeue_lookup(struct lookups *lookups, struct lookup *lookup) {
-  list_remove(get_queue(lookups, lookup), lookup);
+  list_remove(get_queue_list(lookups, lookup), lookup);
   lookups->queue_length--;
 }
 
-/* The lookup with the lowest ticket. */
+/* The queued lookup with the lowest ticket, or NULL. */
 static struct lookup *oldest_queued(const struct lookups *lookups) {
   struct lookup *unclassified = lookups->unclassified.first, *remote = lookups->remote.first;
   if (unclassified == NULL || remote == NULL) return unclassified == NULL ? remote : unclassified;
@@ -140,7 +139,7 @@ static bool wait_for_work(struct lookups *lookups) {
 static void *run_lookups(void *data) {
   struct lookups *lookups = data;
   pthread_mutex_lock(&lookups->mutex);
-  /* When an abandoned lookup is resumed, there can be one thread too many, and this loop ends it. */
+  /* A caller that resumes an abandoned lookup can make one thread too many. The condition ends such a thread. */
   while (!lookups->closed && lookups->threads - lookups->abandoned_threads <= MAX_AWAITED_LOOKUPS) {
     struct lookup *lookup = oldest_queued(lookups);
     if (lookup != NULL) {
@@ -151,15 +150,15 @@ static void *run_lookups(void *data) {
     }
   }
   lookups->threads--;
-  /* The signal of assign_threads() for a queued lookup may have woken this thread. */
+  /* assign_threads() may have woken this thread for a queued lookup, which then needs another thread. */
   if (!lookups->closed) assign_threads(lookups);
   release_lookups(lookups);
   return NULL;
 }
 
 /*
- * Classifies the queued lookups, while there are more lookups than threads. Runs the local ones and puts the others
- * back in their order.
+ * A local thread. Classifies the queued lookups one by one: runs each lookup that needs no server, and puts the others
+ * back into the queue. Ends when all queued lookups are classified.
  */
 static void *run_local_lookups(void *data) {
   struct lookups *lookups = data;
@@ -167,7 +166,7 @@ static void *run_local_lookups(void *data) {
   while (!lookups->closed && lookups->unclassified.first != NULL) {
     struct lookup *lookup = lookups->unclassified.first;
     dequeue_lookup(lookups, lookup);
-    /* While it is classified, the lookup is in this list, so that the cleanup hook and abandonLookup() find it. */
+    /* During is_local() the lookup is in this list, so that the cleanup hook and abandonLookup() find it. */
     lookup->state = LOOKUP_CLASSIFYING;
     list_insert(&lookups->running, NULL, lookup);
     pthread_mutex_unlock(&lookups->mutex);
@@ -175,7 +174,7 @@ static void *run_local_lookups(void *data) {
     pthread_mutex_lock(&lookups->mutex);
     list_remove(&lookups->running, lookup);
     if (lookups->closed || !lookup->awaited) {
-      /* Without a ticket no caller can resume it. */
+      /* The lookup ends without being run. Without its ticket no caller can resume it before its callback. */
       lookup->ticket = 0;
       lookup->fail(lookup);
       complete(lookups, lookup);
@@ -192,7 +191,7 @@ static void *run_local_lookups(void *data) {
   return NULL;
 }
 
-/* Starts a thread, which holds its own reference. */
+/* Starts a detached thread, which gets its own reference to `lookups`. */
 static bool start_lookup_thread(struct lookups *lookups, void *(*run)(void *)) {
   pthread_t thread;
   pthread_attr_t attributes;
@@ -222,9 +221,9 @@ void assign_threads(struct lookups *lookups) {
 bool submit_lookup(struct lookups *lookups, struct lookup *lookup) {
   enqueue_lookup(lookups, lookup);
   assign_threads(lookups);
-  /* A thread that runs an abandoned lookup may not return for many seconds. */
-  bool unserved = lookups->threads == lookups->abandoned_threads && lookups->local_threads == 0;
-  if (!unserved || lookups->threads >= MAX_LOOKUP_THREADS) return true;
+  /* Threads that run abandoned lookups do not count, because they may not return for many seconds. */
+  bool has_thread = lookups->threads > lookups->abandoned_threads || lookups->local_threads > 0;
+  if (has_thread || lookups->threads >= MAX_LOOKUP_THREADS) return true;
   dequeue_lookup(lookups, lookup);
   return false;
 }

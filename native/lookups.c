@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-/* Keeps the loop alive exactly while a caller waits. */
+/* References or unreferences the threadsafe function: it keeps the loop alive exactly while a caller waits. */
 static void update_loop_reference(napi_env env, struct lookups *lookups) {
   bool awaited = lookups->awaited_count > 0;
   if (awaited == lookups->keeps_loop_alive) return;
@@ -19,6 +19,7 @@ static void free_lookup(napi_env env, struct lookup *lookup) {
   lookup->destroy(lookup);
 }
 
+/* The threadsafe function: calls the callbacks of all completed lookups. */
 static void on_completed(napi_env env, napi_value unused, void *context, void *data) {
   (void)unused;
   (void)data;
@@ -127,8 +128,8 @@ int64_t start_lookup(napi_env env, struct lookup *lookup, napi_value callback) {
 }
 
 /*
- * For the two calls below: reads the ticket and locks the mutex. Returns NULL, with the mutex unlocked and the value to
- * return in *result, for wrong arguments or before the first lookup.
+ * Reads the ticket of abandonLookup() or resumeLookup() and locks the mutex. For a wrong argument, or before the first
+ * lookup, locks nothing, returns NULL, and stores in *result the value that the caller must return.
  */
 static struct lookups *lock_lookups(napi_env env, napi_callback_info info, int64_t *ticket, napi_value *result) {
   struct args args;
@@ -144,9 +145,9 @@ static struct lookups *lock_lookups(napi_env env, napi_callback_info info, int64
 }
 
 /*
- * abandonLookup(ticket): no caller waits for the lookup any more. Returns 0 if the lookup has ended; its callback will
- * not be called. Returns 1 if the lookup can't be stopped; its callback will be called, and until then resumeLookup()
- * can attach a caller again.
+ * abandonLookup(ticket): no caller waits for the lookup any more. Returns 0 if the lookup was in the queue: it is
+ * removed, and its callback is never called. Returns 1 if the lookup runs and cannot be stopped: its callback will be
+ * called, and until then resumeLookup() can attach a caller again.
  */
 static napi_value call_abandon_lookup(napi_env env, napi_callback_info info) {
   int64_t ticket;

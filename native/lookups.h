@@ -17,15 +17,15 @@ enum lookup_state {
 
 struct lookup {
   /*
-   * Set by resolver.c. `run`, `is_local` and `fail` run on a lookup thread, `create_result` on the thread of the
-   * environment, `destroy` on any thread.
+   * These functions are set by resolver.c. `run`, `is_local` and `fail` run on a lookup thread or local thread,
+   * `create_result` runs on the thread of the environment, and `destroy` runs on any thread.
    */
   void (*run)(struct lookup *);
-  /* Whether the C library can answer without a server: a literal, or a name in the hosts file. */
+  /* Whether the C library can answer without a server: a numeric address, or an entry of the hosts file. */
   bool (*is_local)(const struct lookup *);
   /* Sets the result of a lookup that ends without being run. */
   void (*fail)(struct lookup *);
-  /* Stores status, errno and result in `parts`. Returns false with a pending exception. */
+  /* Stores status, errno and result in `parts`. Returns false on failure, mostly with an exception pending. */
   bool (*create_result)(napi_env, struct lookup *, napi_value parts[3]);
   /* Frees the request. Calls no function of Node-API. */
   void (*destroy)(struct lookup *);
@@ -40,24 +40,22 @@ struct lookup {
 };
 
 /*
- * Starts a lookup, whose callback is called with the result. Takes ownership of the lookup and returns a ticket above
- * 0. On failure it returns -errno, and the caller still owns the lookup. Runs on the thread of the environment.
+ * Starts a lookup on another thread. `callback` is called with its result. Takes ownership of the lookup and returns a
+ * ticket above 0. On failure it returns -errno, and the caller still owns the lookup. Runs on the thread of the
+ * environment.
  */
 int64_t start_lookup(napi_env env, struct lookup *lookup, napi_value callback);
 
 /* lookup_shortage.c: EMFILE or ENFILE if no descriptor is free at the moment, otherwise 0. */
 int descriptor_shortage(void);
 /*
- * Returns the EAI_ status of a lookup that ended with `status` and the errno `*error`: EAI_SYSTEM, with EMFILE or ENFILE
- * in `*error`, if it has failed for want of a descriptor. `shortage` is what descriptor_shortage() returned before the
- * lookup, because another thread may have closed a descriptor since.
+ * Returns the EAI_ status of a lookup that ended with `status` and the errno `*error`. If the lookup has failed because
+ * no descriptor was free, returns EAI_SYSTEM and stores EMFILE or ENFILE in `*error`. `shortage` is the result of
+ * descriptor_shortage() before the lookup: another thread may have closed a descriptor since.
  */
 int lookup_outcome(int status, int *error, int shortage);
 
-/*
- * lookup_threads.c: the queue of lookups and the threads that run them. The caller of each function below holds the
- * mutex.
- */
+/* lookup_threads.c: the queue of lookups and the threads that run them. All functions need the mutex locked. */
 struct lookup_list {
   struct lookup *first, *last;
 };
@@ -77,11 +75,11 @@ struct lookups {
   struct lookup_list running; /* also the lookups that are being classified */
   struct lookup_list completed;
   unsigned queue_length;
-  unsigned threads;           /* without local threads */
-  unsigned idle_threads;      /* of `threads`: wait for work */
-  unsigned abandoned_threads; /* of `threads`: run a lookup that no caller waits for */
+  unsigned threads;           /* lookup threads, without local threads */
+  unsigned idle_threads;      /* lookup threads that wait for work */
+  unsigned abandoned_threads; /* lookup threads that run a lookup that no caller waits for */
   unsigned local_threads;
-  unsigned busy_local_threads; /* of `local_threads`: run a lookup */
+  unsigned busy_local_threads; /* local threads that run a lookup */
 
   /* Used only on the thread of the environment. */
   struct addon *addon;
@@ -96,10 +94,10 @@ struct lookup *find_lookup(const struct lookups *lookups, int64_t ticket);
 static inline bool is_queued(const struct lookup *lookup) {
   return lookup->state == LOOKUP_QUEUED || lookup->state == LOOKUP_QUEUED_REMOTE;
 }
-/* Returns false, with the lookup outside the queue, if there is no thread for it and none can be started. */
+/* Queues a lookup. If no thread exists for it and none can be started, returns false and does not queue it. */
 bool submit_lookup(struct lookups *lookups, struct lookup *lookup);
 void dequeue_lookup(struct lookups *lookups, struct lookup *lookup);
-/* Wakes or starts a thread for the queue, within the limits. */
+/* Wakes or starts a thread, within the limits, if the queue is not empty. */
 void assign_threads(struct lookups *lookups);
 /* Unlocks the mutex and drops a reference. */
 void release_lookups(struct lookups *lookups);

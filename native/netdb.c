@@ -1,4 +1,4 @@
-/* Names that need no server: services, protocols, interfaces, the host name; and inet_aton(3). */
+/* Lookups of names without a server (services, protocols, interfaces, the host name), and inet_aton(3). */
 #include "addon.h"
 
 #include <arpa/inet.h>
@@ -9,15 +9,16 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Limit of the buffer that the C library needs for one entry of a database. */
+/* Size of the largest buffer that run_query() tries for one entry of a database. */
 #define ENTRY_BUFFER_MAX (1 << 20)
 
+/* The arguments of a query. Each query uses some of them. */
 struct query {
   char *name, *protocol;
   int port;
 };
 
-/* A number, or a string inside the buffer. */
+/* The result of a query: a number, or a string inside the buffer. */
 struct entry {
   bool found;
   int number;
@@ -28,8 +29,8 @@ struct entry {
 typedef int (*query_function)(const struct query *query, char *buffer, size_t size, struct entry *entry);
 
 /*
- * Returns a number or a string, -ENOENT if the database has no such entry, or another -errno. Frees the strings of the
- * query.
+ * Runs a query and frees its strings. Returns the number or the string of the entry, -ENOENT if the database has no
+ * such entry, or another -errno.
  */
 static napi_value run_query(napi_env env, struct query *query, query_function run) {
   struct entry entry = {0};
@@ -50,7 +51,7 @@ static napi_value run_query(napi_env env, struct query *query, query_function ru
   return result;
 }
 
-/* musl has services only for tcp and udp, and returns EINVAL for any other protocol. glibc finds no entry then. */
+/* For a protocol other than tcp and udp musl returns EINVAL, and glibc finds no entry. Here both give ENOENT. */
 static int map_protocol_error(int error) {
 #ifdef __GLIBC__
   return error;
@@ -84,9 +85,8 @@ static int find_protocol(const struct query *query, char *buffer, size_t size, s
   return error;
 #else
   /*
-   * musl has no _r form. Its getprotobyname() iterates over a built-in table with an index that the whole process
-   * shares, and returns a static entry. Worker threads share both, so the mutex covers the call and the use of the
-   * entry.
+   * musl has no getprotobyname_r(). Its getprotobyname() uses an index into a built-in table and returns a static
+   * entry. All threads share the index and the entry, so the mutex covers the call and the use of the entry.
    */
   static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
   (void)buffer, (void)size;

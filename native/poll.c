@@ -26,7 +26,9 @@ static bool arg_entries(const struct args *args, size_t index, struct pollfd **e
   return true;
 }
 
-/* poll(fd, events, timeout in ms) -> revents, 0 when nothing is ready. Blocks the thread if the timeout is not 0. */
+/*
+ * poll(fd, events, timeout in ms) -> revents, 0 if the timeout ends first. Blocks the thread if the timeout is not 0.
+ */
 static napi_value call_poll(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t fd, events, timeout;
@@ -40,8 +42,8 @@ static napi_value call_poll(napi_env env, napi_callback_info info) {
 }
 
 /*
- * pollEntries(entries, timeout in ms) -> number of entries with revents, which are stored. Blocks the thread if the
- * timeout is not 0.
+ * pollEntries(entries, timeout in ms) -> number of entries whose revents are not 0. Stores the revents of all entries.
+ * Blocks the thread if the timeout is not 0.
  */
 static napi_value call_poll_entries(napi_env env, napi_callback_info info) {
   struct args args;
@@ -56,7 +58,7 @@ static napi_value call_poll_entries(napi_env env, napi_callback_info info) {
 
 /*
  * pollset(entries) -> an owned epoll descriptor that is readable while one of the descriptors is ready. A descriptor
- * may occur only once. epoll(7) refuses some files with EPERM, for example regular files. These are left out, because
+ * may occur only once. epoll(7) refuses some files with EPERM, for example regular files. The set omits them, because
  * they have no events.
  */
 static napi_value call_pollset(napi_env env, napi_callback_info info) {

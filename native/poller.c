@@ -2,17 +2,17 @@
  * The poller: an epoll descriptor, and the delivery of its events to JavaScript.
  *
  * Each descriptor is registered once, edge-triggered, for both directions. When the epoll descriptor becomes readable,
- * the poller stores the events in an Int32Array that it shares with JavaScript, and calls JavaScript once for all of
- * them. A backend waits for the epoll descriptor: poller_uv.c, or poller_thread.c where there is no libuv.
+ * the poller stores the events in an Int32Array that it shares with JavaScript. Then it calls JavaScript once for all
+ * of them. A backend waits for the epoll descriptor: poller_uv.c, or poller_thread.c in a runtime without libuv.
  *
  * Layout of the shared array, in 32-bit words:
  *   [0]  number of waiting calls, written by JavaScript
  *   [1]  1 while the poller keeps the process alive
- *   [2]  number of events in this batch, 0 outside a batch; -errno after epoll_wait(2) has failed, and then there are
- *        no more batches
+ *   [2]  number of events in this batch, 0 outside a batch, or -errno after epoll_wait(2) has failed permanently
  *   [3]  0 in the first batch of a turn of the loop, 1 in each further batch of the same turn
  *   [4]  number of the poller, an argument of the calls below
- *   [5]  1 if JavaScript must call pollerTurned() in the turn after each call that it gets, and when no call waits
+ *   [5]  1 if the backend needs pollerTurned(): JavaScript must call it in the turn after each callback, and in the
+ *        turn after the last waiting call has ended
  *   [6…] slot, generation, events; slot, generation, events; … for MAX_EVENTS events
  *   then the table of relay.c
  *
@@ -22,9 +22,9 @@
  *
  * While a call waits, the poller keeps the process alive and holds strong references to its array and its callback.
  * Otherwise both references are weak. Then the garbage collector can free an unreachable evaluation, and the finalizer
- * of the array ends its poller. JavaScript takes the strong references when the number of waiting calls leaves 0. They
- * are dropped late, with libuv right before the loop would block. So a server whose number of waiting calls goes to 0
- * and back within a turn changes no reference.
+ * of the array ends its poller. JavaScript calls pollerRef() when the number of waiting calls rises above 0, and
+ * pollerRef() makes the references strong. The backend makes them weak again later: with libuv right before the loop
+ * would block. So a server whose number of waiting calls goes to 0 and back within a turn changes no reference.
  */
 #include "poller.h"
 
@@ -36,6 +36,7 @@
 /* Limit of relayed bytes before other handles of the loop run. */
 #define MAX_RELAYED_BYTES_PER_TURN (4u << 20)
 
+/* Calls JavaScript, which handles the events in the shared array. Returns false if the call has failed. */
 static bool dispatch(struct poller *poller) {
   napi_env env = poller->env;
   napi_handle_scope scope;
@@ -62,14 +63,15 @@ static int fetch_events(struct poller *poller) {
   for (int i = 0; i < count; i++) {
     uint64_t token = poller->events[i].data.u64;
     uint32_t events = poller->events[i].events;
-    if (!relay_event(&poller->relays, token, &events)) append_event(poller, token, events);
+    if (!handle_with_relay(&poller->relays, token, &events)) append_event(poller, token, events);
   }
   return count;
 }
 
 /*
- * epoll_wait(2) has failed, not by a signal, and will fail again. The backend stops watching the descriptor: if it
- * stayed readable, the loop would spin.
+ * Reports an error of epoll_wait(2) to JavaScript. The next call would fail with the same error. So the backend stops
+ * watching the epoll descriptor when `failed` is set: while the descriptor is readable, the loop would spin. Returns
+ * true, because JavaScript was called.
  */
 static bool stop_after_error(struct poller *poller, int error) {
   poller->failed = true;
@@ -79,12 +81,14 @@ static bool stop_after_error(struct poller *poller, int error) {
 }
 
 /*
- * While JavaScript handles one batch, further events often become ready. Fetching them here costs one epoll_wait(2), as
- * in a server written in C. A turn of the loop would cost two, plus the other work of the loop. Timers and other
- * handles wait in the meantime, so the number of events is limited. A spurious wake-up or EINTR needs no retry, because
- * the backends wait level-triggered.
+ * Fetches and dispatches batches of events until no event is ready. Returns whether JavaScript was called.
  *
- * Returns whether JavaScript was called. A worker that is being terminated runs no JavaScript.
+ * While JavaScript handles one batch, further events often become ready. Fetching them here costs one call of
+ * epoll_wait(2). Fetching them in the next turn of the loop would cost two calls and the other work of the loop. Timers
+ * and other handles wait in the meantime, so the number of events is limited.
+ *
+ * A spurious wake-up or EINTR needs no retry: the backend watches the epoll descriptor level-triggered, and calls the
+ * poller again while events are ready. dispatch() fails in a worker that is being terminated.
  */
 static bool dispatch_events(struct poller *poller) {
   bool dispatched = false;
@@ -101,10 +105,11 @@ static bool dispatch_events(struct poller *poller) {
   return dispatched;
 }
 
+/* Continues queued relays, and passes stopped ones to JavaScript. Returns whether relays are still queued. */
 static bool continue_relays(struct poller *poller, bool dispatched) {
   uint64_t token;
   poller->shared[EVENT_COUNT] = 0;
-  while (poller->shared[EVENT_COUNT] < MAX_EVENTS && relay_queued(&poller->relays, &token)) {
+  while (poller->shared[EVENT_COUNT] < MAX_EVENTS && run_queued_relays(&poller->relays, &token)) {
     append_event(poller, token, EPOLLIN);
   }
   if (poller->shared[EVENT_COUNT] > 0) {
@@ -114,10 +119,17 @@ static bool continue_relays(struct poller *poller, bool dispatched) {
   return poller->relays.queue_length > 0;
 }
 
+/*
+ * The work of one turn of the loop. `readable` is false if the backend only continues queued relays. Returns whether
+ * relays are still queued.
+ */
 static bool run_turn(struct poller *poller, bool readable) {
   poller->relays.budget = MAX_RELAYED_BYTES_PER_TURN;
   bool dispatched = readable && dispatch_events(poller);
   bool more = poller->relays.queue_length > 0 && continue_relays(poller, dispatched);
+  /*
+   * JavaScript calls pollerTurned() only after a callback. So a backend that needs it makes one even without an event.
+   */
   if (poller->backend->loop_turned != NULL && readable && !dispatched) {
     poller->shared[EVENT_COUNT] = 0;
     dispatch(poller);
@@ -127,8 +139,8 @@ static bool run_turn(struct poller *poller, bool readable) {
 }
 
 /*
- * No call waits, so the references are weak. If the array was collected, its memory is freed and events must not be
- * written. Otherwise a handle keeps the array alive for this turn.
+ * run_turn() while the references are weak. If the array was collected, its memory is freed and nothing may be written
+ * to it. Otherwise the handle `array` keeps it alive for this turn.
  */
 static bool run_weak_turn(struct poller *poller, bool readable) {
   napi_handle_scope scope;
@@ -172,8 +184,8 @@ void poller_end(struct poller *poller) {
 }
 
 /*
- * The array and the reactor were collected, or the environment has ended. In the second case the poller has ended
- * already, and the pointer is NULL.
+ * The finalizer of the array. The array was collected, or the environment has ended. In the second case the poller has
+ * ended already, and *weak_pointer is NULL.
  */
 static void on_collected(napi_env env, void *data, void *hint) {
   (void)env;
@@ -205,7 +217,7 @@ static int open_epoll(struct poller *poller) {
   return error;
 }
 
-/* Frees a poller that is not open yet. */
+/* Frees a poller that is not open yet. Returns `result`, so that a caller can return it in the same statement. */
 static napi_value free_unopened(struct poller *poller, napi_value result) {
   if (poller->array != NULL) napi_delete_reference(poller->env, poller->array);
   if (poller->callback != NULL) napi_delete_reference(poller->env, poller->callback);
@@ -214,7 +226,7 @@ static napi_value free_unopened(struct poller *poller, napi_value result) {
   return result;
 }
 
-/* openPoller(callback, thread = 0) -> Int32Array | -errno */
+/* openPoller(callback, thread = 0) -> Int32Array | -errno. `thread` 1 selects the backend of poller_thread.c. */
 static napi_value call_open_poller(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t thread = 0;
@@ -264,8 +276,8 @@ static napi_value call_open_poller(napi_env env, napi_callback_info info) {
 }
 
 /*
- * The poller whose number is argument `index`. Returns NULL if there is none, with the value to return in *result:
- * -ECANCELED, or NULL with an exception pending.
+ * Returns the poller whose number is argument `index`. If there is none, returns NULL and stores in *result the value
+ * that the caller must return: -ECANCELED, or NULL with an exception pending.
  */
 static struct poller *arg_poller(struct addon *addon, const struct args *args, size_t index, napi_value *result) {
   uint32_t number;
@@ -276,7 +288,7 @@ static struct poller *arg_poller(struct addon *addon, const struct args *args, s
   return poller;
 }
 
-/* For calls whose only argument is a poller. Returns the same as arg_poller(). */
+/* arg_poller() for calls whose only argument is the number of a poller. */
 static struct poller *read_poller(napi_env env, napi_callback_info info, napi_value *result) {
   struct args args;
   struct addon *addon = get_addon(env);
@@ -284,6 +296,7 @@ static struct poller *read_poller(napi_env env, napi_callback_info info, napi_va
   return addon != NULL && read_args(env, info, 1, &args) ? arg_poller(addon, &args, 0, result) : NULL;
 }
 
+/* pollerAdd() and pollerModify(). `read_only` leaves EPOLLOUT out. */
 static napi_value register_fd(napi_env env, napi_callback_info info, int operation) {
   struct args args;
   int32_t fd, read_only;
@@ -314,8 +327,9 @@ static napi_value call_poller_modify(napi_env env, napi_callback_info info) {
 }
 
 /*
- * pollerRemove(fd, poller, identity = any): epoll finds the entry by the number, which may belong to another socket
- * now; descriptors.c.
+ * pollerRemove(fd, poller, identity = any): removes the entry of a descriptor. epoll finds the entry by the number,
+ * which may belong to another file now. So with `identity`, the result of share(), the call returns -EBADF unless the
+ * number still belongs to that file; descriptors.c.
  */
 static napi_value call_poller_remove(napi_env env, napi_callback_info info) {
   struct args args;
@@ -339,13 +353,13 @@ static bool is_reachable(napi_env env, napi_ref reference) {
   return napi_get_reference_value(env, reference, &value) == napi_ok && value != NULL;
 }
 
-/* pollerRef(poller): keeps the process alive from now on. */
+/* pollerRef(poller): makes the references strong. From now on the poller keeps the process alive. */
 static napi_value call_poller_ref(napi_env env, napi_callback_info info) {
   napi_value result;
   struct poller *poller = read_poller(env, info, &result);
   if (poller == NULL) return result;
   if (poller->referenced) return js_number(env, 0);
-  /* The array was collected, its memory is freed, and its finalizer has not run yet. */
+  /* The array or the callback may have been collected although the finalizer has not run yet. */
   if (!is_reachable(env, poller->array) || !is_reachable(env, poller->callback)) return js_number(env, -ECANCELED);
   if (napi_reference_ref(env, poller->array, NULL) != napi_ok) return js_number(env, -ECANCELED);
   if (napi_reference_ref(env, poller->callback, NULL) != napi_ok) {

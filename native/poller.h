@@ -9,8 +9,8 @@
 /* relay.c */
 
 /*
- * Slots of the reactor that have a relay. Each forwarded connection takes two. Unused entries of the table cost only
- * address space. src/reactor/relay.ts has the same number.
+ * Number of relays. The slots of the reactor from this number on have none. Each forwarded connection takes two. Unused
+ * entries of the table cost only address space. src/reactor/relay.ts has the same number.
  */
 #define MAX_RELAYS (1u << 16)
 /* The number of relays in the table before the pipes. */
@@ -29,15 +29,16 @@ struct relays {
 };
 
 /*
- * Handles an event of `token` with its relay, if there is one. Returns true when the event is handled completely.
- * Otherwise JavaScript must handle the events that are left in `*events`.
+ * Handles the events of a descriptor with its relay, if there is one. `token` has the slot and the generation. Returns
+ * true when the events are handled completely. Otherwise JavaScript must handle the events that are left in `*events`.
  */
-bool relay_event(struct relays *relays, uint64_t token, uint32_t *events);
+bool handle_with_relay(struct relays *relays, uint64_t token, uint32_t *events);
 /*
- * Continues queued relays within the budget. Returns true when a relay has stopped, and stores its token: JavaScript
- * must handle it, and further relays may be queued. Returns false when the queue is empty or the budget is spent.
+ * Continues queued relays within the budget. If a relay stops, the function returns true and stores the token of that
+ * relay. JavaScript must handle that descriptor, and further relays may be queued. Returns false when the queue is
+ * empty or the budget is spent.
  */
-bool relay_queued(struct relays *relays, uint64_t *token);
+bool run_queued_relays(struct relays *relays, uint64_t *token);
 
 /* poller.c */
 /*
@@ -48,7 +49,8 @@ bool relay_queued(struct relays *relays, uint64_t *token);
 #define HEADER_WORDS 6
 #define RELAY_TABLE_START (HEADER_WORDS + 3 * MAX_EVENTS)
 #define SHARED_WORDS (RELAY_TABLE_START + RELAY_TABLE_WORDS)
-enum { WAITING_CALLS = 0, KEEPS_ALIVE = 1, EVENT_COUNT = 2, IS_CONTINUATION = 3, POLLER_NUMBER = 4, NEEDS_TURNED = 5 };
+/* Indices of the words that poller.c describes. */
+enum { WAITING_CALLS = 0, KEEPS_ALIVE = 1, EVENT_COUNT = 2, IS_CONTINUATION = 3, POLLER_NUMBER = 4, REPORTS_TURNS = 5 };
 
 /*
  * A backend waits for the epoll descriptor of a poller and keeps the process alive. All functions run on the thread of
@@ -61,11 +63,10 @@ struct backend {
   void (*unref)(struct poller *poller);
   /* Ends the backend, then calls poller_free(), perhaps in a later turn of the loop. The environment may be ending. */
   void (*end)(struct poller *poller);
-  /* Calls JavaScript from the context in which the backend calls the poller. */
+  /* call_from_uv() or call_from_node_api(), as the callbacks of the backend require. */
   bool (*call)(napi_env env, napi_ref callback, size_t count, const napi_value *arguments);
   /*
-   * JavaScript calls this in the turn after it was called. Returns whether it must call again in the next turn. NULL if
-   * the backend does not need these calls.
+   * pollerTurned(). Returns whether JavaScript must call it in the next turn too. NULL if the backend needs no calls.
    */
   bool (*loop_turned)(struct poller *poller);
 };
@@ -79,16 +80,14 @@ struct poller {
   int epfd;
   /* Index in the list of the environment. */
   size_t number;
-  /* Calls wait, or waited a short time ago. The references are strong, and the process stays alive. */
+  /* The references are strong, and the process stays alive: calls wait, or waited a short time ago. */
   bool referenced;
-  /*
-   * epoll_wait(2) has failed permanently, and JavaScript has its errno. The backend does not wait for events any more.
-   */
+  /* epoll_wait(2) has failed permanently, and JavaScript has its errno. The backend waits for no more events. */
   bool failed;
   int32_t *shared;
   napi_ref array;
   napi_ref callback;
-  /* Memory that the finalizer of the array holds: a pointer to this poller, NULL after the end of the poller. */
+  /* Memory that the finalizer of the array frees. It contains a pointer to this poller, NULL after poller_end(). */
   struct poller **weak_pointer;
   struct relays relays;
   struct epoll_event events[MAX_EVENTS];
@@ -100,14 +99,15 @@ struct poller {
  */
 bool poller_readable(struct poller *poller);
 bool poller_continue_relays(struct poller *poller);
-/* To be checked between events: no call waits, so the poller need not keep the process alive. */
+/* Whether no call waits although the references are strong. The backend then calls poller_unreference(). */
 static inline bool poller_is_idle(const struct poller *poller) {
   return poller->referenced && poller->shared[WAITING_CALLS] == 0;
 }
+/* Makes the references weak. The poller no longer keeps the process alive. */
 void poller_unreference(struct poller *poller);
 /* Closes the epoll descriptor and frees the poller. */
 void poller_free(struct poller *poller);
-/* Ends the poller. Its number is free at once. Its descriptor is closed when the backend does not use it any more. */
+/* Ends the poller and frees its number. The backend calls poller_free() when it no longer uses the descriptor. */
 void poller_end(struct poller *poller);
 
 #endif

@@ -1,15 +1,15 @@
 /*
- * The backend of the poller for runtimes without libuv. A thread waits for the epoll descriptor, and a threadsafe
- * function continues on the thread of the environment. From there on all is the same as with libuv.
+ * The backend of the poller for runtimes without libuv. A thread waits for the epoll descriptor. Then a threadsafe
+ * function calls poller_readable() on the thread of the environment.
  *
  * The thread waits in poll(2) for the epoll descriptor and for an eventfd. When the epoll descriptor is readable, the
- * thread calls the threadsafe function once, and then waits only for the eventfd until the loop of the environment has
- * turned. Otherwise it would queue the next call while the environment runs the first one. A runtime runs queued calls
- * one after the other, so timers would never run.
+ * thread calls the threadsafe function once. Then it waits only for the eventfd until the loop of the environment has
+ * turned. Otherwise the thread would queue the next call while the environment runs the first one. A runtime runs
+ * queued calls one after the other, so timers would never run.
  *
- * No function of Node-API reports a turn of the loop. So JavaScript calls pollerTurned() in the turn after each call.
- * Then queued relays continue, and the thread waits for events again. If no call waits any more, the threadsafe
- * function is unreferenced and does not keep the process alive.
+ * No function of Node-API reports a turn of the loop. So JavaScript calls pollerTurned() in the turn after each
+ * callback. pollerTurned() continues queued relays and lets the thread wait for events again. If no call waits any
+ * more, it unreferences the threadsafe function, which then does not keep the process alive.
  */
 #include "poller.h"
 
@@ -25,21 +25,21 @@ struct waiter {
   int epfd, wake_fd;
   atomic_bool stop;
   bool ending;         /* the environment is ending */
-  bool waits_for_turn; /* the thread waits until the loop has turned */
+  bool waits_for_turn; /* the thread waits for the eventfd until the loop has turned */
   pthread_t thread;
   napi_threadsafe_function notify;
 };
 
 static void wake_thread(struct waiter *waiter) {
   const uint64_t one = 1;
-  /* The write can fail only if the counter of the eventfd is full. Then the thread wakes anyway. */
+  /* The write fails only if the counter of the eventfd is full. Then the eventfd is readable, and the thread wakes. */
   ssize_t written = write(waiter->wake_fd, &one, sizeof one);
   (void)written;
 }
 
 static void *wait_for_events(void *data) {
   struct waiter *waiter = data;
-  bool notified = false;
+  bool notified = false; /* the threadsafe function was called, and the loop has not turned since */
   for (;;) {
     /* poll(2) ignores an entry whose descriptor is negative. */
     struct pollfd entries[] = {{.fd = waiter->wake_fd, .events = POLLIN},
@@ -102,7 +102,7 @@ static void stop(struct waiter *waiter) {
 
 static void thread_end(struct poller *poller) {
   struct waiter *waiter = poller->data;
-  /* Only if the hook is not running at the moment: Deno crashes when a running hook is removed. */
+  /* The hook itself calls this function with `ending` set, and Deno crashes if a running hook is removed. */
   if (!waiter->ending) napi_remove_env_cleanup_hook(poller->env, thread_end_environment, waiter);
   stop(waiter);
   poller_free(poller);
@@ -143,7 +143,7 @@ static int thread_start(struct poller *poller) {
     return error;
   }
   poller->data = waiter;
-  poller->shared[NEEDS_TURNED] = 1;
+  poller->shared[REPORTS_TURNS] = 1;
   return 0;
 }
 

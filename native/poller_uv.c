@@ -1,9 +1,9 @@
 /*
  * The backend of the poller on libuv. One uv_poll_t on the loop of the environment watches the epoll descriptor.
  *
- * The uv_poll_t keeps the loop alive only while a call waits. A uv_prepare_t unreferences it right before the loop
- * would block. A uv_idle_t is active while relays are queued, so that the loop does not block and continues them in its
- * next turn.
+ * The uv_poll_t keeps the loop alive only while a call waits: if none waits, the callback of a uv_prepare_t
+ * unreferences the uv_poll_t right before the loop would block. A uv_idle_t is active while relays are queued. It keeps
+ * the loop from blocking, and its callback continues the relays in the next turn.
  */
 #include "poller.h"
 #include "uv_weak.h"
@@ -15,7 +15,7 @@ struct handles {
   uv_poll_t poll;
   uv_prepare_t prepare;
   uv_idle_t idle;
-  int open_count;
+  int open_count; /* handles that are not closed yet */
   bool closing;
   napi_async_cleanup_hook_handle hook;
 };
@@ -25,7 +25,9 @@ static void on_idle(uv_idle_t *handle) {
   if (!poller_continue_relays(handles->poller)) uv_idle_stop(handle);
 }
 
-/* If `status` is an error, libuv has stopped the handle. Then epoll_wait(2) returns the cause. */
+/*
+ * If `status` is an error, libuv has stopped the handle. epoll_wait(2) in poller_readable() then fails with the cause.
+ */
 static void on_readable(uv_poll_t *handle, int status, int events) {
   (void)status;
   (void)events;
@@ -42,7 +44,7 @@ static void before_blocking(uv_prepare_t *handle) {
 static void on_loop_handle_closed(uv_handle_t *handle) {
   struct handles *handles = handle->data;
   if (--handles->open_count > 0) return;
-  /* Not earlier: libuv must stop using a watched descriptor before it is closed. */
+  /* poller_free() closes the epoll descriptor. libuv requires that its handle is closed first. */
   poller_free(handles->poller);
   napi_remove_async_cleanup_hook(handles->hook);
   free(handles);

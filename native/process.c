@@ -1,4 +1,4 @@
-/* The process: keeping the library mapped, starting threads, and whether system calls may bypass the C library. */
+/* Functions for the process: pin the library, start a thread, test whether system calls may bypass the C library. */
 #include "addon.h"
 #include "syscalls.h"
 
@@ -6,7 +6,7 @@
 #include <signal.h>
 
 bool pin_library(void) {
-  static const char anchor;
+  static const char anchor; /* an address inside this library, for dladdr(3) */
   static atomic_bool pinned = false;
   Dl_info info;
   if (atomic_load(&pinned)) return true;
@@ -29,9 +29,10 @@ atomic_bool raw_syscalls = false;
 
 void init_syscalls(void) {
   static const char *const names[] = {"recv", "send", "accept4", "connect", "close"};
-  /* Other C libraries have other file names. Then the wrappers are used. */
+  /* Only glibc has this file name. With another C library, raw_syscalls stays false. */
   void *libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
   if (libc == NULL) return;
+  /* A wrapper is replaced if a search in all libraries finds another function than that of glibc. */
   bool original = true;
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     void *found = dlsym(libc, names[i]);

@@ -1,35 +1,36 @@
 /*
  * Relays: the poller forwards bytes from one descriptor to another without JavaScript.
  *
- * The splice() of TypeScript waits for an event of its source, moves the available bytes and waits again. Mostly
- * nothing else happens. A call of JavaScript for each event costs more than the system calls, because its code and data
- * have left the caches in the meantime. So JavaScript writes a relay for the poller: source, destination and pipe. A
- * relay is a few words of the shared array (poller.c). Each of the first MAX_RELAYS slots of the reactor's table has
- * one. The events of further slots go to JavaScript.
+ * Without a relay, splice() in TypeScript waits for an event of its source, moves the available bytes and waits again.
+ * A call of JavaScript for each event costs more than the system calls, because the code and data of JavaScript have
+ * left the CPU caches in the meantime. So JavaScript describes the flow for the poller in a few words of the shared
+ * array (poller.c): source, destination and pipe. These words are a relay. Each of the first MAX_RELAYS slots of the
+ * reactor's table has one. The events of further slots go to JavaScript.
  *
  * A relay handles only the common case: bytes arrive, all of them are sent, then the source returns EAGAIN. Any other
  * event (an end, an error, urgent data, a destination whose send buffer is full) goes to JavaScript. The relay is then
- * disabled until JavaScript writes it again. Its words have the state up to that point.
+ * disabled until JavaScript enables it again. Its words have the state up to that point.
  *
- * A source that always has bytes would starve the other descriptors. So a relay moves one chunk at a time, and each
- * turn of the loop has a budget. A relay whose chunk is spent continues after the other ready relays, in the next turn
- * if necessary.
+ * A source that always has bytes would starve the other descriptors. So a relay moves at most MAX_CHUNK bytes at a
+ * time, and all relays together have a budget of bytes for each turn of the loop. A relay that has moved its chunk
+ * continues after the other ready relays, or in the next turn if the budget is spent.
  *
- * Words of a relay, which starts at a multiple of RELAY_WORDS:
+ * Words of a relay:
  *   [0]  flags, see below; 0 means that there is no relay
  *   [1]  generation of the slot
  *   [2]  source descriptor, [3] destination descriptor
  *   [4]  index of the pipe
  *   [5]  [6] bytes sent, low and high half
- *   [7]  bytes that were received later and are still in the pipe
+ *   [7]  bytes that were received but not sent: they are in the pipe
  *   [8]  result that stopped the relay: -errno, or 0
  *   [9]  time of the last transfer: milliseconds of CLOCK_MONOTONIC, the low 32 bits
  *
  * The table has RELAYS_BEFORE_PIPES relays, then RELAY_PIPES pipes, then the other relays. So a process with few
- * descriptors uses only the first pages of the table, and the kernel allocates the others when they are used. Words of
- * a pipe: [0] read end or -1, [1] write end, [2] capacity in bytes. Relays with the same pipe index share the pipe,
- * because it is empty between two events. If it is not empty, the relay removes it (sets the read end to -1) until
- * JavaScript stores another pipe.
+ * descriptors uses only the first pages of the table. The kernel allocates a page when it is first used.
+ *
+ * Words of a pipe: [0] read end or -1, [1] write end, [2] capacity in bytes. Relays with the same pipe index share the
+ * pipe, because it is empty between two events. If bytes stay in the pipe, the relay stops and sets the read end to -1.
+ * No relay uses the pipe until JavaScript stores another one.
  *
  * JavaScript can write any value to these words. So C uses only descriptors that this environment owns.
  */
@@ -43,20 +44,20 @@ enum { READ_END, WRITE_END, CAPACITY };
 
 /* The relay is in use. */
 #define ENABLED 1
-/* A write waits on the source: JavaScript must get the event when the source becomes writable. */
+/* JavaScript waits to write to the source, and must get the event when the source becomes writable. */
 #define REPORT_WRITABLE 2
-/* A write waits on the destination and comes first. */
+/* JavaScript waits to write to the destination. Its bytes come first, so the relay must not send. */
 #define WRITER_WAITING 4
-/* Set here: the source became writable, and JavaScript did not get the event. */
+/* Set by C: the source became writable, and JavaScript did not get the event. */
 #define WRITABLE_UNREPORTED 8
-/* Set here: the source may have more bytes, and the relay is in the queue. */
+/* Set by C: the source may have more bytes, and the relay is in the queue. */
 #define QUEUED 16
-/* The last transfer was below SPLICE_THRESHOLD. */
+/* The last transfer had fewer than SPLICE_THRESHOLD bytes. C updates this flag. */
 #define SMALL_TRANSFERS 32
-/* A short read means that the source is empty. Holds as long as its events are only EPOLLIN and EPOLLOUT. */
+/* A short read means that the source is empty. This is true while the source has only EPOLLIN and EPOLLOUT events. */
 #define SHORT_READ_IS_EMPTY 64
 
-/* Limit of bytes before other relays run. */
+/* Limit of bytes that a relay moves before other relays run. */
 #define MAX_CHUNK (1u << 20)
 
 static int32_t now_ms(void) {
@@ -65,16 +66,24 @@ static int32_t now_ms(void) {
   return (int32_t)(uint32_t)((uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000);
 }
 
-enum forward_result { SOURCE_EMPTY, CHUNK_SPENT, RELAY_STOPPED };
-
+/* The words of the relay of a slot. */
 static int32_t *get_relay(const struct relays *relays, uint32_t slot) {
-  uint32_t before = slot < RELAYS_BEFORE_PIPES ? 0 : RELAY_PIPES * RELAY_PIPE_WORDS;
-  return relays->table + slot * RELAY_WORDS + before;
+  uint32_t pipe_words = slot < RELAYS_BEFORE_PIPES ? 0 : RELAY_PIPES * RELAY_PIPE_WORDS;
+  return relays->table + slot * RELAY_WORDS + pipe_words;
 }
 
+/* The words of the pipe of a relay. The mask keeps any index that JavaScript wrote inside the table. */
+static int32_t *get_pipe(const struct relays *relays, const int32_t *relay) {
+  int32_t index = relay[PIPE] & (RELAY_PIPES - 1);
+  return relays->table + RELAYS_BEFORE_PIPES * RELAY_WORDS + index * RELAY_PIPE_WORDS;
+}
+
+/* SOURCE_EMPTY: the relay waits for the next event. CHUNK_SPENT: the source may have more bytes. */
+enum forward_result { SOURCE_EMPTY, CHUNK_SPENT, RELAY_STOPPED };
+
+/* Moves at most one chunk from the source to the destination, and updates the words of the relay. */
 static enum forward_result forward(struct relays *relays, int32_t *relay) {
-  int32_t *pipe =
-      relays->table + RELAYS_BEFORE_PIPES * RELAY_WORDS + (relay[PIPE] & (RELAY_PIPES - 1)) * RELAY_PIPE_WORDS;
+  int32_t *pipe = get_pipe(relays, relay);
   const struct addon *addon = relays->addon;
   bool allowed = !(relay[FLAGS] & WRITER_WAITING) && owns(addon, relay[SOURCE]) && owns(addon, relay[DESTINATION]) &&
                  owns(addon, pipe[READ_END]) && owns(addon, pipe[WRITE_END]) && pipe[CAPACITY] > 0;
@@ -104,15 +113,15 @@ static enum forward_result forward(struct relays *relays, int32_t *relay) {
 }
 
 /*
- * The caller checks that the queue has a free entry: a relay that was disabled and written again can be in the queue
- * twice.
+ * Appends a relay to the queue. The caller checks that the queue is not full: it has one entry for each relay, but a
+ * relay that was disabled and enabled again can be in it twice.
  */
 static void queue_relay(struct relays *relays, int32_t *relay, uint32_t slot) {
   relay[FLAGS] |= QUEUED;
   relays->queue[(relays->queue_start + relays->queue_length++) % MAX_RELAYS] = (uint16_t)slot;
 }
 
-bool relay_event(struct relays *relays, uint64_t token, uint32_t *events) {
+bool handle_with_relay(struct relays *relays, uint64_t token, uint32_t *events) {
   uint32_t slot = (uint32_t)token;
   if (slot >= MAX_RELAYS) return false;
   int32_t *relay = get_relay(relays, slot);
@@ -138,16 +147,13 @@ bool relay_event(struct relays *relays, uint64_t token, uint32_t *events) {
   return true;
 }
 
-bool relay_queued(struct relays *relays, uint64_t *token) {
+bool run_queued_relays(struct relays *relays, uint64_t *token) {
   while (relays->queue_length > 0 && relays->budget > 0) {
     uint32_t slot = relays->queue[relays->queue_start];
     relays->queue_start = (relays->queue_start + 1) % MAX_RELAYS;
     relays->queue_length--;
     int32_t *relay = get_relay(relays, slot);
-    /*
-     * The relay was disabled in the meantime. JavaScript may have written it again after EAGAIN; then QUEUED is not
-     * set.
-     */
+    /* JavaScript may have disabled a queued relay. If it has enabled the relay again, QUEUED is not set. */
     if (!(relay[FLAGS] & ENABLED) || !(relay[FLAGS] & QUEUED)) continue;
     relay[FLAGS] &= ~QUEUED;
     switch (forward(relays, relay)) {

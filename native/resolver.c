@@ -1,11 +1,12 @@
 /*
  * The resolver: getaddrinfo(3), getnameinfo(3), gethostbyname2_r(3) and gethostbyaddr_r(3).
  *
- * Each call may take seconds. With a function as the last argument, the request runs on a lookup thread (lookups.c),
- * the function is called with the result, and the call returns a ticket. Without one, the call blocks this thread and
- * returns the result. Both results have the same three parts:
- * - status: 0 or an EAI_ number, also for the calls that report h_errno; and errno, which is set only for EAI_SYSTEM
- * - the value or null
+ * Each call may take seconds. If its last argument is a function, a lookup thread runs the request (lookups.c) and the
+ * call returns a ticket. The function is called later with the three parts of the result. Without a function, the call
+ * blocks this thread and returns an array of the three parts:
+ * - status, 0 or an EAI_ number, also for the calls that report h_errno
+ * - errno, 0 unless the status is EAI_SYSTEM
+ * - the value, null unless the status is 0
  */
 #include "lookups.h"
 
@@ -17,25 +18,22 @@
 #include <string.h>
 #include <strings.h>
 
-/*
- * Some C libraries, for example musl, do not define it and never store it. Then its only use is the initial value of
- * h_error.
- */
+/* musl neither defines nor reports this h_errno value. There it is only an initial value in run_gethostby(). */
 #ifndef NETDB_INTERNAL
 #define NETDB_INTERNAL (-1)
 #endif
 
-/* Limit of the buffer that the C library needs for the names and addresses of one host. */
+/* Size of the largest buffer that run_gethostby() tries for the names and addresses of one host. */
 #define HOST_BUFFER_MAX (1 << 20)
 
-/* The C library searches this file before it asks a server, if the system is configured that way; hosts(5). */
+/* Most systems are configured so that the C library searches this file before it queries a server; hosts(5). */
 #define HOSTS_FILE "/etc/hosts"
 
 struct request {
-  struct lookup lookup; /* first member, because pointers to both types are converted into each other */
+  struct lookup lookup; /* must be the first member: pointers to it are cast to pointers to the request */
   void (*run)(struct request *);
   napi_value (*create_value)(napi_env, const struct request *);
-  /* arguments */
+  /* arguments; each call uses some of them */
   char *host, *service;
   struct addrinfo hints;
   struct sockaddr_storage address;
@@ -73,11 +71,11 @@ static napi_value js_bytes(napi_env env, const void *data, size_t length) {
   return view;
 }
 
-/* Stores [status, errno, value | null] in `parts`. */
+/* Stores status, errno and value | null in `parts`. Returns false on failure, mostly with an exception pending. */
 static bool create_result(napi_env env, struct request *request, napi_value parts[3]) {
   if (request->status != 0 || (parts[2] = request->create_value(env, request)) == NULL) {
     bool pending = false;
-    if (request->status == 0) request->status = EAI_MEMORY;
+    if (request->status == 0) request->status = EAI_MEMORY; /* Node-API could not create the value. */
     if (napi_is_exception_pending(env, &pending) != napi_ok || pending) return false;
     if (napi_get_null(env, &parts[2]) != napi_ok) return false;
   }
@@ -86,6 +84,7 @@ static bool create_result(napi_env env, struct request *request, napi_value part
   return parts[0] != NULL && parts[1] != NULL;
 }
 
+/* Runs a request on this thread and returns the array of its result. Frees the request. */
 static napi_value resolve_now(napi_env env, struct request *request) {
   napi_value parts[3], result = NULL;
   request->run(request);
@@ -99,19 +98,19 @@ static napi_value resolve_now(napi_env env, struct request *request) {
 }
 
 /*
- * Runs a request: on this thread, or on a lookup thread if there is a function at `callback`. Takes ownership of the
- * request.
+ * Runs a request on a lookup thread if the arguments have a function at `callback_index`, otherwise on this thread.
+ * Takes ownership of the request.
  */
-static napi_value resolve(const struct args *args, size_t callback, struct request *request) {
+static napi_value resolve(const struct args *args, size_t callback_index, struct request *request) {
   napi_env env = args->env;
   napi_valuetype type;
-  if (callback >= args->count) return resolve_now(env, request);
-  if (napi_typeof(env, args->values[callback], &type) != napi_ok || type != napi_function) {
+  if (callback_index >= args->count) return resolve_now(env, request);
+  if (napi_typeof(env, args->values[callback_index], &type) != napi_ok || type != napi_function) {
     free_request(request);
     napi_throw_type_error(env, NULL, "Cannot make a native call: callback is not a function, required a function");
     return NULL;
   }
-  int64_t ticket = start_lookup(env, &request->lookup, args->values[callback]);
+  int64_t ticket = start_lookup(env, &request->lookup, args->values[callback_index]);
   if (ticket < 0) free_request(request);
   return js_number(env, ticket);
 }
@@ -129,7 +128,7 @@ static bool create_request_result(napi_env env, struct lookup *lookup, napi_valu
 
 static void destroy_request(struct lookup *lookup) { free_request((struct request *)lookup); }
 
-/* Whether the hosts file has a line that begins with the address, or a line that contains the name. */
+/* Whether the hosts file has an entry for `name`, or for `address` if `name` is NULL. */
 static bool is_in_hosts_file(const char *name, int family, const void *address, size_t length) {
   FILE *file = fopen(HOSTS_FILE, "re");
   char *line = NULL;
@@ -152,7 +151,7 @@ static bool is_in_hosts_file(const char *name, int family, const void *address, 
   return found;
 }
 
-/* Whether the C library can answer without a server. This is an estimate that only selects the thread. */
+/* Estimates whether the C library can answer without a server. The result only selects the thread. */
 static bool is_local(const struct lookup *lookup) {
   const struct request *request = (const struct request *)lookup;
   struct in_addr unused;
@@ -175,6 +174,7 @@ static bool is_local(const struct lookup *lookup) {
   return true;
 }
 
+/* Stores the result of the C library. `shortage` is the result of descriptor_shortage() before the call. */
 static void set_outcome(struct request *request, int status, int error, int shortage) {
   request->status = lookup_outcome(status, &error, shortage);
   request->error = request->status == EAI_SYSTEM ? error : 0;
@@ -226,7 +226,7 @@ static napi_value create_names(napi_env env, const struct request *request) {
   return result;
 }
 
-/* h_errno reports the same four causes with other numbers. */
+/* Converts an h_errno number to the EAI_ number of the same cause. */
 static int eai_from_h_errno(int h_error) {
   switch (h_error) {
     case TRY_AGAIN:
@@ -244,7 +244,7 @@ static int eai_from_h_errno(int h_error) {
   }
 }
 
-/* Looks up by name if the request has one, otherwise by address. Repeats the call with a larger buffer on ERANGE. */
+/* Looks up `host`, or the address if `host` is NULL. Repeats the call with a larger buffer on ERANGE. */
 static void run_gethostby(struct request *request) {
   int error = ERANGE, h_error = NETDB_INTERNAL, shortage = descriptor_shortage();
   struct hostent *found = NULL;

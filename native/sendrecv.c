@@ -1,6 +1,6 @@
 /*
- * The calls that send and receive: one buffer, one buffer with an address, or a message. All have MSG_DONTWAIT, because
- * other processes can make the descriptor blocking; descriptors.c.
+ * The calls that send and receive: one buffer, one buffer with an address, or a message. All pass MSG_DONTWAIT to the
+ * kernel, because other processes can make the descriptor blocking; descriptors.c.
  */
 #include "addon.h"
 #include "syscalls.h"
@@ -15,8 +15,8 @@
 /*
  * recv(fd, view, length = length of the view, flags = 0): receives at most `length` bytes to the start of the view.
  *
- * recv and send have optional arguments because a server makes these calls most often, and reading an argument takes
- * time.
+ * recv and send have optional arguments to save time: a server makes these calls most often, and each argument that the
+ * caller omits need not be read.
  */
 static napi_value call_recv(napi_env env, napi_callback_info info) {
   struct args args;
@@ -69,8 +69,8 @@ static napi_value call_send(napi_env env, napi_callback_info info) {
 }
 
 /*
- * For a sender without a name, recvfrom(2) on a UNIX socket stores no address, but getpeername(2) and accept(2) store
- * the family. This stores the family too, so that all three calls return the same address.
+ * If the sender is a UNIX socket without a name, recvfrom(2) stores no address. getpeername(2) and accept(2) store the
+ * family in that case. This function stores the family too, so that all three calls return the same address.
  */
 static void set_unix_family(int fd, struct sockaddr_storage *address, socklen_t *length) {
   int family;
@@ -120,7 +120,7 @@ static napi_value call_sendto(napi_env env, napi_callback_info info) {
       env, result_or_errno(sendto(fd, data, size, flags | MSG_DONTWAIT | MSG_NOSIGNAL, address, address_length)));
 }
 
-/* Stores the views of an array as an iovec, without the first `skip` bytes. The array has at most IOV_MAX views. */
+/* Stores an array of at most IOV_MAX views as an array of struct iovec, without the first `skip` bytes of the views. */
 static bool arg_iovec(const struct args *args, size_t index, int64_t skip, struct iovec *iov, size_t *count) {
   uint32_t length;
   bool is_array = false;
@@ -135,9 +135,7 @@ static bool arg_iovec(const struct args *args, size_t index, int64_t skip, struc
                            "Cannot make a native call: array is too long, required at most IOV_MAX views");
     return false;
   }
-  /*
-   * Gets all elements before it reads any pointer: an element may have a getter, which can detach the views before it.
-   */
+  /* All elements are read before any pointer: an element may be a getter, which can detach earlier views. */
   napi_value items[IOV_MAX];
   for (uint32_t i = 0; i < length; i++) {
     if (napi_get_element(args->env, args->values[index], i, &items[i]) != napi_ok) return false;
@@ -179,7 +177,6 @@ static napi_value call_sendmsg(napi_env env, napi_callback_info info) {
       !arg_iovec(&args, 1, skip, iov, &count) || !arg_i32(&args, 3, &flags)) {
     return NULL;
   }
-  /* C libraries use different types for the lengths in struct msghdr. */
   struct msghdr message = {.msg_iov = iov, .msg_iovlen = count};
   if (!is_absent(env, &args, 4)) {
     const struct sockaddr *address;
@@ -198,8 +195,9 @@ static napi_value call_sendmsg(napi_env env, napi_callback_info info) {
 }
 
 /*
- * Records the descriptors in a message's control data as owned. Every successful recvmsg() with control data must be
- * followed by this call, or descriptors leak. A descriptor that cannot be recorded is closed and replaced by -1.
+ * Takes ownership of the descriptors in the control data of a message. Must follow every successful recvmsg(2) with
+ * control data, because the descriptors would leak otherwise. Closes a descriptor that it cannot record, and stores -1
+ * in its place.
  */
 static void own_received(struct addon *addon, struct msghdr *message) {
   uint8_t *end = (uint8_t *)message->msg_control + message->msg_controllen;
@@ -280,8 +278,8 @@ static napi_value call_recvmsg(napi_env env, napi_callback_info info) {
 }
 
 /*
- * inq(fd): number of bytes that the next read of a stream socket can get before an urgent mark. ioctl(2) with SIOCINQ,
- * tcp(7), unix(7).
+ * inq(fd): number of bytes that the next read of a stream socket can return. A read stops at an urgent mark. ioctl(2)
+ * with SIOCINQ, which is the same number as FIONREAD; tcp(7), unix(7).
  */
 static napi_value call_inq(napi_env env, napi_callback_info info) {
   struct args args;
@@ -291,7 +289,7 @@ static napi_value call_inq(napi_env env, napi_callback_info info) {
   return js_number(env, ioctl(fd, FIONREAD, &count) < 0 ? -errno : count);
 }
 
-/* outq(fd): number of bytes in the send queue. ioctl(2) with SIOCOUTQ, tcp(7), udp(7), unix(7). */
+/* outq(fd): number of bytes in the send queue. SIOCOUTQ is the same number as TIOCOUTQ; tcp(7), udp(7), unix(7). */
 static napi_value call_outq(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t fd;

@@ -2,16 +2,16 @@
  * Signals that arrive during a blocking call, or shortly before it.
  *
  * The listener of a signal is JavaScript and runs when the loop turns. A thread that blocks must notice a signal
- * earlier, and poll(2) returns EINTR only if the signal arrives during poll(2). So the addon installs a handler in
- * front of the runtime's handler. The addon's handler counts the signal and calls the runtime's handler. This requires
- * only that the runtime uses sigaction(2).
+ * earlier, and poll(2) returns EINTR only if the signal arrives during poll(2). So the addon replaces the runtime's
+ * handler with its own, which counts the signal and then calls the runtime's handler. This works with any runtime that
+ * installs its handler with sigaction(2).
  *
- * A signal counts as handled when its listener is about to run. The addon's handler wakes a uv_async_t on the loop of
- * the environment before it calls the runtime's handler. libuv processes signals at the end of a batch of events, so
- * the callback of the uv_async_t runs before the listener. Without libuv JavaScript reports the turn of the loop.
+ * A signal counts as handled when its listener is about to run. The addon's handler sends to a uv_async_t on the loop
+ * of the environment before it calls the runtime's handler. libuv processes signals at the end of a batch of events, so
+ * the callback of the uv_async_t runs before the listener. Without libuv JavaScript calls markSignalsHandled().
  *
  * Signals belong to the process, and so does the state of this file. Only the main thread has listeners for signals. So
- * all functions here run on the main thread, except the handler, which can run on any thread.
+ * all functions here run on the main thread, except on_signal(), which can run on any thread.
  */
 #include "addon.h"
 #include "uv_weak.h"
@@ -26,19 +26,19 @@
 static struct {
   /* The runtime's handler, which on_signal() calls. 0 until on_signal() is installed. */
   atomic_uintptr_t runtime_handler;
-  atomic_bool with_info;
-  atomic_uint caught;
-  unsigned handled;
+  atomic_bool with_info; /* the runtime's handler was installed with SA_SIGINFO and takes three arguments */
+  atomic_uint caught;    /* how often the signal has arrived */
+  unsigned handled;      /* the part of `caught` whose listeners have run */
   /* The signal has a listener, but the runtime had not installed its handler when the listener was added. */
   bool install_pending;
 } signals[NSIG];
 
-/* For all signals: the number that arrived, and the number that takeSignals() has reported. */
-static atomic_uint caught;
-static unsigned reported;
+/* For all signals together: the number that arrived, and the number that takeSignals() has returned. */
+static atomic_uint total_caught;
+static unsigned total_taken;
 
 static uv_async_t handled_async;
-static atomic_bool async_active; /* handled_async may be sent */
+static atomic_bool async_active; /* handled_async is initialized, and on_signal() may send to it */
 
 static const struct {
   const char *name;
@@ -58,7 +58,7 @@ static const struct {
 static void on_signal(int number, siginfo_t *info, void *context) {
   int error = errno;
   atomic_fetch_add(&signals[number].caught, 1);
-  atomic_fetch_add(&caught, 1);
+  atomic_fetch_add(&total_caught, 1);
   if (atomic_load(&async_active)) uv_async_send(&handled_async);
   errno = error;
   uintptr_t runtime_handler = atomic_load(&signals[number].runtime_handler);
@@ -70,10 +70,10 @@ static void on_signal(int number, siginfo_t *info, void *context) {
 }
 
 /*
- * Installs on_signal() in front of the runtime's handler. on_signal() stays installed after all environments have
- * ended. Returns false if there is no handler, or if the handler may not be the runtime's: another copy of this library
- * may have installed its own handler. Two copies that install in front of each other would call each other endlessly.
- * So the first handler that was found is the only one that is ever replaced.
+ * Replaces the runtime's handler of a signal with on_signal(), which stays installed after all environments have ended.
+ * Returns false if the signal has no handler yet. Also returns false if the handler differs from the one that was found
+ * first: it may be that of another copy of this library. Two copies that replace each other's handler would call each
+ * other endlessly.
  */
 static bool install_handler(int number) {
   struct sigaction action;
@@ -93,10 +93,11 @@ static bool install_handler(int number) {
 }
 
 /*
- * signalListened(name, …): a listener for 'newListener' of the process. The event `name` got a listener, and `name` may
- * be a signal. Signals that every program with children or a terminal gets (SIGCHLD, SIGWINCH) are not in the table.
+ * countSignal(name, …): installs on_signal() if the event `name` is a signal in the table. JavaScript adds this
+ * function as a 'newListener' listener of `process`, so further arguments are ignored. SIGCHLD and SIGWINCH are not in
+ * the table, because every program with children or a terminal gets them.
  */
-static napi_value call_signal_listened(napi_env env, napi_callback_info info) {
+static napi_value call_count_signal(napi_env env, napi_callback_info info) {
   size_t count = 1, length;
   napi_value value;
   napi_valuetype type;
@@ -114,32 +115,32 @@ static napi_value call_signal_listened(napi_env env, napi_callback_info info) {
 }
 
 static void mark_handled(void) {
-  reported = atomic_load(&caught);
+  total_taken = atomic_load(&total_caught);
   for (int number = 1; number < NSIG; number++) signals[number].handled = atomic_load(&signals[number].caught);
 }
 
-/* takeSignals() -> number of signals since the last call, without those that were handled in between */
+/* takeSignals() -> number of signals that have arrived since the last call and were not handled in between */
 static napi_value call_take_signals(napi_env env, napi_callback_info info) {
   (void)info;
   for (int number = 1; number < NSIG; number++) {
     if (signals[number].install_pending) signals[number].install_pending = !install_handler(number);
   }
-  unsigned now = atomic_load(&caught), count = now - reported;
-  reported = now;
+  unsigned total = atomic_load(&total_caught), count = total - total_taken;
+  total_taken = total;
   return js_number(env, count);
 }
 
-/* pendingSignals(number) -> number of signals whose listeners have not run yet */
-static napi_value call_unheard_signals(napi_env env, napi_callback_info info) {
+/* pendingSignals(number) -> how often the signal has arrived and its listeners have not run yet */
+static napi_value call_pending_signals(napi_env env, napi_callback_info info) {
   struct args args;
-  int32_t which;
-  if (!read_args(env, info, 1, &args) || !arg_i32(&args, 0, &which)) return NULL;
-  if (which < 1 || which >= NSIG) return js_number(env, -EINVAL);
-  return js_number(env, atomic_load(&signals[which].caught) - signals[which].handled);
+  int32_t number;
+  if (!read_args(env, info, 1, &args) || !arg_i32(&args, 0, &number)) return NULL;
+  if (number < 1 || number >= NSIG) return js_number(env, -EINVAL);
+  return js_number(env, atomic_load(&signals[number].caught) - signals[number].handled);
 }
 
-/* forgetSignals(): the listeners of all signals so far have run. */
-static napi_value call_forget_signals(napi_env env, napi_callback_info info) {
+/* markSignalsHandled(): the listeners of all signals so far have run. */
+static napi_value call_mark_signals_handled(napi_env env, napi_callback_info info) {
   (void)env;
   (void)info;
   mark_handled();
@@ -148,6 +149,7 @@ static napi_value call_forget_signals(napi_env env, napi_callback_info info) {
 
 static napi_async_cleanup_hook_handle hook;
 
+/* The callback of handled_async, which libuv calls before the listeners run. */
 static void on_handled(uv_async_t *handle) {
   (void)handle;
   mark_handled();
@@ -166,8 +168,8 @@ static void signals_end_environment(napi_async_cleanup_hook_handle handle, void 
 }
 
 /*
- * watchSignals(): from now on libuv reports when signals are handled. -ENOTSUP without libuv, -EPERM on a worker thread. The
- * main thread is the thread whose id is the process id.
+ * watchSignals(): from now on libuv reports when signals are handled. -ENOTSUP without libuv, -EPERM on a worker
+ * thread. The main thread is the thread whose id is the process id.
  */
 static napi_value call_watch_signals(napi_env env, napi_callback_info info) {
   (void)info;
@@ -188,9 +190,11 @@ static napi_value call_watch_signals(napi_env env, napi_callback_info info) {
 
 bool init_signals(napi_env env, napi_value exports) {
   static const struct exported_function functions[] = {
-      {"watchSignals", call_watch_signals},   {"signalListened", call_signal_listened},
-      {"takeSignals", call_take_signals},     {"pendingSignals", call_unheard_signals},
-      {"forgetSignals", call_forget_signals},
+      {"watchSignals", call_watch_signals},
+      {"countSignal", call_count_signal},
+      {"takeSignals", call_take_signals},
+      {"pendingSignals", call_pending_signals},
+      {"markSignalsHandled", call_mark_signals_handled},
   };
   return EXPORT_FUNCTIONS(env, exports, functions);
 }

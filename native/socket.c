@@ -43,7 +43,7 @@ static napi_value call_socketpair(napi_env env, napi_callback_info info) {
   return js_number(env, 0);
 }
 
-/* accept4(2) on a blocking descriptor. Other processes may accept from it too; alarm.c. */
+/* accept4(2) on a blocking descriptor. It can block even after poll(2), if another process accepts too; alarm.c. */
 static int accept_blocking(struct addon *addon, int fd, struct sockaddr *address, socklen_t *length) {
   int listening = 0;
   socklen_t size = sizeof listening;
@@ -55,8 +55,8 @@ static int accept_blocking(struct addon *addon, int fd, struct sockaddr *address
   int accepted = sys_accept4(fd, address, length, NEW_SOCKET_FLAGS);
   stop_alarm(addon);
   /*
-   * The alarm or another signal interrupted the call. EAGAIN would be wrong while a connection waits, because the
-   * kernel reports no further event for it.
+   * The alarm or another signal interrupted the call. EAGAIN would be wrong while a connection is in the accept queue:
+   * the caller would wait for an event that the kernel does not report again. EINTR makes the caller repeat the call.
    */
   if (accepted < 0 && errno == EINTR) errno = is_ready(fd, POLLIN) ? EINTR : EAGAIN;
   return accepted;
@@ -84,6 +84,7 @@ static napi_value call_accept(napi_env env, napi_callback_info info) {
 
 typedef int address_setter(int fd, const struct sockaddr *address, socklen_t length);
 
+/* A call with the arguments (fd, address). */
 static napi_value set_address(napi_env env, napi_callback_info info, address_setter *call) {
   struct args args;
   int32_t fd;
@@ -99,8 +100,8 @@ static napi_value set_address(napi_env env, napi_callback_info info, address_set
 static napi_value call_bind(napi_env env, napi_callback_info info) { return set_address(env, info, bind); }
 
 /*
- * connect(2) on a blocking descriptor, with the results of a non-blocking one. A stream socket is connecting if it is
- * not listening and poll(2) reports neither readable, writable nor hung up.
+ * connect(2) on a blocking descriptor. Returns the same results as on a non-blocking one. A stream socket is connecting
+ * if it is not listening and poll(2) reports no event for it.
  */
 static int connect_blocking(struct addon *addon, int fd, const struct sockaddr *address, socklen_t size) {
   int type = 0, listening = 0;
@@ -115,6 +116,9 @@ static int connect_blocking(struct addon *addon, int fd, const struct sockaddr *
   if (start_alarm(addon) < 0) return -1;
   int result = sys_connect(fd, address, size);
   stop_alarm(addon);
+  /*
+   * On a UNIX socket connect(2) blocks while the accept queue is full. A non-blocking descriptor returns EAGAIN then.
+   */
   if (result < 0 && errno == EINTR) errno = address->sa_family == AF_UNIX ? EAGAIN : EINPROGRESS;
   return result;
 }
@@ -136,6 +140,7 @@ static napi_value call_connect(napi_env env, napi_callback_info info) {
 
 typedef int address_getter(int fd, struct sockaddr *address, socklen_t *length);
 
+/* A call with the arguments (fd, address buffer), which writes an address to the buffer. */
 static napi_value get_address(napi_env env, napi_callback_info info, address_getter *call) {
   struct args args;
   int32_t fd;
@@ -160,6 +165,7 @@ static napi_value call_getpeername(napi_env env, napi_callback_info info) {
 
 typedef int int_setter(int fd, int value);
 
+/* A call with the arguments (fd, integer). */
 static napi_value set_int(napi_env env, napi_callback_info info, int_setter *call) {
   struct args args;
   int32_t fd, value;

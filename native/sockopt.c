@@ -1,17 +1,17 @@
 /*
  * setsockopt(2) and getsockopt(2).
  *
- * The value of an option is bytes. The kernel must never follow a pointer that comes from JavaScript, and never write
- * outside the buffer. So some options are special:
+ * JavaScript passes the value of an option as bytes. The kernel must never follow a pointer in these bytes, and never
+ * write outside the buffer. So these options need special care:
  *
- * - An option that takes a classic BPF program takes a struct with a pointer to the instructions. Here the value of the
- *   option is the instructions, and set_program() creates the struct.
- * - The values of other options contain pointers, for example the tables of netfilter. setsockopt refuses such an
- *   option, or a value whose pointer is not 0, with EFAULT. getsockopt does the same for the content of the buffer.
- * - SO_GET_FILTER (the number of SO_ATTACH_FILTER) counts its length in instructions of eight bytes. If the length were
- *   passed in bytes, the kernel could write eight times the size of the buffer.
- * - For some options the kernel reads the number of items that it may write from the buffer, and ignores the length.
- *   getsockopt refuses a number that does not fit with EINVAL.
+ * - Options that set a classic BPF program: the kernel takes a struct with a pointer to the instructions. JavaScript
+ *   passes only the instructions, and set_program() creates the struct.
+ * - Options whose values contain other pointers, for example the tables of netfilter: setsockopt() refuses the option,
+ *   or a value whose pointer is not 0, with EFAULT. getsockopt() does the same for the initial content of the buffer.
+ * - SO_GET_FILTER, which has the number of SO_ATTACH_FILTER: its length counts instructions of eight bytes. If the
+ *   length were passed in bytes, the kernel could write eight times the size of the buffer.
+ * - Options whose buffer initially contains the number of items that the kernel may write. The kernel ignores the
+ *   length of the buffer. So getsockopt() returns EINVAL for a number of items that does not fit into the buffer.
  */
 #include "addon.h"
 
@@ -33,11 +33,12 @@ static bool takes_program(int32_t level, int32_t name, size_t size) {
 }
 
 /*
- * Copies the program, because the kernel's struct requires non-const instructions, and the bytes of a view may not be
- * aligned.
+ * Sets an option to a classic BPF program, whose instructions are `value`. Copies them, because the kernel's struct
+ * requires non-const instructions, and the bytes of a view may not be aligned.
  */
 static int64_t set_program(int32_t fd, int32_t level, int32_t name, const uint8_t *value, size_t size) {
   if (size % sizeof(struct sock_filter) != 0 || size / sizeof(struct sock_filter) > BPF_MAXINSNS) return -EINVAL;
+  /* size + 1: malloc(0) may return NULL. */
   struct sock_fprog program = {.len = (unsigned short)(size / sizeof(struct sock_filter)), .filter = malloc(size + 1)};
   if (program.filter == NULL) return -ENOMEM;
   if (size > 0) memcpy(program.filter, value, size);
@@ -46,7 +47,7 @@ static int64_t set_program(int32_t fd, int32_t level, int32_t name, const uint8_
   return result;
 }
 
-/* Some headers lack these names, and the headers that have them conflict with those above. */
+/* These names are not in all headers. The headers that have them conflict with the included ones. */
 enum {
   LEVEL_XDP = 283,
   LEVEL_MPTCP = 284,
@@ -67,6 +68,7 @@ struct pointer_field {
   size_t offset;
 };
 
+/* Whether one of the fields of this option is not 0 in the value. */
 static bool has_pointer(const struct pointer_field *fields, size_t count, int32_t level, int32_t name,
                         const uint8_t *value, size_t size) {
   for (size_t i = 0; i < count; i++) {
@@ -120,7 +122,10 @@ static bool kernel_would_overflow(int32_t level, int32_t name, const uint8_t *bu
     return count_exceeds_buffer(buffer, size, offsetof(struct group_filter, gf_numsrc), GROUP_FILTER_SIZE(0),
                                 sizeof(struct sockaddr_storage));
   }
-  /* The length is always that of one struct tcp_ao_getsockopt. Its member nkeys is the number of items that fit. */
+  /*
+   * The kernel takes the length for the size of one struct tcp_ao_getsockopt, and writes up to nkeys of them. The
+   * buffer has room for one. nkeys has 4 bytes, at offset 272 of the struct.
+   */
   if (level == IPPROTO_TCP && name == OPTION_TCP_AO_GET_KEYS && size >= 276) {
     return count_exceeds_buffer(buffer, size, 272, 0, size);
   }
@@ -160,10 +165,7 @@ static napi_value call_getsockopt(napi_env env, napi_callback_info info) {
   socklen_t unit = is_filter ? sizeof(struct sock_filter) : 1;
   socklen_t length = (socklen_t)size / unit;
   if (getsockopt(fd, level, name, buffer, &length) < 0) return js_number(env, -errno);
-  /*
-   * If the buffer holds less than one instruction, the kernel only returns the number of instructions and writes
-   * nothing.
-   */
+  /* If the buffer is shorter than one instruction, the kernel writes nothing and returns the number of instructions. */
   if (is_filter && size > 0 && (size_t)length * unit > size) return js_number(env, -EINVAL);
   return js_number(env, (int64_t)length * unit);
 }

@@ -11,7 +11,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Copies, because sendfile(2) would block on a blocking socket; descriptors.c. */
+/*
+ * Replaces sendfile(2) on a blocking socket, on which sendfile(2) could block; descriptors.c. Copies bytes of the file
+ * and returns the number of bytes sent, or -errno.
+ */
 static int64_t copy_file(int out, int in, off_t offset, uint32_t count) {
   uint8_t bytes[1 << 16];
   int64_t moved = 0;
@@ -58,8 +61,9 @@ static napi_value call_file_size(napi_env env, napi_callback_info info) {
 }
 
 /*
- * pipe(size, buffer for two descriptors, 8 bytes) -> capacity of the pipe in bytes. The read end is first. The kernel
- * rounds the size up. If it refuses the size (pipe(7), "pipe-user-pages-soft"), the pipe keeps its default capacity.
+ * pipe(size, buffer for two descriptors, 8 bytes) -> capacity of the pipe in bytes. The read end comes first in the
+ * buffer. The kernel rounds the size up. If the kernel refuses the size (pipe(7), "pipe-user-pages-soft"), the pipe
+ * keeps its default capacity.
  */
 static napi_value call_pipe(napi_env env, napi_callback_info info) {
   struct args args;
@@ -101,8 +105,8 @@ static ssize_t copy_to_pipe(int in, int out, size_t count) {
 }
 
 /*
- * splice(2) from or to a blocking socket; descriptors.c. Bytes from a blocking socket are copied. On a blocking
- * destination the alarm interrupts the call, which then returns the number of bytes moved so far.
+ * splice(2) from or to a blocking socket; descriptors.c. From a blocking socket it copies instead. To a blocking socket
+ * splice(2) may block; then the alarm interrupts it (alarm.c), and it returns the number of bytes moved so far.
  */
 static ssize_t splice_blocking(struct addon *addon, int in, int out, size_t count) {
   if (may_block(addon, in)) return copy_to_pipe(in, out, count);
@@ -120,8 +124,7 @@ static ssize_t splice_blocking(struct addon *addon, int in, int out, size_t coun
 /*
  * splice(2) from a pipe or a socket, without blocking. At TCP's urgent data splice(2) makes no progress: it returns
  * EAGAIN, or 0 after the peer has ended the connection, even if more bytes follow (tcp_read_sock in net/ipv4/tcp.c).
- * recv(2) continues behind the urgent byte and skips that byte, like any ordinary read. So at the mark the bytes are
- * copied.
+ * recv(2) skips the urgent byte and returns the bytes behind it. So at the urgent mark this function copies the bytes.
  */
 static ssize_t splice_or_copy(int in, int out, size_t count) {
   ssize_t moved = splice(in, NULL, out, NULL, count, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
@@ -135,8 +138,8 @@ static ssize_t splice_or_copy(int in, int out, size_t count) {
 }
 
 /*
- * splice(in, out, count) -> bytes moved, 0 at the end of `in`. It never blocks. splice(2) has no flag against SIGPIPE,
- * and every Node process ignores SIGPIPE.
+ * splice(in, out, count) -> bytes moved, 0 at the end of `in`. It never blocks. splice(2) has no flag like
+ * MSG_NOSIGNAL, and needs none: every Node.js process ignores SIGPIPE.
  */
 static napi_value call_splice(napi_env env, napi_callback_info info) {
   struct args args;
@@ -154,8 +157,10 @@ static napi_value call_splice(napi_env env, napi_callback_info info) {
 
 /*
  * Copies from `source` to `destination`. For small transfers a copy costs less, because splice(2) takes the pages of
- * each packet apart and assembles them again. Returns true after a full read, when there may be more bytes to splice.
- * Otherwise `result` is that of splice_through(). Bytes that `destination` does not accept are written into the pipe.
+ * each packet apart and assembles them again.
+ *
+ * Returns true after a full read: `source` may have many bytes, so the caller continues with splice(2). Otherwise
+ * stores the result of splice_through() in `*result`. Writes bytes that `destination` does not accept into the pipe.
  * They fit, because a read gets at most `capacity` bytes.
  */
 static bool copy_small(int source, int write_end, int destination, uint32_t capacity, uint32_t budget, uint32_t flags,
@@ -180,7 +185,7 @@ static bool copy_small(int source, int write_end, int destination, uint32_t capa
     if (at < size) {
       *result = -errno;
       while (at < size && (count = write(write_end, bytes + at, size - at)) > 0) at += (size_t)count;
-      /* The kernel had no memory for the pipe, and these bytes are lost. They do not count as bytes in the pipe. */
+      /* If the kernel had no memory for the pipe, the remaining bytes are lost and must not count as in the pipe. */
       progress->received -= (uint32_t)(size - at);
       if (at < size) *result = -ENOMEM;
       return false;
@@ -224,13 +229,11 @@ int64_t splice_through(int source, int read_end, int write_end, int destination,
 }
 
 /*
- * spliceThrough(source, read end, write end, destination, capacity, budget, out, flags = 0): splice_through(). It makes
- * several system calls, so that JavaScript need not run after each fill of the pipe. `flags` are those of
- * splice_through() in addon.h.
+ * spliceThrough(source, read end, write end, destination, capacity, budget, out, flags = 0): splice_through() of
+ * addon.h -> 1 when the budget is spent, 0 at the end of `source`, or -errno.
  *
- * -> 1 when the budget is spent, 0 at the end of `source`, or -errno. `out` gets two 32-bit numbers, 8 bytes: bytes
- * received from `source` and bytes sent to `destination`. If they are equal, the pipe is empty and the result is that
- * of `source`; otherwise it is that of `destination`.
+ * Writes two 32-bit numbers, 8 bytes, to `out`: bytes received from `source` and bytes sent to `destination`. If they
+ * are equal, the pipe is empty and an errno comes from `source`. Otherwise it comes from `destination`.
  */
 static napi_value call_splice_through(napi_env env, napi_callback_info info) {
   struct args args;
@@ -256,7 +259,7 @@ static napi_value call_splice_through(napi_env env, napi_callback_info info) {
   return js_number(env, result);
 }
 
-/* read(fd, view) -> bytes. For bytes that are left in a pipe. */
+/* read(fd, view) -> number of bytes. Reads the bytes that are left in a pipe. */
 static napi_value call_read(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t fd;

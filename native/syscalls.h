@@ -1,12 +1,11 @@
 /*
  * System calls without the C library's wrappers, for the calls that are made for each message and each connection.
  *
- * recv(3) and similar functions are cancellation points. In a process with threads, glibc marks the thread as
- * cancellable before the call and resets that after it, with an atomic operation each. This addon never cancels
- * threads. syscall(2) makes neither operation.
+ * recv(3) and similar functions are cancellation points: in a process with threads, glibc makes an atomic operation
+ * before the call and one after it. syscall(2) makes neither. The addon never cancels threads, so it needs neither.
  *
- * Other libraries can replace these functions (LD_PRELOAD: proxies, network stacks in user space, sanitizers). Then the
- * wrappers are called, because the replacements must get every call.
+ * Other libraries can replace the wrappers (LD_PRELOAD: proxies, network stacks in user space, sanitizers). Then the
+ * addon calls the wrappers, because the replacements must get every call.
  */
 #ifndef BERKELEY_SYSCALLS_H
 #define BERKELEY_SYSCALLS_H
@@ -17,7 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* True if no library replaces the C library's functions. Set when the addon is loaded; constant for the process. */
+/* True if no library replaces the wrappers of glibc. init_syscalls() sets it when the addon is loaded. */
 extern atomic_bool raw_syscalls;
 void init_syscalls(void);
 
@@ -44,11 +43,12 @@ static inline int sys_connect(int fd, const struct sockaddr *address, socklen_t 
 }
 
 /*
- * sendmsg(2) and sendmmsg(2) without the limits of musl. musl's sendmsg(3) copies the control data and fails with
- * ENOMEM for more than 1,040 bytes. Its sendmmsg(3) makes a system call for each message. The reason is that the
- * lengths in musl's struct msghdr are narrower than the kernel's and have padding beside them. If the padding is 0, the
- * struct has the kernel's layout. An initializer sets the padding to 0, and the control data have the kernel's layout
- * already.
+ * sendmsg(2) and sendmmsg(2) without the limits of musl's wrappers: sendmsg(3) copies the control data and fails with
+ * ENOMEM for more than 1,040 bytes, and sendmmsg(3) makes a system call for each message.
+ *
+ * musl's wrappers only convert the layout: the lengths in musl's struct msghdr are narrower than the kernel's and have
+ * padding beside them. If the padding is 0, the struct has the kernel's layout. All callers set the padding to 0 with
+ * an initializer, and pass control data in the kernel's layout. So no conversion is needed.
  */
 static inline ssize_t sys_sendmsg(int fd, const struct msghdr *message, int flags) {
 #ifdef __GLIBC__

@@ -1,7 +1,6 @@
 /*
- * libuv as weak symbols, so that the addon also loads in a runtime without libuv. A runtime may have functions of these
- * names that abort. TypeScript decides whether they may be called (src/sys/runtime.ts). has_uv() only checks that they
- * exist.
+ * libuv as weak symbols, so that the addon also loads in a runtime without libuv. has_uv() checks that the functions
+ * exist. They may abort in some runtimes, so src/sys/runtime.ts decides whether the addon may call them.
  */
 #ifndef BERKELEY_UV_WEAK_H
 #define BERKELEY_UV_WEAK_H

@@ -1,4 +1,4 @@
-/* Reads arguments with bounds checks, creates results, calls functions of JavaScript. */
+/* Reads and checks arguments, creates results, and calls functions of JavaScript. */
 #include "addon.h"
 
 #include <stdlib.h>
@@ -6,14 +6,11 @@
 
 bool read_args(napi_env env, napi_callback_info info, size_t required, struct args *args) {
   args->env = env;
-  /*
-   * Node-API sets each missing argument to undefined, one by one. So this requests no more arguments than the call can
-   * have.
-   */
+  /* Node-API fills the whole capacity, with undefined for missing arguments. So a small capacity saves time. */
   size_t capacity = required + MAX_OPTIONAL_ARGS < MAX_ARGS ? required + MAX_OPTIONAL_ARGS : MAX_ARGS;
   args->count = capacity;
   if (napi_get_cb_info(env, info, &args->count, args->values, NULL, NULL) != napi_ok) return false;
-  /* The count is that of all arguments that JavaScript passed. It may be larger than the capacity. */
+  /* Node-API returns the number of arguments that JavaScript passed, which may be larger than the capacity. */
   if (args->count > capacity) args->count = capacity;
   if (args->count < required) {
     napi_throw_type_error(env, NULL, "Cannot make a native call: an argument is missing");
@@ -59,7 +56,7 @@ bool value_bytes(napi_env env, napi_value value, uint8_t **data, size_t *length)
   if (napi_get_typedarray_info(env, value, &type, &elements, &start, NULL, NULL) != napi_ok) {
     return throw_type_error(env, "Cannot make a native call: argument is not a byte view, required a Uint8Array");
   }
-  /* Only byte views: with wider elements, the length would not be a number of bytes. */
+  /* `elements` is the number of bytes only if each element has one byte. */
   if (type != napi_uint8_array && type != napi_uint8_clamped_array && type != napi_int8_array) {
     return throw_type_error(env, "Cannot make a native call: argument is not a byte view, required a Uint8Array");
   }
@@ -160,6 +157,7 @@ static bool get_callback(napi_env env, napi_ref callback, napi_value *function, 
          napi_get_global(env, global) == napi_ok;
 }
 
+/* Returns whether a call of JavaScript was successful. Makes its exception an uncaught exception. */
 static bool report_exception(napi_env env, napi_status status) {
   if (status == napi_pending_exception) {
     napi_value error;

@@ -1,37 +1,43 @@
-// A codec of one kind of control message: its level, its type, and the conversion of its data.
+// The codec of one kind of control message: its level, its type, and the conversion of its data.
 
 import { integer } from "../check/index.js";
 import { intBytes, LITTLE, view } from "../sys/nativeInts.js";
 
 /**
- * The conversion of one kind of control message. A kind that is only received has no `encode`, and a kind that is only
- * sent has no `decode`. `decode` must not throw for any bytes and must not keep the view. It returns undefined for data
- * that are too short.
+ * The conversion of one kind of control message. A kind that is only received has no `encode`. A kind that is only sent
+ * has no `decode`.
  */
 export interface Codec {
   /** The `type` of the decoded message: `"IP_TTL"`. */
   readonly name: string;
   readonly level: number;
   /** `cmsg_type`, the number of the kind in its level. */
-  readonly cmsg: number;
-  readonly decode?: (data: Uint8Array) => { readonly type: string } | undefined;
+  readonly cmsgType: number;
   /**
-   * Minimum number of bytes from the kernel, if `decode` accepts fewer. A shorter message was cut and is not decoded.
+   * Converts the data of a message; returns undefined for data that are too short. It must not throw for any data, and
+   * must not keep the view.
    */
-  readonly whole?: number;
-  /** `name` is the name of the message in errors: `control[0]`. */
+  readonly decode?: (data: Uint8Array) => { readonly type: string } | undefined;
+  /** Length of the data from the kernel, if `decode` accepts shorter data. A shorter message was truncated. */
+  readonly fullLength?: number;
+  /** Converts a message to its data. `name` is the name of the message in errors: `control[0]`. */
   readonly encode?: (message: never, name: string) => Uint8Array;
 }
 
-/** Bytes of struct sockaddr_in and of struct sockaddr_in6: ip(7), ipv6(7). */
+/** Sizes of struct sockaddr_in and struct sockaddr_in6: ip(7), ipv6(7). */
 export const SOCKADDR_IN = 16;
 export const SOCKADDR_IN6 = 28;
 
-/** A kind whose data are one int. */
+/**
+ * A kind whose data are one int.
+ *
+ * @param field the member of the message with the number
+ * @param range the numbers that can be sent; without it the kind is only received
+ */
 export function intCodec(
   name: string,
   level: number,
-  cmsg: number,
+  cmsgType: number,
   field: string,
   range?: readonly [min: number, max: number],
 ): Codec {
@@ -39,15 +45,20 @@ export function intCodec(
     if (data.length < 4) return undefined;
     return { type: name, [field]: view(data).getInt32(0, LITTLE) };
   };
-  if (range === undefined) return { name, level, cmsg, decode };
-  const encode = (message: Readonly<Record<string, unknown>>, which: string): Uint8Array =>
-    intBytes(integer(message[field], "sendmsg", `${which}.${field}`, range[0], range[1]) | 0);
-  return { name, level, cmsg, decode, encode };
+  if (range === undefined) return { name, level, cmsgType, decode };
+  const encode = (message: Readonly<Record<string, unknown>>, messageName: string): Uint8Array =>
+    intBytes(integer(message[field], "sendmsg", `${messageName}.${field}`, range[0], range[1]) | 0);
+  return { name, level, cmsgType, decode, encode };
 }
 
-/** A kind whose data are one unsigned number of 32 bits. */
-export function uintCodec(name: string, level: number, cmsg: number, field: string, sent: boolean): Codec {
-  const int = intCodec(name, level, cmsg, field, sent ? [0, 0xffff_ffff] : undefined);
+/**
+ * A kind whose data are one unsigned number of 32 bits.
+ *
+ * @param field the member of the message with the number
+ * @param canSend whether the kind can also be sent
+ */
+export function uintCodec(name: string, level: number, cmsgType: number, field: string, canSend: boolean): Codec {
+  const int = intCodec(name, level, cmsgType, field, canSend ? [0, 0xffff_ffff] : undefined);
   return {
     ...int,
     decode: (data) => (data.length < 4 ? undefined : { type: name, [field]: view(data).getUint32(0, LITTLE) }),

@@ -18,11 +18,11 @@ const byLevel = new Map<number, Map<number, Codec>>();
 for (const codec of CODECS) {
   if (codec.decode === undefined) continue;
   const kinds = byLevel.get(codec.level) ?? new Map<number, Codec>();
-  byLevel.set(codec.level, kinds.set(codec.cmsg, codec));
+  byLevel.set(codec.level, kinds.set(codec.cmsgType, codec));
 }
 
-/** The descriptors in the data. -1 is a descriptor that the kernel could not pass. */
-function descriptors(data: Uint8Array, calls: Calls): ReceivedDescriptors {
+/** Reads the descriptors in the data. Omits -1, which stands for a descriptor that could not be passed. */
+function readDescriptors(data: Uint8Array, calls: Calls): ReceivedDescriptors {
   const input = view(data);
   const fds: number[] = [];
   for (let at = 0; at + 4 <= data.length; at += 4) {
@@ -32,18 +32,24 @@ function descriptors(data: Uint8Array, calls: Calls): ReceivedDescriptors {
   return new ReceivedDescriptors(fds, calls);
 }
 
-/** @param cut whether the kernel may have had more data than these */
-function decodeOne(level: number, type: number, data: Uint8Array, cut: boolean, calls: Calls): ControlMessage {
+/** @param mayBeTruncated whether the kernel may have truncated the data */
+function decodeOne(
+  level: number,
+  type: number,
+  data: Uint8Array,
+  mayBeTruncated: boolean,
+  calls: Calls,
+): ControlMessage {
   if (level === SOL_SOCKET) {
-    const some = data.length >= 4;
-    if (type === SCM_RIGHTS && (some || data.length === 0)) {
-      return { type: "SCM_RIGHTS", fds: descriptors(data, calls) };
+    const hasDescriptor = data.length >= 4;
+    if (type === SCM_RIGHTS && (hasDescriptor || data.length === 0)) {
+      return { type: "SCM_RIGHTS", fds: readDescriptors(data, calls) };
     }
-    if (type === SCM_PIDFD && some) return { type: "SCM_PIDFD", pidfd: descriptors(data, calls) };
+    if (type === SCM_PIDFD && hasDescriptor) return { type: "SCM_PIDFD", pidfd: readDescriptors(data, calls) };
   }
   const codec = byLevel.get(level)?.get(type);
-  if (codec !== undefined && !(cut && data.length < (codec.whole ?? 0))) {
-    // Each codec returns one member of the union; the types of the codec table do not say which.
+  if (codec !== undefined && !(mayBeTruncated && data.length < (codec.fullLength ?? 0))) {
+    // Each codec returns one member of the union, but the type of `byLevel` does not contain which one.
     const decoded = codec.decode!(data) as ControlMessage | undefined;
     if (decoded !== undefined) return decoded;
   }
@@ -51,10 +57,10 @@ function decodeOne(level: number, type: number, data: Uint8Array, cut: boolean, 
 }
 
 /**
- * The messages in the first `length` bytes of control data. It never throws and keeps no view of the bytes.
+ * Decodes the messages in the first `length` bytes of control data. Never throws, and keeps no view of the bytes.
  *
  * @param calls the calls that close received descriptors
- * @param truncated whether the kernel returned MSG_CTRUNC and may have cut the last message
+ * @param truncated whether the kernel returned MSG_CTRUNC; then it may have truncated the last message
  */
 export function decodeControl(
   bytes: Uint8Array,

@@ -1,13 +1,16 @@
-// Owns the descriptors that came with a message, until they are taken or closed.
+// Owns the descriptors that were received with a message, until the caller takes or closes them.
 //
-// The kernel makes the descriptors when recvmsg() returns, so they must be closed from then on. The addon records them
-// as owned by the environment, which closes them when it ends. An object holds them and closes them when it is disposed
-// or collected. After `take()` neither the environment nor the object closes them.
+// The kernel creates the descriptors during recvmsg(2), so they leak unless they are closed. The addon records them as
+// owned by the environment, which closes them when it ends. A ReceivedDescriptors object closes them earlier: when it
+// is disposed or collected. After `take()` neither the environment nor the object closes them.
 
 import { integer } from "../check/index.js";
 import type { Calls } from "../sys/calls.js";
 
-/** The descriptors that are left to close. It must not refer to the object, or the object would never be collected. */
+/**
+ * The descriptors that are left to close, and the calls that close them. `Held` must not reference its
+ * ReceivedDescriptors object, because the registry references it: the object would never be collected.
+ */
 interface Held {
   readonly calls: Calls;
   fds: number[];
@@ -23,8 +26,8 @@ function closeAll(held: Held): void {
 const registry = new FinalizationRegistry<Held>(closeAll);
 
 /**
- * Descriptors that another process passed: SCM_RIGHTS of unix(7). They are open and close-on-exec. Descriptors that are
- * not taken are closed with this object: by `close()`, by `using`, or when it is collected.
+ * Descriptors that another process passed: SCM_RIGHTS of unix(7). They are open and close-on-exec. This object closes
+ * the descriptors that are not taken: with `close()`, with `using`, or when it is collected.
  *
  * @see unix(7), SCM_RIGHTS
  * @example
@@ -68,12 +71,12 @@ export class ReceivedDescriptors {
    * Removes descriptors and returns them, the first ones first. The caller must close them, or pass them to
    * `Socket.fromfd()`.
    *
-   * @param count most descriptors to take; by default all
+   * @param count maximum number of descriptors to take; by default all
    */
   take(count?: number): number[] {
     const held = this.#held;
-    const most = count === undefined ? held.fds.length : integer(count, "take descriptors", "count", 0, 0x7fff_ffff);
-    const taken = held.fds.slice(0, most);
+    const max = count === undefined ? held.fds.length : integer(count, "take descriptors", "count", 0, 0x7fff_ffff);
+    const taken = held.fds.slice(0, max);
     held.fds = held.fds.slice(taken.length);
     for (const fd of taken) held.calls.release(fd);
     if (held.fds.length === 0) registry.unregister(held);
@@ -96,12 +99,12 @@ export class ReceivedDescriptors {
    * @internal
    */
   static join(all: readonly ReceivedDescriptors[], calls: Calls): ReceivedDescriptors {
-    const fds = all.flatMap((one) => {
-      const held = one.#held;
+    const fds = all.flatMap((received) => {
+      const held = received.#held;
       registry.unregister(held);
-      const its = held.fds;
+      const moved = held.fds;
       held.fds = [];
-      return its;
+      return moved;
     });
     return new ReceivedDescriptors(fds, calls);
   }

@@ -1,4 +1,4 @@
-// Encodes typed control messages to the bytes that sendmsg() takes.
+// Encodes typed control messages to the control data of sendmsg(2).
 
 import { isUint8Array } from "node:util/types";
 import { BufferedError } from "../errors/index.js";
@@ -13,22 +13,23 @@ import type { ControlToSend, HasFileno, RawControlToSend, RightsToSend } from ".
 const byName = new Map<string, Codec>();
 for (const codec of CODECS) if (!byName.has(codec.name)) byName.set(codec.name, codec);
 
-interface Part {
+/** A message whose data are encoded. */
+interface EncodedMessage {
   readonly level: number;
   readonly type: number;
   readonly data: Uint8Array;
 }
 
-/** A socket that is passed, and the offset of its descriptor number in the bytes. */
+/** A socket that is passed. `at` is the offset of its descriptor number in the data. */
 interface PassedSocket {
   readonly at: number;
   readonly socket: HasFileno;
 }
 
-/** Control data ready to be sent. */
+/** Control data that are ready to be sent. */
 export class EncodedControl {
   readonly bytes: Uint8Array;
-  /** Whether the control data pass descriptors. */
+  /** Whether the control data contain descriptors (SCM_RIGHTS). */
   readonly rights: boolean;
   readonly #sockets: readonly PassedSocket[];
 
@@ -39,10 +40,10 @@ export class EncodedControl {
   }
 
   /**
-   * Writes the descriptor numbers of the sockets again. This must come before each try: if a socket was closed while
-   * the call waited, its old number may be the descriptor of another file.
+   * Writes the descriptor numbers of the sockets. The caller must call this before each attempt to send: if a socket
+   * was closed while the call waited, its number may now belong to another file.
    *
-   * @returns false when a socket is closed
+   * @returns false if a socket is closed
    */
   refreshDescriptors(): boolean {
     const out = view(this.bytes);
@@ -55,7 +56,8 @@ export class EncodedControl {
   }
 }
 
-function encodeRights(message: RightsToSend, name: string, sockets: PassedSocket[]): Part {
+/** Encodes descriptors. For each socket appends an entry to `sockets` and leaves its number 0. */
+function encodeRights(message: RightsToSend, name: string, sockets: PassedSocket[]): EncodedMessage {
   const fds: unknown = message.fds;
   if (!Array.isArray(fds))
     throw new TypeError(`Cannot sendmsg: ${name}.fds is ${quote(fds)}, required an array of descriptors`);
@@ -85,13 +87,13 @@ function isRaw(message: ControlToSend): message is RawControlToSend {
   return typeof type === "number" || (typeof type === "object" && type !== null && "optname" in type);
 }
 
-function encodeRaw({ level, type: kind, data }: RawControlToSend, name: string): Part {
+function encodeRaw({ level, type: kind, data }: RawControlToSend, name: string): EncodedMessage {
   const type = typeof kind === "number" ? kind : kind.optname;
   if (!isUint8Array(data)) throw new TypeError(`Cannot sendmsg: ${name}.data is ${quote(data)}, required a Uint8Array`);
   return { level: int32(level, "sendmsg", `${name}.level`), type: int32(type, "sendmsg", `${name}.type`), data };
 }
 
-function encodeTyped(message: ControlToSend, name: string): Part {
+function encodeTyped(message: ControlToSend, name: string): EncodedMessage {
   const codec = byName.get(message.type as string);
   if (codec?.encode === undefined) {
     const why =
@@ -100,13 +102,13 @@ function encodeTyped(message: ControlToSend, name: string): Part {
         : "required a kind that can be sent; this one is only received";
     throw new TypeError(`Cannot sendmsg: ${name}.type is ${quote(message.type)}, ${why}`);
   }
-  return { level: codec.level, type: codec.cmsg, data: codec.encode(message as never, name) };
+  return { level: codec.level, type: codec.cmsgType, data: codec.encode(message as never, name) };
 }
 
 /**
- * Encodes messages one after the other.
+ * Encodes messages to control data.
  *
- * @throws TypeError or RangeError that says which message and which field is wrong
+ * @throws TypeError or RangeError that names the wrong message and field
  */
 export function encodeControl(messages: readonly ControlToSend[]): EncodedControl {
   if (!Array.isArray(messages)) {
@@ -115,7 +117,7 @@ export function encodeControl(messages: readonly ControlToSend[]): EncodedContro
   const passedSockets: PassedSocket[] = [];
   let total = 0;
   let rights = false;
-  const parts = (messages as readonly ControlToSend[]).map((message, index) => {
+  const encodedMessages = (messages as readonly ControlToSend[]).map((message, index) => {
     const name = `control[${index}]`;
     if (typeof message !== "object" || message === null) {
       throw new TypeError(
@@ -123,22 +125,22 @@ export function encodeControl(messages: readonly ControlToSend[]): EncodedContro
       );
     }
     const sockets: PassedSocket[] = [];
-    const part =
+    const encoded =
       message.type === "SCM_RIGHTS"
         ? encodeRights(message, name, sockets)
         : isRaw(message)
           ? encodeRaw(message, name)
           : encodeTyped(message, name);
-    rights ||= part.level === SOL_SOCKET && part.type === SCM_RIGHTS && part.data.length > 0;
+    rights ||= encoded.level === SOL_SOCKET && encoded.type === SCM_RIGHTS && encoded.data.length > 0;
     for (const { at, socket } of sockets) passedSockets.push({ at: total + HEADER + at, socket });
-    total += CMSG_SPACE(part.data.length);
-    return part;
+    total += CMSG_SPACE(encoded.data.length);
+    return encoded;
   });
   if (total > MAX_CONTROL)
     throw new RangeError(`Cannot sendmsg: control data have ${total} bytes, required at most ${MAX_CONTROL}`);
   const bytes = new Uint8Array(total);
   let at = 0;
-  for (const { level, type, data } of parts) {
+  for (const { level, type, data } of encodedMessages) {
     writeHeader(bytes, at, data.length, level, type);
     bytes.set(data, at + HEADER);
     at += CMSG_SPACE(data.length);

@@ -9,47 +9,53 @@ import { decodeAddressAt } from "../sys/sockaddr.js";
 import { type Codec, SOCKADDR_IN, SOCKADDR_IN6 } from "./codec.js";
 
 /**
- * An entry of the error queue, received with `MSG_ERRQUEUE` after `IP_RECVERR` or `IPV6_RECVERR` was set. The data of
- * the message are the beginning of the packet that failed, and its address is the destination of that packet.
+ * An entry of the error queue, received with `MSG_ERRQUEUE` after `IP_RECVERR` or `IPV6_RECVERR` was set. The received
+ * data are the beginning of the packet that failed, and the received address is the destination of that packet.
  *
  * @see ip(7), IP_RECVERR
  */
 export interface ExtendedErrorMessage {
   readonly type: "IP_RECVERR" | "IPV6_RECVERR";
   readonly ee_errno: number;
-  /** The name of `ee_errno`: `"ECONNREFUSED"`; undefined when that is 0. */
+  /** The name of `ee_errno`: `"ECONNREFUSED"`; undefined if `ee_errno` is 0. */
   readonly code: string | undefined;
   /** `SO_EE_ORIGIN_LOCAL`, `SO_EE_ORIGIN_ICMP`, `SO_EE_ORIGIN_ICMP6`, `SO_EE_ORIGIN_TIMESTAMPING` … */
   readonly ee_origin: number;
-  /** For ICMP its type. */
+  /** The type of the ICMP message, if the origin is ICMP. */
   readonly ee_type: number;
-  /** For ICMP its code. */
+  /** The code of the ICMP message, if the origin is ICMP. */
   readonly ee_code: number;
-  /** For EMSGSIZE the MTU. */
+  /** The MTU, if the error is EMSGSIZE. */
   readonly ee_info: number;
   readonly ee_data: number;
   /** The address of the host that reported the error, if it is known. */
   readonly offender: Address | undefined;
 }
 
+/** Bytes of struct sock_extended_err, which the address of the offender follows. */
 const SIZE = 16;
-const FAMILY = 2;
+const FAMILY_SIZE = 2;
 
-/** @param address number of bytes of the address that follows the error */
-function recverr(name: "IP_RECVERR" | "IPV6_RECVERR", level: number, cmsg: number, address: number): Codec {
+/** @param addressSize bytes of the address that the kernel writes after the error */
+function extendedErrorCodec(
+  name: "IP_RECVERR" | "IPV6_RECVERR",
+  level: number,
+  cmsgType: number,
+  addressSize: number,
+): Codec {
   return {
     name,
     level,
-    cmsg,
-    whole: SIZE + address,
+    cmsgType,
+    fullLength: SIZE + addressSize,
     decode: (data): ExtendedErrorMessage | undefined => {
-      if (data.length < SIZE || (data.length > SIZE && data.length < SIZE + FAMILY)) return undefined;
+      if (data.length < SIZE || (data.length > SIZE && data.length < SIZE + FAMILY_SIZE)) return undefined;
       const input = view(data);
       const ee_errno = input.getUint32(0, LITTLE);
-      // Without an address the family is AF_UNSPEC, and the kernel fills in nothing else.
+      // If the kernel has no address, it writes only the family AF_UNSPEC.
       const family = data.length === SIZE ? k.AF_UNSPEC : input.getUint16(SIZE, LITTLE);
-      const offender = family !== k.AF_UNSPEC;
-      if (offender && data.length < SIZE + (family === k.AF_INET6 ? SOCKADDR_IN6 : SOCKADDR_IN)) return undefined;
+      const hasAddress = family !== k.AF_UNSPEC;
+      if (hasAddress && data.length < SIZE + (family === k.AF_INET6 ? SOCKADDR_IN6 : SOCKADDR_IN)) return undefined;
       return {
         type: name,
         ee_errno,
@@ -59,13 +65,13 @@ function recverr(name: "IP_RECVERR" | "IPV6_RECVERR", level: number, cmsg: numbe
         ee_code: data[6]!,
         ee_info: input.getUint32(8, LITTLE),
         ee_data: input.getUint32(12, LITTLE),
-        offender: offender ? decodeAddressAt(data, SIZE, data.length - SIZE) : undefined,
+        offender: hasAddress ? decodeAddressAt(data, SIZE, data.length - SIZE) : undefined,
       };
     },
   };
 }
 
 export const ERROR_CODECS: readonly Codec[] = [
-  recverr("IP_RECVERR", k.IPPROTO_IP, k.IP_RECVERR, SOCKADDR_IN),
-  recverr("IPV6_RECVERR", k.IPPROTO_IPV6, k.IPV6_RECVERR, SOCKADDR_IN6),
+  extendedErrorCodec("IP_RECVERR", k.IPPROTO_IP, k.IP_RECVERR, SOCKADDR_IN),
+  extendedErrorCodec("IPV6_RECVERR", k.IPPROTO_IPV6, k.IPV6_RECVERR, SOCKADDR_IN6),
 ];

@@ -1,4 +1,4 @@
-// Typed control messages, to receive and to send, and the messages that carry them.
+// Typed control messages, received and to send, and the received messages that contain them.
 
 export { decodeControl, descriptorsOf } from "./decode.js";
 export { ReceivedDescriptors } from "./descriptors.js";

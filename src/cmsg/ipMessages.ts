@@ -11,7 +11,7 @@ import { type Codec, intCodec, SOCKADDR_IN, SOCKADDR_IN6 } from "./codec.js";
 
 /**
  * The interface and the addresses of a received IPv4 packet: struct in_pktinfo of ip(7), after `IP_PKTINFO` was set.
- * `addr` is the destination in the packet's header, `spec_dst` the local address to answer from.
+ * `addr` is the destination in the packet's header. `spec_dst` is the local address from which to reply.
  */
 export interface PktinfoMessage {
   readonly type: "IP_PKTINFO";
@@ -21,8 +21,9 @@ export interface PktinfoMessage {
 }
 
 /**
- * The source address (`spec_dst`) and the interface (`ifindex`: index, name or address) of an IPv4 packet to send. A received message can be
- * sent back unchanged: the answer then has the address that the packet was sent to. The kernel ignores `addr`.
+ * The source address (`spec_dst`) and the interface (`ifindex`: index, name or address) of an IPv4 packet to send. The
+ * kernel ignores `addr`. A received {@link PktinfoMessage} can be sent unchanged with a reply: the source of the reply
+ * is then the address to which the packet was sent.
  */
 export interface PktinfoToSend {
   readonly type: "IP_PKTINFO";
@@ -48,14 +49,15 @@ export interface Pktinfo6ToSend {
   readonly ifindex?: NetworkInterface | undefined;
 }
 
-/** The TTL of an IPv4 packet, after `IP_RECVTTL` was set, or of a packet to send. */
+/** The TTL of a received IPv4 packet (after `IP_RECVTTL` was set), or of a packet to send. */
 export interface TtlMessage {
   readonly type: "IP_TTL";
   readonly ttl: number;
 }
 
 /**
- * The hop limit of an IPv6 packet, after `IPV6_RECVHOPLIMIT` was set, or of a packet to send, where -1 is the default.
+ * The hop limit of a received IPv6 packet (after `IPV6_RECVHOPLIMIT` was set), or of a packet to send. To send, -1 is
+ * the default hop limit.
  */
 export interface HoplimitMessage {
   readonly type: "IPV6_HOPLIMIT";
@@ -94,14 +96,14 @@ export interface TclassToSend {
   readonly tclass: number;
 }
 
-/** Traffic class and flow label of an IPv6 packet (28 bits), after `IPV6_FLOWINFO` was set. */
+/** Traffic class and flow label (28 bits) of a received IPv6 packet (after `IPV6_FLOWINFO` was set), or one to send. */
 export interface FlowinfoMessage {
   readonly type: "IPV6_FLOWINFO";
   readonly flowinfo: number;
 }
 
 /**
- * The destination that the packet had before it was redirected here, after `IP_RECVORIGDSTADDR` or
+ * The destination of a packet before a packet filter redirected it to this socket, after `IP_RECVORIGDSTADDR` or
  * `IPV6_RECVORIGDSTADDR` was set.
  */
 export interface OrigdstaddrMessage {
@@ -109,36 +111,38 @@ export interface OrigdstaddrMessage {
   readonly address: Address;
 }
 
-/** The size of the largest fragment of the packet, 0 if it was not fragmented, after `IP_RECVFRAGSIZE` was set. */
+/** The size of the largest fragment of a packet; 0 if it was not fragmented. After `IP_RECVFRAGSIZE` was set. */
 export interface FragsizeMessage {
   readonly type: "IP_RECVFRAGSIZE" | "IPV6_RECVFRAGSIZE";
   readonly fragsize: number;
 }
 
-/** Whether this host must not fragment the packet to send. */
+/** Whether the kernel must not fragment the packet to send. */
 export interface DontfragToSend {
   readonly type: "IPV6_DONTFRAG";
   readonly dontfrag: boolean;
 }
 
-function address(bytes: Uint8Array | undefined, value: unknown, name: string, kind: string): Uint8Array {
-  if (bytes !== undefined) return bytes;
-  throw new TypeError(`Cannot sendmsg: ${name} is ${quote(value)}, required a numeric ${kind} address`);
+function addressError(value: unknown, name: string, kind: string): TypeError {
+  return new TypeError(`Cannot sendmsg: ${name} is ${quote(value)}, required a numeric ${kind} address`);
 }
 
-function ipv4(value: unknown, name: string): Uint8Array {
-  return address(typeof value === "string" ? parseIPv4(value) : undefined, value, name, "IPv4");
+function ipv4Bytes(value: unknown, name: string): Uint8Array {
+  const bytes = typeof value === "string" ? parseIPv4(value) : undefined;
+  if (bytes === undefined) throw addressError(value, name, "IPv4");
+  return bytes;
 }
 
-function ipv6(value: unknown, name: string): Uint8Array {
+function ipv6Bytes(value: unknown, name: string): Uint8Array {
   const parsed = typeof value === "string" ? parseIPv6(value) : undefined;
-  return address(parsed?.zone === undefined ? parsed?.bytes : undefined, value, name, "IPv6");
+  if (parsed === undefined || parsed.zone !== undefined) throw addressError(value, name, "IPv6");
+  return parsed.bytes;
 }
 
 const PKTINFO: Codec = {
   name: "IP_PKTINFO",
   level: k.IPPROTO_IP,
-  cmsg: k.IP_PKTINFO,
+  cmsgType: k.IP_PKTINFO,
   decode: (data): PktinfoMessage | undefined =>
     data.length < 12
       ? undefined
@@ -151,8 +155,8 @@ const PKTINFO: Codec = {
   encode: ({ ifindex = 0, spec_dst = "0.0.0.0", addr = "0.0.0.0" }: PktinfoToSend, name) => {
     const bytes = new Uint8Array(12);
     view(bytes).setInt32(0, interfaceIndex(ifindex, "sendmsg", `${name}.ifindex`), LITTLE);
-    bytes.set(ipv4(spec_dst, `${name}.spec_dst`), 4);
-    bytes.set(ipv4(addr, `${name}.addr`), 8);
+    bytes.set(ipv4Bytes(spec_dst, `${name}.spec_dst`), 4);
+    bytes.set(ipv4Bytes(addr, `${name}.addr`), 8);
     return bytes;
   },
 };
@@ -160,30 +164,32 @@ const PKTINFO: Codec = {
 const PKTINFO6: Codec = {
   name: "IPV6_PKTINFO",
   level: k.IPPROTO_IPV6,
-  cmsg: k.IPV6_PKTINFO,
+  cmsgType: k.IPV6_PKTINFO,
   decode: (data): Pktinfo6Message | undefined =>
     data.length < 20
       ? undefined
       : { type: "IPV6_PKTINFO", addr: formatIPv6(data), ifindex: view(data).getUint32(16, LITTLE) },
   encode: ({ addr = "::", ifindex = 0 }: Pktinfo6ToSend, name) => {
     const bytes = new Uint8Array(20);
-    bytes.set(ipv6(addr, `${name}.addr`));
+    bytes.set(ipv6Bytes(addr, `${name}.addr`));
     view(bytes).setUint32(16, interfaceIndex(ifindex, "sendmsg", `${name}.ifindex`), LITTLE);
     return bytes;
   },
 };
 
-/** A byte of DSCP and ECN. The kernel sends IP_TOS as a byte and IPV6_TCLASS as an int. */
-function serviceCodec(name: "IP_TOS" | "IPV6_TCLASS", level: number, cmsg: number, field: string): Codec {
-  const int = intCodec(name, level, cmsg, field, [0, 255]);
+/**
+ * A kind whose value is DSCP and ECN. From the kernel, the data of IP_TOS are a byte and those of IPV6_TCLASS an int.
+ */
+function trafficClassCodec(name: "IP_TOS" | "IPV6_TCLASS", level: number, cmsgType: number, field: string): Codec {
+  const int = intCodec(name, level, cmsgType, field, [0, 255]);
   return {
     ...int,
     decode: (data): { type: string } | undefined => {
-      const byte = name === "IP_TOS" && data.length === 1;
-      if (!byte && data.length < 4) return undefined;
-      const value = byte ? data[0]! : view(data).getInt32(0, LITTLE) & 255;
-      const parts: Record<string, number> = { [field]: value, dscp: value >> 2, ecn: value & 3 };
-      return { type: name, ...parts };
+      const isByte = name === "IP_TOS" && data.length === 1;
+      if (!isByte && data.length < 4) return undefined;
+      const value = isByte ? data[0]! : view(data).getInt32(0, LITTLE) & 255;
+      const fields: Record<string, number> = { [field]: value, dscp: value >> 2, ecn: value & 3 };
+      return { type: name, ...fields };
     },
   };
 }
@@ -191,7 +197,7 @@ function serviceCodec(name: "IP_TOS" | "IPV6_TCLASS", level: number, cmsg: numbe
 const FLOWINFO: Codec = {
   name: "IPV6_FLOWINFO",
   level: k.IPPROTO_IPV6,
-  cmsg: k.IPV6_FLOWINFO,
+  cmsgType: k.IPV6_FLOWINFO,
   decode: (data): FlowinfoMessage | undefined =>
     data.length < 4 ? undefined : { type: "IPV6_FLOWINFO", flowinfo: view(data).getUint32(0) },
   encode: ({ flowinfo }: FlowinfoMessage, name) => {
@@ -201,12 +207,17 @@ const FLOWINFO: Codec = {
   },
 };
 
-/** @param size bytes of its struct sockaddr_in or sockaddr_in6 */
-function origdstaddr(name: "IP_ORIGDSTADDR" | "IPV6_ORIGDSTADDR", level: number, cmsg: number, size: number): Codec {
+/** @param size bytes of the struct sockaddr_in or sockaddr_in6 */
+function origdstaddrCodec(
+  name: "IP_ORIGDSTADDR" | "IPV6_ORIGDSTADDR",
+  level: number,
+  cmsgType: number,
+  size: number,
+): Codec {
   return {
     name,
     level,
-    cmsg,
+    cmsgType,
     decode: (data): OrigdstaddrMessage | undefined =>
       data.length < size ? undefined : { type: name, address: decodeAddressAt(data, 0, data.length) },
   };
@@ -215,7 +226,7 @@ function origdstaddr(name: "IP_ORIGDSTADDR" | "IPV6_ORIGDSTADDR", level: number,
 const DONTFRAG: Codec = {
   name: "IPV6_DONTFRAG",
   level: k.IPPROTO_IPV6,
-  cmsg: k.IPV6_DONTFRAG,
+  cmsgType: k.IPV6_DONTFRAG,
   encode: ({ dontfrag }: DontfragToSend, name) => {
     if (typeof dontfrag === "boolean") return intBytes(dontfrag ? 1 : 0);
     throw new TypeError(`Cannot sendmsg: ${name}.dontfrag is ${quote(dontfrag)}, required true or false`);
@@ -223,17 +234,17 @@ const DONTFRAG: Codec = {
 };
 
 export const IP_CODECS: readonly Codec[] = [
-  serviceCodec("IP_TOS", k.IPPROTO_IP, k.IP_TOS, "tos"),
+  trafficClassCodec("IP_TOS", k.IPPROTO_IP, k.IP_TOS, "tos"),
   intCodec("IP_TTL", k.IPPROTO_IP, k.IP_TTL, "ttl", [0, 255]),
   PKTINFO,
   // The option and its message have the same number: IP_ORIGDSTADDR in <linux/in.h>.
-  origdstaddr("IP_ORIGDSTADDR", k.IPPROTO_IP, k.IP_RECVORIGDSTADDR, SOCKADDR_IN),
+  origdstaddrCodec("IP_ORIGDSTADDR", k.IPPROTO_IP, k.IP_RECVORIGDSTADDR, SOCKADDR_IN),
   intCodec("IP_RECVFRAGSIZE", k.IPPROTO_IP, k.IP_RECVFRAGSIZE, "fragsize"),
   FLOWINFO,
   PKTINFO6,
   intCodec("IPV6_HOPLIMIT", k.IPPROTO_IPV6, k.IPV6_HOPLIMIT, "hoplimit", [-1, 255]),
   DONTFRAG,
-  serviceCodec("IPV6_TCLASS", k.IPPROTO_IPV6, k.IPV6_TCLASS, "tclass"),
-  origdstaddr("IPV6_ORIGDSTADDR", k.IPPROTO_IPV6, k.IPV6_ORIGDSTADDR, SOCKADDR_IN6),
+  trafficClassCodec("IPV6_TCLASS", k.IPPROTO_IPV6, k.IPV6_TCLASS, "tclass"),
+  origdstaddrCodec("IPV6_ORIGDSTADDR", k.IPPROTO_IPV6, k.IPV6_ORIGDSTADDR, SOCKADDR_IN6),
   intCodec("IPV6_RECVFRAGSIZE", k.IPPROTO_IPV6, k.IPV6_RECVFRAGSIZE, "fragsize"),
 ];

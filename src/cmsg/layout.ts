@@ -1,8 +1,8 @@
 // The layout of control data: cmsg(3). Each message is a header (length, level, type), its data, and padding.
 //
 // The length is a C size_t and counts header and data. Each message begins at a multiple of the size of a size_t.
-// Control data from the kernel are well formed, but `eachMessage` checks them all the same: a length that is too small
-// or too large ends the walk, as in CMSG_NXTHDR. So no byte outside the control data is read.
+// Control data from the kernel are well formed, but `eachMessage` checks each length: one that is too small or too
+// large ends the loop, as with CMSG_NXTHDR. So no byte outside the control data is read.
 
 import { integer } from "../check/index.js";
 import { SIZEOF_SIZE_T } from "../sys/constants.js";
@@ -12,14 +12,14 @@ import { LITTLE, view } from "../sys/nativeInts.js";
 export const HEADER: number = SIZEOF_SIZE_T + 8;
 
 /**
- * Maximum number of bytes of control data in one call. The kernel's limit for sending (net.core.optmem_max) is far
- * below.
+ * Maximum number of bytes of control data in one call. The kernel's limit for sending (net.core.optmem_max) is much
+ * lower.
  */
 export const MAX_CONTROL: number = 1 << 20;
 
 /**
- * Bytes of a control message with `length` bytes of data, without padding: cmsg(3). A buffer of this size takes
- * exactly `length` bytes. In a buffer of {@link CMSG_SPACE} bytes, data may also use the padding.
+ * Size in bytes of a control message with `length` bytes of data, without padding. A buffer of this size receives at
+ * most `length` bytes of data. In a buffer of {@link CMSG_SPACE} bytes, data may also use the padding.
  *
  * @see cmsg(3)
  * @example
@@ -34,8 +34,8 @@ export function CMSG_LEN(length: number): number {
 }
 
 /**
- * Bytes of a control message with `length` bytes of data, with its padding. The right `controlSize` is the sum over all
- * expected messages.
+ * Size in bytes of a control message with `length` bytes of data, with its padding. Set `controlSize` to the sum over
+ * all expected messages.
  *
  * @see cmsg(3)
  */
@@ -43,12 +43,12 @@ export function CMSG_SPACE(length: number): number {
   return HEADER + align(integer(length, "compute CMSG_SPACE", "length", 0, MAX_CONTROL));
 }
 
-/** `CMSG_ALIGN`: the next multiple of the size of a size_t. */
+/** `CMSG_ALIGN`: `length`, rounded up to a multiple of the size of a size_t. */
 export function align(length: number): number {
   return Math.ceil(length / SIZEOF_SIZE_T) * SIZEOF_SIZE_T;
 }
 
-/** Writes the header of a message with `length` bytes of data at `at`. */
+/** Writes the header of a message with `length` bytes of data at the offset `at`. */
 export function writeHeader(bytes: Uint8Array, at: number, length: number, level: number, type: number): void {
   const out = view(bytes);
   if (SIZEOF_SIZE_T === 8) out.setBigUint64(at, BigInt(HEADER + length), LITTLE);
@@ -57,7 +57,7 @@ export function writeHeader(bytes: Uint8Array, at: number, length: number, level
   out.setInt32(at + SIZEOF_SIZE_T + 4, type, LITTLE);
 }
 
-/** Calls `visit` for each message in the first `length` bytes. The data are a view of the bytes, not a copy. */
+/** Calls `visit` for each message in the first `length` bytes. `data` is a view of the bytes. */
 export function eachMessage(
   bytes: Uint8Array,
   length: number,

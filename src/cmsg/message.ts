@@ -1,4 +1,4 @@
-// A received message, and the recvmsg(2) call that both sockets share.
+// A received message, and the recvmsg(2) call of both kinds of sockets.
 
 import type { Address } from "../addr/index.js";
 import type { Calls } from "../sys/calls.js";
@@ -9,19 +9,19 @@ import { decodeControl, descriptorsOf } from "./decode.js";
 import type { ControlMessage } from "./types.js";
 
 /**
- * The fields of `struct msghdr` that recvmsg(2) returns besides the data. Disposing of it (`using`) closes the received
- * descriptors that were not taken; the collector closes them as well.
+ * The fields of `struct msghdr` that recvmsg(2) returns besides the data. Disposing of this object (`using`), or its
+ * garbage collection, closes the received descriptors that were not taken.
  */
 export class MessageHeader<A extends Address = Address> {
-  /** Bytes that were stored in the buffer. */
+  /** Number of bytes in the buffer. */
   readonly bytes: number;
-  /** Bytes of the whole message. Larger than `bytes` only when `MSG_TRUNC` was among the flags of the call. */
+  /** Bytes of the whole message. Larger than `bytes` only if the call had the flag `MSG_TRUNC`. */
   readonly length: number;
-  /** The address of the sender; undefined on a connected stream, or when the sender has no address. */
+  /** The address of the sender; undefined on a connected stream, or if the sender has no address. */
   readonly address: A | undefined;
   /** `MSG_` flags of the message: `MSG_TRUNC`, `MSG_CTRUNC`, `MSG_EOR`, `MSG_OOB`, `MSG_ERRQUEUE`. */
   readonly flags: number;
-  /** The control data, in the order in which they came. */
+  /** The control messages, in the order of the kernel. */
   readonly control: readonly ControlMessage[];
 
   /** @internal */
@@ -39,12 +39,12 @@ export class MessageHeader<A extends Address = Address> {
     this.control = control;
   }
 
-  /** Whether the datagram was longer than the buffer, so that the rest is lost: `MSG_TRUNC`. */
+  /** Whether the datagram was longer than the buffer: `MSG_TRUNC`. The rest of the datagram is lost. */
   get truncated(): boolean {
     return (this.flags & MSG_TRUNC) !== 0;
   }
 
-  /** Whether the control data were longer than their buffer, so that the rest is lost: `MSG_CTRUNC`. */
+  /** Whether the control data were longer than their buffer: `MSG_CTRUNC`. The rest of the control data is lost. */
   get controlTruncated(): boolean {
     return (this.flags & MSG_CTRUNC) !== 0;
   }
@@ -66,10 +66,12 @@ export class Message<A extends Address = Address> extends MessageHeader<A> {
   }
 }
 
-/** Buffer for control data. No other call runs between `tryRecvmsg` and `takeHeader`, so all calls share it. */
+// All calls share the three buffers below, because no other call runs between `tryRecvmsg` and `takeHeader`.
+
+/** Memory for control data. */
 const scratch = new Uint8Array(new ArrayBuffer(4096));
-/** The length of the control data, and the flags of the message. */
-const out = new Uint8Array(8);
+/** Two 32-bit results of the call: the length of the control data, and the flags of the message. */
+const results = new Uint8Array(8);
 /** The control buffer of the last call. */
 let control: Uint8Array | null = null;
 
@@ -80,8 +82,8 @@ function controlBuffer(size: number): Uint8Array | null {
 }
 
 /**
- * Calls recvmsg(2) once. If it succeeds, {@link takeHeader} must be called before the next call, because descriptors
- * may have been received.
+ * Calls recvmsg(2) once. If it succeeds, the caller must call {@link takeHeader} before the next `tryRecvmsg`: received
+ * descriptors would leak otherwise.
  *
  * @returns the length of the message, or -errno
  */
@@ -93,15 +95,20 @@ export function tryRecvmsg(
   controlSize: number,
 ): number {
   control = controlBuffer(controlSize);
-  return calls.recvmsg(fd, views, flags, addressBuffer, control, out);
+  return calls.recvmsg(fd, views, flags, addressBuffer, control, results);
 }
 
-/** The header of the message of the last call. `size` is the number of bytes that its views have. */
+/**
+ * The header of the message that the last {@link tryRecvmsg} received.
+ *
+ * @param length the result of `tryRecvmsg`
+ * @param size number of bytes of the views
+ */
 export function takeHeader(calls: Calls, length: number, size: number): MessageHeader {
-  const result = view(out);
-  const controlLength = result.getUint32(0, LITTLE);
-  // The addon passes MSG_CMSG_CLOEXEC with every call, and the kernel returns it among the flags.
-  const flags = result.getUint32(4, LITTLE) & ~MSG_CMSG_CLOEXEC;
+  const input = view(results);
+  const controlLength = input.getUint32(0, LITTLE);
+  // The addon passes MSG_CMSG_CLOEXEC with every call, and the kernel returns it with the flags of the message.
+  const flags = input.getUint32(4, LITTLE) & ~MSG_CMSG_CLOEXEC;
   const address = addressLength() === 0 ? undefined : decodeAddressBuffer();
   const messages =
     control === null || controlLength === 0

@@ -6,7 +6,7 @@ import * as k from "../sys/constants.js";
 import { LITTLE, view } from "../sys/nativeInts.js";
 import { type Codec, uintCodec } from "./codec.js";
 
-/** The sender of a message, checked by the kernel: SCM_CREDENTIALS of unix(7), after `SO_PASSCRED` was set. */
+/** The sender of a message, as verified by the kernel: SCM_CREDENTIALS of unix(7), after `SO_PASSCRED` was set. */
 export interface CredentialsMessage {
   readonly type: "SCM_CREDENTIALS";
   readonly pid: number;
@@ -22,7 +22,7 @@ export interface CredentialsToSend {
   readonly gid?: number | undefined;
 }
 
-/** Seconds since 1970 and nanoseconds: timespec(3type). */
+/** A time as seconds since 1970 and nanoseconds: timespec(3type). */
 export interface Timespec {
   readonly tv_sec: number;
   readonly tv_nsec: number;
@@ -41,8 +41,8 @@ export interface TimestampNsMessage extends Timespec {
 }
 
 /**
- * Time stamps of SO_TIMESTAMPING: `ts[0]` by software, `ts[2]` by the hardware; zeros where there is none. With
- * `MSG_ERRQUEUE` they are those of a packet that was sent.
+ * Time stamps of SO_TIMESTAMPING: `ts[0]` by software, `ts[2]` by the hardware. A time stamp that does not exist is 0.
+ * A message that was received with `MSG_ERRQUEUE` has the time stamps of a sent packet.
  */
 export interface TimestampingMessage {
   readonly type: "SCM_TIMESTAMPING";
@@ -61,67 +61,67 @@ export interface MarkMessage {
   readonly mark: number;
 }
 
-/** The time at which the packet is sent, in ns of the clock that SO_TXTIME sets. */
+/** The time at which the kernel sends the packet, in ns of the clock that SO_TXTIME selects. */
 export interface TxtimeToSend {
   readonly type: "SCM_TXTIME";
   readonly txtime: bigint;
 }
 
-/**
- * Whether the numbers of a timeval or timespec have 64 bits. In the old layout they are C longs, in the new one 64
- * bits.
- */
-function isWide(cmsg: number): boolean {
-  return k.SIZEOF_SIZE_T === 8 || NEW_TIMES.has(cmsg);
-}
-
+/** Types whose times have the new layout. */
 const NEW_TIMES: ReadonlySet<number> = new Set([k.SO_TIMESTAMP_NEW, k.SO_TIMESTAMPNS_NEW, k.SO_TIMESTAMPING_NEW]);
 
+/**
+ * Whether the two numbers of a time have 64 bits each. They are C longs in the old layout, and have 64 bits in the new.
+ */
+function has64Bits(cmsgType: number): boolean {
+  return k.SIZEOF_SIZE_T === 8 || NEW_TIMES.has(cmsgType);
+}
+
 /** Reads two numbers of 32 or 64 bits each. */
-function timePair(data: Uint8Array, at: number, wide: boolean): [number, number] {
+function timePair(data: Uint8Array, at: number, is64: boolean): [number, number] {
   const input = view(data);
-  if (!wide) return [input.getInt32(at, LITTLE), input.getInt32(at + 4, LITTLE)];
+  if (!is64) return [input.getInt32(at, LITTLE), input.getInt32(at + 4, LITTLE)];
   return [Number(input.getBigInt64(at, LITTLE)), Number(input.getBigInt64(at + 8, LITTLE))];
 }
 
-function timestamp(cmsg: number): Codec {
-  const wide = isWide(cmsg);
+function timestampCodec(cmsgType: number): Codec {
+  const is64 = has64Bits(cmsgType);
   return {
     name: "SO_TIMESTAMP",
     level: k.SOL_SOCKET,
-    cmsg,
+    cmsgType,
     decode: (data): TimestampMessage | undefined => {
-      if (data.length < (wide ? 16 : 8)) return undefined;
-      const [tv_sec, tv_usec] = timePair(data, 0, wide);
+      if (data.length < (is64 ? 16 : 8)) return undefined;
+      const [tv_sec, tv_usec] = timePair(data, 0, is64);
       return { type: "SO_TIMESTAMP", tv_sec, tv_usec };
     },
   };
 }
 
-function timestampNs(cmsg: number): Codec {
-  const wide = isWide(cmsg);
+function timestampNsCodec(cmsgType: number): Codec {
+  const is64 = has64Bits(cmsgType);
   return {
     name: "SO_TIMESTAMPNS",
     level: k.SOL_SOCKET,
-    cmsg,
+    cmsgType,
     decode: (data): TimestampNsMessage | undefined => {
-      if (data.length < (wide ? 16 : 8)) return undefined;
-      const [tv_sec, tv_nsec] = timePair(data, 0, wide);
+      if (data.length < (is64 ? 16 : 8)) return undefined;
+      const [tv_sec, tv_nsec] = timePair(data, 0, is64);
       return { type: "SO_TIMESTAMPNS", tv_sec, tv_nsec };
     },
   };
 }
 
-function timestamping(cmsg: number): Codec {
-  const wide = isWide(cmsg);
+function timestampingCodec(cmsgType: number): Codec {
+  const is64 = has64Bits(cmsgType);
   return {
     name: "SCM_TIMESTAMPING",
     level: k.SOL_SOCKET,
-    cmsg,
+    cmsgType,
     decode: (data): TimestampingMessage | undefined => {
-      if (data.length < (wide ? 48 : 24)) return undefined;
+      if (data.length < (is64 ? 48 : 24)) return undefined;
       const read = (index: number): Timespec => {
-        const [tv_sec, tv_nsec] = timePair(data, index * (wide ? 16 : 8), wide);
+        const [tv_sec, tv_nsec] = timePair(data, index * (is64 ? 16 : 8), is64);
         return { tv_sec, tv_nsec };
       };
       return { type: "SCM_TIMESTAMPING", ts: [read(0), read(1), read(2)] };
@@ -132,7 +132,7 @@ function timestamping(cmsg: number): Codec {
 const CREDENTIALS: Codec = {
   name: "SCM_CREDENTIALS",
   level: k.SOL_SOCKET,
-  cmsg: k.SCM_CREDENTIALS,
+  cmsgType: k.SCM_CREDENTIALS,
   decode: (data): CredentialsMessage | undefined => {
     if (data.length < 12) return undefined;
     const input = view(data);
@@ -157,7 +157,7 @@ const CREDENTIALS: Codec = {
 const TXTIME: Codec = {
   name: "SCM_TXTIME",
   level: k.SOL_SOCKET,
-  cmsg: k.SCM_TXTIME,
+  cmsgType: k.SCM_TXTIME,
   encode: ({ txtime }: TxtimeToSend, name) => {
     if (typeof txtime !== "bigint")
       throw new TypeError(`Cannot sendmsg: ${name}.txtime is ${quote(txtime)}, required a bigint of ns`);
@@ -171,13 +171,13 @@ const TXTIME: Codec = {
 
 export const SOCKET_CODECS: readonly Codec[] = [
   CREDENTIALS,
-  timestamp(k.SO_TIMESTAMP),
-  timestamp(k.SO_TIMESTAMP_NEW),
-  timestampNs(k.SO_TIMESTAMPNS),
-  timestampNs(k.SO_TIMESTAMPNS_NEW),
+  timestampCodec(k.SO_TIMESTAMP),
+  timestampCodec(k.SO_TIMESTAMP_NEW),
+  timestampNsCodec(k.SO_TIMESTAMPNS),
+  timestampNsCodec(k.SO_TIMESTAMPNS_NEW),
   uintCodec("SO_MARK", k.SOL_SOCKET, k.SO_MARK, "mark", true),
-  timestamping(k.SO_TIMESTAMPING),
-  timestamping(k.SO_TIMESTAMPING_NEW),
+  timestampingCodec(k.SO_TIMESTAMPING),
+  timestampingCodec(k.SO_TIMESTAMPING_NEW),
   uintCodec("SO_RXQ_OVFL", k.SOL_SOCKET, k.SO_RXQ_OVFL, "dropped", false),
   TXTIME,
 ];

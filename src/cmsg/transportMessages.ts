@@ -5,19 +5,19 @@ import * as k from "../sys/constants.js";
 import { LITTLE, view } from "../sys/nativeInts.js";
 import { type Codec, intCodec } from "./codec.js";
 
-/** Sends the data as datagrams of `gso_size` bytes each, the last of which may be shorter: UDP_SEGMENT of udp(7). */
+/** Sends the data as datagrams of `gso_size` bytes each; the last one may be shorter. UDP_SEGMENT of udp(7). */
 export interface SegmentToSend {
   readonly type: "UDP_SEGMENT";
   readonly gso_size: number;
 }
 
-/** The data are datagrams of `gso_size` bytes each, the last of which may be shorter, after `UDP_GRO` was set. */
+/** The data are datagrams of `gso_size` bytes each; the last one may be shorter. After `UDP_GRO` was set. */
 export interface GroMessage {
   readonly type: "UDP_GRO";
   readonly gso_size: number;
 }
 
-/** Number of bytes that are left to read after these data, after `TCP_INQ` was set. */
+/** Number of bytes that are left to read behind these data. After `TCP_INQ` was set. */
 export interface InqMessage {
   readonly type: "TCP_INQ";
   readonly inq: number;
@@ -26,7 +26,7 @@ export interface InqMessage {
 const SEGMENT: Codec = {
   name: "UDP_SEGMENT",
   level: k.SOL_UDP,
-  cmsg: k.UDP_SEGMENT,
+  cmsgType: k.UDP_SEGMENT,
   encode: ({ gso_size }: SegmentToSend, name) => {
     const bytes = new Uint8Array(2);
     view(bytes).setUint16(0, integer(gso_size, "sendmsg", `${name}.gso_size`, 0, 0xffff), LITTLE);

@@ -1,4 +1,4 @@
-// The types of all control messages, received and to send.
+// The types of all control messages: received ones, and those to send.
 
 import type { ReceivedDescriptors } from "./descriptors.js";
 import type { ExtendedErrorMessage } from "./errorQueueMessages.js";
@@ -31,7 +31,8 @@ import type {
 import type { GroMessage, InqMessage, SegmentToSend } from "./transportMessages.js";
 
 /**
- * Descriptors that another process passed: SCM_RIGHTS of unix(7). Those that are not taken are closed with the message.
+ * Descriptors that another process passed: SCM_RIGHTS of unix(7). Disposing of the message closes those that were not
+ * taken.
  */
 export interface RightsMessage {
   readonly type: "SCM_RIGHTS";
@@ -39,8 +40,8 @@ export interface RightsMessage {
 }
 
 /**
- * A descriptor of the sending process, like the one that pidfd_open(2) returns, after `SO_PASSPIDFD` was set. None if
- * the kernel could not make it.
+ * A descriptor that refers to the sending process, like that of pidfd_open(2), after `SO_PASSPIDFD` was set. `pidfd` is
+ * empty if the kernel could not create the descriptor.
  */
 export interface PidfdMessage {
   readonly type: "SCM_PIDFD";
@@ -50,23 +51,23 @@ export interface PidfdMessage {
 /** An object with a descriptor, such as every socket of this library. */
 export interface HasFileno {
   fileno(): number;
-  /** Bytes that a stream has read ahead from the descriptor. While this is above 0, the descriptor is not passed. */
+  /** Bytes that a stream has read ahead from the descriptor. While this is above 0, the descriptor can't be passed. */
   readonly buffered?: number;
 }
 
 /**
- * Descriptors to pass: numbers, or sockets. The receiver gets copies, so the caller can close these after the call. It
- * must not close them during the call.
+ * Descriptors to pass: numbers, or sockets. The receiver gets copies, so the caller can close its own descriptors after
+ * the call, but not during the call.
  */
 export interface RightsToSend {
   readonly type: "SCM_RIGHTS";
   readonly fds: readonly (number | HasFileno)[];
 }
 
-/** A control message as bytes, because its kind is unknown or its data are too short. */
+/** A received control message as bytes, because its kind is unknown or its data are too short. */
 export interface RawControl {
   readonly level: number;
-  /** The number of the kind in its level. Decoded kinds have a name here. */
+  /** The number of the kind in its level. In a decoded message, `type` is the name of the kind. */
   readonly type: number;
   readonly data: Uint8Array;
 }
@@ -78,7 +79,7 @@ export interface RawControlToSend {
   readonly data: Uint8Array;
 }
 
-/** A received control message. `type` says which one. The names are those of the man pages. */
+/** A received control message. `type` is its kind. The names are those of the man pages. */
 export type ControlMessage =
   | RightsMessage
   | PidfdMessage
@@ -103,8 +104,7 @@ export type ControlMessage =
   | RawControl;
 
 /**
- * A control message to send. `type` says which one. Other kinds are sent as `{ level, type, data }`, with numbers and
- * bytes.
+ * A control message to send. `type` is its kind. For any other kind use {@link RawControlToSend}.
  */
 export type ControlToSend =
   | RightsToSend

@@ -5,7 +5,7 @@ import type { SocketError } from "../errors/index.js";
 import { type FailedAt, type Operation, operation } from "../reactor/operation.js";
 import { POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLRDHUP, SHUT_WR } from "../sys/constants.js";
 import { EAGAIN, EBADF, ECONNRESET, EPIPE, socketError } from "../sys/errno.js";
-import { routeOf } from "../sys/route.js";
+import { endsOf } from "../sys/socketEnds.js";
 import { WAIT_NAMES, type WaitOptions } from "../wait/waitOptions.js";
 import type { Mode, Outcome, Runner } from "./runner.js";
 
@@ -27,7 +27,7 @@ export const WRITABLE: Operation<undefined, undefined, void> = readiness(POLLOUT
 
 /** The error of a broken connection, with both of its ends. A call that has found the error before knows its code. */
 function brokenError(errno: number, at: FailedAt): SocketError {
-  return socketError(at.breakage || errno, "poll", routeOf(at.reactor.calls, at.fd));
+  return socketError(at.breakage || errno, "poll", endsOf(at.reactor.calls, at.fd));
 }
 
 /**

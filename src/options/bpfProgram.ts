@@ -1,50 +1,54 @@
 // Classic BPF programs: struct sock_filter of linux/filter.h.
 //
-// The kernel takes a struct with a pointer to the instructions. Here the instructions are the value, and the addon
-// makes the struct, so that no address ever comes from JavaScript.
+// The kernel takes a struct with a pointer to the instructions. The value of the option here is only the instructions.
+// The addon creates the struct, so that no pointer comes from JavaScript.
 
 import { LITTLE, view } from "../sys/nativeInts.js";
 import { cannotSet, numberMember } from "./option.js";
 import { checkMembers } from "./memberChecks.js";
 
-/** One instruction of classic BPF: BPF_STMT and BPF_JUMP of linux/filter.h make the same. */
+/** One instruction of classic BPF, as BPF_STMT and BPF_JUMP of linux/filter.h create it. */
 export interface BpfInstruction {
-  /** What it does, such as `BPF_RET | BPF_K`. */
+  /** The operation, such as `BPF_RET | BPF_K`. */
   readonly code: number;
-  /** Instructions to skip when a condition holds; 0 if absent. */
+  /** Number of instructions to skip if the condition of a jump is true; 0 if absent. */
   readonly jt?: number;
-  /** Instructions to skip when it does not; 0 if absent. */
+  /** Number of instructions to skip if the condition of a jump is false; 0 if absent. */
   readonly jf?: number;
   /** The operand; 0 if absent. */
   readonly k?: number;
 }
 
+/** Bytes of an instruction. */
 const SIZE = 8;
 /** BPF_MAXINSNS of linux/bpf_common.h. */
-const MAX = 4096;
+const MAX_INSTRUCTIONS = 4096;
 /** Bytes of the longest program. */
-export const PROGRAM_SIZE: number = MAX * SIZE;
+export const PROGRAM_SIZE: number = MAX_INSTRUCTIONS * SIZE;
 
 const MEMBERS = ["code", "jt", "jf", "k"];
 
+/** @param option the name of the option, for messages */
 export function encodeProgram(option: string, value: readonly BpfInstruction[]): Uint8Array {
   if (!Array.isArray(value)) {
     throw new TypeError(`${cannotSet(option, value)}, required an array of instructions { code, jt, jf, k }`);
   }
-  if (value.length === 0 || value.length > MAX) {
-    throw new RangeError(`Cannot set ${option}: value has ${value.length} instructions, required 1 to ${MAX}`);
+  if (value.length === 0 || value.length > MAX_INSTRUCTIONS) {
+    throw new RangeError(
+      `Cannot set ${option}: value has ${value.length} instructions, required 1 to ${MAX_INSTRUCTIONS}`,
+    );
   }
   const bytes = new Uint8Array(value.length * SIZE);
   const out = view(bytes);
   for (let index = 0; index < value.length; index++) {
-    const where = `${option}, instruction ${index}`;
-    const { code, jt = 0, jf = 0, k = 0 } = checkMembers(where, value[index], MEMBERS);
+    const place = `${option}, instruction ${index}`;
+    const { code, jt = 0, jf = 0, k = 0 } = checkMembers(place, value[index], MEMBERS);
     const at = index * SIZE;
-    out.setUint16(at, numberMember(where, "code", code, 0, 0xffff), LITTLE);
-    out.setUint8(at + 2, numberMember(where, "jt", jt, 0, 0xff));
-    out.setUint8(at + 3, numberMember(where, "jf", jf, 0, 0xff));
-    // Offsets of SKF_AD_OFF are negative; the kernel sees 32 bits.
-    out.setUint32(at + 4, numberMember(where, "k", k, -0x8000_0000, 0xffff_ffff) >>> 0, LITTLE);
+    out.setUint16(at, numberMember(place, "code", code, 0, 0xffff), LITTLE);
+    out.setUint8(at + 2, numberMember(place, "jt", jt, 0, 0xff));
+    out.setUint8(at + 3, numberMember(place, "jf", jf, 0, 0xff));
+    // `k` may be negative, like the offsets from SKF_AD_OFF on. The kernel takes 32 unsigned bits.
+    out.setUint32(at + 4, numberMember(place, "k", k, -0x8000_0000, 0xffff_ffff) >>> 0, LITTLE);
   }
   return bytes;
 }

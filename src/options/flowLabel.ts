@@ -4,7 +4,7 @@ import { LITTLE, view } from "../sys/nativeInts.js";
 import { numberMember } from "./option.js";
 import { ipv6Member, checkMembers } from "./memberChecks.js";
 
-/** What to do with a flow label: `struct in6_flowlabel_req` of linux/in6.h. */
+/** A request for a flow label: `struct in6_flowlabel_req` of linux/in6.h. */
 export interface FlowLabelRequest {
   /** `IPV6_FL_A_GET` (reserve), `IPV6_FL_A_PUT` (release), `IPV6_FL_A_RENEW`. */
   readonly action: number;
@@ -12,16 +12,17 @@ export interface FlowLabelRequest {
   readonly label: number;
   /** Numeric destination address; `"::"` if absent. */
   readonly destination?: string;
-  /** The processes that may share it: `IPV6_FL_S_EXCL`, `_PROCESS`, `_USER`, `_ANY`; 0 if absent. */
+  /** The processes that may share the label: `IPV6_FL_S_EXCL`, `_PROCESS`, `_USER`, `_ANY`; 0 if absent. */
   readonly share?: number;
   /** `IPV6_FL_F_CREATE`, `IPV6_FL_F_EXCL` …; 0 if absent. */
   readonly flags?: number;
-  /** Seconds for which an idle label lasts; 0 if absent. */
+  /** Seconds after which an unused label expires; 0 if absent. */
   readonly expires?: number;
-  /** Seconds for which it can't be used again afterwards; 0 if absent. */
+  /** Seconds after its release during which the label can't be reserved again; 0 if absent. */
   readonly linger?: number;
 }
 
+/** @param name the name of the option, for messages */
 export function encodeFlowLabel(name: string, value: FlowLabelRequest): Uint8Array {
   const members = ["action", "label", "destination", "share", "flags", "expires", "linger"];
   const given = checkMembers(name, value, members);
@@ -29,7 +30,7 @@ export function encodeFlowLabel(name: string, value: FlowLabelRequest): Uint8Arr
   const bytes = new Uint8Array(32);
   const out = view(bytes);
   bytes.set(ipv6Member(name, "destination", destination));
-  // In network order, as it stands in the header.
+  // In network byte order, as in the header of a packet.
   out.setUint32(16, numberMember(name, "label", label, 1, 0xf_ffff));
   out.setUint8(20, numberMember(name, "action", action, 0, 0xff));
   out.setUint8(21, numberMember(name, "share", share, 0, 0xff));

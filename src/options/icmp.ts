@@ -1,28 +1,33 @@
-// Options of raw ICMP sockets, raw(7) and RFC 3542 section 3.2: which types of message come in.
+// Options of raw ICMP sockets, raw(7) and RFC 3542 section 3.2: which types of messages the socket receives.
 
 import * as k from "../sys/constants.js";
 import { LITTLE, view } from "../sys/nativeInts.js";
-import { shapedOption, type SocketOption, numberMember } from "./option.js";
+import { customOption, type SocketOption, numberMember } from "./option.js";
 import { arrayMember, checkMembers } from "./memberChecks.js";
 
-/** Types of message, either those that come in or those that do not. */
+/** Types of messages: either those that the socket receives (`pass`), or those that it does not (`block`). */
 export type IcmpFilter = { readonly pass: readonly number[] } | { readonly block: readonly number[] };
 
+/**
+ * An option whose value has one bit for each type. The bit of a blocked type is 1.
+ *
+ * @param typeCount number of types
+ */
 function filterOption(
   name: string,
   level: number,
   optname: number,
-  types: number,
+  typeCount: number,
 ): SocketOption<{ block: number[] }, IcmpFilter> {
-  const size = types / 8;
-  return shapedOption<{ block: number[] }, IcmpFilter>(
+  const size = typeCount / 8;
+  return customOption<{ block: number[] }, IcmpFilter>(
     name,
     level,
     optname,
     size,
     (bytes) => {
       const block: number[] = [];
-      for (let type = 0; type < types; type++) if (blocked(bytes, type)) block.push(type);
+      for (let type = 0; type < typeCount; type++) if (isBlocked(bytes, type)) block.push(type);
       return { block };
     },
     (value) => {
@@ -33,7 +38,7 @@ function filterOption(
       const member = pass ? "pass" : "block";
       const bytes = new Uint8Array(size).fill(pass ? 0xff : 0);
       arrayMember(name, member, given[member]).forEach((type, index) => {
-        const number = numberMember(name, `${member}[${index}]`, type, 0, types - 1);
+        const number = numberMember(name, `${member}[${index}]`, type, 0, typeCount - 1);
         const at = (number >>> 5) * 4;
         const word = view(bytes).getUint32(at, LITTLE);
         const bit = 1 << (number & 31);
@@ -44,18 +49,18 @@ function filterOption(
   );
 }
 
-function blocked(bytes: Uint8Array, type: number): boolean {
+function isBlocked(bytes: Uint8Array, type: number): boolean {
   return ((view(bytes).getUint32((type >>> 5) * 4, LITTLE) >>> (type & 31)) & 1) === 1;
 }
 
-/** Which of the types 0 to 31 come in; all others always do. Raw sockets of `IPPROTO_ICMP`. */
+/** The types 0 to 31 that the socket receives. It always receives all other types. Raw sockets of `IPPROTO_ICMP`. */
 export const ICMP_FILTER: SocketOption<{ block: number[] }, IcmpFilter> = filterOption(
   "ICMP_FILTER",
   k.SOL_RAW,
   k.ICMP_FILTER,
   32,
 );
-/** Which types come in. Raw sockets of `IPPROTO_ICMPV6`. */
+/** The types that the socket receives. Raw sockets of `IPPROTO_ICMPV6`. */
 export const ICMP6_FILTER: SocketOption<{ block: number[] }, IcmpFilter> = filterOption(
   "ICMP6_FILTER",
   k.IPPROTO_ICMPV6,

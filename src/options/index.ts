@@ -1,4 +1,4 @@
-// Typed socket options, a file per level.
+// Typed socket options. Each level has a file.
 
 export { type MemInfo, type Ucred } from "./socketStructs.js";
 export { type FlowLabelRequest } from "./flowLabel.js";

@@ -17,7 +17,7 @@ import {
   withoutSet,
   cannotSet,
   writeOnlyOption,
-  shapedOption,
+  customOption,
   type SocketOption,
   numberMember,
 } from "./option.js";
@@ -25,6 +25,7 @@ import { readInt, uintBytes, view } from "../sys/nativeInts.js";
 import { interfaceMember, ipv4Member, join, checkMembers } from "./memberChecks.js";
 import type { NetworkInterface } from "../sys/interfaceIndex.js";
 
+/** The level of all options in this file. */
 const L = k.IPPROTO_IP;
 /** The longest IP options of a packet, in bytes. */
 const OPTIONS_SIZE = 40;
@@ -33,7 +34,7 @@ const OPTIONS_SIZE = 40;
 export const IP_TOS: SocketOption<number, number> = intOption("IP_TOS", L, k.IP_TOS, 0, 255);
 /** Hops that a packet may take; -1 is the system's default. */
 export const IP_TTL: SocketOption<number, number> = intOption("IP_TTL", L, k.IP_TTL, -1, 255);
-/** The program writes the IP header of each packet itself. Raw sockets only. */
+/** The program writes the IP header of each packet. Raw sockets only. */
 export const IP_HDRINCL: SocketOption<boolean, boolean> = booleanOption("IP_HDRINCL", L, k.IP_HDRINCL);
 /** IP options (RFC 791) of each packet that is sent, at most 40 bytes. */
 export const IP_OPTIONS: SocketOption<Uint8Array, Uint8Array> = bytesOption(
@@ -43,31 +44,31 @@ export const IP_OPTIONS: SocketOption<Uint8Array, Uint8Array> = bytesOption(
   0,
   OPTIONS_SIZE,
 );
-/** Takes forwarded packets with the Router Alert option out of the stream. Raw sockets only. */
+/** Receives forwarded packets that have the Router Alert option, instead of forwarding them. Raw sockets only. */
 export const IP_ROUTER_ALERT: SocketOption<boolean, boolean> = booleanOption("IP_ROUTER_ALERT", L, k.IP_ROUTER_ALERT);
-/** Delivers the IP options of each packet, after the kernel has filled in this host's address. */
+/** Delivers the IP options of each packet, into which the kernel has written the address of this host. */
 export const IP_RECVOPTS: SocketOption<boolean, boolean> = booleanOption("IP_RECVOPTS", L, k.IP_RECVOPTS);
-/** Delivers the IP options of each packet as it arrived, for an answer. */
+/** Delivers the IP options of each packet as they arrived, for a reply. */
 export const IP_RETOPTS: SocketOption<boolean, boolean> = booleanOption("IP_RETOPTS", L, k.IP_RETOPTS);
-/** IP_RETOPTS under the name that BSD gives it. */
+/** The BSD name of IP_RETOPTS. */
 export const IP_RECVRETOPTS: SocketOption<boolean, boolean> = IP_RETOPTS;
 /** Delivers the interface and the addresses of each packet. */
 export const IP_PKTINFO: SocketOption<boolean, boolean> = booleanOption("IP_PKTINFO", L, k.IP_PKTINFO);
 /** Path-MTU discovery: `IP_PMTUDISC_WANT`, `_DONT`, `_DO`, `_PROBE`, `_INTERFACE`, `_OMIT`. */
 export const IP_MTU_DISCOVER: SocketOption<number, number> = intOption("IP_MTU_DISCOVER", L, k.IP_MTU_DISCOVER);
-/** Queues errors of packets, to be received with `MSG_ERRQUEUE`. */
+/** Queues errors of sent packets. Receive them with `MSG_ERRQUEUE`. */
 export const IP_RECVERR: SocketOption<boolean, boolean> = booleanOption("IP_RECVERR", L, k.IP_RECVERR);
 /** Delivers the TTL of each packet. */
 export const IP_RECVTTL: SocketOption<boolean, boolean> = booleanOption("IP_RECVTTL", L, k.IP_RECVTTL);
 /** Delivers the type-of-service byte of each packet. */
 export const IP_RECVTOS: SocketOption<boolean, boolean> = booleanOption("IP_RECVTOS", L, k.IP_RECVTOS);
-/** The path MTU that is known (bytes); the socket must be connected, `ENOTCONN` otherwise. */
+/** The known path MTU to the peer (bytes). `ENOTCONN` if the socket is not connected. */
 export const IP_MTU: SocketOption<number, never> = withoutSet(intOption("IP_MTU", L, k.IP_MTU));
-/** Lets `bind` take an address that no interface has yet. */
+/** Lets `bind` use an address that no interface has yet. */
 export const IP_FREEBIND: SocketOption<boolean, boolean> = booleanOption("IP_FREEBIND", L, k.IP_FREEBIND);
 /** Delivers the security label of each packet. */
 export const IP_PASSSEC: SocketOption<boolean, boolean> = booleanOption("IP_PASSSEC", L, k.IP_PASSSEC);
-/** Lets the socket be bound to, and answer for, addresses of others: transparent proxying. */
+/** Lets the socket bind to addresses of other hosts, and receive and send with them, for transparent proxies. */
 export const IP_TRANSPARENT: SocketOption<boolean, boolean> = booleanOption("IP_TRANSPARENT", L, k.IP_TRANSPARENT);
 /** Delivers the address to which each datagram was sent before it was redirected. */
 export const IP_RECVORIGDSTADDR: SocketOption<boolean, boolean> = booleanOption(
@@ -75,21 +76,21 @@ export const IP_RECVORIGDSTADDR: SocketOption<boolean, boolean> = booleanOption(
   L,
   k.IP_RECVORIGDSTADDR,
 );
-/** Packets with a lower TTL are dropped (RFC 5082). */
+/** The kernel drops packets with a lower TTL than this number (RFC 5082). */
 export const IP_MINTTL: SocketOption<number, number> = intOption("IP_MINTTL", L, k.IP_MINTTL, 0, 255);
-/** Outgoing fragments are not put together by the packet filter. Raw sockets only. */
+/** The packet filter does not reassemble outgoing fragments. Raw sockets only. */
 export const IP_NODEFRAG: SocketOption<boolean, boolean> = booleanOption("IP_NODEFRAG", L, k.IP_NODEFRAG);
 /** Delivers the checksum that the kernel computed over each datagram. */
 export const IP_CHECKSUM: SocketOption<boolean, boolean> = booleanOption("IP_CHECKSUM", L, k.IP_CHECKSUM);
-/** `bind` to port 0 chooses no port yet: `connect` does, so that connections may share one. */
+/** With port 0, `connect` chooses the port instead of `bind`. So connections to different peers can share a port. */
 export const IP_BIND_ADDRESS_NO_PORT: SocketOption<boolean, boolean> = booleanOption(
   "IP_BIND_ADDRESS_NO_PORT",
   L,
   k.IP_BIND_ADDRESS_NO_PORT,
 );
-/** Delivers the size of the largest fragment of a datagram that came in several. */
+/** Delivers the size of the largest fragment of each datagram that was fragmented. */
 export const IP_RECVFRAGSIZE: SocketOption<boolean, boolean> = booleanOption("IP_RECVFRAGSIZE", L, k.IP_RECVFRAGSIZE);
-/** With `IP_RECVERR`: says where the extensions of RFC 4884 begin in an ICMP error. */
+/** With `IP_RECVERR`: reports the offset of the extensions of RFC 4884 in an ICMP error. */
 export const IP_RECVERR_RFC4884: SocketOption<boolean, boolean> = booleanOption(
   "IP_RECVERR_RFC4884",
   L,
@@ -104,8 +105,10 @@ export type MulticastInterface =
   | NetworkInterface
   | { readonly interface?: NetworkInterface; readonly address?: string };
 
-/** Takes a {@link MulticastInterface}. Reading returns the address that was set (`"0.0.0.0"` after an index or a name). */
-export const IP_MULTICAST_IF: SocketOption<string, MulticastInterface> = shapedOption<string, MulticastInterface>(
+/**
+ * Takes a {@link MulticastInterface}. Reading returns the address that was set (`"0.0.0.0"` after an index or a name).
+ */
+export const IP_MULTICAST_IF: SocketOption<string, MulticastInterface> = customOption<string, MulticastInterface>(
   "IP_MULTICAST_IF",
   L,
   k.IP_MULTICAST_IF,
@@ -116,18 +119,18 @@ export const IP_MULTICAST_IF: SocketOption<string, MulticastInterface> = shapedO
     // The kernel takes an IPv4 address itself.
     const address = typeof value === "string" ? parseIPv4(value) : undefined;
     if (address !== undefined) return address;
-    const plain = typeof value === "object" && value !== null;
-    const given = plain ? checkMembers(name, value, ["interface", "address"]) : { interface: value };
+    const isObject = typeof value === "object" && value !== null;
+    const given = isObject ? checkMembers(name, value, ["interface", "address"]) : { interface: value };
     if (value === undefined) throw new TypeError(`${cannotSet(name, value)}, required an interface`);
     const { interface: index = 0, address: host = "0.0.0.0" } = given as { interface?: unknown; address?: unknown };
     return join(
       new Uint8Array(4),
       ipv4Member(name, "address", host),
-      uintBytes(interfaceMember(name, plain ? "interface" : "value", index)),
+      uintBytes(interfaceMember(name, isObject ? "interface" : "value", index)),
     );
   },
 );
-/** Hops that multicast may take: 1, the default, stays on the local network; -1 sets that again. */
+/** Hops that multicast may take. The default 1 keeps it on the local network; -1 restores the default. */
 export const IP_MULTICAST_TTL: SocketOption<number, number> = intOption(
   "IP_MULTICAST_TTL",
   L,
@@ -135,13 +138,13 @@ export const IP_MULTICAST_TTL: SocketOption<number, number> = intOption(
   -1,
   255,
 );
-/** Whether multicast that is sent also comes to the sockets of this host. */
+/** Whether sockets of this host also receive the multicast that this socket sends. */
 export const IP_MULTICAST_LOOP: SocketOption<boolean, boolean> = booleanOption(
   "IP_MULTICAST_LOOP",
   L,
   k.IP_MULTICAST_LOOP,
 );
-/** Joins a multicast group. `EADDRINUSE` if the socket has joined it. */
+/** Joins a multicast group. `EADDRINUSE` if the socket has already joined it. */
 export const IP_ADD_MEMBERSHIP: SocketOption<never, Ipv4Membership> = writeOnlyOption(
   "IP_ADD_MEMBERSHIP",
   L,
@@ -155,7 +158,7 @@ export const IP_DROP_MEMBERSHIP: SocketOption<never, Ipv4Membership> = writeOnly
   k.IP_DROP_MEMBERSHIP,
   (value) => encodeIpv4Membership("IP_DROP_MEMBERSHIP", value),
 );
-/** Receives from a source again. `EADDRNOTAVAIL` if it was not blocked. */
+/** Unblocks a source of a group. `EADDRNOTAVAIL` if the source was not blocked. */
 export const IP_UNBLOCK_SOURCE: SocketOption<never, Ipv4Source> = writeOnlyOption(
   "IP_UNBLOCK_SOURCE",
   L,
@@ -169,21 +172,21 @@ export const IP_BLOCK_SOURCE: SocketOption<never, Ipv4Source> = writeOnlyOption(
   k.IP_BLOCK_SOURCE,
   (value) => encodeIpv4Source("IP_BLOCK_SOURCE", value),
 );
-/** Joins a multicast group for this source only, or adds the source. */
+/** Joins a multicast group for this source only, or adds the source to those that the socket has joined. */
 export const IP_ADD_SOURCE_MEMBERSHIP: SocketOption<never, Ipv4Source> = writeOnlyOption(
   "IP_ADD_SOURCE_MEMBERSHIP",
   L,
   k.IP_ADD_SOURCE_MEMBERSHIP,
   (value) => encodeIpv4Source("IP_ADD_SOURCE_MEMBERSHIP", value),
 );
-/** Removes a source. Removing the last one leaves the group. */
+/** Removes a source of a group. Removing the last source leaves the group. */
 export const IP_DROP_SOURCE_MEMBERSHIP: SocketOption<never, Ipv4Source> = writeOnlyOption(
   "IP_DROP_SOURCE_MEMBERSHIP",
   L,
   k.IP_DROP_SOURCE_MEMBERSHIP,
   (value) => encodeIpv4Source("IP_DROP_SOURCE_MEMBERSHIP", value),
 );
-/** Sets all sources of a group at once (RFC 3376). To read it: `IP_MSFILTER.of(group, address)`. */
+/** Sets all sources of a group at once (RFC 3376). To read them: `getsockopt(IP_MSFILTER.of(group, address))`. */
 export const IP_MSFILTER: Ipv4SourceFilterOption = ipv4SourceFilterOption("IP_MSFILTER", L, k.IP_MSFILTER);
 /** Whether a socket that is bound to the wildcard receives from groups that only other sockets have joined. */
 export const IP_MULTICAST_ALL: SocketOption<boolean, boolean> = booleanOption(
@@ -191,14 +194,14 @@ export const IP_MULTICAST_ALL: SocketOption<boolean, boolean> = booleanOption(
   L,
   k.IP_MULTICAST_ALL,
 );
-/** The interface of outgoing packets that are not multicast: set by index or name, read as an index, 0 for none. */
+/** The interface of outgoing packets that are not multicast. Reading returns its index, or 0 for none. */
 export const IP_UNICAST_IF: SocketOption<number, NetworkInterface> = unicastInterface(
   "IP_UNICAST_IF",
   L,
   k.IP_UNICAST_IF,
 );
-/** The ports from which `bind` to port 0 and `connect` choose: lowest and highest; 0 for the system's. */
-export const IP_LOCAL_PORT_RANGE: SocketOption<PortRange, PortRange> = shapedOption<PortRange, PortRange>(
+/** The lowest and highest port that the kernel chooses for `bind` to port 0 and `connect`; 0 is the system's limit. */
+export const IP_LOCAL_PORT_RANGE: SocketOption<PortRange, PortRange> = customOption<PortRange, PortRange>(
   "IP_LOCAL_PORT_RANGE",
   L,
   k.IP_LOCAL_PORT_RANGE,
@@ -215,15 +218,17 @@ export const IP_LOCAL_PORT_RANGE: SocketOption<PortRange, PortRange> = shapedOpt
     return uintBytes(high * 0x1_0000 + low);
   },
 );
-/** The protocol of a raw socket, for the lookup of its IPsec policy. */
+/** The protocol that the kernel uses to look up the IPsec policy of a raw socket. */
 export const IP_PROTOCOL: SocketOption<number, never> = withoutSet(intOption("IP_PROTOCOL", L, k.IP_PROTOCOL));
 
 /** The lowest and the highest port. */
 export type PortRange = readonly [low: number, high: number];
 
-/** IP_UNICAST_IF and IPV6_UNICAST_IF: an index in network byte order. In all other options it is in host order. */
+/**
+ * IP_UNICAST_IF or IPV6_UNICAST_IF. They have the index in network byte order, all other options in host byte order.
+ */
 export function unicastInterface(name: string, level: number, optname: number): SocketOption<number, NetworkInterface> {
-  return shapedOption<number, NetworkInterface>(
+  return customOption<number, NetworkInterface>(
     name,
     level,
     optname,

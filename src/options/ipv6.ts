@@ -13,22 +13,24 @@ import {
   intOption,
   readOnlyOption,
   writeOnlyOption,
-  shapedOption,
+  customOption,
   type SocketOption,
   uintOption,
 } from "./option.js";
 import { interfaceMember, ipv6Member, join, checkMembers } from "./memberChecks.js";
 import type { NetworkInterface } from "../sys/interfaceIndex.js";
 
+/** The level of all options in this file. */
 const L = k.IPPROTO_IPV6;
-/** The longest extension header: its length field counts units of 8 bytes after the first. */
+/** Bytes of the longest extension header. Its length is a byte that counts units of 8 bytes after the first unit. */
 const HEADER_SIZE = 8 * 256;
 
 /**
- * Turns a socket that is connected to an IPv4-mapped address into one of `AF_INET`. Its `family` here stays as it was.
+ * Converts a socket that is connected to an IPv4-mapped address to a socket of `AF_INET`. The `family` of the Socket
+ * object does not change.
  */
 export const IPV6_ADDRFORM: SocketOption<number, number> = intOption("IPV6_ADDRFORM", L, k.IPV6_ADDRFORM);
-/** Offset of the checksum in the packets of a raw socket (bytes, an even number); -1 for none. */
+/** Offset of the checksum in the packets of a raw socket (bytes, an even number); -1 for no checksum. */
 export const IPV6_CHECKSUM: SocketOption<number, number> = intOption("IPV6_CHECKSUM", L, k.IPV6_CHECKSUM, -1);
 /** Delivers the flow label and traffic class of each packet. */
 export const IPV6_FLOWINFO: SocketOption<boolean, boolean> = booleanOption("IPV6_FLOWINFO", L, k.IPV6_FLOWINFO);
@@ -40,8 +42,8 @@ export const IPV6_UNICAST_HOPS: SocketOption<number, number> = intOption(
   -1,
   255,
 );
-/** The interface of outgoing multicast: set by index or name, read as an index, 0 for none. */
-export const IPV6_MULTICAST_IF: SocketOption<number, NetworkInterface> = shapedOption<number, NetworkInterface>(
+/** The interface of outgoing multicast. Reading returns its index, or 0 for none. */
+export const IPV6_MULTICAST_IF: SocketOption<number, NetworkInterface> = customOption<number, NetworkInterface>(
   "IPV6_MULTICAST_IF",
   L,
   k.IPV6_MULTICAST_IF,
@@ -57,20 +59,20 @@ export const IPV6_MULTICAST_HOPS: SocketOption<number, number> = intOption(
   -1,
   255,
 );
-/** Whether multicast that is sent also comes to the sockets of this host. */
+/** Whether sockets of this host also receive the multicast that this socket sends. */
 export const IPV6_MULTICAST_LOOP: SocketOption<boolean, boolean> = booleanOption(
   "IPV6_MULTICAST_LOOP",
   L,
   k.IPV6_MULTICAST_LOOP,
 );
-/** Joins a multicast group. `EADDRINUSE` if the socket has joined it. */
+/** Joins a multicast group. `EADDRINUSE` if the socket has already joined it. */
 export const IPV6_ADD_MEMBERSHIP: SocketOption<never, Ipv6Membership> = writeOnlyOption(
   "IPV6_ADD_MEMBERSHIP",
   L,
   k.IPV6_ADD_MEMBERSHIP,
   (value) => encodeIpv6Membership("IPV6_ADD_MEMBERSHIP", value),
 );
-/** IPV6_ADD_MEMBERSHIP under the name that RFC 3493 gives it. */
+/** The name of IPV6_ADD_MEMBERSHIP in RFC 3493. */
 export const IPV6_JOIN_GROUP: SocketOption<never, Ipv6Membership> = IPV6_ADD_MEMBERSHIP;
 /** Leaves a multicast group. */
 export const IPV6_DROP_MEMBERSHIP: SocketOption<never, Ipv6Membership> = writeOnlyOption(
@@ -79,7 +81,7 @@ export const IPV6_DROP_MEMBERSHIP: SocketOption<never, Ipv6Membership> = writeOn
   k.IPV6_DROP_MEMBERSHIP,
   (value) => encodeIpv6Membership("IPV6_DROP_MEMBERSHIP", value),
 );
-/** IPV6_DROP_MEMBERSHIP under the name that RFC 3493 gives it. */
+/** The name of IPV6_DROP_MEMBERSHIP in RFC 3493. */
 export const IPV6_LEAVE_GROUP: SocketOption<never, Ipv6Membership> = IPV6_DROP_MEMBERSHIP;
 /** Receives the forwarded packets that have this Router Alert value; -1 for none. Sockets of `IPPROTO_RAW` only. */
 export const IPV6_ROUTER_ALERT: SocketOption<number, number> = intOption(
@@ -92,13 +94,13 @@ export const IPV6_ROUTER_ALERT: SocketOption<number, number> = intOption(
 /** Path-MTU discovery: `IPV6_PMTUDISC_WANT`, `_DONT`, `_DO`, `_PROBE`, `_INTERFACE`, `_OMIT`. */
 export const IPV6_MTU_DISCOVER: SocketOption<number, number> = intOption("IPV6_MTU_DISCOVER", L, k.IPV6_MTU_DISCOVER);
 /**
- * Read: the path MTU that is known (bytes), `ENOTCONN` unless connected. Set: the MTU to stay below, from 1280 on; 0
- * for none.
+ * Reading returns the known path MTU to the peer (bytes), `ENOTCONN` if the socket is not connected. Setting limits the
+ * MTU: 1280 or more, 0 for no limit.
  */
 export const IPV6_MTU: SocketOption<number, number> = intOption("IPV6_MTU", L, k.IPV6_MTU, 0);
-/** Queues errors of packets, to be received with `MSG_ERRQUEUE`. */
+/** Queues errors of sent packets. Receive them with `MSG_ERRQUEUE`. */
 export const IPV6_RECVERR: SocketOption<boolean, boolean> = booleanOption("IPV6_RECVERR", L, k.IPV6_RECVERR);
-/** Whether an IPv6 socket leaves IPv4 alone (no `::ffff:a.b.c.d`). */
+/** Whether an IPv6 socket uses only IPv6, and no IPv4-mapped addresses (`::ffff:a.b.c.d`). */
 export const IPV6_V6ONLY: SocketOption<boolean, boolean> = booleanOption("IPV6_V6ONLY", L, k.IPV6_V6ONLY);
 /** Joins an anycast address. */
 export const IPV6_JOIN_ANYCAST: SocketOption<never, Ipv6Anycast> = writeOnlyOption(
@@ -120,13 +122,13 @@ export const IPV6_MULTICAST_ALL: SocketOption<boolean, boolean> = booleanOption(
   L,
   k.IPV6_MULTICAST_ALL,
 );
-/** Router alerts come from this network namespace only. */
+/** Receives Router Alert packets only from this network namespace. */
 export const IPV6_ROUTER_ALERT_ISOLATE: SocketOption<boolean, boolean> = booleanOption(
   "IPV6_ROUTER_ALERT_ISOLATE",
   L,
   k.IPV6_ROUTER_ALERT_ISOLATE,
 );
-/** With `IPV6_RECVERR`: says where the extensions of RFC 4884 begin in an ICMP error. */
+/** With `IPV6_RECVERR`: reports the offset of the extensions of RFC 4884 in an ICMP error. */
 export const IPV6_RECVERR_RFC4884: SocketOption<boolean, boolean> = booleanOption(
   "IPV6_RECVERR_RFC4884",
   L,
@@ -140,13 +142,13 @@ export const IPV6_FLOWLABEL_MGR: SocketOption<never, FlowLabelRequest> = writeOn
   k.IPV6_FLOWLABEL_MGR,
   (value) => encodeFlowLabel("IPV6_FLOWLABEL_MGR", value),
 );
-/** Sends the flow information of addresses (`flowinfo`). */
+/** Whether packets are sent with the `flowinfo` of the destination address. */
 export const IPV6_FLOWINFO_SEND: SocketOption<boolean, boolean> = booleanOption(
   "IPV6_FLOWINFO_SEND",
   L,
   k.IPV6_FLOWINFO_SEND,
 );
-/** The program writes the IPv6 header of each packet itself. Raw sockets only. */
+/** The program writes the IPv6 header of each packet. Raw sockets only. */
 export const IPV6_HDRINCL: SocketOption<boolean, boolean> = booleanOption("IPV6_HDRINCL", L, k.IPV6_HDRINCL);
 /** Delivers the interface and the destination of each packet. */
 export const IPV6_RECVPKTINFO: SocketOption<boolean, boolean> = booleanOption(
@@ -155,7 +157,7 @@ export const IPV6_RECVPKTINFO: SocketOption<boolean, boolean> = booleanOption(
   k.IPV6_RECVPKTINFO,
 );
 
-/** Where packets leave from: `struct in6_pktinfo`. */
+/** The source of sent packets: `struct in6_pktinfo`. */
 export interface Ipv6PacketInfo {
   /** Numeric source address; `"::"` if absent. */
   readonly address?: string;
@@ -195,7 +197,7 @@ export const IPV6_HOPOPTS: SocketOption<Uint8Array, Uint8Array> = bytesOption(
   0,
   HEADER_SIZE,
 );
-/** The destination options before the routing header of each packet that is sent; empty for none. */
+/** The destination options header before the routing header of each packet that is sent; empty for none. */
 export const IPV6_RTHDRDSTOPTS: SocketOption<Uint8Array, Uint8Array> = bytesOption(
   "IPV6_RTHDRDSTOPTS",
   L,
@@ -213,13 +215,13 @@ export const IPV6_RTHDR: SocketOption<Uint8Array, Uint8Array> = bytesOption(
   0,
   HEADER_SIZE,
 );
-/** Delivers the destination options of each packet. */
+/** Delivers the destination options header of each packet. */
 export const IPV6_RECVDSTOPTS: SocketOption<boolean, boolean> = booleanOption(
   "IPV6_RECVDSTOPTS",
   L,
   k.IPV6_RECVDSTOPTS,
 );
-/** The destination options of each packet that is sent; empty for none. */
+/** The destination options header of each packet that is sent; empty for none. */
 export const IPV6_DSTOPTS: SocketOption<Uint8Array, Uint8Array> = bytesOption(
   "IPV6_DSTOPTS",
   L,
@@ -236,13 +238,13 @@ export const IPV6_RECVPATHMTU: SocketOption<boolean, boolean> = booleanOption(
 
 /** A path MTU: `struct ip6_mtuinfo`. */
 export interface Ipv6PathMtu {
-  /** Numeric destination; Linux leaves it `"::"`. */
+  /** Numeric address of the destination; on Linux always `"::"`. */
   readonly address: string;
-  /** Bytes. */
+  /** The MTU in bytes. */
   readonly mtu: number;
 }
 
-/** The path MTU to the peer; `ENOTCONN` unless connected. */
+/** The path MTU to the peer. `ENOTCONN` if the socket is not connected. */
 export const IPV6_PATHMTU: SocketOption<Ipv6PathMtu, never> = readOnlyOption(
   "IPV6_PATHMTU",
   L,
@@ -253,25 +255,25 @@ export const IPV6_PATHMTU: SocketOption<Ipv6PathMtu, never> = readOnlyOption(
     mtu: view(bytes).getUint32(28, LITTLE),
   }),
 );
-/** Sends no fragments: what is longer than the path MTU gives `EMSGSIZE`. */
+/** Sends no fragments: a packet that is longer than the path MTU fails with `EMSGSIZE`. */
 export const IPV6_DONTFRAG: SocketOption<boolean, boolean> = booleanOption("IPV6_DONTFRAG", L, k.IPV6_DONTFRAG);
 /** Delivers the traffic class of each packet. */
 export const IPV6_RECVTCLASS: SocketOption<boolean, boolean> = booleanOption("IPV6_RECVTCLASS", L, k.IPV6_RECVTCLASS);
-/** The traffic class of what is sent: DSCP and ECN; -1 is the default, 0. */
+/** The traffic class of sent packets: DSCP and ECN. -1 sets the default, 0. */
 export const IPV6_TCLASS: SocketOption<number, number> = intOption("IPV6_TCLASS", L, k.IPV6_TCLASS, -1, 255);
-/** Makes a flow label for each flow. */
+/** Generates a flow label for each flow. */
 export const IPV6_AUTOFLOWLABEL: SocketOption<boolean, boolean> = booleanOption(
   "IPV6_AUTOFLOWLABEL",
   L,
   k.IPV6_AUTOFLOWLABEL,
 );
-/** Which source addresses to prefer: `IPV6_PREFER_SRC_` flags (RFC 5014). */
+/** The source addresses that the kernel prefers: `IPV6_PREFER_SRC_` flags (RFC 5014). */
 export const IPV6_ADDR_PREFERENCES: SocketOption<number, number> = uintOption(
   "IPV6_ADDR_PREFERENCES",
   L,
   k.IPV6_ADDR_PREFERENCES,
 );
-/** Packets with a lower hop limit are dropped (RFC 5082). */
+/** The kernel drops packets with a lower hop limit than this number (RFC 5082). */
 export const IPV6_MINHOPCOUNT: SocketOption<number, number> = intOption(
   "IPV6_MINHOPCOUNT",
   L,
@@ -285,23 +287,23 @@ export const IPV6_RECVORIGDSTADDR: SocketOption<boolean, boolean> = booleanOptio
   L,
   k.IPV6_RECVORIGDSTADDR,
 );
-/** Lets the socket be bound to, and answer for, addresses of others: transparent proxying. */
+/** Lets the socket bind to addresses of other hosts, and receive and send with them, for transparent proxies. */
 export const IPV6_TRANSPARENT: SocketOption<boolean, boolean> = booleanOption(
   "IPV6_TRANSPARENT",
   L,
   k.IPV6_TRANSPARENT,
 );
-/** The interface of outgoing packets that are not multicast: set by index or name, read as an index, 0 for none. */
+/** The interface of outgoing packets that are not multicast. Reading returns its index, or 0 for none. */
 export const IPV6_UNICAST_IF: SocketOption<number, NetworkInterface> = unicastInterface(
   "IPV6_UNICAST_IF",
   L,
   k.IPV6_UNICAST_IF,
 );
-/** Delivers the size of the largest fragment of a datagram that came in several. */
+/** Delivers the size of the largest fragment of each datagram that was fragmented. */
 export const IPV6_RECVFRAGSIZE: SocketOption<boolean, boolean> = booleanOption(
   "IPV6_RECVFRAGSIZE",
   L,
   k.IPV6_RECVFRAGSIZE,
 );
-/** Lets `bind` take an address that no interface has yet. */
+/** Lets `bind` use an address that no interface has yet. */
 export const IPV6_FREEBIND: SocketOption<boolean, boolean> = booleanOption("IPV6_FREEBIND", L, k.IPV6_FREEBIND);

@@ -1,5 +1,5 @@
-// The multicast options of RFC 3678 that serve IPv4 and IPv6. Both levels have them under the same numbers; the level
-// that is used follows from the family of the group.
+// The multicast options of RFC 3678 for both IPv4 and IPv6. They have the same numbers in both levels. The family of
+// the group determines the level.
 
 import * as k from "../sys/constants.js";
 import {
@@ -13,7 +13,7 @@ import {
 } from "./multicast.js";
 import type { SocketOption } from "./option.js";
 
-/** Joins a multicast group of IPv4 or IPv6. `EADDRINUSE` if the socket has joined it. */
+/** Joins a multicast group of IPv4 or IPv6. `EADDRINUSE` if the socket has already joined it. */
 export const MCAST_JOIN_GROUP: SocketOption<never, GroupMembership> = groupOption(
   "MCAST_JOIN_GROUP",
   k.MCAST_JOIN_GROUP,
@@ -25,7 +25,7 @@ export const MCAST_BLOCK_SOURCE: SocketOption<never, GroupSource> = groupOption(
   k.MCAST_BLOCK_SOURCE,
   (value) => encodeGroupSource("MCAST_BLOCK_SOURCE", value),
 );
-/** Receives from a source again. `EADDRNOTAVAIL` if it was not blocked. */
+/** Unblocks a source of a group. `EADDRNOTAVAIL` if the source was not blocked. */
 export const MCAST_UNBLOCK_SOURCE: SocketOption<never, GroupSource> = groupOption(
   "MCAST_UNBLOCK_SOURCE",
   k.MCAST_UNBLOCK_SOURCE,
@@ -37,17 +37,17 @@ export const MCAST_LEAVE_GROUP: SocketOption<never, GroupMembership> = groupOpti
   k.MCAST_LEAVE_GROUP,
   (value) => encodeGroupMembership("MCAST_LEAVE_GROUP", value),
 );
-/** Joins a multicast group for this source only, or adds the source. */
+/** Joins a multicast group for this source only, or adds the source to those that the socket has joined. */
 export const MCAST_JOIN_SOURCE_GROUP: SocketOption<never, GroupSource> = groupOption(
   "MCAST_JOIN_SOURCE_GROUP",
   k.MCAST_JOIN_SOURCE_GROUP,
   (value) => encodeGroupSource("MCAST_JOIN_SOURCE_GROUP", value),
 );
-/** Removes a source. Removing the last one leaves the group. */
+/** Removes a source of a group. Removing the last source leaves the group. */
 export const MCAST_LEAVE_SOURCE_GROUP: SocketOption<never, GroupSource> = groupOption(
   "MCAST_LEAVE_SOURCE_GROUP",
   k.MCAST_LEAVE_SOURCE_GROUP,
   (value) => encodeGroupSource("MCAST_LEAVE_SOURCE_GROUP", value),
 );
-/** Sets all sources of a group at once. To read it: `MCAST_MSFILTER.of(group, interface)`. */
+/** Sets all sources of a group at once. To read the sources: `getsockopt(MCAST_MSFILTER.of(group, interface))`. */
 export const MCAST_MSFILTER: GroupSourceFilterOption = groupSourceFilterOption("MCAST_MSFILTER", k.MCAST_MSFILTER);

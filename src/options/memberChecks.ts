@@ -1,4 +1,5 @@
-// Checks the members of the objects that options take: numeric hosts, interfaces, lists.
+// Checks the members of the objects that options take: numeric addresses, interfaces, lists. Each function returns the
+// checked or converted value, or throws a TypeError or RangeError. `option` and `member` are names for the message.
 
 import { AF_INET, AF_INET6, formatIPv4, formatIPv6, parseIPv4, parseIPv6 } from "../addr/index.js";
 import { quote } from "../check/index.js";
@@ -6,7 +7,7 @@ import { interfaceIndex } from "../sys/interfaceIndex.js";
 import { LITTLE, view } from "../sys/nativeInts.js";
 import { cannotSet } from "./option.js";
 
-/** `value` if it is an object with no other members than these. So a misspelt member is an error. */
+/** Requires an object without other members than `members`. So a misspelt member is an error. */
 export function checkMembers(option: string, value: unknown, members: readonly string[]): Record<string, unknown> {
   if (typeof value !== "object" || value === null || Array.isArray(value) || ArrayBuffer.isView(value)) {
     throw new TypeError(`${cannotSet(option, value)}, required an object of ${members.join(", ")}`);
@@ -21,26 +22,26 @@ export function checkMembers(option: string, value: unknown, members: readonly s
   return value as Record<string, unknown>;
 }
 
-/** `value` if it is true or false. */
+/** Requires true or false. */
 export function booleanMember(option: string, member: string, value: unknown): boolean {
   if (typeof value !== "boolean") throw new TypeError(`${cannotSet(option, value, member)}, required true or false`);
   return value;
 }
 
-/** `value` if it is an array. */
+/** Requires an array. */
 export function arrayMember(option: string, member: string, value: unknown): readonly unknown[] {
   if (!Array.isArray(value)) throw new TypeError(`${cannotSet(option, value, member)}, required an array`);
   return value;
 }
 
-/** The four bytes of a numeric IPv4 address. */
+/** Converts a numeric IPv4 address to its four bytes. */
 export function ipv4Member(option: string, member: string, value: unknown): Uint8Array {
   const bytes = typeof value === "string" ? parseIPv4(value) : undefined;
   if (bytes === undefined) throw new TypeError(`${cannotSet(option, value, member)}, required a numeric IPv4 address`);
   return bytes;
 }
 
-/** The sixteen bytes of a numeric IPv6 address without a zone. */
+/** Converts a numeric IPv6 address without a zone to its sixteen bytes. */
 export function ipv6Member(option: string, member: string, value: unknown): Uint8Array {
   const parsed = typeof value === "string" ? parseIPv6(value) : undefined;
   if (parsed === undefined) throw new TypeError(`${cannotSet(option, value, member)}, required a numeric IPv6 address`);
@@ -52,7 +53,7 @@ export function ipv6Member(option: string, member: string, value: unknown): Uint
   return parsed.bytes;
 }
 
-/** The index of an interface. An unknown name or address throws the `ENODEV` of if_nametoindex(3). */
+/** Converts an interface to its index. For an unknown name or address it throws a SocketError with `ENODEV`. */
 export function interfaceMember(option: string, member: string, value: unknown): number {
   return interfaceIndex(value, `set ${option}`, member);
 }
@@ -60,13 +61,13 @@ export function interfaceMember(option: string, member: string, value: unknown):
 /** Bytes of a sockaddr_storage. */
 export const STORAGE_SIZE = 128;
 
-/** A sockaddr_storage with a numeric host and port 0. */
+/** Converts a numeric IPv4 or IPv6 address to a sockaddr_storage with port 0. */
 export function storageMember(option: string, member: string, value: unknown): Uint8Array {
   const bytes = new Uint8Array(STORAGE_SIZE);
-  const four = typeof value === "string" ? parseIPv4(value) : undefined;
-  if (four !== undefined) {
+  const ipv4 = typeof value === "string" ? parseIPv4(value) : undefined;
+  if (ipv4 !== undefined) {
     view(bytes).setUint16(0, AF_INET, LITTLE);
-    bytes.set(four, 4);
+    bytes.set(ipv4, 4);
     return bytes;
   }
   if (typeof value !== "string" || !value.includes(":")) {
@@ -77,17 +78,17 @@ export function storageMember(option: string, member: string, value: unknown): U
   return bytes;
 }
 
-/** Whether the sockaddr_storage at `offset` is of IPv6. */
+/** Whether the sockaddr_storage at `offset` has an IPv6 address. */
 export function isIPv6Storage(bytes: Uint8Array, offset: number): boolean {
   return view(bytes).getUint16(offset, LITTLE) === AF_INET6;
 }
 
-/** The host of a sockaddr_storage. */
+/** The numeric address in the sockaddr_storage at `offset`. */
 export function storageHost(bytes: Uint8Array, offset: number): string {
   return isIPv6Storage(bytes, offset) ? formatIPv6(bytes, offset + 8) : formatIPv4(bytes, offset + 4);
 }
 
-/** The bytes of all parts, one after the other. */
+/** Concatenates byte arrays. */
 export function join(...parts: readonly Uint8Array[]): Uint8Array {
   const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;

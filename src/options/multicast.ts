@@ -1,8 +1,8 @@
-// The structs of multicast: ip_mreqn, ip_mreq_source, ip_msfilter, ipv6_mreq, group_req, group_source_req,
-// group_filter.
+// The structs of multicast options: ip_mreqn, ip_mreq_source, ip_msfilter, ipv6_mreq, group_req, group_source_req,
+// group_filter. See ip(7), ipv6(7), RFC 3678.
 //
-// ip(7), ipv6(7), RFC 3678. Those whose names begin with "group" carry a sockaddr_storage, and so serve IPv4 and IPv6;
-// their option has the same number in both levels, and the family of the group says which level is meant.
+// The structs whose names begin with "group" contain a sockaddr_storage, so they are for IPv4 and IPv6. Their options
+// have the same number in both levels. The family of the group determines the level.
 
 import { formatIPv4 } from "../addr/index.js";
 import { quote } from "../check/index.js";
@@ -31,7 +31,7 @@ export interface Ipv4Membership {
   readonly group: string;
   /** The local interface. */
   readonly interface?: NetworkInterface;
-  /** The local interface by one of its addresses; `interface` has precedence. */
+  /** One of the addresses of the local interface; `interface` has precedence. */
   readonly address?: string;
 }
 
@@ -41,17 +41,17 @@ export interface Ipv4Source {
   readonly group: string;
   /** Numeric address of the sender. */
   readonly source: string;
-  /** The local interface by one of its addresses; the system chooses if it is absent. */
+  /** One of the addresses of the local interface. If it is absent, the system chooses the interface. */
   readonly address?: string;
 }
 
-/** The sources of an IPv4 group that the socket receives from: `struct ip_msfilter`. */
+/** The sources of an IPv4 group from which the socket receives: `struct ip_msfilter`. */
 export interface Ipv4SourceFilter {
   /** Numeric address of the group. */
   readonly group: string;
-  /** The local interface by one of its addresses; the system chooses if it is absent. */
+  /** One of the addresses of the local interface. If it is absent, the system chooses the interface. */
   readonly address?: string;
-  /** `MCAST_INCLUDE`: only `sources` are received; `MCAST_EXCLUDE`: all but `sources`. */
+  /** `MCAST_INCLUDE`: receives only from `sources`. `MCAST_EXCLUDE`: receives from all sources except `sources`. */
   readonly mode: number;
   /** Numeric addresses. */
   readonly sources: readonly string[];
@@ -64,7 +64,7 @@ export interface Ipv6Membership {
   readonly interface?: NetworkInterface;
 }
 
-/** An IPv6 anycast address to take part in: `struct ipv6_mreq`. */
+/** An IPv6 anycast address to join or leave: `struct ipv6_mreq`. */
 export interface Ipv6Anycast {
   /** Numeric address, without a zone. */
   readonly address: string;
@@ -84,15 +84,17 @@ export interface GroupSource extends GroupMembership {
   readonly source: string;
 }
 
-/** The sources of a group of either family that the socket receives from: `struct group_filter`. */
+/** The sources of a group of either family from which the socket receives: `struct group_filter`. */
 export interface GroupSourceFilter extends GroupMembership {
-  /** `MCAST_INCLUDE`: only `sources` are received; `MCAST_EXCLUDE`: all but `sources`. */
+  /** `MCAST_INCLUDE`: receives only from `sources`. `MCAST_EXCLUDE`: receives from all sources except `sources`. */
   readonly mode: number;
   /** Numeric addresses of the same family. */
   readonly sources: readonly string[];
 }
 
 const ANY = "0.0.0.0";
+
+// The functions below encode the value of the option with the name `option`, which is for messages.
 
 export function encodeIpv4Membership(option: string, value: Ipv4Membership): Uint8Array {
   const { group, interface: index = 0, address = ANY } = checkMembers(option, value, ["group", "interface", "address"]);
@@ -112,13 +114,15 @@ export function encodeIpv4Source(option: string, value: Ipv4Source): Uint8Array 
   );
 }
 
+/** Encodes the mode of a filter. The two modes are adjacent numbers, so a range check is enough. */
 function filterMode(option: string, value: unknown): Uint8Array {
   return uintBytes(
     numberMember(option, "mode", value, Math.min(MCAST_EXCLUDE, MCAST_INCLUDE), Math.max(MCAST_EXCLUDE, MCAST_INCLUDE)),
   );
 }
 
-const IPV4_FILTER = 16;
+/** Bytes of struct ip_msfilter before the sources. */
+const IPV4_FILTER_SIZE = 16;
 
 function encodeIpv4Filter(option: string, value: Ipv4SourceFilter): Uint8Array {
   const { group, address = ANY, mode, sources } = checkMembers(option, value, ["group", "address", "mode", "sources"]);
@@ -134,23 +138,23 @@ function encodeIpv4Filter(option: string, value: Ipv4SourceFilter): Uint8Array {
 
 function decodeIpv4Filter(bytes: Uint8Array): Ipv4SourceFilter {
   const data = view(bytes);
-  // The kernel counts all sources, also those that did not fit into the buffer.
-  const count = Math.min(data.getUint32(12, LITTLE), Math.floor((bytes.length - IPV4_FILTER) / 4));
+  // The kernel returns the number of all sources, even of those that did not fit into the buffer.
+  const count = Math.min(data.getUint32(12, LITTLE), Math.floor((bytes.length - IPV4_FILTER_SIZE) / 4));
   return {
     group: formatIPv4(bytes, 0),
     address: formatIPv4(bytes, 4),
     mode: data.getUint32(8, LITTLE),
-    sources: Array.from({ length: count }, (_, index) => formatIPv4(bytes, IPV4_FILTER + 4 * index)),
+    sources: Array.from({ length: count }, (_, index) => formatIPv4(bytes, IPV4_FILTER_SIZE + 4 * index)),
   };
 }
 
-/** Maximum number of sources that `getsockopt` reads of a filter. It is above the default limit of every system. */
-const SOURCES = 128;
+/** Maximum number of sources that `getsockopt` reads of a filter. The default limits of Linux are lower. */
+const MAX_SOURCES = 128;
 
-/** IP_MSFILTER: to set a filter, and with `of` to read the one of a group. */
+/** The option to set a filter of sources. `of` returns the option to read the filter of a group. */
 export interface Ipv4SourceFilterOption extends SocketOption<never, Ipv4SourceFilter> {
   /**
-   * The option for reading the filter of `group` on the interface that has `address`:
+   * Returns the option to read the filter of `group` on the interface that has `address`:
    * `getsockopt(IP_MSFILTER.of("239.1.2.3", "127.0.0.1"))`.
    */
   readonly of: (group: string, address?: string) => SocketOption<Ipv4SourceFilter, never>;
@@ -160,12 +164,12 @@ export function ipv4SourceFilterOption(name: string, level: number, optname: num
   return {
     ...writeOnlyOption<Ipv4SourceFilter>(name, level, optname, (value) => encodeIpv4Filter(name, value)),
     of: (group, address = ANY) => ({
-      ...readOnlyOption(name, level, optname, IPV4_FILTER + 4 * SOURCES, decodeIpv4Filter),
+      ...readOnlyOption(name, level, optname, IPV4_FILTER_SIZE + 4 * MAX_SOURCES, decodeIpv4Filter),
       query: join(
         ipv4Member(name, "group", group),
         ipv4Member(name, "address", address),
         uintBytes(0),
-        uintBytes(SOURCES),
+        uintBytes(MAX_SOURCES),
       ),
     }),
   };
@@ -181,19 +185,25 @@ export function encodeIpv6Anycast(option: string, value: Ipv6Anycast): Uint8Arra
   return join(ipv6Member(option, "address", address), uintBytes(interfaceMember(option, "interface", index)));
 }
 
-/** Where the sockaddr_storage begins after the 32 bits of the interface: it is aligned as a C long. */
-const GROUP = SIZEOF_SIZE_T;
+/** Offset of the sockaddr_storage of the group. It follows the 32 bits of the interface, aligned as a C long. */
+const GROUP_OFFSET = SIZEOF_SIZE_T;
 
-/** The level of the family of the group. */
+/** The level for the family of the group in a struct. */
 function levelOfGroup(bytes: Uint8Array): number {
-  return isIPv6Storage(bytes, GROUP) ? IPPROTO_IPV6 : IPPROTO_IP;
+  return isIPv6Storage(bytes, GROUP_OFFSET) ? IPPROTO_IPV6 : IPPROTO_IP;
 }
 
-function groupStart(option: string, group: unknown, index: unknown): Uint8Array[] {
+/** The first members of all group structs: interface, padding, group. */
+function groupStart(
+  option: string,
+  group: unknown,
+  index: unknown,
+): [index: Uint8Array, padding: Uint8Array, group: Uint8Array] {
   const storage = storageMember(option, "group", group);
-  return [uintBytes(interfaceMember(option, "interface", index)), new Uint8Array(GROUP - 4), storage];
+  return [uintBytes(interfaceMember(option, "interface", index)), new Uint8Array(GROUP_OFFSET - 4), storage];
 }
 
+/** The sockaddr_storage of a source, which must have the family of the group. */
 function sourceStorage(option: string, member: string, group: Uint8Array, value: unknown): Uint8Array {
   const storage = storageMember(option, member, value);
   if (isIPv6Storage(storage, 0) !== isIPv6Storage(group, 0)) {
@@ -213,10 +223,11 @@ export function encodeGroupMembership(option: string, value: GroupMembership): U
 export function encodeGroupSource(option: string, value: GroupSource): Uint8Array {
   const { group, interface: index = 0, source } = checkMembers(option, value, ["group", "interface", "source"]);
   const start = groupStart(option, group, index);
-  return join(...start, sourceStorage(option, "source", start[2]!, source));
+  return join(...start, sourceStorage(option, "source", start[2], source));
 }
 
-const FILTER_MODE = GROUP + STORAGE_SIZE;
+// Offsets in struct group_filter.
+const FILTER_MODE = GROUP_OFFSET + STORAGE_SIZE;
 const FILTER_SOURCES = FILTER_MODE + 8;
 
 function encodeGroupFilter(option: string, value: GroupSourceFilter): Uint8Array {
@@ -228,7 +239,7 @@ function encodeGroupFilter(option: string, value: GroupSourceFilter): Uint8Array
     ...start,
     filterMode(option, mode),
     uintBytes(list.length),
-    ...list.map((source, i) => sourceStorage(option, `sources[${i}]`, start[2]!, source)),
+    ...list.map((source, i) => sourceStorage(option, `sources[${i}]`, start[2], source)),
   );
 }
 
@@ -239,18 +250,18 @@ function decodeGroupFilter(bytes: Uint8Array): GroupSourceFilter {
     Math.floor((bytes.length - FILTER_SOURCES) / STORAGE_SIZE),
   );
   return {
-    group: storageHost(bytes, GROUP),
+    group: storageHost(bytes, GROUP_OFFSET),
     interface: data.getUint32(0, LITTLE),
     mode: data.getUint32(FILTER_MODE, LITTLE),
     sources: Array.from({ length: count }, (_, index) => storageHost(bytes, FILTER_SOURCES + STORAGE_SIZE * index)),
   };
 }
 
-/** MCAST_MSFILTER: to set a filter, and with `of` to read the one of a group. */
+/** The option to set a filter of sources. `of` returns the option to read the filter of a group. */
 export interface GroupSourceFilterOption extends SocketOption<never, GroupSourceFilter> {
   /**
-   * The option for reading the filter of `group` on `interface`: `getsockopt(MCAST_MSFILTER.of("ff15::1", "lo"))`. `of`
-   * throws the `ENODEV` of if_nametoindex(3).
+   * Returns the option to read the filter of `group` on `interface`: `getsockopt(MCAST_MSFILTER.of("ff15::1", "lo"))`.
+   * Throws a SocketError with `ENODEV` for an unknown interface.
    */
   readonly of: (group: string, interface_?: NetworkInterface) => SocketOption<GroupSourceFilter, never>;
 }
@@ -259,14 +270,14 @@ export function groupSourceFilterOption(name: string, optname: number): GroupSou
   return {
     ...groupOption<GroupSourceFilter>(name, optname, (value) => encodeGroupFilter(name, value)),
     of: (group, index = 0) => {
-      const query = join(...groupStart(name, group, index), uintBytes(0), uintBytes(SOURCES));
-      const size = FILTER_SOURCES + STORAGE_SIZE * SOURCES;
+      const query = join(...groupStart(name, group, index), uintBytes(0), uintBytes(MAX_SOURCES));
+      const size = FILTER_SOURCES + STORAGE_SIZE * MAX_SOURCES;
       return { ...readOnlyOption(name, levelOfGroup(query), optname, size, decodeGroupFilter), query };
     },
   };
 }
 
-/** An option that has its number in the levels of both families, and takes the level from the group. */
+/** An option that has the same number in the levels of both families. The family of the group determines the level. */
 export function groupOption<Set>(
   name: string,
   optname: number,

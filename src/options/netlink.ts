@@ -4,8 +4,9 @@ import * as k from "../sys/constants.js";
 import { decodeUints } from "./socketStructs.js";
 import { booleanOption, readOnlyOption, withoutGet, type SocketOption, uintOption } from "./option.js";
 
+/** The level of all options in this file. */
 const L = k.SOL_NETLINK;
-/** Size of the buffer for the bits of 4096 groups; the largest family of the kernel has fewer than 100. */
+/** Bytes of the buffer: one bit for each of 4096 groups. No netlink family of the kernel has more than 100 groups. */
 const GROUPS_SIZE = 512;
 
 /** Joins a group, such as `RTNLGRP_LINK`. */
@@ -18,13 +19,13 @@ export const NETLINK_DROP_MEMBERSHIP: SocketOption<never, number> = withoutGet(
 );
 /** Delivers the group of each message. */
 export const NETLINK_PKTINFO: SocketOption<boolean, boolean> = booleanOption("NETLINK_PKTINFO", L, k.NETLINK_PKTINFO);
-/** Reports an error to senders in the kernel when a multicast message does not fit. */
+/** Reports an error to the sender in the kernel if a multicast message does not fit into the receive buffer. */
 export const NETLINK_BROADCAST_ERROR: SocketOption<boolean, boolean> = booleanOption(
   "NETLINK_BROADCAST_ERROR",
   L,
   k.NETLINK_BROADCAST_ERROR,
 );
-/** No `ENOBUFS` when messages were lost because the buffer was full. */
+/** Suppresses the `ENOBUFS` that reports messages lost because the receive buffer was full. */
 export const NETLINK_NO_ENOBUFS: SocketOption<boolean, boolean> = booleanOption(
   "NETLINK_NO_ENOBUFS",
   L,
@@ -50,9 +51,9 @@ export const NETLINK_LIST_MEMBERSHIPS: SocketOption<number[], never> = readOnlyO
     return groups;
   },
 );
-/** Acknowledgements leave the payload of the request out. */
+/** Acknowledgements do not contain the payload of the request. */
 export const NETLINK_CAP_ACK: SocketOption<boolean, boolean> = booleanOption("NETLINK_CAP_ACK", L, k.NETLINK_CAP_ACK);
-/** Acknowledgements carry attributes that explain an error. */
+/** Acknowledgements contain attributes that explain an error. */
 export const NETLINK_EXT_ACK: SocketOption<boolean, boolean> = booleanOption("NETLINK_EXT_ACK", L, k.NETLINK_EXT_ACK);
 /** Checks requests for dumps strictly, and applies their filters. */
 export const NETLINK_GET_STRICT_CHK: SocketOption<boolean, boolean> = booleanOption(

@@ -8,9 +8,9 @@ import { integer, quote } from "../check/index.js";
 /**
  * A socket option with typed values: `setsockopt(TCP_NODELAY, true)`, `getsockopt(TCP_INFO)`.
  *
- * `Get` is the type that `getsockopt` returns, `Set` the type that `setsockopt` takes; `never` where the kernel does
- * not support that. An option can be passed where its number is expected: `setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)`
- * uses its `optname`.
+ * `Get` is the type that `getsockopt` returns, and `Set` is the type that `setsockopt` takes. A type is `never` if the
+ * kernel does not support the direction. An option can be passed in place of its number:
+ * `setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)` uses its `optname`.
  */
 export interface SocketOption<Get, Set> {
   /** `"TCP_NODELAY"`. */
@@ -23,15 +23,18 @@ export interface SocketOption<Get, Set> {
   readonly size: number;
   /** Converts the bytes that the kernel returned. */
   readonly decode: (bytes: Uint8Array) => Get;
-  /** Converts a value to bytes; throws a TypeError or RangeError for a wrong value. */
+  /** Converts a value to bytes. Throws a TypeError or RangeError for a wrong value. */
   readonly encode: (value: Set) => Uint8Array;
-  /** Initial bytes of the buffer of `getsockopt`, for the few options where the kernel reads a request from it. */
+  /** Initial bytes of the buffer of `getsockopt`, for options for which the kernel reads a request from the buffer. */
   readonly query?: Uint8Array;
-  /** The level for these bytes, for the options that have one number in the levels of IPv4 and IPv6. */
+  /** Returns the level for an encoded value, for options that have the same number in the levels of IPv4 and IPv6. */
   readonly levelOf?: (bytes: Uint8Array) => number;
 }
 
-/** The beginning of an error message: `Cannot set TCP_NODELAY: value is 1`. `member` names a member of the value. */
+/**
+ * The beginning of an error message: `Cannot set TCP_NODELAY: value is 1`. `member` is the name of a member of the
+ * value.
+ */
 export function cannotSet(option: string, value: unknown, member: string = "value"): string {
   return `Cannot set ${option}: ${member} is ${quote(value)}`;
 }
@@ -46,24 +49,25 @@ export function refuseDirection(name: string, direction: "get" | "set"): () => n
 }
 
 /**
- * `value` if it is a whole number from `min` to `max`. `member` is its name in the message: "value" if it is the whole
- * value.
+ * Returns `value` if it is an integer from `min` to `max`, and throws otherwise. `member` is its name in the message:
+ * the name of a member of the option's value, or "value".
  */
 export function numberMember(option: string, member: string, value: unknown, min: number, max: number): number {
   return integer(value, `set ${option}`, member, min, max);
 }
 
-/** The options that were made, by name; of two with one name the later one. The inspector names options by their number. */
+/** All options by name; of two with the same name, the later one. The inspector finds the name of an option here. */
 export const declaredOptions: Map<string, SocketOption<unknown, never>> = new Map();
 
-function declared<Get, Set>(option: SocketOption<Get, Set>): SocketOption<Get, Set> {
+/** Adds an option to {@link declaredOptions} and returns it. */
+function declare<Get, Set>(option: SocketOption<Get, Set>): SocketOption<Get, Set> {
   declaredOptions.set(option.name, option);
   return option;
 }
 
 /** An int that is 0 or 1. */
 export function booleanOption(name: string, level: number, optname: number): SocketOption<boolean, boolean> {
-  return declared({
+  return declare({
     name,
     level,
     optname,
@@ -84,7 +88,7 @@ export function intOption(
   min: number = -0x8000_0000,
   max: number = 0x7fff_ffff,
 ): SocketOption<number, number> {
-  return declared({
+  return declare({
     name,
     level,
     optname,
@@ -102,7 +106,7 @@ export function uintOption(
   min: number = 0,
   max: number = 0xffff_ffff,
 ): SocketOption<number, number> {
-  return declared({
+  return declare({
     name,
     level,
     optname,
@@ -112,9 +116,9 @@ export function uintOption(
   });
 }
 
-/** An unsigned 64-bit number of bytes. Infinity is the kernel's "no limit" (all bits set). */
+/** An unsigned 64-bit number of bytes. Infinity stands for the kernel's value for "no limit", all bits set. */
 export function byteCountOption(name: string, level: number, optname: number): SocketOption<number, number> {
-  return declared({
+  return declare({
     name,
     level,
     optname,
@@ -138,7 +142,7 @@ const UNLIMITED = 0xffff_ffff_ffff_ffffn;
 
 /** An unsigned 64-bit id, as a bigint. It can only be read. */
 export function idOption(name: string, level: number, optname: number): SocketOption<bigint, never> {
-  return declared({
+  return declare({
     name,
     level,
     optname,
@@ -148,7 +152,7 @@ export function idOption(name: string, level: number, optname: number): SocketOp
   });
 }
 
-/** Bytes without a conversion, at least `min` and at most `size`. */
+/** A value that is not converted: `min` to `size` bytes. */
 export function bytesOption(
   name: string,
   level: number,
@@ -156,7 +160,7 @@ export function bytesOption(
   min: number,
   size: number,
 ): SocketOption<Uint8Array, Uint8Array> {
-  return declared({
+  return declare({
     name,
     level,
     optname,
@@ -176,9 +180,9 @@ export function bytesOption(
 
 const utf8 = new TextEncoder();
 
-/** A name, for which the kernel has `size` bytes, including a NUL at the end. */
+/** A string of at most `size` bytes, including a NUL at the end. */
 export function textOption(name: string, level: number, optname: number, size: number): SocketOption<string, string> {
-  return declared({
+  return declare({
     name,
     level,
     optname,
@@ -199,7 +203,7 @@ export function textOption(name: string, level: number, optname: number, size: n
 
 /** An option that is an action without a value: `setsockopt(SO_DETACH_FILTER, true)`. */
 export function actionOption(name: string, level: number, optname: number): SocketOption<never, true> {
-  return declared({
+  return declare({
     name,
     level,
     optname,
@@ -214,16 +218,16 @@ export function actionOption(name: string, level: number, optname: number): Sock
 
 /** The same option, but it can only be read. */
 export function withoutSet<Get>(option: SocketOption<Get, never>): SocketOption<Get, never> {
-  return declared({ ...option, encode: refuseDirection(option.name, "set") });
+  return declare({ ...option, encode: refuseDirection(option.name, "set") });
 }
 
 /** The same option, but it can only be set. */
 export function withoutGet<Set>(option: SocketOption<unknown, Set>): SocketOption<never, Set> {
-  return declared({ ...option, decode: refuseDirection(option.name, "get") });
+  return declare({ ...option, decode: refuseDirection(option.name, "get") });
 }
 
 /** An option with conversions of its own. */
-export function shapedOption<Get, Set>(
+export function customOption<Get, Set>(
   name: string,
   level: number,
   optname: number,
@@ -231,10 +235,10 @@ export function shapedOption<Get, Set>(
   decode: (bytes: Uint8Array) => Get,
   encode: (value: Set) => Uint8Array,
 ): SocketOption<Get, Set> {
-  return declared({ name, level, optname, size, decode, encode });
+  return declare({ name, level, optname, size, decode, encode });
 }
 
-/** An option with a conversion of its own that can only be read. */
+/** An option that can only be read, with a conversion of its own. */
 export function readOnlyOption<Get>(
   name: string,
   level: number,
@@ -242,15 +246,15 @@ export function readOnlyOption<Get>(
   size: number,
   decode: (bytes: Uint8Array) => Get,
 ): SocketOption<Get, never> {
-  return declared({ name, level, optname, size, decode, encode: refuseDirection(name, "set") });
+  return declare({ name, level, optname, size, decode, encode: refuseDirection(name, "set") });
 }
 
-/** An option with a conversion of its own that can only be set. */
+/** An option that can only be set, with a conversion of its own. */
 export function writeOnlyOption<Set>(
   name: string,
   level: number,
   optname: number,
   encode: (value: Set) => Uint8Array,
 ): SocketOption<never, Set> {
-  return declared({ name, level, optname, size: 4, decode: refuseDirection(name, "get"), encode });
+  return declare({ name, level, optname, size: 4, decode: refuseDirection(name, "get"), encode });
 }

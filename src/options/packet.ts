@@ -9,7 +9,7 @@ import {
   intOption,
   readOnlyOption,
   writeOnlyOption,
-  shapedOption,
+  customOption,
   type SocketOption,
   numberMember,
 } from "./option.js";
@@ -17,6 +17,7 @@ import { type BpfInstruction, encodeProgram } from "./bpfProgram.js";
 import { interfaceMember, checkMembers } from "./memberChecks.js";
 import type { NetworkInterface } from "../sys/interfaceIndex.js";
 
+/** The level of all options in this file. */
 const L = k.SOL_PACKET;
 
 /** Packets that an interface receives in addition to its own: `struct packet_mreq`. */
@@ -46,14 +47,14 @@ function encodeMembership(option: string, value: PacketMembership): Uint8Array {
   return bytes;
 }
 
-/** Makes an interface receive more than the packets for this host. */
+/** Makes an interface receive packets in addition to those for this host. */
 export const PACKET_ADD_MEMBERSHIP: SocketOption<never, PacketMembership> = writeOnlyOption(
   "PACKET_ADD_MEMBERSHIP",
   L,
   k.PACKET_ADD_MEMBERSHIP,
   (value) => encodeMembership("PACKET_ADD_MEMBERSHIP", value),
 );
-/** Ends PACKET_ADD_MEMBERSHIP. */
+/** Reverses PACKET_ADD_MEMBERSHIP. */
 export const PACKET_DROP_MEMBERSHIP: SocketOption<never, PacketMembership> = writeOnlyOption(
   "PACKET_DROP_MEMBERSHIP",
   L,
@@ -61,13 +62,13 @@ export const PACKET_DROP_MEMBERSHIP: SocketOption<never, PacketMembership> = wri
   (value) => encodeMembership("PACKET_DROP_MEMBERSHIP", value),
 );
 
-/** Counters since they were last read: `struct tpacket_stats`. */
+/** Counters since the last reading: `struct tpacket_stats`. `packets` includes the dropped packets. */
 export interface PacketStatistics {
   readonly packets: number;
   readonly drops: number;
 }
 
-/** Packets that came, dropped ones included; reading sets the counters to 0. */
+/** Counters of received packets. Reading sets the counters to 0. */
 export const PACKET_STATISTICS: SocketOption<PacketStatistics, never> = readOnlyOption(
   "PACKET_STATISTICS",
   L,
@@ -78,7 +79,7 @@ export const PACKET_STATISTICS: SocketOption<PacketStatistics, never> = readOnly
     drops: view(bytes).getUint32(4, LITTLE),
   }),
 );
-/** Packets that do not fit into the ring go to the socket's queue if they are shorter than this number of bytes. */
+/** A packet that does not fit into the ring goes to the socket's queue if it is shorter than this number of bytes. */
 export const PACKET_COPY_THRESH: SocketOption<number, number> = intOption(
   "PACKET_COPY_THRESH",
   L,
@@ -89,7 +90,7 @@ export const PACKET_COPY_THRESH: SocketOption<number, number> = intOption(
 export const PACKET_AUXDATA: SocketOption<boolean, boolean> = booleanOption("PACKET_AUXDATA", L, k.PACKET_AUXDATA);
 /** Reports the interface on which a packet arrived, not the one that processed it. */
 export const PACKET_ORIGDEV: SocketOption<boolean, boolean> = booleanOption("PACKET_ORIGDEV", L, k.PACKET_ORIGDEV);
-/** Version of the ring: `TPACKET_V1`, `TPACKET_V2`, `TPACKET_V3`; it also gives PACKET_STATISTICS its shape. */
+/** Version of the ring: `TPACKET_V1`, `TPACKET_V2`, `TPACKET_V3`. It also selects the struct of PACKET_STATISTICS. */
 export const PACKET_VERSION: SocketOption<number, number> = intOption("PACKET_VERSION", L, k.PACKET_VERSION, 0);
 /** Bytes reserved before each packet of the ring. */
 export const PACKET_RESERVE: SocketOption<number, number> = intOption("PACKET_RESERVE", L, k.PACKET_RESERVE, 0);
@@ -97,10 +98,10 @@ export const PACKET_RESERVE: SocketOption<number, number> = intOption("PACKET_RE
 export const PACKET_LOSS: SocketOption<boolean, boolean> = booleanOption("PACKET_LOSS", L, k.PACKET_LOSS);
 /** Each packet begins with a virtio_net_hdr. */
 export const PACKET_VNET_HDR: SocketOption<boolean, boolean> = booleanOption("PACKET_VNET_HDR", L, k.PACKET_VNET_HDR);
-/** Where the time stamps of the ring come from: `SOF_TIMESTAMPING_RAW_HARDWARE`; 0 for the software's. */
+/** The source of the time stamps in the ring: `SOF_TIMESTAMPING_RAW_HARDWARE`, or 0 for software. */
 export const PACKET_TIMESTAMP: SocketOption<number, number> = intOption("PACKET_TIMESTAMP", L, k.PACKET_TIMESTAMP, 0);
 
-/** The group of sockets among which packets are spread. */
+/** A group of sockets over which the kernel distributes packets. */
 export interface PacketFanout {
   /** Number of the group, 0 to 65535. */
   readonly group: number;
@@ -111,7 +112,7 @@ export interface PacketFanout {
 }
 
 /** Joins a fanout group. Before that, reading returns zeros. */
-export const PACKET_FANOUT: SocketOption<Required<PacketFanout>, PacketFanout> = shapedOption<
+export const PACKET_FANOUT: SocketOption<Required<PacketFanout>, PacketFanout> = customOption<
   Required<PacketFanout>,
   PacketFanout
 >(
@@ -136,14 +137,14 @@ export const PACKET_TX_HAS_OFF: SocketOption<boolean, boolean> = booleanOption(
   L,
   k.PACKET_TX_HAS_OFF,
 );
-/** Sends past the queueing discipline of the interface. */
+/** Sends packets without the queueing discipline of the interface. */
 export const PACKET_QDISC_BYPASS: SocketOption<boolean, boolean> = booleanOption(
   "PACKET_QDISC_BYPASS",
   L,
   k.PACKET_QDISC_BYPASS,
 );
 
-/** How often a packet rolled over to another socket of the group: `struct tpacket_rollover_stats`. */
+/** Numbers of packets that rolled over to another socket of the group: `struct tpacket_rollover_stats`. */
 export interface PacketRollover {
   readonly all: number;
   readonly huge: number;
@@ -161,7 +162,10 @@ export const PACKET_ROLLOVER_STATS: SocketOption<PacketRollover, never> = readOn
     return { all: u64(0), huge: u64(8), failed: u64(16) };
   },
 );
-/** What chooses the socket: a classic program for `PACKET_FANOUT_CBPF`, a descriptor for `PACKET_FANOUT_EBPF`. */
+/**
+ * The program that chooses the socket of a fanout group: a classic BPF program for `PACKET_FANOUT_CBPF`, or the
+ * descriptor of an extended one for `PACKET_FANOUT_EBPF`.
+ */
 export const PACKET_FANOUT_DATA: SocketOption<never, number | readonly BpfInstruction[]> = writeOnlyOption<
   number | readonly BpfInstruction[]
 >("PACKET_FANOUT_DATA", L, k.PACKET_FANOUT_DATA, (value) =>
@@ -175,7 +179,7 @@ export const PACKET_IGNORE_OUTGOING: SocketOption<boolean, boolean> = booleanOpt
   L,
   k.PACKET_IGNORE_OUTGOING,
 );
-/** Bytes of the virtio_net_hdr before each packet, 10 or 12; 0 for none. */
+/** Bytes of the virtio_net_hdr before each packet: 10 or 12, or 0 for no header. */
 export const PACKET_VNET_HDR_SZ: SocketOption<number, number> = intOption(
   "PACKET_VNET_HDR_SZ",
   L,

@@ -1,14 +1,14 @@
-// The structs of SO_PEERCRED (the peer of a UNIX socket) and SO_MEMINFO (the memory of a socket).
+// The values of SO_PEERCRED (the peer of a UNIX socket) and SO_MEMINFO (the memory of a socket).
 
 import { LITTLE, view } from "../sys/nativeInts.js";
 
-/** A process, as checked by the kernel: `struct ucred`, unix(7). */
+/** The credentials of a process, as verified by the kernel: `struct ucred`, unix(7). */
 export interface Ucred {
-  /** Process; 0 for one that is in another PID namespace, or for no peer. */
+  /** Process id; 0 if the process is in another PID namespace, or if there is no peer. */
   readonly pid: number;
-  /** Effective user; 4294967295 for none. */
+  /** Effective user id; 4294967295 if there is no peer. */
   readonly uid: number;
-  /** Effective group; 4294967295 for none. */
+  /** Effective group id; 4294967295 if there is no peer. */
   readonly gid: number;
 }
 
@@ -20,7 +20,7 @@ export function decodeUcred(bytes: Uint8Array): Ucred {
   return { pid: data.getInt32(0, LITTLE), uid: data.getUint32(4, LITTLE), gid: data.getUint32(8, LITTLE) };
 }
 
-/** All 32-bit numbers in the bytes. */
+/** Reads the bytes as unsigned 32-bit numbers. */
 export function decodeUints(bytes: Uint8Array): number[] {
   const data = view(bytes);
   return Array.from({ length: Math.floor(bytes.length / 4) }, (_, index) => data.getUint32(4 * index, LITTLE));
@@ -28,23 +28,23 @@ export function decodeUints(bytes: Uint8Array): number[] {
 
 /** Memory of a socket, in bytes (`drops` is a count): SK_MEMINFO_ of linux/sock_diag.h. */
 export interface MemInfo {
-  /** Held by data that was received and not read. */
+  /** Used by data that was received and not read. */
   readonly rmemAlloc: number;
-  /** Limit of that, `SO_RCVBUF`. */
+  /** Limit of `rmemAlloc`: `SO_RCVBUF`. */
   readonly rcvbuf: number;
-  /** Held by data that is being sent. */
+  /** Used by data that is being sent. */
   readonly wmemAlloc: number;
-  /** Limit of that, `SO_SNDBUF`. */
+  /** Limit of `wmemAlloc`: `SO_SNDBUF`. */
   readonly sndbuf: number;
-  /** Reserved for data that will arrive or will be sent. */
+  /** Reserved for data that will be received or sent. */
   readonly fwdAlloc: number;
-  /** In the send queue. */
+  /** Used by the send queue. */
   readonly wmemQueued: number;
-  /** Held by options and filters. */
+  /** Used by options and filters. */
   readonly optmem: number;
-  /** In the backlog, while the socket is busy. */
+  /** Used by the backlog: packets that arrived while a call had locked the socket. */
   readonly backlog: number;
-  /** Datagrams dropped. */
+  /** Number of dropped packets. */
   readonly drops: number;
 }
 

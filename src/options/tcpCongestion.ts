@@ -1,6 +1,7 @@
 // The state of a congestion control: union tcp_cc_info of linux/inet_diag.h.
 //
-// The kernel does not return which member of the union is valid. TCP_CONGESTION names the algorithm, and so the member.
+// The kernel does not return which member of the union is valid. TCP_CONGESTION returns the name of the algorithm,
+// which determines the member.
 
 import { LITTLE, view } from "../sys/nativeInts.js";
 
@@ -21,9 +22,9 @@ export interface TcpDctcpInfo {
   readonly dctcp_ce_state: number;
   /** Estimate of the share of marked bytes, in 1/1024. */
   readonly dctcp_alpha: number;
-  /** Acknowledged with a mark (bytes). */
+  /** Bytes acknowledged with a congestion mark. */
   readonly dctcp_ab_ecn: number;
-  /** Acknowledged in all (bytes). */
+  /** All acknowledged bytes. */
   readonly dctcp_ab_tot: number;
 }
 
@@ -40,8 +41,8 @@ export interface TcpBbrInfo {
 }
 
 /**
- * What `getsockopt(TCP_CC_INFO)` returns: a union. Only the member of the algorithm in `TCP_CONGESTION` is
- * valid. An algorithm without a state (cubic, reno) leaves `bytes` empty and all members null.
+ * The result of `getsockopt(TCP_CC_INFO)`: a union. Only the member of the algorithm in `TCP_CONGESTION` is valid. For
+ * an algorithm that returns no state (cubic, reno), `bytes` is empty and all members are null.
  */
 export interface TcpCcInfo {
   /** The bytes from the kernel. */
@@ -51,7 +52,7 @@ export interface TcpCcInfo {
   readonly bbr: TcpBbrInfo | null;
 }
 
-/** Buffer size: the union, and members that later kernels add. */
+/** Size of the buffer. It is larger than the union, for members that later kernels add. */
 export const TCP_CC_INFO_SIZE: number = 64;
 
 export function decodeTcpCcInfo(bytes: Uint8Array): TcpCcInfo {

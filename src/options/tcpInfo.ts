@@ -34,26 +34,26 @@ const STATES: readonly (TcpState | undefined)[] = [
 ];
 
 /**
- * What `getsockopt(TCP_INFO)` returns. Names as in linux/tcp.h. A field that the running kernel does not have (the
- * optional ones came with Linux 4.18 to 6.7) is absent. 64-bit values are numbers; the kernel's "unlimited" is
- * Infinity.
+ * The result of `getsockopt(TCP_INFO)`, with the names of linux/tcp.h. A field that the running kernel does not have is
+ * absent: Linux 4.18 to 6.7 added the optional fields. 64-bit values are numbers, and Infinity stands for the kernel's
+ * value for "unlimited".
  */
 export interface TcpInfo {
   /** State of the connection. */
   readonly tcpi_state: TcpState;
   /** State of congestion control: 0 open, 1 disorder, 2 CWR, 3 recovery, 4 loss. */
   readonly tcpi_ca_state: number;
-  /** Retransmission timeouts in a row for the segment under way. */
+  /** Consecutive retransmission timeouts. */
   readonly tcpi_retransmits: number;
   /** Unanswered window or keep-alive probes. */
   readonly tcpi_probes: number;
   /** Exponent of the back-off of the timers. */
   readonly tcpi_backoff: number;
-  /** Bits of what was negotiated: 1 timestamps, 2 SACK, 4 window scale, 8 ECN, 16 ECN seen, 32 data in SYN. */
+  /** Bits for negotiated options: 1 timestamps, 2 SACK, 4 window scale, 8 ECN, 16 ECN seen, 32 data in SYN. */
   readonly tcpi_options: number;
-  /** Window scale that the peer asked for. */
+  /** Window scale that the peer announced. */
   readonly tcpi_snd_wscale: number;
-  /** Window scale that we asked for. */
+  /** Window scale that this side announced. */
   readonly tcpi_rcv_wscale: number;
   /** Whether the delivery rate was limited by the application. */
   readonly tcpi_delivery_rate_app_limited: boolean;
@@ -67,9 +67,9 @@ export interface TcpInfo {
   readonly tcpi_snd_mss: number;
   /** Segment size of received data (bytes). */
   readonly tcpi_rcv_mss: number;
-  /** Sent and not acknowledged; on a listener, connections in the accept queue (segments). */
+  /** Sent and not acknowledged (segments). On a listener: the connections in the accept queue. */
   readonly tcpi_unacked: number;
-  /** Acknowledged selectively; on a listener, the backlog (segments). */
+  /** Acknowledged selectively (segments). On a listener: the backlog. */
   readonly tcpi_sacked: number;
   /** Assumed lost (segments). */
   readonly tcpi_lost: number;
@@ -79,7 +79,7 @@ export interface TcpInfo {
   readonly tcpi_fackets: number;
   /** Time since data was last sent (ms). */
   readonly tcpi_last_data_sent: number;
-  /** Time since an acknowledgement was last sent (ms); the kernel does not record it. */
+  /** Always 0: the kernel does not record the time since an acknowledgement was last sent (ms). */
   readonly tcpi_last_ack_sent: number;
   /** Time since data was last received (ms). */
   readonly tcpi_last_data_recv: number;
@@ -101,9 +101,9 @@ export interface TcpInfo {
   readonly tcpi_advmss: number;
   /** Reordering tolerated before loss is assumed (segments). */
   readonly tcpi_reordering: number;
-  /** Round-trip time as the receiver sees it (us). */
+  /** Round-trip time as estimated by the receiver (us). */
   readonly tcpi_rcv_rtt: number;
-  /** Receive queue space that the application keeps up with (bytes). */
+  /** Receive queue space, from the rate at which the application reads (bytes). */
   readonly tcpi_rcv_space: number;
   /** Retransmitted over the lifetime (segments). */
   readonly tcpi_total_retrans: number;
@@ -121,7 +121,7 @@ export interface TcpInfo {
   readonly tcpi_segs_in: number;
   /** In the send queue, not sent yet (bytes). */
   readonly tcpi_notsent_bytes: number;
-  /** Least round-trip time seen (us). */
+  /** Shortest measured round-trip time (us). */
   readonly tcpi_min_rtt: number;
   /** Received with data (segments). */
   readonly tcpi_data_segs_in: number;
@@ -137,7 +137,7 @@ export interface TcpInfo {
   readonly tcpi_sndbuf_limited: number;
   /** Delivered to the peer (segments). */
   readonly tcpi_delivered?: number;
-  /** Delivered with congestion marked (segments). */
+  /** Delivered with a congestion mark (segments). */
   readonly tcpi_delivered_ce?: number;
   /** Sent, retransmissions included (bytes). */
   readonly tcpi_bytes_sent?: number;
@@ -145,13 +145,13 @@ export interface TcpInfo {
   readonly tcpi_bytes_retrans?: number;
   /** Duplicates that the peer reported (segments). */
   readonly tcpi_dsack_dups?: number;
-  /** Reorderings seen (events). */
+  /** Detected reorderings. */
   readonly tcpi_reord_seen?: number;
   /** Received out of order (segments). */
   readonly tcpi_rcv_ooopack?: number;
   /** The peer's receive window (bytes). */
   readonly tcpi_snd_wnd?: number;
-  /** Our receive window as announced (bytes). */
+  /** The receive window that this side has announced (bytes). */
   readonly tcpi_rcv_wnd?: number;
   /** Changes of path after signs of congestion or loss. */
   readonly tcpi_rehash?: number;
@@ -166,7 +166,7 @@ export interface TcpInfo {
 /** Bytes of the struct as of Linux 6.7. */
 export const TCP_INFO_SIZE: number = 248;
 
-// [name, offset, bytes]
+// [name, offset in the struct, bytes]
 const FIELDS: readonly (readonly [keyof TcpInfo, number, 2 | 4 | 8])[] = [
   ["tcpi_rto", 8, 4],
   ["tcpi_ato", 12, 4],
@@ -221,7 +221,7 @@ const FIELDS: readonly (readonly [keyof TcpInfo, number, 2 | 4 | 8])[] = [
   ["tcpi_total_rto_time", 244, 4],
 ];
 
-/** The state with this number in `tcpi_state`; undefined for a number that is not known. */
+/** The state with this number in `tcpi_state`; undefined for an unknown number. */
 export function tcpStateOf(number: number): TcpState | undefined {
   return STATES[number];
 }
@@ -231,7 +231,7 @@ export function decodeTcpInfo(bytes: Uint8Array): TcpInfo {
   const data = view(bytes);
   const scales = data.getUint8(6);
   const limits = data.getUint8(7);
-  // Bit-fields are laid out from the lowest bit on little-endian machines, from the highest on others.
+  // `scales` and `limits` are bit-fields. They begin at the lowest bit on little-endian machines, else at the highest.
   const info: Record<string, unknown> = {
     tcpi_state: STATES[data.getUint8(0)] ?? "CLOSE",
     tcpi_ca_state: data.getUint8(1),
@@ -247,13 +247,13 @@ export function decodeTcpInfo(bytes: Uint8Array): TcpInfo {
   for (const [name, offset, size] of FIELDS) {
     if (offset + size > bytes.length) break;
     if (size === 2) info[name] = data.getUint16(offset, LITTLE);
-    else info[name] = size === 4 ? data.getUint32(offset, LITTLE) : wide(data.getBigUint64(offset, LITTLE));
+    else info[name] = size === 4 ? data.getUint32(offset, LITTLE) : toNumber(data.getBigUint64(offset, LITTLE));
   }
   return info as unknown as TcpInfo;
 }
 
 const UNLIMITED = 0xffff_ffff_ffff_ffffn;
 
-function wide(value: bigint): number {
+function toNumber(value: bigint): number {
   return value === UNLIMITED ? Infinity : Number(value);
 }

@@ -1,4 +1,4 @@
-// The structs that save and restore a TCP connection (TCP_REPAIR of linux/tcp.h).
+// The structs to save and restore a TCP connection (TCP_REPAIR of linux/tcp.h).
 
 import { LITTLE, view } from "../sys/nativeInts.js";
 import { cannotSet, numberMember } from "./option.js";
@@ -8,7 +8,9 @@ import { checkMembers } from "./memberChecks.js";
 export interface TcpRepairOption {
   /** Kind of the option (RFC 9293): 2 segment size, 3 window scale, 4 SACK permitted, 8 timestamps. */
   readonly code: number;
-  /** Its value; 0 if absent. Window scale: the sending scale in the low 16 bits, the receiving scale in the high 16. */
+  /**
+   * Its value; 0 if absent. For window scale: the scale for sending in the low 16 bits, for receiving in the high 16.
+   */
   readonly value?: number;
 }
 
@@ -17,10 +19,10 @@ export function encodeRepairOptions(option: string, value: readonly TcpRepairOpt
   const bytes = new Uint8Array(8 * value.length);
   const out = view(bytes);
   for (let index = 0; index < value.length; index++) {
-    const where = `${option}, option ${index}`;
-    const { code, value: given = 0 } = checkMembers(where, value[index], ["code", "value"]);
-    out.setUint32(8 * index, numberMember(where, "code", code, 0, 0xffff_ffff), LITTLE);
-    out.setUint32(8 * index + 4, numberMember(where, "value", given, 0, 0xffff_ffff), LITTLE);
+    const place = `${option}, option ${index}`;
+    const { code, value: optionValue = 0 } = checkMembers(place, value[index], ["code", "value"]);
+    out.setUint32(8 * index, numberMember(place, "code", code, 0, 0xffff_ffff), LITTLE);
+    out.setUint32(8 * index + 4, numberMember(place, "value", optionValue, 0, 0xffff_ffff), LITTLE);
   }
   return bytes;
 }
@@ -34,9 +36,10 @@ export interface TcpRepairWindow {
   readonly rcv_wup: number;
 }
 
-/** Bytes of the struct. */
+/** Bytes of struct tcp_repair_window. */
 export const REPAIR_WINDOW_SIZE: number = 20;
 
+/** The members in the order of the struct. */
 const MEMBERS = ["snd_wl1", "snd_wnd", "max_window", "rcv_wnd", "rcv_wup"];
 
 export function encodeRepairWindow(option: string, value: TcpRepairWindow): Uint8Array {

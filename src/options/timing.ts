@@ -2,15 +2,15 @@
 
 import { SIZEOF_SIZE_T } from "../sys/constants.js";
 import { LITTLE, view } from "../sys/nativeInts.js";
-import { cannotSet, shapedOption, type SocketOption, numberMember } from "./option.js";
+import { cannotSet, customOption, type SocketOption, numberMember } from "./option.js";
 import { checkMembers } from "./memberChecks.js";
 
 /** Bytes of a C long, of which a struct timeval has two. On Linux it has the size of a size_t. */
 const LONG = SIZEOF_SIZE_T;
 
-/** A timeout in ms, which may have a fraction; 0 is none. The kernel rounds it up to the ticks of its timer. */
+/** A timeout in ms, which may have a fraction; 0 is no timeout. The kernel rounds it up to ticks of its timer. */
 export function timeoutOption(name: string, level: number, optname: number): SocketOption<number, number> {
-  return shapedOption<number, number>(
+  return customOption<number, number>(
     name,
     level,
     optname,
@@ -22,7 +22,7 @@ export function timeoutOption(name: string, level: number, optname: number): Soc
       if (!(value >= 0 && value <= MAX_MS)) {
         throw new RangeError(`${cannotSet(name, value)}, required milliseconds from 0 (none) to ${MAX_MS}`);
       }
-      // Rounded up, because 0 would mean no timeout.
+      // Rounded up, so that a short timeout does not become 0, which means no timeout.
       const micros = Math.ceil(value * 1000);
       const bytes = new Uint8Array(2 * LONG);
       writeLong(bytes, 0, Math.floor(micros / 1_000_000));
@@ -32,7 +32,7 @@ export function timeoutOption(name: string, level: number, optname: number): Soc
   );
 }
 
-/** Longest timeout: seconds of 31 bits. */
+/** The longest timeout: a number of seconds of 31 bits. */
 const MAX_MS = 0x7fff_ffff * 1000;
 
 function readLong(bytes: Uint8Array, at: number): number {
@@ -44,7 +44,7 @@ function writeLong(bytes: Uint8Array, at: number, value: number): void {
   else view(bytes).setInt32(at, value, LITTLE);
 }
 
-/** What `SO_TIMESTAMPING` holds: `struct so_timestamping`. */
+/** The value of `SO_TIMESTAMPING`: `struct so_timestamping`. */
 export interface Timestamping {
   /** `SOF_TIMESTAMPING_` flags. */
   readonly flags: number;
@@ -52,13 +52,13 @@ export interface Timestamping {
   readonly bindPhc?: number;
 }
 
-/** Flags and the clock; flags alone may be set as a number. */
+/** An option with a {@link Timestamping}. A number sets only the flags. */
 export function timestampingOption(
   name: string,
   level: number,
   optname: number,
 ): SocketOption<Timestamping, number | Timestamping> {
-  return shapedOption<Timestamping, number | Timestamping>(
+  return customOption<Timestamping, number | Timestamping>(
     name,
     level,
     optname,
@@ -80,17 +80,17 @@ export function timestampingOption(
   );
 }
 
-/** What `SO_TXTIME` holds: `struct sock_txtime`. */
+/** The value of `SO_TXTIME`: `struct sock_txtime`. */
 export interface TxTime {
-  /** The clock that send times are of: `CLOCK_MONOTONIC`, `CLOCK_TAI`. */
+  /** The clock of the send times: `CLOCK_MONOTONIC`, `CLOCK_TAI`. */
   readonly clockid: number;
   /** `SOF_TXTIME_` flags; 0 if absent. */
   readonly flags?: number;
 }
 
-/** The clock and the flags of send times. */
+/** An option with a {@link TxTime}. */
 export function txTimeOption(name: string, level: number, optname: number): SocketOption<TxTime, TxTime> {
-  return shapedOption<TxTime, TxTime>(
+  return customOption<TxTime, TxTime>(
     name,
     level,
     optname,

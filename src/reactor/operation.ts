@@ -17,7 +17,7 @@ import {
   ETIMEDOUT,
   socketError,
 } from "../sys/errno.js";
-import { routeOf } from "../sys/route.js";
+import { endsOf } from "../sys/socketEnds.js";
 import { timeoutError } from "../wait/localError.js";
 
 /** The highest result of `progress()`. It is far below every -errno. */
@@ -145,7 +145,7 @@ function detailsOf<A, B, T>(
 ): SocketErrorDetails | undefined {
   const given = failed.details?.(a, b);
   // A call without an address of its own: the addresses of the socket show which connection failed.
-  const details = given === undefined && at !== undefined ? routeOf(at.reactor.calls, at.fd) : given;
+  const details = given === undefined && at !== undefined ? endsOf(at.reactor.calls, at.fd) : given;
   return failed.transferred === undefined ? details : { ...details, transferred: failed.transferred(a, b) };
 }
 

@@ -30,7 +30,7 @@ let turning = true;
 
 function turned(): void {
   turning = false;
-  addon.forgetSignals();
+  addon.markSignalsHandled();
 }
 
 function awaitTurn(): void {
@@ -63,7 +63,7 @@ function onNewListener(name: string | symbol, listener: unknown): void {
     // The runtime does not support this signal, so the user's call of `on()` fails too.
     return;
   }
-  addon.signalListened(name);
+  addon.countSignal(name);
   noopSignals.push(name);
   queueMicrotask(removeNoopListeners);
 }
@@ -81,9 +81,9 @@ function watch(): boolean {
   const libuv = runtime.libuv && watching === 0;
   const events: EventEmitter = process;
   // Another evaluation of the package may have registered it.
-  const { signalListened } = addon;
-  if (!events.listeners("newListener").includes(signalListened)) events.on("newListener", signalListened);
-  for (const name of process.eventNames()) addon.signalListened(name);
+  const { countSignal } = addon;
+  if (!events.listeners("newListener").includes(countSignal)) events.on("newListener", countSignal);
+  for (const name of process.eventNames()) addon.countSignal(name);
   if (!libuv) {
     events.on("newListener", onNewListener);
     awaitTurn();
@@ -101,7 +101,7 @@ export function interrupted(calls: Calls): boolean {
   // default action.
   if (noopSignals.length > 0) removeNoopListeners();
   if (!loopReportsTurns && !turning) {
-    calls.forgetSignals();
+    calls.markSignalsHandled();
     awaitTurn();
   }
   // Before takeSignals(): a signal that comes between the two calls interrupts, and ends nothing yet.

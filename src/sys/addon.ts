@@ -1,4 +1,4 @@
-// Loads the addon. No other file opens the .node file.
+// Loads the addon. No other file loads a .node file.
 
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
@@ -7,8 +7,7 @@ import { AddonError } from "../errors/index.js";
 import type { Calls } from "./calls.js";
 import { ADDON_VARIABLE, type Candidate, addonCandidates, examine, findPackage } from "./loading/candidates.js";
 import { type Fault, currentLibc, platformFault } from "./loading/host.js";
-// Refuses a runtime in which the addon may abort.
-// oxlint-disable-next-line import/no-unassigned-import -- nothing of it is used but the check that it makes
+// This import also throws in a runtime in which the addon may abort.
 import { runtime } from "./runtime.js";
 
 /** The exports of the addon: the calls, and the numbers of the platform by their names. */
@@ -20,20 +19,21 @@ export interface Addon extends Calls {
 /** The version in package.json. An addon of another version is refused. */
 export const VERSION = "0.1.0";
 
-// A CommonJS bundle has `__filename` in place of `import.meta.url`.
 // oxlint-disable-next-line no-underscore-dangle -- Node's name
 declare const __filename: string | undefined;
+
+/** The URL of this file. A CommonJS bundle has `__filename` in place of `import.meta.url`. */
 function ownUrl(): string {
   const url = import.meta.url as string | undefined;
   if (url !== undefined) return url;
   return pathToFileURL(typeof __filename === "string" ? __filename : process.execPath).href;
 }
 
-/** A path as an argument of a shell command. */
+/** Quotes a path as an argument of a shell command, if necessary. */
 const shellQuote = (path: string): string =>
   /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
 
-/** The last part of the error message: how the user can repair a missing or unusable file. */
+/** The last part of an error message: how the user can repair a missing or unusable file. */
 function repairText({ reason, text }: Fault, { origin }: Candidate, root: string | undefined): string {
   const folder = shellQuote(root ?? "node_modules/berkeley");
   const build = `cd ${folder} && LINK=cc npx --yes node-gyp rebuild (takes python3, make and a C compiler)`;
@@ -41,7 +41,7 @@ function repairText({ reason, text }: Fault, { origin }: Candidate, root: string
     return "move the package to a file system that is mounted without noexec";
   }
   if (origin === "environment") return `set ${ADDON_VARIABLE} to the addon of berkeley ${VERSION}, or unset it`;
-  if (origin === "local") return `build it again: ${build}; or remove it, to use what is shipped`;
+  if (origin === "local") return `build it again: ${build}; or remove it to use the shipped file`;
   return `${reason === "missing" ? "build it" : "install berkeley again, or build the addon"}: ${build}`;
 }
 
@@ -61,45 +61,47 @@ function loadFile(url: string, path: string): Addon | Fault {
 }
 
 /**
- * Loads the first candidate that exists. An existing file that can't be used is an error; no later candidate is tried.
+ * Loads the first candidate that exists. If that file can't be used, it throws and tries no later candidate.
+ *
+ * @throws AddonError
  */
 function load(): Addon {
-  // An platformFault platform is refused before any file is opened.
-  const host = platformFault(process);
-  if (host !== undefined) {
+  const platform = platformFault(process);
+  if (platform !== undefined) {
     const note = "berkeley makes the system calls of Linux; its types may be used anywhere";
-    throw addonError(host, host.reason === "platform" ? [note] : []);
+    throw addonError(platform, platform.reason === "platform" ? [note] : []);
   }
 
   const url = ownUrl();
   const namedPath = process.env[ADDON_VARIABLE] || undefined;
   const root = namedPath === undefined ? findPackage(url) : undefined;
   const libc = currentLibc();
-  const list = addonCandidates(namedPath, root, process.arch, libc);
-  let found = list.at(-1);
-  if (found === undefined) {
-    const text = `the package's folder is not above ${url}, and berkeley is not installed for it`;
+  const candidates = addonCandidates(namedPath, root, process.arch, libc);
+  let unusable = candidates.at(-1);
+  if (unusable === undefined) {
+    const text = `no folder above ${url} is the package, and berkeley is not installed there`;
     const byPath = `or set ${ADDON_VARIABLE} to the path of berkeley's .node file`;
     throw addonError({ reason: "missing", text }, [`to do: install berkeley beside this file, ${byPath}`]);
   }
 
   const tried: string[] = [];
   const notes: string[] = [];
-  let fault: Fault = { reason: "missing", text: `no file of it is there for linux-${process.arch}-${libc ?? "glibc"}` };
-  for (const candidate of list) {
+  const build = `linux-${process.arch}-${libc ?? "glibc"}`;
+  let fault: Fault = { reason: "missing", text: `the package has no file for ${build}` };
+  for (const candidate of candidates) {
     const { origin, path } = candidate;
     tried.push(path);
-    const outcome = examine(candidate, process.arch, VERSION) ?? loadFile(url, path);
-    if (!("reason" in outcome)) return outcome;
-    if (outcome.reason === "missing" && origin !== "environment") {
-      notes.push(`tried ${path}: ${outcome.text}`);
+    const result = examine(candidate, process.arch, VERSION) ?? loadFile(url, path);
+    if (!("reason" in result)) return result;
+    if (result.reason === "missing" && origin !== "environment") {
+      notes.push(`tried ${path}: ${result.text}`);
       continue;
     }
-    found = candidate;
-    fault = { reason: outcome.reason, text: `${path}: ${outcome.text}` };
+    unusable = candidate;
+    fault = { reason: result.reason, text: `${path}: ${result.text}` };
     break;
   }
-  throw addonError(fault, [...notes, `to do: ${repairText(fault, found, root)}`], tried);
+  throw addonError(fault, [...notes, `to do: ${repairText(fault, unusable, root)}`], tried);
 }
 
 export const addon: Addon = load();

@@ -1,4 +1,4 @@
-// The constants of the system headers, under their own names. The addon has their numbers.
+// The constants of the system headers, with the same names. The addon exports their numbers for this platform.
 
 import { addon } from "./addon.js";
 

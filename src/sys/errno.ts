@@ -1,9 +1,9 @@
-// The numbers of errno(3), and the one function that makes an error of -errno.
+// The numbers of errno(3), and the one function that converts -errno to an error.
 
 import { SocketError, type SocketErrorDetails, withClosedWords } from "../errors/index.js";
 import { addon } from "./addon.js";
 
-/** Made for the first error, because an import need not pay for it. */
+/** Created for the first error, so that the import of the package takes less time. */
 let namesByNumber: Map<number, string> | undefined;
 
 function negativeErrno(name: string): number {
@@ -47,24 +47,24 @@ export const ETIMEDOUT: number = negativeErrno("ETIMEDOUT");
 
 /** The name of a negative errno, `"ECONNREFUSED"` for -111. A number without a name gives text such as `"E4095"`. */
 export function errnoName(errno: number): string {
-  // Of two names for one number the addon has one: EAGAIN, EDEADLK, EOPNOTSUPP.
+  // EAGAIN, EDEADLK and EOPNOTSUPP have a second name for the same number. The addon exports only these names.
   namesByNumber ??= new Map(Object.entries(addon.errnos).map(([name, value]) => [value, name]));
   return namesByNumber.get(-errno) ?? `E${-errno}`;
 }
 
 const EMFILE_HINT = "the process has as many descriptors as its limit RLIMIT_NOFILE permits (ulimit -n)";
 
-/** The error for the negative result of a call. No other function makes a {@link SocketError} of an errno. */
+/** The error for the negative result of a call. No other function creates a {@link SocketError} from an errno. */
 export function socketError(errno: number, syscall: string, details?: SocketErrorDetails): SocketError {
   if (errno === EMFILE) return new SocketError("EMFILE", errno, syscall, { ...details, hint: EMFILE_HINT });
-  // The kernel gives no ECANCELED here: it is the code of close() during a call.
+  // The kernel does not return ECANCELED to these calls. It is the code of a call that close() has ended.
   if (errno === ECANCELED) return new SocketError("ECANCELED", errno, syscall, withClosedWords("ECANCELED", details));
   return new SocketError(errnoName(errno), errno, syscall, details);
 }
 
 /**
- * The error of a call on an object that this program has closed before. `socketError(EBADF)` is the answer of the
- * kernel for a descriptor that other code has closed.
+ * The error of a call on an object that this program has already closed. For EBADF of the kernel, which means that
+ * other code has closed the descriptor, use `socketError(EBADF)`.
  */
 export function closedError(syscall: string, details?: SocketErrorDetails): SocketError {
   return new SocketError("EBADF", EBADF, syscall, withClosedWords("EBADF", details));

@@ -1,8 +1,8 @@
-// Network interfaces as callers name them: by index, by name, or by one of their addresses.
+// Converts the three forms in which callers pass a network interface to its index: an index, a name, or an address.
 //
-// The kernel identifies an interface by its index. Only a few IPv4 options take an address in its place, and compare it
-// as it was written: a group that was joined by index can't be left by address there. So every call converts what the
-// caller passed to the index, and the three forms mean the same everywhere.
+// The kernel identifies an interface by its index. A few IPv4 options also take an address, but then a group that was
+// joined by index can't be left by address. So every call converts the interface to its index first, and the three
+// forms have the same effect everywhere.
 
 import { formatIPv6, parseIPv4, parseIPv6 } from "../addr/index.js";
 import { zoneIndex } from "../addr/ipv6Text.js";
@@ -17,8 +17,8 @@ import { check, ENODEV, socketError } from "./errno.js";
  */
 export type NetworkInterface = number | string;
 
-/** IFNAMSIZ is 16 with the NUL. */
-const NAME_BYTES = 15;
+/** IFNAMSIZ without the NUL. */
+const MAX_NAME_BYTES = 15;
 
 /**
  * The index of the interface with this name: if_nametoindex(3).
@@ -27,38 +27,45 @@ const NAME_BYTES = 15;
  */
 export function indexOfName(table: Calls, name: string): number {
   const details = (): { address: string } => ({ address: name });
-  // The C library would cut a longer name, and find another interface.
-  if (Buffer.byteLength(name) > NAME_BYTES) throw socketError(ENODEV, "if_nametoindex", details());
+  // The C library would truncate a longer name, and could find another interface.
+  if (Buffer.byteLength(name) > MAX_NAME_BYTES) throw socketError(ENODEV, "if_nametoindex", details());
   return check(table.if_nametoindex(name), "if_nametoindex", details);
 }
 
 /**
  * The index of an interface.
  *
- * @param action what the caller does, and `name` the name of the value, both for the message
- * @throws TypeError or RangeError for a value that names no interface
+ * @param action what the caller does, for the message
+ * @param name the name of the value, for the message
+ * @throws TypeError or RangeError for a value that is not an index, name or address
  * @throws SocketError `ENODEV` if this machine has no such interface, or no interface that is up has the address
  */
 export function interfaceIndex(value: unknown, action: string, name: string): number {
   if (typeof value === "number") return integer(value, action, name, 0, 0x7fff_ffff);
-  const refused = (required: string): TypeError =>
+  const valueError = (required: string): TypeError =>
     new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required ${required}`);
   if (typeof value !== "string" || value === "" || /[\0/\s]/.test(value)) {
-    throw refused("the index, the name or a numeric address of an interface");
+    throw valueError("the index, the name or a numeric address of an interface");
   }
-  const six = value.includes(":") ? parseIPv6(value) : undefined;
-  const four = six === undefined && parseIPv4(value) !== undefined;
-  // A name has no colon. A number that is no address of four parts is a mistake more probably than a name.
-  if (six === undefined && !four && /:|^[\d.]+$/.test(value)) {
-    throw refused("the index, the name or a numeric address of an interface");
+  const ipv6 = value.includes(":") ? parseIPv6(value) : undefined;
+  const isIPv4 = ipv6 === undefined && parseIPv4(value) !== undefined;
+  // A name has no colon. Digits and dots that are not an address are more probably a mistake than a name.
+  if (ipv6 === undefined && !isIPv4 && /:|^[\d.]+$/.test(value)) {
+    throw valueError("the index, the name or a numeric address of an interface");
   }
-  if (six === undefined) return four ? indexOfAddress(value, value, refused) : indexOfName(calls, value);
-  if (six.zone === undefined) return indexOfAddress(formatIPv6(six.bytes), value, refused);
-  return zoneIndex(six.zone) ?? indexOfName(calls, six.zone);
+  if (ipv6 === undefined) return isIPv4 ? indexOfAddress(value, value, valueError) : indexOfName(calls, value);
+  if (ipv6.zone === undefined) return indexOfAddress(formatIPv6(ipv6.bytes), value, valueError);
+  return zoneIndex(ipv6.zone) ?? indexOfName(calls, ipv6.zone);
 }
 
-/** The index of the interface that has `host`, an address in its canonical form. */
-function indexOfAddress(host: string, given: string, refused: (required: string) => TypeError): number {
+/**
+ * The index of the interface that has the address `host`.
+ *
+ * @param host the address in its canonical form
+ * @param given the address as the caller passed it
+ * @param valueError makes the error for an address that several interfaces have
+ */
+function indexOfAddress(host: string, given: string, valueError: (required: string) => TypeError): number {
   const names = new Set<string>();
   for (const [label, addresses = []] of Object.entries(os().networkInterfaces())) {
     // An address may have a label of its own, which begins with the name of its interface: "eth0:1".
@@ -67,6 +74,6 @@ function indexOfAddress(host: string, given: string, refused: (required: string)
   const [first, ...others] = names;
   if (first === undefined) throw socketError(ENODEV, "if_nametoindex", { address: given });
   if (others.length > 0)
-    throw refused(`the name of the interface, because ${[...names].join(" and ")} have the address`);
+    throw valueError(`the name of the interface, because ${[...names].join(" and ")} have the address`);
   return indexOfName(calls, first);
 }

@@ -1,35 +1,35 @@
-// Leak detection: a socket that is collected without `close()` has its descriptor closed, with a warning.
+// Leak detection: closes the descriptor of a socket that is collected without `close()`, and emits a warning.
 //
-// A FinalizationRegistry reports the collected sockets. To register a socket there and to unregister it costs more than
-// all other JavaScript of a short connection, and a registered object survives the quick passes of the collector. So a
-// new socket is only put into a list of bounded length, the pending ones. A timer registers the sockets that are still
-// open when it fires. A socket that is closed before that is never registered. The list holds its sockets, so a pending
-// socket that the program drops is collected after the timer has fired.
+// A FinalizationRegistry reports collected sockets. Registering and unregistering a socket costs more than all other
+// JavaScript of a short connection. Also, the scavenger of V8 does not collect a registered object. So a new socket is
+// first put into a list of limited length: it is pending. A timer registers all sockets that are still pending. A
+// socket that is closed before that is never registered. The list references its sockets, so a pending socket cannot be
+// collected before the timer has fired.
 //
-// A registry that is itself collected calls no callback. A process may evaluate the package several times, and a test
-// runner drops an evaluation with the sockets that a test left open. So the exports of the addon, which all evaluations
-// share, hold a registry for as long as a socket is registered in it.
+// If a registry itself is collected, it calls no callbacks. This can happen: a process may evaluate the package several
+// times, and a test runner drops an evaluation together with open sockets. So the exports of the addon, which all
+// evaluations share, reference a registry while a socket is registered in it.
 
 import { addon } from "./addon.js";
 
-/** The descriptor of a socket, to be closed when the socket is collected. It must not refer to the socket. */
+/** The descriptor of a socket. It is closed when the socket is collected, so it must not reference the socket. */
 export interface LeakableDescriptor {
   /** -1 once closed. */
   readonly fd: number;
-  /** Index in the list of pending sockets, -1 outside of it. Only this file sets it after construction. */
+  /** Index in the list of pending sockets; initially -1, and -1 for a socket that is not pending. This file sets it. */
   pendingIndex: number;
   close(): unknown;
 }
 
 /** Milliseconds from the first pending socket to the registration of all of them. */
 const REGISTRATION_DELAY = 200;
-/** Most pending sockets; further ones are registered at once. */
+/** Maximum number of pending sockets. Further sockets are registered at once. */
 const MAX_PENDING = 1024;
 
-/** The key, in the addon's exports, of the set that holds the registries. It is the same symbol in every evaluation. */
+/** The key of the set of registries in the addon's exports. It is the same symbol in every evaluation. */
 const REGISTRIES: unique symbol = Symbol.for("berkeley.leakDetection");
 const heldRegistries = ((addon as { [REGISTRIES]?: Set<object> })[REGISTRIES] ??= new Set());
-/** Sockets in the registry. It is held exactly while this is above 0. */
+/** Number of sockets in `registry`. `heldRegistries` contains `registry` exactly while it is above 0. */
 let registeredCount = 0;
 
 const registry = new FinalizationRegistry<LeakableDescriptor>((descriptor) => {
@@ -52,7 +52,7 @@ function countUnregistered(): void {
   if (--registeredCount === 0) heldRegistries.delete(registry);
 }
 
-// The pending sockets, in no order. A socket and its descriptor have the same index.
+// The list of pending sockets, in no order. A socket and its descriptor have the same index in the two arrays.
 const pendingSockets: object[] = [];
 const pendingDescriptors: LeakableDescriptor[] = [];
 let timerArmed = false;
@@ -71,7 +71,7 @@ export function closeWhenCollected(socket: object, descriptor: LeakableDescripto
   setTimeout(registerPending, REGISTRATION_DELAY).unref();
 }
 
-/** Ends the watch over a descriptor that was closed or detached. */
+/** Ends leak detection for a descriptor that was closed or detached. */
 export function stopLeakDetection(descriptor: LeakableDescriptor): void {
   const index = descriptor.pendingIndex;
   if (index < 0) {
@@ -79,7 +79,7 @@ export function stopLeakDetection(descriptor: LeakableDescriptor): void {
     return;
   }
   descriptor.pendingIndex = -1;
-  // The last pending socket moves to the index that becomes free.
+  // The last pending socket moves to the index that is now free.
   const lastSocket = pendingSockets.pop()!;
   const lastDescriptor = pendingDescriptors.pop()!;
   if (lastDescriptor === descriptor) return;
@@ -88,7 +88,7 @@ export function stopLeakDetection(descriptor: LeakableDescriptor): void {
   pendingDescriptors[index] = lastDescriptor;
 }
 
-/** Registers all pending sockets. It pops them one by one, so the arrays keep their memory for later sockets. */
+/** Registers all pending sockets. Pops them one by one, because the arrays then keep their memory for later sockets. */
 function registerPending(): void {
   timerArmed = false;
   while (pendingSockets.length > 0) {

@@ -1,6 +1,6 @@
-// Numbers and texts in the structs of the kernel. Numbers are in the byte order of this machine.
+// Converts numbers and texts to the bytes of kernel structs and back. Numbers are in the byte order of this machine.
 
-/** Whether this machine is little-endian. DataView takes it as its last argument. */
+/** Whether this machine is little-endian. The last argument of DataView methods. */
 export const LITTLE: boolean = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
 /** A DataView of the same bytes. */
@@ -10,7 +10,7 @@ export function view(bytes: Uint8Array): DataView {
 
 /** The 4 bytes of a C int. */
 export function intBytes(value: number): Uint8Array {
-  // Without a DataView, which makes V8 move the small array out of its heap.
+  // A DataView would make V8 move the small array out of its heap, which takes time.
   const bytes = new Uint8Array(4);
   for (let i = 0; i < 4; i++) bytes[LITTLE ? i : 3 - i] = value >> (8 * i);
   return bytes;
@@ -23,7 +23,7 @@ export function uintBytes(value: number): Uint8Array {
   return bytes;
 }
 
-/** An int, or a single byte: the kernel stores some options, such as IP_TTL, in a byte when the buffer is short. */
+/** Reads an int, or a single byte: into a short buffer the kernel writes some options, such as IP_TTL, as one byte. */
 export function readInt(bytes: Uint8Array): number {
   if (bytes.length === 1) return bytes[0]!;
   if (bytes.length < 4)
@@ -33,7 +33,7 @@ export function readInt(bytes: Uint8Array): number {
   return view(bytes).getInt32(0, LITTLE);
 }
 
-/** As {@link readInt}, without a sign. */
+/** {@link readInt} for an unsigned int. */
 export function readUint(bytes: Uint8Array): number {
   return readInt(bytes) >>> 0;
 }

@@ -1,10 +1,10 @@
-// Detects the runtime, and chooses the poller for it. This must happen before the addon is loaded or calls libuv: in
-// Bun some functions of libuv abort the process, and Deno has only some of them.
+// Detects the runtime and chooses its poller. This must happen before the addon calls libuv: in Bun some functions of
+// libuv abort the process, and Deno has only some of them.
 
 import { quote } from "../check/index.js";
 import { AddonError } from "../errors/index.js";
 
-/** What polls the epoll descriptor: a handle of libuv on the event loop, or a thread. */
+/** How the package waits for its epoll descriptor: with a handle of libuv on the event loop, or with a thread. */
 export type Poller = "uv" | "thread";
 
 export interface Runtime {
@@ -27,8 +27,8 @@ export interface ProcessLike {
   readonly release?: { readonly name?: string | undefined } | undefined;
 }
 
-/** Members of `process.versions` that show another runtime, although `versions.node` is set. */
-const IMITATORS: readonly (readonly [component: string, name: string])[] = [
+/** Unsupported runtimes that set `process.versions.node`, and the member of `process.versions` that identifies each. */
+const UNSUPPORTED: readonly (readonly [component: string, name: string])[] = [
   ["electron", "Electron"],
   ["nw", "NW.js"],
   ["graalvm", "GraalVM"],
@@ -40,16 +40,16 @@ const IMITATORS: readonly (readonly [component: string, name: string])[] = [
 /**
  * The runtime that `process` describes.
  *
- * @param process the global one, or undefined where there is none
- * @param wanted the value of BERKELEY_POLLER
- * @throws AddonError for a runtime that the addon is not known to run in, and for a wrong value of BERKELEY_POLLER
+ * @param process the global `process`, or undefined in a runtime without it
+ * @param requested the value of BERKELEY_POLLER
+ * @throws AddonError for an unsupported runtime, and for a wrong value of BERKELEY_POLLER
  */
-export function runtimeOf(process: ProcessLike | undefined, wanted: string | undefined): Runtime {
+export function runtimeOf(process: ProcessLike | undefined, requested: string | undefined): Runtime {
   const versions = process?.versions ?? {};
   for (const [component, name] of [["bun", "Bun"] as const, ["deno", "Deno"] as const]) {
     const version = versions[component];
     if (version === undefined) continue;
-    if (pollerOf(wanted, "thread") === "uv") {
+    if (pollerOf(requested, "thread") === "uv") {
       throw new AddonError(
         `Cannot load berkeley: ${POLLER_VARIABLE} is "uv" under ${name}, required "thread", or Node.js`,
         "poller",
@@ -57,7 +57,7 @@ export function runtimeOf(process: ProcessLike | undefined, wanted: string | und
     }
     return { name, version, libuv: false, poller: "thread" };
   }
-  const other = IMITATORS.find(([component]) => versions[component] !== undefined);
+  const other = UNSUPPORTED.find(([component]) => versions[component] !== undefined);
   if (other !== undefined) refuseRuntime(`${other[1]} ${versions[other[0]]}`);
   const { node } = versions;
   if (
@@ -70,23 +70,23 @@ export function runtimeOf(process: ProcessLike | undefined, wanted: string | und
   }
   // Negated, so that NaN is refused too.
   if (!(Number.parseInt(node, 10) >= OLDEST_NODE)) refuseRuntime(`Node.js ${node}`);
-  return { name: "Node.js", version: node, libuv: true, poller: pollerOf(wanted, "uv") };
+  return { name: "Node.js", version: node, libuv: true, poller: pollerOf(requested, "uv") };
 }
 
 function refuseRuntime(found: string): never {
   throw new AddonError(`Cannot load berkeley: the runtime is ${found}, ${REQUIRED}`, "runtime");
 }
 
-function pollerOf(wanted: string | undefined, otherwise: Poller): Poller {
-  if (wanted === undefined || wanted === "") return otherwise;
-  if (wanted === "uv" || wanted === "thread") return wanted;
+function pollerOf(requested: string | undefined, defaultPoller: Poller): Poller {
+  if (requested === undefined || requested === "") return defaultPoller;
+  if (requested === "uv" || requested === "thread") return requested;
   throw new AddonError(
-    `Cannot load berkeley: ${POLLER_VARIABLE} is ${quote(wanted)}, required "uv" or "thread"`,
+    `Cannot load berkeley: ${POLLER_VARIABLE} is ${quote(requested)}, required "uv" or "thread"`,
     "poller",
   );
 }
 
-/** An environment variable. Deno throws when its user does not permit the access. */
+/** An environment variable. Deno throws if its user does not permit the access; then it is undefined. */
 function environmentVariable(name: string): string | undefined {
   try {
     return process.env[name];

@@ -1,23 +1,23 @@
-// Scratch memory for the small arguments of a native call.
+// Scratch memory for small arguments of native calls.
 //
-// V8 keeps a small typed array in its heap. When a native call asks for the address of the bytes, V8 gives the array a
-// buffer of its own, which is allocated, registered and swept. That costs more than a system call that takes four
-// bytes. So such an argument is copied into an array whose buffer is outside the heap already.
+// V8 keeps a small typed array in its heap. If a native call needs the address of the bytes, V8 moves them to a buffer
+// outside the heap, which it allocates, registers and frees later. That costs more than a short system call. So a small
+// argument is copied to an array whose buffer is already outside the heap.
 
-/** Longest argument that is copied, in bytes. A sockaddr_in6 has 28. */
-const LONGEST = 32;
-/** One array for each length, made when it is first used. */
-const scratchArrays: (Uint8Array | undefined)[] = Array.from({ length: LONGEST + 1 });
+/** Length of the longest argument that is copied, in bytes. A sockaddr_in6 has 28. */
+const MAX_LENGTH = 32;
+/** One array for each length, created when it is first used. */
+const scratchArrays: (Uint8Array | undefined)[] = Array.from({ length: MAX_LENGTH + 1 });
 
 /**
- * The same bytes in scratch memory; a longer argument is returned as it is. The result is valid until the next call of
- * this function, so it is passed to one native call, which must only read it.
+ * Copies the bytes to scratch memory. Returns an argument of more than {@link MAX_LENGTH} bytes as it is. The result is
+ * valid until the next call of this function. So pass it to one native call that only reads it.
  */
 export function scratchCopy(bytes: Uint8Array): Uint8Array {
   const { length } = bytes;
-  if (length > LONGEST) return bytes;
+  if (length > MAX_LENGTH) return bytes;
   const scratch = (scratchArrays[length] ??= new Uint8Array(new ArrayBuffer(length)));
-  // A loop: for so few bytes `set()` takes longer.
+  // For so few bytes a loop is faster than `set()`.
   for (let at = 0; at < length; at++) scratch[at] = bytes[at]!;
   return scratch;
 }

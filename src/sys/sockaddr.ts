@@ -32,18 +32,19 @@ import { calls } from "./calls.js";
 import { indexOfName } from "./interfaceIndex.js";
 import { LITTLE, view } from "./nativeInts.js";
 
+// Bytes of sockaddr_in, sockaddr_in6, sockaddr_un, sockaddr_nl, sockaddr_vm and sockaddr_ll.
 const SIZE_IN = 16;
 const SIZE_IN6 = 28;
 const SIZE_UN = 110;
 const SIZE_NL = 12;
 const SIZE_VM = 16;
 const SIZE_LL = 20;
-/** Bytes of a buffer for an address: a length of 32 bits, and a sockaddr_storage. */
+/** Bytes of an address buffer: a length of 32 bits, and a sockaddr_storage. */
 export const ADDRESS_BUFFER_SIZE: number = 4 + 128;
-/** The address begins after its length. */
+/** In an address buffer, the address begins after its length. */
 const START = 4;
 
-/** The buffer that the calls of this thread write addresses to. It must be decoded before the next such call. */
+/** The address buffer of all calls of this thread. The address must be decoded before the next call writes to it. */
 export const addressBuffer: Uint8Array = new Uint8Array(ADDRESS_BUFFER_SIZE);
 
 /** The address for bind(2). On a UNIX socket `""` makes the kernel choose a name (autobind of unix(7)). */
@@ -51,7 +52,7 @@ export function toLocalAddress(value: AddressLike, family: number): Address | Ho
   return value === "" && family === AF_UNIX ? new UnixAddress("") : toAddress(value);
 }
 
-/** The bytes of the sockaddr that names `address`. */
+/** Converts `address` to the bytes of a sockaddr. */
 export function encodeAddress(address: Address): Uint8Array {
   // An OpaqueAddress may have the family of another class, without the fields of that class.
   if ("data" in address) return encodeOpaque(address);
@@ -73,7 +74,7 @@ export function encodeAddress(address: Address): Uint8Array {
       out.setUint16(0, AF_INET6, LITTLE);
       out.setUint16(2, port);
       out.setUint32(4, flowinfo);
-      bytes.set(requireLiteral(parseIPv6(host)?.bytes, host), 8);
+      bytes.set(parseIPv6(host)?.bytes ?? refuseHost(host), 8);
       out.setUint32(24, scopeid, LITTLE);
       return bytes;
     }
@@ -121,10 +122,6 @@ function encodeOpaque({ family, data }: OpaqueAddress): Uint8Array {
   view(bytes).setUint16(0, family, LITTLE);
   bytes.set(data, 2);
   return bytes;
-}
-
-function requireLiteral(bytes: Uint8Array | undefined, host: string): Uint8Array {
-  return bytes ?? refuseHost(host);
 }
 
 function refuseHost(host: string): never {
@@ -188,7 +185,7 @@ export function decodeAddressAt(bytes: Uint8Array, start: number, length: number
       data.getUint32(start + 24, LITTLE),
     );
   }
-  // + 1: the kernel returns 111 as the length of a path of 108 bytes without NUL, see unix(7).
+  // SIZE_UN + 1: for a path of 108 bytes without NUL the kernel returns a length of 111; see unix(7).
   if (family === AF_UNIX)
     return new UnixAddress(decodeUnix(bytes.subarray(start + 2, start + Math.min(length, SIZE_UN + 1))));
   if (family === AF_VSOCK && length >= SIZE_VM) {
@@ -210,6 +207,7 @@ export function decodeAddressAt(bytes: Uint8Array, start: number, length: number
   return new OpaqueAddress(family, bytes.slice(start + 2, start + length));
 }
 
+/** The path or abstract name in the bytes after the family. An abstract name begins with NUL and may contain NUL. */
 function decodeUnix(name: Uint8Array): string {
   if (name.length === 0) return "";
   if (name[0] === 0) return nameText(name);
@@ -217,7 +215,7 @@ function decodeUnix(name: Uint8Array): string {
   return nameText(end < 0 ? name : name.subarray(0, end));
 }
 
-/** The properties of an error that name the address of the failed call. */
+/** The properties of an error that contain the address of the failed call. */
 export function addressDetails(
   address: Address | HostPort | undefined,
 ): { address: string; port: number } | { path: string } | { address: string } | undefined {

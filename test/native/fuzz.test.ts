@@ -45,9 +45,9 @@ const TAKES_NOTHING = [
   "relayClock",
   "watchSignals",
   "takeSignals",
-  "forgetSignals",
+  "markSignalsHandled",
   // An event of any name at all is taken.
-  "signalListened",
+  "countSignal",
 ];
 
 test("a native call without arguments, or with too few, throws a TypeError", () => {

@@ -11,7 +11,7 @@ import type { Fault, Libc } from "./host.js";
 /** A file that may be the addon. */
 export interface Candidate {
   readonly path: string;
-  /** Named by BERKELEY_ADDON, built on this machine, or shipped in the package. */
+  /** `environment`: BERKELEY_ADDON names the file. `local`: built on this machine. `prebuilt`: part of the package. */
   readonly origin: "environment" | "local" | "prebuilt";
   /** The C library that the file must be built for; undefined when that of the process is unknown. */
   readonly libc: Libc | undefined;
@@ -20,7 +20,7 @@ export interface Candidate {
 /** The environment variable that names the addon. */
 export const ADDON_VARIABLE = "BERKELEY_ADDON";
 
-/** Beside the package.json of a package that has an addon, or can build it, at least one of these exists. */
+/** A package that has an addon, or can build one, has at least one of these files or folders. */
 const PACKAGE_FILES = ["prebuilds", "binding.gyp", join("build", "Release")];
 
 function isPackageFolder(folder: string): boolean {
@@ -35,9 +35,8 @@ function isPackageFolder(folder: string): boolean {
 }
 
 /**
- * The folder of the package: the nearest one above this file whose package.json has our name, with an addon or its
- * sources beside it. A bundler may have moved this code into another package. Then it is the folder that
- * `require("berkeley")` finds from there.
+ * The folder of the package: the nearest folder above `url` that has a package.json with our name, and an addon or its
+ * sources. If a bundler has moved this code into another package, it is the folder that `require("berkeley")` finds.
  */
 export function findPackage(url: string): string | undefined {
   const file = fileURLToPath(url);
@@ -53,8 +52,11 @@ export function findPackage(url: string): string | undefined {
 }
 
 /**
- * The files in the order in which they are tried. A file that the environment names is the only one. Otherwise a local
- * build comes before the prebuilt file, because a local build was made on purpose.
+ * The candidates in the order in which they are tried. If BERKELEY_ADDON names a file, it is the only candidate.
+ * Otherwise a local build comes before the prebuilt file, because a local build was made on purpose.
+ *
+ * @param namedPath the file that BERKELEY_ADDON names
+ * @param root the folder of the package
  */
 export function addonCandidates(
   namedPath: string | undefined,
@@ -72,10 +74,10 @@ export function addonCandidates(
   ];
 }
 
-/** Maximum number of bytes that are read of a file. A build for a sanitizer is far smaller. */
+/** Maximum number of bytes that are read from a file. Even an addon that is built for a sanitizer is far smaller. */
 const MAX_READ = 32 << 20;
 
-/** The content, at most {@link MAX_READ} bytes of it, and the size of the file. */
+/** Reads at most {@link MAX_READ} bytes of a file. `size` is the size of the whole file. */
 function readCandidate(path: string): { readonly content: Buffer; readonly size: number } | Fault {
   let fd: number;
   try {
@@ -106,7 +108,7 @@ function readCandidate(path: string): { readonly content: Buffer; readonly size:
   }
 }
 
-/** Why this file must not be passed to dlopen(3), or undefined. */
+/** Returns why this file must not be passed to dlopen(3), or undefined if it may be. */
 export function examine({ path, libc }: Candidate, arch: string, version: string): Fault | undefined {
   // Node loads a file as an addon only if its name ends in .node, and as JavaScript otherwise.
   if (!path.endsWith(".node"))

@@ -14,13 +14,13 @@ export type Libc = "glibc" | "musl";
 
 /** Why a file or a platform can't be used. */
 export interface Fault {
-  /** The reason as a code, for programs. */
+  /** The code of the {@link AddonError}. */
   readonly reason: AddonError["reason"];
-  /** `NAME is VALUE, required WHAT`. */
+  /** For the message: `NAME is VALUE, required WHAT`. */
   readonly text: string;
 }
 
-/** Why no addon can work on this platform, or undefined. */
+/** Returns why no addon can work on this platform, or undefined if one can. */
 export function platformFault({ platform, arch }: Host): Fault | undefined {
   if (platform !== "linux") {
     return { reason: "platform", text: `the platform is ${platform}-${arch}, required linux` };
@@ -28,7 +28,7 @@ export function platformFault({ platform, arch }: Host): Fault | undefined {
   return undefined;
 }
 
-/** The C library that a dynamic loader belongs to. */
+/** The C library that a dynamic loader belongs to; undefined without a dynamic loader. */
 export function libcOf(interpreter: string | undefined): Libc | undefined {
   if (interpreter === undefined) return undefined;
   return /(^|\/)ld-musl-/.test(interpreter) ? "musl" : "glibc";
@@ -37,6 +37,7 @@ export function libcOf(interpreter: string | undefined): Libc | undefined {
 /** The headers of a program and the name of its dynamic loader are in its first bytes. */
 const HEAD_BYTES = 4096;
 
+/** The dynamic loader that the headers of a program name. */
 function interpreterOf(program: string): string | undefined {
   const head = Buffer.alloc(HEAD_BYTES);
   const fd = fs().openSync(program, "r");
@@ -48,12 +49,11 @@ function interpreterOf(program: string): string | undefined {
 }
 
 /**
- * The C library of this process, from the dynamic loader that its program names; undefined when the program can't be
- * read or names none. This reads one block of one file. `process.report` has the C library too, but collects much more
- * and takes milliseconds.
+ * The C library of this process: that of the dynamic loader in the headers of the program. Undefined if the program
+ * can't be read or has no dynamic loader. `process.report` has the C library too, but takes milliseconds to create.
  */
 export function currentLibc(): Libc | undefined {
-  // The link works even when the program was replaced or removed. Without /proc only the path is left.
+  // /proc/self/exe can be read even after the program was replaced or removed. The path is for systems without /proc.
   for (const program of ["/proc/self/exe", process.execPath]) {
     try {
       const interpreter = interpreterOf(program);

@@ -140,7 +140,7 @@ test("without any file the error names both places and the command that builds o
   assertRefused(
     load(folder),
     "missing",
-    `no file of it is there for linux-${process.arch}-${libc}`,
+    `the package has no file for linux-${process.arch}-${libc}`,
     `tried ${join(folder, LOCAL)}: no such file`,
     `tried ${join(folder, SHIPPED)}: no such file`,
     command,
@@ -302,7 +302,7 @@ test("code that a bundler has moved finds the package that is installed beside i
     );
   assertLoaded(run());
   rmSync(folder, { recursive: true });
-  assertRefused(run(), "missing", "berkeley is not installed for it", "set BERKELEY_ADDON to the path");
+  assertRefused(run(), "missing", "berkeley is not installed there", "set BERKELEY_ADDON to the path");
 });
 
 test("on another platform the error names it, and no file is looked for", () => {

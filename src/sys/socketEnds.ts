@@ -1,30 +1,31 @@
-// The two ends of a socket, for the message of an error. They are looked up when a call has failed, and never before.
+// The local address and the peer's address of a socket, for error messages. They are read only after a call has failed.
 
 import { type Address, Inet6Address, InetAddress, UnixAddress } from "../addr/index.js";
 import type { Calls } from "./calls.js";
 import { SO_PEERNAME, SOL_SOCKET } from "./constants.js";
 import { addressBuffer, decodeAddress, decodeAddressBuffer } from "./sockaddr.js";
 
-/** The addresses of a socket as text. */
-export interface Route {
+/** The two addresses of a socket as text. */
+export interface SocketEnds {
   readonly local?: string | undefined;
   readonly peer?: string | undefined;
 }
 
-/** `struct sockaddr_in` and `struct sockaddr_in6`. */
+/** Sizes of `struct sockaddr_in` and `struct sockaddr_in6`. */
 const SIZE_IN = 16;
 const SIZE_IN6 = 28;
 
+/** The address as text; undefined if the socket has no address, or has one of another family. */
 function textOf(address: Address): string | undefined {
   if (address instanceof UnixAddress) return address.path === "" ? undefined : String(address);
   if (!(address instanceof InetAddress) && !(address instanceof Inet6Address)) return undefined;
-  // The socket has no address yet.
+  // Port 0: the socket is not bound or connected yet.
   return address.port === 0 ? undefined : String(address);
 }
 
 /**
- * The peer. getpeername(2) fails on a connection that was reset. SO_PEERNAME still has the address (inet_getname in
- * net/ipv4/af_inet.c), but accepts no buffer that is larger than it.
+ * The address of the peer. After a reset of the connection getpeername(2) fails, but SO_PEERNAME still returns the
+ * address (inet_getname in net/ipv4/af_inet.c). SO_PEERNAME requires a buffer that is not longer than the address.
  */
 function peerOf(calls: Calls, fd: number, local: Address): string | undefined {
   if (local instanceof UnixAddress) {
@@ -34,8 +35,8 @@ function peerOf(calls: Calls, fd: number, local: Address): string | undefined {
   return calls.getsockopt(fd, SOL_SOCKET, SO_PEERNAME, bytes) < bytes.length ? undefined : textOf(decodeAddress(bytes));
 }
 
-/** The ends of an IP or UNIX socket; undefined if it is closed, or has no address. */
-export function routeOf(calls: Calls, fd: number): Route | undefined {
+/** The addresses of an IP or UNIX socket; undefined if the socket is closed or has none. */
+export function endsOf(calls: Calls, fd: number): SocketEnds | undefined {
   if (fd < 0 || calls.getsockname(fd, addressBuffer) < 0) return undefined;
   const address = decodeAddressBuffer();
   const local = textOf(address);
