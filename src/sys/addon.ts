@@ -64,6 +64,7 @@ interface ModuleClass {
  */
 function requireAddon(url: string, path: string): unknown {
   const Modules = nodeModule() as unknown as ModuleClass | undefined;
+  // oxlint-disable-next-line no-underscore-dangle -- Node's name
   const cache = Modules?._cache;
   if (runtime.name !== "Node.js" || Modules === undefined || cache === undefined) return createRequire(url)(path);
   const file = fs().realpathSync.native(path);
