@@ -48,6 +48,25 @@ const mapsOfTsc = {
 };
 
 /**
+ * The numbers of the headers, read from the addon by one statement: 700 calls of constant() would be a millisecond of each import.
+ * The table of the addon in native/ has every name, so none is undefined.
+ */
+const constantsAtOnce = {
+  name: "constants-at-once",
+  transform(code, id) {
+    if (id !== join(lib, "sys", "constants.js")) return undefined;
+    const line = /^export const (\w+) = constant\("\1"\);$/gm;
+    const table = readFileSync(join(root, "native", "constants.c"), "utf8");
+    const names = Array.from(code.matchAll(line), ([, name]) => name);
+    const missing = names.find((name) => !table.includes(`C(${name})`));
+    if (missing !== undefined) fail(`native/constants.c has no ${missing}`);
+    const rest = code.replace(line, "").replace(/^function constant\(.*?^}$/ms, "");
+    if (names.length < 600 || /\bconstant\(/.test(rest)) fail("sys/constants.js has lines that are no constants");
+    return { code: `${rest}\nexport const { ${names.join(", ")} } = addon.constants;\n`, map: null };
+  },
+};
+
+/**
  * The exports that a file passes on from one other chunk, if it does nothing else: [chunk, [[name, name in the chunk], ...]]. Rolldown
  * makes such a file for each dynamic import of a module that is in a chunk with others.
  */
@@ -191,7 +210,7 @@ function onLog(level, log) {
 async function writeCode() {
   const build = await rolldown({
     input: Object.fromEntries(stems.map((stem) => [stem, join(lib, `${stem}.js`)])),
-    plugins: [nothingElse, mapsOfTsc, reachability],
+    plugins: [nothingElse, mapsOfTsc, constantsAtOnce, reachability],
     platform: "node",
     // Required for chunkOf(): a chunk has only the modules that chunkOf() assigns to it.
     preserveEntrySignatures: "allow-extension",

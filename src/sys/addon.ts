@@ -1,8 +1,9 @@
 // Loads the addon. No other file loads a .node file.
 
-import { createRequire } from "node:module";
+import { createRequire, type Module } from "node:module";
 import { pathToFileURL } from "node:url";
 
+import { fs, nodeModule } from "../builtins.js";
 import { AddonError } from "../errors/index.js";
 import type { Calls } from "./calls.js";
 import { ADDON_VARIABLE, type Candidate, addonCandidates, examine, findPackage } from "./loading/candidates.js";
@@ -51,9 +52,35 @@ function addonError({ reason, text }: Fault, lines: readonly string[] = [], trie
   return new AddonError([`${head}: ${text}`, ...lines].join("\n  "), reason, tried);
 }
 
+/** Node's modules by their files, as `require.cache`: one object for all evaluations of this package in a thread. */
+interface ModuleClass {
+  new (path: string): Module & { exports: unknown };
+  readonly _cache?: Record<string, { readonly exports: unknown } | undefined>;
+}
+
+/**
+ * What `require(path)` returns. Node's `require` first looks for the file, which takes as long as to load it. Exports that
+ * are in its cache are used, because all evaluations of the package must share one addon.
+ */
+function requireAddon(url: string, path: string): unknown {
+  const Modules = nodeModule() as unknown as ModuleClass | undefined;
+  // oxlint-disable-next-line no-underscore-dangle -- Node's name
+  const cache = Modules?._cache;
+  if (runtime.name !== "Node.js" || Modules === undefined || cache === undefined) return createRequire(url)(path);
+  const file = fs().realpathSync.native(path);
+  const cached = cache[file];
+  if (cached !== undefined) return cached.exports;
+  const made = new Modules(file);
+  process.dlopen(made, file);
+  made.filename = file;
+  made.loaded = true;
+  cache[file] = made;
+  return made.exports;
+}
+
 function loadFile(url: string, path: string): Addon | Fault {
   try {
-    return createRequire(url)(path) as Addon;
+    return requireAddon(url, path) as Addon;
   } catch (error) {
     // The stack and the cause of this error only describe Node's loader.
     return { reason: "refused", text: `it cannot be loaded: ${(error as Error).message.trim()}` };
