@@ -14,6 +14,7 @@ import { checkOptions, flag } from "../check/index.js";
 import { type Operation, operation } from "../reactor/operation.js";
 import type { Calls } from "../sys/calls.js";
 import {
+  EAGAIN,
   ECONNABORTED,
   EHOSTDOWN,
   EHOSTUNREACH,
@@ -72,12 +73,19 @@ export interface Listening {
   readonly calls: Calls;
 }
 
+/** A listening socket whose connections a loop accepts. `fd` is -1 once it is closed. */
+export interface IteratedListening extends Listening {
+  readonly descriptor: { readonly fd: number };
+}
+
 /**
  * The operations of a class of sockets. Their second operand is `patient`: whether to wait while descriptors are short.
  */
 export interface AcceptOperations<S> {
   /** Gives the socket and the address of its peer. */
   readonly withAddress: Operation<Listening, boolean, [S, Address]>;
+  /** Gives the same as the result of an iterator. The iterator ends when the listening socket is closed. */
+  readonly iterated: Operation<IteratedListening, boolean, IteratorResult<[S, Address], undefined>>;
   /** Gives the socket. The address of its peer stays in `addressBuffer` of sys/sockaddr.ts. */
   readonly socketOnly: Operation<Listening, boolean, S>;
 }
@@ -91,6 +99,7 @@ export function acceptOperations<S>(
     movesBytes: false,
     attempt: (calls, fd, _listener, patient) => {
       let result = calls.accept(fd, addressBuffer);
+      if (result >= 0 || result === EAGAIN) return result;
       for (let skipped = 1; result < 0 && skipped < MAX_SKIPPED && isSkipped(result, patient); skipped++) {
         result = calls.accept(fd, addressBuffer);
       }
@@ -107,14 +116,17 @@ export function acceptOperations<S>(
       throw error;
     }
   };
+  const withAddress = (fd: number, listener: Listening): [S, Address] => {
+    const address = decodeAddressBuffer();
+    return [socketOf(fd, listener), address];
+  };
   return {
     socketOnly: operation<Listening, boolean, S>({ ...parts, complete: socketOf }),
-    withAddress: operation<Listening, boolean, [S, Address]>({
+    withAddress: operation<Listening, boolean, [S, Address]>({ ...parts, complete: withAddress }),
+    iterated: operation<IteratedListening, boolean, IteratorResult<[S, Address], undefined>>({
       ...parts,
-      complete: (fd, listener) => {
-        const address = decodeAddressBuffer();
-        return [socketOf(fd, listener), address];
-      },
+      complete: (fd, listener) => ({ done: false, value: withAddress(fd, listener) }),
+      received: ({ descriptor }) => (descriptor.fd < 0 ? { done: true, value: undefined } : undefined),
     }),
   };
 }
