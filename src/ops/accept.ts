@@ -8,6 +8,10 @@
 // EMFILE, ENFILE, ENOBUFS and ENOMEM fail a single accept(). The connection stays in the kernel's queue, and a later
 // accept() gets it. With `patient` the call waits and tries again. Loops over connections set it, because they
 // would end at an error.
+//
+// After each accept, another attempt would find out whether the accept queue is empty. Most often it is. So the call of
+// the first connection after an event also polls the listener, and the queue of calls then waits for the next event. If
+// more connections wait, the following calls do not poll, because most of these polls would find a connection.
 
 import type { Address } from "../addr/index.js";
 import { checkOptions, flag } from "../check/index.js";
@@ -29,7 +33,7 @@ import {
   EPERM,
   EPROTO,
 } from "../sys/errno.js";
-import { decodeAddressBuffer, addressBuffer } from "../sys/sockaddr.js";
+import { decodeAddressBuffer, addressBuffer, QUEUE_EMPTY_AT } from "../sys/sockaddr.js";
 import { WAIT_NAMES, type WaitOptions } from "../wait/waitOptions.js";
 import type { Mode, Outcome, Runner } from "./runner.js";
 
@@ -90,21 +94,41 @@ export interface AcceptOperations<S> {
   readonly socketOnly: Operation<Listening, boolean, S>;
 }
 
-/** @param make makes a socket of a new descriptor */
+/** The listener at which the last poll found a further connection, until an accept finds none. */
+let crowded = -1;
+
+function acceptOnce(calls: Calls, fd: number, looks: boolean): number {
+  addressBuffer[QUEUE_EMPTY_AT] = 0;
+  if (!looks || fd === crowded) {
+    const result = calls.accept(fd, addressBuffer);
+    if (result === EAGAIN) crowded = -1;
+    return result;
+  }
+  const result = calls.accept(fd, addressBuffer, 1);
+  if (result >= 0 && addressBuffer[QUEUE_EMPTY_AT] === 0) crowded = fd;
+  return result;
+}
+
+/**
+ * @param make makes a socket of a new descriptor
+ * @param looks whether a successful call polls the listener; a blocking socket has no use for that
+ */
 export function acceptOperations<S>(
   make: (family: number, type: number, protocol: number, fd: number) => S,
+  looks: boolean = true,
 ): AcceptOperations<S> {
   const parts: Omit<Operation<Listening, boolean, never>, "complete"> = {
     syscall: "accept",
     movesBytes: false,
     attempt: (calls, fd, _listener, patient) => {
-      let result = calls.accept(fd, addressBuffer);
+      let result = acceptOnce(calls, fd, looks);
       if (result >= 0 || result === EAGAIN) return result;
       for (let skipped = 1; result < 0 && skipped < MAX_SKIPPED && isSkipped(result, patient); skipped++) {
-        result = calls.accept(fd, addressBuffer);
+        result = acceptOnce(calls, fd, looks);
       }
       return result;
     },
+    drained: () => addressBuffer[QUEUE_EMPTY_AT] === 1,
     isTransient: (errno, _listener, patient) => isSkipped(errno, patient) || (patient && SHORTAGE.has(errno)),
   };
   const socketOf = (fd: number, listener: Listening): S => {
