@@ -1,4 +1,4 @@
-// After a connection the kernel says whether more wait, so that no accept(2) is made that finds nothing. On the real kernel.
+// After a connection, poll(2) says whether more wait. So no accept(2) that finds nothing is made. On the real kernel.
 
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
@@ -38,7 +38,7 @@ async function connected(server: Socket): Promise<Socket> {
   return client;
 }
 
-test("a loop over connections that come one by one makes no accept(2) that finds nothing, except its first", async () => {
+test("a loop over connections that come one by one makes no accept(2) that finds nothing after its first", async () => {
   using server = await listening();
   const connections = server[Symbol.asyncIterator]();
   for (let i = 0; i < 100; i++) {
