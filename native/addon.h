@@ -118,7 +118,7 @@ bool export_functions(napi_env env, napi_value exports, const struct exported_fu
  */
 #define ADDRESS_BUFFER_SIZE (sizeof(uint32_t) + sizeof(struct sockaddr_storage))
 bool arg_address(const struct args *args, size_t index, const struct sockaddr **address, socklen_t *length);
-bool arg_address_buffer(const struct args *args, size_t index, uint8_t **buffer);
+bool arg_address_buffer(const struct args *args, size_t index, uint8_t **buffer, size_t *length);
 void write_address(uint8_t *buffer, const struct sockaddr_storage *address, socklen_t length);
 
 /* descriptors.c */

@@ -91,7 +91,7 @@ static napi_value call_recvfrom(napi_env env, napi_callback_info info) {
   uint8_t *data, *buffer;
   size_t size;
   if (!read_args(env, info, 5, &args) || !arg_i32(&args, 0, &fd) || !arg_bytes(&args, 1, &data, &size) ||
-      !arg_u32(&args, 2, &length) || !arg_i32(&args, 3, &flags) || !arg_address_buffer(&args, 4, &buffer)) {
+      !arg_u32(&args, 2, &length) || !arg_i32(&args, 3, &flags) || !arg_address_buffer(&args, 4, &buffer, NULL)) {
     return NULL;
   }
   if (length > size) length = (uint32_t)size;
@@ -250,7 +250,7 @@ static napi_value call_recvmsg(napi_env env, napi_callback_info info) {
     return NULL;
   }
   if (!is_absent(env, &args, 3)) {
-    if (!arg_address_buffer(&args, 3, &buffer)) return NULL;
+    if (!arg_address_buffer(&args, 3, &buffer, NULL)) return NULL;
     message.msg_name = &address;
     message.msg_namelen = sizeof address;
   }

@@ -113,7 +113,7 @@ bool arg_address(const struct args *args, size_t index, const struct sockaddr **
   return true;
 }
 
-bool arg_address_buffer(const struct args *args, size_t index, uint8_t **buffer) {
+bool arg_address_buffer(const struct args *args, size_t index, uint8_t **buffer, size_t *length) {
   size_t size;
   if (!arg_bytes(args, index, buffer, &size)) return false;
   if (size < ADDRESS_BUFFER_SIZE) {
@@ -122,6 +122,7 @@ bool arg_address_buffer(const struct args *args, size_t index, uint8_t **buffer)
         "Cannot make a native call: address view is too short, required 4 + sizeof(struct sockaddr_storage)");
     return false;
   }
+  if (length != NULL) *length = size;
   return true;
 }
 

@@ -8,12 +8,17 @@
 // EMFILE, ENFILE, ENOBUFS and ENOMEM fail a single accept(). The connection stays in the kernel's queue, and a later
 // accept() gets it. With `patient` the call waits and tries again. Loops over connections set it, because they
 // would end at an error.
+//
+// After each accept, another attempt would find out whether the accept queue is empty. Most often it is. So the call of
+// the first connection after an event also polls the listener, and the queue of calls then waits for the next event. If
+// more connections wait, the following calls do not poll, because most of these polls would find a connection.
 
 import type { Address } from "../addr/index.js";
 import { checkOptions, flag } from "../check/index.js";
 import { type Operation, operation } from "../reactor/operation.js";
 import type { Calls } from "../sys/calls.js";
 import {
+  EAGAIN,
   ECONNABORTED,
   EHOSTDOWN,
   EHOSTUNREACH,
@@ -28,7 +33,7 @@ import {
   EPERM,
   EPROTO,
 } from "../sys/errno.js";
-import { decodeAddressBuffer, addressBuffer } from "../sys/sockaddr.js";
+import { decodeAddressBuffer, addressBuffer, QUEUE_EMPTY_AT } from "../sys/sockaddr.js";
 import { WAIT_NAMES, type WaitOptions } from "../wait/waitOptions.js";
 import type { Mode, Outcome, Runner } from "./runner.js";
 
@@ -72,30 +77,58 @@ export interface Listening {
   readonly calls: Calls;
 }
 
+/** A listening socket whose connections a loop accepts. `fd` is -1 once it is closed. */
+export interface IteratedListening extends Listening {
+  readonly descriptor: { readonly fd: number };
+}
+
 /**
  * The operations of a class of sockets. Their second operand is `patient`: whether to wait while descriptors are short.
  */
 export interface AcceptOperations<S> {
   /** Gives the socket and the address of its peer. */
   readonly withAddress: Operation<Listening, boolean, [S, Address]>;
+  /** Gives the same as the result of an iterator. The iterator ends when the listening socket is closed. */
+  readonly iterated: Operation<IteratedListening, boolean, IteratorResult<[S, Address], undefined>>;
   /** Gives the socket. The address of its peer stays in `addressBuffer` of sys/sockaddr.ts. */
   readonly socketOnly: Operation<Listening, boolean, S>;
 }
 
-/** @param make makes a socket of a new descriptor */
+/** The listener at which the last poll found a further connection, until an accept finds none. */
+let crowded = -1;
+
+function acceptOnce(calls: Calls, fd: number, looks: boolean): number {
+  addressBuffer[QUEUE_EMPTY_AT] = 0;
+  if (!looks || fd === crowded) {
+    const result = calls.accept(fd, addressBuffer);
+    if (result === EAGAIN) crowded = -1;
+    return result;
+  }
+  const result = calls.accept(fd, addressBuffer, 1);
+  if (result >= 0 && addressBuffer[QUEUE_EMPTY_AT] === 0) crowded = fd;
+  return result;
+}
+
+/**
+ * @param make makes a socket of a new descriptor
+ * @param looks whether a successful call polls the listener; a blocking socket has no use for that
+ */
 export function acceptOperations<S>(
   make: (family: number, type: number, protocol: number, fd: number) => S,
+  looks: boolean = true,
 ): AcceptOperations<S> {
   const parts: Omit<Operation<Listening, boolean, never>, "complete"> = {
     syscall: "accept",
     movesBytes: false,
     attempt: (calls, fd, _listener, patient) => {
-      let result = calls.accept(fd, addressBuffer);
+      let result = acceptOnce(calls, fd, looks);
+      if (result >= 0 || result === EAGAIN) return result;
       for (let skipped = 1; result < 0 && skipped < MAX_SKIPPED && isSkipped(result, patient); skipped++) {
-        result = calls.accept(fd, addressBuffer);
+        result = acceptOnce(calls, fd, looks);
       }
       return result;
     },
+    drained: () => addressBuffer[QUEUE_EMPTY_AT] === 1,
     isTransient: (errno, _listener, patient) => isSkipped(errno, patient) || (patient && SHORTAGE.has(errno)),
   };
   const socketOf = (fd: number, listener: Listening): S => {
@@ -107,14 +140,17 @@ export function acceptOperations<S>(
       throw error;
     }
   };
+  const withAddress = (fd: number, listener: Listening): [S, Address] => {
+    const address = decodeAddressBuffer();
+    return [socketOf(fd, listener), address];
+  };
   return {
     socketOnly: operation<Listening, boolean, S>({ ...parts, complete: socketOf }),
-    withAddress: operation<Listening, boolean, [S, Address]>({
+    withAddress: operation<Listening, boolean, [S, Address]>({ ...parts, complete: withAddress }),
+    iterated: operation<IteratedListening, boolean, IteratorResult<[S, Address], undefined>>({
       ...parts,
-      complete: (fd, listener) => {
-        const address = decodeAddressBuffer();
-        return [socketOf(fd, listener), address];
-      },
+      complete: (fd, listener) => ({ done: false, value: withAddress(fd, listener) }),
+      received: ({ descriptor }) => (descriptor.fd < 0 ? { done: true, value: undefined } : undefined),
     }),
   };
 }

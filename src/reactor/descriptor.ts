@@ -86,11 +86,12 @@ export class Descriptor implements Source, QueueDescriptor {
   readonly writing: WaitQueue;
   /** See sys/leakDetection.ts. */
   pendingIndex: number = -1;
+  /** -1 after close() and release(). Only this file sets it. */
+  fd: number;
   /** TCP, KEEPS_ALIVE, READING_ONLY, DUPLICATED. */
-  #bits: number;
-  #fd: number;
-  #slot = -1;
-  #rare: RareParts | undefined;
+  private bits: number;
+  private slot: number = -1;
+  private rare: RareParts | undefined = undefined;
 
   /**
    * @param fd a non-blocking descriptor that this environment owns
@@ -98,24 +99,24 @@ export class Descriptor implements Source, QueueDescriptor {
    *   reports EPOLLOUT only after a write returned EAGAIN
    */
   constructor(fd: number, tcp: boolean, reactor: Reactor = defaultReactor()) {
-    this.#fd = fd;
-    this.#bits = KEEPS_ALIVE | (tcp ? TCP : READING_ONLY);
+    this.fd = fd;
+    this.bits = KEEPS_ALIVE | (tcp ? TCP : READING_ONLY);
     this.reactor = reactor;
     this.reading = new WaitQueue(this);
     this.reading.shortMeansEmpty = tcp;
     this.writing = new WaitQueue(this);
   }
 
-  #has(bit: number): boolean {
-    return (this.#bits & bit) !== 0;
+  private has(bit: number): boolean {
+    return (this.bits & bit) !== 0;
   }
 
-  #set(bit: number, value: boolean): void {
-    this.#bits = value ? this.#bits | bit : this.#bits & ~bit;
+  private set(bit: number, value: boolean): void {
+    this.bits = value ? this.bits | bit : this.bits & ~bit;
   }
 
-  #madeRare(): RareParts {
-    return (this.#rare ??= new RareParts());
+  private madeRare(): RareParts {
+    return (this.rare ??= new RareParts());
   }
 
   /**
@@ -124,61 +125,61 @@ export class Descriptor implements Source, QueueDescriptor {
    * duplicate close(2) ends it.
    */
   get duplicated(): boolean {
-    return this.#has(DUPLICATED);
+    return this.has(DUPLICATED);
   }
 
   set duplicated(value: boolean) {
-    this.#set(DUPLICATED, value);
+    this.set(DUPLICATED, value);
   }
 
   /** See `FailedAt` in operation.ts. */
   get breakage(): number {
-    return this.#rare?.breakage ?? 0;
+    return this.rare?.breakage ?? 0;
   }
 
   set breakage(value: number) {
-    this.#madeRare().breakage = value;
+    this.madeRare().breakage = value;
   }
 
   /** The relay of which this descriptor is the source; see relay.ts. */
   get outflow(): Relay | undefined {
-    return this.#rare?.outflow;
+    return this.rare?.outflow;
   }
 
   set outflow(value: Relay | undefined) {
-    if (value !== undefined || this.#rare !== undefined) this.#madeRare().outflow = value;
+    if (value !== undefined || this.rare !== undefined) this.madeRare().outflow = value;
   }
 
   /** The relay of which this descriptor is the destination. */
   get inflow(): Relay | undefined {
-    return this.#rare?.inflow;
+    return this.rare?.inflow;
   }
 
   set inflow(value: Relay | undefined) {
-    if (value !== undefined || this.#rare !== undefined) this.#madeRare().inflow = value;
+    if (value !== undefined || this.rare !== undefined) this.madeRare().inflow = value;
   }
 
   /** Whether a waiting call keeps the process alive. */
   get keepsAlive(): boolean {
-    return this.#has(KEEPS_ALIVE);
+    return this.has(KEEPS_ALIVE);
   }
 
   set keepsAlive(value: boolean) {
     if (this.keepsAlive === value) return;
-    this.#set(KEEPS_ALIVE, value);
+    this.set(KEEPS_ALIVE, value);
     this.reading.updateReactorHolds();
     this.writing.updateReactorHolds();
-    this.#rare?.forEachQueue((queue) => queue.updateReactorHolds());
+    this.rare?.forEachQueue((queue) => queue.updateReactorHolds());
   }
 
   /** Reads of the error queue that wait. */
   get errors(): WaitQueue {
-    return (this.#madeRare().errors ??= new WaitQueue(this));
+    return (this.madeRare().errors ??= new WaitQueue(this));
   }
 
   /** Reads of urgent data that wait. */
   get urgent(): WaitQueue {
-    const rare = this.#madeRare();
+    const rare = this.madeRare();
     if (rare.urgent === undefined) {
       rare.urgent = new WaitQueue(this);
       // An ordinary read stops at the position of urgent data, even of urgent data that was read, without an event.
@@ -189,12 +190,12 @@ export class Descriptor implements Source, QueueDescriptor {
 
   /** Calls that wait for the end of the connection: HANGUP in ops/readiness.ts. */
   get hangup(): WaitQueue {
-    return (this.#madeRare().hangup ??= new WaitQueue(this));
+    return (this.madeRare().hangup ??= new WaitQueue(this));
   }
 
   /** Calls that wait for the half-close of the peer: PEER_END in ops/readiness.ts. */
   get peerEnd(): WaitQueue {
-    return (this.#madeRare().peerEnd ??= new WaitQueue(this));
+    return (this.madeRare().peerEnd ??= new WaitQueue(this));
   }
 
   /** From now on a short read does not mean that the socket is empty. */
@@ -206,34 +207,29 @@ export class Descriptor implements Source, QueueDescriptor {
 
   /** Called when the number of the descriptor is given to other code, which may duplicate or close it. */
   share(): void {
-    if (this.#file > 0 || this.#fd < 0) return;
+    if (this.file > 0 || this.fd < 0) return;
     this.duplicated = true;
-    this.#madeRare().file = this.reactor.calls.share(this.#fd);
+    this.madeRare().file = this.reactor.calls.share(this.fd);
   }
 
-  /** See {@link RareParts.file}. */
-  get #file(): number {
-    return this.#rare?.file ?? 0;
-  }
-
-  /** -1 after close() and release(). */
-  get fd(): number {
-    return this.#fd;
+  /** See {@link RareParts.file}. Not a `#` getter: V8 calls its runtime for each read of one. */
+  private get file(): number {
+    return this.rare === undefined ? 0 : this.rare.file;
   }
 
   register(queue: object): number {
     const { failure } = this.reactor;
     if (failure < 0) return failure;
     const writes = queue === this.writing;
-    if (this.#slot < 0) {
-      if (writes) this.#set(READING_ONLY, false);
-      const slot = this.reactor.add(this.#fd, this, this.#has(READING_ONLY));
+    if (this.slot < 0) {
+      if (writes) this.set(READING_ONLY, false);
+      const slot = this.reactor.add(this.fd, this, this.has(READING_ONLY));
       if (slot < 0) return slot;
-      this.#slot = slot;
-    } else if (writes && this.#has(READING_ONLY)) {
-      const result = this.reactor.addWriting(this.#fd, this.#slot);
+      this.slot = slot;
+    } else if (writes && this.has(READING_ONLY)) {
+      const result = this.reactor.addWriting(this.fd, this.slot);
       if (result < 0) return result;
-      this.#set(READING_ONLY, false);
+      this.set(READING_ONLY, false);
     }
     return 0;
   }
@@ -247,47 +243,47 @@ export class Descriptor implements Source, QueueDescriptor {
 
   /** On TCP an event follows every EAGAIN, so poll(2) is unnecessary. */
   isReady(queue: object): boolean {
-    if (this.#has(TCP) || queue !== this.writing) return false;
-    const revents = this.reactor.calls.poll(this.#fd, POLLOUT, 0);
+    if (this.has(TCP) || queue !== this.writing) return false;
+    const revents = this.reactor.calls.poll(this.fd, POLLOUT, 0);
     return revents > 0 && (revents & POLLOUT) !== 0;
   }
 
   /** Ends the registration with epoll, unless a call waits or the socket is TCP; see the top of the file. */
   unwatch(): void {
     // A relay refers to the slot of the registration.
-    if (this.#slot < 0 || this.#has(TCP) || this.outflow !== undefined || this.inflow !== undefined) return;
+    if (this.slot < 0 || this.has(TCP) || this.outflow !== undefined || this.inflow !== undefined) return;
     const { reading, writing } = this;
-    if (reading.busy || writing.busy || this.#rare?.busy === true) return;
-    this.reactor.remove(this.#fd, this.#slot, true, this.#file);
-    this.#slot = -1;
-    this.#set(READING_ONLY, true);
+    if (reading.busy || writing.busy || this.rare?.busy === true) return;
+    this.reactor.remove(this.fd, this.slot, true, this.file);
+    this.slot = -1;
+    this.set(READING_ONLY, true);
     reading.wake();
     writing.wake();
-    this.#rare?.errors?.wake();
-    this.#rare?.urgent?.wake();
+    this.rare?.errors?.wake();
+    this.rare?.urgent?.wake();
   }
 
   /** @returns undefined if the descriptor is not registered yet */
   makeRelay(): Relay | undefined {
-    return this.#slot < 0 ? undefined : this.reactor.makeRelay(this.#slot);
+    return this.slot < 0 ? undefined : this.reactor.makeRelay(this.slot);
   }
 
   /** Calls `visit` with each call that waits on the descriptor. */
   forEachWaiter(visit: (waiter: Waiter, owner: QueueDescriptor) => void): void {
     this.reading.forEachWaiter(visit);
     this.writing.forEachWaiter(visit);
-    this.#rare?.forEachQueue((queue) => queue.forEachWaiter(visit));
+    this.rare?.forEachQueue((queue) => queue.forEachWaiter(visit));
   }
 
   onReady(events: number): void {
-    if ((events & MORE_THAN_DATA) !== 0) this.#distrustAfter(events);
+    if ((events & MORE_THAN_DATA) !== 0) this.distrustAfter(events);
     // Writing first: after a failed connect() the kernel returns the error once, and connect() must get it, not a read.
     if ((events & WRITABLE) !== 0) {
       this.writing.wake(events);
       this.outflow?.reportEpollout(this.writing.busy);
     }
     if ((events & READABLE) !== 0) this.reading.wake();
-    const rare = this.#rare;
+    const rare = this.rare;
     if (rare === undefined) return;
     // After reading: a read of the error queue clears the pending error, which an ordinary read must report.
     if ((events & EPOLLERR) !== 0) rare.errors?.wake();
@@ -300,33 +296,33 @@ export class Descriptor implements Source, QueueDescriptor {
   onFailure(): void {
     this.writing.onFailure();
     this.reading.onFailure();
-    this.#rare?.forEachQueue((queue) => queue.onFailure());
+    this.rare?.forEachQueue((queue) => queue.onFailure());
   }
 
   /**
    * After an event of MORE_THAN_DATA a short read no longer means that the socket is empty. If the event is only the
    * peer's FIN, a short read means the end of the stream, because all bytes have arrived (tcp_fin in net/ipv4).
    */
-  #distrustAfter(events: number): void {
+  private distrustAfter(events: number): void {
     const { reading } = this;
     if ((events & (EPOLLPRI | EPOLLERR)) !== 0) reading.shortMeansEnd = false;
     else if (reading.shortMeansEmpty && (events & EPOLLRDHUP) !== 0) reading.shortMeansEnd = true;
     reading.shortMeansEmpty = false;
   }
 
-  #deregister(staysOpen: boolean): number {
-    const fd = this.#fd;
-    if (this.#slot >= 0) this.reactor.remove(fd, this.#slot, staysOpen || this.duplicated, this.#file);
-    this.#slot = -1;
-    this.#fd = -1;
+  private deregister(staysOpen: boolean): number {
+    const fd = this.fd;
+    if (this.slot >= 0) this.reactor.remove(fd, this.slot, staysOpen || this.duplicated, this.file);
+    this.slot = -1;
+    this.fd = -1;
     return fd;
   }
 
-  #cancel(): void {
+  private cancel(): void {
     this.reading.cancel();
     this.writing.cancel();
-    this.#rare?.forEachQueue((queue) => queue.cancel());
-    for (const listener of this.#rare?.listeners.splice(0) ?? []) listener.ended();
+    this.rare?.forEachQueue((queue) => queue.cancel());
+    for (const listener of this.rare?.listeners.splice(0) ?? []) listener.ended();
   }
 
   /**
@@ -334,11 +330,11 @@ export class Descriptor implements Source, QueueDescriptor {
    * another one needs it.
    */
   addCloseListener(listener: CloseListener): void {
-    this.#madeRare().listeners.push(listener);
+    this.madeRare().listeners.push(listener);
   }
 
   removeCloseListener(listener: CloseListener): void {
-    const listeners = this.#rare?.listeners;
+    const listeners = this.rare?.listeners;
     const index = listeners?.indexOf(listener) ?? -1;
     if (index >= 0) listeners?.splice(index, 1);
   }
@@ -348,11 +344,11 @@ export class Descriptor implements Source, QueueDescriptor {
    * descriptor was closed before.
    */
   close(): number {
-    if (this.#fd < 0) return 0;
-    const fd = this.#deregister(false);
+    if (this.fd < 0) return 0;
+    const fd = this.deregister(false);
     const { calls } = this.reactor;
-    const result = this.#file > 0 ? calls.close(fd, this.#file) : calls.close(fd);
-    this.#cancel();
+    const result = this.file > 0 ? calls.close(fd, this.file) : calls.close(fd);
+    this.cancel();
     return result;
   }
 
@@ -363,15 +359,15 @@ export class Descriptor implements Source, QueueDescriptor {
    * @returns the descriptor, or -errno
    */
   release(blocking: boolean = false): number {
-    const fd = this.#fd;
+    const fd = this.fd;
     if (fd < 0) return EBADF;
     // Without `blocking`, release fails only if this environment does not own the descriptor any more.
     const { calls } = this.reactor;
     const mode = blocking ? 1 : 0;
-    const result = this.#file > 0 ? calls.release(fd, mode, this.#file) : calls.release(fd, mode);
+    const result = this.file > 0 ? calls.release(fd, mode, this.file) : calls.release(fd, mode);
     if (result < 0 && blocking) return result;
-    this.#deregister(true);
-    this.#cancel();
+    this.deregister(true);
+    this.cancel();
     return result < 0 ? result : fd;
   }
 }

@@ -2,7 +2,7 @@
 // epoll and passes each to its descriptor.
 
 export { Descriptor } from "./descriptor.js";
-export { TransferCounts } from "./transferCounts.js";
+export { countCompleted, countPart, TransferCounts } from "./transferCounts.js";
 export { WaitQueue } from "./waitQueue.js";
 export { Pollset } from "./pollset.js";
 export { type Deferred, defaultReactor, Reactor, type Source } from "./reactor.js";

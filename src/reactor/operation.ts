@@ -88,7 +88,8 @@ export interface Operation<A, B, T> {
 
   /**
    * The result so far of a call that has received bytes and waits for more; undefined if it has no bytes. On a timeout,
-   * an abort or close() the call resolves with it, because otherwise the bytes would be lost.
+   * an abort or close() the call resolves with it, because otherwise the bytes would be lost. In a loop over
+   * connections, the result that ends the loop when the socket was closed.
    */
   received?(a: A, b: B): T | undefined;
 

@@ -3,8 +3,6 @@
 // a function. The methods of a queue are `private` and not `#`: V8 gives an object a hidden field for each class of its
 // chain that has `#` methods, and checks it at each call.
 
-import { TransferCounts } from "./transferCounts.js";
-
 /** Off when the last attempt returned EAGAIN and no event has come since. */
 export const READY = 1;
 /** The reactor's next turn will serve the queue. */
@@ -15,23 +13,3 @@ export const SHORT_MEANS_EMPTY = 4;
 export const SHORT_MEANS_END = 8;
 /** Calls that must not wait (MSG_DONTWAIT) may be among the waiting calls. */
 export const NONBLOCKING = 16;
-
-export abstract class QueueState extends TransferCounts {
-  protected bits: number = READY;
-
-  get shortMeansEmpty(): boolean {
-    return (this.bits & SHORT_MEANS_EMPTY) !== 0;
-  }
-
-  set shortMeansEmpty(value: boolean) {
-    this.bits = value ? this.bits | SHORT_MEANS_EMPTY : this.bits & ~SHORT_MEANS_EMPTY;
-  }
-
-  get shortMeansEnd(): boolean {
-    return (this.bits & SHORT_MEANS_END) !== 0;
-  }
-
-  set shortMeansEnd(value: boolean) {
-    this.bits = value ? this.bits | SHORT_MEANS_END : this.bits & ~SHORT_MEANS_END;
-  }
-}

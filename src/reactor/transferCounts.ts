@@ -1,4 +1,5 @@
-// The counters of one direction of a socket.
+// The counters of one direction of a socket. A wait queue has them as fields of its own, and the functions below count
+// for both kinds of objects. As a base class of the queue, TransferCounts would cost one more constructor per queue.
 
 import type { Operation } from "./operation.js";
 
@@ -7,21 +8,27 @@ export class TransferCounts {
   bytes: number = 0;
   /** Calls that have moved bytes and completed; in a batch each datagram counts. */
   transfers: number = 0;
+}
 
-  /** Counts a result of an operation that moves bytes. Returns its cost against the budget of a turn. */
-  countCompleted<A, B, T>(operation: Operation<A, B, T>, result: number, a: A, b: B): number {
-    const cost = operation.cost === undefined ? result : operation.cost(result, a, b);
-    if (operation.batch === true) {
-      this.transfers += result;
-    } else {
-      this.bytes += cost;
-      this.transfers++;
-    }
-    return cost;
+/** Counts a result of an operation that moves bytes. Returns its cost against the budget of a turn. */
+export function countCompleted<A, B, T>(
+  counts: TransferCounts,
+  operation: Operation<A, B, T>,
+  result: number,
+  a: A,
+  b: B,
+): number {
+  const cost = operation.cost === undefined ? result : operation.cost(result, a, b);
+  if (operation.batch === true) {
+    counts.transfers += result;
+  } else {
+    counts.bytes += cost;
+    counts.transfers++;
   }
+  return cost;
+}
 
-  /** Counts a part of the work of a call that goes on. */
-  countPart<A, B, T>(operation: Operation<A, B, T>, count: number): void {
-    if (operation.batch !== true) this.bytes += count;
-  }
+/** Counts a part of the work of a call that goes on. */
+export function countPart<A, B, T>(counts: TransferCounts, operation: Operation<A, B, T>, count: number): void {
+  if (operation.batch !== true) counts.bytes += count;
 }

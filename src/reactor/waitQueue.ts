@@ -37,18 +37,13 @@ import { closedError, EAGAIN, EBADF, ECANCELED, EINTR, socketError } from "../sy
 import { deadlineErrorOf, errorOf, INCOMPLETE, isTransient, type Operation, PROGRESS, waits } from "./operation.js";
 import { DEFERRED, NONBLOCKING, READY, SHORT_MEANS_EMPTY } from "./queueState.js";
 import { RetryPause } from "./retryPause.js";
+import { countCompleted, countPart } from "./transferCounts.js";
 import { promiseOfNextWaiter, type CompletionHandler, Waiter, PENDING } from "./waiter.js";
-import { type QueueDescriptor, WaiterList } from "./waiterList.js";
+import { WaiterList } from "./waiterList.js";
 
 export class WaitQueue extends WaiterList {
-  protected readonly owner: QueueDescriptor;
   /** Created at the first EAGAIN after which no event comes, or at the first pause. */
-  #pause: RetryPause | undefined;
-
-  constructor(owner: QueueDescriptor) {
-    super();
-    this.owner = owner;
-  }
+  private pause: RetryPause | undefined = undefined;
 
   /**
    * Runs an operation: at once if possible, otherwise when its turn has come and the kernel is ready.
@@ -178,7 +173,7 @@ export class WaitQueue extends WaiterList {
   /** Called after EAGAIN. Returns whether an event will end it. */
   private wouldBlock(): boolean {
     if (this.owner.isReady?.(this) === true) return false;
-    this.#pause?.forgetRefusals();
+    this.pause?.forgetRefusals();
     this.bits &= ~READY;
     return true;
   }
@@ -215,7 +210,7 @@ export class WaitQueue extends WaiterList {
   wake(events: number = 0): void {
     this.bits |= READY;
     // During a pause the queue is served at its end, after defer() in the next turn.
-    if (this.head === undefined || (this.bits & DEFERRED) !== 0 || this.#pause?.active === true) return;
+    if (this.head === undefined || (this.bits & DEFERRED) !== 0 || this.pause?.active === true) return;
     this.serve(events);
   }
 
@@ -252,7 +247,7 @@ export class WaitQueue extends WaiterList {
   /** The next turn has come. */
   resume(): void {
     this.bits &= ~DEFERRED;
-    if (this.head === undefined || this.#pause?.active === true) return;
+    if (this.head === undefined || this.pause?.active === true) return;
     if ((this.bits & READY) !== 0) this.serve(0);
     // Another call got EAGAIN in the meantime.
     else this.awaitEvent();
@@ -304,7 +299,7 @@ export class WaitQueue extends WaiterList {
         waiter.resolve(value);
       } else if (result === EAGAIN) {
         if (this.wouldBlock()) return this.awaitEvent();
-        if ((this.#pause ??= new RetryPause()).refused() > 1) return this.startPause(waiter);
+        if ((this.pause ??= new RetryPause()).refused() > 1) return this.startPause(waiter);
       } else if (result === INCOMPLETE) {
         return this.awaitEvent();
       } else if (this.triesAgain(operation, result, a, b)) {
@@ -322,9 +317,9 @@ export class WaitQueue extends WaiterList {
   private triesAgain<A, B, T>(operation: Operation<A, B, T>, result: number, a: A, b: B): boolean {
     if (result > PROGRESS) return result === EINTR;
     const count = PROGRESS - result;
-    this.#pause?.reset();
+    this.pause?.reset();
     this.owner.reactor.spendBytes(count);
-    this.countPart(operation, count);
+    countPart(this, operation, count);
     this.noteShortRead(operation, count, a, b);
     return true;
   }
@@ -342,22 +337,22 @@ export class WaitQueue extends WaiterList {
   }
 
   private account<A, B, T>(operation: Operation<A, B, T>, result: number, a: A, b: B): void {
-    this.#pause?.reset();
-    if (operation.movesBytes) this.owner.reactor.spendBytes(this.countCompleted(operation, result, a, b));
+    this.pause?.reset();
+    if (operation.movesBytes) this.owner.reactor.spendBytes(countCompleted(this, operation, result, a, b));
     if (operation.drained !== undefined && operation.drained(result, a, b)) this.bits &= ~READY;
     this.noteShortRead(operation, result, a, b);
   }
 
   private startPause({ operation, a, b }: Waiter): void {
     this.awaitEvent();
-    this.#pause ??= new RetryPause();
-    this.#pause.start(operation.transferred?.(a, b) ?? 0, () => this.resume());
+    this.pause ??= new RetryPause();
+    this.pause.start(operation.transferred?.(a, b) ?? 0, () => this.resume());
   }
 
   /** The calls behind a call that was removed may have their turn now. */
   private afterRemoval(): void {
-    if (this.head === undefined) this.#pause?.cancel();
-    else if ((this.bits & READY) !== 0 && this.#pause?.active !== true) this.defer();
+    if (this.head === undefined) this.pause?.cancel();
+    else if ((this.bits & READY) !== 0 && this.pause?.active !== true) this.defer();
   }
 
   /** The signal of a waiting call was aborted. */
@@ -383,7 +378,7 @@ export class WaitQueue extends WaiterList {
   /** Settles every call with ECANCELED, because the descriptor is closed or given away. */
   cancel(): void {
     this.disarm();
-    this.#pause?.cancel();
+    this.pause?.cancel();
     for (let waiter = this.head; waiter !== undefined; waiter = this.head) {
       this.remove(waiter);
       if (!waiter.resolveWithReceived()) waiter.reject(errorOf(waiter.operation, ECANCELED, waiter.a, waiter.b));

@@ -6,7 +6,7 @@ import { offAbort } from "../wait/aborts.js";
 import { LONGEST_TIMER } from "../wait/waitOptions.js";
 import type { Operation } from "./operation.js";
 import type { Reactor } from "./reactor.js";
-import { QueueState } from "./queueState.js";
+import { READY, SHORT_MEANS_EMPTY, SHORT_MEANS_END } from "./queueState.js";
 import type { Waiter } from "./waiter.js";
 
 /** The descriptor, or the set of descriptors, that a queue waits for. */
@@ -33,13 +33,37 @@ interface DeadlineTimer {
 }
 
 /** A doubly linked list: `head` is undefined exactly when no call waits. */
-export abstract class WaiterList extends QueueState {
-  protected head: Waiter | undefined;
-  #tail: Waiter | undefined;
+export abstract class WaiterList {
+  protected readonly owner: QueueDescriptor;
+  /** See queueState.ts. */
+  protected bits: number = READY;
+  protected head: Waiter | undefined = undefined;
+  private tail: Waiter | undefined = undefined;
   /** Made for the first deadline. */
-  #timer: DeadlineTimer | undefined;
+  private timer: DeadlineTimer | undefined = undefined;
+  /** See transferCounts.ts. */
+  bytes: number = 0;
+  transfers: number = 0;
 
-  protected abstract readonly owner: QueueDescriptor;
+  constructor(owner: QueueDescriptor) {
+    this.owner = owner;
+  }
+
+  get shortMeansEmpty(): boolean {
+    return (this.bits & SHORT_MEANS_EMPTY) !== 0;
+  }
+
+  set shortMeansEmpty(value: boolean) {
+    this.bits = value ? this.bits | SHORT_MEANS_EMPTY : this.bits & ~SHORT_MEANS_EMPTY;
+  }
+
+  get shortMeansEnd(): boolean {
+    return (this.bits & SHORT_MEANS_END) !== 0;
+  }
+
+  set shortMeansEnd(value: boolean) {
+    this.bits = value ? this.bits | SHORT_MEANS_END : this.bits & ~SHORT_MEANS_END;
+  }
 
   /** Calls `visit` with each waiting call, in order. */
   forEachWaiter(visit: (waiter: Waiter, owner: QueueDescriptor) => void): void {
@@ -71,17 +95,17 @@ export abstract class WaiterList extends QueueState {
     if (keepsAlive && waiter.operation.background !== true) reactor.hold();
     if (this.head === undefined) this.head = waiter;
     else {
-      waiter.previous = this.#tail;
-      this.#tail!.next = waiter;
+      waiter.previous = this.tail;
+      this.tail!.next = waiter;
     }
-    this.#tail = waiter;
+    this.tail = waiter;
     if (registry !== undefined) registry.begun(waiter, waiter.operation.syscall, waiter.holder);
   }
 
   protected remove(waiter: Waiter): void {
     if (waiter.previous === undefined) this.head = waiter.next;
     else waiter.previous.next = waiter.next;
-    if (waiter.next === undefined) this.#tail = waiter.previous;
+    if (waiter.next === undefined) this.tail = waiter.previous;
     else waiter.next.previous = waiter.previous;
     waiter.next = waiter.previous = undefined;
     if (waiter.signal !== undefined) offAbort(waiter.signal, waiter);
@@ -116,7 +140,7 @@ export abstract class WaiterList extends QueueState {
 
   /** One timer for all deadlines, armed for the earliest. It stays armed when a call settles before its deadline. */
   private arm(deadline: number): void {
-    const armed = (this.#timer ??= { timer: undefined, deadline });
+    const armed = (this.timer ??= { timer: undefined, deadline });
     if (armed.timer !== undefined) {
       if (deadline >= armed.deadline) return;
       clearTimeout(armed.timer);
@@ -144,7 +168,7 @@ export abstract class WaiterList extends QueueState {
   protected abstract expired(waiters: readonly Waiter[]): void;
 
   protected disarm(): void {
-    const armed = this.#timer;
+    const armed = this.timer;
     if (armed === undefined) return;
     clearTimeout(armed.timer);
     armed.timer = undefined;

@@ -7,21 +7,30 @@ import type { PromiseRunner } from "./promiseRunner.js";
 
 /**
  * Returns the connections of a listening socket until it is closed. `next()` waits while descriptors or memory are
- * short.
+ * short. It is no async function: that would cost each connection another promise and another microtask.
  */
 export function acceptIterator<S>(
   runner: PromiseRunner,
-  { withAddress }: AcceptOperations<S>,
-): AsyncIterableIterator<[S, Address]> {
-  const iterator: AsyncIterableIterator<[S, Address]> = {
-    next: async () => {
-      try {
-        return { done: false, value: await runner.read(withAddress, runner, true, undefined) };
-      } catch (error) {
-        if (runner.descriptor.fd < 0 && endedByClose(error)) return { done: true, value: undefined };
-        throw error;
-      }
-    },
+  { iterated }: AcceptOperations<S>,
+): AsyncIterableIterator<[S, Address], undefined> {
+  const accept = (): Promise<IteratorResult<[S, Address], undefined>> => {
+    try {
+      return runner.read(iterated, runner, true, undefined);
+    } catch (error) {
+      return runner.fail(error);
+    }
+  };
+  /** The call is refused, in the next turn if the budget of this turn is spent. */
+  const end = async (): Promise<IteratorResult<[S, Address], undefined>> => {
+    try {
+      return await accept();
+    } catch (error) {
+      if (endedByClose(error)) return { done: true, value: undefined };
+      throw error;
+    }
+  };
+  const iterator: AsyncIterableIterator<[S, Address], undefined> = {
+    next: () => (runner.descriptor.fd < 0 ? end() : accept()),
     return: () => Promise.resolve({ done: true, value: undefined }),
     [Symbol.asyncIterator]: () => iterator,
   };

@@ -39,10 +39,10 @@ export class PromiseRunner implements Runner<"promise"> {
   readonly descriptor: Descriptor;
   /** The layer that has read bytes ahead (a stream). Its bytes come before the bytes in the kernel. */
   readAhead: ReadAhead | undefined;
-  #timeout: number | null = getdefaulttimeout();
-  #timeoutSet = false;
+  private ownTimeout: number | null;
+  private timeoutSet: boolean;
   /** Aborted by close(), for calls that wait for the resolver. */
-  #closing: AbortController | undefined;
+  private closing: AbortController | undefined;
 
   constructor(family: number, type: number, protocol: number, descriptor: Descriptor) {
     this.family = family;
@@ -50,6 +50,9 @@ export class PromiseRunner implements Runner<"promise"> {
     this.protocol = protocol;
     this.descriptor = descriptor;
     this.readAhead = undefined;
+    this.ownTimeout = getdefaulttimeout();
+    this.timeoutSet = false;
+    this.closing = undefined;
     closeWhenCollected(this, descriptor);
     if (registry !== undefined) registry.made(this);
   }
@@ -94,18 +97,18 @@ export class PromiseRunner implements Runner<"promise"> {
   }
 
   get timeout(): number | null {
-    return this.#timeout;
+    return this.ownTimeout;
   }
 
   setTimeout(value: number | null): void {
-    this.#timeout = milliseconds(value, "set timeout");
-    this.#timeoutSet = true;
+    this.ownTimeout = milliseconds(value, "set timeout");
+    this.timeoutSet = true;
   }
 
   /** Takes the timeout of another runner, and whether it was set there. */
   copyTimeout(other: PromiseRunner): void {
-    this.#timeout = other.#timeout;
-    this.#timeoutSet = other.#timeoutSet;
+    this.ownTimeout = other.ownTimeout;
+    this.timeoutSet = other.timeoutSet;
   }
 
   /**
@@ -113,7 +116,7 @@ export class PromiseRunner implements Runner<"promise"> {
    * waits without limit. A timeout that was set on the socket itself stays.
    */
   dropDefaultTimeout(): void {
-    if (!this.#timeoutSet) this.#timeout = null;
+    if (!this.timeoutSet) this.ownTimeout = null;
   }
 
   /** Unread bytes of the layer that reads ahead. */
@@ -135,35 +138,35 @@ export class PromiseRunner implements Runner<"promise"> {
     if (unsent > 0) throw new BufferedError(action, unsent, true);
   }
 
-  #run<A, B, T>(
+  private run<A, B, T>(
     queue: WaitQueue,
     operation: Operation<A, B, T>,
     a: A,
     b: B,
     opts: WaitOptions | undefined,
   ): Promise<T> {
-    if (opts === undefined) return queue.run(this, operation, a, b, this.#timeout, undefined);
+    if (opts === undefined) return queue.run(this, operation, a, b, this.ownTimeout, undefined);
     const { syscall } = operation;
     checkOptions(opts, syscall);
-    const timeout = timeoutOf(opts, this.#timeout, syscall);
+    const timeout = timeoutOf(opts, this.ownTimeout, syscall);
     return queue.run(this, operation, a, b, timeout, signalOf(opts, syscall));
   }
 
   read<A, B, T>(operation: Operation<A, B, T>, a: A, b: B, opts: WaitOptions | undefined): Promise<T> {
-    return this.#run(this.descriptor.reading, operation, a, b, opts);
+    return this.run(this.descriptor.reading, operation, a, b, opts);
   }
 
   write<A, B, T>(operation: Operation<A, B, T>, a: A, b: B, opts: WaitOptions | undefined): Promise<T> {
-    return this.#run(this.descriptor.writing, operation, a, b, opts);
+    return this.run(this.descriptor.writing, operation, a, b, opts);
   }
 
   receive<A, T>(operation: Operation<A, number, T>, a: A, flags: number, opts: WaitOptions | undefined): Promise<T> {
-    if ((flags & (MSG_ERRQUEUE | MSG_OOB)) !== 0) return this.#run(this.#queueOf(flags), operation, a, flags, opts);
+    if ((flags & (MSG_ERRQUEUE | MSG_OOB)) !== 0) return this.run(this.queueOf(flags), operation, a, flags, opts);
     if (this.readAhead !== undefined) this.checkNothingBuffered(operation.syscall);
-    return this.#run(this.descriptor.reading, operation, a, flags, opts);
+    return this.run(this.descriptor.reading, operation, a, flags, opts);
   }
 
-  #queueOf(flags: number): WaitQueue {
+  private queueOf(flags: number): WaitQueue {
     const { descriptor, family } = this;
     if ((flags & (MSG_ERRQUEUE | MSG_OOB)) === 0) return descriptor.reading;
     if ((flags & MSG_ERRQUEUE) === 0) return descriptor.urgent;
@@ -179,7 +182,7 @@ export class PromiseRunner implements Runner<"promise"> {
   ): Promise<T> {
     const { syscall } = operation;
     checkOptions(opts, syscall);
-    const timeout = timeoutOf(opts, this.#timeout, syscall);
+    const timeout = timeoutOf(opts, this.ownTimeout, syscall);
     const signal = signalOf(opts, syscall);
     const { target } = a;
     const send = (address: Address | undefined, left: number | null): Promise<T> => {
@@ -193,7 +196,7 @@ export class PromiseRunner implements Runner<"promise"> {
     signal?.throwIfAborted();
     this.checkOpen(syscall);
     const start = timeout === null ? 0 : performance.now();
-    const address = this.#resolve(target, timeout, signal);
+    const address = this.resolve(target, timeout, signal);
     if (!(address instanceof Promise)) return send(address, timeout);
     return address.then((known) =>
       send(known, timeout === null ? null : Math.max(0, timeout - (performance.now() - start))),
@@ -208,23 +211,23 @@ export class PromiseRunner implements Runner<"promise"> {
   ): Promise<T> {
     checkOptions(opts, syscall);
     const signal = signalOf(opts, syscall);
-    const timeout = timeoutOf(opts, this.#timeout, syscall);
+    const timeout = timeoutOf(opts, this.ownTimeout, syscall);
     signal?.throwIfAborted();
     this.checkOpen(syscall);
-    const address = this.#resolve(target, timeout, signal);
+    const address = this.resolve(target, timeout, signal);
     return address instanceof Promise ? address.then(use) : Promise.resolve(use(address));
   }
 
   /** The address of a name. It is a promise only if a lookup is necessary. */
-  #resolve(
+  private resolve(
     target: Address | HostPort,
     timeout: number | null,
     signal: AbortSignal | undefined,
   ): Address | Promise<Address> {
     const known = resolveNow(this.calls, target, this);
     if (known !== undefined) return known;
-    this.#closing ??= new AbortController();
-    const signals = signal === undefined ? [this.#closing.signal] : [signal, this.#closing.signal];
+    this.closing ??= new AbortController();
+    const signals = signal === undefined ? [this.closing.signal] : [signal, this.closing.signal];
     return resolveName(this.calls, target as HostPort, this, timeout, signals);
   }
 
@@ -243,7 +246,7 @@ export class PromiseRunner implements Runner<"promise"> {
     if (this.readAhead !== undefined && (flags & (MSG_ERRQUEUE | MSG_OOB)) === 0) {
       this.checkNothingBuffered(operation.syscall);
     }
-    const result = this.#queueOf(flags).tryNow(operation, a, flags);
+    const result = this.queueOf(flags).tryNow(operation, a, flags);
     if (result >= 0) return operation.complete(result, a, flags);
     if (result === EAGAIN) return undefined;
     throw errorOf(operation, result, a, flags, this.descriptor);
@@ -274,7 +277,7 @@ export class PromiseRunner implements Runner<"promise"> {
 
   close(): void {
     if (this.descriptor.fd < 0) return;
-    this.#forget();
+    this.forget();
     check(this.descriptor.close(), "close");
   }
 
@@ -283,14 +286,14 @@ export class PromiseRunner implements Runner<"promise"> {
     this.checkOpen("detach");
     this.checkNothingBuffered("detach");
     const released = this.descriptor.release(blocking);
-    if (released >= 0) this.#forget();
+    if (released >= 0) this.forget();
     return check(released, "detach");
   }
 
-  #forget(): void {
+  private forget(): void {
     if (registry !== undefined) registry.closed(this);
     stopLeakDetection(this.descriptor);
-    this.#closing?.abort(socketError(ECANCELED, "getaddrinfo"));
+    this.closing?.abort(socketError(ECANCELED, "getaddrinfo"));
   }
 }
 

@@ -11,7 +11,7 @@
 // but too little (MSG_PEEK with MSG_WAITALL; poll(2) would return at once), and when poll(2) reports readiness several
 // times in a row without a success.
 
-import type { TransferCounts } from "../reactor/index.js";
+import { countCompleted, countPart, type TransferCounts } from "../reactor/index.js";
 import type { Calls } from "../sys/calls.js";
 import { EAGAIN, EINTR, ETIMEDOUT } from "../sys/errno.js";
 import { interrupted } from "./interrupts.js";
@@ -59,12 +59,12 @@ export function block<A, B, T>(
   for (;;) {
     const result = operation.attempt(calls, fd, a, b);
     if (result >= 0) {
-      if (operation.movesBytes) counts.countCompleted(operation, result, a, b);
+      if (operation.movesBytes) countCompleted(counts, operation, result, a, b);
       return operation.complete(result, a, b);
     }
     if (result <= PROGRESS || result === EINTR) {
       futile = pause = 0;
-      if (result !== EINTR) counts.countPart(operation, PROGRESS - result);
+      if (result !== EINTR) countPart(counts, operation, PROGRESS - result);
       if (deadline !== Infinity && performance.now() >= deadline)
         return endEarly(operation, a, b, ETIMEDOUT, { reactor: { calls }, fd });
       continue;

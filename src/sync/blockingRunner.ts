@@ -14,7 +14,7 @@ import { check, closedError, EAGAIN, EINTR } from "../sys/errno.js";
 import { encodeAddress } from "../sys/sockaddr.js";
 import { closeWhenCollected, stopLeakDetection } from "../sys/leakDetection.js";
 import type { TransferStats } from "../io.js";
-import { TransferCounts } from "../reactor/index.js";
+import { countCompleted, TransferCounts } from "../reactor/index.js";
 import { describable, type Fields, registry } from "../registry/index.js";
 import { type BlockingReader, checkNothingAhead } from "./blockingReader.js";
 import { block, deadlineIn } from "./blockingCall.js";
@@ -164,7 +164,7 @@ export class BlockingRunner implements Runner<"blocking"> {
     let result = operation.attempt(calls, fd, a, flags);
     while (result === EINTR) result = operation.attempt(calls, fd, a, flags);
     if (result >= 0) {
-      counts.countCompleted(operation, result, a, flags);
+      countCompleted(counts, operation, result, a, flags);
       return result;
     }
     if (result === EAGAIN) return undefined;

@@ -111,7 +111,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
     setBlockingRunnerOf((value) =>
       typeof value === "object" && value !== null && #runner in value ? value.#runner : undefined,
     );
-    ACCEPT = acceptOperations((family, type, protocol, fd) => Socket.#around(family, type, protocol, fd));
+    ACCEPT = acceptOperations((family, type, protocol, fd) => Socket.#around(family, type, protocol, fd), false);
   }
 
   /**

@@ -42,7 +42,8 @@ export interface Calls {
   socket(family: number, type: number, protocol: number): number;
   /** Writes two descriptors, as 32-bit numbers, to the 8 bytes of `pair`. */
   socketpair(family: number, type: number, protocol: number, pair: Uint8Array): number;
-  accept(fd: number, addressBuffer: Uint8Array): number;
+  /** With `look` 1, the call also stores 1 at `QUEUE_EMPTY_AT` (sockaddr.ts) if no further connection waits, else 0. */
+  accept(fd: number, addressBuffer: Uint8Array, look?: number): number;
   bind(fd: number, address: Uint8Array): number;
   connect(fd: number, address: Uint8Array): number;
   listen(fd: number, backlog: number): number;

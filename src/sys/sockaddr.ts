@@ -41,11 +41,13 @@ const SIZE_VM = 16;
 const SIZE_LL = 20;
 /** Bytes of an address buffer: a length of 32 bits, and a sockaddr_storage. */
 export const ADDRESS_BUFFER_SIZE: number = 4 + 128;
+/** Where `calls.accept()` stores whether the accept queue is empty. */
+export const QUEUE_EMPTY_AT: number = ADDRESS_BUFFER_SIZE;
 /** In an address buffer, the address begins after its length. */
 const START = 4;
 
 /** The address buffer of all calls of this thread. The address must be decoded before the next call writes to it. */
-export const addressBuffer: Uint8Array = new Uint8Array(ADDRESS_BUFFER_SIZE);
+export const addressBuffer: Uint8Array = new Uint8Array(ADDRESS_BUFFER_SIZE + 1);
 
 /** The address for bind(2). On a UNIX socket `""` makes the kernel choose a name (autobind of unix(7)). */
 export function toLocalAddress(value: AddressLike, family: number): Address | HostPort {
