@@ -17,7 +17,10 @@ import { setsockopt } from "./plainCalls.js";
 import { slab } from "./recv.js";
 import type { OpenSocket } from "./runner.js";
 
-/** A packet filter: a program of classic BPF, or the descriptor of a loaded eBPF program (`BPF_PROG_TYPE_SOCKET_FILTER`). */
+/**
+ * A packet filter: a program of classic BPF, or the descriptor of a loaded eBPF program
+ * (`BPF_PROG_TYPE_SOCKET_FILTER`).
+ */
 export type PacketFilter = readonly BpfInstruction[] | number;
 
 /** A program that accepts no packet. */

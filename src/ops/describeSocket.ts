@@ -23,8 +23,9 @@ import { getpeername, getsockname } from "./plainCalls.js";
 import type { OpenSocket } from "./runner.js";
 
 /**
- * The state of a socket. TCP: the state of the connection, as `TCP_INFO` has it. Other sockets: `listening`, `connected`,
- * `bound` or `unbound`; `open` for families without these states. `closed` once the descriptor is closed or given away.
+ * The state of a socket. TCP: the state of the connection, as `TCP_INFO` has it. Other sockets: `listening`,
+ * `connected`, `bound` or `unbound`; `open` for families without these states. `closed` once the descriptor is closed
+ * or given away.
  */
 export type SocketState = TcpState | "listening" | "connected" | "bound" | "unbound" | "open" | "closed";
 

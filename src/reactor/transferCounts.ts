@@ -8,7 +8,7 @@ export class TransferCounts {
   /** Calls that have moved bytes and completed; in a batch each datagram counts. */
   transfers: number = 0;
 
-  /** Counts a result of an operation that moves bytes. Returns its cost against the budget of a turn. */
+  /** Counts a completed call that has moved bytes. Returns its cost in bytes against the budget of a turn. */
   countCompleted<A, B, T>(operation: Operation<A, B, T>, result: number, a: A, b: B): number {
     const cost = operation.cost === undefined ? result : operation.cost(result, a, b);
     if (operation.batch === true) {
@@ -20,7 +20,7 @@ export class TransferCounts {
     return cost;
   }
 
-  /** Counts a part of the work of a call that goes on. */
+  /** Counts bytes of a call that is not complete yet. */
   countPart<A, B, T>(operation: Operation<A, B, T>, count: number): void {
     if (operation.batch !== true) this.bytes += count;
   }

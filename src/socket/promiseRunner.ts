@@ -90,7 +90,7 @@ export class PromiseRunner implements Runner<"promise"> {
 
   optionSet(level: number, name: number): void {
     // With an upper layer protocol a read stops at the end of a record; see the top of reactor/waitQueue.ts.
-    if (level === IPPROTO_TCP && name === TCP_ULP) this.descriptor.distrustShortReads();
+    if (level === IPPROTO_TCP && name === TCP_ULP) this.descriptor.clearShortReadFlags();
   }
 
   get timeout(): number | null {

@@ -997,7 +997,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
     const fd = check(calls.dup(this.#runner.checkOpen("dup")), "dup");
     descriptor.share();
     // setsockopt(TCP_ULP) on the copy applies to this socket too, but this object would not see it.
-    descriptor.distrustShortReads();
+    descriptor.clearShortReadFlags();
     const copy = Socket.#adopted(this.family, this.type, this.protocol, fd);
     copy.#runner.copyTimeout(this.#runner);
     return copy as Socket<A>;

@@ -64,12 +64,12 @@ class Splice {
 
   constructor(from: Socket, to: Socket, { pipes }: Limits, limit: number, end: boolean, activity: () => void) {
     const ends = { from: endAt(from), to: endAt(to), pipes, limit, activity };
-    this.flow = { ...ends, pipe: undefined, taken: 0, sent: 0, small: true };
+    this.flow = { ...ends, pipe: undefined, received: 0, sent: 0, smallReads: true };
     this.#endsDestination = end;
     const reader = blockingRunnerOf(from)!.reader;
     if (reader === undefined || reader.unread === 0) return;
     const data = reader.takeUnread(limit);
-    this.flow.taken = data.length;
+    this.flow.received = data.length;
     if (data.length > 0) this.#ahead = { data, total: data.length, sent: 0 };
   }
 
@@ -111,7 +111,7 @@ class Splice {
     const { flow } = this;
     this.canContinue = false;
     if (this.#ahead !== undefined && !this.#sendAhead(this.#ahead)) return [{ fd: flow.to.fd, events: POLLOUT }];
-    while (flow.taken < flow.limit || this.#held) {
+    while (flow.received < flow.limit || this.#held) {
       const result = this.#held
         ? SPLICE_REST.attempt(calls, flow.to.fd, flow, undefined)
         : SPLICE.attempt(calls, flow.from.fd, flow, undefined);
@@ -123,7 +123,7 @@ class Splice {
       if (!this.#held && result === SPLICE_DONE) break;
       const moved = this.#held || result <= PROGRESS;
       if (result > PROGRESS) this.#held = !this.#held;
-      if (!moved || (flow.taken >= flow.limit && !this.#held)) continue;
+      if (!moved || (flow.received >= flow.limit && !this.#held)) continue;
       this.canContinue = true;
       return [];
     }

@@ -1,4 +1,4 @@
-// Notes for the poller, with the poller's part done by hand: what it writes into the words of the shared array.
+// Relays. The tests write the words of the shared array that the poller would write.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -80,9 +80,9 @@ function waiting(limit = Infinity): {
     pipes: pool,
     limit,
     pipe: undefined,
-    taken: 0,
+    received: 0,
     sent: 0,
-    small: true,
+    smallReads: true,
     activity: (at) => void active.push(at),
   };
   const attempt = (): number => SPLICE.attempt(sys.calls, 7, flow, undefined);
@@ -116,7 +116,7 @@ test("what was relayed is added to the flow, in more than 32 bits", () => {
   words[AT + 6] = 2;
   assert.equal(closeRelay(flow), undefined);
   assert.equal(flow.sent, 2 * 2 ** 32 + 7);
-  assert.equal(flow.taken, flow.sent);
+  assert.equal(flow.received, flow.sent);
   assert.equal(words[AT], 0, "nothing is relayed any more");
   assert.equal(active.length, 1);
   assert.equal(closeRelay(flow), undefined);
@@ -133,7 +133,7 @@ test("a destination that took a part holds the flow, which has the pipe from the
   words[AT + 8] = EAGAIN;
   words[pipeAt] = -1;
   assert.equal(attempt(), DESTINATION_FULL);
-  assert.deepEqual([flow.taken, flow.sent, flow.pipe?.readEnd], [140, 100, readEnd]);
+  assert.deepEqual([flow.received, flow.sent, flow.pipe?.readEnd], [140, 100, readEnd]);
   // The event for room may have come since the poller met would-block: that it is exhausted would be news of yesterday.
   assert.deepEqual(flow.to.told, []);
   assert.notEqual(pool.share(sys.calls, RelayTable.at(words, 0)!), -1);
@@ -180,8 +180,8 @@ test("whether bytes may be left at the source, and how many come at a time, is k
   const { words, flow } = waiting();
   words[AT] = OPEN | PENDING;
   closeRelay(flow);
-  assert.equal(flow.relay?.pending, true);
-  assert.equal(flow.small, false);
+  assert.equal(flow.relay?.sourceMayHaveData, true);
+  assert.equal(flow.smallReads, false);
 });
 
 test("the end of a flow takes its relay away, and the last one the pipe", () => {
