@@ -3,7 +3,7 @@
 import { isBranded, quoteOther } from "../check/index.js";
 import type { Data } from "../io.js";
 import type { HasFileno } from "../cmsg/index.js";
-import { type DataWithFds, fdsOf, withFds, withRoomForFds } from "../ops/fdPassing.js";
+import { type DataWithFds, dataWithFds, withFds, withRoomForFds } from "../ops/fdPassing.js";
 import type { RecvmsgOptions } from "../ops/recvmsg.js";
 import type { SendmsgOptions } from "../ops/sendmsg.js";
 import { isSocket } from "./promiseRunner.js";
@@ -69,5 +69,5 @@ export async function recv_fds(
   opts?: Omit<RecvmsgOptions, "controlSize">,
 ): Promise<DataWithFds> {
   checkSocket(socket, "recv_fds");
-  return fdsOf(await socket.recvmsg(size, withRoomForFds(maxfds, opts)));
+  return dataWithFds(await socket.recvmsg(size, withRoomForFds(maxfds, opts)));
 }

@@ -21,7 +21,7 @@ import {
   type DetachOptions,
   isBlocking,
   pairOf,
-  partsOf,
+  socketPartsOf,
 } from "../ops/makeSocket.js";
 import { recvmmsg, type SendBatchOptions, sendmmsg } from "../ops/mmsg.js";
 import { getpeername, getsockname, getsockopt, listen, setsockopt, shutdown } from "../ops/plainCalls.js";
@@ -205,7 +205,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    */
   static fromNetSocket(source: NetSocket | NetBoundSocket): Socket {
     const fd = takeNetSocket(source, nativeCalls);
-    return Socket.#adopted(...partsOf(nativeCalls, fd, (ours) => nativeCalls.close(ours)));
+    return Socket.#adopted(...socketPartsOf(nativeCalls, fd, (ours) => nativeCalls.close(ours)));
   }
 
   /**

@@ -12,7 +12,7 @@ import { SPLICE_DONE, endRelay, type Flow, closeRelay, SPLICE, SPLICE_REST } fro
 import type { PipePool } from "../ops/pipes.js";
 import type { Pipe, Relay } from "../reactor/relay.js";
 import { endDestination, progressOf, type SpliceProgress } from "../ops/spliceOptions.js";
-import { SEND_ALL, type Sending } from "../ops/send.js";
+import { SEND_ALL, type SendProgress } from "../ops/send.js";
 import { descriptorOf, runnerOf } from "./promiseRunner.js";
 import type { Socket } from "./socket.js";
 
@@ -61,7 +61,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
   #started = false;
   #running = false;
   #hangupHandler: CompletionHandler<SocketError> | undefined;
-  #readAhead: Sending | undefined;
+  #readAhead: SendProgress | undefined;
 
   /**
    * @param limit maximum number of bytes to move

@@ -5,8 +5,8 @@ import { runLookupBlocking } from "../netdb/lookup.js";
 import { resolveAll, resolveNow } from "../netdb/resolve.js";
 import { describeSocket, type SocketDescription } from "../ops/describeSocket.js";
 import { getdefaulttimeout } from "../ops/defaultTimeout.js";
-import type { Destination, Runner } from "../ops/runner.js";
-import { SEND_ALL, type Sending } from "../ops/send.js";
+import type { AddressOperand, Runner } from "../ops/runner.js";
+import { SEND_ALL, type SendProgress } from "../ops/send.js";
 import { errorOf, type Operation } from "../reactor/operation.js";
 import { type Calls, calls } from "../sys/calls.js";
 import { MSG_ERRQUEUE, MSG_OOB, POLLIN, POLLOUT, POLLPRI } from "../sys/constants.js";
@@ -115,7 +115,7 @@ export class BlockingRunner implements Runner<"blocking"> {
     return (flags & MSG_OOB) !== 0 ? POLLPRI : POLLIN;
   }
 
-  sendTo<A extends Destination, B, T>(operation: Operation<A, B, T>, a: A, b: B, opts: WaitOptions | undefined): T {
+  sendTo<A extends AddressOperand, B, T>(operation: Operation<A, B, T>, a: A, b: B, opts: WaitOptions | undefined): T {
     const { syscall } = operation;
     const timeout = blockingTimeoutOf(opts, this.timeout, syscall);
     const deadline = deadlineIn(timeout);
@@ -145,7 +145,7 @@ export class BlockingRunner implements Runner<"blocking"> {
   }
 
   sendWhole(data: Uint8Array): void {
-    const sending: Sending = { data, total: data.length, sent: 0 };
+    const sending: SendProgress = { data, total: data.length, sent: 0 };
     this.write(SEND_ALL, sending, 0, undefined);
   }
 

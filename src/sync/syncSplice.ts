@@ -6,7 +6,7 @@ import { check, EAGAIN, EINTR, socketError } from "../sys/errno.js";
 import { timeoutError } from "../wait/localError.js";
 import { SPLICE_DONE, type Flow, type FlowEnd, SPLICE, SPLICE_REST } from "../ops/spliceOperation.js";
 import { errorOf, PROGRESS } from "../reactor/operation.js";
-import { SEND_ALL, type Sending } from "../ops/send.js";
+import { SEND_ALL, type SendProgress } from "../ops/send.js";
 import { type Entry, PollTable } from "../ops/pollTable.js";
 import {
   addProgress,
@@ -55,7 +55,7 @@ class Splice {
   readonly flow: Flow;
   readonly #endsDestination: boolean;
   /** Bytes that the stream of the source has read ahead. They go first. */
-  #ahead: Sending | undefined;
+  #ahead: SendProgress | undefined;
   /** Whether the pipe holds bytes, because the destination is full. */
   #held = false;
   ended = false;
@@ -87,7 +87,7 @@ class Splice {
   }
 
   /** Sends the bytes that were read ahead. Returns whether all of them are out. */
-  #sendAhead(ahead: Sending): boolean {
+  #sendAhead(ahead: SendProgress): boolean {
     const { flow } = this;
     for (;;) {
       const before = ahead.sent;
