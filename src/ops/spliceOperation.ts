@@ -73,7 +73,7 @@ function startRelay(calls: Calls, fd: number, flow: Flow): void {
   // A relay does not count bytes against a limit.
   if (flow.limit !== Infinity || to.writing.busy) return;
   // The inspector records calls of JavaScript, and a relay makes none.
-  if (registry?.seesCalls === true) return;
+  if (registry?.callsReplaced === true) return;
   const relay = flow.relay ?? from.makeRelay?.();
   if (relay === undefined || (from.outflow ?? relay) !== relay || (to.inflow ?? relay) !== relay) return;
   const pipeIndex = pipes.share(calls, relay.table);

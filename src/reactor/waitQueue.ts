@@ -80,7 +80,7 @@ export class WaitQueue extends WaiterList {
     } else if (operation.isNonblocking?.(a, b) === true) {
       if (this.head !== undefined && (this.bits & DEFERRED) === 0) return this.refuse(errorOf(operation, EAGAIN, a, b));
       if (this.head === undefined && (this.bits & READY) === 0) {
-        // The second run makes an attempt, because READY is set.
+        // With READY set, the next run() makes an attempt.
         this.bits |= READY;
         return this.run(holder, operation, a, b, timeout, signal);
       }
@@ -88,8 +88,8 @@ export class WaitQueue extends WaiterList {
       this.bits |= READY;
       return this.run(holder, operation, a, b, timeout, signal);
     }
-    const refused = this.register(operation, a, b);
-    if (refused !== undefined) return rejection(refused);
+    const failure = this.register(operation, a, b);
+    if (failure !== undefined) return rejection(failure);
     const promise = promiseOfNextWaiter() as Promise<T>;
     const waiter = new Waiter(this, operation, a, b, holder, undefined);
     this.enqueue(waiter, timeout);
@@ -127,8 +127,8 @@ export class WaitQueue extends WaiterList {
       if (result >= 0) return operation.complete(result, a, b);
       if (!mustWait(operation, result, a, b)) throw errorOf(operation, result, a, b, this.owner);
     }
-    const refused = this.register(operation, a, b);
-    if (refused !== undefined) throw refused;
+    const failure = this.register(operation, a, b);
+    if (failure !== undefined) throw failure;
     this.enqueue(new Waiter(this, operation, a, b, holder, handler), timeout);
     return PENDING;
   }
@@ -194,11 +194,11 @@ export class WaitQueue extends WaiterList {
 
   /** Registers the descriptor, unless the call waits only for its turn. Returns the error if the registration fails. */
   private register<A, B, T>(operation: Operation<A, B, T>, a: A, b: B): Error | undefined {
-    const registered = (this.bits & READY) !== 0 ? 0 : this.owner.register(this);
-    if (registered >= 0) return undefined;
+    const result = (this.bits & READY) !== 0 ? 0 : this.owner.register(this);
+    if (result >= 0) return undefined;
     // No event will come, so the next call has to try.
     this.bits |= READY;
-    return this.registrationError(registered, operation, a, b);
+    return this.registrationError(result, operation, a, b);
   }
 
   private registrationError<A, B, T>(errno: number, operation: Operation<A, B, T>, a: A, b: B): Error {
@@ -235,14 +235,14 @@ export class WaitQueue extends WaiterList {
 
   /** Registers the descriptor for the calls of the queue. If that fails, all of them reject. */
   private awaitEvent(): void {
-    const registered = this.owner.register(this);
-    if (registered >= 0) return;
+    const result = this.owner.register(this);
+    if (result >= 0) return;
     // No event will come, so the next call has to try.
     this.bits |= READY;
     for (let waiter = this.head; waiter !== undefined; waiter = this.head) {
       const { operation, a, b } = waiter;
       this.remove(waiter);
-      waiter.reject(this.registrationError(registered, operation, a, b));
+      waiter.reject(this.registrationError(result, operation, a, b));
     }
   }
 

@@ -76,7 +76,7 @@ export abstract class WaiterList extends QueueState {
       this.#tail!.next = waiter;
     }
     this.#tail = waiter;
-    if (registry !== undefined) registry.begun(waiter, waiter.operation.syscall, waiter.holder);
+    if (registry !== undefined) registry.addCall(waiter, waiter.operation.syscall, waiter.holder);
   }
 
   protected remove(waiter: Waiter): void {
@@ -86,7 +86,7 @@ export abstract class WaiterList extends QueueState {
     else waiter.next.previous = waiter.previous;
     waiter.next = waiter.previous = undefined;
     if (waiter.signal !== undefined) offAbort(waiter.signal, waiter);
-    if (registry !== undefined) registry.ended(waiter);
+    if (registry !== undefined) registry.removeCall(waiter);
     const { keepsAlive, reactor } = this.owner;
     if (keepsAlive && waiter.operation.background !== true) reactor.release();
   }

@@ -51,7 +51,7 @@ export class PromiseRunner implements Runner<"promise"> {
     this.descriptor = descriptor;
     this.readAhead = undefined;
     closeWhenCollected(this, descriptor);
-    if (registry !== undefined) registry.made(this);
+    if (registry !== undefined) registry.addObject(this);
   }
 
   static {
@@ -288,7 +288,7 @@ export class PromiseRunner implements Runner<"promise"> {
   }
 
   #forget(): void {
-    if (registry !== undefined) registry.closed(this);
+    if (registry !== undefined) registry.removeObject(this);
     stopLeakDetection(this.descriptor);
     this.#closing?.abort(socketError(ECANCELED, "getaddrinfo"));
   }

@@ -42,7 +42,7 @@ export class BlockingRunner implements Runner<"blocking"> {
     this.descriptor = new OpenDescriptor(fd);
     this.reader = undefined;
     closeWhenCollected(this, this.descriptor);
-    if (registry !== undefined) registry.made(this);
+    if (registry !== undefined) registry.addObject(this);
   }
 
   static {
@@ -188,7 +188,7 @@ export class BlockingRunner implements Runner<"blocking"> {
   close(): void {
     if (this.descriptor.fd < 0) return;
     stopLeakDetection(this.descriptor);
-    if (registry !== undefined) registry.closed(this);
+    if (registry !== undefined) registry.removeObject(this);
     check(this.descriptor.close(), "close");
   }
 
@@ -199,7 +199,7 @@ export class BlockingRunner implements Runner<"blocking"> {
     const result = this.descriptor.release(blocking);
     if (result < 0 && blocking) check(result, "detach");
     stopLeakDetection(this.descriptor);
-    if (registry !== undefined) registry.closed(this);
+    if (registry !== undefined) registry.removeObject(this);
     this.descriptor.fd = -1;
     check(result, "detach");
     return fd;
