@@ -92,7 +92,7 @@ function classOf(value: object): string | undefined {
   return typeof constructor === "function" ? ownText(constructor, "name") : undefined;
 }
 
-/** The article before the name of a class: "an Array", but "a Uint8Array" and "a URL". */
+/** The article before the name of a class: "an ArrayBuffer", but "a Uint8Array" and "a URL". */
 const articleOf = (name: string): string => (/^[AEIOU]/i.test(name) && !/^U[iR]/.test(name) ? "an" : "a");
 
 /** The size of a collection, of bytes or of entries, by the getter of its class, which no object can replace. */

@@ -1,7 +1,7 @@
 // The base class of the errors of this package.
 
 import { mark } from "./mark.js";
-import { addFrames, newTrace, setStackLimit, stackText, takesFrames, type Trace } from "./trace.js";
+import { addFrames, newTrace, setStackLimit, stackText, canAddFrames, type Trace } from "./trace.js";
 
 /**
  * The property `stack` of all errors. With a getter and a setter for each error, making an error would take twice as
@@ -10,14 +10,14 @@ import { addFrames, newTrace, setStackLimit, stackText, takesFrames, type Trace 
 let stackAccessor: PropertyDescriptor & ThisType<object>;
 
 /** Whether `recordCaller` can add frames to an error: it must be of this copy of the package. Set by the class. */
-export let takesCaller: (error: unknown) => boolean;
+export let canRecordCaller: (error: unknown) => boolean;
 
 /** Adds the current stack frames to the `stack` of an error. Set by the class. */
 export let recordCaller: (error: unknown) => void;
 
 /**
- * The base class of all errors that this package makes, for a `catch` that handles them apart from others. Each of them
- * has a `code`. docs/errors.md says what to do about each class and code.
+ * The base class of all errors that this package makes, for a `catch` that handles only these. Each of them has a
+ * `code`. docs/errors.md has advice for each class and code.
  *
  * The error for a wrong argument is a `TypeError` or a `RangeError`, as in JavaScript itself, and not a BerkeleyError.
  * The reason of an abort signal, and an error that a function of the program has thrown, are passed on unchanged.
@@ -67,8 +67,8 @@ export class BerkeleyError extends Error {
       },
       configurable: true,
     };
-    takesCaller = (error) =>
-      typeof error === "object" && error !== null && #trace in error && takesFrames(error.#trace);
+    canRecordCaller = (error) =>
+      typeof error === "object" && error !== null && #trace in error && canAddFrames(error.#trace);
     recordCaller = (error) => {
       if (typeof error === "object" && error !== null && #trace in error) addFrames(error.#trace);
     };

@@ -92,7 +92,7 @@ export function newTrace(): Trace {
 }
 
 /** Whether `addFrames` can add frames to the trace. */
-export function takesFrames({ made, rejected }: Trace): boolean {
+export function canAddFrames({ made, rejected }: Trace): boolean {
   return made !== undefined && rejected.length < MAX_REJECTED;
 }
 

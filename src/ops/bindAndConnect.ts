@@ -6,9 +6,9 @@
 // success and while the handshake goes on.
 //
 // A TCP socket that was made for this one connection does not need the second call. An event with EPOLLOUT and without
-// EPOLLERR and EPOLLHUP means that the connection is established. For a failed handshake tcp_poll (net/ipv4/tcp.c)
-// reports no EPOLLOUT, or reports it with one of the other two. On a socket with earlier calls the event may come from
-// an earlier state.
+// EPOLLERR and EPOLLHUP means that the connection is established. In every other state of such a socket tcp_poll
+// (net/ipv4/tcp.c) reports no EPOLLOUT, or reports it with one of the other two. On a socket with earlier calls the
+// event may come from an earlier state.
 //
 // Between two sockets of this machine the handshake ends inside connect(2): the kernel processes the packets of both
 // sides before it returns. So for a loopback address the second call comes at once. That saves the registration, an

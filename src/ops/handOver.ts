@@ -50,7 +50,8 @@ export const HAND_OVER: Operation<AcceptedConnection, number, number> = operatio
 const packet: readonly Uint8Array[] = [addressBuffer];
 const control = new Uint8Array(new ArrayBuffer(CMSG_LEN(4)));
 const received = new Uint8Array(8);
-const dropped = new Uint8Array(1);
+/** Memory for the read that removes a packet. */
+const firstByte = new Uint8Array(1);
 
 /** The descriptor that the last packet contained. */
 const receivedDescriptor = (): number => readInt(control.subarray(FD_OFFSET, FD_OFFSET + 4));
@@ -60,7 +61,7 @@ function tryTakeOver(calls: Calls, channel: number): number {
   if (count <= 0) return count;
   // The first word of `received` is the length of the control data. A later attempt can receive the packet.
   if (readInt(received) < control.length) return EMFILE;
-  const removed = calls.recv(channel, dropped);
+  const removed = calls.recv(channel, firstByte);
   if (removed > 0) return count;
   calls.close(receivedDescriptor());
   return removed;

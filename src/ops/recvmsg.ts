@@ -16,8 +16,8 @@ import type { Mode, Outcome, Runner } from "./runner.js";
 /** Options of `recvmsg`. */
 export interface RecvmsgOptions extends TransferOptions {
   /**
-   * Bytes of room for control data: the sum of `CMSG_SPACE()` over the messages that may come. The default is 512, and
-   * 0 on a UNIX socket, where control data may contain descriptors: a program gets them only if it sets this option.
+   * The size of the memory for control data in bytes: the sum of `CMSG_SPACE()` of the expected control messages. The
+   * default is 512, and 0 on a UNIX socket: a program receives descriptors only if it sets this option.
    */
   readonly controlSize?: number | undefined;
 }
@@ -112,12 +112,12 @@ export const RECVMSG_INTO: Operation<MessageToReceive, number, MessageHeader> = 
 
 /** Returns views of the same memory without its first `skip` bytes. */
 function withoutFirst(views: readonly Uint8Array[], skip: number): Uint8Array[] {
-  const left: Uint8Array[] = [];
+  const rest: Uint8Array[] = [];
   for (const view of views) {
-    if (skip < view.length) left.push(skip === 0 ? view : view.subarray(skip));
+    if (skip < view.length) rest.push(skip === 0 ? view : view.subarray(skip));
     skip = Math.max(0, skip - view.length);
   }
-  return left;
+  return rest;
 }
 
 /** An attempt with MSG_WAITALL; see recvAll.ts. The header of each attempt has the control data that it received. */

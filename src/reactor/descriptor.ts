@@ -57,15 +57,16 @@ const READING_ONLY = 4;
 const DUPLICATED = 8;
 
 /** Fields that most descriptors never use. They are allocated on first use. */
-class RareParts {
+class RareFields {
   errors: WaitQueue | undefined;
   urgent: WaitQueue | undefined;
   hangup: WaitQueue | undefined;
   peerEnd: WaitQueue | undefined;
   /** The identity of the open file, from `calls.share()`. 0 if no other code knows the number of the descriptor. */
   file: number = 0;
-  /** The relay of which this descriptor is the source, and the one of which it is the destination; see relay.ts. */
+  /** The relay of which this descriptor is the source; see relay.ts. */
   outflow: Relay | undefined;
+  /** The relay of which this descriptor is the destination. */
   inflow: Relay | undefined;
   /** See `FailedDescriptor` in operation.ts. */
   connectionErrno: number = 0;
@@ -85,13 +86,14 @@ export class Descriptor implements Source, QueueDescriptor {
   readonly reactor: Reactor;
   readonly reading: WaitQueue;
   readonly writing: WaitQueue;
-  /** See sys/leakDetection.ts. */
+  /** The index in the list of pending sockets of sys/leakDetection.ts, or -1. */
   pendingIndex: number = -1;
   /** TCP, KEEPS_ALIVE, READING_ONLY, DUPLICATED. */
   #bits: number;
   #fd: number;
+  /** The slot of the registration with the reactor, or -1. */
   #slot = -1;
-  #rare: RareParts | undefined;
+  #rare: RareFields | undefined;
 
   /**
    * @param fd a non-blocking descriptor that this environment owns
@@ -115,8 +117,8 @@ export class Descriptor implements Source, QueueDescriptor {
     this.#bits = value ? this.#bits | bit : this.#bits & ~bit;
   }
 
-  #makeRare(): RareParts {
-    return (this.#rare ??= new RareParts());
+  #ensureRare(): RareFields {
+    return (this.#rare ??= new RareFields());
   }
 
   /**
@@ -138,7 +140,7 @@ export class Descriptor implements Source, QueueDescriptor {
   }
 
   set connectionErrno(value: number) {
-    this.#makeRare().connectionErrno = value;
+    this.#ensureRare().connectionErrno = value;
   }
 
   /** The relay of which this descriptor is the source; see relay.ts. */
@@ -147,7 +149,7 @@ export class Descriptor implements Source, QueueDescriptor {
   }
 
   set outflow(value: Relay | undefined) {
-    if (value !== undefined || this.#rare !== undefined) this.#makeRare().outflow = value;
+    if (value !== undefined || this.#rare !== undefined) this.#ensureRare().outflow = value;
   }
 
   /** The relay of which this descriptor is the destination; see relay.ts. */
@@ -156,7 +158,7 @@ export class Descriptor implements Source, QueueDescriptor {
   }
 
   set inflow(value: Relay | undefined) {
-    if (value !== undefined || this.#rare !== undefined) this.#makeRare().inflow = value;
+    if (value !== undefined || this.#rare !== undefined) this.#ensureRare().inflow = value;
   }
 
   /** Whether a waiting call keeps the process alive. */
@@ -174,12 +176,12 @@ export class Descriptor implements Source, QueueDescriptor {
 
   /** Reads of the error queue that wait. */
   get errors(): WaitQueue {
-    return (this.#makeRare().errors ??= new WaitQueue(this));
+    return (this.#ensureRare().errors ??= new WaitQueue(this));
   }
 
   /** Reads of urgent data that wait. */
   get urgent(): WaitQueue {
-    const rare = this.#makeRare();
+    const rare = this.#ensureRare();
     if (rare.urgent === undefined) {
       rare.urgent = new WaitQueue(this);
       // An ordinary read stops at the position of urgent data, even after the urgent data were read. No event reports
@@ -191,12 +193,12 @@ export class Descriptor implements Source, QueueDescriptor {
 
   /** Calls that wait for the end of the connection: HANGUP in ops/readiness.ts. */
   get hangup(): WaitQueue {
-    return (this.#makeRare().hangup ??= new WaitQueue(this));
+    return (this.#ensureRare().hangup ??= new WaitQueue(this));
   }
 
   /** Calls that wait for the half-close of the peer: PEER_END in ops/readiness.ts. */
   get peerEnd(): WaitQueue {
-    return (this.#makeRare().peerEnd ??= new WaitQueue(this));
+    return (this.#ensureRare().peerEnd ??= new WaitQueue(this));
   }
 
   /** From now on a short read means neither that the socket is empty nor that the stream has ended. */
@@ -213,10 +215,10 @@ export class Descriptor implements Source, QueueDescriptor {
   share(): void {
     if (this.#file > 0 || this.#fd < 0) return;
     this.duplicated = true;
-    this.#makeRare().file = this.reactor.calls.share(this.#fd);
+    this.#ensureRare().file = this.reactor.calls.share(this.#fd);
   }
 
-  /** See {@link RareParts.file}. */
+  /** See {@link RareFields.file}. */
   get #file(): number {
     return this.#rare?.file ?? 0;
   }
@@ -251,7 +253,10 @@ export class Descriptor implements Source, QueueDescriptor {
     if (this.outflow?.reportEpollout(true) === true) this.reactor.defer({ resume: () => this.writing.wake() });
   }
 
-  /** See retryPause.ts. On TCP an event follows every EAGAIN, so poll(2) is unnecessary. */
+  /**
+   * Calls poll(2) for a write that got EAGAIN; see retryPause.ts. On TCP, and for reads, an event follows every EAGAIN,
+   * so poll(2) is unnecessary.
+   */
   isReady(queue: object): boolean {
     if (this.#has(TCP) || queue !== this.writing) return false;
     const revents = this.reactor.calls.poll(this.#fd, POLLOUT, 0);
@@ -344,7 +349,7 @@ export class Descriptor implements Source, QueueDescriptor {
    * another one.
    */
   addCloseListener(listener: CloseListener): void {
-    this.#makeRare().listeners.push(listener);
+    this.#ensureRare().listeners.push(listener);
   }
 
   removeCloseListener(listener: CloseListener): void {

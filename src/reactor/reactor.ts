@@ -140,8 +140,8 @@ export class Reactor {
   add(fd: number, source: Source, readingOnly: boolean = false): number {
     if (this.#failure < 0) return this.#failure;
     if (this.#shared === undefined) {
-      const opened = this.#open();
-      if (opened < 0) return opened;
+      const result = this.#open();
+      if (result < 0) return result;
     }
     const slot = this.#freeSlots.pop() ?? this.#sources.length;
     const generation = this.#generations[slot] ?? 0;
@@ -164,7 +164,8 @@ export class Reactor {
    * Ends a registration, right before the descriptor is closed or released.
    *
    * @param stays whether the descriptor or a duplicate stays open. The kernel then keeps the epoll entry, so
-   *   epoll_ctl(2) must remove it. Otherwise close(2) removes it. The reactor drops events of an entry that is left
+   *   epoll_ctl(2) must remove it. Otherwise close(2) removes it. If an unknown duplicate keeps the entry, the reactor
+   *   drops its events
    * @param file the identity of the open file, if other code knows the number of the descriptor. The number may refer
    *   to another file by now, whose entry epoll_ctl(2) must not remove
    */

@@ -97,7 +97,7 @@ function textOf(value: DescribedValue): string {
 /** Control characters, line separators, and characters that change the direction of text. */
 const UNSAFE = /[\p{Cc}\u2028-\u202e\u2066-\u2069]/gu;
 
-/** A peer chooses the name of its UNIX socket, so control characters must not reach a terminal. */
+/** Replaces unsafe characters by `\uNNNN`. A peer chooses the name of its UNIX socket, and the line may be printed. */
 function escape(text: string): string {
   return text.replace(UNSAFE, (character) => `\\u${character.codePointAt(0)!.toString(16).padStart(4, "0")}`);
 }
@@ -119,8 +119,7 @@ function escape(text: string): string {
  * console.log(socket.toJSON().state); // prints: closed
  * ```
  */
-// oxlint-disable-next-line typescript/no-unnecessary-type-parameters, typescript/no-unsafe-declaration-merging -- see
-// below
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters, typescript/no-unsafe-declaration-merging -- see below
 export abstract class Inspectable<D extends Description> {
   /** One line, for people. Its form may change; programs use `toJSON()`. */
   toString(): string {

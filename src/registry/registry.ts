@@ -45,16 +45,21 @@ export interface RegistryListener {
   callEnded?(record: CallRecord): void;
 }
 
+/** The records of live sockets and waiting calls, and the listeners. See the top of the file. */
 export class Registry {
   readonly #listeners = new Set<RegistryListener>();
   /** The number of listeners that get the events of calls. */
   #callListeners = 0;
   /** The number of listeners that replace entries of the table of system calls. */
   #replacers = 0;
+  /** The records of the live objects, by `id`. */
   readonly #objects = new Map<number, ObjectRecord>();
+  /** From an object to its record. */
   readonly #recordOf = new WeakMap<object, ObjectRecord>();
+  /** From the key of a waiting call to its record. */
   readonly #callOf = new WeakMap<object, CallRecord>();
   readonly #collected = new FinalizationRegistry<number>((id) => this.#objects.delete(id));
+  /** The number of records that were made. */
   #count = 0;
 
   /** The sockets that were made while the registry was on, and are neither closed nor collected. */
@@ -129,8 +134,8 @@ export class Registry {
   }
 }
 
-const listensToCalls = ({ callBegun, callEnded }: RegistryListener): boolean =>
-  callBegun !== undefined || callEnded !== undefined;
+const listensToCalls = (listener: RegistryListener): boolean =>
+  listener.callBegun !== undefined || listener.callEnded !== undefined;
 
 // The budget of lines while tracing is off: a token bucket. The line of a call needs a stack trace, which takes about
 // ten microseconds, as long as a small exchange. So in a busy program only some calls get a line. With

@@ -36,8 +36,9 @@ export function optionsError(
   return signal?.aborted === true ? { error: signal.reason } : undefined;
 }
 
-/** A call as `pending()` lists it. */
+/** How `pending()` lists a call. */
 export interface ListedAs {
+  /** The name of the call. */
   readonly call: string;
   /** The description of the object. */
   readonly object: Description;
@@ -56,6 +57,7 @@ export abstract class PendingCall<T> implements AbortListener {
   readonly #clock: Clock;
   readonly #signal: AbortSignal | undefined;
   #resolve!: (value: T | Promise<never>) => void;
+  /** The timer of the timeout; undefined without one. */
   #timer: unknown;
   readonly #refs: TimerRefs | undefined;
   readonly #listed: ListedAs | undefined;
@@ -90,6 +92,7 @@ export abstract class PendingCall<T> implements AbortListener {
    */
   protected abstract cancel(): SocketError;
 
+  /** Calls `add` with this call, for `pending()`. */
   list(add: (call: ListedCall) => void): void {
     const { since } = this;
     add({ ...this.#listed!, since, keepsAlive: this.#refs === undefined || this.#refs.keepAlive, key: this });
@@ -118,6 +121,7 @@ export abstract class PendingCall<T> implements AbortListener {
     if (!this.#settled) this.reject(this.cancel());
   }
 
+  /** Removes the timer and the abort listener. Returns false if the call was settled before. */
   #settle(): boolean {
     if (this.#settled) return false;
     this.#settled = true;

@@ -10,7 +10,7 @@
 // So a waiting call stores no reject function, and a call that succeeds costs nothing more. docs/design.md compares the
 // alternatives.
 
-import { takesCaller, recordCaller } from "../errors/index.js";
+import { canRecordCaller, recordCaller } from "../errors/index.js";
 
 /**
  * Returns a promise that rejects with `error`. Resolve the promise of the call with it. The call must not have settled:
@@ -19,7 +19,7 @@ import { takesCaller, recordCaller } from "../errors/index.js";
 export function rejection(error: unknown): Promise<never> {
   // The stack of other errors, such as the reason of a signal, is not changed.
   // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- it can be any value
-  return takesCaller(error) ? traced(error) : Promise.reject(error);
+  return canRecordCaller(error) ? traced(error) : Promise.reject(error);
 }
 
 const resolved: Promise<void> = Promise.resolve();

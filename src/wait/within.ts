@@ -5,11 +5,11 @@ import { rejection } from "./rejection.js";
 import { LONGEST_TIMER } from "./waitOptions.js";
 
 /**
- * Returns a promise that settles as `promise` does. If a signal is aborted before, it rejects with the reason of the
- * signal. If `timeout` ms have passed before, it rejects with `late()`. In both cases `abandon` is called, and the
- * outcome of `promise` is ignored.
+ * Returns a promise that settles as `promise` does. If a signal is aborted before, the returned promise rejects with
+ * the reason of the signal. If `timeout` ms have passed before, it rejects with `late()`. In both cases `abandon` is
+ * called, and the outcome of `promise` is ignored.
  *
- * @param late makes the error of the timeout
+ * @param late returns the error of the timeout
  * @param abandon stops the work behind `promise`
  * @param keepsAlive whether the timer keeps the process alive
  */
