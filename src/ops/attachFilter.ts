@@ -67,8 +67,7 @@ export function attachFilter(socket: OpenSocket, filter: unknown): void {
 function drain(socket: OpenSocket): void {
   const { calls } = socket;
   const fd = socket.checkOpen("recv");
-  // recv(2) returns a pending error once, and packets may follow. The same error twice is a state of the socket
-  // (ENETDOWN).
+  // recv(2) returns a pending error once, and packets may follow. The same error twice is a state of the socket.
   let lastError = 0;
   for (;;) {
     const result = calls.recv(fd, slab, 1, MSG_DONTWAIT);

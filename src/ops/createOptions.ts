@@ -45,7 +45,7 @@ export function connectionRequest(address: AddressLike, opts: CreateConnectionOp
 
 /**
  * The address of a target that needs no resolver, otherwise undefined. Undefined for the host "" too, because the
- * resolver has its error.
+ * resolver returns the error for it.
  */
 export function onlyCandidate(calls: Calls, target: Address | HostPort): Address | undefined {
   if (target instanceof HostPort && target.host === "") return undefined;
@@ -107,7 +107,7 @@ export function serverRequest(address: AddressLike, opts: CreateServerOptions | 
   };
 }
 
-/** The default family. An IPv6 zone is possible only with AF_INET6. */
+/** The default family. A zone makes it AF_INET6, because only IPv6 addresses have zones. */
 function familyOf(target: Address | HostPort): number {
   if (!(target instanceof HostPort)) return target.family;
   return target.zone === undefined ? AF_INET : AF_INET6;

@@ -58,7 +58,7 @@ export interface Flow<E extends FlowEnd = FlowEnd> {
   /** The number of bytes written to the destination. The other received bytes are in the pipe. */
   sent: number;
   /** Called when bytes have moved. `at` is a time of `performance.now()`; the default is now. */
-  activity(at?: number): void;
+  noteActivity(at?: number): void;
   /** Whether the last read was a small one. The next bytes are then copied, because splicing few bytes costs more. */
   smallReads: boolean;
   /** The relay that the flow has used. */
@@ -92,7 +92,7 @@ export function closeRelay(flow: Flow): number | undefined {
   if (relay === undefined) return undefined;
   const last = relay.lastActive();
   if (!relay.close()) return undefined;
-  if (last !== undefined) flow.activity(last);
+  if (last !== undefined) flow.noteActivity(last);
   // close() has set the fields of the relay.
   flow.smallReads = relay.smallReads;
   flow.sent += relay.sent;
@@ -168,7 +168,7 @@ function fillPipe(calls: Calls, fd: number, flow: Flow, pipe: Pipe): number {
   const result = calls.splice(fd, pipe.writeEnd, Math.min(pipe.capacity, flow.limit - flow.received));
   if (result > 0) {
     flow.received += result;
-    flow.activity();
+    flow.noteActivity();
   }
   return result;
 }
@@ -201,7 +201,7 @@ function passThrough(calls: Calls, fd: number, flow: Flow, pipe: Pipe): number {
     flow.smallReads = count < SPLICE_THRESHOLD;
     flow.received += count;
     flow.sent += counts[1]!;
-    flow.activity();
+    flow.noteActivity();
     flow.from.reactor.spendBytes(count);
   }
   return result;
@@ -214,7 +214,7 @@ export const SPLICE_REST: Operation<Flow, undefined, void> = operation<Flow, und
   attempt: (calls, fd, flow) => {
     const before = flow.sent;
     const result = drainPipe(calls, fd, flow);
-    if (flow.sent > before) flow.activity();
+    if (flow.sent > before) flow.noteActivity();
     return result < 0 ? result : flow.sent - before;
   },
   complete: () => undefined,

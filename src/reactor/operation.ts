@@ -99,6 +99,7 @@ export interface Operation<A, B, T> {
   transferred?(a: A, b: B): number;
 }
 
+/** Every field of an operation. */
 const FIELDS: Readonly<Record<keyof Operation<unknown, unknown, unknown>, undefined>> = {
   syscall: undefined,
   movesBytes: undefined,

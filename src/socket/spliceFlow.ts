@@ -124,7 +124,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
   #onReadAheadSent(): void {
     this.sent = this.received;
     this.#readAhead = undefined;
-    this.activity();
+    this.noteActivity();
   }
 
   #advance(): void {
@@ -230,7 +230,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
   }
 
   /** Bytes have moved. */
-  activity(at: number = clock()): void {
+  noteActivity(at: number = clock()): void {
     const activity = this.#activity;
     if (activity !== undefined && at > activity.last) activity.last = at;
   }

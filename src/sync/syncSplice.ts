@@ -62,8 +62,8 @@ class Splice {
   /** Whether the last piece was moved and the next one can be tried without a wait. */
   canContinue = false;
 
-  constructor(from: Socket, to: Socket, { pipes }: Limits, limit: number, end: boolean, activity: () => void) {
-    const ends = { from: endAt(from), to: endAt(to), pipes, limit, activity };
+  constructor(from: Socket, to: Socket, { pipes }: Limits, limit: number, end: boolean, noteActivity: () => void) {
+    const ends = { from: endAt(from), to: endAt(to), pipes, limit, noteActivity };
     this.flow = { ...ends, pipe: undefined, received: 0, sent: 0, smallReads: true };
     this.#endsDestination = end;
     const reader = blockingRunnerOf(from)!.reader;
@@ -92,7 +92,7 @@ class Splice {
     for (;;) {
       const before = ahead.sent;
       const result = SEND_ALL.attempt(calls, flow.to.fd, ahead, 0);
-      if (ahead.sent > before) flow.activity();
+      if (ahead.sent > before) flow.noteActivity();
       if (result >= 0) {
         flow.sent = ahead.sent;
         this.#ahead = undefined;
@@ -209,11 +209,11 @@ export function pump(a: Socket, b: Socket, opts?: PumpOptions): PumpCounts {
   blockingTimeoutOf(opts, null, "pump");
   const limits = limitsOf(opts, "pump");
   const clock = { last: performance.now() };
-  const activity = (): void => {
+  const noteActivity = (): void => {
     clock.last = performance.now();
   };
-  const there = new Splice(a, b, limits, Infinity, true, activity);
-  const back = new Splice(b, a, limits, Infinity, true, activity);
+  const there = new Splice(a, b, limits, Infinity, true, noteActivity);
+  const back = new Splice(b, a, limits, Infinity, true, noteActivity);
   try {
     run([there, back], limits, clock);
     return { aToB: there.flow.sent, bToA: back.flow.sent };

@@ -1,8 +1,8 @@
 // A call that waits in JavaScript and not on a descriptor: a promise with a timeout and a signal. It settles once.
 //
 // The owner of the call settles it with resolve() or reject(). If the timeout passes or the signal is aborted first,
-// cancel() removes the call from its owner's queue, and the promise rejects. Then the timer and the abort listener are
-// removed.
+// cancel() removes the call from its owner's queue, and the promise rejects. A settled call has no timer and no abort
+// listener.
 
 import type { SocketError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
