@@ -47,13 +47,13 @@ export function connectionRequest(address: AddressLike, opts: CreateConnectionOp
  * The address of a target that needs no resolver, otherwise undefined. Undefined for the host "" too, because the
  * resolver returns the error for it.
  */
-export function onlyCandidate(calls: Calls, target: Address | HostPort): Address | undefined {
+export function knownAddress(calls: Calls, target: Address | HostPort): Address | undefined {
   if (target instanceof HostPort && target.host === "") return undefined;
   return resolveNow(calls, target, { family: AF_INET6 });
 }
 
 /** The error of create_connection after all attempts have failed. */
-export function allFailed({ allErrors, target }: ConnectionRequest, errors: readonly SocketError[]): Error {
+export function allAttemptsError({ allErrors, target }: ConnectionRequest, errors: readonly SocketError[]): Error {
   if (!allErrors) return errors.at(-1)!;
   const text = `Cannot create_connection to ${String(target)}: all ${errors.length} attempts failed`;
   return new AggregateError(errors, text);

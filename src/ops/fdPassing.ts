@@ -20,7 +20,7 @@ const MOST_FDS = 1 << 16;
 const SEND_FDS_NAMES: readonly string[] = [...TRANSFER_NAMES, "address"];
 
 /** The options of the `sendmsg` that `send_fds` calls. */
-export function withFds<O>(
+export function sendmsgOptions<O>(
   fds: readonly (number | HasFileno)[],
   opts: O | undefined,
 ): O & { readonly control: readonly ControlToSend[] } {
@@ -31,7 +31,7 @@ export function withFds<O>(
 }
 
 /** The options of the `recvmsg` that `recv_fds` calls. */
-export function withRoomForFds<O>(maxfds: number, opts: O | undefined): O & { readonly controlSize: number } {
+export function recvmsgOptions<O>(maxfds: number, opts: O | undefined): O & { readonly controlSize: number } {
   checkOptions(opts, "recv_fds", TRANSFER_NAMES);
   const most = integer(maxfds, "recv_fds", "maxfds", 0, MOST_FDS);
   // With CMSG_SPACE the kernel would put one more descriptor into the padding.

@@ -54,7 +54,7 @@ export function socketPartsOf(calls: Calls, fd: number, giveUp: (fd: number) => 
 }
 
 /** Makes two connected sockets. */
-export function pairOf(calls: Calls, family: number, type: number, protocol: number): [SocketParts, SocketParts] {
+export function makePair(calls: Calls, family: number, type: number, protocol: number): [SocketParts, SocketParts] {
   const kind = checkKind(family, type, protocol, "make a socketpair");
   const fds = new Uint8Array(8);
   check(calls.socketpair(family, type, protocol, fds), "socketpair");

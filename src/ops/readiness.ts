@@ -1,5 +1,5 @@
 // Calls that wait for readiness or for the end of a connection and move no bytes. Each attempt is a poll(2) without a
-// wait. FINISH is here too: shutdown(2) behind the pending writes.
+// wait. SHUTDOWN_WRITING is here too: shutdown(2) behind the pending writes.
 
 import { checkOptions } from "../check/index.js";
 import type { SocketError } from "../errors/index.js";
@@ -88,7 +88,7 @@ export const PEER_END: Operation<object, FailedDescriptor, SocketError | undefin
 });
 
 /** shutdown(2) of writing, queued behind the pending writes. */
-export const FINISH: Operation<undefined, undefined, void> = operation<undefined, undefined, void>({
+export const SHUTDOWN_WRITING: Operation<undefined, undefined, void> = operation<undefined, undefined, void>({
   syscall: "shutdown",
   movesBytes: false,
   attempt: (calls, fd) => calls.shutdown(fd, SHUT_WR),

@@ -21,7 +21,7 @@ export const slab: Buffer = Buffer.allocUnsafeSlow(SLAB_SIZE);
 const MAX_LOOP_COPY_BYTES = 24;
 
 /** The first `count` bytes of the slab. */
-export function copyOut(count: number): Buffer {
+export function copyFromSlab(count: number): Buffer {
   const out = Buffer.allocUnsafe(count);
   if (count <= MAX_LOOP_COPY_BYTES) for (let i = 0; i < count; i++) out[i] = slab[i]!;
   // Quicker than `slab.copy()`, which makes the same view and checks its arguments first.
@@ -72,7 +72,7 @@ export const RECV: Operation<number, number, Buffer> = operation<number, number,
     return calls.recv(fd, slab, size, flags);
   },
   // With MSG_TRUNC the result is the length of the datagram, which may exceed the size of the read.
-  complete: (count, size) => copyOut(count < size ? count : size),
+  complete: (count, size) => copyFromSlab(count < size ? count : size),
   requested: (size, flags) => (flags === 0 ? size : 0),
   isNonblocking,
 });
@@ -106,7 +106,7 @@ export const RECVFROM: Operation<number, number, [Buffer, Address]> = operation<
     clearForTruncation(slab, size, flags);
     return calls.recvfrom(fd, slab, size, flags, addressBuffer);
   },
-  complete: (count, size) => [copyOut(Math.min(count, size)), decodeAddressBuffer()],
+  complete: (count, size) => [copyFromSlab(Math.min(count, size)), decodeAddressBuffer()],
   isNonblocking,
 });
 

@@ -59,7 +59,7 @@ export function bytesAvailable(calls: Calls, fd: number): number {
 }
 
 /** Whether a stream gets no more bytes, because it has ended or has an error. */
-export function canGetNoMore(calls: Calls, fd: number): boolean {
+export function hasEnded(calls: Calls, fd: number): boolean {
   return (calls.poll(fd, POLLRDHUP, 0) & (POLLRDHUP | POLLHUP | POLLERR)) !== 0;
 }
 
@@ -75,7 +75,7 @@ function receiveOnce(calls: Calls, fd: number, call: RecvAllProgress, flags: num
   if ((flags & MSG_PEEK) !== 0) {
     const count = calls.recv(fd, buffer, size, flags & ~MSG_WAITALL);
     if (count >= 0) call.received = count;
-    return count > 0 && count < size && !canGetNoMore(calls, fd) ? INCOMPLETE : count;
+    return count > 0 && count < size && !hasEnded(calls, fd) ? INCOMPLETE : count;
   }
   if (received > 0) {
     const count = bytesAvailable(calls, fd);

@@ -9,7 +9,7 @@ import { type Operation, operation } from "../reactor/operation.js";
 import { MSG_PEEK, MSG_TRUNC, SOCK_STREAM } from "../sys/constants.js";
 import { addressBuffer, decodeAddressBuffer } from "../sys/sockaddr.js";
 import type { WaitOptions } from "../wait/waitOptions.js";
-import { copyOut, RECVFROM, slab, SLAB_SIZE } from "./recv.js";
+import { copyFromSlab, RECVFROM, slab, SLAB_SIZE } from "./recv.js";
 import type { Mode, Outcome, Runner } from "./runner.js";
 
 interface WholeRead {
@@ -33,7 +33,7 @@ export const RECV_WHOLE: Operation<WholeRead, number, [Buffer, Address]> = opera
     return calls.recvfrom(fd, memory, memory.length, 0, addressBuffer);
   },
   complete: (count, { large }) => [
-    large === undefined ? copyOut(count) : large.subarray(0, count),
+    large === undefined ? copyFromSlab(count) : large.subarray(0, count),
     decodeAddressBuffer(),
   ],
 });

@@ -9,8 +9,8 @@ import type { Calls } from "../sys/calls.js";
 import { IOV_MAX, MSG_CTRUNC, MSG_PEEK, MSG_WAITALL } from "../sys/constants.js";
 import { EAGAIN, EFAULT } from "../sys/errno.js";
 import { flagsOf, TRANSFER_NAMES, type TransferOptions } from "./flags.js";
-import { clearForTruncation, copyOut, isNonblocking, slab, SLAB_SIZE } from "./recv.js";
-import { canGetNoMore, bytesAvailable, waitsForAll } from "./recvAll.js";
+import { clearForTruncation, copyFromSlab, isNonblocking, slab, SLAB_SIZE } from "./recv.js";
+import { hasEnded, bytesAvailable, waitsForAll } from "./recvAll.js";
 import type { Mode, Outcome, Runner } from "./runner.js";
 
 /** Options of `recvmsg`. */
@@ -88,7 +88,7 @@ export const RECVMSG: Operation<MessageToReceive, number, Message> = operation<M
     const { size } = message;
     const header = takeHeader(message.calls!, length, size);
     return new Message(
-      size <= SLAB_SIZE ? copyOut(header.bytes) : receivedBytes(message.views!, header.bytes, size),
+      size <= SLAB_SIZE ? copyFromSlab(header.bytes) : receivedBytes(message.views!, header.bytes, size),
       header,
     );
   },
@@ -135,7 +135,7 @@ function attemptAll(calls: Calls, fd: number, message: MessageToReceive, flags: 
   const header = takeHeader(calls, count, size - received);
   const ends = controlEnds && (header.control.length > 0 || (header.flags & MSG_CTRUNC) !== 0);
   if ((flags & MSG_PEEK) !== 0) {
-    if (count > 0 && count < size && !ends && !canGetNoMore(calls, fd)) {
+    if (count > 0 && count < size && !ends && !hasEnded(calls, fd)) {
       // Closes the descriptors, because the next attempt receives them again.
       header[Symbol.dispose]();
       return INCOMPLETE;

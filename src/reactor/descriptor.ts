@@ -62,7 +62,7 @@ class RareFields {
   urgent: WaitQueue | undefined;
   hangup: WaitQueue | undefined;
   peerEnd: WaitQueue | undefined;
-  /** The identity of the open file, from `calls.share()`. 0 if no other code knows the number of the descriptor. */
+  /** The identity of the open file, from `calls.share()`. 0 if no other code has the number of the descriptor. */
   file: number = 0;
   /** The relay of which this descriptor is the source; see relay.ts. */
   outflow: Relay | undefined;

@@ -11,10 +11,10 @@
 // - WAITING: the number of calls that wait
 // - REFERENCED: 1 while the poller keeps the event loop alive
 // - COUNT: the number of events in the array, or the -errno of epoll_wait(2)
-// - FOLLOWS: 1 if these events follow other events of the same turn of the loop
-// - NUMBER: the number of the poller, an argument of its calls
+// - SAME_TURN: 1 if these events follow other events of the same turn of the loop
+// - POLLER_NUMBER: the number of the poller, an argument of its calls
 // - REPORTS_TURNS: 1 if JavaScript must call `pollerTurned` after each turn of the loop
-// - from FIRST on, slot, generation and event bits of each event, up to MAX_EVENTS events
+// - from FIRST_EVENT on, slot, generation and event bits of each event, up to MAX_EVENTS events
 // - then the table of relay.ts
 //
 // The package's JavaScript may be evaluated several times in a thread: two copies in node_modules, or a test runner
@@ -33,10 +33,10 @@ import type { QueueDescriptor } from "./waiterList.js";
 const WAITING = 0;
 const REFERENCED = 1;
 const COUNT = 2;
-const FOLLOWS = 3;
-const NUMBER = 4;
+const SAME_TURN = 3;
+const POLLER_NUMBER = 4;
 const REPORTS_TURNS = 5;
-const FIRST = 6;
+const FIRST_EVENT = 6;
 const MAX_EVENTS = 1024;
 
 /**
@@ -123,9 +123,9 @@ export class Reactor {
     const shared = this.calls.openPoller(this.#onEvents, runtime.poller === "thread" ? 1 : 0);
     if (typeof shared === "number") return shared;
     this.#shared = shared;
-    this.#poller = shared[NUMBER]!;
+    this.#poller = shared[POLLER_NUMBER]!;
     this.#reportsTurns = shared[REPORTS_TURNS] === 1;
-    this.#relays = RelayTable.at(shared, FIRST + 3 * MAX_EVENTS);
+    this.#relays = RelayTable.at(shared, FIRST_EVENT + 3 * MAX_EVENTS);
     shared[WAITING] = this.#waitingBeforeOpen;
     if (this.#waitingBeforeOpen > 0) this.calls.pollerRef(this.#poller);
     return 0;
@@ -166,7 +166,7 @@ export class Reactor {
    * @param stays whether the descriptor or a duplicate stays open. The kernel then keeps the epoll entry, so
    *   epoll_ctl(2) must remove it. Otherwise close(2) removes it. If an unknown duplicate keeps the entry, the reactor
    *   drops its events
-   * @param file the identity of the open file, if other code knows the number of the descriptor. The number may refer
+   * @param file the identity of the open file, if other code has the number of the descriptor. The number may refer
    *   to another file by now, whose entry epoll_ctl(2) must not remove
    */
   remove(fd: number, slot: number, stays: boolean, file: number = 0): void {
@@ -262,12 +262,12 @@ export class Reactor {
       this.#fail(count);
       return;
     }
-    const end = FIRST + 3 * count;
+    const end = FIRST_EVENT + 3 * count;
     this.#batchTime = undefined;
-    if (shared[FOLLOWS] === 0) this.#turn.renew(count);
+    if (shared[SAME_TURN] === 0) this.#turn.renew(count);
     else this.#turn.extend(count);
     let failure: Failure | undefined;
-    for (let at = FIRST; at < end; at += 3) {
+    for (let at = FIRST_EVENT; at < end; at += 3) {
       const slot = shared[at]!;
       const source = this.#sources[slot];
       // `| 0` makes the generation signed, as the numbers of the array are.

@@ -91,12 +91,12 @@ export abstract class WaiterList extends QueueState {
     if (keepsAlive && waiter.operation.background !== true) reactor.release();
   }
 
-  /** Removes the calls that `chosen` selects, and returns them in order. */
-  protected removeAll(chosen: (waiter: Waiter) => boolean): Waiter[] {
+  /** Removes the calls for which `isSelected` returns true, and returns them in order. */
+  protected removeAll(isSelected: (waiter: Waiter) => boolean): Waiter[] {
     const removed: Waiter[] = [];
     for (let waiter = this.head; waiter !== undefined;) {
       const next: Waiter | undefined = waiter.next;
-      if (chosen(waiter)) {
+      if (isSelected(waiter)) {
         this.remove(waiter);
         removed.push(waiter);
       }

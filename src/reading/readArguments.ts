@@ -19,7 +19,11 @@ export const LINE_NAMES: readonly string[] = [...WAIT_NAMES, "max", "encoding"];
  *
  * @param known the names of all options of the call; others are refused
  */
-export function waitPart(opts: IoOptions | undefined, action: string, known: readonly string[]): IoOptions | undefined {
+export function waitOptionsOf(
+  opts: IoOptions | undefined,
+  action: string,
+  known: readonly string[],
+): IoOptions | undefined {
   if (opts === undefined) return undefined;
   checkOptions(opts, action, known);
   for (const name in opts) if (!WAIT_NAMES.includes(name)) return { timeout: opts.timeout, signal: opts.signal };

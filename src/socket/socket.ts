@@ -20,7 +20,7 @@ import {
   checkSocket,
   type DetachOptions,
   isBlocking,
-  pairOf,
+  makePair,
   socketPartsOf,
 } from "../ops/makeSocket.js";
 import { recvmmsg, type SendBatchOptions, sendmmsg } from "../ops/mmsg.js";
@@ -212,7 +212,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * Two connected sockets; see {@link socketpair}.
    */
   static pair(family: number, type: number, protocol: number): [Socket, Socket] {
-    const [a, b] = pairOf(nativeCalls, family, type, protocol);
+    const [a, b] = makePair(nativeCalls, family, type, protocol);
     return [Socket.#around(...a), Socket.#around(...b)];
   }
 
