@@ -42,10 +42,10 @@ export const os: () => typeof Os = lazily("node:os");
 export const stream: () => typeof Stream = lazily("node:stream");
 export const streamWeb: () => typeof StreamWeb = lazily("node:stream/web");
 export const tls: () => typeof Tls = lazily("node:tls");
-// `import { inspect } from "node:util"` has Node evaluate every export of it.
+// An import of one name from "node:util" would make Node evaluate all its exports.
 export const util: () => typeof Util = lazily("node:util");
 export const workerThreads: () => typeof WorkerThreads = lazily("node:worker_threads");
 
 export const perfHooks: () => typeof PerfHooks = lazily("node:perf_hooks");
-/** `performance.now()`. By way of the module, because the global `performance` is looked up by a getter each time. */
+/** `performance.now()`, from the module because the global `performance` is a getter, which is slower. */
 export const clock = (): number => perfHooks().performance.now();

@@ -1,14 +1,14 @@
 // Reports the errors that callbacks of users throw.
 //
-// A callback whose result a call needs (a resolver, a decoder, `checkServerIdentity`) makes that call fail with its
-// error. A callback that only reports an event has no such call. Its error becomes a warning of the process, and the
-// work continues, because most of those events can be caused by any peer. In neither case is there an unhandled
-// rejection.
+// There are two kinds of callbacks. If a call needs the result of the callback (a resolver, a decoder,
+// `checkServerIdentity`), the call fails with the error. If the callback only reports an event, there is no such call.
+// Then the error becomes a warning of the process and the work continues, because any peer can cause most of these
+// events. Neither kind leads to an unhandled rejection.
 
 import { isPromise } from "node:util/types";
 import { util } from "./builtins.js";
 
-/** Emits a warning for an error that no call can reject with. */
+/** Emits the warning that the callback `name` has thrown. */
 function warn(name: string, thrown: unknown): void {
   const warning = new Error(`${name} threw ${thrown instanceof Error ? String(thrown) : util().inspect(thrown)}`, {
     cause: thrown,
@@ -18,12 +18,12 @@ function warn(name: string, thrown: unknown): void {
   process.emitWarning(Object.assign(warning, { name: "CallbackWarning", code: "ERR_CALLBACK", detail }));
 }
 
-/** Emits a warning when the promise of an async callback rejects, because no caller awaits it. */
+/** Emits the warning if the result of a callback is a promise and rejects, because no call awaits it. */
 export function warnOnRejection(name: string, result: unknown): void {
   if (isPromise(result)) result.then(undefined, (error: unknown) => warn(name, error));
 }
 
-/** Calls a callback that only reports an event. `name` is its name in the warning. */
+/** Calls a callback that only reports an event, and emits the warning if it throws. `name` is its name there. */
 export function report<A extends readonly unknown[]>(
   name: string,
   callback: (...args: A) => unknown,
@@ -36,7 +36,7 @@ export function report<A extends readonly unknown[]>(
   }
 }
 
-/** Emits the warning of a callback that threw, for an error that no callback gets. */
+/** Emits the warning for an error of a callback that another function has called. */
 export function reportFailure(name: string, error: unknown): void {
   warn(name, error);
 }

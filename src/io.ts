@@ -125,7 +125,7 @@ export interface SocketSettings {
 
 /**
  * The counters of a connection or a socket, from the moment when it was made. They stay readable after `close()`. On a
- * stream socket, bytes are those that the kernel has given or taken.
+ * stream socket they count the bytes that the kernel has returned and accepted.
  */
 export interface TransferStats {
   readonly bytesReceived: number;
@@ -142,14 +142,14 @@ export interface Reader {
   readonly reading?: boolean;
 
   /**
-   * Reads the bytes that there are, at most `buffer.length`. Waits only while there are none.
+   * Reads the available bytes, at most `buffer.length`. Waits only while there are none.
    *
-   * Promised: the bytes come in order, each once. 0 is the end, and later reads return 0 again. A read that was ended
-   * by its timeout or signal takes no byte, so the next read gets all of them. The caller must not use `buffer` until
-   * the promise settles. The promise rejects with
+   * Promised: the bytes come in order, each once. 0 is the end, and later reads return 0 again. A read that its timeout
+   * or signal ends takes no bytes, so no bytes are lost. The caller must not use `buffer` until the promise settles.
+   * The promise rejects with
    * - `ETIMEDOUT`, or the signal's reason,
    * - a `BusyError` while another read is pending (one read at a time),
-   * - `ECONNRESET` when the peer has aborted (bytes from before the abort may be read first, but need not be),
+   * - `ECONNRESET` when the peer has aborted (bytes that arrived before the abort may be lost),
    * - `ECANCELED` when the connection is closed during the call, `EBADF` when it was closed before,
    * - a `RangeError` when `buffer` is empty, because 0 stands for the end.
    *
@@ -158,10 +158,9 @@ export interface Reader {
   read(buffer: Uint8Array, opts?: IoOptions): Promise<number>;
 
   /**
-   * Waits until the peer has ended its direction: no byte will come besides those that have arrived. Resolves with
-   * undefined after an orderly end, and with the error if the connection is broken. The call reads nothing, unread
-   * bytes stay for the next read, and it does not keep the process alive. Optional: without it, only a read that meets
-   * the end reports that.
+   * Waits until the peer has ended its direction, so that no more bytes will arrive. Resolves with undefined after an
+   * orderly end, and with the error if the connection is broken. The call reads nothing, so unread bytes stay for the
+   * next read. It does not keep the process alive. Optional: without it, only a read reports the end.
    *
    * The promise rejects with `ETIMEDOUT`, with the signal's reason, with `ECANCELED` when the connection is closed
    * during the call, and with `EBADF` when it was closed before.
@@ -233,12 +232,11 @@ export interface Writer {
   write(data: Data, opts?: IoOptions): Promise<void>;
 
   /**
-   * Writes as many bytes as are taken at once, without waiting and without a promise. Optional: without it, `write` is
-   * the only way.
+   * Writes as many bytes as the layer below takes at once. It does not wait and makes no promise, which saves a server
+   * with small replies a turn of the event loop. Optional: without it, `write` is the only way.
    *
-   * Returns the number of bytes that were taken, from the start of `data` on. It is 0 when none can be taken now, and
-   * when other writes are pending; then pass the rest to `write`, which waits. Throws the errors with which `write`
-   * would reject. A server that answers small requests saves a turn of the event queue.
+   * Returns the number of bytes that were taken, from the start of `data` on; 0 if none can be taken now, or if other
+   * writes are pending. Pass the rest to `write`, which waits. Throws the errors with which `write` would reject.
    *
    * @example
    * ```ts
@@ -267,9 +265,9 @@ export interface Writer {
   closeWrite(opts?: IoOptions): Promise<void>;
 
   /**
-   * Waits until no write can succeed any more because the other end is gone. Resolves with the error: `ECONNRESET` when
-   * the connection was reset, `EPIPE` when the peer has closed it. The call reads nothing, and does not keep the
-   * process alive. Optional: without it, only a failing write reports that.
+   * Waits until the peer has closed or reset the connection, so that no write can succeed. Resolves with the error:
+   * `EPIPE` after a close, `ECONNRESET` after a reset. The call reads nothing, and does not keep the process alive.
+   * Optional: without it, only a write that fails reports the end.
    *
    * The promise rejects with `ETIMEDOUT`, with the signal's reason, with `ECANCELED` when the connection is closed
    * during the call, and with `EBADF` when it was closed before. Not promised: that it resolves while there are unread
@@ -315,9 +313,9 @@ export interface Conn extends Reader, Writer {
   close(): Promise<void>;
 
   /**
-   * Cuts the connection. The peer sees that: its reads reject with `ECONNRESET`, over TCP because of a RST. Bytes under
-   * way may be lost. Pending calls here reject with `ECANCELED`, later ones with `EBADF`. UNIX sockets have no reset:
-   * their peer reads the end.
+   * Resets the connection: reads of the peer reject with `ECONNRESET`. Over TCP the kernel sends a RST. Bytes that the
+   * peer has not read may be lost. Pending calls reject with `ECANCELED`, later ones with `EBADF`. UNIX sockets have no
+   * reset: their peer reads the end.
    */
   abort(): void;
 
@@ -351,8 +349,8 @@ export interface Conn extends Reader, Writer {
 
   /**
    * Registers a layer that reads from this connection from now on, and may read more than its user has taken. Optional:
-   * a connection must have it if its bytes can be read in another way, such as `splice` or `detach` of its socket. Throws a
-   * `BufferedError` when the layer that was registered before has unread bytes.
+   * a connection must have it if its bytes can be read in another way, such as `splice` or `detach` of its socket.
+   * Throws a `BufferedError` when the layer that was registered before has unread bytes.
    */
   registerReadAhead?(layer: ReadAhead): void;
 

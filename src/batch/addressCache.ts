@@ -1,9 +1,10 @@
 // A cache of Address objects: the same bytes of a sockaddr give the same object, without an allocation.
 //
-// The key is a seeded hash of the words of the sockaddr, so a peer that chooses its addresses cannot choose their
-// hashes. A chain of addresses with one hash has a bounded length. The cache has two generations: when the current one
-// is full it becomes the previous one, and the cache drops the older one. A hit in the previous generation enters the
-// current one.
+// The key is a seeded hash of the words of the sockaddr, so a peer that can choose its addresses cannot choose their
+// hashes. Addresses with the same hash form a chain of bounded length.
+//
+// The cache is two maps. New addresses enter the current map. When it is full, it becomes the previous map, and the
+// addresses of the old previous map are dropped. An address that is found in the previous map enters the current one.
 
 import { type Address, type AddressLike, HostPort, toAddress } from "../addr/index.js";
 import { brand, integer, quote } from "../check/index.js";
@@ -20,11 +21,11 @@ interface Entry {
 const MAX_CHAIN = 8;
 const DEFAULT_ADDRESSES = 4096;
 
-/** The sockaddr of each address that this file decoded. These addresses are frozen, so both stay equal. */
+/** The sockaddr of each address that a cache has made. These addresses are frozen, so the bytes stay right. */
 const sockaddrs = new WeakMap<object, Uint8Array>();
 
 /**
- * The bytes of the sockaddr of an address. For an address from a cache they are not encoded again.
+ * The bytes of the sockaddr of an address. For an address of a cache they are stored and need no encoding.
  *
  * @throws TypeError for a host name, because only the resolver has its address
  */
@@ -60,17 +61,19 @@ export class AddressCache {
 
   readonly #max: number;
   readonly #seed: number = (Math.random() * 0x1_0000_0000) | 0;
+  /** From a hash to the first entry of its chain. */
   #current = new Map<number, Entry>();
   #previous = new Map<number, Entry>();
+  /** The number of entries in `#current`. */
   #count = 0;
 
-  /** @param maxAddresses least number of addresses that are kept; at most twice as many are */
+  /** @param maxAddresses the number of addresses that are always kept; the cache has at most twice as many */
   constructor(maxAddresses: number = DEFAULT_ADDRESSES) {
     this.#max = integer(maxAddresses, "make an AddressCache", "maxAddresses", 1, 1 << 24);
   }
 
   /**
-   * The address in the `length` bytes from word `at` of a table on. The unused bytes of the last word are 0.
+   * Returns the address of the sockaddr of `length` bytes at word `at`. The unused bytes of its last word must be 0.
    *
    * @internal
    */
@@ -86,11 +89,12 @@ export class AddressCache {
     const found = findEntry(chain, words, at, end, length);
     if (found !== undefined) return found.address;
     const entry = findEntry(this.#previous.get(hash), words, at, end, length) ?? decodeEntry(words, at, end, length);
-    this.#remember(hash, entry, chain);
+    this.#addToCurrent(hash, entry, chain);
     return entry.address;
   }
 
-  #remember(hash: number, entry: Entry, chain: Entry | undefined): void {
+  /** @param chain the current chain of this hash */
+  #addToCurrent(hash: number, entry: Entry, chain: Entry | undefined): void {
     let length = 0;
     for (let other = chain; other !== undefined; other = other.next) length++;
     if (length >= MAX_CHAIN) return;
@@ -100,12 +104,13 @@ export class AddressCache {
       this.#count = 0;
       chain = undefined;
     }
-    // A new entry, because an entry of the previous generation is still part of a chain there.
+    // A copy, because an entry of the previous map is still part of a chain there.
     this.#current.set(hash, { words: entry.words, length: entry.length, address: entry.address, next: chain });
     this.#count++;
   }
 }
 
+/** The entry of a chain with the same bytes as the words from `at` to `end - 1`. */
 function findEntry(
   chain: Entry | undefined,
   words: Int32Array,

@@ -1,5 +1,5 @@
-// Datagrams for recvmmsg and sendmmsg: one slab for the bytes, and a table of lengths and addresses. Both are allocated
-// once.
+// DatagramBatch: the datagrams of recvmmsg and sendmmsg. Their bytes are in one block of memory, the slab, and their
+// lengths and addresses in a table. Both are allocated once.
 
 import { isUint8Array } from "node:util/types";
 import { type Address, type AddressLike } from "../addr/index.js";
@@ -58,7 +58,9 @@ export interface BatchDescription extends Description {
 /** Largest slab, in bytes. */
 const MAX_SLAB = 1 << 30;
 
-/** The memory of a batch, for the calls that read or fill it. */
+/**
+ * Returns the memory of a batch, for the calls that read or fill it. Set by the class, because the field is private.
+ */
 export let memoryOf: (batch: DatagramBatch) => BatchMemory;
 
 /**
@@ -172,10 +174,10 @@ export class DatagramBatch extends Inspectable<BatchDescription> {
     return true;
   }
 
-  /** The first word of the entry of datagram `index`. */
+  /** Checks `index`. Returns the index of the first word of its entry in the table. */
   #at(index: number, action: string): number {
     const { count } = this.#memory;
-    // Checked without a call first, because this runs once per datagram.
+    // The usual case needs no other call, because this runs for each datagram.
     if (Number.isInteger(index) && index >= 0 && index < count) return index * ENTRY_WORDS;
     if (count === 0 && Number.isInteger(index)) {
       throw new RangeError(
@@ -185,17 +187,19 @@ export class DatagramBatch extends Inspectable<BatchDescription> {
     return integer(index, action, "index", 0, count - 1) * ENTRY_WORDS;
   }
 
-  /** Bytes of datagram `index`. */
+  /** The number of bytes of datagram `index`. */
   length(index: number): number {
     return this.#memory.words[this.#at(index, "read a length") + LENGTH]!;
   }
 
-  /** Bytes of datagram `index` before it was cut, if `recvmmsg` was called with `MSG_TRUNC`; otherwise as `length`. */
+  /**
+   * The length of datagram `index` before truncation, if `recvmmsg` had `MSG_TRUNC`; otherwise the same as `length`.
+   */
   wholeLength(index: number): number {
     return this.#memory.words[this.#at(index, "read a length") + WHOLE_LENGTH]!;
   }
 
-  /** Sets the length of datagram `index`, whose bytes the caller has written to `buffer`. */
+  /** Sets the length of datagram `index` after the caller has written its bytes to `buffer`. */
   resize(index: number, length: number): void {
     const at = this.#at(index, "resize a datagram");
     const { slotSize, words } = this.#memory;
@@ -210,8 +214,8 @@ export class DatagramBatch extends Inspectable<BatchDescription> {
   }
 
   /**
-   * The sender or the destination of datagram `index`; undefined if it has no address. An address in the cache gives
-   * the same object again.
+   * The sender or the destination of datagram `index`; undefined if it has no address. While an address is in the
+   * cache, it is the same object each time.
    */
   address(index: number): Address | undefined {
     const at = this.#at(index, "read an address");
@@ -231,8 +235,8 @@ export class DatagramBatch extends Inspectable<BatchDescription> {
   }
 
   /**
-   * The control data of datagram `index`. If there were more than the option `control` has room for, `flags` has
-   * `MSG_CTRUNC`. Descriptors among them are closed already.
+   * The control data of datagram `index`. If they did not fit into the memory of the option `control`, `flags` has
+   * `MSG_CTRUNC`. Received descriptors were closed.
    */
   control(index: number): ControlMessage[] {
     const at = this.#at(index, "read control data");
@@ -244,14 +248,14 @@ export class DatagramBatch extends Inspectable<BatchDescription> {
   }
 
   /**
-   * The size of the datagrams in datagram `index`: `UDP_GRO` has joined them, or `UDP_SEGMENT` will cut them. 0 for a
-   * single datagram.
+   * The size of the datagrams that `UDP_GRO` has joined into datagram `index`, or into which `UDP_SEGMENT` will cut it.
+   * 0 for a single datagram.
    */
   segmentSize(index: number): number {
     return this.#memory.words[this.#at(index, "read a segment size") + SEGMENT]!;
   }
 
-  /** The datagrams in datagram `index`, as views of `buffer`: one, unless it has a `segmentSize`. */
+  /** The datagrams in datagram `index`, as views of `buffer`. It is one unless `segmentSize(index)` is above 0. */
   segments(index: number): Iterable<Buffer> {
     return segments(this.data(index), this.segmentSize(index));
   }
@@ -268,7 +272,7 @@ export class DatagramBatch extends Inspectable<BatchDescription> {
   }
 }
 
-/** Writes a datagram to slot `index`. */
+/** Writes a datagram to slot `index` of a batch. Throws before it changes anything. */
 export function putDatagram(
   memory: BatchMemory,
   index: number,
@@ -280,7 +284,6 @@ export function putDatagram(
   const { slab, slotSize, words } = memory;
   const at = index * ENTRY_WORDS;
   const start = index * slotSize;
-  // All checks come before the first change.
   const bytes = bytesToSend(data, action);
   const length = totalLength(bytes);
   if (length > slotSize)
@@ -310,7 +313,7 @@ export function putDatagram(
   words[at + FLAGS] = words[at + CONTROL_LENGTH] = words[at + ERROR] = words[at + SOURCE_LENGTH] = 0;
 }
 
-/** Writes an address. The unused bytes of its last word become 0, because the address cache compares words. */
+/** Writes a sockaddr. The unused bytes of its last word become 0, because the address cache compares words. */
 function putName(memory: BatchMemory, at: number, name: Uint8Array): void {
   memory.words[at + NAME + ((name.length - 1) >> 2)] = 0;
   memory.table.set(name, (at + NAME) * 4);

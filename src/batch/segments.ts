@@ -3,14 +3,14 @@
 
 import { byteView, integer } from "../check/index.js";
 
-/** A UDP datagram is shorter than 64 KiB. */
+/** The largest size of a segment: the length field of UDP has 16 bits. */
 export const MAX_SEGMENT = 0xffff;
 /** Maximum number of segments of one call: UDP_MAX_SEGMENTS of kernels before 6.9; later ones take 128. */
 export const MAX_SEGMENTS = 64;
 /** Maximum number of bytes of one call: an IPv4 datagram without its IP and UDP headers. */
 export const MAX_MESSAGE = 65_507;
 
-/** `value` if it can be the size of a segment. */
+/** Returns `value` if it can be the size of a segment, otherwise throws. */
 export function segmentSize(value: unknown, action: string): number {
   return integer(value, action, "segmentSize", 1, MAX_SEGMENT);
 }
@@ -35,7 +35,7 @@ export function segments(data: Uint8Array, size: number): Iterable<Buffer> {
 }
 
 function* pieces(data: Buffer, size: number): Iterable<Buffer> {
-  // `do`, because an empty datagram has one piece too.
+  // `do`, because an empty datagram is one piece too.
   let at = 0;
   do yield data.subarray(at, (at += size));
   while (at < data.length);

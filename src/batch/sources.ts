@@ -1,4 +1,4 @@
-// Where a received datagram came from and was sent to, read from the memory of the batch without an object.
+// The sender and the local address of a received datagram, read from the memory of the batch without making objects.
 
 import { AF_INET, AF_INET6 } from "../addr/index.js";
 import { HEADER } from "../cmsg/layout.js";
@@ -9,16 +9,18 @@ import { type BatchMemory, CONTROL_LENGTH, ENTRY_WORDS, NAME, NAME_LENGTH } from
 /** Bytes of `struct in_pktinfo` and `struct in6_pktinfo`. */
 const IN_PKTINFO = 12;
 const IN6_PKTINFO = 20;
+/** The third word of an IPv4-mapped address, ::ffff:0:0/96. */
 const MAPPED_PREFIX = LITTLE ? 0xffff_0000 | 0 : 0x0000_ffff;
 
+/** One round of the hash. The multiplier is a prime near 2^32 divided by the golden ratio, as in Fibonacci hashing. */
 function mix(hash: number, word: number): number {
   hash = Math.imul(hash ^ word, 0x9e37_79b1);
   return hash ^ (hash >>> 15);
 }
 
 /**
- * A hash of the host that sent a datagram: of its IPv4 address, or of the /64 of its IPv6 address. A mapped address
- * counts as IPv4. 0 for a sender without an internet address.
+ * A hash of the host that sent a datagram: of its IPv4 address, or of the first 64 bits of its IPv6 address. An
+ * IPv4-mapped address counts as IPv4. Returns 0 for a sender without an internet address.
  */
 export function sourceHash({ words }: BatchMemory, index: number, seed: number): number {
   const at = index * ENTRY_WORDS;
@@ -33,14 +35,16 @@ export function sourceHash({ words }: BatchMemory, index: number, seed: number):
     const mapped = high === 0 && low === 0 && words[at + NAME + 4] === MAPPED_PREFIX;
     hash = mapped ? mix(seed, words[at + NAME + 5]!) : mix(mix(~seed, high), low);
   }
-  // Two rounds, so that neighbours differ in all bits. 0 is no hash.
+  // Another round, so that the hashes of neighbouring addresses differ in all bits. 0 is reserved.
   hash = mix(hash, 0x85eb_ca6b);
   return hash === 0 ? 1 : hash;
 }
 
 /**
- * Writes the address that a datagram was sent to into `out`, in the form in which a datagram to send has its source.
- * Returns the number of bytes; 0 if the address is unknown, or can't be the source of an answer.
+ * Writes the local address that a datagram was sent to into `out`. The form is that of SOURCE in a batch to send:
+ * struct in_pktinfo or in6_pktinfo.
+ *
+ * @returns the number of bytes; 0 if the address is unknown or can't be the source of a reply
  */
 export function readSource({ control, controlSize, words }: BatchMemory, index: number, out: Int32Array): number {
   const start = index * controlSize;
@@ -53,7 +57,7 @@ export function readSource({ control, controlSize, words }: BatchMemory, index: 
     const type = wordAt(control, at + SIZEOF_SIZE_T + 4);
     const data = at + HEADER;
     if (level === IPPROTO_IP && type === IP_PKTINFO && length >= HEADER + IN_PKTINFO) {
-      // The route chooses the interface.
+      // Interface 0: the kernel chooses it by the route.
       out[0] = 0;
       out[1] = wordAt(control, data + 4);
       out[2] = 0;
@@ -63,7 +67,7 @@ export function readSource({ control, controlSize, words }: BatchMemory, index: 
       // A multicast address can't be the source of a packet.
       if (control[data] === 0xff) return 0;
       for (let word = 0; word < 4; word++) out[word] = wordAt(control, data + 4 * word);
-      // An address of a link belongs to an interface.
+      // A link-local address is valid only on its interface. For other addresses the route chooses.
       const linkLocal = control[data] === 0xfe && (control[data + 1]! & 0xc0) === 0x80;
       out[4] = linkLocal ? wordAt(control, data + 16) : 0;
       return IN6_PKTINFO;

@@ -1,15 +1,15 @@
 // The memory of a batch of datagrams, as native/batch.c reads and writes it.
 //
 // Datagram i has slot i of the slab for its bytes, part i of the control memory for its control data, and entry i of
-// the table: eight 32-bit words, a sockaddr_storage, space that C uses when it sends, and the source address of a datagram
-// to send. The memory is allocated once and used for every call.
+// the table. An entry has eight 32-bit words, a sockaddr_storage, memory that C uses when it sends, and the source
+// address of a datagram to send. The memory is allocated once and used for every call.
 
-/** Bytes of an entry. */
+/** The size of an entry in bytes. */
 const ENTRY = 248;
-/** 32-bit words of an entry. */
+/** The size of an entry in 32-bit words. */
 export const ENTRY_WORDS: number = ENTRY / 4;
 
-// Indexes of the words of an entry.
+// The indexes of the words of an entry.
 export const LENGTH = 0;
 export const WHOLE_LENGTH = 1;
 export const FLAGS = 2;
@@ -17,7 +17,7 @@ export const SEGMENT = 3;
 export const NAME_LENGTH = 4;
 export const CONTROL_LENGTH = 5;
 export const ERROR = 6;
-/** Bytes of the source address: 0, or those of `struct in_pktinfo` or `struct in6_pktinfo`. */
+/** The size of the source address in bytes: 0, or the size of `struct in_pktinfo` or `struct in6_pktinfo`. */
 export const SOURCE_LENGTH = 7;
 /** The first word of the sockaddr. */
 export const NAME = 8;
@@ -27,19 +27,19 @@ export const SOURCE = 56;
 /** Maximum number of datagrams that one call transfers: UIO_MAXIOV of the kernel. */
 export const MAX_AT_ONCE = 1024;
 
-/** The memory of a batch, as the calls take it. */
+/** The memory of a batch, as the system calls use it. */
 export interface BatchMemory {
   readonly slab: Buffer;
   readonly table: Uint8Array;
-  /** The table, by words. */
+  /** The same memory as `table`. */
   readonly words: Int32Array;
   readonly control: Buffer;
   readonly capacity: number;
-  /** Bytes of memory for each datagram. */
+  /** The number of bytes for each datagram. */
   readonly slotSize: number;
-  /** Bytes of memory for the control data of each datagram. */
+  /** The number of bytes for the control data of each datagram. */
   readonly controlSize: number;
-  /** Datagrams in the batch now. */
+  /** The number of datagrams in the batch. */
   count: number;
 }
 

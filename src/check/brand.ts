@@ -1,5 +1,5 @@
 // Marks the instances of a class, so that every copy of the package in a process recognises them. `instanceof` is false
-// for an object of another copy. A process has several copies when the package was loaded twice, or when a test runner
+// for an object of another copy. A process has several copies if the package was loaded twice, or if a test runner has
 // evaluated its modules again.
 
 import { quote } from "./quote.js";
@@ -7,7 +7,7 @@ import { quote } from "./quote.js";
 /** The key of the mark, the same symbol in every copy. The value of the mark is the name of the class. */
 const BRAND = Symbol.for("berkeley.class");
 
-/** Marks the instances of a class, and of its subclasses. */
+/** Marks the instances of the class with this prototype, and of its subclasses. */
 export function brand(prototype: object, name: string): void {
   Object.defineProperty(prototype, BRAND, { value: name });
 }
@@ -17,7 +17,7 @@ export function isBranded(value: unknown, name: string): boolean {
   return typeof value === "object" && value !== null && (value as { readonly [BRAND]?: unknown })[BRAND] === name;
 }
 
-/** Quotes `value` for the error message when it is not of the class `name` of this copy. */
+/** The text of `value` in the error message if it is no instance of the class `name` of this copy. */
 export function quoteOther(value: unknown, name: string): string {
   try {
     const found: unknown = (value as { readonly [BRAND]?: unknown } | null | undefined)?.[BRAND];

@@ -7,27 +7,29 @@ import { quote } from "./quote.js";
 /** Data to send. It has the shape of `Data` in src/io.ts, which this layer must not import. */
 export type Sendable = string | Uint8Array | readonly (string | Uint8Array)[];
 
-/** Maximum number of bytes that one call may ask for: the kernel transfers at most 0x7ffff000 bytes in one call. */
+/** The most bytes that Linux transfers in one call; see read(2). */
 const MAX_SIZE = 0x7fff_f000;
 
-/** `value` if it is a number of bytes that a call can receive. */
+/** Returns `value` if it is a number of bytes that one call can receive. Otherwise throws. */
 export function byteCount(value: unknown, action: string): number {
   return integer(value, action, "size", 0, MAX_SIZE);
 }
 
-/** `value` if it is a view that a call can fill. */
+/** Returns `value` if it is a Uint8Array; EMPTY if it has no bytes. Otherwise throws. */
 export function byteView(value: unknown, action: string): Uint8Array {
   if (isUint8Array(value)) return value.length === 0 ? EMPTY : value;
   throw new TypeError(`Cannot ${action}: buffer is ${quote(value)}, required a Uint8Array`);
 }
 
 /**
- * If a view is empty when the caller makes the call, EMPTY replaces it. So a view that is empty at an attempt, and is
- * not EMPTY, was detached. A read into a detached view would return 0, like the end of the stream.
+ * Replaces an empty view when the arguments of a call are checked. So if another view than EMPTY is empty at an
+ * attempt, its memory was detached. A read into a detached view would return 0, like the end of the stream.
  */
 export const EMPTY: Uint8Array = new Uint8Array(0);
 
-/** The bytes of `data`: text as UTF-8, a view unchanged, an array of those as an array of views. */
+/**
+ * Checks `data`. Returns text as UTF-8, a view unchanged (EMPTY if it has no bytes), and an array as an array of views.
+ */
 export function bytesToSend(data: Sendable, action: string): Uint8Array | Uint8Array[] {
   if (isUint8Array(data)) return data.length === 0 ? EMPTY : data;
   if (typeof data === "string") return data === "" ? EMPTY : Buffer.from(data);

@@ -1,4 +1,4 @@
-// Checks of arguments, and the texts for their values in error messages.
+// Checks of arguments, and the texts of their values in error messages.
 
 export { brand, isBranded, quoteOther } from "./brand.js";
 export { byteCount, bytesToSend, byteView, EMPTY, type Sendable, totalLength } from "./bytes.js";

@@ -1,7 +1,8 @@
-// The known name that is most like an unknown one.
+// Finds the known name that is most similar to an unknown one.
 
-/** Letters that have to be inserted, removed, replaced or swapped with their neighbour to make one word of the other. */
+/** The Damerau–Levenshtein distance of two words: insertions, removals, replacements and swaps of neighbours. */
 function distance(a: string, b: string): number {
+  // Rows of the matrix of distances between the first i letters of `a` and the first j letters of `b`.
   let [beforeLast, last]: [number[], number[]] = [[], Array.from({ length: b.length + 1 }, (_, index) => index)];
   for (let i = 1; i <= a.length; i++) {
     const row = [i];
@@ -17,19 +18,20 @@ function distance(a: string, b: string): number {
   return last[b.length]!;
 }
 
-/** The word that is most like `given`, if one is alike enough: at most two fifths of the letters differ, and at most three. */
+/** The word with the smallest distance to `given`. The distance must be at most 3, and at most 40 % of the letters. */
 export function nearest(given: string, words: Iterable<string>): string | undefined {
-  const wanted = given.toLowerCase();
-  let found: string | undefined;
-  let least = 4;
+  const unknown = given.toLowerCase();
+  let nearestWord: string | undefined;
+  let smallest = 4;
   for (const word of words) {
     const known = word.toLowerCase();
-    if (Math.abs(known.length - wanted.length) >= least) continue;
-    const differing = distance(wanted, known);
-    if (differing < least && differing <= Math.max(wanted.length, known.length) * 0.4) {
-      found = word;
-      least = differing;
+    // The distance is at least the difference of the lengths.
+    if (Math.abs(known.length - unknown.length) >= smallest) continue;
+    const difference = distance(unknown, known);
+    if (difference < smallest && difference <= Math.max(unknown.length, known.length) * 0.4) {
+      nearestWord = word;
+      smallest = difference;
     }
   }
-  return found;
+  return nearestWord;
 }

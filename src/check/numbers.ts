@@ -2,7 +2,7 @@
 
 import { quote } from "./quote.js";
 
-/** `value` if it is a whole number from `min` to `max`; otherwise throws an error that names the action. */
+/** Returns `value` if it is a whole number from `min` to `max`. Otherwise throws an error that names the action. */
 export function integer(value: unknown, action: string, name: string, min: number, max: number): number {
   if (typeof value !== "number") {
     throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required a whole number from ${min} to ${max}`);
@@ -13,7 +13,7 @@ export function integer(value: unknown, action: string, name: string, min: numbe
   return value;
 }
 
-/** A C `int`: families, types, protocols, levels, names of options. */
+/** Returns `value` if it fits into a C `int`, as families, types, protocols, levels and option names must. */
 export function int32(value: unknown, action: string, name: string): number {
   return integer(value, action, name, -0x8000_0000, 0x7fff_ffff);
 }

@@ -4,11 +4,12 @@ import { nearest } from "./nearest.js";
 import { quote } from "./quote.js";
 
 /**
- * Refuses options that are neither an object nor undefined. Without this check `recv(10, MSG_PEEK)` would pass, because
- * a number has no wrong property. With `known` it also refuses an unknown name.
+ * Throws if the options are neither an object nor undefined. Without this check `recv(10, MSG_PEEK)` would ignore the
+ * flags, because a number has no property `flags`.
  *
- * @param form how the call is written, for one that takes an address. Other libraries pass host and port as two
- *   arguments
+ * @param known the names of the options that the call has; others are refused
+ * @param form for a call with an address, its correct form, such as `connect([host, port])`. The message contains it if
+ *   the caller passed host and port as two arguments
  */
 export function checkOptions(opts: unknown, action: string, known?: readonly string[], form?: string): void {
   if (opts === undefined) return;
@@ -23,9 +24,10 @@ export function checkOptions(opts: unknown, action: string, known?: readonly str
 }
 
 /**
- * Refuses an option that is not in `known`, and names the nearest known one. An option whose value is undefined counts
- * as absent. `owner` is the name of the object that has no such option, for the message. It makes no object unless it
- * refuses, so calls on the hot path can use it.
+ * Throws if an option is not in `known`. The message has the most similar known name. An option whose value is
+ * undefined counts as absent. The function allocates nothing unless it throws, so calls on the hot path can use it.
+ *
+ * @param owner the name of the object that has no such option, for the message
  */
 export function checkNames(opts: object, known: readonly string[], action: string, owner?: string): void {
   for (const name in opts) {
@@ -41,12 +43,12 @@ function unknownName(name: string, known: readonly string[], action: string, own
   const error = new TypeError(
     `Cannot ${action}: option ${quote(name)} is unknown${place}, required one of ${known.join(", ")}${hint}`,
   );
-  // The frames of the check itself help nobody.
+  // The stack starts at the caller of checkNames().
   Error.captureStackTrace(error, checkNames);
   return error;
 }
 
-/** `value` if it is true or false; `otherwise` if it is undefined. */
+/** Returns `value` if it is true or false, and `otherwise` if it is undefined. Otherwise throws. */
 export function flag(value: unknown, otherwise: boolean, action: string, name: string): boolean {
   if (value === undefined) return otherwise;
   if (typeof value === "boolean") return value;

@@ -1,10 +1,11 @@
-// Prints values for error messages: bounded in length, on one line, and without characters that control a terminal.
+// The texts of values in error messages. A text has a bounded length, is on one line, and has no characters that
+// control a terminal.
 
 import { isAnyArrayBuffer, isMap, isProxy, isSet } from "node:util/types";
 
 /** Maximum number of characters of a text. */
 const MAX_TEXT = 80;
-/** Maximum number of members of an array or an object. */
+/** Maximum number of members of an array or an object in a text. */
 const MAX_MEMBERS = 6;
 
 // Characters that JSON does not escape although they are invisible: DEL and C1 controls, marks that change the
@@ -12,20 +13,21 @@ const MAX_MEMBERS = 6;
 const UNPRINTED = /[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 
 /**
- * The text of a value in an error message. A string is written as in JSON and cut after 80 characters. An array or an
+ * The text of a value in an error message. A string is written as in JSON and cut after 80 characters. An array or a
  * plain object is written with its first 6 members, one level deep; an instance of a class with the name of the class
- * and its size: `an ArrayBuffer(4)`. This function never throws, calls no getter of users, and writes no member with the
- * name of a secret.
+ * and its size: `an ArrayBuffer(4)`. This function never throws, calls no getter of users, and writes no member with
+ * the name of a secret.
  *
  * @example
  * quote("a\nb"); // "\"a\\nb\""
  * quote(["localhost", "80"]); // "[\"localhost\", \"80\"]"
  */
 export function quote(value: unknown): string {
-  return print(value, 1);
+  return textOf(value, 1);
 }
 
-function print(value: unknown, depth: number): string {
+/** @param depth the number of levels of members to write; 0 for none */
+function textOf(value: unknown, depth: number): string {
   switch (typeof value) {
     case "string":
       return quoteText(value);
@@ -42,8 +44,9 @@ function print(value: unknown, depth: number): string {
     case "object":
       if (value === null) return "null";
       try {
-        return printObject(value, depth);
+        return textOfObject(value, depth);
       } catch {
+        // A Proxy may throw.
         return "an object that cannot be read";
       }
     default:
@@ -85,10 +88,11 @@ function quoteName(name: string): string {
 function classOf(value: object): string | undefined {
   const prototype = Object.getPrototypeOf(value) as object | null;
   if (prototype === null || Object.getPrototypeOf(prototype) === null) return undefined;
-  const maker: unknown = Object.getOwnPropertyDescriptor(prototype, "constructor")?.value;
-  return typeof maker === "function" ? ownText(maker, "name") : undefined;
+  const constructor: unknown = Object.getOwnPropertyDescriptor(prototype, "constructor")?.value;
+  return typeof constructor === "function" ? ownText(constructor, "name") : undefined;
 }
 
+/** The article before the name of a class: "an ArrayBuffer", but "a Uint8Array" and "a URL". */
 const articleOf = (name: string): string => (/^[AEIOU]/i.test(name) && !/^U[iR]/.test(name) ? "an" : "a");
 
 /** The size of a collection, of bytes or of entries, by the getter of its class, which no object can replace. */
@@ -106,30 +110,30 @@ function quoteInstance(value: object, name: string): string {
   return `${articleOf(name)} ${quoteName(name)}${size === undefined ? "" : `(${size})`}`;
 }
 
-function printObject(value: object, depth: number): string {
-  const list = Array.isArray(value);
-  const name = list ? undefined : classOf(value);
+function textOfObject(value: object, depth: number): string {
+  const isArray = Array.isArray(value);
+  const name = isArray ? undefined : classOf(value);
   if (name !== undefined) return quoteInstance(value, name);
-  if (depth === 0) return list ? "[…]" : "{…}";
-  const names = list ? undefined : Object.keys(value);
+  if (depth === 0) return isArray ? "[…]" : "{…}";
+  const names = isArray ? undefined : Object.keys(value);
   const total = names === undefined ? (value as unknown[]).length : names.length;
   const parts: string[] = [];
   for (let i = 0; i < Math.min(total, MAX_MEMBERS); i++) {
     const member = names === undefined ? String(i) : names[i]!;
     const found = Object.getOwnPropertyDescriptor(value, member);
-    const text = found === undefined ? "undefined" : "value" in found ? print(found.value, depth - 1) : "(getter)";
-    if (list) parts.push(text);
+    const text = found === undefined ? "undefined" : "value" in found ? textOf(found.value, depth - 1) : "(getter)";
+    if (isArray) parts.push(text);
     else parts.push(`${quoteName(member)}: ${SECRET_NAME.test(member) ? quoteSecret(found?.value) : text}`);
   }
   if (total > MAX_MEMBERS) parts.push("…");
-  if (list) return `[${parts.join(", ")}]`;
+  if (isArray) return `[${parts.join(", ")}]`;
   return parts.length === 0 ? "{}" : `{ ${parts.join(", ")} }`;
 }
 
 /** Members whose values are not written into messages. */
 const SECRET_NAME = /^(?:key|pfx|passphrase|pass|password|passwd|secret|token|authorization|psk|ticketKeys)$/i;
 
-/** The kind of a value that may hold a secret, such as a key or a passphrase. It quotes no part of the value. */
+/** The text of a value that may be a secret, such as a key or a passphrase: its kind and size, and no part of it. */
 export function quoteSecret(value: unknown): string {
   if (typeof value === "string") return `a string of ${value.length} characters`;
   if (ArrayBuffer.isView(value)) return `a view of ${value.byteLength} bytes`;

@@ -1,4 +1,4 @@
-// The error of an addon that cannot be loaded.
+// AddonError: the addon cannot be loaded.
 
 import { BerkeleyError } from "./berkeleyError.js";
 import { mark } from "./mark.js";

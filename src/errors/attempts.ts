@@ -1,9 +1,9 @@
-// The error of several attempts, as the cause of the error that a call rejects with.
+// An AggregateError of failed attempts. It is the `cause` of the error that a call rejects with.
 
 /**
- * An AggregateError of attempts. An uncaught error is printed with its causes, and an AggregateError with the stack and
- * the properties of each of its errors, on dozens of lines. So the message names the attempts, and `errors` is a getter,
- * which util.inspect() does not call.
+ * Makes the AggregateError. Node prints an uncaught error with its cause, and an AggregateError with the stack of each
+ * of its errors, which would take dozens of lines. So `errors` is a getter, which util.inspect() does not call, and the
+ * message contains the messages of the attempts.
  */
 export function attemptsError(action: string, errors: readonly unknown[]): AggregateError {
   const failures = errors.map((error) => (error instanceof Error ? error.message : String(error)));
@@ -11,7 +11,7 @@ export function attemptsError(action: string, errors: readonly unknown[]): Aggre
   const error = new AggregateError(errors, text);
   const all: unknown = error.errors;
   Object.defineProperty(error, "errors", { get: () => all, configurable: true });
-  // The stack of the error whose cause this is leads to the program.
+  // Without frames: the error that has this cause has the frames of the program.
   error.stack = String(error);
   return error;
 }

@@ -1,24 +1,26 @@
 // The base class of the errors of this package.
 
 import { mark } from "./mark.js";
-import { addFrames, newTrace, setStackLimit, stackText, takesFrames, type Trace } from "./trace.js";
+import { addFrames, newTrace, setStackLimit, stackText, canAddFrames, type Trace } from "./trace.js";
 
-/** One for all errors: with functions of its own for each, an error would cost twice as much. */
+/**
+ * The property `stack` of all errors. With a getter and a setter for each error, making an error would take twice as
+ * long.
+ */
 let stackAccessor: PropertyDescriptor & ThisType<object>;
 
-/** Whether an error can get the stack of a call that rejects with it: it is of this copy of the package. */
-export let takesCaller: (error: unknown) => boolean;
+/** Whether `recordCaller` can add frames to an error: it must be of this copy of the package. Set by the class. */
+export let canRecordCaller: (error: unknown) => boolean;
 
-/** Adds the frames that have led here to the `stack` of an error. */
+/** Adds the current stack frames to the `stack` of an error. Set by the class. */
 export let recordCaller: (error: unknown) => void;
 
 /**
- * The base class of all errors that this package makes, for a `catch` that handles them apart from others. Each of them
- * has a `code`. docs/errors.md says what to do about each class and code.
+ * The base class of all errors that this package makes, for a `catch` that handles only these. Each of them has a
+ * `code`. docs/errors.md has advice for each class and code.
  *
- * A wrong argument is a mistake in the program and no event of the network: it is a `TypeError` or a `RangeError`, as
- * in JavaScript itself, and not a BerkeleyError. Neither is the reason of an abort, nor what a function of the program
- * has thrown.
+ * The error for a wrong argument is a `TypeError` or a `RangeError`, as in JavaScript itself, and not a BerkeleyError.
+ * The reason of an abort signal, and an error that a function of the program has thrown, are passed on unchanged.
  *
  * @example
  * ```ts
@@ -33,13 +35,13 @@ export let recordCaller: (error: unknown) => void;
  * ```
  */
 export class BerkeleyError extends Error {
-  /** Stable name of the error, for programs. */
+  /** The stable name of the error, for programs. */
   declare readonly code: string;
 
   readonly #trace: Trace;
 
   constructor(message: string, options?: { cause?: unknown }) {
-    // Without a stack of V8: newTrace() captures another one, and one is enough.
+    // The constructor of Error captures no stack, because newTrace() captures one.
     const limit = setStackLimit(0);
     super(message, options);
     setStackLimit(limit);
@@ -50,6 +52,7 @@ export class BerkeleyError extends Error {
   static {
     BerkeleyError.prototype.name = "BerkeleyError";
     mark(BerkeleyError);
+    // Replaces the accessor by a plain property.
     const setStack = (error: object, value: unknown): void => {
       Object.defineProperty(error, "stack", { value, writable: true, configurable: true });
     };
@@ -64,8 +67,8 @@ export class BerkeleyError extends Error {
       },
       configurable: true,
     };
-    takesCaller = (error) =>
-      typeof error === "object" && error !== null && #trace in error && takesFrames(error.#trace);
+    canRecordCaller = (error) =>
+      typeof error === "object" && error !== null && #trace in error && canAddFrames(error.#trace);
     recordCaller = (error) => {
       if (typeof error === "object" && error !== null && #trace in error) addFrames(error.#trace);
     };

@@ -1,4 +1,4 @@
-// The words of an error of a call on an object that this program has closed, in place of those of the system.
+// The text of an error of a call on an object that this program has closed. It replaces the text of the system.
 
 import type { SocketErrorDetails } from "./socketError.js";
 
@@ -9,7 +9,7 @@ const WORDS: Readonly<Record<string, string>> = {
 
 const HINT = "look for the close(), abort(), end(), detach() or `await using` that closed it";
 
-/** `details` with these words, if `code` is one of the two codes. A reason or a hint in `details` stays. */
+/** Returns `details` with this text if `code` is one of the two codes. A reason or a hint in `details` stays. */
 export function withClosedWords(code: string, details: SocketErrorDetails | undefined): SocketErrorDetails | undefined {
   const reason = WORDS[code];
   return reason === undefined ? details : { reason, hint: code === "EBADF" ? HINT : undefined, ...details };

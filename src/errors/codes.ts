@@ -2,7 +2,7 @@
 
 /**
  * The names of errno(3) on Linux. Where Linux has two names for one number, the code is `EAGAIN`, `EDEADLK` or
- * `EOPNOTSUPP`. A number without a name here, as of a newer kernel, gives `E` and the number: `"E4095"`.
+ * `EOPNOTSUPP`. The code of a number that has no name here (of a newer kernel) is `E` and the number: `"E4095"`.
  */
 export type ErrnoCode =
   | "E2BIG"
@@ -138,7 +138,7 @@ export type ErrnoCode =
   | "EXFULL"
   | `E${number}`;
 
-/** The names of the errors of getaddrinfo(3). A number without a name here gives `EAI_` and the number. */
+/** The names of the errors of getaddrinfo(3). The code of a number that has no name here is `EAI_` and the number. */
 export type ResolverCode =
   | "EAI_ADDRFAMILY"
   | "EAI_AGAIN"

@@ -2,7 +2,7 @@
 
 export { AddonError } from "./addonError.js";
 export { attemptsError } from "./attempts.js";
-export { BerkeleyError, recordCaller, takesCaller } from "./berkeleyError.js";
+export { BerkeleyError, recordCaller, canRecordCaller } from "./berkeleyError.js";
 export { withClosedWords } from "./closedWords.js";
 export type { ErrnoCode, ResolverCode, SocketErrorCode } from "./codes.js";
 export { type ProxyErrorDetails, ProxyError } from "./proxyError.js";

@@ -1,7 +1,8 @@
 // Makes `instanceof` true for errors of another copy of the package.
 //
-// Each class of errors has a mark on its prototype, under a symbol that all copies share, and `instanceof` checks the
-// mark. A subclass of a user has no mark of its own; for it `instanceof` works as usual.
+// Each class of errors has a mark on its prototype: a property whose key is a symbol that all copies share.
+// `instanceof` checks the mark. A subclass that a user writes has no mark of its own, and its `instanceof` works as
+// usual.
 
 const MARKS: Readonly<Record<string, symbol>> = Object.fromEntries(
   [
@@ -25,13 +26,14 @@ const MARKS: Readonly<Record<string, symbol>> = Object.fromEntries(
 // oxlint-disable-next-line typescript/unbound-method -- it is called with the class as `this`
 const ordinaryHasInstance = Function.prototype[Symbol.hasInstance];
 
-/** Gives a class its mark. */
-export function mark(own: { readonly name: string; readonly prototype: object }): void {
-  const symbol = MARKS[own.name]!;
-  Object.defineProperty(own.prototype, symbol, { value: true });
-  Object.defineProperty(own, Symbol.hasInstance, {
+/** Sets the mark of a class, and makes its `instanceof` check the mark. */
+export function mark(errorClass: { readonly name: string; readonly prototype: object }): void {
+  const symbol = MARKS[errorClass.name]!;
+  Object.defineProperty(errorClass.prototype, symbol, { value: true });
+  Object.defineProperty(errorClass, Symbol.hasInstance, {
     value(this: unknown, value: unknown): boolean {
-      if (this !== own) return ordinaryHasInstance.call(this, value);
+      // A subclass inherits this function.
+      if (this !== errorClass) return ordinaryHasInstance.call(this, value);
       return typeof value === "object" && value !== null && symbol in value;
     },
   });

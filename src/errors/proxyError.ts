@@ -1,9 +1,9 @@
-// The error of a proxy that refused a connection.
+// ProxyError: a proxy has refused a connection.
 
 import { mark } from "./mark.js";
 import { SocketError, type SocketErrorDetails } from "./socketError.js";
 
-/** The answer of a proxy that refused. */
+/** The answer of the proxy; see {@link ProxyError}. */
 export interface ProxyErrorDetails extends SocketErrorDetails {
   readonly status?: number | undefined;
   readonly statusText?: string | undefined;
@@ -12,8 +12,8 @@ export interface ProxyErrorDetails extends SocketErrorDetails {
 }
 
 /**
- * A proxy did not open the tunnel. The code is the one that is closest to the answer of the proxy. The other properties
- * have the answer itself.
+ * A proxy did not open the tunnel. `code` is the code of errno(3) that is closest to the answer of the proxy. The other
+ * properties are the answer itself.
  *
  * @example
  * ```ts
@@ -29,13 +29,13 @@ export interface ProxyErrorDetails extends SocketErrorDetails {
  * ```
  */
 export class ProxyError extends SocketError {
-  /** Status of an HTTP proxy's answer, such as 407. */
+  /** The status of the answer of an HTTP proxy, such as 407. */
   declare readonly status?: number;
   /** The text after the status. */
   declare readonly statusText?: string;
   /** Header fields of the answer, by their names in lower case. The values of a repeated field are joined by commas. */
   declare readonly headers?: Readonly<Record<string, string>>;
-  /** Reply code of a SOCKS proxy; RFC 1928, section 6. */
+  /** The reply code of a SOCKS proxy; RFC 1928, section 6. */
   declare readonly reply?: number;
 
   constructor(code: string, errno: number, syscall: string, details: ProxyErrorDetails = {}) {

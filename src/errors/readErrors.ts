@@ -1,11 +1,11 @@
-// Errors of stream reads: the stream ended too early, or has invalid bytes.
+// Errors of reads of a stream: the stream ended too early, or has invalid bytes.
 
 import { BerkeleyError } from "./berkeleyError.js";
 import { mark } from "./mark.js";
 
 /**
- * The peer finished before the read had all its bytes. `received` has the bytes that came; the stream no longer has
- * them.
+ * The peer finished before the read had all its bytes. `received` has the bytes that arrived. The next read does not
+ * return them.
  *
  * @example
  * ```ts
@@ -18,9 +18,9 @@ import { mark } from "./mark.js";
 export class IncompleteReadError extends BerkeleyError {
   /** Always `"ERR_INCOMPLETE_READ"`. */
   override readonly code: "ERR_INCOMPLETE_READ";
-  /** The bytes that had come before the end. */
+  /** The bytes that arrived before the end. */
   readonly received: Uint8Array;
-  /** Least number of bytes that the read needed; absent where it is unknown, as in a search for a delimiter. */
+  /** The number of bytes that the read needed at least; absent if it is unknown, as in a search for a delimiter. */
   declare readonly expected?: number;
 
   constructor(received: Uint8Array, expected?: number) {

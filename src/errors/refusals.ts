@@ -1,11 +1,11 @@
-// Errors of calls that the state of an object does not permit.
+// Errors of calls that the state of a connection or a limit does not permit.
 
 import { BerkeleyError } from "./berkeleyError.js";
 import { mark } from "./mark.js";
 
 /**
- * A call needs a direction of a connection for itself, but another call is using it. With two reads at the same time it
- * would be undefined which of them gets which bytes.
+ * Another call is using this direction of the connection, and the call needs it alone. With two reads at the same time
+ * it would be undefined which of them gets which bytes.
  *
  * @example
  * ```ts
@@ -34,9 +34,9 @@ export class BusyError extends BerkeleyError {
 }
 
 /**
- * A call on the socket would skip bytes that its stream has read ahead. Those bytes come before the bytes that the
- * kernel still has. Read them from the stream first, or use a method that sends them first: `pump`, `pipeTo`,
- * `toNetSocket`. A write to the socket is refused while writes of its stream wait: await those first.
+ * A read of the socket would skip bytes that its stream has read ahead. Read those bytes from the stream first, or use
+ * a method that sends them first: `pump`, `pipeTo`, `toNetSocket`. A write to the socket is refused while writes of its
+ * stream wait: await those first.
  *
  * @example
  * ```ts
@@ -54,10 +54,10 @@ export class BusyError extends BerkeleyError {
 export class BufferedError extends BerkeleyError {
   /** Always `"ERR_BUFFERED"`. */
   override readonly code: "ERR_BUFFERED";
-  /** Number of bytes that were read ahead, or that wait to be sent. */
+  /** The number of bytes that were read ahead, or that wait to be sent. */
   readonly buffered: number;
 
-  /** @param unsent whether the bytes are those of writes of the stream that wait */
+  /** @param unsent true if the bytes wait to be sent, false if they were read ahead */
   constructor(action: string, buffered: number, unsent: boolean = false) {
     const found = unsent
       ? "that wait to be sent, required 0: await its writes"
@@ -74,9 +74,9 @@ export class BufferedError extends BerkeleyError {
 }
 
 /**
- * Writes that wait have reached a limit of their stream, so one more write was refused. Nothing of it was written. The
- * connection works, and takes new writes as soon as the peer reads. Await each write before the next one, or send with
- * `broadcast()`.
+ * The waiting writes of a stream have reached a limit, so another write was refused. No byte of it was written. The
+ * connection works, and accepts new writes as soon as the peer reads. Await each write before the next one, or send
+ * with `broadcast()`.
  *
  * @example
  * ```ts
@@ -94,13 +94,13 @@ export class BufferedError extends BerkeleyError {
 export class OutboxFullError extends BerkeleyError {
   /** Always `"ERR_OUTBOX_FULL"`. */
   override readonly code: "ERR_OUTBOX_FULL";
-  /** Name of the option that sets the limit: `"maxOutbox"` or `"maxOutboxWrites"`. */
+  /** The name of the option that sets the limit: `"maxOutbox"` or `"maxOutboxWrites"`. */
   readonly limit: "maxOutbox" | "maxOutboxWrites";
-  /** The limit's value: bytes or writes. */
+  /** The value of the limit, in bytes or writes. */
   readonly max: number;
-  /** Bytes that waited. */
+  /** The number of bytes that waited. */
   readonly bytes: number;
-  /** Writes that waited. */
+  /** The number of writes that waited. */
   readonly writes: number;
 
   constructor(
@@ -126,8 +126,8 @@ export class OutboxFullError extends BerkeleyError {
 }
 
 /**
- * A peer sent more than a named limit allows: a line, a frame or a header that is too long. The stream stays closed for
- * reading, because the start of the next frame is unknown. Writes still work.
+ * A peer sent a line, a frame or a header that is longer than a limit. The stream can't be read any more, because the
+ * start of the next frame is unknown. Writes still work.
  *
  * @example
  * ```ts
@@ -140,11 +140,11 @@ export class OutboxFullError extends BerkeleyError {
 export class LimitError extends BerkeleyError {
   /** Always `"ERR_LIMIT"`. */
   override readonly code: "ERR_LIMIT";
-  /** Name of the option that sets the limit, such as `"maxLine"`. */
+  /** The name of the option that sets the limit, such as `"maxLine"`. */
   readonly limit: string;
-  /** The limit's value, bytes unless the option says otherwise. */
+  /** The value of the limit, in bytes unless the option has another unit. */
   readonly max: number;
-  /** The announced size, or the number of bytes that had come when the limit was exceeded. */
+  /** The announced size, or the number of bytes that had arrived when the limit was exceeded. */
   readonly found: number;
 
   constructor(limit: string, max: number, found: number) {

@@ -5,15 +5,15 @@ import type { SocketErrorCode } from "./codes.js";
 import { mark } from "./mark.js";
 import { systemWords } from "./systemWords.js";
 
-/** Properties that a {@link SocketError} may have besides its code: the address, the progress and the cause. */
+/** The data of a {@link SocketError} besides its code: the address, the progress and the cause. */
 export interface SocketErrorDetails {
-  /** Host part of the address that the call was given. */
+  /** The host of the address argument of the call. */
   readonly address?: string | undefined;
-  /** Port of the address that the call was given. */
+  /** The port of the address argument of the call. */
   readonly port?: number | undefined;
-  /** Path of the UNIX address that the call was given. */
+  /** The path of the address argument of the call. */
   readonly path?: string | undefined;
-  /** How much had been sent when a call was cut short: bytes, unless `unit` says otherwise. */
+  /** The number of bytes that were sent before the call failed. `unit` may be another one. */
   readonly transferred?: number | undefined;
   /** The unit of `transferred`. */
   readonly unit?: "bytes" | "datagrams" | undefined;
@@ -21,25 +21,25 @@ export interface SocketErrorDetails {
   readonly local?: string | undefined;
   /** The address of the peer, as text. */
   readonly peer?: string | undefined;
-  /** The name of the option that the call was given. */
+  /** The name of the option argument of the call. */
   readonly option?: string | undefined;
-  /** The reason in words; the default is the system's text for the code. */
+  /** The reason as a text; the default is the text of the system for the code. */
   readonly reason?: string | undefined;
-  /** What the program or its user can do, for the end of the message. */
+  /** Advice for the program or its user, at the end of the message. */
   readonly hint?: string | undefined;
   /** The error that caused this one. */
   readonly cause?: unknown;
 }
 
 /**
- * The kernel refused a system call, or a wait was cut short.
+ * The kernel refused a system call, or a wait ended early.
  *
  * `code` is the stable name (`"ECONNREFUSED"`). `errno` is its negative number, as in Node.js, and `syscall` is the
- * name of the call, as in its man page. The message has the address that the call was given, or both ends of the
- * socket, and the words of the system: `connect ECONNREFUSED 127.0.0.1:8888: connection refused`.
+ * name of the call, as in its man page. The message has the address argument of the call, or both addresses of the
+ * socket, and the text of the system: `connect ECONNREFUSED 127.0.0.1:8888: connection refused`.
  *
- * The library itself makes two codes: `ETIMEDOUT` when a `timeout` expired, as a {@link TimeoutError}, and `ECANCELED`
- * when the socket was closed during the call.
+ * Two codes come from the library itself: `ETIMEDOUT` when a `timeout` has passed, in a {@link TimeoutError}, and
+ * `ECANCELED` when the socket was closed during the call.
  *
  * @see errno(3)
  * @example
@@ -55,26 +55,26 @@ export interface SocketErrorDetails {
  * ```
  */
 export class SocketError extends BerkeleyError {
-  /** Stable name of the error, as errno(3) or getaddrinfo(3) spells it. */
+  /** The stable name of the error, as errno(3) or getaddrinfo(3) spells it. */
   override readonly code: SocketErrorCode;
-  /** The number behind `code`, negative. */
+  /** The negative number of `code`. */
   readonly errno: number;
-  /** The call that failed. */
+  /** The name of the call that failed. */
   readonly syscall: string;
-  // Declared without a definition, so that an unknown detail is not a property of the error.
+  // `declare` defines no property, so an error has only the details that are known.
   declare readonly address?: string;
   declare readonly port?: number;
   declare readonly path?: string;
-  /** The local address of the socket, such as `"127.0.0.1:8888"`, if the call was given no address. */
+  /** The local address of the socket, such as `"127.0.0.1:8888"`, if the call has no address argument. */
   declare readonly local?: string;
-  /** The address of the peer, if the socket is connected and the call was given no address. */
+  /** The address of the peer, if the socket is connected and the call has no address argument. */
   declare readonly peer?: string;
-  /** Bytes that had been sent when a `sendAll`, a `sendfile` or a splice was cut short; datagrams of a `sendmmsg`. */
+  /** The bytes that a `sendAll`, `sendfile` or `splice` had sent before it failed; for a `sendmmsg` the datagrams. */
   declare readonly transferred?: number;
 
   constructor(code: string, errno: number, syscall: string, details?: SocketErrorDetails) {
     super(describe(code, syscall, details), details?.cause === undefined ? undefined : { cause: details.cause });
-    // The union has every code that the library makes; another one can only come from a caller of this constructor.
+    // The type has every code of the library. Another code can come only from a program that calls this constructor.
     this.code = code as SocketErrorCode;
     this.errno = errno;
     this.syscall = syscall;
@@ -94,11 +94,11 @@ export class SocketError extends BerkeleyError {
 }
 
 /**
- * A deadline of the caller expired: the `timeout` of a call or of a socket, or a named limit such as
+ * A timeout of the program has passed: the `timeout` of a call or of a socket, or another option such as
  * `handshakeTimeout`. The connection may still work.
  *
- * The kernel uses the same code when a connection fails because the peer acknowledges nothing: tcp(7). That error is a
- * {@link SocketError}, but not a TimeoutError. The `name` of both is `"SocketError"`.
+ * The kernel returns the same code when a connection has failed because the peer acknowledges nothing: tcp(7). That
+ * error is a {@link SocketError}, but not a TimeoutError. The `name` of both is `"SocketError"`.
  *
  * @example
  * ```ts
@@ -114,7 +114,7 @@ export class SocketError extends BerkeleyError {
 export class TimeoutError extends SocketError {
   /** @param errno the platform's number for `ETIMEDOUT`, negative */
   constructor(errno: number, syscall: string, details?: SocketErrorDetails) {
-    // The words of the system are those of a connection that the kernel gave up.
+    // The text of the system describes a connection that has failed in the kernel.
     super("ETIMEDOUT", errno, syscall, { ...details, reason: details?.reason ?? "the timeout has passed" });
   }
 
@@ -124,14 +124,14 @@ export class TimeoutError extends SocketError {
 }
 
 /**
- * Whether this side has ended the call itself, by closing or giving away the object during the call (`ECANCELED`) or
- * before it (`EBADF`). A loop over that object ends then, and other errors throw.
+ * Whether this program has closed or released the object during the call (`ECANCELED`) or before it (`EBADF`). Such an
+ * error ends a loop over that object. A loop throws other errors.
  */
 export function endedByClose(error: unknown): boolean {
   return error instanceof SocketError && (error.code === "ECANCELED" || error.code === "EBADF");
 }
 
-/** A new error of the same class and code, with another call and other details. */
+/** Returns a new error of the same class and code, with another call and other details. */
 export function restated(error: SocketError, syscall: string, details: SocketErrorDetails): SocketError {
   if (error instanceof TimeoutError) return new TimeoutError(error.errno, syscall, details);
   return new SocketError(error.code, error.errno, syscall, details);
@@ -147,10 +147,10 @@ function describe(code: string, syscall: string, details: SocketErrorDetails | u
   return `${parts.join(" ")}${end}${sent}${hint === undefined ? "" : `; ${hint}`}`;
 }
 
-/** The address that the call was given; otherwise the ends of the socket. */
+/** The address argument of the call; without one the addresses of the socket. */
 function placeOf({ path, address, port, local, peer }: SocketErrorDetails): string | undefined {
   if (path !== undefined) {
-    // A lone surrogate is a byte that is not UTF-8. Without this it would be printed as U+FFFD.
+    // A lone surrogate stands for a byte that is not UTF-8. It would be printed as U+FFFD, so it is written as `\xNN`.
     const text = path.replace(/[\udc80-\udcff]/gu, (byte) => `\\x${(byte.charCodeAt(0) - 0xdc00).toString(16)}`);
     return text.startsWith("\0") ? `@${text.slice(1)}` : text;
   }

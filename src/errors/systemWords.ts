@@ -1,23 +1,23 @@
-// The words of the system behind the code of an error.
+// The text of the system for the code of an error.
 
 import { util } from "../builtins.js";
 
-/** Two names of one number; Node has the words under the other one. */
-const SAME: Readonly<Record<string, string>> = { EOPNOTSUPP: "ENOTSUP" };
+/** From a code to the name that Node uses. Linux has two names for this number. */
+const NODE_NAMES: Readonly<Record<string, string>> = { EOPNOTSUPP: "ENOTSUP" };
 
 let wordsByCode: ReadonlyMap<string, string> | undefined;
 
 /**
- * The words of the system for a code of errno(3): `"connection refused"` for `ECONNREFUSED`. They are those of Node,
- * because they are the same with each C library. Undefined if Node has none. By the code and not by the number, because
- * getaddrinfo(3) uses the same numbers for other errors.
+ * The text for a code of errno(3): `"connection refused"` for `ECONNREFUSED`. Undefined if Node has none. The texts are
+ * those of Node, because they are the same with each C library. They are found by the code and not by the number,
+ * because getaddrinfo(3) uses the same numbers for other errors.
  */
 export function systemWords(code: string): string | undefined {
   if (wordsByCode === undefined) {
     // Some other runtimes lack the function.
     const { getSystemErrorMap } = util();
-    const known = typeof getSystemErrorMap === "function" ? [...getSystemErrorMap().values()] : [];
-    wordsByCode = new Map(known);
+    const codesAndWords = typeof getSystemErrorMap === "function" ? [...getSystemErrorMap().values()] : [];
+    wordsByCode = new Map(codesAndWords);
   }
-  return wordsByCode.get(SAME[code] ?? code);
+  return wordsByCode.get(NODE_NAMES[code] ?? code);
 }

@@ -1,4 +1,4 @@
-// The error of TLS.
+// TlsError: TLS has failed.
 
 import { BerkeleyError } from "./berkeleyError.js";
 import { mark } from "./mark.js";
@@ -13,8 +13,8 @@ import { mark } from "./mark.js";
  * - `ERR_TLS_PLAINTEXT_PEER`: the peer sent bytes that are not TLS,
  * - `ERR_TLS_TRUNCATED`: the connection ended without close_notify, so it is unknown whether the peer had finished,
  * - `ERR_TLS_BUFFERED`: bytes of plain text were read ahead before the upgrade to TLS,
- * - `ERR_TLS_SOCKET`: a read or a write of the socket below TLS, whose bytes are records of TLS,
- * - `ERR_TLS_SILENT`: the listener dropped a client that had sent nothing, to accept another one,
+ * - `ERR_TLS_SOCKET`: the program has called a read or a write of the socket below TLS,
+ * - `ERR_TLS_SILENT`: the listener has closed a connection on which nothing arrived, to accept another one,
  * - `ERR_TLS_CONTEXT`: an option has a value that TLS can't use, and OpenSSL has no code for it.
  *
  * @example
@@ -29,7 +29,7 @@ import { mark } from "./mark.js";
  * ```
  */
 export class TlsError extends BerkeleyError {
-  /** Stable name of the error. */
+  /** The stable name of the error. */
   override readonly code: string;
   /** The reason as a text, without the action. */
   readonly reason: string;

@@ -1,48 +1,51 @@
-// The stack of an error of this package: short, and with the lines of the program that made the call.
+// The stack of an error of this package. It is short and has the lines of the program that made the call.
 //
 // An error of a call that waited is made while the reactor dispatches an event, where no function of the program is on
-// the stack. V8 can still find the `await` of the program: it follows the promise of the running microtask through the
-// reactions that wait for it. So a call that fails captures a second stack in such a microtask; see wait/rejection.ts.
+// the stack. In a microtask V8 can still find the `await` of the program, through the promises that wait for the one of
+// the microtask. So a call that fails captures a second stack in such a microtask; see wait/rejection.ts.
 //
-// Frames of this package and of Node's own scripts are left out of the text, unless nothing else is there. The text is
-// made when `stack` is read for the first time.
+// The text omits frames of this package and of Node, unless there are no others. The text is made when `stack` is read
+// for the first time.
 
-/** Captured frames. V8 makes their text when `stack` is read. */
+/** Captured frames: the object that `Error.captureStackTrace()` gets. V8 makes the text when `stack` is read. */
 export interface Frames {
   readonly name: string;
   readonly message: string;
   stack?: unknown;
 }
 
-/** Frames of this package that may precede those of the program. */
+/** The number of further frames to capture, because frames of this package come before those of the program. */
 const OWN_FRAMES = 24;
-/** Of how many frames the text consists if no limit is known. */
+/** The number of frames in the text if `Error.stackTraceLimit` is no number. The same as in V8. */
 const DEFAULT_LIMIT = 10;
 
-/** The frames that were captured when the error was made, and each time that a waiting call rejected with it. */
+/** The frames of an error. */
 export interface Trace {
+  /** Captured when the error was made. */
   readonly made: Frames | undefined;
+  /** Captured each time that a waiting call rejected with the error. */
   readonly rejected: Frames[];
 }
 
-/** Promises of this package that an error passes on its way to the program. */
+/** The most entries of `rejected`. An error passes few promises of this package before it reaches the program. */
 const MAX_REJECTED = 4;
 
-/** The folders of the files of the package; none in a bundle. */
+/** The folders of the files of the package; none in a bundle, whose file has code of the program too. */
 const ownFolders: readonly string[] = foldersOf(import.meta.url);
 
 function foldersOf(url: string | undefined): readonly string[] {
-  // The compiled files and the files of dist/. In a bundle the same file has code of the program.
+  // This file, compiled or in dist/.
   const lib = /^(?:file:\/\/)?(.*\/)(?:out\/lib\/errors\/trace|dist\/chunks\/base)\.js(?:\?.*)?$/.exec(url ?? "")?.[1];
   // With source maps the frames lead to src/.
   return lib === undefined ? [] : [`${lib}out/lib/`, `${lib}dist/`, `${lib}src/`];
 }
 
-function isForeign(frame: string): boolean {
+/** Whether a frame is neither of this package nor of Node. */
+function isOfProgram(frame: string): boolean {
   return !frame.includes("node:internal/") && !ownFolders.some((folder) => frame.includes(folder));
 }
 
-/** Sets the limit of V8 for the next stacks, and returns the one before. A program may have frozen it. */
+/** Sets `Error.stackTraceLimit` and returns the value before. Does nothing if the program has frozen `Error`. */
 export function setStackLimit(limit: number | undefined): number | undefined {
   const before = Error.stackTraceLimit as number | undefined;
   try {
@@ -53,7 +56,7 @@ export function setStackLimit(limit: number | undefined): number | undefined {
   return before;
 }
 
-/** Captures the frames that have led here; none if the program has switched stacks off. */
+/** Captures the current frames. Returns undefined if the program has switched stacks off. */
 function capture(): Frames | undefined {
   const limit: unknown = Error.stackTraceLimit;
   if (typeof limit !== "number" || limit <= 0 || typeof Error.captureStackTrace !== "function") return undefined;
@@ -64,23 +67,23 @@ function capture(): Frames | undefined {
   return frames;
 }
 
-/** The lines of captured frames; none if `Error.prepareStackTrace` of the program made something else of them. */
+/** The lines of captured frames; none if the program has an `Error.prepareStackTrace` that returns another form. */
 function linesOf({ stack }: Frames): string[] {
   if (typeof stack !== "string") return [];
   return stack.split("\n").filter((line) => line.startsWith("    at ") && !line.includes("new Promise (<anonymous>)"));
 }
 
-/** The text of `stack`. */
+/** Makes the text of `stack`. */
 export function stackText(error: Error, { made, rejected }: Trace): string {
   const limit: unknown = Error.stackTraceLimit;
-  const most = typeof limit === "number" ? limit : DEFAULT_LIMIT;
-  // The last one is the nearest to the program.
+  const max = typeof limit === "number" ? limit : DEFAULT_LIMIT;
+  // The frames that were captured last are the nearest to the program.
   for (const frames of [...rejected.toReversed(), made]) {
     if (frames === undefined) continue;
-    const foreign = linesOf(frames).filter(isForeign);
-    if (foreign.length > 0) return [String(error), ...foreign.slice(0, most)].join("\n");
+    const lines = linesOf(frames).filter(isOfProgram);
+    if (lines.length > 0) return [String(error), ...lines.slice(0, max)].join("\n");
   }
-  return [String(error), ...(made === undefined ? [] : linesOf(made)).slice(0, most)].join("\n");
+  return [String(error), ...(made === undefined ? [] : linesOf(made)).slice(0, max)].join("\n");
 }
 
 /** The trace of a new error. */
@@ -88,12 +91,12 @@ export function newTrace(): Trace {
   return { made: capture(), rejected: [] };
 }
 
-/** Whether an error can still get the stack of a call that rejects with it. */
-export function takesFrames({ made, rejected }: Trace): boolean {
+/** Whether `addFrames` can add frames to the trace. */
+export function canAddFrames({ made, rejected }: Trace): boolean {
   return made !== undefined && rejected.length < MAX_REJECTED;
 }
 
-/** Adds the frames that have led here. They precede those of earlier captures in the text. */
+/** Adds the current frames. `stackText` prefers them to those of earlier captures. */
 export function addFrames({ rejected }: Trace): void {
   const frames = capture();
   if (frames !== undefined) rejected.push(frames);

@@ -5,7 +5,7 @@
 
 import { clock } from "../builtins.js";
 import type { TransferStats } from "../io.js";
-import { attachListener, callerLine, detachListener, type ObjectRecord, takeLine } from "../registry/index.js";
+import { attachListener, callerLine, detachListener, type ObjectRecord, takeLineBudget } from "../registry/index.js";
 import { type Calls, calls } from "../sys/calls.js";
 import { EAGAIN } from "../sys/errno.js";
 import {
@@ -122,9 +122,9 @@ export class Recording {
   readonly payload: number;
   readonly #wrappers = new Map<keyof Calls, AnyCall>();
   readonly #listener = {
-    seesCalls: true,
-    made: (record: ObjectRecord): void => this.#guard(() => this.#made(record)),
-    closed: ({ id }: ObjectRecord): void => this.#guard(() => this.#closed(id)),
+    replacesCalls: true,
+    objectMade: (record: ObjectRecord): void => this.#guard(() => this.#made(record)),
+    objectClosed: ({ id }: ObjectRecord): void => this.#guard(() => this.#closed(id)),
   };
 
   constructor({ records, payload }: RecordingOptions) {
@@ -222,7 +222,7 @@ export class Recording {
 
   /** The line of the call that runs now, if one may be recorded. */
   line(): string | undefined {
-    return takeLine() ? callerLine() : undefined;
+    return takeLineBudget() ? callerLine() : undefined;
   }
 
   #guard(work: () => void): void {
@@ -279,7 +279,7 @@ export class Recording {
     if (row === undefined) return;
     const { observer } = this;
     const traced = row.watchers > 0 || row.lines < FIRST_LINES || row.fruitless >= 100 || observer !== undefined;
-    const line = traced && takeLine() ? callerLine() : undefined;
+    const line = traced && takeLineBudget() ? callerLine() : undefined;
     if (line !== undefined) row.lines++;
     // MSG_PEEK leaves what it returns in the queue, and MSG_ERRQUEUE returns what the socket had sent.
     const looks = !sent && (flags & (MSG_PEEK | MSG_ERRQUEUE)) !== 0;

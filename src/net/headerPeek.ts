@@ -4,7 +4,7 @@
 // No bytes have to be passed beside the descriptor.
 
 import type { IoOptions } from "../io.js";
-import { canGetNoMore } from "../ops/recvAll.js";
+import { hasEnded } from "../ops/recvAll.js";
 import { calls } from "../sys/calls.js";
 import { MSG_PEEK } from "../sys/constants.js";
 import { clock } from "../builtins.js";
@@ -42,7 +42,7 @@ class Peek implements HeaderSource {
       this.#seen = bytes?.length ?? 0;
       if (bytes?.length === 0) return null;
       if (bytes !== undefined && bytes.length >= size) return bytes.subarray(0, size);
-      if (bytes !== undefined && canGetNoMore(calls, this.#socket.fileno())) return this.#rest(size);
+      if (bytes !== undefined && hasEnded(calls, this.#socket.fileno())) return this.#rest(size);
       if (bytes === undefined) await this.#socket.readable(opts);
       else await new Promise((resolve) => setTimeout(resolve, pause));
       signal?.throwIfAborted();

@@ -52,7 +52,7 @@ class SharedLookup {
   start(): void {
     const query = this.#query;
     this.#lookups.set(this.#key, this);
-    if (registry !== undefined) registry.begun(this, query.syscall, this);
+    if (registry !== undefined) registry.addCall(this, query.syscall, this);
     try {
       const result = query.start((...answer) => {
         this.#forget();
@@ -81,7 +81,7 @@ class SharedLookup {
 
   #forget(): void {
     if (this.#lookups.get(this.#key) === this) this.#lookups.delete(this.#key);
-    if (registry !== undefined) registry.ended(this);
+    if (registry !== undefined) registry.removeCall(this);
   }
 }
 

@@ -1,13 +1,15 @@
 // accept.
 //
-// accept(2), "Error handling": besides a connection the call returns ECONNABORTED when the peer left before accept(),
-// and pending network errors of the new connection. These errors concern a connection that the program has never seen,
-// so the call goes on to the next one. EPERM is a firewall's refusal of one connection: a single accept() fails with
-// it, a loop over connections skips it. After many such errors in a row there is a pause, because their cause may last.
+// Three kinds of errors are handled differently:
 //
-// EMFILE, ENFILE, ENOBUFS and ENOMEM fail a single accept(). The connection stays in the kernel's queue, and a later
-// accept() gets it. With `patient` the call waits and tries again. Loops over connections set it, because they
-// would end at an error.
+// - Errors of a connection that the program has never seen: ECONNABORTED if the peer has reset it, or a pending network
+//   error (accept(2), "Error handling"). The call skips the connection. After many such errors in a row it pauses,
+//   because the cause may last.
+// - EPERM, because a firewall refuses the connection. With `patient` the call skips the connection, otherwise it fails.
+// - EMFILE, ENFILE, ENOBUFS and ENOMEM. The connection stays in the accept queue, and a later accept() gets it. With
+//   `patient` the call pauses and tries again, otherwise it fails.
+//
+// Loops over connections set `patient`, because an error would end the loop.
 //
 // After each accept, another attempt would find out whether the accept queue is empty. Most often it is. So the call of
 // the first connection after an event also polls the listener, and the queue of calls then waits for the next event. If
@@ -48,7 +50,7 @@ export interface AcceptOptions extends WaitOptions {
 
 const ACCEPT_NAMES: readonly string[] = [...WAIT_NAMES, "patient"];
 
-/** Errors of one connection that the program has never seen. */
+/** Errors of a connection that the program has never seen. */
 const LOST_CONNECTION: ReadonlySet<number> = new Set([
   ECONNABORTED,
   ENETDOWN,
@@ -59,18 +61,18 @@ const LOST_CONNECTION: ReadonlySet<number> = new Set([
   EHOSTUNREACH,
   ENETUNREACH,
 ]);
-/** Errors that end when descriptors or memory are free again. */
+/** Errors that last until descriptors or memory are free again. */
 const SHORTAGE: ReadonlySet<number> = new Set([EMFILE, ENFILE, ENOBUFS, ENOMEM]);
 
-/** This many lost connections in a row are skipped before a pause. */
-const MAX_SKIPPED = 16;
+/** The number of attempts of accept(2) without a pause. */
+const MAX_TRIES = 16;
 
 function isSkipped(errno: number, patient: boolean): boolean {
   return LOST_CONNECTION.has(errno) || (patient && errno === EPERM);
 }
 
-/** A listening socket: accepted sockets have its family, type and protocol. */
-export interface Listening {
+/** The part of a listening socket that accept() uses. Accepted sockets have its family, type and protocol. */
+export interface ListeningSocket {
   readonly family: number;
   readonly type: number;
   readonly protocol: number;
@@ -78,20 +80,20 @@ export interface Listening {
 }
 
 /** A listening socket whose connections a loop accepts. `fd` is -1 once it is closed. */
-export interface IteratedListening extends Listening {
+export interface IteratedListeningSocket extends ListeningSocket {
   readonly descriptor: { readonly fd: number };
 }
 
 /**
- * The operations of a class of sockets. Their second operand is `patient`: whether to wait while descriptors are short.
+ * accept(2) for a class `S` of sockets. The second operand is `patient` of AcceptOptions.
  */
 export interface AcceptOperations<S> {
-  /** Gives the socket and the address of its peer. */
-  readonly withAddress: Operation<Listening, boolean, [S, Address]>;
-  /** Gives the same as the result of an iterator. The iterator ends when the listening socket is closed. */
-  readonly iterated: Operation<IteratedListening, boolean, IteratorResult<[S, Address], undefined>>;
-  /** Gives the socket. The address of its peer stays in `addressBuffer` of sys/sockaddr.ts. */
-  readonly socketOnly: Operation<Listening, boolean, S>;
+  /** The value is the socket and the address of its peer. */
+  readonly withAddress: Operation<ListeningSocket, boolean, [S, Address]>;
+  /** The value is the same as the result of an iterator. The iterator ends when the listening socket is closed. */
+  readonly iterated: Operation<IteratedListeningSocket, boolean, IteratorResult<[S, Address], undefined>>;
+  /** The value is the socket. The address of its peer stays in `addressBuffer` of sys/sockaddr.ts. */
+  readonly socketOnly: Operation<ListeningSocket, boolean, S>;
 }
 
 /** The listener at which the last poll found a further connection, until an accept finds none. */
@@ -110,20 +112,22 @@ function acceptOnce(calls: Calls, fd: number, looks: boolean): number {
 }
 
 /**
- * @param make makes a socket of a new descriptor
+ * The operations of accept(2) for a class of sockets.
+ *
+ * @param make makes a socket from a new descriptor
  * @param looks whether a successful call polls the listener; a blocking socket has no use for that
  */
 export function acceptOperations<S>(
   make: (family: number, type: number, protocol: number, fd: number) => S,
   looks: boolean = true,
 ): AcceptOperations<S> {
-  const parts: Omit<Operation<Listening, boolean, never>, "complete"> = {
+  const parts: Omit<Operation<ListeningSocket, boolean, never>, "complete"> = {
     syscall: "accept",
     movesBytes: false,
     attempt: (calls, fd, _listener, patient) => {
       let result = acceptOnce(calls, fd, looks);
       if (result >= 0 || result === EAGAIN) return result;
-      for (let skipped = 1; result < 0 && skipped < MAX_SKIPPED && isSkipped(result, patient); skipped++) {
+      for (let tries = 1; result < 0 && tries < MAX_TRIES && isSkipped(result, patient); tries++) {
         result = acceptOnce(calls, fd, looks);
       }
       return result;
@@ -131,23 +135,23 @@ export function acceptOperations<S>(
     drained: () => addressBuffer[QUEUE_EMPTY_AT] === 1,
     isTransient: (errno, _listener, patient) => isSkipped(errno, patient) || (patient && SHORTAGE.has(errno)),
   };
-  const socketOf = (fd: number, listener: Listening): S => {
+  const socketOf = (fd: number, listener: ListeningSocket): S => {
     try {
       return make(listener.family, listener.type, listener.protocol, fd);
     } catch (error) {
-      // There was no memory for the objects, so nothing else would close the descriptor.
+      // make() throws if there is no memory for the objects. Nothing else would close the descriptor then.
       listener.calls.close(fd);
       throw error;
     }
   };
-  const withAddress = (fd: number, listener: Listening): [S, Address] => {
+  const withAddress = (fd: number, listener: ListeningSocket): [S, Address] => {
     const address = decodeAddressBuffer();
     return [socketOf(fd, listener), address];
   };
   return {
-    socketOnly: operation<Listening, boolean, S>({ ...parts, complete: socketOf }),
-    withAddress: operation<Listening, boolean, [S, Address]>({ ...parts, complete: withAddress }),
-    iterated: operation<IteratedListening, boolean, IteratorResult<[S, Address], undefined>>({
+    socketOnly: operation<ListeningSocket, boolean, S>({ ...parts, complete: socketOf }),
+    withAddress: operation<ListeningSocket, boolean, [S, Address]>({ ...parts, complete: withAddress }),
+    iterated: operation<IteratedListeningSocket, boolean, IteratorResult<[S, Address], undefined>>({
       ...parts,
       complete: (fd, listener) => ({ done: false, value: withAddress(fd, listener) }),
       received: ({ descriptor }) => (descriptor.fd < 0 ? { done: true, value: undefined } : undefined),

@@ -1,4 +1,4 @@
-// Attaches a packet filter. From then on the program receives only packets that have passed the filter.
+// attachFilter() attaches a packet filter. After it the program receives only packets that have passed the filter.
 //
 // setsockopt(2) with SO_ATTACH_FILTER filters the packets that arrive later. A raw or packet socket receives from
 // socket(2) on, so its receive queue may hold packets that no filter has checked. attachFilter()
@@ -17,23 +17,27 @@ import { setsockopt } from "./plainCalls.js";
 import { slab } from "./recv.js";
 import type { OpenSocket } from "./runner.js";
 
-/** A packet filter: a program of classic BPF, or the descriptor of a loaded eBPF program (`BPF_PROG_TYPE_SOCKET_FILTER`). */
+/**
+ * A packet filter: a program of classic BPF, or the descriptor of a loaded eBPF program
+ * (`BPF_PROG_TYPE_SOCKET_FILTER`).
+ */
 export type PacketFilter = readonly BpfInstruction[] | number;
 
-/** A program that accepts no packet. */
-const NOTHING: readonly BpfInstruction[] = [{ code: BPF_RET | BPF_K, k: 0 }];
+/** A filter that accepts no packet. */
+const ACCEPT_NOTHING: readonly BpfInstruction[] = [{ code: BPF_RET | BPF_K, k: 0 }];
 
-/** `value` if it can be a filter. The kernel checks the program. */
+/** Returns a copy of `value` if it has the form of a filter. The kernel checks the program later. */
 export function checkFilter(value: unknown, action: string): PacketFilter {
   if (!Array.isArray(value) && typeof value !== "number") {
     const required = "an array of instructions { code, jt, jf, k }, or the descriptor of an eBPF program";
     throw new TypeError(`Cannot ${action}: filter is ${quote(value)}, required ${required}`);
   }
   const filter = value as PacketFilter;
+  // encode() throws for a number out of range and for a wrong instruction.
   if (typeof filter === "number") SO_ATTACH_BPF.encode(filter);
   else SO_ATTACH_FILTER.encode(filter);
   // A copy, because the caller could change the array before it is attached a second time.
-  return typeof filter === "number" ? filter : filter.map((one) => ({ ...one }));
+  return typeof filter === "number" ? filter : filter.map((instruction) => ({ ...instruction }));
 }
 
 function setFilter(socket: OpenSocket, filter: PacketFilter): void {
@@ -49,7 +53,7 @@ export function attachFilter(socket: OpenSocket, filter: unknown): void {
     );
   }
   setFilter(socket, checked);
-  setFilter(socket, NOTHING);
+  setFilter(socket, ACCEPT_NOTHING);
   drain(socket);
   try {
     setFilter(socket, checked);
@@ -59,16 +63,16 @@ export function attachFilter(socket: OpenSocket, filter: unknown): void {
   }
 }
 
-/** Drops the packets in the queue. Nothing arrives meanwhile. */
+/** Empties the receive queue. No packet arrives meanwhile, because ACCEPT_NOTHING is attached. */
 function drain(socket: OpenSocket): void {
   const { calls } = socket;
   const fd = socket.checkOpen("recv");
-  // An error that the socket holds is returned once. One that comes again belongs to the state of the socket.
-  let before = 0;
+  // recv(2) returns a pending error once, and packets may follow. The same error twice is a state of the socket.
+  let lastError = 0;
   for (;;) {
     const result = calls.recv(fd, slab, 1, MSG_DONTWAIT);
     if (result >= 0 || result === EINTR) continue;
-    if (result === EAGAIN || result === before) return;
-    before = result;
+    if (result === EAGAIN || result === lastError) return;
+    lastError = result;
   }
 }

@@ -1,21 +1,21 @@
 // connect and bind.
 //
-// connect() on a non-blocking TCP socket returns EINPROGRESS, and an event for writing reports the end of the attempt.
-// A second connect() returns the outcome. Linux returns EALREADY while the attempt is under way, 0 once after a
-// success, and the error after a failure (inet_stream_connect in net/ipv4/af_inet.c). Unlike SO_ERROR, that is right
-// even after an early wake-up.
+// connect(2) on a non-blocking TCP socket returns EINPROGRESS, and EPOLLOUT reports the end of the handshake. A second
+// connect(2) returns the result. It is EALREADY while the handshake goes on, 0 once after a success, and the error
+// after a failure (inet_stream_connect in net/ipv4/af_inet.c). SO_ERROR is no substitute, because it is 0 both after a
+// success and while the handshake goes on.
 //
-// A TCP socket that was made for this one connection does not need the second call: an event with EPOLLOUT and without
-// EPOLLERR and EPOLLHUP means that the connection is established. In each other state that can follow, tcp_poll
+// A TCP socket that was made for this one connection does not need the second call. An event with EPOLLOUT and without
+// EPOLLERR and EPOLLHUP means that the connection is established. In every other state of such a socket tcp_poll
 // (net/ipv4/tcp.c) reports no EPOLLOUT, or reports it with one of the other two. On a socket with earlier calls the
 // event may come from an earlier state.
 //
-// Between two sockets of this machine the handshake runs inside connect(): the peer's packets are processed while the
-// kernel sends, and the answers when connect() releases the lock of the socket. So for a loopback address the second
-// call comes at once, which saves the registration, an event and a turn of the loop.
+// Between two sockets of this machine the handshake ends inside connect(2): the kernel processes the packets of both
+// sides before it returns. So for a loopback address the second call comes at once. That saves the registration, an
+// event and a turn of the loop.
 //
-// On a UNIX socket EAGAIN means that the listener's accept queue is full, and on an unbound UDP socket that no port is
-// free (connect(2)). No event reports that this has changed; see reactor/retryPause.ts.
+// On a UNIX socket EAGAIN means that the listener's accept queue is full. On an unbound UDP socket it means that no
+// port is free (connect(2)). No event reports that this has changed; see reactor/retryPause.ts.
 
 import { type Address, type AddressLike, type HostPort, Inet6Address, InetAddress, toAddress } from "../addr/index.js";
 import { checkOptions } from "../check/index.js";
@@ -24,17 +24,18 @@ import { check, EACCES, EAGAIN, EALREADY, EINPROGRESS, EINTR, EISCONN } from "..
 import { scratchCopy } from "../sys/scratch.js";
 import { addressDetails, encodeAddress, toLocalAddress } from "../sys/sockaddr.js";
 import { WAIT_NAMES, type WaitOptions } from "../wait/waitOptions.js";
-import type { Destination, Mode, Outcome, Runner } from "./runner.js";
+import type { AddressOperand, Mode, Outcome, Runner } from "./runner.js";
 
-export interface Connecting extends Destination {
-  /** Whether an attempt was made, so that the connection is being established. */
+/** The operand of CONNECT. */
+export interface ConnectState extends AddressOperand {
+  /** Whether connect(2) has started the handshake. */
   started: boolean;
   /** Whether the socket is a TCP socket on which only options and bind() were used before. */
   readonly fresh: boolean;
 }
 
-/** The operand for a known address. */
-export function connecting(address: Address, fresh: boolean): Connecting {
+/** The operand of CONNECT for an address that needs no resolver. */
+export function connectState(address: Address, fresh: boolean): ConnectState {
   return { target: address, address, sockaddr: encodeAddress(address), started: false, fresh };
 }
 
@@ -48,7 +49,8 @@ function isLoopback(address: Address | undefined): boolean {
   return address instanceof Inet6Address && address.host === "::1";
 }
 
-export const CONNECT: Operation<Connecting, undefined, void> = operation<Connecting, undefined, void>({
+/** connect(2). It waits until the connection is established. */
+export const CONNECT: Operation<ConnectState, undefined, void> = operation<ConnectState, undefined, void>({
   syscall: "connect",
   // Calls connect(2) even after EAGAIN, because the kernel returns EALREADY while an earlier attempt is under way.
   alwaysTries: true,
@@ -65,7 +67,7 @@ export const CONNECT: Operation<Connecting, undefined, void> = operation<Connect
       return EAGAIN;
     }
     if (result === EINTR) {
-      // The kernel goes on with the attempt; another call returns its outcome (connect(2), EINTR).
+      // The kernel goes on with the handshake; another connect(2) returns the result (connect(2), EINTR).
       state.started = true;
       return EINTR;
     }
@@ -85,19 +87,20 @@ export function connect<M extends Mode>(
   try {
     checkOptions(opts, "connect", WAIT_NAMES, "connect([host, port])");
     const target: Address | HostPort = toAddress(address);
-    const state: Connecting = { target, address: undefined, sockaddr: null, started: false, fresh: false };
+    const state: ConnectState = { target, address: undefined, sockaddr: null, started: false, fresh: false };
     return socket.sendTo(CONNECT, state, undefined, opts);
   } catch (error) {
     return socket.fail(error);
   }
 }
 
-/** ip(7): ip_unprivileged_port_start. Another reason for EACCES, such as a security module, concerns any port. */
-const PRIVILEGED_PORTS = 1024;
+/** The default of net.ipv4.ip_unprivileged_port_start; see ip(7). */
+const FIRST_UNPRIVILEGED_PORT = 1024;
 
+/** A hint for EACCES on a low port. On other ports EACCES has another reason, such as a security module. */
 function bindHint(errno: number, local: Address): string | undefined {
   if (errno !== EACCES || !(local instanceof InetAddress || local instanceof Inet6Address)) return undefined;
-  if (local.port === 0 || local.port >= PRIVILEGED_PORTS) return undefined;
+  if (local.port === 0 || local.port >= FIRST_UNPRIVILEGED_PORT) return undefined;
   return "ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE";
 }
 

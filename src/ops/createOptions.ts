@@ -1,4 +1,4 @@
-// create_connection and create_server: the check of their arguments, and the options of their sockets.
+// create_connection and create_server: the check of their arguments, and the socket options that they set.
 
 import { type Address, type AddressLike, AF_INET, AF_INET6, HostPort, toAddress } from "../addr/index.js";
 import { checkOptions, flag, int32, quote } from "../check/index.js";
@@ -24,11 +24,12 @@ export interface CreateConnectionOptions extends WaitOptions {
   readonly allErrors?: boolean | undefined;
 }
 
+/** The checked arguments of create_connection. */
 export interface ConnectionRequest {
   readonly target: Address | HostPort;
   readonly source: Address | HostPort | undefined;
   readonly timeout: number | null;
-  readonly all: boolean;
+  readonly allErrors: boolean;
 }
 
 export function connectionRequest(address: AddressLike, opts: CreateConnectionOptions | undefined): ConnectionRequest {
@@ -38,19 +39,22 @@ export function connectionRequest(address: AddressLike, opts: CreateConnectionOp
     target: toAddress(address),
     source: opts?.sourceAddress === undefined ? undefined : toAddress(opts.sourceAddress),
     timeout: timeoutOf(opts, getdefaulttimeout(), action),
-    all: flag(opts?.allErrors, false, action, "allErrors"),
+    allErrors: flag(opts?.allErrors, false, action, "allErrors"),
   };
 }
 
-/** The only address to connect to, if the target needs no resolver. For the host "" the resolver returns the error. */
-export function onlyCandidate(calls: Calls, target: Address | HostPort): Address | undefined {
+/**
+ * The address of a target that needs no resolver, otherwise undefined. Undefined for the host "" too, because the
+ * resolver returns the error for it.
+ */
+export function knownAddress(calls: Calls, target: Address | HostPort): Address | undefined {
   if (target instanceof HostPort && target.host === "") return undefined;
   return resolveNow(calls, target, { family: AF_INET6 });
 }
 
 /** The error of create_connection after all attempts have failed. */
-export function allFailed({ all, target }: ConnectionRequest, errors: readonly SocketError[]): Error {
-  if (!all) return errors.at(-1)!;
+export function allAttemptsError({ allErrors, target }: ConnectionRequest, errors: readonly SocketError[]): Error {
+  if (!allErrors) return errors.at(-1)!;
   const text = `Cannot create_connection to ${String(target)}: all ${errors.length} attempts failed`;
   return new AggregateError(errors, text);
 }
@@ -72,6 +76,7 @@ export interface OptionTarget {
   setsockopt<Set>(option: SocketOption<unknown, Set>, value: NoInfer<Set>): void;
 }
 
+/** The checked arguments of create_server. */
 export interface ServerRequest {
   readonly target: Address | HostPort;
   readonly family: number;
@@ -102,6 +107,7 @@ export function serverRequest(address: AddressLike, opts: CreateServerOptions | 
   };
 }
 
+/** The default family. A zone makes it AF_INET6, because only IPv6 addresses have zones. */
 function familyOf(target: Address | HostPort): number {
   if (!(target instanceof HostPort)) return target.family;
   return target.zone === undefined ? AF_INET : AF_INET6;

@@ -21,8 +21,8 @@ export function getdefaulttimeout(): number | null {
 
 /**
  * Sets the initial `timeout` of sockets that are made, accepted or adopted from now on. Each thread has its own value.
- * Listeners, streams and UDP sockets of `listen()`, `connect()` and `bindUdp()` do not use it, and neither does the
- * stream of a socket. Their calls without a `timeout` have none, unless it was set on the socket itself.
+ * The listeners, streams and UDP sockets of `listen()`, `connect()` and `bindUdp()`, and the stream of a socket, do not
+ * use it. Without a `timeout` their calls wait without limit, unless `timeout` was set on the socket itself.
  *
  * @param timeout ms; null for none, the value at the start of a process
  * @throws TypeError or RangeError for a value that is neither null nor a number from 0 to 2,147,483,647

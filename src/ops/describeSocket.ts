@@ -23,8 +23,9 @@ import { getpeername, getsockname } from "./plainCalls.js";
 import type { OpenSocket } from "./runner.js";
 
 /**
- * The state of a socket. TCP: the state of the connection, as `TCP_INFO` has it. Other sockets: `listening`, `connected`,
- * `bound` or `unbound`; `open` for families without these states. `closed` once the descriptor is closed or given away.
+ * The state of a socket. TCP: the state of the connection, as `TCP_INFO` has it. Other sockets: `listening`,
+ * `connected`, `bound` or `unbound`; `open` for families without these states. `closed` once the descriptor is closed
+ * or given away.
  */
 export type SocketState = TcpState | "listening" | "connected" | "bound" | "unbound" | "open" | "closed";
 
@@ -63,21 +64,28 @@ const TYPES: ReadonlyMap<number, string> = new Map([
   [SOCK_RDM, "SOCK_RDM"],
   [SOCK_SEQPACKET, "SOCK_SEQPACKET"],
 ]);
-/** Families whose sockets are bound and connected in the sense of bind(2) and connect(2). */
-const CONNECTING: ReadonlySet<number> = new Set([AF_UNIX, AF_INET, AF_INET6, AF_VSOCK]);
+/** Families whose sockets have the states bound and connected. */
+const FAMILIES_WITH_PEERS: ReadonlySet<number> = new Set([AF_UNIX, AF_INET, AF_INET6, AF_VSOCK]);
 
-/** A socket to describe: what its runner has. */
-type Kind = Pick<OpenSocket, "family" | "type" | "protocol" | "calls">;
+/** The part of a Runner that is described. */
+type DescribedRunner = Pick<OpenSocket, "family" | "type" | "protocol" | "calls">;
 
+/**
+ * The fields of a socket.
+ *
+ * @param fd -1 if it is closed
+ * @param buffered the number of bytes that a stream has read ahead
+ * @param pending the names of the calls that wait
+ */
 export function describeSocket(
-  { family, type, protocol, calls }: Kind,
+  { family, type, protocol, calls }: DescribedRunner,
   fd: number,
   buffered: number,
   pending: readonly string[],
 ): Fields<SocketDescription> {
   const open: OpenSocket = { family, type, protocol, calls, checkOpen: () => fd };
   const local = fd < 0 ? undefined : addressOrNone(open, getsockname);
-  const peer = fd < 0 || !CONNECTING.has(family) ? undefined : addressOrNone(open, getpeername);
+  const peer = fd < 0 || !FAMILIES_WITH_PEERS.has(family) ? undefined : addressOrNone(open, getpeername);
   return {
     fd,
     family: FAMILIES.get(family) ?? family,
@@ -108,14 +116,15 @@ function stateOf(socket: OpenSocket, local: Address | undefined, peer: Address |
   }
   if (isListening(calls, fd)) return "listening";
   if (peer !== undefined) return "connected";
-  if (!CONNECTING.has(family) || type === SOCK_RAW) return "open";
+  if (!FAMILIES_WITH_PEERS.has(family) || type === SOCK_RAW) return "open";
   if (local === undefined) return "unbound";
   return isBound(local) ? "bound" : "unbound";
 }
 
+/** Whether a stream socket with this protocol is a TCP socket. IPPROTO_IP is 0, the default protocol. */
 const isTcp = (protocol: number): boolean => protocol === IPPROTO_IP || protocol === IPPROTO_TCP;
 
-/** Only the first byte of `struct tcp_info` is read. */
+/** The first byte of `struct tcp_info` is the state. */
 function readTcpState(calls: Calls, fd: number): TcpState | undefined {
   const bytes = new Uint8Array(1);
   return calls.getsockopt(fd, IPPROTO_TCP, TCP_INFO, bytes) === 1 ? tcpStateOf(bytes[0]!) : undefined;
@@ -126,7 +135,7 @@ function isListening(calls: Calls, fd: number): boolean {
   return calls.getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, bytes) === 4 && readInt(bytes) === 1;
 }
 
-/** A socket without an address has port 0, or an empty path. */
+/** Whether a local address is one of bind(2). A socket that is not bound has port 0, or an empty path. */
 function isBound(local: Address): boolean {
   if ("path" in local) return local.path !== "";
   // A vsock port that is not bound is VMADDR_PORT_ANY.

@@ -13,16 +13,15 @@ export interface TransferOptions extends WaitOptions {
 /** Options of a call that never waits. */
 export type FlagOptions = Pick<TransferOptions, "flags">;
 
-/** MSG_ flags: 32 bits. */
+/** Checks MSG_ flags of 32 bits. The default is 0. */
 export function messageFlags(value: unknown, action: string): number {
   if (value === undefined) return 0;
   return integer(value, action, "flags", -0x8000_0000, 0xffff_ffff) | 0;
 }
 
 /**
- * MSG_ flags of a call that sends. MSG_ZEROCOPY is refused: the kernel would read the memory after the call has
- * settled, until a message in the error queue reports the end. V8 may have collected the memory by then and stored
- * other data there, which the kernel would send.
+ * Checks the MSG_ flags of a call that sends. MSG_ZEROCOPY is refused: the kernel would still read the memory after the
+ * call has settled. V8 may have collected the memory by then and stored other data there, which the kernel would send.
  */
 export function sendFlags(value: unknown, action: string): number {
   const flags = messageFlags(value, action);
@@ -38,6 +37,7 @@ export const TRANSFER_NAMES: readonly string[] = [...WAIT_NAMES, "flags"];
 /** The names of the options of a call that never waits. */
 export const FLAG_NAMES: readonly string[] = ["flags"];
 
+/** The checked flags of `opts`. `names` are the options that the call has. */
 export function flagsOf(
   opts: TransferOptions | undefined,
   action: string,
@@ -48,7 +48,7 @@ export function flagsOf(
   return messageFlags(opts.flags, action);
 }
 
-/** The flags of a call that sends. */
+/** Like `flagsOf`, for a call that sends. */
 export function sendFlagsOf(
   opts: TransferOptions | undefined,
   action: string,
@@ -59,7 +59,7 @@ export function sendFlagsOf(
   return sendFlags(opts.flags, action);
 }
 
-/** The flags of a read that never waits. MSG_DONTWAIT keeps a read with MSG_WAITALL from collecting bytes. */
+/** The checked flags of a read that never waits. MSG_DONTWAIT makes a read with MSG_WAITALL return what has arrived. */
 export function flagsWithoutWait(opts: FlagOptions | undefined): number {
   const flags = flagsOf(opts, "recv", FLAG_NAMES);
   return flags === 0 ? 0 : flags | MSG_DONTWAIT;

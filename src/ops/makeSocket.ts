@@ -1,4 +1,4 @@
-// Making and adopting sockets: socket(2), socketpair(2), descriptors that were made elsewhere.
+// Making sockets with socket(2) and socketpair(2), and adopting descriptors that other code has made.
 
 import { AF_PACKET } from "../addr/index.js";
 import { checkOptions, flag, int32, integer } from "../check/index.js";
@@ -16,6 +16,7 @@ export interface DetachOptions {
   readonly blocking?: boolean | undefined;
 }
 
+/** The checked option `blocking`. */
 export function isBlocking(opts: DetachOptions | undefined): boolean {
   checkOptions(opts, "detach", ["blocking"]);
   return flag(opts?.blocking, false, "detach", "blocking");
@@ -28,18 +29,20 @@ export function checkKind(family: unknown, type: unknown, protocol: unknown, act
   return int32(type, action, "type") & TYPE_MASK;
 }
 
-/** A descriptor and the kind of its socket, as the kernel reports it. */
+/** A descriptor and its family, type and protocol. */
 export type SocketParts = readonly [family: number, type: number, protocol: number, fd: number];
 
-/** Takes a descriptor that was made elsewhere. From now on this environment owns it. */
+/** Adopts a descriptor that other code has made. After it this environment owns the descriptor. */
 export function adoptDescriptor(calls: Calls, fd: number): SocketParts {
   const number = integer(fd, "adopt a descriptor", "fd", 0, 0x7fff_ffff);
   check(calls.adopt(number), "fromfd");
-  return partsOf(calls, number, (ours) => calls.release(ours));
+  return socketPartsOf(calls, number, (ours) => calls.release(ours));
 }
 
-/** The kind of a descriptor of ours. If the kernel does not report it, `giveUp` gets the descriptor. */
-export function partsOf(calls: Calls, fd: number, giveUp: (fd: number) => void): SocketParts {
+/**
+ * Reads the family, type and protocol of a descriptor. If that fails, calls `giveUp` with the descriptor and throws.
+ */
+export function socketPartsOf(calls: Calls, fd: number, giveUp: (fd: number) => void): SocketParts {
   const value = new Uint8Array(4);
   const read = (name: number): number => {
     const length = calls.getsockopt(fd, SOL_SOCKET, name, value);
@@ -50,8 +53,8 @@ export function partsOf(calls: Calls, fd: number, giveUp: (fd: number) => void):
   return [read(SO_DOMAIN), read(SO_TYPE), read(SO_PROTOCOL), fd];
 }
 
-/** Two connected sockets. */
-export function pairOf(calls: Calls, family: number, type: number, protocol: number): [SocketParts, SocketParts] {
+/** Makes two connected sockets. */
+export function makePair(calls: Calls, family: number, type: number, protocol: number): [SocketParts, SocketParts] {
   const kind = checkKind(family, type, protocol, "make a socketpair");
   const fds = new Uint8Array(8);
   check(calls.socketpair(family, type, protocol, fds), "socketpair");
@@ -61,10 +64,10 @@ export function pairOf(calls: Calls, family: number, type: number, protocol: num
   ];
 }
 
-/** The result of socket(2), or its error. */
+/** Returns the result of socket(2), or throws its error. */
 export function checkSocket(result: number, family: number, type: number): number {
   return check(result, "socket", () => {
-    const raw = (type & 0xf) === SOCK_RAW || family === AF_PACKET;
+    const raw = (type & TYPE_MASK) === SOCK_RAW || family === AF_PACKET;
     return raw && (result === EPERM || result === EACCES) ? { hint: "raw sockets need CAP_NET_RAW" } : undefined;
   });
 }

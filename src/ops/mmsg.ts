@@ -1,14 +1,14 @@
 // recvmmsg and sendmmsg: batches of datagrams.
 //
-// recvmmsg() on a non-blocking socket takes datagrams until the batch is full or a receive returns EAGAIN (do_recvmmsg
-// in net/socket.c). So after a batch that is not full the socket is empty, in every family, and the next call waits for
-// an event without a system call. The batch may also have ended at an error other than EAGAIN, which the kernel then
-// keeps for the next call; such an error has an event of its own (EPOLLERR).
+// recvmmsg(2) on a non-blocking socket receives datagrams until the batch is full or a receive returns EAGAIN
+// (do_recvmmsg in net/socket.c). So after a batch that is not full the socket is empty, in every family, and the next
+// call waits for an event without a system call. The batch may also have ended at another error. The kernel then
+// returns that error to the next call, and reports EPOLLERR, which is an event.
 //
-// sendmmsg() stops at the first datagram that the kernel refuses, and returns the number of datagrams before it. Only
-// the next call, which starts with that datagram, returns the reason: EAGAIN waits, and the unsent rest is tried again.
-// One reason does not concern the datagram itself: a connected UDP socket reports that an earlier datagram was refused
-// (udp(7)), and sending the same datagram again succeeds. So with `skipRefused` each datagram is tried twice.
+// sendmmsg(2) stops at the first datagram that the kernel refuses, and returns the number of datagrams before it. The
+// next call starts with that datagram and returns the reason. After EAGAIN the call waits and sends the rest later.
+// ECONNREFUSED on a connected UDP socket does not concern the datagram itself: an earlier one was refused (udp(7)), and
+// sending the same datagram again succeeds. So with `skipRefused` the call tries each datagram twice.
 
 import { flag, integer, quoteOther } from "../check/index.js";
 import { type BatchMemory, DatagramBatch, ENTRY_WORDS, ERROR, MAX_AT_ONCE, memoryOf } from "../batch/index.js";
@@ -26,10 +26,10 @@ export interface SendBatchOptions extends TransferOptions {
   readonly skipRefused?: boolean | undefined;
 }
 
-/** The cost of a datagram in the budget of a turn. It costs the kernel about as much as this many bytes of a stream. */
+/** A datagram costs the kernel about as much as this many bytes of a stream. */
 const BYTES_PER_DATAGRAM = 4096;
 
-/** A large slot may hold many datagrams (GSO, GRO). */
+/** The cost of `count` datagrams in the budget of a turn. A large slot may hold many datagrams (GSO, GRO). */
 function cost(count: number, { slotSize }: BatchMemory): number {
   return count * Math.max(slotSize, BYTES_PER_DATAGRAM);
 }
@@ -45,52 +45,53 @@ export const RECVMMSG: Operation<BatchMemory, number, number> = operation<BatchM
   cost,
 });
 
-/** The progress of a sendmmsg in the range [next, end). */
-export interface BatchSending {
+/** The progress of a sendmmsg. */
+export interface BatchSendProgress {
   readonly memory: BatchMemory;
+  /** The number of the next datagram to send. The call sends those from `next` to `end - 1`. */
+  next: number;
   end: number;
   skipRefused: boolean;
-  next: number;
-  /** Datagrams that went out. */
+  /** The number of datagrams that were sent. */
   sent: number;
-  /** Whether the datagram at `next` has been refused once. */
+  /** Whether the kernel has refused the datagram at `next` once. */
   refused: boolean;
 }
 
-/** Errors that do not concern a single datagram. */
+/** Errors that do not concern a single datagram. They end the call even with `skipRefused`. */
 const GENERAL_ERRORS: ReadonlySet<number> = new Set([EAGAIN, EBADF, ECANCELED, EFAULT, EINTR, ENOTSOCK]);
 
-export const SENDMMSG: Operation<BatchSending, number, number> = operation<BatchSending, number, number>({
+export const SENDMMSG: Operation<BatchSendProgress, number, number> = operation<BatchSendProgress, number, number>({
   syscall: "sendmmsg",
   movesBytes: true,
   batch: true,
-  attempt: (calls, fd, sending, flags) => {
-    const { memory, end, skipRefused } = sending;
-    while (sending.next < end) {
-      const result = calls.sendmmsg(fd, memory.slab, memory.table, sending.next, end, flags);
+  attempt: (calls, fd, state, flags) => {
+    const { memory, end, skipRefused } = state;
+    while (state.next < end) {
+      const result = calls.sendmmsg(fd, memory.slab, memory.table, state.next, end, flags);
       if (result > 0) {
-        sending.next += result;
-        sending.sent += result;
-        sending.refused = false;
-        if (end - sending.next > MAX_AT_ONCE) return progress(cost(result, memory));
+        state.next += result;
+        state.sent += result;
+        state.refused = false;
+        if (end - state.next > MAX_AT_ONCE) return progress(cost(result, memory));
       } else if (!skipRefused || GENERAL_ERRORS.has(result)) {
         return result;
-      } else if (!sending.refused) {
-        sending.refused = true;
+      } else if (!state.refused) {
+        state.refused = true;
       } else {
-        memory.words[sending.next * ENTRY_WORDS + ERROR] = result;
-        sending.next++;
-        sending.refused = false;
-        if (sending.next < end) return progress(BYTES_PER_DATAGRAM);
+        memory.words[state.next * ENTRY_WORDS + ERROR] = result;
+        state.next++;
+        state.refused = false;
+        if (state.next < end) return progress(BYTES_PER_DATAGRAM);
       }
     }
-    return sending.sent;
+    return state.sent;
   },
-  complete: (_sent, sending) => sending.sent,
+  complete: (_sent, state) => state.sent,
   cost: (sent, { memory }) => cost(sent, memory),
   isNonblocking,
   details: () => ({ unit: "datagrams" }),
-  transferred: (sending) => sending.sent,
+  transferred: (state) => state.sent,
 });
 
 function checkedMemory(batch: unknown, action: string): ReturnType<typeof memoryOf> {
@@ -124,11 +125,11 @@ export function sendmmsg<M extends Mode>(
     const next = opts?.start === undefined ? 0 : integer(opts.start, "sendmmsg", "start", 0, end);
     const skipRefused = flag(opts?.skipRefused, false, "sendmmsg", "skipRefused");
     if (opts?.skipRefused !== undefined) for (let i = next; i < end; i++) words[i * ENTRY_WORDS + ERROR] = 0;
-    // A call without datagrams does not wait for room.
+    // Without datagrams the call must not wait until the socket is writable.
     if (next === end) return socket.done(0, "sendmmsg", opts);
     socket.beforeDatagrams(end - next);
-    const sending: BatchSending = { memory, end, skipRefused, next, sent: 0, refused: false };
-    return socket.write(SENDMMSG, sending, flags, opts);
+    const state: BatchSendProgress = { memory, end, skipRefused, next, sent: 0, refused: false };
+    return socket.write(SENDMMSG, state, flags, opts);
   } catch (error) {
     return socket.fail(error);
   }

@@ -1,10 +1,11 @@
-// The pipes of splice(2). Flows reuse them one after another. They are closed when the last flow ends.
+// The pipes for splice(2). A pipe that one flow has emptied is used again by another. When the last flow ends, all
+// pipes are closed.
 
 import type { Calls } from "../sys/calls.js";
 import { readInt } from "../sys/nativeInts.js";
 import type { Pipe, RelayTable } from "../reactor/relay.js";
 
-/** The smallest pipe is a page of 4096 bytes. */
+/** log2 of the smallest pipe: a page of 4096 bytes. */
 const SMALLEST_LOG = 12;
 
 /** The most empty pipes that stay open for later flows. */
@@ -12,21 +13,26 @@ const MAX_FREE = 8;
 
 export class PipePool {
   readonly #size: number;
-  /** The index of the shared pipe in the pipes of a RelayTable. */
+  /** The index of `#shared` in a RelayTable: each size has its own. */
   readonly #index: number;
+  /** Empty pipes. */
   #free: Pipe[] = [];
+  /** The number of flows that use the pool. */
   #users = 0;
-  /** The pipe that all relays share, and the table that it is in. */
+  /** The pipe that all relays of this pool share. */
   #shared: Pipe | undefined;
+  /** The table that `#shared` is stored in. */
   #table: RelayTable | undefined;
 
-  /** @param size the capacity of each pipe in bytes */
+  /** @param size the capacity of each pipe in bytes, a power of two */
   constructor(size: number) {
     this.#size = size;
     this.#index = Math.log2(size) - SMALLEST_LOG;
   }
 
-  /** Counts a user. Opens a pipe if none is free, so that EMFILE is returned here. Returns 0 or -errno. */
+  /**
+   * Counts a flow. Opens a pipe if none is free, so that the flow gets EMFILE before it starts. Returns 0 or -errno.
+   */
   addUser(calls: Calls): number {
     if (this.#free.length === 0) {
       const pipe = this.#open(calls);
@@ -37,7 +43,7 @@ export class PipePool {
     return 0;
   }
 
-  /** Subtracts a user. Closes the pipes after the last one. */
+  /** Subtracts a flow. After the last one closes all pipes. */
   removeUser(calls: Calls): void {
     if (--this.#users > 0) return;
     if (this.#shared !== undefined) {
@@ -54,12 +60,16 @@ export class PipePool {
   }
 
   /** Returns an empty pipe to the pool. */
-  give(calls: Calls, pipe: Pipe): void {
+  giveBack(calls: Calls, pipe: Pipe): void {
     if (this.#free.length < MAX_FREE && this.#users > 0) this.#free.push(pipe);
     else this.discard(calls, pipe);
   }
 
-  /** Stores a pipe in the table, for its relays. Returns its index, or -1 if no pipe could be stored. */
+  /**
+   * Stores the shared pipe in the table, if it is not stored yet.
+   *
+   * @returns its index, or -1 if no pipe could be opened or the pipe is stored in another table
+   */
   share(calls: Calls, table: RelayTable): number {
     if (this.#shared === undefined) {
       const pipe = this.take(calls);
@@ -71,7 +81,7 @@ export class PipePool {
     return this.#table === table ? this.#index : -1;
   }
 
-  /** Returns the shared pipe to a flow whose relay left bytes in it. The next `share()` stores another pipe. */
+  /** Passes the shared pipe to a flow whose relay has left bytes in it. The next `share()` stores another pipe. */
   takeShared(): Pipe {
     const pipe = this.#shared!;
     this.#shared = this.#table = undefined;
@@ -94,7 +104,7 @@ export class PipePool {
 
 const pools = new Map<number, PipePool>();
 
-/** The pipes of this thread of a size in bytes, a power of two. */
+/** The pool of this thread for a size in bytes, a power of two. */
 export function pipePool(size: number): PipePool {
   let pool = pools.get(size);
   if (pool === undefined) pools.set(size, (pool = new PipePool(size)));

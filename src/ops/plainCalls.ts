@@ -1,4 +1,5 @@
-// Calls that never wait: listen, shutdown, addresses and options. Both sockets, and a socket under TLS, have them.
+// Calls that never wait: listen, shutdown, getsockname, getpeername, setsockopt, getsockopt. Both sockets, and a socket
+// under TLS, use them.
 
 import { isUint8Array } from "node:util/types";
 import type { Address } from "../addr/index.js";
@@ -82,7 +83,7 @@ function readOptionBytes(socket: OpenSocket, level: number, option: unknown, siz
   return bytes.subarray(0, Math.min(length, size));
 }
 
-/** The error of an option: it names the option, or has its numbers. */
+/** The error of setsockopt or getsockopt. It has the name of the option, or its numbers if it has no name. */
 function optionError(errno: number, syscall: string, level: number, option: unknown): SocketError {
   const name = (option as { readonly name?: unknown } | null | undefined)?.name;
   const text = typeof name === "string" ? name : `option ${String(option)} of level ${level}`;

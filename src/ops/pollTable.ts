@@ -1,11 +1,11 @@
-// The entries of poll(2): checks them, stores them as an array of struct pollfd, and makes the result.
+// The entries of `poll()`: checks them, stores them as an array of struct pollfd, calls poll(2) and makes the result.
 
 import { integer, quote, quoteOther } from "../check/index.js";
 import type { Calls } from "../sys/calls.js";
 import { POLLNVAL } from "../sys/constants.js";
 import { EAGAIN } from "../sys/errno.js";
 
-/** The part of a socket that a poll uses. */
+/** The part of a socket that `poll()` uses. */
 export interface PollSocket {
   /** -1 once it is closed. */
   fileno(): number;
@@ -19,7 +19,7 @@ export type Entry<S extends PollSocket> =
       readonly events: number;
     }
   | {
-      /** Number of an open descriptor of any kind. */
+      /** The number of an open descriptor of any kind. */
       readonly fd: number;
       readonly events: number;
     };
@@ -32,16 +32,17 @@ export interface PollResult<E extends Entry<PollSocket> = Entry<PollSocket>> {
   readonly revents: number;
 }
 
-/** A struct pollfd has this many 32-bit words, or this many 16-bit halves. */
+// struct pollfd: a 32-bit `fd`, then `events` and `revents` of 16 bits each.
 const POLLFD_WORDS = 2;
 const POLLFD_HALVES = 4;
-/** The indices of `events` and `revents` among its 16-bit halves. */
+/** The indices of `events` and `revents` among the 16-bit halves of an entry. */
 const EVENTS_INDEX = 2;
 const REVENTS_INDEX = 3;
 
 /** The entries as an array of struct pollfd. */
 export class PollTable<E extends Entry<PollSocket>> {
   readonly entries: readonly E[];
+  // Three views of the same memory.
   readonly #words: Int32Array;
   readonly #halves: Int16Array;
   readonly #bytes: Uint8Array;
@@ -67,8 +68,10 @@ export class PollTable<E extends Entry<PollSocket>> {
   }
 
   /**
-   * Calls poll(2) with a timeout in ms, or 0 if a socket is closed. Returns the number of ready entries, or EAGAIN for
-   * none.
+   * Calls poll(2). A closed socket counts as ready, with POLLNVAL.
+   *
+   * @param timeout ms
+   * @returns the number of ready entries, EAGAIN for none, or another -errno
    */
   poll(calls: Calls, timeout: number): number {
     let closed = 0;
@@ -78,6 +81,7 @@ export class PollTable<E extends Entry<PollSocket>> {
       const fd = (this.#words[POLLFD_WORDS * index] = entry.socket.fileno());
       if (fd < 0) closed++;
     }
+    // Without a wait if an entry is ready already.
     const count = calls.pollEntries(this.#bytes, closed > 0 ? 0 : timeout);
     if (count < 0) return count;
     if (closed > 0) {
@@ -88,6 +92,7 @@ export class PollTable<E extends Entry<PollSocket>> {
     return count + closed > 0 ? count + closed : EAGAIN;
   }
 
+  /** The entries that the last poll(2) reported as ready. */
   ready(): PollResult<E>[] {
     const results: PollResult<E>[] = [];
     for (const [index, entry] of this.entries.entries()) {
@@ -97,7 +102,10 @@ export class PollTable<E extends Entry<PollSocket>> {
     return results;
   }
 
-  /** The entries for an epoll set, which takes each descriptor once. */
+  /**
+   * The entries for an epoll set, as an array of struct pollfd. epoll takes each descriptor once, so the entries of one
+   * descriptor are merged.
+   */
   merged(): Uint8Array {
     const events = new Map<number, number>();
     for (let index = 0; index < this.entries.length; index++) {
@@ -107,15 +115,16 @@ export class PollTable<E extends Entry<PollSocket>> {
     const words = new Int32Array(POLLFD_WORDS * events.size);
     const halves = new Int16Array(words.buffer);
     let index = 0;
-    for (const [fd, wanted] of events) {
+    for (const [fd, mask] of events) {
       words[POLLFD_WORDS * index] = fd;
-      halves[POLLFD_HALVES * index++ + EVENTS_INDEX] = wanted;
+      halves[POLLFD_HALVES * index + EVENTS_INDEX] = mask;
+      index++;
     }
     return new Uint8Array(words.buffer);
   }
 }
 
-/** Returns the descriptor of the entry. */
+/** Checks an entry and returns its descriptor. */
 function checkEntry(entry: unknown, index: number, isSocket: (value: unknown) => value is PollSocket): number {
   const name = `entries[${index}]`;
   if (typeof entry !== "object" || entry === null || "socket" in entry === "fd" in entry) {

@@ -1,18 +1,22 @@
-// The operation of buffered reads: it reads for a consumer until the consumer has enough. That is one call, with any
-// number of reads. The streams of both sockets use it.
+// The operation of buffered reads. One call makes any number of reads, until the consumer has enough bytes. The streams
+// of both sockets use it.
 //
-// The consumer gets the bytes of each read at once, so a call that ends early (timeout, abort, close) loses none. Each
-// attempt gets its memory from the consumer, so a waiting call holds no memory.
+// The consumer gets the bytes of each read at once, so a call that ends early (timeout, abort, close) loses no bytes.
+// Each attempt gets its memory from the consumer, so a waiting call needs no memory.
 
 import { EFAULT } from "../sys/errno.js";
 import { progress, operation, type Operation } from "../reactor/operation.js";
 
-/** Provides memory for the bytes, and decides when the read ends. It has the shape of `Consumer` in src/io.ts. */
+/** Provides memory for the bytes, and decides when the read ends. Same shape as `Consumer` in src/io.ts. */
 export interface ReadConsumer {
+  /** Returns memory, and sets `start` and `size`. */
   room(): Uint8Array;
+  /** The range of that memory for the next read. */
   readonly start: number;
   readonly size: number;
+  /** Called with the number of bytes read, 0 at the end of the stream. Returns whether the call is complete. */
   filled(count: number): boolean;
+  /** Returns the value of the call. */
   result(): unknown;
 }
 

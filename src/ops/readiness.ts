@@ -1,14 +1,16 @@
-// Calls that only wait: readable, writable, and the end of a connection. poll(2) decides; no bytes move.
+// Calls that wait for readiness or for the end of a connection and move no bytes. Each attempt is a poll(2) without a
+// wait. SHUTDOWN_WRITING is here too: shutdown(2) behind the pending writes.
 
 import { checkOptions } from "../check/index.js";
 import type { SocketError } from "../errors/index.js";
-import { type FailedAt, type Operation, operation } from "../reactor/operation.js";
+import { type FailedDescriptor, type Operation, operation } from "../reactor/operation.js";
 import { POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLRDHUP, SHUT_WR } from "../sys/constants.js";
 import { EAGAIN, EBADF, ECONNRESET, EPIPE, socketError } from "../sys/errno.js";
 import { endsOf } from "../sys/socketEnds.js";
 import { WAIT_NAMES, type WaitOptions } from "../wait/waitOptions.js";
 import type { Mode, Outcome, Runner } from "./runner.js";
 
+/** An operation that completes when poll(2) reports one of `events`, or an error. */
 function readiness(events: number): Operation<undefined, undefined, void> {
   return operation<undefined, undefined, void>({
     syscall: "poll",
@@ -25,17 +27,25 @@ function readiness(events: number): Operation<undefined, undefined, void> {
 export const READABLE: Operation<undefined, undefined, void> = readiness(POLLIN);
 export const WRITABLE: Operation<undefined, undefined, void> = readiness(POLLOUT);
 
-/** The error of a broken connection, with both of its ends. A call that has found the error before knows its code. */
-function brokenError(errno: number, at: FailedAt): SocketError {
-  return socketError(at.breakage || errno, "poll", endsOf(at.reactor.calls, at.fd));
+/**
+ * The error of a broken connection, with its two addresses. poll(2) returns no errno. So if an earlier call has got the
+ * errno, the error has that one; otherwise it has `errno`.
+ */
+function brokenError(errno: number, descriptor: FailedDescriptor): SocketError {
+  const { connectionErrno, fd, reactor } = descriptor;
+  return socketError(connectionErrno || errno, "poll", endsOf(reactor.calls, fd));
 }
 
 /**
- * The end of a connection on which no read and no write is pending: POLLHUP of poll(2) reports that both directions
- * have ended. The result is ECONNRESET if the socket has a pending error, otherwise EPIPE. The pending error stays for
- * the next call; a read would otherwise report an orderly end.
+ * Waits for the end of both directions of a connection, which POLLHUP of poll(2) reports. The value is an error:
+ * ECONNRESET if the socket has a pending error, otherwise EPIPE. The pending error is not cleared, because the next
+ * read must report it instead of an orderly end.
  */
-export const HANGUP: Operation<object, FailedAt, SocketError> = operation<object, FailedAt, SocketError>({
+export const HANGUP: Operation<object, FailedDescriptor, SocketError> = operation<
+  object,
+  FailedDescriptor,
+  SocketError
+>({
   syscall: "poll",
   movesBytes: false,
   background: true,
@@ -44,18 +54,19 @@ export const HANGUP: Operation<object, FailedAt, SocketError> = operation<object
     if (revents < 0) return revents;
     if ((revents & POLLNVAL) !== 0) return EBADF;
     if ((revents & POLLHUP) === 0) return EAGAIN;
+    // Results of an attempt that completes are positive, and the constants are negative.
     return (revents & POLLERR) === 0 ? -EPIPE : -ECONNRESET;
   },
-  complete: (errno, _, at) => brokenError(-errno, at),
+  complete: (errno, _, descriptor) => brokenError(-errno, descriptor),
 });
 
 /**
- * The end of the peer's direction: POLLRDHUP of poll(2) reports it also while there are unread bytes. It takes none. The
- * result is undefined after an orderly end, and the error if the connection is broken.
+ * Waits until the peer has closed its direction. POLLRDHUP of poll(2) reports that even while there are unread bytes,
+ * and the call reads none. The value is undefined after an orderly end, and the error if the connection is broken.
  */
-export const PEER_END: Operation<object, FailedAt, SocketError | undefined> = operation<
+export const PEER_END: Operation<object, FailedDescriptor, SocketError | undefined> = operation<
   object,
-  FailedAt,
+  FailedDescriptor,
   SocketError | undefined
 >({
   syscall: "poll",
@@ -66,15 +77,18 @@ export const PEER_END: Operation<object, FailedAt, SocketError | undefined> = op
     if (revents < 0) return revents;
     if ((revents & POLLNVAL) !== 0) return EBADF;
     if ((revents & (POLLHUP | POLLRDHUP)) === 0) return EAGAIN;
-    // The error queue alone sets POLLERR too.
+    // POLLERR alone may come from the error queue.
     return (revents & POLLHUP) !== 0 && (revents & POLLERR) !== 0 ? -ECONNRESET : 0;
   },
-  complete: (errno, _, at) =>
-    errno > 0 || (at.breakage !== undefined && at.breakage < 0) ? brokenError(-errno, at) : undefined,
+  complete: (errno, _, descriptor) => {
+    const { connectionErrno } = descriptor;
+    const broken = errno > 0 || (connectionErrno !== undefined && connectionErrno < 0);
+    return broken ? brokenError(-errno, descriptor) : undefined;
+  },
 });
 
 /** shutdown(2) of writing, queued behind the pending writes. */
-export const FINISH: Operation<undefined, undefined, void> = operation<undefined, undefined, void>({
+export const SHUTDOWN_WRITING: Operation<undefined, undefined, void> = operation<undefined, undefined, void>({
   syscall: "shutdown",
   movesBytes: false,
   attempt: (calls, fd) => calls.shutdown(fd, SHUT_WR),

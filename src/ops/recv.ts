@@ -7,21 +7,21 @@ import { MSG_DONTWAIT, MSG_TRUNC } from "../sys/constants.js";
 import { EFAULT } from "../sys/errno.js";
 import { decodeAddressBuffer, addressBuffer } from "../sys/sockaddr.js";
 import { type FlagOptions, flagsOf, flagsWithoutWait, type TransferOptions } from "./flags.js";
-import { RECV_ALL, RECV_ALL_INTO, RECVFROM_ALL, RECVFROM_ALL_INTO, receivingAll, waitsForAll } from "./recvAll.js";
+import { RECV_ALL, RECV_ALL_INTO, RECVFROM_ALL, RECVFROM_ALL_INTO, recvAllProgress, waitsForAll } from "./recvAll.js";
 import type { Mode, Outcome, Runner } from "./runner.js";
 
-/**
- * The buffer for reads of at most SLAB_SIZE bytes, one per thread. The call copies the bytes into a Buffer of their
- * exact length. An attempt and its completion are one step of JavaScript, so no other read comes in between.
- */
 export const SLAB_SIZE: number = 1 << 16;
+/**
+ * The memory of all reads of at most SLAB_SIZE bytes. complete() copies the bytes into a Buffer of their exact length.
+ * attempt() and complete() are one step of JavaScript, so no other read comes in between.
+ */
 export const slab: Buffer = Buffer.allocUnsafeSlow(SLAB_SIZE);
 
 /** Up to this many bytes, copying in a loop costs less than `set()`. */
 const MAX_LOOP_COPY_BYTES = 24;
 
 /** The first `count` bytes of the slab. */
-export function copyOut(count: number): Buffer {
+export function copyFromSlab(count: number): Buffer {
   const out = Buffer.allocUnsafe(count);
   if (count <= MAX_LOOP_COPY_BYTES) for (let i = 0; i < count; i++) out[i] = slab[i]!;
   // Quicker than `slab.copy()`, which makes the same view and checks its arguments first.
@@ -30,19 +30,19 @@ export function copyOut(count: number): Buffer {
 }
 
 /**
- * With MSG_TRUNC a TCP socket discards the bytes and returns their number (tcp(7)). Memory that was not cleared would
- * show the bytes of an earlier read.
+ * Clears the first `size` bytes of `memory` if the flags have MSG_TRUNC. A TCP socket then discards the bytes and
+ * returns their number (tcp(7)), so memory that was not cleared would show the bytes of an earlier read.
  */
 export function clearForTruncation(memory: Buffer, size: number, flags: number): void {
   if ((flags & MSG_TRUNC) !== 0) memory.fill(0, 0, size);
 }
 
-/** Whether the flags of a call, its second operand, have MSG_DONTWAIT. */
+/** `Operation.isNonblocking` of operations whose second operand is the flags: whether they have MSG_DONTWAIT. */
 export function isNonblocking(_a: unknown, flags: number): boolean {
   return (flags & MSG_DONTWAIT) !== 0;
 }
 
-/** A read that is larger than the slab. The first attempt allocates its memory. */
+/** The operand of a read that is larger than the slab. The first attempt allocates `buffer`. */
 export interface LargeRead {
   readonly size: number;
   buffer: Buffer | undefined;
@@ -54,14 +54,16 @@ function largeBuffer(read: LargeRead, flags: number): Buffer {
   return buffer;
 }
 
-function received(read: LargeRead, count: number): Buffer {
+function receivedBytes(read: LargeRead, count: number): Buffer {
   const buffer = read.buffer!;
   const length = Math.min(count, read.size);
-  // A short piece must not keep a large buffer alive.
+  // A copy if the result is short, so that it does not keep a large buffer alive.
   return length < read.size / 2 ? Buffer.from(buffer.subarray(0, length)) : buffer.subarray(0, length);
 }
 
-/** recv(size, flags) of at most SLAB_SIZE bytes. */
+// The second operand of these operations is the flags. The first operand is the size of the read if it is at most
+// SLAB_SIZE, a LargeRead for a larger one, and the caller's memory in the *_INTO operations.
+
 export const RECV: Operation<number, number, Buffer> = operation<number, number, Buffer>({
   syscall: "recv",
   movesBytes: true,
@@ -70,7 +72,7 @@ export const RECV: Operation<number, number, Buffer> = operation<number, number,
     return calls.recv(fd, slab, size, flags);
   },
   // With MSG_TRUNC the result is the length of the datagram, which may exceed the size of the read.
-  complete: (count, size) => copyOut(count < size ? count : size),
+  complete: (count, size) => copyFromSlab(count < size ? count : size),
   requested: (size, flags) => (flags === 0 ? size : 0),
   isNonblocking,
 });
@@ -79,7 +81,7 @@ export const RECV_LARGE: Operation<LargeRead, number, Buffer> = operation<LargeR
   syscall: "recv",
   movesBytes: true,
   attempt: (calls, fd, read, flags) => calls.recv(fd, largeBuffer(read, flags), read.size, flags),
-  complete: (count, read) => received(read, count),
+  complete: (count, read) => receivedBytes(read, count),
   requested: (read, flags) => (flags === 0 ? read.size : 0),
   isNonblocking,
 });
@@ -88,6 +90,7 @@ export const RECV_INTO: Operation<Uint8Array, number, number> = operation<Uint8A
   syscall: "recv",
   movesBytes: true,
   attempt: (calls, fd, buffer, flags) => {
+    // The memory was detached. A read of 0 bytes would look like the end of the stream.
     if (buffer.length === 0 && buffer !== EMPTY) return EFAULT;
     return flags === 0 ? calls.recv(fd, buffer) : calls.recv(fd, buffer, buffer.length, flags);
   },
@@ -103,7 +106,7 @@ export const RECVFROM: Operation<number, number, [Buffer, Address]> = operation<
     clearForTruncation(slab, size, flags);
     return calls.recvfrom(fd, slab, size, flags, addressBuffer);
   },
-  complete: (count, size) => [copyOut(Math.min(count, size)), decodeAddressBuffer()],
+  complete: (count, size) => [copyFromSlab(Math.min(count, size)), decodeAddressBuffer()],
   isNonblocking,
 });
 
@@ -115,7 +118,7 @@ export const RECVFROM_LARGE: Operation<LargeRead, number, [Buffer, Address]> = o
   syscall: "recvfrom",
   movesBytes: true,
   attempt: (calls, fd, read, flags) => calls.recvfrom(fd, largeBuffer(read, flags), read.size, flags, addressBuffer),
-  complete: (count, read) => [received(read, count), decodeAddressBuffer()],
+  complete: (count, read) => [receivedBytes(read, count), decodeAddressBuffer()],
   isNonblocking,
 });
 
@@ -141,7 +144,7 @@ export function recv<M extends Mode>(
     const count = byteCount(size, "recv");
     const flags = flagsOf(opts, "recv");
     if (flags !== 0 && waitsForAll(socket.type, count, flags)) {
-      return socket.receive(RECV_ALL, receivingAll(count), flags, opts);
+      return socket.receive(RECV_ALL, recvAllProgress(count), flags, opts);
     }
     if (count <= SLAB_SIZE) return socket.receive(RECV, count, flags, opts);
     return socket.receive(RECV_LARGE, { size: count, buffer: undefined }, flags, opts);
@@ -156,14 +159,14 @@ export function recvInto<M extends Mode>(
   opts: TransferOptions | undefined,
 ): Outcome<M, number> {
   try {
-    // The most frequent call of a busy server: `instanceof` is quicker than the check of byteView().
+    // The most frequent call of a busy server, and `instanceof` is quicker than the check in byteView().
     if (opts === undefined && buffer instanceof Uint8Array && buffer.length > 0) {
       return socket.receive(RECV_INTO, buffer, 0, undefined);
     }
     const view = byteView(buffer, "recv");
     const flags = flagsOf(opts, "recv");
     if (!waitsForAll(socket.type, view.length, flags)) return socket.receive(RECV_INTO, view, flags, opts);
-    return socket.receive(RECV_ALL_INTO, receivingAll(view.length, view), flags, opts);
+    return socket.receive(RECV_ALL_INTO, recvAllProgress(view.length, view), flags, opts);
   } catch (error) {
     return socket.fail(error);
   }
@@ -177,7 +180,8 @@ export function recvfrom<M extends Mode>(
   try {
     const count = byteCount(size, "recvfrom");
     const flags = flagsOf(opts, "recvfrom");
-    if (waitsForAll(socket.type, count, flags)) return socket.receive(RECVFROM_ALL, receivingAll(count), flags, opts);
+    if (waitsForAll(socket.type, count, flags))
+      return socket.receive(RECVFROM_ALL, recvAllProgress(count), flags, opts);
     if (count <= SLAB_SIZE) return socket.receive(RECVFROM, count, flags, opts);
     return socket.receive(RECVFROM_LARGE, { size: count, buffer: undefined }, flags, opts);
   } catch (error) {
@@ -194,7 +198,7 @@ export function recvfromInto<M extends Mode>(
     const view = byteView(buffer, "recvfrom");
     const flags = flagsOf(opts, "recvfrom");
     if (!waitsForAll(socket.type, view.length, flags)) return socket.receive(RECVFROM_INTO, view, flags, opts);
-    return socket.receive(RECVFROM_ALL_INTO, receivingAll(view.length, view), flags, opts);
+    return socket.receive(RECVFROM_ALL_INTO, recvAllProgress(view.length, view), flags, opts);
   } catch (error) {
     return socket.fail(error);
   }

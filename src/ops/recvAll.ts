@@ -2,15 +2,15 @@
 //
 // recv(2): the call waits until the full request is satisfied, but "may still return less data than requested if a
 // signal is caught, an error or disconnect occurs, or the next data to be received is of a different type". On a
-// non-blocking socket the kernel does not wait. So the waiting is done here, with the same outcomes:
+// non-blocking socket the kernel does not wait, so these operations wait, with the same results:
 //
-// - The call stores the bytes that it has read. They can't stay in the kernel until all have arrived: the receive
-//   buffer could fill up first, and then the peer and this call would wait for each other.
-// - A call that ends early (timeout, abort, close) resolves with the bytes that it has read, as the kernel's call
-//   does after a signal. No byte is lost. A call that has read nothing rejects like any other call.
-// - A call that has bytes leaves the end of the stream and errors for the next call. Before each further attempt it
-//   asks SIOCINQ whether there are bytes, because recv() would take the error from the socket.
-// - With MSG_PEEK the bytes stay in the kernel. The call waits until there are enough, or no more can come.
+// - The call stores the bytes that it has read. If all bytes stayed in the kernel until they have arrived, the receive
+//   buffer could fill up first. Then the peer and this call would wait for each other.
+// - A call that ends early (timeout, abort, close) resolves with the bytes that it has read, as recv(2) does after a
+//   signal. So no byte is lost. A call that has read nothing rejects like any other call.
+// - A call that has read bytes leaves the end of the stream and errors to the next call. Before each further attempt it
+//   reads the number of available bytes with SIOCINQ, because recv(2) would clear the pending error.
+// - With MSG_PEEK the bytes stay in the kernel. The call waits until there are enough, or until no more can come.
 
 import { OpaqueAddress, type Address } from "../addr/index.js";
 import { progress, INCOMPLETE, operation, type Operation } from "../reactor/operation.js";
@@ -30,23 +30,24 @@ import {
 import { EAGAIN, EFAULT } from "../sys/errno.js";
 
 /** The progress of a call with MSG_WAITALL. */
-export interface ReceivingAll {
+export interface RecvAllProgress {
   readonly size: number;
   /** The caller's memory, or memory that the first attempt allocates. */
   buffer: Uint8Array | undefined;
-  got: number;
+  /** The number of bytes received so far. */
+  received: number;
   /** The number of bytes of the last attempt. */
   last: number;
 }
 
-/** `buffer` is the caller's memory. Without it the call allocates its own. */
-export function receivingAll(size: number, buffer?: Uint8Array): ReceivingAll {
-  return { size, buffer, got: 0, last: 0 };
+/** @param buffer the caller's memory; without it the first attempt allocates memory */
+export function recvAllProgress(size: number, buffer?: Uint8Array): RecvAllProgress {
+  return { size, buffer, received: 0, last: 0 };
 }
 
 /**
- * The bytes that a stream has for a further read. 0 means that the next read meets the end, an error or the mark of
- * urgent data; EAGAIN means that nothing has arrived yet.
+ * The number of bytes that a further read can return. 0 means that the next read gets the end of the stream or an
+ * error, or stops at urgent data. EAGAIN means that nothing has arrived yet.
  */
 export function bytesAvailable(calls: Calls, fd: number): number {
   const count = calls.inq(fd);
@@ -57,53 +58,62 @@ export function bytesAvailable(calls: Calls, fd: number): number {
   return calls.inq(fd);
 }
 
-/** Whether a stream gets no more bytes: it has ended, or has an error. */
-export function canGetNoMore(calls: Calls, fd: number): boolean {
+/** Whether a stream gets no more bytes, because it has ended or has an error. */
+export function hasEnded(calls: Calls, fd: number): boolean {
   return (calls.poll(fd, POLLRDHUP, 0) & (POLLRDHUP | POLLHUP | POLLERR)) !== 0;
 }
 
-function bufferOf(call: ReceivingAll): Uint8Array {
+function bufferOf(call: RecvAllProgress): Uint8Array {
   // Cleared, because with MSG_TRUNC the kernel counts bytes that it does not store.
   return (call.buffer ??= Buffer.alloc(call.size));
 }
 
-function receiveOnce(calls: Calls, fd: number, call: ReceivingAll, flags: number): number {
+function receiveOnce(calls: Calls, fd: number, call: RecvAllProgress, flags: number): number {
   const buffer = bufferOf(call);
   if (buffer.length !== call.size) return EFAULT;
-  const { size, got } = call;
+  const { size, received } = call;
   if ((flags & MSG_PEEK) !== 0) {
     const count = calls.recv(fd, buffer, size, flags & ~MSG_WAITALL);
-    if (count >= 0) call.got = count;
-    return count > 0 && count < size && !canGetNoMore(calls, fd) ? INCOMPLETE : count;
+    if (count >= 0) call.received = count;
+    return count > 0 && count < size && !hasEnded(calls, fd) ? INCOMPLETE : count;
   }
-  if (got > 0) {
+  if (received > 0) {
     const count = bytesAvailable(calls, fd);
     call.last = 0;
     if (count === EAGAIN) return EAGAIN;
-    if (count === 0) return got;
+    if (count === 0) return received;
   }
-  const count = calls.recv(fd, got === 0 ? buffer : buffer.subarray(got), size - got, flags & ~MSG_WAITALL);
-  // On a socket without SIOCINQ this call may meet the end or an error.
-  if (count <= 0) return got === 0 || count === EAGAIN ? count : got;
-  call.got = got + count;
+  const count = calls.recv(
+    fd,
+    received === 0 ? buffer : buffer.subarray(received),
+    size - received,
+    flags & ~MSG_WAITALL,
+  );
+  // On a socket without SIOCINQ recv(2) may return the end or an error here.
+  if (count <= 0) return received === 0 || count === EAGAIN ? count : received;
+  call.received = received + count;
   call.last = count;
-  return call.got < size ? progress(count) : call.got;
+  return call.received < size ? progress(count) : call.received;
 }
 
-function receivedBytes(call: ReceivingAll): Buffer {
-  const { buffer, got, size } = call;
+function receivedBytes(call: RecvAllProgress): Buffer {
+  const { buffer, received, size } = call;
   const bytes = buffer as Buffer;
-  return got < size / 2 ? Buffer.from(bytes.subarray(0, got)) : bytes.subarray(0, got);
+  return received < size / 2 ? Buffer.from(bytes.subarray(0, received)) : bytes.subarray(0, received);
 }
 
-function recvAllOperation<T>(syscall: string, make: (call: ReceivingAll) => T): Operation<ReceivingAll, number, T> {
-  return operation<ReceivingAll, number, T>({
+/** @param make returns the value of the call */
+function recvAllOperation<T>(
+  syscall: string,
+  make: (call: RecvAllProgress) => T,
+): Operation<RecvAllProgress, number, T> {
+  return operation<RecvAllProgress, number, T>({
     syscall,
     movesBytes: true,
     cost: (_count, { last }) => last,
     attempt: receiveOnce,
     complete: (_count, call) => make(call),
-    received: (call, flags) => (call.got > 0 && (flags & MSG_PEEK) === 0 ? make(call) : undefined),
+    received: (call, flags) => (call.received > 0 && (flags & MSG_PEEK) === 0 ? make(call) : undefined),
   });
 }
 
@@ -112,21 +122,21 @@ function noAddress(): Address {
   return new OpaqueAddress(0, new Uint8Array(0));
 }
 
-export const RECV_ALL: Operation<ReceivingAll, number, Buffer> = recvAllOperation("recv", receivedBytes);
-export const RECV_ALL_INTO: Operation<ReceivingAll, number, number> = recvAllOperation("recv", ({ got }) => got);
-export const RECVFROM_ALL: Operation<ReceivingAll, number, [Buffer, Address]> = recvAllOperation("recvfrom", (call) => [
-  receivedBytes(call),
-  noAddress(),
-]);
-export const RECVFROM_ALL_INTO: Operation<ReceivingAll, number, [number, Address]> = recvAllOperation(
+export const RECV_ALL: Operation<RecvAllProgress, number, Buffer> = recvAllOperation("recv", receivedBytes);
+export const RECV_ALL_INTO: Operation<RecvAllProgress, number, number> = recvAllOperation(
+  "recv",
+  ({ received }) => received,
+);
+export const RECVFROM_ALL: Operation<RecvAllProgress, number, [Buffer, Address]> = recvAllOperation(
   "recvfrom",
-  ({ got }) => [got, noAddress()],
+  (call) => [receivedBytes(call), noAddress()],
+);
+export const RECVFROM_ALL_INTO: Operation<RecvAllProgress, number, [number, Address]> = recvAllOperation(
+  "recvfrom",
+  ({ received }) => [received, noAddress()],
 );
 
-/**
- * Whether a call waits for all requested bytes. A call with MSG_DONTWAIT does not, and a datagram is complete in any
- * case.
- */
+/** Whether a call waits for all requested bytes: with MSG_WAITALL, on a stream socket, if no other flag prevents it. */
 export function waitsForAll(type: number, size: number, flags: number): boolean {
   return (
     (flags & MSG_WAITALL) !== 0 &&

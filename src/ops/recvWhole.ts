@@ -1,19 +1,19 @@
-// Receives a datagram of any size without cutting it.
+// Receives a datagram of any size without truncating it.
 //
 // A UDP or raw IP packet has at most 65,535 bytes, which fit into the slab. A datagram of another family can be longer:
-// on a UNIX socket the sender's send buffer limits it. recv(2) with MSG_PEEK and MSG_TRUNC returns the length, and the
-// second call receives. Both calls are one attempt, so no other read of this socket comes in between.
+// on a UNIX socket its limit is the send buffer of the sender. So a first recv(2) with MSG_PEEK and MSG_TRUNC returns
+// the length, and a second call receives. Both calls are one attempt, so no other read of this socket comes in between.
 
 import { AF_INET, AF_INET6, type Address } from "../addr/index.js";
 import { type Operation, operation } from "../reactor/operation.js";
 import { MSG_PEEK, MSG_TRUNC, SOCK_STREAM } from "../sys/constants.js";
 import { addressBuffer, decodeAddressBuffer } from "../sys/sockaddr.js";
 import type { WaitOptions } from "../wait/waitOptions.js";
-import { copyOut, RECVFROM, slab, SLAB_SIZE } from "./recv.js";
+import { copyFromSlab, RECVFROM, slab, SLAB_SIZE } from "./recv.js";
 import type { Mode, Outcome, Runner } from "./runner.js";
 
-/** The memory of a datagram that does not fit into the slab. */
 interface WholeRead {
+  /** The memory of a datagram that does not fit into the slab. */
   large: Buffer | undefined;
 }
 
@@ -33,7 +33,7 @@ export const RECV_WHOLE: Operation<WholeRead, number, [Buffer, Address]> = opera
     return calls.recvfrom(fd, memory, memory.length, 0, addressBuffer);
   },
   complete: (count, { large }) => [
-    large === undefined ? copyOut(count) : large.subarray(0, count),
+    large === undefined ? copyFromSlab(count) : large.subarray(0, count),
     decodeAddressBuffer(),
   ],
 });

@@ -9,49 +9,54 @@ import type { Calls } from "../sys/calls.js";
 import { IOV_MAX, MSG_CTRUNC, MSG_PEEK, MSG_WAITALL } from "../sys/constants.js";
 import { EAGAIN, EFAULT } from "../sys/errno.js";
 import { flagsOf, TRANSFER_NAMES, type TransferOptions } from "./flags.js";
-import { clearForTruncation, copyOut, isNonblocking, slab, SLAB_SIZE } from "./recv.js";
-import { canGetNoMore, bytesAvailable, waitsForAll } from "./recvAll.js";
+import { clearForTruncation, copyFromSlab, isNonblocking, slab, SLAB_SIZE } from "./recv.js";
+import { hasEnded, bytesAvailable, waitsForAll } from "./recvAll.js";
 import type { Mode, Outcome, Runner } from "./runner.js";
 
 /** Options of `recvmsg`. */
 export interface RecvmsgOptions extends TransferOptions {
   /**
-   * Bytes of room for control data: the sum of `CMSG_SPACE()` over the messages that may come. The default is 512, and
-   * 0 on a UNIX socket, where control data may contain descriptors: a program gets them only if it sets this option.
+   * The size of the memory for control data in bytes: the sum of `CMSG_SPACE()` of the expected control messages. The
+   * default is 512, and 0 on a UNIX socket: a program receives descriptors only if it sets this option.
    */
   readonly controlSize?: number | undefined;
 }
 
 const DEFAULT_CONTROL = 512;
 
-/** A message to receive: its memory, and the progress of a call with MSG_WAITALL. */
-export interface IncomingMessage {
+/** The operand of recvmsg: the memory of the message, and the progress of a call with MSG_WAITALL. */
+export interface MessageToReceive {
+  /** The most bytes to receive. */
   readonly size: number;
-  /** The caller's memory. For recvmsg() the slab, or a buffer that the first attempt allocates. */
+  /** The memory of the caller of recvmsgInto(). For recvmsg() the first attempt sets it. */
   views: readonly Uint8Array[] | undefined;
   readonly controlSize: number;
-  /** With MSG_WAITALL: whether control data end the call, because they belong to the bytes before them (unix(7)). */
+  /**
+   * Whether control data end a call with MSG_WAITALL. They do on UNIX sockets, where they belong to bytes (unix(7)).
+   */
   readonly controlEnds: boolean;
-  got: number;
+  /** With MSG_WAITALL: the number of bytes received so far, and the header of the last attempt. */
+  received: number;
   header: MessageHeader | undefined;
+  /** The table of calls of the last attempt. */
   calls: Calls | undefined;
 }
 
-/** `views` is the caller's memory. Without it the call allocates its own. */
-export function incomingMessage(
+/** @param views the caller's memory; undefined for recvmsg(), which allocates its own */
+export function messageToReceive(
   size: number,
   views: readonly Uint8Array[] | undefined,
   controlSize: number,
   controlEnds: boolean,
-): IncomingMessage {
-  return { size, views, controlSize, controlEnds, got: 0, header: undefined, calls: undefined };
+): MessageToReceive {
+  return { size, views, controlSize, controlEnds, received: 0, header: undefined, calls: undefined };
 }
 
 /** One attempt without MSG_WAITALL. */
 function attemptOnce(
   calls: Calls,
   fd: number,
-  message: IncomingMessage,
+  message: MessageToReceive,
   views: readonly Uint8Array[],
   flags: number,
 ): number {
@@ -59,7 +64,8 @@ function attemptOnce(
   return tryRecvmsg(calls, fd, views, flags, message.controlSize);
 }
 
-function slabOrLarge(message: IncomingMessage, flags: number): readonly Uint8Array[] {
+/** The memory of recvmsg(): the slab for a small message, otherwise a buffer of its own. */
+function slabOrLarge(message: MessageToReceive, flags: number): readonly Uint8Array[] {
   const memory =
     message.size <= SLAB_SIZE
       ? slab
@@ -68,13 +74,13 @@ function slabOrLarge(message: IncomingMessage, flags: number): readonly Uint8Arr
   return (message.views ??= [memory.subarray(0, message.size)]);
 }
 
-/** The received bytes. A short message does not keep a large buffer alive. */
-function received(views: readonly Uint8Array[], count: number, size: number): Buffer {
+/** The received bytes. A short message is copied, so that it does not keep a large buffer alive. */
+function receivedBytes(views: readonly Uint8Array[], count: number, size: number): Buffer {
   const buffer = views[0] as Buffer;
   return count < size / 2 ? Buffer.from(buffer.subarray(0, count)) : buffer.subarray(0, count);
 }
 
-export const RECVMSG: Operation<IncomingMessage, number, Message> = operation<IncomingMessage, number, Message>({
+export const RECVMSG: Operation<MessageToReceive, number, Message> = operation<MessageToReceive, number, Message>({
   syscall: "recvmsg",
   movesBytes: true,
   attempt: (calls, fd, message, flags) => attemptOnce(calls, fd, message, slabOrLarge(message, flags), flags),
@@ -82,15 +88,15 @@ export const RECVMSG: Operation<IncomingMessage, number, Message> = operation<In
     const { size } = message;
     const header = takeHeader(message.calls!, length, size);
     return new Message(
-      size <= SLAB_SIZE ? copyOut(header.bytes) : received(message.views!, header.bytes, size),
+      size <= SLAB_SIZE ? copyFromSlab(header.bytes) : receivedBytes(message.views!, header.bytes, size),
       header,
     );
   },
   isNonblocking,
 });
 
-export const RECVMSG_INTO: Operation<IncomingMessage, number, MessageHeader> = operation<
-  IncomingMessage,
+export const RECVMSG_INTO: Operation<MessageToReceive, number, MessageHeader> = operation<
+  MessageToReceive,
   number,
   MessageHeader
 >({
@@ -104,57 +110,59 @@ export const RECVMSG_INTO: Operation<IncomingMessage, number, MessageHeader> = o
   isNonblocking,
 });
 
-/** The views without their first `skip` bytes. */
+/** Returns views of the same memory without its first `skip` bytes. */
 function withoutFirst(views: readonly Uint8Array[], skip: number): Uint8Array[] {
-  const left: Uint8Array[] = [];
+  const rest: Uint8Array[] = [];
   for (const view of views) {
-    if (skip < view.length) left.push(skip === 0 ? view : view.subarray(skip));
+    if (skip < view.length) rest.push(skip === 0 ? view : view.subarray(skip));
     skip = Math.max(0, skip - view.length);
   }
-  return left;
+  return rest;
 }
 
-/** An attempt with MSG_WAITALL; see recvAll.ts. Each attempt takes the descriptors that arrived. */
-function attemptAll(calls: Calls, fd: number, message: IncomingMessage, flags: number): number {
+/** An attempt with MSG_WAITALL; see recvAll.ts. The header of each attempt has the control data that it received. */
+function attemptAll(calls: Calls, fd: number, message: MessageToReceive, flags: number): number {
   const views = (message.views ??= [Buffer.alloc(message.size)]);
-  const { size, got, controlEnds } = message;
+  const { size, received, controlEnds } = message;
   if (totalLength(views) !== size) return EFAULT;
-  if (got > 0) {
+  if (received > 0) {
     const count = bytesAvailable(calls, fd);
     if (count === EAGAIN) return EAGAIN;
-    if (count === 0) return got;
+    if (count === 0) return received;
   }
-  const count = tryRecvmsg(calls, fd, withoutFirst(views, got), flags & ~MSG_WAITALL, message.controlSize);
-  if (count < 0) return got === 0 || count === EAGAIN ? count : got;
-  const header = takeHeader(calls, count, size - got);
+  const count = tryRecvmsg(calls, fd, withoutFirst(views, received), flags & ~MSG_WAITALL, message.controlSize);
+  if (count < 0) return received === 0 || count === EAGAIN ? count : received;
+  const header = takeHeader(calls, count, size - received);
   const ends = controlEnds && (header.control.length > 0 || (header.flags & MSG_CTRUNC) !== 0);
   if ((flags & MSG_PEEK) !== 0) {
-    if (count > 0 && count < size && !ends && !canGetNoMore(calls, fd)) {
+    if (count > 0 && count < size && !ends && !hasEnded(calls, fd)) {
+      // Closes the descriptors, because the next attempt receives them again.
       header[Symbol.dispose]();
       return INCOMPLETE;
     }
-  } else if (count === 0 && got > 0) {
-    return got;
+  } else if (count === 0 && received > 0) {
+    return received;
   }
-  message.got = got + count;
-  message.header = new MessageHeader(message.got, message.got, header.address, header.flags, header.control);
-  return message.got < size && count > 0 && !ends && (flags & MSG_PEEK) === 0 ? progress(count) : message.got;
+  message.received = received + count;
+  message.header = new MessageHeader(message.received, message.received, header.address, header.flags, header.control);
+  return message.received < size && count > 0 && !ends && (flags & MSG_PEEK) === 0 ? progress(count) : message.received;
 }
 
-function receiveAll<T>(make: (message: IncomingMessage) => T): Operation<IncomingMessage, number, T> {
-  return operation<IncomingMessage, number, T>({
+/** @param make returns the value of the call */
+function receiveAll<T>(make: (message: MessageToReceive) => T): Operation<MessageToReceive, number, T> {
+  return operation<MessageToReceive, number, T>({
     syscall: "recvmsg",
     movesBytes: false,
     attempt: attemptAll,
     complete: (_count, message) => make(message),
-    received: (message) => (message.got > 0 ? make(message) : undefined),
+    received: (message) => (message.received > 0 ? make(message) : undefined),
   });
 }
 
-export const RECVMSG_ALL: Operation<IncomingMessage, number, Message> = receiveAll(
-  (message) => new Message(received(message.views!, message.got, message.size), message.header!),
+export const RECVMSG_ALL: Operation<MessageToReceive, number, Message> = receiveAll(
+  (message) => new Message(receivedBytes(message.views!, message.received, message.size), message.header!),
 );
-export const RECVMSG_ALL_INTO: Operation<IncomingMessage, number, MessageHeader> = receiveAll(
+export const RECVMSG_ALL_INTO: Operation<MessageToReceive, number, MessageHeader> = receiveAll(
   (message) => message.header!,
 );
 
@@ -164,6 +172,7 @@ function controlSizeOf({ family }: Runner<Mode>, opts: RecvmsgOptions | undefine
   return family === AF_UNIX ? 0 : DEFAULT_CONTROL;
 }
 
+/** Checks the buffers of recvmsgInto(). */
 function viewsToFill(buffers: unknown): readonly Uint8Array[] {
   if (isUint8Array(buffers)) return [buffers];
   if (!Array.isArray(buffers)) {
@@ -188,7 +197,7 @@ export function recvmsg<M extends Mode>(
   try {
     const count = byteCount(size, "recvmsg");
     const flags = flagsOf(opts, "recvmsg", RECVMSG_NAMES);
-    const message = incomingMessage(count, undefined, controlSizeOf(socket, opts), socket.family === AF_UNIX);
+    const message = messageToReceive(count, undefined, controlSizeOf(socket, opts), socket.family === AF_UNIX);
     return socket.receive(waitsForAll(socket.type, count, flags) ? RECVMSG_ALL : RECVMSG, message, flags, opts);
   } catch (error) {
     return socket.fail(error);
@@ -204,7 +213,7 @@ export function recvmsgInto<M extends Mode>(
     const views = viewsToFill(buffers);
     const size = totalLength(views);
     const flags = flagsOf(opts, "recvmsg", RECVMSG_NAMES);
-    const message = incomingMessage(size, views, controlSizeOf(socket, opts), socket.family === AF_UNIX);
+    const message = messageToReceive(size, views, controlSizeOf(socket, opts), socket.family === AF_UNIX);
     const all = waitsForAll(socket.type, size, flags);
     return socket.receive(all ? RECVMSG_ALL_INTO : RECVMSG_INTO, message, flags, opts);
   } catch (error) {

@@ -1,9 +1,9 @@
 // send, sendAll, sendto, and trySend, which never waits.
 //
-// A datagram to a UNIX address meets EAGAIN when the receiver's queue is full. No event reports room in that queue: the
-// event that comes reports room in our own buffer, and each failed try makes such room (unix_dgram_sendmsg in
-// net/unix/af_unix.c). So waiting for the event would spin; reactor/waitQueue.ts pauses instead. A socket that is
-// connected to the receiver does get the event.
+// A send to a UNIX address returns EAGAIN if the receive queue of the receiver is full. No event reports that the queue
+// has room again. EPOLLOUT reports only that the send buffer of the sender has room, and each failed send causes one
+// (unix_dgram_sendmsg in net/unix/af_unix.c). So a wait for EPOLLOUT would spin, and reactor/waitQueue.ts pauses
+// instead. A socket that is connected to the receiver does get an event.
 
 import { isUint8Array } from "node:util/types";
 import { type Address, type AddressLike, type HostPort, toAddress } from "../addr/index.js";
@@ -16,10 +16,12 @@ import { addressDetails } from "../sys/sockaddr.js";
 import { waitForHandshake, withoutFastOpen, type FastOpenState } from "./fastOpen.js";
 import { FLAG_NAMES, type FlagOptions, sendFlagsOf, type TransferOptions } from "./flags.js";
 import { isNonblocking } from "./recv.js";
-import type { Destination, Mode, Outcome, Runner } from "./runner.js";
+import type { AddressOperand, Mode, Outcome, Runner } from "./runner.js";
 
+/** Calls send(2), or sendmsg(2) for several parts, without the first `skip` bytes of the data. */
 function sendOnce(calls: Calls, fd: number, data: Uint8Array | Uint8Array[], skip: number, flags: number): number {
   if (Array.isArray(data)) return calls.sendmsg(fd, data, skip, flags, null, null);
+  // The memory was detached since it was checked.
   if (data.length === 0 && data !== EMPTY) return EFAULT;
   return skip === 0 && flags === 0 ? calls.send(fd, data) : calls.send(fd, data, skip, flags);
 }
@@ -37,30 +39,30 @@ export const SEND: Operation<Uint8Array | Uint8Array[], number, number> = operat
 });
 
 /** The progress of a sendAll. */
-export interface Sending {
+export interface SendProgress {
   readonly data: Uint8Array | Uint8Array[];
   readonly total: number;
   sent: number;
 }
 
-export const SEND_ALL: Operation<Sending, number, void> = operation<Sending, number, void>({
+export const SEND_ALL: Operation<SendProgress, number, void> = operation<SendProgress, number, void>({
   syscall: "send",
   movesBytes: true,
-  attempt: (calls, fd, sending, flags) => {
-    const result = sendOnce(calls, fd, sending.data, sending.sent, flags);
+  attempt: (calls, fd, state, flags) => {
+    const result = sendOnce(calls, fd, state.data, state.sent, flags);
     if (result < 0) return result;
-    // The kernel took nothing although there was data: the views have been detached or have shrunk.
-    if (result === 0 && sending.total > 0) return EFAULT;
-    sending.sent += result;
-    return sending.sent < sending.total ? progress(result) : result;
+    // The kernel sent nothing although there were data: the views have been detached or have shrunk.
+    if (result === 0 && state.total > 0) return EFAULT;
+    state.sent += result;
+    return state.sent < state.total ? progress(result) : result;
   },
   complete: () => undefined,
-  transferred: (sending) => sending.sent,
+  transferred: (state) => state.sent,
   isNonblocking,
 });
 
 /** A datagram and its destination. */
-export interface Datagram extends FastOpenState, Destination {
+export interface Datagram extends FastOpenState, AddressOperand {
   readonly data: Uint8Array | Uint8Array[];
   readonly target: Address | HostPort;
 }
@@ -84,8 +86,8 @@ export const SENDTO: Operation<Datagram, number, number> = operation<Datagram, n
 });
 
 /**
- * The data of a call as the kernel takes it. A message must go out in one call, and each call of a sendAll walks over
- * the parts again, so a list that is longer than IOV_MAX is joined.
+ * The data as one system call takes them. A list of more than IOV_MAX parts is joined: a message must be sent in one
+ * call, and for a stream each call would iterate over the parts again.
  */
 function messageData(data: Sendable, action: string): Uint8Array | Uint8Array[] {
   const bytes = bytesToSend(data, action);
@@ -98,7 +100,7 @@ export function send<M extends Mode>(
   opts: TransferOptions | undefined,
 ): Outcome<M, number> {
   try {
-    // The most frequent form: `instanceof` is quicker than the checks of messageData().
+    // The most frequent form, and `instanceof` is quicker than the checks in messageData().
     if (opts === undefined && data instanceof Uint8Array && data.length > 0) {
       return socket.write(SEND, data, 0, undefined);
     }
@@ -116,8 +118,8 @@ export function sendAll<M extends Mode>(
   try {
     if (opts === undefined && data instanceof Uint8Array && data.length > 0) return socket.sendWhole(data);
     const bytes = messageData(data, "send");
-    const sending: Sending = { data: bytes, total: totalLength(bytes), sent: 0 };
-    return socket.write(SEND_ALL, sending, sendFlagsOf(opts, "send"), opts);
+    const state: SendProgress = { data: bytes, total: totalLength(bytes), sent: 0 };
+    return socket.write(SEND_ALL, state, sendFlagsOf(opts, "send"), opts);
   } catch (error) {
     return socket.fail(error);
   }

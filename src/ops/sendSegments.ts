@@ -1,4 +1,4 @@
-// sendSegments: one buffer as many datagrams of one size (UDP_SEGMENT, udp(7)).
+// sendSegments: sends a buffer as many datagrams of one size (UDP_SEGMENT, udp(7)).
 
 import { isUint8Array } from "node:util/types";
 import { type AddressLike, toAddress } from "../addr/index.js";
@@ -10,44 +10,52 @@ import { EFAULT } from "../sys/errno.js";
 import { addressDetails } from "../sys/sockaddr.js";
 import { sendFlagsOf, TRANSFER_NAMES, type TransferOptions } from "./flags.js";
 import { isNonblocking } from "./recv.js";
-import type { Destination, Mode, Outcome, Runner } from "./runner.js";
+import type { AddressOperand, Mode, Outcome, Runner } from "./runner.js";
 
 /** Options of `sendSegments`. */
 export interface SendSegmentsOptions extends TransferOptions {
-  /** The destination; absent on a connected socket. */
+  /** The destination; without it the peer of the connected socket. */
   readonly address?: AddressLike | undefined;
 }
 
 const SEGMENTS_NAMES: readonly string[] = [...TRANSFER_NAMES, "address"];
 
-/** The progress of a sendSegments: each view of `messages` goes out in one call. */
-interface SegmentSending extends Destination {
+/** The progress of a sendSegments. */
+interface SegmentSendProgress extends AddressOperand {
+  /** Each of them is sent with one system call, which makes several datagrams of it. */
   readonly messages: readonly Uint8Array[];
   readonly control: Uint8Array;
+  /** The index of the next message. */
   next: number;
+  /** The number of bytes sent. */
   sent: number;
 }
 
-export const SEND_SEGMENTS: Operation<SegmentSending, number, number> = operation<SegmentSending, number, number>({
+export const SEND_SEGMENTS: Operation<SegmentSendProgress, number, number> = operation<
+  SegmentSendProgress,
+  number,
+  number
+>({
   syscall: "sendmsg",
   movesBytes: true,
-  attempt: (calls, fd, sending, flags) => {
-    const { messages, control, sockaddr } = sending;
-    const message = messages[sending.next]!;
+  attempt: (calls, fd, state, flags) => {
+    const { messages, control, sockaddr } = state;
+    const message = messages[state.next]!;
+    // The memory was detached.
     if (message.length === 0 && message !== EMPTY) return EFAULT;
     const result = calls.sendmsg(fd, [message], 0, flags, sockaddr, control);
     if (result < 0) return result;
-    sending.next++;
-    sending.sent += result;
-    return sending.next < messages.length ? progress(result) : result;
+    state.next++;
+    state.sent += result;
+    return state.next < messages.length ? progress(result) : result;
   },
-  complete: (_result, sending) => sending.sent,
+  complete: (_result, state) => state.sent,
   isNonblocking,
   details: ({ address }) => addressDetails(address),
-  transferred: (sending) => sending.sent,
+  transferred: (state) => state.sent,
 });
 
-/** The data of each call: as many whole segments as fit into the largest datagram, at most MAX_SEGMENTS. */
+/** Splits the data into messages: at most MAX_SEGMENTS whole segments each, and at most MAX_MESSAGE bytes. */
 function messagesOf(data: Uint8Array, segment: number): Uint8Array[] {
   const step = Math.max(1, Math.min(MAX_SEGMENTS, Math.floor(MAX_MESSAGE / segment))) * segment;
   if (data.length === 0) return [EMPTY];
@@ -70,8 +78,16 @@ export function sendSegments<M extends Mode>(
     const messages = messagesOf(isUint8Array(given) ? given : Buffer.concat(given), segment);
     const control = encodeControl([{ type: "UDP_SEGMENT", gso_size: segment }]).bytes;
     const target = opts?.address === undefined ? undefined : toAddress(opts.address);
-    const sending: SegmentSending = { messages, control, target, address: undefined, sockaddr: null, next: 0, sent: 0 };
-    return socket.sendTo(SEND_SEGMENTS, sending, flags, opts);
+    const state: SegmentSendProgress = {
+      messages,
+      control,
+      target,
+      address: undefined,
+      sockaddr: null,
+      next: 0,
+      sent: 0,
+    };
+    return socket.sendTo(SEND_SEGMENTS, state, flags, opts);
   } catch (error) {
     return socket.fail(error);
   }

@@ -1,4 +1,4 @@
-// sendfile: the bytes of a file to a socket, inside the kernel.
+// sendfile: the kernel sends the bytes of a file.
 
 import { checkOptions, integer, quote } from "../check/index.js";
 import { progress, type Operation, operation } from "../reactor/operation.js";
@@ -9,15 +9,15 @@ import { WAIT_NAMES, type WaitOptions } from "../wait/waitOptions.js";
 const ACTION = "sendfile";
 
 /**
- * Maximum number of bytes of one sendfile(2). The call blocks the thread while the kernel reads a file that is not in
- * memory. This is about what a disk reads in a few milliseconds.
+ * The most bytes of one sendfile(2). If the file is not in memory, the call blocks the thread until the disk has read
+ * it. A disk reads this many bytes in a few milliseconds.
  */
 const SENDFILE_CHUNK = 1 << 20;
 
 /** The bytes between two calls of `onProgress`. */
 export const PROGRESS_STEP: number = 1 << 20;
 
-/** A descriptor, or an object with one. Each system call reads it again, so a FileHandle that was closed is noticed. */
+/** A descriptor, or an object with one. `fd` is read before each system call, because a FileHandle may be closed. */
 export type FileSource = number | { readonly fd: number };
 
 /** Options of `sendfile`. */
@@ -34,41 +34,44 @@ export interface SendFileOptions extends WaitOptions {
 }
 
 /** The progress of a sendfile. */
-export interface FileSending {
+export interface FileSendProgress {
   readonly file: FileSource;
   /** The file offset of the first byte. */
   readonly offset: number;
-  /** The operation completes after this many bytes. */
+  /** The operation completes when `sent` is at least this number. */
   until: number;
   sent: number;
+  /** Whether the end of the file was reached. */
   ended: boolean;
-  /** Called after each attempt that sent bytes, and at the end of each chunk. It must not run code of users. */
-  moved?: (() => void) | undefined;
+  /** Called after each attempt that sent bytes. It must not run code of users. */
+  onSent?: (() => void) | undefined;
 }
 
-export const SENDFILE: Operation<FileSending, undefined, void> = operation<FileSending, undefined, void>({
+export const SENDFILE: Operation<FileSendProgress, undefined, void> = operation<FileSendProgress, undefined, void>({
   syscall: "sendfile",
   movesBytes: true,
-  attempt: (calls, fd, sending) => {
-    const left = sending.until - sending.sent;
-    const file = typeof sending.file === "number" ? sending.file : sending.file.fd;
+  attempt: (calls, fd, state) => {
+    const left = state.until - state.sent;
+    const file = typeof state.file === "number" ? state.file : state.file.fd;
     // The `fd` of a closed FileHandle is -1.
     if (typeof file !== "number" || file < 0) return EBADF;
-    // With a callback a call ends at each whole chunk, so the callback runs there.
-    const chunk = sending.moved === undefined ? SENDFILE_CHUNK : SENDFILE_CHUNK - (sending.sent % SENDFILE_CHUNK);
-    const result = calls.sendfile(fd, file, sending.offset + sending.sent, Math.min(left, chunk));
+    // With a callback an attempt ends at each multiple of SENDFILE_CHUNK, so the callback runs there.
+    const chunk = state.onSent === undefined ? SENDFILE_CHUNK : SENDFILE_CHUNK - (state.sent % SENDFILE_CHUNK);
+    const result = calls.sendfile(fd, file, state.offset + state.sent, Math.min(left, chunk));
     if (result < 0) return result;
-    sending.sent += result;
-    if (result === 0) sending.ended = true;
-    else sending.moved?.();
-    return result === 0 || sending.sent >= sending.until ? result : progress(result);
+    state.sent += result;
+    if (result === 0) state.ended = true;
+    else state.onSent?.();
+    return result === 0 || state.sent >= state.until ? result : progress(result);
   },
   complete: () => undefined,
-  transferred: (sending) => sending.sent,
+  transferred: (state) => state.sent,
 });
 
+/** The checked arguments of sendfile. */
 export interface CheckedFile {
   readonly file: FileSource;
+  /** The descriptor of `file` when it was checked. */
   readonly fd: number;
   readonly offset: number;
   readonly count: number | undefined;
@@ -100,11 +103,11 @@ function descriptorIn(file: unknown): number {
   return integer(fd, ACTION, "file.fd", -1, 0x7fff_ffff);
 }
 
-/** Reads the length of the file. Returns the operand of SENDFILE. */
-export function fileSending(calls: Calls, { count, fd, file, offset }: CheckedFile): FileSending {
+/** Makes the operand of SENDFILE. Reads the length of the file. */
+export function fileSendProgress(calls: Calls, { count, fd, file, offset }: CheckedFile): FileSendProgress {
   const size = check(calls.fileSize(fd), ACTION);
-  // Files without a length, such as those of /proc, end when the kernel returns 0. For other files the last call
-  // requests exactly the rest of the file. A larger request would make the kernel delay the last packet.
+  // The length of some files, such as those of /proc, is 0. They end when sendfile(2) returns 0. For other files the
+  // last call requests exactly the rest of the file: after a larger request the kernel would delay the last packet.
   const end = size === 0 ? Number.MAX_SAFE_INTEGER : Math.max(0, size - offset);
   return { file, offset, until: Math.min(count ?? end, end), sent: 0, ended: false };
 }

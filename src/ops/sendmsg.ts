@@ -11,7 +11,7 @@ import { addressDetails } from "../sys/sockaddr.js";
 import { waitForHandshake, withoutFastOpen, type FastOpenState } from "./fastOpen.js";
 import { sendFlagsOf, TRANSFER_NAMES, type TransferOptions } from "./flags.js";
 import { isNonblocking } from "./recv.js";
-import type { Destination, Mode, Outcome, Runner } from "./runner.js";
+import type { AddressOperand, Mode, Outcome, Runner } from "./runner.js";
 
 /** Options of `sendmsg`. */
 export interface SendmsgOptions extends TransferOptions {
@@ -21,19 +21,19 @@ export interface SendmsgOptions extends TransferOptions {
   readonly control?: readonly ControlToSend[] | undefined;
 }
 
-interface OutgoingMessage extends FastOpenState, Destination {
+interface MessageToSend extends FastOpenState, AddressOperand {
   readonly parts: readonly Uint8Array[];
   readonly total: number;
   readonly control: EncodedControl | null;
 }
 
-export const SENDMSG: Operation<OutgoingMessage, number, number> = operation<OutgoingMessage, number, number>({
+export const SENDMSG: Operation<MessageToSend, number, number> = operation<MessageToSend, number, number>({
   syscall: "sendmsg",
   movesBytes: true,
   attempt: (calls, fd, outgoing, flags) => {
     const { parts, total, sockaddr, control } = outgoing;
     if (control !== null && !control.refreshDescriptors()) return EBADF;
-    // If the views were detached or have shrunk, they do not hold the whole message any more.
+    // The views were detached or have shrunk since they were checked.
     if (totalLength(parts) !== total) return EFAULT;
     const bytes = control === null ? null : control.bytes;
     if (outgoing.handshaking) return calls.sendmsg(fd, parts, 0, withoutFastOpen(flags), null, bytes);
@@ -72,11 +72,11 @@ export function sendmsg<M extends Mode>(
     const bytes = bytesToSend(data, "sendmsg");
     const flags = sendFlagsOf(opts, "sendmsg", SENDMSG_NAMES);
     const total = totalLength(bytes);
-    // A message must go out in one call, however many parts it has.
+    // A message must be sent in one call, and sendmsg(2) takes at most IOV_MAX parts.
     const parts = isUint8Array(bytes) ? [bytes] : bytes.length > IOV_MAX ? [Buffer.concat(bytes)] : bytes;
     const control = controlOf(socket, opts?.control, total);
     const target = opts?.address === undefined ? undefined : toAddress(opts.address);
-    const message: OutgoingMessage = { parts, total, control, target, address: undefined, sockaddr: null };
+    const message: MessageToSend = { parts, total, control, target, address: undefined, sockaddr: null };
     return socket.sendTo(SENDMSG, message, flags, opts);
   } catch (error) {
     return socket.fail(error);

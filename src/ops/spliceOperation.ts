@@ -1,20 +1,20 @@
 // splice: bytes from socket to socket through a pipe, inside the kernel.
 //
-// splice(2) between sockets needs a pipe in between. splice() into the pipe returns EAGAIN in two cases: the source is
-// empty, or the pipe is full. A pipe can be full with few bytes in it, because each fragment of a packet takes one of
-// its buffers. So each step has a rule that leaves EAGAIN one meaning:
+// splice(2) needs a pipe between two sockets. splice(2) into the pipe returns EAGAIN in two cases: the source is empty,
+// or the pipe is full. A pipe can be full with few bytes in it, because each fragment of a packet occupies one of its
+// buffers. So each step has a rule that gives EAGAIN one meaning:
 //
-// - The pipe is filled only when it is empty. EAGAIN means that the source is empty.
-// - The pipe is then emptied. EAGAIN means that the destination is full.
+// - A flow fills the pipe only when the pipe is empty. EAGAIN means that the source is empty.
+// - Then the flow empties the pipe. EAGAIN means that the destination is full.
 //
-// So a flow that waits for its source has no byte in a pipe and needs no pipe. Only flows that wait for their
-// destination keep one.
+// So a flow that waits for its source has no bytes in a pipe and needs no pipe. Only a flow that waits for its
+// destination keeps one.
 //
-// A flow waits for its source as an operation of the source's reading queue. There it also moves bytes to the
-// destination, a turn's worth in one native call. It waits for its destination as an operation of the destination's
-// writing queue, so other writes there come before or after it, never in between.
+// A flow has two operations. SPLICE waits in the source's reading queue. Its attempt moves bytes from the source to the
+// destination, in one native call. SPLICE_REST empties the pipe. It waits in the destination's writing queue, so other
+// writes there come before or after it, never in between.
 //
-// While a flow waits for its source, the poller moves bytes in C as long as nothing else happens: see reactor/relay.ts.
+// While a flow waits for its source, a relay can move its bytes in C; see reactor/relay.ts.
 
 import { type Operation, operation, progress } from "../reactor/operation.js";
 import { registry } from "../registry/index.js";
@@ -23,10 +23,10 @@ import { EAGAIN, ECANCELED, EINTR, EIO } from "../sys/errno.js";
 import type { Pipe, Relay } from "../reactor/relay.js";
 import type { PipePool } from "./pipes.js";
 
-/** The bytes after which other calls have their turn. */
+/** The most bytes of an attempt. After it other calls have their turn. */
 const SPLICE_CHUNK = 1 << 20;
 
-/** A read of at least this many bytes makes a flow a large one; the same number as SPLICE_THRESHOLD in native/. */
+/** A read of fewer bytes is a small one. The same number as SPLICE_THRESHOLD in native/addon.h. */
 const SPLICE_THRESHOLD = 16 << 10;
 
 /** The source or the destination of a flow. */
@@ -36,50 +36,51 @@ export interface FlowEnd {
   readonly writing: { readonly busy: boolean; setNotReady(): void; wake(): void };
   /** Counts bytes against the budget of a turn. */
   readonly reactor: { spendBytes(count: number): void };
-  /** The relay of which this is the source, and the one of which it is the destination. */
+  /** The relay of which this is the source. */
   outflow?: Relay | undefined;
+  /** The relay of which this is the destination. */
   inflow?: Relay | undefined;
-  /** A relay with this source, if it can have one. */
+  /** A relay with this source; undefined if it can have none. */
   makeRelay?(): Relay | undefined;
 }
 
-/** Bytes on their way from one socket to another. */
+/** The state of the transfer from one socket to another. */
 export interface Flow<E extends FlowEnd = FlowEnd> {
   readonly from: E;
   readonly to: E;
   readonly pipes: PipePool;
-  /** The most bytes to take from the source. */
+  /** The most bytes to read from the source. */
   readonly limit: number;
   /** The pipe, while it holds bytes. */
   pipe: Pipe | undefined;
-  /** Bytes taken from the source. */
-  taken: number;
-  /** Bytes that the destination has taken. The rest is in the pipe. */
+  /** The number of bytes read from the source. */
+  received: number;
+  /** The number of bytes written to the destination. The other received bytes are in the pipe. */
   sent: number;
-  /** Called when bytes have moved. `at` is a time of `performance.now()`, the default is now. */
-  activity(at?: number): void;
-  /** Whether the last read got few bytes. The next bytes are then copied, which costs less than splicing a few. */
-  small: boolean;
+  /** Called when bytes have moved. `at` is a time of `performance.now()`; the default is now. */
+  noteActivity(at?: number): void;
+  /** Whether the last read was a small one. The next bytes are then copied, because splicing few bytes costs more. */
+  smallReads: boolean;
   /** The relay that the flow has used. */
   relay?: Relay | undefined;
-  /** Whether the flow was cancelled. */
+  /** Whether the flow was started and has ended. */
   readonly over?: boolean;
 }
 
-/** Starts a relay for a flow that waits for its source and has no bytes in a pipe. */
+/** Starts a relay, if possible, for a flow that waits for its source and has no bytes in a pipe. */
 function startRelay(calls: Calls, fd: number, flow: Flow): void {
   const { from, pipes, to } = flow;
   // A relay does not count bytes against a limit.
   if (flow.limit !== Infinity || to.writing.busy) return;
-  // A relay calls the kernel in C, where the inspector does not see it.
-  if (registry?.seesCalls === true) return;
+  // The inspector records calls of JavaScript, and a relay makes none.
+  if (registry?.callsReplaced === true) return;
   const relay = flow.relay ?? from.makeRelay?.();
   if (relay === undefined || (from.outflow ?? relay) !== relay || (to.inflow ?? relay) !== relay) return;
   const pipeIndex = pipes.share(calls, relay.table);
   if (pipeIndex < 0) return;
-  // The two ends store the relay as well, so that neither gives up the slot that the relay refers to.
+  // Both ends store the relay too. As long as they have it, they keep the registration whose slot the relay uses.
   flow.relay = from.outflow = to.inflow = relay;
-  relay.open(fd, to.fd, pipeIndex, flow.small, from.writing.busy, from.reading.shortMeansEmpty);
+  relay.open(fd, to.fd, pipeIndex, flow.smallReads, from.writing.busy, from.reading.shortMeansEmpty);
 }
 
 /**
@@ -91,18 +92,19 @@ export function closeRelay(flow: Flow): number | undefined {
   if (relay === undefined) return undefined;
   const last = relay.lastActive();
   if (!relay.close()) return undefined;
-  if (last !== undefined) flow.activity(last);
-  flow.small = relay.small;
-  flow.sent += relay.passed;
-  flow.taken += relay.passed + relay.held;
-  if (relay.held > 0) flow.pipe = flow.pipes.takeShared();
-  if (relay.missedEpollout) flow.from.writing.wake();
+  if (last !== undefined) flow.noteActivity(last);
+  // close() has set the fields of the relay.
+  flow.smallReads = relay.smallReads;
+  flow.sent += relay.sent;
+  flow.received += relay.sent + relay.inPipe;
+  if (relay.inPipe > 0) flow.pipe = flow.pipes.takeShared();
+  if (relay.unreportedEpollout) flow.from.writing.wake();
   // No setNotReady() for the destination: EPOLLOUT may have come after the EAGAIN that stopped the relay.
-  if (relay.held > 0 && relay.result === EAGAIN) return DESTINATION_FULL;
-  return relay.result < 0 && relay.result !== EAGAIN ? relay.result : undefined;
+  if (relay.inPipe > 0 && relay.errno === EAGAIN) return DESTINATION_FULL;
+  return relay.errno < 0 && relay.errno !== EAGAIN ? relay.errno : undefined;
 }
 
-/** Closes the relay of a flow that has ended, and takes it from the two ends. */
+/** Closes the relay of a flow that has ended, and removes it from the two ends. */
 export function endRelay(flow: Flow): void {
   const { from, relay, to } = flow;
   if (relay === undefined) return;
@@ -111,25 +113,26 @@ export function endRelay(flow: Flow): void {
   if (to.inflow === relay) to.inflow = undefined;
 }
 
-/** Moves the bytes of the pipe to the destination; 0 when the pipe is empty, or -errno. */
+/** Moves the bytes of the pipe to the destination. Returns 0 when the pipe is empty, or -errno. */
 function drainPipe(calls: Calls, to: number, flow: Flow): number {
   const pipe = flow.pipe!;
-  while (flow.sent < flow.taken) {
-    const result = calls.splice(pipe.readEnd, to, flow.taken - flow.sent);
+  while (flow.sent < flow.received) {
+    const result = calls.splice(pipe.readEnd, to, flow.received - flow.sent);
     if (result > 0) flow.sent += result;
-    // 0 would be the end of the pipe, which has none while it holds bytes.
+    // splice(2) returns 0 only for an empty pipe, and this one holds bytes.
     else if (result !== EINTR) return result === 0 ? EIO : result;
   }
   flow.pipe = undefined;
-  flow.pipes.give(calls, pipe);
+  flow.pipes.giveBack(calls, pipe);
   return 0;
 }
 
-/** A result of SPLICE: the source has ended, or the limit is reached. */
+/** A value of SPLICE: the source has ended, or the limit is reached. */
 export const SPLICE_DONE = 0;
-/** A result of SPLICE: the destination is full, and the pipe holds bytes. */
+/** A value of SPLICE: the destination is full, and the pipe holds bytes. SPLICE_REST must run next. */
 export const DESTINATION_FULL = 1;
 
+/** Moves bytes from the source to the destination until the source ends or the destination is full. */
 export const SPLICE: Operation<Flow, undefined, number> = operation<Flow, undefined, number>({
   syscall: "splice",
   movesBytes: false,
@@ -141,71 +144,77 @@ export const SPLICE: Operation<Flow, undefined, number> = operation<Flow, undefi
     if (to.fd < 0 || flow.from.fd < 0 || flow.over === true) return ECANCELED;
     const pipe = pipes.take(calls);
     if (typeof pipe === "number") return pipe;
-    // The writes that wait there go first.
-    const wait = to.writing.busy;
-    const result = wait ? fillPipe(calls, fd, flow, pipe) : passThrough(calls, fd, flow, pipe);
-    if (flow.sent < flow.taken) {
+    // Writes that wait on the destination go first. SPLICE_REST then waits behind them.
+    const onlyFill = to.writing.busy;
+    const result = onlyFill ? fillPipe(calls, fd, flow, pipe) : passThrough(calls, fd, flow, pipe);
+    if (flow.sent < flow.received) {
       flow.pipe = pipe;
-      if (!wait && result !== EAGAIN) return result;
-      if (!wait) to.writing.setNotReady();
+      if (!onlyFill && result !== EAGAIN) return result;
+      if (!onlyFill) to.writing.setNotReady();
       return DESTINATION_FULL;
     }
-    pipes.give(calls, pipe);
+    pipes.giveBack(calls, pipe);
     if (result === EAGAIN) startRelay(calls, fd, flow);
-    return result > 0 ? (flow.taken < flow.limit ? progress(0) : SPLICE_DONE) : result;
+    if (result <= 0) return result;
+    // passThrough() has spent the bytes from the budget, so progress() gets 0.
+    return flow.received < flow.limit ? progress(0) : SPLICE_DONE;
   },
-  complete: (outcome) => outcome,
+  complete: (result) => result,
   transferred: (flow) => flow.sent,
 });
 
-/** Fills the pipe from the source, and passes nothing on. */
+/** Fills the pipe from the source, and sends nothing. Returns the number of bytes, 0 at the end, or -errno. */
 function fillPipe(calls: Calls, fd: number, flow: Flow, pipe: Pipe): number {
-  const result = calls.splice(fd, pipe.writeEnd, Math.min(pipe.capacity, flow.limit - flow.taken));
+  const result = calls.splice(fd, pipe.writeEnd, Math.min(pipe.capacity, flow.limit - flow.received));
   if (result > 0) {
-    flow.taken += result;
-    flow.activity();
+    flow.received += result;
+    flow.noteActivity();
   }
   return result;
 }
 
-/** The flags of `spliceThrough`; the same bits as SPLICE_* in native/. */
-const SMALL = 1;
-const SHORT_MEANS_EMPTY = 2;
-const SHORT_MEANS_END = 4;
+// The flags of `spliceThrough`; the same bits as SPLICE_COPY_FIRST and so on in native/addon.h.
+const COPY_FIRST = 1;
+const SHORT_READ_IS_EMPTY = 2;
+const SHORT_READ_IS_END = 4;
 
-/** Bytes taken, bytes passed on. */
+/** `spliceThrough` stores here the number of bytes read and the number of bytes sent. */
 const counts = new Uint32Array(2);
 const countBytes = new Uint8Array(counts.buffer);
 
 /**
- * Takes bytes and passes them on until one end is not ready: 1 if it can go on, 0 at the end of the source, or -errno.
+ * Moves bytes until one end is not ready, through a pipe that is empty before the call.
+ *
+ * @returns 1 if it can go on, 0 at the end of the source, or -errno
  */
 function passThrough(calls: Calls, fd: number, flow: Flow, pipe: Pipe): number {
-  const budget = Math.min(flow.limit - flow.taken, SPLICE_CHUNK);
+  const budget = Math.min(flow.limit - flow.received, SPLICE_CHUNK);
   const { readEnd, writeEnd, capacity } = pipe;
   const { shortMeansEmpty, shortMeansEnd } = flow.from.reading;
   const flags =
-    (flow.small ? SMALL : 0) | (shortMeansEmpty ? SHORT_MEANS_EMPTY : 0) | (shortMeansEnd ? SHORT_MEANS_END : 0);
+    (flow.smallReads ? COPY_FIRST : 0) |
+    (shortMeansEmpty ? SHORT_READ_IS_EMPTY : 0) |
+    (shortMeansEnd ? SHORT_READ_IS_END : 0);
   const result = calls.spliceThrough(fd, readEnd, writeEnd, flow.to.fd, capacity, budget, countBytes, flags);
   const count = counts[0]!;
   if (count > 0) {
-    flow.small = count < SPLICE_THRESHOLD;
-    flow.taken += count;
+    flow.smallReads = count < SPLICE_THRESHOLD;
+    flow.received += count;
     flow.sent += counts[1]!;
-    flow.activity();
+    flow.noteActivity();
     flow.from.reactor.spendBytes(count);
   }
   return result;
 }
 
-/** Moves the bytes of the pipe to the destination. */
+/** Moves the bytes that are left in the pipe to the destination. */
 export const SPLICE_REST: Operation<Flow, undefined, void> = operation<Flow, undefined, void>({
   syscall: "splice",
   movesBytes: true,
   attempt: (calls, fd, flow) => {
     const before = flow.sent;
     const result = drainPipe(calls, fd, flow);
-    if (flow.sent > before) flow.activity();
+    if (flow.sent > before) flow.noteActivity();
     return result < 0 ? result : flow.sent - before;
   },
   complete: () => undefined,

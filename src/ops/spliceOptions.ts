@@ -1,4 +1,4 @@
-// splice and pump: the check of their arguments, the end of a direction, and the progress in their errors.
+// splice and pump: the check of their arguments, the shutdown of the destination, and the progress in their errors.
 
 import { checkOptions, flag, integer, quoteOther } from "../check/index.js";
 import { milliseconds, signalOf } from "../wait/waitOptions.js";
@@ -54,8 +54,10 @@ export interface PumpProgress {
 }
 
 const DEFAULT_PIPE = 256 << 10;
+const SMALLEST_PIPE = 4096;
 const LARGEST_PIPE = 1 << 20;
 
+/** The checked options of `pump`, with their defaults. */
 export interface Limits {
   readonly signal: AbortSignal | undefined;
   readonly timeout: number | null;
@@ -65,6 +67,7 @@ export interface Limits {
 
 const PUMP_NAMES: readonly string[] = ["signal", "timeout", "idleTimeout", "pipeSize"];
 
+/** @param further the names of other options that the call takes */
 export function limitsOf(opts: PumpOptions | undefined, action: string, further: readonly string[] = []): Limits {
   checkOptions(opts, action, [...PUMP_NAMES, ...further]);
   return {
@@ -75,18 +78,19 @@ export function limitsOf(opts: PumpOptions | undefined, action: string, further:
   };
 }
 
-/** The pipes of a size in bytes, after a check of the size. */
+/** Checks a size in bytes, rounds it up to a power of two, and returns the pipes of that size. */
 export function pipesOf(pipeSize: unknown, action: string): PipePool {
-  const size = integer(pipeSize ?? DEFAULT_PIPE, action, "pipeSize", 4096, LARGEST_PIPE);
+  const size = integer(pipeSize ?? DEFAULT_PIPE, action, "pipeSize", SMALLEST_PIPE, LARGEST_PIPE);
   return pipePool(2 ** Math.ceil(Math.log2(size)));
 }
 
-/** The part of a socket that the check uses. */
+/** The part of a socket that `checkStream` uses. */
 export interface SpliceSocket {
   readonly type: number;
   readonly closed: boolean;
 }
 
+/** Throws unless `socket` is an open socket of type SOCK_STREAM. */
 export function checkStream<S extends SpliceSocket>(
   socket: unknown,
   isSocket: (value: unknown) => value is S,
@@ -103,25 +107,25 @@ export function checkStream<S extends SpliceSocket>(
   if (socket.closed) throw closedError(action);
 }
 
-/** The options `count` and `end`. */
+/** The checked options `count` and `end`, with their defaults. */
 export function countAndEnd(opts: SpliceOptions | undefined): { count: number; end: boolean } {
   const count =
     opts?.count === undefined ? Infinity : integer(opts.count, "splice", "count", 0, Number.MAX_SAFE_INTEGER);
   return { count, end: flag(opts?.end, true, "splice", "end") };
 }
 
-/** Shuts down writing to the destination, if the source has ended. */
+/** Shuts down writing to the destination, if the source has ended before the limit was reached. */
 export function endDestination(calls: Calls, flow: Flow): void {
-  if (flow.taken >= flow.limit) return;
+  if (flow.received >= flow.limit) return;
   const result = calls.shutdown(flow.to.fd, SHUT_WR);
-  // ENOTCONN: the connection has ended after it took all bytes.
+  // ENOTCONN: all bytes were sent, and the connection has ended since.
   if (result < 0 && result !== ENOTCONN) throw socketError(result, "shutdown", { transferred: flow.sent });
 }
 
-/** The progress of a direction that has failed. Takes the bytes out of the pipe. */
+/** The progress of a direction that has failed. Reads the undelivered bytes out of the pipe and closes the pipe. */
 export function progressOf(calls: Calls, flow: Flow): SpliceProgress {
   const { pipe } = flow;
-  const undelivered = Buffer.alloc(flow.taken - flow.sent);
+  const undelivered = Buffer.alloc(flow.received - flow.sent);
   if (pipe !== undefined) {
     for (let at = 0; at < undelivered.length;) {
       const count = calls.read(pipe.readEnd, undelivered.subarray(at));
@@ -134,13 +138,17 @@ export function progressOf(calls: Calls, flow: Flow): SpliceProgress {
   return { transferred: flow.sent, undelivered };
 }
 
-/** Adds the progress to an error as properties. An abort reason that is not an object is returned unchanged. */
+/**
+ * Adds the progress to an error as properties, and returns the error. An abort reason is unchanged if it is not an
+ * object or not extensible.
+ */
 export function addProgress(error: unknown, properties: object): unknown {
   if (typeof error !== "object" || error === null || !Object.isExtensible(error)) return error;
   for (const [name, value] of Object.entries(properties)) {
     Object.defineProperty(error, name, {
       value,
       configurable: true,
+      // Only numbers are shown when the error is printed. Buffers and the objects of `pump` would be too long.
       enumerable: typeof value === "number",
       writable: true,
     });

@@ -1,14 +1,14 @@
 // One descriptor: its wait queues, its registration with the reactor, and close().
 //
-// Each descriptor has a queue of waiting reads and a queue of waiting writes. Four more queues are made when they are
-// first used. Each has an event of its own:
+// Each descriptor has a queue of waiting reads and a queue of waiting writes. Four more queues are made on first use.
+// Each of them serves one kind of call and is woken by one event:
 //
 // - reads of the error queue (MSG_ERRQUEUE): EPOLLERR
 // - reads of urgent data (MSG_OOB): EPOLLPRI
 // - calls that wait for the end of the connection: EPOLLHUP
 // - calls that wait for the half-close of the peer: EPOLLRDHUP
 //
-// These calls have queues of their own, because they must not wait behind an ordinary read, and because EAGAIN from one
+// These calls have queues of their own for two reasons. They must not wait behind an ordinary read. And EAGAIN for one
 // kind of read does not mean EAGAIN for another.
 //
 // A TCP socket is registered for EPOLLIN and EPOLLOUT at once. It reports EPOLLOUT only after a write returned EAGAIN
@@ -16,9 +16,9 @@
 // send buffer (sock_def_write_space, unix_write_space). So they are registered for EPOLLOUT only while a write waits.
 //
 // While a UDP socket is registered, the kernel takes a lock per datagram sent, even without EPOLLOUT. That is about a
-// tenth of the cost of a small datagram. So `unwatch()` ends the registration before a program sends many datagrams.
-// The next call that waits registers again, and epoll then reports the current state at once. Without a registration
-// no event comes, so every queue counts as ready until an attempt returns EAGAIN.
+// tenth of the cost of a small datagram. So a program that sends many datagrams calls `unwatch()` first, which ends the
+// registration. The next call that waits registers again, and epoll then reports the current state at once. Without a
+// registration no event comes, so `unwatch()` makes every queue ready until an attempt returns EAGAIN.
 
 import { defaultReactor, type Reactor, type Source } from "./reactor.js";
 import { POLLOUT } from "../sys/constants.js";
@@ -46,28 +46,30 @@ export interface CloseListener {
   ended(): void;
 }
 
-// Flags in one number, because a field for each flag would take 8 bytes in every descriptor.
+// The flags of a descriptor, in one number. A field for each flag would take 8 bytes in every descriptor.
 /** The descriptor is a TCP socket. */
 const TCP = 1;
 /** A waiting call keeps the process alive. */
 const KEEPS_ALIVE = 2;
 /** The registration has no EPOLLOUT. */
 const READING_ONLY = 4;
+/** A duplicate of the descriptor may exist. */
 const DUPLICATED = 8;
 
 /** Fields that most descriptors never use. They are allocated on first use. */
-class RareParts {
+class RareFields {
   errors: WaitQueue | undefined;
   urgent: WaitQueue | undefined;
   hangup: WaitQueue | undefined;
   peerEnd: WaitQueue | undefined;
-  /** The identity of the open file, from `calls.share()`. 0 while only this object can close the descriptor. */
+  /** The identity of the open file, from `calls.share()`. 0 if no other code has the number of the descriptor. */
   file: number = 0;
-  /** The relay of which this descriptor is the source, and the one of which it is the destination; see relay.ts. */
+  /** The relay of which this descriptor is the source; see relay.ts. */
   outflow: Relay | undefined;
+  /** The relay of which this descriptor is the destination. */
   inflow: Relay | undefined;
-  /** See `FailedAt` in operation.ts. */
-  breakage: number = 0;
+  /** See `FailedDescriptor` in operation.ts. */
+  connectionErrno: number = 0;
   listeners: CloseListener[] = [];
 
   get busy(): boolean {
@@ -84,14 +86,15 @@ export class Descriptor implements Source, QueueDescriptor {
   readonly reactor: Reactor;
   readonly reading: WaitQueue;
   readonly writing: WaitQueue;
-  /** See sys/leakDetection.ts. */
+  /** The index in the list of pending sockets of sys/leakDetection.ts, or -1. */
   pendingIndex: number = -1;
   /** -1 after close() and release(). Only this file sets it. */
   fd: number;
   /** TCP, KEEPS_ALIVE, READING_ONLY, DUPLICATED. */
   private bits: number;
+  /** The slot of the registration with the reactor, or -1. */
   private slot: number = -1;
-  private rare: RareParts | undefined = undefined;
+  private rare: RareFields | undefined = undefined;
 
   /**
    * @param fd a non-blocking descriptor that this environment owns
@@ -115,14 +118,14 @@ export class Descriptor implements Source, QueueDescriptor {
     this.bits = value ? this.bits | bit : this.bits & ~bit;
   }
 
-  private madeRare(): RareParts {
-    return (this.rare ??= new RareParts());
+  private ensureRare(): RareFields {
+    return (this.rare ??= new RareFields());
   }
 
   /**
-   * Whether a duplicate of the descriptor may exist: it was adopted or duplicated, or `fileno()` returned its number.
-   * While a duplicate is open, the kernel keeps the registration with epoll, so a system call must end it. Without a
-   * duplicate close(2) ends it.
+   * Whether a duplicate of the descriptor may exist: the descriptor was adopted or duplicated, or `fileno()` returned
+   * its number. Without a duplicate, close(2) ends the registration with epoll. With an open duplicate the kernel keeps
+   * the registration, and epoll_ctl(2) must end it.
    */
   get duplicated(): boolean {
     return this.has(DUPLICATED);
@@ -132,13 +135,13 @@ export class Descriptor implements Source, QueueDescriptor {
     this.set(DUPLICATED, value);
   }
 
-  /** See `FailedAt` in operation.ts. */
-  get breakage(): number {
-    return this.rare?.breakage ?? 0;
+  /** See `FailedDescriptor` in operation.ts. */
+  get connectionErrno(): number {
+    return this.rare?.connectionErrno ?? 0;
   }
 
-  set breakage(value: number) {
-    this.madeRare().breakage = value;
+  set connectionErrno(value: number) {
+    this.ensureRare().connectionErrno = value;
   }
 
   /** The relay of which this descriptor is the source; see relay.ts. */
@@ -147,16 +150,16 @@ export class Descriptor implements Source, QueueDescriptor {
   }
 
   set outflow(value: Relay | undefined) {
-    if (value !== undefined || this.rare !== undefined) this.madeRare().outflow = value;
+    if (value !== undefined || this.rare !== undefined) this.ensureRare().outflow = value;
   }
 
-  /** The relay of which this descriptor is the destination. */
+  /** The relay of which this descriptor is the destination; see relay.ts. */
   get inflow(): Relay | undefined {
     return this.rare?.inflow;
   }
 
   set inflow(value: Relay | undefined) {
-    if (value !== undefined || this.rare !== undefined) this.madeRare().inflow = value;
+    if (value !== undefined || this.rare !== undefined) this.ensureRare().inflow = value;
   }
 
   /** Whether a waiting call keeps the process alive. */
@@ -174,45 +177,49 @@ export class Descriptor implements Source, QueueDescriptor {
 
   /** Reads of the error queue that wait. */
   get errors(): WaitQueue {
-    return (this.madeRare().errors ??= new WaitQueue(this));
+    return (this.ensureRare().errors ??= new WaitQueue(this));
   }
 
   /** Reads of urgent data that wait. */
   get urgent(): WaitQueue {
-    const rare = this.madeRare();
+    const rare = this.ensureRare();
     if (rare.urgent === undefined) {
       rare.urgent = new WaitQueue(this);
-      // An ordinary read stops at the position of urgent data, even of urgent data that was read, without an event.
-      this.distrustShortReads();
+      // An ordinary read stops at the position of urgent data, even after the urgent data were read. No event reports
+      // it.
+      this.clearShortReadFlags();
     }
     return rare.urgent;
   }
 
   /** Calls that wait for the end of the connection: HANGUP in ops/readiness.ts. */
   get hangup(): WaitQueue {
-    return (this.madeRare().hangup ??= new WaitQueue(this));
+    return (this.ensureRare().hangup ??= new WaitQueue(this));
   }
 
   /** Calls that wait for the half-close of the peer: PEER_END in ops/readiness.ts. */
   get peerEnd(): WaitQueue {
-    return (this.madeRare().peerEnd ??= new WaitQueue(this));
+    return (this.ensureRare().peerEnd ??= new WaitQueue(this));
   }
 
-  /** From now on a short read does not mean that the socket is empty. */
-  distrustShortReads(): void {
+  /** From now on a short read means neither that the socket is empty nor that the stream has ended. */
+  clearShortReadFlags(): void {
     this.reading.shortMeansEmpty = this.reading.shortMeansEnd = false;
-    // An open relay also treats a short read as "empty". block() stops it at the next event.
+    // An open relay reads until a short read too. block() stops it at the next event.
     this.outflow?.block();
   }
 
-  /** Called when the number of the descriptor is given to other code, which may duplicate or close it. */
+  /**
+   * Called before other code gets the number of the descriptor. That code may duplicate or close the descriptor, so the
+   * identity of the open file is stored and compared later.
+   */
   share(): void {
     if (this.file > 0 || this.fd < 0) return;
     this.duplicated = true;
-    this.madeRare().file = this.reactor.calls.share(this.fd);
+    this.ensureRare().file = this.reactor.calls.share(this.fd);
   }
 
-  /** See {@link RareParts.file}. Not a `#` getter: V8 calls its runtime for each read of one. */
+  /** See {@link RareFields.file}. Not a `#` getter: V8 calls its runtime for each read of one. */
   private get file(): number {
     return this.rare === undefined ? 0 : this.rare.file;
   }
@@ -220,13 +227,13 @@ export class Descriptor implements Source, QueueDescriptor {
   register(queue: object): number {
     const { failure } = this.reactor;
     if (failure < 0) return failure;
-    const writes = queue === this.writing;
+    const needsEpollout = queue === this.writing;
     if (this.slot < 0) {
-      if (writes) this.set(READING_ONLY, false);
+      if (needsEpollout) this.set(READING_ONLY, false);
       const slot = this.reactor.add(this.fd, this, this.has(READING_ONLY));
       if (slot < 0) return slot;
       this.slot = slot;
-    } else if (writes && this.has(READING_ONLY)) {
+    } else if (needsEpollout && this.has(READING_ONLY)) {
       const result = this.reactor.addWriting(this.fd, this.slot);
       if (result < 0) return result;
       this.set(READING_ONLY, false);
@@ -234,14 +241,18 @@ export class Descriptor implements Source, QueueDescriptor {
     return 0;
   }
 
-  /** A write that waits must be sent before the bytes that a relay would forward to this descriptor. */
+  /** Called when the first call enters a queue. */
   onWaiting(queue: object): void {
     if (queue !== this.writing) return;
+    // The waiting write must be sent before the bytes that a relay would forward to this descriptor.
     this.inflow?.block();
     if (this.outflow?.reportEpollout(true) === true) this.reactor.defer({ resume: () => this.writing.wake() });
   }
 
-  /** On TCP an event follows every EAGAIN, so poll(2) is unnecessary. */
+  /**
+   * Calls poll(2) for a write that got EAGAIN; see retryPause.ts. On TCP, and for reads, an event follows every EAGAIN,
+   * so poll(2) is unnecessary.
+   */
   isReady(queue: object): boolean {
     if (this.has(TCP) || queue !== this.writing) return false;
     const revents = this.reactor.calls.poll(this.fd, POLLOUT, 0);
@@ -250,7 +261,7 @@ export class Descriptor implements Source, QueueDescriptor {
 
   /** Ends the registration with epoll, unless a call waits or the socket is TCP; see the top of the file. */
   unwatch(): void {
-    // A relay refers to the slot of the registration.
+    // A relay uses the slot of the registration.
     if (this.slot < 0 || this.has(TCP) || this.outflow !== undefined || this.inflow !== undefined) return;
     const { reading, writing } = this;
     if (reading.busy || writing.busy || this.rare?.busy === true) return;
@@ -263,7 +274,9 @@ export class Descriptor implements Source, QueueDescriptor {
     this.rare?.urgent?.wake();
   }
 
-  /** @returns undefined if the descriptor is not registered yet */
+  /**
+   * A relay with this descriptor as the source. Undefined if the descriptor is not registered, or the table is full.
+   */
   makeRelay(): Relay | undefined {
     return this.slot < 0 ? undefined : this.reactor.makeRelay(this.slot);
   }
@@ -276,8 +289,9 @@ export class Descriptor implements Source, QueueDescriptor {
   }
 
   onReady(events: number): void {
-    if ((events & MORE_THAN_DATA) !== 0) this.distrustAfter(events);
-    // Writing first: after a failed connect() the kernel returns the error once, and connect() must get it, not a read.
+    if ((events & MORE_THAN_DATA) !== 0) this.updateShortReadFlags(events);
+    // Writing first: the kernel returns the error of a failed connect() once, and connect() must get it instead of a
+    // read.
     if ((events & WRITABLE) !== 0) {
       this.writing.wake(events);
       this.outflow?.reportEpollout(this.writing.busy);
@@ -288,7 +302,7 @@ export class Descriptor implements Source, QueueDescriptor {
     // After reading: a read of the error queue clears the pending error, which an ordinary read must report.
     if ((events & EPOLLERR) !== 0) rare.errors?.wake();
     if ((events & EPOLLPRI) !== 0) rare.urgent?.wake();
-    // Last: a read or a write that waits must report the end of the connection itself.
+    // Last: a waiting read or write must be the first to report the end of the connection.
     if ((events & EPOLLHUP) !== 0) rare.hangup?.wake();
     if ((events & (EPOLLHUP | EPOLLRDHUP)) !== 0) rare.peerEnd?.wake();
   }
@@ -300,16 +314,17 @@ export class Descriptor implements Source, QueueDescriptor {
   }
 
   /**
-   * After an event of MORE_THAN_DATA a short read no longer means that the socket is empty. If the event is only the
-   * peer's FIN, a short read means the end of the stream, because all bytes have arrived (tcp_fin in net/ipv4).
+   * After an event of MORE_THAN_DATA a short read no longer means that the socket is empty. After the peer's FIN alone
+   * a short read means the end of the stream, because all bytes have arrived (tcp_fin in net/ipv4).
    */
-  private distrustAfter(events: number): void {
+  private updateShortReadFlags(events: number): void {
     const { reading } = this;
     if ((events & (EPOLLPRI | EPOLLERR)) !== 0) reading.shortMeansEnd = false;
     else if (reading.shortMeansEmpty && (events & EPOLLRDHUP) !== 0) reading.shortMeansEnd = true;
     reading.shortMeansEmpty = false;
   }
 
+  /** Ends the registration, sets `fd` to -1 and returns the old number. */
   private deregister(staysOpen: boolean): number {
     const fd = this.fd;
     if (this.slot >= 0) this.reactor.remove(fd, this.slot, staysOpen || this.duplicated, this.file);
@@ -326,11 +341,11 @@ export class Descriptor implements Source, QueueDescriptor {
   }
 
   /**
-   * Calls `listener.ended()` when the descriptor is closed or released. A call that uses this descriptor and waits on
-   * another one needs it.
+   * Calls `listener.ended()` when the descriptor is closed or released. For calls that use this descriptor and wait on
+   * another one.
    */
   addCloseListener(listener: CloseListener): void {
-    this.madeRare().listeners.push(listener);
+    this.ensureRare().listeners.push(listener);
   }
 
   removeCloseListener(listener: CloseListener): void {
@@ -353,7 +368,7 @@ export class Descriptor implements Source, QueueDescriptor {
   }
 
   /**
-   * Passes the open descriptor to the caller, and settles every pending call with ECANCELED.
+   * Returns the open descriptor to the caller, which then owns it, and settles every pending call with ECANCELED.
    *
    * @param blocking whether to clear O_NONBLOCK; if that fails, nothing changes
    * @returns the descriptor, or -errno
@@ -361,7 +376,7 @@ export class Descriptor implements Source, QueueDescriptor {
   release(blocking: boolean = false): number {
     const fd = this.fd;
     if (fd < 0) return EBADF;
-    // Without `blocking`, release fails only if this environment does not own the descriptor any more.
+    // Without `blocking`, calls.release() fails only if this environment does not own the descriptor any more.
     const { calls } = this.reactor;
     const mode = blocking ? 1 : 0;
     const result = this.file > 0 ? calls.release(fd, mode, this.file) : calls.release(fd, mode);

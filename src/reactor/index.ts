@@ -1,5 +1,5 @@
-// Readiness. A queue of a descriptor tries a call, waits for an event and tries again. The reactor gets the events from
-// epoll and passes each to its descriptor.
+// Readiness: the queues of a descriptor try a call, wait for an event and try again. The reactor gets the events from
+// epoll and passes each event to its descriptor.
 
 export { Descriptor } from "./descriptor.js";
 export { countCompleted, countPart, TransferCounts } from "./transferCounts.js";

@@ -1,7 +1,7 @@
-// An operation describes one kind of call: how a queue attempts it, and how it treats the results.
+// An operation describes one kind of call: how a queue attempts the call, and how it handles the results.
 //
-// Operations are constants. A queue stores the two operands of a call (`a` and `b`) next to its operation, so a call
-// makes no closure. If a call needs state between two attempts (the progress of a sendAll), its first operand is an
+// Operations are constants, and a call makes no closure. A queue stores the two operands of a call (`a` and `b`) next
+// to the operation. If a call needs state between two attempts (the progress of a sendAll), its first operand is an
 // object.
 
 import type { SocketErrorDetails } from "../errors/index.js";
@@ -20,7 +20,7 @@ import {
 import { endsOf } from "../sys/socketEnds.js";
 import { timeoutError } from "../wait/localError.js";
 
-/** The highest result of `progress()`. It is far below every -errno. */
+/** `progress(0)`. The other results of `progress()` are lower, and every -errno is higher. */
 export const PROGRESS = -0x4000_0000;
 
 /**
@@ -33,21 +33,21 @@ export function progress(count: number): number {
 
 /**
  * The result of an attempt that found too little data for its call. The data stay in the kernel, and the call waits for
- * the next event. The value is no -errno.
+ * the next event. No -errno has this value.
  */
 export const INCOMPLETE = -200_000;
 
 export interface Operation<A, B, T> {
-  /** The call's name in errors. */
+  /** The name of the call in errors. */
   readonly syscall: string;
 
   /** Whether the result is a number of bytes, which count against the budget of the turn. */
   readonly movesBytes: boolean;
 
-  /** Whether the result is a number of datagrams: the operation of a batch. */
+  /** Whether the operation moves a batch. The result is then a number of datagrams. */
   readonly batch?: boolean;
 
-  /** Whether a call tries at once even if an earlier call of the queue got EAGAIN. */
+  /** Whether a call tries at once even if the last attempt in its queue returned EAGAIN. */
   readonly alwaysTries?: boolean;
 
   /** Whether a waiting call does not keep the process alive. */
@@ -59,7 +59,7 @@ export interface Operation<A, B, T> {
    */
   attempt(calls: Calls, fd: number, a: A, b: B): number;
 
-  /** Makes the value that the call returns from the result of the attempt. Runs right after the attempt. */
+  /** Returns the value of the call for a result >= 0. Runs right after the attempt. */
   complete(result: number, a: A, b: B): T;
 
   /** Whether an event with these bits of epoll(7) completes the call without an attempt. The result is then 0. */
@@ -80,7 +80,7 @@ export interface Operation<A, B, T> {
   /** The cost of an attempt in bytes, against the budget of the turn, if it differs from the result. */
   cost?(result: number, a: A, b: B): number;
 
-  /** Whether the cause of this errno ends without an event, so that the queue tries again after a pause (EMFILE). */
+  /** Whether the queue tries again after a pause, because the cause of this errno (EMFILE) ends without an event. */
   isTransient?(errno: number, a: A, b: B): boolean;
 
   /** Whether the call fails with EAGAIN instead of waiting (MSG_DONTWAIT). */
@@ -100,6 +100,7 @@ export interface Operation<A, B, T> {
   transferred?(a: A, b: B): number;
 }
 
+/** Every field of an operation. */
 const FIELDS: Readonly<Record<keyof Operation<unknown, unknown, unknown>, undefined>> = {
   syscall: undefined,
   movesBytes: undefined,
@@ -120,55 +121,67 @@ const FIELDS: Readonly<Record<keyof Operation<unknown, unknown, unknown>, undefi
 };
 
 /**
- * Makes an operation. It gets every field of `Operation`, also those that it does not use, so that all operations have
- * the same hidden class in V8. That makes access to their fields fast.
+ * Makes an operation. The fields that it does not use are undefined. So all operations have the same hidden class in
+ * V8, which makes access to their fields fast.
  */
 export function operation<A, B, T>(parts: Operation<A, B, T>): Operation<A, B, T> {
   return { ...FIELDS, ...parts } as Operation<A, B, T>;
 }
 
-/** The part of a descriptor that the error of its call needs. */
-export interface FailedAt {
+/** The descriptor of a failed call, for its error. */
+export interface FailedDescriptor {
   readonly reactor: { readonly calls: Calls };
   /** -1 once closed. */
   readonly fd: number;
-  /** The -errno of a broken connection that a call got, or 0. Stored because the kernel returns it only once. */
-  breakage?: number;
+  /**
+   * The -errno with which a call found that the connection is broken, or 0. The kernel returns it only once, and later
+   * calls report it too.
+   */
+  connectionErrno?: number;
 }
 
-const BREAKAGES: readonly number[] = [ECONNRESET, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT];
+/** The errors of a broken connection. */
+const CONNECTION_ERRNOS: readonly number[] = [ECONNRESET, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT];
 
 function detailsOf<A, B, T>(
-  failed: Operation<A, B, T>,
+  op: Operation<A, B, T>,
   a: A,
   b: B,
-  at: FailedAt | undefined,
+  descriptor: FailedDescriptor | undefined,
 ): SocketErrorDetails | undefined {
-  const given = failed.details?.(a, b);
-  // A call without an address of its own: the addresses of the socket show which connection failed.
-  const details = given === undefined && at !== undefined ? endsOf(at.reactor.calls, at.fd) : given;
-  return failed.transferred === undefined ? details : { ...details, transferred: failed.transferred(a, b) };
+  let details = op.details?.(a, b);
+  // Without details of the call, the addresses of the socket show which connection failed.
+  if (details === undefined && descriptor !== undefined) details = endsOf(descriptor.reactor.calls, descriptor.fd);
+  return op.transferred === undefined ? details : { ...details, transferred: op.transferred(a, b) };
 }
 
 /** The error of a call whose deadline has passed. */
-export function deadlineErrorOf<A, B, T>(failed: Operation<A, B, T>, a: A, b: B, at?: FailedAt): Error {
-  return timeoutError(failed.syscall, detailsOf(failed, a, b, at));
+export function deadlineErrorOf<A, B, T>(op: Operation<A, B, T>, a: A, b: B, descriptor?: FailedDescriptor): Error {
+  return timeoutError(op.syscall, detailsOf(op, a, b, descriptor));
 }
 
-/** The error of a call that fails with `errno`. */
-export function errorOf<A, B, T>(failed: Operation<A, B, T>, errno: number, a: A, b: B, at?: FailedAt): Error {
-  if (at !== undefined && BREAKAGES.includes(errno)) at.breakage = errno;
-  if (errno === EBADF && at !== undefined && at.fd < 0) return closedError(failed.syscall, failed.details?.(a, b));
-  // Not for EAGAIN: a nonblocking call fails with it often, and the addresses would cost system calls.
-  return socketError(errno, failed.syscall, detailsOf(failed, a, b, errno === EAGAIN ? undefined : at));
+/** The error of a call that fails with `errno`. Stores the errno of a broken connection in `descriptor`. */
+export function errorOf<A, B, T>(
+  op: Operation<A, B, T>,
+  errno: number,
+  a: A,
+  b: B,
+  descriptor?: FailedDescriptor,
+): Error {
+  if (descriptor !== undefined && CONNECTION_ERRNOS.includes(errno)) descriptor.connectionErrno = errno;
+  if (errno === EBADF && descriptor !== undefined && descriptor.fd < 0) {
+    return closedError(op.syscall, op.details?.(a, b));
+  }
+  // No addresses for EAGAIN: nonblocking calls fail with it often, and reading the addresses costs system calls.
+  return socketError(errno, op.syscall, detailsOf(op, a, b, errno === EAGAIN ? undefined : descriptor));
 }
 
 /** Whether a call whose attempt returned this result must enter the queue. */
-export function waits<A, B, T>(tried: Operation<A, B, T>, result: number, a: A, b: B): boolean {
+export function mustWait<A, B, T>(op: Operation<A, B, T>, result: number, a: A, b: B): boolean {
   if (result === EAGAIN || result === INCOMPLETE || result === EINTR || result <= PROGRESS) return true;
-  return isTransient(tried, result, a, b);
+  return isTransient(op, result, a, b);
 }
 
-export function isTransient<A, B, T>(failed: Operation<A, B, T>, errno: number, a: A, b: B): boolean {
-  return failed.isTransient !== undefined && failed.isTransient(errno, a, b);
+export function isTransient<A, B, T>(op: Operation<A, B, T>, errno: number, a: A, b: B): boolean {
+  return op.isTransient !== undefined && op.isTransient(errno, a, b);
 }

@@ -1,9 +1,9 @@
 // A set of descriptors for a call that waits until any of them is ready, such as poll().
 //
-// The set is an epoll descriptor of its own, and the reactor watches that descriptor. It is made when the call first
-// has to wait, and closed with the call. Its members are not registered with the reactor. So other calls can use a
-// member at the same time, and a member can be in several sets. The set is level-triggered: epoll reports a ready
-// member again until a call handles it. An event means that some member may be ready; the operation finds out which.
+// The set is an epoll descriptor of its own, and the reactor watches only that descriptor. The set is made when the
+// call first has to wait, and closed when the call ends. Its members are not registered with the reactor. So other
+// calls can use a member at the same time, and a member can be in several sets. The set is level-triggered: epoll
+// reports a member as long as it is ready. An event means that some member may be ready; the operation finds out which.
 
 import { describable, type Description } from "../registry/index.js";
 import { defaultReactor, type Reactor, type Source } from "./reactor.js";
@@ -17,15 +17,15 @@ export class Pollset implements Source, QueueDescriptor {
   readonly keepsAlive = true;
   readonly #queue: WaitQueue;
   readonly #prepare: (wake: () => void) => Uint8Array;
+  /** The epoll descriptor, or -1. */
   #set = -1;
+  #slot = -1;
 
   static {
     describable<Pollset, Description & { readonly fd: number }>(Pollset.prototype, "Pollset", ({ fd }) => ({
       fd: fd > 0 ? fd : -1,
     }));
   }
-
-  #slot = -1;
 
   /**
    * @param prepare called once, when the call has to wait. It returns the entries as `calls.pollset` takes them. It may
@@ -69,7 +69,7 @@ export class Pollset implements Source, QueueDescriptor {
     this.#queue.onFailure();
   }
 
-  /** Runs the one operation of the set. */
+  /** Runs the operation of the set. A set has only one. */
   run<A, B, T>(
     operation: Operation<A, B, T>,
     a: A,

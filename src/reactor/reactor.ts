@@ -1,5 +1,5 @@
-// The reactor passes the kernel's events to the descriptors, renews the budget of each turn (wait/turnBudget.ts), and
-// keeps the process alive while calls wait.
+// The reactor passes the kernel's events to the descriptors, sets the budget of each turn of the event loop
+// (wait/turnBudget.ts), and keeps the process alive while calls wait.
 //
 // It registers each descriptor once, edge-triggered. Each registration has a slot (an index of a table) and a
 // generation. The generation of a slot increases when the slot is freed. So a late event of a closed descriptor has an
@@ -11,10 +11,10 @@
 // - WAITING: the number of calls that wait
 // - REFERENCED: 1 while the poller keeps the event loop alive
 // - COUNT: the number of events in the array, or the -errno of epoll_wait(2)
-// - FOLLOWS: 1 if these events follow other events of the same turn of the loop
-// - NUMBER: the number of the poller, an argument of its calls
+// - SAME_TURN: 1 if these events follow other events of the same turn of the loop
+// - POLLER_NUMBER: the number of the poller, an argument of its calls
 // - REPORTS_TURNS: 1 if JavaScript must call `pollerTurned` after each turn of the loop
-// - from FIRST on, slot, generation and event bits of each event, up to MAX_EVENTS events
+// - from FIRST_EVENT on, slot, generation and event bits of each event, up to MAX_EVENTS events
 // - then the table of relay.ts
 //
 // The package's JavaScript may be evaluated several times in a thread: two copies in node_modules, or a test runner
@@ -33,13 +33,16 @@ import type { QueueDescriptor } from "./waiterList.js";
 const WAITING = 0;
 const REFERENCED = 1;
 const COUNT = 2;
-const FOLLOWS = 3;
-const NUMBER = 4;
+const SAME_TURN = 3;
+const POLLER_NUMBER = 4;
 const REPORTS_TURNS = 5;
-const FIRST = 6;
+const FIRST_EVENT = 6;
 const MAX_EVENTS = 64;
 
-/** An error of a descriptor's handler. It is thrown after the other descriptors got their events. */
+/**
+ * An error of a descriptor's handler. It is thrown after the other descriptors got their events. An object, because the
+ * error may be any value, even undefined.
+ */
 interface Failure {
   readonly error: unknown;
 }
@@ -48,7 +51,7 @@ interface Failure {
 export interface Source {
   /** @param events the bits of epoll(7) */
   onReady(events: number): void;
-  /** No event will come any more: from now on a registration fails with `Reactor.failure`. */
+  /** Called when no event will come any more. From now on a registration fails with `Reactor.failure`. */
   onFailure?(): void;
   /** Calls `visit` with each call that waits on the descriptor. */
   forEachWaiter?(visit: (waiter: Waiter, owner: QueueDescriptor) => void): void;
@@ -65,17 +68,18 @@ export class Reactor {
   #shared: Int32Array | undefined;
   /** The number of the poller, once it is open. */
   #poller = -1;
-  /** Whether the native side needs a call after each turn of the loop. */
+  /** Whether JavaScript must call `pollerTurned` after each turn of the loop. */
   #reportsTurns = false;
-  #turning = false;
-  /** The number of waiting calls before the poller is open. They wait for the next turn, not for an event. */
-  #waitingEarly = 0;
+  /** Whether that call is scheduled. */
+  #reportScheduled = false;
+  /** The number of waiting calls until the poller is open. They wait for the next turn, not for an event. */
+  #waitingBeforeOpen = 0;
   #relays: RelayTable | undefined;
   #sources: (Source | undefined)[] = [];
   #generations: number[] = [];
   #freeSlots: number[] = [];
   readonly #turn: TurnBudget;
-  /** The time of the batch of events that is being handled, once it was read. */
+  /** The time of the current batch of events. Undefined until `now()` needs it. */
   #batchTime: number | undefined;
   #failure = 0;
 
@@ -87,7 +91,7 @@ export class Reactor {
 
   /** The number of waiting calls. */
   get waiting(): number {
-    return this.#shared?.[WAITING] ?? this.#waitingEarly;
+    return this.#shared?.[WAITING] ?? this.#waitingBeforeOpen;
   }
 
   /** The -errno of epoll_wait(2), or 0. After such a failure no call can wait. */
@@ -119,25 +123,25 @@ export class Reactor {
     const shared = this.calls.openPoller(this.#onEvents, runtime.poller === "thread" ? 1 : 0);
     if (typeof shared === "number") return shared;
     this.#shared = shared;
-    this.#poller = shared[NUMBER]!;
+    this.#poller = shared[POLLER_NUMBER]!;
     this.#reportsTurns = shared[REPORTS_TURNS] === 1;
-    this.#relays = RelayTable.at(shared, FIRST + 3 * MAX_EVENTS);
-    shared[WAITING] = this.#waitingEarly;
-    if (this.#waitingEarly > 0) this.calls.pollerRef(this.#poller);
+    this.#relays = RelayTable.at(shared, FIRST_EVENT + 3 * MAX_EVENTS);
+    shared[WAITING] = this.#waitingBeforeOpen;
+    if (this.#waitingBeforeOpen > 0) this.calls.pollerRef(this.#poller);
     return 0;
   }
 
   /**
-   * Registers a descriptor for all events, edge-triggered. If it is ready already, the next turn reports that.
+   * Registers a descriptor for all events, edge-triggered. If it is ready already, an event comes in the next turn.
    *
-   * @param readingOnly whether to leave EPOLLOUT out until `addWriting`
+   * @param readingOnly whether to register without EPOLLOUT; `addWriting` adds it
    * @returns the slot, or -errno; `failedCall` is the call that returned it
    */
   add(fd: number, source: Source, readingOnly: boolean = false): number {
     if (this.#failure < 0) return this.#failure;
     if (this.#shared === undefined) {
-      const opened = this.#open();
-      if (opened < 0) return opened;
+      const result = this.#open();
+      if (result < 0) return result;
     }
     const slot = this.#freeSlots.pop() ?? this.#sources.length;
     const generation = this.#generations[slot] ?? 0;
@@ -151,7 +155,7 @@ export class Reactor {
     return slot;
   }
 
-  /** Registers for EPOLLOUT too. */
+  /** Adds EPOLLOUT to a registration. Returns 0 or -errno. */
   addWriting(fd: number, slot: number): number {
     return this.calls.pollerModify(fd, slot, this.#generations[slot]!, 0, this.#poller);
   }
@@ -160,9 +164,10 @@ export class Reactor {
    * Ends a registration, right before the descriptor is closed or released.
    *
    * @param stays whether the descriptor or a duplicate stays open. The kernel then keeps the epoll entry, so
-   *   epoll_ctl(2) must remove it; otherwise close(2) does. If an unknown duplicate exists, its events are dropped
-   * @param file the identity of the open file of a shared descriptor. epoll_ctl(2) finds the entry by the number, and
-   *   the number may belong to another file by now
+   *   epoll_ctl(2) must remove it. Otherwise close(2) removes it. If an unknown duplicate keeps the entry, the reactor
+   *   drops its events
+   * @param file the identity of the open file, if other code has the number of the descriptor. The number may refer
+   *   to another file by now, whose entry epoll_ctl(2) must not remove
    */
   remove(fd: number, slot: number, stays: boolean, file: number = 0): void {
     if (stays && file > 0) this.calls.pollerRemove(fd, this.#poller, file);
@@ -172,9 +177,9 @@ export class Reactor {
     this.#freeSlots.push(slot);
   }
 
-  /** Calls `visit` with each call that waits, for an event or for its turn. */
+  /** Calls `visit` once with each call that waits, for an event or for its turn. */
   forEachWaiter(visit: (waiter: Waiter, owner: QueueDescriptor) => void): void {
-    // A queue that waits for its turn may belong to a registered descriptor too.
+    // The queue of a registered descriptor may be in both lists.
     const seen = new Set<Waiter>();
     const once = (waiter: Waiter, owner: QueueDescriptor): void => {
       if (seen.has(waiter)) return;
@@ -190,37 +195,35 @@ export class Reactor {
     return this.#relays?.relay(slot, this.#generations[slot]!);
   }
 
-  /** One more call waits, and keeps the process alive. */
+  /** Counts a waiting call. While the number is above 0, the poller keeps the process alive. */
   hold(): void {
     const shared = this.#shared;
     if (shared === undefined) {
-      this.#waitingEarly++;
+      this.#waitingBeforeOpen++;
       return;
     }
     shared[WAITING]!++;
     if (shared[REFERENCED] === 0) this.calls.pollerRef(this.#poller);
   }
 
-  /** One call less waits. After the last one the poller does not keep the process alive. */
+  /** Subtracts a waiting call. */
   release(): void {
     const shared = this.#shared;
-    if (shared === undefined) this.#waitingEarly--;
-    else if (--shared[WAITING]! === 0 && this.#reportsTurns) this.#reportTurn();
+    if (shared === undefined) this.#waitingBeforeOpen--;
+    // In the next turn and not at once, because most often another call waits by then.
+    else if (--shared[WAITING]! === 0 && this.#reportsTurns) this.#reportTurnLater();
   }
 
-  /**
-   * Calls `pollerTurned` in the next turn, because most often another call waits by then. Only the poller without libuv
-   * needs it.
-   */
-  #reportTurn(): void {
-    if (this.#turning) return;
-    this.#turning = true;
-    setImmediate(this.#turned);
+  /** Schedules a call of `pollerTurned` for the next turn. Only the poller without libuv needs it. */
+  #reportTurnLater(): void {
+    if (this.#reportScheduled) return;
+    this.#reportScheduled = true;
+    setImmediate(this.#reportTurn);
   }
 
-  readonly #turned = (): void => {
-    this.#turning = false;
-    if (this.calls.pollerTurned(this.#poller) === 1) this.#reportTurn();
+  readonly #reportTurn = (): void => {
+    this.#reportScheduled = false;
+    if (this.calls.pollerTurned(this.#poller) === 1) this.#reportTurnLater();
   };
 
   /** Takes one operation from the budget of this turn. False if the budget is spent. */
@@ -229,9 +232,8 @@ export class Reactor {
   }
 
   /**
-   * The time in whole milliseconds of `clock()`: a small integer needs no memory of its own. While a batch of events is
-   * handled, all calls that begin to wait have the time of the first of them: a call that waits should not pay for reading the
-   * clock each time.
+   * The time of `clock()` in whole milliseconds, because V8 allocates no memory for a small integer. While a batch of
+   * events is handled, the clock is read once: all calls that begin to wait have the same time.
    */
   now(): number {
     const shared = this.#shared;
@@ -254,21 +256,21 @@ export class Reactor {
 
   #dispatch(): void {
     const shared = this.#shared!;
-    if (this.#reportsTurns) this.#reportTurn();
+    if (this.#reportsTurns) this.#reportTurnLater();
     const count = shared[COUNT]!;
     if (count < 0) {
       this.#fail(count);
       return;
     }
-    const end = FIRST + 3 * count;
+    const end = FIRST_EVENT + 3 * count;
     this.#batchTime = undefined;
-    if (shared[FOLLOWS] === 0) this.#turn.renew(count);
+    if (shared[SAME_TURN] === 0) this.#turn.renew(count);
     else this.#turn.extend(count);
     let failure: Failure | undefined;
-    for (let at = FIRST; at < end; at += 3) {
+    for (let at = FIRST_EVENT; at < end; at += 3) {
       const slot = shared[at]!;
       const source = this.#sources[slot];
-      // Compared as 32-bit numbers: the array is signed, the generation is not.
+      // `| 0` makes the generation signed, as the numbers of the array are.
       if (source === undefined || shared[at + 1]! !== (this.#generations[slot]! | 0)) continue;
       try {
         source.onReady(shared[at + 2]!);
@@ -279,6 +281,7 @@ export class Reactor {
     if (failure !== undefined) throw failure.error;
   }
 
+  /** Called after epoll_wait(2) has failed. */
   #fail(errno: number): void {
     this.#failure = errno;
     let failure: Failure | undefined;
@@ -303,7 +306,7 @@ export function defaultReactor(): Reactor {
 addPendingSource((list) =>
   reactor?.forEachWaiter((waiter, { fd, keepsAlive }) => {
     const { holder, operation, since } = waiter;
-    // A call that waits for the end of a connection has no socket as holder, so that the socket can be collected.
+    // The holder of a call that waits for the end of a connection is no socket, so that the socket can be collected.
     const object = isDescribable(holder) ? holder : { kind: "Descriptor", fd };
     const background = operation.background === true;
     list({ call: operation.syscall, object, since, keepsAlive: keepsAlive && !background, key: waiter });

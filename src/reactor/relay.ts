@@ -1,40 +1,51 @@
-// Relays: the poller moves the bytes of a source to a destination without JavaScript, while nothing but bytes arrives.
-// native/relay.c does the work; it has the layout of the shared words, and the reasons.
+// A relay makes the poller forward bytes from one descriptor (the source) to another (the destination) in C, without a
+// call of JavaScript. native/relay.c does the work and explains the reasons.
 //
-// A relay is open while a flow waits for its source. C closes it after any other event. close() closes it when
-// JavaScript needs the progress of the flow. This file makes no system call.
+// JavaScript opens the relay of a flow (ops/spliceOperation.ts) while the flow waits for its source. When an event is
+// more than the arrival of bytes, C disables the relay and passes the event to JavaScript. JavaScript closes the relay
+// when it needs the progress of the flow. This file makes no system call to move bytes: it reads and writes the words
+// of relays in the array that JavaScript and the poller share.
 
 import { calls } from "../sys/calls.js";
 
-/** The most slots with a relay: MAX_RELAYS in native/poller.h. Each forwarded connection takes two. */
+/** The most slots with a relay: MAX_RELAYS in native/poller.h. Each forwarded connection uses two. */
 const MAX_RELAYS = 1 << 16;
-/** This many relays are in the table before the pipes. */
-const FIRST_RELAYS = 1024;
+// The table has this many relays, then the pipes, then the other relays.
+const RELAYS_BEFORE_PIPES = 1024;
 const RELAY_WORDS = 10;
 const PIPES = 16;
 const PIPE_WORDS = 3;
-const PIPES_AT = FIRST_RELAYS * RELAY_WORDS;
-const PIPES_END = PIPES_AT + PIPES * PIPE_WORDS;
+const PIPES_START = RELAYS_BEFORE_PIPES * RELAY_WORDS;
+const PIPES_END = PIPES_START + PIPES * PIPE_WORDS;
 const TABLE_WORDS = MAX_RELAYS * RELAY_WORDS + PIPES * PIPE_WORDS;
 
+// The words of a relay.
+/** The flags below; 0 if the slot has no open relay. */
 const FLAGS = 0;
+/** The generation of the slot; see reactor.ts. */
 const GENERATION = 1;
-const FROM = 2;
-const TO = 3;
+/** Descriptors. */
+const SOURCE = 2;
+const DESTINATION = 3;
+/** The index of the pipe. */
 const PIPE = 4;
-const PASSED = 5;
-const PASSED_HIGH = 6;
-const HELD = 7;
-const RESULT = 8;
-const ACTIVE = 9;
+/** The number of bytes sent: the low and the high 32 bits. */
+const BYTES_LOW = 5;
+const BYTES_HIGH = 6;
+const BYTES_IN_PIPE = 7;
+/** The -errno that stopped the relay, or 0. */
+const ERROR = 8;
+/** The time of the last transfer: the low 32 bits of `calls.relayClock()`. */
+const LAST_ACTIVE = 9;
 
-const OPEN = 1;
-const WANTS_EPOLLOUT = 2;
-const BLOCKED = 4;
-const MISSED_EPOLLOUT = 8;
-const PENDING = 16;
-const SMALL = 32;
-const SHORT_MEANS_EMPTY = 64;
+// The flags of a relay; see native/relay.c.
+const ENABLED = 1;
+const REPORT_WRITABLE = 2;
+const WRITER_WAITING = 4;
+const WRITABLE_UNREPORTED = 8;
+const QUEUED = 16;
+const SMALL_TRANSFERS = 32;
+const SHORT_READ_IS_EMPTY = 64;
 
 export interface Pipe {
   readonly readEnd: number;
@@ -43,7 +54,7 @@ export interface Pipe {
   readonly capacity: number;
 }
 
-/** The words of all relays, and of the pipes that they share. */
+/** The words of all relays and of their pipes. Several relays use the same pipe, because it is empty between events. */
 export class RelayTable {
   readonly #words: Int32Array;
 
@@ -51,7 +62,9 @@ export class RelayTable {
     this.#words = words;
   }
 
-  /** The table that begins at a word of the poller's array; undefined where the array ends before its pipes do. */
+  /**
+   * The table that begins at index `start` of the poller's array. Undefined if the array is too short for the pipes.
+   */
   static at(shared: Int32Array, start: number): RelayTable | undefined {
     if (shared.length < start + PIPES_END) return undefined;
     return new RelayTable(shared.subarray(start, start + TABLE_WORDS));
@@ -59,13 +72,13 @@ export class RelayTable {
 
   /** The relay of a slot of the reactor; undefined if the table has no room for it. */
   relay(slot: number, generation: number): Relay | undefined {
-    const at = slot < FIRST_RELAYS ? slot * RELAY_WORDS : slot * RELAY_WORDS + PIPES * PIPE_WORDS;
+    const at = slot * RELAY_WORDS + (slot < RELAYS_BEFORE_PIPES ? 0 : PIPES * PIPE_WORDS);
     return at + RELAY_WORDS <= this.#words.length ? new Relay(this, this.#words, at, generation) : undefined;
   }
 
   /** Stores an empty pipe at an index. Relays refer to a pipe by its index. */
   putPipe(index: number, pipe: Pipe): void {
-    const at = PIPES_AT + index * PIPE_WORDS;
+    const at = PIPES_START + index * PIPE_WORDS;
     this.#words[at] = pipe.readEnd;
     this.#words[at + 1] = pipe.writeEnd;
     this.#words[at + 2] = pipe.capacity;
@@ -73,29 +86,29 @@ export class RelayTable {
 
   /** Removes the pipe at an index. */
   removePipe(index: number): void {
-    this.#words[PIPES_AT + index * PIPE_WORDS] = -1;
+    this.#words[PIPES_START + index * PIPE_WORDS] = -1;
   }
 }
 
-/** The relay of one source. */
+/** The relay of one source. After close() the public fields have its progress. */
 export class Relay {
   readonly table: RelayTable;
   readonly #words: Int32Array;
   readonly #at: number;
   readonly #generation: number;
-  #opened = false;
-  /** After close(): the number of bytes that the relay moved to the destination. */
-  passed: number = 0;
-  /** After close(): the bytes left in the pipe, which belongs to the flow from then on. */
-  held: number = 0;
-  /** After close(): the -errno that ended it, or 0. */
-  result: number = 0;
-  /** After close(): whether the relay got EPOLLOUT of the source and did not report it to the reactor. */
-  missedEpollout: boolean = false;
-  /** Whether the last read got few bytes. */
-  small: boolean = true;
-  /** After close(): whether the source may have bytes that an event has reported. */
-  pending: boolean = false;
+  #isOpen = false;
+  /** The number of bytes that were sent to the destination. */
+  sent: number = 0;
+  /** The number of bytes that are left in the pipe. If there are any, the flow takes the pipe. */
+  inPipe: number = 0;
+  /** The -errno that stopped the relay, or 0. */
+  errno: number = 0;
+  /** Whether C got EPOLLOUT for the source and did not report it to the reactor. */
+  unreportedEpollout: boolean = false;
+  /** Whether the last read got fewer bytes than SPLICE_THRESHOLD in native/addon.h. */
+  smallReads: boolean = true;
+  /** Whether the source may have more bytes for which no further event comes. */
+  sourceMayHaveData: boolean = false;
 
   constructor(table: RelayTable, words: Int32Array, at: number, generation: number) {
     this.table = table;
@@ -104,74 +117,91 @@ export class Relay {
     this.#generation = generation;
   }
 
-  /** Whether open() was called and close() was not. C may have closed it. */
-  get opened(): boolean {
-    return this.#opened;
+  /** Whether open() was called and close() was not. Also true while C has disabled the relay. */
+  get isOpen(): boolean {
+    return this.#isOpen;
   }
 
   /**
-   * @param small whether the last read got few bytes
-   * @param wantsOut whether a write waits on the source
+   * Makes the poller forward the bytes of the source from now on.
+   *
+   * @param source a descriptor
+   * @param destination a descriptor
+   * @param pipe an index for `RelayTable.putPipe`
+   * @param smallReads see the field
+   * @param writerWaits whether a write waits on the source, which needs EPOLLOUT
    * @param shortMeansEmpty whether a short read means that the source is empty
    */
-  open(from: number, to: number, pipe: number, small: boolean, wantsOut: boolean, shortMeansEmpty: boolean): void {
+  open(
+    source: number,
+    destination: number,
+    pipe: number,
+    smallReads: boolean,
+    writerWaits: boolean,
+    shortMeansEmpty: boolean,
+  ): void {
     const words = this.#words;
     const at = this.#at;
-    this.#opened = true;
+    this.#isOpen = true;
     words[at + GENERATION] = this.#generation;
-    words[at + FROM] = from;
-    words[at + TO] = to;
+    words[at + SOURCE] = source;
+    words[at + DESTINATION] = destination;
     words[at + PIPE] = pipe;
-    words[at + PASSED] = 0;
-    words[at + PASSED_HIGH] = 0;
-    words[at + HELD] = 0;
-    words[at + RESULT] = 0;
+    words[at + BYTES_LOW] = 0;
+    words[at + BYTES_HIGH] = 0;
+    words[at + BYTES_IN_PIPE] = 0;
+    words[at + ERROR] = 0;
     words[at + FLAGS] =
-      OPEN | (small ? SMALL : 0) | (wantsOut ? WANTS_EPOLLOUT : 0) | (shortMeansEmpty ? SHORT_MEANS_EMPTY : 0);
+      ENABLED |
+      (smallReads ? SMALL_TRANSFERS : 0) |
+      (writerWaits ? REPORT_WRITABLE : 0) |
+      (shortMeansEmpty ? SHORT_READ_IS_EMPTY : 0);
   }
 
-  /** Ends the relay and sets the fields. False if it was not open. */
+  /** Closes the relay and sets the fields. Returns false, and does nothing, if it was not open. */
   close(): boolean {
-    if (!this.#opened) return false;
+    if (!this.#isOpen) return false;
     const words = this.#words;
     const at = this.#at;
-    this.passed = this.#passed();
-    this.held = words[at + HELD]!;
-    this.result = words[at + RESULT]!;
-    this.missedEpollout = (words[at + FLAGS]! & MISSED_EPOLLOUT) !== 0;
-    this.pending = (words[at + FLAGS]! & PENDING) !== 0;
-    this.small = (words[at + FLAGS]! & SMALL) !== 0;
+    this.sent = this.#bytesSent();
+    this.inPipe = words[at + BYTES_IN_PIPE]!;
+    this.errno = words[at + ERROR]!;
+    this.unreportedEpollout = (words[at + FLAGS]! & WRITABLE_UNREPORTED) !== 0;
+    this.sourceMayHaveData = (words[at + FLAGS]! & QUEUED) !== 0;
+    this.smallReads = (words[at + FLAGS]! & SMALL_TRANSFERS) !== 0;
     words[at + FLAGS] = 0;
-    this.#opened = false;
+    this.#isOpen = false;
     return true;
   }
 
-  /** Stops the relay at the next event, because a write waits on the destination and goes first. */
+  /** Stops the relay at the next event, for example because a write waits on the destination and goes first. */
   block(): void {
-    if (this.#opened) this.#words[this.#at]! |= BLOCKED;
+    if (this.#isOpen) this.#words[this.#at]! |= WRITER_WAITING;
   }
 
   /**
-   * @param wanted whether a write waits on the source; the relay then reports EPOLLOUT to the reactor
-   * @returns whether EPOLLOUT has come that the relay did not report
+   * Sets whether C reports EPOLLOUT of the source to the reactor.
+   *
+   * @param report true while a write waits on the source
+   * @returns whether an EPOLLOUT has come that C did not report
    */
-  reportEpollout(wanted: boolean): boolean {
-    if (!this.#opened) return false;
+  reportEpollout(report: boolean): boolean {
+    if (!this.#isOpen) return false;
     const flags = this.#words[this.#at]!;
-    this.#words[this.#at] = (flags & ~(WANTS_EPOLLOUT | MISSED_EPOLLOUT)) | (wanted ? WANTS_EPOLLOUT : 0);
-    return (flags & MISSED_EPOLLOUT) !== 0;
+    this.#words[this.#at] = (flags & ~(REPORT_WRITABLE | WRITABLE_UNREPORTED)) | (report ? REPORT_WRITABLE : 0);
+    return (flags & WRITABLE_UNREPORTED) !== 0;
   }
 
-  /** The time of the last bytes, by `performance.now()`; undefined if there were none. */
+  /** The time of the last transfer, as of `performance.now()`. Undefined if the relay is closed or moved no bytes. */
   lastActive(): number | undefined {
-    if (!this.#opened || this.#passed() + this.#words[this.#at + HELD]! === 0) return undefined;
-    // Not process.hrtime(), which starts at 0 in some runtimes. Both numbers are the low 32 bits of a clock in ms.
-    const age = (calls.relayClock() - this.#words[this.#at + ACTIVE]!) | 0;
+    if (!this.#isOpen || this.#bytesSent() + this.#words[this.#at + BYTES_IN_PIPE]! === 0) return undefined;
+    // Not process.hrtime(), which starts at 0 in some runtimes. `| 0` makes the difference right when the 32 bits wrap.
+    const age = (calls.relayClock() - this.#words[this.#at + LAST_ACTIVE]!) | 0;
     return performance.now() - age;
   }
 
-  #passed(): number {
-    const low = this.#words[this.#at + PASSED]! >>> 0;
-    return (this.#words[this.#at + PASSED_HIGH]! >>> 0) * 2 ** 32 + low;
+  #bytesSent(): number {
+    const low = this.#words[this.#at + BYTES_LOW]! >>> 0;
+    return (this.#words[this.#at + BYTES_HIGH]! >>> 0) * 2 ** 32 + low;
   }
 }

@@ -1,19 +1,21 @@
-// The pause before a call is tried again, where no event reports that it could succeed.
+// The pause before the next attempt of a call, where no event reports that the call can succeed.
 //
-// After some refusals no event comes, although the kernel returns EAGAIN: a UDP socket finds no free port; the receive
-// queue of a UNIX or netlink receiver is full; the accept queue of a UNIX listener is full. poll(2) then reports the
-// socket as writable, so waiting for the event would never end or would spin. So the descriptor calls poll(2) after an
-// EAGAIN. Such a call is tried once more, because room may have come between the two system calls, and after a pause
-// from then on. An error that ends with time (EMFILE in accept) has a pause after each attempt.
+// There are two such cases. In the first the kernel returns EAGAIN, but poll(2) reports the socket as writable: a UDP
+// socket finds no free port, the receive queue of a UNIX or netlink receiver is full, or the accept queue of a UNIX
+// listener is full. No event would come for the socket. So the queue calls poll(2) after each EAGAIN. If poll(2)
+// reports the socket as writable, the queue tries once more at once, because the socket may have become writable
+// between the two system calls. Each further attempt follows a pause.
+//
+// In the second case the cause of an error is temporary (EMFILE in accept). Then each attempt follows a pause.
 
-/** The first pause, in ms. The next ones are twice as long each, up to the longest. */
+/** The first pause, in ms. Each further pause is twice as long, up to the longest. */
 export const FIRST_PAUSE = 5;
 export const LONGEST_PAUSE = 100;
 
 export class RetryPause {
   #timer: NodeJS.Timeout | undefined;
   #length = 0;
-  /** Refusals in a row after which no event comes. */
+  /** The number of EAGAINs in a row after which no event comes. */
   #refusals = 0;
   /** The bytes that the call had transferred when the last pause began. */
   #transferred = 0;
@@ -23,7 +25,12 @@ export class RetryPause {
     return this.#timer !== undefined;
   }
 
-  /** Starts a pause, which is longer than the last one unless the call has moved bytes since. */
+  /**
+   * Starts a pause, twice as long as the last one. If the call has moved bytes since, it is a short one again.
+   *
+   * @param transferred the bytes that the call has moved so far
+   * @param resume called after the pause
+   */
   start(transferred: number, resume: () => void): void {
     if (transferred !== this.#transferred) this.#length = 0;
     this.#transferred = transferred;
@@ -34,17 +41,17 @@ export class RetryPause {
     }, this.#length).unref();
   }
 
-  /** Counts a refusal after which no event comes. Returns the number of such refusals in a row. */
-  refused(): number {
+  /** Counts an EAGAIN after which no event comes. Returns how many came in a row. */
+  countRefusal(): number {
     return ++this.#refusals;
   }
 
-  /** The kernel has refused a call, and an event will come. */
-  forgetRefusals(): void {
+  /** Called after an EAGAIN after which an event will come. */
+  resetRefusals(): void {
     this.#refusals = 0;
   }
 
-  /** A call has succeeded: the next pause is a short one again. */
+  /** Called when a call has succeeded: the next pause is a short one again. */
   reset(): void {
     this.#length = 0;
     this.#refusals = 0;

@@ -10,7 +10,7 @@ export class TransferCounts {
   transfers: number = 0;
 }
 
-/** Counts a result of an operation that moves bytes. Returns its cost against the budget of a turn. */
+/** Counts a completed call that has moved bytes. Returns its cost in bytes against the budget of a turn. */
 export function countCompleted<A, B, T>(
   counts: TransferCounts,
   operation: Operation<A, B, T>,
@@ -28,7 +28,7 @@ export function countCompleted<A, B, T>(
   return cost;
 }
 
-/** Counts a part of the work of a call that goes on. */
+/** Counts bytes of a call that is not complete yet. */
 export function countPart<A, B, T>(counts: TransferCounts, operation: Operation<A, B, T>, count: number): void {
   if (operation.batch !== true) counts.bytes += count;
 }

@@ -2,39 +2,39 @@
 // deadlines, aborts and the order of calls.
 //
 // A call tries at once if no call is before it and the last attempt did not return EAGAIN. Otherwise it enters the
-// queue. The kernel sends one event per change (edge-triggered), and each event serves the queue in order. A call would
-// wait for an event that never comes unless three things hold:
+// queue. The kernel sends one event per change (edge-triggered), and each event serves the queue in order. Three
+// invariants ensure that a call never waits for an event that does not come:
 //
-// - `ready` becomes false only after EAGAIN, or when EAGAIN is certain. On a TCP socket a read that got fewer bytes
-//   than it requested has emptied the socket (epoll(7), question 9), and later data make a new event. So the second
-//   call of each read is unnecessary. That is wrong where a read stops early for another reason: at urgent data, or
-//   before an end of the stream or an error that came with the same event. For those the descriptor clears
-//   `shortMeansEmpty` before it wakes the queue. UNIX sockets stop between messages with different control data, so
-//   they never set it.
-// - Every event sets `ready`, and the descriptor is registered for events while a queue is not `ready`. A queue that
-//   waits only for its turn does not need the registration, and a busy socket avoids it.
-// - A queue may stop before its last call while `ready` is true. It then schedules its own continuation: in the next
-//   turn if the budget of this turn is spent, or after a pause if the error ends with time (EMFILE in accept).
+// - READY is cleared only after EAGAIN, or when EAGAIN is certain. It is certain on a TCP socket after a short read:
+//   the receive buffer is empty (epoll(7), question 9), and later data make a new event. So no second read is needed. A
+//   TCP read may also be short at urgent data, at the end of the stream, and before an error. The event of these cases
+//   has other bits than EPOLLIN, and the descriptor clears `shortMeansEmpty` before it wakes the queue.
+//   `shortMeansEmpty` is never set for UNIX sockets, because their reads stop between messages with different control
+//   data.
+// - Every event sets READY, and the descriptor is registered for events while READY is clear. While READY is set, the
+//   queue waits only for its turn and needs no registration.
+// - If the queue stops before its last call while READY is set, it schedules its continuation: in the next turn if the
+//   budget of this turn is spent, or after a pause if the cause of the error is temporary (EMFILE in accept).
 //
 // In some cases the kernel returns EAGAIN and sends no event later; see retryPause.ts.
 //
-// A call with MSG_DONTWAIT waits only for its turn in the budget. It tries even if the last attempt returned EAGAIN,
-// because the socket may be ready again before the reactor has read the event from epoll. If an earlier call waits for
-// an event, the call fails with EAGAIN. If an earlier call waits only for the budget, the call waits for its turn.
+// A call with MSG_DONTWAIT never waits for an event. It makes an attempt even if the last one returned EAGAIN, because
+// the socket may be ready before the reactor has read the event from epoll. If an earlier call waits for an event, the
+// call fails with EAGAIN. If the earlier calls wait only for the next turn, the call waits behind them.
 //
 // A call that fails without a system call (a closed socket, an aborted signal, EAGAIN behind others) also counts
 // against the budget. Otherwise a loop that repeats the call would never leave the microtasks.
 //
 // An attempt may run code of users: the `fd` getter of a file, the `fileno()` of a socket to pass. That code may close
-// the descriptor, so the queue is read again after each attempt.
+// the descriptor, so `head` is read again after each attempt.
 //
-// A call settles once: it leaves the queue before its promise is settled, and an attempt and the settling are one step
-// of JavaScript. No attempt runs for a call that was aborted or has timed out, so no bytes are lost.
+// A call settles once: it leaves the queue before its promise is settled. An attempt and the settling are one step of
+// JavaScript. No attempt runs for a call that was aborted or has timed out, so no bytes are lost.
 
 import { setTransferred, onAbort } from "../wait/aborts.js";
 import { rejection } from "../wait/rejection.js";
 import { closedError, EAGAIN, EBADF, ECANCELED, EINTR, socketError } from "../sys/errno.js";
-import { deadlineErrorOf, errorOf, INCOMPLETE, isTransient, type Operation, PROGRESS, waits } from "./operation.js";
+import { deadlineErrorOf, errorOf, INCOMPLETE, isTransient, mustWait, type Operation, PROGRESS } from "./operation.js";
 import { DEFERRED, NONBLOCKING, READY, SHORT_MEANS_EMPTY } from "./queueState.js";
 import { RetryPause } from "./retryPause.js";
 import { countCompleted, countPart } from "./transferCounts.js";
@@ -42,7 +42,7 @@ import { promiseOfNextWaiter, type CompletionHandler, Waiter, PENDING } from "./
 import { WaiterList } from "./waiterList.js";
 
 export class WaitQueue extends WaiterList {
-  /** Created at the first EAGAIN after which no event comes, or at the first pause. */
+  /** Made at the first EAGAIN after which no event comes, or at the first pause. */
   private pause: RetryPause | undefined = undefined;
 
   /**
@@ -71,10 +71,11 @@ export class WaitQueue extends WaiterList {
       if (result === EAGAIN && operation.isNonblocking?.(a, b) === true) {
         return Promise.reject(errorOf(operation, EAGAIN, a, b));
       }
-      if (!waits(operation, result, a, b)) return rejection(errorOf(operation, result, a, b, this.owner));
+      if (!mustWait(operation, result, a, b)) return rejection(errorOf(operation, result, a, b, this.owner));
     } else if (operation.isNonblocking?.(a, b) === true) {
       if (this.head !== undefined && (this.bits & DEFERRED) === 0) return this.refuse(errorOf(operation, EAGAIN, a, b));
       if (this.head === undefined && (this.bits & READY) === 0) {
+        // With READY set, the next run() makes an attempt.
         this.bits |= READY;
         return this.run(holder, operation, a, b, timeout, signal);
       }
@@ -82,12 +83,12 @@ export class WaitQueue extends WaiterList {
       this.bits |= READY;
       return this.run(holder, operation, a, b, timeout, signal);
     }
-    const refused = this.register(operation, a, b);
-    if (refused !== undefined) return rejection(refused);
+    const failure = this.register(operation, a, b);
+    if (failure !== undefined) return rejection(failure);
     const promise = promiseOfNextWaiter() as Promise<T>;
     const waiter = new Waiter(this, operation, a, b, holder, undefined);
     this.enqueue(waiter, timeout);
-    // After #enqueue, because only remove() takes the listener off the signal.
+    // After enqueue(), because only remove() takes the listener off the signal.
     if (signal !== undefined) {
       waiter.signal = signal;
       onAbort(signal, waiter);
@@ -100,9 +101,9 @@ export class WaitQueue extends WaiterList {
   }
 
   /**
-   * Like `run`, for parts of ours that need no promise. Returns the result, or PENDING; then `handler` gets the
-   * outcome. There is no signal, and the operation must not be a nonblocking one.
+   * Like `run`, for code of this package that needs no promise. The operation must not be a nonblocking one.
    *
+   * @returns the value, or PENDING if the call waits; `handler` then gets the outcome
    * @throws the error that a promise would reject with
    */
   submit<A, B, T>(
@@ -119,17 +120,17 @@ export class WaitQueue extends WaiterList {
     if ((this.bits & READY) !== 0 && this.head === undefined && owner.reactor.spend()) {
       const result = this.tryAtOnce(operation, a, b);
       if (result >= 0) return operation.complete(result, a, b);
-      if (!waits(operation, result, a, b)) throw errorOf(operation, result, a, b, this.owner);
+      if (!mustWait(operation, result, a, b)) throw errorOf(operation, result, a, b, this.owner);
     }
-    const refused = this.register(operation, a, b);
-    if (refused !== undefined) throw refused;
+    const failure = this.register(operation, a, b);
+    if (failure !== undefined) throw failure;
     this.enqueue(new Waiter(this, operation, a, b, holder, handler), timeout);
     return PENDING;
   }
 
   /**
-   * The first attempts of a call, until it has its result or must wait. After a transient error the call enters the
-   * queue, whose next attempt starts the pause.
+   * Makes the first attempts of a call, until it has its result or must wait. A transient error starts no pause here:
+   * the call enters the queue, and the pause starts if the next attempt fails too.
    */
   private tryAtOnce<A, B, T>(operation: Operation<A, B, T>, a: A, b: B): number {
     const { owner } = this;
@@ -138,14 +139,14 @@ export class WaitQueue extends WaiterList {
     while (result < 0 && this.triesAgain(operation, result, a, b) && (this.bits & READY) !== 0 && reactor.spend()) {
       result = operation.attempt(reactor.calls, owner.fd, a, b);
     }
-    if (result >= 0) this.account(operation, result, a, b);
-    else if (result === EAGAIN) this.wouldBlock();
+    if (result >= 0) this.afterSuccess(operation, result, a, b);
+    else if (result === EAGAIN) this.afterEagain();
     return result;
   }
 
   /**
-   * Makes one attempt and never waits. Returns the result of the attempt, with EAGAIN if it would block. It is EAGAIN
-   * too if other calls wait in this queue or the budget of the turn is spent. The caller calls `complete`.
+   * Makes one attempt and never waits. Returns the result of the attempt, also if it is EAGAIN. Without an attempt it
+   * returns EAGAIN if other calls wait in this queue or the budget of the turn is spent. The caller calls `complete`.
    */
   tryNow<A, B, T>(operation: Operation<A, B, T>, a: A, b: B): number {
     const { fd, reactor } = this.owner;
@@ -155,10 +156,11 @@ export class WaitQueue extends WaiterList {
     while (result === EINTR && reactor.spend()) result = operation.attempt(reactor.calls, fd, a, b);
     if (result >= 0) {
       this.bits |= READY;
-      this.account(operation, result, a, b);
+      this.afterSuccess(operation, result, a, b);
     } else if (result === EAGAIN) {
-      this.wouldBlock();
+      this.afterEagain();
     } else if (result === EINTR) {
+      // The budget is spent.
       this.bits |= READY;
       return EAGAIN;
     }
@@ -170,28 +172,28 @@ export class WaitQueue extends WaiterList {
     return (this.bits & READY) !== 0 ? this.tryNow(operation, a, b) : EAGAIN;
   }
 
-  /** Called after EAGAIN. Returns whether an event will end it. */
-  private wouldBlock(): boolean {
+  /** Called after EAGAIN. Clears READY if an event will come, and returns whether one will. */
+  private afterEagain(): boolean {
     if (this.owner.isReady?.(this) === true) return false;
-    this.pause?.forgetRefusals();
+    this.pause?.resetRefusals();
     this.bits &= ~READY;
     return true;
   }
 
-  /** Rejects, in the next turn if the budget of this turn is spent. */
+  /** Returns a promise that rejects with `error`: at once, or in the next turn if the budget of this turn is spent. */
   private refuse(error: unknown): Promise<never> {
     const { reactor } = this.owner;
     if (reactor.spend()) return rejection(error);
     return new Promise((resolve) => reactor.defer({ resume: () => resolve(rejection(error)) }));
   }
 
-  /** Registers the descriptor for a call that waits for an event. A call that waits for its turn needs no event. */
+  /** Registers the descriptor, unless the call waits only for its turn. Returns the error if the registration fails. */
   private register<A, B, T>(operation: Operation<A, B, T>, a: A, b: B): Error | undefined {
-    const registered = (this.bits & READY) !== 0 ? 0 : this.owner.register(this);
-    if (registered >= 0) return undefined;
+    const result = (this.bits & READY) !== 0 ? 0 : this.owner.register(this);
+    if (result >= 0) return undefined;
     // No event will come, so the next call has to try.
     this.bits |= READY;
-    return this.registrationError(registered, operation, a, b);
+    return this.registrationError(result, operation, a, b);
   }
 
   private registrationError<A, B, T>(errno: number, operation: Operation<A, B, T>, a: A, b: B): Error {
@@ -206,35 +208,36 @@ export class WaitQueue extends WaiterList {
     if ((this.bits & READY) !== 0) this.defer();
   }
 
-  /** Serves the queue after a change. `events` are the bits of epoll(7) if an event reported the change. */
+  /** Sets READY and serves the queue. `events` are the bits of epoll(7) if an event is the reason, otherwise 0. */
   wake(events: number = 0): void {
     this.bits |= READY;
-    // During a pause the queue is served at its end, after defer() in the next turn.
+    // resume() serves the queue in the next turn or after the pause.
     if (this.head === undefined || (this.bits & DEFERRED) !== 0 || this.pause?.active === true) return;
     this.serve(events);
   }
 
-  /** Records that a call on two descriptors got EAGAIN from this one, while it was in the queue of the other one. */
+  /** Clears READY. Called for a call on two descriptors that waits in another queue and got EAGAIN from this one. */
   setNotReady(): void {
     this.bits &= ~READY;
     if (this.head !== undefined) this.awaitEvent();
   }
 
-  /** No event will come any more. Rejects the calls that wait for one; the others have their turn first. */
+  /** Called when the reactor has failed. Rejects the calls that wait for an event, because none will come. */
   onFailure(): void {
+    // Calls that wait for their turn still make their attempts.
     if (this.head !== undefined && (this.bits & READY) === 0) this.awaitEvent();
   }
 
   /** Registers the descriptor for the calls of the queue. If that fails, all of them reject. */
   private awaitEvent(): void {
-    const registered = this.owner.register(this);
-    if (registered >= 0) return;
+    const result = this.owner.register(this);
+    if (result >= 0) return;
     // No event will come, so the next call has to try.
     this.bits |= READY;
     for (let waiter = this.head; waiter !== undefined; waiter = this.head) {
       const { operation, a, b } = waiter;
       this.remove(waiter);
-      waiter.reject(this.registrationError(registered, operation, a, b));
+      waiter.reject(this.registrationError(result, operation, a, b));
     }
   }
 
@@ -244,12 +247,12 @@ export class WaitQueue extends WaiterList {
     this.afterRemoval();
   }
 
-  /** The next turn has come. */
+  /** Continues in the turn after defer(), or after a pause. */
   resume(): void {
     this.bits &= ~DEFERRED;
     if (this.head === undefined || this.pause?.active === true) return;
     if ((this.bits & READY) !== 0) this.serve(0);
-    // Another call got EAGAIN in the meantime.
+    // tryNow() got EAGAIN for another call in the meantime.
     else this.awaitEvent();
   }
 
@@ -259,10 +262,10 @@ export class WaitQueue extends WaiterList {
     this.owner.reactor.defer(this);
   }
 
-  /** @param events the bits of the event that the queue is served for */
+  /** @param events the bits of the event that is the reason, or 0 */
   private serve(events: number): void {
     this.serveQueue(events);
-    // The nonblocking calls that are left have had their turn, unless another one is due.
+    // Nonblocking calls that are left would wait for an event or a pause, unless the next turn serves the queue.
     if ((this.bits & NONBLOCKING) === 0 || (this.bits & DEFERRED) !== 0) return;
     this.bits &= ~NONBLOCKING;
     for (const waiter of this.removeAll(({ nonblocking }) => nonblocking)) {
@@ -286,7 +289,7 @@ export class WaitQueue extends WaiterList {
         if (result >= 0) value = operation.complete(result, a, b);
       } catch (error) {
         if (waiter !== this.head) return;
-        // There was no memory for the result. Only this call fails.
+        // complete() throws if there is no memory for the value. Only this call fails.
         this.remove(waiter);
         waiter.reject(error);
         continue;
@@ -294,12 +297,12 @@ export class WaitQueue extends WaiterList {
       // Code of users has closed the descriptor in the attempt, and close() has settled the call.
       if (waiter !== this.head) return;
       if (result >= 0) {
-        this.account(operation, result, a, b);
+        this.afterSuccess(operation, result, a, b);
         this.remove(waiter);
         waiter.resolve(value);
       } else if (result === EAGAIN) {
-        if (this.wouldBlock()) return this.awaitEvent();
-        if ((this.pause ??= new RetryPause()).refused() > 1) return this.startPause(waiter);
+        if (this.afterEagain()) return this.awaitEvent();
+        if ((this.pause ??= new RetryPause()).countRefusal() > 1) return this.startPause(waiter);
       } else if (result === INCOMPLETE) {
         return this.awaitEvent();
       } else if (this.triesAgain(operation, result, a, b)) {
@@ -313,7 +316,7 @@ export class WaitQueue extends WaiterList {
     }
   }
 
-  /** Whether the next attempt follows at once, because this one was interrupted or did a part of the work. */
+  /** Returns whether to try again at once: after EINTR, and after a part of the work, which it counts. */
   private triesAgain<A, B, T>(operation: Operation<A, B, T>, result: number, a: A, b: B): boolean {
     if (result > PROGRESS) return result === EINTR;
     const count = PROGRESS - result;
@@ -336,7 +339,7 @@ export class WaitQueue extends WaiterList {
     }
   }
 
-  private account<A, B, T>(operation: Operation<A, B, T>, result: number, a: A, b: B): void {
+  private afterSuccess<A, B, T>(operation: Operation<A, B, T>, result: number, a: A, b: B): void {
     this.pause?.reset();
     if (operation.movesBytes) this.owner.reactor.spendBytes(countCompleted(this, operation, result, a, b));
     if (operation.drained !== undefined && operation.drained(result, a, b)) this.bits &= ~READY;
@@ -344,18 +347,19 @@ export class WaitQueue extends WaiterList {
   }
 
   private startPause({ operation, a, b }: Waiter): void {
+    // The registration opens the poller, which keeps the process alive. The timer of the pause does not.
     this.awaitEvent();
     this.pause ??= new RetryPause();
     this.pause.start(operation.transferred?.(a, b) ?? 0, () => this.resume());
   }
 
-  /** The calls behind a call that was removed may have their turn now. */
+  /** Schedules the calls behind a call that was removed: the next one may be first in the queue now. */
   private afterRemoval(): void {
     if (this.head === undefined) this.pause?.cancel();
     else if ((this.bits & READY) !== 0 && this.pause?.active !== true) this.defer();
   }
 
-  /** The signal of a waiting call was aborted. */
+  /** Rejects a waiting call whose signal was aborted. */
   abort(waiter: Waiter): void {
     const { operation, a, b } = waiter;
     const reason: unknown = waiter.signal!.reason;
@@ -367,7 +371,7 @@ export class WaitQueue extends WaiterList {
     this.afterRemoval();
   }
 
-  protected expired(waiters: readonly Waiter[]): void {
+  protected settleExpired(waiters: readonly Waiter[]): void {
     for (const waiter of waiters) {
       const { operation, a, b } = waiter;
       if (!waiter.resolveWithReceived()) waiter.reject(deadlineErrorOf(operation, a, b, this.owner));
@@ -375,9 +379,9 @@ export class WaitQueue extends WaiterList {
     this.afterRemoval();
   }
 
-  /** Settles every call with ECANCELED, because the descriptor is closed or given away. */
+  /** Settles every call with ECANCELED, because the descriptor is closed or released. */
   cancel(): void {
-    this.disarm();
+    this.stopTimer();
     this.pause?.cancel();
     for (let waiter = this.head; waiter !== undefined; waiter = this.head) {
       this.remove(waiter);

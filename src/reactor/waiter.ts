@@ -1,18 +1,18 @@
-// A waiting call. It settles a promise, or it calls a handler (for code of this package that needs no promise).
+// A waiting call. Its outcome settles a promise, or goes to a handler (for code of this package that needs no promise).
 
 import { rejection } from "../wait/rejection.js";
 import type { Operation } from "./operation.js";
 
 /**
- * Gets the outcome of a call that had to wait. It runs inside the work of the queue. It may start other calls there,
- * and close the descriptor. It must not run code of users, and must not throw.
+ * Gets the outcome of a call that had to wait. The queue calls these methods while it is served. They may start other
+ * calls and close the descriptor. They must not run code of users, and must not throw.
  */
 export interface CompletionHandler<T> {
   completed(value: T): void;
   failed(error: unknown): void;
 }
 
-/** Returned instead of a result: the call waits, and its handler gets the outcome. */
+/** Returned instead of a value: the call waits, and its handler will get the outcome. */
 export const PENDING: unique symbol = Symbol("pending");
 
 type AnyOperation = Operation<unknown, unknown, unknown>;
@@ -28,7 +28,7 @@ function storeResolve(resolve: (value: unknown) => void): void {
   resolveOfNextWaiter = resolve;
 }
 
-/** Returns a promise. The Waiter that is constructed next settles it. */
+/** Returns a promise. The Waiter that is constructed next, without a handler, settles it. */
 export function promiseOfNextWaiter(): Promise<unknown> {
   return new Promise<unknown>(storeResolve);
 }
@@ -37,22 +37,23 @@ export class Waiter {
   next: Waiter | undefined;
   previous: Waiter | undefined;
   readonly operation: AnyOperation;
+  /** The operands of the operation. */
   readonly a: unknown;
   readonly b: unknown;
   /** As of `clock()`. Not Infinity: V8 gives each field that holds fractions a number object of its own. */
   deadline: number | undefined = undefined;
   signal: AbortSignal | undefined;
-  /** Whether the call fails with EAGAIN when its turn has come and the kernel has nothing. */
+  /** Whether the call fails with EAGAIN if its attempt would block. */
   nonblocking: boolean = false;
-  /** When the call began to wait: `Reactor.now()`. */
+  /** When the call began to wait, as of `Reactor.now()`. */
   since: number = 0;
   /** An object that must not be collected while the call waits. */
   readonly holder: object;
   readonly #queue: AbortableQueue;
-  /** The `resolve` function of the promise, or the handler. */
-  readonly #outcome: ((value: unknown) => void) | CompletionHandler<unknown>;
+  /** The handler, or the `resolve` function of the promise. */
+  readonly #handler: ((value: unknown) => void) | CompletionHandler<unknown>;
 
-  /** @param handler gets the outcome; without it the promise of the last `promiseOfNextWaiter()` does */
+  /** @param handler gets the outcome; without it the outcome settles the promise of `promiseOfNextWaiter()` */
   constructor(
     queue: AbortableQueue,
     operation: AnyOperation,
@@ -66,21 +67,22 @@ export class Waiter {
     this.a = a;
     this.b = b;
     this.holder = holder;
-    this.#outcome = handler ?? resolveOfNextWaiter!;
+    this.#handler = handler ?? resolveOfNextWaiter!;
     resolveOfNextWaiter = undefined;
   }
 
   resolve(value: unknown): void {
-    if (typeof this.#outcome === "function") this.#outcome(value);
-    else this.#outcome.completed(value);
+    if (typeof this.#handler === "function") this.#handler(value);
+    else this.#handler.completed(value);
   }
 
   reject(error: unknown): void {
-    if (typeof this.#outcome === "function") this.#outcome(rejection(error));
-    else this.#outcome.failed(error);
+    // A promise that is resolved with a rejected promise rejects too; see wait/rejection.ts.
+    if (typeof this.#handler === "function") this.#handler(rejection(error));
+    else this.#handler.failed(error);
   }
 
-  /** Resolves with the bytes that the call has received, if there are any. */
+  /** Resolves with the bytes that the call has received. Returns false, and does nothing, if there are none. */
   resolveWithReceived(): boolean {
     const received = this.operation.received?.(this.a, this.b);
     if (received === undefined) return false;
@@ -88,6 +90,7 @@ export class Waiter {
     return true;
   }
 
+  /** Called when the signal is aborted; see wait/aborts.ts. */
   aborted(): void {
     this.#queue.abort(this);
   }

@@ -1,4 +1,4 @@
-// The waiting calls of a queue, in order, and the deadlines among them.
+// The waiting calls of a queue, in order, and the timer for their deadlines.
 
 import { clock } from "../builtins.js";
 import { registry } from "../registry/index.js";
@@ -16,9 +16,9 @@ export interface QueueDescriptor {
   readonly keepsAlive: boolean;
   /** -1 once closed. */
   readonly fd: number;
-  /** See `FailedAt` in operation.ts. */
-  breakage?: number;
-  /** Registers the descriptor, if necessary, for the events that `queue` waits for; 0 or -errno. */
+  /** See `FailedDescriptor` in operation.ts. */
+  connectionErrno?: number;
+  /** Registers the descriptor, if necessary, for the events that `queue` waits for. Returns 0 or -errno. */
   register(queue: WaiterList): number;
   /** Whether poll(2) reports the descriptor as ready for `queue`. Called after EAGAIN. */
   isReady?(queue: WaiterList): boolean;
@@ -26,9 +26,10 @@ export interface QueueDescriptor {
   onWaiting?(queue: WaiterList): void;
 }
 
-/** The timer of a list, and the deadline that it is armed for. */
+/** The timer of a list, and the earliest deadline. */
 interface DeadlineTimer {
-  timer: NodeJS.Timeout | undefined;
+  /** Undefined while no timer runs. */
+  timeout: NodeJS.Timeout | undefined;
   deadline: number;
 }
 
@@ -76,7 +77,7 @@ export abstract class WaiterList {
   }
 
   /**
-   * The bytes that the first call has transferred, if it is of this kind; 0 if it is of another kind; -1 if no call
+   * The bytes that the first call has transferred, if it runs this operation. 0 if it runs another one, -1 if no call
    * waits.
    */
   progressOf<A, B, T>(operation: Operation<A, B, T>): number {
@@ -89,7 +90,7 @@ export abstract class WaiterList {
   }
 
   protected append(waiter: Waiter, timeout: number | null): void {
-    if (timeout !== null) this.arm((waiter.deadline = clock() + timeout));
+    if (timeout !== null) this.startTimer((waiter.deadline = clock() + timeout));
     const { keepsAlive, reactor } = this.owner;
     waiter.since = reactor.now();
     if (keepsAlive && waiter.operation.background !== true) reactor.hold();
@@ -99,7 +100,7 @@ export abstract class WaiterList {
       this.tail!.next = waiter;
     }
     this.tail = waiter;
-    if (registry !== undefined) registry.begun(waiter, waiter.operation.syscall, waiter.holder);
+    if (registry !== undefined) registry.addCall(waiter, waiter.operation.syscall, waiter.holder);
   }
 
   protected remove(waiter: Waiter): void {
@@ -109,17 +110,17 @@ export abstract class WaiterList {
     else waiter.next.previous = waiter.previous;
     waiter.next = waiter.previous = undefined;
     if (waiter.signal !== undefined) offAbort(waiter.signal, waiter);
-    if (registry !== undefined) registry.ended(waiter);
+    if (registry !== undefined) registry.removeCall(waiter);
     const { keepsAlive, reactor } = this.owner;
     if (keepsAlive && waiter.operation.background !== true) reactor.release();
   }
 
-  /** Removes the calls that `chosen` selects, and returns them in order. */
-  protected removeAll(chosen: (waiter: Waiter) => boolean): Waiter[] {
+  /** Removes the calls for which `isSelected` returns true, and returns them in order. */
+  protected removeAll(isSelected: (waiter: Waiter) => boolean): Waiter[] {
     const removed: Waiter[] = [];
     for (let waiter = this.head; waiter !== undefined;) {
       const next: Waiter | undefined = waiter.next;
-      if (chosen(waiter)) {
+      if (isSelected(waiter)) {
         this.remove(waiter);
         removed.push(waiter);
       }
@@ -128,7 +129,7 @@ export abstract class WaiterList {
     return removed;
   }
 
-  /** Runs after the owner's `keepsAlive` has changed: each waiting call holds or releases the reactor. */
+  /** Called after the owner's `keepsAlive` has changed: holds or releases the reactor once for each waiting call. */
   updateReactorHolds(): void {
     const { keepsAlive, reactor } = this.owner;
     for (let waiter = this.head; waiter !== undefined; waiter = waiter.next) {
@@ -138,39 +139,42 @@ export abstract class WaiterList {
     }
   }
 
-  /** One timer for all deadlines, armed for the earliest. It stays armed when a call settles before its deadline. */
-  private arm(deadline: number): void {
-    const armed = (this.timer ??= { timer: undefined, deadline });
-    if (armed.timer !== undefined) {
-      if (deadline >= armed.deadline) return;
-      clearTimeout(armed.timer);
+  /**
+   * Starts the timer for a deadline, unless it runs for an earlier one. The list has one timer, for its earliest
+   * deadline. The timer keeps running when a call settles before its deadline. So most calls start and clear no timer.
+   */
+  private startTimer(deadline: number): void {
+    const timer = (this.timer ??= { timeout: undefined, deadline });
+    if (timer.timeout !== undefined) {
+      if (deadline >= timer.deadline) return;
+      clearTimeout(timer.timeout);
     }
-    armed.deadline = deadline;
+    timer.deadline = deadline;
     const delay = Math.min(Math.max(Math.ceil(deadline - clock()), 1), LONGEST_TIMER);
     // The waiting call keeps the process alive, so the timer does not.
-    armed.timer = setTimeout(() => this.expire(armed), delay).unref();
+    timer.timeout = setTimeout(() => this.onTimer(timer), delay).unref();
   }
 
-  private expire(armed: DeadlineTimer): void {
-    armed.timer = undefined;
+  private onTimer(timer: DeadlineTimer): void {
+    timer.timeout = undefined;
     const now = clock();
     const expired = this.removeAll(({ deadline }) => deadline !== undefined && deadline <= now);
     let earliest = Infinity;
     for (let waiter = this.head; waiter !== undefined; waiter = waiter.next) {
       if (waiter.deadline !== undefined && waiter.deadline < earliest) earliest = waiter.deadline;
     }
-    if (earliest !== Infinity) this.arm(earliest);
-    if (expired.length > 1) expired.sort((one, other) => one.deadline! - other.deadline!);
-    if (expired.length > 0) this.expired(expired);
+    if (earliest !== Infinity) this.startTimer(earliest);
+    if (expired.length > 1) expired.sort((a, b) => a.deadline! - b.deadline!);
+    if (expired.length > 0) this.settleExpired(expired);
   }
 
-  /** The deadlines of these calls have passed. They have left the list. */
-  protected abstract expired(waiters: readonly Waiter[]): void;
+  /** Settles calls whose deadlines have passed. They have left the list. */
+  protected abstract settleExpired(waiters: readonly Waiter[]): void;
 
-  protected disarm(): void {
-    const armed = this.timer;
-    if (armed === undefined) return;
-    clearTimeout(armed.timer);
-    armed.timer = undefined;
+  protected stopTimer(): void {
+    const timer = this.timer;
+    if (timer === undefined) return;
+    clearTimeout(timer.timeout);
+    timer.timeout = undefined;
   }
 }

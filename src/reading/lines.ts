@@ -1,4 +1,4 @@
-// Lines: text up to a line feed, with or without a carriage return before it.
+// The read rule for lines. A line ends at a line feed, with or without a carriage return before it.
 
 import { LimitError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
@@ -17,7 +17,7 @@ export interface LineOptions extends IoOptions {
   readonly encoding?: BufferEncoding | undefined;
 }
 
-/** The next line as text, null at the end. It remembers how far it has searched. */
+/** Takes the next line as text; null at the end. One instance reads one line, or all lines of an iterator. */
 class LineRule implements ReadRule<string | null> {
   readonly #max: number;
   readonly #limit: string;
@@ -46,7 +46,7 @@ class LineRule implements ReadRule<string | null> {
       this.#checkSize(size);
       return size === 0 ? null : buffer.takeText(size, this.#encoding);
     }
-    // A carriage return in the last place may belong to the line's end, so it does not count yet.
+    // A carriage return as the last byte does not count yet, because a line feed may follow.
     this.#checkSize(size > 0 && buffer.byteAt(size - 1) === CR ? size - 1 : size);
     this.#searched = buffer.position + size;
     return undefined;
@@ -57,17 +57,17 @@ class LineRule implements ReadRule<string | null> {
   }
 }
 
-/** The rule for these options. `defaultMax` is the stream's `maxLine`. */
+/** Checks the options and returns the rule. `defaultMax` is the stream's `maxLine`. */
 export function lineRule(opts: LineOptions | undefined, defaultMax: number, action: string): LineRule {
   if (opts === undefined) return new LineRule(defaultMax, "maxLine", "utf8");
-  // `?.` because null is refused later, with the other options.
+  // `?.`: null passes here, and the check of all options refuses it later.
   const encoding = encodingOf(opts?.encoding ?? "utf8", action);
   const max = opts?.max;
   if (max === undefined) return new LineRule(defaultMax, "maxLine", encoding);
   return new LineRule(sizeOf(max, action, "max", 0), "max", encoding);
 }
 
-/** The search of `Items` for lines. */
+/** The function with which an iterator takes lines. */
 export function lineFinder(rule: LineRule): FindItem<string> {
   return (buffer, ended) => {
     const line = rule.apply(buffer, ended);

@@ -15,22 +15,27 @@ export const UNTIL_NAMES: readonly string[] = [...WAIT_NAMES, "max"];
 export const LINE_NAMES: readonly string[] = [...WAIT_NAMES, "max", "encoding"];
 
 /**
- * The options of the wait, for the connection below, which knows no others. Refuses a name that is not in `known`, the
- * names of the call.
+ * Returns only `timeout` and `signal`, because the connection below refuses other options.
+ *
+ * @param known the names of all options of the call; others are refused
  */
-export function waitPart(opts: IoOptions | undefined, action: string, known: readonly string[]): IoOptions | undefined {
+export function waitOptionsOf(
+  opts: IoOptions | undefined,
+  action: string,
+  known: readonly string[],
+): IoOptions | undefined {
   if (opts === undefined) return undefined;
   checkOptions(opts, action, known);
   for (const name in opts) if (!WAIT_NAMES.includes(name)) return { timeout: opts.timeout, signal: opts.signal };
   return opts;
 }
 
-/** `value` if it is a whole number from `min` on; otherwise throws an error that names the action. */
+/** Returns `value` if it is a whole number of at least `min`. Otherwise throws an error that names the action. */
 export function sizeOf(value: unknown, action: string, name: string, min: number): number {
   return integer(value, action, name, min, Number.MAX_SAFE_INTEGER);
 }
 
-/** The bytes of a delimiter; at least one. */
+/** Returns the bytes of a delimiter. Throws if there are none. */
 export function delimiterBytes(delimiter: unknown, action: string): Uint8Array {
   if (typeof delimiter !== "string" && !isUint8Array(delimiter)) {
     const required = "a string or a Uint8Array";
@@ -42,8 +47,8 @@ export function delimiterBytes(delimiter: unknown, action: string): Uint8Array {
 }
 
 /**
- * `value` if it is the name of an encoding. An object with a `toString` is refused: it would run code of the user while
- * the reactor dispatches events.
+ * Returns `value` if it is a string with the name of an encoding. An object with a `toString` is refused, because its
+ * code would run while the reactor dispatches events.
  */
 export function encodingOf(value: unknown, action: string): BufferEncoding {
   if (typeof value === "string" && Buffer.isEncoding(value)) return value;

@@ -1,32 +1,33 @@
 // The read buffer of a stream: bytes that were read from the connection and that no method has returned yet. They are
 // in one contiguous block of memory, the slab.
 //
-// Because the bytes are contiguous, one native search finds a line or a frame, and the frame is returned as a view,
-// without a copy. Bytes that were returned as a view are never overwritten: reads put their bytes behind them. A slab
-// that is used up is kept alive by its views alone. A slab without views (lines become strings, a pipe returns what it
-// wrote) is used again from its beginning, so such a stream makes no garbage.
+// Because the bytes are contiguous, one native search finds a line or a frame, and `take()` returns a frame as a view,
+// without a copy. The bytes of a view are never overwritten: later reads store their bytes behind the view. If the slab
+// has views and no space is left, the stream allocates another slab. If it has no views (lines are returned as
+// strings), the stream uses it again from the beginning and allocates nothing.
 //
-// Small reads share one block of memory per thread, each behind the one before. That needs a connection which reads at
-// once (`DirectReader.atOnce` in io.ts): the space is requested, filled and committed in one step, so two streams never
-// have it at the same time, and a stream that waits needs no memory. No view of the shared block leaves this file,
-// because a user could transfer its memory away (a byte stream of the web does that with its chunks). Bytes are copied
-// out of the block, and their space is free again.
+// Small reads of all streams of a thread share one block of memory. Each read uses the space behind the read before.
+// Only a stream over a `DirectReader` with `atOnce` (io.ts) uses the shared block. It requests the space, fills it and
+// commits the bytes in one step of JavaScript, so two streams never use the space at the same time. While the stream
+// waits, it needs no memory. `take()` copies bytes out of the shared block and returns no view of it, because a user
+// can transfer the memory of a view (a byte stream of the web does that with its chunks). Then their space is free
+// again.
 //
-// In all other cases the slab belongs to the stream. It grows when reads fill it, and shrinks after many small reads.
-// If the unread bytes do not fit, they move to a slab of twice their length. All moves together copy a few times the
-// number of bytes, so a long frame that arrives in small pieces takes linear time.
+// In all other cases the slab belongs to the stream. The slab grows when reads fill it, and shrinks after many small
+// reads. If the unread bytes do not fit, they move to a slab of twice their length. All moves together copy a few times
+// the number of bytes, so reading a long frame that arrives in small pieces takes linear time.
 
-/** Size of the first slab, and of the smallest one. */
+/** The size of the first slab, and of the smallest one. */
 const MIN_SLAB = 4096;
-/** Size of the block that small reads share. */
+/** The size of the block that small reads share. */
 const SHARED_BLOCK = 16_384;
 /** After this many reads in a row that each fill less than an eighth of the slab, the next slab has half the size. */
 const SMALL_READS_TO_SHRINK = 16;
 /**
- * If at most so many bytes of the slab lie behind the unread ones, a search covers them as well: that costs less than a
- * view of the unread bytes alone.
+ * A search covers the bytes behind the unread ones too, if there are at most this many. Making a view of the unread
+ * bytes costs more than searching the others.
  */
-const MAX_OVERSEARCH = 4096;
+const MAX_EXTRA_SEARCH_BYTES = 4096;
 /** Up to this many bytes, a search in a loop takes less time than a native call. */
 const MAX_LOOP_SEARCH_BYTES = 48;
 /** Up to this many bytes, copying in a loop takes less time than a native call. */
@@ -34,8 +35,8 @@ const MAX_LOOP_COPY_BYTES = 24;
 
 const NO_SLAB: Buffer = Buffer.alloc(0);
 
-/** The shared block, and how many of its bytes are used. */
 let sharedBlock: Buffer = NO_SLAB;
+/** The next shared read stores its bytes from this index of `sharedBlock` on. */
 let sharedUsed = 0;
 
 function renewSharedBlock(): void {
@@ -43,7 +44,7 @@ function renewSharedBlock(): void {
   sharedUsed = 0;
 }
 
-/** A copy of `size` bytes from `start` on. */
+/** Returns a copy of `size` bytes from `start` on. */
 function copyBytes(from: Buffer, start: number, size: number): Buffer {
   const out = Buffer.allocUnsafe(size);
   if (size > MAX_LOOP_COPY_BYTES) out.set(new Uint8Array(from.buffer, from.byteOffset + start, size));
@@ -51,32 +52,34 @@ function copyBytes(from: Buffer, start: number, size: number): Buffer {
   return out;
 }
 
-/** Unread bytes: reads add them at the end, and methods take them from the front. */
+/** The unread bytes of a stream. Reads add bytes at the end, and methods take them from the front. */
 export class ReadBuffer {
   readonly #maxRead: number;
   #slab: Buffer = NO_SLAB;
   /** The unread bytes are those of the slab from `#start` to `#end`. */
   #start = 0;
   #end = 0;
-  /** The position in the stream of the slab's first byte. */
+  /** The number of bytes of the stream before the first byte of the slab. */
   #slabPosition = 0;
   /** The end of the last view of the slab that was returned; 0 if there is none. */
   #viewsEnd = 0;
+  /** The size of the next slab that is allocated. */
   #nextSlabSize: number;
-  /** Small reads in a row. */
+  /** The number of small reads in a row. */
   #smallReads = 0;
   /** The space of the next read begins at `#freeStart` of the slab and has `#freeSize` bytes. */
   #freeStart = 0;
   #freeSize = 0;
-  /** The slab is the shared block. The bytes of this stream in it began at `#sharedStart`. */
+  /** Whether the slab is the shared block. */
   #shared = false;
+  /** The index in the shared block of the first byte of this stream. */
   #sharedStart = 0;
 
   get #minSlab(): number {
     return Math.min(MIN_SLAB, this.#maxRead);
   }
 
-  /** @param maxRead most bytes of one read */
+  /** @param maxRead the most bytes of one read */
   constructor(maxRead: number) {
     this.#maxRead = maxRead;
     this.#nextSlabSize = this.#minSlab;
@@ -87,16 +90,18 @@ export class ReadBuffer {
     return this.#end - this.#start;
   }
 
-  /** The position in the stream of the first unread byte. Searches compare it to notice taken bytes. */
+  /** The number of bytes of the stream before the first unread one. A rule uses it to find where its search stopped. */
   get position(): number {
     return this.#slabPosition + this.#start;
   }
 
   /**
-   * Memory for a read that is made and committed before any other stream of the thread reads. The read may fill
-   * `freeSize` bytes from `freeStart` on.
+   * Returns memory for a read. The caller must read and commit before any other stream of the thread reads. The read
+   * may fill `freeSize` bytes from `freeStart` on.
    */
   sharedSlab(): Buffer {
+    // Unread bytes and the next ones must be contiguous, and large reads would use up the block too soon. An own slab
+    // without views is free for the read anyway.
     const hasUnread = this.#start !== this.#end;
     if (hasUnread || this.#nextSlabSize > MIN_SLAB || this.#reusable()) return this.ownSlab();
     if (sharedBlock.length - sharedUsed < this.#nextSlabSize) renewSharedBlock();
@@ -109,13 +114,14 @@ export class ReadBuffer {
     return sharedBlock;
   }
 
-  /** As `sharedSlab()`, in memory of this stream alone, for a read that may wait. */
+  /** Like `sharedSlab()`, but returns memory of this stream alone, for a read that may wait. */
   ownSlab(): Buffer {
     if (this.#start === this.#end && !this.#shared && this.#viewsEnd === 0) {
       this.#slabPosition += this.#start;
       this.#start = this.#end = 0;
       if (this.#slab.length !== this.#nextSlabSize) this.#slab = NO_SLAB;
     }
+    // A read into less than a quarter of the slab would transfer too few bytes.
     if (this.#shared || this.#slab.length - this.#end <= this.#slab.length >> 2) this.#moveUnread();
     const stop = Math.min(this.#slab.length, this.#end + this.#maxRead);
     this.#freeStart = this.#end;
@@ -131,7 +137,7 @@ export class ReadBuffer {
     return this.#freeSize;
   }
 
-  /** A view for a read that may wait: at least one byte. `commit()` gets the number of bytes that were read. */
+  /** Returns a view of at least one byte for a read that may wait. Then `commit()` gets the number of bytes read. */
   freeSpace(): Buffer {
     const slab = this.ownSlab();
     return this.#freeSize === slab.length ? slab : slab.subarray(this.#freeStart, this.#freeStart + this.#freeSize);
@@ -142,7 +148,7 @@ export class ReadBuffer {
     return !this.#shared && this.#viewsEnd === 0 && this.#slab.length > 0;
   }
 
-  /** Adds the `count` bytes that a read has put into the free space. */
+  /** Adds the `count` bytes that a read has stored in the free space. Chooses the size of the next slab. */
   commit(count: number): void {
     if (!Number.isInteger(count) || count < 0 || count > this.#freeSize) {
       const required = `a whole number from 0 to ${this.#freeSize}, the size of its buffer`;
@@ -161,7 +167,7 @@ export class ReadBuffer {
     }
   }
 
-  /** Takes the next `count` bytes, or all if there are fewer. They belong to the caller. */
+  /** Takes the next `count` bytes, or all if there are fewer, and returns them. They are never overwritten. */
   take(count: number): Buffer {
     const bytes = this.#bytes(count);
     this.#start += bytes.length;
@@ -180,7 +186,7 @@ export class ReadBuffer {
   #bytes(count: number): Buffer {
     const size = Math.min(count, this.#end - this.#start);
     if (this.#shared) return copyBytes(this.#slab, this.#start, size);
-    // Costs less than `subarray`, which first determines the class of the new array.
+    // Cheaper than `subarray()`, which first determines the class of the new array.
     return Buffer.from(this.#slab.buffer as ArrayBuffer, this.#slab.byteOffset + this.#start, size);
   }
 
@@ -199,7 +205,7 @@ export class ReadBuffer {
     return text;
   }
 
-  /** Takes as many bytes as there are and `target` can hold. Copies them into `target` and returns their number. */
+  /** Takes the next bytes, at most `target.length`, and copies them into `target`. Returns their number. */
   copyInto(target: Uint8Array): number {
     const count = Math.min(target.length, this.length);
     this.#slab.copy(target, 0, this.#start, this.#start + count);
@@ -214,7 +220,7 @@ export class ReadBuffer {
     this.#releaseShared();
   }
 
-  /** Frees the space of the taken bytes in the shared block, if no stream has read behind them. */
+  /** Frees the space in the shared block if all bytes were taken, and no other stream has read behind them. */
   #releaseShared(): void {
     if (!this.#shared || this.#start !== this.#end) return;
     if (sharedBlock !== this.#slab || sharedUsed !== this.#end) return;
@@ -227,7 +233,7 @@ export class ReadBuffer {
     return this.#slab[this.#start + index];
   }
 
-  /** The index of `pattern` in the unread bytes, from `from` on; -1 if it is not there as a whole. */
+  /** The index of `pattern` in the unread bytes, from `from` on; -1 if they do not contain all of it. */
   find(pattern: number | Uint8Array, from: number): number {
     const size = typeof pattern === "number" ? 1 : pattern.length;
     const start = this.#start + from;
@@ -236,11 +242,11 @@ export class ReadBuffer {
       for (let at = start; at < this.#end; at++) if (this.#slab[at] === pattern) return at - this.#start;
       return -1;
     }
-    if (this.#slab.length - this.#end > MAX_OVERSEARCH) {
+    if (this.#slab.length - this.#end > MAX_EXTRA_SEARCH_BYTES) {
       const found = this.#slab.subarray(start, this.#end).indexOf(pattern);
       return found < 0 ? -1 : found + from;
     }
-    // indexOf() returns the first match. If it ends behind the unread bytes, no match lies within them.
+    // indexOf() returns the first match. If that one ends behind the unread bytes, no match is within them.
     const found = this.#slab.indexOf(pattern, start);
     return found < 0 || found + size > this.#end ? -1 : found - this.#start;
   }

@@ -1,33 +1,36 @@
-// Read rules: when a reading method has enough bytes, and what it takes of them. A rule for each method of a stream.
+// Read rules. Each reading method of a stream has a rule, which decides when there are enough bytes and takes the
+// result from the buffer.
 
 import { IncompleteReadError, LimitError } from "../errors/index.js";
 import type { ReadBuffer } from "./readBuffer.js";
 
-/** What one reading method takes from the buffer. */
+/** The rule of one reading method. `T` is the type of its result. */
 export interface ReadRule<T> {
   /**
-   * Takes the result from the buffer, or returns `undefined` if it needs more bytes. `ended` says that no more bytes
-   * will come. After an error that it throws no read is possible, except after an `IncompleteReadError`.
+   * Takes the result from the buffer. Returns `undefined` if it needs more bytes. After an error that it throws, other
+   * than an `IncompleteReadError`, the stream can't be read any more.
+   *
+   * @param ended whether no more bytes will come
    */
   apply(buffer: ReadBuffer, ended: boolean): T | undefined;
   /** Whether `apply` runs code of the user. */
   readonly runsUserCode?: boolean;
 }
 
-/** An item that was found. The wrapper distinguishes an item that is null from the end. */
+/** An item that was found. It is in an object, because an item may be null, and null is the end. */
 export interface Found<T> {
   readonly value: T;
 }
 
-/** Takes the next item from the buffer. Returns null at the end, and `undefined` when it needs more bytes. */
+/** Takes the next item from the buffer. Returns null at the end, and `undefined` if it needs more bytes. */
 export type FindItem<T> = (buffer: ReadBuffer, ended: boolean) => Found<T> | null | undefined;
 
-/** True when there are bytes, false at the end. It takes none. */
+/** The result is true when there are bytes, and false at the end. Takes no bytes. */
 export const HAS_BYTES: ReadRule<boolean> = {
   apply: (buffer, ended) => (buffer.length > 0 ? true : ended ? false : undefined),
 };
 
-/** The bytes that there are, at most `max`; null at the end. */
+/** Takes all unread bytes, at most `max`. Needs at least one. The result is null at the end. */
 export class ChunkRule implements ReadRule<Buffer | null> {
   readonly #max: number;
 
@@ -41,16 +44,16 @@ export class ChunkRule implements ReadRule<Buffer | null> {
   }
 }
 
-/** All bytes that there are. The rule has no state, so all streams share one. */
+/** Takes all unread bytes. The rule has no state, so all streams share it. */
 export const ANY_CHUNK: ChunkRule = new ChunkRule(Infinity);
 
-/** The search of an iterator for chunks: all bytes that there are. */
+/** The function with which an iterator takes chunks: all unread bytes. */
 export const findChunk: FindItem<Buffer> = (buffer, ended) => {
   const value = ANY_CHUNK.apply(buffer, ended);
   return value ? { value } : value;
 };
 
-/** Exactly `size` bytes. */
+/** Takes exactly `size` bytes. */
 export class ExactRule implements ReadRule<Buffer> {
   readonly #size: number;
 
@@ -65,7 +68,7 @@ export class ExactRule implements ReadRule<Buffer> {
   }
 }
 
-/** The next `size` bytes, which stay unread. Fewer if the end comes before, null if there are none. */
+/** Returns the next `size` bytes, which stay unread. At the end there may be fewer, or null for none. */
 export class PeekRule implements ReadRule<Buffer | null> {
   readonly #size: number;
 
@@ -80,13 +83,13 @@ export class PeekRule implements ReadRule<Buffer | null> {
   }
 }
 
-/** The bytes up to and including a delimiter, at most `max` in all; null if the end comes before any byte. */
+/** Takes the bytes up to and including a delimiter, at most `max`. The result is null at the end. */
 export class UntilRule implements ReadRule<Buffer | null> {
   readonly #delimiter: number | Uint8Array;
   readonly #size: number;
   readonly #max: number;
   readonly #limit: string;
-  /** The delimiter begins in none of the first `#searched` unread bytes. */
+  /** No delimiter begins in the first `#searched` unread bytes. */
   #searched = 0;
 
   /** @param limit the name of the option that `max` comes from, for the `LimitError` */

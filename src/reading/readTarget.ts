@@ -1,8 +1,8 @@
-// The caller's buffer of a read, checked before the call.
+// The check of the buffer that a read fills.
 
 import { byteView } from "../check/index.js";
 
-/** The error with which a read into `buffer` rejects, or undefined if the buffer has room. */
+/** The error with which a read into `buffer` rejects; undefined if `buffer` is a Uint8Array of at least one byte. */
 export function targetError(buffer: unknown): Error | undefined {
   try {
     if (byteView(buffer, "read").length > 0) return undefined;

@@ -1,13 +1,14 @@
-// The line of the program that called the package: the first frame of the stack that is neither ours nor Node's.
+// The line of the program that called the package: the first frame of the stack that is neither of this package nor of
+// Node.
 
-/** Frames of a stack to look at. A call of a program passes through a dozen functions of ours at most. */
+/** The number of frames that V8 captures. At most about a dozen of them are of this package. */
 const MAX_FRAMES = 40;
 
 /** The folder of the package's JavaScript: dist/, or out/lib in development. */
 const folder = ownFolder();
 
 function ownFolder(): string {
-  // Undefined in a bundle of CommonJS. All frames are in that one file then, so no frame is known to be the program's.
+  // Undefined in a CommonJS bundle. There the package and the program are one file, and no frame can be told apart.
   const url = import.meta.url as string | undefined;
   if (url === undefined) return "";
   const end = url.lastIndexOf("/dist/");
@@ -17,12 +18,12 @@ function ownFolder(): string {
   return url.endsWith(own) ? url.slice(0, -own.length + 1) : url;
 }
 
-/** The position at the end of a line of a stack: `file:///a/b.js:10:5` or `/a/b.js:10:5`. */
+/** Matches the position at the end of a line of a stack: `file:///a/b.js:10:5` or `/a/b.js:10:5`. */
 const POSITION = /\(?((?:file:\/\/)?[^\s()][^()]*:\d+:\d+)\)?$/;
 
 /**
- * File, line and column; undefined if the stack has no frame of the program: a call that another event began. V8 adds
- * the frames of the async functions that wait for the call.
+ * The file, line and column of the program that called. Undefined if no frame of the stack is of the program, because
+ * an event of the reactor or of a timer began the call. V8 includes async functions that await the running one.
  */
 export function callerLine(): string | undefined {
   const { stackTraceLimit } = Error;
@@ -33,20 +34,20 @@ export function callerLine(): string | undefined {
   for (const frame of stack.split("\n").slice(1)) {
     const position = POSITION.exec(frame.trim().replace(/^at (?:async )?/, ""))?.[1];
     if (position === undefined || position.includes("node:") || isOurs(position)) continue;
-    return interned(position.startsWith("file://") ? pathOf(position) : position);
+    return intern(position.startsWith("file://") ? pathOf(position) : position);
   }
   return undefined;
 }
 
-/** Lines that were found. A part of a string keeps the whole string, here a stack, so each line is held once. */
+/** The lines that were found. Each is in memory once, also if many calls have it. */
 const lines = new Map<string, string>();
-const MOST_LINES = 4096;
+const MAX_LINES = 4096;
 
-function interned(line: string): string {
+function intern(line: string): string {
   const known = lines.get(line);
   if (known !== undefined) return known;
-  if (lines.size >= MOST_LINES) lines.clear();
-  // A copy, without the stack.
+  if (lines.size >= MAX_LINES) lines.clear();
+  // A copy, because V8 keeps the whole stack in memory as long as a part of its string is used.
   const copy = Buffer.from(line).toString();
   lines.set(copy, copy);
   return copy;

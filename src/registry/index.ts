@@ -1,4 +1,4 @@
-// Looking at objects and calls: descriptions, pending() and the registry.
+// Descriptions of objects, the list of waiting calls (pending()) and the registry of live sockets.
 
 export {
   describable,
@@ -28,5 +28,5 @@ export {
   registry,
   type RegistryListener,
   setTracing,
-  takeLine,
+  takeLineBudget,
 } from "./registry.js";

@@ -1,10 +1,11 @@
 // How objects of the package are shown: by console.log(), as a string and as JSON.
 //
-// Each kind of object has one function that describes it: plain fields, without data of peers and without secrets. The
-// three forms are made from these fields, in this file only. A function describes an object in any state, also a closed
-// one. If it throws all the same, the description has only the kind: looking at an object must not fail.
+// For each class, describable() registers a function that returns the fields of an instance: plain values, without data
+// of peers and without secrets. This file makes all three forms from these fields. The function works in every state of
+// the object, even if it is closed. If it throws, the description has only the kind, because showing an object must not
+// fail.
 //
-// The mark is on the prototype and not in the object, so it costs nothing when an object is made.
+// The function is stored in a mark on the prototype. So making an object costs nothing more.
 
 /** The key of the method that `util.inspect()` and `console.log()` call; see {@link Inspectable}. */
 export const INSPECT: unique symbol = Symbol.for("nodejs.util.inspect.custom");
@@ -27,6 +28,7 @@ export interface Description {
 /** The fields of a description without its kind. */
 export type Fields<D extends Description> = Omit<D, "kind">;
 
+/** The value at the key MARK of a prototype. */
 interface Mark {
   readonly kind: string;
   readonly fieldsOf: (object: object) => object;
@@ -34,7 +36,11 @@ interface Mark {
 
 const MARK: unique symbol = Symbol("berkeley.description");
 
-/** Sets how the instances of a class are described. */
+/**
+ * Registers how the instances of a class are described.
+ *
+ * @param kind the name of the class
+ */
 export function describable<T extends object, D extends Description>(
   prototype: T,
   kind: D["kind"],
@@ -51,17 +57,17 @@ function markOf(object: unknown): Mark | undefined {
 /** Whether an object has a description. Makes no system call. */
 export const isDescribable = (object: unknown): boolean => markOf(object) !== undefined;
 
-/** The description of an object; undefined if it has no mark. Never throws. */
+/** The description of an object; undefined if its class is not describable. Never throws. */
 export function describe(object: unknown): Description | undefined {
   let mark: Mark | undefined;
   try {
     mark = markOf(object);
     if (mark === undefined) return undefined;
     const { kind } = mark;
-    // The fields may come from the description of another object, with its kind.
+    // `kind` comes first, and wins over a kind among the fields, which may be those of another object.
     return Object.assign({ kind }, mark.fieldsOf(object as object), { kind });
   } catch {
-    // A prototype, an object around ours, or a failure of a system call.
+    // fieldsOf() throws for a prototype, for a Proxy, and if a system call fails.
     return mark === undefined ? undefined : { kind: mark.kind };
   }
 }
@@ -88,19 +94,19 @@ function textOf(value: DescribedValue): string {
   return escape(String(value));
 }
 
-/** Control characters, and those that change the direction of text. */
+/** Control characters, line separators, and characters that change the direction of text. */
 const UNSAFE = /[\p{Cc}\u2028-\u202e\u2066-\u2069]/gu;
 
-/** A peer chooses the name of its UNIX socket, so control characters must not reach a terminal. */
+/** Replaces unsafe characters by `\uNNNN`. A peer chooses the name of its UNIX socket, and the line may be printed. */
 function escape(text: string): string {
   return text.replace(UNSAFE, (character) => `\\u${character.codePointAt(0)!.toString(16).padStart(4, "0")}`);
 }
 
 /**
- * An object that can be looked at. `console.log()`, `util.inspect()` and `String()` give one line, `JSON.stringify()` the
- * same fields as JSON: descriptor, family, type, state, addresses, buffered bytes and pending calls, as far as the object
- * has them. A closed object gives its last state. No field has data that was sent or received, or a secret. None of these
- * calls changes the object, waits or throws.
+ * An object that describes itself. `console.log()`, `util.inspect()` and `String()` give one line, `JSON.stringify()`
+ * the same fields as JSON: descriptor, family, type, state, addresses, buffered bytes and pending calls, as far as the
+ * object has them. A closed object gives its last state. No field has data that was sent or received, or a secret. None
+ * of these calls changes the object, waits or throws.
  *
  * @example
  * ```ts
@@ -126,8 +132,8 @@ export abstract class Inspectable<D extends Description> {
   }
 }
 
-// Declarations of single files allow this name in an interface, and not in a class. So the interface declares the method
-// of the class.
+// TypeScript with `isolatedDeclarations` does not allow the key [INSPECT] in a class, but allows it in an interface. So
+// the interface declares the method of the class.
 // oxlint-disable-next-line no-unused-vars, typescript/no-unsafe-declaration-merging -- both have the same parameters
 export interface Inspectable<D extends Description> {
   /** The line of `toString()`, for `console.log()` and `util.inspect()`. */

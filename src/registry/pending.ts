@@ -1,19 +1,20 @@
-// pending(): the calls that wait. The parts of the package that have waiting calls each list their own, so the list
-// needs no registry. The registry only adds the lines of code while tracing is on.
+// pending(): the calls that wait. Each part of the package that has waiting calls adds a source, a function that lists
+// them. So the list works without the registry, which only adds the lines of the program while tracing is on.
 
 import { clock } from "../builtins.js";
 import { describe, describable, Inspectable, type Description } from "./inspectable.js";
 import { registry } from "./registry.js";
 
-/** A waiting call, as the part of the package that has it lists it. */
+/** A waiting call, as a source lists it. */
 export interface ListedCall {
+  /** The name of the call. */
   readonly call: string;
-  /** The object of the call; its description if it can not be described. */
+  /** The object of the call, or a description if no class describes the object. */
   readonly object: object;
   /** When the call began, as of `clock()`. */
   readonly since: number;
   readonly keepsAlive: boolean;
-  /** The object that stands for the call; see {@link Registry.begun}. */
+  /** Identifies the call; see {@link Registry.addCall}. */
   readonly key: object;
 }
 
@@ -26,7 +27,7 @@ export function addPendingSource(source: Source): void {
   sources.push(source);
 }
 
-/** The calls that wait, as their sources list them: without a description, in no order. */
+/** The calls that wait, as the sources list them, in no particular order. */
 export function listWaiting(): ListedCall[] {
   const found: ListedCall[] = [];
   for (const source of sources) source((call) => found.push(call));
@@ -79,10 +80,10 @@ export class WaitingCall extends Inspectable<WaitingCallDescription> {
 }
 
 /**
- * The calls of this thread that wait, the oldest first: on sockets, streams, listeners and UDP sockets, in `poll`, `pump`
- * and `forward`, and for the resolver. It is the answer to "why does this process not end": each call with `keepsAlive`
- * keeps it alive. Each has the object, the name of the call and its age; with {@link setTracing} also the line of the
- * program that made it. Worker threads have a list of their own.
+ * The calls of this thread that wait, the oldest first: on sockets, streams, listeners and UDP sockets, in `poll`,
+ * `pump` and `forward`, and for the resolver. It is the answer to "why does this process not end": each call with
+ * `keepsAlive` keeps it alive. Each has the object, the name of the call and its age; with {@link setTracing} also the
+ * line of the program that made it. Worker threads have a list of their own.
  *
  * @example
  * ```ts

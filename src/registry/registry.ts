@@ -1,19 +1,19 @@
 // The registry: the sockets that were made and not closed, and the waiting calls with the line that began each.
 //
-// It exists only while a program uses it: while tracing is on, or while a listener is attached (the inspector). Off,
-// `registry` is undefined, so it holds nothing and no function of it is called. The code that makes or closes a socket,
-// or begins or ends a wait, tests that one variable. Calls that succeed at once do not: system calls can be observed by
-// replacing the entries of the table in sys/calls.ts.
+// The registry exists only while tracing is on or a listener is attached (the inspector). Otherwise `registry` is
+// undefined, which costs no memory. The code that makes or closes a socket, or begins or ends a wait, tests that
+// variable. Calls that succeed at once do not test it. A listener that needs these calls replaces entries of the table
+// of system calls in sys/calls.ts.
 //
-// The registry holds objects weakly, so that it changes neither their collection nor the warning about sockets that
-// were not closed.
+// The registry has weak references to the objects. So they are collected as without it, and a socket that was not
+// closed still causes its warning.
 
 import { clock } from "../builtins.js";
 import { callerLine } from "./callerLine.js";
 
 /** A socket that was made while the registry was on. */
 export interface ObjectRecord {
-  /** Counts up from 1 in this thread. */
+  /** The number of the record, from 1 on in each thread. Objects and calls share the numbers. */
   readonly id: number;
   /** Undefined once the object is collected. */
   readonly object: WeakRef<object>;
@@ -35,26 +35,31 @@ export interface CallRecord {
   readonly line: string | undefined;
 }
 
-/** Gets the events of the registry. It must not throw, and must not run code of users. */
+/** Gets the events of the registry. Its methods must not throw, and must not run code of users. */
 export interface RegistryListener {
-  /** Whether it has replaced calls of the table: native code must not make such calls without the table then. */
-  readonly seesCalls?: boolean;
-  made?(record: ObjectRecord): void;
-  closed?(record: ObjectRecord): void;
-  begun?(record: CallRecord): void;
-  ended?(record: CallRecord): void;
+  /** Whether it replaces entries of the table of system calls. Relays, which call the kernel in C, are off then. */
+  readonly replacesCalls?: boolean;
+  objectMade?(record: ObjectRecord): void;
+  objectClosed?(record: ObjectRecord): void;
+  callBegun?(record: CallRecord): void;
+  callEnded?(record: CallRecord): void;
 }
 
+/** The records of live sockets and waiting calls, and the listeners. See the top of the file. */
 export class Registry {
   readonly #listeners = new Set<RegistryListener>();
-  /** The listeners that get the events of calls. */
+  /** The number of listeners that get the events of calls. */
   #callListeners = 0;
-  /** The listeners that have replaced calls of the table. */
-  #observers = 0;
+  /** The number of listeners that replace entries of the table of system calls. */
+  #replacers = 0;
+  /** The records of the live objects, by `id`. */
   readonly #objects = new Map<number, ObjectRecord>();
+  /** From an object to its record. */
   readonly #recordOf = new WeakMap<object, ObjectRecord>();
+  /** From the key of a waiting call to its record. */
   readonly #callOf = new WeakMap<object, CallRecord>();
   readonly #collected = new FinalizationRegistry<number>((id) => this.#objects.delete(id));
+  /** The number of records that were made. */
   #count = 0;
 
   /** The sockets that were made while the registry was on, and are neither closed nor collected. */
@@ -62,9 +67,9 @@ export class Registry {
     return this.#objects.values();
   }
 
-  /** Whether every call has to go through the table. */
-  get seesCalls(): boolean {
-    return this.#observers > 0;
+  /** Whether a listener replaces entries of the table of system calls. */
+  get callsReplaced(): boolean {
+    return this.#replacers > 0;
   }
 
   /** The record of a waiting call; undefined if the call began while the registry was off. */
@@ -72,78 +77,84 @@ export class Registry {
     return this.#callOf.get(key);
   }
 
-  /** An object was made. */
-  made(object: object): void {
+  /** Records an object that was made. */
+  addObject(object: object): void {
     const record = { id: ++this.#count, object: new WeakRef(object), since: clock(), line: callerLine() };
     this.#objects.set(record.id, record);
     this.#recordOf.set(object, record);
     this.#collected.register(object, record.id, object);
-    for (const listener of this.#listeners) listener.made?.(record);
+    for (const listener of this.#listeners) listener.objectMade?.(record);
   }
 
-  /** An object was closed. */
-  closed(object: object): void {
+  /** Removes an object that was closed. Does nothing for an object that was made while the registry was off. */
+  removeObject(object: object): void {
     const record = this.#recordOf.get(object);
     if (record === undefined || !this.#objects.delete(record.id)) return;
     this.#collected.unregister(object);
-    for (const listener of this.#listeners) listener.closed?.(record);
+    for (const listener of this.#listeners) listener.objectClosed?.(record);
   }
 
-  /** @param key the object that stands for the call while it waits */
-  begun(key: object, call: string, object: object): void {
-    // While tracing is off, most waits of a busy program have no line and so no record.
-    const line = tracing || takeLine() ? callerLine() : undefined;
+  /**
+   * Records a call that begins to wait. Without tracing and without a listener for calls, only some calls are recorded.
+   *
+   * @param key identifies the call; a new object for each call
+   * @param call the name of the call
+   * @param object the object of the call
+   */
+  addCall(key: object, call: string, object: object): void {
+    const line = tracing || takeLineBudget() ? callerLine() : undefined;
     if (line === undefined && this.#callListeners === 0) return;
     const record = { id: ++this.#count, call, object: new WeakRef(object), since: clock(), line };
     this.#callOf.set(key, record);
-    for (const listener of this.#listeners) listener.begun?.(record);
+    for (const listener of this.#listeners) listener.callBegun?.(record);
   }
 
-  ended(key: object): void {
+  /** Removes a call that has ended. */
+  removeCall(key: object): void {
     const record = this.#callOf.get(key);
     if (record === undefined) return;
     this.#callOf.delete(key);
-    for (const listener of this.#listeners) listener.ended?.(record);
+    for (const listener of this.#listeners) listener.callEnded?.(record);
   }
 
   attach(listener: RegistryListener): void {
     if (this.#listeners.has(listener)) return;
     this.#listeners.add(listener);
-    if (getsCalls(listener)) this.#callListeners++;
-    if (listener.seesCalls === true) this.#observers++;
+    if (listensToCalls(listener)) this.#callListeners++;
+    if (listener.replacesCalls === true) this.#replacers++;
   }
 
   /** @returns whether no listener is left */
   detach(listener: RegistryListener): boolean {
     if (this.#listeners.delete(listener)) {
-      if (getsCalls(listener)) this.#callListeners--;
-      if (listener.seesCalls === true) this.#observers--;
+      if (listensToCalls(listener)) this.#callListeners--;
+      if (listener.replacesCalls === true) this.#replacers--;
     }
     return this.#listeners.size === 0;
   }
 }
 
-const getsCalls = (listener: RegistryListener): boolean => listener.begun !== undefined || listener.ended !== undefined;
+const listensToCalls = (listener: RegistryListener): boolean =>
+  listener.callBegun !== undefined || listener.callEnded !== undefined;
 
-/**
- * Lines that are recorded for listeners alone, in a burst and in a second. A stack trace takes about ten microseconds, which
- * is as long as a small exchange takes. So a busy program gets the lines of some of its calls. `setTracing(true)` records
- * all.
- */
+// The budget of lines while tracing is off: a token bucket. The line of a call needs a stack trace, which takes about
+// ten microseconds, as long as a small exchange. So in a busy program only some calls get a line. With
+// `setTracing(true)` all calls get one.
 const LINES_AT_ONCE = 500;
 const LINES_PER_SECOND = 100;
 let linesLeft = LINES_AT_ONCE;
-let linesCounted = 0;
+/** When lines were added to `linesLeft`, as of `clock()`. */
+let refilledAt = 0;
 let linesRefused = 0;
 
-/** Whether a line may be recorded now, while tracing is off. */
-export function takeLine(): boolean {
+/** Takes a line from the budget. Returns false if the budget is spent. */
+export function takeLineBudget(): boolean {
   if (linesLeft < 1) {
-    // Reading the clock is slow, too.
+    // Only each 32nd time, because reading the clock is slow too.
     if (++linesRefused % 32 !== 0) return false;
     const now = clock();
-    linesLeft = Math.min(LINES_AT_ONCE, linesLeft + ((now - linesCounted) * LINES_PER_SECOND) / 1000);
-    linesCounted = now;
+    linesLeft = Math.min(LINES_AT_ONCE, linesLeft + ((now - refilledAt) * LINES_PER_SECOND) / 1000);
+    refilledAt = now;
     if (linesLeft < 1) return false;
   }
   linesLeft--;
@@ -159,7 +170,7 @@ export function attachListener(listener: RegistryListener): void {
   registry.attach(listener);
 }
 
-/** Undoes {@link attachListener}. After the last listener, the registry is off and its records are gone. */
+/** Removes a listener. After the last one the registry is off, and its records are gone. */
 export function detachListener(listener: RegistryListener): void {
   if (registry?.detach(listener) === true) registry = undefined;
 }

@@ -4,7 +4,7 @@
 import type { Address } from "../addr/index.js";
 import type { CompletionHandler, PENDING } from "../reactor/index.js";
 import { check } from "../sys/errno.js";
-import { CONNECT, connecting } from "../ops/bindAndConnect.js";
+import { CONNECT, connectState } from "../ops/bindAndConnect.js";
 import { decodePort, addressBuffer } from "../sys/sockaddr.js";
 import { descriptorOf, runnerOf } from "./promiseRunner.js";
 import { ACCEPT, type Socket } from "./socket.js";
@@ -26,7 +26,7 @@ export function connectTo(
   timeout: number | null,
 ): void | typeof PENDING {
   const { reading, writing } = descriptorOf(socket);
-  const state = connecting(address, tcp);
+  const state = connectState(address, tcp);
   const outcome = writing.submit(handler, socket, CONNECT, state, undefined, timeout);
   // A new connection rarely has bytes to read. So the first read waits for an event, and saves a recv(2) with EAGAIN.
   if (tcp) reading.setNotReady();

@@ -15,7 +15,12 @@ import {
 import { SocketError } from "../errors/index.js";
 import { calls } from "../sys/calls.js";
 import { SOCK_STREAM } from "../sys/constants.js";
-import { allFailed, connectionRequest, type CreateConnectionOptions, onlyCandidate } from "../ops/createOptions.js";
+import {
+  allAttemptsError,
+  connectionRequest,
+  type CreateConnectionOptions,
+  knownAddress,
+} from "../ops/createOptions.js";
 import { signalOf } from "../wait/waitOptions.js";
 import { resolveNames } from "./resolveAddress.js";
 import { Socket } from "./socket.js";
@@ -62,7 +67,7 @@ export async function create_connection(address: AddressLike, opts?: CreateConne
   signal?.throwIfAborted();
 
   const errors: SocketError[] = [];
-  const only = onlyCandidate(calls, target);
+  const only = knownAddress(calls, target);
   const signals = signal === undefined ? [] : [signal];
   const candidates =
     only === undefined ? await resolveNames(calls, target as HostPort, AF_UNSPEC, timeout, signals) : [only];
@@ -81,5 +86,5 @@ export async function create_connection(address: AddressLike, opts?: CreateConne
       errors.push(error);
     }
   }
-  throw allFailed(request, errors);
+  throw allAttemptsError(request, errors);
 }

@@ -1,6 +1,6 @@
 // A bounded queue of datagrams, which are sent in batches.
 //
-// The queue is a ring buffer of the slots of one batch. Sending starts in a microtask, so all datagrams that the
+// The queue is a ring buffer of the slots of one batch. SendProgress starts in a microtask, so all datagrams that the
 // program adds before that go out in one sendmmsg(2). While sendmmsg(2) waits for room in the kernel, the program can
 // add further datagrams. When the ring is full, trySend() returns false and send() waits.
 
@@ -30,7 +30,7 @@ import { describable, type Description, Inspectable } from "../registry/index.js
 import { timeoutError } from "../wait/localError.js";
 import { addressDetails } from "../sys/sockaddr.js";
 import { descriptorOf, isSocket } from "./promiseRunner.js";
-import { type BatchSending, SENDMMSG } from "../ops/mmsg.js";
+import { type BatchSendProgress, SENDMMSG } from "../ops/mmsg.js";
 import { signalOf, timeoutOf, WAIT_NAMES, type WaitOptions } from "../wait/waitOptions.js";
 import { rejection } from "../wait/rejection.js";
 import type { Socket } from "./socket.js";
@@ -141,7 +141,7 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
   #sent = 0;
   #refused = 0;
   #running = false;
-  #sending: BatchSending | undefined;
+  #sending: BatchSendProgress | undefined;
   #failure: { readonly error: unknown } | undefined;
   #waitingForRoom = new Set<Waiting>();
   #waitingForFlush = new Set<Waiting>();
@@ -270,7 +270,7 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
       while (this.#length > 0) {
         const start = this.#head;
         const end = Math.min(start + this.#length, this.#memory.capacity);
-        const sending: BatchSending = {
+        const sending: BatchSendProgress = {
           memory: this.#memory,
           next: start,
           end,

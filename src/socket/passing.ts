@@ -3,7 +3,7 @@
 import { isBranded, quoteOther } from "../check/index.js";
 import type { Data } from "../io.js";
 import type { HasFileno } from "../cmsg/index.js";
-import { type DataWithFds, fdsOf, withFds, withRoomForFds } from "../ops/fdPassing.js";
+import { type DataWithFds, dataWithFds, sendmsgOptions, recvmsgOptions } from "../ops/fdPassing.js";
 import type { RecvmsgOptions } from "../ops/recvmsg.js";
 import type { SendmsgOptions } from "../ops/sendmsg.js";
 import { isSocket } from "./promiseRunner.js";
@@ -34,7 +34,7 @@ export async function send_fds(
   opts?: Omit<SendmsgOptions, "control">,
 ): Promise<number> {
   checkSocket(socket, "send_fds");
-  return socket.sendmsg(data, withFds(fds, opts));
+  return socket.sendmsg(data, sendmsgOptions(fds, opts));
 }
 
 /**
@@ -69,5 +69,5 @@ export async function recv_fds(
   opts?: Omit<RecvmsgOptions, "controlSize">,
 ): Promise<DataWithFds> {
   checkSocket(socket, "recv_fds");
-  return fdsOf(await socket.recvmsg(size, withRoomForFds(maxfds, opts)));
+  return dataWithFds(await socket.recvmsg(size, recvmsgOptions(maxfds, opts)));
 }

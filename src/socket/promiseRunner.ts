@@ -9,8 +9,8 @@ import { BufferedError } from "../errors/index.js";
 import type { ReadAhead, TransferStats } from "../io.js";
 import { resolveNow } from "../netdb/resolve.js";
 import { getdefaulttimeout } from "../ops/defaultTimeout.js";
-import type { Destination, Runner } from "../ops/runner.js";
-import { SEND, SEND_ALL, type Sending } from "../ops/send.js";
+import type { AddressOperand, Runner } from "../ops/runner.js";
+import { SEND, SEND_ALL, type SendProgress } from "../ops/send.js";
 import type { Descriptor, WaitQueue } from "../reactor/index.js";
 import { errorOf, type Operation } from "../reactor/operation.js";
 import type { Calls } from "../sys/calls.js";
@@ -54,7 +54,7 @@ export class PromiseRunner implements Runner<"promise"> {
     this.timeoutSet = false;
     this.closing = undefined;
     closeWhenCollected(this, descriptor);
-    if (registry !== undefined) registry.made(this);
+    if (registry !== undefined) registry.addObject(this);
   }
 
   static {
@@ -93,7 +93,7 @@ export class PromiseRunner implements Runner<"promise"> {
 
   optionSet(level: number, name: number): void {
     // With an upper layer protocol a read stops at the end of a record; see the top of reactor/waitQueue.ts.
-    if (level === IPPROTO_TCP && name === TCP_ULP) this.descriptor.distrustShortReads();
+    if (level === IPPROTO_TCP && name === TCP_ULP) this.descriptor.clearShortReadFlags();
   }
 
   get timeout(): number | null {
@@ -174,7 +174,7 @@ export class PromiseRunner implements Runner<"promise"> {
     return family === AF_UNIX || family === AF_NETLINK ? descriptor.reading : descriptor.errors;
   }
 
-  sendTo<A extends Destination, B, T>(
+  sendTo<A extends AddressOperand, B, T>(
     operation: Operation<A, B, T>,
     a: A,
     b: B,
@@ -237,7 +237,7 @@ export class PromiseRunner implements Runner<"promise"> {
     if (sent === total) return Promise.resolve();
     // SEND_ALL below counts the call, so this attempt must not count as a call of its own.
     if (sent > 0) this.descriptor.writing.transfers--;
-    const sending: Sending = { data, total, sent: Math.max(sent, 0) };
+    const sending: SendProgress = { data, total, sent: Math.max(sent, 0) };
     if (sent < 0 && sent !== EAGAIN && sent !== EBADF) throw errorOf(SEND_ALL, sent, sending, 0, this.descriptor);
     return this.write(SEND_ALL, sending, 0, undefined);
   }
@@ -291,7 +291,7 @@ export class PromiseRunner implements Runner<"promise"> {
   }
 
   private forget(): void {
-    if (registry !== undefined) registry.closed(this);
+    if (registry !== undefined) registry.removeObject(this);
     stopLeakDetection(this.descriptor);
     this.closing?.abort(socketError(ECANCELED, "getaddrinfo"));
   }

@@ -4,8 +4,8 @@ import { AsyncResource } from "node:async_hooks";
 import { warnOnRejection } from "../callbacks.js";
 import {
   checkSendfile,
-  type FileSending,
-  fileSending,
+  type FileSendProgress,
+  fileSendProgress,
   type FileSource,
   PROGRESS_STEP,
   SENDFILE,
@@ -25,7 +25,7 @@ export async function sendfile(
   const signal = signalOf(opts, "sendfile");
   signal?.throwIfAborted();
   runner.checkOpen("sendfile");
-  const sending = fileSending(runner.calls, checked);
+  const sending = fileSendProgress(runner.calls, checked);
   if (sending.until === 0) return 0;
   const { writing } = runner.descriptor;
   const { onProgress } = checked;
@@ -39,7 +39,7 @@ export async function sendfile(
 
 /** Calls `onProgress` during the call. An error that it throws ends the call. */
 function reportProgress(
-  sending: FileSending,
+  sending: FileSendProgress,
   onProgress: (transferred: number) => void,
   writing: WaitQueue,
 ): { end(): void } {
@@ -56,7 +56,7 @@ function reportProgress(
       writing.withdraw(sending, error);
     }
   };
-  sending.moved = () => {
+  sending.onSent = () => {
     const { sent } = sending;
     if (sent < next) return;
     next = PROGRESS_STEP * (Math.floor(sent / PROGRESS_STEP) + 1);

@@ -20,8 +20,8 @@ import {
   checkSocket,
   type DetachOptions,
   isBlocking,
-  pairOf,
-  partsOf,
+  makePair,
+  socketPartsOf,
 } from "../ops/makeSocket.js";
 import { recvmmsg, type SendBatchOptions, sendmmsg } from "../ops/mmsg.js";
 import { getpeername, getsockname, getsockopt, listen, setsockopt, shutdown } from "../ops/plainCalls.js";
@@ -205,14 +205,14 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    */
   static fromNetSocket(source: NetSocket | NetBoundSocket): Socket {
     const fd = takeNetSocket(source, nativeCalls);
-    return Socket.#adopted(...partsOf(nativeCalls, fd, (ours) => nativeCalls.close(ours)));
+    return Socket.#adopted(...socketPartsOf(nativeCalls, fd, (ours) => nativeCalls.close(ours)));
   }
 
   /**
    * Two connected sockets; see {@link socketpair}.
    */
   static pair(family: number, type: number, protocol: number): [Socket, Socket] {
-    const [a, b] = pairOf(nativeCalls, family, type, protocol);
+    const [a, b] = makePair(nativeCalls, family, type, protocol);
     return [Socket.#around(...a), Socket.#around(...b)];
   }
 
@@ -997,7 +997,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
     const fd = check(calls.dup(this.#runner.checkOpen("dup")), "dup");
     descriptor.share();
     // setsockopt(TCP_ULP) on the copy applies to this socket too, but this object would not see it.
-    descriptor.distrustShortReads();
+    descriptor.clearShortReadFlags();
     const copy = Socket.#adopted(this.family, this.type, this.protocol, fd);
     copy.#runner.copyTimeout(this.#runner);
     return copy as Socket<A>;

@@ -21,7 +21,7 @@ import { SEND_ALL, sendAll, trySend } from "../ops/send.js";
 import { type PromiseRunner, runnerOf } from "./promiseRunner.js";
 import { READ_FOR } from "../ops/readFor.js";
 import { settingsAt } from "./settings.js";
-import { FINISH, HANGUP, PEER_END } from "../ops/readiness.js";
+import { SHUTDOWN_WRITING, HANGUP, PEER_END } from "../ops/readiness.js";
 import { signalOf, timeoutOf, WAIT_NAMES } from "../wait/waitOptions.js";
 import type { Socket } from "./socket.js";
 
@@ -173,7 +173,7 @@ export class SocketConn<A extends Address = Address>
 
   #end(): Promise<void> {
     const { writing } = this.#descriptor;
-    if (writing.busy) return writing.run(this.#socket, FINISH, undefined, undefined, null, undefined);
+    if (writing.busy) return writing.run(this.#socket, SHUTDOWN_WRITING, undefined, undefined, null, undefined);
     this.#socket.shutdown(SHUT_WR);
     return Promise.resolve();
   }

@@ -12,7 +12,7 @@ import { SPLICE_DONE, endRelay, type Flow, closeRelay, SPLICE, SPLICE_REST } fro
 import type { PipePool } from "../ops/pipes.js";
 import type { Pipe, Relay } from "../reactor/relay.js";
 import { endDestination, progressOf, type SpliceProgress } from "../ops/spliceOptions.js";
-import { SEND_ALL, type Sending } from "../ops/send.js";
+import { SEND_ALL, type SendProgress } from "../ops/send.js";
 import { descriptorOf, runnerOf } from "./promiseRunner.js";
 import type { Socket } from "./socket.js";
 
@@ -48,9 +48,9 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
   readonly pipes: PipePool;
   readonly limit: number;
   pipe: Pipe | undefined;
-  taken: number = 0;
+  received: number = 0;
   sent: number = 0;
-  small: boolean = true;
+  smallReads: boolean = true;
   relay: Relay | undefined;
   readonly #source: Socket;
   readonly #destination: Socket;
@@ -61,7 +61,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
   #started = false;
   #running = false;
   #hangupHandler: CompletionHandler<SocketError> | undefined;
-  #readAhead: Sending | undefined;
+  #readAhead: SendProgress | undefined;
 
   /**
    * @param limit maximum number of bytes to move
@@ -117,21 +117,21 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
 
   /** Stores the bytes that a stream has read ahead from the source. `#advance()` sends them first. */
   #storeReadAhead(data: Uint8Array): void {
-    this.taken = data.length;
+    this.received = data.length;
     if (data.length > 0) this.#readAhead = { data, total: data.length, sent: 0 };
   }
 
   #onReadAheadSent(): void {
-    this.sent = this.taken;
+    this.sent = this.received;
     this.#readAhead = undefined;
-    this.activity();
+    this.noteActivity();
   }
 
   #advance(): void {
     const { from, to } = this;
     try {
       // With a limit of 0 the flow does not wait.
-      while (this.taken < this.limit || this.#pipeHoldsBytes || this.#readAhead !== undefined) {
+      while (this.received < this.limit || this.#pipeHoldsBytes || this.#readAhead !== undefined) {
         const { reading } = from;
         const { writing } = to;
         const ahead = this.#readAhead;
@@ -230,7 +230,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
   }
 
   /** Bytes have moved. */
-  activity(at: number = clock()): void {
+  noteActivity(at: number = clock()): void {
     const activity = this.#activity;
     if (activity !== undefined && at > activity.last) activity.last = at;
   }
@@ -255,12 +255,12 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
   cancel(reason: unknown): void {
     if (!this.#running) return;
     closeRelay(this);
-    const pending = this.relay?.pending === true;
+    const sourceMayHaveData = this.relay?.sourceMayHaveData === true;
     this.failed(reason);
     this.from.reading.withdraw(this, reason);
     this.to.writing.withdraw(this.#readAhead ?? this, reason);
-    // The relay has consumed an event of the source. Other calls that wait to read need it.
-    if (pending) this.from.reading.wake();
+    // C got the event for these data, so no event will wake the other calls that wait to read.
+    if (sourceMayHaveData) this.from.reading.wake();
   }
 
   /** The progress of a failed flow. Reads the unsent bytes out of the pipe. */

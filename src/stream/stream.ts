@@ -36,7 +36,7 @@ import {
   sizeOf,
   UNTIL_NAMES,
   type UntilOptions,
-  waitPart,
+  waitOptionsOf,
 } from "../reading/readArguments.js";
 import { limitsOf, STREAM_NAMES, type StreamLimits, type StreamOptions, systemNow } from "./streamArguments.js";
 import { type SocketBelow, socketBelow } from "./socketBelow.js";
@@ -213,7 +213,7 @@ export class Stream<C extends Conn = Conn>
   readUntil(delimiter: string | Uint8Array, opts?: UntilOptions): Promise<Buffer | null> {
     try {
       const bytes = delimiterBytes(delimiter, "readUntil");
-      const wait = waitPart(opts, "readUntil", UNTIL_NAMES);
+      const wait = waitOptionsOf(opts, "readUntil", UNTIL_NAMES);
       const max = opts?.max;
       if (max === undefined) return this.#reader.read(new UntilRule(bytes, this.#limits.maxLine, "maxLine"), wait);
       return this.#reader.read(new UntilRule(bytes, sizeOf(max, "readUntil", "max", 1), "max"), wait);
@@ -230,7 +230,7 @@ export class Stream<C extends Conn = Conn>
    */
   readLine(opts?: LineOptions): Promise<string | null> {
     try {
-      const wait = waitPart(opts, "readLine", LINE_NAMES);
+      const wait = waitOptionsOf(opts, "readLine", LINE_NAMES);
       return this.#reader.read(lineRule(opts, this.#limits.maxLine, "readLine"), wait);
     } catch (error) {
       return Promise.reject(error);
@@ -239,13 +239,13 @@ export class Stream<C extends Conn = Conn>
 
   /** Returns an iterator over the lines; see `readLine`. `timeout` applies to each line. */
   lines(opts?: LineOptions): Items<string> {
-    const wait = waitPart(opts, "read lines", LINE_NAMES);
+    const wait = waitOptionsOf(opts, "read lines", LINE_NAMES);
     return new Items(this.#reader, lineFinder(lineRule(opts, this.#limits.maxLine, "read lines")), wait);
   }
 
   /** Returns an iterator over the frames of `codec`. `timeout` applies to each frame. */
   frames<T>(codec: Codec<T, never>, opts?: FrameOptions): Items<T> {
-    const wait = waitPart(opts, "read frames", UNTIL_NAMES);
+    const wait = waitOptionsOf(opts, "read frames", UNTIL_NAMES);
     const given = opts?.max ?? codec.max;
     const max = given === undefined ? this.#limits.maxFrame : sizeOf(given, "read frames", "max", 0);
     return new Items(this.#reader, frameFinder(codec, max, given === undefined ? "maxFrame" : "max"), wait, true);

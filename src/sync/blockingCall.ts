@@ -15,7 +15,14 @@ import { countCompleted, countPart, type TransferCounts } from "../reactor/index
 import type { Calls } from "../sys/calls.js";
 import { EAGAIN, EINTR, ETIMEDOUT } from "../sys/errno.js";
 import { interrupted } from "./interrupts.js";
-import { deadlineErrorOf, errorOf, type FailedAt, INCOMPLETE, type Operation, PROGRESS } from "../reactor/operation.js";
+import {
+  deadlineErrorOf,
+  errorOf,
+  type FailedDescriptor,
+  INCOMPLETE,
+  type Operation,
+  PROGRESS,
+} from "../reactor/operation.js";
 import { FIRST_PAUSE, LONGEST_PAUSE } from "../reactor/retryPause.js";
 
 /** Maximum time of one poll(2) in ms. */
@@ -87,7 +94,7 @@ export function block<A, B, T>(
 }
 
 /** Ends a call after its deadline or a signal: returns the received bytes if there are any, otherwise throws. */
-function endEarly<A, B, T>(operation: Operation<A, B, T>, a: A, b: B, errno: number, at: FailedAt): T {
+function endEarly<A, B, T>(operation: Operation<A, B, T>, a: A, b: B, errno: number, at: FailedDescriptor): T {
   const received = operation.received?.(a, b);
   if (received !== undefined) return received;
   throw errno === ETIMEDOUT ? deadlineErrorOf(operation, a, b, at) : errorOf(operation, errno, a, b, at);

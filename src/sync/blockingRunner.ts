@@ -5,8 +5,8 @@ import { runLookupBlocking } from "../netdb/lookup.js";
 import { resolveAll, resolveNow } from "../netdb/resolve.js";
 import { describeSocket, type SocketDescription } from "../ops/describeSocket.js";
 import { getdefaulttimeout } from "../ops/defaultTimeout.js";
-import type { Destination, Runner } from "../ops/runner.js";
-import { SEND_ALL, type Sending } from "../ops/send.js";
+import type { AddressOperand, Runner } from "../ops/runner.js";
+import { SEND_ALL, type SendProgress } from "../ops/send.js";
 import { errorOf, type Operation } from "../reactor/operation.js";
 import { type Calls, calls } from "../sys/calls.js";
 import { MSG_ERRQUEUE, MSG_OOB, POLLIN, POLLOUT, POLLPRI } from "../sys/constants.js";
@@ -42,7 +42,7 @@ export class BlockingRunner implements Runner<"blocking"> {
     this.descriptor = new OpenDescriptor(fd);
     this.reader = undefined;
     closeWhenCollected(this, this.descriptor);
-    if (registry !== undefined) registry.made(this);
+    if (registry !== undefined) registry.addObject(this);
   }
 
   static {
@@ -115,7 +115,7 @@ export class BlockingRunner implements Runner<"blocking"> {
     return (flags & MSG_OOB) !== 0 ? POLLPRI : POLLIN;
   }
 
-  sendTo<A extends Destination, B, T>(operation: Operation<A, B, T>, a: A, b: B, opts: WaitOptions | undefined): T {
+  sendTo<A extends AddressOperand, B, T>(operation: Operation<A, B, T>, a: A, b: B, opts: WaitOptions | undefined): T {
     const { syscall } = operation;
     const timeout = blockingTimeoutOf(opts, this.timeout, syscall);
     const deadline = deadlineIn(timeout);
@@ -145,7 +145,7 @@ export class BlockingRunner implements Runner<"blocking"> {
   }
 
   sendWhole(data: Uint8Array): void {
-    const sending: Sending = { data, total: data.length, sent: 0 };
+    const sending: SendProgress = { data, total: data.length, sent: 0 };
     this.write(SEND_ALL, sending, 0, undefined);
   }
 
@@ -188,7 +188,7 @@ export class BlockingRunner implements Runner<"blocking"> {
   close(): void {
     if (this.descriptor.fd < 0) return;
     stopLeakDetection(this.descriptor);
-    if (registry !== undefined) registry.closed(this);
+    if (registry !== undefined) registry.removeObject(this);
     check(this.descriptor.close(), "close");
   }
 
@@ -199,7 +199,7 @@ export class BlockingRunner implements Runner<"blocking"> {
     const result = this.descriptor.release(blocking);
     if (result < 0 && blocking) check(result, "detach");
     stopLeakDetection(this.descriptor);
-    if (registry !== undefined) registry.closed(this);
+    if (registry !== undefined) registry.removeObject(this);
     this.descriptor.fd = -1;
     check(result, "detach");
     return fd;

@@ -18,7 +18,7 @@ import { SocketError } from "../errors/index.js";
 import { calls } from "../sys/calls.js";
 import { SOCK_STREAM } from "../sys/constants.js";
 import { runLookupBlocking } from "../netdb/lookup.js";
-import { allFailed, connectionRequest, onlyCandidate, serverRequest } from "../ops/createOptions.js";
+import { allAttemptsError, connectionRequest, knownAddress, serverRequest } from "../ops/createOptions.js";
 import { resolveAll } from "../netdb/resolve.js";
 import { type CreateConnectionOptions, type CreateServerOptions, blockingTimeoutOf } from "./syncOptions.js";
 import { Socket } from "./syncSocket.js";
@@ -94,7 +94,7 @@ export function create_connection(address: AddressLike, opts?: CreateConnectionO
   blockingTimeoutOf(opts, null, "create_connection");
   const request = connectionRequest(address, opts);
   const { source, target, timeout } = request;
-  const only = onlyCandidate(calls, target);
+  const only = knownAddress(calls, target);
   const errors: SocketError[] = [];
   for (const candidate of only ? [only] : runLookupBlocking(resolveAll(calls, target as HostPort, AF_UNSPEC))) {
     let socket: Socket | undefined;
@@ -111,7 +111,7 @@ export function create_connection(address: AddressLike, opts?: CreateConnectionO
       errors.push(error);
     }
   }
-  throw allFailed(request, errors);
+  throw allAttemptsError(request, errors);
 }
 
 /**

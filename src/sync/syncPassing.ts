@@ -3,7 +3,7 @@
 import { isBranded, quoteOther } from "../check/index.js";
 import type { Data } from "../io.js";
 import type { HasFileno } from "../cmsg/index.js";
-import { type DataWithFds, fdsOf, withFds, withRoomForFds } from "../ops/fdPassing.js";
+import { type DataWithFds, dataWithFds, sendmsgOptions, recvmsgOptions } from "../ops/fdPassing.js";
 import type { RecvmsgOptions, SendmsgOptions } from "./syncOptions.js";
 import { isBlockingSocket } from "./blockingRunner.js";
 import type { Socket } from "./syncSocket.js";
@@ -30,7 +30,7 @@ export function send_fds(
   opts?: Omit<SendmsgOptions, "control">,
 ): number {
   checkSyncSocket(socket, "send_fds");
-  return socket.sendmsg(data, withFds(fds, opts));
+  return socket.sendmsg(data, sendmsgOptions(fds, opts));
 }
 
 /**
@@ -63,5 +63,5 @@ export function recv_fds(
   opts?: Omit<RecvmsgOptions, "controlSize">,
 ): DataWithFds {
   checkSyncSocket(socket, "recv_fds");
-  return fdsOf(socket.recvmsg(size, withRoomForFds(maxfds, opts)));
+  return dataWithFds(socket.recvmsg(size, recvmsgOptions(maxfds, opts)));
 }

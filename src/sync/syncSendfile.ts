@@ -3,8 +3,8 @@
 import { warnOnRejection } from "../callbacks.js";
 import {
   checkSendfile,
-  type FileSending,
-  fileSending,
+  type FileSendProgress,
+  fileSendProgress,
   type FileSource,
   PROGRESS_STEP,
   SENDFILE,
@@ -19,7 +19,7 @@ export function sendfile(runner: BlockingRunner, file: FileSource, opts: SendFil
   const { onProgress } = checked;
   const timeout = blockingTimeoutOf(opts, runner.timeout, "sendfile");
   runner.checkOpen("sendfile");
-  const sending = fileSending(runner.calls, checked);
+  const sending = fileSendProgress(runner.calls, checked);
   if (sending.until === 0) return 0;
   if (onProgress === undefined) runner.run(SENDFILE, sending, undefined, POLLOUT, timeout);
   else sendInSteps(runner, sending, onProgress, timeout);
@@ -29,7 +29,7 @@ export function sendfile(runner: BlockingRunner, file: FileSource, opts: SendFil
 /** Runs the operation once for each step of the progress, so that `onProgress` is called between the runs. */
 function sendInSteps(
   runner: BlockingRunner,
-  sending: FileSending,
+  sending: FileSendProgress,
   onProgress: (transferred: number) => void,
   timeout: number | null,
 ): void {

@@ -12,7 +12,14 @@ import { accept, acceptOperations, type AcceptOperations } from "../ops/accept.j
 import { attachFilter, type PacketFilter } from "../ops/attachFilter.js";
 import { bind, connect } from "../ops/bindAndConnect.js";
 import type { FlagOptions } from "../ops/flags.js";
-import { adoptDescriptor, checkKind, checkSocket, type DetachOptions, isBlocking, pairOf } from "../ops/makeSocket.js";
+import {
+  adoptDescriptor,
+  checkKind,
+  checkSocket,
+  type DetachOptions,
+  isBlocking,
+  makePair,
+} from "../ops/makeSocket.js";
 import { recvmmsg, sendmmsg } from "../ops/mmsg.js";
 import { getpeername, getsockname, getsockopt, listen, setsockopt, shutdown } from "../ops/plainCalls.js";
 import { readable, writable } from "../ops/readiness.js";
@@ -170,7 +177,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * Two connected sockets; see {@link socketpair}.
    */
   static pair(family: number, type: number, protocol: number): [Socket, Socket] {
-    const [a, b] = pairOf(calls, family, type, protocol);
+    const [a, b] = makePair(calls, family, type, protocol);
     return [Socket.#around(...a), Socket.#around(...b)];
   }
 

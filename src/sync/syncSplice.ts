@@ -6,7 +6,7 @@ import { check, EAGAIN, EINTR, socketError } from "../sys/errno.js";
 import { timeoutError } from "../wait/localError.js";
 import { SPLICE_DONE, type Flow, type FlowEnd, SPLICE, SPLICE_REST } from "../ops/spliceOperation.js";
 import { errorOf, PROGRESS } from "../reactor/operation.js";
-import { SEND_ALL, type Sending } from "../ops/send.js";
+import { SEND_ALL, type SendProgress } from "../ops/send.js";
 import { type Entry, PollTable } from "../ops/pollTable.js";
 import {
   addProgress,
@@ -55,21 +55,21 @@ class Splice {
   readonly flow: Flow;
   readonly #endsDestination: boolean;
   /** Bytes that the stream of the source has read ahead. They go first. */
-  #ahead: Sending | undefined;
+  #ahead: SendProgress | undefined;
   /** Whether the pipe holds bytes, because the destination is full. */
   #held = false;
   ended = false;
   /** Whether the last piece was moved and the next one can be tried without a wait. */
   canContinue = false;
 
-  constructor(from: Socket, to: Socket, { pipes }: Limits, limit: number, end: boolean, activity: () => void) {
-    const ends = { from: endAt(from), to: endAt(to), pipes, limit, activity };
-    this.flow = { ...ends, pipe: undefined, taken: 0, sent: 0, small: true };
+  constructor(from: Socket, to: Socket, { pipes }: Limits, limit: number, end: boolean, noteActivity: () => void) {
+    const ends = { from: endAt(from), to: endAt(to), pipes, limit, noteActivity };
+    this.flow = { ...ends, pipe: undefined, received: 0, sent: 0, smallReads: true };
     this.#endsDestination = end;
     const reader = blockingRunnerOf(from)!.reader;
     if (reader === undefined || reader.unread === 0) return;
     const data = reader.takeUnread(limit);
-    this.flow.taken = data.length;
+    this.flow.received = data.length;
     if (data.length > 0) this.#ahead = { data, total: data.length, sent: 0 };
   }
 
@@ -87,12 +87,12 @@ class Splice {
   }
 
   /** Sends the bytes that were read ahead. Returns whether all of them are out. */
-  #sendAhead(ahead: Sending): boolean {
+  #sendAhead(ahead: SendProgress): boolean {
     const { flow } = this;
     for (;;) {
       const before = ahead.sent;
       const result = SEND_ALL.attempt(calls, flow.to.fd, ahead, 0);
-      if (ahead.sent > before) flow.activity();
+      if (ahead.sent > before) flow.noteActivity();
       if (result >= 0) {
         flow.sent = ahead.sent;
         this.#ahead = undefined;
@@ -111,7 +111,7 @@ class Splice {
     const { flow } = this;
     this.canContinue = false;
     if (this.#ahead !== undefined && !this.#sendAhead(this.#ahead)) return [{ fd: flow.to.fd, events: POLLOUT }];
-    while (flow.taken < flow.limit || this.#held) {
+    while (flow.received < flow.limit || this.#held) {
       const result = this.#held
         ? SPLICE_REST.attempt(calls, flow.to.fd, flow, undefined)
         : SPLICE.attempt(calls, flow.from.fd, flow, undefined);
@@ -123,7 +123,7 @@ class Splice {
       if (!this.#held && result === SPLICE_DONE) break;
       const moved = this.#held || result <= PROGRESS;
       if (result > PROGRESS) this.#held = !this.#held;
-      if (!moved || (flow.taken >= flow.limit && !this.#held)) continue;
+      if (!moved || (flow.received >= flow.limit && !this.#held)) continue;
       this.canContinue = true;
       return [];
     }
@@ -209,11 +209,11 @@ export function pump(a: Socket, b: Socket, opts?: PumpOptions): PumpCounts {
   blockingTimeoutOf(opts, null, "pump");
   const limits = limitsOf(opts, "pump");
   const clock = { last: performance.now() };
-  const activity = (): void => {
+  const noteActivity = (): void => {
     clock.last = performance.now();
   };
-  const there = new Splice(a, b, limits, Infinity, true, activity);
-  const back = new Splice(b, a, limits, Infinity, true, activity);
+  const there = new Splice(a, b, limits, Infinity, true, noteActivity);
+  const back = new Splice(b, a, limits, Infinity, true, noteActivity);
   try {
     run([there, back], limits, clock);
     return { aToB: there.flow.sent, bToA: back.flow.sent };

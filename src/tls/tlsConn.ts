@@ -129,7 +129,7 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
     socket.on("close", () => this.#gone());
     transport.unref();
     openConns.add(this.#listPending);
-    if (registry !== undefined) registry.made(this);
+    if (registry !== undefined) registry.addObject(this);
   }
 
   readonly #listPending = (list: (call: ListedCall) => void): void =>
@@ -394,7 +394,7 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
 
   #gone(): void {
     openConns.delete(this.#listPending);
-    if (registry !== undefined) registry.closed(this);
+    if (registry !== undefined) registry.removeObject(this);
     this.#failed(resetError(this, "read"));
   }
 }

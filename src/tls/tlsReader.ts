@@ -241,7 +241,7 @@ export class TlsReader {
     this.#target = NO_ROOM;
     this.#resolve = ignore;
     this.#source.waiting(false);
-    if (registry !== undefined) registry.ended(this);
+    if (registry !== undefined) registry.removeCall(this);
     return resolve;
   }
 
@@ -261,7 +261,7 @@ export class TlsReader {
     }
     this.#waits = what;
     this.since = clock();
-    if (registry !== undefined) registry.begun(this, "read", this);
+    if (registry !== undefined) registry.addCall(this, "read", this);
     this.#source.waiting(true);
     this.#resume();
     return promise;

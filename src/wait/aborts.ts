@@ -1,9 +1,9 @@
 // Abort signals of calls that wait. All calls with the same signal share one event listener.
 //
-// A server has one signal for hundreds of calls. With an event listener for each call, Node would print a warning from
-// the eleventh on, and each call would pay for adding and removing it. The event listener is removed when the last call
-// has settled: a signal that has one is kept alive by the signals that it depends on (AbortSignal.any,
-// AbortSignal.timeout).
+// A server may use one signal for hundreds of calls. With an event listener for each call, Node would print a warning
+// from the eleventh on, and adding and removing the listener would cost each call time. When the last call has settled,
+// the event listener is removed. Otherwise signals that depend on others (AbortSignal.any, AbortSignal.timeout) would
+// never be collected.
 
 /**
  * An object whose method is called when its signal is aborted. The method must not throw. The caller of `onAbort()`
@@ -13,7 +13,7 @@ export interface AbortListener {
   aborted(reason: unknown): void;
 }
 
-/** The listeners of one signal; it is an `EventListenerObject`. */
+/** The listeners of one signal. addEventListener() takes the object and calls its `handleEvent()`. */
 class SignalListeners {
   readonly members = new Set<AbortListener>();
   readonly signal: AbortSignal;
@@ -28,8 +28,8 @@ class SignalListeners {
   }
 }
 
-// The methods of the prototype: a signal may have own properties of these names, which are code of the user, and code
-// of the user must not run while the reactor dispatches events.
+// The methods of this prototype are called instead of those of the signal. A user may have replaced the latter, and
+// code of users must not run while the reactor dispatches events.
 const eventTarget = EventTarget.prototype;
 
 const listenersOf = new WeakMap<AbortSignal, SignalListeners>();
@@ -50,13 +50,13 @@ export function offAbort(signal: AbortSignal, listener: AbortListener): void {
   }
 }
 
-/** From a foreign signal to the signal of this realm that follows it. */
+/** From a signal of another realm or library to the signal of this realm that is aborted with it. */
 const adoptedSignals = new WeakMap<object, AbortSignal>();
 
 /**
- * `value` as an AbortSignal of this realm, or undefined if it is no AbortSignal. A signal of another realm or of a
- * library such as jsdom is recognised by its members. It gets one event listener, which aborts a signal of this realm;
- * that signal is returned.
+ * Returns `value` as an AbortSignal of this realm, or undefined if it is no AbortSignal. A signal of another realm or
+ * of a library such as jsdom is recognised by its members. For such a signal the function returns a signal of this
+ * realm, which an event listener on the other signal aborts.
  */
 export function adoptSignal(value: unknown): AbortSignal | undefined {
   if (value instanceof AbortSignal) return value;
@@ -77,8 +77,8 @@ export function adoptSignal(value: unknown): AbortSignal | undefined {
 }
 
 /**
- * Sets `transferred` on the reason of an abort, if some bytes were moved before it. The call rejects with that reason,
- * so there is no error of this library that could have the property.
+ * Sets `transferred` on the reason of an abort, if bytes were moved before the abort. The call rejects with that reason
+ * and not with an error of this library, which would have the property.
  */
 export function setTransferred(reason: unknown, transferred: number): void {
   if (transferred <= 0 || typeof reason !== "object" || reason === null) return;

@@ -1,4 +1,4 @@
-// A clock with timers: the system's, or one that a test advances.
+// The interface of a clock with timers, and the clock of the system. A test can use another clock.
 
 /** Time and timers, in milliseconds. */
 export interface Clock {

@@ -1,9 +1,9 @@
-// Errors that this side finds out without a system call, such as a timeout or a call on a closed connection.
+// Errors that this library detects without a system call, such as a timeout or a call on a closed connection.
 
 import { os } from "../builtins.js";
 import { SocketError, type SocketErrorDetails, TimeoutError, withClosedWords } from "../errors/index.js";
 
-/** The platform's number for a code, 0 if it has none. */
+/** The number of a code on this platform; 0 if it has none. */
 function numberOf(code: string): number {
   const numbers: Readonly<Record<string, number>> = os().constants.errno;
   return numbers[code] ?? 0;

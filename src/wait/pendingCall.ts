@@ -1,11 +1,12 @@
 // A call that waits in JavaScript and not on a descriptor: a promise with a timeout and a signal. It settles once.
 //
-// The owner of the call settles it with resolve() or reject(). If the timeout or the signal comes first, cancel()
-// removes the call from its owner's queue. When the call has settled, its timer and its abort listener are gone.
+// The owner of the call settles it with resolve() or reject(). If the timeout passes or the signal is aborted first,
+// cancel() removes the call from its owner's queue, and the promise rejects. A settled call has no timer and no abort
+// listener.
 
 import type { SocketError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
-import { clock as clockNow } from "../builtins.js";
+import { clock as now } from "../builtins.js";
 import { addPendingSource, type Description, type ListedCall, registry } from "../registry/index.js";
 import { checkOptions } from "../check/index.js";
 import { type AbortListener, adoptSignal, offAbort, onAbort, setTransferred } from "./aborts.js";
@@ -35,16 +36,17 @@ export function optionsError(
   return signal?.aborted === true ? { error: signal.reason } : undefined;
 }
 
-/** A call as `pending()` lists it. */
+/** How `pending()` lists a call. */
 export interface ListedAs {
+  /** The name of the call. */
   readonly call: string;
   /** The description of the object. */
   readonly object: Description;
 }
 
 /**
- * The calls with a timer. The event loop holds the timer, and the timer holds the call, so this set prevents no
- * garbage collection. A call without a timer does not keep the process alive by itself.
+ * The calls that `pending()` lists. Only calls with a timer: the timer keeps the call in memory anyway, and a call
+ * without a timer does not keep the process alive.
  */
 const timedCalls = new Set<{ list(add: (call: ListedCall) => void): void }>();
 addPendingSource((add) => timedCalls.forEach((call) => call.list(add)));
@@ -55,11 +57,12 @@ export abstract class PendingCall<T> implements AbortListener {
   readonly #clock: Clock;
   readonly #signal: AbortSignal | undefined;
   #resolve!: (value: T | Promise<never>) => void;
+  /** The timer of the timeout; undefined without one. */
   #timer: unknown;
   readonly #refs: TimerRefs | undefined;
   readonly #listed: ListedAs | undefined;
   /** When the call began, as of `clock()` of builtins.ts. */
-  readonly since: number = clockNow();
+  readonly since: number = now();
   #settled = false;
 
   /**
@@ -78,7 +81,7 @@ export abstract class PendingCall<T> implements AbortListener {
       refs?.add(this.#timer);
       if (listed !== undefined) timedCalls.add(this);
     }
-    if (registry !== undefined && listed !== undefined) registry.begun(this, listed.call, this);
+    if (registry !== undefined && listed !== undefined) registry.addCall(this, listed.call, this);
     this.#signal = adoptSignal(opts?.signal);
     if (this.#signal !== undefined) onAbort(this.#signal, this);
   }
@@ -89,6 +92,7 @@ export abstract class PendingCall<T> implements AbortListener {
    */
   protected abstract cancel(): SocketError;
 
+  /** Calls `add` with this call, for `pending()`. */
   list(add: (call: ListedCall) => void): void {
     const { since } = this;
     add({ ...this.#listed!, since, keepsAlive: this.#refs === undefined || this.#refs.keepAlive, key: this });
@@ -117,6 +121,7 @@ export abstract class PendingCall<T> implements AbortListener {
     if (!this.#settled) this.reject(this.cancel());
   }
 
+  /** Removes the timer and the abort listener. Returns false if the call was settled before. */
   #settle(): boolean {
     if (this.#settled) return false;
     this.#settled = true;
@@ -125,7 +130,7 @@ export abstract class PendingCall<T> implements AbortListener {
       this.#refs?.delete(this.#timer);
       timedCalls.delete(this);
     }
-    if (registry !== undefined) registry.ended(this);
+    if (registry !== undefined) registry.removeCall(this);
     if (this.#signal !== undefined) offAbort(this.#signal, this);
     return true;
   }

@@ -1,32 +1,34 @@
-// How the promise of a waiting call rejects, so that the error leads to the `await` of the program.
+// How the promise of a waiting call rejects, so that the stack of the error has the `await` of the program.
 //
-// The call has waited, so the function that made it is not on the stack any more. When a stack is
+// When a call that has waited fails, the function that made the call is no longer on the stack. But when a stack is
 // captured in a microtask, V8 appends the async functions that wait for the promise of that microtask, directly or
-// through other promises. So the promise of the call is not rejected. It is resolved with the promise of an async
-// function, which captures the stack and then throws.
+// through other promises. So the promise of the call is resolved with the promise of an async function. That function
+// captures the stack and then throws.
 //
 //   resolve(rejection(error));   instead of   reject(error);
 //
-// A call that succeeds does none of this, and stores no reject function. docs/design.md compares the alternatives.
+// So a waiting call stores no reject function, and a call that succeeds costs nothing more. docs/design.md compares the
+// alternatives.
 
-import { takesCaller, recordCaller } from "../errors/index.js";
+import { canRecordCaller, recordCaller } from "../errors/index.js";
 
 /**
  * Returns a promise that rejects with `error`. Resolve the promise of the call with it. The call must not have settled:
  * otherwise nothing would handle the returned promise.
  */
 export function rejection(error: unknown): Promise<never> {
-  // The reason of a signal, or what a function of the program has thrown, stays as it is.
+  // The stack of other errors, such as the reason of a signal, is not changed.
   // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- it can be any value
-  return takesCaller(error) ? traced(error) : Promise.reject(error);
+  return canRecordCaller(error) ? traced(error) : Promise.reject(error);
 }
 
-const done: Promise<void> = Promise.resolve();
+const resolved: Promise<void> = Promise.resolve();
 
+/** Adds the stack of the waiting async functions to `error`, and throws it. */
 async function traced(error: unknown): Promise<never> {
-  // The microtask between these two makes the promise of the call depend on this one.
-  await done;
-  await done;
+  // V8 makes the promise of the call wait for this function in a microtask, which runs between the two.
+  await resolved;
+  await resolved;
   recordCaller(error);
   throw error;
 }

@@ -1,4 +1,4 @@
-// ref() and unref() of a connection that waits in JavaScript: they apply to all timers of its pending calls.
+// ref() and unref() of a connection whose calls wait in JavaScript. They apply to all timers of these calls.
 
 /** The methods of Node's timers that are used here. Timers of another clock may lack them. */
 interface Timer {
@@ -14,7 +14,7 @@ function setRef(timer: unknown, keepAlive: boolean): void {
 /** The timers of the calls that wait on one object. Either all of them keep the process alive, or none does. */
 export class TimerRefs {
   #keepAlive = true;
-  /** The timers that are pending. Made for the first one. */
+  /** The pending timers. Made for the first one. */
   #timers: Set<unknown> | undefined;
 
   /** Whether the timers keep the process alive. */

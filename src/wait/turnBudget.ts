@@ -5,14 +5,14 @@
 // budget of steps and bytes. Calls beyond the budget are deferred to the next turn, after all other ready calls.
 //
 // A step is a system call, or an item that a stream returns from its buffer without a system call. One budget counts
-// both. For example, a loop reads the lines of one client and writes each line to many others. Its turn ends after as
-// many writes as that of a loop that only writes. The deferred writes continue before the loop reads the next line.
+// both, so a loop that reads buffered lines and writes each line to many connections cannot use two budgets in a turn.
+// Deferred calls continue before the loop reads the next line.
 //
 // The budget is reset when events arrive and when deferred calls continue. It grows with the number of events and
 // deferred calls, so that thousands of connections that are ready together are all served. A loop whose items arrive
-// one by one never spends it.
+// one by one never uses up the budget.
 
-/** The steps of a turn without events. */
+/** The number of steps of a turn without events. */
 const TURN_STEPS = 256;
 const STEPS_PER_EVENT = 4;
 const TURN_BYTES = 4 << 20;
@@ -22,7 +22,10 @@ export interface Deferred {
   resume(): void;
 }
 
-/** An error that `resume()` of an object has thrown. It is thrown again after the other objects have resumed. */
+/**
+ * An error that `resume()` of an object has thrown. It is thrown again after the other objects have resumed. In an
+ * object, because any value can be thrown, even undefined.
+ */
 interface Failure {
   readonly error: unknown;
 }
@@ -31,7 +34,8 @@ export class TurnBudget {
   #steps = TURN_STEPS;
   #bytes = TURN_BYTES;
   #deferred: Deferred[] = [];
-  #immediate = false;
+  /** Whether `#resume` is scheduled for the next turn. */
+  #scheduled = false;
 
   /** Takes one step from the budget of this turn. False if the budget is spent. */
   spend(): boolean {
@@ -49,25 +53,29 @@ export class TurnBudget {
     this.#bytes = TURN_BYTES;
   }
 
-  /** A batch of events that follows another one in the same turn adds steps and no bytes. */
+  /** Adds steps, and no bytes, for a further batch of events in the same turn. */
   extend(events: number): void {
     this.#steps = Math.max(this.#steps, 0) + STEPS_PER_EVENT * events;
   }
 
   /** Whether an object waits for the next turn. */
-  get waits(): boolean {
+  get hasDeferred(): boolean {
     return this.#deferred.length > 0;
   }
 
   /** Resumes `deferred` in the next turn. */
   defer(deferred: Deferred): void {
     this.#deferred.push(deferred);
-    if (this.#immediate) return;
-    this.#immediate = true;
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
     setImmediate(this.#resume);
   }
 
-  /** Resolves in the next turn, in the order of the calls that are deferred. */
+  /** Returns a promise that resolves in the next turn. Such promises and deferred objects keep their order. */
   next(): Promise<void> {
     return new Promise((resume) => this.defer({ resume }));
   }
@@ -92,7 +100,7 @@ export class TurnBudget {
   readonly #resume = (): void => {
     const deferred = this.#deferred;
     this.#deferred = [];
-    this.#immediate = false;
+    this.#scheduled = false;
     this.renew(deferred.length);
     let next = 0;
     let failure: Failure | undefined;
@@ -107,16 +115,14 @@ export class TurnBudget {
     if (failure !== undefined) throw failure.error;
   };
 
-  /** Defers the objects from `next` on again. */
+  /** Defers the objects from index `next` on, which were not resumed, to the next turn. */
   #deferRest(deferred: readonly Deferred[], next: number): void {
-    // They go before the objects that were resumed in this turn and deferred again.
-    // Otherwise those could use every turn.
-    const again = this.#deferred;
+    // They come before the objects that were resumed in this turn and then deferred again. Otherwise those could use up
+    // every turn.
+    const deferredAgain = this.#deferred;
     this.#deferred = deferred.slice(next);
-    for (const one of again) this.#deferred.push(one);
-    if (this.#immediate) return;
-    this.#immediate = true;
-    setImmediate(this.#resume);
+    for (const object of deferredAgain) this.#deferred.push(object);
+    this.#schedule();
   }
 }
 

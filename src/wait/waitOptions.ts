@@ -21,8 +21,8 @@ export interface WaitOptions {
 }
 
 /**
- * `value` if it is a time that a timer can wait; null, for none, if it is null or undefined. Otherwise throws an error
- * that names the action.
+ * Returns `value` if it is a delay for a timer, and null if it is null or undefined. Otherwise throws an error that
+ * names the action.
  */
 export function milliseconds(value: unknown, action: string, name: string = "timeout"): number | null {
   if (value === null || value === undefined) return null;
@@ -32,7 +32,7 @@ export function milliseconds(value: unknown, action: string, name: string = "tim
   throw typeof value === "number" ? new RangeError(text) : new TypeError(text);
 }
 
-/** A time in ms with bounds of its own, such as those of a standard; `otherwise` if `value` is undefined. */
+/** Like `milliseconds`, with other bounds and without null. Returns `otherwise` if `value` is undefined. */
 export function millisecondsWithin(
   value: unknown,
   otherwise: number,
@@ -47,17 +47,18 @@ export function millisecondsWithin(
   throw typeof value === "number" ? new RangeError(text) : new TypeError(text);
 }
 
-/** A time in ms, or null for none; `otherwise` if `value` is undefined. */
+/** Like `milliseconds`, but returns `otherwise` if `value` is undefined. */
 export function millisecondsOr<T>(value: unknown, otherwise: T, action: string, name: string): number | null | T {
   return value === undefined ? otherwise : milliseconds(value, action, name);
 }
 
+/** The checked `timeout` of `opts`; `otherwise` if it has none. */
 export function timeoutOf(opts: WaitOptions | undefined, otherwise: number | null, action: string): number | null {
   if (opts === undefined || opts.timeout === undefined) return otherwise;
   return milliseconds(opts.timeout, action);
 }
 
-/** `value` as an AbortSignal of this realm, or undefined; otherwise throws an error that names the action. */
+/** Returns `value` as an AbortSignal of this realm. Throws an error that names the action if it is none. */
 export function abortSignal(value: unknown, action: string): AbortSignal | undefined {
   if (value === undefined) return undefined;
   const signal = adoptSignal(value);

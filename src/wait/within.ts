@@ -5,10 +5,12 @@ import { rejection } from "./rejection.js";
 import { LONGEST_TIMER } from "./waitOptions.js";
 
 /**
- * Settles as `promise` does, or rejects with the reason of the first signal that is aborted, or with `late()` when
- * `timeout` ms have passed. After a signal or the timeout the outcome of `promise` is ignored, and `abandon` is called.
+ * Returns a promise that settles as `promise` does. If a signal is aborted before, the returned promise rejects with
+ * the reason of the signal. If `timeout` ms have passed before, it rejects with `late()`. In both cases `abandon` is
+ * called, and the outcome of `promise` is ignored.
  *
- * @param late makes the error of the timeout
+ * @param late returns the error of the timeout
+ * @param abandon stops the work behind `promise`
  * @param keepsAlive whether the timer keeps the process alive
  */
 export function within<T>(
@@ -36,7 +38,7 @@ export function within<T>(
     const timer = delay === undefined ? undefined : setTimeout(() => giveUp(late()), delay);
     if (!keepsAlive) timer?.unref();
     for (const signal of signals) {
-      // Code of the user may have aborted the signal since the caller checked it. The signal emits no event then.
+      // The signal may have been aborted since the caller checked it. Such a signal emits no event.
       if (signal.aborted) {
         giveUp(signal.reason);
         break;
@@ -51,7 +53,7 @@ export function within<T>(
         resolve(value);
       },
       (error: unknown) => {
-        // Nothing would handle a second rejection.
+        // rejection() makes a promise, which nothing would handle.
         if (settled) return;
         cleanUp();
         resolve(rejection(error));

@@ -1,4 +1,4 @@
-// Notes for the poller, with the poller's part done by hand: what it writes into the words of the shared array.
+// Relays. The tests write the words of the shared array that the poller would write.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -16,27 +16,29 @@ import { PipePool } from "#berkeley/ops/pipes.js";
 import { type Relay, RelayTable } from "#berkeley/reactor/relay.js";
 
 // The layout of native/relay.c.
-const NOTE_WORDS = 10;
-const PIPES_AT = 1024 * NOTE_WORDS;
-const OPEN = 1;
-const WANTS_OUT = 2;
-const BLOCKED = 4;
-const MISSED_OUT = 8;
-const PENDING = 16;
-const SMALL = 32;
-const SHORT_MEANS_EMPTY = 64;
+const RELAY_WORDS = 10;
+const PIPES_AT = 1024 * RELAY_WORDS;
+const ENABLED = 1;
+const REPORT_WRITABLE = 2;
+const WRITER_WAITING = 4;
+const WRITABLE_UNREPORTED = 8;
+const QUEUED = 16;
+const SMALL_TRANSFERS = 32;
+const SHORT_READ_IS_EMPTY = 64;
 const SLOT = 3;
-const AT = SLOT * NOTE_WORDS;
+/** The first word of the relay. */
+const AT = SLOT * RELAY_WORDS;
 
 class End implements FlowEnd {
   readonly fd: number;
   readonly reading = { shortMeansEmpty: true, shortMeansEnd: false };
   readonly reactor = { spendBytes: (): void => undefined };
-  readonly told: string[] = [];
+  /** The calls of the methods of `writing`. */
+  readonly log: string[] = [];
   readonly writing = {
     busy: false,
-    setNotReady: (): void => void this.told.push("exhausted"),
-    wake: (): void => void this.told.push("wake"),
+    setNotReady: (): void => void this.log.push("setNotReady"),
+    wake: (): void => void this.log.push("wake"),
   };
   outflow: Relay | undefined;
   inflow: Relay | undefined;
@@ -52,8 +54,8 @@ class End implements FlowEnd {
   }
 }
 
-/** A flow that waits for its source, as it is after a first try. */
-function waiting(limit = Infinity): {
+/** A flow that waits for its source: its first attempt has returned EAGAIN and opened the relay. */
+function waitingFlow(limit = Infinity): {
   words: Int32Array;
   sys: FakeSys;
   pool: PipePool;
@@ -80,112 +82,112 @@ function waiting(limit = Infinity): {
     pipes: pool,
     limit,
     pipe: undefined,
-    taken: 0,
+    received: 0,
     sent: 0,
-    small: true,
-    activity: (at) => void active.push(at),
+    smallReads: true,
+    noteActivity: (at) => void active.push(at),
   };
   const attempt = (): number => SPLICE.attempt(sys.calls, 7, flow, undefined);
   assert.equal(attempt(), EAGAIN);
   return { words, sys, pool, flow, active, attempt };
 }
 
-test("a flow that waits for its source leaves a relay that says from where, to where and through which pipe", () => {
-  const { words } = waiting();
+test("a flow that waits for its source opens a relay with its source, destination and pipe", () => {
+  const { words } = waitingFlow();
   const place = words[AT + 4]!;
-  assert.deepEqual([...words.subarray(AT, AT + 4)], [OPEN | SMALL | SHORT_MEANS_EMPTY, 5, 7, 8]);
+  assert.deepEqual([...words.subarray(AT, AT + 4)], [ENABLED | SMALL_TRANSFERS | SHORT_READ_IS_EMPTY, 5, 7, 8]);
   const [readEnd, writeEnd, capacity] = words.subarray(PIPES_AT + place * 3);
   assert.ok(readEnd! > 0 && writeEnd! > 0);
   assert.equal(capacity, 65_536);
 });
 
-test("whether a short read empties the source is asked anew with each try", () => {
-  const { words, sys, flow, attempt } = waiting();
+test("each attempt uses the current value of shortMeansEmpty", () => {
+  const { words, sys, flow, attempt } = waitingFlow();
   flow.from.reading.shortMeansEmpty = false;
   assert.equal(attempt(), EAGAIN);
-  assert.equal(words[AT], OPEN | SMALL);
+  assert.equal(words[AT], ENABLED | SMALL_TRANSFERS);
   assert.deepEqual(
     sys.made("spliceThrough").map(({ args }) => args[7]),
     [3, 1],
   );
 });
 
-test("what was relayed is added to the flow, in more than 32 bits", () => {
-  const { words, flow, active } = waiting();
+test("the bytes that a relay has sent are added to the flow, in more than 32 bits", () => {
+  const { words, flow, active } = waitingFlow();
   words[AT + 5] = 7;
   words[AT + 6] = 2;
   assert.equal(closeRelay(flow), undefined);
   assert.equal(flow.sent, 2 * 2 ** 32 + 7);
-  assert.equal(flow.taken, flow.sent);
-  assert.equal(words[AT], 0, "nothing is relayed any more");
+  assert.equal(flow.received, flow.sent);
+  assert.equal(words[AT], 0, "the relay is closed");
   assert.equal(active.length, 1);
   assert.equal(closeRelay(flow), undefined);
-  assert.equal(flow.sent, 2 * 2 ** 32 + 7, "it counts once");
+  assert.equal(flow.sent, 2 * 2 ** 32 + 7, "the bytes count once");
 });
 
-test("a destination that took a part holds the flow, which has the pipe from then on; others get another one", () => {
-  const { words, sys, pool, flow, attempt } = waiting();
+test("if the destination is full, the flow gets the pipe with the rest, and relays get another pipe", () => {
+  const { words, sys, pool, flow, attempt } = waitingFlow();
   const pipeAt = PIPES_AT + words[AT + 4]! * 3;
   const readEnd = words[pipeAt]!;
-  words.set([OPEN ^ OPEN, 5, 7, 8], AT);
+  words.set([0, 5, 7, 8], AT);
   words[AT + 5] = 100;
   words[AT + 7] = 40;
   words[AT + 8] = EAGAIN;
   words[pipeAt] = -1;
   assert.equal(attempt(), DESTINATION_FULL);
-  assert.deepEqual([flow.taken, flow.sent, flow.pipe?.readEnd], [140, 100, readEnd]);
-  // The event for room may have come since the poller met would-block: that it is exhausted would be news of yesterday.
-  assert.deepEqual(flow.to.told, []);
+  assert.deepEqual([flow.received, flow.sent, flow.pipe?.readEnd], [140, 100, readEnd]);
+  // No setNotReady(): EPOLLOUT may have come after the EAGAIN that stopped the relay.
+  assert.deepEqual(flow.to.log, []);
   assert.notEqual(pool.share(sys.calls, RelayTable.at(words, 0)!), -1);
   assert.notEqual(words[pipeAt], readEnd);
 });
 
-test("an error that the poller met is the flow's, and is told once", () => {
-  const { words, attempt } = waiting();
+test("an error that stopped the relay is the result of the next attempt, once", () => {
+  const { words, attempt } = waitingFlow();
   words[AT + 8] = EPIPE;
   assert.equal(attempt(), EPIPE);
   assert.equal(attempt(), EAGAIN);
 });
 
-test("a flow with a limit, or whose destination has writers that wait, is not relayed", () => {
-  assert.equal(waiting(1000).words[AT], 0);
-  const { words, flow, attempt } = waiting();
+test("a flow with a limit, or with a write that waits on its destination, has no relay", () => {
+  assert.equal(waitingFlow(1000).words[AT], 0);
+  const { words, flow, attempt } = waitingFlow();
   closeRelay(flow);
   flow.to.writing.busy = true;
   attempt();
   assert.equal(words[AT], 0);
 });
 
-test("a write that waits on the destination blocks the relay; one on the source has the events for room passed on", () => {
-  const { words, flow } = waiting();
+test("a write that waits on the destination stops the relay; for one on the source the relay reports EPOLLOUT", () => {
+  const { words, flow } = waitingFlow();
   flow.to.inflow!.block();
-  assert.equal(words[AT]! & BLOCKED, BLOCKED);
+  assert.equal(words[AT]! & WRITER_WAITING, WRITER_WAITING);
   assert.equal(flow.from.outflow!.reportEpollout(true), false);
-  assert.equal(words[AT]! & WANTS_OUT, WANTS_OUT);
+  assert.equal(words[AT]! & REPORT_WRITABLE, REPORT_WRITABLE);
   assert.equal(flow.from.outflow!.reportEpollout(false), false);
-  assert.equal(words[AT]! & WANTS_OUT, 0);
+  assert.equal(words[AT]! & REPORT_WRITABLE, 0);
 });
 
-test("an event for room that nobody heard of is told to who asks for it next, or when the relay is closed", () => {
-  const { words, flow } = waiting();
-  words[AT]! |= MISSED_OUT;
+test("an EPOLLOUT that C did not report is reported by the next reportEpollout(), or when the relay is closed", () => {
+  const { words, flow } = waitingFlow();
+  words[AT]! |= WRITABLE_UNREPORTED;
   assert.equal(flow.from.outflow!.reportEpollout(true), true);
   assert.equal(flow.from.outflow!.reportEpollout(true), false);
-  words[AT]! |= MISSED_OUT;
+  words[AT]! |= WRITABLE_UNREPORTED;
   closeRelay(flow);
-  assert.deepEqual(flow.from.told, ["wake"]);
+  assert.deepEqual(flow.from.log, ["wake"]);
 });
 
-test("whether bytes may be left at the source, and how many come at a time, is known after the relay is closed", () => {
-  const { words, flow } = waiting();
-  words[AT] = OPEN | PENDING;
+test("the fields of a closed relay say whether the source may have data, and whether the reads were small", () => {
+  const { words, flow } = waitingFlow();
+  words[AT] = ENABLED | QUEUED;
   closeRelay(flow);
-  assert.equal(flow.relay?.pending, true);
-  assert.equal(flow.small, false);
+  assert.equal(flow.relay?.sourceMayHaveData, true);
+  assert.equal(flow.smallReads, false);
 });
 
-test("the end of a flow takes its relay away, and the last one the pipe", () => {
-  const { words, sys, pool, flow } = waiting();
+test("a flow that ends closes its relay, and the last flow closes the pipe", () => {
+  const { words, sys, pool, flow } = waitingFlow();
   const readEnd = words[PIPES_AT + words[AT + 4]! * 3]!;
   endRelay(flow);
   assert.equal(words[AT], 0);
@@ -195,7 +197,7 @@ test("the end of a flow takes its relay away, and the last one the pipe", () => 
   assert.equal(words[PIPES_AT + 4 * 3], -1);
 });
 
-test("slots beyond the notes, and arrays without room for them, have none", () => {
+test("slots beyond the table, and arrays that are too short, have no relay", () => {
   assert.equal(RelayTable.at(new Int32Array(100), 0), undefined);
   assert.equal(RelayTable.at(new Int32Array(PIPES_AT + 48), 0)!.relay(1024, 0), undefined);
 });

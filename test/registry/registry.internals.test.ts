@@ -40,11 +40,11 @@ test("a listener gets each socket that is made and closed, and each call that be
   const log: string[] = [];
   const seen: (CallRecord | ObjectRecord)[] = [];
   const listener = {
-    made: (record: ObjectRecord): void =>
+    objectMade: (record: ObjectRecord): void =>
       void (log.push(`made ${describe(record.object.deref())?.kind}`), seen.push(record)),
-    closed: (): void => void log.push("closed"),
-    begun: (record: CallRecord): void => void (log.push(`begun ${record.call}`), seen.push(record)),
-    ended: ({ call }: CallRecord): void => void log.push(`ended ${call}`),
+    objectClosed: (): void => void log.push("closed"),
+    callBegun: (record: CallRecord): void => void (log.push(`begun ${record.call}`), seen.push(record)),
+    callEnded: ({ call }: CallRecord): void => void log.push(`ended ${call}`),
   };
   const before = new Socket();
   attachListener(listener);
@@ -84,7 +84,7 @@ test(
   async () => {
     const listener = {};
     attachListener(listener);
-    registry!.made({});
+    registry!.addObject({});
     await turn();
     globalThis.gc!();
     assert.equal([...registry!.objects].filter(({ object }) => object.deref() !== undefined).length, 0);
