@@ -10,7 +10,7 @@ import type { Stream } from "../stream/index.js";
 import { addressDetails } from "../sys/sockaddr.js";
 import type { TlsClientOptions, TlsConn, TlsContext, TlsContextOptions, TlsListenerOptions } from "../tls/index.js";
 import { checkTlsListener, HANDSHAKE_OPTIONS } from "../tls/tlsListenerOptions.js";
-import { CLIENT_OPTIONS, CONTEXT } from "../tls/tlsOptions.js";
+import { CLIENT_OPTIONS, CONTEXT_OPTIONS } from "../tls/tlsOptions.js";
 import { type PreparedTls, prepareTls, wrapPrepared } from "../tls/wrapTls.js";
 import { type CheckedWait, remaining } from "./endpointOptions.js";
 import type { HostAddress } from "./customResolver.js";
@@ -28,7 +28,7 @@ export interface TlsListenOptions extends TlsContextOptions, Omit<TlsListenerOpt
 const ENDPOINT_OPTIONS: readonly string[] = ["buffered", "host", "isServer", "signal"];
 const CONNECT = CLIENT_OPTIONS.filter((name) => !ENDPOINT_OPTIONS.includes(name));
 const HANDSHAKE = HANDSHAKE_OPTIONS.filter((name) => !ENDPOINT_OPTIONS.includes(name));
-const LISTEN = ["context", ...CONTEXT, ...HANDSHAKE];
+const LISTEN = ["context", ...CONTEXT_OPTIONS, ...HANDSHAKE];
 
 function checkTls(
   value: unknown,

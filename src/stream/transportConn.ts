@@ -235,7 +235,7 @@ export class TransportConn implements Conn {
       if (!this.#finished) await this.#transport.end();
       this.#finished = true;
     } else if (write.parts.left > 0) {
-      const piece = write.parts.take(PIECE);
+      const piece = write.parts.shift(PIECE);
       write.transferred += piece.length;
       await this.#transport.writeChunk(piece);
       if (write.parts.left > 0) return;

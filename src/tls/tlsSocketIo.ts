@@ -2,7 +2,7 @@
 
 import type { TLSSocket } from "node:tls";
 import type { Source } from "./tlsReader.js";
-import type { Done, Sink } from "./tlsWriter.js";
+import type { WriteCallback, Sink } from "./tlsWriter.js";
 import type { Transport } from "./transport.js";
 
 /** The TLS socket of Node as `Source` and `Sink`. */
@@ -36,17 +36,17 @@ export class TlsSocketIo implements Source, Sink {
     if (!this.#socket.destroyed) this.#socket._read(0);
   }
 
-  waiting(yes: boolean): void {
-    if (yes) this.#transport.ref();
+  setWaiting(waiting: boolean): void {
+    if (waiting) this.#transport.ref();
     else this.#transport.unref();
   }
 
-  put(bytes: Uint8Array, done: Done): boolean {
+  put(bytes: Uint8Array, done: WriteCallback): boolean {
     this.#write.call(this.#socket, bytes, "buffer" as BufferEncoding, done);
     return this.#transport.allSent;
   }
 
-  end(done: Done): void {
+  end(done: WriteCallback): void {
     if (this.#inHandshake) {
       setImmediate(() => this.end(done));
       return;
