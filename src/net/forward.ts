@@ -20,7 +20,7 @@ import {
 import { checkNames, checkOptions, quote } from "../check/index.js";
 import { abortSignal, millisecondsOr } from "../wait/waitOptions.js";
 import { pipesOf } from "../ops/spliceOptions.js";
-import { checkConnect, type ConnectOptions, destinationOf, narrow, RACE_OPTIONS } from "./connect.js";
+import { checkConnect, type ConnectOptions, destinationOf, restrictFamily, RACE_OPTIONS } from "./connect.js";
 import { addressWithoutLookup, type CheckedConnect } from "./connectHost.js";
 import { type CheckedForward, type Forwarded } from "./forwardedConnection.js";
 import { type ForwarderStats, ForwardServer } from "./forwardServer.js";
@@ -176,7 +176,7 @@ function checkTarget(
   const what = `a ${target.scheme} endpoint`;
   if (target.scheme === "tcp") {
     checkNames(connect, INET_OPTIONS, action, what);
-    const way = narrow(checkConnect(connect, action), target, action);
+    const way = restrictFamily(checkConnect(connect, action), target, action);
     const { local } = way;
     if (local !== undefined && "port" in local && local.port !== 0) {
       throw new TypeError(`Cannot ${action}: localAddress is ${String(local)}, required port 0`);

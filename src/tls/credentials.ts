@@ -149,7 +149,7 @@ interface NamedCertificate {
 }
 
 /**
- * Checks that keys and certificates match. OpenSSL keeps one certificate per type of key, so a second one is refusal.
+ * Checks that keys and certificates match. OpenSSL keeps one certificate per type of key, so a second one is refused.
  */
 function checkPairs(
   certificates: readonly NamedCertificate[],
