@@ -98,31 +98,24 @@ export interface ConnectOptions extends IoOptions, StreamOptions, TcpOptions {
    */
   readonly tls?: TlsConnectOptions | undefined;
   /**
-   * Connects again after a failure that `retryOn` allows. Default: one try. If all tries fail, the call rejects with the
-   * error of the last one. After `timeout` the error is a `TimeoutError` whose `cause` is the error of the last try.
+   * Connects again after a failure that `retryOn` allows. Default: one try. If all tries fail, the call rejects with
+   * the error of the last one. After `timeout` the error is a `TimeoutError` whose `cause` is the error of the last
+   * try.
    */
   readonly retry?: RetryOptions | undefined;
 }
 
-const CALL_OPTIONS = ["timeout", "signal", "retry", "proxyProtocol"];
+/** The options of all endpoints but `fd:`. */
+const BASE = ["timeout", "signal", "retry", "proxyProtocol"];
 const DEFAULT_MAX_TRIES = 10;
 /** The options of happyEyeballs.ts. */
 export const RACE_OPTIONS: readonly string[] = ["family", "resolver", "resolutionDelay", "attemptDelay", "maxAttempts"];
 /** The options that apply to each kind of endpoint. */
 const CONNECT_OPTIONS: Readonly<Record<Endpoint["scheme"], readonly string[]>> = {
-  tcp: [...CALL_OPTIONS, ...STREAM_OPTIONS, ...TCP_OPTIONS, ...RACE_OPTIONS, "localAddress", "bindToDevice", "via"],
-  tls: [
-    ...CALL_OPTIONS,
-    ...STREAM_OPTIONS,
-    ...TCP_OPTIONS,
-    ...RACE_OPTIONS,
-    "localAddress",
-    "bindToDevice",
-    "via",
-    "tls",
-  ],
-  unix: [...CALL_OPTIONS, ...STREAM_OPTIONS, "localAddress"],
-  vsock: [...CALL_OPTIONS, ...STREAM_OPTIONS, "localAddress"],
+  tcp: [...BASE, ...STREAM_OPTIONS, ...TCP_OPTIONS, ...RACE_OPTIONS, "localAddress", "bindToDevice", "via"],
+  tls: [...BASE, ...STREAM_OPTIONS, ...TCP_OPTIONS, ...RACE_OPTIONS, "localAddress", "bindToDevice", "via", "tls"],
+  unix: [...BASE, ...STREAM_OPTIONS, "localAddress"],
+  vsock: [...BASE, ...STREAM_OPTIONS, "localAddress"],
   fd: ["timeout", "signal", ...STREAM_OPTIONS, ...TCP_OPTIONS],
   udp: [],
   systemd: [],
@@ -191,15 +184,15 @@ export function connect<const E extends TcpEndpointLike | UnixEndpointLike | Vso
   endpoint: E,
   opts?: ConnectOptions & { readonly via?: undefined },
 ): Promise<Stream<SocketConn<AddressAt<E>>>>;
-/** Connects to an endpoint whose scheme is known only at run time, or through a proxy. The connection may be one of TLS. */
+/** Connects to an endpoint whose scheme is known only at run time, or through a proxy, perhaps with TLS. */
 export function connect(endpoint: EndpointLike, opts?: ConnectOptions): Promise<Stream<SocketConn | TlsConn>>;
 export async function connect(endpoint: EndpointLike, opts: ConnectOptions = {}): Promise<Stream> {
   const { target, action, limits, checked } = checkCall(endpoint, opts);
   checked.signal?.throwIfAborted();
   if (opts.retry !== undefined) {
-    const { retry, timeout, signal, ...singleTryOptions } = opts;
+    const { retry, timeout, signal, ...tryOptions } = opts;
     const policy = checkRetry(retry, DEFAULT_MAX_TRIES, action);
-    return openWithRetries(policy, (wait) => connect(target, { ...singleTryOptions, ...wait }), { timeout, signal });
+    return openWithRetries(policy, (wait) => connect(target, { ...tryOptions, ...wait }), { timeout, signal });
   }
   if (connectEvents.needsObserving()) return connectEvents.observe(target, () => connect(target, opts));
   if (target.scheme === "fd") return new Stream(takeConnected(target.fd, opts, checked, action), limits);
@@ -224,7 +217,7 @@ interface CheckedCall {
   readonly checked: CheckedConnect;
 }
 
-/** Checks the endpoint and the options, except those of TLS and of the proxy. The option named `refused` is an error. */
+/** Checks the endpoint, and the options except those of TLS and of the proxy. Refuses the option `refused`. */
 export function checkCall(endpoint: EndpointLike, opts: ConnectOptions, refused?: string): CheckedCall {
   const target = parseTarget(endpoint);
   const action = describeAction(target);

@@ -19,7 +19,9 @@ export interface PassableSocket {
 export interface Handover {
   /** Returns the sockets; undefined if the object accepts no more. */
   sockets(): readonly PassableSocket[] | undefined;
-  /** Stops accepting, when the new program has the sockets. Resolves when the work is done, at most after `timeout` ms. */
+  /**
+   * Stops accepting, when the new program has the sockets. Resolves when the work is done, at most after `timeout` ms.
+   */
   leave(timeout: number | null | undefined): Promise<void>;
 }
 

@@ -117,7 +117,9 @@ export class Inheritance {
     return found;
   }
 
-  /** Reports to the old program that this one can serve. Resolves when this one serves and the old one accepts no more. */
+  /**
+   * Reports to the old program that this one can serve. Resolves when this one serves and the old one accepts no more.
+   */
   async ready(): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure.error;
     if (!this.#ready) {

@@ -371,7 +371,9 @@ function takeListening(fd: number, opts: ListenOptions, checked: CheckedListen, 
   return new SocketListener(listening, address, checked.limits, { signal: checked.signal });
 }
 
-/** Sets the options of a TCP socket that another program has bound. Also resets options that this program does not set. */
+/**
+ * Sets the options of a TCP socket that another program has bound. Also resets options that this program does not set.
+ */
 function applyToInherited(socket: Socket, target: Endpoint, checked: CheckedListen): void {
   if (target.scheme !== "fd" && target.scheme !== "systemd") {
     refuseChanges(socket, checked);

@@ -10,8 +10,8 @@ import { prepareClient, type TlsConnectOptions } from "./endpointTls.js";
 /** A proxy at `host` and `port`, or at the UNIX socket `path`. */
 export interface ProxyOptions {
   /**
-   * `"socks5"`: SOCKS version 5 (RFC 1928). `"http"`: CONNECT of HTTP (RFC 9110, section 9.3.6); `"https"` is the same over
-   * TLS. `"socks5h"` is another name of `"socks5"`: in both cases the proxy resolves names.
+   * `"socks5"`: SOCKS version 5 (RFC 1928). `"http"`: CONNECT of HTTP (RFC 9110, section 9.3.6); `"https"` is the same
+   * over TLS. `"socks5h"` is another name of `"socks5"`: in both cases the proxy resolves names.
    */
   readonly protocol: "socks5" | "socks5h" | "http" | "https";
   readonly host?: string | undefined;
@@ -19,7 +19,8 @@ export interface ProxyOptions {
   /** A UNIX socket, which replaces host and port; `"@name"` is an abstract name. */
   readonly path?: string | undefined;
   /**
-   * User name: RFC 1929 for SOCKS, the Basic scheme (RFC 7617) for HTTP. It is sent without encryption unless `protocol` is
+   * User name: RFC 1929 for SOCKS, the Basic scheme (RFC 7617) for HTTP. It is sent without encryption unless
+   * `protocol` is
    * `"https"`.
    */
   readonly username?: string | undefined;

@@ -53,8 +53,8 @@ export interface ReconnectorOptions extends Omit<ConnectOptions, "timeout" | "si
   /** Called for each new connection, after `prepare`. */
   readonly onConnect?: ((stream: Stream) => void) | undefined;
   /**
-   * Called when a connection has ended, also if no call reads or writes. After an end by the peer the stream stays open,
-   * because its last bytes may be unread.
+   * Called when a connection has ended, also if no call reads or writes. After an end by the peer the stream stays
+   * open, because its last bytes may be unread.
    */
   readonly onDisconnect?: ((event: DisconnectEvent) => void) | undefined;
 }
@@ -180,8 +180,8 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
   }
 
   /**
-   * Returns the present connection, or waits for a new one. All calls that wait get the same stream. When the timeout or
-   * the signal of the last waiting call ends it, the try ends too.
+   * Returns the present connection, or waits for a new one. All calls that wait get the same stream. When the timeout
+   * or the signal of the last waiting call ends it, the try ends too.
    *
    * @throws the error of the last try, if `retryOn` refuses it or `maxTries` tries have failed. A later call begins new
    *   tries
@@ -245,7 +245,9 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
     };
   }
 
-  /** Closes the connection, ends the running try, and makes no more. `for await` loops end. The promise never rejects. */
+  /**
+   * Closes the connection, ends the running try, and makes no more. `for await` loops end. The promise never rejects.
+   */
   async close(): Promise<void> {
     if (!this.#closed) {
       this.#closed = true;

@@ -4,8 +4,8 @@
 // kernel drops new packets and counts them. So `receiveBuffer` bounds the memory.
 //
 // The source address of an answer. A socket at the wildcard receives packets to all addresses of the machine. When it
-// sends, the kernel chooses the source address by the route. If this is not the address that the client has sent to, the
-// client, a firewall or a NAT drops the answer.
+// sends, the kernel chooses the source address by the route. If this is not the address that the client has sent to,
+// the client, a firewall or a NAT drops the answer.
 //
 // So on such a socket the kernel reports the local address of each packet (IP_PKTINFO of ip(7), IPV6_RECVPKTINFO of RFC
 // 3542). A WeakMap stores the local address under the `address` object of the packet. `send()` to this object uses the
@@ -45,7 +45,10 @@ export interface Packet {
   readonly ifindex: number | undefined;
 }
 
-/** Options of {@link UdpSocket.send}. They can be a received {@link Packet}; `send()` then answers from its local address. */
+/**
+ * Options of {@link UdpSocket.send}. They can be a received {@link Packet}; `send()` then answers from its local
+ * address.
+ */
 export interface UdpSendOptions extends IoOptions {
   /** The source address: numeric, with the socket's own port or 0. Default: the kernel chooses. */
   readonly localAddress?: AddressLike | undefined;

@@ -8,9 +8,9 @@
 //   new: serving                the new program accepts connections
 //   old: end of the connection  the old program accepts no more
 //
-// Instead of `ready` the new program may send `failed`, and instead of `go` the old program may send `no`. An end of the
-// connection before `go` means that there is no upgrade. After `go` the new program may have accepted connections, so no
-// event in the old program can end the upgrade.
+// Instead of `ready` the new program may send `failed`, and instead of `go` the old program may send `no`. An end of
+// the connection before `go` means that there is no upgrade. After `go` the new program may have accepted connections,
+// so no event in the old program can end the upgrade.
 
 import { type Socket, recv_fds, send_fds } from "../socket/index.js";
 import type { ReceivedDescriptors } from "../cmsg/index.js";

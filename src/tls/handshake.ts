@@ -47,7 +47,9 @@ class HandshakeCall extends PendingCall<TlsConn> {
   }
 }
 
-/** Starts the timeout of the handshake. The timeout and the signal destroy the transport, and with it the TLS socket. */
+/**
+ * Starts the timeout of the handshake. The timeout and the signal destroy the transport, and with it the TLS socket.
+ */
 function startCall({ transport, checked }: HandshakeSetup): HandshakeCall {
   return new HandshakeCall({ timeout: checked.handshakeTimeout, signal: checked.signal }, () =>
     transport.duplex.destroy(),
@@ -189,7 +191,9 @@ export function serverHandshake(setup: HandshakeSetup): Promise<TlsConn> {
   return handshake.promise;
 }
 
-/** The error for a client without a valid certificate, for which Node reports only that it has closed the connection. */
+/**
+ * The error for a client without a valid certificate, for which Node reports only that it has closed the connection.
+ */
 function refusedClient(socket: TLSSocket): TlsError | undefined {
   const code = socket.authorizationError as unknown;
   if (typeof code !== "string") return undefined;

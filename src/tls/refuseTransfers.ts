@@ -7,7 +7,9 @@ import type { SocketSettings } from "../io.js";
 /** The calls of a `Socket` that receive or send and return a promise. */
 const ASYNC_CALLS =
   "recv recvInto recvfrom recvfromInto recvmsg recvmsgInto recvmmsg send sendAll sendto sendmsg sendmmsg sendSegments sendfile";
-/** The calls that return at once. `shutdown` is one of them, because it would end the connection without close_notify. */
+/**
+ * The calls that return at once. `shutdown` is one of them, because it would end the connection without close_notify.
+ */
 const SYNC_CALLS = ["tryRecv", "tryRecvInto", "trySend", "shutdown"];
 
 function refusal(call: string): TlsError {

@@ -275,7 +275,10 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     return this.#handshakes + this.#ready.length >= this.#opts.maxHandshakes;
   }
 
-  /** The oldest handshake whose client has sent nothing. In the step before the handshake, every client counts as silent. */
+  /**
+   * The oldest handshake whose client has sent nothing. In the step before the handshake, every client counts as
+   * silent.
+   */
   #oldestSilent(): RunningHandshake | undefined {
     for (const handshake of this.#unfinished)
       if (!handshake.dropped && (handshake.beforeTls !== undefined || handshake.transport?.silent === true))

@@ -36,8 +36,8 @@ export interface TlsCredentials {
 /**
  * Options of a {@link TlsContext}, which many connections can share.
  *
- * The constructor reads all of them. It refuses input that is empty, truncated, of the wrong kind or partly damaged, and
- * names that OpenSSL does not know.
+ * The constructor reads all of them. It refuses input that is empty, truncated, of the wrong kind or partly damaged,
+ * and names that OpenSSL does not know.
  */
 export interface TlsContextOptions extends TlsCredentials {
   /** The minimum version. Default `"TLSv1.2"`. */
@@ -268,7 +268,9 @@ export interface CheckedConnection {
   /** Whether bytes that a stream has read ahead are the first bytes of TLS. */
   readonly takesBuffered: boolean;
   readonly context: TlsContext | undefined;
-  /** The options of a context that were passed beside those of the connection. With `context`, only some are allowed. */
+  /**
+   * The options of a context that were passed beside those of the connection. With `context`, only some are allowed.
+   */
   readonly inline: TlsContextOptions;
 }
 

@@ -5,17 +5,17 @@ import type { Source } from "./tlsReader.js";
 import type { WriteCallback, Sink } from "./tlsWriter.js";
 import type { Transport } from "./transport.js";
 
-/** The TLS socket of Node as `Source` and `Sink`. */
+/** Node's TLS socket as the `Source` of a reader and the `Sink` of a writer. */
 export class TlsSocketIo implements Source, Sink {
   /** Whether end() was called and Node has not sent close_notify yet. */
   ending = false;
   readonly #socket: TLSSocket;
   readonly #transport: Transport;
-  /** The `_write` of the TLS socket. Stored, because the lookup for each piece is slow. */
+  /** The method `_write` of the TLS socket. Stored, because finding it for each piece is slow. */
   readonly #write: TLSSocket["_write"];
   /**
-   * Whether the handshake may still be on the stack: code that awaits it runs at the end of Node's callback, below
-   * OpenSSL. There OpenSSL refuses to send close_notify (SSL_R_SHUTDOWN_WHILE_IN_INIT), and Node ignores that.
+   * Whether OpenSSL may still be on the stack, in the handshake: code that awaits the handshake runs at the end of
+   * Node's callback. Then OpenSSL refuses to send close_notify (SSL_R_SHUTDOWN_WHILE_IN_INIT), and Node ignores that.
    */
   #inHandshake = true;
 

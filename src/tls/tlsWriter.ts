@@ -2,8 +2,8 @@
 // is the part of a write that Node gets in one call.
 //
 // Node encrypts a piece at once, so a piece that Node has can't be cancelled. So `transferred` of a cancelled write
-// counts all pieces that Node got, also the one that it has not written yet. Pieces are small, so that Node holds little
-// data if the peer does not read.
+// counts all pieces that Node got, also the one that it has not written yet. Pieces are small, so that Node holds
+// little data if the peer does not read.
 
 import { isUint8Array } from "node:util/types";
 import { quote } from "../check/index.js";
@@ -184,7 +184,9 @@ export class TlsWriter {
     return this.#enqueue(bytes, opts);
   }
 
-  /** Passes a whole write as one piece, without the queue. If the layer below takes the piece, the write is complete. */
+  /**
+   * Passes a whole write as one piece, without the queue. If the layer below takes the piece, the write is complete.
+   */
   #writeAtOnce(data: Uint8Array): Promise<void> {
     this.#busy = true;
     this.#pieceSize = data.length;

@@ -8,8 +8,8 @@
 // reports both in the same way. This file distinguishes them at the moment of the report:
 // - Over a Duplex: after close_notify the Duplex has not ended.
 // - Over a net.Socket: after close_notify libuv still reads, so readStart() returns UV_EALREADY. After an end of the
-//   socket, libuv has stopped reading, so readStart() returns 0. While the TLS socket is paused, libuv does not read, so
-//   a reported end is always close_notify.
+//   socket, libuv has stopped reading, so readStart() returns 0. While the TLS socket is paused, libuv does not read,
+//   so a reported end is always close_notify.
 // - A reset after the last bytes is also reported as an end, because libuv handles POLLHUP like an end. After such a
 //   reset getpeername(2) fails.
 
