@@ -72,7 +72,7 @@ export class HeaderPeeks {
   /** A duplicate of each descriptor, because the descriptor itself belongs to other code. */
   readonly #sockets = new Map<AcceptedConnection, Socket>();
 
-  /** @param most maximum length of a header */
+  /** @param maxBytes maximum length of a header */
   constructor(kind: SocketKind, maxBytes: number) {
     this.#kind = kind;
     this.#maxBytes = maxBytes;

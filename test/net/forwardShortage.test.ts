@@ -10,9 +10,9 @@ checkLeaks();
 
 /**
  * A program that forwards to a name. It opens all descriptors but some after "take COUNT" on its standard input, and
- * closes them after "give". `connect` is the text of the option `connect`.
+ * closes them after "give". `connectOptions` is the text of the option `connect`.
  */
-const forwarder = (target: number, connect: string): string => `
+const forwarder = (target: number, connectOptions: string): string => `
   import { execFileSync } from "node:child_process";
   import { closeSync, openSync } from "node:fs";
   import { AF_INET, AI_NUMERICHOST, forward, getaddrinfo } from "berkeley";
@@ -26,7 +26,7 @@ const forwarder = (target: number, connect: string): string => `
   const opened = [];
   const close = (count) => { for (const fd of opened.splice(0, count)) closeSync(fd); };
   const server = await forward("tcp://127.0.0.1:0", "tcp://localhost:${target}", {
-    connect: ${connect},
+    connect: ${connectOptions},
     reserve: 0,
     onEnd: ({ error }) => { if (error) console.log("failed", error.code); },
     onPressure: ({ state, code }) => console.log("shortage", state, code),
