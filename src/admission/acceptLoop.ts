@@ -1,7 +1,7 @@
-// The loop that accepts connections for a server, and decides about each: allowed, within the limits, at the rate.
+// The loop that accepts connections for a server, and refuses those that its lists or limits do not allow.
 //
-// It accepts through a source, which may answer at once or later. One accept is pending at a time, and none while the
-// server is full, over its rate, or short of descriptors. Connections then stay in the accept queue of the kernel.
+// One accept is pending at a time, and none while the server is full, over its rate, or short of descriptors. Then
+// connections stay in the accept queue of the kernel.
 
 import type { Address } from "../addr/index.js";
 import { clock } from "../builtins.js";
@@ -14,6 +14,8 @@ import { pressure, type PressureClient, shortageOf } from "./pressure.js";
 import { ServerEvents } from "./serverEvents.js";
 import { ProxyGate } from "./proxyGate.js";
 import { TokenBucket } from "./tokenBucket.js";
+
+type Failure = { readonly error: unknown } | undefined;
 
 /** Gets the result of an accept that had to wait. */
 export interface AcceptHandler<T> {
@@ -29,27 +31,27 @@ export interface AcceptOwner<T> {
   readonly address: Address | undefined;
   /** Accepts a connection. Returns undefined if the call waits; then `handler` gets the result. */
   next(handler: AcceptHandler<T>): T | undefined;
-  /** The peer of a connection. Called right after the connection was accepted, if at all. */
+  /** The peer of a connection. The loop calls it right after accept, before any other call can change the address. */
   peerOf(connection: T): Address | undefined;
-  /** Descriptors that the connections of this server are about to open. */
-  readonly owed: number;
-  /** Descriptors that each connection will open: one for the connection to a target, or none. */
-  readonly opens: number;
+  /** The number of descriptors that the connections of this server are about to open. */
+  readonly pendingDescriptors: number;
+  /** The number of descriptors that each connection will open: one for the connection to a target, or none. */
+  readonly descriptorsPerConnection: number;
   /** Resets a connection. */
   refuse(connection: T): void;
-  /** The stream of a connection, to read the header of the PROXY protocol. Bytes after the header stay in its buffer. */
+  /** The stream of a connection, for the header of the PROXY protocol. Bytes after the header stay in its buffer. */
   streamOf(connection: T): HeaderSource;
-  /** The header that `readBelow()` has read, if the connection was made over another one. */
+  /** The header that `readBeforeTls()` has read, for a connection of TLS. */
   headerOf?(connection: T): ProxyHeader | undefined;
   /**
-   * Takes a connection. The owner calls `left(key)` when it has ended.
+   * Takes a connection. The owner calls `left(key)` when the connection has ended.
    *
    * @param client the address of the client: that of the header, or else that of the peer
    */
   begin(connection: T, client: Address | undefined, key: string | undefined, header: ProxyHeader | undefined): void;
   /** Tries the work that waits for descriptors; see {@link PressureClient.retryWork}. */
   retryWork(): boolean;
-  /** The source accepts no more. */
+  /** Accepting has failed with an error that does not end with time. */
   acceptFailed(error: unknown): void;
 }
 
@@ -72,24 +74,24 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
   readonly events: ServerEvents;
   readonly #owner: AcceptOwner<T>;
   readonly #limits: CheckedAdmission;
-  /** Whether the address of a client matters. */
+  /** Whether the loop or its owner needs the address of each client. */
   readonly #needsPeer: boolean;
-  readonly #bucket: TokenBucket | undefined;
-  /** Connections by client. */
-  readonly #clients = new Map<string, number>();
+  readonly #rateBucket: TokenBucket | undefined;
+  /** The number of connections by client. */
+  readonly #countByClient = new Map<string, number>();
   readonly #counts = { accepted: 0, refused: 0, proxyRefused: 0, connections: 0, shortages: 0 };
-  readonly #gate: ProxyGate | undefined;
-  /** Whether the headers come before handshakes, whose limit is that of the listener. */
-  #readsBelow = false;
+  readonly #proxyGate: ProxyGate | undefined;
+  /** Whether headers are read before handshakes of TLS. Then the listener limits their number. */
+  #headersBeforeTls = false;
   #accepting = false;
-  #looping = false;
+  #inLoop = false;
   #stopped = false;
   #ended = false;
-  #reported = false;
-  /** Whether the token for the next connection was taken. */
-  #paid = false;
+  #endReported = false;
+  /** Whether the token of the rate for the next connection was taken. */
+  #tokenTaken = false;
   #rateTimer: NodeJS.Timeout | undefined;
-  #held = true;
+  #keepsAlive = true;
 
   /** @param needsPeer whether the owner needs the address of each client */
   constructor(owner: AcceptOwner<T>, limits: CheckedAdmission, needsPeer: boolean) {
@@ -99,24 +101,24 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     const { allow, deny, maxConnectionsPerAddress, acceptRate, onRefused, proxyProtocol } = limits;
     const decides = allow !== undefined || deny !== undefined || maxConnectionsPerAddress !== Infinity;
     this.#needsPeer = needsPeer || decides || onRefused !== undefined || proxyProtocol !== undefined;
-    this.#gate = proxyProtocol === undefined ? undefined : new ProxyGate(proxyProtocol, () => this.#headerRead());
-    this.#bucket = acceptRate === Infinity ? undefined : new TokenBucket(acceptRate, clock());
+    this.#proxyGate = proxyProtocol === undefined ? undefined : new ProxyGate(proxyProtocol, () => this.#afterEnd());
+    this.#rateBucket = acceptRate === Infinity ? undefined : new TokenBucket(acceptRate, clock());
   }
 
   get reserve(): number | undefined {
     return this.#limits.reserve;
   }
 
-  get held(): boolean {
-    return this.#held;
+  get keepsAlive(): boolean {
+    return this.#keepsAlive;
   }
 
-  get owed(): number {
-    return this.#owner.owed + this.#owner.opens * (this.#gate?.size ?? 0);
+  get pendingDescriptors(): number {
+    return this.#owner.pendingDescriptors + this.#owner.descriptorsPerConnection * (this.#proxyGate?.size ?? 0);
   }
 
   get idle(): boolean {
-    return this.#counts.connections + (this.#gate?.size ?? 0) === 0;
+    return this.#counts.connections + (this.#proxyGate?.size ?? 0) === 0;
   }
 
   get counts(): AdmissionCounts {
@@ -127,7 +129,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     return this.#stopped;
   }
 
-  /** @param gate nothing is accepted before it resolves. If it rejects, the source accepts nothing at all */
+  /** Starts accepting. @param gate accepting begins when it resolves. If it rejects, accepting has failed */
   start(gate?: Promise<void>): void {
     if (gate !== undefined) {
       gate.then(
@@ -141,7 +143,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     if (this.#stopped) return;
     pressure.join(this);
     this.events.listening();
-    this.#loop();
+    this.#acceptAll();
   }
 
   /** The server begins to drain. It may accept until `stop()`, because handshakes run. */
@@ -149,69 +151,69 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     if (!this.#stopped) this.events.drain(this.#counts.connections);
   }
 
-  /** Accepts no more. Connections that arrive all the same are refused, and those whose header is pending are served. */
+  /** Accepts no more. Refuses the result of a pending accept. Connections whose header is pending are still served. */
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#rateTimer);
   }
 
-  /** The server has ended. Until then, work of its connections may wait for descriptors. */
+  /** The server has ended. Until this call, its connections may wait for descriptors. */
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
     this.stop();
     pressure.leave(this);
-    this.#gate?.cutAll(localError("ECANCELED", "proxy_header"));
+    this.#proxyGate?.cutAll(localError("ECANCELED", "proxy_header"));
     this.#reportEnd();
   }
 
   /** Reports once that the server has ended and no connection is left. */
   #reportEnd(): void {
-    if (!this.#ended || this.#reported || !this.idle) return;
-    this.#reported = true;
+    if (!this.#ended || this.#endReported || !this.idle) return;
+    this.#endReported = true;
     this.events.end(this.#counts.accepted, this.#counts.refused);
   }
 
   /** Whether a header is pending. */
   get readsHeaders(): boolean {
-    return (this.#gate?.size ?? 0) > 0;
+    return (this.#proxyGate?.size ?? 0) > 0;
   }
 
   /** After `stop()`: resolves when no header is pending. */
   headersRead(): Promise<void> {
-    return this.#gate?.empty() ?? Promise.resolve();
+    return this.#proxyGate?.empty() ?? Promise.resolve();
   }
 
-  /** Whether the timer of the rate keeps the process alive. */
+  /** Sets whether the server keeps the process alive. */
   keepAlive(yes: boolean): void {
-    this.#held = yes;
+    this.#keepsAlive = yes;
     this.#rateTimer?.[yes ? "ref" : "unref"]();
   }
 
   /** A connection of this client has ended. */
   left(key: string | undefined): void {
     this.#counts.connections--;
-    const count = key === undefined ? 0 : this.#clients.get(key)! - 1;
-    if (count > 0) this.#clients.set(key!, count);
-    else if (key !== undefined) this.#clients.delete(key);
+    const count = key === undefined ? 0 : this.#countByClient.get(key)! - 1;
+    if (count > 0) this.#countByClient.set(key!, count);
+    else if (key !== undefined) this.#countByClient.delete(key);
+    this.#afterEnd();
+  }
+
+  /** A connection, or the read of its header, has ended. */
+  #afterEnd(): void {
     this.#reportEnd();
     this.#resume();
   }
 
-  #headerRead(): void {
-    this.#reportEnd();
-    this.#resume();
-  }
-
-  /** A connection may be accepted again. Deferred, because a descriptor may be in the middle of a callback. */
+  /** Accepts again, in a microtask, because the caller may be in the middle of an event of the poller. */
   #resume(): void {
-    if (!this.#accepting && !this.#stopped) queueMicrotask(() => this.#loop());
+    if (!this.#accepting && !this.#stopped) queueMicrotask(() => this.#acceptAll());
   }
 
   completed(connection: T): void {
     this.#accepting = false;
     this.#admit(connection);
-    this.#loop();
+    this.#acceptAll();
   }
 
   failed(error: unknown): void {
@@ -219,8 +221,8 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     const code = shortageOf(error);
     if (this.#stopped) return;
     if (code !== undefined) pressure.report(code);
-    // The refusal of one connection by a firewall; see ops/accept.ts.
-    else if ((error as { readonly code?: unknown } | null)?.code === "EPERM") this.#loop();
+    // A firewall has refused one connection; see ops/accept.ts.
+    else if ((error as { readonly code?: unknown } | null)?.code === "EPERM") this.#acceptAll();
     else this.#owner.acceptFailed(error);
   }
 
@@ -234,7 +236,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
   }
 
   acceptAgain(): void {
-    this.#loop();
+    this.#acceptAll();
   }
 
   pressureEnded(code: string): void {
@@ -246,35 +248,36 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
   }
 
   /** Whether the header of the next connection can be read, if it needs one. */
-  get #canRead(): boolean {
+  get #mayReadHeader(): boolean {
     const left = this.#limits.maxConnections - this.#counts.connections;
-    return this.#gate === undefined || this.#readsBelow || left <= 0 || this.#gate.hasRoom(left);
+    return this.#proxyGate === undefined || this.#headersBeforeTls || left <= 0 || this.#proxyGate.hasRoom(left);
   }
 
   /** Whether a connection may be accepted now. */
-  get #open(): boolean {
+  get #mayAccept(): boolean {
     return !this.#stopped && !this.#accepting && !pressure.blocks && (this.#limits.refuses || !this.#full);
   }
 
-  /** Takes a token for the next connection. If there is none, a timer goes on. */
-  #pay(): boolean {
-    if (this.#paid || this.#bucket === undefined) return true;
-    const pause = this.#bucket.take(clock());
-    if (pause === 0) return (this.#paid = true);
+  /** Takes a token of the rate for the next connection. If there is none, returns false and starts a timer. */
+  #takeToken(): boolean {
+    if (this.#tokenTaken || this.#rateBucket === undefined) return true;
+    const pause = this.#rateBucket.take(clock());
+    if (pause === 0) return (this.#tokenTaken = true);
     clearTimeout(this.#rateTimer);
-    this.#rateTimer = setTimeout(() => this.#loop(), pause);
-    if (!this.#held) this.#rateTimer.unref();
+    this.#rateTimer = setTimeout(() => this.#acceptAll(), pause);
+    if (!this.#keepsAlive) this.#rateTimer.unref();
     return false;
   }
 
-  #loop(): void {
-    if (this.#looping) return;
-    this.#looping = true;
+  /** Accepts connections until an accept waits, or none may be accepted. */
+  #acceptAll(): void {
+    if (this.#inLoop) return;
+    this.#inLoop = true;
     try {
-      while (this.#open && this.#canRead) {
-        if (!this.#pay()) return;
+      while (this.#mayAccept && this.#mayReadHeader) {
+        if (!this.#takeToken()) return;
         let connection: T | undefined;
-        // Set before the call, because its result may come during the call.
+        // Set before the call, because next() may call the handler.
         this.#accepting = true;
         try {
           connection = this.#owner.next(this);
@@ -287,21 +290,21 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
         this.#admit(connection);
       }
     } finally {
-      this.#looping = false;
+      this.#inLoop = false;
     }
   }
 
   #admit(connection: T): void {
-    this.#paid = false;
+    this.#tokenTaken = false;
     const owner = this.#owner;
     const peer = this.#needsPeer || this.events.active ? owner.peerOf(connection) : undefined;
-    if (this.#gate === undefined) {
-      this.#decide(connection, peer, undefined, this.#stopped);
+    if (this.#proxyGate === undefined) {
+      this.#checkLimits(connection, peer, undefined, this.#stopped);
       return;
     }
     const header = owner.headerOf?.(connection);
-    if (header !== undefined) this.#decide(connection, peer, header, this.#stopped);
-    else this.#readHeader(this.#gate, connection, peer);
+    if (header !== undefined) this.#checkLimits(connection, peer, header, this.#stopped);
+    else this.#readHeader(this.#proxyGate, connection, peer);
   }
 
   #readHeader(gate: ProxyGate, connection: T, peer: Address | undefined): void {
@@ -317,25 +320,25 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     void gate.read(
       this.#owner.streamOf(connection),
       left,
-      // A connection that was accepted before `stop()` is served.
-      (header) => this.#decide(connection, peer, header, this.#ended),
+      // A connection that was accepted before `stop()` is served, so `#stopped` is not checked.
+      (header) => this.#checkLimits(connection, peer, header, this.#ended),
       (error) => this.#refuse(this.#ended ? "draining" : "proxyProtocol", connection, peer, peer, { error }),
     );
     this.#checkReserve();
   }
 
   /**
-   * Reads the header of a connection on which another one is made, as TLS is. Resolves with the header, or with undefined
-   * after the connection was refused and reset. It is no connection of the server yet.
+   * Reads the header of a connection before its TLS handshake. Resolves with the header, or with undefined after the
+   * connection was refused and reset. The connection does not count as one of the server yet.
    */
-  async readBelow(stream: Stream): Promise<ProxyHeader | undefined> {
+  async readBeforeTls(stream: Stream): Promise<ProxyHeader | undefined> {
     const peer = stream.remoteAddress;
-    const refuse = (failure: { readonly error: unknown } | undefined): void => {
+    const refuse = (failure: Failure): void => {
       stream.abort();
       this.#countRefusal(this.#ended ? "draining" : "proxyProtocol", peer, peer, failure);
     };
-    const gate = this.#gate!;
-    this.#readsBelow = true;
+    const gate = this.#proxyGate!;
+    this.#headersBeforeTls = true;
     if (!gate.trusts(peer)) {
       refuse(undefined);
       return undefined;
@@ -346,7 +349,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     return result;
   }
 
-  #decide(connection: T, peer: Address | undefined, header: ProxyHeader | undefined, stopped: boolean): void {
+  #checkLimits(connection: T, peer: Address | undefined, header: ProxyHeader | undefined, stopped: boolean): void {
     const client = header?.source ?? peer;
     const key = this.#limits.maxConnectionsPerAddress === Infinity ? undefined : clientKey(client);
     const reason = stopped ? "draining" : this.#refusalOf(client, key);
@@ -356,13 +359,14 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     }
     this.#counts.accepted++;
     this.#counts.connections++;
-    if (key !== undefined) this.#clients.set(key, (this.#clients.get(key) ?? 0) + 1);
+    if (key !== undefined) this.#countByClient.set(key, (this.#countByClient.get(key) ?? 0) + 1);
     this.#owner.begin(connection, client, key, header);
     this.#checkReserve();
   }
 
+  /** Reports a shortage if fewer descriptors are free than the reserve. */
   #checkReserve(): void {
-    if (pressure.isScarce(this.reserve, this.owed)) pressure.report("EMFILE", true);
+    if (pressure.isScarce(this.reserve, this.pendingDescriptors)) pressure.report("EMFILE", true);
   }
 
   #refuse(
@@ -370,31 +374,26 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     connection: T,
     peer: Address | undefined,
     client: Address | undefined,
-    failure: { readonly error: unknown } | undefined,
+    failure: Failure,
   ): void {
     this.#owner.refuse(connection);
     this.#countRefusal(reason, peer, client, failure);
   }
 
-  #countRefusal(
-    reason: RefusalReason,
-    peer: Address | undefined,
-    client: Address | undefined,
-    failure: { readonly error: unknown } | undefined,
-  ): void {
+  #countRefusal(reason: RefusalReason, peer: Address | undefined, client: Address | undefined, failure: Failure): void {
     this.#counts.refused++;
     if (reason === "proxyProtocol") this.#counts.proxyRefused++;
     this.events.refused(reason, client, peer, failure);
   }
 
+  /** The list or limit that refuses a client; undefined if none does. */
   #refusalOf(client: Address | undefined, key: string | undefined): RefusalReason | undefined {
     const { allow, deny, maxConnectionsPerAddress } = this.#limits;
     if (deny !== undefined && isListed(deny, client)) return "deny";
     if (allow !== undefined && clientKey(client) !== undefined && !isListed(allow, client)) return "allow";
-    // An accept that was pending may return a connection when the server is full.
+    // The result of a pending accept may come when the server is full.
     if (this.#full) return "maxConnections";
-    if (key !== undefined && (this.#clients.get(key) ?? 0) >= maxConnectionsPerAddress)
-      return "maxConnectionsPerAddress";
-    return undefined;
+    const count = key === undefined ? 0 : (this.#countByClient.get(key) ?? 0);
+    return count >= maxConnectionsPerAddress ? "maxConnectionsPerAddress" : undefined;
   }
 }

@@ -3,29 +3,29 @@
 import { clock } from "../builtins.js";
 import { LONGEST_TIMER } from "../wait/waitOptions.js";
 
-/** Deadlines are checked again after so many ms at the earliest. */
-const PRECISION = 5;
-/** The most connections that one run of the timer ends: many at a time would delay all others. */
-const MOST_ENDED = 32;
+/** The shortest time in ms between two checks of the deadlines. */
+const MIN_DELAY = 5;
+/** Maximum number of connections that one check ends. Ending many at a time would delay all others. */
+const MAX_ENDED_AT_ONCE = 32;
 
 /** A connection in the set. */
 export interface TrackedConnection {
   /** Its index in the set. Only the set writes it. */
   place: number;
-  /** The moment at which it expires if nothing happens before, as of `clock()`; Infinity for never. */
+  /** The time at which the connection expires if nothing happens before, as of `clock()`; Infinity for never. */
   dueAt(now: number): number;
-  /** The moment has come. It must remove the connection, or move the moment. */
+  /** Called when the time of `dueAt()` has come. It must remove the connection from the set, or make the time later. */
   expire(now: number): void;
-  /** Cuts the connection, and removes it from the set. */
+  /** Resets the connection, and removes it from the set. */
   cut(error: unknown): void;
 }
 
 export class ConnectionSet<C extends TrackedConnection> {
-  /** In no order. */
+  /** In no order, so that a removal costs little: the last connection takes the place of the removed one. */
   readonly #members: C[] = [];
   #timer: NodeJS.Timeout | undefined;
-  #armedFor = Infinity;
-  #emptied: (() => void)[] = [];
+  #timerDue = Infinity;
+  #emptyWaiters: (() => void)[] = [];
 
   get size(): number {
     return this.#members.length;
@@ -45,32 +45,32 @@ export class ConnectionSet<C extends TrackedConnection> {
     if (last !== connection) this.#members[(last.place = connection.place)] = last;
     if (this.#members.length > 0) return;
     clearTimeout(this.#timer);
-    this.#armedFor = Infinity;
-    for (const resolve of this.#emptied.splice(0)) resolve();
+    this.#timerDue = Infinity;
+    for (const resolve of this.#emptyWaiters.splice(0)) resolve();
   }
 
   /** Resolves when the set has no members. */
   empty(): Promise<void> {
     if (this.#members.length === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#emptied.push(resolve));
+    return new Promise((resolve) => this.#emptyWaiters.push(resolve));
   }
 
   /** Makes sure that the deadlines are checked at `due`. Only an earlier `due` sets the timer again. */
   arm(due: number): void {
-    if (due >= this.#armedFor) return;
+    if (due >= this.#timerDue) return;
     clearTimeout(this.#timer);
-    this.#armedFor = due;
-    const delay = Math.min(Math.max(Math.ceil(due - clock()), PRECISION), LONGEST_TIMER);
-    // The waiting calls keep the process alive, and not this timer.
-    this.#timer = setTimeout(() => this.#expire(), delay).unref();
+    this.#timerDue = due;
+    const delay = Math.min(Math.max(Math.ceil(due - clock()), MIN_DELAY), LONGEST_TIMER);
+    // Unreferenced, because the waiting calls keep the process alive.
+    this.#timer = setTimeout(() => this.#checkDeadlines(), delay).unref();
   }
 
-  #expire(): void {
-    this.#armedFor = Infinity;
+  #checkDeadlines(): void {
+    this.#timerDue = Infinity;
     const now = clock();
     let earliest = Infinity;
     let ended = 0;
-    // Backwards, because the last connection moves to the place of one that is removed.
+    // Backwards: when a connection is removed, the last one, which was checked already, moves to its place.
     for (let place = this.#members.length - 1; place >= 0; place--) {
       const connection = this.#members[place];
       if (connection === undefined) continue;
@@ -78,7 +78,7 @@ export class ConnectionSet<C extends TrackedConnection> {
       if (due <= now) {
         connection.expire(now);
         if (this.#members[place] !== connection) {
-          if (++ended < MOST_ENDED) continue;
+          if (++ended < MAX_ENDED_AT_ONCE) continue;
           earliest = now;
           break;
         }
@@ -89,7 +89,7 @@ export class ConnectionSet<C extends TrackedConnection> {
     this.arm(earliest);
   }
 
-  /** Cuts all connections. */
+  /** Resets all connections. */
   cutAll(error: unknown): void {
     for (let last = this.#members.at(-1); last !== undefined; last = this.#members.at(-1)) last.cut(error);
   }

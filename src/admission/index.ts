@@ -1,4 +1,4 @@
-// What servers share: limits, the accept loop, headers of proxies, shortage of descriptors, connections, and drain.
+// The parts that all servers share: limits, the accept loop, headers of proxies, shortages, sets of connections, drain.
 
 export { AcceptLoop, type AcceptHandler, type AcceptOwner, type AdmissionCounts } from "./acceptLoop.js";
 export { addressList, type AddressList, clientKey, isListed } from "./clientKey.js";

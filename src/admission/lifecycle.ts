@@ -1,4 +1,4 @@
-// The life of a server: it works, drains, and is closed. Signals of the process and an AbortSignal end it.
+// The states of a server: listening, draining, closed. Signals of the process and an AbortSignal change them.
 
 import { events } from "../builtins.js";
 import { offAbort, onAbort } from "../wait/aborts.js";
@@ -7,7 +7,7 @@ import { rejection } from "../wait/rejection.js";
 import { LONGEST_TIMER } from "../wait/waitOptions.js";
 import { type DrainOptions, ShutdownSignals } from "./shutdownSignals.js";
 
-/** What a server does at the steps of its life. The methods must not throw. */
+/** The server. A Lifecycle calls these methods when the state changes. They must not throw. */
 export interface LifecycleOwner {
   /** Takes no more work. */
   stop(): void;
@@ -16,8 +16,8 @@ export interface LifecycleOwner {
   /** Ends the work that is left. */
   cut(error: unknown): void;
   /**
-   * Releases everything. The work that is left ends with the error. Called once. If the end takes time, the server is
-   * closed when the promise resolves.
+   * Releases everything, and ends the work that is left with the error. Called once. The server is closed when the
+   * promise has resolved, or at once if there is none.
    */
   ended(error: unknown): Promise<void> | undefined;
 }
@@ -29,8 +29,8 @@ export class Lifecycle {
   /** The call that made the server, for errors. */
   readonly #call: string;
   readonly #signal: AbortSignal | undefined;
-  readonly #onSignal = { aborted: (): void => this.end() };
-  readonly #processSignals = new ShutdownSignals();
+  readonly #abortListener = { aborted: (): void => this.end() };
+  readonly #shutdownSignals = new ShutdownSignals();
   /** Made when it is first used. */
   #draining: AbortController | undefined;
   #state: "listening" | "draining" | "closed" = "listening";
@@ -41,24 +41,24 @@ export class Lifecycle {
     this.#call = call;
     this.#signal = signal;
     this.closed = new Promise((resolve) => (this.#resolve = resolve));
-    if (signal !== undefined) onAbort(signal, this.#onSignal);
+    if (signal !== undefined) onAbort(signal, this.#abortListener);
   }
 
   get state(): "listening" | "draining" | "closed" {
     return this.#state;
   }
 
-  /** Aborted when the server begins to drain. */
+  /** A signal that is aborted when the server begins to drain. */
   get draining(): AbortSignal {
     if (this.#draining === undefined) {
       this.#draining = new AbortController();
-      // Each handler may listen. Node.js warns of a leak at the eleventh listener otherwise.
+      // Each handler may add a listener. Without this call, Node.js would warn of a leak at the eleventh.
       events().setMaxListeners(0, this.#draining.signal);
     }
     return this.#draining.signal;
   }
 
-  /** Takes no more work, and waits until all has finished. After `timeout` ms it ends what is left. */
+  /** Takes no more work, and waits until all work has finished. After `timeout` ms it ends the work that is left. */
   async drain(timeout: number | null): Promise<void> {
     if (this.#state === "closed") return;
     if (this.#state === "listening") {
@@ -74,19 +74,19 @@ export class Lifecycle {
     this.end();
   }
 
-  /** Drains at the first of these signals of the process, and closes at the second. */
+  /** Makes the server drain at the first of these signals of the process, and close at the second. */
   shutdownOn(signals: readonly NodeJS.Signals[], opts: DrainOptions): void {
     const server = { drain: (timeout: number | null) => this.drain(timeout), end: () => this.end() };
-    this.#processSignals.listen(server, signals, opts);
-    if (this.#state === "closed") this.#processSignals.release();
+    this.#shutdownSignals.listen(server, signals, opts);
+    if (this.#state === "closed") this.#shutdownSignals.release();
   }
 
   /** Closes the server, with an error if it has failed. */
   end(failure?: { readonly error: unknown }): void {
     if (this.#state === "closed") return;
     this.#state = "closed";
-    this.#processSignals.release();
-    if (this.#signal !== undefined) offAbort(this.#signal, this.#onSignal);
+    this.#shutdownSignals.release();
+    if (this.#signal !== undefined) offAbort(this.#signal, this.#abortListener);
     const ending = this.#owner.ended(failure === undefined ? localError("ECANCELED", this.#call) : failure.error);
     const settle = (): void => this.#resolve(failure && rejection(failure.error));
     if (ending === undefined) settle();

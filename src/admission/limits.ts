@@ -1,4 +1,4 @@
-// The limits of a server: which connections it takes, how many, and how long they live.
+// The limits of a server: which connections it accepts, how many, and for how long.
 
 import type { BlockList } from "node:net";
 import { AsyncResource } from "node:async_hooks";
@@ -9,7 +9,7 @@ import { addressList, type AddressList } from "./clientKey.js";
 import type { ServerEvent } from "./serverEvents.js";
 import { type CheckedProxyProtocol, checkProxyProtocol, type ProxyProtocolOptions } from "./proxyGate.js";
 
-/** Why a connection was refused: the option that refused it. */
+/** Why a connection was refused: the name of the option, or `"draining"` after the begin of a drain. */
 export type RefusalReason =
   | "allow"
   | "deny"
@@ -25,7 +25,7 @@ export interface Refusal {
   readonly peer: Address | undefined;
   /** The address of the client: that of the header of the PROXY protocol, or else `peer`. */
   readonly client: Address | undefined;
-  /** With `"proxyProtocol"`, why the header was not taken; absent if `peer` is none of the proxies. */
+  /** With `"proxyProtocol"`, the error of the header; absent if `peer` is none of the proxies. */
   readonly error?: unknown;
 }
 
@@ -46,32 +46,38 @@ export interface AdmissionOptions {
    */
   readonly maxConnectionsPerAddress?: number | null | undefined;
   /**
-   * Most connections that are accepted per second, with bursts of one second; null for no limit. Further ones wait in
-   * the accept queue. Default null.
+   * Maximum number of connections that are accepted per second; null for no limit. A burst may have the number of one
+   * second. Further connections wait in the accept queue. Default null.
    */
   readonly acceptRate?: number | null | undefined;
   /**
-   * With `maxConnections` open: `"queue"` leaves further connections in the accept queue, `"refuse"` accepts and resets
-   * them. Default `"queue"`.
+   * With `maxConnections` open, `"queue"` leaves further connections in the accept queue, and `"refuse"` accepts and
+   * resets them. Default `"queue"`.
    */
   readonly whenFull?: "queue" | "refuse" | undefined;
-  /** Milliseconds without a byte in either direction after which a connection is reset; null for no limit. Default 300,000. */
+  /**
+   * Milliseconds without a byte in either direction after which a connection is reset; null for no limit. Default
+   * 300,000.
+   */
   readonly idleTimeout?: number | null | undefined;
-  /** Milliseconds after which a connection is reset, whatever it does; null for no limit. Default null. */
+  /** Milliseconds after which a connection is reset, also if it is in use; null for no limit. Default null. */
   readonly maxLifetime?: number | null | undefined;
-  /** The only clients that may connect; others are reset. Default: all. Clients without an internet address may connect. */
+  /**
+   * The only clients that may connect; others are reset. Default: all. Clients without an internet address may connect.
+   */
   readonly allow?: AddressList | undefined;
   /** Clients that may not connect, even if `allow` has them. Default: none. */
   readonly deny?: AddressList | undefined;
   /**
-   * Each connection begins with a header of the PROXY protocol, version 1 or 2, which has the address of the client. A
-   * connection from another address than those in `from`, or without a valid header in time, is reset. The limits and lists
-   * of addresses then apply to the client. Default: no header is read.
+   * Requires that each connection begins with a header of the PROXY protocol, version 1 or 2, which has the address of
+   * the client. A connection from an address that is not in `from`, or without a valid header in time, is reset. The
+   * limits and lists of addresses then apply to the address in the header. Default: no header is read.
    */
   readonly proxyProtocol?: ProxyProtocolOptions | undefined;
   /**
-   * Descriptors that the server leaves to the work on all its connections: files, connections to other servers. While
-   * fewer are free, it accepts no connections. If each handler opens one, use half of RLIMIT_NOFILE. Default: 16, or an eighth of RLIMIT_NOFILE if that is less.
+   * Descriptors that the server leaves to the handlers of its connections, for files or connections to other servers.
+   * While fewer are free, it accepts no connections. If each handler opens one, use half of RLIMIT_NOFILE. Default: 16,
+   * or an eighth of RLIMIT_NOFILE if that is less.
    */
   readonly reserve?: number | undefined;
   /** Called when a connection is refused. It only reports; see docs/errors.md. */
@@ -80,7 +86,8 @@ export interface AdmissionOptions {
   readonly onPressure?: ((event: PressureEvent) => void) | undefined;
   /**
    * Called with a record for each event of the server except `"connection"`: an object of numbers and strings, for a
-   * structured log. It only reports. The channels of `node:diagnostics_channel` get the same records; see docs/metrics.md.
+   * structured log. It only reports. The channels of `node:diagnostics_channel` get the same records; see
+   * docs/metrics.md.
    */
   readonly log?: ((event: ServerEvent) => void) | undefined;
 }
@@ -102,16 +109,18 @@ export const ADMISSION_OPTIONS: readonly string[] = [
   "log",
 ];
 
-/** The limits, checked. */
+/** `AdmissionOptions`, checked. */
 export interface CheckedAdmission {
   readonly maxConnections: number;
   /** Infinity for no limit. */
   readonly maxConnectionsPerAddress: number;
   /** Connections per second; Infinity for no limit. */
   readonly acceptRate: number;
+  /** Whether `whenFull` is `"refuse"`. */
   readonly refuses: boolean;
   /** Milliseconds; null for no limit. */
   readonly idleTimeout: number | null;
+  /** Milliseconds; null for no limit. */
   readonly maxLifetime: number | null;
   readonly allow: BlockList | undefined;
   readonly deny: BlockList | undefined;
@@ -122,9 +131,9 @@ export interface CheckedAdmission {
   readonly log: ((event: ServerEvent) => void) | undefined;
 }
 
-const MOST_CONNECTIONS = 1_000_000;
+const MAX_CONNECTIONS = 1_000_000;
 
-/** Checks a function that only reports, which runs in the asynchronous context of the caller. */
+/** Checks a callback that only reports. Returns it bound to the asynchronous context of the caller. */
 export function reporter<F extends (...args: never[]) => void>(
   value: F | undefined,
   action: string,
@@ -137,11 +146,18 @@ export function reporter<F extends (...args: never[]) => void>(
   return AsyncResource.bind(value as unknown as (...args: unknown[]) => void) as unknown as F;
 }
 
-function limit(value: number | null | undefined, otherwise: number | null, action: string, name: string): number {
-  const given = value === undefined ? otherwise : value;
-  return given === null ? Infinity : integer(given, action, name, 1, MOST_CONNECTIONS);
+/** Checks a limit of a number. Returns Infinity for null. */
+function checkLimit(
+  value: number | null | undefined,
+  defaultValue: number | null,
+  action: string,
+  name: string,
+): number {
+  const given = value === undefined ? defaultValue : value;
+  return given === null ? Infinity : integer(given, action, name, 1, MAX_CONNECTIONS);
 }
 
+/** Checks the options, and fills in the defaults. */
 export function checkAdmission(
   opts: AdmissionOptions,
   action: string,
@@ -152,21 +168,21 @@ export function checkAdmission(
     throw new TypeError(`Cannot ${action}: whenFull is ${quote(whenFull)}, required "queue" or "refuse"`);
   }
   return {
-    maxConnections: integer(maxConnections, action, "maxConnections", 1, MOST_CONNECTIONS),
-    maxConnectionsPerAddress: limit(
+    maxConnections: integer(maxConnections, action, "maxConnections", 1, MAX_CONNECTIONS),
+    maxConnectionsPerAddress: checkLimit(
       opts.maxConnectionsPerAddress,
       defaults.maxConnectionsPerAddress,
       action,
       "maxConnectionsPerAddress",
     ),
-    acceptRate: limit(opts.acceptRate, null, action, "acceptRate"),
+    acceptRate: checkLimit(opts.acceptRate, null, action, "acceptRate"),
     refuses: whenFull === "refuse",
     idleTimeout: millisecondsOr(opts.idleTimeout, 300_000, action, "idleTimeout"),
     maxLifetime: millisecondsOr(opts.maxLifetime, null, action, "maxLifetime"),
     allow: addressList(opts.allow, action, "allow"),
     deny: addressList(opts.deny, action, "deny"),
     proxyProtocol: checkProxyProtocol(opts.proxyProtocol, action),
-    reserve: opts.reserve === undefined ? undefined : integer(opts.reserve, action, "reserve", 0, MOST_CONNECTIONS),
+    reserve: opts.reserve === undefined ? undefined : integer(opts.reserve, action, "reserve", 0, MAX_CONNECTIONS),
     onRefused: reporter(opts.onRefused, action, "onRefused"),
     onPressure: reporter(opts.onPressure, action, "onPressure"),
     log: reporter(opts.log, action, "log"),

@@ -1,55 +1,57 @@
 // Shortage of descriptors and memory: EMFILE, ENFILE, ENOBUFS, ENOMEM.
 //
-// The shortage is one of the thread or the process, so all its servers share one state and one timer. During a shortage
-// they accept no connections, and only the timer runs: it retries the work that waits for descriptors, oldest first, and
-// lets the servers accept again when there are descriptors above a reserve.
+// A shortage concerns the whole process, so all servers of a thread share one state and one timer. During a shortage
+// they accept no connections. The timer retries the work that waits for descriptors, the oldest first. When more
+// descriptors than a reserve are free, it lets the servers accept again.
 //
 // Servers leave a reserve of descriptors to the work on the connections that they have. Counting the open descriptors
-// of the process means reading /proc/self/fd, which is too expensive for each connection. So a server counts down from
-// the last count, and counts again when its estimate has reached the reserve. A server without connections needs no
-// reserve.
+// of the process means reading /proc/self/fd, which is too expensive for each connection. So each accepted connection
+// lowers an estimate, and the descriptors are counted again when the estimate has reached the reserve. A server without
+// connections needs no reserve.
 
 import { fs } from "../builtins.js";
 import { AF_UNIX } from "../addr/index.js";
 import { calls } from "../sys/calls.js";
 import { SOCK_STREAM } from "../sys/constants.js";
 
-/** The default reserve; less if the limit of the process is small. */
-const RESERVE = 16;
+/** The default reserve. It is less if RLIMIT_NOFILE is small. */
+const DEFAULT_RESERVE = 16;
+/** Milliseconds between two attempts during a shortage: the first and the longest pause. */
 const FIRST_PAUSE = 5;
 const LONGEST_PAUSE = 100;
 
-const CODES: readonly string[] = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"];
+const SHORTAGE_CODES: readonly string[] = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"];
 
-/** The code of a shortage, if the error or one of the errors that it combines is about that. */
+/** The code of the shortage that has caused an error, or one of the errors that it combines; otherwise undefined. */
 export function shortageOf(error: unknown): string | undefined {
   const { cause, code } = (error ?? {}) as { readonly cause?: unknown; readonly code?: unknown };
-  if (typeof code === "string" && CODES.includes(code)) return code;
+  if (typeof code === "string" && SHORTAGE_CODES.includes(code)) return code;
   const combined = (cause as { readonly errors?: unknown } | null | undefined)?.errors;
   return Array.isArray(combined) ? combined.map(shortageOf).find((found) => found !== undefined) : undefined;
 }
 
-/** A server, for the shared state. Its methods must not throw. */
+/** A server. Its methods must not throw. */
 export interface PressureClient {
-  /** Descriptors that are left to the work on its connections; undefined for the default. */
+  /** The reserve of descriptors for the work on its connections; undefined for the default. */
   readonly reserve: number | undefined;
-  /** Descriptors that its connections are about to open. */
-  readonly owed: number;
+  /** The number of descriptors that its connections are about to open. */
+  readonly pendingDescriptors: number;
   /** Whether it has no connections. */
   readonly idle: boolean;
   /** Whether it keeps the process alive. */
-  readonly held: boolean;
+  readonly keepsAlive: boolean;
   /** A shortage begins: accept no more. */
   pressureBegan(code: string): void;
-  /** Tries the work that waits for descriptors, until some fails for the same reason. Returns whether some still waits. */
+  /** Retries the connections that wait for descriptors, until one fails again. Returns whether one still waits. */
   retryWork(): boolean;
   /** Connections may be accepted again. */
   acceptAgain(): void;
+  /** The shortage has ended. */
   pressureEnded(code: string): void;
 }
 
-/** Descriptors that the estimate takes for a connection: its own, and one that its handler opens. */
-const PER_CONNECTION = 2;
+/** The descriptors by which a connection lowers the estimate: its own, and one that its handler may open. */
+const DESCRIPTORS_PER_CONNECTION = 2;
 
 /** RLIMIT_NOFILE; Infinity if it is unknown. */
 function readLimit(): number {
@@ -65,22 +67,24 @@ class Pressure {
   #free = Infinity;
   /** The code of the shortage; undefined exactly when there is none. */
   #code: string | undefined;
-  /** Whether accepting is tried again, to find out whether the shortage is over. */
-  #trying = false;
+  /** Whether servers accept again. If no call fails until the timer expires, the shortage is over. */
+  #acceptsAgain = false;
   #pause = FIRST_PAUSE;
   #timer: NodeJS.Timeout | undefined;
 
+  /** Adds a server that accepts. */
   join(client: PressureClient): void {
-    if (this.#clients.size === 0) this.#count();
+    if (this.#clients.size === 0) this.#countFree();
     this.#clients.add(client);
     if (this.#code !== undefined) client.pressureBegan(this.#code);
   }
 
+  /** Removes a server. */
   leave(client: PressureClient): void {
     if (!this.#clients.delete(client) || this.#clients.size > 0) return;
     clearTimeout(this.#timer);
     this.#code = undefined;
-    this.#trying = false;
+    this.#acceptsAgain = false;
     this.#pause = FIRST_PAUSE;
   }
 
@@ -91,92 +95,94 @@ class Pressure {
 
   /** Whether servers must not accept now. */
   get blocks(): boolean {
-    return this.#code !== undefined && !this.#trying;
+    return this.#code !== undefined && !this.#acceptsAgain;
   }
 
-  /** Whether the connection that was accepted now leaves less than the reserve and `owed` descriptors. */
-  isScarce(reserve: number | undefined, owed: number): boolean {
-    this.#free -= PER_CONNECTION;
-    const needed = this.#reserveOf(reserve) + owed;
+  /** Called after each accept. Returns whether fewer descriptors are free than the reserve and the pending ones. */
+  isScarce(reserve: number | undefined, pendingDescriptors: number): boolean {
+    this.#free -= DESCRIPTORS_PER_CONNECTION;
+    const needed = this.#reserveOf(reserve) + pendingDescriptors;
     if (this.#free >= needed) return false;
-    this.#count();
+    this.#countFree();
     return this.#free < needed;
   }
 
   #reserveOf(given: number | undefined): number {
-    return given ?? Math.min(RESERVE, Math.floor(this.#limit / 8));
+    return given ?? Math.min(DEFAULT_RESERVE, Math.floor(this.#limit / 8));
   }
 
   /**
-   * A call has failed for want of descriptors or memory.
+   * Reports that a call has failed because no descriptor or memory was free.
    *
-   * @param fewLeft the call has succeeded, and there are too few descriptors for the next one
+   * @param fewLeft whether the call has succeeded instead, and has left too few descriptors
    */
   report(code: string, fewLeft: boolean = false): void {
     // The last server may have been closed during the call.
     if (this.#clients.size === 0) return;
     const began = this.#code === undefined;
-    if (began || (this.#trying && fewLeft)) this.#pause = FIRST_PAUSE;
-    else if (this.#trying) this.#pause = Math.min(this.#pause * 2, LONGEST_PAUSE);
+    if (began || (this.#acceptsAgain && fewLeft)) this.#pause = FIRST_PAUSE;
+    else if (this.#acceptsAgain) this.#pause = Math.min(this.#pause * 2, LONGEST_PAUSE);
     else return;
     this.#code = code;
-    this.#trying = false;
-    this.#arm();
+    this.#acceptsAgain = false;
+    this.#startTimer();
     if (began) for (const client of this.#clients) client.pressureBegan(code);
   }
 
-  #arm(): void {
+  #startTimer(): void {
     clearTimeout(this.#timer);
     // A server that accepts nothing has no other handle that keeps the process alive.
-    this.#timer = setTimeout(() => this.#check(), this.#pause);
-    if (![...this.#clients].some(({ held }) => held)) this.#timer.unref();
+    this.#timer = setTimeout(() => this.#retry(), this.#pause);
+    if (![...this.#clients].some(({ keepsAlive }) => keepsAlive)) this.#timer.unref();
   }
 
-  #check(): void {
+  #retry(): void {
     const code = this.#code;
     if (code === undefined) return;
-    if (this.#trying) {
-      // Nothing has failed since.
+    if (this.#acceptsAgain) {
+      // No call has failed since accepting began again.
       this.#code = undefined;
-      this.#trying = false;
+      this.#acceptsAgain = false;
       for (const client of this.#clients) client.pressureEnded(code);
       return;
     }
     let waits = false;
     for (const client of this.#clients) waits = client.retryWork() || waits;
-    // The last server may have gone.
+    // retryWork() may have closed the last server.
     if (this.#clients.size === 0) return;
-    if (waits || !this.#hasRoom()) {
+    if (waits || !this.#hasEnough()) {
       this.#pause = Math.min(this.#pause * 2, LONGEST_PAUSE);
-      this.#arm();
+      this.#startTimer();
       return;
     }
-    this.#trying = true;
-    this.#arm();
+    this.#acceptsAgain = true;
+    this.#startTimer();
     for (const client of this.#clients) client.acceptAgain();
   }
 
-  /** Whether another connection leaves the reserves untouched. */
-  #hasRoom(): boolean {
-    // Memory, and the descriptors of the whole system, show only when one is opened.
+  /** Whether another connection can be accepted without using the reserves. */
+  #hasEnough(): boolean {
+    // Only an attempt shows a shortage of memory, or of the descriptors of the whole system.
     const fd = calls.socket(AF_UNIX, SOCK_STREAM, 0);
     if (fd < 0) return false;
     calls.close(fd);
-    this.#count();
-    return [...this.#clients].every(({ idle, owed, reserve }) => idle || this.#free > this.#reserveOf(reserve) + owed);
+    this.#countFree();
+    return [...this.#clients].every(
+      ({ idle, pendingDescriptors, reserve }) => idle || this.#free > this.#reserveOf(reserve) + pendingDescriptors,
+    );
   }
 
-  #count(): void {
+  #countFree(): void {
     try {
       this.#limit = readLimit();
-      // One is the descriptor of the listing itself.
+      // One of them is the descriptor of the listing itself.
       this.#free = this.#limit - (fs().readdirSync("/proc/self/fd").length - 1);
     } catch (error) {
-      // Without /proc nothing is known, and only a failed call shows a shortage.
+      // Without /proc the number is unknown. Then only a failed call shows a shortage.
       this.#free = shortageOf(error) === undefined ? Infinity : 0;
     }
   }
 }
 
-/** The shortage of this thread. */
+/** The state that the servers of this thread share. */
 export const pressure: Pressure = new Pressure();

@@ -1,9 +1,9 @@
 // Headers of the PROXY protocol on accepted connections: from which peers, in which time, how many at a time.
 //
-// A connection that sends no header costs a place and no handler. So such connections have a limit of their own, and at
-// this limit the oldest one makes room for the next: a proxy sends its header at once, and silent connections can't keep
-// others out. A new connection has sent nothing either, perhaps because its bytes were not read yet. So each one has some
-// time, and meanwhile further connections wait.
+// A connection without a complete header uses a place but no handler. Such connections have a limit of their own. At
+// this limit, the oldest of them is reset for the next connection, so silent connections can't block others. That is
+// safe, because a proxy sends its header at once. A new connection has sent nothing at first, or its bytes were not
+// read yet. So each connection is kept for MIN_WAIT, and meanwhile further connections wait.
 
 import type { BlockList } from "node:net";
 import type { Address } from "../addr/index.js";
@@ -20,11 +20,12 @@ import { localError } from "../wait/localError.js";
 import { millisecondsOr } from "../wait/waitOptions.js";
 import { addressList, type AddressList, clientKey, isListed } from "./clientKey.js";
 
-/** How a server takes headers of the PROXY protocol. */
+/** How a server reads headers of the PROXY protocol. */
 export interface ProxyProtocolOptions {
   /**
-   * The proxies, as an array of networks or a `net.BlockList`. Connections from other addresses are reset. Peers of UNIX
-   * sockets and vsock have no address in a list and are taken, so restrict who can connect, for example by `mode`.
+   * The proxies, as an array of networks or a `net.BlockList`. Connections from other addresses are reset. Peers of
+   * UNIX sockets and vsock have no such address, so any of them counts as a proxy. Restrict them, for example by
+   * `mode`.
    */
   readonly from: AddressList;
   /** Milliseconds for the whole header; null for no limit. Default 3,000. */
@@ -32,8 +33,9 @@ export interface ProxyProtocolOptions {
   /** Maximum length of a header of version 2, from 232 to 65551. Default 4,096. Version 1 has at most 107 bytes. */
   readonly maxBytes?: number | undefined;
   /**
-   * Maximum number of connections at a time whose header is not complete, at most the places that `maxConnections`
-   * leaves. At the maximum, the next connection replaces the oldest of them after 100 ms. Default 256.
+   * Maximum number of connections at a time whose header is not complete. At the maximum, the next connection replaces
+   * the oldest of them when that is 100 ms old. If `maxConnections` leaves fewer places, that is the maximum. Default
+   * 256.
    */
   readonly maxPending?: number | undefined;
 }
@@ -46,6 +48,7 @@ export interface CheckedProxyProtocol {
   readonly maxPending: number;
 }
 
+/** Checks the option `proxyProtocol`. */
 export function checkProxyProtocol(value: unknown, action: string): CheckedProxyProtocol | undefined {
   if (value === undefined) return undefined;
   checkOptions(value, `${action}, proxyProtocol`, ["from", "timeout", "maxBytes", "maxPending"]);
@@ -63,7 +66,7 @@ export function checkProxyProtocol(value: unknown, action: string): CheckedProxy
 }
 
 /** Milliseconds for which a connection without a header is not reset for another one. */
-const PATIENCE = 100;
+const MIN_WAIT = 100;
 
 /** A connection whose header is being read. */
 class PendingHeader {
@@ -71,14 +74,15 @@ class PendingHeader {
   readonly end: AbortController = new AbortController();
 }
 
+/** The connections of a server whose header is being read. */
 export class ProxyGate {
   readonly #opts: CheckedProxyProtocol;
   readonly #changed: () => void;
   /** In the order of their arrival. */
   readonly #pending = new Set<PendingHeader>();
-  #emptied: (() => void)[] = [];
+  #emptyWaiters: (() => void)[] = [];
   /** Connections that wait for a place. */
-  #waiting: (() => void)[] = [];
+  #placeWaiters: (() => void)[] = [];
   /** Expires when the oldest connection can be reset for another one. */
   #timer: NodeJS.Timeout | undefined;
 
@@ -102,28 +106,28 @@ export class ProxyGate {
     const left = Math.min(room, this.#opts.maxPending) - this.#pending.size;
     const [oldest] = this.#pending;
     // One connection at a time takes the place of another.
-    return left > 0 || (left === 0 && this.#expired(oldest!));
+    return left > 0 || (left === 0 && this.#mayReplace(oldest!));
   }
 
-  /** Whether a connection has had its time. If not, a timer is set. */
-  #expired({ since }: PendingHeader): boolean {
-    const left = since + PATIENCE - clock();
+  /** Whether a connection can be reset for another one. If not, starts a timer. */
+  #mayReplace({ since }: PendingHeader): boolean {
+    const left = since + MIN_WAIT - clock();
     if (left <= 0) return true;
     // Unreferenced, because the connection itself keeps the process alive and may end before.
-    this.#timer ??= setTimeout(() => this.#proceed(), Math.ceil(left)).unref();
+    this.#timer ??= setTimeout(() => this.#update(), Math.ceil(left)).unref();
     return false;
   }
 
-  /** A header is not pending any more, or a connection has had its time. */
-  #proceed(): void {
+  /** Called when fewer headers are pending, or a connection can be reset for another one. */
+  #update(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    for (const resolve of this.#waiting.splice(0)) resolve();
+    for (const resolve of this.#placeWaiters.splice(0)) resolve();
     this.#changed();
   }
 
   /**
-   * Reads the header of a connection, and calls one of both functions. It does not close the connection.
+   * Reads the header of a connection, and then calls `taken` or `failed`. It does not close the connection.
    *
    * @param room the most connections whose header may be pending, with this one
    */
@@ -140,7 +144,8 @@ export class ProxyGate {
     try {
       let header: ProxyHeader;
       try {
-        if (this.#pending.size > Math.min(room, maxPending)) await this.#place(pending, Math.min(room, maxPending));
+        if (this.#pending.size > Math.min(room, maxPending))
+          await this.#waitForPlace(pending, Math.min(room, maxPending));
         header = await readHeader(stream, { maxBytes, timeout, signal });
       } catch (error) {
         failed(error);
@@ -150,29 +155,29 @@ export class ProxyGate {
     } finally {
       // Removed last, so that the connection is always counted somewhere.
       this.#pending.delete(pending);
-      this.#proceed();
-      if (this.#pending.size === 0) for (const resolve of this.#emptied.splice(0)) resolve();
+      this.#update();
+      if (this.#pending.size === 0) for (const resolve of this.#emptyWaiters.splice(0)) resolve();
     }
   }
 
-  /** Waits until fewer than `most` connections are before this one, and resets old ones for that. */
-  async #place(pending: PendingHeader, most: number): Promise<void> {
+  /** Waits until fewer than `maxCount` connections are before this one. Resets old ones to reach that. */
+  async #waitForPlace(pending: PendingHeader, maxCount: number): Promise<void> {
     for (;;) {
-      // An immediate runs after the events of this turn, so the headers that have arrived are read before.
+      // An immediate runs after the events of this turn, so headers that have arrived are read first.
       await new Promise((resolve) => setImmediate(resolve));
       pending.end.signal.throwIfAborted();
       const before = [...this.#pending];
       before.length = before.indexOf(pending);
-      let excess = before.length - most + 1;
+      let excess = before.length - maxCount + 1;
       for (const oldest of before) {
-        if (excess <= 0 || !this.#expired(oldest)) break;
+        if (excess <= 0 || !this.#mayReplace(oldest)) break;
         this.#pending.delete(oldest);
         const cause = new Error("the header did not come before other connections: see proxyProtocol.maxPending");
         oldest.end.abort(localError("ECANCELED", "proxy_header", { cause }));
         excess--;
       }
       if (excess <= 0) return;
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+      await new Promise<void>((resolve) => this.#placeWaiters.push(resolve));
     }
   }
 
@@ -183,12 +188,12 @@ export class ProxyGate {
   /** Resolves when no header is pending. */
   empty(): Promise<void> {
     if (this.#pending.size === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#emptied.push(resolve));
+    return new Promise((resolve) => this.#emptyWaiters.push(resolve));
   }
 
   /** Ends all reads with an error. */
   cutAll(error: unknown): void {
     for (const { end } of this.#pending) end.abort(error);
-    this.#proceed();
+    this.#update();
   }
 }

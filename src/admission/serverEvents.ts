@@ -1,8 +1,8 @@
-// The events of a server: records for the channels of node:diagnostics_channel and for the option `log`, and the calls of
-// `onRefused` and `onPressure`. serve() and forward() report everything here.
+// The events of a server: records for the channels of node:diagnostics_channel and for the option `log`, and the calls
+// of `onRefused` and `onPressure`. serve() and forward() report everything here.
 //
-// Subscribers and functions are code of users, so they run in a microtask and never in the middle of the accept loop or
-// of an event of the poller. Without a subscriber and without a function, a report makes no object.
+// Subscribers and callbacks are code of users. So they run in a microtask, and never in the middle of the accept loop
+// or of an event of the poller. Without a subscriber and a callback, a report makes no object.
 
 import type { Channel } from "node:diagnostics_channel";
 import type { Address } from "../addr/index.js";
@@ -14,7 +14,7 @@ import type { CheckedAdmission, PressureEvent, RefusalReason } from "./limits.js
 export interface EventError {
   readonly name: string;
   readonly message: string;
-  /** Absent if the error has none that is a string. */
+  /** Absent if the error has no code, or one that is not a string. */
   readonly code?: string;
 }
 
@@ -31,7 +31,7 @@ export interface EventFields<Name extends string> {
 
 /** The ends of a connection in an event. */
 export interface EventEnds {
-  /** The address of the client; null if it is unknown. Behind a proxy with the PROXY protocol, it is that of its header. */
+  /** The address of the client, with the PROXY protocol the one in the header; null if it is unknown. */
   readonly client: string | null;
   /** The address of the other end of the socket. */
   readonly peer: string | null;
@@ -49,7 +49,7 @@ export type EndReason = "ended" | "failed" | "aborted" | "idleTimeout" | "maxLif
 export type ListeningEvent = EventFields<"listening">;
 /** A connection was accepted. */
 export type ConnectionEvent = EventFields<"connection"> & EventConnection;
-/** A connection was reset at once. `error` is there if one has caused that. */
+/** A connection was reset at once. `error` is absent if no error was the reason. */
 export type RefusedEvent = EventFields<"refused"> &
   EventEnds & { readonly reason: RefusalReason; readonly error?: EventError };
 /** A connection has ended. `duration` is in milliseconds. */
@@ -64,7 +64,7 @@ export type ClosedEvent = EventFields<"closed"> &
     /** Only of `serveWorkers()`: the number of the worker. */
     readonly worker?: number;
   };
-/** A handler has failed; without `id`, the listener has failed, and the server ends. */
+/** A handler has failed. An event without `id`: the listener has failed, and the server ends. */
 export type ErrorEvent = EventFields<"error"> & Partial<EventConnection> & { readonly error: EventError };
 /** A shortage of descriptors or memory begins or ends. */
 export type ShortageEvent = EventFields<"shortage"> & PressureEvent;
@@ -74,8 +74,8 @@ export type DrainEvent = EventFields<"drain"> & { readonly connections: number }
 export type EndEvent = EventFields<"end"> & { readonly accepted: number; readonly refused: number };
 
 /**
- * Datagrams were received and dropped: those of one second with the same reason. The ends are those of the first one; its sender may be
- * forged. Only of `serveUdp()`.
+ * Only of `serveUdp()`: datagrams were received and dropped. One event counts those of a second with the same reason.
+ * The addresses are those of the first one, whose sender may be forged.
  */
 export type DroppedEvent = EventFields<"dropped"> &
   EventEnds & {
@@ -95,7 +95,7 @@ export type ServerEvent =
   | DrainEvent
   | EndEvent;
 
-const CHANNELS = [
+const EVENT_NAMES = [
   "listening",
   "connection",
   "refused",
@@ -108,18 +108,18 @@ const CHANNELS = [
 ] as const;
 type Channels = Readonly<Record<ServerEvent["event"], Channel>>;
 
-/** The registry of Node holds channels weakly. */
+/** Stored, because Node holds channels weakly. */
 let channels: Channels | undefined;
 
 function openChannels(): Channels {
   const { channel } = diagnosticsChannel();
-  const opened = CHANNELS.map((name) => [name, channel(`berkeley:server:${name}`)] as const);
+  const opened = EVENT_NAMES.map((name) => [name, channel(`berkeley:server:${name}`)] as const);
   return (channels ??= Object.fromEntries(opened) as Channels);
 }
 
 const textOf = (address: Address | undefined): string | null => (address === undefined ? null : String(address));
 
-/** The text of an error for an event. */
+/** The name, the message and the code of an error, for an event. */
 export function plainError(error: unknown): EventError {
   try {
     const { code, message, name } = (error ?? {}) as { code?: unknown; message?: unknown; name?: unknown };
@@ -127,28 +127,29 @@ export function plainError(error: unknown): EventError {
     const plain = { name: typeof name === "string" ? name : typeof error, message: text };
     return typeof code === "string" ? { ...plain, code } : plain;
   } catch {
-    // A value without a text, such as an object without a prototype.
+    // The value can't be converted to text, for example because it has no prototype.
     return { name: typeof error, message: "" };
   }
 }
 
-/** The functions of the options that get events. */
+/** The callbacks in the options that get events. */
 export type EventHooks = Pick<CheckedAdmission, "log" | "onPressure" | "onRefused">;
 
+/** The events of one server. Each method reports one event. */
 export class ServerEvents {
   readonly #call: string;
   readonly #address: () => Address | undefined;
   readonly #hooks: EventHooks;
   readonly #channels: Channels = channels ?? openChannels();
 
-  /** @param address the address of the listener */
+  /** @param address returns the address of the listener */
   constructor(call: string, address: () => Address | undefined, hooks: EventHooks) {
     this.#call = call;
     this.#address = address;
     this.#hooks = hooks;
   }
 
-  /** Whether events of connections are wanted, with the addresses of clients. */
+  /** Whether events need the addresses of clients. */
   get active(): boolean {
     const { closed, connection, error, refused } = this.#channels;
     return (
@@ -160,7 +161,8 @@ export class ServerEvents {
     );
   }
 
-  #wants(name: ServerEvent["event"]): boolean {
+  /** Whether an event has a subscriber or a callback. */
+  #isWanted(name: ServerEvent["event"]): boolean {
     return (this.#hooks.log !== undefined && name !== "connection") || this.#channels[name].hasSubscribers;
   }
 
@@ -172,18 +174,18 @@ export class ServerEvents {
     const { log } = this.#hooks;
     const channel = this.#channels[event.event];
     queueMicrotask(() => {
-      // Node reports errors of subscribers as uncaught exceptions in the next tick, and publish() does not throw.
+      // publish() does not throw: Node reports errors of subscribers as uncaught exceptions in the next tick.
       if (channel.hasSubscribers) channel.publish(event);
       if (log !== undefined && event.event !== "connection") report("log", log, event);
     });
   }
 
   listening(): void {
-    if (this.#wants("listening")) this.#emit(this.#fields("listening"));
+    if (this.#isWanted("listening")) this.#emit(this.#fields("listening"));
   }
 
   connection(id: number, client: Address | undefined, peer: Address | undefined): void {
-    if (!this.#wants("connection")) return;
+    if (!this.#isWanted("connection")) return;
     this.#emit({ ...this.#fields("connection"), id, client: textOf(client), peer: textOf(peer) });
   }
 
@@ -196,7 +198,7 @@ export class ServerEvents {
     const { onRefused } = this.#hooks;
     if (onRefused !== undefined)
       queueMicrotask(() => report("onRefused", onRefused, { reason, peer, client, ...failure }));
-    if (!this.#wants("refused")) return;
+    if (!this.#isWanted("refused")) return;
     const event = { ...this.#fields("refused"), reason, client: textOf(client), peer: textOf(peer) };
     this.#emit(failure === undefined ? event : { ...event, error: plainError(failure.error) });
   }
@@ -212,7 +214,7 @@ export class ServerEvents {
     reason: EndReason,
     failure?: { readonly error: unknown },
   ): void {
-    if (!this.#wants("closed")) return;
+    if (!this.#isWanted("closed")) return;
     const event = {
       ...this.#fields("closed"),
       id,
@@ -227,7 +229,7 @@ export class ServerEvents {
   }
 
   get wantsClosed(): boolean {
-    return this.#wants("closed");
+    return this.#isWanted("closed");
   }
 
   /** A connection has ended in a worker, which has made the record. */
@@ -236,23 +238,23 @@ export class ServerEvents {
   }
 
   handlerFailed(id: number, client: Address | undefined, peer: Address | undefined, error: unknown): void {
-    if (!this.#wants("error")) return;
+    if (!this.#isWanted("error")) return;
     const ends = { id, client: textOf(client), peer: textOf(peer) };
     this.#emit({ ...this.#fields("error"), ...ends, error: plainError(error) });
   }
 
   listenerFailed(error: unknown): void {
-    if (this.#wants("error")) this.#emit({ ...this.#fields("error"), error: plainError(error) });
+    if (this.#isWanted("error")) this.#emit({ ...this.#fields("error"), error: plainError(error) });
   }
 
   shortage(state: PressureEvent["state"], code: string): void {
     const { onPressure } = this.#hooks;
     if (onPressure !== undefined) queueMicrotask(() => report("onPressure", onPressure, { state, code }));
-    if (this.#wants("shortage")) this.#emit({ ...this.#fields("shortage"), state, code });
+    if (this.#isWanted("shortage")) this.#emit({ ...this.#fields("shortage"), state, code });
   }
 
   get wantsDropped(): boolean {
-    return this.#wants("dropped");
+    return this.#isWanted("dropped");
   }
 
   dropped(reason: DroppedEvent["reason"], datagrams: number, client: string | null): void {
@@ -260,10 +262,10 @@ export class ServerEvents {
   }
 
   drain(connections: number): void {
-    if (this.#wants("drain")) this.#emit({ ...this.#fields("drain"), connections });
+    if (this.#isWanted("drain")) this.#emit({ ...this.#fields("drain"), connections });
   }
 
   end(accepted: number, refused: number): void {
-    if (this.#wants("end")) this.#emit({ ...this.#fields("end"), accepted, refused });
+    if (this.#isWanted("end")) this.#emit({ ...this.#fields("end"), accepted, refused });
   }
 }

@@ -1,4 +1,4 @@
-// How servers end: the timeout of drain(), and the signals of the process that begin it.
+// The options of drain(), and the signals of the process that make servers drain.
 
 import { os } from "../builtins.js";
 import { checkNames, checkOptions, quote } from "../check/index.js";
@@ -6,7 +6,7 @@ import { millisecondsOr } from "../wait/waitOptions.js";
 
 /** Options of `drain()`. */
 export interface DrainOptions {
-  /** Milliseconds for the handlers; then their connections are cut. null for no limit. Default 10,000. */
+  /** Milliseconds for the handlers, after which their connections are reset; null for no limit. Default 10,000. */
   readonly timeout?: number | null | undefined;
 }
 
@@ -22,47 +22,47 @@ export function drainTimeout(opts: DrainOptions, action: string = "drain"): numb
 /** Signals that no process can handle; signal(7). */
 const UNHANDLED: readonly string[] = ["SIGKILL", "SIGSTOP"];
 
-/** Refuses what is no list of names of signals. Returns each name once. */
+/** Checks a list of names of signals. Returns each name once. */
 export function checkSignals(signals: unknown, action: string): ReadonlySet<NodeJS.Signals> {
   const known = os().constants.signals;
-  const handled = (name: unknown): boolean =>
+  const isHandleable = (name: unknown): boolean =>
     typeof name === "string" && Object.hasOwn(known, name) && !UNHANDLED.includes(name);
-  if (Array.isArray(signals) && signals.every(handled)) return new Set(signals as NodeJS.Signals[]);
+  if (Array.isArray(signals) && signals.every(isHandleable)) return new Set(signals as NodeJS.Signals[]);
   throw new TypeError(`Cannot ${action}: signals are ${quote(signals)}, required an array such as ["SIGTERM"]`);
 }
 
 /**
- * The listeners of all servers, by signal. The process has one listener for each signal: Node.js warns of a leak at the
- * eleventh.
+ * The listeners of all servers, by signal. The process gets only one listener for each signal, because Node.js warns of
+ * a leak at the eleventh.
  */
-const dispatchers = new Map<NodeJS.Signals, { readonly members: Set<() => void>; readonly dispatch: () => void }>();
+const signalListeners = new Map<NodeJS.Signals, { readonly members: Set<() => void>; readonly dispatch: () => void }>();
 
 /** Calls `listener` when the process gets the signal. Returns a function that undoes that. */
 export function onSignal(name: NodeJS.Signals, listener: () => void): () => void {
-  let dispatcher = dispatchers.get(name);
+  let dispatcher = signalListeners.get(name);
   if (dispatcher === undefined) {
     const members = new Set<() => void>();
     const dispatch = (): void => {
-      // A copy: a listener that is added meanwhile is for the next signal.
+      // A copy, because a listener that is added during the loop is for the next signal.
       for (const member of Array.from(members)) member();
     };
     dispatcher = { members, dispatch };
-    dispatchers.set(name, dispatcher);
+    signalListeners.set(name, dispatcher);
   }
   const { dispatch, members } = dispatcher;
   // The program may have removed all listeners of the signal.
   if (!process.listeners(name).includes(dispatch)) process.on(name, dispatch);
-  // Two registrations of one function are two members.
+  // A function of its own, so that two registrations of one listener are two members.
   const member = (): void => listener();
   members.add(member);
   return () => {
     if (!members.delete(member) || members.size > 0) return;
-    dispatchers.delete(name);
+    signalListeners.delete(name);
     process.off(name, dispatch);
   };
 }
 
-/** What signals of the process end. */
+/** A server that signals of the process end. */
 export interface Endable {
   /** @param timeout ms; null for no limit */
   drain(timeout: number | null): Promise<void>;
@@ -77,15 +77,15 @@ export class ShutdownSignals {
   #signalled = false;
 
   /**
-   * Drains the server at the first signal, and ends it at the second. A signal that was given before gets the new
-   * options, so that it does not count twice.
+   * Drains the server at the first signal, and ends it at the second. If a name was passed to an earlier call, the new
+   * listener replaces the old one, so that a signal does not count twice.
    */
   listen(server: Endable, signals: readonly NodeJS.Signals[], opts: DrainOptions): void {
     const action = "shut down on signals";
     const names = checkSignals(signals, action);
     const timeout = drainTimeout(opts, action);
     const listener = (): void => {
-      // The program may have begun to drain before, without a signal.
+      // Not the state of the server, because the program may have called drain() without a signal.
       if (this.#signalled) return server.end();
       this.#signalled = true;
       void server.drain(timeout);
@@ -96,7 +96,7 @@ export class ShutdownSignals {
     }
   }
 
-  /** The signals have their default action again. */
+  /** Removes the listeners. The signals then have their default action again. */
   release(): void {
     for (const undo of this.#listeners.values()) undo();
     this.#listeners.clear();

@@ -1,10 +1,11 @@
-// The sources that have shown that their address is theirs. The table is bounded: it keeps at least the last 16,384.
+// The sources of datagrams that have proved that their address is not forged. The table keeps at least the last 16,384
+// of them, and at most twice as many.
 
-const MOST = 16_384;
+const MAX_SOURCES = 16_384;
 
 export class ValidatedSources {
   readonly #lifetime: number;
-  /** The end of each validation. When the current map is full, it becomes the previous one. */
+  /** The end of each validation, by source. When the current map is full, it replaces the previous one. */
   #current = new Map<string, number>();
   #previous = new Map<string, number>();
 
@@ -14,7 +15,7 @@ export class ValidatedSources {
   }
 
   add(source: string, now: number): void {
-    if (this.#current.size >= MOST) {
+    if (this.#current.size >= MAX_SOURCES) {
       this.#previous = this.#current;
       this.#current = new Map();
     }

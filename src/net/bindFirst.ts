@@ -8,8 +8,8 @@ import type { HostAddress } from "./customResolver.js";
 const UNAVAILABLE_CODES: ReadonlySet<string> = new Set(["EADDRNOTAVAIL", "EAFNOSUPPORT"]);
 
 /**
- * The wildcard addresses of `target`, if it is a wildcard without an address: `::`, which also accepts IPv4, then
- * `0.0.0.0`; with `family`, only the one of this family.
+ * The addresses of the wildcard without a family (`["", port]`): `::`, which also accepts IPv4, then `0.0.0.0`. With
+ * `family` or `ipv6Only`, only the address of that family. Undefined for another target.
  */
 export function wildcards(
   target: InetAddress | Inet6Address | HostPort,
@@ -17,15 +17,15 @@ export function wildcards(
   family?: number,
 ): readonly HostAddress[] | undefined {
   if (!(target instanceof HostPort) || target.host !== "") return undefined;
-  const six = new Inet6Address("::", target.port);
-  const four = new InetAddress("0.0.0.0", target.port);
-  if (family === AF_INET) return [four];
-  return ipv6Only || family === AF_INET6 ? [six] : [six, four];
+  const ipv6 = new Inet6Address("::", target.port);
+  const ipv4 = new InetAddress("0.0.0.0", target.port);
+  if (family === AF_INET) return [ipv4];
+  return ipv6Only || family === AF_INET6 ? [ipv6] : [ipv6, ipv4];
 }
 
 /**
- * Calls `bind` with one address after the other until this machine has the address. If IPv6 is switched off or not in
- * the kernel, `::1` fails and `127.0.0.1` may succeed.
+ * Calls `bind` with one address after the other, until it succeeds or fails for another reason than that this machine
+ * lacks the address. For example, if IPv6 is switched off, `::1` fails and `127.0.0.1` may succeed.
  */
 export async function bindFirst<T>(
   addresses: readonly HostAddress[],

@@ -40,8 +40,8 @@ import { refuseChanges } from "./refuseChanges.js";
 import { reportLocalAddresses, UdpSocket } from "./udpSocket.js";
 
 /**
- * Options of both kinds of UDP sockets. `timeout` limits the lookup, and the wait of `connectUdp()` for a free port.
- * `signal` ends the call.
+ * Options of `bindUdp()` and `connectUdp()`. `timeout` limits the lookup, and the wait of `connectUdp()` for a free
+ * port. `signal` ends the call.
  */
 export interface UdpOptions extends IoOptions {
   /** Size of the receive buffer in bytes, without the kernel's overhead: SO_RCVBUF, limited by net.core.rmem_max. */
@@ -76,16 +76,26 @@ export interface ConnectUdpOptions extends UdpOptions {
   readonly localAddress?: AddressLike | undefined;
 }
 
-const COMMON = ["timeout", "signal", "receiveBuffer", "sendBuffer", "broadcast", "filter", "bindToDevice", "resolver"];
-const BIND = [...COMMON, "reuseAddr", "reusePort", "ipv6Only"];
+const COMMON_OPTIONS = [
+  "timeout",
+  "signal",
+  "receiveBuffer",
+  "sendBuffer",
+  "broadcast",
+  "filter",
+  "bindToDevice",
+  "resolver",
+];
+const BIND_OPTIONS = [...COMMON_OPTIONS, "reuseAddr", "reusePort", "ipv6Only"];
 const FAMILIES: readonly number[] = [AF_INET6, AF_INET];
 const DESCRIPTOR_OPTIONS = ["signal", "receiveBuffer", "sendBuffer", "broadcast", "filter"];
 
 /**
- * Makes a UDP socket at an address: `udp://host:port`, `["", port]` for all addresses of both families. `fd:N` and
- * `systemd:name` take a bound socket of this process. For port 0 the kernel chooses the port. A socket at the wildcard
- * answers a packet from the address that the packet was sent to; see {@link UdpSocket.send}. A signal closes the
- * socket.
+ * Makes a UDP socket at an address: `udp://host:port`, or `["", port]` for all addresses of both families. `fd:N` and
+ * `systemd:name` take a bound socket of this process. For port 0 the kernel chooses the port. An abort of `signal`
+ * closes the socket.
+ *
+ * A socket at the wildcard answers a packet from the address that the packet was sent to; see {@link UdpSocket.send}.
  *
  * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EAFNOSUPPORT`, `EPROTOTYPE` (a descriptor of another
  *   type), `EAI_NONAME` …
@@ -106,10 +116,15 @@ const DESCRIPTOR_OPTIONS = ["signal", "receiveBuffer", "sendBuffer", "broadcast"
  * ```
  */
 export async function bindUdp(endpoint: EndpointLike, opts: BindUdpOptions = {}): Promise<UdpSocket> {
-  const target = udpTarget(endpoint, "bind");
+  const target = parseUdpEndpoint(endpoint, "bind");
   const { action } = target;
   checkOptions(opts, action, undefined, "bindUdp({ host, port })");
-  checkNames(opts, target.fd === undefined ? BIND : [...DESCRIPTOR_OPTIONS, "unsetEnv"], action, "this endpoint");
+  checkNames(
+    opts,
+    target.fd === undefined ? BIND_OPTIONS : [...DESCRIPTOR_OPTIONS, "unsetEnv"],
+    action,
+    "this endpoint",
+  );
   const checked = checkUdp(opts, action);
   const reuseAddr = flag(opts.reuseAddr, false, action, "reuseAddr");
   const reusePort = flag(opts.reusePort, false, action, "reusePort");
@@ -125,7 +140,7 @@ export async function bindUdp(endpoint: EndpointLike, opts: BindUdpOptions = {})
       applyUdp(found, checked);
       const udp = new UdpSocket(found, reportLocalAddresses(found), undefined, checked.signal);
       registerGate(udp, inheritance!.gate);
-      return registered(udp, target);
+      return register(udp, target);
     } catch (error) {
       found.close();
       throw error;
@@ -138,7 +153,7 @@ export async function bindUdp(endpoint: EndpointLike, opts: BindUdpOptions = {})
       applyUdp(socket, checked);
       local = reportLocalAddresses(socket);
     });
-    return registered(new UdpSocket(taken, local, undefined, checked.signal), target);
+    return register(new UdpSocket(taken, local, undefined, checked.signal), target);
   }
   const { address } = target;
   const bind = (local: HostAddress): Promise<BoundSocket> =>
@@ -155,20 +170,21 @@ export async function bindUdp(endpoint: EndpointLike, opts: BindUdpOptions = {})
       return reportLocalAddresses(socket);
     });
   const addresses =
-    wildcards(address, ipv6Only) ?? (await candidates(address, ipv6Only ? AF_INET6 : AF_UNSPEC, checked));
-  const made = await bindFirst(addresses, bind, action);
-  return registered(new UdpSocket(made.socket, made.address, undefined, checked.signal), target);
+    wildcards(address, ipv6Only) ?? (await addressesOf(address, ipv6Only ? AF_INET6 : AF_UNSPEC, checked));
+  const bound = await bindFirst(addresses, bind, action);
+  return register(new UdpSocket(bound.socket, bound.address, undefined, checked.signal), target);
 }
 
-/** So that `upgrade()` can pass the socket. */
-function registered(socket: UdpSocket, { endpoint }: UdpTarget): UdpSocket {
+/** Registers the socket, so that `upgrade()` can pass it to a new program. */
+function register(socket: UdpSocket, { endpoint }: UdpTarget): UdpSocket {
   registerSocket(socket, endpoint);
   return socket;
 }
 
 /**
- * Makes a connected UDP socket. It sends to one peer, receives from this peer only, and reports `ECONNREFUSED` if the
- * peer has no socket at the port. Of the addresses of a name, it uses the first that has a route. It sends no packet.
+ * Makes a connected UDP socket. It sends to one peer and receives from this peer only. Its calls reject with
+ * `ECONNREFUSED` if the peer has no socket at the port. If a name has several addresses, the call uses the first one
+ * that has a route. The call sends no packet.
  *
  * @throws SocketError `ENETUNREACH`, `EADDRNOTAVAIL`, `EACCES` …; with several addresses `cause` is an AggregateError;
  *   `EAI_NONAME` …
@@ -183,25 +199,25 @@ function registered(socket: UdpSocket, { endpoint }: UdpTarget): UdpSocket {
  * ```
  */
 export async function connectUdp(endpoint: EndpointLike, opts: ConnectUdpOptions = {}): Promise<UdpSocket> {
-  const { action, address, fd } = udpTarget(endpoint, "connect");
+  const { action, address, fd } = parseUdpEndpoint(endpoint, "connect");
   if (fd !== undefined || (address instanceof HostPort && address.host === "")) {
     throw new TypeError(`Cannot ${action}: the endpoint is a wildcard or a descriptor, required udp://host:port`);
   }
   checkOptions(opts, action, undefined, "connectUdp({ host, port })");
-  checkNames(opts, [...COMMON, "localAddress"], action, "connectUdp()");
+  checkNames(opts, [...COMMON_OPTIONS, "localAddress"], action, "connectUdp()");
   const checked = checkUdp(opts, action);
   const local = checkLocal(opts.localAddress, action);
   checked.signal?.throwIfAborted();
   const errors: unknown[] = [];
-  for (const remote of await candidates(address, AF_UNSPEC, checked)) {
+  for (const remote of await addressesOf(address, AF_UNSPEC, checked)) {
     try {
-      const made = await makeSocket(remote.family, checked, async (socket) => {
+      const bound = await makeSocket(remote.family, checked, async (socket) => {
         if (local !== undefined) await socket.bind(local);
         // connect(2) of UDP waits only while no port is free.
         await socket.connect(remote, remaining(checked));
         return socket.getsockname() as HostAddress;
       });
-      return new UdpSocket(made.socket, made.address, remote, undefined);
+      return new UdpSocket(bound.socket, bound.address, remote, undefined);
     } catch (error) {
       errors.push(error);
     }
@@ -209,6 +225,7 @@ export async function connectUdp(endpoint: EndpointLike, opts: ConnectUdpOptions
   throw lastOf(errors, `Cannot ${action}`);
 }
 
+/** `UdpOptions`, checked. */
 interface CheckedUdp extends CheckedWait {
   readonly receiveBuffer: number | undefined;
   readonly sendBuffer: number | undefined;
@@ -236,29 +253,31 @@ function checkUdp(opts: UdpOptions, action: string): CheckedUdp {
   };
 }
 
+/** An endpoint of UDP, parsed. */
 interface UdpTarget {
   readonly endpoint: Endpoint;
   readonly action: string;
   readonly address: HostAddress | HostPort;
-  /** A descriptor or the name of one, which replaces the address. */
+  /** A descriptor, or its name in a `systemd:` endpoint. It replaces the address. Otherwise undefined. */
   readonly fd: number | string | undefined;
 }
 
 /** Parses an endpoint. A host and a port without a scheme are a udp endpoint here. */
-function udpTarget(value: EndpointLike, verb: string): UdpTarget {
-  const named = typeof value === "string" || (typeof value === "object" && value !== null && "scheme" in value);
+function parseUdpEndpoint(value: EndpointLike, verb: string): UdpTarget {
+  const hasScheme = typeof value === "string" || (typeof value === "object" && value !== null && "scheme" in value);
   const endpoint = verb === "bind" ? parseLocalEndpoint(value) : parseEndpoint(value);
-  const action = `${verb} UDP at ${quote(formatEndpoint(endpoint).replace(/^tcp:/, named ? "tcp:" : "udp:"))}`;
+  const action = `${verb} UDP at ${quote(formatEndpoint(endpoint).replace(/^tcp:/, hasScheme ? "tcp:" : "udp:"))}`;
   const address = new InetAddress("0.0.0.0", 0);
   if (endpoint.scheme === "fd") return { endpoint, action, address, fd: endpoint.fd };
   if (endpoint.scheme === "systemd") return { endpoint, action, address, fd: endpoint.name };
-  if (endpoint.scheme === "udp" || (endpoint.scheme === "tcp" && !named)) {
+  if (endpoint.scheme === "udp" || (endpoint.scheme === "tcp" && !hasScheme)) {
     return { endpoint: { ...endpoint, scheme: "udp" }, action, address: endpoint.address, fd: undefined };
   }
   throw new TypeError(`Cannot ${action}: scheme is ${quote(endpoint.scheme)}, required udp`);
 }
 
-async function candidates(
+/** The addresses of a host, in order. A literal needs no lookup. */
+async function addressesOf(
   target: HostAddress | HostPort,
   family: HostFamily | typeof AF_UNSPEC,
   checked: CheckedUdp,
@@ -273,6 +292,7 @@ interface BoundSocket {
   readonly address: HostAddress;
 }
 
+/** Makes a socket with the options. `prepare` binds or connects it, and returns its local address. */
 async function makeSocket(
   family: number,
   checked: CheckedUdp,

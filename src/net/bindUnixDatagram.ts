@@ -20,11 +20,11 @@ import { takeDescriptor } from "./takeDescriptor.js";
 import { UnixDatagramSocket } from "./unixDatagramSocket.js";
 import { bindUnix } from "./unixPath.js";
 
-/** Options of both kinds of UNIX datagram sockets. No call waits, so there is no `timeout`. */
+/** Options of `bindUnixDatagram()` and `connectUnixDatagram()`. Neither call waits, so there is no `timeout`. */
 export interface UnixDatagramOptions {
   /** Ends the call: it rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
-  /** Size of the receive buffer in bytes: SO_RCVBUF. The limit that counts for UNIX datagrams is that of the sender. */
+  /** Size of the receive buffer in bytes: SO_RCVBUF. For UNIX datagrams the kernel applies only the sender's buffer. */
   readonly receiveBuffer?: number | undefined;
   /**
    * Size of the send buffer in bytes: SO_SNDBUF, limited by net.core.wmem_max. A datagram must fit into it, with some
@@ -54,15 +54,16 @@ export interface ConnectUnixDatagramOptions extends UnixDatagramOptions {
   readonly localAddress?: AddressLike | undefined;
 }
 
-const COMMON = ["signal", "receiveBuffer", "sendBuffer", "filter"];
-const FILE = ["mode", "unlink"];
-const UNIX = [AF_UNIX];
+const COMMON_OPTIONS = ["signal", "receiveBuffer", "sendBuffer", "filter"];
+const FILE_OPTIONS = ["mode", "unlink"];
+const UNIX_FAMILY = [AF_UNIX];
 
 /**
- * Makes a UNIX datagram socket at a path (`unix:/path`) or at an abstract name (`unix:@name`). `fd:N` and `systemd:name`
- * take a bound socket of this process. A file that no process has open is replaced; any other file stays, and the call
- * fails with `EADDRINUSE`. The file has its `mode` before any process can send, and never more permissions. Closing the
- * socket removes the file. A signal closes the socket.
+ * Makes a UNIX datagram socket at a path (`unix:/path`) or at an abstract name (`unix:@name`). `fd:N` and
+ * `systemd:name` take a bound socket of this process. If the file of the path exists and no process has its socket
+ * open, the call replaces it. Any other file stays, and the call fails with `EADDRINUSE`. The file has its `mode`
+ * before any process can send, and never more permissions. Closing the socket removes the file. An abort of `signal`
+ * closes the socket.
  *
  * @throws SocketError `EADDRINUSE`, `EACCES`, `ENOENT`, `ENOTDIR`, `EROFS`; for a descriptor `EBADF`, `ENOTSOCK`,
  *   `EPROTOTYPE`, `EAFNOSUPPORT` …
@@ -86,10 +87,10 @@ export async function bindUnixDatagram(
   endpoint: EndpointLike,
   opts: BindUnixDatagramOptions = {},
 ): Promise<UnixDatagramSocket> {
-  const { action, address, fd } = targetOf(endpoint, "bind");
+  const { action, address, fd } = parseUnixEndpoint(endpoint, "bind");
   checkOptions(opts, action);
-  checkNames(opts, [...COMMON, ...(fd === undefined ? FILE : ["unsetEnv"])], action, "this endpoint");
-  const checked = check(opts, action);
+  checkNames(opts, [...COMMON_OPTIONS, ...(fd === undefined ? FILE_OPTIONS : ["unsetEnv"])], action, "this endpoint");
+  const checked = checkUnixOptions(opts, action);
   const { mode, signal, unlink } = checked;
   const unsetEnv = flag(opts.unsetEnv, false, action, "unsetEnv");
   refuseMode(address, mode, action);
@@ -97,8 +98,8 @@ export async function bindUnixDatagram(
   if (fd !== undefined) {
     const number = typeof fd === "number" ? fd : listenFd(fd, unsetEnv);
     let local!: UnixAddress;
-    const taken = takeDescriptor(number, SOCK_DGRAM, UNIX, "bind", (socket) => {
-      apply(socket, checked);
+    const taken = takeDescriptor(number, SOCK_DGRAM, UNIX_FAMILY, "bind", (socket) => {
+      applyOptions(socket, checked);
       local = socket.getsockname() as UnixAddress;
     });
     return new UnixDatagramSocket(taken, local, undefined, { remove: undefined, unlink: false, signal });
@@ -107,7 +108,7 @@ export async function bindUnixDatagram(
     address,
     SOCK_DGRAM,
     mode,
-    (made) => apply(made, checked),
+    (newSocket) => applyOptions(newSocket, checked),
     () => undefined,
   );
   const local = socket.getsockname() as UnixAddress;
@@ -143,10 +144,10 @@ export async function connectUnixDatagram(
   endpoint: EndpointLike,
   opts: ConnectUnixDatagramOptions = {},
 ): Promise<UnixDatagramSocket> {
-  const { action, address, fd } = targetOf(endpoint, "connect");
+  const { action, address, fd } = parseUnixEndpoint(endpoint, "connect");
   if (fd !== undefined) throw new TypeError(`Cannot ${action}: the endpoint is a descriptor, required unix:/path`);
-  checkOptions(opts, action, [...COMMON, ...FILE, "localAddress"]);
-  const checked = check(opts, action);
+  checkOptions(opts, action, [...COMMON_OPTIONS, ...FILE_OPTIONS, "localAddress"]);
+  const checked = checkUnixOptions(opts, action);
   const local = toLocalAddress(opts.localAddress ?? "", AF_UNIX);
   if (!(local instanceof UnixAddress)) {
     throw new TypeError(
@@ -159,17 +160,18 @@ export async function connectUnixDatagram(
     local,
     SOCK_DGRAM,
     checked.mode,
-    (made) => apply(made, checked),
-    (made) => made.connect(address, { signal: checked.signal }),
+    (newSocket) => applyOptions(newSocket, checked),
+    (newSocket) => newSocket.connect(address, { signal: checked.signal }),
   );
-  const own = socket.getsockname() as UnixAddress;
-  return new UnixDatagramSocket(socket, own, address, {
+  const localAddress = socket.getsockname() as UnixAddress;
+  return new UnixDatagramSocket(socket, localAddress, address, {
     remove: file?.remove,
     unlink: checked.unlink,
     signal: undefined,
   });
 }
 
+/** `UnixDatagramOptions`, checked. */
 interface CheckedUnix {
   readonly signal: AbortSignal | undefined;
   readonly filter: PacketFilter | undefined;
@@ -179,7 +181,7 @@ interface CheckedUnix {
   readonly unlink: boolean;
 }
 
-function check(opts: UnixDatagramOptions, action: string): CheckedUnix {
+function checkUnixOptions(opts: UnixDatagramOptions, action: string): CheckedUnix {
   const { mode, receiveBuffer, sendBuffer } = opts;
   const size = (value: unknown, name: string): number | undefined =>
     value === undefined ? undefined : integer(value, action, name, 1, 0x3fff_ffff);
@@ -193,25 +195,27 @@ function check(opts: UnixDatagramOptions, action: string): CheckedUnix {
   };
 }
 
+/** Refuses `mode` for an address without a file. */
 function refuseMode(address: UnixAddress, mode: number | undefined, action: string): void {
   if (mode === undefined || (address.path !== "" && !address.path.startsWith("\0"))) return;
   throw new TypeError(`Cannot ${action}: mode applies to files, required a path and not an abstract name`);
 }
 
-function apply(socket: Socket, { filter, receiveBuffer, sendBuffer }: CheckedUnix): void {
+function applyOptions(socket: Socket, { filter, receiveBuffer, sendBuffer }: CheckedUnix): void {
   if (filter !== undefined) socket.attachFilter(filter);
   if (receiveBuffer !== undefined) socket.setsockopt(SO_RCVBUF, receiveBuffer);
   if (sendBuffer !== undefined) socket.setsockopt(SO_SNDBUF, sendBuffer);
 }
 
+/** An endpoint of UNIX datagrams, parsed. */
 interface UnixTarget {
   readonly action: string;
   readonly address: UnixAddress;
-  /** A descriptor or the name of one, which replaces the address. */
+  /** A descriptor, or its name in a `systemd:` endpoint. It replaces the address. Otherwise undefined. */
   readonly fd: number | string | undefined;
 }
 
-function targetOf(value: EndpointLike, verb: string): UnixTarget {
+function parseUnixEndpoint(value: EndpointLike, verb: string): UnixTarget {
   const endpoint = parseEndpoint(value);
   const action = `${verb} a UNIX datagram socket at ${quote(formatEndpoint(endpoint))}`;
   switch (endpoint.scheme) {

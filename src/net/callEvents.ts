@@ -1,4 +1,4 @@
-// Channels of node:diagnostics_channel for connect() and listen(). Without a subscriber, a call makes no object for them.
+// Channels of node:diagnostics_channel for connect() and listen(). Without a subscriber, a call makes no message.
 
 import type { Channel } from "node:diagnostics_channel";
 import { type Address, type Endpoint, formatEndpoint } from "../addr/index.js";
@@ -10,7 +10,7 @@ import { clock, diagnosticsChannel } from "../builtins.js";
 /** A message of `berkeley:connect:start` and `berkeley:listen:start`: a call has begun. */
 export interface CallStartEvent {
   readonly call: "connect" | "listen";
-  /** The number of the call in this thread, from 1 on. The other message of the call has the same number. */
+  /** The number of the call in this thread, from 1 on. All messages of a call have the same number. */
   readonly id: number;
   /** Milliseconds since 1970, as of `Date.now()`. */
   readonly time: number;
@@ -36,7 +36,7 @@ export interface CallErrorEvent extends CallStartEvent {
 }
 
 /** The addresses of a result. */
-interface Ends {
+interface Addresses {
   readonly local: Address | undefined;
   readonly peer: Address | undefined;
 }
@@ -49,31 +49,31 @@ let lastId = 0;
 /** The three channels of a call with results of type `T`. */
 class CallEvents<T> {
   readonly #call: "connect" | "listen";
-  readonly #endsOf: (result: T) => Ends;
-  /** Whether the call that begins next is the one of `observe()`. */
-  #observed = false;
+  readonly #addressesOf: (result: T) => Addresses;
+  /** Whether the next call is the one that `observe()` makes. */
+  #skipNext = false;
   /** Loaded by the first call. The registry of Node holds channels weakly. */
   #channels: { readonly start: Channel; readonly end: Channel; readonly error: Channel } | undefined;
 
-  constructor(call: "connect" | "listen", endsOf: (result: T) => Ends) {
+  constructor(call: "connect" | "listen", endsOf: (result: T) => Addresses) {
     this.#call = call;
-    this.#endsOf = endsOf;
+    this.#addressesOf = endsOf;
   }
 
-  /** Whether a call that begins now has to be observed. The call that `observe()` makes is observed already. */
-  begins(): boolean {
-    if (this.#observed) return (this.#observed = false);
-    const { end, error, start } = (this.#channels ??= this.#open());
+  /** Whether to make a call by `observe()`. False in the call that `observe()` makes. */
+  needsObserving(): boolean {
+    if (this.#skipNext) return (this.#skipNext = false);
+    const { end, error, start } = (this.#channels ??= this.#openChannels());
     return start.hasSubscribers || end.hasSubscribers || error.hasSubscribers;
   }
 
-  #open(): { readonly start: Channel; readonly end: Channel; readonly error: Channel } {
+  #openChannels(): { readonly start: Channel; readonly end: Channel; readonly error: Channel } {
     const { channel } = diagnosticsChannel();
     const open = (name: string): Channel => channel(`berkeley:${this.#call}:${name}`);
     return { start: open("start"), end: open("end"), error: open("error") };
   }
 
-  /** Makes the call, and publishes its messages. Call it after `begins()`. Errors of subscribers do not come here. */
+  /** Makes the call, and publishes its messages. Call it only after `needsObserving()` has returned true. */
   async observe(target: Endpoint, run: () => Promise<T>): Promise<T> {
     const { end, error: failed, start } = this.#channels!;
     const endpoint = formatEndpoint(target);
@@ -82,10 +82,10 @@ class CallEvents<T> {
     const fields = { call: this.#call, id: ++lastId, endpoint };
     start.publish({ ...fields, time: Date.now() } satisfies CallStartEvent);
     let result: T;
-    this.#observed = true;
+    this.#skipNext = true;
     const pending = run();
-    // The call ends before it calls begins() if a subscriber has aborted its signal.
-    this.#observed = false;
+    // If a subscriber has aborted the signal, the call has ended before needsObserving().
+    this.#skipNext = false;
     try {
       result = await pending;
     } catch (error) {
@@ -94,7 +94,7 @@ class CallEvents<T> {
       throw error;
     }
     if (end.hasSubscribers) {
-      const { local, peer } = this.#endsOf(result);
+      const { local, peer } = this.#addressesOf(result);
       const event = { ...fields, time: Date.now(), duration: duration(), local: textOf(local), peer: textOf(peer) };
       end.publish(event satisfies CallEndEvent);
     }

@@ -1,4 +1,5 @@
-// The worker's side: receives connections over a channel, or takes a listening socket of the server.
+// The worker's side of connectionChannel.ts: receives connections over a channel, or takes a listening socket of the
+// server.
 
 import type { AcceptHandler } from "../admission/index.js";
 import type { Address } from "../addr/index.js";
@@ -19,7 +20,7 @@ import { decodeAddress, encodeAddress } from "../sys/sockaddr.js";
 import { localError, timeoutError } from "../wait/localError.js";
 import { within } from "../wait/within.js";
 import { TlsListener } from "../tls/index.js";
-import { CHANNEL, DESCRIPTOR_PAUSE } from "./connectionChannel.js";
+import { CHANNEL_KIND, DESCRIPTOR_PAUSE } from "./connectionChannel.js";
 import type { HostAddress } from "./customResolver.js";
 import { prepareListener, type TlsListenOptions } from "./endpointTls.js";
 import { hasManyLocalAddresses, type ListenAddress, SocketListener } from "./socketListener.js";
@@ -27,7 +28,7 @@ import { TlsSocketListener } from "./tlsSocketListener.js";
 
 const ACTION = "serve in a worker";
 
-/** A descriptor of the server, in the worker. */
+/** A descriptor of the server that the worker can use. */
 export interface ForeignDescriptor {
   readonly fd: number;
   /** Whether it belongs to another thread of this process. Otherwise this process has inherited it. */
@@ -62,7 +63,7 @@ export class ChannelListener implements Listener<Stream<SocketConn>> {
 
   /** @param onEnd called when the server hands no more connections over */
   constructor(channel: ForeignDescriptor, copy: ListenerCopy, limits: StreamOptions, onEnd: () => void) {
-    this.#channel = socketFromServer(channel, CHANNEL);
+    this.#channel = socketFromServer(channel, CHANNEL_KIND);
     this.#kind = copy.kind;
     this.address = decodeAddress(copy.address);
     this.#local = hasManyLocalAddresses(this.address as ListenAddress) ? undefined : this.address;
@@ -76,14 +77,14 @@ export class ChannelListener implements Listener<Stream<SocketConn>> {
     try {
       socket = socketOf(this.#kind, connection.fd);
     } catch (error) {
-      // There was no memory for the object, so nothing else would close the descriptor.
+      // No object has the descriptor, because there was no memory for one. So it is closed here.
       calls.close(connection.fd);
       throw error;
     }
     return new Stream(new SocketConn(socket, addresses), this.#limits);
   }
 
-  /** As `acceptStream`. At the end of the channel the call waits until the listener is closed. */
+  /** See `acceptStream()` in socketListener.ts. After the end of the channel, the handler is never called. */
   acceptStream(handler: AcceptHandler<Stream>): Stream | undefined {
     const completed = (connection: AcceptedConnection | undefined): void => {
       if (connection === undefined) queueMicrotask(this.#onEnd);
@@ -103,7 +104,7 @@ export class ChannelListener implements Listener<Stream<SocketConn>> {
         const connection = await takeOverAsync(this.#channel, opts?.signal);
         if (connection !== undefined) return this.#streamOf(connection);
         this.#onEnd();
-        return await this.#nothingMore(opts?.signal);
+        return await this.#waitForClose(opts?.signal);
       } catch (error) {
         if ((error as { readonly code?: unknown }).code !== "EMFILE") throw error;
         // The connection stays in the channel.
@@ -113,7 +114,7 @@ export class ChannelListener implements Listener<Stream<SocketConn>> {
   }
 
   /** After the end of the channel, a call waits until it is aborted or the listener is closed. */
-  #nothingMore(signal: AbortSignal | undefined): Promise<never> {
+  #waitForClose(signal: AbortSignal | undefined): Promise<never> {
     const signals = signal === undefined ? [this.#closing.signal] : [this.#closing.signal, signal];
     return within(new Promise<never>(() => undefined), null, signals, () => timeoutError("accept"));
   }
@@ -124,7 +125,6 @@ export class ChannelListener implements Listener<Stream<SocketConn>> {
     return Promise.resolve();
   }
 
-  // The server calls accept() itself.
   async *[Symbol.asyncIterator](): AsyncGenerator<Stream<SocketConn>, undefined> {
     for (;;) yield await this.accept();
   }
@@ -134,14 +134,14 @@ export class ChannelListener implements Listener<Stream<SocketConn>> {
   }
 }
 
-/** TLS on the connections of a channel. */
+/** A listener that makes TLS handshakes on the connections of a channel. */
 export function secureChannel(channel: ChannelListener, tls: TlsListenOptions, limits: StreamOptions): Listener {
   const secured = new TlsListener(channel, prepareListener(tls, ACTION));
   const accept = secured.accept.bind(secured);
   return Object.assign(secured, { accept: async (opts?: IoOptions) => new Stream(await accept(opts), limits) });
 }
 
-/** A listening socket of the server as a listener of this worker. The server keeps the socket, and its queue. */
+/** Makes a listener of this worker on a listening socket of the server. The server keeps the socket and its queue. */
 export function takeListener(
   descriptor: ForeignDescriptor,
   copy: ListenerCopy,

@@ -10,7 +10,7 @@ export class ClosingSignal implements AbortListener {
   readonly #signal: AbortSignal;
   readonly #close: () => void;
 
-  /** @throws the signal's reason if the signal is aborted already; `close` is called before */
+  /** @throws the signal's reason, after a call of `close`, if the signal is aborted already */
   constructor(signal: AbortSignal, close: () => void) {
     this.#signal = signal;
     this.#close = close;

@@ -77,8 +77,8 @@ export interface ConnectOptions extends IoOptions, StreamOptions, TcpOptions {
    */
   readonly via?: string | ProxyOptions | undefined;
   /**
-   * A header of the PROXY protocol, which is sent before all other data, the TLS handshake included. The addresses in it
-   * are those of the client for which this program connects. Without addresses it says that they are not known.
+   * A header of the PROXY protocol. It is sent before all other data, also before the TLS handshake. Its addresses are
+   * those of the client for which this program connects. A header without addresses means that they are not known.
    */
   readonly proxyProtocol?: ProxyHeaderToSend | undefined;
   /** Finds the addresses of a name. Default: getaddrinfo(3), on another thread. */
@@ -93,27 +93,29 @@ export interface ConnectOptions extends IoOptions, StreamOptions, TcpOptions {
   /** Maximum number of addresses of a host that are attempted. Default 32. */
   readonly maxAttempts?: number | undefined;
   /**
-   * Options of TLS, for a `tls://` endpoint. By default the certificate of the server must lead to an authority that
-   * Node trusts.
+   * Options of TLS, for a `tls://` endpoint. By default an authority that Node trusts must have issued the certificate
+   * of the server.
    */
   readonly tls?: TlsConnectOptions | undefined;
   /**
-   * Connects again after a failure. Without it, and for an error that {@link isRetryable} refuses, one try is made. If
-   * all tries fail, the call rejects with the error of the last one. After `timeout` the error is a `TimeoutError` with
-   * the error of the last try as its `cause`.
+   * Connects again after a failure that `retryOn` allows. Default: one try. If all tries fail, the call rejects with
+   * the error of the last one. After `timeout` the error is a `TimeoutError` whose `cause` is the error of the last
+   * try.
    */
   readonly retry?: RetryOptions | undefined;
 }
 
-const WAIT = ["timeout", "signal", "retry", "proxyProtocol"];
-const DEFAULT_TRIES = 10;
+/** The options of all endpoints but `fd:`. */
+const BASE = ["timeout", "signal", "retry", "proxyProtocol"];
+const DEFAULT_MAX_TRIES = 10;
+/** The options of happyEyeballs.ts. */
 export const RACE_OPTIONS: readonly string[] = ["family", "resolver", "resolutionDelay", "attemptDelay", "maxAttempts"];
 /** The options that apply to each kind of endpoint. */
-const ALLOWED: Readonly<Record<Endpoint["scheme"], readonly string[]>> = {
-  tcp: [...WAIT, ...STREAM_OPTIONS, ...TCP_OPTIONS, ...RACE_OPTIONS, "localAddress", "bindToDevice", "via"],
-  tls: [...WAIT, ...STREAM_OPTIONS, ...TCP_OPTIONS, ...RACE_OPTIONS, "localAddress", "bindToDevice", "via", "tls"],
-  unix: [...WAIT, ...STREAM_OPTIONS, "localAddress"],
-  vsock: [...WAIT, ...STREAM_OPTIONS, "localAddress"],
+const CONNECT_OPTIONS: Readonly<Record<Endpoint["scheme"], readonly string[]>> = {
+  tcp: [...BASE, ...STREAM_OPTIONS, ...TCP_OPTIONS, ...RACE_OPTIONS, "localAddress", "bindToDevice", "via"],
+  tls: [...BASE, ...STREAM_OPTIONS, ...TCP_OPTIONS, ...RACE_OPTIONS, "localAddress", "bindToDevice", "via", "tls"],
+  unix: [...BASE, ...STREAM_OPTIONS, "localAddress"],
+  vsock: [...BASE, ...STREAM_OPTIONS, "localAddress"],
   fd: ["timeout", "signal", ...STREAM_OPTIONS, ...TCP_OPTIONS],
   udp: [],
   systemd: [],
@@ -182,17 +184,17 @@ export function connect<const E extends TcpEndpointLike | UnixEndpointLike | Vso
   endpoint: E,
   opts?: ConnectOptions & { readonly via?: undefined },
 ): Promise<Stream<SocketConn<AddressAt<E>>>>;
-/** Connects to an endpoint whose scheme is known only at run time, or through a proxy: the connection may be one of TLS. */
+/** Connects to an endpoint whose scheme is known only at run time, or through a proxy, perhaps with TLS. */
 export function connect(endpoint: EndpointLike, opts?: ConnectOptions): Promise<Stream<SocketConn | TlsConn>>;
 export async function connect(endpoint: EndpointLike, opts: ConnectOptions = {}): Promise<Stream> {
   const { target, action, limits, checked } = checkCall(endpoint, opts);
   checked.signal?.throwIfAborted();
   if (opts.retry !== undefined) {
-    const { retry, timeout, signal, ...once } = opts;
-    const policy = checkRetry(retry, DEFAULT_TRIES, action);
-    return openWithRetries(policy, (wait) => connect(target, { ...once, ...wait }), { timeout, signal });
+    const { retry, timeout, signal, ...tryOptions } = opts;
+    const policy = checkRetry(retry, DEFAULT_MAX_TRIES, action);
+    return openWithRetries(policy, (wait) => connect(target, { ...tryOptions, ...wait }), { timeout, signal });
   }
-  if (connectEvents.begins()) return connectEvents.observe(target, () => connect(target, opts));
+  if (connectEvents.needsObserving()) return connectEvents.observe(target, () => connect(target, opts));
   if (target.scheme === "fd") return new Stream(takeConnected(target.fd, opts, checked, action), limits);
   const header = opts.proxyProtocol === undefined ? undefined : encodeProxyHeader(opts.proxyProtocol);
   const send: SendHeader = (stream) => (header === undefined ? stream : sendHeader(stream, header, checked));
@@ -208,34 +210,31 @@ export async function connect(endpoint: EndpointLike, opts: ConnectOptions = {})
 /** A call of connect(), checked. */
 interface CheckedCall {
   readonly target: Exclude<Endpoint, { readonly scheme: "udp" | "systemd" }>;
-  /** For the messages of errors. */
+  /** The text after "Cannot" in messages. */
   readonly action: string;
+  /** The limits of the stream. */
   readonly limits: StreamOptions;
   readonly checked: CheckedConnect;
 }
 
-/**
- * Checks the endpoint and the options, except those of TLS and of the proxy.
- *
- * @param without an option that is refused
- */
-export function checkCall(endpoint: EndpointLike, opts: ConnectOptions, without?: string): CheckedCall {
-  const target = targetOf(endpoint);
-  const action = actionOf(target);
+/** Checks the endpoint, and the options except those of TLS and of the proxy. Refuses the option `refused`. */
+export function checkCall(endpoint: EndpointLike, opts: ConnectOptions, refused?: string): CheckedCall {
+  const target = parseTarget(endpoint);
+  const action = describeAction(target);
   if (target.scheme === "udp") throw new TypeError(`Cannot ${action}: UDP has no connections, required connectUdp()`);
   if (target.scheme === "systemd")
     throw new TypeError(`Cannot ${action}: a systemd endpoint is a listening socket, required listen()`);
   checkOptions(opts, action, undefined, "connect({ host, port })");
-  const allowed = ALLOWED[target.scheme];
-  const names = without === undefined ? allowed : allowed.filter((name) => name !== without);
+  const allowed = CONNECT_OPTIONS[target.scheme];
+  const names = refused === undefined ? allowed : allowed.filter((name) => name !== refused);
   checkNames(opts, names, action, `a ${target.scheme} endpoint`);
   const limits = checkStreamLimits(opts, action);
   let checked = checkConnect(opts, action);
-  if (target.scheme === "tcp" && target.family !== undefined) checked = narrow(checked, target, action);
+  if (target.scheme === "tcp" && target.family !== undefined) checked = restrictFamily(checked, target, action);
   return { target, action, limits, checked };
 }
 
-/** TLS over a TCP connection, through the proxy of `via` if there is one. */
+/** Connects with TLS over TCP, through the proxy of `via` if there is one. */
 async function openTls(
   target: HostEndpoint,
   opts: ConnectOptions,
@@ -254,11 +253,12 @@ async function openTls(
   return new Stream(await wrapStream(await send(stream), prepared, address, checked), limits);
 }
 
+// Of the previous call. Most programs connect to one endpoint many times, so its text is parsed and formatted once.
 let lastTarget: Endpoint | undefined;
 let lastAction = "";
 
-/** `parseEndpoint()`, with a short way for the host and port of the previous call. */
-function targetOf(endpoint: EndpointLike): Endpoint {
+/** Does the same as `parseEndpoint()`, without parsing the host and port of the previous call again. */
+function parseTarget(endpoint: EndpointLike): Endpoint {
   if (Array.isArray(endpoint) && endpoint.length === 2 && lastTarget?.scheme === "tcp") {
     const { address } = lastTarget;
     const [host, port] = endpoint as readonly unknown[];
@@ -269,8 +269,7 @@ function targetOf(endpoint: EndpointLike): Endpoint {
   return parseEndpoint(endpoint);
 }
 
-/** The action in error messages. It is kept, because most programs connect to one endpoint many times. */
-function actionOf(target: Endpoint): string {
+function describeAction(target: Endpoint): string {
   if (lastTarget !== undefined && isSameTcpAddress(target, lastTarget)) return lastAction;
   lastTarget = target;
   return (lastAction = `connect to ${quote(formatEndpoint(target))}`);
@@ -282,6 +281,7 @@ function isSameTcpAddress(one: Endpoint, other: Endpoint): boolean {
   return a instanceof InetAddress && b instanceof InetAddress && a.host === b.host && a.port === b.port;
 }
 
+/** The address of an endpoint, which must not be the wildcard. */
 export function destinationOf({ address }: HostEndpoint, action: string): HostAddress | HostPort {
   if (address instanceof HostPort && address.host === "") {
     throw new TypeError(`Cannot ${action}: the wildcard is no destination, required a host`);
@@ -289,7 +289,7 @@ export function destinationOf({ address }: HostEndpoint, action: string): HostAd
   return address;
 }
 
-/** A TCP connection to a host through a proxy. */
+/** Connects to a host through a proxy. */
 async function openTunnelled(
   target: HostEndpoint,
   opts: ConnectOptions,
@@ -306,7 +306,7 @@ async function openTunnelled(
   return stream;
 }
 
-/** A connection to the proxy itself. */
+/** Connects to the proxy itself. */
 async function openProxy(
   { address }: CheckedProxy,
   opts: ConnectOptions,
@@ -314,14 +314,14 @@ async function openProxy(
   action: string,
 ): Promise<SocketConn> {
   if (address instanceof UnixAddress) {
-    checkNames(opts, [...ALLOWED.unix, "via", "tls"], action, "a proxy on a UNIX socket");
+    checkNames(opts, [...CONNECT_OPTIONS.unix, "via", "tls"], action, "a proxy on a UNIX socket");
     return openLocal(address, checked, action);
   }
   const connected = await connectHost(address, checked);
   return new SocketConn(connected.socket, connected);
 }
 
-/** A connection to a UNIX or vsock address. */
+/** Connects to a UNIX or vsock address. */
 async function openLocal(
   address: UnixAddress | VsockAddress,
   checked: CheckedConnect,
@@ -348,25 +348,25 @@ export function checkSameFamily(local: Address | HostPort | undefined, family: n
   throw new TypeError(`Cannot ${action}: localAddress is ${String(local)}, required one of the same family`);
 }
 
-/** Takes a connected descriptor. If it is refused, it stays open and belongs to the caller. */
+/** Takes a connected descriptor. A descriptor that is refused stays open and belongs to the caller. */
 function takeConnected(fd: number, opts: ConnectOptions, checked: CheckedConnect, action: string): SocketConn {
   let conn: SocketConn | undefined;
   takeDescriptor(fd, SOCK_STREAM, STREAM_FAMILIES, "connect", (socket) => {
     const remote = socket.getpeername();
     if (isTcpSocket(socket)) applyTcp(socket, checked.tcp);
-    else checkNames(opts, ALLOWED.unix, action, "a descriptor of another protocol than TCP");
+    else checkNames(opts, CONNECT_OPTIONS.unix, action, "a descriptor of another protocol than TCP");
     conn = new SocketConn(socket, { remote });
   });
   return conn as unknown as SocketConn;
 }
 
-/** Checks the options that concern sockets. The time of `timeout` starts here. */
+/** Checks the options that concern sockets. The timeout runs from this call on. */
 export function checkConnect(opts: ConnectOptions, action: string): CheckedConnect {
   const { resolver } = opts;
   if (resolver !== undefined && typeof resolver !== "function") {
     throw new TypeError(`Cannot ${action}: resolver is ${quote(resolver)}, required a function`);
   }
-  // Field by field: `...checkWait()` would make a hidden class for each connection.
+  // Field by field, because `...checkWait()` could make a new hidden class for each connection.
   const { deadline, signal } = checkWait(opts, action);
   return {
     deadline,
@@ -385,8 +385,8 @@ export function checkConnect(opts: ConnectOptions, action: string): CheckedConne
   };
 }
 
-/** Applies the family of `tcp4:` or `tcp6:`. */
-export function narrow(checked: CheckedConnect, { family }: HostEndpoint, action: string): CheckedConnect {
+/** Restricts the options to the family of a `tcp4:` or `tcp6:` endpoint. */
+export function restrictFamily(checked: CheckedConnect, { family }: HostEndpoint, action: string): CheckedConnect {
   if (family === undefined) return checked;
   if (checked.family !== AF_UNSPEC && checked.family !== family) {
     throw new TypeError(`Cannot ${action}: family is of the other family, required the one of the endpoint or none`);

@@ -8,7 +8,7 @@ import { IP_BIND_ADDRESS_NO_PORT, SO_BINDTODEVICE, SO_REUSEADDR } from "../optio
 import { addressDetails } from "../sys/sockaddr.js";
 import { applyTcp, type CheckedTcp, isTcpSocket } from "./endpointOptions.js";
 
-/** The options of the socket, checked. */
+/** The options of the socket of an attempt, checked. */
 export interface AttemptOptions {
   readonly tcp: CheckedTcp;
   readonly local: Address | HostPort | undefined;
@@ -29,23 +29,23 @@ export interface AttemptListener {
 export class ConnectAttempt implements CompletionHandler<void> {
   readonly #address: Address;
   readonly #options: AttemptOptions;
-  readonly #owner: AttemptListener;
+  readonly #listener: AttemptListener;
   #socket: Socket | undefined;
-  #over = false;
-  #cancelled: { readonly reason: unknown } | undefined;
+  #settled = false;
+  #cancelReason: { readonly reason: unknown } | undefined;
 
   constructor(address: Address, options: AttemptOptions, owner: AttemptListener) {
     this.#address = address;
     this.#options = options;
-    this.#owner = owner;
+    this.#listener = owner;
   }
 
-  /** The socket, once it is connected. */
+  /** The socket. Use it only when it is connected. */
   get socket(): Socket {
     return this.#socket!;
   }
 
-  /** @param timeout ms, or null if the caller has a timer of its own */
+  /** Starts the attempt. @param timeout ms; null if the caller has a timer of its own */
   start(timeout: number | null): void {
     const { device, local, tcp } = this.#options;
     try {
@@ -66,7 +66,7 @@ export class ConnectAttempt implements CompletionHandler<void> {
 
   #connect(timeout: number | null): void {
     try {
-      if (this.#over) return;
+      if (this.#settled) return;
       const socket = this.#socket!;
       if (connectTo(this, socket, this.#address, isTcpSocket(socket), timeout) === PENDING) return;
     } catch (error) {
@@ -77,25 +77,25 @@ export class ConnectAttempt implements CompletionHandler<void> {
   }
 
   completed(): void {
-    if (this.#over) return;
+    if (this.#settled) return;
     const address = this.#address;
     try {
       if (isTcpSocket(this.#socket!) && isConnectedToItself(this.#socket!, address as InetAddress | Inet6Address)) {
         throw localError("ECONNREFUSED", "connect", addressDetails(address));
       }
-      this.#owner.connected(this);
+      this.#listener.connected(this);
     } catch (error) {
-      // The peer may have closed the connection already. Then getpeername(2) fails.
+      // connected() may throw, because getpeername(2) fails if the peer has reset the connection already.
       this.failed(error);
     }
-    this.#over = true;
+    this.#settled = true;
   }
 
   failed(error: unknown): void {
-    if (this.#over) return;
-    this.#over = true;
+    if (this.#settled) return;
+    this.#settled = true;
     this.#socket?.close();
-    this.#owner.refused(this, this.#cancelled === undefined ? error : this.#cancelled.reason);
+    this.#listener.refused(this, this.#cancelReason === undefined ? error : this.#cancelReason.reason);
   }
 
   /** Whether the wait for the kernel keeps the process alive. */
@@ -106,14 +106,14 @@ export class ConnectAttempt implements CompletionHandler<void> {
 
   /** Ends the attempt with the error `reason`, or closes the connected socket. */
   cancel(reason: unknown = localError("ECANCELED", "connect", addressDetails(this.#address))): void {
-    this.#cancelled = { reason };
+    this.#cancelReason = { reason };
     // If connect(2) is waiting, close() makes it call failed().
     this.#socket?.close();
     this.failed(reason);
   }
 }
 
-/** Whether `host` is a wildcard. As a destination it means this machine, and the kernel chooses the address. */
+/** Whether `host` is a wildcard. A wildcard as a destination is this machine, at an address that the kernel chooses. */
 export function isWildcard({ host }: InetAddress | Inet6Address): boolean {
   return host === "::" || host === "0.0.0.0";
 }
@@ -125,7 +125,7 @@ export function isWildcard({ host }: InetAddress | Inet6Address): boolean {
 function isConnectedToItself(socket: Socket, remote: InetAddress | Inet6Address): boolean {
   if (localPortOf(socket) !== remote.port) return false;
   const peer = isWildcard(remote) ? socket.getpeername() : remote;
-  // getsockname(2) comes last, because `addressBuffer` must have the local address afterwards.
+  // getsockname(2) is the last call, because `connected()` requires its result in `addressBuffer`.
   return String(socket.getsockname()) === String(peer);
 }
 
@@ -135,7 +135,7 @@ async function bindLocal(socket: Socket, local: Address | HostPort): Promise<voi
     if (isTcpSocket(socket)) {
       // With this option connect(2) chooses the port, and can use one port for several destinations; ip(7).
       if (port === 0) socket.setsockopt(IP_BIND_ADDRESS_NO_PORT, true);
-      // Attempts that run at the same time share the requested port.
+      // Without it, attempts that run at the same time could not bind the same requested port.
       else socket.setsockopt(SO_REUSEADDR, true);
     }
   }

@@ -1,4 +1,4 @@
-// Connects to a host over TCP: resolves its addresses, attempts them, and combines the errors of failed attempts.
+// Connects to a host over TCP: resolves its name, attempts its addresses, and combines the errors of failed attempts.
 
 import { offAbort, onAbort } from "../wait/aborts.js";
 import { type Address, AF_INET, AF_INET6, AF_UNSPEC, HostPort } from "../addr/index.js";
@@ -34,20 +34,20 @@ export interface ConnectedSocket {
 /** Connects to the first address of a host that accepts the connection. */
 export function connectHost(target: HostAddress | HostPort, checked: CheckedConnect): Promise<ConnectedSocket> {
   try {
-    return start(target, checked);
+    return connectNow(target, checked);
   } catch (error) {
     return Promise.reject(error);
   }
 }
 
-function start(target: HostAddress | HostPort, checked: CheckedConnect): Promise<ConnectedSocket> {
+function connectNow(target: HostAddress | HostPort, checked: CheckedConnect): Promise<ConnectedSocket> {
   checked.signal?.throwIfAborted();
   const known = addressWithoutLookup(target, checked);
   return known === undefined ? connectName(target as HostPort, checked) : connectAddress(target, known, checked);
 }
 
 /**
- * The address of a host, if it is a literal; undefined if a lookup is necessary.
+ * Returns the address of a host if it is a literal; undefined if a lookup is necessary.
  *
  * @throws TypeError if `family`, `localAddress` and the address are not of one family
  */
@@ -61,7 +61,7 @@ export function addressWithoutLookup(
       `Cannot connect to ${String(target)}: localAddress is ${String(checked.local)}, required one of the same family`,
     );
   }
-  // The name of an interface as a zone requires a system call, but no lookup.
+  // A literal may have the name of an interface as its zone. That requires a system call, but no lookup.
   const known = target instanceof HostPort ? resolveNow(calls, target, { family: AF_INET6 }) : target;
   if (known !== undefined && !families.includes(known.family as HostFamily)) {
     throw new TypeError(
@@ -79,26 +79,27 @@ function connectAddress(
 ): Promise<ConnectedSocket> {
   const { deadline, signal } = checked;
   return new Promise((resolve) => {
-    let member: { aborted: (reason: unknown) => void } | undefined;
-    const way = new ConnectAttempt(address, checked, {
+    let abortListener: { aborted: (reason: unknown) => void } | undefined;
+    const attempt = new ConnectAttempt(address, checked, {
       connected: (done) => {
         const connected = connectedSocketOf(done, address);
-        if (member !== undefined) offAbort(signal!, member);
+        if (abortListener !== undefined) offAbort(signal!, abortListener);
         resolve(connected);
       },
       refused: (_attempt, error) => {
-        if (member !== undefined) offAbort(signal!, member);
+        if (abortListener !== undefined) offAbort(signal!, abortListener);
         const aborted = signal?.aborted === true && error === signal.reason;
         resolve(rejection(aborted ? error : mostSpecificError(target, [], [error])));
       },
     });
-    if (signal !== undefined) onAbort(signal, (member = { aborted: (reason) => way.cancel(reason) }));
-    way.start(deadline.left() ?? null);
+    if (signal !== undefined) onAbort(signal, (abortListener = { aborted: (reason) => attempt.cancel(reason) }));
+    attempt.start(deadline.left() ?? null);
   });
 }
 
 /**
- * The connected socket with its addresses. Call it only in `connected()`, while `addressBuffer` has the local address.
+ * Returns the connected socket with its addresses. Call it only in `connected()`, while `addressBuffer` has the local
+ * address.
  */
 function connectedSocketOf({ socket }: ConnectAttempt, address: HostAddress): ConnectedSocket {
   const local = decodeAddressBuffer();
@@ -106,56 +107,55 @@ function connectedSocketOf({ socket }: ConnectAttempt, address: HostAddress): Co
 }
 
 /** Starts an attempt as a part of a race. */
-function attempt(address: HostAddress, checked: CheckedConnect): Attempt<ConnectedSocket> {
-  let way!: ConnectAttempt;
+function startAttempt(address: HostAddress, checked: CheckedConnect): Attempt<ConnectedSocket> {
+  let attempt!: ConnectAttempt;
   const promise = new Promise<ConnectedSocket>((resolve, reject) => {
-    way = new ConnectAttempt(address, checked, {
+    attempt = new ConnectAttempt(address, checked, {
       connected: (done) => resolve(connectedSocketOf(done, address)),
       refused: (_attempt, error) => reject(error),
     });
-    way.start(null);
+    attempt.start(null);
   });
-  return { promise, cancel: () => way.cancel() };
+  return { promise, cancel: () => attempt.cancel() };
 }
 
+/** Connects to a name: a lookup, and a race of its addresses. */
 async function connectName(name: HostPort, checked: CheckedConnect): Promise<ConnectedSocket> {
   const families = familiesFor(checked);
   const { signal, clock, resolver } = checked;
   const timeout = checked.deadline.left();
-  const unneeded = new AbortController();
+  const lookupsEnd = new AbortController();
   const operations: RaceOperations<HostAddress, ConnectedSocket> = {
     families: resolver === undefined && families.length > 1 ? [AF_UNSPEC] : families,
-    lookup: (family) => resolveFamily(name, family as HostFamily | typeof AF_UNSPEC, resolver, unneeded.signal),
+    lookup: (family) => resolveFamily(name, family as HostFamily | typeof AF_UNSPEC, resolver, lookupsEnd.signal),
     familyOf: ({ family }) => family,
-    attempt: (address) => attempt(address, checked),
+    attempt: (address) => startAttempt(address, checked),
     combineErrors: (lookups, attempts) => mostSpecificError(name, lookups, attempts),
   };
   const race = new Race<HostAddress, ConnectedSocket>(operations, checked.limits, clock);
-  const member = { aborted: (reason: unknown): void => race.cancel(reason) };
+  const abortListener = { aborted: (reason: unknown): void => race.cancel(reason) };
   const timer =
     timeout === undefined ? undefined : clock.setTimeout(() => race.cancel(connectTimeoutError(name, race)), timeout);
-  // The lookup may run code of users, which may abort the signal.
+  // The lookup may have run code of users, which may have aborted the signal.
   if (signal !== undefined && signal.aborted) race.cancel(signal.reason);
-  else if (signal !== undefined) onAbort(signal, member);
+  else if (signal !== undefined) onAbort(signal, abortListener);
   try {
     return await race.result;
   } finally {
     if (timer !== undefined) clock.clearTimeout(timer);
-    if (signal !== undefined) offAbort(signal, member);
-    unneeded.abort();
+    if (signal !== undefined) offAbort(signal, abortListener);
+    lookupsEnd.abort();
   }
 }
 
+/** The families that both `family` and the family of `localAddress` allow. */
 function familiesFor({ family, local }: Pick<CheckedConnect, "family" | "local">): HostFamily[] {
   const both: HostFamily[] = [AF_INET6, AF_INET];
   const bound = local === undefined || local instanceof HostPort ? AF_UNSPEC : local.family;
   return both.filter((one) => (family === AF_UNSPEC || family === one) && (bound === AF_UNSPEC || bound === one));
 }
 
-/**
- * Errors of this machine, such as a missing route. Errors of other attempts are preferred, because they come from the
- * host.
- */
+/** Errors of this machine, such as a missing route. An error that comes from the host says more. */
 const LOCAL_CODES: ReadonlySet<string> = new Set([
   "EADDRNOTAVAIL",
   "EAFNOSUPPORT",
@@ -163,29 +163,31 @@ const LOCAL_CODES: ReadonlySet<string> = new Set([
   "ENETDOWN",
   "ENETUNREACH",
 ]);
-/** A family has no addresses. That is no error if the other family has some. */
+/** A lookup for one family has found no addresses. That is no error if the other family has some. */
 const NO_ADDRESS_CODES: ReadonlySet<string> = new Set(["EAI_ADDRFAMILY", "EAI_NODATA", "EAI_NONAME"]);
 
-/** The error that is reported. An error of the host is preferred to one of this machine. `cause` has all errors. */
+/**
+ * The error of a call whose lookups or attempts have failed: that of the host, if there is one. `cause` has all errors.
+ */
 function mostSpecificError(
   target: HostAddress | HostPort,
   lookups: readonly unknown[],
   attempts: readonly unknown[],
 ): unknown {
-  const odd = [...lookups, ...attempts].find((error) => !(error instanceof SocketError));
-  if (odd !== undefined) return odd;
-  const missing = lookups as readonly SocketError[];
-  const failed = attempts as readonly SocketError[];
-  if (failed.length === 0) {
-    const telling = missing.findLast(({ code }) => !NO_ADDRESS_CODES.has(code)) ?? missing.at(-1);
+  const foreign = [...lookups, ...attempts].find((error) => !(error instanceof SocketError));
+  if (foreign !== undefined) return foreign;
+  const failedLookups = lookups as readonly SocketError[];
+  const failedAttempts = attempts as readonly SocketError[];
+  if (failedAttempts.length === 0) {
+    const reported = failedLookups.findLast(({ code }) => !NO_ADDRESS_CODES.has(code)) ?? failedLookups.at(-1);
     const host = target instanceof HostPort ? { address: target.host } : undefined;
-    return telling ?? localError("EAI_NODATA", "getaddrinfo", host);
+    return reported ?? localError("EAI_NODATA", "getaddrinfo", host);
   }
-  const telling = failed.findLast(({ code }) => !LOCAL_CODES.has(code)) ?? failed.at(-1)!;
-  const all = [...missing.filter(({ code }) => !NO_ADDRESS_CODES.has(code)), ...failed];
-  return restated(telling, telling.syscall, {
-    address: telling.address,
-    port: telling.port,
+  const reported = failedAttempts.findLast(({ code }) => !LOCAL_CODES.has(code)) ?? failedAttempts.at(-1)!;
+  const all = [...failedLookups.filter(({ code }) => !NO_ADDRESS_CODES.has(code)), ...failedAttempts];
+  return restated(reported, reported.syscall, {
+    address: reported.address,
+    port: reported.port,
     cause: causeOf(target, all),
   });
 }

@@ -21,17 +21,17 @@ import { SHUT_WR, SOCK_SEQPACKET } from "../sys/constants.js";
 export { type AcceptedConnection, closeConnection, peerOfConnection, type SocketKind } from "../socket/handedOver.js";
 
 /**
- * The send buffer of a channel: room for some dozen connections. Further ones are sent to other workers, or wait in the
- * accept queue.
+ * The size of the send buffer of a channel, which holds some dozen connections. The server sends further ones to other
+ * workers, or they wait in the accept queue.
  */
 const CHANNEL_BYTES = 32_768;
 /** Milliseconds before another attempt while there is no free descriptor. */
 export const DESCRIPTOR_PAUSE = 50;
 
 /** The kind of the sockets of a channel. */
-export const CHANNEL: SocketKind = { family: AF_UNIX, type: SOCK_SEQPACKET, protocol: 0 };
+export const CHANNEL_KIND: SocketKind = { family: AF_UNIX, type: SOCK_SEQPACKET, protocol: 0 };
 
-/** As `acceptStream`, but makes no stream: the result is the descriptor. */
+/** Does the same as `acceptStream`, but makes no stream. Returns the descriptor. */
 export function acceptRaw(
   { socket }: { readonly socket: Socket },
   handler: AcceptHandler<AcceptedConnection>,
@@ -51,66 +51,66 @@ export function resetConnection(kind: SocketKind, { fd }: AcceptedConnection): v
 
 /** The server's side of a channel. */
 export class ConnectionChannel {
-  readonly #ours: Socket;
-  readonly #theirs: Socket;
+  readonly #serverEnd: Socket;
+  readonly #workerEnd: Socket;
 
   constructor() {
-    [this.#ours, this.#theirs] = socketpair(CHANNEL.family, CHANNEL.type);
-    this.#ours.setsockopt(SO_SNDBUF, CHANNEL_BYTES);
+    [this.#serverEnd, this.#workerEnd] = socketpair(CHANNEL_KIND.family, CHANNEL_KIND.type);
+    this.#serverEnd.setsockopt(SO_SNDBUF, CHANNEL_BYTES);
   }
 
-  /** The worker's end: another thread duplicates it, another process inherits it. */
+  /** The descriptor of the worker's end. Another thread duplicates it, another process inherits it. */
   get descriptor(): number {
-    return this.#theirs.fileno();
+    return this.#workerEnd.fileno();
   }
 
   /**
-   * Hands a connection over and closes its descriptor here. Returns false if there is no room.
+   * Hands a connection over and closes its descriptor in the server. Returns false if the send buffer is full.
    *
    * @throws SocketError `ETOOMANYREFS`, `ENOBUFS`, `ENOMEM`
    */
   send(connection: AcceptedConnection): boolean {
-    if (!tryHandOver(this.#ours, connection)) return false;
+    if (!tryHandOver(this.#serverEnd, connection)) return false;
     closeConnection(connection);
     return true;
   }
 
-  /** Waits until there is room. */
+  /** Waits until the send buffer has room. */
   async room(): Promise<void> {
-    await this.#ours.writable();
+    await this.#serverEnd.writable();
   }
 
-  /** Shuts down writing: the worker reads the end of the channel. */
+  /** Ends writing. The worker then reads the end of the channel. */
   finish(): void {
-    if (!this.#ours.closed) this.#ours.shutdown(SHUT_WR);
+    if (!this.#serverEnd.closed) this.#serverEnd.shutdown(SHUT_WR);
   }
 
-  /** The connections that were not taken. Only for a worker that has ended. */
+  /** Returns the connections that the worker has not taken. Call it only when the worker has ended. */
   async takeBack(): Promise<AcceptedConnection[]> {
     this.finish();
     const left: AcceptedConnection[] = [];
     for (;;) {
       try {
-        const connection = await takeOverAsync(this.#theirs);
+        const connection = await takeOverAsync(this.#workerEnd);
         if (connection === undefined) return left;
         left.push(connection);
       } catch {
-        // There is no free descriptor, and the connection stays in the channel.
+        // No descriptor is free. The connection stays in the channel.
         await new Promise((resolve) => setTimeout(resolve, DESCRIPTOR_PAUSE));
       }
     }
   }
 
   unref(): void {
-    this.#ours.unref();
+    this.#serverEnd.unref();
   }
 
   ref(): void {
-    this.#ours.ref();
+    this.#serverEnd.ref();
   }
 
   close(): void {
-    this.#ours.close();
-    this.#theirs.close();
+    this.#serverEnd.close();
+    this.#workerEnd.close();
   }
 }

@@ -43,8 +43,8 @@ export type Resolver = (
 ) => Promise<readonly (string | InetAddress | Inet6Address)[]>;
 
 /**
- * The addresses of `target` in `family`, from the caller's resolver or from getaddrinfo(3) on another thread. Only
- * getaddrinfo(3) takes `AF_UNSPEC`. An abort of `signal` abandons a lookup of getaddrinfo(3); then the promise never
+ * Resolves `target` in `family`, with the caller's resolver or with getaddrinfo(3) on another thread. With `AF_UNSPEC`
+ * it always uses getaddrinfo(3). An abort of `signal` abandons a lookup of getaddrinfo(3); then the promise never
  * settles.
  */
 export async function resolveFamily(
@@ -65,13 +65,13 @@ export async function resolveFamily(
 
 async function resolveBySystem(target: HostPort, family: number, signal: AbortSignal): Promise<readonly HostAddress[]> {
   const lookup = runLookup(resolveAll(calls, target, family));
-  const member = { aborted: lookup.cancel };
+  const abortListener = { aborted: lookup.cancel };
   if (signal.aborted) lookup.cancel();
-  else onAbort(signal, member);
+  else onAbort(signal, abortListener);
   try {
     return (await lookup.result).filter(isHostAddress);
   } finally {
-    offAbort(signal, member);
+    offAbort(signal, abortListener);
   }
 }
 
@@ -85,17 +85,18 @@ export interface Lookup extends CheckedWait {
 }
 
 /**
- * All addresses of a name, in the order in which the caller uses them. The deadline or the signal ends the lookup. A
- * resolver of the caller is called once for each family. Then IPv6 comes first, as in the default table of RFC 6724.
+ * Resolves a name to all its addresses, in the order in which the caller uses them. The deadline or the signal ends the
+ * lookup. A resolver of the caller is called once for each family, and its IPv6 addresses come first, as in the default
+ * table of RFC 6724.
  */
 export async function resolveAddresses(
   target: HostPort,
   family: HostFamily | typeof AF_UNSPEC,
   { deadline, signal, resolver }: Lookup,
 ): Promise<readonly HostAddress[]> {
-  const unneeded = new AbortController();
+  const lookupEnd = new AbortController();
   const families = family === AF_UNSPEC && resolver !== undefined ? ([AF_INET6, AF_INET] as const) : [family];
-  const lookups = families.map((one) => resolveFamily(target, one, resolver, unneeded.signal));
+  const lookups = families.map((one) => resolveFamily(target, one, resolver, lookupEnd.signal));
   try {
     const answers = await within(
       Promise.allSettled(lookups),
@@ -108,10 +109,11 @@ export async function resolveAddresses(
     const failed = answers.find((answer) => answer.status === "rejected");
     throw failed?.reason ?? localError("EAI_NODATA", "getaddrinfo", { address: target.host });
   } finally {
-    unneeded.abort();
+    lookupEnd.abort();
   }
 }
 
+/** Checks and converts an address that a resolver of the caller has returned. */
 function toHostAddress(target: HostPort, family: HostFamily, given: unknown): HostAddress {
   const { port, flowinfo, scopeid } = target;
   let address: Address | HostPort | undefined;

@@ -28,7 +28,7 @@ export interface KeepAlive {
   readonly count?: number | undefined;
 }
 
-/** Options of TCP connections, on both sides. */
+/** Options of TCP connections, for clients and listeners. */
 export interface TcpOptions {
   /** Sends small writes at once: TCP_NODELAY. Default true. */
   readonly noDelay?: boolean | undefined;
@@ -57,7 +57,7 @@ export class Deadline {
   }
 }
 
-/** `IoOptions`, checked. The time starts with the check. */
+/** `IoOptions`, checked. The deadline begins with the check. */
 export interface CheckedWait {
   readonly deadline: Deadline;
   readonly signal: AbortSignal | undefined;
@@ -70,7 +70,7 @@ const MAX_KEEPALIVE_PROBES = 127;
 /** IFNAMSIZ without the NUL. */
 const MAX_DEVICE_NAME = 15;
 
-/** Checks `timeout` and `signal`. The time runs from this call on. */
+/** Checks `timeout` and `signal`. The timeout runs from this call on. */
 export function checkWait(opts: IoOptions, action: string): CheckedWait {
   const signal = abortSignal(opts.signal, action);
   return { deadline: new Deadline(milliseconds(opts.timeout, action)), signal };
@@ -109,12 +109,12 @@ function seconds(value: unknown, action: string, name: string): number {
   throw new RangeError(`Cannot ${action}: ${name} is ${ms}, required a multiple of 1000`);
 }
 
-const LIMITS = ["readSize", "maxLine", "maxFrame", "maxOutbox", "maxOutboxWrites"] as const;
+const STREAM_LIMITS = ["readSize", "maxLine", "maxFrame", "maxOutbox", "maxOutboxWrites"] as const;
 
 /** Checks the limits of a stream before there is a connection. */
 export function checkStreamLimits(opts: StreamOptions, action: string): StreamOptions {
   const { readSize, maxLine, maxFrame, maxOutbox, maxOutboxWrites, now } = opts;
-  for (const name of LIMITS) {
+  for (const name of STREAM_LIMITS) {
     const value: unknown = opts[name];
     if (value !== undefined) integer(value, action, name, name === "maxOutbox" ? 0 : 1, Number.MAX_SAFE_INTEGER);
   }
@@ -128,8 +128,9 @@ export function checkStreamLimits(opts: StreamOptions, action: string): StreamOp
 export const TCP_OPTIONS: readonly string[] = ["noDelay", "keepAlive"];
 
 /** The names of the options that `checkStreamLimits` checks. */
-export const STREAM_OPTIONS: readonly string[] = [...LIMITS, "now"];
+export const STREAM_OPTIONS: readonly string[] = [...STREAM_LIMITS, "now"];
 
+/** Checks the name of an interface. */
 export function checkDevice(value: unknown, action: string): string | undefined {
   if (value === undefined) return undefined;
   if (typeof value !== "string" || !/^[^\0/\s]+$/.test(value)) {
@@ -139,7 +140,7 @@ export function checkDevice(value: unknown, action: string): string | undefined 
   throw new RangeError(`Cannot ${action}: bindToDevice is ${quote(value)}, required at most ${MAX_DEVICE_NAME} bytes`);
 }
 
-/** An address for bind(2): numeric, or a port of the wildcard (`["", port]`). */
+/** Checks an address for bind(2), which must be numeric, or a port of the wildcard (`["", port]`). */
 export function checkLocal(value: unknown, action: string): Address | HostPort | undefined {
   if (value === undefined) return undefined;
   const address = toAddress(value as AddressLike);
@@ -150,7 +151,7 @@ export function checkLocal(value: unknown, action: string): Address | HostPort |
 /** The families of stream endpoints. */
 export const STREAM_FAMILIES: readonly number[] = [AF_INET, AF_INET6, AF_UNIX, AF_VSOCK];
 
-/** Whether the socket speaks TCP. */
+/** Whether the protocol of a socket is TCP. */
 export function isTcpSocket({ family, type, protocol }: Socket): boolean {
   return isTcp(family, type, protocol);
 }

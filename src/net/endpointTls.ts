@@ -1,7 +1,7 @@
 // The `tls` option of connect() and listen(), and the errors of their handshakes.
 //
-// Keys, certificates and options are checked before there is a socket. The endpoint has the host name, so the
-// certificate is always checked for it.
+// Keys, certificates and options are checked before there is a socket. The host of the endpoint is the name that the
+// certificate must have, unless `servername` is another one.
 
 import { type HostPort, type UnixAddress } from "../addr/index.js";
 import { checkNames, quote } from "../check/index.js";
@@ -10,7 +10,7 @@ import type { Stream } from "../stream/index.js";
 import { addressDetails } from "../sys/sockaddr.js";
 import type { TlsClientOptions, TlsConn, TlsContext, TlsContextOptions, TlsListenerOptions } from "../tls/index.js";
 import { checkTlsListener, HANDSHAKE_OPTIONS } from "../tls/tlsListenerOptions.js";
-import { CLIENT_OPTIONS, CONTEXT } from "../tls/tlsOptions.js";
+import { CLIENT_OPTIONS, CONTEXT_OPTIONS } from "../tls/tlsOptions.js";
 import { type PreparedTls, prepareTls, wrapPrepared } from "../tls/wrapTls.js";
 import { type CheckedWait, remaining } from "./endpointOptions.js";
 import type { HostAddress } from "./customResolver.js";
@@ -24,12 +24,13 @@ export interface TlsListenOptions extends TlsContextOptions, Omit<TlsListenerOpt
   readonly context?: TlsContext | undefined;
 }
 
-/** Options that the endpoint and the call have already. */
+/** Options of TLS that are not allowed in `tls`, because the endpoint or the call determines them. */
 const ENDPOINT_OPTIONS: readonly string[] = ["buffered", "host", "isServer", "signal"];
-const CONNECT = CLIENT_OPTIONS.filter((name) => !ENDPOINT_OPTIONS.includes(name));
-const HANDSHAKE = HANDSHAKE_OPTIONS.filter((name) => !ENDPOINT_OPTIONS.includes(name));
-const LISTEN = ["context", ...CONTEXT, ...HANDSHAKE];
+const CONNECT_TLS_OPTIONS = CLIENT_OPTIONS.filter((name) => !ENDPOINT_OPTIONS.includes(name));
+const HANDSHAKE_TLS_OPTIONS = HANDSHAKE_OPTIONS.filter((name) => !ENDPOINT_OPTIONS.includes(name));
+const LISTEN_TLS_OPTIONS = ["context", ...CONTEXT_OPTIONS, ...HANDSHAKE_TLS_OPTIONS];
 
+/** Checks that the option `tls` is an object with the allowed names. */
 function checkTls(
   value: unknown,
   allowed: readonly string[],
@@ -43,14 +44,14 @@ function checkTls(
   return value as Readonly<Record<string, unknown>>;
 }
 
-/** Checks the `tls` option of a client. */
+/** Checks the `tls` option of a client. @param name the name of the option in messages */
 export function prepareClient(
   value: unknown,
   target: HostAddress | HostPort | undefined,
   action: string,
   name: string = "tls",
 ): PreparedTls {
-  const opts = value === undefined ? {} : checkTls(value, CONNECT, action, name);
+  const opts = value === undefined ? {} : checkTls(value, CONNECT_TLS_OPTIONS, action, name);
   return prepareTls({ ...(opts as TlsConnectOptions), host: target?.host }, action);
 }
 
@@ -59,7 +60,7 @@ export function prepareListener(value: unknown, action: string): TlsListenerOpti
   if (value === undefined) {
     throw new TypeError(`Cannot ${action}: a server has no certificate, required tls: { cert, key } or { context }`);
   }
-  const opts = checkTls(value, LISTEN, action);
+  const opts = checkTls(value, LISTEN_TLS_OPTIONS, action);
   const given = Object.entries(opts).filter(([, one]) => one !== undefined);
   const inline = given.filter(([name]) => name !== "context" && !HANDSHAKE_OPTIONS.includes(name));
   const { context } = opts;
@@ -86,7 +87,7 @@ export async function wrapStream(
   }
 }
 
-/** Adds the address to an error. */
+/** Adds the address of the peer to an error of a handshake. */
 function handshakeError(error: unknown, target: HostAddress | HostPort | UnixAddress): unknown {
   if (error instanceof SocketError) {
     const { syscall, cause } = error;
@@ -95,7 +96,7 @@ function handshakeError(error: unknown, target: HostAddress | HostPort | UnixAdd
   if (!(error instanceof TlsError)) return error;
   const { code, reason, cause } = error;
   const action = `TLS handshake with ${String(target)} failed`;
-  // The proxy sent further bytes with its response. A TLS server never sends first; RFC 8446, section 2.
+  // A proxy has sent further bytes after its response. A TLS server never sends first; RFC 8446, section 2.
   if (code === "ERR_TLS_BUFFERED") {
     return new TlsError(
       "ERR_TLS_PLAINTEXT_PEER",

@@ -20,7 +20,7 @@ import {
 import { checkNames, checkOptions, quote } from "../check/index.js";
 import { abortSignal, millisecondsOr } from "../wait/waitOptions.js";
 import { pipesOf } from "../ops/spliceOptions.js";
-import { checkConnect, type ConnectOptions, destinationOf, narrow, RACE_OPTIONS } from "./connect.js";
+import { checkConnect, type ConnectOptions, destinationOf, restrictFamily, RACE_OPTIONS } from "./connect.js";
 import { addressWithoutLookup, type CheckedConnect } from "./connectHost.js";
 import { type CheckedForward, type Forwarded } from "./forwardedConnection.js";
 import { type ForwarderStats, ForwardServer } from "./forwardServer.js";
@@ -58,8 +58,8 @@ export interface ForwardOptions extends AdmissionOptions {
   /** Options for `connect()`, if the target is a tcp endpoint. The port of `localAddress` must be 0. */
   readonly connect?: ForwardConnectOptions | undefined;
   /**
-   * Sends a header of the PROXY protocol to the target before the bytes of the client. It has the address of the client,
-   * and the one that the client connected to. Default: no header.
+   * Sends a header of the PROXY protocol to the target before the bytes of the client. It has the address of the
+   * client, and the address to which the client has connected. Default: no header.
    */
   readonly sendProxyProtocol?: ForwardHeaderOptions | undefined;
   /** Closes the forwarder, as `close()` does. */
@@ -77,7 +77,7 @@ export type ForwardConnectOptions = Omit<
   "timeout" | "signal" | "readSize" | "maxLine" | "maxFrame" | "now" | "tls" | "via"
 >;
 
-const NAMES = [
+const FORWARD_OPTIONS = [
   ...ADMISSION_OPTIONS,
   "connectTimeout",
   "pipeSize",
@@ -88,15 +88,15 @@ const NAMES = [
   "onEnd",
 ];
 const DEFAULTS = { maxConnections: 1000, maxConnectionsPerAddress: null };
-const INET_OPTIONS = [...TCP_OPTIONS, ...RACE_OPTIONS, "localAddress", "bindToDevice"];
+const TCP_TARGET_OPTIONS = [...TCP_OPTIONS, ...RACE_OPTIONS, "localAddress", "bindToDevice"];
 
 /**
- * Forwards each connection to one endpoint to another endpoint. The kernel moves the bytes in both directions, as in
- * {@link pump}. When one side finishes writing, the other side gets an end. A reset of one side, or an idle timeout,
- * resets both sides. If the target can't be reached, the client gets a reset. UNIX sockets have no reset, and get an
- * end.
+ * Accepts connections at the endpoint `from`, and forwards each of them to the endpoint `to`. The kernel moves the
+ * bytes in both directions, as in {@link pump}. When one side finishes writing, the other side gets an end. A reset of
+ * one side, or an idle timeout, resets both sides. If the target can't be reached, the client gets a reset. UNIX
+ * sockets have no reset, and get an end.
  *
- * Both endpoints are stream sockets: `tcp://`, `unix:`, `vsock://`; it can also listen on `fd:` and `systemd:`. TLS is
+ * Both endpoints are stream sockets: `tcp://`, `unix:` or `vsock://`; `from` can also be `fd:` or `systemd:`. TLS is
  * forwarded without decryption. The name of a target is resolved for each connection, by default with getaddrinfo(3).
  * Connections that are made at the same time share a lookup.
  *
@@ -123,20 +123,20 @@ export async function forward(from: EndpointLike, to: EndpointLike, opts: Forwar
   const target = parseEndpoint(to);
   const action = `forward ${quote(formatEndpoint(source))} to ${quote(formatEndpoint(target))}`;
   checkOptions(opts, action);
-  checkNames(opts, NAMES, action, "forward");
+  checkNames(opts, FORWARD_OPTIONS, action, "forward");
   if (source.scheme === "tls" || source.scheme === "udp") {
     throw new TypeError(
       `Cannot ${action}: the source is a ${source.scheme} endpoint, required tcp, unix, vsock, fd or systemd`,
     );
   }
-  const { listen: listening = {} } = opts;
-  checkOptions(listening, `${action}, listen`);
+  const { listen: listenOptions = {} } = opts;
+  checkOptions(listenOptions, `${action}, listen`);
   const allowed = LISTEN_OPTIONS[source.scheme].filter((name) => !STREAM_OPTIONS.includes(name));
-  checkNames(listening, allowed, action, `listening on a ${source.scheme} endpoint`);
+  checkNames(listenOptions, allowed, action, `listening on a ${source.scheme} endpoint`);
   const signal = abortSignal(opts.signal, action);
   const checked = checkForward(target, opts, action);
   signal?.throwIfAborted();
-  const listener = await listen(from, listening);
+  const listener = await listen(from, listenOptions);
   if (signal?.aborted === true) {
     await listener.close();
     throw signal.reason;
@@ -154,7 +154,7 @@ function checkForward(target: Endpoint, opts: ForwardOptions, action: string): C
   if (onEnd !== undefined && typeof onEnd !== "function") {
     throw new TypeError(`Cannot ${action}: onEnd is ${quote(onEnd)}, required a function`);
   }
-  const { address, way } = checkTarget(target, connect, action);
+  const { address, checkedConnect } = checkTarget(target, connect, action);
   return {
     ...checkAdmission(opts, action, DEFAULTS),
     connectTimeout: millisecondsOr(opts.connectTimeout, 10_000, action, "connectTimeout"),
@@ -162,7 +162,10 @@ function checkForward(target: Endpoint, opts: ForwardOptions, action: string): C
     target: address,
     sendHeader: forwardHeader(opts.sendProxyProtocol, action),
     // Both functions run in the asynchronous context of the call of forward(), not in that of an event.
-    way: way.resolver === undefined ? way : { ...way, resolver: AsyncResource.bind(way.resolver) },
+    checkedConnect:
+      checkedConnect.resolver === undefined
+        ? checkedConnect
+        : { ...checkedConnect, resolver: AsyncResource.bind(checkedConnect.resolver) },
     onEnd: onEnd === undefined ? undefined : AsyncResource.bind(onEnd),
   };
 }
@@ -171,22 +174,22 @@ function checkTarget(
   target: Endpoint,
   connect: ForwardConnectOptions,
   action: string,
-): { address: Address | HostPort; way: CheckedConnect } {
+): { address: Address | HostPort; checkedConnect: CheckedConnect } {
   checkOptions(connect, `${action}, connect`);
   const what = `a ${target.scheme} endpoint`;
   if (target.scheme === "tcp") {
-    checkNames(connect, INET_OPTIONS, action, what);
-    const way = narrow(checkConnect(connect, action), target, action);
-    const { local } = way;
+    checkNames(connect, TCP_TARGET_OPTIONS, action, what);
+    const checkedConnect = restrictFamily(checkConnect(connect, action), target, action);
+    const { local } = checkedConnect;
     if (local !== undefined && "port" in local && local.port !== 0) {
       throw new TypeError(`Cannot ${action}: localAddress is ${String(local)}, required port 0`);
     }
     const destination = destinationOf(target, action);
-    return { address: addressWithoutLookup(destination, way) ?? destination, way };
+    return { address: addressWithoutLookup(destination, checkedConnect) ?? destination, checkedConnect };
   }
   if (target.scheme === "unix" || target.scheme === "vsock") {
     checkNames(connect, [], action, what);
-    return { address: target.address, way: checkConnect(connect, action) };
+    return { address: target.address, checkedConnect: checkConnect(connect, action) };
   }
   throw new TypeError(`Cannot ${action}: the target is a ${target.scheme} endpoint, required tcp, unix or vsock`);
 }
@@ -216,7 +219,7 @@ export class Forwarder extends Inspectable<ListenerDescription> implements Async
     return this.#server.address;
   }
 
-  /** The counters, also after `close()`: connections now and in total, and the bytes of those that have ended. */
+  /** The counters, also after `close()`: connections now and in total, and the bytes of the ended connections. */
   stats(): ForwarderStats {
     return this.#server.stats();
   }
@@ -246,7 +249,7 @@ export class Forwarder extends Inspectable<ListenerDescription> implements Async
 
   /**
    * Closes the listener, and waits until the connections have ended. After `timeout` milliseconds (null for no limit,
-   * default 10,000) it resets those that are left, as `close()` does.
+   * default 10,000) it resets the connections that are left, as `close()` does.
    *
    * @throws TypeError or RangeError (by rejecting) for a wrong `timeout`
    */
@@ -254,7 +257,7 @@ export class Forwarder extends Inspectable<ListenerDescription> implements Async
     await this.#server.life.drain(drainTimeout(opts));
   }
 
-  /** Stops to accept connections, and resets both sides of the open ones. */
+  /** Stops accepting, and resets both sides of the open connections. */
   close(): Promise<void> {
     this.#server.life.end();
     return Promise.resolve();

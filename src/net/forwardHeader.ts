@@ -5,9 +5,9 @@ import { checkOptions } from "../check/index.js";
 import { encodeProxyHeader, type ProxyHeaderToSend, type ProxyTlv } from "../proxyProtocol/index.js";
 import type { MakeHeader } from "./forwardedConnection.js";
 
-/** Which header `forward()` sends to its target. */
+/** The header that `forward()` sends to its target. */
 export interface ForwardHeaderOptions {
-  /** Default 2. Version 1 has no room for addresses of UNIX sockets and for TLVs. */
+  /** Default 2. Version 1 can have neither TLVs nor addresses of UNIX sockets. */
   readonly version?: 1 | 2 | undefined;
   /** TLVs to send after those of the header that was received; only version 2. */
   readonly tlvs?: readonly ProxyTlv[] | undefined;
@@ -20,21 +20,22 @@ export function forwardHeader(opts: ForwardHeaderOptions | undefined, action: st
   if (opts === undefined) return undefined;
   checkOptions(opts, `${action}, sendProxyProtocol`, ["version", "tlvs", "crc32c"]);
   const { version = 2, tlvs = [], crc32c } = opts;
-  const own: ProxyHeaderToSend = version === 1 && tlvs.length === 0 ? { version, crc32c } : { version, tlvs, crc32c };
+  const fixedFields: ProxyHeaderToSend =
+    version === 1 && tlvs.length === 0 ? { version, crc32c } : { version, tlvs, crc32c };
   // Checks the values before there is a connection.
-  encodeProxyHeader(own);
+  encodeProxyHeader(fixedFields);
   return (client, socket, header) => {
-    const ends = endsOf(client, header?.destination ?? socket.getsockname());
-    if (version === 1) return encodeProxyHeader({ ...own, ...ends });
-    return encodeProxyHeader({ ...own, ...ends, tlvs: [...(header?.tlvs ?? []), ...tlvs] });
+    const addresses = headerAddresses(client, header?.destination ?? socket.getsockname());
+    if (version === 1) return encodeProxyHeader({ ...fixedFields, ...addresses });
+    return encodeProxyHeader({ ...fixedFields, ...addresses, tlvs: [...(header?.tlvs ?? []), ...tlvs] });
   };
 }
 
-/** Both addresses, if a header can have them. */
-function endsOf(source: Address, destination: Address): Pick<ProxyHeaderToSend, "source" | "destination"> {
-  const named = (address: Address): boolean => "path" in address;
-  const numeric = (address: Address): address is InetAddress | Inet6Address => "host" in address;
-  if ((named(source) && named(destination)) || (numeric(source) && numeric(destination)))
+/** Both addresses, if one header can have them: both of UNIX sockets, or both of IPv4 or IPv6. Otherwise none. */
+function headerAddresses(source: Address, destination: Address): Pick<ProxyHeaderToSend, "source" | "destination"> {
+  const isUnix = (address: Address): boolean => "path" in address;
+  const isInet = (address: Address): address is InetAddress | Inet6Address => "host" in address;
+  if ((isUnix(source) && isUnix(destination)) || (isInet(source) && isInet(destination)))
     return { source, destination };
   return {};
 }

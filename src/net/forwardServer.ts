@@ -1,4 +1,5 @@
-// Accepts connections for forward(), and checks their deadlines. forwardedConnection.ts connects each to the target.
+// Accepts connections for forward(), and checks their deadlines. forwardedConnection.ts connects each of them to the
+// target.
 
 import {
   AcceptLoop,
@@ -17,12 +18,12 @@ import type { Fields } from "../registry/index.js";
 import { acceptFrom, PENDING, resetOnClose, type Socket } from "../socket/index.js";
 import type { Stream } from "../stream/index.js";
 import { decodeAddressBuffer } from "../sys/sockaddr.js";
-import { type CheckedForward, closeQuietly, ForwardedConnection, holdSocket } from "./forwardedConnection.js";
+import { type CheckedForward, closeQuietly, ForwardedConnection, setKeepAlive } from "./forwardedConnection.js";
 import { describeListener, type ListenerDescription } from "./listenerStats.js";
 import { gateOf, type ListenAddress, type SocketListener } from "./socketListener.js";
 
-/** Connections to a target by name that are tried again at a time, after a shortage of descriptors. */
-const RETRIED_NAMES = 4;
+/** Maximum number of connections to a target by name that are tried again at the same time after a shortage. */
+const RETRIED_LOOKUPS = 4;
 
 /** The counters of a {@link Forwarder}. */
 export interface ForwarderStats {
@@ -36,7 +37,7 @@ export interface ForwarderStats {
   readonly shortages: number;
   /** Connections now, including those that are not connected to the target yet. */
   readonly connections: number;
-  /** Connections that have ended with an error, among them those that `close()` has cut. */
+  /** Connections that have ended with an error, including those that `close()` has reset. */
   readonly failed: number;
   /** Bytes that were sent to the target, of the connections that have ended. */
   readonly toTarget: number;
@@ -48,17 +49,17 @@ export interface ForwarderStats {
 /** Accepts connections and checks their deadlines. */
 export class ForwardServer implements AcceptOwner<Socket>, LifecycleOwner {
   readonly call = "forward";
-  readonly opens = 1;
+  readonly descriptorsPerConnection = 1;
   readonly checked: CheckedForward;
   readonly life: Lifecycle;
   readonly #listener: SocketListener;
   readonly #connections = new ConnectionSet<ForwardedConnection>();
   readonly #loop: AcceptLoop<Socket>;
   /** Whether the server and its connections keep the process alive. */
-  held = true;
-  /** The lookups of names that run: each will open a descriptor for the target. */
-  owed = 0;
-  /** Connections that wait for a descriptor, in the order of their requests. */
+  keepsAlive = true;
+  /** The number of running lookups. After each, a socket for the target is opened. */
+  pendingDescriptors = 0;
+  /** Connections that wait for a descriptor or for memory, the oldest first. */
   readonly #waiting = new Set<ForwardedConnection>();
   readonly #totals = { failed: 0, toTarget: 0, toClient: 0 };
   #nextId = 1;
@@ -92,9 +93,9 @@ export class ForwardServer implements AcceptOwner<Socket>, LifecycleOwner {
 
   /** Sets whether the server and all its connections keep the process alive. */
   keepAlive(yes: boolean): void {
-    this.held = yes;
+    this.keepsAlive = yes;
     this.#loop.keepAlive(yes);
-    holdSocket(this.#listener.socket, yes);
+    setKeepAlive(this.#listener.socket, yes);
     for (const connection of this.#connections) connection.keepAlive(yes);
   }
 
@@ -123,7 +124,7 @@ export class ForwardServer implements AcceptOwner<Socket>, LifecycleOwner {
     this.life.end(closed ? undefined : { error });
   }
 
-  /** The pump first moves the bytes that this stream has read after the header. */
+  /** The stream may read bytes after the header. The pump moves these bytes first. */
   streamOf(socket: Socket): Stream {
     return socket.stream();
   }
@@ -135,20 +136,20 @@ export class ForwardServer implements AcceptOwner<Socket>, LifecycleOwner {
     connection.start();
   }
 
-  /** A connection waits for a descriptor or for memory. */
+  /** Makes a connection wait for a descriptor or for memory. */
   wait(connection: ForwardedConnection, code: string): void {
     this.#waiting.add(connection);
     pressure.report(code);
   }
 
   retryWork(): boolean {
-    const batch = this.checked.target instanceof HostPort ? RETRIED_NAMES : Infinity;
+    const batch = this.checked.target instanceof HostPort ? RETRIED_LOOKUPS : Infinity;
     let tried = 0;
     for (const connection of this.#waiting) {
       if (++tried > batch) break;
       this.#waiting.delete(connection);
       connection.start();
-      // It waits again, and so would the others.
+      // If this connection waits again, the others would too.
       if (this.#waiting.has(connection)) break;
     }
     return this.#waiting.size > 0;

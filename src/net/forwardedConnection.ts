@@ -1,6 +1,6 @@
-// A connection that forward() forwards. It is one object with two sockets. Its states are accepted, waiting for a
-// descriptor, connecting, pumping and over. It uses callbacks and no promises: for a short connection, promises for a dozen
-// steps would cost as much as the system calls.
+// A connection that forward() forwards: one object with two sockets. Its states are accepted, waiting for a descriptor,
+// connecting, pumping and ended. It uses callbacks, because for a short connection the promises of a dozen steps would
+// cost as much as the system calls.
 
 import { type CheckedAdmission, pressure, shortageOf, type TrackedConnection } from "../admission/index.js";
 import { type Address, HostPort } from "../addr/index.js";
@@ -32,7 +32,7 @@ export interface Forwarded {
   readonly toTarget: number;
   /** Bytes that were sent to the client. */
   readonly toClient: number;
-  /** The error that ended the connection; absent if both sides finished in order. */
+  /** The error that ended the connection; absent if both sides have ended their direction. */
   readonly error?: unknown;
 }
 
@@ -43,40 +43,42 @@ export interface CheckedForward extends CheckedAdmission {
   readonly pipes: PipePool;
   /** The address of the target, or its name if a lookup is necessary. */
   readonly target: Address | HostPort;
-  readonly way: CheckedConnect;
+  /** The options of connect() for the target. */
+  readonly checkedConnect: CheckedConnect;
   /** Makes the header for the target; undefined to send none. */
   readonly sendHeader: MakeHeader | undefined;
   readonly onEnd: ((forwarded: Forwarded) => void) | undefined;
 }
 
-/** Makes the header of the PROXY protocol for the target. `header` is the one that the client's proxy has sent. */
+/** Makes the header of the PROXY protocol for the target. `header` is the header that the client's proxy has sent. */
 export type MakeHeader = (client: Address, socket: Socket, header: ProxyHeader | undefined) => Buffer;
 
-/** Lookups of a connection that are made again because they have failed during a shortage. */
-const REPEATED_LOOKUPS = 5;
+/** Maximum number of lookups of a connection that are made again because they have failed during a shortage. */
+const MAX_REPEATED_LOOKUPS = 5;
 
 /** One forwarded connection. */
 export class ForwardedConnection implements TrackedConnection, AttemptListener, CompletionHandler<PumpCounts> {
   place: number = -1;
-  /** The number of the connection: 1 for the first one of the server. */
+  /** The number of the connection: 1 for the first connection of the server. */
   readonly id: number;
   readonly #server: ForwardServer;
   readonly #client: Socket;
   readonly #address: Address | undefined;
   readonly #key: string | undefined;
   readonly #header: ProxyHeader | undefined;
-  readonly #since: number = clock();
+  readonly #startedAt: number = clock();
   /** The deadline of connecting, as of `clock()`; Infinity if connectHost() has the deadline. */
   #deadline = Infinity;
-  #dial: ConnectAttempt | undefined;
-  #unneeded: AbortController | undefined;
+  #attempt: ConnectAttempt | undefined;
+  #lookupEnd: AbortController | undefined;
+  /** The number of lookups that have failed during a shortage. */
   #failedLookups = 0;
   #target: Socket | undefined;
   #pump: Pump | undefined;
   #activity: LastActivity | undefined;
-  /** Whether it is counted as a user of the pipes, so that one is there when the pump starts. */
+  /** Whether the connection is counted as a user of the pipes. While it is, a pipe is there for its pump. */
   #usesPipes = false;
-  #over = false;
+  #ended = false;
 
   constructor(
     server: ForwardServer,
@@ -96,96 +98,97 @@ export class ForwardedConnection implements TrackedConnection, AttemptListener, 
 
   /** Connects to the target. Called again after a shortage of descriptors or memory. */
   start(): void {
-    const { connectTimeout, idleTimeout, pipes, target, way } = this.#server.checked;
-    if (!this.#server.held) this.#client.unref();
+    const { connectTimeout, idleTimeout, pipes, target, checkedConnect } = this.#server.checked;
+    if (!this.#server.keepsAlive) this.#client.unref();
     if (!this.#usesPipes) {
       const opened = pipes.addUser(calls);
       if (opened < 0) {
-        this.#deadline = after(this.#since, idleTimeout);
+        this.#deadline = after(this.#startedAt, idleTimeout);
         this.#failedToConnect(socketError(opened, "pipe"));
         return;
       }
       this.#usesPipes = true;
     }
-    // connectHost() has a deadline of its own, whose error lists the attempts.
+    // For a name, connectHost() has the deadline, because its error lists the attempts.
     this.#deadline = target instanceof HostPort ? Infinity : after(clock(), connectTimeout);
     this.#server.arm(this.dueAt());
     if (target instanceof HostPort) {
-      this.#server.owed++;
-      // Deferred, because the resolver may be code of users.
+      this.#server.pendingDescriptors++;
+      // Deferred, because the resolver may be code of users, which must not run in the accept loop.
       queueMicrotask(() => this.#connectName(target));
       return;
     }
-    this.#dial = new ConnectAttempt(target, way, this);
-    this.#dial.start(null);
-    if (!this.#server.held) this.#dial?.keepAlive(false);
+    this.#attempt = new ConnectAttempt(target, checkedConnect, this);
+    this.#attempt.start(null);
+    if (!this.#server.keepsAlive) this.#attempt?.keepAlive(false);
   }
 
   #connectName(target: HostPort): void {
-    if (this.#over) {
-      this.#server.owed--;
+    if (this.#ended) {
+      this.#server.pendingDescriptors--;
       return;
     }
-    const { connectTimeout, way } = this.#server.checked;
-    const { signal } = (this.#unneeded = new AbortController());
-    connectHost(target, { ...way, deadline: new Deadline(connectTimeout), signal }).then(
+    const { connectTimeout, checkedConnect } = this.#server.checked;
+    const { signal } = (this.#lookupEnd = new AbortController());
+    connectHost(target, { ...checkedConnect, deadline: new Deadline(connectTimeout), signal }).then(
       ({ socket }) => {
-        this.#server.owed--;
+        this.#server.pendingDescriptors--;
         this.#startPump(socket);
       },
       (error: unknown) => {
-        this.#server.owed--;
+        this.#server.pendingDescriptors--;
         this.#failedToConnect(error);
       },
     );
   }
 
-  /** Waits if the cause is a shortage that ends with time; otherwise the connection ends. */
+  /** Waits for the end of a shortage of descriptors or memory. After any other error, ends the connection. */
   #failedToConnect(error: unknown): void {
     const code = shortageOf(error) ?? this.#lookupShortage(error);
-    if (code === undefined || this.#over) {
+    if (code === undefined || this.#ended) {
       this.cut(error);
       return;
     }
-    this.#dial = this.#unneeded = undefined;
-    // While it waits, the connection is idle.
-    this.#deadline = after(this.#since, this.#server.checked.idleTimeout);
+    this.#attempt = this.#lookupEnd = undefined;
+    // A connection that waits is idle.
+    this.#deadline = after(this.#startedAt, this.#server.checked.idleTimeout);
     this.#server.arm(this.dueAt());
     this.#server.wait(this, code);
   }
 
   /**
-   * The resolver may have found no descriptor, and another thread has closed one before the resolver checked. So during a
-   * shortage an error of the resolver is taken for one of descriptors, a few times.
+   * The code of the shortage because of which a lookup may have failed. While a lookup runs, other threads may open and
+   * close the last descriptor. Then the C library reports another error, and a check after the lookup finds a free
+   * descriptor. So during a shortage the first errors of a lookup count as EMFILE.
    */
   #lookupShortage(error: unknown): string | undefined {
     const { code, syscall } = (error ?? {}) as { readonly code?: unknown; readonly syscall?: unknown };
     if (!pressure.active || syscall !== "getaddrinfo" || code === "ETIMEDOUT") return undefined;
-    return this.#failedLookups++ < REPEATED_LOOKUPS ? "EMFILE" : undefined;
+    return this.#failedLookups++ < MAX_REPEATED_LOOKUPS ? "EMFILE" : undefined;
   }
 
   connected({ socket }: ConnectAttempt): void {
     this.#startPump(socket);
   }
 
-  refused(_dial: ConnectAttempt, error: unknown): void {
+  refused(_attempt: ConnectAttempt, error: unknown): void {
     this.#failedToConnect(error);
   }
 
   #startPump(target: Socket): void {
-    if (this.#over) {
+    if (this.#ended) {
       target.close();
       return;
     }
     const { sendHeader } = this.#server.checked;
-    this.#dial = this.#unneeded = undefined;
+    this.#attempt = this.#lookupEnd = undefined;
     this.#target = target;
-    if (!this.#server.held) target.unref();
+    if (!this.#server.keepsAlive) target.unref();
     if (sendHeader === undefined) this.#pumpTo(target);
     else this.#sendHeader(target, sendHeader);
   }
 
-  /** Sends the header before all bytes of the client. Until then, the deadline of connecting applies. */
+  /** Sends the header, and then starts the pump. Until then, the deadline of connecting applies. */
   #sendHeader(target: Socket, make: MakeHeader): void {
     let header: Buffer;
     try {
@@ -204,43 +207,43 @@ export class ForwardedConnection implements TrackedConnection, AttemptListener, 
   }
 
   #pumpTo(target: Socket): void {
-    if (this.#over) return;
+    if (this.#ended) return;
     const { pipes } = this.#server.checked;
     this.#activity = { last: clock() };
     this.#pump = new Pump(this.#client, target, pipes, this.#activity, true, this);
     this.#server.arm(this.dueAt());
     this.#pump.start();
-    this.#leavePipes();
+    this.#releasePipes();
   }
 
-  #leavePipes(): void {
+  #releasePipes(): void {
     if (!this.#usesPipes) return;
     this.#usesPipes = false;
     this.#server.checked.pipes.removeUser(calls);
   }
 
   keepAlive(yes: boolean): void {
-    holdSocket(this.#client, yes);
-    this.#dial?.keepAlive(yes);
-    if (this.#target !== undefined) holdSocket(this.#target, yes);
+    setKeepAlive(this.#client, yes);
+    this.#attempt?.keepAlive(yes);
+    if (this.#target !== undefined) setKeepAlive(this.#target, yes);
   }
 
   /** Both directions have finished. */
   completed({ aToB, bToA }: PumpCounts): void {
-    if (this.#over) return;
-    this.#over = true;
-    this.#leave(aToB, bToA, undefined);
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#finish(aToB, bToA, undefined);
   }
 
   failed(error: unknown): void {
     this.cut(error);
   }
 
-  /** The moment at which the connection expires if no byte moves before. */
+  /** The time at which the connection expires if no byte moves before. */
   dueAt(): number {
     const { idleTimeout, maxLifetime } = this.#server.checked;
     const pump = this.#pump;
-    const end = after(this.#since, maxLifetime);
+    const end = after(this.#startedAt, maxLifetime);
     if (pump === undefined) return Math.min(this.#deadline, end);
     const relayed = Math.max(pump.there.lastRelayed() ?? 0, pump.back.lastRelayed() ?? 0);
     return Math.min(after(Math.max(this.#activity!.last, relayed), idleTimeout), end);
@@ -249,33 +252,33 @@ export class ForwardedConnection implements TrackedConnection, AttemptListener, 
   /** The deadline has passed. */
   expire(now: number): void {
     const { maxLifetime } = this.#server.checked;
-    const old = now >= after(this.#since, maxLifetime);
+    const old = now >= after(this.#startedAt, maxLifetime);
     this.cut(timeoutError(old ? "forward" : this.#pump === undefined ? "connect" : "splice"));
   }
 
   /** Resets both sides. */
   cut(error: unknown): void {
-    if (this.#over) return;
-    // Callbacks of the attempt and of the pump do nothing from here on.
-    this.#over = true;
-    this.#dial?.cancel();
-    this.#unneeded?.abort();
+    if (this.#ended) return;
+    // From now on, the callbacks of the attempt and of the pump do nothing.
+    this.#ended = true;
+    this.#attempt?.cancel();
+    this.#lookupEnd?.abort();
     this.#pump?.cancel(error);
     const progress = this.#pump?.progress();
     resetOnClose(this.#client);
     if (this.#target !== undefined) resetOnClose(this.#target);
-    this.#leave(progress?.aToB.transferred ?? 0, progress?.bToA.transferred ?? 0, { error });
+    this.#finish(progress?.aToB.transferred ?? 0, progress?.bToA.transferred ?? 0, { error });
   }
 
-  #leave(toTarget: number, toClient: number, cut: { error: unknown } | undefined): void {
+  #finish(toTarget: number, toClient: number, cut: { error: unknown } | undefined): void {
     closeQuietly(this.#client);
     if (this.#target !== undefined) closeQuietly(this.#target);
-    this.#leavePipes();
+    this.#releasePipes();
     const reason = cut === undefined ? "ended" : "failed";
     const { events } = this.#server;
-    // Behind a proxy, the address is the one in the header.
+    // Behind a proxy, `#address` is the address in the header, and the address of the peer is not stored.
     const peer = this.#header === undefined ? this.#address : undefined;
-    events.closed(this.id, this.#address, peer, this.#since, toTarget, toClient, reason, cut);
+    events.closed(this.id, this.#address, peer, this.#startedAt, toTarget, toClient, reason, cut);
     this.#server.remove(this, this.#key, toTarget, toClient, cut !== undefined);
     const { onEnd } = this.#server.checked;
     if (onEnd === undefined) return;
@@ -284,17 +287,18 @@ export class ForwardedConnection implements TrackedConnection, AttemptListener, 
   }
 }
 
-/** The moment `timeout` ms after `start`; Infinity if there is no limit. */
+/** The time `timeout` ms after `start`; Infinity if there is no limit. */
 function after(start: number, timeout: number | null): number {
   return timeout === null ? Infinity : start + timeout;
 }
 
-export function holdSocket(socket: Socket, yes: boolean): void {
+/** Sets whether the waiting calls of a socket keep the process alive. */
+export function setKeepAlive(socket: Socket, yes: boolean): void {
   if (yes) socket.ref();
   else socket.unref();
 }
 
-/** The descriptor is closed even if close(2) fails. */
+/** Closes a socket, and ignores an error of close(2): the descriptor is closed in any case. */
 export function closeQuietly(socket: Socket): void {
   try {
     socket.close();

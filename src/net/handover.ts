@@ -1,4 +1,5 @@
-// What an object with listening sockets hands over to another process; upgrade() of src/server/ does so.
+// The sockets that a listener or a server passes to another process, and how it then stops; for upgrade() of
+// src/server/.
 
 import type { Buffer } from "node:buffer";
 import { type Address, type Endpoint, formatEndpoint, parseLocalEndpoint } from "../addr/index.js";
@@ -14,28 +15,31 @@ export interface PassableSocket {
   readonly file: UnixFile | undefined;
 }
 
-/** How an object hands its sockets over. */
+/** Hands the sockets of a listener or a server over. */
 export interface Handover {
-  /** The sockets; undefined once the object does not accept any more. */
+  /** Returns the sockets; undefined if the object accepts no more. */
   sockets(): readonly PassableSocket[] | undefined;
-  /** The new program has the sockets: stops to accept, and resolves when the work is done, after `timeout` ms at last. */
+  /**
+   * Stops accepting, when the new program has the sockets. Resolves when the work is done, at most after `timeout` ms.
+   */
   leave(timeout: number | null | undefined): Promise<void>;
 }
 
 const handovers = new WeakMap<object, Handover>();
 
+/** Stores how an object hands its sockets over. */
 export function registerHandover(owner: object, handover: Handover): void {
   handovers.set(owner, handover);
 }
 
-/** The sockets of a listener or of a socket at an endpoint, which `close` closes. */
+/** Registers the socket of a listener or of a UDP socket, so that `upgrade()` can pass it. */
 export function registerSocket(
   owner: { readonly socket: Socket; readonly address: Address; close(): Promise<void> },
   endpoint: Endpoint,
   file?: UnixFile,
 ): void {
   const { socket } = owner;
-  // The current directory may have changed since.
+  // A relative path is not used, because the current directory may have changed.
   const names = file === undefined ? namesOf(endpoint, owner.address) : [pathName(file.path)];
   registerHandover(owner, {
     sockets: () => (socket.closed ? undefined : [{ socket, names, file }]),
@@ -43,7 +47,7 @@ export function registerSocket(
   });
 }
 
-/** A server hands over the sockets of what it accepts or receives from. */
+/** Registers a server, which hands over the sockets of `below`: the listener or UDP socket that it uses. */
 export function registerServer(
   server: object,
   below: object,
@@ -57,25 +61,25 @@ export function registerServer(
 
 const gates = new WeakMap<object, Promise<void>>();
 
-/** A server that receives from this socket must wait; see inheritance.ts. */
+/** Makes a server that receives from this socket wait for the gate; see inheritance.ts. */
 export function registerGate(socket: object, gate: Promise<void>): void {
   gates.set(socket, gate);
 }
 
-/** Resolves when a server may receive from the socket; undefined if it may. */
+/** A promise that resolves when a server may receive from the socket; undefined if it may receive now. */
 export function receivingGateOf(socket: object): Promise<void> | undefined {
   return gates.get(socket);
 }
 
-/** Undefined if the object has no sockets that can be passed. */
+/** How an object hands its sockets over; undefined if it has none that can be passed. */
 export function handoverOf(owner: object): Handover | undefined {
   return handovers.get(owner);
 }
 
 /**
- * The names of the socket at an endpoint: the endpoint as text, and the address that it got. TLS is above the socket, so
- * `tls://` and `tcp://` give the same name. A path is made absolute, because a relative one means another file in
- * another directory.
+ * The names of the socket at an endpoint: the endpoint as text, and the address that the socket got. `tls://` and
+ * `tcp://` give the same name, because TLS is above the socket. A path is made absolute, because a relative path is
+ * another file in another directory.
  */
 export function namesOf(endpoint: Endpoint, address?: Address): string[] {
   const names = [nameOf(endpoint)];

@@ -1,17 +1,18 @@
 // Happy Eyeballs, version 2 (RFC 8305): the order and the times of the attempts to connect to a host.
 //
-// A host may have addresses of both families, and some of them may not answer. Then connect(2) waits for minutes. So
-// the attempts start one after the other with a short delay, and run at the same time. The first connection wins, and
-// the other attempts are cancelled. The algorithm, with the sections of the RFC:
+// A host may have addresses of both families, and some of them may not answer. connect(2) to a silent address waits for
+// minutes. So the attempts start one after the other with a short delay, and run at the same time. The first connection
+// wins, and the other attempts are cancelled. The algorithm, with the sections of the RFC:
 //
-// - If each family has its own lookup, both lookups start at the same time, IPv6 first (3). An answer for IPv6 starts
-//   the first attempt at once. An earlier answer for IPv4 waits for it during the resolution delay; a negative answer
-//   ends this wait. Addresses of a later answer are appended to the addresses without an attempt.
-// - If one lookup has both families, its answer starts the first attempt. The system's resolver is used in this way,
-//   because only then it sorts both families together, by RFC 6724 and gai.conf(5) (4).
+// - If each family has its own lookup, both lookups start at the same time, IPv6 first (3). The answer for IPv6 starts
+//   the first attempt at once. If the answer for IPv4 comes first, it waits for the answer for IPv6, at most for the
+//   resolution delay. A negative answer for IPv6 ends this wait. Addresses of a later answer are appended to those that
+//   have no attempt yet.
+// - If one lookup returns both families, its answer starts the first attempt. The system's resolver is called in this
+//   way, because only then does it sort both families together, by RFC 6724 and gai.conf(5) (4).
 // - Within a family, the order is that of the resolver (4).
-// - The families take turns: the First Address Family Count is 1 (4). The first turn is that of IPv6 if each family has
-//   its own lookup, and otherwise that of the family of the first address.
+// - The families take turns: the First Address Family Count is 1 (4). If each family has its own lookup, IPv6 has the
+//   first turn. Otherwise the family of the first address has it.
 // - The next attempt starts when one has failed, or after the connection attempt delay (5). The RFC recommends 250 ms,
 //   with bounds of 10 ms and 2 s (8).
 //
@@ -38,7 +39,7 @@ export interface RaceOperations<A, C> {
   lookup(family: number): Promise<readonly A[]>;
   familyOf(address: A): number;
   attempt(address: A): Attempt<C>;
-  /** Makes the error of a race without a winner. The errors of attempts are in the order of their start. */
+  /** Makes the error of a race without a winner. The errors of the attempts are in the order of the attempts. */
   combineErrors(lookups: readonly unknown[], attempts: readonly unknown[]): unknown;
 }
 
@@ -49,7 +50,7 @@ export interface RaceLimits {
   readonly maxAttempts: number;
 }
 
-/** An address with an attempt. `failed` has its error; it is absent while the attempt runs. */
+/** An address to which an attempt was started. `failed` has the error of the attempt; it is absent before that. */
 export interface AttemptState<A> {
   readonly address: A;
   readonly failed?: { readonly error: unknown };
@@ -67,36 +68,39 @@ export class Race<A, C> {
   readonly #limits: RaceLimits;
   readonly #clock: Clock;
   #resolve!: (winner: C | Promise<never>) => void;
-  #over = false;
+  #ended = false;
 
   /** Addresses without an attempt, by family; the preferred family comes first. */
-  readonly #waiting = new Map<number, A[]>();
+  readonly #untried = new Map<number, A[]>();
   #preferredAnswered = false;
   readonly #lookupErrors: unknown[] = [];
-  #unanswered: number;
-  /** The delay before the first attempt is over. */
-  #begun = false;
+  /** The number of lookups that have not returned. */
+  #pendingLookups: number;
+  /** Whether the wait for the answers before the first attempt is over. */
+  #started = false;
 
   readonly #attempts: StartedAttempt<A, C>[] = [];
-  #running = 0;
+  #runningAttempts = 0;
   #lastFamily: number | undefined;
-  /** The next attempt is due, but no address is left. It starts when a lookup returns one. */
-  #due = false;
+  /** Whether the next attempt starts as soon as a lookup returns an address, because no address is left. */
+  #startsAtAnswer = false;
+  /** The resolution delay before the first attempt, then the attempt delay. */
   #timer: unknown;
 
   constructor(operations: RaceOperations<A, C>, limits: RaceLimits, clock: Clock) {
     this.#operations = operations;
     this.#limits = limits;
     this.#clock = clock;
-    this.#unanswered = operations.families.length;
-    if (operations.families.length > 1) for (const family of operations.families) this.#waiting.set(family, []);
+    this.#pendingLookups = operations.families.length;
+    // Puts the preferred family first in the map, also if the other family is answered first.
+    if (operations.families.length > 1) for (const family of operations.families) this.#untried.set(family, []);
     this.result = new Promise<C>((resolve) => (this.#resolve = resolve));
     for (const family of operations.families) {
       operations.lookup(family).then(
-        (addresses) => this.#answered(family, addresses),
+        (addresses) => this.#addAnswer(family, addresses),
         (error: unknown) => {
           this.#lookupErrors.push(error);
-          this.#answered(family, []);
+          this.#addAnswer(family, []);
         },
       );
     }
@@ -107,74 +111,80 @@ export class Race<A, C> {
     return this.#attempts;
   }
 
-  /** Ends the race with this error. */
+  /** Ends the race: cancels all attempts, and rejects `result` with this error. */
   cancel(error: unknown): void {
     if (!this.#end()) return;
     this.#resolve(rejection(error));
   }
 
-  #answered(family: number, addresses: readonly A[]): void {
-    if (this.#over) return;
-    this.#unanswered--;
+  #addAnswer(family: number, addresses: readonly A[]): void {
+    if (this.#ended) return;
+    this.#pendingLookups--;
     for (const address of addresses) {
-      const of = this.#operations.familyOf(address);
-      const known = this.#waiting.get(of);
-      if (known === undefined) this.#waiting.set(of, [address]);
-      else known.push(address);
+      // The answer of a lookup of both families has addresses of either.
+      const addressFamily = this.#operations.familyOf(address);
+      const untried = this.#untried.get(addressFamily);
+      if (untried === undefined) this.#untried.set(addressFamily, [address]);
+      else untried.push(address);
     }
     if (family === this.#operations.families[0]) this.#preferredAnswered = true;
-    if (this.#begun) {
-      if (this.#due) this.#next();
+    if (this.#started) {
+      if (this.#startsAtAnswer) this.#startNext();
       return;
     }
-    if (this.#preferredAnswered || this.#unanswered === 0) this.#begin();
+    if (this.#preferredAnswered || this.#pendingLookups === 0) this.#startFirst();
     else if (addresses.length > 0 && this.#timer === undefined) {
-      this.#timer = this.#clock.setTimeout(() => this.#begin(), this.#limits.resolutionDelay);
+      this.#timer = this.#clock.setTimeout(() => this.#startFirst(), this.#limits.resolutionDelay);
     }
   }
 
-  #begin(): void {
-    // The preferred family has no addresses, and the other lookup is not finished.
-    if (this.#unanswered > 0 && this.#available() === undefined) return;
-    this.#begun = true;
-    this.#next();
+  /** Starts the first attempt, unless the only addresses may come from a pending lookup. */
+  #startFirst(): void {
+    // The preferred family has no addresses. The answer of the other lookup starts the first attempt.
+    if (this.#pendingLookups > 0 && this.#nextFamily() === undefined) return;
+    this.#started = true;
+    this.#startNext();
   }
 
-  /** The family of the next attempt: another one than that of the last attempt, if it has addresses. */
-  #available(): number | undefined {
-    const ready = [...this.#waiting.keys()].filter((family) => this.#waiting.get(family)!.length > 0);
-    return ready.find((family) => family !== this.#lastFamily) ?? ready[0];
+  /**
+   * The family of the next attempt: another one than that of the last attempt, if possible. Undefined if no address is
+   * left.
+   */
+  #nextFamily(): number | undefined {
+    const families = [...this.#untried.keys()].filter((family) => this.#untried.get(family)!.length > 0);
+    return families.find((family) => family !== this.#lastFamily) ?? families[0];
   }
 
-  #next(): void {
+  /** Starts the next attempt, or fails the race if no attempt runs and no address can come. */
+  #startNext(): void {
     this.#clock.clearTimeout(this.#timer);
     this.#timer = undefined;
-    const family = this.#attempts.length < this.#limits.maxAttempts ? this.#available() : undefined;
-    this.#due = family === undefined;
+    const family = this.#attempts.length < this.#limits.maxAttempts ? this.#nextFamily() : undefined;
+    this.#startsAtAnswer = family === undefined;
     if (family === undefined) {
-      const over = this.#attempts.length === this.#limits.maxAttempts || this.#unanswered === 0;
-      if (over && this.#running === 0) this.#fail();
+      const noneFollows = this.#attempts.length === this.#limits.maxAttempts || this.#pendingLookups === 0;
+      if (noneFollows && this.#runningAttempts === 0) this.#fail();
       return;
     }
     this.#lastFamily = family;
-    this.#timer = this.#clock.setTimeout(() => this.#next(), this.#limits.attemptDelay);
-    this.#run(this.#waiting.get(family)!.shift() as A);
+    this.#timer = this.#clock.setTimeout(() => this.#startNext(), this.#limits.attemptDelay);
+    this.#startAttempt(this.#untried.get(family)!.shift() as A);
   }
 
-  #run(address: A): void {
+  #startAttempt(address: A): void {
     const attempt = this.#operations.attempt(address);
     const started: StartedAttempt<A, C> = { address, attempt };
     this.#attempts.push(started);
-    this.#running++;
+    this.#runningAttempts++;
     attempt.promise.then(
       (winner) => {
-        // If the race is over, cancel() has closed this connection.
+        // If the race has ended before, #end() has cancelled this attempt, which closes the connection.
         if (this.#end(started)) this.#resolve(winner);
       },
       (error: unknown) => {
         started.failed = { error };
-        this.#running--;
-        if (!this.#over) this.#next();
+        this.#runningAttempts--;
+        if (!this.#ended) this.#startNext();
       },
     );
   }
@@ -185,10 +195,10 @@ export class Race<A, C> {
     this.#resolve(rejection(this.#operations.combineErrors(this.#lookupErrors, errors)));
   }
 
-  /** Cancels all attempts except the winner. Returns false if the race was over before. */
+  /** Cancels all attempts except the winner. Returns false if the race had ended before. */
   #end(winner?: StartedAttempt<A, C>): boolean {
-    if (this.#over) return false;
-    this.#over = true;
+    if (this.#ended) return false;
+    this.#ended = true;
     this.#clock.clearTimeout(this.#timer);
     for (const started of this.#attempts)
       if (started !== winner && started.failed === undefined) started.attempt.cancel();

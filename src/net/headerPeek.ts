@@ -1,7 +1,7 @@
 // Reads the header of the PROXY protocol of a connection that a worker will get, and leaves it in the receive buffer.
 //
-// So the server decides by the address of the client, and the worker reads the same header again from the connection.
-// No bytes have to be passed beside the descriptor.
+// The server needs the address of the client to decide about the connection. The worker reads the same header again
+// from the connection, so nothing must be passed to the worker but the descriptor.
 
 import type { IoOptions } from "../io.js";
 import { hasEnded } from "../ops/recvAll.js";
@@ -14,35 +14,37 @@ import type { Socket } from "../socket/index.js";
 import { timeoutError } from "../wait/localError.js";
 
 /**
- * Milliseconds between two looks at a header that is not complete: the first and the longest pause. The kernel reports the
- * first part as readable all the time. A proxy sends its header at once, and only proxies are read.
+ * The first and the longest pause in ms between two reads of a header that is not complete. There are pauses because
+ * the first part stays in the receive buffer, so readable() would return at once. They are rare, because only
+ * connections of proxies are read, and a proxy sends its header at once.
  */
 const FIRST_PAUSE = 1;
 const LONGEST_PAUSE = 50;
 
-class Peek implements HeaderSource {
+/** Reads with MSG_PEEK. */
+class PeekedHeader implements HeaderSource {
   readonly #socket: Socket;
-  readonly #most: number;
-  #seen = 0;
+  readonly #maxBytes: number;
+  #available = 0;
 
-  constructor(socket: Socket, most: number) {
+  constructor(socket: Socket, maxBytes: number) {
     this.#socket = socket;
-    this.#most = most;
+    this.#maxBytes = maxBytes;
   }
 
   get buffered(): number {
-    return this.#seen;
+    return this.#available;
   }
 
   async peek(size: number, opts: IoOptions = {}): Promise<Buffer | null> {
     const { signal, timeout } = opts;
     const end = typeof timeout === "number" ? clock() + timeout : Infinity;
     for (let pause = FIRST_PAUSE; ; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
-      const bytes = this.#socket.tryRecv(this.#most, { flags: MSG_PEEK });
-      this.#seen = bytes?.length ?? 0;
+      const bytes = this.#socket.tryRecv(this.#maxBytes, { flags: MSG_PEEK });
+      this.#available = bytes?.length ?? 0;
       if (bytes?.length === 0) return null;
       if (bytes !== undefined && bytes.length >= size) return bytes.subarray(0, size);
-      if (bytes !== undefined && hasEnded(calls, this.#socket.fileno())) return this.#rest(size);
+      if (bytes !== undefined && hasEnded(calls, this.#socket.fileno())) return this.#lastBytes(size);
       if (bytes === undefined) await this.#socket.readable(opts);
       else await new Promise((resolve) => setTimeout(resolve, pause));
       signal?.throwIfAborted();
@@ -50,10 +52,10 @@ class Peek implements HeaderSource {
     }
   }
 
-  /** The peer has ended the connection. What arrived before its end may be more than the last look has found. */
-  #rest(size: number): Buffer | null {
-    const bytes = this.#socket.tryRecv(this.#most, { flags: MSG_PEEK }) ?? Buffer.alloc(0);
-    this.#seen = bytes.length;
+  /** Reads once more after the peer's end, because bytes may have arrived since the last read. */
+  #lastBytes(size: number): Buffer | null {
+    const bytes = this.#socket.tryRecv(this.#maxBytes, { flags: MSG_PEEK }) ?? Buffer.alloc(0);
+    this.#available = bytes.length;
     return bytes.length === 0 ? null : bytes.subarray(0, size);
   }
 
@@ -63,32 +65,33 @@ class Peek implements HeaderSource {
   }
 }
 
-/** The connections whose header is being read. */
+/** Reads the headers of many connections. */
 export class HeaderPeeks {
   readonly #kind: SocketKind;
-  readonly #most: number;
-  /** Duplicates, because a descriptor that a Socket has given away belongs to other code. */
+  readonly #maxBytes: number;
+  /** A duplicate of each descriptor, because the descriptor itself belongs to other code. */
   readonly #sockets = new Map<AcceptedConnection, Socket>();
 
-  /** @param most maximum length of a header */
-  constructor(kind: SocketKind, most: number) {
+  /** @param maxBytes maximum length of a header */
+  constructor(kind: SocketKind, maxBytes: number) {
     this.#kind = kind;
-    this.#most = most;
+    this.#maxBytes = maxBytes;
   }
 
+  /** The source from which readHeader() reads. Call `release()` when the header was read or the read has failed. */
   sourceOf(connection: AcceptedConnection): HeaderSource {
     try {
       const socket = duplicate(this.#kind, connection.fd);
       this.#sockets.set(connection, socket);
-      return new Peek(socket, this.#most);
+      return new PeekedHeader(socket, this.#maxBytes);
     } catch (error) {
-      // There is no descriptor left, and the reserve of the server was not enough.
+      // No descriptor is left. The reserve of the server was not enough.
       const fail = (): Promise<never> => Promise.reject(error);
       return { buffered: 0, peek: fail, readExactly: fail };
     }
   }
 
-  /** The header was read, or the attempt has failed. */
+  /** Closes the duplicate of a connection. */
   release(connection: AcceptedConnection): void {
     const socket = this.#sockets.get(connection);
     if (socket === undefined) return;
@@ -96,12 +99,12 @@ export class HeaderPeeks {
     socket.close();
   }
 
-  /** The header of a connection that was read before. */
+  /** Reads a complete header once more. Undefined if the client has reset the connection. */
   headerOf(connection: AcceptedConnection): ProxyHeader | undefined {
     let socket: Socket | undefined;
     try {
       socket = duplicate(this.#kind, connection.fd);
-      return decodeProxyHeader(socket.tryRecv(this.#most, { flags: MSG_PEEK }) ?? Buffer.alloc(0))?.header;
+      return decodeProxyHeader(socket.tryRecv(this.#maxBytes, { flags: MSG_PEEK }) ?? Buffer.alloc(0))?.header;
     } catch {
       // The client has reset the connection.
       return undefined;

@@ -1,7 +1,7 @@
 // Opens a tunnel through an HTTP proxy: CONNECT of RFC 9110, section 9.3.6, in HTTP/1.1 (RFC 9112).
 //
 // The response is read line by line. A line may end with a bare LF (RFC 9112, section 2.2). A response that is not HTTP
-// is refused after its first bytes or its first line, because its end may never come.
+// is refused after its first bytes or its first line, because the end of such a response may never come.
 
 import { type HostPort, Inet6Address } from "../addr/index.js";
 import { quote } from "../check/index.js";
@@ -11,12 +11,12 @@ import { type CheckedWait, remaining } from "./endpointOptions.js";
 import { type CheckedProxy, ProxyRefusal } from "./proxy.js";
 import type { HostAddress } from "./customResolver.js";
 
-const START = "HTTP/";
+const HTTP_START = "HTTP/";
 const STATUS_LINE = /^HTTP\/1\.[01] ([1-5][0-9]{2})(?: (.*))?$/;
 const FIELD = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[\t ]*(.*?)[\t ]*$/;
 
 /** The error code for a status of the response. Other statuses are EPROTO. */
-const CODES: Readonly<Record<number, string>> = {
+const CODE_OF_STATUS: Readonly<Record<number, string>> = {
   401: "EACCES",
   403: "EACCES",
   404: "EHOSTUNREACH",
@@ -48,7 +48,7 @@ export async function httpConnect(
     if (status >= 200 && status < 300) return;
     if (status >= 300) {
       const reason = `the proxy answered ${status} ${quote(statusText)}`;
-      throw new ProxyRefusal(CODES[status] ?? "EPROTO", reason, { status, statusText, headers });
+      throw new ProxyRefusal(CODE_OF_STATUS[status] ?? "EPROTO", reason, { status, statusText, headers });
     }
   }
 }
@@ -75,9 +75,9 @@ class ResponseReader {
   }
 
   async read(): Promise<ResponseHeader> {
-    const start = (await this.#stream.peek(START.length, remaining(this.#wait)))?.toString("latin1") ?? "";
-    // Checked before the line is complete, because its end may never come.
-    if (!START.startsWith(start)) throw notHttp(start);
+    const start = (await this.#stream.peek(HTTP_START.length, remaining(this.#wait)))?.toString("latin1") ?? "";
+    // Checked before the line is complete, because the end of another protocol's line may never come.
+    if (!HTTP_START.startsWith(start)) throw notHttp(start);
     const first = await this.#line();
     const match = STATUS_LINE.exec(first);
     if (match === null) throw notHttp(first);
@@ -94,8 +94,8 @@ class ResponseReader {
         );
       }
       const name = field[1]!.toLowerCase();
-      const before = headers[name];
-      headers[name] = before === undefined ? field[2]! : `${before}, ${field[2]!}`;
+      const earlier = headers[name];
+      headers[name] = earlier === undefined ? field[2]! : `${earlier}, ${field[2]!}`;
     }
     return { status: Number(match[1]), statusText: match[2] ?? "", headers };
   }

@@ -1,6 +1,7 @@
-// The new program of an upgrade: receives the sockets of the old one, and accepts connections when both are ready.
+// The new program of an upgrade: receives the sockets of the old program, and accepts connections when both are ready.
 //
-// Until then the old program serves. If this one fails before, no connection is lost, because it has accepted none.
+// Until then the old program serves. If this program fails before, no connection is lost, because this program has
+// accepted none.
 
 import { Buffer } from "node:buffer";
 import { fs, util } from "../builtins.js";
@@ -11,7 +12,7 @@ import { localError } from "../wait/localError.js";
 import { UnixFile } from "./unixPath.js";
 import { type DescribedSocket, receiveUpgradeMessage, sendUpgradeMessage, UPGRADE_PROTOCOL } from "./upgradeChannel.js";
 
-/** A socket of the old program. */
+/** A socket that the old program has passed. */
 export interface InheritedSocket {
   readonly id: number;
   readonly names: readonly string[];
@@ -19,12 +20,14 @@ export interface InheritedSocket {
   readonly file: UnixFile | undefined;
 }
 
-/** Characters of an error that are sent to the old program. */
-const MAX_ERROR = 4_000;
+/** Maximum number of characters of an error that are sent to the old program. */
+const MAX_ERROR_LENGTH = 4_000;
 
 /**
- * Connects to the old program and receives its sockets. Undefined if the descriptor is not that of the old program, as
- * in a program that has inherited only the environment.
+ * Receives the sockets of the old program. Undefined if the descriptor is not the channel to the old program, as in a
+ * program that has inherited only the environment.
+ *
+ * @param place the value of UPGRADE_VARIABLE: the descriptor and its inode
  */
 export async function receiveInheritance(place: string): Promise<Inheritance | undefined> {
   const [, fd, inode] = /^(\d+):(\d+)$/.exec(place) ?? [];
@@ -43,64 +46,65 @@ function inodeOf(fd: number): string | undefined {
   }
 }
 
+/** The sockets of the old program, and the messages that both programs exchange about them. */
 export class Inheritance {
   /** Resolves when this program may accept connections; rejects if the old program goes on instead. */
   readonly gate: Promise<void>;
   /** Resolves when the old program has stopped to accept. */
-  readonly #alone: Promise<void>;
-  readonly #control: Socket;
+  readonly #oldStopped: Promise<void>;
+  readonly #channel: Socket;
   #sockets: InheritedSocket[] = [];
   readonly #files: UnixFile[] = [];
-  readonly #taken: number[] = [];
+  readonly #takenIds: number[] = [];
   #ready = false;
   #failure: { readonly error: unknown } | undefined;
-  #open!: () => void;
-  #finish!: () => void;
-  #fail!: (error: unknown) => void;
+  #openGate!: () => void;
+  #resolveOldStopped!: () => void;
+  #rejectGate!: (error: unknown) => void;
 
   constructor(control: Socket) {
-    this.#control = control;
+    this.#channel = control;
     this.gate = new Promise((resolve, reject) => {
-      this.#open = resolve;
-      this.#fail = reject;
+      this.#openGate = resolve;
+      this.#rejectGate = reject;
     });
-    this.#alone = new Promise((resolve) => (this.#finish = resolve));
-    // Not all programs wait for it.
+    this.#oldStopped = new Promise((resolve) => (this.#resolveOldStopped = resolve));
+    // Without this handler, a rejection would end a program that does not wait for the gate.
     this.gate.catch(() => undefined);
-    process.on("uncaughtExceptionMonitor", this.#report);
+    process.on("uncaughtExceptionMonitor", this.#reportFatalError);
   }
 
-  /** @throws SocketError `ECANCELED` if the old program has ended */
+  /** Receives all sockets. @throws SocketError `ECANCELED` if the old program has ended */
   async receive(): Promise<void> {
     try {
-      await sendUpgradeMessage(this.#control, { type: "hello", protocol: UPGRADE_PROTOCOL });
+      await sendUpgradeMessage(this.#channel, { type: "hello", protocol: UPGRADE_PROTOCOL });
       for (let more = true; more;) {
-        const received = await receiveUpgradeMessage(this.#control);
+        const received = await receiveUpgradeMessage(this.#channel);
         if (received?.message.type !== "sockets") {
           received?.fds.close();
           throw refusal(received?.message);
         }
         more = received.message.more;
-        this.#adopt(received.message.sockets, received.fds);
+        this.#addSockets(received.message.sockets, received.fds);
       }
     } catch (error) {
-      this.#give(error);
+      this.#giveUp(error);
       throw error;
     }
-    void this.#wait();
+    void this.#waitForGo();
   }
 
-  /** Takes descriptors over one after the other, so that those that are left after an error can be closed. */
-  #adopt(sockets: readonly DescribedSocket[], fds: ReceivedDescriptors): void {
+  /** Takes the descriptors one after the other, so that the rest can be closed after an error. */
+  #addSockets(sockets: readonly DescribedSocket[], fds: ReceivedDescriptors): void {
     try {
       if (fds.length !== sockets.length) throw refusal({ type: `${fds.length} of ${sockets.length} sockets came` });
-      for (const described of sockets) this.#sockets.push(adopt(fds.take(1)[0]!, described));
+      for (const described of sockets) this.#sockets.push(inheritSocket(fds.take(1)[0]!, described));
     } finally {
       fds.close();
     }
   }
 
-  /** Takes the socket that has one of these names. The first one, if there are several. */
+  /** Takes the first socket that has one of these names. Undefined if there is none, or after `ready()`. */
   take(names: readonly string[], type: number): InheritedSocket | undefined {
     const index = this.#sockets.findIndex(
       (one) => one.socket.type === type && one.names.some((name) => names.includes(name)),
@@ -108,76 +112,80 @@ export class Inheritance {
     if (index < 0 || this.#ready) return undefined;
     const [found] = this.#sockets.splice(index, 1);
     const { file, id } = found!;
-    this.#taken.push(id);
+    this.#takenIds.push(id);
     if (file !== undefined) this.#files.push(file);
     return found;
   }
 
-  /** This program can serve. Resolves when it does, and the old program has stopped to accept. */
+  /**
+   * Reports to the old program that this one can serve. Resolves when this one serves and the old one accepts no more.
+   */
   async ready(): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure.error;
     if (!this.#ready) {
       this.#ready = true;
-      const message = { type: "ready", pid: process.pid, taken: this.#taken } as const;
+      const message = { type: "ready", pid: process.pid, taken: this.#takenIds } as const;
       // If the old program has ended, the gate rejects.
-      await sendUpgradeMessage(this.#control, message).catch(() => undefined);
+      await sendUpgradeMessage(this.#channel, message).catch(() => undefined);
     }
     await this.gate;
-    await this.#alone;
+    await this.#oldStopped;
   }
 
-  /** Waits for the decision of the old program. This keeps the process alive. */
-  async #wait(): Promise<void> {
+  /** Waits until the old program sends `go`, and then opens the gate. The wait keeps the process alive. */
+  async #waitForGo(): Promise<void> {
     try {
-      const received = await receiveUpgradeMessage(this.#control);
+      const received = await receiveUpgradeMessage(this.#channel);
       received?.fds.close();
       if (received?.message.type !== "go") throw refusal(received?.message);
     } catch (error) {
-      this.#give(error);
+      this.#giveUp(error);
       return;
     }
     for (const file of this.#files) file.kept = false;
-    this.#open();
-    this.#end();
+    this.#openGate();
+    this.#release();
     // The servers begin to accept in microtasks.
     await new Promise((resolve) => setImmediate(resolve));
     try {
-      await sendUpgradeMessage(this.#control, { type: "serving" });
+      await sendUpgradeMessage(this.#channel, { type: "serving" });
       // The old program closes its end when it has stopped to accept.
-      await receiveUpgradeMessage(this.#control);
+      await receiveUpgradeMessage(this.#channel);
     } catch {
-      // It has ended.
+      // The old program has ended.
     }
-    this.#control.close();
-    this.#finish();
+    this.#channel.close();
+    this.#resolveOldStopped();
   }
 
-  /** There is no upgrade. */
-  #give(error: unknown): void {
+  /** Ends the upgrade with an error. The old program goes on. */
+  #giveUp(error: unknown): void {
     this.#failure = { error };
-    this.#fail(error);
-    this.#end();
-    this.#control.close();
+    this.#rejectGate(error);
+    this.#release();
+    this.#channel.close();
   }
 
-  #end(): void {
-    process.off("uncaughtExceptionMonitor", this.#report);
-    // The old program has closed its own, too: nobody listens there any more.
+  #release(): void {
+    process.off("uncaughtExceptionMonitor", this.#reportFatalError);
+    // Closes the sockets that this program has not taken. The old program closes them too, so the listening ends.
     for (const { socket } of this.#sockets.splice(0)) socket.close();
   }
 
-  /** Sends the error that is about to end this process. */
-  readonly #report = (error: unknown): void => {
+  /** Sends an uncaught error, which ends this process, to the old program. */
+  readonly #reportFatalError = (error: unknown): void => {
     try {
-      const [summary, detail] = [summaryOf(error), util().inspect(error)].map((text) => text.slice(0, MAX_ERROR));
-      this.#control.trySend(JSON.stringify({ type: "failed", summary, detail }));
+      const [summary, detail] = [summaryOf(error), util().inspect(error)].map((text) =>
+        text.slice(0, MAX_ERROR_LENGTH),
+      );
+      this.#channel.trySend(JSON.stringify({ type: "failed", summary, detail }));
     } catch {
-      // The exit status has to do.
+      // The old program then has only the exit status.
     }
   };
 }
 
-function adopt(fd: number, { id, names, file }: DescribedSocket): InheritedSocket {
+function inheritSocket(fd: number, { id, names, file }: DescribedSocket): InheritedSocket {
   let socket: Socket;
   try {
     // Sets close-on-exec and O_NONBLOCK.
@@ -187,13 +195,13 @@ function adopt(fd: number, { id, names, file }: DescribedSocket): InheritedSocke
     throw error;
   }
   if (file === undefined) return { id, names, socket, file: undefined };
-  const owned = new UnixFile(Buffer.from(file.path, "latin1"), { dev: BigInt(file.dev), ino: BigInt(file.ino) });
+  const unixFile = new UnixFile(Buffer.from(file.path, "latin1"), { dev: BigInt(file.dev), ino: BigInt(file.ino) });
   // Until this program serves, the file belongs to the old one.
-  owned.kept = true;
-  return { id, names, socket, file: owned };
+  unixFile.kept = true;
+  return { id, names, socket, file: unixFile };
 }
 
-/** The message of an error and of its causes. */
+/** The messages of an error and of its causes, in one line. */
 function summaryOf(error: unknown): string {
   const texts: string[] = [];
   for (let one = error; one instanceof Error && texts.length < 10; one = one.cause) {
@@ -202,6 +210,7 @@ function summaryOf(error: unknown): string {
   return texts.length === 0 ? String(error) : texts.join(": ");
 }
 
+/** The error of an upgrade that the old program has refused, or that has got an unexpected message. */
 function refusal(message: { readonly type: string } | undefined): Error {
   const reason =
     message === undefined ? "the old program has ended" : ((message as { reason?: string }).reason ?? message.type);

@@ -1,4 +1,4 @@
-// Whether the old program has passed sockets to this one by `upgrade()`. inheritance.ts receives them.
+// Finds out whether an old program passes sockets to this one by `upgrade()`. inheritance.ts receives them.
 
 import { workerThreads } from "../builtins.js";
 import type { Inheritance } from "./inheritance.js";
@@ -6,7 +6,7 @@ import { UPGRADE_VARIABLE } from "./upgradeChannel.js";
 
 let inheritance: Promise<Inheritance | undefined> | undefined;
 
-/** The sockets of the old program. Undefined if this program was not started by `upgrade()`. */
+/** Receives the sockets of the old program, once. Undefined if this program was not started by `upgrade()`. */
 export function inherited(): Promise<Inheritance | undefined> | undefined {
   if (inheritance !== undefined) return inheritance;
   const place = process.env[UPGRADE_VARIABLE];

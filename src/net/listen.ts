@@ -68,8 +68,8 @@ import { inherited } from "./inherited.js";
 import { refuseChanges } from "./refuseChanges.js";
 
 /**
- * Options of `listen()`, and the limits of accepted streams. `timeout` limits the lookup. `signal` ends the call;
- * after the call has returned, it closes the listener.
+ * Options of `listen()`, and the limits of accepted streams. `timeout` limits the lookup. An abort of `signal` ends the
+ * call. After the call has returned, an abort closes the listener.
  */
 export interface ListenOptions extends IoOptions, StreamOptions, TcpOptions {
   /** Length of the accept queue, limited by net.core.somaxconn. Default SOMAXCONN. */
@@ -88,15 +88,15 @@ export interface ListenOptions extends IoOptions, StreamOptions, TcpOptions {
   readonly unlink?: boolean | undefined;
   /** With `systemd:name`, deletes the variables of the service manager from the environment. Default false. */
   readonly unsetEnv?: boolean | undefined;
-  /** Keys, certificates and the limits of handshakes, for a `tls://` endpoint. */
+  /** For a `tls://` endpoint: keys, certificates and the limits of handshakes. */
   readonly tls?: TlsListenOptions | undefined;
 }
 
-const TCP = ["timeout", "signal", "backlog", "reuseAddr", "reusePort", "ipv6Only", "bindToDevice"];
+const BIND_OPTIONS = ["timeout", "signal", "backlog", "reuseAddr", "reusePort", "ipv6Only", "bindToDevice"];
 /** The options that apply to each kind of endpoint. */
 export const LISTEN_OPTIONS: Readonly<Record<Endpoint["scheme"], readonly string[]>> = {
-  tcp: [...STREAM_OPTIONS, ...TCP_OPTIONS, ...TCP],
-  tls: [...STREAM_OPTIONS, ...TCP_OPTIONS, ...TCP, "tls"],
+  tcp: [...STREAM_OPTIONS, ...TCP_OPTIONS, ...BIND_OPTIONS],
+  tls: [...STREAM_OPTIONS, ...TCP_OPTIONS, ...BIND_OPTIONS, "tls"],
   unix: [...STREAM_OPTIONS, "signal", "backlog", "mode", "unlink"],
   vsock: [...STREAM_OPTIONS, "signal", "backlog"],
   fd: [...STREAM_OPTIONS, ...TCP_OPTIONS, "signal", "backlog"],
@@ -106,8 +106,8 @@ export const LISTEN_OPTIONS: Readonly<Record<Endpoint["scheme"], readonly string
 
 /**
  * Listens on `tls://host:port`. It listens as on `tcp://`, and `accept()` returns a connection after its TLS handshake.
- * The stream's `conn` is a {@link TlsConn}. `tls` requires `cert` and `key`, `pfx`, or a `context` with them. Failed
- * handshakes are reported to `onHandshakeError`.
+ * The stream's `conn` is a {@link TlsConn}. `tls` requires `cert` and `key`, `pfx`, or a `context` with them. The
+ * listener calls `onHandshakeError` for each failed handshake.
  *
  * @throws TlsError for a key or certificate that can't be used
  * @throws the errors of listening on other endpoints
@@ -139,13 +139,14 @@ export function listen(endpoint: TlsEndpointLike, opts: ListenOptions): Promise<
  * Listens on an endpoint: `tcp://host:port`, `tls://host:port`, `unix:/path`, `unix:@name`, `vsock://cid:port`, `fd:N`
  * (a listening socket of this process) or `systemd:name` (a socket that the service manager passed under this name).
  *
- * `tcp://[::]:port` accepts IPv4 connections too. So does `["", port]`, which also works without IPv6. Of the addresses
- * of a name, it uses the first that this machine has, in the resolver's order. The file of a UNIX socket has its `mode`
- * before any process can connect. A file that no process has open is replaced. Closing the listener removes the file. A
- * signal closes the listener.
+ * `tcp://[::]:port` accepts IPv4 connections too. So does `["", port]`, which also works without IPv6. If a name has
+ * several addresses, the call uses the first one, in the resolver's order, that this machine has.
+ *
+ * The file of a UNIX socket has its `mode` before any process can connect. The call replaces a file whose socket no
+ * process has open. Closing the listener removes the file. An abort of `signal` closes the listener.
  *
  * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EAFNOSUPPORT`, `ENOENT` …; for a descriptor `EBADF`,
- *   `ENOTSOCK`, `EPROTOTYPE`, `EINVAL` when it does not listen; for a name of descriptors `ENOENT`, `EINVAL`;
+ *   `ENOTSOCK`, `EPROTOTYPE`, `EINVAL` if it does not listen; for `systemd:name` `ENOENT`, `EINVAL`; for a host
  *   `EAI_NONAME` …
  * @throws TypeError or RangeError for an endpoint or an option that is wrong or does not apply
  * @see bind(2), listen(2), unix(7), ipv6(7), sd_listen_fds(3)
@@ -189,27 +190,28 @@ export async function listen(endpoint: EndpointLike, opts: ListenOptions = {}): 
     throw new TypeError(`Cannot ${action}: mode applies to files, required a path and not an abstract name`);
   }
   checked.signal?.throwIfAborted();
-  if (listenEvents.begins()) return listenEvents.observe(target, () => listen(endpoint, opts));
-  const passed = inherited();
+  if (listenEvents.needsObserving()) return listenEvents.observe(target, () => listen(endpoint, opts));
+  const inheriting = inherited();
   const { listener, file } =
-    (passed === undefined ? undefined : takeInherited(await passed, target, opts, checked, action)) ??
+    (inheriting === undefined ? undefined : useInherited(await inheriting, target, opts, checked, action)) ??
     (await makeListener(target, opts, checked, action));
   registerSocket(listener, target, file);
   return listener;
 }
 
-/** A new listener, and the file of its UNIX socket. */
-interface MadeListener {
+/** A new listener, and the file of a UNIX socket. */
+interface NewListener {
   readonly listener: SocketListener;
   readonly file?: UnixFile | undefined;
 }
 
+/** Makes a listener for an endpoint whose socket no other program has passed. */
 async function makeListener(
   target: Endpoint,
   opts: ListenOptions,
   checked: CheckedListen,
   action: string,
-): Promise<MadeListener> {
+): Promise<NewListener> {
   const { limits, backlog = SOMAXCONN, signal } = checked;
   switch (target.scheme) {
     case "fd":
@@ -219,15 +221,12 @@ async function makeListener(
       return { listener: takeListening(fd, opts, checked, action) };
     }
     case "unix": {
-      if (checked.mode !== undefined && target.address.path.startsWith("\0")) {
-        throw new TypeError(`Cannot ${action}: mode applies to files, required a path and not an abstract name`);
-      }
       const { socket, file } = await bindUnix(
         target.address,
         SOCK_STREAM,
         checked.mode,
         () => undefined,
-        (made) => made.listen(backlog),
+        (bound) => bound.listen(backlog),
       );
       const setup = { remove: file?.remove, unlink: checked.unlink, signal };
       return { listener: new SocketListener(socket, addressOf(socket, file?.remove), limits, setup), file };
@@ -246,16 +245,16 @@ async function makeListener(
 }
 
 /**
- * The listener on the socket of this endpoint that the old program has passed; see `upgrade()`. The options that can
- * still change are set; the others must be as they were.
+ * Makes a listener on the socket that the old program has passed for this endpoint; see `upgrade()`. Returns undefined
+ * if there is no such socket. Sets the options that can change after bind(2), and refuses other values for the rest.
  */
-function takeInherited(
+function useInherited(
   inheritance: Inheritance | undefined,
   target: Endpoint,
   opts: ListenOptions,
   checked: CheckedListen,
   action: string,
-): MadeListener | undefined {
+): NewListener | undefined {
   const found = inheritance?.take(namesOf(target), SOCK_STREAM);
   if (found === undefined) return undefined;
   const { socket, file } = found;
@@ -264,7 +263,7 @@ function takeInherited(
   try {
     const tls = target.scheme === "tls" ? prepareListener(opts.tls, action) : undefined;
     const address = socket.getsockname() as ListenAddress;
-    if (isTcpSocket(socket)) applyAfterBind(socket, target, checked);
+    if (isTcpSocket(socket)) applyToInherited(socket, target, checked);
     if (file !== undefined && checked.mode !== undefined) setMode(address as UnixAddress, file.path, checked.mode);
     socket.listen(checked.backlog);
     const listener =
@@ -324,6 +323,7 @@ async function listenTcp(
   return bindFirst(addresses, listenAtOne, action);
 }
 
+/** The addresses of a host. A literal needs no lookup. */
 async function resolve(
   target: InetAddress | Inet6Address | HostPort,
   family: HostEndpoint["family"],
@@ -355,7 +355,7 @@ async function listenAt(address: Address, checked: CheckedListen): Promise<Socke
   }
 }
 
-/** Takes a listening descriptor. If it is refused, it stays open and belongs to the caller. */
+/** Takes a listening descriptor. A descriptor that is refused stays open and belongs to the caller. */
 function takeListening(fd: number, opts: ListenOptions, checked: CheckedListen, action: string): SocketListener {
   let address!: ListenAddress;
   const listening = takeDescriptor(fd, SOCK_STREAM, STREAM_FAMILIES, "listen", (socket) => {
@@ -371,8 +371,10 @@ function takeListening(fd: number, opts: ListenOptions, checked: CheckedListen, 
   return new SocketListener(listening, address, checked.limits, { signal: checked.signal });
 }
 
-/** Sets the options of a bound socket. */
-function applyAfterBind(socket: Socket, target: Endpoint, checked: CheckedListen): void {
+/**
+ * Sets the options of a TCP socket that another program has bound. Also resets options that this program does not set.
+ */
+function applyToInherited(socket: Socket, target: Endpoint, checked: CheckedListen): void {
   if (target.scheme !== "fd" && target.scheme !== "systemd") {
     refuseChanges(socket, checked);
     socket.setsockopt(SO_REUSEADDR, checked.reuseAddr);

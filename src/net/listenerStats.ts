@@ -1,4 +1,4 @@
-// The counters of a listener, and how it is described.
+// The counters of a listener, and its description in JSON.
 
 import { TCP_INFO } from "../options/index.js";
 import type { SocketDescription } from "../ops/describeSocket.js";
@@ -10,9 +10,9 @@ import type { Address } from "../addr/index.js";
 export interface ListenerStats {
   /** Connections that `accept()` has returned. */
   readonly accepted: number;
-  /** Connections in the accept queue of the kernel. Undefined if it does not report them: only TCP does. */
+  /** Connections in the accept queue of the kernel. The kernel reports them only for TCP; otherwise undefined. */
   readonly queued: number | undefined;
-  /** The length of that queue. */
+  /** The maximum length of the accept queue; undefined as `queued`. */
   readonly backlog: number | undefined;
 }
 
@@ -29,7 +29,7 @@ export interface ListenerDescription extends Description {
   readonly stats: Readonly<Record<string, number | null>>;
 }
 
-/** The accept queue of a listening TCP socket: the kernel reports it in two fields of `TCP_INFO`. */
+/** The accept queue of a listening TCP socket. The kernel reports it in these fields of `TCP_INFO`; tcp_get_info(). */
 export function acceptQueueOf(socket: Socket): Pick<ListenerStats, "queued" | "backlog"> {
   if (socket.closed || !isTcp(socket.family, socket.type, socket.protocol)) {
     return { queued: undefined, backlog: undefined };
@@ -42,6 +42,7 @@ export function acceptQueueOf(socket: Socket): Pick<ListenerStats, "queued" | "b
   }
 }
 
+/** The fields of a listener for its description. */
 export function describeListener(socket: Socket, address: Address, stats: object): Fields<ListenerDescription> {
   const { fd, family, type, state, pending } = describe(socket) as SocketDescription;
   const counters = Object.fromEntries(

@@ -1,9 +1,9 @@
-// UdpSocket.join() and leave(): the same calls for multicast groups of IPv4 and IPv6.
+// UdpSocket.join() and leave(), for multicast groups of IPv4 and IPv6.
 //
-// Linux has three options for this: IP_ADD_MEMBERSHIP (ip_mreqn), IPV6_ADD_MEMBERSHIP, and MCAST_JOIN_GROUP of RFC
-// 3678. The struct of MCAST_JOIN_GROUP has a sockaddr, so it works for both families. Only this option takes an
-// interface index for source-specific groups of IPv4. So it is used for all groups. On an IPv6 socket that accepts
-// IPv4, the option at the level of IPv4 joins an IPv4 group.
+// Linux has three options to join a group: IP_ADD_MEMBERSHIP (ip_mreqn), IPV6_ADD_MEMBERSHIP, and MCAST_JOIN_GROUP of
+// RFC 3678. MCAST_JOIN_GROUP is used here for two reasons: its struct has a sockaddr, so it works for both families,
+// and only the options of RFC 3678 take an interface index for one source of an IPv4 group. On an IPv6 socket that
+// accepts IPv4, the option at the level of IPv4 joins an IPv4 group.
 
 import { AF_INET, formatIPv6, parseIPv4, parseIPv6 } from "../addr/index.js";
 import { checkNames, checkOptions, quote } from "../check/index.js";
@@ -30,28 +30,28 @@ export interface GroupOptions {
   readonly source?: string | undefined;
 }
 
-/** The option for a group, and the one for a source of a group. */
-const OPTIONS = {
+/** For each action, the option for a group, and the option for one source of a group. */
+const MEMBERSHIP_OPTIONS = {
   join: [MCAST_JOIN_GROUP, MCAST_JOIN_SOURCE_GROUP],
   leave: [MCAST_LEAVE_GROUP, MCAST_LEAVE_SOURCE_GROUP],
 } as const;
 
-/** A numeric address without its zone. */
-interface Numeric {
+/** A numeric address, with its zone apart. */
+interface NumericAddress {
   readonly family: 4 | 6;
   readonly host: string;
   readonly zone: string | undefined;
 }
 
-function numeric(text: unknown): Numeric | undefined {
+function parseNumeric(text: unknown): NumericAddress | undefined {
   if (typeof text !== "string") return undefined;
   if (parseIPv4(text) !== undefined) return { family: 4, host: text, zone: undefined };
-  const six = parseIPv6(text);
-  return six === undefined ? undefined : { family: 6, host: formatIPv6(six.bytes), zone: six.zone };
+  const ipv6 = parseIPv6(text);
+  return ipv6 === undefined ? undefined : { family: 6, host: formatIPv6(ipv6.bytes), zone: ipv6.zone };
 }
 
 /** Whether the address is in 224.0.0.0/4 or in ff00::/8. */
-function isGroup({ family, host }: Numeric): boolean {
+function isGroup({ family, host }: NumericAddress): boolean {
   const first = host.split(/[.:]/, 1)[0]!;
   return family === 4 ? (Number(first) & 0xf0) === 0xe0 : /^ff..$/.test(first);
 }
@@ -65,7 +65,7 @@ export function changeMembership(
 ): void {
   const refused = (name: string, value: unknown, required: string): TypeError =>
     new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required ${required}`);
-  const target = numeric(group);
+  const target = parseNumeric(group);
   if (target === undefined || !isGroup(target)) {
     throw refused("group", group, "a multicast address: 224.0.0.0 to 239.255.255.255, or ff00::/8");
   }
@@ -75,8 +75,8 @@ export function changeMembership(
   }
   checkOptions(opts, action);
   if (opts !== undefined) checkNames(opts, ["interface", "source"], action);
-  const { interface: chosen, source } = opts ?? {};
-  const sender = source === undefined ? undefined : numeric(source);
+  const { interface: givenInterface, source } = opts ?? {};
+  const sender = source === undefined ? undefined : parseNumeric(source);
   if (source !== undefined && (sender === undefined || sender.family !== target.family || isGroup(sender))) {
     throw refused("source", source, `a numeric address of one host, of IPv${target.family} as the group`);
   }
@@ -86,30 +86,32 @@ export function changeMembership(
   if (target.family === 4 && socket.family !== AF_INET && !socket.closed && socket.getsockopt(IPV6_V6ONLY)) {
     throw refused("group", group, "one of IPv6, because the socket receives no IPv4");
   }
-  const index = indexOf(target.zone, chosen, group, action);
-  const [plain, ofSource] = OPTIONS[action];
+  const index = groupInterface(target.zone, givenInterface, group, action);
+  const [groupOption, sourceOption] = MEMBERSHIP_OPTIONS[action];
   const membership = { group: target.host, interface: index };
   try {
-    if (sender === undefined) socket.setsockopt(plain, membership);
-    else socket.setsockopt(ofSource, { ...membership, source: sender.host });
+    if (sender === undefined) socket.setsockopt(groupOption, membership);
+    else socket.setsockopt(sourceOption, { ...membership, source: sender.host });
   } catch (error) {
-    throw explained(error, target, index);
+    throw addDetails(error, target, index);
   }
 }
 
-/** The index of the interface; 0 lets the kernel look for a route. */
-function indexOf(zone: string | undefined, chosen: unknown, group: unknown, action: string): number {
-  const named = chosen === undefined ? 0 : interfaceIndex(chosen, action, "interface");
-  if (zone === undefined) return named;
+/**
+ * The index of the interface, from `interface` and the zone of the group. With 0, the kernel uses a route to the group.
+ */
+function groupInterface(zone: string | undefined, givenInterface: unknown, group: unknown, action: string): number {
+  const givenIndex = givenInterface === undefined ? 0 : interfaceIndex(givenInterface, action, "interface");
+  if (zone === undefined) return givenIndex;
   const index = interfaceIndex(/^\d+$/.test(zone) ? Number(zone) : zone, action, "zone");
-  if (named === 0 || named === index) return index;
+  if (givenIndex === 0 || givenIndex === index) return index;
   throw new TypeError(
-    `Cannot ${action}: interface is ${quote(chosen)}, required the interface of the zone, because group is ${quote(group)}`,
+    `Cannot ${action}: interface is ${quote(givenInterface)}, required the interface of the zone, because group is ${quote(group)}`,
   );
 }
 
-/** The error of setsockopt(2) with the group as its address, and with a reason if the errno is not clear. */
-function explained(error: unknown, { family, host }: Numeric, index: number): unknown {
+/** Adds the group to an error of setsockopt(2), and a cause to ENODEV without an interface. */
+function addDetails(error: unknown, { family, host }: NumericAddress, index: number): unknown {
   if (!(error instanceof SocketError)) return error;
   const noRoute = error.code === "ENODEV" && index === 0;
   const reason = `no interface has a route to ${host}, required the option interface, or a route to ${

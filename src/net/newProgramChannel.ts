@@ -1,4 +1,4 @@
-// The control connection from the old program to the new one, old side; see upgradeChannel.ts.
+// The old program's side of the channel to the new program; see upgradeChannel.ts.
 
 import { fs } from "../builtins.js";
 import { AF_UNIX } from "../addr/index.js";
@@ -15,7 +15,7 @@ import {
 } from "./upgradeChannel.js";
 
 /** The number of the descriptor in the new program. */
-const DESCRIPTOR = 3;
+const CHILD_FD = 3;
 
 /** A connection to a program that is about to start. */
 export interface NewProgramChannel {
@@ -23,9 +23,9 @@ export interface NewProgramChannel {
   readonly env: Readonly<Record<string, string>>;
   /** The descriptor that the new program inherits as number 3. */
   readonly fd: number;
-  /** Closes that descriptor here; the new program has started. */
+  /** Closes that descriptor in this program. Call it when the new program has started. */
   started(): void;
-  /** Resolves with the next message; undefined if the new program has ended. It answers `hello` itself. */
+  /** Resolves with the next message; undefined if the new program has ended. Answers the message `hello` itself. */
   next(): Promise<UpgradeMessage | undefined>;
   send(message: UpgradeMessage): Promise<void>;
   /** Calls `closed` when one of the sockets is closed in this program, until `unwatch()`. */
@@ -34,16 +34,17 @@ export interface NewProgramChannel {
   close(): void;
 }
 
+/** Makes a channel that passes `sockets` to the new program. */
 export function openUpgradeChannel(sockets: readonly PassableSocket[]): NewProgramChannel {
   const [ours, theirs] = socketpair(AF_UNIX, SOCK_SEQPACKET);
   const fd = theirs.fileno();
-  const watches: (() => void)[] = [];
+  const stopWatching: (() => void)[] = [];
   const { ino } = fs().fstatSync(fd, { bigint: true });
   const unwatch = (): void => {
-    for (const undo of watches.splice(0)) undo();
+    for (const undo of stopWatching.splice(0)) undo();
   };
   return {
-    env: { [UPGRADE_VARIABLE]: `${DESCRIPTOR}:${ino}` },
+    env: { [UPGRADE_VARIABLE]: `${CHILD_FD}:${ino}` },
     fd,
     started: () => theirs.close(),
     next: async () => {
@@ -61,7 +62,7 @@ export function openUpgradeChannel(sockets: readonly PassableSocket[]): NewProgr
     },
     send: (message) => sendUpgradeMessage(ours, message),
     watch: (closed) => {
-      for (const { socket } of sockets) watches.push(onClose(socket, closed));
+      for (const { socket } of sockets) stopWatching.push(onClose(socket, closed));
     },
     unwatch,
     close: () => {
@@ -72,6 +73,7 @@ export function openUpgradeChannel(sockets: readonly PassableSocket[]): NewProgr
   };
 }
 
+/** Sends the sockets and their descriptions, in as many messages as needed. */
 async function sendSockets(control: Socket, sockets: readonly PassableSocket[]): Promise<void> {
   for (let sent = 0; sent < sockets.length;) {
     const part = sockets.slice(sent, sent + SOCKETS_PER_MESSAGE);

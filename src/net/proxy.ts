@@ -10,8 +10,8 @@ import { prepareClient, type TlsConnectOptions } from "./endpointTls.js";
 /** A proxy at `host` and `port`, or at the UNIX socket `path`. */
 export interface ProxyOptions {
   /**
-   * `"socks5"`: SOCKS version 5 (RFC 1928). `"http"`: CONNECT of HTTP (RFC 9110, section 9.3.6); `"https"` is the same over
-   * TLS. `"socks5h"` is another name of `"socks5"`: in both cases the proxy resolves names.
+   * `"socks5"`: SOCKS version 5 (RFC 1928). `"http"`: CONNECT of HTTP (RFC 9110, section 9.3.6); `"https"` is the same
+   * over TLS. `"socks5h"` is another name of `"socks5"`: in both cases the proxy resolves names.
    */
   readonly protocol: "socks5" | "socks5h" | "http" | "https";
   readonly host?: string | undefined;
@@ -19,7 +19,8 @@ export interface ProxyOptions {
   /** A UNIX socket, which replaces host and port; `"@name"` is an abstract name. */
   readonly path?: string | undefined;
   /**
-   * User name: RFC 1929 for SOCKS, the Basic scheme (RFC 7617) for HTTP. It is sent without encryption unless `protocol` is
+   * User name: RFC 1929 for SOCKS, the Basic scheme (RFC 7617) for HTTP. It is sent without encryption unless
+   * `protocol` is
    * `"https"`.
    */
   readonly username?: string | undefined;
@@ -48,13 +49,13 @@ export interface Credentials {
 export interface CheckedProxy {
   readonly protocol: "socks5" | "http";
   readonly address: HostAddress | HostPort | UnixAddress;
-  /** SOCKS. */
+  /** SOCKS: the user name and the password. */
   readonly credentials: Credentials | undefined;
   /** HTTP: the header fields of the request without Host, each with its line end, in latin1. */
   readonly fields: string;
   readonly maxHeader: number;
   readonly maxHeaders: number;
-  /** TLS with the proxy. */
+  /** `"https"`: the options of TLS to the proxy. */
   readonly tls: PreparedTls | undefined;
 }
 
@@ -69,7 +70,7 @@ export interface ProxyAnswer {
   readonly reply?: number;
 }
 
-/** The proxy refused the tunnel: the code for the error of connect(), and the message for its cause. */
+/** The proxy has refused the tunnel. connect() rejects with an error of this code, whose cause is this error. */
 export class ProxyRefusal extends Error {
   readonly code: string;
   readonly answer: ProxyAnswer;
@@ -81,26 +82,26 @@ export class ProxyRefusal extends Error {
   }
 }
 
-const FORM =
+const REQUIRED_URL =
   "required socks5://host:port, socks5h://, http:// or https://, with user:password@ before the host if needed, " +
   "or http+unix:/path";
 const PROTOCOLS: readonly unknown[] = ["socks5", "socks5h", "http", "https"];
-const HTTP_ONLY = ["token", "authorization", "headers", "maxHeader", "maxHeaders"] as const;
-const FIELDS = ["protocol", "host", "port", "path", "username", "password", "tls", ...HTTP_ONLY];
+const HTTP_OPTIONS = ["token", "authorization", "headers", "maxHeader", "maxHeaders"] as const;
+const PROXY_OPTIONS = ["protocol", "host", "port", "path", "username", "password", "tls", ...HTTP_OPTIONS];
 const MAX_HEADER = 16_384;
 const MAX_HEADERS = 128;
-/** Maximum length of a name: RFC 1035, section 2.3.4, without the first and the last length byte. */
+/** Maximum length of a name: the 255 bytes of RFC 1035, section 2.3.4, without the first and the last length byte. */
 const MAX_NAME = 253;
 
-/** Checks a proxy that is a string or an object. Its error messages do not contain credentials. */
+/** Checks the option `via`, a string or an object. Its error messages do not contain credentials. */
 export function checkProxy(value: unknown, action: string): CheckedProxy {
-  if (typeof value === "string") return checkParts(fromText(value, action), action);
+  if (typeof value === "string") return checkParts(parseProxyUrl(value, action), action);
   if (typeof value !== "object" || value === null) {
     throw new TypeError(
-      `Cannot ${action}: via is ${quote(value)}, ${FORM}, or { protocol, host, port } or { protocol, path }`,
+      `Cannot ${action}: via is ${quote(value)}, ${REQUIRED_URL}, or { protocol, host, port } or { protocol, path }`,
     );
   }
-  checkNames(value, FIELDS, action, "via");
+  checkNames(value, PROXY_OPTIONS, action, "via");
   return checkParts(value as ProxyOptions, action);
 }
 
@@ -112,13 +113,13 @@ function checkParts(opts: ProxyOptions, action: string): CheckedProxy {
     );
   }
   const kind = protocol.startsWith("socks5") ? "socks5" : "http";
-  const foreign = kind === "socks5" ? HTTP_ONLY.find((name) => opts[name] !== undefined) : undefined;
+  const foreign = kind === "socks5" ? HTTP_OPTIONS.find((name) => opts[name] !== undefined) : undefined;
   if (foreign !== undefined)
     throw new TypeError(`Cannot ${action}: via.${foreign} is set for SOCKS, required protocol http or https`);
   if (tls !== undefined && protocol !== "https") {
     throw new TypeError(`Cannot ${action}: via.tls is set for ${protocol}, required protocol https`);
   }
-  const address = checkPlace(opts, action);
+  const address = checkAddress(opts, action);
   const credentials = checkLogin(kind, opts.username, opts.password, action);
   return {
     protocol: kind,
@@ -134,7 +135,7 @@ function checkParts(opts: ProxyOptions, action: string): CheckedProxy {
   };
 }
 
-function fromText(text: string, action: string): ProxyOptions {
+function parseProxyUrl(text: string, action: string): ProxyOptions {
   const local = /^(socks5h?|https?)\+unix:(.+)$/s.exec(text);
   if (local !== null) {
     const [, protocol, path] = local as unknown as [string, ProxyOptions["protocol"], string];
@@ -142,18 +143,19 @@ function fromText(text: string, action: string): ProxyOptions {
   }
   const match = /^(socks5h?|https?):\/\/(?:([^@/]*)@)?([^@/]*)\/?$/.exec(text);
   if (match === null) {
-    throw new TypeError(`Cannot ${action}: via is ${quote(text.replace(/\/\/.*@/s, "//…@"))}, ${FORM}`);
+    throw new TypeError(`Cannot ${action}: via is ${quote(text.replace(/\/\/.*@/s, "//…@"))}, ${REQUIRED_URL}`);
   }
   const [, protocol, user, place] = match as unknown as [string, ProxyOptions["protocol"], string | undefined, string];
   const { host, port } = checkProxyAddress(toAddress(place), action);
   if (user === undefined) return { protocol, host, port };
   const colon = user.indexOf(":");
-  const username = unescape(colon < 0 ? user : user.slice(0, colon), action);
-  const password = colon < 0 ? "" : unescape(user.slice(colon + 1), action);
+  const username = decodePart(colon < 0 ? user : user.slice(0, colon), action);
+  const password = colon < 0 ? "" : decodePart(user.slice(colon + 1), action);
   return { protocol, host, port, username, password };
 }
 
-function unescape(text: string, action: string): string {
+/** Decodes the percent-encoding of a user name or password. */
+function decodePart(text: string, action: string): string {
   try {
     return decodeURIComponent(text);
   } catch {
@@ -163,7 +165,7 @@ function unescape(text: string, action: string): string {
   }
 }
 
-function checkPlace({ host, path, port }: ProxyOptions, action: string): CheckedProxy["address"] {
+function checkAddress({ host, path, port }: ProxyOptions, action: string): CheckedProxy["address"] {
   if (path === undefined) return checkProxyAddress(toAddress({ host, port } as { host: string; port: number }), action);
   if (host !== undefined || port !== undefined) {
     throw new TypeError(`Cannot ${action}: via has a path, and a host or a port, required either of them`);

@@ -1,7 +1,8 @@
 // Reconnector: one connection to an endpoint at a time, and a new one when the last one has ended.
 //
-// It connects only while a call waits for a connection. Without a waiting call there is no timer and no running
-// attempt. `#resumeAt` is the earliest time of the next try, so the pauses are kept in any case.
+// It connects only while a call waits for a connection. Without a waiting call there is no timer and no try. A call
+// that comes during a pause waits for the end of that pause, because `#resumeAt` stores the earliest time of the next
+// try.
 
 import type { EndpointLike } from "../addr/index.js";
 import { report } from "../callbacks.js";
@@ -20,43 +21,40 @@ import { checkRetry, delayAfter, pause, type RetryOptions, type RetryPolicy, tri
 
 /** The end of a connection of a {@link Reconnector}. */
 export interface DisconnectEvent {
-  /**
-   * How it has ended: a call of this program has closed it, the peer has ended its direction, or the connection is
-   * broken.
-   */
+  /** `"closed"`: by a call of this program. `"ended"`: the peer has ended its direction. `"broken"`: by an error. */
   readonly reason: "closed" | "ended" | "broken";
-  /** Milliseconds for which the connection has lasted. */
+  /** The duration of the connection in milliseconds. */
   readonly lasted: number;
   /** Milliseconds until the next try may begin. */
   readonly delay: number;
   /**
-   * With `"broken"` the error of the connection: a `SocketError` with both addresses, of the call `poll` or over TLS of
-   * `read`, or a `TlsError`. Undefined with the other reasons.
+   * The error of a `"broken"` connection, otherwise undefined. It is a `TlsError`, or a `SocketError` with both
+   * addresses, whose `syscall` is `"poll"`, or `"read"` over TLS.
    */
   readonly error: unknown;
 }
 
-/** Options of a {@link Reconnector}: those of `connect()`, without `timeout`, and more. */
+/** Options of a {@link Reconnector}: those of `connect()` without `timeout`, and those below. */
 export interface ReconnectorOptions extends Omit<ConnectOptions, "timeout" | "signal" | "retry"> {
   /** The pauses and the limits. `maxTries` counts the tries for one connection. Default: no limit. */
   readonly retry?: RetryOptions | undefined;
   /**
    * Milliseconds after which a connection counts as stable. When a stable connection ends, the next pause is short
-   * again. The end of another connection counts as a failure. Default 10,000.
+   * again. An earlier end counts as a failure. Default 10,000.
    */
   readonly stableAfter?: number | undefined;
   /** Closes the Reconnector. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Prepares each connection before any caller gets it: logs in, subscribes. If it fails, the connection is closed, and
-   * the try has failed with that error.
+   * Called with each new connection before any caller gets it, for example to log in. If it throws or rejects, the
+   * connection is closed, and the try has failed with that error.
    */
   readonly prepare?: ((stream: Stream) => unknown) | undefined;
   /** Called for each new connection, after `prepare`. */
   readonly onConnect?: ((stream: Stream) => void) | undefined;
   /**
-   * Called when a connection has ended, also if no call reads or writes. If the peer has ended it, its last bytes may
-   * still be unread: the stream stays open for its readers.
+   * Called when a connection has ended, also if no call reads or writes. After an end by the peer the stream stays
+   * open, because its last bytes may be unread.
    */
   readonly onDisconnect?: ((event: DisconnectEvent) => void) | undefined;
 }
@@ -77,9 +75,7 @@ export interface ReconnectorStats {
   readonly lastError: unknown;
 }
 
-const OWN_NAMES = ["stableAfter", "prepare", "onConnect", "onDisconnect"] as const;
-
-/** A call that waits for a connection. */
+/** A call of `connection()` that waits. */
 class ConnectionCall extends PendingCall<Stream> {
   readonly #remove: (call: ConnectionCall) => void;
 
@@ -95,15 +91,16 @@ class ConnectionCall extends PendingCall<Stream> {
 }
 
 /**
- * Keeps a client connected: it makes a connection when a call needs one, and a new one after that has ended. Between
- * tries there are pauses as in {@link RetryOptions}. They get longer with each failure. After a connection that has
+ * Keeps a client connected. It connects when a call needs a connection, and connects again after that connection has
+ * ended. The pauses between tries get longer with each failure ({@link RetryOptions}). After a connection that has
  * lasted for `stableAfter` they are short again.
  *
- * `for await` returns one connection after the other. The next iteration closes the last connection. `connection()`
- * returns the present one, to any number of callers. A connection has ended when a call has closed its stream, or when
- * the end of the peer or an error has arrived ({@link Stream.whenEnded}). The Reconnector notices that without a read
- * or write. It closes the old stream when it has a new one. A stream that may have unread bytes stays open for one
- * connection more.
+ * `connection()` returns the present connection, to any number of callers. `for await` returns one connection after the
+ * other, and closes each before the next.
+ *
+ * A connection has ended when a call has closed its stream, or when the peer's end or an error has arrived. The
+ * Reconnector notices this without a read or write ({@link Stream.whenEnded}). It closes the old stream when it has a
+ * new one. An old stream that may have unread bytes stays open until the connection after the new one.
  *
  * It connects only while a call waits for a connection. After `close()` no timer and no descriptor is left.
  *
@@ -138,17 +135,17 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
   readonly #policy: RetryPolicy;
   readonly #opts: ReconnectorOptions;
   readonly #stableAfter: number;
-  readonly #closing: ClosingSignal | undefined;
-  readonly #calls = new Set<ConnectionCall>();
-  /** Ends the tries that are under way. */
-  #running: AbortController | undefined;
+  readonly #closingSignal: ClosingSignal | undefined;
+  readonly #waitingCalls = new Set<ConnectionCall>();
+  /** Ends the tries; undefined when no try runs or waits for its time. */
+  #connecting: AbortController | undefined;
   #stream: Stream | undefined;
   /** Whether `#stream` has not ended. */
   #connected = false;
   /** Whether the peer has ended `#stream`, whose last bytes may be unread. */
   #peerEnded = false;
   /** The previous stream, still open because it may have unread bytes. */
-  #unread: Stream | undefined;
+  #previous: Stream | undefined;
   #connectedAt = 0;
   /** No try begins before this time. */
   #resumeAt = 0;
@@ -165,8 +162,8 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
    * @throws the reason of `signal`, if it is aborted
    */
   constructor(endpoint: EndpointLike, opts: ReconnectorOptions = {}) {
-    const { stableAfter, prepare, onConnect, onDisconnect, retry = {}, signal, ...once } = opts;
-    const { action, target } = checkCall(endpoint, { ...once, signal }, "timeout");
+    const { stableAfter, prepare, onConnect, onDisconnect, retry = {}, signal, ...connectOptions } = opts;
+    const { action, target } = checkCall(endpoint, { ...connectOptions, signal }, "timeout");
     if (target.scheme === "fd") {
       throw new TypeError(`Cannot ${action}: a descriptor is one connection, required an endpoint to connect to again`);
     }
@@ -174,20 +171,20 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
       if (given === undefined || typeof given === "function") continue;
       throw new TypeError(`Cannot ${action}: ${name} is ${quote(given)}, required a function`);
     }
-    this.#stableAfter = millisecondsWithin(stableAfter, 10_000, action, OWN_NAMES[0], 0, LONGEST_TIMER);
+    this.#stableAfter = millisecondsWithin(stableAfter, 10_000, action, "stableAfter", 0, LONGEST_TIMER);
     this.#policy = checkRetry(retry, Infinity, action);
     this.#endpoint = endpoint;
-    this.#connectOptions = once;
+    this.#connectOptions = connectOptions;
     this.#opts = opts;
-    if (signal !== undefined) this.#closing = new ClosingSignal(signal, () => void this.close());
+    if (signal !== undefined) this.#closingSignal = new ClosingSignal(signal, () => void this.close());
   }
 
   /**
-   * The present connection. Waits for a new one if there is none. All calls that wait get the same stream. When no call
-   * waits any more, because of a timeout or a signal, the try under way ends.
+   * Returns the present connection, or waits for a new one. All calls that wait get the same stream. When the timeout
+   * or the signal of the last waiting call ends it, the try ends too.
    *
-   * @throws the error of the last try, if that is not one to retry or `maxTries` tries have failed. A later call starts
-   *   again
+   * @throws the error of the last try, if `retryOn` refuses it or `maxTries` tries have failed. A later call begins new
+   *   tries
    * @throws SocketError `ETIMEDOUT`; `ECANCELED` if `close()` comes during the call, `EBADF` if it came before
    */
   connection(opts?: IoOptions): Promise<Stream> {
@@ -198,27 +195,29 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
     const stream = this.#stream;
     if (stream !== undefined && (this.#connected || this.#peerEnded)) {
       const { closed, ended } = readerOf(stream);
+      // After the peer's end, a caller still gets the stream while it has unread bytes.
       if (stream.buffered > 0 || (this.#connected && !closed && !ended)) return Promise.resolve(stream);
-      this.#ended(stream, "closed");
+      // The promise of whenEnded() settles in a later microtask.
+      this.#noteEnd(stream, "closed");
     }
     const call = new ConnectionCall(opts, this.#policy.clock, (cancelled) => {
-      this.#calls.delete(cancelled);
-      if (this.#calls.size === 0) this.#stop();
+      this.#waitingCalls.delete(cancelled);
+      if (this.#waitingCalls.size === 0) this.#stopConnecting();
     });
-    this.#calls.add(call);
-    if (this.#running === undefined) void this.#run((this.#running = new AbortController()));
+    this.#waitingCalls.add(call);
+    if (this.#connecting === undefined) void this.#connectUntilDone((this.#connecting = new AbortController()));
     return call.promise;
   }
 
   /**
-   * The connections, one after the other, until `close()`. Leaving the loop closes neither connection nor Reconnector.
+   * Yields the connections, one after the other, until `close()`. Leaving the loop closes nothing.
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<Stream> {
     let last: Stream | undefined;
     const iterator: AsyncIterableIterator<Stream> = {
       next: async () => {
         if (last !== undefined) {
-          this.#ended(last, "closed");
+          this.#noteEnd(last, "closed");
           await last.close();
         }
         if (this.#closed) return { done: true, value: undefined };
@@ -238,7 +237,7 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
   stats(): ReconnectorStats {
     return {
       connected: this.#connected,
-      waiting: this.#calls.size,
+      waiting: this.#waitingCalls.size,
       connections: this.#connections,
       failures: this.#failures,
       failuresInRow: this.#failuresInRow,
@@ -246,16 +245,18 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
     };
   }
 
-  /** Ends the try under way, closes the connection, and makes no more. Loops end. The promise never rejects. */
+  /**
+   * Closes the connection, ends the running try, and makes no more. `for await` loops end. The promise never rejects.
+   */
   async close(): Promise<void> {
     if (!this.#closed) {
       this.#closed = true;
-      this.#closing?.release();
-      this.#stop();
+      this.#closingSignal?.release();
+      this.#stopConnecting();
       this.#rejectAll(localError("ECANCELED", "connect"));
-      if (this.#stream !== undefined) this.#ended(this.#stream, "closed");
+      if (this.#stream !== undefined) this.#noteEnd(this.#stream, "closed");
     }
-    await this.#unread?.close();
+    await this.#previous?.close();
     await this.#stream?.close();
   }
 
@@ -263,31 +264,30 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
     return this.close();
   }
 
-  #stop(): void {
-    this.#running?.abort(localError("ECANCELED", "connect"));
-    this.#running = undefined;
+  #stopConnecting(): void {
+    this.#connecting?.abort(localError("ECANCELED", "connect"));
+    this.#connecting = undefined;
   }
 
-  /** Tries until there is a connection, or an error that ends the calls. Never rejects. */
-  async #run(running: AbortController): Promise<void> {
-    const { signal } = running;
+  /** Tries until there is a connection, or an error that rejects the waiting calls. Never rejects itself. */
+  async #connectUntilDone({ signal }: AbortController): Promise<void> {
     try {
       for (let tries = 1; ; tries++) {
         const delay = this.#resumeAt - this.#policy.clock.now();
         if (delay > 0) await pause(delay, this.#policy.clock, signal);
-        const failure = await this.#try(signal);
+        const failure = await this.#tryOnce(signal);
         if (failure === undefined || signal.aborted) return;
         this.#noteFailure(failure.error, tries);
       }
     } catch (error) {
       if (signal.aborted) return;
-      this.#running = undefined;
+      this.#connecting = undefined;
       this.#rejectAll(error);
     }
   }
 
-  /** One try. Returns its error, or undefined if there is a connection. */
-  async #try(signal: AbortSignal): Promise<{ readonly error: unknown } | undefined> {
+  /** Makes one try. Returns its error, or undefined if there is a connection. */
+  async #tryOnce(signal: AbortSignal): Promise<{ readonly error: unknown } | undefined> {
     let stream: Stream | undefined;
     try {
       stream = await connect(this.#endpoint, { ...this.#connectOptions, timeout: this.#policy.tryTimeout, signal });
@@ -297,50 +297,52 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
       await stream?.close();
       return { error };
     }
-    this.#running = undefined;
-    this.#start(stream);
+    this.#connecting = undefined;
+    this.#adopt(stream);
     return undefined;
   }
 
-  /** Calls `prepare`. The signal cuts the connection, which ends the calls of `prepare`. */
+  /** Calls `prepare`. An abort of the signal aborts the stream, which ends the calls that `prepare` makes on it. */
   async #prepare(stream: Stream, signal: AbortSignal): Promise<void> {
-    const cut = (): void => stream.abort();
-    signal.addEventListener("abort", cut);
+    const abort = (): void => stream.abort();
+    signal.addEventListener("abort", abort);
     try {
       await this.#opts.prepare!(stream);
     } finally {
-      signal.removeEventListener("abort", cut);
+      signal.removeEventListener("abort", abort);
     }
   }
 
-  #start(stream: Stream): void {
-    // Closes the previous stream, which its user may not have closed.
-    void this.#unread?.close();
+  /** Makes `stream` the present connection, and resolves the waiting calls. */
+  #adopt(stream: Stream): void {
+    void this.#previous?.close();
     const last = this.#stream;
-    this.#unread = this.#peerEnded && last !== undefined && !readerOf(last).ended ? last : undefined;
-    if (this.#unread === undefined) void last?.close();
+    // `ended` of the reader is true when the stream has read the end.
+    const mayHaveUnread = last !== undefined && this.#peerEnded && !readerOf(last).ended;
+    this.#previous = mayHaveUnread ? last : undefined;
+    if (!mayHaveUnread) void last?.close();
     this.#stream = stream;
     this.#connected = true;
     this.#peerEnded = false;
     this.#connectedAt = this.#policy.clock.now();
     this.#connections++;
     stream.whenEnded().then(
-      (error) => this.#ended(stream, error === undefined ? "ended" : "broken", error),
-      // A call has closed the stream.
-      () => this.#ended(stream, "closed"),
+      (error) => this.#noteEnd(stream, error === undefined ? "ended" : "broken", error),
+      // whenEnded() rejects when a call has closed the stream.
+      () => this.#noteEnd(stream, "closed"),
     );
     const { onConnect } = this.#opts;
     if (onConnect !== undefined) report("onConnect", onConnect, stream);
-    const calls = [...this.#calls];
-    this.#calls.clear();
+    const calls = [...this.#waitingCalls];
+    this.#waitingCalls.clear();
     for (const call of calls) call.resolve(stream);
   }
 
-  /** A stream has ended: sets the time of the next try. */
-  #ended(stream: Stream, found: DisconnectEvent["reason"], error?: unknown): void {
+  /** Notes the end of the present stream, and sets the time of the next try. Does nothing for another stream. */
+  #noteEnd(stream: Stream, cause: DisconnectEvent["reason"], error?: unknown): void {
     if (stream !== this.#stream || !this.#connected) return;
-    // A call has read the end, and then closed the stream.
-    const reason = found === "closed" && readerOf(stream).ended ? "ended" : found;
+    // If a read has returned the end before a call closed the stream, the peer has ended the connection.
+    const reason = cause === "closed" && readerOf(stream).ended ? "ended" : cause;
     this.#connected = false;
     this.#peerEnded = reason === "ended";
     const now = this.#policy.clock.now();
@@ -352,7 +354,7 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
     if (onDisconnect !== undefined) report("onDisconnect", onDisconnect, { reason, lasted, delay, error });
   }
 
-  /** Counts a failure. @throws the error, if no further try follows */
+  /** Counts a failure, and sets the time of the next try. @throws the error, if no further try follows */
   #noteFailure(error: unknown, tries: number): void {
     this.#lastError = error;
     this.#failures++;
@@ -365,8 +367,8 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
   }
 
   #rejectAll(error: unknown): void {
-    const calls = [...this.#calls];
-    this.#calls.clear();
+    const calls = [...this.#waitingCalls];
+    this.#waitingCalls.clear();
     for (const call of calls) call.reject(error);
   }
 }

@@ -1,7 +1,7 @@
-// Connecting again after a failure: which errors are tried again, how long the pauses are, and the loop of connect().
+// Connecting again after a failure: the errors after which another try follows, the pauses, and the loop of connect().
 //
 // The pause is random between 0 and a bound that doubles with each failure ("full jitter"). So after a failure of a
-// server its clients do not all connect at the same time.
+// server, its clients do not all connect at the same time.
 
 import { report, warnOnRejection } from "../callbacks.js";
 import { checkNames, integer, quote } from "../check/index.js";
@@ -23,7 +23,7 @@ export interface RetryEvent {
 }
 
 /**
- * How to connect again after a failure. The pause before a try is a random time from 0 to a bound. The bound is
+ * Options for connecting again after a failure. The pause before a try is a random time from 0 to a bound. The bound is
  * `minDelay` after the first failure, and doubles with each failure, up to `maxDelay`.
  */
 export interface RetryOptions {
@@ -34,12 +34,13 @@ export interface RetryOptions {
   /** The largest bound of a pause in milliseconds. Default 10,000. */
   readonly maxDelay?: number | undefined;
   /**
-   * Milliseconds for one try: the resolver, all addresses, the proxy and the TLS handshake; null for no limit of its
-   * own. Default 10,000.
+   * Milliseconds for one try: the resolver, all addresses, the proxy and the TLS handshake; null for no limit. Default
+   * 10,000.
    */
   readonly tryTimeout?: number | null | undefined;
   /**
-   * Returns whether another try follows an error. Default {@link isRetryable}. An error that it throws ends the call.
+   * Returns whether another try follows an error. Default {@link isRetryable}. If it throws, the call rejects with that
+   * error.
    */
   readonly retryOn?: ((error: unknown) => boolean) | undefined;
   /** Called before each pause. */
@@ -62,14 +63,14 @@ export interface RetryPolicy {
   readonly random: () => number;
 }
 
-const NAMES = ["maxTries", "minDelay", "maxDelay", "tryTimeout", "retryOn", "onRetry", "clock", "random"];
+const RETRY_OPTIONS = ["maxTries", "minDelay", "maxDelay", "tryTimeout", "retryOn", "onRetry", "clock", "random"];
 
-/** Checks the option `retry`. */
+/** Checks the option `retry`. @param maxTries the default of the option of this name */
 export function checkRetry(value: unknown, maxTries: number, action: string): RetryPolicy {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new TypeError(`Cannot ${action}: retry is ${quote(value)}, required an object`);
   }
-  checkNames(value, NAMES, action, "retry");
+  checkNames(value, RETRY_OPTIONS, action, "retry");
   const opts: RetryOptions = value;
   const { retryOn, onRetry, random, clock } = opts;
   for (const [name, given] of Object.entries({ retryOn, onRetry, random })) {
@@ -82,7 +83,7 @@ export function checkRetry(value: unknown, maxTries: number, action: string): Re
   const minDelay = millisecondsWithin(opts.minDelay, 100, action, "retry.minDelay", 0, LONGEST_TIMER);
   const longest = Math.max(minDelay, 10_000);
   return {
-    maxTries: opts.maxTries === undefined ? maxTries : tries(opts.maxTries, action),
+    maxTries: opts.maxTries === undefined ? maxTries : checkMaxTries(opts.maxTries, action),
     minDelay,
     maxDelay: millisecondsWithin(opts.maxDelay, longest, action, "retry.maxDelay", minDelay, LONGEST_TIMER),
     tryTimeout: opts.tryTimeout === undefined ? 10_000 : milliseconds(opts.tryTimeout, action, "retry.tryTimeout"),
@@ -93,11 +94,11 @@ export function checkRetry(value: unknown, maxTries: number, action: string): Re
   };
 }
 
-function tries(value: unknown, action: string): number {
+function checkMaxTries(value: unknown, action: string): number {
   return value === Infinity ? Infinity : integer(value, action, "retry.maxTries", 1, Number.MAX_SAFE_INTEGER);
 }
 
-/** Codes of failures that may end without a change of the program. docs/reconnect.md has this list. */
+/** Codes of failures that may pass without a change of the program. docs/reconnect.md has this list. */
 const RETRYABLE: ReadonlySet<string> = new Set([
   // The peer or the network is not available for now.
   "ECONNREFUSED",
@@ -184,14 +185,14 @@ export function pause(ms: number, clock: Clock, signal: AbortSignal | undefined)
 }
 
 /**
- * Calls `open` until it succeeds.
+ * Calls `makeTry` until it succeeds, or no further try may follow.
  *
- * @param open makes one try, with the time and the signal that it gets
- * @param wait the time for all tries and pauses, and the signal
+ * @param makeTry makes one try, with the timeout and the signal that it gets
+ * @param wait the timeout for all tries and pauses, and the signal
  */
 export async function openWithRetries<T>(
   policy: RetryPolicy,
-  open: (wait: IoOptions) => Promise<T>,
+  makeTry: (wait: IoOptions) => Promise<T>,
   wait: IoOptions,
 ): Promise<T> {
   const { clock, tryTimeout } = policy;
@@ -201,23 +202,23 @@ export async function openWithRetries<T>(
     let error: unknown;
     const time = Math.min(Math.max(0, deadline - clock.now()), tryTimeout ?? Infinity);
     try {
-      return await open({ timeout: time === Infinity ? null : time, signal });
+      return await makeTry({ timeout: time === Infinity ? null : time, signal });
     } catch (failure) {
       error = failure;
     }
     signal?.throwIfAborted();
     if (!triesAgain(policy, error) || failures >= policy.maxTries) throw error;
     const left = deadline - clock.now();
-    if (left <= 0) throw overdue(error);
+    if (left <= 0) throw timeoutErrorOf(error);
     const delay = delayAfter(failures, policy);
     if (policy.onRetry !== undefined) report("onRetry", policy.onRetry, { tries: failures, delay, error });
     await pause(Math.min(delay, left), clock, signal);
-    if (delay >= left) throw overdue(error);
+    if (delay >= left) throw timeoutErrorOf(error);
   }
 }
 
 /** The error of the timeout of all tries. `cause` is the error of the last try. */
-function overdue(error: unknown): unknown {
+function timeoutErrorOf(error: unknown): unknown {
   if (error instanceof TimeoutError) return error;
   const { address, port, path } = (error ?? {}) as Partial<SocketError>;
   return timeoutError("connect", { address, port, path, cause: error });

@@ -11,8 +11,8 @@ const TIMEOUT = 5_000;
 /**
  * Sends a message such as `"READY=1"`.
  *
- * @param lastMessage waits until the manager has read the message. After the end of the sender, the manager may not
- *   find its service any more
+ * @param lastMessage waits until the manager has handled the message. A manager that handles it after the end of this
+ *   process may not find the service of the process
  * @returns false if there is no manager
  * @throws SocketError the errors of connect(2) and sendmsg(2); `ETIMEDOUT`; `EAFNOSUPPORT` for another kind of address
  */
@@ -29,14 +29,14 @@ export async function notifyManager(state: string, lastMessage: boolean = false)
   await socket.sendto(state, address, { timeout: TIMEOUT });
   if (!lastMessage) return true;
   // The manager closes the passed descriptor when it has handled all earlier messages.
-  const [ours, theirs] = socketpair();
+  const [ownEnd, managerEnd] = socketpair();
   try {
-    await send_fds(socket, "BARRIER=1", [theirs], { address, timeout: TIMEOUT });
-    theirs.close();
-    await ours.recv(1, { timeout: TIMEOUT });
+    await send_fds(socket, "BARRIER=1", [managerEnd], { address, timeout: TIMEOUT });
+    managerEnd.close();
+    await ownEnd.recv(1, { timeout: TIMEOUT });
   } finally {
-    theirs.close();
-    ours.close();
+    managerEnd.close();
+    ownEnd.close();
   }
   return true;
 }

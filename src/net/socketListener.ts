@@ -23,11 +23,11 @@ import { decodeAddressBuffer } from "../sys/sockaddr.js";
 
 /**
  * Accepts a connection for a server, without a promise. Returns undefined if the call waits; then `handler` gets the
- * result. The call fails when descriptors or memory are short. The listener must have no gate any more; see `gateOf`.
+ * result. The call fails while descriptors or memory are short. Call it only when the gate is open; see `gateOf`.
  */
 export let acceptStream: (listener: SocketListener, handler: AcceptHandler<Stream>) => Stream | undefined;
 
-/** Resolves when the listener may accept; undefined if it may accept now. */
+/** Returns a promise that resolves when the listener may accept; undefined if it may accept now. */
 export let gateOf: (listener: SocketListener) => Promise<void> | undefined;
 
 /** The address of a listening stream socket. `connect()` takes it as an endpoint. */
@@ -107,25 +107,25 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
   readonly #socket: Socket;
   readonly #address: A;
   readonly #streamOptions: StreamOptions;
-  /** The local address of every connection, if all have the same. */
-  readonly #local: ListenAddress | undefined;
-  readonly #closeSetup: ListenerSetup;
-  readonly #closing: ClosingSignal | undefined;
-  /** Nothing is accepted before it opens. Undefined for almost all listeners, and after that. */
+  /** The local address of all connections; undefined if they can have different ones. */
+  readonly #commonLocal: ListenAddress | undefined;
+  readonly #setup: ListenerSetup;
+  readonly #closingSignal: ClosingSignal | undefined;
+  /** Until it opens, accept() waits. Undefined when it is open, and for listeners that are not inherited. */
   #gate: AcceptGate | undefined;
   #accepted = 0;
 
   /** @internal */
-  constructor(socket: Socket, address: A, streamOptions: StreamOptions, closeSetup: ListenerSetup = {}) {
+  constructor(socket: Socket, address: A, streamOptions: StreamOptions, setup: ListenerSetup = {}) {
     super();
     this.#socket = socket;
     dropDefaultTimeout(socket);
     this.#address = address;
     this.#streamOptions = streamOptions;
-    this.#local = hasManyLocalAddresses(address) ? undefined : address;
-    this.#closeSetup = closeSetup;
-    if (closeSetup.gate !== undefined) this.#gate = new AcceptGate(closeSetup.gate, () => (this.#gate = undefined));
-    if (closeSetup.signal !== undefined) this.#closing = new ClosingSignal(closeSetup.signal, () => void this.close());
+    this.#commonLocal = hasManyLocalAddresses(address) ? undefined : address;
+    this.#setup = setup;
+    if (setup.gate !== undefined) this.#gate = new AcceptGate(setup.gate, () => (this.#gate = undefined));
+    if (setup.signal !== undefined) this.#closingSignal = new ClosingSignal(setup.signal, () => void this.close());
   }
 
   /** The address, with the port that the kernel chose if 0 was requested. It stays readable after `close()`. */
@@ -147,18 +147,18 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
    * @see accept(2)
    */
   accept(opts?: IoOptions): Promise<Stream<C>> {
-    if (this.#gate !== undefined) return this.#gate.pass(opts, (left) => this.accept(left));
+    if (this.#gate !== undefined) return this.#gate.pass(opts, (rest) => this.accept(rest));
     try {
-      return this.#socket.accept(opts === undefined ? PATIENT : patientOptions(opts)).then(this.#toStream);
+      return this.#socket.accept(opts === undefined ? PATIENT_OPTIONS : patientOptions(opts)).then(this.#toStream);
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
-  // TlsSocketListener, whose C is not SocketConn, overrides accept().
+  // `C` is SocketConn here: TlsSocketListener, whose `C` is another class, overrides accept().
   readonly #toStream = ([socket, remote]: [Socket, Address]): Stream<C> => {
     this.#accepted++;
-    return new Stream(new SocketConn(socket, { local: this.#local, remote }) as Conn as C, this.#streamOptions);
+    return new Stream(new SocketConn(socket, { local: this.#commonLocal, remote }) as Conn as C, this.#streamOptions);
   };
 
   /** The counters of the listener, also after `close()`. */
@@ -168,8 +168,7 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
   }
 
   /**
-   * Lets the process end while calls wait here. Waiting calls and their deadlines no longer keep it alive. That
-   * includes calls that wait already.
+   * Lets the process end while calls wait here, now or later. Neither these calls nor their timeouts keep it alive.
    */
   unref(): this {
     this.#socket.unref();
@@ -190,7 +189,7 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
    * @throws TypeError for an option that is wrong
    */
   close(opts?: CloseListenerOptions): Promise<void> {
-    let { unlink = true } = this.#closeSetup;
+    let { unlink = true } = this.#setup;
     if (opts !== undefined) {
       try {
         checkOptions(opts, "close", ["unlink"]);
@@ -199,11 +198,11 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
         return Promise.reject(error);
       }
     }
-    this.#closing?.release();
+    this.#closingSignal?.release();
     this.#gate?.close();
     this.#gate = undefined;
     if (!this.#socket.closed) {
-      if (unlink) this.#closeSetup.remove?.();
+      if (unlink) this.#setup.remove?.();
       try {
         this.#socket.close();
       } catch {
@@ -217,15 +216,15 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
   [Symbol.asyncIterator](): AsyncIterableIterator<Stream<C>> {
     const iterator: AsyncIterableIterator<Stream<C>> = {
       // accept() of `this`, because TlsSocketListener overrides it.
-      next: () => this.accept().then(item, this.#toEnd),
-      return: () => Promise.resolve(END),
+      next: () => this.accept().then(yieldResult, this.#endOrThrow),
+      return: () => Promise.resolve(ITERATOR_END),
       [Symbol.asyncIterator]: () => iterator,
     };
     return iterator;
   }
 
-  readonly #toEnd = (error: unknown): IteratorReturnResult<undefined> => {
-    if (this.#socket.closed && endedByClose(error)) return END;
+  readonly #endOrThrow = (error: unknown): IteratorReturnResult<undefined> => {
+    if (this.#socket.closed && endedByClose(error)) return ITERATOR_END;
     throw error;
   };
 
@@ -234,20 +233,21 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
   }
 }
 
-const item = <T>(value: T): IteratorYieldResult<T> => ({ done: false, value });
+const yieldResult = <T>(value: T): IteratorYieldResult<T> => ({ done: false, value });
 
+/** The options of a call that waits while descriptors or memory are short. */
 function patientOptions(opts: IoOptions): AcceptOptions {
   checkOptions(opts, "accept", WAIT_NAMES);
   return { timeout: opts.timeout, signal: opts.signal, patient: true };
 }
 
-const PATIENT = { patient: true } as const;
-const END: IteratorReturnResult<undefined> = { done: true, value: undefined };
+const PATIENT_OPTIONS = { patient: true } as const;
+const ITERATOR_END: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
 /** Whether connections to this address can have different local addresses, as at a wildcard. */
 export function hasManyLocalAddresses(address: ListenAddress): boolean {
   if (address instanceof InetAddress) return address.host === "0.0.0.0";
   if (address instanceof Inet6Address) return address.host === "::" || address.scopeid !== 0;
-  // On vsock, each accepted connection has the context id that its peer used.
+  // On vsock, the local address of a connection has the context id to which the peer connected.
   return !(address instanceof UnixAddress);
 }

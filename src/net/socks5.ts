@@ -6,16 +6,17 @@ import { type CheckedWait, remaining } from "./endpointOptions.js";
 import { type CheckedProxy, type Credentials, ProxyRefusal } from "./proxy.js";
 import type { HostAddress } from "./customResolver.js";
 
-const VERSION = 5;
+// Numbers of RFC 1928.
+const SOCKS_VERSION = 5;
 /** Version of the negotiation of RFC 1929. */
 const PASSWORD_VERSION = 1;
-const NO_AUTHENTICATION = 0;
-const PASSWORD = 2;
-const NONE_ACCEPTABLE = 0xff;
-const CONNECT = 1;
-const IPV4 = 1;
-const NAME = 3;
-const IPV6 = 4;
+const METHOD_NONE = 0;
+const METHOD_PASSWORD = 2;
+const NO_ACCEPTABLE_METHOD = 0xff;
+const COMMAND_CONNECT = 1;
+const ADDRESS_IPV4 = 1;
+const ADDRESS_NAME = 3;
+const ADDRESS_IPV6 = 4;
 
 /** The replies of RFC 1928, section 6: the error code, and the text of the RFC. */
 const REPLIES: Readonly<Record<number, readonly [code: string, text: string]>> = {
@@ -37,21 +38,22 @@ export async function socks5Connect(
   wait: CheckedWait,
 ): Promise<void> {
   const request = connectRequest(target);
-  const methods = credentials === undefined ? [NO_AUTHENTICATION] : [NO_AUTHENTICATION, PASSWORD];
-  await stream.write(Uint8Array.of(VERSION, methods.length, ...methods), remaining(wait));
+  const methods = credentials === undefined ? [METHOD_NONE] : [METHOD_NONE, METHOD_PASSWORD];
+  await stream.write(Uint8Array.of(SOCKS_VERSION, methods.length, ...methods), remaining(wait));
   const [version, method] = await stream.readExactly(2, remaining(wait));
-  checkSocksVersion(version, VERSION);
-  if (method === PASSWORD && credentials !== undefined) await authenticate(stream, credentials, wait);
-  else if (method === NONE_ACCEPTABLE) {
+  checkSocksVersion(version, SOCKS_VERSION);
+  if (method === METHOD_PASSWORD && credentials !== undefined) await authenticate(stream, credentials, wait);
+  else if (method === NO_ACCEPTABLE_METHOD) {
     const without = credentials === undefined ? "; it may require a user name and a password: set them in `via`" : "";
     throw new ProxyRefusal("EACCES", `the proxy accepts no method of authentication that was offered${without}`);
-  } else if (method !== NO_AUTHENTICATION) {
+  } else if (method !== METHOD_NONE) {
     throw new ProxyRefusal("EPROTO", `the proxy chose method ${method}, which was not offered`);
   }
   await stream.write(request, remaining(wait));
   await readReply(stream, wait);
 }
 
+/** Authenticates with a user name and a password: RFC 1929. */
 async function authenticate(stream: Stream, { username, password }: Credentials, wait: CheckedWait): Promise<void> {
   const user = Buffer.from(username);
   const secret = Buffer.from(password);
@@ -71,28 +73,28 @@ function checkSocksVersion(version: number | undefined, required: number): void 
 function connectRequest(target: HostAddress | HostPort): Buffer {
   const port = Buffer.alloc(2);
   port.writeUInt16BE(target.port);
-  return Buffer.concat([Uint8Array.of(VERSION, CONNECT, 0), destination(target), port]);
+  return Buffer.concat([Uint8Array.of(SOCKS_VERSION, COMMAND_CONNECT, 0), encodeDestination(target), port]);
 }
 
-function destination(target: HostAddress | HostPort): Uint8Array {
+function encodeDestination(target: HostAddress | HostPort): Uint8Array {
   const { host } = target;
-  if (target instanceof InetAddress) return Uint8Array.of(IPV4, ...(parseIPv4(host) as Uint8Array));
-  if (!(target instanceof HostPort)) return Uint8Array.of(IPV6, ...(parseIPv6(host)?.bytes as Uint8Array));
+  if (target instanceof InetAddress) return Uint8Array.of(ADDRESS_IPV4, ...(parseIPv4(host) as Uint8Array));
+  if (!(target instanceof HostPort)) return Uint8Array.of(ADDRESS_IPV6, ...(parseIPv6(host)?.bytes as Uint8Array));
   const name = Buffer.from(host);
-  return Uint8Array.of(NAME, name.length, ...name);
+  return Uint8Array.of(ADDRESS_NAME, name.length, ...name);
 }
 
 async function readReply(stream: Stream, wait: CheckedWait): Promise<void> {
   const [version, reply = 0, , type = 0] = await stream.readExactly(4, remaining(wait));
-  checkSocksVersion(version, VERSION);
+  checkSocksVersion(version, SOCKS_VERSION);
   if (reply !== 0) {
     const [code, text] = REPLIES[reply] ?? ["EPROTO", "unassigned"];
     throw new ProxyRefusal(code, `the proxy answered ${reply}: ${text}`, { reply });
   }
-  // The address and port that the proxy connects from. They are not used.
-  if (type === IPV4) await stream.readExactly(4 + 2, remaining(wait));
-  else if (type === IPV6) await stream.readExactly(16 + 2, remaining(wait));
-  else if (type === NAME) {
+  // The address and port that the proxy connects from follow. They are read and not used.
+  if (type === ADDRESS_IPV4) await stream.readExactly(4 + 2, remaining(wait));
+  else if (type === ADDRESS_IPV6) await stream.readExactly(16 + 2, remaining(wait));
+  else if (type === ADDRESS_NAME) {
     const [length = 0] = await stream.readExactly(1, remaining(wait));
     await stream.readExactly(length + 2, remaining(wait));
   } else throw new ProxyRefusal("EPROTO", `the proxy answered with an address of type ${type}, required 1, 3 or 4`);

@@ -1,10 +1,9 @@
 // The sockets that a service manager passed to this process, as sd_listen_fds(3) reads them from the environment.
 //
 // The manager passes descriptors from number 3. LISTEN_FDS is their count, LISTEN_PID the process that they are for,
-// and LISTEN_FDNAMES has their names, separated by colons. Child processes inherit these variables. So if
-// LISTEN_PID is the id of another process, this process has no such descriptors.
-// The variables are checked strictly, because a wrong value is a
-// mistake in a wrapper script.
+// and LISTEN_FDNAMES has their names, separated by colons. Child processes inherit these variables. So if LISTEN_PID is
+// the id of another process, this process has no such descriptors. The variables are checked strictly, because a wrong
+// value is a mistake in a wrapper script.
 
 import { quote } from "../check/index.js";
 import type { SocketError } from "../errors/index.js";
@@ -26,7 +25,7 @@ export interface ListenFdsOptions {
 }
 
 /** SD_LISTEN_FDS_START of sd-daemon.h. */
-const FIRST = 3;
+const FIRST_FD = 3;
 const VARIABLES = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID"];
 const DECIMAL = /^[1-9][0-9]{0,9}$/;
 
@@ -66,11 +65,11 @@ function parseVariables(pid: string | undefined, count: string | undefined, name
     throw invalidError(`LISTEN_FDS is ${quote(count)}, required the number of descriptors`);
   }
   const total = Number(count);
-  const list = names === undefined ? undefined : names.split(":");
-  if (list !== undefined && list.length !== total) {
-    throw invalidError(`LISTEN_FDNAMES has ${list.length} names, required ${total}, one for each descriptor`);
+  const nameList = names === undefined ? undefined : names.split(":");
+  if (nameList !== undefined && nameList.length !== total) {
+    throw invalidError(`LISTEN_FDNAMES has ${nameList.length} names, required ${total}, one for each descriptor`);
   }
-  return Array.from({ length: total }, (_, index) => ({ name: list?.[index] ?? "unknown", fd: FIRST + index }));
+  return Array.from({ length: total }, (_, index) => ({ name: nameList?.[index] ?? "unknown", fd: FIRST_FD + index }));
 }
 
 function invalidError(message: string): SocketError {
@@ -79,14 +78,14 @@ function invalidError(message: string): SocketError {
 
 /** The descriptor that was passed under a name. */
 export function listenFd(name: string, unsetEnv: boolean): number {
-  const named = listenFds({ unsetEnv }).filter((one) => one.name === name);
-  const [first] = named;
+  const withName = listenFds({ unsetEnv }).filter((one) => one.name === name);
+  const [first] = withName;
   if (first === undefined) {
     const cause = new Error(`the service manager passed no descriptor under the name ${quote(name)}`);
     throw localError("ENOENT", "sd_listen_fds", { cause });
   }
-  if (named.length === 1) return first.fd;
-  const fds = named.map(({ fd }) => `fd:${fd}`).join(", ");
-  const cause = new Error(`${named.length} descriptors have the name ${quote(name)}, required one; use ${fds}`);
+  if (withName.length === 1) return first.fd;
+  const fds = withName.map(({ fd }) => `fd:${fd}`).join(", ");
+  const cause = new Error(`${withName.length} descriptors have the name ${quote(name)}, required one; use ${fds}`);
   throw localError("EINVAL", "sd_listen_fds", { cause });
 }

@@ -5,7 +5,7 @@ import { localError } from "../wait/localError.js";
 
 /**
  * Makes a Socket of a descriptor that has the required type and one of the required families. If the type or the family
- * is wrong, or `check` throws, the descriptor stays open and belongs to the caller.
+ * is wrong, or `check` throws, the call throws, and the descriptor stays open and belongs to the caller.
  *
  * @throws SocketError `EBADF`, `ENOTSOCK`, `EBUSY`; `EPROTOTYPE` and `EAFNOSUPPORT` for another type or family
  */

@@ -17,7 +17,7 @@ import { describable } from "../registry/index.js";
 import { describeListener, type ListenerDescription, type ListenerStats } from "./listenerStats.js";
 import { type ListenerSetup, SocketListener } from "./socketListener.js";
 
-/** See `finishHandshakes()` of TlsListener. */
+/** Does the same as `finishHandshakes()` of tlsListener.ts. */
 export let finishSocketHandshakes: (listener: TlsSocketListener) => Promise<void>;
 
 /** Sets the function that is called for each connection before its handshake. */
@@ -27,8 +27,8 @@ export let beforeHandshake: (listener: TlsSocketListener | TlsListener, before: 
  * The result of `listen("tls://…")`: accepts the connections to an endpoint after their TLS handshake, as streams. The
  * stream's `conn` is a {@link TlsConn}.
  *
- * Handshakes run concurrently, as {@link TlsListener} describes. A handshake that fails is no error of `accept()`; it
- * is reported to `onHandshakeError`. `context.reload()` replaces the certificate.
+ * Handshakes run concurrently, as {@link TlsListener} describes. A handshake that fails is no error of `accept()`; the
+ * listener calls `onHandshakeError`. `context.reload()` replaces the certificate.
  *
  * @example
  * ```ts no-run
@@ -93,8 +93,7 @@ export class TlsSocketListener extends SocketListener<TlsConn, InetAddress | Ine
   }
 
   /**
-   * Lets the process end while calls wait here. Waiting calls and their deadlines no longer keep it alive. That
-   * includes calls that wait already.
+   * Lets the process end while calls wait here, now or later. Neither these calls nor their timeouts keep it alive.
    */
   override unref(): this {
     this.#tlsListener.unref();
@@ -108,7 +107,8 @@ export class TlsSocketListener extends SocketListener<TlsConn, InetAddress | Ine
   }
 
   /**
-   * Closes the listening socket, and every connection that is in a handshake or not accepted. Accepted ones stay open.
+   * Closes the listening socket, and every connection that is in a handshake or was not accepted. Accepted connections
+   * stay open.
    */
   override close(): Promise<void> {
     // If the signal is aborted already, the constructor of the base class calls this method.

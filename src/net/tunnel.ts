@@ -1,7 +1,7 @@
 // Opens a tunnel through a proxy, and converts a refusal of the proxy into an error of connect().
 //
-// The response of the proxy is read through the stream's buffer. So bytes of the destination that follow the response
-// stay in the buffer for the first read. The proxy gets the name of the destination and resolves it.
+// The response of the proxy is read through the stream's buffer. Bytes of the destination that follow the response stay
+// in this buffer for the first read. The proxy gets the name of the destination and resolves it.
 
 import type { HostPort } from "../addr/index.js";
 import { IncompleteReadError, LimitError, ProxyError, SocketError, restated } from "../errors/index.js";
@@ -30,6 +30,7 @@ export async function openTunnel(
   }
 }
 
+/** The error of connect() for an error of the tunnel. */
 function tunnelError(error: unknown, target: HostAddress | HostPort): unknown {
   const details = { ...addressDetails(target), cause: error };
   if (error instanceof ProxyRefusal) {

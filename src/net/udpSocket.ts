@@ -4,11 +4,12 @@
 // kernel drops new packets and counts them. So `receiveBuffer` bounds the memory.
 //
 // The source address of an answer. A socket at the wildcard receives packets to all addresses of the machine. When it
-// sends, the kernel chooses the source address by the route. That may be another address than the client has sent to.
-// Then the client, a firewall or a NAT drops the answer. So on such a socket the kernel reports the local address of
-// each packet (IP_PKTINFO of ip(7), IPV6_RECVPKTINFO of RFC 3542). It is stored in a WeakMap under the `address` object
-// of the packet, and `send()` to this object uses it as the source. If the machine no longer has the address, the
-// kernel chooses one.
+// sends, the kernel chooses the source address by the route. If this is not the address that the client has sent to,
+// the client, a firewall or a NAT drops the answer.
+//
+// So on such a socket the kernel reports the local address of each packet (IP_PKTINFO of ip(7), IPV6_RECVPKTINFO of RFC
+// 3542). A WeakMap stores the local address under the `address` object of the packet. `send()` to this object uses the
+// stored address as the source. If the machine no longer has this address, the kernel chooses one.
 
 import { type AddressLike, AF_INET6, Inet6Address, InetAddress, toAddress } from "../addr/index.js";
 import { checkOptions, quote } from "../check/index.js";
@@ -44,7 +45,10 @@ export interface Packet {
   readonly ifindex: number | undefined;
 }
 
-/** Options of {@link UdpSocket.send}. A {@link Packet} as the options answers it from its local address. */
+/**
+ * Options of {@link UdpSocket.send}. They can be a received {@link Packet}; `send()` then answers from its local
+ * address.
+ */
 export interface UdpSendOptions extends IoOptions {
   /** The source address: numeric, with the socket's own port or 0. Default: the kernel chooses. */
   readonly localAddress?: AddressLike | undefined;
@@ -77,7 +81,7 @@ export interface UdpDescription extends SocketDescription {
 
 /** The maximum size of a UDP datagram: its length field has 16 bits (RFC 768). */
 const MAX_DATAGRAM = 65_535;
-const END: IteratorReturnResult<undefined> = { done: true, value: undefined };
+const ITERATOR_END: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
 /** A UDP socket: the result of `bindUdp()` and `connectUdp()`. */
 export class UdpSocket extends Inspectable<UdpDescription> implements AsyncIterable<Packet> {
@@ -99,7 +103,7 @@ export class UdpSocket extends Inspectable<UdpDescription> implements AsyncItera
   readonly #reportsLocalAddress: boolean;
   /** The local end of a packet, by the `address` object of the packet. */
   readonly #localEnds = new WeakMap<object, LocalEnd>();
-  readonly #closing: ClosingSignal | undefined;
+  readonly #closingSignal: ClosingSignal | undefined;
   #dropped = 0;
 
   /** @internal */
@@ -111,7 +115,7 @@ export class UdpSocket extends Inspectable<UdpDescription> implements AsyncItera
     this.#remote = remote;
     this.#reportsLocalAddress = remote === undefined && isWildcard(address);
     this.#onlyLocalAddress = this.#reportsLocalAddress || isMulticast(address.host) ? undefined : address;
-    if (signal !== undefined) this.#closing = new ClosingSignal(signal, () => void this.close());
+    if (signal !== undefined) this.#closingSignal = new ClosingSignal(signal, () => void this.close());
   }
 
   /** The local address, with the port that the kernel chose if 0 was requested. It stays readable after `close()`. */
@@ -135,18 +139,17 @@ export class UdpSocket extends Inspectable<UdpDescription> implements AsyncItera
    */
   stats(): UdpStats {
     const { bytesReceived, bytesSent, reads, writes } = this.#socket.stats();
-    return { received: reads, sent: writes, bytesReceived, bytesSent, dropped: this.#drops() };
+    return { received: reads, sent: writes, bytesReceived, bytesSent, dropped: this.#readDropped() };
   }
 
-  /** The kernel's count of dropped packets; after `close()` the last known value. */
-  #drops(): number {
+  /** Reads the kernel's count of dropped packets; after `close()` the last known value. */
+  #readDropped(): number {
     if (!this.#socket.closed) this.#dropped = this.#socket.getsockopt(SO_MEMINFO).drops;
     return this.#dropped;
   }
 
   /**
-   * Receives the next packet; waits while there is none. Several calls may wait; they get packets in the order of the
-   * calls.
+   * Receives the next packet, or waits for it. If several calls wait, they get packets in the order of the calls.
    *
    * @throws SocketError `ECONNREFUSED` on a connected socket if an earlier packet was refused, `ETIMEDOUT`, `ECANCELED`
    *   if the socket is closed during the call, `EBADF` if it was closed before
@@ -160,9 +163,9 @@ export class UdpSocket extends Inspectable<UdpDescription> implements AsyncItera
     }
     const { data, address, control } = await this.#socket.recvmsg(MAX_DATAGRAM, opts);
     const from = address as HostAddress;
-    const place = localEndOf(control, this.#address.port);
-    this.#localEnds.set(from, place);
-    return { data, address: from, localAddress: place.localAddress, ifindex: place.ifindex };
+    const localEnd = localEndOf(control, this.#address.port);
+    this.#localEnds.set(from, localEnd);
+    return { data, address: from, localAddress: localEnd.localAddress, ifindex: localEnd.ifindex };
   }
 
   /**
@@ -191,7 +194,7 @@ export class UdpSocket extends Inspectable<UdpDescription> implements AsyncItera
    * ```
    */
   async send(data: Data, address?: AddressLike, opts?: UdpSendOptions): Promise<void> {
-    const requested = opts === undefined ? undefined : this.#localEndIn(opts);
+    const requested = opts === undefined ? undefined : this.#requestedLocalEnd(opts);
     const known = typeof address === "object" && requested === undefined ? this.#localEnds.get(address) : undefined;
     const control = this.#controlFor(requested ?? (known === undefined ? undefined : localEndForAnswer(known)));
     if (control === undefined) {
@@ -210,7 +213,7 @@ export class UdpSocket extends Inspectable<UdpDescription> implements AsyncItera
   }
 
   /** The local end that the options request; undefined if they request none. */
-  #localEndIn(opts: UdpSendOptions): LocalEnd | undefined {
+  #requestedLocalEnd(opts: UdpSendOptions): LocalEnd | undefined {
     checkOptions(opts, "send", SEND_NAMES, "send(data, [host, port])");
     const { localAddress: given, ifindex } = opts;
     if (given === undefined && ifindex === undefined) return undefined;
@@ -226,9 +229,10 @@ export class UdpSocket extends Inspectable<UdpDescription> implements AsyncItera
     return { localAddress: local, ifindex: index };
   }
 
-  #controlFor(place: LocalEnd | undefined): readonly ControlToSend[] | undefined {
-    if (place === undefined) return undefined;
-    const { localAddress, ifindex = 0 } = place;
+  /** The control data that makes the kernel use a local end; undefined if none is needed. */
+  #controlFor(localEnd: LocalEnd | undefined): readonly ControlToSend[] | undefined {
+    if (localEnd === undefined) return undefined;
+    const { localAddress, ifindex = 0 } = localEnd;
     if (localAddress === undefined && ifindex === 0) return undefined;
     if (!(this.#address instanceof Inet6Address)) {
       return [{ type: "IP_PKTINFO", spec_dst: localAddress?.host ?? "0.0.0.0", ifindex }];
@@ -284,8 +288,7 @@ export class UdpSocket extends Inspectable<UdpDescription> implements AsyncItera
   }
 
   /**
-   * Lets the process end while calls wait here. Waiting calls and their deadlines no longer keep it alive. That
-   * includes calls that wait already.
+   * Lets the process end while calls wait here, now or later. Neither these calls nor their timeouts keep it alive.
    */
   unref(): this {
     this.#socket.unref();
@@ -298,11 +301,11 @@ export class UdpSocket extends Inspectable<UdpDescription> implements AsyncItera
     return this;
   }
 
-  /** Closes the socket. Pending calls reject with `ECANCELED`, later calls with `EBADF`. It never rejects. */
+  /** Closes the socket. Pending calls reject with `ECANCELED`, later calls with `EBADF`. The promise never rejects. */
   close(): Promise<void> {
-    this.#closing?.release();
+    this.#closingSignal?.release();
     try {
-      this.#drops();
+      this.#readDropped();
     } catch {
       // getsockopt(2) has failed. The last known value stays.
     }
@@ -321,11 +324,11 @@ export class UdpSocket extends Inspectable<UdpDescription> implements AsyncItera
         try {
           return { done: false, value: await this.receive() };
         } catch (error) {
-          if (this.#socket.closed && endedByClose(error)) return END;
+          if (this.#socket.closed && endedByClose(error)) return ITERATOR_END;
           throw error;
         }
       },
-      return: () => Promise.resolve(END),
+      return: () => Promise.resolve(ITERATOR_END),
       [Symbol.asyncIterator]: () => iterator,
     };
     return iterator;
@@ -347,17 +350,19 @@ export function reportLocalAddresses(socket: Socket): HostAddress {
 }
 
 /**
- * The source address and interface of an answer. The interface is set only for a link-local source, or if the source is
- * unknown. In other cases the route decides, because the route back may use another interface.
+ * The source address and interface of an answer to a packet. Only if the source is link-local or unknown, the answer
+ * leaves from the interface of the packet. In other cases the route decides, because the way back may use another one.
  */
-function localEndForAnswer(place: LocalEnd): LocalEnd {
-  const { localAddress } = place;
-  const linked = localAddress === undefined || (localAddress instanceof Inet6Address && localAddress.scopeid !== 0);
-  return linked ? place : { localAddress, ifindex: undefined };
+function localEndForAnswer(localEnd: LocalEnd): LocalEnd {
+  const { localAddress } = localEnd;
+  const needsInterface =
+    localAddress === undefined || (localAddress instanceof Inet6Address && localAddress.scopeid !== 0);
+  return needsInterface ? localEnd : { localAddress, ifindex: undefined };
 }
 
 const NO_LOCAL_END: LocalEnd = { localAddress: undefined, ifindex: undefined };
 
+/** The local end that the control data of a packet reports. */
 function localEndOf(control: readonly ControlMessage[], port: number): LocalEnd {
   for (const message of control) {
     if (message.type === "IP_PKTINFO") {
@@ -378,7 +383,7 @@ function isLinkLocal(host: string): boolean {
   return /^fe[89ab]/i.test(host);
 }
 
-/** Whether `host` is in ff00::/8, or from 224.0.0.0 on: no packet can have it as its source. */
+/** Whether `host` is in ff00::/8, or at least 224.0.0.0. No packet can have such an address as its source. */
 function isMulticast(host: string): boolean {
   const [first = ""] = host.replace(/^::ffff:(?=.*\.)/, "").split(/[.:]/);
   return host.includes(".") ? Number(first) >= 224 : /^ff..$/i.test(first);

@@ -1,7 +1,7 @@
 // UnixDatagramSocket: receives and sends datagrams of UNIX sockets, each with its address.
 //
-// The kernel's queue is the only one. It is bounded by the number of datagrams (net.unix.max_dgram_qlen) and by the
-// send buffers of the senders. The kernel drops none of them: a sender waits while the queue of the receiver is full.
+// The kernel's receive queue is the only queue. The number of datagrams (net.unix.max_dgram_qlen) and the send buffers
+// of the senders limit it. The kernel drops no datagram: a sender waits while the queue of the receiver is full.
 
 import { type AddressLike, toAddress, UnixAddress } from "../addr/index.js";
 import { checkOptions, flag, quote } from "../check/index.js";
@@ -27,14 +27,17 @@ export interface CloseUnixDatagramOptions {
   readonly unlink?: boolean | undefined;
 }
 
-/** `remove` deletes the file of the socket, `unlink` is the default of `close()`, an abort of `signal` closes. */
+/** How a socket is closed. */
 export interface UnixClosing {
+  /** Removes the file of the socket. */
   readonly remove: (() => void) | undefined;
+  /** Whether `close()` removes the file by default. */
   readonly unlink: boolean;
+  /** Closes the socket when it is aborted. */
   readonly signal: AbortSignal | undefined;
 }
 
-const END: IteratorReturnResult<undefined> = { done: true, value: undefined };
+const ITERATOR_END: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
 /** The counters of a {@link UnixDatagramSocket}. The kernel drops no datagram, so it has no count of drops. */
 export interface UnixDatagramStats {
@@ -71,7 +74,7 @@ export class UnixDatagramSocket extends Inspectable<UnixDatagramDescription> imp
   readonly #remote: UnixAddress | undefined;
   readonly #remove: (() => void) | undefined;
   readonly #unlink: boolean;
-  readonly #closing: ClosingSignal | undefined;
+  readonly #closingSignal: ClosingSignal | undefined;
 
   /** @internal */
   constructor(
@@ -87,7 +90,7 @@ export class UnixDatagramSocket extends Inspectable<UnixDatagramDescription> imp
     this.#remote = remote;
     this.#remove = remove;
     this.#unlink = unlink;
-    if (signal !== undefined) this.#closing = new ClosingSignal(signal, () => void this.close());
+    if (signal !== undefined) this.#closingSignal = new ClosingSignal(signal, () => void this.close());
   }
 
   /** The local address, to which the peers send. It stays readable after `close()`. */
@@ -112,12 +115,12 @@ export class UnixDatagramSocket extends Inspectable<UnixDatagramDescription> imp
   }
 
   /**
-   * Receives the next datagram as a whole; waits while there is none. Several calls may wait; they get datagrams in the
-   * order of the calls. File descriptors that came with the datagram are dropped; receive them with `socket.recvmsg()`.
+   * Receives the next datagram as a whole, or waits for it. If several calls wait, they get datagrams in the order of
+   * the calls. The call closes file descriptors that came with the datagram; receive them with `socket.recvmsg()`.
    *
    * @throws SocketError `ETIMEDOUT`, `ECANCELED` if the socket is closed during the call, `EBADF` if it was closed
-   *   before; `ECONNRESET` when the peer of a connected socket has connected to another socket, and
-   *   so has lost datagrams of this one
+   *   before; `ECONNRESET` if the peer of a connected socket has connected to another socket, because the peer has then
+   *   lost datagrams of this socket
    * @throws the reason of `signal`
    * @see recvfrom(2), unix(7)
    */
@@ -141,12 +144,11 @@ export class UnixDatagramSocket extends Inspectable<UnixDatagramDescription> imp
     checkOptions(opts, "send", WAIT_NAMES);
     // A datagram is sent completely or not at all, so the count is not needed.
     if (address === undefined) await this.#socket.send(data, opts);
-    else await this.#socket.sendto(data, destination(address), opts);
+    else await this.#socket.sendto(data, checkDestination(address), opts);
   }
 
   /**
-   * Lets the process end while calls wait here. Waiting calls and their deadlines no longer keep it alive. That
-   * includes calls that wait already.
+   * Lets the process end while calls wait here, now or later. Neither these calls nor their timeouts keep it alive.
    */
   unref(): this {
     this.#socket.unref();
@@ -175,7 +177,7 @@ export class UnixDatagramSocket extends Inspectable<UnixDatagramDescription> imp
         return Promise.reject(error);
       }
     }
-    this.#closing?.release();
+    this.#closingSignal?.release();
     if (!this.#socket.closed) {
       if (unlink) this.#remove?.();
       try {
@@ -197,11 +199,11 @@ export class UnixDatagramSocket extends Inspectable<UnixDatagramDescription> imp
         try {
           return { done: false, value: await this.receive() };
         } catch (error) {
-          if (this.#socket.closed && endedByClose(error)) return END;
+          if (this.#socket.closed && endedByClose(error)) return ITERATOR_END;
           throw error;
         }
       },
-      return: () => Promise.resolve(END),
+      return: () => Promise.resolve(ITERATOR_END),
       [Symbol.asyncIterator]: () => iterator,
     };
     return iterator;
@@ -212,8 +214,10 @@ export class UnixDatagramSocket extends Inspectable<UnixDatagramDescription> imp
   }
 }
 
-/** The destination of a datagram. It must have a name: the kernel refuses an address without one with EINVAL. */
-function destination(value: AddressLike): UnixAddress {
+/**
+ * Checks the destination of a datagram. It must have a name, because the kernel refuses one without a name with EINVAL.
+ */
+function checkDestination(value: AddressLike): UnixAddress {
   const address = toAddress(value);
   if (!(address instanceof UnixAddress)) {
     throw new TypeError(`Cannot send: address is ${quote(value)}, required one of a UNIX socket, such as unix:/path`);

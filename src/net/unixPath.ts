@@ -3,21 +3,23 @@
 //
 // Mode. connect(2) requires write permission on the file. bind(2) creates the file with the mode of the socket without
 // the bits of the umask (unix_bind_bsd in net/unix/af_unix.c). fchmod(2) changes the mode of the socket. So the mode is
-// set on the socket first, and the file never has more bits than `mode`. chmod(2) then adds the bits that the umask has
-// removed. listen(2) of a listener comes last; until then the kernel refuses every connect(2). The umask itself is not
-// changed, because all threads share it. The permissions of the directory must protect the path: a process that may
-// rename files there can replace the socket.
+// set on the socket before bind(2), and the file never has more bits than `mode`. After bind(2), chmod(2) adds the bits
+// that the umask has removed. listen(2) comes last, because until then the kernel refuses every connect(2). The umask
+// itself is not changed, because all threads share it. The permissions of the directory must protect the path: a
+// process that may rename files there can replace the socket.
 //
 // Stale files. After a crash the file stays, and bind(2) fails with EADDRINUSE. The file is removed if it is a socket
-// that no process has open. To check that, a datagram socket connects to it. ECONNREFUSED means that no process has it
-// open. If a process has a stream socket open there, connect(2) fails with EPROTOTYPE (unix_find_bsd), even before that
-// process calls listen(2). A datagram socket that is connected to another peer gives EPERM. The process does not notice
-// the check. Two servers may find the same file at the same time.
-// So, right before the removal, the file is compared again with the file that was checked.
+// that no process has open. To check that, a datagram socket connects to it:
+// - ECONNREFUSED: no process has the socket open.
+// - EPROTOTYPE (unix_find_bsd): a process has a stream socket open there, even if it has not called listen(2) yet.
+// - EPERM: a process has a datagram socket open there that is connected to another peer.
+// That process does not notice the check. Two servers may find the same file at the same time. So, right before the
+// removal, the file is compared again with the file that was checked.
 //
-// Removal. Closing the socket removes the file if device and inode are still the same. They are compared while the
-// socket is open, because then the kernel can't give the inode to another file. A relative path depends on the current
-// directory, so the absolute path is stored at bind(2). If that directory is moved afterwards, the file stays.
+// Removal. Closing the socket removes the file if device and inode are still those of the socket's file. They are
+// compared while the socket is open, because then the kernel can't give the inode to another file. A relative path
+// depends on the current directory, so the absolute path is stored at bind(2). If the directory of the file is moved
+// afterwards, the file stays.
 //
 // Names are bytes, which node:fs takes as Buffers.
 
@@ -31,17 +33,17 @@ import { Socket } from "../socket/index.js";
 import { SOCK_DGRAM } from "../sys/constants.js";
 import { addressDetails } from "../sys/sockaddr.js";
 
-/** Maximum number of further bind(2) calls while other processes create and remove files at the path. */
+/** Maximum number of further bind(2) calls, because other processes may create files at the path at the same time. */
 const MAX_RETRIES = 5;
-const SLASH = 0x2f;
+const SLASH_BYTE = 0x2f;
 
 /** The file of a bound socket. */
 export class UnixFile {
-  /** Absolute. */
+  /** The absolute path. */
   readonly path: FilePath;
   readonly dev: bigint;
   readonly ino: bigint;
-  /** Whether another process has the socket too and will remove the file. */
+  /** Whether the file is kept, because another process has the socket too and will remove the file. */
   kept: boolean = false;
 
   constructor(path: FilePath, { dev, ino }: FileIdentity) {
@@ -98,6 +100,7 @@ export async function bindUnix(
   }
 }
 
+/** Sets the mode of the file. */
 export function setMode(address: UnixAddress, path: FilePath, mode: number): void {
   withSocketErrors(address, () => fs().chmodSync(path, mode));
 }
@@ -108,9 +111,9 @@ type FileIdentity = Pick<BigIntStats, "dev" | "ino">;
 /** An absolute path, as node:fs takes it. */
 export type FilePath = Buffer;
 
-/** The absolute path of an address. It may be longer than the address of a socket can be. */
+/** The absolute path of an address. It may be longer than the path in a `sockaddr_un`. */
 export function absolutePath({ bytes }: UnixAddress): FilePath {
-  if (bytes[0] === SLASH) return Buffer.from(bytes);
+  if (bytes[0] === SLASH_BYTE) return Buffer.from(bytes);
   // Read from the kernel as bytes, because process.cwd() is a string.
   return Buffer.concat([fs().readlinkSync("/proc/self/cwd", { encoding: "buffer" }), Buffer.from("/"), bytes]);
 }
@@ -143,15 +146,16 @@ async function bindPath(socket: Socket, address: UnixAddress): Promise<FilePath>
 
 /** Removes the file if it is a socket that no process has open. Returns false if the file stays. */
 async function removeStale(address: UnixAddress, file: FilePath): Promise<boolean> {
-  const found = withSocketErrors(address, () => fileStatus(file));
-  if (found === undefined) return true;
-  if (!found.isSocket() || !(await isUnused(address))) return false;
+  const before = withSocketErrors(address, () => fileStatus(file));
+  if (before === undefined) return true;
+  if (!before.isSocket() || !(await isUnused(address))) return false;
   const now = withSocketErrors(address, () => fileStatus(file));
-  if (now !== undefined && isSameFile(now, found) && now.ctimeNs === found.ctimeNs)
+  if (now !== undefined && isSameFile(now, before) && now.ctimeNs === before.ctimeNs)
     withSocketErrors(address, () => fs().unlinkSync(file));
   return true;
 }
 
+/** Whether no process has the socket at an address open, or the file is gone. */
 async function isUnused(address: UnixAddress): Promise<boolean> {
   await using probe = new Socket(AF_UNIX, SOCK_DGRAM);
   try {
@@ -171,11 +175,12 @@ function isSameFile(a: FileIdentity, b: FileIdentity): boolean {
   return a.dev === b.dev && a.ino === b.ino;
 }
 
+/** Removes a file if it is still the one that was created. */
 function removeIfSame(file: FilePath, created: FileIdentity): void {
   try {
     const now = fileStatus(file);
     if (now !== undefined && isSameFile(now, created)) fs().unlinkSync(file);
   } catch {
-    // A process that has dropped its privileges can't remove the file. The next listener replaces it.
+    // A process that has given up its privileges may not remove the file. The next listener replaces the file.
   }
 }

@@ -1,16 +1,16 @@
 // The messages between the old program and the new one of an upgrade: JSON on a pair of SOCK_SEQPACKET sockets, which
 // keeps the boundaries of messages and reports the end of the other process.
 //
-//   new: hello                  the descriptors are sent on request only, so a program that hangs before has none of them
+//   new: hello                  requests the descriptors, so a program that hangs before this message gets none of them
 //   old: sockets ...            with SCM_RIGHTS; `more` is false in the last message
-//   new: ready                  with the sockets that it uses
+//   new: ready                  with the sockets that the new program uses
 //   old: go
-//   new: serving                it accepts connections now
-//   old: end of the connection  it accepts no more
+//   new: serving                the new program accepts connections
+//   old: end of the connection  the old program accepts no more
 //
-// Instead of `ready` the new program may send `failed`, and instead of `go` the old one `no`. An end of the connection
-// before `go` means that there is no upgrade. After `go` the new program may have accepted connections, so nothing that
-// happens in the old one ends the upgrade.
+// Instead of `ready` the new program may send `failed`, and instead of `go` the old program may send `no`. An end of
+// the connection before `go` means that there is no upgrade. After `go` the new program may have accepted connections,
+// so no event in the old program can end the upgrade.
 
 import { type Socket, recv_fds, send_fds } from "../socket/index.js";
 import type { ReceivedDescriptors } from "../cmsg/index.js";
@@ -18,7 +18,7 @@ import { quote } from "../check/index.js";
 import { MSG_CTRUNC } from "../sys/constants.js";
 import { localError } from "../wait/localError.js";
 
-/** The variable of the environment with the descriptor of the new program, and with its inode. */
+/** The environment variable with the descriptor of the channel in the new program, and its inode: `"FD:INODE"`. */
 export const UPGRADE_VARIABLE = "BERKELEY_UPGRADE";
 
 /** The version of these messages. The two programs may have different versions of the package. */
@@ -32,6 +32,7 @@ export interface DescribedSocket {
   readonly file?: { readonly path: string; readonly dev: string; readonly ino: string } | undefined;
 }
 
+/** A message; see the table above. */
 export type UpgradeMessage =
   | { readonly type: "hello"; readonly protocol: number }
   | { readonly type: "sockets"; readonly sockets: readonly DescribedSocket[]; readonly more: boolean }
@@ -41,8 +42,9 @@ export type UpgradeMessage =
   | { readonly type: "no"; readonly reason: string }
   | { readonly type: "serving" };
 
-/** Sockets in a message: the kernel passes at most 253 descriptors, and the names must fit too. */
+/** Sockets in a message: the kernel passes at most 253 descriptors, and their names must fit into MAX_BYTES. */
 export const SOCKETS_PER_MESSAGE = 64;
+/** Maximum size of a message. */
 const MAX_BYTES = 1 << 17;
 
 export async function sendUpgradeMessage(
@@ -71,7 +73,7 @@ function isDescribedSocket(value: unknown): boolean {
   return isCount(id) && isList(names, isText) && isOptional(file, isFile);
 }
 
-/** The fields of each message. */
+/** The fields of each message, each with its check. */
 const FIELDS: Readonly<Record<UpgradeMessage["type"], Readonly<Record<string, (value: unknown) => boolean>>>> = {
   hello: { protocol: isCount },
   sockets: { sockets: (value) => isList(value, isDescribedSocket), more: (value) => typeof value === "boolean" },
@@ -82,7 +84,7 @@ const FIELDS: Readonly<Record<UpgradeMessage["type"], Readonly<Record<string, (v
   serving: {},
 };
 
-/** Reads a message. The other process may be any program. */
+/** Parses and checks a message, which may come from any program. */
 function parseMessage(text: string): UpgradeMessage {
   let value: unknown;
   try {
@@ -98,15 +100,15 @@ function parseMessage(text: string): UpgradeMessage {
   return message as unknown as UpgradeMessage;
 }
 
-/** The error of a message that is not expected. */
+/** The error for a message that is not expected. */
 export function foreignMessage(text: string): Error {
   return localError("EPROTO", "upgrade", { cause: new Error(`the message is ${quote(text)}`) });
 }
 
 /**
- * The next message, and the descriptors that came with it; undefined if the other process has ended.
+ * Receives the next message and its descriptors; undefined if the other process has ended.
  *
- * @throws SocketError `EPROTO` for what is no message; `EMFILE` if there was no descriptor free for one that was sent
+ * @throws SocketError `EPROTO` for other text; `EMFILE` if too few descriptors were free for those of the message
  */
 export async function receiveUpgradeMessage(
   control: Socket,
@@ -115,7 +117,7 @@ export async function receiveUpgradeMessage(
     const [data, fds, flags] = await recv_fds(control, MAX_BYTES, SOCKETS_PER_MESSAGE);
     if (data.length === 0) return undefined;
     try {
-      // The kernel has closed what did not fit.
+      // The kernel has closed the descriptors for which this process had none free.
       if ((flags & MSG_CTRUNC) !== 0) throw localError("EMFILE", "recvmsg");
       return { message: parseMessage(data.toString()), fds };
     } catch (error) {

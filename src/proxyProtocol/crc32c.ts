@@ -1,22 +1,24 @@
 // The checksum CRC-32C (Castagnoli) of RFC 3309, which headers of version 2 may have.
 
+/** The polynomial with its bits reversed, because the least significant bit comes first. */
 const POLYNOMIAL = 0x82f6_3b78;
 let table: Uint32Array | undefined;
 
+/** The CRC of each value of a byte. */
 function makeTable(): Uint32Array {
-  const made = new Uint32Array(256);
+  const newTable = new Uint32Array(256);
   for (let byte = 0; byte < 256; byte++) {
-    let rest = byte;
-    for (let bit = 0; bit < 8; bit++) rest = (rest & 1) === 1 ? (rest >>> 1) ^ POLYNOMIAL : rest >>> 1;
-    made[byte] = rest;
+    let crc = byte;
+    for (let bit = 0; bit < 8; bit++) crc = (crc & 1) === 1 ? (crc >>> 1) ^ POLYNOMIAL : crc >>> 1;
+    newTable[byte] = crc;
   }
-  return made;
+  return newTable;
 }
 
 /** The CRC-32C of `bytes`, as an unsigned number. */
 export function crc32c(bytes: Uint8Array): number {
   table ??= makeTable();
-  let rest = 0xffff_ffff;
-  for (const byte of bytes) rest = table[(rest ^ byte) & 0xff]! ^ (rest >>> 8);
-  return (rest ^ 0xffff_ffff) >>> 0;
+  let crc = 0xffff_ffff;
+  for (const byte of bytes) crc = table[(crc ^ byte) & 0xff]! ^ (crc >>> 8);
+  return (crc ^ 0xffff_ffff) >>> 0;
 }

@@ -1,4 +1,4 @@
-// From addresses to the bytes of a header of the PROXY protocol.
+// Encodes a header of the PROXY protocol.
 
 import { isUint8Array } from "node:util/types";
 import { type Address, Inet6Address, InetAddress, parseIPv4, parseIPv6, UnixAddress } from "../addr/index.js";
@@ -9,20 +9,20 @@ import {
   FAMILY_INET6,
   FAMILY_UNIX,
   FAMILY_UNSPEC,
-  FIXED,
-  LOCAL,
+  FIXED_SIZE,
+  COMMAND_LOCAL,
   PP2_TYPE_CRC32C,
   PP2_TYPE_NOOP,
-  PROXY,
+  COMMAND_PROXY,
   type ProxyTlv,
   SIGNATURE,
   TRANSPORT_DGRAM,
   TRANSPORT_STREAM,
   TRANSPORT_UNSPEC,
-  UNIX_SIZE,
+  UNIX_PATH_SIZE,
 } from "./proxyHeader.js";
 
-/** A header to send. Without addresses it says that the addresses are not known. */
+/** A header to send. A header without addresses means that they are not known. */
 export interface ProxyHeaderToSend {
   /** Default 2. */
   readonly version?: 1 | 2 | undefined;
@@ -32,7 +32,7 @@ export interface ProxyHeaderToSend {
   readonly source?: Address | undefined;
   /** The address to which the client connected. */
   readonly destination?: Address | undefined;
-  /** Default `"stream"`. Version 2 only, as `tlvs` and `crc32c`. */
+  /** The socket of the client. Default `"stream"`. Version 2 only, as `tlvs` and `crc32c`. */
   readonly transport?: "stream" | "dgram" | undefined;
   readonly tlvs?: readonly ProxyTlv[] | undefined;
   /** Adds a checksum of the whole header. Default false. */
@@ -40,16 +40,16 @@ export interface ProxyHeaderToSend {
 }
 
 const ACTION = "encode a header of the PROXY protocol";
-const NAMES = ["version", "local", "source", "destination", "transport", "tlvs", "crc32c"];
-const LENGTH_MAX = 0xffff;
+const HEADER_FIELDS = ["version", "local", "source", "destination", "transport", "tlvs", "crc32c"];
+const MAX_LENGTH = 0xffff;
 
 /**
- * Encodes a header of the PROXY protocol. The sender writes it before all other data, TLS included.
+ * Encodes a header of the PROXY protocol. The sender writes it before all other data, also before a TLS handshake.
  *
- * If one address is of IPv4 and the other of IPv6, both are sent as IPv6, and IPv4 as a mapped address. If both are
- * mapped addresses, both are sent as IPv4.
+ * If one address is of IPv4 and the other of IPv6, both are sent as IPv6, with the IPv4 address as a mapped one. If
+ * both are mapped addresses, both are sent as IPv4.
  *
- * @throws TypeError or RangeError for a field that is wrong, or that the version has no place for
+ * @throws TypeError or RangeError for a field that is wrong, or that the version does not have
  * @see https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt
  * @example
  * ```ts
@@ -63,7 +63,7 @@ const LENGTH_MAX = 0xffff;
  * ```
  */
 export function encodeProxyHeader(header: ProxyHeaderToSend): Buffer {
-  checkOptions(header, ACTION, NAMES);
+  checkOptions(header, ACTION, HEADER_FIELDS);
   const { version = 2 } = header;
   if (version === 1) return encodeLine(header);
   if (version === 2) return encodeBinary(header);
@@ -76,9 +76,9 @@ function encodeLine(header: ProxyHeaderToSend): Buffer {
       throw new TypeError(`Cannot ${ACTION}: ${name} is given with version 1, required version 2`);
     }
   }
-  const ends = endsOf(header);
-  if (ends === undefined) return Buffer.from("PROXY UNKNOWN\r\n");
-  const [source, destination] = ends;
+  const pair = addressPair(header);
+  if (pair === undefined) return Buffer.from("PROXY UNKNOWN\r\n");
+  const [source, destination] = pair;
   if (source instanceof UnixAddress || destination instanceof UnixAddress) return Buffer.from("PROXY UNKNOWN\r\n");
   const family = source instanceof InetAddress ? "TCP4" : "TCP6";
   return Buffer.from(`PROXY ${family} ${source.host} ${destination.host} ${source.port} ${destination.port}\r\n`);
@@ -91,19 +91,20 @@ function encodeBinary(header: ProxyHeaderToSend): Buffer {
   if (transport !== "stream" && transport !== "dgram") {
     throw new TypeError(`Cannot ${ACTION}: transport is ${quote(transport)}, required "stream" or "dgram"`);
   }
-  const ends = endsOf(header);
-  if (local && ends !== undefined) throw new TypeError(`Cannot ${ACTION}: local is true, required no addresses`);
-  const [family, addresses] = ends === undefined ? [FAMILY_UNSPEC, Buffer.alloc(0)] : addressBytes(ends);
+  const pair = addressPair(header);
+  if (local && pair !== undefined) throw new TypeError(`Cannot ${ACTION}: local is true, required no addresses`);
+  const [family, addresses] = pair === undefined ? [FAMILY_UNSPEC, Buffer.alloc(0)] : addressBytes(pair);
   const parts = [addresses, ...(header.tlvs ?? []).map(encodeTlv)];
   if (withCrc) parts.push(Buffer.from([PP2_TYPE_CRC32C, 0, 4, 0, 0, 0, 0]));
   const length = parts.reduce((sum, part) => sum + part.length, 0);
-  if (length > LENGTH_MAX)
-    throw new RangeError(`Cannot ${ACTION}: it has ${length} bytes, required at most ${LENGTH_MAX}`);
-  const kind = family === FAMILY_UNSPEC ? TRANSPORT_UNSPEC : transport === "dgram" ? TRANSPORT_DGRAM : TRANSPORT_STREAM;
-  const fixed = Buffer.alloc(FIXED);
+  if (length > MAX_LENGTH)
+    throw new RangeError(`Cannot ${ACTION}: it has ${length} bytes, required at most ${MAX_LENGTH}`);
+  const transportBits =
+    family === FAMILY_UNSPEC ? TRANSPORT_UNSPEC : transport === "dgram" ? TRANSPORT_DGRAM : TRANSPORT_STREAM;
+  const fixed = Buffer.alloc(FIXED_SIZE);
   fixed.set(SIGNATURE);
-  fixed[12] = 0x20 | (local ? LOCAL : PROXY);
-  fixed[13] = (family << 4) | kind;
+  fixed[12] = 0x20 | (local ? COMMAND_LOCAL : COMMAND_PROXY);
+  fixed[13] = (family << 4) | transportBits;
   fixed.writeUInt16BE(length, 14);
   const bytes = Buffer.concat([fixed, ...parts]);
   if (withCrc) bytes.writeUInt32BE(crc32c(bytes), bytes.length - 4);
@@ -123,26 +124,26 @@ function encodeTlv(tlv: unknown, index: number): Buffer {
   if (!isUint8Array(value)) {
     throw new TypeError(`Cannot ${ACTION}: ${name}.value is ${quote(value)}, required a Uint8Array`);
   }
-  if (value.length > LENGTH_MAX) {
-    throw new RangeError(`Cannot ${ACTION}: ${name}.value has ${value.length} bytes, required at most ${LENGTH_MAX}`);
+  if (value.length > MAX_LENGTH) {
+    throw new RangeError(`Cannot ${ACTION}: ${name}.value has ${value.length} bytes, required at most ${MAX_LENGTH}`);
   }
   return Buffer.concat([Buffer.from([number, value.length >> 8, value.length & 0xff]), value]);
 }
 
-type Ends =
+type AddressPair =
   | [source: InetAddress, destination: InetAddress]
   | [source: Inet6Address, destination: Inet6Address]
   | [source: UnixAddress, destination: UnixAddress];
 
-/** Both addresses, in one family; undefined if there are none. */
-function endsOf({ source, destination }: ProxyHeaderToSend): Ends | undefined {
+/** Checks both addresses, and converts them to one family. Undefined if there are none. */
+function addressPair({ source, destination }: ProxyHeaderToSend): AddressPair | undefined {
   if (source === undefined && destination === undefined) return undefined;
   if (source instanceof UnixAddress && destination instanceof UnixAddress) return [source, destination];
   const from = checkInet(source, "source");
   const to = checkInet(destination, "destination");
-  const [fromBytes, toBytes] = [mapped(from), mapped(to)];
-  if (isMapped(fromBytes) && isMapped(toBytes)) return [asInet(fromBytes, from.port), asInet(toBytes, to.port)];
-  return [asInet6(from), asInet6(to)];
+  const [fromBytes, toBytes] = [bytesOf(from), bytesOf(to)];
+  if (isMapped(fromBytes) && isMapped(toBytes)) return [toInet(fromBytes, from.port), toInet(toBytes, to.port)];
+  return [toInet6(from), toInet6(to)];
 }
 
 function checkInet(value: unknown, name: string): InetAddress | Inet6Address {
@@ -159,32 +160,34 @@ function checkInet(value: unknown, name: string): InetAddress | Inet6Address {
   );
 }
 
-/** The 16 bytes of an address of either family. */
-function mapped(address: InetAddress | Inet6Address): Uint8Array {
+/** The 16 bytes of an address; those of the mapped address for IPv4. */
+function bytesOf(address: InetAddress | Inet6Address): Uint8Array {
   if (address instanceof Inet6Address) return parseIPv6(address.host)!.bytes;
   const bytes = new Uint8Array(16).fill(0xff, 10, 12);
   bytes.set(parseIPv4(address.host)!, 12);
   return bytes;
 }
 
+/** Whether the 16 bytes of an address are those of a mapped one: ten zero bytes, then two bytes 0xff. */
 function isMapped(bytes: Uint8Array): boolean {
   return bytes.every((byte, at) => at >= 12 || byte === (at < 10 ? 0 : 0xff));
 }
 
-const asInet = (bytes: Uint8Array, port: number): InetAddress => new InetAddress(bytes.subarray(12).join("."), port);
-const asInet6 = (address: InetAddress | Inet6Address): Inet6Address =>
+const toInet = (bytes: Uint8Array, port: number): InetAddress => new InetAddress(bytes.subarray(12).join("."), port);
+const toInet6 = (address: InetAddress | Inet6Address): Inet6Address =>
   address instanceof Inet6Address ? address : new Inet6Address(`::ffff:${address.host}`, address.port);
 
-function addressBytes([source, destination]: Ends): [family: number, bytes: Buffer] {
+/** The family of both addresses, and their bytes and ports as in the header. */
+function addressBytes([source, destination]: AddressPair): [family: number, bytes: Buffer] {
   if (source instanceof UnixAddress || destination instanceof UnixAddress) {
-    const bytes = Buffer.alloc(2 * UNIX_SIZE);
-    bytes.set((source as UnixAddress).bytes.subarray(0, UNIX_SIZE), 0);
-    bytes.set((destination as UnixAddress).bytes.subarray(0, UNIX_SIZE), UNIX_SIZE);
+    const bytes = Buffer.alloc(2 * UNIX_PATH_SIZE);
+    bytes.set((source as UnixAddress).bytes.subarray(0, UNIX_PATH_SIZE), 0);
+    bytes.set((destination as UnixAddress).bytes.subarray(0, UNIX_PATH_SIZE), UNIX_PATH_SIZE);
     return [FAMILY_UNIX, bytes];
   }
   const ports = Buffer.from([source.port >> 8, source.port & 0xff, destination.port >> 8, destination.port & 0xff]);
   if (source instanceof InetAddress) {
-    return [FAMILY_INET, Buffer.concat([mapped(source).subarray(12), mapped(destination).subarray(12), ports])];
+    return [FAMILY_INET, Buffer.concat([bytesOf(source).subarray(12), bytesOf(destination).subarray(12), ports])];
   }
-  return [FAMILY_INET6, Buffer.concat([mapped(source), mapped(destination), ports])];
+  return [FAMILY_INET6, Buffer.concat([bytesOf(source), bytesOf(destination), ports])];
 }

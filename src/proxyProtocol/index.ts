@@ -1,3 +1,5 @@
+// The PROXY protocol: the public functions and types, and those that other folders use.
+
 export { decodeProxyHeader } from "./decodeProxyHeader.js";
 export { encodeProxyHeader, type ProxyHeaderToSend } from "./encodeProxyHeader.js";
 export {

@@ -1,8 +1,8 @@
 // The PROXY protocol: a proxy sends the addresses of its client in a header before the data of the connection.
 //
-// The source is HAProxy's proxy-protocol.txt. Version 1 is a line of text, version 2 has a binary form and TLVs. The
-// header is not authenticated. So a server must read it only from peers that it trusts, and must require it from these:
-// otherwise any client could choose its own address.
+// The source is HAProxy's proxy-protocol.txt. Version 1 is a line of text. Version 2 is binary and may have TLVs. The
+// header is not authenticated. So a server must read it only from peers that it trusts, and must require it from them.
+// Otherwise any client could choose its own address.
 
 import type { Address } from "../addr/index.js";
 
@@ -15,7 +15,7 @@ export const PP2_TYPE_UNIQUE_ID = 0x05;
 export const PP2_TYPE_SSL = 0x20;
 export const PP2_TYPE_NETNS = 0x30;
 
-/** An additional value of a header of version 2. */
+/** An additional value in a header of version 2: type, length and value. */
 export interface ProxyTlv {
   /** 0 to 255, such as `PP2_TYPE_ALPN`. */
   readonly type: number;
@@ -31,7 +31,7 @@ export interface ProxyHeader {
    * addresses, and the addresses of the connection apply.
    */
   readonly local: boolean;
-  /** What the client used: `"stream"` for TCP and UNIX streams, `"dgram"` for datagrams, null if it is not known. */
+  /** The client's socket: `"stream"` for TCP and UNIX streams, `"dgram"` for datagrams, null if it is not known. */
   readonly transport: "stream" | "dgram" | null;
   /** The address of the client; undefined if the header has none (`LOCAL`, `UNKNOWN`, family `UNSPEC`). */
   readonly source: Address | undefined;
@@ -43,16 +43,17 @@ export interface ProxyHeader {
 
 /** The first 12 bytes of version 2. */
 export const SIGNATURE: Uint8Array = Uint8Array.of(13, 10, 13, 10, 0, 13, 10, 0x51, 0x55, 0x49, 0x54, 10);
-/** Bytes of version 2 before the addresses: the signature, version and command, family and transport, length. */
-export const FIXED = 16;
-/** The longest line of version 1, including CRLF. */
-export const LONGEST_LINE = 107;
-/** Bytes of a path of `struct sockaddr_un`. */
-export const UNIX_SIZE = 108;
+/** The size of version 2 before the addresses: the signature, version and command, family and transport, length. */
+export const FIXED_SIZE = 16;
+/** Maximum length of a line of version 1, including CRLF. */
+export const MAX_LINE = 107;
+/** The size of the path in `struct sockaddr_un`. */
+export const UNIX_PATH_SIZE = 108;
 
-export const LOCAL = 0;
-export const PROXY = 1;
-/** The high four bits of the family and transport byte. */
+// The commands of version 2, in the low four bits of the byte of the version.
+export const COMMAND_LOCAL = 0;
+export const COMMAND_PROXY = 1;
+// The byte of the family and the transport: the family is in the high four bits, the transport in the low four.
 export const FAMILY_UNSPEC = 0;
 export const FAMILY_INET = 1;
 export const FAMILY_INET6 = 2;

@@ -1,4 +1,4 @@
-// Reads the header of the PROXY protocol from a stream, and leaves the bytes after it there.
+// Reads the header of the PROXY protocol from a stream. The bytes after the header stay in the stream.
 
 import { checkOptions, integer } from "../check/index.js";
 import type { FrameError } from "../errors/index.js";
@@ -7,8 +7,8 @@ import type { IoOptions } from "../io.js";
 import { timeoutError } from "../wait/localError.js";
 import { abortSignal, milliseconds, WAIT_NAMES } from "../wait/waitOptions.js";
 import { clock } from "../builtins.js";
-import { decodeProxyHeader, invalidHeader, lengthOf, versionOf } from "./decodeProxyHeader.js";
-import { FIXED, LONGEST_LINE, type ProxyHeader, SIGNATURE } from "./proxyHeader.js";
+import { decodeProxyHeader, invalidHeader, headerLength, detectVersion } from "./decodeProxyHeader.js";
+import { FIXED_SIZE, MAX_LINE, type ProxyHeader, SIGNATURE } from "./proxyHeader.js";
 
 /** The default `timeout` of {@link readProxyHeader}, in milliseconds. */
 export const PROXY_HEADER_TIMEOUT = 3_000;
@@ -27,18 +27,18 @@ export interface ReadProxyHeaderOptions extends IoOptions {
 }
 
 const ACTION = "read the header of the PROXY protocol";
-const SMALLEST_LIMIT = 232;
-const LARGEST = FIXED + 0xffff;
+const MIN_MAX_BYTES = 232;
+const MAX_HEADER_LENGTH = FIXED_SIZE + 0xffff;
 
 /** Checks the option `maxBytes`. */
 export function checkMaxBytes(value: number | undefined, action: string, name: string): number {
-  return integer(value ?? PROXY_HEADER_MAX_BYTES, action, name, SMALLEST_LIMIT, LARGEST);
+  return integer(value ?? PROXY_HEADER_MAX_BYTES, action, name, MIN_MAX_BYTES, MAX_HEADER_LENGTH);
 }
 
 /**
- * Reads the header of the PROXY protocol, version 1 or 2, from the start of a stream. The bytes after the header stay in
- * the stream. The caller must trust the peer, because a header is not authenticated. If the call fails, close the
- * connection: a server that read on would use the wrong client address.
+ * Reads the header of the PROXY protocol, version 1 or 2, from the start of a stream. The bytes after the header stay
+ * in the stream. The caller must trust the peer, because a header is not authenticated. If the call fails, close the
+ * connection, because the address of the client is not known.
  *
  * @throws FrameError (by rejecting) if the stream does not begin with a valid header, if the header is longer than
  *   `maxBytes`, or if the stream ends before the header does
@@ -64,46 +64,46 @@ export function readProxyHeader(stream: Stream, opts: ReadProxyHeaderOptions = {
   return readHeader(stream, opts);
 }
 
-/** The calls that read a header. */
+/** A stream, or another object with the calls that reading a header needs. */
 export type HeaderSource = Pick<Stream, "peek" | "buffered" | "readExactly">;
 
-/** As `readProxyHeader()`, also for a source that is no stream. */
+/** Does the same as `readProxyHeader()`, also for a source that is no stream. */
 export async function readHeader(stream: HeaderSource, opts: ReadProxyHeaderOptions): Promise<ProxyHeader> {
   checkOptions(opts, ACTION, [...WAIT_NAMES, "maxBytes"]);
   const { timeout: given = PROXY_HEADER_TIMEOUT } = opts;
   const timeout = milliseconds(given, ACTION);
   const signal = abortSignal(opts.signal, ACTION);
   const maxBytes = checkMaxBytes(opts.maxBytes, ACTION, "maxBytes");
-  const end = timeout === null || timeout === undefined ? undefined : clock() + timeout;
+  const deadline = timeout === null || timeout === undefined ? undefined : clock() + timeout;
   const wait = (): IoOptions => {
-    if (end === undefined) return { signal };
-    const left = end - clock();
+    if (deadline === undefined) return { signal };
+    const left = deadline - clock();
     if (left <= 0) throw timeoutError("proxy_header");
     return { signal, timeout: left };
   };
-  /** At least one byte, and `size` bytes unless the stream ends before. */
+  /** Returns the first `size` bytes without taking them from the stream. Throws if the stream ends before. */
   const peek = async (size: number): Promise<Buffer> => {
     const bytes = (await stream.peek(size, wait())) ?? Buffer.alloc(0);
     if (bytes.length < size) {
-      // The first bytes may already differ, which says more.
-      versionOf(bytes);
+      // If the first bytes are those of another protocol, this throws an error that says more.
+      detectVersion(bytes);
       throw endedEarly(bytes.length);
     }
     return bytes;
   };
 
-  // The bytes that have come decide, so a peer of another protocol is refused without a wait for more.
+  // First checks the bytes that have arrived, so that a peer of another protocol is refused without a wait for more.
   await peek(1);
-  versionOf(await peek(Math.min(stream.buffered, SIGNATURE.length)));
+  detectVersion(await peek(Math.min(stream.buffered, SIGNATURE.length)));
   let length: number;
-  if (versionOf(await peek("PROXY ".length)) === 1) {
+  if (detectVersion(await peek("PROXY ".length)) === 1) {
     length = await lineLength(stream, peek);
   } else {
-    versionOf(await peek(SIGNATURE.length));
-    const fixed = await peek(FIXED);
-    // Refuses a wrong version, command or family before the rest has come.
+    detectVersion(await peek(SIGNATURE.length));
+    const fixed = await peek(FIXED_SIZE);
+    // Throws for a wrong version, command or family before the rest has arrived.
     decodeProxyHeader(fixed);
-    length = lengthOf(fixed);
+    length = headerLength(fixed);
     if (length > maxBytes) throw invalidHeader(`it has ${length} bytes, required at most ${maxBytes} (maxBytes)`);
   }
   const decoded = decodeProxyHeader(await peek(length));
@@ -112,13 +112,17 @@ export async function readHeader(stream: HeaderSource, opts: ReadProxyHeaderOpti
   return decoded.header;
 }
 
-/** The length of a line of version 1. The peer may send nothing after it, so the call waits for one byte at a time. */
+/**
+ * The length of a line of version 1. The peer may send nothing after the line, so the call never waits for more than
+ * one byte.
+ */
 async function lineLength(stream: HeaderSource, peek: (size: number) => Promise<Buffer>): Promise<number> {
-  for (let size = "PROXY ".length + 1; ; size = Math.min(Math.max(size + 1, stream.buffered), LONGEST_LINE)) {
+  // The bytes of the stream's buffer are searched at once.
+  for (let size = "PROXY ".length + 1; ; size = Math.min(Math.max(size + 1, stream.buffered), MAX_LINE)) {
     const bytes = await peek(size);
-    const end = bytes.indexOf(10);
-    if (end >= 0) return end + 1;
-    if (size === LONGEST_LINE) return size;
+    const deadline = bytes.indexOf(10);
+    if (deadline >= 0) return deadline + 1;
+    if (size === MAX_LINE) return size;
   }
 }
 

@@ -270,8 +270,8 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
     return {
       call: "serve",
       address: this.#listener.address,
-      owed: 0,
-      opens: 0,
+      pendingDescriptors: 0,
+      descriptorsPerConnection: 0,
       next: this.#next,
       peerOf: (stream) => stream.remoteAddress,
       refuse: (stream) => stream.abort(),
@@ -302,7 +302,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
   #readHeadersBelowTls(listener: Listener): void {
     if (!(listener instanceof TlsSocketListener || listener instanceof TlsListener)) return;
     beforeHandshake(listener, async (stream) => {
-      const header = await this.#loop.readBelow(stream);
+      const header = await this.#loop.readBeforeTls(stream);
       return header === undefined ? undefined : (secured) => void this.#below.set(secured, header);
     });
   }

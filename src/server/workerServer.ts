@@ -223,8 +223,8 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     return {
       call: "serveWorkers",
       address: listener.address,
-      owed: 0,
-      opens: 0,
+      pendingDescriptors: 0,
+      descriptorsPerConnection: 0,
       next: (handler) => {
         if (this.#dispatch.available) return acceptRaw(listener, handler);
         // No worker takes connections. They wait in the accept queue.

@@ -1,9 +1,9 @@
 // broadcast(): writes one message to many streams. A slow peer does not delay the others, unless `slow` is "wait".
 //
 // The bytes of the message are made once, and all streams write the same bytes. So a slow peer costs one pending write,
-// and no copy. A stream writes a message as a whole or not at all, so it never sends a part of a frame.
+// and no copy. A stream writes a whole message or nothing of it, so it never sends a part of a frame.
 //
-// The reactor empties an outbox when it dispatches events. It dispatches none while a program runs in microtasks only.
+// The reactor empties an outbox when it dispatches events. It dispatches none while a program runs only microtasks.
 // Such a program would fill the outbox of a peer that reads, and that peer would count as slow. So a call that has
 // filled a quarter of an outbox resolves only after a turn of the event loop.
 
@@ -19,7 +19,7 @@ import { NO_WRITE, type Outbox } from "./outbox.js";
 import { outboxOf, type Stream } from "./stream.js";
 
 /**
- * What `broadcast()` does if a peer is slow. A peer is slow if the message does not fit into the outbox of its stream
+ * The policy of `broadcast()` for slow peers. A peer is slow if the message does not fit into the outbox of its stream
  * (`maxOutbox`).
  *
  * - `"drop"`: this peer does not get this message.
@@ -38,7 +38,7 @@ export interface BroadcastOptions extends IoOptions {
 }
 
 /**
- * The result of `broadcast()`. Each stream counts once. Only with `"wait"`, a slow stream counts in `slow` and in
+ * The result of `broadcast()`. Each stream counts once, except that with `"wait"` a slow stream counts in `slow` and in
  * `sent`.
  */
 export interface BroadcastResult<S extends Stream = Stream> {
@@ -58,13 +58,15 @@ const ACTION = "broadcast";
  *
  * If the peer reads, the outbox of its stream is empty, and the stream writes the message at once. If the peer does not
  * read, the buffers of the kernel fill. Then messages wait in the outbox of the stream, at most `maxOutbox` bytes. If a
- * message does not fit, `slow` decides. With `"drop"` and `"disconnect"` the promise waits for no peer. It resolves at
- * once, or after a turn of the event loop if this call has filled a quarter of an outbox. So await each call: otherwise
- * a peer that reads may count as slow. With `"wait"` the promise resolves when each stream has written the message or
- * has failed. If an outbox is over its limit already, its stream is in `failed` with an {@link OutboxFullError}.
+ * message does not fit, `slow` decides.
  *
- * Do not change the bytes afterwards: `broadcast()` does not copy them, and they may wait for a long time. If a message
- * that waits in an outbox fails later, the reads of that stream and `whenBroken()` report it.
+ * With `"drop"` and `"disconnect"` the promise waits for no peer. It resolves at once, or after a turn of the event
+ * loop if this call has filled a quarter of an outbox. So await each call: otherwise a peer that reads may count as
+ * slow. With `"wait"` the promise resolves when each stream has written the message or has failed. A stream whose
+ * outbox exceeds its limit already is in `failed` with an {@link OutboxFullError}.
+ *
+ * Do not change the bytes afterwards: `broadcast()` does not copy them, and they may wait for a long time. If the
+ * connection breaks while a message waits in an outbox, the reads of that stream and `whenBroken()` report it.
  *
  * @throws TypeError or RangeError (by rejecting) for an argument that is wrong; nothing is written
  * @throws TimeoutError (by rejecting) with `"wait"`, after `timeout`; with the reason of `signal` after an abort. The
@@ -93,51 +95,51 @@ export async function broadcast<S extends Stream>(
   data: Data,
   opts: BroadcastOptions,
 ): Promise<BroadcastResult<S>> {
-  const { slow: policy } = checkArguments(opts);
+  const { slow: policy } = checkBroadcastOptions(opts);
   const targets = targetsOf(streams);
-  const given = bytesToSend(data, ACTION);
-  const bytes = isUint8Array(given) ? given : Buffer.concat(given);
+  const parts = bytesToSend(data, ACTION);
+  const bytes = isUint8Array(parts) ? parts : Buffer.concat(parts);
   const slow: S[] = [];
   const failed: { stream: S; error: unknown }[] = [];
   const waiting: Promise<unknown>[] = [];
-  const filled: Outbox[] = [];
+  const fillingOutboxes: Outbox[] = [];
   for (const { stream, outbox } of targets) {
     try {
-      let taken = outbox.offer(bytes, false);
-      if (taken === undefined) {
+      let outcome = outbox.offer(bytes, false);
+      if (outcome === undefined) {
         slow.push(stream);
         if (policy === "disconnect") stream.abort();
         if (policy !== "wait") continue;
-        taken = outbox.offer(bytes, true);
-        if (taken === undefined) throw outbox.fullError(bytes.length);
+        outcome = outbox.offer(bytes, true);
+        if (outcome === undefined) throw outbox.fullError(bytes.length);
       }
-      if (taken === true) continue;
-      if (outbox.needsTurn) filled.push(outbox);
-      const settled = taken.catch((error: unknown) => void failed.push({ stream, error }));
-      // NO_WRITE: the write has ended already, with success or with an error.
+      if (outcome === true) continue;
+      if (outbox.needsTurn) fillingOutboxes.push(outbox);
+      const settled = outcome.catch((error: unknown) => void failed.push({ stream, error }));
+      // NO_WRITE means that the write has ended already. A wait for its promise takes no turn, and shows its error.
       if (policy === "wait" || stream.writeProgress === NO_WRITE) waiting.push(settled);
     } catch (error) {
       failed.push({ stream, error });
     }
   }
-  if (filled.length > 0) {
-    // The first turn may come before the loop polls for events, so two turns are needed.
+  if (fillingOutboxes.length > 0) {
+    // Two turns, because the first one may begin before the event loop polls for events.
     await threadTurn.next();
     await threadTurn.next();
-    for (const outbox of filled) outbox.turnPassed();
+    for (const outbox of fillingOutboxes) outbox.turnPassed();
   }
   if (waiting.length > 0) {
     const { timeout = null, signal } = opts;
     const adopted = adoptSignal(signal);
-    const late = (): Error => timeoutError(ACTION);
-    await within(Promise.all(waiting), timeout, adopted === undefined ? [] : [adopted], late);
+    const makeTimeoutError = (): Error => timeoutError(ACTION);
+    await within(Promise.all(waiting), timeout, adopted === undefined ? [] : [adopted], makeTimeoutError);
   }
-  const unsent = policy === "wait" ? 0 : slow.length;
+  const notSent = policy === "wait" ? 0 : slow.length;
   // A copy, because a message that fails later must not change the result.
-  return { sent: targets.length - unsent - failed.length, slow, failed: [...failed] };
+  return { sent: targets.length - notSent - failed.length, slow, failed: [...failed] };
 }
 
-/** A stream, and its outbox. */
+/** A stream to which the message goes, and its outbox. */
 interface Target<S> {
   readonly stream: S;
   readonly outbox: Outbox;
@@ -155,7 +157,8 @@ function targetsOf<S extends Stream>(streams: Iterable<S>): Target<S>[] {
   });
 }
 
-function checkArguments(opts: BroadcastOptions | undefined): BroadcastOptions {
+/** Checks the options. */
+function checkBroadcastOptions(opts: BroadcastOptions | undefined): BroadcastOptions {
   const given: Partial<BroadcastOptions> = opts ?? {};
   checkOptions(given, ACTION);
   const { slow } = given;

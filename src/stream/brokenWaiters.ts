@@ -6,16 +6,17 @@ import { localError, timeoutError } from "../wait/localError.js";
 import { optionsError, PendingCall } from "../wait/pendingCall.js";
 import { TimerRefs } from "../wait/timerRefs.js";
 
-/** These calls do not keep the process alive, and neither do their timeouts. */
-const UNREFERENCED = new TimerRefs();
-UNREFERENCED.keepAlive = false;
+/** Neither these calls nor their timeouts keep the process alive. */
+const NO_KEEP_ALIVE = new TimerRefs();
+NO_KEEP_ALIVE.keepAlive = false;
 
+/** One pending call. */
 class BrokenWaiter extends PendingCall<unknown> {
   readonly #waiters: Set<BrokenWaiter>;
   readonly #call: string;
 
   constructor(opts: IoOptions | undefined, waiters: Set<BrokenWaiter>, call: string) {
-    super(opts, undefined, UNREFERENCED);
+    super(opts, undefined, NO_KEEP_ALIVE);
     this.#waiters = waiters;
     this.#call = call;
   }
@@ -26,7 +27,7 @@ class BrokenWaiter extends PendingCall<unknown> {
   }
 }
 
-/** The calls that wait until the connection is broken or the peer has ended, and the error that ended the wait. */
+/** The pending `whenBroken()` or `whenEnded()` calls of one connection, and the result for later calls. */
 export class BrokenWaiters {
   readonly #waiters = new Set<BrokenWaiter>();
   readonly #call: string;
@@ -37,6 +38,7 @@ export class BrokenWaiters {
     this.#call = call;
   }
 
+  /** Makes a call wait. Resolves with the value of `resolveAll()`. */
   wait(opts: IoOptions | undefined): Promise<unknown> {
     const refused = optionsError(opts, this.#call);
     if (refused !== undefined) return Promise.reject(refused.error);
@@ -47,9 +49,7 @@ export class BrokenWaiters {
     return waiter.promise;
   }
 
-  /**
-   * Resolves all pending calls with `error`. Later calls resolve with the error of the first `resolveAll()`.
-   */
+  /** Resolves all pending calls with `error`. Later calls resolve with the error of the first `resolveAll()`. */
   resolveAll(error: unknown): void {
     this.#error ??= { error };
     for (const waiter of this.#waiters) {
@@ -58,7 +58,7 @@ export class BrokenWaiters {
     }
   }
 
-  /** This side has closed the connection: rejects all calls. */
+  /** Rejects all pending and later calls, because this side has closed the connection. */
   close(): void {
     this.#closed = true;
     for (const waiter of this.#waiters) {

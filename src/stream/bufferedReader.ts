@@ -4,8 +4,8 @@
 // `undefined` if it needs more bytes. One rule runs at a time. If a timeout or a signal ends a call, the bytes that
 // have arrived stay in the buffer, so no call loses bytes.
 //
-// A source that is a `DirectReader` (io.ts) gets this object as its consumer. It reads until the rule has its result,
-// and then settles the only promise of the call. Two kinds of calls use `read()` of the source instead:
+// This object is the consumer of a source that is a `DirectReader` (io.ts). Such a source reads until the rule has its
+// result, and then settles the only promise of the call. Two kinds of calls use `read()` of the source instead:
 // - calls on a source without `readFor()`;
 // - calls whose rule runs code of the user (a decoder), which must not run while the reactor dispatches events.
 //
@@ -13,8 +13,8 @@
 // (wait/turnBudget.ts). When the budget is spent, the call continues in the next turn, and the reading side stays
 // locked until then.
 //
-// No timer is made here: the source gets the timeout and the signal. If a call needs several reads, each read gets the
-// remaining time as its timeout. Most calls need one read, which costs one derived promise and no closure.
+// The source gets the timeout and the signal, so this file makes no timer. If a call needs several reads, each read
+// gets the remaining time as its timeout. Most calls need one read, which costs one derived promise and no closure.
 
 import { BufferedError, BusyError, IncompleteReadError } from "../errors/index.js";
 import type { Conn, Consumer, DirectReader, EndOptions, EndResult, IoOptions, ReadAhead, Reader } from "../io.js";
@@ -34,14 +34,15 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   readonly #source: Reader;
   readonly #direct: DirectReader | undefined;
   readonly #now: () => number;
-  /** A call uses `read()` of the source, or `lock()` was called. */
-  #busy = false;
-  /** `lockForTransfer()` has locked the reading side. */
-  #transferring = false;
+  /** Whether a call uses `read()` of the source, or `lock()` was called. */
+  #locked = false;
+  /** Whether `lockForTransfer()` has locked the reading side. */
+  #lockedForTransfer = false;
   #ended = false;
   #closed = false;
-  /** Set by an error after which no read is possible. */
+  /** The error after which no read is possible. */
   #failure: { readonly error: unknown } | undefined;
+  /** The rule of the call that runs. */
   #rule: ReadRule<unknown> | undefined;
   /** Made for the first read that is not direct, and used again. */
   #handlers: ReadHandlers | undefined;
@@ -52,14 +53,14 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   #result: unknown;
   start = 0;
   size = 0;
-  /** Bytes that the source has returned, and the reads that returned them. */
+  /** The number of bytes that the source has returned, and of the reads that returned them. */
   bytes: number = 0;
   reads: number = 0;
   #ending: Promise<EndResult> | undefined;
-  /** The outbox of the stream, once it has one. */
+  /** The outbox of the stream; undefined before it has one. */
   outbox: { readonly counts: { readonly bytes: number } } | undefined;
   /** The layer that reads from this one and may hold bytes of its own. */
-  #above: ReadAhead | undefined;
+  #layerAbove: ReadAhead | undefined;
 
   constructor(source: Reader, readSize: number, now: () => number) {
     this.#source = source;
@@ -73,9 +74,9 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     return this.#ended;
   }
 
-  /** Whether a read is pending here, or at the source by another caller. */
+  /** Whether a read of this reader, or of another caller at the source, is pending. */
   get reading(): boolean {
-    return this.#busy || this.#source.reading === true;
+    return this.#locked || this.#source.reading === true;
   }
 
   /** Resolves with the result of `rule`, at once or after as many reads as the rule needs. */
@@ -83,13 +84,13 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     const refused = this.#readError() ?? optionsError(opts, "read");
     if (refused !== undefined) return threadTurn.reject(refused.error);
     if ((this.buffer.length > 0 || this.#ended) && !threadTurn.spend()) {
-      return inNextTurn(this, opts, (rest) => this.#begin(rule, rest));
+      return inNextTurn(this, opts, (rest) => this.#startRead(rule, rest));
     }
-    return this.#begin(rule, opts);
+    return this.#startRead(rule, opts);
   }
 
   /** Starts a read, whose options are checked. */
-  #begin<T>(rule: ReadRule<T>, opts: IoOptions | undefined): Promise<T> {
+  #startRead<T>(rule: ReadRule<T>, opts: IoOptions | undefined): Promise<T> {
     if (this.buffer.length > 0 || this.#ended) {
       let result;
       try {
@@ -118,9 +119,9 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
       return target;
     }
     const { buffer } = this;
-    // The caller of fill() uses a view of the buffer, which must not be in the slab that all streams share.
-    const own = this.#rule === HAS_BYTES || this.#direct?.atOnce !== true;
-    const memory = own ? buffer.ownSlab() : buffer.sharedSlab();
+    // The caller of fill() gets a view of the buffer, so its bytes must not be in the slab that all streams share.
+    const ownMemory = this.#rule === HAS_BYTES || this.#direct?.atOnce !== true;
+    const memory = ownMemory ? buffer.ownSlab() : buffer.sharedSlab();
     this.start = buffer.freeStart;
     this.size = buffer.freeSize;
     return memory;
@@ -149,7 +150,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     const refused = this.#readError();
     if (refused !== undefined) throw refused.error;
     if (this.buffer.length === 0 && !this.#ended) return undefined;
-    // tryRead() never waits, so it counts, but is not delayed itself.
+    // tryRead() can't wait for the next turn. It only counts against the budget.
     threadTurn.spend();
     return this.#apply(rule);
   }
@@ -161,19 +162,19 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     const wrong = targetError(target);
     if (wrong !== undefined) return Promise.reject(wrong);
     if ((this.buffer.length > 0 || this.#ended) && !threadTurn.spend()) {
-      return inNextTurn(this, opts, (rest) => this.#beginInto(target, rest));
+      return inNextTurn(this, opts, (rest) => this.#startReadInto(target, rest));
     }
-    return this.#beginInto(target, opts);
+    return this.#startReadInto(target, opts);
   }
 
-  #beginInto(target: Uint8Array, opts: IoOptions | undefined): Promise<number> {
+  #startReadInto(target: Uint8Array, opts: IoOptions | undefined): Promise<number> {
     if (this.buffer.length > 0) return Promise.resolve(this.buffer.copyInto(target));
     if (this.#ended) return Promise.resolve(0);
     if (this.#direct !== undefined) {
       this.#target = target;
       return this.#direct.readFor(this as Consumer<number>, opts);
     }
-    this.#busy = true;
+    this.#locked = true;
     const { onError, onTargetRead } = (this.#handlers ??= this.#makeHandlers());
     return this.#readSource(target, opts).then(onTargetRead, onError);
   }
@@ -182,17 +183,17 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   lock(): void {
     const refused = this.#readError();
     if (refused !== undefined) throw refused.error;
-    this.#busy = true;
+    this.#locked = true;
   }
 
-  /** As `lock()`, for a caller that calls `takeUnread()` and then reads from the socket below. */
+  /** Does the same as `lock()`, for a caller that calls `takeUnread()` and then reads from the socket below. */
   lockForTransfer(): void {
     this.lock();
-    this.#transferring = true;
+    this.#lockedForTransfer = true;
   }
 
   unlock(): void {
-    this.#busy = this.#transferring = false;
+    this.#locked = this.#lockedForTransfer = false;
   }
 
   /** Reads once into the buffer. The caller must have called `lock()`. Resolves with false at the end. */
@@ -209,9 +210,9 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     return !this.#ended;
   }
 
-  /** See `ReadAhead`. It includes the bytes that the layer above has read from here and not returned. */
+  /** See `ReadAhead`. Includes bytes that the layer above has read from this reader and not returned. */
   get unread(): number {
-    return this.buffer.length + (this.#above?.unread ?? 0);
+    return this.buffer.length + (this.#layerAbove?.unread ?? 0);
   }
 
   /** See `ReadAhead`. */
@@ -220,9 +221,9 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   }
 
   takeUnread(max: number): Uint8Array {
-    const refused = this.#closed || this.#transferring ? undefined : this.#readError();
+    const refused = this.#closed || this.#lockedForTransfer ? undefined : this.#readError();
     if (refused !== undefined) throw refused.error;
-    const above = this.#above;
+    const above = this.#layerAbove;
     if (above === undefined || above.unread === 0) return this.buffer.take(max);
     const first = above.takeUnread(max);
     return Buffer.concat([first, this.buffer.take(max - first.length)]);
@@ -230,16 +231,16 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
 
   /** Registers the layer that reads from this one. See {@link Conn.registerReadAhead}. */
   registerReadAhead(layer: ReadAhead): void {
-    const unread = this.#above?.unread ?? 0;
-    if (unread > 0 && this.#above !== layer) throw new BufferedError("put a stream on the connection", unread);
-    this.#above = layer;
+    const unread = this.#layerAbove?.unread ?? 0;
+    if (unread > 0 && this.#layerAbove !== layer) throw new BufferedError("put a stream on the connection", unread);
+    this.#layerAbove = layer;
   }
 
   /** Returns the bytes in the buffer and leaves them unread. Throws the error with which a read would reject now. */
   peekUnread(): Buffer {
     const refused = this.#readError();
     if (refused !== undefined) throw refused.error;
-    const above = this.#above?.unread ?? 0;
+    const above = this.#layerAbove?.unread ?? 0;
     if (above > 0) throw new BufferedError("hand the connection over", above);
     return this.buffer.peek(this.buffer.length);
   }
@@ -254,8 +255,8 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
    * Locks the reading side permanently, even after a failure, and drops the bytes in the buffer. Returns their number.
    */
   lockAndDiscard(): number {
-    if (this.#busy || this.#direct?.reading === true) throw new BusyError("read");
-    this.#busy = true;
+    if (this.#locked || this.#direct?.reading === true) throw new BusyError("read");
+    this.#locked = true;
     const { length } = this.buffer;
     this.buffer.clear();
     return length;
@@ -275,14 +276,14 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     if (refused !== undefined) return Promise.reject(refused);
     const before = this.#ending;
     if (before !== undefined) return before.then((result) => result);
-    if (!this.#closed && (this.#busy || this.#direct?.reading === true)) return Promise.reject(new BusyError("end"));
+    if (!this.#closed && (this.#locked || this.#direct?.reading === true)) return Promise.reject(new BusyError("end"));
     const ending = endConnection(conn, this, opts).finally(() => this.close());
     this.#ending = ending;
     return ending.then((result) => result);
   }
 
   /** Makes all further reads reject with `error`. */
-  #fail(error: unknown): void {
+  #failReads(error: unknown): void {
     this.#failure = { error };
     this.buffer.clear();
   }
@@ -291,20 +292,20 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   #readError(): { readonly error: unknown } | undefined {
     if (this.#closed) return { error: localError("EBADF", "read") };
     if (this.#failure !== undefined) return this.#failure;
-    return this.#busy || this.#direct?.reading === true ? { error: new BusyError("read") } : undefined;
+    return this.#locked || this.#direct?.reading === true ? { error: new BusyError("read") } : undefined;
   }
 
   #apply<T>(rule: ReadRule<T>): T | undefined {
     try {
       return rule.apply(this.buffer, this.#ended);
     } catch (error) {
-      if (!(error instanceof IncompleteReadError)) this.#fail(error);
+      if (!(error instanceof IncompleteReadError)) this.#failReads(error);
       throw error;
     }
   }
 
   #firstRead(opts: IoOptions | undefined): Promise<number> {
-    this.#busy = true;
+    this.#locked = true;
     this.#opts = opts;
     const timeout = opts?.timeout;
     if (timeout !== undefined && timeout !== null) {
@@ -317,7 +318,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     return this.#readSource(this.buffer.freeSpace(), opts);
   }
 
-  /** Turns an exception of the source into a rejection. Otherwise the reading side would stay locked. */
+  /** Converts an exception of the source to a rejection. An exception would leave the reading side locked. */
   #readSource(target: Uint8Array, opts: IoOptions | undefined): Promise<number> {
     try {
       return this.#source.read(target, opts);
@@ -332,7 +333,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   }
 
   #commit(count: number): void {
-    // close() has dropped the memory that these bytes were read into.
+    // close() has released the memory into which these bytes were read.
     if (this.#closed) throw localError("ECANCELED", "read");
     if (count === 0) {
       this.#ended = true;
@@ -345,7 +346,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   #makeHandlers(): ReadHandlers {
     const onFirstRead = (count: number): unknown => this.#onFirstRead(count);
     const onError = (error: unknown): never => {
-      this.#release();
+      this.#endCall();
       throw error;
     };
     return { onFirstRead, onError, onTargetRead: (count) => this.#onTargetRead(count) };
@@ -357,11 +358,11 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
       this.#commit(count);
       result = this.#apply(this.#rule as ReadRule<unknown>);
     } catch (error) {
-      this.#release();
+      this.#endCall();
       throw error;
     }
     if (result === undefined) return this.#readMore();
-    this.#release();
+    this.#endCall();
     return result;
   }
 
@@ -373,7 +374,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
         if (result !== undefined) return result;
       }
     } finally {
-      this.#release();
+      this.#endCall();
     }
   }
 
@@ -385,14 +386,14 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   }
 
   #onTargetRead(count: number): number {
-    this.#busy = false;
+    this.#locked = false;
     if (count === 0) this.#ended = true;
     else this.#count(count);
     return count;
   }
 
-  #release(): void {
-    this.#busy = false;
+  #endCall(): void {
+    this.#locked = false;
     this.#rule = undefined;
     this.#opts = undefined;
   }

@@ -22,9 +22,8 @@ export interface LengthPrefixOptions {
 const MIB = 1_048_576;
 
 /**
- * A codec whose frames are a length and a payload of that length. The value is the payload; its Buffer belongs to the
- * caller. Text is sent as UTF-8. If the length is over `max`, the read rejects with a `LimitError` before the payload
- * arrives.
+ * A codec whose frames are a length and a payload of that length. The value is the payload. Text is sent as UTF-8. If
+ * the length exceeds `max`, the read rejects with a `LimitError` before the payload arrives.
  *
  * @example
  * ```ts
@@ -45,9 +44,9 @@ export function lengthPrefixed(opts: LengthPrefixOptions = {}): Codec<Buffer, st
   if (endian !== "big" && endian !== "little") {
     throw new RangeError(`Cannot make a lengthPrefixed codec: endian is ${quote(endian)}, required "big" or "little"`);
   }
-  const largest = bytes === "varint" || bytes === 8 ? Number.MAX_SAFE_INTEGER : 2 ** (8 * bytes) - 1;
-  const max = integer(opts.max ?? Math.min(MIB, largest), "make a lengthPrefixed codec", "max", 0, largest);
-  const little = endian === "little";
+  const maxLength = bytes === "varint" || bytes === 8 ? Number.MAX_SAFE_INTEGER : 2 ** (8 * bytes) - 1;
+  const max = integer(opts.max ?? Math.min(MIB, maxLength), "make a lengthPrefixed codec", "max", 0, maxLength);
+  const littleEndian = endian === "little";
 
   const checkLength = (length: number): number => {
     if (length > max) throw new LimitError("max", max, length);
@@ -56,24 +55,27 @@ export function lengthPrefixed(opts: LengthPrefixOptions = {}): Codec<Buffer, st
   return {
     max: max + (bytes === "varint" ? varintSize(max) : bytes),
     decoder: () => (input) => {
-      let headSize: number;
+      let headerSize: number;
       let length: number;
       if (bytes === "varint") {
         const varint = readVarint(input);
         if (varint === undefined) return input.length + 1;
-        ({ size: headSize, value: length } = varint);
+        ({ size: headerSize, value: length } = varint);
       } else {
         if (input.length < bytes) return bytes;
-        headSize = bytes;
-        length = readLength(input, bytes, little);
+        headerSize = bytes;
+        length = readLength(input, bytes, littleEndian);
       }
-      const size = headSize + checkLength(length);
-      return input.length < size ? size : { value: input.subarray(headSize, size), size };
+      const size = headerSize + checkLength(length);
+      return input.length < size ? size : { value: input.subarray(headerSize, size), size };
     },
     encode: (value) => {
       const payload = toBytes(value);
       checkLength(payload.length);
-      return [bytes === "varint" ? encodeVarint(payload.length) : encodeLength(payload.length, bytes, little), payload];
+      return [
+        bytes === "varint" ? encodeVarint(payload.length) : encodeLength(payload.length, bytes, littleEndian),
+        payload,
+      ];
     },
   };
 }
@@ -86,7 +88,7 @@ export interface DelimitedOptions {
 
 /**
  * A codec whose frames end with a delimiter. The value is the bytes before the delimiter. `encode` throws a
- * `RangeError` if the first delimiter in value and delimiter together is not at their end: the reader would find a
+ * `RangeError` if value and delimiter together contain the delimiter before their end, because a reader would find a
  * shorter frame.
  *
  * @example
@@ -156,24 +158,24 @@ export function fixed(size: number): Codec<Buffer, string | Uint8Array> {
   };
 }
 
-function readLength(input: Buffer, bytes: 1 | 2 | 4 | 8, little: boolean): number {
+function readLength(input: Buffer, bytes: 1 | 2 | 4 | 8, littleEndian: boolean): number {
   if (bytes === 1) return input.readUInt8(0);
-  if (bytes === 2) return little ? input.readUInt16LE(0) : input.readUInt16BE(0);
-  if (bytes === 4) return little ? input.readUInt32LE(0) : input.readUInt32BE(0);
+  if (bytes === 2) return littleEndian ? input.readUInt16LE(0) : input.readUInt16BE(0);
+  if (bytes === 4) return littleEndian ? input.readUInt32LE(0) : input.readUInt32BE(0);
   // The sum is not exact from 2^53 on, but such a length exceeds every limit.
-  const low = little ? input.readUInt32LE(0) : input.readUInt32BE(4);
-  const high = little ? input.readUInt32LE(4) : input.readUInt32BE(0);
+  const low = littleEndian ? input.readUInt32LE(0) : input.readUInt32BE(4);
+  const high = littleEndian ? input.readUInt32LE(4) : input.readUInt32BE(0);
   return high * 2 ** 32 + low;
 }
 
-function encodeLength(length: number, bytes: 1 | 2 | 4 | 8, little: boolean): Buffer {
-  const head = Buffer.allocUnsafe(bytes);
+function encodeLength(length: number, bytes: 1 | 2 | 4 | 8, littleEndian: boolean): Buffer {
+  const header = Buffer.allocUnsafe(bytes);
   if (bytes === 8) {
     const low = length % 2 ** 32;
     const high = Math.floor(length / 2 ** 32);
-    if (little) head.writeUInt32LE(high, head.writeUInt32LE(low, 0));
-    else head.writeUInt32BE(low, head.writeUInt32BE(high, 0));
-  } else if (little) head.writeUIntLE(length, 0, bytes);
-  else head.writeUIntBE(length, 0, bytes);
-  return head;
+    if (littleEndian) header.writeUInt32LE(high, header.writeUInt32LE(low, 0));
+    else header.writeUInt32BE(low, header.writeUInt32BE(high, 0));
+  } else if (littleEndian) header.writeUIntLE(length, 0, bytes);
+  else header.writeUIntBE(length, 0, bytes);
+  return header;
 }

@@ -1,9 +1,8 @@
-// A Duplex over a Conn, with the members of Node's own sockets. `node:http` and libraries around it use the timeout,
-// the addresses and the TLS members of their socket. If such a member is missing, they skip the feature without an
-// error.
+// A Duplex over a Conn, with the members of Node's own sockets. `node:http` and its libraries use the timeout, the
+// addresses and the TLS members of a socket. If such a member is missing, they leave the feature out without an error.
 //
-// The members of `Duplex` itself are Node's. If the connection does not have a setting, the method for it does nothing,
-// as in a net.Socket. So no method throws only because the connection is not over TCP.
+// If the connection does not have a setting, the method for it does nothing, as in a net.Socket. So no method throws
+// only because the connection is not over TCP.
 
 import type { Duplex } from "node:stream";
 import type { Address } from "../addr/index.js";
@@ -17,11 +16,11 @@ import { ReadBuffer } from "../reading/readBuffer.js";
 export interface ToDuplexOptions {
   /** Maximum number of bytes that the Duplex reads ahead. It is also the maximum of one read. Default 64 KiB. */
   readonly readableHighWaterMark?: number | undefined;
-  /** `write()` returns false while this number of bytes, or more, waits to be written. Default 64 KiB. */
+  /** `write()` returns false while at least this number of bytes waits to be written. Default 64 KiB. */
   readonly writableHighWaterMark?: number | undefined;
   /**
-   * Whether the writing side stays open when the peer has finished. With false, the Duplex then ends its writing side
-   * and closes. False is the default of `net.Socket`, and some libraries rely on it. Default here: true.
+   * Whether the writing side stays open when the peer has finished. Default true. With false, the default of
+   * `net.Socket`, the Duplex then ends its writing side and closes; some libraries rely on that.
    */
   readonly allowHalfOpen?: boolean | undefined;
 }
@@ -29,7 +28,7 @@ export interface ToDuplexOptions {
 const HIGH_WATER_MARK = 65_536;
 
 /**
- * The base class of {@link ConnDuplex} until the first Duplex is made; then {@link loadDuplex} replaces it by `Duplex`
+ * The base class of {@link ConnDuplex} until the first Duplex is made. Then {@link loadDuplex} replaces it by `Duplex`
  * of node:stream. So a program without a Duplex does not load node:stream.
  */
 // oxlint-disable-next-line typescript/no-extraneous-class -- a placeholder
@@ -39,7 +38,7 @@ const DuplexPlaceholder: typeof Duplex = class {} as unknown as typeof Duplex;
 export function loadDuplex(): void {
   const { Duplex } = stream();
   if (Object.getPrototypeOf(ConnDuplex) === Duplex) return;
-  // super() uses the prototype of the class. Methods are found by the prototype of `prototype`.
+  // The first call is for super(), the second one for the inherited methods.
   Object.setPrototypeOf(ConnDuplex, Duplex);
   Object.setPrototypeOf(ConnDuplex.prototype, Duplex.prototype);
 }
@@ -47,9 +46,9 @@ export function loadDuplex(): void {
 /**
  * While `setTimeout()` is on, large writes are split into pieces of this size in bytes. Each piece restarts the timer.
  */
-const PIECE = 262_144;
+const PIECE_SIZE = 262_144;
 
-type Done = (error?: Error | null) => void;
+type WriteCallback = (error?: Error | null) => void;
 
 /** An address as Node's sockets return it. */
 export interface DuplexAddress {
@@ -106,10 +105,9 @@ export class ConnDuplex extends DuplexPlaceholder {
     super({ allowHalfOpen: opts.allowHalfOpen ?? true, readableHighWaterMark, writableHighWaterMark });
     this.#conn = conn;
     this.#buffer = new ReadBuffer(Math.max(1, readableHighWaterMark));
-    // While a program pipes a silent source into this Duplex, no write reports a broken connection; whenBroken() does.
-    // The reference is weak, so that the pending whenBroken() does not prevent garbage collection of the Duplex. After
-    // EPIPE (the peer has closed in order) there may be bytes to read. So only other errors destroy the Duplex, and
-    // only while its writing side is open.
+    // While a program pipes a silent source into this Duplex, no write finds that the connection is broken, but
+    // whenBroken() does. The reference is weak, so that the pending whenBroken() does not prevent garbage collection of
+    // the Duplex. After EPIPE (the peer has closed in order), or after the end of writing, there may be bytes to read.
     const weak = new WeakRef(this);
     const onBroken = (error: unknown): void => {
       const duplex = weak.deref();
@@ -134,11 +132,11 @@ export class ConnDuplex extends DuplexPlaceholder {
     );
   }
 
-  override _write(chunk: Uint8Array, _encoding: string, done: Done): void {
+  override _write(chunk: Uint8Array, _encoding: string, done: WriteCallback): void {
     this.#writeChunks([chunk], chunk.length, done);
   }
 
-  override _writev(chunks: readonly { readonly chunk: Uint8Array }[], done: Done): void {
+  override _writev(chunks: readonly { readonly chunk: Uint8Array }[], done: WriteCallback): void {
     const all = chunks.map(({ chunk }) => chunk);
     this.#writeChunks(
       all,
@@ -147,10 +145,10 @@ export class ConnDuplex extends DuplexPlaceholder {
     );
   }
 
-  #writeChunks(chunks: readonly Uint8Array[], size: number, done: Done): void {
+  #writeChunks(chunks: readonly Uint8Array[], size: number, done: WriteCallback): void {
     const timer = this.#timer?.refresh();
-    const first = chunks.length === 1 ? (chunks[0] as Uint8Array) : chunks;
-    const writing = timer !== undefined && size > PIECE ? this.#writePieces(chunks) : this.#conn.write(first);
+    const data = chunks.length === 1 ? (chunks[0] as Uint8Array) : chunks;
+    const writing = timer !== undefined && size > PIECE_SIZE ? this.#writePieces(chunks) : this.#conn.write(data);
     writing.then(() => {
       this.#bytesTaken += size;
       this.#timer?.refresh();
@@ -158,11 +156,11 @@ export class ConnDuplex extends DuplexPlaceholder {
     }, done);
   }
 
-  override _final(done: Done): void {
+  override _final(done: WriteCallback): void {
     this.#conn.closeWrite().then(() => done(), done);
   }
 
-  override _destroy(error: Error | null, done: Done): void {
+  override _destroy(error: Error | null, done: WriteCallback): void {
     this.#stopTimer();
     // After an error the peer must not see a regular end.
     if (error !== null) this.#conn.abort();
@@ -170,14 +168,14 @@ export class ConnDuplex extends DuplexPlaceholder {
   }
 
   #fail(error: unknown): void {
-    // A destroyed Duplex has closed the connection, and this error is the rejection of its pending read.
+    // If the Duplex was destroyed, it has closed the connection, which has rejected the pending read with this error.
     if (!this.destroyed) this.destroy(error as Error);
   }
 
   async #writePieces(chunks: readonly Uint8Array[]): Promise<void> {
     for (const chunk of chunks) {
-      for (let at = 0; at < chunk.length; at += PIECE) {
-        await this.#conn.write(chunk.subarray(at, at + PIECE));
+      for (let at = 0; at < chunk.length; at += PIECE_SIZE) {
+        await this.#conn.write(chunk.subarray(at, at + PIECE_SIZE));
         this.#timer?.refresh();
       }
     }
@@ -226,11 +224,11 @@ export class ConnDuplex extends DuplexPlaceholder {
 
   /**
    * Emits `'timeout'` when no byte was read or written for `milliseconds`, as a `net.Socket` does. 0 turns the timeout
-   * off. The connection stays as it is: the listener decides whether to end it. The timer does not keep the process
+   * off. The event changes nothing at the connection; its listener may end it. The timer does not keep the process
    * alive.
    *
    * @param milliseconds a finite number from 0. As in Node, more than 2147483647 counts as 2147483647
-   * @param listener is added for the next `'timeout'`; with 0 it is removed
+   * @param listener is added for the next `'timeout'`; with 0 milliseconds it is removed
    * @throws TypeError or RangeError for an argument that is wrong
    */
   setTimeout(milliseconds: number, listener?: () => void): this {
@@ -294,7 +292,7 @@ export class ConnDuplex extends DuplexPlaceholder {
     else this.once("finish", () => this.destroy());
   }
 
-  /** Cuts the connection: over TCP with a reset. */
+  /** Aborts the connection (over TCP with a reset), and destroys the Duplex. */
   resetAndDestroy(): this {
     this.#conn.abort();
     return this.destroy();

@@ -5,7 +5,7 @@ import type { Address } from "../addr/address.js";
 import type { Conn, Data } from "../io.js";
 import { describe, type Description, type Fields } from "../registry/index.js";
 
-/** The fields of a stream in JSON, among the fields of the connection below, such as `fd` and `tls`. */
+/** The fields of a stream in JSON, added to those of the connection below, such as `fd` and `tls`. */
 export interface StreamDescription extends Description {
   readonly kind: "Stream";
   /** The class name of the connection below; null for a class outside the package. */
@@ -16,7 +16,7 @@ export interface StreamDescription extends Description {
   readonly peer: string | null;
   /** Bytes that were read from the connection and not returned by a call yet. */
   readonly buffered: number;
-  /** The names of the calls that wait below. */
+  /** The names of the calls that wait on the connection below. */
   readonly pending: readonly string[];
 }
 
@@ -27,6 +27,7 @@ interface Reading {
   readonly unread: number;
 }
 
+/** The description of a stream. */
 export function describeStream(conn: Conn, reader: Reading): Fields<StreamDescription> {
   const { kind: name = null, ...below } = (describe(conn) ?? {}) as Partial<Description & Fields<StreamDescription>>;
   const {

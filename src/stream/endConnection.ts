@@ -2,8 +2,8 @@
 //
 // If a TCP socket has unread data when close(2) is called, or gets data afterwards, the kernel sends a reset. A reset
 // makes the peer's kernel discard data that the peer has received and not read (RFC 1122, section 4.2.2.13; RFC 9112,
-// section 9.6). So endConnection() shuts down writing, reads until the peer ends its direction too, and then closes. A
-// peer may never end or send without limit. So a timeout and a number of bytes limit these reads.
+// section 9.6). So endConnection() ends writing, reads until the peer ends its direction too, and then closes. A
+// timeout and a number of bytes limit these reads, because a peer may never end.
 
 import { quote } from "../check/index.js";
 import { END_MAX_BYTES, END_TIMEOUT, type Conn, type EndOptions, type EndResult } from "../io.js";
@@ -11,8 +11,8 @@ import { adoptSignal } from "../wait/aborts.js";
 import { optionsError } from "../wait/pendingCall.js";
 
 const DISCARD_SIZE = 65_536;
-/** Memory for discarded bytes. All connections share it, because no code reads it. Made when it is first needed. */
-let discarded = new Uint8Array(0);
+/** Memory for discarded bytes. All connections share it, because no code reads it. Allocated at the first use. */
+let discardBuffer = new Uint8Array(0);
 
 /** The reading side of the connection, whose buffer may have bytes. */
 export interface EndingReader {
@@ -81,6 +81,7 @@ export async function endConnection(
   return { how, dropped: state.dropped, ...failure };
 }
 
+/** The discarded bytes of a connection, and their limits. */
 interface DiscardState {
   dropped: number;
   readonly maxBytes: number;
@@ -91,17 +92,17 @@ interface DiscardState {
 async function discardUntilEnd(conn: Conn, state: DiscardState): Promise<EndResult["how"]> {
   const { maxBytes, timeLeft, signal } = state;
   while (state.dropped <= maxBytes) {
-    if (discarded.length === 0) discarded = new Uint8Array(DISCARD_SIZE);
-    // A peer may send exactly maxBytes and end. So the read takes one byte more than allowed: that byte exceeds the
-    // limit.
+    if (discardBuffer.length === 0) discardBuffer = new Uint8Array(DISCARD_SIZE);
+    // The read takes one byte more than allowed, to distinguish a peer that sends exactly maxBytes from one that sends
+    // more.
     const size = Math.min(DISCARD_SIZE, maxBytes - state.dropped + 1);
     const timeout = timeLeft();
-    const target = size === DISCARD_SIZE ? discarded : discarded.subarray(0, size);
+    const target = size === DISCARD_SIZE ? discardBuffer : discardBuffer.subarray(0, size);
     const count = await conn.read(target, { timeout, signal });
     if (count === 0) return "finished";
     state.dropped += count;
-    // A read that finds data does not time out. Without this check, a peer that sends all the time would never time
-    // out.
+    // A read that finds data does not time out. So without this check, the timeout would never end a peer that sends
+    // all the time.
     if (timeout === 0) return "timeout";
   }
   return "maxBytes";

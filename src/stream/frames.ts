@@ -13,10 +13,10 @@ export interface Frame<T> extends Found<T> {
 }
 
 /**
- * Searches for one frame at the beginning of the unread bytes. It returns the frame. If bytes are missing, it returns a
- * number greater than `bytes.length`: it is called again when the buffer has that many bytes.
+ * Searches for one frame at the beginning of the unread bytes, and returns it. If bytes are missing, the decoder
+ * returns a number greater than `bytes.length`. The stream calls it again when the buffer has that many bytes.
  *
- * `bytes` is never empty. `ended` says that no more bytes will come; if the decoder then returns a number, the read
+ * `bytes` is never empty. If `ended` is true, no more bytes will come; if the decoder then returns a number, the read
  * rejects with an `IncompleteReadError`. The value may contain views of the bytes of its frame. The decoder must not
  * keep views of other bytes.
  *
@@ -27,7 +27,7 @@ export interface Frame<T> extends Found<T> {
 export type Decoder<T> = (bytes: Buffer, ended: boolean) => Frame<T> | number;
 
 /**
- * Converts values into frames and frames into values. A codec is a plain object; any number of streams can use it.
+ * Converts values into frames, and frames into values. Any number of streams can use a codec.
  *
  * @example
  * ```ts
@@ -80,34 +80,34 @@ export function frameFinder<T>(codec: Codec<T, never>, max: number, limit: strin
   let position = -1;
   return (buffer, ended) => {
     if (buffer.length === 0) return ended ? null : undefined;
-    // Another method has read bytes of the incomplete frame, so the state of the decoder is wrong.
+    // Another method has read bytes of the incomplete frame, so the decoder's state does not fit any more.
     if (needed > 1 && position !== buffer.position) {
       decode = codec.decoder();
       needed = 1;
     }
     if (buffer.length < needed && !ended) return undefined;
     const bytes = buffer.view();
-    const found = decode(bytes, ended);
-    if (typeof found === "number") {
-      if (!(found > bytes.length)) {
+    const result = decode(bytes, ended);
+    if (typeof result === "number") {
+      if (!(result > bytes.length)) {
         const required = `more than the ${bytes.length} bytes that it was given`;
-        throw new RangeError(`Cannot read a frame: the decoder's number of bytes is ${found}, required ${required}`);
+        throw new RangeError(`Cannot read a frame: the decoder's number of bytes is ${result}, required ${required}`);
       }
-      if (found > max) throw new LimitError(limit, max, found);
-      if (ended) throw new IncompleteReadError(buffer.take(bytes.length), found);
-      needed = found;
+      if (result > max) throw new LimitError(limit, max, result);
+      if (ended) throw new IncompleteReadError(buffer.take(bytes.length), result);
+      needed = result;
       position = buffer.position;
       return undefined;
     }
-    const { size } = found;
+    const { size } = result;
     if (!Number.isInteger(size) || size < 1 || size > bytes.length) {
-      warnOnRejection("a decoder", found);
+      warnOnRejection("a decoder", result);
       const required = `a whole number from 1 to ${bytes.length}`;
       throw new RangeError(`Cannot read a frame: the decoder's size is ${quote(size)}, required ${required}`);
     }
     if (size > max) throw new LimitError(limit, max, size);
     needed = 1;
     buffer.take(size);
-    return found;
+    return result;
   };
 }

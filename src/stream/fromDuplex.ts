@@ -8,7 +8,7 @@ import type { Conn } from "../io.js";
 import { localError } from "../wait/localError.js";
 import { milliseconds } from "../wait/waitOptions.js";
 import { rejection } from "../wait/rejection.js";
-import { type Transport, TransportConn } from "./transportConn.js";
+import { type ChunkTransport, TransportConn } from "./transportConn.js";
 
 /** The options of `fromDuplex()`. */
 export interface FromDuplexOptions {
@@ -21,19 +21,20 @@ export interface FromDuplexOptions {
 
 export const FROM_DUPLEX_NAMES: readonly string[] = ["closeTimeout"];
 
-class NodeDuplexTransport implements Transport {
+/** A Duplex as a transport. */
+class NodeDuplexTransport implements ChunkTransport {
   readonly localAddress = undefined;
   readonly remoteAddress = undefined;
   readonly #duplex: Duplex;
   readonly #closeTimeout: number | null;
   #error: Error | undefined;
-  /** Resolves the wait of `readChunk()`. */
-  #wake: (() => void) | undefined;
+  /** Ends the wait in `readChunk()`. */
+  #wakeReader: (() => void) | undefined;
 
   constructor(duplex: Duplex, closeTimeout: number | null) {
     this.#duplex = duplex;
     this.#closeTimeout = closeTimeout;
-    const wake = (): void => this.#wake?.();
+    const wake = (): void => this.#wakeReader?.();
     duplex.on("readable", wake);
     duplex.on("end", wake);
     duplex.on("close", wake);
@@ -53,7 +54,7 @@ class NodeDuplexTransport implements Transport {
       const error = this.#error ?? duplex.errored;
       if (error !== undefined && error !== null) throw error;
       if (duplex.destroyed) throw localError("ECONNRESET", "read");
-      await new Promise<void>((resolve) => (this.#wake = resolve));
+      await new Promise<void>((resolve) => (this.#wakeReader = resolve));
     }
   }
 
@@ -89,7 +90,7 @@ class NodeDuplexTransport implements Transport {
         };
         duplex.once("close", done);
         duplex.once("error", done);
-        // The callback also runs after an error, when the Duplex drops its pending writes.
+        // Node also calls this callback after an error, when the Duplex discards its pending writes.
         duplex.end(done);
       });
       duplex.destroy();
@@ -111,9 +112,9 @@ class NodeDuplexTransport implements Transport {
   }
 
   /**
-   * Replaces Node's codes for an ended Duplex by the error that ended it, or else by `EPIPE`. `ECANCELED` is such a
-   * code too: when a read gets a reset, Node (since version 22) closes the handle, and libuv then ends pending writes
-   * with `ECANCELED`. No caller has cancelled the write.
+   * The error for a failed write. If its code only says that the Duplex has ended, it is the error that ended the
+   * Duplex, or else `EPIPE`. `ECANCELED` is such a code too: when a read gets a reset, Node (since version 22) closes
+   * the handle, and libuv then ends pending writes with `ECANCELED`, although no caller has cancelled them.
    */
   #writeError(error: Error, syscall: string): Error {
     const code: unknown = (error as NodeJS.ErrnoException).code;
@@ -131,10 +132,10 @@ class NodeDuplexTransport implements Transport {
 }
 
 /**
- * A connection over a `Duplex` of bytes. The connection owns the Duplex: other code must not read from it or write to
- * it. `close()` lets the Duplex finish writing and destroys it. `abort()` destroys it with an error, and resets a
- * `net.Socket`. `read` and `write` reject with the errors of the Duplex. The Duplex reads ahead up to its high water
- * mark.
+ * A connection over a `Duplex` of bytes. The connection owns the Duplex: other code must neither read from the Duplex
+ * nor write to it. `close()` lets the Duplex finish writing and then destroys it. `abort()` destroys it with an error,
+ * and resets a `net.Socket`. `read` and `write` reject with the errors of the Duplex. The Duplex reads ahead up to its
+ * high water mark.
  *
  * @throws TypeError for a Duplex in object mode or with an encoding, because it returns no bytes; for a wrong option
  * @throws RangeError for a `closeTimeout` that is out of range

@@ -1,3 +1,5 @@
+// The public functions and types of streams.
+
 export { Stream } from "./stream.js";
 export { broadcast, type BroadcastOptions, type BroadcastResult, type SlowPeer } from "./broadcast.js";
 export { type StreamDescription } from "./describeStream.js";

@@ -5,11 +5,11 @@ import type { IoOptions } from "../io.js";
 import type { BufferedReader } from "./bufferedReader.js";
 import { type FindItem, type Found, type ReadRule } from "../reading/readRules.js";
 
-const DONE: IteratorResult<never, undefined> = { done: true, value: undefined };
+const ITERATOR_END: IteratorResult<never, undefined> = { done: true, value: undefined };
 
 /**
- * The items of a stream: an async iterator that also has `read()` and `tryRead()`. It stores no bytes: unread bytes
- * stay in the stream. So a program can leave the loop, call other methods of the stream, and start a loop again.
+ * The items of a stream: an async iterator that also has `read()` and `tryRead()`. Unread bytes stay in the stream. So
+ * a program can leave a loop, call other methods of the stream, and start a loop again.
  *
  * @example
  * ```ts
@@ -32,15 +32,15 @@ export class Items<T> implements AsyncIterableIterator<T> {
   readonly #tryReadRule: ReadRule<Found<T>>;
   readonly #nextRule: ReadRule<IteratorResult<T, undefined>>;
   /**
-   * Ends the loop without an error if this side has closed the connection. A signal's reason is thrown, even if it has
-   * the same code.
+   * Ends the loop without an error if this side has closed the connection. Throws any other error, also the reason of a
+   * signal that has the same code.
    */
-  readonly #toEnd = (error: unknown): IteratorResult<never, undefined> => {
-    if (endedByClose(error) && error !== this.#opts?.signal?.reason) return DONE;
+  readonly #endOrThrow = (error: unknown): IteratorResult<never, undefined> => {
+    if (endedByClose(error) && error !== this.#opts?.signal?.reason) return ITERATOR_END;
     throw error;
   };
 
-  /** @internal `runsUserCode` says whether `find` runs code of the user. */
+  /** @internal @param runsUserCode whether `find` runs code of the user */
   constructor(reader: BufferedReader, find: FindItem<T>, opts: IoOptions | undefined, runsUserCode: boolean = false) {
     this.#reader = reader;
     this.#opts = opts;
@@ -57,7 +57,7 @@ export class Items<T> implements AsyncIterableIterator<T> {
       apply(buffer, ended) {
         const found = find(buffer, ended);
         if (found === undefined) return undefined;
-        return found === null ? DONE : { done: false, value: found.value };
+        return found === null ? ITERATOR_END : { done: false, value: found.value };
       },
     };
   }
@@ -71,8 +71,8 @@ export class Items<T> implements AsyncIterableIterator<T> {
   }
 
   /**
-   * The next item if all its bytes are in the stream's buffer, else `undefined`. It never waits. A server uses it to
-   * answer several requests with one write. Throws the errors with which `read` would reject.
+   * Returns the next item if all its bytes are in the stream's buffer, otherwise `undefined`. It never waits. With it,
+   * a server can answer several requests with one write. Throws the errors with which `read` would reject.
    */
   tryRead(): T | undefined {
     return this.#reader.tryRead(this.#tryReadRule)?.value;
@@ -82,13 +82,13 @@ export class Items<T> implements AsyncIterableIterator<T> {
   next(): Promise<IteratorResult<T, undefined>> {
     const reader = this.#reader;
     const result = reader.read(this.#nextRule, this.#opts);
-    // If the read has ended at once, it has not met close(), and needs no second promise.
-    return reader.reading || reader.closed ? result.then(undefined, this.#toEnd) : result;
+    // Only a read that waits, or a closed reader, can reject because of close(). Other reads need no second promise.
+    return reader.reading || reader.closed ? result.then(undefined, this.#endOrThrow) : result;
   }
 
   /** Ends a loop. The stream stays open and keeps the bytes that were not returned. */
   return(): Promise<IteratorResult<T, undefined>> {
-    return Promise.resolve(DONE);
+    return Promise.resolve(ITERATOR_END);
   }
 
   [Symbol.asyncIterator](): this {

@@ -22,24 +22,25 @@ export interface ToNetSocketOptions {
  * Makes a `net.Socket` on a descriptor. Node owns the descriptor from now on. If Node refuses the descriptor, this
  * function closes it.
  *
- * @throws SocketError `EBADF` or `ENOTSOCK` when other code has closed our descriptor, so that its number is free or
- *   belongs to another file; otherwise the error of Node or of epoll
+ * @throws SocketError `EBADF` if other code has closed the descriptor; `ENOTSOCK` if its number then belongs to another
+ *   file; otherwise the error of Node or of epoll
  */
 export function nodeSocket(fd: number, allowHalfOpen: boolean, syscall: string): Socket {
   try {
     return new (net().Socket)({ fd, readable: true, writable: true, allowHalfOpen });
   } catch (error) {
     const kind = descriptorKind(fd);
-    // If the number now belongs to a file, it is not ours and must stay open.
+    // If the number now belongs to another kind of file, other code has opened it, and it must stay open.
     if (kind === "socket") fs().closeSync(fd);
     const { code } = error as { code?: unknown };
-    // ERR_INVALID_FD_TYPE and ERR_INVALID_FD are Node's own codes for this case. All other codes are those of a system
-    // call.
+    // ERR_INVALID_FD_TYPE and ERR_INVALID_FD are Node's codes for these two cases. Other codes are those of system
+    // calls.
     if (typeof code === "string" && !code.startsWith("ERR_")) throw localError(code, syscall, { cause: error });
     throw localError(kind === "closed" ? "EBADF" : "ENOTSOCK", syscall, { cause: error });
   }
 }
 
+/** What a number of a descriptor refers to now. */
 function descriptorKind(fd: number): "socket" | "other" | "closed" {
   try {
     return fs().fstatSync(fd).isSocket() ? "socket" : "other";

@@ -7,16 +7,16 @@ import { threadTurn } from "../wait/turnBudget.js";
 import type { BufferedReader } from "./bufferedReader.js";
 
 /**
- * Calls `begin` in the next turn, with the remaining time as `timeout`. The reading side is locked until then. The
- * bytes are in the buffer already, so the call can't time out in between.
+ * Calls `startRead` in the next turn, with the remaining time as `timeout`. The reading side is locked until then. The
+ * bytes are in the buffer already, so the call does not time out before.
  */
 export async function inNextTurn<T>(
   reader: BufferedReader,
   opts: IoOptions | undefined,
-  begin: (opts: IoOptions | undefined) => Promise<T>,
+  startRead: (opts: IoOptions | undefined) => Promise<T>,
 ): Promise<T> {
   const timeout = opts?.timeout ?? null;
-  const start = timeout === null ? 0 : reader.now();
+  const startTime = timeout === null ? 0 : reader.now();
   reader.lock();
   try {
     await threadTurn.next();
@@ -26,6 +26,6 @@ export async function inNextTurn<T>(
   if (reader.closed) throw localError("ECANCELED", "read");
   const refused = optionsError(opts, "read");
   if (refused !== undefined) throw refused.error;
-  if (timeout === null) return begin(opts);
-  return begin({ timeout: Math.max(0, timeout - (reader.now() - start)), signal: opts?.signal });
+  if (timeout === null) return startRead(opts);
+  return startRead({ timeout: Math.max(0, timeout - (reader.now() - startTime)), signal: opts?.signal });
 }

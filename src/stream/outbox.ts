@@ -1,11 +1,11 @@
 // The outbox of a stream: the writes that the connection below has not taken yet, and the limit of their memory.
 //
-// A connection takes most writes at once. The stream makes this object for the first write that has to wait. From then
-// on the object counts each waiting write until its promise settles. `writeProgress` of the connection is the number of
+// A connection takes most writes at once. The stream makes an outbox for the first write that has to wait. From then on
+// the outbox counts each waiting write until its promise settles. `writeProgress` of the connection is the number of
 // bytes that the connection has taken of the first waiting write.
 //
-// The limit applies only while another write waits. So a program that awaits each write never reaches the limit. If the
-// first waiting write alone is larger than the limit, its bytes do not count, so that small writes can wait behind it.
+// The limit applies only while another write waits, so a program that awaits each write never reaches it. If the first
+// waiting write alone is larger than the limit, its bytes do not count. Otherwise no small write could wait behind it.
 
 import { isUint8Array } from "node:util/types";
 import { OutboxFullError } from "../errors/index.js";
@@ -32,30 +32,32 @@ export const NO_WRITE = -1;
 export class Outbox {
   readonly #conn: Conn;
   readonly #limits: OutboxLimits;
-  /** Sizes of the writes that have not settled. */
-  #size = 0;
+  /** The total size of the writes that have not settled. */
+  #totalSize = 0;
   #writes = 0;
   /** The size of the first write, if it alone is larger than the limit; otherwise 0. */
-  #large = 0;
-  /** Bytes and writes that were added since the outbox was empty, or since the last `turnPassed()`. */
-  #grownBytes = 0;
-  #grownWrites = 0;
+  #oversizedWrite = 0;
+  /** The bytes and the writes that were added since the outbox was empty, or since the last `turnPassed()`. */
+  #bytesThisTurn = 0;
+  #writesThisTurn = 0;
 
   constructor(conn: Conn, limits: OutboxLimits) {
     this.#conn = conn;
     this.#limits = limits;
   }
 
+  /** The writes that wait now. */
   get counts(): OutboxCounts {
-    if (!this.#waiting) return { bytes: 0, writes: 0 };
-    return { bytes: Math.max(0, this.#size - this.#progress), writes: this.#writes };
+    if (!this.#hasWaitingWrite) return { bytes: 0, writes: 0 };
+    return { bytes: Math.max(0, this.#totalSize - this.#progress), writes: this.#writes };
   }
 
+  /** Writes to the connection, unless the outbox has no room. */
   write(data: Data, opts: IoOptions | undefined): Promise<void> {
     const conn = this.#conn;
-    if (this.#waiting) {
+    if (this.#hasWaitingWrite) {
       const size = dataSize(data);
-      // For data of a wrong type the connection makes the error.
+      // If the type of the data is wrong, the connection rejects.
       if (size !== undefined && !this.#hasRoom(size)) {
         const wrong = optionsError(opts, "write");
         // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- the reason of a signal can be any value
@@ -67,16 +69,16 @@ export class Outbox {
   }
 
   /**
-   * Writes a message as a whole, or not at all.
+   * Writes a whole message, or nothing of it.
    *
-   * @param evenIfFull queues the message even if it exceeds the limit, but not if the outbox is over its limit already
+   * @param evenIfFull whether the message may exceed the limit. An outbox that exceeds its limit takes no message
    * @returns true if the connection has taken the whole message at once; the promise of the write if it waits;
    *   undefined if the outbox has no room
    * @throws the error with which a write would reject
    */
   offer(bytes: Uint8Array, evenIfFull: boolean): Promise<void> | true | undefined {
     const conn = this.#conn;
-    if (this.#waiting && !this.#hasRoom(bytes.length) && !(evenIfFull && this.#hasRoom(0))) return undefined;
+    if (this.#hasWaitingWrite && !this.#hasRoom(bytes.length) && !(evenIfFull && this.#hasRoom(0))) return undefined;
     // While another write is pending, `tryWrite` takes nothing, so messages stay in order.
     const taken = conn.tryWrite?.(bytes) ?? 0;
     if (taken === bytes.length) return true;
@@ -87,25 +89,25 @@ export class Outbox {
   /** Counts a write until it settles. */
   add(data: Data, writing: Promise<void>): Promise<void> {
     const size = dataSize(data) ?? 0;
-    if (this.#writes === 0 && size > this.#limits.maxOutbox) this.#large = size;
-    this.#size += size;
+    if (this.#writes === 0 && size > this.#limits.maxOutbox) this.#oversizedWrite = size;
+    this.#totalSize += size;
     this.#writes++;
-    this.#grownBytes += size;
-    this.#grownWrites++;
+    this.#bytesThisTurn += size;
+    this.#writesThisTurn++;
     return writing.then(
-      () => this.#settled(size),
+      () => this.#countSettled(size),
       (error: unknown) => {
-        this.#settled(size);
+        this.#countSettled(size);
         throw error;
       },
     );
   }
 
   /**
-   * Whether a write of this stream waits. `#writes` alone is not enough: it still counts a write whose promise settled
-   * in this microtask.
+   * Whether a write of this stream waits. `#writes` alone does not show that, because it still counts a write whose
+   * promise has settled and whose handlers have not run.
    */
-  get #waiting(): boolean {
+  get #hasWaitingWrite(): boolean {
     return this.#writes > 0 && this.#conn.writeProgress !== NO_WRITE;
   }
 
@@ -115,20 +117,23 @@ export class Outbox {
    */
   get needsTurn(): boolean {
     const { maxOutbox, maxOutboxWrites } = this.#limits;
-    return this.#waiting && (this.#grownBytes * 4 >= maxOutbox || this.#grownWrites * 4 >= maxOutboxWrites);
+    return (
+      this.#hasWaitingWrite && (this.#bytesThisTurn * 4 >= maxOutbox || this.#writesThisTurn * 4 >= maxOutboxWrites)
+    );
   }
 
   /** Called after a turn of the event loop. */
   turnPassed(): void {
-    this.#grownBytes = this.#grownWrites = 0;
+    this.#bytesThisTurn = this.#writesThisTurn = 0;
   }
 
+  /** The number of bytes that the connection has taken of the first waiting write. */
   get #progress(): number {
     return this.#conn.writeProgress ?? 0;
   }
 
   #hasRoom(size: number): boolean {
-    const bytes = this.#size - (this.#large === 0 ? this.#progress : this.#large);
+    const bytes = this.#totalSize - (this.#oversizedWrite === 0 ? this.#progress : this.#oversizedWrite);
     return bytes + size <= this.#limits.maxOutbox && this.#writes < this.#limits.maxOutboxWrites;
   }
 
@@ -138,12 +143,12 @@ export class Outbox {
     return new OutboxFullError(size, this.counts, limit, this.#limits[limit]);
   }
 
-  #settled(size: number): void {
-    this.#size -= size;
+  #countSettled(size: number): void {
+    this.#totalSize -= size;
     this.#writes--;
     if (this.#writes === 0) this.turnPassed();
-    // A second write of this size would exceed the limit and be refused, so this is the large write.
-    if (size === this.#large) this.#large = 0;
+    // No other write can have this size, because it would have exceeded the limit.
+    if (size === this.#oversizedWrite) this.#oversizedWrite = 0;
   }
 }
 

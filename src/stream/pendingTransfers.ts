@@ -16,11 +16,11 @@ export interface PendingTransferOwner<Call> {
   remove(call: Call): void;
 }
 
-/** The object of these calls in `pending()`. A Duplex or a pair in memory has no description of its own. */
-const CONN = { kind: "Conn" };
-const READ = { call: "read", object: CONN };
-const WRITE = { call: "write", object: CONN };
-const CLOSE_WRITE = { call: "closeWrite", object: CONN };
+/** The object of these calls in `pending()`, because a Duplex or a pair in memory has no description of its own. */
+const CONN_OBJECT = { kind: "Conn" };
+const READ = { call: "read", object: CONN_OBJECT };
+const WRITE = { call: "write", object: CONN_OBJECT };
+const CLOSE_WRITE = { call: "closeWrite", object: CONN_OBJECT };
 
 /** A read that waits for bytes. */
 export class PendingRead extends PendingCall<number> {
@@ -52,13 +52,13 @@ export class PendingWrite extends PendingCall<void> {
     this.#owner = owner;
   }
 
-  /** An error with this code, and the number of bytes taken so far as `transferred`. */
+  /** An error with this code. For a write, `transferred` is the number of bytes that were taken. */
   errorWith(code: string): SocketError {
     if (this.parts === undefined) return localError(code, "closeWrite");
     return localError(code, "write", { transferred: this.transferred });
   }
 
-  /** The `ETIMEDOUT` error, with the number of bytes taken so far as `transferred`. */
+  /** The `ETIMEDOUT` error. For a write, `transferred` is the number of bytes that were taken. */
   timeoutError(): SocketError {
     if (this.parts === undefined) return timeoutError("closeWrite");
     return timeoutError("write", { transferred: this.transferred });

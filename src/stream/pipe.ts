@@ -11,7 +11,7 @@ import type { BufferedReader } from "./bufferedReader.js";
  * whole pipe.
  */
 export interface PipeOptions extends IoOptions {
-  /** Whether the destination stays open for writing at the end. Default false: `closeWrite()` passes the end on. */
+  /** Whether the destination stays open for writing at the end. Default false: the pipe calls `closeWrite()`. */
   readonly keepOpen?: boolean | undefined;
 }
 
@@ -20,17 +20,17 @@ export interface PipeObserver {
   /** Called after each write, with the number of its bytes. */
   onWritten?(count: number): void;
   /**
-   * The abort reason of the pipe's signal. After the abort its `transferred` is the number of bytes of the interrupted
-   * write that were written. So no other call may use the same object.
+   * The reason with which the pipe's signal will be aborted. After the abort, its `transferred` is the number of bytes
+   * that the interrupted write has written. So no other call may use the same object.
    */
   readonly stopReason?: { readonly transferred?: number };
-  /** Whether the pipe ends if `whenBroken()` of the destination resolves with `error`. Default: always. */
+  /** Returns whether the pipe ends if `whenBroken()` of the destination resolves with `error`. Default: always. */
   endsOn?(error: unknown): boolean;
 }
 
 /**
- * Ends the pending read of a pipe when its destination is broken. While the source sends nothing, the pipe makes no
- * write that could fail.
+ * Ends the pending read of a pipe when its destination is broken. Without it, the pipe would notice that only at its
+ * next write, which may never come.
  */
 class DestinationWatch implements AbortListener {
   readonly #controller = new AbortController();
@@ -40,16 +40,17 @@ class DestinationWatch implements AbortListener {
   constructor(userSignal: AbortSignal | undefined) {
     this.#userSignal = userSignal;
     if (userSignal !== undefined) onAbort(userSignal, this);
-    // Keeps one event listener on the signal while the pipe runs. Otherwise each read would add one and remove it.
+    // A listener that stays while the pipe runs. Without it, each read would add and remove the signal's event
+    // listener.
     onAbort(this.signal, NO_ACTION);
   }
 
-  /** Aborts `signal` with the error when `to` is broken and `endsOn` returns true. */
-  start(to: Writer, endsOn: (error: unknown) => boolean): void {
+  /** Aborts `signal` with the error when `destination` is broken and `endsOn` returns true. */
+  start(destination: Writer, endsOn: (error: unknown) => boolean): void {
     const onBroken = (error: unknown): void => {
       if (!this.#ended && endsOn(error)) this.#controller.abort(error);
     };
-    to.whenBroken?.({ signal: this.signal }).then(onBroken, onBroken);
+    destination.whenBroken?.({ signal: this.signal }).then(onBroken, onBroken);
   }
 
   /** Aborted when the destination is broken, and when the user's signal is aborted. */
@@ -72,10 +73,13 @@ class DestinationWatch implements AbortListener {
 
 const NO_ACTION: AbortListener = { aborted: () => undefined };
 
-/** Moves all bytes, then calls `closeWrite()` of `to` unless `keepOpen` is true. Resolves with the number of bytes. */
+/**
+ * Moves all bytes, then calls `closeWrite()` of `destination` unless `keepOpen` is true. Resolves with the number of
+ * bytes.
+ */
 export async function pipe(
   reader: BufferedReader,
-  to: Writer,
+  destination: Writer,
   opts: PipeOptions | undefined,
   observer: PipeObserver = {},
 ): Promise<number> {
@@ -86,9 +90,9 @@ export async function pipe(
   let written = 0;
   let watch: DestinationWatch | undefined;
   try {
-    if (to.whenBroken !== undefined) {
+    if (destination.whenBroken !== undefined) {
       watch = new DestinationWatch(adoptSignal(opts?.signal));
-      watch.start(to, (error) => observer.endsOn?.(error) ?? true);
+      watch.start(destination, (error) => observer.endsOn?.(error) ?? true);
     }
     const writeOptions = opts === undefined ? undefined : { timeout: opts.timeout, signal: opts.signal };
     const readOptions = watch === undefined ? writeOptions : { timeout: opts?.timeout, signal: watch.signal };
@@ -96,7 +100,7 @@ export async function pipe(
       const bytes = buffer.view();
       let taken = bytes.length;
       try {
-        await to.write(bytes, writeOptions);
+        await destination.write(bytes, writeOptions);
       } catch (error) {
         // If the error says how many bytes the writer has taken, the rest stays unread.
         const { stopReason } = observer;
@@ -110,7 +114,7 @@ export async function pipe(
       written += bytes.length;
       observer.onWritten?.(bytes.length);
     }
-    if (opts?.keepOpen !== true) await to.closeWrite(writeOptions);
+    if (opts?.keepOpen !== true) await destination.closeWrite(writeOptions);
     return written;
   } finally {
     watch?.end();

@@ -1,4 +1,4 @@
-// The two kinds of sources of a buffered reader.
+// The two kinds of sources of a buffered reader: those with `readFor()`, and those with `read()` only.
 
 import type { DirectReader, Reader } from "../io.js";
 

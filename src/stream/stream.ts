@@ -43,9 +43,9 @@ import { type SocketBelow, socketBelow } from "./socketBelow.js";
 import { toDuplex } from "./toDuplex.js";
 import { toWeb, type ToWebOptions, type WebPair } from "./webStreams.js";
 
-/** The reading side of a stream, for code that moves its bytes or ends it. */
+/** Returns the reading side of a stream, for code that moves its bytes or ends it. */
 export let readerOf: (stream: Stream) => BufferedReader;
-/** The outbox of a stream, for code that writes to many streams; undefined for a value that is no stream. */
+/** Returns the outbox of a stream, for code that writes to many streams; undefined for a value that is no stream. */
 export let outboxOf: (stream: unknown) => Outbox | undefined;
 
 /**
@@ -87,7 +87,7 @@ export class Stream<C extends Conn = Conn>
       describeStream(stream.#conn, stream.#reader),
     );
     readerOf = (stream) => stream.#reader;
-    outboxOf = (stream) => (stream instanceof Stream ? stream.#madeOutbox() : undefined);
+    outboxOf = (stream) => (stream instanceof Stream ? stream.#getOutbox() : undefined);
   }
 
   readonly #conn: C;
@@ -95,12 +95,12 @@ export class Stream<C extends Conn = Conn>
   readonly #limits: StreamLimits;
   /** Undefined until a write has to wait. */
   #outbox: Outbox | undefined;
-  /** Counted only if the connection does not count. */
+  /** The counters of `stats()`, used only if the connection has none. */
   #writes = 0;
   #bytesSent = 0;
-  /** The calls of `whenBroken` and of `whenEnded`, if the connection has no such method. */
+  /** The waiting calls of `whenBroken` and of `whenEnded`, if the connection has no such method. */
   #broken: BrokenWaiters | undefined;
-  #unended: BrokenWaiters | undefined;
+  #ended: BrokenWaiters | undefined;
 
   /**
    * Puts a buffer on `conn`. Other code must not read from `conn` from now on.
@@ -272,8 +272,9 @@ export class Stream<C extends Conn = Conn>
 
   /**
    * The counters of the connection, also after `close()`: see {@link TransferStats}. Over TLS it counts the bytes
-   * before encryption, without the headers of the records. If the connection has no `stats()`, the stream counts
-   * itself; then a write counts when it is called.
+   * before encryption, without the headers of the records. If the connection has no `stats()`, the stream counts, and
+   * counts a write when it is called.
+   *
    * @example
    * ```ts
    * import { connect, listen } from "berkeley";
@@ -305,10 +306,10 @@ export class Stream<C extends Conn = Conn>
     }
     if (this.#outbox !== undefined) return this.#outbox.write(data, opts);
     const writing = conn.write(data, opts);
-    return conn.writeProgress === NO_WRITE ? writing : this.#madeOutbox().add(data, writing);
+    return conn.writeProgress === NO_WRITE ? writing : this.#getOutbox().add(data, writing);
   }
 
-  #madeOutbox(): Outbox {
+  #getOutbox(): Outbox {
     if (this.#outbox === undefined) {
       this.#outbox = new Outbox(this.#conn, this.#limits);
       this.#reader.outbox = this.#outbox;
@@ -348,7 +349,7 @@ export class Stream<C extends Conn = Conn>
    * no such method, the promise settles only with a timeout, a signal or `close()`.
    */
   whenEnded(opts?: IoOptions): Promise<unknown> {
-    return this.#conn.whenEnded?.(opts) ?? (this.#unended ??= new BrokenWaiters("whenEnded")).wait(opts);
+    return this.#conn.whenEnded?.(opts) ?? (this.#ended ??= new BrokenWaiters("whenEnded")).wait(opts);
   }
 
   /**
@@ -404,13 +405,13 @@ export class Stream<C extends Conn = Conn>
     return socket;
   }
 
-  /** Waiting calls and their deadlines no longer keep the process alive. This includes calls that wait already. */
+  /** Lets the process end while calls wait here, now or later. */
   unref(): this {
     this.#conn.unref?.();
     return this;
   }
 
-  /** Undoes `unref()`: waiting calls keep the process alive. That is the default. */
+  /** Undoes `unref()`: waiting calls keep the process alive, as by default. */
   ref(): this {
     this.#conn.ref?.();
     return this;
@@ -419,8 +420,8 @@ export class Stream<C extends Conn = Conn>
   /**
    * Ends the connection so that the peer receives the last bytes that were written. It calls `closeWrite`, discards the
    * bytes that the peer still sends until the peer ends too, and closes. `close()` alone resets a TCP connection that
-   * has unread bytes or receives more. A reset discards bytes that the peer has not read yet. Over TLS, `end()` first
-   * sends close_notify.
+   * has unread bytes or receives more, and a reset discards bytes that the peer has not read yet. Over TLS, `end()`
+   * first sends close_notify.
    *
    * `timeout` limits the whole call ({@link END_TIMEOUT} by default), and `maxBytes` limits the discarded bytes ({@link
    * END_MAX_BYTES}). When the promise settles, the connection is always closed. If not all bytes could be written in
@@ -439,7 +440,7 @@ export class Stream<C extends Conn = Conn>
 
   /** Closes the connection and drops the bytes of the buffer. See {@link Conn.close}. */
   close(): Promise<void> {
-    this.#drop();
+    this.#closeReader();
     return this.#conn.close();
   }
 
@@ -453,16 +454,16 @@ export class Stream<C extends Conn = Conn>
     return this.#conn.settings?.(fd);
   }
 
-  /** Cuts the connection: over TCP with a reset. See {@link Conn.abort}. */
+  /** Ends the connection at once, over TCP with a reset. See {@link Conn.abort}. */
   abort(): void {
-    this.#drop();
+    this.#closeReader();
     this.#conn.abort();
   }
 
-  #drop(): void {
+  #closeReader(): void {
     this.#reader.close();
     this.#broken?.close();
-    this.#unended?.close();
+    this.#ended?.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -56,7 +56,7 @@ const DEFAULT_LIMITS: StreamLimits = {
   maxOutboxWrites: 65_536,
 };
 
-/** The checked limits of a stream. */
+/** Checks the limits of a stream, and fills in the defaults. */
 export function limitsOf(opts: StreamOptions, action: string): StreamLimits {
   const { readSize, maxLine, maxFrame, maxOutbox, maxOutboxWrites } = opts;
   const given = readSize ?? maxLine ?? maxFrame ?? maxOutbox ?? maxOutboxWrites;

@@ -5,13 +5,13 @@ import type { Conn } from "../io.js";
 import { type ConnDuplex, loadDuplex, plainDuplex, type ToDuplexOptions } from "./connDuplex.js";
 import { SecureConnDuplex } from "./secureConnDuplex.js";
 
-const NAMES: readonly string[] = ["readableHighWaterMark", "writableHighWaterMark", "allowHalfOpen"];
+const TO_DUPLEX_OPTIONS: readonly string[] = ["readableHighWaterMark", "writableHighWaterMark", "allowHalfOpen"];
 
 /**
- * A `Duplex` over a connection, for code that takes a `node:stream`. The Duplex owns the connection. When both sides
- * have ended, the connection is closed. `end()` ends the writing side only, `destroy()` closes the connection, and
- * `destroy(error)` aborts it. An error of the connection becomes the `'error'` event. {@link ConnDuplex} has members of
- * a `net.Socket`.
+ * Makes a `Duplex` over a connection, for code that requires a `node:stream`. The Duplex owns the connection. When both
+ * sides have ended, it closes the connection. `end()` ends the writing side only, `destroy()` closes the connection,
+ * and `destroy(error)` aborts it. An error of the connection becomes the `'error'` event. The {@link ConnDuplex} also
+ * has members of a `net.Socket`.
  *
  * @throws TypeError for options that are no object, or for an unknown option
  * @example
@@ -25,7 +25,7 @@ const NAMES: readonly string[] = ["readableHighWaterMark", "writableHighWaterMar
  * ```
  */
 export function toDuplex(conn: Conn, opts: ToDuplexOptions = {}): ConnDuplex | SecureConnDuplex {
-  checkOptions(opts, "toDuplex", NAMES);
+  checkOptions(opts, "toDuplex", TO_DUPLEX_OPTIONS);
   const { secured } = conn;
   if (secured === undefined) return plainDuplex(conn, opts);
   loadDuplex();

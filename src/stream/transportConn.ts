@@ -2,7 +2,7 @@
 // the chunks that it returns.
 //
 // Neither a read nor a write of the transport can be cancelled. So:
-// - If a caller cancels a read, its chunk is stored for the next read. At most one chunk is stored.
+// - If a caller cancels a read, the chunk that arrives later is stored for the next read. At most one chunk is stored.
 // - A write is divided into pieces. Each piece is a copy, and the transport has at most one piece at a time. If a
 //   caller cancels a write, the current piece counts as written, because the transport will send it.
 
@@ -18,10 +18,10 @@ import { targetError } from "../reading/readTarget.js";
 import { toParts, WriteParts } from "./writeParts.js";
 
 /** Maximum number of bytes that the transport gets at a time. */
-const PIECE = 65_536;
+const MAX_PIECE = 65_536;
 
 /** The calls of the transport. `TransportConn` makes no call while the same call is pending. */
-export interface Transport {
+export interface ChunkTransport {
   readonly localAddress: Address | undefined;
   readonly remoteAddress: Address | undefined;
   /** Resolves with the next chunk, or with null at the end. */
@@ -42,30 +42,30 @@ export interface Transport {
 
 /** The Conn over a transport. */
 export class TransportConn implements Conn {
-  readonly #transport: Transport;
+  readonly #transport: ChunkTransport;
   readonly #refs = new TimerRefs();
   #closed = false;
   #closing: Promise<void> | undefined;
 
   #pendingRead: PendingRead | undefined;
-  /** `readChunk()` of the transport is pending. */
+  /** Whether `readChunk()` of the transport is pending. */
   #readingChunk = false;
   /** The rest of the last chunk. */
-  #chunk: Uint8Array | undefined;
+  #unreadBytes: Uint8Array | undefined;
   #ended = false;
   #readError: { readonly error: unknown } | undefined;
 
   #writes: PendingWrite[] = [];
   #writing = false;
-  /** `closeWrite()` was called. */
+  /** Whether `closeWrite()` was called. */
   #finishing = false;
-  /** The transport has ended its writing side. */
+  /** Whether the transport has ended its writing side. */
   #finished = false;
   #writeError: { readonly error: unknown } | undefined;
 
   readonly #broken = new BrokenWaiters();
 
-  constructor(transport: Transport) {
+  constructor(transport: ChunkTransport) {
     this.#transport = transport;
     transport.onBroken((error) => this.#broken.resolveAll(error));
   }
@@ -89,7 +89,7 @@ export class TransportConn implements Conn {
     if (refused !== undefined) return Promise.reject(refused.error);
     const wrong = targetError(buffer);
     if (wrong !== undefined) return Promise.reject(wrong);
-    if (this.#chunk !== undefined) return Promise.resolve(this.#copyChunk(buffer));
+    if (this.#unreadBytes !== undefined) return Promise.resolve(this.#copyChunk(buffer));
     if (this.#readError !== undefined) return Promise.reject(this.#readError.error);
     if (this.#ended) return Promise.resolve(0);
     const remove = (): void => {
@@ -138,25 +138,25 @@ export class TransportConn implements Conn {
     if (this.#closing === undefined) {
       const closing = this.#closed ? Promise.resolve() : this.#transport.close();
       this.#closing = closing.catch(() => undefined);
-      this.#settleAll();
+      this.#rejectCalls();
     }
     return this.#closing.then();
   }
 
   abort(): void {
     if (this.#closed) return;
-    this.#settleAll();
+    this.#rejectCalls();
     this.#transport.abort(localError("ECONNRESET", "abort"));
   }
 
-  /** Waiting calls and their deadlines no longer keep the process alive. This includes calls that wait already. */
+  /** Lets the process end while calls wait here, now or later. */
   unref(): this {
     this.#refs.keepAlive = false;
     this.#transport.setKeepAlive?.(false);
     return this;
   }
 
-  /** Undoes `unref()`: waiting calls keep the process alive. That is the default. */
+  /** Undoes `unref()`: waiting calls keep the process alive, as by default. */
   ref(): this {
     this.#refs.keepAlive = true;
     this.#transport.setKeepAlive?.(true);
@@ -167,17 +167,18 @@ export class TransportConn implements Conn {
     return this.close();
   }
 
-  #settleAll(): void {
+  /** Rejects the waiting calls, once. */
+  #rejectCalls(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#chunk = undefined;
+    this.#unreadBytes = undefined;
     this.#broken.close();
     this.#pendingRead?.reject(localError("ECANCELED", "read"));
     this.#pendingRead = undefined;
     for (const write of this.#writes.splice(0)) write.reject(write.errorWith("ECANCELED"));
   }
 
-  /** Reads one chunk from the transport and settles the read that waits, if there still is one. */
+  /** Reads one chunk from the transport, and settles the pending read unless it was cancelled. */
   async #readChunk(): Promise<void> {
     this.#readingChunk = true;
     try {
@@ -185,7 +186,7 @@ export class TransportConn implements Conn {
       do chunk = await this.#transport.readChunk();
       while (chunk?.length === 0);
       if (chunk === null) this.#ended = true;
-      else this.#chunk = chunk;
+      else this.#unreadBytes = chunk;
     } catch (error) {
       this.#readError = { error };
     } finally {
@@ -199,10 +200,10 @@ export class TransportConn implements Conn {
   }
 
   #copyChunk(target: Uint8Array): number {
-    const chunk = this.#chunk as Uint8Array;
+    const chunk = this.#unreadBytes as Uint8Array;
     const count = Math.min(chunk.length, target.length);
     target.set(chunk.subarray(0, count));
-    this.#chunk = count === chunk.length ? undefined : chunk.subarray(count);
+    this.#unreadBytes = count === chunk.length ? undefined : chunk.subarray(count);
     return count;
   }
 
@@ -220,7 +221,7 @@ export class TransportConn implements Conn {
   async #writeAll(): Promise<void> {
     this.#writing = true;
     try {
-      for (let write = this.#writes[0]; write !== undefined; write = this.#writes[0]) await this.#advance(write);
+      for (let write = this.#writes[0]; write !== undefined; write = this.#writes[0]) await this.#writePiece(write);
     } catch (error) {
       this.#writeError = { error };
       for (const write of this.#writes.splice(0)) write.reject(error);
@@ -229,13 +230,13 @@ export class TransportConn implements Conn {
     }
   }
 
-  /** Writes one piece to the transport. Resolves the write after its last piece. */
-  async #advance(write: PendingWrite): Promise<void> {
+  /** Writes the next piece to the transport. Resolves the write after its last piece. */
+  async #writePiece(write: PendingWrite): Promise<void> {
     if (write.parts === undefined) {
       if (!this.#finished) await this.#transport.end();
       this.#finished = true;
     } else if (write.parts.left > 0) {
-      const piece = write.parts.take(PIECE);
+      const piece = write.parts.shift(MAX_PIECE);
       write.transferred += piece.length;
       await this.#transport.writeChunk(piece);
       if (write.parts.left > 0) return;

@@ -1,13 +1,13 @@
 // Unsigned LEB128, the "base 128 varint" of Protocol Buffers: seven bits per byte, low bits first. The high bit of a
-// byte says that another byte follows. 64 bits need at most ten bytes.
+// byte is set if another byte follows. A number of 64 bits needs at most ten bytes.
 
 import { FrameError } from "../errors/index.js";
 
 const MAX_SIZE = 10;
 
 /**
- * Decodes the number at the beginning of `input`. `size` is the number of its bytes. Returns undefined if its last byte
- * has not arrived.
+ * Decodes the number at the beginning of `input`. `size` is the number of bytes that encode it. Returns undefined if
+ * the last of these bytes has not arrived.
  */
 export function readVarint(input: Uint8Array): { readonly value: number; readonly size: number } | undefined {
   let value = 0;
@@ -30,7 +30,7 @@ export function varintSize(value: number): number {
   return size;
 }
 
-/** Encodes Encodes Encodes `value`, a whole number from 0 to 2^53 - 1, in as few bytes as possible. */
+/** Encodes `value`, a whole number from 0 to 2^53 - 1, in as few bytes as possible. */
 export function encodeVarint(value: number): Buffer {
   const out = Buffer.allocUnsafe(varintSize(value));
   let rest = value;

@@ -1,4 +1,4 @@
-// Conversions between a Conn and web streams, both ways. The readable is a byte stream.
+// Conversions between a Conn and web streams, in both directions. The readable is a byte stream.
 //
 // See the Streams Standard (https://streams.spec.whatwg.org), "readable byte streams".
 
@@ -11,7 +11,7 @@ import type { Conn, Data } from "../io.js";
 import { localError } from "../wait/localError.js";
 import { ReadBuffer } from "../reading/readBuffer.js";
 import { sizeOf } from "../reading/readArguments.js";
-import { type Transport, TransportConn } from "./transportConn.js";
+import { type ChunkTransport, TransportConn } from "./transportConn.js";
 
 /** The controller of a readable byte stream. Node's type lacks `byobRequest.respond`. */
 export interface ByteController {
@@ -59,9 +59,9 @@ export interface ToWebOptions {
 }
 
 /**
- * A connection as web streams. They own the connection. `readable` is a byte stream: the connection fills the buffer of
- * a BYOB reader without a copy, and reads only when a reader reads. `writable` takes strings and bytes. Its `ready`
- * waits while a write is pending.
+ * A connection as web streams, which own the connection. `readable` is a byte stream: the connection reads only when a
+ * reader reads, and fills the buffer of a BYOB reader without a copy. `writable` takes strings and bytes. The promise
+ * `ready` of its writer is pending while a write is pending.
  *
  * The connection is closed when both sides have ended: the readable has ended, failed or was cancelled, and the
  * writable was closed or has failed. Aborting the writable aborts the connection.
@@ -118,8 +118,9 @@ export function toWeb(conn: Conn, opts: ToWebOptions = {}): WebPair {
 
   const writable = new (streamWeb().WritableStream)<Data>({
     start(controller) {
-      // A pipe to the writable waits for its source and makes no write. So only whenBroken() finds a broken connection.
-      // The reference is weak, so that whenBroken() does not keep the streams alive.
+      // While a pipe to the writable waits for its source, no write finds that the connection is broken, but
+      // whenBroken() does. The reference is weak, so that the pending whenBroken() does not prevent garbage collection
+      // of the streams.
       const weak = new WeakRef(controller);
       const onBroken = (error: unknown): void => {
         if (writeDone) return;
@@ -153,7 +154,8 @@ export function toWeb(conn: Conn, opts: ToWebOptions = {}): WebPair {
   return { readable, writable };
 }
 
-class WebStreamTransport implements Transport {
+/** A pair of web streams as a transport. */
+class WebStreamTransport implements ChunkTransport {
   readonly localAddress = undefined;
   readonly remoteAddress = undefined;
   readonly #reader: ReadableStreamDefaultReader<unknown>;
@@ -163,7 +165,7 @@ class WebStreamTransport implements Transport {
   constructor(readable: ReadableStreamDefaultReader<unknown>, writer: WritableStreamDefaultWriter<Uint8Array>) {
     this.#reader = readable;
     this.#writer = writer;
-    // read() and write() reject with the same errors. Without handlers, these promises would be unhandled rejections.
+    // read() and write() reject with the same errors. Handlers, so that these promises are no unhandled rejections.
     this.#reader.closed.catch(() => undefined);
     this.#writer.closed.catch(() => undefined);
     this.#writer.ready.catch(() => undefined);

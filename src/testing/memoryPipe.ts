@@ -203,7 +203,7 @@ export class MemoryPipe {
       }
       const count = Math.min(capacity - this.#held, write.parts.left, this.#writeFaults.bytesToNext);
       if (count > 0) {
-        this.#segments.push({ bytes: write.parts.take(count), readableAt: clock.now() + latency });
+        this.#segments.push({ bytes: write.parts.shift(count), readableAt: clock.now() + latency });
         this.#held += count;
         this.bytesWritten += count;
         write.transferred += count;

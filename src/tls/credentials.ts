@@ -1,9 +1,11 @@
 // Reads and checks keys, certificates and revocation lists before OpenSSL gets them.
 //
-// Node makes OpenSSL ignore the parts that it can't read: in a bundle, all certificates from the first damaged one on;
-// in a file with several revocation lists, all but the first; and Diffie-Hellman parameters that are damaged. Each of
-// these would make a context less strict than its options. So such input is refused here, with OpenSSL's code if
-// OpenSSL has one.
+// Node makes OpenSSL ignore the parts that it can't read:
+// - in a bundle, all certificates from the first damaged one on;
+// - in a file with several revocation lists, all but the first;
+// - damaged Diffie-Hellman parameters.
+// Each of these would make a context less strict than its options. So this file refuses such input, with OpenSSL's code
+// if OpenSSL has one.
 
 import type { KeyObject, X509Certificate } from "node:crypto";
 import { isUint8Array } from "node:util/types";
@@ -24,17 +26,17 @@ export interface Material {
   dhparam?: string;
 }
 
-/** The code of credentials that can't be used, if OpenSSL has none. */
+/** The code for credentials that can't be used, if OpenSSL has no code for the reason. */
 export const UNUSABLE = "ERR_TLS_CONTEXT";
 
-type Kind =
+type BlockKind =
   | "certificate"
   | "private key"
   | "list of revoked certificates"
   | "set of DH parameters"
   | "set of EC parameters";
 
-const KINDS: Readonly<Record<string, Kind>> = {
+const KIND_OF_LABEL: Readonly<Record<string, BlockKind>> = {
   CERTIFICATE: "certificate",
   "X509 CERTIFICATE": "certificate",
   "TRUSTED CERTIFICATE": "certificate",
@@ -44,17 +46,17 @@ const KINDS: Readonly<Record<string, Kind>> = {
   "EC PARAMETERS": "set of EC parameters",
 };
 
-/** Blocks that a file of certificates may contain, because it is often the file of the key as well. */
-const ALSO_ALLOWED: readonly Kind[] = ["private key", "set of EC parameters"];
+/** Blocks that a file of certificates may also contain, because the key is often in the same file. */
+const OFTEN_WITH_CERTIFICATE: readonly BlockKind[] = ["private key", "set of EC parameters"];
 
 /** Minimum size of a Diffie-Hellman prime in bits; Node refuses shorter ones. */
 const MIN_PRIME_BITS = 1024;
 
-function blockKind({ label }: PemBlock): Kind | undefined {
-  return /(?:^| )PRIVATE KEY$/.test(label) ? "private key" : KINDS[label];
+function blockKind({ label }: PemBlock): BlockKind | undefined {
+  return /(?:^| )PRIVATE KEY$/.test(label) ? "private key" : KIND_OF_LABEL[label];
 }
 
-/** The code and the text of an error of Node. */
+/** The code and the reason in an error of Node. */
 export function describeNodeError(error: unknown): { readonly code: string; readonly reason: string } {
   const { code, message, reason } = error as { code?: unknown; message: string; reason?: unknown };
   return { code: typeof code === "string" ? code : UNUSABLE, reason: typeof reason === "string" ? reason : message };
@@ -74,7 +76,7 @@ function isPem(value: unknown): value is Pem {
   return typeof value === "string" || isUint8Array(value);
 }
 
-/** The parts of an option in PEM, each with its name for messages. */
+/** The elements of an option that is PEM or an array of PEM, each with its name for messages. */
 function pemPartsOf(value: unknown, action: string, name: string): { readonly name: string; readonly pem: Pem }[] {
   const required = "required PEM as a string or a Uint8Array";
   if (isPem(value)) return [{ name, pem: value }];
@@ -88,24 +90,31 @@ function pemPartsOf(value: unknown, action: string, name: string): { readonly na
 }
 
 /**
- * The blocks of one kind. Other blocks are an error unless `allowed` has their kind, so no input is ignored silently.
+ * The blocks of one kind. Blocks of a kind in `allowed` are left out. Other blocks are an error, so that no input is
+ * ignored silently.
  */
-function blocksOf(pem: Pem, wanted: Kind, allowed: readonly Kind[], action: string, name: string): PemBlock[] {
-  const refused = (code: string, reason: string): TlsError =>
+function blocksOf(
+  pem: Pem,
+  wanted: BlockKind,
+  allowed: readonly BlockKind[],
+  action: string,
+  name: string,
+): PemBlock[] {
+  const refusal = (code: string, reason: string): TlsError =>
     new TlsError(code, `Cannot ${action}`, `${name}: ${reason}`);
   const all = pemBlocks(pem);
-  if ("code" in all) throw refused(all.code, all.reason);
+  if ("code" in all) throw refusal(all.code, all.reason);
   for (const block of all) {
     const kind = blockKind(block);
     if (kind === wanted || (kind !== undefined && allowed.includes(kind))) continue;
-    throw refused(UNUSABLE, `it has a block ${quote(block.label)}, required only a ${wanted}`);
+    throw refusal(UNUSABLE, `it has a block ${quote(block.label)}, required only a ${wanted}`);
   }
   const found = all.filter((block) => blockKind(block) === wanted);
   if (found.length > 0) return found;
-  throw refused("ERR_OSSL_PEM_NO_START_LINE", `there is no ${wanted} in it`);
+  throw refusal("ERR_OSSL_PEM_NO_START_LINE", `there is no ${wanted} in it`);
 }
 
-/** Reads one certificate, including its key. */
+/** Reads one certificate, and checks that its public key can be read. */
 function readCertificate(block: PemBlock, action: string, name: string): X509Certificate {
   const certificate = tryOpenssl(action, name, () => new (crypto().X509Certificate)(block.text));
   try {
@@ -120,9 +129,10 @@ function readCertificate(block: PemBlock, action: string, name: string): X509Cer
   return certificate;
 }
 
+/** Reads all certificates of a text. Returns them as objects and as texts. */
 function readCertificates(
   pem: Pem,
-  allowed: readonly Kind[],
+  allowed: readonly BlockKind[],
   action: string,
   name: string,
 ): [X509Certificate[], string[]] {
@@ -132,6 +142,7 @@ function readCertificates(
   return [blocks.map((block, index) => readCertificate(block, action, nameOf(index))), blocks.map(({ text }) => text)];
 }
 
+/** A chain of certificates: its name for messages, and its first certificate. */
 interface NamedCertificate {
   readonly name: string;
   readonly leaf: X509Certificate;
@@ -145,30 +156,31 @@ function checkPairs(
   keys: readonly { name: string; key: KeyObject }[],
   action: string,
 ): void {
-  const refused = (code: string, reason: string): TlsError => new TlsError(code, `Cannot ${action}`, reason);
+  const refusal = (code: string, reason: string): TlsError => new TlsError(code, `Cannot ${action}`, reason);
   const mismatch = "ERR_OSSL_X509_KEY_VALUES_MISMATCH";
   for (const { name, leaf } of certificates) {
     if (!keys.some(({ key }) => leaf.checkPrivateKey(key)))
-      throw refused(mismatch, `${name} fits no key that was given`);
+      throw refusal(mismatch, `${name} fits no key that was given`);
   }
   for (const { name, key } of keys) {
     if (!certificates.some(({ leaf }) => leaf.checkPrivateKey(key))) {
-      throw refused(mismatch, `${name} fits no certificate that was given`);
+      throw refusal(mismatch, `${name} fits no certificate that was given`);
     }
   }
-  const places = new Map<string | undefined, string>();
+  const namesByType = new Map<string | undefined, string>();
   for (const { name, leaf } of certificates) {
     const type = leaf.publicKey.asymmetricKeyType;
-    const other = places.get(type);
-    if (other !== undefined) throw refused(UNUSABLE, `${name} would replace ${other}: both have a key of type ${type}`);
-    places.set(type, name);
+    const other = namesByType.get(type);
+    if (other !== undefined) throw refusal(UNUSABLE, `${name} would replace ${other}: both have a key of type ${type}`);
+    namesByType.set(type, name);
   }
 }
 
+/** Reads `cert` and `key`, and checks that they match. */
 function readPairs(options: TlsContextOptions, action: string): { cert: string[]; key: string[] } {
   const { cert, key, passphrase } = options;
   const certificates = (cert === undefined ? [] : pemPartsOf(cert, action, "cert")).map(({ name, pem }) => {
-    const [all, texts] = readCertificates(pem, ALSO_ALLOWED, action, name);
+    const [all, texts] = readCertificates(pem, OFTEN_WITH_CERTIFICATE, action, name);
     return { name, leaf: all[0] as X509Certificate, text: texts.join("") };
   });
   const keys = (key === undefined ? [] : pemPartsOf(key, action, "key")).map(({ name, pem }) => {
@@ -177,10 +189,10 @@ function readPairs(options: TlsContextOptions, action: string): { cert: string[]
       throw new TlsError(UNUSABLE, `Cannot ${action}`, `${name} holds ${blocks.length} private keys, required one`);
     }
     const { text } = blocks[0] as PemBlock;
-    const opened = tryOpenssl(action, name, () =>
+    const keyObject = tryOpenssl(action, name, () =>
       crypto().createPrivateKey({ key: text, format: "pem", ...passphraseOption({ passphrase }) }),
     );
-    return { name, key: opened, text };
+    return { name, key: keyObject, text };
   });
   if ((key === undefined) !== (cert === undefined)) {
     const [one, missing] = key === undefined ? ["cert", "key"] : ["key", "cert"];
@@ -206,7 +218,7 @@ function readPfx(value: unknown, passphrase: string | undefined, action: string)
   return pfx;
 }
 
-function readLists(value: unknown, action: string): string[] {
+function readRevocationLists(value: unknown, action: string): string[] {
   return pemPartsOf(value, action, "crl").flatMap(({ name, pem }) =>
     blocksOf(pem, "list of revoked certificates", [], action, name).map(({ text, bytes }) => {
       if (!isOneValue(bytes)) {
@@ -222,7 +234,7 @@ function readLists(value: unknown, action: string): string[] {
   );
 }
 
-/** Reads Diffie-Hellman parameters. Node ignores damaged ones, and does not check the others. */
+/** Reads and checks Diffie-Hellman parameters. Node ignores damaged ones, and checks no others. */
 function readDhparam(value: unknown, action: string): string {
   if (value === "auto") return value;
   if (!isPem(value)) {
@@ -231,41 +243,43 @@ function readDhparam(value: unknown, action: string): string {
     );
   }
   const blocks = blocksOf(value, "set of DH parameters", [], action, "dhparam");
-  const refused = (reason: string): TlsError =>
+  const refusal = (reason: string): TlsError =>
     new TlsError(UNUSABLE, `Cannot ${action}`, `dhparam can't be used: ${reason}`);
-  if (blocks.length > 1) throw refused(`it holds ${blocks.length} sets of parameters, required one`);
+  if (blocks.length > 1) throw refusal(`it holds ${blocks.length} sets of parameters, required one`);
   const { bytes, text } = blocks[0] as PemBlock;
   const prime = isOneValue(bytes) ? firstInteger(bytes) : undefined;
-  if (prime === undefined) throw refused("it is not DER of DH parameters");
+  if (prime === undefined) throw refusal("it is not DER of DH parameters");
   const bits = prime.toString(2).length;
-  if (bits < MIN_PRIME_BITS) throw refused(`its prime has ${bits} bits, required at least ${MIN_PRIME_BITS}`);
-  if (!crypto().checkPrimeSync(prime, { checks: 16 })) throw refused("its prime is not a prime number");
+  if (bits < MIN_PRIME_BITS) throw refusal(`its prime has ${bits} bits, required at least ${MIN_PRIME_BITS}`);
+  if (!crypto().checkPrimeSync(prime, { checks: 16 })) throw refusal("its prime is not a prime number");
   tryOpenssl(action, "dhparam", () => tls().createSecureContext({ ca: [], dhparam: text }));
   return text;
 }
 
 /** The first INTEGER of a SEQUENCE. In RFC 2631 and in PKCS #3 that is the prime. */
 function firstInteger(der: Buffer): bigint | undefined {
-  const content = contentOf(der, 0, 0x30);
-  const integer = content === undefined ? undefined : contentOf(content, 0, 0x02);
+  const content = derContent(der, 0, 0x30);
+  const integer = content === undefined ? undefined : derContent(content, 0, 0x02);
   return integer === undefined || integer.length === 0 ? undefined : BigInt(`0x${integer.toString("hex")}`);
 }
 
-function contentOf(der: Buffer, start: number, tag: number): Buffer | undefined {
+/** The content of the value in DER at `start`; undefined if it has another tag or is truncated: X.690, section 8.1. */
+function derContent(der: Buffer, start: number, tag: number): Buffer | undefined {
   if (der[start] !== tag || start + 2 > der.length) return undefined;
   const first = der[start + 1] as number;
-  const size = first < 0x80 ? 0 : first - 0x80;
-  if (size > 4 || start + 2 + size > der.length) return undefined;
-  const length = size === 0 ? first : der.readUIntBE(start + 2, size);
-  const from = start + 2 + size;
-  return from + length > der.length ? undefined : der.subarray(from, from + length);
+  // From 0x80 on, the byte has the number of bytes of the length, which follow.
+  const lengthBytes = first < 0x80 ? 0 : first - 0x80;
+  if (lengthBytes > 4 || start + 2 + lengthBytes > der.length) return undefined;
+  const length = lengthBytes === 0 ? first : der.readUIntBE(start + 2, lengthBytes);
+  const content = start + 2 + lengthBytes;
+  return content + length > der.length ? undefined : der.subarray(content, content + length);
 }
 
 /**
  * Reads and checks the credentials and parameters of a context.
  *
- * @throws TlsError for what is empty, cut off, of the wrong kind or only partly readable, TypeError for a value of the
- *   wrong type
+ * @throws TlsError for input that is empty, truncated, of the wrong kind or only partly readable
+ * @throws TypeError for a value of the wrong type
  */
 export function readMaterial(options: TlsContextOptions, action: string): Material {
   const { key, cert, passphrase, pfx, ca, crl, dhparam } = options;
@@ -283,10 +297,10 @@ export function readMaterial(options: TlsContextOptions, action: string): Materi
   if (pfx !== undefined) material.pfx = readPfx(pfx, passphrase, action);
   if (ca !== undefined) {
     material.ca = pemPartsOf(ca, action, "ca").flatMap(
-      ({ name, pem }) => readCertificates(pem, ALSO_ALLOWED, action, name)[1],
+      ({ name, pem }) => readCertificates(pem, OFTEN_WITH_CERTIFICATE, action, name)[1],
     );
   }
-  if (crl !== undefined) material.crl = readLists(crl, action);
+  if (crl !== undefined) material.crl = readRevocationLists(crl, action);
   if (dhparam !== undefined) material.dhparam = readDhparam(dhparam, action);
   return material;
 }

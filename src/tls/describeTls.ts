@@ -4,30 +4,30 @@ import type { Address } from "../addr/index.js";
 import type { Conn, SecuredConn } from "../io.js";
 import { addPendingSource, describe, type Description, type Fields, type ListedCall } from "../registry/index.js";
 
-type List = (call: ListedCall) => void;
+type ListCall = (call: ListedCall) => void;
 
 /**
  * The connections whose TLS socket is open, as functions that list their waiting calls. The event loop refers to each
  * open TLS socket, which refers to its connection. So this set prevents no garbage collection.
  */
-export const openConns: Set<(list: List) => void> = new Set();
+export const openConns: Set<(list: ListCall) => void> = new Set();
 addPendingSource((list) => openConns.forEach((listCalls) => listCalls(list)));
 
-/** A call that waits. */
-interface Waiting {
+/** A call that waits, with the time of its start. */
+interface WaitingCall {
   readonly since: number;
 }
 
-/** Lists the calls that wait on a connection: the read, the writes, and those that wait for a session. */
+/** Lists the calls that wait on a connection: the read, the writes, and the calls of `nextSession()`. */
 export function listTlsCalls(
   object: object,
-  reader: Waiting & { readonly waiting: boolean },
-  writes: readonly (Waiting & { readonly data: unknown })[],
-  sessions: readonly Waiting[],
+  reader: WaitingCall & { readonly waiting: boolean },
+  writes: readonly (WaitingCall & { readonly data: unknown })[],
+  sessions: readonly WaitingCall[],
   keepsAlive: boolean,
-  list: List,
+  list: ListCall,
 ): void {
-  const add = (call: string, key: Waiting): void => list({ call, object, since: key.since, keepsAlive, key });
+  const add = (call: string, key: WaitingCall): void => list({ call, object, since: key.since, keepsAlive, key });
   if (reader.waiting) add("read", reader);
   for (const write of writes) add(write.data === undefined ? "closeWrite" : "write", write);
   for (const session of sessions) add("nextSession", session);
@@ -46,7 +46,7 @@ export interface TlsConnDescription extends Description {
   /** Decrypted bytes that no call has returned yet. */
   readonly buffered: number;
   readonly pending: readonly string[];
-  /** What was negotiated. No key, no certificate, no session. */
+  /** The results of the handshake, without keys, certificates and sessions. */
   readonly tls: {
     readonly protocol: string;
     readonly cipher: string;
@@ -56,11 +56,11 @@ export interface TlsConnDescription extends Description {
   };
 }
 
-function textOf(address: Address | undefined): string | null {
+function textOrNull(address: Address | undefined): string | null {
   return address === undefined ? null : String(address);
 }
 
-/** The socket below has the state and the addresses. Of TLS only the names of what was negotiated are shown. */
+/** The fields of a {@link TlsConn}. @param socket the socket below, for its descriptor, family and type */
 export function describeTls(
   conn: Conn & SecuredConn,
   socket: object | undefined,
@@ -74,8 +74,8 @@ export function describeTls(
     type: null,
     ...describe(socket),
     state: closed ? "closed" : "open",
-    local: textOf(conn.localAddress),
-    peer: textOf(conn.remoteAddress),
+    local: textOrNull(conn.localAddress),
+    peer: textOrNull(conn.remoteAddress),
     buffered,
     pending,
     tls: {

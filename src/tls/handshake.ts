@@ -1,8 +1,10 @@
 // The handshakes of a client and of a server: each makes a TlsConn on a transport.
 //
-// A client calls tls.connect() on the transport. A server passes the transport to the tls.Server of its context, as
-// Node allows for any stream. A tls.Server emits the events of all its handshakes. So the transport is passed to an
-// object that inherits from the server and overrides `emit`; its events are those of one handshake.
+// A client calls tls.connect() on the transport.
+//
+// A server passes the transport to the tls.Server of its context, as Node allows for any stream. A tls.Server emits the
+// events of all its handshakes. To get the events of one handshake, this file passes the transport to an object that
+// inherits from the server and overrides `emit`.
 
 import type { X509Certificate } from "node:crypto";
 import { EventEmitter } from "node:events";
@@ -30,28 +32,31 @@ export interface HandshakeSetup {
   readonly checked: CheckedConnection;
 }
 
+/** A running handshake: a promise with a timeout and a signal. */
 class HandshakeCall extends PendingCall<TlsConn> {
-  readonly #stop: () => void;
+  readonly #destroy: () => void;
 
-  constructor(opts: IoOptions, stop: () => void) {
+  constructor(opts: IoOptions, destroy: () => void) {
     super(opts, undefined, undefined, { call: "tls_handshake", object: { kind: "TlsConn" } });
-    this.#stop = stop;
+    this.#destroy = destroy;
   }
 
   protected override cancel(): SocketError {
-    this.#stop();
+    this.#destroy();
     return timeoutError("tls_handshake");
   }
 }
 
-function begin({ transport, checked }: HandshakeSetup): HandshakeCall {
-  // The TLS socket is destroyed together with the transport.
+/**
+ * Starts the timeout of the handshake. The timeout and the signal destroy the transport, and with it the TLS socket.
+ */
+function startCall({ transport, checked }: HandshakeSetup): HandshakeCall {
   return new HandshakeCall({ timeout: checked.handshakeTimeout, signal: checked.signal }, () =>
     transport.duplex.destroy(),
   );
 }
 
-function establish(
+function makeConn(
   setup: HandshakeSetup,
   socket: TLSSocket,
   servername: string | undefined,
@@ -64,48 +69,52 @@ function establish(
 
 /** The options of a client, checked. */
 export interface CheckedClient {
-  /** The name that the certificate must have; undefined if the name is not checked. */
+  /** The name that the certificate must have; undefined if the caller gave none. */
   readonly name: string | undefined;
   readonly check: TlsClientOptions["checkServerIdentity"];
   readonly session: Session | undefined;
 }
 
+/** Makes the handshake of a client. */
 export function clientHandshake(setup: HandshakeSetup, client: CheckedClient): Promise<TlsConn> {
   const { transport, context, checked } = setup;
-  const inner = nodeContext(context);
+  const nodeTlsContext = nodeContext(context);
   const { name, check, session } = client;
-  const rejectUnauthorized = checked.inline.rejectUnauthorized ?? inner.options.rejectUnauthorized ?? true;
-  const alpnProtocols = checked.inline.alpnProtocols ?? inner.options.alpnProtocols;
+  const rejectUnauthorized = checked.inline.rejectUnauthorized ?? nodeTlsContext.options.rejectUnauthorized ?? true;
+  const alpnProtocols = checked.inline.alpnProtocols ?? nodeTlsContext.options.alpnProtocols;
   let conn: TlsConn | undefined;
 
-  const identify = (legacy: tls.PeerCertificate, certificate: () => X509Certificate | undefined): Error | undefined => {
+  const verifyServer = (
+    legacy: tls.PeerCertificate,
+    certificate: () => X509Certificate | undefined,
+  ): Error | undefined => {
     if (name === undefined) return new Error("no name to check was given");
     if (check === undefined) return nodeTls().checkServerIdentity(name, legacy);
     const found = certificate();
     return found === undefined ? new Error("the server showed no certificate") : verifyIdentity(check, name, found);
   };
-  const fits = ({ certificate }: Session): boolean => {
+  const isUsable = ({ certificate }: Session): boolean => {
     const legacy = certificate.toLegacyObject();
-    return isCurrent(certificate) && identify(legacy, () => certificate) === undefined;
+    return isCurrent(certificate) && verifyServer(legacy, () => certificate) === undefined;
   };
-  // A session that does not match is not offered. Then the handshake is a full one.
-  const offered = session !== undefined && fits(session) ? session : undefined;
+  // A session of another server, or with an expired certificate, is not offered. Then the handshake is a full one.
+  const offeredSession = session !== undefined && isUsable(session) ? session : undefined;
   // Stored, because Node returns the server's certificate only once.
-  let shown: X509Certificate | undefined;
+  let serverCertificate: X509Certificate | undefined;
 
-  const handshake = begin(setup);
+  const handshake = startCall(setup);
   let socket: TLSSocket;
   try {
     socket = nodeTls().connect({
       socket: transport.duplex,
-      secureContext: inner.secureContext(),
+      secureContext: nodeTlsContext.secureContext(),
       rejectUnauthorized,
       checkServerIdentity: (_, legacy) => {
         try {
-          return identify(legacy, () => (shown = socket.getPeerX509Certificate()));
+          return verifyServer(legacy, () => (serverCertificate = socket.getPeerX509Certificate()));
         } catch (error) {
-          // Thrown here, the error would end the process. With `rejectUnauthorized: false` Node would ignore a returned
-          // error.
+          // An error that this function throws would end the process. With `rejectUnauthorized: false`, Node would
+          // ignore an error that it returns.
           handshake.reject(error);
           socket.destroy();
           return callbackError(error, "checkServerIdentity");
@@ -113,25 +122,25 @@ export function clientHandshake(setup: HandshakeSetup, client: CheckedClient): P
       },
       ...(name === undefined || net().isIP(name) !== 0 ? {} : { servername: name.replace(/\.$/, "") }),
       ...(alpnProtocols === undefined ? {} : { ALPNProtocols: [...alpnProtocols] }),
-      ...(offered === undefined ? {} : { session: offered.ticket }),
+      ...(offeredSession === undefined ? {} : { session: offeredSession.ticket }),
     });
   } catch (error) {
     handshake.reject(fromNodeError(error, "tls_handshake"));
     return handshake.promise;
   }
-  const failed = (error: unknown): void => {
+  const fail = (error: unknown): void => {
     handshake.reject(fromNodeError(error, "tls_handshake"));
     socket.destroy();
   };
-  const gone = (): void => failed(localError("ECONNRESET", "tls_handshake"));
+  const socketClosed = (): void => fail(localError("ECONNRESET", "tls_handshake"));
   socket.on("session", (ticket) => conn?.offer(ticket));
-  socket.on("error", failed);
-  socket.on("close", gone);
+  socket.on("error", fail);
+  socket.on("close", socketClosed);
   socket.once("secureConnect", () => {
     if (handshake.settled) return;
-    socket.off("error", failed);
-    socket.off("close", gone);
-    conn = establish(setup, socket, name, socket.isSessionReused() ? offered?.certificate : shown);
+    socket.off("error", fail);
+    socket.off("close", socketClosed);
+    conn = makeConn(setup, socket, name, socket.isSessionReused() ? offeredSession?.certificate : serverCertificate);
     handshake.resolve(conn);
   });
   return handshake.promise;
@@ -153,15 +162,16 @@ function verifyIdentity(
   );
 }
 
+/** Makes the handshake of a server. */
 export function serverHandshake(setup: HandshakeSetup): Promise<TlsConn> {
   const { transport, context } = setup;
-  const serverView = Object.create(nodeContext(context).server()) as tls.Server;
-  const handshake = begin(setup);
-  serverView.emit = (event: string | symbol, ...args: unknown[]): boolean => {
+  const server = Object.create(nodeContext(context).server()) as tls.Server;
+  const handshake = startCall(setup);
+  server.emit = (event: string | symbol, ...args: unknown[]): boolean => {
     if (event === "secureConnection") {
       const socket = args[0] as TLSSocket;
       const { servername } = socket as { servername?: string | false | null };
-      handshake.resolve(establish(setup, socket, servername || undefined, undefined));
+      handshake.resolve(makeConn(setup, socket, servername || undefined, undefined));
     } else if (event === "tlsClientError") {
       const [error, socket] = args as [unknown, TLSSocket];
       handshake.reject(refusedClient(socket) ?? fromNodeError(error, "tls_handshake"));
@@ -169,11 +179,11 @@ export function serverHandshake(setup: HandshakeSetup): Promise<TlsConn> {
     }
     return true;
   };
-  // The TLS socket copies `allowHalfOpen` from the transport. With false, an end during the handshake ends the
-  // handshake. After the handshake the copy has no effect.
+  // The TLS socket copies `allowHalfOpen` from the transport. If the copy is false, an end of the client during the
+  // handshake ends the handshake. After the handshake the copy has no effect.
   transport.duplex.allowHalfOpen = false;
   try {
-    EventEmitter.prototype.emit.call(serverView, "connection", transport.duplex);
+    EventEmitter.prototype.emit.call(server, "connection", transport.duplex);
   } catch (error) {
     handshake.reject(fromNodeError(error, "tls_handshake"));
   }
@@ -181,7 +191,9 @@ export function serverHandshake(setup: HandshakeSetup): Promise<TlsConn> {
   return handshake.promise;
 }
 
-/** The error for a client without a valid certificate. Node reports only that it has closed the connection. */
+/**
+ * The error for a client without a valid certificate, for which Node reports only that it has closed the connection.
+ */
 function refusedClient(socket: TLSSocket): TlsError | undefined {
   const code = socket.authorizationError as unknown;
   if (typeof code !== "string") return undefined;

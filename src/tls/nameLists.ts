@@ -1,5 +1,5 @@
-// Checks lists of cipher suites, signature algorithms and groups. OpenSSL ignores names that it does not know; here
-// each name must be known.
+// Checks lists of cipher suites, signature algorithms and groups. OpenSSL ignores names that it does not know. These
+// checks refuse such names.
 
 import { tls } from "../builtins.js";
 import { quote } from "../check/index.js";
@@ -11,16 +11,17 @@ type ListName = "ciphers" | "sigalgs" | "ecdhCurve";
 
 const SEPARATORS: Readonly<Record<ListName, RegExp>> = { ciphers: /[:, ;]+/, sigalgs: /:/, ecdhCurve: /:/ };
 
-/** A name without an operator. Lists of OpenSSL may also have commands and exclusions. */
-const NAME = /^[A-Za-z0-9_.+-]+$/;
+/** A name without an operator or a command; openssl-ciphers(1) lists these. */
+const PLAIN_NAME = /^[A-Za-z0-9_.+-]+$/;
 
-/** Names that OpenSSL has accepted. The cache makes contexts for single connections cheap. */
-const known = new Set<string>();
-const MAX_KNOWN = 1024;
+/** Names that OpenSSL has accepted. With this cache, a context for a single connection checks no name again. */
+const acceptedNames = new Set<string>();
+const MAX_ACCEPTED_NAMES = 1024;
 
+/** Refuses a name that OpenSSL does not support, by making a context with it. */
 function checkListedName(list: ListName, name: string, action: string): void {
   const key = `${list} ${name}`;
-  if (known.has(key)) return;
+  if (acceptedNames.has(key)) return;
   try {
     tls().createSecureContext({ ca: [], [list]: name });
   } catch (error) {
@@ -28,7 +29,7 @@ function checkListedName(list: ListName, name: string, action: string): void {
     const text = `${list} has ${quote(name)}, which OpenSSL does not support: ${reason}`;
     throw new TlsError(code, `Cannot ${action}`, text, { cause: error });
   }
-  if (known.size < MAX_KNOWN) known.add(key);
+  if (acceptedNames.size < MAX_ACCEPTED_NAMES) acceptedNames.add(key);
 }
 
 /** Refuses a list that is no string, is empty, or has a name that OpenSSL does not support. */
@@ -43,9 +44,8 @@ export function checkLists(options: Readonly<Record<string, unknown>> | TlsConte
     if (names.length === 0)
       throw new RangeError(`Cannot ${action}: ${list} is ${quote(value)}, required at least one name`);
     for (const name of names) {
-      // `!NAME`, `-NAME` and `+NAME` only exclude or reorder suites, and `@COMMAND` is no list alone, so they are
-      // not checked.
-      if (NAME.test(name) && !/^[+-]/.test(name)) checkListedName(list, name, action);
+      // Not checked: `!NAME`, `-NAME` and `+NAME`, which only exclude or reorder suites, and `@COMMAND`.
+      if (PLAIN_NAME.test(name) && !/^[+-]/.test(name)) checkListedName(list, name, action);
     }
   }
 }

@@ -34,24 +34,24 @@ interface NodeError extends Error {
   readonly reason?: unknown;
 }
 
-/** A connection, for the addresses in its errors. */
+/** The addresses of a connection, for its errors. */
 interface Ends {
   readonly localAddress: Address | undefined;
   readonly remoteAddress: Address | undefined;
 }
 
-function routeOf(ends: Ends | undefined): SocketErrorDetails {
+function addressDetails(ends: Ends | undefined): SocketErrorDetails {
   const text = (at: Address | undefined): string | undefined => (at === undefined ? undefined : String(at));
   return { local: text(ends?.localAddress), peer: text(ends?.remoteAddress) };
 }
 
 /** The error of a connection that was reset. */
 export function resetError(ends: Ends, syscall: "read" | "write"): SocketError {
-  return localError("ECONNRESET", syscall, routeOf(ends));
+  return localError("ECONNRESET", syscall, addressDetails(ends));
 }
 
 /**
- * Converts an error of Node. Errors of this library, and those that a callback of the user threw, stay the same.
+ * Converts an error of Node. Returns errors of this library, and errors that a callback of the user threw, unchanged.
  */
 export function fromNodeError(
   error: unknown,
@@ -62,20 +62,22 @@ export function fromNodeError(
   if (error instanceof BusyError || callbackErrors.has(error)) return error;
   const { code, errno, reason } = error as NodeError;
   if (typeof code !== "string") return error;
-  if (typeof errno === "number") return localError(code, syscall, { ...routeOf(ends), cause: error });
+  if (typeof errno === "number") return localError(code, syscall, { ...addressDetails(ends), cause: error });
   if (BROKEN.has(code)) {
     const reset = syscall === "write" && code !== "ECONNRESET" ? "EPIPE" : "ECONNRESET";
-    return localError(reset, syscall, { ...routeOf(ends), cause: error });
+    return localError(reset, syscall, { ...addressDetails(ends), cause: error });
   }
   const action = syscall === "tls_handshake" ? "TLS handshake failed" : "TLS failed";
-  const said = typeof reason === "string" ? reason : error.message;
+  const reasonText = typeof reason === "string" ? reason : error.message;
   if (syscall === "tls_handshake" && NOT_TLS.has(code)) {
-    return new TlsError("ERR_TLS_PLAINTEXT_PEER", action, `the peer does not speak TLS: ${said}`, { cause: error });
+    return new TlsError("ERR_TLS_PLAINTEXT_PEER", action, `the peer does not speak TLS: ${reasonText}`, {
+      cause: error,
+    });
   }
-  return new TlsError(stableCode(code), action, said, { cause: error });
+  return new TlsError(stableCode(code), action, reasonText, { cause: error });
 }
 
-/** An Error of any realm. */
+/** Whether a value is an Error of any realm: `instanceof` recognises only those of this realm. */
 function isError(value: unknown): value is Error {
   return value instanceof Error || isNativeError(value);
 }
@@ -84,8 +86,8 @@ function isError(value: unknown): value is Error {
 const callbackErrors = new WeakSet<Error>();
 
 /**
- * Converts a thrown value of a user's callback into the Error that Node requires. If it was no Error, it is the
- * `cause`.
+ * Converts a value that a user's callback threw into the Error that Node requires. A value that is no Error becomes the
+ * `cause` of one.
  */
 export function callbackError(thrown: unknown, callback: string): Error {
   const error = isError(thrown)

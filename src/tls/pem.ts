@@ -1,18 +1,18 @@
 // Parses PEM strictly: returns all blocks of a text, or the reason why the text is wrong.
 //
-// OpenSSL reads the blocks of one kind and silently ignores everything else, even if no block is left. Then a `ca` that
-// is empty or truncated would trust the default certificates. So this parser splits the text into blocks, refuses text
-// that is neither a comment nor a part of a block, and passes the checked blocks to OpenSSL one by one.
+// OpenSSL reads the blocks of one kind and silently ignores everything else, even if no block is left. With an empty or
+// truncated `ca`, a context would then trust the default certificates. So this parser splits the text into blocks, and
+// refuses parts of a block whose first or last line is missing. Other text between the blocks is a comment.
 
 import type { Pem } from "./tlsOptions.js";
 
 /** One block: RFC 7468. */
 export interface PemBlock {
-  /** `"CERTIFICATE"` */
+  /** The name in the first line, such as `"CERTIFICATE"`. */
   readonly label: string;
   /** The block in PEM, without the text around it. */
   readonly text: string;
-  /** The decoded base64. In an encrypted key of the old format, it is not DER. */
+  /** The decoded base64: DER, except in an encrypted key of the old format. */
   readonly bytes: Buffer;
 }
 
@@ -24,17 +24,15 @@ export interface PemFault {
 
 const BEGIN = /^-----BEGIN ([^-]+)-----$/;
 const END = /^-----END ([^-]+)-----$/;
-/**
- * A damaged first or last line of a block: dashes are missing, or other text is on the line.
- */
-const ALMOST = /-{2,} ?(?:BEGIN|END)\b|\b(?:BEGIN|END) [A-Z0-9. ]+-{2,}/;
+/** A damaged first or last line of a block: dashes are missing, or other text is on the line. */
+const DAMAGED_BOUNDARY = /-{2,} ?(?:BEGIN|END)\b|\b(?:BEGIN|END) [A-Z0-9. ]+-{2,}/;
 /** A full line of base64. If it is outside a block, the BEGIN line is missing. */
-const STRAY = /^[A-Za-z0-9+/]{60,}={0,2}$/;
-/** A field such as `DEK-Info: …`, the first lines of an encrypted key in the old format: RFC 1421. */
-const FIELD = /^[A-Za-z0-9-]+:/;
+const FULL_BASE64_LINE = /^[A-Za-z0-9+/]{60,}={0,2}$/;
+/** A field such as `DEK-Info: …`, with which an encrypted key of the old format begins: RFC 1421. */
+const HEADER_FIELD = /^[A-Za-z0-9-]+:/;
 const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/;
 
-/** The blocks of a text in order, or the fault of the text. */
+/** Returns the blocks of a text in order, or the fault of the text. */
 export function pemBlocks(pem: Pem): readonly PemBlock[] | PemFault {
   const text = typeof pem === "string" ? pem : Buffer.from(pem).toString("latin1");
   const blocks: PemBlock[] = [];
@@ -49,14 +47,17 @@ export function pemBlocks(pem: Pem): readonly PemBlock[] | PemFault {
       if (begin !== undefined) {
         label = begin;
         body = [];
-      } else if (!line.startsWith("#") && (end !== undefined || ALMOST.test(line) || STRAY.test(line))) {
+      } else if (
+        !line.startsWith("#") &&
+        (end !== undefined || DAMAGED_BOUNDARY.test(line) || FULL_BASE64_LINE.test(line))
+      ) {
         return {
           code: "ERR_OSSL_PEM_NO_START_LINE",
           reason: `${place} belongs to a block whose first line is missing`,
         };
       }
     } else if (end === label) {
-      const bytes = decode(body);
+      const bytes = decodeBase64(body);
       if (bytes === undefined) {
         return { code: "ERR_OSSL_PEM_BAD_BASE64_DECODE", reason: `the ${label} that ends in ${place} is no base64` };
       }
@@ -66,7 +67,7 @@ export function pemBlocks(pem: Pem): readonly PemBlock[] | PemFault {
         bytes,
       });
       label = undefined;
-    } else if (begin !== undefined || end !== undefined || ALMOST.test(line)) {
+    } else if (begin !== undefined || end !== undefined || DAMAGED_BOUNDARY.test(line)) {
       return { code: "ERR_OSSL_PEM_BAD_END_LINE", reason: `the ${label} before ${place} has no last line` };
     } else body.push(line);
   }
@@ -75,10 +76,11 @@ export function pemBlocks(pem: Pem): readonly PemBlock[] | PemFault {
 }
 
 /** The bytes of a block; undefined if its lines are not base64. */
-function decode(lines: readonly string[]): Buffer | undefined {
-  const fields = lines.findIndex((line) => line === "");
-  const headed = fields >= 0 && FIELD.test(lines[0] as string);
-  const base64 = (headed ? lines.slice(fields + 1) : lines).join("");
+function decodeBase64(lines: readonly string[]): Buffer | undefined {
+  // An empty line follows the fields.
+  const emptyLine = lines.findIndex((line) => line === "");
+  const hasFields = emptyLine >= 0 && HEADER_FIELD.test(lines[0] as string);
+  const base64 = (hasFields ? lines.slice(emptyLine + 1) : lines).join("");
   if (base64.length % 4 !== 0 || !BASE64.test(base64)) return undefined;
   return Buffer.from(base64, "base64");
 }
@@ -92,9 +94,9 @@ export function isOneValue(bytes: Uint8Array): boolean {
   const first = bytes[1] as number;
   if (first < 0x80) return bytes.length === 2 + first;
   if (first === 0x80) return true;
-  const size = first - 0x80;
-  if (size > 4 || bytes.length < 2 + size) return false;
+  const lengthBytes = first - 0x80;
+  if (lengthBytes > 4 || bytes.length < 2 + lengthBytes) return false;
   let length = 0;
-  for (let index = 0; index < size; index++) length = length * 256 + (bytes[2 + index] as number);
-  return bytes.length === 2 + size + length;
+  for (let index = 0; index < lengthBytes; index++) length = length * 256 + (bytes[2 + index] as number);
+  return bytes.length === 2 + lengthBytes + length;
 }

@@ -1,4 +1,4 @@
-// A call that waits in a queue of its connection or listener.
+// A call that waits in a queue of its TLS connection or listener.
 
 import type { SocketError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
@@ -8,17 +8,17 @@ import type { TimerRefs } from "../wait/timerRefs.js";
 
 export class QueuedCall<T> extends PendingCall<T> {
   readonly #syscall: string;
-  readonly #drop: (call: QueuedCall<T>) => void;
+  readonly #remove: (call: QueuedCall<T>) => void;
 
-  /** @param drop removes the call from its queue, after the timeout or an abort */
-  constructor(syscall: string, opts: IoOptions | undefined, refs: TimerRefs, drop: (call: QueuedCall<T>) => void) {
+  /** @param remove called after the timeout or an abort: removes the call from its queue */
+  constructor(syscall: string, opts: IoOptions | undefined, refs: TimerRefs, remove: (call: QueuedCall<T>) => void) {
     super(opts, undefined, refs);
     this.#syscall = syscall;
-    this.#drop = drop;
+    this.#remove = remove;
   }
 
   protected override cancel(): SocketError {
-    this.#drop(this);
+    this.#remove(this);
     return timeoutError(this.#syscall);
   }
 }

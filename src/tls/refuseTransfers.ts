@@ -1,38 +1,40 @@
-// The socket below TLS: Node and the kernel exchange records on it. A read would take a part of a record, and a write
-// would put bytes between two records.
+// Refuses reads and writes of the socket below TLS. Node and the kernel exchange records on this socket. A read would
+// take a part of a record, and a write would put bytes between two records.
 
 import { TlsError } from "../errors/index.js";
 import type { SocketSettings } from "../io.js";
 
 /** The calls of a `Socket` that receive or send and return a promise. */
-const WAITING =
+const ASYNC_CALLS =
   "recv recvInto recvfrom recvfromInto recvmsg recvmsgInto recvmmsg send sendAll sendto sendmsg sendmmsg sendSegments sendfile";
-/** Those that return at once. `shutdown` sends the end of the connection without close_notify. */
-const IMMEDIATE = ["tryRecv", "tryRecvInto", "trySend", "shutdown"];
+/**
+ * The calls that return at once. `shutdown` is one of them, because it would end the connection without close_notify.
+ */
+const SYNC_CALLS = ["tryRecv", "tryRecvInto", "trySend", "shutdown"];
 
 function refusal(call: string): TlsError {
   const reason = "the socket carries records of TLS, required a call of the stream or the connection above";
   return new TlsError("ERR_TLS_SOCKET", `Cannot ${call}`, reason);
 }
 
-let refusing: PropertyDescriptorMap | undefined;
+let refusedCalls: PropertyDescriptorMap | undefined;
 
 /**
- * Adds the calls of a `Socket` that transfer bytes, each of which fails with `ERR_TLS_SOCKET`. Their declarations are
- * missing on purpose: a program in JavaScript, or one with a cast, gets this code instead of "is not a function".
+ * Adds the calls of a `Socket` that transfer bytes. Each of them fails with `ERR_TLS_SOCKET`. The type does not declare
+ * them. A program in JavaScript that calls one nevertheless gets this code instead of "is not a function".
  */
 export function refuseTransfers(settings: SocketSettings | undefined): SocketSettings | undefined {
   if (settings === undefined) return undefined;
-  refusing ??= Object.fromEntries([
-    ...WAITING.split(" ").map(
+  refusedCalls ??= Object.fromEntries([
+    ...ASYNC_CALLS.split(" ").map(
       (name) => [name, { value: (): Promise<never> => Promise.reject(refusal(name)) }] as const,
     ),
-    ...IMMEDIATE.map((name) => {
+    ...SYNC_CALLS.map((name) => {
       const refuse = (): never => {
         throw refusal(name);
       };
       return [name, { value: refuse }] as const;
     }),
   ]);
-  return Object.defineProperties(settings, refusing);
+  return Object.defineProperties(settings, refusedCalls);
 }

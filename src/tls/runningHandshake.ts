@@ -1,4 +1,4 @@
-// A handshake of a TLS listener, and the step before it.
+// A running handshake of a TLS listener, and the step before it.
 
 import type { Conn } from "../io.js";
 import type { Stream } from "../stream/index.js";
@@ -6,21 +6,24 @@ import type { TlsConn } from "./tlsConn.js";
 import type { Transport } from "./transport.js";
 
 /**
- * Reads what comes before the first record of TLS, such as a header of the PROXY protocol. Resolves with a function that
- * is called with the connection after its handshake, or with undefined if it has refused and reset the connection.
+ * A step before the handshake: reads the bytes before the first record of TLS, such as a header of the PROXY protocol.
+ * Resolves with a function that the listener calls with the connection after the handshake. Resolves with undefined if
+ * the step has refused and reset the connection.
  */
 export type BeforeHandshake = (stream: Stream) => Promise<((secured: TlsConn) => void) | undefined>;
 
-/** A handshake that runs. */
+/** A handshake of a listener, from the moment when the connection was accepted. */
 export interface RunningHandshake {
   /** The start, as of `clock()`. */
   readonly since: number;
-  /** The connection, while the step before the handshake runs. */
-  early: Conn | undefined;
+  /** The connection while the step before the handshake runs, otherwise undefined. */
+  beforeTls: Conn | undefined;
   /** Whether that step has refused the connection. */
   refused: boolean;
+  /** Undefined until the handshake itself has started. */
   transport: Transport | undefined;
-  /** Whether it was dropped for another connection. */
+  /** Whether the client was dropped for another connection. */
   dropped: boolean;
+  /** Resolves when the handshake has ended. */
   finished: Promise<void> | undefined;
 }

@@ -1,15 +1,19 @@
 // The format of `session`: a session of OpenSSL, together with the server's certificate.
 //
-// When Node resumes a session, it checks no name, and it no longer has the certificate. So with a session of another
-// server, or after the certificate has expired, the client would trust the wrong server. With the certificate in the
-// session, the client checks it again before it offers the session, as Go does. And `peerCertificate` is available.
+// When Node resumes a session, it checks no name, and it can't return the certificate. So with a session of another
+// server, or with an expired certificate, the client would trust the wrong server. The certificate is stored with the
+// session for two reasons: the client checks it before it offers the session, as Go does, and `peerCertificate` returns
+// it.
 
 import type { X509Certificate } from "node:crypto";
 import { crypto } from "../builtins.js";
 
 /** The first bytes of a packed session: a name and the version of the format. */
 const MAGIC = Buffer.from("berkeley-tls\x02");
-/** The header also has the lengths of both parts, because Node silently ignores a truncated session. */
+/**
+ * The size of the magic and of the lengths of both parts. The lengths show that a session was truncated, which Node
+ * would ignore silently.
+ */
 const HEADER_SIZE = MAGIC.length + 8;
 
 /** A session and the certificate of its server. */

@@ -1,9 +1,9 @@
 // TlsConn: the Conn on Node's TLS socket after a handshake.
 //
-// The queues and events of node:stream are bypassed. Decrypted bytes are taken where Node delivers them: in the buffer
-// of recordBuffer.ts, or in `push`. Bytes to encrypt are passed to `_write`. These methods are meant for subclasses of
-// streams. It is safe to use them here, because no other code can reach this TLS socket. That saves more time than the
-// promises cost.
+// TlsConn bypasses the queues and events of node:stream, which saves more time than its promises cost. It takes
+// decrypted bytes where Node delivers them: in the buffer of recordBuffer.ts, or in `push`. It passes bytes to encrypt
+// to `_write`. `push` and `_write` are meant for subclasses of streams. It is safe to use them here, because no other
+// code can reach this TLS socket.
 
 import type { X509Certificate } from "node:crypto";
 import type { CipherNameAndProtocol, TLSSocket } from "node:tls";
@@ -23,7 +23,7 @@ import type { Transport } from "./transport.js";
 import { describeNodeError } from "./credentials.js";
 import { fromNodeError, resetError, truncationError } from "./nodeError.js";
 import { TlsReader } from "./tlsReader.js";
-import { codeOf, TlsWriter } from "./tlsWriter.js";
+import { writeErrorCode, TlsWriter } from "./tlsWriter.js";
 import { packSession } from "./session.js";
 import { useRecordBuffer } from "./recordBuffer.js";
 import { TlsSocketIo } from "./tlsSocketIo.js";
@@ -36,20 +36,20 @@ export interface Established {
   readonly conn: Conn;
   readonly isServer: boolean;
   readonly servername: string | undefined;
-  /** The peer's certificate, if Node no longer has it: it was read already, or it is that of a resumed session. */
+  /** The peer's certificate, if Node can't return it again: it was read already, or comes from a resumed session. */
   readonly certificate: X509Certificate | undefined;
-  /** Milliseconds; null for no limit. */
+  /** Milliseconds for `close()`; null for no limit. */
   readonly closeTimeout: number | null;
   readonly allowTruncation: boolean;
 }
 
 /**
  * A TLS connection, made by {@link wrapTls}: a {@link Conn} whose bytes are encrypted on the connection below.
+ * `closeWrite()` sends close_notify and ends the connection below for writing. Reading goes on. If the connection below
+ * ends without close_notify, reads reject with a `TlsError` of code `ERR_TLS_TRUNCATED` (see `allowTruncation`).
  *
- * `closeWrite()` sends close_notify and ends the connection below for writing; reading goes on. An end below without
- * close_notify rejects reads with a `TlsError` of code `ERR_TLS_TRUNCATED` (see `allowTruncation`). With TLS 1.3 a
- * server can refuse the client's certificate after the client has finished its handshake. Then the first `read` rejects
- * with the alert of the server, such as `ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED`.
+ * With TLS 1.3 a server can refuse the client's certificate after the client has finished its handshake. Then the first
+ * `read` rejects with the alert of the server, such as `ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED`.
  *
  * @see RFC 8446, RFC 5246
  */
@@ -95,7 +95,7 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
   #certificate: X509Certificate | undefined;
   #settings: SocketSettings | undefined;
   #session: Buffer | undefined;
-  #sessionWaits: QueuedCall<Buffer>[] = [];
+  #sessionCalls: QueuedCall<Buffer>[] = [];
   #closed = false;
   #aborted = false;
   #closing: Promise<void> | undefined;
@@ -123,19 +123,19 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
     const io = (this.#io = new TlsSocketIo(socket, transport));
     const reader = (this.#reader = new TlsReader(io, this.#refs));
     this.#writer = new TlsWriter(io, this.#refs);
-    socket.push = (chunk: Buffer | null): boolean => (chunk === null ? this.#ended() : reader.push(chunk));
-    useRecordBuffer(socket, (bytes) => reader.copy(bytes));
-    socket.on("error", (error) => this.#failed(error));
-    socket.on("close", () => this.#gone());
+    socket.push = (chunk: Buffer | null): boolean => (chunk === null ? this.#noteEnd() : reader.push(chunk));
+    useRecordBuffer(socket, (bytes) => reader.pushCopy(bytes));
+    socket.on("error", (error) => this.#fail(error));
+    socket.on("close", () => this.#socketClosed());
     transport.unref();
     openConns.add(this.#listPending);
     if (registry !== undefined) registry.addObject(this);
   }
 
   readonly #listPending = (list: (call: ListedCall) => void): void =>
-    listTlsCalls(this, this.#reader, this.#writer.jobs, this.#sessionWaits, this.#refs.keepAlive, list);
+    listTlsCalls(this, this.#reader, this.#writer.pending, this.#sessionCalls, this.#refs.keepAlive, list);
 
-  /** The counters of the connection, also after `close()`. Bytes are those of the program, not those of the records. */
+  /** The counters of the connection, also after `close()`. Bytes are counted before encryption and after decryption. */
   stats(): TransferStats {
     const { bytes: bytesReceived, reads } = this.#reader;
     const { bytes: bytesSent, writes } = this.#writer;
@@ -188,9 +188,9 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
 
   /**
    * Client: waits until the server offers a session, and returns it for the `session` option of a later connection.
-   * With TLS 1.3 the server offers sessions after the handshake, perhaps several; `session` is the latest. The session
-   * contains the server's certificate. A later connection uses the session only if this certificate is valid for its
-   * name. Keep a session as secret as a key.
+   * With TLS 1.3 the server offers sessions after the handshake, perhaps several. The property `session` is the latest.
+   * A session contains the server's certificate. A later connection uses the session only if this certificate is valid
+   * for its name. Keep a session as secret as a key.
    *
    * @throws SocketError `ETIMEDOUT`; `ECONNRESET` if the connection ended before; `ECANCELED`, `EBADF`
    */
@@ -205,13 +205,13 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
     if (this.#session !== undefined) return Promise.resolve(this.#session);
     if (this.#closed) return Promise.reject(localError("EBADF", "nextSession"));
     if (this.#reader.over) return Promise.reject(localError("ECONNRESET", "nextSession"));
-    const wait = new QueuedCall<Buffer>("nextSession", opts, this.#refs, (cut) => {
-      this.#sessionWaits = this.#sessionWaits.filter((other) => other !== cut);
-      if (this.#sessionWaits.length === 0 && !this.#reader.waiting) this.#transport.unref();
+    const call = new QueuedCall<Buffer>("nextSession", opts, this.#refs, (cancelled) => {
+      this.#sessionCalls = this.#sessionCalls.filter((other) => other !== cancelled);
+      if (this.#sessionCalls.length === 0 && !this.#reader.waiting) this.#transport.unref();
     });
-    this.#sessionWaits.push(wait);
+    this.#sessionCalls.push(call);
     this.#transport.ref();
-    return wait.promise;
+    return call.promise;
   }
 
   /** @internal Stores a session that the server has offered. */
@@ -219,13 +219,13 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
     const certificate = this.peerCertificate;
     if (certificate === undefined) return;
     const session = (this.#session = packSession(certificate, ticket));
-    const waits = this.#sessionWaits.splice(0);
-    if (waits.length > 0 && !this.#reader.waiting) this.#transport.unref();
-    for (const wait of waits) wait.resolve(session);
+    const waiting = this.#sessionCalls.splice(0);
+    if (waiting.length > 0 && !this.#reader.waiting) this.#transport.unref();
+    for (const call of waiting) call.resolve(session);
   }
 
   /**
-   * Exports keying material, which only the two peers can compute: RFC 5705; RFC 8446, section 7.5.
+   * Exports keying material, a secret that only the two peers can compute: RFC 5705; RFC 8446, section 7.5.
    *
    * @param length bytes, from 1 to 65535
    * @throws SocketError `EBADF` after the end of the connection
@@ -255,8 +255,8 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
   }
 
   /**
-   * Reads the bytes of at most one record of 16 KiB, in a Buffer that belongs to the caller; null at the end. Errors
-   * are those of `read`, which costs less if the caller reuses its buffer.
+   * Reads the bytes of at most one record of 16 KiB into a new Buffer; null at the end. It has the errors of `read`. A
+   * `read` into a buffer that is used again costs less.
    */
   readChunk(opts?: IoOptions): Promise<Buffer | null> {
     if (this.#closed) return Promise.reject(localError("EBADF", "read"));
@@ -269,7 +269,7 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
   }
 
   /**
-   * As {@link Writer.tryWrite}. It takes at most 64 KiB, and 0 bytes until the layer below has taken all earlier bytes.
+   * See {@link Writer.tryWrite}. Takes at most 64 KiB. Returns 0 until the layer below has taken all earlier bytes.
    */
   tryWrite(data: Uint8Array): number {
     if (this.#closed) throw localError("EBADF", "write");
@@ -290,20 +290,20 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
   }
 
   whenEnded(opts?: IoOptions): Promise<unknown> {
-    return this.#reader.ending.wait(opts);
+    return this.#reader.endWaiters.wait(opts);
   }
 
   close(): Promise<void> {
     if (this.#closing === undefined) {
-      this.#settle();
+      this.#cancelCalls();
       this.#closing = this.#close();
     }
     return this.#closing.then();
   }
 
   /**
-   * Lets the process end while calls wait here. That includes calls that wait already. A write that the kernel has not
-   * taken still keeps the process alive, as in `node:tls`.
+   * Lets the process end while calls wait here, now or later. A write that the kernel has not taken still keeps the
+   * process alive, as in `node:tls`.
    */
   unref(): this {
     this.#refs.keepAlive = false;
@@ -321,10 +321,9 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
   abort(): void {
     if (this.#aborted || this.#socket.destroyed) return;
     this.#aborted = true;
-    this.#settle();
-    // The transport destroys the TLS socket in a later turn. This call may run below OpenSSL on the stack, because code
-    // that awaits a handshake or a read runs at the end of Node's callback. Destroying the TLS socket now would free
-    // memory that OpenSSL still uses.
+    this.#cancelCalls();
+    // OpenSSL may be on the stack, because code that awaits a handshake or a read runs at the end of Node's callback.
+    // Destroying the TLS socket now would free memory that OpenSSL still uses. So the transport does it a turn later.
     this.#transport.abort(this.#io.ending);
   }
 
@@ -332,7 +331,8 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
     return this.close();
   }
 
-  #settle(): void {
+  /** Rejects the waiting calls, once. */
+  #cancelCalls(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#reader.cancel();
@@ -342,7 +342,7 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
   }
 
   #refuseSessions(code: string): void {
-    for (const wait of this.#sessionWaits.splice(0)) wait.reject(localError(code, "nextSession"));
+    for (const call of this.#sessionCalls.splice(0)) call.reject(localError(code, "nextSession"));
   }
 
   async #close(): Promise<void> {
@@ -350,11 +350,11 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
     if (!this.#aborted && !socket.destroyed) {
       this.#transport.ref();
       let timer: NodeJS.Timeout | undefined;
-      const late = new Promise<void>((resolve) => {
+      const timedOut = new Promise<void>((resolve) => {
         if (this.#closeTimeout !== null) timer = setTimeout(resolve, this.#closeTimeout);
         if (timer !== undefined) this.#refs.add(timer);
       });
-      await Promise.race([late, this.#finish()]);
+      await Promise.race([timedOut, this.#finish()]);
       clearTimeout(timer);
       this.#refs.delete(timer);
       if (!this.#aborted) socket.destroy();
@@ -373,10 +373,10 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
     });
   }
 
-  /** Node has reported an end. */
-  #ended(): boolean {
+  /** Called when Node reports an end. Returns false, as `push` does at the end. */
+  #noteEnd(): boolean {
     let kind = this.#transport.endKind(this.#reader.paused);
-    // After both directions have ended, getpeername(2) fails too. That is no reset.
+    // When both directions have ended, getpeername(2) fails as after a reset.
     if (kind === "reset" && this.#writer.finished) kind = "end";
     if (kind === "close_notify" || (kind === "end" && this.#allowTruncation)) this.#reader.end();
     else this.#reader.fail(kind === "end" ? truncationError() : resetError(this, "read"));
@@ -385,16 +385,16 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
     return false;
   }
 
-  #failed(error: unknown): void {
+  #fail(error: unknown): void {
     this.#reader.fail(fromNodeError(error, "read", this));
-    this.#writer.fail(codeOf(error), error);
+    this.#writer.fail(writeErrorCode(error), error);
     this.#broken.resolveAll(fromNodeError(error, "write", this));
     this.#refuseSessions("ECONNRESET");
   }
 
-  #gone(): void {
+  #socketClosed(): void {
     openConns.delete(this.#listPending);
     if (registry !== undefined) registry.removeObject(this);
-    this.#failed(resetError(this, "read"));
+    this.#fail(resetError(this, "read"));
   }
 }

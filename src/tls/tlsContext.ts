@@ -1,8 +1,10 @@
 // TlsContext: the keys, certificates and settings that many connections share. It can be reloaded while it is in use.
 //
-// For each context, Node parses certificates and makes an SSL_CTX. That costs about as much as a handshake, so a server
-// makes one context and keeps it. The server side is a tls.Server that never listens. Connections are passed to it,
-// because Node implements client certificates, SNI, tickets and the replacement of certificates there.
+// For each context, Node parses certificates and makes an SSL_CTX. That costs about as much as a handshake. So a server
+// makes one context and keeps it.
+//
+// Node implements client certificates, SNI, tickets and the replacement of certificates in tls.Server. So a server's
+// context has a tls.Server that never listens, and handshake.ts passes connections to it.
 
 import type tls from "node:tls";
 import { isPromise } from "node:util/types";
@@ -20,17 +22,17 @@ import {
   type TlsCredentials,
 } from "./tlsOptions.js";
 
-/** The objects of Node that belong to a context. */
+/** The options of a context, and the objects of Node that are made from them. */
 export interface NodeContext {
   readonly options: TlsContextOptions;
   secureContext(): tls.SecureContext;
   server(): tls.Server;
 }
 
-/** The key of the `NativeContext`. `Symbol.for`, because it is the same in every copy of the package. */
+/** The key of the `NodeContext`. A symbol of `Symbol.for()` is the same in every copy of the package. */
 const NODE_CONTEXT = Symbol.for("berkeley.TlsContext");
 
-/** The objects of Node of a context, which may be of another copy of the package. */
+/** The `NodeContext` of a context. The context may be of another copy of the package. */
 export function nodeContext(context: TlsContext): NodeContext {
   return (context as unknown as { readonly [NODE_CONTEXT]: NodeContext })[NODE_CONTEXT];
 }
@@ -41,9 +43,9 @@ export function isTlsContext(value: unknown): value is TlsContext {
 }
 
 /**
- * Keys, certificates and settings that many connections share, on either side.
+ * Keys, certificates and settings that many connections share, as clients or as servers.
  *
- * `reload()` replaces the certificate. Open connections continue, later handshakes use the new one, and earlier
+ * `reload()` replaces credentials. Open connections continue, later handshakes use the new credentials, and earlier
  * sessions can still be resumed.
  *
  * The constructor reads all credentials and checks that they match; see {@link TlsContextOptions}.
@@ -64,7 +66,7 @@ export class TlsContext {
   #material: Material;
   #secureContext: tls.SecureContext | undefined;
   #server: tls.Server | undefined;
-  /** The same after a reload, so that tickets stay valid. */
+  /** The keys stay the same after a reload, so that tickets stay valid. */
   readonly #ticketKeys = crypto().randomBytes(48);
 
   /**
@@ -76,12 +78,12 @@ export class TlsContext {
     const action = "make a TlsContext";
     this.#options = checkContext(options, action);
     this.#material = readMaterial(this.#options, action);
-    this.#secureContext = this.#make(this.#native(this.#options, this.#material), action);
+    this.#secureContext = this.#createSecureContext(this.#nodeOptions(this.#options, this.#material), action);
   }
 
   /**
-   * Replaces the given credentials and keeps the others. `pfx` replaces `key` and `cert`, and they replace `pfx`. If it
-   * throws, the old credentials stay.
+   * Replaces the given credentials and keeps the others. `pfx` also replaces `key` and `cert`; `key` and `cert` also
+   * replace `pfx`. If the call throws, the old credentials stay.
    *
    * @throws TlsError, TypeError as in the constructor
    */
@@ -90,69 +92,62 @@ export class TlsContext {
     const given = checkCredentials(credentials, action);
     const options = { ...withoutReplaced(this.#options, given), ...given };
     const material = readMaterial(options, action);
-    const native = this.#native(options, material);
-    this.#secureContext = this.#make(native, action);
+    const nodeOptions = this.#nodeOptions(options, material);
+    this.#secureContext = this.#createSecureContext(nodeOptions, action);
     this.#options = options;
     this.#material = material;
-    this.#server?.setSecureContext(native);
+    this.#server?.setSecureContext(nodeOptions);
   }
 
-  #make(native: tls.SecureContextOptions, action: string): tls.SecureContext {
+  #createSecureContext(nodeOptions: tls.SecureContextOptions, action: string): tls.SecureContext {
     try {
-      return nodeTls().createSecureContext(native);
+      return nodeTls().createSecureContext(nodeOptions);
     } catch (error) {
       const { code, reason } = describeNodeError(error);
       throw new TlsError(code, `Cannot ${action}`, reason, { cause: error });
     }
   }
 
-  #native(options: TlsContextOptions, material: Material): tls.SecureContextOptions & tls.TlsOptions {
+  #nodeOptions(options: TlsContextOptions, material: Material): tls.SecureContextOptions & tls.TlsOptions {
     const { minVersion, maxVersion, ciphers, sigalgs, ecdhCurve, sessionTimeout } = options;
-    const given = {
-      minVersion,
-      maxVersion,
-      ciphers,
-      sigalgs,
-      ecdhCurve,
-      sessionTimeout,
-    };
-    const set = Object.entries(given).filter(([, value]) => value !== undefined);
-    // No renegotiation: a peer could request expensive handshakes at almost no cost.
+    const given = { minVersion, maxVersion, ciphers, sigalgs, ecdhCurve, sessionTimeout };
+    const defined = Object.entries(given).filter(([, value]) => value !== undefined);
     return {
-      ...Object.fromEntries(set),
+      ...Object.fromEntries(defined),
       ...material,
       ticketKeys: this.#ticketKeys,
+      // By renegotiation, a peer could request expensive handshakes at almost no cost.
       secureOptions: crypto().constants.SSL_OP_NO_RENEGOTIATION,
     };
   }
 
-  #startServer(): tls.Server {
+  #createServer(): tls.Server {
     const { alpnProtocols, requestCert = false, rejectUnauthorized = true, sniCallback } = this.#options;
     return nodeTls().createServer({
-      ...this.#native(this.#options, this.#material),
+      ...this.#nodeOptions(this.#options, this.#material),
       requestCert,
       rejectUnauthorized,
-      // Node can't switch this timer off. The handshake has a timer of its own.
+      // The longest time, because Node can't switch this timer off. handshake.ts has a timer of its own.
       handshakeTimeout: LONGEST_TIMER,
       ...(alpnProtocols === undefined ? {} : { ALPNProtocols: [...alpnProtocols] }),
       ...(sniCallback === undefined
         ? {}
         : {
             SNICallback: (servername: string, done: (error: Error | null, context?: tls.SecureContext) => void): void =>
-              choose(sniCallback, servername, done),
+              runSniCallback(sniCallback, servername, done),
           }),
     });
   }
 
   static {
-    const inside = (context: TlsContext): NodeContext => ({
+    const nodeContextOf = (context: TlsContext): NodeContext => ({
       options: context.#options,
       secureContext: () => context.#secureContext as tls.SecureContext,
-      server: () => (context.#server ??= context.#startServer()),
+      server: () => (context.#server ??= context.#createServer()),
     });
     Object.defineProperty(TlsContext.prototype, NODE_CONTEXT, {
       get(this: TlsContext): NodeContext {
-        return inside(this);
+        return nodeContextOf(this);
       },
     });
   }
@@ -164,8 +159,8 @@ function withoutReplaced(options: TlsContextOptions, given: TlsCredentials): Tls
   return given.key === undefined && given.cert === undefined ? options : { ...options, pfx: undefined };
 }
 
-/** Passes the choice of `sniCallback` to Node. A wrong choice or an error fails only this handshake. */
-function choose(
+/** Calls `sniCallback`, and passes the chosen context to Node. A wrong choice or an error fails only this handshake. */
+function runSniCallback(
   sniCallback: SniCallback,
   servername: string,
   done: (error: Error | null, context?: tls.SecureContext) => void,
@@ -192,6 +187,7 @@ function choose(
   else answer(chosen);
 }
 
+/** Checks the result of `sniCallback`, and returns its context for Node. */
 function chosenContext(chosen: unknown): tls.SecureContext | undefined {
   if (chosen === undefined || chosen === null) return undefined;
   const action = "choose a context by name";
@@ -200,17 +196,17 @@ function chosenContext(chosen: unknown): tls.SecureContext | undefined {
       `Cannot ${action}: the result of sniCallback is ${quoteSecret(chosen)}, required a TlsContext, undefined or null, or a Promise of one`,
     );
   }
-  const inner = nodeContext(chosen);
-  const { options } = inner;
+  const ofNode = nodeContext(chosen);
+  const { options } = ofNode;
   if (options.cert === undefined && options.pfx === undefined) {
     throw new TypeError(
       `Cannot ${action}: the result of sniCallback is a TlsContext without a certificate, required one with cert and key`,
     );
   }
-  return inner.secureContext();
+  return ofNode.secureContext();
 }
 
-/** Refuses a context without a certificate, for a server. */
+/** Refuses a context for a server if it has no certificate. */
 export function checkCertificate(context: TlsContext, action: string): void {
   const { cert, pfx, sniCallback } = nodeContext(context).options;
   if (cert !== undefined || pfx !== undefined || sniCallback !== undefined) return;

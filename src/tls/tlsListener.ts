@@ -4,10 +4,9 @@
 // listener below only while an accept() waits and the number of handshakes and ready connections is below
 // `maxHandshakes`. Other connections stay in the accept queue of the kernel.
 //
-// At this limit, the oldest client that has sent nothing is dropped for the next connection. So silent clients can't
-// block the listener for the time of a handshake. A new client has sent nothing either, perhaps because its bytes were
-// not read yet. So a client may be silent for `silenceTimeout`, and the listener reads all available bytes before it
-// drops a client.
+// At this limit, the listener drops the oldest client that has sent nothing, and takes the next connection. So silent
+// clients can't block the listener for the time of a handshake. A new client has sent nothing at first, or its bytes
+// were not read yet. So the listener drops a client only after `silenceTimeout`, and reads all available bytes before.
 
 import { clock } from "../builtins.js";
 import { quote } from "../check/index.js";
@@ -33,7 +32,7 @@ import {
 } from "./tlsListenerOptions.js";
 import { type PreparedTls, prepareTls, wrapPrepared } from "./wrapTls.js";
 
-/** Sets the function that a listener calls before each handshake. Internal. */
+/** Sets the function that a listener calls before each handshake. Set by the class below. */
 export let setBeforeHandshake: (listener: TlsListener, before: BeforeHandshake) => void;
 
 /**
@@ -59,27 +58,28 @@ export let finishHandshakes: (listener: TlsListener) => Promise<void>;
 export class TlsListener extends Inspectable<TlsListenerDescription> implements Listener<TlsConn> {
   /** The keys and certificates. `context.reload()` replaces them. */
   readonly context: TlsContext;
-  readonly #below: Listener;
+  readonly #listenerBelow: Listener;
   readonly #opts: CheckedListener;
   #prepared: PreparedTls;
-  #before: BeforeHandshake | undefined;
-  /** Aborted by close(). */
+  #beforeHandshake: BeforeHandshake | undefined;
+  /** Aborted by close(), which ends all handshakes. */
   readonly #closing = new AbortController();
   readonly #refs = new TimerRefs();
-  #accepting: QueuedCall<TlsConn>[] = [];
+  #acceptCalls: QueuedCall<TlsConn>[] = [];
+  /** The connections that no accept() has returned yet. */
   readonly #ready: TlsConn[] = [];
   /** The handshakes in the order of their start, including those that were dropped and are not closed yet. */
-  readonly #running = new Set<RunningHandshake>();
+  readonly #unfinished = new Set<RunningHandshake>();
   /** The number of handshakes that were not dropped. */
   #handshakes = 0;
-  /** A connection that was accepted below while the listener was at its limit. */
-  #held: Conn | undefined;
+  /** A connection that was accepted below while the listener was at its limit. It waits for a place. */
+  #waitingConn: Conn | undefined;
   /** Expires when the oldest silent client may be dropped. */
-  #timer: NodeJS.Timeout | undefined;
+  #silenceTimer: NodeJS.Timeout | undefined;
   /** Aborts the pending accept() of the listener below; undefined if none is pending. */
   #pendingAccept: AbortController | undefined;
   #closed: Promise<void> | undefined;
-  /** Set by #finish(): no connection is accepted below any more. */
+  /** Set by #finish(). Then no connection is accepted below any more. */
   #finishing: { readonly done: Promise<void>; readonly resolve: () => void } | undefined;
   readonly #counts = { accepted: 0, failed: 0, dropped: 0 };
 
@@ -88,12 +88,12 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     describable<TlsListener, TlsListenerDescription>(TlsListener.prototype, "TlsListener", (listener) => ({
       state: listener.#closed === undefined ? "listening" : "closed",
       local: listener.address === undefined ? null : String(listener.address),
-      pending: listener.#accepting.map(() => "accept"),
+      pending: listener.#acceptCalls.map(() => "accept"),
       stats: listener.stats(),
     }));
     setBeforeHandshake = (listener, before) => {
-      listener.#before = before;
-      // The step may have read the first bytes of TLS too.
+      listener.#beforeHandshake = before;
+      // The step may have read the first bytes of TLS into the buffer of the stream.
       const { checked, ...rest } = listener.#prepared;
       listener.#prepared = { ...rest, checked: { ...checked, takesBuffered: true } };
     };
@@ -109,18 +109,16 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     if (typeof (listener as Partial<Listener> | null | undefined)?.accept !== "function") {
       throw new TypeError(`Cannot ${action}: listener is ${quote(listener)}, required a Listener`);
     }
-    const { tls, handshakeTimeout, closeTimeout, allowTruncation, buffered } = (this.#opts = checkTlsListener(
-      opts,
-      action,
-    ));
+    this.#opts = checkTlsListener(opts, action);
+    const { tls, handshakeTimeout, closeTimeout, allowTruncation, buffered } = this.#opts;
     this.context = tls;
-    this.#below = listener;
-    const connection = { handshakeTimeout, closeTimeout, allowTruncation, buffered };
-    this.#prepared = prepareTls({ isServer: true, context: tls, ...connection }, action);
+    this.#listenerBelow = listener;
+    const connectionOptions = { handshakeTimeout, closeTimeout, allowTruncation, buffered };
+    this.#prepared = prepareTls({ isServer: true, context: tls, ...connectionOptions }, action);
   }
 
   get address(): Address | undefined {
-    return this.#below.address;
+    return this.#listenerBelow.address;
   }
 
   /** The counters of the listener, also after `close()`. */
@@ -140,28 +138,28 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
       return Promise.resolve(ready);
     }
     const call = new QueuedCall<TlsConn>("accept", opts, this.#refs, (cancelled) => {
-      this.#accepting = this.#accepting.filter((other) => other !== cancelled);
+      this.#acceptCalls = this.#acceptCalls.filter((other) => other !== cancelled);
       this.#stopIfIdle();
     });
-    this.#accepting.push(call);
+    this.#acceptCalls.push(call);
     this.#acceptNext();
     return call.promise;
   }
 
   /**
-   * Lets the process end while calls wait here. That includes calls that wait already. A running handshake keeps the
-   * process alive until it is over.
+   * Lets the process end while calls wait here, now or later. A running handshake keeps the process alive until it is
+   * over.
    */
   unref(): this {
     this.#refs.keepAlive = false;
-    this.#below.unref?.();
+    this.#listenerBelow.unref?.();
     return this;
   }
 
   /** Undoes `unref()`. */
   ref(): this {
     this.#refs.keepAlive = true;
-    this.#below.ref?.();
+    this.#listenerBelow.ref?.();
     return this;
   }
 
@@ -177,9 +175,10 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     return this.#finishing.done;
   }
 
+  /** After #finish(): resolves its promise if no handshake and no connection is left. */
   #checkFinished(): void {
-    if (this.#finishing === undefined || this.#pendingAccept !== undefined || this.#held !== undefined) return;
-    if (this.#running.size === 0 && this.#ready.length === 0) setImmediate(this.#finishing.resolve);
+    if (this.#finishing === undefined || this.#pendingAccept !== undefined || this.#waitingConn !== undefined) return;
+    if (this.#unfinished.size === 0 && this.#ready.length === 0) setImmediate(this.#finishing.resolve);
   }
 
   /** Closes the listener below, and the connections that were not accepted. See {@link Listener.close}. */
@@ -188,14 +187,14 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   }
 
   async #close(): Promise<void> {
-    for (const call of this.#accepting.splice(0)) call.reject(localError("ECANCELED", "accept"));
+    for (const call of this.#acceptCalls.splice(0)) call.reject(localError("ECANCELED", "accept"));
     this.#closing.abort();
     this.#finishing?.resolve();
     for (const conn of this.#ready.splice(0)) conn.abort();
-    clearTimeout(this.#timer);
-    this.#held?.abort();
-    for (const { early } of this.#running) early?.abort();
-    await Promise.all([this.#below.close(), ...[...this.#running].map(({ finished }) => finished)]);
+    clearTimeout(this.#silenceTimer);
+    this.#waitingConn?.abort();
+    for (const { beforeTls } of this.#unfinished) beforeTls?.abort();
+    await Promise.all([this.#listenerBelow.close(), ...[...this.#unfinished].map(({ finished }) => finished)]);
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<TlsConn, undefined> {
@@ -218,34 +217,35 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
 
   /** If no accept() waits here, aborts the accept() of the listener below, which would keep the process alive. */
   #stopIfIdle(): void {
-    if (this.#accepting.length === 0) this.#pendingAccept?.abort();
+    if (this.#acceptCalls.length === 0) this.#pendingAccept?.abort();
   }
 
   /**
-   * Calls accept() of the listener below. Does nothing if that call is pending, if no accept() waits here, or at the
-   * limit.
+   * Starts the handshake of a connection that waits for a place, if there is one. Then calls accept() of the listener
+   * below, unless that call is pending, no accept() waits here, or the listener is at its limit.
    */
   #acceptNext(): void {
     if (this.#pendingAccept !== undefined || this.#closed !== undefined) return;
-    if (this.#held !== undefined && !this.#full) {
-      const held = this.#held;
-      this.#held = undefined;
-      this.#begin(held);
+    if (this.#waitingConn !== undefined && !this.#full) {
+      const conn = this.#waitingConn;
+      this.#waitingConn = undefined;
+      this.#startHandshake(conn);
     }
     this.#checkFinished();
-    if (this.#held !== undefined || this.#accepting.length === 0 || this.#finishing !== undefined) return;
+    if (this.#waitingConn !== undefined || this.#acceptCalls.length === 0 || this.#finishing !== undefined) return;
     if (this.#full && !this.#canDropSilent()) return;
     const pendingAccept = new AbortController();
     this.#pendingAccept = pendingAccept;
     this.#acceptBelow(pendingAccept.signal).then(
       (conn) => {
-        if (!this.#full) return this.#arrived(conn);
-        // An immediate runs after the events of this turn, so available bytes of silent clients are read before.
-        setImmediate(() => this.#arrived(conn));
+        if (!this.#full) return this.#handleAccepted(conn);
+        // A client may be dropped for it. An immediate runs after the events of this turn, so all available bytes of
+        // clients are read before.
+        setImmediate(() => this.#handleAccepted(conn));
       },
       (error: unknown) => {
         this.#pendingAccept = undefined;
-        if (!pendingAccept.signal.aborted) this.#accepting.shift()?.reject(error);
+        if (!pendingAccept.signal.aborted) this.#acceptCalls.shift()?.reject(error);
         this.#acceptNext();
       },
     );
@@ -254,19 +254,20 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   /** Accepts below. An error that accept() throws becomes a rejection. */
   #acceptBelow(signal: AbortSignal): Promise<Conn> {
     try {
-      return this.#below.accept({ signal });
+      return this.#listenerBelow.accept({ signal });
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
-  #arrived(conn: Conn): void {
+  /** Starts the handshake of a connection that was accepted below, or keeps it until there is a place. */
+  #handleAccepted(conn: Conn): void {
     this.#pendingAccept = undefined;
-    // Checked before `#full`, which still counts handshakes that close() has ended.
+    // Checked first, because `#full` still counts handshakes that close() has ended.
     if (this.#closed !== undefined) return conn.abort();
     if (this.#full) this.#dropSilent();
-    if (this.#full) this.#held = conn;
-    else this.#begin(conn);
+    if (this.#full) this.#waitingConn = conn;
+    else this.#startHandshake(conn);
     this.#acceptNext();
   }
 
@@ -274,17 +275,20 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     return this.#handshakes + this.#ready.length >= this.#opts.maxHandshakes;
   }
 
-  /** The oldest handshake whose client has sent nothing. */
+  /**
+   * The oldest handshake whose client has sent nothing. In the step before the handshake, every client counts as
+   * silent.
+   */
   #oldestSilent(): RunningHandshake | undefined {
-    for (const handshake of this.#running)
-      if (!handshake.dropped && (handshake.early !== undefined || handshake.transport?.silent === true))
+    for (const handshake of this.#unfinished)
+      if (!handshake.dropped && (handshake.beforeTls !== undefined || handshake.transport?.silent === true))
         return handshake;
     return undefined;
   }
 
   /**
-   * Whether a client can be dropped for the next connection. If the oldest silent client must still wait for
-   * `silenceTimeout`, starts a timer that then accepts again.
+   * Whether a client can be dropped for the next connection. If `silenceTimeout` of the oldest silent client has not
+   * passed, starts a timer that accepts again after it.
    */
   #canDropSilent(): boolean {
     const silent = this.#oldestSilent();
@@ -292,12 +296,12 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     if (silent === undefined || silenceTimeout === null) return false;
     const left = silent.since + silenceTimeout - clock();
     if (left <= 0) return true;
-    this.#timer ??= setTimeout(() => {
-      this.#timer = undefined;
+    this.#silenceTimer ??= setTimeout(() => {
+      this.#silenceTimer = undefined;
       this.#acceptNext();
     }, Math.ceil(left));
-    // Unreferenced: the running handshake keeps the process alive.
-    this.#timer.unref();
+    // Unreferenced, because the running handshake keeps the process alive.
+    this.#silenceTimer.unref();
     return false;
   }
 
@@ -309,27 +313,27 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     if (clock() - silent.since < silenceTimeout) return;
     silent.dropped = true;
     this.#handshakes--;
-    silent.early?.abort();
+    silent.beforeTls?.abort();
     silent.transport?.duplex.destroy();
   }
 
-  #begin(conn: Conn): void {
+  #startHandshake(conn: Conn): void {
     const { remoteAddress } = conn;
     const { signal } = this.#closing;
     const handshake: RunningHandshake = {
       since: clock(),
-      early: undefined,
+      beforeTls: undefined,
       refused: false,
       transport: undefined,
       dropped: false,
       finished: undefined,
     };
-    this.#running.add(handshake);
+    this.#unfinished.add(handshake);
     this.#handshakes++;
     handshake.finished = this.#secure(conn, handshake).then(
       (wrapped) => {
         this.#remove(handshake);
-        const call = this.#accepting.shift();
+        const call = this.#acceptCalls.shift();
         if (call !== undefined) {
           this.#counts.accepted++;
           call.resolve(wrapped);
@@ -351,26 +355,27 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     );
   }
 
+  /** Calls the step before the handshake, if there is one, and then performs the handshake. */
   async #secure(conn: Conn, handshake: RunningHandshake): Promise<TlsConn> {
     const { signal } = this.#closing;
     const wrap = (below: Conn): Promise<TlsConn> =>
       wrapPrepared(below, this.#prepared, { signal }, (transport) => (handshake.transport = transport));
-    if (this.#before === undefined) return wrap(conn);
+    if (this.#beforeHandshake === undefined) return wrap(conn);
     const stream = conn instanceof Stream ? conn : new Stream(conn);
-    handshake.early = stream;
-    const established = await this.#before(stream);
-    handshake.early = undefined;
-    if (established === undefined) {
+    handshake.beforeTls = stream;
+    const onSecured = await this.#beforeHandshake(stream);
+    handshake.beforeTls = undefined;
+    if (onSecured === undefined) {
       handshake.refused = true;
       throw localError("ECONNABORTED", "accept");
     }
     const secured = await wrap(stream);
-    established(secured);
+    onSecured(secured);
     return secured;
   }
 
   #remove(handshake: RunningHandshake): void {
-    this.#running.delete(handshake);
+    this.#unfinished.delete(handshake);
     if (!handshake.dropped) this.#handshakes--;
   }
 

@@ -6,7 +6,7 @@ import { flag, integer, quote } from "../check/index.js";
 import type { Description } from "../registry/index.js";
 import { millisecondsOr } from "../wait/waitOptions.js";
 import { checkCertificate, isTlsContext, TlsContext } from "./tlsContext.js";
-import { checkBuffered, checkRecord, type TlsContextOptions } from "./tlsOptions.js";
+import { checkBuffered, checkRequiredOptions, type TlsContextOptions } from "./tlsOptions.js";
 import { checkServerSupport } from "./transport.js";
 
 /** Options of {@link TlsListener}. */
@@ -17,8 +17,8 @@ export interface TlsListenerOptions {
   readonly handshakeTimeout?: number | null | undefined;
   /**
    * Maximum number of connections that are in a handshake, or ready and not accepted. At the maximum, a new
-   * connection replaces the oldest client that has sent nothing (see `silenceTimeout`). If there is none, it waits.
-   * Default 256.
+   * connection replaces the oldest client that has sent nothing (see `silenceTimeout`). If there is no such client, the
+   * new connection waits. Default 256.
    */
   readonly maxHandshakes?: number | undefined;
   /**
@@ -26,17 +26,15 @@ export interface TlsListenerOptions {
    * never. Default 100.
    */
   readonly silenceTimeout?: number | null | undefined;
-  /**
-   * See {@link TlsConnectionOptions.buffered}. It is for listeners of streams that have read bytes already.
-   */
+  /** See {@link TlsConnectionOptions.buffered}. For listeners whose streams may have read bytes already. */
   readonly buffered?: "refuse" | "tls" | undefined;
   /** See {@link TlsConnectionOptions.closeTimeout}. */
   readonly closeTimeout?: number | null | undefined;
   /** See {@link TlsConnectionOptions.allowTruncation}. */
   readonly allowTruncation?: boolean | undefined;
   /**
-   * Called for each failed handshake, because a mistake of a client is no error of `accept()`. An error that it
-   * throws is emitted as a warning of the process, and the listener continues.
+   * Called for each failed handshake, because a mistake of a client is no error of `accept()`. If the callback throws,
+   * the process emits a warning, and the listener continues.
    */
   readonly onHandshakeError?: ((error: unknown, remoteAddress: Address | undefined) => void) | undefined;
 }
@@ -91,9 +89,9 @@ export const HANDSHAKE_OPTIONS: readonly string[] = OPTIONS.slice(1);
 /** Checks the options of a listener. */
 export function checkTlsListener(given: unknown, action: string): CheckedListener {
   checkServerSupport(action);
-  const opts = checkRecord(given, OPTIONS, action);
-  const { tls, maxHandshakes: most = 256, onHandshakeError } = opts;
-  const maxHandshakes = integer(most, action, "maxHandshakes", 1, Number.MAX_SAFE_INTEGER);
+  const opts = checkRequiredOptions(given, OPTIONS, action);
+  const { tls, maxHandshakes: requested = 256, onHandshakeError } = opts;
+  const maxHandshakes = integer(requested, action, "maxHandshakes", 1, Number.MAX_SAFE_INTEGER);
   millisecondsOr(opts["handshakeTimeout"], null, action, "handshakeTimeout");
   const silenceTimeout = millisecondsOr(opts["silenceTimeout"], 100, action, "silenceTimeout");
   checkBuffered(opts["buffered"], action);
@@ -111,6 +109,6 @@ export function checkTlsListener(given: unknown, action: string): CheckedListene
     silenceTimeout,
   };
   if (onHandshakeError === undefined) return checked;
-  // It runs in the asynchronous context of the constructor, not in that of an accept().
+  // The callback runs in the asynchronous context of the constructor, not in that of an accept().
   return { ...checked, onHandshakeError: AsyncResource.bind(onHandshakeError as HandshakeErrorListener) };
 }

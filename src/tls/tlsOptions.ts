@@ -1,4 +1,4 @@
-// The options of TLS and their checks. No option is accepted and ignored. TLS 1.2 is the minimum version.
+// The options of TLS and their checks. An option that does not apply is refused. TLS 1.2 is the minimum version.
 
 import { AsyncResource } from "node:async_hooks";
 import type { SecureVersion } from "node:tls";
@@ -19,7 +19,7 @@ export interface TlsCredentials {
   /** The private key, or one for each certificate. Its file may contain the certificate as well. Requires `cert`. */
   readonly key?: Pem | readonly Pem[] | undefined;
   /**
-   * The certificate, followed by the intermediate certificates; or several such chains, each for a key of another type.
+   * The certificate and then the intermediate certificates, or an array of such chains, each for a key of another type.
    * Requires `key`.
    */
   readonly cert?: Pem | readonly Pem[] | undefined;
@@ -29,15 +29,15 @@ export interface TlsCredentials {
   readonly pfx?: Uint8Array | undefined;
   /** The trusted certificates, at least one. Default: the list that Node contains. */
   readonly ca?: Pem | readonly Pem[] | undefined;
-  /** Certificate revocation lists. All are used, and every certificate then requires a list of its issuer. */
+  /** Certificate revocation lists. Each certificate of the peer then requires a list of its issuer. */
   readonly crl?: Pem | readonly Pem[] | undefined;
 }
 
 /**
  * Options of a {@link TlsContext}, which many connections can share.
  *
- * All of them are read when the context is made. Input that is empty, truncated, of the wrong kind or partly damaged is
- * refused. So is a name in a list that OpenSSL does not know. Nothing is ignored or replaced by a default.
+ * The constructor reads all of them. It refuses input that is empty, truncated, of the wrong kind or partly damaged,
+ * and names that OpenSSL does not know.
  */
 export interface TlsContextOptions extends TlsCredentials {
   /** The minimum version. Default `"TLSv1.2"`. */
@@ -52,7 +52,8 @@ export interface TlsContextOptions extends TlsCredentials {
   readonly ecdhCurve?: string | undefined;
   /**
    * Server: Diffie-Hellman parameters for TLS 1.2, in PEM with a prime of at least 1024 bits, or `"auto"` for
-   * well-known parameters as strong as the key. Default: none; cipher suites that require them are not used.
+   * well-known parameters as strong as the key. By default there are none, and cipher suites that require them are not
+   * used.
    */
   readonly dhparam?: Pem | undefined;
   /**
@@ -63,8 +64,8 @@ export interface TlsContextOptions extends TlsCredentials {
   /** Refuses a peer without a valid certificate. Default true. If false, check `authorized`. */
   readonly rejectUnauthorized?: boolean | undefined;
   /**
-   * Server: requests a certificate of the client. It must lead to one of `ca`; without `ca`, to an authority that
-   * Node trusts. Default false.
+   * Server: requests a certificate of the client. One of `ca` must have issued it, directly or through intermediate
+   * certificates; without `ca`, an authority that Node trusts. Default false.
    */
   readonly requestCert?: boolean | undefined;
   /** Server: chooses a context by the server name of the client (SNI); see {@link SniCallback}. */
@@ -88,8 +89,8 @@ export interface TlsConnectionOptions {
   /** Ends the handshake; `wrapTls` rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Milliseconds for which `close()` waits until the bytes that were written and close_notify have been sent; null for
-   * no limit. After that time it drops them. Default 5000.
+   * Milliseconds for which `close()` waits until the written bytes and close_notify are sent; null for no limit. After
+   * that time it discards them. Default 5000.
    */
   readonly closeTimeout?: number | null | undefined;
   /**
@@ -98,9 +99,9 @@ export interface TlsConnectionOptions {
    */
   readonly allowTruncation?: boolean | undefined;
   /**
-   * The use of bytes that a {@link Stream} has read ahead, as after `peek()` or after a header of the PROXY protocol.
-   * `"refuse"`: `wrapTls()` rejects with `ERR_TLS_BUFFERED`, which is right after STARTTLS. `"tls"`: they are the first
-   * bytes of TLS. Default `"refuse"`.
+   * What happens if a {@link Stream} has read bytes ahead, as after `peek()` or after a header of the PROXY protocol.
+   * `"refuse"`, the correct value after STARTTLS: `wrapTls()` rejects with `ERR_TLS_BUFFERED`. `"tls"`: the bytes are
+   * the first bytes of TLS. Default `"refuse"`.
    */
   readonly buffered?: "refuse" | "tls" | undefined;
   /** A context, which connections can share. It replaces the options of {@link TlsContextOptions}. */
@@ -138,10 +139,10 @@ export interface TlsServerOptions extends TlsContextOptions, TlsConnectionOption
 /** Options of {@link wrapTls}. */
 export type TlsOptions = TlsClientOptions | TlsServerOptions;
 
-const CREDENTIALS = ["key", "cert", "passphrase", "pfx", "ca", "crl"] as const;
+const CREDENTIAL_OPTIONS = ["key", "cert", "passphrase", "pfx", "ca", "crl"] as const;
 /** The names of {@link TlsContextOptions}. */
-export const CONTEXT: readonly (keyof TlsContextOptions)[] = [
-  ...CREDENTIALS,
+export const CONTEXT_OPTIONS: readonly (keyof TlsContextOptions)[] = [
+  ...CREDENTIAL_OPTIONS,
   "minVersion",
   "maxVersion",
   "ciphers",
@@ -154,7 +155,7 @@ export const CONTEXT: readonly (keyof TlsContextOptions)[] = [
   "sniCallback",
   "sessionTimeout",
 ];
-const CONNECTION = [
+const CONNECTION_OPTIONS = [
   "handshakeTimeout",
   "signal",
   "closeTimeout",
@@ -163,26 +164,26 @@ const CONNECTION = [
   "context",
   "isServer",
 ] as const;
-const CLIENT = ["servername", "host", "checkServerIdentity", "session"] as const;
+const CLIENT_ONLY = ["servername", "host", "checkServerIdentity", "session"] as const;
 /** Options of a context that a client may set for one connection. */
 const CLIENT_OVERRIDES: readonly string[] = ["alpnProtocols", "rejectUnauthorized"];
 const SERVER_ONLY: readonly string[] = ["requestCert", "sniCallback", "sessionTimeout", "dhparam"];
 /** The names of the options of a context that apply to clients. */
-const CLIENT_CONTEXT: readonly string[] = CONTEXT.filter((name) => !SERVER_ONLY.includes(name));
+const CLIENT_CONTEXT_OPTIONS: readonly string[] = CONTEXT_OPTIONS.filter((name) => !SERVER_ONLY.includes(name));
 /** The names of {@link TlsClientOptions}. */
-export const CLIENT_OPTIONS: readonly string[] = [...CONNECTION, ...CLIENT, ...CLIENT_CONTEXT];
+export const CLIENT_OPTIONS: readonly string[] = [...CONNECTION_OPTIONS, ...CLIENT_ONLY, ...CLIENT_CONTEXT_OPTIONS];
 
 /** OpenSSL stores the time in a C int. */
 const MAX_SESSION_SECONDS = 0x7fff_ffff;
 
-/** As `checkOptions`, for options that are required. */
+/** Does the same as `checkOptions`, and refuses undefined. */
 function requireOptions(opts: unknown, action: string): asserts opts is Readonly<Record<string, unknown>> {
   checkOptions(opts, action);
   if (opts === undefined) throw new TypeError(`Cannot ${action}: options are undefined, required an object`);
 }
 
-/** Checks the names of options that are required, and returns the options as a record. */
-export function checkRecord(
+/** Refuses undefined, a value that is no object, and names that are not in `known`. Returns the options. */
+export function checkRequiredOptions(
   opts: unknown,
   known: readonly string[],
   action: string,
@@ -199,7 +200,8 @@ function checkVersion(value: unknown, otherwise: TlsVersion, action: string, nam
 }
 
 /**
- * RFC 7301, section 3.1: names of 1 to 255 bytes, at most 65535 in all. For other names, Node would end the process.
+ * Checks names of protocols: each has 1 to 255 bytes, and all have at most 65535 (RFC 7301, section 3.1). For other
+ * names, Node would end the process.
  */
 function checkProtocols(value: unknown, action: string): void {
   if (value === undefined) return;
@@ -212,12 +214,12 @@ function checkProtocols(value: unknown, action: string): void {
   );
 }
 
-/** The options of a context, checked, with the versions filled in. */
+/** Checks the options of a context, except credentials. Returns them with the default versions filled in. */
 export function checkContext(
   given: unknown,
   action: string,
 ): TlsContextOptions & { readonly minVersion: SecureVersion } {
-  const opts = checkRecord(given, CONTEXT, action);
+  const opts = checkRequiredOptions(given, CONTEXT_OPTIONS, action);
   const minVersion = checkVersion(opts["minVersion"], "TLSv1.2", action, "minVersion");
   const maxVersion = checkVersion(opts["maxVersion"], "TLSv1.3", action, "maxVersion");
   if (minVersion > maxVersion) {
@@ -236,18 +238,18 @@ export function checkContext(
   checkLists(opts, action);
   const checked = { ...opts, minVersion, maxVersion };
   if (sniCallback === undefined) return checked;
-  // It runs in the asynchronous context of the constructor, not in that of a handshake.
+  // The callback runs in the asynchronous context of the constructor, not in that of a handshake.
   return { ...checked, sniCallback: AsyncResource.bind(sniCallback as SniCallback) };
 }
 
-/** The options of credentials alone. */
+/** Checks the names of credentials. Returns those that are not undefined. */
 export function checkCredentials(opts: unknown, action: string): TlsCredentials {
   return Object.fromEntries(
-    Object.entries(checkRecord(opts, CREDENTIALS, action)).filter(([, value]) => value !== undefined),
+    Object.entries(checkRequiredOptions(opts, CREDENTIAL_OPTIONS, action)).filter(([, value]) => value !== undefined),
   );
 }
 
-/** Whether buffered bytes are the first bytes of TLS. */
+/** Checks the option `buffered`. Returns whether buffered bytes are the first bytes of TLS. */
 export function checkBuffered(value: unknown, action: string): boolean {
   if (value === undefined || value === "refuse") return false;
   if (value === "tls") return true;
@@ -257,28 +259,33 @@ export function checkBuffered(value: unknown, action: string): boolean {
 /** The options of one connection, checked. */
 export interface CheckedConnection {
   readonly isServer: boolean;
-  /** Milliseconds; null for no limit, as for `closeTimeout`. */
+  /** Milliseconds; null for no limit. */
   readonly handshakeTimeout: number | null;
+  /** Milliseconds; null for no limit. */
   readonly closeTimeout: number | null;
   readonly allowTruncation: boolean;
   readonly signal: AbortSignal | undefined;
   /** Whether bytes that a stream has read ahead are the first bytes of TLS. */
   readonly takesBuffered: boolean;
   readonly context: TlsContext | undefined;
-  /** The options of the context, if no context was passed. */
+  /**
+   * The options of a context that were passed beside those of the connection. With `context`, only some are allowed.
+   */
   readonly inline: TlsContextOptions;
 }
 
-/** Splits the options into those of the connection and those of its context, and checks the former. */
+/** Checks the options of a connection, and separates those of its context. prepareTls() checks the latter. */
 export function checkConnection(opts: unknown, action: string): CheckedConnection {
   requireOptions(opts, action);
   const isServer = flag(opts["isServer"], false, action, "isServer");
-  const shared = isServer ? CONTEXT : CLIENT_CONTEXT;
-  checkNames(opts, isServer ? [...CONNECTION, ...CONTEXT] : CLIENT_OPTIONS, action);
+  const contextNames = isServer ? CONTEXT_OPTIONS : CLIENT_CONTEXT_OPTIONS;
+  checkNames(opts, isServer ? [...CONNECTION_OPTIONS, ...CONTEXT_OPTIONS] : CLIENT_OPTIONS, action);
   const allowTruncation = flag(opts["allowTruncation"], false, action, "allowTruncation");
   const { context } = opts;
   const signal = abortSignal(opts["signal"], action);
-  const inline = Object.fromEntries(shared.flatMap((name) => (opts[name] === undefined ? [] : [[name, opts[name]]])));
+  const inline = Object.fromEntries(
+    contextNames.flatMap((name) => (opts[name] === undefined ? [] : [[name, opts[name]]])),
+  );
   if (context !== undefined) {
     const doubled = Object.keys(inline).find((name) => isServer || !CLIENT_OVERRIDES.includes(name));
     if (doubled !== undefined) {

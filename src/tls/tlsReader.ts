@@ -1,9 +1,11 @@
 // TlsReader: the reading side of a TLS connection, with the decrypted bytes that were not read yet.
 //
-// Node delivers decrypted bytes. If a read waits, they go into its buffer. Otherwise they are stored, and Node is
-// paused. Node still delivers the rest of its last read of the connection below, so the stored bytes stay below 64 KiB.
-// While Node is paused, it does not report the end. So after a call of `whenEnded()` Node is paused only at
-// `READ_AHEAD` bytes.
+// Node delivers decrypted bytes. If a read waits, they go into its buffer. Otherwise the reader stores them and pauses
+// Node. A paused Node still delivers the rest of its last read of the connection below. That is less than 64 KiB, so
+// the stored bytes are less too.
+//
+// A paused Node does not report the end. So after a call of `whenEnded()` the reader pauses Node only when `READ_AHEAD`
+// bytes are stored.
 
 import { isUint8Array } from "node:util/types";
 import { quote } from "../check/index.js";
@@ -20,81 +22,82 @@ import { rejection } from "../wait/rejection.js";
 // oxlint-disable-next-line typescript/unbound-method -- it is called with a `this` of its own
 const { set } = Uint8Array.prototype;
 
-/** Copies the beginning of a chunk into `target`; returns the rest. */
-function fill(target: Uint8Array, chunk: Buffer): Buffer | undefined {
-  const room = target.length;
-  if (chunk.length <= room) {
+/** Copies as much of a chunk into `target` as it holds. Returns the rest; undefined if there is none. */
+function copyInto(target: Uint8Array, chunk: Buffer): Buffer | undefined {
+  const { length } = target;
+  if (chunk.length <= length) {
     target.set(chunk);
     return undefined;
   }
-  target.set(chunk.subarray(0, room));
-  return chunk.subarray(room);
+  target.set(chunk.subarray(0, length));
+  return chunk.subarray(length);
 }
 
 /** The stored bytes at which Node is paused after a call of `whenEnded()`. */
 const READ_AHEAD = 65_536;
 
-/** The state of the pending read: none, a read into a buffer, or a read of a chunk. */
-const IDLE = 0;
-const INTO = 1;
-const CHUNK = 2;
-const NO_ROOM = new Uint8Array(0);
+/** The states of the pending read: none, a read into a buffer, or a read of a chunk. */
+const NO_READ = 0;
+const READ_INTO = 1;
+const READ_CHUNK = 2;
+const EMPTY = new Uint8Array(0);
 
-/** Replaces the resolve function of a settled promise, which would keep the result alive. */
+/** Replaces the resolve function of a settled promise. That function would keep the result alive. */
 function ignore(): void {}
 
 type Resolve = (value: number | Buffer | null | Promise<never>) => void;
 
-// The executor of a promise runs at once, so its resolve function is passed in a variable. That saves a closure.
-let takenResolve: (value: never) => void;
-function keepResolve(resolve: (value: never) => void): void {
-  takenResolve = resolve;
+// The executor of a promise runs during `new Promise()`. So a shared executor can pass the resolve function in a
+// variable, which saves a closure for each promise.
+let lastResolve: (value: never) => void;
+function storeResolve(resolve: (value: never) => void): void {
+  lastResolve = resolve;
 }
 
+/** A read with a timeout or a signal. `forget` makes the reader forget it. */
 class TimedRead<T> extends PendingCall<T> {
-  readonly #drop: () => void;
+  readonly #forget: () => void;
 
-  constructor(opts: IoOptions, refs: TimerRefs, drop: () => void) {
+  constructor(opts: IoOptions, refs: TimerRefs, forget: () => void) {
     super(opts, undefined, refs);
-    this.#drop = drop;
+    this.#forget = forget;
   }
 
   protected override cancel(): SocketError {
-    this.#drop();
+    this.#forget();
     return timeoutError("read");
   }
 }
 
-/** The TLS socket, which calls `push()` of the reader. */
+/** Node's TLS socket, which calls `push()` of the reader. */
 export interface Source {
-  /** Resumes after `push` returned false. */
+  /** Makes Node deliver bytes again after `push()` returned false. */
   resume(): void;
-  /** Sets whether a read waits and keeps the process alive. */
-  waiting(yes: boolean): void;
+  /** Sets whether a read waits. A waiting read keeps the process alive. */
+  setWaiting(waiting: boolean): void;
 }
 
 export class TlsReader {
   readonly #source: Source;
   readonly #refs: TimerRefs;
   readonly #chunks: Buffer[] = [];
-  /**
-   * The state of the pending read. There is at most one, so its state is in fields and not in an object. It stores only
-   * a resolve function, because each stored function costs time in the garbage collector. To reject, it resolves with a
-   * rejected promise.
-   */
-  #waits: typeof IDLE | typeof INTO | typeof CHUNK = IDLE;
-  #target: Uint8Array = NO_ROOM;
+  // At most one read is pending. It is stored in these fields, because an object for each read would cost time. A
+  // reject function would cost time in the garbage collector. So to reject, the reader resolves with a rejected
+  // promise.
+  #state: typeof NO_READ | typeof READ_INTO | typeof READ_CHUNK = NO_READ;
+  #target: Uint8Array = EMPTY;
   #resolve: Resolve = ignore;
   /** When the pending read began, as of `clock()`. */
   since: number = 0;
-  /** Bytes that reads have returned, and the number of those reads. */
+  /** The number of bytes that reads have returned. */
   bytes: number = 0;
+  /** The number of reads that have returned bytes. */
   reads: number = 0;
   #paused = false;
   #ended = false;
-  #dropping = false;
+  #discarding = false;
   #failure: { readonly error: unknown } | undefined;
-  #ending: BrokenWaiters | undefined;
+  #endWaiters: BrokenWaiters | undefined;
 
   constructor(source: Source, refs: TimerRefs) {
     this.#source = source;
@@ -108,7 +111,7 @@ export class TlsReader {
 
   /** Whether a read waits. */
   get waiting(): boolean {
-    return this.#waits !== IDLE;
+    return this.#state !== NO_READ;
   }
 
   /** Decrypted bytes that no read has returned yet. */
@@ -121,20 +124,20 @@ export class TlsReader {
     this.reads++;
   }
 
-  /** Whether the end or an error has been delivered. */
+  /** Whether Node has reported the end or an error. */
   get over(): boolean {
     return this.#ended || this.#failure !== undefined;
   }
 
-  /** The calls of `whenEnded()`. Made for the first one. */
-  get ending(): BrokenWaiters {
-    if (this.#ending === undefined) {
-      this.#ending = new BrokenWaiters("whenEnded");
-      if (this.over) this.#ending.resolveAll(this.#failure?.error);
-      if (this.#dropping) this.#ending.close();
+  /** The waiting calls of `whenEnded()`. The first use makes Node read ahead, so that it reports the end. */
+  get endWaiters(): BrokenWaiters {
+    if (this.#endWaiters === undefined) {
+      this.#endWaiters = new BrokenWaiters("whenEnded");
+      if (this.over) this.#endWaiters.resolveAll(this.#failure?.error);
+      if (this.#discarding) this.#endWaiters.close();
       else if (!this.over && this.buffered < READ_AHEAD) this.#resume();
     }
-    return this.#ending;
+    return this.#endWaiters;
   }
 
   /** Reads into `target`; resolves with the number of bytes, 0 at the end. */
@@ -147,11 +150,11 @@ export class TlsReader {
     if (target.length === 0) {
       return Promise.reject(new RangeError("Cannot read: buffer has 0 bytes, required at least 1"));
     }
-    if (this.#chunks.length > 0) return Promise.resolve(this.#serve(target));
+    if (this.#chunks.length > 0) return Promise.resolve(this.#readStored(target));
     if (this.#failure !== undefined) return Promise.reject(this.#failure.error);
     if (this.#ended) return Promise.resolve(0);
     this.#target = target;
-    return this.#wait<number>(INTO, opts);
+    return this.#startRead<number>(READ_INTO, opts);
   }
 
   /** Reads one chunk as Node delivered it, without a copy; null at the end. */
@@ -166,103 +169,108 @@ export class TlsReader {
     }
     if (this.#failure !== undefined) return Promise.reject(this.#failure.error);
     if (this.#ended) return Promise.resolve(null);
-    return this.#wait<Buffer | null>(CHUNK, opts);
+    return this.#startRead<Buffer | null>(READ_CHUNK, opts);
   }
 
-  /** Takes a chunk of decrypted bytes. False pauses Node. */
+  /** Gets a chunk of decrypted bytes from Node. Returns false to pause Node. */
   push(chunk: Buffer): boolean {
     let rest: Buffer | undefined = chunk;
-    // The buffer was detached during the wait. A result of 0 would look like the end.
-    if (this.#waits === INTO && this.#target.length === 0) this.#refuse(localError("EFAULT", "read"));
-    if (this.#waits === INTO) {
+    // The caller has detached the buffer during the wait. A result of 0 would look like the end.
+    if (this.#state === READ_INTO && this.#target.length === 0) this.#rejectRead(localError("EFAULT", "read"));
+    if (this.#state === READ_INTO) {
       const target = this.#target;
-      const resolve = this.#settle();
-      rest = fill(target, chunk);
+      const resolve = this.#takeResolve();
+      rest = copyInto(target, chunk);
       const count = rest === undefined ? chunk.length : target.length;
       this.#count(count);
       resolve(count);
-    } else if (this.#waits === CHUNK) {
+    } else if (this.#state === READ_CHUNK) {
       rest = undefined;
       this.#count(chunk.length);
-      this.#settle()(chunk);
-    } else if (this.#dropping) return true;
+      this.#takeResolve()(chunk);
+    } else if (this.#discarding) return true;
     this.#paused = false;
     if (rest === undefined) return true;
     this.#chunks.push(rest);
-    this.#paused = this.#ending === undefined || this.buffered >= READ_AHEAD;
+    this.#paused = this.#endWaiters === undefined || this.buffered >= READ_AHEAD;
     return !this.#paused;
   }
 
-  /** As `push`, for bytes that are valid only during the call. */
-  copy(bytes: Buffer): boolean {
-    if (this.#waits === INTO && bytes.length <= this.#target.length) {
-      // Not the `set` of the target, which users may have overridden: their code must not get the record buffer.
+  /** Does the same as `push()` for bytes that are valid only during the call. */
+  pushCopy(bytes: Buffer): boolean {
+    if (this.#state === READ_INTO && bytes.length <= this.#target.length) {
+      // Users may have overridden `set` of the target. Their code must not get the shared record buffer.
       set.call(this.#target, bytes);
       this.#count(bytes.length);
-      this.#settle()(bytes.length);
+      this.#takeResolve()(bytes.length);
       return true;
     }
-    return this.#dropping || this.push(Buffer.from(bytes));
+    return this.#discarding || this.push(Buffer.from(bytes));
   }
 
+  /** Stores the end, and completes the pending read. */
   end(): void {
     if (this.over) return;
     this.#ended = true;
-    this.#ending?.resolveAll(undefined);
-    const waited = this.#waits;
-    if (waited !== IDLE) this.#settle()(waited === INTO ? 0 : null);
+    this.#endWaiters?.resolveAll(undefined);
+    const state = this.#state;
+    if (state !== NO_READ) this.#takeResolve()(state === READ_INTO ? 0 : null);
   }
 
-  /** Stores the error. Bytes that arrived before can still be read. */
+  /** Stores the error, and rejects the pending read. Bytes that arrived before can still be read. */
   fail(error: unknown): void {
     if (this.over) return;
     this.#failure = { error };
-    this.#ending?.resolveAll(error);
-    this.#refuse(error);
+    this.#endWaiters?.resolveAll(error);
+    this.#rejectRead(error);
   }
 
-  /** Ends reading because this side closes. Later bytes are dropped, so that the peer is not blocked. */
+  /** Ends reading because this side closes. Later bytes are discarded, so that the peer's writes do not block. */
   cancel(): void {
     this.#chunks.length = 0;
-    this.#ending?.close();
-    this.#refuse(localError("ECANCELED", "read"));
-    this.#dropping = true;
+    this.#endWaiters?.close();
+    this.#rejectRead(localError("ECANCELED", "read"));
+    this.#discarding = true;
     if (!this.over) this.#resume();
   }
 
-  #refuse(error: unknown): void {
-    if (this.#waits !== IDLE) this.#settle()(rejection(error));
+  #rejectRead(error: unknown): void {
+    if (this.#state !== NO_READ) this.#takeResolve()(rejection(error));
   }
 
   /** Clears the pending read, and returns its resolve function. */
-  #settle(): Resolve {
+  #takeResolve(): Resolve {
     const resolve = this.#resolve;
-    this.#waits = IDLE;
-    this.#target = NO_ROOM;
+    this.#state = NO_READ;
+    this.#target = EMPTY;
     this.#resolve = ignore;
-    this.#source.waiting(false);
+    this.#source.setWaiting(false);
     if (registry !== undefined) registry.removeCall(this);
     return resolve;
   }
 
+  /** The error for a call that must not start, or undefined. */
   #refusal(opts: IoOptions | undefined): { readonly error: unknown } | undefined {
-    return this.#waits === IDLE ? optionsError(opts, "read") : { error: new BusyError("read") };
+    return this.#state === NO_READ ? optionsError(opts, "read") : { error: new BusyError("read") };
   }
 
-  #wait<T extends number | Buffer | null>(what: typeof INTO | typeof CHUNK, opts: IoOptions | undefined): Promise<T> {
+  #startRead<T extends number | Buffer | null>(
+    state: typeof READ_INTO | typeof READ_CHUNK,
+    opts: IoOptions | undefined,
+  ): Promise<T> {
     let promise: Promise<T>;
     if (opts?.timeout === undefined && opts?.signal === undefined) {
-      promise = new Promise<T>(keepResolve);
-      this.#resolve = takenResolve as Resolve;
+      promise = new Promise<T>(storeResolve);
+      this.#resolve = lastResolve as Resolve;
     } else {
-      const timed = new TimedRead<T>(opts, this.#refs, () => void this.#settle());
+      const timed = new TimedRead<T>(opts, this.#refs, () => void this.#takeResolve());
       promise = timed.promise;
       this.#resolve = (value) => timed.resolve(value as T);
     }
-    this.#waits = what;
+    this.#state = state;
     this.since = clock();
     if (registry !== undefined) registry.addCall(this, "read", this);
-    this.#source.waiting(true);
+    this.#source.setWaiting(true);
     this.#resume();
     return promise;
   }
@@ -277,11 +285,12 @@ export class TlsReader {
     if (this.#chunks.length === 0 && !this.over) this.#resume();
   }
 
-  #serve(target: Uint8Array): number {
+  /** Copies stored bytes into `target`. Returns their number. */
+  #readStored(target: Uint8Array): number {
     const chunks = this.#chunks;
     let filled = 0;
     for (let chunk = chunks[0]; chunk !== undefined && filled < target.length; chunk = chunks[0]) {
-      const rest = fill(filled === 0 ? target : target.subarray(filled), chunk);
+      const rest = copyInto(filled === 0 ? target : target.subarray(filled), chunk);
       filled += chunk.length - (rest?.length ?? 0);
       if (rest === undefined) chunks.shift();
       else chunks[0] = rest;

@@ -2,20 +2,20 @@
 
 import type { TLSSocket } from "node:tls";
 import type { Source } from "./tlsReader.js";
-import type { Done, Sink } from "./tlsWriter.js";
+import type { WriteCallback, Sink } from "./tlsWriter.js";
 import type { Transport } from "./transport.js";
 
-/** The TLS socket of Node as `Source` and `Sink`. */
+/** Node's TLS socket as the `Source` of a reader and the `Sink` of a writer. */
 export class TlsSocketIo implements Source, Sink {
   /** Whether end() was called and Node has not sent close_notify yet. */
   ending = false;
   readonly #socket: TLSSocket;
   readonly #transport: Transport;
-  /** The `_write` of the TLS socket. Stored, because the lookup for each piece is slow. */
+  /** The method `_write` of the TLS socket. Stored, because finding it for each piece is slow. */
   readonly #write: TLSSocket["_write"];
   /**
-   * Whether the handshake may still be on the stack: code that awaits it runs at the end of Node's callback, below
-   * OpenSSL. There OpenSSL refuses to send close_notify (SSL_R_SHUTDOWN_WHILE_IN_INIT), and Node ignores that.
+   * Whether OpenSSL may still be on the stack, in the handshake: code that awaits the handshake runs at the end of
+   * Node's callback. Then OpenSSL refuses to send close_notify (SSL_R_SHUTDOWN_WHILE_IN_INIT), and Node ignores that.
    */
   #inHandshake = true;
 
@@ -36,17 +36,17 @@ export class TlsSocketIo implements Source, Sink {
     if (!this.#socket.destroyed) this.#socket._read(0);
   }
 
-  waiting(yes: boolean): void {
-    if (yes) this.#transport.ref();
+  setWaiting(waiting: boolean): void {
+    if (waiting) this.#transport.ref();
     else this.#transport.unref();
   }
 
-  put(bytes: Uint8Array, done: Done): boolean {
+  put(bytes: Uint8Array, done: WriteCallback): boolean {
     this.#write.call(this.#socket, bytes, "buffer" as BufferEncoding, done);
     return this.#transport.allSent;
   }
 
-  end(done: Done): void {
+  end(done: WriteCallback): void {
     if (this.#inHandshake) {
       setImmediate(() => this.end(done));
       return;

@@ -1,7 +1,9 @@
-// TlsWriter: the writing side of a TLS connection. It passes the writes to Node in order, one piece at a time.
+// TlsWriter: the writing side of a TLS connection. It passes the writes to Node in order, one piece at a time. A piece
+// is the part of a write that Node gets in one call.
 //
-// Node encrypts a piece at once, and a passed piece can't be cancelled. So `transferred` of a cancelled write counts
-// all passed pieces, including the pending one. Pieces are small, so little data is pending if the peer does not read.
+// Node encrypts a piece at once, so a piece that Node has can't be cancelled. So `transferred` of a cancelled write
+// counts all pieces that Node got, also the one that it has not written yet. Pieces are small, so that Node holds
+// little data if the peer does not read.
 
 import { isUint8Array } from "node:util/types";
 import { quote } from "../check/index.js";
@@ -17,28 +19,32 @@ import { rejection } from "../wait/rejection.js";
 /** Maximum number of bytes of a piece: four full records. */
 const MAX_PIECE = 65_536;
 
-/** Called when a piece was written or has failed. */
-export type Done = (error?: Error | null) => void;
+const NO_BYTES = new Uint8Array(0);
 
-/** The TLS socket, which takes the pieces. */
+/** Node calls it when it has written a piece, or with the error of the piece. */
+export type WriteCallback = (error?: Error | null) => void;
+
+/** Node's TLS socket, to which the writer passes the pieces. */
 export interface Sink {
   /**
-   * Whether the socket is destroyed. Then Node calls `done` without an error, and the owner calls `fail()`.
+   * Whether the socket is destroyed. A destroyed socket calls `done` without an error. The TlsConn then calls `fail()`
+   * of the writer.
    */
   readonly broken: boolean;
   /**
-   * Returns whether the layer below has taken the piece. `done` is called in both cases; the next piece must wait for
-   * it.
+   * Passes a piece. Returns whether the layer below has taken all of it. The next piece must wait until `done` was
+   * called, whatever the result is.
    */
-  put(bytes: Uint8Array, done: Done): boolean;
+  put(piece: Uint8Array, done: WriteCallback): boolean;
   /** Sends close_notify and ends the connection below for writing. */
-  end(done: Done): void;
+  end(done: WriteCallback): void;
 }
 
-/** A pending write or, without data, the end of writing. */
-interface PendingWrite {
-  /** The remaining data. */
+/** A call of write(), or of closeWrite(), that waits. */
+interface QueuedWrite {
+  /** The data that Node has not got. undefined for closeWrite(). */
   data: Uint8Array | WriteParts | undefined;
+  /** The number of bytes that Node has got. */
   transferred: number;
   /** When the call began, as of `clock()`. */
   readonly since: number;
@@ -46,7 +52,8 @@ interface PendingWrite {
   reject(error: unknown): void;
 }
 
-class PlainWrite implements PendingWrite {
+/** A call without a timeout and a signal. */
+class PlainWrite implements QueuedWrite {
   data: Uint8Array | WriteParts | undefined;
   transferred = 0;
   readonly since: number = clock();
@@ -70,37 +77,38 @@ class PlainWrite implements PendingWrite {
   }
 }
 
-class TimedWrite extends PendingCall<void> implements PendingWrite {
+/** A call with a timeout or a signal. */
+class TimedWrite extends PendingCall<void> implements QueuedWrite {
   data: Uint8Array | WriteParts | undefined;
   transferred = 0;
-  readonly #end: boolean;
-  readonly #drop: (job: PendingWrite) => void;
+  readonly #isEnd: boolean;
+  readonly #remove: (write: QueuedWrite) => void;
 
   constructor(
     data: Uint8Array | WriteParts | undefined,
     opts: IoOptions,
     refs: TimerRefs,
-    drop: (job: PendingWrite) => void,
+    remove: (write: QueuedWrite) => void,
   ) {
     super(opts, undefined, refs);
     this.data = data;
-    this.#end = data === undefined;
-    this.#drop = drop;
+    this.#isEnd = data === undefined;
+    this.#remove = remove;
   }
 
   protected override cancel(): SocketError {
-    // The end of writing is still sent. Only the wait for it ends.
-    if (!this.#end) this.#drop(this);
-    return this.#end ? timeoutError("closeWrite") : timeoutError("write", { transferred: this.transferred });
+    // The wait of a closeWrite() ends, but close_notify is still sent.
+    if (!this.#isEnd) this.#remove(this);
+    return this.#isEnd ? timeoutError("closeWrite") : timeoutError("write", { transferred: this.transferred });
   }
 }
 
-function writeError(job: PendingWrite, code: string, end: boolean): SocketError {
-  return end ? localError(code, "closeWrite") : localError(code, "write", { transferred: job.transferred });
+function localWriteError({ data, transferred }: QueuedWrite, code: string): SocketError {
+  return data === undefined ? localError(code, "closeWrite") : localError(code, "write", { transferred });
 }
 
-/** One part is written as it is. Several parts are joined into pieces. */
-function bodyOf(data: Data): Uint8Array | WriteParts {
+/** Checks and converts data. One part stays as it is; several become WriteParts, which joins them into pieces. */
+function toBytesOrParts(data: Data): Uint8Array | WriteParts {
   if (isUint8Array(data)) return data;
   if (typeof data === "string") return Buffer.from(data);
   const parts = toParts(data, "write");
@@ -110,27 +118,30 @@ function bodyOf(data: Data): Uint8Array | WriteParts {
 export class TlsWriter {
   readonly #sink: Sink;
   readonly #refs: TimerRefs;
-  #queue: PendingWrite[] = [];
-  /** Bytes that were passed to Node, and the writes of which they are. */
+  #queue: QueuedWrite[] = [];
+  /** The number of bytes that Node has got. */
   bytes: number = 0;
+  /** The number of writes of which Node has got bytes. */
   writes: number = 0;
+  /** Whether Node has a piece or the end, and has not called the callback yet. */
   #busy = false;
-  /** The size of the piece that Node has, while `#busy`. */
-  #piece = 0;
-  /** closeWrite() was called. */
+  /** The size of the last piece that Node got. */
+  #pieceSize = 0;
+  /** Whether closeWrite() was called. */
   #finishing = false;
+  /** Whether close_notify was sent. */
   #finished = false;
   #broken = false;
   #failure: { readonly error: unknown } | undefined;
-  #idle: (() => void)[] = [];
+  #idleWaiters: (() => void)[] = [];
 
   constructor(sink: Sink, refs: TimerRefs) {
     this.#sink = sink;
     this.#refs = refs;
   }
 
-  /** The calls that wait. */
-  get jobs(): readonly Pick<PendingWrite, "data" | "since">[] {
+  /** The calls that wait, in order. */
+  get pending(): readonly Pick<QueuedWrite, "data" | "since">[] {
     return this.#queue;
   }
 
@@ -139,6 +150,7 @@ export class TlsWriter {
     this.writes++;
   }
 
+  /** Whether close_notify was sent. */
   get finished(): boolean {
     return this.#finished;
   }
@@ -148,20 +160,20 @@ export class TlsWriter {
     return this.#broken;
   }
 
-  /** See {@link Writer.writeProgress}. The kernel may not have the piece that Node has. */
+  /** See {@link Writer.writeProgress}. The piece that Node has does not count, because the kernel may not have it. */
   get progress(): number {
-    const [job] = this.#queue;
-    if (job === undefined) return -1;
-    return this.#busy ? Math.max(0, job.transferred - this.#piece) : job.transferred;
+    const [write] = this.#queue;
+    if (write === undefined) return -1;
+    return this.#busy ? Math.max(0, write.transferred - this.#pieceSize) : write.transferred;
   }
 
   write(data: Data, opts: IoOptions | undefined): Promise<void> {
     if (opts === undefined && !this.#busy && data instanceof Uint8Array && data.length <= MAX_PIECE) {
       if (data.length > 0 && !this.#finishing && this.#failure === undefined) return this.#writeAtOnce(data);
     }
-    let body;
+    let bytes;
     try {
-      body = bodyOf(data);
+      bytes = toBytesOrParts(data);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -169,29 +181,31 @@ export class TlsWriter {
     if (refused !== undefined) return Promise.reject(refused.error);
     if (this.#finishing) return Promise.reject(localError("EPIPE", "write"));
     if (this.#failure !== undefined) return Promise.reject(this.#failure.error);
-    return this.#start(body, opts);
+    return this.#enqueue(bytes, opts);
   }
 
-  /** Writes a single piece while no other piece is pending. If the layer below takes it, the write is complete. */
+  /**
+   * Passes a whole write as one piece, without the queue. If the layer below takes the piece, the write is complete.
+   */
   #writeAtOnce(data: Uint8Array): Promise<void> {
     this.#busy = true;
-    this.#piece = data.length;
+    this.#pieceSize = data.length;
     this.#count(data.length);
-    const taken = this.#sink.put(data, this.#put);
+    const taken = this.#sink.put(data, this.#pieceWritten);
     if (this.#failure !== undefined) {
       const { code, cause } = this.#failure.error as SocketError;
       return Promise.reject(localError(code, "write", { cause, transferred: data.length }));
     }
     if (taken || !this.#busy) return Promise.resolve();
-    const job = new PlainWrite(NOTHING);
-    job.transferred = data.length;
-    this.#queue.push(job);
-    return job.promise;
+    const write = new PlainWrite(NO_BYTES);
+    write.transferred = data.length;
+    this.#queue.push(write);
+    return write.promise;
   }
 
   /**
-   * Passes one piece to Node, if no other piece is pending. Passed bytes count as written. If the layer below does
-   * not take all of them at once, the next call returns 0.
+   * Passes one piece to Node, unless Node still has another one. Returns the number of bytes of the piece, or 0. The
+   * bytes count as written. Until the layer below has taken all of them, further calls return 0.
    */
   tryWrite(data: Uint8Array): number {
     if (!isUint8Array(data)) {
@@ -202,131 +216,136 @@ export class TlsWriter {
     if (this.#busy || data.length === 0) return 0;
     const piece = data.length <= MAX_PIECE ? data : data.subarray(0, MAX_PIECE);
     this.#busy = true;
-    this.#piece = piece.length;
+    this.#pieceSize = piece.length;
     this.#count(piece.length);
-    this.#sink.put(piece, this.#put);
+    this.#sink.put(piece, this.#pieceWritten);
     const failed = this.#failure as { readonly error: unknown } | undefined;
     if (failed !== undefined) throw failed.error;
     return piece.length;
   }
 
+  /** Sends close_notify after the pending writes, and ends the connection below for writing. */
   end(opts: IoOptions | undefined): Promise<void> {
     const refused = optionsError(opts, "closeWrite");
     if (refused !== undefined) return Promise.reject(refused.error);
     if (this.#finished) return Promise.resolve();
     if (this.#failure !== undefined) return Promise.reject(this.#failure.error);
     this.#finishing = true;
-    return this.#start(undefined, opts);
+    return this.#enqueue(undefined, opts);
   }
 
   /** Fails all pending and later writes. Each error has the `transferred` of its write. */
   fail(code: string, cause: unknown): void {
     this.#broken = true;
     this.#failure ??= { error: localError(code, "write", { cause }) };
-    for (const job of this.#queue.splice(0)) {
-      const details = job.data === undefined ? { cause } : { cause, transferred: job.transferred };
-      job.reject(localError(code, job.data === undefined ? "closeWrite" : "write", details));
+    for (const write of this.#queue.splice(0)) {
+      const details = write.data === undefined ? { cause } : { cause, transferred: write.transferred };
+      write.reject(localError(code, write.data === undefined ? "closeWrite" : "write", details));
     }
-    this.#release();
+    this.#setIdle();
   }
 
   /** Ends writing because this side closes. */
   cancel(): void {
     this.#failure ??= { error: localError("EBADF", "write") };
-    for (const job of this.#queue.splice(0)) job.reject(writeError(job, "ECANCELED", job.data === undefined));
+    for (const write of this.#queue.splice(0)) write.reject(localWriteError(write, "ECANCELED"));
   }
 
-  /** Resolves when no piece is pending. */
+  /** Resolves when Node has no piece. */
   idle(): Promise<void> {
-    return this.#busy ? new Promise((resolve) => this.#idle.push(resolve)) : Promise.resolve();
+    return this.#busy ? new Promise((resolve) => this.#idleWaiters.push(resolve)) : Promise.resolve();
   }
 
-  #start(data: Uint8Array | WriteParts | undefined, opts: IoOptions | undefined): Promise<void> {
+  #enqueue(data: Uint8Array | WriteParts | undefined, opts: IoOptions | undefined): Promise<void> {
     const plain = opts === undefined || (opts.timeout === undefined && opts.signal === undefined);
-    const job = plain
+    const write = plain
       ? new PlainWrite(data)
       : new TimedWrite(data, opts, this.#refs, (cut) => (this.#queue = this.#queue.filter((other) => other !== cut)));
-    this.#queue.push(job);
-    if (!this.#busy) this.#advance();
-    return job.promise;
+    this.#queue.push(write);
+    if (!this.#busy) this.#passNext();
+    return write.promise;
   }
 
-  #release(): void {
+  /** Node has no piece any more. */
+  #setIdle(): void {
     this.#busy = false;
-    for (const resolve of this.#idle.splice(0)) resolve();
+    for (const resolve of this.#idleWaiters.splice(0)) resolve();
   }
 
-  #advance(): void {
-    for (let job = this.#queue[0]; job !== undefined; job = this.#queue[0]) {
-      const { data } = job;
+  /** Passes the next piece of the first write to Node, or the end. Completes writes that have no bytes left. */
+  #passNext(): void {
+    for (let write = this.#queue[0]; write !== undefined; write = this.#queue[0]) {
+      const { data } = write;
       if (data === undefined) {
         if (!this.#finished) {
           this.#busy = true;
-          this.#sink.end(this.#ended);
+          this.#sink.end(this.#endSent);
           return;
         }
       } else {
         const left = data instanceof WriteParts ? data.left : data.length;
         if (left > 0) {
           let piece;
-          if (data instanceof WriteParts) piece = data.take(MAX_PIECE);
+          if (data instanceof WriteParts) piece = data.shift(MAX_PIECE);
           else if (left <= MAX_PIECE) {
             piece = data;
-            job.data = NOTHING;
+            write.data = NO_BYTES;
           } else {
             piece = data.subarray(0, MAX_PIECE);
-            job.data = data.subarray(MAX_PIECE);
+            write.data = data.subarray(MAX_PIECE);
           }
-          if (job.transferred === 0) this.writes++;
-          job.transferred += piece.length;
+          if (write.transferred === 0) this.writes++;
+          write.transferred += piece.length;
           this.bytes += piece.length;
           this.#busy = true;
-          this.#piece = piece.length;
-          const taken = this.#sink.put(piece, this.#put);
-          // Node calls `done` a turn later. The write need not wait for that.
-          if (taken && left === piece.length && this.#queue[0] === job) {
+          this.#pieceSize = piece.length;
+          const taken = this.#sink.put(piece, this.#pieceWritten);
+          // Node calls the callback a turn later. The write need not wait for that.
+          if (taken && left === piece.length && this.#queue[0] === write) {
             this.#queue.shift();
-            job.resolve();
+            write.resolve();
           }
           return;
         }
       }
       this.#queue.shift();
-      job.resolve();
+      write.resolve();
     }
   }
 
-  readonly #put: Done = (error) => {
-    if (!error && this.#queue.length === 0 && this.#idle.length === 0) {
+  /** The callback of each piece. A property, so that no closure is made for a piece. */
+  readonly #pieceWritten: WriteCallback = (error) => {
+    // The common case: no call waits.
+    if (!error && this.#queue.length === 0 && this.#idleWaiters.length === 0) {
       this.#busy = false;
       return;
     }
     if (this.#sink.broken && !error) return;
-    if (error || this.#failure !== undefined) return this.#stop(error);
+    if (error || this.#failure !== undefined) return this.#failOrStop(error);
     this.#busy = false;
-    if (this.#idle.length > 0) this.#release();
-    this.#advance();
+    if (this.#idleWaiters.length > 0) this.#setIdle();
+    this.#passNext();
   };
 
-  readonly #ended: Done = (error) => {
+  /** The callback of `end()` of the TLS socket. */
+  readonly #endSent: WriteCallback = (error) => {
     if (this.#sink.broken && !error) return;
-    if (error || this.#failure !== undefined) return this.#stop(error);
+    if (error || this.#failure !== undefined) return this.#failOrStop(error);
     this.#finished = true;
     this.#busy = false;
-    if (this.#idle.length > 0) this.#release();
-    this.#advance();
+    if (this.#idleWaiters.length > 0) this.#setIdle();
+    this.#passNext();
   };
 
-  #stop(error: Error | null | undefined): void {
-    if (error) this.fail(codeOf(error), error);
-    else this.#release();
+  /** Ends writing after an error of Node, or after fail() or cancel(). */
+  #failOrStop(error: Error | null | undefined): void {
+    if (error) this.fail(writeErrorCode(error), error);
+    else this.#setIdle();
   }
 }
 
-const NOTHING = new Uint8Array(0);
-
-/** The error code of a failed write, as the kernel would return it. */
-export function codeOf(error: unknown): string {
+/** The code of a failed write: that of Node's error if it says why the connection broke, otherwise EPIPE. */
+export function writeErrorCode(error: unknown): string {
   const code: unknown = (error as { code?: unknown } | undefined)?.code;
   return code === "ECONNRESET" || code === "ETIMEDOUT" || code === "EHOSTUNREACH" || code === "ENETUNREACH"
     ? code

@@ -1,16 +1,17 @@
 // The transport of TLS records that node:tls reads and writes: a net.Socket if the connection has a descriptor, or a
 // Duplex.
 //
-// With a descriptor, Node reads, decrypts, encrypts and writes without a step through JavaScript, so this is as fast as
-// node:tls. Other connections use the Duplex of the stream layer.
+// With a descriptor, Node reads, decrypts, encrypts and writes without a step through JavaScript. So this path is as
+// fast as node:tls. Other connections use the Duplex of the stream layer.
 //
 // TLS ends with close_notify. An end of the connection below is not an end of TLS (RFC 8446, section 6.1), but Node
 // reports both in the same way. This file distinguishes them at the moment of the report:
-// - Over a Duplex: the Duplex itself has ended, or it has not.
+// - Over a Duplex: after close_notify the Duplex has not ended.
 // - Over a net.Socket: after close_notify libuv still reads, so readStart() returns UV_EALREADY. After an end of the
-//   socket, libuv has stopped reading. A paused socket is not read, so there an end is always close_notify. A reset
-//   after the last bytes is also reported as an end, because libuv handles POLLHUP like an end. After such a reset
-//   getpeername(2) fails.
+//   socket, libuv has stopped reading, so readStart() returns 0. While the TLS socket is paused, libuv does not read,
+//   so a reported end is always close_notify.
+// - A reset after the last bytes is also reported as an end, because libuv handles POLLHUP like an end. After such a
+//   reset getpeername(2) fails.
 
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -25,13 +26,17 @@ export type EndKind = "close_notify" | "end" | "reset";
 /** The connection below the TLS socket, in the form that node:tls takes. */
 export interface Transport {
   readonly duplex: Duplex;
-  /** The cause of an end; to be called while the TLS socket reports the end. */
+  /**
+   * Returns the cause of an end. Call it only while the TLS socket reports the end.
+   *
+   * @param paused whether the TLS socket is paused
+   */
   endKind(paused: boolean): EndKind;
   /** Whether bytes of TLS were read before the transport was made. */
   receivedBefore: boolean;
   /** Whether no byte has been received. */
   readonly silent: boolean;
-  /** Returns the descriptor, -1 after it was closed; undefined over a Duplex. */
+  /** A function that returns the descriptor, -1 after it was closed. Undefined over a Duplex. */
   readonly fd: (() => number) | undefined;
   /** Whether the kernel has taken all written bytes; false if that is unknown. */
   readonly allSent: boolean;
@@ -42,8 +47,9 @@ export interface Transport {
   /** Sets whether waiting calls keep the process alive. */
   keepAlive(yes: boolean): void;
   /**
-   * Resets the connection. The TLS socket is destroyed in a later turn. `ending` is true while Node ends the writing
-   * side.
+   * Resets the connection. The TLS socket is destroyed in a later turn.
+   *
+   * @param ending whether Node is ending the writing side
    */
   abort(ending: boolean): void;
   /** Closes the connection after the TLS socket was destroyed. Resolves when both are closed. */
@@ -66,8 +72,8 @@ function handleOf(socket: Socket): Handle | null {
 }
 
 /**
- * Milliseconds for which an idle connection keeps the process alive. The unref() is delayed, because calling ref() and
- * unref() for each read would slow down each read.
+ * Milliseconds after which an idle connection no longer keeps the process alive. Without this delay, each read would
+ * call ref() and unref(), which is slow.
  */
 const UNREF_DELAY = 20;
 /** The transports whose delayed `unref()` is pending. */
@@ -82,7 +88,7 @@ function unrefIdle(): void {
 class NativeTransport implements Transport {
   readonly duplex: Socket;
   receivedBefore = false;
-  /** Whether the connection can be reset. */
+  /** Whether the protocol has a reset. */
   readonly #canReset: boolean;
   /** Stored, because reading a property of a net.Socket is slow. */
   readonly #handle: Handle | null;
@@ -99,7 +105,7 @@ class NativeTransport implements Transport {
     this.duplex = nodeSocket(fd, true, "tls_handshake");
     this.#canReset = canReset;
     this.#handle = handleOf(this.duplex);
-    // The TLS socket reports this error.
+    // The TLS socket reports the same error.
     this.duplex.on("error", () => undefined);
   }
 
@@ -176,6 +182,7 @@ class DuplexTransport implements Transport {
   constructor(conn: Conn) {
     this.#conn = conn;
     this.duplex = plainDuplex(conn, {});
+    // The TLS socket reports the same error.
     this.duplex.on("error", () => undefined);
   }
 
@@ -225,19 +232,23 @@ export function checkServerSupport(action: string): void {
   throw Object.assign(new Error(text), { code: "ERR_FEATURE_UNAVAILABLE_ON_PLATFORM" });
 }
 
-/** Makes the transport of a connection. `before` has bytes that were read from it already; TLS reads them first. */
-export function openTransport(conn: Conn, before: Uint8Array): Transport {
-  const transport = transportOf(conn);
-  // TLS first reads the buffer of the stream; initRead() in lib/_tls_wrap.js.
-  if (before.length > 0) {
-    transport.duplex.unshift(before);
+/**
+ * Makes the transport of a connection.
+ *
+ * @param buffered bytes that were read from the connection already; TLS reads them first
+ */
+export function openTransport(conn: Conn, buffered: Uint8Array): Transport {
+  const transport = newTransport(conn);
+  // Node first reads the buffer of the Duplex; initRead() in lib/_tls_wrap.js.
+  if (buffered.length > 0) {
+    transport.duplex.unshift(buffered);
     transport.receivedBefore = true;
   }
   return transport;
 }
 
-/** Detaches the descriptor, if there is one. It fails if other code has closed the descriptor. */
-function detachFrom(conn: Conn): number | undefined {
+/** Detaches and returns the descriptor, if there is one. Fails if other code has closed the descriptor. */
+function detachNative(conn: Conn): number | undefined {
   try {
     return conn.detachNative?.();
   } catch (error) {
@@ -245,10 +256,10 @@ function detachFrom(conn: Conn): number | undefined {
   }
 }
 
-function transportOf(conn: Conn): Transport {
+function newTransport(conn: Conn): Transport {
   const { localAddress } = conn;
-  const fd = SUPPORTS_DESCRIPTORS ? detachFrom(conn) : undefined;
+  const fd = SUPPORTS_DESCRIPTORS ? detachNative(conn) : undefined;
   if (fd === undefined) return new DuplexTransport(conn);
-  // TCP sockets have a port and can be reset. UNIX sockets can not.
+  // A TCP socket, whose address has a port, can be reset. A UNIX socket can't.
   return new NativeTransport(fd, localAddress !== undefined && "port" in localAddress);
 }

@@ -22,30 +22,29 @@ import { unpackSession } from "./session.js";
 
 const ACTION = "wrap a connection in TLS";
 
-/** The context of all clients without options of a context. */
-let common: TlsContext | undefined;
+/** The context of all clients whose options contain none of a context. */
+let sharedContext: TlsContext | undefined;
 
 /**
  * Performs a TLS handshake on a connection, and resolves with the TLS connection.
  *
- * It works over any {@link Conn}. A socket passes its descriptor to Node's own TLS, so it is as fast as `node:tls`.
- * After the call, the connection belongs to the result, and no other code may use it. If the handshake fails, it is
- * closed.
+ * `conn` can be any {@link Conn}. A socket passes its descriptor to Node's own TLS, so it is as fast as `node:tls`.
+ * After the call, `conn` belongs to the result, and no other code may use it. If the handshake fails, `conn` is closed.
  *
- * Over a {@link Stream}, as after STARTTLS, it fails with `ERR_TLS_BUFFERED` if the stream has read bytes ahead, and
- * leaves the stream open. The peer sent these bytes before TLS began. Accepting them would let an attacker insert
- * commands before the encrypted ones (RFC 3207, section 6). If they are the first bytes of TLS, as after `peek()` or
- * after a header, pass `buffered: "tls"`.
+ * If `conn` is a {@link Stream} that has read bytes ahead, the call fails with `ERR_TLS_BUFFERED`, and the stream stays
+ * open. The peer sent these bytes before TLS began. After STARTTLS, an attacker could insert commands in this way (RFC
+ * 3207, section 6). If the bytes are the first bytes of TLS, as after `peek()` or after a header, pass
+ * `buffered: "tls"`.
  *
- * A client verifies the server's certificate and name unless `rejectUnauthorized` is false; that requires `servername`
- * or `host`. A server requires `cert` and `key`, `pfx`, or a `context` with them. A context costs less if there are
- * many connections. TLS 1.2 and 1.3 are supported.
+ * A client verifies the server's certificate and name, so it requires `servername` or `host`, unless
+ * `rejectUnauthorized` is false. A server requires `cert` and `key`, `pfx`, or a `context` with them. For many
+ * connections, one context costs less. TLS 1.2 and 1.3 are supported.
  *
  * @throws TlsError `ERR_TLS_PLAINTEXT_PEER`, `ERR_TLS_CERT_ALTNAME_INVALID`, `CERT_HAS_EXPIRED`,
  *   `DEPTH_ZERO_SELF_SIGNED_CERT`, `SELF_SIGNED_CERT_IN_CHAIN`, `UNABLE_TO_VERIFY_LEAF_SIGNATURE`, `ERR_TLS_BUFFERED`,
- *   `ERR_SSL_…` for what OpenSSL or the peer refused
- * @throws SocketError with `syscall` `"tls_handshake"`: `ETIMEDOUT` when `handshakeTimeout` ran out, `ECONNRESET` when
- *   the peer went away
+ *   `ERR_SSL_…` if OpenSSL or the peer refused the handshake
+ * @throws SocketError with `syscall` `"tls_handshake"`: `ETIMEDOUT` after `handshakeTimeout`, `ECONNRESET` if the
+ *   connection ended
  * @throws BusyError if a read is pending; the connection stays open
  * @throws the reason of `signal`
  * @throws TypeError or RangeError for an option that is wrong; the connection stays open
@@ -91,21 +90,21 @@ export function prepareTls(opts: TlsOptions, action: string): PreparedTls {
 /**
  * Performs the handshake with checked options.
  *
- * @param within cuts the handshake short as well: `timeout` when it is less than the `handshakeTimeout`, and `signal`
- *   instead of that of the options
+ * @param wait its `timeout` applies if it is less than `handshakeTimeout`. Its `signal` replaces that of the options
+ * @param onTransport called with the transport before the handshake
  */
 export async function wrapPrepared(
   conn: Conn,
   { checked, context, client }: PreparedTls,
-  within: IoOptions = {},
-  begun?: (transport: Transport) => void,
+  wait: IoOptions = {},
+  onTransport?: (transport: Transport) => void,
 ): Promise<TlsConn> {
-  const { timeout, signal = checked.signal } = within;
+  const { timeout, signal = checked.signal } = wait;
   signal?.throwIfAborted();
-  const { below, before } = connBelow(conn, checked.takesBuffered);
+  const { below, buffered } = connBelow(conn, checked.takesBuffered);
   const handshakeTimeout = shorter(checked.handshakeTimeout, timeout ?? null);
-  const transport = openTransport(below, before);
-  begun?.(transport);
+  const transport = openTransport(below, buffered);
+  onTransport?.(transport);
   const setup: HandshakeSetup = { conn: below, transport, context, checked: { ...checked, handshakeTimeout, signal } };
   try {
     return await (client === undefined ? serverHandshake(setup) : clientHandshake(setup, client));
@@ -128,24 +127,30 @@ function isStream(conn: Conn): conn is Stream {
   return isBranded(conn, "Stream");
 }
 
-/** The connection below all streams, and the bytes that they have read ahead. Closes the streams. */
-function connBelow(conn: Conn, takesBuffered: boolean): { readonly below: Conn; readonly before: Uint8Array } {
+/**
+ * The connection below all streams, and the bytes that they have read ahead. Closes the streams without their
+ * connection.
+ *
+ * @param takesBuffered whether such bytes are allowed
+ */
+function connBelow(conn: Conn, takesBuffered: boolean): { readonly below: Conn; readonly buffered: Uint8Array } {
   if (!isConn(conn)) throw new TypeError(`Cannot ${ACTION}: conn is ${quote(conn)}, required a Conn`);
   const streams: Stream[] = [];
   let below = conn;
   for (; isStream(below); below = below.conn) streams.push(below);
   const lowest = streams.at(-1);
-  // The lowest stream has the bytes of all. The buffer of a stream of another copy can't be read.
-  const pull = lowest instanceof Stream ? readerOf(lowest) : undefined;
-  const size = pull?.unread ?? streams.reduce((sum, { buffered }) => sum + buffered, 0);
-  if (size > 0 && (!takesBuffered || pull === undefined)) {
+  // The reader of the lowest stream also returns the bytes of the streams above it. A stream of another copy of the
+  // package has a buffer that this code can't read.
+  const reader = lowest instanceof Stream ? readerOf(lowest) : undefined;
+  const size = reader?.unread ?? streams.reduce((sum, { buffered }) => sum + buffered, 0);
+  if (size > 0 && (!takesBuffered || reader === undefined)) {
     const reason = `the stream has ${size} bytes that were read before the handshake, which TLS does not protect`;
     throw new TlsError("ERR_TLS_BUFFERED", `Cannot ${ACTION}`, reason);
   }
   if (below.reading === true) throw new BusyError("read");
-  const before = pull === undefined ? Buffer.alloc(0) : pull.takeUnread(size);
+  const buffered = reader === undefined ? Buffer.alloc(0) : reader.takeUnread(size);
   for (const stream of streams) if (stream instanceof Stream) readerOf(stream).close();
-  return { below, before };
+  return { below, buffered };
 }
 
 function isConn(value: unknown): value is Conn {
@@ -153,10 +158,11 @@ function isConn(value: unknown): value is Conn {
   return typeof read === "function" && typeof write === "function";
 }
 
+/** The context of a call without `context`. */
 function contextFor(checked: CheckedConnection): TlsContext {
   const names = Object.keys(checked.inline);
   if (!checked.isServer && names.every((name) => name === "alpnProtocols" || name === "rejectUnauthorized")) {
-    return (common ??= new TlsContext());
+    return (sharedContext ??= new TlsContext());
   }
   return new TlsContext(checked.inline);
 }
@@ -164,8 +170,8 @@ function contextFor(checked: CheckedConnection): TlsContext {
 function checkClient(opts: TlsClientOptions, checked: CheckedConnection, action: string): CheckedClient {
   const { checkServerIdentity: check, session } = opts;
   let name = checkName(opts.servername, action, "servername") ?? checkName(opts.host, action, "host");
-  const shared = checked.context === undefined ? undefined : nodeContext(checked.context).options.rejectUnauthorized;
-  const verifies = checked.inline.rejectUnauthorized ?? shared ?? true;
+  const ofContext = checked.context === undefined ? undefined : nodeContext(checked.context).options.rejectUnauthorized;
+  const verifies = checked.inline.rejectUnauthorized ?? ofContext ?? true;
   if (name === undefined && verifies) {
     throw new TypeError(`Cannot ${action}: the server has no name to verify, required servername or host`);
   }
