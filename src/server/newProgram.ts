@@ -20,7 +20,7 @@ export interface UpgradeOptions {
    * names the same directory. So a symbolic link to the current version leads to the new version.
    */
   readonly cwd?: string | undefined;
-  /** Milliseconds until the new program must have called `ready()`; null for no limit. Default 60,000. */
+  /** Milliseconds until the new program must have called `ready()` and accept; null for no limit. Default 60,000. */
   readonly timeout?: number | null | undefined;
   /** Milliseconds for the connections of this program, as in `drain()`; null for no limit. Default 10,000. */
   readonly drainTimeout?: number | null | undefined;

@@ -11,7 +11,7 @@
 
 import { report } from "../callbacks.js";
 import { checkNames, checkOptions, quote } from "../check/index.js";
-import { workerThreads } from "../builtins.js";
+import { clock, workerThreads } from "../builtins.js";
 import {
   type Handover,
   handoverOf,
@@ -243,13 +243,20 @@ class Attempt {
       channel.watch(() => this.#canceled.abort(closedMeanwhile()));
       program = await NewProgram.start(this.#opts, channel.env, channel.fd);
       channel.started();
-      const late = (): Error => {
-        const cause = new Error(`the new program, process ${program!.pid}, has not called ready() for ${timeout} ms`);
+      const late = (omission: string) => (): Error => {
+        const cause = new Error(`the new program, process ${program!.pid}, ${omission} within ${timeout} ms`);
         return timeoutError("upgrade", { cause });
       };
-      const { pid, taken } = await within(this.#untilReady(channel), timeout, [this.#canceled.signal], late);
+      const startedAt = clock();
+      const { pid, taken } = await within(
+        this.#untilReady(channel),
+        timeout,
+        [this.#canceled.signal],
+        late("has not called ready()"),
+      );
       channel.unwatch();
-      await within(this.#untilServing(channel), timeout, [], late);
+      const left = timeout === null ? null : timeout - (clock() - startedAt);
+      await within(this.#untilServing(channel), left, [], late("has called ready(), but has not begun to accept"));
       const drained = this.#leave(taken);
       channel.close();
       program.release();
