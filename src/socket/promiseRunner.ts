@@ -274,7 +274,7 @@ export class PromiseRunner implements Runner<"promise"> {
 
   close(): void {
     if (this.descriptor.fd < 0) return;
-    this.#forget();
+    this.#endTracking();
     check(this.descriptor.close(), "close");
   }
 
@@ -283,11 +283,12 @@ export class PromiseRunner implements Runner<"promise"> {
     this.checkOpen("detach");
     this.checkNothingBuffered("detach");
     const released = this.descriptor.release(blocking);
-    if (released >= 0) this.#forget();
+    if (released >= 0) this.#endTracking();
     return check(released, "detach");
   }
 
-  #forget(): void {
+  /** Ends the tracking of an open socket, and its lookups of names. */
+  #endTracking(): void {
     if (registry !== undefined) registry.closed(this);
     stopLeakDetection(this.descriptor);
     this.#closing?.abort(socketError(ECANCELED, "getaddrinfo"));
