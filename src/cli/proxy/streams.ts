@@ -11,9 +11,9 @@ import { carry } from "./shape.js";
 
 export async function proxyStreams(plan: ProxyPlan): Promise<void> {
   const { from, to, recorder, latency, rate, proxyProtocol, via, count } = plan;
-  const looksAtBytes = recorder !== undefined || latency > 0 || rate !== undefined || proxyProtocol;
+  const needsBytes = recorder !== undefined || latency > 0 || rate !== undefined || proxyProtocol;
   const plain = from.scheme !== "tls" && to.scheme !== "tls" && via === undefined;
-  await (looksAtBytes || !plain || count !== undefined ? relay(plan) : forwardAll(plan));
+  await (needsBytes || !plain || count !== undefined ? relay(plan) : forwardAll(plan));
 }
 
 /** Forwards inside the kernel. */
@@ -76,7 +76,7 @@ async function relayOne(plan: ProxyPlan, client: Stream): Promise<void> {
   let server: Stream | undefined;
   try {
     server = await openTarget(plan, client, ending.signal);
-    await both(plan, flow, client, server, recorded, ending);
+    await carryBoth(plan, flow, client, server, recorded, ending);
     await Promise.all([client.close(), server.close()]);
   } catch (caught) {
     error = signal.aborted ? undefined : caught;
@@ -101,7 +101,7 @@ async function openTarget(plan: ProxyPlan, client: Stream, signal: AbortSignal):
 }
 
 /** Runs both directions. An error of one ends the other. */
-async function both(
+async function carryBoth(
   plan: ProxyPlan,
   flow: Flow,
   client: Stream,
