@@ -1,4 +1,4 @@
-// The columns of the table: what a cell shows, and how rows are sorted and searched by it.
+// The columns of the table: the text of each cell, and the value by which rows are sorted. Also the filter of the rows.
 
 import type { SocketReport } from "../src/inspect/protocol.js";
 import { age, bytes, count, shortLine, shortName, visible } from "./format.js";
@@ -6,14 +6,16 @@ import { age, bytes, count, shortLine, shortName, visible } from "./format.js";
 export interface Column {
   readonly key: string;
   readonly title: string;
-  /** What the title is short for. */
+  /** A longer form of the title, for the tooltip. */
   readonly hint: string;
+  /** Whether the cells have numbers, which are aligned to the right. */
   readonly number?: boolean;
   readonly text: (row: SocketReport, now: number) => string;
+  /** The value by which rows are sorted. */
   readonly order: (row: SocketReport) => number | string;
 }
 
-/** Numbers of an address sort as numbers: a port 80 comes before 443. */
+/** Pads the numbers in an address, so that port 80 comes before 443. A missing address comes last. */
 const addressOrder = (address: string | null): string =>
   (address ?? "\uffff").replace(/\d+/g, (digits) => digits.padStart(10, "0"));
 
@@ -149,7 +151,8 @@ export const NO_FILTER: Filter = { words: "", state: "", kind: "", thread: "", f
 
 export const kindOf = (row: SocketReport): string => `${shortName(row.family)} ${shortName(row.type)}`;
 
-const searched = (row: SocketReport): string =>
+/** The text in which the words of the filter are searched. */
+const searchText = (row: SocketReport): string =>
   [
     row.id,
     `fd ${row.fd}`,
@@ -165,6 +168,7 @@ const searched = (row: SocketReport): string =>
     .join("\n")
     .toLowerCase();
 
+/** The rows that match the filter, sorted. */
 export function selectRows(rows: Iterable<SocketReport>, filter: Filter, sorting: Sorting): SocketReport[] {
   const words = filter.words.toLowerCase().split(/\s+/).filter(Boolean);
   const chosen: SocketReport[] = [];
@@ -174,7 +178,7 @@ export function selectRows(rows: Iterable<SocketReport>, filter: Filter, sorting
     if (filter.kind !== "" && kindOf(row) !== filter.kind) continue;
     if (filter.thread !== "" && String(row.thread) !== filter.thread) continue;
     if (words.length > 0) {
-      const text = searched(row);
+      const text = searchText(row);
       if (!words.every((word) => text.includes(word))) continue;
     }
     chosen.push(row);

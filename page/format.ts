@@ -1,4 +1,5 @@
-// Values as text for people. Text of peers is made safe to look at: no character of it is invisible or changes others.
+// Values as text for people. In text of peers, characters are escaped that are invisible or change the text around
+// them.
 
 export function bytes(count: number): string {
   if (count < 1000) return `${count} B`;
@@ -16,7 +17,7 @@ export const count = (value: number): string => value.toLocaleString("en-US");
 
 export const plural = (value: number, noun: string): string => `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
 
-/** A time that has passed, in milliseconds, in at most two units. */
+/** A duration in milliseconds as text, with at most two units. */
 export function age(milliseconds: number): string {
   const seconds = Math.max(0, milliseconds) / 1000;
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
@@ -39,7 +40,7 @@ export const clockTime = (time: number): string => {
   return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
 };
 
-/** Controls, and characters that are invisible or change the direction of text. */
+/** Control characters, and characters that are invisible or change the direction of text. */
 const UNSAFE = /[\p{Cc}\p{Cf}\u2028\u2029\ud800-\udfff]/gu;
 
 const NAMED: Readonly<Record<string, string>> = { "\t": "\\t", "\n": "\\n", "\r": "\\r" };
@@ -51,10 +52,10 @@ const escapeOf = (character: string): string => {
   return code < 0x100 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u{${code.toString(16)}}`;
 };
 
-/** A short text of a peer or of the program, in one line. */
+/** Escapes a short text of a peer or of the program, which is shown in one line. */
 export const visible = (text: string): string => text.replace(UNSAFE, escapeOf);
 
-/** A piece of a payload: text as it is, or the visible form of bytes that are no text. */
+/** A piece of a payload: text as it is, or escapes of bytes that are no text. */
 export interface Piece {
   readonly text: string;
   readonly escaped: boolean;
@@ -66,13 +67,13 @@ function sequenceLength(data: Uint8Array, at: number): number {
   const length = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
   for (let next = 1; next < length; next++) if ((data[at + next] ?? 0) >> 6 !== 2) return 0;
   const second = data[at + 1] ?? 0;
-  // Overlong forms, surrogates, and what is beyond U+10FFFF.
+  // Invalid are overlong forms, surrogates, and values above U+10FFFF.
   if ((first === 0xe0 && second < 0xa0) || (first === 0xed && second > 0x9f)) return 0;
   if ((first === 0xf0 && second < 0x90) || (first === 0xf4 && second > 0x8f)) return 0;
   return length;
 }
 
-/** A payload as text. Each byte that is no UTF-8 and each control character is a visible escape; lines stay lines. */
+/** A payload as text with its lines. Each byte that is no UTF-8 and each unsafe character is escaped. */
 export function payloadText(data: Uint8Array): Piece[] {
   const decoder = new TextDecoder();
   const pieces: { text: string; escaped: boolean }[] = [];
@@ -88,6 +89,7 @@ export function payloadText(data: Uint8Array): Piece[] {
       at++;
       continue;
     }
+    // The decoder drops U+FEFF, the byte order mark.
     const character = decoder.decode(data.subarray(at, at + length)) || "\ufeff";
     at += length;
     if (character === "\n") {
@@ -118,8 +120,8 @@ export function fromBase64(text: string): Uint8Array {
   return data;
 }
 
-/** The file and the line of a position, without its folders. */
+/** The file name, line and column of a position, without the folders. */
 export const shortLine = (line: string): string => visible(line.replace(/^.*[/\\](?=[^/\\]+$)/, ""));
 
-/** `AF_INET` and `SOCK_STREAM` without what is the same in all of them. */
+/** The name of a family or a type without `AF_` or `SOCK_`. */
 export const shortName = (name: string): string => name.replace(/^(?:AF|SOCK)_/, "");

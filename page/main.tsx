@@ -29,18 +29,18 @@ function readRoute(): Route {
   return { view: "table" };
 }
 
-const stored = (key: string): string | null => {
+const readSetting = (key: string): string | null => {
   try {
     return localStorage.getItem(key);
   } catch {
     return null;
   }
 };
-const store = (key: string, value: string): void => {
+const writeSetting = (key: string, value: string): void => {
   try {
     localStorage.setItem(key, value);
   } catch {
-    // The browser keeps nothing for this page; the choice holds until it is closed.
+    // The browser stores nothing for this page, so the setting is lost when the page is closed.
   }
 };
 
@@ -48,8 +48,9 @@ const THEMES = ["auto", "light", "dark"] as const;
 type Theme = (typeof THEMES)[number];
 const THEME_NAMES: Readonly<Record<Theme, string>> = { auto: "Auto", light: "Light", dark: "Dark" };
 
+/** Returns the setting, the theme that is shown (dark or light), and a function that selects the next setting. */
 function useTheme(): [Theme, string, () => void] {
-  const before = stored("berkeley-theme");
+  const before = readSetting("berkeley-theme");
   const [theme, setTheme] = useState<Theme>(THEMES.find((name) => name === before) ?? "auto");
   const [systemDark, setSystemDark] = useState(() => matchMedia("(prefers-color-scheme: dark)").matches);
   useEffect(() => {
@@ -60,12 +61,12 @@ function useTheme(): [Theme, string, () => void] {
   }, []);
   const dark = theme === "dark" || (theme === "auto" && systemDark);
   document.documentElement.dataset["theme"] = dark ? "dark" : "light";
-  const turn = (): void => {
+  const selectNext = (): void => {
     const next = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length]!;
-    store("berkeley-theme", next);
+    writeSetting("berkeley-theme", next);
     setTheme(next);
   };
-  return [theme, dark ? "dark" : "light", turn];
+  return [theme, dark ? "dark" : "light", selectNext];
 }
 
 const SHORTCUTS: readonly (readonly [string, string])[] = [
@@ -81,14 +82,14 @@ const SHORTCUTS: readonly (readonly [string, string])[] = [
   ["?", "this list"],
 ];
 
-/** Whether letters belong to the element. */
+/** Whether the element takes the letters that are typed. */
 const isTyping = (target: HTMLElement | null): boolean =>
   (target?.closest('input:not([type="checkbox"]), select, textarea') ?? null) !== null;
 
 function App(): JSX.Element {
   const [route, setRoute] = useState(readRoute);
   const [theme, shownTheme, turnTheme] = useTheme();
-  const [keys, setKeys] = useState(stored("berkeley-keys") !== "off");
+  const [keys, setKeys] = useState(readSetting("berkeley-keys") !== "off");
   const help = useRef<HTMLDialogElement>(null);
   const state = useStore();
   const socket = route.view === "socket" ? route.id : null;
@@ -195,7 +196,7 @@ function App(): JSX.Element {
             checked={keys}
             onChange={(event) => {
               setKeys(event.currentTarget.checked);
-              store("berkeley-keys", event.currentTarget.checked ? "on" : "off");
+              writeSetting("berkeley-keys", event.currentTarget.checked ? "on" : "off");
             }}
           />
           Keys of one letter are on
@@ -208,6 +209,7 @@ function App(): JSX.Element {
   );
 }
 
+/** The logo. */
 function Mark(): JSX.Element {
   return (
     <svg class="mark" viewBox="0 0 32 32" aria-hidden="true">
@@ -250,16 +252,17 @@ function ProcessFacts({ state }: { readonly state: State }): JSX.Element {
   );
 }
 
+/** Notices about the connection to the process. While it is lost, the age of the data is updated every second. */
 function Banners({ state }: { readonly state: State }): JSX.Element {
   const { connection, time } = state;
   const [, tick] = useState(0);
-  const away = connection === "lost" || connection === "silent";
+  const isDisconnected = connection === "lost" || connection === "silent";
   useEffect(() => {
-    if (!away) return undefined;
+    if (!isDisconnected) return undefined;
     const timer = setInterval(() => tick(Date.now()), 1_000);
     return () => clearInterval(timer);
-  }, [away]);
-  const since = time === 0 ? "" : ` What you see is from ${clockTime(time)}, ${age(Date.now() - time)} ago.`;
+  }, [isDisconnected]);
+  const staleText = time === 0 ? "" : ` What you see is from ${clockTime(time)}, ${age(Date.now() - time)} ago.`;
   return (
     <section class="banners" aria-label="Notices">
       <div role="alert">
@@ -279,13 +282,13 @@ function Banners({ state }: { readonly state: State }): JSX.Element {
           </Notice>
         )}
       </div>
-      {away && since !== "" && <p class="stale">{since}</p>}
+      {isDisconnected && staleText !== "" && <p class="stale">{staleText}</p>}
     </section>
   );
 }
 
-// The token becomes a folder of the address. So the requests of the page, which are relative to it, have the token, and
-// so has a page that is loaded again.
+// Moves the token from the parameter to a folder of the address. The requests of the page are relative to the address,
+// so they have the token. After a reload the page still has it.
 const token = new URLSearchParams(location.search).get("token");
 if (token !== null) history.replaceState(null, "", `/${encodeURIComponent(token)}/${location.hash}`);
 

@@ -1,11 +1,11 @@
-// Small parts of several views.
+// Small components that several views use.
 
 import type { ComponentChildren, JSX } from "preact";
 
 import type { Finding } from "../src/inspect/protocol.js";
 import { visible } from "./format.js";
 
-/** The color of a state is never the only sign of it: the name stands there. */
+/** The class for the color of a state. The name of the state is always shown too, so the color is not the only sign. */
 function toneOf(state: string): string {
   if (state === "ESTABLISHED" || state === "connected") return "good";
   if (state === "LISTEN" || state === "listening") return "listen";

@@ -1,4 +1,4 @@
-// The bytes of a call, as text and as hex. All of it becomes text nodes: nothing of a peer is ever markup.
+// The bytes of a call, as text and as hex. They become text nodes, so data of a peer is never interpreted as markup.
 
 import type { JSX } from "preact";
 

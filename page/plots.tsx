@@ -80,7 +80,7 @@ function optionsFor(element: HTMLElement, plot: Plot, width: number): uPlot.Opti
     padding: [8, 8, 0, 0],
     cursor: { sync: { key: "socket" }, y: false, points: { size: 6 }, drag: { x: false, y: false } },
     scales: {
-      // A line of one value needs a range, and zero is a meaningful end of it.
+      // The range begins at 0. It is never empty, also if all values are 0.
       y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.15 : 1] },
     },
     axes: [
@@ -117,7 +117,7 @@ function PlotCard(props: {
     ...plot.series.map(({ value }) => samples.map(value)),
   ] as uPlot.AlignedData;
 
-  // Colors are read when a plot is made, so another theme makes another plot.
+  // uPlot gets the colors when the plot is made. So a change of the theme makes the plot again.
   useLayoutEffect(() => {
     const element = place.current!;
     const made = new uPlot(optionsFor(element, plot, element.clientWidth || 300), data, element);

@@ -1,5 +1,5 @@
-// The calls of a socket and of its other end as a sequence diagram. Time goes down; each end has a lane. Between the
-// lanes are arrows, as far as the calls show what crossed.
+// The calls of a socket and of its other end as a sequence diagram. Time goes down, and each end has a lane. An arrow
+// between the lanes is data or a packet that one end has sent, if the recorded calls prove it.
 
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
@@ -10,19 +10,21 @@ import { Payload } from "./payload.js";
 
 type Side = "left" | "right";
 
+/** Data or a packet that one end has sent. */
 interface Arrow {
   readonly from: Side;
   readonly label: string;
   readonly kind: "data" | "control" | "error";
 }
 
+/** A call, the lane of its socket, and the arrow that it causes. */
 interface Event {
   readonly call: CallReport;
   readonly side: Side;
   readonly arrow: Arrow | null;
 }
 
-/** Calls at the end that are drawn at first. */
+/** The number of latest calls that are drawn before the user asks for all. */
 const SHOWN = 200;
 
 const SENDS = /^(?:send|write|sendfile|splice)/;
@@ -30,7 +32,10 @@ const RECEIVES = /^(?:recv|read)/;
 
 const otherSide = (side: Side): Side => (side === "left" ? "right" : "left");
 
-/** The end that connected is on the left. Of two others, the one whose page it is. */
+/**
+ * The lanes of the two ends. The end that has called connect() is on the left. If neither is known to have, an end that
+ * was accepted is on the right. Otherwise the socket of this page is on the left.
+ */
 function sidesOf({ socket, other, calls }: SocketDetail): { left: SocketReport | null; right: SocketReport | null } {
   const connected = (id: string | undefined): boolean =>
     id !== undefined && calls.some(({ socket: of, call }) => of === id && call === "connect");
@@ -40,7 +45,10 @@ function sidesOf({ socket, other, calls }: SocketDetail): { left: SocketReport |
   return { left: socket, right: other };
 }
 
-/** How the end of a sender showed at the other end, after this call. */
+/**
+ * How the other end has noticed that this sender has ended: by a later read that returned 0 (FIN) or ECONNRESET (RST).
+ * Empty if no such read is recorded.
+ */
 function endOf(calls: readonly CallReport[], index: number): "FIN" | "RST" | "" {
   const { socket } = calls[index]!;
   for (const later of calls.slice(index + 1)) {
@@ -51,12 +59,12 @@ function endOf(calls: readonly CallReport[], index: number): "FIN" | "RST" | "" 
   return "";
 }
 
-/** Whether a call has ended what its socket sends. */
+/** Whether a call has ended the sending of its socket. */
 const endsSending = ({ call, errno, detail }: CallReport): boolean =>
   errno === null && (call === "close" || (call === "shutdown" && detail !== "SHUT_RD"));
 
-/** A UNIX socket has no packets. */
-const NAMES = { FIN: "end", RST: "reset" } as const;
+/** The labels for UNIX sockets, which send no packets. */
+const UNIX_LABELS = { FIN: "end", RST: "reset" } as const;
 
 /** The arrow of close() and shutdown(). The first call that ends the sending makes the kernel send a FIN. */
 function arrowOfEnd(calls: readonly CallReport[], index: number, side: Side, tcp: boolean): Arrow | null {
@@ -64,18 +72,20 @@ function arrowOfEnd(calls: readonly CallReport[], index: number, side: Side, tcp
   const label = endsSending(call) ? endOf(calls, index) : "";
   const ended = calls.slice(0, index).some((one) => one.socket === call.socket && endsSending(one));
   if (label === "" || (label === "FIN" && ended)) return null;
-  return { from: side, label: tcp ? label : NAMES[label], kind: label === "RST" ? "error" : "control" };
+  return { from: side, label: tcp ? label : UNIX_LABELS[label], kind: label === "RST" ? "error" : "control" };
 }
 
-/** Whether no call before this one has returned the end that the peer has sent. */
+/** Whether this is the first read of its socket that has returned the end of the stream. */
 const isFirstEnd = (calls: readonly CallReport[], index: number): boolean =>
   !calls
     .slice(0, index)
     .some((one) => one.socket === calls[index]!.socket && RECEIVES.test(one.call) && one.result === 0);
 
+/** Whether an earlier connect() of this socket would have blocked. */
 const connectsBefore = (calls: readonly CallReport[], index: number, socket: string): boolean =>
   calls.slice(0, index).some((one) => one.socket === socket && one.call === "connect" && one.wouldBlock);
 
+/** The arrow of a call; null for none. `both` says whether the calls of both ends are recorded. */
 function arrowOf(
   calls: readonly CallReport[],
   index: number,
@@ -85,7 +95,7 @@ function arrowOf(
 ): Arrow | null {
   const tcp = type === "SOCK_STREAM" && family.startsWith("AF_INET");
   const { call, result, moved, errno, wouldBlock, socket } = calls[index]!;
-  // The library calls connect() again to learn how it ended.
+  // After EINPROGRESS the library calls connect() again, which returns the result.
   const again = call === "connect" && connectsBefore(calls, index, socket);
   if (call === "connect" && tcp && !again && (errno === null || wouldBlock))
     return { from: side, label: "SYN", kind: "control" };
@@ -93,11 +103,11 @@ function arrowOf(
     return { from: otherSide(side), label: "RST", kind: "error" };
   if (moved?.sent === true && moved.bytes > 0) return { from: side, label: bytes(moved.bytes), kind: "data" };
   if (call === "close" || call === "shutdown") {
-    // An empty datagram is no end.
+    // The end of a datagram socket sends nothing. A read of 0 bytes at the other end was an empty datagram.
     return both && type !== "SOCK_DGRAM" ? arrowOfEnd(calls, index, side, tcp) : null;
   }
   if ((!RECEIVES.test(call) && moved?.sent !== false) || both) return null;
-  // What arrives is all that shows of the other end.
+  // Without the calls of the other end, its arrows follow from the reads of this end.
   if (moved !== null && moved.bytes > 0) return { from: otherSide(side), label: bytes(moved.bytes), kind: "data" };
   if (result === 0 && tcp)
     return isFirstEnd(calls, index) ? { from: otherSide(side), label: "FIN", kind: "control" } : null;
@@ -108,7 +118,7 @@ function arrowOf(
 function eventsOf(detail: SocketDetail): Event[] {
   const { left } = sidesOf(detail);
   const { calls, other, socket } = detail;
-  // Node makes the calls of a connection of TLS, and a thread that is busy does not send its calls.
+  // The calls of the other end can be missing: Node makes those of a TLS connection, and a busy thread sends no calls.
   const both = other !== null && calls.some((call) => call.socket === other.id);
   return calls.map((call, index) => {
     const ofOther = call.socket === other?.id;

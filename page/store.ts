@@ -1,4 +1,4 @@
-// What the page knows: the rows of all sockets and the socket that is open, from server-sent events.
+// The state of the page: the rows of all sockets, and the socket that is open. Server-sent events update it.
 
 import { useEffect, useState } from "preact/hooks";
 
@@ -13,16 +13,17 @@ export type Connection = "connecting" | "live" | "lost" | "silent" | "refused";
 export interface State {
   readonly connection: Connection;
   readonly rows: ReadonlyMap<string, SocketReport>;
-  /** When the data is from, as the process says; 0 if there is none yet. */
+  /** The time of the data by the clock of the process; 0 before the first data. */
   readonly time: number;
   readonly dropped: number;
   readonly process: TableUpdate["process"] | null;
   /** The socket that is open. */
   readonly detail: SocketDetail | null;
-  /** Whether the open socket is not among the rows any more. */
+  /** Whether the open socket was removed from the rows. */
   readonly gone: boolean;
 }
 
+/** Milliseconds before another attempt to open the stream of events. */
 const RETRY = 2_000;
 
 let state: State = {
@@ -60,11 +61,12 @@ function applyTable(table: TableUpdate): void {
   update({ connection: "live", rows, time: table.time, dropped: table.dropped, process: table.process, gone });
 }
 
+/** The id of the open socket. */
 let watched: string | null = null;
 let source: EventSource | undefined;
 let retry: ReturnType<typeof setTimeout> | undefined;
 
-/** Asks for the events again, with those of a socket if `socket` is not null. */
+/** Opens the stream of events, with those of a socket unless `socket` is null. */
 export function watch(socket: string | null): void {
   if (source !== undefined && socket === watched) return;
   if (socket !== watched) update({ detail: null, gone: false });
@@ -87,12 +89,14 @@ function open(socket: string | null): void {
   events.addEventListener("error", () => {
     if (source !== events) return;
     events.close();
-    void findCause(socket);
+    void findCauseAndRetry(socket);
   });
 }
 
-/** An EventSource does not say why it failed, so a request looks for the cause. */
-async function findCause(socket: string | null): Promise<void> {
+/**
+ * Finds the cause of a failure by a request, because an EventSource does not report it. Then opens the stream again.
+ */
+async function findCauseAndRetry(socket: string | null): Promise<void> {
   if (state.connection === "live") update({ connection: "lost" });
   let status: number | undefined;
   try {
@@ -104,7 +108,7 @@ async function findCause(socket: string | null): Promise<void> {
   if (status === 401 || status === 403) return update({ connection: "refused" });
   if (status === undefined) update({ connection: "silent" });
   if (status === 404 && socket !== null) {
-    // The rows go on without it.
+    // The socket is gone. The events of the table go on.
     update({ gone: true });
     return open(null);
   }

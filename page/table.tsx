@@ -13,8 +13,8 @@ import { useVirtualRows } from "./virtual.js";
 const HEADER_HEIGHT = 34;
 const ROW_HEIGHT = 33;
 
-/** Kept while another view is open. */
-let kept: { filter: Filter; sorting: Sorting; active: string | null; scrolled: number } = {
+/** The state of the table, for its next opening. */
+let saved: { filter: Filter; sorting: Sorting; active: string | null; scrolled: number } = {
   filter: NO_FILTER,
   sorting: { key: "fd", descending: false },
   active: null,
@@ -48,11 +48,11 @@ function Choice(props: {
 
 export function Table({ state }: { readonly state: State }): JSX.Element {
   const { rows, time } = state;
-  const [filter, setFilter] = useState(kept.filter);
-  const [sorting, setSorting] = useState(kept.sorting);
-  const [active, setActive] = useState(kept.active);
+  const [filter, setFilter] = useState(saved.filter);
+  const [sorting, setSorting] = useState(saved.sorting);
+  const [active, setActive] = useState(saved.active);
   const scroller = useRef<HTMLDivElement>(null);
-  kept = { ...kept, filter, sorting, active };
+  saved = { ...saved, filter, sorting, active };
 
   const shown = useMemo(() => selectRows(rows.values(), filter, sorting), [rows, filter, sorting]);
   const keys = useMemo(() => shown.map(({ id }) => id), [shown]);
@@ -63,13 +63,13 @@ export function Table({ state }: { readonly state: State }): JSX.Element {
 
   const found = active === null ? -1 : keys.indexOf(active);
   const activeIndex = found < 0 && keys.length > 0 ? 0 : found;
-  const virtual = useVirtualRows({ keys, scroller, rowHeight: ROW_HEIGHT, above: HEADER_HEIGHT, kept: activeIndex });
+  const virtual = useVirtualRows({ keys, scroller, rowHeight: ROW_HEIGHT, headerHeight: HEADER_HEIGHT, activeIndex });
 
   useEffect(() => {
-    scroller.current?.scrollTo(0, kept.scrolled);
+    scroller.current?.scrollTo(0, saved.scrolled);
     const element = scroller.current;
     return () => {
-      kept.scrolled = element?.scrollTop ?? 0;
+      saved.scrolled = element?.scrollTop ?? 0;
     };
   }, []);
 
@@ -80,8 +80,9 @@ export function Table({ state }: { readonly state: State }): JSX.Element {
   const sortBy = (key: string): void => {
     setSorting({ key, descending: sorting.key === key ? !sorting.descending : false });
   };
+  // The row that gets the focus when it is drawn.
   const wantsFocus = useRef<string | null>(null);
-  // Keys can come faster than the table is drawn.
+  // The active row after the last key. The next key can come before the table is drawn again.
   const latest = useRef<string | undefined>(undefined);
   latest.current = keys[activeIndex];
   const moveTo = (index: number): void => {

@@ -1,4 +1,4 @@
-// The tour: lessons on real sockets, step by step. The process does each step and reports what it observed.
+// The tour: lessons on real sockets, in steps. The process runs each step, and reports the states, queues and packets.
 
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
@@ -113,7 +113,7 @@ function Lesson({
       leave();
     };
   }, []);
-  // The step that has just been done is what the reader wants to see.
+  // Scrolls to the latest step.
   useEffect(() => {
     if (steps.length > 0) latest.current?.scrollIntoView({ block: "start" });
   }, [steps.length]);
@@ -223,7 +223,7 @@ function Lesson({
   );
 }
 
-/** The two addresses between which packets went: the first sender is on the left. */
+/** The addresses of the two lanes, and the names of all sockets by address. The first sender is on the left. */
 interface Ends {
   readonly left: string;
   readonly right: string;

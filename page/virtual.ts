@@ -1,4 +1,4 @@
-// The rows of a list that are near the part on the screen, by @tanstack/virtual-core.
+// Draws only the rows of a long list that are near the visible part, with @tanstack/virtual-core.
 
 import {
   defaultRangeExtractor,
@@ -16,15 +16,15 @@ interface List {
   readonly scroller: { readonly current: HTMLElement | null };
   /** Estimated height of a row in pixels; the real one is measured. */
   readonly rowHeight: number;
-  /** Height of what stays at the top of the scroller. */
-  readonly above: number;
-  /** The row that stays in the document, because it can have the focus; -1 for none. */
-  readonly kept: number;
+  /** Height of the header, which stays at the top of the scroller. */
+  readonly headerHeight: number;
+  /** The row that is always drawn, because it may have the focus; -1 for none. */
+  readonly activeIndex: number;
 }
 
 export function useVirtualRows(list: List): Virtualizer<HTMLElement, HTMLElement> {
   const [, render] = useState({});
-  const { keys, scroller, kept } = list;
+  const { keys, scroller, activeIndex } = list;
   const options = {
     count: keys.length,
     getScrollElement: () => scroller.current,
@@ -35,19 +35,19 @@ export function useVirtualRows(list: List): Virtualizer<HTMLElement, HTMLElement
     observeElementOffset,
     measureElement,
     overscan: 8,
-    scrollPaddingStart: list.above,
+    scrollPaddingStart: list.headerHeight,
     rangeExtractor: (range: Range) => {
       const rows = defaultRangeExtractor(range);
-      if (kept >= 0 && kept < keys.length && !rows.includes(kept)) rows.push(kept);
+      if (activeIndex >= 0 && activeIndex < keys.length && !rows.includes(activeIndex)) rows.push(activeIndex);
       return rows.sort((a, b) => a - b);
     },
     onChange: () => render({}),
   };
-  const made = useRef<Virtualizer<HTMLElement, HTMLElement>>(undefined);
-  made.current ??= new Virtualizer<HTMLElement, HTMLElement>(options);
-  const virtualizer = made.current;
+  const instance = useRef<Virtualizer<HTMLElement, HTMLElement>>(undefined);
+  instance.current ??= new Virtualizer<HTMLElement, HTMLElement>(options);
+  const virtualizer = instance.current;
   virtualizer.setOptions(options);
-  // The names that an adapter of the package has to call.
+  // An adapter for a framework has to call these methods, in spite of their names.
   // oxlint-disable-next-line no-underscore-dangle -- see above
   useLayoutEffect(() => virtualizer._didMount(), [virtualizer]);
   // oxlint-disable-next-line no-underscore-dangle -- see above

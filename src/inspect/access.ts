@@ -1,10 +1,10 @@
-// Who may talk to the server of the inspector: the Host and Origin of this machine, and the token.
+// Checks the requests to the server of the inspector. A request needs the token, and a Host and Origin of this machine.
 //
-// A page of another site can send requests to 127.0.0.1. It can't know the token, its Origin is its own, and if it has
-// made its own name resolve to 127.0.0.1 (DNS rebinding), the Host is that name.
+// A page of another site can send requests to 127.0.0.1. It does not know the token, and the browser sends the Origin
+// of that site. If the site has made its own name resolve to 127.0.0.1 (DNS rebinding), the Host is that name.
 //
-// The token is a parameter, or the first folder of the path. It is no cookie: a browser sends the cookies of a host to
-// the servers on all of its ports (RFC 6265, section 8.5), and those belong to other programs.
+// The token is a parameter, or the first folder of the path. It is no cookie, because a browser sends the cookies of a
+// host to all of its ports (RFC 6265, section 8.5), also to those of other programs.
 
 import type { IncomingMessage } from "node:http";
 
@@ -12,17 +12,17 @@ import { crypto } from "../builtins.js";
 
 const NAMES: ReadonlySet<string> = new Set(["127.0.0.1", "localhost", "[::1]"]);
 
-/** What a request asks for. */
+/** The target of a request. */
 export interface Target {
-  /** The host of a target that is a whole URL. It counts instead of the header. */
+  /** The host, if the target is a whole URL. It replaces the header Host. */
   readonly host: string | undefined;
   readonly path: string;
   readonly query: URLSearchParams;
 }
 
-/** The target of a request line. A path is no URL: `//` is a path, and it stays as it was sent. */
+/** Reads the target of a request line. It is not parsed as a URL, which would change paths such as `//`. */
 export function readTarget(text: string): Target {
-  // A proxy gets a whole URL (RFC 9112, section 3.2.2); a server must accept it too.
+  // Clients send a whole URL to a proxy, and a server must accept it too (RFC 9112, section 3.2.2).
   const [, host, rest = ""] = /^(?:http:\/\/([^/?#]*))?([^#]*)/i.exec(text) ?? [];
   const at = rest.indexOf("?");
   const path = at < 0 ? rest : rest.slice(0, at);
@@ -34,7 +34,7 @@ export class Access {
   readonly #digest: Buffer = digest(this.token);
   #port = 0;
 
-  /** The port of the server, once it listens. */
+  /** The port of the server, set when it listens. */
   set port(value: number) {
     this.#port = value;
   }
@@ -52,13 +52,13 @@ export class Access {
     return this.#isToken(query.get("token")) ? path : undefined;
   }
 
-  /** Without a port, a Host is that of port 80. */
+  /** Whether a Host names this server. Without a port it means port 80. */
   #isOurs(host: string | undefined): boolean {
     const [, name = "", port = "80"] = /^(.*?)(?::(\d{1,5}))?$/.exec(host ?? "") ?? [];
     return NAMES.has(name.toLowerCase()) && Number(port) === this.#port;
   }
 
-  /** Compares digests, whose length does not depend on the text, in constant time. */
+  /** Compares in constant time. Digests have the same length, which timingSafeEqual() requires. */
   #isToken(text: string | null): boolean {
     return text !== null && crypto().timingSafeEqual(digest(text), this.#digest);
   }

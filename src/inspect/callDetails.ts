@@ -1,4 +1,4 @@
-// The arguments of calls in short, for records.
+// Short texts of the arguments of calls, for records.
 
 import { declaredOptions, type SocketOption } from "../options/option.js";
 import { MSG_ERRQUEUE, SHUT_RD, SHUT_WR } from "../sys/constants.js";
@@ -13,28 +13,29 @@ function optionOf(level: number, name: number): AnyOption | undefined {
   return byNumber.get(`${level}:${name}`);
 }
 
-const LONGEST = 80;
+/** Maximum length of a value in a record. */
+const MAX_TEXT = 80;
 
 /** A value of an option on one line. Bytes are hexadecimal. */
 export function valueText(value: unknown): string {
-  if (value instanceof Uint8Array) return Buffer.from(value).toString("hex").slice(0, LONGEST);
+  if (value instanceof Uint8Array) return Buffer.from(value).toString("hex").slice(0, MAX_TEXT);
   if (typeof value === "string") return value;
   if (typeof value === "bigint") return String(value);
   const text = JSON.stringify(value, (_, field: unknown) =>
     field instanceof Uint8Array ? Buffer.from(field).toString("hex") : typeof field === "bigint" ? `${field}` : field,
   ) as string | undefined;
-  return (text ?? String(value)).replaceAll('"', "").slice(0, 4 * LONGEST);
+  return (text ?? String(value)).replaceAll('"', "").slice(0, 4 * MAX_TEXT);
 }
 
 export function optionDetail(level: number, name: number, value: Uint8Array): string {
   const option = optionOf(level, name);
-  // A key is no detail.
+  // The value is a secret key.
   if (option?.name === "TCP_FASTOPEN_KEY") return option.name;
   if (option === undefined) return `level ${level}, option ${name}`;
   try {
-    return `${option.name} = ${valueText(option.decode(value)).slice(0, LONGEST)}`;
+    return `${option.name} = ${valueText(option.decode(value)).slice(0, MAX_TEXT)}`;
   } catch {
-    // An option that can only be set.
+    // The value can't be decoded: the option can only be set.
     return option.name;
   }
 }
@@ -43,13 +44,13 @@ export function addressDetail(address: Uint8Array): string {
   return address.length < 2 ? "" : String(decodeAddress(address));
 }
 
-/** The flag of a call that leaves what it returns in its queue, or takes it from the queue of errors. */
-export const lookDetail = (flags: number): string => ((flags & MSG_ERRQUEUE) !== 0 ? "MSG_ERRQUEUE" : "MSG_PEEK");
+/** The flag of a call that moves no data. */
+export const peekDetail = (flags: number): string => ((flags & MSG_ERRQUEUE) !== 0 ? "MSG_ERRQUEUE" : "MSG_PEEK");
 
 export const batchDetail = (count: number): string =>
   count < 0 ? "" : `${count} ${count === 1 ? "datagram" : "datagrams"}`;
 
-/** A part of some bytes; undefined if their buffer was detached meanwhile. */
+/** A view of a part of the bytes; undefined if their buffer was detached in the meantime. */
 export function partOf(bytes: Uint8Array, from: number, to?: number): Uint8Array | undefined {
   try {
     return bytes.subarray(from, to);

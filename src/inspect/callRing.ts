@@ -1,10 +1,10 @@
-// The latest calls of a thread: rings of fixed size. A record of a call that moves data is a few numbers in typed arrays,
-// because such a call takes about a microsecond. Calls that open, connect or close a socket have a ring of their own, so
-// that the traffic of busy sockets does not overwrite them.
+// The latest calls of a thread: rings of fixed size. A record of a call that moves data is a few numbers in typed
+// arrays, because such a call takes about a microsecond. Calls that open, connect or close a socket have a ring of
+// their own, so that the traffic of busy sockets does not overwrite them.
 
 import type { SocketRow } from "./socketRow.js";
 
-/** The names of the calls, by the number that a record has. */
+/** The names of the calls. A record has the index of its call. The calls that move data are the first ones. */
 export const CALL_NAMES = [
   "recv",
   "send",
@@ -32,12 +32,14 @@ export const CALL_NAMES = [
 
 export type CallName = (typeof CALL_NAMES)[number];
 
-/** Bits of the number of a call in a record: the call receives; it leaves what it returns in its queue. */
+/** A bit of the call number of a record: the call receives. */
 export const RECEIVES = 0x40;
-export const LOOKS = 0x80;
-const CODE = 0x3f;
+/** A bit of the call number of a record: the call had MSG_PEEK or MSG_ERRQUEUE, so it has moved no data. */
+export const PEEKS = 0x80;
+/** The bits of the call number without these flags. */
+const CODE_MASK = 0x3f;
 
-/** What a record has besides its numbers. */
+/** The fields of a record that are not numbers. Most records have none. */
 export interface CallExtras {
   readonly detail?: string | undefined;
   readonly line?: string | undefined;
@@ -54,14 +56,15 @@ export interface RingRecord extends CallExtras {
   readonly start: number;
   /** Milliseconds. */
   readonly duration: number;
-  /** What the call returned: -errno after a failure. */
+  /** The result of the call: -errno after a failure. */
   readonly result: number;
   /** Bytes that the call has returned or sent. */
   readonly bytes: number;
   readonly receives: boolean;
-  readonly looks: boolean;
+  readonly peeks: boolean;
 }
 
+/** Records in typed arrays. The newest record overwrites the oldest. */
 class Ring {
   readonly #size: number;
   #sequences: Float64Array;
@@ -73,7 +76,7 @@ class Ring {
   #rows: (SocketRow | undefined)[];
   #extras: (CallExtras | undefined)[];
   #count = 0;
-  /** Where the next record goes. */
+  /** The index of the next record. */
   #at = 0;
 
   constructor(size: number) {
@@ -115,7 +118,7 @@ class Ring {
     this.#extras[at] = extras;
   }
 
-  /** Forgets the records, and gives their memory back. No record may follow. */
+  /** Frees the memory of the records. push() must not be called afterwards. */
   clear(): void {
     this.#sequences = this.#starts = new Float64Array(0);
     this.#durations = new Float32Array(0);
@@ -126,13 +129,14 @@ class Ring {
     this.#extras = [];
   }
 
+  /** Adds the newest records that are chosen to `into`, at most `most`, the newest first. */
   collect(chosen: (row: SocketRow, call: CallName) => boolean, most: number, into: RingRecord[]): void {
     const oldest = Math.max(0, this.#count - this.#size);
     for (let index = this.#count - 1, left = most; index >= oldest && left > 0; index--) {
       const at = index % this.#size;
       const row = this.#rows[at];
       const code = this.#calls[at]!;
-      const call = CALL_NAMES[code & CODE]!;
+      const call = CALL_NAMES[code & CODE_MASK]!;
       if (row === undefined || !chosen(row, call)) continue;
       left--;
       into.push({
@@ -145,12 +149,13 @@ class Ring {
         result: this.#results[at]!,
         bytes: this.#bytes[at]!,
         receives: (code & RECEIVES) !== 0,
-        looks: (code & LOOKS) !== 0,
+        peeks: (code & PEEKS) !== 0,
       });
     }
   }
 }
 
+/** The calls that make a listener. */
 const BEFORE_ACCEPT: ReadonlySet<CallName> = new Set(["socket", "fromfd", "setsockopt", "bind", "listen"]);
 const FIRST_LIFE_CALL = CALL_NAMES.indexOf("socket");
 
@@ -168,13 +173,13 @@ export class CallRing {
     this.#life = new Ring(Math.ceil(size / 2));
   }
 
-  /** Forgets the records; `dropped` stays. */
+  /** Clears the records. `dropped` stays. */
   clear(): void {
     this.#data.clear();
     this.#life.clear();
   }
 
-  /** The records that were overwritten. */
+  /** The number of records that were overwritten. */
   get dropped(): number {
     return this.#data.dropped + this.#life.dropped;
   }
@@ -188,13 +193,14 @@ export class CallRing {
     bytes: number,
     extras: CallExtras | undefined,
   ): void {
-    const ring = (call & CODE) < FIRST_LIFE_CALL ? this.#data : this.#life;
+    const ring = (call & CODE_MASK) < FIRST_LIFE_CALL ? this.#data : this.#life;
     ring.push(++this.#sequence, row, call, start, duration, result, bytes, extras);
   }
 
   /**
-   * The latest records of these rows, the oldest first: of both kinds at most `most` each. Of a listener, those up to
-   * listen(); its accept() is a record of the connection as well.
+   * The latest records of these rows, the oldest first: at most `most` of calls that move data, and as many of others.
+   * Also the calls that made `listener`. Its accept() calls are left out, because the connection has a record of its
+   * own.
    */
   latest(rows: ReadonlySet<SocketRow>, most: number, listener?: SocketRow): RingRecord[] {
     const found: RingRecord[] = [];

@@ -1,4 +1,4 @@
-// The addresses of a capture: those of sockets, in the form that packets have.
+// The addresses of a capture: those of the sockets, as packets have them.
 
 import { type Address, AF_INET6, Inet6Address, InetAddress } from "../addr/index.js";
 
@@ -12,8 +12,8 @@ export interface Ends {
 const MAPPED = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i;
 
 /**
- * An address of IP; undefined for all others. A socket of IPv6 shows an address of IPv4 in a mapped form, and its packets
- * are those of IPv4.
+ * The IP address of a socket; undefined for other families. An IPv4-mapped address becomes one of IPv4, because the
+ * packets are those of IPv4.
  */
 export function ipAddress(address: Address | undefined): IpAddress | undefined {
   if (address instanceof InetAddress) return address;
@@ -22,10 +22,12 @@ export function ipAddress(address: Address | undefined): IpAddress | undefined {
   return host === undefined ? address : new InetAddress(host, address.port);
 }
 
-/** The address of an end on all interfaces, as far as the peer shows it. */
+/**
+ * The local address. If the socket is bound to all interfaces (`near` is 0.0.0.0 or ::), it is derived from the peer.
+ */
 export function onInterfaceOf(peer: IpAddress, near: IpAddress): IpAddress {
   if (near.host !== "0.0.0.0" && near.host !== "::") return near;
-  // Between two sockets of this machine both addresses are the same.
+  // Between two sockets of this machine, both addresses are loopback addresses. Otherwise the local one is unknown.
   const loopback = peer.family === AF_INET6 ? peer.host === "::1" : peer.host.startsWith("127.");
   if (peer instanceof Inet6Address) return new Inet6Address(loopback ? peer.host : "::", near.port);
   return new InetAddress(loopback ? "127.0.0.1" : "0.0.0.0", near.port);

@@ -1,5 +1,5 @@
-// The datagrams of a capture: UDP, and UNIX datagrams, which get addresses of the loopback interface. A datagram that a
-// socket of this thread sends and another one receives is in the capture once.
+// The datagrams of a capture: of UDP, and of UNIX sockets, which get addresses of the loopback interface. If both
+// sender and receiver of a datagram are in this thread, the capture has the datagram once.
 
 import { type Address, AF_UNIX, InetAddress, UnixAddress } from "../addr/index.js";
 import { type CaptureInterface, UdpFlow } from "../pcapng/index.js";
@@ -12,22 +12,24 @@ import { addressOf } from "./kernelState.js";
 import type { MovedBytes } from "./recording.js";
 import type { SocketRow } from "./socketRow.js";
 
-const MOST_FLOWS = 10_000;
+/** Maximum number of entries in each of the tables. A full table is cleared. */
+const MAX_FLOWS = 10_000;
 /** The largest datagram of UDP over IPv4. */
-const LARGEST = 65_507;
+const MAX_DATAGRAM = 65_507;
 const NOTHING = new Uint8Array(0);
+/** The detail of a setsockopt() in a record. */
 const SEGMENT_OPTION = /^UDP_SEGMENT = (\d+)$/;
 
 export class DatagramCapture {
   readonly #to: CaptureInterface;
   readonly #kernel: Calls;
-  /** By sender and receiver of its first datagram. */
+  /** By sender and receiver of the first datagram of the flow. */
   readonly #flows = new Map<string, UdpFlow>();
-  /** Sender and receiver of the datagrams that this thread has sent. */
+  /** The pairs of sender and receiver of the datagrams that this thread has sent. */
   readonly #sent = new Set<string>();
-  /** The ports of UNIX sockets, by name. */
+  /** The made-up ports of UNIX sockets, by name. */
   readonly #ports = new Map<string, number>();
-  /** The value of UDP_SEGMENT. */
+  /** The value of the option UDP_SEGMENT. */
   readonly #segments = new WeakMap<SocketRow, number>();
 
   constructor(to: CaptureInterface, kernel: Calls) {
@@ -42,7 +44,7 @@ export class DatagramCapture {
     const [from, to] = sent ? [ends.local, ends.peer] : [ends.peer, ends.local];
     const way = `${from} ${to}`;
     if (sent) {
-      if (this.#sent.size >= MOST_FLOWS) this.#sent.clear();
+      if (this.#sent.size >= MAX_FLOWS) this.#sent.clear();
       this.#sent.add(way);
     } else if (this.#sent.has(way)) {
       return;
@@ -54,7 +56,7 @@ export class DatagramCapture {
     const step = size > 0 ? size : Math.max(1, length);
     for (let at = 0; at === 0 || at < length; at += step) {
       const whole = Math.min(step, length - at);
-      const kept = Math.min(whole, LARGEST);
+      const kept = Math.min(whole, MAX_DATAGRAM);
       const cut = kept < whole ? `${comment}: a datagram of ${whole} bytes` : comment;
       flow.datagram(side, bytes.subarray(at, at + kept), { comment: cut, length: kept });
     }
@@ -74,14 +76,14 @@ export class DatagramCapture {
   #flow(way: string, client: Ends["local"], server: Ends["local"]): UdpFlow {
     const known = this.#flows.get(way);
     if (known !== undefined) return known;
-    if (this.#flows.size >= MOST_FLOWS) this.#flows.clear();
+    if (this.#flows.size >= MAX_FLOWS) this.#flows.clear();
     const flow = new UdpFlow(this.#to, { client, server });
     this.#flows.set(way, flow);
     return flow;
   }
 
   #udpEnds({ fd, protocol }: SocketRow, address: Address | undefined): Ends | undefined {
-    // Not the sockets of ping, which are of this type too.
+    // ICMP sockets (ping) are of type SOCK_DGRAM too, and are not recorded.
     if (protocol !== IPPROTO_IP && protocol !== IPPROTO_UDP) return undefined;
     const peer = ipAddress(address ?? addressOf(this.#kernel, "getpeername", fd));
     const near = ipAddress(addressOf(this.#kernel, "getsockname", fd));
@@ -90,22 +92,22 @@ export class DatagramCapture {
     return local.family === peer.family ? { local, peer } : undefined;
   }
 
-  /** @param asked whether the kernel has returned `address`: a sender without a name has none */
-  #unixEnds({ fd, number, pair }: SocketRow, address: Address | undefined, asked: boolean): Ends | undefined {
+  /** @param hadAddress whether the call had an address, which is undefined for a sender without a name */
+  #unixEnds({ fd, number, pair }: SocketRow, address: Address | undefined, hadAddress: boolean): Ends | undefined {
     const named = (of: Address | undefined): InetAddress => this.#unixAddress(of instanceof UnixAddress ? of.path : "");
     if (pair !== undefined) {
       return { local: this.#unixAddress(`\n${number}`), peer: this.#unixAddress(`\n${pair.number}`) };
     }
-    const far = asked ? address : addressOf(this.#kernel, "getpeername", fd);
-    if (!asked && far === undefined) return undefined;
+    const far = hadAddress ? address : addressOf(this.#kernel, "getpeername", fd);
+    if (!hadAddress && far === undefined) return undefined;
     return { local: named(addressOf(this.#kernel, "getsockname", fd)), peer: named(far) };
   }
 
-  /** A port for each name; 1 for sockets without one. */
+  /** An address with a port for each name. The port is 1 for sockets without a name. */
   #unixAddress(name: string): InetAddress {
     let port = name === "" ? 1 : this.#ports.get(name);
     if (port === undefined) {
-      if (this.#ports.size >= MOST_FLOWS) this.#ports.clear();
+      if (this.#ports.size >= MAX_FLOWS) this.#ports.clear();
       this.#ports.set(name, (port = 1024 + this.#ports.size));
     }
     return new InetAddress("127.0.0.1", port);

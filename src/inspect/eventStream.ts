@@ -1,38 +1,38 @@
-// Server-sent events to one page. A page that does not read gets no further event until it has read what it was sent; it
-// then gets the newest state, and what came in between is left out. So the memory of a client is one event.
+// Server-sent events to one page. While a page has not read the last event, it gets no further one. Then it gets the
+// newest state, and the states in between are left out. So a slow page needs the memory of one event.
 
 import type { ServerResponse } from "node:http";
 
 import { clock } from "../builtins.js";
 
-/** How long, in ms, a client may not read before it is cut off. */
-const PATIENCE = 30_000;
+/** A client that has not read for this time, in ms, is disconnected. */
+const READ_TIMEOUT = 30_000;
 
 export class EventStream {
   readonly #response: ServerResponse;
-  /** Since when the client has not read; undefined while it reads. */
-  #stuck: number | undefined;
+  /** The time since which the client has not read; undefined while it reads. */
+  #stuckSince: number | undefined;
   /** The version of the table that was sent last; 0 before the first. */
   version = 0;
 
   constructor(response: ServerResponse) {
     this.#response = response;
     response.on("drain", () => {
-      this.#stuck = undefined;
+      this.#stuckSince = undefined;
     });
   }
 
-  /** Whether an event can be sent now. Cuts off a client that has not read for too long. */
+  /** Whether an event can be sent now. Disconnects a client after READ_TIMEOUT. */
   get ready(): boolean {
-    if (this.#stuck === undefined) return true;
-    if (clock() - this.#stuck > PATIENCE) this.#response.destroy();
+    if (this.#stuckSince === undefined) return true;
+    if (clock() - this.#stuckSince > READ_TIMEOUT) this.#response.destroy();
     return false;
   }
 
   send(event: string, data: unknown): void {
-    // The text of JSON has no line break.
+    // A line break would end the event, and JSON.stringify() writes none.
     const taken = this.#response.write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
-    if (!taken) this.#stuck ??= clock();
+    if (!taken) this.#stuckSince ??= clock();
   }
 
   end(): void {

@@ -1,5 +1,5 @@
-// What is wrong with a socket: the rules, and their sentences. A sentence has figures that change seldom, because each
-// change is sent to every page.
+// Findings: the rules that detect a problem of a socket, and their sentences. The figures in a sentence are rounded, so
+// that they change seldom: each change is sent to every page.
 
 import { SOCK_DGRAM } from "../sys/constants.js";
 import type { Finding } from "./protocol.js";
@@ -7,48 +7,51 @@ import type { SocketRow } from "./socketRow.js";
 
 /** Times in milliseconds. */
 export interface FindingLimits {
-  /** A send queue that has not moved for so long is stalled. */
+  /** A send queue that has not changed for this time is stalled. */
   readonly stalledAfter: number;
-  /** A socket that has moved no byte for so long is idle. */
+  /** A socket that has moved no byte for this time is idle. */
   readonly idleAfter: number;
-  /** A socket whose peer has closed so long ago should be closed. */
+  /** A socket should be closed this time after its peer has closed. */
   readonly closeAfter: number;
 }
 
 /** Fruitless calls in a second that are a busy loop, unless a tenth as many moved bytes. */
 const BUSY_CALLS = 500;
-/** How long a finding of an event stays. */
-const SHOWN = 30_000;
-/** Open and idle sockets that one line of the program has made: from so many on, it forgets to close them. */
+/** How long a finding about an event is shown. */
+const SHOWN_FOR = 30_000;
+/** From this number of open, idle sockets of one line of the program on, the line is reported as a leak. */
 const MANY = 16;
 
-/** Sockets by the line that made them. */
+/** The numbers of sockets by the line that made them. */
 export interface LineCounts {
-  /** Open sockets, that no call waits for, and that have moved nothing for `closeAfter`. */
+  /** Open sockets without a waiting call that have moved nothing for `closeAfter`. */
   readonly forgotten: ReadonlyMap<string, number>;
 }
 
+/** Whether a socket that does not listen has no waiting call, and has moved nothing for `closeAfter`. */
 export const isQuiet = (row: SocketRow, now: number, { closeAfter }: FindingLimits): boolean =>
-  row.pending.length === 0 && row.acceptLimit < 0 && row.state !== "listening" && now - row.moved >= closeAfter;
+  row.pending.length === 0 && row.acceptLimit < 0 && row.state !== "listening" && now - row.movedAt >= closeAfter;
 
-/** Notes what has happened since the last look, which began at `before`. */
-export function notice(row: SocketRow, now: number, before: number): void {
+/** Detects busy loops and the end of the peer. The counters of calls began at `before`, and are set to 0. */
+export function noticeCalls(row: SocketRow, now: number, before: number): void {
   const seconds = Math.max(0.001, (now - before) / 1000);
-  const { fruitless, fruitful } = row;
-  if (fruitless / seconds >= BUSY_CALLS && fruitless > fruitful * 10) {
-    row.busySeen = now;
-    const line = row.fruitlessLine === undefined ? "" : ` at ${row.fruitlessLine}`;
+  const { emptyCalls, movingCalls } = row;
+  if (emptyCalls / seconds >= BUSY_CALLS && emptyCalls > movingCalls * 10) {
+    row.busyAt = now;
+    const line = row.emptyLine === undefined ? "" : ` at ${row.emptyLine}`;
     row.busyText =
-      `${row.fruitlessCall ?? "A call"} was called ${rounded(fruitless / seconds)} times in a second${line}, and ` +
-      `${rounded(fruitful / seconds)} of these calls moved bytes: the program loops instead of waiting`;
+      `${row.emptyCall ?? "A call"} was called ${rounded(emptyCalls / seconds)} times in a second${line}, and ` +
+      `${rounded(movingCalls / seconds)} of these calls moved bytes: the program loops instead of waiting`;
   }
-  row.fruitless = row.fruitful = 0;
+  row.emptyCalls = row.movingCalls = 0;
   if (row.peerClosedSince === Infinity) {
-    if (row.state === "CLOSE_WAIT" || row.ended) row.peerClosedSince = now;
+    if (row.state === "CLOSE_WAIT" || row.peerFinished) row.peerClosedSince = now;
   }
 }
 
-/** Compares what the kernel reports with what it reported before. */
+/**
+ * Detects send queues that do not change, and accept queues that overflow. `before` is the last report of the kernel.
+ */
 export function noticeQueues(row: SocketRow, now: number, before: QueueState): void {
   const { sendQueue } = row;
   const moved =
@@ -58,15 +61,16 @@ export function noticeQueues(row: SocketRow, now: number, before: QueueState): v
     sendQueue < (before.sendQueue ?? 0);
   if (sendQueue === null || sendQueue === 0) row.stuckSince = Infinity;
   else if (moved || row.stuckSince === Infinity) row.stuckSince = now;
-  if (row.acceptLimit >= 0 && (row.acceptLength > row.acceptLimit || row.drops > before.drops)) row.overflowSeen = now;
+  if (row.acceptLimit >= 0 && (row.acceptLength > row.acceptLimit || row.drops > before.drops)) row.overflowAt = now;
 }
 
 export type QueueState = Pick<SocketRow, "acknowledged" | "sendQueue" | "drops">;
 
+/** All findings of a row. */
 export function findingsOf(row: SocketRow, now: number, limits: FindingLimits, counts: LineCounts): Finding[] {
   const found: Finding[] = [];
   const made = row.line === undefined ? "" : `; made at ${row.line}`;
-  if (row.closed !== Infinity) {
+  if (row.closedAt !== Infinity) {
     if (!row.collected) return [];
     const text = `The program lost its last reference to this socket and had not closed it; the collector closed it${made}`;
     return [{ kind: "leak", text }];
@@ -82,23 +86,23 @@ export function findingsOf(row: SocketRow, now: number, limits: FindingLimits, c
     const text = `${bytes(row.sendQueue ?? 0)} in the send queue have not moved for more than ${age(now - row.stuckSince)}: ${cause}`;
     found.push({ kind: "stalled", text: `${text}${made}` });
   }
-  if (now - row.overflowSeen < SHOWN) {
+  if (now - row.overflowAt < SHOWN_FOR) {
     const full = row.acceptLength > row.acceptLimit;
     const queue = `${row.acceptLength} connections wait in the accept queue, whose limit is ${row.acceptLimit}`;
     const dropped = row.drops === 0 ? "" : `; the kernel has dropped ${row.drops} attempts to connect`;
     const text = `${full ? "The queue is full: " : "The queue was full: "}${queue}${dropped}. Accept faster, or listen with a larger backlog${made}`;
     found.push({ kind: "overflow", text });
   }
-  if (now - row.busySeen < SHOWN) found.push({ kind: "busy", text: row.busyText });
+  if (now - row.busyAt < SHOWN_FOR) found.push({ kind: "busy", text: row.busyText });
   if (found.length === 0 && isIdle(row, now, limits)) {
-    const text = `No call has moved a byte for more than ${age(now - row.moved)}${made}`;
+    const text = `No call has moved a byte for more than ${age(now - row.movedAt)}${made}`;
     found.push({ kind: "idle", text });
   }
   return found;
 }
 
 function isIdle(row: SocketRow, now: number, { idleAfter }: FindingLimits): boolean {
-  return now - row.moved >= idleAfter && row.acceptLimit < 0 && row.state !== "listening";
+  return now - row.movedAt >= idleAfter && row.acceptLimit < 0 && row.state !== "listening";
 }
 
 function leakText(row: SocketRow, now: number, limits: FindingLimits, counts: LineCounts): string | undefined {
@@ -108,12 +112,12 @@ function leakText(row: SocketRow, now: number, limits: FindingLimits, counts: Li
   }
   if (row.line === undefined || !isQuiet(row, now, limits)) return undefined;
   const same = counts.forgotten.get(row.line) ?? 0;
-  // A figure that changes with each socket would send all rows again.
+  // The exact number would change with each socket, and then all rows of the line would be sent again.
   if (same >= MANY) {
     return `At least ${powerOfTwo(same)} sockets of one line are open and idle, and no call waits on them`;
   }
   if (!isIdle(row, now, limits)) return undefined;
-  return `The socket is open, no call waits on it, and none has moved a byte for more than ${age(now - row.moved)}`;
+  return `The socket is open, no call waits on it, and none has moved a byte for more than ${age(now - row.movedAt)}`;
 }
 
 const powerOfTwo = (count: number): number => 2 ** Math.floor(Math.log2(count));

@@ -1,8 +1,8 @@
-// Code of the inspector that a timer or an event of the program calls. An error that leaves it would end the program.
+// Guards code of the inspector that runs in a timer or an event: an error that it throws would end the program.
 
 let last = "";
 
-/** Emits a warning for a fault of the inspector; once for the same fault in a row. */
+/** Emits a warning for an error of the inspector, and only one if the same error follows. */
 export function warnOf(error: unknown): void {
   const text = `The inspector failed: ${String(error)}`;
   if (text === last) return;

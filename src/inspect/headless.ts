@@ -1,35 +1,37 @@
-// The updates of the table as JSON lines, in a file or a descriptor. A reader that is slow gets the newest state, and the
-// program waits for no write: a pipe, a socket or a terminal is written while it has room, a piece at a time. A thread that
-// waits in write(2) would keep the process alive.
+// Writes the updates of the table as JSON lines, to a file or a descriptor. No write blocks the program: a pipe, a
+// socket or a terminal is written in pieces while it has room. A thread that blocks in write(2) would keep the process
+// alive. While the reader is slow, updates are left out, and the next line has the newest state.
 
 import { fs } from "../builtins.js";
 import { calls, type Calls } from "../sys/calls.js";
 import { POLLOUT } from "../sys/constants.js";
 import type { HeadlessUpdate, TableUpdate } from "./protocol.js";
 
-/** What a pipe with room takes without blocking: PIPE_BUF, pipe(7). */
+/** PIPE_BUF, pipe(7): if poll(2) reports a pipe as writable, a write of this many bytes does not block. */
 const PIECE = 4096;
-/** When the rest of a line is tried again, in ms. */
+/** Milliseconds before the rest of a line is tried again. */
 const RETRY = 50;
-/** How long the last line may wait for its reader in the middle, in ms, so that it stays whole. */
-const PATIENCE = 200;
+/** How long finish() waits for a slow reader, in ms, so that the last line is complete. */
+const LAST_LINE_TIMEOUT = 200;
 
 export class HeadlessWriter {
   readonly #fd: number;
+  /** Whether the writer has opened the file itself. */
   readonly #owned: boolean;
-  /** A file of the disk always takes all, so it is written by Node's threads. */
+  /** Whether the target is a regular file. Its writes always end, so a thread of Node may make them. */
   readonly #regular: boolean;
   readonly #poll: Calls["poll"];
+  /** The version of the table in the last line. */
   #version = 0;
   #skipped = 0;
-  /** The line that is being written, and how much of it is. */
+  /** The line that is being written, and the number of its bytes that are. */
   #line: Buffer | undefined;
   #at = 0;
   #timer: NodeJS.Timeout | undefined;
   #failed = false;
   #closed = false;
 
-  /** @throws the error of open(2): ENXIO for a named pipe that nothing reads */
+  /** @throws the error of open(2): ENXIO for a named pipe without a reader */
   constructor(target: string | number, kernel: Pick<Calls, "poll"> = calls) {
     const { O_APPEND, O_CREAT, O_NONBLOCK, O_WRONLY } = fs().constants;
     this.#owned = typeof target === "string";
@@ -39,7 +41,7 @@ export class HeadlessWriter {
     this.#poll = (...args) => kernel.poll(...args);
   }
 
-  /** Writes what has changed since the last line. */
+  /** Writes a line with the changes since the last line. */
   update(version: number, read: (since: number) => TableUpdate): void {
     if (this.#failed) return;
     if (this.#line !== undefined) {
@@ -54,7 +56,7 @@ export class HeadlessWriter {
     else this.#writePieces();
   }
 
-  /** Writes the last line, at the end of the process, if the line before it is whole and there is room. */
+  /** Writes the last line at the end of the process, if the line before it is complete and there is room. */
   finish(version: number, read: (since: number) => TableUpdate): void {
     if (this.#failed) return;
     try {
@@ -65,7 +67,7 @@ export class HeadlessWriter {
       this.#line = line;
       this.#at = 0;
       if (this.#regular) this.#writeAll();
-      else this.#writeNow(PATIENCE);
+      else this.#writeNow(LAST_LINE_TIMEOUT);
     } catch {
       this.#failed = true;
     }
@@ -75,10 +77,11 @@ export class HeadlessWriter {
     if (this.#closed) return;
     this.#failed = this.#closed = true;
     clearTimeout(this.#timer);
-    // Else the callback of the write closes it.
+    // While a write runs, its callback closes the file.
     if (!(this.#regular && this.#line !== undefined)) this.#closeFile();
   }
 
+  /** The next line; undefined if nothing has changed. */
   #next(version: number, read: (since: number) => TableUpdate): Buffer | undefined {
     const update = read(this.#version);
     const first = this.#version === 0;
@@ -90,13 +93,16 @@ export class HeadlessWriter {
   }
 
   #hasRoom(timeout: number): boolean {
-    // Also after an error, which the write reports.
+    // poll() also reports an error as an event. Then the write fails with it.
     return this.#poll(this.#fd, POLLOUT, timeout) > 0;
   }
 
-  /** Writes pieces while there is room, and waits for room for `patience` ms in all. Returns whether the line is whole. */
-  #writeNow(patience: number): boolean {
-    const end = performance.now() + patience;
+  /**
+   * Writes pieces while there is room, and waits for room for `timeout` ms in all. Returns whether the line is
+   * complete.
+   */
+  #writeNow(timeout: number): boolean {
+    const end = performance.now() + timeout;
     while (this.#line !== undefined) {
       if (!this.#hasRoom(Math.max(0, Math.ceil(end - performance.now())))) return false;
       try {

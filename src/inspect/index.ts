@@ -1,4 +1,4 @@
-// The inspector: what the sockets of a process do, as a page, as JSON lines and as data.
+// The entry "berkeley/inspect": shows the sockets of a process on a page, as JSON lines, and as data.
 
 // oxlint-disable-next-line import/no-unassigned-import -- it starts the inspector if `--import` asks for it
 import "./preload.js";

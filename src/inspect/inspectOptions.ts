@@ -3,7 +3,7 @@
 import { checkOptions, integer, quote } from "../check/index.js";
 import type { Redact } from "./socketDetail.js";
 
-/** What {@link startInspector} takes. */
+/** Options of {@link startInspector}. */
 export interface InspectorOptions {
   /** The port of the page, on 127.0.0.1. Default 0, a free one. */
   readonly port?: number | undefined;
@@ -13,26 +13,28 @@ export interface InspectorOptions {
    */
   readonly headless?: string | number | undefined;
   /**
-   * Keeps the first bytes of what each call moves, for the page of the socket: at most so many bytes of a call; true is
-   * 256. Default false.
+   * Keeps the first bytes of each call that moves data, for the page of the socket: at most this number of bytes, or
+   * 256 for true. Default false.
    */
   readonly payloads?: boolean | number | undefined;
   /**
-   * Gets the payload of a call before it is shown, and returns the bytes to show, or null to show none. If it throws, the
-   * payload is left out, and the process emits a warning (`ERR_CALLBACK`).
+   * Gets the payload of a call before it is shown, and returns the bytes to show, or null to show none. If it throws,
+   * the payload is left out, and the process emits a warning (`ERR_CALLBACK`).
    */
   readonly redact?: Redact | undefined;
-  /** Writes what the sockets of TCP, UDP and UNIX sockets send and receive to this file, in the format pcapng. */
+  /** Writes the data that TCP, UDP and UNIX sockets send and receive to this file, in the format pcapng. */
   readonly record?: string | undefined;
-  /** Calls that are kept, of all sockets: at least 64, default 16384. The older ones are dropped, and counted. */
+  /**
+   * The number of calls of all sockets that are kept, at least 64. Older ones are dropped and counted. Default 16384.
+   */
   readonly calls?: number | undefined;
   /** A send queue that has not moved for this time (ms) is reported as stalled. Default 5000. */
   readonly stalledAfter?: number | undefined;
   /** A socket that has moved no byte for this time (ms) is reported as idle. Default 300000. */
   readonly idleAfter?: number | undefined;
   /**
-   * A socket that no call waits on, and whose peer closed this time (ms) ago, is reported as a leak. So are many sockets
-   * of one line that no call waits on, and that have moved nothing for this time. Default 10000.
+   * A socket without a waiting call whose peer closed this time (ms) ago is reported as a leak. Many sockets of one
+   * line are reported too, if they have no waiting call and have moved nothing for this time. Default 10000.
    */
   readonly closeAfter?: number | undefined;
 }
@@ -52,21 +54,21 @@ export interface InspectorSettings {
 
 const ACTION = "start the inspector";
 const NAMES = ["port", "headless", "payloads", "redact", "record", "calls", "stalledAfter", "idleAfter", "closeAfter"];
-const PAYLOAD = 256;
-const MOST_PAYLOAD = 65_536;
+const DEFAULT_PAYLOAD = 256;
+const MAX_PAYLOAD = 65_536;
 const DAY = 86_400_000;
 
-function fileName(value: unknown, name: string, otherwise: string): string | undefined {
+function fileName(value: unknown, name: string, required: string): string | undefined {
   if (value === undefined) return undefined;
   if (typeof value === "string" && value !== "") return value;
-  throw new TypeError(`Cannot ${ACTION}: ${name} is ${quote(value)}, required ${otherwise}`);
+  throw new TypeError(`Cannot ${ACTION}: ${name} is ${quote(value)}, required ${required}`);
 }
 
 export function readSettings(opts: InspectorOptions): InspectorSettings {
   checkOptions(opts, ACTION, NAMES);
   const { headless, payloads = false, redact } = opts;
-  const number = (name: keyof InspectorOptions, otherwise: number, min: number, max: number): number =>
-    opts[name] === undefined ? otherwise : integer(opts[name], ACTION, name, min, max);
+  const number = (name: keyof InspectorOptions, byDefault: number, min: number, max: number): number =>
+    opts[name] === undefined ? byDefault : integer(opts[name], ACTION, name, min, max);
   if (redact !== undefined && typeof redact !== "function") {
     throw new TypeError(`Cannot ${ACTION}: redact is ${quote(redact)}, required a function`);
   }
@@ -77,7 +79,11 @@ export function readSettings(opts: InspectorOptions): InspectorSettings {
         ? integer(headless, ACTION, "headless", 0, 0x7fff_ffff)
         : fileName(headless, "headless", "a file or a descriptor"),
     payload:
-      typeof payloads === "boolean" ? (payloads ? PAYLOAD : 0) : integer(payloads, ACTION, "payloads", 0, MOST_PAYLOAD),
+      typeof payloads === "boolean"
+        ? payloads
+          ? DEFAULT_PAYLOAD
+          : 0
+        : integer(payloads, ACTION, "payloads", 0, MAX_PAYLOAD),
     redact,
     record: fileName(opts.record, "record", "the name of a file"),
     records: number("calls", 16_384, 64, 1 << 22),
@@ -87,7 +93,7 @@ export function readSettings(opts: InspectorOptions): InspectorSettings {
   };
 }
 
-/** Whether the environment turns the inspector off that `--import` would start. */
+/** Whether the environment turns off the inspector that `--import` would start. */
 export function isOff(env: NodeJS.ProcessEnv): boolean {
   return ["0", "off", "false", "no"].includes(env["BERKELEY_INSPECT"]?.toLowerCase() ?? "");
 }
@@ -112,8 +118,8 @@ export function optionsOfEnvironment(env: NodeJS.ProcessEnv): InspectorOptions {
 }
 
 /**
- * Whether this process is the first that has read the environment. Its children get the environment too: they must not
- * write to the same capture, listen on the same port, or write to a descriptor that only this process has.
+ * Whether this process is the first one that has read the environment. Its child processes inherit the environment.
+ * They must not use the same capture file and port, or a descriptor that only this process has.
  */
 export function ownsEnvironment(env: NodeJS.ProcessEnv): boolean {
   return (env["BERKELEY_INSPECT_OWNER"] ??= String(process.pid)) === String(process.pid);

@@ -1,5 +1,5 @@
-// The HTTP server of the page. It is Node's own, so the inspector does not record itself, and it keeps nothing alive: a
-// program ends when it would have ended without it.
+// The HTTP server of the page. It uses node:http, so the inspector does not record its own sockets. It does not keep
+// the process alive.
 
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
@@ -12,22 +12,23 @@ import { pageFile } from "./pageFiles.js";
 import type { SocketDetail, SocketReport, TableUpdate } from "./protocol.js";
 import type { RouteHandler } from "./routes.js";
 
-/** What the server shows. */
+/** The data that the server shows. */
 export interface InspectSource {
   readonly version: number;
   update(since: number): TableUpdate;
   sockets(): SocketReport[];
   detail(id: string): Promise<SocketDetail | null>;
-  /** The same for a page that stays open: it does not wait long for the calls of another thread. */
+  /** The same for a page that stays open. It waits only shortly for the calls of another thread. */
   pageDetail(id: string): Promise<SocketDetail | null>;
-  /** A page shows a socket, or does so no more. */
+  /** A page has begun (`on`) or ended to show a socket. */
   watch(id: string, on: boolean): void;
 }
 
-/** Connections at a time, and pages with events. Further ones are refused. */
-const MOST_CONNECTIONS = 100;
-const MOST_STREAMS = 20;
+/** Maximum number of connections, and of pages with events. Further ones are refused. */
+const MAX_CONNECTIONS = 100;
+const MAX_STREAMS = 20;
 const REQUEST_TIMEOUT = 10_000;
+/** Milliseconds between two events `detail`. */
 const DETAIL_PERIOD = 500;
 
 const HEADERS: Readonly<Record<string, string>> = {
@@ -41,10 +42,12 @@ const HEADERS: Readonly<Record<string, string>> = {
   "Cache-Control": "no-store",
 };
 
+/** A page that gets events. */
 interface Page {
   readonly stream: EventStream;
   /** The socket that the page shows. */
   readonly socket: string | undefined;
+  /** Whether the detail for the next event is being read. */
   reading: boolean;
 }
 
@@ -68,13 +71,13 @@ export class InspectServer {
       },
       (request, response) => this.#answer(request, response),
     );
-    this.#server.maxConnections = MOST_CONNECTIONS;
+    this.#server.maxConnections = MAX_CONNECTIONS;
     this.#server.on("connection", (socket: Socket) => socket.unref());
     this.#server.on("clientError", (_, socket) => socket.destroy());
     this.#server.unref();
   }
 
-  /** Rejects with Node's error if the port is taken; nothing is left to close then. */
+  /** Rejects with Node's error if the port is in use. Then there is nothing to close. */
   async listen(port: number): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       this.#server.once("error", reject);
@@ -97,7 +100,7 @@ export class InspectServer {
     return `http://127.0.0.1:${this.#port}/?token=${this.#access.token}`;
   }
 
-  /** Sends what has changed to each page that reads. */
+  /** Sends the changes of the table to each page that has read the last event. */
   sendTable(): void {
     for (const { stream } of this.#pages) {
       if (!stream.ready) continue;
@@ -120,7 +123,7 @@ export class InspectServer {
     });
   }
 
-  /** A page is gone. */
+  /** Removes a page that was closed. */
   #leave(page: Page): void {
     if (this.#pages.delete(page) && page.socket !== undefined) this.#source.watch(page.socket, false);
   }
@@ -146,7 +149,7 @@ export class InspectServer {
     response.on("error", () => {});
     request.resume();
     this.#route(request, response).catch(() => {
-      // A fault of the inspector, which must not reach the program.
+      // An error of the inspector must not become an unhandled rejection of the program.
       guarded(() => {
         if (response.headersSent) response.destroy();
         else sendText(response, 500, "The inspector failed");
@@ -188,13 +191,13 @@ export class InspectServer {
     const file = pageFile(path);
     if (file === undefined) sendText(response, 404, "No such page");
     else if (path !== "/") send(response, 200, file.type, file.bytes);
-    // The page may have been asked for with the token as a parameter, which its links do not have.
+    // The page may be requested with the token as a parameter. Its links get the token as a folder.
     else send(response, 200, file.type, String(file.bytes).replaceAll('="assets/', `="/${this.#access.token}/assets/`));
   }
 
   #openStream(response: ServerResponse, method: string, socket: string | undefined): void {
-    if (this.#pages.size >= MOST_STREAMS) {
-      sendText(response, 503, `${MOST_STREAMS} pages are open: close one of them`);
+    if (this.#pages.size >= MAX_STREAMS) {
+      sendText(response, 503, `${MAX_STREAMS} pages are open: close one of them`);
       return;
     }
     response.writeHead(200, { "Content-Type": "text/event-stream; charset=utf-8" });

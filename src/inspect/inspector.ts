@@ -1,5 +1,5 @@
-// The inspector of a process: it starts the recording, looks at the table once a second, and sends it to pages, to a file
-// and between threads.
+// The inspector of a thread: it starts the recording, refreshes the table once a second, and sends the changes to
+// pages, to a file, or from a worker to the main thread.
 
 import { clock, workerThreads } from "../builtins.js";
 import { guarded } from "./guard.js";
@@ -15,14 +15,15 @@ import { SocketTable } from "./socketTable.js";
 import { captureName, TrafficCapture } from "./trafficCapture.js";
 import { MainSide, WorkerSide } from "./threads.js";
 
+/** Milliseconds between two refreshes of the table. */
 const PERIOD = 1000;
 /**
- * How long, in ms, a page waits for the calls that a worker thread made on the other end. A page asks each second: it shows
- * the calls of its own socket meanwhile.
+ * How long, in ms, a page waits for the calls that another thread made on the other end. The page is sent again twice a
+ * second, and shows the calls of its own socket until then.
  */
-const PAGE_PATIENCE = 250;
+const PAGE_TIMEOUT = 250;
 
-// Members that users must not reach.
+// Private members, for startInspector().
 let create: (settings: InspectorSettings) => Inspector;
 let listen: (inspector: Inspector) => Promise<void>;
 
@@ -70,7 +71,7 @@ export class Inspector implements AsyncDisposable {
     listen = (inspector) => inspector.#listen();
   }
 
-  /** Opens the page. */
+  /** Starts the server of the page, unless the inspector is headless or in a worker. */
   async #listen(): Promise<void> {
     if (this.#workers === undefined || this.#writer !== undefined) return;
     const server = new InspectServer(this.#source(), makeHandlers());
@@ -83,18 +84,18 @@ export class Inspector implements AsyncDisposable {
     return this.#closed ? undefined : this.#server?.url;
   }
 
-  /** Records of calls that the ring had no room for. */
+  /** The number of call records that were overwritten. */
   get dropped(): number {
     return this.#recording.ring.dropped + (this.#workers?.dropped ?? 0);
   }
 
   /**
-   * The sockets of this thread, and in the main thread those of the workers that have the inspector, as they were at
-   * their last update.
+   * The sockets of this thread. In the main thread also the sockets of workers with an inspector, as of their last
+   * update.
    */
   sockets(): SocketReport[] {
     if (this.#closed) return [];
-    this.#table.look(true);
+    this.#table.refresh(true);
     return [...this.#table.reports(), ...(this.#workers?.reports() ?? [])];
   }
 
@@ -106,35 +107,35 @@ export class Inspector implements AsyncDisposable {
     return this.#bothEnds(id);
   }
 
-  /** @param patience how long, in ms, to wait for the thread of the other end; undefined: as long as for the first one */
-  async #bothEnds(id: string, patience?: number): Promise<SocketDetail | null> {
+  /** @param timeout how long, in ms, to wait for the thread of the other end; undefined: as long as for the first one */
+  async #bothEnds(id: string, timeout?: number): Promise<SocketDetail | null> {
     if (this.#closed) return null;
     const detail = await this.#detail(id);
     if (detail === null || detail.other !== null || this.#closed) return detail;
-    // The thread of the socket has looked among its own sockets.
+    // The thread of this socket has found no other end among its own sockets.
     const { socket } = detail;
     const own = socket.thread === this.#table.thread ? undefined : this.#table.otherEnd(socket);
     const other = own ?? this.#workers?.otherEnd(socket);
-    return other === undefined ? detail : withOther(detail, other, await this.#detail(other.id, patience));
+    return other === undefined ? detail : withOther(detail, other, await this.#detail(other.id, timeout));
   }
 
-  async #detail(id: string, patience?: number): Promise<SocketDetail | null> {
+  async #detail(id: string, timeout?: number): Promise<SocketDetail | null> {
     const [thread, number] = id.split(":").map(Number);
-    if (thread !== this.#table.thread) return (await this.#workers?.detail(id, patience)) ?? null;
+    if (thread !== this.#table.thread) return (await this.#workers?.detail(id, timeout)) ?? null;
     const row = this.#table.find(number ?? 0);
     if (row === undefined) return null;
     this.#table.read(row);
     return this.#details.read(row);
   }
 
-  /** Stops recording, closes the page, and forgets everything. */
+  /** Stops recording, closes the server of the page, and clears all records. */
   async close(): Promise<void> {
     if (this.#closed) return;
     guarded(() => this.#finish());
     this.#closed = true;
     clearInterval(this.#timer);
     process.off("exit", this.#onExit);
-    // First the server: the end of its pages is told to the workers.
+    // The server first: when it closes its pages, it sends messages to the workers.
     const server = this.#server?.close();
     this.#server = undefined;
     for (const part of [this.#workers, this.#main, this.#writer, this.#capture]) guarded(() => part?.close());
@@ -157,14 +158,14 @@ export class Inspector implements AsyncDisposable {
       update: (since) => this.#update(since),
       sockets: () => this.sockets(),
       detail: (id) => this.socket(id),
-      pageDetail: (id) => this.#bothEnds(id, PAGE_PATIENCE),
+      pageDetail: (id) => this.#bothEnds(id, PAGE_TIMEOUT),
       watch: (id, on) => this.#watch(id, on),
     };
   }
 
   #tick(): void {
-    // JSON lines begin with a whole table, and all of it is read.
-    this.#table.look(this.#writer !== undefined && this.#table.version === 0);
+    // The first JSON line has the whole table, so all rows are read from the kernel for it.
+    this.#table.refresh(this.#writer !== undefined && this.#table.version === 0);
     this.#main?.update();
     this.#server?.sendTable();
     this.#writer?.update(this.#table.version, (since) => this.#update(since));
@@ -173,14 +174,14 @@ export class Inspector implements AsyncDisposable {
   #finish(): void {
     if (this.#closed) return;
     guarded(() => this.#capture?.flush());
-    this.#table.look(true);
+    this.#table.refresh(true);
     this.#writer?.finish(this.#table.version, (since) => this.#update(since));
   }
 
   #update(since: number): TableUpdate {
     const own = this.#table.since(since);
     const remote = this.#workers?.since(own.whole ? 0 : since);
-    // A receiver that is too far behind for one of the two gets all of both.
+    // If one of the two tables has to be sent whole, both are.
     if (remote?.whole === true && !own.whole) return this.#update(0);
     const { whole, changed, removed } = own;
     const { pid, title, version: node } = process;
@@ -201,24 +202,28 @@ export class Inspector implements AsyncDisposable {
   }
 }
 
-/** The detail of a socket with that of its other end, from another thread; null if that thread does not answer. */
-function withOther(detail: SocketDetail, other: SocketReport, its: SocketDetail | null): SocketDetail {
+/**
+ * Adds the other end of a connection to the detail of a socket. `otherDetail` is null if the thread of the other end
+ * did not answer.
+ */
+function withOther(detail: SocketDetail, other: SocketReport, otherDetail: SocketDetail | null): SocketDetail {
   const known = new Set(detail.calls.map(({ socket, sequence }) => `${socket} ${sequence}`));
-  const more = its?.calls.filter(({ socket, sequence }) => !known.has(`${socket} ${sequence}`)) ?? [];
+  const more = otherDetail?.calls.filter(({ socket, sequence }) => !known.has(`${socket} ${sequence}`)) ?? [];
   const calls = [...detail.calls, ...more].sort((one, next) => one.start - next.start);
-  return { ...detail, other: its?.socket ?? other, calls };
+  return { ...detail, other: otherDetail?.socket ?? other, calls };
 }
 
+/** The inspector of this thread that is not closed. */
 let running: Inspector | undefined;
 
 /**
- * Starts the inspector of this process: it records the calls of sockets from now on, and serves a page on 127.0.0.1 that
- * shows them. It keeps nothing alive, and changes nothing of what the program does. In a worker thread it serves no page:
- * it sends the sockets of the thread to the inspector of the main thread.
+ * Starts the inspector of this process: it records the calls of sockets from now on, and serves a page on 127.0.0.1
+ * that shows them. It does not keep the process alive, and does not change the behaviour of the program. In a worker
+ * thread it serves no page: it sends the sockets of the thread to the inspector of the main thread.
  *
- * `node --import berkeley/inspect app.js` starts it without a change of the program, in worker threads too. A call of this
- * function starts it in its own thread alone: a worker thread has it if it calls this function too, or if its `execArgv` has
- * `--import berkeley/inspect`.
+ * `node --import berkeley/inspect app.js` starts it without a change of the program, in worker threads too. This
+ * function starts it only in the calling thread. A worker thread must call it too, or have `--import berkeley/inspect`
+ * in its `execArgv`.
  *
  * @throws TypeError or RangeError for a wrong option; Error if it runs already
  * @throws the error of Node if the port is taken or a file can't be opened

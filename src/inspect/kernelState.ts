@@ -1,4 +1,5 @@
-// What the kernel says of a socket: state, addresses, queues. It uses the calls that the inspector does not record.
+// Reads the state, the addresses and the queues of a socket from the kernel. `calls` is the table without the wrappers,
+// so these calls are not recorded.
 
 import { type Address, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, AF_VSOCK } from "../addr/index.js";
 import { decodeTcpInfo, TCP_INFO_SIZE, type TcpInfo, tcpStateOf } from "../options/tcpInfo.js";
@@ -42,13 +43,15 @@ const TYPES: ReadonlyMap<number, string> = new Map([
 export const familyName = (family: number): string => FAMILIES.get(family) ?? `${family}`;
 export const typeName = (type: number): string => TYPES.get(type) ?? `${type}`;
 
-/** Numbers of `struct tcp_info`. */
+/** Offsets in `struct tcp_info`. */
 const AT = { state: 0, retransmits: 2, unacked: 24, sacked: 28, acknowledged: 120 } as const;
+/** Offsets in the result of SO_MEMINFO: SK_MEMINFO_RMEM_ALLOC and SK_MEMINFO_DROPS. */
+const RECEIVE_MEMORY = 0;
 const DROPS = 32;
 
 const tcpInfo = new Uint8Array(TCP_INFO_SIZE);
 const tcpView = view(tcpInfo);
-const number = new Uint8Array(4);
+const intValue = new Uint8Array(4);
 const memory = new Uint8Array(36);
 const memoryView = view(memory);
 const address = new Uint8Array(ADDRESS_BUFFER_SIZE);
@@ -59,7 +62,7 @@ export const isTcp = ({ family, type, protocol }: Pick<SocketRow, "family" | "ty
   (protocol === IPPROTO_IP || protocol === IPPROTO_TCP);
 
 function intOption(calls: Calls, fd: number, name: number): number | undefined {
-  return calls.getsockopt(fd, SOL_SOCKET, name, number) === 4 ? readInt(number) : undefined;
+  return calls.getsockopt(fd, SOL_SOCKET, name, intValue) === 4 ? readInt(intValue) : undefined;
 }
 
 /** Family, type and protocol of a descriptor; undefined if it is not a socket. */
@@ -88,11 +91,11 @@ function addressText(calls: Calls, name: "getsockname" | "getpeername", fd: numb
 
 /** Reads state, addresses and queues into the row. */
 export function probe(calls: Calls, row: SocketRow, now: number): void {
-  row.probed = now;
+  row.probedAt = now;
   const { fd } = row;
   if (!row.addressesKnown) {
     row.addressesKnown = true;
-    // An end that is not connected any more keeps the peer that it had.
+    // A socket that is not connected any more keeps the address of its last peer.
     row.local = addressText(calls, "getsockname", fd) ?? row.local;
     row.peer = addressText(calls, "getpeername", fd) ?? row.peer;
   }
@@ -111,14 +114,16 @@ export function probe(calls: Calls, row: SocketRow, now: number): void {
     return;
   }
   const received =
-    row.type === SOCK_DGRAM && row.family !== AF_UNIX ? memoryOf(calls, fd, 0) : (known(calls.inq(fd)) ?? null);
+    row.type === SOCK_DGRAM && row.family !== AF_UNIX
+      ? memoryOf(calls, fd, RECEIVE_MEMORY)
+      : (known(calls.inq(fd)) ?? null);
   row.receiveQueue = received;
   row.sendQueue = known(calls.outq(fd));
 }
 
 const known = (result: number): number | null => (result < 0 ? null : result);
 
-/** Families whose sockets are bound and connected in the sense of bind(2) and connect(2). */
+/** Families whose sockets have the states "bound" and "connected". */
 const CONNECTING: ReadonlySet<number> = new Set([AF_UNIX, AF_INET, AF_INET6, AF_VSOCK]);
 
 function stateOf({ family, type, local, peer, pair }: SocketRow): string {

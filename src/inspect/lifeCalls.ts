@@ -1,4 +1,4 @@
-// The replaced calls that open, connect and close sockets.
+// The wrappers of the calls that open, connect and close sockets.
 
 import { EAGAIN, EBADF } from "../sys/errno.js";
 import { LITTLE, view } from "../sys/nativeInts.js";
@@ -27,21 +27,23 @@ export function wrapLifeCalls(recording: Recording): void {
     const from = recording.rowOf(listener);
     if (from === undefined) return;
     if (fd < 0) {
-      from.fruitless++;
-      from.fruitlessCall = "accept";
+      from.emptyCalls++;
+      from.emptyCall = "accept";
       recording.called(from, "accept", start, fd, "", undefined);
       return;
     }
-    from.fruitful++;
-    from.moved = start;
+    from.movingCalls++;
+    from.movedAt = start;
     const row = recording.add(fd, from.family, from.type, from.protocol);
     row.listener = from;
     recording.called(from, "accept", start, fd, `new socket ${row.number}`, undefined);
     recording.called(row, "accept", start, fd, `of socket ${from.number}`, undefined);
   });
-  recording.wrap("bind", (result, start, [fd, address]) => addressed(recording, "bind", fd, start, result, address));
+  recording.wrap("bind", (result, start, [fd, address]) =>
+    recordAddressed(recording, "bind", fd, start, result, address),
+  );
   recording.wrap("connect", (result, start, [fd, address]) =>
-    addressed(recording, "connect", fd, start, result, address),
+    recordAddressed(recording, "connect", fd, start, result, address),
   );
   recording.wrap("listen", (result, start, [fd, backlog]) => {
     const row = recording.rowOf(fd);
@@ -96,7 +98,8 @@ export function wrapLifeCalls(recording: Recording): void {
   });
 }
 
-function addressed(
+/** Records a bind() or connect(). */
+function recordAddressed(
   recording: Recording,
   call: "bind" | "connect",
   fd: number,
@@ -107,6 +110,6 @@ function addressed(
   const row = recording.rowOf(fd);
   if (row === undefined) return;
   row.addressesKnown = false;
-  if (result === EAGAIN) row.fruitless++;
+  if (result === EAGAIN) row.emptyCalls++;
   recording.called(row, call, start, result, addressDetail(address), recording.line());
 }

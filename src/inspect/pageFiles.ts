@@ -1,4 +1,4 @@
-// The files of the page: built with the package, and read from its folder when they are asked for.
+// The files of the page. They are built with the package, and read from its folder for each request.
 
 import { fileURLToPath } from "node:url";
 
@@ -20,7 +20,9 @@ export interface PageFile {
   readonly bytes: Buffer;
 }
 
-/** In the package, `inspect/page/` is beside this code or beside its chunk; in development it is out/inspect/page/. */
+/**
+ * The folder of the page, relative to this module: two places in the package, as bundles differ, and out/inspect/page/.
+ */
 const FOLDERS = ["./page/", "../inspect/page/", "../../inspect/page/"];
 
 let folder: URL | undefined;
@@ -33,7 +35,9 @@ function findFolder(): URL | undefined {
   return undefined;
 }
 
-/** A file by the path of a request: `/` or `/assets/NAME`. A name has no folder, so none is outside the folder. */
+/**
+ * The file for the path of a request: `/` or `/assets/NAME`. A name with a slash is refused, so no other file is read.
+ */
 export function pageFile(path: string): PageFile | undefined {
   const name = path === "/" ? "index.html" : /^\/assets\/([\w-]+(?:\.[\w-]+)*)$/.exec(path)?.[1];
   if (name === undefined) return undefined;

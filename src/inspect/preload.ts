@@ -1,5 +1,5 @@
-// `node --import berkeley/inspect app.js` starts the inspector; an import of the program does not. Node runs what
-// `--import` names before the program, and also in worker threads, where it starts the side of the worker.
+// `node --import berkeley/inspect app.js` starts the inspector. An import statement of the program does not. Node loads
+// the module of `--import` before the program, in worker threads too.
 
 import { pathToFileURL } from "node:url";
 
@@ -7,7 +7,7 @@ import { fs } from "../builtins.js";
 import { type InspectorOptions, isOff, optionsOfEnvironment, ownsEnvironment } from "./inspectOptions.js";
 import { startInspector } from "./inspector.js";
 
-/** Whether arguments of Node, or NODE_OPTIONS, name this module with `--import`. */
+/** Whether the arguments of Node or NODE_OPTIONS have `--import` with this module. */
 function isPreloaded(): boolean {
   const args = [...process.execArgv, ...(process.env["NODE_OPTIONS"]?.split(/\s+/) ?? [])];
   return args.some((arg, index) => {
@@ -17,40 +17,40 @@ function isPreloaded(): boolean {
   });
 }
 
-/** The file of the entry: beside this file in development, and this file in the package. */
-const OWN = new URL("./index.js", import.meta.url).href;
+/** The URL of the entry. In development it is a file beside this one. In the package both are one file. */
+const ENTRY = new URL("./index.js", import.meta.url).href;
 
 function isOurs(specifier: string): boolean {
-  if (specifier === "berkeley/inspect" || specifier === OWN) return true;
+  if (specifier === "berkeley/inspect" || specifier === ENTRY) return true;
   if (!/^(?:file:|\.{0,2}\/).*index\.js$/.test(specifier)) return false;
   try {
     const url = new URL(specifier, pathToFileURL(`${process.cwd()}/`));
-    // Node resolves links.
-    return pathToFileURL(fs().realpathSync(url)).href === OWN;
+    // Node resolves symbolic links in the URL of a module.
+    return pathToFileURL(fs().realpathSync(url)).href === ENTRY;
   } catch {
     return false;
   }
 }
 
-/** The options of this process: its parent may have the same environment, and has the port then. */
+/** The options of this process. If it has inherited the environment, its parent has the port, so it uses a free one. */
 function ownOptions(): InspectorOptions {
   const opts = optionsOfEnvironment(process.env);
   return (opts.port ?? 0) === 0 || ownsEnvironment(process.env) ? opts : { ...opts, port: 0 };
 }
 
-/** Writes to standard error. A stream of Node would emit an error if nobody reads it any more. */
+/** Writes to standard error. `process.stderr` would emit an error event after the reader has closed. */
 function print(text: string): void {
   try {
     fs().writeSync(2, text);
   } catch {
-    // The inspector runs without the line.
+    // Standard error is closed. The inspector runs anyway.
   }
 }
 
 async function start(): Promise<void> {
   try {
     const opts = ownOptions();
-    // The number of a descriptor means nothing in a child of the process that got it.
+    // A child process has other descriptors than the process that got this number.
     if (typeof opts.headless === "number" && opts.headless > 2 && !ownsEnvironment(process.env)) return;
     const { url } = await startInspector(opts);
     if (url !== undefined) print(`berkeley: the inspector of process ${process.pid} is at ${url}\n`);

@@ -1,16 +1,17 @@
-// The data of the inspector: the shapes that inspect.sockets() returns, that --headless writes as JSON lines, and that
-// the page gets. All of them are plain JSON. Times are milliseconds as of Date.now(), with fractions.
+// The data of the inspector: the types that sockets() returns, that --headless writes as JSON lines, and that the page
+// gets. All of them are plain JSON. Times are milliseconds as of Date.now(), with fractions.
 
-/** What is wrong with a socket, in a sentence. */
+/** A problem of a socket. */
 export interface Finding {
   readonly kind: "leak" | "idle" | "stalled" | "overflow" | "busy";
-  /** A sentence for people: the figure that was seen, and what it means. */
+  /** A sentence for people: the figure that was seen, and its meaning. */
   readonly text: string;
 }
 
 /** A call that waits. */
 export interface PendingReport {
   readonly call: string;
+  /** Milliseconds. */
   readonly waited: number;
   readonly line: string | null;
 }
@@ -38,13 +39,14 @@ export interface SocketReport {
   readonly peer: string | null;
   /** The line of the program that made the socket: file, line and column. */
   readonly line: string | null;
+  /** When the socket was made. */
   readonly since: number;
   readonly received: TransferReport;
   readonly sent: TransferReport;
   /** Bytes in the queues of the kernel; null where the kernel has none. */
   readonly receiveQueue: number | null;
   readonly sendQueue: number | null;
-  /** Connections that wait for accept(), and the limit of the backlog; null unless the socket listens. */
+  /** The number of connections in the accept queue, and its limit; null unless the socket listens. */
   readonly acceptQueue: { readonly length: number; readonly limit: number } | null;
   readonly pending: readonly PendingReport[];
   readonly findings: readonly Finding[];
@@ -52,34 +54,34 @@ export interface SocketReport {
 
 /** A call of a socket. */
 export interface CallReport {
-  /** Counts up in its thread; a gap means that records were dropped. */
+  /** Increases with each call of a thread. A gap means that records were dropped. */
   readonly sequence: number;
+  /** The id of the socket. */
   readonly socket: string;
   /** socket, bind, listen, connect, accept, send, recv, shutdown, close … */
   readonly call: string;
-  /** Its arguments in short, without data: `127.0.0.1:8888`, `SO_REUSEADDR = 1`. */
+  /** The arguments in short, without data: `127.0.0.1:8888`, `SO_REUSEADDR = 1`. */
   readonly detail: string;
   readonly start: number;
-  /** Microseconds in the kernel call; 0 if it was not timed, as some calls of a busy program that no page shows. */
-  readonly duration: number;
-  /** What the call returned; null if it failed. Of a batch, the number of datagrams. */
-  readonly result: number | null;
   /**
-   * The bytes that the call has sent or received; null if it moves none, failed, or has left them in their queue, as
-   * with `MSG_PEEK`.
+   * Microseconds in the kernel; 0 if the call was not timed. In a busy program only some are, unless a page shows it.
    */
+  readonly duration: number;
+  /** The result of the call; null if it failed. Of a batch, the number of datagrams. */
+  readonly result: number | null;
+  /** The bytes that the call has sent or received; null if it moves none, has failed, or had `MSG_PEEK`. */
   readonly moved: { readonly bytes: number; readonly sent: boolean } | null;
-  /** The code of its error, such as ECONNRESET. */
+  /** The code of the error, such as ECONNRESET. */
   readonly errno: string | null;
-  /** Whether the call found nothing to do: EAGAIN or EINPROGRESS. The library waits then. */
+  /** Whether the call would block: EAGAIN, EALREADY or EINPROGRESS. Then the library waits. */
   readonly wouldBlock: boolean;
   /** The line of the program that made the call. */
   readonly line: string | null;
-  /** Only when payloads are on: base64, at most the limit of bytes, after the hook that redacts. */
+  /** Only with the option `payloads`: the first bytes after `redact`, in base64, and the number of all bytes. */
   readonly payload: { readonly base64: string; readonly bytes: number } | null;
 }
 
-/** What TCP_INFO and the queues of the kernel say at one time. */
+/** Values of TCP_INFO and of the queues of the kernel at one time. */
 export interface Sample {
   readonly time: number;
   /** Microseconds. */
@@ -95,50 +97,52 @@ export interface Sample {
   readonly bytesSent: number;
 }
 
-/** An option that has not the value that a new socket of its kind has. */
+/** An option whose value differs from that of a new socket. */
 export interface OptionReport {
   readonly name: string;
   readonly value: string;
+  /** The value of a new socket. */
   readonly initial: string;
 }
 
-/** A socket's page. */
+/** All data about one socket. */
 export interface SocketDetail {
   readonly socket: SocketReport;
   /** The other end, if it is in the table: a socket of a thread that has the inspector. */
   readonly other: SocketReport | null;
   readonly samples: readonly Sample[];
   /**
-   * The latest calls of both ends, the oldest first, and the calls that made the listener of the connection. Those of an end
-   * in another thread are missing while that thread is busy.
+   * The latest calls of both ends, the oldest first, and the calls that made the listener of the connection. While the
+   * thread of the other end is busy, its calls are missing.
    */
   readonly calls: readonly CallReport[];
   readonly options: readonly OptionReport[];
 }
 
 /**
- * Sent about once a second to each page, and a line of --headless: the rows that changed since the last one, and the ids
- * of those that are gone. The first has all rows.
+ * The changes of the table since the last update. Each page gets one about once a second, and --headless writes one in
+ * each line. The first has all rows.
  */
 export interface TableUpdate {
   readonly time: number;
-  /** Whether it has all rows; then the receiver forgets what it had. */
+  /** Whether `changed` has all rows. Then the receiver removes its rows first. */
   readonly whole: boolean;
   readonly changed: readonly SocketReport[];
+  /** The ids of rows that were removed. */
   readonly removed: readonly string[];
-  /** Records that the ring had no room for, since the start. */
+  /** The number of call records that were overwritten, since the start. */
   readonly dropped: number;
   readonly process: { readonly pid: number; readonly title: string; readonly node: string; readonly threads: number };
 }
 
 /** A line of --headless. */
 export interface HeadlessUpdate extends TableUpdate {
-  /** Looks at the table since the line before that have no line of their own, because the reader was slow. */
+  /** The number of updates since the line before that were not written, because the reader was slow. */
   readonly skipped: number;
 }
 
-// The requests. Each has the token, as ?token=… or as the first folder of its path: /TOKEN/events. Host and Origin are
-// checked.
+// The requests. Each has the token, as ?token=… or as the first folder of the path: /TOKEN/events. The server checks Host
+// and Origin, too.
 //
 //   GET  /                          the page
 //   GET  /assets/NAME               its script, style and icon
@@ -156,12 +160,12 @@ export interface LessonSummary {
   /** tcp, udp, refused, lostPeer, backpressure, halfClose. */
   readonly name: string;
   readonly title: string;
-  /** What is to be learnt, in one or two sentences. */
+  /** The subject, in one or two sentences. */
   readonly about: string;
   readonly steps: number;
 }
 
-/** What was observed of one socket of a lesson before or after a step. */
+/** The state of one socket of a lesson before or after a step. */
 export interface LessonSocket {
   /** server, client, connection … */
   readonly name: string;
@@ -173,12 +177,12 @@ export interface LessonSocket {
   readonly acceptQueue: { readonly length: number; readonly limit: number } | null;
 }
 
-/** A packet that was seen during a step. */
+/** A packet of a step. With `packetSource` "counters", a number of segments. */
 export interface LessonPacket {
   readonly time: number;
   readonly from: string;
   readonly to: string;
-  /** SYN, SYN ACK, ACK, PSH ACK, FIN ACK, RST, or UDP. */
+  /** SYN, SYN ACK, ACK, PSH ACK, FIN ACK, RST, UDP; or `3 segments`. */
   readonly flags: string;
   readonly bytes: number;
 }
@@ -188,14 +192,14 @@ export interface LessonStep {
   readonly title: string;
   /** The line of code that ran. */
   readonly code: string;
-  /** What it returned, or its error. */
+  /** The result of the code, or its error. */
   readonly result: string;
-  /** What the kernel did, in plain words. */
+  /** An explanation of the kernel's work. */
   readonly text: string;
   readonly before: readonly LessonSocket[];
   readonly after: readonly LessonSocket[];
-  /** Where they come from: a packet socket, or the counters of TCP_INFO (then `packets` is a count alone). */
   readonly packets: readonly LessonPacket[];
+  /** `capture`: a packet socket has seen the packets. `counters`: TCP_INFO has counted segments. */
   readonly packetSource: "capture" | "counters" | "none";
   /** Packets that were seen and are not listed. */
   readonly morePackets?: number;
@@ -207,6 +211,6 @@ export interface LessonRun {
   readonly lesson: string;
   readonly steps: readonly LessonStep[];
   readonly done: boolean;
-  /** The titles of all steps, so that the page can draw what is to come. */
+  /** The titles of all steps, also of those that have not run. */
   readonly titles: readonly string[];
 }

@@ -1,7 +1,7 @@
 // Recording of system calls: the entries of the table of calls (sys/calls.ts) are replaced by functions that make the
-// call and then write a record. Off, the table has the original entries, so recording costs nothing then.
+// call and then write a record. Without a recording the table has the original entries, so it costs nothing.
 //
-// The wrappers run in the program's calls, so no failure of the inspector may come out of them.
+// The wrappers run inside calls of the program. So each one catches the errors of the recording.
 
 import { clock } from "../builtins.js";
 import type { TransferStats } from "../io.js";
@@ -18,60 +18,62 @@ import {
   SOCK_SEQPACKET,
   SOCK_STREAM,
 } from "../sys/constants.js";
-import { CALL_NAMES, type CallExtras, type CallName, CallRing, LOOKS, RECEIVES } from "./callRing.js";
-import { addressDetail, batchDetail, lookDetail, partOf } from "./callDetails.js";
+import { CALL_NAMES, type CallExtras, type CallName, CallRing, PEEKS, RECEIVES } from "./callRing.js";
+import { addressDetail, batchDetail, peekDetail, partOf } from "./callDetails.js";
 import { kindOfDescriptor } from "./kernelState.js";
 import { wrapLifeCalls } from "./lifeCalls.js";
 import { SocketRow } from "./socketRow.js";
 import { wrapTransfers } from "./transferCalls.js";
 
-/** What a call has moved. */
+/** The data that a call has sent or received. */
 export interface MovedBytes {
   readonly call: CallName;
   readonly sent: boolean;
-  /** The bytes, or as many of their first ones as the program has; undefined if the kernel alone has them. */
+  /** The data, or the part that fitted the buffer. Undefined if it never was in memory (sendfile, splice). */
   readonly bytes: Uint8Array | undefined;
   readonly length: number;
   /** The peer of a datagram, as a sockaddr. */
   readonly address: Uint8Array | undefined;
-  /** The size of the datagrams that the bytes are (UDP_SEGMENT, UDP_GRO); 0 for a single one. */
+  /** With UDP_SEGMENT or UDP_GRO the data is several datagrams of this size. 0 for a single datagram. */
   readonly segment: number;
   readonly line: string | undefined;
 }
 
-/** What gets the bytes that calls move, for a capture. */
+/** The receiver of the data that calls move: a capture. */
 export interface DataObserver {
   moved(row: SocketRow, moved: MovedBytes): void;
-  /** A call has returned that the peer has finished. */
+  /** A read of this socket has returned the end of the stream. */
   ended(row: SocketRow, call: CallName, line: string | undefined): void;
-  /** A call that moves no data has returned, or one that does has failed. */
+  /** A call without data has returned, or a call that sends or receives has failed. */
   called(row: SocketRow, call: CallName, result: number, detail: string, line: string | undefined): void;
   /** The descriptor is about to be closed. */
   closing(row: SocketRow): void;
   /** A message has carried the descriptor to another process or thread. */
   passed(row: SocketRow): void;
-  /** The descriptor is not this thread's any more: closed, given away, or closed by other code and used again. */
+  /** This thread does not own the descriptor any more: it was closed or given away, or other code has closed it. */
   removed(row: SocketRow): void;
 }
 
 export interface RecordingOptions {
-  /** Records of the ring. */
+  /** Maximum number of records in the ring. */
   readonly records: number;
-  /** Bytes of payload that are kept of a call; 0 keeps none. */
+  /** The number of payload bytes that a record keeps; 0 keeps none. */
   readonly payload: number;
 }
 
 const CODE = Object.fromEntries(CALL_NAMES.map((name, code) => [name, code])) as Readonly<Record<CallName, number>>;
 /**
- * Calls that move data and are timed, in a period (ms). Reading the clock twice takes as long as the rest of a record. So the
- * traffic of a busy program is timed in part. While a page shows a socket, all calls are timed.
+ * At most TIMINGS calls that move data are timed in each TIMING_PERIOD (ms): to read the clock twice takes as long as
+ * the rest of a record. While a page shows a socket, all calls are timed.
  */
 const TIMINGS = 1000;
 const TIMING_PERIOD = 100;
-/** The calls that are not timed read the clock once in so many calls. */
-const UNTIMED = 16;
-/** Calls that move data, of each socket, whose line is recorded whatever the traffic is. */
+/** Of the calls that are not timed, one in this number reads the clock. */
+const CLOCK_INTERVAL = 16;
+/** The line of the program is always recorded for this number of calls of each socket. */
 const FIRST_LINES = 4;
+/** From this number of calls without data on, the lines are recorded too: the finding "busy" shows one. */
+const MANY_EMPTY = 100;
 
 /** Calls whose result is a number of datagrams. */
 const BATCHES: ReadonlySet<number> = new Set([CODE.recvmmsg, CODE.sendmmsg]);
@@ -79,12 +81,12 @@ const BATCHES: ReadonlySet<number> = new Set([CODE.recvmmsg, CODE.sendmmsg]);
 const addressText = (address: Uint8Array | undefined): string | undefined =>
   address === undefined ? undefined : addressDetail(address);
 
-/** The sockets of the package have a descriptor, whatever class they have. */
+/** The common field of all socket classes of the package. */
 interface HasDescriptor {
   readonly descriptor?: { readonly fd?: unknown };
 }
 
-/** A connection of TLS: Node reads and writes its socket, so its calls are not recorded. */
+/** A TLS connection. Node reads and writes its socket, so only its counters are known. */
 export interface ForeignSocket {
   stats(): TransferStats;
 }
@@ -96,29 +98,31 @@ export class Recording {
   readonly kernel: Calls = { ...calls };
   /** The open sockets, by descriptor. */
   readonly rows: (SocketRow | undefined)[] = [];
-  /** The ends that are closed and must stay in the table for a while. */
+  /** Closed sockets that stay in the table for a while. */
   readonly kept: Set<SocketRow> = new Set();
   /** Objects whose descriptor belongs to Node, by the number of their record. */
   readonly foreign: Map<number, SocketRow> = new Map();
-  /** The lines that made sockets whose descriptors were given away, as to TLS. A descriptor that is used again leaves. */
+  /**
+   * By descriptor that was given away, as to TLS: the line that made its socket. A new socket removes its descriptor.
+   */
   readonly givenAway: Map<number, string> = new Map();
-  /** Pages that show a socket. While there are any, closed sockets stay in the table for a while. */
+  /** The number of pages that show a socket. While there are any, closed sockets stay in the table for a while. */
   watchers = 0;
   readonly ring: CallRing;
-  /** Numbers of rows that are gone since the table last looked. */
+  /** Numbers of the rows that were removed since the table was last refreshed. */
   readonly gone: number[] = [];
   observer: DataObserver | undefined;
   #active = true;
   #count = 0;
-  /** Calls that may still be timed in this period. */
+  /** The number of calls that may still be timed in this period. */
   #timings = TIMINGS;
   #untimed = 0;
   /** The latest time that was read. */
   #now = clock();
   readonly #timer: NodeJS.Timeout;
-  /** When the last call returned. */
+  /** The time at which the last wrapped call returned. */
   #returned = 0;
-  /** Bytes of payload that are kept of a call. */
+  /** The number of payload bytes that a record keeps. */
   readonly payload: number;
   readonly #wrappers = new Map<keyof Calls, AnyCall>();
   readonly #listener = {
@@ -138,8 +142,8 @@ export class Recording {
   }
 
   /**
-   * Puts the original entries back, and forgets all records. An entry that other code has replaced meanwhile stays, and calls
-   * ours without a record.
+   * Restores the original entries, and clears all records. If other code has replaced an entry since the start, its
+   * function stays, and calls our wrapper, which records nothing any more.
    */
   stop(): void {
     this.#active = false;
@@ -158,7 +162,7 @@ export class Recording {
     this.observer = undefined;
   }
 
-  /** The row of a descriptor. A socket from before the inspector gets one now. */
+  /** The row of a descriptor. Adds one for a socket that was made before the recording began. */
   rowOf(fd: number): SocketRow | undefined {
     return this.rows[fd] ?? this.#adopt(fd);
   }
@@ -171,7 +175,7 @@ export class Recording {
 
   add(fd: number, family: number, type: number, protocol: number): SocketRow {
     const before = this.rows[fd];
-    // Closed by other code.
+    // Other code has closed the earlier socket with this descriptor.
     if (before !== undefined) this.remove(before, false);
     this.givenAway.delete(fd);
     const row = new SocketRow(++this.#count, fd, family, type, protocol, clock());
@@ -187,7 +191,7 @@ export class Recording {
   }
 
   #ended(row: SocketRow): void {
-    row.closed = clock();
+    row.closedAt = clock();
     row.state = "closed";
     row.pending = [];
     row.touch();
@@ -209,7 +213,7 @@ export class Recording {
     if (row === undefined) return;
     row.object = object;
     row.line = line;
-    row.since = since;
+    row.madeAt = since;
     row.touch();
   }
 
@@ -220,7 +224,7 @@ export class Recording {
     this.#ended(row);
   }
 
-  /** The line of the call that runs now, if one may be recorded. */
+  /** The line of the program that makes the current call; undefined if no line may be recorded now. */
   line(): string | undefined {
     return takeLineBudget() ? callerLine() : undefined;
   }
@@ -229,10 +233,11 @@ export class Recording {
     try {
       work();
     } catch {
-      // The program's call has succeeded or failed already; a record is missing.
+      // The program must get the result of its call. Only the record is missing.
     }
   }
 
+  /** Replaces an entry of the table of calls. */
   set<Name extends keyof Calls>(name: Name, wrapper: Calls[Name]): void {
     this.#wrappers.set(name, wrapper);
     calls[name] = wrapper;
@@ -247,17 +252,17 @@ export class Recording {
     return clock();
   }
 
-  /** The time now, or a moment ago if the call is not timed. */
+  /** The time at which a call ends. It may be older if the call is not timed. */
   #end(start: number): number {
-    if (start > 0 || this.#untimed++ % UNTIMED === 0) this.#now = clock();
+    if (start > 0 || this.#untimed++ % CLOCK_INTERVAL === 0) this.#now = clock();
     return this.#now;
   }
 
   /**
    * Counts a call that moves data, and writes its record. May throw: the wrappers of the calls catch it.
    *
-   * @param asked bytes that a call asked for which receives: with 0 it returns 0, and the peer has not ended
-   * @param length bytes that were moved, where the result is something else
+   * @param asked the number of bytes that a read has requested: with 0, a result of 0 is not the end of the stream
+   * @param length the number of bytes that were moved. Default: the result
    * @param segment see {@link MovedBytes.segment}
    */
   moved(
@@ -278,40 +283,42 @@ export class Recording {
     const row = this.rows[fd] ?? this.#adopt(fd);
     if (row === undefined) return;
     const { observer } = this;
-    const traced = row.watchers > 0 || row.lines < FIRST_LINES || row.fruitless >= 100 || observer !== undefined;
+    const isNotable = row.watchers > 0 || row.recordedLines < FIRST_LINES || row.emptyCalls >= MANY_EMPTY;
+    const traced = isNotable || observer !== undefined;
     const line = traced && takeLineBudget() ? callerLine() : undefined;
-    if (line !== undefined) row.lines++;
-    // MSG_PEEK leaves what it returns in the queue, and MSG_ERRQUEUE returns what the socket had sent.
-    const looks = !sent && (flags & (MSG_PEEK | MSG_ERRQUEUE)) !== 0;
-    const moves = !looks && (result > 0 || (result === 0 && row.type === SOCK_DGRAM));
+    if (line !== undefined) row.recordedLines++;
+    // With MSG_PEEK the bytes stay in the queue. With MSG_ERRQUEUE the bytes are those of an earlier send.
+    const peeks = !sent && (flags & (MSG_PEEK | MSG_ERRQUEUE)) !== 0;
+    const moves = !peeks && (result > 0 || (result === 0 && row.type === SOCK_DGRAM));
     const ends = result === 0 && !sent && asked > 0 && (flags & MSG_ERRQUEUE) === 0 && this.#peerEnded(row);
-    if (ends) row.ended = true;
+    if (ends) row.peerFinished = true;
     if (moves) {
       const direction = sent ? row.sent : row.received;
       direction.bytes += length;
       direction.calls++;
-      row.fruitful++;
-      row.moved = end;
+      row.movingCalls++;
+      row.movedAt = end;
     } else if (result <= 0) {
-      row.fruitless++;
-      row.fruitlessCall = CALL_NAMES[code]!;
-      if (line !== undefined) row.fruitlessLine = line;
+      row.emptyCalls++;
+      row.emptyCall = CALL_NAMES[code]!;
+      if (line !== undefined) row.emptyLine = line;
     }
-    // A view takes longer than the rest of the record. With MSG_TRUNC, TCP discards the bytes: the buffer has others.
+    // A view is made only if it is used, because it takes longer than the rest of the record. With MSG_TRUNC, TCP
+    // discards the data and does not write to the buffer.
     const seen =
       bytes !== undefined && length > 0 && this.wantsBytes && !(row.type === SOCK_STREAM && (flags & MSG_TRUNC) !== 0)
-        ? // With MSG_TRUNC a datagram has its whole length, and the buffer only the bytes that fit.
+        ? // With MSG_TRUNC the result of a datagram is its whole length, which may exceed the buffer.
           partOf(bytes, 0, sent ? length : Math.min(length, asked))
         : undefined;
     let extras: CallExtras | undefined;
-    if (line !== undefined || seen !== undefined || looks) {
+    if (line !== undefined || seen !== undefined || peeks) {
       extras = {
         line,
-        detail: looks ? lookDetail(flags) : BATCHES.has(code) ? batchDetail(result) : addressText(address),
+        detail: peeks ? peekDetail(flags) : BATCHES.has(code) ? batchDetail(result) : addressText(address),
         payload: this.payload > 0 && seen !== undefined ? seen.slice(0, this.payload) : undefined,
       };
     }
-    const kind = code | (sent ? 0 : RECEIVES) | (looks ? LOOKS : 0);
+    const kind = code | (sent ? 0 : RECEIVES) | (peeks ? PEEKS : 0);
     const took = start > 0 ? end - start : 0;
     this.ring.push(row, kind, start > 0 ? start : end, took, result, length > 0 ? length : 0, extras);
     if (observer === undefined) return;
@@ -319,35 +326,37 @@ export class Recording {
     const call = CALL_NAMES[code]!;
     if (ends) observer.ended(row, call, line);
     else if (result < 0) {
-      if (result !== EAGAIN && !looks) observer.called(row, call, result, "", line);
+      if (result !== EAGAIN && !peeks) observer.called(row, call, result, "", line);
     } else if (moves && !BATCHES.has(code)) {
       observer.moved(row, { call, sent, bytes: seen, length, address, segment, line });
     }
   }
 
-  /** The line of the last call that moves data, for the datagrams of a batch. */
+  /** The line of the last call that moved data. The datagrams of a batch use it. */
   lastLine: string | undefined;
 
-  /** Whether a read that returned 0 was the end. An empty record of SOCK_SEQPACKET gives 0, too. */
+  /** Whether a read that returned 0 was the end of the stream. An empty record of SOCK_SEQPACKET returns 0, too. */
   #peerEnded({ fd, type }: SocketRow): boolean {
     if (type !== SOCK_SEQPACKET) return type === SOCK_STREAM;
     const events = this.kernel.poll(fd, POLLRDHUP, 0);
     return events > 0 && (events & POLLRDHUP) !== 0 && this.kernel.inq(fd) <= 0;
   }
 
-  /** Whether any reader of the bytes exists. */
+  /** Whether records or the observer use the data of calls. */
   get wantsBytes(): boolean {
     return this.payload > 0 || this.observer !== undefined;
   }
 
-  /** Of so many bytes, those that the readers take. */
+  /** How many of `length` bytes the records and the observer use. */
   wanted(length: number): number {
     return this.observer === undefined ? Math.min(length, this.payload) : length;
   }
 
   // ---- calls that open, connect and close
 
-  /** Writes the record of a call; the line of the program is that of the socket's making, or of this call. */
+  /**
+   * Writes the record of a call that opens, connects or closes. Undefined for `line`: the line that made the socket.
+   */
   called(
     row: SocketRow | undefined,
     call: CallName,
@@ -361,7 +370,11 @@ export class Recording {
     this.observer?.called(row, call, result, detail, line);
   }
 
-  /** @param before called for an observer, before the call */
+  /**
+   * Replaces an entry by a wrapper that calls `after` with the result, the time of the begin and the arguments.
+   *
+   * @param before called before the call, if there is an observer
+   */
   wrap<Name extends keyof Calls>(
     name: Name,
     after: (result: number, start: number, args: Parameters<Calls[Name]>) => void,
@@ -377,7 +390,7 @@ export class Recording {
       try {
         after(result, start, args);
       } catch {
-        // See #guard.
+        // As in `#guard()`.
       }
       return result;
     };

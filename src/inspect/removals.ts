@@ -1,19 +1,19 @@
-// The rows that are gone, for receivers of updates. The list is bounded: a receiver that is further behind gets a whole
-// update.
+// The ids of removed rows, for updates. The list is bounded. If it lacks removals that a receiver has not got, the
+// receiver gets the whole table.
 
-const MOST = 10_000;
-/** Removals that leave the list at once, so that it is not moved for each. */
+const MAX_REMOVALS = 10_000;
+/** This many removals are dropped at once, so that the list is not moved for each of them. */
 const CHUNK = 1000;
 
 export class Removals {
   readonly #list: { readonly id: string; readonly version: number }[] = [];
-  /** The version of the newest removal that has left the list. */
+  /** The version of the newest removal that was dropped. */
   #lost = 0;
 
   /** @param version the version of the next update; it never decreases */
   add(id: string, version: number): void {
     this.#list.push({ id, version });
-    if (this.#list.length < MOST + CHUNK) return;
+    if (this.#list.length < MAX_REMOVALS + CHUNK) return;
     this.#lost = this.#list[CHUNK - 1]!.version;
     this.#list.splice(0, CHUNK);
   }

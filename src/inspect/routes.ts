@@ -1,4 +1,4 @@
-// Requests that other parts of the inspector answer: the lessons.
+// The interface of further request handlers of the inspector: the lessons.
 
 import { LessonRoutes } from "./lessons/lessonRoutes.js";
 
@@ -12,11 +12,11 @@ export interface Answer {
 export interface RouteHandler {
   /** @returns undefined if the path is not one of this handler */
   handle(method: string, path: string): Promise<Answer | undefined>;
-  /** The inspector ends. */
+  /** Called when the inspector is closed. */
   close(): void;
 }
 
-/** The handlers of an inspector that starts. */
+/** Makes the handlers of an inspector. */
 export function makeHandlers(): RouteHandler[] {
   return [new LessonRoutes()];
 }

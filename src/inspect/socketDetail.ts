@@ -1,4 +1,5 @@
-// A socket's page: its samples, the calls of both ends, and the options that differ from those of a new socket.
+// All data about one socket: its samples, the calls of both ends, and the options that differ from those of a new
+// socket.
 
 import { clock } from "../builtins.js";
 import { report } from "../callbacks.js";
@@ -13,7 +14,7 @@ import type { Recording } from "./recording.js";
 import { areEnds, dateOf, type SocketRow } from "./socketRow.js";
 import type { SocketTable } from "./socketTable.js";
 
-/** What a hook for payloads gets besides the bytes. */
+/** The call whose payload a hook gets. */
 export interface PayloadContext {
   readonly call: string;
   readonly local: string | null;
@@ -23,12 +24,13 @@ export interface PayloadContext {
 /** Returns the bytes to show, or null to show none. */
 export type Redact = (bytes: Buffer, context: PayloadContext) => Uint8Array | null;
 
-/** Samples of a socket: ten minutes at two in a second. */
-const MOST_SAMPLES = 1200;
+/** Maximum number of samples: ten minutes with two samples a second. */
+const MAX_SAMPLES = 1200;
+/** The shortest time between two samples, in ms. */
 const SAMPLE_PERIOD = 400;
-const MOST_CALLS = 500;
+const MAX_CALLS = 500;
 
-/** Options that differ from socket to socket without a setsockopt, or whose value is of no use. */
+/** Options that are not compared: they differ without a setsockopt(), or they are of no use on the page. */
 const NOT_COMPARED: ReadonlySet<string> = new Set([
   ..."SO_ACCEPTCONN SO_COOKIE SO_DOMAIN SO_ERROR SO_INCOMING_CPU SO_INCOMING_NAPI_ID SO_MEMINFO SO_NETNS_COOKIE".split(
     " ",
@@ -49,7 +51,7 @@ function readOptions(kernel: Calls, fd: number): Map<string, string> {
       const length = kernel.getsockopt(fd, level, optname, buffer);
       if (length >= 0) found.set(name, valueText(decode(buffer.subarray(0, length))));
     } catch {
-      // An option that can only be set.
+      // The value can't be decoded: the option can only be set.
     }
   }
   return found;
@@ -60,7 +62,7 @@ function takeSample(kernel: Calls, row: SocketRow): void {
   const samples = (row.samples ??= []);
   const last = samples.at(-1);
   const time = dateOf(now);
-  if (row.closed !== Infinity || (last !== undefined && time - last.time < SAMPLE_PERIOD)) return;
+  if (row.closedAt !== Infinity || (last !== undefined && time - last.time < SAMPLE_PERIOD)) return;
   const info = isTcp(row) && row.acceptLimit < 0 ? readTcpInfo(kernel, row) : undefined;
   samples.push({
     time,
@@ -73,7 +75,7 @@ function takeSample(kernel: Calls, row: SocketRow): void {
     bytesReceived: row.received.bytes,
     bytesSent: row.sent.bytes,
   });
-  if (samples.length > MOST_SAMPLES) samples.splice(0, samples.length - MOST_SAMPLES);
+  if (samples.length > MAX_SAMPLES) samples.splice(0, samples.length - MAX_SAMPLES);
 }
 
 /** The other end of a connection, if this thread has it. */
@@ -89,7 +91,7 @@ export class DetailReader {
   readonly #table: SocketTable;
   readonly #recording: Recording;
   readonly #redact: Redact | undefined;
-  /** Payloads after the hook, so that it gets each payload once. */
+  /** The results of the hook, which gets each payload once. */
   readonly #redacted = new WeakMap<Uint8Array, CallReport["payload"]>();
   /** The options of new sockets, by the kind of socket. */
   readonly #defaults = new Map<string, ReadonlyMap<string, string>>();
@@ -109,20 +111,20 @@ export class DetailReader {
       socket: this.#table.reportOf(row),
       other: other === undefined ? null : this.#table.reportOf(other),
       samples: row.samples ?? [],
-      calls: ring.latest(ends, MOST_CALLS, row.listener ?? other?.listener).map((record) => this.#report(record)),
+      calls: ring.latest(ends, MAX_CALLS, row.listener ?? other?.listener).map((record) => this.#report(record)),
       options: this.#changedOptions(row),
     };
   }
 
   #changedOptions(row: SocketRow): OptionReport[] {
-    if (row.closed !== Infinity) return [];
+    if (row.closedAt !== Infinity) return [];
     const initial = this.#defaultsOf(row);
     return [...readOptions(this.#recording.kernel, row.fd)]
       .filter(([name, value]) => initial.has(name) && initial.get(name) !== value)
       .map(([name, value]) => ({ name, value, initial: initial.get(name)! }));
   }
 
-  /** The options of a new socket of this kind; none if the process can't make one now. */
+  /** The options of a new socket of this kind; none if socket() fails now. */
   #defaultsOf({ family, type, protocol }: SocketRow): ReadonlyMap<string, string> {
     const kind = `${family} ${type} ${protocol}`;
     const known = this.#defaults.get(kind);
@@ -146,7 +148,7 @@ export class DetailReader {
       start: dateOf(start),
       duration: Math.round(duration * 1e6) / 1000,
       result: result < 0 ? null : result,
-      moved: result < 0 || record.looks || !movesData(call) ? null : { bytes: record.bytes, sent: !record.receives },
+      moved: result < 0 || record.peeks || !movesData(call) ? null : { bytes: record.bytes, sent: !record.receives },
       errno: result < 0 ? errnoName(result) : null,
       wouldBlock: WOULD_BLOCK.has(result),
       line: line ?? (call === "socket" || call === "socketpair" || call === "accept" ? (row.line ?? null) : null),

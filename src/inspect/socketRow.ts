@@ -1,5 +1,5 @@
-// A row of the table: what the inspector knows of one socket of this thread. The wrapped calls write the counters; the
-// table reads the rest from the kernel (kernelState.ts).
+// A row of the table: the data about one socket of this thread. The wrapped calls update the counters. The table reads
+// the rest from the kernel (kernelState.ts).
 
 import type { CallName } from "./callRing.js";
 import type { Finding, PendingReport, Sample, SocketReport } from "./protocol.js";
@@ -28,7 +28,7 @@ export class SocketRow {
   readonly type: number;
   readonly protocol: number;
   /** As of `clock()`. */
-  since: number;
+  madeAt: number;
   line: string | undefined;
   /** The object of the program; undefined if it was made before the inspector. */
   object: WeakRef<object> | undefined;
@@ -40,21 +40,21 @@ export class SocketRow {
   readonly sent: Transfer = { bytes: 0, calls: 0 };
 
   // Counters of the current period, for the findings.
-  /** Calls that found nothing to do, or moved no byte. */
-  fruitless: number = 0;
-  /** Calls that moved bytes. */
-  fruitful: number = 0;
-  /** The last call that was fruitless, and its line. */
-  fruitlessCall: CallName | undefined;
-  fruitlessLine: string | undefined;
-  /** Lines of calls that move data, that were recorded. */
-  lines: number = 0;
-  /** When a call last moved bytes, as of `clock()`. */
-  moved: number;
-  /** The peer has finished sending, and a call has returned that. */
-  ended: boolean = false;
+  /** Calls that moved no byte, or accepted no connection. */
+  emptyCalls: number = 0;
+  /** Calls that moved bytes, or accepted a connection. */
+  movingCalls: number = 0;
+  /** The last one of the empty calls, and its line. */
+  emptyCall: CallName | undefined;
+  emptyLine: string | undefined;
+  /** The number of recorded calls that move data and have their line. */
+  recordedLines: number = 0;
+  /** When a call last moved bytes or accepted, as of `clock()`. */
+  movedAt: number;
+  /** Whether a read has returned the end of the stream. */
+  peerFinished: boolean = false;
 
-  // What the kernel reported last.
+  // The last report of the kernel.
   state: string = "open";
   local: string | null = null;
   peer: string | null = null;
@@ -63,34 +63,35 @@ export class SocketRow {
   sendQueue: number | null = null;
   acceptLength: number = -1;
   acceptLimit: number = -1;
-  /** Bytes that the peer has acknowledged, and segments that were sent again without an answer. */
+  /** Bytes that the peer has acknowledged, and retransmissions without an answer (tcpi_retransmits). */
   acknowledged: number = 0;
   retransmits: number = 0;
   /** Connections that the kernel dropped because the accept queue was full. */
   drops: number = 0;
-  /** When the kernel was last asked, or the row was made: a new row is behind all others in the order of reads. */
-  probed: number;
-  /** The send queue has not moved since then; Infinity if it is empty. */
+  /** When the row was last read from the kernel, or made. Rows are read in the order of this time. */
+  probedAt: number;
+  /** The time since which the send queue has not changed; Infinity if it is empty. */
   stuckSince: number = Infinity;
-  overflowSeen: number = -Infinity;
-  /** The peer has closed since then. */
+  /** When the accept queue was last seen full. */
+  overflowAt: number = -Infinity;
+  /** When the end of the peer was first seen. */
   peerClosedSince: number = Infinity;
-  busySeen: number = -Infinity;
+  busyAt: number = -Infinity;
   busyText: string = "";
 
   pending: readonly WaitingNow[] = NONE;
   findings: readonly Finding[] = NONE;
   /** When the socket was closed; Infinity while it is open. */
-  closed: number = Infinity;
-  /** The collector has closed it. */
+  closedAt: number = Infinity;
+  /** Whether the garbage collector has closed the socket. */
   collected: boolean = false;
-  /** The descriptor belongs to Node. */
+  /** Whether Node reads and writes the socket. */
   foreign: boolean = false;
   /** The version of the table in which the row last changed; see {@link touch}. */
   version: number = 0;
-  /** The sum of all counters when the table last looked. */
-  counted: number = -1;
-  /** Pages that show this socket. */
+  /** The sum of all counters at the last refresh of the table. */
+  counterSum: number = -1;
+  /** The number of pages that show this socket. */
   watchers: number = 0;
   samples: Sample[] | undefined;
 
@@ -100,13 +101,12 @@ export class SocketRow {
     this.family = family;
     this.type = type;
     this.protocol = protocol;
-    this.since = now;
-    this.moved = this.probed = now;
+    this.madeAt = now;
+    this.movedAt = this.probedAt = now;
   }
 
   /**
-   * Something of the report has changed. Until the next look gives it a version, the row is newer than any version that a
-   * receiver can have.
+   * Marks the row as changed. Until the next refresh gives it a version, it is newer than the version of any receiver.
    */
   touch(): void {
     this.version = Infinity;
@@ -121,14 +121,14 @@ export class SocketRow {
     return {
       id: `${thread}:${this.number}`,
       thread,
-      fd: this.closed === Infinity ? this.fd : -1,
+      fd: this.closedAt === Infinity ? this.fd : -1,
       family,
       type,
       state: this.state,
       local: this.local,
       peer: this.peer,
       line: this.line ?? null,
-      since: dateOf(this.since),
+      since: dateOf(this.madeAt),
       received: { ...this.received },
       sent: { ...this.sent },
       receiveQueue: this.receiveQueue,
@@ -144,7 +144,7 @@ export class SocketRow {
   }
 }
 
-/** A time of `clock()` as a date. The clock of the system may jump; this one does not. */
+/** Converts a time of `clock()` to that of Date.now(). Unlike the clock of the system, the result never goes back. */
 export function dateOf(time: number): number {
   return Math.round((performance.timeOrigin + time) * 1000) / 1000;
 }

@@ -1,37 +1,43 @@
-// The table of the sockets of this thread. A timer looks once a second: it compares the counters of all rows, which are
-// in memory, and reads the kernel only for the rows that need it. A full read of ten thousand sockets each second would
-// take a noticeable part of a core.
+// The table of the sockets of this thread. It is refreshed once a second: the counters of all rows, which are in
+// memory, are compared, and the state of some rows is read from the kernel. To read ten thousand sockets each second
+// would take a noticeable part of a core.
 //
-// The rows of a look are those that were read longest ago. So of N sockets each is read at least every N/1000 seconds
-// while it is active, and every N/250 seconds while it is idle.
+// A refresh reads the rows that were read longest ago. So of N active sockets each is read every N/1000 seconds, and of
+// N idle sockets each is read every N/250 seconds.
 
 import { AF_INET, AF_INET6, AF_UNIX } from "../addr/index.js";
 import { clock } from "../builtins.js";
 import { describe, listWaiting, registry } from "../registry/index.js";
 import { familyName, probe, typeName } from "./kernelState.js";
-import { findingsOf, type FindingLimits, isQuiet, notice, noticeQueues } from "./findings.js";
+import { findingsOf, type FindingLimits, isQuiet, noticeCalls, noticeQueues } from "./findings.js";
 import type { Finding, SocketReport } from "./protocol.js";
 import type { ForeignSocket, Recording } from "./recording.js";
 import { Removals } from "./removals.js";
 import { areEnds, type SocketRow, type WaitingNow } from "./socketRow.js";
 
-/** Rows that are read from the kernel in one look: of those that had calls or have bytes in a queue, and of the others. */
-const MOST_ACTIVE = 1000;
-const MOST_IDLE = 250;
-/** How long, in ms, and how many sockets that were collected while open stay in the table. */
-const KEPT = 60_000;
-const MOST_KEPT = 1000;
+/**
+ * Maximum number of rows that one refresh reads from the kernel: of the active ones, which had calls or have bytes in a
+ * queue, and of the idle ones.
+ */
+const MAX_ACTIVE = 1000;
+const MAX_IDLE = 250;
+/** How long, in ms, a closed socket stays in the table, and the maximum number of them. */
+const KEEP_TIME = 60_000;
+const MAX_KEPT = 1000;
+/** The shortest time, in ms, over which calls are counted for a finding. */
+const SHORTEST_PERIOD = 100;
 
 const NOTHING_WAITS: readonly WaitingNow[] = [];
 
 export class SocketTable {
-  /** Increases with each look. */
+  /** Increases with each refresh. */
   version = 0;
   readonly thread: number;
   readonly #recording: Recording;
   readonly #limits: FindingLimits;
   readonly #removed = new Removals();
-  #lookedAt = clock();
+  /** The begin of the period in which calls are counted. */
+  #periodStart = clock();
 
   constructor(thread: number, recording: Recording, limits: FindingLimits) {
     this.thread = thread;
@@ -39,30 +45,30 @@ export class SocketTable {
     this.#limits = limits;
   }
 
-  /** Brings the table up to date. `whole` reads the kernel for all rows. */
-  look(whole: boolean = false): void {
+  /** Updates the rows. `whole` reads all of them from the kernel. */
+  refresh(whole: boolean = false): void {
     const now = clock();
     this.version++;
     const { rows, foreign, kept, gone } = this.#recording;
-    const before = this.#lookedAt;
-    // Two looks that follow each other at once count calls of one period.
-    const period = now - before >= 100;
-    if (period) this.#lookedAt = now;
+    const periodStart = this.#periodStart;
+    // A refresh soon after another one does not end the period.
+    const isNewPeriod = now - periodStart >= SHORTEST_PERIOD;
+    if (isNewPeriod) this.#periodStart = now;
     const waiting = this.#waiting();
     const active: SocketRow[] = [];
     const idle: SocketRow[] = [];
     const visit = (row: SocketRow): void => {
       const changed = this.#count(row, waiting.get(row) ?? NOTHING_WAITS);
-      if (period) notice(row, now, before);
-      (changed || !row.addressesKnown || row.watchers > 0 || isInteresting(row) ? active : idle).push(row);
+      if (isNewPeriod) noticeCalls(row, now, periodStart);
+      (changed || !row.addressesKnown || row.watchers > 0 || canChangeAlone(row) ? active : idle).push(row);
     };
     for (const row of rows) if (row !== undefined) visit(row);
     for (const row of foreign.values()) visit(row);
-    for (const row of whole ? active : readLongestAgo(active, MOST_ACTIVE)) this.#read(row, now);
-    for (const row of whole ? idle : readLongestAgo(idle, MOST_IDLE)) this.#read(row, now);
+    for (const row of whole ? active : readLongestAgo(active, MAX_ACTIVE)) this.#read(row, now);
+    for (const row of whole ? idle : readLongestAgo(idle, MAX_IDLE)) this.#read(row, now);
     const forgotten = this.#forgotten(now);
     for (const row of kept) {
-      if (now - row.closed < KEPT && kept.size <= MOST_KEPT) continue;
+      if (now - row.closedAt < KEEP_TIME && kept.size <= MAX_KEPT) continue;
       kept.delete(row);
       gone.push(row.number);
     }
@@ -70,17 +76,19 @@ export class SocketTable {
     for (const number of gone.splice(0)) this.#removed.add(`${this.thread}:${number}`, this.version);
   }
 
-  /** The open sockets that no call uses, by the line that made them. */
+  /** The number of open sockets that no call uses, by the line that made them. */
   #forgotten(now: number): Map<string, number> {
     const found = new Map<string, number>();
     for (const row of this.all()) {
-      if (row.line === undefined || row.closed !== Infinity || !isQuiet(row, now, this.#limits)) continue;
+      if (row.line === undefined || row.closedAt !== Infinity || !isQuiet(row, now, this.#limits)) continue;
       found.set(row.line, (found.get(row.line) ?? 0) + 1);
     }
     return found;
   }
 
-  /** The rows that have changed since a version, and the ids of those that are gone; all rows for 0. */
+  /**
+   * The rows that have changed since a version, and the ids of removed rows. With `whole`, as for version 0, all rows.
+   */
   since(version: number): { readonly whole: boolean; readonly changed: SocketReport[]; readonly removed: string[] } {
     const removed = version === 0 ? undefined : this.#removed.since(version);
     const whole = removed === undefined;
@@ -105,7 +113,7 @@ export class SocketTable {
     return undefined;
   }
 
-  /** The other end of a connection whose first end another thread has. */
+  /** The socket of this thread that is the other end of a connection. `one` is the end in another thread. */
   otherEnd(one: SocketReport): SocketReport | undefined {
     for (const row of this.all()) {
       const { local, peer } = row;
@@ -114,37 +122,36 @@ export class SocketTable {
     return undefined;
   }
 
-  /** A page shows a socket, or does so no more. */
+  /** Counts the pages that show a socket: `on` for a further page, and not `on` for a page that has ended. */
   watch(number: number, on: boolean): void {
     this.#recording.watchers = Math.max(0, this.#recording.watchers + (on ? 1 : -1));
     const row = this.find(number);
     if (row !== undefined) row.watchers = Math.max(0, row.watchers + (on ? 1 : -1));
   }
 
-  /** Forgets everything. */
   clear(): void {
     this.#removed.clear();
   }
 
   /** Reads one row from the kernel. */
   read(row: SocketRow): void {
-    if (row.closed === Infinity) this.#read(row, clock());
+    if (row.closedAt === Infinity) this.#read(row, clock());
   }
 
-  /** The rows: of open sockets, and of those that stay for a while. */
+  /** The rows of open sockets, and of closed ones that stay for a while. */
   *all(): Iterable<SocketRow> {
     for (const row of this.#recording.rows) if (row !== undefined) yield row;
     yield* this.#recording.foreign.values();
     yield* this.#recording.kept;
   }
 
-  /** Compares the counters and the waiting calls of a row with those of the last look. */
+  /** Updates the counters and waiting calls of a row. Returns whether it had calls since the last refresh. */
   #count(row: SocketRow, pending: readonly WaitingNow[]): boolean {
     if (row.foreign) readForeign(row, this.#recording);
-    const { received, sent, fruitless } = row;
+    const { received, sent, emptyCalls } = row;
     const counted = received.bytes + received.calls + sent.bytes + sent.calls;
-    const changed = counted !== row.counted || fruitless > 0;
-    row.counted = counted;
+    const changed = counted !== row.counterSum || emptyCalls > 0;
+    row.counterSum = counted;
     if (!sameCalls(pending, row.pending)) row.pending = pending;
     else if (!changed) return false;
     row.touch();
@@ -169,6 +176,7 @@ export class SocketTable {
     }
   }
 
+  /** Updates the findings of a row. Gives it the version of this refresh if it has changed. */
   #judge(row: SocketRow, now: number, forgotten: ReadonlyMap<string, number>): void {
     const findings = findingsOf(row, now, this.#limits, { forgotten });
     if (!sameFindings(findings, row.findings)) {
@@ -203,31 +211,32 @@ export class SocketTable {
   }
 }
 
-/** Descriptor and counters of a socket whose calls are Node's. */
+/** Reads the descriptor and the counters of a socket that Node reads and writes. */
 function readForeign(row: SocketRow, { givenAway }: Recording): void {
   const object = row.object?.deref() as ForeignSocket | undefined;
   if (object === undefined) return;
   const { bytesReceived, bytesSent, reads, writes } = object.stats();
-  if (bytesReceived + bytesSent !== row.received.bytes + row.sent.bytes) row.moved = clock();
+  if (bytesReceived + bytesSent !== row.received.bytes + row.sent.bytes) row.movedAt = clock();
   Object.assign(row.received, { bytes: bytesReceived, calls: reads });
   Object.assign(row.sent, { bytes: bytesSent, calls: writes });
   if (row.fd >= 0) return;
   const { fd, family } = describe(object) as { readonly fd?: number; readonly family?: string };
   row.fd = fd ?? -1;
   row.touch();
-  // The network begins most handshakes, and no line of the program.
+  // A TLS server makes its connections in an event of the network, where no line of the program runs. The line that
+  // made the socket below is known.
   row.line ??= givenAway.get(row.fd);
   row.family =
     family === "AF_INET" ? AF_INET : family === "AF_INET6" ? AF_INET6 : family === "AF_UNIX" ? AF_UNIX : row.family;
 }
 
-/** The rows that wait longest for a read. All of a look have the same time, so the list is nearly in order. */
+/** The `most` rows that were read longest ago. */
 function readLongestAgo(rows: SocketRow[], most: number): SocketRow[] {
-  return rows.length <= most ? rows : rows.sort((one, other) => one.probed - other.probed).slice(0, most);
+  return rows.length <= most ? rows : rows.sort((one, other) => one.probedAt - other.probedAt).slice(0, most);
 }
 
-/** Rows whose state can change without a call of the program, so that they are read in every look. */
-function isInteresting(row: SocketRow): boolean {
+/** Whether the kernel can change the state of the socket without a call of the program. Such a row counts as active. */
+function canChangeAlone(row: SocketRow): boolean {
   return (
     row.acceptLimit >= 0 ||
     row.state === "listening" ||

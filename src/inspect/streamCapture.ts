@@ -1,7 +1,7 @@
-// The connections of a capture: TCP, and UNIX sockets with connections, which get addresses of the loopback interface.
+// The connections of a capture: of TCP, and of UNIX sockets, which get addresses of the loopback interface.
 //
-// A connection may have both of its ends in this thread, and an end may be several descriptors (dup(2)). Its bytes are taken
-// when they are sent, if the sender is here, and else when they are received.
+// Both ends of a connection may be in this thread, and an end may have several descriptors (dup(2)). The capture gets
+// the bytes when they are sent, if the sender is in this thread, and otherwise when they are received.
 
 import { AF_UNIX, InetAddress, UnixAddress } from "../addr/index.js";
 import { type CaptureInterface, type FlowSide, TcpFlow } from "../pcapng/index.js";
@@ -20,25 +20,27 @@ interface Connection {
   readonly flow: TcpFlow;
   /** The sockets of each end that are in this thread. */
   readonly ends: Readonly<Record<FlowSide, Set<SocketRow>>>;
-  /** By sender: bytes that are in the capture and that no call of the other end has received. */
+  /** By sender: the number of bytes that are in the capture and that the other end has not received yet. */
   readonly ahead: Record<FlowSide, number>;
   /** Its key in `#byEnd`, and the end that the key names. */
   readonly key: string;
   readonly keySide: FlowSide;
 }
 
+/** The connection of a socket, and its end of the connection. */
 interface Place {
   readonly connection: Connection;
   readonly side: FlowSide;
 }
 
-/** What identifies an end, and the other one. */
+/** The keys of an end and of the other end in `#byEnd`. For TCP also the addresses; UNIX sockets get made-up ones. */
 interface Keys {
   readonly own: string;
   readonly other: string | undefined;
   readonly ends: Ends | undefined;
 }
 
+/** The difference of the initial sequence numbers of two connections. */
 const SEQUENCE_STEP = 65_537;
 const NOTHING = new Uint8Array(0);
 const linger = new Uint8Array(8);
@@ -50,12 +52,14 @@ export class StreamCapture {
   readonly #kernel: Calls;
   readonly #places = new Map<SocketRow, Place>();
   readonly #byEnd = new Map<string, Connection>();
+  /** Sockets that have called connect(). */
   readonly #connected = new WeakSet<SocketRow>();
   /** Sockets whose close() sends RST: SO_LINGER with a time of 0, or unread bytes. */
   readonly #abortive = new WeakSet<SocketRow>();
   /** Sockets that another process or thread has, too. */
   readonly #passed = new WeakSet<SocketRow>();
-  #unnamed = 0;
+  /** The numbers of UNIX connections and of all connections so far. */
+  #unixCount = 0;
   #count = 0;
 
   constructor(to: CaptureInterface, kernel: Calls) {
@@ -64,7 +68,7 @@ export class StreamCapture {
   }
 
   moved(row: SocketRow, { sent, bytes = NOTHING, length, address }: MovedBytes, comment: string): void {
-    // MSG_FASTOPEN: a send that connects.
+    // A send with MSG_FASTOPEN has an address, and connects.
     if (sent && address !== undefined) this.#connected.add(row);
     const place = this.#place(row, comment);
     if (place === undefined) return;
@@ -95,7 +99,7 @@ export class StreamCapture {
       this.#connected.add(row);
       if (result === 0) this.#place(row, comment);
     } else if (call === "dup") {
-      // Before the other descriptor is closed, which then does not end the connection.
+      // Adds the new descriptor to the connection, so that close() of the other descriptor does not end it.
       this.#place(row, comment);
     } else if (call === "accept") {
       if (row.listener !== undefined) this.#place(row, comment);
@@ -117,7 +121,10 @@ export class StreamCapture {
     }
   }
 
-  /** A socket that is closed with unread bytes sends RST (RFC 1122, section 4.2.2.13), and a UNIX socket resets its peer. */
+  /**
+   * A socket that is closed with unread bytes sends RST (RFC 1122, section 4.2.2.13), and a UNIX socket resets its
+   * peer.
+   */
   closing(row: SocketRow): void {
     if (this.#places.has(row) && this.#kernel.inq(row.fd) > 0) this.#abortive.add(row);
   }
@@ -148,7 +155,7 @@ export class StreamCapture {
     else this.#abortive.delete(row);
   }
 
-  /** The kernel ends the connection when its last descriptor is closed. */
+  /** Ends the connection in the capture, if this is the last descriptor of the end. */
   #close(row: SocketRow, comment: string): void {
     const place = this.#places.get(row);
     if (place === undefined) return;
@@ -164,7 +171,7 @@ export class StreamCapture {
     }
   }
 
-  /** The connection of a socket; undefined while it has none. */
+  /** Finds or makes the connection of a socket; undefined while the socket is not connected. */
   #place(row: SocketRow, comment: string): Place | undefined {
     const known = this.#places.get(row);
     if (known !== undefined) return known;
@@ -176,7 +183,7 @@ export class StreamCapture {
     return place;
   }
 
-  /** The connection, if another socket of this thread belongs to it. */
+  /** The connection of the socket, if another socket of this thread is one of its ends. */
   #found({ pair }: SocketRow, { own, other: far }: Keys): Place | undefined {
     const ofPair = pair === undefined ? undefined : this.#places.get(pair);
     if (ofPair !== undefined) return { connection: ofPair.connection, side: other(ofPair.side) };
@@ -190,7 +197,7 @@ export class StreamCapture {
     const side = this.#sideOf(row);
     const { local, peer } = ends ?? this.#unixEnds(side);
     const [client, server] = side === "client" ? [local, peer] : [peer, local];
-    // Another connection of the same addresses begins with other numbers, as the kernel would have it.
+    // Sequence numbers that differ, because a later connection may have the same addresses.
     const initialSequence = (this.#count++ * SEQUENCE_STEP) >>> 0;
     const flow = new TcpFlow(this.#to, { client, server, initialSequence });
     const name = row.family === AF_UNIX ? this.#pathOf(row, side) : "";
@@ -206,7 +213,9 @@ export class StreamCapture {
     return { connection, side };
   }
 
-  /** The kernel does not report which end a socket is that neither connected nor was accepted here. */
+  /**
+   * A guess for a socket that neither called connect() nor was accepted in this thread: the kernel does not report it.
+   */
   #sideOf(row: SocketRow): FlowSide {
     if (row.listener !== undefined) return "server";
     if (this.#connected.has(row)) return "client";
@@ -214,7 +223,7 @@ export class StreamCapture {
     return unixPath(this.#kernel, "getsockname", row) === "" ? "client" : "server";
   }
 
-  /** The path of the server. */
+  /** The path of the server of a UNIX connection. */
   #pathOf(row: SocketRow, side: FlowSide): string {
     return unixPath(this.#kernel, side === "client" ? "getpeername" : "getsockname", row);
   }
@@ -233,9 +242,9 @@ export class StreamCapture {
     return { own: `unix ${own}`, other: far === 0 ? undefined : `unix ${far}`, ends: undefined };
   }
 
-  /** Ports that no other connection of the capture has now. */
+  /** Addresses for a UNIX connection. The port of the client is that of no other current connection. */
   #unixEnds(side: FlowSide): Ends {
-    const client = new InetAddress("127.0.0.1", 1024 + (this.#unnamed++ % 64_000));
+    const client = new InetAddress("127.0.0.1", 1024 + (this.#unixCount++ % 64_000));
     const server = new InetAddress("127.0.0.1", 1);
     return side === "client" ? { local: client, peer: server } : { local: server, peer: client };
   }

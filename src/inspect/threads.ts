@@ -1,5 +1,5 @@
-// The sockets of worker threads. Each thread that has the inspector looks at its own sockets, because system calls are
-// recorded in the thread that makes them. A worker sends its changes to the main thread, once a second.
+// The sockets of worker threads. Each thread with an inspector has a table of its own sockets, because a thread records
+// only its own system calls. A worker sends the changes of its table to the main thread once a second.
 
 import type { Worker } from "node:worker_threads";
 
@@ -13,17 +13,18 @@ import { areEnds } from "./socketRow.js";
 import type { SocketTable } from "./socketTable.js";
 
 const CHANNEL = "berkeley.inspect";
-/** How long, in ms, the main thread waits for a worker that is asked for a socket. A worker may be busy or blocked. */
-const PATIENCE = 5_000;
-/** Worker threads that have ended whose late messages are ignored. A thread id is not used again. */
-const MOST_ENDED = 1000;
+/** How long, in ms, the main thread waits for the detail of a socket from a worker, which may be busy or blocked. */
+const DETAIL_TIMEOUT = 5_000;
+/** The number of ended workers whose late messages are ignored. Node does not use a thread id again. */
+const MAX_ENDED = 1000;
 
-/** Every message goes to all threads; `to` says which kind of thread it is for. */
+/** Every message goes to all threads. `to` names the receivers. */
 type Message =
+  /** The main thread has an inspector now, and asks each worker for its whole table. */
   | { readonly to: "workers"; readonly type: "who" }
   | { readonly to: "workers"; readonly type: "watch"; readonly id: string; readonly on: boolean }
   | { readonly to: "workers"; readonly type: "detail"; readonly id: string; readonly request: number }
-  /** The inspector of a worker is closed; `ended`: the worker is. */
+  /** The inspector of a worker is closed. `ended` says whether the worker itself has ended. */
   | { readonly to: "main"; readonly type: "bye"; readonly thread: number; readonly ended: boolean }
   | { readonly to: "main"; readonly type: "detail"; readonly request: number; readonly detail: SocketDetail | null }
   | {
@@ -46,7 +47,7 @@ const isIdOf = (value: unknown, thread: number): boolean => typeof value === "st
 const isDetail = (value: unknown): boolean =>
   typeof value === "object" && value !== null && "socket" in value && "calls" in value && Array.isArray(value.calls);
 
-/** Whether a message has the form of ours. A program may use a channel of this name. */
+/** Whether a message is one of the inspector. The program may have a channel of the same name. */
 function isMessage(value: unknown): value is Message {
   if (typeof value !== "object" || value === null) return false;
   const { to, type, thread, id, changed, removed, dropped, request, detail } = value as Readonly<
@@ -67,7 +68,7 @@ function isMessage(value: unknown): value is Message {
   );
 }
 
-/** The channel of all threads of the process. It is closed once, and what is posted afterwards goes nowhere. */
+/** The channel of all threads of the process. Messages that are posted after close() are dropped. */
 class Channel {
   readonly #channel = new (workerThreads().BroadcastChannel)(CHANNEL);
   #open = true;
@@ -93,7 +94,10 @@ class Channel {
   }
 }
 
-/** Calls `onEnd` with the number of each worker of this thread that ends. Returns a function that stops that. */
+/**
+ * Calls `onEnd` with the thread id of each worker that this thread has started and that ends. Returns a function that
+ * stops this.
+ */
 function watchWorkers(onEnd: (thread: number) => void): () => void {
   const onWorker = (worker: Worker): void => {
     const { threadId } = worker;
@@ -103,7 +107,7 @@ function watchWorkers(onEnd: (thread: number) => void): () => void {
   return () => void process.off("worker", onWorker);
 }
 
-/** The side of a worker thread. */
+/** Sends the table of a worker thread to the main thread, and answers its requests. */
 export class WorkerSide {
   readonly #table: SocketTable;
   readonly #recording: Recording;
@@ -111,6 +115,7 @@ export class WorkerSide {
   readonly #channel: Channel;
   readonly #stopWatching: () => void;
   readonly #onExit = (): void => guarded(() => this.close());
+  /** The version of the table that was sent last. */
   #sent = 0;
   #open = true;
 
@@ -119,7 +124,7 @@ export class WorkerSide {
     this.#recording = recording;
     this.#details = details;
     this.#channel = new Channel((message) => this.#receive(message));
-    // The main thread gets no event for the workers of a worker.
+    // A worker may start workers too, and the main thread gets no event when they end.
     this.#stopWatching = watchWorkers((thread) => this.#channel.post({ to: "main", type: "bye", thread, ended: true }));
     process.on("exit", this.#onExit);
   }
@@ -147,7 +152,7 @@ export class WorkerSide {
     if (message.to !== "workers") return;
     if (message.type === "who") {
       this.#sent = 0;
-      this.#table.look(true);
+      this.#table.refresh(true);
       this.update();
       return;
     }
@@ -164,12 +169,15 @@ export class WorkerSide {
   }
 }
 
-/** The side of the main thread: the rows of all workers. */
+/** The rows of all workers, in the main thread. */
 export class MainSide {
   readonly #rows = new Map<string, { readonly report: SocketReport; readonly version: number }>();
   readonly #removed = new Removals();
+  /** By thread id: the records that the ring of the worker had no room for. */
   readonly #dropped = new Map<number, number>();
+  /** The requests for a detail that are pending, by number. */
   readonly #waiting = new Map<number, (detail: SocketDetail | null) => void>();
+  /** The ids of workers that have ended. */
   readonly #ended = new Set<number>();
   readonly #channel: Channel;
   readonly #stopWatching: () => void;
@@ -188,7 +196,7 @@ export class MainSide {
     return [...this.#dropped.values()].reduce((sum, count) => sum + count, 0);
   }
 
-  /** Worker threads that have the inspector. */
+  /** The number of worker threads with an inspector. */
   get threads(): number {
     return this.#dropped.size;
   }
@@ -197,17 +205,17 @@ export class MainSide {
     return [...this.#rows.values()].map(({ report }) => report);
   }
 
-  /** The rows that have changed since a version, and the ids of those that are gone; all rows if `whole`. */
+  /** The rows that have changed since a version, and the ids of removed rows. With `whole`, all rows. */
   since(version: number): { readonly whole: boolean; readonly changed: SocketReport[]; readonly removed: string[] } {
     const removed = version === 0 ? undefined : this.#removed.since(version);
     const whole = removed === undefined;
     const changed: SocketReport[] = [];
     for (const row of this.#rows.values()) if (whole || row.version > version) changed.push(row.report);
-    // A worker that sends all its rows again has removed them first.
+    // When a worker sends its whole table again, its rows are removed and then added.
     return { whole, changed, removed: removed?.filter((id) => !this.#rows.has(id)) ?? [] };
   }
 
-  /** The other end of a connection, if a worker has it. */
+  /** The socket of a worker that is the other end of this connection. */
   otherEnd(one: SocketReport): SocketReport | undefined {
     for (const { report } of this.#rows.values()) if (report.id !== one.id && areEnds(one, report)) return report;
     return undefined;
@@ -217,8 +225,8 @@ export class MainSide {
     this.#channel.post({ to: "workers", type: "watch", id, on });
   }
 
-  /** Resolves with null if the worker has no such socket, or does not answer within `patience` (ms). */
-  detail(id: string, patience: number = PATIENCE): Promise<SocketDetail | null> {
+  /** Resolves with null if the worker has no such socket, or does not answer within `timeout` (ms). */
+  detail(id: string, timeout: number = DETAIL_TIMEOUT): Promise<SocketDetail | null> {
     const request = ++this.#requests;
     return new Promise((resolve) => {
       const settle = (detail: SocketDetail | null): void => {
@@ -226,14 +234,14 @@ export class MainSide {
         this.#waiting.delete(request);
         resolve(detail);
       };
-      const timer = setTimeout(settle, patience, null);
+      const timer = setTimeout(settle, timeout, null);
       timer.unref();
       this.#waiting.set(request, settle);
       this.#channel.post({ to: "workers", type: "detail", id, request });
     });
   }
 
-  /** Forgets everything. */
+  /** Closes the channel, and clears all rows. */
   close(): void {
     this.#stopWatching();
     this.#channel.close();
@@ -260,11 +268,11 @@ export class MainSide {
     }
   }
 
-  /** A worker has ended. Messages that it has posted may still come. */
+  /** A worker has ended. Its last messages may arrive later, and must not add rows again. */
   #end(thread: number): void {
     this.#forget(thread);
     this.#ended.add(thread);
-    if (this.#ended.size > MOST_ENDED) for (const oldest of this.#ended) return void this.#ended.delete(oldest);
+    if (this.#ended.size > MAX_ENDED) for (const oldest of this.#ended) return void this.#ended.delete(oldest);
   }
 
   #forget(thread: number): void {

@@ -1,7 +1,8 @@
-// The replaced calls that move data. They pass on exactly the arguments that they get: the native functions count them.
+// The wrappers of the calls that move data. Each passes on exactly the arguments that it gets, because the native
+// functions count their arguments.
 //
-// Each records in a `try`: a buffer that was detached meanwhile, for example, must not throw into the program, whose call
-// has succeeded.
+// Each wrapper records inside a `try`, because the call of the program has succeeded or failed already. A buffer that
+// was detached in the meantime, for example, makes the recording throw.
 
 import { ENTRY_WORDS, LENGTH, NAME, NAME_LENGTH, SEGMENT, WHOLE_LENGTH } from "../batch/table.js";
 import { eachMessage } from "../cmsg/layout.js";
@@ -17,7 +18,7 @@ const CODE = Object.fromEntries(CALL_NAMES.map((name, code) => [name, code])) as
 /** Replaces the calls that move data. */
 export function wrapTransfers(recording: Recording): void {
   const { kernel } = recording;
-  // The two most frequent calls, without a look into the table.
+  // The two most frequent calls are read from the table once.
   // oxlint-disable-next-line typescript/unbound-method -- functions of the addon use no `this`
   const { recv, send } = kernel;
   recording.set("recv", (fd, bytes, length, flags) => {
@@ -95,7 +96,7 @@ export function wrapTransfers(recording: Recording): void {
       const observed = recording.observer !== undefined && control !== null && result >= 0;
       const segment = observed ? segmentOf(control, control.length, UDP_SEGMENT) : 0;
       recording.moved(fd, CODE.sendmsg, start, result, bytes, true, 0, address ?? undefined, 0, result, segment);
-      if (observed) notePassed(recording, control);
+      if (observed) reportPassed(recording, control);
     } catch {}
     return result;
   });
@@ -127,7 +128,7 @@ export function wrapTransfers(recording: Recording): void {
     const start = recording.begin();
     const result = kernel.splice(from, to, count);
     try {
-      // One end is a pipe, and pipes have no row.
+      // One of the two descriptors is a pipe, and pipes have no row.
       const sent = recording.rows[to] !== undefined || recording.rowOf(from) === undefined;
       recording.moved(sent ? to : from, CODE.splice, start, result, undefined, sent, 0, undefined, count);
     } catch {}
@@ -141,7 +142,7 @@ export function wrapTransfers(recording: Recording): void {
       const [read, written] = [counts.getUint32(0, LITTLE), counts.getUint32(4, LITTLE)];
       if (read > 0) recording.moved(from, CODE.splice, start, read, undefined, false, 0, undefined, budget);
       if (written > 0) recording.moved(to, CODE.splice, start, written, undefined, true, 0, undefined, 0);
-      // If they are equal, the result is that of the source.
+      // If both counts are equal, the source has stopped the call. Otherwise the destination has.
       const done = result > 0 || (result === EAGAIN && read > 0);
       if (!done && read === written) {
         recording.moved(from, CODE.splice, start, result, undefined, false, 0, undefined, budget);
@@ -153,7 +154,9 @@ export function wrapTransfers(recording: Recording): void {
   });
 }
 
-/** The bytes that a call with several buffers has moved, as far as a reader takes them. They are copied if they span several. */
+/**
+ * The data that a call with several buffers has moved, or as much of it as is used. Data of several buffers is copied.
+ */
 function joined(
   recording: Recording,
   parts: readonly Uint8Array[],
@@ -169,6 +172,7 @@ function joined(
   }
 }
 
+/** Bytes of the buffers from `skip` on: a view of one buffer, or a copy of several. */
 function copied(parts: readonly Uint8Array[], skip: number, length: number): Uint8Array {
   let at = skip;
   let found = 0;
@@ -190,24 +194,24 @@ function copied(parts: readonly Uint8Array[], skip: number, length: number): Uin
 
 const lengthOf = (parts: readonly Uint8Array[]): number => parts.reduce((sum, part) => sum + part.length, 0);
 
-/** The sockaddr that a call wrote to an address buffer: a copy. */
+/** A copy of the sockaddr that a call has written to an address buffer. */
 function writtenAddress(buffer: Uint8Array): Uint8Array {
   const length = view(buffer).getUint32(0, LITTLE);
   return buffer.slice(4, 4 + Math.min(length, buffer.length - 4));
 }
 
-/** The size of the datagrams that a message consists of, by its control data; 0 if they do not have it. */
-function segmentOf(control: Uint8Array, length: number, wanted: number): number {
+/** The value of the control message `optionType` (UDP_GRO or UDP_SEGMENT), the size of each datagram; 0 without one. */
+function segmentOf(control: Uint8Array, length: number, optionType: number): number {
   let size = 0;
   eachMessage(control, length, (level, type, data) => {
-    if (level !== SOL_UDP || type !== wanted) return;
+    if (level !== SOL_UDP || type !== optionType) return;
     size = data.length >= 4 ? view(data).getInt32(0, LITTLE) : data.length >= 2 ? view(data).getUint16(0, LITTLE) : 0;
   });
   return size;
 }
 
-/** Notes the sockets whose descriptors a message has carried away (SCM_RIGHTS). */
-function notePassed(recording: Recording, control: Uint8Array): void {
+/** Reports the sockets whose descriptors a message has passed to another process or thread (SCM_RIGHTS). */
+function reportPassed(recording: Recording, control: Uint8Array): void {
   eachMessage(control, control.length, (level, type, data) => {
     if (level !== SOL_SOCKET || type !== SCM_RIGHTS) return;
     for (let at = 0; at + 4 <= data.length; at += 4) {
@@ -217,7 +221,7 @@ function notePassed(recording: Recording, control: Uint8Array): void {
   });
 }
 
-/** Records a batch: the call, and for a capture each of its datagrams. */
+/** Records a call that moves a batch of datagrams, and passes each datagram to the observer. */
 function recordBatch(
   recording: Recording,
   fd: number,

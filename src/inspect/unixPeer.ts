@@ -1,5 +1,5 @@
-// The other end of a UNIX socket, as sock_diag(7) reports it: most of these sockets have no name, so their addresses do
-// not show which two belong together. Inodes do.
+// Finds the other end of a UNIX socket by sock_diag(7), which reports inodes. Most UNIX sockets have no name, so their
+// addresses do not identify the other end.
 
 import { AF_NETLINK, AF_UNIX } from "../addr/index.js";
 import { fs } from "../builtins.js";
@@ -12,7 +12,7 @@ const SOCK_DIAG_BY_FAMILY = 20;
 const NLM_F_REQUEST = 1;
 const UDIAG_SHOW_PEER = 4;
 const UNIX_DIAG_PEER = 2;
-/** `struct nlmsghdr`, `struct unix_diag_req`, `struct unix_diag_msg`. */
+/** The sizes of `struct nlmsghdr`, `struct unix_diag_req` and `struct unix_diag_msg`. */
 const HEADER = 16;
 const REQUEST = 24;
 const MESSAGE = 16;
@@ -26,7 +26,7 @@ export function inodeOf(fd: number): number {
   }
 }
 
-/** The inode of the socket at the other end; 0 if there is none yet, or if the kernel has no sock_diag for UNIX sockets. */
+/** The inode of the other end; 0 if there is none, or if the kernel has no sock_diag for UNIX sockets. */
 export function peerInode(kernel: Calls, inode: number): number {
   const fd = kernel.socket(AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG);
   if (fd < 0) return 0;
@@ -43,7 +43,7 @@ export function peerInode(kernel: Calls, inode: number): number {
     fields.setUint32(HEADER + 12, UDIAG_SHOW_PEER, LITTLE);
     // INET_DIAG_NOCOOKIE.
     request.fill(0xff, HEADER + 16);
-    // The kernel answers within the call.
+    // The answer is in the receive queue when send() returns.
     if (kernel.send(fd, request) < 0) return 0;
     const answer = new Uint8Array(1024);
     return peerOf(answer.subarray(0, Math.max(0, kernel.recv(fd, answer, answer.length, MSG_DONTWAIT))));
@@ -52,6 +52,7 @@ export function peerInode(kernel: Calls, inode: number): number {
   }
 }
 
+/** Reads UNIX_DIAG_PEER of an answer; 0 if it is missing. */
 function peerOf(answer: Uint8Array): number {
   const fields = view(answer);
   if (answer.length < HEADER + MESSAGE || fields.getUint16(4, LITTLE) !== SOCK_DIAG_BY_FAMILY) return 0;

@@ -6,7 +6,7 @@
 import type { IoOptions } from "../io.js";
 import { hasEnded } from "../ops/recvAll.js";
 import { calls } from "../sys/calls.js";
-import { MSG_PEEK } from "../sys/constants.js";
+import { MSG_DONTWAIT, MSG_PEEK } from "../sys/constants.js";
 import { clock } from "../builtins.js";
 import { decodeProxyHeader, type HeaderSource, type ProxyHeader } from "../proxyProtocol/index.js";
 import { type AcceptedConnection, duplicate, type SocketKind } from "../socket/handedOver.js";
@@ -99,17 +99,15 @@ export class HeaderPeeks {
     socket.close();
   }
 
-  /** Reads a complete header once more. Undefined if the client has reset the connection. */
-  headerOf(connection: AcceptedConnection): ProxyHeader | undefined {
-    let socket: Socket | undefined;
+  /** Reads the header of a connection again. The call needs no duplicate, so it succeeds without a free descriptor. */
+  headerOf({ fd }: AcceptedConnection): ProxyHeader | undefined {
+    const buffer = Buffer.allocUnsafe(this.#maxBytes);
+    const count = calls.recv(fd, buffer, buffer.length, MSG_PEEK | MSG_DONTWAIT);
     try {
-      socket = duplicate(this.#kind, connection.fd);
-      return decodeProxyHeader(socket.tryRecv(this.#maxBytes, { flags: MSG_PEEK }) ?? Buffer.alloc(0))?.header;
+      return decodeProxyHeader(buffer.subarray(0, Math.max(count, 0)))?.header;
     } catch {
-      // The client has reset the connection.
+      // The bytes are no header any more: the client has reset the connection.
       return undefined;
-    } finally {
-      socket?.close();
     }
   }
 }

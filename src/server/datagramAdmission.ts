@@ -1,4 +1,5 @@
-// Which datagrams of a batch a UDP server takes: the rate of their source, their size, the lists of addresses.
+// Decides which datagrams of a batch a UDP server accepts: by the rate of their source, their size, and the address
+// lists.
 
 import { clientKey, isListed, SourceLimiter } from "../admission/index.js";
 import { type DatagramBatch, memoryOf, sourceHash } from "../batch/index.js";
@@ -14,7 +15,7 @@ export class DatagramAdmission {
     this.#limiter = opts.ratePerAddress === Infinity ? undefined : new SourceLimiter(opts.ratePerAddress);
   }
 
-  /** Why the datagram at a place of the batch is refused; undefined if it is taken. */
+  /** Why the datagram at this place of the batch is refused; undefined if it is accepted. */
   refusalOf(batch: DatagramBatch, place: number, now: number): DatagramRefusalReason | undefined {
     const { allow, deny, maxSize } = this.#opts;
     if (this.#limiter !== undefined) {

@@ -1,4 +1,4 @@
-// The counters of servers and figures of the process as metric families.
+// Makes metric families of the counters of servers and of figures of the process.
 
 import { fs, perfHooks } from "../builtins.js";
 import { quote } from "../check/index.js";
@@ -27,7 +27,9 @@ export interface MetricsSource {
 /** Servers by the value of the label `server`. */
 export type MetricsSources = Readonly<Record<string, MetricsSource>>;
 
-/** Figures of the process. The open descriptors explain a shortage, and the times show whether the event loop is full. */
+/**
+ * Figures of the process. The open descriptors explain a shortage, and the times show whether the event loop is full.
+ */
 export interface ProcessFigures {
   readonly openDescriptors: number | undefined;
   readonly maxDescriptors: number | undefined;
@@ -36,8 +38,9 @@ export interface ProcessFigures {
   readonly idle: number;
 }
 
+/** How a counter of `stats()` becomes a metric. Columns of one name are samples of one family. */
 interface Column {
-  /** The member of `stats()`. */
+  /** The name of the counter in `stats()`. */
   readonly field: string;
   readonly name: string;
   readonly type: "counter" | "gauge";
@@ -49,10 +52,11 @@ interface Column {
 const gauge = (field: string, name: string, help: string): Column => ({ field, name, type: "gauge", help });
 const counter = (field: string, name: string, help: string): Column => ({ field, name, type: "counter", help });
 const bytes = (field: string, name: string, help: string): Column => ({ ...counter(field, name, help), unit: "bytes" });
-const cut = (name: string, help: string, ...fields: string[]): Column[] =>
+/** Counters of one family. The name of each is its label `reason`. */
+const byReason = (name: string, help: string, ...fields: string[]): Column[] =>
   fields.map((field) => ({ ...counter(field, name, help), labels: { reason: field } }));
 
-/** Servers of connections. Columns of one name follow each other. */
+/** Servers of connections. */
 const CONNECTIONS: readonly Column[] = [
   gauge("connections", "berkeley_server_connections", "Open connections"),
   counter("accepted", "berkeley_server_accepted", "Connections that were accepted and not refused"),
@@ -63,7 +67,7 @@ const CONNECTIONS: readonly Column[] = [
     "berkeley_server_failed",
     "Connections whose handler has failed, or that forward() has ended with an error",
   ),
-  ...cut(
+  ...byReason(
     "berkeley_server_cut",
     "Connections that the server has cut, by the limit; aborted: by drain() and close()",
     "aborted",
@@ -92,7 +96,7 @@ const DATAGRAMS: readonly Column[] = [
   ),
   counter("receiveErrors", "berkeley_udp_server_receive_errors", "Errors that the kernel has reported for a datagram"),
   counter("failed", "berkeley_udp_server_failed", "Handlers that have failed"),
-  ...cut(
+  ...byReason(
     "berkeley_udp_server_cut",
     "Handlers on which the server has given up; aborted: by drain() and close()",
     "aborted",
@@ -129,12 +133,12 @@ export function checkSources(sources: unknown, action: string): void {
   for (const [name, source] of Object.entries(sources)) checkSource(name, source, action);
 }
 
-/** The object with `stats()` may be one of the program, with any value. */
+/** Whether a value can be a sample. `stats()` may be a method of the user and return anything. */
 const isFigure = (value: unknown): value is number => typeof value === "number" && !Number.isNaN(value);
 
 export type NamedStats = readonly (readonly [name: string, stats: object])[];
 
-/** The workers of the servers that have any. The counters of the servers are sums over them. */
+/** Metrics of each worker. The other counters of a server with workers are sums over its workers. */
 function workerFamilies(servers: NamedStats): MetricFamily[] {
   const workers = servers.flatMap(([server, { workers: list }]: readonly [string, { workers?: unknown }]) =>
     Array.isArray(list)
@@ -197,23 +201,23 @@ export function readProcessFigures(): ProcessFigures {
   let openDescriptors: number | undefined;
   let maxDescriptors: number | undefined;
   try {
-    // One is the descriptor of the listing itself.
+    // Without the descriptor that readdirSync() opens for the directory.
     openDescriptors = fs().readdirSync("/proc/self/fd").length - 1;
     const limits = fs().readFileSync("/proc/self/limits", "latin1");
     maxDescriptors = Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1] ?? Infinity);
   } catch {
-    // In a shortage of descriptors the listing can't be opened. The limit is missing then too.
+    // Without a free descriptor, the files of /proc can't be opened.
   }
   return { openDescriptors, maxDescriptors, active: active / 1000, idle: idle / 1000 };
 }
 
 export function processFamilies(figures: ProcessFigures): MetricFamily[] {
   const { active, idle, maxDescriptors, openDescriptors } = figures;
-  const known = (name: string, help: string, value: number | undefined): MetricFamily[] =>
+  const gaugeIfKnown = (name: string, help: string, value: number | undefined): MetricFamily[] =>
     value === undefined ? [] : [{ name, type: "gauge", help, samples: [{ labels: {}, value }] }];
   return [
-    ...known("berkeley_process_open_descriptors", "Open descriptors of the process", openDescriptors),
-    ...known("berkeley_process_max_descriptors", "RLIMIT_NOFILE of the process", maxDescriptors),
+    ...gaugeIfKnown("berkeley_process_open_descriptors", "Open descriptors of the process", openDescriptors),
+    ...gaugeIfKnown("berkeley_process_max_descriptors", "RLIMIT_NOFILE of the process", maxDescriptors),
     {
       name: "berkeley_event_loop_seconds",
       type: "counter",

@@ -1,7 +1,7 @@
 // serveMetrics(): metrics and health of servers over HTTP.
 //
-// Node's own server answers the requests, and not serve(): the page must answer while the servers are short of
-// descriptors or drain, and its connections must not be in their counters. HTTP is outside of this package.
+// A server of node:http answers the requests, because this package has no HTTP. So the pages answer also while the
+// servers drain or lack descriptors, and the connections of the pages are not in the counters of the servers.
 
 import type { IncomingMessage, Server as HttpServer, ServerResponse } from "node:http";
 import {
@@ -32,13 +32,15 @@ import {
   processFamilies,
   readProcessFigures,
 } from "./metricFamilies.js";
-import { CONTENT_TYPES, END, formatFor, formatMetrics, type MetricsFormat } from "./metricsText.js";
+import { CONTENT_TYPES, END_MARKER, formatFor, formatMetrics, type MetricsFormat } from "./metricsText.js";
 
 /** Options of {@link serveMetrics}. */
 export interface ServeMetricsOptions {
   /** The servers by name, the value of the label `server`. `add()` adds others later. */
   readonly servers?: MetricsSources | undefined;
-  /** A further condition of `/readyz`. It must return true within 5 seconds; an error counts as false and is reported. */
+  /**
+   * A further condition of `/readyz`. It must return true within 5 seconds; an error counts as false and is reported.
+   */
   readonly ready?: (() => boolean | PromiseLike<boolean>) | undefined;
   /**
    * Further metrics in the requested format, for example those of a registry of another library. Names must not be the
@@ -50,10 +52,10 @@ export interface ServeMetricsOptions {
 }
 
 const NAMES = ["servers", "ready", "collect", "signal"];
-/** Milliseconds for what a request waits for: stats(), ready(), collect(). */
-const PATIENCE = 5000;
-/** Milliseconds for the requests that run at close(). */
-const CLOSING = 1000;
+/** Milliseconds that a request waits for stats(), ready() and collect(). */
+const CALLBACK_TIMEOUT = 5000;
+/** Milliseconds that close() waits for the requests that run. */
+const CLOSE_GRACE = 1000;
 const MAX_CONNECTIONS = 64;
 const LIMITS = {
   maxHeaderSize: 8192,
@@ -71,11 +73,14 @@ interface Answer {
   readonly type?: string;
 }
 
-/** Rejects after PATIENCE. The work itself goes on. */
-async function withPatience<T>(name: string, work: () => T | PromiseLike<T>): Promise<T> {
+/** Waits for `work`, and rejects after CALLBACK_TIMEOUT. It does not end the work. */
+async function withTimeout<T>(name: string, work: () => T | PromiseLike<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${name} took longer than ${PATIENCE} ms`)), PATIENCE).unref();
+    timer = setTimeout(
+      () => reject(new Error(`${name} took longer than ${CALLBACK_TIMEOUT} ms`)),
+      CALLBACK_TIMEOUT,
+    ).unref();
   });
   try {
     return await Promise.race([Promise.resolve(work()), late]);
@@ -105,7 +110,7 @@ export class MetricsServer implements AsyncDisposable {
       const gate = gateOf(listener);
       try {
         if (gate === undefined) await server.#accept();
-        // In the new program of an upgrade. If that is given up, this program ends.
+        // In the new program of an upgrade, the gate opens at ready(). It rejects if the upgrade has failed.
         else {
           const failed = (error: unknown): void => {
             reportFailure("the metrics server", error);
@@ -125,7 +130,7 @@ export class MetricsServer implements AsyncDisposable {
     };
   }
 
-  /** The address that it listens on. If port 0 was requested, it has the port that the kernel chose. */
+  /** The address of the listener. If port 0 was requested, it has the port that the kernel chose. */
   readonly address: Address;
   readonly #listener: SocketListener;
   readonly #http: HttpServer;
@@ -183,10 +188,13 @@ export class MetricsServer implements AsyncDisposable {
     return this.close();
   }
 
-  /** Where Node's server listens: on a duplicate of the socket, because it closes that. upgrade() passes the socket. */
-  async #place(): Promise<{ fd: number } | { path: string } | { host: string; port: number }> {
+  /**
+   * The socket or address on which Node's server listens. It gets a duplicate, which it closes. The socket itself stays
+   * here, for upgrade().
+   */
+  async #listenOptions(): Promise<{ fd: number } | { path: string } | { host: string; port: number }> {
     if (!("bun" in process.versions)) return { fd: this.#listener.socket.dup().detach() };
-    // The server of Bun takes no descriptor, so it binds the address itself.
+    // The server of Bun accepts no descriptor, so it binds the address itself.
     await this.#listener.close();
     const { address } = this;
     if (address instanceof UnixAddress) return { path: address.path };
@@ -197,10 +205,10 @@ export class MetricsServer implements AsyncDisposable {
   async #accept(): Promise<void> {
     if (this.#closed !== undefined) return;
     const listening = this.#http;
-    const place = await this.#place();
+    const place = await this.#listenOptions();
     await new Promise<void>((resolve, reject) => {
       listening.once("error", (error) => {
-        // Node's server has not taken it.
+        // Node's server does not own the descriptor after an error.
         if ("fd" in place) fs().closeSync(place.fd);
         reject(error);
       });
@@ -217,17 +225,17 @@ export class MetricsServer implements AsyncDisposable {
   async #close(): Promise<void> {
     if (this.#signal !== undefined) offAbort(this.#signal, this.#onSignal);
     void this.#listener.close();
-    // Calls back with an error if it does not listen yet.
+    // The callback gets an error if the server does not listen yet. It is closed then too.
     const closed = new Promise<void>((resolve) => this.#http.close(() => resolve()));
     this.#http.closeIdleConnections();
-    const timer = setTimeout(() => this.#http.closeAllConnections(), CLOSING);
+    const timer = setTimeout(() => this.#http.closeAllConnections(), CLOSE_GRACE);
     await closed;
     clearTimeout(timer);
   }
 
   async #respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { headers, method } = request;
-    // The rest of a request with a body is not read.
+    // The body of a request is not read, so such a connection can't be used again.
     const hasBody = headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0";
     if (hasBody || this.#closed !== undefined) response.setHeader("connection", "close");
     const { status, text, type = TEXT } = await this.#answer(request, response);
@@ -256,14 +264,14 @@ export class MetricsServer implements AsyncDisposable {
 
   #stats(): Promise<NamedStats> {
     const read = async ([name, source]: [string, MetricsSource]): Promise<readonly [string, object]> => {
-      const stats: unknown = await withPatience(`stats() of ${quote(name)}`, () => source.stats());
+      const stats: unknown = await withTimeout(`stats() of ${quote(name)}`, () => source.stats());
       if (typeof stats === "object" && stats !== null) return [name, stats];
       throw new TypeError(`Cannot read metrics: stats() of ${quote(name)} is ${quote(stats)}, required an object`);
     };
     return Promise.all([...this.#sources].map(read));
   }
 
-  /** What `work` returns; undefined after an error, which is reported. */
+  /** The result of `work`. After an error, reports the error and returns undefined. */
   async #attempt<T>(name: string, work: () => Promise<T>): Promise<T | undefined> {
     try {
       return await work();
@@ -282,13 +290,13 @@ export class MetricsServer implements AsyncDisposable {
       const families = [...familiesOf(await this.#stats()), ...processFamilies(readProcessFigures())];
       const own = formatMetrics(families, format);
       if (collect === undefined) return own;
-      const more: unknown = await withPatience("collect", () => collect(format));
-      if (typeof more !== "string") {
-        throw new TypeError(`Cannot read metrics: the result of collect is ${quote(more)}, required a string`);
+      const collected: unknown = await withTimeout("collect", () => collect(format));
+      if (typeof collected !== "string") {
+        throw new TypeError(`Cannot read metrics: the result of collect is ${quote(collected)}, required a string`);
       }
-      const lines = more.endsWith(END) ? more.slice(0, -END.length) : more;
-      const ended = lines === "" || lines.endsWith("\n") ? lines : `${lines}\n`;
-      return format === "openmetrics" ? own.slice(0, -END.length) + ended + END : own + ended;
+      const unended = collected.endsWith(END_MARKER) ? collected.slice(0, -END_MARKER.length) : collected;
+      const lines = unended === "" || unended.endsWith("\n") ? unended : `${unended}\n`;
+      return format === "openmetrics" ? own.slice(0, -END_MARKER.length) + lines + END_MARKER : own + lines;
     });
     if (text === undefined) return { status: 500, text: "The metrics can't be read; the process has reported why\n" };
     return { status: 200, text, type: CONTENT_TYPES[format] };
@@ -303,7 +311,7 @@ export class MetricsServer implements AsyncDisposable {
     if (stats.length === 0) reasons.push("no server is listening");
     const ready = this.#ready;
     if (reasons.length === 0 && ready !== undefined) {
-      const result = await this.#attempt("ready", () => withPatience("ready", ready));
+      const result = await this.#attempt("ready", () => withTimeout("ready", ready));
       if (result !== true) reasons.push("the check of the program has failed");
     }
     return reasons.length === 0
@@ -312,8 +320,8 @@ export class MetricsServer implements AsyncDisposable {
   }
 }
 
-/** Where the pages are. A port alone, and localhost, are 127.0.0.1. */
-function placeOf(from: EndpointLike): EndpointLike {
+/** Checks the endpoint of the pages. A port alone, and localhost, become 127.0.0.1. */
+function checkEndpoint(from: EndpointLike): EndpointLike {
   const endpoint = parseEndpoint(from);
   const { address, family, scheme } = endpoint as { scheme: string; address?: Address | HostPort; family?: number };
   if (scheme === "tcp") {
@@ -336,11 +344,12 @@ function placeOf(from: EndpointLike): EndpointLike {
  *
  * {@link upgrade} hands the pages over like a server: those of the new program answer from `ready()` on.
  *
- * Only GET and HEAD are allowed. At most 64 connections are open, a request has 8 KiB and 5 seconds. It does not keep the
- * process alive. The pages have no authentication: keep the endpoint private.
+ * Only GET and HEAD are allowed. At most 64 connections are open. The header of a request has at most 8 KiB, and must
+ * arrive within 5 seconds. The server does not keep the process alive. The pages have no authentication: keep the
+ * endpoint private.
  *
- * @param from the endpoint to listen on: a port or a host and a port, or the path of a UNIX socket. A port alone is one of
- * 127.0.0.1
+ * @param from the endpoint to listen on: a port or a host and a port, or the path of a UNIX socket. A port alone is one
+ * of 127.0.0.1
  * @throws TypeError or RangeError for an endpoint or an option that is wrong
  * @throws the errors of `listen()`, such as `EADDRINUSE`
  * @example
@@ -358,7 +367,7 @@ function placeOf(from: EndpointLike): EndpointLike {
  * ```
  */
 export async function serveMetrics(from: EndpointLike, opts: ServeMetricsOptions = {}): Promise<MetricsServer> {
-  const place = placeOf(from);
+  const endpoint = checkEndpoint(from);
   const action = "serve metrics";
   checkOptions(opts, action, NAMES);
   const { servers = {} } = opts;
@@ -375,6 +384,6 @@ export async function serveMetrics(from: EndpointLike, opts: ServeMetricsOptions
   listening.maxConnections = MAX_CONNECTIONS;
   listening.timeout = IDLE_TIMEOUT;
   listening.on("connection", (socket) => socket.unref());
-  const listener = await listen(place);
+  const listener = await listen(endpoint);
   return makeMetricsServer(listener, listening, checked);
 }

@@ -1,7 +1,7 @@
 // Metric families as text: OpenMetrics 1.0.0, and the text format 0.0.4 of Prometheus.
 //
-// A counter is named differently: in OpenMetrics the family has no `_total` and its samples have it; in 0.0.4 both have
-// it. 0.0.4 has no state sets (they are gauges there), no units and no end marker.
+// In OpenMetrics the samples of a counter have `_total` at the end of their name, and the family does not. In 0.0.4
+// both have it. 0.0.4 has no units, no end marker and no state sets, which become gauges.
 
 import { quote } from "../check/index.js";
 import type { MetricFamily, MetricSample } from "./metricFamilies.js";
@@ -13,7 +13,8 @@ export const CONTENT_TYPES: Readonly<Record<MetricsFormat, string>> = {
   openmetrics: "application/openmetrics-text; version=1.0.0; charset=utf-8",
   prometheus: "text/plain; version=0.0.4; charset=utf-8",
 };
-export const END = "# EOF\n";
+/** The last line of a text in OpenMetrics. */
+export const END_MARKER = "# EOF\n";
 
 const NAME = /^[a-zA-Z_:][a-zA-Z0-9_:]*$/;
 const LABEL = /^[a-zA-Z_][a-zA-Z0-9_]*$/;
@@ -27,8 +28,8 @@ function numberText(value: number): string {
   return String(value);
 }
 
-function refuse(what: string, value: unknown, required: string): never {
-  throw new TypeError(`Cannot format metrics: ${what} is ${quote(value)}, required ${required}`);
+function refuse(name: string, value: unknown, required: string): never {
+  throw new TypeError(`Cannot format metrics: ${name} is ${quote(value)}, required ${required}`);
 }
 
 function sampleText(name: string, { labels, value }: MetricSample): string {
@@ -49,25 +50,25 @@ function sampleText(name: string, { labels, value }: MetricSample): string {
  */
 export function formatMetrics(families: readonly MetricFamily[], format: MetricsFormat = "openmetrics"): string {
   if (!Object.hasOwn(CONTENT_TYPES, format)) refuse("format", format, '"openmetrics" or "prometheus"');
-  const open = format === "openmetrics";
+  const isOpenMetrics = format === "openmetrics";
   let text = "";
   for (const { name, type, unit, help, samples } of families) {
     if (!NAME.test(name)) refuse("the name of a family", name, "letters, digits, _ and :");
     const sampleName = type === "counter" ? `${name}_total` : name;
-    const familyName = open ? name : sampleName;
-    text += `# TYPE ${familyName} ${!open && type === "stateset" ? "gauge" : type}\n`;
-    if (open && unit !== undefined) {
+    const familyName = isOpenMetrics ? name : sampleName;
+    text += `# TYPE ${familyName} ${!isOpenMetrics && type === "stateset" ? "gauge" : type}\n`;
+    if (isOpenMetrics && unit !== undefined) {
       if (!name.endsWith(`_${unit}`)) refuse("the name of a family", name, `a name that ends with its unit _${unit}`);
       text += `# UNIT ${name} ${unit}\n`;
     }
-    // A quote is escaped in the help of OpenMetrics only.
-    text += `# HELP ${familyName} ${escape(help, open ? /[\\\n"]/g : /[\\\n]/g)}\n`;
+    // Only OpenMetrics escapes quotes in the help text.
+    text += `# HELP ${familyName} ${escape(help, isOpenMetrics ? /[\\\n"]/g : /[\\\n]/g)}\n`;
     for (const sample of samples) text += sampleText(sampleName, sample);
   }
-  return open ? text + END : text;
+  return isOpenMetrics ? text + END_MARKER : text;
 }
 
-/** The quality of a media type in an element of Accept; 0 if it is wrong. */
+/** The quality (`q=`) of an element of `Accept`, from its parameters. Default 1; 0 if it is malformed. */
 function qualityOf(parameters: readonly string[]): number {
   const given = parameters.find((one) => /^q=/i.test(one));
   return given === undefined ? 1 : Number(/^q=([01](?:\.\d{0,3})?)$/i.exec(given)?.[1] ?? 0);
@@ -78,17 +79,19 @@ function qualityOf(parameters: readonly string[]): number {
  * client that takes neither gets OpenMetrics.
  */
 export function formatFor(accept: string | undefined): MetricsFormat {
-  let open = 0;
-  let plain = 0;
+  let openMetricsQuality = 0;
+  let plainQuality = 0;
   for (const element of (accept ?? "").split(",")) {
     const [media, ...parameters] = element.split(";").map((part) => part.trim());
     const version = parameters.find((one) => /^version=/i.test(one))?.slice("version=".length);
     const quality = qualityOf(parameters);
     if (/^application\/openmetrics-text$/i.test(media!)) {
-      if (version === undefined || /^"?1\.0\.0"?$/.test(version)) open = Math.max(open, quality);
+      if (version === undefined || /^"?1\.0\.0"?$/.test(version)) {
+        openMetricsQuality = Math.max(openMetricsQuality, quality);
+      }
     } else if (/^text\/(?:plain|\*)$/i.test(media!)) {
-      if (version === undefined || /^"?0\.0\.4"?$/.test(version)) plain = Math.max(plain, quality);
+      if (version === undefined || /^"?0\.0\.4"?$/.test(version)) plainQuality = Math.max(plainQuality, quality);
     }
   }
-  return plain > open ? "prometheus" : "openmetrics";
+  return plainQuality > openMetricsQuality ? "prometheus" : "openmetrics";
 }

@@ -20,7 +20,7 @@ export interface UpgradeOptions {
    * names the same directory. So a symbolic link to the current version leads to the new version.
    */
   readonly cwd?: string | undefined;
-  /** Milliseconds until the new program must have called `ready()`; null for no limit. Default 60,000. */
+  /** Milliseconds until the new program must have called `ready()` and accept; null for no limit. Default 60,000. */
   readonly timeout?: number | null | undefined;
   /** Milliseconds for the connections of this program, as in `drain()`; null for no limit. Default 10,000. */
   readonly drainTimeout?: number | null | undefined;
@@ -43,8 +43,11 @@ const KILL_DELAY = 2_000;
 /** The variables of systemd for this process, which would mislead the new one. */
 const OWN_VARIABLES = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID"];
 
-/** The current directory at the start. Programs may change it, and the directory of an old version may be gone later. */
-const start: string | undefined = startDirectory();
+/**
+ * The current directory at the start of this program. A program may change its directory, and the directory of an old
+ * version may be removed later.
+ */
+const startedIn: string | undefined = startDirectory();
 
 function startDirectory(): string | undefined {
   const { PWD: named } = process.env;
@@ -61,9 +64,9 @@ function startDirectory(): string | undefined {
 export function checkUpgrade(opts: UpgradeOptions, action: string): CheckedUpgrade {
   checkOptions(opts, action);
   checkNames(opts, UPGRADE_OPTIONS, action, "upgrade");
-  const { args, command, cwd = start ?? "/", env = process.env } = opts;
-  checkText(command ?? "", action, "command", command === undefined);
-  checkText(cwd, action, "cwd", false);
+  const { args, command, cwd = startedIn ?? "/", env = process.env } = opts;
+  checkPath(command ?? "", action, "command", command === undefined);
+  checkPath(cwd, action, "cwd", false);
   if (args !== undefined && !(Array.isArray(args) && args.every((one) => typeof one === "string"))) {
     throw new TypeError(`Cannot ${action}: args are ${quote(args)}, required an array of strings`);
   }
@@ -80,19 +83,19 @@ export function checkUpgrade(opts: UpgradeOptions, action: string): CheckedUpgra
   };
 }
 
-function checkText(value: unknown, action: string, name: string, mayBeEmpty: boolean): void {
+function checkPath(value: unknown, action: string, name: string, mayBeEmpty: boolean): void {
   if (typeof value === "string" && (mayBeEmpty || (value !== "" && !value.includes("\0")))) return;
   throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required a path`);
 }
 
-/** The arguments of this program: `process.argv[1]` is absolute, and missing after `node --eval`. */
+/** The arguments of this program, with the options of Node.js. */
 function ownArguments(): string[] {
   const given = process.argv.slice(1);
-  // After --eval, an argument that begins with "-" came after "--".
+  // `process.argv` has no script after `node --eval`. A first argument that begins with "-" then came after "--".
   return [...process.execArgv, ...(given[0]?.startsWith("-") === true ? ["--"] : []), ...given];
 }
 
-/** How a process has ended; `error` if it did not start. */
+/** How a process has ended. `error` is set if the process did not start. */
 export interface Exit {
   readonly exitCode: number | null;
   readonly signal: NodeJS.Signals | null;
@@ -110,13 +113,13 @@ export function notStarted(cause: unknown): UpgradeError {
 export class NewProgram {
   readonly exit: Promise<Exit>;
   readonly #child: ChildProcess;
-  #over = false;
+  #hasEnded = false;
 
   private constructor(child: ChildProcess) {
     this.#child = child;
     this.exit = new Promise<Exit>((resolve) => {
       const end = (exit: Exit): void => {
-        this.#over = true;
+        this.#hasEnded = true;
         resolve(exit);
       };
       child.once("exit", (exitCode, signal) => end({ exitCode, signal }));
@@ -127,12 +130,12 @@ export class NewProgram {
   }
 
   /**
-   * Starts the program, with `fd` as descriptor 3. The standard streams are those of this process: pipes would end with
-   * it.
+   * Starts the program with these variables, and with `fd` as descriptor 3. The program inherits the standard streams
+   * of this process. Pipes would be closed at the end of this process.
    */
   static async start(
     { args, command, cwd, env }: CheckedUpgrade,
-    added: Readonly<Record<string, string>>,
+    variables: Readonly<Record<string, string>>,
     fd: number,
   ): Promise<NewProgram> {
     if (fs().statSync(cwd, { throwIfNoEntry: false })?.isDirectory() !== true) {
@@ -141,9 +144,9 @@ export class NewProgram {
       throw localError("ENOENT", "chdir", { cause });
     }
     const { spawn } = await import("node:child_process");
-    const environment: Record<string, string | undefined> = { ...env, ...added };
+    const environment: Record<string, string | undefined> = { ...env, ...variables };
     for (const name of OWN_VARIABLES) delete environment[name];
-    // A shell sets PWD; without one it would name the directory of another version.
+    // PWD is the work of a shell. No shell runs here, so the inherited PWD could name the directory of the old version.
     if (environment["PWD"] !== undefined) environment["PWD"] = cwd;
     try {
       return new NewProgram(
@@ -166,9 +169,9 @@ export class NewProgram {
 
   /** Ends the program if it has not ended. */
   async end(): Promise<Exit> {
-    if (!this.#over) this.#child.kill("SIGTERM");
+    if (!this.#hasEnded) this.#child.kill("SIGTERM");
     const timer = setTimeout(() => {
-      if (!this.#over) this.#child.kill("SIGKILL");
+      if (!this.#hasEnded) this.#child.kill("SIGKILL");
     }, KILL_DELAY);
     const exit = await this.exit;
     clearTimeout(timer);

@@ -1,4 +1,4 @@
-// serve(): its arguments.
+// serve(): checks its arguments, and makes a Server.
 
 import { type EndpointLike, formatEndpoint, parseEndpoint } from "../addr/index.js";
 import { quote } from "../check/index.js";
@@ -15,15 +15,15 @@ function isListener(value: unknown): value is Listener {
 
 /**
  * Listens on an endpoint, or takes a listener, and calls `handler` for each connection. When the handler has returned,
- * or its promise is fulfilled, the server ends the connection (see {@link Stream.end}). If the handler fails, the server
- * closes this connection and reports the error; the other connections and the server go on.
+ * or its promise is fulfilled, the server ends the connection (see {@link Stream.end}). If the handler fails, the
+ * server closes this connection and reports the error; the other connections and the server go on.
  *
  * The server owns the listener. Each limit has a name and a default; see {@link ServeOptions}. One timer checks the
  * deadlines of all connections, in steps of a quarter of the shortest limit, at most one second. So a connection can
  * exceed a limit by such a step.
  *
- * While descriptors or memory are short (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`), the server accepts no connections, and
- * reports that to `onPressure`. New connections wait in the accept queue. It leaves a reserve of descriptors to the
+ * While descriptors or memory are short (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`), the server accepts no connections,
+ * and reports that to `onPressure`. New connections wait in the accept queue. It leaves a reserve of descriptors to the
  * handlers; see `reserve`.
  *
  * @param from the endpoint to listen on, as for `listen()`, or any {@link Listener}

@@ -1,4 +1,4 @@
-// serveUdp(): its arguments.
+// serveUdp(): checks its arguments, and makes a UdpServer.
 
 import type { EndpointLike } from "../addr/index.js";
 import { formatEndpoint, parseEndpoint } from "../addr/index.js";
@@ -10,9 +10,9 @@ import { checkServeUdp, type ServeUdpOptions } from "./udpOptions.js";
 import { makeUdpServer, type UdpHandlers, type UdpServer } from "./udpServer.js";
 
 /**
- * Binds a UDP socket, or takes one, and calls the handler for each datagram. Datagrams are received and replies are sent
- * in batches. A reply leaves from the address that the datagram was sent to. If a handler fails, the server reports the
- * error, and goes on; so it does after errors of ICMP.
+ * Binds a UDP socket, or takes one, and calls the handler for each datagram. Datagrams are received and replies are
+ * sent in batches. A reply leaves from the address that the datagram was sent to. If a handler fails, the server
+ * reports the error and goes on. It also goes on after an ICMP error.
  *
  * `handler` is a function that gets a datagram and a function to reply. Handlers of several datagrams run at the same
  * time, up to `maxPending`. For many datagrams per second, pass `{ batch }` instead: a function that gets a

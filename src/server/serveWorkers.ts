@@ -1,4 +1,4 @@
-// serveWorkers(): its arguments, and the listening sockets of the workers.
+// serveWorkers(): checks its arguments, and opens the listening sockets of the server or of its workers.
 
 import { type EndpointLike, formatEndpoint, parseEndpoint } from "../addr/index.js";
 import { quote } from "../check/index.js";
@@ -95,7 +95,7 @@ async function listenAll(
       // Each worker has a queue of its own, and would accept before ready().
       throw new TypeError(`Cannot ${action}: the socket is that of another program (upgrade), required no reusePort`);
     }
-    // The others bind the port that the kernel has chosen for the first one.
+    // The other sockets bind the port that the kernel has chosen for the first one.
     const { address } = listeners[0]!;
     while (listeners.length < count)
       listeners.push(await listen(`tcp://${String(address)}`, { ...plain, reusePort: true }));
@@ -106,5 +106,5 @@ async function listenAll(
   return listeners;
 }
 
-// How a worker finds its program, without a name that users see.
+// A worker finds its program under this symbol. A name would be public.
 Object.defineProperty(serveWorkers, WORKER, { value: runWorker });

@@ -15,12 +15,12 @@ export type BatchHandler = (batch: ServedBatch) => unknown;
  * The datagrams that one system call has received, without those that the server has refused. They are numbered from 0.
  *
  * The server receives no further datagrams until the handler has returned, or its promise is fulfilled. Until then the
- * bytes are valid. With `handlerTimeout`, the server gives up on the handler, and leaves the memory to it.
+ * bytes are valid. After `handlerTimeout` the server gives up on the handler, and uses other memory from then on.
  */
 export class ServedBatch extends Work {
   readonly #batch: DatagramBatch;
   readonly #memory: BatchMemory;
-  /** The places of the datagrams in the batch. */
+  /** By the index of a datagram, its place in the batch, which has refused datagrams too. */
   readonly #places: Int32Array;
   readonly #accounts: (ReplyAccount | undefined)[] = [];
   /** The number of datagrams. */
@@ -51,7 +51,7 @@ export class ServedBatch extends Work {
 
   #account(index: number): ReplyAccount {
     const place = this.#place(index);
-    return (this.#accounts[index] ??= this.owner.replies.open(this.#memory, place, this.#batch.length(place)));
+    return (this.#accounts[index] ??= this.owner.replies.accountOf(this.#memory, place, this.#batch.length(place)));
   }
 
   /** The number of bytes that replies to datagram `index` may still have; see {@link ServedDatagram.maxReply}. */

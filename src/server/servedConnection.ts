@@ -7,7 +7,7 @@ import type { Stream } from "../stream/index.js";
 import type { ProxyHeader } from "../proxyProtocol/index.js";
 import { localError } from "../wait/localError.js";
 
-/** What a handler gets besides the stream. */
+/** The second argument of a handler: facts about the connection, and its signals. */
 export interface ConnectionContext {
   /** The number of the connection: 1 for the first connection of the server. */
   readonly id: number;
@@ -28,7 +28,7 @@ export interface ConnectionContext {
   readonly local: Address | undefined;
 }
 
-/** Where a connection comes from. */
+/** The sender of a connection: the client, and the proxy before it. */
 export type ConnectionOrigin = Pick<ConnectionContext, "client" | "peer" | "proxyHeader">;
 
 /** Handles a connection. When it has returned, or its promise is fulfilled, the server ends the connection. */
@@ -47,17 +47,17 @@ export interface ConnectionLimits {
   readonly minReadRate: number;
 }
 
-/** The server of a connection. */
+/** The part of the server that a connection uses. */
 export interface ConnectionOwner {
   readonly limits: ConnectionLimits;
   readonly draining: AbortSignal;
   /** The handler of the connection has failed. */
   handlerFailed(error: unknown, context: ConnectionContext): void;
-  /** The connection has ended. `limit` is the limit that has ended it; `cut` whether the server cut it. */
+  /** The connection has ended. `cut` says whether the server has ended it, and `limit` by which limit. */
   remove(connection: ServedConnection, key: string | undefined, cut: boolean, limit: ConnectionLimit | undefined): void;
 }
 
-/** `minReadRate` applies to a request after this many ms, when its first bytes can't be a burst any more. */
+/** `minReadRate` applies this many ms after the first byte of a request. Before that, the rate says little. */
 const READ_RATE_GRACE = 20_000;
 
 export class ServedConnection implements TrackedConnection {
@@ -66,18 +66,21 @@ export class ServedConnection implements TrackedConnection {
   readonly context: ServedContext;
   readonly #owner: ConnectionOwner;
   readonly #key: string | undefined;
-  readonly since: number = clock();
+  readonly startedAt: number = clock();
   /** The time of the next check. */
   #checkAt: number;
   #over = false;
   /** Whether the handler has failed. */
   failed = false;
-  /** The counters at the last check, and when they had changed. */
+  /** The counters of the stream at the last check, and the times of the checks that found a change. */
   #received = 0;
   #sent = 0;
   #activeAt: number;
   #receivedAt: number;
-  /** When the bytes came that were not answered yet, and the counter before them; undefined while there are none. */
+  /**
+   * The bytes that the handler has not answered yet: the time of their first check, and the number of bytes that were
+   * received before them. Undefined when there are none.
+   */
   #request: { readonly at: number; readonly before: number } | undefined;
 
   constructor(owner: ConnectionOwner, id: number, stream: Stream, origin: ConnectionOrigin, key: string | undefined) {
@@ -87,8 +90,8 @@ export class ServedConnection implements TrackedConnection {
     this.context = new ServedContext(id, stream, origin, owner.draining);
     // The bytes of the header are no request.
     if (origin.proxyHeader !== undefined) this.#received = stream.stats().bytesReceived;
-    this.#activeAt = this.#receivedAt = this.since;
-    this.#checkAt = nextCheck(this.since, owner.limits.interval);
+    this.#activeAt = this.#receivedAt = this.startedAt;
+    this.#checkAt = nextCheck(this.startedAt, owner.limits.interval);
   }
 
   start(handler: ConnectionHandler): void {
@@ -125,7 +128,7 @@ export class ServedConnection implements TrackedConnection {
   }
 
   #failed(error: unknown): void {
-    // After a cut, calls of the handler fail because of the cut.
+    // After a cut, this error is a consequence of the cut.
     if (this.#over) return;
     this.failed = true;
     this.#owner.handlerFailed(error, this.context);
@@ -147,7 +150,7 @@ export class ServedConnection implements TrackedConnection {
   expire(now: number): void {
     const { idleTimeout, interval, maxLifetime } = this.#owner.limits;
     this.#checkAt = nextCheck(now, interval);
-    if (maxLifetime !== null && now - this.since >= maxLifetime) {
+    if (maxLifetime !== null && now - this.startedAt >= maxLifetime) {
       this.#cutFor("maxLifetime", `${maxLifetime} ms`);
       return;
     }
@@ -167,8 +170,8 @@ export class ServedConnection implements TrackedConnection {
   }
 
   /**
-   * Whether a request comes too slowly. While a read waits with bytes in the buffer, a part of a request is there.
-   * Otherwise only bytes that came in several pieces count, because the handler may be working on a whole request.
+   * Cuts the connection if a request arrives too slowly. There are two signs of an incomplete request: a read waits
+   * although the buffer has bytes, or bytes keep arriving. Without both, the handler may be working on a whole request.
    */
   #checkRate(now: number): void {
     const { minReadRate } = this.#owner.limits;
@@ -196,14 +199,14 @@ export class ServedConnection implements TrackedConnection {
   #cut(error: unknown, limit: ConnectionLimit | undefined): void {
     if (this.#over) return;
     this.#over = true;
-    // Removed first: listeners of the signal are code of the user.
+    // The server removes the connection first, because listeners of the signal are code of the user.
     this.#owner.remove(this, this.#key, true, limit);
     this.context.abort(error);
     this.stream.abort();
   }
 }
 
-/** All connections are checked at the same moments, so one run of the timer serves all of them. */
+/** The time of the next check, a multiple of `interval`. So one run of the timer checks all connections. */
 export function nextCheck(now: number, interval: number): number {
   return interval === Infinity ? Infinity : (Math.floor(now / interval) + 1) * interval;
 }
@@ -240,7 +243,7 @@ class ServedContext implements ConnectionContext {
     return this.#controller.signal;
   }
 
-  /** For the connection, which users do not get. */
+  /** Only for the connection: users get the type `ConnectionContext`, which has no such method. */
   abort(reason: unknown): void {
     this.#aborted = { reason };
     this.#controller?.abort(reason);

@@ -20,8 +20,8 @@ export interface ServedDatagram {
   /** Aborted when the server begins to drain. All handlers share it. */
   readonly draining: AbortSignal;
   /**
-   * States that the sender has this address: it has sent something that only this address can have received. Replies to
-   * this address and port may then be larger than requests, for ten minutes.
+   * Call this when the sender has sent something that only the owner of this address can have received. Replies to this
+   * address and port may then be larger than requests, for ten minutes.
    */
   validate(): void;
 }
@@ -30,7 +30,8 @@ export interface ServedDatagram {
  * Sends a reply to the sender of a datagram, in a batch with other replies. Returns true if the reply is queued, and
  * false if it is dropped: the queue is full, or the handler has been cut.
  *
- * @throws RangeError if the replies to the datagram are larger than `amplification` allows and its source is not validated;
+ * @throws RangeError if the replies to the datagram are larger than `amplification` allows and its source is not
+ * validated;
  *   nothing is sent
  * @throws TypeError or RangeError for data that can't be sent
  */
@@ -39,18 +40,18 @@ export type Reply = (data: Data) => boolean;
 /** Handles a datagram. */
 export type DatagramHandler = (datagram: ServedDatagram, reply: Reply) => unknown;
 
-/** What a handler's work belongs to. */
+/** The server, for the handlers that run. */
 export interface WorkOwner {
   readonly handlerTimeout: number;
   readonly draining: AbortSignal;
   readonly replies: UdpReplies;
-  /** The work has finished, with an error if the handler has failed. */
+  /** The handler has finished, or has failed with this error. */
   finished(work: Work, failure: { readonly error: unknown } | undefined): void;
   /** The server has given up on the handler. */
   cut(work: Work, limit: "handlerTimeout" | "aborted"): void;
 }
 
-/** A handler that runs, for a datagram or for a batch. */
+/** One call of a handler, for a datagram or for a batch. It is cut when the server gives up on it. */
 export abstract class Work implements TrackedConnection {
   place: number = -1;
   protected readonly owner: WorkOwner;
@@ -82,7 +83,7 @@ export abstract class Work implements TrackedConnection {
     return this.#controller.signal;
   }
 
-  /** Waits for the result of the handler. */
+  /** Reports the end of the handler to the server, unless the handler was cut before. */
   follow(result: PromiseLike<unknown>): void {
     Promise.resolve(result).then(
       () => this.#finish(undefined),
@@ -113,7 +114,7 @@ export abstract class Work implements TrackedConnection {
     if (this.#over) return;
     this.#over = true;
     this.#aborted = { reason: error };
-    // Removed first: listeners of the signal are code of the user.
+    // The server removes this call first, because listeners of the signal are code of the user.
     this.owner.cut(this, limit);
     this.#controller?.abort(error);
   }

@@ -30,15 +30,15 @@ import {
 import type { CheckedServe } from "./serverOptions.js";
 import type { UpgradeOptions } from "./newProgram.js";
 import { upgrade, type Upgraded, upgradeOn, type UpgradeOnOptions } from "./upgrade.js";
-import { closeListener, finishing, gateOfListener, type Source, sourceOf, wasClosed } from "./source.js";
+import { closeListener, finishHandshakesOf, gateOfListener, type Source, sourceOf, wasClosed } from "./source.js";
 
 /** The counters of a {@link Server}. */
 export interface ServerStats {
   /** Connections whose handler was called. */
   readonly accepted: number;
-  /** Connections that were refused: the lists of addresses, a limit, or `proxyProtocol`. */
+  /** Connections that were refused because of an address list, a limit, or `proxyProtocol`. */
   readonly refused: number;
-  /** Those among them that were refused because of `proxyProtocol`. */
+  /** The connections that were refused because of `proxyProtocol`. */
   readonly proxyRefused: number;
   /** Connections now. */
   readonly connections: number;
@@ -66,16 +66,17 @@ export interface ServerDescription extends Description {
   readonly connections: number;
 }
 
-/** Limits are checked every so many ms at most, and at least. */
+/** The longest and the shortest interval between two checks of the limits, in ms. */
 const LONGEST_INTERVAL = 1000;
 const SHORTEST_INTERVAL = 20;
-/** Checks in the time of a limit. */
+/** The number of checks during the time of the shortest limit. */
 const CHECKS = 4;
 
 function limitsOf({ idleTimeout, maxLifetime, minReadRate }: CheckedServe): ConnectionLimits {
   const shortest = Math.min(
     idleTimeout ?? Infinity,
     maxLifetime ?? Infinity,
+    // A rate needs checks, and has no time of its own. Alone it gets the longest interval.
     minReadRate === 0 ? Infinity : Number.MAX_VALUE,
   );
   const interval =
@@ -116,13 +117,13 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
   readonly #life: Lifecycle;
   readonly #owner: ConnectionOwner;
   readonly #counts = { failed: 0, aborted: 0, idleTimeout: 0, maxLifetime: 0, minReadRate: 0 };
-  /** The headers that came before TLS. */
-  readonly #below = new WeakMap<Conn, ProxyHeader>();
+  /** The PROXY headers that came before the TLS handshake, by the connection above TLS. */
+  readonly #headersBelowTls = new WeakMap<Conn, ProxyHeader>();
   readonly #bytes = { received: 0, sent: 0 };
   /** By signal, a function that removes its listener. */
   readonly #upgradeSignals = new Map<NodeJS.Signals, () => void>();
-  /** The end of the TLS handshakes that run while the server drains. */
-  #finishing: Promise<void> | undefined;
+  /** Resolves when the TLS handshakes that run at the begin of a drain have finished. */
+  #handshakesFinished: Promise<void> | undefined;
   #nextId = 1;
 
   private constructor(listener: Listener, handler: ConnectionHandler, opts: CheckedServe) {
@@ -136,11 +137,11 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
       {
         stop: () => {
           this.#loop.drain();
-          this.#finishing = finishing(listener)?.then(() => this.#stopAccepting());
-          if (this.#finishing === undefined) this.#stopAccepting();
+          this.#handshakesFinished = finishHandshakesOf(listener)?.then(() => this.#stopAccepting());
+          if (this.#handshakesFinished === undefined) this.#stopAccepting();
         },
         emptied: async () => {
-          await this.#finishing;
+          await this.#handshakesFinished;
           await this.#loop.headersRead();
           await this.#connections.empty();
         },
@@ -227,8 +228,9 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
   }
 
   /**
-   * Drains the server when the process gets one of these signals. A second signal closes the server at once. The signals
-   * have their default action again when the server is closed, and the process ends when nothing else keeps it alive.
+   * Drains the server when the process gets one of these signals. A second signal closes the server at once. The
+   * signals have their default action again when the server is closed, and the process ends when nothing else keeps it
+   * alive.
    *
    * @param signals default SIGTERM and SIGINT
    * @throws TypeError or RangeError for wrong arguments
@@ -250,7 +252,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
    * @throws TypeError or RangeError for wrong arguments
    */
   upgradeOn(signals: readonly NodeJS.Signals[] = ["SIGUSR2"], opts: UpgradeOnOptions = {}): this {
-    // A signal that was given before gets the new options: a second upgrade would be refused.
+    // A second call for the same signal replaces the options. Two listeners would start two upgrades.
     for (const name of checkSignals(signals, "upgrade on signals")) {
       const undo = upgradeOn([this], [name], opts);
       this.#upgradeSignals.get(name)?.();
@@ -276,7 +278,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
       peerOf: (stream) => stream.remoteAddress,
       refuse: (stream) => stream.abort(),
       streamOf: (stream) => stream,
-      headerOf: (stream) => this.#below.get(stream.conn),
+      headerOf: (stream) => this.#headersBelowTls.get(stream.conn),
       begin: (stream, client, key, header) => this.#begin(stream, client, key, header),
       retryWork: () => false,
       acceptFailed: (error) => {
@@ -298,12 +300,12 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
     connection.start(this.#handler);
   }
 
-  /** The header comes before the first record of TLS. */
+  /** Reads the PROXY header of each connection before its TLS handshake. */
   #readHeadersBelowTls(listener: Listener): void {
     if (!(listener instanceof TlsSocketListener || listener instanceof TlsListener)) return;
     beforeHandshake(listener, async (stream) => {
       const header = await this.#loop.readBeforeTls(stream);
-      return header === undefined ? undefined : (secured) => void this.#below.set(secured, header);
+      return header === undefined ? undefined : (secured) => void this.#headersBelowTls.set(secured, header);
     });
   }
 
@@ -328,15 +330,15 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
     this.#bytes.received += bytesReceived;
     this.#bytes.sent += bytesSent;
     if (cut) this.#counts[limit ?? "aborted"]++;
-    const { context, failed, since } = connection;
+    const { context, failed, startedAt } = connection;
     const reason = cut ? (limit ?? "aborted") : failed ? "failed" : "ended";
-    this.#loop.events.closed(context.id, context.client, context.peer, since, bytesReceived, bytesSent, reason);
+    this.#loop.events.closed(context.id, context.client, context.peer, startedAt, bytesReceived, bytesSent, reason);
     this.#connections.delete(connection);
     this.#loop.left(key);
     this.#opts.worker?.ended(key);
   }
 
-  /** Ends the work that is left. */
+  /** Ends the connections, and the reading of headers. */
   #cut(error: unknown): void {
     this.#loop.end();
     this.#connections.cutAll(error);

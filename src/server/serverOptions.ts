@@ -12,7 +12,7 @@ import type { ListenOptions } from "../net/index.js";
 import { abortSignal, millisecondsOr } from "../wait/waitOptions.js";
 import type { ConnectionContext } from "./servedConnection.js";
 
-/** How to serve. The limits, the events, and the options of `listen()`. */
+/** Options of {@link serve}: limits, events, and the options of `listen()`. */
 export interface ServeOptions extends AdmissionOptions {
   /** Maximum number of connections at a time. Default 10,000. */
   readonly maxConnections?: number | undefined;
@@ -45,7 +45,7 @@ export interface ServeOptions extends AdmissionOptions {
 export interface WorkerHooks {
   /** The id of a connection that begins. */
   nextId(): number;
-  /** A connection has ended, which was counted under this key. */
+  /** A connection that was counted under this key has ended. */
   ended(key: string | undefined): void;
 }
 
@@ -69,7 +69,7 @@ export const SERVE_OPTIONS: readonly string[] = [
   "onError",
 ];
 const DEFAULTS = { maxConnections: 10_000, maxConnectionsPerAddress: 2_500 };
-/** Bytes per second. */
+/** Default of `minReadRate`, in bytes per second. */
 const MIN_READ_RATE = 0.5;
 
 export function checkServe(opts: ServeOptions, action: string): CheckedServe {
@@ -89,11 +89,11 @@ export function checkServe(opts: ServeOptions, action: string): CheckedServe {
   };
 }
 
-/** The options of listen(), with the timeout of handshakes. */
-export function listenOptions(opts: ServeOptions, secured: boolean, action: string): ListenOptions {
+/** The options of listen(), with `handshakeTimeout`. `usesTls` says whether the endpoint is one of TLS. */
+export function listenOptions(opts: ServeOptions, usesTls: boolean, action: string): ListenOptions {
   const { handshakeTimeout, listen = {} } = opts;
   checkOptions(listen, `${action}, listen`);
   if (handshakeTimeout === undefined) return listen;
-  if (!secured) throw new TypeError(`Cannot ${action}: handshakeTimeout is for TLS, required a tls:// endpoint`);
+  if (!usesTls) throw new TypeError(`Cannot ${action}: handshakeTimeout is for TLS, required a tls:// endpoint`);
   return { ...listen, tls: { ...listen.tls, handshakeTimeout } };
 }

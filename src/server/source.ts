@@ -16,14 +16,16 @@ import {
 } from "../net/serverAccess.js";
 import { Stream } from "../stream/index.js";
 
-/** As `next` of an `AcceptOwner`. */
+/** Returns the next connection, or returns undefined and passes it to the handler later: `next` of an `AcceptOwner`. */
 export type Source = (handler: AcceptHandler<Stream>) => Stream | undefined;
 
 const streamOf = (conn: Conn): Stream => (conn instanceof Stream ? conn : new Stream(conn));
 
+/** The function by which a server accepts from its listener. */
 export function sourceOf(listener: Listener): Source {
-  // A listener of TLS accepts below by itself, and waits by itself while descriptors are short. An error of its accept()
-  // would stop the server from taking the connections whose handshake goes on, and these have the descriptors.
+  // A TLS listener handles a shortage of descriptors itself. If its accept() reported the shortage, the server would
+  // pause. Then it would not take the connections whose handshake is running, although these have their descriptors
+  // already.
   if (listener instanceof SocketListener && !(listener instanceof TlsSocketListener)) {
     return (handler) => acceptStream(listener, handler);
   }
@@ -37,21 +39,24 @@ export function sourceOf(listener: Listener): Source {
   };
 }
 
-/** Lets a listener of TLS finish the handshakes that run, and accept no further connections. Undefined for others. */
-export function finishing(listener: Listener): Promise<void> | undefined {
+/**
+ * Makes a TLS listener accept no further connections, and waits until its handshakes have finished. Returns undefined
+ * for other listeners.
+ */
+export function finishHandshakesOf(listener: Listener): Promise<void> | undefined {
   if (listener instanceof TlsSocketListener) return finishSocketHandshakes(listener);
   return listener instanceof TlsListener ? finishHandshakes(listener) : undefined;
 }
 
-/** Resolves when the listener may accept; see net/inheritance.ts. Undefined if it may. */
+/** A promise that resolves when the listener may accept (see net/inheritance.ts); undefined if it may accept now. */
 export const gateOfListener = (listener: Listener): Promise<void> | undefined =>
   listener instanceof SocketListener ? gateOf(listener) : undefined;
 
-/** Whether accept() has failed because the program has closed the listener. Then nothing has failed. */
+/** Whether this error of accept() only says that the program has closed the listener. */
 export const wasClosed = (listener: Listener, error: unknown): boolean =>
   endedByClose(error) && (!(listener instanceof SocketListener) || listener.socket.closed);
 
-/** Closes a listener. It may be an object of the program, so its error ends nothing and is reported. */
+/** Closes a listener. Its errors are only reported, because the listener may be an object of the program. */
 export function closeListener(listener: Listener): void {
   const failed = (error: unknown): void => reportFailure("close() of a listener", error);
   try {

@@ -1,7 +1,7 @@
-// What serveUdp() reports: the calls of onRefused and onError, and records for `log` and the channels.
+// The reports of serveUdp(): it calls onRefused and onError, and makes records for `log` and the channels.
 //
-// Any client can have datagrams dropped or make handlers fail, as often as it sends. So records of them are limited:
-// dropped datagrams are counted by reason and reported once a second, and failures are reported once a second at most.
+// A client can cause a dropped datagram or a failed handler with each datagram that it sends. So the records are
+// limited: there is one for each reason and second of dropped datagrams, and one failure a second.
 
 import { type DroppedEvent, ServerEvents } from "../admission/index.js";
 import type { Address } from "../addr/index.js";
@@ -12,13 +12,13 @@ import type { ServedBatch } from "./servedBatch.js";
 import type { ServedDatagram } from "./servedDatagram.js";
 import type { CheckedServeUdp, DatagramRefusalReason } from "./udpOptions.js";
 
-/** Milliseconds. */
+/** Milliseconds between two records or warnings of one kind. */
 const INTERVAL = 1000;
 
 export class UdpEvents {
   readonly events: ServerEvents;
   readonly #opts: CheckedServeUdp;
-  /** Dropped datagrams that are not reported yet. The timer runs exactly while there are some. */
+  /** Dropped datagrams that are not reported yet, by reason. The timer runs exactly while there are some. */
   readonly #dropped = new Map<DroppedEvent["reason"], { datagrams: number; readonly client: string | null }>();
   #timer: NodeJS.Timeout | undefined;
   #warnedAt = -Infinity;

@@ -22,7 +22,8 @@ export interface DatagramRefusal {
 /** How to serve datagrams. */
 export interface ServeUdpOptions {
   /**
-   * Most datagrams per second from one address, with bursts of one second; null for no limit. Further ones are dropped.
+   * Maximum number of datagrams per second from one address; null for no limit. A burst may have the datagrams of one
+   * second. Further ones are dropped.
    * IPv6 addresses count by their /64, and mapped IPv4 addresses as IPv4. Default 10,000.
    */
   readonly ratePerAddress?: number | null | undefined;
@@ -31,22 +32,25 @@ export interface ServeUdpOptions {
   /** Clients that may not send, even if `allow` has them. Default: none. */
   readonly deny?: AddressList | undefined;
   /**
-   * All replies to a datagram together have at most so many times its bytes, until its source is validated; null for no
-   * limit. Default 1.
+   * Maximum number of bytes of all replies to a datagram, as a multiple of its bytes, until its source is validated;
+   * null for no limit. Default 1.
    */
   readonly amplification?: number | null | undefined;
-  /** Maximum number of handlers at a time that have not finished; see `whenFull`. Default 1,000. */
+  /** Maximum number of handlers that run at a time; see `whenFull`. Default 1,000. */
   readonly maxPending?: number | undefined;
   /**
    * With `maxPending` handlers: `"queue"` leaves further datagrams in the receive buffer of the kernel, which drops
    * datagrams when it is full. `"refuse"` receives and drops them. Default `"queue"`.
    */
   readonly whenFull?: "queue" | "refuse" | undefined;
-  /** Milliseconds for a handler; then its signal is aborted, and it does not count any more. null for no limit. Default 30,000. */
+  /**
+   * Milliseconds for a handler; then its signal is aborted, and it does not count any more. null for no limit. Default
+   * 30,000.
+   */
   readonly handlerTimeout?: number | null | undefined;
   /** Maximum number of bytes of a datagram; longer ones are dropped. Default 65,535: all are received. */
   readonly maxSize?: number | undefined;
-  /** Most datagrams that are received in one system call. Default 64. */
+  /** Maximum number of datagrams that one system call receives. Default 64. */
   readonly batchSize?: number | undefined;
   /** Options of `bindUdp()`. Not for a socket that exists already. */
   readonly bind?: BindUdpOptions | undefined;
@@ -60,8 +64,8 @@ export interface ServeUdpOptions {
   /** Called when a datagram is refused. It only reports, and it is called for each datagram of a flood. */
   readonly onRefused?: ((refusal: DatagramRefusal) => void) | undefined;
   /**
-   * Called with each event of the server, for a structured log. Dropped datagrams and failed handlers are reported once a
-   * second at most. The channels of `node:diagnostics_channel` get the same records; see docs/metrics.md.
+   * Called with each event of the server, for a structured log. Dropped datagrams and failed handlers are reported once
+   * a second at most. The channels of `node:diagnostics_channel` get the same records; see docs/metrics.md.
    */
   readonly log?: ((event: ServerEvent) => void) | undefined;
 }
@@ -102,9 +106,10 @@ const NAMES = [
   "onRefused",
   "log",
 ];
-const MOST = 1_000_000;
+/** The largest value of `ratePerAddress` and `maxPending`. */
+const MAX_VALUE = 1_000_000;
 
-function factor(value: unknown, action: string): number {
+function checkAmplification(value: unknown, action: string): number {
   if (value === undefined) return 1;
   if (value === null) return Infinity;
   if (typeof value === "number" && value >= 0 && value < Infinity) return value;
@@ -120,11 +125,11 @@ export function checkServeUdp(opts: ServeUdpOptions, action: string): CheckedSer
     throw new TypeError(`Cannot ${action}: whenFull is ${quote(whenFull)}, required "queue" or "refuse"`);
   }
   return {
-    ratePerAddress: rate === null ? Infinity : integer(rate, action, "ratePerAddress", 1, MOST),
+    ratePerAddress: rate === null ? Infinity : integer(rate, action, "ratePerAddress", 1, MAX_VALUE),
     allow: addressList(opts.allow, action, "allow"),
     deny: addressList(opts.deny, action, "deny"),
-    amplification: factor(opts.amplification, action),
-    maxPending: integer(opts.maxPending ?? 1_000, action, "maxPending", 1, MOST),
+    amplification: checkAmplification(opts.amplification, action),
+    maxPending: integer(opts.maxPending ?? 1_000, action, "maxPending", 1, MAX_VALUE),
     refuses: whenFull === "refuse",
     handlerTimeout: millisecondsOr(opts.handlerTimeout, 30_000, action, "handlerTimeout") ?? Infinity,
     maxSize: integer(opts.maxSize ?? 0xffff, action, "maxSize", 1, 0xffff),

@@ -1,7 +1,7 @@
 // The replies of a UDP server: how large they may be, from which address they leave, and the queue that sends them.
 //
-// The source of a datagram may be forged. A server whose replies are larger than requests then amplifies an attack on the
-// owner of that address. So replies are no larger than the request until the source is validated.
+// The source of a datagram may be forged. A server whose replies are larger than requests then amplifies an attack on
+// the owner of that address. So replies are no larger than the request until the source is validated.
 
 import { ValidatedSources } from "../admission/index.js";
 import type { Address } from "../addr/index.js";
@@ -14,18 +14,18 @@ import type { Socket } from "../socket/index.js";
 
 /** Milliseconds that a validation lasts. */
 const VALIDATED_FOR = 600_000;
-/** The least number of replies that may wait to be sent. */
-const QUEUE = 256;
+/** The queue has room for at least this many replies. */
+const MIN_QUEUE = 256;
 const LONGEST_DATAGRAM = 0xffff;
-/** Words of the longest source address. */
+/** The size of the longest result of `readSource()`, in 32-bit words. */
 const SOURCE_WORDS = 6;
 const NO_SOURCE = new Int32Array(0);
 
-/** The replies to one datagram. */
+/** The limit of the replies to one datagram, and the address from which they leave. */
 export interface ReplyAccount {
-  /** Bytes that they may still have if the source is not validated. */
-  left: number;
-  /** The address that the datagram was sent to, as of `readSource()`, and its size. */
+  /** Bytes that the replies may still have if the source is not validated. */
+  bytesLeft: number;
+  /** The address that the datagram was sent to, as `readSource()` has written it, and the size of this address. */
   readonly source: Int32Array;
   readonly sourceSize: number;
 }
@@ -38,44 +38,47 @@ export class UdpReplies {
   readonly counts = { amplification: 0, repliesDropped: 0, bytesSent: 0 };
   #closed = false;
 
-  /** The most replies that wait to be sent. */
-  readonly #room: number;
+  /** Maximum number of replies in the queue. */
+  readonly #maxQueue: number;
 
   /**
-   * @param factor how many times the bytes of a datagram its replies may have
-   * @param batch the most datagrams that are handled before the queue is looked at again
+   * @param factor the limit of the replies to a datagram, as a multiple of its bytes
+   * @param batch maximum number of datagrams that are handled between two calls of `mayOverflow()`
    */
   constructor(socket: Socket, factor: number, batch: number) {
-    this.#room = Math.max(QUEUE, 2 * batch);
-    // Errors of single replies are counted by the queue. They may be those of earlier datagrams.
-    this.#queue = new DatagramQueue(socket, { maxQueue: this.#room, size: LONGEST_DATAGRAM });
+    this.#maxQueue = Math.max(MIN_QUEUE, 2 * batch);
+    // The queue counts the errors of replies. An error may belong to an earlier datagram, so no caller gets it.
+    this.#queue = new DatagramQueue(socket, { maxQueue: this.#maxQueue, size: LONGEST_DATAGRAM });
     this.#factor = factor;
   }
 
-  /** The account of a received datagram. */
-  open(memory: BatchMemory, index: number, length: number): ReplyAccount {
+  /** The account of the datagram at this place of a batch. `length` is its number of bytes. */
+  accountOf(memory: BatchMemory, index: number, length: number): ReplyAccount {
     const sourceSize = readSource(memory, index, this.#found);
     const source = sourceSize === 0 ? NO_SOURCE : this.#found.slice();
-    // Infinity times 0 is no number.
-    const left = this.#factor === Infinity ? Infinity : this.#factor * length;
-    return { left, source, sourceSize };
+    // Infinity times 0 is NaN.
+    const bytesLeft = this.#factor === Infinity ? Infinity : this.#factor * length;
+    return { bytesLeft, source, sourceSize };
   }
 
+  /** From now on, for ten minutes, replies to this address have no limit. */
   validate(source: Address): void {
     this.#validated.add(String(source), clock());
   }
 
+  /** The number of bytes that the replies may still have. */
   allowance(to: Address, account: ReplyAccount): number {
-    return this.#validated.has(String(to), clock()) ? Infinity : Math.max(0, Math.floor(account.left));
+    return this.#validated.has(String(to), clock()) ? Infinity : Math.max(0, Math.floor(account.bytesLeft));
   }
 
+  /** See {@link Reply}. */
   send(data: Data, to: Address, account: ReplyAccount): boolean {
     const bytes = bytesToSend(data, "reply");
     const length = totalLength(bytes);
-    // Most replies fit, and need no look at the table.
-    if (length > account.left && length > this.allowance(to, account)) {
+    // Most replies are small enough. Only for the others is the table of validated sources searched.
+    if (length > account.bytesLeft && length > this.allowance(to, account)) {
       this.counts.amplification++;
-      const most = Math.max(0, Math.floor(account.left));
+      const most = Math.max(0, Math.floor(account.bytesLeft));
       const advice = "the source is not validated; see the option amplification";
       throw new RangeError(`Cannot reply: data has ${length} bytes, required at most ${most}, because ${advice}`);
     }
@@ -83,7 +86,7 @@ export class UdpReplies {
       this.counts.repliesDropped++;
       return false;
     }
-    account.left -= length;
+    account.bytesLeft -= length;
     this.counts.bytesSent += length;
     return true;
   }
@@ -93,9 +96,9 @@ export class UdpReplies {
     return this.#queue.stats();
   }
 
-  /** Whether a reply to each of `count` datagrams may find no room. */
-  isTight(count: number): boolean {
-    return !this.#closed && this.#queue.length + count > this.#room;
+  /** Whether one reply to each of `count` further datagrams would exceed the queue. */
+  mayOverflow(count: number): boolean {
+    return !this.#closed && this.#queue.length + count > this.#maxQueue;
   }
 
   /** Resolves when all replies are sent, or the queue is closed. */

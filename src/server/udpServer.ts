@@ -23,18 +23,18 @@ import { UdpEvents } from "./udpEvents.js";
 import { UdpReplies } from "./udpReplies.js";
 import type { UdpServerDescription, UdpServerStats } from "./udpStats.js";
 
-/** Milliseconds before the next call after one that failed for want of memory. */
+/** Milliseconds that the server waits after a call that failed for lack of memory. */
 const PAUSE = 10;
-/** After so many errors in a row there is such a pause too, because their cause may last. */
+/** The server also pauses after this many errors in a row, because their cause may last. */
 const MOST_ERRORS = 16;
-/** Errors after which the socket receives no more. */
+/** Errors after which the socket can't receive any more. */
 const FATAL: ReadonlySet<string> = new Set(["EBADF", "ECANCELED", "EFAULT", "EINVAL", "ENOTCONN", "ENOTSOCK"]);
 const SHORTAGES: ReadonlySet<string> = new Set(["ENOBUFS", "ENOMEM"]);
 
 /** The handler of a server: for a datagram, or for a batch. */
 export type UdpHandlers = { readonly datagram: DatagramHandler } | { readonly batch: BatchHandler };
 
-/** Handles the first `count` datagrams of the batch that were not refused. */
+/** Handles the datagrams of the batch that were not refused. There are `count` of them. */
 type RunBatch = (count: number) => Promise<void> | undefined;
 
 /** Only serveUdp() calls the constructor of UdpServer. */
@@ -84,11 +84,12 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
   #batch!: DatagramBatch;
   /** The places of the datagrams in the batch that were not refused. */
   #places!: Int32Array;
-  /** Whether the work that is left was cut. */
+  /** Whether the server has given up on its handlers. */
   #isCut = false;
-  /** Goes on when a handler has finished. */
+  /** Resumes `#runRest()`, which waits until a handler has finished. */
   #wake: (() => void) | undefined;
-  readonly #received: Promise<void>;
+  /** Resolves when the server receives no more. */
+  readonly #receiving: Promise<void>;
 
   private constructor(udp: UdpSocket, handlers: UdpHandlers, opts: CheckedServeUdp) {
     super();
@@ -104,7 +105,7 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
           this.#stopping.abort();
         },
         emptied: async () => {
-          await this.#received;
+          await this.#receiving;
           await this.#pending.empty();
           await this.#replies.flush();
         },
@@ -141,7 +142,7 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
         ? AsyncResource.bind((count: number) => this.#runBatch(handlers.batch, count))
         : AsyncResource.bind((count: number) => this.#runEach(handlers.datagram, count));
     const gate = receivingGateOf(udp);
-    this.#received = gate === undefined ? this.#receive(run) : this.#receiveAfter(gate, run);
+    this.#receiving = gate === undefined ? this.#receive(run) : this.#receiveAfter(gate, run);
   }
 
   /** The address of the socket. If port 0 was requested, it has the port that the kernel chose. */
@@ -178,9 +179,9 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
   }
 
   /**
-   * Receives no more, aborts `draining` of the datagrams, and waits until the handlers have finished and their replies are
-   * sent. After `timeout` it gives up on the handlers that are left. Then it closes the socket. A second call waits for
-   * the same end; its timeout applies too.
+   * Receives no more, aborts `draining` of the datagrams, and waits until the handlers have finished and their replies
+   * are sent. After `timeout` it gives up on the handlers that are left. Then it closes the socket. A second call waits
+   * for the same end; its timeout applies too.
    *
    * @throws TypeError or RangeError (by rejecting) for a wrong `timeout`
    */
@@ -211,12 +212,14 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
 
   #makeBatch(): void {
     const { batchSize: capacity, maxSize } = this.#opts;
-    // A longer datagram fills one byte more, or is marked as cut.
+    // With one byte more than `maxSize`, a longer datagram fills that byte, or is marked as truncated.
     this.#batch = new DatagramBatch({ capacity, size: Math.min(maxSize + 1, 0xffff) });
     this.#places = new Int32Array(capacity);
   }
 
-  /** In the new program of an upgrade: receives nothing before the gate opens, and the old program serves until then. */
+  /**
+   * In the new program of an upgrade: waits for the gate, and then receives. Until then the old program serves.
+   */
   async #receiveAfter(gate: Promise<void>, run: RunBatch): Promise<void> {
     const { signal } = this.#stopping;
     try {
@@ -253,7 +256,7 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
       errors = 0;
       const handled = run(this.#admit());
       if (handled !== undefined) await handled;
-      if (this.#replies.isTight(this.#opts.batchSize)) await this.#replies.flush();
+      if (this.#replies.mayOverflow(this.#opts.batchSize)) await this.#replies.flush();
     }
   }
 
@@ -276,7 +279,7 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
     this.#events.refused(reason, this.#batch, place);
   }
 
-  /** Calls the handler for each datagram. Returns a promise if it has to wait for a place. */
+  /** Calls the handler for each datagram. Returns a promise if it has to wait because `maxPending` handlers run. */
   #runEach(handler: DatagramHandler, count: number): Promise<void> | undefined {
     for (let index = 0; index < count; index++) {
       if (this.#pending.size >= this.#opts.maxPending && !this.#opts.refuses) {
@@ -287,6 +290,7 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
     return undefined;
   }
 
+  /** As `#runEach()` from datagram `first` on. Waits while `maxPending` handlers run. */
   async #runRest(handler: DatagramHandler, first: number, count: number): Promise<void> {
     for (let index = first; index < count; index++) {
       while (this.#pending.size >= this.#opts.maxPending && !this.#isCut) {
@@ -305,7 +309,7 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
     const data = Buffer.from(this.#batch.data(place));
     this.#counts.accepted++;
     this.#counts.bytesReceived += data.length;
-    const account = this.#replies.open(memoryOf(this.#batch), place, data.length);
+    const account = this.#replies.accountOf(memoryOf(this.#batch), place, data.length);
     const work = new DatagramWork(this.#owner, data, this.#batch.address(place) as HostAddress, account);
     this.#call(work, () => handler(work, work.reply));
   }
@@ -324,11 +328,11 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
     this.#call(work, () => handler(work));
     if (this.#pending.size === 0) return;
     await this.#pending.empty();
-    // The handler that was cut may still use the memory.
+    // A handler that was cut may still use the memory.
     if (work.isCut) this.#makeBatch();
   }
 
-  /** Calls a handler. Its work is pending if it returns a promise. */
+  /** Calls a handler, and tracks it if it returns a promise. */
   #call(work: DatagramWork | ServedBatch, run: () => unknown): void {
     let result: unknown;
     try {
@@ -346,11 +350,11 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
 
   #remove(work: Work): void {
     this.#pending.delete(work);
-    this.#goOn();
+    this.#resume();
   }
 
-  /** The call that waits for a place goes on. */
-  #goOn(): void {
+  /** Resumes `#runRest()`, if it waits. */
+  #resume(): void {
     const wake = this.#wake;
     this.#wake = undefined;
     wake?.();
@@ -367,6 +371,6 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
     this.#stopping.abort();
     this.#pending.cutAll(error);
     this.#replies.close();
-    this.#goOn();
+    this.#resume();
   }
 }

@@ -6,15 +6,15 @@ import type { Description } from "../registry/index.js";
 export interface UdpServerStats {
   /** Datagrams that were passed to the handler. */
   readonly accepted: number;
-  /** Datagrams that were received and dropped: the lists of addresses, or a limit. */
+  /** Datagrams that were received, and dropped because of an address list or a limit. */
   readonly refused: number;
-  /** Those among them that were dropped because of `ratePerAddress`. */
+  /** The refused datagrams that exceeded `ratePerAddress`. */
   readonly ratePerAddress: number;
-  /** Handlers now, whose promise is pending. */
+  /** Handlers whose promise is pending now. */
   readonly pending: number;
   /** Handlers that have failed. */
   readonly failed: number;
-  /** Handlers on which the server has given up: `drain()` and `close()`, and `handlerTimeout`. */
+  /** Handlers on which the server has given up: because of `drain()` or `close()`, and because of `handlerTimeout`. */
   readonly aborted: number;
   readonly handlerTimeout: number;
   /** Replies that the kernel has taken. */

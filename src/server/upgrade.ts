@@ -3,15 +3,15 @@
 // The order, so that no client is refused, reset or without an answer:
 //
 // 1. The new program gets the sockets themselves, so there is one accept queue for both programs all the time.
-// 2. The new program accepts nothing before `ready()`, and this one accepts until the new one accepts. If the new program
-//    fails before, it had no client.
+// 2. The new program accepts nothing before it calls `ready()`, so it has no client if it fails earlier. This program
+//    accepts until the new one accepts.
 // 3. For a moment both accept. A connection belongs to the process that has accepted it.
-// 4. This program closes its descriptors of the sockets. The accept queue stays, because the new program has the sockets.
-//    Then ready() resolves there.
+// 4. This program closes its descriptors of the sockets. The accept queue stays, because the new program has the
+//    sockets. Then ready() resolves in the new program.
 
 import { report } from "../callbacks.js";
 import { checkNames, checkOptions, quote } from "../check/index.js";
-import { workerThreads } from "../builtins.js";
+import { clock, workerThreads } from "../builtins.js";
 import {
   type Handover,
   handoverOf,
@@ -53,13 +53,16 @@ export interface UpgradeOnOptions extends UpgradeOptions {
   readonly onUpgraded?: ((upgraded: Upgraded) => void) | undefined;
 }
 
-/** An object that `upgrade()` can hand over: the result of `serve()`, `serveUdp()`, `serveWorkers()`, `serveMetrics()`, `forward()`, `listen()` or `bindUdp()`. */
+/**
+ * An object that `upgrade()` can hand over: the result of `serve()`, `serveUdp()`, `serveWorkers()`, `serveMetrics()`,
+ * `forward()`, `listen()` or `bindUdp()`.
+ */
 export interface Upgradable {
   /** Closes it. `upgrade()` drains servers instead. */
   close(): Promise<void>;
 }
 
-/** Whether this program starts a new one, was replaced by one, or is a new one that is not ready. */
+/** Whether this program has started no new program, starts one, or was replaced by one. */
 let phase: "serving" | "upgrading" | "replaced" = "serving";
 /** Set by ready() in a program that `upgrade()` has started. */
 let isReady = false;
@@ -68,13 +71,14 @@ let isReady = false;
  * Starts the new version of this program and hands the listening sockets over to it. No connection is refused, reset or
  * lost, because there is one accept queue all the time.
  *
- * In the new program, `serve()`, `listen()`, `forward()` and `bindUdp()` with the same endpoint, or with the address that
- * it got, take the socket over. They accept nothing before the new program has called {@link ready}. Then this program
- * drains the servers and closes the other objects. Files of UNIX sockets stay.
+ * In the new program, `serve()`, `listen()`, `forward()` and `bindUdp()` take the socket over, if their endpoint is
+ * that of the old socket or its address. They accept nothing before the new program has called {@link ready}. Then this
+ * program drains the servers and closes the other objects. Files of UNIX sockets stay.
  *
- * Until then nothing changes here. If the new program ends before, or does not become ready within `timeout`, the call
- * rejects, the new program is ended, and this one serves on. So it does if one of the servers is closed meanwhile. The
- * new program has the standard streams of this one, and gets the further options of {@link UpgradeOptions}.
+ * Until then nothing changes here. If the new program ends, or is not ready within `timeout`, the call ends the new
+ * program and rejects, and this program serves on. The same happens if one of the servers is closed during the call.
+ * The new program has the standard streams of this one. {@link UpgradeOptions} has its command, directory and
+ * environment.
  *
  * The call resolves when the new program has taken over. This process ends by itself after the drain, if nothing else
  * keeps it alive. A service manager that has set `NOTIFY_SOCKET` gets `RELOADING=1`, and then `MAINPID=` with
@@ -84,8 +88,8 @@ let isReady = false;
  * @throws UpgradeError `ERR_UPGRADE` if the new program does not start or ends before it is ready
  * @throws SocketError `ETIMEDOUT`; `EALREADY` during another upgrade, after it, and before the `ready()` of a program
  *   that was started by an upgrade; `EBADF` for a server that is closed or drains; `ECANCELED` if one is closed during
- *   the call; `ENOENT` if there is no directory `cwd`; `EOPNOTSUPP` in a worker thread and in process 1, whose end would
- *   end its container
+ *   the call; `ENOENT` if there is no directory `cwd`; `EOPNOTSUPP` in a worker thread and in process 1, whose end
+ *   would end its container
  * @throws TypeError or RangeError for wrong arguments
  * @see unix(7) (SCM_RIGHTS), sd_notify(3)
  * @example
@@ -114,7 +118,7 @@ export async function upgrade(servers: readonly Upgradable[], opts: UpgradeOptio
       throw refused("EALREADY", "this program was started by an upgrade, and has not called ready()");
     }
     const sockets = handovers.flatMap((handover) => socketsOf(handover));
-    const upgraded = await new Attempt(handovers, sockets, checked).run();
+    const upgraded = await new UpgradeAttempt(handovers, sockets, checked).run();
     phase = "replaced";
     return upgraded;
   } finally {
@@ -124,7 +128,7 @@ export async function upgrade(servers: readonly Upgradable[], opts: UpgradeOptio
 
 /**
  * Calls {@link upgrade} when the process gets one of these signals. A signal during an upgrade is reported as an error.
- * SIGHUP comes from a terminal that is closed, too; Node.js uses SIGUSR1 itself.
+ * A terminal that is closed sends SIGHUP. Node.js uses SIGUSR1 itself.
  *
  * @param signals default SIGUSR2
  * @returns a function that gives the signals their default action back, which ends the process
@@ -167,10 +171,11 @@ export function upgradeOn(
 }
 
 /**
- * Call this when the program serves: after `serve()`, `listen()` and all else that its start needs.
+ * States that this program serves. Call it after `serve()`, `listen()` and the rest of the start.
  *
- * In a program that `upgrade()` has started, its servers begin to accept, and the old program drains. The call resolves
- * when the old program accepts no more. Sockets of the old program that no server uses are closed. Otherwise it only sends `READY=1` to the service manager, if there is one.
+ * In a program that `upgrade()` has started, the servers begin to accept, and the old program drains. Sockets of the
+ * old program that no server uses are closed. The call resolves when the old program accepts no more. In any other
+ * program it only sends `READY=1` to the service manager, if there is one.
  *
  * @throws SocketError `ECANCELED` if the old program has ended or has given the upgrade up; the errors of sd_notify(3)
  * @see sd_notify(3), systemd.service(5) (Type=notify)
@@ -213,7 +218,8 @@ function socketsOf(handover: Handover): readonly PassableSocket[] {
   return sockets;
 }
 
-class Attempt {
+/** One call of `upgrade()`. */
+class UpgradeAttempt {
   readonly #handovers: readonly Handover[];
   readonly #sockets: readonly PassableSocket[];
   readonly #opts: CheckedUpgrade;
@@ -226,11 +232,11 @@ class Attempt {
   }
 
   async run(): Promise<Upgraded> {
-    const managed = await notifyManager(`RELOADING=1\nMONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`);
+    const hasManager = await notifyManager(`RELOADING=1\nMONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`);
     try {
       return await this.#start();
     } catch (error) {
-      if (managed) await this.#notify("READY=1\nSTATUS=The upgrade has failed");
+      if (hasManager) await this.#notify("READY=1\nSTATUS=The upgrade has failed");
       throw error;
     }
   }
@@ -243,13 +249,20 @@ class Attempt {
       channel.watch(() => this.#canceled.abort(closedMeanwhile()));
       program = await NewProgram.start(this.#opts, channel.env, channel.fd);
       channel.started();
-      const late = (): Error => {
-        const cause = new Error(`the new program, process ${program!.pid}, has not called ready() for ${timeout} ms`);
+      const late = (omission: string) => (): Error => {
+        const cause = new Error(`the new program, process ${program!.pid}, ${omission} within ${timeout} ms`);
         return timeoutError("upgrade", { cause });
       };
-      const { pid, taken } = await within(this.#untilReady(channel), timeout, [this.#canceled.signal], late);
+      const startedAt = clock();
+      const { pid, taken } = await within(
+        this.#untilReady(channel),
+        timeout,
+        [this.#canceled.signal],
+        late("has not called ready()"),
+      );
       channel.unwatch();
-      await within(this.#untilServing(channel), timeout, [], late);
+      const left = timeout === null ? null : timeout - (clock() - startedAt);
+      await within(this.#untilServing(channel), left, [], late("has called ready(), but has not begun to accept"));
       const drained = this.#leave(taken);
       channel.close();
       program.release();
@@ -258,7 +271,7 @@ class Attempt {
     } catch (error) {
       channel.close();
       const exit = await program?.end();
-      if (error instanceof Ended) throw error.explain(program!.pid, exit!);
+      if (error instanceof ProgramEnded) throw error.toUpgradeError(program!.pid, exit!);
       if (program === undefined || (error as { code?: unknown }).code !== "EPROTO") throw error;
       const { cause } = error as Error;
       const text = `Cannot upgrade: process ${program.pid} is no program that uses upgrade(): ${(cause as Error).message}`;
@@ -266,10 +279,10 @@ class Attempt {
     }
   }
 
-  /** The next message, unless it is the end of the new program. */
+  /** Resolves with the next message. Rejects with `ProgramEnded` when the new program has ended. */
   async #next(channel: NewProgramChannel, failure?: Failure): Promise<UpgradeMessage> {
     const message = await channel.next();
-    if (message === undefined) throw new Ended(failure);
+    if (message === undefined) throw new ProgramEnded(failure);
     return message;
   }
 
@@ -278,17 +291,20 @@ class Attempt {
     let failure: Failure | undefined;
     for (;;) {
       const message = await this.#next(channel, failure);
-      if (message.type === "failed") failure = message;
-      else if (message.type !== "ready") throw foreignMessage(message.type);
-      else if (this.#handovers.every((handover) => handover.sockets() !== undefined)) return message;
-      // A server that drains may still have its listener.
-      else throw closedMeanwhile();
+      if (message.type === "failed") {
+        failure = message;
+        continue;
+      }
+      if (message.type !== "ready") throw foreignMessage(message.type);
+      // The channel reports only closed sockets, and a server that drains may still have its socket.
+      if (this.#handovers.some((handover) => handover.sockets() === undefined)) throw closedMeanwhile();
+      return message;
     }
   }
 
-  /** Resolves when the new program accepts connections. From `go` on, only its own end is a failure. */
+  /** Resolves when the new program accepts connections. After `go`, a closed server here is no failure any more. */
   async #untilServing(channel: NewProgramChannel): Promise<void> {
-    // If the new program has ended, the next message says so.
+    // If the new program has ended, `#next()` rejects below.
     await channel.send({ type: "go" }).catch(() => undefined);
     let failure: Failure | undefined;
     for (;;) {
@@ -299,17 +315,19 @@ class Attempt {
     }
   }
 
-  /** The new program serves. Stops to accept at once; resolves when the last connection has ended. */
+  /** Stops accepting at once, because the new program serves. Resolves when the last connection has ended. */
   async #leave(taken: readonly number[]): Promise<void> {
     for (const id of taken) {
       const file = this.#sockets[id]?.file;
       if (file !== undefined) file.kept = true;
     }
-    // A server whose listener fails meanwhile has told that to its program.
+    // A server reports the errors of its listener itself.
     await Promise.allSettled(this.#handovers.map((handover) => handover.leave(this.#opts.drainTimeout)));
   }
 
-  /** The upgrade does not depend on the service manager any more. */
+  /**
+   * Sends a state to the service manager. An error is only reported, so it does not change the result of the upgrade.
+   */
   async #notify(state: string, lastMessage: boolean = false): Promise<void> {
     try {
       await notifyManager(state, lastMessage);
@@ -324,8 +342,8 @@ class Attempt {
 /** The error that is about to end the new program. */
 type Failure = UpgradeMessage & { readonly type: "failed" };
 
-/** The new program has closed its end of the connection. The exit status is known later. */
-class Ended extends Error {
+/** The new program has closed its end of the channel. `toUpgradeError()` adds the exit status, which comes later. */
+class ProgramEnded extends Error {
   readonly #failure: Failure | undefined;
 
   constructor(failure: Failure | undefined) {
@@ -333,7 +351,7 @@ class Ended extends Error {
     this.#failure = failure;
   }
 
-  explain(pid: number | undefined, { error, exitCode, signal }: Exit): UpgradeError {
+  toUpgradeError(pid: number | undefined, { error, exitCode, signal }: Exit): UpgradeError {
     const end = { pid, exitCode, signal };
     if (error !== undefined) return notStarted(error);
     const how = signal === null ? `exited with status ${exitCode}` : `was ended by ${signal}`;

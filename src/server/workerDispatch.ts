@@ -1,4 +1,4 @@
-// Which worker gets a connection: the one with the fewest; of equal ones, the next in turn.
+// Chooses the worker for each connection: the one with the fewest connections. Workers with equal numbers take turns.
 
 import type { AcceptedConnection } from "../net/serverAccess.js";
 import { leastLoaded, type WorkerSlot } from "./workerSlot.js";
@@ -13,6 +13,7 @@ export class WorkerDispatch {
   /** In the order in which they were accepted. */
   readonly #waiting: WaitingConnection[] = [];
   readonly #slots: readonly WorkerSlot[];
+  /** The index of the worker after the one that got the last connection. */
   #next = 0;
 
   constructor(slots: readonly WorkerSlot[]) {
@@ -25,21 +26,21 @@ export class WorkerDispatch {
   }
 
   /** Whether connections wait for a worker. */
-  get waits(): boolean {
+  get hasWaiting(): boolean {
     return this.#waiting.length > 0;
   }
 
-  /** Hands a connection over. Without a worker that takes it, it waits. */
+  /** Hands a connection over to a worker. If no worker takes connections, the connection waits. */
   give(connection: AcceptedConnection, key: string | undefined): void {
     if (!this.#tryToGive(connection, key)) this.hold(connection, key);
   }
 
-  /** Lets a connection wait. */
+  /** Makes a connection wait until `giveWaiting()`. */
   hold(connection: AcceptedConnection, key: string | undefined): void {
     this.#waiting.push({ connection, key });
   }
 
-  /** Hands over those that wait. Returns whether none is left. */
+  /** Hands the waiting connections over. Returns whether none is left. */
   giveWaiting(): boolean {
     for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
       if (!this.#tryToGive(first.connection, first.key)) return false;
@@ -48,7 +49,7 @@ export class WorkerDispatch {
     return true;
   }
 
-  /** Takes those that wait out. */
+  /** Removes and returns the waiting connections. */
   takeWaiting(): readonly WaitingConnection[] {
     return this.#waiting.splice(0);
   }
@@ -57,8 +58,9 @@ export class WorkerDispatch {
     for (;;) {
       const best = leastLoaded(this.#slots, this.#next);
       if (best === undefined) return false;
-      // A worker that has no room is not available any more.
+      // If the channel of the worker has no room, give() makes the worker unavailable.
       if (!best.give(connection, key)) continue;
+      // Numbers begin at 1, so this is the index of the next worker.
       this.#next = best.number;
       return true;
     }

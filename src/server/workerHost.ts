@@ -28,7 +28,7 @@ export interface WorkerHost {
   keepAlive(yes: boolean): void;
 }
 
-/** Gets the messages of a worker, and its end. */
+/** The receiver of the messages of a worker, and of its end. */
 export interface HostOwner {
   message(message: FromWorker): void;
   /** Called once, after the last message. */
@@ -38,7 +38,9 @@ export interface HostOwner {
 /** The statement, in the script of a worker. */
 const IMPORT = "import";
 
-/** The script of a worker. `url` is the module that exports `serveWorkers`. The script also imports the user's module. */
+/**
+ * The script of a worker. `url` is the module that exports `serveWorkers`. The script also imports the user's module.
+ */
 function scriptOf(url: string): string {
   const load = `(url) => ${IMPORT}(url)`;
   return `const load = ${load}; load(${JSON.stringify(url)}).then((m) => m.serveWorkers[Symbol.for("berkeley.worker")](load));`;
@@ -86,7 +88,7 @@ function flagsOfWorker(given: readonly string[]): string[] {
   return flags;
 }
 
-/** The number of the first descriptor that a process inherits besides its streams and the channel of messages. */
+/** The number of the first inherited descriptor after the standard streams and the channel of messages. */
 const INHERITED = 4;
 
 export function startProcess(
@@ -121,7 +123,7 @@ export function startProcess(
     end();
   });
   child.on("disconnect", end);
-  // Calls back with an error if the process has ended; then it exits.
+  // send() reports a process that has ended to its callback. The event "exit" handles that.
   const send = (message: ToWorker | WorkerStart): void => void child.send?.(message, () => undefined);
   if (child.pid !== undefined) send(start);
   return {
@@ -140,7 +142,7 @@ export function startProcess(
   };
 }
 
-/** The descriptors of a process, under the numbers that it has there. */
+/** The descriptor of the process that startProcess() got at this index. */
 export const inherited = (index: number): { readonly fd: number; readonly shared: false } => ({
   fd: INHERITED + index,
   shared: false,

@@ -6,7 +6,7 @@ import type { ForeignDescriptor, ListenerCopy } from "../net/serverAccess.js";
 import type { TlsListenOptions } from "../net/index.js";
 import type { ServeOptions } from "./serverOptions.js";
 
-/** What a worker gets when it starts. */
+/** The first message to a worker. */
 export interface WorkerStart {
   /** The URL of the module with the handler. */
   readonly module: string;
@@ -72,8 +72,8 @@ export type FromWorker =
   | { readonly type: "ready" }
   | { readonly type: "failed"; readonly error: ErrorCopy }
   /**
-   * `ended`: connections that have ended since the last report; `keys` under which they were counted, and `closed`, their
-   * records, if the server wants them.
+   * `ended`: connections that have ended since the last report; `keys` under which they were counted, and `closed`,
+   * their records, if the server wants them.
    */
   | {
       readonly type: "report";

@@ -48,7 +48,7 @@ export type WorkerEvent =
       readonly restartIn: number | undefined;
     };
 
-/** How to serve with workers: the options of `serve()` and those of the workers. */
+/** Options of {@link serveWorkers}: those of `serve()`, and those of the workers. */
 export interface ServeWorkersOptions extends Omit<ServeOptions, "onError"> {
   /** Number of workers. `"auto"` is `os.availableParallelism()`. Default `"auto"`. */
   readonly workers?: number | "auto" | undefined;
@@ -101,7 +101,7 @@ export interface CheckedWorkers {
   readonly onError: ServeWorkersOptions["onError"];
   readonly onWorker: ServeWorkersOptions["onWorker"];
   readonly onHandshakeError: TlsListenOptions["onHandshakeError"];
-  /** What a worker gets. */
+  /** The limits, stream options and TLS options that are sent to each worker. */
   readonly limits: ServeOptions;
   readonly streams: StreamOptions;
   readonly tls: TlsListenOptions | undefined;
@@ -118,7 +118,8 @@ const NAMES: readonly string[] = [
   "maxRestartDelay",
   "onWorker",
 ];
-const MOST_WORKERS = 1024;
+const MAX_WORKERS = 1024;
+/** The longest delay before a restart, in ms. */
 const LONGEST_DELAY = 3_600_000;
 
 /** Refuses a value that can't be copied to a worker. */
@@ -146,7 +147,7 @@ function checkTls(given: TlsListenOptions | undefined, action: string): TlsListe
   return tls;
 }
 
-/** The limits of a worker that has a listening socket of its own: its share. */
+/** With `reusePort`: the limits of one worker, which are its share of the limits of the server. */
 function shareOf(opts: ServeWorkersOptions, checked: CheckedServe, count: number, action: string): ServeOptions {
   const { acceptRate, allow, deny, maxConnectionsPerAddress, whenFull } = opts;
   if (typeof maxConnectionsPerAddress === "number") {
@@ -181,14 +182,18 @@ function shareOf(opts: ServeWorkersOptions, checked: CheckedServe, count: number
   };
 }
 
-/** The server has read the header and knows the proxy. The worker reads the header again, which is there completely. */
+/**
+ * The option `proxyProtocol` of a worker. The server has checked the proxy, and the whole header is in the receive
+ * buffer. So the worker allows all addresses and needs no timeout.
+ */
 function headersOfWorker({ proxyProtocol }: CheckedServe): ServeOptions["proxyProtocol"] {
   if (proxyProtocol === undefined) return undefined;
   const { maxBytes } = proxyProtocol;
   return { from: ["0.0.0.0/0", "::/0"], timeout: null, maxBytes, maxPending: 1_000_000 };
 }
 
-export function checkWorkers(opts: ServeWorkersOptions, secured: boolean, action: string): CheckedWorkers {
+/** @param usesTls whether the endpoint is one of TLS */
+export function checkWorkers(opts: ServeWorkersOptions, usesTls: boolean, action: string): CheckedWorkers {
   checkOptions(opts, action);
   checkNames(opts, [...SERVE_OPTIONS, ...NAMES], action, "serveWorkers");
   const {
@@ -205,17 +210,17 @@ export function checkWorkers(opts: ServeWorkersOptions, secured: boolean, action
     ...shared
   } = opts;
   const serve = checkServe(shared, action);
-  const count = workers === "auto" ? os().availableParallelism() : integer(workers, action, "workers", 1, MOST_WORKERS);
+  const count = workers === "auto" ? os().availableParallelism() : integer(workers, action, "workers", 1, MAX_WORKERS);
   const inProcesses = flag(processes, false, action, "processes");
   const ownSockets = flag(reusePort, false, action, "reusePort");
   if (resourceLimits !== undefined && inProcesses) {
     throw new TypeError(`Cannot ${action}: resourceLimits are for threads; use NODE_OPTIONS for processes`);
   }
-  if (secured && serve.proxyProtocol !== undefined && !ownSockets) {
+  if (usesTls && serve.proxyProtocol !== undefined && !ownSockets) {
     throw new TypeError(`Cannot ${action}: proxyProtocol on a tls endpoint needs reusePort: true with workers`);
   }
   checkCopy(data, action, "data");
-  const { tls, ...rest } = listenOptions(shared, secured, action);
+  const { tls, ...rest } = listenOptions(shared, usesTls, action);
   const streams: Record<string, unknown> = {};
   for (const name of STREAM_OPTIONS) {
     const value = (rest as Record<string, unknown>)[name];
@@ -226,7 +231,7 @@ export function checkWorkers(opts: ServeWorkersOptions, secured: boolean, action
   const admission: ServeOptions = ownSockets
     ? { ...shareOf(opts, serve, count, action), maxConnectionsPerAddress: null }
     : {
-        // The server has counted the connection, and leaves the reserve of the descriptors of all threads.
+        // The server applies these limits, and keeps the reserve of descriptors for all threads. So no worker refuses.
         maxConnections: 1_000_000,
         maxConnectionsPerAddress: serve.maxConnectionsPerAddress === Infinity ? null : 1_000_000,
         reserve: inProcesses ? opts.reserve : 0,
@@ -256,7 +261,7 @@ export function checkWorkers(opts: ServeWorkersOptions, secured: boolean, action
     onHandshakeError: reporter(tls?.onHandshakeError, action, "onHandshakeError"),
     limits: { ...admission, idleTimeout, maxLifetime, minReadRate },
     streams: checkStreamLimits(streams, action),
-    tls: secured ? checkTls(tls, action) : undefined,
+    tls: usesTls ? checkTls(tls, action) : undefined,
   };
 }
 
@@ -266,7 +271,7 @@ export function reportWorker(onWorker: CheckedWorkers["onWorker"], event: Worker
   else if (failure !== undefined) reportFailure("a worker of serveWorkers()", failure);
 }
 
-/** The URL of the module with the handler. */
+/** Checks the argument `module`, and returns the URL of the module with the handler. */
 export function checkModule(module: unknown, action: string): string {
   if (typeof module === "string" && isAbsolute(module)) return pathToFileURL(module).href;
   const href = module instanceof URL ? module.href : module;

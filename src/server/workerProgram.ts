@@ -1,4 +1,4 @@
-// What runs in a worker: it loads the module with the handler, and serves the connections that the server hands over.
+// The program of a worker: it loads the module with the handler, and serves the connections that the server hands over.
 
 import { clientKey, type ClosedEvent, type ServerEvent } from "../admission/index.js";
 import type { Address } from "../addr/index.js";
@@ -13,7 +13,7 @@ import { copyOfError, type FromWorker, type ToWorker, type WorkerCounts, type Wo
 /** Milliseconds between two reports while bytes flow. */
 const REPORT_INTERVAL = 1000;
 /** Records of ended connections in one report. Further ones are dropped; the counters have their connections. */
-const MOST_RECORDS = 1000;
+const MAX_RECORDS = 1000;
 
 /** The connection of a worker with its server. */
 interface Link {
@@ -53,7 +53,7 @@ interface HandlerModule {
   readonly setup: ((worker: { readonly worker: number; readonly data: unknown }) => unknown) | undefined;
 }
 
-/** import(), of the script that runs the worker. */
+/** The function import() of the script that runs the worker. */
 type Load = (url: string) => Promise<Record<string, unknown>>;
 
 /**
@@ -97,11 +97,12 @@ class WorkerProgram {
   #ended = 0;
   readonly #keys: string[] = [];
   readonly #closed: ClosedEvent[] = [];
-  /** The option `log` of the server here: undefined exactly while no records are wanted, and then none is made. */
+  /** The option `log` of the server in this worker. Undefined exactly while the server wants no records. */
   #log: ((event: ServerEvent) => void) | undefined;
   #scheduled = false;
-  /** Whether the server has closed this worker. */
+  /** Whether the message "cut" has arrived. */
   #stopped = false;
+  /** The counters of the last report, as text. */
   #last = "";
 
   constructor(link: Link, start: WorkerStart, load: Load) {
@@ -119,7 +120,7 @@ class WorkerProgram {
 
   #observe(closed: boolean): void {
     const log = (event: ServerEvent): void => {
-      if (event.event === "closed" && this.#closed.length < MOST_RECORDS) this.#closed.push(event);
+      if (event.event === "closed" && this.#closed.length < MAX_RECORDS) this.#closed.push(event);
     };
     this.#log = closed ? log : undefined;
   }
@@ -196,7 +197,7 @@ class WorkerProgram {
 
   #handshakeFailed(error: unknown, peer: Address | undefined): void {
     const { listening, reportsHandshakes } = this.#start;
-    // The connection was counted when it was handed over, and no handler gets it.
+    // The server counted the connection when it handed it over. No handler runs, so nothing else reports its end.
     if (listening === undefined) this.#connectionEnded(clientKey(peer));
     if (reportsHandshakes) {
       this.#link.send({ type: "handshake", error: copyOfError(error), peer: peer && encodeAddress(peer) });
@@ -207,7 +208,7 @@ class WorkerProgram {
   #connectionBegan(): number {
     const id = this.#nextId;
     this.#nextId += this.#start.idStep;
-    // Otherwise the server has counted it.
+    // Without `reusePort`, the server has counted the connection itself.
     if (this.#start.listening !== undefined) this.#scheduleReport();
     return id;
   }

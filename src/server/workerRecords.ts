@@ -1,10 +1,10 @@
-// Records of connections that end in workers. A worker makes them only while the server's thread has a receiver.
+// Records of connections that end in workers. A worker makes them only while the server has a receiver of records.
 
 import type { ClosedEvent, ServerEvents } from "../admission/index.js";
 
-/** A worker. */
-interface Observed {
-  /** Tells it whether records are wanted. */
+/** A worker that can make records. */
+interface RecordingWorker {
+  /** Makes the worker begin or stop making records. */
   observe(closed: boolean): void;
 }
 
@@ -12,7 +12,7 @@ export class WorkerRecords {
   /** Whether the workers make records. */
   wanted: boolean;
   /** All workers of the server; set by its constructor. */
-  slots: readonly Observed[] = [];
+  slots: readonly RecordingWorker[] = [];
   readonly #events: ServerEvents;
 
   constructor(events: ServerEvents) {
@@ -20,7 +20,7 @@ export class WorkerRecords {
     this.wanted = events.wantsClosed;
   }
 
-  /** Subscribers may have come or gone. */
+  /** Makes the workers begin or stop making records, if the first receiver was added or the last one removed. */
   update(): void {
     const wanted = this.#events.wantsClosed;
     if (wanted === this.wanted) return;
@@ -28,7 +28,7 @@ export class WorkerRecords {
     for (const slot of this.slots) slot.observe(wanted);
   }
 
-  /** Connections of a worker have ended. */
+  /** Passes the records of a worker to the receivers. */
   received(worker: number, records: readonly ClosedEvent[]): void {
     this.update();
     for (const record of records) this.#events.closedInWorker(record, worker);

@@ -1,7 +1,7 @@
 // WorkerServer: accepts connections, and hands each one to the worker with the fewest.
 //
-// The server accepts alone, because a socket that several threads watch gives most connections to one of them; see
-// docs/design.md. It decides about the limits, which hold for all workers together.
+// Only the server's thread accepts: if several threads waited on one listening socket, one of them would get most of
+// the connections (see docs/design.md). This thread also applies the limits, which hold for all workers together.
 
 import {
   AcceptLoop,
@@ -82,20 +82,22 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   readonly #records: WorkerRecords;
   readonly #slots: readonly WorkerSlot[];
   readonly #dispatch: WorkerDispatch;
-  /** The accept loop, while no worker takes connections. */
+  /** The handler of the accept loop, while the loop waits for an available worker. */
   #parked: AcceptHandler<AcceptedConnection> | undefined;
   readonly #life: Lifecycle;
   readonly #watch: NodeJS.Timeout | undefined;
+  /** Settles the promise of `#started()`. Undefined exactly when no start is in progress. */
   #starting: { readonly resolve: () => void; readonly reject: (error: unknown) => void } | undefined;
   #cutting = false;
-  #held = true;
-  /** Connections that no worker counts: those that ended with their worker, and those that were cut. */
+  #keepsAlive = true;
+  /** Connections that ended because their worker ended by itself. */
   #lost = 0;
+  /** Connections that were cut and that no worker has counted. */
   #resets = 0;
   /** Resolves when all workers have ended. */
   readonly #emptied: Promise<void>;
   #resolve!: () => void;
-  #over = false;
+  #ended = false;
 
   private constructor(listeners: readonly SocketListener[], opts: CheckedWorkers, module: string, url: string) {
     super();
@@ -181,7 +183,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   }
 
   #keepAlive(yes: boolean): this {
-    this.#held = yes;
+    this.#keepsAlive = yes;
     for (const listener of this.#listeners) {
       if (yes) listener.ref();
       else listener.unref();
@@ -252,14 +254,14 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   }
 
   #workerOwner(common: WorkerOwner["common"], url: string): WorkerOwner {
-    const held = (): boolean => this.#held;
+    const keepsAlive = (): boolean => this.#keepsAlive;
     const restarts = (): boolean => this.#life.state === "listening" && this.#starting === undefined;
     return {
       opts: this.#opts,
       url,
       common,
-      get held() {
-        return held();
+      get keepsAlive() {
+        return keepsAlive();
       },
       get restarts() {
         return restarts();
@@ -282,7 +284,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     return clientKey(this.#headers?.headerOf(connection)?.source ?? peerOfConnection(connection));
   }
 
-  /** A worker takes connections. */
+  /** Hands waiting connections over, and resumes the accept loop. Called when a worker may have become available. */
   #resume(): void {
     if (!this.#dispatch.giveWaiting()) return this.#settle();
     const handler = this.#parked;
@@ -343,11 +345,11 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     void this.#loop?.headersRead().then(() => this.#settle());
   }
 
-  /** While the server drains: no worker gets more connections than those that wait here. */
+  /** While the server drains: when no connection waits for a worker, ends the workers, and then the server. */
   #settle(): void {
-    if (this.#life.state === "listening" || this.#over || this.#loop?.readsHeaders === true) return;
-    if (this.#dispatch.waits) {
-      // Every worker that could take them has ended.
+    if (this.#life.state === "listening" || this.#ended || this.#loop?.readsHeaders === true) return;
+    if (this.#dispatch.hasWaiting) {
+      // All workers have ended, so another one has to serve the waiting connections.
       if (!this.#slots.some(({ restarting, state }) => restarting || state === "starting" || state === "ready")) {
         this.#slots.find(({ active }) => !active)?.restart();
       }
@@ -370,7 +372,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
 
   #cut(): void {
     this.#cutting = true;
-    // Headers that are pending would keep the server open.
+    // Ends the reading of headers, for which `#settle()` waits.
     this.#loop?.end();
     this.#resetWaiting();
     for (const slot of this.#slots) slot.cut();
@@ -378,7 +380,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   }
 
   #end(): void {
-    this.#over = true;
+    this.#ended = true;
     this.#loop?.end();
     clearInterval(this.#watch);
     this.#resolve();

@@ -1,4 +1,5 @@
-// The place of a worker: the thread or process that runs now, its connections, and its successor after its end.
+// The slot of a worker: the thread or process that runs now, and its connections. When a worker has ended, the slot
+// starts another one.
 
 import type { WorkerRecords } from "./workerRecords.js";
 import { clock } from "../builtins.js";
@@ -29,7 +30,7 @@ export interface WorkerEnd extends HostEnd {
   readonly expected: boolean;
   /** Connections that have ended with it. */
   readonly lost: number;
-  /** Connections that it had not taken. */
+  /** Connections that were sent to the worker, and that it had not taken. */
   readonly untaken: readonly AcceptedConnection[];
 }
 
@@ -38,10 +39,10 @@ export interface WorkerOwner {
   readonly opts: CheckedWorkers;
   /** The module that exports `serveWorkers`. */
   readonly url: string;
-  /** What all workers get. */
+  /** The fields of the first message that are the same for all workers. */
   readonly common: Pick<WorkerStart, "module" | "idStep" | "copy">;
-  /** Whether handles keep the process alive. */
-  readonly held: boolean;
+  /** Whether the workers keep the process alive. */
+  readonly keepsAlive: boolean;
   /** Whether another worker takes the place of one that has ended. */
   readonly restarts: boolean;
   becameReady(slot: WorkerSlot): void;
@@ -57,48 +58,50 @@ export interface WorkerOwner {
   workerEnded(slot: WorkerSlot, end: WorkerEnd, restartIn: number | undefined): void;
 }
 
-/** Milliseconds between the order to cut all connections and the end by force. */
+/** Milliseconds from the message "cut" to the end by force. */
 const CUT_GRACE = 500;
 /** The same for a worker that loads its module. */
 const START_GRACE = 5000;
-/** After so many milliseconds a worker counts as one that works. */
+/** After this many milliseconds a worker counts as successful: the delay of the next restart is the shortest again. */
 const PROVEN_AFTER = 10_000;
-/** With `reusePort`: the ids of the connections of one worker. */
+/** With `reusePort`: the number of connection ids that each thread or process of a slot has. */
 const ID_RANGE = 1_000_000_000;
-/** Milliseconds before another attempt while the system takes no descriptor into a channel. */
+/** Milliseconds before another attempt after the kernel has refused to put a descriptor into a channel. */
 const REFUSED_PAUSE = 20;
 
 export class WorkerSlot {
   /** From 1 on. */
   readonly number: number;
   state: WorkerState = "down";
-  /** Workers that have taken the place of another one. */
+  /** How often the slot has started another worker. */
   restarted = 0;
-  /** The counters of earlier workers in this place, and those of the running one. */
-  readonly #past: { -readonly [K in keyof WorkerCounts]: WorkerCounts[K] } = { ...NO_COUNTS };
+  /** The counters of earlier workers in this slot, and those of the running one. */
+  readonly #earlierCounts: { -readonly [K in keyof WorkerCounts]: WorkerCounts[K] } = { ...NO_COUNTS };
   #counts: WorkerCounts = NO_COUNTS;
-  /** Connections that the worker has, or that are in its channel. */
+  /** The number of connections that the worker has, or that are in its channel. */
   #open = 0;
-  /** Those that count by client, by the key of the client. */
+  /** The number of these connections by the key of the client, for the limits by client. */
   readonly #keys = new Map<string, number>();
-  /** Connections that were handed over to all workers in this place, and those of them that were not taken. */
+  /** Connections that were sent to all workers of this slot, and the number of them that no worker has taken. */
   #sent = 0;
   #untaken = 0;
   readonly #owner: WorkerOwner;
-  /** The listening socket of this place, with `reusePort`. */
+  /** The descriptor of the worker's listening socket, with `reusePort`. */
   readonly #listening: number | undefined;
   #host: WorkerHost | undefined;
   #channel: ConnectionChannel | undefined;
+  /** Whether the channel has no room. */
   #full = false;
   #startedAt = 0;
   #failures = 0;
-  #restart: NodeJS.Timeout | undefined;
-  #force: NodeJS.Timeout | undefined;
+  #restartTimer: NodeJS.Timeout | undefined;
+  /** The timer that ends the worker by force. */
+  #killTimer: NodeJS.Timeout | undefined;
   /** The error with which the worker has failed to start, or the reason why the server ends it. */
   #reason: { readonly error: unknown } | undefined;
-  /** When a ping was sent that was not answered yet. */
+  /** The time of a ping that is not answered yet. */
   #pingedAt: number | undefined;
-  /** Whether the end is complete. Untaken connections are read asynchronously. */
+  /** Whether the worker has ended, and the slot still reads the connections that it had not taken. */
   #settling = false;
 
   constructor(owner: WorkerOwner, number: number, listening: number | undefined) {
@@ -127,20 +130,20 @@ export class WorkerSlot {
 
   /** Whether another worker will start. */
   get restarting(): boolean {
-    return this.#restart !== undefined;
+    return this.#restartTimer !== undefined;
   }
 
   get counts(): WorkerCounts {
-    const counts = { ...this.#past };
+    const counts = { ...this.#earlierCounts };
     for (const name of Object.keys(counts) as (keyof WorkerCounts)[]) counts[name] += this.#counts[name];
-    // Exact also for a worker that has ended without a last report.
+    // A worker that crashed has sent no last report, so the slot counts the connections itself.
     if (this.#listening === undefined) counts.accepted = this.#sent - this.#untaken;
     return counts;
   }
 
   start(): void {
-    clearTimeout(this.#restart);
-    this.#restart = undefined;
+    clearTimeout(this.#restartTimer);
+    this.#restartTimer = undefined;
     this.state = "starting";
     this.#reason = undefined;
     this.#pingedAt = undefined;
@@ -148,9 +151,9 @@ export class WorkerSlot {
     try {
       this.#channel = new ConnectionChannel();
       this.#host = this.#startHost(this.#channel);
-      this.keepAlive(this.#owner.held);
+      this.keepAlive(this.#owner.keepsAlive);
     } catch (error) {
-      // Descriptors or threads are short. Deferred, because the caller expects no end during the call.
+      // No descriptor or thread is free. The end is deferred, because the caller expects none during this call.
       queueMicrotask(() => void this.#ended({ code: null, signal: null, error }));
     }
   }
@@ -165,7 +168,7 @@ export class WorkerSlot {
     const start: WorkerStart = {
       ...common,
       worker: this.number,
-      // With a listening socket of its own, the number of connections is not known exactly.
+      // With a listening socket of the worker, the slot does not know how many ids the earlier workers have used.
       firstId: this.number + (listening === undefined ? this.#sent : this.restarted * ID_RANGE) * common.idStep,
       channel: place(0),
       listening: listening === undefined ? undefined : place(1),
@@ -190,7 +193,7 @@ export class WorkerSlot {
       case "ready":
         if (this.state !== "starting") return;
         this.state = "ready";
-        // The time of the load does not count any more.
+        // The worker could not answer while it loaded its module.
         this.#pingedAt = undefined;
         this.#owner.becameReady(this);
         return;
@@ -235,7 +238,7 @@ export class WorkerSlot {
       }
       this.#waitForRoom(channel.room(), channel);
     } catch {
-      // ETOOMANYREFS and other shortages, which end without an event.
+      // ETOOMANYREFS or another shortage. The kernel sends no event at its end, so a timer retries.
       this.#waitForRoom(new Promise((resolve) => setTimeout(resolve, REFUSED_PAUSE)), channel);
     }
     return false;
@@ -252,7 +255,7 @@ export class WorkerSlot {
     room.then(proceed, proceed);
   }
 
-  /** No more connections follow: the worker serves those that it has, and ends. */
+  /** Ends the channel: the worker serves the connections that it has, and ends. */
   finish(): void {
     if (this.state === "starting") return this.cut();
     if (this.state !== "ready") return;
@@ -263,12 +266,12 @@ export class WorkerSlot {
   /** Cuts all connections of the worker. Ends it by force if it does not end. */
   cut(): void {
     this.cancelRestart();
-    if (this.state === "down" || this.#force !== undefined) return;
-    // A thread that is ended while it loads modules leaves the files open.
+    if (this.state === "down" || this.#killTimer !== undefined) return;
+    // A thread that is terminated while it loads modules leaves their files open.
     const grace = this.state === "starting" ? START_GRACE : CUT_GRACE;
     this.state = "ending";
     this.#send({ type: "cut" });
-    this.#force = setTimeout(() => this.#host?.kill(), grace);
+    this.#killTimer = setTimeout(() => this.#host?.kill(), grace);
   }
 
   /** Ends the worker by force. It counts as one that has failed with this error. */
@@ -278,11 +281,11 @@ export class WorkerSlot {
   }
 
   cancelRestart(): void {
-    clearTimeout(this.#restart);
-    this.#restart = undefined;
+    clearTimeout(this.#restartTimer);
+    this.#restartTimer = undefined;
   }
 
-  /** Tells the worker whether records of ended connections are wanted. */
+  /** Makes the worker begin or stop making records of ended connections. */
   observe(closed: boolean): void {
     this.#send({ type: "observe", closed });
   }
@@ -291,7 +294,7 @@ export class WorkerSlot {
     this.#host?.send(message);
   }
 
-  /** Sends a ping, unless one is not answered yet. Returns since when. */
+  /** Sends a ping if none is pending. Returns the time of the pending ping. */
   ping(now: number): number {
     if (this.state === "down") return now;
     if (this.#pingedAt === undefined) {
@@ -305,20 +308,20 @@ export class WorkerSlot {
     this.#host?.keepAlive(yes);
     if (yes) {
       this.#channel?.ref();
-      this.#restart?.ref();
+      this.#restartTimer?.ref();
     } else {
       this.#channel?.unref();
-      this.#restart?.unref();
+      this.#restartTimer?.unref();
     }
   }
 
   async #ended(end: HostEnd): Promise<void> {
-    // A worker that was told to finish may still crash.
-    const ordered = this.state === "ending" && (end.code === 0 || this.#force !== undefined);
+    // A worker that was asked to finish may still crash.
+    const ordered = this.state === "ending" && (end.code === 0 || this.#killTimer !== undefined);
     const channel = this.#channel;
     const id = this.#host?.id ?? -1;
-    clearTimeout(this.#force);
-    this.#force = undefined;
+    clearTimeout(this.#killTimer);
+    this.#killTimer = undefined;
     this.#host = undefined;
     this.#full = false;
     this.state = "down";
@@ -327,7 +330,7 @@ export class WorkerSlot {
     this.#channel = undefined;
     channel?.close();
     this.#settling = false;
-    // Those that were not taken are still connections of the server.
+    // Untaken connections are not lost: the server gives them to another worker.
     this.#open -= untaken.length;
     this.#untaken += untaken.length;
     for (const connection of untaken) this.#uncount(this.#owner.keyOf(connection) ?? "");
@@ -347,7 +350,7 @@ export class WorkerSlot {
 
   #addCounts(): void {
     const { connections: _, ...counts } = this.#counts;
-    for (const name of Object.keys(counts) as (keyof typeof counts)[]) this.#past[name] += counts[name];
+    for (const name of Object.keys(counts) as (keyof typeof counts)[]) this.#earlierCounts[name] += counts[name];
     this.#counts = NO_COUNTS;
   }
 
@@ -356,11 +359,11 @@ export class WorkerSlot {
     const { minRestartDelay, maxRestartDelay } = this.#owner.opts;
     if (clock() - this.#startedAt >= PROVEN_AFTER) this.#failures = 0;
     const delay = Math.min(maxRestartDelay, minRestartDelay * 2 ** this.#failures++);
-    this.#restart = setTimeout(() => {
+    this.#restartTimer = setTimeout(() => {
       this.restarted++;
       this.start();
     }, delay);
-    if (!this.#owner.held) this.#restart.unref();
+    if (!this.#owner.keepsAlive) this.#restartTimer.unref();
     return delay;
   }
 }

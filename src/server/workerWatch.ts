@@ -4,26 +4,27 @@ import { clock } from "../builtins.js";
 import { WorkerError } from "./workerError.js";
 import type { WorkerSlot } from "./workerSlot.js";
 
-/** What the watch needs of a worker. */
+/** The part of a worker that the watch uses. */
 export type WatchedWorker = Pick<WorkerSlot, "fail" | "number" | "ping" | "state">;
 
-/** Pings in the time of `responseTimeout`. */
+/** The number of pings during `responseTimeout`. */
 const PINGS = 4;
 
-/** Milliseconds that a worker may need at least to load its module, during which it does not answer. */
-const LOADING = 30_000;
+/** The shortest timeout of a worker that loads its module, in ms. It does not answer during that time. */
+const LOADING_TIMEOUT = 30_000;
 
-/** Sends a ping to each worker, again and again. Ends a worker by force that does not answer for `timeout` ms. */
+/** Sends pings to each worker. Ends a worker by force if it has not answered for `timeout` ms. */
 export function watchWorkers(slots: readonly WatchedWorker[], timeout: number): NodeJS.Timeout {
-  const patience = ({ state }: WatchedWorker): number => (state === "starting" ? Math.max(timeout, LOADING) : timeout);
-  const silent = (): WatchedWorker[] => slots.filter((slot) => clock() - slot.ping(clock()) >= patience(slot));
+  const timeoutOf = ({ state }: WatchedWorker): number =>
+    state === "starting" ? Math.max(timeout, LOADING_TIMEOUT) : timeout;
+  const silent = (): WatchedWorker[] => slots.filter((slot) => clock() - slot.ping(clock()) >= timeoutOf(slot));
   const check = (): void => {
     if (silent().length === 0) return;
-    // This thread may have been busy, with the answers in its queue. So it looks again after the next events.
+    // If this thread was busy, the answers may be in its queue. So it checks again after two turns of the event loop.
     setImmediate(() =>
       setImmediate(() => {
         for (const slot of silent()) {
-          slot.fail(new WorkerError("ERR_WORKER_SILENT", slot.number, `has not answered for ${patience(slot)} ms`));
+          slot.fail(new WorkerError("ERR_WORKER_SILENT", slot.number, `has not answered for ${timeoutOf(slot)} ms`));
         }
       }),
     );

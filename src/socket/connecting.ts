@@ -1,5 +1,5 @@
-// connect and accept without promises, for src/net and src/server. Promises would be the most expensive part of a short
-// connection.
+// connect() and accept() without promises, for src/net and src/server. A promise would be a large part of the cost of a
+// short connection.
 
 import type { Address } from "../addr/index.js";
 import type { CompletionHandler, PENDING } from "../reactor/index.js";

@@ -79,7 +79,7 @@ export interface DatagramQueueDescription extends Description {
 }
 
 /** A call that waits for room (send) or for its datagrams to be sent (flush). */
-interface Waiting {
+interface WaitingCall {
   /** For flush(): the number of datagrams, sent and refused, after which the call resolves. */
   readonly after: number;
   readonly resolve: () => void;
@@ -143,8 +143,8 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
   #running = false;
   #sending: BatchSendProgress | undefined;
   #failure: { readonly error: unknown } | undefined;
-  #waitingForRoom = new Set<Waiting>();
-  #waitingForFlush = new Set<Waiting>();
+  #waitingForRoom = new Set<WaitingCall>();
+  #waitingForFlush = new Set<WaitingCall>();
 
   constructor(socket: Socket, options: DatagramQueueOptions = {}) {
     super();
@@ -231,7 +231,12 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
     }
   }
 
-  #wait(waiters: Set<Waiting>, onResolve: () => void, after: number, opts: WaitOptions | undefined): Promise<void> {
+  /**
+   * Waits in `waiters` until `#resolveWaiting()` resolves the call, and then calls `onResolve`.
+   *
+   * @param after see {@link WaitingCall.after}
+   */
+  #wait(waiters: Set<WaitingCall>, onResolve: () => void, after: number, opts: WaitOptions | undefined): Promise<void> {
     const timeout = timeoutOf(opts, this.#socket.timeout, "sendmmsg");
     const signal = signalOf(opts, "sendmmsg");
     signal?.throwIfAborted();
@@ -243,7 +248,7 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
         clearTimeout(timer);
         if (signal !== undefined) offAbort(signal, abortListener);
       };
-      const waiting: Waiting = {
+      const waiting: WaitingCall = {
         after,
         resolve: () => {
           removeWaiter();
@@ -297,6 +302,7 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
     }
   }
 
+  /** The errors of the refused datagrams, with their destinations. */
   #errors(start: number, end: number): [SocketError, Address | undefined][] {
     const { words } = this.#memory;
     const errors: [SocketError, Address | undefined][] = [];
@@ -321,6 +327,7 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
     }
   }
 
+  /** Ends the queue with an error. */
   #fail(error: unknown): void {
     this.#failure ??= { error };
     this.#length = 0;

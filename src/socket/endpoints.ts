@@ -11,14 +11,15 @@ import { isSocket } from "./promiseRunner.js";
 import type { Socket } from "./socket.js";
 import { SocketConn } from "./socketConn.js";
 
-/** A source or a destination, checked. */
+/** A source or a destination of bytes. */
 export interface SpliceEnd {
   /** The socket below; undefined for a stream that is not directly on a socket, such as one over TLS. */
   readonly socket: Socket | undefined;
   readonly stream: Stream | undefined;
 }
 
-export function spliceSideOf(value: unknown, name: string, action: string): SpliceEnd {
+/** Checks an argument. `name` is that of the argument. */
+export function checkSpliceEnd(value: unknown, name: string, action: string): SpliceEnd {
   if (!(value instanceof Stream)) {
     if (isSocket(value)) {
       checkStream(value, isSocket, name, action);
@@ -34,6 +35,7 @@ export function spliceSideOf(value: unknown, name: string, action: string): Spli
   return { socket: below.socket, stream };
 }
 
+/** The stream, and the streams below it: a stream may be the connection of another one. */
 function layersOf(stream: Stream): Stream[] {
   const layers = [stream];
   for (let { conn } = stream; conn instanceof Stream; { conn } = conn) layers.push(conn);

@@ -24,16 +24,16 @@ export function enforceLimits(
   if (signal !== undefined) onAbort(signal, abortListener);
   let deadline: NodeJS.Timeout | undefined;
   let idle: NodeJS.Timeout | undefined;
-  const later = (fire: () => void, delay: number): NodeJS.Timeout =>
+  const setTimer = (fire: () => void, delay: number): NodeJS.Timeout =>
     setTimeout(fire, Math.min(Math.max(Math.ceil(delay), 1), LONGEST_TIMER)).unref();
   if (timeout !== null) {
     const end = performance.now() + timeout;
     const checkDeadline = (): void => {
       const left = end - performance.now();
       if (left <= 0) expire();
-      else deadline = later(checkDeadline, left);
+      else deadline = setTimer(checkDeadline, left);
     };
-    deadline = later(checkDeadline, timeout);
+    deadline = setTimer(checkDeadline, timeout);
   }
   if (idleTimeout !== null && activity !== undefined) {
     // The timer is not reset when bytes move. When it fires, it is armed again for the rest of the time.
@@ -41,9 +41,9 @@ export function enforceLimits(
       for (const flow of flows) activity.last = Math.max(activity.last, flow.lastRelayed() ?? 0);
       const left = activity.last + idleTimeout - performance.now();
       if (left <= 0) expire();
-      else idle = later(checkIdle, left);
+      else idle = setTimer(checkIdle, left);
     };
-    idle = later(checkIdle, idleTimeout);
+    idle = setTimer(checkIdle, idleTimeout);
   }
   return () => {
     if (signal !== undefined) offAbort(signal, abortListener);

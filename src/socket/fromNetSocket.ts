@@ -31,8 +31,8 @@ export function takeNetSocket(source: NetSocket | NetBoundSocket, calls: Calls):
 }
 
 function takeConnectedHandle(socket: NetSocket, calls: Calls): number {
-  const wrong = unfit(socket);
-  if (wrong !== undefined) throw new TypeError(`${action}: ${wrong}`);
+  const refusal = refusalOf(socket);
+  if (refusal !== undefined) throw new TypeError(`${action}: ${refusal}`);
   const fd = (socket as { readonly _handle?: { readonly fd?: number } | null })._handle?.fd;
   if (typeof fd !== "number" || fd < 0)
     throw new TypeError(`${action}: the socket has no descriptor, required a connected one`);
@@ -44,7 +44,7 @@ function takeConnectedHandle(socket: NetSocket, calls: Calls): number {
 /**
  * The reason why the socket can't be adopted, or undefined. Each reason is state or data that would stay in Node.js.
  */
-function unfit(socket: NetSocket): string | undefined {
+function refusalOf(socket: NetSocket): string | undefined {
   if (socket instanceof tls().TLSSocket)
     return "the socket has TLS, whose state is in Node.js, required a socket without TLS";
   if (socket.destroyed) return "the socket is destroyed, required an open one";

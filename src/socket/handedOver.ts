@@ -64,10 +64,10 @@ export function socketOf({ family, type, protocol }: SocketKind, fd: number): So
   return socketOfDescriptor(family, type, protocol, fd);
 }
 
-/** A duplicate of a descriptor that other code of this process owns, and that stays open after the duplicate is closed. */
+/** Makes a Socket of a duplicate. Other code owns the original, and may keep it open longer than the duplicate. */
 export function duplicate(kind: SocketKind, fd: number): Socket {
   const socket = socketOf(kind, check(calls.dup(fd), "dup"));
-  // Else close() would leave the epoll entry, which the kernel keeps until the last descriptor of the file is closed.
+  // So close() removes the epoll entry first. The kernel would keep it until the last descriptor of the file is closed.
   descriptorOf(socket).duplicated = true;
   return socket;
 }

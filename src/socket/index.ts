@@ -34,7 +34,7 @@ export { type DetachOptions } from "../ops/makeSocket.js";
 export { type ConnAddresses, SocketConn } from "./socketConn.js";
 export { socketpair } from "./socketpair.js";
 export { splice } from "./splice.js";
-// For the layers above, and nobody else.
+// Only for the layers above. The public entries do not export these.
 export { isTcp } from "./socket.js";
 export { acceptFrom, localPortOf, connectTo, type CompletionHandler, PENDING } from "./connecting.js";
 export { receiveWhole } from "./datagramIterator.js";

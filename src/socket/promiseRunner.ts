@@ -277,7 +277,7 @@ export class PromiseRunner implements Runner<"promise"> {
 
   close(): void {
     if (this.descriptor.fd < 0) return;
-    this.forget();
+    this.endTracking();
     check(this.descriptor.close(), "close");
   }
 
@@ -286,11 +286,12 @@ export class PromiseRunner implements Runner<"promise"> {
     this.checkOpen("detach");
     this.checkNothingBuffered("detach");
     const released = this.descriptor.release(blocking);
-    if (released >= 0) this.forget();
+    if (released >= 0) this.endTracking();
     return check(released, "detach");
   }
 
-  private forget(): void {
+  /** Ends the tracking of an open socket, and its lookups of names. */
+  private endTracking(): void {
     if (registry !== undefined) registry.removeObject(this);
     stopLeakDetection(this.descriptor);
     this.closing?.abort(socketError(ECANCELED, "getaddrinfo"));

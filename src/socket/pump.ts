@@ -4,7 +4,7 @@ import type { CompletionHandler } from "../reactor/index.js";
 import { addProgress, limitsOf, type PumpCounts, type PumpOptions, type PumpProgress } from "../ops/spliceOptions.js";
 import type { PipePool } from "../ops/pipes.js";
 import { enforceLimits } from "./flowLimits.js";
-import { spliceSideOf, lockStreams } from "./endpoints.js";
+import { checkSpliceEnd, lockStreams } from "./endpoints.js";
 import type { Socket } from "./socket.js";
 import { pumpStreams } from "./streamPump.js";
 import type { Stream } from "../stream/index.js";
@@ -13,14 +13,14 @@ import { rejection } from "../wait/rejection.js";
 
 /** The two flows between a pair of sockets. */
 export class Pump implements FlowOwner {
-  readonly there: SpliceFlow;
-  readonly back: SpliceFlow;
+  readonly aToB: SpliceFlow;
+  readonly bToA: SpliceFlow;
   readonly #owner: CompletionHandler<PumpCounts>;
-  readonly #closes: boolean;
+  readonly #ownerCloses: boolean;
   #broken = false;
 
   /**
-   * @param closes whether `owner` closes both sockets at the end; then the direction that ends last needs no
+   * @param ownerCloses whether `owner` closes both sockets at the end. Then the direction that ends last needs no
    *   shutdown(2)
    */
   constructor(
@@ -28,36 +28,36 @@ export class Pump implements FlowOwner {
     b: Socket,
     pipes: PipePool,
     activity: LastActivity | undefined,
-    closes: boolean,
+    ownerCloses: boolean,
     owner: CompletionHandler<PumpCounts>,
   ) {
     this.#owner = owner;
-    this.#closes = closes;
-    this.there = new SpliceFlow(a, b, pipes, Infinity, activity, this);
-    this.back = new SpliceFlow(b, a, pipes, Infinity, activity, this);
+    this.#ownerCloses = ownerCloses;
+    this.aToB = new SpliceFlow(a, b, pipes, Infinity, activity, this);
+    this.bToA = new SpliceFlow(b, a, pipes, Infinity, activity, this);
   }
 
   start(): void {
-    this.there.start();
+    this.aToB.start();
     if (this.#broken) return;
-    this.back.start();
-    if (this.there.over && !this.back.over) watchDestinationLater(this.back);
+    this.bToA.start();
+    if (this.aToB.over && !this.bToA.over) watchDestinationLater(this.bToA);
   }
 
   endsDestination(flow: SpliceFlow): boolean {
-    return !this.#closes || !(flow === this.there ? this.back : this.there).over;
+    return !this.#ownerCloses || !(flow === this.aToB ? this.bToA : this.aToB).over;
   }
 
   flowEnded(flow: SpliceFlow): void {
     if (this.#broken) return;
-    const other = flow === this.there ? this.back : this.there;
+    const other = flow === this.aToB ? this.bToA : this.aToB;
     if (!other.over) {
-      // The reads of this flow also reported errors of the other flow's destination. They have ended, so that
-      // destination is watched from now on.
+      // The source of this flow is the destination of the other one. Its reads have reported errors until now. They
+      // have ended, so the destination is watched from now on.
       watchDestinationLater(other);
       return;
     }
-    this.#owner.completed({ aToB: this.there.sent, bToA: this.back.sent });
+    this.#owner.completed({ aToB: this.aToB.sent, bToA: this.bToA.sent });
   }
 
   /**
@@ -67,19 +67,19 @@ export class Pump implements FlowOwner {
   flowFailed(flow: SpliceFlow, error: unknown): void {
     if (this.#broken) return;
     this.#broken = true;
-    (flow === this.there ? this.back : this.there).cancel(error);
+    (flow === this.aToB ? this.bToA : this.aToB).cancel(error);
     queueMicrotask(() => this.#owner.failed(error));
   }
 
   /** Ends both directions now, with `reason`. */
   cancel(reason: unknown): void {
-    this.there.cancel(reason);
-    this.back.cancel(reason);
+    this.aToB.cancel(reason);
+    this.bToA.cancel(reason);
   }
 
   /** The progress of both directions, after a failure. Takes the bytes out of the pipes. */
   progress(): PumpProgress {
-    return { aToB: this.there.progress(), bToA: this.back.progress() };
+    return { aToB: this.aToB.progress(), bToA: this.bToA.progress() };
   }
 }
 
@@ -116,7 +116,7 @@ export class Pump implements FlowOwner {
  */
 export async function pump(a: Socket | Stream, b: Socket | Stream, opts?: PumpOptions): Promise<PumpCounts> {
   const action = "pump";
-  const [one, other] = [spliceSideOf(a, "a", action), spliceSideOf(b, "b", action)];
+  const [one, other] = [checkSpliceEnd(a, "a", action), checkSpliceEnd(b, "b", action)];
   const limits = limitsOf(opts, action);
   limits.signal?.throwIfAborted();
   if (one.socket === undefined || other.socket === undefined) return pumpStreams(one, other, limits);
@@ -135,7 +135,7 @@ export async function pump(a: Socket | Stream, b: Socket | Stream, opts?: PumpOp
       };
       unlockStreams = lockStreams(one, other);
       pumping = new Pump(socket, target, limits.pipes, activity, false, { completed: resolve, failed });
-      stopLimits = enforceLimits([pumping.there, pumping.back], limits, activity);
+      stopLimits = enforceLimits([pumping.aToB, pumping.bToA], limits, activity);
       pumping.start();
     });
   } catch (error) {

@@ -103,7 +103,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
     setRunnerOf((value) =>
       typeof value === "object" && value !== null && #runner in value ? value.#runner : undefined,
     );
-    socketOfDescriptor = (family, type, protocol, fd) => Socket.#around(family, type, protocol, fd);
+    socketOfDescriptor = (family, type, protocol, fd) => Socket.#ofDescriptor(family, type, protocol, fd);
     ACCEPT = acceptOperations(socketOfDescriptor);
   }
 
@@ -117,13 +117,13 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * @see socket(2)
    */
   constructor(family?: number, type?: number, protocol?: number);
-  constructor(family: number = AF_INET, type: number = SOCK_STREAM, protocol: number = 0, made?: unknown) {
+  constructor(family: number = AF_INET, type: number = SOCK_STREAM, protocol: number = 0, existing?: unknown) {
     super();
     const kind = checkKind(family, type, protocol, "make a socket");
-    // `made` is internal: users can't make a Descriptor.
+    // `existing` is internal: users can't make a Descriptor.
     const descriptor =
-      made instanceof Descriptor
-        ? made
+      existing instanceof Descriptor
+        ? existing
         : // `type` with its flags, such as SOCK_CLOEXEC; `kind` is the type without them.
           new Descriptor(
             checkSocket(nativeCalls.socket(family, type, protocol), family, type),
@@ -132,9 +132,9 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
     this.#runner = new PromiseRunner(family, kind, protocol, descriptor);
   }
 
-  static #around(family: number, type: number, protocol: number, fd: number): Socket {
-    const Around = Socket as new (family: number, type: number, protocol: number, made: Descriptor) => Socket;
-    return new Around(family, type, protocol, new Descriptor(fd, isTcp(family, type, protocol)));
+  static #ofDescriptor(family: number, type: number, protocol: number, fd: number): Socket {
+    const Internal = Socket as new (family: number, type: number, protocol: number, existing: Descriptor) => Socket;
+    return new Internal(family, type, protocol, new Descriptor(fd, isTcp(family, type, protocol)));
   }
 
   /**
@@ -143,7 +143,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * is empty.
    */
   static #adopted(family: number, type: number, protocol: number, fd: number): Socket {
-    const socket = Socket.#around(family, type, protocol, fd);
+    const socket = Socket.#ofDescriptor(family, type, protocol, fd);
     socket.#runner.descriptor.reading.shortMeansEmpty = false;
     socket.#runner.descriptor.share();
     return socket;
@@ -213,7 +213,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    */
   static pair(family: number, type: number, protocol: number): [Socket, Socket] {
     const [a, b] = makePair(nativeCalls, family, type, protocol);
-    return [Socket.#around(...a), Socket.#around(...b)];
+    return [Socket.#ofDescriptor(...a), Socket.#ofDescriptor(...b)];
   }
 
   /** Rejects a write, because writes of the stream wait. */
@@ -890,7 +890,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
 
   /**
    * Returns an iterator over the datagrams, each without truncation. It ends when the socket is closed. For sockets of
-   * type `SOCK_DGRAM`, `SOCK_RAW` and `SOCK_SEQPACKET`. It receives nothing ahead: a loop that ends early loses no
+   * type `SOCK_DGRAM`, `SOCK_RAW` and `SOCK_SEQPACKET`. It reads no datagram ahead: a loop that ends early loses no
    * datagram, and the kernel's receive buffer is the only queue. A datagram may be empty. An error, such as
    * `ECONNREFUSED` for an earlier datagram, is thrown out of the loop. On `SOCK_SEQPACKET` the end of the connection
    * comes as an empty datagram.

@@ -1,7 +1,7 @@
 // SocketConn: the interface Conn of io.ts over a stream socket.
 //
-// To a read or write of the Socket it adds only the check of a field: no promise, no closure, no timer. Only one read
-// at a time is allowed. The wait queue shows whether a read waits, so no flag is needed for that.
+// A read or write costs only the check of a field more than that of the Socket: no promise, no closure, no timer. Only
+// one read at a time is allowed. The wait queue shows whether a read waits, so no flag is needed for that.
 
 import { type Address, AF_INET, AF_INET6, AF_UNIX } from "../addr/index.js";
 import { checkOptions, quoteOther } from "../check/index.js";
@@ -171,6 +171,7 @@ export class SocketConn<A extends Address = Address>
     }
   }
 
+  /** Shuts down writing, after the writes that wait. */
   #end(): Promise<void> {
     const { writing } = this.#descriptor;
     if (writing.busy) return writing.run(this.#socket, SHUTDOWN_WRITING, undefined, undefined, null, undefined);
@@ -278,7 +279,7 @@ export function resetOnClose(socket: Socket): void {
   try {
     socket.setsockopt(SO_LINGER, 0);
   } catch {
-    // Without the option the peer gets an orderly end. The connection is closed in either case.
+    // If the option can't be set, the peer gets an orderly end. The connection is closed in either case.
   }
 }
 

@@ -3,7 +3,7 @@
 import { addProgress, countAndEnd, limitsOf, type SpliceOptions } from "../ops/spliceOptions.js";
 import { enforceLimits } from "./flowLimits.js";
 import type { Stream } from "../stream/index.js";
-import { spliceSideOf, lockStreams } from "./endpoints.js";
+import { checkSpliceEnd, lockStreams } from "./endpoints.js";
 import type { Socket } from "./socket.js";
 import { type FlowOwner, SpliceFlow } from "./spliceFlow.js";
 import { rejection } from "../wait/rejection.js";
@@ -41,9 +41,9 @@ import { rejection } from "../wait/rejection.js";
  */
 export async function splice(from: Socket | Stream, to: Socket | Stream, opts?: SpliceOptions): Promise<number> {
   const action = "splice";
-  const source = spliceSideOf(from, "from", action);
+  const source = checkSpliceEnd(from, "from", action);
   const { socket } = source;
-  const { socket: target } = spliceSideOf(to, "to", action);
+  const { socket: target } = checkSpliceEnd(to, "to", action);
   if (socket === undefined || target === undefined) {
     const name = socket === undefined ? "from" : "to";
     throw new TypeError(

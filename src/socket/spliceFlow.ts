@@ -219,6 +219,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
     this.#owner.flowEnded(this);
   }
 
+  /** Ends the waits and the relay of the flow, and gives its pipe back. */
   #release(): void {
     this.#running = false;
     const { from, to } = this;
@@ -229,7 +230,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
     this.pipes.removeUser(from.reactor.calls);
   }
 
-  /** Bytes have moved. */
+  /** Records the time at which bytes have moved. */
   noteActivity(at: number = clock()): void {
     const activity = this.#activity;
     if (activity !== undefined && at > activity.last) activity.last = at;
@@ -240,7 +241,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
     return this.relay?.lastActive();
   }
 
-  /** One of the descriptors was closed. */
+  /** Called when one of the descriptors was closed. */
   ended(): void {
     this.cancel(socketError(ECANCELED, "splice", { transferred: this.passed() }));
   }

@@ -14,7 +14,7 @@ import { runnerOf } from "./promiseRunner.js";
 import type { SpliceEnd } from "./endpoints.js";
 import { SocketConn } from "./socketConn.js";
 
-/** One direction. */
+/** One direction of the pump. */
 class PipeDirection implements PipeObserver {
   sent = 0;
   readonly stopReason: { transferred?: number } = {};
@@ -51,6 +51,7 @@ class PipeDirection implements PipeObserver {
   }
 }
 
+/** The reader of a stream, or of the stream on a socket. */
 function sourceOf({ socket, stream }: SpliceEnd): BufferedReader {
   if (stream !== undefined) return readerOf(stream);
   const ahead = runnerOf(socket)!.readAhead;
@@ -65,20 +66,21 @@ export async function pumpStreams(a: SpliceEnd, b: SpliceEnd, limits: Limits): P
   const onMoved = (): void => {
     last = performance.now();
   };
-  const there = new PipeDirection(onMoved);
-  const back = new PipeDirection(onMoved);
+  const aToB = new PipeDirection(onMoved);
+  const bToA = new PipeDirection(onMoved);
   let broken: { readonly error: unknown } | undefined;
   const stop = (error: unknown): void => {
     if (broken !== undefined) return;
     broken = { error };
-    there.stop();
-    back.stop();
+    aToB.stop();
+    bToA.stop();
   };
   const abortListener: AbortListener = { aborted: stop };
   const timers = new Set<NodeJS.Timeout>();
+  /** Stops the pump at the time `due()`, which may become later while the timer runs. */
   const arm = (due: () => number): void => {
     const left = due() - performance.now();
-    if (left <= 0) return stop(timeoutError("splice", { transferred: there.sent }));
+    if (left <= 0) return stop(timeoutError("splice", { transferred: aToB.sent }));
     const timer = setTimeout(
       () => {
         timers.delete(timer);
@@ -94,13 +96,13 @@ export async function pumpStreams(a: SpliceEnd, b: SpliceEnd, limits: Limits): P
   if (signal !== undefined) onAbort(signal, abortListener);
   try {
     await Promise.all([
-      there.run(fromA, b.stream ?? new SocketConn(b.socket!)).catch(stop),
-      back.run(fromB, a.stream ?? new SocketConn(a.socket!)).catch(stop),
+      aToB.run(fromA, b.stream ?? new SocketConn(b.socket!)).catch(stop),
+      bToA.run(fromB, a.stream ?? new SocketConn(a.socket!)).catch(stop),
     ]);
   } finally {
     if (signal !== undefined) offAbort(signal, abortListener);
     for (const timer of timers) clearTimeout(timer);
   }
-  if (broken !== undefined) throw addProgress(broken.error, { aToB: there.progress(), bToA: back.progress() });
-  return { aToB: there.sent, bToA: back.sent };
+  if (broken !== undefined) throw addProgress(broken.error, { aToB: aToB.progress(), bToA: bToA.progress() });
+  return { aToB: aToB.sent, bToA: bToA.sent };
 }

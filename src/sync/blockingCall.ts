@@ -62,7 +62,7 @@ export function block<A, B, T>(
 ): T {
   const deadline = deadlineIn(timeout);
   let pause = 0;
-  let futile = 0;
+  let futileEvents = 0;
   for (;;) {
     const result = operation.attempt(calls, fd, a, b);
     if (result >= 0) {
@@ -70,7 +70,7 @@ export function block<A, B, T>(
       return operation.complete(result, a, b);
     }
     if (result <= PROGRESS || result === EINTR) {
-      futile = pause = 0;
+      futileEvents = pause = 0;
       if (result !== EINTR) countPart(counts, operation, PROGRESS - result);
       if (deadline !== Infinity && performance.now() >= deadline)
         return endEarly(operation, a, b, ETIMEDOUT, { reactor: { calls }, fd });
@@ -84,8 +84,8 @@ export function block<A, B, T>(
     const slice = sliceUntil(deadline);
     if (slice === 0) return endEarly(operation, a, b, ETIMEDOUT, { reactor: { calls }, fd });
     if (interrupted(calls)) return endEarly(operation, a, b, EINTR, { reactor: { calls }, fd });
-    if (result === EAGAIN && futile < MAX_FUTILE_EVENTS) {
-      futile = calls.poll(fd, events, slice) > 0 ? futile + 1 : 0;
+    if (result === EAGAIN && futileEvents < MAX_FUTILE_EVENTS) {
+      futileEvents = calls.poll(fd, events, slice) > 0 ? futileEvents + 1 : 0;
     } else {
       pause = Math.min(pause === 0 ? FIRST_PAUSE : pause * 2, LONGEST_PAUSE);
       calls.pollEntries(NONE, Math.min(pause, slice));

@@ -25,16 +25,16 @@ import { runtime } from "../sys/runtime.js";
 /** After this many SIGINT whose listeners have not run, the next wait ends the process. */
 const MAX_UNHANDLED = 2;
 
-/** Without libuv: false if the event loop has turned since the last signal, so that the listeners have run. */
-let turning = true;
+/** Without libuv: whether the listeners of the last signals may not have run, because the loop has not turned yet. */
+let awaitsTurn = true;
 
 function turned(): void {
-  turning = false;
+  awaitsTurn = false;
   addon.markSignalsHandled();
 }
 
 function awaitTurn(): void {
-  turning = true;
+  awaitsTurn = true;
   // The listeners for signals of this turn run in the next turn at the latest.
   setImmediate(() => setImmediate(turned).unref()).unref();
 }
@@ -100,7 +100,7 @@ export function interrupted(calls: Calls): boolean {
   // Removes the `noop` listeners now: no microtask can do it during the call, and with them the signal would have no
   // default action.
   if (noopSignals.length > 0) removeNoopListeners();
-  if (!loopReportsTurns && !turning) {
+  if (!loopReportsTurns && !awaitsTurn) {
     calls.markSignalsHandled();
     awaitTurn();
   }

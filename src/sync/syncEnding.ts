@@ -39,8 +39,8 @@ export function endSyncSocket(socket: Socket, opts: EndOptions | undefined): End
   try {
     socket.shutdown(SHUT_WR);
     while (dropped <= maxBytes) {
-      // One byte more than the limit, so that an exceeded limit differs from the end.
       const timeout = left();
+      // Reads one byte more than the limit allows. That byte shows that the limit is exceeded.
       const count = socket.recvInto(discarded.subarray(0, Math.min(DISCARD_SIZE, maxBytes - dropped + 1)), { timeout });
       if (count === 0) {
         how = "finished";

@@ -80,7 +80,7 @@ let ACCEPT: AcceptOperations<Socket>;
  *     server.accept()[0].close();
  *   } catch (error) {
  *     if (!(error instanceof SocketError) || error.code !== "EINTR") throw error;
- *     // Between two of them the loop looks for signals.
+ *     // The listener runs between two of these turns of the event loop.
  *     for (let turn = 0; turn < 2; turn++) await setImmediate();
  *   }
  * }
@@ -118,7 +118,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
     setBlockingRunnerOf((value) =>
       typeof value === "object" && value !== null && #runner in value ? value.#runner : undefined,
     );
-    ACCEPT = acceptOperations((family, type, protocol, fd) => Socket.#around(family, type, protocol, fd), false);
+    ACCEPT = acceptOperations((family, type, protocol, fd) => Socket.#ofDescriptor(family, type, protocol, fd), false);
   }
 
   /**
@@ -131,21 +131,21 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * @see socket(2)
    */
   constructor(family?: number, type?: number, protocol?: number);
-  constructor(family: number = AF_INET, type: number = SOCK_STREAM, protocol: number = 0, made?: unknown) {
+  constructor(family: number = AF_INET, type: number = SOCK_STREAM, protocol: number = 0, existing?: unknown) {
     super();
     const kind = checkKind(family, type, protocol, "make a socket");
-    // `made` is internal: users can't make a NewDescriptor.
+    // `existing` is internal: users can't make a NewDescriptor.
     const fd =
-      made instanceof NewDescriptor
-        ? made.fd
+      existing instanceof NewDescriptor
+        ? existing.fd
         : // `type` with its flags, such as SOCK_CLOEXEC; `kind` is the type without them.
           checkSocket(calls.socket(family, type, protocol), family, type);
     this.#runner = new BlockingRunner(family, kind, protocol, fd);
   }
 
-  static #around(family: number, type: number, protocol: number, fd: number): Socket {
-    const Around = Socket as new (family: number, type: number, protocol: number, made: NewDescriptor) => Socket;
-    return new Around(family, type, protocol, new NewDescriptor(fd));
+  static #ofDescriptor(family: number, type: number, protocol: number, fd: number): Socket {
+    const Internal = Socket as new (family: number, type: number, protocol: number, existing: NewDescriptor) => Socket;
+    return new Internal(family, type, protocol, new NewDescriptor(fd));
   }
 
   /**
@@ -170,7 +170,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * ```
    */
   static fromfd(fd: number): Socket {
-    return Socket.#around(...adoptDescriptor(calls, fd));
+    return Socket.#ofDescriptor(...adoptDescriptor(calls, fd));
   }
 
   /**
@@ -178,7 +178,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    */
   static pair(family: number, type: number, protocol: number): [Socket, Socket] {
     const [a, b] = makePair(calls, family, type, protocol);
-    return [Socket.#around(...a), Socket.#around(...b)];
+    return [Socket.#ofDescriptor(...a), Socket.#ofDescriptor(...b)];
   }
 
   /** Address family, as `AF_INET`. */
@@ -396,8 +396,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Sends all of `data`: send(2), as often as necessary. When the call is cut short, `transferred` of the error is the
-   * number of bytes that went out.
+   * Sends all of `data`: send(2), as often as necessary. If the call fails, `transferred` of the error is the number of
+   * bytes that were sent.
    *
    * @throws SocketError as `send`, with `transferred`
    * @see send(2)
@@ -618,7 +618,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
 
   /**
    * Returns an iterator over the datagrams, each without truncation. It ends when the socket is closed. For sockets of
-   * type `SOCK_DGRAM`, `SOCK_RAW` and `SOCK_SEQPACKET`. It receives nothing ahead: a loop that ends early loses no
+   * type `SOCK_DGRAM`, `SOCK_RAW` and `SOCK_SEQPACKET`. It reads no datagram ahead: a loop that ends early loses no
    * datagram, and the kernel's receive buffer is the only queue. A datagram may be empty. An error, such as
    * `ECONNREFUSED` for an earlier datagram, is thrown out of the loop. On `SOCK_SEQPACKET` the end of the connection
    * comes as an empty datagram.
@@ -708,7 +708,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    */
   dup(): Socket<A> {
     const fd = check(calls.dup(this.#runner.checkOpen("dup")), "dup");
-    const copy = Socket.#around(this.family, this.type, this.protocol, fd);
+    const copy = Socket.#ofDescriptor(this.family, this.type, this.protocol, fd);
     copy.#runner.timeout = this.timeout;
     return copy as Socket<A>;
   }

@@ -50,20 +50,20 @@ function endAt(socket: Socket): FlowEnd {
   };
 }
 
-/** One direction. */
+/** One direction: moves bytes from one socket to another. */
 class Splice {
   readonly flow: Flow;
   readonly #endsDestination: boolean;
-  /** Bytes that the stream of the source has read ahead. They go first. */
+  /** Bytes that the stream of the source has read ahead. They are sent first. */
   #ahead: SendProgress | undefined;
   /** Whether the pipe holds bytes, because the destination is full. */
-  #held = false;
+  #pipeHoldsBytes = false;
   ended = false;
-  /** Whether the last piece was moved and the next one can be tried without a wait. */
+  /** Whether the last piece was moved, and the next one can be tried without a wait. */
   canContinue = false;
 
-  constructor(from: Socket, to: Socket, { pipes }: Limits, limit: number, end: boolean, noteActivity: () => void) {
-    const ends = { from: endAt(from), to: endAt(to), pipes, limit, noteActivity };
+  constructor(from: Socket, to: Socket, { pipes }: Limits, limit: number, end: boolean, onMoved: () => void) {
+    const ends = { from: endAt(from), to: endAt(to), pipes, limit, noteActivity: onMoved };
     this.flow = { ...ends, pipe: undefined, received: 0, sent: 0, smallReads: true };
     this.#endsDestination = end;
     const reader = blockingRunnerOf(from)!.reader;
@@ -81,12 +81,12 @@ class Splice {
     return { transferred: sent, undelivered: Buffer.from((data as Uint8Array).subarray(sent)) };
   }
 
-  /** The bytes that went out. */
+  /** The number of bytes that were sent. */
   get sent(): number {
     return this.#ahead === undefined ? this.flow.sent : this.#ahead.sent;
   }
 
-  /** Sends the bytes that were read ahead. Returns whether all of them are out. */
+  /** Sends the bytes that were read ahead. Returns whether all of them were sent. */
   #sendAhead(ahead: SendProgress): boolean {
     const { flow } = this;
     for (;;) {
@@ -111,19 +111,19 @@ class Splice {
     const { flow } = this;
     this.canContinue = false;
     if (this.#ahead !== undefined && !this.#sendAhead(this.#ahead)) return [{ fd: flow.to.fd, events: POLLOUT }];
-    while (flow.received < flow.limit || this.#held) {
-      const result = this.#held
+    while (flow.received < flow.limit || this.#pipeHoldsBytes) {
+      const result = this.#pipeHoldsBytes
         ? SPLICE_REST.attempt(calls, flow.to.fd, flow, undefined)
         : SPLICE.attempt(calls, flow.from.fd, flow, undefined);
       if (result === EAGAIN) {
-        return [this.#held ? { fd: flow.to.fd, events: POLLOUT } : { fd: flow.from.fd, events: POLLIN }];
+        return [this.#pipeHoldsBytes ? { fd: flow.to.fd, events: POLLOUT } : { fd: flow.from.fd, events: POLLIN }];
       }
       if (result === EINTR) continue;
       if (result < 0 && result > PROGRESS) throw errorOf(SPLICE, result, flow, undefined);
-      if (!this.#held && result === SPLICE_DONE) break;
-      const moved = this.#held || result <= PROGRESS;
-      if (result > PROGRESS) this.#held = !this.#held;
-      if (!moved || (flow.received >= flow.limit && !this.#held)) continue;
+      if (!this.#pipeHoldsBytes && result === SPLICE_DONE) break;
+      const moved = this.#pipeHoldsBytes || result <= PROGRESS;
+      if (result > PROGRESS) this.#pipeHoldsBytes = !this.#pipeHoldsBytes;
+      if (!moved || (flow.received >= flow.limit && !this.#pipeHoldsBytes)) continue;
       this.canContinue = true;
       return [];
     }
@@ -133,7 +133,7 @@ class Splice {
   }
 }
 
-/** Runs the directions to their end, blocking. */
+/** Runs all directions until they have ended. Blocks the thread in poll(2) while none can continue. */
 function run(splices: readonly Splice[], { idleTimeout, pipes, timeout }: Limits, activity: { last: number }): void {
   const deadline = deadlineIn(timeout);
   let users = 0;
@@ -183,12 +183,12 @@ export function splice(from: Socket, to: Socket, opts?: SpliceOptions): number {
   blockingTimeoutOf(opts, null, "splice");
   const limits = limitsOf(opts, "splice", ["count", "end"]);
   const { count, end } = countAndEnd(opts);
-  const clock = { last: performance.now() };
+  const activity = { last: performance.now() };
   const one = new Splice(from, to, limits, count, end, () => {
-    clock.last = performance.now();
+    activity.last = performance.now();
   });
   try {
-    run([one], limits, clock);
+    run([one], limits, activity);
     return one.flow.sent;
   } catch (error) {
     throw addProgress(error, one.progress());
@@ -196,8 +196,8 @@ export function splice(from: Socket, to: Socket, opts?: SpliceOptions): number {
 }
 
 /**
- * Moves bytes between two stream sockets, both ways, until both have ended; see {@link splice}. It blocks the thread
- * until then. So a proxy runs it in a worker. If it fails, the error has the properties of `PumpProgress`.
+ * Moves bytes between two stream sockets in both directions, until both have ended; see {@link splice}. It blocks the
+ * thread until then, so a proxy runs it in a worker. If it fails, the error has the properties of `PumpProgress`.
  *
  * @returns the number of bytes moved in each direction
  * @throws SocketError the errors of {@link splice}
@@ -208,16 +208,16 @@ export function pump(a: Socket, b: Socket, opts?: PumpOptions): PumpCounts {
   checkStream(b, isBlockingSocket, "b", "pump");
   blockingTimeoutOf(opts, null, "pump");
   const limits = limitsOf(opts, "pump");
-  const clock = { last: performance.now() };
-  const noteActivity = (): void => {
-    clock.last = performance.now();
+  const activity = { last: performance.now() };
+  const onMoved = (): void => {
+    activity.last = performance.now();
   };
-  const there = new Splice(a, b, limits, Infinity, true, noteActivity);
-  const back = new Splice(b, a, limits, Infinity, true, noteActivity);
+  const aToB = new Splice(a, b, limits, Infinity, true, onMoved);
+  const bToA = new Splice(b, a, limits, Infinity, true, onMoved);
   try {
-    run([there, back], limits, clock);
-    return { aToB: there.flow.sent, bToA: back.flow.sent };
+    run([aToB, bToA], limits, activity);
+    return { aToB: aToB.flow.sent, bToA: bToA.flow.sent };
   } catch (error) {
-    throw addProgress(error, { aToB: there.progress(), bToA: back.progress() });
+    throw addProgress(error, { aToB: aToB.progress(), bToA: bToA.progress() });
   }
 }

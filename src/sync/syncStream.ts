@@ -37,7 +37,8 @@ export type LineOptions = Omit<AwaitableLine, "signal">;
 /** Options of `readUntil`: `timeout`, `max`. */
 export type UntilOptions = Omit<AwaitableUntil, "signal">;
 
-const WAIT = ["timeout", "signal"];
+/** Options that each call knows. `signal` gets an error of its own later. */
+const COMMON_NAMES = ["timeout", "signal"];
 
 /**
  * A blocking connection with a buffer for reading. It has the names, limits and errors of the `Stream` of "berkeley".
@@ -128,10 +129,10 @@ export class Stream implements Iterable<Buffer> {
   /** Reads into `buffer`. If the stream has no bytes, the kernel fills `buffer` itself. Returns 0 at the end. */
   read(buffer: Uint8Array, opts?: WaitOptions): number;
   read(first?: number | WaitOptions | Uint8Array, opts?: WaitOptions): Buffer | null | number {
-    if (isTarget(first)) return this.#reader.readInto(first, checked(opts, "read"));
-    if (first === undefined) return this.#reader.read(ANY_CHUNK, checked(opts, "read"));
-    if (typeof first === "object") return this.#reader.read(ANY_CHUNK, checked(first, "read"));
-    return this.#reader.read(new ChunkRule(sizeOf(first, "read", "max", 1)), checked(opts, "read"));
+    if (isTarget(first)) return this.#reader.readInto(first, checkedOptions(opts, "read"));
+    if (first === undefined) return this.#reader.read(ANY_CHUNK, checkedOptions(opts, "read"));
+    if (typeof first === "object") return this.#reader.read(ANY_CHUNK, checkedOptions(first, "read"));
+    return this.#reader.read(new ChunkRule(sizeOf(first, "read", "max", 1)), checkedOptions(opts, "read"));
   }
 
   /**
@@ -143,8 +144,8 @@ export class Stream implements Iterable<Buffer> {
    */
   readExactly(size: number, opts?: WaitOptions): Buffer {
     const rule = new ExactRule(sizeOf(size, "readExactly", "size", 0));
-    if (size > 0) return this.#reader.read(rule, checked(opts, "readExactly"));
-    blockingTimeoutOf(checked(opts, "readExactly"), null, "readExactly");
+    if (size > 0) return this.#reader.read(rule, checkedOptions(opts, "readExactly"));
+    blockingTimeoutOf(checkedOptions(opts, "readExactly"), null, "readExactly");
     return Buffer.alloc(0);
   }
 
@@ -158,7 +159,7 @@ export class Stream implements Iterable<Buffer> {
   readUntil(delimiter: string | Uint8Array, opts?: UntilOptions): Buffer | null {
     const action = "readUntil";
     const bytes = delimiterBytes(delimiter, action);
-    const max = checked(opts, action, ["max"])?.max;
+    const max = checkedOptions(opts, action, ["max"])?.max;
     const rule =
       max === undefined
         ? new UntilRule(bytes, this.#maxLine, "maxLine")
@@ -178,7 +179,7 @@ export class Stream implements Iterable<Buffer> {
   }
 
   #lineRule(opts: LineOptions | undefined, action: string): ReturnType<typeof lineRule> {
-    return lineRule(checked(opts, action, ["max", "encoding"]), this.#maxLine, action);
+    return lineRule(checkedOptions(opts, action, ["max", "encoding"]), this.#maxLine, action);
   }
 
   /**
@@ -213,7 +214,7 @@ export class Stream implements Iterable<Buffer> {
    * @throws SocketError as `read`; TypeError or RangeError for a `size` that is no whole number from 1
    */
   peek(size: number, opts?: WaitOptions): Buffer | null {
-    return this.#reader.read(new PeekRule(sizeOf(size, "peek", "size", 1)), checked(opts, "peek"));
+    return this.#reader.read(new PeekRule(sizeOf(size, "peek", "size", 1)), checkedOptions(opts, "peek"));
   }
 
   /**
@@ -223,7 +224,7 @@ export class Stream implements Iterable<Buffer> {
    * @see send(2)
    */
   write(data: Data, opts?: WaitOptions): void {
-    this.#socket.sendAll(data, checked(opts, "write"));
+    this.#socket.sendAll(data, checkedOptions(opts, "write"));
   }
 
   /**
@@ -250,14 +251,18 @@ export class Stream implements Iterable<Buffer> {
   }
 }
 
-/** The options, if they are an object of known members. */
-function checked<T extends object>(opts: T | undefined, action: string, names: readonly string[] = []): T | undefined {
+/** Checks the names of the options, and returns the options. */
+function checkedOptions<T extends object>(
+  opts: T | undefined,
+  action: string,
+  names: readonly string[] = [],
+): T | undefined {
   checkOptions(opts, action);
-  if (opts !== undefined) checkNames(opts, [...names, ...WAIT], action);
+  if (opts !== undefined) checkNames(opts, [...names, ...COMMON_NAMES], action);
   return opts;
 }
 
-/** The items of a stream. It holds no bytes, so a new iterator, or another call, goes on where a loop has ended. */
+/** An iterator over the items of a stream. It keeps no bytes, so the next call continues where a loop has ended. */
 class Items<T> implements IterableIterator<T> {
   readonly #reader: BlockingReader;
   readonly #opts: WaitOptions | undefined;

@@ -31,6 +31,7 @@ export function functionOf<F>(value: F, action: string, name: string): F {
 export const size = (value: unknown, action: string, name: string, min: number = 0): number =>
   integer(value, action, name, min, MAX);
 
+/** Throws unless `value` is one of the known values. */
 function oneOf(value: unknown, known: readonly unknown[], action: string, name: string): void {
   if (known.includes(value)) return;
   const required = known.map(quote).join(" or ");

@@ -70,7 +70,8 @@ export function connConformance(
   }
   functionOf(makePair, action, "makePair");
   checkOptions(traits, action, ["reset", "halfClose", "maxHeld", "patience", "bulk", "deadline"]);
-  const time = (found: unknown, otherwise: number, of: string): number => milliseconds(found, action, of) ?? otherwise;
+  const time = (value: unknown, byDefault: number, option: string): number =>
+    milliseconds(value, action, option) ?? byDefault;
   const complete: CompleteTraits = {
     reset: flag(traits.reset, true, action, "reset"),
     halfClose: flag(traits.halfClose, true, action, "halfClose"),

@@ -49,7 +49,7 @@ export class FakeClock implements Clock {
 
   /**
    * Advances the time by `ms` and runs the timers that are due then, the earliest first. This includes timers that are
-   * set meanwhile. Callbacks of the event loop that are ready run before and after each timer.
+   * set during the call. Callbacks of the event loop that are ready run before and after each timer.
    *
    * @throws TypeError or RangeError (by rejecting) if `ms` is no number from 0 on; the time stays
    */

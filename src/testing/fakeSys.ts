@@ -39,6 +39,12 @@ export interface RecordedCall {
   readonly result: number;
 }
 
+/**
+ * The layout of an entry of batch/table.ts in bytes: its size, and the places of the length of the address and of the
+ * address.
+ */
+const ENTRY = { size: 248, addressLength: 16, address: 32 } as const;
+
 /** The index of the address in the arguments of a call. */
 const ADDRESS_ARGUMENT: Readonly<Record<string, number>> = { connect: 1, sendto: 3, sendmsg: 4 };
 
@@ -46,10 +52,9 @@ const ADDRESS_ARGUMENT: Readonly<Record<string, number>> = { connect: 1, sendto:
 function goesToUnix(name: FakeCall, args: readonly unknown[]): boolean {
   let address = args[ADDRESS_ARGUMENT[name] ?? -1];
   if (name === "sendmmsg") {
-    // An entry of the table of batch/table.ts.
-    const entry = (args[2] as Uint8Array).subarray(248 * (args[3] as number));
-    if (new DataView(entry.buffer, entry.byteOffset).getUint32(16, LITTLE_ENDIAN) === 0) return false;
-    address = entry.subarray(32);
+    const entry = (args[2] as Uint8Array).subarray(ENTRY.size * (args[3] as number));
+    if (new DataView(entry.buffer, entry.byteOffset).getUint32(ENTRY.addressLength, LITTLE_ENDIAN) === 0) return false;
+    address = entry.subarray(ENTRY.address);
   }
   if (!(address instanceof Uint8Array)) return false;
   return new DataView(address.buffer, address.byteOffset).getUint16(0, LITTLE_ENDIAN) === AF_UNIX;
@@ -201,11 +206,11 @@ export class FakeSys {
     return this.#shared[1] === 1;
   }
 
-  /** Returns the scripted result of `name`, or that of `otherwise`. Scripted bytes are copied into `view`. */
-  #run(name: FakeCall, args: readonly unknown[], otherwise: () => number, view?: Uint8Array, length?: number): number {
+  /** Returns the scripted result of `name`, or that of `fallback`. Scripted bytes are copied into `view`. */
+  #run(name: FakeCall, args: readonly unknown[], fallback: () => number, view?: Uint8Array, length?: number): number {
     const outcome = this.#scripts.get(name)?.shift() ?? this.#always.get(name);
     let result: number;
-    if (outcome === undefined) result = otherwise();
+    if (outcome === undefined) result = fallback();
     else if (typeof outcome === "number") result = outcome;
     else if (typeof outcome === "string") result = errno(outcome);
     else if (typeof outcome === "function") result = outcome(...args);

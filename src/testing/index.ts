@@ -1,3 +1,5 @@
+// The entry "berkeley/testing": connections in memory, a clock, and the conformance checks of a Conn.
+
 export { firstDifference, pattern, readFully, readToEnd, rejection } from "./testBytes.js";
 export { type Clock } from "../wait/clock.js";
 export { FakeClock } from "./fakeClock.js";

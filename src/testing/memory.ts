@@ -15,7 +15,7 @@ import { checkAddress, checkMemory } from "./checks.js";
 import { type Fault, FaultScript } from "./faults.js";
 import { MemoryPipe } from "./memoryPipe.js";
 
-/** How a connection in memory behaves. Both directions behave alike. */
+/** How a connection in memory behaves, in both directions. */
 export interface MemoryOptions {
   /** Bytes that each direction holds before writes wait. Default 64 KiB. */
   readonly capacity?: number | undefined;
@@ -97,8 +97,8 @@ export class MemoryConn extends Inspectable<MemoryDescription> implements Conn {
     if (this.#incoming.reading) return Promise.reject(new BusyError("read"));
     const refused = optionsError(opts, "read");
     if (refused !== undefined) return Promise.reject(refused.error);
-    const wrong = targetError(buffer);
-    if (wrong !== undefined) return Promise.reject(wrong);
+    const bufferError = targetError(buffer);
+    if (bufferError !== undefined) return Promise.reject(bufferError);
     return this.#incoming.read(buffer, opts);
   }
 
@@ -204,8 +204,8 @@ export function memoryPair(opts: MemoryOptions = {}): [MemoryConn, MemoryConn] {
         closeWrite: new FaultScript(faults, from, "closeWrite"),
       },
     );
-  const forth = pipe("a", "b");
-  const back = pipe("b", "a");
+  const aToB = pipe("a", "b");
+  const bToA = pipe("b", "a");
   const [a, b] = addresses as readonly [Address | undefined, Address | undefined];
-  return [new MemoryConn(back, forth, a, b), new MemoryConn(forth, back, b, a)];
+  return [new MemoryConn(bToA, aToB, a, b), new MemoryConn(aToB, bToA, b, a)];
 }

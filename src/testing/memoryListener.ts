@@ -156,7 +156,7 @@ export class MemoryListener extends Inspectable<MemoryListenerDescription> imple
       this.#closed = true;
       for (const call of this.#accepting.splice(0)) call.reject(localError("ECANCELED", "accept"));
       for (const call of this.#connecting.splice(0)) call.reject(localError("ECONNREFUSED", "connect"));
-      // As the kernel does with connections in the accept queue.
+      // The kernel also resets the connections in the accept queue.
       for (const conn of this.#ready.splice(0)) conn.abort();
     }
     return Promise.resolve();

@@ -55,7 +55,7 @@ export class MemoryPipe {
   #timer: unknown;
   /** When the end, or the reset, can be read. */
   #endAt: number | undefined;
-  /** The writing end was aborted, so the reading end gets `ECONNRESET` and not the end. */
+  /** Whether the writing end was aborted. Then the reading end gets `ECONNRESET` and not the end. */
   #reset = false;
   /** The code with which writes fail from now on. */
   #writeError: string | undefined;

@@ -2,8 +2,8 @@
 // states.
 //
 // The proposal leaves some choices open, and contradicts itself in places. This implementation decides:
-// - `readable` is a byte stream, so that a reader can bring its own memory. For other readers that makes no difference.
-// - When the connection fails, `readable` errors. If it were only cancelled, a reader would see the end of an empty
+// - `readable` is a byte stream, so a reader can read into its own memory. For other readers there is no difference.
+// - When the connection fails, `readable` errors. If it were only cancelled, a reader would read the end of an empty
 //   stream.
 // - A reset closes the socket, even with `allowHalfOpen`: no direction is left.
 // - When both directions have ended, `closed` resolves, even with `allowHalfOpen`. Cancelling the readable and closing
@@ -87,13 +87,17 @@ export class WintertcSocket implements Socket {
   #readableController!: ReadableController;
   #writableController!: WritableStreamDefaultController;
   #upgraded = false;
-  /** The socket was closed or upgraded, or could not connect. */
+  /** Whether the socket was closed or upgraded, or could not connect. */
   #ended = false;
+  /** Whether the connection could not be made. */
   #failed = false;
+  /** Whether a read of the connection is pending. It then closes the readable at its end. */
   #pulling = false;
   #readEnded = false;
   #writeEnded = false;
+  /** Whether the program has cancelled the readable. */
   #cancelled = false;
+  /** The last write. */
   #writing: Promise<void> = Promise.resolve();
 
   constructor(
@@ -162,9 +166,9 @@ export class WintertcSocket implements Socket {
     } catch (error) {
       // #end() has already passed an error to the readable, or closed it.
       if (this.#ended) return;
-      const why = socketErrorOf(error);
-      this.#readableController.error(why);
-      this.#end(why);
+      const reason = socketErrorOf(error);
+      this.#readableController.error(reason);
+      this.#end(reason);
     } finally {
       this.#pulling = false;
     }
@@ -193,15 +197,15 @@ export class WintertcSocket implements Socket {
     this.#end(new SocketError("The socket is closed: the peer has finished, and allowHalfOpen is false"));
   }
 
-  /** The written data is incomplete, so the peer must not see a regular end. */
+  /** Resets the connection: the written data is incomplete, so the peer must not get a regular end. */
   async #abortWritable(reason: unknown): Promise<void> {
     this.#writeEnded = true;
-    const cut = this.#conn.then(
+    const aborted = this.#conn.then(
       (conn) => conn.abort(),
       () => undefined,
     );
     this.#end(reason);
-    await cut;
+    await aborted;
   }
 
   async #cancelReadable(): Promise<void> {
@@ -254,13 +258,13 @@ export class WintertcSocket implements Socket {
     if (this.#ended) return;
     this.#ended = true;
     this.#failed = failed;
-    const why = reason ?? new SocketError("The socket is closed");
-    this.#opened.reject(why);
-    if (failed) this.#readableController.error(why);
+    const cause = reason ?? new SocketError("The socket is closed");
+    this.#opened.reject(cause);
+    if (failed) this.#readableController.error(cause);
     else if (!this.#pulling) this.#closeReadable();
-    this.#writableController.error(why);
-    this.#ending.abort(why);
-    if (failed) this.#closed.reject(why);
+    this.#writableController.error(cause);
+    this.#ending.abort(cause);
+    if (failed) this.#closed.reject(cause);
     else this.#closed.resolve();
     void this.#closeConn();
   }
@@ -283,21 +287,21 @@ export class WintertcSocket implements Socket {
     if (this.#upgraded) throw new SocketError("Cannot startTls: it was called before, use the socket that it returned");
     if (this.#ended) throw new SocketError("Cannot startTls: the socket is closed, required an open one");
     this.#upgraded = true;
-    const why = new SocketError("The socket was upgraded by startTls(): use the socket that it returned");
+    const upgraded = new SocketError("The socket was upgraded by startTls(): use the socket that it returned");
     const open = async (signal: AbortSignal): Promise<Conn> => {
       const listener = { aborted: (reason: unknown): void => this.#ending.abort(reason) };
       onAbort(signal, listener);
       try {
         const conn = await this.#conn;
         await this.#writing.catch(() => undefined);
-        this.#ending.abort(why);
+        this.#ending.abort(upgraded);
         return await this.#startTls(conn, signal);
       } finally {
         offAbort(signal, listener);
       }
     };
     this.#ended = true;
-    this.#writableController.error(why);
+    this.#writableController.error(upgraded);
     if (!this.#pulling) this.#closeReadable();
     this.#closed.resolve();
     return new WintertcSocket(open, this.#startTls, { ...this.#options, secureTransport: "on" });
@@ -308,6 +312,7 @@ export class WintertcSocket implements Socket {
   }
 }
 
+/** The bytes or the text of a chunk. */
 function dataOf(chunk: unknown): string | Uint8Array {
   if (typeof chunk === "string" || isUint8Array(chunk)) return chunk;
   if (ArrayBuffer.isView(chunk)) return new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength);

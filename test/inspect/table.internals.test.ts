@@ -41,7 +41,7 @@ test("each of many active sockets is read within a second for each thousand of t
   const { table, recording } = fakeTable(3500, (fd) => (reads.set(fd, (reads.get(fd) ?? 0) + 1), 1));
   for (let look = 0; look < 4; look++) {
     const before = reads.size;
-    table.look();
+    table.refresh();
     assert.ok(reads.size - before <= 1000);
   }
   assert.equal(reads.size, 3500);
@@ -50,7 +50,7 @@ test("each of many active sockets is read within a second for each thousand of t
     // Sockets that come and go take no turn of others.
     for (let look = 0; look < 4; look++) {
       for (let fd = 4000; fd < 4100; fd++) recording.add(fd, AF_INET, SOCK_STREAM, 0);
-      table.look();
+      table.refresh();
     }
     const missing = Array.from({ length: 3500 }, (_, fd) => fd).filter((fd) => !reads.has(fd));
     assert.equal(missing.length, 0, `${missing.length} of 3500 were not read`);
@@ -61,13 +61,13 @@ test("idle sockets take turns of 250, beside any number of active ones, and a fu
   const reads = new Set<number>();
   const { table } = fakeTable(3000, (fd) => (reads.add(fd), fd < 2000 ? 1 : 0));
   // The first read makes the later ones idle.
-  table.look(true);
+  table.refresh(true);
   assert.equal(reads.size, 3000);
   reads.clear();
-  for (let look = 0; look < 4; look++) table.look();
+  for (let look = 0; look < 4; look++) table.refresh();
   assert.equal(reads.size, 3000);
   reads.clear();
-  table.look(true);
+  table.refresh(true);
   assert.equal(reads.size, 3000);
 });
 
@@ -76,7 +76,7 @@ test("more than a thousand sockets with bytes in a queue all get their queues, o
   const table = new SocketTable(0, recording, LIMITS);
   const pairs = Array.from({ length: 1100 }, () => socketpair());
   for (const [left] of pairs) await left.sendAll("x");
-  for (let look = 0; look < 3; look++) table.look();
+  for (let look = 0; look < 3; look++) table.refresh();
   const rows = table.reports();
   assert.equal(rows.length, 2200);
   assert.equal(rows.filter(({ receiveQueue }) => receiveQueue === 1).length, 1100);
@@ -88,8 +88,8 @@ test("a change between two looks is newer than the version that a receiver has, 
   const recording = new Recording({ records: 64, payload: 0 });
   const table = new SocketTable(0, recording, LIMITS);
   const [left, right] = socketpair();
-  table.look(true);
-  table.look(true);
+  table.refresh(true);
+  table.refresh(true);
   const row = recording.rowOf(right.fileno())!;
   const seen = table.version;
   assert.deepEqual(table.since(seen).changed, []);
@@ -97,20 +97,20 @@ test("a change between two looks is newer than the version that a receiver has, 
   table.read(row);
   const queues = (since: number): (number | null)[] => table.since(since).changed.map((one) => one.receiveQueue);
   assert.deepEqual(queues(seen), [5]);
-  table.look();
+  table.refresh();
   assert.ok(queues(seen).includes(5));
   // A closed socket that a page shows stays, and its new state is a change.
   recording.watchers = 1;
-  table.look();
+  table.refresh();
   const before = table.version;
   right.close();
   assert.deepEqual(
     table.since(before).changed.map(({ state, fd }) => [state, fd]),
     [["closed", -1]],
   );
-  table.look();
+  table.refresh();
   assert.deepEqual(table.since(before).changed.filter(({ state }) => state === "closed").length, 1);
-  table.look();
+  table.refresh();
   assert.deepEqual(table.since(table.version).changed, []);
   left.close();
   recording.stop();

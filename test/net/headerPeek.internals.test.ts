@@ -1,10 +1,14 @@
-// Headers that are read from a duplicate: no epoll entry stays behind for the connection.
+// Headers that the server reads: no epoll entry stays behind for the connection, and a second read needs no descriptor.
 
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { test } from "node:test";
-import { Socket, socketpair } from "berkeley";
+import { InetAddress, Socket, socketpair } from "berkeley";
+import { encodeProxyHeader } from "berkeley/server";
 import { HeaderPeeks } from "#berkeley/net/headerPeek.js";
+import { calls } from "#berkeley/sys/calls.js";
+import { EMFILE } from "#berkeley/sys/errno.js";
 import { checkLeaks } from "../support/leaks.js";
 
 checkLeaks();
@@ -43,3 +47,46 @@ test("a header that comes late leaves no epoll entry of the connection", async (
   connection.close();
   proxy.close();
 });
+
+const shortages: readonly (readonly [name: string, skip: false | string, exhaust: () => () => void])[] = [
+  [
+    "dup() fails",
+    false,
+    () => {
+      const { dup } = calls;
+      calls.dup = () => EMFILE;
+      return () => void (calls.dup = dup);
+    },
+  ],
+  [
+    "no descriptor is free",
+    !existsSync("/usr/bin/prlimit") && "prlimit(1) is missing",
+    () => {
+      execFileSync("prlimit", ["--pid", String(process.pid), "--nofile=64:"]);
+      const open: number[] = [];
+      try {
+        for (;;) open.push(openSync("/dev/null", "r"));
+      } catch (error) {
+        assert.equal((error as NodeJS.ErrnoException).code, "EMFILE");
+      }
+      return () => open.forEach((fd) => closeSync(fd));
+    },
+  ],
+];
+
+for (const [name, skip, exhaust] of shortages) {
+  test(`the header of a connection is read again while ${name}`, { skip }, async () => {
+    const [own, proxy] = socketpair();
+    const fd = own.detach();
+    const source = new InetAddress("192.0.2.1", 51_000);
+    await proxy.sendAll(encodeProxyHeader({ source, destination: new InetAddress("198.51.100.2", 443) }));
+    const peeks = new HeaderPeeks({ family: 1, type: 1, protocol: 0 }, 536);
+    const restore = exhaust();
+    const found = peeks.headerOf({ fd, address: new Uint8Array() });
+    restore();
+    assert.equal(String(found?.source), "192.0.2.1:51000");
+    own.close();
+    Socket.fromfd(fd).close();
+    proxy.close();
+  });
+}

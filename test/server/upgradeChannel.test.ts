@@ -17,6 +17,7 @@ import {
   socketpair,
 } from "berkeley";
 import { serve, serveUdp, upgrade, type UpgradeError } from "berkeley/server";
+import { TestClock } from "../support/clock.js";
 import { checkLeaks } from "../support/leaks.js";
 import { Program } from "../support/program.js";
 import { deferred } from "./support.js";
@@ -199,6 +200,39 @@ test("serveUdp() of the new program receives nothing before ready()", async () =
   goOn();
   await upgrading;
   http.close();
+});
+
+test("the time until ready() and the time until the new program accepts have one deadline", async () => {
+  using clock = new TestClock();
+  const { createServer } = await import("node:http");
+  let arrived = deferred<() => void>();
+  const http = createServer((_, response) => arrived.resolve(() => response.end()));
+  await new Promise<void>((resolve) => http.listen(0, "127.0.0.1", resolve));
+  const { port } = http.address() as { port: number };
+  await using server = await serve("tcp://127.0.0.1:0", (stream) => stream.write("hello\n"));
+  const ready = { type: "ready", pid: process.pid, taken: [0] };
+  const steps = [HELLO, "receive", "tell", ready, "receive", "tell"];
+  const upgrading = assert.rejects(
+    upgrade([server], foreign(steps, `http://127.0.0.1:${port}`)),
+    (error: { code: string; cause: Error }) => {
+      assert.equal(error.code, "ETIMEDOUT");
+      assert.match(error.cause.message, /^the new program, process \d+, has called ready\(\), but .* 20000 ms$/);
+      return true;
+    },
+  );
+  const goOn = await arrived.promise;
+  arrived = deferred();
+  await clock.advance(15_000);
+  goOn();
+  // The new program has received `go`, and does not answer.
+  await arrived.promise;
+  await clock.advance(4_999);
+  await clock.advance(1);
+  await upgrading;
+  http.closeAllConnections();
+  http.close();
+  await using client = await connect(server.address as EndpointLike);
+  assert.equal(await client.readLine(), "hello");
 });
 
 // The last one: this process is replaced.

@@ -7,7 +7,7 @@ import { setMaxListeners } from "node:events";
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 
 import { Latencies } from "./latencies.js";
-import { openWorker, type Worker, type WorkPlan } from "./work.js";
+import { openTurnMaker, type TurnMaker, type WorkPlan } from "./work.js";
 
 export interface LoadPlan extends WorkPlan {
   readonly connections: number;
@@ -21,7 +21,7 @@ export interface LoadPlan extends WorkPlan {
 /** Milliseconds after the end of the run in which the last turns may end. */
 const GRACE = 1000;
 /** Node's setTimeout() can be late by this many ms. So the last part of a wait uses setImmediate(). */
-const TIMER = 1.5;
+const TIMER_DELAY = 1.5;
 
 export class Load {
   readonly latencies: Latencies = new Latencies();
@@ -38,9 +38,10 @@ export class Load {
   /** The part of one core that this process has used in that time. */
   cpu = 0;
   readonly #plan: LoadPlan;
-  #workers: (Worker | undefined)[] = [];
+  #turnMakers: (TurnMaker | undefined)[] = [];
   #began = 0;
-  #over = false;
+  #ended = false;
+  /** With an open loop, the number of turns that have begun. */
   #next = 0;
 
   constructor(plan: LoadPlan) {
@@ -58,8 +59,8 @@ export class Load {
    */
   async run(onOpen: () => void): Promise<void> {
     const { connections, duration, rate, signal } = this.#plan;
-    const opened = await Promise.allSettled(Array.from({ length: connections }, () => openWorker(this.#plan)));
-    this.#workers = opened.map((result) => (result.status === "fulfilled" ? result.value : undefined));
+    const opened = await Promise.allSettled(Array.from({ length: connections }, () => openTurnMaker(this.#plan)));
+    this.#turnMakers = opened.map((result) => (result.status === "fulfilled" ? result.value : undefined));
     const failed = opened.find((result) => result.status === "rejected");
     if (failed !== undefined || signal.aborted) {
       this.#stop();
@@ -73,9 +74,9 @@ export class Load {
     const over = AbortSignal.any([signal, end.signal]);
     // Each waiting connection adds a listener, so the warning about many listeners is switched off.
     setMaxListeners(0, over);
-    over.addEventListener("abort", () => (this.#over = true), { once: true });
-    const loops = this.#workers.map((_, index) =>
-      rate === undefined ? this.#closed(index) : this.#open(index, rate, over),
+    over.addEventListener("abort", () => (this.#ended = true), { once: true });
+    const loops = this.#turnMakers.map((_, index) =>
+      rate === undefined ? this.#closedLoop(index) : this.#openLoop(index, rate, over),
     );
     const all = Promise.all(loops);
     all.catch(() => end.abort());
@@ -89,7 +90,9 @@ export class Load {
     try {
       await all;
       // close() and not stop(): stop() resets the connection, which the server would report as an error.
-      await Promise.allSettled(this.#workers.flatMap((worker) => (worker === undefined ? [] : [worker.close()])));
+      await Promise.allSettled(
+        this.#turnMakers.flatMap((turnMaker) => (turnMaker === undefined ? [] : [turnMaker.close()])),
+      );
     } finally {
       clearTimeout(grace);
       this.#stop();
@@ -98,33 +101,33 @@ export class Load {
   }
 
   #stop(): void {
-    this.#over = true;
-    for (const worker of this.#workers) worker?.stop();
+    this.#ended = true;
+    for (const turnMaker of this.#turnMakers) turnMaker?.stop();
   }
 
-  async #closed(index: number): Promise<void> {
-    while (!this.#over) await this.#turn(index, performance.now());
+  async #closedLoop(index: number): Promise<void> {
+    while (!this.#ended) await this.#turn(index, performance.now());
   }
 
-  async #open(index: number, rate: number, over: AbortSignal): Promise<void> {
-    while (!this.#over) {
+  async #openLoop(index: number, rate: number, over: AbortSignal): Promise<void> {
+    while (!this.#ended) {
       // The first free connection takes the next due time.
       const due = this.#began + (this.#next++ * 1000) / rate;
       try {
         const left = due - performance.now();
-        if (left > TIMER) await sleep(left - TIMER, undefined, { signal: over });
+        if (left > TIMER_DELAY) await sleep(left - TIMER_DELAY, undefined, { signal: over });
       } catch {
         return;
       }
       while (performance.now() < due) await nextTurn();
-      if (!this.#over) await this.#turn(index, due);
+      if (!this.#ended) await this.#turn(index, due);
     }
   }
 
   async #turn(index: number, from: number): Promise<void> {
     try {
-      const worker = (this.#workers[index] ??= await openWorker(this.#plan));
-      const { sent, received, lost = false } = await worker.turn();
+      const turnMaker = (this.#turnMakers[index] ??= await openTurnMaker(this.#plan));
+      const { sent, received, lost = false } = await turnMaker.turn();
       this.sent += sent;
       this.received += received;
       if (lost) this.lost++;
@@ -133,12 +136,12 @@ export class Load {
         this.latencies.record(performance.now() - from);
       }
     } catch (error) {
-      // The end of the run has stopped it.
-      if (this.#over) return;
+      // The end of the run has stopped this turn.
+      if (this.#ended) return;
       const { code = String(error) } = error as { readonly code?: string };
       this.errors.set(code, (this.errors.get(code) ?? 0) + 1);
-      this.#workers[index]?.stop();
-      this.#workers[index] = undefined;
+      this.#turnMakers[index]?.stop();
+      this.#turnMakers[index] = undefined;
       // If the server refuses each connection, a pause prevents a busy loop.
       await sleep(10);
     }

@@ -5,10 +5,11 @@ import { formatBytes, formatClock, formatRate, formatTime, plural } from "../fra
 import { PERCENTILES } from "./latencies.js";
 import type { Load, LoadPlan } from "./load.js";
 
-const EACH = 200;
-const BAR = 40;
+/** Milliseconds between two updates of the live line. */
+const INTERVAL = 200;
+const BAR_WIDTH = 40;
 /** Above this fraction of a core, this program may limit the rate instead of the server. */
-const BUSY = 0.9;
+const FULL_CORE = 0.9;
 
 const perSecond = (count: number, milliseconds: number): number =>
   milliseconds <= 0 ? 0 : (count * 1000) / milliseconds;
@@ -23,7 +24,7 @@ export function showLive(output: Output, load: Load): () => void {
     facts.push(`p50 ${formatTime(latencies.percentile(50))}`, `p99 ${formatTime(latencies.percentile(99))}`);
     if (failed > 0) facts.push(`${failed} failed`);
     output.showProgress(facts.join("  ").slice(0, (process.stderr.columns || 80) - 1));
-  }, EACH);
+  }, INTERVAL);
   timer.unref();
   return () => {
     clearInterval(timer);
@@ -66,7 +67,7 @@ export function report(output: Output, plan: LoadPlan, load: Load): void {
 
 /** A line if the load used (almost) a whole core. */
 export function cpuLines(cpu: number): string[] {
-  if (cpu < BUSY) return [];
+  if (cpu < FULL_CORE) return [];
   return [`this command used ${Math.round(cpu * 100)} % of a core: the server may be able to do more`];
 }
 
@@ -92,7 +93,7 @@ function histogram(output: Output, { latencies }: Load): string[] {
   const buckets = latencies.buckets();
   const most = Math.max(...buckets.map(({ count }) => count));
   return buckets.map(({ to, count }) => {
-    const bar = "#".repeat(Math.ceil((count / most) * BAR)).padEnd(BAR);
+    const bar = "#".repeat(Math.ceil((count / most) * BAR_WIDTH)).padEnd(BAR_WIDTH);
     return `${`< ${formatTime(to)}`.padStart(10)}  ${output.style("cyan", bar)}  ${count}`;
   });
 }

@@ -10,13 +10,13 @@ const LEFT = 80;
 const BOTTOM = 50;
 const TOP = 40;
 const RIGHT = 30;
-/** Nines up to which the scale goes: 99.999 %. */
+/** The number of nines at the end of the scale: 99.999 %. */
 const NINES = 5;
 
 export function toSvg(latencies: Latencies, title: string): string {
-  const most = Math.max(latencies.percentile(100 - 100 / 10 ** NINES), 1e-6) * 1.05;
+  const highest = Math.max(latencies.percentile(100 - 100 / 10 ** NINES), 1e-6) * 1.05;
   const x = (nines: number): string => (LEFT + (nines / NINES) * (WIDTH - LEFT - RIGHT)).toFixed(1);
-  const y = (time: number): string => (HEIGHT - BOTTOM - (time / most) * (HEIGHT - TOP - BOTTOM)).toFixed(1);
+  const y = (time: number): string => (HEIGHT - BOTTOM - (time / highest) * (HEIGHT - TOP - BOTTOM)).toFixed(1);
   const steps = Array.from({ length: NINES * 40 + 1 }, (_, index) => index / 40);
   const line = steps.map((nines) => `${x(nines)},${y(latencies.percentile(Math.max(0.001, 100 - 100 / 10 ** nines)))}`);
   const columns = Array.from({ length: NINES + 1 }, (_, nines) => {
@@ -27,7 +27,7 @@ export function toSvg(latencies: Latencies, title: string): string {
     );
   });
   const rows = [0, 0.25, 0.5, 0.75, 1].map((part) => {
-    const time = part * most;
+    const time = part * highest;
     return (
       `<line x1="${LEFT}" y1="${y(time)}" x2="${WIDTH - RIGHT}" y2="${y(time)}" stroke="#ddd"/>` +
       `<text x="${LEFT - 8}" y="${y(time)}" text-anchor="end" dominant-baseline="middle">${formatTime(time)}</text>`

@@ -1,50 +1,53 @@
-// The turn of each mode: the work that a connection of a benchmark repeats.
+// The turns of a benchmark: the work that each connection repeats, by mode.
 
 import { connect, type ConnectOptions, connectUdp, type Endpoint, SO_LINGER, SocketError, type Stream } from "berkeley";
 
 import type { Mode } from "./modes.js";
 
+/** The settings of all turns. */
 export interface WorkPlan {
   readonly endpoint: Endpoint;
   readonly mode: Mode;
   /** The data of each turn. */
   readonly payload: Buffer;
-  /** The delimiter of an answer in the mode `request`. */
+  /** The end of an answer in the mode `request`. */
   readonly until: Buffer;
   /** Milliseconds after which a datagram counts as lost, and a connect fails. */
   readonly timeout: number;
   readonly tls: ConnectOptions["tls"] | undefined;
 }
 
-/** The result of one turn. `lost`: the datagram had no answer. */
+/** The result of one turn: numbers of bytes, and whether a datagram had no answer. */
 export interface Turn {
   readonly sent: number;
   readonly received: number;
   readonly lost?: boolean;
 }
 
-export interface Worker {
+/** A connection of the benchmark, which makes one turn after the other. */
+export interface TurnMaker {
   turn(): Promise<Turn>;
   /** Ends a turn that waits. */
   stop(): void;
-  /** Closes the connection when no turn waits. */
+  /** Closes the connection. Called when no turn waits. */
   close(): Promise<void>;
 }
 
-export async function openWorker(plan: WorkPlan): Promise<Worker> {
+export async function openTurnMaker(plan: WorkPlan): Promise<TurnMaker> {
   const { endpoint, mode } = plan;
-  if (endpoint.scheme === "udp") return openDatagrams(plan);
-  if (mode === "connect") return connecting(plan);
+  if (endpoint.scheme === "udp") return datagramTurns(plan);
+  if (mode === "connect") return connectTurns(plan);
   const stream = await openStream(plan);
-  if (mode === "bulk") return bulk(stream, plan);
-  return mode === "echo" ? echo(stream, plan) : requests(stream, plan);
+  if (mode === "bulk") return bulkTurns(stream, plan);
+  return mode === "echo" ? echoTurns(stream, plan) : requestTurns(stream, plan);
 }
 
 async function openStream({ endpoint, timeout, tls }: WorkPlan): Promise<Stream> {
   return connect(endpoint, { timeout, noDelay: true, ...(tls === undefined ? {} : { tls }) });
 }
 
-function echo(stream: Stream, { payload }: WorkPlan): Worker {
+/** Sends the payload, and reads as many bytes. */
+function echoTurns(stream: Stream, { payload }: WorkPlan): TurnMaker {
   const answer = Buffer.allocUnsafe(Math.min(payload.length, 256 << 10));
   const { length } = payload;
   return {
@@ -52,8 +55,9 @@ function echo(stream: Stream, { payload }: WorkPlan): Worker {
       // Usually the kernel takes the whole payload at once, which saves a promise.
       const taken = stream.tryWrite(payload);
       const rest = taken === length ? undefined : stream.write(payload.subarray(taken));
-      // A large message is read while it is written. Otherwise both sides would wait for a full buffer.
+      // If the write fails first, its promise rejects before the `await` below.
       rest?.catch(() => undefined);
+      // A large payload is read while it is written. Otherwise all buffers could be full, and both sides would wait.
       for (let left = length; left > 0;) {
         const count = await stream.read(left < answer.length ? answer.subarray(0, left) : answer);
         if (count === 0) throw closedByPeer();
@@ -67,7 +71,8 @@ function echo(stream: Stream, { payload }: WorkPlan): Worker {
   };
 }
 
-function requests(stream: Stream, { payload, until }: WorkPlan): Worker {
+/** Sends the payload, and reads an answer up to a delimiter. */
+function requestTurns(stream: Stream, { payload, until }: WorkPlan): TurnMaker {
   return {
     async turn() {
       await stream.write(payload);
@@ -80,7 +85,8 @@ function requests(stream: Stream, { payload, until }: WorkPlan): Worker {
   };
 }
 
-function bulk(stream: Stream, { payload }: WorkPlan): Worker {
+/** Sends the payload, and does not wait for an answer. */
+function bulkTurns(stream: Stream, { payload }: WorkPlan): TurnMaker {
   let received = 0;
   const drain = async (): Promise<void> => {
     const buffer = Buffer.allocUnsafe(256 << 10);
@@ -90,7 +96,7 @@ function bulk(stream: Stream, { payload }: WorkPlan): Worker {
       received += count;
     }
   };
-  // The write reports the error of the connection.
+  // After an error of the connection, the next write rejects too, and reports it.
   drain().catch(() => undefined);
   return {
     async turn() {
@@ -104,7 +110,8 @@ function bulk(stream: Stream, { payload }: WorkPlan): Worker {
   };
 }
 
-function connecting(plan: WorkPlan): Worker {
+/** Makes a connection, and closes it. */
+function connectTurns(plan: WorkPlan): TurnMaker {
   let stopped = false;
   return {
     async turn() {
@@ -122,14 +129,16 @@ function connecting(plan: WorkPlan): Worker {
   };
 }
 
-async function openDatagrams({ endpoint, payload, timeout }: WorkPlan): Promise<Worker> {
+/** Sends a datagram, and waits for its answer. */
+async function datagramTurns({ endpoint, payload, timeout }: WorkPlan): Promise<TurnMaker> {
   const socket = await connectUdp(endpoint);
-  // Each datagram has a number, so a late answer is not taken for that of the next.
+  // Each datagram begins with a number of 32 bits. So a late answer is not counted for the next datagram.
   const request = Buffer.from(payload);
   let number = 0;
   return {
     async turn() {
-      request.writeUInt32BE((number = (number + 1) >>> 0), 0);
+      number = (number + 1) >>> 0;
+      request.writeUInt32BE(number, 0);
       await socket.send(request);
       const deadline = performance.now() + timeout;
       for (;;) {
@@ -148,4 +157,5 @@ async function openDatagrams({ endpoint, payload, timeout }: WorkPlan): Promise<
   };
 }
 
+/** The error of a connection that has ended: 104 is the number of ECONNRESET. */
 const closedByPeer = (): SocketError => new SocketError("ECONNRESET", -104, "read");

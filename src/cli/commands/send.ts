@@ -67,7 +67,7 @@ export const command: Command = define({
       throw new UsageError("MESSAGE and --file are given together");
     const target = await readTarget(where, options);
     const given = options.file === undefined ? undefined : loadFile("--file", options.file);
-    const bytes = given ?? (message === undefined ? await everything() : unescape(message));
+    const bytes = given ?? (message === undefined ? await readStandardInput() : unescape(message));
     const { signal } = interrupts;
     const tls = clientTls(options, target.secure);
     const channel = await open({ ...target, tls, via, timeout, source: readSource(source), signal });
@@ -97,7 +97,7 @@ export const command: Command = define({
   },
 });
 
-async function everything(): Promise<Buffer> {
+async function readStandardInput(): Promise<Buffer> {
   const { StandardInput } = await import("../talk/input.js");
   const input = new StandardInput();
   const all: Buffer[] = [];

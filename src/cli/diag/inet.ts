@@ -26,9 +26,10 @@ const INET_DIAG_SKMEMINFO = 7;
 const INET_DIAG_SKV6ONLY = 11;
 const EXTENSIONS = [INET_DIAG_INFO, INET_DIAG_CONG, INET_DIAG_SKMEMINFO].reduce((bits, n) => bits | (1 << (n - 1)), 0);
 
+/** The sizes of `struct inet_diag_req_v2` and of `struct inet_diag_msg`. */
 const REQUEST = 56;
-/** `struct inet_diag_msg`. */
 const MESSAGE = 72;
+/** The offset of `struct inet_diag_sockid` in a message. */
 const ID = 4;
 
 const TIMERS: readonly Timer["kind"][] = ["timer 0", "retransmit", "keepalive", "time-wait", "probe"];
@@ -97,8 +98,8 @@ export function memoryOf(bytes: Buffer): Memory {
 /** Prints an end as ss(8) does: `*` for a port of 0, and for the IPv6 address that takes IPv4 too. */
 function endOf(family: number, address: Buffer, port: number, index: number, v6only: boolean): SocketEnd {
   const host = inet_ntop(family, address);
-  const open = family === AF_INET6 && !v6only && host === "::";
-  const shown = open ? "*" : family === AF_INET6 ? `[${host}]` : host;
+  const acceptsBoth = family === AF_INET6 && !v6only && host === "::";
+  const shown = acceptsBoth ? "*" : family === AF_INET6 ? `[${host}]` : host;
   const name = index === 0 ? undefined : interfaceOf(index);
   const scope = name === undefined ? "" : `%${name}`;
   return {

@@ -16,7 +16,7 @@ const ATTRIBUTE_HEADER = 4;
 /** The two upper bits of an attribute's type are flags. */
 const TYPE_MASK = 0x3fff;
 /** The kernel fills a receive buffer of up to 32 KB with the messages of a dump. */
-const LARGEST = 64 << 10;
+const READ_SIZE = 64 << 10;
 
 const LITTLE = endianness() === "LE";
 
@@ -95,7 +95,7 @@ export class Diag implements AsyncDisposable {
     await this.#socket.sendto(packet.bytes, new NetlinkAddress(0, 0), { signal: this.#signal });
     const found: DiagMessage[] = [];
     for (;;) {
-      const received = await this.#socket.recv(LARGEST, { signal: this.#signal });
+      const received = await this.#socket.recv(READ_SIZE, { signal: this.#signal });
       if (!takeMessages(new Fields(received), sequence, fixed, found)) return found;
     }
   }

@@ -3,11 +3,11 @@
 
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
-import type { Holder } from "./socketInfo.js";
+import type { SocketUser } from "./socketInfo.js";
 
 /** The processes that have sockets, by the socket's inode. */
-export function usersOfSockets(): ReadonlyMap<number, readonly Holder[]> {
-  const found = new Map<number, Holder[]>();
+export function usersOfSockets(): ReadonlyMap<number, readonly SocketUser[]> {
+  const found = new Map<number, SocketUser[]>();
   for (const entry of namesIn("/proc")) {
     const pid = Number(entry);
     if (!Number.isInteger(pid)) continue;

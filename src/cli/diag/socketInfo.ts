@@ -48,7 +48,7 @@ export interface Memory {
 }
 
 /** A process that has the socket open. */
-export interface Holder {
+export interface SocketUser {
   readonly name: string;
   readonly pid: number;
   readonly fd: number;
@@ -81,7 +81,7 @@ export interface SocketInfo {
   readonly congestion?: string;
   readonly memory?: Memory;
   readonly tcp?: TcpInfo;
-  readonly users: readonly Holder[];
+  readonly users: readonly SocketUser[];
 }
 
 export function stateOf(number: number): State {

@@ -13,17 +13,17 @@ export async function watch(
   signal: AbortSignal,
   show: () => Promise<void>,
 ): Promise<void> {
-  const gone = new AbortController();
-  output.onOutputClosed(() => gone.abort());
-  const over = AbortSignal.any([signal, gone.signal]);
+  const outputClosed = new AbortController();
+  output.onOutputClosed(() => outputClosed.abort());
+  const ending = AbortSignal.any([signal, outputClosed.signal]);
   try {
     for (let first = true; ; first = false) {
       if (output.isTerminal && !output.json) process.stdout.write(CLEAR_SCREEN);
       else if (!first && !output.json) output.line();
       await show();
-      await sleep(interval, undefined, { signal: over });
+      await sleep(interval, undefined, { signal: ending });
     }
   } catch (error) {
-    if (!over.aborted) throw error;
+    if (!ending.aborted) throw error;
   }
 }

@@ -33,6 +33,7 @@ interface Header {
 const MAX_HEADER = 8192;
 const BUFFER_SIZE = 256 << 10;
 
+/** Sends a file over the stream that `connection` opens. */
 export async function sendFile(path: string, connection: () => Promise<Stream>, plan: TransferPlan): Promise<void> {
   const { output, raw, signal } = plan;
   let file: FileHandle;
@@ -115,6 +116,7 @@ async function checksum(path: string, size: number): Promise<string> {
   return sum.digest("hex");
 }
 
+/** Sends the checksum, and waits for the answer of the receiver. */
 async function sendChecksum(stream: Stream, sha256: string, { signal }: TransferPlan): Promise<void> {
   await stream.write(`${JSON.stringify({ sha256 })}\n`, { signal });
   const answer = readObject(await stream.readLine({ max: MAX_HEADER, signal }), "the answer of the receiver");
@@ -122,6 +124,7 @@ async function sendChecksum(stream: Stream, sha256: string, { signal }: Transfer
     throw new Failure(`the receiver reports: ${escapeLine(JSON.stringify(answer["error"] ?? "no success"))}`);
 }
 
+/** Receives a file from the stream that `connection` opens. `path` is a file or a folder. */
 export async function receiveFile(path: string, connection: () => Promise<Stream>, plan: TransferPlan): Promise<void> {
   const { output, raw, force, signal } = plan;
   const isFolder = existsSync(path) && statSync(path).isDirectory();
@@ -179,8 +182,9 @@ async function readHeader(stream: Stream, { signal }: TransferPlan): Promise<Hea
   return { name, size: size as number };
 }
 
-function readObject(line: string | null, what: string): Record<string, unknown> {
-  if (line === null) throw new Failure(`the peer finished before ${what}`);
+/** Parses a line as a JSON object. `name` is that of the object in errors. */
+function readObject(line: string | null, name: string): Record<string, unknown> {
+  if (line === null) throw new Failure(`the peer finished before ${name}`);
   try {
     const value: unknown = JSON.parse(line);
     if (typeof value === "object" && value !== null) return value as Record<string, unknown>;
@@ -188,7 +192,7 @@ function readObject(line: string | null, what: string): Record<string, unknown> 
     // The error below covers this case too.
   }
   throw new Failure(
-    `the peer sends ${JSON.stringify(escapeLine(line.slice(0, 60)))}, required ${what}; ` +
+    `the peer sends ${JSON.stringify(escapeLine(line.slice(0, 60)))}, required ${name}; ` +
       "--raw takes bytes without a header",
   );
 }

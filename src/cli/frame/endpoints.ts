@@ -10,7 +10,7 @@ import { didYouMean } from "./suggest.js";
 export const SCHEMES: readonly string[] = ["tcp", "tls", "udp", "unix", "vsock", "fd", "systemd"];
 
 export interface EndpointOptions {
-  /** Its name in error messages. Default `ENDPOINT`. */
+  /** The name of the argument in error messages. Default `ENDPOINT`. */
   readonly name?: string;
   /** The scheme of a text without one. Default `tcp`. */
   readonly scheme?: "tcp" | "tls" | "udp";
@@ -29,10 +29,10 @@ export function readEndpoint(text: string, options: EndpointOptions = {}): Endpo
 }
 
 function parse(text: string, name: string, scheme: "tcp" | "tls" | "udp"): Endpoint {
-  const everywhere = /^(?:(tcp|tls|udp):\/\/)?\*:(\d{1,5})$/.exec(text);
+  const wildcard = /^(?:(tcp|tls|udp):\/\/)?\*:(\d{1,5})$/.exec(text);
   try {
-    if (everywhere !== null) {
-      const [, given = scheme, port] = everywhere;
+    if (wildcard !== null) {
+      const [, given = scheme, port] = wildcard;
       return parseEndpoint({ scheme: given as "tcp", host: "", port: Number(port) });
     }
     return parseEndpoint(withScheme(text, scheme));
@@ -46,6 +46,7 @@ function parse(text: string, name: string, scheme: "tcp" | "tls" | "udp"): Endpo
   }
 }
 
+/** Completes the short forms. */
 function withScheme(text: string, scheme: string): string {
   if (/^:?\d{1,5}$/.test(text)) return `${scheme}://127.0.0.1:${text.replace(":", "")}`;
   if (/^(?:fd|systemd|unix):/.test(text) || text.includes("://")) return text;

@@ -44,7 +44,7 @@ const RESOLVER: Readonly<Record<string, string>> = {
   EAI_FAIL: "the name server reports a failure",
 };
 
-interface Coded extends Error {
+interface ErrorWithCode extends Error {
   readonly code?: unknown;
   readonly errno?: unknown;
   readonly syscall?: unknown;
@@ -54,7 +54,7 @@ interface Coded extends Error {
 }
 
 /** The meaning of an error's code in words; "" if its message has words already. */
-function meaningOf({ code, errno, message }: Coded): string {
+function meaningOf({ code, errno, message }: ErrorWithCode): string {
   if (typeof code !== "string") return "";
   const hasWords = message.includes(": ");
   const system = typeof errno === "number" && !hasWords ? getSystemErrorMap().get(errno)?.[1] : undefined;
@@ -63,7 +63,7 @@ function meaningOf({ code, errno, message }: Coded): string {
 }
 
 /** Whether a user or the system can have caused the error. Otherwise it is a bug, and its stack is printed. */
-function isExpected(error: Coded): boolean {
+function isExpected(error: ErrorWithCode): boolean {
   return (
     error instanceof UsageError ||
     error instanceof Failure ||
@@ -88,6 +88,6 @@ export function statusOf(error: unknown): number {
 
 /** An error as an object for programs: `{"error": {...}, "status": 1}`. */
 export function toJson(error: unknown): object {
-  const { code, syscall, address, port, path } = (error instanceof Error ? error : {}) as Coded;
+  const { code, syscall, address, port, path } = (error instanceof Error ? error : {}) as ErrorWithCode;
   return { error: { message: explain(error), code, syscall, address, port, path }, status: statusOf(error) };
 }

@@ -5,7 +5,7 @@ import { COMMON, HELP_FLAGS } from "./common.js";
 import { EXIT_STATUS } from "./failure.js";
 
 /** The fields of a command in the list of commands. */
-export interface Listed {
+export interface CommandSummary {
   readonly name: string;
   readonly summary: string;
 }
@@ -18,7 +18,7 @@ export function widthOf(columns: number): number {
 }
 
 /** The list that `berkeley` alone prints: a line for each command. */
-export function helpOfAll(commands: readonly Listed[], width: number = WIDTH): string {
+export function helpOfAll(commands: readonly CommandSummary[], width: number = WIDTH): string {
   const rows = commands.map(({ name, summary }) => [name, summary] as const);
   const options = [
     [HELP_FLAGS, "this text; after a command, that command's"],

@@ -17,7 +17,7 @@ import { UsageError } from "./failure.js";
 export type HostAddress = InetAddress | Inet6Address;
 
 export interface HostOptions {
-  /** Its name in error messages. */
+  /** The name of the argument in error messages. */
   readonly name?: string;
   readonly inet4?: boolean;
   readonly inet6?: boolean;
@@ -39,7 +39,7 @@ export function familyOf({ inet4 = false, inet6 = false }: Pick<HostOptions, "in
 export async function lookUp(text: string, options: HostOptions): Promise<HostAddress[]> {
   const { name = "HOST", type = SOCK_STREAM, signal } = options;
   const family = familyOf(options);
-  // `[::1]` is how URLs write it.
+  // In a URL an IPv6 address is in brackets.
   const host = text.replace(/^\[(.*:.*)\]$/, "$1");
   if (host === "") throw new UsageError(`${name} is "", required a name or an address`);
   let found: AddrInfo[];

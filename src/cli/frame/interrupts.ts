@@ -8,7 +8,7 @@ import { Interrupted } from "./failure.js";
 /**
  * Milliseconds in which several signals count as one Ctrl-C: under npm, the terminal sends one, and npm another one.
  */
-const SETTLE = 100;
+const ONE_CTRL_C = 100;
 
 export class Interrupts {
   readonly #abort = new AbortController();
@@ -33,13 +33,13 @@ export class Interrupts {
     const number = constants.signals[name];
     const now = performance.now();
     if (this.#first !== undefined) {
-      if (now - this.#first > SETTLE) process.exit(128 + number);
+      if (now - this.#first > ONE_CTRL_C) process.exit(128 + number);
       return;
     }
     this.#first = now;
     // When a process exits, Node removes its signal handlers. The second signal of the same Ctrl-C would then set
     // another exit status. So this timer delays the exit.
-    setTimeout(() => {}, SETTLE);
+    setTimeout(() => {}, ONE_CTRL_C);
     this.#abort.abort(new Interrupted(name, number));
   }
 }

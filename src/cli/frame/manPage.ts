@@ -3,7 +3,7 @@
 import { type Command, usageOf } from "./command.js";
 import { COMMON, HELP_FLAGS } from "./common.js";
 import { EXIT_STATUS } from "./failure.js";
-import { type Listed, optionText } from "./help.js";
+import { type CommandSummary, optionText } from "./help.js";
 
 /** The page of a command: berkeley-NAME(1). */
 export function manOf(command: Command, version: string): string {
@@ -39,7 +39,7 @@ export function manOf(command: Command, version: string): string {
 }
 
 /** The page of the program: berkeley(1). */
-export function manOfAll(commands: readonly Listed[], version: string): string {
+export function manOfAll(commands: readonly CommandSummary[], version: string): string {
   return page("berkeley", version, [
     section("NAME", "berkeley \\- the sockets of this machine, from the command line"),
     section("SYNOPSIS", ".B berkeley\n\\fICOMMAND\\fR [\\fIOPTION\\fR...] [\\fIARGUMENT\\fR...]"),
@@ -67,8 +67,9 @@ function page(title: string, version: string, sections: readonly string[]): stri
 
 const section = (title: string, body: string): string => `.SH ${title}\n${body}`;
 
-const tagged = (tag: string, text: string, ready: boolean = false): string =>
-  `.TP\n${tag}\n${ready ? text : roff(text)}`;
+/** A paragraph with a tag. `isRoff` says whether the text is escaped already. */
+const tagged = (tag: string, text: string, isRoff: boolean = false): string =>
+  `.TP\n${tag}\n${isRoff ? text : roff(text)}`;
 
 const italic = (usage: string): string => usage.replace(/[A-Z][A-Z_-]*/g, (name) => `\\fI${roff(name)}\\fR`);
 

@@ -128,7 +128,7 @@ export class Output {
 
   /** @throws OutputClosedError when standard output can't be written any more */
   throwIfGone(): void {
-    if (this.#stdout.gone) throw new OutputClosedError();
+    if (this.#stdout.isClosed) throw new OutputClosedError();
   }
 
   /** Shows `text` as the progress line, "" to remove it. For progress.ts. */

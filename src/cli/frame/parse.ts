@@ -19,8 +19,8 @@ export interface Parsed {
 export function parse(command: Command, argv: readonly string[]): Parsed {
   const specs = { ...command.options, ...COMMON };
   const parser = new Parser(command.name);
-  const quiet = (): void => {};
-  parser.exitOverride().configureOutput({ writeOut: quiet, writeErr: quiet, outputError: quiet });
+  const ignore = (): void => {};
+  parser.exitOverride().configureOutput({ writeOut: ignore, writeErr: ignore, outputError: ignore });
   parser.helpOption("-h, --help").showSuggestionAfterError(false);
   parser.helpInformation = () => "";
   for (const spec of Object.values(specs)) parser.addOption(toOption(spec));
@@ -31,7 +31,7 @@ export function parse(command: Command, argv: readonly string[]): Parsed {
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.code === "commander.helpDisplayed") return { help: true, args: [], options: {} };
-    throw new UsageError(inOurWords(error, command, Object.values(specs)));
+    throw new UsageError(messageFor(error, command, Object.values(specs)));
   }
   const options = Object.fromEntries(
     Object.entries(specs).map(([name, spec]) => [name, parser.getOptionValue(nameIn(spec)) ?? spec.initial]),
@@ -65,7 +65,8 @@ function toOption(spec: OptionSpec): Option {
 /** For commander, `HOST` becomes `<HOST>`; `[PORT...]` stays. */
 const toArgument = (usage: string): string => (usage.startsWith("[") ? usage : `<${usage}>`);
 
-function inOurWords(error: CommanderError, command: Command, specs: readonly OptionSpec[]): string {
+/** A message of ours for an error of commander. */
+function messageFor(error: CommanderError, command: Command, specs: readonly OptionSpec[]): string {
   const given = /'([^']*)'/.exec(error.message)?.[1] ?? "";
   switch (error.code) {
     case "commander.unknownOption":

@@ -5,9 +5,10 @@ import type { Output } from "./output.js";
 import { formatBytes, formatClock, formatRate } from "./units.js";
 
 /** Milliseconds before the first progress line. Shorter transfers print none. */
-const FIRST = 500;
-const EACH = 200;
-const BAR = 24;
+const FIRST_DELAY = 500;
+/** Milliseconds between two updates. */
+const INTERVAL = 200;
+const BAR_WIDTH = 24;
 
 export class Progress {
   readonly #output: Output;
@@ -25,7 +26,7 @@ export class Progress {
     if (process.stdin.isTTY || output.isTerminal) {
       if (total === undefined) return;
     }
-    this.#timer = setInterval(() => this.#show(), EACH);
+    this.#timer = setInterval(() => this.#show(), INTERVAL);
     this.#timer.unref();
   }
 
@@ -33,7 +34,7 @@ export class Progress {
     this.#done += bytes;
   }
 
-  /** Sets how much is done. */
+  /** Sets the number of bytes that are done. */
   set(bytes: number): void {
     this.#done = bytes;
   }
@@ -46,7 +47,7 @@ export class Progress {
 
   #show(): void {
     const elapsed = performance.now() - this.#began;
-    if (elapsed < FIRST) return;
+    if (elapsed < FIRST_DELAY) return;
     const columns = process.stderr.columns || 80;
     const text = progressLine(this.#done, elapsed, this.#total);
     // A wrapped line could not be removed.
@@ -54,13 +55,13 @@ export class Progress {
   }
 }
 
-/** As `  42%  [==========>           ]  420 MB  84.0 MB/s  0:07 left`. */
+/** The text of the line, such as `  42%  [==========>           ]  420 MB  84.0 MB/s  0:07 left`. */
 export function progressLine(done: number, elapsed: number, total?: number): string {
   const facts = [formatBytes(done), formatRate(done, elapsed)];
   if (total === undefined || total === 0) return [...facts, formatClock(elapsed)].join("  ");
   const part = Math.min(1, done / total);
   if (done > 0) facts.push(`${formatClock((elapsed * (1 - part)) / part)} left`);
-  const filled = Math.round(part * BAR);
-  const bar = `${"=".repeat(filled)}${filled < BAR ? ">" : ""}`.slice(0, BAR).padEnd(BAR);
+  const filled = Math.round(part * BAR_WIDTH);
+  const bar = `${"=".repeat(filled)}${filled < BAR_WIDTH ? ">" : ""}`.slice(0, BAR_WIDTH).padEnd(BAR_WIDTH);
   return `${String(Math.floor(part * 100)).padStart(3)}%  [${bar}]  ${facts.join("  ")}`;
 }

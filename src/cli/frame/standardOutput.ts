@@ -3,7 +3,7 @@
 
 import { fstatSync, writeSync } from "node:fs";
 
-/** Thrown when standard output is closed. It ends the command with status 0, unless `lost` is set. */
+/** Thrown when standard output is closed. It ends the command with status 0, unless `writeError` is set. */
 export class OutputClosedError extends Error {
   constructor() {
     super("standard output is closed");
@@ -14,44 +14,46 @@ let instance: StandardOutput | undefined;
 
 export class StandardOutput {
   /** Whether standard output is a file or a device, whose writes are synchronous. */
-  readonly #direct: boolean;
-  #gone = false;
-  #lost: NodeJS.ErrnoException | undefined;
-  #onGone: (() => void)[] = [];
+  readonly #isSynchronous: boolean;
+  #isClosed = false;
+  #writeError: NodeJS.ErrnoException | undefined;
+  #closeListeners: (() => void)[] = [];
 
-  /** The only one of the process. */
+  /** The only instance of the process. */
   static get(): StandardOutput {
     return (instance ??= new StandardOutput());
   }
 
   private constructor() {
-    this.#direct = isDirect();
+    this.#isSynchronous = isSynchronous();
     process.stdout.on("error", (error: NodeJS.ErrnoException) => this.#failed(error));
     process.stderr.on("error", () => {});
   }
 
-  get gone(): boolean {
-    return this.#gone;
+  /** Whether a write has failed. Later writes are dropped. */
+  get isClosed(): boolean {
+    return this.#isClosed;
   }
 
   /** The error of a failed write, such as ENOSPC. Undefined if the reader has closed standard output. */
-  get lost(): Error | undefined {
-    return this.#lost;
+  get writeError(): Error | undefined {
+    return this.#writeError;
   }
 
+  /** Calls `stop` when a write has failed, or at once if one has failed already. */
   onOutputClosed(stop: () => void): void {
-    if (this.#gone) stop();
-    else this.#onGone.push(stop);
+    if (this.#isClosed) stop();
+    else this.#closeListeners.push(stop);
   }
 
   text(text: string): void {
-    if (!this.#gone) process.stdout.write(text);
+    if (!this.#isClosed) process.stdout.write(text);
   }
 
   /** Writes bytes. When it resolves, the caller may change them. */
   async bytes(bytes: Uint8Array): Promise<void> {
-    if (this.#gone) throw new OutputClosedError();
-    if (this.#direct) {
+    if (this.#isClosed) throw new OutputClosedError();
+    if (this.#isSynchronous) {
       try {
         for (let at = 0; at < bytes.length;) at += writeSync(1, bytes, at);
         return;
@@ -69,14 +71,14 @@ export class StandardOutput {
   }
 
   #failed(error: NodeJS.ErrnoException): void {
-    if (this.#gone) return;
-    this.#gone = true;
-    if (error.code !== "EPIPE") this.#lost = error;
-    for (const stop of this.#onGone.splice(0)) stop();
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    if (error.code !== "EPIPE") this.#writeError = error;
+    for (const stop of this.#closeListeners.splice(0)) stop();
   }
 }
 
-function isDirect(): boolean {
+function isSynchronous(): boolean {
   if (process.stdout.isTTY) return false;
   try {
     const stat = fstatSync(1);

@@ -17,8 +17,8 @@ export async function start(argv: readonly string[], version: string): Promise<v
     process.exitCode = failed(error, word, rest);
   }
   process.on("exit", () => {
-    if (stdout.lost === undefined) return;
-    process.stderr.write(`berkeley: cannot write the output: ${explain(stdout.lost)}\n`);
+    if (stdout.writeError === undefined) return;
+    process.stderr.write(`berkeley: cannot write the output: ${explain(stdout.writeError)}\n`);
     process.exitCode ||= FAILURE;
   });
 }

@@ -1,4 +1,4 @@
-// A program of Node with the inspector: its environment, its signals, its end.
+// Runs a program of Node with the inspector: sets its environment, forwards signals, and waits for its end.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -21,7 +21,7 @@ export interface InspectedProgram {
 }
 
 /** The descriptor of the JSON lines in the program, with --json. */
-const LINES = 3;
+const LINES_FD = 3;
 
 function environmentOf({ port, headless, output, payloads, record, json }: InspectedProgram): NodeJS.ProcessEnv {
   const env = { ...process.env };
@@ -31,7 +31,7 @@ function environmentOf({ port, headless, output, payloads, record, json }: Inspe
   if (port !== undefined) env["BERKELEY_INSPECT_PORT"] = String(port);
   if (payloads) env["BERKELEY_INSPECT_PAYLOADS"] = "1";
   if (record !== undefined) env["BERKELEY_INSPECT_RECORD"] = resolve(record);
-  const lines = json ? `fd:${LINES}` : output === undefined ? (headless ? "fd:2" : undefined) : resolve(output);
+  const lines = json ? `fd:${LINES_FD}` : output === undefined ? (headless ? "fd:2" : undefined) : resolve(output);
   if (lines !== undefined) env["BERKELEY_INSPECT_FILE"] = lines;
   return env;
 }
@@ -63,7 +63,7 @@ export async function runInspected(inspected: InspectedProgram): Promise<number>
     stdio: json ? ["inherit", 2, 2, 1] : "inherit",
   });
   const forward = (signal: NodeJS.Signals): void => void child.kill(signal);
-  // The terminal sends Ctrl-C to both.
+  // At a terminal, Ctrl-C sends SIGINT to both processes, so it is not forwarded.
   const signals = (["SIGINT", "SIGTERM", "SIGHUP"] as const).filter(
     (name) => name !== "SIGINT" || !process.stdin.isTTY,
   );

@@ -17,15 +17,15 @@ import {
 
 import { UsageError } from "../frame/failure.js";
 
-export interface Opening {
+export interface OpenOptions {
   readonly messages: "datagram" | "seqpacket" | undefined;
   readonly connect: boolean;
   readonly timeout: number | undefined;
   readonly signal: AbortSignal;
 }
 
-export async function openSocket(endpoint: Endpoint, opening: Opening): Promise<Socket> {
-  const { messages, connect, timeout, signal } = opening;
+export async function openSocket(endpoint: Endpoint, options: OpenOptions): Promise<Socket> {
+  const { messages, connect, timeout, signal } = options;
   if (endpoint.scheme === "systemd") throw new UsageError("ENDPOINT is systemd:, required a socket that can be named");
   if (endpoint.scheme === "fd") {
     if (connect) throw new UsageError("--connect is given with a descriptor, which is a socket already");

@@ -38,6 +38,7 @@ export async function readOptions(socket: Socket): Promise<OptionRow[]> {
     });
 }
 
+/** Converts a value to one of JSON: bytes become hexadecimal text, and an error its message. */
 function plain(value: unknown): unknown {
   if (value instanceof Uint8Array) return Buffer.from(value).toString("hex");
   if (Array.isArray(value)) return value.map(plain);

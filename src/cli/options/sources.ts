@@ -62,6 +62,7 @@ const exceptions = new Map(
   EXCEPTIONS.flatMap(([start, source, names]) => names.split(" ").map((name) => [start + name, source] as const)),
 );
 
+/** The documentation of an option; empty if it is unknown. */
 export function sourceOf(name: string): string {
   return exceptions.get(name) ?? PAGES.find(([start]) => name.startsWith(start))?.[1] ?? "";
 }

@@ -42,8 +42,10 @@ export type PingEvent =
   /** A request failed: `from` is the router that has sent the ICMP error, or undefined for an error of this machine. */
   | { readonly type: "error"; readonly sequence: number; readonly code: string; readonly from: string | undefined };
 
-const LARGEST = 0x1_0000;
+/** The size of a read. No ICMP message is longer. */
+const MAX_MESSAGE = 0x1_0000;
 
+/** Pings the host until each request is answered or lost. */
 export async function* ping(target: HostAddress, options: PingOptions): AsyncGenerator<PingEvent, void, undefined> {
   const { count, interval, wait, size, signal } = options;
   const inet6 = target.family === AF_INET6;
@@ -74,7 +76,7 @@ export async function* ping(target: HostAddress, options: PingOptions): AsyncGen
     if (due === Infinity) continue;
     try {
       const left = Math.max(0, due - performance.now());
-      const event = requests.answer(await socket.recvmsg(LARGEST, { timeout: left, signal }));
+      const event = requests.answer(await socket.recvmsg(MAX_MESSAGE, { timeout: left, signal }));
       if (event !== undefined) yield event;
     } catch (error) {
       if (!(error instanceof SocketError)) throw error;
@@ -89,7 +91,7 @@ async function takeErrors(socket: Socket, requests: Requests): Promise<PingEvent
   for (;;) {
     let message: Message;
     try {
-      message = await socket.recvmsg(LARGEST, { flags: MSG_ERRQUEUE | MSG_DONTWAIT });
+      message = await socket.recvmsg(MAX_MESSAGE, { flags: MSG_ERRQUEUE | MSG_DONTWAIT });
     } catch (error) {
       if (error instanceof SocketError && error.code === "EAGAIN") return events;
       throw error;

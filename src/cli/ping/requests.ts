@@ -11,6 +11,7 @@ import type { PingEvent } from "./pinger.js";
 
 /** Sequence numbers have 16 bits. */
 export const SEQUENCES = 0x1_0000;
+/** The states of a request. */
 const UNUSED = 0;
 const PENDING = 1;
 const ANSWERED = 2;
@@ -43,6 +44,7 @@ export class Requests {
     return first === undefined ? Infinity : this.#sentAt[first]!;
   }
 
+  /** Records the begin of a request, and returns its bytes. */
   begin(sequence: number): Buffer {
     this.#states[sequence] = PENDING;
     this.#sentAt[sequence] = performance.now();
@@ -57,9 +59,10 @@ export class Requests {
     return true;
   }
 
+  /** Counts the requests as lost that have waited for `wait` ms, and yields their sequence numbers. */
   *overdue(wait: number): Generator<number> {
     const now = performance.now();
-    // The pending ones are in the order in which they were sent.
+    // The pending requests are in the order in which they were sent.
     for (const sequence of this.pending) {
       if (now - this.#sentAt[sequence]! < wait) return;
       this.lose(sequence);
@@ -67,6 +70,7 @@ export class Requests {
     }
   }
 
+  /** The event for a received message; undefined if the message is no reply to one of these requests. */
   answer(message: Message): PingEvent | undefined {
     const now = performance.now();
     const bytes = this.#kind === "raw" && !this.#inet6 ? withoutHeader(message.data) : message.data;

@@ -21,7 +21,7 @@ export interface HostPing extends PingOptions {
 export async function pingHost(host: string, several: boolean, options: HostPing): Promise<boolean> {
   const { output, inet4, inet6, signal } = options;
   const statistics = new Statistics();
-  const before = several ? `${host}: ` : "";
+  const prefix = several ? `${host}: ` : "";
   let address = "";
   try {
     const [target] = await lookUp(host, { inet4, inet6, type: SOCK_DGRAM, signal });
@@ -34,7 +34,7 @@ export async function pingHost(host: string, several: boolean, options: HostPing
         if (event.type !== "sent") output.object({ event: event.type, host, ...withoutType(event) });
       } else {
         const line = lineOf(event);
-        if (line !== undefined) output.line(before + line);
+        if (line !== undefined) output.line(prefix + line);
       }
     }
   } catch (error) {

@@ -8,10 +8,10 @@ import { asUsage } from "../talk/open.js";
 import type { Flow, ProxyPlan } from "./plan.js";
 import { sleepUntil } from "./shape.js";
 
-/** Milliseconds without data after which the socket of a client is closed. --idle replaces it. */
-const IDLE = 60_000;
+/** Default of --idle: milliseconds without data after which the socket of a client is closed. */
+const DEFAULT_IDLE = 60_000;
 /** Maximum number of delayed datagrams of one direction. Further ones are dropped. */
-const MOST_KEPT = 1000;
+const MAX_DELAYED = 1000;
 
 export async function proxyDatagrams(plan: ProxyPlan): Promise<void> {
   const { from, output, signal, draining, tally, max, count } = plan;
@@ -56,8 +56,8 @@ class ClientFlow {
   readonly #recorded: UdpFlow | undefined;
   readonly #ending = new AbortController();
   readonly #idle: NodeJS.Timeout;
-  readonly #toTarget: Line;
-  readonly #toClient: Line;
+  readonly #toTarget: DatagramDelay;
+  readonly #toClient: DatagramDelay;
   readonly #target: Promise<UdpSocket>;
 
   constructor(plan: ProxyPlan, socket: UdpSocket, address: HostAddress, random: () => number, onEnd: () => void) {
@@ -67,10 +67,10 @@ class ClientFlow {
     this.#random = random;
     this.#flow = plan.tally.begin(String(address));
     this.#recorded = plan.recorder?.udp(address, socket.address);
-    this.#idle = setTimeout(() => this.end(), plan.idle ?? IDLE);
+    this.#idle = setTimeout(() => this.end(), plan.idle ?? DEFAULT_IDLE);
     const { signal } = this.#ending;
-    this.#toTarget = new Line(plan, signal);
-    this.#toClient = new Line(plan, signal);
+    this.#toTarget = new DatagramDelay(plan, signal);
+    this.#toClient = new DatagramDelay(plan, signal);
     this.#target = connectUdp(plan.to, { signal, timeout: plan.timeout });
     this.ended = this.#run().then((error) => {
       clearTimeout(this.#idle);
@@ -83,7 +83,7 @@ class ClientFlow {
     this.#ending.abort(new Error("the flow has ended"));
   }
 
-  /** A datagram of the client. */
+  /** Sends a datagram of the client to the target. */
   fromClient(data: Buffer): void {
     this.#idle.refresh();
     this.#recorded?.datagram("client", data);
@@ -119,6 +119,7 @@ class ClientFlow {
     }
   }
 
+  /** Decides by --drop whether a datagram is dropped. */
   #isLost(): boolean {
     const { drop } = this.#plan;
     if (drop === 0 || this.#random() >= drop) return false;
@@ -128,12 +129,14 @@ class ClientFlow {
 }
 
 /** Delays the datagrams of one direction by latency and rate, in order. */
-class Line {
+class DatagramDelay {
   readonly #latency: number;
   readonly #rate: number | undefined;
   readonly #signal: AbortSignal;
-  #free = 0;
-  #kept = 0;
+  /** With a rate, the time from which the next datagram may be sent. */
+  #freeAt = 0;
+  #delayed = 0;
+  /** Resolves when the last datagram was sent. */
   #last: Promise<unknown> = Promise.resolve();
 
   constructor({ latency, rate }: ProxyPlan, signal: AbortSignal) {
@@ -144,17 +147,17 @@ class Line {
 
   /** Calls `work` after the delay. Returns false if too many datagrams wait already. */
   send(work: () => Promise<void>, size: number): boolean {
-    if (this.#kept >= MOST_KEPT) return false;
-    this.#kept++;
+    if (this.#delayed >= MAX_DELAYED) return false;
+    this.#delayed++;
     const now = performance.now();
-    if (this.#rate !== undefined) this.#free = Math.max(this.#free, now) + (size * 1000) / this.#rate;
-    const due = Math.max(now, this.#rate === undefined ? 0 : this.#free) + this.#latency;
+    if (this.#rate !== undefined) this.#freeAt = Math.max(this.#freeAt, now) + (size * 1000) / this.#rate;
+    const due = Math.max(now, this.#rate === undefined ? 0 : this.#freeAt) + this.#latency;
     this.#last = this.#last
       .then(() => sleepUntil(due, this.#signal))
       .then(work)
       // A datagram that the kernel refuses counts as lost.
       .catch(() => undefined)
-      .finally(() => this.#kept--);
+      .finally(() => this.#delayed--);
     return true;
   }
 }

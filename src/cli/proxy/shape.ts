@@ -1,138 +1,159 @@
-// Forwards one direction of a connection with a delay for each byte and a maximum rate.
+// Copies one direction of a connection, with a delay for each byte and a maximum rate.
 
 import type { Stream } from "berkeley";
 
+/** The delay and the rate of a direction, and its callbacks. */
 export interface Shape {
+  /** Milliseconds from the read of a byte to its write. */
   readonly latency: number;
+  /** Maximum number of bytes per second. */
   readonly rate: number | undefined;
-  /** ms without a byte after which the connection has failed. */
+  /** The timeout of each read and write, in ms. */
   readonly idle: number | undefined;
   readonly signal: AbortSignal;
-  /** Called with received data. */
+  /** Called with the data of each read. */
   readonly onData: (data: Buffer) => void;
-  /** Called after a write with its number of bytes. */
+  /** Called after each write with its number of bytes. */
   readonly onWritten: (count: number) => void;
 }
 
-const BUFFER = 64 << 10;
+const BUFFER_SIZE = 64 << 10;
 /** Maximum number of delayed bytes. When it is reached, reading pauses. */
-const MOST_KEPT = 16 << 20;
-/** With a rate, a piece is the data of this many ms. */
-const PIECE = 20;
+const MAX_DELAYED = 16 << 20;
+/** With a rate, one write has the bytes of this many ms. */
+const WRITE_TIME = 20;
 
-/** Forwards all bytes, and then ends the destination. */
+/** Copies bytes until the source ends, and then ends writing to the destination. */
 export async function carry(from: Stream, to: Stream, shape: Shape): Promise<void> {
-  const pacer = new Pacer(shape);
-  if (shape.latency === 0) {
-    const buffer = Buffer.allocUnsafe(BUFFER);
-    for (;;) {
-      const length = await from.read(buffer, wait(shape));
-      if (length === 0) break;
-      shape.onData(buffer.subarray(0, length));
-      await pacer.write(to, buffer.subarray(0, length));
-    }
-    return to.closeWrite();
-  }
-  const queue = new DelayQueue(shape.signal);
-  const wake = (): void => queue.wake();
-  shape.signal.addEventListener("abort", wake, { once: true });
-  const reading = (async () => {
-    const buffer = Buffer.allocUnsafe(BUFFER);
-    for (;;) {
-      const length = await from.read(buffer, wait(shape));
-      if (length === 0) break;
-      const data = Buffer.from(buffer.subarray(0, length));
-      shape.onData(data);
-      await queue.push(data, performance.now() + shape.latency);
-    }
-    await queue.push(null, performance.now() + shape.latency);
-  })();
-  const writing = (async () => {
-    for (;;) {
-      const { data, due } = await queue.shift();
-      await sleepUntil(due, shape.signal);
-      if (data === null) return to.closeWrite();
-      await pacer.write(to, data);
-    }
-  })();
-  writing.catch(() => undefined);
-  await Promise.all([reading, writing]).finally(() => shape.signal.removeEventListener("abort", wake));
+  const writer = new RateLimitedWriter(to, shape);
+  await (shape.latency === 0 ? copy(from, writer, shape) : copyDelayed(from, writer, shape));
+  await to.closeWrite();
 }
 
-const wait = ({ idle, signal }: Shape): { timeout?: number; signal: AbortSignal } =>
+async function copy(from: Stream, writer: RateLimitedWriter, shape: Shape): Promise<void> {
+  const buffer = Buffer.allocUnsafe(BUFFER_SIZE);
+  for (;;) {
+    const length = await from.read(buffer, waitOptions(shape));
+    if (length === 0) return;
+    const data = buffer.subarray(0, length);
+    shape.onData(data);
+    await writer.write(data);
+  }
+}
+
+/** Reads into a queue, and writes from the queue after the delay. Both run at the same time. */
+async function copyDelayed(from: Stream, writer: RateLimitedWriter, shape: Shape): Promise<void> {
+  const { latency, onData, signal } = shape;
+  const queue = new DelayQueue(signal);
+  const onAbort = (): void => queue.resumeAll();
+  signal.addEventListener("abort", onAbort, { once: true });
+  const read = async (): Promise<void> => {
+    const buffer = Buffer.allocUnsafe(BUFFER_SIZE);
+    for (;;) {
+      const length = await from.read(buffer, waitOptions(shape));
+      if (length === 0) break;
+      const data = Buffer.from(buffer.subarray(0, length));
+      onData(data);
+      await queue.push(data, performance.now() + latency);
+    }
+    await queue.push(null, performance.now() + latency);
+  };
+  const write = async (): Promise<void> => {
+    for (;;) {
+      const { data, due } = await queue.shift();
+      await sleepUntil(due, signal);
+      if (data === null) return;
+      await writer.write(data);
+    }
+  };
+  await Promise.all([read(), write()]).finally(() => signal.removeEventListener("abort", onAbort));
+}
+
+const waitOptions = ({ idle, signal }: Shape): { timeout?: number; signal: AbortSignal } =>
   idle === undefined ? { signal } : { timeout: idle, signal };
 
 /** Writes in pieces, so that the rate is not exceeded. */
-class Pacer {
+class RateLimitedWriter {
+  readonly #to: Stream;
   readonly #shape: Shape;
-  #free = 0;
+  /** The time from which the next piece may be written. */
+  #freeAt = 0;
 
-  constructor(shape: Shape) {
+  constructor(to: Stream, shape: Shape) {
+    this.#to = to;
     this.#shape = shape;
   }
 
-  async write(to: Stream, data: Buffer): Promise<void> {
+  async write(data: Buffer): Promise<void> {
     const { rate, signal, onWritten } = this.#shape;
-    const size = rate === undefined ? data.length : Math.max(1, Math.round((rate * PIECE) / 1000));
+    const size = rate === undefined ? data.length : Math.max(1, Math.round((rate * WRITE_TIME) / 1000));
     for (let at = 0; at < data.length; at += size) {
       const piece = data.subarray(at, at + size);
       if (rate !== undefined) {
-        await sleepUntil(this.#free, signal);
-        this.#free = Math.max(this.#free, performance.now()) + (piece.length * 1000) / rate;
+        await sleepUntil(this.#freeAt, signal);
+        this.#freeAt = Math.max(this.#freeAt, performance.now()) + (piece.length * 1000) / rate;
       }
-      await to.write(piece, wait(this.#shape));
+      await this.#to.write(piece, waitOptions(this.#shape));
       onWritten(piece.length);
     }
   }
 }
 
-interface Delayed {
-  /** Null for the end. */
+interface DelayedData {
+  /** Null for the end of the source. */
   readonly data: Buffer | null;
+  /** The time at which the data is to be written, as of `performance.now()`. */
   readonly due: number;
 }
 
 class DelayQueue {
   readonly #signal: AbortSignal;
-  readonly #items: Delayed[] = [];
-  #kept = 0;
-  #wakeReader: (() => void) | undefined;
-  #wakeWriter: (() => void) | undefined;
+  readonly #items: DelayedData[] = [];
+  /** The number of bytes in the queue. */
+  #bytes = 0;
+  /** Resume push() and shift() while they wait. */
+  #resumePush: (() => void) | undefined;
+  #resumeShift: (() => void) | undefined;
 
   constructor(signal: AbortSignal) {
     this.#signal = signal;
   }
 
+  /** Adds data. Waits while the queue has more than MAX_DELAYED bytes. */
   async push(data: Buffer | null, due: number): Promise<void> {
     this.#items.push({ data, due });
-    this.#kept += data?.length ?? 0;
-    this.#wakeWriter?.();
-    while (this.#kept > MOST_KEPT && !this.#signal.aborted) {
-      await new Promise<void>((resolve) => (this.#wakeReader = resolve));
+    this.#bytes += data?.length ?? 0;
+    this.#resumeShift?.();
+    while (this.#bytes > MAX_DELAYED && !this.#signal.aborted) {
+      await new Promise<void>((resolve) => (this.#resumePush = resolve));
     }
   }
 
-  /** Ends the waits here. Called after an abort. */
-  wake(): void {
-    this.#wakeReader?.();
-    this.#wakeWriter?.();
-  }
-
-  async shift(): Promise<Delayed> {
+  /** Removes the oldest data. Waits for data, and rejects after an abort. */
+  async shift(): Promise<DelayedData> {
     for (;;) {
       this.#signal.throwIfAborted();
       const item = this.#items.shift();
       if (item !== undefined) {
-        this.#kept -= item.data?.length ?? 0;
-        this.#wakeReader?.();
+        this.#bytes -= item.data?.length ?? 0;
+        this.#resumePush?.();
         return item;
       }
-      await new Promise<void>((resolve) => (this.#wakeWriter = resolve));
+      await new Promise<void>((resolve) => (this.#resumeShift = resolve));
     }
+  }
+
+  /** Called after an abort, which ends the waits of push() and shift(). */
+  resumeAll(): void {
+    this.#resumePush?.();
+    this.#resumeShift?.();
   }
 }
 
-/** Resolves at a time of the monotonic clock; rejects when the signal is aborted. */
+/**
+ * Waits until `time`, as of `performance.now()`. Returns undefined if the time has passed already. Rejects with the
+ * reason of the signal after an abort.
+ */
 export function sleepUntil(time: number, signal: AbortSignal): Promise<void> | void {
   const left = time - performance.now();
   if (left <= 0) return undefined;

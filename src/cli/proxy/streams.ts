@@ -11,9 +11,9 @@ import { carry } from "./shape.js";
 
 export async function proxyStreams(plan: ProxyPlan): Promise<void> {
   const { from, to, recorder, latency, rate, proxyProtocol, via, count } = plan;
-  const looksAtBytes = recorder !== undefined || latency > 0 || rate !== undefined || proxyProtocol;
+  const needsBytes = recorder !== undefined || latency > 0 || rate !== undefined || proxyProtocol;
   const plain = from.scheme !== "tls" && to.scheme !== "tls" && via === undefined;
-  await (looksAtBytes || !plain || count !== undefined ? relay(plan) : forwardAll(plan));
+  await (needsBytes || !plain || count !== undefined ? relay(plan) : forwardAll(plan));
 }
 
 /** Forwards inside the kernel. */
@@ -37,7 +37,7 @@ async function forwardAll(plan: ProxyPlan): Promise<void> {
   await forwarder.closed;
 }
 
-/** Forwards through this program. */
+/** Forwards through memory of this program. */
 async function relay(plan: ProxyPlan): Promise<void> {
   const { from, output, serverTls, signal, draining, tally, max, count } = plan;
   const onHandshakeError = (error: unknown, address?: Address): void =>
@@ -49,34 +49,34 @@ async function relay(plan: ProxyPlan): Promise<void> {
   const close = (): void => void listener.close();
   signal.addEventListener("abort", close, { once: true });
   draining.addEventListener("abort", close, { once: true });
-  const present = new Set<Promise<void>>();
+  const running = new Set<Promise<void>>();
   try {
     while (!signal.aborted && !draining.aborted && tally.flows !== count) {
-      while (present.size >= max) await Promise.race(present);
+      while (running.size >= max) await Promise.race(running);
       const client = await listener.accept();
-      const visit: Promise<void> = relayOne(plan, client).finally(() => present.delete(visit));
-      present.add(visit);
+      const task: Promise<void> = relayOne(plan, client).finally(() => running.delete(task));
+      running.add(task);
     }
   } catch (error) {
     if (!signal.aborted && !draining.aborted) throw error;
   }
   await listener.close();
-  await Promise.all(present);
+  await Promise.all(running);
 }
 
 async function relayOne(plan: ProxyPlan, client: Stream): Promise<void> {
   const { tally, recorder, target, signal } = plan;
   const flow = tally.begin(nameOf(client, tally.flows + 1));
   const ending = new AbortController();
-  const cut = (): void => ending.abort(signal.reason);
-  signal.addEventListener("abort", cut, { once: true });
-  if (signal.aborted) cut();
+  const onAbort = (): void => ending.abort(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  if (signal.aborted) onAbort();
   const recorded = recorder?.tcp(client.remoteAddress, client.localAddress, `${flow.client} -> ${target}`);
   let error: unknown;
   let server: Stream | undefined;
   try {
     server = await openTarget(plan, client, ending.signal);
-    await both(plan, flow, client, server, recorded, ending);
+    await carryBoth(plan, flow, client, server, recorded, ending);
     await Promise.all([client.close(), server.close()]);
   } catch (caught) {
     error = signal.aborted ? undefined : caught;
@@ -84,7 +84,7 @@ async function relayOne(plan: ProxyPlan, client: Stream): Promise<void> {
     client.abort();
     server?.abort();
   }
-  signal.removeEventListener("abort", cut);
+  signal.removeEventListener("abort", onAbort);
   tally.end(flow, error);
 }
 
@@ -101,7 +101,7 @@ async function openTarget(plan: ProxyPlan, client: Stream, signal: AbortSignal):
 }
 
 /** Runs both directions. An error of one ends the other. */
-async function both(
+async function carryBoth(
   plan: ProxyPlan,
   flow: Flow,
   client: Stream,

@@ -8,14 +8,15 @@ import { type Conversation, readConversations } from "berkeley/pcapng";
 import { readEndpoint } from "../frame/endpoints.js";
 import { Failure, UsageError } from "../frame/failure.js";
 
-/** The file is read whole. */
-const LARGEST_FILE = 1 << 30;
+/** Maximum size of a capture: the whole file is read into memory. */
+const MAX_FILE = 1 << 30;
 
+/** Reads the conversation with this number from a capture. */
 export function loadConversation(path: string, stream: number): Conversation {
   let capture: Buffer;
   try {
     const { size } = statSync(path);
-    if (size > LARGEST_FILE) throw new Error(`it has ${size} bytes, required at most ${LARGEST_FILE}`);
+    if (size > MAX_FILE) throw new Error(`it has ${size} bytes, required at most ${MAX_FILE}`);
     capture = readFileSync(path);
   } catch (error) {
     throw new UsageError(`FILE is ${JSON.stringify(path)}, which can't be read: ${(error as Error).message}`);
@@ -85,7 +86,7 @@ async function replayStream(
     }
     compare(await read(bytes.length), bytes, received);
     received += bytes.length;
-    // Bytes that the capture does not have: as many must come.
+    // The capture has only the number of these bytes.
     for (let left = cut; left > 0;) {
       const { length } = await read(Math.min(left, PIECE));
       left -= length;
@@ -118,12 +119,13 @@ async function replayDatagrams(
   return { sent, received };
 }
 
-/** Bytes that are read at once where the recorded ones are not known. */
+/** The size of a read of bytes that the capture does not have. */
 const PIECE = 65_536;
 
-/** Bytes of a difference that are printed. */
+/** The number of bytes of a difference that are printed. */
 const SHOWN = 16;
 
+/** Throws if an answer differs from the recorded one. `before` is the number of bytes before it. */
 function compare(answer: Uint8Array, recorded: Buffer, before: number): void {
   if (recorded.equals(answer)) return;
   let at = 0;

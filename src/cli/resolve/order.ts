@@ -47,7 +47,7 @@ async function route(address: HostAddress): Promise<Routed> {
   }
 }
 
-/** @param found in the resolver's order */
+/** The addresses in the order of connect(), with reasons. `found` is in the resolver's order. */
 export async function inOrder(found: readonly HostAddress[], literal: boolean): Promise<Answer[]> {
   const candidates = await Promise.all(found.map(route));
   const waiting = new Map<number, number[]>();
@@ -64,16 +64,16 @@ export async function inOrder(found: readonly HostAddress[], literal: boolean): 
     const place = places.shift()!;
     const index = answers.length;
     const { address, source, error } = candidates[place]!;
-    const tried = index < MAX_ATTEMPTS;
+    const isTried = index < MAX_ATTEMPTS;
     answers.push({
-      attempt: tried ? index + 1 : null,
+      attempt: isTried ? index + 1 : null,
       address: hostOf(address),
       family: nameOf(family),
-      after: tried ? index * ATTEMPT_DELAY : null,
+      after: isTried ? index * ATTEMPT_DELAY : null,
       place: place + 1,
       source: source === undefined ? null : hostOf(source),
       ...(error === undefined ? {} : { error }),
-      reason: [...turn(index, place, family, last), ...rank(candidates, place, literal)].join("; "),
+      reason: [...turnReason(index, place, family, last), ...resolverReason(candidates, place, literal)].join("; "),
     });
     last = family;
   }
@@ -82,15 +82,15 @@ export async function inOrder(found: readonly HostAddress[], literal: boolean): 
 
 const nameOf = (family: number): "IPv4" | "IPv6" => (family === AF_INET6 ? "IPv6" : "IPv4");
 
-/** The reason if the turn of the families has changed the position. */
-function turn(index: number, place: number, family: number, last: number | undefined): string[] {
+/** The reason of the position, if it is not that of the resolver: the families take turns. */
+function turnReason(index: number, place: number, family: number, last: number | undefined): string[] {
   if (index >= MAX_ATTEMPTS) return [`connect tries ${MAX_ATTEMPTS} addresses at most`];
   if (last !== undefined && last !== family) return [`the turn of ${nameOf(family)} after ${nameOf(last)}`];
   return place === index ? [] : [`no address of the other family is left`];
 }
 
 /** The reason why the resolver returned it before the next address. */
-function rank(candidates: readonly Candidate[], place: number, literal: boolean): string[] {
+function resolverReason(candidates: readonly Candidate[], place: number, literal: boolean): string[] {
   if (literal) return ["an address, for which no resolver is asked"];
   if (candidates.length === 1) return ["the only address"];
   const next = candidates[place + 1];

@@ -77,30 +77,31 @@ interface Rule {
   readonly number: number;
   /** The candidate with the higher score comes first. */
   score(candidate: Candidate): number;
-  says(better: Candidate): string;
+  /** Why `better` comes first. */
+  explain(better: Candidate): string;
 }
 
 const RULES: readonly Rule[] = [
-  { number: 1, score: ({ source }) => Number(source !== undefined), says: () => "the other has no route" },
+  { number: 1, score: ({ source }) => Number(source !== undefined), explain: () => "the other has no route" },
   {
     number: 2,
     score: ({ address, source }) => Number(source !== undefined && scopeOf(source) === scopeOf(address)),
-    says: ({ address }) => `its source address has its scope, ${scopeName(scopeOf(address))}`,
+    explain: ({ address }) => `its source address has its scope, ${scopeName(scopeOf(address))}`,
   },
   {
     number: 5,
     score: ({ address, source }) => Number(source !== undefined && policyOf(source).label === policyOf(address).label),
-    says: ({ address }) => `its source address has its label, ${policyOf(address).label}`,
+    explain: ({ address }) => `its source address has its label, ${policyOf(address).label}`,
   },
   {
     number: 6,
     score: ({ address }) => policyOf(address).precedence,
-    says: ({ address }) => `precedence ${policyOf(address).precedence}`,
+    explain: ({ address }) => `precedence ${policyOf(address).precedence}`,
   },
   {
     number: 8,
     score: ({ address }) => -scopeOf(address),
-    says: ({ address }) => `the smaller scope, ${scopeName(scopeOf(address))}`,
+    explain: ({ address }) => `the smaller scope, ${scopeName(scopeOf(address))}`,
   },
 ];
 
@@ -110,7 +111,7 @@ export function whyBefore(first: Candidate, second: Candidate): string {
   for (const rule of RULES) {
     const difference = rule.score(first) - rule.score(second);
     if (difference < 0) break;
-    if (difference > 0) return `before ${other} by rule ${rule.number} of RFC 6724: ${rule.says(first)}`;
+    if (difference > 0) return `before ${other} by rule ${rule.number} of RFC 6724: ${rule.explain(first)}`;
   }
   const { source: a } = first;
   const { source: b } = second;

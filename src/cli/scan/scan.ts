@@ -45,23 +45,24 @@ const FILTERED: ReadonlySet<string> = new Set([
   "ENOPROTOOPT",
 ]);
 
+/** Scans the ports. Resolves when each has a result. */
 export async function scan(address: HostAddress, options: ScanOptions): Promise<void> {
   const { ports, rate, parallel, signal, onResult } = options;
   const results: (PortResult | undefined)[] = [];
   const began = performance.now();
   const failed = new AbortController();
-  const over = AbortSignal.any([signal, failed.signal]);
+  const ending = AbortSignal.any([signal, failed.signal]);
   // Each waiting connection adds a listener, so the warning about many listeners is switched off.
-  setMaxListeners(0, over);
+  setMaxListeners(0, ending);
   let started = 0;
   let shown = 0;
   const work = async (): Promise<void> => {
     while (started < ports.length) {
       const index = started++;
       const due = began + (index * 1000) / rate - performance.now();
-      if (due >= 1) await sleep(due, undefined, { signal: over });
-      over.throwIfAborted();
-      results[index] = await probe(address, ports[index]!, options.timeout, over);
+      if (due >= 1) await sleep(due, undefined, { signal: ending });
+      ending.throwIfAborted();
+      results[index] = await probe(address, ports[index]!, options.timeout, ending);
       for (let next = results[shown]; next !== undefined; next = results[++shown]) onResult(next);
     }
   };

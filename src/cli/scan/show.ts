@@ -5,7 +5,8 @@ import { formatClock, formatTime, plural } from "../frame/units.js";
 import { serviceOf } from "./services.js";
 import type { PortResult, PortState } from "./scan.js";
 
-const EACH = 200;
+/** Milliseconds between two updates of the progress line. */
+const INTERVAL = 200;
 const STYLES = { open: "green", closed: "dim", filtered: "yellow" } as const;
 
 export class ScanView {
@@ -22,7 +23,7 @@ export class ScanView {
     this.#total = total;
     this.#all = all;
     if (!process.stderr.isTTY || output.quiet || output.json) return;
-    this.#timer = setInterval(() => this.#progress(), EACH);
+    this.#timer = setInterval(() => this.#progress(), INTERVAL);
     this.#timer.unref();
   }
 

@@ -28,7 +28,7 @@ export class Room {
   /** Serves a client until it leaves. */
   async join(client: Client): Promise<void> {
     const member: Member = { client, name: client.name, failure: undefined };
-    if (!this.#raw) this.#tell(member, `* ${member.name} joins`);
+    if (!this.#raw) this.#sendLine(member, `* ${member.name} joins`);
     this.#members.add(member);
     try {
       await (this.#raw ? this.#relay(member) : this.#talk(member));
@@ -36,10 +36,11 @@ export class Room {
       throw member.failure ?? error;
     } finally {
       this.#members.delete(member);
-      if (!this.#raw) this.#tell(member, `* ${member.name} leaves`);
+      if (!this.#raw) this.#sendLine(member, `* ${member.name} leaves`);
     }
   }
 
+  /** With --raw: sends received bytes to all other members. */
   async #relay(member: Member): Promise<void> {
     const buffer = Buffer.allocUnsafe(64 << 10);
     for (;;) {
@@ -49,36 +50,38 @@ export class Room {
     }
   }
 
+  /** Sends each line to all other members. */
   async #talk(member: Member): Promise<void> {
     const { client } = member;
     for (;;) {
       const line = await client.readLine(MAX_LINE);
       if (line === null) return;
       const [, name] = /^\/name\s+(\S.*)$/.exec(line) ?? [];
-      if (name === undefined) this.#tell(member, `${member.name}: ${escapeLine(line)}`);
+      if (name === undefined) this.#sendLine(member, `${member.name}: ${escapeLine(line)}`);
       else {
         const chosen = escapeLine(name).slice(0, MAX_NAME);
-        this.#tell(member, `* ${member.name} is now ${chosen}`);
+        this.#sendLine(member, `* ${member.name} is now ${chosen}`);
         member.name = chosen;
       }
     }
   }
 
-  #tell(from: Member, line: string): void {
+  #sendLine(from: Member, line: string): void {
     this.#toOthers(from, Buffer.from(`${line}\n`));
   }
 
   #toOthers(from: Member, data: Buffer): void {
     const others = new Map([...this.#members].filter((one) => one !== from).map((one) => [one.client.stream, one]));
-    const cut = (stream: Stream, error: Error): void => {
+    const reset = (stream: Stream, error: Error): void => {
       const member = others.get(stream)!;
       member.failure ??= error;
       others.delete(stream);
       stream.abort();
     };
     void broadcast([...others.keys()], data, { slow: "drop" }).then(({ slow, failed }) => {
-      for (const stream of slow) cut(stream, new Failure(`it does not read: ${stream.outbox.bytes} bytes wait for it`));
-      for (const { stream, error } of failed) cut(stream, error as Error);
+      for (const stream of slow)
+        reset(stream, new Failure(`it does not read: ${stream.outbox.bytes} bytes wait for it`));
+      for (const { stream, error } of failed) reset(stream, error as Error);
       for (const { client } of others.values()) client.sent += data.length;
     });
   }

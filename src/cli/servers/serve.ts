@@ -99,7 +99,7 @@ export async function serve(invocation: Invocation<ServerOptions>, service: Serv
   return 0;
 }
 
-interface Run {
+interface ServeContext {
   readonly endpoint: Endpoint;
   readonly options: Options;
   readonly output: Output;
@@ -109,7 +109,7 @@ interface Run {
   readonly stop: () => void;
 }
 
-async function serveStreams({ endpoint, options, output, service, signal, totals, stop }: Run): Promise<void> {
+async function serveStreams({ endpoint, options, output, service, signal, totals, stop }: ServeContext): Promise<void> {
   const secure = endpoint.scheme === "tls" || options.tls;
   const target: Endpoint = secure && endpoint.scheme === "tcp" ? { ...endpoint, scheme: "tls" } : endpoint;
   const tls = await serverTls(options, target.scheme === "tls", output);
@@ -120,29 +120,29 @@ async function serveStreams({ endpoint, options, output, service, signal, totals
     ...(tls === undefined ? {} : { tls: { ...tls, onHandshakeError } }),
   });
   announce(output, target.scheme, listener.address);
-  const present = new Map<Client, Promise<void>>();
+  const running = new Map<Client, Promise<void>>();
   let count = 0;
   signal.addEventListener("abort", () => {
-    for (const client of present.keys()) client.stream.abort();
+    for (const client of running.keys()) client.stream.abort();
   });
-  for await (const stream of until(listener, signal)) {
+  for await (const stream of connectionsOf(listener, signal)) {
     const client = new Client(stream, nameOf(stream, ++count), options.idle);
     output.detail(`connection from ${client.name}`, { event: "connected", number: count, peer: client.name });
     const number = count;
-    const visit = serveOne(client, service, signal).then((error) => {
-      present.delete(client);
+    const task = serveOne(client, service, signal).then((error) => {
+      running.delete(client);
       report(output, client, number, totals, error);
     });
-    present.set(client, visit);
+    running.set(client, task);
     if (count === options.count) await listener.close();
-    while (present.size >= options.max) await Promise.race(present.values());
+    while (running.size >= options.max) await Promise.race(running.values());
   }
-  await Promise.all(present.values());
+  await Promise.all(running.values());
   stop();
 }
 
 /** The connections of a listener until it is closed. */
-async function* until(listener: Listener<Stream>, signal: AbortSignal): AsyncGenerator<Stream> {
+async function* connectionsOf(listener: Listener<Stream>, signal: AbortSignal): AsyncGenerator<Stream> {
   try {
     yield* { [Symbol.asyncIterator]: () => listener[Symbol.asyncIterator]() };
   } catch (error) {
@@ -180,14 +180,14 @@ function report(output: Output, client: Client, number: number, totals: Totals, 
   );
 }
 
-async function serveDatagrams({ endpoint, options, output, service, signal, totals }: Run): Promise<void> {
+async function serveDatagrams({ endpoint, options, output, service, signal, totals }: ServeContext): Promise<void> {
   await serverTls(options, false, output);
   const { datagram } = service;
   if (datagram === undefined) throw new UsageError(`this server has no datagrams, required a stream endpoint`);
   const socket = await bindUdp(endpoint, { signal });
   announce(output, "udp", socket.address);
   try {
-    for await (const { data, address } of packets(socket, signal)) {
+    for await (const { data, address } of datagramsOf(socket, signal)) {
       totals.connections++;
       totals.received += data.length;
       const peer = String(address);
@@ -216,7 +216,7 @@ async function serveDatagrams({ endpoint, options, output, service, signal, tota
   }
 }
 
-async function* packets(
+async function* datagramsOf(
   socket: UdpSocket,
   signal: AbortSignal,
 ): AsyncGenerator<Awaited<ReturnType<UdpSocket["receive"]>>> {

@@ -35,20 +35,20 @@ export function welcome(bytes: Uint8Array): string {
 
 /** A whole HTTP response. `details` is a sentence for the page, which contains no data from the client. */
 export function response(method: string, details: string): string {
-  const good = method === "GET" || method === "HEAD";
-  const body = good
+  const isAllowed = method === "GET" || method === "HEAD";
+  const body = isAllowed
     ? `<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>berkeley</title>\n<h1>${WELCOME}</h1>\n<p>${details}</p>\n</html>\n`
     : "Only GET and HEAD are answered here\n";
   return formatResponse(
-    good ? "200 OK" : "405 Method Not Allowed",
-    good ? [] : ["Allow: GET, HEAD"],
-    good,
+    isAllowed ? "200 OK" : "405 Method Not Allowed",
+    isAllowed ? [] : ["Allow: GET, HEAD"],
+    isAllowed,
     body,
     method === "HEAD",
   );
 }
 
-/** The answer to a request that does not end. */
+/** The answer to a request that is too long. */
 export function tooLarge(): string {
   return formatResponse(
     "431 Request Header Fields Too Large",

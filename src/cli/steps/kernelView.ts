@@ -1,8 +1,8 @@
 // The state of a TCP socket as the kernel reports it: state, queues, round-trip time.
 //
 // State, accept queue and RTT come from getsockopt(TCP_INFO). TCP_INFO does not have the bytes in the queues of a
-// connection, which ss(8) shows as Recv-Q and Send-Q. /proc/net/tcp has them (proc(5)); the socket is found there by its
-// inode.
+// connection, which ss(8) shows as Recv-Q and Send-Q. /proc/net/tcp has them (proc(5)); the socket is found there by
+// its inode.
 
 import { readFileSync, readlinkSync } from "node:fs";
 

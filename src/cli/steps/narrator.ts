@@ -1,5 +1,5 @@
-// Prints each call: the caller, the code, the result, and the state in the kernel. On a wide terminal a call has one line,
-// otherwise several. With --json it is an object.
+// Prints each call: the caller, the code, the result, and the state in the kernel. On a wide terminal a call has one
+// line, otherwise several. With --json it is an object.
 
 import type { Output, Style } from "../frame/output.js";
 

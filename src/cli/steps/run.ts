@@ -24,7 +24,7 @@ export async function runSteps({ output, interrupts, host, port, once, limits }:
   checkHost(host);
   const narrator = new Narrator(output);
   narrator.title("The seven steps of a server, and a client that talks to it");
-  // The inspector sees the calls from here on. Without a server afterwards nobody could open its page.
+  // The inspector records the calls from here on. With --once the program ends after the steps, so it needs no page.
   const inspector = once ? undefined : await startPage(narrator);
   narrator.heading();
   const { server, early } = await exchange(narrator, host, port);
@@ -48,7 +48,7 @@ export async function runSteps({ output, interrupts, host, port, once, limits }:
   };
   // The reader of standard output has closed it.
   output.onOutputClosed(stop);
-  // After this line a program that reads it may send a signal.
+  // The signal handler is installed after these lines. A program that reads them may send a signal at once.
   printCommands(output, host, "port" in address ? address.port : port);
   interrupts.onStop(stop);
   try {

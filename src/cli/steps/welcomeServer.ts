@@ -1,8 +1,8 @@
 // The server after the steps: it reads one message of each client, answers, and closes. It prints each call.
 //
-// A client may send nothing, send without an end, be slow, or reset the connection. So a connection has a deadline and a
-// limit of bytes, and the number of connections is limited; further ones wait in the accept queue. An error ends only its
-// own connection.
+// A client may send nothing, send without an end, be slow, or reset the connection. So a connection has a deadline and
+// a limit of bytes, and the number of connections is limited; further ones wait in the accept queue. An error ends only
+// its own connection.
 
 import { type Address, type Socket, SocketError } from "berkeley";
 
@@ -172,7 +172,10 @@ class Connection {
     );
   }
 
-  /** Half-closes and waits for the client's end. Closing with unread bytes would reset the connection and lose the answer. */
+  /**
+   * Half-closes and waits for the client's end. Closing with unread bytes would reset the connection and lose the
+   * answer.
+   */
   async #end(): Promise<void> {
     this.#code = "await conn.end()";
     const { how, dropped } = await this.#conn.end({ timeout: this.#left(END_TIMEOUT), maxBytes: END_MAX_BYTES });

@@ -25,7 +25,7 @@ import { showEndpoint } from "../frame/endpoints.js";
 import { escapeLine } from "../frame/escape.js";
 import { UsageError } from "../frame/failure.js";
 import { applyOptions, type GivenOption } from "../frame/socketOptions.js";
-import { type Bound, type Channel, MessageChannel, StreamChannel } from "./channel.js";
+import { type BoundSocket, type Channel, MessageChannel, StreamChannel } from "./channel.js";
 import { asUsage } from "./open.js";
 
 type TlsOptions = NonNullable<ListenOptions["tls"]>;
@@ -36,7 +36,7 @@ export interface ListenPlan {
   readonly tls: TlsOptions | undefined;
   readonly options: readonly GivenOption[];
   readonly signal: AbortSignal;
-  /** A handshake that failed. */
+  /** Called when a TLS handshake has failed. */
   readonly onHandshakeError: (error: unknown) => void;
 }
 
@@ -123,7 +123,7 @@ export async function bindDatagrams({
   endpoint,
   options,
   signal,
-}: ListenPlan): Promise<Bound & { readonly endpoint: string }> {
+}: ListenPlan): Promise<BoundSocket & { readonly endpoint: string }> {
   if (endpoint.scheme === "udp") {
     const socket = await asUsage(() => bindUdp(endpoint, { signal }));
     applyOptions(socket.socket, options);

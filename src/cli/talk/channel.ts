@@ -11,9 +11,9 @@ import {
 } from "berkeley";
 
 export interface Channel {
-  /** The name of the peer; with several peers, of the one that has sent last. */
+  /** The name of the peer. With several peers, the name of the one that has sent last. */
   readonly name: string;
-  /** Each send is a message of its own. */
+  /** Whether each send is a message of its own. */
   readonly isMessageBased: boolean;
   /** Whether the peer can finish: datagrams have no end. */
   readonly hasEnd: boolean;
@@ -150,7 +150,7 @@ export class UdpChannel implements Channel {
 }
 
 /** The calls of a bound datagram socket, UDP or UNIX. */
-export interface Bound {
+export interface BoundSocket {
   receive(opts: IoOptions): Promise<readonly [data: Buffer, from: Address | undefined]>;
   send(data: Buffer, to: Address, opts: IoOptions): Promise<unknown>;
   close(): void | Promise<void>;
@@ -161,15 +161,16 @@ export class BoundChannel implements Channel {
   name = "";
   readonly isMessageBased = true;
   readonly hasEnd = false;
-  readonly #bound: Bound;
+  readonly #bound: BoundSocket;
   readonly #most: number;
   readonly #peers = new Map<string, Address | undefined>();
   readonly #onPeer: (name: string) => void;
-  #arrived!: () => void;
-  readonly #first: Promise<void> = new Promise((resolve) => (this.#arrived = resolve));
+  #onFirstPeer!: () => void;
+  /** Resolves when the first peer has sent. */
+  readonly #firstPeer: Promise<void> = new Promise((resolve) => (this.#onFirstPeer = resolve));
 
   /** @param most maximum number of peers; datagrams of others are dropped */
-  constructor(bound: Bound, most: number, onPeer: (name: string) => void) {
+  constructor(bound: BoundSocket, most: number, onPeer: (name: string) => void) {
     this.#bound = bound;
     this.#most = most;
     this.#onPeer = onPeer;
@@ -183,7 +184,7 @@ export class BoundChannel implements Channel {
         if (this.#peers.size >= this.#most) continue;
         this.#peers.set(name, from);
         this.#onPeer(name);
-        this.#arrived();
+        this.#onFirstPeer();
       }
       this.name = name;
       return data;
@@ -192,7 +193,7 @@ export class BoundChannel implements Channel {
 
   /** Waits for the first peer, then sends to all. A peer whose send fails is removed. It rejects if no peer is left. */
   async send(data: Buffer, opts: IoOptions): Promise<void> {
-    if (this.#peers.size === 0) await Promise.race([this.#first, aborted(opts.signal)]);
+    if (this.#peers.size === 0) await Promise.race([this.#firstPeer, aborted(opts.signal)]);
     let failure: SocketError | undefined;
     for (const [name, address] of this.#peers) {
       if (address === undefined) continue;

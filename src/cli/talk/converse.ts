@@ -39,7 +39,7 @@ export interface Conversation {
   readonly signal: AbortSignal;
 }
 
-/** Runs the conversation. Resolves at its end; rejects with the reason if it was ended before. */
+/** Runs the conversation. Resolves at its end. If an abort or an error ends it earlier, rejects with the reason. */
 export async function converse(conversation: Conversation): Promise<void> {
   await new ConversationRun(conversation).run();
 }
@@ -48,11 +48,13 @@ class ConversationRun {
   readonly #conversation: Conversation;
   readonly #ending = new AbortController();
   readonly #idleTimer: IdleTimer;
-  readonly #sent: HexDump | undefined;
-  readonly #received: HexDump | undefined;
+  /** With --hex: the dumps of sent and of received data. */
+  readonly #sentDump: HexDump | undefined;
+  readonly #receivedDump: HexDump | undefined;
   readonly #progress: Progress;
   readonly #began = performance.now();
   #sendError: Error | undefined;
+  /** The numbers of bytes. */
   sent = 0;
   received = 0;
 
@@ -63,23 +65,23 @@ class ConversationRun {
       const reason = fatal ? new Failure(`no data was sent or received for ${formatTime(idle!)}`) : DONE;
       this.#ending.abort(reason);
     });
-    if (hex) [this.#sent, this.#received] = [new HexDump(">"), new HexDump("<")];
+    if (hex) [this.#sentDump, this.#receivedDump] = [new HexDump(">"), new HexDump("<")];
     this.#progress = new Progress(conversation.output, receiveOnly ? undefined : conversation.input.size);
   }
 
   async run(): Promise<void> {
     const { input, signal, output, channel, options } = this.#conversation;
     this.#ending.signal.addEventListener("abort", () => input.stop(), { once: true });
-    const cut = (): void => this.#ending.abort(signal.reason);
-    signal.addEventListener("abort", cut, { once: true });
-    if (signal.aborted) cut();
+    const onAbort = (): void => this.#ending.abort(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    if (signal.aborted) onAbort();
     output.onOutputClosed(() => this.#ending.abort(new OutputClosedError()));
     const failed = (error: unknown): void => this.#ending.abort(error);
     const sending = options.receiveOnly ? Promise.resolve() : this.#send().catch((error) => this.#sendFailed(error));
     const receiving = options.sendOnly ? Promise.resolve() : this.#receive().catch(failed);
     if (options.sendOnly) void sending.then(() => this.#ending.abort(DONE));
     await Promise.all([sending, receiving]);
-    signal.removeEventListener("abort", cut);
+    signal.removeEventListener("abort", onAbort);
     this.#idleTimer.end();
     this.#progress.end();
     await this.#close();
@@ -116,7 +118,7 @@ class ConversationRun {
         await this.#show(data);
       }
     } catch {
-      // A timeout means that no more data is there. After another error there is none either.
+      // After a timeout, no data is left. After another error none can be read.
     }
   }
 
@@ -138,8 +140,8 @@ class ConversationRun {
     this.received += data.length;
     this.#progress.add(data.length);
     if (output.json) output.object({ event: "data", peer: channel.name, ...dataField(data) });
-    else if (this.#received === undefined) await output.data(data);
-    else for (const row of this.#received.rows(data)) output.line(output.style("green", row));
+    else if (this.#receivedDump === undefined) await output.data(data);
+    else for (const row of this.#receivedDump.rows(data)) output.line(output.style("green", row));
   }
 
   /** A failed send does not end the conversation, because the peer may have sent the reason before. */
@@ -155,7 +157,7 @@ class ConversationRun {
   async #send(): Promise<void> {
     const { channel, input, options } = this.#conversation;
     const transforms = transformsOf(options);
-    const direct = transforms.length === 0 && this.#sent === undefined && input.isFile;
+    const direct = transforms.length === 0 && this.#sentDump === undefined && input.isFile;
     if (direct && channel.sendFile !== undefined) await this.#sendFile(channel.sendFile);
     else await this.#sendPieces(transforms);
     if (this.#ending.signal.aborted) return;
@@ -197,7 +199,7 @@ class ConversationRun {
         await channel.send(part, { signal }).finally(done);
         this.sent += part.length;
         this.#progress.add(part.length);
-        for (const row of this.#sent?.rows(part) ?? []) output.line(output.style("cyan", row));
+        for (const row of this.#sentDump?.rows(part) ?? []) output.line(output.style("cyan", row));
       }
     }
   }

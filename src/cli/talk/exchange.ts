@@ -16,7 +16,7 @@ export interface ExchangePlan {
   readonly timeout: number;
 }
 
-/** Sends, and resolves with the answer. Closes the channel. */
+/** Sends the message, resolves with the answer, and closes the channel. */
 export async function exchange(channel: Channel, message: Buffer, plan: ExchangePlan): Promise<Buffer> {
   const { noAnswer, line, timeout } = plan;
   const limit = new AbortController();
@@ -66,11 +66,12 @@ export function unescape(text: string): Buffer {
   const parts: Buffer[] = [];
   let from = 0;
   for (const match of text.matchAll(/\\(x[\da-f]{2}|.|$)/gis)) {
-    const what = match[1]!;
-    const byte = /^x[\da-f]{2}$/i.test(what) ? Number.parseInt(what.slice(1), 16) : CHARACTERS[what]?.charCodeAt(0);
+    const escape = match[1]!;
+    const isHex = /^x[\da-f]{2}$/i.test(escape);
+    const byte = isHex ? Number.parseInt(escape.slice(1), 16) : CHARACTERS[escape]?.charCodeAt(0);
     if (byte === undefined) {
       throw new UsageError(
-        `MESSAGE has ${JSON.stringify(`\\${what}`)}, required \\n, \\r, \\t, \\\\, \\0 or \\xNN after a backslash`,
+        `MESSAGE has ${JSON.stringify(`\\${escape}`)}, required \\n, \\r, \\t, \\\\, \\0 or \\xNN after a backslash`,
       );
     }
     parts.push(Buffer.from(text.slice(from, match.index)), Buffer.of(byte));

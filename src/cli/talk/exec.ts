@@ -6,7 +6,7 @@ import { once } from "node:events";
 import type { Channel } from "./channel.js";
 
 /** Milliseconds between SIGTERM and SIGKILL. */
-const PATIENCE = 2000;
+const KILL_DELAY = 2000;
 
 /** Runs the command until it ends, and closes the channel. Resolves with the number of bytes of each direction. */
 export async function execute(
@@ -19,10 +19,10 @@ export async function execute(
   const env = { ...process.env, BERKELEY_PEER: channel.name };
   const child = spawn("/bin/sh", ["-c", command], { stdio: ["pipe", "pipe", "inherit"], env, detached: true });
   // The shell has a process group of its own, so the signal also ends the commands that it has started.
-  const end = (how: "SIGTERM" | "SIGKILL" = "SIGTERM"): void => {
+  const end = (signalName: "SIGTERM" | "SIGKILL" = "SIGTERM"): void => {
     if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
     try {
-      process.kill(-child.pid, how);
+      process.kill(-child.pid, signalName);
     } catch {
       // The command has ended already.
     }
@@ -65,9 +65,9 @@ export async function execute(
   } finally {
     ending.abort();
     signal.removeEventListener("abort", onAbort);
-    const patience = setTimeout(() => end("SIGKILL"), PATIENCE);
+    const killTimer = setTimeout(() => end("SIGKILL"), KILL_DELAY);
     await exited.catch(() => undefined);
-    clearTimeout(patience);
+    clearTimeout(killTimer);
     await channel.close();
     await feeding;
   }

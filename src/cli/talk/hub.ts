@@ -65,7 +65,7 @@ class Tap {
     this.isTerminal = isTerminal;
   }
 
-  /** Passes a piece to the conversation. Resolves when it reads again, or has stopped to read. */
+  /** Passes a piece to the conversation. Resolves when the conversation reads again, or has stopped reading. */
   async give(piece: Buffer): Promise<void> {
     if (this.#ended) return;
     this.#piece = piece;
@@ -110,15 +110,15 @@ export interface Hub {
   readonly output: Output;
   readonly options: TalkValues & { readonly max: number };
   readonly signal: AbortSignal;
-  /** Replaces the conversation with standard input and output, as for --exec. */
+  /** Serves a connection instead of standard input and output, for --exec. */
   readonly serve: ((channel: Channel) => Promise<unknown>) | undefined;
 }
 
 /** Serves connections until the signal is aborted. An error of one connection does not end the others. */
 export async function serveMany({ acceptor, input, output, options, signal, serve }: Hub): Promise<void> {
   const shared = new SharedInput(input);
-  const present = new Set<Promise<void>>();
-  const one = async (channel: Channel): Promise<void> => {
+  const running = new Set<Promise<void>>();
+  const serveOne = async (channel: Channel): Promise<void> => {
     output.detail(`connection from ${channel.name}`, { event: "connected", peer: channel.name });
     try {
       if (serve !== undefined) await serve(channel);
@@ -128,7 +128,7 @@ export async function serveMany({ acceptor, input, output, options, signal, serv
     }
   };
   for (;;) {
-    while (present.size >= options.max) await Promise.race(present);
+    while (running.size >= options.max) await Promise.race(running);
     let channel: Channel;
     try {
       channel = await acceptor.accept({ signal });
@@ -136,8 +136,8 @@ export async function serveMany({ acceptor, input, output, options, signal, serv
       if (!signal.aborted) throw error;
       break;
     }
-    const visit: Promise<void> = one(channel).finally(() => present.delete(visit));
-    present.add(visit);
+    const task: Promise<void> = serveOne(channel).finally(() => running.delete(task));
+    running.add(task);
   }
-  await Promise.all(present);
+  await Promise.all(running);
 }

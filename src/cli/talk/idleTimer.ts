@@ -6,6 +6,7 @@ export class IdleTimer {
   readonly #onIdle: (fatal: boolean) => void;
   #limit: number | undefined;
   #timer: NodeJS.Timeout | undefined;
+  /** The number of writes that run. */
   #busy = 0;
 
   /** @param onIdle called once; `fatal` is true after the time of --idle */
@@ -21,7 +22,7 @@ export class IdleTimer {
     this.#arm();
   }
 
-  /** Data was sent or received. */
+  /** Called when data was sent or received. */
   touch(): void {
     this.#timer?.refresh();
   }
@@ -49,7 +50,7 @@ export class IdleTimer {
     if (time === Infinity) return;
     this.#timer = setTimeout(() => {
       if (idle <= limit) this.#onIdle(true);
-      // A write waits for a slow peer.
+      // While a write waits for a slow peer, the conversation does not end.
       else if (this.#busy > 0) this.#arm();
       else this.#onIdle(false);
     }, time);

@@ -7,7 +7,7 @@ import { Failure } from "../frame/failure.js";
 
 const readAt = promisify(readFd);
 
-/** Bytes of a file that are read at a time. */
+/** The number of bytes of one read of a file. */
 const FILE_CHUNK = 256 << 10;
 
 export class StandardInput {
@@ -95,7 +95,7 @@ export class StandardInput {
   }
 }
 
-/** The offset of an open file, which a shell may have moved: proc_pid_fdinfo(5). */
+/** The offset of an open file. It may not be 0, because other programs share it: proc_pid_fdinfo(5). */
 function positionOf(fd: number): number {
   try {
     return Number(/^pos:\s*(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "latin1"))?.[1] ?? 0);

@@ -47,11 +47,11 @@ export async function open(plan: OpenPlan): Promise<Channel> {
   if (messages !== undefined && endpoint.scheme === "unix") return openMessages(plan, endpoint.address, name);
   if (endpoint.scheme === "udp") {
     const { signal, timeout, source, options } = plan;
-    const socket = await asUsage(() => connectUdp(endpoint, { ...given({ signal, timeout }), ...local(source) }));
+    const socket = await asUsage(() => connectUdp(endpoint, { ...defined({ signal, timeout }), ...local(source) }));
     applyOptions(socket.socket, options);
     return new UdpChannel(socket);
   }
-  // connect() does not set socket options; without them it does the rest.
+  // connect() can't set socket options before it connects.
   const direct = plan.options.length === 0 && (tls === undefined || endpoint.scheme === "tls");
   const stream = await (direct || via !== undefined ? openStream(plan) : openWithOptions(plan));
   return new StreamChannel(stream, String(stream.remoteAddress ?? name));
@@ -59,7 +59,11 @@ export async function open(plan: OpenPlan): Promise<Channel> {
 
 async function openStream({ endpoint, tls, source, via, timeout, signal, options }: OpenPlan): Promise<Stream> {
   const stream = await asUsage(() =>
-    connect(endpoint, { ...given({ signal, timeout, via }), ...local(source), ...(tls === undefined ? {} : { tls }) }),
+    connect(endpoint, {
+      ...defined({ signal, timeout, via }),
+      ...local(source),
+      ...(tls === undefined ? {} : { tls }),
+    }),
   );
   const settings = stream.settings();
   if (options.length > 0 && settings !== undefined) applyOptions(settings, options);
@@ -70,14 +74,15 @@ async function openStream({ endpoint, tls, source, via, timeout, signal, options
 async function openWithOptions(plan: OpenPlan): Promise<Stream> {
   const { endpoint, tls, timeout, signal } = plan;
   const deadline = timeout === undefined ? undefined : performance.now() + timeout;
-  const left = (): number | undefined =>
+  const timeLeft = (): number | undefined =>
     deadline === undefined ? undefined : Math.max(0, deadline - performance.now());
-  const stream = endpoint.scheme === "fd" ? await asUsage(() => connect(endpoint)) : (await dial(plan, left)).stream();
+  const stream =
+    endpoint.scheme === "fd" ? await asUsage(() => connect(endpoint)) : (await dial(plan, timeLeft)).stream();
   if (endpoint.scheme === "fd") applyOptions(stream.settings()!, plan.options);
   if (tls === undefined) return stream;
   try {
     const host = "address" in endpoint && "host" in endpoint.address ? { host: endpoint.address.host } : {};
-    const time = left();
+    const time = timeLeft();
     return new Stream(
       await wrapTls(stream, { ...tls, ...host, signal, ...(time === undefined ? {} : { handshakeTimeout: time }) }),
     );
@@ -88,16 +93,16 @@ async function openWithOptions(plan: OpenPlan): Promise<Stream> {
 }
 
 /** Connects to the first address that accepts. Throws the error of the last one if all fail. */
-async function dial(plan: OpenPlan, left: () => number | undefined): Promise<Socket> {
+async function dial(plan: OpenPlan, timeLeft: () => number | undefined): Promise<Socket> {
   const { endpoint, signal, source, options } = plan;
   if (!("address" in endpoint)) throw new UsageError(`an endpoint of ${endpoint.scheme} can't be connected to`);
   let failure: unknown;
-  for (const address of await addressesOf(endpoint.address, left(), signal)) {
+  for (const address of await addressesOf(endpoint.address, timeLeft(), signal)) {
     const socket = new Socket(address.family, SOCK_STREAM);
     try {
       applyOptions(socket, options);
       if (source !== undefined) await socket.bind(source);
-      await socket.connect(address, given({ signal, timeout: left() }));
+      await socket.connect(address, defined({ signal, timeout: timeLeft() }));
       return socket;
     } catch (error) {
       socket.close();
@@ -116,7 +121,7 @@ async function addressesOf(
   signal: AbortSignal,
 ): Promise<readonly Address[]> {
   if (!(address instanceof HostPort)) return [address];
-  const found = await getaddrinfo(address.host, address.port, { type: SOCK_STREAM, ...given({ timeout, signal }) });
+  const found = await getaddrinfo(address.host, address.port, { type: SOCK_STREAM, ...defined({ timeout, signal }) });
   return found.map((one) => one.address);
 }
 
@@ -128,7 +133,7 @@ async function openMessages(plan: OpenPlan, address: UnixAddress, name: string):
     // Without an address, a datagram socket can't receive answers. The kernel chooses one (autobind of unix(7)).
     if (plan.source !== undefined) await socket.bind(plan.source);
     else if (datagrams) await socket.bind({ path: "" });
-    await socket.connect(address, given({ signal: plan.signal, timeout: plan.timeout }));
+    await socket.connect(address, defined({ signal: plan.signal, timeout: plan.timeout }));
     return new MessageChannel(socket, name, socket.getsockopt(SO_TYPE) === SOCK_SEQPACKET);
   } catch (error) {
     socket.close();
@@ -137,7 +142,7 @@ async function openMessages(plan: OpenPlan, address: UnixAddress, name: string):
 }
 
 /** The fields that have a value. */
-function given<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+function defined<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never;
 }
 

@@ -36,7 +36,7 @@ const CRLF = Buffer.from("\r\n");
 /** Maximum number of stored bytes of a line. A longer line is sent in pieces. */
 const MAX_LINE = 1 << 20;
 
-/** Each line is a piece of its own. */
+/** Makes each line a piece of its own. */
 export class Lines implements Transform {
   #kept: Buffer[] = [];
   #length = 0;
@@ -97,7 +97,7 @@ export class HexDump {
   }
 }
 
-/** Bytes as a field of an object: `text` when they are UTF-8, else `base64`. */
+/** Bytes as a field of an object: `text` if they are UTF-8, otherwise `base64`. */
 export function dataField(bytes: Uint8Array): { readonly text: string } | { readonly base64: string } {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   try {

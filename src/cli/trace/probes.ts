@@ -24,8 +24,8 @@ import { type HostAddress, hostOf } from "../frame/hosts.js";
 import type { Hop, Reply, TraceOptions } from "./hop.js";
 
 /** Maximum number of pending probes, as in traceroute(8). */
-const AT_ONCE = 16;
-const NOBODY: Reply = { from: undefined, time: undefined, final: false };
+const MAX_PENDING = 16;
+const NO_REPLY: Reply = { from: undefined, time: undefined, final: false };
 const DATA = Buffer.from("berkeley trace\0".padEnd(32, "."));
 
 /** Yields the hops in order, up to the host. */
@@ -34,7 +34,7 @@ export async function* trace(target: HostAddress, options: TraceOptions): AsyncG
   const hops: Promise<Reply>[][] = [];
   for (let hop = 1; hop <= options.maxHops; hop++) {
     // Further hops are probed at the same time, because a probe without an answer takes the whole timeout.
-    while (hops.length < options.maxHops && (hops.length < hop || probes.pending + options.queries <= AT_ONCE)) {
+    while (hops.length < options.maxHops && (hops.length < hop || probes.pending + options.queries <= MAX_PENDING)) {
       hops.push(await probes.send(hops.length + 1));
     }
     const replies = await Promise.all(hops[hop - 1]!);
@@ -57,7 +57,7 @@ class Probes implements AsyncDisposable {
   readonly #options: TraceOptions;
   /** The pending probes by port. */
   readonly #waiting = new Map<number, Probe>();
-  readonly #over = new AbortController();
+  readonly #ending = new AbortController();
   #port: number;
 
   constructor(target: HostAddress, options: TraceOptions) {
@@ -69,7 +69,7 @@ class Probes implements AsyncDisposable {
     this.#socket.setsockopt(this.#inet6 ? IPV6_RECVERR : IP_RECVERR, true);
     options.signal.addEventListener("abort", () => this.#end(), { once: true });
     void this.#receive(MSG_ERRQUEUE);
-    // A server may listen at the port and answer.
+    // If a server listens at the port, it may answer with a datagram.
     void this.#receive(0);
   }
 
@@ -86,7 +86,7 @@ class Probes implements AsyncDisposable {
       const port = this.#port++;
       replies.push(
         new Promise((resolve) => {
-          const timer = setTimeout(() => this.#settle(port, NOBODY), this.#options.wait);
+          const timer = setTimeout(() => this.#settle(port, NO_REPLY), this.#options.wait);
           this.#waiting.set(port, { sent: performance.now(), timer, settle: resolve });
         }),
       );
@@ -103,13 +103,13 @@ class Probes implements AsyncDisposable {
         : new InetAddress(host, port);
     for (let attempt = 0; ; attempt++) {
       try {
-        await this.#socket.sendto(DATA, to, { signal: this.#over.signal });
+        await this.#socket.sendto(DATA, to, { signal: this.#ending.signal });
         return;
       } catch (error) {
-        if (this.#over.signal.aborted) return;
+        if (this.#ending.signal.aborted) return;
         // send(2) returns one pending error of an earlier probe, and then sends nothing. So the send is repeated.
         if (!(error instanceof SocketError)) throw error;
-        if (attempt < AT_ONCE) continue;
+        if (attempt < MAX_PENDING) continue;
         this.#settle(port, { from: undefined, time: undefined, final: true, error: error.code });
         return;
       }
@@ -117,7 +117,7 @@ class Probes implements AsyncDisposable {
   }
 
   async #receive(flags: number): Promise<void> {
-    const { signal } = this.#over;
+    const { signal } = this.#ending;
     while (!signal.aborted) {
       try {
         const message = await this.#socket.recvmsg(2048, { flags, signal });
@@ -130,11 +130,13 @@ class Probes implements AsyncDisposable {
     }
   }
 
+  /** The host has answered with a datagram. */
   #answered({ address }: Message): void {
     if (!(address instanceof InetAddress || address instanceof Inet6Address)) return;
     this.#reply(address.port, { from: hostOf(address), final: true });
   }
 
+  /** Handles an entry of the error queue. */
   #failed({ address, control }: Message): void {
     if (!(address instanceof InetAddress || address instanceof Inet6Address)) return;
     for (const entry of control) {
@@ -170,8 +172,8 @@ class Probes implements AsyncDisposable {
   }
 
   #end(): void {
-    this.#over.abort();
-    for (const port of this.#waiting.keys()) this.#settle(port, NOBODY);
+    this.#ending.abort();
+    for (const port of this.#waiting.keys()) this.#settle(port, NO_REPLY);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

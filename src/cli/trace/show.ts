@@ -23,6 +23,7 @@ export function hopLine({ hop, replies }: Hop, names: ReadonlyMap<string, string
   return `${String(hop).padStart(2)}  ${cells.join("  ")}`;
 }
 
+/** Looks up the names of the routers. Those without a name are missing. */
 export async function namesOf({ replies }: Hop, signal: AbortSignal): Promise<Map<string, string>> {
   const found = new Map<string, string>();
   const hosts = new Set(replies.flatMap(({ from }) => (from === undefined ? [] : [from])));

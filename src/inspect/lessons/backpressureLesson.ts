@@ -1,4 +1,4 @@
-// Backpressure: a reader that stops, and what its sender sees.
+// The lesson about backpressure: a reader stops, and then its sender stops too.
 
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -9,9 +9,12 @@ import { bytesText, type LessonPlan } from "./lesson.js";
 import { outcome } from "./outcome.js";
 import { connectedPair } from "./pair.js";
 
+/** The size of the kernel's buffers, and the number of bytes to send. */
 const BUFFER = 32_768;
 const SENT = 1_000_000;
-const PATIENCE = 300;
+/** The timeout of sendAll(), in ms. */
+const SEND_TIMEOUT = 300;
+/** Milliseconds to wait until the kernel has sent window probes. */
 const PROBE_TIME = 900;
 
 export const backpressureLesson: LessonPlan = {
@@ -36,10 +39,10 @@ export const backpressureLesson: LessonPlan = {
       },
       {
         title: "The client sends more than fits",
-        code: () => `await client.sendAll(Buffer.alloc(${SENT}), { timeout: ${PATIENCE} });`,
+        code: () => `await client.sendAll(Buffer.alloc(${SENT}), { timeout: ${SEND_TIMEOUT} });`,
         async run() {
           try {
-            await client.sendAll(Buffer.alloc(SENT), { timeout: PATIENCE });
+            await client.sendAll(Buffer.alloc(SENT), { timeout: SEND_TIMEOUT });
             taken = SENT;
             return "nothing: the kernel has taken all of it";
           } catch (error) {

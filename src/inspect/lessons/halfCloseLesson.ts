@@ -1,4 +1,4 @@
-// Half-close: one direction ends, the other goes on.
+// The lesson about half-close: one direction of a connection ends, and the other continues.
 
 import type { Socket } from "../../socket/index.js";
 import { SHUT_WR } from "../../sys/constants.js";

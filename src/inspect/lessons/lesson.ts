@@ -1,15 +1,15 @@
-// What a lesson is made of.
+// The parts of a lesson.
 
 import type { Scene } from "./scene.js";
 
-/** A step: a line of code, and the function that does the same. */
+/** A step: the code that the page shows, and the function that runs it. */
 export interface StepPlan {
   readonly title: string;
-  /** The code of the step, as a program would have it. Read after the step, so it can have a port that the kernel chose. */
+  /** Returns the code to show. Called after the step, so the code can have a port that the kernel chose. */
   readonly code: () => string;
   /** Runs the step, and returns its result as text. */
   readonly run: () => Promise<string> | string;
-  /** What the kernel did. */
+  /** An explanation of the kernel's work. */
   readonly text: string;
 }
 
@@ -18,7 +18,7 @@ export interface LessonPlan {
   readonly name: string;
   readonly title: string;
   readonly about: string;
-  /** The steps on the sockets of a scene. Nothing happens before the first `run`. */
+  /** Makes the steps for a scene. No socket is made before the first `run`. */
   readonly plan: (scene: Scene) => readonly StepPlan[];
 }
 

@@ -1,4 +1,4 @@
-// The requests of the tour. The lessons are loaded with the first of them.
+// Answers the requests for lessons. The first request loads the modules of the lessons.
 
 import type { Answer, RouteHandler } from "../routes.js";
 import type { LessonRuns } from "./lessonRuns.js";

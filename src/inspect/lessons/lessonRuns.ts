@@ -22,12 +22,12 @@ const LESSONS: readonly LessonPlan[] = [
   halfCloseLesson,
 ];
 
-/** Runs at the same time. A further one ends the oldest. */
-const MOST_RUNS = 8;
-/** A run without a next step ends after this time. */
-const IDLE = 10 * 60_000;
-/** After a step its last packets may still be under way: a delayed ACK comes within 40 ms. */
-const SETTLE = 60;
+/** Maximum number of runs at the same time. A further one ends the oldest. */
+const MAX_RUNS = 8;
+/** A run ends after this time without a step, in ms. */
+const IDLE_TIMEOUT = 10 * 60_000;
+/** Milliseconds to wait after a step for its last packets: a delayed ACK comes within 40 ms. */
+const LAST_PACKETS = 60;
 
 export function lessonSummaries(): LessonSummary[] {
   return LESSONS.map(({ name, title, about, plan }) => ({ name, title, about, steps: plan(new Scene()).length }));
@@ -41,14 +41,14 @@ class Run {
   readonly #steps: LessonStep[] = [];
   readonly #timer: NodeJS.Timeout;
   #ended = false;
-  /** The step that runs. Further requests wait for it. */
+  /** The last requested step. The next one begins when it has ended. */
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(id: string, lesson: LessonPlan, onEnd: (run: Run) => void) {
     this.id = id;
     this.#lesson = lesson.name;
     this.#plan = lesson.plan(this.#scene);
-    this.#timer = setTimeout(() => onEnd(this), IDLE);
+    this.#timer = setTimeout(() => onEnd(this), IDLE_TIMEOUT);
     this.#timer.unref();
   }
 
@@ -83,7 +83,7 @@ class Run {
     let result: string;
     try {
       result = await run();
-      await sleep(SETTLE);
+      await sleep(LAST_PACKETS);
     } catch (error) {
       await tap.stop();
       this.end();
@@ -112,7 +112,7 @@ export class LessonRuns {
     const lesson = LESSONS.find((one) => one.name === name);
     if (lesson === undefined) return undefined;
     const oldest = [...this.#runs.keys()][0];
-    if (this.#runs.size >= MOST_RUNS && oldest !== undefined) this.end(oldest);
+    if (this.#runs.size >= MAX_RUNS && oldest !== undefined) this.end(oldest);
     const run = new Run(String(++this.#count), lesson, ({ id }) => this.end(id));
     this.#runs.set(run.id, run);
     return run.report();

@@ -1,7 +1,7 @@
-// A peer that ends: first its process, then its machine.
+// A peer whose process ends, and a peer whose machine fails.
 //
-// The process is a real one. A machine that goes silent is a socket with a filter that drops every packet before TCP sees
-// it: no ACK, no RST, as with a cable that was pulled.
+// The process is a real one. For the machine, a socket has a filter that drops every packet before TCP gets it. So the
+// kernel answers with neither ACK nor RST, as after the loss of a cable.
 
 import type { ChildProcess } from "node:child_process";
 
@@ -16,11 +16,11 @@ import type { Scene } from "./scene.js";
 const START_TIMEOUT = 20_000;
 const USER_TIMEOUT = 1_500;
 
-/** A client in a process of its own, which holds its connection until it is killed. */
+/** Starts a client in a process of its own. It keeps its connection until it is killed. */
 async function startClient(scene: Scene, port: number): Promise<ChildProcess> {
   const { spawn } = await import("node:child_process");
   const program = `const s = require("node:net").connect(${port}, "127.0.0.1"); s.write("connected"); s.resume();`;
-  // Options of the watched program must not watch this one too.
+  // NODE_OPTIONS of the program may start an inspector, which this process must not have.
   const env = { ...process.env, NODE_OPTIONS: "" };
   const child = spawn(process.execPath, ["-e", program], { stdio: "ignore", env });
   // The inspector keeps no process alive.

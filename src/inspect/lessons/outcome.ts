@@ -1,8 +1,8 @@
-// What a call returned, or its error, as a learner reads it.
+// The result of a call, or its error, as text of a lesson.
 
 import { SocketError } from "../../errors/index.js";
 
-/** Errors of the kernel are a result of a lesson. All others end the run. */
+/** Returns the text of the result, or of an error of the kernel. Other errors are thrown, and end the run. */
 export async function outcome<T>(call: Promise<T>, show: (value: T) => string): Promise<string> {
   try {
     return show(await call);

@@ -1,7 +1,7 @@
-// The packets of a step: from a packet socket on the loopback interface (packet(7)), which needs CAP_NET_RAW. Without it,
-// the segments that TCP_INFO counts.
+// The packets of a step. A packet socket on the loopback interface (packet(7)) captures them, which needs CAP_NET_RAW.
+// Without it, the numbers of segments in TCP_INFO are shown.
 //
-// A packet socket for one protocol gets what an interface receives, so each packet on the loopback interface comes once.
+// A packet socket for one protocol gets received packets and no sent ones. So it gets each loopback packet once.
 
 import { AF_PACKET } from "../../addr/index.js";
 import { SocketError } from "../../errors/index.js";
@@ -12,10 +12,12 @@ import type { LessonPacket, LessonStep } from "../protocol.js";
 import type { Scene, SegmentCounts } from "./scene.js";
 
 /** Bytes of a packet that are read: the headers of IP and TCP with all options, or an ICMP error. */
-const SNAPPED = 128;
-/** Packets that a step lists. */
-const LISTED = 40;
-const MOST_READ = 20_000;
+const SNAP_LENGTH = 128;
+/** Maximum number of packets in the list of a step. */
+const MAX_LISTED = 40;
+/** Maximum number of packets that are read in a step, including those of other programs. */
+const MAX_READ = 20_000;
+/** SO_RCVBUF of the packet socket. */
 const BUFFER = 4 << 20;
 
 const ICMP = 1;
@@ -27,7 +29,8 @@ export type Packets = Pick<LessonStep, "packets" | "packetSource" | "morePackets
 
 const host = (bytes: Buffer, at: number): string => bytes.subarray(at, at + 4).join(".");
 
-function flagsOf(bits: number, data: boolean): string {
+/** The names of TCP flags. PSH is left out for a segment without data. */
+function flagsOf(bits: number, hasData: boolean): string {
   const names = [
     [0x02, "SYN"],
     [0x01, "FIN"],
@@ -35,11 +38,13 @@ function flagsOf(bits: number, data: boolean): string {
     [0x08, "PSH"],
     [0x10, "ACK"],
   ] as const;
-  const found = names.filter(([bit, name]) => (bits & bit) !== 0 && (name !== "PSH" || data)).map(([, name]) => name);
+  const found = names
+    .filter(([bit, name]) => (bits & bit) !== 0 && (name !== "PSH" || hasData))
+    .map(([, name]) => name);
   return found.join(" ");
 }
 
-/** A packet of IPv4, if it belongs to one of the ports. */
+/** Reads an IPv4 packet; undefined if it does not belong to one of the ports. */
 export function readPacket(bytes: Buffer, ports: ReadonlySet<number>, time: number): LessonPacket | undefined {
   if (bytes.length < 20 || bytes[0]! >> 4 !== 4) return undefined;
   const start = (bytes[0]! & 15) * 4;
@@ -54,12 +59,12 @@ export function readPacket(bytes: Buffer, ports: ReadonlySet<number>, time: numb
   if (protocol === UDP) return { ...ends, flags: "UDP", bytes: bytes.readUInt16BE(start + 4) - 8 };
   const data = total - start - (bytes[start + 12]! >> 4) * 4;
   const bits = bytes[start + 13]!;
-  // A window of 0 stops the sender. In a reset the field means nothing.
+  // A window of 0 stops the sender. A RST or SYN has no such meaning.
   const closed = bytes.readUInt16BE(start + 14) === 0 && (bits & 0x06) === 0 ? ", window 0" : "";
   return { ...ends, flags: `${flagsOf(bits, data > 0)}${closed}`, bytes: Math.max(0, data) };
 }
 
-/** An ICMP error has the beginning of the packet that it is about (RFC 792). */
+/** Reads an ICMP error. It contains the beginning of the packet that caused it (RFC 792). */
 function readUnreachable(
   icmp: Buffer,
   ports: ReadonlySet<number>,
@@ -68,10 +73,10 @@ function readUnreachable(
   destination: string,
 ): LessonPacket | undefined {
   if (icmp.length < 36 || icmp[0] !== UNREACHABLE) return undefined;
-  const about = icmp.subarray(8);
-  const start = (about[0]! & 15) * 4;
-  if (about.length < start + 4) return undefined;
-  const [from, to] = [about.readUInt16BE(start), about.readUInt16BE(start + 2)];
+  const cause = icmp.subarray(8);
+  const start = (cause[0]! & 15) * 4;
+  if (cause.length < start + 4) return undefined;
+  const [from, to] = [cause.readUInt16BE(start), cause.readUInt16BE(start + 2)];
   if (!ports.has(from) && !ports.has(to)) return undefined;
   const what = icmp[1] === 3 ? "port" : "destination";
   return { time, from: `${source}:${to}`, to: `${destination}:${from}`, flags: `ICMP ${what} unreachable`, bytes: 0 };
@@ -97,12 +102,12 @@ export class PacketTap {
     }
     try {
       socket.setsockopt(SO_RCVBUF, BUFFER);
-      // Without a protocol it has captured nothing until now, on no other interface either.
+      // The socket was made without a protocol, so it captures nothing before bind(), on no interface.
       await socket.bind({ family: AF_PACKET, protocol: ETH_P_IP, ifindex: "lo" });
       this.#socket = socket;
     } catch (error) {
       socket.close();
-      // A sandbox may allow the socket and not this.
+      // A sandbox may allow socket() and refuse this call.
       if (!(error instanceof SocketError)) throw error;
     }
   }
@@ -115,12 +120,12 @@ export class PacketTap {
     const packets: LessonPacket[] = [];
     let more = 0;
     try {
-      for (let read = 0; read < MOST_READ; read++) {
+      for (let read = 0; read < MAX_READ; read++) {
         // oxlint-disable-next-line no-await-in-loop -- packets come one after another
-        const bytes = await socket.recv(SNAPPED, { flags: MSG_DONTWAIT });
+        const bytes = await socket.recv(SNAP_LENGTH, { flags: MSG_DONTWAIT });
         const packet = readPacket(bytes, this.#scene.ports, Date.now());
         if (packet === undefined) continue;
-        if (packets.length < LISTED) packets.push(packet);
+        if (packets.length < MAX_LISTED) packets.push(packet);
         else more++;
       }
     } catch (error) {
@@ -131,6 +136,7 @@ export class PacketTap {
     return { packets, packetSource: "capture", ...(more > 0 ? { morePackets: more } : {}) };
   }
 
+  /** The segments that TCP_INFO has counted since the start. */
   #counted(): Packets {
     const packets: LessonPacket[] = [];
     const counts = this.#scene.counts();

@@ -1,4 +1,4 @@
-// Two ends of a connection, where a lesson begins with one.
+// Makes a connection for a lesson that begins with one.
 
 import { SO_RCVBUF, SO_SNDBUF } from "../../options/index.js";
 import type { Socket } from "../../socket/index.js";

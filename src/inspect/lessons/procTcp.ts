@@ -1,4 +1,4 @@
-// The TCP connections of /proc/net/tcp, proc(5). It also has those that no descriptor refers to any more.
+// Reads the TCP connections of /proc/net/tcp, proc(5). It also has connections without a descriptor.
 
 import type * as Fs from "node:fs";
 
@@ -10,7 +10,7 @@ export interface ProcSocket {
   readonly sendQueue: number;
 }
 
-/** By the numbers of net/tcp_states.h. */
+/** The names of the states, by their numbers in net/tcp_states.h. */
 const STATES = [
   "",
   "ESTABLISHED",
@@ -28,14 +28,14 @@ const STATES = [
 
 const LITTLE = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 
-/** `0100007F:22B8`: the address in the order of the machine, the port as a number. */
+/** Reads `0100007F:22B8`: the bytes of the address in the machine's byte order, and the port. Both are hexadecimal. */
 function addressOf(text: string): string {
   const [host = "", port = ""] = text.split(":");
   const bytes = [0, 2, 4, 6].map((at) => Number.parseInt(host.slice(at, at + 2), 16));
   return `${(LITTLE ? bytes.toReversed() : bytes).join(".")}:${Number.parseInt(port, 16)}`;
 }
 
-/** The connections over IPv4; none if /proc is missing. */
+/** The IPv4 connections; none if /proc is missing. */
 export function readProcTcp(fs: Pick<typeof Fs, "readFileSync">): ProcSocket[] {
   let table: string;
   try {

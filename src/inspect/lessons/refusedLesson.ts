@@ -1,4 +1,4 @@
-// A connection that is refused.
+// The lesson about a connection that is refused.
 
 import type { Socket } from "../../socket/index.js";
 import { descriptorOf, type LessonPlan } from "./lesson.js";

@@ -1,8 +1,8 @@
-// The sockets of a run of a lesson, and what the kernel reports about them.
+// The sockets of a lesson, and the reports of the kernel about them.
 //
-// TCP_INFO has the state of an open socket. When the program has closed its socket, the kernel may still keep the
-// connection, in FIN_WAIT2 or TIME_WAIT for example. It is in /proc/net/tcp then (proc(5)), where it is found by its
-// addresses. So is the socket of another process.
+// TCP_INFO has the state of an open socket. After close() the kernel may keep the connection, for example in FIN_WAIT2
+// or TIME_WAIT. Such a connection, and the socket of another process, are found in /proc/net/tcp (proc(5)) by their
+// addresses.
 
 import { AF_INET, type Address } from "../../addr/index.js";
 import { fs } from "../../builtins.js";
@@ -13,7 +13,8 @@ import { SOCK_DGRAM, SOCK_STREAM } from "../../sys/constants.js";
 import type { LessonSocket } from "../protocol.js";
 import { type ProcSocket, readProcTcp } from "./procTcp.js";
 
-interface Player {
+/** A socket of the lesson. */
+interface SceneSocket {
   readonly name: string;
   /** Undefined for the socket of another process. */
   socket: Socket | undefined;
@@ -38,14 +39,14 @@ function addressText(read: () => Address): string | null {
   try {
     address = read();
   } catch {
-    // Not connected.
+    // The socket is not connected.
     return null;
   }
   return "port" in address && address.port === 0 ? null : String(address);
 }
 
 export class Scene {
-  readonly #players = new Map<string, Player>();
+  readonly #sockets = new Map<string, SceneSocket>();
   readonly #children = new Set<{ kill(signal: "SIGKILL"): boolean }>();
   readonly #ports = new Set<number>();
 
@@ -56,13 +57,13 @@ export class Scene {
 
   /** Adds a socket that accept() has returned. */
   add(name: string, socket: Socket, type: number = SOCK_STREAM): Socket {
-    this.#players.set(name, { name, socket, type, local: null, peer: null });
+    this.#sockets.set(name, { name, socket, type, local: null, peer: null });
     return socket;
   }
 
   /** Adds the socket of another process. */
   addForeign(name: string, local: string, peer: string): void {
-    this.#players.set(name, { name, socket: undefined, type: SOCK_STREAM, local, peer });
+    this.#sockets.set(name, { name, socket: undefined, type: SOCK_STREAM, local, peer });
   }
 
   /** Adds a process that ends with the run. */
@@ -70,12 +71,12 @@ export class Scene {
     this.#children.add(child);
   }
 
-  /** The ports whose packets belong to the lesson. */
+  /** The local ports of the sockets. Packets with these ports belong to the lesson. */
   get ports(): ReadonlySet<number> {
     return this.#ports;
   }
 
-  #readAddresses(player: Player): void {
+  #readAddresses(player: SceneSocket): void {
     const { socket } = player;
     if (socket === undefined || socket.closed) return;
     player.local = addressText(() => socket.getsockname()) ?? player.local;
@@ -84,10 +85,11 @@ export class Scene {
     if (port > 0) this.#ports.add(port);
   }
 
+  /** The state of each socket that the kernel still has. */
   observe(): LessonSocket[] {
     const seen: LessonSocket[] = [];
-    let kept: readonly ProcSocket[] | undefined;
-    for (const player of this.#players.values()) {
+    let procSockets: readonly ProcSocket[] | undefined;
+    for (const player of this.#sockets.values()) {
       this.#readAddresses(player);
       const { socket, type } = player;
       if (socket !== undefined && !socket.closed) {
@@ -95,8 +97,8 @@ export class Scene {
         continue;
       }
       if (type === SOCK_DGRAM) continue;
-      kept ??= readProcTcp(fs());
-      const found = kept.find(({ local, peer }) => local === player.local && peer === player.peer);
+      procSockets ??= readProcTcp(fs());
+      const found = procSockets.find(({ local, peer }) => local === player.local && peer === player.peer);
       if (found === undefined) continue;
       const { state, receiveQueue, sendQueue } = found;
       const { name, local, peer } = player;
@@ -108,7 +110,7 @@ export class Scene {
   /** The counters of each connection. */
   counts(): SegmentCounts[] {
     const found: SegmentCounts[] = [];
-    for (const { name, socket, type, local, peer } of this.#players.values()) {
+    for (const { name, socket, type, local, peer } of this.#sockets.values()) {
       if (socket === undefined || socket.closed || type !== SOCK_STREAM) continue;
       const info = socket.getsockopt(TCP_INFO);
       if (info.tcpi_state === "LISTEN") continue;
@@ -118,16 +120,16 @@ export class Scene {
     return found;
   }
 
-  /** Closes what is open. */
+  /** Closes the sockets, and ends the processes. */
   close(): void {
-    for (const { socket } of this.#players.values()) if (socket !== undefined && !socket.closed) socket.close();
+    for (const { socket } of this.#sockets.values()) if (socket !== undefined && !socket.closed) socket.close();
     for (const child of this.#children) child.kill("SIGKILL");
-    this.#players.clear();
+    this.#sockets.clear();
     this.#children.clear();
   }
 }
 
-function observeTcp({ name, local, peer }: Player, socket: Socket): LessonSocket {
+function observeTcp({ name, local, peer }: SceneSocket, socket: Socket): LessonSocket {
   const info: TcpInfo = socket.getsockopt(TCP_INFO);
   const state = info.tcpi_state;
   // For a listener, the kernel returns the accept queue and its limit in these fields (tcp_get_info in net/ipv4/tcp.c).
@@ -145,14 +147,14 @@ function observeTcp({ name, local, peer }: Player, socket: Socket): LessonSocket
   };
 }
 
-function observeUdp({ name, local, peer }: Player, socket: Socket): LessonSocket {
+function observeUdp({ name, local, peer }: SceneSocket, socket: Socket): LessonSocket {
   const fd = socket.fileno();
   return {
     name,
     state: peer !== null ? "connected" : local !== null ? "bound" : "open",
     local,
     peer,
-    // The size of the datagram that is next; the kernel does not report those behind it.
+    // The kernel reports only the size of the first datagram in the queue.
     receiveQueue: known(calls.inq(fd)),
     sendQueue: known(calls.outq(fd)),
     acceptQueue: null,

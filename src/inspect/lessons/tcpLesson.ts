@@ -1,4 +1,4 @@
-// The seven steps of a server, with the calls of its client between them.
+// The lesson about TCP: the seven calls of a server, with the calls of its client between them.
 
 import type { Socket } from "../../socket/index.js";
 import { bytesText, descriptorOf, type LessonPlan, quoted } from "./lesson.js";

@@ -1,4 +1,4 @@
-// Datagrams.
+// The lesson about UDP.
 
 import type { Socket } from "../../socket/index.js";
 import { SOCK_DGRAM } from "../../sys/constants.js";
