@@ -1,14 +1,14 @@
 // Reports the errors that callbacks of users throw.
 //
-// A callback whose result a call needs (a resolver, a decoder, `checkServerIdentity`) makes that call fail with its
-// error. A callback that only reports an event has no such call. Its error becomes a warning of the process, and the
-// work continues, because most of those events can be caused by any peer. In neither case is there an unhandled
-// rejection.
+// Some callbacks return a result that a call needs (a resolver, a decoder, `checkServerIdentity`). When such a callback
+// throws, that call fails with its error. Other callbacks only report an event. When such a callback throws, the process
+// emits a warning and the work continues, because any peer can cause most of those events. There is no unhandled
+// rejection in either case.
 
 import { isPromise } from "node:util/types";
 import { util } from "./builtins.js";
 
-/** Emits a warning for an error that no call can reject with. */
+/** Emits the warning that a callback threw. `name` is its name in the warning. */
 function warn(name: string, thrown: unknown): void {
   const warning = new Error(`${name} threw ${thrown instanceof Error ? String(thrown) : util().inspect(thrown)}`, {
     cause: thrown,
@@ -23,7 +23,7 @@ export function warnOnRejection(name: string, result: unknown): void {
   if (isPromise(result)) result.then(undefined, (error: unknown) => warn(name, error));
 }
 
-/** Calls a callback that only reports an event. `name` is its name in the warning. */
+/** Calls a callback that only reports an event. If it throws, emits a warning. */
 export function report<A extends readonly unknown[]>(
   name: string,
   callback: (...args: A) => unknown,
@@ -36,7 +36,7 @@ export function report<A extends readonly unknown[]>(
   }
 }
 
-/** Emits the warning of a callback that threw, for an error that no callback gets. */
+/** Emits the same warning for an error that the caller has caught, for example an error of a handler of users. */
 export function reportFailure(name: string, error: unknown): void {
   warn(name, error);
 }
