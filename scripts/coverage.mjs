@@ -4,8 +4,9 @@
 //   npm run coverage -- reactor/ sync/       the test files whose path contains one of these
 //   npm run coverage -- --uncovered     prints the lines that no process ran, too
 //
-// The addon is compiled by gcc with --coverage and read by gcov. V8 counts for src/, and c8 (tools/coverage, installed by the
-// first run only) joins what the processes have written and leads it to the sources. A process that is killed writes nothing.
+// The addon is compiled by gcc with --coverage and read by gcov. V8 counts for src/, and c8 (tools/coverage, installed
+// by the first run only) joins what the processes have written and leads it to the sources. A process that is killed
+// writes nothing.
 import { mkdirSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { basename, join, relative } from "node:path";
 import { installTools } from "./installTools.mjs";

@@ -9,8 +9,8 @@ export const folder = existsSync(join(root, "out", "package.json")) ? join(root,
 const prefix = folder === root ? join("out", "test") : "test";
 
 /**
- * Bun follows the paths of the next tsconfig.json above a program, and would run src/ itself under the name "berkeley". An
- * empty one beside the compiled files has no paths.
+ * Bun follows the paths of the next tsconfig.json above a program, and would run src/ itself under the name "berkeley".
+ * An empty one beside the compiled files has no paths.
  */
 export function withoutPaths() {
   writeFileSync(join(root, "out", "tsconfig.json"), "{}\n");
@@ -45,9 +45,10 @@ function finish(command, args, env, limit) {
 }
 
 /**
- * Runs files, two at a time, and prints what came of each. `results` reads the output of one: the names of tests that passed,
- * failed and were skipped. `known` has the failures that the runtime causes, each with its reason: by "FILE: TEST", where "*" stands
- * for any test. The output of a file that fails is in the folder `logs`. Returns the exit status: 0 when nothing else failed.
+ * Runs files, two at a time, and prints what came of each. `results` reads the output of one: the names of tests that
+ * passed, failed and were skipped. `known` has the failures that the runtime causes, each with its reason: by "FILE:
+ * TEST", where "*" stands for any test. The output of a file that fails is in the folder `logs`. Returns the exit
+ * status: 0 when nothing else failed.
  */
 export async function runFiles({ what, files, command, env, limit, logs, results, known }) {
   withoutPaths();

@@ -16,8 +16,9 @@ export function headersOfThisNode() {
 }
 
 /**
- * A folder with node_api.h and uv.h, of any version that we support: what the addon uses of both is stable. It is that of this
- * Node, the one that npm's setting `nodedir` names, the one that node-gyp has fetched, or that of the system's Node.
+ * A folder with node_api.h and uv.h, of any version that we support: what the addon uses of both is stable. It is that
+ * of this Node, the one that npm's setting `nodedir` names, the one that node-gyp has fetched, or that of the system's
+ * Node.
  */
 export function includeFolder() {
   const cache = process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache");

@@ -18,8 +18,8 @@ function installed(folder) {
 }
 
 /**
- * Installs tools/NAME, unless it is there, and returns its node_modules. With `foreign` its packages are for another machine,
- * which npm refuses otherwise.
+ * Installs tools/NAME, unless it is there, and returns its node_modules. With `foreign` its packages are for another
+ * machine, which npm refuses otherwise.
  */
 export function installTools(name, { foreign = false } = {}) {
   const folder = folderOf(name);

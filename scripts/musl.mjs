@@ -3,12 +3,12 @@
 //   npm run test:musl                     a program of its own, then the tests that need no event loop
 //   npm run test:musl -- sync/ sys/       that program, then the test files whose path under test/ begins with one of these
 //
-// No package of npm has a Node that is linked with musl. Bun is there for musl (tools/musl) and has Node-API, but not all of libuv: with
-// the poller of Node it ends at the first call that waits, so `core` has tests that wait for nothing. What they call is the same
-// C as under Node.
+// No package of npm has a Node that is linked with musl. Bun is there for musl (tools/musl) and has Node-API, but not
+// all of libuv: with the poller of Node it ends at the first call that waits, so `core` has tests that wait for
+// nothing. What they call is the same C as under Node.
 //
-// It takes musl's dynamic loader: apt-get install musl on Debian and Ubuntu. Bun wants a libstdc++ for musl; that of this
-// machine serves, with tools/musl/shim.c.
+// It takes musl's dynamic loader: apt-get install musl on Debian and Ubuntu. Bun wants a libstdc++ for musl; that of
+// this machine serves, with tools/musl/shim.c.
 import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

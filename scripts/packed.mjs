@@ -1,11 +1,12 @@
 // Makes packed/: the packed package, and the compiled tests and examples. `npm pack` makes the tarball, which is
-// unpacked into packed/node_modules; programs in packed/ that import "berkeley" get what is shipped, and nothing else of ours.
+// unpacked into packed/node_modules; programs in packed/ that import "berkeley" get what is shipped, and nothing else
+// of ours.
 //
 //   node scripts/packed.mjs              makes it anew; npm test does so before it runs
 //   node scripts/packed.mjs --if-stale   makes it, unless it was made from what is compiled now
 //
-// The tarball has the prebuilt addons when `npm run prebuild` has made them. Without them, or when the sources have changed since,
-// the unpacked package gets the addon that setup built, as if a user had built it there.
+// The tarball has the prebuilt addons when `npm run prebuild` has made them. Without them, or when the sources have
+// changed since, the unpacked package gets the addon that setup built, as if a user had built it there.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";

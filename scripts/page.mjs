@@ -2,8 +2,9 @@
 //
 //   node scripts/page.mjs            writes out/inspect/page/, where the compiled inspector reads it
 //
-// Four files: index.html, and page.js, page.css and icon.svg in assets/. Nothing else is fetched at run time. page.js begins
-// with the licences of the packages in it. The build fails if the files are more than 120 kB when they are compressed.
+// Four files: index.html, and page.js, page.css and icon.svg in assets/. Nothing else is fetched at run time. page.js
+// begins with the licences of the packages in it. The build fails if the files are more than 120 kB when they are
+// compressed.
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";

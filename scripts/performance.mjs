@@ -1,10 +1,10 @@
-// The figures and the plots of docs/performance.md, from the results of `npm run bench -- … --json FILE`:
+// Writes the figures and the plots of docs/performance.md, from the results of `npm run bench -- … --json FILE`:
 //
-//   npm run performance -- FILE...             writes the page and docs/images/performance-*.svg again
+//   npm run performance -- FILE...             writes the page and docs/images/performance-*.svg
 //   npm run performance -- --folder F FILE...  writes them into another folder, for the test
 //
-// Only what stands between the two marks of the page is written; the text around it is written by hand. Each plot is two files,
-// light and dark, as the drawings of the tutorial are.
+// The script replaces the part of the page between the two marks. The rest of the page is written by hand. Each plot
+// has two files, light and dark, like the drawings of the tutorial.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
@@ -80,7 +80,7 @@ const limits = runs.flatMap((run) => run.limits);
 const isOurs = (subject) => subject.startsWith("berkeley") || subject === "serve";
 const { init } = createRequire(join(installTools("charts"), "index.js"))("echarts");
 
-/** The figures of one kind, by case, in the order of the run. */
+/** The figures of one kind, grouped by their workload and title, in the order of the run. */
 function panelsOf(kind) {
   const panels = new Map();
   for (const figure of figures.filter(({ metric }) => kind.has(metric))) {
@@ -100,13 +100,13 @@ function latencyPanels() {
     if (!panels.has(key)) panels.set(key, new Map());
     const bySubject = panels.get(key);
     if (!bySubject.has(figure.subject)) bySubject.set(figure.subject, []);
-    // Milliseconds for all.
+    // All latencies in milliseconds.
     bySubject.get(figure.subject)[percentile] = /_us/.test(figure.metric) ? figure.value / 1000 : figure.value;
   }
   return [...panels].map(([title, subjects]) => ({ title, subjects }));
 }
 
-/** Renders an option of ECharts as SVG, without a browser. */
+/** Renders a chart as SVG, without a browser. `option` is an option object of ECharts. */
 function svgOf(height, option) {
   const chart = init(null, null, { renderer: "svg", ssr: true, width: WIDTH, height });
   chart.setOption({ animation: false, textStyle: { fontFamily: "system-ui, sans-serif" }, ...option });
@@ -115,7 +115,7 @@ function svgOf(height, option) {
   return `${svg}\n`;
 }
 
-/** The whole of an interval as a line with ends, over a bar. */
+/** A series that draws the interval of each row as a line with ends, over its bar. */
 function intervals(rows, color, index) {
   return {
     type: "custom",
@@ -249,8 +249,8 @@ const rangeOf = (value, interval) =>
 const ratioOf = (value, interval) =>
   interval === null ? value.toFixed(2) : `${value.toFixed(2)} [${interval.map((end) => end.toFixed(2)).join(", ")}]`;
 
-/** The text between the marks. */
-function pageOf() {
+/** The text between the marks of the page. */
+function figuresText() {
   const lines = [];
   for (const { absent = [], dropped = 0, machine } of runs) {
     const date = machine.date.slice(0, 10);
@@ -306,5 +306,5 @@ const page = join(folder, "performance.md");
 const before = existsSync(page) ? readFileSync(page, "utf8") : `# Performance\n\n${BEGIN}\n${END}\n`;
 const [begin, end] = [before.indexOf(BEGIN), before.indexOf(END)];
 if (begin < 0 || end < begin) fail(`${page} lacks the marks ${BEGIN} and ${END}`);
-writeFileSync(page, `${before.slice(0, begin + BEGIN.length)}\n\n${pageOf()}\n\n${before.slice(end)}`);
+writeFileSync(page, `${before.slice(0, begin + BEGIN.length)}\n\n${figuresText()}\n\n${before.slice(end)}`);
 process.stdout.write(`performance: wrote ${page} and ${drawn.length * 2} plots\n`);

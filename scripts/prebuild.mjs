@@ -4,8 +4,8 @@
 //   npm run prebuild -- --check      builds nothing: the status is 1 when something is not up to date
 //   npm run prebuild -- --verify     builds everything, then once more from another folder, and compares the bytes
 //
-// Zig is large, so it has a lock of its own in tools/zig and is installed by the first run only. A build needs nothing else
-// but the headers of Node: no make, no python3, no C compiler.
+// Zig is large, so it has a lock of its own in tools/zig and is installed by the first run only. A build needs nothing
+// else but the headers of Node: no make, no python3, no C compiler.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {

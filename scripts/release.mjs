@@ -1,8 +1,8 @@
 // Publishes the package: npm run release [-- --dry-run]
 //
-// A dry run does all but publish: the gate, the tests, the checks on the tarball, and what npm says it would send. Without
-// --dry-run the manifest must say where the sources and the issues are; npm's page turns README's relative links into links
-// to that repository.
+// A dry run does all but publish: the gate, the tests, the checks on the tarball, and what npm says it would send.
+// Without --dry-run the manifest must say where the sources and the issues are; npm's page turns README's relative
+// links into links to that repository.
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";

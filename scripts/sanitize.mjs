@@ -1,11 +1,11 @@
-// The addon under AddressSanitizer and UndefinedBehaviorSanitizer: compiled with both by the machine's gcc or clang, and used by
-// the tests of every folder that calls it.
+// The addon under AddressSanitizer and UndefinedBehaviorSanitizer: compiled with both by the machine's gcc or clang,
+// and used by the tests of every folder that calls it.
 //
 //   npm run test:sanitize                  those folders
 //   npm run test:sanitize -- reactor/ sync/     the test files whose path contains one of these
 //
-// Every process writes its reports into out/sanitize. A report of any process fails the run, also when all tests pass. Leaks are
-// not looked for: Node frees little when it ends, and what a sanitizer says of that buries the rest.
+// Every process writes its reports into out/sanitize. A report of any process fails the run, also when all tests pass.
+// Leaks are not looked for: Node frees little when it ends, and what a sanitizer says of that buries the rest.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -28,8 +28,8 @@ const folders = [
 ].map((name) => `test/${name}/`);
 const output = join(root, "out", "sanitize");
 const addon = join(output, "berkeley.node");
-// Undefined behaviour is a trap, which AddressSanitizer reports with its stack: in one process the two runtimes of gcc do not agree
-// on where reports go.
+// Undefined behaviour is a trap, which AddressSanitizer reports with its stack: in one process the two runtimes of gcc
+// do not agree on where reports go.
 const flags = "-g -O1 -fsanitize=address,undefined -fsanitize-undefined-trap-on-error -fno-omit-frame-pointer".split(
   " ",
 );

@@ -3,8 +3,8 @@
 //   node scripts/screenshots.mjs             writes docs/images/inspector-*.png again
 //   node scripts/screenshots.mjs --folder F  writes them into another folder
 //
-// What they show is real: out/test/inspect/watched.js runs, and Chromium opens its page. So each run gives other pictures.
-// pngquant makes them smaller, if it is installed.
+// What they show is real: out/test/inspect/watched.js runs, and Chromium opens its page. So each run gives other
+// pictures. pngquant makes them smaller, if it is installed.
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";

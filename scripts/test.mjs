@@ -83,8 +83,8 @@ function importsInternals(path) {
 
 const isInternal = (path) => importsInternals(join(out, path));
 
-// A test of what users see runs against what users get. A test of an internal is in the folder of an inner room, or its name
-// says so.
+// A test of what users see runs against what users get. A test of an internal is in the folder of an inner room, or its
+// name says so.
 const innerRooms = /^test\/(addr|batch|cmsg|native|netdb|ops|options|reactor|sys)\//;
 const disguised = testFiles().filter(
   (path) => !innerRooms.test(path) && !path.endsWith(".internals.test.js") && isInternal(path),

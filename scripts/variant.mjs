@@ -1,5 +1,5 @@
-// Other builds of the addon, for tests: compiled by the machine's compiler with flags of their own, and loaded in the place of
-// the usual one by way of BERKELEY_ADDON.
+// Other builds of the addon, for tests: compiled by the machine's compiler with flags of their own, and loaded in the
+// place of the usual one by way of BERKELEY_ADDON.
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
