@@ -3,7 +3,7 @@
 // from the installed python3. The first half is written by hand.
 //
 //   node scripts/parity.mjs            writes that half
-//   node scripts/parity.mjs --check    fails when that half differs from the names of Python and of the compiled package
+//   node scripts/parity.mjs --check    fails when that half is not up to date
 //   node scripts/parity.mjs --json     prints the rows instead
 //   ... --names FILE                   reads the names from FILE, the output of `listNames`, instead of running python3
 //
