@@ -42,7 +42,8 @@ const slow = "the test has a limit of time, and the emulator takes longer";
 const end = "the tests of the file passed; the file did not end, for an unknown reason";
 const follows = "another test of the file failed and left a descriptor open";
 const known = {
-  "reactor/ending: calls that are late together end in the order of their deadlines, then of their calls": slow,
+  "reactor/ending: calls whose deadlines have passed together end in the order of their deadlines, then of their calls":
+    slow,
   "native/bounds: getsockopt() refuses an IP_MSFILTER that counts more sources than its room holds, and fills one that does not":
     filters,
   "native/bounds: getsockopt() refuses an MCAST_MSFILTER that counts more sources than its room holds, and fills one that does not":
@@ -53,16 +54,17 @@ const known = {
   "socket/batch/segments: sendSegments() of nothing is an empty datagram": parts,
   "native/workers: (the file: had not ended after 600 s)": end,
   "socket/datagrams.internals: an empty datagram over IPv4 is a message of its own": parts,
-  "socket/datagrams.internals: datagrams over IPv4 wait in the kernel while nobody receives, and a timeout loses none":
+  "socket/datagrams.internals: datagrams over IPv4 wait in the kernel until they are received, and a timeout loses none":
     slow,
   "socket/datagrams.internals: an empty datagram over IPv6 is a message of its own": parts,
   "socket/datagrams.internals: an empty datagram over a UNIX path is a message of its own": parts,
   "socket/datagrams.internals: an empty datagram over an abstract UNIX name is a message of its own": parts,
   "socket/messages/control: IPV6_HOPLIMIT, IPV6_TCLASS and IPV6_FLOWINFO go with a packet": options,
-  "socket/messages/control: IP_ORIGDSTADDR tells the destination with its port": options,
-  "socket/messages/control: SO_TIMESTAMP, SO_TIMESTAMPNS and SO_TIMESTAMPING tell when a packet came": options,
-  "socket/messages/control: SCM_TIMESTAMPING tells by the error queue when a packet left": options,
-  "socket/messages/control: SO_RXQ_OVFL counts what was dropped": options,
+  "socket/messages/control: IP_ORIGDSTADDR has the destination with its port": options,
+  "socket/messages/control: SO_TIMESTAMP, SO_TIMESTAMPNS and SO_TIMESTAMPING have the time at which a packet arrived":
+    options,
+  "socket/messages/control: SCM_TIMESTAMPING in the error queue has the time at which a packet was sent": options,
+  "socket/messages/control: SO_RXQ_OVFL counts dropped datagrams": options,
   "socket/messages/control: control data for which there is no room are cut, and recvmsg() says so": options,
   "socket/messages/cut: IP_ORIGDSTADDR that was cut comes as its bytes, awaited and blocking": options,
   "socket/messages/cut: SO_TIMESTAMPNS that was cut comes as its bytes, awaited and blocking": options,
@@ -71,17 +73,17 @@ const known = {
   "socket/messages/cut: IPV6_RECVERR that was cut comes as its bytes, and never without the address that it had":
     ctrunc,
   "socket/messages/cut: SO_RXQ_OVFL that was cut comes as its bytes": options,
-  "socket/messages/errqueue: a datagram that is too large for the path is told with the MTU": options,
+  "socket/messages/errqueue: the error for a datagram that is too large for the path has the MTU": options,
   "socket/messages/recvmsg: recvmsg() gives an empty datagram as one, and goes on": parts,
   "socket/messages/recvmsg: after the last test": follows,
   "socket/messages/sendmsg: sendmsg() sends a datagram without bytes": parts,
-  "socket/messages/rights: when more descriptors come than there is room for, those that fit arrive, and MSG_CTRUNC tells":
+  "socket/messages/rights: if more descriptors arrive than fit, those that fit are received, and MSG_CTRUNC is set":
     ctrunc,
   "socket/messages/rights: after the last test": follows,
   "socket/options: the raw forms take numbers and bytes, and give numbers and bytes": tcpInfo,
   "socket/options: TCP_INFO over IPv4 follows a connection": tcpInfo,
   "socket/options: TCP_INFO over IPv6 follows a connection": tcpInfo,
-  "socket/options: TCP_INFO of a listener counts the connections that nobody has accepted": tcpInfo,
+  "socket/options: TCP_INFO of a listener counts the connections in the accept queue": tcpInfo,
   "socket/options: after the last test": follows,
   "socket/pairs: a pair that the kernel does not make is refused, and leaves nothing open": types,
   "socket/pairs: after the last test": follows,

@@ -23,7 +23,7 @@ const core = (
 
 /** Known differences between Bun and Node. */
 const known = {
-  "cmsg/descriptors: a collected object has closed what nobody took, once":
+  "cmsg/descriptors: collection closes the descriptors that were not taken, once":
     "Bun has no gc() as node --expose-gc, so the test can't make it collect",
 };
 

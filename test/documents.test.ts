@@ -62,7 +62,7 @@ function brokenLinks(page: string, read: (path: string) => string | undefined): 
 const readFile = (path: string): string | undefined =>
   existsSync(join(root, path)) ? readFileSync(join(root, path), "utf8") : undefined;
 
-test("the links of the documents lead to files and headings that exist", () => {
+test("the targets of the links in the documents exist", () => {
   assert.ok(pages.includes("README.md") && pages.includes(join("docs", "errors.md")));
   for (const page of pages) assert.deepEqual(brokenLinks(page, readFile), [], page);
 });
@@ -92,7 +92,7 @@ test("prose has at most 120 columns", () => {
   }
 });
 
-test("README.md has at most 130 lines, and begins with what a user needs first", () => {
+test("README.md has at most 130 lines, and begins with the installation", () => {
   const text = readFile("README.md") ?? "";
   assert.ok(text.split("\n").length <= 131, `${text.split("\n").length} lines`);
   const order = [

@@ -41,7 +41,7 @@ function parity(...args: string[]): string {
 
 const report = JSON.parse(parity("--json")) as Parity;
 
-test("the page is what the script writes now, and its names are those of the installed Python", (t) => {
+test("the page is up to date, and its names are those of the installed Python", (t) => {
   t.diagnostic(`Python ${report.version.join(".")}`);
   parity("--check");
 });

@@ -174,7 +174,7 @@ describe("a snippet", () => {
   const markdown = (code: string, info = ""): Snippet[] =>
     snippetsOfMarkdown("docs/a.md", `Text\n\n\`\`\`ts${info}\n${code}\n\`\`\`\n`);
 
-  test("is found with its place, its mark and what it prints", () => {
+  test("is found with its place, its mark and its output", () => {
     const code = "const a = 1;\nconsole.log(a); // prints: 1";
     assert.deepEqual(markdown(code), [{ path: "docs/a.md", line: 4, code, run: true, prints: ["1"] }]);
     assert.equal(markdown(code, " no-run")[0]?.run, false);
@@ -188,12 +188,12 @@ describe("a snippet", () => {
     ]);
   });
 
-  test("is refused with a mark that nobody knows, or without an end", () => {
+  test("is refused with an unknown mark, or without an end", () => {
     assert.throws(() => markdown("a", " norun"), /docs\/a\.md:3: a block of ts may say no-run, not "norun"/);
     assert.throws(() => snippetsOfMarkdown("a.md", "\n```ts\na"), /a\.md:2: the block that opens here is not closed/);
   });
 
-  test("has the lines of its document in what the compiler and a stack say", () => {
+  test("has the line numbers of its document in messages of the compiler and in stacks", () => {
     assert.equal(toDocumentPlaces("out/snippets/docs__a.md__4.ts(5,7): error"), "docs/a.md:5:7: error");
     assert.equal(
       toDocumentPlaces("at f (file:///x/out/snippets/src__reactor__a.ts__4.ts:5:7)"),

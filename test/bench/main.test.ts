@@ -128,7 +128,7 @@ test("bench --node measures another Node and says its version", { timeout: 60_00
   assert.match(await readFile(used, "utf8"), /servers\/tcp-echo-node\.js\n/);
 });
 
-test("bench --node refuses what is no Node", async () => {
+test("bench --node refuses a program that is not Node", async () => {
   for (const path of ["/no/such/node", "/bin/true"]) {
     const { status, stderr } = await bench("tcp-echo", "--node", path);
     assert.equal(status, 2);
@@ -224,7 +224,7 @@ for (const [signal, end] of [
   ["SIGTERM", [143, null]],
   ["SIGKILL", [null, "SIGKILL"]],
 ] as const) {
-  test(`bench leaves no process behind after ${signal}`, { timeout: 30_000 }, async () => {
+  test(`bench leaves no process after ${signal}`, { timeout: 30_000 }, async () => {
     const child = await runningBench();
     const closed = once(child, "close");
     child.kill(signal);

@@ -154,7 +154,7 @@ test("turns that fail are counted by code, and end with status 1", async () => {
   assert.ok(errors["ECONNRESET"]! >= 1);
 });
 
-test("Ctrl-C ends the load, and prints what was measured", async () => {
+test("Ctrl-C ends the load, and the results are printed", async () => {
   await using server = await serving((stream) => echo(stream));
   await using program = start(["bench", String(server.address), "-d", "1m", "-c", "1", "--verbose"]);
   await program.line(/^berkeley: 1 connection is open/, "stderr");

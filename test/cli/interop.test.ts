@@ -222,7 +222,7 @@ test("connect reads what openssl s_server sends, and agrees on a protocol", { sk
   assert.match((await client.ended).stdout, /"text":"hello\\n"/);
 });
 
-test("listen speaks with openssl s_client", { skip: missing("openssl") }, async () => {
+test("listen works with openssl s_client", { skip: missing("openssl") }, async () => {
   const received = file("received");
   await using server = ours(["listen", "--tls", "0", "--cert", CERT, "--key", KEY, "--receive-only"], {
     stdout: received,

@@ -53,7 +53,7 @@ const wrong: readonly (readonly [args: readonly string[], says: RegExp])[] = [
 ];
 
 for (const [args, says] of wrong) {
-  test(`berkeley ${args.join(" ")} says in one line what is wrong and ends with 2`, async () => {
+  test(`berkeley ${args.join(" ")} prints one error line and ends with 2`, async () => {
     const { status, stdout, stderr } = await run(args);
     assert.match(stderr, says);
     assert.match(stderr, /^[^\n]+\n$/);
@@ -116,7 +116,7 @@ test("package.json has the command", () => {
   assert.ok(readFileSync(MAIN, "utf8").startsWith("#!/usr/bin/env node\n"));
 });
 
-test("help, man pages and completions need no addon, and a command that does says what it lacks", async () => {
+test("help, man pages and completions need no addon, and a command that needs it reports that it is missing", async () => {
   const env = { BERKELEY_ADDON: "/nowhere/berkeley.node" };
   for (const args of [["--help"], ["echo", "--help"], ["man", "connect"], ["completion", "bash"], ["--version"]]) {
     const { status, stderr } = await run(args, { env });

@@ -61,7 +61,7 @@ test(
   },
 );
 
-test("resolve takes an address, and says that no resolver is asked", async () => {
+test("resolve accepts an address, and prints that no lookup is made", async () => {
   const { status, stdout, stderr } = await run(["resolve", "127.0.0.1"]);
   assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
   assert.equal(stdout, " 1  127.0.0.1  at once   from 127.0.0.1; an address, for which no resolver is asked\n");
@@ -77,7 +77,7 @@ test("resolve takes an address, and says that no resolver is asked", async () =>
   });
 });
 
-test("resolve refuses what is no host, and says that a name is unknown", async () => {
+test("resolve refuses a value that is not a host, and reports an unknown name", async () => {
   const wrong = await run(["resolve", "127.1"]);
   assert.equal(wrong.status, 2);
   assert.match(wrong.stderr, /^berkeley: NAME is "127\.1": host is "127\.1", which looks like a number, required /);

@@ -41,7 +41,7 @@ test("steps --once makes the seven steps, prints both messages and ends with 0",
   );
 });
 
-test("steps --once shows what each call returned and what the kernel says", async () => {
+test("steps --once prints the result of each call and the state in the kernel", async () => {
   const { stdout } = await run(["steps", "--once", "--port", "0"]);
   for (const line of [
     /new Socket\(AF_INET, SOCK_STREAM\) +descriptor \d+ +server +CLOSE +no address yet$/m,
@@ -89,7 +89,7 @@ test("steps --once runs over IPv6", { skip: hasIPv6 ? false : "no IPv6 here" }, 
   assert.match(stdout, /client\.recv\(1024\) +"Welcome to my server"/);
 });
 
-test("steps --once listens where it is told to, wildcard and name included", async () => {
+test("steps --once listens at the given address, including the wildcard and a name", async () => {
   for (const [host, reached] of [
     ["0.0.0.0", "127.0.0.1"],
     ["localhost", "localhost"],
@@ -137,7 +137,7 @@ test("steps ends with 1 and one line when the kernel refuses the address", async
   assert.match(stdout, /server\.bind\(.*\) +EADDRNOTAVAIL$/m);
 });
 
-test("steps whose output nobody reads ends quietly, while serving too", async () => {
+test("steps whose output is closed ends without an error message, while serving too", async () => {
   for (const args of [["--once"], []]) {
     await using program = start(["steps", "--port", "0", ...args]);
     program.child.stdout!.destroy();

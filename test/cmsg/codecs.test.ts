@@ -327,7 +327,7 @@ test("encodeControl() says which message and which field is wrong", () => {
   }
 });
 
-test("what was received can be sent back", () => {
+test("received messages can be sent back", () => {
   const pktinfo = decoded(k.IPPROTO_IP, k.IP_PKTINFO, PKTINFO());
   assert.ok(pktinfo.type === "IP_PKTINFO");
   assert.deepEqual(encoded(pktinfo).data, PKTINFO());

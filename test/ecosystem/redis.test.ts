@@ -86,7 +86,7 @@ describe("ioredis against redis-server", { skip: withoutServer }, () => {
       }
     });
 
-    test(`messages that nobody asked for come over ${name}`, async () => {
+    test(`messages without a request arrive over ${name}`, async () => {
       await using server = await startRedis();
       const redis = open(["127.0.0.1", server.port], of);
       const other = open(["127.0.0.1", server.port], of);

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { find, missing } from "./support.js";
 
-test("missing() says what is not installed and how to get it, and throws it under CI", (t) => {
+test("missing() names the missing program and its package, and throws under CI", (t) => {
   const before = process.env["CI"];
   t.after(() => {
     if (before === undefined) delete process.env["CI"];

@@ -7,10 +7,10 @@
 
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { createServer, type AddressInfo } from "node:net";
 import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
+import { freePort } from "../support/freePort.js";
 
 /** Where Debian keeps what an ordinary user's PATH lacks. */
 const FOLDERS = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/local/sbin", "/usr/sbin", ...postgresFolders()];
@@ -53,16 +53,6 @@ export async function run(program: string, args: readonly string[], input?: stri
   child.stdin.end(input);
   const [status, signal] = (await once(child, "close")) as [number | null, NodeJS.Signals | null];
   return { status: signal ?? status!, ...output };
-}
-
-/** A port of 127.0.0.1 that is free at this moment, for a server that can't choose one itself. */
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  await once(probe, "close");
-  return port;
 }
 
 /** How a server is started. */

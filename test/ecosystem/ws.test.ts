@@ -13,7 +13,7 @@ import { checkLeaks } from "../support/leaks.js";
 
 checkLeaks();
 
-test("ws speaks over a pair in memory, cut into small chunks", async () => {
+test("ws works over a pair in memory, in small chunks", async () => {
   const [near, far] = memoryPair({ chunking: 100 });
   const http = createServer();
   const server = new WebSocketServer({ noServer: true });

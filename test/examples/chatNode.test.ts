@@ -231,7 +231,7 @@ test("a line that is too long ends the connection, over WebSocket with 1009", as
   assert.match((await http.readLine())!, /^HTTP\/1\.1 426 /);
 });
 
-test("a client that ends in the middle of a line, or resets, is gone, and the node goes on", async () => {
+test("a client that ends in the middle of a line, or resets, is removed, and the node continues", async () => {
   const events: LogEvent[] = [];
   await using node = await start({ log: (event) => events.push(event) });
   await using ann = await enter(node.address, "ann", "r");
@@ -318,7 +318,7 @@ test("a client that never reads is cut; the others get all, and it goes on after
   }
 });
 
-test("a drain finishes the command that has begun, gives the notice, and shows in readyz", async () => {
+test("a drain finishes the running command, sends the notice, and appears in /readyz", async () => {
   await using node = await start({ webSocket: any, health: any });
   const { port } = node.healthAddress as { port: number };
   assert.deepEqual([await statusOf(port, "/readyz"), await statusOf(port, "/healthz")], [200, 200]);
@@ -342,7 +342,7 @@ test("a drain finishes the command that has begun, gives the notice, and shows i
   await assert.rejects(connect(node.address), { code: "ECONNREFUSED" });
 });
 
-test("behind a proxy, the log has the address of the header; others are refused", async () => {
+test("with a proxy, the log has the address of the header; other connections are refused", async () => {
   const events: LogEvent[] = [];
   await using node = await start({ proxies: ["127.0.0.1/32"], webSocket: any, log: (event) => events.push(event) });
   const [source, destination] = [new InetAddress("192.0.2.7", 4242), new InetAddress("192.0.2.1", 8888)];

@@ -63,7 +63,7 @@ test("a message over the limit ends that client with 1009", async () => {
   assert.equal(await over, 1009);
 });
 
-test("clients over the limit are told so, and so are those that speak HTTP", async () => {
+test("clients over the limit, and clients that use plain HTTP, get an error response", async () => {
   await using server = await startWebSocketServer("tcp://127.0.0.1:0", { maxClients: 1 });
   const first = await openWebSocket(server.address);
   await assert.rejects(openWebSocket(server.address), /Unexpected server response: 503/);

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { type Browser, chromium, type Page } from "playwright-core";
+import { type Browser, chromium, type Locator, type Page } from "playwright-core";
 
 const PATHS = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 const found = process.env["BERKELEY_CHROMIUM"] ?? PATHS.find((path) => existsSync(path));
@@ -48,6 +48,9 @@ export async function openPage(
 }
 
 const axeSource = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+/** The rows of the table of sockets. */
+export const rows = (page: Page): Locator => page.locator('[role="row"].body');
 
 interface Violation {
   readonly id: string;

@@ -18,7 +18,7 @@ import { serving, trusting } from "../tls/support.js";
 
 checkLeaks();
 
-test("the inspector knows every socket option of the package by its name", () => {
+test("the inspector has the names of all socket options of the package", () => {
   const exported = Object.entries(berkeley)
     .filter(([, value]) => typeof value === "object" && value !== null && "optname" in value)
     // An alias has the name of its option.

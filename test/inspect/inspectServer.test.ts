@@ -148,7 +148,7 @@ async function event<T>(inspector: Inspector, query: string, passes: (name: stri
   return assert.fail("the events have ended");
 }
 
-test("a page gets all rows first, and then those that have changed or are gone", async () => {
+test("a page gets all rows first, and then the changed and the removed ones", async () => {
   await using inspector = await startInspector();
   const [left, right] = socketpair();
   const [first] = inspector.sockets();
@@ -284,7 +284,7 @@ test("clients that never read get no more than one event, and a thousand clients
   for (const socket of pairs) socket.close();
 });
 
-test("the port can be chosen, and a taken port is refused and leaves nothing behind", async () => {
+test("the port can be chosen, and a port in use is refused and leaves nothing open", async () => {
   await using inspector = await startInspector();
   await assert.rejects(startInspector(), /^Error: Cannot start the inspector: it runs in this thread/);
   const taken = port(inspector);

@@ -7,7 +7,7 @@ import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import type { Browser, Page } from "playwright-core";
 import { checkLeaks } from "../support/leaks.js";
-import { launch, noBrowser, openPage, PATIENCE, violations } from "./browser.js";
+import { launch, noBrowser, openPage, PATIENCE, rows, violations } from "./browser.js";
 
 const skip = noBrowser;
 let program: ChildProcess;
@@ -41,7 +41,6 @@ before(async () => {
   browser = await launch();
 });
 
-const rows = (page: Page) => page.locator('[role="row"].body');
 const statusOf = (page: Page) => page.locator(".count");
 const goTo = async (page: Page, hash: string): Promise<void> => {
   await page.evaluate(`location.hash = ${JSON.stringify(hash)}`);

@@ -118,7 +118,7 @@ test("an errno that a test forces is recorded as any other, and the program gets
   }
 });
 
-test("calls of both kinds of socket are counted once, whatever form they have", async () => {
+test("calls of both kinds of socket are counted once, in all their forms", async () => {
   await using inspector = await startInspector();
   const [left, right] = socketpair();
   const [one, other] = sync.socketpair();

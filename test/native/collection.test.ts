@@ -83,7 +83,7 @@ test("a socket that has waited before and is dropped is collected too, and its r
   right.close();
 });
 
-test("a socket with a call that waits is not collected, though nobody else holds it", async () => {
+test("a socket with a waiting call is not collected, even without another reference", async () => {
   const [left, right] = socketpair();
   let weak: WeakRef<Socket>;
   const received = (() => {

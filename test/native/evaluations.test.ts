@@ -87,7 +87,7 @@ for (const addon of ["same addon", "own addon"] as const) {
     for (const socket of [one!, other!, ...clients, ...accepted.map(([conn]) => conn)]) socket.close();
   });
 
-  test(`an evaluation takes what a number of a descriptor or an address says of another's objects (${addon})`, async () => {
+  test(`an evaluation accepts descriptors and addresses of objects of another one (${addon})`, async () => {
     const { index, sync } = copies[addon];
     const second = await evaluate(index);
     const secondSync = (await import(pathToFileURL(sync).href)) as typeof firstSync;
@@ -163,7 +163,7 @@ test("evaluations in a worker wait side by side, and the end of the worker close
   }
 });
 
-test("an evaluation's waiting call keeps the process alive, whatever the others do", async () => {
+test("a waiting call of one evaluation keeps the process alive, independently of the others", async () => {
   const second = await evaluate(copies["same addon"].index);
   assert.equal(await exchange(first, "first"), "first");
   assert.equal(await exchange(second, "second"), "second");

@@ -59,7 +59,7 @@ test("a native call without arguments, or with too few, throws a TypeError", () 
   assert.deepEqual(openDescriptors(), before);
 });
 
-test("a native call leaves what is outside its view alone", () => {
+test("a native call does not change bytes outside its view", () => {
   const pair = new Uint8Array(8);
   assert.equal(addon.socketpair(1, 1, 0, pair), 0);
   const [left, right] = new Int32Array(pair.buffer) as unknown as [number, number];

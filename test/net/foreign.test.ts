@@ -339,7 +339,7 @@ test("addresses, endpoints, options, streams, contexts and sockets to pass of an
   for (const socket of [left, right, passed, end]) socket.close();
 });
 
-test("what only its own copy can work with is refused by name, before anything is done", async () => {
+test("objects that only their own copy of the package can use are refused by name, before any other work", async () => {
   const [x, y] = other.socketpair();
   const [mine, far] = socketpair();
   const named = /a Socket of another copy or entry of berkeley, required a Socket/;

@@ -92,7 +92,7 @@ for (const [from, to] of kinds) {
   });
 }
 
-test("many short connections at a time each get what is theirs", async () => {
+test("many short connections at the same time each get their own bytes", async () => {
   await using target = await listen("tcp://127.0.0.1:0", { backlog: 128 });
   await using run = await started(target.address, { maxConnections: 7 });
   const { forwarder, next } = run;
@@ -157,7 +157,7 @@ test("a target with a name is resolved for each connection, and its addresses ra
   assert.equal(codeOf(await vain.next()), "EAI_NODATA");
 });
 
-test("a resolver may close the forwarder, and then nobody is connected to", async () => {
+test("if a resolver closes the forwarder, no connection is made", async () => {
   await using target = await listen("tcp://127.0.0.1:0");
   assert.ok(target.address instanceof InetAddress);
   const closing: { forwarder?: Forwarder } = {};
@@ -213,7 +213,7 @@ test("a side that is cut cuts the other, whichever it is", async () => {
   }
 });
 
-test("a connection that is silent for too long is cut on both sides; one that is not lives on", async () => {
+test("an idle connection is closed on both sides; a busy one stays open", async () => {
   await using target = await listen("tcp://127.0.0.1:0");
   using clock = new TestClock();
   await using run = await started(target.address, { idleTimeout: 300 });
@@ -284,7 +284,7 @@ test("connections over the limit wait until one is over", async () => {
   await next();
 });
 
-test("close() cuts connections in every state, and tells of them", async () => {
+test("close() closes connections in every state, and reports them", async () => {
   await using full = await crowded("unix:@berkeley-forward-crowd");
   const { forwarder: connecting, next: nextConnecting } = await started(full.target.address);
   const waiting = rejection(visit(connecting.address));
@@ -350,7 +350,7 @@ test("options of both sides are applied", async () => {
   await closeAll(client, server);
 });
 
-test("what is wrong is refused before anything listens", async () => {
+test("wrong arguments are refused before the forwarder listens", async () => {
   const from = "tcp://127.0.0.1:0";
   const to = "tcp://127.0.0.1:9";
   const wrong: [from: unknown, to: unknown, opts: unknown, kind: string, text: RegExp][] = [

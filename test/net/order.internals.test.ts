@@ -33,7 +33,7 @@ test("listen() and bindUdp() pass over addresses that this machine lacks, and fa
   assert.equal((await rejection(bindUdp("udp://some.example:0", { resolver }))).cause, undefined);
 });
 
-test("connect() asks the system's resolver one question for both families", async (t) => {
+test("connect() makes one lookup for both families", async (t) => {
   const { getaddrinfo: real } = calls;
   t.after(() => Object.assign(calls, { getaddrinfo: real }));
   const families: number[] = [];

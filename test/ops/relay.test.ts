@@ -99,7 +99,7 @@ test("a flow that waits for its source leaves a relay that says from where, to w
   assert.equal(capacity, 65_536);
 });
 
-test("whether a short read empties the source is asked anew with each try", () => {
+test("each try checks again whether a short read empties the source", () => {
   const { words, sys, flow, attempt } = waiting();
   flow.from.reading.shortMeansEmpty = false;
   assert.equal(attempt(), EAGAIN);
@@ -110,7 +110,7 @@ test("whether a short read empties the source is asked anew with each try", () =
   );
 });
 
-test("what was relayed is added to the flow, in more than 32 bits", () => {
+test("the number of relayed bytes is added to that of the flow, in more than 32 bits", () => {
   const { words, flow, active } = waiting();
   words[AT + 5] = 7;
   words[AT + 6] = 2;
@@ -140,7 +140,7 @@ test("a destination that took a part holds the flow, which has the pipe from the
   assert.notEqual(words[pipeAt], readEnd);
 });
 
-test("an error that the poller met is the flow's, and is told once", () => {
+test("an error of the poller is reported once, by the relay", () => {
   const { words, attempt } = waiting();
   words[AT + 8] = EPIPE;
   assert.equal(attempt(), EPIPE);
@@ -166,7 +166,7 @@ test("a write that waits on the destination blocks the relay; one on the source 
   assert.equal(words[AT]! & WANTS_OUT, 0);
 });
 
-test("an event for room that nobody heard of is told to who asks for it next, or when the relay is closed", () => {
+test("an event for buffer space without a receiver is stored until the next query, or until the relay is closed", () => {
   const { words, flow } = waiting();
   words[AT]! |= MISSED_OUT;
   assert.equal(flow.from.outflow!.reportEpollout(true), true);

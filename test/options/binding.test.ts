@@ -17,6 +17,7 @@ import {
   SOCK_DGRAM,
   SOCK_STREAM,
 } from "berkeley";
+import { freePort } from "../support/freePort.js";
 import { checkLeaks } from "../support/leaks.js";
 import { codeOf, kernelHas, privileged } from "./support.js";
 
@@ -152,10 +153,3 @@ describe("IP_LOCAL_PORT_RANGE", { skip: !kernelHas("6.3") }, () => {
     assert.equal(portOf(socket), low);
   });
 });
-
-/** A port of the system's range that was free just now. */
-async function freePort(): Promise<number> {
-  using socket = new Socket();
-  await socket.bind("127.0.0.1:0");
-  return portOf(socket);
-}

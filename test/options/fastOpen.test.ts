@@ -33,7 +33,7 @@ const said = (exchanges: readonly Exchange[]): string[] =>
   exchanges.map(({ received, answer }) => `${received} ${answer}`);
 const sent = (exchanges: readonly Exchange[]): number[] => exchanges.map((exchange) => exchange.sent);
 
-test("with the server's side on, data goes with the SYN from the second connection on", (t) => {
+test("with the option on the server, the SYN carries data from the second connection on", (t) => {
   const output = runInNamespace(prepare, program);
   if (output === undefined) {
     t.skip("no network namespace of our own here");
@@ -66,7 +66,7 @@ test("with the server's side on, data goes with the SYN from the second connecti
   assert.equal(anycast, "joined and left");
 });
 
-test("wherever the tests run, the same calls give the same bytes", () => {
+test("the same calls give the same bytes with and without TCP Fast Open in the kernel", () => {
   const { connects, messages, late, never } = JSON.parse(run(process.execPath, [program])) as Report;
   const served = (Number(readFileSync("/proc/sys/net/ipv4/tcp_fastopen", "utf8")) & 2) !== 0;
   assert.deepEqual(said([...connects, ...messages]), ["one ONE", "two TWO", "three THREE", "four FOUR", "five FIVE"]);

@@ -52,7 +52,7 @@ async function pair(): Promise<Pair> {
 }
 
 describe("SO_ATTACH_FILTER", () => {
-  test("lets in what the program says", async () => {
+  test("accepts the packets that the program accepts", async () => {
     using two = await pair();
     const { a: receiver, b: sender } = two;
     receiver.setsockopt(SO_ATTACH_FILTER, beginsWith("y"));
@@ -127,7 +127,7 @@ describe("the raw form", () => {
     }
   });
 
-  test("never lets the kernel write beyond the room, although it counts in instructions", () => {
+  test("does not make the kernel write beyond the buffer, although it counts in instructions", () => {
     using socket = new Socket(AF_INET, SOCK_DGRAM);
     const program = Array.from({ length: 8 }, (_, index) => keep(index));
     socket.setsockopt(SO_ATTACH_FILTER, program);

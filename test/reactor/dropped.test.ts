@@ -6,12 +6,12 @@ import { Descriptor } from "#berkeley/reactor/index.js";
 import { Reactor } from "#berkeley/reactor/index.js";
 import { calls } from "#berkeley/sys/calls.js";
 import { RECV } from "#berkeley/ops/recv.js";
+import { turn } from "../support/clock.js";
 import { checkLeaks, openDescriptors } from "../support/leaks.js";
 
 checkLeaks();
 
 const gc = (globalThis as { gc?: () => void }).gc!;
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 function pair(): [number, number] {
   const bytes = new Uint8Array(8);
@@ -42,7 +42,7 @@ async function used(): Promise<WeakRef<Reactor>> {
   return new WeakRef(reactor);
 }
 
-test("fifty reactors that have waited and are dropped leave no descriptor and no reactor", async () => {
+test("fifty dropped reactors on which calls have waited leave no descriptor and are collected", async () => {
   const before = openDescriptors();
   const reactors: WeakRef<Reactor>[] = [];
   for (let round = 0; round < 50; round++) reactors.push(await used());
@@ -62,7 +62,7 @@ function wait(fd: number): [reactor: WeakRef<Reactor>, received: Promise<string>
   return [new WeakRef(reactor), received];
 }
 
-test("a reactor with a call that waits is not dropped, and ends after it", async () => {
+test("a reactor with a waiting call is not collected before the call ends", async () => {
   const before = openDescriptors();
   const [left, right] = pair();
   const [reactor, received] = wait(right);
@@ -79,7 +79,7 @@ test("a reactor with a call that waits is not dropped, and ends after it", async
   assert.equal(reactor.deref(), undefined);
 });
 
-test("events for what a dropped reactor had registered reach nobody and do no harm", async () => {
+test("events for the registrations of a dropped reactor call nothing and do no harm", async () => {
   const before = openDescriptors().size;
   const [left, right] = pair();
   (() => {

@@ -17,7 +17,7 @@ import { checkLeaks } from "../support/leaks.js";
 keepAlive();
 checkLeaks();
 
-test("a lasting error of epoll_wait() ends every call that waits, and every call that would have to", async () => {
+test("a permanent error of epoll_wait() rejects all waiting calls, and all calls that would wait", async () => {
   const { sys, socket, reactor } = fakeKernel();
   const [one, two] = [socket(), socket()];
   sys.always("send", "EAGAIN");
@@ -52,7 +52,7 @@ test("a lasting error of epoll_wait() ends every call that waits, and every call
   one.close();
 });
 
-test("a continuation that throws takes no turn from others; its error is thrown behind them", async () => {
+test("a continuation that throws does not delay others; its error is thrown after them", async () => {
   const reactor = new Reactor(new FakeSys().calls);
   const turns: string[] = [];
   const error = new Error("a fault of ours");
@@ -74,7 +74,7 @@ test("a continuation that throws takes no turn from others; its error is thrown 
   assert.deepEqual(turns, ["first", "last", "after it"]);
 });
 
-test("a continuation that throws where the budget is spent leaves the rest for the next turn", async () => {
+test("after a continuation that throws when the budget is spent, the rest runs in the next turn", async () => {
   const reactor = new Reactor(new FakeSys().calls);
   const turns: string[] = [];
   const error = new Error("a fault of ours");

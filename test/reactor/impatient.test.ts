@@ -11,7 +11,7 @@ checkLeaks();
 
 const flags = MSG_DONTWAIT;
 
-test("calls with MSG_DONTWAIT that come when the budget is spent wait for their turn, not for EAGAIN", async () => {
+test("calls with MSG_DONTWAIT that are made when the budget is spent wait for their turn, and do not fail with EAGAIN", async () => {
   const { sys, socket } = fakeKernel();
   const conn = socket();
   const sent = Array.from({ length: 600 }, () => watch(conn.send("x", { flags })));
@@ -20,7 +20,7 @@ test("calls with MSG_DONTWAIT that come when the budget is spent wait for their 
   assert.equal(sys.count("send"), 600);
 });
 
-test("behind a call that turns out to wait, those with MSG_DONTWAIT get EAGAIN and the others wait on", async () => {
+test("after a call that has to wait, calls with MSG_DONTWAIT get EAGAIN and the others keep waiting", async () => {
   const { sys, socket, fire } = fakeKernel();
   const conn = socket();
   for (let i = 0; i < 256; i++) void conn.send("x");
@@ -48,7 +48,7 @@ async function leavesTurns(call: () => Promise<unknown>): Promise<void> {
   assert.ok(over, "the timer had no turn");
 }
 
-test("a loop of calls with MSG_DONTWAIT behind one that waits leaves turns to others", async () => {
+test("a loop of calls with MSG_DONTWAIT after a waiting call does not block the event loop", async () => {
   const { socket } = fakeKernel();
   const conn = socket();
   const waiting = watch(conn.recv(1));
@@ -58,7 +58,7 @@ test("a loop of calls with MSG_DONTWAIT behind one that waits leaves turns to ot
   await turn();
 });
 
-test("a loop over a closed socket, or under an aborted signal, leaves turns to others", async () => {
+test("a loop of calls on a closed socket, or with an aborted signal, does not block the event loop", async () => {
   const { socket } = fakeKernel();
   const conn = socket();
   const signal = AbortSignal.abort();

@@ -9,7 +9,7 @@ import { checkLeaks } from "../support/leaks.js";
 keepAlive();
 checkLeaks();
 
-test("bytes end no wait, and the end of the peer does, besides a read that waits", async () => {
+test("arriving bytes do not end the wait, and the end of the peer does, also while a read waits", async () => {
   const { sys, socket, fire } = fakeKernel();
   const conn = socket();
   sys.always("poll", () => 0);
@@ -29,7 +29,7 @@ test("bytes end no wait, and the end of the peer does, besides a read that waits
   assert.equal(sys.made("recv").length, length, "nothing was read");
 });
 
-test("a reset gives the error without a read, and a reset that a read has met gives the same", async () => {
+test("a reset is reported without a read, and in the same way after a read has failed with it", async () => {
   for (const read of [false, true]) {
     const { sys, socket, fire } = fakeKernel();
     const conn = socket();
@@ -51,7 +51,7 @@ test("a reset gives the error without a read, and a reset that a read has met gi
   }
 });
 
-test("the error queue alone, or the end of this side, is no end of the peer", async () => {
+test("an event of the error queue, or the end of this side, is not the end of the peer", async () => {
   const { sys, socket, fire } = fakeKernel();
   const conn = socket();
   sys.always("poll", () => POLLERR);

@@ -24,7 +24,7 @@ function relay(): { words: Int32Array; open: NonNullable<ReturnType<RelayTable["
   return { words, open };
 }
 
-test("a write that waits for room goes before what the poller passes on to the same socket", async () => {
+test("a write that waits for buffer space goes before bytes that the relay sends to the same socket", async () => {
   const { sys, socket, fire } = fakeKernel();
   const conn = socket();
   const { words, open } = relay();
@@ -37,7 +37,7 @@ test("a write that waits for room goes before what the poller passes on to the s
   assert.equal(sending.state, "resolved");
 });
 
-test("a write of which a part is out, and which waits for nothing but its turn, goes before it too", async () => {
+test("a partly sent write that only waits for its turn goes before them too", async () => {
   const { sys, socket } = fakeKernel();
   const conn = socket();
   const { words, open } = relay();
@@ -52,7 +52,7 @@ test("a write of which a part is out, and which waits for nothing but its turn, 
   assert.equal(sending.state, "resolved");
 });
 
-test("a write that queues up on a source hears of the room that nobody was told of", async () => {
+test("a write that waits on a relay source gets the event that was stored for it", async () => {
   const { sys, socket } = fakeKernel();
   const conn = socket();
   const { words, open } = relay();

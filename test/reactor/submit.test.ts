@@ -32,7 +32,7 @@ class Heard implements CompletionHandler<void> {
 const submit = (socket: Socket, heard: Heard, timeout: number | null = null): unknown =>
   descriptorOf(socket).reading.submit(heard, socket, READABLE, undefined, undefined, timeout);
 
-test("a result that is there is returned, and nobody is told", () => {
+test("a result that is available at once is returned, without a callback", () => {
   const { sys, socket } = fakeKernel();
   sys.script("poll", IN);
   const heard = new Heard();
@@ -40,7 +40,7 @@ test("a result that is there is returned, and nobody is told", () => {
   assert.deepEqual(heard.ends, []);
 });
 
-test("who waits is told within the event; an error that is there is thrown", () => {
+test("a waiting call gets its callback during the event; an error that occurs at once is thrown", () => {
   const { sys, socket, fire } = fakeKernel();
   const one = socket();
   const heard = new Heard();
@@ -55,7 +55,7 @@ test("who waits is told within the event; an error that is there is thrown", () 
   assert.equal(heard.ends.length, 1);
 });
 
-test("who is told may wait again, or close the descriptor under those behind", () => {
+test("a callback can submit the call again, or close the descriptor of the calls after it", () => {
   const { sys, socket, fire } = fakeKernel();
   const one = socket();
   const [first, second, third] = [new Heard(), new Heard(), new Heard()];
@@ -75,7 +75,7 @@ test("who is told may wait again, or close the descriptor under those behind", (
   assert.equal(one.closed, true);
 });
 
-test("a deadline and close() are told; each call once, also when the first to hear closes the descriptor", async () => {
+test("a deadline and close() call the callback, once for each call, even if the first callback closes the descriptor", async () => {
   const { sys, socket } = fakeKernel();
   const one = socket();
   const [first, second] = [new Heard(), new Heard()];
@@ -98,7 +98,7 @@ test("a deadline and close() are told; each call once, also when the first to he
 const far = toAddress("192.0.2.1:9") as Address;
 const near = toAddress("127.0.0.1:9") as Address;
 
-test("that a fresh TCP socket is connected is told by the event alone", async () => {
+test("the event alone shows that a new TCP socket is connected", async () => {
   const { sys, socket, fire } = fakeKernel();
   const one = socket();
   const heard = new Heard();
@@ -116,7 +116,7 @@ test("that a fresh TCP socket is connected is told by the event alone", async ()
   assert.equal((await received).length, 3);
 });
 
-test("an event with an error, and one that comes early, have the kernel asked", () => {
+test("an event with an error, and an early event, cause a query of the kernel", () => {
   const { sys, socket, fire } = fakeKernel();
   const one = socket();
   const heard = new Heard();
@@ -128,7 +128,7 @@ test("an event with an error, and one that comes early, have the kernel asked", 
   assert.deepEqual(heard.ends, ["ECONNREFUSED"]);
 });
 
-test("a socket that is not TCP's, or has a past, has the kernel asked", async () => {
+test("for a socket that is not TCP, or was used before, the kernel is queried", async () => {
   const { sys, socket, fire } = fakeKernel();
   const one = socket();
   const heard = new Heard();
@@ -146,7 +146,7 @@ test("a socket that is not TCP's, or has a past, has the kernel asked", async ()
   await connecting;
 });
 
-test("a connection to this machine is asked about at once, and waited for when it is not there", async () => {
+test("a connection to this machine is checked at once, and waited for if it is not established", async () => {
   const { sys, socket, fire } = fakeKernel();
   sys.script("connect", "EINPROGRESS", 0);
   await socket().connect(near);

@@ -201,7 +201,7 @@ test("connections and listeners in memory are shown, with the calls that wait", 
 });
 
 for (const [name, pair] of Object.entries(everyKind)) {
-  test(`a TLS connection ${name} shows what was negotiated, and no key, session, certificate or data`, async () => {
+  test(`a TLS connection ${name} shows the negotiated values, and no key, session, certificate or data`, async () => {
     const [client, server] = await tlsPair(pair, trusting(), serving());
     await client.write("the password is swordfish");
     const stream: Stream<TlsConn> = new Stream(server);

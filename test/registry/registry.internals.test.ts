@@ -132,7 +132,7 @@ test("a description that fails has the kind only, and a class of another kind ke
   for (const value of [undefined, null, 1, "x", {}, []]) assert.equal(describe(value), undefined);
 });
 
-test("callerLine() names this file, whatever limit of frames is set, and changes no limit", () => {
+test("callerLine() returns a line of this file with any limit of frames, and does not change the limit", () => {
   const { stackTraceLimit } = Error;
   try {
     Error.stackTraceLimit = 0;

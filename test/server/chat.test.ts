@@ -38,7 +38,7 @@ test("the page shows the program, which has 40 lines", () => {
   assert.ok(text.split("\n").length - 1 <= 40);
 });
 
-test("members talk, have one nickname each, and learn who is gone", async () => {
+test("members send lines, have one nickname each, and get a line when a member leaves", async () => {
   const { program, join: enter } = await started();
   await using _ = program;
   await using ann = await enter("ann");

@@ -10,7 +10,7 @@ import { type ConnectionContext, PP2_TYPE_SSL, PP2_TYPE_UNIQUE_ID, serve, type S
 import { certificates, serving } from "../tls/support.js";
 import { checkLeaks } from "../support/leaks.js";
 import { Program } from "../support/program.js";
-import { freePort } from "./support.js";
+import { freePort } from "../support/freePort.js";
 
 checkLeaks();
 

@@ -106,7 +106,7 @@ test("an error of accept(2) that does not end with time ends the server with thi
   await assert.rejects(server.closed, { code: "EINVAL" });
 });
 
-test("a handler that closes its server during a shortage leaves no shortage behind", async () => {
+test("a handler that closes its server during a shortage ends the shortage", async () => {
   // With this reserve, descriptors are always short.
   await using server = await serve(LOCAL, () => void server.close(), { reserve: 1_000_000 });
   await using client = await connectTo(server);

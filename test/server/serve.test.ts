@@ -132,7 +132,7 @@ test("without onError, and if onError throws, the process emits a warning", asyn
   );
 });
 
-test("drain() stops to accept, tells the handlers, and waits until they have finished", async () => {
+test("drain() stops accepting, aborts `draining` of the handlers, and waits until they have finished", async () => {
   const began = deferred();
   await using server = await serve(LOCAL, async (stream, { draining }) => {
     began.resolve();
@@ -286,7 +286,7 @@ test("allow and deny take networks as text or a net.BlockList", async () => {
   }
 });
 
-test("acceptRate lets a burst in, and then a connection per interval", async () => {
+test("acceptRate allows a burst, and then one connection per interval", async () => {
   using clock = new TestClock();
   await using server = await serve(LOCAL, echo, { acceptRate: 10 });
   const clients = await Promise.all(Array.from({ length: 15 }, () => connectTo(server)));
@@ -348,7 +348,7 @@ test("the ends of many connections at once are spread, so that others are served
   }
 });
 
-test("maxLifetime ends a connection whatever it does, even if its handler never returns", async () => {
+test("maxLifetime ends any connection, even if its handler never returns", async () => {
   using clock = new TestClock();
   await using server = await serve(LOCAL, forever, { maxLifetime: 10_000, maxConnections: 1 });
   await using client = await connectTo(server);
@@ -363,7 +363,7 @@ test("maxLifetime ends a connection whatever it does, even if its handler never 
   next.abort();
 });
 
-test("minReadRate ends clients that send a request byte by byte, and no honest ones", async () => {
+test("minReadRate ends clients that send a request byte by byte, and no normal ones", async () => {
   using clock = new TestClock();
   await using server = await serve(LOCAL, async (stream, { id }) => {
     // A protocol that reads chunks, and one that reads lines. The third one is silent for long.

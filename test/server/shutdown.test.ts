@@ -116,7 +116,7 @@ test("many servers end on a signal, with one listener of the process", async () 
   assert.match(stdout, /^closed 0$/m);
 });
 
-test("what is no signal, or one that no process can handle, is refused, and no listener is left", async () => {
+test("a value that is not a signal, and a signal that no process can handle, are refused, and no listener is left", async () => {
   await using server = await serve("tcp://127.0.0.1:0", () => undefined);
   const before = process.listenerCount("SIGTERM");
   for (const signals of [["SIGTREM"], ["SIGTERM", "SIGKILL"], ["SIGSTOP"], ["toString"], "SIGTERM", [15]]) {

@@ -5,16 +5,12 @@ import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { test } from "node:test";
 import { connectUdp } from "berkeley";
 import { type ServerEvent, serveUdp } from "berkeley/server";
+import { until } from "../support/clock.js";
 import { checkLeaks } from "../support/leaks.js";
 
 checkLeaks();
 
 const LOCAL = "udp://127.0.0.1:0";
-
-/** Resolves when the condition holds; turns of the event loop pass meanwhile. */
-async function until(done: () => boolean): Promise<void> {
-  while (!done()) await new Promise((resolve) => setImmediate(resolve));
-}
 
 test("log gets the life of the server, one record of all dropped datagrams, and the end with the totals", async () => {
   const events: ServerEvent[] = [];

@@ -128,7 +128,7 @@ await listen("tcp://127.0.0.1:1").catch(({ code, cause }) => console.log(code, c
 
 const limited = { skip: !existsSync("/usr/bin/prlimit") && "prlimit(1) is missing" };
 
-test("a new program whose descriptors are too few fails, and does not open the endpoints anew", limited, async () => {
+test("a new program that lacks descriptors fails, and does not open the endpoints again", limited, async () => {
   const sockets = Array.from({ length: 60 }, () => new Socket());
   const described = sockets.map((_, id) => ({ id, names: [`tcp://127.0.0.1:${id}`] }));
   const { stdout } = await asOldProgram(TAKES, [[{ type: "sockets", sockets: described, more: false }, sockets]], 30);

@@ -74,7 +74,7 @@ for (const place of [join(folder, "manager"), "@upgrade-manager"]) {
   });
 }
 
-test("a service manager that is gone makes upgrade() fail, and the program serves on", async () => {
+test("upgrade() fails if the service manager has ended, and the program continues to serve", async () => {
   const place = join(folder, "gone");
   const manager = await Manager.at(place);
   await using programs = new Generations({ NOTIFY_SOCKET: place });

@@ -5,13 +5,6 @@ import { serveWorkers, type ServeWorkersOptions, type WorkerEvent, type WorkerSe
 
 export const handlerModule: URL = new URL("./workerHandler.js", import.meta.url);
 
-export const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-
-/** Waits until something holds. The test runner ends a test that waits for ever. */
-export async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await turn();
-}
-
 /** A server with workers, and the events of its workers. */
 export async function started(
   opts: ServeWorkersOptions = {},

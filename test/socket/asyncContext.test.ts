@@ -179,7 +179,7 @@ test("a decoder of frames runs in the context of the loop that reads them", asyn
   await stream.close();
 });
 
-test("the events of a Duplex come in the context of who listens, and a write is told to who wrote", async () => {
+test("the events of a Duplex have the context of the listener, and the callback of a write has that of the write", async () => {
   const [a, b] = socketpair();
   const seen: Record<string, string | undefined> = {};
   const duplex = storage.run("made", () => b.stream().toDuplex());

@@ -62,7 +62,7 @@ test("create_connection() takes the first address that answers", async () => {
   assert.equal(socket.type, SOCK_STREAM);
 });
 
-test("create_connection() rejects with the error of the last address, and closes what it tried", async () => {
+test("create_connection() rejects with the error of the last address, and closes its sockets", async () => {
   await using server = await create_server("127.0.0.1:0");
   const port = portOf(server);
   server.close();
@@ -169,7 +169,7 @@ test("create_connection() refuses wrong arguments with a rejection", async () =>
   });
 });
 
-test("connect() resolves names for sockets whose protocol the resolver does not know", async (t) => {
+test("connect() resolves names for sockets whose protocol the resolver does not support", async (t) => {
   const lacks = errnoOfSocket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
   if (lacks !== undefined) return t.skip(`the kernel has no MPTCP: ${lacks}`);
   const socket = new Socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP);

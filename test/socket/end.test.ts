@@ -131,7 +131,7 @@ test("the blocking end() has the same bounds", async () => {
   }
 });
 
-test("a peer that resets while we read on is told as the failure", async () => {
+test("a reset while end() discards bytes is its error", async () => {
   using server = new Socket();
   await server.bind("127.0.0.1:0");
   server.listen();

@@ -125,7 +125,7 @@ test("an address of another family is refused by the kernel", async () => {
   });
 });
 
-test("calls without an address say only what they are", async () => {
+test("errors of calls without an address have only the name of the call", async () => {
   await using stream = new Socket();
   await refused(() => stream.recv(1), {
     code: "ENOTCONN",

@@ -57,7 +57,7 @@ function resolvers<T>(): { promise: Promise<T>; resolve: (value: T) => void } {
 }
 
 for (const endpoint of ["tcp://127.0.0.1:0", "tcp://[::1]:0", "unix:@berkeley-net-socket-test"]) {
-  test(`toNetSocket() hands a stream at ${endpoint} to node:net, with what it had buffered`, async () => {
+  test(`toNetSocket() passes a stream at ${endpoint} to node:net, with its buffered bytes`, async () => {
     const [client, server] = await pairAt(endpoint);
     await client.write("line\nbuffered, ");
     assert.equal(await server.readLine(), "line");
@@ -98,7 +98,7 @@ test("toNetSocket() with allowHalfOpen leaves the writing side open after the pe
   await client.close();
 });
 
-test("toNetSocket() leaves nothing behind of the stream: it counts as closed", async () => {
+test("after toNetSocket() the stream counts as closed", async () => {
   const [client, server] = await pairAt("tcp://127.0.0.1:0");
   const netSocket = server.toNetSocket();
   await assert.rejects(server.read(), { code: "EBADF" });
@@ -162,7 +162,7 @@ test("Socket.toNetSocket() hands a socket over, and refuses a closed one and one
   assert.throws(() => datagrams.toNetSocket(), TypeError);
 });
 
-test("Socket.toNetSocket() includes what the socket's stream had buffered", async () => {
+test("Socket.toNetSocket() includes the buffered bytes of the socket's stream", async () => {
   const [left, right] = socketpair();
   await right.sendAll("first\nsecond\n");
   right.shutdown(SHUT_WR);
@@ -171,7 +171,7 @@ test("Socket.toNetSocket() includes what the socket's stream had buffered", asyn
   right.close();
 });
 
-test("Socket.fromNetSocket() takes the connection of a net.Socket, whose peer notices nothing", async () => {
+test("Socket.fromNetSocket() takes over the connection of a net.Socket without an effect on its peer", async () => {
   const [client, accepted] = await netPair();
   await client.sendAll("before");
   const closed = once(accepted, "close");

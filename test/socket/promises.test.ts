@@ -179,7 +179,7 @@ const SOCKET = (
 ).split(" ");
 const STREAM = ["readExactly", "readUntil", "readLine", "peek", "pipeTo"];
 
-test("no call that returns a promise throws, whatever it is given", async () => {
+test("no call that returns a promise throws, with any argument", async () => {
   const [left, right] = socketpair();
   const [a, b] = socketpair();
   const [grams, others] = socketpair(AF_UNIX, SOCK_DGRAM);

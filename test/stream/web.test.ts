@@ -6,11 +6,10 @@ import { TransformStream } from "node:stream/web";
 import { fromWeb, Stream, toWeb } from "berkeley";
 import { firstDifference, pattern, readFully, readToEnd, rejection } from "berkeley/testing";
 import { memoryPair } from "berkeley/testing";
+import { turn } from "../support/clock.js";
 import { checkLeaks } from "../support/leaks.js";
 
 checkLeaks();
-
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 test("toWeb() returns chunks with memory of their own to a default reader, and then the end", async () => {
   const [a, b] = memoryPair({ chunking: 700 });

@@ -105,6 +105,9 @@ export class TestClock implements Disposable {
   }
 }
 
+/** Waits for the end of this turn of the event loop, with the work that was deferred to it. */
+export const turn = (): Promise<void> => immediate();
+
 /** Waits until `condition` returns true. It checks once in each turn of the loop, for a state without an event. */
 export async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await immediate();

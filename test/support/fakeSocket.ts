@@ -1,7 +1,6 @@
 // Sockets and descriptors on a fake kernel.
 
 import { after } from "node:test";
-import { setImmediate as immediate } from "node:timers/promises";
 import { Socket } from "berkeley";
 import { Descriptor } from "#berkeley/reactor/index.js";
 import { Reactor } from "#berkeley/reactor/index.js";
@@ -54,8 +53,7 @@ export function fakeKernel(): Fake {
   };
 }
 
-/** Waits for the end of this turn of the event loop, with the work that was deferred to it. */
-export const turn = (): Promise<void> => immediate();
+export { turn } from "./clock.js";
 
 /** The state of a promise. */
 export interface Watched<T> {

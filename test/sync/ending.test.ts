@@ -84,7 +84,7 @@ for (const [call, code] of [
   });
 }
 
-test("EINTR that nobody catches ends the process", async () => {
+test("an uncaught EINTR ends the process", async () => {
   const child = start(`${blocked} process.on("SIGINT", () => {}); writeSync(1, "ready"); server.accept();`, "ignore");
   await once(child.stdout!, "data");
   const exit = once(child, "exit");
@@ -124,7 +124,7 @@ test("a signal right after one whose listener has run interrupts too", async () 
   assert.deepEqual([said, status], ["ready EINTR listened ready EINTR handled ", [3, null]]);
 });
 
-test("a sendAll() that is interrupted says how much went out, and MSG_WAITALL gives what has come", async () => {
+test("the error of an interrupted sendAll() has the number of sent bytes, and MSG_WAITALL returns the received bytes", async () => {
   const [said] = await interruptedBy(
     `
     import { MSG_WAITALL } from "berkeley/sync";
@@ -181,7 +181,7 @@ test("worker.terminate() ends a worker that is blocked", async () => {
   assert.equal(await worker.terminate(), 1);
 });
 
-test("a worker that is blocked gets what comes meanwhile", async () => {
+test("a blocked worker gets the messages that arrive meanwhile", async () => {
   const worker = new Worker(
     `import("berkeley/sync").then(({ create_server }) => {
        const server = create_server("127.0.0.1:0");

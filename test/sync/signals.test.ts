@@ -153,7 +153,7 @@ test("a signal whose listener has run interrupts no later call, nor one that the
   assert.deepEqual([stdout, status], ["ETIMEDOUT ETIMEDOUT ", 0]);
 });
 
-test("a call that need not wait takes no notice, and the next one that waits is interrupted", async () => {
+test("a signal does not interrupt a call that need not wait, but the next one that waits", async () => {
   const { stdout, status } = await run(`
     const [left, right] = socketpair();
     process.on("SIGUSR2", () => {});
@@ -229,7 +229,7 @@ test("a worker that blocks is not interrupted by a signal that the main thread l
   assert.deepEqual([stdout, status], ["blocks listened ETIMEDOUT ", 0]);
 });
 
-test("the package adds no listener for a signal, whatever it does to hear of one", async () => {
+test("the package adds no listener for any signal", async () => {
   const { stdout, status } = await run(`
     say(process.eventNames().filter((name) => String(name).startsWith("SIG")).length);
     process.on("SIGUSR2", () => {});

@@ -56,7 +56,7 @@ test("BERKELEY_POLLER chooses on Node.js, and another value is an error that quo
   });
 });
 
-test("every other runtime, and a Node.js that is too old, is refused by what it calls itself", () => {
+test("every other runtime, and a Node.js that is too old, is refused by its name", () => {
   const required = "required Node.js 20 or later, Bun or Deno";
   for (const [process, found] of [
     [node("18.20.8"), "Node.js 18.20.8"],
@@ -100,7 +100,7 @@ async function run(poller: string, before = ""): Promise<{ stdout: string; stder
   return await program.ended;
 }
 
-test("a program waits with a thread when told so, with libuv otherwise, and ends by itself with both", async () => {
+test("a program waits with libuv by default, with a thread on request, and ends by itself with both", async () => {
   assert.deepEqual(await run("thread"), { stdout: "over 1\n", stderr: "", status: 0 });
   assert.deepEqual(await run("uv"), { stdout: "over 0\n", stderr: "", status: 0 });
 });

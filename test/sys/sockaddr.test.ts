@@ -107,13 +107,13 @@ testSeeds(
   },
 );
 
-test("encodeAddress() refuses what is no address, which only a mistake of ours could bring", () => {
+test("encodeAddress() refuses a value that is not an address", () => {
   assert.throws(() => encodeAddress(new InetAddress("localhost", 1)), TypeError);
   assert.throws(() => encodeAddress(new Inet6Address("1.2.3.4", 1)), TypeError);
   assert.throws(() => encodeAddress(new UnixAddress("x".repeat(108))), RangeError);
 });
 
-test("addressDetails() tells what an error says of an address", () => {
+test("addressDetails() returns the properties of an error for an address", () => {
   assert.deepEqual(addressDetails(new InetAddress("1.2.3.4", 5)), { address: "1.2.3.4", port: 5 });
   assert.deepEqual(addressDetails(new Inet6Address("fe80::1", 5, 0, 2)), { address: "fe80::1%2", port: 5 });
   assert.deepEqual(addressDetails(new UnixAddress("/x")), { path: "/x" });

@@ -103,7 +103,7 @@ test("sniCallback that never answers is cut by the handshake's time", async () =
   assert.equal((client as { code?: string }).code, "ECONNRESET");
 });
 
-test("sniCallback that answers after its client has gone does no harm", async () => {
+test("sniCallback that answers after its client has closed does no harm", async () => {
   let answer: ((value: null) => void) | undefined;
   const sniCallback = (): Promise<null> => new Promise((resolve) => (answer = resolve));
   const context = new TlsContext({ ...serving(), sniCallback });

@@ -284,7 +284,7 @@ function check(error: unknown, kind: typeof TlsError | typeof TypeError, message
 }
 
 for (const [what, credentials, kind, message] of trusted) {
-  test(`a client, a server that asks for certificates and reload() refuse ${what}`, async () => {
+  test(`a client, a server that requests certificates and reload() refuse ${what}`, async () => {
     const wrong = credentials as TlsContextOptions;
     assert.throws(
       () => new TlsContext(wrong),
@@ -446,7 +446,7 @@ test("dhparam gives a server the cipher suites that need it", async () => {
   }
 });
 
-test("a name in a list that OpenSSL does not know is refused, alone or among others", () => {
+test("an unknown name in a list for OpenSSL is refused, alone or with others", () => {
   const lists: readonly [keyof TlsContextOptions, good: readonly string[], bad: readonly string[]][] = [
     [
       "ciphers",

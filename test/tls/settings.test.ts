@@ -29,7 +29,7 @@ const both = async (...conns: readonly { close(): Promise<void> }[]): Promise<vo
   await Promise.all(conns.map((conn) => conn.close()));
 };
 
-test("a stream over TLS tells addresses, options and TCP_INFO of its socket", async () => {
+test("a stream over TLS has the addresses, options and TCP_INFO of its socket", async () => {
   const [client, server] = await tlsStreams();
   for (const { conn } of [client, server]) {
     const { socket } = conn;

@@ -245,7 +245,7 @@ test("a stream with unread bytes is closed with the stream after the next one, a
   await assert.rejects(third!.read(), { code: "EBADF" });
 });
 
-test("onDisconnect says who has ended a connection", async () => {
+test("onDisconnect reports which side has ended a connection", async () => {
   await using listener = await listen("tcp://127.0.0.1:0");
   const { opts, disconnects } = recorded();
   const reconnector = new Reconnector(listener.address, opts);

@@ -165,7 +165,7 @@ test("a retryOn that is async is refused", async () => {
   });
 });
 
-test("isRetryable() distinguishes what may pass from what a program must mend", () => {
+test("isRetryable() distinguishes temporary errors from others", () => {
   const retried = [
     "ECONNREFUSED",
     "ECONNRESET",

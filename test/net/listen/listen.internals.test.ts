@@ -89,7 +89,7 @@ test("listen() resolves a name of this machine", async () => {
   assert.ok(["127.0.0.1", "::1"].includes((listener.address as InetAddress).host));
 });
 
-test("listen() sets SO_REUSEADDR, and SO_REUSEPORT when asked to", async () => {
+test("listen() sets SO_REUSEADDR, and SO_REUSEPORT with the option", async () => {
   await using first = await listen("tcp://127.0.0.1:0", { reusePort: true });
   await using second = await listen(first.address, { reusePort: true, reuseAddr: false });
   assert.equal(first.socket.getsockopt(SO_REUSEADDR), true);
@@ -174,7 +174,7 @@ test("accept() waits out a lack of descriptors", async (t) => {
   assert.equal(tried > 3, true);
 });
 
-test("close() ends accept() and the loop, keeps what was accepted and cuts what was not", async () => {
+test("close() ends accept() and the loop, keeps accepted connections and closes the others", async () => {
   const listener = await listen("tcp://127.0.0.1:0");
   const seen: Stream[] = [];
   const loop = (async () => {

@@ -48,7 +48,7 @@ test("listenFds() refuses variables that don't fit together", () => {
   }
 });
 
-test("listenFds() takes the variables away when asked to", () => {
+test("listenFds() can remove the variables", () => {
   const env = { LISTEN_PID: own, LISTEN_FDS: "1", LISTEN_FDNAMES: "a", PATH: "/bin" };
   assert.equal(listenFds({ env, unsetEnv: true }).length, 1);
   assert.deepEqual(env, { PATH: "/bin" });

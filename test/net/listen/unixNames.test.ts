@@ -25,7 +25,7 @@ checkLeaks();
 
 const home = process.cwd();
 
-test("close() removes the file that was made, wherever the current directory is by then", async (t) => {
+test("close() removes the socket file even if the current directory has changed", async (t) => {
   t.after(() => process.chdir(home));
   await using folder = new Folder();
   mkdirSync(folder.join("one"));
@@ -40,7 +40,7 @@ test("close() removes the file that was made, wherever the current directory is 
   assert.deepEqual(readdirSync(folder.join("two")), ["a.sock"]);
 });
 
-test("close() removes no socket of others that is at the path by then", async (t) => {
+test("close() does not remove another socket that has the path by then", async (t) => {
   t.after(() => process.chdir(home));
   await using folder = new Folder();
   process.chdir(folder.path);
@@ -54,7 +54,7 @@ test("close() removes no socket of others that is at the path by then", async (t
   assert.ok(second.address);
 });
 
-test("close({ unlink: false }) leaves the file to whoever has the descriptor, as does listen({ unlink: false })", async () => {
+test("close({ unlink: false }) and listen({ unlink: false }) do not remove the file", async () => {
   await using folder = new Folder();
   const path = folder.join("a.sock");
   const first = await listen({ path });

@@ -15,11 +15,11 @@ import {
   listen,
   ProxyError,
   type ProxyOptions,
-  Socket,
   SocketError,
   type Stream,
 } from "berkeley";
 import { checkLeaks } from "../../support/leaks.js";
+import { freePort } from "../../support/freePort.js";
 import { Program } from "../../support/program.js";
 import { certificates, serving } from "../../tls/support.js";
 import { join } from "./fakeProxy.js";
@@ -122,7 +122,7 @@ test("options that a proxy cannot be sent, or has no use for, are refused withou
   }
 });
 
-test("what a proxy refuses with is on the error", async () => {
+test("the error has the refusal of the proxy", async () => {
   const answer =
     "HTTP/1.1 407 Who are you?\r\nProxy-Authenticate: Basic realm=x\r\nproxy-authenticate: Negotiate\r\n__proto__: y\r\n\r\nbody";
   const { error } = await tryProxy(answer);
@@ -137,7 +137,7 @@ test("what a proxy refuses with is on the error", async () => {
   assert.equal(error.reply, undefined);
 });
 
-test("a header is read with either end of line, and what follows it is the destination's", async () => {
+test("a response header can have either line end, and the bytes after it are those of the destination", async () => {
   for (const answer of [
     "HTTP/1.1 200 OK\n\n",
     "HTTP/1.1 200 OK\nVia: x\n\n",
@@ -156,7 +156,7 @@ test("a header is read with either end of line, and what follows it is the desti
   assert.equal((error as ProxyError).headers!["why"], "so");
 });
 
-test("what is no header is refused with its first bytes or lines, and not waited for", async () => {
+test("a wrong response header is refused after its first bytes or lines, without waiting for more", async () => {
   for (const [answer, opts] of [
     [Buffer.of(5, 0, 0, 0, 0), {}],
     ["SSH-2.0-x\r\n", {}],
@@ -359,13 +359,6 @@ test("a proxy of Python's http.server over TLS, with a token", async () => {
   await stream.close();
   await echoing;
 });
-
-/** A port that nobody had a moment ago, for a program that cannot tell which one it got. */
-async function freePort(): Promise<number> {
-  await using socket = new Socket();
-  await socket.bind("127.0.0.1:0");
-  return socket.getsockname().port;
-}
 
 /** Waits for words on standard error. */
 async function told(program: Program, pattern: RegExp): Promise<void> {

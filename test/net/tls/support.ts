@@ -32,8 +32,3 @@ export async function tlsStreams(
     await listener.close();
   }
 }
-
-/** Resolves when `done` says so; turns of the event loop pass meanwhile. */
-export async function until(done: () => boolean): Promise<void> {
-  while (!done()) await new Promise((resolve) => setImmediate(resolve));
-}

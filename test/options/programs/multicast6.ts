@@ -55,7 +55,7 @@ describe("IPv6", () => {
     assert.deepEqual(await room.heard(group), []);
   });
 
-  test("MCAST_JOIN_SOURCE_GROUP hears the sources that were named", async () => {
+  test("with MCAST_JOIN_SOURCE_GROUP a socket receives from the given sources only", async () => {
     await using room = await Room.v6();
     room.receiver.setsockopt(MCAST_JOIN_SOURCE_GROUP, stranger);
     assert.deepEqual(await room.heard(group), []);

@@ -39,7 +39,7 @@ async function registered({ sys, socket, fire }: Fake, family: number = AF_INET)
 for (const family of [AF_INET, AF_UNIX]) {
   const over = family === AF_INET ? "UDP" : "a UNIX datagram socket";
 
-  test(`a large batch over ${over} ends the registration, and the next recvmmsg() asks before it registers anew`, async () => {
+  test(`a large batch over ${over} removes the registration, and the next recvmmsg() makes a system call before it registers again`, async () => {
     const fake = fakeKernel();
     const { sys, fire } = fake;
     const one = await registered(fake, family);
@@ -61,7 +61,7 @@ for (const family of [AF_INET, AF_UNIX]) {
   });
 }
 
-test("what came between the batch and the next recvmmsg() is there at once, without a registration", async () => {
+test("datagrams that arrive between the batch and the next recvmmsg() are returned at once, without a registration", async () => {
   const fake = fakeKernel();
   const { sys } = fake;
   const one = await registered(fake);
@@ -83,7 +83,7 @@ test("a small batch leaves the registration alone", async () => {
   one.close();
 });
 
-test("nobody who waits loses the registration: a read, a write, or a read of the error queue", async () => {
+test("the registration stays while a read, a write or a read of the error queue waits", async () => {
   const fake = fakeKernel();
   const { sys, fire } = fake;
   const one = await registered(fake);
@@ -135,7 +135,7 @@ test("a large batch that has to wait registers the socket for room, too", async 
   assert.equal(reading.state, "rejected");
 });
 
-test("an event of the registration that was given up finds nobody", async () => {
+test("an event of a removed registration calls nothing", async () => {
   const fake = fakeKernel();
   const { sys } = fake;
   const one = await registered(fake);

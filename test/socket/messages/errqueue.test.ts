@@ -38,7 +38,7 @@ for (const [name, family, type, origin] of [
   ["IP_RECVERR", AF_INET, "IP_RECVERR", SO_EE_ORIGIN_ICMP],
   ["IPV6_RECVERR", AF_INET6, "IPV6_RECVERR", SO_EE_ORIGIN_ICMP6],
 ] as const) {
-  test(`${name} tells who refused which datagram`, async () => {
+  test(`${name} has the host that refused a datagram, and the datagram`, async () => {
     const [made, nobody] = await refused(family);
     await using socket = made;
     await socket.sendto("is anybody there", nobody);
@@ -56,7 +56,7 @@ for (const [name, family, type, origin] of [
   });
 }
 
-test("a datagram that is too large for the path is told with the MTU", async () => {
+test("the error for a datagram that is too large for the path has the MTU", async () => {
   const [made, nobody] = await refused(AF_INET6);
   await using socket = made;
   socket.setsockopt(IPV6_MTU, 1280);
@@ -120,7 +120,7 @@ test("recv() and recvfrom() read the error queue as well", async () => {
   assert.equal(buffer.toString(), "second");
 });
 
-test("many errors are all told", async () => {
+test("many errors are all reported", async () => {
   const [made, nobody] = await refused(AF_INET);
   await using socket = made;
   const told: string[] = [];

@@ -50,7 +50,3 @@ export function only<Type extends ControlMessage["type"]>(
     throw new Error(`there are ${found.length} messages of type ${type} among ${JSON.stringify(control)}`);
   return found[0] as OfType<Type>;
 }
-
-export function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
-}

@@ -21,7 +21,7 @@ for (const [name, onProgress] of [
   ["with onProgress", () => undefined],
   ["without", undefined],
 ] as const) {
-  test(`what is sent while a file is under way comes behind it, ${name}`, async () => {
+  test(`bytes that are sent during a sendfile arrive after the file, ${name}`, async () => {
     await using pair = await connected();
     await using source = await open(path);
     const received = receiveAll(pair.conn);

@@ -247,7 +247,7 @@ test("a reason that can carry nothing is passed on as it is", async () => {
   noPipes();
 });
 
-test("timeout is a deadline for all of it, idleTimeout for a silence", async () => {
+test("timeout limits the whole pump, idleTimeout the time without bytes", async () => {
   await using a = await connected();
   await using b = await connected();
   await a.client.sendAll("x");
@@ -298,7 +298,7 @@ test("the sockets' own timeout does not end a pump", async () => {
   await pumping;
 });
 
-test("a source that is reset is told with what had gone", async () => {
+test("the error for a reset source has the number of sent bytes", async () => {
   await using a = await connected();
   await using b = await connected();
   const failed = fail<Error & SpliceProgress & { code: string; syscall: string }>(splice(a.conn, b.client));
@@ -330,7 +330,7 @@ test("a destination that is reset ends a pump, and both directions say how far t
   noPipes();
 });
 
-test("bytes for a destination that is gone are given back", async () => {
+test("bytes for a closed destination are returned", async () => {
   const [client, from] = socketpair();
   const [to, server] = socketpair();
   server.close();
@@ -343,7 +343,7 @@ test("bytes for a destination that is gone are given back", async () => {
   for (const socket of [client, from, to]) socket.close();
 });
 
-test("closing either socket ends a splice with ECANCELED, whatever it waits for", async () => {
+test("closing either socket ends a splice with ECANCELED in every state", async () => {
   for (const which of ["source", "destination"]) {
     await using a = await connected();
     await using b = await connected();

@@ -122,7 +122,7 @@ for (const [kind, make] of [
     }
   });
 
-  test(`detach() of the ${kind} socket refuses what is neither true nor false, and stays open`, () => {
+  test(`detach() of the ${kind} socket refuses a value that is not a boolean, and the socket stays open`, () => {
     const socket = make();
     assert.throws(
       () => socket.detach({ blocking: 1 as never }),

@@ -120,7 +120,7 @@ test("a file that is shipped is loaded when there is no local build", () => {
   assertLoaded(load(copy({ [SHIPPED]: built })));
 });
 
-test("a local build is loaded rather than what is shipped", () => {
+test("a local build is loaded instead of the shipped addon", () => {
   assertLoaded(load(copy({ [LOCAL]: built, [SHIPPED]: "not looked at" })));
 });
 
@@ -209,7 +209,7 @@ test("an addon for another C library is refused by name", () => {
   assertRefused(load(copy({ [SHIPPED]: otherLibc() })), "libc", `it is built for ${other}, required ${libc}`);
 });
 
-test("what was really built for another machine or C library is refused by name", (t) => {
+test("an addon that was built for another machine or C library is refused by name", (t) => {
   const prebuilds = join(root, "prebuilds");
   if (!existsSync(prebuilds)) return t.skip("npm run prebuild has not run");
   const others = readdirSync(prebuilds).filter((name) => name.endsWith(".node") && `prebuilds/${name}` !== SHIPPED);
