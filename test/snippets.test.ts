@@ -1,4 +1,4 @@
-// The documents are right: their TypeScript compiles under our own flags, runs, and prints what it says it prints.
+// The TypeScript in the documents compiles with our flags, runs, and has the documented output.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -65,7 +65,10 @@ function isFree(port: number): Promise<boolean> {
   });
 }
 
-/** A free port for each of `count`, below those that the kernel gives to sockets without one (ip(7), ip_local_port_range). */
+/**
+ * A free port for each of `count`, below those that the kernel gives to sockets without one (ip(7),
+ * ip_local_port_range).
+ */
 async function freePorts(count: number): Promise<number[]> {
   const [lowest = 32_768] = readFileSync("/proc/sys/net/ipv4/ip_local_port_range", "utf8").split("\t").map(Number);
   const ports: number[] = [];
@@ -74,7 +77,7 @@ async function freePorts(count: number): Promise<number[]> {
   return ports;
 }
 
-/** Compiles all of them at once; what the compiler says, by the document's place. */
+/** Compiles all snippets at once. Resolves with the messages of the compiler, with the places in the documents. */
 async function compile(snippets: readonly Snippet[], ports: readonly number[]): Promise<string> {
   rmSync(folder, { force: true, recursive: true });
   mkdirSync(folder, { recursive: true });

@@ -1,4 +1,4 @@
-// The memory of a batch of datagrams: what is put in comes out, and nothing that is wrong gets in.
+// The memory of a batch of datagrams: datagrams are stored and read back, and wrong arguments are refused.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

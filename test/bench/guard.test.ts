@@ -1,4 +1,4 @@
-// The comparison with the results of an earlier run: what counts as worse.
+// The comparison with the results of an earlier run: which figures count as worse.
 
 import assert from "node:assert/strict";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";

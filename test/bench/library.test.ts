@@ -1,4 +1,4 @@
-// Which package a path means, and that the scripts beside it import that one.
+// The package that a path selects, and that the scripts beside it import that package.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";

@@ -45,7 +45,7 @@ test("foreignShare() is the busy time of other processes", () => {
 
 test("disturbance() is what others used in user mode", () => {
   const from = { all: 1000, busy: 100, own: 50, user: 60, ownUser: 30 };
-  // The kernel has done 80 ticks, of which nobody knows for whom.
+  // The kernel has used 80 ticks, which belong to no process.
   assert.equal(disturbance(from, { all: 1200, busy: 200, own: 60, user: 80, ownUser: 40 }), 0.05);
   assert.equal(disturbance(from, from), 0);
 });

@@ -1,4 +1,4 @@
-// What a visitor gets for what it said.
+// The answers for visitors.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MAX_REQUEST, response, tooLarge, classify, welcome } from "#berkeley/cli/steps/answer.js";

@@ -1,4 +1,4 @@
-// The command `bench`, on servers of the test's own.
+// The command `bench`, with servers of the test.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";

@@ -1,4 +1,4 @@
-// The seven steps when somebody else comes between.
+// The seven steps when another client connects in between.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Socket } from "berkeley";

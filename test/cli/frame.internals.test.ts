@@ -1,4 +1,4 @@
-// The parts that commands share: units, values, suggestions, escapes, progress lines, transforms.
+// Functions that the commands share: units, values, suggestions, escapes, progress lines, transforms.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { cpuLines } from "#berkeley/cli/bench/report.js";

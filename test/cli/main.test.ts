@@ -1,4 +1,4 @@
-// The command line itself: help, version, and what is wrong with a wrong one.
+// The command line: help, version, and the errors of wrong ones.
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -68,7 +68,7 @@ test("an error is one object on standard error with --json", async () => {
   const { error, status } = JSON.parse(usage.stderr) as { error: { message: string }; status: number };
   assert.match(error.message, /^ENDPOINT is "tpc:/);
   assert.equal(status, 2);
-  // 192.0.2.0/24 belongs to nobody (RFC 5737).
+  // 192.0.2.0/24 is for documentation (RFC 5737).
   const refused = await run(["echo", "192.0.2.1:0", "--json"]);
   assert.deepEqual(JSON.parse(refused.stderr), {
     error: {

@@ -1,4 +1,4 @@
-// The command `options`, beside what getsockopt() returns and what docs/options.md says.
+// The command `options`, compared with the results of getsockopt() and with docs/options.md.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";

@@ -16,7 +16,7 @@ const folder = temporaryFolder("proxies");
 const BIG = join(folder, "big");
 const sum = randomFile(BIG, 100_000_000);
 
-/** Waits until somebody listens there. */
+/** Waits until the program listens at the port. */
 async function reachable(port: number, program: Program): Promise<void> {
   let over = false;
   void program.ended.then(() => (over = true));

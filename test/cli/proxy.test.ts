@@ -1,4 +1,4 @@
-// `proxy`: what it passes on, records, slows down and drops.
+// The command `proxy`: forwarding, recording, delays and drops.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";

@@ -1,4 +1,4 @@
-// The command `resolve`, beside what connect() does with the same names.
+// The command `resolve`, compared with connect() to the same names.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { checkLeaks } from "../support/leaks.js";
@@ -86,7 +86,7 @@ test("resolve refuses a value that is not a host, and reports an unknown name", 
     [both.status, both.stderr],
     [2, "berkeley: -4 and -6 are given together (see berkeley resolve --help)\n"],
   );
-  // RFC 6761 keeps the domain from anybody.
+  // RFC 6761 reserves the domain, so it has no hosts.
   const unknown = await run(["resolve", "nobody.invalid"]);
   assert.deepEqual([unknown.status, unknown.stdout], [1, ""]);
   assert.match(unknown.stderr, /^berkeley: getaddrinfo EAI_\w+ nobody\.invalid: [^\n]+\n$/);

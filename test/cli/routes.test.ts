@@ -1,4 +1,5 @@
-// The commands `ping` and `trace`, beside Debian's ping and traceroute, on a way through network namespaces: a host, two routers, a host.
+// The commands `ping` and `trace`, beside Debian's ping and traceroute, on a way through network namespaces: a host,
+// two routers, a host.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { checkLeaks } from "../support/leaks.js";
@@ -10,7 +11,9 @@ checkLeaks();
 const FLAGS = ["--net", "--mount", "--propagation", "private"];
 const skip = canUnshare(FLAGS) ? missing("traceroute", "ping", "setpriv") : "such namespaces take privileges";
 
-/** here 10.1.1.1 - 10.1.1.2 near 10.1.2.1 - 10.1.2.2 far 10.1.3.1 - 10.1.3.2 there; the same with fd01:1:: and so on. */
+/**
+ * here 10.1.1.1 - 10.1.1.2 near 10.1.2.1 - 10.1.2.2 far 10.1.3.1 - 10.1.3.2 there; the same with fd01:1:: and so on.
+ */
 const NETWORK = `
   mkdir -p /run/netns; mount -t tmpfs none /run/netns
   for name in here near far there; do

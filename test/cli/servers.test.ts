@@ -1,4 +1,4 @@
-// The small servers, with clients of ours and of others.
+// The small servers, with our clients and with other programs.
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";

@@ -1,4 +1,4 @@
-// The command, started and looked at.
+// Runs the command `berkeley`.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -87,7 +87,7 @@ export async function rest(socket: Socket): Promise<string> {
   }
 }
 
-/** What a visitor that says `text` gets. */
+/** The answer that a visitor gets for `text`. */
 export async function ask(port: number, text: string | Uint8Array): Promise<string> {
   await using socket = await visitor(port);
   await socket.sendAll(text);

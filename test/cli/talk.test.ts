@@ -1,4 +1,4 @@
-// What `connect` and `listen` do besides moving bytes: ends, limits, forms of output, options, commands, and what goes wrong.
+// The commands `connect` and `listen`: ends, limits, forms of output, options, commands of --exec, and errors.
 import assert from "node:assert/strict";
 import { statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// What commands do on a terminal: colors, escapes, typing, Ctrl-C, Ctrl-D, progress and a change of its size.
+// Commands on a terminal: colors, escapes, typing, Ctrl-C, Ctrl-D, progress and a change of its size.
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";

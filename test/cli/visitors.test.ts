@@ -1,4 +1,4 @@
-// `berkeley steps` after the steps: a server that anybody may talk to.
+// `berkeley steps` after the steps: a server for any client.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-// Control data of every kind of wrongness: nothing throws, and nothing outside the bytes has any influence.
+// Wrong control data of every kind: nothing throws, and bytes outside the data have no influence.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ControlMessage, ControlToSend } from "berkeley";

@@ -1,4 +1,4 @@
-// Where control messages begin and end.
+// The layout of control messages in their bytes.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";

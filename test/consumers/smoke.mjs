@@ -1,5 +1,5 @@
-// What a user's first program does, with each entry of the installed package. Runs outside of the repository, so it stands
-// alone: plain JavaScript, and nothing but "berkeley" and Node.
+// What a user's first program does, with each entry of the installed package. Runs outside of the repository, so it
+// stands alone: plain JavaScript, and nothing but "berkeley" and Node.
 import assert from "node:assert/strict";
 import { AF_INET, bindUdp, connect, connectUdp, listen, SOCK_STREAM, Socket, SocketError, TCP_NODELAY } from "berkeley";
 import * as sync from "berkeley/sync";

@@ -1,4 +1,5 @@
-// node:http and node:https on what toDuplex() gives: timeouts, addresses, TLS, connections that are kept; curl and node:http as clients.
+// node:http and node:https on what toDuplex() gives: timeouts, addresses, TLS, connections that are kept; curl and
+// node:http as clients.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";

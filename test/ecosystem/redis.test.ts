@@ -1,5 +1,5 @@
-// ioredis, unchanged: over streams of ours against a real redis-server, and against our example of one; and the programs
-// redis-cli and redis-benchmark against that.
+// ioredis, unchanged: over streams of ours against a real redis-server, and against our example of one; and the
+// programs redis-cli and redis-benchmark against that.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -33,7 +33,7 @@ function open(endpoint: EndpointLike, of: Way): Redis {
       super(1000);
     }
 
-    // ioredis says the type of Node's own sockets, but takes every Duplex.
+    // The types of ioredis require a socket of Node, but it accepts every Duplex.
     override async connect(): Promise<NetSocket> {
       this.connecting = true;
       this.stream = of(await connect(endpoint)) as NetSocket;

@@ -1,4 +1,4 @@
-// A program that is not installed is a reason to skip for people, and a failure for CI.
+// A missing program: tests are skipped, but under CI they fail.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { find, missing } from "./support.js";

@@ -1,9 +1,10 @@
-// What the tests of this folder share: the programs of other people that they run, and servers among those.
+// Functions that the tests of this folder share: they find and run other programs, and start servers.
 //
-// A server gets a temporary folder and a free port of its own; nothing of the system's services is used or touched. It ends
-// with its test, and with this process however that ends (setpriv(1), --pdeathsig).
+// A server gets a temporary folder and a free port of its own; nothing of the system's services is used or touched. It
+// ends with its test, and with this process however that ends (setpriv(1), --pdeathsig).
 //
-// Where a program is not installed its tests are skipped and say so; but under CI, which installs what is needed, they fail.
+// Where a program is not installed its tests are skipped and say so; but under CI, which installs what is needed, they
+// fail.
 
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
@@ -55,12 +56,12 @@ export async function run(program: string, args: readonly string[], input?: stri
   return { status: signal ?? status!, ...output };
 }
 
-/** How a server is started. */
+/** How to start a server. */
 interface Recipe {
   readonly program: string;
   /** Its arguments, for its own folder and port. */
   readonly args: (folder: string, port: number) => readonly string[];
-  /** What it prints when it takes connections. */
+  /** The text that it prints when it accepts connections. */
   readonly ready: RegExp;
   /** What makes the folder fit for it. */
   readonly prepare?: (folder: string, port: number) => void;
@@ -72,7 +73,7 @@ interface Recipe {
 
 /** How long a server may take to start or to end, in ms. */
 const PATIENCE = 60_000;
-/** Tries, should somebody else get the port first. */
+/** Number of tries, because another program may bind the port first. */
 const TRIES = 3;
 
 /** `setpriv` and its words: as `user`, if we may choose, and with an end when this process ends. */
@@ -139,7 +140,7 @@ export class Server implements AsyncDisposable {
         clearTimeout(timer);
         resolve();
       };
-      // They are heard to the end, or a full pipe would hold the server up.
+      // All output is read. Otherwise a full pipe would block the server.
       this.#child.stdout!.on("data", hear);
       this.#child.stderr!.on("data", hear);
       this.#child.once("error", reject);
@@ -235,11 +236,11 @@ export function startPostgres(): Promise<Server> {
   });
 }
 
-/** A mosquitto that lets everybody in, over TCP. */
+/** A mosquitto without authentication, over TCP. */
 export function startMosquitto(): Promise<Server> {
   return Server.start({
     program: "mosquitto",
-    // With a port and no file it listens on this machine only, and asks nobody for a password.
+    // With a port and no file it listens on this machine only, and requires no password.
     args: (_, port) => ["-p", String(port), "-v"],
     ready: /mosquitto version [\d.]+ running/,
   });

@@ -1,4 +1,4 @@
-// The example chat.ts: what one says the others hear, and nobody can hold them up.
+// The example chat.ts: the line of one guest goes to the others, and no guest can delay them.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { connect, type EndpointLike, type Stream } from "berkeley";

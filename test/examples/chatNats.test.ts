@@ -1,4 +1,4 @@
-// Nodes of examples/chat that share a nats-server: history, duplicates, a killed node, and NATS gone and back.
+// Nodes of examples/chat that share a nats-server: history, duplicates, a killed node, and a restart of NATS.
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";

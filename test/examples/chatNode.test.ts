@@ -1,4 +1,4 @@
-// A node of examples/chat, with its messages in memory: the protocol over lines and over WebSocket, and bad clients.
+// A node of examples/chat with messages in memory: the protocol over lines and WebSocket, and misbehaving clients.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";

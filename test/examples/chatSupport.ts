@@ -1,4 +1,4 @@
-// What the tests of the chat share: nodes as programs, a nats-server that can be killed and started again, HAProxy.
+// Helpers of the tests of the chat: nodes as programs, a nats-server that can be killed and started again, HAProxy.
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,7 +8,7 @@ import { find } from "../ecosystem/support.js";
 import { freePort } from "../support/freePort.js";
 import { compiled, Program, root } from "../support/program.js";
 
-/** Longer than any test of the chat takes on a busy machine. */
+/** More than any test of the chat needs on a busy machine. */
 const limit = 120_000;
 
 /** A program that ends with this process, however that ends. */

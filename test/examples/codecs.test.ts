@@ -1,4 +1,4 @@
-// The examples ndjson.ts and netstring.ts: codecs of one's own, however the bytes come, and servers that speak them.
+// The examples ndjson.ts and netstring.ts: codecs with input in pieces of any size, and servers that use them.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Codec, connect, type Data, FrameError, IncompleteReadError, Stream } from "berkeley";

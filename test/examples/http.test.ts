@@ -1,4 +1,4 @@
-// The example http.ts: node:http and node:fetch talk to our listener, over TCP and UNIX.
+// The example http.ts: clients of node:http and fetch() on our listener, over TCP and UNIX.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { Agent, request, type IncomingMessage } from "node:http";

@@ -1,4 +1,4 @@
-// The example lineServer.ts: replies in order, limits, and an end for everybody.
+// The example lineServer.ts: replies in order, limits, and the end of connections.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { connect } from "berkeley";

@@ -1,4 +1,4 @@
-// The example resp.ts: the protocol, strictly, in whole and in pieces; the commands; time to live; the bounds.
+// The example resp.ts: strict parsing, whole and in pieces; the commands; time to live; the limits.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { connect, Stream } from "berkeley";

@@ -1,4 +1,4 @@
-// The examples server.ts, client.ts and echo.ts do what they say, with each other and with Python.
+// The examples server.ts, client.ts and echo.ts, with each other and with Python.
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-// The example starttls.ts: the upgrade, what an attacker on the line gets, and both programs.
+// The example starttls.ts: the change to TLS, attacks before it, and both programs.
 
 import assert from "node:assert/strict";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// The example websocket.ts: the package ws on our listener and over our streams, both ways and with its own ends.
+// The example websocket.ts: the package ws on our listener and over our streams.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";

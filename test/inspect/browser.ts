@@ -1,4 +1,4 @@
-// Chromium without a window, driven by playwright-core. Debian's package `chromium` has it.
+// Chromium without a window, controlled by playwright-core. Debian has it in the package `chromium`.
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -7,11 +7,11 @@ import { type Browser, chromium, type Locator, type Page } from "playwright-core
 const PATHS = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 const found = process.env["BERKELEY_CHROMIUM"] ?? PATHS.find((path) => existsSync(path));
 
-/** Why no test with a browser can run here, or false. */
+/** The reason why tests with a browser can't run here, or false. */
 export const noBrowser: string | false =
   found !== undefined || process.env["CI"] === "true" ? false : "there is no chromium";
 
-/** Time for what a page does, on a busy machine. */
+/** Milliseconds to wait for an action of a page, on a busy machine. */
 export const PATIENCE = 30_000;
 
 export async function launch(): Promise<Browser> {
@@ -58,7 +58,7 @@ interface Violation {
   readonly nodes: readonly { readonly html: string; readonly failureSummary?: string }[];
 }
 
-/** What axe-core finds wrong with the page as it is now: all of its rules, those of "best practice" included. */
+/** The violations that axe-core finds in the present page. All of its rules apply, including "best practice". */
 export async function violations(page: Page): Promise<string[]> {
   await page.evaluate(axeSource);
   const violating = await page.evaluate<Violation[]>("axe.run(document).then(({ violations }) => violations)");

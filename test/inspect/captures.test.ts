@@ -1,4 +1,4 @@
-// Captures of the inspector: what each way of sending, receiving and ending a connection writes, as tshark reads it.
+// Captures of the inspector, read by tshark: each way to send, to receive and to end a connection.
 import assert from "node:assert/strict";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
@@ -50,7 +50,7 @@ const opts = { skip: missing("tshark") };
 
 let count = 0;
 
-/** Records what `work` does; the file. */
+/** Records the calls of `work`. Resolves with the path of the capture. */
 async function record(work: (inspector: Inspector) => Promise<void>, more: object = {}): Promise<string> {
   const file = join(folder, `${++count}.pcapng`);
   const inspector = await startInspector({ record: file, ...more });
@@ -65,7 +65,7 @@ async function record(work: (inspector: Inspector) => Promise<void>, more: objec
 
 const conversations = (file: string): Conversation[] => readConversations(readFileSync(file));
 
-/** What each side has sent, and how many of its bytes have no content. */
+/** The bytes that each side has sent, and how many of its bytes were not stored. */
 function sides({ turns }: Conversation): { client: string; server: string; cutClient: number; cutServer: number } {
   const of = (wanted: string): string =>
     turns.flatMap(({ side, bytes }) => (side === wanted ? [String(bytes)] : [])).join("");

@@ -1,4 +1,4 @@
-// The details of records and of a socket's page, on what only internals can make.
+// The details of records and of a socket's page, in states that only internals can make.
 import assert from "node:assert/strict";
 import { EventEmitter } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";

@@ -1,4 +1,4 @@
-// The server of the inspector: who may talk to it, and what clients that misbehave can do.
+// The server of the inspector: access control, and misbehaving clients.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { get, type IncomingHttpHeaders, type IncomingMessage, request } from "node:http";

@@ -1,4 +1,4 @@
-// The page of the inspector in Chromium, on a process that runs: test/inspect/watched.ts.
+// The page of the inspector in Chromium, for a running program: test/inspect/watched.ts.
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";

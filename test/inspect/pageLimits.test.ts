@@ -1,4 +1,5 @@
-// The page of the inspector in Chromium, on a server of the test: hostile text, ten thousand rows, ends of the connection.
+// The page of the inspector in Chromium, on a server of the test: hostile text, ten thousand rows, ends of the
+// connection.
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { after, before, test } from "node:test";

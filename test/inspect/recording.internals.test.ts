@@ -1,4 +1,4 @@
-// Off means off: the table of calls and the registry are as without the inspector. On: calls pass through unchanged.
+// Off, the table of calls and the registry are as without the inspector. On, calls have the same results.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:net";

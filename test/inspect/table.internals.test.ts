@@ -1,4 +1,4 @@
-// What receivers of the table get: rows that are read in turn, versions, removals, and messages of other threads.
+// The updates for receivers of the table: rows that are read in turn, versions, removals, messages of other threads.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { get, type IncomingMessage } from "node:http";

@@ -1,4 +1,4 @@
-// What the garbage collector does to sockets: an idle one is closed with a warning, one with a call that waits stays.
+// Garbage collection of sockets: an idle one is closed with a warning, one with a waiting call stays.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -13,7 +13,10 @@ const gc: () => void = (globalThis as { gc?: () => void }).gc ?? (() => assert.f
 /** Milliseconds after which leak detection has registered a socket. */
 const LONGER_THAN_YOUNG = 500;
 
-/** Collects until `done`, for some time at most: leak detection holds a new socket for a while, see sys/leakDetection.ts. */
+/**
+ * Collects until `done`, for some time at most: leak detection holds a new socket for a while, see
+ * sys/leakDetection.ts.
+ */
 async function collect(done: () => boolean, longest: number = 10_000): Promise<boolean> {
   for (const end = performance.now() + longest; performance.now() < end;) {
     gc();
@@ -76,7 +79,7 @@ test("a socket that has waited before and is dropped is collected too, and its r
     heard.map(({ name }) => name),
     ["ResourceWarning"],
   );
-  // An event for the other end finds nobody, and does no harm.
+  // An event for the other end calls nothing, and does no harm.
   await left.sendAll("y");
   assert.equal((await right.recv(10)).toString(), "y");
   left.close();

@@ -1,4 +1,4 @@
-// How a process ends: what keeps it alive, leaving it with calls that wait, and errors in what a call brought.
+// The end of a process: the calls that keep it alive, exit() with waiting calls, and errors in continuations.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

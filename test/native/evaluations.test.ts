@@ -1,6 +1,6 @@
-// The package's JavaScript evaluated several times in one process: two copies in node_modules, a test runner that resets its
-// modules, workers. Copies of the compiled files stand for the other evaluations: with the same addon, as after a reset, or with
-// an addon of their own.
+// The package's JavaScript evaluated several times in one process: two copies in node_modules, a test runner that
+// resets its modules, workers. Copies of the compiled files stand for the other evaluations: with the same addon, as
+// after a reset, or with an addon of their own.
 
 import assert from "node:assert/strict";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -104,7 +104,7 @@ for (const addon of ["same addon", "own addon"] as const) {
     const client = await first.create_connection(server.getsockname());
     assert.ok(first.isAddress(client.getpeername()));
 
-    // What needs the queues of a socket says whose it has to be.
+    // Calls that use the queues of a socket require a socket of their own evaluation.
     const required = /is a Socket of another copy or entry of berkeley, required a Socket/;
     await assert.rejects(first.poll([{ socket: left, events: first.POLLIN }], { timeout: 0 }), required);
     // Only methods of the sender are called, so one of another evaluation is as good.
@@ -169,7 +169,7 @@ test("a waiting call of one evaluation keeps the process alive, independently of
   assert.equal(await exchange(second, "second"), "second");
   const [left, right] = second.socketpair();
   const waiting = right.recv(100);
-  // The first one's poller lets go of the loop in these turns.
+  // The poller of the first one is unreferenced in these turns.
   for (let turn = 0; turn < 5; turn++) {
     assert.equal(await exchange(first, `turn ${turn}`), `turn ${turn}`);
     await new Promise((resolve) => setImmediate(resolve));

@@ -1,5 +1,5 @@
-// Every function of the addon under random arguments: it may throw and it may refuse, and the process lives. BERKELEY_ROUNDS
-// chooses how many calls each seed makes.
+// Every function of the addon under random arguments: it may throw and it may refuse, and the process lives.
+// BERKELEY_ROUNDS chooses how many calls each seed makes.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";

@@ -1,4 +1,4 @@
-// What the worker threads of the tests do; `workerData.task` says which.
+// The tasks of the worker threads of the tests. `workerData.task` selects one.
 
 import { spawnSync } from "node:child_process";
 import { parentPort, workerData } from "node:worker_threads";
@@ -40,7 +40,7 @@ async function echo(): Promise<void> {
   report(good);
 }
 
-/** Holds descriptors of every kind and calls of every kind that wait, and says when it does. */
+/** Opens descriptors of every kind, makes waiting calls of every kind, and then posts a message. */
 async function hold(): Promise<void> {
   const held: unknown[] = [];
   for (let i = 0; i < 5; i++) {

@@ -1,4 +1,4 @@
-// Worker threads: the addon in several at once, and what a worker leaves behind when it ends, in whatever way.
+// Worker threads: the addon in several at once, and the cleanup at every kind of end of a worker.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";

@@ -1,4 +1,4 @@
-// What a signal closes.
+// The option `signal` of objects that stay open: the abort closes them.
 
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";

@@ -1,4 +1,4 @@
-// What is left of a listener or a UDP socket that can't be made, or is aborted on the way; with replaced calls.
+// A listener or a UDP socket that can't be made, or is aborted meanwhile, leaves nothing open; on replaced calls.
 
 import assert from "node:assert/strict";
 import { existsSync, readdirSync } from "node:fs";
@@ -86,7 +86,7 @@ test("errors of the file of a UNIX socket have the form of errors of calls", asy
   const path = folder.join("gone");
   const { bind } = calls;
   t.after(() => Object.assign(calls, { bind }));
-  // As if somebody removed the file as soon as it is there.
+  // As if another program removed the new file at once.
   calls.bind = () => 0;
   for (const opts of [{}, { mode: 0o600 }]) {
     const error = (await rejection(listen({ path }, opts))) as SocketError;

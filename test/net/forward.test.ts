@@ -1,4 +1,4 @@
-// forward(): what goes through, how it ends, and how it is bounded.
+// forward(): the forwarded bytes, the ends, and the limits.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -43,7 +43,7 @@ async function started(
 
 const codeOf = ({ error }: Forwarded): unknown => (error as { code?: string } | undefined)?.code;
 
-/** A client that connects and reads; it may hear of a reset at either. */
+/** A client that connects and reads. Either call may fail with a reset. */
 async function visit(address: EndpointLike): Promise<Buffer | null> {
   await using client = await connect(address);
   return await client.read();
@@ -79,7 +79,7 @@ for (const [from, to] of kinds) {
     assert.ok((await client.readExactly(answer.length)).equals(answer));
     assert.equal(await client.read(), null, "the target has ended");
     await writing;
-    // The other direction lives on.
+    // The other direction stays open.
     await client.write("and more");
     await client.closeWrite();
     assert.equal(String(await server.readExactly(8)), "and more");
@@ -241,7 +241,7 @@ test("an idle connection is closed on both sides; a busy one stays open", async 
   assert.equal(codeOf(await next()), undefined);
 });
 
-/** A listener whose queue is full, so that who connects waits. */
+/** A listener with a full accept queue, so that connect() waits. */
 async function crowded(name: string): Promise<{ target: SocketListener; [Symbol.asyncDispose](): Promise<void> }> {
   const target = await listen(name, { backlog: 0 });
   const first = await connect(name);

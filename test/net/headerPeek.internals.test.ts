@@ -1,4 +1,4 @@
-// Headers that are read from a duplicate: no epoll entry stays behind for the connection.
+// Headers that are read from a duplicate: no epoll entry is left for the connection.
 
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync, statSync } from "node:fs";

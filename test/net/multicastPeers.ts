@@ -1,5 +1,5 @@
-// The program of multicast.test.ts in a network namespace with the interfaces left and right. The namespaces at their other
-// ends are those of the processes PEER_left and PEER_right, in which python3 sends.
+// The program of multicast.test.ts in a network namespace with the interfaces left and right. The namespaces at their
+// other ends are those of the processes PEER_left and PEER_right, in which python3 sends.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { bindUdp, if_nametoindex, SocketError, type UdpSocket } from "berkeley";
@@ -74,7 +74,7 @@ for (const { group, own, far } of CASES) {
 }
 
 {
-  // Without a route and without an interface the kernel does not know where.
+  // Without a route and without an interface the kernel refuses the datagram.
   await using receiver = await bindUdp("udp://0.0.0.0:0");
   assert.throws(
     () => receiver.join("239.9.9.9"),

@@ -35,7 +35,7 @@ function scene(ipv6: boolean, name: string, play: () => Promise<void>): void {
 const lo = if_nametoindex("lo");
 const patience = { timeout: 10_000 };
 
-/** A receiver that hears only what it has joined itself. */
+/** A receiver that receives only from groups that it has joined itself. */
 async function receiverOf(endpoint: string | readonly [string, number]): Promise<UdpSocket> {
   const receiver = await bindUdp(endpoint);
   receiver.socket.setsockopt(IP_MULTICAST_ALL, false);
@@ -44,8 +44,8 @@ async function receiverOf(endpoint: string | readonly [string, number]): Promise
 }
 
 /**
- * Sends to the groups, and then to the receiver itself. On lo datagrams of a sender arrive in their order, so what came before
- * the last one is all that comes.
+ * Sends to the groups, and then to the receiver itself. On lo datagrams of a sender arrive in their order, so what came
+ * before the last one is all that comes.
  */
 async function heard(receiver: UdpSocket, sender: UdpSocket, ...groups: readonly string[]): Promise<string[]> {
   const { port } = receiver.address;

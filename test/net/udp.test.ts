@@ -1,4 +1,4 @@
-// UDP: packets and their addresses, the kernel's queue as the only one, errors of connected sockets.
+// UDP: packets and their addresses, the receive buffer of the kernel as the only queue, errors of connected sockets.
 
 import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";

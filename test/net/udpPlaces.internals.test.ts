@@ -1,4 +1,4 @@
-// Where UDP sockets send from, with replaced calls.
+// The source addresses of UDP sockets, on replaced calls.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -33,7 +33,7 @@ test("an answer is sent from another address if the address of the request is go
   calls.sendmsg = () => -22;
   await server.send("answer", packet.address);
   assert.equal((await client.receive()).address.host, "127.0.0.1");
-  // Whoever names the address hears of it.
+  // A caller that gives the address gets the error.
   assert.equal((await rejection(server.send("answer", packet.address, packet))).code, "EINVAL");
   calls.sendmsg = () => -90;
   assert.equal((await rejection(server.send("answer", packet.address))).code, "EMSGSIZE");

@@ -1,4 +1,4 @@
-// UDP on several addresses: a socket at the wildcard answers from the address that it was asked at.
+// UDP on several addresses: a socket at the wildcard answers from the destination address of the request.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -25,7 +25,7 @@ checkLeaks();
 const LO = if_nametoindex("lo");
 const WILDCARDS = ["udp://0.0.0.0:0", "udp://[::]:0", ["", 0]] as const;
 
-/** What a client that is connected to `host` hears: only what comes from there. */
+/** Sends from a client that is connected to `host`, and receives the answer. It can come only from that address. */
 async function ask(server: UdpSocket, host: string, answer: (packet: Packet) => Promise<void>): Promise<Packet> {
   await using client = await connectUdp([host, server.address.port]);
   await client.send("question");
@@ -54,7 +54,7 @@ for (const wildcard of WILDCARDS) {
   test(`a socket at ${String(wildcard)} sends from the given address`, async () => {
     await using server = await bindUdp(wildcard);
     for (const host of ["127.0.0.2", "127.0.0.3"]) {
-      // A copy of the address stands for no packet.
+      // A copy of the address does not belong to a packet.
       const copy = ({ address }: Packet): string => String(address);
       await ask(server, host, (packet) => server.send("answer", copy(packet), packet));
       await ask(server, host, ({ localAddress, ...packet }) =>

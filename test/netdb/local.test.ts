@@ -1,4 +1,4 @@
-// Names that this machine answers by itself, where Python has nothing to compare them with.
+// Lookups without a server, and calls that Python does not have.
 import assert from "node:assert/strict";
 import { endianness } from "node:os";
 import { afterEach, test } from "node:test";

@@ -1,4 +1,4 @@
-// getaddrinfo(), getnameinfo() and the older calls: arguments, errors, deadlines, and what they leave behind.
+// getaddrinfo(), getnameinfo() and the older calls: arguments, errors, deadlines, and leaks.
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import { Worker } from "node:worker_threads";
@@ -231,7 +231,7 @@ test("a native call refuses addresses of the wrong length and arguments of the w
   assert.throws(() => calls.getnameinfoSync(new Uint8Array(1000), 0));
 });
 
-/** Calls by what they leave behind if something is forgotten: one on each way out of the C functions. */
+/** Calls that would leak memory after a mistake in C: one for each path out of the C functions. */
 const sockaddr = Uint8Array.of(2, 0, 0, 80, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0);
 const repeated: Readonly<Record<string, () => unknown>> = {
   "getaddrinfo that finds": () => calls.getaddrinfoSync("127.0.0.1", "80", 0, 0, 0, 0),
@@ -281,7 +281,7 @@ for (const [name, call] of Object.entries(repeated)) {
         }
       }
     });
-    // The least that malloc() gives out is 32 bytes.
+    // malloc() allocates at least 32 bytes.
     assert.ok(grown < 16, `${grown} bytes more with each`);
   });
 }

@@ -1,4 +1,4 @@
-// Notes for the poller, with the poller's part done by hand: what it writes into the words of the shared array.
+// The shared array of a relay. The test writes the words that the poller would write.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

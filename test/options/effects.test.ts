@@ -1,4 +1,4 @@
-// Options that are not seen in what is read back, but in what the socket does.
+// Options that are tested by their effect, because the value that is read back does not show it.
 import assert from "node:assert/strict";
 import { closeSync, readFileSync } from "node:fs";
 import { describe, test } from "node:test";

@@ -1,4 +1,4 @@
-// Classic BPF programs on sockets: what they do, and that they can't be used to reach memory.
+// Classic BPF programs on sockets: their effect, and that they can't read or write other memory.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { calls } from "#berkeley/sys/calls.js";
@@ -138,7 +138,7 @@ describe("the raw form", () => {
         memory.subarray(size).every((byte) => byte === 0xa5),
         `${size} bytes of room`,
       );
-      // With no room at all the kernel tells how much it would take.
+      // Without space the kernel returns the required size.
       if (size === 0 || size >= 64) assert.equal(result, 64, `${size} bytes of room`);
       else assert.ok(result < 0, `${size} bytes of room`);
     }

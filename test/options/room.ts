@@ -1,7 +1,7 @@
-// A receiver of multicast on lo, and those who send to it.
+// A receiver of multicast on lo, and its senders.
 //
-// That something does not arrive is shown without waiting: a datagram to the receiver itself is sent after it, and is the
-// next to come. On lo a sender's datagrams arrive in the order in which they were sent.
+// That something does not arrive is shown without waiting: a datagram to the receiver itself is sent after it, and is
+// the next to come. On lo a sender's datagrams arrive in the order in which they were sent.
 import {
   AF_INET,
   AF_INET6,
@@ -17,7 +17,9 @@ import {
 
 const patience = { timeout: 10_000 };
 
-/** A receiver on the wildcard, which hears only what it has joined, and senders with addresses of their own. */
+/**
+ * A receiver on the wildcard, which receives only from groups that it has joined, and senders with different addresses.
+ */
 export class Room {
   readonly receiver: Socket;
   readonly #loopback: string;

@@ -1,4 +1,4 @@
-// The bytes of options, and what is refused before any call.
+// The bytes of options, and the values that are refused before any call.
 import assert from "node:assert/strict";
 import { endianness } from "node:os";
 import { describe, test } from "node:test";

@@ -23,7 +23,7 @@ after(() => rmSync(folder, { recursive: true }));
 
 const skip = missing("tshark");
 
-/** Writes a capture and gives its file. */
+/** Writes a capture. Returns its path. */
 function captured(name: string, work: (capture: Capture) => void): string {
   const blocks: Buffer[] = [];
   work(new Capture({ write: (block) => blocks.push(block), application: "berkeley", comment: "a test" }));

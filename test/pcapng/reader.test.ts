@@ -1,4 +1,4 @@
-// The reader of captures: what the writer wrote, what other writers write, and bytes that are no capture.
+// The reader of captures: captures of our writer and of other programs, and bytes that are not a capture.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Inet6Address, InetAddress } from "berkeley";

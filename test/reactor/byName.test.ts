@@ -1,4 +1,4 @@
-// sendto() to a host by name: the resolver's part of its deadline and of its signal.
+// sendto() to a host name: its deadline and its signal include the lookup.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-// One direction of a descriptor, on a fake kernel: when a call is tried, when it waits, in which order, and how it ends.
+// One direction of a descriptor, on a fake kernel: when calls are tried, when they wait, their order, and their ends.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -90,7 +90,7 @@ test("after EAGAIN a later call makes no system call before there is an event", 
   assert.equal(sys.count("recv"), 1);
   await assert.rejects(conn.recv(10, { timeout: 0 }), { code: "ETIMEDOUT" });
   assert.equal(sys.count("recv"), 1);
-  // An event with nobody waiting is not forgotten.
+  // An event without a waiting call is remembered.
   fire(IN, conn);
   assert.equal(sys.count("recv"), 1);
   sys.script("recv", bytes("z"));
@@ -240,7 +240,7 @@ test("if a descriptor can't be registered, the call fails and does not wait", as
   sys.script("pollerAdd", "ENOSPC");
   await assert.rejects(conn.recv(10), { code: "ENOSPC", syscall: "epoll_ctl" });
   assert.equal(sys.waiting, 0);
-  // The next call tries it anew.
+  // The next call tries again.
   const received = conn.recv(10);
   assert.equal(sys.count("pollerAdd"), 2);
   conn.close();

@@ -1,4 +1,5 @@
-// How a waiting call ends before the kernel is ready: a deadline, an abort, a close. Each settles once, and takes no byte.
+// A waiting call that ends before the kernel is ready: by a deadline, an abort or close(). It settles once and takes no
+// byte.
 
 import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
@@ -54,7 +55,7 @@ test("calls whose deadlines have passed together end in the order of their deadl
   const waiting = (["3", "1", "2", "1 too", "0"] as const).map((name) =>
     conn.recv(1, { timeout: 1 + Number(name[0]) }).catch(() => void ended.push(name)),
   );
-  // The loop is kept until all are late.
+  // The event loop is blocked until all deadlines have passed.
   const end = performance.now() + 10;
   while (performance.now() < end);
   await Promise.all(waiting);
@@ -156,7 +157,7 @@ test("an abort after the completion has no effect; an abort before it leaves the
   sys.script("recv", "EAGAIN", bytes("first"), "EAGAIN");
   const received = conn.recv(5, { signal: late.signal });
   fire(IN, conn);
-  // The promise is settled, its reactions have not run yet.
+  // The promise is settled, but its continuations have not run yet.
   late.abort();
   assert.equal((await received).toString(), "first");
 
@@ -319,7 +320,7 @@ test("a sendAll() after an interrupted one starts with its own first byte", asyn
   assert.equal(sys.sent(conn.fileno()).toString(), "xxyyyy");
 });
 
-/** Takes the memory from under a view. */
+/** Detaches the memory of a view. */
 function detach(view: Uint8Array): void {
   structuredClone(view.buffer, { transfer: [view.buffer as ArrayBuffer] });
 }

@@ -1,4 +1,4 @@
-// What is left when epoll_wait(2) fails for good, and when a continuation throws: nobody waits for ever.
+// A permanent failure of epoll_wait(2), and continuations that throw: no call waits for ever.
 
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
@@ -94,7 +94,7 @@ test("after a continuation that throws when the budget is spent, the rest runs i
   assert.deepEqual(turns, ["late"]);
 });
 
-/** An epoll_wait(2) that fails from the first event on; libuv waits with another function. */
+/** An epoll_wait(2) that fails after the first event. libuv uses another function, epoll_pwait(2). */
 const broken = `
 #include <errno.h>
 #include <sys/epoll.h>

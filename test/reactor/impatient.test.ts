@@ -1,4 +1,5 @@
-// MSG_DONTWAIT and calls that are refused: none gets a wrong EAGAIN, and none keeps a turn for itself.
+// Calls with MSG_DONTWAIT and refused calls: none gets a wrong EAGAIN, and a loop of them does not block the event
+// loop.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -37,12 +38,12 @@ test("after a call that has to wait, calls with MSG_DONTWAIT get EAGAIN and the 
   assert.deepEqual([one.value?.toString(), three.value?.toString()], ["aaaa", "bbbb"]);
 });
 
-/** Whether a timer gets its turn while `call` is made over and over. */
+/** Whether a timer runs while `call` is repeated in a loop. */
 async function leavesTurns(call: () => Promise<unknown>): Promise<void> {
   let over = false;
   const timer = setTimeout(() => (over = true), 5);
   let rounds = 0;
-  // Bounded, so that the test fails instead of hanging.
+  // The loop is limited, so that the test fails instead of running for ever.
   while (!over && rounds++ < 2_000_000) await call().catch(() => undefined);
   clearTimeout(timer);
   assert.ok(over, "the timer had no turn");

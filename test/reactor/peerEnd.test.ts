@@ -1,4 +1,4 @@
-// The wait for the end of the peer's direction, on a fake kernel: which events end it, and that it reads nothing.
+// The wait for the end of the peer, on a fake kernel: which events end it, and that it reads nothing.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { SocketConn } from "#berkeley/socket/socketConn.js";
@@ -37,7 +37,7 @@ test("a reset is reported without a read, and in the same way after a read has f
     const waits = [new SocketConn(conn).whenEnded(), new SocketConn(conn).whenBroken()].map((call) => watch(call));
     const reading = read ? watch(conn.recv(10)) : undefined;
     await turn();
-    // The read takes the error of the socket, so poll(2) reports none.
+    // The read clears the error of the socket, so poll(2) reports none.
     sys.always("poll", () => POLLHUP | POLLRDHUP | (read ? 0 : POLLERR));
     if (read) sys.script("recv", "ECONNRESET");
     fire(IN | RDHUP | HUP | ERR, conn);

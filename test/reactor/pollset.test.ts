@@ -1,4 +1,4 @@
-// The set behind poll(): what it holds goes with it, on every path.
+// The poll set of poll(): it is closed on every path.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-// What a poller that passes bytes on by itself (reactor/relay.ts) hears of writes that queue up.
+// Writes that wait on a socket for which the poller relays bytes (reactor/relay.ts).
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -42,7 +42,7 @@ test("a partly sent write that only waits for its turn goes before them too", as
   const conn = socket();
   const { words, open } = relay();
   descriptorOf(conn).inflow = open;
-  // A part goes out, and takes the whole budget of this turn with it.
+  // A part is sent, and uses up the budget of this turn.
   sys.script("send", 5 << 20);
   const sending = watch(conn.sendAll(Buffer.alloc(6 << 20)));
   assert.equal(sending.state, "pending");

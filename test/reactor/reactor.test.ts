@@ -13,7 +13,7 @@ checkLeaks();
 
 const bytes = (text: string): Buffer => Buffer.from(text);
 
-/** A source that writes down what it hears. */
+/** A source that records its events. */
 class Ear implements Source {
   readonly heard: number[] = [];
   onReady(events: number): void {
@@ -161,7 +161,7 @@ test("a descriptor that is closed during a batch gets no more events of that bat
   const first = one.recv(1).then(() => two.close());
   const second = watch(two.recv(1));
   const token = sys.token(two.fileno());
-  // Both events were fetched together; the reactions to the first run before the second batch of the turn.
+  // Both events were fetched together. The continuations of the first run before the second batch of the turn.
   fire(IN, one);
   await first;
   sys.fireMore([token, IN]);
@@ -195,7 +195,7 @@ test("the poller is referenced once when the first call waits, and unreferenced 
   assert.equal(sys.block(), true, "the second still waits");
   fire(IN, two);
   await second;
-  // Waiting again within the turn costs nothing.
+  // Another wait in the same turn makes no system call.
   const third = two.recv(1);
   assert.equal(sys.count("pollerRef"), 1);
   two.close();

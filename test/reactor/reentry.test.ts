@@ -1,4 +1,4 @@
-// What users' code can do from inside a call: getters and methods of what was passed in, run while the queue is served.
+// Code of users that runs inside a call: getters and methods of its arguments, while the queue is served.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -98,7 +98,7 @@ test("if the object of an accepted connection can't be made, its descriptor is c
   const { sys, socket } = fakeKernel();
   const server = socket();
   sys.script("accept", () => {
-    // No memory for the object, of all moments now.
+    // There is no memory for the object at this moment.
     Object.defineProperty(runnerOf(server)!, "family", {
       get: () => {
         throw new RangeError("no memory");

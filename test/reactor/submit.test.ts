@@ -1,4 +1,4 @@
-// submit(): calls whose end is told to a part of ours, without a promise.
+// submit(): calls that end with a callback and not with a promise.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -83,7 +83,7 @@ test("a deadline and close() call the callback, once for each call, even if the 
   submit(one, first, 5);
   submit(one, second, 5);
   first.after = () => one.close();
-  // Both are late when the timer has its turn.
+  // Both deadlines have passed when the timer runs.
   for (const end = performance.now() + 20; performance.now() < end;);
   while (first.ends.length + second.ends.length < 2) await turn();
   await turn();
@@ -107,7 +107,7 @@ test("the event alone shows that a new TCP socket is connected", async () => {
   fire(OUT, one);
   assert.deepEqual(heard.ends, ["settled"]);
   assert.equal(sys.count("connect"), 1);
-  // Nothing has come yet, so nothing is asked for before there is an event.
+  // Nothing has arrived yet, so no system call is made before an event.
   sys.script("recv", 3);
   const received = one.recv(10);
   assert.equal(sys.count("recv"), 0);

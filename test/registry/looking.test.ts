@@ -1,4 +1,4 @@
-// What console.log(), String() and JSON.stringify() show of the objects of the package.
+// The output of console.log(), String() and JSON.stringify() for the objects of the package.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { inspect } from "node:util";

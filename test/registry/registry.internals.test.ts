@@ -1,4 +1,4 @@
-// The registry: off it holds nothing, on it records sockets and waiting calls, and passes them to its listeners.
+// The registry. Off, it has no entries. On, it records sockets and waiting calls, and passes them to its listeners.
 import assert from "node:assert/strict";
 import { closeSync } from "node:fs";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-// stats(): the counters of what lives long.
+// stats(): the counters of sockets, streams, listeners and servers.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {

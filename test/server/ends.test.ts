@@ -1,4 +1,4 @@
-// How serve() ends when its listener does: closed by the program, failed, or unable to close.
+// The end of serve() when its listener ends: the program closes it, it fails, or its close() fails.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-// A real HAProxy in front of serve() and forward(): the client's address arrives in each form of the header.
+// A real HAProxy before serve() and forward(): the address of the client arrives in each version of the header.
 
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-// serveMetrics(): the pages as curl sees them, and the texts as Prometheus' own parsers read them.
+// serveMetrics(): its pages, read with curl, and their texts, read with the parsers of Prometheus.
 
 import assert from "node:assert/strict";
 import { rmSync } from "node:fs";

@@ -1,4 +1,4 @@
-// Errors of accept(2) and of opening descriptors that the test makes the calls return.
+// Errors of accept(2) and of calls that open descriptors, on replaced calls.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

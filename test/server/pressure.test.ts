@@ -1,4 +1,4 @@
-// Servers with few descriptors: 64, for 500 clients. The servers run in a process of their own with that limit.
+// Servers with 64 descriptors and 500 clients. The servers run in a process of their own with that limit.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-// The address of the client in the events of servers behind a proxy.
+// The address of the client in the events of servers, with the PROXY protocol.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

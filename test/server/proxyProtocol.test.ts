@@ -1,4 +1,4 @@
-// The PROXY protocol on accept, in serve(): which peers, which address counts, and what happens to wrong headers.
+// The PROXY protocol in serve(): the peers that may send it, the address of the client, and wrong headers.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";

@@ -1,4 +1,4 @@
-// serveUdp() under errors that the test makes the calls return, and its table of sources.
+// serveUdp() with calls that return errors, and its table of sources.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-// shutdownOn(): in a process of its own, because signals are those of a process.
+// shutdownOn(). The server runs in a process of its own, because a signal goes to a whole process.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-// What the tests of servers share.
+// Functions that the tests of servers share.
 
 import { connect, type EndpointLike, type Stream } from "berkeley";
 import type { Server } from "berkeley/server";

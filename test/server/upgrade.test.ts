@@ -144,7 +144,7 @@ test("open connections stay with the old program, which ends when the last one h
   assert.equal((await programs.first.ended).status, 0);
 });
 
-/** The state of the process, without the connection on which it was asked for. */
+/** The state of the process, without the connection of this request. */
 interface State {
   readonly children: string;
   readonly fds: readonly string[];

@@ -1,4 +1,4 @@
-// upgrade(): which sockets go to the new program, and how it finds them.
+// upgrade(): the sockets that the new program gets, and how it finds them.
 
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";

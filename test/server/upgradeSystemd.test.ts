@@ -1,4 +1,4 @@
-// upgrade() under a service manager: socket activation and sd_notify(3), with a socket of the test as the manager.
+// upgrade() under a service manager: socket activation and sd_notify(3). A socket of the test plays the manager.
 
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";

@@ -16,7 +16,7 @@ const { GENERATION = "1", HANDLER, LATE = "" } = process.env;
 const server = await serveWorkers("tcp://127.0.0.1:0", new URL(HANDLER), { workers: 1 });
 console.log("made " + GENERATION + " " + server.address.port);
 if (GENERATION === "2" && LATE !== "") {
-  // The clients of the first generation decide when this one goes on.
+  // This generation waits for the clients of the first one.
   await new Promise((resolve) => process.once("SIGHUP", resolve));
   if (LATE === "fail") process.exit(3);
 }

@@ -1,4 +1,4 @@
-// Workers that end by themselves: under load, while they are blocked, again and again, for want of memory.
+// Workers that crash: under load, while they are blocked, repeatedly, and without memory.
 
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -93,7 +93,7 @@ for (const processes of [false, true]) {
     await using _ = server;
     const spinning = await connectTo(server);
     assert.equal(await ask(spinning, "spin"), "spinning");
-    // More than the channel of a worker takes: the others wait in the accept queue.
+    // More than the channel of a worker can hold: the others wait in the accept queue.
     const clients = await Promise.all(Array.from({ length: 200 }, () => connectTo(server)));
     const answers = await Promise.all(clients.map((client) => ask(client, "hello")));
     assert.deepEqual(new Set(answers), new Set(["hello"]));

@@ -1,4 +1,4 @@
-// serveWorkers() behind a proxy: headers of the PROXY protocol, limits by the client's address, bad headers, drain.
+// serveWorkers() with the PROXY protocol: headers, limits by the client's address, wrong headers, drain.
 
 import assert from "node:assert/strict";
 import { rmSync } from "node:fs";

@@ -1,4 +1,4 @@
-// What the tests of serveWorkers() share.
+// Functions that the tests of serveWorkers() share.
 
 import { connect, type EndpointLike, type Stream } from "berkeley";
 import { serveWorkers, type ServeWorkersOptions, type WorkerEvent, type WorkerServer } from "berkeley/server";

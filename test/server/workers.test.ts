@@ -1,4 +1,4 @@
-// serveWorkers(): how connections are shared out, limits, counters, errors of handlers, options, ends.
+// serveWorkers(): the distribution of connections, limits, counters, errors of handlers, options, ends.
 
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";

@@ -1,4 +1,4 @@
-// AsyncLocalStorage: each callback of a user runs in the asynchronous context in which it was given, and what awaits goes on in its own.
+// AsyncLocalStorage: a callback runs in the context in which it was passed, and code after an await keeps its context.
 
 import assert from "node:assert/strict";
 import { AsyncLocalStorage } from "node:async_hooks";

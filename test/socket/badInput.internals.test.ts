@@ -1,4 +1,5 @@
-// Wrong arguments: a TypeError or RangeError that quotes the value, before any call, and never a descriptor that stays open.
+// Wrong arguments: a TypeError or RangeError that quotes the value, before any call, and never a descriptor that stays
+// open.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-// The end of a socket: every method after close(), closing twice, descriptors given away and taken in, duplicates.
+// The end of a socket: every method after close(), a second close(), detached and adopted descriptors, duplicates.
 
 import assert from "node:assert/strict";
 import { closeSync, openSync } from "node:fs";
@@ -236,7 +236,7 @@ test("a duplicate stays open when the other is closed, and each gets its own eve
   assert.equal(copy.family, both.conn.family);
   assert.deepEqual(copy.getpeername(), both.conn.getpeername());
 
-  // Both wait for the same bytes; whoever comes first has them, and the other waits on.
+  // Both wait for the same bytes. The first of them gets the bytes, and the other keeps waiting.
   const first = both.conn.recv(1);
   const second = copy.recv(1);
   await both.client.sendAll("1");

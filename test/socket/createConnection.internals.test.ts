@@ -50,7 +50,7 @@ function portOf(socket: Socket): number {
 test("create_connection() takes the first address that answers", async () => {
   await using server = await create_server("127.0.0.3:0");
   answerWith("127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4");
-  // A connect that has to wait asks again how it went: each address counts once.
+  // A waiting connect() queries its result later. Each address counts once.
   const tried = new Set<string>();
   calls.connect = (fd, address) => {
     tried.add([...address.subarray(4, 8)].join("."));

@@ -1,4 +1,4 @@
-// end() of a Socket, awaitable and blocking: what the peer sees, with a peer that is not ours.
+// end() of a Socket, awaitable and blocking, with peers that are not ours.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

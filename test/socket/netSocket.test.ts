@@ -1,4 +1,4 @@
-// Sockets and streams that go to node:net and come from there: nothing that was sent is lost on the way, nothing leaks.
+// Sockets and streams that are converted to and from node:net: no byte is lost, and nothing leaks.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -220,7 +220,7 @@ test("Socket.fromNetSocket() refuses what Node has a part of, and leaves it as i
   accepted.resume();
   refused(/TypeError: .*the socket is flowing, required a paused one/);
   accepted.pause();
-  // What Node reads while nobody listens stays in its buffer.
+  // Bytes that Node reads without a listener stay in its buffer.
   const readable = once(accepted, "readable");
   await client.sendAll("read ahead");
   await readable;
@@ -245,7 +245,7 @@ test("Socket.fromNetSocket() refuses what Node has a part of, and leaves it as i
   );
 });
 
-/** Does what net.BoundSocket does, for a Node that has none: a socket that is bound, behind its four members. */
+/** Does the work of net.BoundSocket in a Node without it: a bound socket with its four members. */
 function boundSocket(isPipe: boolean): {
   fd(): number;
   address(): unknown;

@@ -1,4 +1,4 @@
-// The usual options on real sockets: what was set is read back, and what the kernel says of a connection is plausible.
+// The usual options on real sockets: set values are read back, and TCP_INFO has plausible values.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -245,7 +245,8 @@ for (const family of networkFamilies) {
     assert.ok(sender.tcpi_snd_cwnd > 0);
     assert.ok(sender.tcpi_bytes_acked >= total);
     assert.equal(sender.tcpi_notsent_bytes, 0);
-    // On a busy machine an acknowledgement may be late, and the kernel sends a segment once more to ask for it (RFC 8985, TLP).
+    // On a busy machine an acknowledgement may be late, and the kernel sends a segment once more to ask for it (RFC
+    // 8985, TLP).
     const again = sender.tcpi_bytes_retrans ?? 0;
     assert.equal(sender.tcpi_total_retrans === 0, again === 0);
     assert.ok(sender.tcpi_snd_wscale <= 14 && sender.tcpi_rcv_wscale <= 14);

@@ -1,8 +1,8 @@
-// A few hundred sockets and random things that happen to them, checked against a model.
+// A few hundred sockets with random calls, compared with a model.
 //
-// Every connection has an identity, and each of its two directions carries a stream of bytes that follows from the identity
-// and the place in the stream. So a byte that is lost, doubled, out of order, or that belongs to another connection is seen
-// at once; so is an end, an error or an abort that reaches a socket to which it did not happen.
+// Every connection has an identity, and each of its two directions carries a stream of bytes that follows from the
+// identity and the place in the stream. So a byte that is lost, doubled, out of order, or that belongs to another
+// connection is seen at once; so is an end, an error or an abort that reaches a socket to which it did not happen.
 
 import assert from "node:assert/strict";
 import { AF_UNIX, SOCK_SEQPACKET, SOCK_STREAM, Socket, socketpair } from "berkeley";
@@ -83,7 +83,10 @@ export class RandomSteps {
   readonly #size: number;
   readonly #ends: End[] = [];
   readonly #listener = new Socket();
-  /** By the port of who connects: those that have connected and are not accepted yet, and those that were accepted first. */
+  /**
+   * By the port of who connects: those that have connected and are not accepted yet, and those that were accepted
+   * first.
+   */
   readonly #accepted = new Map<number, (conn: Socket) => void>();
   readonly #unclaimed = new Map<number, Socket>();
   #accepting: Promise<void> | undefined;
@@ -99,7 +102,8 @@ export class RandomSteps {
   }
 
   async run(steps: number): Promise<void> {
-    // An address that only this process uses: other tests on the machine connect to ports of 127.0.0.1 where nobody shall be.
+    // An address that only this process uses: other tests on the machine connect to ports of 127.0.0.1 where nobody
+    // shall be.
     await this.#listener.bind([`127.77.${(process.pid >> 8) & 255}.${process.pid & 255 || 1}`, 0]);
     this.#listener.listen(4096);
     this.#accepting = this.#accept();
@@ -152,7 +156,8 @@ export class RandomSteps {
   #connect(): void {
     this.#opening++;
     const client = new Socket();
-    // The port is known once it is connected, which may be after it was accepted: a call waits for its turn in the budget.
+    // The port is known once it is connected, which may be after it was accepted: a call waits for its turn in the
+    // budget.
     const accepted = client.connect(this.#listener.getsockname()).then(() => {
       const { port } = client.getsockname();
       const conn = this.#unclaimed.get(port);
@@ -332,7 +337,7 @@ export class RandomSteps {
 
   /** The same end under another descriptor, or under another Socket. */
   #replace(end: End): void {
-    // What is being sent would be cut at a place that only its own reaction knows.
+    // The model could not know at which byte a running send is interrupted.
     if (end.sending) return;
     const { socket } = end;
     if (this.#random(2) === 0) {

@@ -1,4 +1,4 @@
-// What SocketConn and Socket.stream() do beyond the conformance suite, on real sockets and on a fake kernel.
+// SocketConn and Socket.stream(), in addition to the conformance suite: on real sockets and on a fake kernel.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

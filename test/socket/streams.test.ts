@@ -1,4 +1,5 @@
-// Streams on the real kernel, for each family: the seven steps, what the calls say, the end, large transfers, lost peers.
+// Stream sockets on the real kernel, for each family: the seven steps, the results of calls, the end, large transfers,
+// lost peers.
 
 import assert from "node:assert/strict";
 import { existsSync, readFileSync, statSync } from "node:fs";
@@ -359,7 +360,7 @@ for (const family of networkFamilies) {
         both.client.close();
         await assert.rejects(both.conn.recv(10), { code: "ECONNRESET" });
       }
-      // The error is told once, then it is the end.
+      // The kernel reports the error once; then it is the end of the stream.
       assert.equal((await both.conn.recv(10)).length, 0);
     }
   });

@@ -1,4 +1,4 @@
-// trySend, tryRecv, tryRecvInto and what tryWrite makes of them: one system call, no wait, no promise.
+// trySend, tryRecv, tryRecvInto, and tryWrite, which uses them: one system call, no wait, no promise.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

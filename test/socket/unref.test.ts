@@ -1,5 +1,5 @@
-// unref() and ref(): whether calls that wait keep the process alive, of everything that has calls that wait. A worker ends as a
-// process does, when nothing keeps its loop alive.
+// unref() and ref(): whether calls that wait keep the process alive, of everything that has calls that wait. A worker
+// ends as a process does, when nothing keeps its loop alive.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";

@@ -1,4 +1,4 @@
-// timeout and signal of every waiting call, on the real kernel.
+// The options timeout and signal of every waiting call, on the real kernel.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -155,7 +155,7 @@ test("a connect() that timed out goes on in the kernel, and so does one that was
   const connecting = client.connect(["0.0.0.0", port], { signal: controller.signal });
   controller.abort();
   await assert.rejects(connecting, { name: "AbortError" });
-  // Another call finds it under way or done, as connect(2) says.
+  // Another call finds the connection pending or established (connect(2)).
   await client.connect(server.getsockname()).catch((error: { code: string }) => {
     assert.ok(["EALREADY", "EISCONN"].includes(error.code), error.code);
   });

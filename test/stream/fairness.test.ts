@@ -1,4 +1,4 @@
-// A loop over data that is in the buffer of a stream already gives way to the rest of the program.
+// A loop over data in the buffer of a stream does not block the event loop.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { broadcast, BusyError, connect, delimited, listen, SocketError, Stream } from "berkeley";
@@ -88,7 +88,7 @@ const LOOPS: Readonly<Record<string, (stream: Stream, item: (number: number) => 
   },
   "read() and tryRead() of items": async (stream, item) => {
     const lines = stream.lines();
-    // tryRead() never waits, so a hundred of them go without a turn, and the read() after them gives way.
+    // tryRead() never waits, so a hundred calls run in one turn, and the read() after them waits for the next turn.
     for (let line = await lines.read(); line !== null; line = await lines.read()) {
       item(numberOf(line));
       for (let more = 0; more < 99; more++) item(numberOf(lines.tryRead()!));

@@ -1,4 +1,4 @@
-// Frames: the codecs, codecs of the user, limits, early ends and wrong lengths.
+// Frames: the codecs of the package, codecs of users, limits, early ends and wrong lengths.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-// Web streams, each direction alone: default and BYOB readers, backpressure, closing.
+// Web streams, each direction separately: default and BYOB readers, backpressure, closing.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-// How a thread that is blocked ends: by a signal, by terminate(), by the end of the process, by data.
+// The end of a blocking call: by a signal, by terminate(), by the end of the process, by data.
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -36,7 +36,10 @@ test("Ctrl-C ends a process that is blocked in accept()", async () => {
   assert.deepEqual(await exit, [null, "SIGINT"]);
 });
 
-/** A program with a listener for SIGINT that has said "ready"; what it says after that, and how it ends on Ctrl-C. */
+/**
+ * Runs a program with a listener for SIGINT until it prints "ready", and sends Ctrl-C. Resolves with its output and its
+ * end.
+ */
 async function interruptedBy(
   code: string,
   signals: readonly NodeJS.Signals[] = ["SIGINT"],
@@ -100,7 +103,7 @@ test("a signal interrupts one call, which may be made again, and the next signal
       writeSync(1, "ready ");
       try { server.accept(); } catch (error) { writeSync(1, error.code + " "); }
     }
-    // Neither listener has run, and none of the signals is told again.
+    // Neither listener has run, and no signal interrupts another call.
     try { server.accept({ timeout: 300 }); } catch (error) { writeSync(1, error.code + " "); }
     client.connect(server.getsockname());
     server.accept()[0].sendAll("x");

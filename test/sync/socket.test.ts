@@ -1,4 +1,4 @@
-// The blocking socket, call by call, in one thread: what one end sends is there when the other end asks.
+// The blocking socket, call by call, in one thread: sent bytes have arrived when the other end reads.
 import assert from "node:assert/strict";
 import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

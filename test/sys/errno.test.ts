@@ -1,4 +1,4 @@
-// Errno values by name, beside the C headers and Python, and the one place that makes an error of them.
+// The names of errno values, compared with the C headers and with Python, and the function that makes errors of them.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -11,7 +11,7 @@ import { checkLeaks } from "../support/leaks.js";
 
 checkLeaks();
 
-/** The macros of errno.h, as the C preprocessor has them: an alias has the number of what it stands for. */
+/** The macros of errno.h, from the C preprocessor. An alias has the number of its target. */
 function headers(): Map<string, number> {
   const compiler = process.env["CC"]?.split(" ")[0] ?? "cc";
   const text = execFileSync(compiler, ["-E", "-dM", "-include", "errno.h", "-x", "c", "/dev/null"], {

@@ -1,4 +1,4 @@
-// The runtime, from what its process says of itself; and what waits for events in it.
+// The detection of the runtime, and its poller.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -75,7 +75,10 @@ test("every other runtime, and a Node.js that is too old, is refused by its name
   }
 });
 
-/** What a program on the public entry says and how it ends, with this value of the variable and this code before the import. */
+/**
+ * Runs a program that imports the public entry: its output and its end, for a value of the variable and code before the
+ * import.
+ */
 async function run(poller: string, before = ""): Promise<{ stdout: string; stderr: string; status: unknown }> {
   await using program = new Program(
     process.execPath,

@@ -1,4 +1,4 @@
-// Addresses as bytes of a sockaddr: there and back, against the kernel's own, and whatever bytes may come.
+// Addresses as bytes of a sockaddr: encoded and decoded, compared with those of the kernel, and random bytes.
 
 import assert from "node:assert/strict";
 import { endianness } from "node:os";
@@ -76,7 +76,7 @@ for (const address of addresses) {
   test(`${JSON.stringify(String(address))} as bytes and back is the same`, () => {
     const bytes = encodeAddress(address);
     assert.deepEqual(decodeAddress(bytes), address);
-    // In the middle of something larger, as calls give it.
+    // In the middle of a larger buffer, as calls return it.
     const from = new Uint8Array(4 + 128).fill(0xaa);
     new DataView(from.buffer).setUint32(0, bytes.length, little);
     from.set(bytes, 4);

@@ -1,4 +1,4 @@
-// TLS on a stream that has read something: refused after STARTTLS, and where the bytes are the beginning of TLS taken as that.
+// TLS on a stream with buffered bytes: refused after STARTTLS, and accepted if the bytes are the beginning of TLS.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";

@@ -1,4 +1,5 @@
-// Callbacks of users that throw, reject or give nonsense: the one handshake fails, or a warning says so, and the rest goes on.
+// Callbacks of users that throw, reject or return wrong values: one handshake fails, or there is a warning, and others
+// continue.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";

@@ -1,4 +1,4 @@
-// Keys, certificates, lists and parameters: all that a context is given is read and used, or there is no context.
+// Keys, certificates, lists and parameters: a context reads and uses all of them, or its constructor throws.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -94,7 +94,7 @@ const three = (second: string): string => `# first\n${ca.cert}# second\n${second
 
 type Case = readonly [what: string, credentials: object, error: typeof TlsError | typeof TypeError, message: RegExp];
 
-/** What may be wrong with what anybody trusts, client or server. */
+/** Wrong certificates of authorities, for clients and servers. */
 const trusted: readonly Case[] = [
   ["ca that is empty", { ca: "" }, TlsError, /: ca: there is no certificate in it \(ERR_OSSL_PEM_NO_START_LINE\)$/],
   ["ca of no bytes", { ca: new Uint8Array(0) }, TlsError, /ca: there is no certificate/],

@@ -1,4 +1,4 @@
-// The end of a TLS connection: close_notify is one, the end of the connection below is none.
+// The end of a TLS connection: close_notify is an end, the end of the connection below is not.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";

@@ -1,4 +1,4 @@
-// What goes wrong in a handshake, each with its own code; and nothing of it leaves a connection open.
+// Failures of the handshake: each has a code, and none leaves a connection open.
 
 import assert from "node:assert/strict";
 import { getEventListeners, once } from "node:events";
@@ -12,8 +12,8 @@ import { certificates, failing, inMemory, overTcp, serving, tlsPair, trusting, w
 
 checkLeaks();
 
-// In memory an answer comes before Node has put away the write before it, and then Node drops its last alert: there the peer
-// sees no more than that the connection ended.
+// In memory an answer comes before Node has put away the write before it, and then Node drops its last alert: there the
+// peer sees no more than that the connection ended.
 const kinds = { inMemory, overTcp, "TCP without a descriptor": withoutDescriptor(overTcp) };
 
 function isTls(error: unknown, code: string): void {
@@ -209,7 +209,7 @@ test("a client that tries to renegotiate is refused", async () => {
   const failed = once(client, "error");
   client.renegotiate({}, () => undefined);
   assert.equal(((await failed) as [{ code?: string }])[0].code, "ERR_SSL_NO_RENEGOTIATION");
-  // The client gives up then, and says so.
+  // The client then ends the handshake with an alert.
   await assert.rejects(server.read(Buffer.alloc(1)), { code: "ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE" });
   await server.close();
   client.destroy();

@@ -1,4 +1,4 @@
-// TlsListener: handshakes beside each other, bounded, and none of a stranger's mistakes.
+// TlsListener: concurrent handshakes, their limit, and connections without TLS.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -162,7 +162,7 @@ test("a connection that waits for a place is closed with the listener", async ()
   const accepting = assert.rejects(listener.accept(), { code: "ECANCELED" });
   const slow = await below.connect();
   await until(() => listener.stats().handshakes === 1);
-  // Another one is asked for while this one is silent, and comes when it is not any more.
+  // accept() is called while this client is silent, and returns when it sends again.
   for (let turns = 0; turns < 5; turns++) await turn();
   await slow.write(Uint8Array.of(22, 3, 1));
   await until(() => slow.unread === 0);

@@ -1,4 +1,4 @@
-// Against the openssl command, as client and as server.
+// TLS with the openssl command, as client and as server.
 
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";

@@ -1,4 +1,4 @@
-// The record buffer that Node decrypts into: in use where it can be, shared by all connections, and nothing of it in anybody's hands.
+// The record buffer into which Node decrypts: it is used if possible, all connections share it, and no caller gets it.
 
 import assert from "node:assert/strict";
 import { Socket } from "node:net";

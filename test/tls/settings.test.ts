@@ -1,4 +1,4 @@
-// What a connection over TLS can tell of its socket, and set on it.
+// The properties and options of the socket below a TLS connection.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-// wrapTls(): what both ends know after the handshake, and what is refused before it.
+// wrapTls(): the properties of both ends after the handshake, and the refusals before it.
 
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
@@ -23,7 +23,7 @@ import {
 
 checkLeaks();
 
-/** A pair in memory that goes on only so far as the handshake: what the server sends after it never arrives. */
+/** A pair in memory that delivers only the handshake: bytes that the server sends after it never arrive. */
 function withoutTickets(): MakePair {
   let flights = 0;
   return () => {

@@ -1,4 +1,4 @@
-// connect() on real sockets: who wins, what is closed, what the errors say.
+// connect() on real sockets: the attempt that wins, the sockets that are closed, and the errors.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -29,7 +29,7 @@ import { BlackHole } from "./blackHole.js";
 
 checkLeaks();
 
-/** A resolver that gives these, and notes who was asked for. */
+/** A resolver that returns these addresses, and records the names of the lookups. */
 function resolverOf(six: readonly string[], four: readonly string[], asked: [string, HostFamily][] = []): Resolver {
   return (host, family) => {
     asked.push([host, family]);
@@ -37,7 +37,7 @@ function resolverOf(six: readonly string[], four: readonly string[], asked: [str
   };
 }
 
-/** A port of this host at which nobody listens: it belongs to a socket that is bound and no more. */
+/** A port of this host without a listener. A socket is bound to it, so no other program uses it. */
 async function closedPort(): Promise<Socket> {
   const socket = new Socket(AF_INET, SOCK_STREAM);
   await socket.bind("127.0.0.1:0");
@@ -45,8 +45,8 @@ async function closedPort(): Promise<Socket> {
 }
 
 /**
- * Runs `run` until it takes between `least` and `most` ms, three times at most: a machine that is busy with other things may
- * be late, but is not late each time.
+ * Runs `run` until it takes between `least` and `most` ms, three times at most: a machine that is busy with other
+ * things may be late, but is not late each time.
  */
 async function timed(least: number, most: number, run: () => Promise<void>): Promise<void> {
   for (let left = 2; ; left--) {

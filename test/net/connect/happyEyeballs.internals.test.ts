@@ -1,4 +1,4 @@
-// The order of events of RFC 8305, on a clock that stands still: which address is tried, when, and what becomes of it.
+// The order of events in RFC 8305, on a test clock: which address is tried, when, and how the attempt ends.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-// listen() for TCP, abstract names, vsock and descriptors; the listener that it gives.
+// listen() for TCP, abstract names, vsock and descriptors, and the listener that it returns.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -282,7 +282,7 @@ test("listen() takes a port of vsock", { skip: withoutVsock }, async () => {
   assert.equal((await rejection(listen("vsock://1:1", { noDelay: true }))).name, "TypeError");
 });
 
-/** Why the kernel does not carry vsock from this machine to itself, which takes the module vsock_loopback. */
+/** The reason why vsock has no loopback here, or false. It requires the kernel module vsock_loopback. */
 const withoutLoopback = errnoOf(`socket.socket(${AF_VSOCK}, ${SOCK_STREAM}).bind((1, 0xffffffff))`);
 
 test("connect() reaches a listener by vsock", { skip: withoutVsock ?? withoutLoopback }, async () => {

@@ -1,4 +1,4 @@
-// Sockets from a service manager: the variables, read strictly, and a child that is started as systemd starts one.
+// Sockets from a service manager: the strict check of the variables, and a child that is started as systemd starts one.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";

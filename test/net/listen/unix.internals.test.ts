@@ -1,4 +1,4 @@
-// listen() at a path: the file's mode, a file that is left over, and its removal.
+// listen() at a path: the mode of the file, an old file, and the removal of the file.
 
 import assert from "node:assert/strict";
 import { existsSync, lstatSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
@@ -12,7 +12,7 @@ checkLeaks();
 
 const modeOf = (path: string): number => lstatSync(path).mode & 0o777;
 
-/** The file of a socket that nobody has open any more, as a crash leaves it. */
+/** Makes the file of a closed socket, as after a crash. */
 async function leaveBehind(path: string, type: number = SOCK_STREAM): Promise<void> {
   const socket = new Socket(AF_UNIX, type);
   await socket.bind(`unix:${path}`);

@@ -1,4 +1,4 @@
-// UNIX sockets: relative paths, listeners that live on elsewhere, names that are no UTF-8, addresses as raw bytes.
+// UNIX sockets: relative paths, listeners in other processes, names that are not UTF-8, addresses as raw bytes.
 
 import assert from "node:assert/strict";
 import { existsSync, lstatSync, mkdirSync, readdirSync, renameSync, writeFileSync } from "node:fs";
@@ -58,7 +58,7 @@ test("close({ unlink: false }) and listen({ unlink: false }) do not remove the f
   await using folder = new Folder();
   const path = folder.join("a.sock");
   const first = await listen({ path });
-  // What a process that takes over has: the same socket by another descriptor.
+  // As a process that takes over the listener: the same socket with another descriptor.
   const heir = first.socket.dup();
   await first.close({ unlink: false });
   await using client = await connect({ path });

@@ -1,4 +1,4 @@
-// HTTP proxies: the request, the header of the answer, and what each status means.
+// HTTP proxies: the request, the response header, and the errors for statuses.
 
 import assert from "node:assert/strict";
 import http from "node:http";

@@ -1,4 +1,5 @@
-// Proxies of all kinds: over TLS, on UNIX sockets, with tokens and headers, and what their refusals tell; with real ones where there are.
+// Proxies of all kinds: over TLS, on UNIX sockets, with tokens and headers, their refusals, and real proxies if
+// installed.
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -40,7 +41,10 @@ async function requestOf(client: Stream): Promise<string[]> {
   return lines;
 }
 
-/** Connects by way of a proxy that answers `answer` and nothing else; gives what it was asked, and what came of it. */
+/**
+ * Connects through a proxy that only sends `answer`. Returns the request that the proxy got, and the result of
+ * connect().
+ */
 async function tryProxy(
   answer: string | Buffer,
   opts: Partial<ProxyOptions> = {},
@@ -193,7 +197,7 @@ test("an answer that ends early is ECONNRESET", async () => {
   }
 });
 
-/** An HTTP proxy, in a few lines, that joins the client with `target` whatever it asks for. */
+/** A small HTTP proxy that connects the client with `target` for every request. */
 async function serveOnce(listener: { accept(): Promise<Stream> }, target: InetAddress): Promise<void> {
   await using client = await listener.accept();
   await requestOf(client);
@@ -360,7 +364,7 @@ test("a proxy of Python's http.server over TLS, with a token", async () => {
   await echoing;
 });
 
-/** Waits for words on standard error. */
+/** Waits for text on standard error. */
 async function told(program: Program, pattern: RegExp): Promise<void> {
   let text = "";
   for await (const [chunk] of on(program.child.stderr!, "data")) {

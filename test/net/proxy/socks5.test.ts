@@ -1,4 +1,4 @@
-// SOCKS 5 proxies: what is sent byte for byte, and what each answer means.
+// SOCKS 5 proxies: the sent bytes, and the meaning of each reply.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-// connect("tls://…"): whom it believes, what it says to the server, and what its errors tell.
+// connect("tls://…"): the certificates that it accepts, its messages to the server, and its errors.
 
 import assert from "node:assert/strict";
 import { getEventListeners, once } from "node:events";
@@ -164,7 +164,7 @@ test("both the timeout of connect() and that of the handshake limit the handshak
     [{ handshakeTimeout: null }, { timeout: 400 }],
   ];
   for (const [tls, opts] of limits) {
-    // An address, so that the resolver takes none of the time.
+    // An address, so that no lookup uses a part of the time.
     const error = await rejection(connect(`tls://127.0.0.1:${portOf(silent)}`, { ...opts, tls }));
     assert.ok(error instanceof SocketError);
     assert.deepEqual([error.code, error.syscall], ["ETIMEDOUT", "tls_handshake"]);

@@ -1,4 +1,4 @@
-// listen("tls://…"): a listener like the others, whose connections have done their handshake.
+// listen("tls://…"): a listener like the others. Its connections have finished their handshakes.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";

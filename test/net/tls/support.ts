@@ -1,4 +1,4 @@
-// Servers and visits that the tests of tls:// share.
+// Servers and clients that the tests of tls:// share.
 
 import { connect, type ConnectOptions, type InetAddress, listen, type ListenOptions, type Stream } from "berkeley";
 import type { TlsConn, TlsConnectOptions, TlsListenOptions, TlsSocketListener } from "berkeley";

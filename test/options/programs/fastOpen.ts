@@ -1,5 +1,5 @@
-// TCP Fast Open between two sockets of this process. Prints what each connection did as one line of JSON: the test runs it
-// where the kernel's server side is on, and where it is not.
+// TCP Fast Open between two sockets of this process. Prints what each connection did as one line of JSON: the test runs
+// it where the kernel's server side is on, and where it is not.
 import {
   IPV6_JOIN_ANYCAST,
   IPV6_LEAVE_ANYCAST,

@@ -1,4 +1,4 @@
-// Batches, files and pipes on a fake kernel: what it says, exactly when it is wanted.
+// Batches, files and pipes on a fake kernel, which returns errors at chosen moments.
 
 import assert from "node:assert/strict";
 import { constants } from "node:os";
@@ -208,7 +208,7 @@ function pipes(sys: ReturnType<typeof fakeKernel>["sys"], capacity: number): voi
   });
 }
 
-/** What one spliceThrough() does: takes and passes on so many bytes, and returns 1, 0 or an errno. */
+/** The result of one spliceThrough(): the bytes that it reads and writes, and its return value: 1, 0 or an errno. */
 function through(taken: number, passed: number, result: number): (...args: readonly unknown[]) => number {
   return (...args) => {
     const out = args[6] as Uint8Array;

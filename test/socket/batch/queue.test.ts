@@ -56,7 +56,7 @@ test("trySend() answers false when the queue is full, and send() waits for room,
   const [one, two] = narrow();
   const queue = new DatagramQueue(one, { maxQueue: 8, size: 512 });
   let next = 0;
-  // The kernel takes a few, then the queue fills.
+  // The kernel accepts a few datagrams; then the queue fills.
   for (; ; await immediate()) {
     while (queue.trySend(pattern(512, next + 1))) next++;
     if (queue.length === 8) break;

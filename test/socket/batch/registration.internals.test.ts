@@ -1,4 +1,5 @@
-// sendmmsg() of many datagrams gives up the socket's registration with the poller, and whoever waits next takes it again.
+// sendmmsg() of many datagrams removes the registration of the socket with epoll, and the next waiting call registers
+// again.
 
 import assert from "node:assert/strict";
 import { constants } from "node:os";
@@ -13,7 +14,7 @@ keepAlive();
 checkLeaks();
 
 const EAGAIN = -constants.errno.EAGAIN;
-/** Enough that to register anew costs less than to stay registered. */
+/** So many that registering again costs less than staying registered. */
 const MANY = 16;
 
 function full(count: number, to?: string): DatagramBatch {

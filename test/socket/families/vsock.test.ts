@@ -1,4 +1,4 @@
-// VM sockets: what this kernel has of them, over its own loopback where it has one. Nothing leaves the machine.
+// VM sockets, as far as this kernel supports them, over their loopback if there is one. Nothing leaves the machine.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {

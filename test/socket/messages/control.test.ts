@@ -1,4 +1,4 @@
-// Control data of the kernel, kind by kind: sent, received, or both.
+// Control data of the kernel, each kind: sent, received, or both.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
@@ -69,7 +69,7 @@ test("IP_PKTINFO has the interface at which a packet arrived, and selects the on
   assert.equal((message.address as InetAddress).host, "127.0.0.9");
   const pktinfo = only(message.control, "IP_PKTINFO");
   assert.deepEqual(pktinfo, { type: "IP_PKTINFO", ifindex: lo, spec_dst: "127.0.0.5", addr: "127.0.0.5" });
-  // The message that came, given back: the answer comes from the address that was asked.
+  // With the received control message in the answer, the answer comes from the destination address of the request.
   await receiver.sendmsg("answer", { address: message.address!, control: [pktinfo] });
   const [answer, from] = await sender.recvfrom(100);
   assert.equal(answer.toString(), "answer");

@@ -1,4 +1,4 @@
-// The error queue: MSG_ERRQUEUE, beside ordinary reads.
+// The error queue: MSG_ERRQUEUE, at the same time as ordinary reads.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
@@ -23,7 +23,7 @@ import { closing, only, udpPair } from "./support.js";
 
 checkLeaks();
 
-/** A UDP socket with its error queue on, and an address at which nobody receives. */
+/** A UDP socket with an error queue, and an address without a receiver. */
 async function refused(family: number): Promise<[socket: Socket, nobody: ReturnType<Socket["getsockname"]>]> {
   await using other = new Socket(family, SOCK_DGRAM);
   await other.bind([family === AF_INET ? "127.0.0.1" : "::1", 0]);
@@ -80,7 +80,7 @@ test("a read of the error queue that waits holds no ordinary read up, nor the ot
   await peer.sendto("ordinary", here);
   assert.equal((await ordinary).data.toString(), "ordinary");
 
-  // An error that is told is also told to a call that waits for data; the queue has the details, in the order of the calls.
+  // A call that waits for data gets the error too. The error queue has the details, in the order of the sends.
   await socket.sendto("one", nobody);
   assert.equal((await first).data.toString(), "one");
   const late = socket.recv(100).catch((error: { code: string }) => error.code);
@@ -128,7 +128,7 @@ test("many errors are all reported", async () => {
     while (told.length < 50) told.push((await socket.recvmsg(100, { flags: MSG_ERRQUEUE })).data.toString());
   })();
   for (let i = 0; i < 50;) {
-    // A pending error is told to the next call, which then has sent nothing.
+    // The next call returns a pending error, and then has sent nothing.
     const sent = await socket.sendto(`number ${i}`, nobody).catch(() => undefined);
     if (sent !== undefined) i++;
     await new Promise((resolve) => setImmediate(resolve));

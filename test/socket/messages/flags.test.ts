@@ -1,4 +1,4 @@
-// MSG_PEEK, MSG_WAITALL, MSG_OOB, MSG_DONTWAIT, MSG_TRUNC, MSG_EOR: what each changes.
+// The effects of MSG_PEEK, MSG_WAITALL, MSG_OOB, MSG_DONTWAIT, MSG_TRUNC and MSG_EOR.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
@@ -151,7 +151,7 @@ test("MSG_WAITALL with MSG_PEEK waits until there is enough to see, and takes no
     }
     assert.equal((await peeking).toString(), "onetwosix", name);
     assert.equal((await behind).toString(), "one", name);
-    // One that is cut short leaves all to those behind it.
+    // An interrupted call leaves all bytes to the calls after it.
     const cut = receiver.recvmsg(100, { flags, timeout: 5 });
     const after = receiver.recv(100);
     await assert.rejects(cut, { code: "ETIMEDOUT" }, name);
@@ -203,7 +203,7 @@ test("MSG_DONTWAIT rejects with EAGAIN at once, and receives what there is", asy
     () => receiver.recvmsgInto(Buffer.alloc(10), { flags }),
   ];
   for (const call of calls) {
-    // Twice: the second finds the queue known to be empty, and asks the kernel all the same.
+    // Twice: the second call makes a system call although the queue is known to be empty.
     await assert.rejects(call(), { name: "SocketError", code: "EAGAIN" });
     await assert.rejects(call(), { code: "EAGAIN" });
     await sender.send("here");

@@ -186,7 +186,7 @@ test("poll() finds regular files always ready, and waits for pipes", async () =>
   const file = openSync("/proc/self/status", "r");
   const [ready] = await poll([{ fd: file, events: POLLIN | POLLOUT }]);
   assert.equal(ready!.revents, POLLIN | POLLOUT);
-  // Nothing ever happens to a file for which nothing is asked; the rest of the list is waited for.
+  // An entry without events never becomes ready. poll() waits for the others.
   await using pair = closing(socketpair());
   const [left, right] = pair;
   const waiting = poll([

@@ -1,4 +1,4 @@
-// Descriptors that are passed: whose they are, from their arrival to their end.
+// Passed descriptors: their owner from their arrival to their end.
 import assert from "node:assert/strict";
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 import { test } from "node:test";

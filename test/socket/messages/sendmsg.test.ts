@@ -1,4 +1,4 @@
-// sendmsg(): gathered data, addresses, flags, and what is refused.
+// sendmsg(): data of several parts, addresses, flags, and refusals.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {

@@ -1,4 +1,4 @@
-// Pairs of sockets for messages, and what is in a message.
+// Pairs of sockets for messages, and functions that find control messages.
 import { AF_INET, AF_INET6, type ControlMessage, SO_RCVBUF, SOCK_DGRAM, SOCK_STREAM, Socket } from "berkeley";
 
 /** Two sockets that are closed together. */

@@ -1,5 +1,5 @@
-// Bytes that a stream has read ahead are part of the connection: who moves its bytes on sends them first, and who would pass them
-// by is refused.
+// Bytes that a stream has read ahead are part of the connection: who moves its bytes on sends them first, and who would
+// pass them by is refused.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -41,7 +41,7 @@ async function all(conn: Conn): Promise<string> {
 
 const socketOf = (stream: Stream): Socket => (stream.conn as SocketConn).socket;
 
-/** A stream that has read one line and holds the bytes behind it. */
+/** A stream that has read one line and has the bytes after it in its buffer. */
 async function readAhead(makePair: MakePair, rest: string): Promise<[far: Conn, stream: Stream]> {
   const [far, near] = await makePair();
   const stream = new Stream(near);

@@ -1,4 +1,4 @@
-// sendfile() keeps its place: what is sent after it comes after all of it.
+// sendfile() keeps its place: bytes that are sent after it arrive after the whole file.
 
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";

@@ -52,7 +52,7 @@ async function fail<T>(promise: Promise<unknown>): Promise<T> {
   );
 }
 
-/** Sends until the kernel takes no more; the number of bytes. */
+/** Sends until the kernel accepts no more. Returns the number of bytes. */
 async function fillUp(socket: Socket): Promise<number> {
   const chunk = Buffer.alloc(10_000);
   let sent = 0;
@@ -141,7 +141,7 @@ test("a destination that does not read holds the source back", async () => {
     for (; sent < big.length; sent += 10_000) await a.client.sendAll(big.subarray(sent, sent + 10_000));
     a.client.shutdown(SHUT_WR);
   })();
-  // The kernel's buffers fill up, and then it stands.
+  // The pump stops when the kernel's buffers are full.
   let seen = -1;
   for (let still = 0; still < 50; await immediate()) {
     still = sent === seen ? still + 1 : 0;

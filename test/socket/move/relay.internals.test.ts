@@ -1,4 +1,4 @@
-// What the poller does for a pump without JavaScript, on the real kernel.
+// Bytes that the poller forwards for a pump without JavaScript, on the real kernel.
 
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
@@ -30,7 +30,7 @@ async function attempts(body: () => Promise<void>): Promise<number> {
   return count;
 }
 
-/** Sends until the kernel takes no more; returns how much that was. */
+/** Sends until the kernel accepts no more. Returns the number of bytes. */
 async function fillUp(socket: Socket): Promise<number> {
   const chunk = Buffer.alloc(100_000, "f");
   for (let total = 0; ;) {
@@ -113,7 +113,7 @@ test("a flood that is aborted anywhere loses nothing: sent, undelivered and unre
 });
 
 test("a few bytes for a destination that is full wait in the pipe, and are given back", async () => {
-  // What is sent over a UNIX socket has come when the call returns; and one that nobody reads stays full.
+  // Bytes over a UNIX socket have arrived when the call returns, and a socket without a reader stays full.
   const [client, conn] = socketpair();
   const [full, unread] = socketpair();
   await fillUp(full);
@@ -258,7 +258,7 @@ for (const end of [true, false]) {
   test(`urgent data that was read before still splits the bytes of a flow ${end ? "at the end" : "before more bytes"}`, async () => {
     await using a = await connected();
     await using b = await connected();
-    // Registered, so that what comes is told by events.
+    // Registered, so that arriving bytes cause events.
     const first = a.conn.recv(1);
     await a.client.sendAll("abc");
     assert.equal(String(await first), "a");

@@ -1,4 +1,4 @@
-// The pure half of the loader: what is read from headers, and what a host is told.
+// The functions of the loader without side effects: reading ELF headers, and the messages for a host.
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
