@@ -36,12 +36,14 @@ const THEMES = {
     bar: "#f0f6fc",
   },
 };
+/** The percentiles of the latency plots: the name, the metrics, and the symbol. */
 const PERCENTILES = [
   ["p50", /^(latency_)?p50_/, "circle"],
   ["p99", /^(latency_)?p99_/, "triangle"],
   ["p99.9", /^p999_/, "diamond"],
   ["worst", /^(worst|slowest)_/, "rect"],
 ];
+/** The kinds of bar plots, and their metrics. */
 const KINDS = [
   { name: "cpu", title: "CPU per operation, µs (less is better)", has: (metric) => /(^|_)cpu_us_per_/.test(metric) },
   {
@@ -55,9 +57,10 @@ const KINDS = [
     has: (metric) => metric.startsWith("bytes_per_connection"),
   },
 ];
+/** Sizes in a plot, in pixels: its width, the height of a row with a bar, the space between two panels. */
 const WIDTH = 860;
-const BAR = 18;
-const GAP = 64;
+const ROW_HEIGHT = 18;
+const PANEL_GAP = 64;
 
 function fail(message) {
   process.stderr.write(`performance: ${message}\n`);
@@ -147,7 +150,7 @@ function barsOf({ title }, panels, theme) {
   const series = [];
   const titles = [{ text: title, left: 16, top: 12, textStyle: { color: theme.text, fontSize: 16 } }];
   for (const [index, panel] of panels.entries()) {
-    const height = panel.rows.length * BAR;
+    const height = panel.rows.length * ROW_HEIGHT;
     titles.push({
       text: panel.title,
       left: 16,
@@ -177,7 +180,7 @@ function barsOf({ title }, panels, theme) {
       })),
     });
     series.push(intervals(panel.rows, theme.bar, index));
-    top += height + GAP;
+    top += height + PANEL_GAP;
   }
   return svgOf(top + 8, { backgroundColor: theme.ground, title: titles, grid, xAxis, yAxis, series });
 }
@@ -201,7 +204,7 @@ function latenciesOf(panels, theme) {
       [...subjects.values()].some((row) => row[place] !== undefined),
     );
     const rows = [...subjects];
-    const height = rows.length * BAR * 1.4;
+    const height = rows.length * ROW_HEIGHT * 1.4;
     titles.push({ text: title, left: 16, top, textStyle: { color: theme.faint, fontSize: 12, fontWeight: "normal" } });
     grid.push({ left: 180, right: 40, top: top + 22, height });
     xAxis.push({
@@ -233,7 +236,7 @@ function latenciesOf(panels, theme) {
         })),
       });
     }
-    top += height + GAP;
+    top += height + PANEL_GAP;
   }
   return svgOf(top + 8, { backgroundColor: theme.ground, title: titles, grid, xAxis, yAxis, series });
 }

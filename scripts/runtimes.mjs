@@ -230,7 +230,7 @@ function knownFailures(title) {
 }
 
 withoutPaths();
-let failed = false;
+let hasFailed = false;
 for (const name of chosen) {
   const { title } = RUNTIMES[name];
   if (binaryOf(name) === undefined && install) installRuntime(name);
@@ -243,17 +243,16 @@ for (const name of chosen) {
   const failures = [];
   for (const file of files) {
     const began = performance.now();
-    const { passed, failed: failedTests, skipped, ended } = await runFile(name, binary, file);
+    const { passed, failed, skipped, ended } = await runFile(name, binary, file);
     const folder = file.split("/")[0];
     const sum = perFolder.get(folder) ?? { passed: 0, failed: 0, skipped: 0 };
     sum.passed += passed;
-    sum.failed += failedTests.length;
+    sum.failed += failed.length;
     sum.skipped += skipped;
     perFolder.set(folder, sum);
-    failures.push(...failedTests.map((test) => `${file.replace(/\.js$/, ".ts")}: ${test}`));
+    failures.push(...failed.map((test) => `${file.replace(/\.js$/, ".ts")}: ${test}`));
     const seconds = ((performance.now() - began) / 1000).toFixed(1);
-    const count = failedTests.length > 0 ? `${failedTests.length} failed` : "";
-    const more = [count, ended].filter((text) => text !== "").join(", ");
+    const more = [failed.length > 0 ? `${failed.length} failed` : "", ended].filter((text) => text !== "").join(", ");
     process.stdout.write(`${title} ${file}: ${passed} passed${more === "" ? "" : `, ${more}`} (${seconds} s)\n`);
   }
   const total = { passed: 0, failed: 0, skipped: 0 };
@@ -278,8 +277,8 @@ for (const name of chosen) {
     (test) => !failures.includes(test) && files.includes(test.split(": ")[0].replace(/\.ts$/, ".js")),
   );
   if (gone.length > 0) process.stdout.write(`  listed, and passed:\n${gone.map((test) => `    ${test}\n`).join("")}`);
-  failed ||= unlisted.length > 0 || (filters.length === 0 && percent < MIN_PERCENT);
+  hasFailed ||= unlisted.length > 0 || (filters.length === 0 && percent < MIN_PERCENT);
   mkdirSync(cache, { recursive: true });
   writeFileSync(join(cache, `${name}.json`), `${JSON.stringify({ version, ...total, failures }, undefined, 2)}\n`);
 }
-process.exit(failed ? 1 : 0);
+process.exit(hasFailed ? 1 : 0);

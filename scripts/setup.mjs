@@ -36,7 +36,7 @@ function fail(message, output = "") {
   process.exit(1);
 }
 
-/** Runs a program in the root; its output is shown only when it fails. */
+/** Runs a program in the root. Its output is printed only if it fails. `what` is the name of the step. */
 function step(what, command, args, env = {}) {
   process.stderr.write(`setup: ${what}`);
   const began = performance.now();
@@ -51,11 +51,12 @@ function step(what, command, args, env = {}) {
   if (result.error) fail(`${what}: cannot run ${command}: ${result.error.message}`);
   if (result.status !== 0) {
     const how = result.signal ? `ended by ${result.signal}` : `ended with status ${result.status}`;
-    const said = (result.stdout + result.stderr).replace(/^gyp info .*\n/gm, "");
-    fail(`${what}: ${how}`, said);
+    const output = (result.stdout + result.stderr).replace(/^gyp info .*\n/gm, "");
+    fail(`${what}: ${how}`, output);
   }
 }
 
+/** The files in a folder and its subfolders for whose names `keep` returns true, sorted. */
 function filesUnder(folder, keep = () => true) {
   if (!existsSync(folder)) return [];
   return readdirSync(folder, { recursive: true, withFileTypes: true })
@@ -64,6 +65,7 @@ function filesUnder(folder, keep = () => true) {
     .toSorted();
 }
 
+/** A hash of `words`, and of the paths and the contents of `files`. */
 function hash(words, files) {
   const sum = createHash("sha256");
   for (const word of words) sum.update(`${word}\0`);
@@ -100,6 +102,7 @@ function packagesNeeded() {
   return undefined;
 }
 
+/** Fails if the dependencies of package.json and package-lock.json are different. */
 function requireMatchingLock() {
   const declared = JSON.parse(readText(at("package.json")));
   const locked = JSON.parse(readText(at("package-lock.json"))).packages[""];
