@@ -1,5 +1,5 @@
-// docs/python.md says what the installed Python, of any version from 3.9 on, and the package say; every counterpart
-// that it names exists.
+// docs/python.md agrees with the installed Python, of any version from 3.9 on, and with the package; every counterpart
+// in it exists.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";

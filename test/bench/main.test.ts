@@ -1,5 +1,5 @@
-// The command as a whole, with windows of a few milliseconds: that it runs, what it writes and what it leaves behind.
-// No figure is judged here.
+// The whole benchmark command, with windows of a few milliseconds: it runs, writes its results, and leaves no process.
+// The figures are not checked.
 
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";

@@ -1,5 +1,5 @@
-// `connect` and `listen` with the programs that people know, in both roles: 100 MB with equal checksums over TCP, UNIX
-// and TLS, and datagrams.
+// `connect` and `listen` with well-known programs, in both roles: 100 MB with equal checksums over TCP, UNIX and TLS,
+// and datagrams.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";

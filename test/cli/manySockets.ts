@@ -1,5 +1,5 @@
-// Two hundred sockets in mixed states, and what ss(8) and our command print of them, in files of a folder. Runs in a
-// network namespace of its own, so that no other program's sockets are there.
+// Makes two hundred sockets in different states, and writes the output of ss(8) and of our command to files in a
+// folder. It runs in a network namespace, where other programs have no sockets.
 import { spawnSync } from "node:child_process";
 import {
   AF_INET,

@@ -1,5 +1,5 @@
-// The commands `ping` and `trace`, beside Debian's ping and traceroute, on a way through network namespaces: a host,
-// two routers, a host.
+// The commands `ping` and `trace`, compared with Debian's ping and traceroute, through network namespaces: a host, two
+// routers, a host.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { checkLeaks } from "../support/leaks.js";

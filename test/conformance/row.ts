@@ -1,7 +1,7 @@
 // The type of a row of the conformance table: a call, a situation, and the result that the man page documents.
 //
-// A row is written once and run on both sockets. It awaits whatever it calls; the blocking calls return values, and to
-// await a value is to have it. So a row must never start a call and do something else while it waits.
+// A row is written once and run on both sockets. It awaits every call; the blocking calls return values, which can be
+// awaited too. So a row must never start a call and do something else before it awaits the call.
 import * as awaitable from "berkeley";
 import * as blocking from "berkeley/sync";
 

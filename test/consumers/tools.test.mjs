@@ -1,6 +1,5 @@
-// The package under the module systems and tools of its users: each brings a project of its own, with the packed
-// package installed in it, and does what users do. Run by `npm run test:tools`, which makes the folder that
-// BERKELEY_PROJECTS names.
+// The package under the module systems and tools of its users. Each has a project of its own, with the packed package
+// in it. `npm run test:tools` runs this file, and makes the folder of the projects, BERKELEY_PROJECTS.
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

@@ -1,5 +1,5 @@
-// node:http and node:https on what toDuplex() gives: timeouts, addresses, TLS, connections that are kept; curl and
-// node:http as clients.
+// node:http and node:https on the result of toDuplex(): timeouts, addresses, TLS, keep-alive; curl and node:http are
+// the clients.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";

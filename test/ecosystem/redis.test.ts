@@ -1,5 +1,5 @@
-// ioredis, unchanged: over streams of ours against a real redis-server, and against our example of one; and the
-// programs redis-cli and redis-benchmark against that.
+// ioredis, unchanged, over our streams: with a real redis-server, and with our example server. Also redis-cli and
+// redis-benchmark with the example server.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";

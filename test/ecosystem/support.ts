@@ -1,10 +1,9 @@
 // Functions that the tests of this folder share: they find and run other programs, and start servers.
 //
-// A server gets a temporary folder and a free port of its own; nothing of the system's services is used or touched. It
-// ends with its test, and with this process however that ends (setpriv(1), --pdeathsig).
+// A server gets a temporary folder and a free port; the services of the system are not used. It ends with its test, and
+// with this process, even if this process is killed (setpriv(1), --pdeathsig).
 //
-// Where a program is not installed its tests are skipped and say so; but under CI, which installs what is needed, they
-// fail.
+// If a program is not installed, its tests are skipped with a reason. Under CI, which installs the programs, they fail.
 
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";

@@ -1,5 +1,5 @@
-// ws, unchanged, over connections that are no sockets at all: both ends of a pair in memory, as Duplexes. Over sockets
-// and our listener it is tested with the example websocket.ts.
+// ws, unchanged, over connections that are not sockets: both ends of a pair in memory, as Duplexes. The example
+// websocket.ts has ws over sockets and our listener.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";

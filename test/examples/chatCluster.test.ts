@@ -1,5 +1,5 @@
-// Three nodes of the chat behind HAProxy, with NATS: 200 clients in 10 rooms, 20,000 messages; a node is drained and a
-// node is killed meanwhile.
+// Three nodes of the chat behind HAProxy, with NATS: 200 clients in 10 rooms, 20,000 messages. Meanwhile one node is
+// drained and one node is killed.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

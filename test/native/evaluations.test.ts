@@ -1,6 +1,6 @@
 // The package's JavaScript evaluated several times in one process: two copies in node_modules, a test runner that
-// resets its modules, workers. Copies of the compiled files stand for the other evaluations: with the same addon, as
-// after a reset, or with an addon of their own.
+// resets its modules, workers. Copies of the compiled files play the other evaluations: with the same addon, as after a
+// reset, or with an addon of their own.
 
 import assert from "node:assert/strict";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";

@@ -1,5 +1,5 @@
-// Every function of the addon under random arguments: it may throw and it may refuse, and the process lives.
-// BERKELEY_ROUNDS chooses how many calls each seed makes.
+// Every function of the addon with random arguments: it may throw or refuse, but the process must not end.
+// BERKELEY_ROUNDS is the number of calls for each seed.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";

@@ -1,10 +1,10 @@
 // Calls every function of the addon with random arguments for a while. It ends with status 0, unless the addon aborts.
 //
-//   fuzzCalls.js SEED ROUNDS MARK     writes MARK (a file) when it has come to the end
+//   fuzzCalls.js SEED ROUNDS MARK     writes the file MARK at its end
 //
-// What a wrong number could do to the machine or to other programs is kept out: no raw packets, no addresses but
-// loopback's, no questions to name servers, no host name, no descriptors but those that are made here. The rest is
-// random: types, ranges, views that are detached, resizable, shared or not of bytes.
+// Arguments that could harm the machine or other programs are left out: no raw packets, only loopback addresses, no
+// queries to name servers, no host name, and only descriptors that this program made. The rest is random: types,
+// ranges, views that are detached, resizable or shared.
 
 import { appendFileSync, writeFileSync } from "node:fs";
 import { addon } from "#berkeley/sys/addon.js";

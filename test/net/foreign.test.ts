@@ -1,5 +1,5 @@
-// Arguments that were made elsewhere: bytes of another realm, signals of another library, errors and objects of another
-// copy of the package, which is what a program has that loads it twice.
+// Arguments from elsewhere: bytes of another realm, signals of another library, and errors and objects of another copy
+// of the package, as in a program that loads the package twice.
 
 import assert from "node:assert/strict";
 import { cpSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";

@@ -1,4 +1,4 @@
-// Scenes of join() and leave() on lo, for multicast.test.ts. Run as a program, it plays those of IPv6, in a network
+// Tests of join() and leave() on lo, for multicast.test.ts. Run as a program, it has those of IPv6, in a network
 // namespace whose lo has a route for multicast.
 import assert from "node:assert/strict";
 import { pathToFileURL } from "node:url";

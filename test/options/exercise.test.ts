@@ -1,5 +1,5 @@
-// Every exported option on the real kernel: read, set, and read back. What the kernel refuses has to be what
-// docs/options.md says: an option that is younger than the kernel, a privilege that is missing.
+// Every exported option on the real kernel: read, set, and read back. If the kernel refuses an option, docs/options.md
+// must have the reason: the kernel is older than the option, or a privilege is missing.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { SocketError } from "berkeley";

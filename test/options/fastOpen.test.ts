@@ -1,5 +1,5 @@
-// TCP Fast Open, both sides, end to end: in a network namespace of its own where the server's side is on, and in the
-// one of the tests as it is. RFC 7413, tcp(7), sendmsg(2).
+// TCP Fast Open on both sides: in a network namespace where the server's side is on, and in the namespace of the tests.
+// RFC 7413, tcp(7), sendmsg(2).
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";

@@ -1,7 +1,7 @@
 // How each option is tested on the real kernel: the socket, the value, and the expected result.
 //
-// Without a recipe an option is tried on the first kind of socket of its level: a boolean is set to true, to false and
-// back, a number is set to what it was.
+// An option without a recipe is tested on the first kind of socket of its level: a boolean is set to true, to false and
+// back, and a number is set to its present value.
 import { closeSync } from "node:fs";
 import {
   AF_INET,

@@ -1,5 +1,5 @@
-// upgrade() with a program on the other end of the control channel that keeps no rule: garbage, missing fields and
-// descriptors, and ends in the middle.
+// upgrade() with a program at the other end of the control channel that breaks the protocol: wrong bytes, missing
+// fields and descriptors, and early ends.
 
 import assert from "node:assert/strict";
 import { existsSync, fstatSync, mkdtempSync, rmSync } from "node:fs";

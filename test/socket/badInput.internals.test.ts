@@ -1,5 +1,4 @@
-// Wrong arguments: a TypeError or RangeError that quotes the value, before any call, and never a descriptor that stays
-// open.
+// Wrong arguments: a TypeError or RangeError that quotes the value, before any call, and without a leaked descriptor.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

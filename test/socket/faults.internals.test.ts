@@ -1,5 +1,5 @@
-// What the kernel answers only now and then, forced on a fake one: shortages in accept, connections that are gone, the
-// stages of connect, full queues.
+// Rare results of the kernel, made by a fake one: shortages in accept, closed connections, the stages of connect, full
+// queues.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

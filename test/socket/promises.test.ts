@@ -1,5 +1,5 @@
-// What holds for every call that returns a promise: it never throws, the promise is the caller's alone, and its error
-// says whether a deadline of the caller passed or the connection died.
+// Every call that returns a promise never throws, returns a new promise, and its error shows whether a deadline of the
+// caller has passed or the connection has failed.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,5 +1,5 @@
-// Streams over a socket, which makes the reads of the stream itself: on a fake kernel, which records the calls, and on
-// the real one.
+// Streams over a socket, which makes the reads of the stream: on a fake kernel that records the calls, and on the real
+// one.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

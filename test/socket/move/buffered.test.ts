@@ -1,5 +1,5 @@
-// Bytes that a stream has read ahead are part of the connection: who moves its bytes on sends them first, and who would
-// pass them by is refused.
+// Bytes that a stream has read ahead are part of the connection: calls that move the bytes of the connection send them
+// first, and calls that would skip them are refused.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,6 +1,6 @@
-// Many flows at once that the poller carries on without JavaScript, each with more bytes than it may move at a time and
-// all with more than a turn of the loop may: what is queued goes on in the next turns, and every byte comes to the
-// right place.
+// Many relays of the poller at the same time. Each has more bytes than the poller may move at once, and all together
+// more than a turn of the loop may move. The rest is moved in the next turns, and every byte arrives at the right
+// place.
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";

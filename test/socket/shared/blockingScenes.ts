@@ -1,8 +1,8 @@
 // All calls that can wait, on sockets whose O_NONBLOCK another process has cleared.
 //
-//   blockingScenes.js awaitable|sync       prints a line for each call: its name, the code of its error, and whether it was in time
+//   blockingScenes.js awaitable|sync       prints a line for each call: its name, its error code, and whether it was in time
 //
-// A program of its own, because a call that blocks would freeze the test.
+// It is a program of its own, because a call that blocks would block the test.
 
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";

@@ -1,5 +1,5 @@
-// Files that are not what the loader looks for, each in a copy of the package: one error that says what was found, what
-// was tried and what to do, no crash, no stack.
+// Wrong files for the loader, each in a copy of the package: one error that says what was found and tried, and what to
+// do. No crash, and no stack.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import {
