@@ -4,14 +4,14 @@ import { test } from "node:test";
 import { MAX_REQUEST, response, tooLarge, classify, welcome } from "#berkeley/cli/steps/answer.js";
 import { quoteBytes } from "#berkeley/cli/frame/escape.js";
 
-const heard = (text: string): object => classify(Buffer.from(text));
+const classified = (text: string): object => classify(Buffer.from(text));
 
 test("classify() recognizes a request by its first line and its end", () => {
-  assert.deepEqual(heard("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), { kind: "request", method: "GET" });
-  assert.deepEqual(heard("HEAD /a?b HTTP/1.0\n\n"), { kind: "request", method: "HEAD" });
-  assert.deepEqual(heard("POST / HTTP/1.1\r\n\r\nbody"), { kind: "request", method: "POST" });
-  assert.deepEqual(heard("GET / HTTP/1.1\r\nHost: x\r\n\r"), { kind: "beginning", requestLine: true });
-  assert.deepEqual(heard("GET / HTTP/1.1\r"), { kind: "beginning", requestLine: false });
+  assert.deepEqual(classified("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), { kind: "request", method: "GET" });
+  assert.deepEqual(classified("HEAD /a?b HTTP/1.0\n\n"), { kind: "request", method: "HEAD" });
+  assert.deepEqual(classified("POST / HTTP/1.1\r\n\r\nbody"), { kind: "request", method: "POST" });
+  assert.deepEqual(classified("GET / HTTP/1.1\r\nHost: x\r\n\r"), { kind: "beginning", requestLine: true });
+  assert.deepEqual(classified("GET / HTTP/1.1\r"), { kind: "beginning", requestLine: false });
 });
 
 test("classify() takes everything else for text", () => {
@@ -24,7 +24,7 @@ test("classify() takes everything else for text", () => {
     "GET  / HTTP/1.1\n\n",
     "GET / HTTP/2\n\n",
   ]) {
-    assert.deepEqual(heard(text), { kind: "text" }, JSON.stringify(text));
+    assert.deepEqual(classified(text), { kind: "text" }, JSON.stringify(text));
   }
 });
 

@@ -66,8 +66,18 @@ test("each mode counts its turns and bytes", async () => {
   const { min, p50, p99, max } = echoed.latency;
   assert.ok(0 < min && min <= p50 && p50 <= p99 && p99 <= max);
 
-  const asked = await bench(target, "-d", "200ms", "-m", "request", "--request", "PING\\r\\n", "--until", "\\r\\n");
-  assert.equal(asked.received, asked.turns * 6);
+  const requestRun = await bench(
+    target,
+    "-d",
+    "200ms",
+    "-m",
+    "request",
+    "--request",
+    "PING\\r\\n",
+    "--until",
+    "\\r\\n",
+  );
+  assert.equal(requestRun.received, requestRun.turns * 6);
   const connected = await bench(target, "-d", "200ms", "-m", "connect", "-c", "2");
   assert.ok(connected.turns > 5);
   assert.equal(connected.sent, 0);

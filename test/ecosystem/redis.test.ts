@@ -90,10 +90,10 @@ describe("ioredis against redis-server", { skip: withoutServer }, () => {
       await using server = await startRedis();
       const redis = open(["127.0.0.1", server.port], of);
       const other = open(["127.0.0.1", server.port], of);
-      const heard = once(redis, "message");
+      const received = once(redis, "message");
       await redis.subscribe("bell");
       await other.publish("bell", "dinner");
-      assert.deepEqual(await heard, ["bell", "dinner"]);
+      assert.deepEqual(await received, ["bell", "dinner"]);
       await leave(other);
       const ended = once(redis, "end");
       redis.disconnect();

@@ -26,9 +26,9 @@ test("ws works over a pair in memory, in small chunks", async () => {
   const client = new WebSocket("ws://localhost/", { createConnection: () => toDuplex(near) as never });
   await once(client, "open");
   for (const message of ["hello", "", "x".repeat(200_000)]) {
-    const heard = once(client, "message") as Promise<[Buffer]>;
+    const received = once(client, "message") as Promise<[Buffer]>;
     client.send(message);
-    const [data] = await heard;
+    const [data] = await received;
     assert.ok(data.toString() === message);
   }
   const closed = once(client, "close");

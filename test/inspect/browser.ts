@@ -12,7 +12,7 @@ export const noBrowser: string | false =
   found !== undefined || process.env["CI"] === "true" ? false : "there is no chromium";
 
 /** Milliseconds to wait for an action of a page, on a busy machine. */
-export const PATIENCE = 30_000;
+export const PAGE_TIMEOUT = 30_000;
 
 export async function launch(): Promise<Browser> {
   assert.ok(found !== undefined, "chromium is missing");
@@ -37,7 +37,7 @@ export async function openPage(
   { width = 1366, height = 800, scheme = "light" }: OpenOptions = {},
 ): Promise<{ page: Page; problems: string[] }> {
   const page = await browser.newPage({ viewport: { width, height }, colorScheme: scheme });
-  page.setDefaultTimeout(PATIENCE);
+  page.setDefaultTimeout(PAGE_TIMEOUT);
   const problems: string[] = [];
   page.on("pageerror", (error) => problems.push(error.message));
   page.on("console", (message) => {

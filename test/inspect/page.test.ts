@@ -7,7 +7,7 @@ import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import type { Browser, Page } from "playwright-core";
 import { checkLeaks } from "../support/leaks.js";
-import { launch, noBrowser, openPage, PATIENCE, rows, violations } from "./browser.js";
+import { launch, noBrowser, openPage, PAGE_TIMEOUT, rows, violations } from "./browser.js";
 
 const skip = noBrowser;
 let program: ChildProcess;
@@ -27,7 +27,7 @@ checkLeaks();
 
 /** The next line of the program. */
 async function line(): Promise<string> {
-  const [text] = (await once(lines, "line", { signal: AbortSignal.timeout(PATIENCE) })) as [string];
+  const [text] = (await once(lines, "line", { signal: AbortSignal.timeout(PAGE_TIMEOUT) })) as [string];
   return text;
 }
 
@@ -133,7 +133,7 @@ for (const lesson of LESSONS) {
     await page.getByText(/^Step 1 of \d+$/).waitFor();
     await page.getByRole("button", { name: "Run all" }).click();
     // Steps of some lessons wait, for a process or for a timeout.
-    await page.getByText(/^Step (\d+) of \1: done/).waitFor({ timeout: 3 * PATIENCE });
+    await page.getByText(/^Step (\d+) of \1: done/).waitFor({ timeout: 3 * PAGE_TIMEOUT });
     assert.equal(await page.locator(".step.to-come").count(), 0);
     const steps = await page.locator(".step.done").count();
     assert.ok(steps >= 6, `${steps}`);

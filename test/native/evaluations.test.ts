@@ -79,9 +79,9 @@ for (const addon of ["same addon", "own addon"] as const) {
     const accepted = await Promise.all(servers.map(({ accepted: conn }) => conn));
     const answers = clients.map((client) => client.recv(100));
     for (const [index, [conn]] of accepted.entries()) {
-      const asked = conn.recv(100);
+      const receiving = conn.recv(100);
       await clients[index]!.sendAll(`question ${index}`);
-      await conn.sendAll(`answer to ${(await asked).toString()}`);
+      await conn.sendAll(`answer to ${(await receiving).toString()}`);
     }
     assert.deepEqual((await Promise.all(answers)).map(String), ["answer to question 0", "answer to question 1"]);
     for (const socket of [one!, other!, ...clients, ...accepted.map(([conn]) => conn)]) socket.close();

@@ -14,7 +14,7 @@ import { checkLeaks } from "../support/leaks.js";
 keepAlive();
 checkLeaks();
 
-class Heard implements CompletionHandler<void> {
+class RecordingHandler implements CompletionHandler<void> {
   readonly ends: unknown[] = [];
   after: (() => void) | undefined;
 
@@ -29,36 +29,36 @@ class Heard implements CompletionHandler<void> {
   }
 }
 
-const submit = (socket: Socket, heard: Heard, timeout: number | null = null): unknown =>
-  descriptorOf(socket).reading.submit(heard, socket, READABLE, undefined, undefined, timeout);
+const submit = (socket: Socket, handler: RecordingHandler, timeout: number | null = null): unknown =>
+  descriptorOf(socket).reading.submit(handler, socket, READABLE, undefined, undefined, timeout);
 
 test("a result that is available at once is returned, without a callback", () => {
   const { sys, socket } = fakeKernel();
   sys.script("poll", IN);
-  const heard = new Heard();
-  assert.equal(submit(socket(), heard), undefined);
-  assert.deepEqual(heard.ends, []);
+  const handler = new RecordingHandler();
+  assert.equal(submit(socket(), handler), undefined);
+  assert.deepEqual(handler.ends, []);
 });
 
 test("a waiting call gets its callback during the event; an error that occurs at once is thrown", () => {
   const { sys, socket, fire } = fakeKernel();
   const one = socket();
-  const heard = new Heard();
+  const handler = new RecordingHandler();
   sys.script("poll", 0, IN);
-  assert.equal(submit(one, heard), PENDING);
+  assert.equal(submit(one, handler), PENDING);
   fire(IN, one);
-  assert.deepEqual(heard.ends, ["settled"]);
+  assert.deepEqual(handler.ends, ["settled"]);
   sys.script("poll", "EINVAL");
-  assert.throws(() => submit(one, heard), { code: "EINVAL", syscall: "poll" });
+  assert.throws(() => submit(one, handler), { code: "EINVAL", syscall: "poll" });
   one.close();
-  assert.throws(() => submit(one, heard), { code: "EBADF" });
-  assert.equal(heard.ends.length, 1);
+  assert.throws(() => submit(one, handler), { code: "EBADF" });
+  assert.equal(handler.ends.length, 1);
 });
 
 test("a callback can submit the call again, or close the descriptor of the calls after it", () => {
   const { sys, socket, fire } = fakeKernel();
   const one = socket();
-  const [first, second, third] = [new Heard(), new Heard(), new Heard()];
+  const [first, second, third] = [new RecordingHandler(), new RecordingHandler(), new RecordingHandler()];
   sys.script("poll", 0, IN, 0);
   submit(one, first);
   submit(one, second);
@@ -78,7 +78,7 @@ test("a callback can submit the call again, or close the descriptor of the calls
 test("a deadline and close() call the callback, once for each call, even if the first callback closes the descriptor", async () => {
   const { sys, socket } = fakeKernel();
   const one = socket();
-  const [first, second] = [new Heard(), new Heard()];
+  const [first, second] = [new RecordingHandler(), new RecordingHandler()];
   sys.always("poll", 0);
   submit(one, first, 5);
   submit(one, second, 5);
@@ -89,7 +89,7 @@ test("a deadline and close() call the callback, once for each call, even if the 
   await turn();
   assert.deepEqual([first.ends, second.ends], [["ETIMEDOUT"], ["ETIMEDOUT"]]);
   const other = socket();
-  const third = new Heard();
+  const third = new RecordingHandler();
   submit(other, third);
   other.close();
   assert.deepEqual(third.ends, ["ECANCELED"]);
@@ -101,11 +101,11 @@ const near = toAddress("127.0.0.1:9") as Address;
 test("the event alone shows that a new TCP socket is connected", async () => {
   const { sys, socket, fire } = fakeKernel();
   const one = socket();
-  const heard = new Heard();
+  const handler = new RecordingHandler();
   sys.script("connect", "EINPROGRESS");
-  assert.equal(connectTo(heard, one, far, true, null), PENDING);
+  assert.equal(connectTo(handler, one, far, true, null), PENDING);
   fire(OUT, one);
-  assert.deepEqual(heard.ends, ["settled"]);
+  assert.deepEqual(handler.ends, ["settled"]);
   assert.equal(sys.count("connect"), 1);
   // Nothing has arrived yet, so no system call is made before an event.
   sys.script("recv", 3);
@@ -119,23 +119,23 @@ test("the event alone shows that a new TCP socket is connected", async () => {
 test("an event with an error, and an early event, cause a query of the kernel", () => {
   const { sys, socket, fire } = fakeKernel();
   const one = socket();
-  const heard = new Heard();
+  const handler = new RecordingHandler();
   sys.script("connect", "EINPROGRESS", "EALREADY", "ECONNREFUSED");
-  connectTo(heard, one, far, true, null);
+  connectTo(handler, one, far, true, null);
   fire(OUT | HUP, one);
-  assert.deepEqual(heard.ends, []);
+  assert.deepEqual(handler.ends, []);
   fire(OUT | ERR | HUP, one);
-  assert.deepEqual(heard.ends, ["ECONNREFUSED"]);
+  assert.deepEqual(handler.ends, ["ECONNREFUSED"]);
 });
 
 test("for a socket that is not TCP, or was used before, the kernel is queried", async () => {
   const { sys, socket, fire } = fakeKernel();
   const one = socket();
-  const heard = new Heard();
+  const handler = new RecordingHandler();
   sys.script("connect", "EINPROGRESS", 0);
-  connectTo(heard, one, far, false, null);
+  connectTo(handler, one, far, false, null);
   fire(OUT, one);
-  assert.deepEqual(heard.ends, ["settled"]);
+  assert.deepEqual(handler.ends, ["settled"]);
   assert.equal(sys.count("connect"), 2);
   const two = socket();
   sys.script("connect", "EINPROGRESS", "EALREADY", 0);

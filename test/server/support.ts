@@ -25,7 +25,7 @@ export function deferred<T = void>(): {
 }
 
 /** How reading a stream to its end went: the bytes, or the code of the error. */
-export async function fate(stream: Stream): Promise<string> {
+export async function readToEnd(stream: Stream): Promise<string> {
   let text = "";
   try {
     for await (const chunk of stream) text += chunk.toString();

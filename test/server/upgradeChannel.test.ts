@@ -182,30 +182,30 @@ test("a new program that closes its server before ready() leaves the file of the
 
 test("serveUdp() of the new program receives nothing before ready()", async () => {
   await using server = await serveUdp("udp://127.0.0.1:0", (_, reply) => void reply("old"));
-  const told = deferred<() => void>();
+  const requested = deferred<() => void>();
   const { createServer } = await import("node:http");
-  const http = createServer((_, response) => told.resolve(() => response.end()));
+  const http = createServer((_, response) => requested.resolve(() => response.end()));
   await new Promise<void>((resolve) => http.listen(0, "127.0.0.1", resolve));
   const tell = `http://127.0.0.1:${(http.address() as { port: number }).port}`;
   const env = { ...process.env, ...MODULES, KIND: "udp", PLACE: "udp://127.0.0.1:0", TELL: tell };
   const args = ["--input-type=module", "--eval", REPLACED];
   const upgrading = assert.rejects(upgrade([server], { command: process.execPath, args, env }), { exitCode: 4 });
-  const goOn = await told.promise;
+  const answerRequest = await requested.promise;
   await using client = await connectUdp(server.address);
   for (let sent = 0; sent < 50; sent++) {
     await client.send("hello");
     assert.equal((await client.receive()).data.toString(), "old");
   }
-  goOn();
+  answerRequest();
   await upgrading;
   http.close();
 });
 
 // The last one: this process is replaced.
 test("a server that is closed after the new program may accept does not end the upgrade", async () => {
-  const told = deferred<() => void>();
+  const requested = deferred<() => void>();
   const { createServer } = await import("node:http");
-  const http = createServer((_, response) => told.resolve(() => response.end()));
+  const http = createServer((_, response) => requested.resolve(() => response.end()));
   await new Promise<void>((resolve) => http.listen(0, "127.0.0.1", resolve));
   const { port } = http.address() as { port: number };
   const server = await serve("tcp://127.0.0.1:0", () => undefined);
@@ -213,9 +213,9 @@ test("a server that is closed after the new program may accept does not end the 
   const steps = [HELLO, "receive", ready, "receive", "tell", { type: "serving" }, "receive", "exit"];
   const upgrading = upgrade([server], foreign(steps, `http://127.0.0.1:${port}`));
   // The new program has got `go`.
-  const goOn = await told.promise;
+  const answerRequest = await requested.promise;
   await server.close();
-  goOn();
+  answerRequest();
   const { drained } = await upgrading;
   await drained;
   http.close();

@@ -98,7 +98,7 @@ for (const [name, make] of Object.entries({ "in memory": inMemory, "over TCP": o
 test("a TlsListener calls onHandshakeError in the context in which it was given", async () => {
   const below = new MemoryListener();
   const listeners: TlsListener[] = [];
-  const told = new Promise<string | undefined>((resolve) => {
+  const callbackContext = new Promise<string | undefined>((resolve) => {
     storage.run("listener", () => {
       const listener = new TlsListener(below, { tls: serving(), onHandshakeError: () => resolve(here()) });
       void storage.run("accept", () => listener.accept().catch(() => undefined));
@@ -107,7 +107,7 @@ test("a TlsListener calls onHandshakeError in the context in which it was given"
   });
   const client = await storage.run("client", () => below.connect());
   await client.write("this is no TLS\n");
-  assert.equal(await told, "listener");
+  assert.equal(await callbackContext, "listener");
   await client.close();
   for (const listener of listeners) await listener.close();
 });

@@ -302,7 +302,7 @@ test("ncat as an HTTP proxy, and its refusal of a wrong user", { skip: missing("
     "--proxy-auth",
     "me:secret",
   ]);
-  await told(ncat, /Listening on (0\.0\.0\.0|127)/);
+  await waitForStderr(ncat, /Listening on (0\.0\.0\.0|127)/);
   const endpoint = `tcp://127.0.0.1:${(target.address as InetAddress).port}`;
   await assert.rejects(connect(endpoint, { timeout: 5_000, via: `http://me:wrong@127.0.0.1:${port}` }), (error) => {
     return error instanceof ProxyError && error.status === 407 && "proxy-authenticate" in error.headers!;
@@ -365,7 +365,7 @@ test("a proxy of Python's http.server over TLS, with a token", async () => {
 });
 
 /** Waits for text on standard error. */
-async function told(program: Program, pattern: RegExp): Promise<void> {
+async function waitForStderr(program: Program, pattern: RegExp): Promise<void> {
   let text = "";
   for await (const [chunk] of on(program.child.stderr!, "data")) {
     text += String(chunk);
