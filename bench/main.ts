@@ -1,4 +1,4 @@
-// npm run bench -- NAME...: measures us beside C and Node's own modules. docs/benchmarks.md says how and why.
+// npm run bench -- NAME...: measures this library, C programs and Node's own modules. docs/benchmarks.md explains it.
 
 import { execFile } from "node:child_process";
 import { open, writeFile } from "node:fs/promises";
@@ -6,7 +6,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 
 import { type Versions, analyseVersions, formatVersions, isOurs, runVersions, tryVersions } from "./lib/against.js";
-import { endChildrenWithUs, keepComplaints } from "./lib/children.js";
+import { captureStderr, endChildrenWithUs } from "./lib/children.js";
 import {
   type CpuReading,
   allowedCores,
@@ -38,9 +38,9 @@ import { type Plan, chooseSubjects, presentSubjects, runCase } from "./lib/runne
 import type { Workload } from "./lib/workload.js";
 import { workloads } from "./workloads/index.js";
 
-/** How many rounds when neither the command line nor the workload says. */
+/** How many rounds to measure, unless the command line or the workload has a number. */
 const defaultRounds = 5;
-/** The same, where two versions are compared: their difference is small. */
+/** The same for the comparison of two versions, whose difference is small. */
 const versionRounds = 15;
 
 function subjectNames(workload: Workload): string[] {
@@ -62,21 +62,21 @@ function others(from: CpuReading): string {
   return `${(share * 100).toFixed(0)} % of the machine${share > 0.05 ? ", which disturbs the figures" : ""}`;
 }
 
-/** The version of a Node, by asking it. */
+/** Runs a Node to find its version. */
 async function versionOf(node: string): Promise<string> {
   try {
     const { stdout } = await promisify(execFile)(node, ["--print", "process.version"]);
     if (/^v\d+\.\d+\.\d+/.test(stdout)) return stdout.trim();
   } catch {
-    // It does not run, or does not know the option.
+    // The program can't be run, or has no such option.
   }
   throw new UsageError(`--node requires the path of a Node, found ${JSON.stringify(node)}`);
 }
 
-/** Whether `--against` names the results of an earlier run, and not a version. */
+/** Whether the value of `--against` is a file of earlier results, and not a version. */
 const isResults = (against: string): boolean => against.endsWith(".json");
 
-/** The two versions to compare, when the command line asks for that. */
+/** The two versions to compare; undefined if the command line has no version to compare with. */
 async function versionsOf({ against, library }: Options, node: string): Promise<Versions | undefined> {
   if (against === undefined || isResults(against)) return undefined;
   const old = await openLibrary(against, node);
@@ -84,7 +84,9 @@ async function versionsOf({ against, library }: Options, node: string): Promise<
   return { new: await openLibrary(library ?? packedLibrary, node), old };
 }
 
-/** Runs what was asked for; true when every limit is met. */
+/**
+ * Runs the chosen workloads. Resolves with true if every limit is met and no figure is worse than in an earlier run.
+ */
 async function run(options: Options): Promise<boolean> {
   const node = options.node ?? process.execPath;
   const machine = describeMachine(await versionOf(node));
@@ -110,7 +112,7 @@ async function run(options: Options): Promise<boolean> {
   if (placement.server === placement.load) console.log("only one core: server and load generator share it");
   if ((options.rounds ?? defaultRounds) < 5) console.log("fewer than 5 rounds: good for a look only");
   console.log("");
-  // Found out now rather than after minutes of measuring.
+  // A file that can't be written must be reported now, and not after minutes of measuring.
   if (options.json !== undefined) await (await open(options.json, "a")).close();
 
   const planOf = (workload: Workload): Plan => ({
@@ -150,7 +152,10 @@ async function run(options: Options): Promise<boolean> {
   return measured.met && worse.length === 0;
 }
 
-/** Rounds in which others used more of the machine count for nothing. A look with few rounds takes what it gets. */
+/**
+ * The limit of CPU time of other processes. A round with more of it is measured again. With fewer than 5 rounds there
+ * is no limit by default.
+ */
 function othersAllowed({ others: given, rounds }: Options): { othersAtMost?: number } {
   if (given !== undefined) return { othersAtMost: given };
   return (rounds ?? defaultRounds) < 5 ? {} : { othersAtMost: 0.02 };
@@ -166,7 +171,7 @@ interface Measured {
   readonly met: boolean;
 }
 
-/** Measures the subjects beside their peers. */
+/** Measures the subjects and their peers. */
 async function runPeers(
   chosen: readonly Workload[],
   options: Options,
@@ -181,14 +186,16 @@ async function runPeers(
   let met = true;
   for (const workload of chosen) {
     await workload.prepare?.();
-    for (const which of workload.cases) {
-      const subjects = await presentSubjects(chooseSubjects(which.subjects, options.subjects), (text) => {
+    for (const measuredCase of workload.cases) {
+      const subjects = await presentSubjects(chooseSubjects(measuredCase.subjects, options.subjects), (text) => {
         if (absent.has(text)) return;
         absent.add(text);
         console.log(text);
       });
       if (subjects.length === 0) continue;
-      const result = await runCase(which, subjects, planOf(workload), (text) => progress(`${workload.name}: ${text}`));
+      const result = await runCase(measuredCase, subjects, planOf(workload), (text) =>
+        progress(`${workload.name}: ${text}`),
+      );
       progress("");
       const analysis = analyse(workload.name, result, options.seed);
       console.log(formatCase(analysis));
@@ -202,7 +209,7 @@ async function runPeers(
   return { results, figures, limits, dropped, absent: [...absent], met };
 }
 
-/** Measures our subjects with the new version and the old. */
+/** Measures our subjects with the new and the old version. */
 async function runBoth(
   chosen: readonly Workload[],
   options: Options,
@@ -211,26 +218,26 @@ async function runBoth(
   progress: (text: string) => void,
 ): Promise<Measured> {
   const plans = chosen.flatMap((workload) =>
-    workload.cases.map((which) => ({
+    workload.cases.map((measuredCase) => ({
       workload,
-      which,
+      measuredCase,
       plan: planOf(workload),
-      subjects: chooseSubjects(which.subjects, options.subjects).filter(isOurs),
+      subjects: chooseSubjects(measuredCase.subjects, options.subjects).filter(isOurs),
     })),
   );
   if (plans.every(({ subjects }) => subjects.length === 0)) {
     throw new UsageError(`--against compares subjects of ours, and none is among ${options.subjects.join(", ")}`);
   }
-  keepComplaints();
-  for (const { workload, which, plan, subjects } of plans) {
+  captureStderr();
+  for (const { workload, measuredCase, plan, subjects } of plans) {
     progress(`${workload.name}: trying both versions`);
-    await within(workload, () => tryVersions(which, subjects, versions, plan));
+    await within(workload, () => tryVersions(measuredCase, subjects, versions, plan));
   }
   const results: Result[] = [];
-  for (const { workload, which, plan, subjects } of plans) {
+  for (const { workload, measuredCase, plan, subjects } of plans) {
     if (subjects.length === 0) continue;
     const report = (text: string): void => progress(`${workload.name}: ${text}`);
-    const measured = await within(workload, () => runVersions(which, subjects, versions, plan, report));
+    const measured = await within(workload, () => runVersions(measuredCase, subjects, versions, plan, report));
     progress("");
     const analysis = analyseVersions(workload.name, measured, options.seed);
     console.log(formatVersions(analysis, measured));
@@ -239,7 +246,7 @@ async function runBoth(
   return { results, figures: [], limits: [], dropped: 0, absent: [], met: true };
 }
 
-/** Names the workload in the error of a measurement. */
+/** Adds the name of the workload to the error of a measurement. */
 async function within<T>(workload: Workload, work: () => Promise<T>): Promise<T> {
   try {
     return await work();

@@ -31,13 +31,13 @@ interface Guest {
   readonly stream: Stream;
 }
 
-/** Sends a line to clients. A slow client is disconnected, which ends its reads and so its call of `visit`. */
+/** Sends a line to guests. A slow guest is disconnected; that ends its reads, and so its call of `visit()`. */
 function tell(guests: readonly Guest[], line: string): void {
   const streams = guests.map(({ stream }) => stream);
   void broadcast(streams, `${line}\n`, { slow: "disconnect" });
 }
 
-/** Removes control characters, which a terminal would execute. */
+/** Removes control characters, because the terminal of a guest would interpret them. */
 const plain = (text: string): string => text.replace(/\p{Cc}/gu, "");
 
 class Room {
@@ -48,9 +48,9 @@ class Room {
     this.#opts = opts;
   }
 
-  #say(line: string, but?: Guest): void {
+  #tellAll(line: string, except?: Guest): void {
     tell(
-      [...this.#guests.values()].filter((guest) => guest !== but),
+      [...this.#guests.values()].filter((guest) => guest !== except),
       line,
     );
   }
@@ -73,13 +73,13 @@ class Room {
         else if (text === "/who") tell([guest], `* here are ${[...this.#guests.keys()].join(", ")}`);
         else if (text.startsWith("/nick ")) this.#rename(guest, text.slice(6).trim());
         else if (text.startsWith("/")) tell([guest], "* there are /nick <name>, /who and /quit");
-        else if (text !== "") this.#say(`${guest.name}: ${text}`, guest);
+        else if (text !== "") this.#tellAll(`${guest.name}: ${text}`, guest);
       }
     } catch (error) {
       if (!(error instanceof LimitError)) throw error;
       await stream.write(`* a line has at most ${max} bytes\n`, { timeout });
     } finally {
-      if (guest !== undefined && this.#guests.delete(guest.name)) this.#say(`* ${guest.name} has left`);
+      if (guest !== undefined && this.#guests.delete(guest.name)) this.#tellAll(`* ${guest.name} has left`);
     }
   }
 
@@ -91,7 +91,7 @@ class Room {
   #enter(guest: Guest): void {
     this.#guests.set(guest.name, guest);
     tell([guest], `* hello, ${guest.name}`);
-    this.#say(`* ${guest.name} is here`, guest);
+    this.#tellAll(`* ${guest.name} is here`, guest);
   }
 
   #rename(guest: Guest, name: string): void {
@@ -101,7 +101,7 @@ class Room {
     this.#guests.delete(before);
     guest.name = name;
     this.#guests.set(name, guest);
-    this.#say(`* ${before} is now ${name}`);
+    this.#tellAll(`* ${before} is now ${name}`);
   }
 }
 

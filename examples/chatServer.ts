@@ -3,7 +3,7 @@ import { serve } from "berkeley/server";
 
 const members = new Map<string, Stream>();
 
-/** Sends a line to all members but one. A member that does not read has a full outbox after a while, and is cut. */
+/** Sends a line to all members but one. A member that does not read is disconnected when its outbox is full. */
 function tell(line: string, sender?: string): void {
   for (const [name, member] of members) {
     if (name !== sender) member.write(`${line}\n`).catch(() => member.abort());

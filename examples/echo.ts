@@ -4,12 +4,12 @@
 import { AF_INET, SO_REUSEADDR, Socket, SocketError, SOCK_STREAM } from "berkeley";
 
 /** A client that sends nothing for this time (ms) is disconnected. */
-const PATIENCE = 60_000;
+const IDLE_TIMEOUT = 60_000;
 const MAX_CLIENTS = 1_000;
 
 async function echo(conn: Socket): Promise<void> {
   try {
-    conn.timeout = PATIENCE;
+    conn.timeout = IDLE_TIMEOUT;
     const buffer = new Uint8Array(65_536);
     for (;;) {
       const count = await conn.recvInto(buffer);

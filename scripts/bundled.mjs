@@ -1,2 +1,4 @@
-/** Packages that the bundled command line has in it: each is a chunk of its own, which begins with its licence. */
+/**
+ * The packages that are part of the bundled command line. Each is a chunk of its own, which begins with its licence.
+ */
 export const BUNDLED = ["commander"];

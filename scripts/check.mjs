@@ -1,7 +1,7 @@
 // The gate: the checks before a commit. It stops at the first failing step, with its exit status.
 //
-//   npm run check                      all of it
-//   npm run check -- --without-tests   when the tests have just run
+//   npm run check                      all steps
+//   npm run check -- --without-tests   all steps but the tests
 import { spawnSync } from "node:child_process";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";

@@ -1,11 +1,12 @@
-// Line coverage of src/ and native/ by the tests.
+// Measures which lines of src/ and native/ the tests run.
 //
-//   npm run coverage                    all tests
-//   npm run coverage -- reactor/ sync/       the test files whose path contains one of these
-//   npm run coverage -- --uncovered     prints the lines that no process ran, too
+//   npm run coverage                        all tests
+//   npm run coverage -- reactor/ sync/      only the test files whose path contains one of these
+//   npm run coverage -- --uncovered         also prints the lines that no process ran
 //
-// The addon is compiled by gcc with --coverage and read by gcov. V8 counts for src/, and c8 (tools/coverage, installed by the
-// first run only) joins what the processes have written and leads it to the sources. A process that is killed writes nothing.
+// For native/, gcc compiles the addon with --coverage, and gcov reads the counts. For src/, V8 counts, and c8
+// (tools/coverage, which the first run installs) joins the counts of all processes and maps them to the sources. A
+// process that is killed writes no counts.
 import { mkdirSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { basename, join, relative } from "node:path";
 import { installTools } from "./installTools.mjs";
@@ -19,13 +20,15 @@ const counts = join(output, "v8");
 const given = process.argv.slice(2);
 const printing = given.includes("--uncovered");
 
-/** An object file for each source, with what gcov needs beside it. */
+/**
+ * Compiles the addon by one object file for each source, because gcov needs a file of notes beside each object file.
+ */
 function compileAddon() {
   mkdirSync(objects, { recursive: true });
   const flags = ["-g", "-O0", "--coverage", "-fprofile-update=atomic"];
   const parts = sources.map((source) => {
     const object = join(objects, `${basename(source, ".c")}.o`);
-    // `-shared` has no meaning for an object file, and the compiler takes it.
+    // compileShared() passes `-shared`, which the compiler ignores together with `-c`.
     compileShared(object, [source], [...flags, "-c"]);
     return object;
   });

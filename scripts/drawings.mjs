@@ -1,10 +1,10 @@
-// The drawings of docs/tutorial.md:
+// Makes the drawings of docs/tutorial.md:
 //
-//   node scripts/drawings.mjs             writes docs/images/*.svg again
+//   node scripts/drawings.mjs             writes docs/images/*.svg
 //   node scripts/drawings.mjs --folder F  writes them into another folder, for the test
 //
-// Each drawing is two files, light and dark: a page chooses with <picture>. A forge changes its colors without changing
-// those of the browser, so a media query inside one SVG would follow the wrong one.
+// Each drawing has two files, light and dark, and the page chooses one with <picture>. One SVG with a media query would
+// not do: it follows the colors of the browser, and a web site for repositories can have other colors.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -84,7 +84,7 @@ const line = (x1, y1, x2, y2, classes = "line") =>
 const rect = (x, y, width, height, classes = "box", radius = 6) =>
   `<rect x="${x}" y="${y}" width="${width}" height="${height}" rx="${radius}" class="${classes}"/>`;
 
-/** A line with a tip at its second end. */
+/** A line with an arrowhead at its second end. */
 function arrow(x1, y1, x2, y2, classes = "arrow") {
   const angle = (Math.atan2(y2 - y1, x2 - x1) * 180) / Math.PI;
   const turn = `translate(${x2} ${y2}) rotate(${angle.toFixed(1)})`;
@@ -96,7 +96,7 @@ const PILL = { width: 112, height: 24 };
 const ROW = 38;
 const ARROW_ROW = 46;
 
-/** What happens at one side in a row: the call or the event beside the lifeline, the state on it. */
+/** The parts of one side in a row: the call or the event beside the lifeline, and the state on it. */
 function side(name, y, { call, event, state }) {
   const x = LIFELINES[name];
   const outer = name === "client" ? x - PILL.width / 2 - 14 : x + PILL.width / 2 + 14;
@@ -125,7 +125,7 @@ function packet(y, { from, label, words }) {
   ];
 }
 
-/** Two lifelines with what happens at each, and the packets between them. Time runs down. */
+/** A sequence diagram: the lifelines of client and server with their calls and states, and the packets between them. */
 function sequence(about, rows) {
   let y = 84;
   const parts = [];
@@ -251,7 +251,7 @@ function queues(theme) {
   return svg(theme, about, 422, parts);
 }
 
-/** Every file: its name, and its text. */
+/** All files, as [name, text]. */
 export function drawings() {
   const all = { handshake, queues, close };
   return Object.entries(all).flatMap(([name, draw]) =>

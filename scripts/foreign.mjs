@@ -4,19 +4,19 @@ import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "./variant.mjs";
 
-/** Where "berkeley" and "#berkeley/..." lead to the compiled files. */
+/** The folder in which "berkeley" and "#berkeley/..." resolve to the compiled files. */
 export const folder = existsSync(join(root, "out", "package.json")) ? join(root, "out") : root;
 const prefix = folder === root ? join("out", "test") : "test";
 
 /**
- * Bun follows the paths of the next tsconfig.json above a program, and would run src/ itself under the name "berkeley". An
- * empty one beside the compiled files has no paths.
+ * Writes an empty tsconfig.json beside the compiled files. Bun reads the nearest tsconfig.json above a program. With
+ * the one of this project, whose `paths` resolve "berkeley" to src/, it would run the sources.
  */
 export function withoutPaths() {
   writeFileSync(join(root, "out", "tsconfig.json"), "{}\n");
 }
 
-/** The compiled test files whose path begins with one of these: "fd/", "sync/socket". */
+/** The compiled test files whose path begins with one of these, such as "reactor/" or "sync/socket". */
 export function testFiles(beginnings) {
   return readdirSync(join(root, "out", "test"), { recursive: true })
     .filter((path) => path.endsWith(".test.js") && beginnings.some((start) => path.startsWith(start)))
@@ -24,7 +24,7 @@ export function testFiles(beginnings) {
     .map((path) => ({ name: path.replace(/\.test\.js$/, ""), path: join(prefix, path) }));
 }
 
-/** Runs a program to its end, or for `limit` ms. Resolves with its output and its exit status. */
+/** Runs a program until it ends or `limit` ms have passed. Resolves with its output, and its exit status or signal. */
 function finish(command, args, env, limit) {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { cwd: folder, env, stdio: ["ignore", "pipe", "pipe"], detached: true });
@@ -45,9 +45,11 @@ function finish(command, args, env, limit) {
 }
 
 /**
- * Runs files, two at a time, and prints what came of each. `results` reads the output of one: the names of tests that passed,
- * failed and were skipped. `known` has the failures that the runtime causes, each with its reason: by "FILE: TEST", where "*" stands
- * for any test. The output of a file that fails is in the folder `logs`. Returns the exit status: 0 when nothing else failed.
+ * Runs test files, two at a time, and prints the results.
+ *
+ * `results` reads the output of a file: the names of tests that passed, failed and were skipped. `known` has the
+ * failures that the runtime causes, each with its reason. Its keys are "FILE: TEST"; "*" as TEST is any test. The
+ * output of a file that fails is written to the folder `logs`. Returns the exit status: 0 if all failures are known.
  */
 export async function runFiles({ what, files, command, env, limit, logs, results, known }) {
   withoutPaths();

@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 
 const readText = (file) => (existsSync(file) ? readFileSync(file, "utf8") : "");
 
-/** The folder that has include/node with headers of this very Node, or undefined. */
+/** The folder with include/node, if it has the headers of exactly the running Node. Otherwise undefined. */
 export function headersOfThisNode() {
   const prefix = dirname(dirname(realpathSync(process.execPath)));
   const version = readText(join(prefix, "include", "node", "node_version.h"));
@@ -16,8 +16,8 @@ export function headersOfThisNode() {
 }
 
 /**
- * A folder with node_api.h and uv.h, of any version that we support: what the addon uses of both is stable. It is that of this
- * Node, the one that npm's setting `nodedir` names, the one that node-gyp has fetched, or that of the system's Node.
+ * A folder with node_api.h and uv.h, of any supported version, because the addon uses only their stable parts. It
+ * belongs to the running Node, to the setting `nodedir` of npm, to the cache of node-gyp, or to the Node of the system.
  */
 export function includeFolder() {
   const cache = process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache");

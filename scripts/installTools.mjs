@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 const folderOf = (name) => join(dirname(dirname(fileURLToPath(import.meta.url))), "tools", name);
 const packagesOf = (file) => JSON.parse(readFileSync(file, "utf8")).packages;
 
-/** Whether node_modules has the versions of the lock file, by npm's own record. */
+/** Whether node_modules has the versions of the lock file, as npm records them in .package-lock.json. */
 function installed(folder) {
   const record = join(folder, "node_modules", ".package-lock.json");
   if (!existsSync(record)) return false;
@@ -18,8 +18,8 @@ function installed(folder) {
 }
 
 /**
- * Installs tools/NAME, unless it is there, and returns its node_modules. With `foreign` its packages are for another machine,
- * which npm refuses otherwise.
+ * Installs the packages of tools/NAME if necessary, and returns the path of their node_modules. `foreign` also allows
+ * packages for another platform, which npm refuses otherwise.
  */
 export function installTools(name, { foreign = false } = {}) {
   const folder = folderOf(name);
@@ -31,7 +31,7 @@ export function installTools(name, { foreign = false } = {}) {
   const args = ["install", "--no-save", "--include=dev", "--no-audit", "--no-fund", "--loglevel=error"];
   if (foreign) args.push("--force");
   const env = { ...process.env };
-  // Under `npm run` this names the root, and npm would install there.
+  // `npm run` sets this variable to the root of the project, and npm would install there.
   delete env.npm_config_local_prefix;
   const { error, status, stderr, stdout } = spawnSync(
     viaNode ? process.execPath : "npm",

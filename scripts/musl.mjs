@@ -1,14 +1,14 @@
-// The addon for musl in a process that is linked with musl.
+// Tests the addon for musl, in a process that is linked with musl.
 //
-//   npm run test:musl                     a program of its own, then the tests that need no event loop
-//   npm run test:musl -- sync/ sys/       that program, then the test files whose path under test/ begins with one of these
+//   npm run test:musl                     tools/musl/program.mjs, then the test files of `core`
+//   npm run test:musl -- sync/ sys/       the program, then the test files whose path begins with one of these
 //
-// No package of npm has a Node that is linked with musl. Bun is there for musl (tools/musl) and has Node-API, but not all of libuv: with
-// the poller of Node it ends at the first call that waits, so `core` has tests that wait for nothing. What they call is the same
-// C as under Node.
+// No package of npm contains a Node that is linked with musl. Bun is available for musl (tools/musl). It has Node-API,
+// but not all of libuv: with the poller for Node, it crashes at the first call that waits. So `core` has only tests
+// without such calls. The C code that they run is the same as under Node.
 //
-// It takes musl's dynamic loader: apt-get install musl on Debian and Ubuntu. Bun wants a libstdc++ for musl; that of this
-// machine serves, with tools/musl/shim.c.
+// Required: musl's dynamic loader (apt-get install musl on Debian and Ubuntu). Bun also requires a libstdc++ for musl.
+// The libstdc++ of this machine, for glibc, works together with tools/musl/shim.c.
 import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -23,8 +23,8 @@ const core = (
 
 /** Known differences between Bun and Node. */
 const known = {
-  "cmsg/descriptors: a collected object has closed what nobody took, once":
-    "Bun collects when it pleases: there is no gc() as under node --expose-gc",
+  "cmsg/descriptors: collection closes the descriptors that were not taken, once":
+    "Bun has no gc() as node --expose-gc, so the test can't make it collect",
 };
 
 const loader = "/lib/ld-musl-x86_64.so.1";
@@ -33,7 +33,8 @@ if (!existsSync(loader)) fail(`musl: ${loader} is missing: apt-get install musl`
 run(process.execPath, [join(root, "scripts", "prebuild.mjs")], { stdio: ["ignore", "pipe", "inherit"] });
 const bun = join(installTools("musl", { foreign: true }), "@oven", "bun-linux-x64-musl", "bin", "bun");
 
-// A folder of libraries: this machine's C++ library, and under the names that it and Bun ask for, musl and the shim.
+// A folder of libraries: this machine's C++ library, and musl and the shim under the names that this library and Bun
+// load.
 const output = join(root, "out", "musl");
 const libraries = join(output, "lib");
 rmSync(output, { force: true, recursive: true });
@@ -62,8 +63,8 @@ const env = { LD_LIBRARY_PATH: libraries };
 const version = run(bun, ["--version"], { env: { ...process.env, ...env } }).trim();
 process.stdout.write(`musl: Bun ${version}, linked with musl\n`);
 
-// The loader's own choice, so without BERKELEY_ADDON: the package without a local build.
-// It lies outside of this tree, because Bun follows the paths of the tsconfig.json above a program.
+// The program uses a copy of the package without a local build, and no BERKELEY_ADDON, so the package itself chooses
+// the addon. The copy is outside of this tree, because Bun uses the tsconfig.json above a program (see foreign.mjs).
 const app = mkdtempSync(join(tmpdir(), "berkeley-musl-"));
 process.on("exit", () => rmSync(app, { force: true, recursive: true }));
 const installed = join(app, "node_modules", "berkeley");
@@ -77,7 +78,7 @@ process.stdout.write(
   run(bun, [join(app, "program.mjs")], { cwd: app, env: { ...process.env, ...env }, timeout: 60_000 }),
 );
 
-/** Tests of `bun test`. A skipped test of Node is one of Bun. */
+/** Reads the results from the output of `bun test`. */
 function results(text) {
   const names = (word) =>
     [...text.matchAll(new RegExp(`^\\(${word}\\) (.*?)(?: \\[[\\d.]+m?s\\])?$`, "gm"))].map(([, name]) => name);

@@ -1,8 +1,8 @@
-// The suite under other versions of Node, which come from npm into out/nodes:
+// Runs the tests under several versions of Node, which npm installs into out/nodes:
 //
-//   npm run test:nodes                        20, 22, 24 and 26
-//   npm run test:nodes -- 26                  one of them
-//   npm run test:nodes -- 24 -- reactor/ net/      what stands behind the second -- goes to npm test
+//   npm run test:nodes                           20, 22, 24 and 26
+//   npm run test:nodes -- 26                     one of them
+//   npm run test:nodes -- 24 -- reactor/ net/    passes the arguments after the second -- to npm test
 //
 // The addon uses Node-API, so one build works with all versions.
 import { spawnSync } from "node:child_process";
@@ -36,7 +36,7 @@ export function installNode(version) {
   const place = join(folder, version);
   mkdirSync(place, { recursive: true });
   writeFileSync(join(place, "package.json"), '{ "private": true }\n');
-  // The package `node` fetches this one in an install script; nothing needs to run when it is asked for by name.
+  // The install script of the package `node` would install this package. Installed directly, it needs no script.
   const name = `node-${process.platform}-${process.arch}@${version}`;
   npm(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", place, name]);
   if (!existsSync(path)) throw new Error(`npm installed ${name}, but ${path} is missing`);
@@ -47,7 +47,7 @@ function testUnder(version, args) {
   const own = process.versions.node.split(".")[0] === version;
   const node = own ? process.execPath : installNode(version);
   process.stdout.write(`test:nodes: node ${spawnSync(node, ["--version"], { encoding: "utf8" }).stdout.trim()}\n`);
-  // Programs that tests start by the name `node` are to be that one, too.
+  // Tests start some programs by the name `node`. These must have the same version.
   const env = { ...process.env, PATH: `${dirname(node)}${delimiter}${process.env.PATH}` };
   return (
     spawnSync(node, [join(root, "scripts", "test.mjs"), ...args], { cwd: root, env, stdio: "inherit" }).status ?? 1

@@ -1,15 +1,16 @@
-// Checks what `npm publish` would send: npm run pack:check
+// Checks the tarball that `npm publish` would send: npm run pack:check
 //
-//   1. prebuilds, bundle and declarations are made, and `npm pack` makes the tarball;
-//   2. publint and attw (are the types wrong) find nothing;
-//   3. its files are those of etc/package-files.txt, within the limits of size and number;
-//   4. nothing in it imports a package, has a path of this machine, or an install script; README's links lead to files in it;
-//   5. the sources that it has build an addon without a warning, which loads;
-//   6. it is installed with --ignore-scripts into an empty folder, with no compiler on the PATH, and a smoke test of each
-//      entry, and README's server and client, run there under each Node; after a second `npm ci` once more.
+//   1. The script makes the prebuilt addons, the bundle and the declarations, and `npm pack` makes the tarball.
+//   2. The files of the tarball are those of etc/package-files.txt, within the limits of size and number.
+//   3. Its code imports no package, its files contain no path of this machine, its manifest has no install script, and
+//      the links of its documents lead to files in it.
+//   4. Its C sources build an addon without a warning, and the addon loads.
+//   5. publint and attw ("are the types wrong") find nothing.
+//   6. It is installed with --ignore-scripts into an empty folder, without a compiler on the PATH. A smoke test of each
+//      entry, README's program and the command run there under each Node, and again after `npm ci`.
 //
-//   npm run pack:check -- --update      writes etc/package-files.txt anew
-//   npm run pack:check -- --node PATH   another Node to run the package under; may be given several times
+//   npm run pack:check -- --update      writes etc/package-files.txt
+//   npm run pack:check -- --node PATH   also runs the package under this Node; can be given several times
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -31,10 +32,11 @@ const { values: options } = parseArgs({
   options: { update: { type: "boolean", default: false }, node: { type: "string", multiple: true, default: [] } },
 });
 
-/** Limits of the whole package but the man pages and the page of the inspector, in bytes. */
+/** Limits of the package, in bytes and files. The files of UNCOUNTED do not count. */
 const LIMITS = { packed: 1_200_000, unpacked: 3_500_000, files: 80 };
+/** The manual pages and the page of the inspector. */
 const UNCOUNTED = /^dist\/(?:man|inspect\/page)\//;
-/** What the package consists of, for the report of sizes. */
+/** The kinds of files, for the report of sizes. */
 const KINDS = {
   maps: /\.map$/,
   "command line": /^dist\/cli\//,
@@ -44,7 +46,7 @@ const KINDS = {
   "native sources": /\.(?:c|gyp)$/,
   addons: /\.node$/,
 };
-/** Of the host's PATH only these may be found by the programs that use the package: no compiler, no make, no python3. */
+/** The only commands on the PATH of programs that use the package. So they find no compiler, no make and no python3. */
 const COMMANDS = ["sh", "env"];
 
 function fail(message) {
@@ -84,7 +86,7 @@ function checkFiles(names) {
 function checkSizes({ filename, size, unpackedSize, files }) {
   const [uncounted, counted] = [true, false].map((not) => files.filter(({ path }) => UNCOUNTED.test(path) === not));
   const sizeOf = (list) => list.reduce((sum, file) => sum + file.size, 0);
-  // What gzip makes of the files that do not count: together they are smaller than one by one.
+  // The compressed size of the files that do not count. Compressed together they are smaller than one by one.
   const bytes = uncounted.map(({ path }) => readFileSync(join(root, path)));
   const packed = size - gzipSync(Buffer.concat(bytes), { level: 9 }).length;
   const figures = { packed, unpacked: sizeOf(counted), files: counted.length };
@@ -103,7 +105,7 @@ function checkSizes({ filename, size, unpackedSize, files }) {
   }
 }
 
-/** Checks that a text imports only Node's modules and files of the package. */
+/** Checks that the code and the declarations import only modules of Node and files of the package. */
 function checkImports(installed) {
   const text = /\.(js|d\.ts)$/;
   for (const name of readdirSync(join(installed, "dist"), { recursive: true }).filter((path) => text.test(path))) {
@@ -176,7 +178,7 @@ function checkText(installed, names) {
   }
 }
 
-/** Builds the addon of the sources in the package, as a user does where no prebuilt one fits. */
+/** Builds the addon from the C sources in the package, as users do on platforms without a prebuilt addon. */
 function buildFromSource(from) {
   const place = join(folder, "source");
   cpSync(from, place, { recursive: true });
@@ -192,7 +194,7 @@ function buildFromSource(from) {
   say("the sources in the package build an addon that loads");
 }
 
-/** The first TypeScript block of README that has both ends of a conversation, as a user pastes it into a file. */
+/** The first TypeScript block of README that has a server and a client. Users can paste it into a file. */
 function readmeProgram(installed) {
   const blocks = [...readFileSync(join(installed, "README.md"), "utf8").matchAll(/```ts\n([\s\S]*?)```/g)];
   const block = blocks.find(([, text]) => text.includes(".accept()") && text.includes(".connect("));
@@ -200,7 +202,7 @@ function readmeProgram(installed) {
   return block[1];
 }
 
-/** A PATH on which there is no compiler. */
+/** Makes a folder with the commands of COMMANDS only, for the PATH. */
 function barePath() {
   const bin = join(folder, "bin");
   mkdirSync(bin, { recursive: true });
@@ -213,7 +215,10 @@ function barePath() {
   return bin;
 }
 
-/** A port that nothing uses. README's program has a fixed one, on which the connections of an earlier run may linger. */
+/**
+ * A port that nothing uses. README's program has a fixed port, which connections of an earlier run in TIME_WAIT may
+ * still occupy.
+ */
 async function freePort() {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -222,6 +227,7 @@ async function freePort() {
   return port;
 }
 
+/** Runs the package that is installed in `place` under a Node, with `path` as its PATH. */
 async function useIn(place, node, path) {
   const program = readFileSync(join(place, "js", "readme.js"), "utf8");
   writeFileSync(join(place, "readme.mjs"), program.replaceAll("8888", String(await freePort())));

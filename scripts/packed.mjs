@@ -1,11 +1,11 @@
-// Makes packed/: the packed package, and the compiled tests and examples. `npm pack` makes the tarball, which is
-// unpacked into packed/node_modules; programs in packed/ that import "berkeley" get what is shipped, and nothing else of ours.
+// Makes packed/: the unpacked tarball of `npm pack` in packed/node_modules, and the compiled tests, examples and
+// benchmarks. A program in packed/ that imports "berkeley" uses the package as it is shipped.
 //
-//   node scripts/packed.mjs              makes it anew; npm test does so before it runs
-//   node scripts/packed.mjs --if-stale   makes it, unless it was made from what is compiled now
+//   node scripts/packed.mjs              makes it; npm test does so before the tests
+//   node scripts/packed.mjs --if-stale   makes it, unless it was made from the present compiled files
 //
-// The tarball has the prebuilt addons when `npm run prebuild` has made them. Without them, or when the sources have changed since,
-// the unpacked package gets the addon that setup built, as if a user had built it there.
+// If `npm run prebuild` has made the prebuilt addons from the present sources, the tarball has these. Otherwise they
+// are removed from packed/, and the package gets the addon that setup.mjs built, as if a user had built it there.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -31,14 +31,14 @@ export function npm(args) {
   return run(`npm ${args[0]}`, viaNode ? process.execPath : "npm", viaNode ? [own, ...args] : args);
 }
 
-/** Packs what is in the tree into `folder`; the description that npm prints of it, and the path of the tarball. */
+/** Packs the package into `folder`. Returns the description that npm prints, and the path of the tarball. */
 export function pack(folder) {
   mkdirSync(folder, { recursive: true });
   const [description] = JSON.parse(npm(["pack", "--ignore-scripts", "--json", "--pack-destination", folder]));
   return { ...description, path: join(folder, description.filename) };
 }
 
-/** The hash of what the code in packed/ is made of. The text that the package has besides does not count. */
+/** The hash of everything that the code in packed/ is made from. The documents of the package do not count. */
 function madeOf() {
   const folder = join(root, "prebuilds");
   const prebuilds = (existsSync(folder) ? readdirSync(folder) : []).filter((name) => name.endsWith(".node")).toSorted();
@@ -63,7 +63,7 @@ function madeOf() {
   return sum.digest("hex");
 }
 
-/** Whether packed/ was made from what is compiled now. */
+/** Whether packed/ was made from the present compiled files. */
 export function isCurrent() {
   return existsSync(stamp) && readFileSync(stamp, "utf8") === madeOf();
 }

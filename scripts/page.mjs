@@ -1,9 +1,10 @@
-// The page of the inspector: page/, joined by Rolldown with the packages that it is made of.
+// Builds the page of the inspector: Rolldown joins page/ and the packages that it imports.
 //
 //   node scripts/page.mjs            writes out/inspect/page/, where the compiled inspector reads it
 //
-// Four files: index.html, and page.js, page.css and icon.svg in assets/. Nothing else is fetched at run time. page.js begins
-// with the licences of the packages in it. The build fails if the files are more than 120 kB when they are compressed.
+// The page has four files: index.html, and page.js, page.css and icon.svg in assets/. The browser loads nothing else.
+// page.js begins with the licences of the packages in it. The build fails if the compressed files have more than 120
+// kB.
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -13,9 +14,9 @@ import { rolldown } from "rolldown";
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const from = join(root, "page");
 
-/** The packages in the page. Another one fails the build, so that none comes without its licence. */
+/** The packages in the page. The build fails if the page imports another one, because its licence would be missing. */
 export const PAGE_PACKAGES = ["preact", "uplot", "@tanstack/virtual-core"];
-/** Bytes of all files, each compressed by gzip. */
+/** Maximum number of bytes of all files together, each compressed by gzip. */
 export const PAGE_LIMIT = 120_000;
 
 const packageOf = (id) => /[/\\]node_modules[/\\]((?:@[^/\\]+[/\\])?[^/\\]+)/.exec(id)?.[1].replaceAll("\\", "/");

@@ -1,13 +1,14 @@
-// The second half of docs/python.md: every public name of Python 3.11's `socket` module and every member of its socket class,
-// read from the installed python3, beside ours or beside the reason why there is none. The first half is written by hand.
+// Writes the second half of docs/python.md: every public name of Python 3.11's `socket` module and every member of its
+// socket class, each with its counterpart in this package, or with the reason why there is none. The Python names come
+// from the installed python3. The first half is written by hand.
 //
-//   node scripts/parity.mjs            writes that half anew
-//   node scripts/parity.mjs --check    fails when it differs from what Python and the compiled package say now
+//   node scripts/parity.mjs            writes that half
+//   node scripts/parity.mjs --check    fails when that half is not up to date
 //   node scripts/parity.mjs --json     prints the rows instead
-//   ... --names FILE                   reads FILE (JSON, what `questions` prints) instead of asking the installed python3
+//   ... --names FILE                   reads the names from FILE, the output of `listNames`, instead of running python3
 //
-// The page is about one version of Python, PAGE_VERSION. `--check` works under every Python from OLDEST on: it makes the page
-// anew from the names on the page, and compares these names with those of the installed Python.
+// The page is about one version of Python, PAGE_VERSION. `--check` works under every Python from OLDEST on: it makes
+// the text again from the names on the page, and compares these names with those of the installed Python.
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -17,21 +18,27 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const page = join(root, "docs", "python.md");
 /** The line above the half that this script writes. */
 const MARK = "<!-- node scripts/parity.mjs writes the rest of this page. -->\n";
-/** The version that the page is about, and the oldest whose names can be compared with the page. */
+/** The version that the page is about, and the oldest version that `--check` accepts. */
 const PAGE_VERSION = [3, 11];
 const OLDEST = [3, 9];
 /**
- * The functions, classes, exceptions and members that the module got after version 3.9, each with its first version. None up to
- * Python 3.14.
+ * Functions, classes, exceptions and members that are newer than Python 3.9, each with its first version. There are
+ * none up to Python 3.14.
  */
 const ADDED = {};
-/** Constants depend on the headers that Python was compiled with: the share of the page's that another version must have, in percent. */
-const LEAST_CONSTANTS = 85;
-/** Share of the functions and members that must have a counterpart, in percent. */
-const LEAST = 95;
+/**
+ * How many of the page's constants another version of Python must have, in percent. Its constants depend on the headers
+ * that it was compiled with.
+ */
+const MIN_CONSTANTS_PERCENT = 85;
+/** How many of the functions and members must have a counterpart, in percent. */
+const MIN_COUNTERPARTS_PERCENT = 95;
 
-/** The program that prints the names. Modules and the enum machinery that `socket` happens to import are not its public names. */
-const questions = `
+/**
+ * A Python program that prints the names. It leaves out the modules and the enum classes that `socket` imports, because
+ * these are not public names of `socket`.
+ */
+const listNames = `
 import enum, inspect, json, socket, sys
 names = []
 for name in dir(socket):
@@ -52,15 +59,17 @@ const fail = (message) => {
   process.exit(1);
 };
 
-function askPython() {
+function readPythonNames() {
   const at = process.argv.indexOf("--names");
   if (at !== -1) return JSON.parse(readFileSync(process.argv[at + 1], "utf8"));
-  const { error, status, stderr, stdout } = spawnSync("python3", ["-c", questions], { encoding: "utf8" });
-  if (error !== undefined || status !== 0) fail(`cannot ask python3: ${error?.message ?? stderr}`);
+  const { error, status, stderr, stdout } = spawnSync("python3", ["-c", listNames], { encoding: "utf8" });
+  if (error !== undefined || status !== 0) fail(`cannot run python3: ${error?.message ?? stderr}`);
   return JSON.parse(stdout);
 }
 
-/** Ours under another name, or in another way. `ours` are names that exist; `how` says the rest. */
+/**
+ * Counterparts that have another name or work in another way. `ours` has their names, `how` explains the difference.
+ */
 const renamed = {
   "function close": {
     ours: ["Socket.fromfd", "Socket.close"],
@@ -114,7 +123,7 @@ const renamed = {
   "constant PF_PACKET": { ours: ["AF_PACKET"], how: "the same number" },
 };
 
-/** Why there is none: patterns over `kind name`, and whether they are out of scope by decision. */
+/** Why a name has no counterpart: a pattern for `kind name`, and the reason. */
 const reasons = [
   [/^member sendmsg_afalg$/, "the kernel's cryptography (`AF_ALG`) is out of scope; `node:crypto` has it"],
   [/^constant (AF_ALG|ALG_|SOL_ALG)/, "the kernel's cryptography is out of scope; `node:crypto` has it"],
@@ -143,7 +152,7 @@ async function load(entry) {
 function has(entry, name) {
   if (!name.startsWith("Socket.")) return name in entry;
   const member = name.slice("Socket.".length);
-  // Fields that a constructor sets are on no prototype.
+  // The constructor sets these three fields, so the prototype does not have them.
   return member in entry.Socket.prototype || member in entry.Socket || ["family", "type", "protocol"].includes(member);
 }
 
@@ -166,11 +175,11 @@ function toRow([kind, name], awaitable, blocking) {
   return { kind, name, ours: found.ours, blocking: found.ours.every((one) => has(blocking, one)), how: found.how };
 }
 
-const python = askPython();
+const python = readPythonNames();
 const awaitable = await load("");
 const blocking = await load("sync");
 
-/** The text of the page: what is written by hand, and what this script wrote. */
+/** The two halves of the page: [the text written by hand, the text that this script wrote]. */
 function readPage() {
   const written = existsSync(page) ? readFileSync(page, "utf8") : "";
   const at = written.indexOf(MARK);
@@ -198,7 +207,7 @@ function pageNames() {
       if (kind !== "" && name !== undefined) names.push([kind, name]);
     }
   }
-  // Python sorts by code units, the members behind all others.
+  // Python sorts the names by code units. The members of the socket follow all other names.
   const key = ([group, name]) => `${group === "member" ? 1 : 0}${name}`;
   return names.sort((one, other) => (key(one) < key(other) ? -1 : 1));
 }
@@ -232,14 +241,15 @@ function compareNames(onPage) {
   }
   const listed = [...there].filter((name) => name.startsWith("constant "));
   const found = listed.filter((name) => here.has(name)).length;
-  if (100 * found < LEAST_CONSTANTS * listed.length) {
+  if (100 * found < MIN_CONSTANTS_PERCENT * listed.length) {
     fail(
-      `Python ${version} has ${found} of the ${listed.length} constants of docs/python.md, required ${LEAST_CONSTANTS} %`,
+      `Python ${version} has ${found} of the ${listed.length} constants of docs/python.md, ` +
+        `required ${MIN_CONSTANTS_PERCENT} %`,
     );
   }
 }
 
-// Each name of this Python has to have a counterpart or a reason, whatever its version is.
+// Under every version of Python, each name must have a counterpart or a reason. toRow() fails otherwise.
 const ownRows = python.names.map((name) => toRow(name, awaitable, blocking));
 const checks = process.argv.includes("--check");
 const rows = checks ? pageNames().map((name) => toRow(name, awaitable, blocking)) : ownRows;
@@ -263,7 +273,7 @@ function table(kind) {
   return ["| Python | berkeley | berkeley/sync |", "|---|---|---|", ...lines].join("\n");
 }
 
-/** Constants that have a counterpart of the same name are listed, not tabulated. */
+/** The text about constants. Those that have a counterpart of the same name are in one list, not in a table. */
 function constants() {
   const its = rows.filter(({ kind }) => kind === "constant");
   const same = its.filter(({ how, ours }) => ours.length > 0 && how === undefined).map(({ name }) => `\`${name}\``);
@@ -323,8 +333,11 @@ ${table("exception")}
 ${constants()}
 `;
 
-if (calls.percent < LEAST)
-  fail(`${calls.percent} % of Python's functions and members have a counterpart, required ${LEAST} %`);
+if (calls.percent < MIN_COUNTERPARTS_PERCENT) {
+  fail(
+    `${calls.percent} % of Python's functions and members have a counterpart, required ${MIN_COUNTERPARTS_PERCENT} %`,
+  );
+}
 if (process.argv.includes("--json")) {
   process.stdout.write(JSON.stringify({ version: python.version, calls, rows }));
 } else if (checks) {

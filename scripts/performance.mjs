@@ -1,10 +1,10 @@
-// The figures and the plots of docs/performance.md, from the results of `npm run bench -- … --json FILE`:
+// Writes the figures and the plots of docs/performance.md, from the results of `npm run bench -- … --json FILE`:
 //
-//   npm run performance -- FILE...             writes the page and docs/images/performance-*.svg again
+//   npm run performance -- FILE...             writes the page and docs/images/performance-*.svg
 //   npm run performance -- --folder F FILE...  writes them into another folder, for the test
 //
-// Only what stands between the two marks of the page is written; the text around it is written by hand. Each plot is two files,
-// light and dark, as the drawings of the tutorial are.
+// The script replaces the part of the page between the two marks. The rest of the page is written by hand. Each plot
+// has two files, light and dark, like the drawings of the tutorial.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
@@ -36,12 +36,14 @@ const THEMES = {
     bar: "#f0f6fc",
   },
 };
+/** The percentiles of the latency plots: the name, the metrics, and the symbol. */
 const PERCENTILES = [
   ["p50", /^(latency_)?p50_/, "circle"],
   ["p99", /^(latency_)?p99_/, "triangle"],
   ["p99.9", /^p999_/, "diamond"],
   ["worst", /^(worst|slowest)_/, "rect"],
 ];
+/** The kinds of bar plots, and their metrics. */
 const KINDS = [
   { name: "cpu", title: "CPU per operation, µs (less is better)", has: (metric) => /(^|_)cpu_us_per_/.test(metric) },
   {
@@ -55,9 +57,10 @@ const KINDS = [
     has: (metric) => metric.startsWith("bytes_per_connection"),
   },
 ];
+/** Sizes in a plot, in pixels: its width, the height of a row with a bar, the space between two panels. */
 const WIDTH = 860;
-const BAR = 18;
-const GAP = 64;
+const ROW_HEIGHT = 18;
+const PANEL_GAP = 64;
 
 function fail(message) {
   process.stderr.write(`performance: ${message}\n`);
@@ -80,7 +83,7 @@ const limits = runs.flatMap((run) => run.limits);
 const isOurs = (subject) => subject.startsWith("berkeley") || subject === "serve";
 const { init } = createRequire(join(installTools("charts"), "index.js"))("echarts");
 
-/** The figures of one kind, by case, in the order of the run. */
+/** The figures of one kind, grouped by their workload and title, in the order of the run. */
 function panelsOf(kind) {
   const panels = new Map();
   for (const figure of figures.filter(({ metric }) => kind.has(metric))) {
@@ -100,13 +103,13 @@ function latencyPanels() {
     if (!panels.has(key)) panels.set(key, new Map());
     const bySubject = panels.get(key);
     if (!bySubject.has(figure.subject)) bySubject.set(figure.subject, []);
-    // Milliseconds for all.
+    // All latencies in milliseconds.
     bySubject.get(figure.subject)[percentile] = /_us/.test(figure.metric) ? figure.value / 1000 : figure.value;
   }
   return [...panels].map(([title, subjects]) => ({ title, subjects }));
 }
 
-/** Renders an option of ECharts as SVG, without a browser. */
+/** Renders a chart as SVG, without a browser. `option` is an option object of ECharts. */
 function svgOf(height, option) {
   const chart = init(null, null, { renderer: "svg", ssr: true, width: WIDTH, height });
   chart.setOption({ animation: false, textStyle: { fontFamily: "system-ui, sans-serif" }, ...option });
@@ -115,7 +118,7 @@ function svgOf(height, option) {
   return `${svg}\n`;
 }
 
-/** The whole of an interval as a line with ends, over a bar. */
+/** A series that draws the interval of each row as a line with ends, over its bar. */
 function intervals(rows, color, index) {
   return {
     type: "custom",
@@ -147,7 +150,7 @@ function barsOf({ title }, panels, theme) {
   const series = [];
   const titles = [{ text: title, left: 16, top: 12, textStyle: { color: theme.text, fontSize: 16 } }];
   for (const [index, panel] of panels.entries()) {
-    const height = panel.rows.length * BAR;
+    const height = panel.rows.length * ROW_HEIGHT;
     titles.push({
       text: panel.title,
       left: 16,
@@ -177,7 +180,7 @@ function barsOf({ title }, panels, theme) {
       })),
     });
     series.push(intervals(panel.rows, theme.bar, index));
-    top += height + GAP;
+    top += height + PANEL_GAP;
   }
   return svgOf(top + 8, { backgroundColor: theme.ground, title: titles, grid, xAxis, yAxis, series });
 }
@@ -201,7 +204,7 @@ function latenciesOf(panels, theme) {
       [...subjects.values()].some((row) => row[place] !== undefined),
     );
     const rows = [...subjects];
-    const height = rows.length * BAR * 1.4;
+    const height = rows.length * ROW_HEIGHT * 1.4;
     titles.push({ text: title, left: 16, top, textStyle: { color: theme.faint, fontSize: 12, fontWeight: "normal" } });
     grid.push({ left: 180, right: 40, top: top + 22, height });
     xAxis.push({
@@ -233,7 +236,7 @@ function latenciesOf(panels, theme) {
         })),
       });
     }
-    top += height + GAP;
+    top += height + PANEL_GAP;
   }
   return svgOf(top + 8, { backgroundColor: theme.ground, title: titles, grid, xAxis, yAxis, series });
 }
@@ -249,8 +252,8 @@ const rangeOf = (value, interval) =>
 const ratioOf = (value, interval) =>
   interval === null ? value.toFixed(2) : `${value.toFixed(2)} [${interval.map((end) => end.toFixed(2)).join(", ")}]`;
 
-/** The text between the marks. */
-function pageOf() {
+/** The text between the marks of the page. */
+function figuresText() {
   const lines = [];
   for (const { absent = [], dropped = 0, machine } of runs) {
     const date = machine.date.slice(0, 10);
@@ -306,5 +309,5 @@ const page = join(folder, "performance.md");
 const before = existsSync(page) ? readFileSync(page, "utf8") : `# Performance\n\n${BEGIN}\n${END}\n`;
 const [begin, end] = [before.indexOf(BEGIN), before.indexOf(END)];
 if (begin < 0 || end < begin) fail(`${page} lacks the marks ${BEGIN} and ${END}`);
-writeFileSync(page, `${before.slice(0, begin + BEGIN.length)}\n\n${pageOf()}\n\n${before.slice(end)}`);
+writeFileSync(page, `${before.slice(0, begin + BEGIN.length)}\n\n${figuresText()}\n\n${before.slice(end)}`);
 process.stdout.write(`performance: wrote ${page} and ${drawn.length * 2} plots\n`);

@@ -1,11 +1,11 @@
-// The addons that the package ships: native/ cross-compiled with Zig for each target, into prebuilds/.
+// Makes the addons that the package ships: compiles native/ with Zig for each target, into prebuilds/.
 //
-//   npm run prebuild                 what is not up to date; contents decide, not dates
-//   npm run prebuild -- --check      builds nothing: the status is 1 when something is not up to date
-//   npm run prebuild -- --verify     builds everything, then once more from another folder, and compares the bytes
+//   npm run prebuild                 builds them, unless they were made from the present contents of the sources
+//   npm run prebuild -- --check      builds nothing; the status is 1 when the addons are not up to date
+//   npm run prebuild -- --verify     builds all addons twice, in two folders, and compares the bytes
 //
-// Zig is large, so it has a lock of its own in tools/zig and is installed by the first run only. A build needs nothing else
-// but the headers of Node: no make, no python3, no C compiler.
+// Zig is large, so it has a lock file of its own in tools/zig, and the first run installs it. A build needs Zig and the
+// headers of Node: no make, no python3, no C compiler.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
@@ -28,7 +28,7 @@ import { installTools } from "./installTools.mjs";
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const at = (...parts) => join(root, ...parts);
 
-/** [name of the file, Zig's target, what the file may need]. glibc 2.17 is the oldest that a Node of today runs on. */
+/** [name of the file, target of Zig]. A present Node needs at least glibc 2.17. */
 const targets = [
   ["linux-x64-glibc", "x86_64-linux-gnu.2.17"],
   ["linux-arm64-glibc", "aarch64-linux-gnu.2.17"],
@@ -36,13 +36,14 @@ const targets = [
   ["linux-arm64-musl", "aarch64-linux-musl"],
 ];
 const OLDEST_GLIBC = [2, 17];
-/** Most bytes of one file. */
-const LARGEST = 100_000;
+/** Limit of one file. */
+const MAX_BYTES = 100_000;
 
 const flags = [
   "-shared -fPIC -std=c11 -O2 -fvisibility=hidden",
   "-Wall -Wextra -Werror",
-  // No C++ frame is below ours and no debugger reads a stripped file: tables of frames would be a tenth of it.
+  // Unwind tables would be a tenth of the file. They are for C++ exceptions, which do not pass through the addon, and
+  // for debuggers, which do not work on a stripped file anyway.
   "-fno-asynchronous-unwind-tables -fno-unwind-tables -fno-sanitize=all",
   "-s -Wl,--build-id=none -Wl,-z,relro,-z,now -Wl,--hash-style=gnu",
 ].flatMap((line) => line.split(" "));
@@ -84,7 +85,7 @@ const sources = readdirSync(at("native"))
   .filter((name) => name.endsWith(".c"))
   .toSorted();
 
-/** Compiles the sources in `folder`/native for a target. The same bytes come of it wherever the folder is. */
+/** Compiles the sources in `folder`/native for a target. The bytes of the result do not depend on the folder. */
 function build(name, target, folder, include, file, cache) {
   const args = [
     "cc",
@@ -114,7 +115,7 @@ function build(name, target, folder, include, file, cache) {
 
 const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
 
-/** What a file is made from. */
+/** The hash of everything that the addons are made from. */
 function sourceHash(include) {
   const sum = createHash("sha256");
   const files = [
@@ -131,10 +132,10 @@ function sourceHash(include) {
 
 const fileOf = (name) => join(output, `${name}.node`);
 
-/** Fails unless a file is what it should be: small, and with no need beyond the oldest C library. */
+/** Checks an addon: its size, the C library that it requires, and that it has no path of this machine. */
 function check(name) {
   const content = readFileSync(fileOf(name));
-  if (content.length > LARGEST) fail(`${name} has ${content.length} bytes, required at most ${LARGEST}`);
+  if (content.length > MAX_BYTES) fail(`${name} has ${content.length} bytes, required at most ${MAX_BYTES}`);
   const text = content.toString("latin1");
   for (const [, major, minor] of text.matchAll(/GLIBC_(\d+)\.(\d+)/g)) {
     const [wantMajor, wantMinor] = OLDEST_GLIBC;
@@ -142,7 +143,8 @@ function check(name) {
       fail(`${name} needs GLIBC_${major}.${minor}, required at most ${OLDEST_GLIBC.join(".")}`);
     }
   }
-  // Newer C libraries load a file that lacks one of these, because they have all of it in libc.so.6.
+  // An old glibc needs these names, because it has these functions in libraries of their own. On this machine a file
+  // without them would load too: a new glibc has all of them in libc.so.6.
   for (const library of name.endsWith("glibc") ? ["libpthread.so.0", "libdl.so.2", "librt.so.1"] : []) {
     if (!text.includes(`\0${library}\0`)) fail(`${name} does not name ${library} as needed`);
   }
@@ -180,7 +182,7 @@ if (!upToDate || verifying) {
     check(name);
   }
   if (verifying) {
-    // Nothing is shared with the first build: neither the folder nor what the compiler has kept.
+    // The second build shares neither the folder nor the cache of the compiler with the first one.
     const other = mkdtempSync(join(tmpdir(), "berkeley-prebuild-"));
     process.on("exit", () => rmSync(other, { recursive: true, force: true }));
     cpSync(at("native"), join(other, "native"), { recursive: true });
@@ -190,7 +192,7 @@ if (!upToDate || verifying) {
       const [one, two] = [fileOf(name), again].map((file) => sha256(readFileSync(file)));
       if (one !== two) fail(`${name} differs when it is built from another folder: ${one} and ${two}`);
     }
-    process.stdout.write("prebuild: built twice, from two folders: the same bytes\n");
+    process.stdout.write("prebuild: two builds from two folders have the same bytes\n");
   }
   writeFileSync(stamp, sum);
 }

@@ -1,8 +1,8 @@
 // Publishes the package: npm run release [-- --dry-run]
 //
-// A dry run does all but publish: the gate, the tests, the checks on the tarball, and what npm says it would send. Without
-// --dry-run the manifest must say where the sources and the issues are; npm's page turns README's relative links into links
-// to that repository.
+// It runs the gate, the tests and the checks on the tarball, and then `npm publish`. With --dry-run, npm only prints
+// what it would publish. Without --dry-run, package.json must have the addresses of the repository, the home page and
+// the issues. The web page of npm needs the repository for the relative links of README.
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -40,7 +40,7 @@ if (!dry && unsaved !== "") fail(`Cannot publish: these files are not committed:
 
 step("the gate", process.execPath, ["scripts/check.mjs"]);
 step("the checks on the tarball", process.execPath, ["scripts/packCheck.mjs"]);
-// What packCheck looked at is in place; npm packs it once more by way of prepack.
+// npm runs the script "prepack" and packs the package again.
 step(dry ? "npm publish --dry-run" : "npm publish", "npm", [
   "publish",
   "--access",

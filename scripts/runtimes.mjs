@@ -1,13 +1,14 @@
-// The core tests under Bun and Deno, file by file: how many pass, and whether those that fail are the ones that docs/platforms.md
-// lists with a reason.
+// Runs the core tests under Bun and Deno, file by file. Counts the tests that pass, and checks that docs/platforms.md
+// lists those that fail, with a reason.
 //
 //   npm run test:runtimes -- bun deno                all core tests under both
-//   npm run test:runtimes -- deno socket/ reactor/        the files whose path contains one of these; nothing is missed then
+//   npm run test:runtimes -- deno socket/ reactor/   only the files whose path contains one of these
 //   npm run test:runtimes -- bun --install           installs the runtime into out/runtimes first
-//   npm run test:runtimes -- bun --limit=60          seconds that a file may take
+//   npm run test:runtimes -- bun --limit=60          ends a file after this many seconds
 //
-// Each runtime runs a file with its own test runner, which maps node:test to it, and says of each test how it ended. A file that
-// crashes or takes too long says nothing of the tests behind that; their names come from Node, and they count as failed.
+// Each runtime has a test runner of its own, which runs tests that are written for node:test, and prints the result of
+// each test. When a file crashes or takes too long, the results of its last tests are missing. This script then runs
+// the file under Node for the names of its tests, and counts the missing ones as failed.
 import { spawn, spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -19,7 +20,9 @@ const tests = join(root, "out", "test");
 const cache = join(root, "out", "runtimes");
 const page = join(root, "docs", "platforms.md");
 
-/** Folders of test/ that are the core: sockets, streams, UDP, endpoints, the blocking twin and what they stand on. */
+/**
+ * The folders of test/ with the core tests: sockets, streams, UDP, endpoints, blocking sockets, and the layers below.
+ */
 const CORE = [
   "addr",
   "batch",
@@ -35,17 +38,17 @@ const CORE = [
   "sys",
   "testing",
 ];
-/** The part of the core tests that has to pass, in percent. */
-const LEAST = 95;
+/** How many of the core tests must pass, in percent. */
+const MIN_PERCENT = 95;
 
 const packages = `${process.platform}-${process.arch}`;
 const RUNTIMES = {
   bun: {
     title: "Bun",
-    // The package "bun" has a script that links the binary; these have the binary itself.
+    // The package "bun" only links the binary, in an install script. This package contains the binary.
     binaries: [`@oven/bun-${packages}/bin/bun`],
     command: (file) => ["test", "--timeout=60000", `--preload=${join(root, "scripts", "runtimes", "bun.mjs")}`, file],
-    // A name of a group stands before the test's, with " > " between.
+    // A line has the names of the groups and of the test, with " > " between them.
     parse(line) {
       const found = /^\((pass|fail|skip|todo)\) (.*?)(?: \[[\d.]+ ?m?s\])?$/.exec(line);
       return found === null ? undefined : { name: found[2].split(" > ").at(-1), how: found[1] };
@@ -75,7 +78,7 @@ const RUNTIMES = {
 };
 const AFTER = "after the last test";
 
-/** A script that takes arguments of Node.js and starts Deno with its own for the same; the path of the script. */
+/** Writes a script that takes arguments of Node.js and starts Deno with the equivalent ones. Returns its path. */
 function denoForNode(binary) {
   const path = join(cache, "deno-for-node");
   const script = `#!/bin/sh
@@ -122,7 +125,7 @@ function binaryOf(name) {
   return paths.find((path) => existsSync(path));
 }
 
-/** The binaries come with optional packages for each platform; nothing else of the runtime's package is needed. */
+/** Installs the runtime's package without its scripts. Its binary is in an optional package for this platform. */
 function installRuntime(name) {
   mkdirSync(cache, { recursive: true });
   if (!existsSync(join(cache, "package.json"))) writeFileSync(join(cache, "package.json"), '{ "private": true }\n');
@@ -145,13 +148,13 @@ const files = CORE.flatMap(filesOf).filter(
 );
 if (files.length === 0) fail("no test file: run npm run setup, or choose another part of a path");
 
-/** Runs a command to its end or its limit: its lines, and how it ended. */
+/** Runs a command until it ends or `limit` seconds have passed. Resolves with its lines, and how it ended. */
 function run(command, args, more = {}) {
   return new Promise((resolve, reject) => {
     const env = { ...process.env, ...more, NO_COLOR: "1" };
-    // Deno takes any value of it for a yes.
+    // Deno prints colors for any value of FORCE_COLOR.
     delete env.FORCE_COLOR;
-    // A group of its own, so that what a test has started ends with it.
+    // A process group of its own, so that the programs that a test started can be killed too.
     const child = spawn(command, args, { cwd: root, env, stdio: ["ignore", "pipe", "pipe"], detached: true });
     let text = "";
     for (const stream of [child.stdout, child.stderr]) {
@@ -167,7 +170,7 @@ function run(command, args, more = {}) {
     }, limit * 1000);
     child.on("error", reject);
     child.on("exit", () => {
-      // What it left behind holds the pipes.
+      // A program that the child left behind may hold the pipes open, and "close" would never come.
       setTimeout(() => {
         child.stdout.destroy();
         child.stderr.destroy();
@@ -181,21 +184,21 @@ function run(command, args, more = {}) {
   });
 }
 
-/** The tests of a file, as Node runs it. */
+/** The names of the tests in a file. Runs the file under Node. */
 async function namesOnNode(file) {
   const { lines } = await run(process.execPath, ["--expose-gc", "--test-reporter=spec", join(tests, file)]);
   const names = lines.flatMap((line) => /^\s*[✔✖﹣] (.*?) \([\d.]+ms\)(?: # .*)?$/.exec(line)?.[1] ?? []);
   return [...new Set(names)];
 }
 
-/** The tests that failed, each as "file: name", and counts. */
+/** Runs a file under a runtime. Resolves with the names of the failed tests, and the numbers of the others. */
 async function runFile(runtime, binary, file) {
   const { command, env, parse, failed } = RUNTIMES[runtime];
   const result = await run(binary, command(join(tests, file)), env?.(binary));
   const how = new Map();
   for (const line of result.lines) {
     const test = parse(line);
-    // Of several tests with one name the worst counts.
+    // Several tests may have the same name. If one of them failed, the name counts as failed.
     if (test !== undefined && how.get(test.name) !== "fail") how.set(test.name, test.how);
     if (failed(line)) how.set(AFTER, "fail");
   }
@@ -211,8 +214,8 @@ async function runFile(runtime, binary, file) {
   return { ...counts, ended: result.whole ? "" : result.ended };
 }
 
-/** What the page lists for a runtime: rows of a table under its heading, | file | test | reason |. */
-function listed(title) {
+/** The known failures of a runtime: the rows | file | test | reason | under its heading in docs/platforms.md. */
+function knownFailures(title) {
   const rows = new Map();
   if (!existsSync(page)) return rows;
   const section = readFileSync(page, "utf8")
@@ -227,7 +230,7 @@ function listed(title) {
 }
 
 withoutPaths();
-let wrong = false;
+let hasFailed = false;
 for (const name of chosen) {
   const { title } = RUNTIMES[name];
   if (binaryOf(name) === undefined && install) installRuntime(name);
@@ -263,19 +266,19 @@ for (const name of chosen) {
   process.stdout.write(row("all", total));
   const ran = total.passed + total.failed;
   const percent = (100 * total.passed) / Math.max(ran, 1);
-  process.stdout.write(`  ${percent.toFixed(1)} % of ${ran} core tests pass, required ${LEAST} %\n`);
-  const known = listed(title);
-  const news = failures.filter((test) => !known.has(test));
-  if (news.length > 0) {
-    process.stdout.write(`  not in docs/platforms.md:\n${news.map((test) => `    ${test}\n`).join("")}`);
+  process.stdout.write(`  ${percent.toFixed(1)} % of ${ran} core tests pass, required ${MIN_PERCENT} %\n`);
+  const known = knownFailures(title);
+  const unlisted = failures.filter((test) => !known.has(test));
+  if (unlisted.length > 0) {
+    process.stdout.write(`  not in docs/platforms.md:\n${unlisted.map((test) => `    ${test}\n`).join("")}`);
   }
-  // A test that passes now and then is no fault of the list.
+  // These do not fail the run, because some tests fail only sometimes.
   const gone = [...known.keys()].filter(
     (test) => !failures.includes(test) && files.includes(test.split(": ")[0].replace(/\.ts$/, ".js")),
   );
   if (gone.length > 0) process.stdout.write(`  listed, and passed:\n${gone.map((test) => `    ${test}\n`).join("")}`);
-  wrong ||= news.length > 0 || (filters.length === 0 && percent < LEAST);
+  hasFailed ||= unlisted.length > 0 || (filters.length === 0 && percent < MIN_PERCENT);
   mkdirSync(cache, { recursive: true });
   writeFileSync(join(cache, `${name}.json`), `${JSON.stringify({ version, ...total, failures }, undefined, 2)}\n`);
 }
-process.exit(wrong ? 1 : 0);
+process.exit(hasFailed ? 1 : 0);

@@ -1,11 +1,11 @@
-// The addon under AddressSanitizer and UndefinedBehaviorSanitizer: compiled with both by the machine's gcc or clang, and used by
-// the tests of every folder that calls it.
+// Runs tests with an addon that gcc or clang has compiled with AddressSanitizer and UndefinedBehaviorSanitizer.
 //
-//   npm run test:sanitize                  those folders
-//   npm run test:sanitize -- reactor/ sync/     the test files whose path contains one of these
+//   npm run test:sanitize                       the tests in `folders`
+//   npm run test:sanitize -- reactor/ sync/     only the test files whose path contains one of these
 //
-// Every process writes its reports into out/sanitize. A report of any process fails the run, also when all tests pass. Leaks are
-// not looked for: Node frees little when it ends, and what a sanitizer says of that buries the rest.
+// Every process writes its reports into out/sanitize. A report of any process fails the run, even if all tests pass.
+// Leaks are not reported, because Node itself frees little memory at its end, and the addon's leaks would be few among
+// many.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -28,15 +28,16 @@ const folders = [
 ].map((name) => `test/${name}/`);
 const output = join(root, "out", "sanitize");
 const addon = join(output, "berkeley.node");
-// Undefined behaviour is a trap, which AddressSanitizer reports with its stack: in one process the two runtimes of gcc do not agree
-// on where reports go.
+// Undefined behavior traps, and AddressSanitizer reports the trap with its stack. The runtime of
+// UndefinedBehaviorSanitizer is not used, because in one process the two runtimes of gcc write their reports to
+// different places.
 const flags = "-g -O1 -fsanitize=address,undefined -fsanitize-undefined-trap-on-error -fno-omit-frame-pointer".split(
   " ",
 );
 
 const clang = /clang/.test(run(compiler, ["--version"]));
 
-/** The library that must be in the process before Node is. */
+/** The library of AddressSanitizer, which the dynamic loader must load before all others. */
 function runtime() {
   const name = clang ? `libclang_rt.asan-${process.arch === "arm64" ? "aarch64" : "x86_64"}.so` : "libasan.so";
   const file = run(compiler, [`-print-file-name=${name}`]).trim();
@@ -49,13 +50,15 @@ const report = join(output, "report");
 const env = {
   BERKELEY_ADDON: addon,
   LD_PRELOAD: [process.env.LD_PRELOAD, runtime()].filter(Boolean).join(" "),
-  // Node has a handler of its own for what WebAssembly does at the end of its memory.
+  // Node handles SIGSEGV itself, for accesses of WebAssembly beyond the end of its memory.
   ASAN_OPTIONS: `detect_leaks=0:log_path=${report}:handle_sigill=1:allow_user_segv_handler=1:detect_stack_use_after_return=1`,
 };
 
 const reports = () => readdirSync(output).filter((name) => name.startsWith("report."));
 
-/** Faults on purpose, in a shared object of its own: they must be reported, or the run would prove nothing. */
+/**
+ * Runs an addon with two faults in it. Both must be reported; otherwise a run without reports would prove nothing.
+ */
 function checkThatFaultsAreReported() {
   const planted = join(output, "planted.node");
   const source = join(output, "planted.c");

@@ -1,10 +1,10 @@
-// The pictures of the inspector in docs/images/, light and dark: table, socket page, diagram, tour.
+// Makes the pictures of the inspector in docs/images/, light and dark: table, socket page, diagram, tour.
 //
-//   node scripts/screenshots.mjs             writes docs/images/inspector-*.png again
+//   node scripts/screenshots.mjs             writes docs/images/inspector-*.png
 //   node scripts/screenshots.mjs --folder F  writes them into another folder
 //
-// What they show is real: out/test/inspect/watched.js runs, and Chromium opens its page. So each run gives other pictures.
-// pngquant makes them smaller, if it is installed.
+// The pictures show a real program: out/test/inspect/watched.js runs, and Chromium opens its page. So the pictures of
+// two runs are different. If pngquant is installed, it makes the files smaller.
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
@@ -20,7 +20,7 @@ const { values } = parseArgs({ options: { folder: { type: "string" } } });
 const folder = values.folder === undefined ? join(root, "docs", "images") : resolve(values.folder);
 mkdirSync(folder, { recursive: true });
 
-// The pictures show paths, so the program is where a reader could have it.
+// The pictures show paths of files, so the program is copied to a folder with a plain name.
 const app = mkdtempSync(join(tmpdir(), "app-"));
 cpSync(join(root, "out", "test", "inspect", "watched.js"), join(app, "server.mjs"));
 mkdirSync(join(app, "node_modules"));
@@ -44,7 +44,7 @@ async function shots(browser, url, theme) {
     process.stdout.write(`${path}\n`);
   };
   await page.goto(url);
-  // The sender whose peer does not read is at the end, so the order is by bytes in the send queue.
+  // Sorts by the send queue, longest first. The first row is then the sender whose peer does not read.
   const sendQueue = page.getByRole("button", { name: "send-q" });
   await sendQueue.click();
   await sendQueue.click();
@@ -52,7 +52,7 @@ async function shots(browser, url, theme) {
   await page.locator(".finding").first().waitFor();
   await shot("table");
 
-  // A busy client, long enough for its plots to have a course.
+  // The page of a busy client, after 20 seconds, so that its plots have enough points.
   await page.getByRole("searchbox").fill("established");
   const sent = page.getByRole("button", { name: "sent" });
   await sent.click();
@@ -72,7 +72,7 @@ async function shots(browser, url, theme) {
   await nextLine();
   await page.locator('.event[data-call="close"]').nth(1).waitFor();
   say("end");
-  // The header of the page would cover a part of it.
+  // In a small window the header of the page would cover a part of the diagram.
   await page.setViewportSize({ width: 1280, height: 2200 });
   await shot("diagram", page.locator(".sequence"));
   await page.setViewportSize({ width: 1280, height: 760 });

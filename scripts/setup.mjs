@@ -1,8 +1,8 @@
-// Everything that `npm start` and `npm test` need, made or brought up to date: the packages of package-lock.json
-// (npm install), the addon (node-gyp), the compiled TypeScript (tsc -b) and the page of the inspector. Each step is skipped when what it would make
-// is there already and was made from what is in the tree now; contents decide, not dates.
+// Makes everything that `npm start` and `npm test` need: installs the packages of package-lock.json (npm install),
+// builds the addon (node-gyp), compiles the TypeScript (tsc -b) and builds the page of the inspector. A step is skipped
+// when its output exists and was made from the present contents of its inputs. Dates of files do not count.
 //
-// Nothing may be assumed to be installed here but Node, npm, python3, make and a C compiler.
+// This script may use only Node, npm, python3, make and a C compiler, because nothing else is installed yet.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, linkSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -22,7 +22,7 @@ const page = at("out", "inspect", "page", "index.html");
 const pageStamp = at("out", "inspect", ".setup");
 const lock = at(".setup.lock");
 
-/** Where the compiler writes what it reads: [folder of sources, folder of its output]. */
+/** The folders of TypeScript: [folder of the sources, folder of the compiled files]. */
 const compiledFolders = [
   ["src", join("out", "lib")],
   ["test", join("out", "test")],
@@ -36,7 +36,7 @@ function fail(message, output = "") {
   process.exit(1);
 }
 
-/** Runs a program in the root; its output is shown only when it fails. */
+/** Runs a program in the root. Its output is printed only if it fails. `what` is the name of the step. */
 function step(what, command, args, env = {}) {
   process.stderr.write(`setup: ${what}`);
   const began = performance.now();
@@ -51,11 +51,12 @@ function step(what, command, args, env = {}) {
   if (result.error) fail(`${what}: cannot run ${command}: ${result.error.message}`);
   if (result.status !== 0) {
     const how = result.signal ? `ended by ${result.signal}` : `ended with status ${result.status}`;
-    const said = (result.stdout + result.stderr).replace(/^gyp info .*\n/gm, "");
-    fail(`${what}: ${how}`, said);
+    const output = (result.stdout + result.stderr).replace(/^gyp info .*\n/gm, "");
+    fail(`${what}: ${how}`, output);
   }
 }
 
+/** The files in a folder and its subfolders for whose names `keep` returns true, sorted. */
 function filesUnder(folder, keep = () => true) {
   if (!existsSync(folder)) return [];
   return readdirSync(folder, { recursive: true, withFileTypes: true })
@@ -64,6 +65,7 @@ function filesUnder(folder, keep = () => true) {
     .toSorted();
 }
 
+/** A hash of `words`, and of the paths and the contents of `files`. */
 function hash(words, files) {
   const sum = createHash("sha256");
   for (const word of words) sum.update(`${word}\0`);
@@ -78,7 +80,10 @@ const readText = (file) => (existsSync(file) ? readFileSync(file, "utf8") : "");
 
 // ---- packages ---------------------------------------------------------------------------------------------------
 
-/** Why node_modules is not what package-lock.json says, or undefined. npm's own record of it tells. */
+/**
+ * How node_modules differs from package-lock.json, or undefined. The comparison uses node_modules/.package-lock.json,
+ * where npm records the installed packages.
+ */
 function packagesNeeded() {
   const installed = readText(at("node_modules", ".package-lock.json"));
   if (!installed) return "node_modules is missing";
@@ -97,6 +102,7 @@ function packagesNeeded() {
   return undefined;
 }
 
+/** Fails if the dependencies of package.json and package-lock.json are different. */
 function requireMatchingLock() {
   const declared = JSON.parse(readText(at("package.json")));
   const locked = JSON.parse(readText(at("package-lock.json"))).packages[""];
@@ -114,12 +120,13 @@ function requireMatchingLock() {
 }
 
 /**
- * `npm ci` would be the natural call, but it refuses a lock file that lacks an optional binary of some other platform,
- * and so it fails behind every registry mirror that carries only the platforms of its users. `npm install --no-save`
- * installs the locked versions, checks their integrity and writes nothing; what ci checks besides is checked here.
+ * Installs the packages with `npm install --no-save`, which installs the locked versions, checks their integrity and
+ * does not change the lock file. `npm ci` would do more checks, which `requireMatchingLock()` does here. But `npm ci`
+ * refuses a lock file without the optional binaries of other platforms, so it fails with a registry mirror that does
+ * not have these.
  */
 function installPackages() {
-  // Under `npm start` the npm that runs us is the one to use; it may not be the first one on PATH.
+  // Under `npm start` this is the npm that runs this script. Another npm may be the first on PATH.
   const npm = process.env.npm_execpath;
   const viaNode = npm !== undefined && /npm-cli\.[cm]?js$/.test(npm);
   const args = ["install", "--no-save", "--include=dev", "--no-audit", "--no-fund", "--loglevel=error"];
@@ -165,14 +172,14 @@ function buildAddon() {
   requireToolchain();
   const sum = addonHash();
   rmSync(addonStamp, { force: true });
-  // Headers that came with this very Node, so that none are fetched.
+  // With the headers of the running Node, node-gyp downloads none.
   const headers = headersOfThisNode();
   const gyp = at("node_modules", "node-gyp", "bin", "node-gyp.js");
   const args = [gyp, "configure", "build", "--release", "-j", "max"];
   if (headers !== undefined) args.push(`--nodedir=${headers}`);
-  // gyp links with the C++ compiler unless told otherwise; the addon is C and must not ask for one.
+  // gyp links with the C++ compiler by default. The addon is C, so a C compiler is enough.
   const env = { LINK: process.env.LINK ?? process.env.CC ?? "cc" };
-  // Here a warning is an error. Users who build from source have other compilers, so binding.gyp does not do it by itself.
+  // A warning is an error here. It is not one in binding.gyp, because users who build from source have other compilers.
   env.GYP_DEFINES = `${process.env.GYP_DEFINES ?? ""} warnings_are_errors=1`;
   step("node-gyp build", process.execPath, args, env);
   if (!existsSync(addon)) fail(`node-gyp build: ${relative(root, addon)} was not made`);
@@ -184,10 +191,10 @@ function buildAddon() {
 const sources = () =>
   compiledFolders.flatMap(([from]) => filesUnder(at(from), (name) => name.endsWith(".ts") && !name.endsWith(".d.ts")));
 
-/** The page of the inspector, which tsc only checks. */
+/** The sources of the inspector's page. tsc only checks their types. */
 const pageSources = () => filesUnder(at("page"));
 
-/** What a source compiles to: the JavaScript and its declarations. */
+/** The files that a source compiles to: the JavaScript and its declarations. */
 function outputsOf(source) {
   const path = relative(root, source);
   const [from, to] = compiledFolders.find(([folder]) => path.startsWith(folder + sep));
@@ -198,7 +205,7 @@ function outputsOf(source) {
 function compiledHash() {
   const configs = ["tsconfig.json", "tsconfig.base.json", "tsconfig.src.json", "package.json", "package-lock.json"];
   const sum = hash([], [...configs.map((name) => at(name)), ...sources(), ...pageSources()]);
-  // A compiler that someone else ran may have left the output of other contents: its build info then is another one.
+  // tsc may have been run without this script, on other contents. The dates of its build info show that.
   const infos = buildInfos.map((file) => (existsSync(file) ? statSync(file).mtimeMs : 0));
   return `${sum} ${infos.join(" ")}`;
 }
@@ -207,7 +214,7 @@ const outputsMissing = () => sources().some((source) => outputsOf(source).some((
 const compiledReady = () =>
   readText(compiledStamp) === compiledHash() && existsSync(developmentManifest) && !outputsMissing();
 
-/** A test whose source was deleted would go on running: output without a source goes. */
+/** Removes compiled files whose source was deleted. Otherwise a deleted test would still run. */
 function removeStaleOutputs() {
   const known = new Set(sources().flatMap(outputsOf));
   for (const [, to] of compiledFolders) {
@@ -218,8 +225,9 @@ function removeStaleOutputs() {
 }
 
 /**
- * In out/ the package is one file per file. Its manifest there leads "berkeley" to those files, for all that was compiled
- * beside them, and "#berkeley/..." to the internals; what users install is made of the same files by scripts/bundle.mjs.
+ * Writes out/package.json. For the compiled tests, benchmarks and examples in out/, it resolves "berkeley" to the
+ * compiled files of the public entries, and "#berkeley/..." to internal files. scripts/bundle.mjs makes the package
+ * that users install of the same files.
  */
 function writeDevelopmentManifest() {
   const { name, version, exports } = JSON.parse(readText(at("package.json")));
@@ -245,7 +253,7 @@ function compile(force) {
   rmSync(compiledStamp, { force: true });
   removeStaleOutputs();
   const args = [at("node_modules", "typescript", "bin", "tsc"), "-b", "tsconfig.json"];
-  // Build info says that all is well even when an output was deleted.
+  // tsc does not notice that an output was deleted.
   if (force || outputsMissing()) args.push("--force");
   step("tsc -b", process.execPath, args);
   writeDevelopmentManifest();
@@ -274,11 +282,11 @@ function isRunning(pid) {
   }
 }
 
-/** Takes the lock: a file that holds our pid, made by link(2) so that it never exists without its content. */
+/** Takes the lock: a file that contains our pid. It is made by link(2), so it never exists without its content. */
 function takeLock() {
   const mine = `${lock}.${process.pid}`;
   writeFileSync(mine, String(process.pid));
-  let told = false;
+  let reported = false;
   try {
     for (;;) {
       try {
@@ -289,7 +297,7 @@ function takeLock() {
       }
       const holder = readText(lock);
       if (holder !== "" && !isRunning(Number(holder))) {
-        // Its holder died. Move it away under our own name first: of two that try, one gets it.
+        // The holder died. Two processes may notice it; only one of them can rename the file.
         const dead = `${lock}.dead.${process.pid}`;
         try {
           renameSync(lock, dead);
@@ -300,8 +308,8 @@ function takeLock() {
         rmSync(dead, { force: true });
         continue;
       }
-      if (!told) process.stderr.write(`setup: waiting for another set-up (process ${holder})\n`);
-      told = true;
+      if (!reported) process.stderr.write(`setup: waiting for another set-up (process ${holder})\n`);
+      reported = true;
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
     }
   } finally {
@@ -309,7 +317,7 @@ function takeLock() {
   }
 }
 
-// Stamps are removed before a step begins and written after it ended well, so no lock is needed to see that all is done.
+// A step removes its stamp first and writes it again after a success. So the stamps can be read without the lock.
 requireMatchingLock();
 if (packagesNeeded() !== undefined || !addonReady() || !compiledReady() || !pageReady()) {
   takeLock();

@@ -1,11 +1,12 @@
-// What becomes of the code that Rolldown has written: it gets lines again, names that a file passes on stand in it once, and the maps
-// keep what a stack trace and a debugger need.
+// Changes the code that Rolldown has written: breaks its lines, shortens its re-exports, and removes from the source
+// maps what neither a stack trace nor a debugger needs.
 import { encode } from "@jridgewell/sourcemap-codec";
 import { parseAst } from "rolldown/parseAst";
 
 /**
- * Of the places in a line that lead to the same line of a source, the first one is enough for a stack trace and for a breakpoint. All of
- * them would be a tenth of the package. They have no names, and lead to the first column: the sources are not indented.
+ * Keeps the first of the segments in a line that refer to the same line of a source. That is enough for a stack trace
+ * and for a breakpoint, and all segments would be a tenth of the package. The kept segments have no names and refer to
+ * the first column, because the sources in the map are not indented.
  */
 function oneForEachLine(lines) {
   return lines.map((segments) =>
@@ -19,18 +20,18 @@ function oneForEachLine(lines) {
 }
 
 /**
- * A source as the map carries it: every line keeps its number. Lines of which no code is made are empty (comments, types, imports, of
- * which the declarations and the repository have the text), and the others are not indented.
+ * The text of a source in the map. Each line keeps its number, but not its indentation. Lines without code are empty:
+ * comments, types, imports.
  */
 function onlyCode(source, mapped) {
   const lines = source.split("\n").map((line, index) => (mapped.has(index) ? line.trim() : ""));
   return lines.join("\n").replace(/\n+$/, "\n");
 }
 
-/** Seven hundred lines that differ only in a name: no debugger needs their text, so the chunk stands for it. */
+/** The table of constants is left out of the maps: seven hundred lines of `export const NAME = …`. */
 const isTable = (source) => source.endsWith("/src/sys/constants.ts");
 
-/** A map as it is shipped. */
+/** A source map without the parts that the package does not ship. */
 export function thinMap(map) {
   const kept = map.sources.map((_, index) => index).filter((index) => !isTable(map.sources[index]));
   const newIndex = new Map(kept.map((index, place) => [index, place]));
@@ -50,12 +51,13 @@ export function thinMap(map) {
   };
 }
 
-/** From this column on a line of shipped code ends before the next statement. */
-const LINE = 100;
+/** A line that is longer than this ends before the next statement. */
+const LINE_LENGTH = 100;
 
 /**
- * The places of a chunk where a line begins: each function and class of the top level, each member of a class, and a statement of a
- * block when its line is long. Node.js prints the line of code that throws, so a chunk of one line would fill the terminal.
+ * The offsets at which lines of a chunk begin: functions and classes of the top level, members of a class, and the
+ * statement after a long line. Node.js prints the line of code that throws, so a chunk of one line would fill the
+ * terminal.
  */
 function lineStarts(code) {
   const starts = new Set();
@@ -80,14 +82,14 @@ function lineStarts(code) {
   for (const { at, always } of places.toSorted((a, b) => a.at - b.at)) {
     const previous = code.lastIndexOf("\n", at - 1) + 1;
     begin = Math.max(begin, previous);
-    if (at === begin || (!always && at - begin < LINE)) continue;
+    if (at === begin || (!always && at - begin < LINE_LENGTH)) continue;
     starts.add(at);
     begin = at;
   }
   return [...starts];
 }
 
-/** Code with lines that begin at these places, and the mappings of the code moved there. */
+/** Breaks the lines of code at `lineStarts()`. Returns the code, and the mappings for it. */
 export function withLines(code, mappings) {
   const starts = lineStarts(code);
   const lines = [];
@@ -116,10 +118,11 @@ export function withLines(code, mappings) {
 const specifierText = (from, to) => (from === to ? from : `${from} as ${to}`);
 
 /**
- * The changes to a file after which a name that it only passes on is named once, as `export {a} from "…"`, and not in an import and in
- * an export: [[start, end, text], ...]. The names of the constants would be a tenth of an entry.
+ * The changes that make one statement, `export {a} from "…"`, of an import and an export of a name that the file does
+ * not use otherwise: [[start, end, text], ...]. They make an entry a tenth smaller, because it re-exports the
+ * constants.
  */
-export function passNames(code, lang) {
+export function joinReexports(code, lang) {
   const { body } = parseAst(code, { lang });
   const imports = body.filter(({ type, specifiers }) => type === "ImportDeclaration" && specifiers.length > 0);
   const exports = body.filter(({ type, declaration, source }) => {
@@ -133,30 +136,32 @@ export function passNames(code, lang) {
   const exported = new Map(
     exports.flatMap(({ specifiers }) => specifiers.map((one) => [one.local.name, one.exported.name])),
   );
-  const passed = new Set();
+  /** The names whose export is now a part of the import. */
+  const joined = new Set();
   const changes = [];
   for (const { start, end, specifiers, source } of imports) {
     if (specifiers.some(({ type }) => type !== "ImportSpecifier")) continue;
-    const passes = ({ local }) => exported.has(local.name) && !used.has(local.name);
-    const on = specifiers.filter(passes);
-    if (on.length === 0) continue;
-    const kept = specifiers.filter((one) => !passes(one));
-    for (const { local } of on) passed.add(local.name);
-    const own = kept.map(({ imported, local }) => specifierText(imported.name, local.name));
-    const others = on.map(({ imported, local }) => specifierText(imported.name, exported.get(local.name)));
+    const isReexport = ({ local }) => exported.has(local.name) && !used.has(local.name);
+    const reexports = specifiers.filter(isReexport);
+    if (reexports.length === 0) continue;
+    const kept = specifiers.filter((one) => !isReexport(one));
+    for (const { local } of reexports) joined.add(local.name);
+    const importTexts = kept.map(({ imported, local }) => specifierText(imported.name, local.name));
+    const exportTexts = reexports.map(({ imported, local }) => specifierText(imported.name, exported.get(local.name)));
     const from = `from${JSON.stringify(source.value)};`;
-    changes.push([start, end, `${own.length > 0 ? `import{${own}}${from}` : ""}export{${others}}${from}`]);
+    const importText = importTexts.length > 0 ? `import{${importTexts}}${from}` : "";
+    changes.push([start, end, `${importText}export{${exportTexts}}${from}`]);
   }
   for (const { start, end, specifiers } of exports) {
-    const kept = specifiers.filter(({ local }) => !passed.has(local.name));
+    const kept = specifiers.filter(({ local }) => !joined.has(local.name));
     if (kept.length === specifiers.length) continue;
-    const own = kept.map(({ local, exported: { name } }) => specifierText(local.name, name));
-    changes.push([start, end, kept.length > 0 ? `export{${own}};` : ""]);
+    const texts = kept.map(({ local, exported: { name } }) => specifierText(local.name, name));
+    changes.push([start, end, kept.length > 0 ? `export{${texts}};` : ""]);
   }
   return changes.toSorted((a, b) => a[0] - b[0]);
 }
 
-/** Code with the changes, each of which is within a line, and the mappings moved with the code. */
+/** Makes changes to code, each within a line. Returns the code, and the mappings for it. */
 export function changed(code, mappings, changes) {
   let text = code;
   const lines = mappings?.map((segments) => [...segments]);

@@ -1,8 +1,8 @@
-// The public surface as golden files: for each entry of package.json's "exports" the names and types that users see,
-// in etc/<entry>.api.md, written by API Extractor from the compiled declarations.
+// Writes the public surface to golden files. For each entry of "exports" in package.json, etc/<entry>.api.md has the
+// public names and types. API Extractor makes the files from the compiled declarations.
 //
-//   npm run surface                        writes the files anew; their diff is what the change means to users
-//   node scripts/surface.mjs --check       fails when they differ from what the declarations say now
+//   npm run surface                        writes the files; their diff shows what changes for users
+//   node scripts/surface.mjs --check       fails when they differ from the present declarations
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
@@ -15,7 +15,7 @@ const fresh = join(root, "out", "surface");
 const checking = process.argv.includes("--check");
 const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 
-/** [name of the report, declarations] of each entry: "." is the package's own name, "./sync" is "sync". */
+/** [name of the report, declarations] of each entry. The report of "." has the name of the package. */
 const entries = Object.entries(manifest.exports).flatMap(([subpath, target]) =>
   typeof target === "object" && target.types
     ? [[subpath.slice(2) || manifest.name, join(root, target.types.replace("./dist/", "out/lib/"))]]
@@ -35,7 +35,7 @@ function configFor(name, declarations) {
       mainEntryPointFilePath: declarations,
       newlineKind: "lf",
       compiler: {
-        // API Extractor brings a compiler of its own; it reads our declarations, not our sources.
+        // API Extractor has a compiler of its own, which reads our declarations and not our sources.
         overrideTsconfig: {
           compilerOptions: {
             target: "ES2022",
@@ -63,11 +63,11 @@ function configFor(name, declarations) {
         compilerMessageReporting: { default: complaint },
         extractorMessageReporting: {
           default: remark,
-          // What is exported is public; there are no grades of it.
+          // All exports are public, so they need no tag such as @public or @beta.
           "ae-missing-release-tag": silence,
           "ae-undocumented": silence,
         },
-        // Our comments are prose for people; how strictly a parser wants its braces is not a matter of the surface.
+        // The syntax of doc comments is not a part of the surface.
         tsdocMessageReporting: { default: silence },
       },
     },
@@ -88,7 +88,7 @@ for (const [name, declarations] of entries) {
   const result = Extractor.invoke(config, {
     localBuild: !checking,
     messageCallback(message) {
-      // The outcome is told below, once, with the diff.
+      // The result is printed below, with the diff.
       if (message.logLevel !== ExtractorLogLevel.Error || message.messageId.startsWith("console-"))
         message.handled = true;
     },

@@ -1,9 +1,10 @@
-// Runs the compiled tests with node's test runner, a process for each file; the exit status is the runner's.
+// Runs the compiled tests with Node's test runner, which starts a process for each file. The exit status is that of the
+// runner.
 //
-//   npm test                                   all of them
-//   npm test -- reactor/ addr/ipv4                  the files whose path contains one of these
-//   npm test -- --test-name-pattern=octal      flags go to the runner
-//   npm test -- --unpacked                     all against the compiled files, which is quicker to make
+//   npm test                                   all tests
+//   npm test -- reactor/ addr/ipv4             only the files whose path contains one of these
+//   npm test -- --test-name-pattern=octal      passes a flag to the runner
+//   npm test -- --unpacked                     runs all tests against the compiled files, without packing the package
 //
 // A test file that imports public entries only runs against the packed package (scripts/packed.mjs). The others test
 // internals; they run against the compiled files, where "berkeley" and "#berkeley/..." are one copy.
@@ -60,17 +61,17 @@ if (chosen.length === 0) {
 const defaults = [
   ["--test-reporter", "spec"],
   ["--test-concurrency", "2"],
-  // For each file: a test that waits for ever fails by name instead of holding the run.
+  // In milliseconds, for each file. A test that never ends then fails, and its name is printed.
   ["--test-timeout", "300000"],
 ].filter(([name]) => !flags.some((flag) => flag.startsWith(`${name}=`)));
 
 const known = new Map();
 
-/** Whether a compiled file imports an internal, itself or by way of the files of ours that it names. */
+/** Whether a compiled file imports an internal: directly, or through a compiled file whose path is in its text. */
 function importsInternals(path) {
   const before = known.get(path);
   if (before !== undefined) return before;
-  // Of two files that name each other the first is still being looked at.
+  // Ends the recursion when files import each other.
   known.set(path, false);
   const text = readFileSync(path, "utf8");
   const named = [...text.matchAll(/["']([\w./-]+\.js)["']/g)]
@@ -83,16 +84,16 @@ function importsInternals(path) {
 
 const isInternal = (path) => importsInternals(join(out, path));
 
-// A test of what users see runs against what users get. A test of an internal is in the folder of an inner room, or its name
-// says so.
-const innerRooms = /^test\/(addr|batch|cmsg|native|netdb|ops|options|reactor|sys)\//;
-const disguised = testFiles().filter(
-  (path) => !innerRooms.test(path) && !path.endsWith(".internals.test.js") && isInternal(path),
+// Only tests in the folders of lower layers, and tests named *.internals.test.ts, may import internals. All other tests
+// run against the packed package, as users have it.
+const lowerLayers = /^test\/(addr|batch|cmsg|native|netdb|ops|options|reactor|sys)\//;
+const misnamed = testFiles().filter(
+  (path) => !lowerLayers.test(path) && !path.endsWith(".internals.test.js") && isInternal(path),
 );
-if (disguised.length > 0) {
+if (misnamed.length > 0) {
   process.stderr.write(
-    `test: these import internals ("#berkeley/..."), themselves or by way of a file of theirs: ${disguised.join(", ")}\n` +
-      `test: import "berkeley" instead, or move what needs the internal to a file named *.internals.test.ts\n`,
+    `test: these files import internals ("#berkeley/..."), directly or through another file: ${misnamed.join(", ")}\n` +
+      `test: import "berkeley" instead, or move the tests that need the internal to a file named *.internals.test.ts\n`,
   );
   process.exit(1);
 }
@@ -111,7 +112,7 @@ if (unpacked) {
   }
 }
 
-/** Runs node's test runner in `cwd`; its exit status. */
+/** Runs Node's test runner in `cwd`. Resolves with its exit status. */
 function run({ cwd, files }) {
   return new Promise((settle) => {
     const child = spawn(
@@ -126,7 +127,7 @@ function run({ cwd, files }) {
       ],
       { cwd, stdio: "inherit" },
     );
-    // Ctrl-C reaches the runner as well; it ends its children, then we follow.
+    // The runner ends its children on these signals. This process ends after it.
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.once(signal, () => child.kill(signal));
     child.on("error", (error) => {
       process.stderr.write(`test: cannot run ${process.execPath}: ${error.message}\n`);

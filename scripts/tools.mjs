@@ -1,4 +1,5 @@
-// The packed package under the module systems and tools of its users: npm run test:tools [-- FLAG OF THE RUNNER...]
+// Tests the packed package with the module systems and tools of its users: npm run test:tools [-- FLAG OF THE
+// RUNNER...]
 import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, rmSync, symlinkSync } from "node:fs";
 import { dirname, join } from "node:path";

@@ -1,5 +1,4 @@
-// Other builds of the addon, for tests: compiled by the machine's compiler with flags of their own, and loaded in the place of
-// the usual one by way of BERKELEY_ADDON.
+// Compiles the addon with other flags, and runs tests with it. BERKELEY_ADDON makes the package load that addon.
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -9,14 +8,14 @@ import { includeFolder } from "./headers.mjs";
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 
-/** Ends the process with a message; `said` is what a program has printed. */
-export function fail(message, said = "") {
-  if (said) process.stderr.write(said.endsWith("\n") ? said : `${said}\n`);
+/** Prints the output of a program that failed and a message, and ends the process. */
+export function fail(message, output = "") {
+  if (output) process.stderr.write(output.endsWith("\n") ? output : `${output}\n`);
   process.stderr.write(`${message}\n`);
   process.exit(1);
 }
 
-/** Runs a program; what it printed. */
+/** Runs a program, and returns its standard output. */
 export function run(command, args, options = {}) {
   const { error, status, signal, stdout, stderr } = spawnSync(command, args, {
     encoding: "utf8",
@@ -45,9 +44,11 @@ export const sources = readdirSync(join(root, "native"))
   .filter((name) => name.endsWith(".c"))
   .map((name) => join(root, "native", name));
 
-/** Runs tests with these words and variables; the status of the run. Their output is ours. */
+/**
+ * Runs tests with these arguments of scripts/test.mjs, and these environment variables. Resolves with the exit status.
+ */
 export function test(words, env) {
-  // Coverage and reports are those of what lies in the tree, not of a package that was made of it.
+  // The tests run against the compiled files, because BERKELEY_ADDON and the coverage are about these.
   const unpacked = existsSync(join(root, "scripts", "packed.mjs")) ? ["--unpacked"] : [];
   const args = [join(root, "scripts", "test.mjs"), ...unpacked, ...words];
   return new Promise((resolve, reject) => {

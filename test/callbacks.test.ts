@@ -1,5 +1,5 @@
-// Callbacks of users that throw or reject: the call that runs one fails with that, one that only reports is a warning. Nothing is an
-// unhandled rejection, which would fail this file.
+// Callbacks of users that throw or reject: a call that needs the result fails with the error, and a callback that only
+// reports causes a warning. None causes an unhandled rejection, which would fail this file.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";

@@ -1,4 +1,4 @@
-// docs/design.md says of the layers what the policy says.
+// The table of layers in docs/design.md is that of test/support/layers.ts.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";

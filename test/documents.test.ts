@@ -1,4 +1,4 @@
-// The documents hold together: each link leads to a file and a heading that exist, and prose has at most 120 columns.
+// The documents: the target of each link exists, and prose has at most 120 columns.
 import assert from "node:assert/strict";
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
@@ -28,7 +28,7 @@ function proseOf(text: string): string[] {
   });
 }
 
-/** The anchor that forges give to a heading: lower case, without punctuation, "-" for each space. */
+/** The anchor of a heading on GitHub and similar sites: lower case, without punctuation, "-" for each space. */
 function anchorOf(heading: string): string {
   return heading
     .trim()
@@ -46,7 +46,9 @@ function anchorsOf(text: string): Set<string> {
   );
 }
 
-/** The links of a page that lead nowhere. `read` gives the text of a file, or undefined if there is none. */
+/**
+ * The links of a page whose target does not exist. `read` returns the text of a file, or undefined if there is none.
+ */
 function brokenLinks(page: string, read: (path: string) => string | undefined): string[] {
   const prose = proseOf(read(page) ?? "").join("\n");
   const links = /(?:\]\(|\bsrc(?:set)?=")([^)"#\s]*)(?:#([^)"\s]*))?[)"]/g;
@@ -62,7 +64,7 @@ function brokenLinks(page: string, read: (path: string) => string | undefined): 
 const readFile = (path: string): string | undefined =>
   existsSync(join(root, path)) ? readFileSync(join(root, path), "utf8") : undefined;
 
-test("the links of the documents lead to files and headings that exist", () => {
+test("the targets of the links in the documents exist", () => {
   assert.ok(pages.includes("README.md") && pages.includes(join("docs", "errors.md")));
   for (const page of pages) assert.deepEqual(brokenLinks(page, readFile), [], page);
 });
@@ -92,7 +94,7 @@ test("prose has at most 120 columns", () => {
   }
 });
 
-test("README.md has at most 130 lines, and begins with what a user needs first", () => {
+test("README.md has at most 130 lines, and begins with the installation", () => {
   const text = readFile("README.md") ?? "";
   assert.ok(text.split("\n").length <= 131, `${text.split("\n").length} lines`);
   const order = [

@@ -1,4 +1,4 @@
-// The import table of docs/design.md, kept: test/support/layers.ts has the policy as data and the check.
+// The sources follow the table of layers. test/support/layers.ts has the table and the check.
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";

@@ -1,5 +1,5 @@
-// docs/python.md says what the installed Python, of any version from 3.9 on, and the package say; every counterpart
-// that it names exists.
+// docs/python.md agrees with the installed Python, of any version from 3.9 on, and with the package; every counterpart
+// in it exists.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -41,7 +41,7 @@ function parity(...args: string[]): string {
 
 const report = JSON.parse(parity("--json")) as Parity;
 
-test("the page is what the script writes now, and its names are those of the installed Python", (t) => {
+test("the page is up to date, and its names are those of the installed Python", (t) => {
   t.diagnostic(`Python ${report.version.join(".")}`);
   parity("--check");
 });

@@ -1,4 +1,4 @@
-// The paths of calls in docs/design.md name files that exist, and names that these files have.
+// The files and names in "The paths of calls" in docs/design.md exist.
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";

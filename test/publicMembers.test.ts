@@ -1,4 +1,4 @@
-// Objects of public classes have at run time the members that their declarations have, and no others.
+// At run time, objects of public classes have exactly the members of their declarations.
 import assert from "node:assert/strict";
 import { EventEmitter } from "node:events";
 import { readFileSync } from "node:fs";

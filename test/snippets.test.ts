@@ -1,4 +1,4 @@
-// The documents are right: their TypeScript compiles under our own flags, runs, and prints what it says it prints.
+// The TypeScript in the documents compiles with our flags, runs, and has the documented output.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -65,7 +65,10 @@ function isFree(port: number): Promise<boolean> {
   });
 }
 
-/** A free port for each of `count`, below those that the kernel gives to sockets without one (ip(7), ip_local_port_range). */
+/**
+ * A free port for each of `count`, below those that the kernel gives to sockets without one (ip(7),
+ * ip_local_port_range).
+ */
 async function freePorts(count: number): Promise<number[]> {
   const [lowest = 32_768] = readFileSync("/proc/sys/net/ipv4/ip_local_port_range", "utf8").split("\t").map(Number);
   const ports: number[] = [];
@@ -74,7 +77,7 @@ async function freePorts(count: number): Promise<number[]> {
   return ports;
 }
 
-/** Compiles all of them at once; what the compiler says, by the document's place. */
+/** Compiles all snippets at once. Resolves with the messages of the compiler, with the places in the documents. */
 async function compile(snippets: readonly Snippet[], ports: readonly number[]): Promise<string> {
   rmSync(folder, { force: true, recursive: true });
   mkdirSync(folder, { recursive: true });
@@ -174,7 +177,7 @@ describe("a snippet", () => {
   const markdown = (code: string, info = ""): Snippet[] =>
     snippetsOfMarkdown("docs/a.md", `Text\n\n\`\`\`ts${info}\n${code}\n\`\`\`\n`);
 
-  test("is found with its place, its mark and what it prints", () => {
+  test("is found with its place, its mark and its output", () => {
     const code = "const a = 1;\nconsole.log(a); // prints: 1";
     assert.deepEqual(markdown(code), [{ path: "docs/a.md", line: 4, code, run: true, prints: ["1"] }]);
     assert.equal(markdown(code, " no-run")[0]?.run, false);
@@ -188,12 +191,12 @@ describe("a snippet", () => {
     ]);
   });
 
-  test("is refused with a mark that nobody knows, or without an end", () => {
+  test("is refused with an unknown mark, or without an end", () => {
     assert.throws(() => markdown("a", " norun"), /docs\/a\.md:3: a block of ts may say no-run, not "norun"/);
     assert.throws(() => snippetsOfMarkdown("a.md", "\n```ts\na"), /a\.md:2: the block that opens here is not closed/);
   });
 
-  test("has the lines of its document in what the compiler and a stack say", () => {
+  test("has the line numbers of its document in messages of the compiler and in stacks", () => {
     assert.equal(toDocumentPlaces("out/snippets/docs__a.md__4.ts(5,7): error"), "docs/a.md:5:7: error");
     assert.equal(
       toDocumentPlaces("at f (file:///x/out/snippets/src__reactor__a.ts__4.ts:5:7)"),

@@ -1,4 +1,4 @@
-// The workflows of a public forge run what .ci/run and the scripts of package.json say: neither can change alone.
+// The workflows for GitHub run the commands of .ci/run, and those exist in package.json.
 //
 // The files are read line by line, as text: the project has no parser for YAML. A step that runs a command is one line,
 // `- run: COMMAND`, and a job begins at a name with an indent of two spaces.

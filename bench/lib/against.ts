@@ -1,5 +1,5 @@
-// Compares two versions of ours, new and old, in one run. Each subject of ours runs with both, one right after the other, and
-// which of them comes first alternates: new, old, old, new, and so on. So neither gains from its place.
+// Compares two versions of our library, new and old, in one run. Each of our subjects runs with one version right after
+// the other. The order alternates (new, old, old, new, …), so neither version gains from its place.
 
 import type { Library } from "./library.js";
 import type { Placement } from "./machine.js";
@@ -19,11 +19,11 @@ export interface VersionsResult {
   readonly case: Case;
   readonly rounds: number;
   readonly runs: readonly { readonly subject: Subject; readonly new: Sample[]; readonly old: Sample[] }[];
-  /** The program in C, measured once per round: its spread is that of the machine. */
+  /** The program in C, measured once per round. Its spread is caused by the machine only. */
   readonly control: readonly Sample[];
 }
 
-/** Whether a subject imports the library; a variant in C does not. */
+/** Whether a subject imports the library. A variant in C does not. */
 export function isOurs({ name, role }: Subject): boolean {
   return role === "ours" || (role === "variant" && name.startsWith("berkeley"));
 }
@@ -43,7 +43,7 @@ function at(placement: Placement, library: Library): Placement {
 
 const labelOf = (subject: Subject, library: Library): string => `${subject.name} of ${library.path}`;
 
-/** Long enough for a result on a busy machine. */
+/** The window of a trial: short, but long enough for a result on a busy machine. */
 const trial = { warmupMs: 50, measureMs: 250 };
 
 /**
@@ -51,7 +51,7 @@ const trial = { warmupMs: 50, measureMs: 250 };
  * measurement.
  */
 export async function tryVersions(
-  which: Case,
+  measuredCase: Case,
   subjects: readonly Subject[],
   versions: Versions,
   plan: Plan,
@@ -62,7 +62,7 @@ export async function tryVersions(
       const label = labelOf(subject, library);
       const contender = await openContender(subject, at(plan.placement, library), label);
       try {
-        await measure(which, contender, trial, label);
+        await measure(measuredCase, contender, trial, label);
       } finally {
         await contender[Symbol.asyncDispose]();
       }
@@ -72,14 +72,14 @@ export async function tryVersions(
 
 /** Measures `subjects` with both versions; `progress` is called before each round. */
 export async function runVersions(
-  which: Case,
+  measuredCase: Case,
   subjects: readonly Subject[],
   versions: Versions,
   plan: Plan,
   progress: (text: string) => void,
 ): Promise<VersionsResult> {
   const runs = subjects.map((subject) => ({ subject, new: [] as Sample[], old: [] as Sample[] }));
-  const peer = which.subjects.find(({ name, role }) => name === "c" && role === "peer");
+  const peer = measuredCase.subjects.find(({ name, role }) => name === "c" && role === "peer");
   const control: Sample[] = [];
   for (let round = 0; round < plan.rounds; round++) {
     progress(`round ${round + 1} of ${plan.rounds}`);
@@ -96,37 +96,37 @@ export async function runVersions(
           open(subject, at(plan.placement, versions[side]), labelOf(subject, versions[side]));
         contenders.push({ new: await start("new"), old: await start("old") });
       }
-      for (let turn = 0; turn < (which.windows ?? windowsPerRound); turn++) {
+      for (let turn = 0; turn < (measuredCase.windows ?? windowsPerRound); turn++) {
         for (const [i, run] of runs.entries()) {
           for (const side of orderOf(round, turn)) {
             const label = labelOf(run.subject, versions[side]);
             const contender = (contenders[i] as Record<Side, Contender>)[side];
-            run[side].push(await measure(which, contender, windowOf(which, plan, turn === 0), label));
+            run[side].push(await measure(measuredCase, contender, windowOf(measuredCase, plan, turn === 0), label));
           }
         }
       }
       if (peer !== undefined) {
         const contender = await open(peer, plan.placement, peer.name);
-        control.push(await measure(which, contender, windowOf(which, plan, false), peer.name));
+        control.push(await measure(measuredCase, contender, windowOf(measuredCase, plan, false), peer.name));
       }
     } finally {
       for (const contender of opened) await contender[Symbol.asyncDispose]();
     }
   }
-  return { case: which, rounds: plan.rounds, runs, control };
+  return { case: measuredCase, rounds: plan.rounds, runs, control };
 }
 
-/** What an old version is called in the results. */
+/** The name of a subject with the old version in the results. */
 const oldOf = (subject: string): string => `${subject} (old)`;
 
-/** The ratios new / old of every subject, by every metric. */
+/** Computes the ratio new / old of every metric of every subject. */
 export function analyseVersions(
   workload: string,
-  { case: which, rounds, runs }: VersionsResult,
+  { case: measuredCase, rounds, runs }: VersionsResult,
   seed: number,
 ): Analysis {
   const result: CaseResult = {
-    case: { ...which, comparison: "ratio", limits: [] },
+    case: { ...measuredCase, comparison: "ratio", limits: [] },
     rounds,
     dropped: 0,
     runs: runs.flatMap((run) => [
@@ -138,7 +138,9 @@ export function analyseVersions(
   return analyse(workload, result, seed, pairs);
 }
 
-/** A line for each subject and figure: both medians with their spread, the ratio with its interval and its spread. */
+/**
+ * A line for each subject and metric: both medians with their spread, and the ratio with its interval and its spread.
+ */
 export function formatVersions(analysis: Analysis, measured: VersionsResult): string {
   const { workload, result, rows } = analysis;
   const lines = rows.flatMap((row) => {

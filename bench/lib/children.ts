@@ -1,6 +1,6 @@
-// The processes of a measurement: started on one core, spoken to in lines of JSON, and never left behind. Each is started
-// through bench/native/pin.c, which asks the kernel to end it when this process is gone; here every way out of a
-// measurement, Ctrl-C included, ends them sooner.
+// The child processes of a measurement. Each runs on one core and prints lines of JSON. bench/native/pin.c starts it,
+// and makes the kernel kill it when this process ends. endChildrenWithUs() kills it sooner, when this process exits or
+// gets a signal such as that of Ctrl-C.
 
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { constants } from "node:os";
@@ -14,18 +14,20 @@ type Process = ChildProcessByStdio<Writable, Readable, Readable | null>;
 
 const alive = new Set<Process>();
 
-let keepsComplaints = false;
+let capturesStderr = false;
 
 /**
- * From now on the standard error of children is kept for the message that says how they ended, in place of being ours: a stack
- * trace of a library that lacks what a script uses is one line then.
+ * Captures the standard error of children that start later, instead of printing it. The message about the end of a
+ * child then has one line of it, so a version of the library that lacks a function causes one line and no stack trace.
  */
-export function keepComplaints(): void {
-  keepsComplaints = true;
+export function captureStderr(): void {
+  capturesStderr = true;
 }
 
-/** The line of a standard error that says what was wrong: the first of an error of JavaScript, or else the last. */
-export function complaintIn(text: string): string | undefined {
+/**
+ * The line of standard error with the reason of a failure: the first line of a JavaScript error, or else the last line.
+ */
+export function errorLineIn(text: string): string | undefined {
   const lines = text.split("\n").filter((line) => line.trim() !== "");
   // An error whose stack is its message alone is printed in brackets.
   const error = /^(?:Uncaught )?\[?([A-Z]\w*Error(?: \[\w+\])?: .*)$/m.exec(text)?.[1];
@@ -44,7 +46,7 @@ export function numberIn(line: Line, name: string): number {
   return value;
 }
 
-/** A running program; disposing of it ends it. Its standard error is ours, unless `keepComplaints()` was called. */
+/** A running program. Disposing of it kills it. Its standard error is ours, unless `captureStderr()` was called. */
 export class Child {
   readonly name: string;
   readonly #process: Process;
@@ -62,7 +64,7 @@ export class Child {
         .join(" ")
         .trim(),
       spawn(pin, [String(core), String(process.pid), ...command], {
-        stdio: ["pipe", "pipe", keepsComplaints ? "pipe" : "inherit"],
+        stdio: ["pipe", "pipe", capturesStderr ? "pipe" : "inherit"],
       }) as Process,
     );
   }
@@ -71,21 +73,21 @@ export class Child {
     this.name = name;
     this.#process = child;
     alive.add(child);
-    // A child that has died breaks the pipe; its end is reported where its next line is awaited.
+    // A write to a child that has ended fails. next() reports the end of the child.
     child.stdin.on("error", () => undefined);
     createInterface({ input: child.stdout }).on("line", (line) => {
       this.#lines.push(line);
       this.#wake?.();
     });
-    let complaints = "";
+    let stderr = "";
     child.stderr?.setEncoding("utf8").on("data", (text: string) => {
-      if (complaints.length < 65_536) complaints += text;
+      if (stderr.length < 65_536) stderr += text;
     });
     this.#exited = new Promise((resolve) => {
       const settle = (how: string): void => {
         alive.delete(child);
-        const complaint = complaintIn(complaints);
-        const end = complaint === undefined ? how : `${how} (${complaint})`;
+        const errorLine = errorLineIn(stderr);
+        const end = errorLine === undefined ? how : `${how} (${errorLine})`;
         this.#end ??= end;
         this.#wake?.();
         resolve(end);
@@ -101,28 +103,28 @@ export class Child {
     return pid;
   }
 
-  /** How the child ended, once it has. */
+  /** How the child ended; undefined while it runs. */
   get end(): string | undefined {
     return this.#end;
   }
 
-  /** How the child ended, or undefined when it still runs after so long. */
+  /** Waits for the end of the child. Resolves with how it ended, or with undefined if it still runs after that time. */
   async endWithin(milliseconds: number): Promise<string | undefined> {
     let timer: NodeJS.Timeout | undefined;
-    const patience = new Promise<undefined>((resolve) => {
+    const timeout = new Promise<undefined>((resolve) => {
       timer = setTimeout(resolve, milliseconds, undefined);
     });
-    const end = await Promise.race([this.#exited, patience]);
+    const end = await Promise.race([this.#exited, timeout]);
     clearTimeout(timer);
     return end;
   }
 
   /** Writes a line to the child's standard input. */
-  tell(line: string): void {
+  writeLine(line: string): void {
     this.#process.stdin.write(`${line}\n`);
   }
 
-  /** The next line the child prints, as JSON. Fails when it ends first, or after `timeoutMs`. */
+  /** The next line that the child prints, parsed as JSON. Rejects when the child ends first, or after `timeoutMs`. */
   async next(timeoutMs = 20_000): Promise<unknown> {
     const deadline = performance.now() + timeoutMs;
     while (this.#lines.length === 0) {
@@ -147,7 +149,7 @@ export class Child {
     }
   }
 
-  /** As `next()`, for a line that is an object. */
+  /** Like `next()`. Rejects if the line is not an object. */
   async nextObject(timeoutMs?: number): Promise<Line> {
     const value = await this.next(timeoutMs);
     if (typeof value !== "object" || value === null || Array.isArray(value)) {
@@ -156,7 +158,7 @@ export class Child {
     return value as Line;
   }
 
-  /** Ends the child and waits until it is gone. */
+  /** Kills the child and waits until it has ended. */
   async stop(): Promise<void> {
     this.#process.kill("SIGKILL");
     await this.#exited;
@@ -167,13 +169,13 @@ export class Child {
   }
 }
 
-function endAll(): void {
+function killAll(): void {
   for (const child of alive) child.kill("SIGKILL");
 }
 
-/** Ends all children when this process is told to end, or ends for whatever reason. */
+/** Makes all children end when this process exits or gets SIGINT, SIGTERM or SIGHUP. */
 export function endChildrenWithUs(): void {
-  process.on("exit", endAll);
+  process.on("exit", killAll);
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     process.once(signal, () => process.exit(128 + constants.signals[signal]));
   }

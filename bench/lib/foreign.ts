@@ -18,9 +18,10 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** Maximum time until such a server listens, and the time between two polls, in ms. */
-const PATIENCE = 10_000;
-const PAUSE = 20;
+/** Maximum time until such a server listens, in ms. */
+const START_TIMEOUT = 10_000;
+/** Time between two polls, in ms. */
+const POLL_INTERVAL = 20;
 
 /**
  * Whether a process listens at the port, read from /proc/net/tcp (proc_net(5)). A connect would also reach the target
@@ -33,16 +34,16 @@ async function listens(port: number): Promise<boolean> {
 }
 
 /**
- * Runs `command` on `core`. Resolves when it listens at `port`. Its standard output is dropped; its errors are printed.
+ * Runs `command` on `core`. Resolves when it listens at `port`. Its standard output is discarded.
  */
 export async function startForeign(core: number, port: number, command: readonly string[]): Promise<Child> {
   const child = await Child.start(core, ["sh", "-c", 'exec "$@" >/dev/null', command[0]!, ...command]);
   try {
-    const deadline = performance.now() + PATIENCE;
+    const deadline = performance.now() + START_TIMEOUT;
     while (!(await listens(port))) {
       if (child.end !== undefined) throw new Error(`${command[0]} ended with ${child.end}; is it installed?`);
-      if (performance.now() > deadline) throw new Error(`${command[0]} does not listen after ${PATIENCE} ms`);
-      await delay(PAUSE);
+      if (performance.now() > deadline) throw new Error(`${command[0]} does not listen after ${START_TIMEOUT} ms`);
+      await delay(POLL_INTERVAL);
     }
     return child;
   } catch (error) {

@@ -1,5 +1,5 @@
-// Finds figures that got worse since an earlier run. Absolute figures of two runs can't be compared, because the
-// machine may be another one, or slower. So the ratios to the peers of the same run are compared.
+// Finds figures that got worse since an earlier run. The figures themselves can't be compared, because the machine may
+// be another one, or slower at that time. So this file compares the ratios to the peers of the same run.
 
 import { readFile } from "node:fs/promises";
 
@@ -7,13 +7,13 @@ import { UsageError } from "./options.js";
 import type { Result, ResultFile } from "./report.js";
 import type { Interval } from "./statistics.js";
 
-/** A ratio that got worse by more than both intervals. */
+/** A ratio that got worse: the intervals of the two runs do not overlap. */
 export interface Worse {
   readonly before: Result;
   readonly now: Result;
 }
 
-/** The results of an earlier run. */
+/** Reads the results of an earlier run. */
 export async function readResults(path: string): Promise<ResultFile> {
   let value: unknown;
   try {
@@ -28,7 +28,7 @@ export async function readResults(path: string): Promise<ResultFile> {
   return value as ResultFile;
 }
 
-/** Whether more is better. All other figures are costs. */
+/** Whether a greater value of a metric is better. All other metrics are costs. */
 const isRate = (metric: string): boolean => /per_second|^least_of_median/.test(metric);
 
 const keyOf = ({ metric, peer, subject, workload }: Result): string => [workload, subject, peer, metric].join("\0");
@@ -42,9 +42,9 @@ function intervalOf(result: Result): Interval {
   return result.interval ?? [estimate, estimate];
 }
 
-/** The rows that are worse now: their intervals do not touch those of the earlier run. */
+/** The rows that are worse now: their intervals do not overlap those of the earlier run. */
 export function worseThan(earlier: ResultFile, now: ResultFile): Worse[] {
-  // A peer beside another peer has no subject of ours.
+  // Rows that compare two peers are ignored.
   const peers = new Set(now.results.map(({ peer }) => peer));
   const before = new Map(earlier.results.map((result) => [keyOf(result), result]));
   return now.results.flatMap((result) => {
@@ -57,7 +57,7 @@ export function worseThan(earlier: ResultFile, now: ResultFile): Worse[] {
   });
 }
 
-/** A line for each. */
+/** A line for each ratio that got worse. `path` is the file of the earlier run. */
 export function formatWorse(worse: readonly Worse[], path: string): string {
   if (worse.length === 0) return `nothing is worse than in ${path} by more than its interval`;
   const text = (result: Result): string => {

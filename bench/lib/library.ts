@@ -1,5 +1,5 @@
-// A library under test: any version of ours, in a folder with the scripts of this tree. Node finds the library there as it
-// would in a project of a user, by the `exports` of the library's own package.json.
+// Makes a folder with any version of our library and with the scripts of this tree. Node resolves "berkeley" there as
+// in a project of a user: by the `exports` in the package.json of that version.
 
 import { execFile } from "node:child_process";
 import { rmSync } from "node:fs";
@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 
-import { complaintIn } from "./children.js";
+import { errorLineIn } from "./children.js";
 import { UsageError } from "./options.js";
 import { compiledBench, compiledExamples, outputs } from "./paths.js";
 
@@ -17,10 +17,10 @@ const name = "berkeley";
 
 /** A library, and the folder whose scripts import it. */
 export interface Library {
-  /** The file or the folder that holds it. */
+  /** The .tgz file, or the folder of the package. */
   readonly path: string;
   readonly version: string;
-  /** The compiled bench/ beside it. */
+  /** The folder with the compiled bench/, whose scripts import this library. */
   readonly bench: string;
 }
 
@@ -38,7 +38,7 @@ async function manifestIn(folder: string): Promise<Manifest | undefined> {
   }
 }
 
-/** When a file was written; undefined when there is none. */
+/** When a file was written; undefined if it does not exist. */
 async function writtenAt(file: string): Promise<number | undefined> {
   return stat(file).then(
     ({ mtimeMs }) => mtimeMs,
@@ -53,8 +53,8 @@ function entryOf(folder: string, manifest: Manifest): string {
 }
 
 /**
- * The folder of the package in a checkout. Where the checkout has development files, the bundle may be older than they are, or not
- * be there; then they are the package.
+ * The folder of the package in a checkout: out/ if it has compiled files that are newer than the bundle in dist/, or if
+ * there is no bundle; otherwise the checkout itself.
  */
 async function packageIn(folder: string): Promise<string> {
   const manifest = await manifestIn(folder);
@@ -98,19 +98,19 @@ export async function openLibrary(given: string, node: string): Promise<Library>
     await run(node, ["--input-type=module", "--eval", `import ${JSON.stringify(name)};`], { cwd: folder });
   } catch (error) {
     const { stderr, message } = error as Error & { stderr?: string };
-    throw new Error(`Cannot load ${found}: ${complaintIn(stderr ?? "") ?? message}`, { cause: error });
+    throw new Error(`Cannot load ${found}: ${errorLineIn(stderr ?? "") ?? message}`, { cause: error });
   }
   return { path: found, version: (await manifestIn(installed))?.version ?? "?", bench: join(folder, "bench") };
 }
 
-/** Unpacks a file that npm pack made. */
+/** Unpacks a tarball of `npm pack` into the folder `installed`. */
 async function unpack(file: string, installed: string): Promise<void> {
   await mkdir(installed);
   try {
     await run("tar", ["-xzf", file, "-C", installed, "--strip-components=1"]);
   } catch (error) {
-    const [complaint] = ((error as { stderr?: string }).stderr ?? (error as Error).message).trim().split("\n", 1);
-    throw new UsageError(`Cannot unpack ${file}: ${complaint}`);
+    const [firstLine] = ((error as { stderr?: string }).stderr ?? (error as Error).message).trim().split("\n", 1);
+    throw new UsageError(`Cannot unpack ${file}: ${firstLine}`);
   }
   const manifest = await manifestIn(installed);
   if (manifest?.name !== name) {

@@ -10,12 +10,13 @@ export interface Cores {
   readonly load: number;
 }
 
-/** Which scripts of ours are measured, and by which Node. Which library a script imports follows from the folder it is in. */
+/** The Node and the scripts of a measurement. The folder of a script decides which library it imports. */
 export interface Site {
-  /** The Node that runs them. */
+  /** The path of the Node that runs the scripts. */
   readonly node: string;
-  /** Folders of the compiled bench/: beside the library under test, and beside the library as it is shipped. */
+  /** A folder of the compiled bench/, whose scripts import the library under test. */
   readonly bench: string;
+  /** A folder of the compiled bench/, whose scripts import the library as it is shipped. */
   readonly shipped: string;
 }
 
@@ -38,7 +39,10 @@ export function parseCoreList(text: string): number[] {
     });
 }
 
-/** The last two cores that this process may use; core 0 often serves interrupts. With one core, that one for both. */
+/**
+ * Chooses the last two cores that this process may use, because core 0 often serves interrupts. If there is one core,
+ * both roles get it.
+ */
 export function chooseCores(cores: readonly number[]): Cores {
   const server = cores.at(-1);
   if (server === undefined) throw new Error("no core to run on");
@@ -69,7 +73,7 @@ export function describeMachine(node: string = process.version): Machine {
   try {
     compiler = execFileSync("cc", ["--version"], { encoding: "utf8" }).split("\n", 1)[0] ?? "cc";
   } catch {
-    // Compiling the first program will say what is wrong.
+    // Without a compiler, compiling the first C program reports the error.
   }
   return {
     cpu: cpus()[0]?.model.trim() ?? "unknown",
@@ -83,13 +87,17 @@ export function describeMachine(node: string = process.version): Machine {
   };
 }
 
-/** Ticks since the machine started: of all cores, of them busy, and what this process and its ended children used. */
+/** CPU times in ticks since the machine started. `own` times are those of this process and of its ended children. */
 export interface CpuReading {
+  /** All ticks of all cores. */
   readonly all: number;
+  /** The ticks in which a core was not idle. */
   readonly busy: number;
+  /** The busy ticks of this process and its ended children. */
   readonly own: number;
-  /** Of the busy ones those in user mode, and those that the hypervisor took; and the part of this process of the former. */
+  /** The ticks in user mode, and those that the hypervisor took. */
   readonly user: number;
+  /** The ticks in user mode of this process and its ended children. */
   readonly ownUser: number;
 }
 
@@ -97,7 +105,7 @@ export interface CpuReading {
 export function parseCpu(stat: string, self: string): CpuReading {
   const [user = 0, nice = 0, system = 0, idle = 0, iowait = 0, irq = 0, softirq = 0, steal = 0] =
     /^cpu +(.+)$/m.exec(stat)?.[1]?.split(" ").map(Number) ?? [];
-  // The command's name may hold anything, so the fields are counted from its closing parenthesis.
+  // The name of the command may contain spaces and parentheses, so the fields are counted from the last ")".
   const own = self
     .slice(self.lastIndexOf(")") + 2)
     .split(" ")
@@ -119,8 +127,8 @@ export function readCpu(): CpuReading {
 }
 
 /**
- * The share of all cores, 0 to 1, that other processes used in user mode, and that the hypervisor took. Kernel threads
- * do a part of the work of connections. They have no time in user mode, so they are not counted.
+ * The share of all cores, 0 to 1, that other processes used in user mode or that the hypervisor took. Kernel threads
+ * are not counted, because they do a part of the work of connections and have no time in user mode.
  */
 export function disturbance(from: CpuReading, to: CpuReading): number {
   const all = to.all - from.all;
@@ -128,8 +136,8 @@ export function disturbance(from: CpuReading, to: CpuReading): number {
 }
 
 /**
- * The share of all cores, 0 to 1, that other processes used between two readings. The load average changes too slowly
- * for that. The time of a child counts as ours after the child has ended.
+ * The share of all cores, 0 to 1, that other processes used between two readings. The load average would change too
+ * slowly. The time of a child counts as ours only after the child has ended.
  */
 export function foreignShare(from: CpuReading, to: CpuReading): number {
   const all = to.all - from.all;

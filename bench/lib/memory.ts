@@ -13,7 +13,7 @@ export async function residentBytes(pid: number): Promise<number> {
   return Number(kilobytes) * 1024;
 }
 
-/** How many descriptors a process that is started here may have: the hard limit. */
+/** The hard limit of descriptors. A process that is started here can raise its soft limit to it. */
 export async function descriptorLimit(): Promise<number> {
   const limits = await readFile("/proc/self/limits", "utf8");
   const hard = /^Max open files\s+\S+\s+(\S+)/m.exec(limits)?.[1];

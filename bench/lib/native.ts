@@ -1,5 +1,5 @@
-// Compiles the C programs of bench/native when they are first needed. The name of a program holds the hash of all that
-// went into it, so a changed source is compiled anew and an unchanged one never.
+// Compiles the C programs of bench/native when they are first used. The name of a compiled program contains the hash of
+// its sources and flags, so a program is compiled again only after a change.
 
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -11,11 +11,11 @@ import { nativeSources, outputs } from "./paths.js";
 
 const run = promisify(execFile);
 const flags: readonly string[] = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE"];
-/** What programs are linked with besides the C library. */
+/** The libraries of programs that use more than the C library. */
 const libraries: Readonly<Record<string, readonly string[]>> = { tls_load: ["-lssl", "-lcrypto"] };
 const programs = new Map<string, Promise<string>>();
 
-/** The path of the program made from `bench/native/<name>.c`. */
+/** Compiles `bench/native/<name>.c` if necessary. Resolves with the path of the program. */
 export function nativeProgram(name: string): Promise<string> {
   let program = programs.get(name);
   if (program === undefined) programs.set(name, (program = compile(name)));
@@ -41,7 +41,7 @@ async function compile(name: string): Promise<string> {
   return program;
 }
 
-/** A file of `bytes` bytes in which no two places look alike; made once. */
+/** A file of `bytes` bytes with the pattern of bench/native/pattern.c. It is made once. */
 export async function patternFile(bytes: number): Promise<string> {
   const program = await nativeProgram("pattern");
   const file = `${program}-${bytes}.bin`;

@@ -12,17 +12,18 @@ export class UsageError extends Error {
 export interface Options {
   readonly workloads: readonly string[];
   readonly subjects: readonly string[];
-  /** Undefined: the default of the workload or of the kind of run. */
+  /** Undefined for the default of the workload, or of a comparison of versions. */
   readonly rounds: number | undefined;
   readonly seconds: number;
   readonly seed: number;
-  /** The old version to compare with, and the new one; undefined: the package as it is shipped. */
+  /** The old version to compare with, or a file of earlier results. */
   readonly against: string | undefined;
+  /** The new version; undefined for the package as it is shipped. */
   readonly library: string | undefined;
-  /** The Node that runs the scripts; undefined: the one that runs the harness. */
+  /** The Node that runs the scripts; undefined for the Node of this process. */
   readonly node: string | undefined;
   readonly json: string | undefined;
-  /** Installs the other runtimes that can take part. */
+  /** Install the peers of bench/lib/peers.ts, and measure nothing. */
   readonly installPeers: boolean;
   /**
    * The share of the machine that other processes may use in a round. Undefined: the default, which depends on the
@@ -59,7 +60,7 @@ function parseNumber(option: string, text: string, pattern: RegExp, required: st
   return value;
 }
 
-/** Reads the arguments; `known` holds the names of the workloads and, for each, those of its subjects. */
+/** Parses the arguments. `known` has the names of the workloads, and for each the names of its subjects. */
 export function parseOptions(args: readonly string[], known: ReadonlyMap<string, readonly string[]>): Options {
   const { values, positionals } = parse(args);
   for (const name of positionals) {
@@ -69,19 +70,19 @@ export function parseOptions(args: readonly string[], known: ReadonlyMap<string,
       );
     }
   }
-  const asking = values.list === true || values.help === true || values["install-peers"] === true;
-  if (positionals.length === 0 && !asking) {
+  const measuresNothing = values.list === true || values.help === true || values["install-peers"] === true;
+  if (positionals.length === 0 && !measuresNothing) {
     throw new UsageError(`the name of a workload is required, one or more of: ${[...known.keys()].join(", ")}`);
   }
   const subjects = values.subject ?? [];
-  for (const workload of asking ? [] : positionals) {
+  for (const workload of measuresNothing ? [] : positionals) {
     const names = known.get(workload) ?? [];
     if (subjects.length > 0 && !subjects.some((subject) => names.includes(subject))) {
       throw new UsageError(`${workload} has none of the subjects ${subjects.join(", ")}; it has: ${names.join(", ")}`);
     }
   }
   const all = positionals.flatMap((workload) => known.get(workload) ?? []);
-  for (const subject of asking ? [] : subjects) {
+  for (const subject of measuresNothing ? [] : subjects) {
     if (!all.includes(subject)) {
       throw new UsageError(
         `unknown subject ${JSON.stringify(subject)}, required one of: ${[...new Set(all)].join(", ")}`,

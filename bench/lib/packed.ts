@@ -1,11 +1,11 @@
-// The package as users get it, for what measures that: scripts/packed.mjs makes it.
+// Makes the package as users get it, for workloads that measure it.
 
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 
 import { packer } from "./paths.js";
 
-/** Makes packed/, unless it was made from what is compiled now. */
+/** Makes packed/ with scripts/packed.mjs, unless it was made from the present compiled files. */
 export async function ensurePacked(): Promise<void> {
   try {
     await promisify(execFile)(process.execPath, [packer, "--if-stale"]);

@@ -1,6 +1,6 @@
-// Peers that are not part of Node or C: Bun, Deno and a newer Node from npm, Go and uvloop from Debian. They are
-// measured if they are installed. A line is printed for each that is not. `npm run bench -- --install-peers` installs
-// them.
+// The peers that have to be installed: Bun, Deno and a newer Node from npm, Go and uvloop from Debian. `npm run bench
+// -- --install-peers` installs them. A peer that is not installed is not measured, and the benchmark prints a line
+// about it.
 
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -13,8 +13,8 @@ import type { Program } from "./servers.js";
 
 const run = promisify(execFile);
 
-/** The packages that hold the programs, with the versions to compare with. None of their install scripts runs. */
 const platform = `${process.platform}-${process.arch}`;
+/** The npm packages that contain the programs, with their versions. */
 const packages: Readonly<Record<"bun" | "deno" | "node", readonly [spec: string, program: string]>> = {
   bun: [`@oven/bun-${platform}@1.4.5`, `@oven/bun-${platform}/bin/bun`],
   deno: [`@deno/${platform}-glibc@2.9.6`, `@deno/${platform}-glibc/deno`],
@@ -22,13 +22,13 @@ const packages: Readonly<Record<"bun" | "deno" | "node", readonly [spec: string,
 };
 const debian: Readonly<Record<"go" | "uvloop", string>> = { go: "golang-go", uvloop: "python3-uvloop" };
 
-/** The Python that Debian's packages are for; another one may come first on the PATH. */
+/** The Python for which Debian's packages are installed. Another Python may be the first on the PATH. */
 const debianPython = "/usr/bin/python3";
 
-/** The other runtimes that can take part. */
+/** The names of these peers. */
 export type PeerName = keyof typeof packages | keyof typeof debian;
 
-/** The runtimes that echo, as subjects are called. */
+/** The peers that have an echo server, with their names as subjects. */
 export const otherRuntimes: readonly { readonly name: string; readonly peer: PeerName }[] = [
   { name: "bun", peer: "bun" },
   { name: "deno", peer: "deno" },
@@ -79,7 +79,7 @@ async function required(name: keyof typeof packages): Promise<string> {
   return path;
 }
 
-/** The Go program, compiled when it is first needed; its name holds the hash of its source. */
+/** Compiles the Go program if its source has changed, because its name contains the hash of the source. */
 async function compiledGo(): Promise<string> {
   const source = join(peerSources, "echo.go");
   const hash = createHash("sha256")
@@ -95,7 +95,7 @@ async function compiledGo(): Promise<string> {
   return program;
 }
 
-/** The echo server of a peer. With the argument "collect" it collects garbage for each line on its standard input. */
+/** The echo server of a peer. With the argument "collect" it runs a garbage collection for each line of its input. */
 export function peerEcho(name: PeerName): Program {
   return async ({ bench }, ...parameters) => {
     switch (name) {

@@ -13,24 +13,25 @@ import {
 } from "./statistics.js";
 import type { Limit, Metric, Subject } from "./workload.js";
 
-/** The seed of every interval when the command line gives none. */
+/** The seed of the intervals if the command line has none. */
 export const defaultSeed = 1;
 
-/** A figure of a subject beside the same of a peer: the median over the turns of their ratio, or of their difference. */
+/** The comparison of a subject with a peer, by one metric. A turn is one window of every subject. */
 export interface Comparative {
   readonly subject: string;
   readonly peer: string;
   readonly metric: string;
   readonly value: number;
   readonly peerValue: number;
+  /** The median of the ratios, or of the differences, of all turns. */
   readonly estimate: number;
-  /** The 95 % bootstrap interval of `estimate`; undefined when there was one round only. */
+  /** The 95 % bootstrap interval of `estimate`; undefined if there was one round only. */
   readonly interval: Interval | undefined;
   /** The ratio or the difference of every turn, round by round. */
   readonly rounds: readonly (readonly number[])[];
 }
 
-/** A row of the JSON file. It has `ratio` or `difference`, as the case is compared. */
+/** A row of the JSON file. It has `ratio` or `difference`, depending on the `comparison` of the case. */
 export interface Result {
   readonly workload: string;
   readonly subject: string;
@@ -57,7 +58,7 @@ export interface Figure {
   readonly interval: Interval | null;
 }
 
-/** A limit in the JSON file, with what was measured. */
+/** A limit in the JSON file, with the measured value. */
 export interface Judgement {
   readonly workload: string;
   readonly title: string;
@@ -88,7 +89,7 @@ export interface ResultFile {
   readonly absent?: readonly string[];
 }
 
-/** A limit, with what was measured. */
+/** A limit, with the measured value. */
 export interface Verdict {
   readonly limit: Limit;
   readonly estimate: number;
@@ -96,7 +97,7 @@ export interface Verdict {
   readonly met: boolean;
 }
 
-/** A case that was measured, and its subjects compared. */
+/** A case with the comparisons of its subjects. */
 export interface Analysis {
   readonly workload: string;
   readonly result: CaseResult;
@@ -112,7 +113,7 @@ function valuesOf(result: CaseResult, subject: string, metric: string): number[]
   return samples.map((sample) => sample[metric] as number);
 }
 
-/** Each of ours beside every peer, and the first peer beside those that are listed after it. */
+/** Pairs each of our subjects with every peer, and the first peer with the other peers. */
 function pairsOf({ runs }: CaseResult): Pair[] {
   const peers = runs.map(({ subject }) => subject).filter(({ role }) => role !== "ours");
   const ours = runs.map(({ subject }) => subject).filter(({ role }) => role === "ours");
@@ -124,7 +125,9 @@ function pairsOf({ runs }: CaseResult): Pair[] {
   ];
 }
 
-/** Compares the pairs by every metric. All intervals are drawn with the same seed, so each can be had again by itself. */
+/**
+ * Compares the pairs by every metric. All intervals use the same seed, so an interval does not depend on the others.
+ */
 export function analyse(
   workload: string,
   result: CaseResult,
@@ -154,8 +157,8 @@ export function analyse(
 }
 
 /**
- * The rows for the JSON file. A metric of which the peer used nothing (the user part of a C server may be below one tick) has
- * no ratio and is left out.
+ * The rows for the JSON file. A ratio is left out if the value of the peer is 0: the user time of a C server may be
+ * less than one tick.
  */
 export function resultsOf({ workload, comparison, rows }: Analysis): Result[] {
   return rows
@@ -210,7 +213,7 @@ function alone(result: CaseResult, subject: string, metric: string, seed: number
   return { estimate: median(values), interval: bootstrapInterval(inRounds(values, result.rounds), seed) };
 }
 
-/** The verdicts on those limits whose subjects were run. */
+/** The verdicts on the limits whose subjects were measured. */
 export function verdictsOf({ result, rows }: Analysis, seed: number = defaultSeed): Verdict[] {
   return result.case.limits.flatMap((limit) => {
     if (limit.peer === undefined) {
@@ -257,7 +260,7 @@ function formatEstimate(value: number, comparison: Comparison, { digits }: Metri
   return `${value > 0 ? "+" : ""}${value.toFixed(digits)}`;
 }
 
-/** A ratio or a difference with its interval behind it. */
+/** A ratio or a difference, followed by its interval. */
 export function formatComparative(
   { estimate, interval }: Pick<Comparative, "estimate" | "interval">,
   comparison: Comparison,

@@ -1,5 +1,5 @@
-// The two kinds of measured process, and the usual shape of a subject: a server on its core, a C load generator on the
-// other, and the one line that the generator prints at the end.
+// The two kinds of programs, in C and in TypeScript, and the usual subject: a server on one core, and a load generator
+// in C on the other, which prints one line at its end.
 
 import { join } from "node:path";
 
@@ -8,22 +8,23 @@ import type { Site } from "./machine.js";
 import { nativeProgram } from "./native.js";
 import type { Sample, Subject } from "./workload.js";
 
-/** The command that runs a program; the arguments follow. */
+/** Makes the command line of a program: the command and its arguments. */
 export type Program = (site: Site, ...parameters: string[]) => Promise<[string, ...string[]]>;
 
-/** `bench/native/<name>.c` */
+/** The program `bench/native/<name>.c`. */
 export function native(name: string): Program {
   return async (_site, ...parameters) => [await nativeProgram(name), ...parameters];
 }
 
-/** `bench/servers/<name>.ts`, which imports the library under test. */
+/** The program `bench/servers/<name>.ts`, which imports the library under test. */
 export function script(name: string): Program {
   return async ({ node, bench }, ...parameters) => [node, join(bench, "servers", `${name}.js`), ...parameters];
 }
 
 /**
- * The usual subject: a server that stays for the whole round, and for every window a new run of
- * `bench/native/<load>.c PORT PID ...parameters WARMUP_MS MEASURE_MS`, whose line becomes a sample.
+ * Makes the usual subject. Its server runs for the whole round. Each window runs
+ * `bench/native/<load>.c PORT PID ...parameters WARMUP_MS MEASURE_MS`; `sampleOf` makes a sample of the line that it
+ * prints.
  */
 export function served(
   identity: Pick<Subject, "name" | "role" | "absent">,

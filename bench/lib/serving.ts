@@ -1,15 +1,16 @@
-// Functions of the servers on berkeley.
+// Functions of the servers in bench/servers/.
 
 /**
- * For the `catch` of a connection. A load generator closes with messages in flight, so errors of the connection are expected. A
- * version of the library that lacks a method, or that takes other arguments, must end the server instead.
+ * For the `catch` of a connection. A load generator closes connections while messages are in flight, so errors of the
+ * connection are ignored. Errors of a version of the library that lacks a method, or requires other arguments, are
+ * thrown, and end the server.
  */
 export function ignoreDisconnect(error: unknown): void {
   if (error instanceof TypeError || error instanceof RangeError) throw error;
 }
 
-/** For measurements of memory: a Node that was started with --expose-gc collects garbage for each line on its standard input. */
-export function collectWhenTold(): void {
+/** Runs a garbage collection for each line on standard input, if Node was started with --expose-gc. */
+export function collectOnInput(): void {
   const { gc } = globalThis;
   if (gc === undefined) return;
   process.stdin.on("data", () => {

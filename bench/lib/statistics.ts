@@ -1,6 +1,6 @@
-// The few statistics that the benchmarks use. A turn is one window of every subject, one after the other.
+// The statistics of the benchmarks. A turn is one window of every subject, one after the other.
 
-/** The middle of the sorted values; the mean of the middle two when their count is even. */
+/** The median: the middle one of the sorted values, or the mean of the middle two. */
 export function median(values: readonly number[]): number {
   if (values.length === 0) throw new RangeError("median needs at least one value");
   return middleOf(Float64Array.from(values).sort());
@@ -12,14 +12,14 @@ function middleOf(sorted: Float64Array): number {
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] as number) + upper) / 2;
 }
 
-/** The result of a metric over all windows. */
+/** The median, the minimum and the maximum of a metric over all windows. */
 export interface Summary {
   readonly median: number;
   readonly least: number;
   readonly most: number;
 }
 
-/** The median and the spread of one metric. */
+/** Computes the summary of values. */
 export function summarize(values: readonly number[]): Summary {
   return { median: median(values), least: Math.min(...values), most: Math.max(...values) };
 }
@@ -44,7 +44,7 @@ export function paired(values: readonly number[], peerValues: readonly number[],
   return values.map((value, turn) => compare(value, peerValues[turn] as number));
 }
 
-/** Cuts the values of all turns into rounds of equal length. */
+/** Splits the values of all turns into rounds of equal length. */
 export function inRounds(values: readonly number[], rounds: number): number[][] {
   const turns = values.length / rounds;
   if (!Number.isInteger(turns) || turns === 0) {
@@ -53,11 +53,11 @@ export function inRounds(values: readonly number[], rounds: number): number[][] 
   return Array.from({ length: rounds }, (_, round) => values.slice(round * turns, (round + 1) * turns));
 }
 
-/** A generator of numbers from 0 up to 1; the same seed yields the same numbers. */
+/** A random number generator: numbers from 0 to below 1. The same seed gives the same numbers. */
 export function seededRandom(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
-    // A Weyl sequence, whose bits are then mixed by multiplications and shifts.
+    // A Weyl sequence. Multiplications and shifts then mix its bits.
     state = (state + 0x9e3779b9) >>> 0;
     let mixed = Math.imul(state ^ (state >>> 16), 0x85ebca6b);
     mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
@@ -68,13 +68,13 @@ export function seededRandom(seed: number): () => number {
 /** Both ends of an interval. */
 export type Interval = readonly [low: number, high: number];
 
-/** How many times `bootstrapInterval()` draws. */
+/** How many samples `bootstrapInterval()` draws. */
 export const resamples = 2000;
 
 /**
- * The 95 % interval of the median over all turns, by the percentile bootstrap. It draws whole rounds: the turns of a round share
- * their processes and a moment of the machine, so they are not independent, and the interval of single turns would be too
- * narrow. One round says nothing about the spread between rounds, so it has no interval.
+ * The 95 % interval of the median over all turns, by the percentile bootstrap. It draws whole rounds, because the turns
+ * of a round are not independent: they have the same processes, and the speed of the machine is similar. If it drew
+ * single turns, the interval would be too narrow. One round has no interval.
  */
 export function bootstrapInterval(rounds: readonly (readonly number[])[], seed: number): Interval | undefined {
   if (rounds.length < 2) return undefined;

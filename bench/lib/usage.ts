@@ -1,9 +1,9 @@
-// The CPU that processes used: read from the line of a C load generator, or taken by bench/native/probe.c.
+// The CPU time of processes. A C load generator prints it, or bench/native/probe.c reads it.
 
 import { Child, type Line, numberIn } from "./children.js";
 import { nativeProgram } from "./native.js";
 
-/** What a process, all its threads, used between two instants. */
+/** The CPU time that all threads of a process used in an interval. */
 export interface Usage {
   readonly elapsedNs: number;
   readonly cpuNs: number;
@@ -12,8 +12,8 @@ export interface Usage {
 }
 
 /**
- * The total comes from the CPU clock of the process, in nanoseconds. The kernel shows its two parts in ticks only (proc(5)),
- * so they give the proportion in which the total is divided.
+ * Reads the CPU time from a line. The total comes from the CPU clock of the process, in nanoseconds. The user and the
+ * system part are known in ticks only (proc(5)), so this function divides the total in the ratio of these.
  */
 export function usageIn(line: Line): Usage {
   const cpuNs = numberIn(line, "cpuNs");
@@ -34,7 +34,7 @@ export async function usageOf<T>(
     ...children.map((child) => String(child.pid)),
   ]);
   const read = async (): Promise<Line[]> => {
-    probe.tell("");
+    probe.writeLine("");
     return (await probe.next()) as Line[];
   };
   const from = await read();

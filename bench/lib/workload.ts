@@ -5,12 +5,12 @@ import type { Child } from "./children.js";
 import type { Placement } from "./machine.js";
 import type { Comparison } from "./statistics.js";
 
-/** A figure that every subject of a case yields. `name` is the key in samples and in the JSON file. */
+/** A figure that is measured for every subject of a case. `name` is its key in samples and in the JSON file. */
 export interface Metric {
   readonly name: string;
   readonly label: string;
   readonly digits: number;
-  /** A part of another figure, or one that varies much: left out of the text that compares two versions of ours. */
+  /** Left out of the comparison of two versions, because it is a part of another figure, or varies much. */
   readonly detail?: boolean;
 }
 
@@ -23,7 +23,7 @@ export interface Window {
   readonly measureMs: number;
 }
 
-/** A subject with its processes running. */
+/** A subject whose processes run. */
 export interface Contender extends AsyncDisposable {
   /** Its processes that run during all windows. If one of them ends, the measurement fails. */
   readonly children?: readonly Child[];
@@ -54,15 +54,15 @@ export interface Limit {
   readonly atLeast?: number;
 }
 
-/** One situation, measured with each subject in turn. */
+/** A measurement that is made with each subject in turn. */
 export interface Case {
   readonly title: string;
   readonly metrics: readonly Metric[];
   readonly subjects: readonly Subject[];
   readonly limits: readonly Limit[];
-  /** How subject and peer are compared; "ratio" when not given. */
+  /** How subject and peer are compared. Default: "ratio". */
   readonly comparison?: Comparison;
-  /** How many windows each subject has in a round; `windowsPerRound` when not given. */
+  /** How many windows each subject has in a round. Default: `windowsPerRound`. */
   readonly windows?: number;
   /** The shortest warm-up before each window, in ms; none when not given. */
   readonly leastWarmupMs?: number;
@@ -72,8 +72,8 @@ export interface Case {
 export interface Workload {
   readonly name: string;
   readonly cases: readonly Case[];
-  /** How many rounds when the command line does not say. */
+  /** How many rounds to measure, unless the command line has a number. */
   readonly rounds?: number;
-  /** Makes what the subjects need, before the first round. */
+  /** Makes files that the subjects require. Called before the first round. */
   readonly prepare?: () => Promise<void>;
 }

@@ -1,9 +1,9 @@
 /*
- * accept_load PORT PID AT_A_TIME WARMUP_MS MEASURE_MS: what a connection costs an echo server.
+ * accept_load PORT PID AT_A_TIME WARMUP_MS MEASURE_MS: measures the cost of a connection for an echo server.
  *
- * AT_A_TIME connections are under way at any time. Each is: connect, send 4 bytes, receive them, compare them, close. The
- * client closes first, so a server needs no more than to echo. The clients have four addresses in turn, because their ports
- * stay in TIME-WAIT (the kernel uses such a port of loopback again after a second; tcp_tw_reuse in ip-sysctl).
+ * AT_A_TIME connections are open at any time. Each connects, sends 4 bytes, receives and compares them, and closes. The
+ * client closes first, so the server only has to echo. The clients use four addresses in turn, because their ports stay
+ * in TIME-WAIT (the kernel uses such a port of loopback again after a second; tcp_tw_reuse in ip-sysctl).
  */
 #include "common.h"
 #include <netinet/tcp.h>
@@ -55,7 +55,7 @@ static void on_connected(struct connection *c) {
   watch(c, EPOLL_CTL_MOD, EPOLLIN);
 }
 
-/* True when the connection is over. */
+/* Receives a reply. Returns true when it is complete; the connection is then closed. */
 static bool on_data(struct connection *c) {
   unsigned char data[SIZE + 1];
   ssize_t n = recv(c->fd, data, SIZE - c->received + 1, 0);
@@ -112,7 +112,7 @@ int main(int argc, char **argv) {
     }
   }
   struct stamp to = take_stamp(pid, cpu);
-  if (done == 0) die("no connection came to its end in the measured window");
+  if (done == 0) die("no connection ended in the measured window");
   printf("{\"count\":%llu,", (unsigned long long)done);
   print_usage(from, to);
   printf(",\"p50Ns\":%llu,\"p99Ns\":%llu}\n", (unsigned long long)histogram_at(&latencies, 0.50),

@@ -1,7 +1,7 @@
 /*
- * The receiving end of the workloads that move a file's bytes: the first pass of the file on each connection is compared
- * byte by byte, later passes are counted and thrown away in the kernel (MSG_TRUNC, tcp(7)), so that the receiver never
- * is the bottleneck.
+ * The receiving end of the workloads that move the bytes of a file. When the file arrives on a connection for the first
+ * time, every byte is compared. After that the kernel discards the bytes (MSG_TRUNC, tcp(7)) and this end only counts
+ * them, so that it does not limit the rate.
  */
 #ifndef BENCH_BULK_H
 #define BENCH_BULK_H
@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#define TAKE_AT_ONCE (1 << 20)
+#define MAX_RECEIVE (1 << 20)
 
 struct file {
   int fd;
@@ -35,12 +35,12 @@ struct sink {
   uint64_t received;
 };
 
-/* Takes what is there, at most a megabyte; the count, 0 when nothing is. */
-static inline uint64_t sink_take(struct sink *s, const struct file *f) {
-  static unsigned char data[TAKE_AT_ONCE];
+/* Receives at most MAX_RECEIVE bytes. Returns their number; 0 if none have arrived. */
+static inline uint64_t sink_receive(struct sink *s, const struct file *f) {
+  static unsigned char data[MAX_RECEIVE];
   bool compare = s->received < f->size;
   uint64_t left = f->size - s->received % f->size;
-  size_t want = left < TAKE_AT_ONCE ? left : TAKE_AT_ONCE;
+  size_t want = left < MAX_RECEIVE ? left : MAX_RECEIVE;
   ssize_t n = recv(s->fd, compare ? data : NULL, want, compare ? 0 : MSG_TRUNC);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return 0;
   if (n < 0) die_errno("recv");
@@ -51,7 +51,7 @@ static inline uint64_t sink_take(struct sink *s, const struct file *f) {
   return (uint64_t)n;
 }
 
-/* The measured window of a transfer: opens after the warm-up and once every byte of the file was compared. */
+/* The measured window of a transfer. It begins after the warm-up, when every byte of the file was compared. */
 struct window {
   pid_t pid;
   clockid_t cpu;
@@ -64,7 +64,7 @@ static inline struct window window_of(pid_t pid, uint64_t warmup, uint64_t lengt
   return (struct window){.pid = pid, .cpu = cpu_clock_of(pid), .begin_at = now_ns() + warmup, .length = length};
 }
 
-/* True once the window is over and the line of results is printed. */
+/* Begins or ends the window when it is time. Returns true after the end; the results are then printed. */
 static inline bool window_step(struct window *w, bool compared) {
   uint64_t now = now_ns();
   if (!w->open && compared && now >= w->begin_at) {

@@ -1,9 +1,9 @@
 /*
- * burst_load PORT PID COUNT BURSTS: COUNT connections at once, BURSTS times.
+ * burst_load PORT PID COUNT BURSTS: makes COUNT connections at once, BURSTS times.
  *
- * In a burst every connection is begun without waiting for the one before. As soon as it is made it sends 4 bytes, which the
- * server echoes. Its time runs from the beginning of the burst to its answer. When all have their answers, all are closed, and
- * the next burst begins when the server has used no CPU for a while. Printed is a line for each burst.
+ * In a burst each connection begins without waiting for the one before. When it is established, it sends 4 bytes, which
+ * the server echoes. Its latency is the time from the beginning of the burst to its answer. After all answers, the
+ * program closes all connections and prints a line. The next burst begins when the server is idle.
  */
 #include "common.h"
 #include <netinet/tcp.h>
@@ -12,8 +12,8 @@
 
 #define SIZE 4
 #define STALL_MS 10000
-/* The server is at rest when it used no CPU for so long. */
-#define REST_MS 30
+/* The server is idle when it has used nearly no CPU for this time. */
+#define IDLE_MS 30
 
 struct connection {
   int fd;
@@ -44,7 +44,7 @@ static void begin(struct connection *c) {
   watch(c, EPOLL_CTL_ADD, EPOLLOUT);
 }
 
-/* True when the answer is whole. */
+/* Handles an event of a connection. Returns true when the answer is complete. */
 static bool proceed(struct connection *c) {
   if (!c->connected) {
     int error = 0;
@@ -67,16 +67,16 @@ static bool proceed(struct connection *c) {
   return c->received == SIZE;
 }
 
-static void wait_for_rest(clockid_t cpu) {
+static void wait_until_idle(clockid_t cpu) {
   uint64_t last = clock_ns(cpu), since = now_ns(), limit = since + (uint64_t)STALL_MS * 1000000u;
   for (;;) {
     poll(NULL, 0, 5);
     uint64_t used = clock_ns(cpu), now = now_ns();
-    /* A server that collects garbage in the background, or has a timer, is at rest too. */
+    /* Less than 0.2 ms is the work of a timer, or of a garbage collection in the background. */
     if (used > last + 200000u) since = now;
     last = used;
-    if (now - since >= (uint64_t)REST_MS * 1000000u) return;
-    if (now > limit) die("the server has no rest");
+    if (now - since >= (uint64_t)IDLE_MS * 1000000u) return;
+    if (now > limit) die("the server does not become idle");
   }
 }
 
@@ -86,13 +86,13 @@ int main(int argc, char **argv) {
   pid_t pid = (pid_t)number_arg(argv[2], "pid");
   uint32_t count = (uint32_t)number_arg(argv[3], "count"), bursts = (uint32_t)number_arg(argv[4], "bursts");
   clockid_t cpu = cpu_clock_of(pid);
-  want_descriptors(count + 16);
+  raise_descriptor_limit(count + 16);
   poller = epoll_create1(EPOLL_CLOEXEC);
   struct connection *connections = calloc(count, sizeof *connections);
   struct epoll_event *events = calloc(count, sizeof *events);
   if (poller < 0 || !connections || !events) die_errno("epoll_create1");
   for (uint32_t burst = 0; burst < bursts; burst++) {
-    wait_for_rest(cpu);
+    wait_until_idle(cpu);
     struct histogram times = {0};
     uint64_t worst = 0;
     struct stamp from = take_stamp(pid, cpu);

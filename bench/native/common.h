@@ -1,6 +1,6 @@
 /*
- * What the programs of this folder share: ending with a reason, clocks, the CPU clock of another process, a
- * deterministic byte pattern, a latency histogram, and the one-line JSON handshake with the harness.
+ * Functions that the programs of this folder share: exits with a message, clocks, the CPU clock of another process, a
+ * deterministic pattern of bytes, a histogram of latencies, sockets, and the line of JSON with the port.
  */
 #ifndef BENCH_COMMON_H
 #define BENCH_COMMON_H
@@ -38,7 +38,7 @@ static inline uint64_t number_arg(const char *text, const char *name) {
   return value;
 }
 
-/* One reading of the clocks: wall, and the CPU of a process with all its threads. */
+/* A reading of the clocks: the wall clock, and the CPU time of a process with all its threads. */
 struct stamp {
   uint64_t wall, cpu;
   unsigned long long user_ticks, system_ticks;
@@ -61,7 +61,7 @@ static inline struct stamp take_stamp(pid_t pid, clockid_t cpu) {
   close(fd);
   if (n <= 0) die("%s is empty", path);
   text[n] = 0;
-  /* The command's name may hold anything, so the fields are counted from its closing parenthesis. */
+  /* The name of the command may contain spaces and parentheses, so the fields are counted from the last ")". */
   const char *fields = strrchr(text, ')');
   if (!fields || sscanf(fields + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &s.user_ticks,
                         &s.system_ticks) != 2)
@@ -71,13 +71,13 @@ static inline struct stamp take_stamp(pid_t pid, clockid_t cpu) {
   return s;
 }
 
-/* The members of the JSON line that say what `pid` used between two stamps; no braces. */
+/* Prints the usage between two stamps as members of a JSON object, without braces. */
 static inline void print_usage(struct stamp from, struct stamp to) {
   printf("\"elapsedNs\":%llu,\"cpuNs\":%llu,\"userTicks\":%llu,\"systemTicks\":%llu", (unsigned long long)(to.wall - from.wall),
          (unsigned long long)(to.cpu - from.cpu), to.user_ticks - from.user_ticks, to.system_ticks - from.system_ticks);
 }
 
-/* splitmix64: word `i` of an endless pattern in which no two places look alike. */
+/* splitmix64: word `i` of a pattern in which practically all words are different. */
 static inline uint64_t mix(uint64_t i) {
   uint64_t z = (i + 1) * 0x9e3779b97f4a7c15u;
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -85,7 +85,10 @@ static inline uint64_t mix(uint64_t i) {
   return z ^ (z >> 31);
 }
 
-/* Latencies in buckets of 1/32 of a power of two: an error of at most 3 percent, no allocation while measuring. */
+/*
+ * A histogram of latencies. Each power of two has 32 buckets, so the error is at most 3 percent. Adding a latency does
+ * not allocate.
+ */
 #define HISTOGRAM_SIZE (64 * 32)
 struct histogram {
   uint64_t count, buckets[HISTOGRAM_SIZE];
@@ -116,8 +119,8 @@ static inline void set_int(int fd, int level, int name, int value, const char *w
   if (setsockopt(fd, level, name, &value, sizeof value) != 0) die_errno(what);
 }
 
-/* As many descriptors as this process may have; ends it when `needed` do not fit. */
-static inline void want_descriptors(uint64_t needed) {
+/* Raises the limit of descriptors to the hard limit. Exits if that is less than `needed`. */
+static inline void raise_descriptor_limit(uint64_t needed) {
   struct rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) die_errno("getrlimit");
   limit.rlim_cur = limit.rlim_max;
@@ -127,13 +130,13 @@ static inline void want_descriptors(uint64_t needed) {
 }
 
 /*
- * The address of the client of connection `number`: 127.0.0.1 to 127.0.0.4 in turn. One address has some 28,000 ports, and a
- * port stays in TIME-WAIT when its connection has ended.
+ * Binds the client socket of connection `number` to one of the addresses 127.0.0.1 to 127.0.0.4, in turn. One address
+ * would have too few ports: about 28,000, and a port stays in TIME-WAIT after its connection has ended.
  */
 static inline void bind_in_turn(int fd, uint64_t number) {
   struct sockaddr_in a = {.sin_family = AF_INET};
   a.sin_addr.s_addr = htonl(INADDR_LOOPBACK + (uint32_t)(number % 4));
-  /* IP_BIND_ADDRESS_NO_PORT: connect(2) chooses the port, which then has to be free for this peer only. */
+  /* 24 is IP_BIND_ADDRESS_NO_PORT: connect(2) chooses the port, which has to be free for this peer only. */
   set_int(fd, IPPROTO_IP, 24, 1, "IP_BIND_ADDRESS_NO_PORT");
   if (bind(fd, (struct sockaddr *)&a, sizeof a) != 0) die_errno("bind");
 }
@@ -144,8 +147,10 @@ static inline struct sockaddr_in loopback(uint16_t port) {
   return a;
 }
 
-/* A socket bound to a free port of 127.0.0.1; a stream socket listens. */
-/* Bound to *port, of which connections may remain, or where that is 0 to a port that the kernel chooses; TCP listens. */
+/*
+ * A socket bound to *port of 127.0.0.1. If *port is 0, the kernel chooses a port, and *port is set to it. Otherwise
+ * connections of an earlier socket in TIME-WAIT do not prevent the bind. A stream socket listens.
+ */
 static inline int bound_socket_at(int type, uint16_t *port) {
   int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0), on = 1;
   if (fd < 0) die_errno("socket");
@@ -177,8 +182,8 @@ static inline void set_nonblocking(int fd) {
   if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) die_errno("fcntl");
 }
 
-/* The kernel caps this at net.core.rmem_max; every subject asks for the same. */
-static inline void want_receive_buffer(int fd) { set_int(fd, SOL_SOCKET, SO_RCVBUF, 4 << 20, "SO_RCVBUF"); }
+/* All subjects set the same size. net.core.rmem_max limits it. */
+static inline void set_receive_buffer(int fd) { set_int(fd, SOL_SOCKET, SO_RCVBUF, 4 << 20, "SO_RCVBUF"); }
 
 static inline void print_ready(uint16_t port) {
   printf("{\"port\":%u}\n", port);

@@ -1,13 +1,14 @@
 /*
- * connect_load PORT PID FAR_PORT CONNECTIONS WARMUP_MS MEASURE_MS: both ends of a proxy that leads from PORT to FAR_PORT, for
- * connections that live shortly.
+ * connect_load PORT PID FAR_PORT CONNECTIONS WARMUP_MS MEASURE_MS: measures short connections through a proxy from PORT
+ * to FAR_PORT. The program is the client of the proxy (the near end) and its target (the far end).
  *
- * CONNECTIONS are under way at any time. Each is: connect, send 64 bytes, which are different in each; the far end compares
- * them with what was sent, answers with their complement and ends its side; the near end compares that, waits for the end,
- * and closes. The far end finishes first, so that what stays in TIME-WAIT are ports that nobody has to choose.
+ * CONNECTIONS are open at any time. For each of them the near end connects and sends 64 bytes, which are different for
+ * each connection. The far end checks the bytes, answers with their complement, and finishes its side. The near end
+ * checks the answer, waits for the end, and closes. The far end finishes first, so TIME-WAIT is on its side, and the
+ * near end does not run out of ports.
  *
- * After the measured time no connection begins, and the program ends when the last one is over. Otherwise the proxy would
- * connect what is left of this load to the far end of the next load, which gets the same port: an end without a message.
+ * After the measured time no connection begins, and the program ends after the end of the last one. Otherwise the proxy
+ * would connect the rest of them to the far end of the next run, which has the same port, and no message would come.
  */
 #include "common.h"
 #include <sys/epoll.h>
@@ -54,12 +55,12 @@ static void begin(struct end *e) {
   watch(e, EPOLLOUT);
 }
 
-static void say(struct end *e, const unsigned char *data) {
+static void send_message(struct end *e, const unsigned char *data) {
   if (send(e->fd, data, SIZE, MSG_NOSIGNAL) != SIZE) die_errno("send");
 }
 
-/* The number of bytes that came; 0 at the end, -1 when there is nothing yet. */
-static ssize_t hear(struct end *e) {
+/* Returns the number of received bytes; 0 at the end of the stream, -1 if nothing has arrived. */
+static ssize_t receive(struct end *e) {
   unsigned char spare[1];
   bool full = e->received == SIZE;
   ssize_t n = recv(e->fd, full ? spare : e->data + e->received, full ? 1 : SIZE - e->received, 0);
@@ -77,26 +78,26 @@ static void near_connected(struct end *e) {
   if (error != 0) die("connect: %s", strerror(error));
   unsigned char data[SIZE];
   fill(data, e->number);
-  say(e, data);
+  send_message(e, data);
   struct epoll_event event = {.events = EPOLLIN, .data.ptr = e};
   if (epoll_ctl(poller, EPOLL_CTL_MOD, e->fd, &event) != 0) die_errno("epoll_ctl");
 }
 
-/* True when a conversation is over, and its end closed. */
-static bool near_heard(struct end *e) {
-  ssize_t n = hear(e);
+/* Returns true at the end of a connection, which is then closed. */
+static bool near_readable(struct end *e) {
+  ssize_t n = receive(e);
   if (n != 0) return false;
   unsigned char data[SIZE];
   fill(data, e->number);
   for (size_t i = 0; i < SIZE; i++) data[i] ^= 0xff;
   if (e->received != SIZE || memcmp(data, e->data, SIZE) != 0)
-    die("the answer to message %llu, of %zu bytes, differs from what it must be", (unsigned long long)e->number, e->received);
+    die("the answer to message %llu, of %zu bytes, is wrong", (unsigned long long)e->number, e->received);
   close(e->fd);
   return true;
 }
 
-static void far_heard(struct end *e) {
-  ssize_t n = hear(e);
+static void far_readable(struct end *e) {
+  ssize_t n = receive(e);
   if (n == 0) {
     if (!e->answered) die("a message ended after %zu bytes", e->received);
     close(e->fd);
@@ -108,7 +109,7 @@ static void far_heard(struct end *e) {
     fill(data, number);
     if (memcmp(data, e->data, SIZE) != 0) die("a message differs from what was sent");
     for (size_t i = 0; i < SIZE; i++) data[i] ^= 0xff;
-    say(e, data);
+    send_message(e, data);
     if (shutdown(e->fd, SHUT_WR) != 0) die_errno("shutdown");
     e->answered = true;
   }
@@ -144,9 +145,9 @@ int main(int argc, char **argv) {
   uint64_t begin_at = now_ns() + warmup, done = 0;
   for (uint32_t i = 0; i < count; i++) begin(&ends[i]);
   bool measuring = false, measured = false;
-  uint32_t under_way = count;
+  uint32_t open = count;
   struct stamp from = {0}, to = {0};
-  while (under_way > 0) {
+  while (open > 0) {
     struct epoll_event events[256];
     int n = epoll_wait(poller, events, 256, STALL_MS);
     if (n < 0 && errno != EINTR) die_errno("epoll_wait");
@@ -154,11 +155,11 @@ int main(int argc, char **argv) {
     for (int i = 0; i < n; i++) {
       struct end *e = events[i].data.ptr;
       if (e->role == LISTENER) accept_all(e->fd);
-      else if (e->role == FAR) far_heard(e);
+      else if (e->role == FAR) far_readable(e);
       else if (events[i].events & EPOLLOUT) near_connected(e);
-      else if (near_heard(e)) {
+      else if (near_readable(e)) {
         done += measuring && !measured;
-        if (measured) under_way--;
+        if (measured) open--;
         else begin(e);
       }
     }
@@ -171,7 +172,7 @@ int main(int argc, char **argv) {
       to = take_stamp(pid, cpu);
     }
   }
-  if (done == 0) die("no connection came to its end in the measured window");
+  if (done == 0) die("no connection ended in the measured window");
   printf("{\"count\":%llu,", (unsigned long long)done);
   print_usage(from, to);
   printf("}\n");

@@ -1,9 +1,10 @@
 /*
- * idle_load PORT COUNT...: connections that do nothing.
+ * idle_load PORT COUNT...: makes idle connections to an echo server.
  *
- * For each COUNT, in rising order, it makes connections until there are so many. Each sends one message of 64 bytes and gets it
- * back, so that the server has accepted it and waits for more. Then all exchange some messages, and it prints a line, and waits for a line on its standard
- * input before it goes on. The connections stay until the program ends.
+ * For each COUNT, in rising order, it makes connections until so many are open. Each connection sends one message of 64
+ * bytes and receives it back. So the server has accepted the connection and waits in a read. Then all connections
+ * exchange EXCHANGES messages. The program prints a line, and waits for a line on its standard input. The connections
+ * stay open until the program ends.
  */
 #include "common.h"
 
@@ -34,7 +35,7 @@ int main(int argc, char **argv) {
   int *fds = NULL;
   for (int i = 2; i < argc; i++) {
     uint64_t count = number_arg(argv[i], "count");
-    want_descriptors(count + 16);
+    raise_descriptor_limit(count + 16);
     int *more = realloc(fds, count * sizeof *fds);
     if (!more) die("no memory");
     fds = more;
@@ -46,7 +47,7 @@ int main(int argc, char **argv) {
       exchange(fd, made);
       fds[made] = fd;
     }
-    /* So much garbage that the young generation of a runtime has its full size, and does not grow between two counts. */
+    /* These make enough garbage for the young generation of a runtime to reach its full size before the first reading. */
     for (int times = 0; times < EXCHANGES; times++)
       for (uint64_t n = 0; n < made; n++) exchange(fds[n], n + (uint64_t)times * made);
     printf("{\"connections\":%llu}\n", (unsigned long long)made);

@@ -1,4 +1,4 @@
-/* pattern FILE BYTES: writes a file in which no two places look alike. */
+/* pattern FILE BYTES: writes a file with the pattern of mix(), so that a byte at a wrong place is noticed. */
 #include "common.h"
 
 int main(int argc, char **argv) {

@@ -1,6 +1,7 @@
 /*
- * probe PID...: for every line on standard input, prints what each process has used so far as
- * [{"wallNs","cpuNs","userTicks","systemTicks"}, ...]. For workloads whose driver is not one of these C programs.
+ * probe PID...: for each line on standard input, prints the CPU time of each process until then, as
+ * [{"wallNs","cpuNs","userTicks","systemTicks"}, ...]. It is for workloads whose load generator is not a program of
+ * this folder.
  */
 #include "common.h"
 

@@ -1,6 +1,6 @@
 /*
- * sendfile_load PORT PID FILE CONNECTIONS WARMUP_MS MEASURE_MS: asks a file server for the same file again and again, two
- * requests (a byte each) outstanding per connection, and measures the server.
+ * sendfile_load PORT PID FILE CONNECTIONS WARMUP_MS MEASURE_MS: requests the same file from a server again and again,
+ * and measures the server. A request is one byte. Two requests are outstanding on each connection.
  */
 #include "bulk.h"
 
@@ -32,7 +32,7 @@ int main(int argc, char **argv) {
     if (n == 0) die("no byte for 5 s");
     for (int i = 0; i < n; i++) {
       struct sink *s = events[i].data.ptr;
-      uint64_t taken = sink_take(s, &file);
+      uint64_t taken = sink_receive(s, &file);
       w.bytes += taken;
       if (taken == 0 || s->received % file.size != 0) continue;
       compared += s->received == file.size;

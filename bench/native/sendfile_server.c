@@ -1,5 +1,5 @@
 /*
- * sendfile_server FILE: for every byte that a client sends, answers with the whole file, by sendfile(2) behind
+ * sendfile_server FILE: for every byte that a client sends, answers with the whole file. It uses sendfile(2) and
  * edge-triggered epoll.
  */
 #include "common.h"
@@ -17,7 +17,7 @@ struct connection {
 static int file;
 static off_t file_size;
 
-/* False when the connection is dead. */
+/* Returns false when the connection has ended or failed. */
 static bool serve(struct connection *c, uint32_t events) {
   if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
     char requests[64];

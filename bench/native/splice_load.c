@@ -1,17 +1,17 @@
 /*
- * splice_load FILE CONNECTIONS WARMUP_MS MEASURE_MS FAR_PORT PROXY_PORT PID: both ends of a proxy that leads to FAR_PORT. Sends
- * the file round and round through it, and measures the proxy.
+ * splice_load FILE CONNECTIONS WARMUP_MS MEASURE_MS FAR_PORT PROXY_PORT PID: measures a proxy from PROXY_PORT to
+ * FAR_PORT. The program is the client of the proxy and its target. It sends the file through the proxy again and again.
  */
 #include "bulk.h"
 
-#define SEND_AT_ONCE (256 << 10)
+#define MAX_SEND (256 << 10)
 
 struct source {
   int fd;
   uint64_t sent;
 };
 
-/* Epoll's tag: the index of a connection, and whether it is the sending or the receiving end. */
+/* `tag` is twice the index of a connection, and one more for its receiving end. */
 static void watch(int poller, int fd, uint32_t events, uint64_t tag) {
   struct epoll_event e = {.events = events, .data.u64 = tag};
   set_nonblocking(fd);
@@ -47,13 +47,13 @@ int main(int argc, char **argv) {
       uint64_t tag = events[i].data.u64;
       if (tag & 1) {
         struct sink *s = &sinks[tag / 2];
-        uint64_t before = s->received, taken = sink_take(s, &file);
+        uint64_t before = s->received, taken = sink_receive(s, &file);
         w.bytes += taken;
         compared += before < file.size && before + taken >= file.size;
       } else {
         struct source *s = &sources[tag / 2];
         uint64_t offset = s->sent % file.size, left = file.size - offset;
-        ssize_t sent = send(s->fd, file.bytes + offset, left < SEND_AT_ONCE ? left : SEND_AT_ONCE, MSG_NOSIGNAL);
+        ssize_t sent = send(s->fd, file.bytes + offset, left < MAX_SEND ? left : MAX_SEND, MSG_NOSIGNAL);
         if (sent > 0) s->sent += (uint64_t)sent;
         else if (errno != EAGAIN && errno != EINTR) die_errno("send");
       }

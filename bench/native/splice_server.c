@@ -1,19 +1,19 @@
 /*
- * splice_server PIPE_KIB PORT: a TCP proxy to a port of 127.0.0.1. It moves bytes with splice(2) through a pipe of that size
- * per direction, behind edge-triggered epoll; no byte comes to user space.
+ * splice_server PIPE_KIB PORT: a TCP proxy to a port of 127.0.0.1. It uses edge-triggered epoll and splice(2), with a
+ * pipe of PIPE_KIB for each direction. The bytes stay in the kernel.
  */
 #include "common.h"
 #include <signal.h>
 #include <sys/epoll.h>
 
-/* One direction: what `from` holds goes through the pipe to `to`. */
+/* One direction: bytes go from `from` through the pipe to `to`. The pipe contains `held` bytes. */
 struct direction {
   int from, to, read_end, write_end;
   size_t held;
   bool ended;
 };
 
-/* What epoll hands back: an event on either socket moves both directions. */
+/* The two sockets of a connection. An event on one of them moves bytes in both directions. */
 struct pair {
   struct direction way[2];
   bool dead;
@@ -73,7 +73,10 @@ static void accept_one(int listener, uint16_t target) {
     die_errno("epoll_ctl");
 }
 
-/* The pair itself stays: another event of the same batch may still point to it, and a benchmark has few. */
+/*
+ * Closes the sockets and pipes of a pair. Its memory is not freed, because another event of the same epoll_wait(2) may
+ * point to it.
+ */
 static void end(struct pair *p) {
   p->dead = true;
   for (int i = 0; i < 2; i++) {

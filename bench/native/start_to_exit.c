@@ -1,8 +1,9 @@
 /*
- * start_to_exit COMMAND ARGUMENT...: runs the command to its end, on any core, and prints what that took: from fork to exit by
- * the clock, the CPU of all its threads, and the most memory that it had at once (wait4(2), getrusage(2)).
+ * start_to_exit COMMAND ARGUMENT...: runs the command to its end, on any core. It prints the time from fork to exit,
+ * the CPU time of all threads, and the maximum of memory (wait4(2), getrusage(2)).
  *
- * The parent of a Node program should be small: the maximum is inherited over fork until exec replaces the memory.
+ * A C program does this, and not the benchmark itself, because a child inherits the memory of its parent until exec(2),
+ * and the maximum of memory includes it.
  */
 #include "common.h"
 #include <sched.h>
@@ -17,7 +18,7 @@ static unsigned long long nanoseconds(struct timeval t) {
 
 int main(int argc, char **argv) {
   if (argc < 2) die("usage: start_to_exit COMMAND [ARGUMENT...]");
-  /* We were put on one core; a program starts on all that there are. The kernel leaves out those that do not exist. */
+  /* pin.c has put this process on one core. The command may run on all cores. The kernel ignores bits of missing cores. */
   cpu_set_t all;
   memset(&all, 0xff, sizeof all);
   pid_t self = getpid();
@@ -28,7 +29,7 @@ int main(int argc, char **argv) {
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) die_errno("prctl");
     if (getppid() != self) _exit(1);
     if (sched_setaffinity(0, sizeof all, &all) != 0) die_errno("sched_setaffinity");
-    /* Standard output is for our line. */
+    /* Standard output is for the line of results. */
     if (dup2(STDERR_FILENO, STDOUT_FILENO) < 0) die_errno("dup2");
     execvp(argv[1], argv + 1);
     die_errno(argv[1]);

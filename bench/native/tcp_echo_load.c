@@ -1,10 +1,10 @@
 /*
- * tcp_echo_load PORT PID CONNECTIONS SIZE WARMUP_MS MEASURE_MS: drives a TCP echo server and measures it.
+ * tcp_echo_load PORT PID CONNECTIONS SIZE WARMUP_MS MEASURE_MS: puts load on a TCP echo server and measures it.
  *
- * One message of SIZE bytes is outstanding on each connection. Every message is different (it is made from the number
- * of its connection and its own number), and every byte of every reply is compared, so that a stale, mixed or swapped
- * reply ends the run. The CPU of the server is read at both ends of the measured window, between two replies. How many
- * replies the connections got (least, median, most) shows how fair the server is.
+ * One message of SIZE bytes is outstanding on each connection. Every message is different, and every byte of every
+ * reply is compared, so an old, mixed or swapped reply ends the run. The CPU time of the server is read at the begin
+ * and at the end of the measured window. The numbers of replies of the connections (least, median, most) show how fair
+ * the server is.
  */
 #include "common.h"
 #include <netinet/tcp.h>
@@ -44,8 +44,8 @@ static void send_next(struct connection *c, uint64_t now) {
   }
 }
 
-/* True when the reply is whole. */
-static bool take(struct connection *c) {
+/* Receives a part of the reply. Returns true when the reply is complete. */
+static bool receive(struct connection *c) {
   unsigned char data[MAX_SIZE];
   ssize_t n = recv(c->fd, data, size - c->received + 1 > sizeof data ? sizeof data : size - c->received + 1, 0);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return false;
@@ -67,7 +67,7 @@ int main(int argc, char **argv) {
   uint64_t warmup = number_arg(argv[5], "warmup") * 1000000u, measure = number_arg(argv[6], "measure") * 1000000u;
   if (size < 1 || size >= MAX_SIZE) die("size must be from 1 to %d", MAX_SIZE - 1);
   clockid_t cpu = cpu_clock_of(pid);
-  want_descriptors(count + 16);
+  raise_descriptor_limit(count + 16);
 
   int poller = epoll_create1(EPOLL_CLOEXEC);
   if (poller < 0) die_errno("epoll_create1");
@@ -96,7 +96,7 @@ int main(int argc, char **argv) {
     if (n == 0) die("no reply for %d ms", STALL_MS);
     for (int i = 0; i < n; i++) {
       struct connection *c = events[i].data.ptr;
-      if (!take(c)) continue;
+      if (!receive(c)) continue;
       now = now_ns();
       if (measuring) {
         uint64_t took = now - c->sent_at;

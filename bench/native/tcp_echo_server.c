@@ -2,11 +2,12 @@
  * tcp_echo_server lt|et rw|sr: a TCP echo server on epoll.
  *
  * lt  level-triggered, one read per event.
- * et  edge-triggered; a read that does not fill the buffer has drained the socket (epoll(7)), unless the peer has
- *     finished: then the end may already be in the queue behind the data and no further edge would tell.
+ * et  edge-triggered. A read that does not fill the buffer has drained the socket (epoll(7)). Exception: if the peer
+ * has
+ *     finished, its end may follow the data in the queue, and no further event would report it.
  * rw  read(2) and write(2);  sr  recv(2) and send(2).
  *
- * What the peer does not take at once is kept, and nothing more is read from it until it is gone.
+ * The server keeps bytes that the socket does not accept at once, and reads no more from that peer until they are sent.
  */
 #include "common.h"
 #include <signal.h>
@@ -39,7 +40,7 @@ static void end(struct connection *c) {
   free(c);
 }
 
-/* Sends what is held. 1: all gone; 0: the socket is full; -1: the connection is dead. */
+/* Sends the kept bytes. Returns 1 if all are sent, 0 if the socket is full, -1 if the connection has failed. */
 static int flush(struct connection *c) {
   while (c->sent < c->length) {
     ssize_t n = transmit(c->fd, c->data + c->sent, c->length - c->sent);
@@ -96,7 +97,7 @@ int main(int argc, char **argv) {
   edge = strcmp(argv[1], "et") == 0;
   plain = strcmp(argv[2], "rw") == 0;
   signal(SIGPIPE, SIG_IGN);
-  want_descriptors(0);
+  raise_descriptor_limit(0);
   uint16_t port;
   int listener = bound_socket(SOCK_STREAM | SOCK_NONBLOCK, &port);
   poller = epoll_create1(EPOLL_CLOEXEC);

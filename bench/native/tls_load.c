@@ -1,9 +1,11 @@
 /*
- * tls_load PORT PID KIND CONNECTIONS SIZE WARMUP_MS MEASURE_MS: drives a TLS server and measures it. It is linked with OpenSSL.
+ * tls_load PORT PID KIND CONNECTIONS SIZE WARMUP_MS MEASURE_MS: puts load on a TLS server and measures it. It is linked
+ * with OpenSSL, and uses TLS 1.3.
  *
- * KIND is what the server does: "echo" (one message of SIZE bytes is outstanding on each connection, every message is different
- * and every byte of a reply is compared), "receive" (this end sends as much as it can) or "send" (this end receives, and
- * compares with what the server sends: bytes of 7). TLS 1.3; the certificate is not verified, since that is not measured.
+ * KIND is the task of the server. "echo": one message of SIZE bytes is outstanding on each connection; every message is
+ * different, and every byte of a reply is compared. "receive": this end sends as much as it can. "send": the server
+ * sends bytes of the value 7, which this end compares. The certificate is not verified, because that cost is not
+ * measured.
  */
 #include "common.h"
 #include <netinet/tcp.h>
@@ -37,7 +39,7 @@ static void die_tls(const char *what) {
   die("%s: %s", what, text);
 }
 
-/* What SSL_read() or SSL_write() gave; 0 when it has to wait. */
+/* Checks a result of SSL_read() or SSL_write(). Returns the number of bytes; 0 if the call would block. */
 static size_t moved(struct connection *c, int result, const char *what) {
   if (result > 0) return (size_t)result;
   int error = SSL_get_error(c->ssl, result);
@@ -47,7 +49,7 @@ static size_t moved(struct connection *c, int result, const char *what) {
   return 0;
 }
 
-static void ask(struct connection *c) {
+static void send_next(struct connection *c) {
   uint64_t first = ((uint64_t)c->index << 48) + c->number++ * (MAX_SIZE / 8);
   for (size_t i = 0; i < size; i += 8) {
     uint64_t word = mix(first + i / 8);
@@ -57,18 +59,18 @@ static void ask(struct connection *c) {
   if (moved(c, SSL_write(c->ssl, c->message, (int)size), "SSL_write") != size) die("a message had to wait");
 }
 
-static void hear(struct connection *c) {
+static void receive_reply(struct connection *c) {
   unsigned char data[MAX_SIZE];
   for (size_t n; (n = moved(c, SSL_read(c->ssl, data, sizeof data), "SSL_read")) > 0;) {
     if (n > size - c->received || memcmp(data, c->message + c->received, n) != 0)
       die("connection %u: the reply to message %llu differs from it", c->index, (unsigned long long)c->number);
     if ((c->received += n) < size) continue;
     count++;
-    ask(c);
+    send_next(c);
   }
 }
 
-/* What a connection may move before the others have their turn. */
+/* Maximum number of calls on a connection before the next connection. */
 #define TURN 16
 
 static void fill(struct connection *c) {
@@ -84,7 +86,7 @@ static void drain(struct connection *c) {
   for (int i = 0; i < TURN * 4; i++) {
     size_t n = moved(c, SSL_read(c->ssl, data, sizeof data), "SSL_read");
     if (n == 0) return;
-    if (memcmp(data, blob, n) != 0) die("connection %u: what came differs from what was sent", c->index);
+    if (memcmp(data, blob, n) != 0) die("connection %u: the received bytes differ from the sent ones", c->index);
     count += n;
   }
 }
@@ -122,14 +124,14 @@ int main(int argc, char **argv) {
     set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
     if (!(c->ssl = SSL_new(context)) || SSL_set_fd(c->ssl, fd) != 1 || SSL_connect(c->ssl) != 1) die_tls("SSL_connect");
     set_nonblocking(fd);
-    /* Level-triggered, for a turn may end before there is nothing left; what OpenSSL has read already is taken by the turn. */
+    /* Level-triggered, because a turn may end before the socket is drained. A turn takes all bytes that OpenSSL has read. */
     struct epoll_event event = {.events = kind == RECEIVE ? EPOLLIN | EPOLLOUT : EPOLLIN, .data.ptr = c};
     if (epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event) != 0) die_errno("epoll_ctl");
   }
 
   uint64_t begin_at = now_ns() + warmup;
   if (kind == ECHO)
-    for (uint32_t i = 0; i < many; i++) ask(&connections[i]);
+    for (uint32_t i = 0; i < many; i++) send_next(&connections[i]);
   bool measuring = false;
   struct stamp from = {0};
   for (;;) {
@@ -138,12 +140,12 @@ int main(int argc, char **argv) {
     if (n == 0) die("nothing happened for %d ms", STALL_MS);
     for (int i = 0; i < n; i++) {
       struct connection *c = events[i].data.ptr;
-      if (kind == ECHO) hear(c);
+      if (kind == ECHO) receive_reply(c);
       else if (kind == SEND) drain(c);
       else if (events[i].events & EPOLLIN) {
-        /* Tickets for later sessions. */
+        /* OpenSSL reads the session tickets here. The server sends no other bytes. */
         unsigned char none[1];
-        if (moved(c, SSL_read(c->ssl, none, 1), "SSL_read") > 0) die("the server sent what it was not asked for");
+        if (moved(c, SSL_read(c->ssl, none, 1), "SSL_read") > 0) die("the server sent unexpected bytes");
       }
       if (kind == RECEIVE) fill(c);
     }

@@ -1,13 +1,13 @@
 /*
  * udp_bulk receive | udp_bulk send PORT: bulk datagrams over loopback, sent with GSO and received with GRO.
  *
- * The sender writes bursts of 44 datagrams of 1472 bytes, one send(2) each (UDP_SEGMENT cuts it), and keeps at most WINDOW
- * bursts unacknowledged, so that the receive buffer never overflows and every byte counted was delivered. Each
- * datagram starts with its number (u32, little endian); the receiver compares the first and the last number of what
- * each call returned, and acknowledges every burst with (next number expected, datagrams received in all), two u32.
+ * The sender sends bursts of 44 datagrams of 1472 bytes. Each burst is one send(2), which UDP_SEGMENT divides. At most
+ * WINDOW bursts are unacknowledged, so the receive buffer does not overflow, and only delivered bytes are counted. Each
+ * datagram begins with its number (u32, little endian). The receiver checks the first and the last number of each call.
+ * It acknowledges each burst with two u32: the next expected number, and the number of datagrams received so far.
  *
- * Control of the sender: a line with a count of milliseconds on standard input starts a run, which ends when all is
- * acknowledged and prints {"count","lost","elapsedNs"}.
+ * A line with a number of milliseconds on standard input starts a run of the sender. The run ends when all datagrams
+ * are acknowledged, and prints {"count","lost","elapsedNs"}.
  */
 #include "common.h"
 #include <netinet/udp.h>
@@ -20,7 +20,7 @@ static void receive_all(void) {
   static unsigned char data[65536];
   uint16_t port;
   int fd = bound_socket(SOCK_DGRAM, &port);
-  want_receive_buffer(fd);
+  set_receive_buffer(fd);
   set_int(fd, SOL_UDP, UDP_GRO, 1, "UDP_GRO");
   print_ready(port);
   uint32_t expected = 0, received = 0, acknowledged = 0;
@@ -58,8 +58,8 @@ static void send_runs(uint16_t port) {
   static unsigned char burst[BURST * SEGMENT];
   int fd = connected_socket(SOCK_DGRAM, port);
   set_int(fd, SOL_UDP, UDP_SEGMENT, SEGMENT, "UDP_SEGMENT");
-  struct timeval patience = {.tv_usec = 200000};
-  if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0) die_errno("SO_RCVTIMEO");
+  struct timeval timeout = {.tv_usec = 200000};
+  if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout) != 0) die_errno("SO_RCVTIMEO");
   for (size_t i = 0; i < sizeof burst; i++) burst[i] = (unsigned char)mix(i);
   print_ready(port);
   uint32_t next = 0, acknowledged = 0, delivered = 0;
@@ -84,7 +84,7 @@ static void send_runs(uint16_t port) {
       uint32_t answer[2];
       ssize_t n = recv(fd, answer, sizeof answer, 0);
       if (n < 0 && errno == EINTR) continue;
-      if (n < 0 && errno == EAGAIN) answer[0] = next, answer[1] = delivered; /* Lost: go on without it. */
+      if (n < 0 && errno == EAGAIN) answer[0] = next, answer[1] = delivered; /* Lost: continue as if acknowledged. */
       else if (n != sizeof answer) die_errno("recv");
       if ((int32_t)(answer[0] - acknowledged) > 0) acknowledged = answer[0], delivered = answer[1];
     }

@@ -1,9 +1,9 @@
 /*
- * udp_echo_load PORT PID SOCKETS IN_FLIGHT SIZE WARMUP_MS MEASURE_MS: drives a UDP echo server and measures it.
+ * udp_echo_load PORT PID SOCKETS IN_FLIGHT SIZE WARMUP_MS MEASURE_MS: puts load on a UDP echo server and measures it.
  *
- * IN_FLIGHT datagrams of SIZE bytes are outstanding, spread over SOCKETS sockets. Every datagram is different, and every
- * byte of every reply is compared with the datagram that is outstanding in its slot; a reply that answers none ends the
- * run. A datagram without a reply for half a second counts as lost and is sent anew.
+ * IN_FLIGHT datagrams of SIZE bytes are outstanding, on SOCKETS sockets. Every datagram is different. Every byte of a
+ * reply is compared with the outstanding datagram of its slot; a wrong reply ends the run. A datagram without a reply
+ * for half a second counts as lost, and another one is sent.
  */
 #include "common.h"
 #include <poll.h>
@@ -78,7 +78,7 @@ int main(int argc, char **argv) {
   uint32_t indexes[BATCH];
   for (uint32_t s = 0; s < sockets; s++) {
     polls[s] = (struct pollfd){.fd = connected_socket(SOCK_DGRAM | SOCK_NONBLOCK, port), .events = POLLIN};
-    want_receive_buffer(polls[s].fd);
+    set_receive_buffer(polls[s].fd);
     for (uint32_t i = 0; i < share;) {
       int n = 0;
       for (; n < BATCH && i < share; n++, i++) fill(indexes[n] = s * share + i, now);
@@ -105,7 +105,7 @@ int main(int argc, char **argv) {
         if (messages[i].msg_len != size) die("a reply of %u bytes came for a datagram of %zu", messages[i].msg_len, size);
         if (index >= flight || index / share != s) die("a reply came to another socket than the one it was sent from");
         if (memcmp(slab[i], slots[index].data, size) != 0) {
-          if (word >> 16 < slots[index].number) continue; /* Given up as lost earlier. */
+          if (word >> 16 < slots[index].number) continue; /* Late: it has counted as lost. */
           die("a reply differs from the datagram in slot %u", index);
         }
         if (measuring) {

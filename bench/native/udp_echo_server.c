@@ -1,8 +1,8 @@
 /*
  * udp_echo_server block|poll: a UDP echo server in batches of 64.
  *
- * block  a blocking recvmmsg(2) with MSG_WAITFORONE: waits for one datagram and takes what else is there.
- * poll   a non-blocking recvmmsg(2) behind edge-triggered epoll; a batch that is not full has drained the socket.
+ * block  blocking recvmmsg(2) with MSG_WAITFORONE: it waits for one datagram, and returns all that have arrived.
+ * poll   non-blocking recvmmsg(2) and edge-triggered epoll. A batch that is not full has drained the socket.
  */
 #include "common.h"
 #include <sys/epoll.h>
@@ -41,7 +41,7 @@ int main(int argc, char **argv) {
   bool block = strcmp(argv[1], "block") == 0;
   uint16_t port;
   int fd = bound_socket(SOCK_DGRAM | (block ? 0 : SOCK_NONBLOCK), &port);
-  want_receive_buffer(fd);
+  set_receive_buffer(fd);
   for (int i = 0; i < BATCH; i++) {
     vectors[i].iov_base = slab[i];
     messages[i].msg_hdr.msg_iov = &vectors[i];

@@ -1,4 +1,5 @@
-// A TCP echo server on Bun.listen(). Bun keeps what a socket does not take and calls drain() when there is room again.
+// A TCP echo server on Bun.listen(). When write() accepts only a part of the bytes, this server keeps the rest. Bun
+// calls drain() when the socket accepts more.
 const server = Bun.listen({
   hostname: "127.0.0.1",
   port: 0,
@@ -27,7 +28,7 @@ const server = Bun.listen({
   },
 });
 console.log(JSON.stringify({ port: server.port }));
-// For a measurement of memory: collects garbage when told to.
+// For measurements of memory: runs a garbage collection for each line on standard input.
 if (process.argv.includes("collect")) {
   process.stdin.on("data", () => {
     Bun.gc(true);

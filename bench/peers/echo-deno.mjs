@@ -14,9 +14,9 @@ async function echo(connection) {
   }
 }
 
-async function collectWhenTold() {
-  const told = new Uint8Array(64);
-  while ((await Deno.stdin.read(told)) !== null) {
+async function collectOnInput() {
+  const line = new Uint8Array(64);
+  while ((await Deno.stdin.read(line)) !== null) {
     globalThis.gc();
     console.log('{"collected":true}');
   }
@@ -24,7 +24,7 @@ async function collectWhenTold() {
 
 const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
 console.log(JSON.stringify({ port: listener.addr.port }));
-if (Deno.args.includes("collect")) void collectWhenTold();
+if (Deno.args.includes("collect")) void collectOnInput();
 for await (const connection of listener) {
   connection.setNoDelay(true);
   void echo(connection);

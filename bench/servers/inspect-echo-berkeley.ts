@@ -1,5 +1,5 @@
-// The server of tcp-echo with the inspector: not loaded ("none"), loaded and off ("off"), or on ("on"): the second argument. The
-// first one is the way to echo.
+// The server of tcp-echo with the inspector. The first argument is that of tcp-echo-berkeley.ts. The second argument is
+// the mode of the inspector: "none" (not loaded), "off" (loaded and off) or "on".
 
 const mode = process.argv[3];
 if (mode !== "none" && mode !== "off" && mode !== "on") throw new Error("a mode is required: none, off, on");

@@ -1,5 +1,6 @@
-// A server with many idle connections, on each of which a call waits: without the inspector ("none"), with it ("on"), or with a
-// page that looks ("page"). It prints its port, a line once all connections are there, and its memory for each line that it reads.
+// A server with many idle connections, on each of which a call waits. Its arguments are the mode and the number of
+// connections. The modes are "none" (without the inspector), "on" (with it), and "page" (with a client of its page).
+// The server prints its port, a line when it has accepted all connections, and its memory for each line that it reads.
 
 import { get } from "node:http";
 import { createInterface } from "node:readline";

@@ -1,4 +1,4 @@
-// The example proxy.ts as it is; its argument is the port where it leads.
+// The unchanged example proxy.ts. Its argument is the port of the target.
 
 import { startProxy } from "../../examples/proxy.js";
 

@@ -1,4 +1,4 @@
-// The example resp.ts as it is.
+// The unchanged example resp.ts.
 
 import { RespServer } from "../../examples/resp.js";
 

@@ -1,4 +1,5 @@
-// The server of the example resp.ts with node:net below: the same parser, commands and replies, one write per chunk.
+// The server of the example resp.ts on node:net, with the same parser, commands and replies. It makes one write for
+// each received chunk.
 
 import { type AddressInfo, createServer } from "node:net";
 import { defaultLimits, Session, Store } from "../../examples/resp.js";
@@ -16,7 +17,7 @@ const server = createServer({ noDelay: true }, (socket) => {
     do {
       start = session.run(bytes, start, bytes.length);
       const data = replies.take();
-      // Node may hold on to what it is given, so it gets what is not used again.
+      // Node may keep a reference to the bytes until they are sent, so it gets a copy that nothing overwrites.
       if (replies.size > 0)
         socket.write(Array.isArray(data) ? Buffer.concat(data as Buffer[]) : Buffer.from(data as Buffer));
       replies.taken();

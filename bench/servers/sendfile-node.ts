@@ -1,4 +1,5 @@
-// For every byte that a client sends, answers with the whole file: what Node offers is a read stream piped to the socket.
+// For every byte that a client sends, answers with the whole file. Node has no sendfile, so a read stream is piped to
+// the socket.
 
 import { once } from "node:events";
 import { type ReadStream, createReadStream } from "node:fs";

@@ -1,5 +1,5 @@
-// A TCP echo server with one handler. Its argument says what calls the handler: "serve" is serve() with its default limits,
-// "bare" a loop over listen().
+// A TCP echo server with one handler. With the argument "serve", serve() with its default limits calls the handler.
+// With "bare", a loop over listen() calls it.
 
 import { listen, type Stream } from "berkeley";
 import { serve } from "berkeley/server";

@@ -1,4 +1,4 @@
-// A TCP proxy on berkeley's pump(); its arguments are the size of the pipes in KiB and the port where it leads.
+// A TCP proxy on pump(). Its arguments are the size of the pipes in KiB and the port of the target.
 
 import { AF_INET, pump, SOCK_STREAM, Socket } from "berkeley";
 
@@ -21,6 +21,6 @@ if (!("port" in address)) throw new Error(`an address with a port is required, f
 console.log(JSON.stringify({ port: address.port }));
 for await (const [client] of server) {
   proxy(client)
-    .catch(ignoreDisconnect) // The load generator ends without an end of its connections.
+    .catch(ignoreDisconnect) // The load generator exits without closing its connections.
     .finally(() => client.close());
 }

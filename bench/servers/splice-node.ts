@@ -1,4 +1,4 @@
-// A TCP proxy on node:net; its argument is the port where it leads.
+// A TCP proxy on node:net. Its argument is the port of the target.
 
 import { type AddressInfo, connect, createServer } from "node:net";
 

@@ -1,11 +1,11 @@
-// A TCP echo server on listen() and Stream. Its argument says how it reads: "chunks" as they come, "into" one buffer per
-// connection, or "pipe" back to where they come from. Where it can, it writes without a promise.
+// A TCP echo server on listen() and Stream. Its argument is the way to read: "chunks" reads chunks, "into" reads into
+// one buffer per connection, "pipe" pipes the stream to itself. The first two try a write without a promise first.
 
 import { listen, type Stream } from "berkeley";
 
-import { collectWhenTold, ignoreDisconnect } from "../lib/serving.js";
+import { collectOnInput, ignoreDisconnect } from "../lib/serving.js";
 
-/** Without a function around it, which an idle connection would keep. */
+/** Handles its own errors: a promise chain around it would use memory for each idle connection. */
 async function chunks(stream: Stream): Promise<void> {
   try {
     for (;;) {
@@ -23,7 +23,7 @@ async function chunks(stream: Stream): Promise<void> {
 
 async function into(stream: Stream): Promise<void> {
   const buffer = Buffer.allocUnsafe(4096);
-  // Messages are mostly as long as the one before: then its view does.
+  // Most messages have the same length as the one before. Then its view of the buffer is used again.
   let data = buffer;
   for (;;) {
     const count = await stream.read(buffer);
@@ -45,7 +45,7 @@ const listener = await listen("tcp://127.0.0.1:0", { backlog: 4096 });
 const { address } = listener;
 if (!("port" in address)) throw new Error(`an address with a port is required, found ${String(address)}`);
 console.log(JSON.stringify({ port: address.port }));
-collectWhenTold();
+collectOnInput();
 for await (const stream of listener) {
   if (echo === chunks) void chunks(stream);
   else

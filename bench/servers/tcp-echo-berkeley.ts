@@ -1,13 +1,14 @@
-// A TCP echo server on berkeley. Its argument says how: "try" receives into one buffer per connection and sends without a promise
-// where the kernel takes all at once, "send" awaits every call, "recv" does so with a new Buffer each time.
+// A TCP echo server on berkeley. Its argument is the way to echo. "try" receives into one buffer per connection, and
+// sends without a promise if the kernel takes all bytes at once. "send" receives into that buffer too, and awaits every
+// call. "recv" awaits every call, and receives a new Buffer each time.
 
 import { AF_INET, SOCK_STREAM, Socket } from "berkeley";
 
-import { collectWhenTold, ignoreDisconnect } from "../lib/serving.js";
+import { collectOnInput, ignoreDisconnect } from "../lib/serving.js";
 
 async function echoTrying(socket: Socket): Promise<void> {
   const buffer = Buffer.allocUnsafe(4096);
-  // Messages are mostly as long as the one before: then its view does.
+  // Most messages have the same length as the one before. Then its view of the buffer is used again.
   let data = buffer;
   for (;;) {
     const count = await socket.recvInto(buffer);
@@ -29,7 +30,7 @@ async function echoInto(socket: Socket): Promise<void> {
   }
 }
 
-/** Without a function around it, which an idle connection would keep. */
+/** Handles its own errors: a promise chain around it would use memory for each idle connection. */
 async function echoNew(socket: Socket): Promise<void> {
   try {
     for (;;) {
@@ -57,7 +58,7 @@ server.listen(4096);
 const address = server.getsockname();
 if (!("port" in address)) throw new Error(`an address with a port is required, found ${String(address)}`);
 console.log(JSON.stringify({ port: address.port }));
-collectWhenTold();
+collectOnInput();
 for await (const [socket] of server) {
   if (echo === echoNew) void echoNew(socket);
   else

@@ -2,7 +2,7 @@
 
 import { type AddressInfo, createServer } from "node:net";
 
-import { collectWhenTold } from "../lib/serving.js";
+import { collectOnInput } from "../lib/serving.js";
 
 const server = createServer((socket) => {
   socket.on("data", (data) => socket.write(data));
@@ -11,4 +11,4 @@ const server = createServer((socket) => {
 server.listen(0, "127.0.0.1", 4096, () => {
   console.log(JSON.stringify({ port: (server.address() as AddressInfo).port }));
 });
-collectWhenTold();
+collectOnInput();

@@ -1,5 +1,5 @@
-// A TLS server on berkeley: KIND CERT KEY [chunks], where KIND is what it does with each connection: "echo", "receive", "send".
-// It receives into a buffer that it keeps; with "chunks", a new one for each record, as node:tls does.
+// A TLS server on berkeley: KIND CERT KEY [chunks], where KIND is what it does with each connection: "echo", "receive",
+// "send". It receives into a buffer that it keeps; with "chunks", a new one for each record, as node:tls does.
 
 import { readFileSync } from "node:fs";
 import { listen, TlsContext, type TlsConn, TlsListener } from "berkeley";

@@ -1,4 +1,5 @@
-// Bulk datagrams on the blocking sockets of berkeley/sync with GSO and GRO, with the protocol of bench/native/udp_bulk.c: `receive`, or `send PORT`.
+// Bulk datagrams on the blocking sockets of berkeley/sync with GSO and GRO. The commands (`receive`, `send PORT`) and
+// the protocol are those of bench/native/udp_bulk.c.
 
 import { AF_INET, DatagramBatch, SO_RCVBUF, SOCK_DGRAM, UDP_GRO } from "berkeley";
 import { Socket } from "berkeley/sync";
@@ -21,7 +22,8 @@ function receive(): never {
   socket.setsockopt(SO_RCVBUF, 4 << 20);
   socket.setsockopt(UDP_GRO, true);
   printReady();
-  // One burst at a time, each acknowledged before the next is taken: to take all that wait would keep the sender waiting.
+  // Receives one burst, and acknowledges it before it receives the next one. If it received all waiting bursts first,
+  // the sender would wait longer.
   const batch = new DatagramBatch({ capacity: 1, size: 65_536 });
   const { buffer } = batch;
   const answer = new DatagramBatch({ capacity: 1, size: 8 });
@@ -55,17 +57,17 @@ function receive(): never {
 
 async function send(port: number): Promise<void> {
   socket.connect(["127.0.0.1", port]);
-  // A burst in each place, cut into datagrams by the kernel; only the numbers in them change.
+  // Each place of the batch has one burst, which the kernel divides into datagrams. Only the numbers in them change.
   const bursts = new DatagramBatch({ capacity: window, size: burst * segment });
   const filler = Buffer.alloc(burst * segment, 0xa5);
   for (let i = 0; i < window; i++) bursts.add(filler, undefined, { segmentSize: segment });
-  // Both ends of a benchmark are on one machine: its own order of bytes will do.
+  // Both ends are on one machine, so the numbers can have the byte order of the host.
   const numbers = new Uint32Array(bursts.buffer.buffer, bursts.buffer.byteOffset, bursts.buffer.length / 4);
   const answer = Buffer.alloc(8);
   let next = 0;
   let acknowledged = 0;
   let delivered = 0;
-  // A burst that is not acknowledged for so long is lost.
+  // In ms. A burst that is not acknowledged in this time is lost.
   socket.timeout = 200;
   printReady();
   for await (const line of createInterface({ input: process.stdin })) {
@@ -77,7 +79,7 @@ async function send(port: number): Promise<void> {
       if (open && performance.now() >= until) open = false;
       const free = window - Math.ceil(((next - acknowledged) >>> 0) / burst);
       if (open && free > 0) {
-        // The last places of the batch, as many as there is room for.
+        // Sends the last `free` places of the batch.
         for (let at = ((window - free) * burst * segment) / 4; at < numbers.length; at += segment / 4) {
           numbers[at] = next;
           next = (next + 1) >>> 0;
@@ -90,7 +92,7 @@ async function send(port: number): Promise<void> {
         socket.recvInto(answer);
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== "ETIMEDOUT") throw error;
-        // Lost: go on without it.
+        // The missing datagrams are lost: continue as if they were acknowledged.
         answer.writeUInt32LE(next, 0);
         answer.writeUInt32LE(delivered, 4);
       }

@@ -1,4 +1,5 @@
-// Bulk datagrams on node:dgram, with the protocol of bench/native/udp_bulk.c: `receive`, or `send PORT`.
+// Bulk datagrams on node:dgram. The commands (`receive`, `send PORT`) and the protocol are those of
+// bench/native/udp_bulk.c.
 
 import { type Socket, createSocket } from "node:dgram";
 import { createInterface } from "node:readline";
@@ -28,7 +29,7 @@ function receive(socket: Socket): void {
 }
 
 function send(socket: Socket): void {
-  // A datagram's memory is written again only after its burst was acknowledged.
+  // As many datagrams as can be in flight. So the memory of a datagram is written again only after its acknowledgement.
   const datagrams = Array.from({ length: burst * window }, () => Buffer.alloc(segment, 0xa5));
   let next = 0;
   let acknowledged = 0;
@@ -61,7 +62,7 @@ function send(socket: Socket): void {
   createInterface({ input: process.stdin }).on("line", (line) => {
     start = { at: performance.now(), next, delivered };
     until = start.at + Number(line);
-    // What was not acknowledged for this long is lost: go on without it.
+    // Datagrams that are not acknowledged for 200 ms are lost: continue as if they were acknowledged.
     patience = setInterval(() => {
       acknowledged = next;
       pump();

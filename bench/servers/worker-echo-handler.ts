@@ -1,18 +1,18 @@
-// The handler of worker-echo-berkeley.ts: it echoes, and burns CPU before each answer if the server says so.
+// The handler of worker-echo-berkeley.ts. It burns CPU for each message before it echoes.
 
 import type { Stream } from "berkeley";
 
-let turns = 0;
+let iterations = 0;
 
-/** @param worker `data` is the number of turns of a loop for each message */
+/** `data` is the number of iterations of the loop in `burn()`. */
 export function setup({ data }: { readonly data: unknown }): void {
-  turns = data as number;
+  iterations = data as number;
 }
 
-/** The result must be used, or the compiler would drop the loop. */
+/** Burns CPU. The caller must use the result, or the compiler could remove the loop. */
 function burn(): number {
   let state = 1;
-  for (let i = 0; i < turns; i++) {
+  for (let i = 0; i < iterations; i++) {
     state ^= state << 13;
     state ^= state >>> 17;
     state ^= state << 5;

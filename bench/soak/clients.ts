@@ -1,4 +1,4 @@
-// The slow clients of the soak: each sends a byte of a line that never ends every ten seconds.
+// The slow clients of the soak. Every ten seconds, each of them sends a byte of a line that never ends.
 
 import { connect, type Stream } from "berkeley";
 
@@ -12,8 +12,8 @@ export interface ClientsState {
 
 const [port, count, interval] = process.argv.slice(2).map(Number) as [number, number, number];
 const ADDRESSES = 4;
-/** Connections that are made at the same time. */
-const AT_ONCE = 50;
+/** Number of connections that are made at the same time. */
+const BATCH = 50;
 const BYTE = Buffer.from("x");
 const started = new Map<Stream, number>();
 let longest = 0;
@@ -33,8 +33,8 @@ async function hold(stream: Stream): Promise<void> {
   await stream.close();
 }
 
-for (let first = 0; first < count; first += AT_ONCE) {
-  const batch = Array.from({ length: Math.min(AT_ONCE, count - first) }, async (_, index) => {
+for (let first = 0; first < count; first += BATCH) {
+  const batch = Array.from({ length: Math.min(BATCH, count - first) }, async (_, index) => {
     const host = `127.0.0.${((first + index) % ADDRESSES) + 1}`;
     void hold(await connect(["127.0.0.1", port], { localAddress: [host, 0] }));
   });

@@ -1,4 +1,5 @@
-// The server of the soak: a line server with serve(). Its parent asks for its state over the channel of the process.
+// The server of the soak: a line server with serve(). It sends its state to the parent process at the start, and for
+// each message from the parent.
 
 import { type Server, serve } from "berkeley/server";
 

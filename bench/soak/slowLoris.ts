@@ -1,11 +1,12 @@
 // Slow clients against serve(): npm run soak [-- COUNT]
 //
-// COUNT clients (default 8,000) in a process of their own send a byte every ten seconds, from 127.0.0.1 to 127.0.0.4.
-// Meanwhile honest clients send a line and wait for the answer. The same number of them does so with a second server
-// that has no slow clients. Other work on the machine slows down both servers, so the difference is caused by the slow
-// clients. The first run has `minReadRate` and `idleTimeout` off: the server must hold all connections for a minute.
-// The second has the defaults: it must close all of them in time. The exit status is 1 if one of these conditions is
-// not met.
+// COUNT slow clients (default 8,000) in a process of their own send a byte every ten seconds. They use the addresses
+// 127.0.0.1 to 127.0.0.4. At the same time normal clients send lines and wait for the answers. As many normal clients
+// do that with a second server without slow clients. Other work on the machine slows down both servers, so the
+// difference between the servers is caused by the slow clients.
+//
+// The first run has `minReadRate` and `idleTimeout` off: the server must hold all connections for a minute. The second
+// run has the defaults: the server must close all slow connections in time. The exit status is 1 if a check fails.
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -18,14 +19,17 @@ import type { ServerState } from "./server.js";
 const COUNT = Number(process.argv[2] ?? 8_000);
 /** Milliseconds between two bytes of a slow client. */
 const INTERVAL = 10_000;
+/** How long the server must hold all connections, in ms. */
 const HOLD = 60_000;
+/** How long the normal clients run without slow clients, in ms. */
 const ALONE = 10_000;
-const HONEST = 20;
+/** Number of normal clients. */
+const NORMAL_CLIENTS = 20;
 /** Milliseconds of a window in which p99 is computed. */
 const WINDOW = 5_000;
-/** Milliseconds between two requests of an honest client. */
+/** Milliseconds between two requests of a normal client. */
 const PAUSE = 50;
-/** docs/servers.md: about 20 s, and a step of the timer; the rest is the time to close this many connections. */
+/** In ms: about 20 s and a step of the timer (docs/servers.md), and the time to close so many connections. */
 const CLOSED_WITHIN = 25_000;
 const KB_PER_CONNECTION = 16;
 const DESCRIPTORS = COUNT + 1_000;
@@ -36,7 +40,7 @@ function check(what: string, holds: boolean): void {
   if (!holds) failures.push(what);
 }
 
-/** A program of this folder with a higher limit of descriptors. */
+/** Starts a program of this folder, with a higher limit of descriptors. */
 function start(name: string, ...args: (string | number)[]): ChildProcess {
   const file = fileURLToPath(new URL(`${name}.js`, import.meta.url));
   const command = [process.execPath, "--expose-gc", file, ...args.map(String)];
@@ -44,9 +48,10 @@ function start(name: string, ...args: (string | number)[]): ChildProcess {
   return spawn("sh", limited, { stdio: ["ignore", "inherit", "inherit", "ipc"] });
 }
 
-async function next<T>(child: ChildProcess): Promise<T> {
-  const over = new AbortController();
-  const { signal } = over;
+/** The next message of a child. Rejects if the child ends first. */
+async function nextMessage<T>(child: ChildProcess): Promise<T> {
+  const settled = new AbortController();
+  const { signal } = settled;
   try {
     const ended = once(child, "exit", { signal }).then(([status]) =>
       Promise.reject(new Error(`a program ended with status ${String(status)}`)),
@@ -54,13 +59,13 @@ async function next<T>(child: ChildProcess): Promise<T> {
     const [message] = (await Promise.race([once(child, "message", { signal }), ended])) as [T];
     return message;
   } finally {
-    over.abort();
+    settled.abort();
   }
 }
 
 function ask<T>(child: ChildProcess): Promise<T> {
   child.send("state");
-  return next<T>(child);
+  return nextMessage<T>(child);
 }
 
 async function stop(child: ChildProcess): Promise<void> {
@@ -70,17 +75,17 @@ async function stop(child: ChildProcess): Promise<void> {
   await ended;
 }
 
-/** When a request of an honest client began, and how long it took, in ms. */
+/** When a request of a normal client began, and how long it took, in ms. */
 interface Sample {
   readonly at: number;
   readonly took: number;
 }
 
-/** The requests of honest clients, and the number of clients that have failed. */
-async function honest(port: number, until: () => boolean): Promise<{ times: Sample[]; failed: number }> {
+/** Runs the normal clients. Resolves with their requests, and with the number of clients that failed. */
+async function runNormalClients(port: number, until: () => boolean): Promise<{ times: Sample[]; failed: number }> {
   const times: Sample[] = [];
   let failed = 0;
-  const clients = Array.from({ length: HONEST }, async () => {
+  const clients = Array.from({ length: NORMAL_CLIENTS }, async () => {
     try {
       await using stream = await connect(["127.0.0.1", port], { localAddress: ["127.0.0.5", 0] });
       while (!until()) {
@@ -98,23 +103,24 @@ async function honest(port: number, until: () => boolean): Promise<{ times: Samp
   return { times, failed };
 }
 
-const during = (ms: number): (() => boolean) => {
+/** A function that returns true when so many milliseconds have passed. */
+const after = (ms: number): (() => boolean) => {
   const end = performance.now() + ms;
   return () => performance.now() >= end;
 };
-const at = (sorted: readonly number[], part: number): number => sorted[Math.floor(sorted.length * part)] ?? NaN;
+const quantile = (sorted: readonly number[], part: number): number => sorted[Math.floor(sorted.length * part)] ?? NaN;
 
 /** The median of the p99 of all windows, so that a burst of other work in one window has no effect. */
 function p99(times: readonly Sample[]): number {
   const windows = new Map<number, number[]>();
   for (const { at: began, took } of times) {
     const window = Math.floor(began / WINDOW);
-    const few = windows.get(window);
-    if (few === undefined) windows.set(window, [took]);
-    else few.push(took);
+    const values = windows.get(window);
+    if (values === undefined) windows.set(window, [took]);
+    else values.push(took);
   }
   const sort = (values: number[]): number[] => values.toSorted((a, b) => a - b);
-  return at(sort([...windows.values()].map((few) => at(sort(few), 0.99))), 0.5);
+  return quantile(sort([...windows.values()].map((values) => quantile(sort(values), 0.99))), 0.5);
 }
 
 const ms = (time: number): string => `${time.toFixed(2)} ms`;
@@ -124,46 +130,54 @@ async function run(mode: "off" | "defaults"): Promise<void> {
   const [server, quietServer] = [start("server", mode), start("server", mode)];
   let clients: ChildProcess | undefined;
   try {
-    const [empty, calm] = await Promise.all([next<ServerState>(server), next<ServerState>(quietServer)]);
-    const alone = await honest(empty.port, during(ALONE));
-    const before = await ask<ServerState>(server);
-    clients = start("clients", empty.port, COUNT, INTERVAL);
+    const [{ port }, { port: quietPort }] = await Promise.all([
+      nextMessage<ServerState>(server),
+      nextMessage<ServerState>(quietServer),
+    ]);
+    const alone = await runNormalClients(port, after(ALONE));
+    const memoryBefore = (await ask<ServerState>(server)).memory;
+    clients = start("clients", port, COUNT, INTERVAL);
     const began = performance.now();
-    await next<ClientsState>(clients);
+    await nextMessage<ClientsState>(clients);
     console.log(`  ${COUNT} clients connected in ${((performance.now() - began) / 1000).toFixed(1)} s`);
-    const late = during(mode === "off" ? HOLD : CLOSED_WITHIN + INTERVAL);
-    let gone = false;
+    const isLate = after(mode === "off" ? HOLD : CLOSED_WITHIN + INTERVAL);
+    let allClosed = false;
     const watching = (async () => {
       if (mode === "off") return;
-      while (!late() && !gone) {
-        gone = (await ask<ClientsState>(clients)).open === 0;
+      while (!isLate() && !allClosed) {
+        allClosed = (await ask<ClientsState>(clients)).open === 0;
         await sleep(500);
       }
     })();
-    const over = (): boolean => gone || late();
-    const [under, quiet] = await Promise.all([honest(empty.port, over), honest(calm.port, over), watching]);
+    const isOver = (): boolean => allClosed || isLate();
+    const [loaded, quiet] = await Promise.all([
+      runNormalClients(port, isOver),
+      runNormalClients(quietPort, isOver),
+      watching,
+    ]);
     const { longest, open } = await ask<ClientsState>(clients);
-    const after = await ask<ServerState>(server);
+    const state = await ask<ServerState>(server);
     if (mode === "off") {
       check(
-        `all ${COUNT} held for ${HOLD / 1000} s (${after.connections} connections)`,
-        open === COUNT && after.connections === COUNT,
+        `all ${COUNT} held for ${HOLD / 1000} s (${state.connections} connections)`,
+        open === COUNT && state.connections === COUNT,
       );
-      const kb = (after.memory - before.memory) / 1024 / COUNT;
+      const kb = (state.memory - memoryBefore) / 1024 / COUNT;
       check(`memory per connection ${kb.toFixed(1)} kB, at most ${KB_PER_CONNECTION} kB`, kb <= KB_PER_CONNECTION);
     } else {
-      const cut = `${after.minReadRate} by minReadRate, ${after.idleTimeout} by idleTimeout`;
-      check(`all ${COUNT} closed (${cut})`, open === 0 && after.minReadRate + after.idleTimeout === COUNT);
+      const causes = `${state.minReadRate} by minReadRate, ${state.idleTimeout} by idleTimeout`;
+      check(`all ${COUNT} closed (${causes})`, open === 0 && state.minReadRate + state.idleTimeout === COUNT);
       const limit = `at most ${CLOSED_WITHIN / 1000} s`;
       check(`the last one ${(longest / 1000).toFixed(1)} s after its first byte, ${limit}`, longest <= CLOSED_WITHIN);
     }
-    const [without, loaded] = [p99(quiet.times), p99(under.times)];
-    const counts = `${quiet.times.length} and ${under.times.length} requests; ${ms(p99(alone.times))} before`;
+    const [quietP99, loadedP99] = [p99(quiet.times), p99(loaded.times)];
+    const counts = `${quiet.times.length} and ${loaded.times.length} requests; ${ms(p99(alone.times))} before`;
     check(
-      `p99 of honest clients, median of windows: ${ms(without)} quiet, ${ms(loaded)} under (${counts}), at most twice`,
-      loaded <= 2 * without,
+      `p99 of normal clients, median of windows: ${ms(quietP99)} without slow clients, ${ms(loadedP99)} with them ` +
+        `(${counts}), at most twice`,
+      loadedP99 <= 2 * quietP99,
     );
-    check("no honest client failed", alone.failed + quiet.failed + under.failed === 0);
+    check("no normal client failed", alone.failed + quiet.failed + loaded.failed === 0);
   } finally {
     if (clients !== undefined) await stop(clients);
     await Promise.all([stop(server), stop(quietServer)]);
@@ -175,7 +189,7 @@ const [status] = (await once(probe, "exit")) as [number];
 if (status === 0) {
   await run("off");
   await run("defaults");
-  console.log(failures.length === 0 ? "soak: all holds" : `soak: failed: ${failures.join("; ")}`);
+  console.log(failures.length === 0 ? "soak: all checks passed" : `soak: failed: ${failures.join("; ")}`);
   process.exitCode = failures.length === 0 ? 0 : 1;
 } else {
   const { spawnSync } = await import("node:child_process");

@@ -10,8 +10,9 @@ import { usageIn } from "../lib/usage.js";
 import type { Case, Contender, Metric, Sample, Subject, Workload } from "../lib/workload.js";
 
 const connections = 1000;
-/** Bursts of a warm server: those of the warm-up, and those that count. */
+/** Bursts for the warm-up of a server. */
 const warmUp = 10;
+/** Bursts of a warm server that are measured in a window. */
 const counted = 5;
 
 const metrics = (state: string): readonly Metric[] => [
@@ -29,7 +30,7 @@ function sampleOf(lines: readonly Line[], state: string): Sample {
   };
 }
 
-/** A server, started for each window if it is to be cold. */
+/** A subject whose server runs for the whole round ("warm"), or is started for each window ("cold"). */
 function subjectOf(
   state: "warm" | "cold",
   name: string,

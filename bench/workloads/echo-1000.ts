@@ -1,5 +1,5 @@
-// echo-1000: the echo of tcp-echo over 1,000 and over 5,000 connections. CPU, latency up to the slowest reply, and how fairly the
-// connections are served: the replies of the one with the fewest and of the one with the most, beside the median.
+// echo-1000: the echo of tcp-echo over 1,000 and over 5,000 connections. It measures CPU and latency, and how fairly
+// the server serves the connections: the fewest, the median and the most replies of one connection.
 
 import { type Line, numberIn } from "../lib/children.js";
 import { descriptorLimit } from "../lib/memory.js";
@@ -9,6 +9,7 @@ import { usageIn } from "../lib/usage.js";
 import type { Case, Limit, Metric, Sample, Subject, Workload } from "../lib/workload.js";
 
 const size = 64;
+/** Descriptors of the load generator besides its connections. */
 const spare = 100;
 
 const metrics = (times: string): readonly Metric[] => [
@@ -42,7 +43,7 @@ function sampleOf(line: Line, times: string): Sample {
   };
 }
 
-function caseOf(connections: number, wanted: boolean): Case {
+function caseOf(connections: number, hasLimits: boolean): Case {
   const times = `x${connections}`;
   const subject = (
     name: string,
@@ -88,7 +89,7 @@ function caseOf(connections: number, wanted: boolean): Case {
       subject("node:net", "peer", script("tcp-echo-node"), []),
       ...otherRuntimes.map(({ name, peer }) => subject(name, "peer", peerEcho(peer), [], peer)),
     ],
-    limits: wanted ? limits : [],
+    limits: hasLimits ? limits : [],
   };
 }
 

@@ -1,6 +1,7 @@
-// idle: connections that wait in a read. The memory of the server for each of them: RssAnon after garbage was collected, with
-// 5,000 and with 15,000 connections; the difference is divided by the 10,000 between. The same with 50,000, where the limit of
-// descriptors allows that. The memory of the kernel is not in it: it is the same for all.
+// idle: connections on which a read waits. It measures the memory of the server for one connection: RssAnon after a
+// garbage collection with 5,000 and with 15,000 connections, and the difference divided by 10,000. A second case goes
+// to 50,000 connections, if the limit of descriptors allows it. The memory of the kernel is not counted, because it is
+// the same for all subjects.
 
 import { Child, numberIn } from "../lib/children.js";
 import { descriptorLimit, residentBytes } from "../lib/memory.js";
@@ -12,7 +13,7 @@ import type { Case, Limit, Sample, Subject, Workload } from "../lib/workload.js"
 /** Descriptors of a server besides its connections. */
 const spare = 100;
 
-/** A script of ours or on Node's sockets, started with --expose-gc. */
+/** A program of bench/servers/, started with --expose-gc if it has the argument "collect". */
 const collector =
   (name: string): Program =>
   async (site, ...parameters) => {
@@ -33,9 +34,9 @@ function subjectOf(
       await using server = await Child.start(placement.server, await program(placement.site, ...parameters, "collect"));
       const port = numberIn(await server.nextObject(), "port");
       const memory = async (): Promise<number> => {
-        // Twice: the first collection queues finalizers, and the second one frees the objects that they release.
+        // Two collections: the finalizers that run after the first one release objects that the second one frees.
         for (let i = 0; i < 2; i++) {
-          server.tell("collect");
+          server.writeLine("collect");
           await server.nextObject();
         }
         return residentBytes(server.pid);
@@ -44,7 +45,7 @@ function subjectOf(
       await using clients = await Child.start(placement.load, [load, ...[port, few, many].map(String)]);
       await clients.nextObject(120_000);
       const before = await memory();
-      clients.tell("more");
+      clients.writeLine("more");
       await clients.nextObject(120_000);
       const after = await memory();
       return { [`bytes_per_connection_${many}`]: (after - before) / (many - few) };
@@ -59,7 +60,7 @@ function subjectOf(
   return { name, role, open, absent };
 }
 
-function caseOf(few: number, many: number, limits: boolean): Case {
+function caseOf(few: number, many: number, hasLimits: boolean): Case {
   const metric = `bytes_per_connection_${many}`;
   const range = [few, many] as const;
   const subject = (
@@ -69,7 +70,7 @@ function caseOf(few: number, many: number, limits: boolean): Case {
     parameters: readonly string[],
     peer?: PeerName,
   ): Subject => subjectOf(name, role, program, parameters, range, peer);
-  const wanted: readonly Limit[] = [
+  const limits: readonly Limit[] = [
     { metric, subject: "berkeley", atMost: 1200 },
     { metric, subject: "berkeley-stream", atMost: 1800 },
   ];
@@ -83,7 +84,7 @@ function caseOf(few: number, many: number, limits: boolean): Case {
       subject("node:net", "peer", collector("tcp-echo-node"), []),
       ...otherRuntimes.map(({ name, peer }) => subject(name, "peer", peerEcho(peer), [], peer)),
     ],
-    limits: limits ? wanted : [],
+    limits: hasLimits ? limits : [],
   };
 }
 

@@ -28,7 +28,7 @@ function subject(name: string, role: Subject["role"], folder: "bench" | "shipped
     name,
     role,
     open: async (placement) => {
-      // The first run after a change reads files from the disk.
+      // Not measured: it reads the files from the disk into the page cache.
       await runOnce(placement);
       return {
         measure: () => runOnce(placement),

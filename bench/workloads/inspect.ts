@@ -1,5 +1,6 @@
-// inspect: the cost of the inspector. The echo of tcp-echo with the module not loaded, loaded and off, and on; and a server with
-// 8,000 connections that do nothing, whose peers are a process of their own.
+// inspect: the cost of the inspector. The first case is the echo of tcp-echo: with the module of the inspector not
+// loaded, loaded and off, and on. The second case is a server with 8,000 idle connections, whose peers are in another
+// process.
 
 import { setTimeout as delay } from "node:timers/promises";
 
@@ -35,7 +36,7 @@ function watched(name: string, role: Subject["role"], mode: string): Subject {
       measure: async ({ warmupMs, measureMs }) => {
         await delay(warmupMs);
         const { usages } = await usageOf(load, [child], () => delay(measureMs));
-        child.tell("");
+        child.writeLine("");
         const rss = numberIn(await child.nextObject(30_000), "rssBytes");
         const [usage] = usages;
         return { cpu_percent: (usage!.cpuNs / usage!.elapsedNs) * 100, rss_mb: rss / 1e6 };

@@ -1,5 +1,5 @@
-// proxy: the example proxy.ts, which is pump() behind listen() and connect(), beside HAProxy: bytes through long
-// connections, and short connections. Both ends are in one process on the other core.
+// proxy: the example proxy.ts (listen(), connect() and pump()) and HAProxy. It measures bytes through long connections,
+// and short connections. The client and the target are in one process on the other core.
 
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -14,19 +14,21 @@ import type { Placement } from "../lib/machine.js";
 import type { Sample, Subject, Window, Workload } from "../lib/workload.js";
 import { byteMetrics, byteSample, fileSize } from "./sendfile.js";
 
-/** Connections at a time, in each of the cases. */
+/** Number of long connections. */
 export const connections = 4;
+/** Number of short connections that are open at the same time. */
 const atATime = 64;
 
-/** A proxy to a port. */
+/** A running proxy. */
 export interface Proxy extends AsyncDisposable {
   readonly child: Child;
   readonly port: number;
 }
 
+/** Starts a proxy to the port `target`. */
 export type Start = (placement: Placement, target: number) => Promise<Proxy>;
 
-/** A program of ours whose last argument is the port of the target. */
+/** Starts a program of this project whose last argument is the port of the target. */
 export const ours =
   (program: Program, ...parameters: readonly string[]): Start =>
   async ({ server, site }, target) => {
@@ -40,7 +42,7 @@ export const ours =
     }
   };
 
-/** HAProxy on one thread. It uses splice(2) automatically, always, or never. */
+/** Starts HAProxy on one thread. `options` are its options about splice(2). */
 const haproxy =
   (...options: readonly string[]): Start =>
   async ({ server }, target) => {
@@ -51,7 +53,7 @@ const haproxy =
       "global",
       "  nbthread 1",
       "  maxconn 4096",
-      // The same buffer size as ours.
+      // The default size of the pipe in pump().
       "  tune.pipesize 262144",
       "defaults",
       "  mode tcp",
@@ -77,8 +79,8 @@ const haproxy =
     }
   };
 
-/** A proxy that stays for the whole round, and so does the port where it leads; `measure` is a window of a load on it. */
-export function lasting(
+/** A subject whose proxy runs for the whole round, with one target port. `measure` measures one window. */
+export function proxySubject(
   name: string,
   role: Subject["role"],
   start: Start,
@@ -96,7 +98,7 @@ export function lasting(
   return { name, role, open };
 }
 
-/** Bytes through a few connections, one way. */
+/** Measures bytes through the long connections, in one direction. */
 export async function bulk(placement: Placement, window: Window, proxy: Proxy, far: number): Promise<Sample> {
   const { measureMs, warmupMs } = window;
   const parameters = [connections, warmupMs, measureMs, far, proxy.port, proxy.child.pid].map(String);
@@ -105,6 +107,7 @@ export async function bulk(placement: Placement, window: Window, proxy: Proxy, f
   return byteSample(await ends.nextObject(warmupMs + measureMs + 30_000));
 }
 
+/** Measures short connections. */
 async function short(placement: Placement, window: Window, proxy: Proxy, far: number): Promise<Sample> {
   const { measureMs, warmupMs } = window;
   const parameters = [proxy.port, proxy.child.pid, far, atATime, warmupMs, measureMs].map(String);
@@ -137,7 +140,7 @@ export const proxy: Workload = {
     {
       title: `a TCP proxy, ${connections} connections, one way`,
       metrics: byteMetrics,
-      subjects: proxies.map(([name, role, start]) => lasting(name, role, start, bulk)),
+      subjects: proxies.map(([name, role, start]) => proxySubject(name, role, start, bulk)),
       limits: [{ metric: "mb_per_second", subject: "berkeley", peer: "haproxy", atLeast: 0.9 }],
     },
     {
@@ -148,7 +151,7 @@ export const proxy: Workload = {
         { name: "user_us_per_connection", label: "user", digits: 1, detail: true },
         { name: "system_us_per_connection", label: "system", digits: 1, detail: true },
       ],
-      subjects: proxies.map(([name, role, start]) => lasting(name, role, start, short)),
+      subjects: proxies.map(([name, role, start]) => proxySubject(name, role, start, short)),
       limits: [{ metric: "connections_per_second", subject: "berkeley", peer: "haproxy", atLeast: 1 }],
     },
   ],

@@ -1,6 +1,6 @@
-// resp: redis-benchmark against a server that speaks the protocol of Redis: redis-server itself, the example resp.ts,
-// and the same server on node:net. Without pipelines it measures the cost of a small request and reply; with pipelines,
-// the cost of parsing.
+// resp: redis-benchmark as the client of three servers with the protocol of Redis: redis-server, the example resp.ts,
+// and the same example on node:net. Without pipelines it measures the cost of a small request and reply. With pipelines
+// it measures the cost of parsing.
 
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
@@ -26,9 +26,9 @@ const tests: readonly [theirs: string, ours: string][] = [
 const trial = 2000;
 const clients = 50;
 
-/** Requests per second of each test. */
+/** Runs redis-benchmark. Resolves with the requests per second of each test. */
 async function drive(placement: Placement, port: number, pipeline: number, count: number): Promise<number[]> {
-  // Started by pin.c, which sets its core and ends it with its parent.
+  // pin.c sets its core, and makes the kernel kill it when this process ends.
   const program = [String(placement.load), String(process.pid), "redis-benchmark", "-h", "127.0.0.1"];
   const load = ["-p", port, "-t", "ping,set,get", "-c", clients, "-P", pipeline, "-n", count, "--csv"].map(String);
   const { stdout } = await run(await nativeProgram("pin"), [...program, ...load]);
@@ -91,7 +91,8 @@ function subject(
   };
 }
 
-function situation(pipeline: number, ofRedis: number): Case {
+/** @param ofRedis the required share of the rates of redis-server */
+function caseOf(pipeline: number, ofRedis: number): Case {
   const rates: readonly Metric[] = tests.map(([, test]) => ({
     name: `${test}_per_second_p${pipeline}`,
     label: `${test}/s`,
@@ -113,4 +114,4 @@ function situation(pipeline: number, ofRedis: number): Case {
   };
 }
 
-export const resp: Workload = { name: "resp", cases: [situation(1, 0.85), situation(16, 0.6)] };
+export const resp: Workload = { name: "resp", cases: [caseOf(1, 0.85), caseOf(16, 0.6)] };

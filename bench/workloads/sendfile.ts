@@ -7,11 +7,11 @@ import { type Program, native, script, served } from "../lib/servers.js";
 import { usageIn } from "../lib/usage.js";
 import type { Metric, Sample, Subject, Workload } from "../lib/workload.js";
 
-/** The size of the sent file, also of other workloads. */
+/** The size of the sent file, here and in other workloads. */
 export const fileSize = 64 * 1024 * 1024;
 const connections = 4;
 
-/** The figures of a workload that moves bytes. */
+/** The metrics of workloads that move bytes. */
 export const byteMetrics: readonly Metric[] = [
   { name: "cpu_us_per_mb", label: "CPU us/MB", digits: 1 },
   { name: "user_us_per_mb", label: "user", digits: 1, detail: true },
@@ -19,7 +19,7 @@ export const byteMetrics: readonly Metric[] = [
   { name: "mb_per_second", label: "MB/s", digits: 0 },
 ];
 
-/** Those figures from the line of a load generator that counted bytes. */
+/** Computes these metrics from the line of a load generator that counted bytes. */
 export function byteSample(line: Line): Sample {
   const megabytes = numberIn(line, "bytes") / 1e6;
   const usage = usageIn(line);

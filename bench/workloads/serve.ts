@@ -1,13 +1,13 @@
-// serve: the echo of tcp-echo with one handler, called by serve() with its default limits and by a loop over listen():
-// this is the cost of the limits. Then with one worker and with two: this is the gain for a handler that needs CPU, and
-// the cost for a handler that does nothing.
+// serve: the echo of tcp-echo with a handler. The first case calls the handler from serve() with its default limits,
+// and from a loop over listen(). The difference is the cost of the limits. The other cases compare two workers with
+// one: the gain for a handler that uses CPU, and the cost for a handler that only echoes.
 
 import { allowedCores, chooseCores } from "../lib/machine.js";
 import { type Program, script } from "../lib/servers.js";
 import type { Metric, Sample, Subject, Window, Workload } from "../lib/workload.js";
 import { echoMetrics, echoSubject, echoTitle } from "./tcp-echo.js";
 
-/** Turns of a loop for each message. 600,000 take about a millisecond. */
+/** Iterations of a loop for each message. 600,000 take about a millisecond. */
 const TURNS = { idle: "0", burning: "600000" };
 type Work = keyof typeof TURNS;
 
@@ -16,9 +16,9 @@ const metricsOf = (work: Work): readonly Metric[] =>
   echoMetrics.map((metric) => ({ ...metric, name: `${work}_${metric.name}` }));
 
 /**
- * A server that burns CPU is on both cores, one of which has the load generator too, because that needs little. Otherwise
- * the workers are on the server's core: on both cores they would take turns with the load generator, and the figure
- * would be that of the scheduler.
+ * Makes a subject with workers. If the handler burns CPU, the workers run on both cores, one of which is that of the
+ * load generator, which uses little CPU then. Otherwise the workers run on the server's core only. On both cores they
+ * would compete with the load generator, and the figure would depend on the scheduler.
  */
 function workers(count: number, work: Work): Subject {
   const program: Program = async (site, ...parameters) => {

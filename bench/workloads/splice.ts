@@ -1,12 +1,13 @@
-// splice: a TCP proxy that pumps four connections one way. Both ends are in one process on the other core.
+// splice: a TCP proxy that moves bytes of four connections in one direction. The client and the target are in one
+// process on the other core.
 
 import { type Program, native, script } from "../lib/servers.js";
 import type { Subject, Workload } from "../lib/workload.js";
-import { bulk, connections, lasting, ours } from "./proxy.js";
+import { bulk, connections, ours, proxySubject } from "./proxy.js";
 import { byteMetrics } from "./sendfile.js";
 
 function subject(name: string, role: Subject["role"], program: Program, ...parameters: string[]): Subject {
-  return lasting(name, role, ours(program, ...parameters), bulk);
+  return proxySubject(name, role, ours(program, ...parameters), bulk);
 }
 
 export const splice: Workload = {

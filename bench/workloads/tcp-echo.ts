@@ -10,7 +10,7 @@ import type { Metric, Sample, Subject, Workload } from "../lib/workload.js";
 const connections = 64;
 const size = 64;
 
-/** The figures of an echo; also used by other workloads that have one. */
+/** The metrics of an echo, here and in other workloads. */
 export const echoMetrics: readonly Metric[] = [
   { name: "cpu_us_per_echo", label: "CPU us/echo", digits: 2 },
   { name: "user_us_per_echo", label: "user", digits: 2, detail: true },
@@ -20,7 +20,7 @@ export const echoMetrics: readonly Metric[] = [
   { name: "latency_p99_us", label: "p99 us", digits: 0, detail: true },
 ];
 
-/** The title of its case. */
+/** The title of the case of tcp-echo. */
 export const echoTitle: string = `${size}-byte echo over ${connections} TCP connections`;
 
 function sampleOf(line: Line): Sample {
@@ -38,7 +38,7 @@ function sampleOf(line: Line): Sample {
 
 const load = async (): Promise<string[]> => [String(connections), String(size)];
 
-/** A server that echoes. */
+/** Makes a subject with an echo server. */
 export function echoSubject(name: string, role: Subject["role"], program: Program, ...parameters: string[]): Subject {
   return served({ name, role }, (site) => program(site, ...parameters), "tcp_echo_load", load, sampleOf);
 }

@@ -1,6 +1,6 @@
-// tls: small messages echoed, and bulk each way, over TLS 1.3 with the cipher suite that Node prefers. For all
-// subjects, the client is a C program with OpenSSL on the other core. A client with node:tls would need more CPU than
-// the servers, and would limit the result.
+// tls: an echo of small messages, and bulk in each direction, over TLS 1.3 with the cipher suite that Node prefers. The
+// client of all subjects is a C program with OpenSSL on the other core. A client with node:tls would use more CPU than
+// the servers, and would limit the rates.
 
 import { execFile } from "node:child_process";
 import { access, mkdir, rename } from "node:fs/promises";
@@ -19,7 +19,7 @@ const bulkConnections = 4;
 
 type Kind = "echo" | "receive" | "send";
 
-/** A certificate for the servers; made once. The clients do not verify it, because that cost is not measured here. */
+/** Makes a certificate for the servers, once. The clients do not verify it, because that cost is not measured here. */
 async function certificate(): Promise<[string, string]> {
   const [cert, key] = [join(outputs, "tls-cert.pem"), join(outputs, "tls-key.pem")];
   if (
@@ -56,7 +56,7 @@ function subject(
   );
 }
 
-function situation(
+function caseOf(
   kind: Kind,
   title: string,
   metrics: readonly Metric[],
@@ -85,7 +85,7 @@ function bulk(kind: "receive" | "send", title: string): Case {
     { name: `${kind}_user_us_per_mb`, label: "user", digits: 1, detail: true },
     { name: `${kind}_mb_per_second`, label: "MB/s", digits: 0 },
   ];
-  return situation(kind, title, metrics, (bytes, { elapsedNs, cpuNs, userNs }) => ({
+  return caseOf(kind, title, metrics, (bytes, { elapsedNs, cpuNs, userNs }) => ({
     [`${kind}_cpu_us_per_mb`]: cpuNs / (bytes / 1e6) / 1e3,
     [`${kind}_user_us_per_mb`]: userNs / (bytes / 1e6) / 1e3,
     [`${kind}_mb_per_second`]: (bytes / 1e6 / elapsedNs) * 1e9,
@@ -101,7 +101,7 @@ const echoMetrics = [
 export const tls: Workload = {
   name: "tls",
   cases: [
-    situation(
+    caseOf(
       "echo",
       `${size}-byte echo over ${echoConnections} TLS connections`,
       echoMetrics,

@@ -1,4 +1,4 @@
-// udp: small datagrams echoed in batches, and bulk in large ones.
+// udp: an echo of small datagrams in batches, and bulk in large datagrams.
 
 import { Child, type Line, numberIn } from "../lib/children.js";
 import { type Program, native, script, served } from "../lib/servers.js";
@@ -10,7 +10,7 @@ const inFlight = 256;
 const sockets = 4;
 const segment = 1472;
 
-/** The maximum share of lost datagrams. With more losses the figures would not be comparable. */
+/** Throws if more than one datagram in 1,000 was lost, because the figures would not be comparable. */
 function refuseLoss(lost: number, count: number): void {
   if (lost > count / 1000) throw new Error(`${lost} of ${count + lost} datagrams were lost, at most 1 in 1000 may be`);
 }
@@ -34,16 +34,19 @@ function echo(name: string, role: Subject["role"], program: Program, ...paramete
   return served({ name, role }, (site) => program(site, ...parameters), "udp_echo_load", load, echoSample);
 }
 
-/** Makes a sender send for a time. Returns the delivered bytes and the time. */
+/** Makes a sender send for a time. Resolves with the delivered megabytes and the elapsed time. */
 async function transfer(sender: Child, milliseconds: number): Promise<{ megabytes: number; elapsedNs: number }> {
-  sender.tell(String(milliseconds));
+  sender.writeLine(String(milliseconds));
   const line = await sender.nextObject(milliseconds + 20_000);
   const count = numberIn(line, "count");
   refuseLoss(numberIn(line, "lost"), count);
   return { megabytes: (count * segment) / 1e6, elapsedNs: numberIn(line, "elapsedNs") };
 }
 
-/** `receive` prints its port and never ends; `send PORT` sends for as many milliseconds as each line of its input says. */
+/**
+ * Makes a bulk subject of a program with two commands. `receive` prints its port and never ends. `send PORT` reads
+ * numbers from its standard input, and for each number sends for so many milliseconds.
+ */
 function bulk(name: string, role: Subject["role"], program: Program): Subject {
   return {
     name,

@@ -1,5 +1,5 @@
-// A client of the chat that survives the end of its node: it connects again, goes on in each room after the last message
-// that it has, and sends again what was not acknowledged. The node drops what it has already.
+// A client of the chat that connects again when its node ends. Then it joins each room after the last message that it
+// has, and sends the messages without acknowledgement again. The node drops messages that it has stored already.
 
 import { randomBytes } from "node:crypto";
 import { delimited, type EndpointLike, isRetryable, Reconnector, type ReconnectorOptions, type Stream } from "berkeley";
@@ -40,9 +40,10 @@ interface Room {
 }
 
 const LINES = delimited("\n", { max: MAX_LINE + 200 });
-/** Milliseconds between two PINGs, and without a line until the connection counts as dead. */
-const PING = 20_000;
-const SILENCE = 60_000;
+/** Milliseconds between two PINGs. */
+const PING_INTERVAL = 20_000;
+/** Milliseconds without a line after which the client makes another connection. */
+const SILENCE_TIMEOUT = 60_000;
 
 export class ChatClient implements AsyncDisposable {
   readonly #opts: ChatClientOptions;
@@ -51,13 +52,14 @@ export class ChatClient implements AsyncDisposable {
   readonly #rooms = new Map<string, Room>();
   /** Messages without acknowledgement, in their order. */
   readonly #messages = new Set<Command>();
-  /** Commands of this connection without an answer. The answers have the same order. */
-  #awaited: Command[] = [];
+  /** Commands that were sent on this connection and have no answer yet. The answers come in the same order. */
+  #unanswered: Command[] = [];
   #stream: Stream | undefined;
-  /** Whether this side ends the connection. */
+  /** Whether this side has ended the connection. */
   #leaving = false;
+  /** The error if the server has refused NICK. */
   #refused: { readonly error: unknown } | undefined;
-  /** Why no further connection is made. */
+  /** The error that ended the client. It connects no more. */
   #ended: { readonly error: unknown } | undefined;
   #node = "";
   #sent = 0;
@@ -69,7 +71,7 @@ export class ChatClient implements AsyncDisposable {
     this.#opts = opts;
     this.#reconnector = new Reconnector(endpoint, rest);
     this.#running = this.#run();
-    // close() gives this error to its caller.
+    // close() rejects with this error. Before that it must not become an unhandled rejection.
     this.#running.catch(() => undefined);
   }
 
@@ -78,14 +80,14 @@ export class ChatClient implements AsyncDisposable {
     return this.#node;
   }
 
-  /** Connections so far, messages that came a second time (none is expected), messages without acknowledgement. */
+  /** Connections so far, messages that arrived twice (0 is expected), and messages without acknowledgement. */
   stats(): { readonly connections: number; readonly duplicates: number; readonly pending: number } {
     const { connections } = this.#reconnector.stats();
     return { connections, duplicates: this.#duplicates, pending: this.#messages.size };
   }
 
   /**
-   * Joins a room, and resolves when the server has answered. On each further connection the client joins it by itself.
+   * Joins a room, and resolves when the server has answered. After a reconnect the client joins it again by itself.
    *
    * @param last the number of the last message that the program has; 0 for all messages that the room keeps
    */
@@ -95,7 +97,7 @@ export class ChatClient implements AsyncDisposable {
     return new Promise((resolve, reject) => {
       const room = { last, resolve, reject };
       this.#rooms.set(name, room);
-      this.#command(this.#joining(name, room));
+      this.#command(this.#joinCommand(name, room));
     });
   }
 
@@ -138,12 +140,12 @@ export class ChatClient implements AsyncDisposable {
     return this.close();
   }
 
-  /** Sends a command if there is a connection; otherwise the next connection begins with it. */
+  /** Sends a command if there is a connection. Otherwise `#begin()` sends JOIN and messages on the next connection. */
   #command(command: Command): void {
     if (this.#stream === undefined) return;
-    this.#awaited.push(command);
+    this.#unanswered.push(command);
     const stream = this.#stream;
-    // The command was not sent, so the order of the answers is lost. The next connection begins again.
+    // If a write fails, answers can't be assigned to commands any more. So the client makes another connection.
     stream.write(command.bytes).catch(() => this.#leave(stream));
   }
 
@@ -154,7 +156,7 @@ export class ChatClient implements AsyncDisposable {
     stream.abort();
   }
 
-  #joining(name: string, room: Room): Command {
+  #joinCommand(name: string, room: Room): Command {
     return {
       bytes: line(`JOIN ${name}${room.last === undefined ? "" : ` ${room.last}`}`),
       resolve: ([, word]) => {
@@ -171,16 +173,18 @@ export class ChatClient implements AsyncDisposable {
   }
 
   async #run(): Promise<void> {
-    const idle = { resolve: () => undefined, reject: () => undefined };
-    const ping = setInterval(() => this.#command({ bytes: line("PING"), ...idle }), PING);
+    const ignore = { resolve: () => undefined, reject: () => undefined };
+    const ping = setInterval(() => this.#command({ bytes: line("PING"), ...ignore }), PING_INTERVAL);
     let error: unknown = new Error("the client is closed");
     try {
       for await (const stream of this.#reconnector) {
         this.#begin(stream);
         try {
-          for await (const bytes of stream.frames(LINES, { timeout: SILENCE })) this.#take(parseEvent(bytes), stream);
-        } catch (broken) {
-          if (!this.#leaving && !isRetryable(broken)) throw broken;
+          for await (const bytes of stream.frames(LINES, { timeout: SILENCE_TIMEOUT })) {
+            this.#handle(parseEvent(bytes), stream);
+          }
+        } catch (failure) {
+          if (!this.#leaving && !isRetryable(failure)) throw failure;
         } finally {
           this.#stream = undefined;
           this.#leaving = false;
@@ -197,24 +201,24 @@ export class ChatClient implements AsyncDisposable {
     }
   }
 
-  /** Tells a new connection what the last one knew. */
+  /** Sends NICK, a JOIN for each room, and the messages without acknowledgement on a new connection. */
   #begin(stream: Stream): void {
-    this.#awaited = [];
+    this.#unanswered = [];
     this.#stream = stream;
     this.#command({
       bytes: line(`NICK ${this.#opts.nick} ${this.#session}`),
       resolve: () => undefined,
-      // Another connection would be refused too.
+      // The server would refuse it on another connection too, so the client ends.
       reject: (error) => {
         this.#refused = { error };
         this.#leave(stream);
       },
     });
-    for (const [name, room] of this.#rooms) this.#command(this.#joining(name, room));
+    for (const [name, room] of this.#rooms) this.#command(this.#joinCommand(name, room));
     for (const message of this.#messages) this.#command(message);
   }
 
-  #take(event: Event, stream: Stream): void {
+  #handle(event: Event, stream: Stream): void {
     switch (event.kind) {
       case "message":
         this.#deliver(event);
@@ -222,17 +226,17 @@ export class ChatClient implements AsyncDisposable {
       case "notice":
         if (event.code === "welcome") this.#node = event.text;
         this.#opts.onNotice?.(event.code, event.text);
-        // The last line of the server. The Reconnector connects again.
+        // This is the last line of the server. The Reconnector connects again.
         if (event.code === "goaway") {
           this.#leaving = true;
           void stream.close();
         }
         return;
       case "answer":
-        this.#awaited.shift()?.resolve(event.words);
+        this.#unanswered.shift()?.resolve(event.words);
         return;
       case "refusal":
-        this.#awaited.shift()?.reject(new Error(`the server refuses: ${event.text} (${event.code})`));
+        this.#unanswered.shift()?.reject(new Error(`the server refuses: ${event.text} (${event.code})`));
     }
   }
 
@@ -244,7 +248,7 @@ export class ChatClient implements AsyncDisposable {
       return;
     }
     room.last = message.number;
-    // A copy: the text is a part of the read buffer.
+    // The text is copied, because it is a part of the read buffer.
     this.#opts.onMessage?.({ ...message, text: Buffer.from(message.text) });
   }
 }

@@ -36,12 +36,12 @@ const node = await ChatNode.start({
   log,
 });
 
-let again = false;
+let isDraining = false;
 for (const signal of ["SIGTERM", "SIGINT"] as const) {
   process.on(signal, () => {
     // A second signal ends the node at once.
-    if (again) process.exit(1);
-    again = true;
+    if (isDraining) process.exit(1);
+    isDraining = true;
     void node.drain(drain);
   });
 }

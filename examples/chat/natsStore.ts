@@ -1,8 +1,8 @@
-// The messages of all rooms in a stream of NATS JetStream, for any number of nodes.
+// Stores the messages of all rooms in a stream of NATS JetStream, which any number of nodes can share.
 //
-// A message of room R is published to the subject `chat.room.R`. JetStream stores it, gives it a number, and drops it if
-// the stream has a message with the same id (`Nats-Msg-Id`) of the last ten minutes. Each node reads the subjects of the
-// rooms in which it has members. The numbers are those of the stream, so those of a room grow and have gaps.
+// A message of room R is published to the subject `chat.room.R`. JetStream stores it, gives it a number, and drops it
+// if the stream has a message with the same id (`Nats-Msg-Id`) of the last ten minutes. Each node reads the subjects of
+// the rooms in which it has members. The numbers are those of the stream, so those of a room grow and have gaps.
 
 import {
   DeliverPolicy,
@@ -34,11 +34,11 @@ export interface NatsOptions {
 
 /** Milliseconds until a message is published again, if there was no answer. */
 const PUBLISH_TIMEOUT = 5000;
-/** Milliseconds until another request is repeated. A JetStream that is starting does not answer. */
+/** Milliseconds until any other request is repeated. A JetStream that is starting does not answer. */
 const REQUEST_TIMEOUT = 1000;
 /** Milliseconds between a failed request and the next one. */
 const RETRY = 100;
-/** Milliseconds between two signs of life of a feed. After two of them have failed, it begins again. */
+/** Milliseconds between two heartbeats of a consumer. When two of them are missing, the consumer begins again. */
 const HEARTBEAT = 2000;
 const SECOND = 1e9;
 /** The code of JetStream for a message that does not exist. */
@@ -51,11 +51,12 @@ export class NatsStore implements Store {
   readonly #stream: string;
   readonly #onState: ((ready: boolean) => void) | undefined;
   #ready = true;
+  /** Called when NATS is back: they resume the requests that wait for that. */
   #waiting: (() => void)[] = [];
-  /** Ends each request that is under way, when NATS is lost. */
-  readonly #underWay = new Set<() => void>();
-  /** Ends each consumer. */
-  readonly #consuming = new Set<() => void>();
+  /** Called when NATS is lost: they reject the requests that have no answer yet. */
+  readonly #unanswered = new Set<() => void>();
+  /** Called when NATS is back: they end the consumers, which then begin again. */
+  readonly #consumers = new Set<() => void>();
 
   private constructor(connection: NatsConnection, manager: JetStreamManager, stream: string, opts: NatsOptions) {
     this.#connection = connection;
@@ -72,7 +73,8 @@ export class NatsStore implements Store {
     const connection = await connect({ servers: url, name, maxReconnectAttempts: -1, reconnectTimeWait: 200 });
     try {
       const manager = await jetstreamManager(connection, { timeout: REQUEST_TIMEOUT });
-      // JetStream accepts this if the stream exists with the same values. With other values, the existing stream is used.
+      // If the stream exists with the same values, JetStream accepts the request. If it has other values, JetStream
+      // refuses the request, and the existing stream is used as it is.
       await manager.streams
         .add({
           name: stream,
@@ -97,25 +99,25 @@ export class NatsStore implements Store {
 
   async #watch(): Promise<void> {
     for await (const { type } of this.#connection.status()) {
-      if (type === "disconnect") this.#become(false);
+      if (type === "disconnect") this.#setReady(false);
       else if (type === "reconnect") {
-        // The server is there; JetStream may still be starting.
+        // The server is back, but its JetStream may still be starting.
         const found = this.#untilDone(() => this.#manager.streams.info(this.#stream), undefined);
-        // It rejects when this node closes the connection meanwhile.
-        if (await found.catch(() => undefined)) this.#become(true);
+        // The promise rejects if this node closes the connection in the meantime.
+        if (await found.catch(() => undefined)) this.#setReady(true);
       }
     }
   }
 
-  #become(ready: boolean): void {
+  #setReady(ready: boolean): void {
     if (this.#ready === ready) return;
     this.#ready = ready;
-    const actions = ready ? [...this.#consuming, ...this.#waiting.splice(0)] : this.#underWay;
+    const actions = ready ? [...this.#consumers, ...this.#waiting.splice(0)] : this.#unanswered;
     for (const act of actions) act();
     this.#onState?.(ready);
   }
 
-  /** Repeats a request until it has an answer. A request that has no answer may have been carried out. */
+  /** Repeats a request until it has an answer. NATS may have carried out a request without an answer. */
   async #untilDone<T>(request: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
     for (;;) {
       signal?.throwIfAborted();
@@ -128,21 +130,21 @@ export class NatsStore implements Store {
     }
   }
 
-  /** Waits while there is no connection, so that the client of NATS does not queue requests. */
+  /** Waits while NATS is lost. Otherwise the client library of NATS would queue the requests. */
   async #untilReady(signal: AbortSignal): Promise<void> {
     while (!this.#ready) {
       signal.throwIfAborted();
       await new Promise<void>((resolve, reject) => {
         const aborted = (): void => {
-          this.#waiting = this.#waiting.filter((other) => other !== go);
+          this.#waiting = this.#waiting.filter((other) => other !== resume);
           reject(signal.reason);
         };
-        const go = (): void => {
+        const resume = (): void => {
           signal.removeEventListener("abort", aborted);
           resolve();
         };
         signal.addEventListener("abort", aborted, { once: true });
-        this.#waiting.push(go);
+        this.#waiting.push(resume);
       });
     }
   }
@@ -154,12 +156,12 @@ export class NatsStore implements Store {
     }, signal);
   }
 
-  /** A request whose answer was lost with the connection would wait for its timeout. */
+  /** Rejects when NATS is lost. Otherwise a request whose answer was lost would wait for its timeout. */
   #unlessLost<T>(request: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       const lost = (): void => reject(new Error("the connection to NATS is lost"));
-      this.#underWay.add(lost);
-      void request.then(resolve, reject).finally(() => this.#underWay.delete(lost));
+      this.#unanswered.add(lost);
+      void request.then(resolve, reject).finally(() => this.#unanswered.delete(lost));
     });
   }
 
@@ -170,7 +172,7 @@ export class NatsStore implements Store {
   async append(room: string, key: string, nick: string, text: Uint8Array, signal: AbortSignal): Promise<Receipt> {
     const subject = this.#subject(room);
     const payload = Buffer.concat([Buffer.from(`${nick} `), text]);
-    // The same id each time: if the message was stored and the answer was lost, JetStream says that it is a duplicate.
+    // Each try has the same id. If the message was stored and the answer was lost, JetStream reports a duplicate.
     const publish = () => this.#client.publish(subject, payload, { msgID: key, timeout: PUBLISH_TIMEOUT });
     const { duplicate, seq } = await this.#request(publish, signal);
     return { number: seq, duplicate };
@@ -199,15 +201,15 @@ export class NatsStore implements Store {
           deliver(message);
         }
       } catch {
-        // The end of the signal, or a consumer that failed. It begins again after the last message.
+        // The signal is aborted, or the consumer has failed. Another consumer begins after the last message.
         await pause(RETRY, undefined, { signal }).catch(() => undefined);
       }
     }
   }
 
   /**
-   * The messages of a room after a number. It ends when the signal is aborted, or when the consumer has to begin again:
-   * after NATS was lost, so that no time passes until the heartbeats have failed.
+   * The messages of a room after a number. The generator ends when the signal is aborted, and when NATS is back after a
+   * loss. The caller then makes another consumer, without waiting for missing heartbeats.
    *
    * @param toEnd whether to end after the last message; `toEnd.reached` is true then
    */
@@ -221,7 +223,7 @@ export class NatsStore implements Store {
       filter_subjects: this.#subject(room),
       deliver_policy: DeliverPolicy.StartSequence,
       opt_start_seq: after + 1,
-      // A node that was killed leaves its consumers behind.
+      // In ms. JetStream then removes the consumers of a node that was killed.
       inactive_threshold: 30_000,
     };
     const consumer = await this.#request(() => this.#client.consumers.get(this.#stream, opts), signal);
@@ -231,10 +233,10 @@ export class NatsStore implements Store {
         toEnd.reached = true;
         return;
       }
-      // An ordered consumer: the client of NATS begins it again at the right number if a message was lost on the way.
+      // An ordered consumer: if a message is missing, the client library of NATS begins again at its number.
       const messages = await consumer.consume({ max_messages: 500, idle_heartbeat: HEARTBEAT });
       stop = () => messages.stop();
-      this.#consuming.add(stop);
+      this.#consumers.add(stop);
       signal.addEventListener("abort", stop, { once: true });
       if (signal.aborted) return;
       for await (const message of messages) {
@@ -245,9 +247,9 @@ export class NatsStore implements Store {
       }
     } finally {
       signal.removeEventListener("abort", stop);
-      this.#consuming.delete(stop);
+      this.#consumers.delete(stop);
       stop();
-      // Best effort; `inactive_threshold` does the rest.
+      // If this fails, JetStream removes the consumer after `inactive_threshold`.
       if (this.#ready && !this.#connection.isClosed()) void consumer.delete().catch(() => undefined);
     }
   }
@@ -265,7 +267,7 @@ export class NatsStore implements Store {
   }
 
   async resume(room: string, after: number, signal: AbortSignal): Promise<number> {
-    // JetStream drops the oldest messages first. If the last one that the client has is there, so are all later ones.
+    // JetStream drops the oldest messages first. If it still has the last message of the client, it has all later ones.
     const had = after === 0 ? undefined : await this.#find({ seq: after }, signal);
     if (had?.subject === this.#subject(room)) return after;
     const oldest = await this.#find({ seq: 1, next_by_subj: this.#subject(room) }, signal);

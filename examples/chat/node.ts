@@ -1,4 +1,4 @@
-// A node of the chat: the servers for lines and for WebSocket, its rooms, its store, and its end.
+// A node of the chat: the servers for lines and for WebSocket, its rooms and its store.
 
 import { setTimeout as pause } from "node:timers/promises";
 import type { EndpointLike, ListenAddress, Stream } from "berkeley";
@@ -67,19 +67,23 @@ export interface ChatCounters {
   /** Clients and rooms now. */
   readonly clients: number;
   readonly rooms: number;
-  /** Messages of clients of this node that were stored, and those that were stored before. */
+  /** Messages that clients of this node sent and that were stored. */
   readonly messages: number;
+  /** Messages that clients of this node sent again, and that were stored already. */
   readonly duplicates: number;
   /** Commands that were refused. */
   readonly refused: number;
-  /** Clients that were cut because they did not read. */
+  /** Clients that were disconnected because they did not read. */
   readonly slow: number;
 }
 
 export interface ChatDrainOptions {
-  /** Milliseconds between the 503 of /readyz and the notice to the clients: time for the load balancer. Default 0. */
+  /**
+   * Milliseconds between the 503 of /readyz and the notice to the clients. In this time the load balancer notices the
+   * 503. Default 0.
+   */
   readonly delay?: number | undefined;
-  /** Milliseconds for the clients to go. Default 10,000. */
+  /** Milliseconds until the remaining connections are reset. Default 10,000. */
   readonly timeout?: number | undefined;
 }
 
@@ -146,7 +150,7 @@ export class ChatNode implements AsyncDisposable {
     }
   }
 
-  /** The addresses: of lines, of WebSocket, of the health port. */
+  /** The address of the server for lines. */
   get address(): ListenAddress {
     return this.#servers[0]!.address as ListenAddress;
   }
@@ -159,7 +163,7 @@ export class ChatNode implements AsyncDisposable {
     return this.#health?.address as ListenAddress | undefined;
   }
 
-  /** Whether the node wants new clients: not while it drains, and not while messages cannot be stored. */
+  /** Whether the node accepts new clients: not while it drains, and not while messages can't be stored. */
   get ready(): boolean {
     return this.#state === "serving" && this.#host.store.ready;
   }
@@ -195,7 +199,7 @@ export class ChatNode implements AsyncDisposable {
     this.#opts.log?.(event);
   }
 
-  /** For the store. */
+  /** Called when the store is lost, and when it is back. */
   storeChanged(ready: boolean): void {
     this.#log({ event: ready ? "store-back" : "store-lost" });
     for (const session of this.#host.sessions) {
@@ -205,8 +209,8 @@ export class ChatNode implements AsyncDisposable {
   }
 
   /**
-   * Ends the node without loss: /readyz says 503; after `delay` the listeners close, each client gets the answer of the
-   * command that it has begun and the notice `goaway`, and its connection ends.
+   * Ends the node without loss. /readyz returns 503 at once. After `delay` the listeners close. Each client gets the
+   * answer to the command that is running, and the notice `goaway`. Then its connection ends.
    */
   async drain({ delay = 0, timeout = 10_000 }: ChatDrainOptions = {}): Promise<void> {
     if (this.#state !== "serving") return;

@@ -14,9 +14,9 @@
 //   MSG room number nick text
 //   * code text                 welcome, goaway, store-lost, store-back
 //
-// The messages of a room come in the order of their numbers. A message and its ACK come in any order, and so do the
-// messages of two rooms. Words are separated by one space. A text has any bytes except LF, so it passes unchanged,
-// whatever its encoding is.
+// The messages of a room arrive in the order of their numbers. The order of a message and its ACK is not defined, and
+// neither is that of messages of two rooms. Words are separated by one space. A text can have any bytes except LF, so
+// it can have any encoding.
 
 /** Maximum length of a line in bytes, without its end. */
 export const MAX_LINE = 4096;
@@ -50,7 +50,7 @@ export type Event =
       readonly text: Buffer;
     };
 
-/** A line that is refused. Its code and text are the answer. */
+/** The error for a line that is refused. Its code and its message are the answer. */
 export class Refusal extends Error {
   readonly code: string;
 
@@ -62,7 +62,7 @@ export class Refusal extends Error {
 
 const malformed = (what: string): Refusal => new Refusal("malformed", what);
 
-/** The first `count` words of a line, and the bytes after them; undefined where the line has fewer words. */
+/** The first `count` words of a line, and the bytes after them: `rest`, undefined if the line has no more bytes. */
 function split(line: Buffer, count: number): { words: string[]; rest: Buffer | undefined } {
   const words: string[] = [];
   let at = 0;

@@ -1,8 +1,8 @@
-// The rooms of a node: who is in a room of this node, and the last messages of it.
+// The rooms of a node: the members of a room on this node, and its last messages.
 //
-// A member that joins with a number first gets what it lacks: from the store what is older than the first message that
-// the room has here, then the rest from here. A wait for the client is between two messages. Meanwhile new messages
-// gather in the room, and the member is live when none is left.
+// A member that joins with a number first gets the messages after that number. Those that the room does not keep come
+// from the store, the others from the room. While the client is slow to receive them, new messages are added to the
+// room. When the member has all of them, it becomes one of the members that get each new message at once.
 
 import { messageLine, Refusal } from "./protocol.js";
 import type { Feed, Store, StoredMessage } from "./store.js";
@@ -13,9 +13,9 @@ const RECENT_BYTES = 256 << 10;
 /** Bytes of messages that are sent to a joining member at a time. */
 const CHUNK = 64 << 10;
 
-/** A connection, as a room needs it. */
+/** A connection, with the methods that a room uses. */
 export interface Member {
-  /** Sends a line without waiting. If too many bytes wait for the client already, its connection is cut. */
+  /** Sends a line without waiting. If too many bytes wait for the client already, it is disconnected. */
   post(line: Uint8Array): void;
   /** Sends lines, and resolves when the client can get more. */
   send(line: Uint8Array): Promise<void>;
@@ -28,10 +28,10 @@ interface Line {
 
 class Room {
   readonly name: string;
-  /** Resolves when the room gets its messages. */
+  /** Resolves when the room receives messages from the store. */
   readonly following: Promise<void>;
   readonly members = new Map<Member, number>();
-  /** How many connections use the room; a joining member counts too. */
+  /** How many connections use the room, including members that are joining. */
   users = 0;
   /** Each message of the room after number `base` and up to `last` is in `recent`. */
   base = 0;
@@ -92,11 +92,11 @@ class Room {
     }
   }
 
-  /** Sends a member what follows `after`, and adds it. */
+  /** Sends a member the messages after the number `after`, and adds it. */
   async add(member: Member, after: number, signal: AbortSignal): Promise<void> {
     let at = after;
     for (;;) {
-      while (at < this.base) at = await this.#old(member, at, signal);
+      while (at < this.base) at = await this.#sendStored(member, at, signal);
       const lines = this.recent.filter(({ number }) => number > at);
       if (lines.length === 0) break;
       for (const chunk of chunks(lines)) {
@@ -105,7 +105,7 @@ class Room {
         at = chunk.number;
       }
     }
-    // What waits is for the other members. This one has it.
+    // The outgoing messages are for the other members, because the new member has them already.
     this.#flush();
     this.members.set(member, at);
   }
@@ -115,8 +115,8 @@ class Room {
     return this.members.delete(member);
   }
 
-  /** Sends the messages that are only in the store. */
-  async #old(member: Member, after: number, signal: AbortSignal): Promise<number> {
+  /** Sends the messages that are only in the store. Resolves with the number of the last one. */
+  async #sendStored(member: Member, after: number, signal: AbortSignal): Promise<number> {
     let at = after;
     for await (const { nick, number, text } of this.#store.read(this.name, after, signal)) {
       await member.send(messageLine(this.name, number, nick, text));
@@ -131,7 +131,7 @@ class Room {
   close(): void {
     this.#end.abort(new Error("the room has no members"));
     this.#feed?.close();
-    // If the feed was not there yet.
+    // Closes a feed that the store returns only now.
     this.following.then(
       () => this.#feed?.close(),
       () => undefined,
@@ -156,7 +156,7 @@ export class Rooms {
   readonly #store: Store;
   readonly #max: number;
 
-  /** @param max most rooms with members at a time */
+  /** @param max maximum number of rooms with members */
   constructor(store: Store, max: number) {
     this.#store = store;
     this.#max = max;

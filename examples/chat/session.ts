@@ -1,4 +1,4 @@
-// A client of the chat, over any transport: its commands one after the other, and their answers.
+// Serves one client of the chat, over any transport: runs its commands one after the other, and sends the answers.
 
 import { setTimeout as pause } from "node:timers/promises";
 import { randomBytes } from "node:crypto";
@@ -20,7 +20,7 @@ export interface SessionLimits {
   readonly rate?: number | undefined;
 }
 
-/** What the sessions of a node share. */
+/** The parts of a node that its sessions share. */
 export interface SessionHost {
   /** The name of the node. */
   readonly name: string;
@@ -38,9 +38,9 @@ export class Session {
   readonly #rate: number;
   #nick: string | undefined;
   #key = "";
-  /** Commands that the client may send at once, at the time `#at`. */
+  /** A token bucket: how many commands the client could send at once at the time `#updatedAt`. */
   #tokens: number;
-  #at = performance.now();
+  #updatedAt = performance.now();
 
   constructor(host: SessionHost, transport: Transport) {
     this.#host = host;
@@ -58,9 +58,9 @@ export class Session {
   }
 
   /**
-   * Serves the client until it goes or the node drains.
+   * Serves the client until it leaves or the node drains.
    *
-   * @param stop aborted when the connection is cut, or the node drains
+   * @param stop aborted when the connection is ended by the server, or when the node drains
    */
   async run(stop: AbortSignal, draining: AbortSignal): Promise<void> {
     const { name, rooms, sessions } = this.#host;
@@ -68,12 +68,12 @@ export class Session {
     try {
       this.notify("welcome", name);
       for await (const bytes of this.#transport.commands(stop)) {
-        if (!(await this.#obey(bytes, stop))) return;
-        // A command that is not finished is finished first. The node does not begin another one.
+        if (!(await this.#handle(bytes, stop))) return;
+        // The node finishes a command that is running, and does not begin another one.
         stop.throwIfAborted();
       }
     } catch (error) {
-      // A line without an end.
+      // The line is too long, so its end was not found.
       if (error instanceof Refusal) return await this.#refuse(error);
       if (!draining.aborted) throw error;
       this.notify("goaway", "the server is going away, reconnect with the last number of each room");
@@ -83,9 +83,9 @@ export class Session {
     }
   }
 
-  /** Whether the session goes on. */
-  async #obey(bytes: Buffer, stop: AbortSignal): Promise<boolean> {
-    await this.#turn(stop);
+  /** Runs a command and sends its answer. Resolves with false if the session ends. */
+  async #handle(bytes: Buffer, stop: AbortSignal): Promise<boolean> {
+    await this.#limitRate(stop);
     try {
       const command = parseCommand(bytes);
       if (command.verb === "QUIT") return false;
@@ -136,7 +136,7 @@ export class Session {
     await this.#store(room, command.id, command.text, stop);
   }
 
-  /** The next command is not read before this message is stored, so the messages of a client keep their order. */
+  /** Stores a message. The next command is read after that, so the messages of a client keep their order. */
   async #store(room: string, id: string, text: Buffer, stop: AbortSignal): Promise<void> {
     const { counts, store } = this.#host;
     const { duplicate, number } = await store.append(room, `${room}.${this.#key}.${id}`, this.#nick!, text, stop);
@@ -148,11 +148,11 @@ export class Session {
     return this.#transport.send(bytes);
   }
 
-  /** Waits until the client may send a command. */
-  async #turn(stop: AbortSignal): Promise<void> {
+  /** Waits until the client may send a command again. */
+  async #limitRate(stop: AbortSignal): Promise<void> {
     const now = performance.now();
-    this.#tokens = Math.min(this.#rate, this.#tokens + ((now - this.#at) * this.#rate) / 1000);
-    this.#at = now;
+    this.#tokens = Math.min(this.#rate, this.#tokens + ((now - this.#updatedAt) * this.#rate) / 1000);
+    this.#updatedAt = now;
     if (--this.#tokens < 0) await pause(Math.ceil((-this.#tokens * 1000) / this.#rate), undefined, { signal: stop });
   }
 }

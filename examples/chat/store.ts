@@ -1,20 +1,21 @@
-// Where the messages of the rooms are: in the memory of this node, or in NATS (natsStore.ts).
+// The interface of a store of messages, and a store in memory. natsStore.ts has a store in NATS.
 
 /** A message of a room. */
 export interface StoredMessage {
-  /** Grows from message to message of a room. */
+  /** Each message of a room has a greater number than the one before. */
   readonly number: number;
   readonly nick: string;
   readonly text: Uint8Array;
 }
 
+/** The result of storing a message. */
 export interface Receipt {
   readonly number: number;
-  /** Whether a message with this key was there already. Its number is that of the first one. */
+  /** Whether a message with this key was stored before. `number` is then that of the first one. */
   readonly duplicate: boolean;
 }
 
-/** The messages of a room from now on. */
+/** A subscription to the new messages of a room. */
 export interface Feed {
   /** The number of the last message before the feed. */
   readonly after: number;
@@ -25,7 +26,7 @@ export interface Store {
   /** Whether messages can be stored now. */
   readonly ready: boolean;
   /**
-   * Stores a message, and resolves when it is stored. Waits while that is impossible.
+   * Stores a message, and resolves when it is stored. Waits while the store is lost.
    *
    * @param key of two messages of a room with the same key, only the first is stored
    */
@@ -35,8 +36,8 @@ export interface Store {
   /** The messages after a number that the store has now. */
   read(room: string, after: number, signal: AbortSignal): AsyncIterable<StoredMessage>;
   /**
-   * Where a client goes on that has the messages up to `after`. The result is `after` if the store has everything that
-   * follows, and otherwise the number before the oldest message.
+   * The number after which a client continues that has the messages up to `after`. It is `after` if the store has all
+   * messages that follow. Otherwise it is the number before the oldest message.
    */
   resume(room: string, after: number, signal: AbortSignal): Promise<number>;
   close(): Promise<void>;
@@ -48,18 +49,18 @@ export interface MemoryLimits {
   readonly maxMessages?: number | undefined;
   /** Bytes of text kept of a room. Default 256 KiB. */
   readonly maxBytes?: number | undefined;
-  /** Rooms. The store forgets the room that nobody has used for the longest time. Default 1,000. */
+  /** Maximum number of rooms. The store removes the room whose last use is the oldest. Default 1,000. */
   readonly maxRooms?: number | undefined;
 }
 
-interface Kept extends StoredMessage {
+interface KeyedMessage extends StoredMessage {
   readonly key: string;
 }
 
 interface MemoryRoom {
   last: number;
   bytes: number;
-  readonly messages: Kept[];
+  readonly messages: KeyedMessage[];
   /** The numbers of the messages by their keys. */
   readonly numbers: Map<string, number>;
   readonly followers: Set<(message: StoredMessage) => void>;
@@ -68,7 +69,7 @@ interface MemoryRoom {
 export class MemoryStore implements Store {
   readonly ready: boolean = true;
   readonly #limits: { readonly maxMessages: number; readonly maxBytes: number; readonly maxRooms: number };
-  /** The room that was used last is the last one. */
+  /** The rooms in the order of their last use. */
   readonly #rooms = new Map<string, MemoryRoom>();
 
   constructor({ maxMessages = 1000, maxBytes = 256 << 10, maxRooms = 1000 }: MemoryLimits = {}) {
@@ -79,7 +80,7 @@ export class MemoryStore implements Store {
     const room = this.#use(name);
     const before = room.numbers.get(key);
     if (before !== undefined) return Promise.resolve({ number: before, duplicate: true });
-    // A copy: `text` is a part of the read buffer of a connection.
+    // The text is copied, because it is a part of the read buffer of a connection.
     const message = { number: ++room.last, nick, text: Buffer.from(text), key };
     room.messages.push(message);
     room.numbers.set(key, message.number);
@@ -100,7 +101,7 @@ export class MemoryStore implements Store {
   }
 
   async *read(name: string, after: number): AsyncGenerator<StoredMessage> {
-    // A copy: the reader may wait between two messages.
+    // The list is copied by filter(), because it may change while the reader waits between two messages.
     const messages = this.#use(name).messages.filter((message) => message.number > after);
     yield* messages;
   }
@@ -118,14 +119,14 @@ export class MemoryStore implements Store {
   #use(name: string): MemoryRoom {
     let room = this.#rooms.get(name);
     if (room === undefined) {
-      if (this.#rooms.size >= this.#limits.maxRooms) this.#forget();
+      if (this.#rooms.size >= this.#limits.maxRooms) this.#removeOldest();
       room = { last: 0, bytes: 0, messages: [], numbers: new Map(), followers: new Set() };
     } else this.#rooms.delete(name);
     this.#rooms.set(name, room);
     return room;
   }
 
-  #forget(): void {
+  #removeOldest(): void {
     for (const [name, { followers }] of this.#rooms) {
       if (followers.size > 0) continue;
       this.#rooms.delete(name);

@@ -1,4 +1,5 @@
-// A client over a stream (a command is a line) and over WebSocket (a command is a message).
+// The transports of clients: over a stream, where a command is a line, and over WebSocket, where a command is a
+// message.
 
 import { isUtf8 } from "node:buffer";
 import { createServer, type Server as HttpServer } from "node:http";
@@ -9,9 +10,9 @@ import { WebSocket, WebSocketServer } from "ws";
 import { MAX_LINE, Refusal } from "./protocol.js";
 import type { Transport } from "./session.js";
 
-/** Commands of a WebSocket that wait for the session. */
-const MOST_COMMANDS = 16;
-/** A CR may be before the LF of a command. */
+/** Maximum number of commands of a WebSocket that wait for the session. */
+const MAX_WAITING_COMMANDS = 16;
+/** One byte more than MAX_LINE, because a CR may be before the LF of a command. */
 const LINES = delimited("\n", { max: MAX_LINE + 1 });
 const CR = 13;
 const LF = 10;
@@ -50,7 +51,7 @@ export class LineTransport implements Transport {
     }
   }
 
-  /** The outbox is full: the client does not read. */
+  /** Disconnects the client if its outbox is full, because it does not read. */
   #failed(error: unknown): void {
     if (!(error instanceof OutboxFullError)) return;
     this.#stream.abort();
@@ -70,9 +71,9 @@ class WebSocketTransport implements Transport {
     this.#maxOutbox = maxOutbox;
     this.#onSlow = onSlow;
     client.on("message", (data) => {
-      // A Buffer, because `binaryType` is that of Node.js.
+      // `data` is a Buffer, because `binaryType` has its default.
       this.#commands.push(data as Buffer);
-      if (this.#commands.length >= MOST_COMMANDS) client.pause();
+      if (this.#commands.length >= MAX_WAITING_COMMANDS) client.pause();
       this.#wake?.();
     });
     client.on("close", () => this.#wake?.());
@@ -122,10 +123,10 @@ class WebSocketTransport implements Transport {
   }
 }
 
-/** How a client of WebSocket is served, until it is gone. */
+/** Serves a client of WebSocket. Resolves when the client has left. */
 export type ServeTransport = (transport: Transport, context: ConnectionContext) => Promise<void>;
 
-/** Speaks HTTP and WebSocket on the streams of a server. */
+/** Serves HTTP and WebSocket on the streams of a server. */
 export class WebSocketSide {
   readonly #http: HttpServer;
   readonly #sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_LINE, perMessageDeflate: false });
@@ -155,10 +156,10 @@ export class WebSocketSide {
     this.#contexts.set(duplex, context);
     const closed = new Promise<void>((resolve) => duplex.once("close", resolve));
     duplex.on("error", () => undefined);
-    // While the context is here, the client has not asked for WebSocket. A drain does not wait for it.
+    // As long as the context is in the map, the client has not requested WebSocket. A drain does not wait for it.
     const drain = (): void => void (this.#contexts.has(duplex) && duplex.destroy());
     context.draining.addEventListener("abort", drain);
-    // A connection whose PROXY header was pending comes after the drain has begun.
+    // The drain may have begun while the server waited for the PROXY header of this connection.
     if (context.draining.aborted) drain();
     else this.#http.emit("connection", duplex);
     await closed;

@@ -3,10 +3,10 @@
 
 import type { ListenAddress, SocketListener, Stream } from "berkeley";
 
-/** Milliseconds for a client to finish after the server has. */
-const FAREWELL = 2000;
+/** Milliseconds for a client to finish after the server has finished. */
+const END_TIMEOUT = 2000;
 
-/** A connection in service. */
+/** A connection that is being served. */
 interface Serving {
   readonly stream: Stream;
   /** Its index in the list of connections. */
@@ -18,19 +18,17 @@ interface Serving {
 export class Clients implements AsyncDisposable {
   readonly address: ListenAddress;
   readonly #listener: SocketListener;
-  /**
-   * The connections in service, in no order. In a Map with many changes, removed entries would survive young
-   * collections.
-   */
+  /** The connections that are being served, in no order. */
   readonly #running: Serving[] = [];
   readonly #ended: Promise<void>;
-  #room: (() => void) | undefined;
+  /** Resumes the accept loop, which waits while the maximum of connections is open. */
+  #resume: (() => void) | undefined;
 
-  /** @param most connections in service at a time; further connections wait in the kernel's accept queue */
-  constructor(listener: SocketListener, most: number, handle: (stream: Stream) => Promise<void>) {
+  /** @param max maximum number of connections at a time; further connections wait in the kernel's accept queue */
+  constructor(listener: SocketListener, max: number, handle: (stream: Stream) => Promise<void>) {
     this.address = listener.address;
     this.#listener = listener;
-    this.#ended = this.#accept(most, handle);
+    this.#ended = this.#accept(max, handle);
     // The caller of close() gets this error. Without a close() it must not become an unhandled rejection.
     this.#ended.catch(() => undefined);
   }
@@ -39,12 +37,12 @@ export class Clients implements AsyncDisposable {
     return this.#running.length;
   }
 
-  async #accept(most: number, handle: (stream: Stream) => Promise<void>): Promise<void> {
+  async #accept(max: number, handle: (stream: Stream) => Promise<void>): Promise<void> {
     for await (const stream of this.#listener) {
       const serving: Serving = { stream, at: this.#running.length, ended: undefined };
       this.#running.push(serving);
       serving.ended = this.#serve(serving, handle);
-      if (this.#running.length >= most) await new Promise<void>((resolve) => (this.#room = resolve));
+      if (this.#running.length >= max) await new Promise<void>((resolve) => (this.#resume = resolve));
     }
   }
 
@@ -53,7 +51,7 @@ export class Clients implements AsyncDisposable {
       await handle(serving.stream);
       // end() and not close(): bytes that the client still sends would reset the connection, and the last answer would
       // be lost.
-      await serving.stream.end({ timeout: FAREWELL });
+      await serving.stream.end({ timeout: END_TIMEOUT });
     } catch {
       // An error of a connection ends only that connection.
     }
@@ -61,7 +59,7 @@ export class Clients implements AsyncDisposable {
     // The last entry moves to the index of the removed one.
     const last = this.#running.pop()!;
     if (last !== serving) this.#running[(last.at = serving.at)] = last;
-    this.#room?.();
+    this.#resume?.();
   }
 
   /** Accepts no more connections, closes the open ones, and resolves when their handlers have ended. */

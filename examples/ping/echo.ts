@@ -72,8 +72,8 @@ export type PingEvent =
 
 /** Sequence numbers have 16 bits. */
 const SEQUENCES = 0x1_0000;
-/** The largest header of an IPv4 packet, with all options. */
-const LARGEST = 0x1_0000;
+/** More than any packet has, with its IP header. */
+const MAX_PACKET = 0x1_0000;
 
 const STATE = { unused: 0, pending: 1, answered: 2, lost: 3 } as const;
 
@@ -111,7 +111,7 @@ export async function* ping(host: string, options: PingOptions = {}): AsyncGener
   }
   if (!(interval > 0)) throw new RangeError(`Cannot ping: interval is ${interval} ms, required more than 0`);
   if (!(wait > 0)) throw new RangeError(`Cannot ping: wait is ${wait} ms, required more than 0`);
-  if (!Number.isInteger(size) || size < 0 || size > LARGEST - ECHO_HEADER - 20 - 1) {
+  if (!Number.isInteger(size) || size < 0 || size > MAX_PACKET - ECHO_HEADER - 20 - 1) {
     throw new RangeError(`Cannot ping: size is ${size}, required a whole number of bytes from 0 to 65507`);
   }
 
@@ -163,7 +163,7 @@ export async function* ping(host: string, options: PingOptions = {}): AsyncGener
     for (;;) {
       let message: Message;
       try {
-        message = await socket.recvmsg(LARGEST, { flags: MSG_ERRQUEUE | MSG_DONTWAIT });
+        message = await socket.recvmsg(MAX_PACKET, { flags: MSG_ERRQUEUE | MSG_DONTWAIT });
       } catch (error) {
         if (error instanceof SocketError && error.code === "EAGAIN") return events;
         throw error;
@@ -215,7 +215,9 @@ export async function* ping(host: string, options: PingOptions = {}): AsyncGener
     );
     if (due === Infinity) continue;
     try {
-      const event = onMessage(await socket.recvmsg(LARGEST, { timeout: Math.max(0, due - performance.now()), signal }));
+      const event = onMessage(
+        await socket.recvmsg(MAX_PACKET, { timeout: Math.max(0, due - performance.now()), signal }),
+      );
       if (event !== undefined) yield event;
     } catch (error) {
       if (!(error instanceof SocketError)) throw error;

@@ -47,7 +47,7 @@ export function decodeReply(inet6: boolean, bytes: Buffer): Echo | undefined {
   return decodeEcho(bytes);
 }
 
-/** The bytes behind the header of an IPv4 packet, which a raw socket delivers too. */
+/** The bytes after the header of an IPv4 packet. A raw socket receives packets with this header. */
 export function withoutHeader(packet: Buffer): Buffer {
   const words = (packet[0] ?? 0) & 0xf;
   return packet.subarray(words * 4);

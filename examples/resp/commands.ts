@@ -1,7 +1,7 @@
 // The commands: a table by name, and the reply to each request.
 //
-// Names of commands are letters. With five bits per letter, a name of up to ten letters is an exact number, so the
-// lookup needs no string.
+// A name of a command consists of letters. With five bits per letter, a name of up to ten letters fits exactly into a
+// number. The table has these numbers as its keys, so a lookup makes no string.
 
 import type { Replies } from "./replies.js";
 import type { RequestReader } from "./protocol.js";
@@ -47,7 +47,7 @@ function parseInteger(value: string): bigint | undefined {
   return number >= MIN_INT64 && number <= MAX_INT64 ? number : undefined;
 }
 
-/** Arguments: a key, then others, at most `most` in all. */
+/** Adds a command to the table. `least` and `most` count its arguments, the name included. */
 function command(name: string, least: number, most: number, run: (context: Context) => void): void {
   const key = codeOf(Buffer.from(name), 0, name.length);
   table.set(key, { name, least, most, run });
@@ -174,7 +174,7 @@ function set(context: Context): void {
   else replies.constant(get || !wanted ? NIL : OK);
 }
 
-/** The number of keys for which `test` is true. */
+/** Replies with the number of keys for which `test` returns true. */
 function count(context: Context, test: (key: string) => boolean): void {
   let total = 0;
   for (let index = 1; index < context.request.count; index++) if (test(text(context, index))) total++;
@@ -200,7 +200,7 @@ function expire(context: Context, unit: number): void {
   context.replies.integer(context.store.expire(text(context, 1), time) ? 1 : 0);
 }
 
-/** The milliseconds as a number, or undefined if a date cannot hold them. */
+/** The milliseconds as a number, or undefined if they are too many for a date. */
 function milliseconds(number: bigint, unit: number): number | undefined {
   const time = Number(number) * unit;
   return Math.abs(time) <= 4e15 ? time : undefined;
@@ -218,7 +218,7 @@ function codeOf(source: Buffer, start: number, end: number): number {
   return code;
 }
 
-/** Adds the reply to the last request. */
+/** Runs the command of the last request, which adds a reply. */
 export function execute(context: Context): void {
   const { replies, request } = context;
   const found = table.get(codeOf(request.source, request.starts[0]!, request.ends[0]!));

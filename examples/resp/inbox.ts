@@ -1,8 +1,8 @@
-// The received bytes of one connection that are not processed yet. A read fills the buffer, and a session takes from
-// it.
+// The received bytes of one connection that are not processed yet. A read adds bytes to the buffer, and a session takes
+// bytes from it.
 //
-// It grows only when a request fills it, in proportion to the received bytes and not to an announced length. It shrinks
-// when it is empty.
+// The buffer grows only when received bytes fill it. A length that a client only announces does not make it grow. It
+// shrinks when it is empty.
 
 const SMALL = 16_384;
 

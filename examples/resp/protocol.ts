@@ -60,8 +60,8 @@ export class RequestReader {
   }
 
   /**
-   * Reads the request that begins at `start`, in the bytes before `end`. Returns the start of the next request, or -1 if
-   * this one is incomplete.
+   * Reads the request that begins at `start`, in the bytes before `end`. Returns the start of the next request, or -1
+   * if this one is incomplete.
    */
   read(buffer: Buffer, start: number, end: number): number {
     this.count = 0;

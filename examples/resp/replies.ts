@@ -8,10 +8,11 @@ const CR = 13;
 const LF = 10;
 const ZERO = 48;
 
-/** For shorter text a loop costs less than a call of Buffer. */
+/** A loop copies a text that is shorter than this faster than a method of Buffer. */
 const SHORT = 40;
-/** Values of this length and more are parts of their own. */
+/** A value of this length or more is not copied. It is a part of its own. */
 const LONG = 16_384;
+/** The length of a new buffer. */
 const SMALLEST = 1024;
 /** Room for the type character, the digits and the two line ends of any reply. */
 const FRAME = 32;
@@ -19,10 +20,13 @@ const FRAME = 32;
 export class Replies {
   #buffer: Buffer = Buffer.allocUnsafeSlow(SMALLEST);
   #at = 0;
-  /** The finished parts, and their length in bytes. */
+  /** The finished parts. */
   #parts: Uint8Array[] = [];
+  /** The number of bytes in the finished parts. */
   #done = 0;
-  /** The last view that was returned. The next one is mostly of the same length. */
+  /**
+   * The view that was returned last. It is used again if the next replies have the same length, as most of them have.
+   */
   #view: Buffer = this.#buffer.subarray(0, 0);
 
   /** Number of bytes in the replies. */

@@ -5,8 +5,8 @@ import { type Limits, ProtocolError, RequestReader } from "./protocol.js";
 import { Replies } from "./replies.js";
 import type { Store } from "./store.js";
 
-/** At this number of bytes the replies are sent before further requests run. This bounds the memory for a client. */
-const MOST_REPLIES = 256 << 10;
+/** With this number of bytes the replies are sent before further requests run. This limits the memory of a client. */
+const MAX_REPLY_BYTES = 256 << 10;
 
 export class Session {
   readonly #request: RequestReader;
@@ -40,7 +40,7 @@ export class Session {
       if (end - start < request.need) return start;
       request.need = 0;
       while (at < end) {
-        if (this.replies.size >= MOST_REPLIES) {
+        if (this.replies.size >= MAX_REPLY_BYTES) {
           this.#more = true;
           break;
         }

@@ -13,7 +13,7 @@ export interface StoreOptions {
   readonly now?: (() => number) | undefined;
 }
 
-/** About the memory of an entry besides its characters. */
+/** The approximate number of bytes that an entry uses besides its characters. */
 const OVERHEAD = 96;
 /** Number of keys that one step of the sweep tests. */
 const SAMPLE = 20;

@@ -1,2 +1,2 @@
-// Loaded before a test file under Bun: what the tests expect of Node's --expose-gc.
+// Loaded before a test file under Bun. Defines gc(), which Node's --expose-gc defines.
 globalThis.gc ??= () => Bun.gc(true);

@@ -1,12 +1,12 @@
-// Loaded before a test file under Deno. Tests start programs by process.execPath with the arguments of Node.js: a script
-// takes its place that starts Deno with the arguments that it has for the same (test:runtimes writes it).
+// Loaded before a test file under Deno. Tests start programs by process.execPath, with arguments of Node.js. So
+// process.execPath becomes a script that starts Deno with the equivalent arguments; scripts/runtimes.mjs writes it.
 import { ChildProcess } from "node:child_process";
 import process from "node:process";
 
 if (process.env.BERKELEY_DENO !== undefined) process.execPath = process.env.BERKELEY_DENO;
 
-// Deno's own sends the first signal alone, returns false after that, and the event "exit" then names that signal whatever the
-// status is.
+// Replaces kill(), because that of Deno sends only the first signal. After that it returns false, and the event "exit"
+// has that signal in every case.
 ChildProcess.prototype.kill = function kill(signal = "SIGTERM") {
   if (this.exitCode !== null || this.signalCode !== null || this.pid === undefined) return false;
   this.killed = true;

@@ -4,7 +4,7 @@
 // every peer. toAddress() and parseAddress() check every address that a user passes, also the fields of an instance of
 // these classes.
 //
-// The fields are declared without a definition, because a definition would first store `undefined` in each field.
+// The fields have `declare`, because a field without it would first be set to `undefined` in each new address.
 
 import { AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, AF_VSOCK } from "./families.js";
 import { nameBytes } from "./utf8.js";
@@ -99,7 +99,7 @@ export class UnixAddress {
     this.path = path;
   }
 
-  /** The bytes of `path`, which `node:fs` takes too, as a `Buffer`. */
+  /** The bytes of `path`. In a `Buffer` they are a path for `node:fs` too. */
   get bytes(): Uint8Array {
     const bytes = nameBytes(this.path);
     if (bytes !== undefined) return bytes;

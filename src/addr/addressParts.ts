@@ -48,7 +48,7 @@ function refusalText({ kind, value }: Subject, reason: string): string {
     : `Cannot use ${quoted} as an ${kind}: ${reason}`;
 }
 
-/** `value` if it is an integer from 0 to `max`. `name` is its name in the message. */
+/** Returns `value` if it is an integer from 0 to `max`. `name` is its name in the message. */
 export function checkInteger(subject: Subject, name: string, value: unknown, max: number): number {
   if (typeof value !== "number") {
     throw refuse(subject, `${name} is ${quote(value)}, required a number from 0 to ${max}`);
@@ -71,17 +71,20 @@ export function readInteger(subject: Subject, name: string, text: string, max: n
   return value;
 }
 
-/** A port of TCP or UDP. */
+/** Returns `port` if it is a port of TCP or UDP. */
 export function checkPort(subject: Subject, port: unknown): number {
   return checkInteger(subject, "port", port, 65535);
 }
 
-/** An unsigned number of 32 bits. */
+/** Returns `value` if it is an unsigned number of 32 bits. */
 export function checkU32(subject: Subject, name: string, value: unknown): number {
   return checkInteger(subject, name, value, U32_MAX);
 }
 
-/** A path, an abstract name (from "\0" on) or none (empty), as `sun_path` can hold it: a string, or its bytes. */
+/**
+ * Makes an address of a path, of "\0" and an abstract name, or of an empty path. `given` is a string, or its bytes.
+ * It must fit into `sun_path`.
+ */
 export function checkUnix(subject: Subject, given: unknown): UnixAddress {
   if (typeof given !== "string" && !isUint8Array(given)) {
     throw refuse(subject, `path is ${quote(given)}, required a string or a Uint8Array`);
@@ -93,8 +96,8 @@ export function checkUnix(subject: Subject, given: unknown): UnixAddress {
   if (!abstract && path.includes("\0")) {
     throw refuse(subject, `path has a NUL at ${path.indexOf("\0")}, required a path without NUL`);
   }
-  const text = utf8Length(name);
-  const bytes = text < 0 ? nameBytes(name)?.length : text;
+  const utf8Bytes = utf8Length(name);
+  const bytes = utf8Bytes < 0 ? nameBytes(name)?.length : utf8Bytes;
   if (bytes === undefined) {
     throw refuse(
       subject,
@@ -108,8 +111,8 @@ export function checkUnix(subject: Subject, given: unknown): UnixAddress {
 }
 
 /**
- * A host, a port, and for IPv6 a flow info, a scope id and a zone. A host that looks like a number but is not a literal
- * address is refused, because the resolver would read it as another address.
+ * Makes an address of a host and a port, and for IPv6 of a flow info, a scope id and a zone. A host that looks like a
+ * number but is not a literal address is refused, because the resolver would read it as another address.
  */
 export function checkHost(
   subject: Subject,
@@ -136,7 +139,7 @@ export function checkHost(
   return new HostPort(host, portNumber, flow, scope);
 }
 
-/** A scope id as text is the name or the index of an interface, as a zone is. */
+/** `checkHost()` for a scope id that is a string: the name or the index of an interface, as a zone. */
 function checkScopeName(
   subject: Subject,
   host: string,

@@ -151,12 +151,12 @@ const OBJECTS =
 // sd_listen_fds_with_names(3): at most 255 characters, ASCII, no controls, no colon, because LISTEN_FDNAMES uses it.
 const FD_NAME = /^[\x20-\x39\x3b-\x7e]{1,255}$/;
 const HOST_SCHEMES: ReadonlySet<unknown> = new Set<HostScheme>(["tcp", "tcp4", "tcp6", "tls", "udp"]);
-/** What follows the scheme of a name that has one family only. */
+/** The last character of the schemes `tcp`, `tcp4` and `tcp6`, by the family of the endpoint. */
 const FAMILY_DIGIT = { 0: "", [AF_INET]: "4", [AF_INET6]: "6" } as const;
 const PORT_MAX = 0xffff;
 const FD_MAX = 0x7fff_ffff;
 
-/** The host of a port that stands alone. */
+/** The host of an endpoint that has a port only; `""` is all addresses of this machine. */
 type DefaultHost = "localhost" | "";
 
 /**
@@ -194,12 +194,12 @@ function readEndpoint(value: EndpointLike, defaultHost: DefaultHost): Endpoint {
   return endpointFromObject(subject, value as EndpointFields, defaultHost);
 }
 
-/** Reads a `URL`. It is refused with its text, because that is what the caller wrote. */
+/** Reads a `URL`. Error messages quote its text, as for an endpoint that is a string. */
 function endpointFromUrl({ href, protocol, username, password, host, pathname, search, hash }: URL): Endpoint {
   const subject: Subject = { kind: "endpoint", value: href };
   if (search !== "" || hash !== "") throw refuse(subject, `${quote(search + hash)} has no meaning, ${FORMS}`);
   if (username !== "" || password !== "") {
-    // The password stays out of the message.
+    // The message does not contain the password.
     throw refuse({ kind: "endpoint", value: `${protocol}//` }, `a user name and a password have no meaning, ${FORMS}`);
   }
   if (host === "") return endpointFromText(subject, `${protocol}${decode(subject, pathname)}`);
@@ -208,7 +208,7 @@ function endpointFromUrl({ href, protocol, username, password, host, pathname, s
   return endpointFromText(subject, `${protocol}//${host}`);
 }
 
-/** URL writes a space in a path as `%20`, and so on. */
+/** Decodes a path: `URL` percent-encodes some characters, such as a space. */
 function decode(subject: Subject, text: string): string {
   try {
     return decodeURIComponent(text);
@@ -243,7 +243,10 @@ function endpointFromText(subject: Subject, text: string): Endpoint {
   throw refuse(subject, `scheme is missing, ${FORMS}`);
 }
 
-/** `tcp4` and `tcp6` become the family of a name. An address has its family, so there is nothing left to store. */
+/**
+ * Makes an endpoint of a host. `tcp4` and `tcp6` become `tcp`. A name then gets the property `family`. A numeric
+ * address has a family already, which is only checked.
+ */
 function hostEndpoint(
   subject: Subject,
   scheme: HostScheme,
@@ -252,7 +255,7 @@ function hostEndpoint(
   if (scheme !== "tcp4" && scheme !== "tcp6") return { scheme, address };
   const family = scheme === "tcp4" ? AF_INET : AF_INET6;
   if (address instanceof HostPort) {
-    // A name with a zone is an address of IPv6.
+    // A HostPort with a zone is an IPv6 address.
     if (address.zone !== undefined && family === AF_INET) throw wrongFamily(subject, address.host, scheme);
     return { scheme: "tcp", address, family };
   }
@@ -289,8 +292,8 @@ interface EndpointFields {
 
 function endpointFromObject(subject: Subject, fields: EndpointFields, defaultHost: DefaultHost): Endpoint {
   const { scheme, address, fd, name, host, path, cid, port } = fields;
-  const parts = host !== undefined || path !== undefined || cid !== undefined || port !== undefined;
-  const forms = [parts, address !== undefined, fd !== undefined, name !== undefined];
+  const hasAddressFields = host !== undefined || path !== undefined || cid !== undefined || port !== undefined;
+  const forms = [hasAddressFields, address !== undefined, fd !== undefined, name !== undefined];
   if (forms.filter(Boolean).length !== 1) throw refuse(subject, OBJECTS);
   if (fd !== undefined) {
     if (scheme !== undefined && scheme !== "fd") throw mismatch(subject, scheme, "a descriptor");
@@ -301,8 +304,8 @@ function endpointFromObject(subject: Subject, fields: EndpointFields, defaultHos
     return { scheme, name: checkFdName(subject, name) };
   }
   if (port !== undefined && host === undefined && path === undefined && cid === undefined && scheme !== "vsock") {
-    const alone = new HostPort(defaultHost, checkInteger(subject, "port", port, PORT_MAX));
-    return endpointFromAddress(subject, scheme, alone);
+    const hostPort = new HostPort(defaultHost, checkInteger(subject, "port", port, PORT_MAX));
+    return endpointFromAddress(subject, scheme, hostPort);
   }
   const found = endpointFromAddress(subject, scheme, toAddress((address ?? fields) as AddressLike));
   const { family } = fields;
@@ -359,7 +362,7 @@ export function formatEndpoint(endpoint: Endpoint): string {
   }
 }
 
-/** The text of the address. A zone that begins with 25 is encoded, because the parser would read `%25` as a `%`. */
+/** The text of the address. A zone that begins with `25` is encoded, because the parser reads `%25` as `%`. */
 function printHost(address: InetAddress | Inet6Address | HostPort): string {
   let zone = "";
   if (address instanceof Inet6Address) zone = String(address.scopeid);

@@ -23,15 +23,15 @@ export function parseIPv4(text: string): Uint8Array | undefined {
   return readIPv4(text, 0, bytes, 0) ? bytes : undefined;
 }
 
-/** Whether a value is the text of a dotted quad; allocates nothing. */
+/** Whether a value is a dotted quad. Allocates nothing. */
 export function isIPv4(text: unknown): boolean {
   return typeof text === "string" && readIPv4(text, 0, scratch, 0);
 }
 
 /**
- * Reads the dotted quad that goes from `start` to the end of the text into `out` at `at`, without allocating.
+ * Reads the text from `start` to its end as a dotted quad, and writes its bytes to `out` from `at` on. Does not allocate.
  *
- * @returns whether there was one; if not, the contents of `out` are undefined
+ * @returns whether it is a dotted quad; if not, the contents of `out` are undefined
  */
 export function readIPv4(text: string, start: number, out: Uint8Array, at: number): boolean {
   const end = text.length;

@@ -53,7 +53,7 @@ export function isZone(zone: string): boolean {
   return utf8Length(zone) <= ZONE_BYTES && ZONE.test(zone) && zone !== "." && zone !== "..";
 }
 
-// Writes the groups from the left. At the end the groups after "::" move to the right.
+// Writes the groups to `out` from the left. At the end it moves the groups after "::" to the right.
 function readIPv6(text: string, out: Uint8Array): boolean {
   const end = text.length;
   if (end < 2 || end > 45) return false;
@@ -120,24 +120,25 @@ export function formatIPv6(bytes: Uint8Array, offset: number = 0): string {
     );
   }
   if (isMapped(bytes, offset)) return `::ffff:${formatIPv4(bytes, offset + 12)}`;
-  let best = -1;
-  let length = 1;
+  // The longest run of zero groups. One zero group alone is not shortened.
+  let runStart = -1;
+  let runLength = 1;
   for (let from = 0; from < 8; from++) {
     let to = from;
     while (to < 8 && groupAt(bytes, offset, to) === 0) to++;
-    if (to - from > length) {
-      best = from;
-      length = to - from;
+    if (to - from > runLength) {
+      runStart = from;
+      runLength = to - from;
     }
     if (to > from) from = to;
   }
   let text = "";
   for (let group = 0; group < 8; group++) {
-    if (group === best) {
+    if (group === runStart) {
       text += "::";
-      group += length - 1;
+      group += runLength - 1;
     } else {
-      if (group > 0 && group !== best + length) text += ":";
+      if (group > 0 && group !== runStart + runLength) text += ":";
       text += groupAt(bytes, offset, group).toString(16);
     }
   }

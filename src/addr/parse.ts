@@ -33,7 +33,7 @@ export interface HostPortLike {
   readonly zone?: string | undefined;
 }
 
-/** A UNIX path, an abstract name after `"\0"`, or `""` for none; as a string ({@link UnixAddress}), or as its bytes. */
+/** A UNIX path, `"\0"` and an abstract name, or `""` for no name: as a string ({@link UnixAddress}) or as bytes. */
 export interface UnixLike {
   readonly family?: number | undefined;
   readonly path: string | Uint8Array;
@@ -124,26 +124,27 @@ export function parseAddress(text: string): Address | HostPort {
   return readHostPort(subject, text);
 }
 
-/** Reads `host:port` or `[ipv6]:port`, all of the text. */
+/** Reads a text that is `host:port` or `[ipv6]:port`. */
 export function readHostPort(subject: Subject, text: string): InetAddress | Inet6Address | HostPort {
   let host: string;
-  let after: number;
+  /** Where the host and its brackets end in the text. */
+  let hostEnd: number;
   if (text.startsWith("[")) {
-    after = text.indexOf("]") + 1;
-    if (after === 0) throw refuse(subject, '"[" is not closed, required "]" after the IPv6 address');
-    host = text.slice(1, after - 1);
+    hostEnd = text.indexOf("]") + 1;
+    if (hostEnd === 0) throw refuse(subject, '"[" is not closed, required "]" after the IPv6 address');
+    host = text.slice(1, hostEnd - 1);
     if (subject.kind === "endpoint") host = decodeZone(subject, host);
     if (!host.includes(":")) {
       throw refuse(subject, `host is ${quote(host)}, required an IPv6 address in brackets`);
     }
-    if (after < text.length && text[after] !== ":") {
-      throw refuse(subject, `${quote(text.slice(after))} follows "]", required ":" and the port`);
+    if (hostEnd < text.length && text[hostEnd] !== ":") {
+      throw refuse(subject, `${quote(text.slice(hostEnd))} follows "]", required ":" and the port`);
     }
   } else {
-    after = text.indexOf(":");
-    if (after < 0) after = text.length;
-    host = text.slice(0, after);
-    if (text.includes(":", after + 1)) {
+    hostEnd = text.indexOf(":");
+    if (hostEnd < 0) hostEnd = text.length;
+    host = text.slice(0, hostEnd);
+    if (text.includes(":", hostEnd + 1)) {
       throw refuse(
         subject,
         looksLikeIPv6(text)
@@ -158,12 +159,12 @@ export function readHostPort(subject: Subject, text: string): InetAddress | Inet
           "socket's family",
       );
     }
-    if (after === text.length && host.includes("/")) {
+    if (hostEnd === text.length && host.includes("/")) {
       throw refuse(subject, `the text looks like a path, write ${quote(`unix:${text}`)}`);
     }
   }
-  if (after === text.length) throw refuse(subject, 'port is missing, required ":" and a number after the host');
-  return checkHost(subject, host, readInteger(subject, "port", text.slice(after + 1), 65535));
+  if (hostEnd === text.length) throw refuse(subject, 'port is missing, required ":" and a number after the host');
+  return checkHost(subject, host, readInteger(subject, "port", text.slice(hostEnd + 1), 65535));
 }
 
 /**
@@ -181,7 +182,7 @@ function decodeZone(subject: Subject, host: string): string {
   }
 }
 
-/** Reads the text after `unix:`. After `//` an absolute path must follow, as in `unix:///run/x.sock`. */
+/** Reads the text after `unix:`. If it begins with `//`, an absolute path must follow, as in `unix:///run/x.sock`. */
 export function readUnix(subject: Subject, text: string): UnixAddress {
   if (text.startsWith("@")) return checkUnix(subject, `\0${text.slice(1)}`);
   if (text.startsWith("\0")) throw refuse(subject, 'path begins with NUL, required "@" before an abstract name');
@@ -209,8 +210,8 @@ function looksLikeIPv6(text: string): boolean {
 /**
  * Converts any form of an address to an address object, and checks every part. It makes no system call.
  *
- * An instance of an address class is checked and returned itself. `["", port]` is the wildcard of the socket's family;
- * the result is a `HostPort` with an empty host.
+ * A valid instance of an address class is returned itself. `["", port]` is the wildcard of the socket's family; the
+ * result is a `HostPort` with an empty host.
  *
  * @returns an address, or a `HostPort` when the resolver is needed
  * @throws TypeError for a wrong type or form, RangeError for a number or a length out of range; both quote the value
@@ -224,7 +225,7 @@ export function toAddress(value: AddressLike): Address | HostPort {
   const subject: Subject = { kind: "address", value };
   if (typeof value !== "object" || value === null) throw refuse(subject, SHAPES);
   if (isAddress(value)) return checkInstance(subject, value);
-  if (Array.isArray(value)) return fromTuple(subject, value as readonly unknown[]);
+  if (Array.isArray(value)) return addressFromTuple(subject, value as readonly unknown[]);
   return addressFromObject(subject, value as AddressFields);
 }
 
@@ -264,24 +265,24 @@ function checkInstance(subject: Subject, value: Address): Address | HostPort {
 }
 
 function checkPacket(subject: Subject, { protocol, ifindex, hatype, pkttype, addr }: AddressFields): PacketAddress {
-  const named = typeof ifindex === "string";
-  if (named && !isZone(ifindex)) {
+  const isText = typeof ifindex === "string";
+  if (isText && !isZone(ifindex)) {
     throw refuse(subject, `ifindex is ${quote(ifindex)}, required the index or the name of an interface`);
   }
-  // A text of digits is an index, as in a zone.
-  const index = named ? zoneIndex(ifindex) : ifindex;
+  // A text of digits is an index, as in a zone. Any other text is a name, and `index` is then undefined.
+  const index = isText ? zoneIndex(ifindex) : ifindex;
   return new PacketAddress(
     checkInteger(subject, "protocol", protocol, 0xffff),
     checkInteger(subject, "ifindex", index ?? 0, 0x7fff_ffff),
     checkInteger(subject, "hatype", hatype, 0xffff),
     checkInteger(subject, "pkttype", pkttype, 0xff),
     checkBytes(subject, "addr", addr, 8),
-    named && index === undefined ? ifindex : undefined,
+    isText && index === undefined ? ifindex : undefined,
   );
 }
 
 function checkOpaque(subject: Subject, family: unknown, data: unknown): OpaqueAddress {
-  // sizeof(struct sockaddr_storage) without sa_family.
+  // 126 is sizeof(struct sockaddr_storage) without sa_family.
   return new OpaqueAddress(checkInteger(subject, "family", family, 0xffff), checkBytes(subject, "data", data, 126));
 }
 
@@ -292,7 +293,7 @@ function checkBytes(subject: Subject, name: string, bytes: unknown, max: number)
   return bytes;
 }
 
-function fromTuple(subject: Subject, tuple: readonly unknown[]): Address | HostPort {
+function addressFromTuple(subject: Subject, tuple: readonly unknown[]): Address | HostPort {
   if (tuple.length < 2 || tuple.length > 4) {
     throw refuse(subject, `it has ${tuple.length} members, required [host, port] or [host, port, flowinfo, scopeid]`);
   }
@@ -329,17 +330,18 @@ function addressFromObject(subject: Subject, fields: AddressFields): Address | H
   const isNetlink = pid !== undefined || groups !== undefined;
   const isPacket = ifindex !== undefined;
   const isOpaque = data !== undefined;
-  const inet6 = flowinfo !== undefined || scopeid !== undefined || zone !== undefined;
-  const link = [fields.protocol, fields.hatype, fields.pkttype, fields.addr].some((field) => field !== undefined);
+  const hasInet6Fields = flowinfo !== undefined || scopeid !== undefined || zone !== undefined;
+  const packetFields = [fields.protocol, fields.hatype, fields.pkttype, fields.addr];
+  const hasPacketFields = packetFields.some((field) => field !== undefined);
   if ([hasHost, hasPath, hasCid, isNetlink, isPacket, isOpaque].filter(Boolean).length !== 1)
     throw refuse(subject, SHAPES);
-  if ((port !== undefined && !hasHost && !hasCid) || (inet6 && !hasHost) || (link && !isPacket)) {
-    throw refuse(subject, `the object mixes fields of different families, ${SHAPES}`);
-  }
+  const hasOtherFields =
+    (port !== undefined && !hasHost && !hasCid) || (hasInet6Fields && !hasHost) || (hasPacketFields && !isPacket);
+  if (hasOtherFields) throw refuse(subject, `the object mixes fields of different families, ${SHAPES}`);
   if (hasHost) {
     const address = checkHost(subject, host, port, flowinfo, scopeid, zone);
-    const given = address instanceof HostPort ? (address.zone === undefined ? AF_UNSPEC : AF_INET6) : address.family;
-    checkFamily(subject, family, given);
+    const found = address instanceof HostPort ? (address.zone === undefined ? AF_UNSPEC : AF_INET6) : address.family;
+    checkFamily(subject, family, found);
     return address;
   }
   if (hasPath) {
@@ -359,7 +361,7 @@ function addressFromObject(subject: Subject, fields: AddressFields): Address | H
   return new NetlinkAddress(checkU32(subject, "pid", pid), checkU32(subject, "groups", groups));
 }
 
-/** The bytes of a text in the form of `toJSON()`. Any other value is returned unchanged, and a check refuses it. */
+/** Decodes a text in the hexadecimal form of `toJSON()`. Returns any other value unchanged; the caller checks it. */
 function fromHex(value: unknown, separator: string): unknown {
   if (typeof value !== "string") return value;
   const digits = separator === "" ? value : value.split(separator).join("");
@@ -368,7 +370,7 @@ function fromHex(value: unknown, separator: string): unknown {
   return written === value.toLowerCase() ? bytes : value;
 }
 
-// A copy of an address has a `family`. It must match the other fields.
+// An object that was copied from an address has a `family`. It must be the family of the other fields, `found`.
 function checkFamily(subject: Subject, family: unknown, found: number): void {
   if (family === undefined || family === AF_UNSPEC || family === found) return;
   const what =

@@ -7,12 +7,13 @@
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-/** With the flag u a surrogate matches only outside of a pair. */
-const LONE = /[\ud800-\udfff]/u;
+/** Because of the flag u, a surrogate in a pair does not match. */
+const LONE_SURROGATE = /[\ud800-\udfff]/u;
 const REPLACEMENT = "\ufffd";
 
 /**
- * Bytes of a text in UTF-8, or -1 if it has a lone surrogate, which encoding would replace silently. Allocates nothing.
+ * Number of bytes of a text in UTF-8; -1 if it has a lone surrogate, which an encoder would replace silently. Allocates
+ * nothing.
  */
 export function utf8Length(text: string): number {
   let bytes = text.length;
@@ -24,7 +25,7 @@ export function utf8Length(text: string): number {
     } else if (unit < 0xd800 || unit > 0xdfff) {
       bytes += 2;
     } else {
-      // A pair is two units and four bytes.
+      // A pair has two units and four bytes.
       const next = text.charCodeAt(++i);
       if (unit > 0xdbff || !(next >= 0xdc00 && next <= 0xdfff)) return -1;
       bytes += 2;
@@ -35,7 +36,7 @@ export function utf8Length(text: string): number {
 
 /** The bytes of a name; undefined when it has a lone surrogate outside U+DC80 to U+DCFF. */
 export function nameBytes(name: string): Uint8Array | undefined {
-  if (!LONE.test(name)) return encoder.encode(name);
+  if (!LONE_SURROGATE.test(name)) return encoder.encode(name);
   const bytes: number[] = [];
   for (const character of name) {
     const code = character.codePointAt(0)!;

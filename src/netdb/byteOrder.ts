@@ -14,13 +14,13 @@ function swap32(value: number): number {
   return ((value << 24) | ((value & 0xff00) << 8) | ((value >>> 8) & 0xff00) | (value >>> 24)) >>> 0;
 }
 
-/** Swaps the bytes on a little-endian machine. That converts in both directions. */
-function order16(value: number, action: string): number {
+/** Converts in either direction: swaps the bytes on a little-endian machine. */
+function convert16(value: number, action: string): number {
   const number = integer(value, action, "value", 0, U16_MAX);
   return LITTLE ? swap16(number) : number;
 }
 
-function order32(value: number, action: string): number {
+function convert32(value: number, action: string): number {
   const number = integer(value, action, "value", 0, U32_MAX);
   return LITTLE ? swap32(number) : number;
 }
@@ -39,7 +39,7 @@ function order32(value: number, action: string): number {
  * ```
  */
 export function htons(value: number): number {
-  return order16(value, "htons");
+  return convert16(value, "htons");
 }
 
 /**
@@ -55,7 +55,7 @@ export function htons(value: number): number {
  * ```
  */
 export function htonl(value: number): number {
-  return order32(value, "htonl");
+  return convert32(value, "htonl");
 }
 
 /**
@@ -72,7 +72,7 @@ export function htonl(value: number): number {
  * ```
  */
 export function ntohs(value: number): number {
-  return order16(value, "ntohs");
+  return convert16(value, "ntohs");
 }
 
 /**
@@ -89,5 +89,5 @@ export function ntohs(value: number): number {
  * ```
  */
 export function ntohl(value: number): number {
-  return order32(value, "ntohl");
+  return convert32(value, "ntohl");
 }

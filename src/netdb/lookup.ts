@@ -10,7 +10,7 @@ import { type CancellableResult, runQuery } from "./sharedLookup.js";
 /** Yields queries, receives the result of each, and returns the result of the lookup. */
 export type Lookup<T> = Generator<ResolverQuery<unknown>, T, unknown>;
 
-/** The result of one query, inside a lookup: `yield* resultOf(query)`. */
+/** Makes one query in a lookup, and returns its result: `yield* resultOf(query)`. */
 export function* resultOf<T>(query: ResolverQuery<T>): Lookup<T> {
   return (yield query) as T;
 }

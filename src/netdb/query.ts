@@ -112,7 +112,7 @@ export function hostByNameQuery(calls: Calls, host: string, family: number): Res
   };
 }
 
-/** `bytes` are the bytes of an IPv4 or IPv6 address, and `text` is its text. */
+/** `bytes` has an IPv4 or IPv6 address, and `text` is the same address as text. */
 export function hostByAddrQuery(
   calls: Calls,
   bytes: Uint8Array,
@@ -134,9 +134,7 @@ export function hostDetails(host: string | null | undefined): SocketErrorDetails
   return host === null || host === undefined || host === "" ? undefined : { address: host };
 }
 
-/**
- * The ASCII form of an international host name (UTS 46). An IPv6 address and its zone are returned unchanged.
- */
+/** The ASCII form of an international host name (UTS 46). An IPv6 address and its zone are returned unchanged. */
 function asciiHost(host: string): string {
   if (/^[\0-\x7f]*$/.test(host) || host.includes(":")) return host;
   const ascii = domainToASCII(host);

@@ -11,7 +11,7 @@ import { check } from "../sys/errno.js";
 import { rejection } from "../wait/rejection.js";
 import { type ResolverQuery, resolverError } from "./query.js";
 
-/** A result that can be cancelled. After `cancel()` it never settles. */
+/** The result of a lookup that can be cancelled. After `cancel()` the promise never settles. */
 export interface CancellableResult<T> {
   readonly result: Promise<T>;
   readonly cancel: () => void;
@@ -66,7 +66,7 @@ class SharedLookup {
     }
   }
 
-  /** Adds a callback. False when the lookup was abandoned and can't be resumed. */
+  /** Adds a callback. Returns false when the lookup was abandoned and can't be resumed. */
   join(callback: ResolverCallback<unknown>): boolean {
     if (this.#callbacks.size === 0 && this.#ticket !== 0 && this.#calls.resumeLookup(this.#ticket) < 0) return false;
     this.#callbacks.add(callback);
@@ -113,6 +113,6 @@ export function runQuery<T>(query: ResolverQuery<T>): CancellableResult<T> {
     const lookup = joinLookup(query, callback);
     cancel = () => lookup.leave(callback);
   });
-  // `cancel` is undefined when the executor threw, which rejects the promise.
+  // `cancel` is undefined when joinLookup() threw. The promise is then rejected.
   return { result, cancel: () => cancel?.() };
 }

@@ -6,7 +6,7 @@ import { quote } from "../check/index.js";
 /** Maximum number of bytes of a name in the databases of this machine. */
 const NAME_BYTES = 255;
 
-/** Returns `value` if it is a string of at most `maxBytes` bytes in UTF-8 without NUL. C would cut it at the NUL. */
+/** Returns `value` if it is a string of at most `maxBytes` bytes in UTF-8 without NUL. In C a string ends at a NUL. */
 export function plainText(value: unknown, action: string, name: string, maxBytes: number = NAME_BYTES): string {
   if (typeof value !== "string") throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required a string`);
   if (value.includes("\0")) {
@@ -26,7 +26,7 @@ export function hostText(value: unknown, action: string): string {
   return plainText(value, action, "host", MAX_HOST_BYTES);
 }
 
-/** A text, or null if `value` is undefined or null. */
+/** Like `plainText()`, but returns null if `value` is undefined or null. */
 export function optionalText(value: unknown, action: string, name: string): string | null {
   return value === undefined || value === null ? null : plainText(value, action, name);
 }

@@ -1,22 +1,25 @@
 // The blocks of a pcapng file: https://ietf-opsawg-wg.github.io/draft-ietf-opsawg-pcap/draft-ietf-opsawg-pcapng.html
 //
-// A block has its type, its length, its content padded to 32 bits, and its length again. The writer chooses the byte
-// order. This file always writes little-endian; the magic number of the section header shows that.
+// A block has its type, its length, its content padded to 32 bits, and its length again. Both byte orders are allowed;
+// readers find the byte order in the magic number of the section header. These functions always write little-endian.
 
 /** Frames with an Ethernet header. */
 export const LINKTYPE_ETHERNET = 1;
 /** Packets that begin with the header of IPv4 or IPv6. */
 export const LINKTYPE_RAW = 101;
 
-/** The link types whose packets this module makes. */
+/** The link types that a capture of this package can have. */
 export type LinkType = typeof LINKTYPE_ETHERNET | typeof LINKTYPE_RAW;
 
 const SECTION_HEADER = 0x0a0d_0d0a;
 const INTERFACE_DESCRIPTION = 1;
 const ENHANCED_PACKET = 6;
-const BYTE_ORDER = 0x1a2b_3c4d;
+const BYTE_ORDER_MAGIC = 0x1a2b_3c4d;
 
-/** Codes of options. `end` and `comment` are valid in every block, each other code in one kind of block only. */
+/**
+ * Codes of options. `end` and `comment` are valid in every block. The others are valid in one kind of block, so one
+ * number can be several options.
+ */
 export const OPTION = {
   end: 0,
   comment: 1,
@@ -36,7 +39,8 @@ const padded = (length: number): number => (length + 3) & ~3;
 function encodeOptions(options: readonly Option[]): Buffer {
   if (options.length === 0) return Buffer.alloc(0);
   const parts = options.map(([code, value]) => {
-    // The length field has 16 bits, so a longer value is cut. The two branches are for the overloads of Buffer.from.
+    // The length field has 16 bits, so a longer value is truncated. Both branches are the same call, because TypeScript
+    // accepts no union for the overloads of Buffer.from.
     const bytes = (typeof value === "string" ? Buffer.from(value) : Buffer.from(value)).subarray(0, 0xffff);
     const part = Buffer.alloc(4 + padded(bytes.length));
     part.writeUInt16LE(code, 0);
@@ -47,7 +51,8 @@ function encodeOptions(options: readonly Option[]): Buffer {
   return Buffer.concat([...parts, Buffer.alloc(4)]);
 }
 
-function frameBlock(type: number, content: readonly Uint8Array[]): Buffer {
+/** Puts the type and the two lengths around the content of a block. */
+function encodeBlock(type: number, content: readonly Uint8Array[]): Buffer {
   const length = 12 + content.reduce((sum, part) => sum + part.length, 0);
   const [head, tail] = [Buffer.alloc(8), Buffer.alloc(4)];
   head.writeUInt32LE(type, 0);
@@ -56,21 +61,22 @@ function frameBlock(type: number, content: readonly Uint8Array[]): Buffer {
   return Buffer.concat([head, ...content, tail]);
 }
 
-export function sectionHeader(options: readonly Option[]): Buffer {
+export function encodeSectionHeader(options: readonly Option[]): Buffer {
   const fields = Buffer.alloc(16);
-  fields.writeUInt32LE(BYTE_ORDER, 0);
+  fields.writeUInt32LE(BYTE_ORDER_MAGIC, 0);
   // Version 1.0.
   fields.writeUInt16LE(1, 4);
-  // The length of the section is not known: -1.
+  // -1: the length of the section is not known.
   fields.fill(0xff, 8, 16);
-  return frameBlock(SECTION_HEADER, [fields, encodeOptions(options)]);
+  return encodeBlock(SECTION_HEADER, [fields, encodeOptions(options)]);
 }
 
-export function interfaceDescription(linkType: number, snapLength: number, options: readonly Option[]): Buffer {
+/** @param snapLength the maximum number of bytes stored of a packet; 0 for no limit */
+export function encodeInterfaceDescription(linkType: number, snapLength: number, options: readonly Option[]): Buffer {
   const fields = Buffer.alloc(8);
   fields.writeUInt16LE(linkType, 0);
   fields.writeUInt32LE(snapLength, 4);
-  return frameBlock(INTERFACE_DESCRIPTION, [fields, encodeOptions(options)]);
+  return encodeBlock(INTERFACE_DESCRIPTION, [fields, encodeOptions(options)]);
 }
 
 /**
@@ -78,7 +84,7 @@ export function interfaceDescription(linkType: number, snapLength: number, optio
  * @param captured the stored bytes of the packet
  * @param length the length of the whole packet
  */
-export function enhancedPacket(
+export function encodeEnhancedPacket(
   interfaceId: number,
   time: bigint,
   captured: Uint8Array,
@@ -92,5 +98,5 @@ export function enhancedPacket(
   fields.writeUInt32LE(captured.length, 12);
   fields.writeUInt32LE(length, 16);
   const padding = Buffer.alloc(padded(captured.length) - captured.length);
-  return frameBlock(ENHANCED_PACKET, [fields, captured, padding, encodeOptions(options)]);
+  return encodeBlock(ENHANCED_PACKET, [fields, captured, padding, encodeOptions(options)]);
 }

@@ -1,21 +1,21 @@
-// A file that gets the blocks of a capture. It is whole after each write: after a failure it is cut after the last block
-// that is whole in it.
+// Writes the blocks of a capture to a file. When a write fails, the file is truncated after its last complete block, so
+// that readers still accept it.
 
 import { fs } from "../builtins.js";
 
-/** Bytes that are kept before they are written, and ms after which they are. */
-const KEPT = 256 << 10;
-const PERIOD = 250;
+/** The added blocks are written when they have this many bytes, and every `FLUSH_INTERVAL` milliseconds. */
+const FLUSH_BYTES = 256 << 10;
+const FLUSH_INTERVAL = 250;
 
-/** What a {@link CaptureFile} does apart from writing. */
+/** Options of a {@link CaptureFile}. */
 export interface CaptureFileOptions {
-  /** Called once when the file can't be written. It then ends with its last whole block, and takes no more. */
+  /** Called once, when a write fails. The file then ends with its last complete block, and `add()` has no effect. */
   readonly onFailure?: ((error: Error) => void) | undefined;
 }
 
 /**
- * A file for the blocks of a {@link Capture}. It collects them and writes them four times a second, and when it has 256 KiB.
- * It does not keep the process alive; `close()` writes what is left.
+ * A file for the blocks of a {@link Capture}. It collects blocks, and writes them four times a second or as soon as
+ * they have 256 KiB. It does not keep the process alive; `close()` writes the remaining blocks.
  *
  * @throws the error of open(2)
  * @example
@@ -35,71 +35,74 @@ export interface CaptureFileOptions {
  */
 export class CaptureFile {
   readonly #onFailure: ((error: Error) => void) | undefined;
-  readonly #file: number;
+  readonly #fd: number;
   readonly #timer: NodeJS.Timeout;
   #blocks: Buffer[] = [];
-  #kept = 0;
-  /** Bytes of whole blocks in the file. */
+  /** Bytes in `#blocks`. */
+  #collected = 0;
+  /** Bytes in the file. */
   #written = 0;
   #open = true;
 
   constructor(path: string, opts: CaptureFileOptions = {}) {
     this.#onFailure = opts.onFailure;
-    this.#file = fs().openSync(path, "w");
-    this.#timer = setInterval(() => this.flush(), PERIOD);
+    this.#fd = fs().openSync(path, "w");
+    this.#timer = setInterval(() => this.flush(), FLUSH_INTERVAL);
     this.#timer.unref();
   }
 
-  /** Adds a whole block. The file keeps its bytes until it has written them. */
+  /** Adds a complete block. Its bytes must not change until they are written. */
   add(block: Buffer): void {
     if (!this.#open) return;
     this.#blocks.push(block);
-    this.#kept += block.length;
-    if (this.#kept >= KEPT) this.flush();
+    this.#collected += block.length;
+    if (this.#collected >= FLUSH_BYTES) this.flush();
   }
 
-  /** Writes what was added. */
+  /** Writes the added blocks. */
   flush(): void {
-    if (!this.#open || this.#kept === 0) return;
+    if (!this.#open || this.#collected === 0) return;
     const bytes = Buffer.concat(this.#blocks);
     this.#blocks = [];
-    this.#kept = 0;
+    this.#collected = 0;
     let at = 0;
     try {
-      while (at < bytes.length) at += fs().writeSync(this.#file, bytes, at, bytes.length - at);
+      while (at < bytes.length) at += fs().writeSync(this.#fd, bytes, at, bytes.length - at);
       this.#written += bytes.length;
     } catch (error) {
       this.#fail(error as Error, bytes, at);
     }
   }
 
-  /** Writes what was added, and closes the file. */
+  /** Writes the added blocks, and closes the file. */
   close(): void {
     this.flush();
     clearInterval(this.#timer);
     if (!this.#open) return;
     this.#open = false;
-    fs().closeSync(this.#file);
+    fs().closeSync(this.#fd);
   }
 
+  /** Truncates the file after its last complete block, and closes it. `written` bytes of `bytes` are in the file. */
   #fail(error: Error, bytes: Buffer, written: number): void {
-    let whole = 0;
-    while (whole + 8 <= written) {
-      const next = whole + bytes.readUInt32LE(whole + 4);
-      if (next > written) break;
-      whole = next;
+    let complete = 0;
+    while (complete + 8 <= written) {
+      // The length of a block follows its type, which has four bytes.
+      const end = complete + bytes.readUInt32LE(complete + 4);
+      if (end > written) break;
+      complete = end;
     }
     this.#open = false;
     clearInterval(this.#timer);
     try {
-      fs().ftruncateSync(this.#file, this.#written + whole);
+      fs().ftruncateSync(this.#fd, this.#written + complete);
     } catch {
-      // A device has no length.
+      // A device or a pipe can't be truncated.
     }
     try {
-      fs().closeSync(this.#file);
+      fs().closeSync(this.#fd);
     } catch {
-      // Other code has closed the descriptor, and `error` says so.
+      // Other code may have closed the descriptor. `error` is then EBADF.
     }
     this.#onFailure?.(error);
   }

@@ -1,5 +1,5 @@
-// The conversations of a capture: the bytes of each connection of TCP, and the datagrams of each pair of UDP addresses, in
-// the order in which the two ends sent them.
+// Reads the conversations of a capture: the bytes of each TCP connection, and the datagrams of each pair of UDP
+// addresses, in the order in which the two ends sent them.
 
 import { formatIPv4, formatIPv6 } from "../addr/index.js";
 import type { FlowSide } from "./flows.js";
@@ -8,21 +8,21 @@ import { type CapturedPacket, ipPacketOf, readCapture } from "./reader.js";
 
 const TCP = 6;
 const UDP = 17;
-/** Segments that came before those in front of them, of one direction. */
-const MOST_EARLY = 1024;
+/** Maximum number of segments of one direction that wait for a segment with a lower sequence number. */
+const MAX_EARLY_SEGMENTS = 1024;
 
-/** What one end has sent before the other end sent something: bytes of TCP, or one datagram of UDP. */
+/** The bytes that one end of a TCP connection sent until the other end sent some; or one UDP datagram. */
 export interface Turn {
   readonly side: FlowSide;
   readonly bytes: Buffer;
-  /** Bytes that came behind these, and that the capture does not have: it has cut them. Absent if there are none. */
+  /** Number of bytes that were sent after `bytes` and that the capture did not store. Absent for 0. */
   readonly cut?: number;
 }
 
-/** A connection of TCP, or the datagrams between two addresses of UDP. */
+/** A TCP connection, or the datagrams between two UDP addresses. */
 export interface Conversation {
   readonly protocol: "tcp" | "udp";
-  /** The end that began, as `host:port`. */
+  /** The end that sent the first packet, as `host:port`. */
   readonly client: string;
   readonly server: string;
   readonly turns: readonly Turn[];
@@ -33,7 +33,7 @@ interface Segment {
   readonly to: string;
   readonly protocol: number;
   readonly payload: Uint8Array;
-  /** Bytes behind the payload that the capture has cut. */
+  /** Number of bytes after the payload that the capture did not store. */
   readonly cut: number;
   readonly flags: number;
   readonly sequence: number;
@@ -41,15 +41,18 @@ interface Segment {
 
 type Piece = Pick<Segment, "payload" | "cut">;
 
-/** One direction of a connection: the number of the next byte, and segments that came early. */
+/** The state of one direction of a connection. */
 interface Direction {
-  /** Its SYN. */
+  /** The sequence number of the SYN. */
   first: number | undefined;
+  /** The sequence number of the next byte. */
   next: number | undefined;
+  /** Segments that wait for a segment with a lower sequence number, by their sequence numbers. */
   readonly early: Map<number, Piece>;
 }
 
-class Builder {
+/** Collects the turns of a conversation. */
+class ConversationBuilder {
   readonly protocol: "tcp" | "udp";
   readonly client: string;
   readonly server: string;
@@ -68,8 +71,9 @@ class Builder {
 
   add(side: FlowSide, { payload, cut }: Piece): void {
     const last = this.#turns.at(-1);
-    const goesOn = this.protocol === "tcp" && last?.side === side && (last.cut === 0 || payload.length === 0);
-    if (!goesOn) {
+    // Bytes after cut ones begin a turn, because `cut` counts bytes at the end of a turn.
+    const sameTurn = this.protocol === "tcp" && last?.side === side && (last.cut === 0 || payload.length === 0);
+    if (!sameTurn) {
       this.#turns.push({ side, parts: [payload], cut });
       return;
     }
@@ -92,8 +96,8 @@ class Builder {
 }
 
 /**
- * The conversations of a capture, in the order of their first packets. Repeated segments count once. Packets that are
- * neither TCP nor UDP, and fragments, are left out. A turn has the number of bytes that the capture has cut behind its own.
+ * Reads the conversations of a capture, in the order of their first packets. Bytes that were sent twice appear once.
+ * Fragments, and packets of protocols other than TCP and UDP, are left out.
  *
  * @param capture the whole capture, in the format pcapng
  * @throws RangeError as {@link readCapture}, or when a segment of TCP is missing
@@ -114,26 +118,28 @@ class Builder {
  * ```
  */
 export function readConversations(capture: Uint8Array): Conversation[] {
-  const all: Builder[] = [];
-  const open = new Map<string, Builder>();
+  const all: ConversationBuilder[] = [];
+  /** The latest conversation of each pair of addresses. */
+  const latest = new Map<string, ConversationBuilder>();
   for (const packet of readCapture(capture)) {
     const segment = segmentOf(packet);
     if (segment === undefined) continue;
     const { from, to, protocol, flags } = segment;
-    const own = open.get(`${protocol} ${from} ${to}`);
-    // The first SYN of another connection: a repeated one has the number that it had.
-    const again = own !== undefined && (own.ended || own.directions.client.first !== segment.sequence);
-    const begins = protocol === TCP && (flags & (SYN | ACK)) === SYN && again;
-    let builder = begins ? undefined : (own ?? open.get(`${protocol} ${to} ${from}`));
+    const asClient = latest.get(`${protocol} ${from} ${to}`);
+    // A client may use the same two addresses again. A SYN that was sent twice has the same sequence number both times.
+    const isOtherConnection =
+      asClient !== undefined && (asClient.ended || asClient.directions.client.first !== segment.sequence);
+    const begins = protocol === TCP && (flags & (SYN | ACK)) === SYN && isOtherConnection;
+    let builder = begins ? undefined : (asClient ?? latest.get(`${protocol} ${to} ${from}`));
     if (builder === undefined) {
-      builder = new Builder(protocol === TCP ? "tcp" : "udp", from, to);
+      builder = new ConversationBuilder(protocol === TCP ? "tcp" : "udp", from, to);
       all.push(builder);
-      open.set(`${protocol} ${from} ${to}`, builder);
-      open.delete(`${protocol} ${to} ${from}`);
+      latest.set(`${protocol} ${from} ${to}`, builder);
+      latest.delete(`${protocol} ${to} ${from}`);
     }
     const side = builder.client === from ? "client" : "server";
     if (protocol === UDP) builder.add(side, segment);
-    else takeSegment(builder, side, segment);
+    else addSegment(builder, side, segment);
   }
   for (const builder of all) {
     for (const { early } of Object.values(builder.directions)) {
@@ -146,7 +152,8 @@ export function readConversations(capture: Uint8Array): Conversation[] {
   return all.map((builder) => builder.result());
 }
 
-function takeSegment(builder: Builder, side: FlowSide, { flags, sequence, payload, cut }: Segment): void {
+/** Adds a TCP segment, and then the early segments that follow it without a gap. */
+function addSegment(builder: ConversationBuilder, side: FlowSide, { flags, sequence, payload, cut }: Segment): void {
   const direction = builder.directions[side];
   if ((flags & (FIN | RST)) !== 0) builder.ended = true;
   if ((flags & SYN) !== 0) {
@@ -154,29 +161,31 @@ function takeSegment(builder: Builder, side: FlowSide, { flags, sequence, payloa
     direction.next ??= (sequence + 1) >>> 0;
     return;
   }
-  // A capture that began after the connection.
+  // Without a SYN: the capture began after the connection.
   direction.next ??= sequence;
   if (payload.length + cut > 0) direction.early.set(sequence, { payload, cut });
-  if (direction.early.size > MOST_EARLY) {
+  if (direction.early.size > MAX_EARLY_SEGMENTS) {
     throw new RangeError(`Cannot read a capture: segments between ${builder.client} and ${builder.server} are missing`);
   }
   for (let found = true; found;) {
     found = false;
     for (const [start, piece] of direction.early) {
-      // Bytes that were taken already; negative for a gap. Sequence numbers wrap.
+      // Number of bytes of the segment that were added already; negative for a gap before the segment. `| 0` is for
+      // sequence numbers that have wrapped around 2^32.
       const known = (direction.next - start) | 0;
       if (known < 0) continue;
       direction.early.delete(start);
-      const end = piece.payload.length + piece.cut;
-      if (known >= end) continue;
-      const left = piece.payload.subarray(known);
-      builder.add(side, { payload: left, cut: end - known - left.length });
-      direction.next = (start + end) >>> 0;
+      const length = piece.payload.length + piece.cut;
+      if (known >= length) continue;
+      const rest = piece.payload.subarray(known);
+      builder.add(side, { payload: rest, cut: length - known - rest.length });
+      direction.next = (start + length) >>> 0;
       found = true;
     }
   }
 }
 
+/** The TCP segment or UDP datagram of a packet; undefined for a fragment or another protocol. */
 function segmentOf(packet: CapturedPacket): Segment | undefined {
   const ip = ipPacketOf(packet);
   if (ip === undefined || ip.length < 20) return undefined;
@@ -189,7 +198,7 @@ function segmentOf(packet: CapturedPacket): Segment | undefined {
   if (version === 4) {
     const header = (ip[0]! & 15) * 4;
     const total = u16(ip, 2);
-    // More fragments, or an offset.
+    // 0x3fff: the flag "more fragments", and the offset of a fragment.
     if (header < 20 || total < header || (u16(ip, 6) & 0x3fff) !== 0) return undefined;
     protocol = ip[9]!;
     [start, end] = [header, total];
@@ -203,7 +212,7 @@ function segmentOf(packet: CapturedPacket): Segment | undefined {
   }
   const transport = ip.subarray(start, end);
   const cut = Math.max(0, end - ip.length);
-  // A packet that says to be longer than it was.
+  // The first condition: the IP header gives a length that is greater than that of the captured packet.
   if (cut > packet.length - packet.bytes.length || transport.length < (protocol === TCP ? 20 : 8)) return undefined;
   const ends = { from: `${from}:${u16(transport, 0)}`, to: `${to}:${u16(transport, 2)}`, protocol, cut };
   if (protocol === UDP) return { ...ends, payload: transport.subarray(8), flags: 0, sequence: 0 };

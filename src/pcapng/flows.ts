@@ -1,6 +1,6 @@
-// Flows of TCP and UDP for a capture, from what a program sends and receives: packets as they could have been on the wire, with the
-// real addresses and bytes. A program does not see the packets, so sequence numbers begin at a chosen number, and every
-// piece is acknowledged at once.
+// Makes packets for a capture from the bytes that a program sends and receives over TCP and UDP. The addresses and the
+// bytes are the real ones. A program does not see the real packets. So the sequence numbers begin at a chosen number,
+// and all data is acknowledged at once.
 
 import { quote } from "../check/index.js";
 import { LINKTYPE_ETHERNET } from "./blocks.js";
@@ -30,31 +30,32 @@ export interface FlowEnds {
 export type FlowSide = "client" | "server";
 
 export interface TcpFlowOptions extends FlowEnds {
-  /** Payload bytes of a segment at most, 1 to 65000. Default 32768. */
+  /** Maximum number of payload bytes of a segment, 1 to 65000. Default 32768. */
   readonly segmentSize?: number | undefined;
-  /** The sequence number with which both ends begin, 0 to 4294967295. Default 0. */
+  /** The first sequence number of both ends, 0 to 4294967295. Default 0. */
   readonly initialSequence?: number | undefined;
 }
 
-/** What is known of a piece. */
+/** Time and comment of an event of a flow. */
 export type FlowOptions = Pick<PacketOptions, "time" | "comment">;
 
-/** What is known of a piece of data. */
+/** Options of a method that records data. */
 export interface FlowDataOptions extends FlowOptions {
   /**
-   * Bytes of the piece, if the given ones are only its beginning, as after sendfile(2). Packets without all of their bytes are
-   * written as a capture with a limit writes them: their headers have the real lengths, and their checksum is not valid.
+   * Number of bytes that were sent, if only the first of them are given, as after sendfile(2). The headers of the
+   * packets have the real lengths. A packet whose payload is not complete has no valid checksum.
    */
   readonly length?: number | undefined;
 }
 
 const SIDES = ["client", "server"] as const;
-/** The largest payload whose packet has a length of 16 bits, over IPv6 and over IPv4. */
+/** Limit of `segmentSize`: a packet with its headers must have at most 65535 bytes. */
 const MAX_SEGMENT = 65_000;
+/** The largest payload of UDP over IPv4: 65535 less the two headers. */
 const MAX_DATAGRAM = 65_507;
 const WINDOW = 0xffff;
-/** The window is 2^14 as large, so that readers never see it full: the largest shift of RFC 7323. */
-const SCALE = 14;
+/** Readers multiply `WINDOW` by 2^14, the largest factor of RFC 7323, and so never report a full window. */
+const WINDOW_SHIFT = 14;
 
 function checkEnds(action: string, { client, server }: FlowEnds): Record<FlowSide, End> {
   const ends = { client: endOf(client), server: endOf(server) };
@@ -77,30 +78,31 @@ const other = (side: FlowSide): FlowSide => (side === "client" ? "server" : "cli
 
 class Flow {
   protected readonly ends: Record<FlowSide, End>;
-  readonly #to: CaptureInterface;
+  readonly #interface: CaptureInterface;
   protected packets = 0;
 
   constructor(to: CaptureInterface, ends: Record<FlowSide, End>) {
-    this.#to = to;
+    this.#interface = to;
     this.ends = ends;
   }
 
+  /** Writes a packet that `side` sends. `missing` is the number of bytes at its end that are not in `packet`. */
   protected write(side: FlowSide, packet: Buffer, missing: number, { time, comment }: FlowOptions): void {
     this.packets++;
-    const { linkType } = this.#to;
+    const { linkType } = this.#interface;
     const frame =
       linkType === LINKTYPE_ETHERNET ? ethernetFrame(this.ends[side], this.ends[other(side)], packet) : packet;
-    // Seen from the server's machine.
+    // The direction from the point of view of the server.
     const direction = side === "client" ? "inbound" : "outbound";
-    this.#to.packet(frame, { time, comment, direction, length: frame.length + missing });
+    this.#interface.packet(frame, { time, comment, direction, length: frame.length + missing });
   }
 }
 
 /**
- * A connection of TCP in a capture. `open()` writes the handshake, `data()` segments and their acknowledgement, `finish()` and
- * `reset()` the end; "follow stream" of a reader shows the bytes.
+ * A TCP connection in a capture. `open()` writes the handshake, `data()` writes segments and their acknowledgement,
+ * `finish()` and `reset()` write the end. Wireshark's "Follow stream" shows the bytes.
  *
- * @throws TypeError or RangeError for an option that is wrong
+ * @throws TypeError or RangeError for a wrong option
  * @see RFC 9293
  * @example
  * ```ts
@@ -145,17 +147,18 @@ export class TcpFlow extends Flow {
     this.#next = { client: initialSequence, server: initialSequence };
   }
 
-  /** Writes the three segments of the handshake. The first piece of data does so too, when nobody has. */
+  /** Writes the three segments of the handshake. The other methods call `open()` if it was not called. */
   open(opts: FlowOptions = {}): void {
     if (this.#opened) return;
     this.#opened = true;
-    const options = Buffer.from([2, 4, this.#segmentSize >> 8, this.#segmentSize & 0xff, 1, 3, 3, SCALE]);
+    // TCP options: maximum segment size (kind 2), padding (kind 1), window scale (kind 3).
+    const options = Buffer.from([2, 4, this.#segmentSize >> 8, this.#segmentSize & 0xff, 1, 3, 3, WINDOW_SHIFT]);
     this.#segment("client", SYN, opts, { options });
     this.#segment("server", SYN | ACK, {}, { options });
     this.#segment("client", ACK, {});
   }
 
-  /** Writes what a side has sent, in as many segments as it takes. */
+  /** Writes bytes that a side has sent, in segments of at most `segmentSize` bytes. */
   data(side: FlowSide, bytes: Uint8Array, opts: FlowDataOptions = {}): void {
     const { length = bytes.length } = opts;
     checkSide("record data", side);
@@ -182,7 +185,7 @@ export class TcpFlow extends Flow {
     this.#acknowledge(other(side), opts);
   }
 
-  /** Writes that a side has reset the connection. After that, neither side finishes or resets it. */
+  /** Writes that a side has reset the connection. After that, `finish()` and `reset()` write nothing. */
   reset(side: FlowSide, opts: FlowOptions = {}): void {
     checkSide("record a reset", side);
     if (this.#reset) return;
@@ -191,7 +194,10 @@ export class TcpFlow extends Flow {
     this.#reset = true;
   }
 
-  /** Writes a segment without data, which carries a comment: readers show it as an update of the window. */
+  /**
+   * Writes a segment without data, for its comment. Its window is different, so readers show it as a window update and
+   * not as a duplicate acknowledgement.
+   */
   note(side: FlowSide, opts: FlowOptions): void {
     checkSide("record a note", side);
     this.open(opts.time === undefined ? {} : { time: opts.time });
@@ -220,7 +226,7 @@ export class TcpFlow extends Flow {
 }
 
 /**
- * Datagrams of UDP between two addresses in a capture.
+ * The UDP datagrams between two addresses in a capture.
  *
  * @throws TypeError for addresses of two families; RangeError for a datagram that UDP can't carry
  * @see RFC 768

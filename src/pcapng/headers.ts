@@ -1,5 +1,5 @@
-// The headers of Ethernet, IPv4, IPv6, TCP and UDP in front of a payload, with lengths and checksums right: RFC 791, RFC 8200,
-// RFC 9293, RFC 768.
+// Makes packets: puts the headers of TCP or UDP, of IPv4 or IPv6, and of Ethernet before a payload. The lengths and the
+// checksums are valid (RFC 791, RFC 8200, RFC 9293, RFC 768).
 
 import { type Inet6Address, type InetAddress, parseIPv4, parseIPv6 } from "../addr/index.js";
 
@@ -19,13 +19,13 @@ export const ACK = 0x10;
 /** The bytes of an address: 4 or 16. */
 export function bytesOf({ host }: IpAddress): Uint8Array {
   const bytes = parseIPv4(host) ?? parseIPv6(host)?.bytes;
-  // The classes of addresses take nothing else.
+  // The constructors of the address classes check nothing.
   if (bytes === undefined)
     throw new TypeError(`Cannot make a packet: host is ${JSON.stringify(host)}, required an IP address`);
   return bytes;
 }
 
-/** Adds the 16-bit words of some bytes; an odd byte at the end counts as the upper half of a word (RFC 1071). */
+/** Adds the 16-bit words of `bytes` to `start`. An odd byte at the end is the upper half of a word (RFC 1071). */
 function sumWords(bytes: Uint8Array, start: number): number {
   let sum = start;
   const even = bytes.length & ~1;
@@ -33,14 +33,14 @@ function sumWords(bytes: Uint8Array, start: number): number {
   return even === bytes.length ? sum : sum + (bytes[even]! << 8);
 }
 
-/** The checksum of a sum of words. */
-function fold(sum: number): number {
+/** The checksum for a sum of 16-bit words: the carries are added to the low 16 bits, and the bits are inverted. */
+function checksumOf(sum: number): number {
   let folded = sum;
   while (folded > 0xffff) folded = (folded & 0xffff) + Math.floor(folded / 0x1_0000);
   return ~folded & 0xffff;
 }
 
-/** The checksum of TCP and UDP: the pseudo header, then header and payload. The header has an even length. */
+/** The checksum of TCP and UDP: over the pseudo header, the header and the payload. `header` has an even length. */
 function transportChecksum(
   source: Uint8Array,
   destination: Uint8Array,
@@ -51,10 +51,10 @@ function transportChecksum(
   const length = header.length + payload.length;
   let sum = protocol + (length >>> 16) + (length & 0xffff);
   for (const part of [source, destination, header, payload]) sum = sumWords(part, sum);
-  return fold(sum);
+  return checksumOf(sum);
 }
 
-/** A packet of IP around a segment of TCP or a datagram of UDP, whose last `missing` bytes are not there. */
+/** An IP packet with a TCP segment or a UDP datagram. The last `missing` bytes of the packet are not in `content`. */
 function ipPacket(
   from: Uint8Array,
   to: Uint8Array,
@@ -78,13 +78,13 @@ function ipPacket(
   header[0] = 0x45;
   header.writeUInt16BE(20 + length, 2);
   header.writeUInt16BE(id & 0xffff, 4);
-  // Don't fragment.
+  // The flag "don't fragment".
   header.writeUInt16BE(0x4000, 6);
   header[8] = TTL;
   header[9] = protocol;
   header.set(from, 12);
   header.set(to, 16);
-  header.writeUInt16BE(fold(sumWords(header, 0)), 10);
+  header.writeUInt16BE(checksumOf(sumWords(header, 0)), 10);
   return Buffer.concat([header, ...content]);
 }
 
@@ -99,19 +99,19 @@ export interface Segment {
   readonly sequence: number;
   readonly acknowledgement: number;
   readonly window: number;
-  /** In 32-bit words, so padded. */
+  /** TCP options, padded to a multiple of 4 bytes. */
   readonly options?: Uint8Array;
   readonly payload?: Uint8Array;
-  /** Bytes behind the payload that are not known. The segment then has no checksum. */
+  /** Number of bytes that follow the payload and are not known. If it is not 0, the checksum is 0. */
   readonly missing?: number;
   /** The identification of the IPv4 packet. */
   readonly id: number;
 }
 
-const NOTHING = new Uint8Array(0);
+const NO_BYTES = new Uint8Array(0);
 
 export function tcpPacket(from: End, to: End, segment: Segment): Buffer {
-  const { flags, sequence, acknowledgement, window, options = NOTHING, payload = NOTHING, missing = 0, id } = segment;
+  const { flags, sequence, acknowledgement, window, options = NO_BYTES, payload = NO_BYTES, missing = 0, id } = segment;
   const header = Buffer.alloc(20 + options.length);
   header.writeUInt16BE(from.port, 0);
   header.writeUInt16BE(to.port, 2);
@@ -130,13 +130,13 @@ export function udpPacket(from: End, to: End, payload: Uint8Array, id: number, m
   header.writeUInt16BE(from.port, 0);
   header.writeUInt16BE(to.port, 2);
   header.writeUInt16BE(8 + payload.length + missing, 4);
-  // 0 says that there is no checksum. UDP over IPv6 always has one (RFC 8200, section 8.1).
+  // 0 means "no checksum", so a sum of 0 is sent as 0xffff. UDP over IPv6 requires a checksum (RFC 8200, section 8.1).
   const checksum = missing === 0 ? transportChecksum(from.bytes, to.bytes, UDP, header, payload) || 0xffff : 0;
   header.writeUInt16BE(checksum === 0 && from.bytes.length === 16 ? 0xffff : checksum, 6);
   return ipPacket(from.bytes, to.bytes, UDP, [header, payload], id, missing);
 }
 
-/** Puts an Ethernet header before a packet: locally administered addresses that follow from those of IP. */
+/** Puts an Ethernet header before a packet. Each hardware address is 02:00 and the last 4 bytes of the IP address. */
 export function ethernetFrame(from: End, to: End, packet: Uint8Array): Buffer {
   const header = Buffer.alloc(14);
   header.set([2, 0, ...to.bytes.subarray(-4)], 0);

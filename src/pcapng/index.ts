@@ -1,4 +1,4 @@
-// A writer and a reader of captures, in the format of Wireshark and tshark.
+// Writes and reads captures in the format pcapng, which Wireshark and tshark use.
 
 export { LINKTYPE_ETHERNET, LINKTYPE_RAW, type LinkType } from "./blocks.js";
 export { CaptureFile, type CaptureFileOptions } from "./captureFile.js";

@@ -1,24 +1,24 @@
-// A reader of captures in the format pcapng. It is strict: bytes that are not a capture are an error, with their offset.
+// Reads captures in the format pcapng. Bytes that the format does not allow are an error. Its message has their offset.
 
 import { LINKTYPE_ETHERNET, LINKTYPE_RAW } from "./blocks.js";
 
 const SECTION_HEADER = 0x0a0d_0d0a;
 const INTERFACE_DESCRIPTION = 1;
 const ENHANCED_PACKET = 6;
-const BYTE_ORDER = 0x1a2b_3c4d;
+const BYTE_ORDER_MAGIC = 0x1a2b_3c4d;
 const OPTION = { comment: 1, timestampResolution: 9 } as const;
-/** Bytes of a block at most, as other readers have it. */
-const LARGEST_BLOCK = 16 << 20;
-/** Interfaces of a section at most. */
-const MOST_INTERFACES = 4096;
+/** Maximum number of bytes of a block, the limit of other readers too. */
+const MAX_BLOCK_BYTES = 16 << 20;
+/** Maximum number of interfaces of a section. */
+const MAX_INTERFACES = 4096;
 
 /** A packet of a capture. */
 export interface CapturedPacket {
   /** Nanoseconds since 1970. */
   readonly time: bigint;
-  /** What the bytes begin with: `LINKTYPE_RAW`, `LINKTYPE_ETHERNET`, or another number of the registry of link types. */
+  /** The kind of the packet's first header: `LINKTYPE_RAW`, `LINKTYPE_ETHERNET`, or another registered number. */
   readonly linkType: number;
-  /** The bytes that were kept. They are a view of the capture. */
+  /** The stored bytes, as a view of the capture. */
   readonly bytes: Uint8Array;
   /** The length of the whole packet. */
   readonly length: number;
@@ -27,7 +27,7 @@ export interface CapturedPacket {
 
 interface Interface {
   readonly linkType: number;
-  /** Nanoseconds of a unit of time; a unit may be shorter than a nanosecond. */
+  /** Converts a time from the unit of the interface. */
   readonly toNanoseconds: (time: bigint) => bigint;
 }
 
@@ -36,10 +36,10 @@ function fail(offset: number, what: string): never {
 }
 
 /**
- * The packets of a capture in the format pcapng, in their order. Blocks of other kinds are skipped.
+ * Reads the packets of a capture in the format pcapng, in their order. Other blocks are skipped.
  *
  * @param capture the whole capture
- * @throws RangeError for bytes that are no capture, or a capture that is cut off
+ * @throws RangeError for bytes that are not a capture, or for an incomplete capture
  * @see {@link https://ietf-opsawg-wg.github.io/draft-ietf-opsawg-pcap/draft-ietf-opsawg-pcapng.html | pcapng}
  * @example
  * ```ts
@@ -63,22 +63,22 @@ export function* readCapture(capture: Uint8Array): Generator<CapturedPacket, voi
   }
   for (let at = 0; at < capture.length;) {
     if (at + 12 > capture.length) fail(at, "a block is cut off");
-    const begins = view.getUint32(at) === SECTION_HEADER;
-    if (begins) {
+    // The type of a section header is the same in both byte orders.
+    if (view.getUint32(at) === SECTION_HEADER) {
       if (at + 28 > capture.length) fail(at, "a section header is cut off");
-      little = view.getUint32(at + 8, true) === BYTE_ORDER;
-      if (!little && view.getUint32(at + 8, false) !== BYTE_ORDER) fail(at + 8, "a section has no byte order");
+      little = view.getUint32(at + 8, true) === BYTE_ORDER_MAGIC;
+      if (!little && view.getUint32(at + 8, false) !== BYTE_ORDER_MAGIC) fail(at + 8, "a section has no byte order");
       if (view.getUint16(at + 12, little) !== 1) fail(at + 12, "a section has a version that is not 1");
       interfaces = [];
     }
     const length = view.getUint32(at + 4, little);
-    if (length < 12 || length % 4 !== 0 || length > LARGEST_BLOCK) fail(at + 4, `a block has ${length} bytes`);
+    if (length < 12 || length % 4 !== 0 || length > MAX_BLOCK_BYTES) fail(at + 4, `a block has ${length} bytes`);
     if (at + length > capture.length) fail(at, "a block is cut off");
     if (view.getUint32(at + length - 4, little) !== length) fail(at + length - 4, "the two lengths of a block differ");
     const type = view.getUint32(at, little);
     const body = new Block(capture.subarray(at + 8, at + length - 4), at + 8, little);
     if (type === INTERFACE_DESCRIPTION) {
-      if (interfaces.length >= MOST_INTERFACES) fail(at, `a section has more than ${MOST_INTERFACES} interfaces`);
+      if (interfaces.length >= MAX_INTERFACES) fail(at, `a section has more than ${MAX_INTERFACES} interfaces`);
       interfaces.push(interfaceOf(body));
     } else if (type === ENHANCED_PACKET) {
       yield packetOf(body, interfaces);
@@ -87,7 +87,7 @@ export function* readCapture(capture: Uint8Array): Generator<CapturedPacket, voi
   }
 }
 
-/** The content of a block. */
+/** The content of a block. `offset` is where it begins in the capture, for error messages. */
 class Block {
   readonly bytes: Uint8Array;
   readonly offset: number;
@@ -111,7 +111,7 @@ class Block {
     return this.view.getUint32(at, this.little);
   }
 
-  /** The first option with this code. */
+  /** The value of the first option with the code `wanted`. The options begin at `start`. */
   option(start: number, wanted: number): Uint8Array | undefined {
     for (let at = start; at + 4 <= this.bytes.length;) {
       const [code, length] = [this.u16(at), this.u16(at + 2)];
@@ -126,29 +126,29 @@ class Block {
 
 function interfaceOf(block: Block): Interface {
   const linkType = block.u16(0);
-  // Microseconds, unless the option says otherwise: a power of ten, or with the highest bit a power of two.
+  // A second has 10^exponent units, or 2^exponent if the highest bit is set. The default is microseconds.
   const resolution = block.option(8, OPTION.timestampResolution)?.[0] ?? 6;
-  const power = BigInt(resolution & 0x7f);
-  const perSecond = (resolution & 0x80) === 0 ? 10n ** power : 2n ** power;
-  return { linkType, toNanoseconds: (time) => (time * 1_000_000_000n) / perSecond };
+  const exponent = BigInt(resolution & 0x7f);
+  const unitsPerSecond = (resolution & 0x80) === 0 ? 10n ** exponent : 2n ** exponent;
+  return { linkType, toNanoseconds: (time) => (time * 1_000_000_000n) / unitsPerSecond };
 }
 
 function packetOf(block: Block, interfaces: readonly Interface[]): CapturedPacket {
-  const from = interfaces[block.u32(0)];
-  if (from === undefined) fail(block.offset, "a packet has an interface that is not described");
-  const kept = block.u32(12);
-  if (20 + kept > block.bytes.length) fail(block.offset + 12, "a packet is longer than its block");
-  const comment = block.option(20 + ((kept + 3) & ~3), OPTION.comment);
+  const captured = interfaces[block.u32(0)];
+  if (captured === undefined) fail(block.offset, "a packet has an interface that is not described");
+  const stored = block.u32(12);
+  if (20 + stored > block.bytes.length) fail(block.offset + 12, "a packet is longer than its block");
+  const comment = block.option(20 + ((stored + 3) & ~3), OPTION.comment);
   return {
-    time: from.toNanoseconds((BigInt(block.u32(4)) << 32n) | BigInt(block.u32(8))),
-    linkType: from.linkType,
-    bytes: block.bytes.subarray(20, 20 + kept),
+    time: captured.toNanoseconds((BigInt(block.u32(4)) << 32n) | BigInt(block.u32(8))),
+    linkType: captured.linkType,
+    bytes: block.bytes.subarray(20, 20 + stored),
     length: block.u32(16),
     comment: comment === undefined ? undefined : new TextDecoder().decode(comment),
   };
 }
 
-/** The packet of IP in a captured packet; undefined if it has another protocol. */
+/** The IP packet in a captured packet; undefined if the packet has another protocol. */
 export function ipPacketOf({ linkType, bytes }: CapturedPacket): Uint8Array | undefined {
   if (linkType === LINKTYPE_RAW) return bytes;
   if (linkType !== LINKTYPE_ETHERNET || bytes.length < 14) return undefined;

@@ -1,63 +1,66 @@
-// A capture: a section of a pcapng file with its interfaces and packets, block by block.
+// Writes a capture: one section of a pcapng file, with its interfaces and packets.
 
 import { quote } from "../check/index.js";
 import {
-  enhancedPacket,
-  interfaceDescription,
+  encodeEnhancedPacket,
+  encodeInterfaceDescription,
+  encodeSectionHeader,
   LINKTYPE_ETHERNET,
   LINKTYPE_RAW,
   type LinkType,
   type Option,
   OPTION,
-  sectionHeader,
 } from "./blocks.js";
 
-/** What a capture is of, and where its blocks go. */
+/** Options of a {@link Capture}. */
 export interface CaptureOptions {
-  /** Gets each block, whole. It may keep the bytes. What it throws, the call that wrote the block throws. */
+  /** Receives each complete block, and may store it. The call that made the block throws the errors of `write`. */
   readonly write: (block: Buffer) => void;
-  /** The program that writes the capture. */
+  /** The name of the program that makes the capture. */
   readonly application?: string | undefined;
-  /** A text for the readers of the capture. */
+  /** A text that readers show with the capture. */
   readonly comment?: string | undefined;
 }
 
-/** An interface of a capture. */
+/** Options of an interface of a capture. */
 export interface CaptureInterfaceOptions {
-  /** What a packet begins with: `LINKTYPE_RAW` (default) for IP, or `LINKTYPE_ETHERNET`. */
+  /** The first header of each packet: `LINKTYPE_RAW` (the default) for IP, or `LINKTYPE_ETHERNET`. */
   readonly linkType?: LinkType | undefined;
-  /** As `eth0`. */
+  /** Such as `eth0`. */
   readonly name?: string | undefined;
   readonly description?: string | undefined;
-  /** The bytes of each packet that are kept; 0, the default, keeps all. */
+  /** Maximum number of bytes that are stored of a packet; 0 (the default) for no limit. */
   readonly snapLength?: number | undefined;
 }
 
-/** What is known of a packet. */
+/** Options of a packet. */
 export interface PacketOptions {
-  /** When it passed, in nanoseconds since 1970. Default now. */
+  /** When the packet was sent or received, in nanoseconds since 1970. Default: now. */
   readonly time?: bigint | undefined;
   readonly direction?: "inbound" | "outbound" | undefined;
   /** A text that readers show with the packet. */
   readonly comment?: string | undefined;
-  /** Bytes of the whole packet, if the given ones are only its beginning. */
+  /** Number of bytes of the whole packet, if only the first of them are given. */
   readonly length?: number | undefined;
 }
 
-/** Nanoseconds from 1970 to the zero of the monotonic clock, so that times never go back within a process. */
-const EPOCH: bigint = BigInt(Math.round(performance.timeOrigin * 1000)) * 1000n;
+/**
+ * The time at which `performance.now()` was 0, in nanoseconds since 1970. `Date.now()` would not do: the system clock
+ * can be set back.
+ */
+const TIME_ORIGIN: bigint = BigInt(Math.round(performance.timeOrigin * 1000)) * 1000n;
 
-const now = (): bigint => EPOCH + BigInt(Math.round(performance.now() * 1e6));
+const now = (): bigint => TIME_ORIGIN + BigInt(Math.round(performance.now() * 1e6));
 
-/** Checks the length of something of which `given` bytes are passed. */
-export function checkLength(action: string, length: number, given: number, most: number): void {
-  if (Number.isInteger(length) && length >= given && length <= most) return;
+/** Checks the length of a packet or of data of which the caller passes the first `given` bytes. */
+export function checkLength(action: string, length: number, given: number, max: number): void {
+  if (Number.isInteger(length) && length >= given && length <= max) return;
   throw new RangeError(
-    `Cannot ${action}: length is ${quote(length)}, required an integer from ${given}, the given bytes, to ${most}`,
+    `Cannot ${action}: length is ${quote(length)}, required an integer from ${given}, the given bytes, to ${max}`,
   );
 }
 
-/** An interface of a {@link Capture}, to which packets are written. */
+/** An interface of a {@link Capture}. Its packets are written with {@link CaptureInterface.packet}. */
 export class CaptureInterface {
   readonly linkType: LinkType;
   readonly #id: number;
@@ -72,7 +75,7 @@ export class CaptureInterface {
     this.#write = write;
   }
 
-  /** Writes a packet, which begins as the link type of the interface says. Makes no call; the bytes are copied. */
+  /** Writes a packet, whose first header has the link type of the interface. The bytes are copied. */
   packet(packet: Uint8Array, opts: PacketOptions = {}): void {
     const { time = now(), direction, comment, length = packet.length } = opts;
     checkLength("write a packet", length, packet.length, 0xffff_ffff);
@@ -81,16 +84,16 @@ export class CaptureInterface {
     if (direction !== undefined) {
       options.push([OPTION.packetFlags, new Uint8Array([direction === "inbound" ? 1 : 2, 0, 0, 0])]);
     }
-    const kept = this.#snapLength === 0 ? packet : packet.subarray(0, this.#snapLength);
-    this.#write(enhancedPacket(this.#id, time, kept, length, options));
+    const stored = this.#snapLength === 0 ? packet : packet.subarray(0, this.#snapLength);
+    this.#write(encodeEnhancedPacket(this.#id, time, stored, length, options));
   }
 }
 
 /**
- * Writes a capture in the format pcapng, which Wireshark and tshark read. It gives each block to `write`, and keeps nothing: a
- * capture is whole after every block.
+ * Writes a capture in the format pcapng, which Wireshark and tshark read. It passes each block to `write` at once, and
+ * the blocks until then are a valid capture.
  *
- * @throws TypeError or RangeError for an option that is wrong
+ * @throws TypeError or RangeError for a wrong option
  * @see {@link https://ietf-opsawg-wg.github.io/draft-ietf-opsawg-pcap/draft-ietf-opsawg-pcapng.html | pcapng}
  * @example
  * ```ts
@@ -120,14 +123,14 @@ export class Capture {
     }
     this.#write = write;
     write(
-      sectionHeader([
+      encodeSectionHeader([
         ...(comment === undefined ? [] : [[OPTION.comment, comment] as const]),
         ...(application === undefined ? [] : [[OPTION.application, application] as const]),
       ]),
     );
   }
 
-  /** Adds an interface. Times of its packets have nanoseconds. */
+  /** Adds an interface. The unit of time of its packets is a nanosecond. */
   addInterface(opts: CaptureInterfaceOptions = {}): CaptureInterface {
     const { linkType = LINKTYPE_RAW, name, description, snapLength = 0 } = opts;
     if (linkType !== LINKTYPE_RAW && linkType !== LINKTYPE_ETHERNET) {
@@ -141,10 +144,10 @@ export class Capture {
       );
     }
     this.#write(
-      interfaceDescription(linkType, snapLength, [
+      encodeInterfaceDescription(linkType, snapLength, [
         ...(name === undefined ? [] : [[OPTION.interfaceName, name] as const]),
         ...(description === undefined ? [] : [[OPTION.interfaceDescription, description] as const]),
-        // 10^-9 seconds.
+        // 9: the unit of time is 10^-9 seconds.
         [OPTION.timestampResolution, new Uint8Array([9])],
       ]),
     );

@@ -60,7 +60,7 @@ for (const [address, text, plain] of table) {
     assert.deepEqual(JSON.parse(JSON.stringify(address)), plain);
   });
 
-  test(`isAddress() knows whether ${text} (${address.constructor.name}) is an address`, () => {
+  test(`isAddress() recognizes whether ${text} (${address.constructor.name}) is an address`, () => {
     assert.equal(isAddress(address), !(address instanceof HostPort));
   });
 }

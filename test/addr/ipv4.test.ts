@@ -75,11 +75,11 @@ for (const text of bad) {
   });
 }
 
-test("isIPv4() is false for what is no string", () => {
+test("isIPv4() is false for a value that is not a string", () => {
   for (const value of [undefined, null, 1, {}, ["1.2.3.4"]]) assert.equal(isIPv4(value), false);
 });
 
-test("readIPv4() starts and writes where it is told", () => {
+test("readIPv4() reads and writes at the given offsets", () => {
   const out = new Uint8Array(6);
   assert.equal(readIPv4("x:1.2.3.4", 2, out, 1), true);
   assert.deepEqual(out, Uint8Array.of(0, 1, 2, 3, 4, 0));

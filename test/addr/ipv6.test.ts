@@ -146,7 +146,7 @@ test("isIPv6() takes no zone", () => {
   assert.equal(isIPv6("fe80::1%eth0"), false);
 });
 
-test("zoneIndex() tells numbers from names", () => {
+test("zoneIndex() distinguishes numbers from names", () => {
   assert.equal(zoneIndex("0"), 0);
   assert.equal(zoneIndex("4294967295"), 4294967295);
   assert.equal(zoneIndex("eth0"), undefined);

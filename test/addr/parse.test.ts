@@ -187,7 +187,7 @@ const numeric: readonly string[] = [
 ];
 
 for (const host of numeric) {
-  test(`toAddress() lets ${quote(host)} reach no resolver`, () => {
+  test(`toAddress() refuses ${quote(host)} before a lookup`, () => {
     for (const value of [`${host}:80`, [host, 80], { host, port: 80 }] as AddressLike[]) {
       const error = thrown(() => toAddress(value));
       assert.equal(error.constructor, TypeError);
@@ -390,7 +390,7 @@ for (const [value, type, message] of wrongValues) {
   });
 }
 
-test("parseAddress() refuses what is no string", () => {
+test("parseAddress() refuses a value that is not a string", () => {
   const others: readonly unknown[] = [undefined, null, 5, ["h", 80], {}];
   for (const value of others) {
     const error = thrown(() => parseAddress(value as string));

@@ -1,4 +1,4 @@
-// What the address tests share: texts that are nearly right, and Python as a second opinion.
+// Functions that the tests of addresses share: texts that are nearly right, and the results of Python for comparison.
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -52,7 +52,7 @@ export function checkMessage(error: unknown, quoted?: string): void {
   if (quoted !== undefined) assert.ok(error.message.includes(quoted), `${quoted} in ${error.message}`);
 }
 
-/** Runs a call that has to throw and gives what it threw. */
+/** Runs a call that must throw. Returns the error. */
 export function thrown(call: () => unknown): Error {
   let error: unknown;
   try {

@@ -12,7 +12,7 @@ test("utf8Length() counts what Buffer counts for every code point", () => {
   }
 });
 
-test("utf8Length() is -1 for every lone surrogate, wherever it stands", () => {
+test("utf8Length() is -1 for every lone surrogate, at any position", () => {
   for (let code = 0xd800; code <= 0xdfff; code++) {
     const unit = String.fromCharCode(code);
     const other = code < 0xdc00 ? "\ue000" : "\ud7ff";
@@ -67,7 +67,7 @@ testSeeds("nameText() gives the strings that Python gives", [11], (random) => {
   }
 });
 
-test("nameBytes() refuses a lone surrogate that stands for no byte", () => {
+test("nameBytes() refuses a lone surrogate that represents no byte", () => {
   for (const text of ["\ud800", "\udc00", "\udc7f", "\udd00", "\ud83d", "a\udcff\ud800"]) {
     assert.equal(nameBytes(text), undefined);
   }

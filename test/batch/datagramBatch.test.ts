@@ -1,4 +1,4 @@
-// The memory of a batch of datagrams: what is put in comes out, and nothing that is wrong gets in.
+// The memory of a batch of datagrams: datagrams are stored and read back, and wrong arguments are refused.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -14,7 +14,7 @@ import {
   UnixAddress,
 } from "berkeley";
 
-test("a new batch is empty, with the sizes that were asked for", () => {
+test("a new batch is empty, and has the given sizes", () => {
   const batch = new DatagramBatch({ capacity: 3, size: 100 });
   assert.deepEqual([batch.capacity, batch.size, batch.count, batch.buffer.length], [3, 100, 0, 300]);
   const usual = new DatagramBatch();
@@ -42,7 +42,7 @@ test("add() takes bytes, text and lists, until the batch is full", () => {
   assert.equal(batch.add("again"), true);
 });
 
-test("add() refuses what is too long, and leaves the batch as it was", () => {
+test("add() refuses data that is too long, and does not change the batch", () => {
   const batch = new DatagramBatch({ capacity: 2, size: 4 });
   batch.add("fits");
   assert.throws(() => batch.add("longer"), {
@@ -54,7 +54,7 @@ test("add() refuses what is too long, and leaves the batch as it was", () => {
   assert.equal(batch.data(0).toString(), "fits");
 });
 
-test("add() refuses what is not bytes, and addresses that cannot be sent to", () => {
+test("add() refuses a value that is not bytes, and addresses that can't be a destination", () => {
   const batch = new DatagramBatch();
   assert.throws(() => batch.add(7 as never), { name: "TypeError", message: /^Cannot add a datagram: data is 7/ });
   assert.throws(() => batch.add("x", ["localhost", 80]), {
@@ -89,7 +89,7 @@ test("addresses of every family come out as they went in", () => {
   assert.equal(batch.address(addresses.length), undefined);
 });
 
-test("a place that is used again keeps nothing of what was there", () => {
+test("a reused place of a batch keeps nothing of its old datagram", () => {
   const batch = new DatagramBatch({ capacity: 1, size: 100 });
   batch.add("x".repeat(100), new UnixAddress(`/${"a".repeat(100)}`), { segmentSize: 7 });
   batch.clear();
@@ -129,7 +129,7 @@ test("an AddressCache remembers at least so many peers, and forgets others", () 
   assert.deepEqual(seen(1), first);
 });
 
-test("an AddressCache keeps a peer that is asked for again and again", () => {
+test("an AddressCache keeps a peer that is looked up again and again", () => {
   const addresses = new AddressCache(10);
   const batch = new DatagramBatch({ capacity: 1, addresses });
   const seen = (host: string, port: number): unknown => {
@@ -144,7 +144,7 @@ test("an AddressCache keeps a peer that is asked for again and again", () => {
   }
 });
 
-test("resize() sets the length of what was written in place", () => {
+test("resize() sets the length of a datagram that was written in place", () => {
   const batch = new DatagramBatch({ capacity: 2, size: 10 });
   batch.add("x");
   batch.add("x");

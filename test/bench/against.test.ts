@@ -127,7 +127,7 @@ test("formatVersions() prints the ratio with interval and spread, without the de
   assert.match(text, /control: c, CPU us\/op: 1\.0 \(1\.0\.\.1\.0\), most \/ least 1\.000/);
 });
 
-test("tryVersions() names the subject and the library that fails, and closes what it opened", async () => {
+test("tryVersions() names the subject and the library that fails, and closes its contenders", async () => {
   const events: string[] = [];
   const ours = subject(
     "berkeley",

@@ -1,4 +1,4 @@
-// The comparison with the results of an earlier run: what counts as worse.
+// The comparison with the results of an earlier run: which figures count as worse.
 
 import assert from "node:assert/strict";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -19,7 +19,7 @@ const fileOf = (...results: Result[]): ResultFile => ({ machine: describeMachine
 const metricsOf = (before: Result[], now: Result[]): string[] =>
   worseThan(fileOf(...before), fileOf(...now)).map(({ now: { metric } }) => metric);
 
-test("a cost is worse when it is above the interval of before with the whole of its own", () => {
+test("a cost is worse if its whole interval is above the earlier interval", () => {
   const before = [row("cpu_us", 1.1, [1.05, 1.15])];
   assert.deepEqual(metricsOf(before, [row("cpu_us", 1.2, [1.16, 1.25])]), ["cpu_us"]);
   assert.deepEqual(metricsOf(before, [row("cpu_us", 1.2, [1.14, 1.25])]), [], "the intervals overlap");
@@ -32,7 +32,7 @@ test("a rate is worse when it is below", () => {
   assert.deepEqual(metricsOf(before, [row("echoes_per_second", 1, [0.95, 1.1])]), []);
 });
 
-test("what only one of the runs has, and a peer beside another, do not count", () => {
+test("rows of only one run, and comparisons of two peers, do not count", () => {
   const before = [row("cpu_us", 1, [1, 1]), row("cpu_us", 1, [1, 1], "c", "node:net")];
   const now = [row("new_us", 5, [5, 5]), row("cpu_us", 5, [5, 5], "c", "node:net"), row("cpu_us", 1, [1, 1])];
   assert.deepEqual(metricsOf(before, now), []);

@@ -1,4 +1,4 @@
-// Which package a path means, and that the scripts beside it import that one.
+// The package that a path selects, and that the scripts beside it import that package.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -82,7 +82,7 @@ test("openLibrary() unpacks a tarball", async (t) => {
   assert.deepEqual([library.path, library.version, await importedBy(library)], [file, "1.2.3", "tarball"]);
 });
 
-test("openLibrary() says in one line what is wrong with a path", async (t) => {
+test("openLibrary() explains a wrong path in one line", async (t) => {
   const folder = await folderOf(t, {
     "no/readme": "",
     "other/package.json": { name: "express" },

@@ -16,7 +16,7 @@ test("parseCoreList() reads single cores and ranges", () => {
   assert.deepEqual(parseCoreList("0-2,5,7-8"), [0, 1, 2, 5, 7, 8]);
 });
 
-test("parseCoreList() refuses what the kernel would not print", () => {
+test("parseCoreList() refuses text that the kernel would not print", () => {
   assert.throws(() => parseCoreList("0-"), /found "0-"/);
 });
 
@@ -36,7 +36,7 @@ test("parseCpu() counts busy and idle ticks, and our own with those of ended chi
   assert.deepEqual(parseCpu(stat, self), { all: 1563, busy: 63, own: 1500, user: 35, ownUser: 500 });
 });
 
-test("foreignShare() is what was busy and not ours", () => {
+test("foreignShare() is the busy time of other processes", () => {
   const from = { all: 1000, busy: 100, own: 50, user: 60, ownUser: 30 };
   assert.equal(foreignShare(from, { ...from, all: 1200, busy: 200, own: 100 }), 0.25);
   assert.equal(foreignShare(from, { ...from, all: 1200, busy: 200, own: 151 }), 0);
@@ -45,7 +45,7 @@ test("foreignShare() is what was busy and not ours", () => {
 
 test("disturbance() is what others used in user mode", () => {
   const from = { all: 1000, busy: 100, own: 50, user: 60, ownUser: 30 };
-  // The kernel has done 80 ticks, of which nobody knows for whom.
+  // The kernel has used 80 ticks, which belong to no process.
   assert.equal(disturbance(from, { all: 1200, busy: 200, own: 60, user: 80, ownUser: 40 }), 0.05);
   assert.equal(disturbance(from, from), 0);
 });

@@ -1,5 +1,5 @@
-// The command as a whole, with windows of a few milliseconds: that it runs, what it writes and what it leaves behind. No
-// figure is judged here.
+// The whole benchmark command, with windows of a few milliseconds: it runs, writes its results, and leaves no process.
+// The figures are not checked.
 
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
@@ -95,7 +95,7 @@ test("bench import compares by difference, and says how each import ended", { ti
   t.after(() => rm(folder, { recursive: true }));
   const file = join(folder, "results.json");
   const { status, stdout, stderr } = await bench("import", "--rounds", "2", "--json", file);
-  // Whether a limit is met is not for a busy machine to say.
+  // A limit may be missed on a busy machine, so the result is not checked.
   assert.ok(status === 0 || status === 1, stderr);
   assert.match(stdout, /berkeley - empty/);
   const { results } = JSON.parse(await readFile(file, "utf8"));
@@ -128,7 +128,7 @@ test("bench --node measures another Node and says its version", { timeout: 60_00
   assert.match(await readFile(used, "utf8"), /servers\/tcp-echo-node\.js\n/);
 });
 
-test("bench --node refuses what is no Node", async () => {
+test("bench --node refuses a program that is not Node", async () => {
   for (const path of ["/no/such/node", "/bin/true"]) {
     const { status, stderr } = await bench("tcp-echo", "--node", path);
     assert.equal(status, 2);
@@ -224,7 +224,7 @@ for (const [signal, end] of [
   ["SIGTERM", [143, null]],
   ["SIGKILL", [null, "SIGKILL"]],
 ] as const) {
-  test(`bench leaves no process behind after ${signal}`, { timeout: 30_000 }, async () => {
+  test(`bench leaves no process after ${signal}`, { timeout: 30_000 }, async () => {
     const child = await runningBench();
     const closed = once(child, "close");
     child.kill(signal);

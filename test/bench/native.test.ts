@@ -1,4 +1,4 @@
-// The C side: a load generator must see a server that answers wrongly, or its figures mean nothing.
+// The C programs: a load generator must notice a wrong answer of a server, or its figures would be meaningless.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";

@@ -53,7 +53,7 @@ beforeEach(() => {
   closed.length = 0;
 });
 
-test("runCase() measures the subjects in turn, in every round anew", async () => {
+test("runCase() measures the subjects in turn, and starts them again in every round", async () => {
   const order: string[] = [];
   const subject = (name: string): Subject => ({
     name,
@@ -89,13 +89,13 @@ test("windowOf() warms up at least as long as the case requires", () => {
   assert.deepEqual(windowOf(which, plan, false), { warmupMs: 800, measureMs: 1000 });
 });
 
-test("runCase() refuses a sample that lacks a metric, and closes what it opened", async () => {
+test("runCase() refuses a sample that lacks a metric, and closes its contenders", async () => {
   const broken = scripted("broken", "ours", [NaN]);
   await assert.rejects(measured(1, [], scripted("c", "peer", [1]), broken), /broken did not measure cost/);
   assert.deepEqual(closed, ["c", "broken"]);
 });
 
-test("runCase() closes what it opened when the next can't be", async () => {
+test("runCase() closes the open contenders if the next one can't be opened", async () => {
   const broken: Subject = {
     name: "broken",
     role: "ours",
@@ -145,7 +145,7 @@ test("resultsOf() leaves out a ratio to nothing, which JSON could not hold", asy
   assert.match(formatCase(analyse("w", result)), /ours +1\.0/);
 });
 
-test("verdictsOf() meets a limit at the limit and misses it above", async () => {
+test("verdictsOf() accepts a value at the limit and refuses one above it", async () => {
   const limit = { metric: "cost", subject: "ours", peer: "c", atMost: 1.5 };
   const at = await measured(1, [limit], scripted("ours", "ours", [3]), scripted("c", "peer", [2]));
   assert.deepEqual(verdictsOf(analyse("w", at)), [{ limit, estimate: 1.5, interval: undefined, met: true }]);
@@ -186,7 +186,7 @@ test("resultsOf() keeps the ratios of each round, and the interval follows from 
   assert.deepEqual(row?.interval, bootstrapInterval(row?.rounds ?? [], 9));
 });
 
-test("formatCase() prints the interval beside each ratio and each verdict", async () => {
+test("formatCase() prints the interval after each ratio and each verdict", async () => {
   const limit = { metric: "cost", subject: "ours", peer: "c", atMost: 1 };
   const result = await measured(2, [limit], scripted("ours", "ours", [2]), scripted("c", "peer", [1]));
   const text = formatCase(analyse("w", result));

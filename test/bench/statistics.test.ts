@@ -74,7 +74,7 @@ test("bootstrapInterval() lies around the median and within the values", () => {
   assert.ok(high >= 13 && high <= 16, `high end ${high}`);
 });
 
-test("bootstrapInterval() is a point when all rounds agree, whatever the turns do within them", () => {
+test("bootstrapInterval() is a point if all rounds are equal, even if the turns in a round are not", () => {
   assert.deepEqual(
     bootstrapInterval(
       [

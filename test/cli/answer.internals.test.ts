@@ -1,17 +1,17 @@
-// What a visitor gets for what it said.
+// The answers for visitors.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MAX_REQUEST, response, tooLarge, classify, welcome } from "#berkeley/cli/steps/answer.js";
 import { quoteBytes } from "#berkeley/cli/frame/escape.js";
 
-const heard = (text: string): object => classify(Buffer.from(text));
+const classified = (text: string): object => classify(Buffer.from(text));
 
-test("classify() knows a request by its first line and its end", () => {
-  assert.deepEqual(heard("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), { kind: "request", method: "GET" });
-  assert.deepEqual(heard("HEAD /a?b HTTP/1.0\n\n"), { kind: "request", method: "HEAD" });
-  assert.deepEqual(heard("POST / HTTP/1.1\r\n\r\nbody"), { kind: "request", method: "POST" });
-  assert.deepEqual(heard("GET / HTTP/1.1\r\nHost: x\r\n\r"), { kind: "beginning", requestLine: true });
-  assert.deepEqual(heard("GET / HTTP/1.1\r"), { kind: "beginning", requestLine: false });
+test("classify() recognizes a request by its first line and its end", () => {
+  assert.deepEqual(classified("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), { kind: "request", method: "GET" });
+  assert.deepEqual(classified("HEAD /a?b HTTP/1.0\n\n"), { kind: "request", method: "HEAD" });
+  assert.deepEqual(classified("POST / HTTP/1.1\r\n\r\nbody"), { kind: "request", method: "POST" });
+  assert.deepEqual(classified("GET / HTTP/1.1\r\nHost: x\r\n\r"), { kind: "beginning", requestLine: true });
+  assert.deepEqual(classified("GET / HTTP/1.1\r"), { kind: "beginning", requestLine: false });
 });
 
 test("classify() takes everything else for text", () => {
@@ -24,11 +24,11 @@ test("classify() takes everything else for text", () => {
     "GET  / HTTP/1.1\n\n",
     "GET / HTTP/2\n\n",
   ]) {
-    assert.deepEqual(heard(text), { kind: "text" }, JSON.stringify(text));
+    assert.deepEqual(classified(text), { kind: "text" }, JSON.stringify(text));
   }
 });
 
-test("welcome() ends its line for who ended one", () => {
+test("welcome() ends its line for clients that end their lines", () => {
   assert.equal(welcome(Buffer.from("a")), "Welcome to my server");
   assert.equal(welcome(Buffer.from("a\n")), "Welcome to my server\n");
   assert.equal(welcome(Buffer.alloc(0)), "Welcome to my server");
@@ -49,7 +49,7 @@ test("response() and tooLarge() are whole responses whose length is right", () =
   assert.ok(tooLarge().includes(String(MAX_REQUEST)));
 });
 
-test("quoteBytes() cuts what is long and escapes what a terminal would obey", () => {
+test("quoteBytes() shortens long text and escapes control characters", () => {
   assert.equal(quoteBytes(Buffer.from("Hello"), 5), '"Hello"');
   assert.equal(quoteBytes(Buffer.from("Hello!"), 5), '"Hello"...');
   assert.equal(quoteBytes(Buffer.from('a"\u001b\u007f\u2028'), 100), '"a\\"\\u001b\\u{7f}\\u{2028}"');

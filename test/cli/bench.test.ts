@@ -1,4 +1,4 @@
-// The command `bench`, on servers of the test's own.
+// The command `bench`, with servers of the test.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -66,8 +66,18 @@ test("each mode counts its turns and bytes", async () => {
   const { min, p50, p99, max } = echoed.latency;
   assert.ok(0 < min && min <= p50 && p50 <= p99 && p99 <= max);
 
-  const asked = await bench(target, "-d", "200ms", "-m", "request", "--request", "PING\\r\\n", "--until", "\\r\\n");
-  assert.equal(asked.received, asked.turns * 6);
+  const requestRun = await bench(
+    target,
+    "-d",
+    "200ms",
+    "-m",
+    "request",
+    "--request",
+    "PING\\r\\n",
+    "--until",
+    "\\r\\n",
+  );
+  assert.equal(requestRun.received, requestRun.turns * 6);
   const connected = await bench(target, "-d", "200ms", "-m", "connect", "-c", "2");
   assert.ok(connected.turns > 5);
   assert.equal(connected.sent, 0);
@@ -154,7 +164,7 @@ test("turns that fail are counted by code, and end with status 1", async () => {
   assert.ok(errors["ECONNRESET"]! >= 1);
 });
 
-test("Ctrl-C ends the load, and prints what was measured", async () => {
+test("Ctrl-C ends the load, and the results are printed", async () => {
   await using server = await serving((stream) => echo(stream));
   await using program = start(["bench", String(server.address), "-d", "1m", "-c", "1", "--verbose"]);
   await program.line(/^berkeley: 1 connection is open/, "stderr");

@@ -1,4 +1,4 @@
-// Every command line that help, docs/cli.md and README print is one that the program takes.
+// The program accepts every command line in help, docs/cli.md and README.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -14,7 +14,7 @@ const loaded: ReadonlyMap<string, Command> = new Map(
   await Promise.all(COMMANDS.map(async ({ name, load }) => [name, (await load()).command] as const)),
 );
 
-/** The words of a command line, quoted as a shell takes them. */
+/** Splits a command line into words, as a shell does. */
 function words(line: string): string[] {
   return [...line.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map(
     ([, single, double, bare]) => single ?? double ?? bare ?? "",

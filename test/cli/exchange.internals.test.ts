@@ -1,4 +1,4 @@
-// The seven steps when somebody else comes between.
+// The seven steps when another client connects in between.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Socket } from "berkeley";
@@ -31,7 +31,7 @@ class Listening extends Narrator {
   }
 }
 
-test("exchange() does not take a visitor for its own client, and hands it on", async () => {
+test("exchange() distinguishes a visitor from its own client, and passes it on", async () => {
   const stranger = new Socket();
   let port = 0;
   const connected: Promise<void>[] = [];

@@ -1,4 +1,4 @@
-// The parts that commands share: units, values, suggestions, escapes, progress lines, transforms.
+// Functions that the commands share: units, values, suggestions, escapes, progress lines, transforms.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { cpuLines } from "#berkeley/cli/bench/report.js";
@@ -44,7 +44,7 @@ test("sizes, rates and times have three digits and a unit", () => {
   assert.equal(formatClock(59_499), "0:59");
 });
 
-test("values are read in their units, and refused with what is required", () => {
+test("values are read in their units, and a refusal has the required form", () => {
   assert.deepEqual(["500ms", "2", "2s", "1.5m", "1h", "0"].map(duration), [500, 2000, 2000, 90_000, 3_600_000, 0]);
   assert.deepEqual(["1", "1500B", "64KiB", "64k", "1.5MB", "1G"].map(size), [1, 1500, 65_536, 64_000, 1_500_000, 1e9]);
   assert.deepEqual(["0", "0.05", "5%", "100%", "1"].map(portion), [0, 0.05, 0.05, 1, 1]);
@@ -68,7 +68,7 @@ test("the nearest match is one that is alike enough, or none", () => {
   );
 });
 
-test("bytes are escaped for a terminal in whatever pieces they come", () => {
+test("bytes are escaped for a terminal, in pieces of any size", () => {
   const bytes = Buffer.concat([
     Buffer.from("a\tü€😀\r\nnext\rover\u001b[0m\u009b\u202e"),
     Buffer.from([0xff, 0xc0, 0x80, 0xed, 0xa0, 0x80, 0xf4, 0x90, 0xe2, 0x82]),
@@ -94,7 +94,7 @@ test("a progress line has the part, bytes, rate and time left, or the time gone"
   assert.equal(progressLine(5e6, 61_000), "5.00 MB  82.0 kB/s  1:01");
 });
 
-test("CR LF is made of LF, whatever the pieces, and not twice", () => {
+test("LF becomes CR LF, once, in pieces of any size", () => {
   const text = "\na\r\nb\n\nc\r";
   for (const step of [1, 2, 3, 100]) {
     const crlf = new Crlf();
@@ -104,7 +104,7 @@ test("CR LF is made of LF, whatever the pieces, and not twice", () => {
   }
 });
 
-test("lines are whole, whatever the pieces; the last one may have no end", () => {
+test("lines are complete with pieces of any size; the last line may have no end", () => {
   const text = "one\n\nthree\nfour";
   for (const step of [1, 2, 5, 100]) {
     const lines = new Lines();

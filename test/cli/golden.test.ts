@@ -1,4 +1,4 @@
-// What commands print for programs, and their errors, as golden files: test/cli/golden/.
+// The JSON output of commands, and their errors, as golden files in test/cli/golden/.
 import { test } from "node:test";
 import { connect, connectUdp, listen } from "berkeley";
 import { checkLeaks } from "../support/leaks.js";

@@ -1,4 +1,4 @@
-// Golden files: what the program printed when somebody last looked at it. GOLDEN=update in the environment writes them anew.
+// Golden files with the reviewed output of the program. GOLDEN=update in the environment writes them.
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";

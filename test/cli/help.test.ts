@@ -1,4 +1,4 @@
-// Help, man pages and completions: all three come from the descriptions of the commands.
+// Help, man pages and completions, which are made from the descriptions of the commands.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";

@@ -95,7 +95,7 @@ test("inspect passes a signal on, and its status is that of the program", async 
   assert.equal((await plain.ended).status, 130);
 });
 
-test("inspect keeps the NODE_OPTIONS of the environment, and hands its own variables to nothing else", async () => {
+test("inspect keeps the NODE_OPTIONS of the environment, and sets its own variables only for the program", async () => {
   const program = `console.log(process.execArgv.length, process.title, process.env.BERKELEY_INSPECT_PORT ?? "none");`;
   const { stdout } = await run(["inspect", ...node(program)], {
     env: { NODE_OPTIONS: "--title=kept", BERKELEY_INSPECT_PORT: "1" },

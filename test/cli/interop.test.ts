@@ -1,5 +1,5 @@
-// `connect` and `listen` with the programs that people know, in both roles: 100 MB with equal checksums over TCP, UNIX and TLS, and
-// datagrams.
+// `connect` and `listen` with well-known programs, in both roles: 100 MB with equal checksums over TCP, UNIX and TLS,
+// and datagrams.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
@@ -106,7 +106,8 @@ const peers: readonly Peer[] = [
       "127.0.0.1",
       port,
     ],
-    // With --send-only it leaves the session tickets of TLS 1.3 unread, so the kernel resets the connection and drops data.
+    // With --send-only it leaves the session tickets of TLS 1.3 unread, so the kernel resets the connection and drops
+    // data.
     client: (port) => ["ncat", "--ssl", "127.0.0.1", port],
   },
   {
@@ -222,7 +223,7 @@ test("connect reads what openssl s_server sends, and agrees on a protocol", { sk
   assert.match((await client.ended).stdout, /"text":"hello\\n"/);
 });
 
-test("listen speaks with openssl s_client", { skip: missing("openssl") }, async () => {
+test("listen works with openssl s_client", { skip: missing("openssl") }, async () => {
   const received = file("received");
   await using server = ours(["listen", "--tls", "0", "--cert", CERT, "--key", KEY, "--receive-only"], {
     stdout: received,

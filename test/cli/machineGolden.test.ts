@@ -1,4 +1,4 @@
-// What the commands about this machine and its networks print for programs, and their errors, as golden files.
+// The JSON output of the commands about this machine and its networks, and their errors, as golden files.
 import { test } from "node:test";
 import { AF_INET, SOCK_DGRAM, Socket } from "berkeley";
 import { checkLeaks } from "../support/leaks.js";

@@ -1,4 +1,4 @@
-// The command line itself: help, version, and what is wrong with a wrong one.
+// The command line: help, version, and the errors of wrong ones.
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -53,7 +53,7 @@ const wrong: readonly (readonly [args: readonly string[], says: RegExp])[] = [
 ];
 
 for (const [args, says] of wrong) {
-  test(`berkeley ${args.join(" ")} says in one line what is wrong and ends with 2`, async () => {
+  test(`berkeley ${args.join(" ")} prints one error line and ends with 2`, async () => {
     const { status, stdout, stderr } = await run(args);
     assert.match(stderr, says);
     assert.match(stderr, /^[^\n]+\n$/);
@@ -68,7 +68,7 @@ test("an error is one object on standard error with --json", async () => {
   const { error, status } = JSON.parse(usage.stderr) as { error: { message: string }; status: number };
   assert.match(error.message, /^ENDPOINT is "tpc:/);
   assert.equal(status, 2);
-  // 192.0.2.0/24 belongs to nobody (RFC 5737).
+  // 192.0.2.0/24 is for documentation (RFC 5737).
   const refused = await run(["echo", "192.0.2.1:0", "--json"]);
   assert.deepEqual(JSON.parse(refused.stderr), {
     error: {
@@ -116,7 +116,7 @@ test("package.json has the command", () => {
   assert.ok(readFileSync(MAIN, "utf8").startsWith("#!/usr/bin/env node\n"));
 });
 
-test("help, man pages and completions need no addon, and a command that does says what it lacks", async () => {
+test("help, man pages and completions need no addon, and a command that needs it reports that it is missing", async () => {
   const env = { BERKELEY_ADDON: "/nowhere/berkeley.node" };
   for (const args of [["--help"], ["echo", "--help"], ["man", "connect"], ["completion", "bash"], ["--version"]]) {
     const { status, stderr } = await run(args, { env });

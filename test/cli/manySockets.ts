@@ -1,5 +1,5 @@
-// Two hundred sockets in mixed states, and what ss(8) and our command print of them, in files of a folder. Runs in a network
-// namespace of its own, so that no other program's sockets are there.
+// Makes two hundred sockets in different states, and writes the output of ss(8) and of our command to files in a
+// folder. It runs in a network namespace, where other programs have no sockets.
 import { spawnSync } from "node:child_process";
 import {
   AF_INET,
@@ -94,7 +94,7 @@ for (let i = 0; i < 6; i++) {
 }
 // UNCONN of TCP: bound and no more.
 for (let i = 0; i < 5; i++) await bound(AF_INET, SOCK_STREAM, ["127.0.0.4", 0]);
-// UDP, bound and connected, with datagrams that nobody reads.
+// UDP, bound and connected, with unread datagrams.
 for (let i = 0; i < 30; i++) {
   const receiver = await bound(i % 2 === 0 ? AF_INET : AF_INET6, SOCK_DGRAM, [i % 2 === 0 ? "127.0.0.1" : "::1", 0]);
   const sender = new Socket(receiver.family, SOCK_DGRAM);

@@ -1,4 +1,4 @@
-// The command `options`, beside what getsockopt() returns and what docs/options.md says.
+// The command `options`, compared with the results of getsockopt() and with docs/options.md.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -24,7 +24,7 @@ const rowsOf = async (...args: readonly string[]): Promise<Row[]> => {
   return objects(stdout) as unknown as Row[];
 };
 
-test("options knows each option of docs/options.md, with its page", async () => {
+test("options lists each option of docs/options.md, with its page", async () => {
   const text = readFileSync(join(root, "docs", "options.md"), "utf8");
   const documented = new Map<string, string>();
   for (const line of text.split("\n")) {

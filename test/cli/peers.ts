@@ -1,4 +1,4 @@
-// Programs of others as peers of ours, with standard input and output of any kind.
+// Other programs as peers of ours, with standard input and output of any kind.
 import { createHash, randomFillSync } from "node:crypto";
 import {
   closeSync,
@@ -54,7 +54,10 @@ export interface Redirections {
 
 const quote = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`;
 
-/** A program with files on its standard input and output. The shell becomes the program, so the process is the program's. */
+/**
+ * A program with files on its standard input and output. The shell becomes the program, so the process is the
+ * program's.
+ */
 export function redirected(
   command: readonly string[],
   { stdin = "/dev/null", stdout, env }: Redirections = {},
@@ -69,7 +72,7 @@ export function ours(args: readonly string[], redirections?: Redirections): Prog
   return redirected([process.execPath, MAIN, ...args], redirections);
 }
 
-/** The port to which a process has bound a socket, from /proc: most programs don't tell the one that the kernel chose. */
+/** The port to which a process has bound a socket, from /proc, because most programs don't print it. */
 export function boundPort(program: Program, protocol: "tcp" | "udp"): number {
   const { pid } = program.child;
   const inodes = new Set<string>();

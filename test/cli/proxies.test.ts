@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { connect, Socket } from "berkeley";
+import { connect } from "berkeley";
 import { checkLeaks } from "../support/leaks.js";
+import { freePort } from "../support/freePort.js";
 import { Program } from "../support/program.js";
 import { checksum, ours, randomFile, temporaryFolder } from "./peers.js";
 import { listening, missing, run, start } from "./support.js";
@@ -15,14 +16,7 @@ const folder = temporaryFolder("proxies");
 const BIG = join(folder, "big");
 const sum = randomFile(BIG, 100_000_000);
 
-/** A port that is free at this moment: these proxies take no 0. */
-async function freePort(): Promise<number> {
-  await using probe = new Socket();
-  await probe.bind("127.0.0.1:0");
-  return (probe.getsockname() as { port: number }).port;
-}
-
-/** Waits until somebody listens there. */
+/** Waits until the program listens at the port. */
 async function reachable(port: number, program: Program): Promise<void> {
   let over = false;
   void program.ended.then(() => (over = true));

@@ -1,4 +1,4 @@
-// `proxy`: what it passes on, records, slows down and drops.
+// The command `proxy`: forwarding, recording, delays and drops.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
@@ -148,7 +148,7 @@ test(
   },
 );
 
-test("a full disk behind --record ends the proxy with status 1, after the connection that is under way", async () => {
+test("a full disk with --record ends the proxy with status 1, after the open connection", async () => {
   await using target = await server();
   await using program = proxyOf(["0", target.endpoint, "--record", "/dev/full"]);
   const endpoint = await listening(program);
@@ -221,7 +221,7 @@ test("--latency keeps bytes back in each direction, --rate limits them", async (
   }
 });
 
-test("--proxy-protocol tells the target who the client is", async () => {
+test("--proxy-protocol sends the address of the client to the target", async () => {
   await using target = await server();
   await using program = proxyOf(["0", target.endpoint, "--proxy-protocol", "--count", "1"]);
   const endpoint = await listening(program);
@@ -342,7 +342,7 @@ test("--drop drops its part of the datagrams, the same ones for the same --seed"
   assert.equal(arrived[0], arrived[1]);
 });
 
-test("what does not go together is refused", async () => {
+test("options that exclude each other are refused", async () => {
   for (const [args, says] of [
     [["udp://127.0.0.1:0", "tcp://localhost:1"], /required both or none of udp/],
     [["0", "localhost:1", "--drop", "5%"], /--drop is given with streams, required datagrams/],

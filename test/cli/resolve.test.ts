@@ -1,4 +1,4 @@
-// The command `resolve`, beside what connect() does with the same names.
+// The command `resolve`, compared with connect() to the same names.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { checkLeaks } from "../support/leaks.js";
@@ -61,7 +61,7 @@ test(
   },
 );
 
-test("resolve takes an address, and says that no resolver is asked", async () => {
+test("resolve accepts an address, and prints that no lookup is made", async () => {
   const { status, stdout, stderr } = await run(["resolve", "127.0.0.1"]);
   assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
   assert.equal(stdout, " 1  127.0.0.1  at once   from 127.0.0.1; an address, for which no resolver is asked\n");
@@ -77,7 +77,7 @@ test("resolve takes an address, and says that no resolver is asked", async () =>
   });
 });
 
-test("resolve refuses what is no host, and says that a name is unknown", async () => {
+test("resolve refuses a value that is not a host, and reports an unknown name", async () => {
   const wrong = await run(["resolve", "127.1"]);
   assert.equal(wrong.status, 2);
   assert.match(wrong.stderr, /^berkeley: NAME is "127\.1": host is "127\.1", which looks like a number, required /);
@@ -86,7 +86,7 @@ test("resolve refuses what is no host, and says that a name is unknown", async (
     [both.status, both.stderr],
     [2, "berkeley: -4 and -6 are given together (see berkeley resolve --help)\n"],
   );
-  // RFC 6761 keeps the domain from anybody.
+  // RFC 6761 reserves the domain, so it has no hosts.
   const unknown = await run(["resolve", "nobody.invalid"]);
   assert.deepEqual([unknown.status, unknown.stdout], [1, ""]);
   assert.match(unknown.stderr, /^berkeley: getaddrinfo EAI_\w+ nobody\.invalid: [^\n]+\n$/);

@@ -1,4 +1,5 @@
-// The attempts of connect() to a name whose addresses all refuse, and the answers of the command `resolve` for the same name.
+// The attempts of connect() to a name whose addresses all refuse, and the output of the command `resolve` for the same
+// name.
 import { spawnSync } from "node:child_process";
 import { connect, type SocketError } from "berkeley";
 

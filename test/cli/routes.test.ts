@@ -1,4 +1,5 @@
-// The commands `ping` and `trace`, beside Debian's ping and traceroute, on a way through network namespaces: a host, two routers, a host.
+// The commands `ping` and `trace`, compared with Debian's ping and traceroute, through network namespaces: a host, two
+// routers, a host.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { checkLeaks } from "../support/leaks.js";
@@ -10,7 +11,9 @@ checkLeaks();
 const FLAGS = ["--net", "--mount", "--propagation", "private"];
 const skip = canUnshare(FLAGS) ? missing("traceroute", "ping", "setpriv") : "such namespaces take privileges";
 
-/** here 10.1.1.1 - 10.1.1.2 near 10.1.2.1 - 10.1.2.2 far 10.1.3.1 - 10.1.3.2 there; the same with fd01:1:: and so on. */
+/**
+ * here 10.1.1.1 - 10.1.1.2 near 10.1.2.1 - 10.1.2.2 far 10.1.3.1 - 10.1.3.2 there; the same with fd01:1:: and so on.
+ */
 const NETWORK = `
   mkdir -p /run/netns; mount -t tmpfs none /run/netns
   for name in here near far there; do
@@ -113,7 +116,7 @@ test("ping and trace name the router that refuses the way, and its reason", { sk
   assert.match(stdout, /^ *\d+ {2}10\.1\.1\.2 {2}\S+ ms !H /m);
 });
 
-test("trace goes on after a hop without an answer, and ping counts what is lost", { skip }, () => {
+test("trace continues after a hop without an answer, and ping counts lost packets", { skip }, () => {
   const { status, stdout } = inNetwork(
     `ours trace -n 1 -m 4 -w 100ms 10.9.0.1 || echo "status $?"; ours ping -c 2 -i 20ms -W 100ms 10.9.0.1 || echo "status $?"`,
   );
@@ -130,7 +133,7 @@ test("ping --ttl gets the answer of a router on the way", { skip }, () => {
   assert.match(stdout, /^from 10\.1\.1\.2: icmp_seq=1 EHOSTUNREACH\n[^\n]+\nstatus 1\n$/);
 });
 
-test("ping asks several hosts of both families at the same time", { skip }, () => {
+test("ping sends to several hosts of both families at the same time", { skip }, () => {
   const { status, stdout, stderr } = inNetwork("ours ping -c 2 -i 20ms 10.1.3.2 fd01:3::2 10.1.1.2");
   assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
   for (const host of ["10.1.3.2", "fd01:3::2", "10.1.1.2"]) {

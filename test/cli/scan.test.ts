@@ -1,4 +1,4 @@
-// The command `scan`, on servers of the test's own.
+// The command `scan`, with servers of the test.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { AF_INET, SOCK_STREAM, Socket } from "berkeley";
@@ -74,7 +74,7 @@ test("scan of all ports of a network of its own finds the servers and nothing el
 });
 
 test("a port without an answer is filtered, and --rate bounds the connections", { skip }, () => {
-  // Nobody is at the other end of the interface, and so nobody answers for the neighbour.
+  // The other end of the interface has no host, so the address resolution of the neighbor fails.
   const script = `ip link set lo up; ip link add away type veth peer name far; ip link set away up; ip link set far up; ip address add 10.9.0.1/24 dev away
     ip neighbour add 10.9.0.2 lladdr 02:00:00:00:00:99 dev away
     exec "$NODE" "$1" scan 10.9.0.2 1-40 --all --json --timeout 50ms --rate 80 --parallel 100`;

@@ -122,7 +122,7 @@ test("a sender that ends in the middle leaves no file, nor does a wrong checksum
   );
 });
 
-test("a name of the sender leads to no other folder", async () => {
+test("a file name from the sender can't select another folder", async () => {
   const inbox = join(folder, "safe");
   mkdirSync(inbox);
   await using receiver = start(["file", "receive", "0", inbox]);
@@ -154,7 +154,7 @@ test("--raw exchanges files with ncat, both ways", { skip: missing("ncat") }, as
   assert.equal(await checksum(second), sum);
 });
 
-test("Ctrl-C in the middle of a file leaves none behind, and ends with 130", async () => {
+test("Ctrl-C in the middle of a file removes the file, and ends with 130", async () => {
   const target = join(folder, "interrupted");
   await using receiver = start(["file", "receive", "0", target, "-v"]);
   await using stream = await connect(await listening(receiver));
@@ -169,7 +169,7 @@ test("Ctrl-C in the middle of a file leaves none behind, and ends with 130", asy
   );
 });
 
-test("file refuses what it can't do", async () => {
+test("file refuses wrong arguments", async () => {
   for (const [args, says] of [
     [["snd", "x", "localhost:1"], /ACTION is "snd", required send or receive; did you mean "send"\?/],
     [["send", "/nowhere", "localhost:1"], /FROM is "\/nowhere", which can't be read: ENOENT/],

@@ -1,4 +1,4 @@
-// The small servers, with clients of ours and of others.
+// The small servers, with our clients and with other programs.
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -14,7 +14,7 @@ checkLeaks();
 const folder = mkdtempSync(join(tmpdir(), "berkeley-servers-"));
 after(() => rmSync(folder, { recursive: true }));
 
-test("echo sends back what comes, prints a line for each connection and the totals", async () => {
+test("echo sends all bytes back, prints a line for each connection and the totals", async () => {
   await using program = start(["echo", "0", "--count", "2"]);
   const endpoint = await listening(program);
   for (const text of ["hello", "x".repeat(1_000_000)]) {
@@ -99,7 +99,7 @@ test("echo is ended by Ctrl-C with status 0, its connections closed and the tota
   assert.match(stdout, /^total: 1 connection, received 1 B, sent 1 B in /m);
 });
 
-test("echo speaks TLS with openssl s_client", { skip: missing("openssl") }, async () => {
+test("echo works with openssl s_client", { skip: missing("openssl") }, async () => {
   const pem = join(folder, "pem");
   execFileSync(
     "openssl",
@@ -157,7 +157,7 @@ test(
   },
 );
 
-test("a server whose output nobody reads ends quietly", async () => {
+test("a server whose output is closed ends without an error message", async () => {
   await using program = start(["echo", "0"]);
   const endpoint = await listening(program);
   program.child.stdout!.destroy();
@@ -169,7 +169,7 @@ test("a server whose output nobody reads ends quietly", async () => {
   assert.equal(status, 0);
 });
 
-test("a port that is taken is a line of its own and status 1", async () => {
+test("a port in use is one error line and status 1", async () => {
   await using program = start(["echo", "0"]);
   const endpoint = await listening(program);
   const { status, stdout, stderr } = await run(["echo", endpoint]);

@@ -1,4 +1,4 @@
-// The command `sockets`, beside ss(8) in a network namespace with 200 sockets.
+// The command `sockets`, compared with ss(8) in a network namespace with 200 sockets.
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

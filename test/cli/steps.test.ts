@@ -1,4 +1,4 @@
-// `berkeley steps --once`: the seven steps on real sockets, and what is printed of them.
+// `berkeley steps --once`: the seven steps on real sockets, and its output.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { once } from "node:events";
@@ -41,7 +41,7 @@ test("steps --once makes the seven steps, prints both messages and ends with 0",
   );
 });
 
-test("steps --once shows what each call returned and what the kernel says", async () => {
+test("steps --once prints the result of each call and the state in the kernel", async () => {
   const { stdout } = await run(["steps", "--once", "--port", "0"]);
   for (const line of [
     /new Socket\(AF_INET, SOCK_STREAM\) +descriptor \d+ +server +CLOSE +no address yet$/m,
@@ -89,7 +89,7 @@ test("steps --once runs over IPv6", { skip: hasIPv6 ? false : "no IPv6 here" }, 
   assert.match(stdout, /client\.recv\(1024\) +"Welcome to my server"/);
 });
 
-test("steps --once listens where it is told to, wildcard and name included", async () => {
+test("steps --once listens at the given address, including the wildcard and a name", async () => {
   for (const [host, reached] of [
     ["0.0.0.0", "127.0.0.1"],
     ["localhost", "localhost"],
@@ -130,14 +130,14 @@ test("steps that are started at once with the same port all come to their end", 
 });
 
 test("steps ends with 1 and one line when the kernel refuses the address", async () => {
-  // 192.0.2.0/24 belongs to nobody (RFC 5737).
+  // 192.0.2.0/24 is for documentation (RFC 5737).
   const { status, stdout, stderr } = await run(["steps", "--once", "--host", "192.0.2.1", "--port", "0"]);
   assert.equal(status, 1);
   assert.equal(stderr, "berkeley: bind EADDRNOTAVAIL 192.0.2.1:0: address not available\n");
   assert.match(stdout, /server\.bind\(.*\) +EADDRNOTAVAIL$/m);
 });
 
-test("steps whose output nobody reads ends quietly, while serving too", async () => {
+test("steps whose output is closed ends without an error message, while serving too", async () => {
   for (const args of [["--once"], []]) {
     await using program = start(["steps", "--port", "0", ...args]);
     program.child.stdout!.destroy();
@@ -176,7 +176,7 @@ test("steps has colours on a terminal only, and none with NO_COLOR", async () =>
   const plain = await onTerminal({ NO_COLOR: "1" });
   assert.ok(!plain.includes(escape));
   assert.ok(!(await run(["steps", "--once", "--port", "0"])).stdout.includes(escape));
-  // 80 columns: what stands side by side elsewhere stands below each other.
+  // With 80 columns, parts that are side by side elsewhere are below each other.
   for (const text of [coloured.replaceAll(new RegExp(`${escape.replace("[", "\\[")}\\d+m`, "g"), ""), plain]) {
     assert.match(text, /await conn\.recv\(1024\)\r?\n +returned +"Hello, Server"\r?\n +kernel +conn +ESTABLISHED/);
     for (const line of text.split(/\r?\n/)) assert.ok(line.length <= 100, line);

@@ -1,14 +1,14 @@
-// The command, started and looked at.
+// Runs the command `berkeley`.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Socket } from "berkeley";
 import { type Ended, Program, type ProgramOptions } from "../support/program.js";
 
-/** The compiled command, beside the tests that run. */
+/** The path of the compiled command. */
 export const MAIN: string = fileURLToPath(new URL("cli/main.js", import.meta.resolve("berkeley")));
 
-/** Why a test that needs a program is skipped; false when it is installed. Where CI runs, all of them are there. */
+/** The reason to skip a test that requires these programs; false if they are installed, and under CI. */
 export function missing(...names: readonly string[]): string | false {
   const folders = [...(process.env["PATH"] ?? "").split(":"), "/usr/sbin"];
   const lacking = names.filter((name) => !folders.some((folder) => existsSync(join(folder, name))));
@@ -24,7 +24,7 @@ export async function run(args: readonly string[], options?: ProgramOptions): Pr
   return await program.ended;
 }
 
-/** The endpoint on which a program of ours listens, from its note on standard error. */
+/** The endpoint on which our program listens, from its output. */
 export async function listening(program: Program): Promise<string> {
   const [, endpoint = ""] = program.child.spawnargs.some((word) => word.includes("--json"))
     ? await program.line(/"event":"listening","endpoint":"([^"]+)"/)
@@ -32,7 +32,7 @@ export async function listening(program: Program): Promise<string> {
   return endpoint;
 }
 
-/** The objects of --json. */
+/** Parses the output of --json. */
 export function objects(stdout: string): Record<string, unknown>[] {
   return stdout
     .trimEnd()
@@ -47,7 +47,7 @@ export async function commands(): Promise<{ readonly name: string; readonly summ
   return [...list.matchAll(/^ {2}(\S+) +(.*)$/gm)].map(([, name = "", summary = ""]) => ({ name, summary }));
 }
 
-/** The command in the state of serving, on a port of the kernel's choice. */
+/** The command `steps` after its steps, when it serves on a port that the kernel chose. */
 export interface Serving extends AsyncDisposable {
   readonly program: Program;
   readonly port: number;
@@ -64,7 +64,7 @@ export async function serve(args: readonly string[] = [], options?: ProgramOptio
   }
 }
 
-/** A connected visitor, with a deadline for all that it does. */
+/** A connected client, with a timeout for each call. */
 export async function visitor(port: number): Promise<Socket> {
   const socket = new Socket();
   socket.timeout = 10_000;
@@ -77,7 +77,7 @@ export async function visitor(port: number): Promise<Socket> {
   }
 }
 
-/** All that comes until the end. */
+/** Receives all bytes until the end. */
 export async function rest(socket: Socket): Promise<string> {
   const pieces: Buffer[] = [];
   for (;;) {
@@ -87,7 +87,7 @@ export async function rest(socket: Socket): Promise<string> {
   }
 }
 
-/** What a visitor that says `text` gets. */
+/** The answer that a visitor gets for `text`. */
 export async function ask(port: number, text: string | Uint8Array): Promise<string> {
   await using socket = await visitor(port);
   await socket.sendAll(text);

@@ -1,4 +1,4 @@
-// What `connect` and `listen` do besides moving bytes: ends, limits, forms of output, options, commands, and what goes wrong.
+// The commands `connect` and `listen`: ends, limits, forms of output, options, commands of --exec, and errors.
 import assert from "node:assert/strict";
 import { statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -55,7 +55,7 @@ test("connect --no-shutdown leaves the sending direction open", async () => {
   assert.equal((await program.ended).status, 0);
 });
 
-test("connect ends when the peer has finished and a pipe brings nothing for the time of --linger", async () => {
+test("connect ends when the peer has finished and standard input brings nothing for the time of --linger", async () => {
   await using listener = await server();
   await using program = open(["connect", listener.endpoint, "--linger", "100ms"]);
   await using stream = await listener.accept();
@@ -79,7 +79,7 @@ test("connect sends a file to its end after the peer has finished", async () => 
   assert.equal((await program.ended).status, 0);
 });
 
-test("connect sends a file from where the shell has left off reading", async () => {
+test("connect sends a file from the present position of its descriptor", async () => {
   const path = join(folder, "rest");
   writeFileSync(path, "first line\nsecond line\n");
   await using listener = await server();
@@ -101,7 +101,7 @@ test("connect sends a file from where the shell has left off reading", async () 
   assert.equal((await program.ended).status, 0);
 });
 
-test("connect reports a reset as a failure, after what had come", async () => {
+test("connect reports a reset as a failure, after the received bytes", async () => {
   await using listener = await server();
   await using program = open(["connect", listener.endpoint]);
   await using stream = await listener.accept();
@@ -112,7 +112,7 @@ test("connect reports a reset as a failure, after what had come", async () => {
   assert.match(stderr, /^berkeley: recv ECONNRESET .*: connection reset by peer\n$/);
 });
 
-test("--crlf, --line and --hex change what is sent and printed", async () => {
+test("--crlf, --line and --hex change the sent and the printed bytes", async () => {
   await using listener = await server();
   await using program = start(["connect", listener.endpoint, "--crlf", "--hex"], { input: "a\nb\r\nc" });
   await using stream = await listener.accept();
@@ -135,7 +135,7 @@ test("--line sends each line as a datagram of its own", async () => {
   assert.equal((await program.ended).status, 0);
 });
 
-test("--json prints what comes as text or base64, and the counts at the end", async () => {
+test("--json prints received bytes as text or base64, and the counts at the end", async () => {
   await using listener = await server();
   await using program = start(["connect", listener.endpoint, "--json"], { input: "ask" });
   await using stream = await listener.accept();
@@ -158,7 +158,7 @@ test("--json prints what comes as text or base64, and the counts at the end", as
   );
 });
 
-test("--idle ends a silent conversation with status 1, --timeout an attempt that gets no answer", async () => {
+test("--idle ends a connection without bytes with status 1, --timeout an attempt without an answer", async () => {
   await using listener = await server();
   await using program = open(["connect", listener.endpoint, "--idle", "100ms"]);
   await using stream = await listener.accept();
@@ -177,13 +177,13 @@ test("--idle ends a silent conversation with status 1, --timeout an attempt that
   assert.match(late.stderr, /^berkeley: \S+ ETIMEDOUT 127\.0\.0\.1:\d+[^\n]*\n$/);
 });
 
-test("listen --timeout gives up when nobody comes", async () => {
+test("listen --timeout ends without a connection", async () => {
   const { status, stderr } = await run(["listen", "0", "-q", "--timeout", "50ms"], { input: "" });
   assert.equal(status, 1);
   assert.match(stderr, /^berkeley: accept ETIMEDOUT .*: the timeout has passed\n$/);
 });
 
-test("a refused connection and an unknown host are a line of their own and status 1", async () => {
+test("a refused connection and an unknown host are one error line and status 1", async () => {
   const probe = new Socket(AF_INET);
   await probe.bind("127.0.0.1:0");
   const address = String(probe.getsockname());
@@ -199,7 +199,7 @@ test("a refused connection and an unknown host are a line of their own and statu
   assert.match(unknown.stderr, /^berkeley: getaddrinfo EAI_\w+ nobody\.invalid: [^\n]+\n$/);
 });
 
-test("--source and --option reach the socket before it connects", async () => {
+test("--source and --option are set before the socket connects", async () => {
   await using listener = await server();
   await using program = open([
     "connect",
@@ -219,7 +219,7 @@ test("--source and --option reach the socket before it connects", async () => {
   program.kill("SIGTERM");
 });
 
-test("an option that the kernel refuses is its errno, one that nobody knows a usage error", async () => {
+test("an option that the kernel refuses is an error with its errno, an unknown option is a usage error", async () => {
   await using listener = await server();
   const refused = await run(["connect", listener.endpoint, "--option", "TCP_CONGESTION=nobody"], { input: "" });
   assert.equal(refused.status, 1);
@@ -229,14 +229,14 @@ test("an option that the kernel refuses is its errno, one that nobody knows a us
   assert.match(unknown.stderr, /did you mean "TCP_NODELAY"\?/);
 });
 
-test("listen sets --option on what it accepts", async () => {
+test("listen sets --option on accepted connections", async () => {
   await using program = start(["listen", "0", "--option", "TCP_NODELAY=1", "--exec", "true", "-v"]);
   await using stream = await connect(await listening(program));
   assert.equal(await stream.read(), null);
   assert.equal((await program.ended).status, 0);
 });
 
-test("listen --keep-open sends standard input to all, and prints what all send", async () => {
+test("listen --keep-open sends standard input to all clients, and prints the bytes of all", async () => {
   await using program = start(["listen", "0", "--keep-open", "--json"], { input: "to all\n" });
   const endpoint = await listening(program);
   await using one = await connect(endpoint);
@@ -268,7 +268,7 @@ test("listen --keep-open serves --max connections at a time", async () => {
   program.kill("SIGTERM");
 });
 
-test("listen --exec runs a command for each connection, for this machine only unless told otherwise", async () => {
+test("listen --exec runs a command for each connection, by default only for this machine", async () => {
   await using program = start(["listen", "0", "--keep-open", "--exec", "tr a-z A-Z; echo $BERKELEY_PEER"]);
   const endpoint = await listening(program);
   for (const word of ["one", "two"]) {
@@ -302,7 +302,7 @@ test("a command of --exec ends with its connection", async () => {
   assert.throws(() => process.kill(pid, 0), { code: "ESRCH" });
 });
 
-test("listen talks with the first sender of datagrams, and drops what others send", async () => {
+test("listen exchanges datagrams with the first sender, and drops those of others", async () => {
   await using program = start(["listen", "--udp", "0", "--json"], { input: "welcome" });
   const endpoint = await listening(program);
   await using first = await connectUdp(endpoint);
@@ -333,7 +333,7 @@ test("Ctrl-C ends connect with 130, and loses nothing that the kernel has acknow
   assert.equal(statSync(path).size, 3_000_000);
 });
 
-test("the end of the reader of standard output is the end, with status 0", async () => {
+test("listen ends with status 0 when standard output is closed", async () => {
   await using listener = await server();
   await using program = new Program("/bin/sh", [
     "-c",
@@ -354,7 +354,7 @@ test("the end of the reader of standard output is the end, with status 0", async
   assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: "yyyyy\n", stderr: "" });
 });
 
-test("a full disk behind standard output is a failure", async () => {
+test("a full disk at standard output is a failure", async () => {
   await using listener = await server();
   await using program = ours(["connect", listener.endpoint, "--receive-only"], { stdout: "/dev/full" });
   await using stream = await listener.accept();
@@ -364,7 +364,7 @@ test("a full disk behind standard output is a failure", async () => {
   assert.match(stderr, /^berkeley: cannot write the output: ENOSPC: no space left on device[^\n]*\n$/);
 });
 
-test("connect --exec runs a command with the connection, whatever the endpoint", async () => {
+test("connect --exec runs a command with the connection, for every kind of endpoint", async () => {
   await using listener = await server();
   await using program = start(["connect", listener.endpoint, "--exec", "read line; echo got $line"]);
   await using stream = await listener.accept();
@@ -375,7 +375,7 @@ test("connect --exec runs a command with the connection, whatever the endpoint",
   assert.deepEqual(await program.ended, { status: 0, stdout: "", stderr: "" });
 });
 
-test("the name of a peer and JSON have no character that a terminal obeys", async () => {
+test("the name of a peer and JSON have no control characters", async () => {
   const path = join(folder, "named");
   await using program = start(["listen", path, "--json"], { input: "" });
   await listening(program);

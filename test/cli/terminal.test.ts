@@ -1,4 +1,4 @@
-// What commands do on a terminal: colors, escapes, typing, Ctrl-C, Ctrl-D, progress and a change of its size.
+// Commands on a terminal: colors, escapes, typing, Ctrl-C, Ctrl-D, progress and a change of its size.
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -56,7 +56,7 @@ async function server(): Promise<SocketListener & { endpoint: string }> {
   return Object.assign(listener, { endpoint: `tcp://${String(listener.address)}` });
 }
 
-test("what is typed is sent by the line, Ctrl-D half-closes, and the answer is printed", async () => {
+test("typed lines are sent one by one, Ctrl-D half-closes, and the answer is printed", async () => {
   await using listener = await server();
   const shown = onTerminal(
     ["connect", listener.endpoint],
@@ -156,7 +156,7 @@ test("the progress of a file is one line with bytes, rate and time left, follows
   assert.equal(lines.at(-1), "");
 });
 
-test("there is no progress where standard error is no terminal, and none with --quiet", async () => {
+test("progress is not printed if standard error is not a terminal, or with --quiet", async () => {
   const path = join(folder, "quiet");
   randomFile(path, 20_000_000);
   for (const [which, more] of [

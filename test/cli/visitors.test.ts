@@ -1,4 +1,4 @@
-// `berkeley steps` after the steps: a server that anybody may talk to.
+// `berkeley steps` after the steps: a server for any client.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { test } from "node:test";
@@ -148,7 +148,7 @@ test("the server goes on after visitors that reset, say nothing, or send rubbish
   assert.equal(await ask(port, "Hello, Server"), WELCOME);
 });
 
-test("the server shows what came without letting it write to the terminal", async () => {
+test("the server prints received bytes without control characters", async () => {
   await using serving = await serve();
   await ask(serving.port, "\u001b[31m\u009b\r\u0007\u202e");
   await serving.program.line(/visitor 1 +await conn\.end/);

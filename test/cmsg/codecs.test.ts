@@ -1,4 +1,4 @@
-// Each kind of control message: its bytes, both ways, and what is refused.
+// Each kind of control message: encoding, decoding, and refusals.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
@@ -39,7 +39,7 @@ function decoded(level: number, type: number, data: Uint8Array, truncated: boole
 const packs: string[] = [];
 let packed: readonly string[] | undefined;
 
-/** The bytes of C values in the machine's own layout, by Python's struct, which is asked once for all of them. */
+/** The bytes of C values in the layout of this machine, from Python's struct. One Python process makes all of them. */
 function struct(format: string, ...values: readonly (number | bigint)[]): () => Buffer {
   const index = packs.push(`struct.pack("${format}", *[${values.join(",")}]).hex()`) - 1;
   return () => {
@@ -327,7 +327,7 @@ test("encodeControl() says which message and which field is wrong", () => {
   }
 });
 
-test("what was received can be sent back", () => {
+test("received messages can be sent back", () => {
   const pktinfo = decoded(k.IPPROTO_IP, k.IP_PKTINFO, PKTINFO());
   assert.ok(pktinfo.type === "IP_PKTINFO");
   assert.deepEqual(encoded(pktinfo).data, PKTINFO());

@@ -32,13 +32,13 @@ test("take(count) leaves the rest, which close() closes once", () => {
   assert.deepEqual(descriptors.take(), []);
 });
 
-test("take() refuses what is no count", () => {
+test("take() refuses a value that is not a count", () => {
   const descriptors = new ReceivedDescriptors([], recorder().calls);
   assert.throws(() => descriptors.take(-1), { name: "RangeError" });
   assert.throws(() => descriptors.take("1" as unknown as number), { name: "TypeError" });
 });
 
-test("a disposed object has closed what nobody took", () => {
+test("disposal closes the descriptors that were not taken", () => {
   const { calls, closed } = recorder();
   {
     using descriptors = new ReceivedDescriptors([21, 22], calls);
@@ -64,7 +64,7 @@ function forget(to: Recorder): void {
   ReceivedDescriptors.join([new ReceivedDescriptors([33], to.calls)], to.calls);
 }
 
-test("a collected object has closed what nobody took, once", async () => {
+test("collection closes the descriptors that were not taken, once", async () => {
   const record = recorder();
   forget(record);
   for (let turn = 0; turn < 100 && record.closed.length < 2; turn++) {

@@ -1,4 +1,4 @@
-// Control data of every kind of wrongness: nothing throws, and nothing outside the bytes has any influence.
+// Wrong control data of every kind: nothing throws, and bytes outside the data have no influence.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ControlMessage, ControlToSend } from "berkeley";
@@ -142,7 +142,7 @@ function anything(below: Random): ControlToSend {
   return kinds[below(kinds.length)]!();
 }
 
-testSeeds("what encodeControl() makes, decodeControl() gives back", [4], (below) => {
+testSeeds("decodeControl() returns the messages that encodeControl() encodes", [4], (below) => {
   for (let round = 0; round < 5_000; round++) {
     const sent = Array.from({ length: below(6) }, () => anything(below));
     const { bytes } = encodeControl(sent);

@@ -1,4 +1,4 @@
-// Where control messages begin and end.
+// The layout of control messages in their bytes.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
@@ -24,7 +24,7 @@ test("CMSG_LEN() and CMSG_SPACE() are those of the C macros", () => {
   assert.equal(found, expected);
 });
 
-test("CMSG_LEN() and CMSG_SPACE() refuse what is no length", () => {
+test("CMSG_LEN() and CMSG_SPACE() refuse a value that is not a length", () => {
   assert.throws(() => CMSG_LEN(-1), { name: "RangeError", message: /length is -1/ });
   assert.throws(() => CMSG_SPACE(1.5), { name: "RangeError" });
   assert.throws(() => CMSG_SPACE(2 ** 31), { name: "RangeError" });
@@ -64,7 +64,7 @@ test("eachMessage() stops at a length that is too small, too large or cut off", 
   assert.deepEqual(messages(huge), []);
 });
 
-test("eachMessage() reads no further than its bytes, whatever the length given", () => {
+test("eachMessage() reads no further than its bytes, with any given length", () => {
   const bytes = new Uint8Array(CMSG_SPACE(4));
   writeHeader(bytes, 0, 4, 1, 2);
   assert.deepEqual(messages(bytes, 1_000_000), [[1, 2, [0, 0, 0, 0]]]);

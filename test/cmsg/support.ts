@@ -1,4 +1,4 @@
-// Calls that only keep a list, for descriptors that do not exist.
+// Replaced calls that only record the descriptors, for descriptors that do not exist.
 import type { Calls } from "#berkeley/sys/calls.js";
 
 export interface Recorder {

@@ -1,5 +1,5 @@
-// A program that runs the rows which take a process of their own: without privileges, and with few descriptors. It prints the
-// outcomes, as `[[number of the row, name of the socket, outcome], …]`.
+// A program that runs the rows that require a process of their own: without privileges, and with few descriptors. It
+// prints the outcomes, as `[[number of the row, name of the socket, outcome], …]`.
 import { outcomeOf } from "./scene.js";
 import { apis } from "./row.js";
 import { rows } from "./table.js";

@@ -1,7 +1,7 @@
-// What a row of the conformance table is: a call, a situation, and what the man page says that comes of it.
+// The type of a row of the conformance table: a call, a situation, and the result that the man page documents.
 //
-// A row is written once and run on both sockets. It awaits whatever it calls; the blocking calls return values, and to await
-// a value is to have it. So a row must never start a call and do something else while it waits.
+// A row is written once and run on both sockets. It awaits every call; the blocking calls return values, which can be
+// awaited too. So a row must never start a call and do something else before it awaits the call.
 import * as awaitable from "berkeley";
 import * as blocking from "berkeley/sync";
 
@@ -23,7 +23,7 @@ export interface Row {
   readonly when: string;
   readonly gives: Outcome;
   run(scene: Scene): unknown;
-  /** Whether it takes a process of its own, without privileges and with few descriptors. */
+  /** Whether it requires a process of its own, without privileges and with few descriptors. */
   readonly apart?: boolean;
   /** Why this machine can't show it, if it can't. */
   unless?(): string | false;
@@ -63,9 +63,9 @@ export interface Scene {
   closed(): Socket;
   /** A connected UDP socket whose datagram has come back as refused. */
   refused(): Promise<Socket>;
-  /** A TCP port of the loopback address where nobody listens. */
+  /** A TCP port of the loopback address without a listener. */
   deadPort(): Promise<awaitable.InetAddress>;
-  /** A path that nobody has, in a folder of the row's own. */
+  /** An unused path, in a folder of the row. */
   path(name?: string): string;
   /** A file of so many bytes. */
   file(length?: number): number;

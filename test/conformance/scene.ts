@@ -1,4 +1,4 @@
-// The scene of a row: sockets and files that are gone when the row has ended.
+// The sockets and files for a row. They are closed and removed at the end of the row.
 import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

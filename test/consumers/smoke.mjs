@@ -1,5 +1,5 @@
-// What a user's first program does, with each entry of the installed package. Runs outside of the repository, so it stands
-// alone: plain JavaScript, and nothing but "berkeley" and Node.
+// A smoke test of each entry of the installed package. It runs outside of the repository, so it is plain JavaScript and
+// imports only "berkeley" and Node's modules.
 import assert from "node:assert/strict";
 import { AF_INET, bindUdp, connect, connectUdp, listen, SOCK_STREAM, Socket, SocketError, TCP_NODELAY } from "berkeley";
 import * as sync from "berkeley/sync";

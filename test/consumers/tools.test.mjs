@@ -1,5 +1,5 @@
-// The package under the module systems and tools of its users: each brings a project of its own, with the packed package
-// installed in it, and does what users do. Run by `npm run test:tools`, which makes the folder that BERKELEY_PROJECTS names.
+// The package under the module systems and tools of its users. Each has a project of its own, with the packed package
+// in it. `npm run test:tools` runs this file, and makes the folder of the projects, BERKELEY_PROJECTS.
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -208,7 +208,8 @@ describe("bundlers", () => {
 describe("single executable applications", () => {
   test("a program with its addon as an asset runs where nothing is installed", async () => {
     const folder = project("sea", {
-      // The addon must be a file: dlopen(3) takes no bytes. This module comes before the package, in the bundle as well.
+      // The addon must be a file: dlopen(3) takes no bytes. This module comes before the package, in the bundle as
+      // well.
       "addon.js": `
         import { mkdtempSync, writeFileSync } from "node:fs";
         import { createRequire } from "node:module";

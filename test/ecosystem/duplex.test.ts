@@ -1,4 +1,5 @@
-// node:http and node:https on what toDuplex() gives: timeouts, addresses, TLS, connections that are kept; curl and node:http as clients.
+// node:http and node:https on the result of toDuplex(): timeouts, addresses, TLS, keep-alive; curl and node:http are
+// the clients.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -143,7 +144,7 @@ test("an answer that says Connection: close ends the connection, all of it sent"
   assert.equal(await client.read(), null);
 });
 
-test("a request knows the addresses of its connection, and that it is plain", async () => {
+test("a request has the addresses of its connection, and is not encrypted", async () => {
   const server = http.createServer(({ socket }, response) => {
     const { remoteAddress, remotePort, remoteFamily, localAddress, localPort } = socket;
     const encrypted = "encrypted" in socket ? socket.encrypted : undefined;
@@ -213,7 +214,7 @@ test("node:https does its TLS on a Duplex of ours", { skip: withoutCurl }, async
 });
 
 for (const secure of [false, true]) {
-  test(`an Agent of node:http that keeps connections asks twice over one Duplex${secure ? " with TLS" : ""}`, async () => {
+  test(`an Agent of node:http with keep-alive makes two requests over one Duplex${secure ? " with TLS" : ""}`, async () => {
     let connections = 0;
     const server = http.createServer((request, response) => response.end(`you asked for ${request.url}`));
     server.on("connection", () => connections++);

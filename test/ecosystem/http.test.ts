@@ -104,7 +104,7 @@ const ways: readonly [name: string, put: (stream: Stream) => unknown][] = [
 ];
 
 for (const [name, put] of ways) {
-  test(`curl speaks HTTP/2 with prior knowledge over ${name}`, { skip: withoutCurl }, async () => {
+  test(`curl uses HTTP/2 with prior knowledge over ${name}`, { skip: withoutCurl }, async () => {
     await using server = await Http2.start(put);
     const args = ["-sS", "--http2-prior-knowledge", "-w", "%{http_version} %{http_code}\n", `${server.url}/a`];
     const { status, stdout, stderr } = await run("curl", args);

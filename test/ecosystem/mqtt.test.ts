@@ -42,9 +42,9 @@ describe("mqtt against mosquitto", { skip: missing("mosquitto", "mosquitto", "se
         [1, Buffer.alloc(300_000, "large")],
       ];
       for (const [index, [qos, payload]] of messages.entries()) {
-        const heard = once(listener, "message");
+        const received = once(listener, "message");
         await speaker.publishAsync(`news/${index}`, payload, { qos });
-        const [topic, read] = (await heard) as [string, Buffer];
+        const [topic, read] = (await received) as [string, Buffer];
         assert.equal(topic, `news/${index}`);
         assert.deepEqual(read, payload);
       }

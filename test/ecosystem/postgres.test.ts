@@ -72,7 +72,7 @@ describe("pg against PostgreSQL", { skip: missing("postgresql", "postgres", "ini
       await client.end();
     });
 
-    test(`a notification that nobody asked for comes over ${name}`, async () => {
+    test(`a notification without a request arrives over ${name}`, async () => {
       const client = await open(["127.0.0.1", server.port], of);
       await client.query("LISTEN bell");
       const rang = once(client, "notification") as Promise<[pg.Notification]>;

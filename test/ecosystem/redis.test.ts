@@ -1,5 +1,5 @@
-// ioredis, unchanged: over streams of ours against a real redis-server, and against our example of one; and the programs
-// redis-cli and redis-benchmark against that.
+// ioredis, unchanged, over our streams: with a real redis-server, and with our example server. Also redis-cli and
+// redis-benchmark with the example server.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -33,7 +33,7 @@ function open(endpoint: EndpointLike, of: Way): Redis {
       super(1000);
     }
 
-    // ioredis says the type of Node's own sockets, but takes every Duplex.
+    // The types of ioredis require a socket of Node, but it accepts every Duplex.
     override async connect(): Promise<NetSocket> {
       this.connecting = true;
       this.stream = of(await connect(endpoint)) as NetSocket;
@@ -86,14 +86,14 @@ describe("ioredis against redis-server", { skip: withoutServer }, () => {
       }
     });
 
-    test(`messages that nobody asked for come over ${name}`, async () => {
+    test(`messages without a request arrive over ${name}`, async () => {
       await using server = await startRedis();
       const redis = open(["127.0.0.1", server.port], of);
       const other = open(["127.0.0.1", server.port], of);
-      const heard = once(redis, "message");
+      const received = once(redis, "message");
       await redis.subscribe("bell");
       await other.publish("bell", "dinner");
-      assert.deepEqual(await heard, ["bell", "dinner"]);
+      assert.deepEqual(await received, ["bell", "dinner"]);
       await leave(other);
       const ended = once(redis, "end");
       redis.disconnect();

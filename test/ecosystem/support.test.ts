@@ -1,9 +1,9 @@
-// A program that is not installed is a reason to skip for people, and a failure for CI.
+// A missing program: tests are skipped, but under CI they fail.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { find, missing } from "./support.js";
 
-test("missing() says what is not installed and how to get it, and throws it under CI", (t) => {
+test("missing() names the missing program and its package, and throws under CI", (t) => {
   const before = process.env["CI"];
   t.after(() => {
     if (before === undefined) delete process.env["CI"];

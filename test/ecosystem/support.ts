@@ -1,16 +1,16 @@
-// What the tests of this folder share: the programs of other people that they run, and servers among those.
+// Functions that the tests of this folder share: they find and run other programs, and start servers.
 //
-// A server gets a temporary folder and a free port of its own; nothing of the system's services is used or touched. It ends
-// with its test, and with this process however that ends (setpriv(1), --pdeathsig).
+// A server gets a temporary folder and a free port; the services of the system are not used. It ends with its test, and
+// with this process, even if this process is killed (setpriv(1), --pdeathsig).
 //
-// Where a program is not installed its tests are skipped and say so; but under CI, which installs what is needed, they fail.
+// If a program is not installed, its tests are skipped with a reason. Under CI, which installs the programs, they fail.
 
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { createServer, type AddressInfo } from "node:net";
 import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
+import { freePort } from "../support/freePort.js";
 
 /** Where Debian keeps what an ordinary user's PATH lacks. */
 const FOLDERS = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/local/sbin", "/usr/sbin", ...postgresFolders()];
@@ -55,22 +55,12 @@ export async function run(program: string, args: readonly string[], input?: stri
   return { status: signal ?? status!, ...output };
 }
 
-/** A port of 127.0.0.1 that is free at this moment, for a server that can't choose one itself. */
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  await once(probe, "close");
-  return port;
-}
-
-/** How a server is started. */
+/** How to start a server. */
 interface Recipe {
   readonly program: string;
   /** Its arguments, for its own folder and port. */
   readonly args: (folder: string, port: number) => readonly string[];
-  /** What it prints when it takes connections. */
+  /** The text that it prints when it accepts connections. */
   readonly ready: RegExp;
   /** What makes the folder fit for it. */
   readonly prepare?: (folder: string, port: number) => void;
@@ -82,7 +72,7 @@ interface Recipe {
 
 /** How long a server may take to start or to end, in ms. */
 const PATIENCE = 60_000;
-/** Tries, should somebody else get the port first. */
+/** Number of tries, because another program may bind the port first. */
 const TRIES = 3;
 
 /** `setpriv` and its words: as `user`, if we may choose, and with an end when this process ends. */
@@ -149,7 +139,7 @@ export class Server implements AsyncDisposable {
         clearTimeout(timer);
         resolve();
       };
-      // They are heard to the end, or a full pipe would hold the server up.
+      // All output is read. Otherwise a full pipe would block the server.
       this.#child.stdout!.on("data", hear);
       this.#child.stderr!.on("data", hear);
       this.#child.once("error", reject);
@@ -245,11 +235,11 @@ export function startPostgres(): Promise<Server> {
   });
 }
 
-/** A mosquitto that lets everybody in, over TCP. */
+/** A mosquitto without authentication, over TCP. */
 export function startMosquitto(): Promise<Server> {
   return Server.start({
     program: "mosquitto",
-    // With a port and no file it listens on this machine only, and asks nobody for a password.
+    // With a port and no file it listens on this machine only, and requires no password.
     args: (_, port) => ["-p", String(port), "-v"],
     ready: /mosquitto version [\d.]+ running/,
   });

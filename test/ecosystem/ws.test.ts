@@ -1,5 +1,5 @@
-// ws, unchanged, over connections that are no sockets at all: both ends of a pair in memory, as Duplexes. Over sockets and our
-// listener it is tested with the example websocket.ts.
+// ws, unchanged, over connections that are not sockets: both ends of a pair in memory, as Duplexes. The example
+// websocket.ts has ws over sockets and our listener.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -13,7 +13,7 @@ import { checkLeaks } from "../support/leaks.js";
 
 checkLeaks();
 
-test("ws speaks over a pair in memory, cut into small chunks", async () => {
+test("ws works over a pair in memory, in small chunks", async () => {
   const [near, far] = memoryPair({ chunking: 100 });
   const http = createServer();
   const server = new WebSocketServer({ noServer: true });
@@ -26,9 +26,9 @@ test("ws speaks over a pair in memory, cut into small chunks", async () => {
   const client = new WebSocket("ws://localhost/", { createConnection: () => toDuplex(near) as never });
   await once(client, "open");
   for (const message of ["hello", "", "x".repeat(200_000)]) {
-    const heard = once(client, "message") as Promise<[Buffer]>;
+    const received = once(client, "message") as Promise<[Buffer]>;
     client.send(message);
-    const [data] = await heard;
+    const [data] = await received;
     assert.ok(data.toString() === message);
   }
   const closed = once(client, "close");

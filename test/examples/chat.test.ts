@@ -1,4 +1,4 @@
-// The example chat.ts: what one says the others hear, and nobody can hold them up.
+// The example chat.ts: the line of one guest goes to the others, and no guest can delay them.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { connect, type EndpointLike, type Stream } from "berkeley";
@@ -17,7 +17,7 @@ async function enter(endpoint: EndpointLike, name: string): Promise<Stream> {
   return stream;
 }
 
-test("what one says the others hear, with the name", async () => {
+test("the line of one guest goes to the others, with the name", async () => {
   await using chat = await startChat("tcp://127.0.0.1:0");
   await using ada = await enter(chat.address, "ada");
   await using bob = await enter(chat.address, "bob");
@@ -34,7 +34,7 @@ test("what one says the others hear, with the name", async () => {
   assert.equal(await bob.readLine(), null);
 });
 
-test("names are unique and plain, and so is what is said", async () => {
+test("names are unique, and names and lines have no control characters", async () => {
   await using chat = await startChat("tcp://127.0.0.1:0");
   await using ada = await enter(chat.address, "ada");
   await using other = await connect(chat.address);
@@ -50,7 +50,7 @@ test("names are unique and plain, and so is what is said", async () => {
   assert.match((await other.readLine()) ?? "", /^\* there are/);
 });
 
-test("a guest whose line is too long, or who goes without a word, has left", async () => {
+test("a guest whose line is too long, or who disconnects, has left", async () => {
   await using chat = await startChat("tcp://127.0.0.1:0", { maxLine: 64 });
   await using ada = await enter(chat.address, "ada");
   await using bob = await enter(chat.address, "bob");
@@ -65,7 +65,7 @@ test("a guest whose line is too long, or who goes without a word, has left", asy
   );
 });
 
-test("a guest who does not read is shown out, and the others are not held up", async () => {
+test("a guest that does not read is disconnected, and the others are not delayed", async () => {
   await using chat = await startChat("tcp://127.0.0.1:0", { maxOutbox: 2000 });
   await using ada = await enter(chat.address, "ada");
   await using slow = await enter(chat.address, "slow");

@@ -1,5 +1,5 @@
-// Three nodes of the chat behind HAProxy, with NATS: 200 clients in 10 rooms, 20,000 messages; a node is drained and a
-// node is killed meanwhile.
+// Three nodes of the chat behind HAProxy, with NATS: 200 clients in 10 rooms, 20,000 messages. Meanwhile one node is
+// drained and one node is killed.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -61,7 +61,7 @@ test(
     await using c = await NodeProgram.start("c", ...args);
     await using haproxy = await startHaproxy([a, b, c]);
 
-    const heard = new Map<string, number>();
+    const messageNumbers = new Map<string, number>();
     let done = (): void => undefined;
     const all = new Promise<void>((resolve) => (done = resolve));
     let deliveries = 0;
@@ -115,7 +115,7 @@ test(
       clearTimeout(latest);
       if (ofKilled.size > 0) return;
       const names = new Set(killed.map(({ name }) => name));
-      ofKilled = new Map([...heard].filter(([text]) => names.has(text.split(" ")[0]!)));
+      ofKilled = new Map([...messageNumbers].filter(([text]) => names.has(text.split(" ")[0]!)));
       c.program.kill("SIGKILL");
     };
     const acts = new Map([
@@ -129,7 +129,7 @@ test(
         const talk = async (): Promise<void> => {
           while (next < EACH) {
             const text = `${name} ${next++}`;
-            heard.set(text, await client.send(room, text));
+            messageNumbers.set(text, await client.send(room, text));
             acts.get(++acknowledged)?.();
           }
         };
@@ -152,20 +152,20 @@ test(
       // Each sender's messages, once and in order.
       const bySender = new Map<string, string[]>();
       for (const { nick, text } of received) {
-        const said = bySender.get(nick) ?? [];
-        bySender.set(nick, said);
-        said.push(text.toString());
+        const sentTexts = bySender.get(nick) ?? [];
+        bySender.set(nick, sentTexts);
+        sentTexts.push(text.toString());
       }
       const senders = talkers.filter((other) => other.room === room).map((other) => other.name);
       assert.deepEqual([...bySender.keys()].sort(), senders.sort());
-      for (const [nick, said] of bySender) {
+      for (const [nick, sentTexts] of bySender) {
         assert.deepEqual(
-          said,
+          sentTexts,
           Array.from({ length: EACH }, (_, index) => `${nick} ${index}`),
         );
       }
       // The number in the acknowledgement is that of the message.
-      for (const { number, text } of received) assert.equal(heard.get(text.toString()), number);
+      for (const { number, text } of received) assert.equal(messageNumbers.get(text.toString()), number);
     }
     // What the killed node had acknowledged is there, under the number of the acknowledgement.
     assert.ok(ofKilled.size > 100);

@@ -1,4 +1,4 @@
-// Nodes of examples/chat that share a nats-server: history, duplicates, a killed node, and NATS gone and back.
+// Nodes of examples/chat that share a nats-server: history, duplicates, a killed node, and a restart of NATS.
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
@@ -7,7 +7,8 @@ import { ChatClient } from "../../examples/chat/client.js";
 import { ChatNode } from "../../examples/chat/node.js";
 import { missing } from "../ecosystem/support.js";
 import { checkLeaks } from "../support/leaks.js";
-import { freePort, lineWith, Nats, NodeProgram, statusOf } from "./chatSupport.js";
+import { freePort } from "../support/freePort.js";
+import { lineWith, Nats, NodeProgram, statusOf } from "./chatSupport.js";
 
 checkLeaks();
 
@@ -174,7 +175,7 @@ describe("the chat with NATS", { skip: missing("nats-server", "nats-server") }, 
     assert.deepEqual(await texts(bob, 2), ["kept", "next"]);
   });
 
-  test("a killed node: what it has acknowledged is there, and its clients go on", async () => {
+  test("a killed node: its acknowledged messages are stored, and its clients continue", async () => {
     await using nats = await Nats.start();
     const port = await freePort();
     const startNode = (name: string): Promise<NodeProgram> =>

@@ -1,4 +1,4 @@
-// A node of examples/chat, with its messages in memory: the protocol over lines and over WebSocket, and bad clients.
+// A node of examples/chat with messages in memory: the protocol over lines and WebSocket, and misbehaving clients.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -10,7 +10,7 @@ import { ChatClient } from "../../examples/chat/client.js";
 import { ChatNode, type ChatOptions, type LogEvent } from "../../examples/chat/node.js";
 import { MAX_LINE } from "../../examples/chat/protocol.js";
 import { checkLeaks } from "../support/leaks.js";
-import { fate } from "../server/support.js";
+import { readToEnd } from "../server/support.js";
 import { lineWith, NodeProgram, statusOf } from "./chatSupport.js";
 
 checkLeaks();
@@ -34,16 +34,16 @@ async function enter(endpoint: EndpointLike, nick: string, ...joins: string[]): 
 /** A client over WebSocket; the welcome may come with the answer to its handshake. */
 function webClient(node: ChatNode): {
   client: WebSocket;
-  heard: [Buffer, boolean][];
+  received: [Buffer, boolean][];
   until(count: number): Promise<void>;
 } {
   const client = new WebSocket(`ws://${String(node.webSocketAddress)}/`);
-  const heard: [Buffer, boolean][] = [];
-  client.on("message", (data: Buffer, binary: boolean) => heard.push([data, binary]));
+  const received: [Buffer, boolean][] = [];
+  client.on("message", (data: Buffer, binary: boolean) => received.push([data, binary]));
   const until = async (count: number): Promise<void> => {
-    while (heard.length < count) await once(client, "message");
+    while (received.length < count) await once(client, "message");
   };
-  return { client, heard, until };
+  return { client, received, until };
 }
 
 /**
@@ -62,18 +62,18 @@ test("each room has numbers of its own, and each member gets its messages in the
   await using node = await start();
   await using ann = await enter(node.address, "ann", "tea", "jam");
   await using bob = await enter(node.address, "bob", "tea");
-  const said = await exchange(ann, 6, "SEND tea 1 hot", "SEND jam 2 red", "SEND tea 3 and green");
+  const answerLines = await exchange(ann, 6, "SEND tea 1 hot", "SEND jam 2 red", "SEND tea 3 and green");
   assert.deepEqual(
-    said.filter((line) => line!.startsWith("ACK")),
+    answerLines.filter((line) => line!.startsWith("ACK")),
     ["ACK tea 1 1", "ACK jam 2 1", "ACK tea 3 2"],
   );
-  const heard = ["MSG tea 1 ann hot", "MSG jam 1 ann red", "MSG tea 2 ann and green"];
+  const received = ["MSG tea 1 ann hot", "MSG jam 1 ann red", "MSG tea 2 ann and green"];
   // There is no order between rooms.
   for (const room of ["tea", "jam"]) {
     const of = (lines: readonly (string | null)[]): unknown => lines.filter((line) => line!.startsWith(`MSG ${room} `));
-    assert.deepEqual(of(said), of(heard));
+    assert.deepEqual(of(answerLines), of(received));
   }
-  assert.deepEqual(await exchange(bob, 3, "PING x"), ["PONG x", heard[0], heard[2]]);
+  assert.deepEqual(await exchange(bob, 3, "PING x"), ["PONG x", received[0], received[2]]);
   assert.deepEqual(await exchange(bob, 1, "LEAVE tea"), ["LEAVE tea"]);
   await exchange(ann, 2, "SEND tea 4 alone");
   assert.deepEqual(await exchange(bob, 1, "PING"), ["PONG"]);
@@ -114,13 +114,13 @@ test("a message that is sent again with its id is stored once, and acknowledged 
 test("a text has any bytes, over lines and over WebSocket", async () => {
   await using node = await start({ webSocket: any });
   await using ann = await enter(node.address, "ann", "r");
-  const { client: bob, heard, until } = webClient(node);
+  const { client: bob, received, until } = webClient(node);
   await until(1);
   bob.send("NICK bob s");
   bob.send(Buffer.from("JOIN r"));
   await until(3);
   assert.deepEqual(
-    heard.splice(0).map(([data, binary]) => [data.toString(), binary]),
+    received.splice(0).map(([data, binary]) => [data.toString(), binary]),
     [
       ["* welcome chat", false],
       ["NICK bob s", false],
@@ -131,14 +131,14 @@ test("a text has any bytes, over lines and over WebSocket", async () => {
   const bytes = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte).filter((byte) => byte !== 10));
   await ann.write(Buffer.concat([Buffer.from("SEND r 1 "), bytes, Buffer.from("\r\n")]));
   await until(1);
-  assert.deepEqual(heard.splice(0), [[Buffer.concat([Buffer.from("MSG r 1 ann "), bytes]), true]]);
+  assert.deepEqual(received.splice(0), [[Buffer.concat([Buffer.from("MSG r 1 ann "), bytes]), true]]);
   assert.equal(await ann.readLine(), "ACK r 1 1");
   assert.deepEqual(await ann.readUntil("\n"), Buffer.concat([Buffer.from("MSG r 1 ann "), bytes, Buffer.from("\n")]));
   bob.send(Buffer.concat([Buffer.from("SEND r 1 "), bytes, Buffer.from("\r")]));
   const line = await ann.readUntil("\n");
   assert.deepEqual(line, Buffer.concat([Buffer.from("MSG r 2 bob "), bytes, Buffer.from("\r\n")]));
   await until(2);
-  heard.splice(0);
+  received.splice(0);
   bob.send("SEND r 2 caf\u00e9");
   assert.equal(await ann.readLine(), "MSG r 3 bob caf\u00e9");
   bob.send("SEND r 3 two\nlines");
@@ -146,7 +146,7 @@ test("a text has any bytes, over lines and over WebSocket", async () => {
   const [code] = (await once(bob, "close")) as [number];
   assert.equal(code, 1000);
   assert.deepEqual(
-    heard.map(([data, binary]) => [data.toString(), binary]),
+    received.map(([data, binary]) => [data.toString(), binary]),
     [
       ["ACK r 2 3", false],
       ["MSG r 3 bob caf\u00e9", false],
@@ -216,11 +216,11 @@ test("a line that is too long ends the connection, over WebSocket with 1009", as
   await using ann = await enter(node.address, "ann", "r");
   assert.match((await exchange(ann, 2, longest))[0]!, /^ACK r 1 1/);
   await ann.write(`${longest}x\n`);
-  assert.equal(await fate(ann), `end:ERR too-long a line has at most ${MAX_LINE} bytes\n`);
+  assert.equal(await readToEnd(ann), `end:ERR too-long a line has at most ${MAX_LINE} bytes\n`);
   // Without an end, and much longer.
   await using bob = await enter(node.address, "bob");
   await bob.write("x".repeat(100_000));
-  assert.equal(await fate(bob), `end:ERR too-long a line has at most ${MAX_LINE} bytes\n`);
+  assert.equal(await readToEnd(bob), `end:ERR too-long a line has at most ${MAX_LINE} bytes\n`);
   const { client: eve, until } = webClient(node);
   await until(1);
   eve.send(`${longest}x`);
@@ -231,7 +231,7 @@ test("a line that is too long ends the connection, over WebSocket with 1009", as
   assert.match((await http.readLine())!, /^HTTP\/1\.1 426 /);
 });
 
-test("a client that ends in the middle of a line, or resets, is gone, and the node goes on", async () => {
+test("a client that ends in the middle of a line, or resets, is removed, and the node continues", async () => {
   const events: LogEvent[] = [];
   await using node = await start({ log: (event) => events.push(event) });
   await using ann = await enter(node.address, "ann", "r");
@@ -318,7 +318,7 @@ test("a client that never reads is cut; the others get all, and it goes on after
   }
 });
 
-test("a drain finishes the command that has begun, gives the notice, and shows in readyz", async () => {
+test("a drain finishes the running command, sends the notice, and appears in /readyz", async () => {
   await using node = await start({ webSocket: any, health: any });
   const { port } = node.healthAddress as { port: number };
   assert.deepEqual([await statusOf(port, "/readyz"), await statusOf(port, "/healthz")], [200, 200]);
@@ -342,7 +342,7 @@ test("a drain finishes the command that has begun, gives the notice, and shows i
   await assert.rejects(connect(node.address), { code: "ECONNREFUSED" });
 });
 
-test("behind a proxy, the log has the address of the header; others are refused", async () => {
+test("with a proxy, the log has the address of the header; other connections are refused", async () => {
   const events: LogEvent[] = [];
   await using node = await start({ proxies: ["127.0.0.1/32"], webSocket: any, log: (event) => events.push(event) });
   const [source, destination] = [new InetAddress("192.0.2.7", 4242), new InetAddress("192.0.2.1", 8888)];
@@ -353,9 +353,9 @@ test("behind a proxy, the log has the address of the header; others are refused"
   assert.equal(events.find(({ event }) => event === "connected")!["client"], "192.0.2.7:4242");
   await using bare = await connect(node.address);
   await bare.write("NICK ann s\n");
-  assert.match(await fate(bare), /^ECONNRESET$/);
+  assert.match(await readToEnd(bare), /^ECONNRESET$/);
   await using foreign = await connect(node.address, { localAddress: ["127.0.0.2", 0] });
-  assert.match(await fate(foreign), /^ECONNRESET$/);
+  assert.match(await readToEnd(foreign), /^ECONNRESET$/);
   await using web = await connect(node.webSocketAddress!);
   await web.write(Buffer.concat([header, Buffer.from("GET / HTTP/1.1\r\nHost: x\r\n\r\n")]));
   assert.match((await web.readLine())!, /^HTTP\/1\.1 426 /);
@@ -366,14 +366,14 @@ test("behind a proxy, the log has the address of the header; others are refused"
 });
 
 test("ChatClient goes on after its node has ended", async () => {
-  const heard: string[] = [];
+  const received: string[] = [];
   const gaps: unknown[] = [];
   let node = await start();
   const endpoint = node.address;
   await using client = new ChatClient(endpoint, {
     nick: "ann",
     retry: { minDelay: 5, maxDelay: 20 },
-    onMessage: ({ number, text }) => heard.push(`${number} ${text.toString()}`),
+    onMessage: ({ number, text }) => received.push(`${number} ${text.toString()}`),
     onGap: (...gap) => gaps.push(gap),
   });
   await client.join("r");
@@ -387,8 +387,8 @@ test("ChatClient goes on after its node has ended", async () => {
   node = await start({ lines: endpoint });
   // The memory of the new node begins again, and the client gets to know.
   assert.equal(await waiting, 1);
-  while (heard.length < 2) await new Promise((resolve) => setImmediate(resolve));
-  assert.deepEqual(heard, ["1 one", "1 two"]);
+  while (received.length < 2) await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(received, ["1 one", "1 two"]);
   assert.deepEqual(gaps, [["r", 1, 0]]);
   const pending = client.send("r", "three");
   await client.close();
@@ -423,7 +423,7 @@ test("main.js is a node: SIGTERM drains it, and it ends with status 0", async ()
   await once(web, "message");
   const closed = once(web, "close");
   node.program.kill("SIGTERM");
-  assert.match(await fate(ann), /^end:\* goaway /);
+  assert.match(await readToEnd(ann), /^end:\* goaway /);
   await ann.close();
   await closed;
   const { status, stderr } = await node.program.ended;
@@ -446,7 +446,7 @@ test(
     await other.close();
     const drained = node.drain({ timeout: 60_000 });
     await late.write(header.subarray(5));
-    assert.match(await fate(late), /^(?:end:|ECONNRESET)$/);
+    assert.match(await readToEnd(late), /^(?:end:|ECONNRESET)$/);
     await late.close();
     await drained;
   },

@@ -1,13 +1,14 @@
-// What the tests of the chat share: nodes as programs, a nats-server that can be killed and started again, HAProxy.
+// Helpers of the tests of the chat: nodes as programs, a nats-server that can be killed and started again, HAProxy.
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { connect, Socket, type Stream } from "berkeley";
+import { connect, type Stream } from "berkeley";
 import { find } from "../ecosystem/support.js";
+import { freePort } from "../support/freePort.js";
 import { compiled, Program, root } from "../support/program.js";
 
-/** Longer than any test of the chat takes on a busy machine. */
+/** More than any test of the chat needs on a busy machine. */
 const limit = 120_000;
 
 /** A program that ends with this process, however that ends. */
@@ -15,13 +16,6 @@ function launch(command: string, args: readonly string[], env: NodeJS.ProcessEnv
   const setpriv = find("setpriv");
   const whole = setpriv === undefined ? [command, ...args] : [setpriv, "--pdeathsig", "KILL", command, ...args];
   return new Program(whole[0]!, whole.slice(1), { env, limit });
-}
-
-/** A port that nobody had a moment ago. */
-export async function freePort(): Promise<number> {
-  using probe = new Socket();
-  await probe.bind(["127.0.0.1", 0]);
-  return probe.getsockname().port;
 }
 
 /** A nats-server with JetStream, whose messages survive its end. */

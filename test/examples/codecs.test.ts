@@ -1,4 +1,4 @@
-// The examples ndjson.ts and netstring.ts: codecs of one's own, however the bytes come, and servers that speak them.
+// The examples ndjson.ts and netstring.ts: codecs with input in pieces of any size, and servers that use them.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Codec, connect, type Data, FrameError, IncompleteReadError, Stream } from "berkeley";
@@ -46,7 +46,7 @@ test("NDJSON gives every value once, however its bytes come, with and without th
   }
 });
 
-test("NDJSON tells a line that is none, one that is too long, and a value that JSON lacks", async () => {
+test("NDJSON has errors for a line that is not JSON, a line that is too long, and a value that JSON can't represent", async () => {
   await assert.rejects(framesOf(ndjson, "1\n\n2\n", 1), FrameError);
   const broken = framesOf(ndjson, "{}\n{oops\n{}\n", 1);
   await assert.rejects(broken, (error) => error instanceof FrameError && error.cause instanceof SyntaxError);
@@ -54,7 +54,7 @@ test("NDJSON tells a line that is none, one that is too long, and a value that J
   assert.throws(() => ndjson.encode(undefined as unknown as Json), TypeError);
 });
 
-test("netstrings give every string once, and refuse what is none as soon as it can be known", async () => {
+test("netstrings return every string once, and refuse wrong bytes as early as possible", async () => {
   const payloads = ["", "hello world!", "12:", Buffer.alloc(900, ",").toString()];
   const codec = netstring(1000);
   const data = payloads.flatMap((payload) => codec.encode(payload) as (string | Uint8Array)[]);
@@ -75,7 +75,7 @@ test("netstrings give every string once, and refuse what is none as soon as it c
   assert.throws(() => codec.encode(Buffer.alloc(1001)), { code: "ERR_LIMIT" });
 });
 
-test("the servers answer, and say what was wrong before they end", async () => {
+test("the servers answer, and send an error before they close", async () => {
   await using json = await startNdjsonServer("tcp://127.0.0.1:0");
   assert.equal(await answer(json.address, '{"a":1}\n[2]'), '{"number":1,"value":{"a":1}}\n{"number":2,"value":[2]}\n');
   assert.match(

@@ -14,7 +14,7 @@ checkLeaks();
 
 const folder = join(root, "examples", "deploy");
 const text = (name: string): string => readFileSync(join(folder, name), "utf8");
-/** The number behind a name in a file. */
+/** The number that follows a pattern in a file. */
 const numberIn = (name: string, pattern: RegExp): number => Number(pattern.exec(text(name))![1]!.replaceAll("_", ""));
 /** Seconds. */
 const drain = numberIn("server.ts", /DRAIN_TIMEOUT = ([\d_]+)/) / 1000;

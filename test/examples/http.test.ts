@@ -1,4 +1,4 @@
-// The example http.ts: node:http and node:fetch talk to our listener, over TCP and UNIX.
+// The example http.ts: clients of node:http and fetch() on our listener, over TCP and UNIX.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { Agent, request, type IncomingMessage } from "node:http";
@@ -59,7 +59,7 @@ test("node:http is the client over a stream of ours", async () => {
   assert.equal(await text(response), "hello, you asked for /unix\n");
 });
 
-test("what our stream had read before the handing over is part of the request", async () => {
+test("bytes that our stream has read before are part of the request", async () => {
   const server = await HttpServer.start("tcp://127.0.0.1:0", greet);
   await using listener = await listen("tcp://127.0.0.1:0");
   await using client = await connect(listener.address);
@@ -81,7 +81,7 @@ test("close() cuts a connection that is open", async () => {
   await assert.rejects(connect(server.address), { code: "ECONNREFUSED" });
 });
 
-test("http.ts is a program that fetch() can ask", async () => {
+test("http.ts is a program that answers fetch()", async () => {
   await using server = example("http", "0");
   const response = await fetch(`http://127.0.0.1:${await portOf(server)}/tea`, { headers: { connection: "close" } });
   assert.equal(await response.text(), "hello, you asked for /tea\n");

@@ -1,4 +1,4 @@
-// The example lineServer.ts: replies in order, limits, and an end for everybody.
+// The example lineServer.ts: replies in order, limits, and the end of connections.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { connect } from "berkeley";
@@ -31,7 +31,7 @@ test("requests that are sent together are answered in their order", async () => 
   await assert.rejects(client.ask("COUNT"));
 });
 
-test("a line that is too long is told so, and ends the connection", async () => {
+test("a line that is too long gets an error reply, and ends the connection", async () => {
   await using server = await startLineServer("tcp://127.0.0.1:0", { maxLine: 16 });
   await using stream = await connect(server.address);
   await stream.write(`COUNT\n${"x".repeat(17)}`);
@@ -48,7 +48,7 @@ test("names beyond the limit are refused, those that are there can be changed", 
   assert.equal(await client.ask("SET a 2"), "200");
 });
 
-test("a client that is silent is hung up on, others wait their turn meanwhile", async () => {
+test("a silent client is disconnected, and others wait meanwhile", async () => {
   await using server = await startLineServer("tcp://127.0.0.1:0", { idleTimeout: 50, maxClients: 1 });
   await using silent = await connect(server.address);
   await using next = await LineClient.connect(server.address);
@@ -56,7 +56,7 @@ test("a client that is silent is hung up on, others wait their turn meanwhile", 
   assert.equal(await silent.readLine(), null);
 });
 
-test("lineServer.ts is a program that ends on Ctrl-C, whoever is connected", async () => {
+test("lineServer.ts is a program that ends on Ctrl-C with open connections", async () => {
   await using server = example("lineServer", "0");
   await using client = await LineClient.connect(["127.0.0.1", await portOf(server)]);
   assert.equal(await client.ask("COUNT"), "200 0");

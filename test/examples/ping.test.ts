@@ -95,7 +95,7 @@ test("ping falls back to a raw socket", { skip: withoutRaw ?? skipWithout("-n") 
   assert.match(stdout, /, raw socket\n/);
 });
 
-test("ping says that nobody answered", { skip: withoutRaw ?? skipWithout("-n") }, () => {
+test("ping reports that there was no answer", { skip: withoutRaw ?? skipWithout("-n") }, () => {
   const { status, stdout } = runUnshared(
     ["-n"],
     'ip link set lo up; echo 1 > /proc/sys/net/ipv4/icmp_echo_ignore_all; exec "$NODE" "$@"',
@@ -106,27 +106,34 @@ test("ping says that nobody answered", { skip: withoutRaw ?? skipWithout("-n") }
   assert.match(stdout, /\n2 packets transmitted, 0 received, 100% packet loss\n$/);
 });
 
-test("ping() tells lost, late, duplicate and refused requests apart", { skip: withoutRaw ?? skipWithout("-n") }, () => {
-  const { status, stdout, stderr } = runUnshared(
-    ["-n"],
-    `ip link set lo up
+test(
+  "ping() distinguishes lost, late, duplicate and refused requests",
+  { skip: withoutRaw ?? skipWithout("-n") },
+  () => {
+    const { status, stdout, stderr } = runUnshared(
+      ["-n"],
+      `ip link set lo up
      echo 1 > /proc/sys/net/ipv4/icmp_echo_ignore_all
      echo "0 2147483647" > /proc/sys/net/ipv4/ping_group_range
      exec "$NODE" "$@"`,
-    [scenes],
-  );
-  assert.equal(stderr, "");
-  assert.equal(status, 0);
-  const seen = JSON.parse(stdout) as Record<string, Record<string, PingEvent & { sequence: number }>>;
-  for (const kind of ["datagram", "raw"]) {
-    const { lost, late, duplicate, error } = seen[kind]!;
-    assert.equal(lost?.sequence, 1, kind);
-    assert.ok(late?.type === "reply" && late.sequence === 1 && late.late && !late.duplicate, kind);
-    assert.ok(duplicate?.type === "reply" && duplicate.sequence === 1 && duplicate.duplicate && !duplicate.late, kind);
-    assert.ok(error?.type === "error" && error.sequence === 1, kind);
-    assert.deepEqual([error.code, error.from], ["EHOSTUNREACH", "127.0.0.1"], kind);
-  }
-});
+      [scenes],
+    );
+    assert.equal(stderr, "");
+    assert.equal(status, 0);
+    const seen = JSON.parse(stdout) as Record<string, Record<string, PingEvent & { sequence: number }>>;
+    for (const kind of ["datagram", "raw"]) {
+      const { lost, late, duplicate, error } = seen[kind]!;
+      assert.equal(lost?.sequence, 1, kind);
+      assert.ok(late?.type === "reply" && late.sequence === 1 && late.late && !late.duplicate, kind);
+      assert.ok(
+        duplicate?.type === "reply" && duplicate.sequence === 1 && duplicate.duplicate && !duplicate.late,
+        kind,
+      );
+      assert.ok(error?.type === "error" && error.sequence === 1, kind);
+      assert.deepEqual([error.code, error.from], ["EHOSTUNREACH", "127.0.0.1"], kind);
+    }
+  },
+);
 
 test("ping prints the statistics when it is interrupted", { skip: withoutAny }, async () => {
   const env = { ...process.env };
@@ -186,7 +193,7 @@ test("ping() closes its socket when the loop is left", { skip: withoutAny }, asy
   }
 });
 
-test("Statistics has the figures of what it was told", () => {
+test("Statistics has the figures of the added events", () => {
   const statistics = new Statistics();
   assert.equal(String(statistics), "0 packets transmitted, 0 received, 0% packet loss");
   const answer = { type: "reply", bytes: 64, from: "192.0.2.1", ttl: 64, late: false, duplicate: false } as const;
@@ -207,7 +214,7 @@ test("Statistics has the figures of what it was told", () => {
   );
 });
 
-test("lineOf() tells an event in one line", () => {
+test("lineOf() makes one line of an event", () => {
   const answer = {
     type: "reply",
     sequence: 7,

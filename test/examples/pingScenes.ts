@@ -1,5 +1,5 @@
-// Requests to a peer that answers as no kernel would: run in a network namespace of its own whose kernel answers no echo,
-// so that this peer, a raw socket that hears everything, is the only one. Prints what ping() told of it, as JSON.
+// Requests to a peer that answers in unusual ways. The program runs in a network namespace whose kernel answers no echo
+// requests, so that only this peer, a raw socket, answers. It prints the events of ping() as JSON.
 import assert from "node:assert/strict";
 import { AF_INET, IPPROTO_ICMP, SOCK_RAW, Socket } from "berkeley";
 import { type Kind, ping, type PingEvent } from "../../examples/ping.js";
@@ -27,7 +27,7 @@ function unreachable(packet: Buffer): Buffer {
   return withChecksum(Buffer.concat([Buffer.of(UNREACHABLE, HOST, 0, 0, 0, 0, 0, 0), start]));
 }
 
-/** The next request that anybody sends. */
+/** The next request that arrives. */
 async function request(peer: Socket): Promise<Buffer> {
   for (;;) {
     const packet = await peer.recv(65536);

@@ -30,7 +30,7 @@ test("the proxy passes bytes and ends on, in both directions", async () => {
 
 test("a target that can't be reached is a reset for the client", async () => {
   await using proxy = await startProxy("tcp://127.0.0.1:0", "unix:@berkeley-proxy-nobody");
-  // The reset may come before the client has been told that it is connected.
+  // The reset may arrive before connect() of the client returns.
   const attempt = async (): Promise<unknown> => {
     await using client = await connect(proxy.address);
     return await client.read();

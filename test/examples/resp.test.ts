@@ -1,4 +1,4 @@
-// The example resp.ts: the protocol, strictly, in whole and in pieces; the commands; time to live; the bounds.
+// The example resp.ts: strict parsing, whole and in pieces; the commands; time to live; the limits.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { connect, Stream } from "berkeley";
@@ -184,7 +184,7 @@ test("requests come in pieces of any size, and are answered when they are whole"
   }
 });
 
-test("what is not known to be whole is not read before it can be", () => {
+test("a request is not parsed before it can be complete", () => {
   const talk = new Talk();
   const bytes = request("SET", "k", "x".repeat(1000));
   const head = bytes.length - 1000 - 2;
@@ -194,7 +194,7 @@ test("what is not known to be whole is not read before it can be", () => {
   assert.equal(talk.taken(), "+OK\r\n");
 });
 
-test("a client that asks for much is answered bit by bit", () => {
+test("the replies to many requests are sent in parts", () => {
   const talk = new Talk();
   const value = "x".repeat(100_000);
   talk.ask("SET", "k", value);
@@ -210,7 +210,7 @@ test("a client that asks for much is answered bit by bit", () => {
   assert.equal(count, 100 * (value.length + "$100000\r\n\r\n".length));
 });
 
-test("a key with a time is gone when it has passed, for whoever asks", () => {
+test("an expired key is gone for every command", () => {
   const talk = new Talk();
   talk.ask("SET", "k", "v", "PX", "500");
   assert.equal(talk.ask("PTTL", "k"), ":500\r\n");
@@ -246,7 +246,7 @@ test("EXPIRE, PERSIST, SET and INCR treat the time as Redis does", () => {
   assert.equal(talk.ask("EXPIRE", "k", "9223372036854775807"), "-ERR invalid expire time in 'expire' command\r\n");
 });
 
-test("sweep() removes keys that are due and that nobody asks for, and no others", () => {
+test("sweep() removes expired keys that are not looked up, and no others", () => {
   const talk = new Talk();
   for (let index = 0; index < 3000; index++) {
     talk.ask("SET", `mortal:${index}`, "v", "PX", index % 2 === 0 ? "10" : "1000");
@@ -276,7 +276,7 @@ test("memory has its limit, and is counted back", () => {
   assert.equal(talk.store.memory, 0);
 });
 
-test("the server answers what comes together with one write, over any connection", async () => {
+test("the server answers requests that arrive together with one write, over any connection", async () => {
   const [a, b] = memoryPair();
   let writes = 0;
   const write = b.write.bind(b);
@@ -297,7 +297,7 @@ test("the server answers what comes together with one write, over any connection
   await b.close();
 });
 
-test("a client hears why it is hung up on, whatever it sends behind that", async () => {
+test("a client gets the error before the connection closes, even if it sends more", async () => {
   await using server = await RespServer.start("tcp://127.0.0.1:0");
   await using client = await connect(server.address);
   await client.write(["*1\r\n$x\r\n", "more ".repeat(10_000)]);

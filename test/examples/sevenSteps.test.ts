@@ -1,4 +1,4 @@
-// The examples server.ts, client.ts and echo.ts do what they say, with each other and with Python.
+// The examples server.ts, client.ts and echo.ts, with each other and with Python.
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -25,7 +25,7 @@ test("server.ts and client.ts exchange the two messages", async () => {
   assert.match(stdout, /^listening on .*\nconnected by 127\.0\.0\.1:\d+\nreceived "Hello, Server"\n$/);
 });
 
-test("client.ts talks to a server in Python", async () => {
+test("client.ts works with a server in Python", async () => {
   const code = `
 import socket
 with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as server:
@@ -43,7 +43,7 @@ with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as server:
   assert.match((await server.ended).stdout, /\nHello, Server\n$/);
 });
 
-test("echo.ts sends back what comes, to several at once, until Ctrl-C", async () => {
+test("echo.ts sends all bytes back, to several clients at once, until Ctrl-C", async () => {
   await using server = example("echo", "0");
   const port = Number(await portOf(server));
   const sockets = Array.from({ length: 5 }, () => new Socket());

@@ -1,4 +1,4 @@
-// The example starttls.ts: the upgrade, what an attacker on the line gets, and both programs.
+// The example starttls.ts: the change to TLS, attacks before it, and both programs.
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
@@ -11,7 +11,7 @@ import { certificates, serving, trusting } from "../tls/support.js";
 
 checkLeaks();
 
-test("starttls.ts tells its secret over TLS and not before", async () => {
+test("starttls.ts sends its secret only over TLS", async () => {
   await using server = await startServer("tcp://127.0.0.1:0", new TlsContext(serving()));
   const endpoint = `tcp://${String(server.address)}`;
   assert.equal(await askSecret(endpoint, "localhost", certificates().ca.cert), "the cake is in the cellar");
@@ -23,7 +23,7 @@ test("starttls.ts tells its secret over TLS and not before", async () => {
   assert.equal(await plain.readLine(), "221 bye");
 });
 
-test("starttls.ts takes no command that was sent behind STARTTLS in the clear", async () => {
+test("starttls.ts accepts no command that was sent unencrypted after STARTTLS", async () => {
   await using server = await startServer("tcp://127.0.0.1:0", new TlsContext(serving()));
   const endpoint = `tcp://${String(server.address)}`;
   await using together = await connect(endpoint);
@@ -40,7 +40,7 @@ test("starttls.ts takes no command that was sent behind STARTTLS in the clear", 
   await assert.rejects(wrapTls(later, { ...trusting(), handshakeTimeout: 5000 }));
 });
 
-test("the client of starttls.ts takes no answer that was sent behind the go-ahead in the clear", async () => {
+test("the client of starttls.ts accepts no answer that was sent unencrypted after the go-ahead", async () => {
   await using listener = await listen("tcp://127.0.0.1:0");
   const asking = askSecret(`tcp://${String(listener.address)}`, "localhost", certificates().ca.cert);
   await using attacker = await listener.accept();

@@ -1,4 +1,4 @@
-// What the tests of the examples share: an example as a program, and what a client of it reads.
+// Functions that the tests of the examples share: running an example as a program, and reading as its client.
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
@@ -8,7 +8,7 @@ import { Program, compiled } from "../support/program.js";
 export const example = (name: string, ...words: string[]): Program =>
   Program.node([join(compiled, "examples", `${name}.js`), ...words]);
 
-/** The port that an example says it listens at. */
+/** The port that an example prints. */
 export async function portOf(server: Program): Promise<number> {
   const [, port] = await server.line(/^listening on 127\.0\.0\.1:(\d+)$/);
   return Number(port);

@@ -1,4 +1,4 @@
-// The example websocket.ts: the package ws on our listener and over our streams, both ways and with its own ends.
+// The example websocket.ts: the package ws on our listener and over our streams.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";
@@ -24,9 +24,9 @@ test("ws on both sides, over our connection and our listener", async () => {
   await using server = await startWebSocketServer("unix:@berkeley-websocket-test");
   const ada = await openWebSocket(server.address);
   const bob = await openWebSocket(server.address);
-  const heard = [message(ada), message(bob)];
+  const received = [message(ada), message(bob)];
   ada.send("to all");
-  assert.deepEqual(await Promise.all(heard), ["to all", "to all"]);
+  assert.deepEqual(await Promise.all(received), ["to all", "to all"]);
 
   // More than any buffer on the way holds at once, and as binary.
   const large = Buffer.alloc(60_000, 7);
@@ -47,9 +47,9 @@ test("ws over its own connection is served by our listener", async () => {
   await using server = await startWebSocketServer("tcp://127.0.0.1:0");
   const client = new WebSocket(`ws://${String(server.address)}/`);
   await once(client, "open");
-  const heard = message(client);
+  const received = message(client);
   client.send("hello");
-  assert.equal(await heard, "hello");
+  assert.equal(await received, "hello");
   const over = ended(client);
   client.terminate();
   await over;
@@ -63,7 +63,7 @@ test("a message over the limit ends that client with 1009", async () => {
   assert.equal(await over, 1009);
 });
 
-test("clients over the limit are told so, and so are those that speak HTTP", async () => {
+test("clients over the limit, and clients that use plain HTTP, get an error response", async () => {
   await using server = await startWebSocketServer("tcp://127.0.0.1:0", { maxClients: 1 });
   const first = await openWebSocket(server.address);
   await assert.rejects(openWebSocket(server.address), /Unexpected server response: 503/);
@@ -77,9 +77,9 @@ test("clients over the limit are told so, and so are those that speak HTTP", asy
 test("websocket.ts is a program", async () => {
   await using server = example("websocket", "0");
   const client = await openWebSocket(["127.0.0.1", await portOf(server)]);
-  const heard = message(client);
+  const received = message(client);
   client.send("hello");
-  assert.equal(await heard, "hello");
+  assert.equal(await received, "hello");
   const over = ended(client);
   await interrupted(server);
   assert.equal(await over, 1006);

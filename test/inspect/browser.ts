@@ -1,18 +1,18 @@
-// Chromium without a window, driven by playwright-core. Debian's package `chromium` has it.
+// Chromium without a window, controlled by playwright-core. Debian has it in the package `chromium`.
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { type Browser, chromium, type Page } from "playwright-core";
+import { type Browser, chromium, type Locator, type Page } from "playwright-core";
 
 const PATHS = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 const found = process.env["BERKELEY_CHROMIUM"] ?? PATHS.find((path) => existsSync(path));
 
-/** Why no test with a browser can run here, or false. */
+/** The reason why tests with a browser can't run here, or false. */
 export const noBrowser: string | false =
   found !== undefined || process.env["CI"] === "true" ? false : "there is no chromium";
 
-/** Time for what a page does, on a busy machine. */
-export const PATIENCE = 30_000;
+/** Milliseconds to wait for an action of a page, on a busy machine. */
+export const PAGE_TIMEOUT = 30_000;
 
 export async function launch(): Promise<Browser> {
   assert.ok(found !== undefined, "chromium is missing");
@@ -37,7 +37,7 @@ export async function openPage(
   { width = 1366, height = 800, scheme = "light" }: OpenOptions = {},
 ): Promise<{ page: Page; problems: string[] }> {
   const page = await browser.newPage({ viewport: { width, height }, colorScheme: scheme });
-  page.setDefaultTimeout(PATIENCE);
+  page.setDefaultTimeout(PAGE_TIMEOUT);
   const problems: string[] = [];
   page.on("pageerror", (error) => problems.push(error.message));
   page.on("console", (message) => {
@@ -49,13 +49,16 @@ export async function openPage(
 
 const axeSource = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
+/** The rows of the table of sockets. */
+export const rows = (page: Page): Locator => page.locator('[role="row"].body');
+
 interface Violation {
   readonly id: string;
   readonly help: string;
   readonly nodes: readonly { readonly html: string; readonly failureSummary?: string }[];
 }
 
-/** What axe-core finds wrong with the page as it is now: all of its rules, those of "best practice" included. */
+/** The violations that axe-core finds in the present page. All of its rules apply, including "best practice". */
 export async function violations(page: Page): Promise<string[]> {
   await page.evaluate(axeSource);
   const violating = await page.evaluate<Violation[]>("axe.run(document).then(({ violations }) => violations)");

@@ -1,4 +1,4 @@
-// Captures of the inspector: what each way of sending, receiving and ending a connection writes, as tshark reads it.
+// Captures of the inspector, read by tshark: each way to send, to receive and to end a connection.
 import assert from "node:assert/strict";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
@@ -50,7 +50,7 @@ const opts = { skip: missing("tshark") };
 
 let count = 0;
 
-/** Records what `work` does; the file. */
+/** Records the calls of `work`. Resolves with the path of the capture. */
 async function record(work: (inspector: Inspector) => Promise<void>, more: object = {}): Promise<string> {
   const file = join(folder, `${++count}.pcapng`);
   const inspector = await startInspector({ record: file, ...more });
@@ -65,7 +65,7 @@ async function record(work: (inspector: Inspector) => Promise<void>, more: objec
 
 const conversations = (file: string): Conversation[] => readConversations(readFileSync(file));
 
-/** What each side has sent, and how many of its bytes have no content. */
+/** The bytes that each side has sent, and how many of its bytes were not stored. */
 function sides({ turns }: Conversation): { client: string; server: string; cutClient: number; cutServer: number } {
   const of = (wanted: string): string =>
     turns.flatMap(({ side, bytes }) => (side === wanted ? [String(bytes)] : [])).join("");
@@ -229,7 +229,7 @@ test("the two descriptors of a socket are one end, which the last close() finish
   assert.equal(flagged(file, "fin"), 2);
 });
 
-test("a client that sends and closes before the server reads: its FIN is behind its bytes", opts, async () => {
+test("a client that sends and closes before the server reads: its FIN follows its bytes", opts, async () => {
   const file = await record(async () => {
     const [client, server] = await pair();
     await client.sendAll("all of it");
@@ -308,7 +308,7 @@ test("close() with unread bytes is a reset, of TCP and of a UNIX socket", opts, 
   }
 });
 
-test("what MSG_PEEK and MSG_ERRQUEUE return is neither counted as received nor in the capture", opts, async () => {
+test("bytes of MSG_PEEK and MSG_ERRQUEUE are neither counted as received nor in the capture", opts, async () => {
   const file = await record(async (inspector) => {
     const { server, port } = await nodeServer(0);
     const accepted = once(server, "connection");
@@ -646,24 +646,28 @@ test(
   },
 );
 
-test("a connection that is given to TLS ends with a comment, and the capture says what is missing", opts, async () => {
-  const file = await record(async () => {
-    await using listener = new TlsListener(await listen("tcp://127.0.0.1:0"), { tls: serving() });
-    const accepting = listener.accept();
-    await using client = await wrapTls(await connect(`tcp://${String(listener.address)}`), trusting());
-    await using server = await accepting;
-    await client.write("hello");
-    await readFully(server, 5);
-  });
-  const notes = fields(file, ["tcp.len", "frame.comment"], 'frame.comment contains "detach"');
-  assert.equal(notes.length, 2);
-  for (const [length, comment] of notes) {
-    assert.equal(length, "0");
-    assert.match(comment!, /later bytes of this end are not recorded$/);
-  }
-  assert.equal(flagged(file, "fin"), 0);
-  assert.ok(readFileSync(file).includes("Bytes that Node.js itself moves are missing: TLS, node:net."));
-});
+test(
+  "a connection that changes to TLS ends with a comment, and the capture notes the missing bytes",
+  opts,
+  async () => {
+    const file = await record(async () => {
+      await using listener = new TlsListener(await listen("tcp://127.0.0.1:0"), { tls: serving() });
+      const accepting = listener.accept();
+      await using client = await wrapTls(await connect(`tcp://${String(listener.address)}`), trusting());
+      await using server = await accepting;
+      await client.write("hello");
+      await readFully(server, 5);
+    });
+    const notes = fields(file, ["tcp.len", "frame.comment"], 'frame.comment contains "detach"');
+    assert.equal(notes.length, 2);
+    for (const [length, comment] of notes) {
+      assert.equal(length, "0");
+      assert.match(comment!, /later bytes of this end are not recorded$/);
+    }
+    assert.equal(flagged(file, "fin"), 0);
+    assert.ok(readFileSync(file).includes("Bytes that Node.js itself moves are missing: TLS, node:net."));
+  },
+);
 
 test("TLS over a connection in JavaScript is in the capture as the bytes on the wire", opts, async () => {
   const file = await record(async () => {

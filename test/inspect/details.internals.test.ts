@@ -1,4 +1,4 @@
-// The details of records and of a socket's page, on what only internals can make.
+// The details of records and of a socket's page, in states that only internals can make.
 import assert from "node:assert/strict";
 import { EventEmitter } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
@@ -18,7 +18,7 @@ import { serving, trusting } from "../tls/support.js";
 
 checkLeaks();
 
-test("the inspector knows every socket option of the package by its name", () => {
+test("the inspector has the names of all socket options of the package", () => {
   const exported = Object.entries(berkeley)
     .filter(([, value]) => typeof value === "object" && value !== null && "optname" in value)
     // An alias has the name of its option.

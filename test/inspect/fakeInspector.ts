@@ -1,5 +1,5 @@
-// A server that speaks the protocol of the inspector with data of a test: the page is tried on ten thousand rows, on
-// hostile text, and on ends of the connection, which no real process has on demand.
+// A server with the protocol of the inspector and with data of the test. With it the page is tested on ten thousand
+// rows, hostile text, and ends of the connection, which no real process has on demand.
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import { createServer, type Server, type ServerResponse } from "node:http";

@@ -1,4 +1,4 @@
-// What the inspector flags: each fault is planted in this file, and found by name and line.
+// The findings of the inspector. This file has each fault on purpose, and the inspector reports its name and line.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";

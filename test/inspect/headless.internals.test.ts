@@ -1,4 +1,4 @@
-// JSON lines to a pipe whose reader is slow, or never reads: the program waits for nothing, and lines stay whole.
+// JSON lines to a pipe whose reader is slow, or never reads: the program does not wait, and lines are complete.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { closeSync, constants, mkdtempSync, openSync, readSync, rmSync } from "node:fs";
@@ -27,7 +27,7 @@ function pipe(): { readonly path: string; readonly reader: number; readonly writ
   return { path, reader, writer: openSync(path, constants.O_WRONLY) };
 }
 
-/** What the pipe holds now. */
+/** Reads all bytes that are in the pipe. */
 function drain(reader: number): string {
   const buffer = Buffer.alloc(1 << 20);
   let length = 0;
@@ -44,7 +44,7 @@ function drain(reader: number): string {
   return buffer.toString("latin1", 0, length);
 }
 
-/** An update of so many bytes. */
+/** An update with so many bytes. */
 const update = (bytes: number, name: string): TableUpdate => ({
   time: 0,
   whole: false,

@@ -1,4 +1,4 @@
-// The server of the inspector: who may talk to it, and what clients that misbehave can do.
+// The server of the inspector: access control, and misbehaving clients.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { get, type IncomingHttpHeaders, type IncomingMessage, request } from "node:http";
@@ -32,9 +32,9 @@ async function ask(
   headers: Readonly<Record<string, string>> = {},
   method: string = "GET",
 ): Promise<Reply> {
-  const asked = request({ host: "127.0.0.1", port: port(inspector), path, headers, method, agent: false });
-  asked.end();
-  const [response] = (await once(asked, "response")) as [IncomingMessage];
+  const sentRequest = request({ host: "127.0.0.1", port: port(inspector), path, headers, method, agent: false });
+  sentRequest.end();
+  const [response] = (await once(sentRequest, "response")) as [IncomingMessage];
   let body = "";
   for await (const chunk of response) body += String(chunk);
   return { status: response.statusCode!, headers: response.headers, body };
@@ -73,9 +73,9 @@ test("only requests of this machine with the token are answered, and all others 
     ["http://[", {}],
     ["*", {}],
   ];
-  for (const [asked, headers] of refused) {
-    const { status, body } = await ask(inspector, asked, headers);
-    assert.equal(status, 403, `${asked} ${JSON.stringify(headers)}`);
+  for (const [target, headers] of refused) {
+    const { status, body } = await ask(inspector, target, headers);
+    assert.equal(status, 403, `${target} ${JSON.stringify(headers)}`);
     assert.ok(!body.includes(secret));
   }
   const allowed: readonly (readonly [string, Readonly<Record<string, string>>])[] = [
@@ -86,7 +86,7 @@ test("only requests of this machine with the token are answered, and all others 
     [`/${secret}/api/sockets`, {}],
     [`http://${own}${path}`, {}],
   ];
-  for (const [asked, headers] of allowed) assert.equal((await ask(inspector, asked, headers)).status, 200);
+  for (const [target, headers] of allowed) assert.equal((await ask(inspector, target, headers)).status, 200);
   assert.equal((await ask(inspector, path, {}, "POST")).status, 405);
 });
 
@@ -125,13 +125,13 @@ test("answers forbid scripts of others, set no cookie, and have no token for a R
 
 /** Reads events until one passes. */
 async function event<T>(inspector: Inspector, query: string, passes: (name: string, data: T) => boolean): Promise<T> {
-  const asked = get({
+  const sentRequest = get({
     host: "127.0.0.1",
     port: port(inspector),
     path: `/events?token=${token(inspector)}${query}`,
     agent: false,
   });
-  const [response] = (await once(asked, "response")) as [IncomingMessage];
+  const [response] = (await once(sentRequest, "response")) as [IncomingMessage];
   assert.equal(response.headers["content-type"], "text/event-stream; charset=utf-8");
   let text = "";
   for await (const chunk of response) {
@@ -141,14 +141,14 @@ async function event<T>(inspector: Inspector, query: string, passes: (name: stri
       text = text.slice(end + 2);
       const value = JSON.parse(data!) as T;
       if (!passes(name!, value)) continue;
-      asked.destroy();
+      sentRequest.destroy();
       return value;
     }
   }
   return assert.fail("the events have ended");
 }
 
-test("a page gets all rows first, and then those that have changed or are gone", async () => {
+test("a page gets all rows first, and then the changed and the removed ones", async () => {
   await using inspector = await startInspector();
   const [left, right] = socketpair();
   const [first] = inspector.sockets();
@@ -284,7 +284,7 @@ test("clients that never read get no more than one event, and a thousand clients
   for (const socket of pairs) socket.close();
 });
 
-test("the port can be chosen, and a taken port is refused and leaves nothing behind", async () => {
+test("the port can be chosen, and a port in use is refused and leaves nothing open", async () => {
   await using inspector = await startInspector();
   await assert.rejects(startInspector(), /^Error: Cannot start the inspector: it runs in this thread/);
   const taken = port(inspector);

@@ -1,4 +1,4 @@
-// The lessons of the tour by their requests: what a step reports was observed, and a run leaves nothing open.
+// The lessons of the tour, through their requests: the reports of steps are observed, and a run leaves nothing open.
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";

@@ -1,4 +1,4 @@
-// The page of the inspector in Chromium, on a process that runs: test/inspect/watched.ts.
+// The page of the inspector in Chromium, for a running program: test/inspect/watched.ts.
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -7,7 +7,7 @@ import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import type { Browser, Page } from "playwright-core";
 import { checkLeaks } from "../support/leaks.js";
-import { launch, noBrowser, openPage, PATIENCE, violations } from "./browser.js";
+import { launch, noBrowser, openPage, PAGE_TIMEOUT, rows, violations } from "./browser.js";
 
 const skip = noBrowser;
 let program: ChildProcess;
@@ -27,7 +27,7 @@ checkLeaks();
 
 /** The next line of the program. */
 async function line(): Promise<string> {
-  const [text] = (await once(lines, "line", { signal: AbortSignal.timeout(PATIENCE) })) as [string];
+  const [text] = (await once(lines, "line", { signal: AbortSignal.timeout(PAGE_TIMEOUT) })) as [string];
   return text;
 }
 
@@ -41,7 +41,6 @@ before(async () => {
   browser = await launch();
 });
 
-const rows = (page: Page) => page.locator('[role="row"].body');
 const statusOf = (page: Page) => page.locator(".count");
 const goTo = async (page: Page, hash: string): Promise<void> => {
   await page.evaluate(`location.hash = ${JSON.stringify(hash)}`);
@@ -134,7 +133,7 @@ for (const lesson of LESSONS) {
     await page.getByText(/^Step 1 of \d+$/).waitFor();
     await page.getByRole("button", { name: "Run all" }).click();
     // Steps of some lessons wait, for a process or for a timeout.
-    await page.getByText(/^Step (\d+) of \1: done/).waitFor({ timeout: 3 * PATIENCE });
+    await page.getByText(/^Step (\d+) of \1: done/).waitFor({ timeout: 3 * PAGE_TIMEOUT });
     assert.equal(await page.locator(".step.to-come").count(), 0);
     const steps = await page.locator(".step.done").count();
     assert.ok(steps >= 6, `${steps}`);

@@ -1,12 +1,13 @@
-// The page of the inspector in Chromium, on a server of the test: hostile text, ten thousand rows, ends of the connection.
+// The page of the inspector in Chromium, on a server of the test: hostile text, ten thousand rows, ends of the
+// connection.
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
-import type { Browser, Page } from "playwright-core";
+import type { Browser } from "playwright-core";
 import { checkLeaks } from "../support/leaks.js";
-import { launch, noBrowser, openPage, violations } from "./browser.js";
+import { launch, noBrowser, openPage, rows, violations } from "./browser.js";
 import { FakeInspector, pageFolder, row } from "./fakeInspector.js";
 
 const skip = noBrowser;
@@ -19,8 +20,6 @@ checkLeaks();
 before(async () => {
   if (skip === false) browser = await launch();
 });
-
-const rows = (page: Page) => page.locator('[role="row"].body');
 
 /** A call of the socket with this id. Its result is the bytes that it has moved. */
 const call = (
@@ -102,7 +101,7 @@ test("ten thousand rows scroll, with few of them in the document", { skip }, asy
   await fake.close();
 });
 
-test("nothing that came from a peer runs, and control characters are visible", { skip }, async () => {
+test("no code from a peer runs, and control characters are visible", { skip }, async () => {
   const fake = new FakeInspector();
   const script = `<img src=x onerror="document.title='hacked'"><script>document.title="hacked"</script>`;
   const hostile = `${script}\u0000\u001b[31m\u202egpj.exe\u200b\u2028\ud800`;
@@ -186,7 +185,7 @@ test("the page says when its token is not accepted", { skip }, async () => {
   await fake.close();
 });
 
-test("an empty table, dropped records, and a socket that is gone are explained", { skip }, async () => {
+test("an empty table, dropped records, and a removed socket are explained", { skip }, async () => {
   const fake = new FakeInspector();
   fake.dropped = 1204;
   const one = row(5);

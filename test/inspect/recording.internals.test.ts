@@ -1,4 +1,4 @@
-// Off means off: the table of calls and the registry are as without the inspector. On: calls pass through unchanged.
+// Off, the table of calls and the registry are as without the inspector. On, calls have the same results.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:net";
@@ -118,7 +118,7 @@ test("an errno that a test forces is recorded as any other, and the program gets
   }
 });
 
-test("calls of both kinds of socket are counted once, whatever form they have", async () => {
+test("calls of both kinds of socket are counted once, in all their forms", async () => {
   await using inspector = await startInspector();
   const [left, right] = socketpair();
   const [one, other] = sync.socketpair();

@@ -1,4 +1,4 @@
-// What receivers of the table get: rows that are read in turn, versions, removals, and messages of other threads.
+// The updates for receivers of the table: rows that are read in turn, versions, removals, messages of other threads.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { get, type IncomingMessage } from "node:http";
@@ -57,7 +57,7 @@ test("each of many active sockets is read within a second for each thousand of t
   }
 });
 
-test("idle sockets take turns of 250, beside any number of active ones, and a full look reads all", () => {
+test("250 idle sockets are read at a time, with any number of active ones, and a full read has all", () => {
   const reads = new Set<number>();
   const { table } = fakeTable(3000, (fd) => (reads.add(fd), fd < 2000 ? 1 : 0));
   // The first read makes the later ones idle.
@@ -116,7 +116,7 @@ test("a change between two looks is newer than the version that a receiver has, 
   recording.stop();
 });
 
-test("a receiver that lacks removals which are forgotten is told so", () => {
+test("a receiver that lacks dropped removals gets a notice", () => {
   const removals = new Removals();
   for (let version = 1; version <= 10_999; version++) removals.add(`0:${version}`, version);
   assert.equal(removals.since(1)!.length, 10_998);
@@ -128,7 +128,7 @@ test("a receiver that lacks removals which are forgotten is told so", () => {
 
 const report = (id: string): SocketReport => ({ id, thread: 7, local: null, peer: null }) as unknown as SocketReport;
 
-test("rows of a worker that live again are not removed, and the end of a worker is final", async () => {
+test("rows of a worker that appear again are not removed, and the end of a worker is final", async () => {
   let version = 1;
   const side = new MainSide(() => version);
   const channel = new BroadcastChannel("berkeley.inspect");

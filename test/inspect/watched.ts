@@ -1,6 +1,6 @@
-// A program with an inspector: a server with fifty clients, one of which does not read. It prints the address of the page,
-// and ends when its standard input does. A line `talk` makes one connection go through the seven steps: a line for each step
-// follows, and the program waits for another line before it closes the connection.
+// A program with an inspector: a server with fifty clients, one of which does not read. It prints the address of the
+// page, and ends at the end of its standard input. After a line `talk` it makes one connection with the seven steps,
+// and prints a line for each step. It waits for another line before it closes the connection.
 import { createInterface } from "node:readline";
 import { Socket, SO_RCVBUF, SO_SNDBUF } from "berkeley";
 import { startInspector } from "berkeley/inspect";

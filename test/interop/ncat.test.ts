@@ -1,4 +1,4 @@
-// ncat talks to our server, and we to its, over IPv4 and IPv6.
+// ncat as the client of our server, and as the server of our client, over IPv4 and IPv6.
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -32,7 +32,7 @@ for (const family of networkFamilies) {
   });
 
   test(`ncat is the server over ${family.name}`, { skip }, async () => {
-    // ncat does not tell which port the kernel chose, so it gets one that is free at this moment.
+    // ncat does not print the port that the kernel chooses, so it gets a free port.
     const probe = new Socket(family.family, SOCK_STREAM);
     await probe.bind([host, 0]);
     const { port } = probe.getsockname() as InetAddress;

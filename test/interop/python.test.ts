@@ -1,4 +1,5 @@
-// The seven steps between Python's socket and ours, in both roles, over IPv4 and IPv6; and our options seen from Python.
+// The seven steps with Python's socket module as server and as client, over IPv4 and IPv6, and our options read by
+// Python.
 
 import assert from "node:assert/strict";
 import { join } from "node:path";

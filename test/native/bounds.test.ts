@@ -1,4 +1,4 @@
-// Calls whose bounds the kernel takes from elsewhere than the length: nothing outside the view is written, whatever the bytes say.
+// Calls for which the kernel reads a length from the bytes: nothing outside the view is written, for any bytes.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

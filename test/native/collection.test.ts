@@ -1,4 +1,4 @@
-// What the garbage collector does to sockets: an idle one is closed with a warning, one with a call that waits stays.
+// Garbage collection of sockets: an idle one is closed with a warning, one with a waiting call stays.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -13,7 +13,10 @@ const gc: () => void = (globalThis as { gc?: () => void }).gc ?? (() => assert.f
 /** Milliseconds after which leak detection has registered a socket. */
 const LONGER_THAN_YOUNG = 500;
 
-/** Collects until `done`, for some time at most: leak detection holds a new socket for a while, see sys/leakDetection.ts. */
+/**
+ * Collects until `done`, for some time at most: leak detection holds a new socket for a while, see
+ * sys/leakDetection.ts.
+ */
 async function collect(done: () => boolean, longest: number = 10_000): Promise<boolean> {
   for (const end = performance.now() + longest; performance.now() < end;) {
     gc();
@@ -25,13 +28,13 @@ async function collect(done: () => boolean, longest: number = 10_000): Promise<b
 
 /** Runs `body` and returns the warnings of the process meanwhile. */
 async function warnings(body: () => Promise<void>): Promise<Error[]> {
-  const heard: Error[] = [];
-  const listen = (warning: Error): void => void heard.push(warning);
+  const emitted: Error[] = [];
+  const listen = (warning: Error): void => void emitted.push(warning);
   process.on("warning", listen);
   await body();
   await new Promise((resolve) => setImmediate(resolve));
   process.off("warning", listen);
-  return heard;
+  return emitted;
 }
 
 for (const [what, Made] of [
@@ -40,7 +43,7 @@ for (const [what, Made] of [
 ] as const) {
   test(`${what} that is collected while open is closed, with a ResourceWarning that names the descriptor`, async () => {
     let fd = -1;
-    const heard = await warnings(async () => {
+    const emitted = await warnings(async () => {
       (() => {
         fd = new Made().fileno();
       })();
@@ -48,10 +51,10 @@ for (const [what, Made] of [
       assert.ok(await collect(() => !openDescriptors().has(fd)), "it was not closed");
     });
     assert.deepEqual(
-      heard.map(({ name }) => name),
+      emitted.map(({ name }) => name),
       ["ResourceWarning"],
     );
-    assert.match(heard[0]!.message, new RegExp(`descriptor ${fd} `));
+    assert.match(emitted[0]!.message, new RegExp(`descriptor ${fd} `));
   });
 }
 
@@ -59,7 +62,7 @@ test("a socket that has waited before and is dropped is collected too, and its r
   const [left, right] = socketpair();
   let fd = -1;
   let dropped: WeakRef<Socket>;
-  const heard = await warnings(async () => {
+  const emitted = await warnings(async () => {
     await (async () => {
       const copy = right.dup();
       fd = copy.fileno();
@@ -73,17 +76,17 @@ test("a socket that has waited before and is dropped is collected too, and its r
     assert.equal(dropped.deref(), undefined);
   });
   assert.deepEqual(
-    heard.map(({ name }) => name),
+    emitted.map(({ name }) => name),
     ["ResourceWarning"],
   );
-  // An event for the other end finds nobody, and does no harm.
+  // An event for the other end calls nothing, and does no harm.
   await left.sendAll("y");
   assert.equal((await right.recv(10)).toString(), "y");
   left.close();
   right.close();
 });
 
-test("a socket with a call that waits is not collected, though nobody else holds it", async () => {
+test("a socket with a waiting call is not collected, even without another reference", async () => {
   const [left, right] = socketpair();
   let weak: WeakRef<Socket>;
   const received = (() => {
@@ -96,12 +99,12 @@ test("a socket with a call that waits is not collected, though nobody else holds
       return data;
     });
   })();
-  const heard = await warnings(async () => {
+  const emitted = await warnings(async () => {
     assert.equal(await collect(() => weak.deref() === undefined, LONGER_THAN_YOUNG), false);
   });
   await left.sendAll("still here");
   assert.equal((await received).toString(), "still here");
-  assert.deepEqual(heard, []);
+  assert.deepEqual(emitted, []);
   left.close();
   right.close();
 });
@@ -123,7 +126,7 @@ test("a listener in a for-await loop is not collected, nor is a socket whose cal
     })())(server.dup());
   server.close();
   const resolving = ((socket: Socket) => socket.bind(["localhost", 0]).then(() => socket.close()))(new Socket());
-  const heard = await warnings(async () => {
+  const emitted = await warnings(async () => {
     for (let i = 0; i < 10; i++) gc();
     await resolving;
     await using client = new Socket();
@@ -131,13 +134,13 @@ test("a listener in a for-await loop is not collected, nor is a socket whose cal
     await loop;
   });
   assert.equal(accepted, 1);
-  assert.deepEqual(heard, []);
+  assert.deepEqual(emitted, []);
 });
 
 test("more open sockets than leak detection has pending places for are collected too, in any order of closing", async () => {
   const many = 1200;
   let detached = -1;
-  const heard = await warnings(async () => {
+  const emitted = await warnings(async () => {
     const open = openDescriptors().size;
     detached = (() => {
       const made = Array.from({ length: many }, () => new Socket());
@@ -148,12 +151,12 @@ test("more open sockets than leak detection has pending places for are collected
     // The detached one stays.
     assert.ok(await collect(() => openDescriptors().size === open + 1), "some were not closed");
   });
-  assert.equal(heard.length, many - many / 3 - 1);
+  assert.equal(emitted.length, many - many / 3 - 1);
   Socket.fromfd(detached).close();
 });
 
 test("a closed or detached socket is collected without a warning, and its number is left alone", async () => {
-  const heard = await warnings(async () => {
+  const emitted = await warnings(async () => {
     const fd = (() => {
       const closed = new Socket();
       closed.close();
@@ -166,5 +169,5 @@ test("a closed or detached socket is collected without a warning, and its number
     assert.ok(openDescriptors().has(fd), "a detached descriptor stays open");
     Socket.fromfd(fd).close();
   });
-  assert.deepEqual(heard, []);
+  assert.deepEqual(emitted, []);
 });

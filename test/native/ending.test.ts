@@ -1,4 +1,4 @@
-// How a process ends: what keeps it alive, leaving it with calls that wait, and errors in what a call brought.
+// The end of a process: the calls that keep it alive, exit() with waiting calls, and errors in continuations.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -75,14 +75,14 @@ test("a call that waits keeps the process alive until it has its answer", async 
   assert.match(stdout, /heard hello\n$/);
 });
 
-test("a call that waits with a timeout keeps the process alive for so long", async () => {
+test("a call that waits with a timeout keeps the process alive until its deadline", async () => {
   const body = `
     const began = performance.now();
     await conn.recv(10, { timeout: 100 }).catch((error) => console.log(error.code, performance.now() - began >= 99));`;
   assert.equal(await printed(body), "ETIMEDOUT true\n");
 });
 
-test("a loop that is past its budget keeps the process alive", async () => {
+test("a loop that has used up its budget keeps the process alive", async () => {
   const body = `
     const [left, right] = (globalThis.pair = socketpair());
     for (let i = 0; i < 5000; i++) { await left.send("x"); await right.recv(1); }
@@ -90,7 +90,7 @@ test("a loop that is past its budget keeps the process alive", async () => {
   assert.equal(await printed(body), "looped\n");
 });
 
-test("close() of what waits lets the process end", async () => {
+test("close() of a socket with a waiting call lets the process end", async () => {
   const body = `quiet(conn.recv(10)); quiet(server.accept()); conn.close(); server.close();`;
   assert.equal(await printed(body), "rejected ECANCELED\nrejected ECANCELED\n");
 });
@@ -136,7 +136,7 @@ test("without a handler such an error ends the process with status 1 and its sta
   assert.match(stderr, /Error: mine/);
 });
 
-test("a rejection of a call that nobody handles is reported as what it is", async () => {
+test("an unhandled rejection of a call is reported with its error", async () => {
   await using program = run(`new Socket().recv(1);`);
   const { status, stderr } = await program.ended;
   assert.equal(status, 1);

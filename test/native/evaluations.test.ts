@@ -1,6 +1,6 @@
-// The package's JavaScript evaluated several times in one process: two copies in node_modules, a test runner that resets its
-// modules, workers. Copies of the compiled files stand for the other evaluations: with the same addon, as after a reset, or with
-// an addon of their own.
+// The package's JavaScript evaluated several times in one process: two copies in node_modules, a test runner that
+// resets its modules, workers. Copies of the compiled files play the other evaluations: with the same addon, as after a
+// reset, or with an addon of their own.
 
 import assert from "node:assert/strict";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -79,15 +79,15 @@ for (const addon of ["same addon", "own addon"] as const) {
     const accepted = await Promise.all(servers.map(({ accepted: conn }) => conn));
     const answers = clients.map((client) => client.recv(100));
     for (const [index, [conn]] of accepted.entries()) {
-      const asked = conn.recv(100);
+      const receiving = conn.recv(100);
       await clients[index]!.sendAll(`question ${index}`);
-      await conn.sendAll(`answer to ${(await asked).toString()}`);
+      await conn.sendAll(`answer to ${(await receiving).toString()}`);
     }
     assert.deepEqual((await Promise.all(answers)).map(String), ["answer to question 0", "answer to question 1"]);
     for (const socket of [one!, other!, ...clients, ...accepted.map(([conn]) => conn)]) socket.close();
   });
 
-  test(`an evaluation takes what a number of a descriptor or an address says of another's objects (${addon})`, async () => {
+  test(`an evaluation accepts descriptors and addresses of objects of another one (${addon})`, async () => {
     const { index, sync } = copies[addon];
     const second = await evaluate(index);
     const secondSync = (await import(pathToFileURL(sync).href)) as typeof firstSync;
@@ -104,7 +104,7 @@ for (const addon of ["same addon", "own addon"] as const) {
     const client = await first.create_connection(server.getsockname());
     assert.ok(first.isAddress(client.getpeername()));
 
-    // What needs the queues of a socket says whose it has to be.
+    // Calls that use the queues of a socket require a socket of their own evaluation.
     const required = /is a Socket of another copy or entry of berkeley, required a Socket/;
     await assert.rejects(first.poll([{ socket: left, events: first.POLLIN }], { timeout: 0 }), required);
     // Only methods of the sender are called, so one of another evaluation is as good.
@@ -164,13 +164,13 @@ test("evaluations in a worker wait side by side, and the end of the worker close
   }
 });
 
-test("an evaluation's waiting call keeps the process alive, whatever the others do", async () => {
+test("a waiting call of one evaluation keeps the process alive, independently of the others", async () => {
   const second = await evaluate(copies["same addon"].index);
   assert.equal(await exchange(first, "first"), "first");
   assert.equal(await exchange(second, "second"), "second");
   const [left, right] = second.socketpair();
   const waiting = right.recv(100);
-  // The first one's poller lets go of the loop in these turns.
+  // The poller of the first one is unreferenced in these turns.
   for (let turn = 0; turn < 5; turn++) {
     assert.equal(await exchange(first, `turn ${turn}`), `turn ${turn}`);
     await new Promise((resolve) => setImmediate(resolve));

@@ -1,5 +1,5 @@
-// Every function of the addon under random arguments: it may throw and it may refuse, and the process lives. BERKELEY_ROUNDS
-// chooses how many calls each seed makes.
+// Every function of the addon with random arguments: it may throw or refuse, but the process must not end.
+// BERKELEY_ROUNDS is the number of calls for each seed.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -59,7 +59,7 @@ test("a native call without arguments, or with too few, throws a TypeError", () 
   assert.deepEqual(openDescriptors(), before);
 });
 
-test("a native call leaves what is outside its view alone", () => {
+test("a native call does not change bytes outside its view", () => {
   const pair = new Uint8Array(8);
   assert.equal(addon.socketpair(1, 1, 0, pair), 0);
   const [left, right] = new Int32Array(pair.buffer) as unknown as [number, number];

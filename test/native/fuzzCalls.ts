@@ -1,10 +1,10 @@
-// Calls every function of the addon with whatever there is, for a while. It ends with status 0, or the addon has aborted.
+// Calls every function of the addon with random arguments for a while. It ends with status 0, unless the addon aborts.
 //
-//   fuzzCalls.js SEED ROUNDS MARK     writes MARK (a file) when it has come to the end
+//   fuzzCalls.js SEED ROUNDS MARK     writes the file MARK at its end
 //
-// What a wrong number could do to the machine or to other programs is kept out: no raw packets, no addresses but loopback's,
-// no questions to name servers, no host name, no descriptors but those that are made here. The rest is random: types, ranges,
-// views that are detached, resizable, shared or not of bytes.
+// Arguments that could harm the machine or other programs are left out: no raw packets, only loopback addresses, no
+// queries to name servers, no host name, and only descriptors that this program made. The rest is random: types,
+// ranges, views that are detached, resizable or shared.
 
 import { appendFileSync, writeFileSync } from "node:fs";
 import { addon } from "#berkeley/sys/addon.js";
@@ -178,7 +178,7 @@ const sockets = {
   protocol: (): unknown => pick(random, [0, 0, 0, 6, 17, 255, 300, -1, {}]),
 };
 
-/** Where a name server could be asked: only what is known here, or is no name at all. */
+/** Arguments for lookups: only names that need no name server, or values that are not names. */
 const host = (): unknown => pick(random, [null, undefined, "localhost", "127.0.0.1", "::1", "", 5, {}, view()]);
 const own4 = (): unknown =>
   pick(random, [Uint8Array.of(127, 0, 0, 1), new Uint8Array(0), bytes(3), detached(), null, "x"]);

@@ -1,5 +1,4 @@
-// Functions that somebody has put in the place of the C library's (LD_PRELOAD) see our calls: proxies and network stacks in
-// user space live from that.
+// Functions in a library of LD_PRELOAD get our calls, as proxies and network stacks in user space require.
 
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";

@@ -1,4 +1,4 @@
-// What the worker threads of the tests do; `workerData.task` says which.
+// The tasks of the worker threads of the tests. `workerData.task` selects one.
 
 import { spawnSync } from "node:child_process";
 import { parentPort, workerData } from "node:worker_threads";
@@ -18,7 +18,7 @@ async function connectedPair(): Promise<[Socket, Socket, Socket]> {
   return [server, client, conn];
 }
 
-/** An echo over TCP; reports how many messages came back right. */
+/** Echoes messages over TCP. Reports how many were returned correctly. */
 async function echo(): Promise<void> {
   const [server, client, conn] = await connectedPair();
   const serving = (async () => {
@@ -40,7 +40,7 @@ async function echo(): Promise<void> {
   report(good);
 }
 
-/** Holds descriptors of every kind and calls of every kind that wait, and says when it does. */
+/** Opens descriptors of every kind, makes waiting calls of every kind, and then posts a message. */
 async function hold(): Promise<void> {
   const held: unknown[] = [];
   for (let i = 0; i < 5; i++) {
@@ -68,7 +68,7 @@ async function hold(): Promise<void> {
   setInterval(() => held.length, 1000);
 }
 
-/** Socket calls without pause and without a turn of the loop. */
+/** Makes socket calls in a loop, without a turn of the event loop. */
 function spin(): void {
   report("spinning");
   for (;;) {
@@ -80,7 +80,7 @@ function spin(): void {
   }
 }
 
-/** A flood through a pump, which the poller carries on by itself. */
+/** Sends bytes continuously through a pump, for which the poller relays them. */
 async function flood(): Promise<void> {
   const [server, client, conn] = await connectedPair();
   const [left, right] = socketpair();
@@ -97,7 +97,7 @@ async function flood(): Promise<void> {
   setInterval(() => server.closed, 1000);
 }
 
-/** Socket calls without pause, in turns of the loop. */
+/** Makes socket calls in a loop, in turns of the event loop. */
 async function churn(): Promise<void> {
   report("churning");
   for (;;) {
@@ -109,7 +109,7 @@ async function churn(): Promise<void> {
   }
 }
 
-/** Ends by itself with sockets open. */
+/** Ends by process.exit() or by an error, with open sockets. */
 async function leave(how: string): Promise<void> {
   const [server, client] = await connectedPair();
   server.accept().catch(() => {});
@@ -118,7 +118,7 @@ async function leave(how: string): Promise<void> {
   if (how === "throw") throw new Error("thrown in a worker");
 }
 
-/** Ends because nothing waits, with sockets open. */
+/** Ends because no call waits, with open sockets. */
 async function finish(): Promise<void> {
   const open = await connectedPair();
   report(open.length);

@@ -1,4 +1,4 @@
-// Worker threads: the addon in several at once, and what a worker leaves behind when it ends, in whatever way.
+// Worker threads: the addon in several at once, and the cleanup at every kind of end of a worker.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -25,7 +25,7 @@ function descriptors(): string[] {
 
 const ended = (worker: Worker): Promise<number> => new Promise((resolve) => worker.once("exit", resolve));
 
-test("several workers echo over TCP at the same time, beside the main thread", async () => {
+test("several workers and the main thread echo over TCP at the same time", async () => {
   const before = descriptors();
   const rounds = 300;
   const workers = Array.from({ length: 6 }, () => start("echo", { rounds }));

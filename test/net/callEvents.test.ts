@@ -1,4 +1,4 @@
-// The channels of connect() and listen(): the messages of calls that succeed, that fail, and that are tried again.
+// The diagnostics channels of connect() and listen(): messages of calls that succeed, fail, and are tried again.
 
 import assert from "node:assert/strict";
 import { subscribe, unsubscribe } from "node:diagnostics_channel";

@@ -1,4 +1,4 @@
-// What a signal closes.
+// The option `signal` of objects that stay open: the abort closes them.
 
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
@@ -60,7 +60,7 @@ test("the signal of forward() closes it, and so does the one of its listener", a
   assert.equal((await rejection(connect(second.address))).code, "ECONNREFUSED");
 });
 
-test("the signal of connect() and connectUdp() ends the attempt, and leaves alone what was made", async () => {
+test("the signal of connect() and connectUdp() ends the attempt, and has no effect on an open connection", async () => {
   const control = new AbortController();
   const { signal } = control;
   await using listener = await listen("tcp://127.0.0.1:0");
@@ -75,7 +75,7 @@ test("the signal of connect() and connectUdp() ends the attempt, and leaves alon
   assert.equal(String((await server.receive()).data), "on");
 });
 
-test("a signal that outlives what it was made with holds it no longer", async () => {
+test("a signal that lives longer than a closed object has no reference to it", async () => {
   const control = new AbortController();
   const held: WeakRef<object>[] = [];
   for (let i = 0; i < 50; i++) {

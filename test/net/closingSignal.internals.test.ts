@@ -1,4 +1,4 @@
-// What is left of a listener or a UDP socket that can't be made, or is aborted on the way; with replaced calls.
+// A listener or a UDP socket that can't be made, or is aborted meanwhile, leaves nothing open; on replaced calls.
 
 import assert from "node:assert/strict";
 import { existsSync, readdirSync } from "node:fs";
@@ -20,7 +20,7 @@ import { Folder, rejection } from "./support.js";
 
 checkLeaks();
 
-test("a signal that is aborted before, or meanwhile, leaves nothing behind", async (t) => {
+test("a signal that is aborted before or during the call leaves no listener and no file", async (t) => {
   await using folder = new Folder();
   const path = folder.join("a.sock");
   const { bind } = calls;
@@ -48,7 +48,7 @@ test("a signal that is aborted before, or meanwhile, leaves nothing behind", asy
   assert.equal(existsSync(path), false);
 });
 
-test("a listener or a UDP socket whose address can't be asked for is closed, and its file is removed", async (t) => {
+test("a listener or a UDP socket is closed, and its file removed, if getsockname() fails", async (t) => {
   await using folder = new Folder();
   const path = folder.join("a.sock");
   const { getsockname } = calls;
@@ -81,12 +81,12 @@ test("a listener or a UDP socket whose address can't be asked for is closed, and
   }
 });
 
-test("errors of the file of a UNIX socket are told as those of calls are", async (t) => {
+test("errors of the file of a UNIX socket have the form of errors of calls", async (t) => {
   await using folder = new Folder();
   const path = folder.join("gone");
   const { bind } = calls;
   t.after(() => Object.assign(calls, { bind }));
-  // As if somebody removed the file as soon as it is there.
+  // As if another program removed the new file at once.
   calls.bind = () => 0;
   for (const opts of [{}, { mode: 0o600 }]) {
     const error = (await rejection(listen({ path }, opts))) as SocketError;

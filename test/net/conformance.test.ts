@@ -1,4 +1,4 @@
-// The conformance suite on sockets of every family, bare and through everything that can be put on them.
+// The conformance suite on sockets of every family, and on every kind of connection over them.
 
 import { test } from "node:test";
 import { AF_UNIX, fromDuplex, fromWeb, socketpair, SOCK_STREAM, SocketConn, Stream, toDuplex, toWeb } from "berkeley";

@@ -1,4 +1,4 @@
-// The forms of an endpoint, at each call that takes one.
+// The forms of an endpoint, for each call that accepts one.
 
 import assert from "node:assert/strict";
 import { tmpdir } from "node:os";

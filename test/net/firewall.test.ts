@@ -1,4 +1,4 @@
-// accept(2) fails for single connections (EPERM: a firewall's rule; ECONNABORTED), and the loops over connections go on.
+// accept(2) fails for single connections (EPERM by a firewall, ECONNABORTED), and the loops over connections continue.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";

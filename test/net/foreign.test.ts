@@ -1,5 +1,5 @@
-// Arguments that were made elsewhere: bytes of another realm, signals of another library, errors and objects of another copy of the
-// package, which is what a program has that loads it twice.
+// Arguments from elsewhere: bytes of another realm, signals of another library, and errors and objects of another copy
+// of the package, as in a program that loads the package twice.
 
 import assert from "node:assert/strict";
 import { cpSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
@@ -339,7 +339,7 @@ test("addresses, endpoints, options, streams, contexts and sockets to pass of an
   for (const socket of [left, right, passed, end]) socket.close();
 });
 
-test("what only its own copy can work with is refused by name, before anything is done", async () => {
+test("objects that only their own copy of the package can use are refused by name, before any other work", async () => {
   const [x, y] = other.socketpair();
   const [mine, far] = socketpair();
   const named = /a Socket of another copy or entry of berkeley, required a Socket/;

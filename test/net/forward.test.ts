@@ -1,4 +1,4 @@
-// forward(): what goes through, how it ends, and how it is bounded.
+// forward(): the forwarded bytes, the ends, and the limits.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -43,7 +43,7 @@ async function started(
 
 const codeOf = ({ error }: Forwarded): unknown => (error as { code?: string } | undefined)?.code;
 
-/** A client that connects and reads; it may hear of a reset at either. */
+/** A client that connects and reads. Either call may fail with a reset. */
 async function visit(address: EndpointLike): Promise<Buffer | null> {
   await using client = await connect(address);
   return await client.read();
@@ -79,7 +79,7 @@ for (const [from, to] of kinds) {
     assert.ok((await client.readExactly(answer.length)).equals(answer));
     assert.equal(await client.read(), null, "the target has ended");
     await writing;
-    // The other direction lives on.
+    // The other direction stays open.
     await client.write("and more");
     await client.closeWrite();
     assert.equal(String(await server.readExactly(8)), "and more");
@@ -92,7 +92,7 @@ for (const [from, to] of kinds) {
   });
 }
 
-test("many short connections at a time each get what is theirs", async () => {
+test("many short connections at the same time each get their own bytes", async () => {
   await using target = await listen("tcp://127.0.0.1:0", { backlog: 128 });
   await using run = await started(target.address, { maxConnections: 7 });
   const { forwarder, next } = run;
@@ -157,7 +157,7 @@ test("a target with a name is resolved for each connection, and its addresses ra
   assert.equal(codeOf(await vain.next()), "EAI_NODATA");
 });
 
-test("a resolver may close the forwarder, and then nobody is connected to", async () => {
+test("if a resolver closes the forwarder, no connection is made", async () => {
   await using target = await listen("tcp://127.0.0.1:0");
   assert.ok(target.address instanceof InetAddress);
   const closing: { forwarder?: Forwarder } = {};
@@ -213,7 +213,7 @@ test("a side that is cut cuts the other, whichever it is", async () => {
   }
 });
 
-test("a connection that is silent for too long is cut on both sides; one that is not lives on", async () => {
+test("an idle connection is closed on both sides; a busy one stays open", async () => {
   await using target = await listen("tcp://127.0.0.1:0");
   using clock = new TestClock();
   await using run = await started(target.address, { idleTimeout: 300 });
@@ -241,7 +241,7 @@ test("a connection that is silent for too long is cut on both sides; one that is
   assert.equal(codeOf(await next()), undefined);
 });
 
-/** A listener whose queue is full, so that who connects waits. */
+/** A listener with a full accept queue, so that connect() waits. */
 async function crowded(name: string): Promise<{ target: SocketListener; [Symbol.asyncDispose](): Promise<void> }> {
   const target = await listen(name, { backlog: 0 });
   const first = await connect(name);
@@ -284,7 +284,7 @@ test("connections over the limit wait until one is over", async () => {
   await next();
 });
 
-test("close() cuts connections in every state, and tells of them", async () => {
+test("close() closes connections in every state, and reports them", async () => {
   await using full = await crowded("unix:@berkeley-forward-crowd");
   const { forwarder: connecting, next: nextConnecting } = await started(full.target.address);
   const waiting = rejection(visit(connecting.address));
@@ -350,7 +350,7 @@ test("options of both sides are applied", async () => {
   await closeAll(client, server);
 });
 
-test("what is wrong is refused before anything listens", async () => {
+test("wrong arguments are refused before the forwarder listens", async () => {
   const from = "tcp://127.0.0.1:0";
   const to = "tcp://127.0.0.1:9";
   const wrong: [from: unknown, to: unknown, opts: unknown, kind: string, text: RegExp][] = [

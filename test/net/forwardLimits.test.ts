@@ -54,7 +54,7 @@ test("forward() accepts at the rate, and resets connections after their lifetime
   for (const stream of [...clients, ...servers]) await stream.close();
 });
 
-test("drain() of a forwarder lets connections finish, and resets those that do not", async () => {
+test("drain() of a forwarder waits for connections to finish, and resets those that do not", async () => {
   await using target = await listen(LOCAL);
   for (const finishes of [true, false]) {
     await using forwarder = await forward(LOCAL, target.address);

@@ -55,7 +55,7 @@ test("forward() takes the header off, and forwards the bytes after it", async ()
   assert.deepEqual([ended[0]!.toTarget, ended[0]!.toClient], ["with the header\nlater\n".length, 7]);
 });
 
-test("forward() refuses what serve() refuses: strangers, wrong headers, the lists and the counts of the clients", async () => {
+test("forward() refuses what serve() refuses: other proxies, wrong headers, and clients over the limits and on the lists", async () => {
   await using target = await listen(LOCAL);
   const refusals: Refusal[] = [];
   await using forwarder = await forward(LOCAL, target.address, {
@@ -111,7 +111,7 @@ test("forward() sends the client's address to the target, in version 1 and 2", a
   }
 });
 
-test("a target that speaks first gets the header before the client has sent anything", async () => {
+test("a target that sends first gets the header before the client has sent anything", async () => {
   await using target = await listen(LOCAL);
   const { near, far, forwarder } = await through(target, { sendProxyProtocol: {} }, []);
   assert.equal(String((await readProxyHeader(far)).source), String(near.localAddress));

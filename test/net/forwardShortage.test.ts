@@ -1,4 +1,4 @@
-// forward() to a name while descriptors are short. The forwarder runs in a process of its own.
+// forward() to a name while descriptors are short. The forwarder runs in another process.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-// join() and leave() of UdpSocket: groups of IPv4 and IPv6, interfaces, sources, and what is refused.
+// join() and leave() of UdpSocket: groups of IPv4 and IPv6, interfaces, sources, and refusals.
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { test } from "node:test";

@@ -1,12 +1,12 @@
-// The program of multicast.test.ts in a network namespace with the interfaces left and right. The namespaces at their other
-// ends are those of the processes PEER_left and PEER_right, in which python3 sends.
+// The program of multicast.test.ts in a network namespace with the interfaces left and right. The other ends of these
+// are in the namespaces of the processes PEER_left and PEER_right, where python3 sends.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { bindUdp, if_nametoindex, SocketError, type UdpSocket } from "berkeley";
 
 type Side = "left" | "right";
 
-/** python3 sends each text of `what` to its group, from an address. */
+/** Makes python3 send each text of `what` to its host or group, from the address `from`. */
 function send(side: Side, from: string, port: number, what: readonly (readonly [host: string, text: string])[]): void {
   const program = `
 import json, socket, sys
@@ -27,8 +27,8 @@ for host, text in json.loads(sys.argv[3]):
   assert.equal(status, 0, stderr);
 }
 
-/** The texts before "end". The peer sends "end" to the receiver itself, over the same link. */
-async function until(receiver: UdpSocket): Promise<string[]> {
+/** Receives the texts before "end". The peer sends "end" to the receiver itself, over the same link. */
+async function textsBeforeEnd(receiver: UdpSocket): Promise<string[]> {
   const got: string[] = [];
   for await (const { data } of receiver) {
     if (String(data) === "end") break;
@@ -50,12 +50,12 @@ for (const { group, own, far } of CASES) {
       [group, "left"],
       [own(1), "end"],
     ]);
-    const first = await until(receiver);
+    const first = await textsBeforeEnd(receiver);
     send("right", far(2), port, [
       [group, "right"],
       [own(2), "end"],
     ]);
-    return [...first, ...(await until(receiver))];
+    return [...first, ...(await textsBeforeEnd(receiver))];
   };
   for (const via of ["right", if_nametoindex("right"), own(2)]) {
     await using receiver = await bindUdp(endpoint);
@@ -66,7 +66,7 @@ for (const { group, own, far } of CASES) {
     receiver.leave(group, { interface: via });
     assert.deepEqual(await round(receiver), ["left"]);
   }
-  // Of two links the source chooses one.
+  // Only datagrams of the given source arrive, which is on one of the two links.
   await using receiver = await bindUdp(endpoint);
   receiver.join(group, { interface: "left", source: far(1) });
   receiver.join(group, { interface: "right", source: far(1) });
@@ -74,7 +74,7 @@ for (const { group, own, far } of CASES) {
 }
 
 {
-  // Without a route and without an interface the kernel does not know where.
+  // Without a route and without an interface the kernel refuses the datagram.
   await using receiver = await bindUdp("udp://0.0.0.0:0");
   assert.throws(
     () => receiver.join("239.9.9.9"),
@@ -95,7 +95,7 @@ for (const { group, own, far } of CASES) {
     ["239.9.9.9", "by route"],
     ["10.9.1.1", "end"],
   ]);
-  assert.deepEqual(await until(receiver), ["by route"]);
+  assert.deepEqual(await textsBeforeEnd(receiver), ["by route"]);
   receiver.leave("239.9.9.9", { interface: "left" });
 }
 console.log("ok");

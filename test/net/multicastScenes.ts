@@ -1,4 +1,4 @@
-// Scenes of join() and leave() on lo, for multicast.test.ts. Run as a program, it plays those of IPv6, in a network
+// Tests of join() and leave() on lo, for multicast.test.ts. Run as a program, it has those of IPv6, in a network
 // namespace whose lo has a route for multicast.
 import assert from "node:assert/strict";
 import { pathToFileURL } from "node:url";
@@ -35,7 +35,7 @@ function scene(ipv6: boolean, name: string, play: () => Promise<void>): void {
 const lo = if_nametoindex("lo");
 const patience = { timeout: 10_000 };
 
-/** A receiver that hears only what it has joined itself. */
+/** A receiver that receives only from groups that it has joined itself. */
 async function receiverOf(endpoint: string | readonly [string, number]): Promise<UdpSocket> {
   const receiver = await bindUdp(endpoint);
   receiver.socket.setsockopt(IP_MULTICAST_ALL, false);
@@ -44,10 +44,10 @@ async function receiverOf(endpoint: string | readonly [string, number]): Promise
 }
 
 /**
- * Sends to the groups, and then to the receiver itself. On lo datagrams of a sender arrive in their order, so what came before
- * the last one is all that comes.
+ * Sends to the groups, and then to the receiver itself. On lo datagrams of a sender arrive in their order, so what came
+ * before the last one is all that comes.
  */
-async function heard(receiver: UdpSocket, sender: UdpSocket, ...groups: readonly string[]): Promise<string[]> {
+async function receivedFrom(receiver: UdpSocket, sender: UdpSocket, ...groups: readonly string[]): Promise<string[]> {
   const { port } = receiver.address;
   for (const group of groups) await sender.send(group, [group, port]);
   await sender.send("end", [sender.address.host, port]);
@@ -80,12 +80,12 @@ for (const { name, wildcard, host, other, group } of FAMILIES) {
     scene(name === "IPv6", `join() and leave() take ${how} of an interface, ${name}`, async () => {
       await using receiver = await receiverOf(wildcard);
       await using sender = await senderOf(host);
-      assert.deepEqual(await heard(receiver, sender, group), []);
+      assert.deepEqual(await receivedFrom(receiver, sender, group), []);
       receiver.join(group, { interface: via });
-      assert.deepEqual(await heard(receiver, sender, group), [group]);
+      assert.deepEqual(await receivedFrom(receiver, sender, group), [group]);
       assert.throws(() => receiver.join(group, { interface: "lo" }), code("EADDRINUSE"));
       receiver.leave(group, { interface: via });
-      assert.deepEqual(await heard(receiver, sender, group), []);
+      assert.deepEqual(await receivedFrom(receiver, sender, group), []);
       assert.throws(() => receiver.leave(group, { interface: via }), code("EADDRNOTAVAIL"));
     });
   }
@@ -105,21 +105,21 @@ for (const { name, wildcard, host, other, group } of FAMILIES) {
     await using sender = await senderOf(host);
     const stranger = name === "IPv4" ? "127.0.0.9" : "2001:db8::9";
     receiver.join(group, { interface: "lo", source: stranger });
-    assert.deepEqual(await heard(receiver, sender, group), []);
+    assert.deepEqual(await receivedFrom(receiver, sender, group), []);
     receiver.join(group, { interface: "lo", source: host });
-    assert.deepEqual(await heard(receiver, sender, group), [group]);
+    assert.deepEqual(await receivedFrom(receiver, sender, group), [group]);
     if (other !== undefined) {
       await using another = await senderOf(other);
-      assert.deepEqual(await heard(receiver, another, group), []);
+      assert.deepEqual(await receivedFrom(receiver, another, group), []);
     }
     assert.throws(() => receiver.join(group, { interface: "lo", source: host }), code("EADDRNOTAVAIL"));
     receiver.leave(group, { interface: "lo", source: host });
-    assert.deepEqual(await heard(receiver, sender, group), []);
+    assert.deepEqual(await receivedFrom(receiver, sender, group), []);
     receiver.leave(group, { interface: "lo", source: stranger });
     receiver.join(group, { interface: "lo" });
-    assert.deepEqual(await heard(receiver, sender, group), [group]);
+    assert.deepEqual(await receivedFrom(receiver, sender, group), [group]);
     receiver.join(group, { interface: "lo", source: stranger });
-    assert.deepEqual(await heard(receiver, sender, group), []);
+    assert.deepEqual(await receivedFrom(receiver, sender, group), []);
     receiver.leave(group, { interface: "lo" });
     assert.throws(() => receiver.leave(group, { interface: "lo", source: stranger }), code("EINVAL"));
   });
@@ -150,19 +150,19 @@ scene(true, "a socket at the wildcard of both families joins groups of both", as
   await using six = await senderOf("::1");
   receiver.join("239.255.78.2", { interface: "lo" });
   receiver.join("ff15::7802", { interface: "lo" });
-  assert.deepEqual(await heard(receiver, four, "239.255.78.2", "239.255.78.3"), ["239.255.78.2"]);
-  assert.deepEqual(await heard(receiver, six, "ff15::7802", "ff15::7803"), ["ff15::7802"]);
+  assert.deepEqual(await receivedFrom(receiver, four, "239.255.78.2", "239.255.78.3"), ["239.255.78.2"]);
+  assert.deepEqual(await receivedFrom(receiver, six, "ff15::7802", "ff15::7803"), ["ff15::7802"]);
   receiver.leave("239.255.78.2", { interface: "lo" });
   receiver.leave("ff15::7802", { interface: "lo" });
-  assert.deepEqual(await heard(receiver, four, "239.255.78.2"), []);
-  assert.deepEqual(await heard(receiver, six, "ff15::7802"), []);
+  assert.deepEqual(await receivedFrom(receiver, four, "239.255.78.2"), []);
+  assert.deepEqual(await receivedFrom(receiver, six, "ff15::7802"), []);
 });
 
 scene(true, "the zone of a group is its interface", async () => {
   await using receiver = await receiverOf("udp://[::]:0");
   await using sender = await senderOf("::1");
   receiver.join("ff12::7804%lo");
-  assert.deepEqual(await heard(receiver, sender, "ff12::7804"), ["ff12::7804"]);
+  assert.deepEqual(await receivedFrom(receiver, sender, "ff12::7804"), ["ff12::7804"]);
   assert.throws(() => receiver.join("ff12::7804", { interface: "lo" }), code("EADDRINUSE"));
   receiver.leave(`ff12::7804%${lo}`, { interface: "lo" });
   assert.throws(() => receiver.join("ff12::7804%no-such-if"), code("ENODEV"));

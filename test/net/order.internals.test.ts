@@ -1,4 +1,4 @@
-// Which of the addresses of a name is taken, with replaced calls: what this machine lacks is passed over.
+// The choice among the addresses of a name, on replaced calls: a family that this machine does not support is skipped.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -28,12 +28,12 @@ test("listen() and bindUdp() pass over addresses that this machine lacks, and fa
   const error = await rejection(bindUdp("udp://some.example:0", { resolver }));
   assert.equal(error.code, "EADDRNOTAVAIL");
   assert.equal((error.cause as AggregateError).errors.length, 2);
-  // What is wrong with the first address and not with this machine is told at once.
+  // An error that is about the first address, and not about this machine, is reported at once.
   calls.bind = () => -98;
   assert.equal((await rejection(bindUdp("udp://some.example:0", { resolver }))).cause, undefined);
 });
 
-test("connect() asks the system's resolver one question for both families", async (t) => {
+test("connect() makes one lookup for both families", async (t) => {
   const { getaddrinfo: real } = calls;
   t.after(() => Object.assign(calls, { getaddrinfo: real }));
   const families: number[] = [];

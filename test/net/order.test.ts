@@ -1,4 +1,4 @@
-// Which of the addresses of a name is taken: the order is the resolver's.
+// The choice among the addresses of a name: in the order of the resolver.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-// A program for namespaces of its own: which of the addresses of a name each call takes. Prints one line of JSON.
+// A program for namespaces of its own: prints the address that each call chooses for a name, as one line of JSON.
 
 import {
   AF_INET6,

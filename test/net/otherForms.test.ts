@@ -1,4 +1,4 @@
-// The calls of node:dgram and node:net pass host and port as two arguments: the refusal shows the form of this package.
+// Host and port as two arguments, as in node:dgram and node:net, are refused, and the message shows the right form.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { AF_INET, bindUdp, connect, connectUdp, listen, SOCK_DGRAM, Socket } from "berkeley";

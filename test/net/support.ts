@@ -1,4 +1,4 @@
-// Pairs of connections and other things that the tests of this folder share.
+// Pairs of connections and other helpers that the tests of this folder share.
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -43,7 +43,7 @@ export async function rejection(promise: Promise<unknown>): Promise<Error & { co
   throw new Error(`it resolved with ${String(value)}, required a rejection`);
 }
 
-/** The errors behind an error, as `code address:port`. */
+/** The errors of an AggregateError, as `code address:port`. */
 export function causes(error: { cause?: unknown }): string[] {
   const { errors } = error.cause as AggregateError;
   return errors.map((one: { code?: string; address?: string; port?: number }) => {

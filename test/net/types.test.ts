@@ -98,7 +98,7 @@ export async function types(text: string, url: URL): Promise<void> {
   const file: string | undefined = (await connect("unix:/path")).remoteAddress?.path;
   const same: InetAddress = (await connect("tcp4://localhost:1")).socket.getpeername();
   const made: Inet6Address | undefined = new Socket(AF_INET6).stream().remoteAddress;
-  // Every stream is a Stream, and a function that takes any stream over a socket takes each of them.
+  // Every stream is a Stream, and a function for any stream over a socket accepts each of them.
   const general: Stream = await connect("tcp4://localhost:1");
   const plain: Stream<SocketConn> = await connect("unix:/path");
   const unknown: Address | undefined = plain.remoteAddress;

@@ -1,4 +1,4 @@
-// UDP: packets and their addresses, the kernel's queue as the only one, errors of connected sockets.
+// UDP: packets and their addresses, the receive buffer of the kernel as the only queue, errors of connected sockets.
 
 import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
@@ -41,7 +41,7 @@ test("bindUdp() receives packets whole, each with its address, and answers them"
   assert.equal((await client.receive()).data.toString(), "answer");
 });
 
-test("bindUdp() carries the longest packet there is, and says what is too long", async () => {
+test("a UDP socket sends the longest possible packet, and refuses a longer one", async () => {
   await using server = await bindUdp(LOCAL, { receiveBuffer: 1 << 20 });
   await using client = await connectUdp(server.address);
   const longest = Buffer.alloc(65_507, 7);
@@ -101,7 +101,7 @@ test("receive() that was cut short loses no packet", async () => {
   assert.equal((await server.receive()).data.toString(), "kept");
 });
 
-test("packets wait in the kernel and nowhere else: what is beyond the receive buffer is dropped and counted", async () => {
+test("packets wait only in the kernel: packets beyond the receive buffer are dropped and counted", async () => {
   await using server = await bindUdp(LOCAL, { receiveBuffer: 16_384 });
   await using client = await connectUdp(server.address);
   assert.equal(server.socket.getsockopt(SO_RCVBUF), 32_768, "the kernel doubles it for its own use");
@@ -120,7 +120,7 @@ test("packets wait in the kernel and nowhere else: what is beyond the receive bu
   assert.equal(received + server.stats().dropped, sent);
 });
 
-test("a connected socket hears its peer only", async () => {
+test("a connected socket receives from its peer only", async () => {
   await using server = await bindUdp(LOCAL);
   await using stranger = await bindUdp(LOCAL);
   await using client = await connectUdp(server.address);
@@ -131,7 +131,7 @@ test("a connected socket hears its peer only", async () => {
   assert.equal(server.remoteAddress, undefined);
 });
 
-test("a connected socket hears that a packet was refused, and goes on", async () => {
+test("a connected socket reports that a packet was refused, and can be used further", async () => {
   const gone = await bindUdp(LOCAL);
   const { address } = gone;
   await gone.close();
@@ -166,7 +166,7 @@ test("bindUdp() leaves IPv4 to others with ipv6Only", async () => {
   assert.equal((await four.receive()).data.toString(), "x");
 });
 
-test("bindUdp() shares an address only when it is told to", async () => {
+test("bindUdp() shares an address only with the option", async () => {
   await using first = await bindUdp(LOCAL);
   assert.equal((await rejection(bindUdp(first.address))).code, "EADDRINUSE");
   await using one = await bindUdp(LOCAL, { reusePort: true });
@@ -240,7 +240,7 @@ test("bindUdp() takes over a bound descriptor, and leaves one of another kind al
   Socket.fromfd(stream).close();
 });
 
-test("bindUdp() and connectUdp() refuse what is wrong before they do anything", async () => {
+test("bindUdp() and connectUdp() refuse wrong arguments before they make a socket", async () => {
   const binds: [endpoint: unknown, options: object | undefined, name: string][] = [
     ["tcp://127.0.0.1:0", undefined, "TypeError"],
     ["unix:@x", undefined, "TypeError"],

@@ -1,4 +1,4 @@
-// Where UDP sockets send from, with replaced calls.
+// The source addresses of UDP sockets, on replaced calls.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -9,7 +9,7 @@ import { rejection } from "./support.js";
 
 checkLeaks();
 
-test("a socket at one address, and a connected one, has that address and asks for no control data", async (t) => {
+test("a socket bound to one address, and a connected one, requests no control data", async (t) => {
   const { recvmsg } = calls;
   t.after(() => Object.assign(calls, { recvmsg }));
   calls.recvmsg = () => assert.fail("it was recvmsg");
@@ -23,7 +23,7 @@ test("a socket at one address, and a connected one, has that address and asks fo
   assert.equal(String((await client.receive()).localAddress), String(client.address));
 });
 
-test("an answer goes out from another address when the one that was asked at is gone", async (t) => {
+test("an answer is sent from another address if the address of the request is gone", async (t) => {
   const { sendmsg } = calls;
   t.after(() => Object.assign(calls, { sendmsg }));
   await using server = await bindUdp("udp://0.0.0.0:0");
@@ -33,7 +33,7 @@ test("an answer goes out from another address when the one that was asked at is 
   calls.sendmsg = () => -22;
   await server.send("answer", packet.address);
   assert.equal((await client.receive()).address.host, "127.0.0.1");
-  // Whoever names the address hears of it.
+  // A caller that gives the address gets the error.
   assert.equal((await rejection(server.send("answer", packet.address, packet))).code, "EINVAL");
   calls.sendmsg = () => -90;
   assert.equal((await rejection(server.send("answer", packet.address))).code, "EMSGSIZE");

@@ -1,4 +1,4 @@
-// UDP on several addresses: a socket at the wildcard answers from the address that it was asked at.
+// UDP on several addresses: a socket at the wildcard answers from the destination address of the request.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -25,7 +25,7 @@ checkLeaks();
 const LO = if_nametoindex("lo");
 const WILDCARDS = ["udp://0.0.0.0:0", "udp://[::]:0", ["", 0]] as const;
 
-/** What a client that is connected to `host` hears: only what comes from there. */
+/** Sends from a client that is connected to `host`, and receives the answer. It can come only from that address. */
 async function ask(server: UdpSocket, host: string, answer: (packet: Packet) => Promise<void>): Promise<Packet> {
   await using client = await connectUdp([host, server.address.port]);
   await client.send("question");
@@ -39,7 +39,7 @@ const mapped = (server: UdpSocket, host: string): string =>
   server.address instanceof InetAddress || host.includes(":") ? host : `::ffff:${host}`;
 
 for (const wildcard of WILDCARDS) {
-  test(`a socket at ${String(wildcard)} answers from the address that it was asked at, and says which it was`, async () => {
+  test(`a socket at ${String(wildcard)} answers from the address to which the request was sent, and reports it`, async () => {
     await using server = await bindUdp(wildcard);
     const hosts = ["127.0.0.1", "127.0.0.2", "127.1.2.3"];
     if (server.address instanceof Inet6Address) hosts.push("::1");
@@ -51,10 +51,10 @@ for (const wildcard of WILDCARDS) {
     }
   });
 
-  test(`a socket at ${String(wildcard)} sends from where it is told to`, async () => {
+  test(`a socket at ${String(wildcard)} sends from the given address`, async () => {
     await using server = await bindUdp(wildcard);
     for (const host of ["127.0.0.2", "127.0.0.3"]) {
-      // A copy of the address stands for no packet.
+      // A copy of the address does not belong to a packet.
       const copy = ({ address }: Packet): string => String(address);
       await ask(server, host, (packet) => server.send("answer", copy(packet), packet));
       await ask(server, host, ({ localAddress, ...packet }) =>
@@ -95,7 +95,7 @@ test("packets are answered in any order, each from its own address", async () =>
   }
 });
 
-test("iteration has the address too, and Python's client hears the answer of the address that it asked", async () => {
+test("iteration has the address too, and Python's client gets the answer from the address to which it has sent", async () => {
   await using server = await bindUdp(["", 0]);
   const script = `
 import socket, sys
@@ -118,7 +118,7 @@ for family, host in ((socket.AF_INET, "127.0.0.2"), (socket.AF_INET, "127.0.0.9"
   assert.deepEqual(seen, ["::ffff:127.0.0.2", "::ffff:127.0.0.9", "::1"]);
 });
 
-test("a socket at the wildcard that was adopted answers from the address that it was asked at", async () => {
+test("an adopted socket at the wildcard answers from the address to which the request was sent", async () => {
   const made = new Socket(AF_INET, SOCK_DGRAM);
   await made.bind("0.0.0.0:0");
   await using server = await bindUdp({ fd: made.detach() });

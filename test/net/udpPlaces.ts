@@ -1,5 +1,5 @@
-// A program for a network namespace of its own, with several addresses on the device "here": asks a server at the wildcard at each
-// of them, and prints where the answer came from.
+// A program for a network namespace with several addresses on the device "here". It sends to a server at the wildcard
+// through each address, and prints the source addresses of the answers.
 
 import { AF_INET6, bindUdp, if_nametoindex, type Inet6Address, IPV6_JOIN_GROUP, Socket, SOCK_DGRAM } from "berkeley";
 

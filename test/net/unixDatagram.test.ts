@@ -34,7 +34,7 @@ async function leaveBehind(path: string, type: number): Promise<void> {
   assert.ok(lstatSync(path).isSocket());
 }
 
-test("a client at a path of its own gets the answer, and both files are gone after close()", async () => {
+test("a client with a path of its own gets the answer, and close() removes both files", async () => {
   await using folder = new Folder();
   const [near, far] = [folder.join("client"), folder.join("server")];
   const server = await bindUnixDatagram(`unix:${far}`);
@@ -139,7 +139,7 @@ test("an error that is no close of this side is thrown out of a loop", async () 
   assert.equal((await rejection(next)).code, "ECONNRESET");
 });
 
-test("the file gets its mode, whatever the umask, and never more", async (t) => {
+test("the file has the given mode with any umask, and never more permissions", async (t) => {
   await using folder = new Folder();
   const before = process.umask(0o077);
   t.after(() => process.umask(before));
@@ -171,7 +171,7 @@ test("a stale file of any type of socket is replaced, on both sides", async () =
   }
 });
 
-test("a path in use stays, whatever kind of socket has it, and its owner does not notice the attempt", async () => {
+test("a path that any kind of socket uses is not replaced, and its owner does not notice the attempt", async () => {
   await using folder = new Folder();
   const path = folder.join("datagrams");
   await using first = await bindUnixDatagram({ path });

@@ -1,4 +1,4 @@
-// Prints what Python and the two forms of ours answer to the questions of a file, as JSON: run where /etc is another.
+// Prints the results of Python and of both our forms for the lookups in a file, as JSON. It runs with another /etc.
 import { readFileSync } from "node:fs";
 import { askBerkeley, askBlocking, askPython, hasBlocking, paired, type Question } from "./python.js";
 

@@ -1,4 +1,4 @@
-// Names as Python's socket module answers for them: on this machine, and with databases of hosts and services made for it.
+// Lookups compared with Python's socket module, on this machine and with other databases of hosts and services.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-// Names that this machine answers by itself, where Python has nothing to compare them with.
+// Lookups without a server, and calls that Python does not have.
 import assert from "node:assert/strict";
 import { endianness } from "node:os";
 import { afterEach, test } from "node:test";
@@ -36,7 +36,7 @@ checkLeaks();
 const real = { ...calls };
 afterEach(() => Object.assign(calls, real));
 
-test("what a database lacks gives ENOENT and says what was looked for", () => {
+test("a missing entry of a database is ENOENT, with the name that was looked up", () => {
   const refused = { name: "SocketError", code: "ENOENT" };
   assert.throws(() => getservbyname("nosuch"), {
     ...refused,
@@ -94,7 +94,7 @@ test("interfaces that are not there give ENODEV and ENXIO", () => {
   }
 });
 
-test("inet_pton() and inet_ntop() know two families", () => {
+test("inet_pton() and inet_ntop() support two families", () => {
   for (const family of [AF_UNIX, 0, 1234]) {
     assert.throws(() => inet_pton(family, "127.0.0.1"), { code: "EAFNOSUPPORT", syscall: "inet_pton" });
     assert.throws(() => inet_ntop(family, new Uint8Array(4)), { code: "EAFNOSUPPORT", syscall: "inet_ntop" });
@@ -120,7 +120,7 @@ test("inet_ntop() writes IPv4-compatible addresses as RFC 5952 says, not as the 
   assert.equal(inet_ntop(AF_INET6, inet_pton(AF_INET6, "::1.2.3.4")), "::102:304");
 });
 
-test("inet_aton() takes what the C library takes, and nothing after it", () => {
+test("inet_aton() accepts the forms of the C library, and no text after the address", () => {
   assert.equal(inet_ntoa(inet_aton("0x7f.1")), "127.0.0.1");
   for (const text of ["1.2.3.4 x", "1.2.3.4\n", " 1.2.3.4", ""]) {
     assert.throws(() => inet_aton(text), {
@@ -151,7 +151,7 @@ test("the byte order of the network is big endian", () => {
   for (const order of [htons, ntohs]) assert.throws(() => order(0x1_0000), RangeError);
 });
 
-test("has_ipv6 is what a trial said", () => {
+test("has_ipv6 is the result of a trial", () => {
   assert.equal(has_ipv6, probeIPv6(calls));
   let closed = 0;
   const close = (): number => ++closed;
@@ -162,7 +162,7 @@ test("has_ipv6 is what a trial said", () => {
   assert.equal(closed, 2);
 });
 
-test("has_dualstack_ipv6() tries it each time and closes what it tried", () => {
+test("has_dualstack_ipv6() makes a trial each time and closes its socket", () => {
   const found = has_dualstack_ipv6();
   calls.socket = () => EMFILE;
   assert.equal(has_dualstack_ipv6(), false);
@@ -173,7 +173,7 @@ test("has_dualstack_ipv6() tries it each time and closes what it tried", () => {
   assert.equal(has_dualstack_ipv6(), found);
 });
 
-test("gethostname() passes an error on, and sethostname() refuses what the kernel would", () => {
+test("gethostname() throws the error of the call, and sethostname() refuses names that the kernel would refuse", () => {
   calls.gethostname = () => -36;
   assert.throws(() => gethostname(), { code: "ENAMETOOLONG", syscall: "gethostname" });
   calls.sethostname = () => assert.fail("it set");

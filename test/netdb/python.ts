@@ -1,9 +1,9 @@
-// The same questions to Python's socket module and to ours, in a form in which the answers can be compared.
+// Makes the same lookups with Python's socket module and with ours, so that the results can be compared.
 import { spawnSync } from "node:child_process";
 import * as berkeley from "berkeley";
 import * as blocking from "#berkeley/netdb/blockingNames.js";
 
-/** A function by its name, which both have, and arguments in Python's order; `{ hex }` stands for bytes. */
+/** The name of a function, the same in both, and its arguments in Python's order. `{ hex }` represents bytes. */
 export type Question = readonly [name: string, ...args: unknown[]];
 
 /** A result, or `{ refused: why }`: an EAI_ code, an errno's name, or "refused" where Python's error has no number. */
@@ -42,7 +42,7 @@ function given(value: unknown): unknown {
   return typeof value === "object" && value !== null && "hex" in value ? Buffer.from(String(value.hex), "hex") : value;
 }
 
-/** Python's order of arguments made ours: what is optional stands in an object here. */
+/** Converts Python's arguments to ours: the optional ones become an object. */
 function ours(name: string, args: readonly unknown[]): unknown[] {
   if (name !== "getaddrinfo") return args.map(given);
   const [host, service, family, type, protocol, flags] = args;

@@ -1,4 +1,4 @@
-// Questions about names that no answer from outside this machine is needed for.
+// Lookups that need no server outside this machine.
 import {
   AF_INET,
   AF_INET6,

@@ -1,4 +1,4 @@
-// getaddrinfo(), getnameinfo() and the older calls: arguments, errors, deadlines, and what they leave behind.
+// getaddrinfo(), getnameinfo() and the older calls: arguments, errors, deadlines, and leaks.
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import { Worker } from "node:worker_threads";
@@ -74,7 +74,7 @@ const wrong: readonly [args: unknown[], name: string, message: RegExp][] = [
   [["localhost", 80, { signal: {} }], "TypeError", /signal is \{\}, required an AbortSignal$/],
 ];
 
-test("getaddrinfo() refuses wrong arguments with a rejection, before it asks", async () => {
+test("getaddrinfo() rejects wrong arguments before the lookup", async () => {
   calls.getaddrinfo = calls.getaddrinfoSync = () => assert.fail("it asked");
   for (const [args, name, message] of wrong) {
     await assert.rejects(getaddrinfo(...(args as Parameters<typeof getaddrinfo>)), { name, message });
@@ -84,7 +84,7 @@ test("getaddrinfo() refuses wrong arguments with a rejection, before it asks", a
   }
 });
 
-test("getnameinfo() refuses what is no numeric address", async () => {
+test("getnameinfo() refuses a value that is not a numeric address", async () => {
   calls.getnameinfo = () => assert.fail("it asked");
   for (const address of ["localhost:80", ["", 80] as const, "127.0.0.1", { host: "127.1", port: 1 }]) {
     await assert.rejects(getnameinfo(address), TypeError);
@@ -106,7 +106,7 @@ test("the older calls refuse hosts that C would cut", async () => {
   }
 });
 
-test("an error of the resolver has a code, the number behind it, and the resolver's words", async () => {
+test("an error of the resolver has a code, its number, and the resolver's text", async () => {
   const error: unknown = await getaddrinfo("localhost", 80, { flags: AI_NUMERICHOST }).catch(
     (reason: unknown) => reason,
   );
@@ -124,7 +124,7 @@ test("an error of the resolver has a code, the number behind it, and the resolve
   );
 });
 
-test("an error of the system comes through with its own code", async () => {
+test("an error of the system keeps its own code", async () => {
   calls.getaddrinfo = (_host, _service, _family, _type, _protocol, _flags, callback) => {
     setImmediate(callback, EAI_SYSTEM, 24, null);
     return 0;
@@ -137,7 +137,7 @@ test("an error of the system comes through with its own code", async () => {
   assert.throws(() => blocking.getaddrinfo("localhost", 80), { code: "ENOMEM", syscall: "getaddrinfo" });
 });
 
-test("getfqdn() keeps a name of which nothing is known, and passes on what is no answer", async () => {
+test("getfqdn() returns an unknown name unchanged, and passes on other errors", async () => {
   calls.getaddrinfo = (_host, _service, _family, _type, _protocol, _flags, callback) => {
     setImmediate(callback, EAI_AGAIN, 0, null);
     return 0;
@@ -180,7 +180,7 @@ test("a signal ends the wait for the resolver with its reason", async () => {
   }
 });
 
-test("an answer that comes after the deadline is let go", async () => {
+test("an answer that arrives after the deadline is ignored", async () => {
   let late: (() => void) | undefined;
   calls.getaddrinfo = (_host, _service, _family, _type, _protocol, _flags, callback) => {
     late = () => callback(EAI_AGAIN, 0, null);
@@ -231,7 +231,7 @@ test("a native call refuses addresses of the wrong length and arguments of the w
   assert.throws(() => calls.getnameinfoSync(new Uint8Array(1000), 0));
 });
 
-/** Calls by what they leave behind if something is forgotten: one on each way out of the C functions. */
+/** Calls that would leak memory after a mistake in C: one for each path out of the C functions. */
 const sockaddr = Uint8Array.of(2, 0, 0, 80, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0);
 const repeated: Readonly<Record<string, () => unknown>> = {
   "getaddrinfo that finds": () => calls.getaddrinfoSync("127.0.0.1", "80", 0, 0, 0, 0),
@@ -271,7 +271,7 @@ async function growth(count: number, enough: number, round: (count: number) => u
 }
 
 for (const [name, call] of Object.entries(repeated)) {
-  test(`asking leaves no memory behind: ${name}`, async () => {
+  test(`a lookup leaks no memory: ${name}`, async () => {
     const grown = await growth(30_000, 16, (count) => {
       for (let i = 0; i < count; i++) {
         try {
@@ -281,12 +281,12 @@ for (const [name, call] of Object.entries(repeated)) {
         }
       }
     });
-    // The least that malloc() gives out is 32 bytes.
+    // malloc() allocates at least 32 bytes.
     assert.ok(grown < 16, `${grown} bytes more with each`);
   });
 }
 
-test("asking on the thread pool leaves no memory behind", async () => {
+test("a lookup on the thread pool leaks no memory", async () => {
   const grown = await growth(300, 15_000, async (count) => {
     for (let i = 0; i < count; i++) {
       await Promise.all(Array.from({ length: 100 }, () => getaddrinfo("127.0.0.1", 80)));

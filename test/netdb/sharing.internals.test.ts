@@ -1,4 +1,4 @@
-// Lookups that several callers share, and that are abandoned and taken up again; with replaced calls.
+// Lookups that several callers share, and that are abandoned and resumed; on replaced calls.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

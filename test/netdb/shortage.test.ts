@@ -1,4 +1,4 @@
-// Lookups without a free descriptor. The C library says then that a name is unknown, or that a resource is busy.
+// Lookups without a free descriptor. The C library then reports an unknown name or a busy resource.
 
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";

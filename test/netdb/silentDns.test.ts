@@ -1,4 +1,5 @@
-// Lookups that no server answers, in namespaces of the test's own: they delay neither other work nor names that need no server.
+// Lookups that no server answers, in namespaces of the test: they delay neither other work nor lookups without a
+// server.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -7,7 +8,10 @@ import { inResolverNamespace, noResolverNamespace as skip } from "../support/res
 
 checkLeaks();
 
-/** A thread pool that is full, or a place in a queue behind a silent server, costs seconds. Wide, because machines are busy. */
+/**
+ * A thread pool that is full, or a place in a queue behind a silent server, costs seconds. Wide, because machines are
+ * busy.
+ */
 const MOST = 500;
 const HOSTS = "127.0.0.1 localhost\n192.0.2.9 listed.example # of this test";
 
@@ -33,7 +37,7 @@ test(
       .map((line) => JSON.parse(line) as Line);
     assert.equal(lines.length, 10, stdout);
     const [{ shared }] = lines as [Line];
-    // For A and for AAAA, and once more if the C library asks again in that time.
+    // For A and AAAA, and again if the C library repeats the query in that time.
     assert.ok(shared! > 0 && shared! <= 4, `${shared} questions for 50 equal ones`);
     for (const { count, state, alone, beside, codes } of lines.slice(1, 9)) {
       assert.ok(Object.keys(beside!).length > 0, stdout);
@@ -48,7 +52,7 @@ test(
 );
 
 test("a worker ends at once while its lookups run, and they end safely after it", { skip }, async () => {
-  // The C library gives up after a second. The worker is the only one that has loaded the addon.
+  // The C library stops after a second. Only the worker has loaded the addon.
   const options = "timeout:1 attempts:1";
   await using program = inResolverNamespace(new URL("silentDnsWorkers.js", import.meta.url), { options });
   const { status, stdout, stderr } = await program.ended;

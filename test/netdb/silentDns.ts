@@ -1,4 +1,4 @@
-// A program for namespaces of its own, whose only name server never answers: how much do lookups that go nowhere delay the rest?
+// A program for namespaces whose only name server never answers: it measures how much such lookups delay other work.
 //
 // Prints a line of JSON for each case: the slowest of seven rounds of each work in ms, alone and beside the lookups.
 

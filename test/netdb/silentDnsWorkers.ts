@@ -1,7 +1,8 @@
-// A program for namespaces of its own, whose only name server never answers: workers end while their lookups run. The main
-// thread does not load the addon, so Node unloads it with each worker.
+// A program for namespaces whose only name server never answers: workers end while their lookups run. The main thread
+// does not load the addon, so Node unloads it with each worker.
 //
-// Prints how long each worker took to end, in ms, and how many threads of lookups were left when all must have given up.
+// It prints how long each worker took to end, in ms, and how many lookup threads were left after the timeout of all
+// lookups.
 
 import { createSocket } from "node:dgram";
 import { readdirSync } from "node:fs";

@@ -39,7 +39,7 @@ test("the default timeout ends a call that waits", async () => {
   right.close();
 });
 
-test("setdefaulttimeout() refuses what is no time", () => {
+test("setdefaulttimeout() refuses a value that is not a time", () => {
   for (const value of [-1, NaN, 2 ** 31, Infinity]) assert.throws(() => setdefaulttimeout(value), RangeError);
   for (const value of ["1", true, {}]) assert.throws(() => setdefaulttimeout(value as never), TypeError);
   setdefaulttimeout(2 ** 31 - 1);

@@ -1,4 +1,4 @@
-// Options that say from where and to where: devices, foreign addresses, ports. Each shown by what it does.
+// Options about source and destination: devices, foreign addresses, ports. Each is tested by its effect.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import {
@@ -17,6 +17,7 @@ import {
   SOCK_DGRAM,
   SOCK_STREAM,
 } from "berkeley";
+import { freePort } from "../support/freePort.js";
 import { checkLeaks } from "../support/leaks.js";
 import { codeOf, kernelHas, privileged } from "./support.js";
 
@@ -73,7 +74,7 @@ describe("SO_BINDTODEVICE and SO_BINDTOIFINDEX", { skip }, () => {
   });
 });
 
-/** Of the documentation's own networks (RFC 5737, RFC 3849): nobody has them. */
+/** Addresses of the networks for documentation (RFC 5737, RFC 3849), which no host has. */
 const foreign = [
   [AF_INET, "192.0.2.77", IP_FREEBIND, IP_TRANSPARENT, "127.0.0.1"],
   [AF_INET6, "2001:db8::77", IPV6_FREEBIND, IPV6_TRANSPARENT, "::1"],
@@ -133,7 +134,7 @@ describe("IP_BIND_ADDRESS_NO_PORT", () => {
       await clients[0].connect(one.getsockname());
       await clients[1].connect(two.getsockname());
       assert.deepEqual(clients.map(portOf), [only, only]);
-      // Without it bind() takes the port, which is taken.
+      // Without the option bind() tries the port at once, and the port is in use.
       using third = new Socket();
       third.setsockopt(IP_LOCAL_PORT_RANGE, [only, only]);
       await assert.rejects(third.bind("127.0.0.1:0"), { code: "EADDRINUSE" });
@@ -152,10 +153,3 @@ describe("IP_LOCAL_PORT_RANGE", { skip: !kernelHas("6.3") }, () => {
     assert.equal(portOf(socket), low);
   });
 });
-
-/** A port of the system's range that was free just now. */
-async function freePort(): Promise<number> {
-  using socket = new Socket();
-  await socket.bind("127.0.0.1:0");
-  return portOf(socket);
-}

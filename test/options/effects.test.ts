@@ -1,4 +1,4 @@
-// Options that are not seen in what is read back, but in what the socket does.
+// Options that are tested by their effect, because the value that is read back does not show it.
 import assert from "node:assert/strict";
 import { closeSync, readFileSync } from "node:fs";
 import { describe, test } from "node:test";
@@ -71,7 +71,7 @@ describe("TCP", () => {
     assert.equal(peer.getsockopt(TCP_SAVED_SYN).length, 0);
   });
 
-  test("TCP_CORK holds back what does not fill a segment", async () => {
+  test("TCP_CORK delays bytes that do not fill a segment", async () => {
     using pair = await connected(nothing, (socket) => socket.setsockopt(TCP_NODELAY, true));
     const { a: client, b: peer } = pair;
     client.setsockopt(TCP_CORK, true);
@@ -99,7 +99,7 @@ describe("TCP", () => {
     assert.equal(String(await peer.recv(10)), "first");
   });
 
-  test("TCP_CONGESTION decides what TCP_CC_INFO tells", async () => {
+  test("TCP_CC_INFO has the data of the algorithm that TCP_CONGESTION selects", async () => {
     using pair = await connected(nothing, (socket) => socket.setsockopt(TCP_CONGESTION, "reno"));
     const { a: client } = pair;
     assert.deepEqual(client.getsockopt(TCP_CC_INFO).bbr, null);

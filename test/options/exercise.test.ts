@@ -1,5 +1,5 @@
-// Every exported option on the real kernel: read, set, and read back. What the kernel refuses has to be what docs/options.md
-// says: an option that is younger than the kernel, a privilege that is missing.
+// Every exported option on the real kernel: read, set, and read back. If the kernel refuses an option, docs/options.md
+// must have the reason: the kernel is older than the option, or a privilege is missing.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { SocketError } from "berkeley";
@@ -14,10 +14,10 @@ const options = exported();
 const count = { read: 0, set: 0, options: 0 };
 const refusals: string[] = [];
 
-/** The code that says that a kind of socket does not exist here. */
+/** The codes for a kind of socket that this machine does not support. */
 const NO_SOCKET = new Set(["EAFNOSUPPORT", "EPROTONOSUPPORT", "ESOCKTNOSUPPORT"]);
 
-/** Whether `error` is one that docs/options.md or the recipe lets the kernel give. */
+/** Whether docs/options.md or the recipe allows this error of the kernel. */
 function allowed(error: unknown, row: Row, recipe: Recipe): boolean {
   if (!(error instanceof SocketError)) return false;
   if (error.code === "ENOPROTOOPT" && !kernelHas(row.since)) return true;
@@ -57,7 +57,7 @@ function fits(recipe: Recipe, value: unknown, expected: unknown): void {
     );
 }
 
-/** Tries an option, and says whether the kernel did as it was told. */
+/** Sets an option. Returns whether the kernel accepted it. */
 function exercise(prepared: Prepared, row: Row, option: AnyOption, recipe: Recipe): boolean {
   const gets = row.get !== "never" && option.query === undefined && !("of" in option);
   const sets = row.set !== "never";
@@ -103,7 +103,7 @@ describe("each option does on the kernel what docs/options.md says", () => {
         try {
           await recipe.before?.(prepared.socket);
         } catch (error) {
-          // Preparing takes the same privilege.
+          // The preparation requires the same privilege.
           if (!allowed(error, row, recipe)) throw error;
           refusals.push(`${row.name} ${(error as SocketError).code}`);
           return;

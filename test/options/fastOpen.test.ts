@@ -1,5 +1,5 @@
-// TCP Fast Open, both sides, end to end: in a network namespace of its own where the server's side is on, and in the one of
-// the tests as it is. RFC 7413, tcp(7), sendmsg(2).
+// TCP Fast Open on both sides: in a network namespace where the server's side is on, and in the namespace of the tests.
+// RFC 7413, tcp(7), sendmsg(2).
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
@@ -29,18 +29,18 @@ interface Report {
 
 const prepare = "ip -6 addr add 2001:db8:77::1/64 dev lo && echo 3 > /proc/sys/net/ipv4/tcp_fastopen";
 
-const said = (exchanges: readonly Exchange[]): string[] =>
+const textsOf = (exchanges: readonly Exchange[]): string[] =>
   exchanges.map(({ received, answer }) => `${received} ${answer}`);
 const sent = (exchanges: readonly Exchange[]): number[] => exchanges.map((exchange) => exchange.sent);
 
-test("with the server's side on, data goes with the SYN from the second connection on", (t) => {
+test("with the option on the server, the SYN carries data from the second connection on", (t) => {
   const output = runInNamespace(prepare, program);
   if (output === undefined) {
     t.skip("no network namespace of our own here");
     return;
   }
   const { connects, messages, late, never, anycast } = JSON.parse(output) as Report;
-  assert.deepEqual(said(connects), ["one ONE", "two TWO"]);
+  assert.deepEqual(textsOf(connects), ["one ONE", "two TWO"]);
   assert.deepEqual(sent(connects), [3, 3]);
   // The first fetches the cookie with an ordinary handshake; the second has connected when it has sent.
   assert.deepEqual(
@@ -55,7 +55,7 @@ test("with the server's side on, data goes with the SYN from the second connecti
     ],
   );
   // MSG_FASTOPEN: sendto() and sendmsg() connect and send, with or without a cookie.
-  assert.deepEqual(said(messages), ["three THREE", "four FOUR", "five FIVE"]);
+  assert.deepEqual(textsOf(messages), ["three THREE", "four FOUR", "five FIVE"]);
   assert.deepEqual(sent(messages), [5, 4, 4]);
   assert.deepEqual(
     messages.map(({ early }) => early.client && early.server),
@@ -66,10 +66,16 @@ test("with the server's side on, data goes with the SYN from the second connecti
   assert.equal(anycast, "joined and left");
 });
 
-test("wherever the tests run, the same calls give the same bytes", () => {
+test("the same calls give the same bytes with and without TCP Fast Open in the kernel", () => {
   const { connects, messages, late, never } = JSON.parse(run(process.execPath, [program])) as Report;
   const served = (Number(readFileSync("/proc/sys/net/ipv4/tcp_fastopen", "utf8")) & 2) !== 0;
-  assert.deepEqual(said([...connects, ...messages]), ["one ONE", "two TWO", "three THREE", "four FOUR", "five FIVE"]);
+  assert.deepEqual(textsOf([...connects, ...messages]), [
+    "one ONE",
+    "two TWO",
+    "three THREE",
+    "four FOUR",
+    "five FIVE",
+  ]);
   assert.deepEqual(sent([...connects, ...messages]), [3, 3, 5, 4, 4]);
   if (!served) {
     for (const { early } of [...connects, ...messages]) assert.deepEqual(early, { client: false, server: false });

@@ -1,4 +1,4 @@
-// Classic BPF programs on sockets: what they do, and that they can't be used to reach memory.
+// Classic BPF programs on sockets: their effect, and that they can't read or write other memory.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { calls } from "#berkeley/sys/calls.js";
@@ -52,7 +52,7 @@ async function pair(): Promise<Pair> {
 }
 
 describe("SO_ATTACH_FILTER", () => {
-  test("lets in what the program says", async () => {
+  test("accepts the packets that the program accepts", async () => {
     using two = await pair();
     const { a: receiver, b: sender } = two;
     receiver.setsockopt(SO_ATTACH_FILTER, beginsWith("y"));
@@ -127,7 +127,7 @@ describe("the raw form", () => {
     }
   });
 
-  test("never lets the kernel write beyond the room, although it counts in instructions", () => {
+  test("does not make the kernel write beyond the buffer, although it counts in instructions", () => {
     using socket = new Socket(AF_INET, SOCK_DGRAM);
     const program = Array.from({ length: 8 }, (_, index) => keep(index));
     socket.setsockopt(SO_ATTACH_FILTER, program);
@@ -138,7 +138,7 @@ describe("the raw form", () => {
         memory.subarray(size).every((byte) => byte === 0xa5),
         `${size} bytes of room`,
       );
-      // With no room at all the kernel tells how much it would take.
+      // Without space the kernel returns the required size.
       if (size === 0 || size >= 64) assert.equal(result, 64, `${size} bytes of room`);
       else assert.ok(result < 0, `${size} bytes of room`);
     }

@@ -63,7 +63,7 @@ describe("IPv4", () => {
     });
   }
 
-  test("IP_MULTICAST_ALL lets a socket on the wildcard hear what another has joined", async () => {
+  test("with IP_MULTICAST_ALL a wildcard socket receives from groups that another socket has joined", async () => {
     await using room = await Room.v4();
     using other = new Socket(AF_INET, SOCK_DGRAM);
     other.setsockopt(IP_ADD_MEMBERSHIP, { group, interface: "lo" });
@@ -79,7 +79,7 @@ describe("IPv4", () => {
     address: "127.0.0.1",
   });
 
-  test("IP_ADD_SOURCE_MEMBERSHIP and IP_DROP_SOURCE_MEMBERSHIP hear the sources that were named", async () => {
+  test("IP_ADD_SOURCE_MEMBERSHIP and IP_DROP_SOURCE_MEMBERSHIP select the sources of a group", async () => {
     await using room = await Room.v4(sources);
     room.receiver.setsockopt(IP_ADD_SOURCE_MEMBERSHIP, from("127.0.0.3"));
     assert.deepEqual(await room.heard(group), ["127.0.0.3"]);
@@ -91,7 +91,7 @@ describe("IPv4", () => {
     assert.deepEqual(await room.heard(group), []);
   });
 
-  test("IP_BLOCK_SOURCE and IP_UNBLOCK_SOURCE shut one source out and let it in", async () => {
+  test("IP_BLOCK_SOURCE blocks one source, and IP_UNBLOCK_SOURCE allows it again", async () => {
     await using room = await Room.v4(sources);
     room.receiver.setsockopt(IP_ADD_MEMBERSHIP, { group, address: "127.0.0.1" });
     assert.throws(() => room.receiver.setsockopt(IP_UNBLOCK_SOURCE, from("127.0.0.2")), is("EADDRNOTAVAIL"));

@@ -12,7 +12,9 @@ export function run(command: string, args: readonly string[]): string {
   return child.stdout;
 }
 
-/** The output of a Node program in a namespace that `prepare`, a shell command, has made ready; undefined without one. */
+/**
+ * The output of a Node program in a namespace that `prepare`, a shell command, has made ready; undefined without one.
+ */
 export function runInNamespace(prepare: string, program: string): string | undefined {
   const flags = privileged() ? ["-n"] : ["-r", "-n"];
   const ready = `ip link set lo up && ${prepare}`;

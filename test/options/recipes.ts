@@ -1,7 +1,7 @@
-// How each option is tried on the real kernel: on which socket, with which value, and what it then says.
+// How each option is tested on the real kernel: the socket, the value, and the expected result.
 //
-// Without a recipe an option is tried on the first kind of socket of its level: a boolean is set to true, to false and back,
-// a number is set to what it was.
+// An option without a recipe is tested on the first kind of socket of its level: a boolean is set to true, to false and
+// back, and a number is set to its present value.
 import { closeSync } from "node:fs";
 import {
   AF_INET,
@@ -44,11 +44,13 @@ export interface Recipe {
   readonly set?: unknown;
   /** What is read afterwards, if it is not what was set. */
   readonly reads?: unknown;
-  /** Whether what is read fits, where it can't be told beforehand. */
+  /** Whether a read value is right, if it can't be known beforehand. */
   readonly fits?: (value: never) => boolean;
   /** What shows that it was set, where it can't be read back on this socket. */
   readonly shows?: (socket: Socket) => boolean;
-  /** Codes with which this kernel may say that the socket, its configuration or its security modules have no such thing. */
+  /**
+   * Codes with which this kernel may say that the socket, its configuration or its security modules have no such thing.
+   */
   readonly refused?: readonly string[];
 }
 
@@ -133,7 +135,7 @@ export const recipes: Readonly<Record<string, Recipe>> = {
   SO_MAX_PACING_RATE: { on: "tcp", set: 5_000_000_000 },
   SO_BPF_EXTENSIONS: { fits: positive },
   SO_INCOMING_CPU: { set: 0 },
-  // There is no program to give: the kernel has to say that the descriptor is none.
+  // There is no program to pass, so the kernel must refuse the descriptor.
   SO_ATTACH_BPF: { set: 0, refused: ["EINVAL"] },
   SO_ATTACH_REUSEPORT_EBPF: { set: 0, before: (socket) => socket.setsockopt(SO_REUSEPORT, true), refused: ["EINVAL"] },
   SO_ATTACH_REUSEPORT_CBPF: { set: PASS, before: (socket) => socket.setsockopt(SO_REUSEPORT, true) },
@@ -212,7 +214,7 @@ export const recipes: Readonly<Record<string, Recipe>> = {
   MCAST_MSFILTER: { before: join6, set: { group: GROUP6, interface: "lo", mode: MCAST_EXCLUDE, sources: ["::1"] } },
 
   IPV6_ADDRFORM: { on: "mapped", set: AF_INET, shows: (socket) => socket.getsockopt(berkeley.SO_DOMAIN) === AF_INET },
-  // A socket of ICMPv6 has its checksum where the protocol says, and nobody may move it.
+  // The checksum of ICMPv6 has a fixed place, and the kernel refuses to move it.
   IPV6_CHECKSUM: { on: "raw6", set: 2 },
   IPV6_UNICAST_HOPS: { set: 33 },
   IPV6_MULTICAST_IF: { set: "lo", reads: 1 },
@@ -225,7 +227,7 @@ export const recipes: Readonly<Record<string, Recipe>> = {
   IPV6_MTU_DISCOVER: { set: IPV6_PMTUDISC_DO },
   IPV6_MTU: { on: "udp6Connected", set: 1400, fits: positive },
   IPV6_JOIN_ANYCAST: { set: { address: "2001:db8::77", interface: "lo" }, refused: ["EADDRNOTAVAIL", "ENODEV"] },
-  // Nothing was joined, and the kernel says so.
+  // No group was joined, so the kernel returns an error.
   IPV6_LEAVE_ANYCAST: { set: { address: "2001:db8::77", interface: "lo" }, refused: ["ENOENT"] },
   // A label stays for some seconds after its socket: this one may be shared by the next run.
   IPV6_FLOWLABEL_MGR: {

@@ -1,7 +1,7 @@
-// A receiver of multicast on lo, and those who send to it.
+// A receiver of multicast on lo, and its senders.
 //
-// That something does not arrive is shown without waiting: a datagram to the receiver itself is sent after it, and is the
-// next to come. On lo a sender's datagrams arrive in the order in which they were sent.
+// To show without waiting that a datagram does not arrive, a second datagram is sent to the receiver itself, and is the
+// next to arrive. On lo the datagrams of a sender arrive in order.
 import {
   AF_INET,
   AF_INET6,
@@ -15,9 +15,11 @@ import {
   SocketError,
 } from "berkeley";
 
-const patience = { timeout: 10_000 };
+const timeout = { timeout: 10_000 };
 
-/** A receiver on the wildcard, which hears only what it has joined, and senders with addresses of their own. */
+/**
+ * A receiver on the wildcard, which receives only from groups that it has joined, and senders with different addresses.
+ */
 export class Room {
   readonly receiver: Socket;
   readonly #loopback: string;
@@ -58,16 +60,16 @@ export class Room {
     return (this.receiver.getsockname() as { readonly port: number }).port;
   }
 
-  /** The sources whose datagrams to `group` come in: each sends one, in order. */
+  /** Sends a datagram from each sender to `group`. Resolves with the sources of those that arrive. */
   async heard(group: string): Promise<string[]> {
     for (const sender of this.#senders) {
-      await sender.sendto((sender.getsockname() as { readonly host: string }).host, [group, this.port], patience);
+      await sender.sendto((sender.getsockname() as { readonly host: string }).host, [group, this.port], timeout);
     }
     const mark = `mark ${this.#marks++}`;
-    await this.#senders.at(-1)!.sendto(mark, [this.#loopback, this.port], patience);
+    await this.#senders.at(-1)!.sendto(mark, [this.#loopback, this.port], timeout);
     const found: string[] = [];
     for (;;) {
-      const text = String(await this.receiver.recv(100, patience));
+      const text = String(await this.receiver.recv(100, timeout));
       if (text === mark) return found;
       found.push(text);
     }

@@ -1,4 +1,4 @@
-// The bytes of options, and what is refused before any call.
+// The bytes of options, and the values that are refused before any call.
 import assert from "node:assert/strict";
 import { endianness } from "node:os";
 import { describe, test } from "node:test";
@@ -194,7 +194,7 @@ describe("a value from bytes", { skip }, () => {
   test("ICMP6_FILTER, there and back", () => {
     assert.deepEqual(ICMP6_FILTER.decode(ICMP6_FILTER.encode({ block: [1, 128, 255] })), { block: [1, 128, 255] });
   });
-  test("IP_MSFILTER never reads beyond the bytes, whatever the count says", () => {
+  test("IP_MSFILTER never reads beyond the bytes, even if the count is too large", () => {
     const option = IP_MSFILTER.of("239.1.2.3");
     const answer = bytes("ef010203 00000000 00000000 ffffffff 0a000001");
     assert.deepEqual(option.decode(answer), {

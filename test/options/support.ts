@@ -1,4 +1,4 @@
-// What the tests of options share: the constants by name, sockets of each kind, what this process and kernel may do.
+// Functions that the tests of options share: constants by name, sockets of each kind, privileges and kernel features.
 import { readFileSync } from "node:fs";
 import { release } from "node:os";
 import * as module from "#berkeley/sys/constants.js";

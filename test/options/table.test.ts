@@ -57,7 +57,7 @@ test("an option is called as it is exported, and has the number of its constant"
   }
 });
 
-test("what docs/options.md leaves to the raw form is exported as a number", () => {
+test("the options that docs/options.md has only in the raw form are exported as numbers", () => {
   const names = leftOut();
   assert.ok(names.includes("TCP_ZEROCOPY_RECEIVE"));
   for (const name of names) assert.equal(typeof everything[name], "number", name);

@@ -23,7 +23,7 @@ after(() => rmSync(folder, { recursive: true }));
 
 const skip = missing("tshark");
 
-/** Writes a capture and gives its file. */
+/** Writes a capture. Returns its path. */
 function captured(name: string, work: (capture: Capture) => void): string {
   const blocks: Buffer[] = [];
   work(new Capture({ write: (block) => blocks.push(block), application: "berkeley", comment: "a test" }));
@@ -172,7 +172,7 @@ test("wrong options are refused, and what write throws is thrown", () => {
 });
 
 for (const [name, ends] of Object.entries({ v4, v6 })) {
-  test(`bytes that are not known have their length, and the sequence goes on behind them: ${name}`, { skip }, () => {
+  test(`unknown bytes have their length, and the sequence continues after them: ${name}`, { skip }, () => {
     const file = captured(`unknown-${name}`, (capture) => {
       const to = capture.addInterface();
       const flow = new TcpFlow(to, ends);
@@ -213,7 +213,7 @@ for (const [name, ends] of Object.entries({ v4, v6 })) {
   });
 }
 
-test("after a reset nobody finishes, and a note has no data", { skip }, () => {
+test("after a reset finish() writes nothing, and a note has no data", { skip }, () => {
   const file = captured("reset", (capture) => {
     const flow = new TcpFlow(capture.addInterface(), v4);
     flow.data("client", Buffer.from("x"));

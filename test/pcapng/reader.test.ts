@@ -1,4 +1,4 @@
-// The reader of captures: what the writer wrote, what other writers write, and bytes that are no capture.
+// The reader of captures: captures of our writer and of other programs, and bytes that are not a capture.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Inet6Address, InetAddress } from "berkeley";
@@ -52,7 +52,7 @@ for (const [name, ends, linkType] of [
   });
 }
 
-test("each datagram is a turn, and a second connection of the same addresses is one of its own", () => {
+test("each datagram is a turn, and a second connection of the same addresses is another conversation", () => {
   const bytes = record((capture) => {
     const to = capture.addInterface();
     const datagrams = new UdpFlow(to, V4);
@@ -102,7 +102,7 @@ for (const [name, ends] of [
   ["IPv4", V4],
   ["IPv6", V6],
 ] as const) {
-  test(`what a capture has cut is counted behind the bytes that it has: ${name}`, () => {
+  test(`the number of bytes that a capture did not store is counted: ${name}`, () => {
     const bytes = record((capture) => {
       const to = capture.addInterface();
       const flow = new TcpFlow(to, { ...ends, segmentSize: 1000 });

@@ -154,7 +154,7 @@ test("headers that can't be sent are refused", () => {
   for (const [header, found] of wrong) assert.throws(() => encodeProxyHeader(header), found);
 });
 
-test("LOCAL is accepted whatever its addresses are, and has none", () => {
+test("LOCAL is accepted with any addresses, and the result has none", () => {
   const { header, length } = decodeProxyHeader(hex(`${SIGNATURE} 20 ff 0003 010203`))!;
   assert.deepEqual([header.local, header.source, header.tlvs, length], [true, undefined, [], 19]);
 });

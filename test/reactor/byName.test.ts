@@ -1,4 +1,4 @@
-// sendto() to a host by name: the resolver's part of its deadline and of its signal.
+// sendto() to a host name: its deadline and its signal include the lookup.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -10,7 +10,7 @@ import { checkLeaks } from "../support/leaks.js";
 keepAlive();
 checkLeaks();
 
-test("a signal that is aborted already asks no resolver", async () => {
+test("with an aborted signal no lookup starts", async () => {
   const { sys, socket } = fakeKernel();
   const conn = socket(AF_INET, SOCK_DGRAM);
   const signal = AbortSignal.abort("before");
@@ -18,7 +18,7 @@ test("a signal that is aborted already asks no resolver", async () => {
   assert.equal(sys.count("getaddrinfo"), 0);
 });
 
-test("the time that the resolver took is taken from the deadline", async (t) => {
+test("the time of the lookup is subtracted from the deadline", async (t) => {
   const { sys, socket } = fakeKernel();
   const conn = socket(AF_INET, SOCK_DGRAM);
   let passed = 0;

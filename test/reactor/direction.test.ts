@@ -1,4 +1,4 @@
-// One direction of a descriptor, on a fake kernel: when a call is tried, when it waits, in which order, and how it ends.
+// One direction of a descriptor, on a fake kernel: when calls are tried, when they wait, their order, and their ends.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -12,7 +12,7 @@ checkLeaks();
 
 const bytes = (text: string): Buffer => Buffer.from(text);
 
-test("a call that can be served at once neither registers the descriptor nor opens the poller", async () => {
+test("a call that completes at once neither registers the descriptor nor opens the poller", async () => {
   const { sys, socket } = fakeKernel();
   const conn = socket();
   sys.script("recv", bytes("hello"));
@@ -24,7 +24,7 @@ test("a call that can be served at once neither registers the descriptor nor ope
   );
 });
 
-test("EAGAIN registers the descriptor, and the event has the call tried again", async () => {
+test("EAGAIN registers the descriptor, and after the event the call is tried again", async () => {
   const { sys, socket, fire } = fakeKernel();
   const conn = socket();
   sys.script("recv", "EAGAIN", bytes("late"));
@@ -37,7 +37,7 @@ test("EAGAIN registers the descriptor, and the event has the call tried again", 
   assert.equal(sys.waiting, 0);
 });
 
-test("a wake-up without cause has the call wait on", async () => {
+test("after a spurious event the call keeps waiting", async () => {
   const { sys, socket, fire } = fakeKernel();
   const conn = socket();
   const received = watch(conn.recv(10));
@@ -67,7 +67,7 @@ test("calls of one direction are served in the order in which they were made", a
   assert.deepEqual(order, ["1aaaa", "2bbbb", "3cccc"]);
 });
 
-test("the directions do not wait for each other", async () => {
+test("the two directions do not wait for each other", async () => {
   const { sys, socket, fire } = fakeKernel();
   const conn = socket();
   sys.script("send", "EAGAIN");
@@ -90,7 +90,7 @@ test("after EAGAIN a later call makes no system call before there is an event", 
   assert.equal(sys.count("recv"), 1);
   await assert.rejects(conn.recv(10, { timeout: 0 }), { code: "ETIMEDOUT" });
   assert.equal(sys.count("recv"), 1);
-  // An event with nobody waiting is not forgotten.
+  // An event without a waiting call is remembered.
   fire(IN, conn);
   assert.equal(sys.count("recv"), 1);
   sys.script("recv", bytes("z"));
@@ -109,7 +109,7 @@ test("EINTR is tried again at once, on the first try and after an event", async 
   assert.equal(sys.count("recv"), 8);
 });
 
-test("EINTR without end spends the budget of the turn, and others get theirs", async () => {
+test("endless EINTR uses up the budget of the turn and does not delay other calls", async () => {
   const { sys, socket } = fakeKernel();
   const conn = socket();
   sys.always("recv", "EINTR");
@@ -123,7 +123,7 @@ test("EINTR without end spends the budget of the turn, and others get theirs", a
   assert.equal(received.value?.toString(), "end");
 });
 
-test("a short read on TCP means empty: no second recv before an event", async () => {
+test("after a short read on TCP the socket is empty: no second recv(2) before an event", async () => {
   const { sys, socket, fire } = fakeKernel();
   const conn = socket();
   sys.script("recv", bytes("12345"), bytes("67890"));
@@ -138,7 +138,7 @@ test("a short read on TCP means empty: no second recv before an event", async ()
   assert.equal(sys.count("recv"), 2);
 });
 
-test("a read on TCP that got all it asked for is followed by another try", async () => {
+test("after a full read on TCP the next read is tried at once", async () => {
   const { sys, socket } = fakeKernel();
   const conn = socket();
   sys.script("recv", bytes("12345"), bytes("67"));
@@ -152,7 +152,7 @@ for (const [name, events] of [
   ["ERR", ERR],
   ["HUP", HUP],
 ] as const) {
-  test(`a short read with ${name} among the events is followed by another try: there is more to tell`, async () => {
+  test(`a short read with ${name} among the events is followed by another try`, async () => {
     const { sys, socket, fire } = fakeKernel();
     const conn = socket();
     sys.script("recv", "EAGAIN", bytes("last"), 0);
@@ -177,14 +177,14 @@ test("a short read with flags, of a datagram, or of a UNIX socket does not mean 
   }
 });
 
-test("the end of a stream is no short read: it can be read again and again", async () => {
+test("the end of a stream is not a short read: it can be read again and again", async () => {
   const { sys, socket } = fakeKernel();
   const conn = socket();
   sys.always("recv", 0);
   for (let i = 0; i < 3; i++) assert.equal((await conn.recv(10)).length, 0);
 });
 
-test("an error goes to the call that met it, and to no other", async () => {
+test("an error rejects only the call that failed", async () => {
   const { sys, socket, fire } = fakeKernel();
   const conn = socket(AF_INET, SOCK_DGRAM);
   sys.script("recv", "EAGAIN", "ECONNREFUSED", bytes("fine"));
@@ -200,7 +200,7 @@ test("an error goes to the call that met it, and to no other", async () => {
   assert.equal((await second).toString(), "fine");
 });
 
-test("events of one descriptor reach writing first, so that connect() hears of its failure", async () => {
+test("an event goes to the writing direction first, so connect() gets its error", async () => {
   const { sys, socket, fire } = fakeKernel();
   const conn = socket();
   sys.script("connect", "EINPROGRESS", "ECONNREFUSED").script("recv", "EAGAIN", 0);
@@ -218,7 +218,7 @@ test("events of one descriptor reach writing first, so that connect() hears of i
   );
 });
 
-test("a call that throws (no memory for what came) rejects alone, and the batch goes on", async () => {
+test("a call that throws (no memory for the result) rejects alone, and the batch continues", async () => {
   const { sys, socket, fire } = fakeKernel();
   const [one, two] = [socket(), socket()];
   sys.script("recv", "EAGAIN", "EAGAIN", () => {
@@ -234,20 +234,20 @@ test("a call that throws (no memory for what came) rejects alone, and the batch 
   assert.equal((await other).toString(), "other");
 });
 
-test("a descriptor that cannot be registered fails the call, and nothing waits", async () => {
+test("if a descriptor can't be registered, the call fails and does not wait", async () => {
   const { sys, socket } = fakeKernel();
   const conn = socket();
   sys.script("pollerAdd", "ENOSPC");
   await assert.rejects(conn.recv(10), { code: "ENOSPC", syscall: "epoll_ctl" });
   assert.equal(sys.waiting, 0);
-  // The next call tries it anew.
+  // The next call tries again.
   const received = conn.recv(10);
   assert.equal(sys.count("pollerAdd"), 2);
   conn.close();
   await assert.rejects(received, { code: "ECANCELED" });
 });
 
-test("a call that waits only for its turn is not registered, and is when the kernel then says would-block", async () => {
+test("a call that only waits for its turn is registered only after EAGAIN", async () => {
   const { sys, socket, fire } = fakeKernel();
   const conn = socket();
   for (let i = 0; i < 256; i++) void conn.send("x");
@@ -265,7 +265,7 @@ test("a call that waits only for its turn is not registered, and is when the ker
   conn.close();
 });
 
-test("behind a short read whose turn came late, the next call is registered without another try", async () => {
+test("after a short read whose turn came late, the next call is registered without another try", async () => {
   const { sys, socket, fire } = fakeKernel();
   const conn = socket();
   for (let i = 0; i < 256; i++) void conn.send("x");
@@ -282,7 +282,7 @@ test("behind a short read whose turn came late, the next call is registered with
   conn.close();
 });
 
-test("calls whose turn came late fail together when the descriptor cannot be registered, and nothing waits", async () => {
+test("calls whose turn came late fail together if the descriptor can't be registered", async () => {
   const { sys, socket } = fakeKernel();
   const conn = socket();
   for (let i = 0; i < 256; i++) void conn.send("x");

@@ -1,4 +1,5 @@
-// A reactor that nobody refers to any more, as when a test runner drops an evaluation of the package: its poller ends with it.
+// A reactor without references, for example after a test runner has dropped an evaluation of the package: its poller is
+// closed.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -6,12 +7,12 @@ import { Descriptor } from "#berkeley/reactor/index.js";
 import { Reactor } from "#berkeley/reactor/index.js";
 import { calls } from "#berkeley/sys/calls.js";
 import { RECV } from "#berkeley/ops/recv.js";
+import { turn } from "../support/clock.js";
 import { checkLeaks, openDescriptors } from "../support/leaks.js";
 
 checkLeaks();
 
 const gc = (globalThis as { gc?: () => void }).gc!;
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 function pair(): [number, number] {
   const bytes = new Uint8Array(8);
@@ -20,7 +21,7 @@ function pair(): [number, number] {
   return [words[0]!, words[1]!];
 }
 
-/** Whether `check` comes true within some collections. */
+/** Collects garbage several times. Resolves with true as soon as `check` returns true. */
 async function collected(check: () => boolean): Promise<boolean> {
   for (let round = 0; round < 50 && !check(); round++) {
     gc();
@@ -29,7 +30,7 @@ async function collected(check: () => boolean): Promise<boolean> {
   return check();
 }
 
-/** A reactor that has waited and has nothing left to do. */
+/** Makes a reactor on which a call has waited. */
 async function used(): Promise<WeakRef<Reactor>> {
   const reactor = new Reactor();
   const [left, right] = pair();
@@ -42,7 +43,7 @@ async function used(): Promise<WeakRef<Reactor>> {
   return new WeakRef(reactor);
 }
 
-test("fifty reactors that have waited and are dropped leave no descriptor and no reactor", async () => {
+test("fifty dropped reactors on which calls have waited leave no descriptor and are collected", async () => {
   const before = openDescriptors();
   const reactors: WeakRef<Reactor>[] = [];
   for (let round = 0; round < 50; round++) reactors.push(await used());
@@ -51,7 +52,7 @@ test("fifty reactors that have waited and are dropped leave no descriptor and no
   assert.equal(reactors.filter((reactor) => reactor.deref() !== undefined).length, 0);
 });
 
-/** Waits on a reactor that nobody else refers to. */
+/** Makes a reactor that is only referenced by its waiting call. */
 function wait(fd: number): [reactor: WeakRef<Reactor>, received: Promise<string>] {
   const reactor = new Reactor();
   const descriptor = new Descriptor(fd, false, reactor);
@@ -62,7 +63,7 @@ function wait(fd: number): [reactor: WeakRef<Reactor>, received: Promise<string>
   return [new WeakRef(reactor), received];
 }
 
-test("a reactor with a call that waits is not dropped, and ends after it", async () => {
+test("a reactor with a waiting call is not collected before the call ends", async () => {
   const before = openDescriptors();
   const [left, right] = pair();
   const [reactor, received] = wait(right);
@@ -79,7 +80,7 @@ test("a reactor with a call that waits is not dropped, and ends after it", async
   assert.equal(reactor.deref(), undefined);
 });
 
-test("events for what a dropped reactor had registered reach nobody and do no harm", async () => {
+test("events for the registrations of a dropped reactor call nothing and do no harm", async () => {
   const before = openDescriptors().size;
   const [left, right] = pair();
   (() => {
@@ -89,7 +90,7 @@ test("events for what a dropped reactor had registered reach nobody and do no ha
   for (let round = 0; round < 20; round++) {
     calls.send(left, Buffer.from("x"));
     gc();
-    // An event is fetched while the reactor is there, being collected, or gone.
+    // The poller fetches the event before, during or after the collection of the reactor.
     await turn();
   }
   calls.close(left);

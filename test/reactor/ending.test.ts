@@ -1,4 +1,5 @@
-// How a waiting call ends before the kernel is ready: a deadline, an abort, a close. Each settles once, and takes no byte.
+// A waiting call that ends before the kernel is ready: by a deadline, an abort or close(). It settles once and takes no
+// byte.
 
 import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
@@ -12,7 +13,7 @@ checkLeaks();
 
 const bytes = (text: string): Buffer => Buffer.from(text);
 
-test("a timeout rejects with ETIMEDOUT, and what comes later is for the next call", async () => {
+test("a timeout rejects with ETIMEDOUT, and the next call gets the bytes that arrive later", async () => {
   const { sys, socket, fire } = fakeKernel();
   const conn = socket();
   await assert.rejects(conn.recv(10, { timeout: 1 }), { code: "ETIMEDOUT", syscall: "recv" });
@@ -23,7 +24,7 @@ test("a timeout rejects with ETIMEDOUT, and what comes later is for the next cal
   assert.equal((await conn.recv(10)).toString(), "kept");
 });
 
-test("deadlines run per call: a later call with an earlier deadline ends first, and the order of the rest stays", async () => {
+test("each call has its own deadline: a later call with an earlier deadline ends first, and the others keep their order", async () => {
   const { sys, socket, fire } = fakeKernel();
   const conn = socket();
   const ended: string[] = [];
@@ -47,21 +48,21 @@ test("deadlines run per call: a later call with an earlier deadline ends first, 
   assert.deepEqual(ended.slice(2), ["a", "d"]);
 });
 
-test("calls that are late together end in the order of their deadlines, then of their calls", async () => {
+test("calls whose deadlines have passed together end in the order of their deadlines, then of their calls", async () => {
   const { socket } = fakeKernel();
   const conn = socket();
   const ended: string[] = [];
   const waiting = (["3", "1", "2", "1 too", "0"] as const).map((name) =>
     conn.recv(1, { timeout: 1 + Number(name[0]) }).catch(() => void ended.push(name)),
   );
-  // The loop is kept until all are late.
+  // The event loop is blocked until all deadlines have passed.
   const end = performance.now() + 10;
   while (performance.now() < end);
   await Promise.all(waiting);
   assert.deepEqual(ended, ["0", "1", "1 too", "2", "3"]);
 });
 
-test("a call that cannot join the queue leaves nothing with its signal", async () => {
+test("a call that can't join the queue leaves no listener on its signal", async () => {
   const { sys, socket, reactor } = fakeKernel();
   const conn = socket();
   sys.calls.openPoller = () => EMFILE;
@@ -71,7 +72,7 @@ test("a call that cannot join the queue leaves nothing with its signal", async (
   assert.deepEqual(getEventListeners(signal, "abort"), []);
 });
 
-test("the socket's timeout holds for calls without one of their own; null and Infinity switch it off", async () => {
+test("the timeout of the socket applies to calls without a timeout; null and Infinity switch it off", async () => {
   const { socket, sys, fire } = fakeKernel();
   const conn = socket();
   conn.timeout = 1;
@@ -87,7 +88,7 @@ test("the socket's timeout holds for calls without one of their own; null and In
   assert.equal(endless.state, "resolved");
 });
 
-test("a timeout of 0 takes what is there, and does not wait", async () => {
+test("with a timeout of 0 a call returns the available bytes and does not wait", async () => {
   const { socket, sys } = fakeKernel();
   const conn = socket();
   sys.script("recv", bytes("there"));
@@ -95,7 +96,7 @@ test("a timeout of 0 takes what is there, and does not wait", async () => {
   await assert.rejects(conn.recv(5, { timeout: 0 }), { code: "ETIMEDOUT" });
 });
 
-test("an abort rejects with the signal's reason, whatever it is", async () => {
+test("an abort rejects with the reason of the signal, of any type", async () => {
   const { socket, sys } = fakeKernel();
   const conn = socket();
   for (const reason of [new Error("enough"), "a string", 0, null, Object.freeze({ frozen: true })]) {
@@ -133,7 +134,7 @@ test("a signal that is aborted already refuses the call before any system call",
   assert.deepEqual(sys.log, []);
 });
 
-test("an abort in the middle of the queue leaves the others in order", async () => {
+test("an abort of a call in the middle of the queue does not change the order of the others", async () => {
   const { socket, sys, fire } = fakeKernel();
   const conn = socket();
   const controllers = [0, 1, 2, 3].map(() => new AbortController());
@@ -149,14 +150,14 @@ test("an abort in the middle of the queue leaves the others in order", async () 
   );
 });
 
-test("an abort that comes after the completion changes nothing; one that comes before it leaves the bytes", async () => {
+test("an abort after the completion has no effect; an abort before it leaves the bytes in the kernel", async () => {
   const { socket, sys, fire } = fakeKernel();
   const conn = socket();
   const late = new AbortController();
   sys.script("recv", "EAGAIN", bytes("first"), "EAGAIN");
   const received = conn.recv(5, { signal: late.signal });
   fire(IN, conn);
-  // The promise is settled, its reactions have not run yet.
+  // The promise is settled, but its continuations have not run yet.
   late.abort();
   assert.equal((await received).toString(), "first");
 
@@ -169,7 +170,7 @@ test("an abort that comes after the completion changes nothing; one that comes b
   assert.equal((await conn.recv(6)).toString(), "second");
 });
 
-test("a call that has settled lets go of its signal", async () => {
+test("a settled call leaves no listener on its signal", async () => {
   const { socket, sys, fire } = fakeKernel();
   const conn = socket();
   const { signal } = new AbortController();
@@ -188,7 +189,7 @@ test("a call that has settled lets go of its signal", async () => {
   assert.equal(listeners(), 0);
 });
 
-test("close() settles the waiting calls of both directions with ECANCELED, once, and leaves the registration to the kernel", async () => {
+test("close() rejects the waiting calls of both directions with ECANCELED, once, and lets the kernel remove the registration", async () => {
   const { socket, sys } = fakeKernel();
   const conn = socket();
   sys.script("send", "EAGAIN").script("poll", 0, 0);
@@ -212,7 +213,7 @@ test("close() settles the waiting calls of both directions with ECANCELED, once,
   assert.equal(conn.fileno(), -1);
 });
 
-test("close() ends the registration first where a duplicate may keep it: somebody has asked for the number", async () => {
+test("close() removes the registration first if a duplicate may exist, because fileno() was called", async () => {
   const { socket, sys } = fakeKernel();
   const known = socket();
   known.fileno();
@@ -222,7 +223,7 @@ test("close() ends the registration first where a duplicate may keep it: somebod
   assert.deepEqual(sys.log.map((call) => call.name).slice(-2), ["pollerRemove", "close"]);
 });
 
-test("detach() settles waiting calls with ECANCELED and gives the descriptor away open", async () => {
+test("detach() rejects waiting calls with ECANCELED and returns the open descriptor", async () => {
   const { socket, sys } = fakeKernel();
   const conn = socket();
   const fd = conn.fileno();
@@ -235,7 +236,7 @@ test("detach() settles waiting calls with ECANCELED and gives the descriptor awa
   assert.throws(() => conn.detach(), { code: "EBADF" });
 });
 
-test("sendAll() goes on over short writes, in order, and two of them do not mix", async () => {
+test("sendAll() continues after short writes, and the bytes of two calls do not mix", async () => {
   const { socket, sys, fire } = fakeKernel();
   const conn = socket();
   const fd = conn.fileno();
@@ -253,7 +254,7 @@ test("sendAll() goes on over short writes, in order, and two of them do not mix"
   assert.equal(sys.sent(fd).toString(), "0123456789abcdef");
 });
 
-test("sendAll() of a list goes on in the middle of a part", async () => {
+test("sendAll() of a list continues in the middle of a part", async () => {
   const { socket, sys, fire } = fakeKernel();
   const conn = socket();
   sys.script("sendmsg", 2, "EAGAIN", 3, 1);
@@ -267,7 +268,7 @@ test("sendAll() of a list goes on in the middle of a part", async () => {
   );
 });
 
-test("a sendAll() that is cut says how many bytes went out", async () => {
+test("the error of an interrupted sendAll() has the number of sent bytes", async () => {
   const { socket, sys } = fakeKernel();
   const cut = async (
     end: (controller: AbortController, close: () => void) => void,
@@ -305,7 +306,7 @@ test("a sendAll() that is cut says how many bytes went out", async () => {
   await assert.rejects(conn.sendAll("0123456789"), { code: "EPIPE", transferred: 0 });
 });
 
-test("a sendAll() behind a cut one starts with its own first byte", async () => {
+test("a sendAll() after an interrupted one starts with its own first byte", async () => {
   const { socket, sys, fire } = fakeKernel();
   const conn = socket();
   const controller = new AbortController();
@@ -319,12 +320,12 @@ test("a sendAll() behind a cut one starts with its own first byte", async () => 
   assert.equal(sys.sent(conn.fileno()).toString(), "xxyyyy");
 });
 
-/** Takes the memory from under a view. */
+/** Detaches the memory of a view. */
 function detach(view: Uint8Array): void {
   structuredClone(view.buffer, { transfer: [view.buffer as ArrayBuffer] });
 }
 
-test("a buffer that is detached while its call waits gives EFAULT, not an end and not an empty message", async () => {
+test("a call whose buffer is detached while it waits rejects with EFAULT, and does not return 0", async () => {
   const { socket, sys, fire } = fakeKernel();
   const conn = socket();
   sys.script("send", "EAGAIN").script("sendto", "EAGAIN");
@@ -338,7 +339,7 @@ test("a buffer that is detached while its call waits gives EFAULT, not an end an
   assert.equal(sys.sent(conn.fileno()).length, 0);
 });
 
-test("an empty view is not a detached one: nothing is sent and nothing received, without an error", async () => {
+test("an empty view is not a detached one: sending and receiving 0 bytes is no error", async () => {
   const { socket, sys } = fakeKernel();
   const conn = socket();
   sys.script("recv", 0);

@@ -1,4 +1,4 @@
-// What is left when epoll_wait(2) fails for good, and when a continuation throws: nobody waits for ever.
+// A permanent failure of epoll_wait(2), and continuations that throw: no call waits for ever.
 
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
@@ -17,7 +17,7 @@ import { checkLeaks } from "../support/leaks.js";
 keepAlive();
 checkLeaks();
 
-test("a lasting error of epoll_wait() ends every call that waits, and every call that would have to", async () => {
+test("a permanent error of epoll_wait() rejects all waiting calls, and all calls that would wait", async () => {
   const { sys, socket, reactor } = fakeKernel();
   const [one, two] = [socket(), socket()];
   sys.always("send", "EAGAIN");
@@ -52,7 +52,7 @@ test("a lasting error of epoll_wait() ends every call that waits, and every call
   one.close();
 });
 
-test("a continuation that throws takes no turn from others; its error is thrown behind them", async () => {
+test("a continuation that throws does not delay others; its error is thrown after them", async () => {
   const reactor = new Reactor(new FakeSys().calls);
   const turns: string[] = [];
   const error = new Error("a fault of ours");
@@ -74,7 +74,7 @@ test("a continuation that throws takes no turn from others; its error is thrown 
   assert.deepEqual(turns, ["first", "last", "after it"]);
 });
 
-test("a continuation that throws where the budget is spent leaves the rest for the next turn", async () => {
+test("after a continuation that throws when the budget is spent, the rest runs in the next turn", async () => {
   const reactor = new Reactor(new FakeSys().calls);
   const turns: string[] = [];
   const error = new Error("a fault of ours");
@@ -94,7 +94,7 @@ test("a continuation that throws where the budget is spent leaves the rest for t
   assert.deepEqual(turns, ["late"]);
 });
 
-/** An epoll_wait(2) that fails from the first event on; libuv waits with another function. */
+/** An epoll_wait(2) that fails after the first event. libuv uses another function, epoll_pwait(2). */
 const broken = `
 #include <errno.h>
 #include <sys/epoll.h>

@@ -1,4 +1,5 @@
-// MSG_DONTWAIT and calls that are refused: none gets a wrong EAGAIN, and none keeps a turn for itself.
+// Calls with MSG_DONTWAIT and refused calls: none gets a wrong EAGAIN, and a loop of them does not block the event
+// loop.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -11,7 +12,7 @@ checkLeaks();
 
 const flags = MSG_DONTWAIT;
 
-test("calls with MSG_DONTWAIT that come when the budget is spent wait for their turn, not for EAGAIN", async () => {
+test("calls with MSG_DONTWAIT that are made when the budget is spent wait for their turn, and do not fail with EAGAIN", async () => {
   const { sys, socket } = fakeKernel();
   const conn = socket();
   const sent = Array.from({ length: 600 }, () => watch(conn.send("x", { flags })));
@@ -20,7 +21,7 @@ test("calls with MSG_DONTWAIT that come when the budget is spent wait for their 
   assert.equal(sys.count("send"), 600);
 });
 
-test("behind a call that turns out to wait, those with MSG_DONTWAIT get EAGAIN and the others wait on", async () => {
+test("after a call that has to wait, calls with MSG_DONTWAIT get EAGAIN and the others keep waiting", async () => {
   const { sys, socket, fire } = fakeKernel();
   const conn = socket();
   for (let i = 0; i < 256; i++) void conn.send("x");
@@ -37,18 +38,18 @@ test("behind a call that turns out to wait, those with MSG_DONTWAIT get EAGAIN a
   assert.deepEqual([one.value?.toString(), three.value?.toString()], ["aaaa", "bbbb"]);
 });
 
-/** Whether a timer gets its turn while `call` is made over and over. */
+/** Whether a timer runs while `call` is repeated in a loop. */
 async function leavesTurns(call: () => Promise<unknown>): Promise<void> {
   let over = false;
   const timer = setTimeout(() => (over = true), 5);
   let rounds = 0;
-  // Bounded, so that the test fails instead of hanging.
+  // The loop is limited, so that the test fails instead of running for ever.
   while (!over && rounds++ < 2_000_000) await call().catch(() => undefined);
   clearTimeout(timer);
   assert.ok(over, "the timer had no turn");
 }
 
-test("a loop of calls with MSG_DONTWAIT behind one that waits leaves turns to others", async () => {
+test("a loop of calls with MSG_DONTWAIT after a waiting call does not block the event loop", async () => {
   const { socket } = fakeKernel();
   const conn = socket();
   const waiting = watch(conn.recv(1));
@@ -58,7 +59,7 @@ test("a loop of calls with MSG_DONTWAIT behind one that waits leaves turns to ot
   await turn();
 });
 
-test("a loop over a closed socket, or under an aborted signal, leaves turns to others", async () => {
+test("a loop of calls on a closed socket, or with an aborted signal, does not block the event loop", async () => {
   const { socket } = fakeKernel();
   const conn = socket();
   const signal = AbortSignal.abort();

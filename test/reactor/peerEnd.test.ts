@@ -1,4 +1,4 @@
-// The wait for the end of the peer's direction, on a fake kernel: which events end it, and that it reads nothing.
+// The wait for the end of the peer, on a fake kernel: which events end it, and that it reads nothing.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { SocketConn } from "#berkeley/socket/socketConn.js";
@@ -9,7 +9,7 @@ import { checkLeaks } from "../support/leaks.js";
 keepAlive();
 checkLeaks();
 
-test("bytes end no wait, and the end of the peer does, besides a read that waits", async () => {
+test("arriving bytes do not end the wait, and the end of the peer does, also while a read waits", async () => {
   const { sys, socket, fire } = fakeKernel();
   const conn = socket();
   sys.always("poll", () => 0);
@@ -29,7 +29,7 @@ test("bytes end no wait, and the end of the peer does, besides a read that waits
   assert.equal(sys.made("recv").length, length, "nothing was read");
 });
 
-test("a reset gives the error without a read, and a reset that a read has met gives the same", async () => {
+test("a reset is reported without a read, and in the same way after a read has failed with it", async () => {
   for (const read of [false, true]) {
     const { sys, socket, fire } = fakeKernel();
     const conn = socket();
@@ -37,7 +37,7 @@ test("a reset gives the error without a read, and a reset that a read has met gi
     const waits = [new SocketConn(conn).whenEnded(), new SocketConn(conn).whenBroken()].map((call) => watch(call));
     const reading = read ? watch(conn.recv(10)) : undefined;
     await turn();
-    // The read takes the error of the socket, so poll(2) reports none.
+    // The read clears the error of the socket, so poll(2) reports none.
     sys.always("poll", () => POLLHUP | POLLRDHUP | (read ? 0 : POLLERR));
     if (read) sys.script("recv", "ECONNRESET");
     fire(IN | RDHUP | HUP | ERR, conn);
@@ -51,7 +51,7 @@ test("a reset gives the error without a read, and a reset that a read has met gi
   }
 });
 
-test("the error queue alone, or the end of this side, is no end of the peer", async () => {
+test("an event of the error queue, or the end of this side, is not the end of the peer", async () => {
   const { sys, socket, fire } = fakeKernel();
   const conn = socket();
   sys.always("poll", () => POLLERR);

@@ -1,4 +1,4 @@
-// The set behind poll(): what it holds goes with it, on every path.
+// The poll set of poll(): it is closed on every path.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -7,7 +7,7 @@ import { Reactor } from "#berkeley/reactor/index.js";
 import { EAGAIN } from "#berkeley/sys/errno.js";
 import { FakeSys } from "#berkeley/testing/fakeSys.js";
 
-test("a set that cannot be watched because the poller cannot be opened is closed", async () => {
+test("the poll set is closed if the poller can't be opened", async () => {
   const sys = new FakeSys();
   sys.script("pollset", () => sys.newFd());
   Object.assign(sys.calls, { openPoller: () => -24 });

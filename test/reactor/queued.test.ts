@@ -1,4 +1,4 @@
-// What a poller that passes bytes on by itself (reactor/relay.ts) hears of writes that queue up.
+// Writes that wait on a socket for which the poller relays bytes (reactor/relay.ts).
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -24,7 +24,7 @@ function relay(): { words: Int32Array; open: NonNullable<ReturnType<RelayTable["
   return { words, open };
 }
 
-test("a write that waits for room goes before what the poller passes on to the same socket", async () => {
+test("a write that waits for buffer space goes before bytes that the relay sends to the same socket", async () => {
   const { sys, socket, fire } = fakeKernel();
   const conn = socket();
   const { words, open } = relay();
@@ -37,12 +37,12 @@ test("a write that waits for room goes before what the poller passes on to the s
   assert.equal(sending.state, "resolved");
 });
 
-test("a write of which a part is out, and which waits for nothing but its turn, goes before it too", async () => {
+test("a partly sent write that only waits for its turn goes before them too", async () => {
   const { sys, socket } = fakeKernel();
   const conn = socket();
   const { words, open } = relay();
   descriptorOf(conn).inflow = open;
-  // A part goes out, and takes the whole budget of this turn with it.
+  // A part is sent, and uses up the budget of this turn.
   sys.script("send", 5 << 20);
   const sending = watch(conn.sendAll(Buffer.alloc(6 << 20)));
   assert.equal(sending.state, "pending");
@@ -52,7 +52,7 @@ test("a write of which a part is out, and which waits for nothing but its turn, 
   assert.equal(sending.state, "resolved");
 });
 
-test("a write that queues up on a source hears of the room that nobody was told of", async () => {
+test("a write that waits on a relay source gets the event that was stored for it", async () => {
   const { sys, socket } = fakeKernel();
   const conn = socket();
   const { words, open } = relay();

@@ -13,7 +13,7 @@ checkLeaks();
 
 const bytes = (text: string): Buffer => Buffer.from(text);
 
-/** A source that writes down what it hears. */
+/** A source that records its events. */
 class Ear implements Source {
   readonly heard: number[] = [];
   onReady(events: number): void {
@@ -34,7 +34,7 @@ test("each registration gets its own events, with all their bits", () => {
   );
 });
 
-test("a source that throws takes no event from others; its error is thrown behind them", () => {
+test("a source that throws does not keep events from other sources; its error is thrown after them", () => {
   const sys = new FakeSys();
   const reactor = new Reactor(sys.calls);
   const ears = [new Ear(), new Ear()];
@@ -50,7 +50,7 @@ test("a source that throws takes no event from others; its error is thrown behin
   assert.deepEqual([ears[0]!.heard, ears[1]!.heard], [[IN], [OUT]]);
 });
 
-test("calls that begin to wait in one batch of events have one time, later ones the time of the clock", async () => {
+test("calls that begin to wait in the same batch of events have the same time; later calls read the clock", async () => {
   using clock = new TestClock();
   const sys = new FakeSys();
   const reactor = new Reactor(sys.calls);
@@ -70,7 +70,7 @@ test("calls that begin to wait in one batch of events have one time, later ones 
   );
 });
 
-test("the poller is opened once, at the first registration", () => {
+test("the poller is opened once, by the first registration", () => {
   const sys = new FakeSys();
   const reactor = new Reactor(sys.calls);
   assert.equal(sys.count("openPoller"), 0);
@@ -91,7 +91,7 @@ test("a poller that cannot be opened is a negative errno, and is tried again lat
   assert.equal(reactor.failedCall, "epoll_ctl");
 });
 
-test("calls that wait for their turn are counted before the poller is open, and hold it once it is", () => {
+test("calls that wait for their turn are counted before the poller is open, and keep the open poller referenced", () => {
   const sys = new FakeSys();
   const reactor = new Reactor(sys.calls);
   reactor.hold();
@@ -106,7 +106,7 @@ test("calls that wait for their turn are counted before the poller is open, and 
   assert.equal(reactor.waiting, 0);
 });
 
-test("an event for a registration that has ended reaches nobody", () => {
+test("an event for an ended registration calls nothing", () => {
   const sys = new FakeSys();
   const reactor = new Reactor(sys.calls);
   const ear = new Ear();
@@ -117,7 +117,7 @@ test("an event for a registration that has ended reaches nobody", () => {
   assert.deepEqual(ear.heard, []);
 });
 
-test("a slot is used again under another generation: a stale event never reaches who took it over", () => {
+test("a reused slot has another generation, so its new owner gets no stale event", () => {
   const sys = new FakeSys();
   const reactor = new Reactor(sys.calls);
   const first = new Ear();
@@ -134,7 +134,7 @@ test("a slot is used again under another generation: a stale event never reaches
   assert.deepEqual(second.heard, [OUT]);
 });
 
-test("generations are 32-bit numbers and wrap round", () => {
+test("generations are 32-bit numbers and wrap around", () => {
   const sys = new FakeSys();
   const reactor = new Reactor(sys.calls);
   const ear = new Ear();
@@ -146,7 +146,7 @@ test("generations are 32-bit numbers and wrap round", () => {
   assert.deepEqual(ear.heard, [IN, OUT]);
 });
 
-test("a registration that the kernel refuses gives its slot back", () => {
+test("the slot of a registration that the kernel refuses is free again", () => {
   const sys = new FakeSys().script("pollerAdd", "ENOMEM");
   const reactor = new Reactor(sys.calls);
   assert.equal(reactor.add(10, new Ear()), -12);
@@ -154,14 +154,14 @@ test("a registration that the kernel refuses gives its slot back", () => {
   assert.equal(reactor.add(11, new Ear()), 0);
 });
 
-test("a descriptor that is closed by what another one of the same batch brought gets nothing more", async () => {
+test("a descriptor that is closed during a batch gets no more events of that batch", async () => {
   const { sys, socket, fire } = fakeKernel();
   const [one, two] = [socket(), socket()];
   sys.script("recv", "EAGAIN", "EAGAIN", bytes("1"));
   const first = one.recv(1).then(() => two.close());
   const second = watch(two.recv(1));
   const token = sys.token(two.fileno());
-  // Both events were fetched together; the reactions to the first run before the second batch of the turn.
+  // Both events were fetched together. The continuations of the first run before the second batch of the turn.
   fire(IN, one);
   await first;
   sys.fireMore([token, IN]);
@@ -171,7 +171,7 @@ test("a descriptor that is closed by what another one of the same batch brought 
   assert.equal(sys.count("recv"), 3);
 });
 
-test("all events of a batch are served before any reaction runs", async () => {
+test("all events of a batch are handled before any continuation runs", async () => {
   const { sys, socket, fire } = fakeKernel();
   const [one, two] = [socket(), socket()];
   sys.script("recv", "EAGAIN", "EAGAIN", bytes("1"), bytes("2"));
@@ -182,7 +182,7 @@ test("all events of a batch are served before any reaction runs", async () => {
   assert.equal((await second).toString(), "2", "what was received is delivered although the socket is closed by now");
 });
 
-test("the poller is referenced when the first call waits, once, and let go of before the loop blocks without any", async () => {
+test("the poller is referenced once when the first call waits, and unreferenced before the loop blocks without a waiting call", async () => {
   const { sys, socket, fire } = fakeKernel();
   const [one, two] = [socket(), socket()];
   const first = one.recv(1);
@@ -195,7 +195,7 @@ test("the poller is referenced when the first call waits, once, and let go of be
   assert.equal(sys.block(), true, "the second still waits");
   fire(IN, two);
   await second;
-  // Waiting again within the turn costs nothing.
+  // Another wait in the same turn makes no system call.
   const third = two.recv(1);
   assert.equal(sys.count("pollerRef"), 1);
   two.close();
@@ -209,7 +209,7 @@ test("the poller is referenced when the first call waits, once, and let go of be
   assert.equal(sys.block(), false);
 });
 
-test("whatever ends a call ends what it holds: timeout, abort, close, an error, a completion", async () => {
+test("a call releases its references however it ends: timeout, abort, close, error, completion", async () => {
   const { sys, socket, fire } = fakeKernel();
   const conn = socket();
   const controller = new AbortController();
@@ -238,7 +238,7 @@ test("whatever ends a call ends what it holds: timeout, abort, close, an error, 
   );
 });
 
-test("a loop over a socket that never runs dry has to wait for the next turn when the budget is spent", async () => {
+test("a loop over a socket that always has bytes waits for the next turn when the budget is spent", async () => {
   const { sys, socket } = fakeKernel();
   const conn = socket();
   sys.always("recv", bytes("x"));
@@ -261,7 +261,7 @@ test("a loop over a socket that never runs dry has to wait for the next turn whe
   for (const count of perTurn) assert.ok(count >= 100 && count <= 1000, `rounds per turn: ${perTurn.join(", ")}`);
 });
 
-test("large reads spend the budget by their bytes", async () => {
+test("large reads use up the budget by their bytes", async () => {
   const { sys, socket } = fakeKernel();
   const conn = socket();
   const chunk = 1 << 20;
@@ -283,7 +283,7 @@ test("large reads spend the budget by their bytes", async () => {
   await loop;
 });
 
-test("one large sendAll() to a peer that always takes more leaves turns to others", async () => {
+test("one large sendAll() to a peer that always accepts bytes does not delay other calls", async () => {
   const { sys, socket } = fakeKernel();
   const [big, small] = [socket(), socket()];
   sys.always("send", (_fd, data, offset = 0) => Math.min(1 << 16, (data as Uint8Array).length - (offset as number)));
@@ -299,7 +299,7 @@ test("one large sendAll() to a peer that always takes more leaves turns to other
   assert.ok(turns >= 4, `${turns} turns`);
 });
 
-test("calls that the budget has deferred are served in order, each in its turn", async () => {
+test("calls that the budget has deferred are served in their order", async () => {
   const { sys, socket } = fakeKernel();
   sys.always("recv", bytes("x"));
   const conns = Array.from({ length: 2000 }, () => socket());
@@ -314,7 +314,7 @@ test("calls that the budget has deferred are served in order, each in its turn",
   assert.equal(sys.waiting, 0);
 });
 
-test("the budget grows with the events of a turn: everybody who is ready together is served", async () => {
+test("the budget grows with the events of a turn, so all sockets that are ready together are served", async () => {
   const { sys, socket, fire } = fakeKernel();
   const conns = Array.from({ length: 1000 }, () => socket());
   const received = conns.map((conn) => watch(conn.recv(1)));

@@ -1,4 +1,4 @@
-// What users' code can do from inside a call: getters and methods of what was passed in, run while the queue is served.
+// Code of users that runs inside a call: getters and methods of its arguments, while the queue is served.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -10,7 +10,7 @@ import { checkLeaks } from "../support/leaks.js";
 keepAlive();
 checkLeaks();
 
-test("a getter that closes the socket while its call is tried settles the call once, and nothing is left waiting", async () => {
+test("a getter that closes the socket during the attempt of a call settles the call once, and no call keeps waiting", async () => {
   const { sys, reactor, socket, fire } = fakeKernel();
   const conn = socket();
   const other = socket();
@@ -41,7 +41,7 @@ test("a getter that closes the socket while its call is tried settles the call o
   assert.equal(reactor.waiting, 0);
 });
 
-test("a socket to pass that closes the carrier while its call is tried settles the call once", async () => {
+test("a passed object whose fileno() closes the sending socket settles the call once", async () => {
   const { sys, reactor, socket, fire } = fakeKernel();
   const conn = socket(AF_UNIX, SOCK_STREAM);
   sys.script("sendmsg", "EAGAIN", 1);
@@ -56,7 +56,7 @@ test("a socket to pass that closes the carrier while its call is tried settles t
   assert.equal(reactor.waiting, 0);
 });
 
-test("an abort whose reason takes no property rejects all the same, and so do the others under its signal", async () => {
+test("an abort whose reason can't get the property `transferred` rejects all calls under its signal", async () => {
   const { sys, socket } = fakeKernel();
   const [one, two] = [socket(), socket()];
   sys.script("send", 1, "EAGAIN", 1, "EAGAIN");
@@ -76,7 +76,7 @@ test("an abort whose reason takes no property rejects all the same, and so do th
   assert.equal(sys.waiting, 0);
 });
 
-test("methods of a signal that somebody has replaced are not called: an abort is heard of, and a settled call lets go", async () => {
+test("replaced methods of a signal are not called: an abort still rejects, and a settled call leaves no listener", async () => {
   const { sys, socket, fire } = fakeKernel();
   const conn = socket();
   const abort = new AbortController();
@@ -94,11 +94,11 @@ test("methods of a signal that somebody has replaced are not called: an abort is
   assert.equal(sys.waiting, 0);
 });
 
-test("a connection whose object cannot be made does not leave its descriptor open", async () => {
+test("if the object of an accepted connection can't be made, its descriptor is closed", async () => {
   const { sys, socket } = fakeKernel();
   const server = socket();
   sys.script("accept", () => {
-    // No memory for the object, of all moments now.
+    // There is no memory for the object at this moment.
     Object.defineProperty(runnerOf(server)!, "family", {
       get: () => {
         throw new RangeError("no memory");

@@ -1,4 +1,4 @@
-// submit(): calls whose end is told to a part of ours, without a promise.
+// submit(): calls that end with a callback and not with a promise.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -14,7 +14,7 @@ import { checkLeaks } from "../support/leaks.js";
 keepAlive();
 checkLeaks();
 
-class Heard implements CompletionHandler<void> {
+class RecordingHandler implements CompletionHandler<void> {
   readonly ends: unknown[] = [];
   after: (() => void) | undefined;
 
@@ -29,36 +29,36 @@ class Heard implements CompletionHandler<void> {
   }
 }
 
-const submit = (socket: Socket, heard: Heard, timeout: number | null = null): unknown =>
-  descriptorOf(socket).reading.submit(heard, socket, READABLE, undefined, undefined, timeout);
+const submit = (socket: Socket, handler: RecordingHandler, timeout: number | null = null): unknown =>
+  descriptorOf(socket).reading.submit(handler, socket, READABLE, undefined, undefined, timeout);
 
-test("a result that is there is returned, and nobody is told", () => {
+test("a result that is available at once is returned, without a callback", () => {
   const { sys, socket } = fakeKernel();
   sys.script("poll", IN);
-  const heard = new Heard();
-  assert.equal(submit(socket(), heard), undefined);
-  assert.deepEqual(heard.ends, []);
+  const handler = new RecordingHandler();
+  assert.equal(submit(socket(), handler), undefined);
+  assert.deepEqual(handler.ends, []);
 });
 
-test("who waits is told within the event; an error that is there is thrown", () => {
+test("a waiting call gets its callback during the event; an error that occurs at once is thrown", () => {
   const { sys, socket, fire } = fakeKernel();
   const one = socket();
-  const heard = new Heard();
+  const handler = new RecordingHandler();
   sys.script("poll", 0, IN);
-  assert.equal(submit(one, heard), PENDING);
+  assert.equal(submit(one, handler), PENDING);
   fire(IN, one);
-  assert.deepEqual(heard.ends, ["settled"]);
+  assert.deepEqual(handler.ends, ["settled"]);
   sys.script("poll", "EINVAL");
-  assert.throws(() => submit(one, heard), { code: "EINVAL", syscall: "poll" });
+  assert.throws(() => submit(one, handler), { code: "EINVAL", syscall: "poll" });
   one.close();
-  assert.throws(() => submit(one, heard), { code: "EBADF" });
-  assert.equal(heard.ends.length, 1);
+  assert.throws(() => submit(one, handler), { code: "EBADF" });
+  assert.equal(handler.ends.length, 1);
 });
 
-test("who is told may wait again, or close the descriptor under those behind", () => {
+test("a callback can submit the call again, or close the descriptor of the calls after it", () => {
   const { sys, socket, fire } = fakeKernel();
   const one = socket();
-  const [first, second, third] = [new Heard(), new Heard(), new Heard()];
+  const [first, second, third] = [new RecordingHandler(), new RecordingHandler(), new RecordingHandler()];
   sys.script("poll", 0, IN, 0);
   submit(one, first);
   submit(one, second);
@@ -75,21 +75,21 @@ test("who is told may wait again, or close the descriptor under those behind", (
   assert.equal(one.closed, true);
 });
 
-test("a deadline and close() are told; each call once, also when the first to hear closes the descriptor", async () => {
+test("a deadline and close() call the callback, once for each call, even if the first callback closes the descriptor", async () => {
   const { sys, socket } = fakeKernel();
   const one = socket();
-  const [first, second] = [new Heard(), new Heard()];
+  const [first, second] = [new RecordingHandler(), new RecordingHandler()];
   sys.always("poll", 0);
   submit(one, first, 5);
   submit(one, second, 5);
   first.after = () => one.close();
-  // Both are late when the timer has its turn.
+  // Both deadlines have passed when the timer runs.
   for (const end = performance.now() + 20; performance.now() < end;);
   while (first.ends.length + second.ends.length < 2) await turn();
   await turn();
   assert.deepEqual([first.ends, second.ends], [["ETIMEDOUT"], ["ETIMEDOUT"]]);
   const other = socket();
-  const third = new Heard();
+  const third = new RecordingHandler();
   submit(other, third);
   other.close();
   assert.deepEqual(third.ends, ["ECANCELED"]);
@@ -98,16 +98,16 @@ test("a deadline and close() are told; each call once, also when the first to he
 const far = toAddress("192.0.2.1:9") as Address;
 const near = toAddress("127.0.0.1:9") as Address;
 
-test("that a fresh TCP socket is connected is told by the event alone", async () => {
+test("the event alone shows that a new TCP socket is connected", async () => {
   const { sys, socket, fire } = fakeKernel();
   const one = socket();
-  const heard = new Heard();
+  const handler = new RecordingHandler();
   sys.script("connect", "EINPROGRESS");
-  assert.equal(connectTo(heard, one, far, true, null), PENDING);
+  assert.equal(connectTo(handler, one, far, true, null), PENDING);
   fire(OUT, one);
-  assert.deepEqual(heard.ends, ["settled"]);
+  assert.deepEqual(handler.ends, ["settled"]);
   assert.equal(sys.count("connect"), 1);
-  // Nothing has come yet, so nothing is asked for before there is an event.
+  // Nothing has arrived yet, so no system call is made before an event.
   sys.script("recv", 3);
   const received = one.recv(10);
   assert.equal(sys.count("recv"), 0);
@@ -116,26 +116,26 @@ test("that a fresh TCP socket is connected is told by the event alone", async ()
   assert.equal((await received).length, 3);
 });
 
-test("an event with an error, and one that comes early, have the kernel asked", () => {
+test("an event with an error, and an early event, cause a query of the kernel", () => {
   const { sys, socket, fire } = fakeKernel();
   const one = socket();
-  const heard = new Heard();
+  const handler = new RecordingHandler();
   sys.script("connect", "EINPROGRESS", "EALREADY", "ECONNREFUSED");
-  connectTo(heard, one, far, true, null);
+  connectTo(handler, one, far, true, null);
   fire(OUT | HUP, one);
-  assert.deepEqual(heard.ends, []);
+  assert.deepEqual(handler.ends, []);
   fire(OUT | ERR | HUP, one);
-  assert.deepEqual(heard.ends, ["ECONNREFUSED"]);
+  assert.deepEqual(handler.ends, ["ECONNREFUSED"]);
 });
 
-test("a socket that is not TCP's, or has a past, has the kernel asked", async () => {
+test("for a socket that is not TCP, or was used before, the kernel is queried", async () => {
   const { sys, socket, fire } = fakeKernel();
   const one = socket();
-  const heard = new Heard();
+  const handler = new RecordingHandler();
   sys.script("connect", "EINPROGRESS", 0);
-  connectTo(heard, one, far, false, null);
+  connectTo(handler, one, far, false, null);
   fire(OUT, one);
-  assert.deepEqual(heard.ends, ["settled"]);
+  assert.deepEqual(handler.ends, ["settled"]);
   assert.equal(sys.count("connect"), 2);
   const two = socket();
   sys.script("connect", "EINPROGRESS", "EALREADY", 0);
@@ -146,7 +146,7 @@ test("a socket that is not TCP's, or has a past, has the kernel asked", async ()
   await connecting;
 });
 
-test("a connection to this machine is asked about at once, and waited for when it is not there", async () => {
+test("a connection to this machine is checked at once, and waited for if it is not established", async () => {
   const { sys, socket, fire } = fakeKernel();
   sys.script("connect", "EINPROGRESS", 0);
   await socket().connect(near);

@@ -1,4 +1,4 @@
-// What console.log(), String() and JSON.stringify() show of the objects of the package.
+// The output of console.log(), String() and JSON.stringify() for the objects of the package.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { inspect } from "node:util";
@@ -201,7 +201,7 @@ test("connections and listeners in memory are shown, with the calls that wait", 
 });
 
 for (const [name, pair] of Object.entries(everyKind)) {
-  test(`a TLS connection ${name} shows what was negotiated, and no key, session, certificate or data`, async () => {
+  test(`a TLS connection ${name} shows the negotiated values, and no key, session, certificate or data`, async () => {
     const [client, server] = await tlsPair(pair, trusting(), serving());
     await client.write("the password is swordfish");
     const stream: Stream<TlsConn> = new Stream(server);

@@ -195,14 +195,14 @@ test("with tracing a call has the line that made it; calls that were there befor
   await assert.rejects(after);
 });
 
-test("setTracing() refuses what is neither true nor false", () => {
+test("setTracing() refuses a value that is not a boolean", () => {
   assert.throws(() => setTracing(1 as unknown as boolean), {
     name: "TypeError",
     message: "Cannot set tracing: on is 1, required true or false",
   });
 });
 
-test("the line of an async caller is found behind an await of ours", async () => {
+test("the line of an async caller is found through an await in the package", async () => {
   setTracing(true);
   const listener = await listen("tcp://127.0.0.1:0");
   const loop = (async () => {

@@ -1,4 +1,4 @@
-// The registry: off it holds nothing, on it records sockets and waiting calls, and passes them to its listeners.
+// The registry. Off, it has no entries. On, it records sockets and waiting calls, and passes them to its listeners.
 import assert from "node:assert/strict";
 import { closeSync } from "node:fs";
 import { test } from "node:test";
@@ -132,7 +132,7 @@ test("a description that fails has the kind only, and a class of another kind ke
   for (const value of [undefined, null, 1, "x", {}, []]) assert.equal(describe(value), undefined);
 });
 
-test("callerLine() names this file, whatever limit of frames is set, and changes no limit", () => {
+test("callerLine() returns a line of this file with any limit of frames, and does not change the limit", () => {
   const { stackTraceLimit } = Error;
   try {
     Error.stackTraceLimit = 0;

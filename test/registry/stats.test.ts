@@ -1,4 +1,4 @@
-// stats(): the counters of what lives long.
+// stats(): the counters of sockets, streams, listeners and servers.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
@@ -108,7 +108,7 @@ test("a stream counts by itself over a connection that does not", async () => {
   await right.close();
 });
 
-test("a UDP socket counts datagrams, those of batches too, their bytes, and what the kernel dropped", async () => {
+test("a UDP socket counts datagrams, also in batches, their bytes, and those that the kernel dropped", async () => {
   const server = await bindUdp("udp://127.0.0.1:0", { receiveBuffer: 2304 });
   const client = await connectUdp(`udp://${String(server.address)}`);
   await client.send("1234");

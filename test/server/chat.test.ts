@@ -7,7 +7,7 @@ import { test } from "node:test";
 import { connect, type Stream } from "berkeley";
 import { compiled, Program, root } from "../support/program.js";
 import { checkLeaks } from "../support/leaks.js";
-import { fate } from "./support.js";
+import { readToEnd } from "./support.js";
 
 checkLeaks();
 
@@ -26,7 +26,7 @@ async function started(): Promise<{ program: Program; join: (name: string, from?
 async function refusedFate(enter: (name: string) => Promise<Stream>): Promise<string> {
   try {
     await using stream = await enter("sixth");
-    return await fate(stream);
+    return await readToEnd(stream);
   } catch (error) {
     return (error as { code: string }).code;
   }
@@ -38,7 +38,7 @@ test("the page shows the program, which has 40 lines", () => {
   assert.ok(text.split("\n").length - 1 <= 40);
 });
 
-test("members talk, have one nickname each, and learn who is gone", async () => {
+test("members send lines, have one nickname each, and get a line when a member leaves", async () => {
   const { program, join: enter } = await started();
   await using _ = program;
   await using ann = await enter("ann");
@@ -49,9 +49,9 @@ test("members talk, have one nickname each, and learn who is gone", async () => 
   assert.equal(await bob.readLine(), "Your nickname?");
   assert.equal(await bob.readLine(), "* bob is here");
   await using second = await enter("ann");
-  assert.equal(await fate(second), "end:Your nickname?\nThis nickname is taken\n");
+  assert.equal(await readToEnd(second), "end:Your nickname?\nThis nickname is taken\n");
   await using wrong = await enter("\u001b[2J");
-  assert.equal(await fate(wrong), "end:Your nickname?\nLetters and digits only\n");
+  assert.equal(await readToEnd(wrong), "end:Your nickname?\nLetters and digits only\n");
   await bob.write("hello\n");
   assert.equal(await ann.readLine(), "bob: hello");
   // A line above the limit ends this member alone.
@@ -83,7 +83,7 @@ test("on SIGTERM the members get a notice, and the process ends with status 0", 
   assert.equal(await ann.readLine(), "Your nickname?");
   assert.equal(await ann.readLine(), "* ann is here");
   program.kill("SIGTERM");
-  assert.equal(await fate(ann), "end:* The server stops\n");
+  assert.equal(await readToEnd(ann), "end:* The server stops\n");
   await ann.close();
   assert.equal((await program.ended).status, 0);
 });

@@ -1,15 +1,14 @@
-// How serve() ends when its listener does: closed by the program, failed, or unable to close.
+// The end of serve() when its listener ends: the program closes it, it fails, or its close() fails.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Conn, listen, type Listener, SHUT_RD, TlsContext, TlsListener } from "berkeley";
 import { serve, type ServerEvent } from "berkeley/server";
+import { turn } from "../support/clock.js";
 import { checkLeaks } from "../support/leaks.js";
 import { certificates } from "../tls/support.js";
 
 checkLeaks();
-
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 test("a listener that the program closes ends the server without an error", async () => {
   const listener = await listen("tcp://127.0.0.1:0");

@@ -9,7 +9,7 @@ import { serve, type ServerEvent } from "berkeley/server";
 import { MemoryListener } from "berkeley/testing";
 import { checkLeaks } from "../support/leaks.js";
 import { Program } from "../support/program.js";
-import { connectTo, deferred, endpointOf, fate } from "./support.js";
+import { connectTo, deferred, endpointOf, readToEnd } from "./support.js";
 
 checkLeaks();
 
@@ -56,10 +56,10 @@ class Subscribed extends Events implements Disposable {
   }
 }
 
-/** Connects, and returns how the connection went; see `fate()`. */
+/** Connects, and returns how the connection went; see `readToEnd()`. */
 async function visit(to: EndpointLike, localAddress = "127.0.0.1"): Promise<string> {
   await using client = await connect(to, { localAddress: [localAddress, 0] });
-  return await fate(client);
+  return await readToEnd(client);
 }
 
 /** Checks that an event is of numbers and strings alone, so that JSON keeps all of it. */
@@ -213,7 +213,7 @@ test("the reason of a cut connection is the limit, or aborted", async () => {
   while (server.stats().connections === 0) await new Promise((resolve) => setImmediate(resolve));
   await server.close();
   assert.equal((await logged.next("closed", 2)).reason, "aborted");
-  assert.equal(await fate(client), "ECONNRESET");
+  assert.equal(await readToEnd(client), "ECONNRESET");
   // The end comes after the last connection.
   await logged.next("end");
   assert.deepEqual(logged.names, ["listening", "closed", "listening", "closed", "end"]);

@@ -5,7 +5,7 @@ import { Program, type ProgramOptions } from "../support/program.js";
 
 /**
  * A server at ENDPOINT. A connection sends a command and gets a line: `who`, `upgrade {options}`, `state`, ….
- * MODE says what goes wrong in a generation.
+ * MODE is the fault of a generation.
  */
 export const PROGRAM = `
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";

@@ -1,4 +1,4 @@
-// A real HAProxy in front of serve() and forward(): the client's address arrives in each form of the header.
+// A real HAProxy before serve() and forward(): the address of the client arrives in each version of the header.
 
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -10,7 +10,7 @@ import { type ConnectionContext, PP2_TYPE_SSL, PP2_TYPE_UNIQUE_ID, serve, type S
 import { certificates, serving } from "../tls/support.js";
 import { checkLeaks } from "../support/leaks.js";
 import { Program } from "../support/program.js";
-import { freePort } from "./support.js";
+import { freePort } from "../support/freePort.js";
 
 checkLeaks();
 

@@ -1,4 +1,4 @@
-// serveMetrics(): the pages as curl sees them, and the texts as Prometheus' own parsers read them.
+// serveMetrics(): its pages, read with curl, and their texts, read with the parsers of Prometheus.
 
 import assert from "node:assert/strict";
 import { rmSync } from "node:fs";
@@ -10,7 +10,7 @@ import { formatMetrics, type MetricFamily, serve, serveMetrics, serverMetrics } 
 import { checkLeaks } from "../support/leaks.js";
 import { Program } from "../support/program.js";
 import { curl, lacking, parse, valueOf } from "./metricsSupport.js";
-import { connectTo, deferred, fate } from "./support.js";
+import { connectTo, deferred, readToEnd } from "./support.js";
 
 checkLeaks();
 
@@ -46,9 +46,9 @@ test(
     await client.write("hello\n");
     assert.equal(await client.readLine(), "hello");
     await using denied = await connectTo(chat, { localAddress: "127.0.0.9" });
-    assert.equal(await fate(denied), "ECONNRESET");
+    assert.equal(await readToEnd(denied), "ECONNRESET");
     await using failing = await connectTo(other);
-    assert.equal(await fate(failing), "end:");
+    assert.equal(await readToEnd(failing), "end:");
     await using through = await connect(forwarder.address);
     await through.write("12345\n");
     await through.readLine();
@@ -150,7 +150,7 @@ test("/readyz is 503 before a server listens, while one drains and when one is c
   assert.deepEqual(await ready(), [503, "not ready: chat is draining\n"]);
   assert.equal((await curl(metrics, "/healthz")).status, 200);
   released.resolve();
-  assert.equal(await fate(client), "end:");
+  assert.equal(await readToEnd(client), "end:");
   await client.close();
   await drained;
   assert.deepEqual(await ready(), [503, "not ready: chat is closed\n"]);
@@ -228,7 +228,7 @@ test("requests are bounded: headers that are too long, and more connections than
   for (let count = 0; count < 65; count++) {
     const stream = await connect(metrics.address as EndpointLike);
     connections.add(stream);
-    void fate(stream).then(() => (closed++, one.resolve()));
+    void readToEnd(stream).then(() => (closed++, one.resolve()));
   }
   await one.promise;
   assert.equal(closed, 1);
@@ -376,7 +376,7 @@ test(
         curl(stuck, "/metrics"),
         curl(stuck, "/readyz"),
         curl(checking, "/readyz"),
-        fate(slow),
+        readToEnd(slow),
       ]);
       assert.deepEqual([metrics.status, ready.status, check.status], [500, 503, 503]);
       assert.match(header, /^end:HTTP\/1.1 408 Request Timeout/);
@@ -410,7 +410,7 @@ test("close() ends idle connections and releases the port; a signal closes too",
   await client.write("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
   await client.readUntil("ok\n");
   controller.abort();
-  assert.equal(await fate(client), "end:");
+  assert.equal(await readToEnd(client), "end:");
   await metrics.close();
   await using again = await serveMetrics(endpoint);
   assert.equal(String(again.address), String(metrics.address));

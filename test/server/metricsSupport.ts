@@ -1,4 +1,4 @@
-// What the tests of metrics share: curl, and the parsers of Prometheus' own library for Python.
+// Functions that the tests of metrics share: curl, and the parsers of Prometheus' library for Python.
 
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";

@@ -1,4 +1,4 @@
-// Errors of accept(2) and of opening descriptors that the test makes the calls return.
+// Errors of accept(2) and of calls that open descriptors, on replaced calls.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -106,7 +106,7 @@ test("an error of accept(2) that does not end with time ends the server with thi
   await assert.rejects(server.closed, { code: "EINVAL" });
 });
 
-test("a handler that closes its server during a shortage leaves no shortage behind", async () => {
+test("a handler that closes its server during a shortage ends the shortage", async () => {
   // With this reserve, descriptors are always short.
   await using server = await serve(LOCAL, () => void server.close(), { reserve: 1_000_000 });
   await using client = await connectTo(server);

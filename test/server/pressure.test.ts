@@ -1,4 +1,4 @@
-// Servers with few descriptors: 64, for 500 clients. The servers run in a process of their own with that limit.
+// Servers with 64 descriptors and 500 clients. The servers run in a process of their own with that limit.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -6,7 +6,7 @@ import { connect, InetAddress, listen, type Stream } from "berkeley";
 import { encodeProxyHeader } from "berkeley/server";
 import { Program } from "../support/program.js";
 import { checkLeaks } from "../support/leaks.js";
-import { fate } from "./support.js";
+import { readToEnd } from "./support.js";
 
 checkLeaks();
 
@@ -88,9 +88,9 @@ async function run(program: Program, { header = Buffer.alloc(0), release }: Run)
     Array.from({ length: CLIENTS }, () => connect(["127.0.0.1", Number(port)], { timeout: 10_000 })),
   );
   // Each client closes its connection when it has its answer, so that the descriptor is free.
-  const fates = clients.map(async (client) => {
+  const endings = clients.map(async (client) => {
     await client.write([header, "question\n"]);
-    const result = await fate(client);
+    const result = await readToEnd(client);
     await client.close();
     return result;
   });
@@ -101,7 +101,7 @@ async function run(program: Program, { header = Buffer.alloc(0), release }: Run)
   assert.ok(Number(cpu) < MOST_CPU, `CPU ${cpu}`);
   release();
   const counts = new Map<string, number>();
-  for (const result of await Promise.all(fates)) counts.set(result, (counts.get(result) ?? 0) + 1);
+  for (const result of await Promise.all(endings)) counts.set(result, (counts.get(result) ?? 0) + 1);
   assert.deepEqual([...counts], [["end:served\n", CLIENTS]]);
   program.kill("SIGTERM");
   const [, text] = await program.line(/^end (.*)$/);

@@ -1,4 +1,4 @@
-// The address of the client in the events of servers behind a proxy.
+// The address of the client in the events of servers, with the PROXY protocol.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -30,7 +30,7 @@ function log(): {
   return { log: add, events, closed: closed.promise, refused: refused.promise };
 }
 
-test("behind a proxy, the events of serve() have the client of the header and the peer of the socket", async () => {
+test("with a PROXY header, the events of serve() have the client of the header and the peer of the socket", async () => {
   const { log: add, closed, events, refused } = log();
   await using server = await serve(LOCAL, () => Promise.reject(new Error("no")), {
     proxyProtocol,
@@ -55,7 +55,7 @@ test("behind a proxy, the events of serve() have the client of the header and th
   assert.equal(typeof refusal.error?.code, "string");
 });
 
-test("behind a proxy, the events of forward() have the client of the header", async () => {
+test("with a PROXY header, the events of forward() have the client of the header", async () => {
   const { log: add, closed, events } = log();
   await using target = await listen(LOCAL);
   await using forwarder = await forward(LOCAL, target.address, { proxyProtocol, log: add });

@@ -1,4 +1,4 @@
-// The PROXY protocol on accept, in serve(): which peers, which address counts, and what happens to wrong headers.
+// The PROXY protocol in serve(): the peers that may send it, the address of the client, and wrong headers.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -22,7 +22,7 @@ import { MemoryListener } from "berkeley/testing";
 import { certificates, serving } from "../tls/support.js";
 import { TestClock } from "../support/clock.js";
 import { checkLeaks, openDescriptors } from "../support/leaks.js";
-import { connectTo, deferred, endpointOf, fate } from "./support.js";
+import { connectTo, deferred, endpointOf, readToEnd } from "./support.js";
 
 checkLeaks();
 
@@ -135,7 +135,7 @@ test("a mapped address of a proxy is its IPv4 address", async () => {
   assert.equal(await good.readLine(), "hello");
   assert.match(String(made.contexts[0]!.peer), /::ffff:127\.0\.0\.1/);
   await using bad = await at("127.0.0.2");
-  assert.equal(await fate(bad), "ECONNRESET");
+  assert.equal(await readToEnd(bad), "ECONNRESET");
 });
 
 const line = (text: string): Buffer => Buffer.from(text, "latin1");
@@ -182,7 +182,7 @@ test("a header that ends early, or whose proxy resets, is refused", async () => 
     await using proxy = await connectTo(made.server);
     if (part > 0) await proxy.write(HEADER.subarray(0, part));
     await proxy.closeWrite();
-    assert.match(await fate(proxy), /ECONNRESET|end:/);
+    assert.match(await readToEnd(proxy), /ECONNRESET|end:/);
   }
   const reset = await connectTo(made.server);
   await reset.write(HEADER.subarray(0, 5));
@@ -230,7 +230,7 @@ test("a UNIX socket needs a header from every peer", async () => {
   assert.equal(String(made.contexts[0]!.client), String(client));
   await using stranger = await connect(endpointOf(made.server));
   await stranger.write("hello\n");
-  assert.equal(await fate(stranger), "end:");
+  assert.equal(await readToEnd(stranger), "end:");
 });
 
 test("over any listener, the header is read from the connection", async () => {
@@ -288,7 +288,7 @@ test("a header that is not complete in time is refused", async () => {
   }
   assert.equal(made.refusals.length, 0);
   await clock.advance(100);
-  assert.equal(await fate(proxy), "ECONNRESET");
+  assert.equal(await readToEnd(proxy), "ECONNRESET");
   assert.equal((made.refusals[0]!.error as { code: string }).code, "ETIMEDOUT");
 });
 
@@ -311,7 +311,7 @@ test("maxPending bounds the connections whose header is pending", async () => {
   await using made = await echoServer({ proxyProtocol: { ...PROXIES, maxPending: 1 } });
   await using first = await connectTo(made.server);
   assert.equal(await visit(made.server, HEADER), "hello");
-  assert.equal(await fate(first), "ECONNRESET");
+  assert.equal(await readToEnd(first), "ECONNRESET");
 });
 
 test("headers that have arrived are read before a connection is reset, however many come at a time", async () => {
@@ -382,7 +382,7 @@ test("drain() serves a connection whose header is pending, and cuts it after its
   await silent.write(HEADER.subarray(0, 5));
   assert.equal(await visit(other.server, HEADER), "hello");
   await other.server.drain({ timeout: 0 });
-  assert.equal(await fate(silent), "ECONNRESET");
+  assert.equal(await readToEnd(silent), "ECONNRESET");
   assert.equal(other.refusals[0]!.reason, "draining");
 });
 
@@ -395,7 +395,7 @@ test("the log of a server ends with the event end, after the connections whose h
   assert.equal(await visit(server, HEADER), "hello");
   await turns(() => server.stats().connections === 0);
   await server.close();
-  assert.equal(await fate(silent), "ECONNRESET");
+  assert.equal(await readToEnd(silent), "ECONNRESET");
   await turns(() => events.length === 4);
   assert.deepEqual(events.slice(1), ["closed undefined", "refused undefined", "end 1"]);
 });
@@ -406,7 +406,7 @@ test("close() cuts connections whose header is pending", async () => {
   await silent.write(HEADER.subarray(0, 5));
   assert.equal(await visit(made.server, HEADER), "hello");
   await made.server.close();
-  assert.equal(await fate(silent), "ECONNRESET");
+  assert.equal(await readToEnd(silent), "ECONNRESET");
 });
 
 const overTls = async (server: Server, header: Uint8Array, localAddress = "127.0.0.1"): Promise<string> => {
@@ -488,7 +488,7 @@ test("over TLS, silent connections are dropped for others, or end with their dea
   assert.equal(await overTls(made.server, HEADER), "hello");
   await made.server.close();
   for (const stream of silent) {
-    assert.equal(await fate(stream), "ECONNRESET");
+    assert.equal(await readToEnd(stream), "ECONNRESET");
     await stream.close();
   }
 });

@@ -10,7 +10,7 @@ import { type ConnectionContext, type Refusal, serve } from "berkeley/server";
 import { MemoryListener } from "berkeley/testing";
 import { TestClock } from "../support/clock.js";
 import { checkLeaks } from "../support/leaks.js";
-import { connectTo, deferred, fate } from "./support.js";
+import { connectTo, deferred, readToEnd } from "./support.js";
 
 checkLeaks();
 
@@ -48,7 +48,7 @@ test("the connection of a handler that returns is ended without losing bytes, ev
   });
   await using client = await connectTo(server);
   await client.write("request\nand bytes that the handler does not read");
-  const text = await fate(client);
+  const text = await readToEnd(client);
   assert.equal(text.length, "end:".length + answer.length);
   await client.close();
   await server.drain();
@@ -58,7 +58,7 @@ test("the connection of a handler that returns is ended without losing bytes, ev
 test("a handler that is no async function may return at once", async () => {
   await using server = await serve(LOCAL, () => undefined);
   await using client = await connectTo(server);
-  assert.equal(await fate(client), "end:");
+  assert.equal(await readToEnd(client), "end:");
 });
 
 test("errors of handlers close their connections, are reported, and never end the server", async () => {
@@ -77,7 +77,7 @@ test("errors of handlers close their connections, are reported, and never end th
   );
   for (const _ of failures) {
     await using client = await connectTo(server);
-    assert.equal(await fate(client), "end:");
+    assert.equal(await readToEnd(client), "end:");
   }
   assert.deepEqual(
     errors,
@@ -100,7 +100,7 @@ test("a result of a handler that fails when it is looked at is an error of the h
   await using server = await serve("tcp://127.0.0.1:0", () => strange, { onError: (error) => errors.push(error) });
   for (let visits = 1; visits <= 2; visits++) {
     await using client = await connectTo(server);
-    assert.equal(await fate(client), "end:");
+    assert.equal(await readToEnd(client), "end:");
     assert.equal(server.stats().failed, visits);
   }
   assert.match(String(errors), /strange.*strange/);
@@ -119,7 +119,7 @@ test("without onError, and if onError throws, the process emits a warning", asyn
   for (const opts of [{}, { onError }]) {
     await using server = await serve(LOCAL, fails, opts);
     await using client = await connectTo(server);
-    await fate(client);
+    await readToEnd(client);
   }
   await turn();
   process.off("warning", listener);
@@ -132,7 +132,7 @@ test("without onError, and if onError throws, the process emits a warning", asyn
   );
 });
 
-test("drain() stops to accept, tells the handlers, and waits until they have finished", async () => {
+test("drain() stops accepting, aborts `draining` of the handlers, and waits until they have finished", async () => {
   const began = deferred();
   await using server = await serve(LOCAL, async (stream, { draining }) => {
     began.resolve();
@@ -145,7 +145,7 @@ test("drain() stops to accept, tells the handlers, and waits until they have fin
   const draining = server.drain({ timeout: null });
   assert.equal(server.stats().state, "draining");
   await assert.rejects(connect(address as InetAddress), { code: "ECONNREFUSED" });
-  assert.equal(await fate(client), "end:bye\n");
+  assert.equal(await readToEnd(client), "end:bye\n");
   await client.close();
   await draining;
   await server.closed;
@@ -174,7 +174,7 @@ test("after its timeout, drain() aborts the handlers that have not finished", as
   await using second = await connectTo(server);
   await started[1]!.promise;
   await server.drain({ timeout: 20 });
-  assert.deepEqual([await fate(first), await fate(second)], ["ECONNRESET", "ECONNRESET"]);
+  assert.deepEqual([await readToEnd(first), await readToEnd(second)], ["ECONNRESET", "ECONNRESET"]);
   assert.deepEqual(
     reasons.map((reason) => (reason as { code: string }).code),
     ["ECANCELED", "ECANCELED"],
@@ -192,7 +192,7 @@ test("close() and the signal cut all connections", async () => {
     while (server.stats().connections === 0) await turn();
     if (how === "close") await server.close();
     else controller.abort();
-    assert.equal(await fate(client), "ECONNRESET");
+    assert.equal(await readToEnd(client), "ECONNRESET");
     await server.closed;
   }
   await assert.rejects(serve(LOCAL, echo, { signal: AbortSignal.abort(new Error("before")) }), { message: "before" });
@@ -216,7 +216,7 @@ test("with maxConnections open, further connections wait in the accept queue, or
   await using one = await connectTo(refusing);
   while (refusing.stats().accepted < 1) await turn();
   await using two = await connectTo(refusing);
-  assert.equal(await fate(two), "ECONNRESET");
+  assert.equal(await readToEnd(two), "ECONNRESET");
   assert.deepEqual(
     refusals.map(({ reason, peer }) => [reason, String(peer)]),
     [["maxConnections", String(two.localAddress)]],
@@ -281,12 +281,16 @@ test("allow and deny take networks as text or a net.BlockList", async () => {
       await using server = await serve(endpoint, (stream) => stream.write("welcome"), opts);
       const port = (server.address as InetAddress).port;
       await using client = await connect(["127.0.0.1", port], { localAddress: [localAddress, 0] });
-      assert.equal(await fate(client), welcome ? "end:welcome" : "ECONNRESET", JSON.stringify([opts, localAddress]));
+      assert.equal(
+        await readToEnd(client),
+        welcome ? "end:welcome" : "ECONNRESET",
+        JSON.stringify([opts, localAddress]),
+      );
     }
   }
 });
 
-test("acceptRate lets a burst in, and then a connection per interval", async () => {
+test("acceptRate allows a burst, and then one connection per interval", async () => {
   using clock = new TestClock();
   await using server = await serve(LOCAL, echo, { acceptRate: 10 });
   const clients = await Promise.all(Array.from({ length: 15 }, () => connectTo(server)));
@@ -321,7 +325,7 @@ test("idleTimeout ends silent connections and those that read nothing, and no bu
     assert.equal(await busy.readLine(), "x");
     await clock.advance(1000);
   }
-  assert.equal(await fate(silent), "ECONNRESET");
+  assert.equal(await readToEnd(silent), "ECONNRESET");
   assert.deepEqual(reasons.sort(), [
     "1 Error: idleTimeout of the server is 4000 ms",
     "2 Error: idleTimeout of the server is 4000 ms",
@@ -343,12 +347,12 @@ test("the ends of many connections at once are spread, so that others are served
   }
   assert.deepEqual([...counts], [0, 32, 64, 80]);
   for (const stream of silent) {
-    assert.equal(await fate(stream), "ECONNRESET");
+    assert.equal(await readToEnd(stream), "ECONNRESET");
     await stream.close();
   }
 });
 
-test("maxLifetime ends a connection whatever it does, even if its handler never returns", async () => {
+test("maxLifetime ends any connection, even if its handler never returns", async () => {
   using clock = new TestClock();
   await using server = await serve(LOCAL, forever, { maxLifetime: 10_000, maxConnections: 1 });
   await using client = await connectTo(server);
@@ -356,14 +360,14 @@ test("maxLifetime ends a connection whatever it does, even if its handler never 
   await clock.advance(9_000);
   assert.equal(server.stats().connections, 1);
   await clock.advance(2_000);
-  assert.equal(await fate(client), "ECONNRESET");
+  assert.equal(await readToEnd(client), "ECONNRESET");
   assert.equal(server.stats().maxLifetime, 1);
   await using next = await connectTo(server);
   while (server.stats().accepted < 2) await turn();
   next.abort();
 });
 
-test("minReadRate ends clients that send a request byte by byte, and no honest ones", async () => {
+test("minReadRate ends clients that send a request byte by byte, and no normal ones", async () => {
   using clock = new TestClock();
   await using server = await serve(LOCAL, async (stream, { id }) => {
     // A protocol that reads chunks, and one that reads lines. The third one is silent for long.
@@ -384,7 +388,7 @@ test("minReadRate ends clients that send a request byte by byte, and no honest o
     await clock.advance(10_000);
   }
   // Their writes have got the error of the reset.
-  assert.deepEqual([await fate(slowLine), await fate(slowChunk)], ["end:", "end:"]);
+  assert.deepEqual([await readToEnd(slowLine), await readToEnd(slowChunk)], ["end:", "end:"]);
   assert.equal(server.stats().minReadRate, 2);
   for (const honest of [talker, worker, silent]) {
     await honest.write("hello\n");
@@ -431,7 +435,7 @@ test("it serves TLS, and handshakeTimeout ends silent clients", async () => {
   const { port } = server.address as InetAddress;
   await using silent = await connect(["127.0.0.1", port]);
   assert.equal(((await failed.promise) as { code: string }).code, "ETIMEDOUT");
-  assert.match(await fate(silent), /^(end:|ECONNRESET)/);
+  assert.match(await readToEnd(silent), /^(end:|ECONNRESET)/);
   await using client = await connect(`tls://localhost:${port}`, { tls: { ca: pem }, family: 2 });
   await client.write("hello\n");
   assert.equal(await client.readLine(), "hello");

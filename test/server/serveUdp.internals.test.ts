@@ -1,4 +1,4 @@
-// serveUdp() under errors that the test makes the calls return, and its table of sources.
+// serveUdp() with calls that return errors, and its table of sources.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -8,7 +8,7 @@ import { SourceLimiter } from "#berkeley/admission/index.js";
 import { memoryOf, sourceHash } from "#berkeley/batch/index.js";
 import { calls } from "#berkeley/sys/calls.js";
 import { EACCES, ECONNRESET, EINVAL, ENOBUFS, ENOMEM } from "#berkeley/sys/errno.js";
-import { TestClock } from "../support/clock.js";
+import { TestClock, until } from "../support/clock.js";
 import { checkLeaks } from "../support/leaks.js";
 import { testSeeds } from "../support/random.js";
 
@@ -23,10 +23,6 @@ function script(name: "recvmmsg" | "sendmmsg", results: number[]): Disposable {
   const fake = (...args: unknown[]): number => results.shift() ?? real(...args);
   Object.assign(calls, { [name]: fake });
   return { [Symbol.dispose]: () => void Object.assign(calls, { [name]: real }) };
-}
-
-async function until(done: () => boolean): Promise<void> {
-  while (!done()) await new Promise((resolve) => setImmediate(resolve));
 }
 
 test("errors of recvmmsg() that concern no socket of ours are counted, and shortages pause", async () => {
@@ -125,7 +121,7 @@ testSeeds(
   },
 );
 
-test("a bucket has the tokens of one second, whatever time has passed", () => {
+test("a bucket has at most the tokens of one second", () => {
   const limiter = new SourceLimiter(3);
   const take = (now: number): number => {
     let count = 0;

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { promisify } from "node:util";
 import { bindUdp, connectUdp, type HostAddress, Inet6Address, IP_RECVERR, type UdpSocket } from "berkeley";
 import { type DatagramRefusal, serveUdp, type ServeUdpOptions, type UdpServer } from "berkeley/server";
-import { TestClock } from "../support/clock.js";
+import { TestClock, until } from "../support/clock.js";
 import { checkLeaks } from "../support/leaks.js";
 import { Program } from "../support/program.js";
 import { deferred } from "./support.js";
@@ -23,11 +23,6 @@ const client = (server: UdpServer, host?: string): Promise<UdpSocket> =>
 async function ask(udp: UdpSocket, data: string): Promise<string> {
   await udp.send(data);
   return String((await udp.receive({ timeout: 5_000 })).data);
-}
-
-/** Resolves when the condition holds; turns of the event loop pass meanwhile. */
-async function until(done: () => boolean): Promise<void> {
-  while (!done()) await new Promise((resolve) => setImmediate(resolve));
 }
 
 test("a handler gets the datagram and its sender, and replies", async () => {

@@ -1,11 +1,11 @@
-// shutdownOn(): in a process of its own, because signals are those of a process.
+// shutdownOn(). The server runs in a process of its own, because a signal goes to a whole process.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { connect } from "berkeley";
 import { serve } from "berkeley/server";
 import { Program } from "../support/program.js";
-import { fate } from "./support.js";
+import { readToEnd } from "./support.js";
 
 const SERVER = `
   import { serve } from "berkeley/server";
@@ -40,7 +40,7 @@ test("a signal drains the server, and the process ends with status 0", async () 
   await program.line(/^draining$/);
   await assert.rejects(connect(["127.0.0.1", port]), { code: "ECONNREFUSED" });
   await client.write("finish\n");
-  assert.equal(await fate(client), "end:bye\n");
+  assert.equal(await readToEnd(client), "end:bye\n");
   await client.close();
   const { status, stdout } = await program.ended;
   assert.equal(status, 0);
@@ -55,7 +55,7 @@ test("a second signal closes the server at once", async () => {
   program.kill("SIGINT");
   await program.line(/^draining$/);
   program.kill("SIGTERM");
-  assert.equal(await fate(client), "ECONNRESET");
+  assert.equal(await readToEnd(client), "ECONNRESET");
   const { status, stdout } = await program.ended;
   assert.equal(status, 0);
   assert.match(stdout, /^closed 1$/m);
@@ -85,7 +85,7 @@ test("the first signal drains, also if the program drains already, and the secon
   await program.line(/^draining$/);
   program.kill("SIGTERM");
   await client.write("finish\n");
-  assert.equal(await fate(client), "end:bye\n");
+  assert.equal(await readToEnd(client), "end:bye\n");
   await client.close();
   const { status, stdout } = await program.ended;
   assert.equal(status, 0);
@@ -116,7 +116,7 @@ test("many servers end on a signal, with one listener of the process", async () 
   assert.match(stdout, /^closed 0$/m);
 });
 
-test("what is no signal, or one that no process can handle, is refused, and no listener is left", async () => {
+test("a value that is not a signal, and a signal that no process can handle, are refused, and no listener is left", async () => {
   await using server = await serve("tcp://127.0.0.1:0", () => undefined);
   const before = process.listenerCount("SIGTERM");
   for (const signals of [["SIGTREM"], ["SIGTERM", "SIGKILL"], ["SIGSTOP"], ["toString"], "SIGTERM", [15]]) {

@@ -1,6 +1,6 @@
-// What the tests of servers share.
+// Functions that the tests of servers share.
 
-import { connect, type EndpointLike, Socket, type Stream } from "berkeley";
+import { connect, type EndpointLike, type Stream } from "berkeley";
 import type { Server } from "berkeley/server";
 
 /** The endpoint of a server. */
@@ -25,7 +25,7 @@ export function deferred<T = void>(): {
 }
 
 /** How reading a stream to its end went: the bytes, or the code of the error. */
-export async function fate(stream: Stream): Promise<string> {
+export async function readToEnd(stream: Stream): Promise<string> {
   let text = "";
   try {
     for await (const chunk of stream) text += chunk.toString();
@@ -33,11 +33,4 @@ export async function fate(stream: Stream): Promise<string> {
   } catch (error) {
     return (error as { code: string }).code;
   }
-}
-
-/** A port of 127.0.0.1 for a program that binds it itself. It was free a moment ago. */
-export async function freePort(): Promise<number> {
-  await using probe = new Socket();
-  await probe.bind(["127.0.0.1", 0]);
-  return probe.getsockname().port;
 }

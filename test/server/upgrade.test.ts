@@ -87,13 +87,13 @@ async function restartUnderLoad(
   assert.deepEqual(ended, all);
 }
 
-test("50 clients with a connection per request notice nothing of five upgrades", async () => {
+test("50 clients with a connection per request get no error during five upgrades", async () => {
   await using programs = new Generations();
   await programs.ready(1);
   await restartUnderLoad(programs, () => programs.connect(), 50, 5);
 });
 
-test("clients of a TLS server notice nothing of three upgrades", async () => {
+test("clients of a TLS server get no error during three upgrades", async () => {
   const { ca, server } = certificates();
   await using programs = new Generations({ ENDPOINT: "tls://127.0.0.1:0", TLS: server.cert + server.key });
   await programs.ready(1);
@@ -103,7 +103,7 @@ test("clients of a TLS server notice nothing of three upgrades", async () => {
   await restartUnderLoad(programs, open, 10, 3);
 });
 
-test("clients of a UNIX socket notice nothing of three upgrades, and the last generation removes the file", async () => {
+test("clients of a UNIX socket get no error during three upgrades, and the last generation removes the file", async () => {
   const folder = mkdtempSync(join(tmpdir(), "upgrade-"));
   try {
     const path = join(folder, "socket");
@@ -144,7 +144,7 @@ test("open connections stay with the old program, which ends when the last one h
   assert.equal((await programs.first.ended).status, 0);
 });
 
-/** The state of the process, without the connection on which it was asked for. */
+/** The state of the process, without the connection of this request. */
 interface State {
   readonly children: string;
   readonly fds: readonly string[];
@@ -277,7 +277,7 @@ test("a program that is killed during an upgrade takes the port with it", async 
   await assert.rejects(programs.connect(), { code: "ECONNREFUSED" });
 });
 
-test("upgrade() refuses what is no server, wrong options, and a server that is closed", async () => {
+test("upgrade() refuses a value that is not a server, wrong options, and a closed server", async () => {
   await using server = await serve("tcp://127.0.0.1:0", () => undefined);
   const wrong: readonly (readonly [servers: unknown, opts: unknown, message: RegExp])[] = [
     [[], {}, /^Cannot upgrade: servers are \[\], required an array of servers$/],
@@ -316,7 +316,7 @@ test("upgrade() refuses what is no server, wrong options, and a server that is c
   await assert.rejects(memory.upgrade(), TypeError);
 });
 
-test("drain() lets a TLS handshake finish that has begun, and serves its connection", async () => {
+test("during drain() a TLS handshake that has begun can finish, and its connection is served", async () => {
   const { ca, server: pem } = certificates();
   const listener = await listen("tls://127.0.0.1:0", { tls: { cert: pem.cert, key: pem.key } });
   const events: string[] = [];

@@ -1,5 +1,5 @@
-// upgrade() with a program on the other end of the control channel that keeps no rule: garbage, missing fields and
-// descriptors, and ends in the middle.
+// upgrade() with a program at the other end of the control channel that breaks the protocol: wrong bytes, missing
+// fields and descriptors, and early ends.
 
 import assert from "node:assert/strict";
 import { existsSync, fstatSync, mkdtempSync, rmSync } from "node:fs";
@@ -129,7 +129,7 @@ await listen("tcp://127.0.0.1:1").catch(({ code, cause }) => console.log(code, c
 
 const limited = { skip: !existsSync("/usr/bin/prlimit") && "prlimit(1) is missing" };
 
-test("a new program whose descriptors are too few fails, and does not open the endpoints anew", limited, async () => {
+test("a new program that lacks descriptors fails, and does not open the endpoints again", limited, async () => {
   const sockets = Array.from({ length: 60 }, () => new Socket());
   const described = sockets.map((_, id) => ({ id, names: [`tcp://127.0.0.1:${id}`] }));
   const { stdout } = await asOldProgram(TAKES, [[{ type: "sockets", sockets: described, more: false }, sockets]], 30);
@@ -183,21 +183,21 @@ test("a new program that closes its server before ready() leaves the file of the
 
 test("serveUdp() of the new program receives nothing before ready()", async () => {
   await using server = await serveUdp("udp://127.0.0.1:0", (_, reply) => void reply("old"));
-  const told = deferred<() => void>();
+  const requested = deferred<() => void>();
   const { createServer } = await import("node:http");
-  const http = createServer((_, response) => told.resolve(() => response.end()));
+  const http = createServer((_, response) => requested.resolve(() => response.end()));
   await new Promise<void>((resolve) => http.listen(0, "127.0.0.1", resolve));
   const tell = `http://127.0.0.1:${(http.address() as { port: number }).port}`;
   const env = { ...process.env, ...MODULES, KIND: "udp", PLACE: "udp://127.0.0.1:0", TELL: tell };
   const args = ["--input-type=module", "--eval", REPLACED];
   const upgrading = assert.rejects(upgrade([server], { command: process.execPath, args, env }), { exitCode: 4 });
-  const goOn = await told.promise;
+  const answerRequest = await requested.promise;
   await using client = await connectUdp(server.address);
   for (let sent = 0; sent < 50; sent++) {
     await client.send("hello");
     assert.equal((await client.receive()).data.toString(), "old");
   }
-  goOn();
+  answerRequest();
   await upgrading;
   http.close();
 });
@@ -237,9 +237,9 @@ test("the time until ready() and the time until the new program accepts have one
 
 // The last one: this process is replaced.
 test("a server that is closed after the new program may accept does not end the upgrade", async () => {
-  const told = deferred<() => void>();
+  const requested = deferred<() => void>();
   const { createServer } = await import("node:http");
-  const http = createServer((_, response) => told.resolve(() => response.end()));
+  const http = createServer((_, response) => requested.resolve(() => response.end()));
   await new Promise<void>((resolve) => http.listen(0, "127.0.0.1", resolve));
   const { port } = http.address() as { port: number };
   const server = await serve("tcp://127.0.0.1:0", () => undefined);
@@ -247,9 +247,9 @@ test("a server that is closed after the new program may accept does not end the 
   const steps = [HELLO, "receive", ready, "receive", "tell", { type: "serving" }, "receive", "exit"];
   const upgrading = upgrade([server], foreign(steps, `http://127.0.0.1:${port}`));
   // The new program has got `go`.
-  const goOn = await told.promise;
+  const answerRequest = await requested.promise;
   await server.close();
-  goOn();
+  answerRequest();
   const { drained } = await upgrading;
   await drained;
   http.close();

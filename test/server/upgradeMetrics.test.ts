@@ -1,4 +1,5 @@
-// upgrade() of a program with pages for metrics and health: they stay at their port, and belong to one program at a time.
+// upgrade() of a program with pages for metrics and health: the pages stay at their port, and belong to one program at
+// a time.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

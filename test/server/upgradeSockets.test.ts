@@ -1,4 +1,4 @@
-// upgrade(): which sockets go to the new program, and how it finds them.
+// upgrade(): the sockets that the new program gets, and how it finds them.
 
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
@@ -69,7 +69,7 @@ await ready();
 console.log("addresses " + GENERATION + " " + JSON.stringify(servers.map(({ address }) => String(address))));
 `;
 
-test("all kinds of servers and sockets go over, each to the endpoint that asks for it", async () => {
+test("all kinds of servers and sockets are passed on, each to the call with its endpoint", async () => {
   const folder = mkdtempSync(join(tmpdir(), "upgrade-"));
   const { ca, server: pem } = certificates();
   const { listen } = await import("berkeley");
@@ -243,7 +243,7 @@ await ready();
 console.log("release ${version} in " + process.env.PWD + " with " + JSON.stringify(process.argv.slice(2)));
 `;
 
-test("the new program is the one to which the path leads now, in the directory of the start", async () => {
+test("the new program is the present target of the path, in the directory of the start", async () => {
   const folder = mkdtempSync(join(tmpdir(), "upgrade-"));
   for (const version of [1, 2]) {
     mkdirSync(join(folder, `v${version}`));

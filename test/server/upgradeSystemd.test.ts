@@ -1,4 +1,4 @@
-// upgrade() under a service manager: socket activation and sd_notify(3), with a socket of the test as the manager.
+// upgrade() under a service manager: socket activation and sd_notify(3). A socket of the test plays the manager.
 
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -74,7 +74,7 @@ for (const place of [join(folder, "manager"), "@upgrade-manager"]) {
   });
 }
 
-test("a service manager that is gone makes upgrade() fail, and the program serves on", async () => {
+test("upgrade() fails if the service manager has ended, and the program continues to serve", async () => {
   const place = join(folder, "gone");
   const manager = await Manager.at(place);
   await using programs = new Generations({ NOTIFY_SOCKET: place });

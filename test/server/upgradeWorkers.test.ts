@@ -16,7 +16,7 @@ const { GENERATION = "1", HANDLER, LATE = "" } = process.env;
 const server = await serveWorkers("tcp://127.0.0.1:0", new URL(HANDLER), { workers: 1 });
 console.log("made " + GENERATION + " " + server.address.port);
 if (GENERATION === "2" && LATE !== "") {
-  // The clients of the first generation decide when this one goes on.
+  // This generation waits for the clients of the first one.
   await new Promise((resolve) => process.once("SIGHUP", resolve));
   if (LATE === "fail") process.exit(3);
 }
@@ -82,7 +82,7 @@ test("a new program with workers that fails before ready() leaves the old one as
   await program.line(/^closed 1 1$/);
 });
 
-test("with reusePort each worker has a queue of its own, so upgrade() refuses the server", async () => {
+test("with reusePort each worker has an accept queue of its own, so upgrade() refuses the server", async () => {
   const server = await serveWorkers("tcp://127.0.0.1:0", handlerModule, { workers: 1, reusePort: true });
   await assert.rejects(upgrade([server]), { name: "TypeError", message: /^Cannot upgrade: a server is/ });
   await server.close();

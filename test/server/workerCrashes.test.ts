@@ -1,4 +1,4 @@
-// Workers that end by themselves: under load, while they are blocked, again and again, for want of memory.
+// Workers that crash: under load, while they are blocked, repeatedly, and without memory.
 
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -7,8 +7,9 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { connect, type EndpointLike, type InetAddress, listen, SHUT_RD, type Stream } from "berkeley";
 import { serveWorkers, type ServeWorkersOptions, type WorkerEvent } from "berkeley/server";
+import { turn, until } from "../support/clock.js";
 import { checkLeaks, openDescriptors } from "../support/leaks.js";
-import { ask, connectTo, crashes, endOf, handlerModule, started, turn, until } from "./workerSupport.js";
+import { ask, connectTo, crashes, endOf, handlerModule, started } from "./workerSupport.js";
 
 checkLeaks();
 
@@ -35,7 +36,7 @@ async function order(address: EndpointLike, line: string): Promise<void> {
 for (const processes of [false, true]) {
   const kind = processes ? "processes" : "threads";
 
-  test(`under load, only requests that ${kind} served when they died are lost`, async () => {
+  test(`under load, only the requests that crashed ${kind} were serving are lost`, async () => {
     const { server, events } = await started({ workers: 2, processes });
     await using _ = server;
     const address = server.address as EndpointLike;
@@ -92,7 +93,7 @@ for (const processes of [false, true]) {
     await using _ = server;
     const spinning = await connectTo(server);
     assert.equal(await ask(spinning, "spin"), "spinning");
-    // More than the channel of a worker takes: the others wait in the accept queue.
+    // More than the channel of a worker can hold: the others wait in the accept queue.
     const clients = await Promise.all(Array.from({ length: 200 }, () => connectTo(server)));
     const answers = await Promise.all(clients.map((client) => ask(client, "hello")));
     assert.deepEqual(new Set(answers), new Set(["hello"]));
@@ -104,7 +105,7 @@ for (const processes of [false, true]) {
     for (const client of [spinning, ...clients]) await client.close();
   });
 
-  test(`while it drains, a server replaces ${kind} that die before they have taken all connections`, async () => {
+  test(`while it drains, a server replaces ${kind} that crash before they have taken all connections`, async () => {
     const { server } = await started({ workers: 1, processes, responseTimeout: 1000 });
     await using _ = server;
     const spinning = await connectTo(server);
@@ -174,7 +175,7 @@ for (const processes of [false, true]) {
     }
   });
 
-  test(`the descriptors of ${kind} that die are closed, and their clients get the end`, async () => {
+  test(`the descriptors of crashed ${kind} are closed, and their clients read the end`, async () => {
     const { server, events } = await started({ workers: 1, processes });
     await using _ = server;
     const clients: Stream[] = [];
@@ -203,7 +204,7 @@ test("a thread that exceeds its limit of memory ends alone", async () => {
   assert.equal(await ask(other, "still there"), "still there");
 });
 
-test("without onWorker, the process emits a warning when a worker dies", async () => {
+test("without onWorker, the process emits a warning when a worker crashes", async () => {
   const warnings: Error[] = [];
   const listener = (warning: Error): void => void warnings.push(warning);
   process.on("warning", listener);

@@ -4,8 +4,9 @@ import assert from "node:assert/strict";
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { test } from "node:test";
 import type { ClosedEvent, ServerEvent } from "berkeley/server";
+import { until } from "../support/clock.js";
 import { checkLeaks } from "../support/leaks.js";
-import { ask, connectTo, endOf, started, until } from "./workerSupport.js";
+import { ask, connectTo, endOf, started } from "./workerSupport.js";
 
 checkLeaks();
 

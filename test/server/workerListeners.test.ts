@@ -6,8 +6,9 @@ import { readdirSync } from "node:fs";
 import { test } from "node:test";
 import { connect, type EndpointLike, type Stream, TlsContext } from "berkeley";
 import { serveWorkers } from "berkeley/server";
+import { turn, until } from "../support/clock.js";
 import { checkLeaks } from "../support/leaks.js";
-import { ask, connectTo, crashes, endOf, handlerModule, started, turn, until } from "./workerSupport.js";
+import { ask, connectTo, crashes, endOf, handlerModule, started } from "./workerSupport.js";
 
 checkLeaks();
 
@@ -53,7 +54,7 @@ for (const processes of [false, true]) {
     assert.equal(server.stats().aborted, 0);
   });
 
-  test(`with ${kind} and reusePort, each worker has its own queue, which outlives the worker`, async () => {
+  test(`with ${kind} and reusePort, each worker has its own accept queue, which stays after the worker ends`, async () => {
     const { server, events } = await started({ workers: 2, processes, reusePort: true, maxConnections: 400 });
     await using _ = server;
     const clients = await Promise.all(Array.from({ length: 64 }, () => connectTo(server)));

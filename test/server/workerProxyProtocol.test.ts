@@ -1,4 +1,4 @@
-// serveWorkers() behind a proxy: headers of the PROXY protocol, limits by the client's address, bad headers, drain.
+// serveWorkers() with the PROXY protocol: headers, limits by the client's address, wrong headers, drain.
 
 import assert from "node:assert/strict";
 import { rmSync } from "node:fs";
@@ -7,8 +7,9 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { InetAddress, type Stream } from "berkeley";
 import { encodeProxyHeader, type Refusal, type ServerEvent, serveWorkers } from "berkeley/server";
+import { turn, until } from "../support/clock.js";
 import { checkLeaks } from "../support/leaks.js";
-import { ask, connectTo, crashes, endOf, handlerModule, started, turn, until } from "./workerSupport.js";
+import { ask, connectTo, crashes, endOf, handlerModule, started } from "./workerSupport.js";
 
 checkLeaks();
 

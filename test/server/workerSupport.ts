@@ -1,16 +1,9 @@
-// What the tests of serveWorkers() share.
+// Functions that the tests of serveWorkers() share.
 
 import { connect, type EndpointLike, type Stream } from "berkeley";
 import { serveWorkers, type ServeWorkersOptions, type WorkerEvent, type WorkerServer } from "berkeley/server";
 
 export const handlerModule: URL = new URL("./workerHandler.js", import.meta.url);
-
-export const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-
-/** Waits until something holds. The test runner ends a test that waits for ever. */
-export async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await turn();
-}
 
 /** A server with workers, and the events of its workers. */
 export async function started(

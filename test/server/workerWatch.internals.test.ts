@@ -1,4 +1,4 @@
-// The watch of workers, on workers whose last answers the test chooses.
+// The check for blocked workers, on fake workers whose last answers the test sets.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

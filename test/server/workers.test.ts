@@ -1,4 +1,4 @@
-// serveWorkers(): how connections are shared out, limits, counters, errors of handlers, options, ends.
+// serveWorkers(): the distribution of connections, limits, counters, errors of handlers, options, ends.
 
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -7,9 +7,10 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { connect, type EndpointLike, listen, type Stream } from "berkeley";
 import { serveWorkers, type WorkerConnection } from "berkeley/server";
+import { turn, until } from "../support/clock.js";
 import { checkLeaks } from "../support/leaks.js";
 import { Program } from "../support/program.js";
-import { ask, connectTo, endOf, handlerModule, started, turn, until } from "./workerSupport.js";
+import { ask, connectTo, endOf, handlerModule, started } from "./workerSupport.js";
 
 checkLeaks();
 
@@ -148,7 +149,7 @@ for (const processes of [false, true]) {
     await until(() => server.stats().idleTimeout === 1);
   });
 
-  test(`with ${kind}, drain() tells all handlers, and waits until they have finished`, async () => {
+  test(`with ${kind}, drain() aborts the signal of all handlers, and waits until they have finished`, async () => {
     const { server, events } = await started({ workers: 2, processes });
     await using _ = server;
     const clients = [await connectTo(server), await connectTo(server)];
@@ -246,7 +247,7 @@ for (const processes of [false, true]) {
   });
 }
 
-test("when the server is gone, a process of a worker finishes its connections and ends", async () => {
+test("a worker process finishes its connections and ends when the server's process has ended", async () => {
   const source = `
     import { serveWorkers } from "berkeley/server";
     const opts = { workers: 1, processes: true, data: { farewell: "cleaned up" } };

@@ -1,4 +1,4 @@
-// AsyncLocalStorage: each callback of a user runs in the asynchronous context in which it was given, and what awaits goes on in its own.
+// AsyncLocalStorage: a callback runs in the context in which it was passed, and code after an await keeps its context.
 
 import assert from "node:assert/strict";
 import { AsyncLocalStorage } from "node:async_hooks";
@@ -98,7 +98,7 @@ for (const [name, make] of Object.entries({ "in memory": inMemory, "over TCP": o
 test("a TlsListener calls onHandshakeError in the context in which it was given", async () => {
   const below = new MemoryListener();
   const listeners: TlsListener[] = [];
-  const told = new Promise<string | undefined>((resolve) => {
+  const callbackContext = new Promise<string | undefined>((resolve) => {
     storage.run("listener", () => {
       const listener = new TlsListener(below, { tls: serving(), onHandshakeError: () => resolve(here()) });
       void storage.run("accept", () => listener.accept().catch(() => undefined));
@@ -107,7 +107,7 @@ test("a TlsListener calls onHandshakeError in the context in which it was given"
   });
   const client = await storage.run("client", () => below.connect());
   await client.write("this is no TLS\n");
-  assert.equal(await told, "listener");
+  assert.equal(await callbackContext, "listener");
   await client.close();
   for (const listener of listeners) await listener.close();
 });
@@ -179,7 +179,7 @@ test("a decoder of frames runs in the context of the loop that reads them", asyn
   await stream.close();
 });
 
-test("the events of a Duplex come in the context of who listens, and a write is told to who wrote", async () => {
+test("the events of a Duplex have the context of the listener, and the callback of a write has that of the write", async () => {
   const [a, b] = socketpair();
   const seen: Record<string, string | undefined> = {};
   const duplex = storage.run("made", () => b.stream().toDuplex());

@@ -1,4 +1,4 @@
-// Wrong arguments: a TypeError or RangeError that quotes the value, before any call, and never a descriptor that stays open.
+// Wrong arguments: a TypeError or RangeError that quotes the value, before any call, and without a leaked descriptor.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -330,7 +330,7 @@ for (const { call, wrong, run } of plainCases) {
   });
 }
 
-test("what the kernel lets only be read cannot be set", () => {
+test("options that are read-only in the kernel can't be set", () => {
   const socket = new Socket();
   for (const option of [SO_TYPE, TCP_INFO]) {
     assert.throws(
@@ -345,7 +345,7 @@ test("what the kernel lets only be read cannot be set", () => {
   socket.close();
 });
 
-test("wrong arguments are told before a closed socket is", async () => {
+test("wrong arguments are reported before a closed socket", async () => {
   const socket = new Socket();
   socket.close();
   await assert.rejects(socket.recv("x" as Any), TypeError);

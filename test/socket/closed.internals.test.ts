@@ -1,4 +1,4 @@
-// The end of a socket: every method after close(), closing twice, descriptors given away and taken in, duplicates.
+// The end of a socket: every method after close(), a second close(), detached and adopted descriptors, duplicates.
 
 import assert from "node:assert/strict";
 import { closeSync, openSync } from "node:fs";
@@ -94,7 +94,7 @@ for (const [end, name] of [
   });
 }
 
-test("close() twice never touches who has the number by now", () => {
+test("a second close() does not close a descriptor that has reused the number", () => {
   const socket = new Socket();
   const fd = socket.fileno();
   socket.close();
@@ -158,7 +158,7 @@ test("close() settles calls that wait for the resolver", async () => {
   await Promise.all(waiting);
 });
 
-test("a socket can be closed by what its own call brought", async () => {
+test("a socket can be closed by a handler of its own call", async () => {
   await using both = await connected();
   const second = both.conn.recv(10);
   const third = both.conn.recv(10);
@@ -168,7 +168,7 @@ test("a socket can be closed by what its own call brought", async () => {
   await assert.rejects(third, { code: "ECANCELED" });
 });
 
-test("what the kernel has taken is sent after close()", async () => {
+test("bytes that the kernel has taken are sent after close()", async () => {
   await using both = await connected();
   await both.client.sendAll(Buffer.alloc(100_000, 7));
   both.client.close();
@@ -181,7 +181,7 @@ test("what the kernel has taken is sent after close()", async () => {
   assert.equal(total, 100_000);
 });
 
-test("SO_LINGER 0 makes close() throw away what was not sent", async () => {
+test("with SO_LINGER 0 close() discards unsent bytes", async () => {
   await using both = await connected();
   both.client.setsockopt(SO_LINGER, 0);
   both.client.close();
@@ -212,7 +212,7 @@ test("detach() and fromfd() hand a connection on, with family, type and protocol
   assert.equal(text, "before and after");
 });
 
-test("fromfd() refuses what is not open, what is no socket and what is ours already, and changes nothing", async () => {
+test("fromfd() refuses a closed descriptor, one that is not a socket and one that a Socket owns, and changes nothing", async () => {
   const file = openSync("/dev/null", "r");
   await using socket = new Socket();
   const before = openDescriptors();
@@ -227,7 +227,7 @@ test("fromfd() refuses what is not open, what is no socket and what is ours alre
   closeSync(file);
 });
 
-test("a duplicate lives on when the other is closed, and each gets its own events", async () => {
+test("a duplicate stays open when the other is closed, and each gets its own events", async () => {
   await using both = await connected();
   both.conn.timeout = 12_345;
   const copy = both.conn.dup();
@@ -236,7 +236,7 @@ test("a duplicate lives on when the other is closed, and each gets its own event
   assert.equal(copy.family, both.conn.family);
   assert.deepEqual(copy.getpeername(), both.conn.getpeername());
 
-  // Both wait for the same bytes; whoever comes first has them, and the other waits on.
+  // Both wait for the same bytes. The first of them gets the bytes, and the other keeps waiting.
   const first = both.conn.recv(1);
   const second = copy.recv(1);
   await both.client.sendAll("1");
@@ -268,7 +268,7 @@ test("no descriptor is left when a constructor is refused", () => {
   assert.equal(openDescriptors().size, before);
 });
 
-test("one signal may stand behind many calls without a warning", async () => {
+test("one signal can be used for many calls without a warning", async () => {
   const warnings: Error[] = [];
   const listen = (warning: Error): void => void warnings.push(warning);
   process.on("warning", listen);

@@ -1,4 +1,4 @@
-// What calls say after close(): the words of this package and not those of the kernel, from every kind of object.
+// The messages of calls after close(), of every kind of object: those of this package and not those of the kernel.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { test } from "node:test";

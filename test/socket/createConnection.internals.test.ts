@@ -50,7 +50,7 @@ function portOf(socket: Socket): number {
 test("create_connection() takes the first address that answers", async () => {
   await using server = await create_server("127.0.0.3:0");
   answerWith("127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4");
-  // A connect that has to wait asks again how it went: each address counts once.
+  // A waiting connect() queries its result later. Each address counts once.
   const tried = new Set<string>();
   calls.connect = (fd, address) => {
     tried.add([...address.subarray(4, 8)].join("."));
@@ -62,7 +62,7 @@ test("create_connection() takes the first address that answers", async () => {
   assert.equal(socket.type, SOCK_STREAM);
 });
 
-test("create_connection() rejects with the error of the last address, and closes what it tried", async () => {
+test("create_connection() rejects with the error of the last address, and closes its sockets", async () => {
   await using server = await create_server("127.0.0.1:0");
   const port = portOf(server);
   server.close();
@@ -169,7 +169,7 @@ test("create_connection() refuses wrong arguments with a rejection", async () =>
   });
 });
 
-test("connect() resolves names for sockets whose protocol the resolver does not know", async (t) => {
+test("connect() resolves names for sockets whose protocol the resolver does not support", async (t) => {
   const lacks = errnoOfSocket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
   if (lacks !== undefined) return t.skip(`the kernel has no MPTCP: ${lacks}`);
   const socket = new Socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP);

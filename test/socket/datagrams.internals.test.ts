@@ -45,7 +45,7 @@ function datagrams(family: Family): void {
     assert.deepEqual(from, two.getsockname());
   });
 
-  test(`a connected socket ${over} sends without an address, and hears its peer alone`, async () => {
+  test(`a connected socket ${over} sends without an address, and receives only from its peer`, async () => {
     await using one = await datagram(family);
     await using two = await datagram(family);
     await using stranger = await datagram(family);
@@ -80,7 +80,7 @@ function datagrams(family: Family): void {
     assert.equal((await two.recv(10)).toString(), "end");
   });
 
-  test(`of a datagram ${over} that is longer than asked for the rest is lost, and MSG_TRUNC tells its length`, async () => {
+  test(`the rest of a datagram ${over} that is longer than the buffer is lost, and MSG_TRUNC returns its length`, async () => {
     await using one = await datagram(family);
     await using two = await datagram(family);
     const to = two.getsockname();
@@ -136,7 +136,7 @@ function datagrams(family: Family): void {
     );
   });
 
-  test(`datagrams ${over} wait in the kernel while nobody receives, and a timeout loses none`, async () => {
+  test(`datagrams ${over} wait in the kernel until they are received, and a timeout loses none`, async () => {
     await using one = await datagram(family);
     await using two = await datagram(family);
     await assert.rejects(two.recvfrom(10, { timeout: 1 }), { code: "ETIMEDOUT", syscall: "recvfrom" });
@@ -147,7 +147,7 @@ function datagrams(family: Family): void {
 }
 
 for (const family of networkFamilies) {
-  test(`a datagram over ${family.name} that nobody takes comes back as ECONNREFUSED`, async () => {
+  test(`a datagram over ${family.name} to a port without a socket causes ECONNREFUSED`, async () => {
     await using one = await datagram(family);
     const gone = await datagram(family);
     const address = gone.getsockname() as InetAddress;
@@ -198,7 +198,7 @@ test("a sender without a name is seen without one", async () => {
   assert.deepEqual<Address>(from, new UnixAddress(""));
 });
 
-test("a sender to a UNIX receiver with a full queue sleeps, and goes on when there is room", async () => {
+test("a sender to a UNIX receiver with a full queue waits, and continues when there is space", async () => {
   await using receiver = await datagram(families[2]);
   await using filler = new Socket(AF_UNIX, SOCK_DGRAM);
   await using sender = new Socket(AF_UNIX, SOCK_DGRAM);
@@ -236,7 +236,7 @@ test("a sender to a UNIX receiver with a full queue sleeps, and goes on when the
   }
 });
 
-test("a connected UNIX sender waits for room in its peer's queue by the kernel's own event", async () => {
+test("a connected UNIX sender waits for space in its peer's queue by an event of the kernel", async () => {
   await using receiver = await datagram(families[2]);
   await using sender = new Socket(AF_UNIX, SOCK_DGRAM);
   await sender.connect(receiver.getsockname());

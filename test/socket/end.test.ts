@@ -1,4 +1,4 @@
-// end() of a Socket, awaitable and blocking: what the peer sees, with a peer that is not ours.
+// end() of a Socket, awaitable and blocking, with peers that are not ours.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -131,7 +131,7 @@ test("the blocking end() has the same bounds", async () => {
   }
 });
 
-test("a peer that resets while we read on is told as the failure", async () => {
+test("a reset while end() discards bytes is its error", async () => {
   using server = new Socket();
   await server.bind("127.0.0.1:0");
   server.listen();

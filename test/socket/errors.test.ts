@@ -1,4 +1,4 @@
-// The shape of what the kernel refuses: code, errno, syscall, address, port or path, message.
+// The properties of errors of the kernel: code, errno, syscall, address, port or path, message.
 
 import assert from "node:assert/strict";
 import { constants } from "node:os";
@@ -125,7 +125,7 @@ test("an address of another family is refused by the kernel", async () => {
   });
 });
 
-test("calls without an address say only what they are", async () => {
+test("errors of calls without an address have only the name of the call", async () => {
   await using stream = new Socket();
   await refused(() => stream.recv(1), {
     code: "ENOTCONN",
@@ -223,7 +223,7 @@ test("too many open files is EMFILE, for new sockets, accepted ones and duplicat
       await server.accept().catch((error) => console.log(error.message));
       // The loop waits it out, and existing connections stay live meanwhile.
       const accepted = (async () => { for await (const [conn] of server) { console.log("accepted"); conn.close(); return; } })();
-      // It has met the error in the meantime.
+      // The call has failed with the error in the meantime.
       for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
       open.pop().close();
       await accepted;

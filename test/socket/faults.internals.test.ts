@@ -1,5 +1,5 @@
-// What the kernel answers only now and then, forced on a fake one: shortages in accept, connections that are gone, the
-// stages of connect, full queues.
+// Rare results of the kernel, made by a fake one: shortages in accept, closed connections, the stages of connect, full
+// queues.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -27,7 +27,7 @@ test("accept() rejects with EMFILE at once, and the connection waits for the nex
   assert.throws(() => conn.close(), { code: "EBADF" });
 });
 
-test("the iterator over connections waits EMFILE out, longer each time, and hears no events meanwhile", async () => {
+test("after EMFILE the iterator over connections waits, longer each time, and gets no events meanwhile", async () => {
   const { sys, socket, fire } = fakeKernel();
   const server = socket();
   const fd = sys.newFd();
@@ -90,7 +90,7 @@ test("accept() passes over connections that were gone before they were accepted"
   assert.throws(() => accepted.value?.[0].close(), { code: "EBADF" });
 });
 
-test("the loop over connections passes over what a firewall refused, and a single accept() fails with it", async () => {
+test("the loop over connections skips connections that a firewall refused, and a single accept() rejects", async () => {
   const { sys, socket } = fakeKernel();
   const server = socket();
   const fd = sys.newFd();
@@ -104,7 +104,7 @@ test("the loop over connections passes over what a firewall refused, and a singl
 });
 
 for (const code of ["ECONNABORTED", "EPROTO", "EPERM"]) {
-  test(`${code} on every accept() is asked for with pauses, and ends with the call's deadline`, async () => {
+  test(`after ${code} accept() is tried again with pauses, until the deadline of the call`, async () => {
     const { sys, socket } = fakeKernel();
     const server = socket();
     sys.always("accept", code);
@@ -114,7 +114,7 @@ for (const code of ["ECONNABORTED", "EPROTO", "EPERM"]) {
   });
 }
 
-test("accept() on what does not listen rejects with EINVAL", async () => {
+test("accept() on a socket that does not listen rejects with EINVAL", async () => {
   const { sys, socket } = fakeKernel();
   sys.script("accept", "EINVAL", "EOPNOTSUPP");
   await assert.rejects(socket().accept(), {
@@ -125,7 +125,7 @@ test("accept() on what does not listen rejects with EINVAL", async () => {
   await assert.rejects(socket(AF_INET, SOCK_DGRAM).accept(), { code: "EOPNOTSUPP" });
 });
 
-test("connect() under way asks again at each event, and a wake-up that comes early does no harm", async () => {
+test("a waiting connect() checks the connection at each event, and an early event does no harm", async () => {
   const { sys, socket, fire } = fakeKernel();
   const conn = socket();
   sys.script("connect", "EINPROGRESS", "EALREADY", "EALREADY", 0);
@@ -139,7 +139,7 @@ test("connect() under way asks again at each event, and a wake-up that comes ear
   assert.equal(connected.state, "resolved");
 });
 
-test("connect() that is interrupted goes on in the kernel, and is asked how it ended", async () => {
+test("an interrupted connect() continues in the kernel, and its result is then queried", async () => {
   const { sys, socket, fire } = fakeKernel();
   const conn = socket();
   sys.script("connect", "EINTR", "EALREADY", "EISCONN");
@@ -155,7 +155,7 @@ test("connect() of a socket that is connected or under way already is an error",
   await assert.rejects(socket().connect("127.0.0.1:9"), { code: "EALREADY" });
 });
 
-test("connect() to a UNIX listener with a full queue tries again after a pause: no event tells when there is room", async () => {
+test("connect() to a UNIX listener with a full queue tries again after a pause, because there is no event for free space", async () => {
   const { sys, socket } = fakeKernel();
   const conn = socket(AF_UNIX, SOCK_STREAM);
   sys.script("connect", "EAGAIN", "EAGAIN", "EAGAIN", 0);
@@ -169,7 +169,7 @@ test("connect() to a UNIX listener with a full queue tries again after a pause: 
   assert.equal(sys.waiting, 0);
 });
 
-test("sendto() to a UNIX receiver with a full queue pauses, deaf to events that its own tries cause", async () => {
+test("sendto() to a UNIX receiver with a full queue waits, and ignores events that its own attempts cause", async () => {
   const { sys, socket, fire } = fakeKernel();
   const conn = socket(AF_UNIX, SOCK_DGRAM);
   sys.script("sendto", "EAGAIN", "EAGAIN", "EAGAIN");
@@ -194,7 +194,7 @@ test("sendto() over the network waits for the event that its buffer has room", a
   assert.equal(sent.value, 3);
 });
 
-test("a list of more parts than one call takes goes out as one message", async () => {
+test("a list of more parts than one call accepts is sent as one message", async () => {
   const { sys, socket } = fakeKernel();
   const parts = Array.from({ length: 2000 }, (_, index) => String.fromCharCode(97 + (index % 26)));
   const conn = socket(AF_INET, SOCK_DGRAM);
@@ -204,7 +204,7 @@ test("a list of more parts than one call takes goes out as one message", async (
   assert.equal(sys.sent(conn.fileno()).toString(), parts.join("").repeat(2));
 });
 
-test("readable() and writable() ask the kernel, and wait while it says no", async () => {
+test("readable() and writable() query the kernel, and wait while it reports that the socket is not ready", async () => {
   const { sys, socket, fire } = fakeKernel();
   const conn = socket();
   sys.script("poll", 0, 0, 0x1, 0x4, 0x20);

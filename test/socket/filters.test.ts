@@ -61,7 +61,7 @@ test("bindUdp() and connectUdp() with a filter receive only what passes it", asy
   assert.equal(String((await client.receive(patience)).data), "?yes");
 });
 
-test("attachFilter() drops what has arrived, and setsockopt() alone does not", async () => {
+test("attachFilter() drops datagrams that have arrived, and setsockopt() alone does not", async () => {
   for (const drops of [false, true]) {
     await using socket = new Socket(AF_INET, SOCK_DGRAM);
     await socket.bind("127.0.0.1:0");

@@ -1,4 +1,4 @@
-// The other side of a flood, in a thread of its own: sends, or receives, as fast as it can until the connection ends.
+// A peer in a thread of its own: it sends or receives as fast as it can until the connection ends.
 
 import { workerData } from "node:worker_threads";
 import { Socket } from "berkeley";

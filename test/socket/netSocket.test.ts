@@ -1,4 +1,4 @@
-// Sockets and streams that go to node:net and come from there: nothing that was sent is lost on the way, nothing leaks.
+// Sockets and streams that are converted to and from node:net: no byte is lost, and nothing leaks.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -57,7 +57,7 @@ function resolvers<T>(): { promise: Promise<T>; resolve: (value: T) => void } {
 }
 
 for (const endpoint of ["tcp://127.0.0.1:0", "tcp://[::1]:0", "unix:@berkeley-net-socket-test"]) {
-  test(`toNetSocket() hands a stream at ${endpoint} to node:net, with what it had buffered`, async () => {
+  test(`toNetSocket() passes a stream at ${endpoint} to node:net, with its buffered bytes`, async () => {
     const [client, server] = await pairAt(endpoint);
     await client.write("line\nbuffered, ");
     assert.equal(await server.readLine(), "line");
@@ -98,7 +98,7 @@ test("toNetSocket() with allowHalfOpen leaves the writing side open after the pe
   await client.close();
 });
 
-test("toNetSocket() leaves nothing behind of the stream: it counts as closed", async () => {
+test("after toNetSocket() the stream counts as closed", async () => {
   const [client, server] = await pairAt("tcp://127.0.0.1:0");
   const netSocket = server.toNetSocket();
   await assert.rejects(server.read(), { code: "EBADF" });
@@ -162,7 +162,7 @@ test("Socket.toNetSocket() hands a socket over, and refuses a closed one and one
   assert.throws(() => datagrams.toNetSocket(), TypeError);
 });
 
-test("Socket.toNetSocket() includes what the socket's stream had buffered", async () => {
+test("Socket.toNetSocket() includes the buffered bytes of the socket's stream", async () => {
   const [left, right] = socketpair();
   await right.sendAll("first\nsecond\n");
   right.shutdown(SHUT_WR);
@@ -171,7 +171,7 @@ test("Socket.toNetSocket() includes what the socket's stream had buffered", asyn
   right.close();
 });
 
-test("Socket.fromNetSocket() takes the connection of a net.Socket, whose peer notices nothing", async () => {
+test("Socket.fromNetSocket() takes over the connection of a net.Socket without an effect on its peer", async () => {
   const [client, accepted] = await netPair();
   await client.sendAll("before");
   const closed = once(accepted, "close");
@@ -220,7 +220,7 @@ test("Socket.fromNetSocket() refuses what Node has a part of, and leaves it as i
   accepted.resume();
   refused(/TypeError: .*the socket is flowing, required a paused one/);
   accepted.pause();
-  // What Node reads while nobody listens stays in its buffer.
+  // Bytes that Node reads without a listener stay in its buffer.
   const readable = once(accepted, "readable");
   await client.sendAll("read ahead");
   await readable;
@@ -245,7 +245,7 @@ test("Socket.fromNetSocket() refuses what Node has a part of, and leaves it as i
   );
 });
 
-/** Does what net.BoundSocket does, for a Node that has none: a socket that is bound, behind its four members. */
+/** Does the work of net.BoundSocket in a Node without it: a bound socket with its four members. */
 function boundSocket(isPipe: boolean): {
   fd(): number;
   address(): unknown;

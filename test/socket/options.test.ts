@@ -1,4 +1,4 @@
-// The usual options on real sockets: what was set is read back, and what the kernel says of a connection is plausible.
+// The usual options on real sockets: set values are read back, and TCP_INFO has plausible values.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -149,7 +149,7 @@ test("an option without a value that is a number says so, and gives its bytes", 
   socket.close();
 });
 
-test("options that the kernel has not for a socket are refused with its own errno", () => {
+test("options that the kernel does not support for a socket are refused with the kernel's errno", () => {
   const socket = new Socket(AF_UNIX, SOCK_STREAM);
   assert.throws(() => socket.setsockopt(TCP_NODELAY, true), { code: "EOPNOTSUPP", syscall: "setsockopt" });
   assert.throws(() => socket.getsockopt(TCP_INFO), { code: "EOPNOTSUPP", syscall: "getsockopt" });
@@ -160,7 +160,7 @@ test("options that the kernel has not for a socket are refused with its own errn
   udp.close();
 });
 
-test("SO_REUSEADDR lets a port be bound that a connection still has", async () => {
+test("with SO_REUSEADDR a port that a connection still has can be bound", async () => {
   await using server = new Socket();
   server.setsockopt(SO_REUSEADDR, true);
   await server.bind("127.0.0.1:0");
@@ -182,7 +182,7 @@ test("SO_REUSEADDR lets a port be bound that a connection still has", async () =
   await again.bind(address);
 });
 
-test("SO_REUSEPORT lets two sockets have one port", async () => {
+test("with SO_REUSEPORT two sockets can have the same port", async () => {
   await using one = new Socket(AF_INET, SOCK_DGRAM);
   await using two = new Socket(AF_INET, SOCK_DGRAM);
   for (const socket of [one, two]) socket.setsockopt(SO_REUSEPORT, true);
@@ -245,7 +245,8 @@ for (const family of networkFamilies) {
     assert.ok(sender.tcpi_snd_cwnd > 0);
     assert.ok(sender.tcpi_bytes_acked >= total);
     assert.equal(sender.tcpi_notsent_bytes, 0);
-    // On a busy machine an acknowledgement may be late, and the kernel sends a segment once more to ask for it (RFC 8985, TLP).
+    // On a busy machine an acknowledgement may be late, and the kernel sends a segment once more to ask for it (RFC
+    // 8985, TLP).
     const again = sender.tcpi_bytes_retrans ?? 0;
     assert.equal(sender.tcpi_total_retrans === 0, again === 0);
     assert.ok(sender.tcpi_snd_wscale <= 14 && sender.tcpi_rcv_wscale <= 14);
@@ -259,7 +260,7 @@ for (const family of networkFamilies) {
   });
 }
 
-test("TCP_INFO of a listener counts the connections that nobody has accepted", async () => {
+test("TCP_INFO of a listener counts the connections in the accept queue", async () => {
   await using server = await listening(undefined, 7);
   const clients = [new Socket(), new Socket(), new Socket()];
   for (const client of clients) await client.connect(server.getsockname());

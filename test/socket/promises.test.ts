@@ -1,5 +1,5 @@
-// What holds for every call that returns a promise: it never throws, the promise is the caller's alone, and its error says whether
-// a deadline of the caller passed or the connection died.
+// Every call that returns a promise never throws, returns a new promise, and its error shows whether a deadline of the
+// caller has passed or the connection has failed.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -179,7 +179,7 @@ const SOCKET = (
 ).split(" ");
 const STREAM = ["readExactly", "readUntil", "readLine", "peek", "pipeTo"];
 
-test("no call that returns a promise throws, whatever it is given", async () => {
+test("no call that returns a promise throws, with any argument", async () => {
   const [left, right] = socketpair();
   const [a, b] = socketpair();
   const [grams, others] = socketpair(AF_UNIX, SOCK_DGRAM);

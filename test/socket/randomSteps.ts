@@ -1,17 +1,17 @@
-// A few hundred sockets and random things that happen to them, checked against a model.
+// A few hundred sockets with random calls, compared with a model.
 //
-// Every connection has an identity, and each of its two directions carries a stream of bytes that follows from the identity
-// and the place in the stream. So a byte that is lost, doubled, out of order, or that belongs to another connection is seen
-// at once; so is an end, an error or an abort that reaches a socket to which it did not happen.
+// Every connection has an identity, and the bytes of each direction are computed from the identity and their position.
+// So the test notices a lost, repeated, misplaced or foreign byte at once, and also an end, an error or an abort at the
+// wrong socket.
 
 import assert from "node:assert/strict";
 import { AF_UNIX, SOCK_SEQPACKET, SOCK_STREAM, Socket, socketpair } from "berkeley";
 import { pick, type Random } from "../support/random.js";
 
-/** Most bytes of one send. */
-const LONGEST = 96;
-/** Most calls that wait on one end. */
-const MOST_CALLS = 6;
+/** Maximum number of bytes of one send. */
+const MAX_SEND = 96;
+/** Maximum number of calls that wait on one end. */
+const MAX_CALLS = 6;
 
 /** The byte at `offset` of the stream `stream`. */
 function byteAt(stream: number, offset: number): number {
@@ -35,13 +35,13 @@ interface Call {
 class End {
   socket: Socket;
   peer!: End;
-  /** Which stream it sends. */
+  /** The number of the byte stream that this end sends. */
   readonly stream: number;
   readonly messages: boolean;
   sent = 0;
   received = 0;
   closed = false;
-  /** shutdown(SHUT_WR) or close(): the peer may see the end. */
+  /** Whether shutdown(SHUT_WR) or close() was called, so that the peer may read the end. */
   finished = false;
   sending = false;
   readonly calls = new Set<Call>();
@@ -83,14 +83,17 @@ export class RandomSteps {
   readonly #size: number;
   readonly #ends: End[] = [];
   readonly #listener = new Socket();
-  /** By the port of who connects: those that have connected and are not accepted yet, and those that were accepted first. */
+  /**
+   * By the port of who connects: those that have connected and are not accepted yet, and those that were accepted
+   * first.
+   */
   readonly #accepted = new Map<number, (conn: Socket) => void>();
   readonly #unclaimed = new Map<number, Socket>();
   #accepting: Promise<void> | undefined;
   #opening = 0;
   #nextStream = 0;
   #step = 0;
-  /** The first thing that was wrong. */
+  /** The first error. */
   #wrong: Error | undefined;
 
   constructor(random: Random, connections: number) {
@@ -99,15 +102,15 @@ export class RandomSteps {
   }
 
   async run(steps: number): Promise<void> {
-    // An address that only this process uses: other tests on the machine connect to ports of 127.0.0.1 where nobody shall be.
+    // An address that only this process uses, because other tests connect to ports of 127.0.0.1 that must be unused.
     await this.#listener.bind([`127.77.${(process.pid >> 8) & 255}.${process.pid & 255 || 1}`, 0]);
     this.#listener.listen(4096);
     this.#accepting = this.#accept();
     while (this.#step < steps) {
       this.#step++;
-      this.#one();
+      this.#makeStep();
       if (this.#wrong !== undefined) throw this.#wrong;
-      // Reactions run between steps or after many of them; turns of the loop come now and then.
+      // Continuations run between some of the steps, and the event loop turns sometimes.
       if (this.#random(4) === 0) await Promise.resolve();
       if (this.#random(40) === 0) await new Promise((resolve) => setImmediate(resolve));
     }
@@ -115,7 +118,8 @@ export class RandomSteps {
     if (this.#wrong !== undefined) throw this.#wrong;
   }
 
-  #one(): void {
+  /** Makes one random step. */
+  #makeStep(): void {
     if (this.#ends.length + 2 * this.#opening < this.#size && this.#random(3) === 0) return this.#open();
     if (this.#ends.length === 0) return;
     const end = pick(this.#random, this.#ends);
@@ -152,7 +156,8 @@ export class RandomSteps {
   #connect(): void {
     this.#opening++;
     const client = new Socket();
-    // The port is known once it is connected, which may be after it was accepted: a call waits for its turn in the budget.
+    // The port is known once it is connected, which may be after it was accepted: a call waits for its turn in the
+    // budget.
     const accepted = client.connect(this.#listener.getsockname()).then(() => {
       const { port } = client.getsockname();
       const conn = this.#unclaimed.get(port);
@@ -180,7 +185,7 @@ export class RandomSteps {
     }
   }
 
-  /** Starts a call on an end, and has its outcome checked. */
+  /** Starts a call on an end, and checks its result. */
   #call<T>(
     end: End,
     timeout: number | undefined,
@@ -214,7 +219,7 @@ export class RandomSteps {
     );
   }
 
-  /** Each error has its cause in the model, or it is wrong. */
+  /** Checks that the model has a cause for the error of a call. */
   #explain(end: End, socket: Socket, call: Call, timeout: number | undefined, error: unknown): void {
     if (error instanceof Reason) {
       assert.equal(error, call.aborted, "the reason of another call");
@@ -244,9 +249,9 @@ export class RandomSteps {
   }
 
   #receive(end: End): void {
-    if (end.calls.size >= MOST_CALLS) return;
-    // A message is never cut: what is lost then would be missed.
-    const size = end.messages ? LONGEST : 1 + this.#random(2 * LONGEST);
+    if (end.calls.size >= MAX_CALLS) return;
+    // The buffer holds a whole message, because the rest of a truncated message would be lost.
+    const size = end.messages ? MAX_SEND : 1 + this.#random(2 * MAX_SEND);
     const check = (data: Uint8Array): void => this.#check(end, data);
     const timeout = this.#timeout();
     const { socket } = end;
@@ -273,13 +278,13 @@ export class RandomSteps {
       assert.equal(byte, byteAt(peer.stream, end.received), `byte ${end.received} of stream ${peer.stream}`);
       end.received++;
     }
-    assert.ok(end.received <= peer.sent + LONGEST, "more than was sent");
+    assert.ok(end.received <= peer.sent + MAX_SEND, "more than was sent");
     this.counts.received += data.length;
   }
 
   #send(end: End): void {
     if (end.sending || end.finished) return;
-    const data = Buffer.alloc(1 + this.#random(LONGEST));
+    const data = Buffer.alloc(1 + this.#random(MAX_SEND));
     for (let at = 0; at < data.length; at++) data[at] = byteAt(end.stream, end.sent + at);
     end.sending = true;
     const went = (count: number): void => {
@@ -314,7 +319,7 @@ export class RandomSteps {
   }
 
   #ready(end: End): void {
-    if (end.calls.size >= MOST_CALLS) return;
+    if (end.calls.size >= MAX_CALLS) return;
     const { socket } = end;
     const none = (): void => {};
     if (this.#random(2) === 0) this.#call(end, this.#timeout(), (opts) => socket.readable(opts), none);
@@ -330,9 +335,9 @@ export class RandomSteps {
     }
   }
 
-  /** The same end under another descriptor, or under another Socket. */
+  /** Gives an end another descriptor, or another Socket. */
   #replace(end: End): void {
-    // What is being sent would be cut at a place that only its own reaction knows.
+    // The model could not know at which byte a running send is interrupted.
     if (end.sending) return;
     const { socket } = end;
     if (this.#random(2) === 0) {
@@ -348,7 +353,7 @@ export class RandomSteps {
     try {
       end.socket.shutdown(1);
     } catch (error) {
-      // A connection that the peer has reset is none any more.
+      // The peer has reset the connection.
       assert.equal((error as { code: string }).code, "ENOTCONN");
       assert.ok(end.peer.closed);
     }
@@ -363,7 +368,7 @@ export class RandomSteps {
     this.counts.closed++;
   }
 
-  /** Lets everything settle that can, receives what is under way, and closes all. */
+  /** Aborts the waiting calls, receives the remaining bytes, and closes all sockets. */
   async #finish(): Promise<void> {
     while (this.#opening > 0 && this.#wrong === undefined) await new Promise((resolve) => setImmediate(resolve));
     assert.deepEqual([...this.#unclaimed.keys()], [], "a connection that nobody made was accepted");
@@ -377,7 +382,7 @@ export class RandomSteps {
     for (const end of this.#ends) assert.equal(end.calls.size, 0, "a call did not settle when it was aborted");
     for (const end of this.#ends) {
       if (end.peer.closed) continue;
-      while (end.received < end.peer.sent) this.#check(end, await end.socket.recv(LONGEST, { timeout: 5000 }));
+      while (end.received < end.peer.sent) this.#check(end, await end.socket.recv(MAX_SEND, { timeout: 5000 }));
       assert.equal(end.received, end.peer.sent);
     }
     for (const end of this.#ends.splice(0)) end.socket.close();

@@ -1,4 +1,4 @@
-// A would-block that no event ends: the call is tried again, and ends by its deadline or when the reason is gone.
+// EAGAIN without a later event: the call is tried again, and ends by its deadline or when the cause has ended.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,5 +1,5 @@
-// Calls that the kernel refuses with EAGAIN although the socket is writable, so that no event ends the refusal: no free port, and
-// the full queue of a receiver. To be run in a network namespace of its own, as root.
+// Calls that the kernel refuses with EAGAIN although the socket is writable, so that no event follows: no free port,
+// and the full queue of a receiver. It runs as root in a network namespace of its own.
 //
 //   refusedScenes.js awaitable|sync        prints a line for each call
 
@@ -41,8 +41,8 @@ async function codeOf(call: () => unknown): Promise<string> {
 }
 
 /**
- * Makes a call that is refused: with a timeout, with MSG_DONTWAIT where it takes flags, and once more with `end`, which ends the refusal
- * meanwhile. The blocking socket gets a process that does it.
+ * Makes a call that is refused: with a timeout, with MSG_DONTWAIT where it takes flags, and once more with `end`, which
+ * ends the refusal meanwhile. The blocking socket gets a process that does it.
  */
 async function scene(
   name: string,

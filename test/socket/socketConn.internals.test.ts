@@ -1,4 +1,4 @@
-// What SocketConn and Socket.stream() do beyond the conformance suite, on real sockets and on a fake kernel.
+// SocketConn and Socket.stream(), in addition to the conformance suite: on real sockets and on a fake kernel.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -52,7 +52,7 @@ test("stream() and SocketConn refuse sockets that keep messages apart", () => {
   }
 });
 
-test("SocketConn knows the addresses of both ends, before and after the end", async () => {
+test("SocketConn has the addresses of both ends, before and after the end", async () => {
   const [client, server] = await tcpPair();
   const a = new SocketConn(client);
   const b = new SocketConn(server);
@@ -67,7 +67,7 @@ test("SocketConn knows the addresses of both ends, before and after the end", as
   assert.ok((a.remoteAddress as InetAddress).port > 0);
 });
 
-test("SocketConn asks for no address that it was given", () => {
+test("SocketConn makes no system call for an address that it was given", () => {
   const { sys, socket } = fakeKernel();
   const address = { local: undefined, remote: undefined };
   const conn = new SocketConn(socket(), address);

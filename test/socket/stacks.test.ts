@@ -1,4 +1,4 @@
-// The stack of an error of a call that waited: the lines of the program that await it, and none of the package.
+// The stack of the error of a waiting call: the lines of the program that await it, and none of the package.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,8 +1,9 @@
-// A socket on which there is always something to do, beside a hundred others and a timer: nobody is kept waiting.
+// A socket that is always ready, a hundred others and a timer: none of them is delayed.
 //
-// A timer is late for two reasons: this thread was busy, which is what is measured here, or it waited for a processor that
-// other programs had, which the kernel counts (the second number of /proc/self/schedstat, in ns) and which is taken off. What
-// is left of chance is why the best round counts: a loop that starves timers does so in all of them.
+// A timer is late for two reasons: this thread was busy, which is what is measured here, or it waited for a processor
+// that other programs had, which the kernel counts (the second number of /proc/self/schedstat, in ns) and which is
+// taken off. What is left of chance is why the best round counts: a loop that starves timers does so in all
+// of them.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";

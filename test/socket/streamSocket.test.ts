@@ -1,4 +1,4 @@
-// Reads and writes of stream.socket while the stream has bytes of its own.
+// Reads and writes of stream.socket while the stream has buffered bytes.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

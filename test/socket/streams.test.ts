@@ -1,4 +1,5 @@
-// Streams on the real kernel, for each family: the seven steps, what the calls say, the end, large transfers, lost peers.
+// Stream sockets on the real kernel, for each family: the seven steps, the results of calls, the end, large transfers,
+// lost peers.
 
 import assert from "node:assert/strict";
 import { existsSync, readFileSync, statSync } from "node:fs";
@@ -93,7 +94,7 @@ function streams(family: Family): void {
     for (const socket of [...clients, ...conns]) socket.close();
   });
 
-  test(`for await over connections ${over} ends when the socket is closed, and a break leaves nothing behind`, async () => {
+  test(`for await over connections ${over} ends when the socket is closed, and a break leaves no waiting call`, async () => {
     await using server = await listening(family);
     const dial = async (): Promise<Socket> => {
       const client = new Socket(family.family, SOCK_STREAM);
@@ -149,7 +150,7 @@ function streams(family: Family): void {
     }
   });
 
-  test(`data and the end that come together ${over} are both told`, async () => {
+  test(`data and the end that arrive together ${over} are both read`, async () => {
     for (let round = 0; round < 50; round++) {
       await using both = await connected(family);
       const first = both.conn.recv(100);
@@ -208,7 +209,7 @@ function streams(family: Family): void {
     assert.equal((await both.conn.recv(1)).toString(), "x", "none of the empty ones was seen");
   });
 
-  test(`a list goes out in one call ${over}, strings as UTF-8`, async () => {
+  test(`a list is sent with one call ${over}, strings as UTF-8`, async () => {
     await using both = await connected(family);
     const parts = ["größe ", Buffer.from("and "), "", new Uint8Array([0xe2, 0x82, 0xac])];
     assert.equal(await both.client.send(parts), 15);
@@ -254,7 +255,7 @@ function streams(family: Family): void {
     assert.ok(received.equals(Buffer.concat(parts)));
   });
 
-  test(`one recv() of many megabytes ${over} fills what it can`, async () => {
+  test(`one recv() of many megabytes ${over} returns the available bytes`, async () => {
     await using both = await connected(family);
     const sent = pattern(4 << 20);
     const sending = both.client.sendAll(sent).then(() => both.client.shutdown(SHUT_WR));
@@ -263,7 +264,7 @@ function streams(family: Family): void {
     assert.ok(received.equals(sent));
   });
 
-  test(`a sendAll() that is cut by a timeout ${over} tells how much went out, and it did`, async () => {
+  test(`a sendAll() that ends by a timeout ${over} reports how many bytes were sent`, async () => {
     await using both = await connected(family);
     const sent = pattern(32 << 20);
     const error = await both.client.sendAll(sent, { timeout: 20 }).then(
@@ -278,7 +279,7 @@ function streams(family: Family): void {
     assert.ok(received.equals(sent.subarray(0, error.transferred)));
   });
 
-  test(`a peer that has gone ${over} is EPIPE for who writes, and raises no signal`, async () => {
+  test(`a write to a closed peer ${over} rejects with EPIPE, without a signal`, async () => {
     await using both = await connected(family);
     both.conn.close();
     const error = await (async () => {
@@ -310,7 +311,7 @@ function streams(family: Family): void {
     (await server.accept())[0].close();
   });
 
-  test(`an address that is taken, or that nobody listens on, is refused ${over}`, async () => {
+  test(`bind() to a used address, and connect() without a listener, are refused ${over}`, async () => {
     await using server = await listening(family);
     const address = server.getsockname();
     await using other = new Socket(family.family, SOCK_STREAM);
@@ -343,7 +344,7 @@ function streams(family: Family): void {
 }
 
 for (const family of networkFamilies) {
-  test(`a connection that is reset over ${family.name} is ECONNRESET for who reads, with or without waiting`, async () => {
+  test(`a read of a reset connection over ${family.name} rejects with ECONNRESET, with or without waiting`, async () => {
     for (const wait of [true, false]) {
       await using both = await connected(family);
       both.client.setsockopt(SO_LINGER, 0);
@@ -359,7 +360,7 @@ for (const family of networkFamilies) {
         both.client.close();
         await assert.rejects(both.conn.recv(10), { code: "ECONNRESET" });
       }
-      // The error is told once, then it is the end.
+      // The kernel reports the error once; then it is the end of the stream.
       assert.equal((await both.conn.recv(10)).length, 0);
     }
   });
@@ -373,7 +374,7 @@ for (const family of networkFamilies) {
     assert.equal(both.conn.getsockopt(SO_ERROR), null);
   });
 
-  test(`connect() over ${family.name} by name asks the resolver, and finds an address of the socket's family`, async () => {
+  test(`connect() over ${family.name} to a name looks up an address of the socket's family`, async () => {
     await using server = new Socket(family.family, SOCK_STREAM);
     await server.bind(["", 0]);
     server.listen();
@@ -400,7 +401,7 @@ test("a name that has no address of the socket's family is an EAI_ error that na
   await assert.rejects(socket.sendto("x", ["localhost", 80]), expected);
 });
 
-test("a UNIX socket leaves its path behind, which has to be removed before it can be bound again", async () => {
+test("the path of a closed UNIX socket stays, and must be removed before it can be bound again", async () => {
   const path = families[2]!.address() as UnixAddress;
   const server = new Socket(AF_UNIX, SOCK_STREAM);
   await server.bind(path);
@@ -426,7 +427,7 @@ test("bind() of a UNIX socket to no name has the kernel choose an abstract one",
   assert.match(socket.getsockname().path, /^\0[0-9a-f]{5}$/);
 });
 
-test("an unbound UNIX client has no name for who accepts it", async () => {
+test("an accepted unbound UNIX client has no name", async () => {
   await using both = await connected(families[2]);
   assert.deepEqual(both.peer, new UnixAddress(""));
   assert.equal(String(both.peer), "unix:");

@@ -1,4 +1,4 @@
-// trySend, tryRecv, tryRecvInto and what tryWrite makes of them: one system call, no wait, no promise.
+// trySend, tryRecv, tryRecvInto, and tryWrite, which uses them: one system call, no wait, no promise.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -22,7 +22,7 @@ test("trySend() makes one send(2) and returns what the kernel took", () => {
   assert.equal(sys.waiting, 0);
 });
 
-test("trySend() and tryRecv() are undefined where they would wait, and ask again each time", () => {
+test("trySend() and tryRecv() return undefined if they would block, and make a system call each time", () => {
   const { sys, socket } = fakeKernel();
   const conn = socket();
   sys.script("send", "EAGAIN", "EAGAIN", 1);
@@ -35,7 +35,7 @@ test("trySend() and tryRecv() are undefined where they would wait, and ask again
   assert.equal(sys.count("pollerAdd"), 0, "nothing waits, nothing is registered");
 });
 
-test("trySend() and tryRecvInto() go before nobody: while others wait they are undefined and call nothing", async () => {
+test("trySend() and tryRecvInto() return undefined without a system call while other calls wait", async () => {
   const { sys, socket, fire } = fakeKernel();
   const conn = socket();
   sys.script("send", "EAGAIN");
@@ -66,7 +66,7 @@ test("a loop of tries ends with the budget of the turn, and goes on in the next"
   assert.equal(conn.trySend(Buffer.of(1)), 1);
 });
 
-test("what the kernel refuses is thrown", () => {
+test("an error of the kernel is thrown", () => {
   const [left, right] = socketpair();
   right.close();
   assert.throws(() => left.trySend("x"), { code: "EPIPE", syscall: "send" });
@@ -87,7 +87,7 @@ test("wrong arguments are refused before any call", () => {
   assert.equal(sys.log.length, 0);
 });
 
-test("tryRecv() and tryRecvInto() take flags, and leave with MSG_PEEK what they show", async () => {
+test("tryRecv() and tryRecvInto() accept flags, and with MSG_PEEK do not remove the bytes", async () => {
   const [left, right] = socketpair();
   await left.sendAll("peek");
   assert.equal(String(right.tryRecv(10, { flags: MSG_PEEK })), "peek");
@@ -100,7 +100,7 @@ test("tryRecv() and tryRecvInto() take flags, and leave with MSG_PEEK what they 
   right.close();
 });
 
-test("a try that finds nothing does not make a later wait miss what comes", async () => {
+test("after an attempt without bytes, a later wait gets the bytes that arrive", async () => {
   const [left, right] = socketpair(AF_UNIX, SOCK_DGRAM);
   assert.equal(right.tryRecv(10), undefined);
   const waiting = right.recv(10);
@@ -122,7 +122,7 @@ test("sendAll() after a try that took a part sends the rest once", async () => {
   assert.equal(String(sys.sent(conn.fileno())), "abcdef");
 });
 
-test("sendAll() that the kernel refuses at once rejects with its errno, and asks once", async () => {
+test("a sendAll() that fails at once rejects with the errno, after one system call", async () => {
   const { sys, socket } = fakeKernel();
   const conn = socket();
   sys.script("send", "ECONNRESET");
@@ -152,7 +152,7 @@ test("tryWrite() takes what there is room for, and write() the rest", async () =
   right.close();
 });
 
-test("tryWrite() takes nothing where the connection knows no such thing", () => {
+test("tryWrite() returns 0 if the connection has no tryWrite()", () => {
   const [a] = memoryPair();
   assert.equal(new Stream(a).tryWrite(Buffer.of(1)), 0);
 });

@@ -1,5 +1,5 @@
-// What a program of ten lines prints that does not catch an error: a short text with the line of the program, the
-// address and the words of the system. The golden files are in test/socket/uncaught/. `GOLDEN=update` writes them again.
+// The output of short programs that do not catch an error: a short text with the line of the program, the address and
+// the text of the system. The golden files are in test/socket/uncaught/. `GOLDEN=update` writes them.
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -87,7 +87,9 @@ await main();
 `,
 };
 
-/** The output without what differs between runs and machines: the folders, the ports, and the lines of Node's scripts. */
+/**
+ * The output without what differs between runs and machines: the folders, the ports, and the lines of Node's scripts.
+ */
 function normal(text: string): string {
   return text
     .replaceAll(`file://${folder}/`, "")

@@ -1,5 +1,5 @@
-// unref() and ref(): whether calls that wait keep the process alive, of everything that has calls that wait. A worker ends as a
-// process does, when nothing keeps its loop alive.
+// unref() and ref(): whether waiting calls keep the process alive, for every kind of object with waiting calls. The
+// tests use workers, which end like a process when nothing keeps their loop alive.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";

@@ -1,4 +1,4 @@
-// Objects with calls that wait, and a worker that does something with one of them: unref.test.ts looks whether it ends.
+// Objects with waiting calls, and a worker with one of them. unref.test.ts checks whether the worker ends.
 
 import { once } from "node:events";
 import { connect as netConnect, createServer, type Server } from "node:net";

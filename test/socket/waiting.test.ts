@@ -1,4 +1,4 @@
-// timeout and signal of every waiting call, on the real kernel.
+// The options timeout and signal of every waiting call, on the real kernel.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -108,7 +108,7 @@ const waitingCalls: readonly Waiting[] = [
 ];
 
 for (const { name, syscall, make } of waitingCalls) {
-  test(`${name}() ends with its timeout, its signal, or both, and within the socket's own`, async () => {
+  test(`${name}() ends with its timeout or its signal, and with the timeout of the socket`, async () => {
     const sockets: Socket[] = [];
     const call = await make(sockets);
     for (const timeout of [0, 1, 5.5]) {
@@ -131,7 +131,7 @@ for (const { name, syscall, make } of waitingCalls) {
   });
 }
 
-test("a timed-out or aborted recv() leaves what comes for the next one", async () => {
+test("after a timed-out or aborted recv() the next one gets the bytes that arrive", async () => {
   for (const family of families) {
     await using both = await connected(family);
     const controller = new AbortController();
@@ -155,7 +155,7 @@ test("a connect() that timed out goes on in the kernel, and so does one that was
   const connecting = client.connect(["0.0.0.0", port], { signal: controller.signal });
   controller.abort();
   await assert.rejects(connecting, { name: "AbortError" });
-  // Another call finds it under way or done, as connect(2) says.
+  // Another call finds the connection pending or established (connect(2)).
   await client.connect(server.getsockname()).catch((error: { code: string }) => {
     assert.ok(["EALREADY", "EISCONN"].includes(error.code), error.code);
   });
@@ -180,7 +180,7 @@ test("timeouts of the resolver's part count: bind(), connect() and sendto() by n
   }
 });
 
-test("the default timeout can be set and read, and refuses what is no time", () => {
+test("the default timeout can be set and read, and refuses a value that is not a time", () => {
   const [left, right] = socketpair();
   assert.equal(left.timeout, null);
   left.timeout = 5;

@@ -1,4 +1,4 @@
-// broadcast(): one message to many streams. What a slow peer gets, and that the others lose nothing.
+// broadcast(): one message to many streams, the treatment of slow peers, and that other peers lose nothing.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { broadcast, type BroadcastOptions, connect, lengthPrefixed, listen, Stream, TimeoutError } from "berkeley";
@@ -65,7 +65,7 @@ test("drop: the peers that read get every message, the others whole messages, an
         drops.set(stream, (drops.get(stream) ?? 0) + 1);
       }
       for (const { outbox } of streams) assert.ok(outbox.bytes <= MOST, `${outbox.bytes} bytes`);
-      // The readers keep pace with the sender: it goes on when their outboxes are empty.
+      // The sender waits until the outboxes of the readers are empty.
       await Promise.all(streams.slice(SILENT).map((stream) => stream.write("")));
     }
     assert.equal(drops.size, SILENT);
@@ -109,7 +109,7 @@ test("wait: every peer gets every message, and the slowest sets the pace", async
   const sending = broadcast(streams, "a message\n", { slow: "wait" }).finally(() => (resolved = true));
   assert.equal(await new Stream(fast).readLine(), "a message");
   assert.equal(resolved, false);
-  // Over its limit, the stream takes nothing more. The other one does.
+  // Over its limit, the stream accepts no more. The other one does.
   const second = await broadcast(streams, "another message\n", { slow: "wait", timeout: 1000 });
   assert.equal(second.sent, 1);
   assert.deepEqual(

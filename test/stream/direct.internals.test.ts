@@ -1,5 +1,5 @@
-// Streams over a socket, which makes the reads of the stream itself: on a fake kernel, which records the calls, and on
-// the real one.
+// Streams over a socket, which makes the reads of the stream: on a fake kernel that records the calls, and on the real
+// one.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -276,7 +276,7 @@ test("a DirectReader that waits between room() and filled() gets memory that no 
   for (const [a, b] of pairs) await Promise.all([a.close(), b.close()]);
 });
 
-test("an encoding that Buffer does not know is refused before anything is read", async () => {
+test("an encoding that Buffer does not support is refused before anything is read", async () => {
   const [left, right] = socketpair();
   const stream = left.stream();
   await right.sendAll("a line\n");

@@ -1,4 +1,4 @@
-// toDuplex() and fromDuplex(), each alone.
+// toDuplex() and fromDuplex(), each separately.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";

@@ -108,7 +108,7 @@ for (const name of ["tcp", "tls"] as const) {
     await close(peer, stream);
   });
 
-  test(`a reset that a read has met is a reset for whenEnded() and whenBroken() too, ${name}`, async () => {
+  test(`after a read has failed with a reset, whenEnded() and whenBroken() report the reset too, ${name}`, async () => {
     const [peer, stream] = await KINDS[name]!();
     const waiting = [stream.whenEnded(), stream.whenBroken()];
     const reading = assert.rejects(stream.read(), { code: "ECONNRESET" });

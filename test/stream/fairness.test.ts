@@ -1,4 +1,4 @@
-// A loop over data that is in the buffer of a stream already gives way to the rest of the program.
+// A loop over data in the buffer of a stream does not block the event loop.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { broadcast, BusyError, connect, delimited, listen, SocketError, Stream } from "berkeley";
@@ -88,7 +88,7 @@ const LOOPS: Readonly<Record<string, (stream: Stream, item: (number: number) => 
   },
   "read() and tryRead() of items": async (stream, item) => {
     const lines = stream.lines();
-    // tryRead() never waits, so a hundred of them go without a turn, and the read() after them gives way.
+    // tryRead() never waits, so a hundred calls run in one turn, and the read() after them waits for the next turn.
     for (let line = await lines.read(); line !== null; line = await lines.read()) {
       item(numberOf(line));
       for (let more = 0; more < 99; more++) item(numberOf(lines.tryRead()!));
@@ -199,7 +199,7 @@ test("a signal ends a read that waits for its turn, and its line stays", async (
   assert.equal(numberOf((await stream.readLine())!), number);
 });
 
-test("items that come one by one wait for no turn", async () => {
+test("single items do not wait for a turn of the loop", async () => {
   await using listener = await listen("tcp://127.0.0.1:0");
   await using client = await connect(listener.address);
   await using server = await listener.accept();
@@ -229,7 +229,7 @@ const READERS = 40;
 const LINES = 1500;
 
 for (const maxOutbox of [65_536, 262_144]) {
-  test(`one fast talker and ${READERS} readers with an outbox of ${maxOutbox}: nobody is cut, nothing starves`, async () => {
+  test(`one fast sender and ${READERS} readers with an outbox of ${maxOutbox}: no reader is disconnected, and none starves`, async () => {
     await using listener = await listen("tcp://127.0.0.1:0", { maxOutbox, backlog: READERS + 2 });
     await using talker = await connect(listener.address);
     await using heard = await listener.accept();
@@ -284,7 +284,7 @@ for (const maxOutbox of [65_536, 262_144]) {
   });
 }
 
-test("a loop of broadcast() over data of the program lets peers read before they count as slow", async () => {
+test("in a loop of broadcast(), peers can read before they count as slow", async () => {
   await using listener = await listen("tcp://127.0.0.1:0", { maxOutbox: 100_000 });
   await using client = await connect(listener.address);
   await using stream = await listener.accept();

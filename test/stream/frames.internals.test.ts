@@ -1,4 +1,4 @@
-// Frames: the codecs, codecs of the user, limits, early ends and wrong lengths.
+// Frames: the codecs of the package, codecs of users, limits, early ends and wrong lengths.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -86,7 +86,7 @@ const headers: LengthPrefixOptions[] = [
 for (const opts of headers) {
   const name = `lengthPrefixed(${JSON.stringify(opts)})`;
 
-  testSeeds(`${name} gives back what it framed, however the bytes come`, [9], async (_random, seed) => {
+  testSeeds(`${name} decodes the frames that it encoded, in pieces of any size`, [9], async (_random, seed) => {
     const codec = lengthPrefixed(opts);
     const random = seededNumbers(seed);
     const most = opts.bytes === 1 ? 255 : 40_000;
@@ -196,7 +196,7 @@ test("a codec of the user reads JSON lines, including null and a last line witho
   for (const chunking of [1, 4, 1000]) assert.deepEqual(await framesOf(ndjson, data, { chunking }), values);
 });
 
-test("an error of a decoder ends the reading for good", async () => {
+test("an error of a decoder ends reading permanently", async () => {
   const [a, b] = memoryPair();
   const stream = new Stream(b);
   await a.write("{}\n{oops\n{}\n");

@@ -1,4 +1,4 @@
-// How loops end when this side closes what they read from.
+// The end of loops when this side closes the object over which they iterate.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

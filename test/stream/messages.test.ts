@@ -63,7 +63,7 @@ for (const [name, make] of connections) {
       [() => conn.closeWrite({ timeout: -1 }), `Cannot closeWrite: timeout is -1, ${milliseconds}`],
     ];
     for (const [call, expected] of rows) {
-      // A stream takes `read("xxx")` for a maximum, so the message is about that.
+      // The stream interprets the argument of `read("xxx")` as a maximum, so the message is about that.
       if (conn instanceof Stream && expected === "Cannot read: buffer is") continue;
       const message = await messageOf(call);
       assert.ok(message.startsWith(expected), message);

@@ -74,7 +74,7 @@ export function testOutbox(kind: string, make: (opts: StreamOptions) => Promise<
     assert.deepEqual(writer.outbox, { bytes: 0, writes: 0 });
   });
 
-  test(`a single write of any size is accepted, and small ones may wait behind it: ${kind}`, async () => {
+  test(`a single write of any size is accepted, and small ones can wait after it: ${kind}`, async () => {
     await using pair = new Pair(await make({ maxOutbox: 1000 }));
     const { writer, reader } = pair;
     const large = Buffer.alloc(6_000_000, "L");
@@ -96,7 +96,7 @@ export function testOutbox(kind: string, make: (opts: StreamOptions) => Promise<
     assert.deepEqual(writer.outbox, { bytes: 0, writes: 0 });
   });
 
-  test(`awaited writes never meet the limit: ${kind}`, async () => {
+  test(`awaited writes never reach the limit: ${kind}`, async () => {
     await using pair = new Pair(await make({ maxOutbox: 0, maxOutboxWrites: 1 }));
     const { writer, reader } = pair;
     const all = (async () => {

@@ -236,7 +236,7 @@ test("a loop that has ended early can be continued", async () => {
   assert.deepEqual(seen, ["1", "2", "3"]);
 });
 
-test("a LimitError ends the reading for good, and writing goes on", async () => {
+test("a LimitError ends reading permanently, and writing continues", async () => {
   const [peer, stream] = pair({ maxLine: 10 });
   await peer.write("0123456789ab\nshort\n");
   const failed = await stream.readLine().catch((error: unknown) => error);

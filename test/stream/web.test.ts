@@ -1,4 +1,4 @@
-// Web streams, each direction alone: default and BYOB readers, backpressure, closing.
+// Web streams, each direction separately: default and BYOB readers, backpressure, closing.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -6,11 +6,10 @@ import { TransformStream } from "node:stream/web";
 import { fromWeb, Stream, toWeb } from "berkeley";
 import { firstDifference, pattern, readFully, readToEnd, rejection } from "berkeley/testing";
 import { memoryPair } from "berkeley/testing";
+import { turn } from "../support/clock.js";
 import { checkLeaks } from "../support/leaks.js";
 
 checkLeaks();
-
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 test("toWeb() returns chunks with memory of their own to a default reader, and then the end", async () => {
   const [a, b] = memoryPair({ chunking: 700 });

@@ -1,4 +1,4 @@
-// The time that tests move.
+// Tests TestClock, the time that tests control.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -8,7 +8,7 @@ import { checkLeaks } from "./leaks.js";
 
 checkLeaks();
 
-test("timers run when their time has been passed, in their order, and performance.now() with them", async () => {
+test("advance() runs timers in the order of their times, and moves performance.now()", async () => {
   using clock = new TestClock();
   const start = performance.now();
   const seen: [string, number][] = [];
@@ -28,7 +28,7 @@ test("timers run when their time has been passed, in their order, and performanc
   assert.equal(clock.pending, 0);
 });
 
-test("a deadline of the package passes when the test says so, and not before", async () => {
+test("a deadline of the package passes when the test advances the time, and not before", async () => {
   using clock = new TestClock();
   const [left, right] = socketpair();
   let over = false;
@@ -45,7 +45,7 @@ test("a deadline of the package passes when the test says so, and not before", a
   right.close();
 });
 
-test("a timer that is left at disposal goes on in the system's time, and can be cleared", async () => {
+test("a timer that is pending at disposal continues in the system's time, and can be cleared", async () => {
   const seen: string[] = [];
   const clock = new TestClock();
   const cleared = setTimeout(() => seen.push("cleared"), 1);
@@ -58,7 +58,7 @@ test("a timer that is left at disposal goes on in the system's time, and can be 
   assert.deepEqual(seen, []);
 });
 
-test("the time is the system's again after disposal", () => {
+test("disposal restores the time of the system", () => {
   const { setTimeout: timeout } = globalThis;
   const { now } = performance;
   {

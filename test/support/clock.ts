@@ -1,15 +1,15 @@
-// Time that a test moves: it stands in for setTimeout(), clearTimeout() and performance.now(), which the package calls by these
-// global names. node:test can replace the timers, and not performance.now(), by which the package computes what is left of a
-// deadline. Timers of Node's own modules and of the kernel stay real.
+// Time that a test controls. It replaces setTimeout(), clearTimeout() and performance.now(), which the package calls by
+// these global names. The mock timers of node:test don't replace performance.now(), from which the package computes the
+// rest of a deadline. Timers of Node's own modules and of the kernel stay real.
 
 import { setImmediate as immediate } from "node:timers/promises";
 
-/** The longest delay that Node's timers take. */
-const LONGEST = 0x7fff_ffff;
-/** Turns of the loop after each timer: what it made ready, and what that made ready. */
+/** The longest delay that Node's timers accept. */
+const MAX_DELAY = 0x7fff_ffff;
+/** Turns of the event loop before each timer, for work that the timer before has started. */
 const TURNS = 3;
-/** Timers that one `advance()` runs. */
-const MOST = 1000;
+/** Maximum number of timers that one `advance()` runs. */
+const MAX_TIMERS = 1000;
 
 interface Timer {
   at: number;
@@ -24,8 +24,9 @@ interface Timer {
 export class TestClock implements Disposable {
   readonly #real = { setTimeout: globalThis.setTimeout, clearTimeout: globalThis.clearTimeout, now: performance.now };
   readonly #timers = new Set<Timer>();
+  /** After disposal: the timers of Node in whose place the pending timers were. */
   readonly #continued = new Map<Timer, NodeJS.Timeout>();
-  // Whole milliseconds: sums of fractions would miss a deadline by a rounding.
+  // In whole milliseconds. With fractions, a sum could be rounded to a time just before a deadline.
   #now: number = Math.ceil(performance.now());
 
   constructor() {
@@ -39,11 +40,13 @@ export class TestClock implements Disposable {
     return this.#timers.size;
   }
 
-  /** Lets `ms` pass: runs each timer that falls due, the earliest first, and the loop after it. */
+  /**
+   * Advances the time by `ms`. Runs each timer that is due, the earliest first, with turns of the loop between them.
+   */
   async advance(ms: number): Promise<void> {
     const end = this.#now + ms;
     for (let ran = 0; ; ran++) {
-      if (ran === MOST) throw new Error(`${MOST} timers have run and one is still due: it is set again at once`);
+      if (ran === MAX_TIMERS) throw new Error(`${MAX_TIMERS} timers have run, and another one is due`);
       for (let turn = 0; turn < TURNS; turn++) await immediate();
       const due = [...this.#timers].filter(({ at }) => at <= end);
       if (due.length === 0) break;
@@ -56,9 +59,9 @@ export class TestClock implements Disposable {
   }
 
   #setTimeout(run: (...args: unknown[]) => void, ms: number = 1, ...args: unknown[]): Timer {
-    // As Node's: a delay that is too long is one of 1 ms.
-    const delay = ms >= 1 && ms <= LONGEST ? Math.trunc(ms) : 1;
-    let holds = true;
+    // As in Node, a delay that is too long becomes 1 ms.
+    const delay = ms >= 1 && ms <= MAX_DELAY ? Math.trunc(ms) : 1;
+    let hasRef = true;
     const timer: Timer = {
       at: this.#now + delay,
       run: () => run(...args),
@@ -67,26 +70,28 @@ export class TestClock implements Disposable {
         this.#timers.add(timer);
         return timer;
       },
-      ref: () => ((holds = true), timer),
-      unref: () => ((holds = false), timer),
-      hasRef: () => holds,
+      ref: () => ((hasRef = true), timer),
+      unref: () => ((hasRef = false), timer),
+      hasRef: () => hasRef,
     };
     this.#timers.add(timer);
     return timer;
   }
 
   #clearTimeout(timer: unknown): void {
-    // One that was set before the time was replaced is Node's.
+    // A timer that was set before the time was replaced is a timer of Node.
     if (this.#timers.delete(timer as Timer)) this.#real.clearTimeout(this.#continued.get(timer as Timer));
     else this.#real.clearTimeout(timer as NodeJS.Timeout | undefined);
   }
 
-  /** Timers that have not run go on in the system's time, or what the package does at intervals would never be done again. */
-
+  /**
+   * Restores the time of the system. Pending timers continue in that time; otherwise the periodic work of the package
+   * would stop.
+   */
   [Symbol.dispose](): void {
     globalThis.setTimeout = this.#real.setTimeout;
     performance.now = this.#real.now;
-    // Else it has to know the timers that go on.
+    // With pending timers clearTimeout() stays replaced, because it must clear these too.
     if (this.#timers.size === 0) globalThis.clearTimeout = this.#real.clearTimeout;
     for (const timer of this.#timers) {
       const run = (): void => {
@@ -100,7 +105,10 @@ export class TestClock implements Disposable {
   }
 }
 
-/** Waits until `condition` holds, a turn of the loop at a time: for a state that no event tells of. */
+/** Waits for the end of this turn of the event loop, with the work that was deferred to it. */
+export const turn = (): Promise<void> => immediate();
+
+/** Waits until `condition` returns true. It checks once in each turn of the loop, for a state without an event. */
 export async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await immediate();
 }

@@ -1,7 +1,6 @@
 // Sockets and descriptors on a fake kernel.
 
 import { after } from "node:test";
-import { setImmediate as immediate } from "node:timers/promises";
 import { Socket } from "berkeley";
 import { Descriptor } from "#berkeley/reactor/index.js";
 import { Reactor } from "#berkeley/reactor/index.js";
@@ -21,11 +20,11 @@ export interface Fake {
   readonly reactor: Reactor;
   /** A socket on a new descriptor of the fake kernel. */
   readonly socket: (family?: number, type?: number) => Socket;
-  /** One turn with one event for each of these sockets. */
+  /** Delivers one batch of events: `events` for each of these sockets. */
   readonly fire: (events: number, ...sockets: readonly Socket[]) => void;
 }
 
-// The fourth parameter is the constructor's own business; only here it is used from outside.
+// The fourth parameter is internal to the package. Only this file uses it.
 const OnDescriptor = Socket as unknown as new (
   family: number,
   type: number,
@@ -33,9 +32,10 @@ const OnDescriptor = Socket as unknown as new (
   descriptor: Descriptor,
 ) => Socket;
 
-/** Keeps what is left open from being collected, and warned about: there is nothing behind it. */
+/** Keeps open sockets from being collected, because that would cause a warning. They have no real descriptors. */
 const kept: Socket[] = [];
 
+/** A fake kernel, with a reactor on it. */
 export function fakeKernel(): Fake {
   const sys = new FakeSys();
   const reactor = new Reactor(sys.calls);
@@ -53,17 +53,16 @@ export function fakeKernel(): Fake {
   };
 }
 
-/** Lets everything that is due in this turn of the loop happen, what was deferred to it included. */
-export const turn = (): Promise<void> => immediate();
+export { turn } from "./clock.js";
 
-/** What became of a promise so far. */
+/** The state of a promise. */
 export interface Watched<T> {
   state: "pending" | "resolved" | "rejected";
   value?: T;
   error?: unknown;
 }
 
-/** Follows a promise without waiting for it. */
+/** Records the state of a promise, without waiting for it. */
 export function watch<T>(promise: Promise<T>): Watched<T> {
   const watched: Watched<T> = { state: "pending" };
   promise.then(
@@ -80,8 +79,8 @@ export function watch<T>(promise: Promise<T>): Watched<T> {
 }
 
 /**
- * Keeps the process alive for the tests of a file: a fake poller does not. Called once, at the top of the file and before
- * checkLeaks().
+ * Keeps the process alive during the tests of a file, because a fake poller does not. A file calls it once, at its top
+ * and before checkLeaks().
  */
 export function keepAlive(): void {
   const timer = setInterval(() => {}, 60_000);

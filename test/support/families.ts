@@ -1,4 +1,4 @@
-// The families that the tests of the socket run on, with an address to bind to, and connections of each.
+// The address families with which the tests of sockets run: for each an address to bind to, sockets and connections.
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,7 +9,7 @@ import { type Address, AF_INET, AF_INET6, AF_UNIX, SOCK_DGRAM, SOCK_STREAM, Sock
 export interface Family {
   readonly name: string;
   readonly family: number;
-  /** An address that nobody has: with port 0, or a path of its own. */
+  /** A free address: with port 0, or with a path that no other socket has. */
   readonly address: () => string | UnixAddress;
 }
 
@@ -17,7 +17,7 @@ const folder = mkdtempSync(join(tmpdir(), "berkeley-"));
 after(() => rmSync(folder, { recursive: true }));
 let names = 0;
 
-/** A path in a folder that is removed when the tests of the file have ended. */
+/** A new path, in a folder that is removed after the tests of the file. */
 export const socketPath = (): string => join(folder, `${++names}.sock`);
 
 const ipv4: Family = { name: "IPv4", family: AF_INET, address: () => "127.0.0.1:0" };
@@ -36,11 +36,11 @@ export interface Connection extends AsyncDisposable {
   readonly client: Socket;
   readonly conn: Socket;
   readonly server: Socket;
-  /** What accept() said of the peer. */
+  /** The address of the peer, from accept(). */
   readonly peer: Address;
 }
 
-/** A listening socket. */
+/** Makes a listening socket. */
 export async function listening({ family, address }: Family = ipv4, backlog?: number): Promise<Socket> {
   const server = new Socket(family, SOCK_STREAM);
   await server.bind(address());
@@ -48,7 +48,7 @@ export async function listening({ family, address }: Family = ipv4, backlog?: nu
   return server;
 }
 
-/** A listener, a client, and the connection between them. */
+/** Makes a listening socket, a client, and the connection between them. */
 export async function connected(family: Family = ipv4): Promise<Connection> {
   const server = await listening(family);
   const client = new Socket(family.family, SOCK_STREAM);
@@ -66,14 +66,14 @@ export async function connected(family: Family = ipv4): Promise<Connection> {
   };
 }
 
-/** A bound datagram socket. */
+/** Makes a bound datagram socket. */
 export async function datagram({ family, address }: Family = ipv4): Promise<Socket> {
   const socket = new Socket(family, SOCK_DGRAM);
   await socket.bind(address());
   return socket;
 }
 
-/** Everything until the peer has finished. */
+/** Receives all bytes until the peer has finished. */
 export async function receiveAll(socket: Socket, size: number = 65536): Promise<Buffer> {
   const parts: Buffer[] = [];
   for (;;) {
@@ -83,7 +83,7 @@ export async function receiveAll(socket: Socket, size: number = 65536): Promise<
   }
 }
 
-/** Bytes that tell their place: no two runs of them are alike over a long way. */
+/** Pseudo-random bytes (xorshift), so that a test notices bytes at a wrong place. */
 export function pattern(length: number, seed: number = 1): Buffer {
   const out = Buffer.allocUnsafe(length);
   let state = seed >>> 0 || 1;

@@ -1,30 +1,30 @@
-// Who may import whom in src/: the policy, and the check of source texts against it.
+// The table of layers: which layer of src/ may import which, and the check of the sources against the table.
 //
-// The table is a statement of policy. When the check fails the import is what is wrong; a change to the table is a
-// decision about the design, made and explained as one (docs/design.md has the same table), never a repair.
+// When the check fails, the import is wrong and not the table. A change of the table is a decision about the design,
+// and docs/design.md, which has the same table, explains it.
 
-/** What the files of a layer may import besides each other and `node:` modules. */
+/** The imports that are allowed in the files of a layer. Files of the same layer and `node:` modules always are. */
 interface Policy {
   /** Layers whose values and types may be imported. */
   readonly values: readonly string[];
-  /** Layers of which only types may be imported, with `import type`: nothing of them is loaded at run time. */
+  /** Layers of which only types may be imported, with `import type`. They are not loaded at run time. */
   readonly types?: readonly string[];
-  /** Packages that may be imported by name; no other layer has any, for the package depends on nothing. */
+  /** Packages that may be imported by name. Most layers have none, because the package has no dependency. */
   readonly packages?: readonly string[];
 }
 
-/** A layer is a folder of src/, or a file directly in it, under the name without `.ts`; `index` is the public face. */
+/** The layers. A layer is a folder of src/, or a file directly in src/, by its name without `.ts`. */
 export const policy: Readonly<Record<string, Policy>> = {
-  // Leaves: every layer may use them, and none of them uses another layer's values.
   builtins: { values: [] },
   callbacks: { values: ["builtins"] },
   check: { values: [] },
   registry: { values: ["builtins"] },
-  // builtins: for the words of the system, which Node has.
+  // builtins: Node has the texts of the system's errors.
   errors: { values: ["builtins"] },
   io: { values: [], types: ["addr"] },
   addr: { values: ["check"] },
-  // The calls of sockets and the calls in JavaScript wait in layers that must not import each other.
+  // Below two kinds of layers that must not import each other: calls of sockets wait in one, calls in JavaScript in the
+  // other.
   wait: { values: ["registry", "builtins", "check", "errors"], types: ["io"] },
   sys: { values: ["builtins", "check", "errors", "addr"] },
   options: { values: ["sys", "check", "addr"] },
@@ -50,13 +50,13 @@ export const policy: Readonly<Record<string, Policy>> = {
   },
   // The names that "berkeley" and "berkeley/sync" both export.
   common: { values: ["ops", "batch", "cmsg", "options", "netdb", "sys", "errors", "addr"], types: ["registry"] },
-  // Buffers and read rules, without any waiting: both streams use them.
+  // Buffers and read rules, which do not wait. Both kinds of streams use them.
   reading: { values: ["check", "errors"], types: ["io"] },
   stream: {
     values: ["reading", "registry", "wait", "builtins", "callbacks", "check", "errors", "io"],
     types: ["addr"],
   },
-  // stream: for Socket.stream(), which puts a stream's buffer on a SocketConn. Stream itself uses Conn and no socket.
+  // stream: for Socket.stream(), which makes a Stream over a SocketConn. Stream uses the interface Conn and no socket.
   socket: {
     values: [
       "registry",
@@ -96,7 +96,7 @@ export const policy: Readonly<Record<string, Policy>> = {
     ],
     types: ["batch", "cmsg", "options"],
   },
-  // What the servers of net and server share.
+  // The parts that the servers of net and of server share.
   admission: {
     values: ["proxyProtocol", "sys", "wait", "builtins", "callbacks", "check", "addr"],
     types: ["stream"],
@@ -143,8 +143,8 @@ export const policy: Readonly<Record<string, Policy>> = {
   // connect() with the names of the WinterTC sockets proposal.
   wintertc: { values: ["net", "tls", "stream", "reading", "wait", "builtins", "check", "addr"], types: ["io"] },
   testing: { values: ["reading", "registry", "stream", "wait", "check", "errors"], types: ["sys", "io", "addr"] },
-  // The inspector. It sees system calls by the table of sys, and objects by the registry. node:http serves its page, so it
-  // does not see itself.
+  // The inspector. It records system calls through the table of calls in sys, and finds objects in the registry.
+  // node:http serves its page, so it does not record its own connections.
   inspect: {
     values: [
       "registry",
@@ -165,7 +165,7 @@ export const policy: Readonly<Record<string, Policy>> = {
     ],
     types: ["stream", "io"],
   },
-  // A writer of captures, for the command line and the inspector.
+  // A writer and a reader of captures, for users, the command line and the inspector.
   pcapng: { values: ["builtins", "check", "addr"] },
   proxyProtocol: { values: ["wait", "builtins", "check", "errors", "addr"], types: ["stream", "io"] },
   // commander: the parser of the command line, a development dependency that is bundled into chunks of its own.
@@ -179,8 +179,8 @@ export const policy: Readonly<Record<string, Policy>> = {
 /** The only layer that loads the addon. */
 const nativeLayer = "sys";
 
-/** May load modules by require(), which are Node's. */
-const requiring: readonly string[] = [nativeLayer, "builtins"];
+/** The layers that may use require(), for modules of Node. */
+const requireLayers: readonly string[] = [nativeLayer, "builtins"];
 
 interface Import {
   readonly specifier: string;
@@ -188,8 +188,8 @@ interface Import {
   readonly line: number;
 }
 
-// The formatter puts import and export statements at the start of a line, which keeps them apart from other text. Between
-// the keyword and `from` there are names, braces, commas and perhaps comments.
+// The formatter puts import and export statements at the start of a line, so the expression finds no other text.
+// Between the keyword and `from` there are names, braces, commas, and sometimes comments.
 const names = String.raw`(?:[\w$*{},\s]|//[^\n]*|/\*[^]*?\*/)`;
 const statement = new RegExp(
   String.raw`^(?:import|export)\s+(type\s+)?(?:${names}+?\sfrom\s+)?(["'])([^"'\n]+)\2[^;\n]*;?`,
@@ -199,7 +199,7 @@ const dynamic = /\bimport\s*\(\s*(?:(["'])([^"'\n]+)\1\s*[,)])?/g;
 
 const lineAt = (text: string, index: number): number => text.slice(0, index).split("\n").length;
 
-/** The text with each comment that stands on lines of its own made blank, so that examples in it are not code. */
+/** Replaces each comment that has lines of its own by spaces, so that examples in it do not count as code. */
 function withoutComments(text: string): string {
   return text.replace(/^[ \t]*(?:\/\*[^]*?\*\/|\/\/[^\n]*)/gm, (comment) => comment.replace(/[^\n]/g, " "));
 }
@@ -220,11 +220,13 @@ function importsOf(text: string): Import[] {
   ];
 }
 
-/** The layer of a path inside src/, as `addr` for `addr/ipv4.ts` and `errors` for `errors.ts`. */
+/** The layer of a path in src/, such as `addr` for `addr/parse.ts` and `io` for `io.ts`. */
 const layerOf = (path: string): string =>
   path.includes("/") ? path.slice(0, path.indexOf("/")) : path.replace(/\.ts$/, "");
 
-/** Resolves a relative specifier against the importing file; both are paths inside src/. Undefined when it leaves src/. */
+/**
+ * Resolves a relative specifier against the importing file. Both are paths in src/. Undefined for a file outside src/.
+ */
 function resolve(from: string, specifier: string): string | undefined {
   const url = new URL(specifier, `file:///src/${from}`);
   return url.pathname.startsWith("/src/") ? url.pathname.slice("/src/".length).replace(/\.js$/, ".ts") : undefined;
@@ -248,7 +250,7 @@ function checkImport(path: string, imported: Import): string | undefined {
   return typeOnly ? undefined : `${layer} may import only types of ${to}, with "import type" ("${specifier}")`;
 }
 
-/** What is wrong with these sources, keyed by their path inside src/: `path:line: what`, none when all is well. */
+/** The violations in the sources, as `path:line: reason`. The keys of `files` are paths in src/. */
 export function violations(files: ReadonlyMap<string, string>): string[] {
   return [...files].flatMap(([path, text]) => {
     if (policy[layerOf(path)] === undefined) return [`${path}:1: ${layerOf(path)} is not a layer of the table`];
@@ -258,7 +260,7 @@ export function violations(files: ReadonlyMap<string, string>): string[] {
     });
     const code = withoutComments(text);
     const layer = layerOf(path);
-    const loading = requiring.includes(layer)
+    const loading = requireLayers.includes(layer)
       ? /\bprocess\.dlopen\b|\.node["'`]/
       : /\bcreateRequire\b|\bprocess\.dlopen\b|\.node["'`]/;
     const native = layer === nativeLayer ? -1 : code.search(loading);

@@ -1,4 +1,4 @@
-// The leak check is itself checked: each case is a small test file that runs in a process of its own.
+// Tests checkLeaks(). Each case is a small test file that runs in a process of its own.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -18,7 +18,7 @@ interface Outcome {
   output: string;
 }
 
-/** Runs `body` as a test file that called checkLeaks() first. */
+/** Runs `body` as a test file, after a call of checkLeaks(). */
 function runFile(body: string, ...flags: string[]): Promise<Outcome> {
   const source = `
     import { closeSync, openSync } from "node:fs";
@@ -31,7 +31,7 @@ function runFile(body: string, ...flags: string[]): Promise<Outcome> {
   const file = join(folder, `${++files}.test.mjs`);
   writeFileSync(file, source);
   const env = { ...process.env };
-  // Otherwise the child speaks the protocol of the runner that runs us.
+  // With this variable the child would print the protocol of a test runner.
   delete env["NODE_TEST_CONTEXT"];
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [...flags, file], { env, stdio: ["ignore", "pipe", "pipe"] });
@@ -65,7 +65,7 @@ test("checkLeaks() fails the file in node's runner too", async () => {
   assert.match(output, /descriptor \d+ -> \/etc\/passwd/);
 });
 
-test("checkLeaks() sees a number that was reused for something else", async () => {
+test("checkLeaks() reports a descriptor whose number was reused for another file", async () => {
   const { status, output } = await runFile(`
     test("closes standard input and opens a file in its place", () => { closeSync(0); openSync("/etc/passwd"); });`);
   assert.notEqual(status, 0);

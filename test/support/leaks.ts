@@ -1,20 +1,24 @@
-// What a test file leaves behind: descriptors still open and handles that still hold the event loop.
+// Checks that a test file leaves no open descriptor, and no handle that keeps the event loop alive.
 //
-// A file calls checkLeaks() once, at its top level, before its first test. Whatever is open then (Node's own epoll,
-// pipes and eventfds, the standard streams) is the baseline; after the last test everything else must be gone again.
+// A file calls checkLeaks() once, at its top level, before its first test. The descriptors that are open then are the
+// baseline: Node's own epoll, pipes and eventfds, and the standard streams. After the last test, all others must be
+// closed.
 //
-// Linux lists descriptors in /proc/self/fd, for the whole process: those of its worker threads are among them.
+// Linux lists the descriptors of the whole process in /proc/self/fd, including those of worker threads.
 import { readdirSync, readlinkSync } from "node:fs";
 import { after } from "node:test";
 
-/** Milliseconds in which what is left may still end. */
-const LEAST_WAIT = 1000;
-/** Turns of the event loop that a handle may take to finish closing, after the last test. */
-const turnsAllowed = 100;
+/** Minimum time to wait for the remaining descriptors and handles to close, in milliseconds. */
+const MIN_WAIT = 1000;
+/** Minimum number of turns of the event loop to wait for them. */
+const MIN_TURNS = 100;
 
-/** A reactor opens one epoll descriptor when a call first has to wait and keeps it for as long as its evaluation lives. */
+/**
+ * How many reactors the process may have. A reactor opens an epoll descriptor when a call waits for the first time. It
+ * stays open as long as the evaluation of the package exists.
+ */
 const POLLERS = 1;
-/** With a thread that waits it has an eventfd as well. */
+/** The kinds of descriptors that a reactor opens. With the poller thread it also opens an eventfd. */
 const POLLER_DESCRIPTORS = [
   "anon_inode:[eventpoll]",
   ...(process.env["BERKELEY_POLLER"] === "thread" || "bun" in process.versions || "deno" in process.versions
@@ -22,19 +26,19 @@ const POLLER_DESCRIPTORS = [
     : []),
 ];
 
-/** What the first call that waits opens. Bun opens more of the same kinds when it first starts a program. */
+/** Number of descriptors that the first waiting call opens. Bun opens more when it starts a program. */
 export const POLLER_SIZE: number = POLLER_DESCRIPTORS.length;
 
-/** How long the process may take to end by itself once nothing is left, in milliseconds. */
-const endingAllowed = 2_000;
+/** Maximum time until the process must end by itself, in milliseconds. */
+const END_TIMEOUT = 2_000;
 
-/** The open descriptors of this process, each with what it refers to, as `socket:[4242]` or `/etc/hosts`. */
+/** The open descriptors of this process, each with its target, such as `socket:[4242]` or `/etc/hosts`. */
 export function openDescriptors(): Map<number, string> {
   const open = new Map<number, string>();
   for (const name of readdirSync("/proc/self/fd")) {
     try {
       const target = readlinkSync(`/proc/self/fd/${name}`);
-      // libuv makes rings of its own when it pleases; no test can open one.
+      // libuv opens these for itself at any time. No test can open one.
       if (target !== "anon_inode:[io_uring]") open.set(Number(name), target);
     } catch (error) {
       // The descriptor that listed the folder is closed by now.
@@ -44,11 +48,11 @@ export function openDescriptors(): Map<number, string> {
   return open;
 }
 
-/** The kinds of what holds the event loop, with how many of each. */
+/** The kinds of resources that keep the event loop alive, with their numbers. */
 function liveHandles(): Map<string, number> {
   const live = new Map<string, number>();
   for (const kind of process.getActiveResourcesInfo()) {
-    // Our own wait for the next turn is an Immediate.
+    // The wait for the next turn in checkLeaks() is an Immediate.
     if (kind !== "Immediate") live.set(kind, (live.get(kind) ?? 0) + 1);
   }
   return live;
@@ -70,13 +74,13 @@ function newHandles(before: Map<string, number>): string[] {
 }
 
 /**
- * Fails the file in which it is called when that file leaves a descriptor open or a handle alive, and lists them.
- * A file that leaks a handle would never end: once it has failed it is ended.
+ * Makes the calling file fail when it leaves descriptors open or handles alive, and lists them. It also ends the
+ * process, because with such a handle the process would not end by itself.
  *
  * @param options `pollers`: how many reactors may have opened an epoll descriptor
  */
 export function checkLeaks({ pollers = POLLERS }: { readonly pollers?: number } = {}): void {
-  // On a terminal these open a descriptor each when first used.
+  // On a terminal the first use of each opens a descriptor.
   void process.stdout;
   void process.stderr;
   const descriptors = openDescriptors();
@@ -84,21 +88,21 @@ export function checkLeaks({ pollers = POLLERS }: { readonly pollers?: number } 
 
   after(async () => {
     let left: string[] = [];
-    // A runtime may take a while to close the pipes of a child that has ended.
-    const until = Date.now() + LEAST_WAIT;
-    for (let turn = 0; turn < turnsAllowed || Date.now() < until; turn++) {
+    // A runtime may need some time to close the pipes of a child that has ended.
+    const until = Date.now() + MIN_WAIT;
+    for (let turn = 0; turn < MIN_TURNS || Date.now() < until; turn++) {
       left = [...newDescriptors(descriptors, pollers), ...newHandles(handles)];
       if (left.length === 0) break;
       await new Promise<void>((resolve) => setImmediate(resolve));
     }
-    // A call that still waits holds the process without being a handle that Node knows of. The timer itself holds nothing.
+    // A call that still waits keeps the process alive, but Node does not list it. The timer does not keep it alive.
     setTimeout(() => {
       process.stderr.write(`checkLeaks: ${process.argv[1] ?? "the process"} does not end: something still waits\n`);
       process.exit(1);
-    }, endingAllowed).unref();
+    }, END_TIMEOUT).unref();
     if (left.length === 0) return;
     const report = `these are left after the last test:\n  ${left.join("\n  ")}`;
-    // From Node 22 on, a hook of the file that fails neither sets the status nor prints its reason everywhere.
+    // From Node 22 on, a failed hook of a file does not always set the exit status or print the error.
     process.stderr.write(`checkLeaks: ${report}\n`);
     process.exitCode = 1;
     throw new Error(report);

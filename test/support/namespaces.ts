@@ -1,4 +1,4 @@
-// Runs a compiled script in namespaces of its own, where it may change what would be the machine's: needs root.
+// Runs a script in new namespaces, where it can change settings without an effect on the machine. Requires root.
 import { spawnSync } from "node:child_process";
 
 export interface Finished {
@@ -8,8 +8,8 @@ export interface Finished {
 }
 
 /**
- * Whether such namespaces can be made here; `flags` as unshare(1) takes them. Root in CI has to have them, or its tests would be
- * skipped in silence; user namespaces, which containers often refuse, apart.
+ * Whether the namespaces of `flags`, options of unshare(1), can be made here. Throws for root in CI if they can't,
+ * because the tests would be skipped there without notice. Exception: user namespaces, which containers often refuse.
  */
 export function canUnshare(flags: readonly string[]): boolean {
   const { status, stderr } = spawnSync("unshare", [...flags, "true"], { encoding: "utf8" });
@@ -20,7 +20,10 @@ export function canUnshare(flags: readonly string[]): boolean {
   return false;
 }
 
-/** Runs `script` with sh(1) in new namespaces; `$NODE` is this node, and `words` are its arguments. */
+/**
+ * Runs `script` with sh(1) in new namespaces. `$NODE` is the path of this Node. `words` are the arguments `$1` and so
+ * on.
+ */
 export function runUnshared(flags: readonly string[], script: string, words: readonly string[] = []): Finished {
   const env: NodeJS.ProcessEnv = { ...process.env, NODE: process.execPath };
   delete env["NODE_TEST_CONTEXT"];

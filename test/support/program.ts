@@ -1,11 +1,11 @@
-// A program that runs beside a test: its lines as they come, its end.
+// Runs programs for tests.
 import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
 /** The folder of package.json. */
 export const root: string = fileURLToPath(new URL("../../..", import.meta.url));
 
-/** The folder of the compiled tests and examples. A program that runs here and imports "berkeley" gets what the tests get. */
+/** The folder of the compiled tests and examples. A program in it resolves "berkeley" as the tests do. */
 export const compiled: string = fileURLToPath(new URL("../..", import.meta.url));
 
 export interface Ended {
@@ -16,29 +16,29 @@ export interface Ended {
 
 export interface ProgramOptions {
   readonly env?: NodeJS.ProcessEnv;
-  /** What it reads on its standard input, which ends then; without it there is none. */
+  /** The standard input of the program. Default: none. */
   readonly input?: string;
-  /** Whether its standard input is a pipe that stays open. */
+  /** Whether the standard input is a pipe that stays open. */
   readonly openInput?: boolean;
-  /** Descriptors that it gets from number 3 on. */
+  /** Descriptors of this process that are passed to the program, from number 3 on. */
   readonly descriptors?: readonly number[];
-  /** Milliseconds that it may run before it is ended; 30,000 unless told otherwise. */
+  /** Milliseconds after which the program is killed. Default 30,000. */
   readonly limit?: number;
 }
 
-/** Arguments of Node for a program in the text or a file, as the runtime that runs the tests takes them. */
+/** Translates arguments of Node for the runtime that runs the tests. */
 export function programArguments(args: readonly string[]): string[] {
   const [first, second, third, ...rest] = args;
   if (!("deno" in process.versions)) return [...args];
-  // What it evaluates is a module there.
+  // `deno eval` takes the text as a module.
   if (first === "--input-type=module" && second === "--eval") return ["eval", third!, ...rest];
   return first === undefined || first.startsWith("-") ? [...args] : ["run", "--allow-all", ...args];
 }
 
-/** How long a program may run, in ms, before it is ended and so fails its test. */
+/** Default of `limit`. */
 const LIMIT = 30_000;
 
-/** A child process. `await using` ends it if it has not ended. */
+/** A child process. `await using` kills it if it still runs. */
 export class Program implements AsyncDisposable {
   readonly child: ChildProcess;
   readonly ended: Promise<Ended>;
@@ -49,7 +49,7 @@ export class Program implements AsyncDisposable {
 
   constructor(command: string, args: readonly string[], options: ProgramOptions = {}) {
     const env = { ...process.env, ...options.env };
-    // Else a child that is node would think that it is a test file.
+    // With this variable a child that is Node would print the protocol of a test runner.
     delete env["NODE_TEST_CONTEXT"];
     this.child = spawn(command, command === process.execPath ? programArguments(args) : args, {
       cwd: compiled,
@@ -68,25 +68,25 @@ export class Program implements AsyncDisposable {
     if (options.openInput !== true) stdin?.end(options.input);
     stdout!.on("data", (chunk: Buffer) => {
       this.#stdout += chunk.toString();
-      this.#news();
+      this.#wake();
     });
     stderr!.on("data", (chunk: Buffer) => {
       this.#stderr += chunk.toString();
-      this.#news();
+      this.#wake();
     });
     this.ended = new Promise((resolve, reject) => {
       this.child.on("error", reject);
       this.child.on("close", (status, signal) => {
         this.#over = true;
-        this.#news();
+        this.#wake();
         resolve({ status: signal ?? status!, stdout: this.#stdout, stderr: this.#stderr });
       });
     });
-    // Who awaits it hears of it; who does not sees it in `line()`.
+    // A test that does not await `ended` must not get an unhandled rejection.
     this.ended.catch(() => undefined);
   }
 
-  /** A script of ours, run by this node. */
+  /** Runs a script with this Node. */
   static node(args: readonly string[], options?: ProgramOptions): Program {
     return new Program(process.execPath, args, options);
   }
@@ -95,15 +95,16 @@ export class Program implements AsyncDisposable {
     return this.#stdout;
   }
 
-  #news(): void {
-    for (const look of this.#waiting.splice(0)) look();
+  /** Makes the waiting calls of `line()` search again. */
+  #wake(): void {
+    for (const wake of this.#waiting.splice(0)) wake();
   }
 
   get stderr(): string {
     return this.#stderr;
   }
 
-  /** The first whole line that matches, once it is there; of standard output unless told otherwise. */
+  /** Waits for the first complete line that matches. Throws if the program ends without one. */
   async line(pattern: RegExp, of: "stdout" | "stderr" = "stdout"): Promise<RegExpExecArray> {
     for (;;) {
       for (const line of (of === "stdout" ? this.#stdout : this.#stderr).split("\n").slice(0, -1)) {

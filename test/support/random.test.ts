@@ -1,4 +1,4 @@
-// The seeds of random tests: kept ones, a fresh one, and the one that the environment names.
+// Tests the seeds of random tests: the fixed ones, a fresh one, and the one in BERKELEY_SEED.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -33,7 +33,7 @@ test("a seed gives the same numbers again, and another seed gives others", () =>
   assert.notDeepEqual(draw(7), draw(8));
 });
 
-test("seedsFor() adds a fresh seed to those that are kept", async () => {
+test("seedsFor() adds a fresh seed to the fixed ones", async () => {
   await withEnvironment(undefined, () => {
     const [one, two] = [seedsFor([4, 44]), seedsFor([4, 44])];
     assert.deepEqual([one.length, one.slice(0, 2), two.slice(0, 2)], [3, [4, 44], [4, 44]]);
@@ -43,7 +43,7 @@ test("seedsFor() adds a fresh seed to those that are kept", async () => {
   });
 });
 
-test("BERKELEY_SEED runs that seed alone, and is refused when it is no whole number", async () => {
+test("BERKELEY_SEED replaces all seeds, and is refused if it is not a whole number", async () => {
   await withEnvironment("123", () => assert.deepEqual(seedsFor([4, 44]), [123]));
   await withEnvironment("x", () => assert.throws(() => seedsFor([4]), RangeError));
 });

@@ -1,6 +1,8 @@
-// Random tests: each runs with seeds that are kept, and with a fresh one, which its output and its failure name.
+// Random tests. Each runs with fixed seeds, and with a fresh one. The output of a test, and its error, contain the
+// seed.
 //
-// BERKELEY_SEED=N runs every random test with the seed N alone. A seed that has found a fault goes into the list of its test.
+// BERKELEY_SEED=N runs every random test with the seed N only. A seed that has found a fault becomes a fixed seed of
+// its test.
 
 import { test, type TestContext } from "node:test";
 
@@ -18,32 +20,34 @@ export function seeded(seed: number): Random {
   };
 }
 
-/** One of several. */
+/** A random element. */
 export function pick<T>(random: Random, from: ArrayLike<T>): T {
   return from[random(from.length)]!;
 }
 
-/** A whole number from the environment, or `otherwise`. */
-export function setting(name: string, otherwise: number): number {
+/** The whole number in an environment variable, or `defaultValue`. */
+export function setting(name: string, defaultValue: number): number {
   const text = process.env[name];
-  if (text === undefined || text === "") return otherwise;
+  if (text === undefined || text === "") return defaultValue;
   const value = Number(text);
   if (!Number.isSafeInteger(value) || value < 0) throw new RangeError(`${name} is ${text}, required a whole number`);
   return value;
 }
 
-/** A seed that no earlier run had: all 32 bits that `seeded` takes. */
+/** A new seed of 32 bits. */
 export function freshSeed(): number {
   return Math.floor(Math.random() * 2 ** 32);
 }
 
-/** The seeds of a random test: those that are kept and a fresh one, or the one of BERKELEY_SEED alone. */
-export function seedsFor(kept: readonly number[]): readonly number[] {
+/** The seeds of a random test: the fixed ones and a fresh one, or only the seed in BERKELEY_SEED. */
+export function seedsFor(fixed: readonly number[]): readonly number[] {
   const chosen = process.env["BERKELEY_SEED"] ?? "";
-  return chosen === "" ? [...kept, freshSeed()] : [setting("BERKELEY_SEED", 0)];
+  return chosen === "" ? [...fixed, freshSeed()] : [setting("BERKELEY_SEED", 0)];
 }
 
-/** The result of `run`; an error of `run` is the cause of one whose message has the seed. */
+/**
+ * Calls `run`. If it throws, throws an error whose message contains the seed, and whose cause is the error of `run`.
+ */
 export async function withSeed(seed: number, run: () => void | Promise<void>): Promise<void> {
   try {
     await run();
@@ -54,19 +58,19 @@ export async function withSeed(seed: number, run: () => void | Promise<void>): P
 }
 
 /**
- * A random test: a test for each seed of `kept`, and one for a fresh seed.
+ * Adds a random test: one test for each seed of `fixed`, and one for a fresh seed.
  *
- * @param run gets the numbers of the seed, and the seed itself for what makes its numbers elsewhere
+ * @param run gets a generator with the seed. It also gets the seed itself, for a generator of another program
  */
 export function testSeeds(
   name: string,
-  kept: readonly number[],
+  fixed: readonly number[],
   run: (random: Random, seed: number, t: TestContext) => void | Promise<void>,
   options: { readonly skip?: boolean | string } = {},
 ): void {
-  for (const seed of seedsFor(kept)) {
-    // The name of a test is the same in each run.
-    test(`${name} (${kept.includes(seed) ? `seed ${seed}` : "a fresh seed"})`, options, async (t) => {
+  for (const seed of seedsFor(fixed)) {
+    // The name does not contain a fresh seed, so the names of tests are the same in all runs.
+    test(`${name} (${fixed.includes(seed) ? `seed ${seed}` : "a fresh seed"})`, options, async (t) => {
       t.diagnostic(`seed ${seed}`);
       await withSeed(seed, () => run(seeded(seed), seed, t));
     });

@@ -1,15 +1,15 @@
-// A place for programs that look names up: namespaces of the test's own, with a private /etc and a network that is loopback alone.
+// Runs programs that look up names in new namespaces, with a private /etc and with loopback as the only network.
 import { canUnshare } from "./namespaces.js";
 import { Program } from "./program.js";
 
 const FLAGS = ["--net", "--mount"];
 
-/** Why there is no such place here, or false. Root can make one. */
+/** The reason why such namespaces can't be made here, or false. Root can make them. */
 export const noResolverNamespace: string | false = canUnshare(FLAGS)
   ? false
   : "no network and mount namespaces can be made here";
 
-/** The private files, by their names in /etc. The name server is 127.0.0.1, and there is none. */
+/** The contents of the private files in /etc. The name server is 127.0.0.1, where none runs. */
 export interface ResolverFiles {
   readonly hosts?: string;
   readonly gai?: string;
@@ -19,7 +19,7 @@ export interface ResolverFiles {
   readonly commands?: string;
 }
 
-/** Runs a compiled script of ours there. */
+/** Runs a compiled script in such namespaces. */
 export function inResolverNamespace(script: URL, files: ResolverFiles, words: readonly string[] = []): Program {
   const { hosts = "127.0.0.1 localhost", gai = "", options = "", commands = "" } = files;
   const setUp = `

@@ -1,12 +1,12 @@
-// The TypeScript in our documents: found in Markdown and in doc comments, made into files that tsc and node take.
+// Finds the TypeScript in Markdown and in doc comments, and makes files of it that tsc compiles and Node runs.
 //
-// A block that opens with "```ts" is compiled and run; with "```ts no-run" it is only compiled, for what would wait for
-// ever or needs what a test has not; any other language is left alone. A comment `// prints: text` in a block says
-// that a line of its standard output is exactly that text.
+// A block that begins with "```ts" is compiled and run. A block that begins with "```ts no-run" is only compiled,
+// because it would wait for ever or requires something that a test does not have. Blocks in other languages are
+// ignored. A comment `// prints: text` in a block means that a line of its standard output is exactly that text.
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 
-/** A block of TypeScript, and where it stands: `line` is that of its first line of code, from 1. */
+/** A block of TypeScript, and its place. `line` is the number of its first line of code in the document, from 1. */
 export interface Snippet {
   readonly path: string;
   readonly line: number;
@@ -15,7 +15,9 @@ export interface Snippet {
   readonly prints: readonly string[];
 }
 
-/** The port that documents use. In a file to be run it becomes a free one, so that runs don't meet on it. */
+/**
+ * The port that documents use. A file that is run gets a free port instead, so that two runs do not use the same one.
+ */
 const documentedPort = /\b8888\b/g;
 
 function toSnippet(path: string, line: number, info: string, code: string): Snippet {
@@ -26,7 +28,7 @@ function toSnippet(path: string, line: number, info: string, code: string): Snip
   return { path, line, code, run: info === "", prints };
 }
 
-/** The blocks of a Markdown text whose first line is line `first` of its file. */
+/** Finds the blocks of a Markdown text. `first` is the number of its first line in its file. */
 export function snippetsOfMarkdown(path: string, text: string, first = 1): Snippet[] {
   const found: Snippet[] = [];
   let open: { fence: string; indent: number; language: string; info: string; line: number; code: string[] } | undefined;
@@ -47,7 +49,7 @@ export function snippetsOfMarkdown(path: string, text: string, first = 1): Snipp
   return found;
 }
 
-/** The blocks in the doc comments of a TypeScript source. */
+/** Finds the blocks in the doc comments of a TypeScript source. */
 export function snippetsOfSource(path: string, text: string): Snippet[] {
   return [...text.matchAll(/^[ \t]*\/\*\*[^]*?\*\//gm)].flatMap((comment) => {
     const first = text.slice(0, comment.index).split("\n").length;
@@ -59,7 +61,7 @@ export function snippetsOfSource(path: string, text: string): Snippet[] {
   });
 }
 
-/** Every block of README.md, docs/ and the doc comments of src/, under the package's folder. */
+/** Finds all blocks in README.md, in docs/ and in the doc comments of src/. `root` is the folder of the project. */
 export function findSnippets(root: string): Snippet[] {
   const read = (path: string): string => readFileSync(join(root, path), "utf8");
   const list = (folder: string, ending: string, recursive = true): string[] =>
@@ -75,21 +77,21 @@ export function findSnippets(root: string): Snippet[] {
   ];
 }
 
-/** The name of a snippet's file, without the ending; it tells the place. */
+/** The name of a snippet's file, without its extension. It contains the path and the line of the snippet. */
 export const fileStem = (snippet: Snippet): string => `${snippet.path.replaceAll("/", "__")}__${snippet.line}`;
 
 /**
- * A snippet as a module, each line at the number it has in its document, so that what a compiler or a stack says about
- * a line holds for the document.
+ * Makes a module of a snippet. Each line has the same number as in the document, so the line numbers in messages and
+ * stacks are those of the document.
  */
 export function toModule(snippet: Snippet, port: number): string {
   return `${"\n".repeat(snippet.line - 1)}${withPort(snippet.code, port)}\nexport {};\n`;
 }
 
-/** A text of a document with the documented port made `port`. */
+/** Replaces the documented port in a text by `port`. */
 export const withPort = (text: string, port: number): string => text.replace(documentedPort, String(port));
 
-/** Turns `<file of a snippet>(14,5)` and `<file of a snippet>:14:5` into the document's own path and line. */
+/** Replaces `<file of a snippet>(14,5)` and `<file of a snippet>:14:5` by the path and the line of the document. */
 export function toDocumentPlaces(text: string): string {
   return text.replace(
     /(?:file:\/\/)?[^\s"'()]*?([^\s"'()/]+?\.(?:md|ts))__\d+\.ts(?:\((\d+),(\d+)\)|:(\d+):(\d+))?/g,

@@ -1,4 +1,4 @@
-// What tshark says of a capture.
+// Runs tshark on captures.
 import { spawnSync } from "node:child_process";
 
 const CHECKS = ["tcp.check_checksum", "udp.check_checksum", "ip.check_checksum"].flatMap((name) => [
@@ -15,7 +15,9 @@ function tshark(file: string, args: readonly string[]): string {
   return stdout;
 }
 
-/** The packets that are malformed, have a wrong checksum, or make tshark's analysis of TCP doubt the sequence. */
+/**
+ * The packets that are malformed, have a wrong checksum, or have a wrong sequence number in tshark's analysis of TCP.
+ */
 export function complaints(file: string): string {
   const wrong = [
     "_ws.malformed",
@@ -27,19 +29,21 @@ export function complaints(file: string): string {
   return tshark(file, ["-Y", wrong.join(" || ")]);
 }
 
-/** The bytes of both directions of a stream of TCP, as "follow stream" shows them. */
+/**
+ * The bytes of both directions of a TCP connection, from tshark's "follow". `stream` is the number of the connection.
+ */
 export function follow(file: string, stream: number = 0): { readonly client: Buffer; readonly server: Buffer } {
   const text = tshark(file, ["-q", "-z", `follow,tcp,raw,${stream}`]);
   const sides: Record<"client" | "server", Buffer[]> = { client: [], server: [] };
   for (const line of text.split("\n")) {
-    // What the server sends is indented.
+    // tshark indents the bytes of the server.
     if (/^\t[\da-f]+$/.test(line)) sides.server.push(Buffer.from(line.trim(), "hex"));
     else if (/^[\da-f]+$/.test(line)) sides.client.push(Buffer.from(line, "hex"));
   }
   return { client: Buffer.concat(sides.client), server: Buffer.concat(sides.server) };
 }
 
-/** Fields of each packet, by their names. */
+/** The values of the fields `names` in each packet that matches `filter`. */
 export function fields(file: string, names: readonly string[], filter: string = ""): string[][] {
   const which = filter === "" ? [] : ["-Y", filter];
   const text = tshark(file, [...which, "-T", "fields", ...names.flatMap((name) => ["-e", name])]);

@@ -43,7 +43,7 @@ test("EINTR of the call and of poll(2) is tried again", () => {
   right.close();
 });
 
-test("poll(2) is asked for a slice at a time, and for what is left of the timeout", () => {
+test("poll(2) waits for a slice of the timeout at a time, and then for the rest", () => {
   const [left, right] = socketpair();
   const slices: number[] = [];
   const real = { ...calls };

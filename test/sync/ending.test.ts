@@ -1,4 +1,4 @@
-// How a thread that is blocked ends: by a signal, by terminate(), by the end of the process, by data.
+// The end of a blocking call: by a signal, by terminate(), by the end of the process, by data.
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -36,7 +36,10 @@ test("Ctrl-C ends a process that is blocked in accept()", async () => {
   assert.deepEqual(await exit, [null, "SIGINT"]);
 });
 
-/** A program with a listener for SIGINT that has said "ready"; what it says after that, and how it ends on Ctrl-C. */
+/**
+ * Runs a program with a listener for SIGINT until it prints "ready", and sends Ctrl-C. Resolves with its output and its
+ * end.
+ */
 async function interruptedBy(
   code: string,
   signals: readonly NodeJS.Signals[] = ["SIGINT"],
@@ -84,7 +87,7 @@ for (const [call, code] of [
   });
 }
 
-test("EINTR that nobody catches ends the process", async () => {
+test("an uncaught EINTR ends the process", async () => {
   const child = start(`${blocked} process.on("SIGINT", () => {}); writeSync(1, "ready"); server.accept();`, "ignore");
   await once(child.stdout!, "data");
   const exit = once(child, "exit");
@@ -100,7 +103,7 @@ test("a signal interrupts one call, which may be made again, and the next signal
       writeSync(1, "ready ");
       try { server.accept(); } catch (error) { writeSync(1, error.code + " "); }
     }
-    // Neither listener has run, and none of the signals is told again.
+    // Neither listener has run, and no signal interrupts another call.
     try { server.accept({ timeout: 300 }); } catch (error) { writeSync(1, error.code + " "); }
     client.connect(server.getsockname());
     server.accept()[0].sendAll("x");
@@ -124,7 +127,7 @@ test("a signal right after one whose listener has run interrupts too", async () 
   assert.deepEqual([said, status], ["ready EINTR listened ready EINTR handled ", [3, null]]);
 });
 
-test("a sendAll() that is interrupted says how much went out, and MSG_WAITALL gives what has come", async () => {
+test("the error of an interrupted sendAll() has the number of sent bytes, and MSG_WAITALL returns the received bytes", async () => {
   const [said] = await interruptedBy(
     `
     import { MSG_WAITALL } from "berkeley/sync";
@@ -181,7 +184,7 @@ test("worker.terminate() ends a worker that is blocked", async () => {
   assert.equal(await worker.terminate(), 1);
 });
 
-test("a worker that is blocked gets what comes meanwhile", async () => {
+test("a blocked worker gets the messages that arrive meanwhile", async () => {
   const worker = new Worker(
     `import("berkeley/sync").then(({ create_server }) => {
        const server = create_server("127.0.0.1:0");

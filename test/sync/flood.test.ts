@@ -49,7 +49,7 @@ for (const [name, move] of [
     await end([from, to], [sender, receiver]);
   });
 
-  test(`${name} hears a signal while bytes flow`, async () => {
+  test(`${name} is interrupted by a signal while bytes flow`, async () => {
     const [from, sender] = peer(SENDS);
     const [to, receiver] = peer(RECEIVES);
     let heard = 0;

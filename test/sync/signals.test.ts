@@ -1,4 +1,4 @@
-// Signals and a thread that blocks: each one that the process listens for interrupts one call, whenever it comes.
+// Signals and a blocking thread: each signal with a listener interrupts one call, at any time.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -22,7 +22,7 @@ const prelude = `
   const turn = () => new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
 `;
 
-/** Runs a program to its end; `answer` is called with all that it has said so far, each time that it says something. */
+/** Runs a program to its end. `answer` is called for each output of the program, with its whole output so far. */
 async function run(code: string, answer?: (program: Program, said: string) => void): Promise<Ended> {
   await using program = new Program(process.execPath, ["--input-type=module", "--eval", prelude + code]);
   let said = "";
@@ -33,7 +33,7 @@ async function run(code: string, answer?: (program: Program, said: string) => vo
   return await program.ended;
 }
 
-/** Sends `signal` once for each "ready" that the program says, so many times at most. */
+/** Sends `signal` once for each "ready" that the program prints, at most so many times. */
 function whenReady(signal: NodeJS.Signals, most: number = Infinity): (program: Program, said: string) => void {
   let sent = 0;
   return (program, said) => {
@@ -143,7 +143,7 @@ test("a signal whose listener has run interrupts no later call, nor one that the
       tell(() => server.accept({ timeout: 50 }));
       resolve();
     }));
-    // The loop waits, and nobody blocks.
+    // The event loop waits, and no call blocks.
     setTimeout(() => self("SIGUSR2"), 10);
     const alive = setInterval(() => {}, 1000);
     await heard;
@@ -153,7 +153,7 @@ test("a signal whose listener has run interrupts no later call, nor one that the
   assert.deepEqual([stdout, status], ["ETIMEDOUT ETIMEDOUT ", 0]);
 });
 
-test("a call that need not wait takes no notice, and the next one that waits is interrupted", async () => {
+test("a signal does not interrupt a call that need not wait, but the next one that waits", async () => {
   const { stdout, status } = await run(`
     const [left, right] = socketpair();
     process.on("SIGUSR2", () => {});
@@ -229,7 +229,7 @@ test("a worker that blocks is not interrupted by a signal that the main thread l
   assert.deepEqual([stdout, status], ["blocks listened ETIMEDOUT ", 0]);
 });
 
-test("the package adds no listener for a signal, whatever it does to hear of one", async () => {
+test("the package adds no listener for any signal", async () => {
   const { stdout, status } = await run(`
     say(process.eventNames().filter((name) => String(name).startsWith("SIG")).length);
     process.on("SIGUSR2", () => {});

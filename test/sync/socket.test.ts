@@ -1,4 +1,4 @@
-// The blocking socket, call by call, in one thread: what one end sends is there when the other end asks.
+// The blocking socket, call by call, in one thread: sent bytes have arrived when the other end reads.
 import assert from "node:assert/strict";
 import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -91,7 +91,7 @@ test("timeout 0 gets what there is and waits for nothing", () => {
   right.close();
 });
 
-test("sendAll() that is cut short says how many bytes went out", () => {
+test("the error of an interrupted sendAll() has the number of sent bytes", () => {
   const [left, right] = socketpair();
   left.setsockopt(SO_SNDBUF, 8192);
   let sent = 0;
@@ -112,7 +112,7 @@ test("sendAll() that is cut short says how many bytes went out", () => {
   right.close();
 });
 
-test("MSG_WAITALL that times out gives what has come, MSG_PEEK with it leaves everything", () => {
+test("MSG_WAITALL that times out returns the received bytes, and with MSG_PEEK removes none", () => {
   const [left, right] = socketpair();
   left.sendAll("abc");
   assert.throws(() => right.recv(5, { flags: MSG_WAITALL | MSG_PEEK, timeout: 40 }), code("ETIMEDOUT"));
@@ -214,7 +214,7 @@ test("splice() and pump() move what there is, block for the rest, and say how fa
   for (const socket of [client, a, b, server]) socket.close();
 });
 
-test("splice() gives back what the destination did not take", () => {
+test("splice() returns the bytes that the destination did not take", () => {
   const [client, a] = socketpair();
   const [b, server] = socketpair();
   b.setsockopt(SO_SNDBUF, 4096);
@@ -252,7 +252,7 @@ test("descriptors are passed", () => {
   for (const socket of [left, right, other]) socket.close();
 });
 
-test("poll() blocks for the timeout, and tells what is ready", () => {
+test("poll() blocks for the timeout, and returns the ready sockets", () => {
   const [left, right] = socketpair();
   const entry = { socket: right, events: POLLIN };
   const began = performance.now();

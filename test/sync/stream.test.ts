@@ -1,4 +1,4 @@
-// The buffered stream of the blocking socket: what it returns, its limits, its errors, and the bytes that it reads ahead.
+// The buffered stream of the blocking socket: results, limits, errors, and the bytes that it reads ahead.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";

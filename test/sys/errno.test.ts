@@ -1,4 +1,4 @@
-// Errno values by name, beside the C headers and Python, and the one place that makes an error of them.
+// The names of errno values, compared with the C headers and with Python, and the function that makes errors of them.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -11,7 +11,7 @@ import { checkLeaks } from "../support/leaks.js";
 
 checkLeaks();
 
-/** The macros of errno.h, as the C preprocessor has them: an alias has the number of what it stands for. */
+/** The macros of errno.h, from the C preprocessor. An alias has the number of its target. */
 function headers(): Map<string, number> {
   const compiler = process.env["CC"]?.split(" ")[0] ?? "cc";
   const text = execFileSync(compiler, ["-E", "-dM", "-include", "errno.h", "-x", "c", "/dev/null"], {
@@ -62,7 +62,7 @@ for (const [source, known, least] of sources) {
   });
 }
 
-test("errnoName() knows the names of socket(7), each number by the name that its man pages use", () => {
+test("errnoName() returns the names of the man pages for the numbers of socket(7)", () => {
   for (const name of [
     "EAGAIN",
     "EINTR",
@@ -108,11 +108,11 @@ test("errnoName() knows the names of socket(7), each number by the name that its
   }
 });
 
-test("errnoName() of a number that nobody knows has the number", () => {
+test("errnoName() of an unknown number contains the number", () => {
   assert.equal(errno.errnoName(-9999), "E9999");
 });
 
-test("check() passes results on, and throws errors with what is known of the call", () => {
+test("check() returns results, and throws errors with the details of the call", () => {
   assert.equal(errno.check(0, "listen"), 0);
   assert.equal(errno.check(7, "dup"), 7);
   assert.throws(

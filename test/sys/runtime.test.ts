@@ -1,4 +1,4 @@
-// The runtime, from what its process says of itself; and what waits for events in it.
+// The detection of the runtime, and its poller.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -56,7 +56,7 @@ test("BERKELEY_POLLER chooses on Node.js, and another value is an error that quo
   });
 });
 
-test("every other runtime, and a Node.js that is too old, is refused by what it calls itself", () => {
+test("every other runtime, and a Node.js that is too old, is refused by its name", () => {
   const required = "required Node.js 20 or later, Bun or Deno";
   for (const [process, found] of [
     [node("18.20.8"), "Node.js 18.20.8"],
@@ -75,7 +75,10 @@ test("every other runtime, and a Node.js that is too old, is refused by what it 
   }
 });
 
-/** What a program on the public entry says and how it ends, with this value of the variable and this code before the import. */
+/**
+ * Runs a program that imports the public entry: its output and its end, for a value of the variable and code before the
+ * import.
+ */
 async function run(poller: string, before = ""): Promise<{ stdout: string; stderr: string; status: unknown }> {
   await using program = new Program(
     process.execPath,
@@ -100,7 +103,7 @@ async function run(poller: string, before = ""): Promise<{ stdout: string; stder
   return await program.ended;
 }
 
-test("a program waits with a thread when told so, with libuv otherwise, and ends by itself with both", async () => {
+test("a program waits with libuv by default, with a thread on request, and ends by itself with both", async () => {
   assert.deepEqual(await run("thread"), { stdout: "over 1\n", stderr: "", status: 0 });
   assert.deepEqual(await run("uv"), { stdout: "over 0\n", stderr: "", status: 0 });
 });

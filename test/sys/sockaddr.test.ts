@@ -1,4 +1,4 @@
-// Addresses as bytes of a sockaddr: there and back, against the kernel's own, and whatever bytes may come.
+// Addresses as bytes of a sockaddr: encoded and decoded, compared with those of the kernel, and random bytes.
 
 import assert from "node:assert/strict";
 import { endianness } from "node:os";
@@ -76,7 +76,7 @@ for (const address of addresses) {
   test(`${JSON.stringify(String(address))} as bytes and back is the same`, () => {
     const bytes = encodeAddress(address);
     assert.deepEqual(decodeAddress(bytes), address);
-    // In the middle of something larger, as calls give it.
+    // In the middle of a larger buffer, as calls return it.
     const from = new Uint8Array(4 + 128).fill(0xaa);
     new DataView(from.buffer).setUint32(0, bytes.length, little);
     from.set(bytes, 4);
@@ -107,13 +107,13 @@ testSeeds(
   },
 );
 
-test("encodeAddress() refuses what is no address, which only a mistake of ours could bring", () => {
+test("encodeAddress() refuses a value that is not an address", () => {
   assert.throws(() => encodeAddress(new InetAddress("localhost", 1)), TypeError);
   assert.throws(() => encodeAddress(new Inet6Address("1.2.3.4", 1)), TypeError);
   assert.throws(() => encodeAddress(new UnixAddress("x".repeat(108))), RangeError);
 });
 
-test("addressDetails() tells what an error says of an address", () => {
+test("addressDetails() returns the properties of an error for an address", () => {
   assert.deepEqual(addressDetails(new InetAddress("1.2.3.4", 5)), { address: "1.2.3.4", port: 5 });
   assert.deepEqual(addressDetails(new Inet6Address("fe80::1", 5, 0, 2)), { address: "fe80::1%2", port: 5 });
   assert.deepEqual(addressDetails(new UnixAddress("/x")), { path: "/x" });

@@ -1,4 +1,4 @@
-// TLS on a stream that has read something: refused after STARTTLS, and where the bytes are the beginning of TLS taken as that.
+// TLS on a stream with buffered bytes: refused after STARTTLS, and accepted if the bytes are the beginning of TLS.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -39,7 +39,7 @@ for (const [name, pair] of Object.entries(kinds)) {
     await assert.rejects(stream.read(), { code: "EBADF" });
   });
 
-  test(`a server goes on behind a PROXY header, however the bytes come: ${name}`, async () => {
+  test(`a server continues after a PROXY header, in pieces of any size: ${name}`, async () => {
     for (const readSize of [1, 100, 65_536]) {
       const [a, b] = await pair();
       const stream = new Stream(b, { readSize });
@@ -111,7 +111,7 @@ for (const [name, pair] of Object.entries(kinds)) {
   });
 }
 
-test("TLS over TLS begins with what the stream between them has read", async () => {
+test("TLS over TLS begins with the bytes that the stream between them has read", async () => {
   const [outerClient, outerServer] = await tlsPair(overTcp);
   const between = new Stream(outerServer);
   const client = wrapTls(new Stream(outerClient), trusting());
@@ -143,7 +143,7 @@ test("bytes of nested streams go to TLS in their order", async () => {
   await talk(await client, server);
 });
 
-test("bytes that are more than a record, and data behind the handshake, are not lost", async () => {
+test("more bytes than a record, and data after the handshake, are not lost", async () => {
   const context = new TlsContext(serving());
   const [client, server] = await tlsPair(overTcp, trusting(), { context });
   const session = await client.nextSession();
@@ -157,7 +157,7 @@ test("bytes that are more than a record, and data behind the handshake, are not 
   await talk(await again, other);
 });
 
-test("openssl s_client is served behind peek()", async () => {
+test("openssl s_client is served after peek()", async () => {
   await using listener = await listen("tcp://127.0.0.1:0");
   const { port } = listener.address as unknown as { readonly port: number };
   const args = [
@@ -266,7 +266,7 @@ test("a stream whose reading is over can't be wrapped", async () => {
   await Promise.all([a.close(), stream.close()]);
 });
 
-test("a descriptor that was closed behind our back is EBADF, and what has its number now is left alone", async () => {
+test("a descriptor that other code has closed is EBADF, and the new owner of its number is not affected", async () => {
   for (const reuse of [false, true]) {
     for (const options of [trusting(), { ...serving(), isServer: true as const }]) {
       const [a, b] = await overTcp();

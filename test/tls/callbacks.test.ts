@@ -1,4 +1,5 @@
-// Callbacks of users that throw, reject or give nonsense: the one handshake fails, or a warning says so, and the rest goes on.
+// Callbacks of users that throw, reject or return wrong values: one handshake fails, or there is a warning, and others
+// continue.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -103,7 +104,7 @@ test("sniCallback that never answers is cut by the handshake's time", async () =
   assert.equal((client as { code?: string }).code, "ECONNRESET");
 });
 
-test("sniCallback that answers after its client has gone does no harm", async () => {
+test("sniCallback that answers after its client has closed does no harm", async () => {
   let answer: ((value: null) => void) | undefined;
   const sniCallback = (): Promise<null> => new Promise((resolve) => (answer = resolve));
   const context = new TlsContext({ ...serving(), sniCallback });

@@ -43,7 +43,7 @@ test("reload() keeps the sessions of before, and the other settings", async () =
   await Promise.all([again.close(), other.close()]);
 });
 
-test("reload() with what can't be used throws, and the old certificate stays", async () => {
+test("reload() with an unusable certificate throws, and the old certificate stays", async () => {
   const context = new TlsContext(serving());
   const { renewed, other } = certificates();
   const wrong: [string, () => void][] = [

@@ -1,4 +1,4 @@
-// Keys, certificates, lists and parameters: all that a context is given is read and used, or there is no context.
+// Keys, certificates, lists and parameters: a context reads and uses all of them, or its constructor throws.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -94,7 +94,7 @@ const three = (second: string): string => `# first\n${ca.cert}# second\n${second
 
 type Case = readonly [what: string, credentials: object, error: typeof TlsError | typeof TypeError, message: RegExp];
 
-/** What may be wrong with what anybody trusts, client or server. */
+/** Wrong certificates of authorities, for clients and servers. */
 const trusted: readonly Case[] = [
   ["ca that is empty", { ca: "" }, TlsError, /: ca: there is no certificate in it \(ERR_OSSL_PEM_NO_START_LINE\)$/],
   ["ca of no bytes", { ca: new Uint8Array(0) }, TlsError, /ca: there is no certificate/],
@@ -284,7 +284,7 @@ function check(error: unknown, kind: typeof TlsError | typeof TypeError, message
 }
 
 for (const [what, credentials, kind, message] of trusted) {
-  test(`a client, a server that asks for certificates and reload() refuse ${what}`, async () => {
+  test(`a client, a server that requests certificates and reload() refuse ${what}`, async () => {
     const wrong = credentials as TlsContextOptions;
     assert.throws(
       () => new TlsContext(wrong),
@@ -446,7 +446,7 @@ test("dhparam gives a server the cipher suites that need it", async () => {
   }
 });
 
-test("a name in a list that OpenSSL does not know is refused, alone or among others", () => {
+test("an unknown name in a list for OpenSSL is refused, alone or with others", () => {
   const lists: readonly [keyof TlsContextOptions, good: readonly string[], bad: readonly string[]][] = [
     [
       "ciphers",

@@ -1,4 +1,4 @@
-// The end of a TLS connection: close_notify is one, the end of the connection below is none.
+// The end of a TLS connection: close_notify is an end, the end of the connection below is not.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -79,7 +79,7 @@ for (const native of [true, false]) {
       await leave(pair);
     });
 
-    test(`an end below without close_notify is ERR_TLS_TRUNCATED, after what had come: ${name}, ${version ?? "TLSv1.3"}`, async () => {
+    test(`an end below without close_notify is ERR_TLS_TRUNCATED, after the received bytes: ${name}, ${version ?? "TLSv1.3"}`, async () => {
       for (const waits of [true, false]) {
         const pair = await visited(false, native, version);
         pair.client.write("half");
@@ -114,7 +114,7 @@ for (const native of [true, false]) {
     }
   });
 
-  test(`a reset behind the last bytes is never an end: ${name}`, async () => {
+  test(`a reset after the last bytes is never an end: ${name}`, async () => {
     for (let round = 0; round < 20; round++) {
       const pair = await visited(false, native);
       const ending = outcome(pair.server);
@@ -124,7 +124,7 @@ for (const native of [true, false]) {
     }
   });
 
-  test(`close_notify that comes while nobody reads is still the end: ${name}`, async () => {
+  test(`close_notify that arrives without a waiting read is still the end: ${name}`, async () => {
     const pair = await visited(false, native);
     pair.client.write(pattern(100_000));
     pair.client.end();
@@ -159,7 +159,7 @@ test("close() gives up on a peer that takes nothing after closeTimeout", async (
   }
 });
 
-test("abort() ends a close(), or an end of writing, that the peer holds up", async () => {
+test("abort() ends a close(), or an end of writing, that waits for the peer", async () => {
   for (const pair of [overTcp, overUnix, withoutDescriptor(overTcp)]) {
     for (const call of ["close", "closeWrite"] as const) {
       const [client, server] = await tlsPair(pair);

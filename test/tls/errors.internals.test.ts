@@ -1,4 +1,4 @@
-// What goes wrong in a handshake, each with its own code; and nothing of it leaves a connection open.
+// Failures of the handshake: each has a code, and none leaves a connection open.
 
 import assert from "node:assert/strict";
 import { getEventListeners, once } from "node:events";
@@ -12,8 +12,8 @@ import { certificates, failing, inMemory, overTcp, serving, tlsPair, trusting, w
 
 checkLeaks();
 
-// In memory an answer comes before Node has put away the write before it, and then Node drops its last alert: there the peer
-// sees no more than that the connection ended.
+// In memory an answer comes before Node has put away the write before it, and then Node drops its last alert: there the
+// peer sees no more than that the connection ended.
 const kinds = { inMemory, overTcp, "TCP without a descriptor": withoutDescriptor(overTcp) };
 
 function isTls(error: unknown, code: string): void {
@@ -24,7 +24,7 @@ function isTls(error: unknown, code: string): void {
   assert.ok(error.reason.length > 0);
 }
 
-test("an alert has one code, whatever words the OpenSSL of this Node has for it", () => {
+test("an alert has one code, with any text of this Node's OpenSSL", () => {
   for (const [code, expected] of [
     ["ERR_SSL_SSL/TLS_ALERT_HANDSHAKE_FAILURE", "ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE"],
     ["ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE", "ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE"],
@@ -82,7 +82,7 @@ for (const [name, pair] of Object.entries(kinds)) {
     isTls(server, "DEPTH_ZERO_SELF_SIGNED_CERT");
   });
 
-  test(`a client of TLS 1.3 hears of its refusal in the first read: ${name}`, async () => {
+  test(`a client of TLS 1.3 gets its refusal in the first read: ${name}`, async () => {
     const [a, b] = await pair();
     const refused = wrapTls(b, { ...serving(), isServer: true, requestCert: true, ca: ca() });
     const client = await wrapTls(a, trusting());
@@ -96,7 +96,7 @@ for (const [name, pair] of Object.entries(kinds)) {
     ["a banner", "220 mail.example ESMTP ready\r\n"],
     ["HTTP", "HTTP/1.1 400 Bad Request\r\n\r\n"],
   ] as const) {
-    test(`a client that meets ${what} instead of TLS gets ERR_TLS_PLAINTEXT_PEER: ${name}`, async () => {
+    test(`a client that receives ${what} instead of TLS gets ERR_TLS_PLAINTEXT_PEER: ${name}`, async () => {
       const [a, b] = await pair();
       await b.write(text);
       const error = await wrapTls(a, trusting()).catch((reason: unknown) => reason);
@@ -111,7 +111,7 @@ for (const [name, pair] of Object.entries(kinds)) {
     ["a proxy's request", "CONNECT example.org:443 HTTP/1.1\r\n\r\n"],
     ["a line of text", "EHLO client.example\r\n"],
   ] as const) {
-    test(`a server that meets ${what} instead of TLS gets ERR_TLS_PLAINTEXT_PEER: ${name}`, async () => {
+    test(`a server that receives ${what} instead of TLS gets ERR_TLS_PLAINTEXT_PEER: ${name}`, async () => {
       const [a, b] = await pair();
       await b.write(text);
       const error = await wrapTls(a, { ...serving(), isServer: true }).catch((reason: unknown) => reason);
@@ -166,7 +166,7 @@ for (const [name, pair] of Object.entries(kinds)) {
   }
 }
 
-test("what a callback of the user's throws comes out as it is", async () => {
+test("an error that a callback of the user throws is passed on unchanged", async () => {
   const own = new Error("no");
   const client = { ...trusting(), checkServerIdentity: (): Error => own };
   const [error] = await failing(inMemory, client, serving());
@@ -195,7 +195,7 @@ test("bytes that are changed on the way end reading with OpenSSL's code", async 
   await Promise.all([server.close(), client.close()]);
 });
 
-test("a client that wants to negotiate again is refused", async () => {
+test("a client that tries to renegotiate is refused", async () => {
   const [a, b] = memoryPair();
   const wrapping = wrapTls(b, { ...serving(), isServer: true });
   const client = tls.connect({
@@ -209,7 +209,7 @@ test("a client that wants to negotiate again is refused", async () => {
   const failed = once(client, "error");
   client.renegotiate({}, () => undefined);
   assert.equal(((await failed) as [{ code?: string }])[0].code, "ERR_SSL_NO_RENEGOTIATION");
-  // The client gives up then, and says so.
+  // The client then ends the handshake with an alert.
   await assert.rejects(server.read(Buffer.alloc(1)), { code: "ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE" });
   await server.close();
   client.destroy();

@@ -1,10 +1,11 @@
-// TlsListener: handshakes beside each other, bounded, and none of a stranger's mistakes.
+// TlsListener: concurrent handshakes, their limit, and connections without TLS.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { connect, listen, type Stream, TlsContext, type TlsConn, TlsError, TlsListener, wrapTls } from "berkeley";
 import { readFully } from "berkeley/testing";
 import { MemoryListener } from "berkeley/testing";
+import { turn, until } from "../support/clock.js";
 import { checkLeaks } from "../support/leaks.js";
 import { certificates, serving, trusting } from "./support.js";
 
@@ -15,8 +16,6 @@ const handshakesOf = (listener: { stats(): { handshakes: number; ready: number }
   const { handshakes, ready } = listener.stats();
   return [handshakes, ready];
 };
-
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 test("TlsListener accepts over TCP, and its address is that of the listener below", async () => {
   await using listener = new TlsListener(await listen("tcp://127.0.0.1:0"), { tls: serving() });
@@ -30,7 +29,7 @@ test("TlsListener accepts over TCP, and its address is that of the listener belo
   assert.equal((await readFully(server, 5)).toString(), "hello");
 });
 
-test("TlsListener does not let a silent client hold up another", async () => {
+test("a silent client of a TlsListener does not delay another", async () => {
   const below = new MemoryListener();
   const failures: unknown[] = [];
   await using listener = new TlsListener(below, {
@@ -50,7 +49,7 @@ test("TlsListener does not let a silent client hold up another", async () => {
   await Promise.all([silent.close(), client.close(), server.close()]);
 });
 
-test("TlsListener tells of strangers and goes on", async () => {
+test("TlsListener reports connections without TLS and continues", async () => {
   const below = new MemoryListener();
   const failures: unknown[] = [];
   await using listener = new TlsListener(below, { tls: serving(), onHandshakeError: (error) => failures.push(error) });
@@ -87,12 +86,7 @@ test("TlsListener runs no more handshakes than maxHandshakes", async () => {
 
 const codeOf = (error: unknown): unknown => (error as { readonly code?: unknown }).code;
 
-/** Resolves when `done` says so; turns of the event loop pass meanwhile. */
-async function until(done: () => boolean): Promise<void> {
-  while (!done()) await turn();
-}
-
-test("silent clients at every place of a TLS listener hold up nobody: the oldest goes first", async () => {
+test("silent clients in all handshake places of a TLS listener delay no client: the oldest is closed first", async () => {
   const failures: [unknown, string][] = [];
   const tls = { ...serving(), maxHandshakes: 4, silenceTimeout: 20, handshakeTimeout: 60_000 };
   await using listener = await listen("tls://127.0.0.1:0", {
@@ -168,7 +162,7 @@ test("a connection that waits for a place is closed with the listener", async ()
   const accepting = assert.rejects(listener.accept(), { code: "ECANCELED" });
   const slow = await below.connect();
   await until(() => listener.stats().handshakes === 1);
-  // Another one is asked for while this one is silent, and comes when it is not any more.
+  // accept() is called while this client is silent, and returns when it sends again.
   for (let turns = 0; turns < 5; turns++) await turn();
   await slow.write(Uint8Array.of(22, 3, 1));
   await until(() => slow.unread === 0);
@@ -219,7 +213,7 @@ test("a burst of more clients than there are places is served, and none is taken
   assert.deepEqual(failures, []);
 });
 
-test("accept() that is cut loses no connection, and lets the listener below go", async () => {
+test("an interrupted accept() loses no connection, and leaves no call on the listener below", async () => {
   const below = new MemoryListener();
   await using listener = new TlsListener(below, { tls: serving() });
   const control = new AbortController();

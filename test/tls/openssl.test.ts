@@ -1,4 +1,4 @@
-// Against the openssl command, as client and as server.
+// TLS with the openssl command, as client and as server.
 
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -55,7 +55,7 @@ async function visitedBy(args: readonly string[], tls: TlsContext | TlsContextOp
 }
 
 for (const [flag, version] of versions) {
-  test(`openssl s_client talks to us: ${version}`, async () => {
+  test(`openssl s_client connects to our server: ${version}`, async () => {
     const { line, server } = await visitedBy([flag]);
     assert.equal(line, "hello from openssl");
     assert.equal(server.protocol, version);
@@ -89,7 +89,7 @@ for (const [flag, version] of versions) {
     assert.match(second.stdout, /^Reused, TLSv/m);
   });
 
-  test(`we talk to openssl s_server: ${version}`, async () => {
+  test(`our client connects to openssl s_server: ${version}`, async () => {
     const { server, ca } = certificates();
     const pair = ["-cert", server.certFile, "-key", server.keyFile];
     const asks = ["-Verify", "1", "-CAfile", ca.certFile, "-verify_return_error"];

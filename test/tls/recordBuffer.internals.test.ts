@@ -1,4 +1,4 @@
-// The record buffer that Node decrypts into: in use where it can be, shared by all connections, and nothing of it in anybody's hands.
+// The record buffer into which Node decrypts: it is used if possible, all connections share it, and no caller gets it.
 
 import assert from "node:assert/strict";
 import { Socket } from "node:net";
@@ -26,7 +26,7 @@ test("this version of Node can decrypt into memory of ours", () => {
   socket.destroy();
 });
 
-test("a socket that was told to read into other memory is left alone", () => {
+test("a socket that reads into other memory is not changed", () => {
   const mine: string[] = [];
   const onread = { buffer: Buffer.alloc(4), callback: () => mine.push("called") > 0 };
   const socket = new TLSSocket(undefined as never, { onread } as object);
@@ -47,7 +47,7 @@ test("a socket that is closed is left alone", () => {
   );
 });
 
-test("what connections read at the same time stays apart, whatever the sizes", async () => {
+test("the bytes of connections that read at the same time do not mix, for all sizes", async () => {
   const pairs = await Promise.all(Array.from({ length: 8 }, () => tlsPair(overTcp)));
   const size = 300_000;
   await Promise.all(
@@ -92,7 +92,7 @@ test("a read whose buffer was taken away meanwhile is refused, and takes nothing
   await Promise.all([client.close(), server.close()]);
 });
 
-test("what came while nobody read is kept, and stays what it was", async () => {
+test("bytes that arrived without a waiting read are kept unchanged", async () => {
   const [client, server] = await tlsPair(overTcp);
   const [other, peer] = await tlsPair(overTcp);
   await client.write("first");
@@ -103,7 +103,7 @@ test("what came while nobody read is kept, and stays what it was", async () => {
   await Promise.all([client, server, other, peer].map((conn) => conn.close()));
 });
 
-test("a reader's own kind of array sees no more than it asked for", async () => {
+test("a reader with another kind of array gets no more bytes than it requested", async () => {
   const [client, server] = await tlsPair(overTcp);
   const seen: unknown[] = [];
   class Mine extends Uint8Array {

@@ -1,4 +1,4 @@
-// connect() with `retry` over TLS: a certificate that is refused stays refused.
+// connect() with `retry` over TLS: a refused certificate is not tried again.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { connect, isRetryable, listen, Reconnector, TlsError } from "berkeley";

@@ -1,4 +1,4 @@
-// What a connection over TLS can tell of its socket, and set on it.
+// The properties and options of the socket below a TLS connection.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -29,7 +29,7 @@ const both = async (...conns: readonly { close(): Promise<void> }[]): Promise<vo
   await Promise.all(conns.map((conn) => conn.close()));
 };
 
-test("a stream over TLS tells addresses, options and TCP_INFO of its socket", async () => {
+test("a stream over TLS has the addresses, options and TCP_INFO of its socket", async () => {
   const [client, server] = await tlsStreams();
   for (const { conn } of [client, server]) {
     const { socket } = conn;

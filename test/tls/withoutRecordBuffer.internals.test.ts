@@ -1,4 +1,4 @@
-// TLS as it is where Node can't decrypt into memory of ours: every record in a Buffer of its own, and all else the same.
+// TLS in a Node that can't decrypt into our memory: each record has a Buffer of its own, and all else is the same.
 
 import assert from "node:assert/strict";
 import { Socket } from "node:net";

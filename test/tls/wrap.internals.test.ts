@@ -1,4 +1,4 @@
-// wrapTls(): what both ends know after the handshake, and what is refused before it.
+// wrapTls(): the properties of both ends after the handshake, and the refusals before it.
 
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
@@ -23,7 +23,7 @@ import {
 
 checkLeaks();
 
-/** A pair in memory that goes on only so far as the handshake: what the server sends after it never arrives. */
+/** A pair in memory that delivers only the handshake: bytes that the server sends after it never arrive. */
 function withoutTickets(): MakePair {
   let flights = 0;
   return () => {
@@ -86,7 +86,7 @@ test("detachNative() gives nothing while a call is pending, or after the end", a
   await b.close();
 });
 
-test("wrapTls() speaks TLS 1.2 where one end has nothing newer", async () => {
+test("wrapTls() uses TLS 1.2 if one end has no newer version", async () => {
   for (const who of ["client", "server"] as const) {
     const old = { maxVersion: "TLSv1.2" } as const;
     const [client, server] = await tlsPair(
@@ -111,7 +111,7 @@ test("wrapTls() agrees on the protocol that the server prefers", async () => {
   await Promise.all([client.close(), server.close()]);
 });
 
-test("wrapTls() verifies an IP address and does not ask for it", async () => {
+test("wrapTls() verifies an IP address and sends no server name for it", async () => {
   const [client, server] = await tlsPair(inMemory, { ca: certificates().ca.cert, host: "127.0.0.1" });
   assert.equal(client.authorized, true);
   assert.equal(client.servername, "127.0.0.1");
@@ -119,7 +119,7 @@ test("wrapTls() verifies an IP address and does not ask for it", async () => {
   await Promise.all([client.close(), server.close()]);
 });
 
-test("wrapTls() asks for a name without the dot at its end, and takes `host` where there is no servername", async () => {
+test("wrapTls() sends a server name without the dot at its end, and uses `host` if there is no servername", async () => {
   const [client, server] = await tlsPair(inMemory, { ca: certificates().ca.cert, host: "a.site.test." });
   assert.equal(server.servername, "a.site.test");
   assert.equal(client.authorized, true);
@@ -156,7 +156,7 @@ test("wrapTls() lets checkServerIdentity decide about the name", async () => {
   await Promise.all([client.close(), server.close()]);
 });
 
-test("wrapTls() shows the client's certificate to a server that asks", async () => {
+test("wrapTls() sends the client's certificate to a server that requests it", async () => {
   const { ca, client: shown } = certificates();
   const [client, server] = await tlsPair(
     overTcp,
@@ -229,7 +229,7 @@ test("unpackSession() takes back what packSession() made, and nothing else", () 
   assert.equal(unpackSession(packed), undefined);
 });
 
-test("isCurrent() knows a certificate that has expired", () => {
+test("isCurrent() is false for an expired certificate", () => {
   assert.equal(isCurrent(new X509Certificate(certificates().server.cert)), true);
   assert.equal(isCurrent(new X509Certificate(certificates().expired.cert)), false);
 });
@@ -261,7 +261,7 @@ test("exportKeyingMaterial() is the same at both ends", async () => {
   assert.throws(() => client.exportKeyingMaterial(32, label), { code: "EBADF" });
 });
 
-test("exportKeyingMaterial() refuses what is wrong, and what OpenSSL refuses is a TlsError", async () => {
+test("exportKeyingMaterial() refuses wrong arguments, and a refusal of OpenSSL is a TlsError", async () => {
   const [client, server] = await tlsPair(overTcp);
   for (const [length, label, context, message] of [
     [0, "a", undefined, /length is 0, required a whole number from 1 to 65535/],

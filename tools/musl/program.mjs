@@ -1,4 +1,5 @@
-// Under a runtime that is linked with musl: the loader takes the file for musl, and what differs in musl's C library works.
+// Runs under a runtime that is linked with musl. Checks that the package loads the addon for musl, and tests functions
+// that are different in musl's C library.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { Worker, isMainThread, parentPort } from "node:worker_threads";
@@ -8,7 +9,7 @@ const say = (text) => process.stdout.write(`${text}\n`);
 
 const protocols = { icmp: 1, tcp: 6, udp: 17, "ipv6-icmp": 58 };
 
-// getprotobyname(3) of musl has state of the process: threads that call it at once must not mix their answers.
+// getprotobyname(3) of musl uses static memory. The results of calls in several threads at once must not be mixed up.
 function askForProtocols() {
   for (let i = 0; i < 20_000; i++) {
     for (const [name, number] of Object.entries(protocols)) assert.equal(sync.getprotobyname(name), number);
@@ -17,7 +18,7 @@ function askForProtocols() {
 
 async function main() {
   const maps = readFileSync("/proc/self/maps", "utf8");
-  // Not assert.match(), which would print all of it.
+  // assert.match() would print the whole text.
   const has = (pattern) => pattern.test(maps);
   assert.ok(has(/prebuilds\/linux-x64-musl\.node/), "another file was loaded");
   assert.ok(has(/ld-musl-x86_64\.so\.1|musl\/libc\.so/) && !has(/\/libc\.so\.6|\/libc-2/), "the C library is not musl");
@@ -43,7 +44,7 @@ async function main() {
 
   const [a, b] = sync.socketpair();
   const data = Buffer.alloc(4);
-  // 70 messages of 24 bytes each: more than musl's sendmsg(3) takes. The kernel says what it thinks of them.
+  // 70 messages of 24 bytes each: more than musl's sendmsg(3) accepts, so the addon makes the system call itself.
   const control = Array.from({ length: 70 }, () => ({ level: 0x7fff, type: 1, data }));
   const sent = a.sendmsg([Buffer.from("x")], { control });
   assert.equal(sent, 1);
@@ -56,7 +57,7 @@ async function main() {
   const passed = descriptors.take();
   assert.equal(passed.length, 2);
   for (const fd of passed) sync.Socket.fromfd(fd).close();
-  say("ok descriptors pass");
+  say("ok descriptors are passed");
   a.close();
   b.close();
 }

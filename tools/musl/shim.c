@@ -1,7 +1,8 @@
 /*
- * What the C++ library of glibc systems asks of its C library, and musl does not have. scripts/musl.mjs builds it under the
- * name of glibc's dynamic loader, which libstdc++ lists among its libraries; then a program that is linked with musl runs with
- * the libstdc++ of this machine. musl takes itself for libc.so.6.
+ * Functions that the libstdc++ of a glibc system requires from its C library, and that musl does not have. With them, a
+ * program that is linked with musl runs with the libstdc++ of this machine. scripts/musl.mjs gives this library the
+ * name of glibc's dynamic loader, because libstdc++ loads a library of that name. It also loads libc.so.6, for which
+ * musl itself is used.
  */
 #define _GNU_SOURCE
 #include <locale.h>
@@ -20,13 +21,13 @@ size_t __strftime_l(char *text, size_t size, const char *format, const struct tm
   return strftime_l(text, size, format, time, locale);
 }
 
-/* -1: the unwinder looks by itself. */
+/* -1: not found. The unwinder then searches with dl_iterate_phdr(3). */
 int _dl_find_object(void *address, void *result) {
   (void)address, (void)result;
   return -1;
 }
 
-/* Destructors of threads are left out: the process that loads this ends soon. */
+/* Destructors of threads are not run. The test processes end soon, so that does no harm. */
 int __cxa_thread_atexit_impl(void (*function)(void *), void *object, void *library) {
   (void)function, (void)object, (void)library;
   return 0;

@@ -1,4 +1,5 @@
-// getaddrinfo(3), getnameinfo(3), gethostbyname(3), getservent(3), getprotoent(3), if_nametoindex(3), inet(3), byteorder(3).
+// getaddrinfo(3), getnameinfo(3), gethostbyname(3), getservent(3), getprotoent(3), if_nametoindex(3), inet(3),
+// byteorder(3).
 import { AF_INET, AF_INET6, AI_NUMERICHOST, NI_NAMEREQD, NI_NUMERICHOST, NI_NUMERICSERV, SOCK_STREAM } from "berkeley";
 import { hostname } from "node:os";
 import { is, type Page, row } from "../row.js";

@@ -1,4 +1,4 @@
-// socket(2), socketpair(2), and what makes a Socket of a descriptor.
+// socket(2), socketpair(2), and the functions that make a Socket of a descriptor.
 import {
   AF_INET,
   AF_INET6,

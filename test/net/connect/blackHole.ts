@@ -1,7 +1,7 @@
-// Addresses that answer nothing, made of sockets alone: a listener whose queue is full drops every SYN.
+// Addresses that do not answer, made with sockets only: a listener with a full accept queue drops every SYN.
 //
-// listen(2) with a backlog of 0 takes one connection into the queue (tcp_acceptq_is_full in include/net/sock.h: more than
-// the backlog); with that in it, a SYN gets no answer at all, and the client sends it again after a second.
+// With a backlog of 0, listen(2) accepts one connection into the queue (tcp_acceptq_is_full in include/net/sock.h: more
+// than the backlog). After that, a SYN gets no answer, and the client sends it again after a second.
 
 import { AF_INET, AF_INET6, Socket, SOCK_STREAM } from "berkeley";
 

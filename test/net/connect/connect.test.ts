@@ -1,4 +1,4 @@
-// connect() on real sockets: who wins, what is closed, what the errors say.
+// connect() on real sockets: the attempt that wins, the sockets that are closed, and the errors.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -29,7 +29,7 @@ import { BlackHole } from "./blackHole.js";
 
 checkLeaks();
 
-/** A resolver that gives these, and notes who was asked for. */
+/** A resolver that returns these addresses, and records the names of the lookups. */
 function resolverOf(six: readonly string[], four: readonly string[], asked: [string, HostFamily][] = []): Resolver {
   return (host, family) => {
     asked.push([host, family]);
@@ -37,7 +37,7 @@ function resolverOf(six: readonly string[], four: readonly string[], asked: [str
   };
 }
 
-/** A port of this host at which nobody listens: it belongs to a socket that is bound and no more. */
+/** A port of this host without a listener. A socket is bound to it, so no other program uses it. */
 async function closedPort(): Promise<Socket> {
   const socket = new Socket(AF_INET, SOCK_STREAM);
   await socket.bind("127.0.0.1:0");
@@ -45,8 +45,8 @@ async function closedPort(): Promise<Socket> {
 }
 
 /**
- * Runs `run` until it takes between `least` and `most` ms, three times at most: a machine that is busy with other things may
- * be late, but is not late each time.
+ * Runs `run` until it takes between `least` and `most` ms, three times at most: a machine that is busy with other
+ * things may be late, but is not late each time.
  */
 async function timed(least: number, most: number, run: () => Promise<void>): Promise<void> {
   for (let left = 9; ; left--) {
@@ -97,7 +97,7 @@ test("connect() takes a string, a tuple and an object for the same place", async
   }
 });
 
-test("connect() asks the resolver for IPv6 and IPv4, and uses the endpoint's port", async () => {
+test("connect() looks up IPv6 and IPv4 addresses, and uses the endpoint's port", async () => {
   await using listener = await listen("tcp://127.0.0.1:0");
   const { port } = listener.address as InetAddress;
   const asked: [string, HostFamily][] = [];
@@ -123,7 +123,7 @@ test("connect() takes addresses of a resolver as objects, whose port counts for 
   assert.equal(String(client.remoteAddress), `127.0.0.1:${port}`);
 });
 
-test("connect() refuses what a resolver gives and is no address of the family", async () => {
+test("connect() refuses a result of a resolver that is not an address of the family", async () => {
   const wrong: unknown[] = [["127.0.0.1"], ["name.example"], [5], "127.0.0.1", undefined];
   for (const six of wrong) {
     const resolver = ((_host: string, family: number) =>
@@ -252,7 +252,7 @@ test("connect() times out in the resolver as well", async () => {
   assert.equal(error.message, "getaddrinfo ETIMEDOUT some.example:80: the timeout has passed");
 });
 
-test("connect() rejects with the reason of its signal, and closes what was under way", async () => {
+test("connect() rejects with the reason of its signal, and closes its pending attempts", async () => {
   await using hole = await BlackHole.open("127.0.0.1");
   const before = sockets();
   const control = new AbortController();
@@ -300,7 +300,7 @@ test("connect() takes no connection of a socket to itself for one", async () => 
   assert.equal(error.message, `connect ECONNREFUSED ${String(address)}: connection refused`);
 });
 
-test("connect() keeps to one family when it is told so", async () => {
+test("connect() uses one family only with the option", async () => {
   await using listener = await listen("tcp://[::]:0");
   const { port } = listener.address as Inet6Address;
   const resolver = resolverOf(["::1"], ["127.0.0.1"]);
@@ -309,7 +309,7 @@ test("connect() keeps to one family when it is told so", async () => {
   assert.equal((await rejection(connect(`tcp://[::1]:${port}`, { family: AF_INET }))).name, "TypeError");
 });
 
-test("connect() switches Nagle's algorithm off unless it is told not to", async () => {
+test("connect() switches Nagle's algorithm off by default", async () => {
   await using listener = await listen("tcp://127.0.0.1:0", { noDelay: false });
   await using quick = await connect(listener.address);
   await using slow = await connect(listener.address, { noDelay: false });

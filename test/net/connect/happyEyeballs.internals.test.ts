@@ -1,4 +1,4 @@
-// The order of events of RFC 8305, on a clock that stands still: which address is tried, when, and what becomes of it.
+// The order of events in RFC 8305, on a test clock: which address is tried, when, and how the attempt ends.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -88,7 +88,7 @@ class Meeting {
   }
 }
 
-test("Race asks for both families at once, the preferred one first", () => {
+test("Race looks up both families at once, the preferred one first", () => {
   assert.deepEqual(new Meeting().log, ["0 lookup 6", "0 lookup 4"]);
 });
 
@@ -157,7 +157,7 @@ test("Race begins with IPv4 at once when IPv6 was answered without addresses bef
   assert.deepEqual(meeting.begun, ["500 a4"]);
 });
 
-test("Race lets the families take turns, each in the resolver's order", async () => {
+test("Race alternates between the families, each in the resolver's order", async () => {
   const meeting = new Meeting();
   await meeting.answer(FOUR, "a4", "b4", "c4", "d4");
   await meeting.answer(SIX, "a6", "b6");
@@ -175,7 +175,7 @@ test("Race puts addresses that come later among those that were not tried", asyn
   assert.deepEqual(meeting.begun, ["50 a4", "300 a6", "550 b4", "800 b6", "1050 c4"]);
 });
 
-test("Race lets a slow attempt go on while the next one starts, and closes it when that one wins", async () => {
+test("Race continues a slow attempt while the next one starts, and closes it when that one wins", async () => {
   const meeting = new Meeting();
   await meeting.answer(SIX, "slow6");
   await meeting.answer(FOUR, "a4");
@@ -191,7 +191,7 @@ test("Race lets a slow attempt go on while the next one starts, and closes it wh
   assert.equal(meeting.clock.pending, 0);
 });
 
-test("Race lets an early attempt win although a later one has begun", async () => {
+test("an early attempt can win the Race after a later one has begun", async () => {
   const meeting = new Meeting();
   await meeting.answer(SIX, "slow6");
   await meeting.answer(FOUR, "a4");
@@ -284,7 +284,7 @@ test("Race tries no more addresses than it may", async () => {
   assert.match(String(meeting.outcome), /attempts: refused,refused/);
 });
 
-test("cancel() closes what is under way, begins nothing more and gives its own error", async () => {
+test("cancel() closes the pending attempts, begins no more and rejects with its own error", async () => {
   const meeting = new Meeting();
   await meeting.answer(SIX, "a6", "b6");
   await meeting.clock.advance(250);

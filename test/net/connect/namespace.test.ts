@@ -1,4 +1,4 @@
-// connect() among addresses that no host answers for, in a network namespace of the test's own.
+// connect() to names with addresses that do not answer, in a network namespace of the test.
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -60,7 +60,7 @@ test(
     // The second one of IPv6 would have its turn after IPv4.
     const two = fastest("two silent");
     assert.ok(two.took >= 249 && two.took < 300, `it took ${two.took} ms, required 250 to 300`);
-    // The kernel knows at once that these can't be reached.
+    // The kernel refuses these addresses at once.
     for (const name of ["blackhole", "unreachable"]) {
       const { took, during } = fastest(name);
       assert.equal(during, 0, name);

@@ -1,7 +1,8 @@
-// A program for a network namespace of its own: races addresses that no host answers for, and prints what came of it.
+// A program for a network namespace of its own: it races addresses that do not answer, and prints the results.
 //
-// Its namespace has a pair of veth devices. What is sent to a neighbour with a made-up hardware address leaves the one and is
-// dropped by the other, which has another address: SYNs vanish, as they do in a network that filters them.
+// The namespace has a pair of veth devices. A packet to a neighbor with an invented hardware address leaves one device,
+// and the other device drops it, because it has another address. So SYNs get no answer, as in a network that filters
+// them.
 
 import { readFileSync } from "node:fs";
 import { AF_INET6, connect, type InetAddress, listen, type Resolver } from "berkeley";

@@ -1,4 +1,4 @@
-// Reconnector: one connection after the other, the pauses between them, and what is left after close().
+// Reconnector: one connection after the other, the pauses between them, and the state after close().
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -97,7 +97,7 @@ test("for await gives one connection after the other, and closes the last one", 
 
 test("a connection that has lasted for stableAfter makes the pauses short again", async () => {
   await using listener = await listen("tcp://127.0.0.1:0");
-  // A server that ends a connection when the client asks for that.
+  // A server that ends a connection when the client requests it.
   void (async () => {
     for await (const stream of listener) {
       await stream.write("hello\n");
@@ -198,7 +198,7 @@ for (const [how, end, reason] of [
       }
       const [next, other] = await Promise.all([reconnector.connection(), listener.accept()]);
       assert.notEqual(next, idle);
-      // The unread bytes stay for whoever has the stream.
+      // The unread bytes stay in the stream.
       if (how === "ended after last bytes") {
         assert.equal(await idle.readLine(), "last words");
         assert.equal(await idle.readLine(), null);
@@ -245,7 +245,7 @@ test("a stream with unread bytes is closed with the stream after the next one, a
   await assert.rejects(third!.read(), { code: "EBADF" });
 });
 
-test("onDisconnect says who has ended a connection", async () => {
+test("onDisconnect reports which side has ended a connection", async () => {
   await using listener = await listen("tcp://127.0.0.1:0");
   const { opts, disconnects } = recorded();
   const reconnector = new Reconnector(listener.address, opts);

@@ -1,4 +1,4 @@
-// connect() with `retry`: what is tried again, the pauses between tries, and their limits.
+// connect() with `retry`: the errors after which it tries again, the pauses between tries, and the limits.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -165,7 +165,7 @@ test("a retryOn that is async is refused", async () => {
   });
 });
 
-test("isRetryable() distinguishes what may pass from what a program must mend", () => {
+test("isRetryable() distinguishes temporary errors from others", () => {
   const retried = [
     "ECONNREFUSED",
     "ECONNRESET",

@@ -1,4 +1,4 @@
-// listen() for TCP, abstract names, vsock and descriptors; the listener that it gives.
+// listen() for TCP, abstract names, vsock and descriptors, and the listener that it returns.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -89,7 +89,7 @@ test("listen() resolves a name of this machine", async () => {
   assert.ok(["127.0.0.1", "::1"].includes((listener.address as InetAddress).host));
 });
 
-test("listen() sets SO_REUSEADDR, and SO_REUSEPORT when asked to", async () => {
+test("listen() sets SO_REUSEADDR, and SO_REUSEPORT with the option", async () => {
   await using first = await listen("tcp://127.0.0.1:0", { reusePort: true });
   await using second = await listen(first.address, { reusePort: true, reuseAddr: false });
   assert.equal(first.socket.getsockopt(SO_REUSEADDR), true);
@@ -174,7 +174,7 @@ test("accept() waits out a lack of descriptors", async (t) => {
   assert.equal(tried > 3, true);
 });
 
-test("close() ends accept() and the loop, keeps what was accepted and cuts what was not", async () => {
+test("close() ends accept() and the loop, keeps accepted connections and closes the others", async () => {
   const listener = await listen("tcp://127.0.0.1:0");
   const seen: Stream[] = [];
   const loop = (async () => {
@@ -282,7 +282,7 @@ test("listen() takes a port of vsock", { skip: withoutVsock }, async () => {
   assert.equal((await rejection(listen("vsock://1:1", { noDelay: true }))).name, "TypeError");
 });
 
-/** Why the kernel does not carry vsock from this machine to itself, which takes the module vsock_loopback. */
+/** The reason why vsock has no loopback here, or false. It requires the kernel module vsock_loopback. */
 const withoutLoopback = errnoOf(`socket.socket(${AF_VSOCK}, ${SOCK_STREAM}).bind((1, 0xffffffff))`);
 
 test("connect() reaches a listener by vsock", { skip: withoutVsock ?? withoutLoopback }, async () => {

@@ -1,4 +1,4 @@
-// Sockets from a service manager: the variables, read strictly, and a child that is started as systemd starts one.
+// Sockets from a service manager: the strict check of the variables, and a child that is started as systemd starts one.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -48,7 +48,7 @@ test("listenFds() refuses variables that don't fit together", () => {
   }
 });
 
-test("listenFds() takes the variables away when asked to", () => {
+test("listenFds() can remove the variables", () => {
   const env = { LISTEN_PID: own, LISTEN_FDS: "1", LISTEN_FDNAMES: "a", PATH: "/bin" };
   assert.equal(listenFds({ env, unsetEnv: true }).length, 1);
   assert.deepEqual(env, { PATH: "/bin" });

@@ -1,4 +1,4 @@
-// listen() at a path: the file's mode, a file that is left over, and its removal.
+// listen() at a path: the mode of the file, an old file, and the removal of the file.
 
 import assert from "node:assert/strict";
 import { existsSync, lstatSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
@@ -12,7 +12,7 @@ checkLeaks();
 
 const modeOf = (path: string): number => lstatSync(path).mode & 0o777;
 
-/** The file of a socket that nobody has open any more, as a crash leaves it. */
+/** Makes the file of a closed socket, as after a crash. */
 async function leaveBehind(path: string, type: number = SOCK_STREAM): Promise<void> {
   const socket = new Socket(AF_UNIX, type);
   await socket.bind(`unix:${path}`);
@@ -35,7 +35,7 @@ test("listen() makes a socket at the path, and close() removes it", async () => 
   assert.equal((await server.readExactly(5)).toString(), "still");
 });
 
-test("listen() gives the file its mode, whatever the umask", async (t) => {
+test("listen() sets the mode of the file, with any umask", async (t) => {
   await using folder = new Folder();
   const before = process.umask(0o077);
   t.after(() => process.umask(before));
@@ -51,7 +51,7 @@ test("listen() gives the file its mode, whatever the umask", async (t) => {
   assert.ok(plain.address);
 });
 
-test("listen() lets the file have no bit too many at any time, and its mode before anyone can connect", async (t) => {
+test("the socket file never has more permissions than its mode, and has its mode before a client can connect", async (t) => {
   await using folder = new Folder();
   const before = process.umask(0);
   const { bind, listen: nativeListen } = calls;
@@ -80,7 +80,7 @@ test("listen() lets the file have no bit too many at any time, and its mode befo
   assert.deepEqual(modes, ["bound 640", "listens 640", "bound 640", "listens 666"]);
 });
 
-test("listen() replaces a socket file that nobody has open", async () => {
+test("listen() replaces a socket file that no process has open", async () => {
   await using folder = new Folder();
   for (const type of [SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM]) {
     const path = folder.join(`left-${type}`);
@@ -92,7 +92,7 @@ test("listen() replaces a socket file that nobody has open", async () => {
   }
 });
 
-test("listen() leaves a socket alone that somebody has open, and does not disturb who listens there", async () => {
+test("listen() does not replace a socket file that is open, and does not disturb its listener", async () => {
   await using folder = new Folder();
   const path = folder.join("a.sock");
   await using first = await listen(`unix:${path}`);
@@ -113,7 +113,7 @@ test("listen() leaves a socket alone that somebody has open, and does not distur
   other.close();
 });
 
-test("listen() leaves alone what is no socket", async () => {
+test("listen() does not replace a file that is not a socket", async () => {
   await using folder = new Folder();
   writeFileSync(folder.join("file"), "precious");
   mkdirSync(folder.join("folder"));
@@ -127,7 +127,7 @@ test("listen() leaves alone what is no socket", async () => {
   assert.ok(existsSync(folder.join("socket")));
 });
 
-test("close() leaves the file alone that is not its own any more", async () => {
+test("close() does not remove a file that is not that of the listener any more", async () => {
   await using folder = new Folder();
   const path = folder.join("a.sock");
   const first = await listen({ path });
@@ -141,7 +141,7 @@ test("close() leaves the file alone that is not its own any more", async () => {
   assert.ok(client && server);
 });
 
-test("close() leaves the file to who has taken the socket over", async () => {
+test("close() does not remove the file of another listener", async () => {
   await using folder = new Folder();
   const path = folder.join("a.sock");
   const first = await listen({ path });
@@ -162,7 +162,7 @@ test("listen() removes its file when it fails after all", async (t) => {
   assert.equal(existsSync(folder.join("a.sock")), false);
 });
 
-test("listen() says what is wrong with a path", async () => {
+test("the error of listen() explains a wrong path", async () => {
   await using folder = new Folder();
   assert.equal((await rejection(listen({ path: folder.join("none/a.sock") }))).code, "ENOENT");
   const long = folder.join("x".repeat(108));

@@ -1,4 +1,4 @@
-// UNIX sockets: relative paths, listeners that live on elsewhere, names that are no UTF-8, addresses as raw bytes.
+// UNIX sockets: relative paths, listeners in other processes, names that are not UTF-8, addresses as raw bytes.
 
 import assert from "node:assert/strict";
 import { existsSync, lstatSync, mkdirSync, readdirSync, renameSync, writeFileSync } from "node:fs";
@@ -25,7 +25,7 @@ checkLeaks();
 
 const home = process.cwd();
 
-test("close() removes the file that was made, wherever the current directory is by then", async (t) => {
+test("close() removes the socket file even if the current directory has changed", async (t) => {
   t.after(() => process.chdir(home));
   await using folder = new Folder();
   mkdirSync(folder.join("one"));
@@ -40,7 +40,7 @@ test("close() removes the file that was made, wherever the current directory is 
   assert.deepEqual(readdirSync(folder.join("two")), ["a.sock"]);
 });
 
-test("close() removes no socket of others that is at the path by then", async (t) => {
+test("close() does not remove another socket that has the path by then", async (t) => {
   t.after(() => process.chdir(home));
   await using folder = new Folder();
   process.chdir(folder.path);
@@ -54,11 +54,11 @@ test("close() removes no socket of others that is at the path by then", async (t
   assert.ok(second.address);
 });
 
-test("close({ unlink: false }) leaves the file to whoever has the descriptor, as does listen({ unlink: false })", async () => {
+test("close({ unlink: false }) and listen({ unlink: false }) do not remove the file", async () => {
   await using folder = new Folder();
   const path = folder.join("a.sock");
   const first = await listen({ path });
-  // What a process that takes over has: the same socket by another descriptor.
+  // As a process that takes over the listener: the same socket with another descriptor.
   const heir = first.socket.dup();
   await first.close({ unlink: false });
   await using client = await connect({ path });

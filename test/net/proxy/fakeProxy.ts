@@ -1,4 +1,4 @@
-// A proxy for tests: it reads and says exactly what its script has, then joins both sides or ends.
+// A proxy for tests: it reads and sends the bytes of its script, and then connects both sides or ends.
 
 import assert from "node:assert/strict";
 import { connect, type EndpointLike, type InetAddress, listen, type SocketListener, type Stream } from "berkeley";

@@ -1,4 +1,4 @@
-// HTTP proxies: the request, the header of the answer, and what each status means.
+// HTTP proxies: the request, the response header, and the errors for statuses.
 
 import assert from "node:assert/strict";
 import http from "node:http";
@@ -89,7 +89,7 @@ test("connect() loses no byte that follows the header, and takes no body for one
   }
 });
 
-test("connect() tells what a status means, and quotes the proxy's words", async () => {
+test("the error of connect() explains the status, and quotes the text of the proxy", async () => {
   const statuses: [status: string, code: string][] = [
     ["400 Bad Request", "EPROTO"],
     ["401 Unauthorized", "EACCES"],
@@ -113,7 +113,7 @@ test("connect() tells what a status means, and quotes the proxy's words", async 
   }
 });
 
-test("connect() refuses what is no answer of HTTP/1.1, or has no end", async () => {
+test("connect() refuses a response that is not HTTP/1.1, or has no end", async () => {
   const answers: [text: string, code: string][] = [
     ["SSH-2.0-OpenSSH\r\n\r\n", "EPROTO"],
     ["HTTP/2 200 OK\r\n\r\n", "EPROTO"],

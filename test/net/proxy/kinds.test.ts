@@ -1,4 +1,5 @@
-// Proxies of all kinds: over TLS, on UNIX sockets, with tokens and headers, and what their refusals tell; with real ones where there are.
+// Proxies of all kinds: over TLS, on UNIX sockets, with tokens and headers, their refusals, and real proxies if
+// installed.
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -15,11 +16,11 @@ import {
   listen,
   ProxyError,
   type ProxyOptions,
-  Socket,
   SocketError,
   type Stream,
 } from "berkeley";
 import { checkLeaks } from "../../support/leaks.js";
+import { freePort } from "../../support/freePort.js";
 import { Program } from "../../support/program.js";
 import { certificates, serving } from "../../tls/support.js";
 import { join } from "./fakeProxy.js";
@@ -40,7 +41,10 @@ async function requestOf(client: Stream): Promise<string[]> {
   return lines;
 }
 
-/** Connects by way of a proxy that answers `answer` and nothing else; gives what it was asked, and what came of it. */
+/**
+ * Connects through a proxy that only sends `answer`. Returns the request that the proxy got, and the result of
+ * connect().
+ */
 async function tryProxy(
   answer: string | Buffer,
   opts: Partial<ProxyOptions> = {},
@@ -122,7 +126,7 @@ test("options that a proxy cannot be sent, or has no use for, are refused withou
   }
 });
 
-test("what a proxy refuses with is on the error", async () => {
+test("the error has the refusal of the proxy", async () => {
   const answer =
     "HTTP/1.1 407 Who are you?\r\nProxy-Authenticate: Basic realm=x\r\nproxy-authenticate: Negotiate\r\n__proto__: y\r\n\r\nbody";
   const { error } = await tryProxy(answer);
@@ -137,7 +141,7 @@ test("what a proxy refuses with is on the error", async () => {
   assert.equal(error.reply, undefined);
 });
 
-test("a header is read with either end of line, and what follows it is the destination's", async () => {
+test("a response header can have either line end, and the bytes after it are those of the destination", async () => {
   for (const answer of [
     "HTTP/1.1 200 OK\n\n",
     "HTTP/1.1 200 OK\nVia: x\n\n",
@@ -156,7 +160,7 @@ test("a header is read with either end of line, and what follows it is the desti
   assert.equal((error as ProxyError).headers!["why"], "so");
 });
 
-test("what is no header is refused with its first bytes or lines, and not waited for", async () => {
+test("a wrong response header is refused after its first bytes or lines, without waiting for more", async () => {
   for (const [answer, opts] of [
     [Buffer.of(5, 0, 0, 0, 0), {}],
     ["SSH-2.0-x\r\n", {}],
@@ -193,7 +197,7 @@ test("an answer that ends early is ECONNRESET", async () => {
   }
 });
 
-/** An HTTP proxy, in a few lines, that joins the client with `target` whatever it asks for. */
+/** A small HTTP proxy that connects the client with `target` for every request. */
 async function serveOnce(listener: { accept(): Promise<Stream> }, target: InetAddress): Promise<void> {
   await using client = await listener.accept();
   await requestOf(client);
@@ -298,7 +302,7 @@ test("ncat as an HTTP proxy, and its refusal of a wrong user", { skip: missing("
     "--proxy-auth",
     "me:secret",
   ]);
-  await told(ncat, /Listening on (0\.0\.0\.0|127)/);
+  await waitForStderr(ncat, /Listening on (0\.0\.0\.0|127)/);
   const endpoint = `tcp://127.0.0.1:${(target.address as InetAddress).port}`;
   await assert.rejects(connect(endpoint, { timeout: 5_000, via: `http://me:wrong@127.0.0.1:${port}` }), (error) => {
     return error instanceof ProxyError && error.status === 407 && "proxy-authenticate" in error.headers!;
@@ -360,15 +364,8 @@ test("a proxy of Python's http.server over TLS, with a token", async () => {
   await echoing;
 });
 
-/** A port that nobody had a moment ago, for a program that cannot tell which one it got. */
-async function freePort(): Promise<number> {
-  await using socket = new Socket();
-  await socket.bind("127.0.0.1:0");
-  return socket.getsockname().port;
-}
-
-/** Waits for words on standard error. */
-async function told(program: Program, pattern: RegExp): Promise<void> {
+/** Waits for text on standard error. */
+async function waitForStderr(program: Program, pattern: RegExp): Promise<void> {
   let text = "";
   for await (const [chunk] of on(program.child.stderr!, "data")) {
     text += String(chunk);

@@ -1,4 +1,4 @@
-// SOCKS 5 proxies: what is sent byte for byte, and what each answer means.
+// SOCKS 5 proxies: the sent bytes, and the meaning of each reply.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -79,7 +79,7 @@ test("connect() gives SOCKS 5 an international name in ASCII", async () => {
   assert.ok(stream);
 });
 
-test("connect() says user and password when SOCKS 5 asks for them", async () => {
+test("connect() sends user name and password if SOCKS 5 requires them", async () => {
   await using proxy = await FakeProxy.open(async (client) => {
     await expectBytes(client, 5, 2, 0, 2);
     await client.write(bytes(5, 2));
@@ -97,7 +97,7 @@ test("connect() says user and password when SOCKS 5 asks for them", async () => 
   }
 });
 
-test("connect() offers user and password, and leaves them out when they are not asked for", async () => {
+test("connect() offers user name and password, and does not send them if the proxy does not require them", async () => {
   await using proxy = await FakeProxy.open(async (client) => {
     await expectBytes(client, 5, 2, 0, 2);
     await client.write(bytes(5, 0));
@@ -131,7 +131,7 @@ test("connect() loses no byte that follows the answer of SOCKS 5, however it is 
   }
 });
 
-test("connect() tells each refusal of SOCKS 5 by its own code", async () => {
+test("connect() has a code for each refusal of SOCKS 5", async () => {
   const codes: Record<number, string> = {
     1: "EIO",
     2: "EACCES",
@@ -156,7 +156,7 @@ test("connect() tells each refusal of SOCKS 5 by its own code", async () => {
   }
 });
 
-test("connect() says when SOCKS 5 wants another authentication, or does not accept what it got", async () => {
+test("connect() reports that SOCKS 5 requires another authentication, or refuses the password", async () => {
   const cases: [answers: number[][], reads: number[], via: string, cause: RegExp][] = [
     [[[5, 0xff]], [3], "", /it may require a user name and a password: set them in `via`/],
     [[[5, 0xff]], [4], "a:b@", /accepts no method/],
@@ -185,7 +185,7 @@ test("connect() says when SOCKS 5 wants another authentication, or does not acce
   }
 });
 
-test("connect() refuses what is no answer of SOCKS 5", async () => {
+test("connect() refuses bytes that are not a SOCKS 5 reply", async () => {
   const answers: [number[], string][] = [
     [[4, 0], "EPROTO"],
     [bytes("HTTP/1.1 400 Bad Request\r\n\r\n").toJSON().data, "EPROTO"],
@@ -217,7 +217,7 @@ test("connect() refuses what is no answer of SOCKS 5", async () => {
   }
 });
 
-test("connect() has one timeout for the proxy and what it does, and one signal", async () => {
+test("one timeout and one signal of connect() cover the proxy and the destination", async () => {
   let clients = 0;
   const silent = async (client: Stream): Promise<void> => {
     clients++;

@@ -1,4 +1,4 @@
-// connect("tls://…"): whom it believes, what it says to the server, and what its errors tell.
+// connect("tls://…"): the certificates that it accepts, its messages to the server, and its errors.
 
 import assert from "node:assert/strict";
 import { getEventListeners, once } from "node:events";
@@ -14,7 +14,7 @@ import { portOf, serve, tlsStreams, visit } from "./support.js";
 
 checkLeaks();
 
-test("connect() gives a stream over TLS whose server was verified and asked for by its name", async () => {
+test("connect() returns a stream over TLS, verifies the server, and sends its name", async () => {
   await using listener = await serve({ ...serving(), alpnProtocols: ["imap", "smtp"] });
   const accepting = listener.accept();
   await using client = await visit(listener, { alpnProtocols: ["pop3", "smtp"] });
@@ -35,7 +35,7 @@ test("connect() gives a stream over TLS whose server was verified and asked for 
   assert.equal(await client.read(), null);
 });
 
-test("connect() verifies an address, and does not ask for it by name", async () => {
+test("connect() verifies an address, and sends no server name for it", async () => {
   await using listener = await serve();
   const accepting = listener.accept();
   await using client = await connect(`tls://127.0.0.1:${portOf(listener)}`, { tls: { ca: certificates().ca.cert } });
@@ -67,7 +67,7 @@ const doubtful: readonly [
 ];
 
 for (const [what, credentials, code] of doubtful) {
-  test(`connect() refuses a certificate that ${what}, unless it is told to take any`, async () => {
+  test(`connect() refuses a certificate that ${what}, except with rejectUnauthorized: false`, async () => {
     await using listener = await serve(serving(credentials(certificates())));
     const accepting = listener.accept();
     const error = await rejection(visit(listener));
@@ -82,7 +82,7 @@ for (const [what, credentials, code] of doubtful) {
   });
 }
 
-test("connect() refuses an authority that nobody has named", async () => {
+test("connect() refuses a certificate of an unknown authority", async () => {
   await using listener = await serve();
   const refused = assert.rejects(listener.accept({ timeout: 5000 }), { code: "ECANCELED" });
   const error = await rejection(connect(`tls://localhost:${portOf(listener)}`));
@@ -91,7 +91,7 @@ test("connect() refuses an authority that nobody has named", async () => {
   await refused;
 });
 
-test("connect() says that a peer speaks no TLS, and closes the connection", async () => {
+test("connect() reports that a peer does not use TLS, and closes the connection", async () => {
   await using listener = await listen("tcp://127.0.0.1:0");
   const greeting = (async () => {
     await using server = await listener.accept();
@@ -103,7 +103,7 @@ test("connect() says that a peer speaks no TLS, and closes the connection", asyn
   await greeting;
 });
 
-test("connect() takes a name to verify and to ask for that is not the endpoint's", async () => {
+test("connect() can verify and send another name than that of the endpoint", async () => {
   await using listener = await serve(serving(certificates().other));
   const accepting = listener.accept();
   await using client = await visit(listener, { servername: "other.test" });
@@ -112,7 +112,7 @@ test("connect() takes a name to verify and to ask for that is not the endpoint's
   assert.equal(client.conn.servername, "other.test");
 });
 
-test("connect() shows a certificate to a server that asks for one", async () => {
+test("connect() sends a certificate to a server that requests one", async () => {
   const { ca, client: shown } = certificates();
   const [client, server] = await tlsStreams(
     { cert: shown.cert, key: shown.key },
@@ -139,7 +139,7 @@ test("connect() resumes a session, with a context that is shared", async () => {
   }
 });
 
-test("connect() talks to node:tls", async () => {
+test("connect() works with node:tls", async () => {
   const { cert, key } = certificates().server;
   const server = createServer({ cert, key }, (socket) => socket.pipe(socket));
   server.listen(0, "127.0.0.1");
@@ -154,7 +154,7 @@ test("connect() talks to node:tls", async () => {
   await once(server, "close");
 });
 
-test("the timeout of connect() covers the handshake, whose own is the other limit", async () => {
+test("both the timeout of connect() and that of the handshake limit the handshake", async () => {
   await using silent = await listen("tcp://127.0.0.1:0");
   const limits: readonly [TlsConnectOptions, ConnectOptions][] = [
     // Long enough for a busy machine to come to the handshake.
@@ -164,7 +164,7 @@ test("the timeout of connect() covers the handshake, whose own is the other limi
     [{ handshakeTimeout: null }, { timeout: 400 }],
   ];
   for (const [tls, opts] of limits) {
-    // An address, so that the resolver takes none of the time.
+    // An address, so that no lookup uses a part of the time.
     const error = await rejection(connect(`tls://127.0.0.1:${portOf(silent)}`, { ...opts, tls }));
     assert.ok(error instanceof SocketError);
     assert.deepEqual([error.code, error.syscall], ["ETIMEDOUT", "tls_handshake"]);
@@ -174,7 +174,7 @@ test("the timeout of connect() covers the handshake, whose own is the other limi
   }
 });
 
-test("the signal of connect() ends the handshake, with its reason and nobody listening afterwards", async () => {
+test("the signal of connect() ends the handshake with its reason, and no listener is left on it", async () => {
   await using silent = await listen("tcp://127.0.0.1:0");
   const control = new AbortController();
   const reason = new SocketError("EINTR", -4, "mine");
@@ -213,7 +213,7 @@ test("connect() says that the server went away during the handshake", async () =
   await leaving;
 });
 
-test("connect() passes on that nobody listens as it is", async () => {
+test("connect() rejects with ECONNREFUSED if no server listens", async () => {
   const listener = await listen("tcp://127.0.0.1:0");
   await listener.close();
   const error = await rejection(connect(`tls://127.0.0.1:${portOf(listener)}`));
@@ -258,7 +258,7 @@ test("connect() does its handshake with the destination, through an HTTP proxy",
   await Promise.all([client.close(), server.close()]);
 });
 
-test("a destination that speaks first behind a proxy speaks no TLS", async () => {
+test("a destination after a proxy that sends first does not use TLS", async () => {
   await using proxy = await FakeProxy.open(async (client) => {
     await client.readUntil("\r\n\r\n");
     await client.write("HTTP/1.1 200 OK\r\n\r\n220 mail.example ready\r\n");

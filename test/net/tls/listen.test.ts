@@ -1,14 +1,15 @@
-// listen("tls://…"): a listener like the others, whose connections have done their handshake.
+// listen("tls://…"): a listener like the others. Its connections have finished their handshakes.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect as tlsConnect } from "node:tls";
 import { test } from "node:test";
 import { connect, listen, type ListenOptions, SocketListener, TlsContext, TlsError, TlsSocketListener } from "berkeley";
+import { until } from "../../support/clock.js";
 import { checkLeaks } from "../../support/leaks.js";
 import { certificates, serving } from "../../tls/support.js";
 import { rejection } from "../support.js";
-import { portOf, serve, until, visit } from "./support.js";
+import { portOf, serve, visit } from "./support.js";
 
 checkLeaks();
 
@@ -98,7 +99,7 @@ test("a certificate is replaced while the listener goes on", async () => {
   assert.equal(await subject(), "CN=renewed");
 });
 
-test("strangers hold up nobody and are no errors of accept(): they are told", async () => {
+test("connections without TLS delay no other client and are no errors of accept(): onHandshakeError reports them", async () => {
   const failures: [code: string | undefined, from: string][] = [];
   await using listener = await serve({
     ...serving(),
@@ -120,7 +121,7 @@ test("strangers hold up nobody and are no errors of accept(): they are told", as
   assert.equal(String(server.remoteAddress), String(client.localAddress));
 });
 
-test("clients without the certificate that is asked for are refused", async () => {
+test("clients without the required certificate are refused", async () => {
   const failures: unknown[] = [];
   const { ca, selfSigned } = certificates();
   await using listener = await serve({
@@ -141,7 +142,7 @@ test("clients without the certificate that is asked for are refused", async () =
   await accepting;
 });
 
-test("a context is chosen by the name that a client asks for", async () => {
+test("the context is chosen by the server name that the client sends", async () => {
   const other = new TlsContext(serving(certificates().other));
   const sniCallback = (name: string): TlsContext | undefined => (name === "other.test" ? other : undefined);
   await using listener = await serve({ ...serving(), sniCallback });
@@ -156,7 +157,7 @@ test("a context is chosen by the name that a client asks for", async () => {
   }
 });
 
-test("node:tls talks to listen()", async () => {
+test("node:tls works with listen()", async () => {
   await using listener = await serve({ context: new TlsContext(serving()) });
   const accepting = listener.accept();
   const client = tlsConnect({ port: portOf(listener), host: "127.0.0.1", ca: certificates().ca.cert });

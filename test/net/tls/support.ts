@@ -1,4 +1,4 @@
-// Servers and visits that the tests of tls:// share.
+// Servers and clients that the tests of tls:// share.
 
 import { connect, type ConnectOptions, type InetAddress, listen, type ListenOptions, type Stream } from "berkeley";
 import type { TlsConn, TlsConnectOptions, TlsListenOptions, TlsSocketListener } from "berkeley";
@@ -31,9 +31,4 @@ export async function tlsStreams(
   } finally {
     await listener.close();
   }
-}
-
-/** Resolves when `done` says so; turns of the event loop pass meanwhile. */
-export async function until(done: () => boolean): Promise<void> {
-  while (!done()) await new Promise((resolve) => setImmediate(resolve));
 }

@@ -1,5 +1,5 @@
-// TCP Fast Open between two sockets of this process. Prints what each connection did as one line of JSON: the test runs it
-// where the kernel's server side is on, and where it is not.
+// TCP Fast Open between two sockets of this process. It prints the events of each connection as one line of JSON. The
+// test runs it with the server's side of the kernel on, and as it is.
 import {
   IPV6_JOIN_ANYCAST,
   IPV6_LEAVE_ANYCAST,

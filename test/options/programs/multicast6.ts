@@ -1,5 +1,5 @@
-// Multicast of IPv6 on lo: tests, to be run where lo has a route for it. Systems have it on their other interfaces only, so
-// multicast.test.ts runs this in a network namespace of its own.
+// Tests of IPv6 multicast on lo. They require a route for it on lo, which systems do not have. So multicast.test.ts
+// runs this file in a network namespace of its own.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import {
@@ -55,7 +55,7 @@ describe("IPv6", () => {
     assert.deepEqual(await room.heard(group), []);
   });
 
-  test("MCAST_JOIN_SOURCE_GROUP hears the sources that were named", async () => {
+  test("with MCAST_JOIN_SOURCE_GROUP a socket receives from the given sources only", async () => {
     await using room = await Room.v6();
     room.receiver.setsockopt(MCAST_JOIN_SOURCE_GROUP, stranger);
     assert.deepEqual(await room.heard(group), []);

@@ -79,7 +79,7 @@ for (const family of families) {
     }
   });
 
-  test(`a waiting recvmmsg() ${over} takes what comes, and a batch that was not full is followed by a wait`, async () => {
+  test(`a waiting recvmmsg() ${over} returns the datagrams that arrive, and waits after a batch that was not full`, async () => {
     await using one = await datagram(family);
     await using two = await datagram(family);
     const batch = new DatagramBatch();
@@ -128,7 +128,7 @@ test("more datagrams than a batch holds come in several", async () => {
   two.close();
 });
 
-test("a batch of more than 1024 goes out in several calls, and comes in as several", async () => {
+test("a batch of more than 1024 is sent and received with several calls", async () => {
   const [one, two] = socketpair(AF_UNIX, SOCK_DGRAM);
   const out = new DatagramBatch({ capacity: 3000, size: 4 });
   for (let i = 0; i < 3000; i++) out.add(String(i));
@@ -164,7 +164,7 @@ test("the unsent tail of a batch is sent when there is room again", async () => 
   two.close();
 });
 
-test("a timeout of sendmmsg() says how many went out, and going on from there is exact", async () => {
+test("the error of a timeout of sendmmsg() has the number of sent datagrams, and sending can continue there", async () => {
   const [one, two] = socketpair(AF_UNIX, SOCK_DGRAM);
   one.setsockopt(SO_SNDBUF, 1);
   const out = new DatagramBatch({ size: 512 });
@@ -188,7 +188,7 @@ test("a timeout of sendmmsg() says how many went out, and going on from there is
   two.close();
 });
 
-test("an abort of sendmmsg() tells on its reason how many went out", async () => {
+test("the reason of an abort of sendmmsg() has the number of sent datagrams", async () => {
   const [one, two] = socketpair(AF_UNIX, SOCK_DGRAM);
   one.setsockopt(SO_SNDBUF, 1);
   const out = new DatagramBatch({ size: 512 });
@@ -207,7 +207,7 @@ test("an abort of sendmmsg() tells on its reason how many went out", async () =>
   two.close();
 });
 
-test("a receiver's full queue is waited for, though no event tells of it", async () => {
+test("sendmmsg() waits for a full queue of the receiver, although there is no event for it", async () => {
   await using receiver = await datagram(families[2]);
   await using sender = new Socket(AF_UNIX, SOCK_DGRAM);
   // The queue of a UNIX datagram socket has room for net.unix.max_dgram_qlen datagrams, 10 to 512 by default.
@@ -223,7 +223,7 @@ test("a receiver's full queue is waited for, though no event tells of it", async
   assert.equal(await sent, count);
 });
 
-test("a datagram that is refused ends the batch there, and start goes on behind it", async () => {
+test("a refused datagram ends the batch there, and `start` continues after it", async () => {
   await using receiver = await datagram();
   await using sender = new Socket(AF_INET, SOCK_DGRAM);
   const to = receiver.getsockname();
@@ -243,7 +243,7 @@ test("a datagram that is refused ends the batch there, and start goes on behind 
   );
 });
 
-test("skipRefused passes over what is refused, and notes why", async () => {
+test("skipRefused skips refused datagrams, and records the reason", async () => {
   await using receiver = await datagram();
   await using sender = new Socket(AF_INET, SOCK_DGRAM);
   const to = receiver.getsockname();
@@ -291,7 +291,7 @@ for (const family of networkFamilies) {
     assert.equal(await receiver.recvmmsg(batch), 3);
   });
 
-  test(`skipRefused tries again what was refused for an earlier datagram over ${family.name}`, async () => {
+  test(`skipRefused sends a datagram again that was refused for an earlier one over ${family.name}`, async () => {
     await using sender = await datagram(family);
     const gone = await datagram(family);
     const address = gone.getsockname() as InetAddress;
@@ -308,7 +308,7 @@ for (const family of networkFamilies) {
     assert.equal(await receiver.recvmmsg(new DatagramBatch()), 3);
   });
 
-  test(`recvmmsg() over ${family.name} tells that a datagram was refused`, async () => {
+  test(`recvmmsg() over ${family.name} reports that a datagram was refused`, async () => {
     await using sender = await datagram(family);
     const gone = await datagram(family);
     const address = gone.getsockname();
@@ -329,7 +329,7 @@ test("an empty batch is sent without a call", async () => {
   await assert.rejects(socket.sendmmsg(out), { code: "EDESTADDRREQ", syscall: "sendmmsg", transferred: 0 });
 });
 
-test("the error queue comes in batches too, with what the kernel says of each", async () => {
+test("the error queue is received in batches too, each with the kernel's description", async () => {
   await using sender = await datagram();
   sender.setsockopt(IP_RECVERR, true);
   const gone = await datagram();

@@ -1,4 +1,4 @@
-// Batches, files and pipes on a fake kernel: what it says, exactly when it is wanted.
+// Batches, files and pipes on a fake kernel, which returns errors at chosen moments.
 
 import assert from "node:assert/strict";
 import { constants } from "node:os";
@@ -19,7 +19,7 @@ function full(capacity: number, to?: string): DatagramBatch {
   return batch;
 }
 
-test("after a batch that was not full recvmmsg() asks again only when there is an event", async () => {
+test("after a batch that is not full, recvmmsg() makes a system call only after an event", async () => {
   const { sys, socket, fire } = fakeKernel();
   const one = socket(AF_INET, SOCK_DGRAM);
   sys.script("recvmmsg", 3);
@@ -37,7 +37,7 @@ test("after a batch that was not full recvmmsg() asks again only when there is a
   one.close();
 });
 
-test("after a full batch recvmmsg() asks again at once", async () => {
+test("after a full batch, recvmmsg() makes a system call at once", async () => {
   const { sys, socket } = fakeKernel();
   const one = socket(AF_INET, SOCK_DGRAM);
   sys.script("recvmmsg", 4, 4, "EAGAIN");
@@ -51,7 +51,7 @@ test("after a full batch recvmmsg() asks again at once", async () => {
   one.close();
 });
 
-test("an event of an error wakes a recvmmsg() that follows a batch which was not full", async () => {
+test("an event with an error wakes a recvmmsg() that waits after a batch that was not full", async () => {
   const { sys, socket, fire } = fakeKernel();
   const one = socket(AF_INET, SOCK_DGRAM);
   sys.script("recvmmsg", 1, "ECONNREFUSED");
@@ -89,7 +89,7 @@ test("sendmmsg() sends the unsent tail again, from the first datagram that was n
   one.close();
 });
 
-test("sendmmsg() is made again after EINTR, and stops at ENOBUFS with what had gone out", async () => {
+test("sendmmsg() is repeated after EINTR, and stops at ENOBUFS with the number of sent datagrams", async () => {
   const { sys, socket } = fakeKernel();
   const one = socket(AF_INET, SOCK_DGRAM);
   sys.script("sendmmsg", "EINTR", 2, "EINTR", 1, "ENOBUFS");
@@ -208,7 +208,7 @@ function pipes(sys: ReturnType<typeof fakeKernel>["sys"], capacity: number): voi
   });
 }
 
-/** What one spliceThrough() does: takes and passes on so many bytes, and returns 1, 0 or an errno. */
+/** The result of one spliceThrough(): the bytes that it reads and writes, and its return value: 1, 0 or an errno. */
 function through(taken: number, passed: number, result: number): (...args: readonly unknown[]) => number {
   return (...args) => {
     const out = args[6] as Uint8Array;
@@ -294,7 +294,7 @@ test("a splice takes no more than its count", async () => {
   to.close();
 });
 
-test("a splice whose destination has other writers takes what the pipe holds, and queues up", async () => {
+test("a splice whose destination has other writers sends the bytes in the pipe, and waits for its turn", async () => {
   const { sys, socket, fire } = fakeKernel();
   pipes(sys, 1000);
   const [from, to] = [socket(), socket()];

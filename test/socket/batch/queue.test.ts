@@ -37,7 +37,7 @@ async function receive(socket: Socket, count: number): Promise<Buffer[]> {
   return all;
 }
 
-test("what is queued in one turn goes out in order, and flush() waits for it", async () => {
+test("datagrams of one turn are sent in order, and flush() waits for them", async () => {
   await using receiver = await datagram();
   await using socket = new Socket(AF_INET, SOCK_DGRAM);
   const queue = new DatagramQueue(socket);
@@ -56,7 +56,7 @@ test("trySend() answers false when the queue is full, and send() waits for room,
   const [one, two] = narrow();
   const queue = new DatagramQueue(one, { maxQueue: 8, size: 512 });
   let next = 0;
-  // The kernel takes a few, then the queue fills.
+  // The kernel accepts a few datagrams; then the queue fills.
   for (; ; await immediate()) {
     while (queue.trySend(pattern(512, next + 1))) next++;
     if (queue.length === 8) break;
@@ -96,7 +96,7 @@ test("the queue never holds more than maxQueue", async () => {
   two.close();
 });
 
-test("what the kernel refuses is counted and told, and does not hold up the others", async () => {
+test("datagrams that the kernel refuses are counted and reported, and do not delay the others", async () => {
   await using receiver = await datagram();
   await using socket = new Socket(AF_INET, SOCK_DGRAM);
   const refused: [string, string][] = [];
@@ -133,7 +133,7 @@ test("closing the socket ends everything that waits for the queue", async () => 
   assert.throws(() => late.trySend("x"), { code: "EBADF" });
 });
 
-test("close() of the queue drops what is queued, and leaves the socket as it is", async () => {
+test("close() of the queue drops its datagrams, and has no effect on the socket", async () => {
   const [one, two] = narrow();
   const queue = new DatagramQueue(one, { maxQueue: 2, size: 512 });
   for (; queue.length < 2; await immediate()) while (queue.trySend(pattern(512)));
@@ -187,7 +187,7 @@ test("await using waits until everything is sent", async () => {
   two.close();
 });
 
-test("an error in who waits is its own", async () => {
+test("an error of a waiting call rejects only that call", async () => {
   const [one, two] = narrow();
   const queue = new DatagramQueue(one, { maxQueue: 2, size: 512 });
   for (; queue.length < 2; await immediate()) while (queue.trySend(pattern(512)));

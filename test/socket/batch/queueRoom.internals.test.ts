@@ -1,4 +1,4 @@
-// Who waits for room in a queue of datagrams gets it, whatever becomes of those before it.
+// A call that waits for space in a queue of datagrams gets it, however the calls before it end.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -12,7 +12,7 @@ test("a datagram that is refused when its turn has come leaves its room to the n
   const [one, two] = socketpair(AF_UNIX, SOCK_DGRAM);
   one.setsockopt(SO_SNDBUF, 1);
   const queue = new DatagramQueue(one, { maxQueue: 1, size: 512 });
-  // Until the kernel takes no more, and one is in the queue.
+  // Until the kernel accepts no more, and one datagram is in the queue.
   for (let turns = 0; turns < 3; turns = queue.trySend("fill") ? 0 : turns + 1) await turn();
   const wrong = watch(queue.send(7 as never));
   const right = watch(queue.send("right"));

@@ -1,4 +1,5 @@
-// sendmmsg() of many datagrams gives up the socket's registration with the poller, and whoever waits next takes it again.
+// sendmmsg() of many datagrams removes the registration of the socket with epoll, and the next waiting call registers
+// again.
 
 import assert from "node:assert/strict";
 import { constants } from "node:os";
@@ -13,7 +14,7 @@ keepAlive();
 checkLeaks();
 
 const EAGAIN = -constants.errno.EAGAIN;
-/** Enough that to register anew costs less than to stay registered. */
+/** So many that registering again costs less than staying registered. */
 const MANY = 16;
 
 function full(count: number, to?: string): DatagramBatch {
@@ -39,7 +40,7 @@ async function registered({ sys, socket, fire }: Fake, family: number = AF_INET)
 for (const family of [AF_INET, AF_UNIX]) {
   const over = family === AF_INET ? "UDP" : "a UNIX datagram socket";
 
-  test(`a large batch over ${over} ends the registration, and the next recvmmsg() asks before it registers anew`, async () => {
+  test(`a large batch over ${over} removes the registration, and the next recvmmsg() makes a system call before it registers again`, async () => {
     const fake = fakeKernel();
     const { sys, fire } = fake;
     const one = await registered(fake, family);
@@ -61,7 +62,7 @@ for (const family of [AF_INET, AF_UNIX]) {
   });
 }
 
-test("what came between the batch and the next recvmmsg() is there at once, without a registration", async () => {
+test("datagrams that arrive between the batch and the next recvmmsg() are returned at once, without a registration", async () => {
   const fake = fakeKernel();
   const { sys } = fake;
   const one = await registered(fake);
@@ -83,7 +84,7 @@ test("a small batch leaves the registration alone", async () => {
   one.close();
 });
 
-test("nobody who waits loses the registration: a read, a write, or a read of the error queue", async () => {
+test("the registration stays while a read, a write or a read of the error queue waits", async () => {
   const fake = fakeKernel();
   const { sys, fire } = fake;
   const one = await registered(fake);
@@ -135,17 +136,17 @@ test("a large batch that has to wait registers the socket for room, too", async 
   assert.equal(reading.state, "rejected");
 });
 
-test("an event of the registration that was given up finds nobody", async () => {
+test("an event of a removed registration calls nothing", async () => {
   const fake = fakeKernel();
   const { sys } = fake;
   const one = await registered(fake);
   const stale = sys.token(one.fileno());
   await one.sendmmsg(full(MANY));
   const reading = watch(one.recvmmsg(new DatagramBatch()));
-  const asked = sys.count("recvmmsg");
+  const callsBefore = sys.count("recvmmsg");
   sys.fire([stale, IN]);
   await turn();
-  assert.equal(sys.count("recvmmsg"), asked);
+  assert.equal(sys.count("recvmmsg"), callsBefore);
   assert.equal(reading.state, "pending");
   one.close();
   await turn();

@@ -132,7 +132,7 @@ test("sendSegments() of nothing is an empty datagram", async () => {
   assert.equal((await receiver.recvfrom(10))[0].length, 0);
 });
 
-test("sendSegments() says what the kernel refuses, and how many bytes had gone", async () => {
+test("the error of sendSegments() has the errno and the number of sent bytes", async () => {
   await using socket = await datagram();
   await assert.rejects(socket.sendSegments("data", 2), { code: "EDESTADDRREQ", syscall: "sendmsg", transferred: 0 });
   await assert.rejects(socket.sendSegments("data", 0), RangeError);
@@ -143,7 +143,7 @@ test("sendSegments() says what the kernel refuses, and how many bytes had gone",
   await assert.rejects(stream.sendSegments("data", 2));
 });
 
-test("segments() is what a GRO buffer is read with when recv() is used", async () => {
+test("segments() divides a GRO buffer from recv() into datagrams", async () => {
   await using sender = await datagram();
   await using receiver = await datagram();
   receiver.setsockopt(UDP_GRO, true);

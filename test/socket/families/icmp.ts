@@ -1,5 +1,5 @@
-// Echo requests of ICMP (RFC 792) and ICMPv6 (RFC 4443). Run as a program it pings the loopback addresses with datagram sockets,
-// for which the kernel fills in identifier and checksum.
+// Echo requests of ICMP (RFC 792) and ICMPv6 (RFC 4443). Run as a program, it pings the loopback addresses with
+// datagram sockets, for which the kernel sets the identifier and the checksum.
 import { fileURLToPath } from "node:url";
 import { AF_INET, AF_INET6, IPPROTO_ICMP, IPPROTO_ICMPV6, SOCK_DGRAM, Socket } from "berkeley";
 

@@ -63,7 +63,7 @@ test("IPV6_V6ONLY keeps IPv4 out, and leaves its port to others", async () => {
   await assert.rejects(six.connect(["::ffff:127.0.0.1", port]), { code: "ENETUNREACH" });
 });
 
-test("flow information goes with an address", async () => {
+test("an address carries flow information", async () => {
   const label = 0x1_2345;
   await using receiver = new Socket(AF_INET6, SOCK_DGRAM);
   await receiver.bind(["::1", 0]);

@@ -1,9 +1,9 @@
-// What this kernel says to a call, asked with Python's socket module: the answer that ours has to give as well.
+// The result of a call on this kernel, from Python's socket module. Our call must have the same result.
 import { execFileSync } from "node:child_process";
 
 /**
- * The errno of a few lines of Python that work on sockets, or undefined when they succeed. What the kernel lacks is different on
- * each machine; that both get the same answer is not.
+ * The errno of a few lines of Python that work on sockets, or undefined when they succeed. What the kernel lacks is
+ * different on each machine; that both get the same answer is not.
  */
 export function errnoOf(lines: string): string | undefined {
   const program = `

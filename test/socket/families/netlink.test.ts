@@ -1,4 +1,4 @@
-// Netlink: the list of interfaces, asked of the kernel itself.
+// Netlink: the list of interfaces, requested from the kernel.
 import assert from "node:assert/strict";
 import { endianness } from "node:os";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-// Packets as the device has them: a capture on lo, and a frame that is sent.
+// Packets with their link-level headers: a capture on lo, and a sent frame.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
@@ -37,7 +37,7 @@ const ETHERNET = 14;
 /** htons: the protocol of a packet socket is in network order. */
 const networkOrder = (value: number): number => new DataView(new Uint16Array([value]).buffer).getUint16(0);
 
-/** A filter for UDP over IPv4 to a port, behind a link-level header of this length. */
+/** A filter for UDP over IPv4 to a port, after a link-level header of this length. */
 function udpTo(port: number, header: number): BpfInstruction[] {
   return [
     { code: BPF_LD | BPF_B | BPF_ABS, jt: 0, jf: 0, k: header + 9 },

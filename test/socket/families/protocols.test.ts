@@ -1,4 +1,4 @@
-// Protocols beside TCP and UDP: MPTCP, UDP-Lite, raw IP, ICMP with and without privileges.
+// Protocols other than TCP and UDP: MPTCP, UDP-Lite, raw IP, ICMP with and without privileges.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -66,7 +66,7 @@ test("UDP-Lite carries datagrams, with its checksum over a part", async () => {
   const message = await receiver.recvmsg(100);
   assert.equal(message.data.toString(), "partly covered");
   assert.equal(sender.getsockopt(SOL_UDPLITE, UDPLITE_SEND_CSCOV), 8);
-  // A receiver that wants more covered does not get it.
+  // A receiver that requires a larger coverage does not get the datagram.
   receiver.setsockopt(SOL_UDPLITE, UDPLITE_RECV_CSCOV, 20);
   await sender.sendto("refused", receiver.getsockname());
   await assert.rejects(receiver.recv(100, { timeout: 20 }), { code: "ETIMEDOUT" });

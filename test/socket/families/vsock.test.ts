@@ -1,4 +1,4 @@
-// VM sockets: what this kernel has of them, over its own loopback where it has one. Nothing leaves the machine.
+// VM sockets, as far as this kernel supports them, over their loopback if there is one. Nothing leaves the machine.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
@@ -42,7 +42,7 @@ for (const [name, type] of [
     assert.equal(String(socket.getsockname()), `vsock:${VMADDR_CID_ANY}:${port}`);
   });
 
-  test(`${name} of AF_VSOCK talks over the loopback, or is refused its address`, async () => {
+  test(`${name} of AF_VSOCK works over the loopback, or its address is refused`, async () => {
     const loopback = errnoOf(`socket.socket(${AF_VSOCK}, ${type}).bind((${VMADDR_CID_LOCAL}, ${VMADDR_PORT_ANY}))`);
     const listen = async (): Promise<Socket> => {
       const server = new Socket(AF_VSOCK, type);

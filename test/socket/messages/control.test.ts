@@ -1,4 +1,4 @@
-// Control data of the kernel, kind by kind: sent, received, or both.
+// Control data of the kernel, each kind: sent, received, or both.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
@@ -54,7 +54,7 @@ checkLeaks();
 
 const lo = 1;
 
-test("IP_PKTINFO tells where a packet came in, and chooses where it leaves", async () => {
+test("IP_PKTINFO has the interface at which a packet arrived, and selects the one for sending", async () => {
   await using receiver = new Socket(AF_INET, SOCK_DGRAM);
   await receiver.bind("0.0.0.0:0");
   receiver.setsockopt(IP_PKTINFO, true);
@@ -69,14 +69,14 @@ test("IP_PKTINFO tells where a packet came in, and chooses where it leaves", asy
   assert.equal((message.address as InetAddress).host, "127.0.0.9");
   const pktinfo = only(message.control, "IP_PKTINFO");
   assert.deepEqual(pktinfo, { type: "IP_PKTINFO", ifindex: lo, spec_dst: "127.0.0.5", addr: "127.0.0.5" });
-  // The message that came, given back: the answer comes from the address that was asked.
+  // With the received control message in the answer, the answer comes from the destination address of the request.
   await receiver.sendmsg("answer", { address: message.address!, control: [pktinfo] });
   const [answer, from] = await sender.recvfrom(100);
   assert.equal(answer.toString(), "answer");
   assert.equal(from.host, "127.0.0.5");
 });
 
-test("IPV6_PKTINFO tells where a packet came in, and chooses where it leaves", async () => {
+test("IPV6_PKTINFO has the interface at which a packet arrived, and selects the one for sending", async () => {
   await using pair = await udpPair(AF_INET6);
   const [receiver, sender] = pair;
   receiver.setsockopt(IPV6_RECVPKTINFO, true);
@@ -90,7 +90,7 @@ test("IPV6_PKTINFO tells where a packet came in, and chooses where it leaves", a
   await assert.rejects(sender.sendmsg("x", { control: [{ type: "IPV6_PKTINFO", addr: "::2" }] }), { code: "EINVAL" });
 });
 
-test("IP_TTL and IP_TOS go with a packet, DSCP and ECN told apart", async () => {
+test("a packet carries IP_TTL and IP_TOS, and DSCP and ECN are separate", async () => {
   await using pair = await udpPair();
   const [receiver, sender] = pair;
   receiver.setsockopt(IP_RECVTTL, true);
@@ -125,7 +125,7 @@ test("IPV6_HOPLIMIT, IPV6_TCLASS and IPV6_FLOWINFO go with a packet", async () =
   assert.equal(only(control, "IPV6_FLOWINFO").flowinfo >>> 20, 1);
 });
 
-test("IP_ORIGDSTADDR tells the destination with its port", async () => {
+test("IP_ORIGDSTADDR has the destination with its port", async () => {
   await using pair = await udpPair();
   const [receiver, sender] = pair;
   receiver.setsockopt(IP_RECVORIGDSTADDR, true);
@@ -139,7 +139,7 @@ function age(seconds: number): number {
   return Math.abs(Date.now() / 1000 - seconds);
 }
 
-test("SO_TIMESTAMP, SO_TIMESTAMPNS and SO_TIMESTAMPING tell when a packet came", async () => {
+test("SO_TIMESTAMP, SO_TIMESTAMPNS and SO_TIMESTAMPING have the time at which a packet arrived", async () => {
   await using pair = await udpPair();
   const [receiver, sender] = pair;
   receiver.setsockopt(SO_TIMESTAMP, true);
@@ -165,7 +165,7 @@ test("SO_TIMESTAMP, SO_TIMESTAMPNS and SO_TIMESTAMPING tell when a packet came",
   assert.deepEqual(ts[2], { tv_sec: 0, tv_nsec: 0 });
 });
 
-test("SCM_TIMESTAMPING tells by the error queue when a packet left", async () => {
+test("SCM_TIMESTAMPING in the error queue has the time at which a packet was sent", async () => {
   await using pair = await udpPair();
   const [receiver, sender] = pair;
   sender.setsockopt(SO_TIMESTAMPING, SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE);
@@ -177,7 +177,7 @@ test("SCM_TIMESTAMPING tells by the error queue when a packet left", async () =>
   assert.equal((await receiver.recv(100)).toString(), "stamped");
 });
 
-test("SO_RXQ_OVFL counts what was dropped", async () => {
+test("SO_RXQ_OVFL counts dropped datagrams", async () => {
   await using pair = await udpPair();
   const [receiver, sender] = pair;
   receiver.setsockopt(SO_RXQ_OVFL, true);
@@ -209,7 +209,7 @@ function has(socket: Socket, option: SocketOption<boolean, boolean>): boolean {
   }
 }
 
-test("SO_MARK goes with a packet where that is allowed", async (t) => {
+test("a packet carries SO_MARK where that is permitted", async (t) => {
   await using pair = await udpPair();
   const [receiver, sender] = pair;
   const control: ControlToSend[] = [{ type: "SO_MARK", mark: 0x8000_0007 }];
@@ -245,7 +245,7 @@ test("UDP_SEGMENT cuts a message into datagrams, and UDP_GRO joins them", async 
   assert.equal(joined.truncated, false);
 });
 
-test("TCP_INQ tells how much is left", async () => {
+test("TCP_INQ has the number of unread bytes", async () => {
   await using pair = await tcpPair();
   const [accepted, client] = pair;
   accepted.setsockopt(TCP_INQ, true);
@@ -255,7 +255,7 @@ test("TCP_INQ tells how much is left", async () => {
   assert.equal(only(message.control, "TCP_INQ").inq, 6);
 });
 
-test("SCM_CREDENTIALS tells who sent a message", async () => {
+test("SCM_CREDENTIALS has the sender of a message", async () => {
   for (const type of [SOCK_STREAM, SOCK_DGRAM]) {
     await using pair = closing(socketpair(AF_UNIX, type));
     const [left, right] = pair;

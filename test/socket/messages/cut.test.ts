@@ -1,4 +1,4 @@
-// Control data that the kernel cut because there was less room: what is decoded is whole, the rest comes as its bytes.
+// Control data that the kernel has truncated: complete messages are decoded, and the others are returned as bytes.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -88,7 +88,7 @@ test("SCM_TIMESTAMPING that was cut comes as its bytes", async () => {
   await receiver.bind("127.0.0.1:0");
   receiver.setsockopt(SO_TIMESTAMPING, SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE);
   await using sender = new Socket(AF_INET, SOCK_DGRAM);
-  // The kernel begins to stamp packets a moment after the first socket wants it.
+  // The kernel begins to timestamp packets a moment after the first socket has requested it.
   for (let stamped = false; !stamped;) {
     await sender.sendto("x", receiver.getsockname());
     stamped = (await receiver.recvmsg(8, { controlSize: MOST, flags: MSG_PEEK })).control.length > 0;

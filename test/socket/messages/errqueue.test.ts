@@ -1,4 +1,4 @@
-// The error queue: MSG_ERRQUEUE, beside ordinary reads.
+// The error queue: MSG_ERRQUEUE, at the same time as ordinary reads.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
@@ -23,7 +23,7 @@ import { closing, only, udpPair } from "./support.js";
 
 checkLeaks();
 
-/** A UDP socket with its error queue on, and an address at which nobody receives. */
+/** A UDP socket with an error queue, and an address without a receiver. */
 async function refused(family: number): Promise<[socket: Socket, nobody: ReturnType<Socket["getsockname"]>]> {
   await using other = new Socket(family, SOCK_DGRAM);
   await other.bind([family === AF_INET ? "127.0.0.1" : "::1", 0]);
@@ -38,7 +38,7 @@ for (const [name, family, type, origin] of [
   ["IP_RECVERR", AF_INET, "IP_RECVERR", SO_EE_ORIGIN_ICMP],
   ["IPV6_RECVERR", AF_INET6, "IPV6_RECVERR", SO_EE_ORIGIN_ICMP6],
 ] as const) {
-  test(`${name} tells who refused which datagram`, async () => {
+  test(`${name} has the host that refused a datagram, and the datagram`, async () => {
     const [made, nobody] = await refused(family);
     await using socket = made;
     await socket.sendto("is anybody there", nobody);
@@ -56,7 +56,7 @@ for (const [name, family, type, origin] of [
   });
 }
 
-test("a datagram that is too large for the path is told with the MTU", async () => {
+test("the error for a datagram that is too large for the path has the MTU", async () => {
   const [made, nobody] = await refused(AF_INET6);
   await using socket = made;
   socket.setsockopt(IPV6_MTU, 1280);
@@ -80,7 +80,7 @@ test("a read of the error queue that waits holds no ordinary read up, nor the ot
   await peer.sendto("ordinary", here);
   assert.equal((await ordinary).data.toString(), "ordinary");
 
-  // An error that is told is also told to a call that waits for data; the queue has the details, in the order of the calls.
+  // A call that waits for data gets the error too. The error queue has the details, in the order of the sends.
   await socket.sendto("one", nobody);
   assert.equal((await first).data.toString(), "one");
   const late = socket.recv(100).catch((error: { code: string }) => error.code);
@@ -120,7 +120,7 @@ test("recv() and recvfrom() read the error queue as well", async () => {
   assert.equal(buffer.toString(), "second");
 });
 
-test("many errors are all told", async () => {
+test("many errors are all reported", async () => {
   const [made, nobody] = await refused(AF_INET);
   await using socket = made;
   const told: string[] = [];
@@ -128,7 +128,7 @@ test("many errors are all told", async () => {
     while (told.length < 50) told.push((await socket.recvmsg(100, { flags: MSG_ERRQUEUE })).data.toString());
   })();
   for (let i = 0; i < 50;) {
-    // A pending error is told to the next call, which then has sent nothing.
+    // The next call returns a pending error, and then has sent nothing.
     const sent = await socket.sendto(`number ${i}`, nobody).catch(() => undefined);
     if (sent !== undefined) i++;
     await new Promise((resolve) => setImmediate(resolve));

@@ -1,4 +1,4 @@
-// MSG_PEEK, MSG_WAITALL, MSG_OOB, MSG_DONTWAIT, MSG_TRUNC, MSG_EOR: what each changes.
+// The effects of MSG_PEEK, MSG_WAITALL, MSG_OOB, MSG_DONTWAIT, MSG_TRUNC and MSG_EOR.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
@@ -18,8 +18,9 @@ import {
   type Socket,
   socketpair,
 } from "berkeley";
+import { turn } from "../../support/clock.js";
 import { checkLeaks } from "../../support/leaks.js";
-import { closing, only, type Pair, tcpPair, turn, udpPair } from "./support.js";
+import { closing, only, type Pair, tcpPair, udpPair } from "./support.js";
 
 checkLeaks();
 
@@ -90,7 +91,7 @@ test("MSG_WAITALL gives fewer bytes at the end, and the end stays for the next c
   }
 });
 
-test("MSG_WAITALL gives what came before an error, and the next call tells the error", async () => {
+test("MSG_WAITALL returns the bytes before an error, and the next call rejects with the error", async () => {
   await using pair = await tcpPair();
   const [receiver, sender] = pair;
   const waiting = receiver.recv(100, { flags: MSG_WAITALL });
@@ -103,7 +104,7 @@ test("MSG_WAITALL gives what came before an error, and the next call tells the e
   await assert.rejects(receiver.recv(100, { flags: MSG_WAITALL }), { code: "ECONNRESET" });
 });
 
-test("MSG_WAITALL that is cut short resolves with what came, and rejects when nothing did", async () => {
+test("an interrupted MSG_WAITALL resolves with the bytes that have arrived, and rejects without any", async () => {
   for (const [name, ends] of await streams()) {
     await using pair = ends;
     const [receiver, sender] = pair;
@@ -150,7 +151,7 @@ test("MSG_WAITALL with MSG_PEEK waits until there is enough to see, and takes no
     }
     assert.equal((await peeking).toString(), "onetwosix", name);
     assert.equal((await behind).toString(), "one", name);
-    // One that is cut short leaves all to those behind it.
+    // An interrupted call leaves all bytes to the calls after it.
     const cut = receiver.recvmsg(100, { flags, timeout: 5 });
     const after = receiver.recv(100);
     await assert.rejects(cut, { code: "ETIMEDOUT" }, name);
@@ -202,7 +203,7 @@ test("MSG_DONTWAIT rejects with EAGAIN at once, and receives what there is", asy
     () => receiver.recvmsgInto(Buffer.alloc(10), { flags }),
   ];
   for (const call of calls) {
-    // Twice: the second finds the queue known to be empty, and asks the kernel all the same.
+    // Twice: the second call makes a system call although the queue is known to be empty.
     await assert.rejects(call(), { name: "SocketError", code: "EAGAIN" });
     await assert.rejects(call(), { code: "EAGAIN" });
     await sender.send("here");
@@ -241,7 +242,7 @@ test("MSG_DONTWAIT on sending rejects with EAGAIN when there is no room", async 
   await assert.rejects(left.send("x", { flags, timeout: 1000 }), { code: "EAGAIN" });
 });
 
-test("MSG_OOB sends and reads urgent data, without waiting behind ordinary reads", async () => {
+test("MSG_OOB sends and reads urgent data, without waiting for ordinary reads", async () => {
   await using pair = await tcpPair();
   const [accepted, client] = pair;
   await assert.rejects(accepted.recv(1, { flags: MSG_OOB }), { code: "EINVAL" });
@@ -277,7 +278,7 @@ test("MSG_OOB works on UNIX streams as far as the kernel goes", async () => {
   assert.equal((await right.recv(10)).toString(), "urgen");
 });
 
-test("MSG_TRUNC tells the length of a datagram, and shows nobody's bytes", async () => {
+test("MSG_TRUNC returns the length of a datagram, and no bytes of other data", async () => {
   await using pair = await udpPair();
   const [receiver, sender] = pair;
   await sender.send("0123456789");

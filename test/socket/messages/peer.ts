@@ -1,7 +1,7 @@
-// The other process of the tests that pass descriptors: a program of its own, over the UNIX socket that it inherits as number 3.
+// The other process of the tests that pass descriptors. It uses the UNIX socket that it inherits as descriptor 3.
 //
-//   peer.js receive   gets a file, a listening and a connected socket, and uses each
-//   peer.js send      makes the three, and passes them
+//   peer.js receive   receives a file, a listening and a connected socket, and uses each
+//   peer.js send      makes these three, and sends them
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { AF_INET, recv_fds, send_fds, SOCK_STREAM, Socket } from "berkeley";
 

@@ -25,8 +25,9 @@ import {
   socketpair,
   type WaitOptions,
 } from "berkeley";
+import { turn } from "../../support/clock.js";
 import { checkLeaks, openDescriptors } from "../../support/leaks.js";
-import { closing, tcpPair, turn } from "./support.js";
+import { closing, tcpPair } from "./support.js";
 
 checkLeaks();
 
@@ -113,7 +114,7 @@ test("poll() and a pending call see the same data", async () => {
   assert.equal((await right.recv(10)).toString(), "two");
 });
 
-test("poll() that was woken for what somebody else took goes on waiting", async () => {
+test("poll() keeps waiting if another call has taken the bytes that woke it", async () => {
   await using pair = closing(socketpair(AF_UNIX, SOCK_DGRAM));
   const [left, right] = pair;
   let tries = 0;
@@ -128,7 +129,7 @@ test("poll() that was woken for what somebody else took goes on waiting", async 
   assert.equal((await polling).length, 1);
 });
 
-test("poll() tells the end, errors and urgent data", async () => {
+test("poll() reports the end, errors and urgent data", async () => {
   await using pair = await tcpPair();
   const [accepted, client] = pair;
   const urgent = poll([{ socket: accepted, events: POLLPRI }]);
@@ -185,7 +186,7 @@ test("poll() finds regular files always ready, and waits for pipes", async () =>
   const file = openSync("/proc/self/status", "r");
   const [ready] = await poll([{ fd: file, events: POLLIN | POLLOUT }]);
   assert.equal(ready!.revents, POLLIN | POLLOUT);
-  // Nothing ever happens to a file for which nothing is asked; the rest of the list is waited for.
+  // An entry without events never becomes ready. poll() waits for the others.
   await using pair = closing(socketpair());
   const [left, right] = pair;
   const waiting = poll([
@@ -211,7 +212,7 @@ test("poll() finds regular files always ready, and waits for pipes", async () =>
   rmSync(folder, { recursive: true });
 });
 
-test("poll() leaves no descriptor behind, whatever its end", async () => {
+test("poll() leaves no descriptor, however it ends", async () => {
   await using pair = closing(socketpair());
   const [left, right] = pair;
   const entries = [{ socket: right, events: POLLIN }];

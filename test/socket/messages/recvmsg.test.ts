@@ -1,4 +1,4 @@
-// recvmsg() and recvmsgInto(): data, addresses, flags, and what is cut.
+// recvmsg() and recvmsgInto(): data, addresses, flags, and truncation.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
@@ -80,7 +80,7 @@ test("recvmsg() gives an empty datagram as one, and goes on", async () => {
     assert.equal(empty.data.length, 0);
     assert.equal(empty.truncated, false);
     assert.equal((await receiver.recvmsg(100)).data.toString(), "more");
-    // And nobody waits for less than a datagram: room for nothing takes one as well.
+    // A read with an empty buffer waits for a datagram and takes it.
     await sender.send("gone");
     const nothing = await receiver.recvmsg(0);
     assert.equal(nothing.data.length, 0);

@@ -1,4 +1,4 @@
-// Descriptors that are passed: whose they are, from their arrival to their end.
+// Passed descriptors: their owner from their arrival to their end.
 import assert from "node:assert/strict";
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 import { test } from "node:test";
@@ -20,8 +20,9 @@ import {
   socketpair,
 } from "berkeley";
 import * as sync from "berkeley/sync";
+import { turn } from "../../support/clock.js";
 import { checkLeaks, openDescriptors } from "../../support/leaks.js";
-import { closing, only, tcpPair, turn } from "./support.js";
+import { closing, only, tcpPair } from "./support.js";
 
 checkLeaks();
 
@@ -76,7 +77,7 @@ for (const [name, type] of [
   });
 }
 
-test("descriptors that nobody takes are closed with their message", async () => {
+test("descriptors that are not taken are closed with their message", async () => {
   await using pair = closing(socketpair());
   const [left, right] = pair;
   const before = count();
@@ -97,7 +98,7 @@ async function receiveAndForget(socket: Socket): Promise<void> {
   await recv_fds(socket, 10, 2);
 }
 
-test("send_fds() and recv_fds() reject for what is no socket, and throw nothing", async () => {
+test("send_fds() and recv_fds() reject for a value that is not a socket, and do not throw", async () => {
   const none = 5 as unknown as Socket;
   await assert.rejects(send_fds(none, "x", []), /^TypeError: Cannot send_fds: socket is 5, required a Socket/);
   await assert.rejects(recv_fds(none, 1, 1), /^TypeError: Cannot recv_fds: socket is 5, required a Socket/);
@@ -121,7 +122,7 @@ test("descriptors of a message that was collected are closed", async () => {
   assert.equal(count(), before);
 });
 
-test("room for no control data leaves no descriptor behind", async () => {
+test("without space for control data no descriptor stays open", async () => {
   await using pair = closing(socketpair());
   const [left, right] = pair;
   const before = count();
@@ -138,7 +139,7 @@ test("room for no control data leaves no descriptor behind", async () => {
   assert.equal(count(), before);
 });
 
-test("when more descriptors come than there is room for, those that fit arrive, and MSG_CTRUNC tells", async () => {
+test("if more descriptors arrive than fit, those that fit are received, and MSG_CTRUNC is set", async () => {
   await using pair = closing(socketpair());
   const [left, right] = pair;
   const before = count();
@@ -192,7 +193,7 @@ test("MSG_PEEK gives descriptors of its own each time, which are closed as well"
   assert.equal(count(), before);
 });
 
-test("a descriptor that was taken is nobody's until it is adopted, and one that was not cannot be", async () => {
+test("a taken descriptor has no owner until a socket adopts it, and only taken descriptors can be adopted", async () => {
   await using pair = closing(socketpair());
   const [left, right] = pair;
   await send_fds(left, "x", [left]);
@@ -208,7 +209,7 @@ test("a descriptor that was taken is nobody's until it is adopted, and one that 
   socket.close();
 });
 
-test("a socket that was closed while its message waited is not passed, nor is what has its number now", async () => {
+test("a socket that was closed while its message waited is not passed, and neither is the new owner of its number", async () => {
   await using pair = closing(socketpair());
   const [left, right] = pair;
   const [passed, other] = socketpair();
@@ -258,7 +259,7 @@ test("descriptors that cannot be passed are refused", async () => {
   assert.equal(count(), before);
 });
 
-test("a socket that passes itself, and is closed before anybody received it, leaves nothing", async () => {
+test("a socket that sends itself, and is closed before the message is received, leaves no descriptor", async () => {
   const before = count();
   const [left, right] = socketpair();
   await send_fds(left, "x", [left, right]);

@@ -1,4 +1,4 @@
-// sendmsg(): gathered data, addresses, flags, and what is refused.
+// sendmsg(): data of several parts, addresses, flags, and refusals.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
@@ -163,7 +163,7 @@ test("sendmsg() on a closed socket rejects with EBADF", async () => {
   await assert.rejects(socket.sendmsg("x", { address: "127.0.0.1:9" }), { code: "EBADF" });
 });
 
-test("sendmsg() does not send what was detached while it waited", async () => {
+test("sendmsg() does not send a buffer that was detached while it waited", async () => {
   await using pair = closing(socketpair());
   const [left, right] = pair;
   while ((await left.send(Buffer.alloc(1 << 20), { timeout: 1 }).catch(() => 0)) > 0);

@@ -1,4 +1,4 @@
-// Pairs of sockets for messages, and what is in a message.
+// Pairs of sockets for messages, and functions that find control messages.
 import { AF_INET, AF_INET6, type ControlMessage, SO_RCVBUF, SOCK_DGRAM, SOCK_STREAM, Socket } from "berkeley";
 
 /** Two sockets that are closed together. */
@@ -49,8 +49,4 @@ export function only<Type extends ControlMessage["type"]>(
   if (found.length !== 1)
     throw new Error(`there are ${found.length} messages of type ${type} among ${JSON.stringify(control)}`);
   return found[0] as OfType<Type>;
-}
-
-export function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

@@ -1,5 +1,5 @@
-// Bytes that a stream has read ahead are part of the connection: who moves its bytes on sends them first, and who would pass them
-// by is refused.
+// Bytes that a stream has read ahead are part of the connection: calls that move the bytes of the connection send them
+// first, and calls that would skip them are refused.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -41,7 +41,7 @@ async function all(conn: Conn): Promise<string> {
 
 const socketOf = (stream: Stream): Socket => (stream.conn as SocketConn).socket;
 
-/** A stream that has read one line and holds the bytes behind it. */
+/** A stream that has read one line and has the bytes after it in its buffer. */
 async function readAhead(makePair: MakePair, rest: string): Promise<[far: Conn, stream: Stream]> {
   const [far, near] = await makePair();
   const stream = new Stream(near);
@@ -53,7 +53,7 @@ async function readAhead(makePair: MakePair, rest: string): Promise<[far: Conn, 
 
 for (const [one, makeOne] of Object.entries(kinds)) {
   for (const [other, makeOther] of Object.entries(kinds)) {
-    test(`pump() of streams over ${one} and ${other} sends what was read ahead first, and hands half-closes on`, async () => {
+    test(`pump() of streams over ${one} and ${other} sends the bytes that were read ahead first, and passes on half-closes`, async () => {
       const [client, a] = await readAhead(makeOne, "ahead of a, ");
       const [server, b] = await readAhead(makeOther, "ahead of b, ");
       const pumping = pump(a, b);
@@ -71,7 +71,7 @@ for (const [one, makeOne] of Object.entries(kinds)) {
   }
 }
 
-test("pump() and splice() of the socket below a stream send what the stream holds", async () => {
+test("pump() and splice() of the socket below a stream send the buffered bytes of the stream", async () => {
   const [client, a] = await readAhead(overTcp, "ahead, ");
   const [target, server] = socketpair();
   const pumping = pump(socketOf(a), target);
@@ -96,7 +96,7 @@ test("pump() and splice() of the socket below a stream send what the stream hold
   out.close();
 });
 
-test("a socket and a stream over TLS are pumped too, with what a stream on the socket holds", async () => {
+test("a socket and a stream over TLS are pumped too, with the buffered bytes of a stream on the socket", async () => {
   const [client, a] = await readAhead(overTcp, "ahead, ");
   const [peer, secure] = await tlsPair(overTcp);
   const pumping = pump(socketOf(a), new Stream(secure));
@@ -110,7 +110,7 @@ test("a socket and a stream over TLS are pumped too, with what a stream on the s
   for (const conn of [client, a, peer, secure]) await conn.close();
 });
 
-test("more than the destination takes at once goes out whole, and an abort tells how far it got", async () => {
+test("more bytes than the destination takes at once are sent completely, and an abort reports the number of sent bytes", async () => {
   const size = 4 << 20;
   const [far, near] = await overUnix();
   const stream = new Stream(near);
@@ -137,7 +137,7 @@ test("more than the destination takes at once goes out whole, and an abort tells
   slow.close();
 });
 
-test("an error on one side ends both, and what was not written stays in the stream", async () => {
+test("an error on one side ends both, and unwritten bytes stay in the stream", async () => {
   const [client, a] = await readAhead(overTcp, "ahead");
   const [peer, secure] = await tlsPair(overTcp);
   const pumping = pump(a, new Stream(secure));
@@ -215,7 +215,7 @@ test("a stream on a stream counts: the outer one's bytes go first", async () => 
   end.close();
 });
 
-test("pump() and splice() refuse what they cannot move", async () => {
+test("pump() and splice() refuse sources and destinations that they do not support", async () => {
   const [a, b] = memoryPair();
   const [c, d] = socketpair();
   await assert.rejects(pump(a as never, c), TypeError);

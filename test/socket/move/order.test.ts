@@ -1,4 +1,4 @@
-// sendfile() keeps its place: what is sent after it comes after all of it.
+// sendfile() keeps its place: bytes that are sent after it arrive after the whole file.
 
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -21,7 +21,7 @@ for (const [name, onProgress] of [
   ["with onProgress", () => undefined],
   ["without", undefined],
 ] as const) {
-  test(`what is sent while a file is under way comes behind it, ${name}`, async () => {
+  test(`bytes that are sent during a sendfile arrive after the file, ${name}`, async () => {
     await using pair = await connected();
     await using source = await open(path);
     const received = receiveAll(pair.conn);

@@ -52,7 +52,7 @@ async function fail<T>(promise: Promise<unknown>): Promise<T> {
   );
 }
 
-/** Sends until the kernel takes no more; the number of bytes. */
+/** Sends until the kernel accepts no more. Returns the number of bytes. */
 async function fillUp(socket: Socket): Promise<number> {
   const chunk = Buffer.alloc(10_000);
   let sent = 0;
@@ -141,7 +141,7 @@ test("a destination that does not read holds the source back", async () => {
     for (; sent < big.length; sent += 10_000) await a.client.sendAll(big.subarray(sent, sent + 10_000));
     a.client.shutdown(SHUT_WR);
   })();
-  // The kernel's buffers fill up, and then it stands.
+  // The pump stops when the kernel's buffers are full.
   let seen = -1;
   for (let still = 0; still < 50; await immediate()) {
     still = sent === seen ? still + 1 : 0;
@@ -247,7 +247,7 @@ test("a reason that can carry nothing is passed on as it is", async () => {
   noPipes();
 });
 
-test("timeout is a deadline for all of it, idleTimeout for a silence", async () => {
+test("timeout limits the whole pump, idleTimeout the time without bytes", async () => {
   await using a = await connected();
   await using b = await connected();
   await a.client.sendAll("x");
@@ -298,7 +298,7 @@ test("the sockets' own timeout does not end a pump", async () => {
   await pumping;
 });
 
-test("a source that is reset is told with what had gone", async () => {
+test("the error for a reset source has the number of sent bytes", async () => {
   await using a = await connected();
   await using b = await connected();
   const failed = fail<Error & SpliceProgress & { code: string; syscall: string }>(splice(a.conn, b.client));
@@ -330,7 +330,7 @@ test("a destination that is reset ends a pump, and both directions say how far t
   noPipes();
 });
 
-test("bytes for a destination that is gone are given back", async () => {
+test("bytes for a closed destination are returned", async () => {
   const [client, from] = socketpair();
   const [to, server] = socketpair();
   server.close();
@@ -343,7 +343,7 @@ test("bytes for a destination that is gone are given back", async () => {
   for (const socket of [client, from, to]) socket.close();
 });
 
-test("closing either socket ends a splice with ECANCELED, whatever it waits for", async () => {
+test("closing either socket ends a splice with ECANCELED in every state", async () => {
   for (const which of ["source", "destination"]) {
     await using a = await connected();
     await using b = await connected();

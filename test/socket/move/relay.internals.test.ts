@@ -1,4 +1,4 @@
-// What the poller does for a pump without JavaScript, on the real kernel.
+// Bytes that the poller forwards for a pump without JavaScript, on the real kernel.
 
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
@@ -30,7 +30,7 @@ async function attempts(body: () => Promise<void>): Promise<number> {
   return count;
 }
 
-/** Sends until the kernel takes no more; returns how much that was. */
+/** Sends until the kernel accepts no more. Returns the number of bytes. */
 async function fillUp(socket: Socket): Promise<number> {
   const chunk = Buffer.alloc(100_000, "f");
   for (let total = 0; ;) {
@@ -63,13 +63,13 @@ async function conversation(a: Connection, b: Connection): Promise<void> {
   assert.deepEqual(await pumping, { aToB: 53 * 8, bToA: 53 * 6 });
 }
 
-test("a pump that waits has bytes carried on both ways without being asked", async () => {
+test("while a pump waits, the poller forwards bytes in both directions without a call", async () => {
   await using a = await connected();
   await using b = await connected();
   await conversation(a, b);
 });
 
-test("a pump is carried on as well when more than a thousand descriptors are registered before it", async () => {
+test("the poller also forwards for a pump after more than a thousand other descriptors", async () => {
   const others = Array.from({ length: 600 }, () => socketpair()).flat();
   const waiting = others.map((socket) => socket.recv(1));
   await using a = await connected();
@@ -113,7 +113,7 @@ test("a flood that is aborted anywhere loses nothing: sent, undelivered and unre
 });
 
 test("a few bytes for a destination that is full wait in the pipe, and are given back", async () => {
-  // What is sent over a UNIX socket has come when the call returns; and one that nobody reads stays full.
+  // Bytes over a UNIX socket have arrived when the call returns, and a socket without a reader stays full.
   const [client, conn] = socketpair();
   const [full, unread] = socketpair();
   await fillUp(full);
@@ -152,7 +152,7 @@ test("a few bytes for a TCP connection that is full are delivered, given back or
   assert.equal(Buffer.concat([delivered, undelivered, rest]).toString(), "12345");
 });
 
-test("room on a source that is relayed is heard of, by a write that waits and by one that comes later", async () => {
+test("a waiting write and a later one get the event for buffer space on a relayed source", async () => {
   await using a = await connected();
   await using b = await connected();
   const controller = new AbortController();
@@ -212,7 +212,7 @@ test("the kernel forgets a socket that is closed, whether it had a duplicate or 
 });
 
 for (const end of [true, false]) {
-  test(`urgent data stops no flow, and what lies behind it ${end ? "comes before the end" : "comes at once"}`, async () => {
+  test(`urgent data stops no flow, and the bytes after it ${end ? "arrive before the end" : "arrive at once"}`, async () => {
     await using a = await connected();
     await using b = await connected();
     const moving = splice(a.conn, b.client);
@@ -255,10 +255,10 @@ test("urgent data that has come before a flow begins stops it no more, blocking 
 });
 
 for (const end of [true, false]) {
-  test(`urgent data that was read before still parts what a flow takes ${end ? "at the end" : "with more to come"}`, async () => {
+  test(`urgent data that was read before still splits the bytes of a flow ${end ? "at the end" : "before more bytes"}`, async () => {
     await using a = await connected();
     await using b = await connected();
-    // Registered, so that what comes is told by events.
+    // Registered, so that arriving bytes cause events.
     const first = a.conn.recv(1);
     await a.client.sendAll("abc");
     assert.equal(String(await first), "a");
@@ -276,7 +276,7 @@ for (const end of [true, false]) {
   });
 }
 
-test("what came with the end, before it and behind, all comes", async () => {
+test("all bytes arrive that came before the end, with it and after it", async () => {
   for (const size of [0, 1, 64, 16_383, 16_384, 16_385, 40_000]) {
     await using a = await connected();
     await using b = await connected();

@@ -62,7 +62,7 @@ test("offset and count choose the part, and the file's own offset stays", async 
   two.close();
 });
 
-test("a timeout says how many bytes went out, and going on there is exact", async () => {
+test("the error of a timeout has the number of sent bytes, and sending can continue there", async () => {
   await using pair = await connected();
   pair.client.setsockopt(SO_SNDBUF, 200_000);
   await using source = await open(path);
@@ -80,7 +80,7 @@ test("a timeout says how many bytes went out, and going on there is exact", asyn
   assert.ok((await received).equals(content));
 });
 
-test("an abort tells on its reason how many bytes went out", async () => {
+test("the reason of an abort has the number of sent bytes", async () => {
   await using pair = await connected();
   await using source = await open(path);
   const controller = new AbortController();
@@ -103,7 +103,7 @@ test("an abort tells on its reason how many bytes went out", async () => {
   });
 });
 
-test("onProgress hears how far it is, up to the end", async () => {
+test("onProgress gets the number of sent bytes, up to the end", async () => {
   await using pair = await connected();
   await using source = await open(path);
   const received = receiveAll(pair.conn);
@@ -119,7 +119,7 @@ test("onProgress hears how far it is, up to the end", async () => {
   assert.equal(steps.at(-1), size);
 });
 
-test("what onProgress throws ends the call, and a deadline counts over all of it", async () => {
+test("an error of onProgress ends the call, and the deadline is for the whole call", async () => {
   await using pair = await connected();
   await using source = await open(path);
   const stop = new Error("stop");
@@ -191,7 +191,7 @@ test("a FileHandle that is closed meanwhile ends it with EBADF", async () => {
   await assert.rejects(pair.conn.sendfile(source), { code: "EBADF" });
 });
 
-test("a peer that is gone is told with how many bytes went out", async () => {
+test("the error for a peer that has closed has the number of sent bytes", async () => {
   await using pair = await connected();
   await using source = await open(path);
   const sent = pair.client.sendfile(source);
@@ -230,7 +230,7 @@ test("a file of /proc, which has no length of its own, is sent to its end", asyn
   two.close();
 });
 
-test("what is no regular file is EINVAL: its readiness could not be waited for", async () => {
+test("a file that is not regular is EINVAL, because its readiness can't be waited for", async () => {
   const [one, two] = socketpair();
   await assert.rejects(one.sendfile(two.fileno()), { code: "EINVAL", syscall: "sendfile" });
   await assert.rejects(one.sendfile(0x7fff_ffff), { code: "EBADF", syscall: "sendfile" });

@@ -1,5 +1,6 @@
-// Many flows at once that the poller carries on without JavaScript, each with more bytes than it may move at a time and all with
-// more than a turn of the loop may: what is queued goes on in the next turns, and every byte comes to the right place.
+// Many relays of the poller at the same time. Each has more bytes than the poller may move at once, and all together
+// more than a turn of the loop may move. The rest is moved in the next turns, and every byte arrives at the right
+// place.
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
@@ -41,7 +42,7 @@ function canForce(): boolean {
 const skip = canForce() ? undefined : "SO_SNDBUFFORCE takes privileges";
 if (skip !== undefined && process.env["CI"] === "true" && process.getuid?.() === 0) throw new Error(skip);
 
-/** Two connected sockets whose buffers hold what is sent here, without anybody who reads. */
+/** Two connected sockets whose buffers can hold all sent bytes without a reader. */
 async function roomy(index: number): Promise<[Socket, Socket]> {
   let pair: [Socket, Socket];
   if (index % 2 === 0) {
@@ -74,7 +75,7 @@ async function digestOf(socket: Socket): Promise<string> {
   }
 }
 
-/** Puts into the socket what its buffer takes at once, whatever the budget of the turn; returns the rest. */
+/** Writes as many bytes as the send buffer takes at once, without the budget of the turn. Returns the rest. */
 function put(socket: Socket, data: Buffer): Buffer {
   while (data.length > 0) {
     const sent = calls.send(socket.fileno(), data);
@@ -135,7 +136,8 @@ test(
     // All of it is there before the poller sees any of it.
     const rests = scenes.map(({ client, request }) => put(client, request));
     const back = scenes.map(({ server, answer }) => put(server, answer));
-    // Some flows move all of it while nothing else happens; others stop at a full destination. Then come ends, and further events.
+    // Some flows move all of it while nothing else happens; others stop at a full destination. Then come ends, and
+    // further events.
     for (let turns = 0; turns < 100; turns++) await immediate();
     const finishing = scenes.flatMap(({ client, server }, index) => [
       client.sendAll(rests[index]!).then(() => client.shutdown(SHUT_WR)),

@@ -1,4 +1,5 @@
-// O_NONBLOCK belongs to the open file description, and others may clear it: no call of ours blocks the thread by that.
+// O_NONBLOCK belongs to the open file description, and other processes may clear it. No call of ours then blocks the
+// thread.
 
 import assert from "node:assert/strict";
 import { execFileSync, spawn, spawnSync } from "node:child_process";
@@ -32,7 +33,7 @@ for (const kind of ["awaitable", "sync"]) {
   });
 }
 
-/** A listening socket that was made blocking, and a poll(2) that says once that there is a connection when there is none. */
+/** A listening socket without O_NONBLOCK, and a poll(2) that once reports a connection although there is none. */
 const liar = `
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -122,7 +123,7 @@ for (const [kind, make] of [
     }
   });
 
-  test(`detach() of the ${kind} socket refuses what is neither true nor false, and stays open`, () => {
+  test(`detach() of the ${kind} socket refuses a value that is not a boolean, and the socket stays open`, () => {
     const socket = make();
     assert.throws(
       () => socket.detach({ blocking: 1 as never }),

@@ -1,8 +1,8 @@
-// Every waiting call on sockets whose O_NONBLOCK another process has cleared.
+// All calls that can wait, on sockets whose O_NONBLOCK another process has cleared.
 //
-//   blockingScenes.js awaitable|sync       prints a line for each call: its name, the code of its error, and whether it was in time
+//   blockingScenes.js awaitable|sync       prints a line for each call: its name, its error code, and whether it was in time
 //
-// A program of its own, because a call that blocks would freeze the test.
+// It is a program of its own, because a call that blocks would block the test.
 
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -176,7 +176,7 @@ async function prepare(): Promise<void> {
   await first.connect(named.getsockname());
   keep(first, local);
   waiting.push(["connect to a full UNIX listener", () => local.connect(named.getsockname(), opts)]);
-  // What does not fit into the queue of connections is dropped, so that the connection never stands.
+  // The kernel drops a connection that does not fit into the accept queue, so it is never established.
   const busy = await listener(0);
   const others = [new Socket(), new Socket(), new Socket(), new Socket()];
   keep(...others);

@@ -1,4 +1,4 @@
-// Others know the number of a descriptor of ours, close it, and the kernel gives it to another file: that file is not closed.
+// Other code closes a descriptor of ours, and the kernel uses its number for another file: that file is not closed.
 
 import assert from "node:assert/strict";
 import { closeSync, fstatSync, openSync } from "node:fs";

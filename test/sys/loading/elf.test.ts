@@ -1,4 +1,4 @@
-// The pure half of the loader: what is read from headers, and what a host is told.
+// The functions of the loader without side effects: reading ELF headers, and the messages for a host.
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -24,7 +24,7 @@ test("parseElf() reads a program's dynamic loader", () => {
   assert.match(elf?.interpreter ?? "", /\/ld-/);
 });
 
-test("parseElf() never throws, whatever the bytes are", () => {
+test("parseElf() throws for no bytes", () => {
   for (let length = 0; length < 1200; length++) parseElf(file.subarray(0, length));
   for (let at = 0; at < 600; at++) {
     for (const value of [0, 1, 2, 0x7f, 0xff]) {
@@ -47,7 +47,7 @@ test("VERSION is that of package.json", () => {
   assert.equal(VERSION, manifest.version);
 });
 
-test("libcOf() knows musl's dynamic loader wherever it lies", () => {
+test("libcOf() recognizes musl's dynamic loader in any folder", () => {
   assert.equal(libcOf("/lib/ld-musl-x86_64.so.1"), "musl");
   assert.equal(libcOf("/opt/sysroot/lib/ld-musl-aarch64.so.1"), "musl");
   assert.equal(libcOf("/lib64/ld-linux-x86-64.so.2"), "glibc");
@@ -68,7 +68,7 @@ test("unsupported() names the platform", () => {
   assert.equal(on("linux", "riscv64"), undefined);
 });
 
-test("addonCandidates() looks for a local build, then for what is shipped for this C library", () => {
+test("addonCandidates() has a local build first, then the shipped addon for this C library", () => {
   const paths = (...words: Parameters<typeof addonCandidates>): string[] =>
     addonCandidates(...words).map(({ path }) => path);
   assert.deepEqual(paths(undefined, "/p", "arm64", "musl"), [
@@ -84,7 +84,7 @@ test("addonCandidates() looks for a local build, then for what is shipped for th
   assert.deepEqual(paths(undefined, undefined, "x64", "glibc"), []);
 });
 
-test("examine() takes our own build, and only for the same version, machine and C library", () => {
+test("examine() accepts our own build, and only for the same version, machine and C library", () => {
   const libc = currentLibc();
   const path = join(root, "build", "Release", "berkeley.node");
   const local = { path, origin: "local", libc } as const;
@@ -96,7 +96,7 @@ test("examine() takes our own build, and only for the same version, machine and 
   assert.equal(examine({ ...local, libc: undefined }, process.arch, VERSION), undefined);
 });
 
-test("examine() says of each wrong file what it is", () => {
+test("examine() describes each wrong file", () => {
   const folder = mkdtempSync(join(tmpdir(), "berkeley-elf-"));
   try {
     const path = join(folder, "a.node");

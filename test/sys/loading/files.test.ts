@@ -1,5 +1,5 @@
-// Files that are not what the loader looks for, each in a copy of the package: one error that says what was found, what was
-// tried and what to do, no crash, no stack.
+// Wrong files for the loader, each in a copy of the package: one error that says what was found and tried, and what to
+// do. No crash, and no stack.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import {
@@ -89,7 +89,7 @@ function assertRefused({ status, stderr, stdout }: Outcome, reason: string, ...p
     stderr,
     /Error: Cannot load the addon of berkeley \d+\.\d+\.\d+ on linux-\w+ with (Node\.js|Bun|Deno) \d/,
   );
-  // Bun and Deno print less of an error that nobody catches.
+  // Bun and Deno print less of an uncaught error.
   const printed = onNode ? ["AddonError: ", "code: 'ERR_ADDON'", `reason: '${reason}'`] : [];
   for (const part of [...printed, "  to do: ", ...parts]) {
     assert.ok(stderr.includes(part), `${JSON.stringify(part)} is not in:\n${stderr}`);
@@ -99,7 +99,7 @@ function assertRefused({ status, stderr, stdout }: Outcome, reason: string, ...p
   if (!("bun" in process.versions)) assert.doesNotMatch(stderr, /^\s+at .*(addon\.js|loading\/|berkeley\/dist)/m);
 }
 
-/** Replaces what stands at each place of `from` by as many bytes. */
+/** Replaces each occurrence of `from` by as many other bytes. */
 function patched(from: string, to: string): Buffer {
   const content = Buffer.from(built);
   const at = content.indexOf(from, 0, "latin1");
@@ -120,7 +120,7 @@ test("a file that is shipped is loaded when there is no local build", () => {
   assertLoaded(load(copy({ [SHIPPED]: built })));
 });
 
-test("a local build is loaded rather than what is shipped", () => {
+test("a local build is loaded instead of the shipped addon", () => {
   assertLoaded(load(copy({ [LOCAL]: built, [SHIPPED]: "not looked at" })));
 });
 
@@ -209,7 +209,7 @@ test("an addon for another C library is refused by name", () => {
   assertRefused(load(copy({ [SHIPPED]: otherLibc() })), "libc", `it is built for ${other}, required ${libc}`);
 });
 
-test("what was really built for another machine or C library is refused by name", (t) => {
+test("an addon that was built for another machine or C library is refused by name", (t) => {
   const prebuilds = join(root, "prebuilds");
   if (!existsSync(prebuilds)) return t.skip("npm run prebuild has not run");
   const others = readdirSync(prebuilds).filter((name) => name.endsWith(".node") && `prebuilds/${name}` !== SHIPPED);
