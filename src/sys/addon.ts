@@ -63,7 +63,7 @@ interface ModuleClass {
  * are in its cache are used, because all evaluations of the package must share one addon.
  */
 function requireAddon(url: string, path: string): unknown {
-  const Modules = nodeModule() as unknown as ModuleClass | undefined;
+  const Modules = nodeModule() as ModuleClass | undefined;
   // oxlint-disable-next-line no-underscore-dangle -- Node's name
   const cache = Modules?._cache;
   if (runtime.name !== "Node.js" || Modules === undefined || cache === undefined) return createRequire(url)(path);

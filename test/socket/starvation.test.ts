@@ -84,7 +84,7 @@ function lateness(): Promise<number[]> {
     const tick = (): void => {
       worst[0] = Math.max(worst[0]!, performance.now() - due - (waited() - before));
       if (--left === 0) {
-        if (worst.length === rounds || worst[0]! <= allowed) return resolve(worst);
+        if (worst.length === rounds || worst[0] <= allowed) return resolve(worst);
         worst.unshift(0);
         left = ticks;
       }
