@@ -93,10 +93,7 @@ export class WaitQueue extends WaiterList {
       waiter.signal = signal;
       onAbort(signal, waiter);
     }
-    if (operation.isNonblocking?.(a, b) === true) {
-      waiter.nonblocking = true;
-      this.bits |= NONBLOCKING;
-    }
+    if (operation.isNonblocking?.(a, b) === true) this.bits |= NONBLOCKING;
     return promise;
   }
 
@@ -268,7 +265,7 @@ export class WaitQueue extends WaiterList {
     // Nonblocking calls that are left would wait for an event or a pause, unless the next turn serves the queue.
     if ((this.bits & NONBLOCKING) === 0 || (this.bits & DEFERRED) !== 0) return;
     this.bits &= ~NONBLOCKING;
-    for (const waiter of this.removeAll(({ nonblocking }) => nonblocking)) {
+    for (const waiter of this.removeAll(({ operation, a, b }) => operation.isNonblocking?.(a, b) === true)) {
       waiter.reject(errorOf(waiter.operation, EAGAIN, waiter.a, waiter.b));
     }
   }

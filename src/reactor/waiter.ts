@@ -43,8 +43,6 @@ export class Waiter {
   /** As of `clock()`. Not Infinity: V8 gives each field that holds fractions a number object of its own. */
   deadline: number | undefined = undefined;
   signal: AbortSignal | undefined;
-  /** Whether the call fails with EAGAIN if its attempt would block. */
-  nonblocking: boolean = false;
   /** When the call began to wait, as of `Reactor.now()`. */
   since: number = 0;
   /** An object that must not be collected while the call waits. */
