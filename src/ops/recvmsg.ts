@@ -38,6 +38,8 @@ export interface MessageToReceive {
   /** With MSG_WAITALL: the number of bytes received so far, and the header of the last attempt. */
   received: number;
   header: MessageHeader | undefined;
+  /** With MSG_WAITALL, the number of bytes of the last attempt. */
+  last: number;
   /** The table of calls of the last attempt. */
   calls: Calls | undefined;
 }
@@ -49,7 +51,7 @@ export function messageToReceive(
   controlSize: number,
   controlEnds: boolean,
 ): MessageToReceive {
-  return { size, views, controlSize, controlEnds, received: 0, header: undefined, calls: undefined };
+  return { size, views, controlSize, controlEnds, received: 0, header: undefined, last: 0, calls: undefined };
 }
 
 /** One attempt without MSG_WAITALL. */
@@ -125,6 +127,7 @@ function attemptAll(calls: Calls, fd: number, message: MessageToReceive, flags: 
   const views = (message.views ??= [Buffer.alloc(message.size)]);
   const { size, received, controlEnds } = message;
   if (totalLength(views) !== size) return EFAULT;
+  message.last = 0;
   if (received > 0) {
     const count = bytesAvailable(calls, fd);
     if (count === EAGAIN) return EAGAIN;
@@ -144,6 +147,7 @@ function attemptAll(calls: Calls, fd: number, message: MessageToReceive, flags: 
     return received;
   }
   message.received = received + count;
+  message.last = count;
   message.header = new MessageHeader(message.received, message.received, header.address, header.flags, header.control);
   return message.received < size && count > 0 && !ends && (flags & MSG_PEEK) === 0 ? progress(count) : message.received;
 }
@@ -152,7 +156,8 @@ function attemptAll(calls: Calls, fd: number, message: MessageToReceive, flags: 
 function receiveAll<T>(make: (message: MessageToReceive) => T): Operation<MessageToReceive, number, T> {
   return operation<MessageToReceive, number, T>({
     syscall: "recvmsg",
-    movesBytes: false,
+    movesBytes: true,
+    cost: (_count, { last }) => last,
     attempt: attemptAll,
     complete: (_count, message) => make(message),
     received: (message) => (message.received > 0 ? make(message) : undefined),

@@ -51,6 +51,41 @@ test("a socket counts bytes and calls in both directions: at once, after a wait,
   assert.equal(left.stats().bytesSent, 18 + size, "the counters stay");
 });
 
+const receivers: Readonly<Record<string, (socket: Socket, flags: number) => Promise<unknown>>> = {
+  recv: (socket, flags) => socket.recv(6, { flags }),
+  recvInto: (socket, flags) => socket.recvInto(Buffer.alloc(6), { flags }),
+  recvfrom: (socket, flags) => socket.recvfrom(6, { flags }),
+  recvfromInto: (socket, flags) => socket.recvfromInto(Buffer.alloc(6), { flags }),
+  recvmsg: (socket, flags) => socket.recvmsg(6, { flags }),
+  recvmsgInto: (socket, flags) => socket.recvmsgInto([Buffer.alloc(2), Buffer.alloc(4)], { flags }),
+};
+
+for (const [name, receive] of Object.entries(receivers)) {
+  test(`${name}() with MSG_WAITALL counts all its bytes, in one part and in two`, async () => {
+    const [left, right] = socketpair();
+    await left.sendAll("123456");
+    await receive(right, MSG_WAITALL);
+    assert.deepEqual([right.stats().bytesReceived, right.stats().reads], [6, 1]);
+    const waiting = receive(right, MSG_WAITALL);
+    await left.sendAll("123");
+    await left.sendAll("456");
+    await waiting;
+    assert.deepEqual([right.stats().bytesReceived, right.stats().reads], [12, 2]);
+    left.close();
+    right.close();
+  });
+}
+
+test("blocking calls with MSG_WAITALL count all their bytes", () => {
+  const [left, right] = sync.socketpair();
+  left.sendAll("123456123456");
+  right.recv(6, { flags: MSG_WAITALL });
+  right.recvmsg(6, { flags: MSG_WAITALL });
+  assert.deepEqual([right.stats().bytesReceived, right.stats().reads], [12, 2]);
+  left.close();
+  right.close();
+});
+
 test("a stream over a socket has the counters of its socket", async () => {
   const listener = await listen("tcp://127.0.0.1:0");
   const client = await connect(`tcp://${String(listener.address)}`);
