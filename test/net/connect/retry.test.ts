@@ -196,7 +196,7 @@ test("isRetryable() distinguishes temporary errors from others", () => {
 test("docs/reconnect.md and the comment of isRetryable() list the codes that are tried again", () => {
   const codesOf = (text: string): string[] => [...text.matchAll(/`(E[A-Z_]+)`/g)].map(([, name]) => name!).toSorted();
   const page = readFileSync(join(root, "docs", "reconnect.md"), "utf8");
-  const rows = page.slice(page.indexOf("| code | why |"), page.indexOf("It is false for everything else"));
+  const rows = page.slice(page.indexOf("| code | why |"), page.indexOf("It is false for all other errors"));
   const listed = codesOf(rows);
   assert.ok(listed.length > 15);
   // Node has no constant for EHOSTDOWN and the codes of getaddrinfo(3).
