@@ -31,6 +31,7 @@ import { AF_UNIX } from "../addr/index.js";
 import { SocketError } from "../errors/index.js";
 import { Socket } from "../socket/index.js";
 import { SOCK_DGRAM } from "../sys/constants.js";
+import { runtime } from "../sys/runtime.js";
 import { addressDetails } from "../sys/sockaddr.js";
 
 /** Maximum number of further bind(2) calls, because other processes may create files at the path at the same time. */
@@ -87,7 +88,7 @@ export async function bindUnix(
       await start(socket);
       return { socket, file: undefined };
     }
-    if (mode !== undefined) withSocketErrors(address, () => fs().fchmodSync(socket.fileno(), mode));
+    if (mode !== undefined) withSocketErrors(address, () => setSocketMode(socket, mode));
     const path = (file = await bindPath(socket, address));
     const status = (created = withSocketErrors(address, () => fs().lstatSync(path, { bigint: true })));
     if (mode !== undefined && (Number(status.mode) & 0o777) !== mode) setMode(address, path, mode);
@@ -98,6 +99,12 @@ export async function bindUnix(
     socket.close();
     throw error;
   }
+}
+
+function setSocketMode(socket: Socket, mode: number): void {
+  // fchmod() of Deno's node:fs takes only descriptors that Deno has opened.
+  if (runtime.name === "Deno") fs().chmodSync(`/proc/self/fd/${socket.fileno()}`, mode);
+  else fs().fchmodSync(socket.fileno(), mode);
 }
 
 /** Sets the mode of the file. */

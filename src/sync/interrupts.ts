@@ -35,8 +35,9 @@ function turned(): void {
 
 function awaitTurn(): void {
   awaitsTurn = true;
-  // The listeners for signals of this turn run in the next turn at the latest.
-  setImmediate(() => setImmediate(turned).unref()).unref();
+  // The listeners for signals of this turn run in the next turn at the latest. Not unreferenced: Deno runs unreferenced
+  // immediates only when something else wakes the loop.
+  setImmediate(() => setImmediate(turned));
 }
 
 function noop(): void {}
@@ -115,6 +116,8 @@ export function interrupted(calls: Calls): boolean {
 function endByDefault(signal: "SIGINT"): never {
   process.removeAllListeners(signal);
   process.kill(process.pid, signal);
+  // Deno ends the process on another thread, a moment later.
+  if (runtime.name === "Deno") Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000);
   // In Bun the handler stays installed after its listeners are removed.
   process.exit(128 + os().constants.signals[signal]);
 }
