@@ -1,6 +1,6 @@
-// The files and names in "The paths of calls" in docs/design.md exist.
+// The files and names in "Five calls, file by file" of docs/design.md exist, and the names in CONTRIBUTING.md.
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -38,3 +38,20 @@ for (const { file, names } of steps) {
     for (const name of names) assert.match(text, new RegExp(`(?<![\\w$])${name}(?![\\w$])`), name);
   });
 }
+
+test("the names of functions and fields in CONTRIBUTING.md exist", () => {
+  const text = readFileSync(join(root, "CONTRIBUTING.md"), "utf8");
+  const names = new Set([...text.matchAll(/`([a-z]+[A-Z]\w*)(?:\(\))?`/g)].map(([, name = ""]) => name));
+  const words = new Set<string>();
+  for (const folder of ["src", "page", "scripts", join("test", "support")]) {
+    for (const file of readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })) {
+      if (!/\.(?:ts|mjs)$/.test(file)) continue;
+      for (const [word] of readFileSync(join(root, folder, file), "utf8").matchAll(/\w+/g)) words.add(word);
+    }
+  }
+  assert.ok(names.size >= 15, `${names.size} names`);
+  assert.deepEqual(
+    [...names].filter((name) => !words.has(name)),
+    [],
+  );
+});
