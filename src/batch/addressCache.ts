@@ -17,7 +17,7 @@ interface Entry {
   next: Entry | undefined;
 }
 
-/** Most cached addresses with the same hash. Further ones are decoded each time. */
+/** The maximum number of cached addresses with the same hash. Further addresses are decoded each time. */
 const MAX_CHAIN = 8;
 const DEFAULT_ADDRESSES = 4096;
 
@@ -81,9 +81,11 @@ export class AddressCache {
     const end = at + ((length + 3) >> 2);
     let hash = this.#seed ^ length;
     for (let i = at; i < end; i++) {
+      // As mix() in sources.ts.
       hash = Math.imul(hash ^ words[i]!, 0x9e37_79b1);
       hash ^= hash >>> 15;
     }
+    // 30 bits, because V8 allocates memory for a larger number.
     hash &= 0x3fff_ffff;
     const chain = this.#current.get(hash);
     const found = findEntry(chain, words, at, end, length);

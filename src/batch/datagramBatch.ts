@@ -55,7 +55,7 @@ export interface BatchDescription extends Description {
   readonly size: number;
 }
 
-/** Largest slab, in bytes. */
+/** The maximum size of the slab, in bytes. */
 const MAX_SLAB = 1 << 30;
 
 /**
@@ -177,7 +177,7 @@ export class DatagramBatch extends Inspectable<BatchDescription> {
   /** Checks `index`. Returns the index of the first word of its entry in the table. */
   #at(index: number, action: string): number {
     const { count } = this.#memory;
-    // The usual case needs no other call, because this runs for each datagram.
+    // Without a function call in the usual case, because #at() runs for each datagram.
     if (Number.isInteger(index) && index >= 0 && index < count) return index * ENTRY_WORDS;
     if (count === 0 && Number.isInteger(index)) {
       throw new RangeError(

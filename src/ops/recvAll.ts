@@ -36,7 +36,7 @@ export interface RecvAllProgress {
   buffer: Uint8Array | undefined;
   /** The number of bytes received so far. */
   received: number;
-  /** The number of bytes of the last attempt. */
+  /** The number of bytes that the last attempt received. */
   last: number;
 }
 
@@ -117,7 +117,7 @@ function recvAllOperation<T>(
   });
 }
 
-/** The address of a connected stream: recvfrom(2) returns none. */
+/** The address that recvfrom() returns for a stream: recvfrom(2) writes none. */
 function noAddress(): Address {
   return new OpaqueAddress(0, new Uint8Array(0));
 }

@@ -22,7 +22,7 @@ const SEGMENTS_NAMES: readonly string[] = [...TRANSFER_NAMES, "address"];
 
 /** The progress of a sendSegments. */
 interface SegmentSendProgress extends AddressOperand {
-  /** Each of them is sent with one system call, which makes several datagrams of it. */
+  /** Each message is sent with one system call. The kernel splits it into datagrams. */
   readonly messages: readonly Uint8Array[];
   readonly control: Uint8Array;
   /** The index of the next message. */

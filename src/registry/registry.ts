@@ -2,8 +2,8 @@
 //
 // The registry exists only while tracing is on or a listener is attached (the inspector). Otherwise `registry` is
 // undefined, which costs no memory. The code that makes or closes a socket, or begins or ends a wait, tests that
-// variable. Calls that succeed at once do not test it. A listener that needs these calls replaces entries of the table
-// of system calls in sys/calls.ts.
+// variable. Calls that succeed at once do not test it. To observe these calls too, a listener replaces entries of the
+// table of system calls in sys/calls.ts.
 //
 // The registry has weak references to the objects. So they are collected as without it, and a socket that was not
 // closed still causes its warning.
@@ -143,14 +143,14 @@ const listensToCalls = (listener: RegistryListener): boolean =>
 const LINES_AT_ONCE = 500;
 const LINES_PER_SECOND = 100;
 let linesLeft = LINES_AT_ONCE;
-/** When lines were added to `linesLeft`, as of `clock()`. */
+/** When lines were last added to `linesLeft`, as of `clock()`. */
 let refilledAt = 0;
 let linesRefused = 0;
 
 /** Takes a line from the budget. Returns false if the budget is spent. */
 export function takeLineBudget(): boolean {
   if (linesLeft < 1) {
-    // Only each 32nd time, because reading the clock is slow too.
+    // Tries to refill only each 32nd time, because reading the clock is slow too.
     if (++linesRefused % 32 !== 0) return false;
     const now = clock();
     linesLeft = Math.min(LINES_AT_ONCE, linesLeft + ((now - refilledAt) * LINES_PER_SECOND) / 1000);

@@ -197,6 +197,7 @@ export function decodeAddressAt(bytes: Uint8Array, start: number, length: number
     return new NetlinkAddress(data.getUint32(start + 4, LITTLE), data.getUint32(start + 8, LITTLE));
   }
   if (family === AF_PACKET && length >= 12) {
+    // sll_addr has 8 bytes. A longer address, such as that of InfiniBand, is truncated.
     const size = Math.min(bytes[start + 11]!, 8, length - 12);
     return new PacketAddress(
       data.getUint16(start + 2),

@@ -117,8 +117,8 @@ export class TurnBudget {
 
   /** Defers the objects from index `next` on, which were not resumed, to the next turn. */
   #deferRest(deferred: readonly Deferred[], next: number): void {
-    // They come before the objects that were resumed in this turn and then deferred again. Otherwise those could use up
-    // every turn.
+    // The rest comes before the objects that were resumed in this turn and then deferred again. Otherwise the latter
+    // could use up every turn.
     const deferredAgain = this.#deferred;
     this.#deferred = deferred.slice(next);
     for (const object of deferredAgain) this.#deferred.push(object);
