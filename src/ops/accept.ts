@@ -64,7 +64,7 @@ const LOST_CONNECTION: ReadonlySet<number> = new Set([
 /** Errors that last until descriptors or memory are free again. */
 const SHORTAGE: ReadonlySet<number> = new Set([EMFILE, ENFILE, ENOBUFS, ENOMEM]);
 
-/** The maximum number of calls of accept(2) without a pause. */
+/** The maximum number of calls of accept(2) in one attempt, which skips the connections with errors. */
 const MAX_TRIES = 16;
 
 function isSkipped(errno: number, patient: boolean): boolean {

@@ -1,9 +1,9 @@
 // recvmmsg and sendmmsg: batches of datagrams.
 //
-// recvmmsg(2) on a non-blocking socket receives datagrams until the batch is full or a receive returns EAGAIN
-// (do_recvmmsg in net/socket.c). So after a batch that is not full the socket is empty, in every family, and the next
-// call waits for an event without a system call. The batch may also have ended at another error. The kernel then
-// returns that error to the next call, and reports EPOLLERR, which is an event.
+// recvmmsg(2) on a non-blocking socket receives datagrams until the batch is full or a receive fails (do_recvmmsg in
+// net/socket.c). If the receive returned EAGAIN, the socket is empty, in every family. After another error the kernel
+// reports EPOLLERR, which is an event, and returns the error to the next call. So after a batch that is not full, the
+// next call waits for an event without a system call.
 //
 // sendmmsg(2) stops at the first datagram that the kernel refuses, and returns the number of datagrams before it. The
 // next call starts with that datagram and returns the reason. After EAGAIN the call waits and sends the rest later.

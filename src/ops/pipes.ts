@@ -1,4 +1,4 @@
-// The pipes for splice(2). A pipe that one flow has emptied is used again by another. When the last flow ends, all
+// The pipes for splice(2). A pipe that one flow has emptied is used again by another flow. When no flow is left, all
 // pipes are closed.
 
 import type { Calls } from "../sys/calls.js";

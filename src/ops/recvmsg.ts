@@ -35,12 +35,14 @@ export interface MessageToReceive {
    * Whether control data end a call with MSG_WAITALL. They do on UNIX sockets, where they belong to bytes (unix(7)).
    */
   readonly controlEnds: boolean;
-  /** With MSG_WAITALL: the number of bytes received so far, and the header of the last attempt. */
+  // The next three are only for a call with MSG_WAITALL.
+  /** The number of bytes received so far. */
   received: number;
+  /** The header of the last attempt. */
   header: MessageHeader | undefined;
-  /** With MSG_WAITALL: the number of bytes that the last attempt received. */
+  /** The number of bytes that the last attempt received. */
   last: number;
-  /** The table of calls of the last attempt. */
+  /** The table of calls of the last attempt: they close received descriptors that the caller does not take. */
   calls: Calls | undefined;
 }
 

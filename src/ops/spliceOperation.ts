@@ -26,7 +26,7 @@ import type { PipePool } from "./pipes.js";
 /** The maximum number of bytes of an attempt. After each attempt the queue checks the budget of the turn. */
 const SPLICE_CHUNK = 1 << 20;
 
-/** A read of fewer bytes is a small one. The same number as SPLICE_THRESHOLD in native/addon.h. */
+/** A read of fewer bytes is small. The same number as SPLICE_THRESHOLD in native/addon.h. */
 const SPLICE_THRESHOLD = 16 << 10;
 
 /** The source or the destination of a flow. */
@@ -59,7 +59,7 @@ export interface Flow<E extends FlowEnd = FlowEnd> {
   sent: number;
   /** Called when bytes have moved. `at` is a time of `performance.now()`; the default is now. */
   noteActivity(at?: number): void;
-  /** Whether the last read was a small one. The next bytes are then copied, because splicing few bytes costs more. */
+  /** Whether the latest read was small. The next bytes are then copied, because splicing few bytes costs more. */
   smallReads: boolean;
   /** The relay that the flow has used. */
   relay?: Relay | undefined;

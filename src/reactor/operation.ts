@@ -20,7 +20,7 @@ import {
 import { endsOf } from "../sys/socketEnds.js";
 import { timeoutError } from "../wait/localError.js";
 
-/** `progress(0)`. The other results of `progress()` are lower, and every -errno is higher. */
+/** `progress(0)`. Every other result of `progress()` is a lower number, and every -errno is a higher one. */
 export const PROGRESS = -0x4000_0000;
 
 /**

@@ -6,7 +6,7 @@
 // old generation, and the reactor drops it, even if another descriptor has the same slot or number now.
 //
 // Native code (the poller) calls epoll_wait(2) and writes the events into an array that it shares with the reactor. Its
-// words, as native/poller.c defines them:
+// words, as native/poller.h defines them:
 //
 // - WAITING: the number of waiting calls that keep the process alive
 // - REFERENCED: 1 while the poller keeps the event loop alive
@@ -43,7 +43,7 @@ const MAX_EVENTS = 64;
  * An error of a descriptor's handler. It is thrown after the other descriptors got their events. An object, because the
  * error may be any value, even undefined.
  */
-interface Failure {
+interface HandlerError {
   readonly error: unknown;
 }
 
@@ -94,7 +94,7 @@ export class Reactor {
     return this.#shared?.[WAITING] ?? this.#waitingBeforeOpen;
   }
 
-  /** The -errno of epoll_wait(2), or 0. After such a failure no call can wait. */
+  /** The -errno of epoll_wait(2), or 0. Once epoll_wait(2) has failed, no call can wait. */
   get failure(): number {
     return this.#failure;
   }
@@ -266,7 +266,7 @@ export class Reactor {
     this.#batchTime = undefined;
     if (shared[SAME_TURN] === 0) this.#turn.renew(count);
     else this.#turn.extend(count);
-    let failure: Failure | undefined;
+    let firstError: HandlerError | undefined;
     for (let at = FIRST_EVENT; at < end; at += 3) {
       const slot = shared[at]!;
       const source = this.#sources[slot];
@@ -275,24 +275,24 @@ export class Reactor {
       try {
         source.onReady(shared[at + 2]!);
       } catch (error) {
-        failure ??= { error };
+        firstError ??= { error };
       }
     }
-    if (failure !== undefined) throw failure.error;
+    if (firstError !== undefined) throw firstError.error;
   }
 
   /** Called after epoll_wait(2) has failed. */
   #fail(errno: number): void {
     this.#failure = errno;
-    let failure: Failure | undefined;
+    let firstError: HandlerError | undefined;
     for (const source of this.#sources.slice()) {
       try {
         source?.onFailure?.();
       } catch (error) {
-        failure ??= { error };
+        firstError ??= { error };
       }
     }
-    if (failure !== undefined) throw failure.error;
+    if (firstError !== undefined) throw firstError.error;
   }
 }
 

@@ -105,7 +105,7 @@ export class Relay {
   errno: number = 0;
   /** Whether C got EPOLLOUT for the source and did not report it to the reactor. */
   unreportedEpollout: boolean = false;
-  /** Whether the last read got fewer bytes than SPLICE_THRESHOLD in native/addon.h. */
+  /** Whether the latest read got fewer bytes than SPLICE_THRESHOLD in native/addon.h. */
   smallReads: boolean = true;
   /** Whether the source may have more bytes for which no further event comes. */
   sourceMayHaveData: boolean = false;
@@ -192,7 +192,7 @@ export class Relay {
     return (flags & WRITABLE_UNREPORTED) !== 0;
   }
 
-  /** The time of the last transfer, as of `performance.now()`. Undefined if the relay is closed or moved no bytes. */
+  /** The time of the latest transfer, as of `performance.now()`. Undefined if the relay is closed or moved no bytes. */
   lastActive(): number | undefined {
     if (!this.#isOpen || this.#bytesSent() + this.#words[this.#at + BYTES_IN_PIPE]! === 0) return undefined;
     // relayClock() and not process.hrtime(), which starts at 0 in some runtimes. `| 0` corrects the difference of two

@@ -8,7 +8,7 @@
 //
 // In the second case the cause of an error is temporary (EMFILE in accept). Then each attempt follows a pause.
 
-/** The first pause, in ms. Each further pause is twice as long, up to the longest. */
+/** The first and the longest pause, in ms. Each pause is twice as long as the pause before. */
 export const FIRST_PAUSE = 5;
 export const LONGEST_PAUSE = 100;
 
@@ -17,7 +17,7 @@ export class RetryPause {
   #length = 0;
   /** The number of refusals in a row. A refusal is an EAGAIN that no event will follow. */
   #refusals = 0;
-  /** The bytes that the call had transferred when the last pause began. */
+  /** The bytes that the call had transferred when the latest pause began. */
   #transferred = 0;
 
   /** Whether a pause is under way. */

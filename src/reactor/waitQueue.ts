@@ -13,8 +13,8 @@
 //   data.
 // - Every event sets READY. While READY is clear and a call waits, the descriptor is registered for events.
 // - If the queue stops before its last call while READY is set, it schedules its continuation: in the next turn if the
-//   budget of this turn is spent, or after a pause (retryPause.ts). Only after INCOMPLETE it waits for an event, which
-//   the missing bytes cause.
+//   budget of this turn is spent, or after a pause (retryPause.ts). Only after INCOMPLETE the queue waits for an event,
+//   which the missing bytes cause.
 //
 // A call with MSG_DONTWAIT never waits for an event. It makes an attempt even if the last one returned EAGAIN, because
 // the socket may be ready before the reactor has read the event from epoll. If an earlier call waits for an event, the
@@ -140,8 +140,9 @@ export class WaitQueue extends WaiterList {
   }
 
   /**
-   * Makes one attempt and never waits. Returns the result of the attempt, also if it is EAGAIN. Without an attempt it
-   * returns EAGAIN if other calls wait in this queue or the budget of the turn is spent. The caller calls `complete`.
+   * Makes one attempt and never waits. Returns the result of the attempt, also if it is EAGAIN. If other calls wait in
+   * this queue or the budget of the turn is spent, returns EAGAIN without an attempt. After a result >= 0 the caller
+   * must call `complete()`.
    */
   tryNow<A, B, T>(operation: Operation<A, B, T>, a: A, b: B): number {
     const { fd, reactor } = this.owner;

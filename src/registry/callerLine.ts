@@ -8,7 +8,7 @@ const MAX_FRAMES = 40;
 const folder = ownFolder();
 
 function ownFolder(): string {
-  // Undefined in a CommonJS bundle. There the package and the program are one file, and no frame can be told apart.
+  // Undefined in a CommonJS bundle. The package and the program are one file there, so no frame is attributed.
   const url = import.meta.url as string | undefined;
   if (url === undefined) return "";
   const end = url.lastIndexOf("/dist/");

@@ -15,7 +15,7 @@ import { callerLine } from "./callerLine.js";
 export interface ObjectRecord {
   /** The number of the record, from 1 on in each thread. Objects and calls share the numbers. */
   readonly id: number;
-  /** Undefined once the object is collected. */
+  /** The socket. The registry does not keep it from being collected. */
   readonly object: WeakRef<object>;
   /** When it was made: milliseconds, as of `performance.now()`. */
   readonly since: number;
@@ -37,7 +37,7 @@ export interface CallRecord {
 
 /** Gets the events of the registry. Its methods must not throw, and must not run code of users. */
 export interface RegistryListener {
-  /** Whether it replaces entries of the table of system calls. Relays, which call the kernel in C, are off then. */
+  /** Whether the listener replaces entries of the table of system calls. Then relays, which work in C, are off. */
   readonly replacesCalls?: boolean;
   objectMade?(record: ObjectRecord): void;
   objectClosed?(record: ObjectRecord): void;
@@ -170,7 +170,7 @@ export function attachListener(listener: RegistryListener): void {
   registry.attach(listener);
 }
 
-/** Removes a listener. After the last one the registry is off, and its records are gone. */
+/** Removes a listener. When no listener is left, the registry is off, and its records are gone. */
 export function detachListener(listener: RegistryListener): void {
   if (registry?.detach(listener) === true) registry = undefined;
 }

@@ -105,7 +105,7 @@ function load(): Addon {
   const root = namedPath === undefined ? findPackage(url) : undefined;
   const libc = currentLibc();
   const candidates = addonCandidates(namedPath, root, process.arch, libc);
-  // The error tells how to repair this candidate: the last one, unless an earlier one exists and is unusable.
+  // The candidate that the error is about: the first that exists, or the last if none exists.
   let unusable = candidates.at(-1);
   if (unusable === undefined) {
     const text = `no folder above ${url} is the package, and berkeley is not installed there`;

@@ -175,7 +175,7 @@ export interface Calls {
   /** Makes the references strong, so that the poller keeps the process alive. */
   pollerRef(poller: number): number;
   /**
-   * Reports that the loop has made a turn after the last callback, or after the last waiting call ended. Returns 1 if
+   * Reports that the loop has made a turn after a callback, or after the only waiting call ended. Returns 1 if
    * the caller must call this function again in the next turn.
    */
   pollerTurned(poller: number): number;

@@ -1,4 +1,4 @@
-// The turn budget: the most steps and bytes of one turn of the event loop.
+// The turn budget: the maximum numbers of steps and bytes of one turn of the event loop.
 //
 // A call that succeeds at once settles in a microtask, and microtasks run until none is left. So a loop that reads data
 // which has already arrived would stop timers and all other connections. Therefore each turn of the event loop has a
