@@ -97,9 +97,9 @@ export class AddressCache {
 
   /** @param chain the current chain of this hash */
   #addToCurrent(hash: number, entry: Entry, chain: Entry | undefined): void {
-    let length = 0;
-    for (let other = chain; other !== undefined; other = other.next) length++;
-    if (length >= MAX_CHAIN) return;
+    let chainLength = 0;
+    for (let at = chain; at !== undefined; at = at.next) chainLength++;
+    if (chainLength >= MAX_CHAIN) return;
     if (this.#count >= this.#max) {
       this.#previous = this.#current;
       this.#current = new Map();

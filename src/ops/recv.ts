@@ -13,8 +13,8 @@ import type { Mode, Outcome, Runner } from "./runner.js";
 /** Enough for every UDP datagram. */
 export const SLAB_SIZE: number = 1 << 16;
 /**
- * The memory of all reads of at most SLAB_SIZE bytes without memory of the caller. complete() copies the bytes into a
- * Buffer of their exact length. attempt() and complete() are one step of JavaScript, so no other read comes in between.
+ * The memory of all reads that return a new Buffer of at most SLAB_SIZE bytes. complete() copies the bytes into this
+ * Buffer. attempt() and complete() are one step of JavaScript, so no other read comes in between.
  */
 export const slab: Buffer = Buffer.allocUnsafeSlow(SLAB_SIZE);
 

@@ -47,8 +47,8 @@ export function recvAllProgress(size: number, buffer?: Uint8Array): RecvAllProgr
 
 /**
  * The number of bytes that a further read can return. 0 means that the next read gets the end of the stream or an
- * error, or stops at urgent data. EAGAIN means that nothing has arrived yet. Another -errno means that the socket has no
- * SIOCINQ, and that a read does not wait.
+ * error, or stops at urgent data. EAGAIN means that nothing has arrived yet. Another -errno means that the socket has
+ * no SIOCINQ, and that a read does not wait.
  */
 export function bytesAvailable(calls: Calls, fd: number): number {
   const count = calls.inq(fd);

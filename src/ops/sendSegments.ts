@@ -55,7 +55,10 @@ export const SEND_SEGMENTS: Operation<SegmentSendProgress, number, number> = ope
   transferred: (state) => state.sent,
 });
 
-/** Splits the data into messages: at most MAX_SEGMENTS whole segments each, and at most MAX_MESSAGE bytes. */
+/**
+ * Splits the data into messages of at most MAX_SEGMENTS segments and MAX_MESSAGE bytes each. Only the last segment of
+ * the data may be shorter than `segment`.
+ */
 function messagesOf(data: Uint8Array, segment: number): Uint8Array[] {
   const step = Math.max(1, Math.min(MAX_SEGMENTS, Math.floor(MAX_MESSAGE / segment))) * segment;
   if (data.length === 0) return [EMPTY];

@@ -161,7 +161,7 @@ export class Reactor {
   }
 
   /**
-   * Ends a registration, right before the descriptor is closed or released.
+   * Ends a registration. Must run before the descriptor is closed.
    *
    * @param stays whether the descriptor or a duplicate stays open. The kernel then keeps the epoll entry, so
    *   epoll_ctl(2) must remove it. Otherwise close(2) removes it. If an unknown duplicate keeps the entry, the reactor

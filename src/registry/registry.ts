@@ -138,8 +138,8 @@ const listensToCalls = (listener: RegistryListener): boolean =>
   listener.callBegun !== undefined || listener.callEnded !== undefined;
 
 // The budget of lines while tracing is off: a token bucket. The line of a call needs a stack trace, which takes about
-// ten microseconds, as long as a small exchange. So in a busy program only some calls get a line. With
-// `setTracing(true)` all calls get one.
+// ten microseconds, as long as the exchange of a small message. So in a busy program only some calls get a line. With
+// `setTracing(true)` all calls get a line.
 const LINES_AT_ONCE = 500;
 const LINES_PER_SECOND = 100;
 let linesLeft = LINES_AT_ONCE;
