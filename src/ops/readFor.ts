@@ -7,7 +7,7 @@
 import { EFAULT } from "../sys/errno.js";
 import { progress, operation, type Operation } from "../reactor/operation.js";
 
-/** Provides memory for the bytes, and decides when the read ends. Same shape as `Consumer` in src/io.ts. */
+/** Provides memory for the bytes, and decides when the call is complete. Same shape as `Consumer` in src/io.ts. */
 export interface ReadConsumer {
   /** Returns memory, and sets `start` and `size`. */
   room(): Uint8Array;

@@ -344,6 +344,7 @@ export class WaitQueue extends WaiterList {
     this.noteShortRead(operation, result, a, b);
   }
 
+  /** Starts the pause before the next attempt of a call, the first in the queue. */
   private startPause({ operation, a, b }: Waiter): void {
     // The registration opens the poller, which keeps the process alive. The timer of the pause does not.
     this.awaitEvent();

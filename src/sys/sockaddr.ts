@@ -46,7 +46,7 @@ export const QUEUE_EMPTY_AT: number = ADDRESS_BUFFER_SIZE;
 /** In an address buffer, the address begins after its length. */
 const START = 4;
 
-/** The address buffer of all calls of this thread. The address must be decoded before the next call writes to it. */
+/** The address buffer of all calls, and the byte at QUEUE_EMPTY_AT. Decode the address before the next call. */
 export const addressBuffer: Uint8Array = new Uint8Array(ADDRESS_BUFFER_SIZE + 1);
 
 /** The address for bind(2). On a UNIX socket `""` makes the kernel choose a name (autobind of unix(7)). */

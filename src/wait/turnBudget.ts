@@ -14,7 +14,9 @@
 
 /** The number of steps of a turn without events. */
 const TURN_STEPS = 256;
+/** The number of further steps for each event, and for each deferred call that continues. */
 const STEPS_PER_EVENT = 4;
+/** The number of bytes of every turn. */
 const TURN_BYTES = 4 << 20;
 
 /** An object that continues in the next turn, because the budget of this turn is spent. Must not run code of users. */
