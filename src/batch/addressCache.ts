@@ -17,7 +17,7 @@ interface Entry {
   next: Entry | undefined;
 }
 
-/** Most cached addresses with the same hash. Further ones are decoded each time. */
+/** The maximum number of cached addresses with the same hash. Further addresses are decoded each time. */
 const MAX_CHAIN = 8;
 const DEFAULT_ADDRESSES = 4096;
 
@@ -81,9 +81,11 @@ export class AddressCache {
     const end = at + ((length + 3) >> 2);
     let hash = this.#seed ^ length;
     for (let i = at; i < end; i++) {
+      // As mix() in sources.ts.
       hash = Math.imul(hash ^ words[i]!, 0x9e37_79b1);
       hash ^= hash >>> 15;
     }
+    // 30 bits, because V8 allocates memory for a larger number.
     hash &= 0x3fff_ffff;
     const chain = this.#current.get(hash);
     const found = findEntry(chain, words, at, end, length);
@@ -95,9 +97,9 @@ export class AddressCache {
 
   /** @param chain the current chain of this hash */
   #addToCurrent(hash: number, entry: Entry, chain: Entry | undefined): void {
-    let length = 0;
-    for (let other = chain; other !== undefined; other = other.next) length++;
-    if (length >= MAX_CHAIN) return;
+    let chainLength = 0;
+    for (let at = chain; at !== undefined; at = at.next) chainLength++;
+    if (chainLength >= MAX_CHAIN) return;
     if (this.#count >= this.#max) {
       this.#previous = this.#current;
       this.#current = new Map();

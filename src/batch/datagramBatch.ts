@@ -41,7 +41,7 @@ export interface DatagramBatchOptions {
 
 /** Options of a datagram that is added. */
 export interface AddOptions {
-  /** The size of the datagrams into which the kernel cuts the bytes (`UDP_SEGMENT`); the last may be shorter. */
+  /** The size of the datagrams into which the kernel splits the bytes (`UDP_SEGMENT`); the last may be shorter. */
   readonly segmentSize?: number | undefined;
 }
 
@@ -55,7 +55,7 @@ export interface BatchDescription extends Description {
   readonly size: number;
 }
 
-/** Largest slab, in bytes. */
+/** The maximum size of the slab, in bytes. */
 const MAX_SLAB = 1 << 30;
 
 /**
@@ -177,7 +177,7 @@ export class DatagramBatch extends Inspectable<BatchDescription> {
   /** Checks `index`. Returns the index of the first word of its entry in the table. */
   #at(index: number, action: string): number {
     const { count } = this.#memory;
-    // The usual case needs no other call, because this runs for each datagram.
+    // Without a function call in the usual case, because #at() runs for each datagram.
     if (Number.isInteger(index) && index >= 0 && index < count) return index * ENTRY_WORDS;
     if (count === 0 && Number.isInteger(index)) {
       throw new RangeError(
@@ -248,7 +248,7 @@ export class DatagramBatch extends Inspectable<BatchDescription> {
   }
 
   /**
-   * The size of the datagrams that `UDP_GRO` has joined into datagram `index`, or into which `UDP_SEGMENT` will cut it.
+   * The size of the datagrams that `UDP_GRO` has joined into datagram `index`, or into which `UDP_SEGMENT` splits it.
    * 0 for a single datagram.
    */
   segmentSize(index: number): number {

@@ -35,8 +35,9 @@ export function sourceHash({ words }: BatchMemory, index: number, seed: number):
     const mapped = high === 0 && low === 0 && words[at + NAME + 4] === MAPPED_PREFIX;
     hash = mapped ? mix(seed, words[at + NAME + 5]!) : mix(mix(~seed, high), low);
   }
-  // Another round, so that the hashes of neighbouring addresses differ in all bits. 0 is reserved.
+  // Another round, with any constant, so that the hashes of neighbouring addresses differ in all bits.
   hash = mix(hash, 0x85eb_ca6b);
+  // 0 stands for a sender without an internet address.
   return hash === 0 ? 1 : hash;
 }
 
@@ -57,7 +58,7 @@ export function readSource({ control, controlSize, words }: BatchMemory, index: 
     const type = wordAt(control, at + SIZEOF_SIZE_T + 4);
     const data = at + HEADER;
     if (level === IPPROTO_IP && type === IP_PKTINFO && length >= HEADER + IN_PKTINFO) {
-      // Interface 0: the kernel chooses it by the route.
+      // Interface 0: the route determines the interface.
       out[0] = 0;
       out[1] = wordAt(control, data + 4);
       out[2] = 0;
@@ -67,7 +68,7 @@ export function readSource({ control, controlSize, words }: BatchMemory, index: 
       // A multicast address can't be the source of a packet.
       if (control[data] === 0xff) return 0;
       for (let word = 0; word < 4; word++) out[word] = wordAt(control, data + 4 * word);
-      // A link-local address is valid only on its interface. For other addresses the route chooses.
+      // A link-local address is valid only on its interface. For other addresses the route determines the interface.
       const linkLocal = control[data] === 0xfe && (control[data + 1]! & 0xc0) === 0x80;
       out[4] = linkLocal ? wordAt(control, data + 16) : 0;
       return IN6_PKTINFO;

@@ -14,8 +14,8 @@ export interface Codec {
   /** `cmsg_type`, the number of the kind in its level. */
   readonly cmsgType: number;
   /**
-   * Converts the data of a message; returns undefined for data that are too short. It must not throw for any data, and
-   * must not keep the view.
+   * Converts the data of a message; returns undefined for data that are too short. It must not throw for any data. It
+   * must not keep `data`, whose memory is used again.
    */
   readonly decode?: (data: Uint8Array) => { readonly type: string } | undefined;
   /** Length of the data from the kernel, if `decode` accepts shorter data. A shorter message was truncated. */

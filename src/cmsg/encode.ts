@@ -56,7 +56,7 @@ export class EncodedControl {
   }
 }
 
-/** Encodes descriptors. For each socket appends an entry to `sockets` and leaves its number 0. */
+/** Encodes descriptors. For each socket, appends an entry to `sockets` and leaves 0 in the place of its descriptor. */
 function encodeRights(message: RightsToSend, name: string, sockets: PassedSocket[]): EncodedMessage {
   const fds: unknown = message.fds;
   if (!Array.isArray(fds))

@@ -117,7 +117,7 @@ export interface FragsizeMessage {
   readonly fragsize: number;
 }
 
-/** Whether the kernel must not fragment the packet to send. */
+/** With true, the kernel does not fragment the packet to send. */
 export interface DontfragToSend {
   readonly type: "IPV6_DONTFRAG";
   readonly dontfrag: boolean;
@@ -194,6 +194,7 @@ function trafficClassCodec(name: "IP_TOS" | "IPV6_TCLASS", level: number, cmsgTy
   };
 }
 
+/** The number is in network byte order. */
 const FLOWINFO: Codec = {
   name: "IPV6_FLOWINFO",
   level: k.IPPROTO_IPV6,

@@ -66,13 +66,13 @@ export class Message<A extends Address = Address> extends MessageHeader<A> {
   }
 }
 
-// All calls share the three buffers below, because no other call runs between `tryRecvmsg` and `takeHeader`.
+// All calls share the buffers below. They can, because no other call runs between `tryRecvmsg` and `takeHeader`.
 
 /** Memory for control data. */
 const scratch = new Uint8Array(new ArrayBuffer(4096));
 /** Two 32-bit results of the call: the length of the control data, and the flags of the message. */
 const results = new Uint8Array(8);
-/** The control buffer of the last call. */
+/** The control buffer of the latest `tryRecvmsg`. */
 let control: Uint8Array | null = null;
 
 function controlBuffer(size: number): Uint8Array | null {

@@ -13,7 +13,7 @@
 //
 // After each accept, another attempt would find out whether the accept queue is empty. Most often it is. So the call of
 // the first connection after an event also polls the listener, and the queue of calls then waits for the next event. If
-// more connections wait, the following calls do not poll, because most of these polls would find a connection.
+// more connections wait, the following calls do not poll: most of their polls would find a connection.
 
 import type { Address } from "../addr/index.js";
 import { checkOptions, flag } from "../check/index.js";
@@ -64,7 +64,7 @@ const LOST_CONNECTION: ReadonlySet<number> = new Set([
 /** Errors that last until descriptors or memory are free again. */
 const SHORTAGE: ReadonlySet<number> = new Set([EMFILE, ENFILE, ENOBUFS, ENOMEM]);
 
-/** The number of attempts of accept(2) without a pause. */
+/** The maximum number of calls of accept(2) in one attempt, which skips the connections with errors. */
 const MAX_TRIES = 16;
 
 function isSkipped(errno: number, patient: boolean): boolean {
@@ -84,9 +84,7 @@ export interface IteratedListeningSocket extends ListeningSocket {
   readonly descriptor: { readonly fd: number };
 }
 
-/**
- * accept(2) for a class `S` of sockets. The second operand is `patient` of AcceptOptions.
- */
+/** accept(2) for a class `S` of sockets. The second operand is `patient` of AcceptOptions. */
 export interface AcceptOperations<S> {
   /** The value is the socket and the address of its peer. */
   readonly withAddress: Operation<ListeningSocket, boolean, [S, Address]>;
@@ -96,18 +94,18 @@ export interface AcceptOperations<S> {
   readonly socketOnly: Operation<ListeningSocket, boolean, S>;
 }
 
-/** The listener at which the last poll found a further connection, until an accept finds none. */
-let crowded = -1;
+/** The descriptor of the listener whose poll found a further connection, or -1. Reset when an accept finds none. */
+let crowdedListener = -1;
 
-function acceptOnce(calls: Calls, fd: number, looks: boolean): number {
+function acceptOnce(calls: Calls, fd: number, polls: boolean): number {
   addressBuffer[QUEUE_EMPTY_AT] = 0;
-  if (!looks || fd === crowded) {
+  if (!polls || fd === crowdedListener) {
     const result = calls.accept(fd, addressBuffer);
-    if (result === EAGAIN) crowded = -1;
+    if (result === EAGAIN) crowdedListener = -1;
     return result;
   }
   const result = calls.accept(fd, addressBuffer, 1);
-  if (result >= 0 && addressBuffer[QUEUE_EMPTY_AT] === 0) crowded = fd;
+  if (result >= 0 && addressBuffer[QUEUE_EMPTY_AT] === 0) crowdedListener = fd;
   return result;
 }
 
@@ -115,20 +113,21 @@ function acceptOnce(calls: Calls, fd: number, looks: boolean): number {
  * The operations of accept(2) for a class of sockets.
  *
  * @param make makes a socket from a new descriptor
- * @param looks whether a successful call polls the listener; a blocking socket has no use for that
+ * @param polls whether the call of the first connection also polls the listener; false for a blocking socket, which has
+ *   no queue of calls
  */
 export function acceptOperations<S>(
   make: (family: number, type: number, protocol: number, fd: number) => S,
-  looks: boolean = true,
+  polls: boolean = true,
 ): AcceptOperations<S> {
   const parts: Omit<Operation<ListeningSocket, boolean, never>, "complete"> = {
     syscall: "accept",
     movesBytes: false,
     attempt: (calls, fd, _listener, patient) => {
-      let result = acceptOnce(calls, fd, looks);
+      let result = acceptOnce(calls, fd, polls);
       if (result >= 0 || result === EAGAIN) return result;
       for (let tries = 1; result < 0 && tries < MAX_TRIES && isSkipped(result, patient); tries++) {
-        result = acceptOnce(calls, fd, looks);
+        result = acceptOnce(calls, fd, polls);
       }
       return result;
     },

@@ -1,8 +1,8 @@
-// attachFilter() attaches a packet filter. After it the program receives only packets that have passed the filter.
+// attachFilter() attaches a packet filter. From then on the program receives only packets that have passed the filter.
 //
 // setsockopt(2) with SO_ATTACH_FILTER filters the packets that arrive later. A raw or packet socket receives from
-// socket(2) on, so its receive queue may hold packets that no filter has checked. attachFilter()
-// removes them in four steps:
+// socket(2) on, so its receive queue may hold packets that no filter has checked. attachFilter() removes them in four
+// steps:
 //
 // 1. It attaches the caller's filter. The kernel checks it here; if the check fails, the socket is unchanged.
 // 2. It attaches a filter that accepts no packet, so that the queue does not fill again.
@@ -58,6 +58,7 @@ export function attachFilter(socket: OpenSocket, filter: unknown): void {
   try {
     setFilter(socket, checked);
   } catch (error) {
+    // Without this, ACCEPT_NOTHING would stay attached.
     setsockopt(socket, SO_DETACH_FILTER, true, undefined);
     throw error;
   }
@@ -67,7 +68,8 @@ export function attachFilter(socket: OpenSocket, filter: unknown): void {
 function drain(socket: OpenSocket): void {
   const { calls } = socket;
   const fd = socket.checkOpen("recv");
-  // recv(2) returns a pending error once, and packets may follow. The same error twice is a state of the socket.
+  // recv(2) returns a pending error once, and packets may follow. If it returns the same error twice, more calls of
+  // recv(2) would not help.
   let lastError = 0;
   for (;;) {
     const result = calls.recv(fd, slab, 1, MSG_DONTWAIT);

@@ -25,13 +25,13 @@ import type { OpenSocket } from "./runner.js";
 /**
  * The state of a socket. TCP: the state of the connection, as `TCP_INFO` has it. Other sockets: `listening`,
  * `connected`, `bound` or `unbound`; `open` for families without these states. `closed` once the descriptor is closed
- * or given away.
+ * or detached.
  */
 export type SocketState = TcpState | "listening" | "connected" | "bound" | "unbound" | "open" | "closed";
 
 /** The fields of a socket in JSON. */
 export interface SocketDescription extends Description {
-  /** The descriptor; -1 once it is closed or given away. */
+  /** The descriptor; -1 once it is closed or detached. */
   readonly fd: number;
   /** The name of the address family, such as `AF_INET`; a number if the package has no name for it. */
   readonly family: string | number;

@@ -15,7 +15,7 @@ import { calls } from "../sys/calls.js";
 import { TRANSFER_NAMES } from "./flags.js";
 
 /** The largest `maxfds`. The kernel allows fewer descriptors in one message (SCM_MAX_FD). */
-const MOST_FDS = 1 << 16;
+const MAX_FDS = 1 << 16;
 
 const SEND_FDS_NAMES: readonly string[] = [...TRANSFER_NAMES, "address"];
 
@@ -24,8 +24,8 @@ export function sendmsgOptions<O>(
   fds: readonly (number | HasFileno)[],
   opts: O | undefined,
 ): O & { readonly control: readonly ControlToSend[] } {
-  // In Python this argument is a number, the flags. Spread of a number gives an empty object, so without this check the
-  // flags would be ignored.
+  // In Python the flags, a number, are in the place of `opts`. The spread of a number is an empty object. So without
+  // this check such flags would be ignored.
   checkOptions(opts, "send_fds", SEND_FDS_NAMES);
   return { ...(opts as O), control: [{ type: "SCM_RIGHTS", fds }] };
 }
@@ -33,9 +33,9 @@ export function sendmsgOptions<O>(
 /** The options of the `recvmsg` that `recv_fds` calls. */
 export function recvmsgOptions<O>(maxfds: number, opts: O | undefined): O & { readonly controlSize: number } {
   checkOptions(opts, "recv_fds", TRANSFER_NAMES);
-  const most = integer(maxfds, "recv_fds", "maxfds", 0, MOST_FDS);
+  const max = integer(maxfds, "recv_fds", "maxfds", 0, MAX_FDS);
   // With CMSG_SPACE the kernel would put one more descriptor into the padding.
-  return { ...(opts as O), controlSize: most === 0 ? 0 : CMSG_LEN(4 * most) };
+  return { ...(opts as O), controlSize: max === 0 ? 0 : CMSG_LEN(4 * max) };
 }
 
 /** The result of `recv_fds`. */

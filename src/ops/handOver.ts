@@ -24,7 +24,7 @@ export interface AcceptedConnection {
   readonly address: Uint8Array;
 }
 
-/** A copy of the address that the last call has written. */
+/** A copy of the address that the latest call has written to `addressBuffer`. */
 const addressCopy = (): Uint8Array => addressBuffer.slice(0, 4 + addressLength());
 
 /** accept4(2), without making a Socket. */
@@ -53,13 +53,14 @@ const received = new Uint8Array(8);
 /** Memory for the read that removes a packet. */
 const firstByte = new Uint8Array(1);
 
-/** The descriptor that the last packet contained. */
+/** The descriptor in the packet that was just received. */
 const receivedDescriptor = (): number => readInt(control.subarray(FD_OFFSET, FD_OFFSET + 4));
 
 function tryTakeOver(calls: Calls, channel: number): number {
   const count = calls.recvmsg(channel, packet, MSG_PEEK, null, control, received);
   if (count <= 0) return count;
-  // The first word of `received` is the length of the control data. A later attempt can receive the packet.
+  // The first word of `received` is the length of the control data, which is shorter if the kernel has dropped the
+  // descriptor. The packet is still in the queue, and a later attempt can receive it.
   if (readInt(received) < control.length) return EMFILE;
   const removed = calls.recv(channel, firstByte);
   if (removed > 0) return count;

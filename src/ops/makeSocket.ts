@@ -32,7 +32,7 @@ export function checkKind(family: unknown, type: unknown, protocol: unknown, act
 /** A descriptor and its family, type and protocol. */
 export type SocketParts = readonly [family: number, type: number, protocol: number, fd: number];
 
-/** Adopts a descriptor that other code has made. After it this environment owns the descriptor. */
+/** Adopts a descriptor that other code has made: from now on this environment owns it. */
 export function adoptDescriptor(calls: Calls, fd: number): SocketParts {
   const number = integer(fd, "adopt a descriptor", "fd", 0, 0x7fff_ffff);
   check(calls.adopt(number), "fromfd");

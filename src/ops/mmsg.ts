@@ -1,14 +1,15 @@
 // recvmmsg and sendmmsg: batches of datagrams.
 //
-// recvmmsg(2) on a non-blocking socket receives datagrams until the batch is full or a receive returns EAGAIN
-// (do_recvmmsg in net/socket.c). So after a batch that is not full the socket is empty, in every family, and the next
-// call waits for an event without a system call. The batch may also have ended at another error. The kernel then
-// returns that error to the next call, and reports EPOLLERR, which is an event.
+// recvmmsg(2) on a non-blocking socket receives datagrams until the batch is full or a receive fails (do_recvmmsg in
+// net/socket.c). If the receive returned EAGAIN, the socket is empty, in every family. After another error the kernel
+// reports EPOLLERR, which is an event, and returns the error to the next call. So after a batch that is not full, the
+// next call waits for an event without a system call.
 //
 // sendmmsg(2) stops at the first datagram that the kernel refuses, and returns the number of datagrams before it. The
 // next call starts with that datagram and returns the reason. After EAGAIN the call waits and sends the rest later.
 // ECONNREFUSED on a connected UDP socket does not concern the datagram itself: an earlier one was refused (udp(7)), and
-// sending the same datagram again succeeds. So with `skipRefused` the call tries each datagram twice.
+// sending the same datagram again succeeds. So with `skipRefused` the call tries a refused datagram once more before it
+// skips it.
 
 import { flag, integer, quoteOther } from "../check/index.js";
 import { type BatchMemory, DatagramBatch, ENTRY_WORDS, ERROR, MAX_AT_ONCE, memoryOf } from "../batch/index.js";
@@ -26,7 +27,7 @@ export interface SendBatchOptions extends TransferOptions {
   readonly skipRefused?: boolean | undefined;
 }
 
-/** A datagram costs the kernel about as much as this many bytes of a stream. */
+/** A small datagram costs the kernel about as much as this many bytes of a stream. */
 const BYTES_PER_DATAGRAM = 4096;
 
 /** The cost of `count` datagrams in the budget of a turn. A large slot may hold many datagrams (GSO, GRO). */
@@ -48,7 +49,7 @@ export const RECVMMSG: Operation<BatchMemory, number, number> = operation<BatchM
 /** The progress of a sendmmsg. */
 export interface BatchSendProgress {
   readonly memory: BatchMemory;
-  /** The number of the next datagram to send. The call sends those from `next` to `end - 1`. */
+  /** The index of the next datagram to send. The call sends the datagrams up to `end - 1`. */
   next: number;
   end: number;
   skipRefused: boolean;
@@ -73,6 +74,7 @@ export const SENDMMSG: Operation<BatchSendProgress, number, number> = operation<
         state.next += result;
         state.sent += result;
         state.refused = false;
+        // The rest needs several system calls, so the queue checks the budget of the turn before it.
         if (end - state.next > MAX_AT_ONCE) return progress(cost(result, memory));
       } else if (!skipRefused || GENERAL_ERRORS.has(result)) {
         return result;

@@ -1,4 +1,4 @@
-// The pipes for splice(2). A pipe that one flow has emptied is used again by another. When the last flow ends, all
+// The pipes for splice(2). A pipe that one flow has emptied is used again by another flow. When no flow is left, all
 // pipes are closed.
 
 import type { Calls } from "../sys/calls.js";
@@ -8,7 +8,7 @@ import type { Pipe, RelayTable } from "../reactor/relay.js";
 /** log2 of the smallest pipe: a page of 4096 bytes. */
 const SMALLEST_LOG = 12;
 
-/** The most empty pipes that stay open for later flows. */
+/** The maximum number of empty pipes that stay open for later flows. */
 const MAX_FREE = 8;
 
 export class PipePool {
@@ -43,7 +43,7 @@ export class PipePool {
     return 0;
   }
 
-  /** Subtracts a flow. After the last one closes all pipes. */
+  /** Subtracts a flow. When no flow is left, closes all pipes. */
   removeUser(calls: Calls): void {
     if (--this.#users > 0) return;
     if (this.#shared !== undefined) {
@@ -59,7 +59,7 @@ export class PipePool {
     return this.#free.pop() ?? this.#open(calls);
   }
 
-  /** Returns an empty pipe to the pool. */
+  /** Returns an empty pipe to the pool, or closes the pipe if the pool has enough. */
   giveBack(calls: Calls, pipe: Pipe): void {
     if (this.#free.length < MAX_FREE && this.#users > 0) this.#free.push(pipe);
     else this.discard(calls, pipe);

@@ -1,5 +1,5 @@
-// Calls that never wait: listen, shutdown, getsockname, getpeername, setsockopt, getsockopt. Both sockets, and a socket
-// under TLS, use them.
+// Calls that never wait: listen, shutdown, getsockname, getpeername, setsockopt, getsockopt. The awaitable socket, the
+// blocking socket and a socket under TLS use them.
 
 import { isUint8Array } from "node:util/types";
 import type { Address } from "../addr/index.js";

@@ -81,7 +81,7 @@ export class PollTable<E extends Entry<PollSocket>> {
       const fd = (this.#words[POLLFD_WORDS * index] = entry.socket.fileno());
       if (fd < 0) closed++;
     }
-    // Without a wait if an entry is ready already.
+    // A closed socket is ready already, so poll(2) must not wait.
     const count = calls.pollEntries(this.#bytes, closed > 0 ? 0 : timeout);
     if (count < 0) return count;
     if (closed > 0) {

@@ -1,5 +1,5 @@
 // The operation of buffered reads. One call makes any number of reads, until the consumer has enough bytes. The streams
-// of both sockets use it.
+// of awaitable and of blocking sockets use it.
 //
 // The consumer gets the bytes of each read at once, so a call that ends early (timeout, abort, close) loses no bytes.
 // Each attempt gets its memory from the consumer, so a waiting call needs no memory.
@@ -7,7 +7,7 @@
 import { EFAULT } from "../sys/errno.js";
 import { progress, operation, type Operation } from "../reactor/operation.js";
 
-/** Provides memory for the bytes, and decides when the read ends. Same shape as `Consumer` in src/io.ts. */
+/** Provides memory for the bytes, and decides when the call is complete. Same shape as `Consumer` in src/io.ts. */
 export interface ReadConsumer {
   /** Returns memory, and sets `start` and `size`. */
   room(): Uint8Array;

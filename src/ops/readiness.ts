@@ -54,7 +54,7 @@ export const HANGUP: Operation<object, FailedDescriptor, SocketError> = operatio
     if (revents < 0) return revents;
     if ((revents & POLLNVAL) !== 0) return EBADF;
     if ((revents & POLLHUP) === 0) return EAGAIN;
-    // Results of an attempt that completes are positive, and the constants are negative.
+    // A negative result would fail the call. So the result is the positive number of the errno.
     return (revents & POLLERR) === 0 ? -EPIPE : -ECONNRESET;
   },
   complete: (errno, _, descriptor) => brokenError(-errno, descriptor),

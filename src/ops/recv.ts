@@ -10,17 +10,18 @@ import { type FlagOptions, flagsOf, flagsWithoutWait, type TransferOptions } fro
 import { RECV_ALL, RECV_ALL_INTO, RECVFROM_ALL, RECVFROM_ALL_INTO, recvAllProgress, waitsForAll } from "./recvAll.js";
 import type { Mode, Outcome, Runner } from "./runner.js";
 
+/** Enough for every UDP datagram. */
 export const SLAB_SIZE: number = 1 << 16;
 /**
- * The memory of all reads of at most SLAB_SIZE bytes. complete() copies the bytes into a Buffer of their exact length.
- * attempt() and complete() are one step of JavaScript, so no other read comes in between.
+ * The memory of all reads that return a new Buffer of at most SLAB_SIZE bytes. complete() copies the bytes into this
+ * Buffer. attempt() and complete() are one step of JavaScript, so no other read comes in between.
  */
 export const slab: Buffer = Buffer.allocUnsafeSlow(SLAB_SIZE);
 
 /** Up to this many bytes, copying in a loop costs less than `set()`. */
 const MAX_LOOP_COPY_BYTES = 24;
 
-/** The first `count` bytes of the slab. */
+/** Returns a copy of the first `count` bytes of the slab. */
 export function copyFromSlab(count: number): Buffer {
   const out = Buffer.allocUnsafe(count);
   if (count <= MAX_LOOP_COPY_BYTES) for (let i = 0; i < count; i++) out[i] = slab[i]!;

@@ -36,7 +36,7 @@ export interface RecvAllProgress {
   buffer: Uint8Array | undefined;
   /** The number of bytes received so far. */
   received: number;
-  /** The number of bytes of the last attempt. */
+  /** The number of bytes that the last attempt received. */
   last: number;
 }
 
@@ -47,7 +47,8 @@ export function recvAllProgress(size: number, buffer?: Uint8Array): RecvAllProgr
 
 /**
  * The number of bytes that a further read can return. 0 means that the next read gets the end of the stream or an
- * error, or stops at urgent data. EAGAIN means that nothing has arrived yet.
+ * error, or stops at urgent data. EAGAIN means that nothing has arrived yet. Another -errno means that the socket has
+ * no SIOCINQ, and that a read does not wait.
  */
 export function bytesAvailable(calls: Calls, fd: number): number {
   const count = calls.inq(fd);
@@ -96,6 +97,7 @@ function receiveOnce(calls: Calls, fd: number, call: RecvAllProgress, flags: num
   return call.received < size ? progress(count) : call.received;
 }
 
+/** The bytes of a call that has ended. Few bytes are copied, so that they do not keep a large buffer alive. */
 function receivedBytes(call: RecvAllProgress): Buffer {
   const { buffer, received, size } = call;
   const bytes = buffer as Buffer;
@@ -117,7 +119,7 @@ function recvAllOperation<T>(
   });
 }
 
-/** The address of a connected stream: recvfrom(2) returns none. */
+/** The address that recvfrom() returns for a stream: recvfrom(2) writes none. */
 function noAddress(): Address {
   return new OpaqueAddress(0, new Uint8Array(0));
 }

@@ -26,7 +26,7 @@ const DEFAULT_CONTROL = 512;
 
 /** The operand of recvmsg: the memory of the message, and the progress of a call with MSG_WAITALL. */
 export interface MessageToReceive {
-  /** The most bytes to receive. */
+  /** The maximum number of bytes to receive. */
   readonly size: number;
   /** The memory of the caller of recvmsgInto(). For recvmsg() the first attempt sets it. */
   views: readonly Uint8Array[] | undefined;
@@ -35,12 +35,14 @@ export interface MessageToReceive {
    * Whether control data end a call with MSG_WAITALL. They do on UNIX sockets, where they belong to bytes (unix(7)).
    */
   readonly controlEnds: boolean;
-  /** With MSG_WAITALL: the number of bytes received so far, and the header of the last attempt. */
+  // The next three are only for a call with MSG_WAITALL.
+  /** The number of bytes received so far. */
   received: number;
+  /** The header of the last attempt. */
   header: MessageHeader | undefined;
-  /** With MSG_WAITALL, the number of bytes of the last attempt. */
+  /** The number of bytes that the last attempt received. */
   last: number;
-  /** The table of calls of the last attempt. */
+  /** The table of calls of the last attempt: they close received descriptors that the caller does not take. */
   calls: Calls | undefined;
 }
 
@@ -106,6 +108,7 @@ export const RECVMSG_INTO: Operation<MessageToReceive, number, MessageHeader> = 
   movesBytes: true,
   attempt: (calls, fd, message, flags) => {
     const views = message.views!;
+    // If the lengths differ, memory of the caller was detached or has shrunk.
     return totalLength(views) === message.size ? attemptOnce(calls, fd, message, views, flags) : EFAULT;
   },
   complete: (length, message) => takeHeader(message.calls!, length, message.size),

@@ -71,8 +71,8 @@ export interface Runner<M extends Mode> extends OpenSocket {
   /** Called before a call that sends `count` datagrams. */
   beforeDatagrams(count: number): void;
   /**
-   * Ends a call that needs no system call. Fails if the socket is closed or an option is wrong, otherwise gives
-   * `value`.
+   * Ends a call that needs no system call. The outcome is `value`, or an error if the socket is closed or an option is
+   * wrong.
    */
   done<T>(value: T, syscall: string, opts: WaitOptions | undefined): Outcome<M, T>;
   /** Fails the call: returns a rejected promise, or throws. */

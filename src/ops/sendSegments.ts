@@ -22,7 +22,7 @@ const SEGMENTS_NAMES: readonly string[] = [...TRANSFER_NAMES, "address"];
 
 /** The progress of a sendSegments. */
 interface SegmentSendProgress extends AddressOperand {
-  /** Each of them is sent with one system call, which makes several datagrams of it. */
+  /** Each message is sent with one system call. The kernel splits it into datagrams. */
   readonly messages: readonly Uint8Array[];
   readonly control: Uint8Array;
   /** The index of the next message. */
@@ -55,7 +55,10 @@ export const SEND_SEGMENTS: Operation<SegmentSendProgress, number, number> = ope
   transferred: (state) => state.sent,
 });
 
-/** Splits the data into messages: at most MAX_SEGMENTS whole segments each, and at most MAX_MESSAGE bytes. */
+/**
+ * Splits the data into messages of at most MAX_SEGMENTS segments and MAX_MESSAGE bytes each. Only the last segment of
+ * the data may be shorter than `segment`.
+ */
 function messagesOf(data: Uint8Array, segment: number): Uint8Array[] {
   const step = Math.max(1, Math.min(MAX_SEGMENTS, Math.floor(MAX_MESSAGE / segment))) * segment;
   if (data.length === 0) return [EMPTY];

@@ -9,8 +9,8 @@ import { WAIT_NAMES, type WaitOptions } from "../wait/waitOptions.js";
 const ACTION = "sendfile";
 
 /**
- * The most bytes of one sendfile(2). If the file is not in memory, the call blocks the thread until the disk has read
- * it. A disk reads this many bytes in a few milliseconds.
+ * The maximum number of bytes of one sendfile(2). If they are not in memory, the call blocks the thread until the disk
+ * has read them: a few milliseconds for this number.
  */
 const SENDFILE_CHUNK = 1 << 20;
 
@@ -106,8 +106,8 @@ function descriptorIn(file: unknown): number {
 /** Makes the operand of SENDFILE. Reads the length of the file. */
 export function fileSendProgress(calls: Calls, { count, fd, file, offset }: CheckedFile): FileSendProgress {
   const size = check(calls.fileSize(fd), ACTION);
-  // The length of some files, such as those of /proc, is 0. They end when sendfile(2) returns 0. For other files the
-  // last call requests exactly the rest of the file: after a larger request the kernel would delay the last packet.
+  // Some files, such as those of /proc, have the length 0 and yet have bytes. They end when sendfile(2) returns 0. For
+  // other files the last call requests exactly the rest: after a larger request the kernel would delay the last packet.
   const end = size === 0 ? Number.MAX_SAFE_INTEGER : Math.max(0, size - offset);
   return { file, offset, until: Math.min(count ?? end, end), sent: 0, ended: false };
 }

@@ -1,14 +1,14 @@
 // splice: bytes from socket to socket through a pipe, inside the kernel.
 //
 // splice(2) needs a pipe between two sockets. splice(2) into the pipe returns EAGAIN in two cases: the source is empty,
-// or the pipe is full. A pipe can be full with few bytes in it, because each fragment of a packet occupies one of its
-// buffers. So each step has a rule that gives EAGAIN one meaning:
+// or the pipe is full. A pipe can be full with few bytes in it, because each fragment of a packet occupies one buffer
+// of the pipe. So each step has a rule that gives EAGAIN one meaning:
 //
 // - A flow fills the pipe only when the pipe is empty. EAGAIN means that the source is empty.
 // - Then the flow empties the pipe. EAGAIN means that the destination is full.
 //
 // So a flow that waits for its source has no bytes in a pipe and needs no pipe. Only a flow that waits for its
-// destination keeps one.
+// destination keeps a pipe.
 //
 // A flow has two operations. SPLICE waits in the source's reading queue. Its attempt moves bytes from the source to the
 // destination, in one native call. SPLICE_REST empties the pipe. It waits in the destination's writing queue, so other
@@ -23,10 +23,10 @@ import { EAGAIN, ECANCELED, EINTR, EIO } from "../sys/errno.js";
 import type { Pipe, Relay } from "../reactor/relay.js";
 import type { PipePool } from "./pipes.js";
 
-/** The most bytes of an attempt. After it other calls have their turn. */
+/** The maximum number of bytes of an attempt. After each attempt the queue checks the budget of the turn. */
 const SPLICE_CHUNK = 1 << 20;
 
-/** A read of fewer bytes is a small one. The same number as SPLICE_THRESHOLD in native/addon.h. */
+/** A read of fewer bytes is small. The same number as SPLICE_THRESHOLD in native/addon.h. */
 const SPLICE_THRESHOLD = 16 << 10;
 
 /** The source or the destination of a flow. */
@@ -49,7 +49,7 @@ export interface Flow<E extends FlowEnd = FlowEnd> {
   readonly from: E;
   readonly to: E;
   readonly pipes: PipePool;
-  /** The most bytes to read from the source. */
+  /** The maximum number of bytes to read from the source; Infinity for none. */
   readonly limit: number;
   /** The pipe, while it holds bytes. */
   pipe: Pipe | undefined;
@@ -59,7 +59,7 @@ export interface Flow<E extends FlowEnd = FlowEnd> {
   sent: number;
   /** Called when bytes have moved. `at` is a time of `performance.now()`; the default is now. */
   noteActivity(at?: number): void;
-  /** Whether the last read was a small one. The next bytes are then copied, because splicing few bytes costs more. */
+  /** Whether the latest read was small. The next bytes are then copied, because splicing few bytes costs more. */
   smallReads: boolean;
   /** The relay that the flow has used. */
   relay?: Relay | undefined;
@@ -178,7 +178,7 @@ const COPY_FIRST = 1;
 const SHORT_READ_IS_EMPTY = 2;
 const SHORT_READ_IS_END = 4;
 
-/** `spliceThrough` stores here the number of bytes read and the number of bytes sent. */
+/** Where `spliceThrough` stores the number of bytes read and the number of bytes sent. */
 const counts = new Uint32Array(2);
 const countBytes = new Uint8Array(counts.buffer);
 
@@ -188,14 +188,14 @@ const countBytes = new Uint8Array(counts.buffer);
  * @returns 1 if it can go on, 0 at the end of the source, or -errno
  */
 function passThrough(calls: Calls, fd: number, flow: Flow, pipe: Pipe): number {
-  const budget = Math.min(flow.limit - flow.received, SPLICE_CHUNK);
+  const maxBytes = Math.min(flow.limit - flow.received, SPLICE_CHUNK);
   const { readEnd, writeEnd, capacity } = pipe;
   const { shortMeansEmpty, shortMeansEnd } = flow.from.reading;
   const flags =
     (flow.smallReads ? COPY_FIRST : 0) |
     (shortMeansEmpty ? SHORT_READ_IS_EMPTY : 0) |
     (shortMeansEnd ? SHORT_READ_IS_END : 0);
-  const result = calls.spliceThrough(fd, readEnd, writeEnd, flow.to.fd, capacity, budget, countBytes, flags);
+  const result = calls.spliceThrough(fd, readEnd, writeEnd, flow.to.fd, capacity, maxBytes, countBytes, flags);
   const count = counts[0]!;
   if (count > 0) {
     flow.smallReads = count < SPLICE_THRESHOLD;

@@ -116,7 +116,7 @@ export const IP_MULTICAST_IF: SocketOption<string, MulticastInterface> = customO
   (bytes) => formatIPv4(bytes),
   (value) => {
     const name = "IP_MULTICAST_IF";
-    // The kernel takes an IPv4 address itself.
+    // The kernel itself finds the interface of an IPv4 address.
     const address = typeof value === "string" ? parseIPv4(value) : undefined;
     if (address !== undefined) return address;
     const isObject = typeof value === "object" && value !== null;

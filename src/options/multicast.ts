@@ -148,7 +148,7 @@ function decodeIpv4Filter(bytes: Uint8Array): Ipv4SourceFilter {
   };
 }
 
-/** Maximum number of sources that `getsockopt` reads of a filter. The default limits of Linux are lower. */
+/** Maximum number of sources that `getsockopt` reads of a filter. Linux allows fewer by default. */
 const MAX_SOURCES = 128;
 
 /** The option to set a filter of sources. `of` returns the option to read the filter of a group. */
@@ -168,6 +168,7 @@ export function ipv4SourceFilterOption(name: string, level: number, optname: num
       query: join(
         ipv4Member(name, "group", group),
         ipv4Member(name, "address", address),
+        // The mode, which the kernel ignores here, and the number of sources that fit into the buffer.
         uintBytes(0),
         uintBytes(MAX_SOURCES),
       ),

@@ -9,7 +9,7 @@ import { integer, quote } from "../check/index.js";
  * A socket option with typed values: `setsockopt(TCP_NODELAY, true)`, `getsockopt(TCP_INFO)`.
  *
  * `Get` is the type that `getsockopt` returns, and `Set` is the type that `setsockopt` takes. A type is `never` if the
- * kernel does not support the direction. An option can be passed in place of its number:
+ * kernel does not support that call. An option can be passed in place of its number:
  * `setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)` uses its `optname`.
  */
 export interface SocketOption<Get, Set> {

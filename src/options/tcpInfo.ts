@@ -159,7 +159,7 @@ export interface TcpInfo {
   readonly tcpi_total_rto?: number;
   /** Recoveries that began with a retransmission timeout. */
   readonly tcpi_total_rto_recoveries?: number;
-  /** Time spent in such recoveries (ms). */
+  /** Time of `tcpi_total_rto_recoveries` (ms). */
   readonly tcpi_total_rto_time?: number;
 }
 

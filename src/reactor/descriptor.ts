@@ -1,12 +1,12 @@
 // One descriptor: its wait queues, its registration with the reactor, and close().
 //
 // Each descriptor has a queue of waiting reads and a queue of waiting writes. Four more queues are made on first use.
-// Each of them serves one kind of call and is woken by one event:
+// Each of the four serves one kind of call. The list has the calls and the events that wake them:
 //
 // - reads of the error queue (MSG_ERRQUEUE): EPOLLERR
 // - reads of urgent data (MSG_OOB): EPOLLPRI
 // - calls that wait for the end of the connection: EPOLLHUP
-// - calls that wait for the half-close of the peer: EPOLLRDHUP
+// - calls that wait for the half-close of the peer: EPOLLRDHUP or EPOLLHUP
 //
 // These calls have queues of their own for two reasons. They must not wait behind an ordinary read. And EAGAIN for one
 // kind of read does not mean EAGAIN for another.
@@ -16,9 +16,10 @@
 // send buffer (sock_def_write_space, unix_write_space). So they are registered for EPOLLOUT only while a write waits.
 //
 // While a UDP socket is registered, the kernel takes a lock per datagram sent, even without EPOLLOUT. That is about a
-// tenth of the cost of a small datagram. So a program that sends many datagrams calls `unwatch()` first, which ends the
+// tenth of the cost of a small datagram. So a call that sends many datagrams first calls `unwatch()`, which ends the
 // registration. The next call that waits registers again, and epoll then reports the current state at once. Without a
-// registration no event comes, so `unwatch()` makes every queue ready until an attempt returns EAGAIN.
+// registration no event comes, so `unwatch()` makes the queues of reads and writes ready: their next call makes an
+// attempt.
 
 import { defaultReactor, type Reactor, type Source } from "./reactor.js";
 import { POLLOUT } from "../sys/constants.js";
@@ -51,7 +52,7 @@ export interface CloseListener {
 const TCP = 1;
 /** A waiting call keeps the process alive. */
 const KEEPS_ALIVE = 2;
-/** The registration has no EPOLLOUT. */
+/** The registration has no EPOLLOUT, or will have none if it does not exist yet. */
 const READING_ONLY = 4;
 /** A duplicate of the descriptor may exist. */
 const DUPLICATED = 8;
@@ -90,7 +91,7 @@ export class Descriptor implements Source, QueueDescriptor {
   pendingIndex: number = -1;
   /** -1 after close() and release(). Only this file sets it. */
   fd: number;
-  /** TCP, KEEPS_ALIVE, READING_ONLY, DUPLICATED. */
+  /** The flags above. */
   private bits: number;
   /** The slot of the registration with the reactor, or -1. */
   private slot: number = -1;
@@ -210,8 +211,8 @@ export class Descriptor implements Source, QueueDescriptor {
   }
 
   /**
-   * Called before other code gets the number of the descriptor. That code may duplicate or close the descriptor, so the
-   * identity of the open file is stored and compared later.
+   * Called before other code gets the number of the descriptor. That code may duplicate or close the descriptor. So
+   * share() stores the identity of the open file. Native code compares it before it closes or releases the number.
    */
   share(): void {
     if (this.file > 0 || this.fd < 0) return;
@@ -246,6 +247,7 @@ export class Descriptor implements Source, QueueDescriptor {
     if (queue !== this.writing) return;
     // The waiting write must be sent before the bytes that a relay would forward to this descriptor.
     this.inflow?.block();
+    // If the relay has got an EPOLLOUT that it did not report, no further one may come.
     if (this.outflow?.reportEpollout(true) === true) this.reactor.defer({ resume: () => this.writing.wake() });
   }
 
@@ -275,7 +277,8 @@ export class Descriptor implements Source, QueueDescriptor {
   }
 
   /**
-   * A relay with this descriptor as the source. Undefined if the descriptor is not registered, or the table is full.
+   * A relay with this descriptor as the source. Undefined if the descriptor is not registered, or the table of relays
+   * has no room for it.
    */
   makeRelay(): Relay | undefined {
     return this.slot < 0 ? undefined : this.reactor.makeRelay(this.slot);
@@ -314,8 +317,8 @@ export class Descriptor implements Source, QueueDescriptor {
   }
 
   /**
-   * After an event of MORE_THAN_DATA a short read no longer means that the socket is empty. After the peer's FIN alone
-   * a short read means the end of the stream, because all bytes have arrived (tcp_fin in net/ipv4).
+   * After an event of MORE_THAN_DATA a short read no longer means that the socket is empty. After the peer's FIN,
+   * without an error or urgent data, it means the end of the stream: all bytes have arrived (tcp_fin in net/ipv4).
    */
   private updateShortReadFlags(events: number): void {
     const { reading } = this;
@@ -333,7 +336,7 @@ export class Descriptor implements Source, QueueDescriptor {
     return fd;
   }
 
-  private cancel(): void {
+  private cancelAll(): void {
     this.reading.cancel();
     this.writing.cancel();
     this.rare?.forEachQueue((queue) => queue.cancel());
@@ -355,22 +358,22 @@ export class Descriptor implements Source, QueueDescriptor {
   }
 
   /**
-   * Closes the descriptor and settles every pending call with ECANCELED. Returns the result of close(2), or 0 if the
-   * descriptor was closed before.
+   * Closes the descriptor and cancels every waiting call (see `WaitQueue.cancel`). Returns the result of close(2), or 0
+   * if the descriptor was closed before.
    */
   close(): number {
     if (this.fd < 0) return 0;
     const fd = this.deregister(false);
     const { calls } = this.reactor;
     const result = this.file > 0 ? calls.close(fd, this.file) : calls.close(fd);
-    this.cancel();
+    this.cancelAll();
     return result;
   }
 
   /**
-   * Returns the open descriptor to the caller, which then owns it, and settles every pending call with ECANCELED.
+   * Returns the open descriptor to the caller, which then owns it, and cancels every waiting call.
    *
-   * @param blocking whether to clear O_NONBLOCK; if that fails, nothing changes
+   * @param blocking whether to clear O_NONBLOCK; if that fails, the descriptor and its calls stay as they are
    * @returns the descriptor, or -errno
    */
   release(blocking: boolean = false): number {
@@ -382,7 +385,7 @@ export class Descriptor implements Source, QueueDescriptor {
     const result = this.file > 0 ? calls.release(fd, mode, this.file) : calls.release(fd, mode);
     if (result < 0 && blocking) return result;
     this.deregister(true);
-    this.cancel();
+    this.cancelAll();
     return result < 0 ? result : fd;
   }
 }

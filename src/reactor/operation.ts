@@ -20,7 +20,7 @@ import {
 import { endsOf } from "../sys/socketEnds.js";
 import { timeoutError } from "../wait/localError.js";
 
-/** `progress(0)`. The other results of `progress()` are lower, and every -errno is higher. */
+/** `progress(0)`. Every other result of `progress()` is a lower number, and every -errno is a higher one. */
 export const PROGRESS = -0x4000_0000;
 
 /**
@@ -41,7 +41,7 @@ export interface Operation<A, B, T> {
   /** The name of the call in errors. */
   readonly syscall: string;
 
-  /** Whether the result is a number of bytes, which count against the budget of the turn. */
+  /** Whether a completed call counts against the budget of the turn in bytes: its `cost()`, by default its result. */
   readonly movesBytes: boolean;
 
   /** Whether the operation moves a batch. The result is then a number of datagrams. */
@@ -72,12 +72,12 @@ export interface Operation<A, B, T> {
   requested?(a: A, b: B): number;
 
   /**
-   * Whether the result shows that the socket is empty, on any kind of socket. A batch of datagrams that is not full
-   * shows that.
+   * Whether the result shows that the next attempt would return EAGAIN, on any kind of socket. A batch of received
+   * datagrams that is not full shows that.
    */
   drained?(result: number, a: A, b: B): boolean;
 
-  /** The cost of an attempt in bytes, against the budget of the turn, if it differs from the result. */
+  /** The bytes that a completed call takes from the budget of the turn, if their number differs from the result. */
   cost?(result: number, a: A, b: B): number;
 
   /** Whether the queue tries again after a pause, because the cause of this errno (EMFILE) ends without an event. */
@@ -96,7 +96,7 @@ export interface Operation<A, B, T> {
   /** More details for the error of the call, such as an address. */
   details?(a: A, b: B): SocketErrorDetails | undefined;
 
-  /** The bytes that were sent before the call failed. Absent if the call does not count bytes. */
+  /** The number of bytes (or datagrams of a batch) sent so far. Absent if the operation does not count them. */
   transferred?(a: A, b: B): number;
 }
 
@@ -134,8 +134,8 @@ export interface FailedDescriptor {
   /** -1 once closed. */
   readonly fd: number;
   /**
-   * The -errno with which a call found that the connection is broken, or 0. The kernel returns it only once, and later
-   * calls report it too.
+   * The -errno of the call that found the connection broken, or 0. The kernel returns this errno only once, but calls
+   * that wait for the end of the connection need it later; see ops/readiness.ts.
    */
   connectionErrno?: number;
 }

@@ -4,13 +4,13 @@
 // limits how much code it inlines into a function. The methods of a queue are `private` and not `#`. For each class of
 // an object's prototype chain with `#` methods, V8 gives the object a hidden field and checks it at each call.
 
-/** The next call may make an attempt. Clear if the last attempt returned EAGAIN and no event has come since. */
+/** An attempt may succeed. Clear from an EAGAIN, or a result after which EAGAIN is certain, until the next event. */
 export const READY = 1;
 /** The reactor will serve the queue in the next turn. */
 export const DEFERRED = 2;
 /** A read that gets fewer bytes than requested has emptied the socket; see waitQueue.ts. Only for reading on TCP. */
 export const SHORT_MEANS_EMPTY = 4;
-/** Such a read has reached the end of the stream, because the peer's FIN has arrived. Only for reading on TCP. */
+/** A read that gets fewer bytes than requested has reached the end of the stream. Set after the peer's FIN, on TCP. */
 export const SHORT_MEANS_END = 8;
-/** Calls that must not wait (MSG_DONTWAIT) may be among the waiting calls. */
+/** Calls with MSG_DONTWAIT may be in the queue. They wait only for the next turn, not for an event. */
 export const NONBLOCKING = 16;

@@ -6,9 +6,9 @@
 // old generation, and the reactor drops it, even if another descriptor has the same slot or number now.
 //
 // Native code (the poller) calls epoll_wait(2) and writes the events into an array that it shares with the reactor. Its
-// words, as native/poller.c defines them:
+// words, as native/poller.h defines them:
 //
-// - WAITING: the number of calls that wait
+// - WAITING: the number of waiting calls that keep the process alive
 // - REFERENCED: 1 while the poller keeps the event loop alive
 // - COUNT: the number of events in the array, or the -errno of epoll_wait(2)
 // - SAME_TURN: 1 if these events follow other events of the same turn of the loop
@@ -43,11 +43,11 @@ const MAX_EVENTS = 64;
  * An error of a descriptor's handler. It is thrown after the other descriptors got their events. An object, because the
  * error may be any value, even undefined.
  */
-interface Failure {
+interface HandlerError {
   readonly error: unknown;
 }
 
-/** A registered descriptor. It must not run code of users. */
+/** A registered descriptor. It must not run code of users, except in an attempt of an operation (waitQueue.ts). */
 export interface Source {
   /** @param events the bits of epoll(7) */
   onReady(events: number): void;
@@ -57,7 +57,7 @@ export interface Source {
   forEachWaiter?(visit: (waiter: Waiter, owner: QueueDescriptor) => void): void;
 }
 
-/** An object that continues its work in the next turn. It must not run code of users. */
+/** An object that continues its work in the next turn. For code of users, the rule of {@link Source} holds. */
 export interface Deferred extends DeferredStep {
   /** Calls `visit` with each call that waits for the next turn. */
   forEachWaiter?(visit: (waiter: Waiter, owner: QueueDescriptor) => void): void;
@@ -70,9 +70,9 @@ export class Reactor {
   #poller = -1;
   /** Whether JavaScript must call `pollerTurned` after each turn of the loop. */
   #reportsTurns = false;
-  /** Whether that call is scheduled. */
+  /** Whether a call of `pollerTurned` is scheduled. */
   #reportScheduled = false;
-  /** The number of waiting calls until the poller is open. They wait for the next turn, not for an event. */
+  /** The value of WAITING until the poller is open. These calls wait for the next turn, not for an event. */
   #waitingBeforeOpen = 0;
   #relays: RelayTable | undefined;
   #sources: (Source | undefined)[] = [];
@@ -89,12 +89,12 @@ export class Reactor {
     this.#turn = turn;
   }
 
-  /** The number of waiting calls. */
+  /** The number of waiting calls that keep the process alive. */
   get waiting(): number {
     return this.#shared?.[WAITING] ?? this.#waitingBeforeOpen;
   }
 
-  /** The -errno of epoll_wait(2), or 0. After such a failure no call can wait. */
+  /** The -errno of epoll_wait(2), or 0. Once epoll_wait(2) has failed, no call can wait. */
   get failure(): number {
     return this.#failure;
   }
@@ -104,7 +104,7 @@ export class Reactor {
     return this.#sources.length - this.#freeSlots.length;
   }
 
-  /** The system call that failed in `add`, for the message of the error. */
+  /** The system call that failed in `add` or `addWriting`, for the message of the error. */
   get failedCall(): "epoll_create1" | "epoll_ctl" | "epoll_wait" {
     if (this.#failure < 0) return "epoll_wait";
     return this.#shared === undefined ? "epoll_create1" : "epoll_ctl";
@@ -161,7 +161,7 @@ export class Reactor {
   }
 
   /**
-   * Ends a registration, right before the descriptor is closed or released.
+   * Ends a registration. Must run before the descriptor is closed.
    *
    * @param stays whether the descriptor or a duplicate stays open. The kernel then keeps the epoll entry, so
    *   epoll_ctl(2) must remove it. Otherwise close(2) removes it. If an unknown duplicate keeps the entry, the reactor
@@ -195,7 +195,7 @@ export class Reactor {
     return this.#relays?.relay(slot, this.#generations[slot]!);
   }
 
-  /** Counts a waiting call. While the number is above 0, the poller keeps the process alive. */
+  /** Counts a waiting call that keeps the process alive. */
   hold(): void {
     const shared = this.#shared;
     if (shared === undefined) {
@@ -206,11 +206,11 @@ export class Reactor {
     if (shared[REFERENCED] === 0) this.calls.pollerRef(this.#poller);
   }
 
-  /** Subtracts a waiting call. */
+  /** Subtracts a call that {@link hold} has counted. */
   release(): void {
     const shared = this.#shared;
     if (shared === undefined) this.#waitingBeforeOpen--;
-    // In the next turn and not at once, because most often another call waits by then.
+    // pollerTurned() is called in the next turn and not at once, because most often another call waits by then.
     else if (--shared[WAITING]! === 0 && this.#reportsTurns) this.#reportTurnLater();
   }
 
@@ -266,7 +266,7 @@ export class Reactor {
     this.#batchTime = undefined;
     if (shared[SAME_TURN] === 0) this.#turn.renew(count);
     else this.#turn.extend(count);
-    let failure: Failure | undefined;
+    let firstError: HandlerError | undefined;
     for (let at = FIRST_EVENT; at < end; at += 3) {
       const slot = shared[at]!;
       const source = this.#sources[slot];
@@ -275,24 +275,24 @@ export class Reactor {
       try {
         source.onReady(shared[at + 2]!);
       } catch (error) {
-        failure ??= { error };
+        firstError ??= { error };
       }
     }
-    if (failure !== undefined) throw failure.error;
+    if (firstError !== undefined) throw firstError.error;
   }
 
   /** Called after epoll_wait(2) has failed. */
   #fail(errno: number): void {
     this.#failure = errno;
-    let failure: Failure | undefined;
+    let firstError: HandlerError | undefined;
     for (const source of this.#sources.slice()) {
       try {
         source?.onFailure?.();
       } catch (error) {
-        failure ??= { error };
+        firstError ??= { error };
       }
     }
-    if (failure !== undefined) throw failure.error;
+    if (firstError !== undefined) throw firstError.error;
   }
 }
 

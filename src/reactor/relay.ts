@@ -8,9 +8,9 @@
 
 import { calls } from "../sys/calls.js";
 
-/** The most slots with a relay: MAX_RELAYS in native/poller.h. Each forwarded connection uses two. */
+/** The maximum number of slots with a relay: MAX_RELAYS in native/poller.h. Each forwarded connection uses two. */
 const MAX_RELAYS = 1 << 16;
-// The table has this many relays, then the pipes, then the other relays.
+// The table has this many relays, then the pipes, then the other relays; native/relay.c has the reason.
 const RELAYS_BEFORE_PIPES = 1024;
 const RELAY_WORDS = 10;
 const PIPES = 16;
@@ -35,7 +35,7 @@ const BYTES_HIGH = 6;
 const BYTES_IN_PIPE = 7;
 /** The -errno that stopped the relay, or 0. */
 const ERROR = 8;
-/** The time of the last transfer: the low 32 bits of `calls.relayClock()`. */
+/** The time of the last transfer in ms: the low 32 bits of `calls.relayClock()`. */
 const LAST_ACTIVE = 9;
 
 // The flags of a relay; see native/relay.c.
@@ -50,7 +50,7 @@ const SHORT_READ_IS_EMPTY = 64;
 export interface Pipe {
   readonly readEnd: number;
   readonly writeEnd: number;
-  /** The most bytes that the pipe can hold. */
+  /** The maximum number of bytes in the pipe. */
   readonly capacity: number;
 }
 
@@ -105,7 +105,7 @@ export class Relay {
   errno: number = 0;
   /** Whether C got EPOLLOUT for the source and did not report it to the reactor. */
   unreportedEpollout: boolean = false;
-  /** Whether the last read got fewer bytes than SPLICE_THRESHOLD in native/addon.h. */
+  /** Whether the latest read got fewer bytes than SPLICE_THRESHOLD in native/addon.h. */
   smallReads: boolean = true;
   /** Whether the source may have more bytes for which no further event comes. */
   sourceMayHaveData: boolean = false;
@@ -192,10 +192,11 @@ export class Relay {
     return (flags & WRITABLE_UNREPORTED) !== 0;
   }
 
-  /** The time of the last transfer, as of `performance.now()`. Undefined if the relay is closed or moved no bytes. */
+  /** The time of the latest transfer, as of `performance.now()`. Undefined if the relay is closed or moved no bytes. */
   lastActive(): number | undefined {
     if (!this.#isOpen || this.#bytesSent() + this.#words[this.#at + BYTES_IN_PIPE]! === 0) return undefined;
-    // Not process.hrtime(), which starts at 0 in some runtimes. `| 0` makes the difference right when the 32 bits wrap.
+    // relayClock() and not process.hrtime(), which starts at 0 in some runtimes. `| 0` corrects the difference of two
+    // 32-bit numbers when the clock has wrapped in between.
     const age = (calls.relayClock() - this.#words[this.#at + LAST_ACTIVE]!) | 0;
     return performance.now() - age;
   }

@@ -2,22 +2,22 @@
 //
 // There are two such cases. In the first the kernel returns EAGAIN, but poll(2) reports the socket as writable: a UDP
 // socket finds no free port, the receive queue of a UNIX or netlink receiver is full, or the accept queue of a UNIX
-// listener is full. No event would come for the socket. So the queue calls poll(2) after each EAGAIN. If poll(2)
-// reports the socket as writable, the queue tries once more at once, because the socket may have become writable
-// between the two system calls. Each further attempt follows a pause.
+// listener is full. No event would come for the socket. So the queue calls poll(2) after each EAGAIN of a write, except
+// on TCP. If poll(2) reports the socket as writable, the queue tries once more at once, because the socket may have
+// become writable between the two system calls. Each further attempt follows a pause.
 //
 // In the second case the cause of an error is temporary (EMFILE in accept). Then each attempt follows a pause.
 
-/** The first pause, in ms. Each further pause is twice as long, up to the longest. */
+/** The first and the longest pause, in ms. Each pause is twice as long as the pause before. */
 export const FIRST_PAUSE = 5;
 export const LONGEST_PAUSE = 100;
 
 export class RetryPause {
   #timer: NodeJS.Timeout | undefined;
   #length = 0;
-  /** The number of EAGAINs in a row after which no event comes. */
+  /** The number of refusals in a row. A refusal is an EAGAIN that no event will follow. */
   #refusals = 0;
-  /** The bytes that the call had transferred when the last pause began. */
+  /** The bytes that the call had transferred when the latest pause began. */
   #transferred = 0;
 
   /** Whether a pause is under way. */
@@ -26,7 +26,7 @@ export class RetryPause {
   }
 
   /**
-   * Starts a pause, twice as long as the last one. If the call has moved bytes since, it is a short one again.
+   * Starts a pause, twice as long as the pause before. If the call has moved bytes since, the pause is FIRST_PAUSE.
    *
    * @param transferred the bytes that the call has moved so far
    * @param resume called after the pause
@@ -41,17 +41,17 @@ export class RetryPause {
     }, this.#length).unref();
   }
 
-  /** Counts an EAGAIN after which no event comes. Returns how many came in a row. */
+  /** Counts a refusal. Returns the number of refusals in a row. */
   countRefusal(): number {
     return ++this.#refusals;
   }
 
-  /** Called after an EAGAIN after which an event will come. */
+  /** Called after an EAGAIN that an event will follow. */
   resetRefusals(): void {
     this.#refusals = 0;
   }
 
-  /** Called when a call has succeeded: the next pause is a short one again. */
+  /** Called when a call has succeeded: the next pause is FIRST_PAUSE. */
   reset(): void {
     this.#length = 0;
     this.#refusals = 0;

@@ -1,5 +1,5 @@
-// The counters of one direction of a socket. A wait queue has them as fields of its own, and the functions below count
-// for both kinds of objects. As a base class of the queue, TransferCounts would cost one more constructor per queue.
+// The counters of one direction of a socket. The functions below take a wait queue, which has the same two fields, or a
+// TransferCounts. As a base class of the queue, TransferCounts would cost one more constructor per queue.
 
 import type { Operation } from "./operation.js";
 

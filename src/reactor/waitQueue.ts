@@ -5,18 +5,16 @@
 // queue. The kernel sends one event per change (edge-triggered), and each event serves the queue in order. Three
 // invariants ensure that a call never waits for an event that does not come:
 //
-// - READY is cleared only after EAGAIN, or when EAGAIN is certain. It is certain on a TCP socket after a short read:
-//   the receive buffer is empty (epoll(7), question 9), and later data make a new event. So no second read is needed. A
-//   TCP read may also be short at urgent data, at the end of the stream, and before an error. The event of these cases
-//   has other bits than EPOLLIN, and the descriptor clears `shortMeansEmpty` before it wakes the queue.
+// - READY is cleared only after EAGAIN, or when EAGAIN is certain: if `drained()` says so, and after a short read on
+//   TCP. Then the receive buffer is empty (epoll(7), question 9), and later data make a new event. So no second read is
+//   needed. A TCP read may also be short at urgent data, at the end of the stream, and before an error. The event of
+//   these cases has more bits than EPOLLIN, and the descriptor clears `shortMeansEmpty` before it wakes the queue.
 //   `shortMeansEmpty` is never set for UNIX sockets, because their reads stop between messages with different control
 //   data.
-// - Every event sets READY, and the descriptor is registered for events while READY is clear. While READY is set, the
-//   queue waits only for its turn and needs no registration.
+// - Every event sets READY. While READY is clear and a call waits, the descriptor is registered for events.
 // - If the queue stops before its last call while READY is set, it schedules its continuation: in the next turn if the
-//   budget of this turn is spent, or after a pause if the cause of the error is temporary (EMFILE in accept).
-//
-// In some cases the kernel returns EAGAIN and sends no event later; see retryPause.ts.
+//   budget of this turn is spent, or after a pause (retryPause.ts). Only after INCOMPLETE the queue waits for an event,
+//   which the missing bytes cause.
 //
 // A call with MSG_DONTWAIT never waits for an event. It makes an attempt even if the last one returned EAGAIN, because
 // the socket may be ready before the reactor has read the event from epoll. If an earlier call waits for an event, the
@@ -142,8 +140,9 @@ export class WaitQueue extends WaiterList {
   }
 
   /**
-   * Makes one attempt and never waits. Returns the result of the attempt, also if it is EAGAIN. Without an attempt it
-   * returns EAGAIN if other calls wait in this queue or the budget of the turn is spent. The caller calls `complete`.
+   * Makes one attempt and never waits. Returns the result of the attempt, also if it is EAGAIN. If other calls wait in
+   * this queue or the budget of the turn is spent, returns EAGAIN without an attempt. After a result >= 0 the caller
+   * must call `complete()`.
    */
   tryNow<A, B, T>(operation: Operation<A, B, T>, a: A, b: B): number {
     const { fd, reactor } = this.owner;
@@ -213,7 +212,7 @@ export class WaitQueue extends WaiterList {
     this.serve(events);
   }
 
-  /** Clears READY. Called for a call on two descriptors that waits in another queue and got EAGAIN from this one. */
+  /** Clears READY. Called by a splice to this descriptor that got EAGAIN. The splice is in the queue of its source. */
   setNotReady(): void {
     this.bits &= ~READY;
     if (this.head !== undefined) this.awaitEvent();
@@ -249,7 +248,7 @@ export class WaitQueue extends WaiterList {
     this.bits &= ~DEFERRED;
     if (this.head === undefined || this.pause?.active === true) return;
     if ((this.bits & READY) !== 0) this.serve(0);
-    // tryNow() got EAGAIN for another call in the meantime.
+    // READY was cleared after defer(), for example by setNotReady().
     else this.awaitEvent();
   }
 
@@ -286,12 +285,13 @@ export class WaitQueue extends WaiterList {
         if (result >= 0) value = operation.complete(result, a, b);
       } catch (error) {
         if (waiter !== this.head) return;
-        // complete() throws if there is no memory for the value. Only this call fails.
+        // complete() throws if there is no memory for the value, and attempt() if code of users throws. Only this call
+        // fails.
         this.remove(waiter);
         waiter.reject(error);
         continue;
       }
-      // Code of users has closed the descriptor in the attempt, and close() has settled the call.
+      // Code of users has closed the descriptor or aborted the call during the attempt, which has settled the call.
       if (waiter !== this.head) return;
       if (result >= 0) {
         this.afterSuccess(operation, result, a, b);
@@ -299,6 +299,7 @@ export class WaitQueue extends WaiterList {
         waiter.resolve(value);
       } else if (result === EAGAIN) {
         if (this.afterEagain()) return this.awaitEvent();
+        // No event will come. After the first such EAGAIN the loop tries once more at once; see retryPause.ts.
         if ((this.pause ??= new RetryPause()).countRefusal() > 1) return this.startPause(waiter);
       } else if (result === INCOMPLETE) {
         return this.awaitEvent();
@@ -313,7 +314,7 @@ export class WaitQueue extends WaiterList {
     }
   }
 
-  /** Returns whether to try again at once: after EINTR, and after a part of the work, which it counts. */
+  /** Returns whether to try again at once: after EINTR and after progress(). Counts the bytes of progress(). */
   private triesAgain<A, B, T>(operation: Operation<A, B, T>, result: number, a: A, b: B): boolean {
     if (result > PROGRESS) return result === EINTR;
     const count = PROGRESS - result;
@@ -324,7 +325,7 @@ export class WaitQueue extends WaiterList {
     return true;
   }
 
-  /** After a short read the socket is empty; see the top of the file. */
+  /** Clears READY after a short read that has emptied the socket; see the top of the file. */
   private noteShortRead<A, B, T>(operation: Operation<A, B, T>, count: number, a: A, b: B): void {
     if (
       (this.bits & SHORT_MEANS_EMPTY) !== 0 &&
@@ -343,6 +344,7 @@ export class WaitQueue extends WaiterList {
     this.noteShortRead(operation, result, a, b);
   }
 
+  /** Starts the pause before the next attempt of a call, the first in the queue. */
   private startPause({ operation, a, b }: Waiter): void {
     // The registration opens the poller, which keeps the process alive. The timer of the pause does not.
     this.awaitEvent();
@@ -356,7 +358,7 @@ export class WaitQueue extends WaiterList {
     else if ((this.bits & READY) !== 0 && this.pause?.active !== true) this.defer();
   }
 
-  /** Rejects a waiting call whose signal was aborted. */
+  /** Settles a waiting call whose signal was aborted: with the bytes that it has received, or the signal's reason. */
   abort(waiter: Waiter): void {
     const { operation, a, b } = waiter;
     const reason: unknown = waiter.signal!.reason;
@@ -376,7 +378,10 @@ export class WaitQueue extends WaiterList {
     this.afterRemoval();
   }
 
-  /** Settles every call with ECANCELED, because the descriptor is closed or released. */
+  /**
+   * Settles every call, because the descriptor is closed or released: with the bytes that the call has received, or
+   * with ECANCELED.
+   */
   cancel(): void {
     this.stopTimer();
     this.pause?.cancel();

@@ -26,10 +26,11 @@ export interface QueueDescriptor {
   onWaiting?(queue: WaiterList): void;
 }
 
-/** The timer of a list, and the earliest deadline. */
+/** The timer of a list. */
 interface DeadlineTimer {
   /** Undefined while no timer runs. */
   timeout: NodeJS.Timeout | undefined;
+  /** The deadline for which the timer runs. */
   deadline: number;
 }
 
@@ -77,8 +78,8 @@ export abstract class WaiterList {
   }
 
   /**
-   * The bytes that the first call has transferred, if it runs this operation. 0 if it runs another one, -1 if no call
-   * waits.
+   * The bytes that the first call has transferred, if it runs this operation. 0 if it runs another operation, -1 if no
+   * call waits.
    */
   progressOf<A, B, T>(operation: Operation<A, B, T>): number {
     const { head } = this;

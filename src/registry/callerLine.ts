@@ -1,19 +1,19 @@
 // The line of the program that called the package: the first frame of the stack that is neither of this package nor of
 // Node.
 
-/** The number of frames that V8 captures. At most about a dozen of them are of this package. */
+/** The maximum number of frames that V8 captures. About a dozen of them may be of this package. */
 const MAX_FRAMES = 40;
 
 /** The folder of the package's JavaScript: dist/, or out/lib in development. */
 const folder = ownFolder();
 
 function ownFolder(): string {
-  // Undefined in a CommonJS bundle. There the package and the program are one file, and no frame can be told apart.
+  // Undefined in a CommonJS bundle. The package and the program are one file there, so no frame is attributed.
   const url = import.meta.url as string | undefined;
   if (url === undefined) return "";
   const end = url.lastIndexOf("/dist/");
   if (end >= 0) return url.slice(0, end + "/dist/".length);
-  // Two folders up from registry/callerLine.js. A bundler may have moved the code elsewhere.
+  // The folder that contains registry/, or this file alone if a bundler has moved the code elsewhere.
   const own = "/registry/callerLine.js";
   return url.endsWith(own) ? url.slice(0, -own.length + 1) : url;
 }

@@ -2,8 +2,8 @@
 //
 // The registry exists only while tracing is on or a listener is attached (the inspector). Otherwise `registry` is
 // undefined, which costs no memory. The code that makes or closes a socket, or begins or ends a wait, tests that
-// variable. Calls that succeed at once do not test it. A listener that needs these calls replaces entries of the table
-// of system calls in sys/calls.ts.
+// variable. Calls that succeed at once do not test it. To observe these calls too, a listener replaces entries of the
+// table of system calls in sys/calls.ts.
 //
 // The registry has weak references to the objects. So they are collected as without it, and a socket that was not
 // closed still causes its warning.
@@ -15,7 +15,7 @@ import { callerLine } from "./callerLine.js";
 export interface ObjectRecord {
   /** The number of the record, from 1 on in each thread. Objects and calls share the numbers. */
   readonly id: number;
-  /** Undefined once the object is collected. */
+  /** The socket. The registry does not keep it from being collected. */
   readonly object: WeakRef<object>;
   /** When it was made: milliseconds, as of `performance.now()`. */
   readonly since: number;
@@ -37,7 +37,7 @@ export interface CallRecord {
 
 /** Gets the events of the registry. Its methods must not throw, and must not run code of users. */
 export interface RegistryListener {
-  /** Whether it replaces entries of the table of system calls. Relays, which call the kernel in C, are off then. */
+  /** Whether the listener replaces entries of the table of system calls. Then relays, which work in C, are off. */
   readonly replacesCalls?: boolean;
   objectMade?(record: ObjectRecord): void;
   objectClosed?(record: ObjectRecord): void;
@@ -138,19 +138,19 @@ const listensToCalls = (listener: RegistryListener): boolean =>
   listener.callBegun !== undefined || listener.callEnded !== undefined;
 
 // The budget of lines while tracing is off: a token bucket. The line of a call needs a stack trace, which takes about
-// ten microseconds, as long as a small exchange. So in a busy program only some calls get a line. With
-// `setTracing(true)` all calls get one.
+// ten microseconds, as long as the exchange of a small message. So in a busy program only some calls get a line. With
+// `setTracing(true)` all calls get a line.
 const LINES_AT_ONCE = 500;
 const LINES_PER_SECOND = 100;
 let linesLeft = LINES_AT_ONCE;
-/** When lines were added to `linesLeft`, as of `clock()`. */
+/** When lines were last added to `linesLeft`, as of `clock()`. */
 let refilledAt = 0;
 let linesRefused = 0;
 
 /** Takes a line from the budget. Returns false if the budget is spent. */
 export function takeLineBudget(): boolean {
   if (linesLeft < 1) {
-    // Only each 32nd time, because reading the clock is slow too.
+    // Tries to refill only each 32nd time, because reading the clock is slow too.
     if (++linesRefused % 32 !== 0) return false;
     const now = clock();
     linesLeft = Math.min(LINES_AT_ONCE, linesLeft + ((now - refilledAt) * LINES_PER_SECOND) / 1000);
@@ -170,7 +170,7 @@ export function attachListener(listener: RegistryListener): void {
   registry.attach(listener);
 }
 
-/** Removes a listener. After the last one the registry is off, and its records are gone. */
+/** Removes a listener. When no listener is left, the registry is off, and its records are gone. */
 export function detachListener(listener: RegistryListener): void {
   if (registry?.detach(listener) === true) registry = undefined;
 }

@@ -52,15 +52,16 @@ function addonError({ reason, text }: Fault, lines: readonly string[] = [], trie
   return new AddonError([`${head}: ${text}`, ...lines].join("\n  "), reason, tried);
 }
 
-/** Node's modules by their files, as `require.cache`: one object for all evaluations of this package in a thread. */
+/** Node's class Module. */
 interface ModuleClass {
   new (path: string): Module & { exports: unknown };
+  /** The object `require.cache`: the modules by their files. All evaluations of this package in a thread share it. */
   readonly _cache?: Record<string, { readonly exports: unknown } | undefined>;
 }
 
 /**
- * What `require(path)` returns. Node's `require` first looks for the file, which takes as long as to load it. Exports that
- * are in its cache are used, because all evaluations of the package must share one addon.
+ * The same as `require(path)`, but without its search for the file, which takes as long as the loading. Like `require`,
+ * it returns exports that are in the cache, because all evaluations of the package must share one addon.
  */
 function requireAddon(url: string, path: string): unknown {
   const Modules = nodeModule() as ModuleClass | undefined;
@@ -104,6 +105,7 @@ function load(): Addon {
   const root = namedPath === undefined ? findPackage(url) : undefined;
   const libc = currentLibc();
   const candidates = addonCandidates(namedPath, root, process.arch, libc);
+  // The candidate that the error is about: the first that exists, or the last if none exists.
   let unusable = candidates.at(-1);
   if (unusable === undefined) {
     const text = `no folder above ${url} is the package, and berkeley is not installed there`;

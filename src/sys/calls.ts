@@ -42,8 +42,8 @@ export interface Calls {
   socket(family: number, type: number, protocol: number): number;
   /** Writes two descriptors, as 32-bit numbers, to the 8 bytes of `pair`. */
   socketpair(family: number, type: number, protocol: number, pair: Uint8Array): number;
-  /** With `look` 1, the call also stores 1 at `QUEUE_EMPTY_AT` (sockaddr.ts) if no further connection waits, else 0. */
-  accept(fd: number, addressBuffer: Uint8Array, look?: number): number;
+  /** With `poll` 1, the call also stores 1 at `QUEUE_EMPTY_AT` (sockaddr.ts) if no further connection waits, else 0. */
+  accept(fd: number, addressBuffer: Uint8Array, poll?: number): number;
   bind(fd: number, address: Uint8Array): number;
   connect(fd: number, address: Uint8Array): number;
   listen(fd: number, backlog: number): number;
@@ -124,7 +124,7 @@ export interface Calls {
   /** Moves bytes without waiting. Returns 0 at the end of `from`. `from` or `to` must be a pipe. */
   splice(from: number, to: number, count: number): number;
   /**
-   * Moves bytes from one socket through an empty pipe to another. Repeats that until it has read `budget` bytes
+   * Moves bytes from one socket through an empty pipe to another. Repeats that until it has read `maxBytes` bytes
    * (returns 1), the source ends (0), or an operation fails (-errno). Writes two 32-bit numbers to `out`: bytes read
    * from the source, and bytes written to the destination. If they differ, the destination accepts no more, and the
    * pipe has the difference. `flags` are the SPLICE_ flags of native/addon.h.
@@ -135,7 +135,7 @@ export interface Calls {
     writeEnd: number,
     to: number,
     capacity: number,
-    budget: number,
+    maxBytes: number,
     out: Uint8Array,
     flags?: number,
   ): number;
@@ -155,7 +155,8 @@ export interface Calls {
    */
   pollEntries(entries: Uint8Array, timeout: number): number;
   /**
-   * Creates a descriptor that is readable while one of the entries is ready. `entries` has each descriptor only once.
+   * Creates a descriptor that is readable while one of the entries is ready. `entries` must not contain a descriptor
+   * twice.
    */
   pollset(entries: Uint8Array): number;
 
@@ -168,12 +169,13 @@ export interface Calls {
   openPoller(callback: () => void, thread: number): Int32Array | number;
   /** Registers a descriptor, edge-triggered, for both directions. `readingOnly` 1 leaves EPOLLOUT out. */
   pollerAdd(fd: number, slot: number, generation: number, readingOnly: number, poller: number): number;
+  /** Changes a registration: `readingOnly` 0 adds EPOLLOUT. */
   pollerModify(fd: number, slot: number, generation: number, readingOnly: number, poller: number): number;
   pollerRemove(fd: number, poller: number, identity?: number): number;
   /** Makes the references strong, so that the poller keeps the process alive. */
   pollerRef(poller: number): number;
   /**
-   * Reports that the loop has made a turn after the last callback, or after the last waiting call ended. Returns 1 if
+   * Reports that the loop has made a turn after a callback, or after the only waiting call ended. Returns 1 if
    * the caller must call this function again in the next turn.
    */
   pollerTurned(poller: number): number;

@@ -1,8 +1,8 @@
-// Converts the three forms in which callers pass a network interface to its index: an index, a name, or an address.
+// A caller gives a network interface as an index, a name, or an address. This file converts each form to the index.
 //
-// The kernel identifies an interface by its index. A few IPv4 options also take an address, but then a group that was
-// joined by index can't be left by address. So every call converts the interface to its index first, and the three
-// forms have the same effect everywhere.
+// The kernel identifies an interface by its index. A few IPv4 options also take an address, but the kernel does not let
+// a program leave by address a group that it joined by index. So every call converts the interface to its index first,
+// and the three forms have the same effect everywhere.
 
 import { formatIPv6, parseIPv4, parseIPv6 } from "../addr/index.js";
 import { zoneIndex } from "../addr/ipv6Text.js";

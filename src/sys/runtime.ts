@@ -21,7 +21,7 @@ export const POLLER_VARIABLE = "BERKELEY_POLLER";
 const OLDEST_NODE = 20;
 const REQUIRED = `required Node.js ${OLDEST_NODE} or later, Bun or Deno`;
 
-/** The members of `process` that are read. */
+/** The members of `process` that identify the runtime. */
 export interface ProcessLike {
   readonly versions?: Readonly<Record<string, string | undefined>> | undefined;
   readonly release?: { readonly name?: string | undefined } | undefined;

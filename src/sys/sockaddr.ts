@@ -46,7 +46,7 @@ export const QUEUE_EMPTY_AT: number = ADDRESS_BUFFER_SIZE;
 /** In an address buffer, the address begins after its length. */
 const START = 4;
 
-/** The address buffer of all calls of this thread. The address must be decoded before the next call writes to it. */
+/** The address buffer of all calls, and the byte at QUEUE_EMPTY_AT. Decode the address before the next call. */
 export const addressBuffer: Uint8Array = new Uint8Array(ADDRESS_BUFFER_SIZE + 1);
 
 /** The address for bind(2). On a UNIX socket `""` makes the kernel choose a name (autobind of unix(7)). */
@@ -197,6 +197,7 @@ export function decodeAddressAt(bytes: Uint8Array, start: number, length: number
     return new NetlinkAddress(data.getUint32(start + 4, LITTLE), data.getUint32(start + 8, LITTLE));
   }
   if (family === AF_PACKET && length >= 12) {
+    // sll_addr has 8 bytes. A longer address, such as that of InfiniBand, is truncated.
     const size = Math.min(bytes[start + 11]!, 8, length - 12);
     return new PacketAddress(
       data.getUint16(start + 2),

@@ -1,7 +1,7 @@
 // Abort signals of calls that wait. All calls with the same signal share one event listener.
 //
 // A server may use one signal for hundreds of calls. With an event listener for each call, Node would print a warning
-// from the eleventh on, and adding and removing the listener would cost each call time. When the last call has settled,
+// from the eleventh on, and adding and removing it would cost each call time. When the last call has settled,
 // the event listener is removed. Otherwise signals that depend on others (AbortSignal.any, AbortSignal.timeout) would
 // never be collected.
 
@@ -56,7 +56,7 @@ const adoptedSignals = new WeakMap<object, AbortSignal>();
 /**
  * Returns `value` as an AbortSignal of this realm, or undefined if it is no AbortSignal. A signal of another realm or
  * of a library such as jsdom is recognised by its members. For such a signal the function returns a signal of this
- * realm, which an event listener on the other signal aborts.
+ * realm, which an event listener on `value` aborts.
  */
 export function adoptSignal(value: unknown): AbortSignal | undefined {
   if (value instanceof AbortSignal) return value;

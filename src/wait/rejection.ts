@@ -26,7 +26,7 @@ const resolved: Promise<void> = Promise.resolve();
 
 /** Adds the stack of the waiting async functions to `error`, and throws it. */
 async function traced(error: unknown): Promise<never> {
-  // V8 makes the promise of the call wait for this function in a microtask, which runs between the two.
+  // V8 makes the promise of the call wait for this function in a microtask, which runs between the two lines.
   await resolved;
   await resolved;
   recordCaller(error);

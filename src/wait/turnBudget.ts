@@ -1,4 +1,4 @@
-// The turn budget: the most steps and bytes of one turn of the event loop.
+// The turn budget: the maximum numbers of steps and bytes of one turn of the event loop.
 //
 // A call that succeeds at once settles in a microtask, and microtasks run until none is left. So a loop that reads data
 // which has already arrived would stop timers and all other connections. Therefore each turn of the event loop has a
@@ -14,7 +14,9 @@
 
 /** The number of steps of a turn without events. */
 const TURN_STEPS = 256;
+/** The number of further steps for each event, and for each deferred call that continues. */
 const STEPS_PER_EVENT = 4;
+/** The number of bytes of every turn. */
 const TURN_BYTES = 4 << 20;
 
 /** An object that continues in the next turn, because the budget of this turn is spent. Must not run code of users. */
@@ -117,8 +119,8 @@ export class TurnBudget {
 
   /** Defers the objects from index `next` on, which were not resumed, to the next turn. */
   #deferRest(deferred: readonly Deferred[], next: number): void {
-    // They come before the objects that were resumed in this turn and then deferred again. Otherwise those could use up
-    // every turn.
+    // The rest comes before the objects that were resumed in this turn and then deferred again. Otherwise the latter
+    // could use up every turn.
     const deferredAgain = this.#deferred;
     this.#deferred = deferred.slice(next);
     for (const object of deferredAgain) this.#deferred.push(object);

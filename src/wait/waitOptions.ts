@@ -58,7 +58,7 @@ export function timeoutOf(opts: WaitOptions | undefined, otherwise: number | nul
   return milliseconds(opts.timeout, action);
 }
 
-/** Returns `value` as an AbortSignal of this realm. Throws an error that names the action if it is none. */
+/** Returns `value` as an AbortSignal of this realm, or undefined if it is undefined. Throws for any other value. */
 export function abortSignal(value: unknown, action: string): AbortSignal | undefined {
   if (value === undefined) return undefined;
   const signal = adoptSignal(value);

@@ -53,7 +53,7 @@ export function within<T>(
         resolve(value);
       },
       (error: unknown) => {
-        // rejection() makes a promise, which nothing would handle.
+        // Once the returned promise has settled, nothing would handle the promise that rejection() makes.
         if (settled) return;
         cleanUp();
         resolve(rejection(error));
