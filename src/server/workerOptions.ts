@@ -40,7 +40,7 @@ export type WorkerEvent =
       /** The exit status; null if a signal has ended the process. */
       readonly code: number | null;
       readonly signal: NodeJS.Signals | null;
-      /** The uncaught error of a thread, or a `WorkerError`; undefined if the server has told it to end. */
+      /** The uncaught error of a thread, or a `WorkerError`; undefined if the server has requested its end. */
       readonly error: unknown;
       /** Connections that have ended with the worker. */
       readonly lost: number;
@@ -122,7 +122,7 @@ const MAX_WORKERS = 1024;
 /** The longest delay before a restart, in ms. */
 const LONGEST_DELAY = 3_600_000;
 
-/** Refuses a value that can't be copied to a worker. */
+/** Throws if a value can't be copied to a worker. */
 function checkCopy(value: unknown, action: string, name: string): void {
   try {
     structuredClone(value);

@@ -4,9 +4,9 @@
 // The results of a call are used in the order in which the test has set them. Without a scripted result, a call behaves
 // as in a kernel without events: reads and accept return EAGAIN, writes take all bytes, and all other calls succeed. If
 // a call to a UNIX address returned EAGAIN, poll(2) reports the socket as writable, because the queue of the receiver
-// is full, not the send buffer. Each call except `share` is recorded.
+// is full, not the send buffer. Each call that can be scripted is recorded.
 //
-// The layout of the poller's array is described in reactor/reactor.ts. This file writes its words [0] to [3] and the
+// The layout of the poller's array is described in reactor/reactor.ts. This file uses its words [0] to [3] and the
 // events.
 
 import { constants } from "node:os";
