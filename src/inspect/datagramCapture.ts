@@ -52,6 +52,7 @@ export class DatagramCapture {
     const reverse = this.#flows.get(`${to} ${from}`);
     const [flow, side] =
       reverse === undefined ? ([this.#flow(direction, from, to), "client"] as const) : ([reverse, "server"] as const);
+    // With UDP_SEGMENT or UDP_GRO, the call has moved several datagrams of `size` bytes.
     const size = segment > 0 ? segment : sent ? (this.#segments.get(row) ?? 0) : 0;
     const step = size > 0 ? size : Math.max(1, length);
     for (let at = 0; at === 0 || at < length; at += step) {

@@ -1,7 +1,7 @@
 // Writes the updates of the table as JSON lines, to a file or a descriptor. No write blocks the program: a pipe, a
 // socket or a terminal is written in pieces while it has room. No other thread makes these writes, because a thread
-// that blocks in write(2) would keep the process alive. While the reader is slow, updates are left out, and the next line
-// has the newest state.
+// that blocks in write(2) would keep the process alive. While the reader is slow, updates are left out. The next line
+// then has the newest state.
 
 import { fs } from "../builtins.js";
 import { calls, type Calls } from "../sys/calls.js";

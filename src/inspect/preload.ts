@@ -50,7 +50,7 @@ function print(text: string): void {
 async function start(): Promise<void> {
   try {
     const opts = ownOptions();
-    // A child process does not have the descriptor that its parent wrote to.
+    // A child process does not have the descriptor that its parent writes to.
     if (typeof opts.headless === "number" && opts.headless > 2 && !ownsEnvironment(process.env)) return;
     const { url } = await startInspector(opts);
     if (url !== undefined) print(`berkeley: the inspector of process ${process.pid} is at ${url}\n`);

@@ -288,6 +288,7 @@ export class Recording {
     if (line !== undefined) row.recordedLines++;
     // With MSG_PEEK the bytes stay in the queue. With MSG_ERRQUEUE the bytes are those of an earlier send.
     const peeks = !sent && (flags & (MSG_PEEK | MSG_ERRQUEUE)) !== 0;
+    // A datagram may be empty.
     const moves = !peeks && (result > 0 || (result === 0 && row.type === SOCK_DGRAM));
     const ends = result === 0 && !sent && asked > 0 && (flags & MSG_ERRQUEUE) === 0 && this.#peerEnded(row);
     if (ends) row.peerFinished = true;

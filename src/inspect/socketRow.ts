@@ -44,7 +44,7 @@ export class SocketRow {
   emptyCalls: number = 0;
   /** Calls that moved bytes, or accepted a connection. */
   movingCalls: number = 0;
-  /** The name of an empty call, and the line of one that has recorded it. */
+  /** The name of the most recent empty call, and the line of the most recent one that recorded its line. */
   emptyCall: CallName | undefined;
   emptyLine: string | undefined;
   /** The number of recorded calls that move data and have their line. */
@@ -54,7 +54,7 @@ export class SocketRow {
   /** Whether a read has returned the end of the stream. */
   peerFinished: boolean = false;
 
-  // The last report of the kernel.
+  // The most recent report of the kernel.
   state: string = "open";
   local: string | null = null;
   peer: string | null = null;

@@ -84,6 +84,7 @@ export class StreamCapture {
     // The bytes that the capture has already, because their sender is in this thread.
     const captured = Math.min(length, ahead[from]);
     ahead[from] -= captured;
+    // If the sender is in this thread, its own calls add its bytes to the capture.
     if (ends[from].size > 0 || captured === length) return;
     flow.data(from, bytes.subarray(captured), { comment, length: length - captured });
   }
@@ -126,8 +127,8 @@ export class StreamCapture {
   }
 
   /**
-   * A socket that is closed with unread bytes sends RST (RFC 1122, section 4.2.2.13), and a UNIX socket resets its
-   * peer.
+   * Stores whether close() will reset the connection. A socket that is closed with unread bytes sends RST (RFC 1122,
+   * section 4.2.2.13), and a UNIX socket resets its peer.
    */
   closing(row: SocketRow): void {
     if (this.#places.has(row) && this.#kernel.inq(row.fd) > 0) this.#abortive.add(row);

@@ -252,6 +252,7 @@ function recordBatch(
     }
     bytes = Buffer.concat(pieces).subarray(0, recording.payload);
   }
+  // The requested number of bytes is not known here. It is at least `length`.
   recording.moved(fd, code, start, count, bytes, sent, flags, undefined, Math.max(1, length), length);
   const { observer, lastLine: line } = recording;
   const row = recording.rows[fd];

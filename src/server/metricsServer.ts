@@ -113,12 +113,12 @@ export class MetricsServer implements AsyncDisposable {
         if (gate === undefined) await server.#accept();
         // In the new program of an upgrade, the gate opens at ready(). It rejects if the upgrade has failed.
         else {
-          const failed = (error: unknown): void => {
+          const giveUp = (error: unknown): void => {
             reportFailure("the metrics server", error);
             void server.close();
           };
           gate.then(
-            () => server.#accept().catch(failed),
+            () => server.#accept().catch(giveUp),
             () => server.close(),
           );
         }
@@ -136,6 +136,7 @@ export class MetricsServer implements AsyncDisposable {
   readonly #listener: SocketListener;
   readonly #http: HttpServer;
   readonly #sources: Map<string, MetricsSource>;
+  /** The options of the same names. */
   readonly #ready: ServeMetricsOptions["ready"];
   readonly #collect: ServeMetricsOptions["collect"];
   readonly #signal: AbortSignal | undefined;
@@ -219,7 +220,7 @@ export class MetricsServer implements AsyncDisposable {
         resolve();
       });
     });
-    // Further errors are those of single accepts.
+    // Further errors are those of single accepts, after which the server accepts again.
     httpServer.on("error", () => undefined);
     httpServer.unref();
   }

@@ -58,6 +58,7 @@ function startDirectory(): string | undefined {
     const [a, b] = [fs().statSync(named), fs().statSync(cwd)];
     return a.dev === b.dev && a.ino === b.ino ? named : cwd;
   } catch {
+    // One of the directories was removed.
     return named;
   }
 }

@@ -21,11 +21,13 @@ const LONGEST_DATAGRAM = 0xffff;
 const SOURCE_WORDS = 6;
 const NO_SOURCE = new Int32Array(0);
 
-/** The limit of the replies to one datagram, and the address from which they leave. */
+/**
+ * The limit of the replies to one datagram, and the address from which they leave: the datagram was sent to it.
+ */
 export interface ReplyAccount {
   /** Bytes that the replies may still have if the source is not validated. */
   bytesLeft: number;
-  /** The address that the datagram was sent to, as `readSource()` has written it, and the size of this address. */
+  /** The address from which the replies leave, as `readSource()` has written it, and the size of this address. */
   readonly source: Int32Array;
   readonly sourceSize: number;
 }
@@ -46,6 +48,7 @@ export class UdpReplies {
    * @param batchSize maximum number of datagrams that are handled between two calls of `mayOverflow()`
    */
   constructor(socket: Socket, factor: number, batchSize: number) {
+    // The replies to two batches fit, so those to a further batch can wait while the queue sends.
     this.#maxQueue = Math.max(MIN_QUEUE, 2 * batchSize);
     // The queue counts the errors of replies. An error may belong to an earlier datagram, so no caller gets it.
     this.#queue = new DatagramQueue(socket, { maxQueue: this.#maxQueue, size: LONGEST_DATAGRAM });
@@ -66,7 +69,7 @@ export class UdpReplies {
     this.#validated.add(String(source), clock());
   }
 
-  /** The number of bytes that the replies may still have. */
+  /** The number of bytes that the replies may still have; Infinity for a validated address. */
   allowance(to: Address, account: ReplyAccount): number {
     return this.#validated.has(String(to), clock()) ? Infinity : Math.max(0, Math.floor(account.bytesLeft));
   }

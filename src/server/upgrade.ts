@@ -272,6 +272,7 @@ class UpgradeAttempt {
       channel.close();
       const exit = await program?.end();
       if (error instanceof ProgramEnded) throw error.toUpgradeError(program!.pid, exit!);
+      // foreignMessage() makes EPROTO, when the process writes something else to the channel.
       if (program === undefined || (error as { code?: unknown }).code !== "EPROTO") throw error;
       const { cause } = error as Error;
       const text = `Cannot upgrade: process ${program.pid} is no program that uses upgrade(): ${(cause as Error).message}`;

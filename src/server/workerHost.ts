@@ -35,7 +35,7 @@ export interface HostOwner {
   ended(end: HostEnd): void;
 }
 
-/** A word of the script. As a constant, so that tools which rewrite `import()` in this file do not find one. */
+/** A word of the script. It is a constant, so that no tool takes the script for an `import()` of this file. */
 const IMPORT = "import";
 
 /**
@@ -105,7 +105,7 @@ export function startProcess(
   let error: unknown;
   let hostEnd: HostEnd | undefined;
   let reported = false;
-  const end = (): void => {
+  const reportEnd = (): void => {
     // Messages may arrive after the exit, until the channel is closed.
     if (reported || hostEnd === undefined || child.connected) return;
     reported = true;
@@ -116,13 +116,13 @@ export function startProcess(
     error = thrown;
     // The process could not be started, so it does not exit.
     if (child.pid === undefined) hostEnd ??= { code: null, signal: null, error };
-    end();
+    reportEnd();
   });
   child.on("exit", (code, signal) => {
     hostEnd = { code, signal, error };
-    end();
+    reportEnd();
   });
-  child.on("disconnect", end);
+  child.on("disconnect", reportEnd);
   // send() reports a process that has ended to its callback. The event "exit" handles that.
   const send = (message: ToWorker | WorkerStart): void => void child.send?.(message, () => undefined);
   if (child.pid !== undefined) send(start);

@@ -147,7 +147,7 @@ function checkTls(given: TlsListenOptions | undefined, action: string): TlsListe
   return tls;
 }
 
-/** With `reusePort`: the limits of one worker, which are its share of the limits of the server. */
+/** With `reusePort`: the share of one worker in the limits of the server. Throws for options that can't be shared. */
 function shareOf(opts: ServeWorkersOptions, checked: CheckedServe, count: number, action: string): ServeOptions {
   const { acceptRate, allow, deny, maxConnectionsPerAddress, whenFull } = opts;
   if (typeof maxConnectionsPerAddress === "number") {

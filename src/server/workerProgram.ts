@@ -1,4 +1,6 @@
 // The program of a worker: it loads the module with the handler, and serves the connections that the server hands over.
+//
+// Here "the server" is the WorkerServer that has started the worker. `#server` is a Server inside the worker.
 
 import { clientKey, type ClosedEvent, type ServerEvent } from "../admission/index.js";
 import type { Address } from "../addr/index.js";
@@ -99,7 +101,7 @@ class WorkerProgram {
   #endedCount = 0;
   readonly #keys: string[] = [];
   readonly #closedEvents: ClosedEvent[] = [];
-  /** The option `log` of the server in this worker. Undefined exactly while the server wants no records. */
+  /** The option `log` of `#server`. Undefined exactly while the server wants no records. */
   #log: ((event: ServerEvent) => void) | undefined;
   #scheduled = false;
   /** Whether the message "cut" has arrived. */
@@ -120,6 +122,7 @@ class WorkerProgram {
     });
   }
 
+  /** Begins or stops making records of ended connections. */
   #observe(closed: boolean): void {
     const log = (event: ServerEvent): void => {
       if (event.event === "closed" && this.#closedEvents.length < MAX_RECORDS) this.#closedEvents.push(event);
@@ -147,6 +150,7 @@ class WorkerProgram {
     const timer = setInterval(() => this.#report(), REPORT_INTERVAL);
     timer.unref();
     this.#link.send({ type: "ready" });
+    // The message may have arrived while `#server` did not exist yet.
     if (this.#wasCut) void this.#server.close();
     await this.#server.closed;
     this.#report();

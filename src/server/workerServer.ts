@@ -76,6 +76,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   readonly #listeners: readonly SocketListener[];
   readonly #opts: CheckedWorkers;
   readonly #kind: SocketKind;
+  /** Reads PROXY headers and leaves them in the receive buffer. Undefined without `proxyProtocol`. */
   readonly #headers: HeaderPeeks | undefined;
   /** Undefined with `reusePort`: then the workers accept. */
   readonly #loop: AcceptLoop<AcceptedConnection> | undefined;
@@ -100,6 +101,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   /** Resolves when all workers have ended. */
   readonly #workersEnded: Promise<void>;
   #resolveWorkersEnded!: () => void;
+  /** Whether `#workersEnded` is resolved. */
   #ended = false;
 
   private constructor(listeners: readonly SocketListener[], opts: CheckedWorkers, module: string, url: string) {
@@ -167,8 +169,8 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   }
 
   /**
-   * The counters of all workers, also after the server was closed. `workers` has those of each. A worker reports when a
-   * connection ends, and every second while bytes flow.
+   * The counters of all workers, also after the server was closed. `workers` has those of each. A worker sends its
+   * counters when a connection ends, and every second while bytes flow.
    */
   stats(): WorkerServerStats {
     const { aborted, ...sums } = sumOf(this.#slots, this.#loop?.counts);

@@ -46,7 +46,7 @@ export interface WorkerOwner {
   /** Whether another worker takes the place of one that has ended. */
   readonly restarts: boolean;
   becameReady(slot: WorkerSlot): void;
-  /** There is room for connections again. */
+  /** A worker can take connections again. */
   hasRoom(): void;
   /** The key under which a connection is counted. */
   keyOf(connection: AcceptedConnection): string | undefined;

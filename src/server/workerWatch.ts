@@ -13,7 +13,7 @@ const PINGS = 4;
 /** The shortest timeout of a worker that loads its module, in ms. It does not answer during that time. */
 const LOADING_TIMEOUT = 30_000;
 
-/** Sends pings to each worker. Ends a worker by force if it has not answered for `timeout` ms. */
+/** Sends pings to each worker. Ends a worker by force if it has not answered for `timeout` ms. Returns the timer. */
 export function watchWorkers(slots: readonly WatchedWorker[], timeout: number): NodeJS.Timeout {
   const timeoutOf = ({ state }: WatchedWorker): number =>
     state === "starting" ? Math.max(timeout, LOADING_TIMEOUT) : timeout;
