@@ -7,7 +7,7 @@ import { quote } from "./quote.js";
 /** Data to send. It has the shape of `Data` in src/io.ts, which this layer must not import. */
 export type Sendable = string | Uint8Array | readonly (string | Uint8Array)[];
 
-/** The most bytes that Linux transfers in one call; see read(2). */
+/** Maximum number of bytes that Linux transfers in one call; see read(2). */
 const MAX_SIZE = 0x7fff_f000;
 
 /** Returns `value` if it is a number of bytes that one call can receive. Otherwise throws. */

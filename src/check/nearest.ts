@@ -3,19 +3,22 @@
 /** The Damerau–Levenshtein distance of two words: insertions, removals, replacements and swaps of neighbours. */
 function distance(a: string, b: string): number {
   // Rows of the matrix of distances between the first i letters of `a` and the first j letters of `b`.
-  let [beforeLast, last]: [number[], number[]] = [[], Array.from({ length: b.length + 1 }, (_, index) => index)];
+  let [beforePrevious, previous]: [number[], number[]] = [
+    [],
+    Array.from({ length: b.length + 1 }, (_, index) => index),
+  ];
   for (let i = 1; i <= a.length; i++) {
     const row = [i];
     for (let j = 1; j <= b.length; j++) {
       const same = a[i - 1] === b[j - 1];
-      let best = Math.min(last[j]! + 1, row[j - 1]! + 1, last[j - 1]! + (same ? 0 : 1));
+      let best = Math.min(previous[j]! + 1, row[j - 1]! + 1, previous[j - 1]! + (same ? 0 : 1));
       if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
-        best = Math.min(best, beforeLast[j - 2]! + 1);
+        best = Math.min(best, beforePrevious[j - 2]! + 1);
       row.push(best);
     }
-    [beforeLast, last] = [last, row];
+    [beforePrevious, previous] = [previous, row];
   }
-  return last[b.length]!;
+  return previous[b.length]!;
 }
 
 /** The word with the smallest distance to `given`. The distance must be at most 3, and at most 40 % of the letters. */

@@ -55,8 +55,8 @@ function textOf(value: unknown, depth: number): string {
 }
 
 function quoteText(text: string): string {
-  const cut = text.length > MAX_TEXT ? text.slice(0, MAX_TEXT) : text;
-  const json = JSON.stringify(cut).replace(UNPRINTED, escapeUnit);
+  const start = text.length > MAX_TEXT ? text.slice(0, MAX_TEXT) : text;
+  const json = JSON.stringify(start).replace(UNPRINTED, escapeUnit);
   return text.length > MAX_TEXT ? `${json}… (${text.length} characters)` : json;
 }
 

@@ -13,7 +13,7 @@ export interface SocketErrorDetails {
   readonly port?: number | undefined;
   /** The path of the address argument of the call. */
   readonly path?: string | undefined;
-  /** The number of bytes that were sent before the call failed. `unit` may be another one. */
+  /** How many bytes, or datagrams if `unit` says so, were sent before the call failed. */
   readonly transferred?: number | undefined;
   /** The unit of `transferred`. */
   readonly unit?: "bytes" | "datagrams" | undefined;

@@ -2,7 +2,7 @@
 
 import { util } from "../builtins.js";
 
-/** From a code to the name that Node uses. Linux has two names for this number. */
+/** The name that Node uses for a code, where Linux has two names for one number. */
 const NODE_NAMES: Readonly<Record<string, string>> = { EOPNOTSUPP: "ENOTSUP" };
 
 let wordsByCode: ReadonlyMap<string, string> | undefined;

@@ -27,7 +27,7 @@ export interface Trace {
   readonly rejected: Frames[];
 }
 
-/** The most entries of `rejected`. An error passes few promises of this package before it reaches the program. */
+/** Maximum number of entries of `rejected`. An error passes few promises of this package on its way to the program. */
 const MAX_REJECTED = 4;
 
 /** The folders of the files of the package; none in a bundle, whose file has code of the program too. */
@@ -36,7 +36,7 @@ const ownFolders: readonly string[] = foldersOf(import.meta.url);
 function foldersOf(url: string | undefined): readonly string[] {
   // This file, compiled or in dist/.
   const lib = /^(?:file:\/\/)?(.*\/)(?:out\/lib\/errors\/trace|dist\/chunks\/base)\.js(?:\?.*)?$/.exec(url ?? "")?.[1];
-  // With source maps the frames lead to src/.
+  // With source maps the frames name files in src/.
   return lib === undefined ? [] : [`${lib}out/lib/`, `${lib}dist/`, `${lib}src/`];
 }
 

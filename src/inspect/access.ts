@@ -1,4 +1,5 @@
-// Checks the requests to the server of the inspector. A request needs the token, and a Host and Origin of this machine.
+// Checks the requests to the server of the inspector. A request needs the token, and its Host and Origin must be
+// this server.
 //
 // A page of another site can send requests to 127.0.0.1. It does not know the token, and the browser sends the Origin
 // of that site. If the site has made its own name resolve to 127.0.0.1 (DNS rebinding), the Host is that name.
@@ -52,7 +53,7 @@ export class Access {
     return this.#isToken(query.get("token")) ? path : undefined;
   }
 
-  /** Whether a Host names this server. Without a port it means port 80. */
+  /** Whether a Host names this server. A Host without a port means port 80. */
   #isOurs(host: string | undefined): boolean {
     const [, name = "", port = "80"] = /^(.*?)(?::(\d{1,5}))?$/.exec(host ?? "") ?? [];
     return NAMES.has(name.toLowerCase()) && Number(port) === this.#port;

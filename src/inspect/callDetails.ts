@@ -16,7 +16,7 @@ function optionOf(level: number, name: number): AnyOption | undefined {
 /** Maximum length of a value in a record. */
 const MAX_TEXT = 80;
 
-/** A value of an option on one line. Bytes are hexadecimal. */
+/** A value of an option on one line. Bytes are hexadecimal. A record shortens it further, to `MAX_TEXT`. */
 export function valueText(value: unknown): string {
   if (value instanceof Uint8Array) return Buffer.from(value).toString("hex").slice(0, MAX_TEXT);
   if (typeof value === "string") return value;

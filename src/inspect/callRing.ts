@@ -75,6 +75,7 @@ class Ring {
   #calls: Uint8Array;
   #rows: (SocketRow | undefined)[];
   #extras: (CallExtras | undefined)[];
+  /** The number of records so far, with the overwritten ones. */
   #count = 0;
   /** The index of the next record. */
   #at = 0;
@@ -129,7 +130,7 @@ class Ring {
     this.#extras = [];
   }
 
-  /** Adds the newest records that are chosen to `into`, at most `most`, the newest first. */
+  /** Adds to `into` the newest records for which `chosen` returns true: at most `most`, the newest first. */
   collect(chosen: (row: SocketRow, call: CallName) => boolean, most: number, into: RingRecord[]): void {
     const oldest = Math.max(0, this.#count - this.#size);
     for (let index = this.#count - 1, left = most; index >= oldest && left > 0; index--) {
@@ -156,7 +157,7 @@ class Ring {
 }
 
 /** The calls that make a listener. */
-const BEFORE_ACCEPT: ReadonlySet<CallName> = new Set(["socket", "fromfd", "setsockopt", "bind", "listen"]);
+const LISTENER_CALLS: ReadonlySet<CallName> = new Set(["socket", "fromfd", "setsockopt", "bind", "listen"]);
 const FIRST_LIFE_CALL = CALL_NAMES.indexOf("socket");
 
 /** Whether a call sends or receives. */
@@ -205,7 +206,7 @@ export class CallRing {
   latest(rows: ReadonlySet<SocketRow>, most: number, listener?: SocketRow): RingRecord[] {
     const found: RingRecord[] = [];
     const chosen = (row: SocketRow, call: CallName): boolean =>
-      rows.has(row) || (row === listener && BEFORE_ACCEPT.has(call));
+      rows.has(row) || (row === listener && LISTENER_CALLS.has(call));
     this.#life.collect(chosen, most, found);
     this.#data.collect(chosen, most, found);
     return found.sort((a, b) => a.sequence - b.sequence);

@@ -27,7 +27,7 @@ export function ipAddress(address: Address | undefined): IpAddress | undefined {
  */
 export function onInterfaceOf(peer: IpAddress, near: IpAddress): IpAddress {
   if (near.host !== "0.0.0.0" && near.host !== "::") return near;
-  // Between two sockets of this machine, both addresses are loopback addresses. Otherwise the local one is unknown.
+  // If the address of the peer is a loopback address, so is the local one. Otherwise the local address is unknown.
   const loopback = peer.family === AF_INET6 ? peer.host === "::1" : peer.host.startsWith("127.");
   if (peer instanceof Inet6Address) return new Inet6Address(loopback ? peer.host : "::", near.port);
   return new InetAddress(loopback ? "127.0.0.1" : "0.0.0.0", near.port);

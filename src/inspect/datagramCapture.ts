@@ -17,7 +17,7 @@ const MAX_FLOWS = 10_000;
 /** The largest datagram of UDP over IPv4. */
 const MAX_DATAGRAM = 65_507;
 const NOTHING = new Uint8Array(0);
-/** The detail of a setsockopt() in a record. */
+/** The detail that a record of setsockopt() has for UDP_SEGMENT. */
 const SEGMENT_OPTION = /^UDP_SEGMENT = (\d+)$/;
 
 export class DatagramCapture {
@@ -29,7 +29,7 @@ export class DatagramCapture {
   readonly #sent = new Set<string>();
   /** The made-up ports of UNIX sockets, by name. */
   readonly #ports = new Map<string, number>();
-  /** The value of the option UDP_SEGMENT. */
+  /** The value of the option UDP_SEGMENT, by socket. */
   readonly #segments = new WeakMap<SocketRow, number>();
 
   constructor(to: CaptureInterface, kernel: Calls) {
@@ -42,23 +42,24 @@ export class DatagramCapture {
     const ends = row.family === AF_UNIX ? this.#unixEnds(row, far, address !== undefined) : this.#udpEnds(row, far);
     if (ends === undefined) return;
     const [from, to] = sent ? [ends.local, ends.peer] : [ends.peer, ends.local];
-    const way = `${from} ${to}`;
+    const direction = `${from} ${to}`;
     if (sent) {
       if (this.#sent.size >= MAX_FLOWS) this.#sent.clear();
-      this.#sent.add(way);
-    } else if (this.#sent.has(way)) {
+      this.#sent.add(direction);
+    } else if (this.#sent.has(direction)) {
       return;
     }
-    const back = this.#flows.get(`${to} ${from}`);
+    const reverse = this.#flows.get(`${to} ${from}`);
     const [flow, side] =
-      back === undefined ? ([this.#flow(way, from, to), "client"] as const) : ([back, "server"] as const);
+      reverse === undefined ? ([this.#flow(direction, from, to), "client"] as const) : ([reverse, "server"] as const);
+    // With UDP_SEGMENT or UDP_GRO, the call has moved several datagrams of `size` bytes.
     const size = segment > 0 ? segment : sent ? (this.#segments.get(row) ?? 0) : 0;
     const step = size > 0 ? size : Math.max(1, length);
     for (let at = 0; at === 0 || at < length; at += step) {
       const whole = Math.min(step, length - at);
       const kept = Math.min(whole, MAX_DATAGRAM);
-      const cut = kept < whole ? `${comment}: a datagram of ${whole} bytes` : comment;
-      flow.datagram(side, bytes.subarray(at, at + kept), { comment: cut, length: kept });
+      const text = kept < whole ? `${comment}: a datagram of ${whole} bytes` : comment;
+      flow.datagram(side, bytes.subarray(at, at + kept), { comment: text, length: kept });
     }
   }
 
@@ -73,12 +74,12 @@ export class DatagramCapture {
     this.#ports.clear();
   }
 
-  #flow(way: string, client: Ends["local"], server: Ends["local"]): UdpFlow {
-    const known = this.#flows.get(way);
+  #flow(direction: string, client: Ends["local"], server: Ends["local"]): UdpFlow {
+    const known = this.#flows.get(direction);
     if (known !== undefined) return known;
     if (this.#flows.size >= MAX_FLOWS) this.#flows.clear();
     const flow = new UdpFlow(this.#to, { client, server });
-    this.#flows.set(way, flow);
+    this.#flows.set(direction, flow);
     return flow;
   }
 
@@ -92,7 +93,7 @@ export class DatagramCapture {
     return local.family === peer.family ? { local, peer } : undefined;
   }
 
-  /** @param hadAddress whether the call had an address, which is undefined for a sender without a name */
+  /** @param hadAddress whether the call had an address. `address` is also undefined for a sender without a name */
   #unixEnds({ fd, number, pair }: SocketRow, address: Address | undefined, hadAddress: boolean): Ends | undefined {
     const named = (of: Address | undefined): InetAddress => this.#unixAddress(of instanceof UnixAddress ? of.path : "");
     if (pair !== undefined) {

@@ -15,9 +15,9 @@ export interface FindingLimits {
   readonly closeAfter: number;
 }
 
-/** Fruitless calls in a second that are a busy loop, unless a tenth as many moved bytes. */
+/** This many empty calls in a second are a busy loop, unless at least a tenth as many calls moved bytes. */
 const BUSY_CALLS = 500;
-/** How long a finding about an event is shown. */
+/** How long, in ms, a finding about an event is shown. */
 const SHOWN_FOR = 30_000;
 /** From this number of open, idle sockets of one line of the program on, the line is reported as a leak. */
 const MANY = 16;
@@ -32,9 +32,9 @@ export interface LineCounts {
 export const isQuiet = (row: SocketRow, now: number, { closeAfter }: FindingLimits): boolean =>
   row.pending.length === 0 && row.acceptLimit < 0 && row.state !== "listening" && now - row.movedAt >= closeAfter;
 
-/** Detects busy loops and the end of the peer. The counters of calls began at `before`, and are set to 0. */
-export function noticeCalls(row: SocketRow, now: number, before: number): void {
-  const seconds = Math.max(0.001, (now - before) / 1000);
+/** Detects busy loops and the end of the peer. The counters of calls began at `start`, and are set to 0. */
+export function noticeCalls(row: SocketRow, now: number, start: number): void {
+  const seconds = Math.max(0.001, (now - start) / 1000);
   const { emptyCalls, movingCalls } = row;
   if (emptyCalls / seconds >= BUSY_CALLS && emptyCalls > movingCalls * 10) {
     row.busyAt = now;
@@ -106,9 +106,9 @@ function isIdle(row: SocketRow, now: number, { idleAfter }: FindingLimits): bool
 }
 
 function leakText(row: SocketRow, now: number, limits: FindingLimits, counts: LineCounts): string | undefined {
-  const closed = now - row.peerClosedSince;
-  if (closed >= limits.closeAfter && row.type !== SOCK_DGRAM && isQuiet(row, now, limits)) {
-    return `The peer closed the connection more than ${age(closed)} ago, and the program has not closed this socket`;
+  const closedFor = now - row.peerClosedSince;
+  if (closedFor >= limits.closeAfter && row.type !== SOCK_DGRAM && isQuiet(row, now, limits)) {
+    return `The peer closed the connection more than ${age(closedFor)} ago, and the program has not closed this socket`;
   }
   if (row.line === undefined || !isQuiet(row, now, limits)) return undefined;
   const same = counts.forgotten.get(row.line) ?? 0;

@@ -1,12 +1,13 @@
 // Guards code of the inspector that runs in a timer or an event: an error that it throws would end the program.
 
-let last = "";
+/** The text of the most recent warning. */
+let lastText = "";
 
 /** Emits a warning for an error of the inspector, and only one if the same error follows. */
 export function warnOf(error: unknown): void {
   const text = `The inspector failed: ${String(error)}`;
-  if (text === last) return;
-  last = text;
+  if (text === lastText) return;
+  lastText = text;
   process.emitWarning(text, "InspectorWarning");
 }
 

@@ -1,6 +1,7 @@
 // Writes the updates of the table as JSON lines, to a file or a descriptor. No write blocks the program: a pipe, a
-// socket or a terminal is written in pieces while it has room. A thread that blocks in write(2) would keep the process
-// alive. While the reader is slow, updates are left out, and the next line has the newest state.
+// socket or a terminal is written in pieces while it has room. No other thread makes these writes, because a thread
+// that blocks in write(2) would keep the process alive. While the reader is slow, updates are left out. The next line
+// then has the newest state.
 
 import { fs } from "../builtins.js";
 import { calls, type Calls } from "../sys/calls.js";
@@ -23,11 +24,13 @@ export class HeadlessWriter {
   readonly #poll: Calls["poll"];
   /** The version of the table in the last line. */
   #version = 0;
+  /** The number of updates since the last line that were not written. */
   #skipped = 0;
-  /** The line that is being written, and the number of its bytes that are. */
+  /** The line that is being written, and how many of its bytes are written already. */
   #line: Buffer | undefined;
   #at = 0;
   #timer: NodeJS.Timeout | undefined;
+  /** Whether no further line is written: a write has failed, or the writer is closed. */
   #failed = false;
   #closed = false;
 
@@ -81,7 +84,7 @@ export class HeadlessWriter {
     if (!(this.#regular && this.#line !== undefined)) this.#closeFile();
   }
 
-  /** The next line; undefined if nothing has changed. */
+  /** Makes the next line, and sets `#version` and `#skipped` for it; undefined if nothing has changed. */
   #next(version: number, read: (since: number) => TableUpdate): Buffer | undefined {
     const update = read(this.#version);
     const first = this.#version === 0;

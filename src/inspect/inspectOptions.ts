@@ -98,7 +98,7 @@ export function isOff(env: NodeJS.ProcessEnv): boolean {
   return ["0", "off", "false", "no"].includes(env["BERKELEY_INSPECT"]?.toLowerCase() ?? "");
 }
 
-/** The options that the environment has. */
+/** The options in the environment. */
 export function optionsOfEnvironment(env: NodeJS.ProcessEnv): InspectorOptions {
   const number = (name: string): number | undefined => {
     const text = env[name];
@@ -112,6 +112,7 @@ export function optionsOfEnvironment(env: NodeJS.ProcessEnv): InspectorOptions {
   return {
     port: number("BERKELEY_INSPECT_PORT"),
     headless: descriptor === undefined ? file : Number(descriptor),
+    // 1 is the option `true`, so one byte can not be requested here.
     payloads: payloads === undefined || payloads > 1 ? payloads : payloads === 1,
     record: env["BERKELEY_INSPECT_RECORD"] || undefined,
   };
@@ -119,7 +120,8 @@ export function optionsOfEnvironment(env: NodeJS.ProcessEnv): InspectorOptions {
 
 /**
  * Whether this process is the first one that has read the environment. Its child processes inherit the environment.
- * They must not use the same capture file and port, or a descriptor that only this process has.
+ * They must not use the same capture file and port, or a descriptor that only this process has. The first call stores
+ * the process id in the environment.
  */
 export function ownsEnvironment(env: NodeJS.ProcessEnv): boolean {
   return (env["BERKELEY_INSPECT_OWNER"] ??= String(process.pid)) === String(process.pid);

@@ -18,7 +18,7 @@ export interface InspectSource {
   update(since: number): TableUpdate;
   sockets(): SocketReport[];
   detail(id: string): Promise<SocketDetail | null>;
-  /** The same for a page that stays open. It waits only shortly for the calls of another thread. */
+  /** As `detail()`, but waits only shortly for the calls of another thread. For a page, which gets the detail again. */
   pageDetail(id: string): Promise<SocketDetail | null>;
   /** A page has begun (`on`) or ended to show a socket. */
   watch(id: string, on: boolean): void;
@@ -27,6 +27,7 @@ export interface InspectSource {
 /** Maximum number of connections, and of pages with events. Further ones are refused. */
 const MAX_CONNECTIONS = 100;
 const MAX_STREAMS = 20;
+/** Milliseconds for a whole request. */
 const REQUEST_TIMEOUT = 10_000;
 /** Milliseconds between two events `detail`. */
 const DETAIL_PERIOD = 500;
@@ -45,7 +46,7 @@ const HEADERS: Readonly<Record<string, string>> = {
 /** A page that gets events. */
 interface Page {
   readonly stream: EventStream;
-  /** The socket that the page shows. */
+  /** The id of the socket that the page shows; undefined if it shows only the table. */
   readonly socket: string | undefined;
   /** Whether the detail for the next event is being read. */
   reading: boolean;
@@ -191,7 +192,7 @@ export class InspectServer {
     const file = pageFile(path);
     if (file === undefined) sendText(response, 404, "No such page");
     else if (path !== "/") send(response, 200, file.type, file.bytes);
-    // The page may be requested with the token as a parameter. Its links get the token as a folder.
+    // The request may have had the token as a parameter, which links do not repeat. So the links get it as a folder.
     else send(response, 200, file.type, String(file.bytes).replaceAll('="assets/', `="/${this.#access.token}/assets/`));
   }
 

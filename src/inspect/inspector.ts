@@ -18,12 +18,12 @@ import { MainSide, WorkerSide } from "./threads.js";
 /** Milliseconds between two refreshes of the table. */
 const PERIOD = 1000;
 /**
- * How long, in ms, a page waits for the calls that another thread made on the other end. The page is sent again twice a
- * second, and shows the calls of its own socket until then.
+ * How long, in ms, a page waits for the calls that another thread made on the other end. After that it shows the
+ * calls of its own socket alone. Twice a second it gets the data again.
  */
 const PAGE_TIMEOUT = 250;
 
-// Private members, for startInspector().
+// Functions that use private members of Inspector, for startInspector().
 let create: (settings: InspectorSettings) => Inspector;
 let listen: (inspector: Inspector) => Promise<void>;
 
@@ -33,7 +33,9 @@ export class Inspector implements AsyncDisposable {
   readonly #table: SocketTable;
   readonly #details: DetailReader;
   readonly #timer: NodeJS.Timeout;
+  /** In the main thread: the sockets of the workers. */
   readonly #workers: MainSide | undefined;
+  /** In a worker: sends the sockets to the main thread. */
   readonly #main: WorkerSide | undefined;
   readonly #settings: InspectorSettings;
   readonly #onExit = (): void => guarded(() => this.#finish());
@@ -100,14 +102,14 @@ export class Inspector implements AsyncDisposable {
   }
 
   /**
-   * Samples, calls and options of a socket, by the id of its report; null if it is gone. A worker thread that is blocked for
-   * more than 5 seconds counts as gone: its socket is null, and its end of a connection has no calls.
+   * Samples, calls and options of a socket, by the id of its report; null if it is gone. A worker thread that blocks
+   * for more than 5 seconds counts as gone: its socket is null, and its end of a connection has no calls.
    */
   socket(id: string): Promise<SocketDetail | null> {
     return this.#bothEnds(id);
   }
 
-  /** @param timeout how long, in ms, to wait for the thread of the other end; undefined: as long as for the first one */
+  /** @param timeout how long, in ms, to wait for the thread of the other end. Default: as long as for the first one */
   async #bothEnds(id: string, timeout?: number): Promise<SocketDetail | null> {
     if (this.#closed) return null;
     const detail = await this.#detail(id);
@@ -171,6 +173,7 @@ export class Inspector implements AsyncDisposable {
     this.#writer?.update(this.#table.version, (since) => this.#update(since));
   }
 
+  /** Writes the last data. Called before close, and at the end of the process. */
   #finish(): void {
     if (this.#closed) return;
     guarded(() => this.#capture?.flush());

@@ -49,6 +49,7 @@ const AT = { state: 0, retransmits: 2, unacked: 24, sacked: 28, acknowledged: 12
 const RECEIVE_MEMORY = 0;
 const DROPS = 32;
 
+// Buffers that all calls of this file share.
 const tcpInfo = new Uint8Array(TCP_INFO_SIZE);
 const tcpView = view(tcpInfo);
 const intValue = new Uint8Array(4);
@@ -85,6 +86,7 @@ function addressText(calls: Calls, name: "getsockname" | "getpeername", fd: numb
   const decoded = addressOf(calls, name, fd);
   if (decoded === undefined) return null;
   if ("path" in decoded) return decoded.path === "" ? null : String(decoded);
+  // 0xffffffff is VMADDR_PORT_ANY of vsock(7).
   if ("port" in decoded && (decoded.port === 0 || decoded.port === 0xffff_ffff)) return null;
   return String(decoded);
 }
@@ -109,6 +111,7 @@ export function probe(calls: Calls, row: SocketRow, now: number): void {
       return;
     }
   }
+  // A listener has no queue of bytes.
   if (row.acceptLimit >= 0) {
     row.receiveQueue = row.sendQueue = null;
     return;
@@ -146,6 +149,7 @@ function probeTcp(calls: Calls, row: SocketRow): void {
   row.state = state;
   row.retransmits = tcpInfo[AT.retransmits]!;
   if (state === "LISTEN") {
+    // For a listener, the kernel returns the accept queue and its limit in these two fields.
     row.acceptLength = tcpView.getUint32(AT.unacked, LITTLE);
     row.acceptLimit = tcpView.getUint32(AT.sacked, LITTLE);
     row.drops = memoryOf(calls, row.fd, DROPS) ?? 0;

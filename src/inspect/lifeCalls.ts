@@ -8,6 +8,7 @@ import type { SocketRow } from "./socketRow.js";
 
 /** Replaces the calls that open, connect and close sockets. */
 export function wrapLifeCalls(recording: Recording): void {
+  // `type & 0xf` is the type without SOCK_CLOEXEC and SOCK_NONBLOCK.
   recording.wrap("socket", (fd, start, [family, type, protocol]) => {
     if (fd < 0) return;
     const row = recording.add(fd, family, type & 0xf, protocol);

@@ -32,7 +32,7 @@ function isOurs(specifier: string): boolean {
   }
 }
 
-/** The options of this process. If it has inherited the environment, its parent has the port, so it uses a free one. */
+/** The options of this process. A child process uses a free port, because its parent has the other one. */
 function ownOptions(): InspectorOptions {
   const opts = optionsOfEnvironment(process.env);
   return (opts.port ?? 0) === 0 || ownsEnvironment(process.env) ? opts : { ...opts, port: 0 };
@@ -50,7 +50,7 @@ function print(text: string): void {
 async function start(): Promise<void> {
   try {
     const opts = ownOptions();
-    // A child process has other descriptors than the process that got this number.
+    // A child process does not have the descriptor that its parent writes to.
     if (typeof opts.headless === "number" && opts.headless > 2 && !ownsEnvironment(process.env)) return;
     const { url } = await startInspector(opts);
     if (url !== undefined) print(`berkeley: the inspector of process ${process.pid} is at ${url}\n`);

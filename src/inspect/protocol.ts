@@ -64,7 +64,8 @@ export interface CallReport {
   readonly detail: string;
   readonly start: number;
   /**
-   * Microseconds in the kernel; 0 if the call was not timed. In a busy program only some are, unless a page shows it.
+   * Microseconds in the kernel; 0 if the call was not timed. In a busy program only some calls are
+   * timed, unless a page shows the socket.
    */
   readonly duration: number;
   /** The result of the call; null if it failed. Of a batch, the number of datagrams. */
@@ -121,7 +122,7 @@ export interface SocketDetail {
 
 /**
  * The changes of the table since the last update. Each page gets one about once a second, and --headless writes one in
- * each line. The first has all rows.
+ * each line. The first update has all rows.
  */
 export interface TableUpdate {
   readonly time: number;
@@ -141,8 +142,8 @@ export interface HeadlessUpdate extends TableUpdate {
   readonly skipped: number;
 }
 
-// The requests. Each has the token, as ?token=… or as the first folder of the path: /TOKEN/events. The server checks Host
-// and Origin, too.
+// The requests. Each has the token, as ?token=… or as the first folder of the path: /TOKEN/events. The server checks
+// Host and Origin, too.
 //
 //   GET  /                          the page
 //   GET  /assets/NAME               its script, style and icon

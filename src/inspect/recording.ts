@@ -1,5 +1,5 @@
 // Recording of system calls: the entries of the table of calls (sys/calls.ts) are replaced by functions that make the
-// call and then write a record. Without a recording the table has the original entries, so it costs nothing.
+// call and then write a record. Without a recording the table has the original entries, so calls cost nothing extra.
 //
 // The wrappers run inside calls of the program. So each one catches the errors of the recording.
 
@@ -69,10 +69,10 @@ const CODE = Object.fromEntries(CALL_NAMES.map((name, code) => [name, code])) as
 const TIMINGS = 1000;
 const TIMING_PERIOD = 100;
 /** Of the calls that are not timed, one in this number reads the clock. */
-const CLOCK_INTERVAL = 16;
-/** The line of the program is always recorded for this number of calls of each socket. */
+const CALLS_PER_CLOCK_READ = 16;
+/** The first calls of each socket record their line in the program, until the socket has this many lines. */
 const FIRST_LINES = 4;
-/** From this number of calls without data on, the lines are recorded too: the finding "busy" shows one. */
+/** After this many calls without data in a period, calls record their lines: the finding "busy" shows one. */
 const MANY_EMPTY = 100;
 
 /** Calls whose result is a number of datagrams. */
@@ -102,9 +102,7 @@ export class Recording {
   readonly kept: Set<SocketRow> = new Set();
   /** Objects whose descriptor belongs to Node, by the number of their record. */
   readonly foreign: Map<number, SocketRow> = new Map();
-  /**
-   * By descriptor that was given away, as to TLS: the line that made its socket. A new socket removes its descriptor.
-   */
+  /** By a descriptor that was given away, for example to TLS: the line that made its socket. */
   readonly givenAway: Map<number, string> = new Map();
   /** The number of pages that show a socket. While there are any, closed sockets stay in the table for a while. */
   watchers = 0;
@@ -113,16 +111,16 @@ export class Recording {
   readonly gone: number[] = [];
   observer: DataObserver | undefined;
   #active = true;
-  #count = 0;
-  /** The number of calls that may still be timed in this period. */
+  #rowCount = 0;
+  /** The number of calls that can still be timed in this period. */
   #timings = TIMINGS;
+  /** The number of calls that were not timed. */
   #untimed = 0;
   /** The latest time that was read. */
   #now = clock();
   readonly #timer: NodeJS.Timeout;
   /** The time at which the last wrapped call returned. */
   #returned = 0;
-  /** The number of payload bytes that a record keeps. */
   readonly payload: number;
   readonly #wrappers = new Map<keyof Calls, AnyCall>();
   readonly #listener = {
@@ -174,23 +172,24 @@ export class Recording {
   }
 
   add(fd: number, family: number, type: number, protocol: number): SocketRow {
-    const before = this.rows[fd];
+    const earlier = this.rows[fd];
     // Other code has closed the earlier socket with this descriptor.
-    if (before !== undefined) this.remove(before, false);
+    if (earlier !== undefined) this.remove(earlier, false);
     this.givenAway.delete(fd);
-    const row = new SocketRow(++this.#count, fd, family, type, protocol, clock());
+    const row = new SocketRow(++this.#rowCount, fd, family, type, protocol, clock());
     this.rows[fd] = row;
     return row;
   }
 
+  /** @param collected whether the garbage collector has closed the socket */
   remove(row: SocketRow, collected: boolean): void {
     this.rows[row.fd] = undefined;
     this.observer?.removed(row);
     row.collected = collected;
-    this.#ended(row);
+    this.#markClosed(row);
   }
 
-  #ended(row: SocketRow): void {
+  #markClosed(row: SocketRow): void {
     row.closedAt = clock();
     row.state = "closed";
     row.pending = [];
@@ -206,7 +205,7 @@ export class Recording {
     if (typeof fd === "number") {
       row = this.rowOf(fd);
     } else if (made !== undefined && "stats" in made) {
-      row = new SocketRow(++this.#count, -1, AF_UNSPEC, SOCK_STREAM, 0, since);
+      row = new SocketRow(++this.#rowCount, -1, AF_UNSPEC, SOCK_STREAM, 0, since);
       row.foreign = true;
       this.foreign.set(id, row);
     }
@@ -221,10 +220,10 @@ export class Recording {
     const row = this.foreign.get(id);
     if (row === undefined) return;
     this.foreign.delete(id);
-    this.#ended(row);
+    this.#markClosed(row);
   }
 
-  /** The line of the program that makes the current call; undefined if no line may be recorded now. */
+  /** The line of the program that makes the current call; undefined if the budget of lines is spent. Takes from it. */
   line(): string | undefined {
     return takeLineBudget() ? callerLine() : undefined;
   }
@@ -245,16 +244,16 @@ export class Recording {
 
   // ---- calls that move data
 
-  /** The time at which a call begins; 0 if the call is not timed. */
+  /** Returns the time at which a call begins, and counts the call as timed; 0 if the call is not timed. */
   begin(): number {
     if (this.#timings <= 0 && this.watchers === 0) return 0;
     this.#timings--;
     return clock();
   }
 
-  /** The time at which a call ends. It may be older if the call is not timed. */
-  #end(start: number): number {
-    if (start > 0 || this.#untimed++ % CLOCK_INTERVAL === 0) this.#now = clock();
+  /** The time at which a call ends. For a call that is not timed, it may be the time of an earlier call. */
+  #endTime(start: number): number {
+    if (start > 0 || this.#untimed++ % CALLS_PER_CLOCK_READ === 0) this.#now = clock();
     return this.#now;
   }
 
@@ -279,7 +278,7 @@ export class Recording {
     segment: number = 0,
   ): void {
     if (!this.#active) return;
-    const end = this.#end(start);
+    const end = this.#endTime(start);
     const row = this.rows[fd] ?? this.#adopt(fd);
     if (row === undefined) return;
     const { observer } = this;
@@ -289,6 +288,7 @@ export class Recording {
     if (line !== undefined) row.recordedLines++;
     // With MSG_PEEK the bytes stay in the queue. With MSG_ERRQUEUE the bytes are those of an earlier send.
     const peeks = !sent && (flags & (MSG_PEEK | MSG_ERRQUEUE)) !== 0;
+    // A datagram may be empty.
     const moves = !peeks && (result > 0 || (result === 0 && row.type === SOCK_DGRAM));
     const ends = result === 0 && !sent && asked > 0 && (flags & MSG_ERRQUEUE) === 0 && this.#peerEnded(row);
     if (ends) row.peerFinished = true;
@@ -303,7 +303,7 @@ export class Recording {
       row.emptyCall = CALL_NAMES[code]!;
       if (line !== undefined) row.emptyLine = line;
     }
-    // A view is made only if it is used, because it takes longer than the rest of the record. With MSG_TRUNC, TCP
+    // A view of the data is made only if it is used: that takes longer than the rest of the record. With MSG_TRUNC, TCP
     // discards the data and does not write to the buffer.
     const seen =
       bytes !== undefined && length > 0 && this.wantsBytes && !(row.type === SOCK_STREAM && (flags & MSG_TRUNC) !== 0)
@@ -332,7 +332,7 @@ export class Recording {
     }
   }
 
-  /** The line of the last call that moved data. The datagrams of a batch use it. */
+  /** The line of the most recent call of `moved()`, if there is an observer. The datagrams of a batch use it. */
   lastLine: string | undefined;
 
   /** Whether a read that returned 0 was the end of the stream. An empty record of SOCK_SEQPACKET returns 0, too. */
@@ -355,7 +355,8 @@ export class Recording {
   // ---- calls that open, connect and close
 
   /**
-   * Writes the record of a call that opens, connects or closes. Undefined for `line`: the line that made the socket.
+   * Writes the record of a call that opens, connects or closes. Without a `line`, readers of the record of a call that
+   * opens a socket use the line that made the socket.
    */
   called(
     row: SocketRow | undefined,
@@ -371,7 +372,7 @@ export class Recording {
   }
 
   /**
-   * Replaces an entry by a wrapper that calls `after` with the result, the time of the begin and the arguments.
+   * Replaces an entry by a wrapper that calls `after` with the result, the start time and the arguments.
    *
    * @param before called before the call, if there is an observer
    */

@@ -44,7 +44,7 @@ export class SocketRow {
   emptyCalls: number = 0;
   /** Calls that moved bytes, or accepted a connection. */
   movingCalls: number = 0;
-  /** The last one of the empty calls, and its line. */
+  /** The name of the most recent empty call, and the line of the most recent one that recorded its line. */
   emptyCall: CallName | undefined;
   emptyLine: string | undefined;
   /** The number of recorded calls that move data and have their line. */
@@ -54,13 +54,14 @@ export class SocketRow {
   /** Whether a read has returned the end of the stream. */
   peerFinished: boolean = false;
 
-  // The last report of the kernel.
+  // The most recent report of the kernel.
   state: string = "open";
   local: string | null = null;
   peer: string | null = null;
   addressesKnown: boolean = false;
   receiveQueue: number | null = null;
   sendQueue: number | null = null;
+  /** The number of connections in the accept queue, and its limit; -1 unless the kernel reports a TCP listener. */
   acceptLength: number = -1;
   acceptLimit: number = -1;
   /** Bytes that the peer has acknowledged, and retransmissions without an answer (tcpi_retransmits). */
@@ -76,6 +77,7 @@ export class SocketRow {
   overflowAt: number = -Infinity;
   /** When the end of the peer was first seen. */
   peerClosedSince: number = Infinity;
+  /** When a busy loop was last seen, and the text of that finding. */
   busyAt: number = -Infinity;
   busyText: string = "";
 

@@ -36,7 +36,7 @@ export class SocketTable {
   readonly #recording: Recording;
   readonly #limits: FindingLimits;
   readonly #removed = new Removals();
-  /** The begin of the period in which calls are counted. */
+  /** The start of the period in which calls are counted. */
   #periodStart = clock();
 
   constructor(thread: number, recording: Recording, limits: FindingLimits) {
@@ -54,7 +54,7 @@ export class SocketTable {
     // A refresh soon after another one does not end the period.
     const isNewPeriod = now - periodStart >= SHORTEST_PERIOD;
     if (isNewPeriod) this.#periodStart = now;
-    const waiting = this.#waiting();
+    const waiting = this.#waitingCalls();
     const active: SocketRow[] = [];
     const idle: SocketRow[] = [];
     const visit = (row: SocketRow): void => {
@@ -66,7 +66,7 @@ export class SocketTable {
     for (const row of foreign.values()) visit(row);
     for (const row of whole ? active : readLongestAgo(active, MAX_ACTIVE)) this.#read(row, now);
     for (const row of whole ? idle : readLongestAgo(idle, MAX_IDLE)) this.#read(row, now);
-    const forgotten = this.#forgotten(now);
+    const forgotten = this.#countForgotten(now);
     for (const row of kept) {
       if (now - row.closedAt < KEEP_TIME && kept.size <= MAX_KEPT) continue;
       kept.delete(row);
@@ -77,7 +77,7 @@ export class SocketTable {
   }
 
   /** The number of open sockets that no call uses, by the line that made them. */
-  #forgotten(now: number): Map<string, number> {
+  #countForgotten(now: number): Map<string, number> {
     const found = new Map<string, number>();
     for (const row of this.all()) {
       if (row.line === undefined || row.closedAt !== Infinity || !isQuiet(row, now, this.#limits)) continue;
@@ -122,7 +122,7 @@ export class SocketTable {
     return undefined;
   }
 
-  /** Counts the pages that show a socket: `on` for a further page, and not `on` for a page that has ended. */
+  /** Counts the pages that show a socket. `on` is true when a page begins to show it, and false when a page ends. */
   watch(number: number, on: boolean): void {
     this.#recording.watchers = Math.max(0, this.#recording.watchers + (on ? 1 : -1));
     const row = this.find(number);
@@ -176,7 +176,7 @@ export class SocketTable {
     }
   }
 
-  /** Updates the findings of a row. Gives it the version of this refresh if it has changed. */
+  /** Updates the findings of a row. Gives a changed row the version of this refresh. */
   #judge(row: SocketRow, now: number, forgotten: ReadonlyMap<string, number>): void {
     const findings = findingsOf(row, now, this.#limits, { forgotten });
     if (!sameFindings(findings, row.findings)) {
@@ -187,7 +187,7 @@ export class SocketTable {
   }
 
   /** The calls that wait, by row. */
-  #waiting(): Map<SocketRow, WaitingNow[]> {
+  #waitingCalls(): Map<SocketRow, WaitingNow[]> {
     const found = new Map<SocketRow, WaitingNow[]>();
     const foreign = new Map<object, SocketRow>();
     for (const row of this.#recording.foreign.values()) {
@@ -230,9 +230,9 @@ function readForeign(row: SocketRow, { givenAway }: Recording): void {
     family === "AF_INET" ? AF_INET : family === "AF_INET6" ? AF_INET6 : family === "AF_UNIX" ? AF_UNIX : row.family;
 }
 
-/** The `most` rows that were read longest ago. */
-function readLongestAgo(rows: SocketRow[], most: number): SocketRow[] {
-  return rows.length <= most ? rows : rows.sort((one, other) => one.probedAt - other.probedAt).slice(0, most);
+/** The `count` rows that were read longest ago. Sorts `rows`. */
+function readLongestAgo(rows: SocketRow[], count: number): SocketRow[] {
+  return rows.length <= count ? rows : rows.sort((one, other) => one.probedAt - other.probedAt).slice(0, count);
 }
 
 /** Whether the kernel can change the state of the socket without a call of the program. Such a row counts as active. */

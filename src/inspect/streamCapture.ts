@@ -27,7 +27,7 @@ interface Connection {
   readonly keySide: FlowSide;
 }
 
-/** The connection of a socket, and its end of the connection. */
+/** The connection of a socket, and which end of it the socket is. */
 interface Place {
   readonly connection: Connection;
   readonly side: FlowSide;
@@ -43,6 +43,7 @@ interface Keys {
 /** The difference of the initial sequence numbers of two connections. */
 const SEQUENCE_STEP = 65_537;
 const NOTHING = new Uint8Array(0);
+/** A buffer for SO_LINGER. */
 const linger = new Uint8Array(8);
 
 const other = (side: FlowSide): FlowSide => (side === "client" ? "server" : "client");
@@ -70,7 +71,7 @@ export class StreamCapture {
   moved(row: SocketRow, { sent, bytes = NOTHING, length, address }: MovedBytes, comment: string): void {
     // A send with MSG_FASTOPEN has an address, and connects.
     if (sent && address !== undefined) this.#connected.add(row);
-    const place = this.#place(row, comment);
+    const place = this.#placeOf(row, comment);
     if (place === undefined) return;
     const { connection, side } = place;
     const { flow, ends, ahead } = connection;
@@ -80,31 +81,34 @@ export class StreamCapture {
       return;
     }
     const from = other(side);
-    const known = Math.min(length, ahead[from]);
-    ahead[from] -= known;
-    if (ends[from].size > 0 || known === length) return;
-    flow.data(from, bytes.subarray(known), { comment, length: length - known });
+    // The bytes that the capture has already, because their sender is in this thread.
+    const captured = Math.min(length, ahead[from]);
+    ahead[from] -= captured;
+    // If the sender is in this thread, its own calls add its bytes to the capture.
+    if (ends[from].size > 0 || captured === length) return;
+    flow.data(from, bytes.subarray(captured), { comment, length: length - captured });
   }
 
   /** A call of this socket has returned that the peer has finished. */
   ended(row: SocketRow, comment: string): void {
-    const place = this.#place(row, comment);
+    const place = this.#placeOf(row, comment);
     place?.connection.flow.finish(other(place.side), { comment });
   }
 
   called(row: SocketRow, call: CallName, result: number, detail: string, comment: string): void {
     if (call === "connect") {
       if (result !== 0 && result !== EINPROGRESS) return;
+      // A socket can connect again after connect() has failed or dissolved its connection.
       this.removed(row);
       this.#connected.add(row);
-      if (result === 0) this.#place(row, comment);
+      if (result === 0) this.#placeOf(row, comment);
     } else if (call === "dup") {
       // Adds the new descriptor to the connection, so that close() of the other descriptor does not end it.
-      this.#place(row, comment);
+      this.#placeOf(row, comment);
     } else if (call === "accept") {
-      if (row.listener !== undefined) this.#place(row, comment);
+      if (row.listener !== undefined) this.#placeOf(row, comment);
     } else if (call === "shutdown") {
-      const place = result === 0 && detail !== "SHUT_RD" ? this.#place(row, comment) : undefined;
+      const place = result === 0 && detail !== "SHUT_RD" ? this.#placeOf(row, comment) : undefined;
       place?.connection.flow.finish(place.side, { comment });
     } else if (call === "setsockopt") {
       if (detail.startsWith("SO_LINGER")) this.#readLinger(row);
@@ -117,13 +121,14 @@ export class StreamCapture {
       const place = this.#places.get(row);
       place?.connection.flow.reset(other(place.side), { comment });
     } else if (result === EINPROGRESS) {
+      // A send with MSG_FASTOPEN has begun to connect.
       this.#connected.add(row);
     }
   }
 
   /**
-   * A socket that is closed with unread bytes sends RST (RFC 1122, section 4.2.2.13), and a UNIX socket resets its
-   * peer.
+   * Stores whether close() will reset the connection. A socket that is closed with unread bytes sends RST (RFC 1122,
+   * section 4.2.2.13), and a UNIX socket resets its peer.
    */
   closing(row: SocketRow): void {
     if (this.#places.has(row) && this.#kernel.inq(row.fd) > 0) this.#abortive.add(row);
@@ -172,19 +177,19 @@ export class StreamCapture {
   }
 
   /** Finds or makes the connection of a socket; undefined while the socket is not connected. */
-  #place(row: SocketRow, comment: string): Place | undefined {
+  #placeOf(row: SocketRow, comment: string): Place | undefined {
     const known = this.#places.get(row);
     if (known !== undefined) return known;
     const keys = row.family === AF_UNIX ? this.#unixKeys(row) : isTcp(row) ? this.#tcpKeys(row) : undefined;
     if (keys === undefined) return undefined;
-    const place = this.#found(row, keys) ?? this.#made(row, keys, comment);
+    const place = this.#find(row, keys) ?? this.#make(row, keys, comment);
     place.connection.ends[place.side].add(row);
     this.#places.set(row, place);
     return place;
   }
 
   /** The connection of the socket, if another socket of this thread is one of its ends. */
-  #found({ pair }: SocketRow, { own, other: far }: Keys): Place | undefined {
+  #find({ pair }: SocketRow, { own, other: far }: Keys): Place | undefined {
     const ofPair = pair === undefined ? undefined : this.#places.get(pair);
     if (ofPair !== undefined) return { connection: ofPair.connection, side: other(ofPair.side) };
     const same = this.#byEnd.get(own);
@@ -193,11 +198,11 @@ export class StreamCapture {
     return opposite === undefined ? undefined : { connection: opposite, side: other(opposite.keySide) };
   }
 
-  #made(row: SocketRow, { own, ends }: Keys, comment: string): Place {
+  #make(row: SocketRow, { own, ends }: Keys, comment: string): Place {
     const side = this.#sideOf(row);
     const { local, peer } = ends ?? this.#unixEnds(side);
     const [client, server] = side === "client" ? [local, peer] : [peer, local];
-    // Sequence numbers that differ, because a later connection may have the same addresses.
+    // Each connection has other sequence numbers, because a later connection may have the same addresses.
     const initialSequence = (this.#count++ * SEQUENCE_STEP) >>> 0;
     const flow = new TcpFlow(this.#to, { client, server, initialSequence });
     const name = row.family === AF_UNIX ? this.#pathOf(row, side) : "";
@@ -214,7 +219,8 @@ export class StreamCapture {
   }
 
   /**
-   * A guess for a socket that neither called connect() nor was accepted in this thread: the kernel does not report it.
+   * The side of a socket. It is a guess if the socket neither called connect() nor was accepted in this thread, because
+   * the kernel does not report the side.
    */
   #sideOf(row: SocketRow): FlowSide {
     if (row.listener !== undefined) return "server";
@@ -242,7 +248,7 @@ export class StreamCapture {
     return { own: `unix ${own}`, other: far === 0 ? undefined : `unix ${far}`, ends: undefined };
   }
 
-  /** Addresses for a UNIX connection. The port of the client is that of no other current connection. */
+  /** Addresses for a UNIX connection. Successive clients have different ports. */
   #unixEnds(side: FlowSide): Ends {
     const client = new InetAddress("127.0.0.1", 1024 + (this.#unixCount++ % 64_000));
     const server = new InetAddress("127.0.0.1", 1);

@@ -95,13 +95,13 @@ class Channel {
 }
 
 /**
- * Calls `onEnd` with the thread id of each worker that this thread has started and that ends. Returns a function that
- * stops this.
+ * Calls `callback` with the thread id of each worker that this thread has started, when that worker ends. Returns a
+ * function that stops this.
  */
-function watchWorkers(onEnd: (thread: number) => void): () => void {
+function onWorkerEnd(callback: (thread: number) => void): () => void {
   const onWorker = (worker: Worker): void => {
     const { threadId } = worker;
-    worker.once("exit", () => guarded(() => onEnd(threadId)));
+    worker.once("exit", () => guarded(() => callback(threadId)));
   };
   process.on("worker", onWorker);
   return () => void process.off("worker", onWorker);
@@ -113,10 +113,10 @@ export class WorkerSide {
   readonly #recording: Recording;
   readonly #details: DetailReader;
   readonly #channel: Channel;
-  readonly #stopWatching: () => void;
+  readonly #offWorkerEnd: () => void;
   readonly #onExit = (): void => guarded(() => this.close());
   /** The version of the table that was sent last. */
-  #sent = 0;
+  #sentVersion = 0;
   #open = true;
 
   constructor(table: SocketTable, recording: Recording, details: DetailReader) {
@@ -125,15 +125,15 @@ export class WorkerSide {
     this.#details = details;
     this.#channel = new Channel((message) => this.#receive(message));
     // A worker may start workers too, and the main thread gets no event when they end.
-    this.#stopWatching = watchWorkers((thread) => this.#channel.post({ to: "main", type: "bye", thread, ended: true }));
+    this.#offWorkerEnd = onWorkerEnd((thread) => this.#channel.post({ to: "main", type: "bye", thread, ended: true }));
     process.on("exit", this.#onExit);
   }
 
   /** Sends what has changed. */
   update(): void {
     const { thread, version } = this.#table;
-    const { whole, changed, removed } = this.#table.since(this.#sent);
-    this.#sent = version;
+    const { whole, changed, removed } = this.#table.since(this.#sentVersion);
+    this.#sentVersion = version;
     if (!whole && changed.length === 0 && removed.length === 0) return;
     const { dropped } = this.#recording.ring;
     this.#channel.post({ to: "main", type: "table", thread, whole, changed, removed, dropped });
@@ -143,7 +143,7 @@ export class WorkerSide {
     if (!this.#open) return;
     this.#open = false;
     this.#channel.post({ to: "main", type: "bye", thread: this.#table.thread, ended: false });
-    this.#stopWatching();
+    this.#offWorkerEnd();
     process.off("exit", this.#onExit);
     this.#channel.close();
   }
@@ -151,7 +151,7 @@ export class WorkerSide {
   #receive(message: Message): void {
     if (message.to !== "workers") return;
     if (message.type === "who") {
-      this.#sent = 0;
+      this.#sentVersion = 0;
       this.#table.refresh(true);
       this.update();
       return;
@@ -173,22 +173,22 @@ export class WorkerSide {
 export class MainSide {
   readonly #rows = new Map<string, { readonly report: SocketReport; readonly version: number }>();
   readonly #removed = new Removals();
-  /** By thread id: the records that the ring of the worker had no room for. */
+  /** By thread id: the number of records that the ring of the worker has overwritten. */
   readonly #dropped = new Map<number, number>();
   /** The requests for a detail that are pending, by number. */
   readonly #waiting = new Map<number, (detail: SocketDetail | null) => void>();
   /** The ids of workers that have ended. */
   readonly #ended = new Set<number>();
   readonly #channel: Channel;
-  readonly #stopWatching: () => void;
+  readonly #offWorkerEnd: () => void;
   readonly #version: () => number;
   #requests = 0;
 
-  /** @param version the version that the next update has */
+  /** @param version returns the version of the next update */
   constructor(version: () => number) {
     this.#version = version;
     this.#channel = new Channel((message) => this.#receive(message));
-    this.#stopWatching = watchWorkers((thread) => this.#end(thread));
+    this.#offWorkerEnd = onWorkerEnd((thread) => this.#workerEnded(thread));
     this.#channel.post({ to: "workers", type: "who" });
   }
 
@@ -205,7 +205,7 @@ export class MainSide {
     return [...this.#rows.values()].map(({ report }) => report);
   }
 
-  /** The rows that have changed since a version, and the ids of removed rows. With `whole`, all rows. */
+  /** The rows that have changed since a version, and the ids of removed rows. If `whole`, `changed` has all rows. */
   since(version: number): { readonly whole: boolean; readonly changed: SocketReport[]; readonly removed: string[] } {
     const removed = version === 0 ? undefined : this.#removed.since(version);
     const whole = removed === undefined;
@@ -243,7 +243,7 @@ export class MainSide {
 
   /** Closes the channel, and clears all rows. */
   close(): void {
-    this.#stopWatching();
+    this.#offWorkerEnd();
     this.#channel.close();
     for (const settle of this.#waiting.values()) settle(null);
     this.#rows.clear();
@@ -257,7 +257,7 @@ export class MainSide {
     if (message.type === "detail") {
       this.#waiting.get(message.request)?.(message.detail);
     } else if (message.type === "bye") {
-      if (message.ended) this.#end(message.thread);
+      if (message.ended) this.#workerEnded(message.thread);
       else this.#forget(message.thread);
     } else if (!this.#ended.has(message.thread)) {
       const version = this.#version();
@@ -268,8 +268,8 @@ export class MainSide {
     }
   }
 
-  /** A worker has ended. Its last messages may arrive later, and must not add rows again. */
-  #end(thread: number): void {
+  /** Removes the rows of a worker that has ended. Its last messages may arrive later, and must not add rows again. */
+  #workerEnded(thread: number): void {
     this.#forget(thread);
     this.#ended.add(thread);
     if (this.#ended.size > MAX_ENDED) for (const oldest of this.#ended) return void this.#ended.delete(oldest);

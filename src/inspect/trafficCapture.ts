@@ -14,7 +14,7 @@ import type { DataObserver, MovedBytes } from "./recording.js";
 import type { SocketRow } from "./socketRow.js";
 import { StreamCapture } from "./streamCapture.js";
 
-/** The part of the comment of a capture that names the data that is missing. */
+/** Names the data that a capture does not have. It is a part of the comment of the capture. */
 const MISSING =
   "What sendfile and splice have moved has its length, and no content. Bytes that Node.js itself moves are missing: TLS, node:net.";
 

@@ -80,6 +80,7 @@ export function wrapTransfers(recording: Recording): void {
     try {
       const from = address === null || result < 0 ? undefined : writtenAddress(address);
       const bytes = joined(recording, parts, 0, result);
+      // Only a result of 0, which may be the end of the stream, needs the length of all buffers.
       const asked = result === 0 ? lengthOf(parts) : result;
       const { observer } = recording;
       const observed = observer !== undefined && control !== null && result > 0;
@@ -128,7 +129,7 @@ export function wrapTransfers(recording: Recording): void {
     const start = recording.begin();
     const result = kernel.splice(from, to, count);
     try {
-      // One of the two descriptors is a pipe, and pipes have no row.
+      // One of the two descriptors is a pipe, and pipes have no row. So the socket is the one with a row.
       const sent = recording.rows[to] !== undefined || recording.rowOf(from) === undefined;
       recording.moved(sent ? to : from, CODE.splice, start, result, undefined, sent, 0, undefined, count);
     } catch {}
@@ -155,7 +156,8 @@ export function wrapTransfers(recording: Recording): void {
 }
 
 /**
- * The data that a call with several buffers has moved, or as much of it as is used. Data of several buffers is copied.
+ * The data that a call with several buffers has moved, or the part of it that is used. Data of several buffers is
+ * copied.
  */
 function joined(
   recording: Recording,
@@ -200,7 +202,7 @@ function writtenAddress(buffer: Uint8Array): Uint8Array {
   return buffer.slice(4, 4 + Math.min(length, buffer.length - 4));
 }
 
-/** The value of the control message `optionType` (UDP_GRO or UDP_SEGMENT), the size of each datagram; 0 without one. */
+/** The size of each datagram, from the control message `optionType` (UDP_GRO or UDP_SEGMENT); 0 without one. */
 function segmentOf(control: Uint8Array, length: number, optionType: number): number {
   let size = 0;
   eachMessage(control, length, (level, type, data) => {
@@ -238,9 +240,9 @@ function recordBatch(
   const end = first + Math.max(0, count);
   let length = 0;
   for (let at = first; at < end; at++) length += words[at * ENTRY_WORDS + LENGTH]!;
-  const slot = slab.length / (words.length / ENTRY_WORDS);
+  const slotSize = slab.length / (words.length / ENTRY_WORDS);
   const bytesOf = (at: number): Uint8Array =>
-    slab.subarray(at * slot, at * slot + Math.min(slot, words[at * ENTRY_WORDS + LENGTH]!));
+    slab.subarray(at * slotSize, at * slotSize + Math.min(slotSize, words[at * ENTRY_WORDS + LENGTH]!));
   let bytes: Buffer | undefined;
   if (recording.payload > 0 && length > 0) {
     const pieces: Uint8Array[] = [];
@@ -250,6 +252,7 @@ function recordBatch(
     }
     bytes = Buffer.concat(pieces).subarray(0, recording.payload);
   }
+  // The requested number of bytes is not known here. It is at least `length`.
   recording.moved(fd, code, start, count, bytes, sent, flags, undefined, Math.max(1, length), length);
   const { observer, lastLine: line } = recording;
   const row = recording.rows[fd];

@@ -41,7 +41,7 @@ export function peerInode(kernel: Calls, inode: number): number {
     fields.setUint32(HEADER + 4, 0xffff_ffff, LITTLE);
     fields.setUint32(HEADER + 8, inode, LITTLE);
     fields.setUint32(HEADER + 12, UDIAG_SHOW_PEER, LITTLE);
-    // INET_DIAG_NOCOOKIE.
+    // No cookie: INET_DIAG_NOCOOKIE.
     request.fill(0xff, HEADER + 16);
     // The answer is in the receive queue when send() returns.
     if (kernel.send(fd, request) < 0) return 0;

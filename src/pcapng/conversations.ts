@@ -172,13 +172,13 @@ function addSegment(builder: ConversationBuilder, side: FlowSide, { flags, seque
     for (const [start, piece] of direction.early) {
       // Number of bytes of the segment that were added already; negative for a gap before the segment. `| 0` is for
       // sequence numbers that have wrapped around 2^32.
-      const known = (direction.next - start) | 0;
-      if (known < 0) continue;
+      const added = (direction.next - start) | 0;
+      if (added < 0) continue;
       direction.early.delete(start);
       const length = piece.payload.length + piece.cut;
-      if (known >= length) continue;
-      const rest = piece.payload.subarray(known);
-      builder.add(side, { payload: rest, cut: length - known - rest.length });
+      if (added >= length) continue;
+      const rest = piece.payload.subarray(added);
+      builder.add(side, { payload: rest, cut: length - added - rest.length });
       direction.next = (start + length) >>> 0;
       found = true;
     }

@@ -49,10 +49,11 @@ export interface FlowDataOptions extends FlowOptions {
 }
 
 const SIDES = ["client", "server"] as const;
-/** Limit of `segmentSize`: a packet with its headers must have at most 65535 bytes. */
+/** Maximum of `segmentSize`: a packet with its headers must have at most 65535 bytes. */
 const MAX_SEGMENT = 65_000;
 /** The largest payload of UDP over IPv4: 65535 less the two headers. */
 const MAX_DATAGRAM = 65_507;
+/** The window of each segment. */
 const WINDOW = 0xffff;
 /** Readers multiply `WINDOW` by 2^14, the largest factor of RFC 7323, and so never report a full window. */
 const WINDOW_SHIFT = 14;
@@ -79,6 +80,7 @@ const other = (side: FlowSide): FlowSide => (side === "client" ? "server" : "cli
 class Flow {
   protected readonly ends: Record<FlowSide, End>;
   readonly #interface: CaptureInterface;
+  /** The number of packets so far. */
   protected packets = 0;
 
   constructor(to: CaptureInterface, ends: Record<FlowSide, End>) {
@@ -92,7 +94,7 @@ class Flow {
     const { linkType } = this.#interface;
     const frame =
       linkType === LINKTYPE_ETHERNET ? ethernetFrame(this.ends[side], this.ends[other(side)], packet) : packet;
-    // The direction from the point of view of the server.
+    // The direction as the server sees it.
     const direction = side === "client" ? "inbound" : "outbound";
     this.#interface.packet(frame, { time, comment, direction, length: frame.length + missing });
   }
@@ -125,6 +127,7 @@ class Flow {
  */
 export class TcpFlow extends Flow {
   readonly #segmentSize: number;
+  /** The next sequence number of each side. */
   readonly #next: Record<FlowSide, number>;
   readonly #finished: Record<FlowSide, boolean> = { client: false, server: false };
   #opened = false;
@@ -219,8 +222,9 @@ export class TcpFlow extends Flow {
       id: this.packets,
       ...more,
     });
-    const counted = (payload?.length ?? 0) + missing + ((flags & (SYN | FIN)) === 0 ? 0 : 1);
-    this.#next[side] = (this.#next[side] + counted) >>> 0;
+    // SYN and FIN count as one byte.
+    const used = (payload?.length ?? 0) + missing + ((flags & (SYN | FIN)) === 0 ? 0 : 1);
+    this.#next[side] = (this.#next[side] + used) >>> 0;
     this.write(side, packet, missing, opts);
   }
 }

@@ -58,6 +58,7 @@ export function* readCapture(capture: Uint8Array): Generator<CapturedPacket, voi
   const view = new DataView(capture.buffer, capture.byteOffset, capture.length);
   let little = true;
   let interfaces: Interface[] = [];
+  // The shortest section header has 28 bytes.
   if (capture.length < 28 || view.getUint32(0) !== SECTION_HEADER) {
     fail(0, "there is no section header of pcapng");
   }
@@ -87,7 +88,7 @@ export function* readCapture(capture: Uint8Array): Generator<CapturedPacket, voi
   }
 }
 
-/** The content of a block. `offset` is where it begins in the capture, for error messages. */
+/** The content of a block. `offset` is where the content begins in the capture, for error messages. */
 class Block {
   readonly bytes: Uint8Array;
   readonly offset: number;

@@ -14,7 +14,7 @@ import {
 
 /** Options of a {@link Capture}. */
 export interface CaptureOptions {
-  /** Receives each complete block, and may store it. The call that made the block throws the errors of `write`. */
+  /** Receives each complete block, and can keep it. The call that made the block throws the errors of `write`. */
   readonly write: (block: Buffer) => void;
   /** The name of the program that makes the capture. */
   readonly application?: string | undefined;
@@ -45,14 +45,14 @@ export interface PacketOptions {
 }
 
 /**
- * The time at which `performance.now()` was 0, in nanoseconds since 1970. `Date.now()` would not do: the system clock
- * can be set back.
+ * The time at which `performance.now()` was 0, in nanoseconds since 1970. `Date.now()` can go back, when the
+ * system clock is set.
  */
 const TIME_ORIGIN: bigint = BigInt(Math.round(performance.timeOrigin * 1000)) * 1000n;
 
 const now = (): bigint => TIME_ORIGIN + BigInt(Math.round(performance.now() * 1e6));
 
-/** Checks the length of a packet or of data of which the caller passes the first `given` bytes. */
+/** Checks `length`, the size of a packet or of data. The caller passes only its first `given` bytes. */
 export function checkLength(action: string, length: number, given: number, max: number): void {
   if (Number.isInteger(length) && length >= given && length <= max) return;
   throw new RangeError(
@@ -90,8 +90,8 @@ export class CaptureInterface {
 }
 
 /**
- * Writes a capture in the format pcapng, which Wireshark and tshark read. It passes each block to `write` at once, and
- * the blocks until then are a valid capture.
+ * Writes a capture in the format pcapng, which Wireshark and tshark read. It passes each block to `write` at once. The
+ * blocks that were written so far are a valid capture.
  *
  * @throws TypeError or RangeError for a wrong option
  * @see {@link https://ietf-opsawg-wg.github.io/draft-ietf-opsawg-pcap/draft-ietf-opsawg-pcapng.html | pcapng}

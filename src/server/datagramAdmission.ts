@@ -15,11 +15,15 @@ export class DatagramAdmission {
     this.#limiter = opts.ratePerAddress === Infinity ? undefined : new SourceLimiter(opts.ratePerAddress);
   }
 
-  /** Why the datagram at this place of the batch is refused; undefined if it is accepted. */
+  /**
+   * Why the datagram at this place of the batch is refused; undefined if it is accepted. Counts the datagram against
+   * the rate of its source.
+   */
   refusalOf(batch: DatagramBatch, place: number, now: number): DatagramRefusalReason | undefined {
     const { allow, deny, maxSize } = this.#opts;
     if (this.#limiter !== undefined) {
       const hash = sourceHash(memoryOf(batch), place, this.#seed);
+      // The hash is 0 for a source without an IP address.
       if (hash !== 0 && !this.#limiter.take(hash, now)) return "ratePerAddress";
     }
     if (batch.length(place) > maxSize || batch.truncated(place)) return "maxSize";

@@ -1,4 +1,4 @@
-// Makes metric families of the counters of servers and of figures of the process.
+// Makes metric families from the counters of servers and from figures of the process.
 
 import { fs, perfHooks } from "../builtins.js";
 import { quote } from "../check/index.js";
@@ -28,7 +28,7 @@ export interface MetricsSource {
 export type MetricsSources = Readonly<Record<string, MetricsSource>>;
 
 /**
- * Figures of the process. The open descriptors explain a shortage, and the times show whether the event loop is full.
+ * Figures of the process. The open descriptors explain a shortage, and the times show how busy the event loop is.
  */
 export interface ProcessFigures {
   readonly openDescriptors: number | undefined;
@@ -111,12 +111,13 @@ const DATAGRAMS: readonly Column[] = [
 ];
 
 const COLUMNS = [...CONNECTIONS, ...DATAGRAMS];
+// Only servers of datagrams count `amplification`.
 const columnsOf = (stats: object): readonly Column[] => ("amplification" in stats ? DATAGRAMS : CONNECTIONS);
 
 const STATES = ["listening", "draining", "closed"];
 const STATE = "berkeley_server_state";
 
-/** Checks the name of a server. */
+/** Checks the name of a server, and that it has stats(). */
 export function checkSource(name: unknown, source: unknown, action: string): void {
   if (typeof name !== "string" || name === "" || name.length > 128) {
     throw new TypeError(`Cannot ${action}: the name of a server is ${quote(name)}, required 1 to 128 characters`);
@@ -201,7 +202,7 @@ export function readProcessFigures(): ProcessFigures {
   let openDescriptors: number | undefined;
   let maxDescriptors: number | undefined;
   try {
-    // Without the descriptor that readdirSync() opens for the directory.
+    // Minus one: the descriptor that readdirSync() opens for the directory.
     openDescriptors = fs().readdirSync("/proc/self/fd").length - 1;
     const limits = fs().readFileSync("/proc/self/limits", "latin1");
     maxDescriptors = Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1] ?? Infinity);

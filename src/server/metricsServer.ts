@@ -43,8 +43,8 @@ export interface ServeMetricsOptions {
    */
   readonly ready?: (() => boolean | PromiseLike<boolean>) | undefined;
   /**
-   * Further metrics in the requested format, for example those of a registry of another library. Names must not be the
-   * same, and a `# EOF` at the end is removed.
+   * Further metrics in the requested format, for example those of a registry of another library. Its names must
+   * differ from ours. A `# EOF` at its end is removed.
    */
   readonly collect?: ((format: MetricsFormat) => string | PromiseLike<string>) | undefined;
   /** Closes the server, as `close()` does. */
@@ -54,7 +54,7 @@ export interface ServeMetricsOptions {
 const NAMES = ["servers", "ready", "collect", "signal"];
 /** Milliseconds that a request waits for stats(), ready() and collect(). */
 const CALLBACK_TIMEOUT = 5000;
-/** Milliseconds that close() waits for the requests that run. */
+/** Milliseconds that close() waits for running requests. */
 const CLOSE_GRACE = 1000;
 const MAX_CONNECTIONS = 64;
 const LIMITS = {
@@ -64,6 +64,7 @@ const LIMITS = {
   keepAliveTimeout: 5000,
   connectionsCheckingInterval: 1000,
 };
+/** Milliseconds without traffic after which a connection is closed. */
 const IDLE_TIMEOUT = 15_000;
 const TEXT = "text/plain; charset=utf-8";
 
@@ -92,19 +93,19 @@ async function withTimeout<T>(name: string, work: () => T | PromiseLike<T>): Pro
 /** Only serveMetrics() calls the constructor of MetricsServer. */
 let makeMetricsServer: (
   listener: SocketListener,
-  listening: HttpServer,
+  httpServer: HttpServer,
   opts: ServeMetricsOptions,
 ) => Promise<MetricsServer>;
 
 /** The result of {@link serveMetrics}. It does not keep the process alive. */
 export class MetricsServer implements AsyncDisposable {
   static {
-    makeMetricsServer = async (listener, listening, opts) => {
-      const server = new MetricsServer(listener, listening, opts);
+    makeMetricsServer = async (listener, httpServer, opts) => {
+      const server = new MetricsServer(listener, httpServer, opts);
       registerServer(
         server,
         listener,
-        () => server.#closed === undefined,
+        () => server.#closing === undefined,
         () => server.close(),
       );
       const gate = gateOf(listener);
@@ -112,12 +113,12 @@ export class MetricsServer implements AsyncDisposable {
         if (gate === undefined) await server.#accept();
         // In the new program of an upgrade, the gate opens at ready(). It rejects if the upgrade has failed.
         else {
-          const failed = (error: unknown): void => {
+          const giveUp = (error: unknown): void => {
             reportFailure("the metrics server", error);
             void server.close();
           };
           gate.then(
-            () => server.#accept().catch(failed),
+            () => server.#accept().catch(giveUp),
             () => server.close(),
           );
         }
@@ -135,26 +136,28 @@ export class MetricsServer implements AsyncDisposable {
   readonly #listener: SocketListener;
   readonly #http: HttpServer;
   readonly #sources: Map<string, MetricsSource>;
+  /** The options of the same names. */
   readonly #ready: ServeMetricsOptions["ready"];
   readonly #collect: ServeMetricsOptions["collect"];
   readonly #signal: AbortSignal | undefined;
   readonly #onSignal = { aborted: (): void => void this.close() };
-  #closed: Promise<void> | undefined;
+  /** The promise of close(). Undefined before the first call. */
+  #closing: Promise<void> | undefined;
 
   private constructor(
     listener: SocketListener,
-    listening: HttpServer,
+    httpServer: HttpServer,
     { collect, ready, servers = {}, signal }: ServeMetricsOptions,
   ) {
     this.#listener = listener;
-    this.#http = listening;
+    this.#http = httpServer;
     this.address = listener.address;
     this.#sources = new Map(Object.entries(servers));
     this.#ready = ready;
     this.#collect = collect;
     this.#signal = signal;
     if (signal !== undefined) onAbort(signal, this.#onSignal);
-    listening.on("request", (request: IncomingMessage, response: ServerResponse) => {
+    httpServer.on("request", (request: IncomingMessage, response: ServerResponse) => {
       this.#respond(request, response).catch((error: unknown) => {
         response.destroy();
         reportFailure("the metrics server", error);
@@ -181,7 +184,7 @@ export class MetricsServer implements AsyncDisposable {
 
   /** Listens no more. Requests that run have a second to finish. */
   close(): Promise<void> {
-    return (this.#closed ??= this.#close());
+    return (this.#closing ??= this.#close());
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -189,8 +192,8 @@ export class MetricsServer implements AsyncDisposable {
   }
 
   /**
-   * The socket or address on which Node's server listens. It gets a duplicate, which it closes. The socket itself stays
-   * here, for upgrade().
+   * The argument of listen() of Node's server. That server gets a duplicate of the socket, and closes the duplicate.
+   * The socket itself stays here, for upgrade(). With Bun, closes the socket, and returns its address.
    */
   async #listenOptions(): Promise<{ fd: number } | { path: string } | { host: string; port: number }> {
     if (!("bun" in process.versions)) return { fd: this.#listener.socket.dup().detach() };
@@ -203,29 +206,29 @@ export class MetricsServer implements AsyncDisposable {
   }
 
   async #accept(): Promise<void> {
-    if (this.#closed !== undefined) return;
-    const listening = this.#http;
-    const place = await this.#listenOptions();
+    if (this.#closing !== undefined) return;
+    const httpServer = this.#http;
+    const target = await this.#listenOptions();
     await new Promise<void>((resolve, reject) => {
-      listening.once("error", (error) => {
+      httpServer.once("error", (error) => {
         // Node's server does not own the descriptor after an error.
-        if ("fd" in place) fs().closeSync(place.fd);
+        if ("fd" in target) fs().closeSync(target.fd);
         reject(error);
       });
-      listening.listen(place, () => {
-        listening.removeAllListeners("error");
+      httpServer.listen(target, () => {
+        httpServer.removeAllListeners("error");
         resolve();
       });
     });
-    // Further errors are those of single accepts.
-    listening.on("error", () => undefined);
-    listening.unref();
+    // Further errors are those of single accepts, after which the server accepts again.
+    httpServer.on("error", () => undefined);
+    httpServer.unref();
   }
 
   async #close(): Promise<void> {
     if (this.#signal !== undefined) offAbort(this.#signal, this.#onSignal);
     void this.#listener.close();
-    // The callback gets an error if the server does not listen yet. It is closed then too.
+    // If the HTTP server does not listen yet, the callback gets an error, which does not matter.
     const closed = new Promise<void>((resolve) => this.#http.close(() => resolve()));
     this.#http.closeIdleConnections();
     const timer = setTimeout(() => this.#http.closeAllConnections(), CLOSE_GRACE);
@@ -237,7 +240,7 @@ export class MetricsServer implements AsyncDisposable {
     const { headers, method } = request;
     // The body of a request is not read, so such a connection can't be used again.
     const hasBody = headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0";
-    if (hasBody || this.#closed !== undefined) response.setHeader("connection", "close");
+    if (hasBody || this.#closing !== undefined) response.setHeader("connection", "close");
     const { status, text, type = TEXT } = await this.#answer(request, response);
     response.writeHead(status, {
       "content-type": type,
@@ -294,8 +297,8 @@ export class MetricsServer implements AsyncDisposable {
       if (typeof collected !== "string") {
         throw new TypeError(`Cannot read metrics: the result of collect is ${quote(collected)}, required a string`);
       }
-      const unended = collected.endsWith(END_MARKER) ? collected.slice(0, -END_MARKER.length) : collected;
-      const lines = unended === "" || unended.endsWith("\n") ? unended : `${unended}\n`;
+      const withoutMarker = collected.endsWith(END_MARKER) ? collected.slice(0, -END_MARKER.length) : collected;
+      const lines = withoutMarker === "" || withoutMarker.endsWith("\n") ? withoutMarker : `${withoutMarker}\n`;
       return format === "openmetrics" ? own.slice(0, -END_MARKER.length) + lines + END_MARKER : own + lines;
     });
     if (text === undefined) return { status: 500, text: "The metrics can't be read; the process has reported why\n" };
@@ -320,7 +323,7 @@ export class MetricsServer implements AsyncDisposable {
   }
 }
 
-/** Checks the endpoint of the pages. A port alone, and localhost, become 127.0.0.1. */
+/** Checks the endpoint of the pages. A port alone, and localhost without IPv6, become 127.0.0.1. */
 function checkEndpoint(from: EndpointLike): EndpointLike {
   const endpoint = parseEndpoint(from);
   const { address, family, scheme } = endpoint as { scheme: string; address?: Address | HostPort; family?: number };
@@ -380,10 +383,10 @@ export async function serveMetrics(from: EndpointLike, opts: ServeMetricsOptions
     signal,
   };
   signal?.throwIfAborted();
-  const listening = http().createServer({ ...LIMITS });
-  listening.maxConnections = MAX_CONNECTIONS;
-  listening.timeout = IDLE_TIMEOUT;
-  listening.on("connection", (socket) => socket.unref());
+  const httpServer = http().createServer({ ...LIMITS });
+  httpServer.maxConnections = MAX_CONNECTIONS;
+  httpServer.timeout = IDLE_TIMEOUT;
+  httpServer.on("connection", (socket) => socket.unref());
   const listener = await listen(endpoint);
-  return makeMetricsServer(listener, listening, checked);
+  return makeMetricsServer(listener, httpServer, checked);
 }

@@ -20,7 +20,7 @@ export interface UpgradeOptions {
    * names the same directory. So a symbolic link to the current version leads to the new version.
    */
   readonly cwd?: string | undefined;
-  /** Milliseconds until the new program must have called `ready()` and accept; null for no limit. Default 60,000. */
+  /** Milliseconds in which the new program must call `ready()` and accept; null for no limit. Default 60,000. */
   readonly timeout?: number | null | undefined;
   /** Milliseconds for the connections of this program, as in `drain()`; null for no limit. Default 10,000. */
   readonly drainTimeout?: number | null | undefined;
@@ -37,10 +37,11 @@ export interface CheckedUpgrade {
 }
 
 export const UPGRADE_OPTIONS: readonly string[] = ["command", "args", "env", "cwd", "timeout", "drainTimeout"];
+/** Default of `timeout`. */
 const TIMEOUT = 60_000;
 /** Milliseconds between SIGTERM and SIGKILL for a program that did not become ready. */
 const KILL_DELAY = 2_000;
-/** The variables of systemd for this process, which would mislead the new one. */
+/** Variables that systemd has set for this process alone. They would mislead the new one. */
 const OWN_VARIABLES = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID"];
 
 /**
@@ -57,6 +58,7 @@ function startDirectory(): string | undefined {
     const [a, b] = [fs().statSync(named), fs().statSync(cwd)];
     return a.dev === b.dev && a.ino === b.ino ? named : cwd;
   } catch {
+    // One of the directories was removed.
     return named;
   }
 }
@@ -131,7 +133,7 @@ export class NewProgram {
 
   /**
    * Starts the program with these variables, and with `fd` as descriptor 3. The program inherits the standard streams
-   * of this process. Pipes would be closed at the end of this process.
+   * of this process. Pipes to this process would be closed when it ends.
    */
   static async start(
     { args, command, cwd, env }: CheckedUpgrade,
@@ -146,7 +148,7 @@ export class NewProgram {
     const { spawn } = await import("node:child_process");
     const environment: Record<string, string | undefined> = { ...env, ...variables };
     for (const name of OWN_VARIABLES) delete environment[name];
-    // PWD is the work of a shell. No shell runs here, so the inherited PWD could name the directory of the old version.
+    // A shell sets PWD. No shell runs here, so the inherited PWD could name the directory of the old version.
     if (environment["PWD"] !== undefined) environment["PWD"] = cwd;
     try {
       return new NewProgram(
@@ -162,12 +164,12 @@ export class NewProgram {
     return this.#child.pid;
   }
 
-  /** From now on the program does not keep this process alive. */
+  /** Lets this process end while the program runs. */
   release(): void {
     this.#child.unref();
   }
 
-  /** Ends the program if it has not ended. */
+  /** Ends the program if it has not ended. Resolves when it has. */
   async end(): Promise<Exit> {
     if (!this.#hasEnded) this.#child.kill("SIGTERM");
     const timer = setTimeout(() => {

@@ -17,9 +17,9 @@ import { startWorkers, type WorkerServer } from "./workerServer.js";
  * connection, with `{ worker, data }`, and waits for it. A function that `setup` returns is called before the worker
  * ends.
  *
- * The server accepts, and hands each connection to the worker with the fewest. All limits hold for all workers
- * together. If a worker ends by itself, another one takes its place after a pause. The connections that it served end.
- * No other connection is lost: connections that it had not begun go to other workers, and new ones wait in the accept
+ * The server accepts, and hands each connection to the worker with the fewest connections. All limits hold for all
+ * workers together. If a worker ends by itself, another one takes its place after a pause. The connections of the ended
+ * worker end. No other is lost: connections that it had not taken go to other workers, and new ones wait in the accept
  * queue while no worker is ready.
  *
  * TLS is done in the workers. The options of `listen.tls` must be values that `structuredClone()` takes, except
@@ -92,7 +92,7 @@ async function listenAll(
   const listeners = [await listen(endpoint, { ...plain, reusePort: true })];
   try {
     if (gateOf(listeners[0]!) !== undefined) {
-      // Each worker has a queue of its own, and would accept before ready().
+      // Each worker has an accept queue of its own, and would accept before ready().
       throw new TypeError(`Cannot ${action}: the socket is that of another program (upgrade), required no reusePort`);
     }
     // The other sockets bind the port that the kernel has chosen for the first one.
@@ -106,5 +106,5 @@ async function listenAll(
   return listeners;
 }
 
-// A worker finds its program under this symbol. A name would be public.
+// The script of a worker finds runWorker() under this symbol. An exported name would be public.
 Object.defineProperty(serveWorkers, WORKER, { value: runWorker });

@@ -13,7 +13,7 @@ export interface ConnectionContext {
   readonly id: number;
   /**
    * Aborted when the server cuts the connection: a limit, the timeout of `drain()`, `close()`. Its reason is the error.
-   * A connection that ends otherwise does not abort it.
+   * It is not aborted when the connection ends otherwise.
    */
   readonly signal: AbortSignal;
   /** Aborted when the server begins to drain: finish the current request and return. All handlers share it. */
@@ -100,21 +100,21 @@ export class ServedConnection implements TrackedConnection {
       result = handler(this.stream, this.context);
       // Reading `then` may run code of the program, too.
       if (typeof (result as PromiseLike<unknown> | null | undefined)?.then !== "function") {
-        this.#finish();
+        this.#handlerReturned();
         return;
       }
     } catch (error) {
-      this.#failed(error);
+      this.#handlerFailed(error);
       return;
     }
     Promise.resolve(result).then(
-      () => this.#finish(),
-      (error: unknown) => this.#failed(error),
+      () => this.#handlerReturned(),
+      (error: unknown) => this.#handlerFailed(error),
     );
   }
 
-  /** The handler has returned. */
-  #finish(): void {
+  /** Ends the connection, because the handler has returned. */
+  #handlerReturned(): void {
     if (this.#over) return;
     const { stream } = this;
     stream.end().then(
@@ -127,14 +127,14 @@ export class ServedConnection implements TrackedConnection {
     );
   }
 
-  #failed(error: unknown): void {
+  #handlerFailed(error: unknown): void {
     // After a cut, this error is a consequence of the cut.
     if (this.#over) return;
     this.failed = true;
     this.#owner.handlerFailed(error, this.context);
-    const left = (): void => this.#leave();
+    const leave = (): void => this.#leave();
     // The bytes of writes that have resolved are still delivered.
-    this.stream.close().then(left, left);
+    this.stream.close().then(leave, leave);
   }
 
   #leave(): void {
@@ -178,6 +178,7 @@ export class ServedConnection implements TrackedConnection {
     const request = this.#request;
     if (minReadRate === 0 || request === undefined || now - request.at < READ_RATE_GRACE) return;
     const partial = this.stream.reading && this.stream.buffered > 0;
+    // A request that arrives for a quarter of the grace is no single burst.
     const arriving = now - this.#receivedAt < READ_RATE_GRACE && this.#receivedAt - request.at >= READ_RATE_GRACE / 4;
     if (!partial && !arriving) {
       if (now - this.#receivedAt >= READ_RATE_GRACE) this.#request = undefined;

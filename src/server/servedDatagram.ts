@@ -31,8 +31,7 @@ export interface ServedDatagram {
  * false if it is dropped: the queue is full, or the handler has been cut.
  *
  * @throws RangeError if the replies to the datagram are larger than `amplification` allows and its source is not
- * validated;
- *   nothing is sent
+ *   validated; nothing is sent
  * @throws TypeError or RangeError for data that can't be sent
  */
 export type Reply = (data: Data) => boolean;
@@ -40,7 +39,7 @@ export type Reply = (data: Data) => boolean;
 /** Handles a datagram. */
 export type DatagramHandler = (datagram: ServedDatagram, reply: Reply) => unknown;
 
-/** The server, for the handlers that run. */
+/** The part of the server that a running handler uses. */
 export interface WorkOwner {
   readonly handlerTimeout: number;
   readonly draining: AbortSignal;

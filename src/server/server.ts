@@ -40,7 +40,7 @@ export interface ServerStats {
   readonly refused: number;
   /** The connections that were refused because of `proxyProtocol`. */
   readonly proxyRefused: number;
-  /** Connections now. */
+  /** Open connections. */
   readonly connections: number;
   /** Handlers that have failed. */
   readonly failed: number;
@@ -76,7 +76,7 @@ function limitsOf({ idleTimeout, maxLifetime, minReadRate }: CheckedServe): Conn
   const shortest = Math.min(
     idleTimeout ?? Infinity,
     maxLifetime ?? Infinity,
-    // A rate needs checks, and has no time of its own. Alone it gets the longest interval.
+    // minReadRate needs checks too, but sets no interval. Without other limits it gets the longest interval.
     minReadRate === 0 ? Infinity : Number.MAX_VALUE,
   );
   const interval =
@@ -111,6 +111,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
   readonly #listener: Listener;
   readonly #handler: ConnectionHandler;
   readonly #opts: CheckedServe;
+  /** Accepts the next connection. */
   readonly #next: Source;
   readonly #loop: AcceptLoop<Stream>;
   readonly #connections = new ConnectionSet<ServedConnection>();
@@ -122,7 +123,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
   readonly #bytes = { received: 0, sent: 0 };
   /** By signal, a function that removes its listener. */
   readonly #upgradeSignals = new Map<NodeJS.Signals, () => void>();
-  /** Resolves when the TLS handshakes that run at the begin of a drain have finished. */
+  /** Resolves when the TLS handshakes that are running when a drain begins have finished. */
   #handshakesFinished: Promise<void> | undefined;
   #nextId = 1;
 
@@ -217,7 +218,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
     await this.#life.drain(drainTimeout(opts));
   }
 
-  /** Closes the listener, and resets all connections. Handlers get the abort of their signal. */
+  /** Closes the listener, resets all connections, and aborts the signal of each handler. */
   close(): Promise<void> {
     this.#life.end();
     return Promise.resolve();
@@ -252,7 +253,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
    * @throws TypeError or RangeError for wrong arguments
    */
   upgradeOn(signals: readonly NodeJS.Signals[] = ["SIGUSR2"], opts: UpgradeOnOptions = {}): this {
-    // A second call for the same signal replaces the options. Two listeners would start two upgrades.
+    // A second call for a signal replaces the earlier listener, because two listeners would start two upgrades.
     for (const name of checkSignals(signals, "upgrade on signals")) {
       const undo = upgradeOn([this], [name], opts);
       this.#upgradeSignals.get(name)?.();
@@ -338,7 +339,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
     this.#opts.worker?.ended(key);
   }
 
-  /** Ends the connections, and the reading of headers. */
+  /** Cuts the connections, and ends the reading of headers. */
   #cut(error: unknown): void {
     this.#loop.end();
     this.#connections.cutAll(error);

@@ -25,9 +25,9 @@ export interface ServeOptions extends AdmissionOptions {
   /** Milliseconds for a TLS handshake; null for no limit. Only for a `tls://` endpoint. Default 10,000. */
   readonly handshakeTimeout?: number | null | undefined;
   /**
-   * Bytes per second that a client must send while it sends a request; null for no limit. The rate is checked after 20
-   * seconds, from the first byte that the server has not answered. So it ends clients that send a request very slowly,
-   * and no client that is silent between two requests. Default 0.5.
+   * Bytes per second that a client must send while it sends a request; null for no limit. The check begins 20 seconds
+   * after the first byte that the server has not answered. So it ends clients that send a request very slowly, and no
+   * client that is silent between two requests. Default 0.5.
    */
   readonly minReadRate?: number | null | undefined;
   /** Options of `listen()`. Not for a listener that exists already. */

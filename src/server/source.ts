@@ -1,4 +1,4 @@
-// How a server accepts from its listener: without promises if it is a SocketListener, otherwise by accept().
+// How a server accepts from its listener: without promises if the listener allows that, otherwise by accept().
 
 import type { AcceptHandler } from "../admission/index.js";
 import { reportFailure } from "../callbacks.js";
@@ -16,7 +16,7 @@ import {
 } from "../net/serverAccess.js";
 import { Stream } from "../stream/index.js";
 
-/** Returns the next connection, or returns undefined and passes it to the handler later: `next` of an `AcceptOwner`. */
+/** Returns the next connection, or undefined, and then passes it to the handler later: `next` of an `AcceptOwner`. */
 export type Source = (handler: AcceptHandler<Stream>) => Stream | undefined;
 
 const streamOf = (conn: Conn): Stream => (conn instanceof Stream ? conn : new Stream(conn));
@@ -56,12 +56,12 @@ export const gateOfListener = (listener: Listener): Promise<void> | undefined =>
 export const wasClosed = (listener: Listener, error: unknown): boolean =>
   endedByClose(error) && (!(listener instanceof SocketListener) || listener.socket.closed);
 
-/** Closes a listener. Its errors are only reported, because the listener may be an object of the program. */
+/** Closes a listener. Errors are only reported, because the listener may be an object of the program. */
 export function closeListener(listener: Listener): void {
-  const failed = (error: unknown): void => reportFailure("close() of a listener", error);
+  const reportError = (error: unknown): void => reportFailure("close() of a listener", error);
   try {
-    listener.close().then(undefined, failed);
+    listener.close().then(undefined, reportError);
   } catch (error) {
-    failed(error);
+    reportError(error);
   }
 }

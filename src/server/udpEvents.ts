@@ -1,7 +1,7 @@
 // The reports of serveUdp(): it calls onRefused and onError, and makes records for `log` and the channels.
 //
 // A client can cause a dropped datagram or a failed handler with each datagram that it sends. So the records are
-// limited: there is one for each reason and second of dropped datagrams, and one failure a second.
+// limited: in each second there is one record of dropped datagrams for each reason, and one of a failure.
 
 import { type DroppedEvent, ServerEvents } from "../admission/index.js";
 import type { Address } from "../addr/index.js";
@@ -48,7 +48,7 @@ export class UdpEvents {
     this.#timer ??= setTimeout(() => this.#flush(), INTERVAL).unref();
   }
 
-  /** A handler has failed; `count` have failed so far. */
+  /** A handler has failed. `count`, the number of failures so far, is the id in the record. */
   failed(count: number, error: unknown, work: ServedDatagram | ServedBatch): void {
     const now = clock();
     if (now - this.#failedAt >= INTERVAL) {
@@ -65,7 +65,7 @@ export class UdpEvents {
     }
   }
 
-  /** The server is closed. */
+  /** Makes the last records. Called when the server is closed. */
   end(accepted: number, refused: number): void {
     this.#flush();
     this.events.end(accepted, refused);

@@ -19,17 +19,17 @@ export interface DatagramRefusal {
   readonly peer: Address | undefined;
 }
 
-/** How to serve datagrams. */
+/** Options of {@link serveUdp}. */
 export interface ServeUdpOptions {
   /**
    * Maximum number of datagrams per second from one address; null for no limit. A burst may have the datagrams of one
-   * second. Further ones are dropped.
-   * IPv6 addresses count by their /64, and mapped IPv4 addresses as IPv4. Default 10,000.
+   * second. Further ones are dropped. IPv6 addresses count by their /64, and mapped IPv4 addresses as IPv4. Default
+   * 10,000.
    */
   readonly ratePerAddress?: number | null | undefined;
-  /** The only clients that may send; datagrams of others are dropped. Default: all. */
+  /** The only clients whose datagrams are accepted. Default: all. */
   readonly allow?: AddressList | undefined;
-  /** Clients that may not send, even if `allow` has them. Default: none. */
+  /** Clients whose datagrams are dropped, even if `allow` has them. Default: none. */
   readonly deny?: AddressList | undefined;
   /**
    * Maximum number of bytes of all replies to a datagram, as a multiple of its bytes, until its source is validated;
@@ -44,8 +44,8 @@ export interface ServeUdpOptions {
    */
   readonly whenFull?: "queue" | "refuse" | undefined;
   /**
-   * Milliseconds for a handler; then its signal is aborted, and it does not count any more. null for no limit. Default
-   * 30,000.
+   * Milliseconds for a handler; after that its signal is aborted, and the handler does not count any more. null for no
+   * limit. Default 30,000.
    */
   readonly handlerTimeout?: number | null | undefined;
   /** Maximum number of bytes of a datagram; longer ones are dropped. Default 65,535: all are received. */
@@ -106,7 +106,7 @@ const NAMES = [
   "onRefused",
   "log",
 ];
-/** The largest value of `ratePerAddress` and `maxPending`. */
+/** Maximum of `ratePerAddress` and of `maxPending`. */
 const MAX_VALUE = 1_000_000;
 
 function checkAmplification(value: unknown, action: string): number {

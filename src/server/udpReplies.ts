@@ -21,11 +21,13 @@ const LONGEST_DATAGRAM = 0xffff;
 const SOURCE_WORDS = 6;
 const NO_SOURCE = new Int32Array(0);
 
-/** The limit of the replies to one datagram, and the address from which they leave. */
+/**
+ * The limit of the replies to one datagram, and the address from which they leave: the datagram was sent to it.
+ */
 export interface ReplyAccount {
   /** Bytes that the replies may still have if the source is not validated. */
   bytesLeft: number;
-  /** The address that the datagram was sent to, as `readSource()` has written it, and the size of this address. */
+  /** The address from which the replies leave, as `readSource()` has written it, and the size of this address. */
   readonly source: Int32Array;
   readonly sourceSize: number;
 }
@@ -34,19 +36,20 @@ export class UdpReplies {
   readonly #queue: DatagramQueue;
   readonly #validated = new ValidatedSources(VALIDATED_FOR);
   readonly #factor: number;
-  readonly #found = new Int32Array(SOURCE_WORDS);
+  /** The result of `readSource()`, before it is copied. */
+  readonly #scratch = new Int32Array(SOURCE_WORDS);
   readonly counts = { amplification: 0, repliesDropped: 0, bytesSent: 0 };
   #closed = false;
-
   /** Maximum number of replies in the queue. */
   readonly #maxQueue: number;
 
   /**
    * @param factor the limit of the replies to a datagram, as a multiple of its bytes
-   * @param batch maximum number of datagrams that are handled between two calls of `mayOverflow()`
+   * @param batchSize maximum number of datagrams that are handled between two calls of `mayOverflow()`
    */
-  constructor(socket: Socket, factor: number, batch: number) {
-    this.#maxQueue = Math.max(MIN_QUEUE, 2 * batch);
+  constructor(socket: Socket, factor: number, batchSize: number) {
+    // The replies to two batches fit, so those to a further batch can wait while the queue sends.
+    this.#maxQueue = Math.max(MIN_QUEUE, 2 * batchSize);
     // The queue counts the errors of replies. An error may belong to an earlier datagram, so no caller gets it.
     this.#queue = new DatagramQueue(socket, { maxQueue: this.#maxQueue, size: LONGEST_DATAGRAM });
     this.#factor = factor;
@@ -54,8 +57,8 @@ export class UdpReplies {
 
   /** The account of the datagram at this place of a batch. `length` is its number of bytes. */
   accountOf(memory: BatchMemory, index: number, length: number): ReplyAccount {
-    const sourceSize = readSource(memory, index, this.#found);
-    const source = sourceSize === 0 ? NO_SOURCE : this.#found.slice();
+    const sourceSize = readSource(memory, index, this.#scratch);
+    const source = sourceSize === 0 ? NO_SOURCE : this.#scratch.slice();
     // Infinity times 0 is NaN.
     const bytesLeft = this.#factor === Infinity ? Infinity : this.#factor * length;
     return { bytesLeft, source, sourceSize };
@@ -66,7 +69,7 @@ export class UdpReplies {
     this.#validated.add(String(source), clock());
   }
 
-  /** The number of bytes that the replies may still have. */
+  /** The number of bytes that the replies may still have; Infinity for a validated address. */
   allowance(to: Address, account: ReplyAccount): number {
     return this.#validated.has(String(to), clock()) ? Infinity : Math.max(0, Math.floor(account.bytesLeft));
   }
@@ -75,12 +78,12 @@ export class UdpReplies {
   send(data: Data, to: Address, account: ReplyAccount): boolean {
     const bytes = bytesToSend(data, "reply");
     const length = totalLength(bytes);
-    // Most replies are small enough. Only for the others is the table of validated sources searched.
+    // Most replies are small enough. The table of validated sources is searched only for larger ones.
     if (length > account.bytesLeft && length > this.allowance(to, account)) {
       this.counts.amplification++;
-      const most = Math.max(0, Math.floor(account.bytesLeft));
+      const allowed = Math.max(0, Math.floor(account.bytesLeft));
       const advice = "the source is not validated; see the option amplification";
-      throw new RangeError(`Cannot reply: data has ${length} bytes, required at most ${most}, because ${advice}`);
+      throw new RangeError(`Cannot reply: data has ${length} bytes, required at most ${allowed}, because ${advice}`);
     }
     if (this.#closed || !trySendFrom(this.#queue, bytes, to, account.source, account.sourceSize)) {
       this.counts.repliesDropped++;
@@ -91,7 +94,7 @@ export class UdpReplies {
     return true;
   }
 
-  /** Replies that the kernel has taken and refused. */
+  /** The numbers of replies that the kernel has taken and that it has refused. */
   get sent(): { readonly sent: number; readonly refused: number } {
     return this.#queue.stats();
   }

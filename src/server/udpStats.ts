@@ -14,8 +14,9 @@ export interface UdpServerStats {
   readonly pending: number;
   /** Handlers that have failed. */
   readonly failed: number;
-  /** Handlers on which the server has given up: because of `drain()` or `close()`, and because of `handlerTimeout`. */
+  /** Handlers on which the server has given up because of `drain()` or `close()`. */
   readonly aborted: number;
+  /** Handlers on which the server has given up because of `handlerTimeout`. */
   readonly handlerTimeout: number;
   /** Replies that the kernel has taken. */
   readonly sent: number;

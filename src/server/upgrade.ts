@@ -58,13 +58,13 @@ export interface UpgradeOnOptions extends UpgradeOptions {
  * `forward()`, `listen()` or `bindUdp()`.
  */
 export interface Upgradable {
-  /** Closes it. `upgrade()` drains servers instead. */
+  /** Closes the server or socket. `upgrade()` drains servers instead. */
   close(): Promise<void>;
 }
 
-/** Whether this program has started no new program, starts one, or was replaced by one. */
+/** Whether no upgrade has begun, one is in progress, or a new program has replaced this one. */
 let phase: "serving" | "upgrading" | "replaced" = "serving";
-/** Set by ready() in a program that `upgrade()` has started. */
+/** Whether a call of ready() has resolved. */
 let isReady = false;
 
 /**
@@ -75,9 +75,9 @@ let isReady = false;
  * that of the old socket or its address. They accept nothing before the new program has called {@link ready}. Then this
  * program drains the servers and closes the other objects. Files of UNIX sockets stay.
  *
- * Until then nothing changes here. If the new program ends, or is not ready within `timeout`, the call ends the new
- * program and rejects, and this program serves on. The same happens if one of the servers is closed during the call.
- * The new program has the standard streams of this one. {@link UpgradeOptions} has its command, directory and
+ * Before `ready()` nothing changes here. If the new program ends, or is not ready within `timeout`, the call ends the
+ * new program and rejects, and this program serves on. The same happens if one of the servers is closed during the
+ * call. The new program has the standard streams of this one. {@link UpgradeOptions} has its command, directory and
  * environment.
  *
  * The call resolves when the new program has taken over. This process ends by itself after the drain, if nothing else
@@ -131,7 +131,7 @@ export async function upgrade(servers: readonly Upgradable[], opts: UpgradeOptio
  * A terminal that is closed sends SIGHUP. Node.js uses SIGUSR1 itself.
  *
  * @param signals default SIGUSR2
- * @returns a function that gives the signals their default action back, which ends the process
+ * @returns a function that restores the default action of the signals: they end the process
  * @throws TypeError or RangeError for wrong arguments
  */
 export function upgradeOn(
@@ -171,7 +171,7 @@ export function upgradeOn(
 }
 
 /**
- * States that this program serves. Call it after `serve()`, `listen()` and the rest of the start.
+ * Declares that this program is ready. Call it after `serve()`, `listen()` and the rest of the start.
  *
  * In a program that `upgrade()` has started, the servers begin to accept, and the old program drains. Sockets of the
  * old program that no server uses are closed. The call resolves when the old program accepts no more. In any other
@@ -261,8 +261,8 @@ class UpgradeAttempt {
         late("has not called ready()"),
       );
       channel.unwatch();
-      const left = timeout === null ? null : timeout - (clock() - startedAt);
-      await within(this.#untilServing(channel), left, [], late("has called ready(), but has not begun to accept"));
+      const remaining = timeout === null ? null : timeout - (clock() - startedAt);
+      await within(this.#untilServing(channel), remaining, [], late("has called ready(), but has not begun to accept"));
       const drained = this.#leave(taken);
       channel.close();
       program.release();
@@ -272,6 +272,7 @@ class UpgradeAttempt {
       channel.close();
       const exit = await program?.end();
       if (error instanceof ProgramEnded) throw error.toUpgradeError(program!.pid, exit!);
+      // foreignMessage() makes EPROTO, when the process writes something else to the channel.
       if (program === undefined || (error as { code?: unknown }).code !== "EPROTO") throw error;
       const { cause } = error as Error;
       const text = `Cannot upgrade: process ${program.pid} is no program that uses upgrade(): ${(cause as Error).message}`;
@@ -286,7 +287,7 @@ class UpgradeAttempt {
     return message;
   }
 
-  /** Resolves when the new program has called ready(). */
+  /** Resolves when the new program has called ready(), with the indexes of the sockets that it uses. */
   async #untilReady(channel: NewProgramChannel): Promise<{ pid: number; taken: readonly number[] }> {
     let failure: Failure | undefined;
     for (;;) {
@@ -315,8 +316,9 @@ class UpgradeAttempt {
     }
   }
 
-  /** Stops accepting at once, because the new program serves. Resolves when the last connection has ended. */
+  /** Drains the servers and closes the other objects. Resolves when the last connection has ended. */
   async #leave(taken: readonly number[]): Promise<void> {
+    // The new program listens on the files of these UNIX sockets, so this program does not remove them.
     for (const id of taken) {
       const file = this.#sockets[id]?.file;
       if (file !== undefined) file.kept = true;
@@ -339,7 +341,7 @@ class UpgradeAttempt {
   }
 }
 
-/** The error that is about to end the new program. */
+/** The message with the error that is about to end the new program. */
 type Failure = UpgradeMessage & { readonly type: "failed" };
 
 /** The new program has closed its end of the channel. `toUpgradeError()` adds the exit status, which comes later. */

@@ -10,10 +10,10 @@ interface WaitingConnection {
 }
 
 export class WorkerDispatch {
-  /** In the order in which they were accepted. */
+  /** In the order in which they began to wait. */
   readonly #waiting: WaitingConnection[] = [];
   readonly #slots: readonly WorkerSlot[];
-  /** The index of the worker after the one that got the last connection. */
+  /** The index after that of the worker that got the most recent connection. */
   #next = 0;
 
   constructor(slots: readonly WorkerSlot[]) {
@@ -60,7 +60,7 @@ export class WorkerDispatch {
       if (best === undefined) return false;
       // If the channel of the worker has no room, give() makes the worker unavailable.
       if (!best.give(connection, key)) continue;
-      // Numbers begin at 1, so this is the index of the next worker.
+      // Numbers begin at 1, so this is the index after that of `best`.
       this.#next = best.number;
       return true;
     }

@@ -4,7 +4,7 @@ import { BerkeleyError } from "../errors/index.js";
 import { mark } from "../errors/mark.js";
 
 /**
- * A worker of `serveWorkers()` has ended without an order (`ERR_WORKER_ENDED`), or it did not answer for
+ * A worker of `serveWorkers()` has ended by itself (`ERR_WORKER_ENDED`), or it did not answer for
  * `responseTimeout` and was ended (`ERR_WORKER_SILENT`). Another worker takes its place.
  */
 export class WorkerError extends BerkeleyError {

@@ -1,6 +1,6 @@
 // Starts the thread or the process of a worker, and passes messages.
 //
-// Both run the same short script, which imports this module and calls the function under the symbol `WORKER`. So the
+// Both run the same short script, which imports the package and calls the function under the symbol `WORKER`. So the
 // package needs no file that is only for workers.
 
 import type { ResourceLimits } from "node:worker_threads";
@@ -14,7 +14,7 @@ export const WORKER: unique symbol = Symbol.for("berkeley.worker") as never;
 export interface HostEnd {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
-  /** The uncaught error of a thread. */
+  /** The uncaught error of a thread, or the error with which a process did not start. */
   readonly error: unknown;
 }
 
@@ -35,7 +35,7 @@ export interface HostOwner {
   ended(end: HostEnd): void;
 }
 
-/** The statement, in the script of a worker. */
+/** A word of the script. It is a constant, so that no tool takes the script for an `import()` of this file. */
 const IMPORT = "import";
 
 /**
@@ -77,7 +77,7 @@ export function startThread(
   };
 }
 
-/** The flags of Node.js for a worker: those of this process, without its own script and its debugger. */
+/** The flags of Node.js for a worker: those of this process, without its script, debugger, tests and watch mode. */
 function flagsOfWorker(given: readonly string[]): string[] {
   const flags: string[] = [];
   for (let at = 0; at < given.length; at++) {
@@ -103,26 +103,26 @@ export function startProcess(
     stdio: ["ignore", "inherit", "inherit", "ipc", ...descriptors],
   });
   let error: unknown;
-  let exited: HostEnd | undefined;
-  let over = false;
-  const end = (): void => {
+  let hostEnd: HostEnd | undefined;
+  let reported = false;
+  const reportEnd = (): void => {
     // Messages may arrive after the exit, until the channel is closed.
-    if (over || exited === undefined || child.connected) return;
-    over = true;
-    owner.ended(exited);
+    if (reported || hostEnd === undefined || child.connected) return;
+    reported = true;
+    owner.ended(hostEnd);
   };
   child.on("message", (message: FromWorker) => owner.message(message));
   child.on("error", (thrown) => {
     error = thrown;
     // The process could not be started, so it does not exit.
-    if (child.pid === undefined) exited ??= { code: null, signal: null, error };
-    end();
+    if (child.pid === undefined) hostEnd ??= { code: null, signal: null, error };
+    reportEnd();
   });
   child.on("exit", (code, signal) => {
-    exited = { code, signal, error };
-    end();
+    hostEnd = { code, signal, error };
+    reportEnd();
   });
-  child.on("disconnect", end);
+  child.on("disconnect", reportEnd);
   // send() reports a process that has ended to its callback. The event "exit" handles that.
   const send = (message: ToWorker | WorkerStart): void => void child.send?.(message, () => undefined);
   if (child.pid !== undefined) send(start);

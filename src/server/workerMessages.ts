@@ -12,12 +12,12 @@ export interface WorkerStart {
   readonly module: string;
   /** The number of the worker, from 1 on. */
   readonly worker: number;
-  /** The id of its first connection, and the difference of two ids. */
+  /** The id of its first connection, and the difference between the ids of successive connections. */
   readonly firstId: number;
   readonly idStep: number;
-  /** The worker's end of the channel that connections come over. */
+  /** The worker's descriptor of the channel over which connections come. */
   readonly channel: ForeignDescriptor;
-  /** A listening socket of its own, with `reusePort`. Then no connections come over the channel, only its end. */
+  /** A listening socket of its own, with `reusePort`. Then the channel is only closed, to drain the worker. */
   readonly listening: ForeignDescriptor | undefined;
   readonly copy: ListenerCopy;
   readonly limits: ServeOptions;

@@ -40,7 +40,7 @@ export type WorkerEvent =
       /** The exit status; null if a signal has ended the process. */
       readonly code: number | null;
       readonly signal: NodeJS.Signals | null;
-      /** The uncaught error of a thread, or a `WorkerError`; undefined if the server has told it to end. */
+      /** The uncaught error of a thread, or a `WorkerError`; undefined if the server has requested its end. */
       readonly error: unknown;
       /** Connections that have ended with the worker. */
       readonly lost: number;
@@ -122,7 +122,7 @@ const MAX_WORKERS = 1024;
 /** The longest delay before a restart, in ms. */
 const LONGEST_DELAY = 3_600_000;
 
-/** Refuses a value that can't be copied to a worker. */
+/** Throws if a value can't be copied to a worker. */
 function checkCopy(value: unknown, action: string, name: string): void {
   try {
     structuredClone(value);
@@ -147,7 +147,7 @@ function checkTls(given: TlsListenOptions | undefined, action: string): TlsListe
   return tls;
 }
 
-/** With `reusePort`: the limits of one worker, which are its share of the limits of the server. */
+/** With `reusePort`: the share of one worker in the limits of the server. Throws for options that can't be shared. */
 function shareOf(opts: ServeWorkersOptions, checked: CheckedServe, count: number, action: string): ServeOptions {
   const { acceptRate, allow, deny, maxConnectionsPerAddress, whenFull } = opts;
   if (typeof maxConnectionsPerAddress === "number") {

@@ -1,4 +1,6 @@
 // The program of a worker: it loads the module with the handler, and serves the connections that the server hands over.
+//
+// Here "the server" is the WorkerServer that has started the worker. `#server` is a Server inside the worker.
 
 import { clientKey, type ClosedEvent, type ServerEvent } from "../admission/index.js";
 import type { Address } from "../addr/index.js";
@@ -12,10 +14,10 @@ import { copyOfError, type FromWorker, type ToWorker, type WorkerCounts, type Wo
 
 /** Milliseconds between two reports while bytes flow. */
 const REPORT_INTERVAL = 1000;
-/** Records of ended connections in one report. Further ones are dropped; the counters have their connections. */
+/** Records of ended connections in one report. Further records are dropped, but the counters are complete. */
 const MAX_RECORDS = 1000;
 
-/** The connection of a worker with its server. */
+/** Passes messages between a worker and its server. */
 interface Link {
   send(message: FromWorker): void;
   /** Ends the worker after all messages were sent. */
@@ -33,7 +35,7 @@ function threadLink(): Link {
 }
 
 function processLink(): Link {
-  // The server decides when the worker ends. A terminal sends its signals to all processes of the group.
+  // The server ends the worker. A terminal sends signals to all processes of the group, so the worker ignores them.
   for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, () => undefined);
   return {
     send: (message) => {
@@ -41,6 +43,7 @@ function processLink(): Link {
     },
     exit: (code) => {
       if (!process.connected) process.exit(code);
+      // The callback of this last message runs when all messages are sent. The server ignores a "pong" without a ping.
       process.send!({ type: "pong" } satisfies FromWorker, () => process.exit(code));
     },
     onMessage: (listener) => void process.on("message", listener),
@@ -58,12 +61,12 @@ type Load = (url: string) => Promise<Record<string, unknown>>;
 
 /**
  * tsx, which compiles TypeScript, registers itself only in the main thread. So a thread registers it, if the program
- * runs under it. A process of a worker gets it by the flags.
+ * runs under it. A worker process gets the flag with which tsx runs.
  */
 async function registerTsx(load: Load): Promise<void> {
   const flag = process.execArgv.find((one) => /(?:^|[/=])tsx(?:\/|$)/.test(one) && !/preflight/.test(one));
   if (flag === undefined) return;
-  // Under the command tsx the flag is the URL of its loader; otherwise the name is resolved as that of the flag.
+  // Under the command tsx the flag is the URL of its loader; otherwise "tsx" is resolved as a package.
   const loader = /file:.*\/tsx\/dist\//.exec(flag)?.[0];
   const api = await load(loader === undefined ? "tsx/esm/api" : `${loader}esm/api/index.mjs`);
   (api["register"] as () => void)();
@@ -94,16 +97,17 @@ class WorkerProgram {
   readonly #load: Load;
   #server: Server | undefined;
   #nextId: number;
-  #ended = 0;
+  /** The number and the keys of connections that have ended since the last report, and their records. */
+  #endedCount = 0;
   readonly #keys: string[] = [];
-  readonly #closed: ClosedEvent[] = [];
-  /** The option `log` of the server in this worker. Undefined exactly while the server wants no records. */
+  readonly #closedEvents: ClosedEvent[] = [];
+  /** The option `log` of `#server`. Undefined exactly while the server wants no records. */
   #log: ((event: ServerEvent) => void) | undefined;
   #scheduled = false;
   /** Whether the message "cut" has arrived. */
-  #stopped = false;
+  #wasCut = false;
   /** The counters of the last report, as text. */
-  #last = "";
+  #lastCounts = "";
 
   constructor(link: Link, start: WorkerStart, load: Load) {
     this.#link = link;
@@ -118,15 +122,16 @@ class WorkerProgram {
     });
   }
 
+  /** Begins or stops making records of ended connections. */
   #observe(closed: boolean): void {
     const log = (event: ServerEvent): void => {
-      if (event.event === "closed" && this.#closed.length < MAX_RECORDS) this.#closed.push(event);
+      if (event.event === "closed" && this.#closedEvents.length < MAX_RECORDS) this.#closedEvents.push(event);
     };
     this.#log = closed ? log : undefined;
   }
 
   #cut(): void {
-    this.#stopped = true;
+    this.#wasCut = true;
     void this.#server?.close();
   }
 
@@ -135,7 +140,7 @@ class WorkerProgram {
     let cleanUp: unknown;
     try {
       const { handler, setup } = await loadHandler(module, this.#load);
-      if (!this.#stopped) cleanUp = await setup?.({ worker, data });
+      if (!this.#wasCut) cleanUp = await setup?.({ worker, data });
       this.#server = this.#serve(handler);
     } catch (error) {
       this.#link.send({ type: "failed", error: copyOfError(error) });
@@ -145,7 +150,8 @@ class WorkerProgram {
     const timer = setInterval(() => this.#report(), REPORT_INTERVAL);
     timer.unref();
     this.#link.send({ type: "ready" });
-    if (this.#stopped) void this.#server.close();
+    // The message may have arrived while `#server` did not exist yet.
+    if (this.#wasCut) void this.#server.close();
     await this.#server.closed;
     this.#report();
     if (typeof cleanUp === "function") await (cleanUp as () => unknown)();
@@ -197,14 +203,14 @@ class WorkerProgram {
 
   #handshakeFailed(error: unknown, peer: Address | undefined): void {
     const { listening, reportsHandshakes } = this.#start;
-    // The server counted the connection when it handed it over. No handler runs, so nothing else reports its end.
+    // The server counts a connection when it hands the connection over. No handler runs, so this reports its end.
     if (listening === undefined) this.#connectionEnded(clientKey(peer));
     if (reportsHandshakes) {
       this.#link.send({ type: "handshake", error: copyOfError(error), peer: peer && encodeAddress(peer) });
     }
   }
 
-  /** Returns the id of the connection. */
+  /** Called when a connection begins. Returns its id. */
   #connectionBegan(): number {
     const id = this.#nextId;
     this.#nextId += this.#start.idStep;
@@ -214,7 +220,7 @@ class WorkerProgram {
   }
 
   #connectionEnded(key: string | undefined): void {
-    this.#ended++;
+    this.#endedCount++;
     if (key !== undefined) this.#keys.push(key);
     this.#scheduleReport();
   }
@@ -230,16 +236,16 @@ class WorkerProgram {
     this.#scheduled = false;
     const { state: _, ...counts } = this.#server!.stats();
     const text = Object.values(counts satisfies WorkerCounts).join();
-    if (this.#ended === 0 && text === this.#last) return;
-    this.#last = text;
+    if (this.#endedCount === 0 && text === this.#lastCounts) return;
+    this.#lastCounts = text;
     this.#link.send({
       type: "report",
       counts,
-      ended: this.#ended,
+      ended: this.#endedCount,
       keys: this.#keys.splice(0),
-      closed: this.#closed.splice(0),
+      closed: this.#closedEvents.splice(0),
     });
-    this.#ended = 0;
+    this.#endedCount = 0;
   }
 }
 

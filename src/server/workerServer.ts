@@ -1,7 +1,8 @@
-// WorkerServer: accepts connections, and hands each one to the worker with the fewest.
+// WorkerServer: accepts connections, and hands each one to the worker with the fewest connections.
 //
-// Only the server's thread accepts: if several threads waited on one listening socket, one of them would get most of
-// the connections (see docs/design.md). This thread also applies the limits, which hold for all workers together.
+// Without `reusePort`, only the server's thread accepts: if several threads waited on one listening socket, one of them
+// would get most of the connections (see docs/design.md). This thread also applies the limits, which hold for all
+// workers together.
 
 import {
   AcceptLoop,
@@ -52,10 +53,10 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   static {
     startWorkers = async (listeners, opts, module, url) => {
       const server = new WorkerServer(listeners, opts, module, url);
-      await server.#started();
+      await server.#startAll();
       const [listener] = listeners;
       const isListening = (): boolean => server.#life.state === "listening";
-      // With reusePort each worker has a queue of its own, and accepts before ready().
+      // With reusePort each worker has an accept queue of its own, which upgrade() does not hand over.
       if (!opts.reusePort) registerServer(server, listener!, isListening, (timeout) => server.drain({ timeout }));
       return server;
     };
@@ -75,6 +76,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   readonly #listeners: readonly SocketListener[];
   readonly #opts: CheckedWorkers;
   readonly #kind: SocketKind;
+  /** Reads PROXY headers and leaves them in the receive buffer. Undefined without `proxyProtocol`. */
   readonly #headers: HeaderPeeks | undefined;
   /** Undefined with `reusePort`: then the workers accept. */
   readonly #loop: AcceptLoop<AcceptedConnection> | undefined;
@@ -85,18 +87,21 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   /** The handler of the accept loop, while the loop waits for an available worker. */
   #parked: AcceptHandler<AcceptedConnection> | undefined;
   readonly #life: Lifecycle;
+  /** The timer that finds workers that do not answer. */
   readonly #watch: NodeJS.Timeout | undefined;
-  /** Settles the promise of `#started()`. Undefined exactly when no start is in progress. */
+  /** Settles the promise of `#startAll()`. Undefined exactly when no start is in progress. */
   #starting: { readonly resolve: () => void; readonly reject: (error: unknown) => void } | undefined;
-  #cutting = false;
+  /** Whether the connections were cut. Then waiting connections are reset. */
+  #wasCut = false;
   #keepsAlive = true;
   /** Connections that ended because their worker ended by itself. */
   #lost = 0;
-  /** Connections that were cut and that no worker has counted. */
+  /** Connections that were cut, and that are not in the counters of a worker. */
   #resets = 0;
   /** Resolves when all workers have ended. */
-  readonly #emptied: Promise<void>;
-  #resolve!: () => void;
+  readonly #workersEnded: Promise<void>;
+  #resolveWorkersEnded!: () => void;
+  /** Whether `#workersEnded` is resolved. */
   #ended = false;
 
   private constructor(listeners: readonly SocketListener[], opts: CheckedWorkers, module: string, url: string) {
@@ -108,7 +113,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     this.#kind = copy.kind;
     const { proxyProtocol } = opts.serve;
     this.#headers = proxyProtocol && new HeaderPeeks(copy.kind, proxyProtocol.maxBytes);
-    this.#emptied = new Promise((resolve) => (this.#resolve = resolve));
+    this.#workersEnded = new Promise((resolve) => (this.#resolveWorkersEnded = resolve));
     this.#life = new Lifecycle(
       {
         stop: () => {
@@ -116,14 +121,14 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
           this.#stopAccepting();
           this.#settle();
         },
-        emptied: () => this.#emptied,
+        emptied: () => this.#workersEnded,
         cut: () => this.#cut(),
         ended: (error) => {
           this.#starting?.reject(opts.serve.signal?.aborted === true ? opts.serve.signal.reason : error);
           this.#loop?.end();
           this.#stopAccepting();
           this.#cut();
-          return this.#emptied;
+          return this.#workersEnded;
         },
       },
       "serveWorkers",
@@ -135,8 +140,8 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     this.#records = new WorkerRecords(this.#events);
     const owner = this.#workerOwner({ module, idStep: opts.count, copy }, url);
     this.#slots = Array.from({ length: opts.count }, (_, index) => {
-      const own = opts.reusePort ? listeners[index]!.socket.fileno() : undefined;
-      return new WorkerSlot(owner, index + 1, own);
+      const listening = opts.reusePort ? listeners[index]!.socket.fileno() : undefined;
+      return new WorkerSlot(owner, index + 1, listening);
     });
     this.#records.slots = this.#slots;
     this.#dispatch = new WorkerDispatch(this.#slots);
@@ -144,7 +149,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     this.#watch = responseTimeout === null ? undefined : watchWorkers(this.#slots, responseTimeout);
   }
 
-  async #started(): Promise<void> {
+  async #startAll(): Promise<void> {
     const ready = new Promise<void>((resolve, reject) => (this.#starting = { resolve, reject }));
     for (const slot of this.#slots) slot.start();
     try {
@@ -164,8 +169,8 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   }
 
   /**
-   * The counters of all workers, also after the server was closed. `workers` has those of each. A worker reports when a
-   * connection ends, and every second while bytes flow.
+   * The counters of all workers, also after the server was closed. `workers` has those of each. A worker sends its
+   * counters when a connection ends, and every second while bytes flow.
    */
   stats(): WorkerServerStats {
     const { aborted, ...sums } = sumOf(this.#slots, this.#loop?.counts);
@@ -202,13 +207,13 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
    */
   async drain(opts: DrainOptions = {}): Promise<void> {
     await this.#life.drain(drainTimeout(opts));
-    await this.#emptied;
+    await this.#workersEnded;
   }
 
   /** Closes the listener, resets all connections, and waits until the workers have ended. */
   async close(): Promise<void> {
     this.#life.end();
-    await this.#emptied;
+    await this.#workersEnded;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -271,8 +276,8 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
       hasRoom: () => this.#resume(),
       keyOf: (connection) => this.#keyOf(connection),
       connectionsEnded: (count, keys) => {
-        const counted = this.#opts.serve.maxConnectionsPerAddress !== Infinity;
-        for (let index = 0; index < count; index++) this.#loop?.left(counted ? keys[index] : undefined);
+        const countsByClient = this.#opts.serve.maxConnectionsPerAddress !== Infinity;
+        for (let index = 0; index < count; index++) this.#loop?.left(countsByClient ? keys[index] : undefined);
       },
       received: (slot, message) => this.#received(slot, message),
       workerEnded: (slot, end, restartIn) => this.#workerEnded(slot, end, restartIn),
@@ -327,7 +332,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     if (expected) this.#resets += lost;
     else this.#lost += lost;
     for (const connection of untaken) this.#dispatch.hold(connection, this.#keyOf(connection));
-    if (this.#cutting) this.#resetWaiting();
+    if (this.#wasCut) this.#resetWaiting();
     const how = signal === null ? `with status ${code}` : `by ${signal}`;
     const failure =
       error instanceof Error ? error : new WorkerError("ERR_WORKER_ENDED", slot.number, `has ended ${how}`, error);
@@ -345,7 +350,10 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     void this.#loop?.headersRead().then(() => this.#settle());
   }
 
-  /** While the server drains: when no connection waits for a worker, ends the workers, and then the server. */
+  /**
+   * After the server has stopped accepting: ends the workers when no connection waits, and the server when all workers
+   * have ended.
+   */
   #settle(): void {
     if (this.#life.state === "listening" || this.#ended || this.#loop?.readsHeaders === true) return;
     if (this.#dispatch.hasWaiting) {
@@ -371,7 +379,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   }
 
   #cut(): void {
-    this.#cutting = true;
+    this.#wasCut = true;
     // Ends the reading of headers, for which `#settle()` waits.
     this.#loop?.end();
     this.#resetWaiting();
@@ -383,6 +391,6 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     this.#ended = true;
     this.#loop?.end();
     clearInterval(this.#watch);
-    this.#resolve();
+    this.#resolveWorkersEnded();
   }
 }

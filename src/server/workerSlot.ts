@@ -18,7 +18,7 @@ import type { CheckedWorkers } from "./workerOptions.js";
 /**
  * - `starting`: it loads the module
  * - `ready`: it takes connections
- * - `ending`: it was told to end
+ * - `ending`: the server has requested its end
  * - `down`: it has ended; a timer may be set for the next one
  */
 export type WorkerState = "starting" | "ready" | "ending" | "down";
@@ -26,7 +26,7 @@ export type WorkerState = "starting" | "ready" | "ending" | "down";
 /** How a worker has ended. */
 export interface WorkerEnd extends HostEnd {
   readonly id: number;
-  /** Whether the server has told it to end. */
+  /** Whether the server has requested the end, and the worker has not failed. */
   readonly expected: boolean;
   /** Connections that have ended with it. */
   readonly lost: number;
@@ -46,11 +46,11 @@ export interface WorkerOwner {
   /** Whether another worker takes the place of one that has ended. */
   readonly restarts: boolean;
   becameReady(slot: WorkerSlot): void;
-  /** There is room for connections again. */
+  /** A worker can take connections again. */
   hasRoom(): void;
   /** The key under which a connection is counted. */
   keyOf(connection: AcceptedConnection): string | undefined;
-  /** Connections of a worker have ended. If they count by client, `keys` has the key of each. */
+  /** Connections of a worker have ended. If connections are counted by client, `keys` has the key of each. */
   connectionsEnded(count: number, keys: readonly string[]): void;
   readonly records: WorkerRecords;
   received(slot: WorkerSlot, message: FromWorker): void;
@@ -60,7 +60,7 @@ export interface WorkerOwner {
 
 /** Milliseconds from the message "cut" to the end by force. */
 const CUT_GRACE = 500;
-/** The same for a worker that loads its module. */
+/** Milliseconds from "cut" to the end by force for a worker that is still loading its module. */
 const START_GRACE = 5000;
 /** After this many milliseconds a worker counts as successful: the delay of the next restart is the shortest again. */
 const PROVEN_AFTER = 10_000;
@@ -82,7 +82,7 @@ export class WorkerSlot {
   #open = 0;
   /** The number of these connections by the key of the client, for the limits by client. */
   readonly #keys = new Map<string, number>();
-  /** Connections that were sent to all workers of this slot, and the number of them that no worker has taken. */
+  /** How many connections were sent to the workers of this slot, and how many of these no worker has taken. */
   #sent = 0;
   #untaken = 0;
   readonly #owner: WorkerOwner;
@@ -90,9 +90,10 @@ export class WorkerSlot {
   readonly #listening: number | undefined;
   #host: WorkerHost | undefined;
   #channel: ConnectionChannel | undefined;
-  /** Whether the channel has no room. */
+  /** Whether the channel takes no connection now: it has no room, or the kernel has refused the last descriptor. */
   #full = false;
   #startedAt = 0;
+  /** The number of restarts since a worker ran for `PROVEN_AFTER`. */
   #failures = 0;
   #restartTimer: NodeJS.Timeout | undefined;
   /** The timer that ends the worker by force. */
@@ -163,6 +164,7 @@ export class WorkerSlot {
     const { limits, streams, tls, data, onError, onHandshakeError } = opts;
     const listening = this.#listening;
     const descriptors = [channel.descriptor, ...(listening === undefined ? [] : [listening])];
+    // The descriptor at this index, as the worker gets it.
     const place = (index: number): ForeignDescriptor =>
       opts.processes ? inherited(index) : { fd: descriptors[index]!, shared: true };
     const start: WorkerStart = {
@@ -244,6 +246,7 @@ export class WorkerSlot {
     return false;
   }
 
+  /** Makes the worker unavailable until `room` is settled. */
   #waitForRoom(room: Promise<void>, channel: ConnectionChannel): void {
     this.#full = true;
     const proceed = (): void => {
@@ -255,7 +258,7 @@ export class WorkerSlot {
     room.then(proceed, proceed);
   }
 
-  /** Ends the channel: the worker serves the connections that it has, and ends. */
+  /** Ends the channel: the worker serves the connections that it has, and ends. A worker that is starting is cut. */
   finish(): void {
     if (this.state === "starting") return this.cut();
     if (this.state !== "ready") return;
@@ -294,7 +297,7 @@ export class WorkerSlot {
     this.#host?.send(message);
   }
 
-  /** Sends a ping if none is pending. Returns the time of the pending ping. */
+  /** Sends a ping if none is pending. Returns the time of the pending ping, or `now` if no worker runs. */
   ping(now: number): number {
     if (this.state === "down") return now;
     if (this.#pingedAt === undefined) {
@@ -316,8 +319,8 @@ export class WorkerSlot {
   }
 
   async #ended(end: HostEnd): Promise<void> {
-    // A worker that was asked to finish may still crash.
-    const ordered = this.state === "ending" && (end.code === 0 || this.#killTimer !== undefined);
+    // After finish(), a worker may still crash.
+    const requested = this.state === "ending" && (end.code === 0 || this.#killTimer !== undefined);
     const channel = this.#channel;
     const id = this.#host?.id ?? -1;
     clearTimeout(this.#killTimer);
@@ -342,12 +345,13 @@ export class WorkerSlot {
         [...this.#keys].flatMap(([key, count]) => Array<string>(count).fill(key)),
       );
     }
-    const expected = ordered && this.#reason === undefined;
+    const expected = requested && this.#reason === undefined;
     const error = this.#reason === undefined ? end.error : this.#reason.error;
     const restartIn = expected || !this.#owner.restarts ? undefined : this.restart();
     this.#owner.workerEnded(this, { ...end, id, error, expected, lost, untaken }, restartIn);
   }
 
+  /** Adds the counters of the ended worker to those of earlier workers. */
   #addCounts(): void {
     const { connections: _, ...counts } = this.#counts;
     for (const name of Object.keys(counts) as (keyof typeof counts)[]) this.#earlierCounts[name] += counts[name];
@@ -368,7 +372,10 @@ export class WorkerSlot {
   }
 }
 
-/** The worker with the fewest connections that takes one. Of equal ones, the first from index `from` on. */
+/**
+ * Of the available workers, the one with the fewest connections. Of workers with equal numbers, the first one from
+ * index `from` on; index 0 follows the last index.
+ */
 export function leastLoaded(slots: readonly WorkerSlot[], from: number): WorkerSlot | undefined {
   let best: WorkerSlot | undefined;
   for (let step = 0; step < slots.length; step++) {

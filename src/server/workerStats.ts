@@ -6,7 +6,7 @@ import type { ServerStats } from "./server.js";
 import { NO_COUNTS, type WorkerCounts } from "./workerMessages.js";
 import type { WorkerSlot, WorkerState } from "./workerSlot.js";
 
-/** A worker, and the counters of all workers that had its place. */
+/** A worker. The counters are sums over this worker and those that it has replaced. */
 export interface WorkerStats extends WorkerCounts {
   /** From 1 on. */
   readonly worker: number;

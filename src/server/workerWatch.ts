@@ -13,17 +13,18 @@ const PINGS = 4;
 /** The shortest timeout of a worker that loads its module, in ms. It does not answer during that time. */
 const LOADING_TIMEOUT = 30_000;
 
-/** Sends pings to each worker. Ends a worker by force if it has not answered for `timeout` ms. */
+/** Sends pings to each worker. Ends a worker by force if it has not answered for `timeout` ms. Returns the timer. */
 export function watchWorkers(slots: readonly WatchedWorker[], timeout: number): NodeJS.Timeout {
   const timeoutOf = ({ state }: WatchedWorker): number =>
     state === "starting" ? Math.max(timeout, LOADING_TIMEOUT) : timeout;
-  const silent = (): WatchedWorker[] => slots.filter((slot) => clock() - slot.ping(clock()) >= timeoutOf(slot));
+  // Sends a ping to each worker without a pending one, and returns the workers whose pending ping is too old.
+  const pingAll = (): WatchedWorker[] => slots.filter((slot) => clock() - slot.ping(clock()) >= timeoutOf(slot));
   const check = (): void => {
-    if (silent().length === 0) return;
+    if (pingAll().length === 0) return;
     // If this thread was busy, the answers may be in its queue. So it checks again after two turns of the event loop.
     setImmediate(() =>
       setImmediate(() => {
-        for (const slot of silent()) {
+        for (const slot of pingAll()) {
           slot.fail(new WorkerError("ERR_WORKER_SILENT", slot.number, `has not answered for ${timeoutOf(slot)} ms`));
         }
       }),

@@ -2,11 +2,12 @@
 // can produce EMFILE, EINTR, ECONNABORTED, a short write or a stale event at a chosen time.
 //
 // The results of a call are used in the order in which the test has set them. Without a scripted result, a call behaves
-// as in a kernel without events: reads and accept return EAGAIN, writes take all bytes, and all other calls succeed. If
-// a call to a UNIX address returned EAGAIN, poll(2) reports the socket as writable, because the queue of the receiver
-// is full, not the send buffer. Each call except `share` is recorded.
+// as in a kernel without events: reads and accept return EAGAIN, writes take all bytes, and most other calls
+// succeed. Calls without an implementation here return ENOSYS. If a call to a UNIX address returned EAGAIN, poll(2)
+// reports the socket as writable, because the queue of the receiver is full, not the send buffer. Each call that can be
+// scripted is recorded.
 //
-// The layout of the poller's array is described in reactor/reactor.ts. This file writes its words [0] to [3] and the
+// The layout of the poller's array is described in reactor/reactor.ts. This file uses its words [0] to [3] and the
 // events.
 
 import { constants } from "node:os";
@@ -92,13 +93,14 @@ function errno(name: string): number {
 export class FakeSys {
   /** The replacement of the table of native calls. */
   readonly calls: Calls;
-  /** All calls, in their order. */
+  /** All recorded calls, in their order. */
   readonly log: RecordedCall[] = [];
   /** The open descriptors. */
   readonly open: Set<number> = new Set();
   /** Descriptors on which a call to a UNIX address returned EAGAIN. */
   readonly #refused = new Set<number>();
   #scripts = new Map<string, Outcome[]>();
+  /** The results of calls without a script. */
   #always = new Map<string, Outcome>();
   #tokens = new Map<number, FakeToken>();
   #sent = new Map<number, Buffer[]>();

@@ -33,7 +33,7 @@ export class FaultScript {
       .sort((one, other) => one.after - other.after);
   }
 
-  /** The number of bytes that may be moved before the next fault; 0 when the fault is due. */
+  /** The number of bytes that can be moved before the next fault; 0 when the fault is due. */
   get bytesToNext(): number {
     const next = this.#faults[0];
     return next === undefined ? Infinity : Math.max(0, next.after - this.#moved);

@@ -67,6 +67,7 @@ export class MemoryConn extends Inspectable<MemoryDescription> implements Conn {
   readonly #incoming: MemoryPipe;
   readonly #outgoing: MemoryPipe;
   #closed = false;
+  /** The promise of the first closeWrite(). */
   #finishing: Promise<void> | undefined;
 
   /** @internal Made by {@link memoryPair}. */

@@ -101,7 +101,7 @@ export class MemoryPipe {
       return Promise.resolve(available > 0 ? this.#copyTo(target, available) : 0);
     }
     if (!settles && opts?.timeout === 0) return Promise.reject(timeoutError("read"));
-    // If bytes are there already, the read has no timeout.
+    // If the read can be settled, it only waits for its turn, and so has no timeout.
     this.#pendingRead = new PendingRead(target, settles ? { signal: opts?.signal } : opts, {
       clock: this.#opts.clock,
       refs: this.readerRefs,
@@ -120,6 +120,7 @@ export class MemoryPipe {
     return this.#enqueue(new WriteParts(parts), opts);
   }
 
+  /** closeWrite() of the writing end. */
   end(opts: IoOptions | undefined): Promise<void> {
     return this.#enqueue(undefined, opts);
   }
@@ -150,7 +151,7 @@ export class MemoryPipe {
     return this.#brokenWaiters.wait(opts);
   }
 
-  /** Rejects pending writes with the code `pending`, and later ones with `later`. */
+  /** Rejects pending writes with the code `pending` (ECANCELED if this end was closed), and later ones with `later`. */
   #failWrites(pending: string, later: string): void {
     if (pending === "ECANCELED") this.#brokenWaiters.close();
     else this.#brokenWaiters.resolveAll(localError(later, "write"));
@@ -256,8 +257,8 @@ export class MemoryPipe {
   }
 
   #copyTo(target: Uint8Array, available: number): number {
-    const most = Math.min(target.length, available, this.#readFaults.bytesToNext);
-    const count = Math.max(1, Math.min(most, Math.floor(this.#opts.chunk(most))));
+    const allowed = Math.min(target.length, available, this.#readFaults.bytesToNext);
+    const count = Math.max(1, Math.min(allowed, Math.floor(this.#opts.chunk(allowed))));
     let filled = 0;
     while (filled < count) {
       const segment = this.#segments[0] as Segment;

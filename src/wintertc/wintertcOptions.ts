@@ -18,7 +18,7 @@ export type AnySocketAddress = string | SocketAddress;
 /** `"off"`: no TLS. `"on"`: TLS from the beginning. `"starttls"`: no TLS until `startTls()`. */
 export type SecureTransportKind = "off" | "on" | "starttls";
 
-/** How to connect. */
+/** The options of `connect()`. */
 export interface SocketOptions {
   /** Default `"off"`. */
   readonly secureTransport?: SecureTransportKind | undefined;

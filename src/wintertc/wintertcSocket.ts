@@ -24,13 +24,13 @@ import type { CheckedOptions, SecureTransportKind, SocketInfo } from "./wintertc
 
 /** A connection with the interface of the WinterTC sockets proposal. Made by `connect()`. */
 export interface Socket extends AsyncDisposable {
-  /** The bytes from the peer. It reads from the connection only when a reader reads. */
+  /** The bytes from the peer. The stream reads from the connection only when a reader reads. */
   readonly readable: ReadableStream<Uint8Array>;
   /** The bytes to the peer; text is sent as UTF-8. A write resolves when the kernel has taken it. */
   readonly writable: WritableStream<string | ArrayBuffer | ArrayBufferView>;
   /** Resolves when the connection is established, with TLS after the handshake. Rejects with a `SocketError`. */
   readonly opened: Promise<SocketInfo>;
-  /** Resolves when the socket is closed, by `close()` or by the peer. Rejects when it could not connect. */
+  /** Resolves when the socket is closed, by `close()` or by the peer. Rejects when the socket could not connect. */
   readonly closed: Promise<void>;
   /** Whether `startTls()` was called. Then the socket that it returned has the connection. */
   readonly upgraded: boolean;
@@ -91,13 +91,13 @@ export class WintertcSocket implements Socket {
   #ended = false;
   /** Whether the connection could not be made. */
   #failed = false;
-  /** Whether a read of the connection is pending. It then closes the readable at its end. */
+  /** Whether a read of the connection is pending. Then the end of that read closes the readable. */
   #pulling = false;
   #readEnded = false;
   #writeEnded = false;
   /** Whether the program has cancelled the readable. */
   #cancelled = false;
-  /** The last write. */
+  /** The most recent write. */
   #writing: Promise<void> = Promise.resolve();
 
   constructor(
@@ -300,6 +300,7 @@ export class WintertcSocket implements Socket {
         offAbort(signal, listener);
       }
     };
+    // Ends this socket without closing the connection, which the new socket gets.
     this.#ended = true;
     this.#writableController.error(upgraded);
     if (!this.#pulling) this.#closeReadable();

@@ -22,7 +22,7 @@ const LESSONS: readonly LessonPlan[] = [
   halfCloseLesson,
 ];
 
-/** Maximum number of runs at the same time. A further one ends the oldest. */
+/** Maximum number of runs at the same time. A further run ends the oldest one. */
 const MAX_RUNS = 8;
 /** A run ends after this time without a step, in ms. */
 const IDLE_TIMEOUT = 10 * 60_000;
@@ -41,14 +41,14 @@ class Run {
   readonly #steps: LessonStep[] = [];
   readonly #timer: NodeJS.Timeout;
   #ended = false;
-  /** The last requested step. The next one begins when it has ended. */
+  /** Settles when the most recently requested step has ended. Only then the next one begins. */
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(id: string, lesson: LessonPlan, onEnd: (run: Run) => void) {
+  constructor(id: string, lesson: LessonPlan, onIdle: (run: Run) => void) {
     this.id = id;
     this.#lesson = lesson.name;
     this.#plan = lesson.plan(this.#scene);
-    this.#timer = setTimeout(() => onEnd(this), IDLE_TIMEOUT);
+    this.#timer = setTimeout(() => onIdle(this), IDLE_TIMEOUT);
     this.#timer.unref();
   }
 

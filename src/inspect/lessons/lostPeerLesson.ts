@@ -13,6 +13,7 @@ import { outcome } from "./outcome.js";
 import { connectedPair } from "./pair.js";
 import type { Scene } from "./scene.js";
 
+/** Milliseconds until a call of the lesson fails, and until the kernel gives up on the silent peer. */
 const START_TIMEOUT = 20_000;
 const USER_TIMEOUT = 1_500;
 
@@ -23,7 +24,7 @@ async function startClient(scene: Scene, port: number): Promise<ChildProcess> {
   // NODE_OPTIONS of the program may start an inspector, which this process must not have.
   const env = { ...process.env, NODE_OPTIONS: "" };
   const child = spawn(process.execPath, ["-e", program], { stdio: "ignore", env });
-  // The inspector keeps no process alive.
+  // The child must not keep this process alive.
   child.unref();
   scene.addChild(child);
   await new Promise<void>((resolve, reject) => {

@@ -59,9 +59,9 @@ export function readPacket(bytes: Buffer, ports: ReadonlySet<number>, time: numb
   if (protocol === UDP) return { ...ends, flags: "UDP", bytes: bytes.readUInt16BE(start + 4) - 8 };
   const data = total - start - (bytes[start + 12]! >> 4) * 4;
   const bits = bytes[start + 13]!;
-  // A window of 0 stops the sender. A RST or SYN has no such meaning.
-  const closed = bytes.readUInt16BE(start + 14) === 0 && (bits & 0x06) === 0 ? ", window 0" : "";
-  return { ...ends, flags: `${flagsOf(bits, data > 0)}${closed}`, bytes: Math.max(0, data) };
+  // A window of 0 stops the sender, but not in a RST or SYN (bits 0x06).
+  const windowText = bytes.readUInt16BE(start + 14) === 0 && (bits & 0x06) === 0 ? ", window 0" : "";
+  return { ...ends, flags: `${flagsOf(bits, data > 0)}${windowText}`, bytes: Math.max(0, data) };
 }
 
 /** Reads an ICMP error. It contains the beginning of the packet that caused it (RFC 792). */
@@ -112,7 +112,7 @@ export class PacketTap {
     }
   }
 
-  /** The packets since the start. */
+  /** Ends the capture. Returns the packets since the start. */
   async stop(): Promise<Packets> {
     const socket = this.#socket;
     this.#socket = undefined;

@@ -1,4 +1,4 @@
-// Reads the TCP connections of /proc/net/tcp, proc(5). It also has connections without a descriptor.
+// Reads the TCP connections of /proc/net/tcp, proc(5). The file also has connections without a descriptor.
 
 import type * as Fs from "node:fs";
 

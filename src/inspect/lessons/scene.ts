@@ -76,12 +76,12 @@ export class Scene {
     return this.#ports;
   }
 
-  #readAddresses(player: SceneSocket): void {
-    const { socket } = player;
+  #readAddresses(entry: SceneSocket): void {
+    const { socket } = entry;
     if (socket === undefined || socket.closed) return;
-    player.local = addressText(() => socket.getsockname()) ?? player.local;
-    player.peer = addressText(() => socket.getpeername()) ?? player.peer;
-    const port = Number(player.local?.slice(player.local.lastIndexOf(":") + 1) ?? 0);
+    entry.local = addressText(() => socket.getsockname()) ?? entry.local;
+    entry.peer = addressText(() => socket.getpeername()) ?? entry.peer;
+    const port = Number(entry.local?.slice(entry.local.lastIndexOf(":") + 1) ?? 0);
     if (port > 0) this.#ports.add(port);
   }
 
@@ -89,19 +89,19 @@ export class Scene {
   observe(): LessonSocket[] {
     const seen: LessonSocket[] = [];
     let procSockets: readonly ProcSocket[] | undefined;
-    for (const player of this.#sockets.values()) {
-      this.#readAddresses(player);
-      const { socket, type } = player;
+    for (const entry of this.#sockets.values()) {
+      this.#readAddresses(entry);
+      const { socket, type } = entry;
       if (socket !== undefined && !socket.closed) {
-        seen.push(type === SOCK_DGRAM ? observeUdp(player, socket) : observeTcp(player, socket));
+        seen.push(type === SOCK_DGRAM ? observeUdp(entry, socket) : observeTcp(entry, socket));
         continue;
       }
       if (type === SOCK_DGRAM) continue;
       procSockets ??= readProcTcp(fs());
-      const found = procSockets.find(({ local, peer }) => local === player.local && peer === player.peer);
+      const found = procSockets.find(({ local, peer }) => local === entry.local && peer === entry.peer);
       if (found === undefined) continue;
       const { state, receiveQueue, sendQueue } = found;
-      const { name, local, peer } = player;
+      const { name, local, peer } = entry;
       seen.push({ name, state, local, peer, receiveQueue, sendQueue, acceptQueue: null });
     }
     return seen;
