@@ -131,8 +131,8 @@ export class PromiseRunner implements Runner<"promise"> {
   }
 
   /**
-   * Throws if writes of the stream wait: a write of the socket would go out between them. Writes of the
-   * stream itself are not checked.
+   * Throws if writes of the stream wait: a write of the socket would go out between them. Writes of the stream
+   * itself are not checked.
    */
   checkNothingUnsent(action: string): void {
     const unsent = this.readAhead?.unsent ?? 0;

@@ -61,8 +61,8 @@ export class Pump implements FlowOwner {
   }
 
   /**
-   * An error of one direction cancels the other direction. The owner is called in a microtask, because the flow may still be
-   * running below on the stack.
+   * An error of one direction cancels the other direction. The owner is called in a microtask, because the flow
+   * may still be running below on the stack.
    */
   flowFailed(flow: SpliceFlow, error: unknown): void {
     if (this.#broken) return;

@@ -554,8 +554,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * true. For a datagram without bytes `data` is empty; that is not an end. The flags are those of `recv`:
    * `MSG_ERRQUEUE` takes an entry of the error queue, in a wait queue of its own.
    *
-   * The message owns its descriptors (SCM_RIGHTS) until they are taken. Disposing the message closes those that were not taken: see
-   * `ReceivedDescriptors`.
+   * The message owns its descriptors (SCM_RIGHTS) until they are taken. Disposing the message closes those that
+   * were not taken: see `ReceivedDescriptors`.
    *
    * @param size room for data in bytes
    * @throws SocketError as `recvfrom`

@@ -91,7 +91,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
     return this.#started && !this.#running;
   }
 
-  /** Starts the flow. It ends when the source has ended or the limit is reached, and the destination has taken all bytes. */
+  /** The started flow ends at the end of the source or at the limit, when the destination has taken all bytes. */
   start(): void {
     this.#started = true;
     try {
@@ -188,8 +188,8 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
   }
 
   /**
-   * Ends the flow when the connection of its destination ends. While the source sends nothing, no write reports
-   * this.
+   * Ends the flow when the connection of its destination ends. While the source sends nothing, no write
+   * reports this.
    *
    * @param orderly whether an orderly end (EPIPE) ends the flow too
    */

@@ -18,7 +18,7 @@ import { SocketConn } from "./socketConn.js";
 class PipeDirection implements PipeObserver {
   /** Bytes of the finished writes. */
   sent = 0;
-  /** At a stop, `pipe()` stores in `transferred` the bytes that the interrupted write has sent. */
+  /** After `stop()`, `transferred` is the number of bytes that the interrupted write has sent. */
   readonly stopReason: { transferred?: number } = {};
   readonly #stop = new AbortController();
   readonly #onMoved: () => void;

@@ -1,4 +1,4 @@
-// The load of a benchmark. Closed loop: each connection begins its next turn when its last one has ended. Open loop:
+// The load of a benchmark. Closed loop: each connection begins a turn when its turn before has ended. Open loop:
 // turns are due at fixed times, even if earlier ones have not ended. A latency counts from the time when the turn was
 // due. So if a server stalls for a second, all turns of that second have a high latency. Counting from the send would
 // hide that (coordinated omission).

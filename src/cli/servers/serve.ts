@@ -25,7 +25,7 @@ type Options = OptionValues<ServerOptions>;
 
 /** The functions that serve a connection and a datagram. */
 export interface Service {
-  /** Serves a connection. When it resolves, the connection is closed. */
+  /** Serves a connection. After its promise has resolved, serve() ends the connection. */
   stream(client: Client): Promise<void>;
   /** `maxOutbox` of the client's stream; see StreamOptions. */
   readonly maxOutbox?: number;

@@ -180,8 +180,8 @@ async function bindUnix(socket: Socket, address: UnixAddress, options: readonly 
   const { ino, dev } = lstatSync(path);
   return () => {
     try {
-      const now = lstatSync(path);
-      if (now.ino === ino && now.dev === dev) unlinkSync(path);
+      const current = lstatSync(path);
+      if (current.ino === ino && current.dev === dev) unlinkSync(path);
     } catch {
       // The file does not exist any more.
     }

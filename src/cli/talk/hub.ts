@@ -57,7 +57,9 @@ class Tap {
   #piece: Buffer | undefined;
   #ended = false;
   #failure: Error | undefined;
+  /** Resumes a waiting read(). */
   #wake: (() => void) | undefined;
+  /** Resumes a waiting give(). */
   #taken: (() => void) | undefined;
 
   constructor(onStop: () => void, isTerminal: boolean) {
