@@ -41,7 +41,7 @@ export class PromiseRunner implements Runner<"promise"> {
   readAhead: ReadAhead | undefined;
   private ownTimeout: number | null;
   private timeoutSet: boolean;
-  /** Aborted by close(), for calls that wait for the resolver. */
+  /** Aborted by close() and detach(), for calls that wait for the resolver. */
   private closing: AbortController | undefined;
 
   constructor(family: number, type: number, protocol: number, descriptor: Descriptor) {

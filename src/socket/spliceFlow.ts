@@ -29,7 +29,7 @@ export interface FlowOwner {
   flowFailed(flow: SpliceFlow, error: unknown): void;
 }
 
-/** Milliseconds after which the destination of a flow is watched for its end. */
+/** Maximum milliseconds until the destination of a flow is watched for its end. */
 const UNWATCHED_TIME = 100;
 const unwatched: SpliceFlow[] = [];
 
@@ -37,7 +37,7 @@ function watchAll(): void {
   for (const flow of unwatched.splice(0)) flow.watchDestination(false);
 }
 
-/** Calls `watchDestination()` after UNWATCHED_TIME. A short connection has ended by then, which saves the call. */
+/** Calls `watchDestination()` after at most UNWATCHED_TIME. Most short connections have ended by then. */
 export function watchDestinationLater(flow: SpliceFlow): void {
   if (unwatched.push(flow) === 1) setTimeout(watchAll, UNWATCHED_TIME).unref();
 }
@@ -261,7 +261,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
     this.failed(reason);
     this.from.reading.withdraw(this, reason);
     this.to.writing.withdraw(this.#readAhead ?? this, reason);
-    // The relay (native code) has received the event for these data. No further event will wake the waiting reads.
+    // The relay (native code) has received the event for the source's data. No further event will wake the waiting reads.
     if (sourceMayHaveData) this.from.reading.wake();
   }
 

@@ -41,14 +41,14 @@ export async function proxyDatagrams(plan: ProxyPlan): Promise<void> {
     if (!signal.aborted && !closed) throw error;
   } finally {
     for (const client of clients.values()) client.end();
-    await Promise.all([...clients.values()].map((client) => client.ended));
+    await Promise.all([...clients.values()].map((client) => client.whenEnded));
     await socket.close();
   }
 }
 
 /** The datagrams of one client. */
 class ClientFlow {
-  readonly ended: Promise<void>;
+  readonly whenEnded: Promise<void>;
   readonly #plan: ProxyPlan;
   readonly #socket: UdpSocket;
   readonly #address: HostAddress;
@@ -73,7 +73,7 @@ class ClientFlow {
     this.#toTarget = new DatagramDelay(plan, signal);
     this.#toClient = new DatagramDelay(plan, signal);
     this.#target = connectUdp(plan.to, { signal, timeout: plan.timeout });
-    this.ended = this.#run().then((error) => {
+    this.whenEnded = this.#run().then((error) => {
       clearTimeout(this.#idleTimer);
       plan.tally.end(this.#flow, error);
       onEnd();
