@@ -232,9 +232,9 @@ async function* datagramsOf(
 
 /** Prints the address of the listener. With port 0 it has the port that the kernel chose. */
 export function announce(output: Output, scheme: Endpoint["scheme"], address: object): void {
-  const named =
+  const shownScheme =
     "path" in address ? "unix" : "cid" in address ? "vsock" : scheme === "fd" || scheme === "systemd" ? "tcp" : scheme;
-  const endpoint = showEndpoint(named, address);
+  const endpoint = showEndpoint(shownScheme, address);
   output.note(`listening on ${endpoint}`, { event: "listening", endpoint });
 }
 

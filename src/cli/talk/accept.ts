@@ -203,9 +203,9 @@ async function isStale({ type }: Socket, path: string): Promise<boolean> {
 
 function showListener(endpoint: Endpoint, address: Listener["address"]): string {
   const { scheme } = endpoint;
-  const named =
+  const shownScheme =
     address !== undefined && "path" in address ? "unix" : scheme === "fd" || scheme === "systemd" ? "tcp" : scheme;
-  return showEndpoint(named, address);
+  return showEndpoint(shownScheme, address);
 }
 
 /** The name of a client in messages. Most clients of UNIX sockets have no address, so they get a number. */

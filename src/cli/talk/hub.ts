@@ -75,6 +75,7 @@ class Tap {
     await new Promise<void>((resolve) => (this.#taken = resolve));
   }
 
+  /** Called at the end of standard input, or with the error of a failed read. */
   end(failure?: Error): void {
     this.#ended = true;
     this.#failure = failure;
