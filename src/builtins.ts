@@ -1,5 +1,5 @@
-// Modules of Node.js that few programs need. Each is loaded when it is first used, because together they take as much
-// time and memory as a third of this package. This file imports no other layer.
+// Modules of Node.js that few programs need. Each is loaded when it is first used, because loading all of them takes
+// about as much time and memory as a third of this package. This file imports no other layer.
 
 import type * as ChildProcess from "node:child_process";
 import type * as Crypto from "node:crypto";
@@ -17,7 +17,7 @@ import type * as Tls from "node:tls";
 import type * as Util from "node:util";
 import type * as WorkerThreads from "node:worker_threads";
 
-/** Node has it from 20.16 and 22.3 on. It takes less time than createRequire(). */
+/** `process.getBuiltinModule()`, which Node has from 20.16 and 22.3 on, takes less time than createRequire(). */
 const builtinModule = (name: string): unknown =>
   (globalThis as { process?: { getBuiltinModule?(name: string): unknown } }).process?.getBuiltinModule?.(name);
 
@@ -32,7 +32,7 @@ export const childProcess: () => typeof ChildProcess = lazily("node:child_proces
 export const crypto: () => typeof Crypto = lazily("node:crypto");
 export const diagnosticsChannel: () => typeof DiagnosticsChannel = lazily("node:diagnostics_channel");
 export const events: () => { readonly setMaxListeners: typeof setMaxListeners } = lazily("node:events");
-// node:fs is always loaded. An ES module that imports it also loads the streams of Node, and createRequire() does not.
+// Node itself loads node:fs at its start. An `import` of it would load Node's streams too, and lazily() does not.
 export const fs: () => typeof Fs = lazily("node:fs");
 export const http: () => typeof Http = lazily("node:http");
 /** The class of Node's modules; undefined where `process.getBuiltinModule()` is missing. */

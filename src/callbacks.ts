@@ -23,7 +23,7 @@ export function warnOnRejection(name: string, result: unknown): void {
   if (isPromise(result)) result.then(undefined, (error: unknown) => warn(name, error));
 }
 
-/** Calls a callback that only reports an event, and emits the warning if it throws. `name` is its name there. */
+/** Calls a callback that only reports an event, and emits the warning if it throws. The warning contains `name`. */
 export function report<A extends readonly unknown[]>(
   name: string,
   callback: (...args: A) => unknown,

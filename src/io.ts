@@ -94,8 +94,8 @@ export interface TypedOption<Get, Set> {
 }
 
 /**
- * The addresses and options of a socket of the kernel, without its reads and writes. Each member is the call that
- * `Socket` has under this name. After the socket was closed, they throw `EBADF`.
+ * The addresses and options of a socket of the kernel, without its reads and writes. The members with a name of
+ * `Socket` are its calls, which throw `EBADF` after the socket was closed.
  */
 export interface SocketSettings {
   /** Address family, such as `AF_INET`. */

@@ -113,7 +113,7 @@ export class UnixAddress {
   toString(): string {
     const path = this.path;
     if (path.startsWith("\0")) return `unix:@${path.slice(1)}`;
-    // Without these changes the parser would read the first as a URL with a host and the second as an abstract name.
+    // parseAddress() would read "unix://x" as a URL with a host, and "unix:@x" as an abstract name.
     if (path.startsWith("//")) return `unix://${path}`;
     if (path.startsWith("@")) return `unix:./${path}`;
     return `unix:${path}`;

@@ -16,7 +16,7 @@ export interface Subject {
 }
 
 /** Maximum number of bytes of a path or of an abstract name: `sun_path` has 108, one of them a NUL; unix(7). */
-const PATH_BYTES = 107;
+const MAX_PATH_BYTES = 107;
 /** Maximum number of bytes of a host's name: RFC 1035, section 2.3.4, without the length bytes at both ends. */
 export const MAX_HOST_BYTES = 253;
 /** Traffic class and flow label, the part of `sin6_flowinfo` that goes on the wire; RFC 8200, section 3. */
@@ -104,8 +104,8 @@ export function checkUnix(subject: Subject, given: unknown): UnixAddress {
       `${part} has a lone surrogate, required lone surrogates from U+DC80 to U+DCFF only (bytes that are not UTF-8)`,
     );
   }
-  if (bytes > PATH_BYTES) {
-    throw outOfRange(subject, `${part} has ${bytes} bytes, required at most ${PATH_BYTES} in UTF-8`);
+  if (bytes > MAX_PATH_BYTES) {
+    throw outOfRange(subject, `${part} has ${bytes} bytes, required at most ${MAX_PATH_BYTES} in UTF-8`);
   }
   return new UnixAddress(path);
 }

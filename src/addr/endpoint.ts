@@ -28,7 +28,7 @@ import { quote } from "../check/index.js";
 export interface HostEndpoint {
   readonly scheme: "tcp" | "tls" | "udp";
   readonly address: InetAddress | Inet6Address | HostPort;
-  /** The only family that the name may resolve to, from `tcp4:` and `tcp6:`. Absent when both are allowed. */
+  /** For a name, from `tcp4:` and `tcp6:`: the only family to which it may resolve. Absent if both are allowed. */
   readonly family?: typeof AF_INET | typeof AF_INET6 | undefined;
 }
 
@@ -148,7 +148,8 @@ const OBJECTS =
   "required a string, a URL, a port, [host, port], { scheme?, host?, port }, { path }, { cid, port }, { fd }, " +
   '{ scheme, address } or { scheme: "systemd", name }';
 
-// sd_listen_fds_with_names(3): at most 255 characters, ASCII, no controls, no colon, because LISTEN_FDNAMES uses it.
+// sd_listen_fds_with_names(3): at most 255 characters, ASCII, no controls, and no colon, which separates the names in
+// LISTEN_FDNAMES.
 const FD_NAME = /^[\x20-\x39\x3b-\x7e]{1,255}$/;
 const HOST_SCHEMES: ReadonlySet<unknown> = new Set<HostScheme>(["tcp", "tcp4", "tcp6", "tls", "udp"]);
 /** The last character of the schemes `tcp`, `tcp4` and `tcp6`, by the family of the endpoint. */

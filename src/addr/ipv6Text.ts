@@ -10,7 +10,7 @@ const DOT = 46;
 // IFNAMSIZ is 16 with the NUL. dev_valid_name() of the kernel defines which characters a name may have. Brackets and
 // "%" would make the printed form ambiguous.
 const ZONE = /^[^\s\p{Cc}\p{Cs}/:%[\]]+$/u;
-const ZONE_BYTES = 15;
+const MAX_ZONE_BYTES = 15;
 const ZONE_NUMBER = /^(?:0|[1-9][0-9]{0,9})$/;
 const DIGITS = /^[0-9]+$/;
 
@@ -50,14 +50,16 @@ export function zoneIndex(zone: string): number | undefined {
 /** Whether a text can be a zone: the name of an interface, or a number of 32 bits without leading zeros. */
 export function isZone(zone: string): boolean {
   if (DIGITS.test(zone)) return ZONE_NUMBER.test(zone) && Number(zone) <= 0xffff_ffff;
-  return utf8Length(zone) <= ZONE_BYTES && ZONE.test(zone) && zone !== "." && zone !== "..";
+  return utf8Length(zone) <= MAX_ZONE_BYTES && ZONE.test(zone) && zone !== "." && zone !== "..";
 }
 
-// Writes the groups to `out` from the left. At the end it moves the groups after "::" to the right.
+/** Writes the groups to `out` from the left. Then it moves the groups after "::" to the right end. */
 function readIPv6(text: string, out: Uint8Array): boolean {
   const end = text.length;
+  // The longest form has 45 characters: six groups of four digits, and an IPv4 address.
   if (end < 2 || end > 45) return false;
   let filled = 0;
+  /** The index in `out` at which "::" stands; -1 without one. */
   let gap = -1;
   let i = 0;
   if (text.charCodeAt(0) === COLON) {

@@ -235,15 +235,15 @@ function isPort(port: unknown): boolean {
 
 function checkInstance(subject: Subject, value: Address): Address | HostPort {
   if (value instanceof InetAddress || value instanceof Inet6Address) {
-    const scoped = value instanceof Inet6Address;
-    const checked = scoped
+    const isInet6 = value instanceof Inet6Address;
+    const checked = isInet6
       ? checkHost(subject, value.host, value.port, value.flowinfo, value.scopeid)
       : checkHost(subject, value.host, value.port);
-    if (checked instanceof Inet6Address && scoped) {
+    if (checked instanceof Inet6Address && isInet6) {
       return checked.host === value.host && checked.scopeid === value.scopeid ? value : checked;
     }
-    if (checked instanceof HostPort && checked.zone !== undefined && scoped) return checked;
-    throw refuse(subject, `host is ${quote(value.host)}, required an ${scoped ? "IPv6" : "IPv4"} address`);
+    if (checked instanceof HostPort && checked.zone !== undefined && isInet6) return checked;
+    throw refuse(subject, `host is ${quote(value.host)}, required an ${isInet6 ? "IPv6" : "IPv4"} address`);
   }
   if (value instanceof UnixAddress) {
     // If a user made an instance with bytes as `path`, the result is the address with these bytes.

@@ -124,8 +124,8 @@ function toAddrInfo([family, type, protocol, address, canonname]: AddrinfoEntry)
 }
 
 /**
- * Checks a service, and returns its text for the C library. The C library would cut a number to its low 16 bits, so
- * this function refuses a number that is not a port.
+ * Checks a service, and returns its text for the C library. The C library would use only the low 16 bits of a
+ * number, so this function refuses a number that is not a port.
  */
 function serviceText(service: unknown, action: string): string | null {
   if (service === null || service === undefined) return null;

@@ -88,7 +88,7 @@ export function addrinfoQuery(
   };
 }
 
-/** `address` is the bytes of a sockaddr. */
+/** @param address the bytes of a sockaddr */
 export function nameinfoQuery(calls: Calls, address: Uint8Array, flags: number): ResolverQuery<HostAndService> {
   return {
     calls,

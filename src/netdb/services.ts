@@ -6,7 +6,7 @@ import { check, socketError } from "../sys/errno.js";
 import { optionalText, plainText } from "./textArguments.js";
 
 /**
- * The port of a service: getservbyname(3). It reads a file and does not wait.
+ * The port of a service: getservbyname(3). It reads a file, synchronously.
  *
  * @param name such as `"http"`
  * @param protocol `"tcp"`, `"udp"` …; without it the first entry of any protocol
@@ -28,7 +28,7 @@ export function getservbyname(name: string, protocol?: string): number {
 }
 
 /**
- * The service at a port: getservbyport(3). It reads a file and does not wait.
+ * The service at a port: getservbyport(3). It reads a file, synchronously.
  *
  * @param port 0 to 65535, in the byte order of the host
  * @param protocol `"tcp"`, `"udp"` …; without it the first entry of any protocol
@@ -50,7 +50,7 @@ export function getservbyport(port: number, protocol?: string): string {
 }
 
 /**
- * The number of a protocol, as `socket(2)` takes it: getprotobyname(3). It reads a file and does not wait.
+ * The number of a protocol, as `socket(2)` takes it: getprotobyname(3). It reads a file, synchronously.
  *
  * @param name such as `"tcp"` or `"icmp"`
  * @throws SocketError `ENOENT` if there is no such protocol

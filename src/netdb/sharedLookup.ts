@@ -11,7 +11,7 @@ import { check } from "../sys/errno.js";
 import { rejection } from "../wait/rejection.js";
 import { type ResolverQuery, resolverError } from "./query.js";
 
-/** The result of a lookup that can be cancelled. After `cancel()` the promise never settles. */
+/** The result of a lookup that can be cancelled. After `cancel()` a pending promise never settles. */
 export interface CancellableResult<T> {
   readonly result: Promise<T>;
   readonly cancel: () => void;
@@ -76,6 +76,7 @@ class SharedLookup {
   /** Removes a callback; the last one abandons the lookup. */
   leave(callback: ResolverCallback<unknown>): void {
     if (!this.#callbacks.delete(callback) || this.#callbacks.size > 0) return;
+    // 1: the lookup has started. It stays in the map, because another caller may join it until it returns.
     if (this.#calls.abandonLookup(this.#ticket) !== 1) this.#forget();
   }
 

@@ -4,10 +4,10 @@ import { MAX_HOST_BYTES } from "../addr/index.js";
 import { quote } from "../check/index.js";
 
 /** Maximum number of bytes of a name in the databases of this machine. */
-const NAME_BYTES = 255;
+const MAX_NAME_BYTES = 255;
 
 /** Returns `value` if it is a string of at most `maxBytes` bytes in UTF-8 without NUL. In C a string ends at a NUL. */
-export function plainText(value: unknown, action: string, name: string, maxBytes: number = NAME_BYTES): string {
+export function plainText(value: unknown, action: string, name: string, maxBytes: number = MAX_NAME_BYTES): string {
   if (typeof value !== "string") throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required a string`);
   if (value.includes("\0")) {
     throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required a string without NUL`);

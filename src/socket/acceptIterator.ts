@@ -20,8 +20,8 @@ export function acceptIterator<S>(
       return runner.fail(error);
     }
   };
-  /** The call is refused, in the next turn if the budget of this turn is spent. */
-  const end = async (): Promise<IteratorResult<[S, Address], undefined>> => {
+  /** After close() the call rejects with EBADF, which ends the loop. */
+  const acceptAfterClose = async (): Promise<IteratorResult<[S, Address], undefined>> => {
     try {
       return await accept();
     } catch (error) {
@@ -30,7 +30,7 @@ export function acceptIterator<S>(
     }
   };
   const iterator: AsyncIterableIterator<[S, Address], undefined> = {
-    next: () => (runner.descriptor.fd < 0 ? end() : accept()),
+    next: () => (runner.descriptor.fd < 0 ? acceptAfterClose() : accept()),
     return: () => Promise.resolve({ done: true, value: undefined }),
     [Symbol.asyncIterator]: () => iterator,
   };

@@ -67,10 +67,10 @@ export async function create_connection(address: AddressLike, opts?: CreateConne
   signal?.throwIfAborted();
 
   const errors: SocketError[] = [];
-  const only = knownAddress(calls, target);
+  const known = knownAddress(calls, target);
   const signals = signal === undefined ? [] : [signal];
   const candidates =
-    only === undefined ? await resolveNames(calls, target as HostPort, AF_UNSPEC, timeout, signals) : [only];
+    known === undefined ? await resolveNames(calls, target as HostPort, AF_UNSPEC, timeout, signals) : [known];
   for (const candidate of candidates) {
     let socket: Socket | undefined;
     try {

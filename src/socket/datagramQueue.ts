@@ -1,6 +1,6 @@
 // A bounded queue of datagrams, which are sent in batches.
 //
-// The queue is a ring buffer of the slots of one batch. SendProgress starts in a microtask, so all datagrams that the
+// The queue is a ring buffer of the slots of one batch. `#run()` starts in a microtask, so all datagrams that the
 // program adds before that go out in one sendmmsg(2). While sendmmsg(2) waits for room in the kernel, the program can
 // add further datagrams. When the ring is full, trySend() returns false and send() waits.
 
@@ -80,7 +80,7 @@ export interface DatagramQueueDescription extends Description {
 
 /** A call that waits for room (send) or for its datagrams to be sent (flush). */
 interface WaitingCall {
-  /** For flush(): the number of datagrams, sent and refused, after which the call resolves. */
+  /** For flush(): the number of datagrams, sent and refused, after which the call resolves. Unused by send(). */
   readonly after: number;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
@@ -214,7 +214,7 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
   async send(data: Data, to?: AddressLike, opts?: AddOptions & WaitOptions): Promise<void> {
     checkOptions(opts, "sendmmsg", [...WAIT_NAMES, "segmentSize"]);
     if (this.trySend(data, to, opts)) return;
-    // The waiter itself adds the datagram when there is room, so that no later call can take that room.
+    // #resolveWaiting() calls #put() at once when there is room, so no later call can take that room.
     await this.#wait(this.#waitingForRoom, () => this.#put(data, to, opts), 0, opts);
   }
 
@@ -341,7 +341,7 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
     if (this.#failure === undefined) this.#fail(socketError(ECANCELED, "sendmmsg"));
   }
 
-  /** Waits until all datagrams are sent, and ends the queue. */
+  /** Waits until the kernel has taken or refused all datagrams, and ends the queue. */
   async [Symbol.asyncDispose](): Promise<void> {
     try {
       if (this.#failure === undefined) await this.flush();

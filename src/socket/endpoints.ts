@@ -18,7 +18,7 @@ export interface SpliceEnd {
   readonly stream: Stream | undefined;
 }
 
-/** Checks an argument. `name` is that of the argument. */
+/** Checks an argument. `name` is the name of the argument in error messages. */
 export function checkSpliceEnd(value: unknown, name: string, action: string): SpliceEnd {
   if (!(value instanceof Stream)) {
     if (isSocket(value)) {

@@ -22,18 +22,18 @@ export function enforceLimits(
   const expire = (): void => cancel(timeoutError("splice", { transferred: flows[0]!.passed() }));
   const abortListener = { aborted: cancel };
   if (signal !== undefined) onAbort(signal, abortListener);
-  let deadline: NodeJS.Timeout | undefined;
-  let idle: NodeJS.Timeout | undefined;
+  let deadlineTimer: NodeJS.Timeout | undefined;
+  let idleTimer: NodeJS.Timeout | undefined;
   const setTimer = (fire: () => void, delay: number): NodeJS.Timeout =>
     setTimeout(fire, Math.min(Math.max(Math.ceil(delay), 1), LONGEST_TIMER)).unref();
   if (timeout !== null) {
-    const end = performance.now() + timeout;
+    const deadline = performance.now() + timeout;
     const checkDeadline = (): void => {
-      const left = end - performance.now();
+      const left = deadline - performance.now();
       if (left <= 0) expire();
-      else deadline = setTimer(checkDeadline, left);
+      else deadlineTimer = setTimer(checkDeadline, left);
     };
-    deadline = setTimer(checkDeadline, timeout);
+    deadlineTimer = setTimer(checkDeadline, timeout);
   }
   if (idleTimeout !== null && activity !== undefined) {
     // The timer is not reset when bytes move. When it fires, it is armed again for the rest of the time.
@@ -41,13 +41,13 @@ export function enforceLimits(
       for (const flow of flows) activity.last = Math.max(activity.last, flow.lastRelayed() ?? 0);
       const left = activity.last + idleTimeout - performance.now();
       if (left <= 0) expire();
-      else idle = setTimer(checkIdle, left);
+      else idleTimer = setTimer(checkIdle, left);
     };
-    idle = setTimer(checkIdle, idleTimeout);
+    idleTimer = setTimer(checkIdle, idleTimeout);
   }
   return () => {
     if (signal !== undefined) offAbort(signal, abortListener);
-    clearTimeout(deadline);
-    clearTimeout(idle);
+    clearTimeout(deadlineTimer);
+    clearTimeout(idleTimer);
   };
 }

@@ -41,7 +41,7 @@ export class PromiseRunner implements Runner<"promise"> {
   readAhead: ReadAhead | undefined;
   private ownTimeout: number | null;
   private timeoutSet: boolean;
-  /** Aborted by close(), for calls that wait for the resolver. */
+  /** Aborted by close() and detach(), for calls that wait for the resolver. */
   private closing: AbortController | undefined;
 
   constructor(family: number, type: number, protocol: number, descriptor: Descriptor) {
@@ -131,7 +131,8 @@ export class PromiseRunner implements Runner<"promise"> {
   }
 
   /**
-   * Throws if writes of the stream wait: a write of the socket would go out in between. The stream does not call this.
+   * Throws if writes of the stream wait: a write of the socket would go out between them. Writes of the stream
+   * itself are not checked.
    */
   checkNothingUnsent(action: string): void {
     const unsent = this.readAhead?.unsent ?? 0;
@@ -185,12 +186,12 @@ export class PromiseRunner implements Runner<"promise"> {
     const timeout = timeoutOf(opts, this.ownTimeout, syscall);
     const signal = signalOf(opts, syscall);
     const { target } = a;
-    const send = (address: Address | undefined, left: number | null): Promise<T> => {
+    const send = (address: Address | undefined, timeLeft: number | null): Promise<T> => {
       if (address !== undefined) {
         a.address = address;
         a.sockaddr = encodeAddress(address);
       }
-      return this.descriptor.writing.run(this, operation, a, b, left, signal);
+      return this.descriptor.writing.run(this, operation, a, b, timeLeft, signal);
     };
     if (target === undefined) return send(undefined, timeout);
     signal?.throwIfAborted();
@@ -238,6 +239,7 @@ export class PromiseRunner implements Runner<"promise"> {
     // SEND_ALL below counts the call, so this attempt must not count as a call of its own.
     if (sent > 0) this.descriptor.writing.transfers--;
     const sending: SendProgress = { data, total, sent: Math.max(sent, 0) };
+    // For a closed socket (EBADF) write() below rejects.
     if (sent < 0 && sent !== EAGAIN && sent !== EBADF) throw errorOf(SEND_ALL, sent, sending, 0, this.descriptor);
     return this.write(SEND_ALL, sending, 0, undefined);
   }
@@ -290,7 +292,7 @@ export class PromiseRunner implements Runner<"promise"> {
     return check(released, "detach");
   }
 
-  /** Ends the tracking of an open socket, and its lookups of names. */
+  /** Removes the runner from the registry and the leak detection, and aborts its lookups of names. */
   private endTracking(): void {
     if (registry !== undefined) registry.removeObject(this);
     stopLeakDetection(this.descriptor);
@@ -321,10 +323,10 @@ export function dropDefaultTimeout(socket: Socket): void {
   runnerOf(socket)!.dropDefaultTimeout();
 }
 
-/** Calls `ended` when the descriptor is closed or detached. Returns the function that removes the listener. */
-export function onClose(socket: Socket, ended: () => void): () => void {
+/** Calls `callback` when the descriptor is closed or detached. Returns the function that removes the listener. */
+export function onClose(socket: Socket, callback: () => void): () => void {
   const descriptor = descriptorOf(socket);
-  const listener = { ended };
+  const listener = { ended: callback };
   descriptor.addCloseListener(listener);
   return () => descriptor.removeCloseListener(listener);
 }

@@ -52,8 +52,8 @@ export class Pump implements FlowOwner {
     if (this.#broken) return;
     const other = flow === this.aToB ? this.bToA : this.aToB;
     if (!other.over) {
-      // The source of this flow is the destination of the other one. Its reads have reported errors until now. They
-      // have ended, so the destination is watched from now on.
+      // The source of this flow is the destination of the other flow. Until now the reads of this flow reported its
+      // errors. From now on nothing reads it, so it is watched.
       watchDestinationLater(other);
       return;
     }
@@ -61,8 +61,8 @@ export class Pump implements FlowOwner {
   }
 
   /**
-   * An error of one direction cancels the other one. The owner is called in a microtask, because the flow may still be
-   * running on the stack.
+   * An error of one direction cancels the other direction. The owner is called in a microtask, because the flow
+   * may still be running below on the stack.
    */
   flowFailed(flow: SpliceFlow, error: unknown): void {
     if (this.#broken) return;
@@ -116,12 +116,12 @@ export class Pump implements FlowOwner {
  */
 export async function pump(a: Socket | Stream, b: Socket | Stream, opts?: PumpOptions): Promise<PumpCounts> {
   const action = "pump";
-  const [one, other] = [checkSpliceEnd(a, "a", action), checkSpliceEnd(b, "b", action)];
+  const [sideA, sideB] = [checkSpliceEnd(a, "a", action), checkSpliceEnd(b, "b", action)];
   const limits = limitsOf(opts, action);
   limits.signal?.throwIfAborted();
-  if (one.socket === undefined || other.socket === undefined) return pumpStreams(one, other, limits);
-  const { socket } = one;
-  const { socket: target } = other;
+  const { socket: socketA } = sideA;
+  const { socket: socketB } = sideB;
+  if (socketA === undefined || socketB === undefined) return pumpStreams(sideA, sideB, limits);
   const activity = limits.idleTimeout === null ? undefined : { last: performance.now() };
   let pumping: Pump | undefined;
   let stopLimits: (() => void) | undefined;
@@ -133,8 +133,8 @@ export async function pump(a: Socket | Stream, b: Socket | Stream, opts?: PumpOp
         if (!over) resolve(rejection(error));
         over = true;
       };
-      unlockStreams = lockStreams(one, other);
-      pumping = new Pump(socket, target, limits.pipes, activity, false, { completed: resolve, failed });
+      unlockStreams = lockStreams(sideA, sideB);
+      pumping = new Pump(socketA, socketB, limits.pipes, activity, false, { completed: resolve, failed });
       stopLimits = enforceLimits([pumping.aToB, pumping.bToA], limits, activity);
       pumping.start();
     });

@@ -33,7 +33,7 @@ export async function sendfile(
     onProgress === undefined ? undefined : reportProgress(sending, AsyncResource.bind(onProgress), writing);
   // One operation for the whole file, so that later sends do not come in between.
   await writing.run(runner, SENDFILE, sending, undefined, timeout, signal);
-  progress?.end();
+  progress?.finish();
   return sending.sent;
 }
 
@@ -42,7 +42,7 @@ function reportProgress(
   sending: FileSendProgress,
   onProgress: (transferred: number) => void,
   writing: WaitQueue,
-): { end(): void } {
+): { finish(): void } {
   let next = PROGRESS_STEP;
   let reported = -1;
   let failed: { readonly error: unknown } | undefined;
@@ -64,7 +64,8 @@ function reportProgress(
     queueMicrotask(() => report(sent));
   };
   return {
-    end: () => {
+    // Reports the final count, and throws the error of `onProgress`.
+    finish: () => {
       if (reported !== sending.sent) report(sending.sent);
       if (failed !== undefined) throw failed.error;
     },

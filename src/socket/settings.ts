@@ -1,4 +1,4 @@
-// The addresses and options of a socket whose reads and writes are Node's, as below TLS.
+// The addresses and options of a socket. Another layer reads and writes, such as Node.js below TLS.
 
 import { type Address, AF_INET, AF_INET6 } from "../addr/index.js";
 import { SocketError } from "../errors/index.js";
@@ -85,7 +85,7 @@ class Settings implements SocketSettings {
   }
 }
 
-/** The settings of a socket whose descriptor belongs to Node. `fd` returns its number, -1 once it is closed. */
+/** The settings of a socket. `fd` returns the number of its descriptor, -1 once it is closed. */
 export function settingsAt(
   { family, protocol, type }: Pick<OpenSocket, "family" | "type" | "protocol">,
   calls: Calls,

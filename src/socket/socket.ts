@@ -216,8 +216,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
     return [Socket.#ofDescriptor(...a), Socket.#ofDescriptor(...b)];
   }
 
-  /** Rejects a write, because writes of the stream wait. */
-  #refused(action: string): Promise<never> {
+  /** Rejects a write of the socket, because it would go out between the waiting writes of the stream. */
+  #rejectWrite(action: string): Promise<never> {
     return Promise.reject(new BufferedError(action, this.#runner.readAhead!.unsent!, true));
   }
 
@@ -260,8 +260,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
 
   /**
    * The counters of the socket: bytes and calls in both directions, also after `close()`. A call with `MSG_PEEK` counts
-   * like any other. For batches (`recvmmsg`, `sendmmsg`) it counts datagrams, but no bytes. It does not count bytes of
-   * `pump`, `splice` and `forward`, which return their own counts.
+   * like any other. Batches (`recvmmsg`, `sendmmsg`) count as datagrams, without bytes. Bytes of `pump`, `splice` and
+   * `forward` are not counted here: these functions return their own counts.
    * @example
    * ```ts
    * import { socketpair } from "berkeley";
@@ -280,7 +280,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
 
   /** The descriptor, or -1 once the socket is closed or detached. */
   fileno(): number {
-    // From now on other code can duplicate or close the descriptor.
+    // From now on other code can duplicate or close the descriptor. share() stores which file is open, so that close()
+    // does not close a reused number.
     this.#runner.descriptor.share();
     return this.#runner.descriptor.fd;
   }
@@ -315,20 +316,20 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    */
   listen(backlog: number = SOMAXCONN): void {
     listen(this.#runner, backlog);
-    // The poller is opened now, because accept() also waits while descriptors are short.
+    // accept() must be able to wait when no descriptor is free. So the reactor opens its own descriptors now.
     this.#runner.descriptor.reactor.prepare();
   }
 
   /**
    * Accepts the next connection of the accept queue: accept4(2). The new socket is close-on-exec and non-blocking.
    *
-   * It skips connections that have failed in the queue (`ECONNABORTED` and pending network errors), with pauses if
+   * `accept` skips connections that have failed in the queue (`ECONNABORTED` and pending network errors), with pauses if
    * there are many in a row.
    *
    * @returns the connection and the address of its peer
    * @throws SocketError `EINVAL` if the socket does not listen; `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`, after which
    *   the connection stays in the queue for the next `accept()`; `EPERM` if a firewall refused the connection. With
-   *   `patient` it throws none of them except `EINVAL`
+   *   `patient` only `EINVAL` of these is thrown
    * @see accept(2)
    */
   accept(opts?: AcceptOptions): Promise<[Socket<A>, A]> {
@@ -460,7 +461,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * @see send(2)
    */
   send(data: Data, opts?: TransferOptions): Promise<number> {
-    if (this.#runner.readAhead !== undefined && this.#runner.readAhead.unsent) return this.#refused("send");
+    if (this.#runner.readAhead !== undefined && this.#runner.readAhead.unsent) return this.#rejectWrite("send");
     return send(this.#runner, data, opts);
   }
 
@@ -477,7 +478,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * @see send(2)
    */
   sendAll(data: Data, opts?: TransferOptions): Promise<void> {
-    if (this.#runner.readAhead !== undefined && this.#runner.readAhead.unsent) return this.#refused("send");
+    if (this.#runner.readAhead !== undefined && this.#runner.readAhead.unsent) return this.#rejectWrite("send");
     return sendAll(this.#runner, data, opts);
   }
 
@@ -516,7 +517,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * @see sendto(2)
    */
   sendto(data: Data, address: AddressLike, opts?: TransferOptions): Promise<number> {
-    if (this.#runner.readAhead !== undefined && this.#runner.readAhead.unsent) return this.#refused("sendto");
+    if (this.#runner.readAhead !== undefined && this.#runner.readAhead.unsent) return this.#rejectWrite("sendto");
     return sendto(this.#runner, data, address, opts);
   }
 
@@ -544,17 +545,17 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * ```
    */
   sendmsg(data: Data, opts?: SendmsgOptions): Promise<number> {
-    if (this.#runner.readAhead !== undefined && this.#runner.readAhead.unsent) return this.#refused("sendmsg");
+    if (this.#runner.readAhead !== undefined && this.#runner.readAhead.unsent) return this.#rejectWrite("sendmsg");
     return sendmsg(this.#runner, data, opts);
   }
 
   /**
-   * Receives a message with its control data: recvmsg(2). A datagram that is longer than `size` is cut, and `truncated`
-   * is true. For a datagram without bytes `data` is empty; that is not an end. The flags are those of `recv`:
+   * Receives a message with its control data: recvmsg(2). A datagram longer than `size` is truncated, and `truncated` is
+   * true. For a datagram without bytes `data` is empty; that is not an end. The flags are those of `recv`:
    * `MSG_ERRQUEUE` takes an entry of the error queue, in a wait queue of its own.
    *
-   * The message owns its descriptors (SCM_RIGHTS) until they are taken. Disposing the message closes the others: see
-   * `ReceivedDescriptors`.
+   * The message owns its descriptors (SCM_RIGHTS) until they are taken. Disposing the message closes those that
+   * were not taken: see `ReceivedDescriptors`.
    *
    * @param size room for data in bytes
    * @throws SocketError as `recvfrom`
@@ -674,13 +675,13 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * ```
    */
   sendmmsg(batch: DatagramBatch, opts?: SendBatchOptions): Promise<number> {
-    if (this.#runner.readAhead !== undefined && this.#runner.readAhead.unsent) return this.#refused("sendmmsg");
+    if (this.#runner.readAhead !== undefined && this.#runner.readAhead.unsent) return this.#rejectWrite("sendmmsg");
     return sendmmsg(this.#runner, batch, opts);
   }
 
   /**
    * Sends one buffer as datagrams of `size` bytes; the last one may be shorter: sendmsg(2) with UDP_SEGMENT. The buffer
-   * passes the network stack as one packet and is divided at its end. So the cost is about that of one datagram, which
+   * passes the network stack as one packet and is divided below it. So the cost is about that of one datagram, which
    * is worth it from a dozen datagrams on.
    *
    * @param size bytes of each datagram. It must fit into a packet of the path: at most 1472 with an MTU of 1500
@@ -700,7 +701,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * ```
    */
   sendSegments(data: Data, size: number, opts?: SendSegmentsOptions): Promise<number> {
-    if (this.#runner.readAhead !== undefined && this.#runner.readAhead.unsent) return this.#refused("sendmsg");
+    if (this.#runner.readAhead !== undefined && this.#runner.readAhead.unsent) return this.#rejectWrite("sendmsg");
     return sendSegments(this.#runner, data, size, opts);
   }
 
@@ -744,7 +745,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * ```
    */
   sendfile(file: FileSource, opts?: SendFileOptions): Promise<number> {
-    if (this.#runner.readAhead !== undefined && this.#runner.readAhead.unsent) return this.#refused("sendfile");
+    if (this.#runner.readAhead !== undefined && this.#runner.readAhead.unsent) return this.#rejectWrite("sendfile");
     return sendfile(this.#runner, file, opts);
   }
 
@@ -996,7 +997,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
     const { calls, descriptor } = this.#runner;
     const fd = check(calls.dup(this.#runner.checkOpen("dup")), "dup");
     descriptor.share();
-    // setsockopt(TCP_ULP) on the copy applies to this socket too, but this object would not see it.
+    // setsockopt(TCP_ULP) on the copy applies to this socket too, and then optionSet() of this runner is not called.
     descriptor.clearShortReadFlags();
     const copy = Socket.#adopted(this.family, this.type, this.protocol, fd);
     copy.#runner.copyTimeout(this.#runner);

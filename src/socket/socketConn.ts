@@ -1,7 +1,7 @@
 // SocketConn: the interface Conn of io.ts over a stream socket.
 //
-// A read or write costs only the check of a field more than that of the Socket: no promise, no closure, no timer. Only
-// one read at a time is allowed. The wait queue shows whether a read waits, so no flag is needed for that.
+// A read or write adds only the check of a field to the cost of the same call of the Socket: no promise, no closure, no
+// timer. Only one read at a time is allowed. `busy` of the wait queue shows whether one waits.
 
 import { type Address, AF_INET, AF_INET6, AF_UNIX } from "../addr/index.js";
 import { checkOptions, quoteOther } from "../check/index.js";
@@ -84,7 +84,7 @@ export class SocketConn<A extends Address = Address>
     runner.dropDefaultTimeout();
     this.#runner = runner;
     this.#descriptor = runner.descriptor;
-    // The addresses of a socket are of its family.
+    // The casts are safe, because the addresses of a socket have its family.
     this.#local = addresses?.local as A | undefined;
     this.#remote = (addresses?.remote as A | undefined) ?? addressIfKnown(socket, "getpeername");
   }
@@ -137,7 +137,7 @@ export class SocketConn<A extends Address = Address>
 
   write(data: Data, opts?: IoOptions): Promise<void> {
     if (this.#ending !== undefined && !this.#socket.closed) return Promise.reject(socketError(EPIPE, "send"));
-    // Socket.sendAll() would throw while writes of the stream wait.
+    // Not Socket.sendAll(), which rejects while writes of the stream wait.
     return sendAll(this.#runner, data, opts);
   }
 
@@ -224,7 +224,7 @@ export class SocketConn<A extends Address = Address>
     if (closed || reading.busy || writing.busy) return undefined;
     if (family !== AF_INET && family !== AF_INET6 && family !== AF_UNIX) return undefined;
     this.#local ??= addressIfKnown(this.#socket, "getsockname");
-    // The layer with the bytes that were read ahead has called this function and keeps them.
+    // The caller is the layer that has read ahead. It keeps its bytes.
     this.#runner.readAhead = undefined;
     return this.#socket.detach();
   }
@@ -248,7 +248,7 @@ export class SocketConn<A extends Address = Address>
     try {
       this.#socket.close();
     } catch {
-      // close(2) has released the descriptor also if it returned an error.
+      // close(2) releases the descriptor even if it returns an error.
     }
   }
 

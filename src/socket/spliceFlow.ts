@@ -16,7 +16,7 @@ import { SEND_ALL, type SendProgress } from "../ops/send.js";
 import { descriptorOf, runnerOf } from "./promiseRunner.js";
 import type { Socket } from "./socket.js";
 
-/** The time when bytes moved last, as of `performance.now()`. */
+/** The time of the last transfer of bytes, on the clock of `performance.now()`. */
 export interface LastActivity {
   last: number;
 }
@@ -29,7 +29,7 @@ export interface FlowOwner {
   flowFailed(flow: SpliceFlow, error: unknown): void;
 }
 
-/** Milliseconds after which the destination of a flow is watched for its end. */
+/** Maximum milliseconds until the destination of a flow is watched for its end. */
 const UNWATCHED_TIME = 100;
 const unwatched: SpliceFlow[] = [];
 
@@ -37,7 +37,7 @@ function watchAll(): void {
   for (const flow of unwatched.splice(0)) flow.watchDestination(false);
 }
 
-/** Calls `watchDestination()` after UNWATCHED_TIME. A short connection has ended by then, which saves the call. */
+/** Calls `watchDestination()` after at most UNWATCHED_TIME. Most short connections have ended by then. */
 export function watchDestinationLater(flow: SpliceFlow): void {
   if (unwatched.push(flow) === 1) setTimeout(watchAll, UNWATCHED_TIME).unref();
 }
@@ -91,7 +91,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
     return this.#started && !this.#running;
   }
 
-  /** The flow ends when the source has ended or the limit is reached, and the destination has taken all bytes. */
+  /** The started flow ends at the end of the source or at the limit, when the destination has taken all bytes. */
   start(): void {
     this.#started = true;
     try {
@@ -188,7 +188,8 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
   }
 
   /**
-   * Ends the flow when the connection of its destination ends. While the source is silent, no write reports that.
+   * Ends the flow when the connection of its destination ends. While the source sends nothing, no write
+   * reports this.
    *
    * @param orderly whether an orderly end (EPIPE) ends the flow too
    */
@@ -219,7 +220,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
     this.#owner.flowEnded(this);
   }
 
-  /** Ends the waits and the relay of the flow, and gives its pipe back. */
+  /** Ends the flow's relay, its wait for a hangup and its listeners. A pipe with unsent bytes stays in `pipe`. */
   #release(): void {
     this.#running = false;
     const { from, to } = this;
@@ -246,7 +247,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
     this.cancel(socketError(ECANCELED, "splice", { transferred: this.passed() }));
   }
 
-  /** The number of bytes that were sent. */
+  /** Closes the relay, because only that makes its counts final. Returns the number of bytes that were sent. */
   passed(): number {
     closeRelay(this);
     return this.#readAhead === undefined ? this.sent : this.#readAhead.sent;
@@ -260,7 +261,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
     this.failed(reason);
     this.from.reading.withdraw(this, reason);
     this.to.writing.withdraw(this.#readAhead ?? this, reason);
-    // C got the event for these data, so no event will wake the other calls that wait to read.
+    // The relay (native code) has received the event for the source's data. No further event will wake the waiting reads.
     if (sourceMayHaveData) this.from.reading.wake();
   }
 

@@ -16,7 +16,9 @@ import { SocketConn } from "./socketConn.js";
 
 /** One direction of the pump. */
 class PipeDirection implements PipeObserver {
+  /** Bytes of the finished writes. */
   sent = 0;
+  /** After `stop()`, `transferred` is the number of bytes that the interrupted write has sent. */
   readonly stopReason: { transferred?: number } = {};
   readonly #stop = new AbortController();
   readonly #onMoved: () => void;
@@ -62,9 +64,9 @@ function sourceOf({ socket, stream }: SpliceEnd): BufferedReader {
 export async function pumpStreams(a: SpliceEnd, b: SpliceEnd, limits: Limits): Promise<PumpCounts> {
   const { idleTimeout, signal, timeout } = limits;
   const [fromA, fromB] = [sourceOf(a), sourceOf(b)];
-  let last = performance.now();
+  let lastMoved = performance.now();
   const onMoved = (): void => {
-    last = performance.now();
+    lastMoved = performance.now();
   };
   const aToB = new PipeDirection(onMoved);
   const bToA = new PipeDirection(onMoved);
@@ -90,9 +92,9 @@ export async function pumpStreams(a: SpliceEnd, b: SpliceEnd, limits: Limits): P
     ).unref();
     timers.add(timer);
   };
-  const end = performance.now() + (timeout ?? 0);
-  if (timeout !== null) arm(() => end);
-  if (idleTimeout !== null) arm(() => last + idleTimeout);
+  const deadline = performance.now() + (timeout ?? 0);
+  if (timeout !== null) arm(() => deadline);
+  if (idleTimeout !== null) arm(() => lastMoved + idleTimeout);
   if (signal !== undefined) onAbort(signal, abortListener);
   try {
     await Promise.all([

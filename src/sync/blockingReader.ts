@@ -55,7 +55,7 @@ export class BlockingReader implements ReadConsumer, ReadAhead {
     return length;
   }
 
-  /** The result of `rule`, after as many receives as the rule needs. */
+  /** Receives until `rule` has its result, and returns it. */
   read<T>(rule: ReadRule<T>, opts: WaitOptions | undefined): T {
     const timeout = blockingTimeoutOf(opts, this.#runner.timeout, "read");
     this.#checkReadable();
@@ -121,7 +121,7 @@ export class BlockingReader implements ReadConsumer, ReadAhead {
   }
 }
 
-/** Whether a value is bytes to fill, and not a number or options. */
+/** Whether an argument is a buffer to fill, and not a size or options. */
 export function isTarget(value: unknown): value is Uint8Array {
   return isUint8Array(value);
 }

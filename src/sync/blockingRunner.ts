@@ -197,6 +197,8 @@ export class BlockingRunner implements Runner<"blocking"> {
     const fd = this.checkOpen("detach");
     checkNothingAhead(this.reader, "detach");
     const result = this.descriptor.release(blocking);
+    // O_NONBLOCK could not be cleared: nothing changes. Without `blocking`, an error means that this environment does not
+    // own the descriptor any more.
     if (result < 0 && blocking) check(result, "detach");
     stopLeakDetection(this.descriptor);
     if (registry !== undefined) registry.removeObject(this);

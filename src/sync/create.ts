@@ -94,9 +94,9 @@ export function create_connection(address: AddressLike, opts?: CreateConnectionO
   blockingTimeoutOf(opts, null, "create_connection");
   const request = connectionRequest(address, opts);
   const { source, target, timeout } = request;
-  const only = knownAddress(calls, target);
+  const known = knownAddress(calls, target);
   const errors: SocketError[] = [];
-  for (const candidate of only ? [only] : runLookupBlocking(resolveAll(calls, target as HostPort, AF_UNSPEC))) {
+  for (const candidate of known ? [known] : runLookupBlocking(resolveAll(calls, target as HostPort, AF_UNSPEC))) {
     let socket: Socket | undefined;
     try {
       socket = new Socket(candidate.family, SOCK_STREAM);

@@ -14,7 +14,7 @@ export class OpenDescriptor implements LeakableDescriptor {
     this.fd = fd;
   }
 
-  /** Called when other code gets the number, which it may close. */
+  /** Called before other code gets the number. That code may close the descriptor. */
   share(): void {
     if (this.#file === 0 && this.fd >= 0) this.#file = calls.share(this.fd);
   }

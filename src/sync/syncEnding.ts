@@ -47,6 +47,7 @@ export function endSyncSocket(socket: Socket, opts: EndOptions | undefined): End
         break;
       }
       dropped += count;
+      // The deadline has passed, and the peer still sends.
       if (timeout === 0) {
         how = "timeout";
         break;

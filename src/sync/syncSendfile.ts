@@ -38,6 +38,7 @@ function sendInSteps(
   sending.until = 0;
   do {
     const left = deadline === null ? null : deadline - performance.now();
+    // run() tries once even after the deadline, so without this check each step could still succeed.
     if (left !== null && left <= 0 && sending.sent > 0) {
       throw timeoutError("sendfile", { transferred: sending.sent });
     }

@@ -226,8 +226,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
 
   /**
    * The counters of the socket: bytes and calls in both directions, also after `close()`. A call with `MSG_PEEK` counts
-   * like any other. For batches (`recvmmsg`, `sendmmsg`) it counts datagrams, but no bytes. It does not count bytes of
-   * `pump` and `splice`, which return their own counts.
+   * like any other. Batches (`recvmmsg`, `sendmmsg`) count as datagrams, without bytes. Bytes of `pump` and `splice`
+   * are not counted here: these functions return their own counts.
    * @example
    * ```ts
    * import { socketpair } from "berkeley/sync";

@@ -59,7 +59,7 @@ class Splice {
   /** Whether the pipe holds bytes, because the destination is full. */
   #pipeHoldsBytes = false;
   ended = false;
-  /** Whether the last piece was moved, and the next one can be tried without a wait. */
+  /** Whether `advance()` has moved a piece, so that the next one can be tried without a wait. */
   canContinue = false;
 
   constructor(from: Socket, to: Socket, { pipes }: Limits, limit: number, end: boolean, onMoved: () => void) {
@@ -121,6 +121,8 @@ class Splice {
       if (result === EINTR) continue;
       if (result < 0 && result > PROGRESS) throw errorOf(SPLICE, result, flow, undefined);
       if (!this.#pipeHoldsBytes && result === SPLICE_DONE) break;
+      // A result of at most PROGRESS: bytes were moved, but the operation is not complete. A complete SPLICE leaves bytes
+      // in the pipe, a complete SPLICE_REST none.
       const moved = this.#pipeHoldsBytes || result <= PROGRESS;
       if (result > PROGRESS) this.#pipeHoldsBytes = !this.#pipeHoldsBytes;
       if (!moved || (flow.received >= flow.limit && !this.#pipeHoldsBytes)) continue;
@@ -141,14 +143,14 @@ function run(splices: readonly Splice[], { idleTimeout, pipes, timeout }: Limits
     for (; users < splices.length; users++) check(pipes.addUser(calls), "pipe");
     for (;;) {
       const entries = splices.flatMap((one) => (one.ended ? [] : one.advance()));
-      const busy = splices.some((one) => one.canContinue);
-      if (entries.length === 0 && !busy) return;
+      const canContinue = splices.some((one) => one.canContinue);
+      if (entries.length === 0 && !canContinue) return;
       const idle = idleTimeout === null ? Infinity : activity.last + idleTimeout;
       const slice = sliceUntil(Math.min(deadline, idle));
       if (slice === 0) throw timeoutError("splice", { transferred: splices[0]!.sent });
-      // In each round, because a flow that never waits must be interrupted too.
+      // Checked in each round, because a signal must end a flow that never waits, too.
       if (interrupted(calls)) throw socketError(EINTR, "splice", { transferred: splices[0]!.sent });
-      const ready = busy ? EAGAIN : new PollTable<Entry<never>>(entries, isNever).poll(calls, slice);
+      const ready = canContinue ? EAGAIN : new PollTable<Entry<never>>(entries, isNever).poll(calls, slice);
       if (ready < 0 && ready !== EAGAIN && ready !== EINTR) throw socketError(ready, "poll");
     }
   } finally {

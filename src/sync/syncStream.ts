@@ -37,7 +37,7 @@ export type LineOptions = Omit<AwaitableLine, "signal">;
 /** Options of `readUntil`: `timeout`, `max`. */
 export type UntilOptions = Omit<AwaitableUntil, "signal">;
 
-/** Options that each call knows. `signal` gets an error of its own later. */
+/** Options of each call. With `signal`, blockingTimeoutOf() throws an error that says why there is none. */
 const COMMON_NAMES = ["timeout", "signal"];
 
 /**
@@ -145,6 +145,7 @@ export class Stream implements Iterable<Buffer> {
   readExactly(size: number, opts?: WaitOptions): Buffer {
     const rule = new ExactRule(sizeOf(size, "readExactly", "size", 0));
     if (size > 0) return this.#reader.read(rule, checkedOptions(opts, "readExactly"));
+    // Only for the errors of wrong options.
     blockingTimeoutOf(checkedOptions(opts, "readExactly"), null, "readExactly");
     return Buffer.alloc(0);
   }
@@ -281,7 +282,7 @@ class Items<T> implements IterableIterator<T> {
   }
 
   next(): IteratorResult<T, undefined> {
-    // The body of the loop may have closed the stream, which ends the loop as it ends one over connections.
+    // If the body of the loop has closed the stream, the loop ends without an error.
     return this.#reader.closed ? DONE : this.#reader.read(this.#rule, this.#opts);
   }
 

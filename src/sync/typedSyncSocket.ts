@@ -1,5 +1,5 @@
 // The constructor of Socket, with the type of the addresses. TypeScript can't derive the type argument of a class from
-// an argument that is absent, so the constructor has an interface of its own. At run time both are the same class.
+// an argument that is absent, so the constructor has an interface of its own. At run time it is the class Socket.
 
 import type { Address, AddressOf, InetAddress } from "../addr/index.js";
 import { Socket as SocketCalls } from "./syncSocket.js";

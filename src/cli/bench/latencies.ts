@@ -16,7 +16,7 @@ export interface Bucket {
 
 export class Latencies {
   readonly #histogram: RecordableHistogram = createHistogram({ lowest: 1, highest: HIGHEST, figures: 3 });
-  /** Two rows for each power of 2 of ns. */
+  /** Two rows for each power of 2 of ns. HIGHEST is in row 83. */
   readonly #rows = new Float64Array(96);
 
   get count(): number {

@@ -1,4 +1,4 @@
-// The load of a benchmark. Closed loop: each connection begins its next turn when its last one has ended. Open loop:
+// The load of a benchmark. Closed loop: each connection begins a turn when its turn before has ended. Open loop:
 // turns are due at fixed times, even if earlier ones have not ended. A latency counts from the time when the turn was
 // due. So if a server stalls for a second, all turns of that second have a high latency. Counting from the send would
 // hide that (coordinated omission).
@@ -69,18 +69,18 @@ export class Load {
     onOpen();
     this.#began = performance.now();
     const usage = process.cpuUsage();
-    const end = new AbortController();
-    const timer = setTimeout(() => end.abort(), duration);
-    const over = AbortSignal.any([signal, end.signal]);
+    const timeUp = new AbortController();
+    const timer = setTimeout(() => timeUp.abort(), duration);
+    const ending = AbortSignal.any([signal, timeUp.signal]);
     // Each waiting connection adds a listener, so the warning about many listeners is switched off.
-    setMaxListeners(0, over);
-    over.addEventListener("abort", () => (this.#ended = true), { once: true });
+    setMaxListeners(0, ending);
+    ending.addEventListener("abort", () => (this.#ended = true), { once: true });
     const loops = this.#turnMakers.map((_, index) =>
-      rate === undefined ? this.#closedLoop(index) : this.#openLoop(index, rate, over),
+      rate === undefined ? this.#closedLoop(index) : this.#openLoop(index, rate, ending),
     );
     const all = Promise.all(loops);
-    all.catch(() => end.abort());
-    await new Promise<void>((resolve) => over.addEventListener("abort", () => resolve(), { once: true }));
+    all.catch(() => timeUp.abort());
+    await new Promise<void>((resolve) => ending.addEventListener("abort", () => resolve(), { once: true }));
     clearTimeout(timer);
     this.elapsed = this.running;
     const { user, system } = process.cpuUsage(usage);
@@ -109,13 +109,13 @@ export class Load {
     while (!this.#ended) await this.#turn(index, performance.now());
   }
 
-  async #openLoop(index: number, rate: number, over: AbortSignal): Promise<void> {
+  async #openLoop(index: number, rate: number, ending: AbortSignal): Promise<void> {
     while (!this.#ended) {
       // The first free connection takes the next due time.
       const due = this.#began + (this.#next++ * 1000) / rate;
       try {
         const left = due - performance.now();
-        if (left > TIMER_DELAY) await sleep(left - TIMER_DELAY, undefined, { signal: over });
+        if (left > TIMER_DELAY) await sleep(left - TIMER_DELAY, undefined, { signal: ending });
       } catch {
         return;
       }

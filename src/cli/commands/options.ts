@@ -59,12 +59,12 @@ export const command: Command = define({
       output.detail(`${kindOf(socket)} socket`);
       const width = Math.max(...rows.map(({ name }) => name.length));
       // At most 24 columns, because objects can be much longer than the other values.
-      const values = Math.min(24, Math.max(...rows.map((row) => valueText(row).length)));
+      const valueWidth = Math.min(24, Math.max(...rows.map((row) => valueText(row).length)));
       for (const row of rows) {
         output.result(row, () => {
           const value = valueText(row);
           const shown = output.style(row.error === undefined ? "cyan" : "dim", value);
-          const rest = " ".repeat(Math.max(0, values - value.length));
+          const rest = " ".repeat(Math.max(0, valueWidth - value.length));
           return `${row.name.padEnd(width)}  ${shown}${rest}  ${output.style("dim", row.source)}`;
         });
       }

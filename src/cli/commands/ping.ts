@@ -40,11 +40,11 @@ export const command: Command = define({
     const { UsageError } = await import("../frame/failure.js");
     if (options.interval === 0) throw new UsageError("--interval is 0, required a time of at least 1ms");
     const { count = Infinity } = options;
-    const failed = new AbortController();
-    const over = AbortSignal.any([signal, failed.signal]);
-    output.onOutputClosed(() => failed.abort());
+    const outputClosed = new AbortController();
+    const ending = AbortSignal.any([signal, outputClosed.signal]);
+    output.onOutputClosed(() => outputClosed.abort());
     const results = await Promise.all(
-      args.map((host) => pingHost(host, args.length > 1, { ...options, count, output, signal: over })),
+      args.map((host) => pingHost(host, args.length > 1, { ...options, count, output, signal: ending })),
     );
     output.throwIfGone();
     return results.every((answered) => answered) ? 0 : 1;

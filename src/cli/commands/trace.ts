@@ -39,11 +39,11 @@ export const command: Command = define({
     const [target] = await lookUp(host, { inet4, inet6, type: SOCK_DGRAM, signal });
     const address = hostOf(target!);
     output.detail(`${host} is ${address}; ${options.maxHops} hops at most`);
-    const gone = new AbortController();
-    output.onOutputClosed(() => gone.abort());
+    const outputClosed = new AbortController();
+    output.onOutputClosed(() => outputClosed.abort());
     let reached = false;
     try {
-      for await (const hop of trace(target!, { ...options, signal: AbortSignal.any([signal, gone.signal]) })) {
+      for await (const hop of trace(target!, { ...options, signal: AbortSignal.any([signal, outputClosed.signal]) })) {
         reached = hop.replies.some(({ from, final, error }) => final && from !== undefined && error === undefined);
         const known = names ? await namesOf(hop, signal) : new Map<string, string>();
         const value = {

@@ -4,7 +4,9 @@ import { ValueError, type ValueParser } from "../frame/values.js";
 import { didYouMean } from "../frame/suggest.js";
 import { type SocketInfo, STATES } from "./socketInfo.js";
 
+/** The bit of a state, by its index in STATES. */
 const bit = (state: number): number => 1 << state;
+/** The states 1 to 12. */
 export const ALL_STATES = 0x1ffe;
 
 /** Further names of ss(8), besides those of STATES. */

@@ -27,8 +27,8 @@ const TYPES: ReadonlyMap<number, string> = new Map([
 export async function unixSockets(diag: Diag, states: number): Promise<SocketInfo[]> {
   const request = new Fields(Buffer.alloc(REQUEST));
   request.bytes[0] = AF_UNIX;
-  // Requests the sockets of all states, and filters them below. The name of a connection is that of its peer, which may
-  // be in another state.
+  // Requests all states, because a socket is printed with the name of its peer, which may be in another state. The
+  // filter is below.
   request.putU32(4, 0xffff_ffff);
   request.putU32(12, SHOW);
   const messages = await diag.dump(request.bytes, MESSAGE);

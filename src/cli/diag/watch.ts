@@ -6,7 +6,7 @@ import type { Output } from "../frame/output.js";
 
 const CLEAR_SCREEN = "\u001b[H\u001b[2J";
 
-/** Calls `show` every `interval` ms. On a terminal each view replaces the last one. */
+/** Calls `show` every `interval` ms. On a terminal each view replaces the one before. */
 export async function watch(
   output: Output,
   interval: number,

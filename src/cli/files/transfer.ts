@@ -55,12 +55,14 @@ export async function sendFile(path: string, connection: () => Promise<Stream>, 
           signal,
         });
       const sum = raw ? undefined : checksum(path, size);
+      // Awaited below. If the transfer fails first, this rejection must not be unhandled.
       sum?.catch(() => undefined);
       const sent = await sendBytes(stream, file, size, progress, plan);
       if (sent < size)
         throw new Failure(`${JSON.stringify(path)} became shorter while it was sent: ${sent} of ${size} bytes`);
       if (!raw) await sendChecksum(stream, await sum!, plan);
       else await stream.closeWrite();
+      // With --raw the receiver sends no answer, so the sender waits for its end.
       if (raw) await stream.end({ timeout: 60_000 });
       else await stream.close();
     } catch (error) {
@@ -182,7 +184,7 @@ async function readHeader(stream: Stream, { signal }: TransferPlan): Promise<Hea
   return { name, size: size as number };
 }
 
-/** Parses a line as a JSON object. `name` is that of the object in errors. */
+/** Parses a line as a JSON object. Errors contain `name`. */
 function readObject(line: string | null, name: string): Record<string, unknown> {
   if (line === null) throw new Failure(`the peer finished before ${name}`);
   try {

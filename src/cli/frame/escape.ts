@@ -34,7 +34,7 @@ export class Escaper {
   /** Returns the escaped text. The bytes of an incomplete character are stored for the next piece. */
   write(bytes: Uint8Array): string {
     const all = this.#kept.length === 0 ? bytes : Buffer.concat([this.#kept, bytes]);
-    let end = all.length - incomplete(all);
+    let end = all.length - incompleteLength(all);
     // A CR at the end is stored too, because a LF may follow.
     if (end === all.length && all[end - 1] === 0x0d) end--;
     this.#kept = Buffer.from(all.subarray(end));
@@ -50,7 +50,7 @@ export class Escaper {
 }
 
 /** The number of bytes at the end that are an incomplete character of UTF-8. */
-function incomplete(bytes: Uint8Array): number {
+function incompleteLength(bytes: Uint8Array): number {
   for (let back = 1; back <= 3 && back <= bytes.length; back++) {
     const byte = bytes[bytes.length - back]!;
     if (byte < 0x80) return 0;
@@ -66,10 +66,10 @@ function escapeBytes(bytes: Uint8Array): string {
   let result = "";
   let from = 0;
   while (from < bytes.length) {
-    const valid = validPrefix(bytes, from);
-    result += escapeText(buffer.toString("utf8", from, valid));
-    if (valid < bytes.length) result += `\\x${bytes[valid]!.toString(16).padStart(2, "0")}`;
-    from = valid + 1;
+    const validEnd = validPrefix(bytes, from);
+    result += escapeText(buffer.toString("utf8", from, validEnd));
+    if (validEnd < bytes.length) result += `\\x${bytes[validEnd]!.toString(16).padStart(2, "0")}`;
+    from = validEnd + 1;
   }
   return result;
 }

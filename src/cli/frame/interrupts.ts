@@ -12,10 +12,10 @@ const ONE_CTRL_C = 100;
 
 export class Interrupts {
   readonly #abort = new AbortController();
-  #first: number | undefined;
+  #firstAt: number | undefined;
 
   constructor() {
-    for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, () => this.#caught(name));
+    for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, () => this.#handle(name));
   }
 
   /** Aborted when the command is to end; the reason is {@link Interrupted}. */
@@ -29,14 +29,14 @@ export class Interrupts {
     else this.signal.addEventListener("abort", stop, { once: true });
   }
 
-  #caught(name: "SIGINT" | "SIGTERM" | "SIGHUP"): void {
+  #handle(name: "SIGINT" | "SIGTERM" | "SIGHUP"): void {
     const number = constants.signals[name];
     const now = performance.now();
-    if (this.#first !== undefined) {
-      if (now - this.#first > ONE_CTRL_C) process.exit(128 + number);
+    if (this.#firstAt !== undefined) {
+      if (now - this.#firstAt > ONE_CTRL_C) process.exit(128 + number);
       return;
     }
-    this.#first = now;
+    this.#firstAt = now;
     // When a process exits, Node removes its signal handlers. The second signal of the same Ctrl-C would then set
     // another exit status. So this timer delays the exit.
     setTimeout(() => {}, ONE_CTRL_C);

@@ -80,8 +80,8 @@ function messageFor(error: CommanderError, command: Command, specs: readonly Opt
       return `${name} is without a value, required ${value.replace(/[<>]/g, "")}`;
     }
     case "commander.excessArguments": {
-      const most = command.arguments?.length ?? 0;
-      const wanted = most === 0 ? "none" : command.arguments!.map(usageOf).join(" ");
+      const max = command.arguments?.length ?? 0;
+      const wanted = max === 0 ? "none" : command.arguments!.map(usageOf).join(" ");
       return `there are too many arguments, required ${wanted}`;
     }
     default:

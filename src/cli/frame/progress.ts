@@ -1,5 +1,5 @@
 // The progress line: bytes, rate, and the remaining time if the total is known. It is printed on standard error if that
-// is a terminal, but not while the user types at the same terminal.
+// is a terminal. If standard input or output is a terminal too, it is printed only if the total is known.
 
 import type { Output } from "./output.js";
 import { formatBytes, formatClock, formatRate } from "./units.js";
@@ -22,7 +22,7 @@ export class Progress {
     this.#output = output;
     this.#total = total;
     if (!process.stderr.isTTY || output.quiet || output.json) return;
-    // The terminal is used for input or for the received data.
+    // The terminal also shows input or received data.
     if (process.stdin.isTTY || output.isTerminal) {
       if (total === undefined) return;
     }

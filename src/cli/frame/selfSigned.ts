@@ -39,7 +39,7 @@ export function selfSigned(now: Date = new Date()): SelfSigned {
   const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "prime256v1" });
   const name = sequence(der(0x31, sequence(COMMON_NAME, der(0x0c, Buffer.from("localhost")))));
   const serial = randomBytes(16);
-  // The serial number must be positive, and DER allows no unnecessary zero byte at its begin.
+  // The serial number must be positive, and DER allows no unnecessary zero byte at its start.
   serial[0] = (serial[0]! & 0x3f) | 0x40;
   const names = sequence(
     der(0x82, Buffer.from("localhost")),

@@ -7,14 +7,14 @@ import { helpOf, helpOfAll, widthOf } from "./help.js";
 import { didYouMean } from "./suggest.js";
 import { OutputClosedError, StandardOutput } from "./standardOutput.js";
 
-/** Runs the program, of this version of the package; sets the exit status. */
+/** Runs the program, and sets its exit status. `version` is that of the package. */
 export async function start(argv: readonly string[], version: string): Promise<void> {
   const stdout = StandardOutput.get();
   const [word = "", ...rest] = argv;
   try {
     process.exitCode = await run(stdout, word, rest, version);
   } catch (error) {
-    process.exitCode = failed(error, word, rest);
+    process.exitCode = reportFailure(error, word, rest);
   }
   process.on("exit", () => {
     if (stdout.writeError === undefined) return;
@@ -62,7 +62,7 @@ async function find(word: string): Promise<Command> {
 }
 
 /** Prints an error and returns its exit status. */
-function failed(error: unknown, word: string, rest: readonly string[]): number {
+function reportFailure(error: unknown, word: string, rest: readonly string[]): number {
   if (error instanceof OutputClosedError) return SUCCESS;
   const status = statusOf(error);
   if (error instanceof Interrupted) return status;

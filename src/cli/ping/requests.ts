@@ -9,7 +9,7 @@ import type { Kind } from "./open.js";
 import { decodeReply, ECHO_HEADER, encodeRequest, withoutHeader } from "./packet.js";
 import type { PingEvent } from "./pinger.js";
 
-/** Sequence numbers have 16 bits. */
+/** The number of different sequence numbers, which have 16 bits. */
 export const SEQUENCES = 0x1_0000;
 /** The states of a request. */
 const UNUSED = 0;
@@ -44,7 +44,7 @@ export class Requests {
     return first === undefined ? Infinity : this.#sentAt[first]!;
   }
 
-  /** Records the begin of a request, and returns its bytes. */
+  /** Records that a request is sent now, and returns its bytes. */
   begin(sequence: number): Buffer {
     this.#states[sequence] = PENDING;
     this.#sentAt[sequence] = performance.now();

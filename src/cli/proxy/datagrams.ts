@@ -1,4 +1,4 @@
-// A proxy of datagrams. Each client gets a socket to the target, so that its answers can be sent back to it.
+// A proxy of datagrams. Each client has a socket of its own to the target, which shows to which client an answer goes.
 
 import { type HostAddress, bindUdp, connectUdp, type UdpSocket } from "berkeley";
 import type { UdpFlow } from "berkeley/pcapng";
@@ -26,6 +26,7 @@ export async function proxyDatagrams(plan: ProxyPlan): Promise<void> {
       const name = String(address);
       let client = clients.get(name);
       if (client === undefined) {
+        // Datagrams of further clients are dropped.
         if (clients.size >= max || tally.flows === count) continue;
         client = new ClientFlow(plan, socket, address, random, () => {
           clients.delete(name);
@@ -40,14 +41,14 @@ export async function proxyDatagrams(plan: ProxyPlan): Promise<void> {
     if (!signal.aborted && !closed) throw error;
   } finally {
     for (const client of clients.values()) client.end();
-    await Promise.all([...clients.values()].map((client) => client.ended));
+    await Promise.all([...clients.values()].map((client) => client.whenEnded));
     await socket.close();
   }
 }
 
 /** The datagrams of one client. */
 class ClientFlow {
-  readonly ended: Promise<void>;
+  readonly whenEnded: Promise<void>;
   readonly #plan: ProxyPlan;
   readonly #socket: UdpSocket;
   readonly #address: HostAddress;
@@ -55,7 +56,7 @@ class ClientFlow {
   readonly #flow: Flow;
   readonly #recorded: UdpFlow | undefined;
   readonly #ending = new AbortController();
-  readonly #idle: NodeJS.Timeout;
+  readonly #idleTimer: NodeJS.Timeout;
   readonly #toTarget: DatagramDelay;
   readonly #toClient: DatagramDelay;
   readonly #target: Promise<UdpSocket>;
@@ -67,13 +68,13 @@ class ClientFlow {
     this.#random = random;
     this.#flow = plan.tally.begin(String(address));
     this.#recorded = plan.recorder?.udp(address, socket.address);
-    this.#idle = setTimeout(() => this.end(), plan.idle ?? DEFAULT_IDLE);
+    this.#idleTimer = setTimeout(() => this.end(), plan.idle ?? DEFAULT_IDLE);
     const { signal } = this.#ending;
     this.#toTarget = new DatagramDelay(plan, signal);
     this.#toClient = new DatagramDelay(plan, signal);
     this.#target = connectUdp(plan.to, { signal, timeout: plan.timeout });
-    this.ended = this.#run().then((error) => {
-      clearTimeout(this.#idle);
+    this.whenEnded = this.#run().then((error) => {
+      clearTimeout(this.#idleTimer);
       plan.tally.end(this.#flow, error);
       onEnd();
     });
@@ -85,7 +86,7 @@ class ClientFlow {
 
   /** Sends a datagram of the client to the target. */
   fromClient(data: Buffer): void {
-    this.#idle.refresh();
+    this.#idleTimer.refresh();
     this.#recorded?.datagram("client", data);
     if (this.#isLost()) return;
     const sent = this.#toTarget.send(async () => {
@@ -102,7 +103,7 @@ class ClientFlow {
       target = await this.#target;
       for (;;) {
         const { data } = await target.receive({ signal: this.#ending.signal });
-        this.#idle.refresh();
+        this.#idleTimer.refresh();
         this.#recorded?.datagram("server", data);
         if (this.#isLost()) continue;
         const sent = this.#toClient.send(async () => {
@@ -119,7 +120,7 @@ class ClientFlow {
     }
   }
 
-  /** Decides by --drop whether a datagram is dropped. */
+  /** Decides by --drop whether a datagram is dropped, and counts it then. */
   #isLost(): boolean {
     const { drop } = this.#plan;
     if (drop === 0 || this.#random() >= drop) return false;

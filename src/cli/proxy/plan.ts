@@ -55,8 +55,8 @@ export class Tally {
   readonly #unit: string;
   readonly #began = performance.now();
   #flows = 0;
-  #ended = 0;
-  #failed = 0;
+  #endedFlows = 0;
+  #failedFlows = 0;
   #toTarget = 0;
   #toClient = 0;
   #dropped = 0;
@@ -67,6 +67,7 @@ export class Tally {
     this.#unit = unit;
   }
 
+  /** The number of flows that have begun. */
   get flows(): number {
     return this.#flows;
   }
@@ -78,11 +79,11 @@ export class Tally {
   }
 
   end({ number, client, began, toTarget, toClient, dropped }: Flow, error?: unknown): void {
-    this.#ended++;
+    this.#endedFlows++;
     this.#toTarget += toTarget;
     this.#toClient += toClient;
     this.#dropped += dropped;
-    if (error !== undefined) this.#failed++;
+    if (error !== undefined) this.#failedFlows++;
     const milliseconds = Math.round(performance.now() - began);
     const failure = error === undefined ? undefined : explain(error);
     this.#output.result(
@@ -107,8 +108,8 @@ export class Tally {
   /** Prints the totals. */
   total(): void {
     const [connections, failed, toTarget, toClient, dropped] = [
-      this.#ended,
-      this.#failed,
+      this.#endedFlows,
+      this.#failedFlows,
       this.#toTarget,
       this.#toClient,
       this.#dropped,

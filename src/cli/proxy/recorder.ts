@@ -9,7 +9,7 @@ import { Failure, UsageError } from "../frame/failure.js";
 export class Recorder {
   readonly #file: CaptureFile;
   readonly #interface: CaptureInterface;
-  #unnamed = 0;
+  #unnamedCount = 0;
 
   /** @param onFailure called once when a write fails. The file then ends with the last complete packet */
   constructor(path: string, about: string, version: string, onFailure: (error: Error) => void) {
@@ -49,7 +49,7 @@ export class Recorder {
   ): { client: InetAddress; server: InetAddress } | { client: Inet6Address; server: Inet6Address } {
     if (client instanceof InetAddress && server instanceof InetAddress) return { client, server };
     if (client instanceof Inet6Address && server instanceof Inet6Address) return { client, server };
-    const port = 1024 + (this.#unnamed++ % 60_000);
+    const port = 1024 + (this.#unnamedCount++ % 60_000);
     return { client: new InetAddress("127.0.0.1", port), server: new InetAddress("127.0.0.1", 1) };
   }
 }

@@ -1,5 +1,5 @@
-// A proxy of streams. The kernel moves the bytes (forward()) if no option concerns them. With --record, --latency,
-// --rate, --proxy-protocol, --via or TLS they pass through this program.
+// A proxy of streams. The kernel moves the bytes (forward()). With --record, --latency, --rate, --proxy-protocol,
+// --via, --count or TLS they pass through this program instead.
 
 import { type Address, connect, forward, Inet6Address, InetAddress, listen, SocketError, type Stream } from "berkeley";
 import type { TcpFlow } from "berkeley/pcapng";

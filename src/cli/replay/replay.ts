@@ -119,13 +119,13 @@ async function replayDatagrams(
   return { sent, received };
 }
 
-/** The size of a read of bytes that the capture does not have. */
+/** Maximum size of one read of bytes that the capture does not have. */
 const PIECE = 65_536;
 
-/** The number of bytes of a difference that are printed. */
+/** Maximum number of bytes of a difference that are printed. */
 const SHOWN = 16;
 
-/** Throws if an answer differs from the recorded one. `before` is the number of bytes before it. */
+/** Throws if an answer differs from the recorded one. `before` is the number of bytes of earlier answers. */
 function compare(answer: Uint8Array, recorded: Buffer, before: number): void {
   if (recorded.equals(answer)) return;
   let at = 0;

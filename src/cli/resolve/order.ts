@@ -50,6 +50,7 @@ async function route(address: HostAddress): Promise<Routed> {
 /** The addresses in the order of connect(), with reasons. `found` is in the resolver's order. */
 export async function inOrder(found: readonly HostAddress[], literal: boolean): Promise<Answer[]> {
   const candidates = await Promise.all(found.map(route));
+  /** The places of the remaining candidates, by family. */
   const waiting = new Map<number, number[]>();
   for (const [place, { address }] of candidates.entries()) {
     const same = waiting.get(address.family);
@@ -57,10 +58,10 @@ export async function inOrder(found: readonly HostAddress[], literal: boolean): 
     else same.push(place);
   }
   const answers: Answer[] = [];
-  let last: number | undefined;
+  let lastFamily: number | undefined;
   while (answers.length < candidates.length) {
     const ready = [...waiting].filter(([, places]) => places.length > 0);
-    const [family, places] = ready.find(([one]) => one !== last) ?? ready[0]!;
+    const [family, places] = ready.find(([one]) => one !== lastFamily) ?? ready[0]!;
     const place = places.shift()!;
     const index = answers.length;
     const { address, source, error } = candidates[place]!;
@@ -73,23 +74,26 @@ export async function inOrder(found: readonly HostAddress[], literal: boolean): 
       place: place + 1,
       source: source === undefined ? null : hostOf(source),
       ...(error === undefined ? {} : { error }),
-      reason: [...turnReason(index, place, family, last), ...resolverReason(candidates, place, literal)].join("; "),
+      reason: [...turnReason(index, place, family, lastFamily), ...resolverReason(candidates, place, literal)].join(
+        "; ",
+      ),
     });
-    last = family;
+    lastFamily = family;
   }
   return answers;
 }
 
 const nameOf = (family: number): "IPv4" | "IPv6" => (family === AF_INET6 ? "IPv6" : "IPv4");
 
-/** The reason of the position, if it is not that of the resolver: the families take turns. */
-function turnReason(index: number, place: number, family: number, last: number | undefined): string[] {
+/** Why connect() tries the address at this position, if the resolver has another one: the families take turns. */
+function turnReason(index: number, place: number, family: number, lastFamily: number | undefined): string[] {
   if (index >= MAX_ATTEMPTS) return [`connect tries ${MAX_ATTEMPTS} addresses at most`];
-  if (last !== undefined && last !== family) return [`the turn of ${nameOf(family)} after ${nameOf(last)}`];
+  if (lastFamily !== undefined && lastFamily !== family)
+    return [`the turn of ${nameOf(family)} after ${nameOf(lastFamily)}`];
   return place === index ? [] : [`no address of the other family is left`];
 }
 
-/** The reason why the resolver returned it before the next address. */
+/** Why the resolver returned the address at `place` before the next one. */
 function resolverReason(candidates: readonly Candidate[], place: number, literal: boolean): string[] {
   if (literal) return ["an address, for which no resolver is asked"];
   if (candidates.length === 1) return ["the only address"];

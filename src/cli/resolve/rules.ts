@@ -1,7 +1,7 @@
 // Explains the order of a resolver's addresses by the rules of RFC 6724, section 6, with its default table.
 //
 // getaddrinfo(3) has sorted the addresses, perhaps with other tables (gai.conf(5)). If the first rule that applies
-// would give another order, the explanation is "the resolver's own order".
+// would give another order, the explanation is "by the order of the resolver".
 
 import { AF_INET, inet_pton, AF_INET6 } from "berkeley";
 
@@ -42,12 +42,12 @@ function bytesOf(address: HostAddress): Buffer {
   return inet_pton(AF_INET6, address.host);
 }
 
-function commonBits(a: Buffer, b: Buffer, most: number): number {
-  for (let bit = 0; bit < most; bit++) {
+function commonBits(a: Buffer, b: Buffer, length: number): number {
+  for (let bit = 0; bit < length; bit++) {
     const mask = 0x80 >> (bit & 7);
     if (((a[bit >> 3]! ^ b[bit >> 3]!) & mask) !== 0) return bit;
   }
-  return most;
+  return length;
 }
 
 function policyOf(address: HostAddress): { precedence: number; label: number } {
@@ -105,7 +105,7 @@ const RULES: readonly Rule[] = [
   },
 ];
 
-/** The reason why the resolver returned `first` before `second`. */
+/** Why the resolver returned `first` before `second`. */
 export function whyBefore(first: Candidate, second: Candidate): string {
   const other = hostOf(second.address);
   for (const rule of RULES) {
@@ -117,6 +117,7 @@ export function whyBefore(first: Candidate, second: Candidate): string {
   const { source: b } = second;
   if (a !== undefined && b !== undefined && first.address.family === second.address.family) {
     const near = (from: HostAddress, to: HostAddress): number => commonBits(bytesOf(from), bytesOf(to), 128);
+    // Mapped IPv4 addresses always have 96 bits in common.
     const offset = first.address.family === AF_INET ? 96 : 0;
     const bits = near(a, first.address) - offset;
     if (bits > near(b, second.address) - offset) {

@@ -54,16 +54,16 @@ export async function scan(address: HostAddress, options: ScanOptions): Promise<
   const ending = AbortSignal.any([signal, failed.signal]);
   // Each waiting connection adds a listener, so the warning about many listeners is switched off.
   setMaxListeners(0, ending);
-  let started = 0;
-  let shown = 0;
+  let nextIndex = 0;
+  let nextToReport = 0;
   const work = async (): Promise<void> => {
-    while (started < ports.length) {
-      const index = started++;
+    while (nextIndex < ports.length) {
+      const index = nextIndex++;
       const due = began + (index * 1000) / rate - performance.now();
       if (due >= 1) await sleep(due, undefined, { signal: ending });
       ending.throwIfAborted();
       results[index] = await probe(address, ports[index]!, options.timeout, ending);
-      for (let next = results[shown]; next !== undefined; next = results[++shown]) onResult(next);
+      for (let next = results[nextToReport]; next !== undefined; next = results[++nextToReport]) onResult(next);
     }
   };
   try {

@@ -25,7 +25,7 @@ type Options = OptionValues<ServerOptions>;
 
 /** The functions that serve a connection and a datagram. */
 export interface Service {
-  /** Serves a connection. When it resolves, the connection is closed. */
+  /** Serves a connection. After its promise has resolved, serve() ends the connection. */
   stream(client: Client): Promise<void>;
   /** `maxOutbox` of the client's stream; see StreamOptions. */
   readonly maxOutbox?: number;
@@ -232,9 +232,9 @@ async function* datagramsOf(
 
 /** Prints the address of the listener. With port 0 it has the port that the kernel chose. */
 export function announce(output: Output, scheme: Endpoint["scheme"], address: object): void {
-  const named =
+  const shownScheme =
     "path" in address ? "unix" : "cid" in address ? "vsock" : scheme === "fd" || scheme === "systemd" ? "tcp" : scheme;
-  const endpoint = showEndpoint(named, address);
+  const endpoint = showEndpoint(shownScheme, address);
   output.note(`listening on ${endpoint}`, { event: "listening", endpoint });
 }
 

@@ -33,7 +33,7 @@ export function welcome(bytes: Uint8Array): string {
   return bytes.at(-1) === 0x0a ? `${WELCOME}\n` : WELCOME;
 }
 
-/** A whole HTTP response. `details` is a sentence for the page, which contains no data from the client. */
+/** A whole HTTP response. `details` is a sentence for the page; it is not escaped, so it has no data of the client. */
 export function response(method: string, details: string): string {
   const isAllowed = method === "GET" || method === "HEAD";
   const body = isAllowed

@@ -1,5 +1,5 @@
 // The seven steps of a server (socket, bind, listen, accept, recv, send, close), with the client's calls between them.
-// Each printed line of a call is printed right after the call, which uses a real socket.
+// Each call uses a real socket, and is printed right after it has returned.
 
 import { AF_INET, AF_INET6, type Address, SO_REUSEADDR, Socket, SOCK_STREAM, SocketError } from "berkeley";
 
@@ -34,7 +34,7 @@ export async function exchange(narrator: Narrator, host: string, port: number): 
   let accepting: Promise<[Socket, Address]> | undefined;
   try {
     const address = server.getsockname();
-    const listening = "port" in address ? address.port : 0;
+    const serverPort = "port" in address ? address.port : 0;
 
     narrator.step(4, "accept", "take a connection from the accept queue, or wait for one");
     accepting = server.accept();
@@ -48,8 +48,8 @@ export async function exchange(narrator: Narrator, host: string, port: number): 
       viewOf("client", client),
     ]);
     const destination = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
-    await client.connect([destination, listening]);
-    narrator.call("client", `await client.connect(["${destination}", ${listening}])`, "nothing: it is connected", [
+    await client.connect([destination, serverPort]);
+    narrator.call("client", `await client.connect(["${destination}", ${serverPort}])`, "nothing: it is connected", [
       viewOf("client", client),
     ]);
 
@@ -102,6 +102,7 @@ export async function exchange(narrator: Narrator, host: string, port: number): 
     connection.close();
     narrator.call("server", "conn.close()", "nothing", [viewOf("server", server)]);
 
+    // The later calls of accept() wait without a limit.
     server.timeout = null;
     return { server, early };
   } catch (error) {
@@ -165,6 +166,7 @@ async function bindElsewhere(narrator: Narrator, server: Socket, host: string, p
   await bind(narrator, server, host, 0);
 }
 
+/** Returns false if the port is in use. */
 async function bind(narrator: Narrator, server: Socket, host: string, port: number): Promise<boolean> {
   const code = `await server.bind(["${host}", ${port}])`;
   try {
@@ -176,6 +178,7 @@ async function bind(narrator: Narrator, server: Socket, host: string, port: numb
   return true;
 }
 
+/** Returns false if the port is in use. */
 function listen(narrator: Narrator, server: Socket): boolean {
   const code = `server.listen(${BACKLOG})`;
   const address = server.getsockname();

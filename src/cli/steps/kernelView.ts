@@ -15,7 +15,7 @@ interface Queues {
   readonly send: number;
 }
 
-const LONGEST_STATE = "ESTABLISHED".length;
+const STATE_WIDTH = "ESTABLISHED".length;
 
 /** The queues of a connection; undefined without /proc. */
 function queuesOf(socket: Socket): Queues | undefined {
@@ -44,7 +44,7 @@ export function stateOf(socket: Socket): string {
 /** State, queues and RTT, after the name of the variable that holds the socket. */
 export function viewOf(name: string, socket: Socket): string {
   const info = socket.getsockopt(TCP_INFO);
-  const state = `${name.padEnd(6)}  ${info.tcpi_state.padEnd(LONGEST_STATE)}  `;
+  const state = `${name.padEnd(6)}  ${info.tcpi_state.padEnd(STATE_WIDTH)}  `;
   // For a listener, the kernel returns the accept queue and its limit in these fields (tcp_get_info in net/ipv4/tcp.c).
   if (info.tcpi_state === "LISTEN") return `${state}accept queue ${info.tcpi_unacked} of ${info.tcpi_sacked}`;
   if (info.tcpi_state === "CLOSE") return state + nameOf(socket);

@@ -3,11 +3,15 @@
 
 import type { Output, Style } from "../frame/output.js";
 
+/** The widths of the columns. */
 const CALLER = 13;
 const CODE = 50;
 const RETURNED = 36;
 const INDENT = "   ";
-/** Columns of the longest line. On a narrower terminal the parts of a call are printed below each other. */
+/**
+ * Columns of the longest line, with about 57 for the kernel's state. On a narrower terminal the parts of a call are
+ * printed below each other.
+ */
 const WIDE = INDENT.length + CALLER + CODE + RETURNED + 57;
 
 function styleOf(caller: string): Style {

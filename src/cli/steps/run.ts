@@ -46,7 +46,7 @@ export async function runSteps({ output, interrupts, host, port, once, limits }:
     narrator.gap();
     narrator.call("server", "server.close()", "nothing");
   };
-  // The reader of standard output has closed it.
+  // A closed reader of standard output ends the server, as Ctrl-C does.
   output.onOutputClosed(stop);
   // The signal handler is installed after these lines. A program that reads them may send a signal at once.
   printCommands(output, host, "port" in address ? address.port : port);

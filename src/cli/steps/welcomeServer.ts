@@ -21,13 +21,13 @@ export interface Limits {
 
 /** ms for the rest of an incomplete request line. */
 const REQUEST_LINE_TIMEOUT = 2_000;
-/** ms to wait until the client closes, so that it can read the answer before (RFC 9112, section 9.6). */
+/** After the answer, the client has this many ms to read it and to close (RFC 9112, section 9.6). */
 const END_TIMEOUT = 2_000;
 /** Maximum number of bytes that are read and dropped in that time. */
 const END_MAX_BYTES = 1 << 20;
 /** Maximum number of reads for one request. */
 const MAX_READS = 64;
-/** Bytes of a message that are printed. */
+/** Maximum number of bytes of a message that are printed. */
 const SHOWN = 24;
 
 export class WelcomeServer {

@@ -180,8 +180,8 @@ async function bindUnix(socket: Socket, address: UnixAddress, options: readonly 
   const { ino, dev } = lstatSync(path);
   return () => {
     try {
-      const now = lstatSync(path);
-      if (now.ino === ino && now.dev === dev) unlinkSync(path);
+      const current = lstatSync(path);
+      if (current.ino === ino && current.dev === dev) unlinkSync(path);
     } catch {
       // The file does not exist any more.
     }
@@ -203,9 +203,9 @@ async function isStale({ type }: Socket, path: string): Promise<boolean> {
 
 function showListener(endpoint: Endpoint, address: Listener["address"]): string {
   const { scheme } = endpoint;
-  const named =
+  const shownScheme =
     address !== undefined && "path" in address ? "unix" : scheme === "fd" || scheme === "systemd" ? "tcp" : scheme;
-  return showEndpoint(named, address);
+  return showEndpoint(shownScheme, address);
 }
 
 /** The name of a client in messages. Most clients of UNIX sockets have no address, so they get a number. */

@@ -35,9 +35,9 @@ export interface SendFileOptions {
 }
 
 /** Bytes that are received at a time. */
-const BUFFER = 256 << 10;
+const BUFFER_SIZE = 256 << 10;
 /** Maximum size of a received message. UDP has at most 65507 bytes. */
-const MESSAGE = 256 << 10;
+const MAX_MESSAGE = 256 << 10;
 
 export class StreamChannel implements Channel {
   readonly name: string;
@@ -57,7 +57,7 @@ export class StreamChannel implements Channel {
   }
 
   async receive(opts: IoOptions): Promise<Buffer | null> {
-    this.#buffer ??= Buffer.allocUnsafe(BUFFER);
+    this.#buffer ??= Buffer.allocUnsafe(BUFFER_SIZE);
     const length = await this.stream.read(this.#buffer, opts);
     return length === 0 ? null : this.#buffer.subarray(0, length);
   }
@@ -94,7 +94,7 @@ export class MessageChannel implements Channel {
   }
 
   async receive(opts: IoOptions): Promise<Buffer | null> {
-    const data = await this.#socket.recv(MESSAGE, opts);
+    const data = await this.#socket.recv(MAX_MESSAGE, opts);
     return data.length === 0 && this.hasEnd ? null : data;
   }
 
@@ -115,7 +115,7 @@ export class MessageChannel implements Channel {
   }
 }
 
-// shutdown(2) takes the number of POSIX.
+// The argument of shutdown(2).
 const SHUT_WR = 1;
 
 /** A UDP socket that is connected to its peer. */
@@ -162,17 +162,17 @@ export class BoundChannel implements Channel {
   readonly isMessageBased = true;
   readonly hasEnd = false;
   readonly #bound: BoundSocket;
-  readonly #most: number;
+  readonly #maxPeers: number;
   readonly #peers = new Map<string, Address | undefined>();
   readonly #onPeer: (name: string) => void;
   #onFirstPeer!: () => void;
   /** Resolves when the first peer has sent. */
   readonly #firstPeer: Promise<void> = new Promise((resolve) => (this.#onFirstPeer = resolve));
 
-  /** @param most maximum number of peers; datagrams of others are dropped */
-  constructor(bound: BoundSocket, most: number, onPeer: (name: string) => void) {
+  /** @param maxPeers maximum number of peers; datagrams of others are dropped */
+  constructor(bound: BoundSocket, maxPeers: number, onPeer: (name: string) => void) {
     this.#bound = bound;
-    this.#most = most;
+    this.#maxPeers = maxPeers;
     this.#onPeer = onPeer;
   }
 
@@ -181,7 +181,7 @@ export class BoundChannel implements Channel {
       const [data, from] = await this.#bound.receive(opts);
       const name = from === undefined ? "" : String(from);
       if (!this.#peers.has(name)) {
-        if (this.#peers.size >= this.#most) continue;
+        if (this.#peers.size >= this.#maxPeers) continue;
         this.#peers.set(name, from);
         this.#onPeer(name);
         this.#onFirstPeer();
@@ -191,11 +191,12 @@ export class BoundChannel implements Channel {
     }
   }
 
-  /** Waits for the first peer, then sends to all. A peer whose send fails is removed. It rejects if no peer is left. */
+  /** Waits for the first peer, then sends to all. A failed send removes its peer. Rejects if no peer is left. */
   async send(data: Buffer, opts: IoOptions): Promise<void> {
-    if (this.#peers.size === 0) await Promise.race([this.#firstPeer, aborted(opts.signal)]);
+    if (this.#peers.size === 0) await Promise.race([this.#firstPeer, rejectOnAbort(opts.signal)]);
     let failure: SocketError | undefined;
     for (const [name, address] of this.#peers) {
+      // An unnamed UNIX socket can send, but can't be sent to.
       if (address === undefined) continue;
       try {
         await this.#bound.send(data, address, opts);
@@ -220,7 +221,7 @@ export class BoundChannel implements Channel {
 }
 
 /** Rejects with the reason of the signal when it is aborted. */
-function aborted(signal: AbortSignal | undefined): Promise<never> {
+function rejectOnAbort(signal: AbortSignal | undefined): Promise<never> {
   return new Promise((_, reject) => {
     if (signal?.aborted === true) reject(signal.reason);
     else signal?.addEventListener("abort", () => reject(signal.reason), { once: true });

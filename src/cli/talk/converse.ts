@@ -2,9 +2,8 @@
 // ended.
 //
 // The end of one direction is not the end of the other. At the end of standard input, the command half-closes the
-// connection and reads the peer's answer to its end. After the peer's end it depends on standard input: a terminal is
-// no longer read; a file is sent to its end; a pipe is read until no data came for `--linger`, because its writer may
-// never end.
+// connection and reads the peer's answer to its end. At the peer's end, a terminal is no longer read. A file is sent to
+// its end. A pipe is read until no data has come for `--linger`, because its writer may never end.
 
 import { SocketError } from "berkeley";
 

@@ -16,20 +16,20 @@ export interface ExchangePlan {
   readonly timeout: number;
 }
 
-/** Sends the message, resolves with the answer, and closes the channel. */
+/** Sends the message, receives the answer, and closes the channel. Resolves with the answer. */
 export async function exchange(channel: Channel, message: Buffer, plan: ExchangePlan): Promise<Buffer> {
   const { noAnswer, line, timeout } = plan;
-  const limit = new AbortController();
-  const { signal } = limit;
+  const ending = new AbortController();
+  const { signal } = ending;
   const tooLate = new Failure(`${channel.name} did not answer within ${formatTime(timeout)}`);
-  const timer = setTimeout(() => limit.abort(tooLate), timeout);
-  const onAbort = (): void => limit.abort(plan.signal.reason);
+  const timer = setTimeout(() => ending.abort(tooLate), timeout);
+  const onAbort = (): void => ending.abort(plan.signal.reason);
   plan.signal.addEventListener("abort", onAbort, { once: true });
   if (plan.signal.aborted) onAbort();
   const parts: Buffer[] = [];
   try {
     await channel.send(message, { signal });
-    // A server that answers line by line may close the connection when the client has finished.
+    // With --line the sending direction stays open, because such a server may close when the client has finished.
     if (!line) await channel.finish();
     if (!noAnswer) await receive(channel, { ...plan, signal }, parts);
     await channel.close();

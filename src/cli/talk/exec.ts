@@ -19,7 +19,7 @@ export async function execute(
   const env = { ...process.env, BERKELEY_PEER: channel.name };
   const child = spawn("/bin/sh", ["-c", command], { stdio: ["pipe", "pipe", "inherit"], env, detached: true });
   // The shell has a process group of its own, so the signal also ends the commands that it has started.
-  const end = (signalName: "SIGTERM" | "SIGKILL" = "SIGTERM"): void => {
+  const killGroup = (signalName: "SIGTERM" | "SIGKILL" = "SIGTERM"): void => {
     if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
     try {
       process.kill(-child.pid, signalName);
@@ -27,9 +27,9 @@ export async function execute(
       // The command has ended already.
     }
   };
-  const onAbort = (): void => end();
+  const onAbort = (): void => killGroup();
   signal.addEventListener("abort", onAbort, { once: true });
-  if (signal.aborted) end();
+  if (signal.aborted) killGroup();
   const exited = once(child, "exit");
   exited.catch(() => undefined);
   child.stdin.on("error", () => {});
@@ -47,7 +47,7 @@ export async function execute(
   })().catch((error: unknown) => {
     if (ending.signal.aborted) return;
     // The connection is broken, so the output of the command can't be sent.
-    end();
+    killGroup();
     throw error;
   });
   // The promise is awaited at the end of the function.
@@ -60,12 +60,12 @@ export async function execute(
     await channel.finish();
     await exited;
   } catch (error) {
-    end();
+    killGroup();
     throw error;
   } finally {
     ending.abort();
     signal.removeEventListener("abort", onAbort);
-    const killTimer = setTimeout(() => end("SIGKILL"), KILL_DELAY);
+    const killTimer = setTimeout(() => killGroup("SIGKILL"), KILL_DELAY);
     await exited.catch(() => undefined);
     clearTimeout(killTimer);
     await channel.close();

@@ -57,7 +57,9 @@ class Tap {
   #piece: Buffer | undefined;
   #ended = false;
   #failure: Error | undefined;
+  /** Resumes a waiting read(). */
   #wake: (() => void) | undefined;
+  /** Resumes a waiting give(). */
   #taken: (() => void) | undefined;
 
   constructor(onStop: () => void, isTerminal: boolean) {
@@ -73,6 +75,7 @@ class Tap {
     await new Promise<void>((resolve) => (this.#taken = resolve));
   }
 
+  /** Called at the end of standard input, or with the error of a failed read. */
   end(failure?: Error): void {
     this.#ended = true;
     this.#failure = failure;

@@ -12,13 +12,13 @@ const FILE_CHUNK = 256 << 10;
 
 export class StandardInput {
   readonly isTerminal: boolean = process.stdin.isTTY;
-  /** For a regular file, the number of remaining bytes. */
+  /** For a regular file, the number of bytes that remain at the start. */
   readonly size: number | undefined;
   /** For a regular file, the offset of the next read. */
   position = 0;
   #stopped = false;
   #ended = false;
-  #failed: Error | undefined;
+  #failure: Error | undefined;
   #wake: (() => void) | undefined;
   #buffer: Buffer | undefined;
 
@@ -63,7 +63,7 @@ export class StandardInput {
     for (;;) {
       const chunk = process.stdin.read() as Buffer | null;
       if (chunk !== null) return chunk;
-      if (this.#failed !== undefined) throw this.#failed;
+      if (this.#failure !== undefined) throw this.#failure;
       if (this.#stopped || this.#ended) return null;
       await new Promise<void>((resolve) => (this.#wake = resolve));
     }
@@ -89,13 +89,13 @@ export class StandardInput {
       wake();
     });
     process.stdin.on("error", (error) => {
-      this.#failed = new Failure(`cannot read standard input: ${error.message}`);
+      this.#failure = new Failure(`cannot read standard input: ${error.message}`);
       wake();
     });
   }
 }
 
-/** The offset of an open file. It may not be 0, because other programs share it: proc_pid_fdinfo(5). */
+/** The offset of an open file, from proc_pid_fdinfo(5). Another program with the same file may have moved it. */
 function positionOf(fd: number): number {
   try {
     return Number(/^pos:\s*(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "latin1"))?.[1] ?? 0);

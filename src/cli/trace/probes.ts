@@ -121,8 +121,8 @@ class Probes implements AsyncDisposable {
     while (!signal.aborted) {
       try {
         const message = await this.#socket.recvmsg(2048, { flags, signal });
-        if (flags === 0) this.#answered(message);
-        else this.#failed(message);
+        if (flags === 0) this.#handleAnswer(message);
+        else this.#handleError(message);
       } catch (error) {
         // recv(2) returns a pending error of the socket. The error queue has the same error, so it is ignored here.
         if (!(error instanceof SocketError) || error.code === "EBADF") return;
@@ -131,13 +131,13 @@ class Probes implements AsyncDisposable {
   }
 
   /** The host has answered with a datagram. */
-  #answered({ address }: Message): void {
+  #handleAnswer({ address }: Message): void {
     if (!(address instanceof InetAddress || address instanceof Inet6Address)) return;
     this.#reply(address.port, { from: hostOf(address), final: true });
   }
 
   /** Handles an entry of the error queue. */
-  #failed({ address, control }: Message): void {
+  #handleError({ address, control }: Message): void {
     if (!(address instanceof InetAddress || address instanceof Inet6Address)) return;
     for (const entry of control) {
       if (entry.type !== "IP_RECVERR" && entry.type !== "IPV6_RECVERR") continue;

@@ -6,7 +6,7 @@ import { escapeLine } from "../frame/escape.js";
 import { formatTime } from "../frame/units.js";
 import type { Hop } from "./hop.js";
 
-/** ` 2 10.0.2.2 0.51 ms 0.49 ms *`. If another router answers a probe, its address is before its times. */
+/** ` 2 10.0.2.2 0.51 ms 0.49 ms *`. An address is printed if it differs from that of the answer before. */
 export function hopLine({ hop, replies }: Hop, names: ReadonlyMap<string, string>): string {
   const cells: string[] = [];
   let last: string | undefined;
