@@ -2,7 +2,7 @@
 // socket.
 
 import { clock } from "../builtins.js";
-import { report } from "../callbacks.js";
+import { runCallback } from "../callbacks.js";
 import { declaredOptions, type SocketOption } from "../options/option.js";
 import type { Calls } from "../sys/calls.js";
 import { EAGAIN, EINPROGRESS, EALREADY, errnoName } from "../sys/errno.js";
@@ -163,7 +163,7 @@ export class DetailReader {
     if (this.#redact !== undefined) {
       const redact = this.#redact;
       shown = null;
-      report("redact", () => {
+      runCallback("redact", () => {
         const value: unknown = redact(Buffer.from(bytes), { call, local: row.local, peer: row.peer });
         if (value instanceof Uint8Array) shown = value.subarray(0, Math.max(bytes.length, 1024));
         else if (value !== null) throw new TypeError(`it returned ${typeof value}, required a Uint8Array or null`);

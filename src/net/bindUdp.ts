@@ -34,7 +34,7 @@ import { bindFirst, lastOf, wildcards } from "./bindFirst.js";
 import { checkDevice, type CheckedWait, checkLocal, checkWait, remaining } from "./endpointOptions.js";
 import { type HostAddress, type HostFamily, resolveAddresses, type Resolver } from "./customResolver.js";
 import { listenFd } from "./systemd.js";
-import { namesOf, registerGate, registerSocket } from "./handover.js";
+import { namesOf, registerGate, registerSocket } from "./upgradeSockets.js";
 import { inherited } from "./inherited.js";
 import { refuseChanges } from "./refuseChanges.js";
 import { reportLocalAddresses, UdpSocket } from "./udpSocket.js";

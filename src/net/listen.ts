@@ -62,7 +62,7 @@ import { listenFd } from "./systemd.js";
 import { prepareListener, type TlsListenOptions } from "./endpointTls.js";
 import { TlsSocketListener } from "./tlsSocketListener.js";
 import { bindUnix, setMode, type UnixFile } from "./unixPath.js";
-import { namesOf, registerSocket } from "./handover.js";
+import { namesOf, registerSocket } from "./upgradeSockets.js";
 import type { Inheritance } from "./inheritance.js";
 import { inherited } from "./inherited.js";
 import { refuseChanges } from "./refuseChanges.js";

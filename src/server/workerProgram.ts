@@ -100,7 +100,7 @@ class WorkerProgram {
   /** The option `log` of the server in this worker. Undefined exactly while the server wants no records. */
   #log: ((event: ServerEvent) => void) | undefined;
   #scheduled = false;
-  /** Whether the message "cut" has arrived. */
+  /** Whether the message "abort" has arrived. */
   #stopped = false;
   /** The counters of the last report, as text. */
   #last = "";
@@ -114,7 +114,7 @@ class WorkerProgram {
     link.onMessage((message) => {
       if (message.type === "ping") link.send({ type: "pong" });
       else if (message.type === "observe") this.#observe(message.closed);
-      else this.#cut();
+      else this.#abort();
     });
   }
 
@@ -125,7 +125,7 @@ class WorkerProgram {
     this.#log = closed ? log : undefined;
   }
 
-  #cut(): void {
+  #abort(): void {
     this.#stopped = true;
     void this.#server?.close();
   }

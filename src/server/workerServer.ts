@@ -14,7 +14,7 @@ import {
   ServerEvents,
 } from "../admission/index.js";
 import type { Address } from "../addr/index.js";
-import { report, reportFailure } from "../callbacks.js";
+import { runCallback, reportFailure } from "../callbacks.js";
 import {
   type AcceptedConnection,
   acceptRaw,
@@ -88,14 +88,14 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   readonly #watch: NodeJS.Timeout | undefined;
   /** Settles the promise of `#started()`. Undefined exactly when no start is in progress. */
   #starting: { readonly resolve: () => void; readonly reject: (error: unknown) => void } | undefined;
-  #cutting = false;
+  #aborting = false;
   #keepsAlive = true;
   /** Connections that ended because their worker ended by itself. */
   #lost = 0;
-  /** Connections that were cut and that no worker has counted. */
+  /** Connections that were reset and that no worker has counted. */
   #resets = 0;
   /** Resolves when all workers have ended. */
-  readonly #emptied: Promise<void>;
+  readonly #workersEnded: Promise<void>;
   #resolve!: () => void;
   #ended = false;
 
@@ -108,22 +108,22 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     this.#kind = copy.kind;
     const { proxyProtocol } = opts.serve;
     this.#headers = proxyProtocol && new HeaderPeeks(copy.kind, proxyProtocol.maxBytes);
-    this.#emptied = new Promise((resolve) => (this.#resolve = resolve));
+    this.#workersEnded = new Promise((resolve) => (this.#resolve = resolve));
     this.#life = new Lifecycle(
       {
         stop: () => {
-          this.#loop?.drain();
+          this.#loop?.reportDrain();
           this.#stopAccepting();
           this.#settle();
         },
-        emptied: () => this.#emptied,
-        cut: () => this.#cut(),
-        ended: (error) => {
+        whenEmpty: () => this.#workersEnded,
+        abort: () => this.#abort(),
+        release: (error) => {
           this.#starting?.reject(opts.serve.signal?.aborted === true ? opts.serve.signal.reason : error);
           this.#loop?.end();
           this.#stopAccepting();
-          this.#cut();
-          return this.#emptied;
+          this.#abort();
+          return this.#workersEnded;
         },
       },
       "serveWorkers",
@@ -195,20 +195,20 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
 
   /**
    * Closes the listener, aborts `context.draining` in all workers, and waits until the handlers have finished, their
-   * connections are ended, and the workers have ended. After `timeout` it cuts the connections that are left. A worker
+   * connections are ended, and the workers have ended. After `timeout` it resets the connections that are left. A worker
    * that does not end within half a second after that is ended by force.
    *
    * @throws TypeError or RangeError (by rejecting) for a wrong `timeout`
    */
   async drain(opts: DrainOptions = {}): Promise<void> {
     await this.#life.drain(drainTimeout(opts));
-    await this.#emptied;
+    await this.#workersEnded;
   }
 
   /** Closes the listener, resets all connections, and waits until the workers have ended. */
   async close(): Promise<void> {
     this.#life.end();
-    await this.#emptied;
+    await this.#workersEnded;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -312,13 +312,13 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     const error = errorOfCopy(message.error);
     const { onError, onHandshakeError } = this.#opts;
     if (message.type === "handshake") {
-      report("onHandshakeError", onHandshakeError!, error, peer);
+      runCallback("onHandshakeError", onHandshakeError!, error, peer);
       return;
     }
     const client = message.client && decodeAddress(message.client);
     const { id } = message;
     this.#events.handlerFailed(id, client, peer, error);
-    if (onError !== undefined) report("onError", onError, error, { worker: slot.number, id, peer, client });
+    if (onError !== undefined) runCallback("onError", onError, error, { worker: slot.number, id, peer, client });
     else reportFailure("the handler of serveWorkers()", error);
   }
 
@@ -327,7 +327,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     if (expected) this.#resets += lost;
     else this.#lost += lost;
     for (const connection of untaken) this.#dispatch.hold(connection, this.#keyOf(connection));
-    if (this.#cutting) this.#resetWaiting();
+    if (this.#aborting) this.#resetWaiting();
     const how = signal === null ? `with status ${code}` : `by ${signal}`;
     const failure =
       error instanceof Error ? error : new WorkerError("ERR_WORKER_ENDED", slot.number, `has ended ${how}`, error);
@@ -370,12 +370,12 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     }
   }
 
-  #cut(): void {
-    this.#cutting = true;
+  #abort(): void {
+    this.#aborting = true;
     // Ends the reading of headers, for which `#settle()` waits.
     this.#loop?.end();
     this.#resetWaiting();
-    for (const slot of this.#slots) slot.cut();
+    for (const slot of this.#slots) slot.abort();
     this.#settle();
   }
 
