@@ -146,7 +146,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     this.#acceptAll();
   }
 
-  /** The server begins to drain. It may accept until `stop()`, because handshakes run. */
+  /** Reports that the server begins to drain. The loop accepts until `stop()`, because TLS handshakes run. */
   reportDrain(): void {
     if (!this.#stopped) this.events.drainStarted(this.#counts.connections);
   }

@@ -109,7 +109,7 @@ export function probe(calls: Calls, row: SocketRow, now: number): void {
       return;
     }
   }
-  if (row.acceptLimit >= 0) {
+  if (row.isTcpListener) {
     row.receiveQueue = row.sendQueue = null;
     return;
   }

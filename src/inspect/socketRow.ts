@@ -61,6 +61,7 @@ export class SocketRow {
   addressesKnown: boolean = false;
   receiveQueue: number | null = null;
   sendQueue: number | null = null;
+  /** The connections in the accept queue of a TCP listener, and the limit of the queue. -1 if it is no TCP listener. */
   acceptLength: number = -1;
   acceptLimit: number = -1;
   /** Bytes that the peer has acknowledged, and retransmissions without an answer (tcpi_retransmits). */
@@ -112,6 +113,10 @@ export class SocketRow {
     this.version = Infinity;
   }
 
+  get isTcpListener(): boolean {
+    return this.acceptLimit >= 0;
+  }
+
   get touched(): boolean {
     return this.version === Infinity;
   }
@@ -133,7 +138,7 @@ export class SocketRow {
       sent: { ...this.sent },
       receiveQueue: this.receiveQueue,
       sendQueue: this.sendQueue,
-      acceptQueue: this.acceptLimit < 0 ? null : { length: this.acceptLength, limit: this.acceptLimit },
+      acceptQueue: !this.isTcpListener ? null : { length: this.acceptLength, limit: this.acceptLimit },
       pending: this.pending.map(({ call, since, line = null }): PendingReport => ({
         call,
         waited: Math.max(0, now - since),

@@ -15,7 +15,7 @@ import { calls } from "../sys/calls.js";
 import { TRANSFER_NAMES } from "./flags.js";
 
 /** The largest `maxfds`. The kernel allows fewer descriptors in one message (SCM_MAX_FD). */
-const MOST_FDS = 1 << 16;
+const MAX_FDS = 1 << 16;
 
 const SEND_FDS_NAMES: readonly string[] = [...TRANSFER_NAMES, "address"];
 
@@ -33,7 +33,7 @@ export function sendmsgOptions<O>(
 /** The options of the `recvmsg` that `recv_fds` calls. */
 export function recvmsgOptions<O>(maxfds: number, opts: O | undefined): O & { readonly controlSize: number } {
   checkOptions(opts, "recv_fds", TRANSFER_NAMES);
-  const most = integer(maxfds, "recv_fds", "maxfds", 0, MOST_FDS);
+  const most = integer(maxfds, "recv_fds", "maxfds", 0, MAX_FDS);
   // With CMSG_SPACE the kernel would put one more descriptor into the padding.
   return { ...(opts as O), controlSize: most === 0 ? 0 : CMSG_LEN(4 * most) };
 }

@@ -8,7 +8,7 @@ const MAX_FRAMES = 40;
 const folder = ownFolder();
 
 function ownFolder(): string {
-  // Undefined in a CommonJS bundle. There the package and the program are one file, and no frame can be told apart.
+  // Undefined in a CommonJS bundle. There the package and the program are one file, so their frames can't be distinguished.
   const url = import.meta.url as string | undefined;
   if (url === undefined) return "";
   const end = url.lastIndexOf("/dist/");

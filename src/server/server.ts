@@ -206,10 +206,10 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
   }
 
   /**
-   * Closes the listener, aborts the signal `context.draining`, and waits until the handlers have finished and their connections
-   * are ended. TLS handshakes that run are finished, and their connections are served. After `timeout` it resets the
-   * connections that are left. The kernel resets the connections that are still in the accept queue, unless another
-   * process has the listening socket too. A second call waits for the same end; its timeout applies too.
+   * Closes the listener, aborts the signal `context.draining`, and waits until the handlers have finished and their
+   * connections are ended. TLS handshakes that run are finished, and their connections are served. After `timeout` it
+   * resets the connections that are left. The kernel resets the connections that are still in the accept queue, unless
+   * another process has the listening socket too. A second call waits for the same end; its timeout applies too.
    *
    * @throws TypeError or RangeError (by rejecting) for a wrong `timeout`
    */

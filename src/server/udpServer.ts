@@ -179,9 +179,9 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
   }
 
   /**
-   * Stops receiving, aborts the signal `draining` of the datagrams, and waits until the handlers have finished and their
-   * replies are sent. After `timeout` it gives up on the handlers that are left. Then it closes the socket. A second call waits
-   * for the same end; its timeout applies too.
+   * Stops receiving, aborts the signal `draining` of the datagrams, and waits until the handlers have finished and
+   * their replies are sent. After `timeout` it gives up on the handlers that are left. Then it closes the socket. A
+   * second call waits for the same end; its timeout applies too.
    *
    * @throws TypeError or RangeError (by rejecting) for a wrong `timeout`
    */

@@ -40,7 +40,7 @@ export type WorkerEvent =
       /** The exit status; null if a signal has ended the process. */
       readonly code: number | null;
       readonly signal: NodeJS.Signals | null;
-      /** The uncaught error of a thread, or a `WorkerError`; undefined if the server has told it to end. */
+      /** The uncaught error of a thread, or a `WorkerError`; undefined if the server has ended it. */
       readonly error: unknown;
       /** Connections that have ended with the worker. */
       readonly lost: number;

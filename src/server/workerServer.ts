@@ -95,7 +95,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   /** Connections that were reset and that no worker has counted. */
   #resets = 0;
   /** Resolves when all workers have ended. */
-  readonly #workersEnded: Promise<void>;
+  readonly #allWorkersEnded: Promise<void>;
   #resolve!: () => void;
   #ended = false;
 
@@ -108,7 +108,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     this.#kind = copy.kind;
     const { proxyProtocol } = opts.serve;
     this.#headers = proxyProtocol && new HeaderPeeks(copy.kind, proxyProtocol.maxBytes);
-    this.#workersEnded = new Promise((resolve) => (this.#resolve = resolve));
+    this.#allWorkersEnded = new Promise((resolve) => (this.#resolve = resolve));
     this.#life = new Lifecycle(
       {
         stop: () => {
@@ -116,14 +116,14 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
           this.#stopAccepting();
           this.#settle();
         },
-        whenEmpty: () => this.#workersEnded,
+        whenEmpty: () => this.#allWorkersEnded,
         abort: () => this.#abort(),
         release: (error) => {
           this.#starting?.reject(opts.serve.signal?.aborted === true ? opts.serve.signal.reason : error);
           this.#loop?.end();
           this.#stopAccepting();
           this.#abort();
-          return this.#workersEnded;
+          return this.#allWorkersEnded;
         },
       },
       "serveWorkers",
@@ -174,15 +174,15 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
 
   /** Lets the process end while the server runs. Threads then end with the process. */
   unref(): this {
-    return this.#keepAlive(false);
+    return this.#setKeepAlive(false);
   }
 
   /** Undoes `unref()`. */
   ref(): this {
-    return this.#keepAlive(true);
+    return this.#setKeepAlive(true);
   }
 
-  #keepAlive(yes: boolean): this {
+  #setKeepAlive(yes: boolean): this {
     this.#keepsAlive = yes;
     for (const listener of this.#listeners) {
       if (yes) listener.ref();
@@ -195,20 +195,20 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
 
   /**
    * Closes the listener, aborts `context.draining` in all workers, and waits until the handlers have finished, their
-   * connections are ended, and the workers have ended. After `timeout` it resets the connections that are left. A worker
-   * that does not end within half a second after that is ended by force.
+   * connections are ended, and the workers have ended. After `timeout` it resets the connections that are left. A
+   * worker that does not end within half a second after that is ended by force.
    *
    * @throws TypeError or RangeError (by rejecting) for a wrong `timeout`
    */
   async drain(opts: DrainOptions = {}): Promise<void> {
     await this.#life.drain(drainTimeout(opts));
-    await this.#workersEnded;
+    await this.#allWorkersEnded;
   }
 
   /** Closes the listener, resets all connections, and waits until the workers have ended. */
   async close(): Promise<void> {
     this.#life.end();
-    await this.#workersEnded;
+    await this.#allWorkersEnded;
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -18,7 +18,7 @@ import type { CheckedWorkers } from "./workerOptions.js";
 /**
  * - `starting`: it loads the module
  * - `ready`: it takes connections
- * - `ending`: it was told to end
+ * - `ending`: it serves its last connections, or it was aborted
  * - `down`: it has ended; a timer may be set for the next one
  */
 export type WorkerState = "starting" | "ready" | "ending" | "down";
@@ -26,7 +26,7 @@ export type WorkerState = "starting" | "ready" | "ending" | "down";
 /** How a worker has ended. */
 export interface WorkerEnd extends HostEnd {
   readonly id: number;
-  /** Whether the server has told it to end. */
+  /** Whether the server has ended it. */
   readonly expected: boolean;
   /** Connections that have ended with it. */
   readonly lost: number;
