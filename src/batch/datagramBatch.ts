@@ -41,7 +41,7 @@ export interface DatagramBatchOptions {
 
 /** Options of a datagram that is added. */
 export interface AddOptions {
-  /** The size of the datagrams into which the kernel cuts the bytes (`UDP_SEGMENT`); the last may be shorter. */
+  /** The size of the datagrams into which the kernel splits the bytes (`UDP_SEGMENT`); the last may be shorter. */
   readonly segmentSize?: number | undefined;
 }
 
@@ -248,7 +248,7 @@ export class DatagramBatch extends Inspectable<BatchDescription> {
   }
 
   /**
-   * The size of the datagrams that `UDP_GRO` has joined into datagram `index`, or into which `UDP_SEGMENT` will cut it.
+   * The size of the datagrams that `UDP_GRO` has joined into datagram `index`, or into which `UDP_SEGMENT` will split it.
    * 0 for a single datagram.
    */
   segmentSize(index: number): number {

@@ -1,6 +1,6 @@
 // Happy Eyeballs, version 2 (RFC 8305): the order and the times of the attempts to connect to a host.
 //
-// A host may have addresses of both families, and some of them may not answer. connect(2) to a silent address waits for
+// A host may have addresses of both families, and perhaps some of them do not answer. connect(2) to a silent address waits for
 // minutes. So the attempts start one after the other with a short delay, and run at the same time. The first connection
 // wins, and the other attempts are cancelled. The algorithm, with the sections of the RFC:
 //

@@ -29,7 +29,7 @@ export interface ServeUdpOptions {
   readonly ratePerAddress?: number | null | undefined;
   /** The only clients that may send; datagrams of others are dropped. Default: all. */
   readonly allow?: AddressList | undefined;
-  /** Clients that may not send, even if `allow` has them. Default: none. */
+  /** Clients whose datagrams are dropped, even if `allow` has them. Default: none. */
   readonly deny?: AddressList | undefined;
   /**
    * Maximum number of bytes of all replies to a datagram, as a multiple of its bytes, until its source is validated;

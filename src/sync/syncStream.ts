@@ -37,7 +37,7 @@ export type LineOptions = Omit<AwaitableLine, "signal">;
 /** Options of `readUntil`: `timeout`, `max`. */
 export type UntilOptions = Omit<AwaitableUntil, "signal">;
 
-/** Options that each call knows. `signal` gets an error of its own later. */
+/** Options of each call. A later check refuses `signal` with an error of its own. */
 const COMMON_NAMES = ["timeout", "signal"];
 
 /**

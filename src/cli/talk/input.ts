@@ -95,7 +95,7 @@ export class StandardInput {
   }
 }
 
-/** The offset of an open file. It may not be 0, because other programs share it: proc_pid_fdinfo(5). */
+/** The offset of an open file. It can be above 0, because programs can share an open file: proc_pid_fdinfo(5). */
 function positionOf(fd: number): number {
   try {
     return Number(/^pos:\s*(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "latin1"))?.[1] ?? 0);
