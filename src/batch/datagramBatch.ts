@@ -248,8 +248,8 @@ export class DatagramBatch extends Inspectable<BatchDescription> {
   }
 
   /**
-   * The size of the datagrams that `UDP_GRO` has joined into datagram `index`, or into which `UDP_SEGMENT` will split it.
-   * 0 for a single datagram.
+   * The size of the datagrams that `UDP_GRO` has joined into datagram `index`, or into which `UDP_SEGMENT` will split
+   * it. 0 for a single datagram.
    */
   segmentSize(index: number): number {
     return this.#memory.words[this.#at(index, "read a segment size") + SEGMENT]!;
