@@ -1,9 +1,9 @@
-// Reports the errors that callbacks of users throw.
+// Emits a warning for errors that callbacks of users throw.
 //
-// There are two kinds of callbacks. If a call needs the result of the callback (a resolver, a decoder,
-// `checkServerIdentity`), the call fails with the error. If the callback only reports an event, there is no such call.
-// Then the error becomes a warning of the process and the work continues, because any peer can cause most of these
-// events. Neither kind leads to an unhandled rejection.
+// There are two kinds of callbacks. If a call of the user needs the result of the callback (a resolver, a decoder,
+// `checkServerIdentity`), that call fails with the error. All other callbacks (`onRefused`, `log`, `redact`) are called
+// without such a call. Then the error becomes a warning of the process and the work continues, because any peer can
+// cause most of these callbacks. Neither kind leads to an unhandled rejection.
 
 import { isPromise } from "node:util/types";
 import { util } from "./builtins.js";
@@ -23,8 +23,8 @@ export function warnOnRejection(name: string, result: unknown): void {
   if (isPromise(result)) result.then(undefined, (error: unknown) => warn(name, error));
 }
 
-/** Calls a callback that only reports an event, and emits the warning if it throws. The warning contains `name`. */
-export function report<A extends readonly unknown[]>(
+/** Calls a callback of the user. If it throws or rejects, emits the warning, which has `name`. Never throws. */
+export function runCallback<A extends readonly unknown[]>(
   name: string,
   callback: (...args: A) => unknown,
   ...args: A

@@ -146,9 +146,9 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     this.#acceptAll();
   }
 
-  /** The server begins to drain. It may accept until `stop()`, because handshakes run. */
-  drain(): void {
-    if (!this.#stopped) this.events.drain(this.#counts.connections);
+  /** Reports that the server begins to drain. The loop accepts until `stop()`, because TLS handshakes run. */
+  reportDrain(): void {
+    if (!this.#stopped) this.events.drainStarted(this.#counts.connections);
   }
 
   /** Accepts no more. Refuses the result of a pending accept. Connections whose header is pending are still served. */
@@ -163,7 +163,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     this.#ended = true;
     this.stop();
     pressure.leave(this);
-    this.#proxyGate?.cutAll(localError("ECANCELED", "proxy_header"));
+    this.#proxyGate?.abortAll(localError("ECANCELED", "proxy_header"));
     this.#reportEnd();
   }
 
@@ -171,7 +171,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
   #reportEnd(): void {
     if (!this.#ended || this.#endReported || !this.idle) return;
     this.#endReported = true;
-    this.events.end(this.#counts.accepted, this.#counts.refused);
+    this.events.serverEnded(this.#counts.accepted, this.#counts.refused);
   }
 
   /** Whether a header is pending. */
@@ -181,7 +181,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
 
   /** After `stop()`: resolves when no header is pending. */
   headersRead(): Promise<void> {
-    return this.#proxyGate?.empty() ?? Promise.resolve();
+    return this.#proxyGate?.whenEmpty() ?? Promise.resolve();
   }
 
   /** Sets whether the server keeps the process alive. */

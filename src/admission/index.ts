@@ -2,7 +2,7 @@
 
 export { AcceptLoop, type AcceptHandler, type AcceptOwner, type AdmissionCounts } from "./acceptLoop.js";
 export { addressList, type AddressList, clientKey, isListed } from "./clientKey.js";
-export { ConnectionSet, type TrackedConnection } from "./connectionSet.js";
+export { DeadlineSet, type DeadlineMember } from "./deadlineSet.js";
 export { Lifecycle, type LifecycleOwner } from "./lifecycle.js";
 export { checkSignals, type DrainOptions, drainTimeout, onSignal } from "./shutdownSignals.js";
 export {

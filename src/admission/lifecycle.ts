@@ -12,14 +12,14 @@ export interface LifecycleOwner {
   /** Takes no more work. */
   stop(): void;
   /** Resolves when all work has finished. */
-  emptied(): Promise<void>;
-  /** Ends the work that is left. */
-  cut(error: unknown): void;
+  whenEmpty(): Promise<void>;
+  /** Aborts the work that is left. */
+  abort(error: unknown): void;
   /**
-   * Releases everything, and ends the work that is left with the error. Called once. The server is closed when the
-   * promise has resolved, or at once if there is none.
+   * Aborts the work that is left, and releases everything. Called once. The server is closed when the promise has
+   * resolved, or at once if there is none.
    */
-  ended(error: unknown): Promise<void> | undefined;
+  release(error: unknown): Promise<void> | undefined;
 }
 
 export class Lifecycle {
@@ -58,7 +58,7 @@ export class Lifecycle {
     return this.#draining.signal;
   }
 
-  /** Takes no more work, and waits until all work has finished. After `timeout` ms it ends the work that is left. */
+  /** Takes no more work, and waits until all work has finished. After `timeout` ms it aborts the work that is left. */
   async drain(timeout: number | null): Promise<void> {
     if (this.#state === "closed") return;
     if (this.#state === "listening") {
@@ -66,10 +66,10 @@ export class Lifecycle {
       this.#owner.stop();
       this.#draining?.abort(localError("ECANCELED", this.#call, { cause: new Error("the server drains") }));
     }
-    const cut = (): void => this.#owner.cut(localError("ECANCELED", this.#call));
+    const abort = (): void => this.#owner.abort(localError("ECANCELED", this.#call));
     // Referenced, because a handler may wait for something that keeps no process alive.
-    const timer = timeout === null ? undefined : setTimeout(cut, Math.min(timeout, LONGEST_TIMER));
-    await this.#owner.emptied();
+    const timer = timeout === null ? undefined : setTimeout(abort, Math.min(timeout, LONGEST_TIMER));
+    await this.#owner.whenEmpty();
     clearTimeout(timer);
     this.end();
   }
@@ -87,9 +87,9 @@ export class Lifecycle {
     this.#state = "closed";
     this.#shutdownSignals.release();
     if (this.#signal !== undefined) offAbort(this.#signal, this.#abortListener);
-    const ending = this.#owner.ended(failure === undefined ? localError("ECANCELED", this.#call) : failure.error);
+    const released = this.#owner.release(failure === undefined ? localError("ECANCELED", this.#call) : failure.error);
     const settle = (): void => this.#resolve(failure && rejection(failure.error));
-    if (ending === undefined) settle();
-    else void ending.then(settle);
+    if (released === undefined) settle();
+    else void released.then(settle);
   }
 }

@@ -186,13 +186,13 @@ export class ProxyGate {
   }
 
   /** Resolves when no header is pending. */
-  empty(): Promise<void> {
+  whenEmpty(): Promise<void> {
     if (this.#pending.size === 0) return Promise.resolve();
     return new Promise((resolve) => this.#emptyWaiters.push(resolve));
   }
 
-  /** Ends all reads with an error. */
-  cutAll(error: unknown): void {
+  /** Aborts all reads with an error. */
+  abortAll(error: unknown): void {
     for (const { end } of this.#pending) end.abort(error);
     this.#update();
   }

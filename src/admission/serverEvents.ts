@@ -7,7 +7,7 @@
 import type { Channel } from "node:diagnostics_channel";
 import type { Address } from "../addr/index.js";
 import { clock, diagnosticsChannel } from "../builtins.js";
-import { report } from "../callbacks.js";
+import { runCallback } from "../callbacks.js";
 import type { CheckedAdmission, PressureEvent, RefusalReason } from "./limits.js";
 
 /** An error in a {@link ServerEvent}. */
@@ -176,7 +176,7 @@ export class ServerEvents {
     queueMicrotask(() => {
       // publish() does not throw: Node reports errors of subscribers as uncaught exceptions in the next tick.
       if (channel.hasSubscribers) channel.publish(event);
-      if (log !== undefined && event.event !== "connection") report("log", log, event);
+      if (log !== undefined && event.event !== "connection") runCallback("log", log, event);
     });
   }
 
@@ -197,7 +197,7 @@ export class ServerEvents {
   ): void {
     const { onRefused } = this.#hooks;
     if (onRefused !== undefined)
-      queueMicrotask(() => report("onRefused", onRefused, { reason, peer, client, ...failure }));
+      queueMicrotask(() => runCallback("onRefused", onRefused, { reason, peer, client, ...failure }));
     if (!this.#isWanted("refused")) return;
     const event = { ...this.#fields("refused"), reason, client: textOf(client), peer: textOf(peer) };
     this.#emit(failure === undefined ? event : { ...event, error: plainError(failure.error) });
@@ -249,7 +249,7 @@ export class ServerEvents {
 
   shortage(state: PressureEvent["state"], code: string): void {
     const { onPressure } = this.#hooks;
-    if (onPressure !== undefined) queueMicrotask(() => report("onPressure", onPressure, { state, code }));
+    if (onPressure !== undefined) queueMicrotask(() => runCallback("onPressure", onPressure, { state, code }));
     if (this.#isWanted("shortage")) this.#emit({ ...this.#fields("shortage"), state, code });
   }
 
@@ -261,11 +261,11 @@ export class ServerEvents {
     if (this.wantsDropped) this.#emit({ ...this.#fields("dropped"), reason, datagrams, client, peer: client });
   }
 
-  drain(connections: number): void {
+  drainStarted(connections: number): void {
     if (this.#isWanted("drain")) this.#emit({ ...this.#fields("drain"), connections });
   }
 
-  end(accepted: number, refused: number): void {
+  serverEnded(accepted: number, refused: number): void {
     if (this.#isWanted("end")) this.#emit({ ...this.#fields("end"), accepted, refused });
   }
 }

@@ -10,7 +10,7 @@ export {
   putDatagram,
 } from "./datagramBatch.js";
 export { readSource, sourceHash } from "./sources.js";
-export { MAX_MESSAGE, MAX_SEGMENT, MAX_SEGMENTS, segments, segmentSize } from "./segments.js";
+export { MAX_MESSAGE, MAX_SEGMENT_SIZE, MAX_SEGMENTS, segments, segmentSize } from "./segments.js";
 export {
   allocateBatch,
   type BatchMemory,

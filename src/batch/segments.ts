@@ -1,10 +1,10 @@
-// Several datagrams in one buffer. UDP_SEGMENT (GSO) cuts a buffer into datagrams when it is sent, and UDP_GRO joins
+// Several datagrams in one buffer. UDP_SEGMENT (GSO) splits a buffer into datagrams when it is sent, and UDP_GRO joins
 // received datagrams into one buffer. All datagrams of a buffer have one size; the last one may be shorter.
 
 import { byteView, integer } from "../check/index.js";
 
 /** The largest size of a segment: the length field of UDP has 16 bits. */
-export const MAX_SEGMENT = 0xffff;
+export const MAX_SEGMENT_SIZE = 0xffff;
 /** Maximum number of segments of one call: UDP_MAX_SEGMENTS of kernels before 6.9; later ones take 128. */
 export const MAX_SEGMENTS = 64;
 /** Maximum number of bytes of one call: an IPv4 datagram without its IP and UDP headers. */
@@ -12,7 +12,7 @@ export const MAX_MESSAGE = 65_507;
 
 /** Returns `value` if it can be the size of a segment, otherwise throws. */
 export function segmentSize(value: unknown, action: string): number {
-  return integer(value, action, "segmentSize", 1, MAX_SEGMENT);
+  return integer(value, action, "segmentSize", 1, MAX_SEGMENT_SIZE);
 }
 
 /**
@@ -30,7 +30,7 @@ export function segmentSize(value: unknown, action: string): number {
  */
 export function segments(data: Uint8Array, size: number): Iterable<Buffer> {
   const bytes = byteView(data, "split into segments");
-  const step = integer(size, "split into segments", "size", 0, MAX_SEGMENT);
+  const step = integer(size, "split into segments", "size", 0, MAX_SEGMENT_SIZE);
   return pieces(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), step === 0 ? bytes.length : step);
 }
 

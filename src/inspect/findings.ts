@@ -30,7 +30,7 @@ export interface LineCounts {
 
 /** Whether a socket that does not listen has no waiting call, and has moved nothing for `closeAfter`. */
 export const isQuiet = (row: SocketRow, now: number, { closeAfter }: FindingLimits): boolean =>
-  row.pending.length === 0 && row.acceptLimit < 0 && row.state !== "listening" && now - row.movedAt >= closeAfter;
+  row.pending.length === 0 && !row.isTcpListener && row.state !== "listening" && now - row.movedAt >= closeAfter;
 
 /** Detects busy loops and the end of the peer. The counters of calls began at `start`, and are set to 0. */
 export function noticeCalls(row: SocketRow, now: number, start: number): void {
@@ -61,7 +61,7 @@ export function noticeQueues(row: SocketRow, now: number, before: QueueState): v
     sendQueue < (before.sendQueue ?? 0);
   if (sendQueue === null || sendQueue === 0) row.stuckSince = Infinity;
   else if (moved || row.stuckSince === Infinity) row.stuckSince = now;
-  if (row.acceptLimit >= 0 && (row.acceptLength > row.acceptLimit || row.drops > before.drops)) row.overflowAt = now;
+  if (row.isTcpListener && (row.acceptLength > row.acceptLimit || row.drops > before.drops)) row.overflowAt = now;
 }
 
 export type QueueState = Pick<SocketRow, "acknowledged" | "sendQueue" | "drops">;
@@ -102,7 +102,7 @@ export function findingsOf(row: SocketRow, now: number, limits: FindingLimits, c
 }
 
 function isIdle(row: SocketRow, now: number, { idleAfter }: FindingLimits): boolean {
-  return now - row.movedAt >= idleAfter && row.acceptLimit < 0 && row.state !== "listening";
+  return now - row.movedAt >= idleAfter && !row.isTcpListener && row.state !== "listening";
 }
 
 function leakText(row: SocketRow, now: number, limits: FindingLimits, counts: LineCounts): string | undefined {

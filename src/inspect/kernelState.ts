@@ -111,8 +111,7 @@ export function probe(calls: Calls, row: SocketRow, now: number): void {
       return;
     }
   }
-  // A listener has no queue of bytes.
-  if (row.acceptLimit >= 0) {
+  if (row.isTcpListener) {
     row.receiveQueue = row.sendQueue = null;
     return;
   }

@@ -2,7 +2,7 @@
 // socket.
 
 import { clock } from "../builtins.js";
-import { report } from "../callbacks.js";
+import { runCallback } from "../callbacks.js";
 import { declaredOptions, type SocketOption } from "../options/option.js";
 import type { Calls } from "../sys/calls.js";
 import { EAGAIN, EINPROGRESS, EALREADY, errnoName } from "../sys/errno.js";
@@ -14,7 +14,7 @@ import type { Recording } from "./recording.js";
 import { areEnds, dateOf, type SocketRow } from "./socketRow.js";
 import type { SocketTable } from "./socketTable.js";
 
-/** The call whose payload a hook gets. */
+/** The call whose payload `redact` gets. */
 export interface PayloadContext {
   readonly call: string;
   readonly local: string | null;
@@ -26,8 +26,11 @@ export type Redact = (bytes: Buffer, context: PayloadContext) => Uint8Array | nu
 
 /** Maximum number of samples: ten minutes with two samples a second. */
 const MAX_SAMPLES = 1200;
-/** The shortest time between two samples, in ms. */
-const SAMPLE_PERIOD = 400;
+/**
+ * The shortest time between two samples, in ms. A page that shows the socket takes a sample every 500 ms. This time is
+ * shorter, because timers are not exact. With several pages, it prevents more samples.
+ */
+const MIN_SAMPLE_INTERVAL = 400;
 const MAX_CALLS = 500;
 
 /** Options that are not compared: they differ without a setsockopt(), or they are of no use on the page. */
@@ -62,8 +65,8 @@ function takeSample(kernel: Calls, row: SocketRow): void {
   const samples = (row.samples ??= []);
   const last = samples.at(-1);
   const time = dateOf(now);
-  if (row.closedAt !== Infinity || (last !== undefined && time - last.time < SAMPLE_PERIOD)) return;
-  const info = isTcp(row) && row.acceptLimit < 0 ? readTcpInfo(kernel, row) : undefined;
+  if (row.closedAt !== Infinity || (last !== undefined && time - last.time < MIN_SAMPLE_INTERVAL)) return;
+  const info = isTcp(row) && !row.isTcpListener ? readTcpInfo(kernel, row) : undefined;
   samples.push({
     time,
     rtt: info?.tcpi_rtt ?? null,
@@ -91,7 +94,7 @@ export class DetailReader {
   readonly #table: SocketTable;
   readonly #recording: Recording;
   readonly #redact: Redact | undefined;
-  /** The results of the hook, which gets each payload once. */
+  /** The results of `redact`, which gets each payload once. */
   readonly #redacted = new WeakMap<Uint8Array, CallReport["payload"]>();
   /** The options of new sockets, by the kind of socket. */
   readonly #defaults = new Map<string, ReadonlyMap<string, string>>();
@@ -163,7 +166,7 @@ export class DetailReader {
     if (this.#redact !== undefined) {
       const redact = this.#redact;
       shown = null;
-      report("redact", () => {
+      runCallback("redact", () => {
         const value: unknown = redact(Buffer.from(bytes), { call, local: row.local, peer: row.peer });
         if (value instanceof Uint8Array) shown = value.subarray(0, Math.max(bytes.length, 1024));
         else if (value !== null) throw new TypeError(`it returned ${typeof value}, required a Uint8Array or null`);

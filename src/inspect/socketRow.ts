@@ -114,6 +114,10 @@ export class SocketRow {
     this.version = Infinity;
   }
 
+  get isTcpListener(): boolean {
+    return this.acceptLimit >= 0;
+  }
+
   get touched(): boolean {
     return this.version === Infinity;
   }
@@ -135,7 +139,7 @@ export class SocketRow {
       sent: { ...this.sent },
       receiveQueue: this.receiveQueue,
       sendQueue: this.sendQueue,
-      acceptQueue: this.acceptLimit < 0 ? null : { length: this.acceptLength, limit: this.acceptLimit },
+      acceptQueue: !this.isTcpListener ? null : { length: this.acceptLength, limit: this.acceptLimit },
       pending: this.pending.map(({ call, since, line = null }): PendingReport => ({
         call,
         waited: Math.max(0, now - since),

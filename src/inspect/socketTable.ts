@@ -238,7 +238,7 @@ function readLongestAgo(rows: SocketRow[], count: number): SocketRow[] {
 /** Whether the kernel can change the state of the socket without a call of the program. Such a row counts as active. */
 function canChangeAlone(row: SocketRow): boolean {
   return (
-    row.acceptLimit >= 0 ||
+    row.isTcpListener ||
     row.state === "listening" ||
     row.state === "SYN_SENT" ||
     (row.sendQueue ?? 0) > 0 ||

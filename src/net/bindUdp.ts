@@ -33,8 +33,8 @@ import { takeDescriptor } from "./takeDescriptor.js";
 import { bindFirst, lastOf, wildcards } from "./bindFirst.js";
 import { checkDevice, type CheckedWait, checkLocal, checkWait, remaining } from "./endpointOptions.js";
 import { type HostAddress, type HostFamily, resolveAddresses, type Resolver } from "./customResolver.js";
-import { listenFd } from "./systemd.js";
-import { namesOf, registerGate, registerSocket } from "./handover.js";
+import { listenFdNamed } from "./systemd.js";
+import { namesOf, registerGate, registerSocket } from "./upgradeSockets.js";
 import { inherited } from "./inherited.js";
 import { refuseChanges } from "./refuseChanges.js";
 import { reportLocalAddresses, UdpSocket } from "./udpSocket.js";
@@ -147,7 +147,7 @@ export async function bindUdp(endpoint: EndpointLike, opts: BindUdpOptions = {})
     }
   }
   if (target.fd !== undefined) {
-    const fd = typeof target.fd === "number" ? target.fd : listenFd(target.fd, unsetEnv);
+    const fd = typeof target.fd === "number" ? target.fd : listenFdNamed(target.fd, unsetEnv);
     let local!: HostAddress;
     const taken = takeDescriptor(fd, SOCK_DGRAM, FAMILIES, "bind", (socket) => {
       applyUdp(socket, checked);

@@ -15,7 +15,7 @@ import type { Socket } from "../socket/index.js";
 import { SOCK_DGRAM } from "../sys/constants.js";
 import { toLocalAddress } from "../sys/sockaddr.js";
 import { abortSignal } from "../wait/waitOptions.js";
-import { listenFd } from "./systemd.js";
+import { listenFdNamed } from "./systemd.js";
 import { takeDescriptor } from "./takeDescriptor.js";
 import { UnixDatagramSocket } from "./unixDatagramSocket.js";
 import { bindUnix } from "./unixPath.js";
@@ -96,7 +96,7 @@ export async function bindUnixDatagram(
   refuseMode(address, mode, action);
   signal?.throwIfAborted();
   if (fd !== undefined) {
-    const number = typeof fd === "number" ? fd : listenFd(fd, unsetEnv);
+    const number = typeof fd === "number" ? fd : listenFdNamed(fd, unsetEnv);
     let local!: UnixAddress;
     const taken = takeDescriptor(number, SOCK_DGRAM, UNIX_FAMILY, "bind", (socket) => {
       applyOptions(socket, checked);

@@ -12,7 +12,7 @@ import {
   socketOf,
   takeOver,
   takeOverAsync,
-} from "../socket/handedOver.js";
+} from "../socket/acceptedConnection.js";
 import { PENDING, Socket, SocketConn } from "../socket/index.js";
 import { Stream, type StreamOptions } from "../stream/index.js";
 import { calls } from "../sys/calls.js";

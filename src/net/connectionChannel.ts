@@ -14,11 +14,16 @@ import {
   socketOf,
   takeOverAsync,
   tryHandOver,
-} from "../socket/handedOver.js";
+} from "../socket/acceptedConnection.js";
 import { PENDING, resetOnClose, type Socket, socketpair } from "../socket/index.js";
 import { SHUT_WR, SOCK_SEQPACKET } from "../sys/constants.js";
 
-export { type AcceptedConnection, closeConnection, peerOfConnection, type SocketKind } from "../socket/handedOver.js";
+export {
+  type AcceptedConnection,
+  closeConnection,
+  peerOfConnection,
+  type SocketKind,
+} from "../socket/acceptedConnection.js";
 
 /**
  * The size of the send buffer of a channel, which holds some dozen connections. The server sends further ones to other

@@ -27,7 +27,7 @@ import { type ForwarderStats, ForwardServer } from "./forwardServer.js";
 import type { ListenerDescription } from "./listenerStats.js";
 import { describable, Inspectable } from "../registry/index.js";
 import { forwardHeader, type ForwardHeaderOptions } from "./forwardHeader.js";
-import { handoverOf, registerHandover } from "./handover.js";
+import { handoverOf, registerHandover } from "./upgradeSockets.js";
 import { listen, LISTEN_OPTIONS, type ListenOptions } from "./listen.js";
 import { STREAM_OPTIONS, TCP_OPTIONS } from "./endpointOptions.js";
 import type { ListenAddress } from "./socketListener.js";

@@ -5,7 +5,7 @@ import {
   AcceptLoop,
   type AcceptHandler,
   type AcceptOwner,
-  ConnectionSet,
+  DeadlineSet,
   Lifecycle,
   type LifecycleOwner,
   pressure,
@@ -53,7 +53,7 @@ export class ForwardServer implements AcceptOwner<Socket>, LifecycleOwner {
   readonly checked: CheckedForward;
   readonly life: Lifecycle;
   readonly #listener: SocketListener;
-  readonly #connections = new ConnectionSet<ForwardedConnection>();
+  readonly #connections = new DeadlineSet<ForwardedConnection>();
   readonly #loop: AcceptLoop<Socket>;
   /** Whether the server and its connections keep the process alive. */
   keepsAlive = true;
@@ -177,23 +177,23 @@ export class ForwardServer implements AcceptOwner<Socket>, LifecycleOwner {
   }
 
   stop(): void {
-    this.#loop.drain();
+    this.#loop.reportDrain();
     this.#loop.stop();
     void this.#listener.close();
   }
 
-  async emptied(): Promise<void> {
+  async whenEmpty(): Promise<void> {
     await this.#loop.headersRead();
-    await this.#connections.empty();
+    await this.#connections.whenEmpty();
   }
 
-  cut(error: unknown): void {
+  abort(error: unknown): void {
     this.#loop.end();
-    this.#connections.cutAll(error);
+    this.#connections.abortAll(error);
   }
 
-  ended(error: unknown): undefined {
+  release(error: unknown): undefined {
     void this.#listener.close();
-    this.cut(error);
+    this.abort(error);
   }
 }

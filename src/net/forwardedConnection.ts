@@ -2,10 +2,10 @@
 // connecting, pumping and ended. It uses callbacks, because for a short connection the promises of a dozen steps would
 // cost as much as the system calls.
 
-import { type CheckedAdmission, pressure, shortageOf, type TrackedConnection } from "../admission/index.js";
+import { type CheckedAdmission, pressure, shortageOf, type DeadlineMember } from "../admission/index.js";
 import { type Address, HostPort } from "../addr/index.js";
 import { clock } from "../builtins.js";
-import { report } from "../callbacks.js";
+import { runCallback } from "../callbacks.js";
 import type { PipePool } from "../ops/pipes.js";
 import type { ProxyHeader } from "../proxyProtocol/index.js";
 import {
@@ -57,7 +57,7 @@ export type MakeHeader = (client: Address, socket: Socket, header: ProxyHeader |
 const MAX_REPEATED_LOOKUPS = 5;
 
 /** One forwarded connection. */
-export class ForwardedConnection implements TrackedConnection, AttemptListener, CompletionHandler<PumpCounts> {
+export class ForwardedConnection implements DeadlineMember, AttemptListener, CompletionHandler<PumpCounts> {
   place: number = -1;
   /** The number of the connection: 1 for the first connection of the server. */
   readonly id: number;
@@ -146,7 +146,7 @@ export class ForwardedConnection implements TrackedConnection, AttemptListener, 
   #failedToConnect(error: unknown): void {
     const code = shortageOf(error) ?? this.#lookupShortage(error);
     if (code === undefined || this.#ended) {
-      this.cut(error);
+      this.abort(error);
       return;
     }
     this.#attempt = this.#lookupEnd = undefined;
@@ -194,7 +194,7 @@ export class ForwardedConnection implements TrackedConnection, AttemptListener, 
     try {
       header = make(this.#address!, this.#client, this.#header);
     } catch (error) {
-      this.cut(error);
+      this.abort(error);
       return;
     }
     const { connectTimeout, target: to } = this.#server.checked;
@@ -202,7 +202,7 @@ export class ForwardedConnection implements TrackedConnection, AttemptListener, 
     this.#server.arm(this.dueAt());
     target.sendAll(header).then(
       () => this.#pumpTo(target),
-      (error: unknown) => this.cut(error),
+      (error: unknown) => this.abort(error),
     );
   }
 
@@ -236,7 +236,7 @@ export class ForwardedConnection implements TrackedConnection, AttemptListener, 
   }
 
   failed(error: unknown): void {
-    this.cut(error);
+    this.abort(error);
   }
 
   /** The time at which the connection expires if no byte moves before. */
@@ -253,11 +253,11 @@ export class ForwardedConnection implements TrackedConnection, AttemptListener, 
   expire(now: number): void {
     const { maxLifetime } = this.#server.checked;
     const old = now >= after(this.#startedAt, maxLifetime);
-    this.cut(timeoutError(old ? "forward" : this.#pump === undefined ? "connect" : "splice"));
+    this.abort(timeoutError(old ? "forward" : this.#pump === undefined ? "connect" : "splice"));
   }
 
   /** Resets both sides. */
-  cut(error: unknown): void {
+  abort(error: unknown): void {
     if (this.#ended) return;
     // From now on, the callbacks of the attempt and of the pump do nothing.
     this.#ended = true;
@@ -270,20 +270,20 @@ export class ForwardedConnection implements TrackedConnection, AttemptListener, 
     this.#finish(progress?.aToB.transferred ?? 0, progress?.bToA.transferred ?? 0, { error });
   }
 
-  #finish(toTarget: number, toClient: number, cut: { error: unknown } | undefined): void {
+  #finish(toTarget: number, toClient: number, failure: { error: unknown } | undefined): void {
     closeQuietly(this.#client);
     if (this.#target !== undefined) closeQuietly(this.#target);
     this.#releasePipes();
-    const reason = cut === undefined ? "ended" : "failed";
+    const reason = failure === undefined ? "ended" : "failed";
     const { events } = this.#server;
     // Behind a proxy, `#address` is the address in the header, and the address of the peer is not stored.
     const peer = this.#header === undefined ? this.#address : undefined;
-    events.closed(this.id, this.#address, peer, this.#startedAt, toTarget, toClient, reason, cut);
-    this.#server.remove(this, this.#key, toTarget, toClient, cut !== undefined);
+    events.closed(this.id, this.#address, peer, this.#startedAt, toTarget, toClient, reason, failure);
+    this.#server.remove(this, this.#key, toTarget, toClient, failure !== undefined);
     const { onEnd } = this.#server.checked;
     if (onEnd === undefined) return;
-    const forwarded: Forwarded = { client: this.#address!, toTarget, toClient, ...cut };
-    queueMicrotask(() => report("onEnd", onEnd, forwarded));
+    const forwarded: Forwarded = { client: this.#address!, toTarget, toClient, ...failure };
+    queueMicrotask(() => runCallback("onEnd", onEnd, forwarded));
   }
 }
 

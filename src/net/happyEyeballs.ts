@@ -1,8 +1,8 @@
 // Happy Eyeballs, version 2 (RFC 8305): the order and the times of the attempts to connect to a host.
 //
-// A host may have addresses of both families, and some of them may not answer. connect(2) to a silent address waits for
-// minutes. So the attempts start one after the other with a short delay, and run at the same time. The first connection
-// wins, and the other attempts are cancelled. The algorithm, with the sections of the RFC:
+// A host may have addresses of both families, and perhaps some of them do not answer. connect(2) to a silent address
+// waits for minutes. So the attempts start one after the other with a short delay, and run at the same time. The first
+// connection wins, and the other attempts are cancelled. The algorithm, with the sections of the RFC:
 //
 // - If each family has its own lookup, both lookups start at the same time, IPv6 first (3). The answer for IPv6 starts
 //   the first attempt at once. If the answer for IPv4 comes first, it waits for the answer for IPv6, at most for the

@@ -9,7 +9,7 @@ import { calls } from "../sys/calls.js";
 import { MSG_DONTWAIT, MSG_PEEK } from "../sys/constants.js";
 import { clock } from "../builtins.js";
 import { decodeProxyHeader, type HeaderSource, type ProxyHeader } from "../proxyProtocol/index.js";
-import { type AcceptedConnection, duplicate, type SocketKind } from "../socket/handedOver.js";
+import { type AcceptedConnection, duplicate, type SocketKind } from "../socket/acceptedConnection.js";
 import type { Socket } from "../socket/index.js";
 import { timeoutError } from "../wait/localError.js";
 

@@ -58,11 +58,11 @@ import {
 } from "./endpointOptions.js";
 import { type HostAddress, resolveAddresses } from "./customResolver.js";
 import { addressOf, type ListenAddress, SocketListener } from "./socketListener.js";
-import { listenFd } from "./systemd.js";
+import { listenFdNamed } from "./systemd.js";
 import { prepareListener, type TlsListenOptions } from "./endpointTls.js";
 import { TlsSocketListener } from "./tlsSocketListener.js";
 import { bindUnix, setMode, type UnixFile } from "./unixPath.js";
-import { namesOf, registerSocket } from "./handover.js";
+import { namesOf, registerSocket } from "./upgradeSockets.js";
 import type { Inheritance } from "./inheritance.js";
 import { inherited } from "./inherited.js";
 import { refuseChanges } from "./refuseChanges.js";
@@ -217,7 +217,7 @@ async function makeListener(
     case "fd":
       return { listener: takeListening(target.fd, opts, checked, action) };
     case "systemd": {
-      const fd = listenFd(target.name, flag(opts.unsetEnv, false, action, "unsetEnv"));
+      const fd = listenFdNamed(target.name, flag(opts.unsetEnv, false, action, "unsetEnv"));
       return { listener: takeListening(fd, opts, checked, action) };
     }
     case "unix": {

@@ -4,7 +4,7 @@ import { fs } from "../builtins.js";
 import { AF_UNIX } from "../addr/index.js";
 import { SOCK_SEQPACKET } from "../sys/constants.js";
 import { onClose, type Socket, socketpair } from "../socket/index.js";
-import type { PassableSocket } from "./handover.js";
+import type { PassableSocket } from "./upgradeSockets.js";
 import {
   receiveUpgradeMessage,
   sendUpgradeMessage,

@@ -88,8 +88,9 @@ const REQUIRED_URL =
 const PROTOCOLS: readonly unknown[] = ["socks5", "socks5h", "http", "https"];
 const HTTP_OPTIONS = ["token", "authorization", "headers", "maxHeader", "maxHeaders"] as const;
 const PROXY_OPTIONS = ["protocol", "host", "port", "path", "username", "password", "tls", ...HTTP_OPTIONS];
-const MAX_HEADER = 16_384;
-const MAX_HEADERS = 128;
+/** Defaults of `maxHeader` and `maxHeaders`. */
+const DEFAULT_HEADER_BYTES = 16_384;
+const DEFAULT_HEADER_COUNT = 128;
 /** Maximum length of a name: the 255 bytes of RFC 1035, section 2.3.4, without the first and the last length byte. */
 const MAX_NAME = 253;
 
@@ -126,8 +127,9 @@ function checkParts(opts: ProxyOptions, action: string): CheckedProxy {
     address,
     credentials,
     fields: kind === "http" ? checkFields(opts, credentials, action) : "",
-    maxHeader: maxHeader === undefined ? MAX_HEADER : integer(maxHeader, action, "via.maxHeader", 1, 1 << 24),
-    maxHeaders: maxHeaders === undefined ? MAX_HEADERS : integer(maxHeaders, action, "via.maxHeaders", 0, 1 << 16),
+    maxHeader: maxHeader === undefined ? DEFAULT_HEADER_BYTES : integer(maxHeader, action, "via.maxHeader", 1, 1 << 24),
+    maxHeaders:
+      maxHeaders === undefined ? DEFAULT_HEADER_COUNT : integer(maxHeaders, action, "via.maxHeaders", 0, 1 << 16),
     tls:
       protocol === "https"
         ? prepareClient(tls, address instanceof UnixAddress ? undefined : address, action, "via.tls")

@@ -5,7 +5,7 @@
 // try.
 
 import type { EndpointLike } from "../addr/index.js";
-import { report } from "../callbacks.js";
+import { runCallback } from "../callbacks.js";
 import { quote } from "../check/index.js";
 import type { SocketError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
@@ -332,7 +332,7 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
       () => this.#noteEnd(stream, "closed"),
     );
     const { onConnect } = this.#opts;
-    if (onConnect !== undefined) report("onConnect", onConnect, stream);
+    if (onConnect !== undefined) runCallback("onConnect", onConnect, stream);
     const calls = [...this.#waitingCalls];
     this.#waitingCalls.clear();
     for (const call of calls) call.resolve(stream);
@@ -351,7 +351,7 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
     const delay = delayAfter(this.#failuresInRow, this.#policy);
     this.#resumeAt = now + delay;
     const { onDisconnect } = this.#opts;
-    if (onDisconnect !== undefined) report("onDisconnect", onDisconnect, { reason, lasted, delay, error });
+    if (onDisconnect !== undefined) runCallback("onDisconnect", onDisconnect, { reason, lasted, delay, error });
   }
 
   /** Counts a failure, and sets the time of the next try. @throws the error, if no further try follows */
@@ -363,7 +363,7 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
     const delay = delayAfter(this.#failuresInRow, this.#policy);
     this.#resumeAt = clock.now() + delay;
     if (!triesAgain(this.#policy, error) || tries >= maxTries) throw error;
-    if (onRetry !== undefined) report("onRetry", onRetry, { tries, delay, error });
+    if (onRetry !== undefined) runCallback("onRetry", onRetry, { tries, delay, error });
   }
 
   #rejectAll(error: unknown): void {

@@ -3,7 +3,7 @@
 // The pause is random between 0 and a bound that doubles with each failure ("full jitter"). So after a failure of a
 // server, its clients do not all connect at the same time.
 
-import { report, warnOnRejection } from "../callbacks.js";
+import { runCallback, warnOnRejection } from "../callbacks.js";
 import { checkNames, integer, quote } from "../check/index.js";
 import { IncompleteReadError, SocketError, TimeoutError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
@@ -211,7 +211,7 @@ export async function openWithRetries<T>(
     const left = deadline - clock.now();
     if (left <= 0) throw timeoutErrorOf(error);
     const delay = delayAfter(failures, policy);
-    if (policy.onRetry !== undefined) report("onRetry", policy.onRetry, { tries: failures, delay, error });
+    if (policy.onRetry !== undefined) runCallback("onRetry", policy.onRetry, { tries: failures, delay, error });
     await pause(Math.min(delay, left), clock, signal);
     if (delay >= left) throw timeoutErrorOf(error);
   }

@@ -11,8 +11,8 @@ const TIMEOUT = 5_000;
 /**
  * Sends a message such as `"READY=1"`.
  *
- * @param lastMessage waits until the manager has handled the message. A manager that handles it after the end of this
- *   process may not find the service of the process
+ * @param lastMessage waits until the manager has handled the message. After the end of this process, the manager
+ *   possibly cannot find the service to which the process belonged
  * @returns false if there is no manager
  * @throws SocketError the errors of connect(2) and sendmsg(2); `ETIMEDOUT`; `EAFNOSUPPORT` for another kind of address
  */

@@ -26,7 +26,7 @@ export { HeaderPeeks } from "./headerPeek.js";
 export { checkStreamLimits, STREAM_OPTIONS } from "./endpointOptions.js";
 export { prepareListener } from "./endpointTls.js";
 export { finishHandshakes, TlsListener } from "../tls/tlsListener.js";
-export { type Handover, handoverOf, type PassableSocket, receivingGateOf, registerServer } from "./handover.js";
+export { type Handover, handoverOf, type PassableSocket, receivingGateOf, registerServer } from "./upgradeSockets.js";
 export { inherited } from "./inherited.js";
 export { notifyManager } from "./sdNotify.js";
 export { foreignMessage, type UpgradeMessage } from "./upgradeChannel.js";

@@ -77,7 +77,7 @@ function invalidError(message: string): SocketError {
 }
 
 /** The descriptor that was passed under a name. */
-export function listenFd(name: string, unsetEnv: boolean): number {
+export function listenFdNamed(name: string, unsetEnv: boolean): number {
   const withName = listenFds({ unsetEnv }).filter((one) => one.name === name);
   const [first] = withName;
   if (first === undefined) {

@@ -188,6 +188,7 @@ function removeIfSame(file: FilePath, created: FileIdentity): void {
     const now = fileStatus(file);
     if (now !== undefined && isSameFile(now, created)) fs().unlinkSync(file);
   } catch {
-    // A process that has given up its privileges may not remove the file. The next listener replaces the file.
+    // A process that has given up its privileges is perhaps not permitted to remove the file. The next listener
+    // replaces the file.
   }
 }

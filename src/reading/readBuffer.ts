@@ -1,17 +1,17 @@
 // The read buffer of a stream: bytes that were read from the connection and that no method has returned yet. They are
 // in one contiguous block of memory, the slab.
 //
-// Because the bytes are contiguous, one native search finds a line or a frame, and `take()` returns a frame as a view,
-// without a copy. The bytes of a view are never overwritten: later reads store their bytes behind the view. If the slab
-// has views and no space is left, the stream allocates another slab. If it has no views (lines are returned as
-// strings), the stream uses it again from the beginning and allocates nothing.
+// Because the bytes are contiguous, one native search finds a line or a frame. `take()` and `peek()` return a view of
+// the slab, without a copy. The bytes of a view are never overwritten: later reads store their bytes behind the view.
+// If the slab has views and no space is left, the stream allocates another slab. If it has no views (lines are returned
+// as strings), the stream uses it again from the beginning and allocates nothing.
 //
-// Small reads of all streams of a thread share one block of memory. Each read uses the space behind the read before.
-// Only a stream over a `DirectReader` with `atOnce` (io.ts) uses the shared block. It requests the space, fills it and
-// commits the bytes in one step of JavaScript, so two streams never use the space at the same time. While the stream
-// waits, it needs no memory. `take()` copies bytes out of the shared block and returns no view of it, because a user
-// can transfer the memory of a view (a byte stream of the web does that with its chunks). Then their space is free
-// again.
+// All streams of a thread over a `DirectReader` with `atOnce` (io.ts) share one block of memory for their small reads.
+// Each read uses the space behind the read before. A stream requests the space, fills it and commits the bytes in one
+// step of JavaScript, so two streams never use the space at the same time. While the stream waits, it needs no memory.
+// `take()` and `peek()` return a copy of bytes in the shared block, because a user can transfer the memory of a view (a
+// byte stream of the web does that with its chunks). When a stream has taken all its bytes in the shared block, and no
+// later read has used the space behind them, the space of these bytes is free again.
 //
 // In all other cases the slab belongs to the stream. The slab grows when reads fill it, and shrinks after many small
 // reads. If the unread bytes do not fit, they move to a slab of twice their length. All moves together copy a few times
@@ -21,7 +21,7 @@
 const MIN_SLAB = 4096;
 /** The size of the block that small reads share. */
 const SHARED_BLOCK = 16_384;
-/** After this many reads in a row that each fill less than an eighth of the slab, the next slab has half the size. */
+/** After this many reads in a row with less than an eighth of `#nextSlabSize` each, the next slab has half the size. */
 const SMALL_READS_TO_SHRINK = 16;
 /**
  * A search covers the bytes behind the unread ones too, if there are at most this many. Making a view of the unread
@@ -59,10 +59,13 @@ export class ReadBuffer {
   /** The unread bytes are those of the slab from `#start` to `#end`. */
   #start = 0;
   #end = 0;
-  /** The number of bytes of the stream before the first byte of the slab. */
+  /**
+   * The position in the stream of index 0 of the slab. In the shared block it can be negative, because the bytes before
+   * those of this stream belong to other streams.
+   */
   #slabPosition = 0;
-  /** The end of the last view of the slab that was returned; 0 if there is none. */
-  #viewsEnd = 0;
+  /** Whether `take()` or `peek()` has returned a view of the slab. Never true for the shared block. */
+  #hasViews = false;
   /** The size of the next slab that is allocated. */
   #nextSlabSize: number;
   /** The number of small reads in a row. */
@@ -72,7 +75,7 @@ export class ReadBuffer {
   #freeSize = 0;
   /** Whether the slab is the shared block. */
   #shared = false;
-  /** The index in the shared block of the first byte of this stream. */
+  /** The index in the shared block at which the last read of this stream began. */
   #sharedStart = 0;
 
   get #minSlab(): number {
@@ -96,12 +99,12 @@ export class ReadBuffer {
   }
 
   /**
-   * Returns memory for a read. The caller must read and commit before any other stream of the thread reads. The read
-   * may fill `freeSize` bytes from `freeStart` on.
+   * Returns memory for a read that does not wait: the shared block, or `ownSlab()`. The read may fill `freeSize` bytes
+   * from `freeStart` on. The caller must commit them in the same step of JavaScript, before another stream reads.
    */
   sharedSlab(): Buffer {
-    // Unread bytes and the next ones must be contiguous, and large reads would use up the block too soon. An own slab
-    // without views is free for the read anyway.
+    // The stream's own slab is used in three cases. Unread bytes and the next ones must be contiguous. Large reads
+    // would use up the shared block too soon. If the stream has a slab without views, this slab is free for the read.
     const hasUnread = this.#start !== this.#end;
     if (hasUnread || this.#nextSlabSize > MIN_SLAB || this.#reusable()) return this.ownSlab();
     if (sharedBlock.length - sharedUsed < this.#nextSlabSize) renewSharedBlock();
@@ -109,14 +112,14 @@ export class ReadBuffer {
     this.#start = this.#end = this.#sharedStart = this.#freeStart = sharedUsed;
     this.#slab = sharedBlock;
     this.#shared = true;
-    this.#viewsEnd = 0;
+    this.#hasViews = false;
     this.#freeSize = this.#nextSlabSize;
     return sharedBlock;
   }
 
   /** Like `sharedSlab()`, but returns memory of this stream alone, for a read that may wait. */
   ownSlab(): Buffer {
-    if (this.#start === this.#end && !this.#shared && this.#viewsEnd === 0) {
+    if (this.#start === this.#end && !this.#shared && !this.#hasViews) {
       this.#slabPosition += this.#start;
       this.#start = this.#end = 0;
       if (this.#slab.length !== this.#nextSlabSize) this.#slab = NO_SLAB;
@@ -145,7 +148,7 @@ export class ReadBuffer {
 
   /** Whether the slab belongs to this stream and has no views. */
   #reusable(): boolean {
-    return !this.#shared && this.#viewsEnd === 0 && this.#slab.length > 0;
+    return !this.#shared && !this.#hasViews && this.#slab.length > 0;
   }
 
   /** Adds the `count` bytes that a read has stored in the free space. Chooses the size of the next slab. */
@@ -172,14 +175,14 @@ export class ReadBuffer {
     const bytes = this.#bytes(count);
     this.#start += bytes.length;
     if (this.#shared) this.#releaseShared();
-    else this.#viewsEnd = this.#start;
+    else this.#hasViews = true;
     return bytes;
   }
 
   /** Returns the next `count` bytes, or all if there are fewer. They stay unread. */
   peek(count: number): Buffer {
     const bytes = this.#bytes(count);
-    if (!this.#shared) this.#viewsEnd = Math.max(this.#viewsEnd, this.#start + bytes.length);
+    if (!this.#shared) this.#hasViews = true;
     return bytes;
   }
 
@@ -190,8 +193,8 @@ export class ReadBuffer {
     return Buffer.from(this.#slab.buffer as ArrayBuffer, this.#slab.byteOffset + this.#start, size);
   }
 
-  /** A view of all unread bytes. It is valid until the next call of any other method. */
-  view(): Buffer {
+  /** All unread bytes, without a copy. The result is valid only until the next call of any other method. */
+  unread(): Buffer {
     if (this.#shared) this.#moveUnread();
     return this.#slab.subarray(this.#start, this.#end);
   }
@@ -255,7 +258,8 @@ export class ReadBuffer {
   clear(): void {
     this.#slab = NO_SLAB;
     this.#shared = false;
-    this.#start = this.#end = this.#viewsEnd = this.#freeSize = 0;
+    this.#start = this.#end = this.#freeSize = 0;
+    this.#hasViews = false;
   }
 
   /**
@@ -265,14 +269,14 @@ export class ReadBuffer {
   #moveUnread(): void {
     const unread = this.length;
     const largeEnough = unread <= this.#slab.length >> 1 && this.#slab.length >= this.#nextSlabSize;
-    if (!this.#shared && this.#viewsEnd === 0 && this.#start > 0 && largeEnough) {
+    if (!this.#shared && !this.#hasViews && this.#start > 0 && largeEnough) {
       this.#slab.copyWithin(0, this.#start, this.#end);
     } else {
       const slab = Buffer.allocUnsafeSlow(Math.max(this.#nextSlabSize, unread * 2));
       this.#slab.copy(slab, 0, this.#start, this.#end);
       this.#slab = slab;
       this.#shared = false;
-      this.#viewsEnd = 0;
+      this.#hasViews = false;
     }
     this.#slabPosition += this.#start;
     this.#start = 0;

@@ -69,7 +69,7 @@ const CONNECTIONS: readonly Column[] = [
   ),
   ...byReason(
     "berkeley_server_cut",
-    "Connections that the server has cut, by the limit; aborted: by drain() and close()",
+    "Connections that the server has reset, by the limit; aborted: by drain() and close()",
     "aborted",
     "idleTimeout",
     "maxLifetime",

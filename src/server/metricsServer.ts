@@ -16,7 +16,7 @@ import {
 } from "../addr/index.js";
 import { reporter } from "../admission/index.js";
 import { fs, http } from "../builtins.js";
-import { report, reportFailure } from "../callbacks.js";
+import { runCallback, reportFailure } from "../callbacks.js";
 import { checkOptions, quote } from "../check/index.js";
 import { listen } from "../net/index.js";
 import { gateOf, registerServer, type SocketListener } from "../net/serverAccess.js";
@@ -279,7 +279,7 @@ export class MetricsServer implements AsyncDisposable {
     try {
       return await work();
     } catch (error) {
-      report(name, () => {
+      runCallback(name, () => {
         throw error;
       });
       return undefined;

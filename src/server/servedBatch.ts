@@ -51,7 +51,11 @@ export class ServedBatch extends Work {
 
   #account(index: number): ReplyAccount {
     const place = this.#place(index);
-    return (this.#accounts[index] ??= this.owner.replies.accountOf(this.#memory, place, this.#batch.length(place)));
+    return (this.#accounts[index] ??= this.owner.replies.replyAccountOf(
+      this.#memory,
+      place,
+      this.#batch.length(place),
+    ));
   }
 
   /** The number of bytes that replies to datagram `index` may still have; see {@link ServedDatagram.maxReply}. */
@@ -62,7 +66,7 @@ export class ServedBatch extends Work {
   /** Replies to the sender of datagram `index`. The bytes are copied. See {@link Reply}. */
   reply(index: number, data: Data): boolean {
     const account = this.#account(index);
-    return this.isCut ? false : this.owner.replies.send(data, this.address(index), account);
+    return this.isAborted ? false : this.owner.replies.send(data, this.address(index), account);
   }
 
   /** See {@link ServedDatagram.validate}. */

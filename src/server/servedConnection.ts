@@ -1,6 +1,6 @@
 // A connection of a server: its handler, its end, and its deadlines.
 
-import type { TrackedConnection } from "../admission/index.js";
+import type { DeadlineMember } from "../admission/index.js";
 import type { Address } from "../addr/index.js";
 import { clock } from "../builtins.js";
 import type { Stream } from "../stream/index.js";
@@ -12,7 +12,7 @@ export interface ConnectionContext {
   /** The number of the connection: 1 for the first connection of the server. */
   readonly id: number;
   /**
-   * Aborted when the server cuts the connection: a limit, the timeout of `drain()`, `close()`. Its reason is the error.
+   * Aborted when the server resets the connection: a limit, the timeout of `drain()`, `close()`. Its reason is the error.
    * It is not aborted when the connection ends otherwise.
    */
   readonly signal: AbortSignal;
@@ -53,14 +53,19 @@ export interface ConnectionOwner {
   readonly draining: AbortSignal;
   /** The handler of the connection has failed. */
   handlerFailed(error: unknown, context: ConnectionContext): void;
-  /** The connection has ended. `cut` says whether the server has ended it, and `limit` by which limit. */
-  remove(connection: ServedConnection, key: string | undefined, cut: boolean, limit: ConnectionLimit | undefined): void;
+  /** The connection has ended. `aborted`: whether the server has reset it. `limit`: the limit that was the reason. */
+  remove(
+    connection: ServedConnection,
+    key: string | undefined,
+    aborted: boolean,
+    limit: ConnectionLimit | undefined,
+  ): void;
 }
 
 /** `minReadRate` applies this many ms after the first byte of a request. Before that, the rate says little. */
 const READ_RATE_GRACE = 20_000;
 
-export class ServedConnection implements TrackedConnection {
+export class ServedConnection implements DeadlineMember {
   place: number = -1;
   readonly stream: Stream;
   readonly context: ServedContext;
@@ -128,7 +133,7 @@ export class ServedConnection implements TrackedConnection {
   }
 
   #handlerFailed(error: unknown): void {
-    // After a cut, this error is a consequence of the cut.
+    // After an abort, this error is a consequence of the abort.
     if (this.#over) return;
     this.failed = true;
     this.#owner.handlerFailed(error, this.context);
@@ -151,7 +156,7 @@ export class ServedConnection implements TrackedConnection {
     const { idleTimeout, interval, maxLifetime } = this.#owner.limits;
     this.#checkAt = nextCheck(now, interval);
     if (maxLifetime !== null && now - this.startedAt >= maxLifetime) {
-      this.#cutFor("maxLifetime", `${maxLifetime} ms`);
+      this.#abortFor("maxLifetime", `${maxLifetime} ms`);
       return;
     }
     const { bytesReceived, bytesSent } = this.stream.stats();
@@ -165,12 +170,12 @@ export class ServedConnection implements TrackedConnection {
       this.#request ??= { at: now, before: this.#received };
     }
     this.#received = bytesReceived;
-    if (idleTimeout !== null && now - this.#activeAt >= idleTimeout) this.#cutFor("idleTimeout", `${idleTimeout} ms`);
+    if (idleTimeout !== null && now - this.#activeAt >= idleTimeout) this.#abortFor("idleTimeout", `${idleTimeout} ms`);
     else this.#checkRate(now);
   }
 
   /**
-   * Cuts the connection if a request arrives too slowly. There are two signs of an incomplete request: a read waits
+   * Resets the connection if a request arrives too slowly. There are two signs of an incomplete request: a read waits
    * although the buffer has bytes, or bytes keep arriving. Without both, the handler may be working on a whole request.
    */
   #checkRate(now: number): void {
@@ -185,19 +190,19 @@ export class ServedConnection implements TrackedConnection {
       return;
     }
     const rate = ((this.#received - request.before) * 1000) / (now - request.at);
-    if (rate < minReadRate) this.#cutFor("minReadRate", `${minReadRate} bytes per second`);
+    if (rate < minReadRate) this.#abortFor("minReadRate", `${minReadRate} bytes per second`);
   }
 
-  #cutFor(limit: ConnectionLimit, value: string): void {
+  #abortFor(limit: ConnectionLimit, value: string): void {
     const cause = new Error(`${limit} of the server is ${value}`);
-    this.#cut(localError("ETIMEDOUT", "serve", { cause }), limit);
+    this.#abort(localError("ETIMEDOUT", "serve", { cause }), limit);
   }
 
-  cut(error: unknown): void {
-    this.#cut(error, undefined);
+  abort(error: unknown): void {
+    this.#abort(error, undefined);
   }
 
-  #cut(error: unknown, limit: ConnectionLimit | undefined): void {
+  #abort(error: unknown, limit: ConnectionLimit | undefined): void {
     if (this.#over) return;
     this.#over = true;
     // The server removes the connection first, because listeners of the signal are code of the user.

@@ -1,6 +1,6 @@
 // A datagram for a handler, its replies, and the end of the handler.
 
-import type { TrackedConnection } from "../admission/index.js";
+import type { DeadlineMember } from "../admission/index.js";
 import { clock } from "../builtins.js";
 import type { Data } from "../io.js";
 import type { HostAddress } from "../net/index.js";
@@ -28,7 +28,7 @@ export interface ServedDatagram {
 
 /**
  * Sends a reply to the sender of a datagram, in a batch with other replies. Returns true if the reply is queued, and
- * false if it is dropped: the queue is full, or the handler has been cut.
+ * false if it is dropped: the queue is full, or the server has given up on the handler.
  *
  * @throws RangeError if the replies to the datagram are larger than `amplification` allows and its source is not
  *   validated; nothing is sent
@@ -45,13 +45,13 @@ export interface WorkOwner {
   readonly draining: AbortSignal;
   readonly replies: UdpReplies;
   /** The handler has finished, or has failed with this error. */
-  finished(work: Work, failure: { readonly error: unknown } | undefined): void;
-  /** The server has given up on the handler. */
-  cut(work: Work, limit: "handlerTimeout" | "aborted"): void;
+  workFinished(work: Work, failure: { readonly error: unknown } | undefined): void;
+  /** The server has given up on the handler: because of `handlerTimeout`, or in `drain()` or `close()` ("aborted"). */
+  workAborted(work: Work, reason: "handlerTimeout" | "aborted"): void;
 }
 
-/** One call of a handler, for a datagram or for a batch. It is cut when the server gives up on it. */
-export abstract class Work implements TrackedConnection {
+/** One call of a handler, for a datagram or for a batch. It is aborted when the server gives up on it. */
+export abstract class Work implements DeadlineMember {
   place: number = -1;
   protected readonly owner: WorkOwner;
   readonly #due: number;
@@ -66,7 +66,7 @@ export abstract class Work implements TrackedConnection {
   }
 
   /** Whether the server has given up on the handler. @internal */
-  get isCut(): boolean {
+  get isAborted(): boolean {
     return this.#aborted !== undefined;
   }
 
@@ -82,7 +82,7 @@ export abstract class Work implements TrackedConnection {
     return this.#controller.signal;
   }
 
-  /** Reports the end of the handler to the server, unless the handler was cut before. */
+  /** Reports the end of the handler to the server, unless the server has given up on the handler before. */
   follow(result: PromiseLike<unknown>): void {
     Promise.resolve(result).then(
       () => this.#finish(undefined),
@@ -93,7 +93,7 @@ export abstract class Work implements TrackedConnection {
   #finish(failure: { readonly error: unknown } | undefined): void {
     if (this.#over) return;
     this.#over = true;
-    this.owner.finished(this, failure);
+    this.owner.workFinished(this, failure);
   }
 
   dueAt(): number {
@@ -102,19 +102,19 @@ export abstract class Work implements TrackedConnection {
 
   expire(): void {
     const cause = new Error(`handlerTimeout of the server is ${this.owner.handlerTimeout} ms`);
-    this.#cut(localError("ETIMEDOUT", "serveUdp", { cause }), "handlerTimeout");
+    this.#abort(localError("ETIMEDOUT", "serveUdp", { cause }), "handlerTimeout");
   }
 
-  cut(error: unknown): void {
-    this.#cut(error, "aborted");
+  abort(error: unknown): void {
+    this.#abort(error, "aborted");
   }
 
-  #cut(error: unknown, limit: "handlerTimeout" | "aborted"): void {
+  #abort(error: unknown, reason: "handlerTimeout" | "aborted"): void {
     if (this.#over) return;
     this.#over = true;
     this.#aborted = { reason: error };
     // The server removes this call first, because listeners of the signal are code of the user.
-    this.owner.cut(this, limit);
+    this.owner.workAborted(this, reason);
     this.#controller?.abort(error);
   }
 }
@@ -139,5 +139,6 @@ export class DatagramWork extends Work implements ServedDatagram {
     this.owner.replies.validate(this.address);
   }
 
-  readonly reply: Reply = (data) => (this.isCut ? false : this.owner.replies.send(data, this.address, this.#account));
+  readonly reply: Reply = (data) =>
+    this.isAborted ? false : this.owner.replies.send(data, this.address, this.#account);
 }

@@ -5,14 +5,14 @@ import {
   AcceptLoop,
   type AcceptOwner,
   checkSignals,
-  ConnectionSet,
+  DeadlineSet,
   type DrainOptions,
   drainTimeout,
   Lifecycle,
 } from "../admission/index.js";
 import type { Address } from "../addr/index.js";
 import { clock } from "../builtins.js";
-import { report, reportFailure } from "../callbacks.js";
+import { runCallback, reportFailure } from "../callbacks.js";
 import type { Conn, Listener } from "../io.js";
 import { beforeHandshake, registerServer, TlsListener, TlsSocketListener } from "../net/serverAccess.js";
 import type { ProxyHeader } from "../proxyProtocol/index.js";
@@ -44,9 +44,9 @@ export interface ServerStats {
   readonly connections: number;
   /** Handlers that have failed. */
   readonly failed: number;
-  /** Connections that `drain()` or `close()` has cut. */
+  /** Connections that `drain()` or `close()` has reset. */
   readonly aborted: number;
-  /** Connections that each limit has cut. */
+  /** Connections that were reset because of each limit. */
   readonly idleTimeout: number;
   readonly maxLifetime: number;
   readonly minReadRate: number;
@@ -114,7 +114,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
   /** Accepts the next connection. */
   readonly #next: Source;
   readonly #loop: AcceptLoop<Stream>;
-  readonly #connections = new ConnectionSet<ServedConnection>();
+  readonly #connections = new DeadlineSet<ServedConnection>();
   readonly #life: Lifecycle;
   readonly #owner: ConnectionOwner;
   readonly #counts = { failed: 0, aborted: 0, idleTimeout: 0, maxLifetime: 0, minReadRate: 0 };
@@ -137,22 +137,22 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
     this.#life = new Lifecycle(
       {
         stop: () => {
-          this.#loop.drain();
+          this.#loop.reportDrain();
           this.#handshakesFinished = finishHandshakesOf(listener)?.then(() => this.#stopAccepting());
           if (this.#handshakesFinished === undefined) this.#stopAccepting();
         },
-        emptied: async () => {
+        whenEmpty: async () => {
           await this.#handshakesFinished;
           await this.#loop.headersRead();
-          await this.#connections.empty();
+          await this.#connections.whenEmpty();
         },
-        cut: (error) => {
+        abort: (error) => {
           this.#stopAccepting();
-          this.#cut(error);
+          this.#abortAll(error);
         },
-        ended: (error) => {
+        release: (error) => {
           this.#stopAccepting();
-          this.#cut(error);
+          this.#abortAll(error);
           for (const undo of this.#upgradeSignals.values()) undo();
           return undefined;
         },
@@ -165,7 +165,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
       limits: limitsOf(opts),
       draining: this.#life.draining,
       handlerFailed: (error, context) => this.#handlerFailed(error, context),
-      remove: (connection, key, cut, limit) => this.#remove(connection, key, cut, limit),
+      remove: (connection, key, aborted, limit) => this.#remove(connection, key, aborted, limit),
     };
     this.#loop = new AcceptLoop(this.#acceptOwner(), opts, false);
     if (opts.proxyProtocol !== undefined) this.#readHeadersBelowTls(listener);
@@ -207,10 +207,10 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
   }
 
   /**
-   * Closes the listener, aborts `context.draining`, and waits until the handlers have finished and their connections
-   * are ended. TLS handshakes that run are finished, and their connections are served. After `timeout` it cuts the
-   * connections that are left. The kernel resets the connections that are still in the accept queue, unless another
-   * process has the listening socket too. A second call waits for the same end; its timeout applies too.
+   * Closes the listener, aborts the signal `context.draining`, and waits until the handlers have finished and their
+   * connections are ended. TLS handshakes that run are finished, and their connections are served. After `timeout` it
+   * resets the connections that are left. The kernel resets the connections that are still in the accept queue, unless
+   * another process has the listening socket too. A second call waits for the same end; its timeout applies too.
    *
    * @throws TypeError or RangeError (by rejecting) for a wrong `timeout`
    */
@@ -315,7 +315,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
     this.#loop.events.handlerFailed(context.id, context.client, context.peer, error);
     const { onError } = this.#opts;
     if (onError !== undefined) {
-      report("onError", onError, error, context);
+      runCallback("onError", onError, error, context);
       return;
     }
     reportFailure("the handler of serve()", error);
@@ -324,24 +324,24 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
   #remove(
     connection: ServedConnection,
     key: string | undefined,
-    cut: boolean,
+    aborted: boolean,
     limit: ConnectionLimit | undefined,
   ): void {
     const { bytesReceived, bytesSent } = connection.stream.stats();
     this.#bytes.received += bytesReceived;
     this.#bytes.sent += bytesSent;
-    if (cut) this.#counts[limit ?? "aborted"]++;
+    if (aborted) this.#counts[limit ?? "aborted"]++;
     const { context, failed, startedAt } = connection;
-    const reason = cut ? (limit ?? "aborted") : failed ? "failed" : "ended";
+    const reason = aborted ? (limit ?? "aborted") : failed ? "failed" : "ended";
     this.#loop.events.closed(context.id, context.client, context.peer, startedAt, bytesReceived, bytesSent, reason);
     this.#connections.delete(connection);
     this.#loop.left(key);
     this.#opts.worker?.ended(key);
   }
 
-  /** Cuts the connections, and ends the reading of headers. */
-  #cut(error: unknown): void {
+  /** Aborts the connections, and the reads of headers. */
+  #abortAll(error: unknown): void {
     this.#loop.end();
-    this.#connections.cutAll(error);
+    this.#connections.abortAll(error);
   }
 }

@@ -7,7 +7,7 @@ import { type DroppedEvent, ServerEvents } from "../admission/index.js";
 import type { Address } from "../addr/index.js";
 import type { DatagramBatch } from "../batch/index.js";
 import { clock } from "../builtins.js";
-import { report, reportFailure } from "../callbacks.js";
+import { runCallback, reportFailure } from "../callbacks.js";
 import type { ServedBatch } from "./servedBatch.js";
 import type { ServedDatagram } from "./servedDatagram.js";
 import type { CheckedServeUdp, DatagramRefusalReason } from "./udpOptions.js";
@@ -16,7 +16,7 @@ import type { CheckedServeUdp, DatagramRefusalReason } from "./udpOptions.js";
 const INTERVAL = 1000;
 
 export class UdpEvents {
-  readonly events: ServerEvents;
+  readonly serverEvents: ServerEvents;
   readonly #opts: CheckedServeUdp;
   /** Dropped datagrams that are not reported yet, by reason. The timer runs exactly while there are some. */
   readonly #dropped = new Map<DroppedEvent["reason"], { datagrams: number; readonly client: string | null }>();
@@ -27,7 +27,7 @@ export class UdpEvents {
   constructor(address: () => Address | undefined, opts: CheckedServeUdp) {
     this.#opts = opts;
     const { log } = opts;
-    this.events = new ServerEvents("serveUdp", address, { log, onPressure: undefined, onRefused: undefined });
+    this.serverEvents = new ServerEvents("serveUdp", address, { log, onPressure: undefined, onRefused: undefined });
   }
 
   /** The datagram at this place of the batch was dropped. */
@@ -35,9 +35,9 @@ export class UdpEvents {
     const { onRefused } = this.#opts;
     if (onRefused !== undefined) {
       const peer: Address | undefined = batch.address(place);
-      queueMicrotask(() => report("onRefused", onRefused, { reason, peer }));
+      queueMicrotask(() => runCallback("onRefused", onRefused, { reason, peer }));
     }
-    if (!this.events.wantsDropped) return;
+    if (!this.serverEvents.wantsDropped) return;
     const counted = this.#dropped.get(reason);
     if (counted !== undefined) {
       counted.datagrams++;
@@ -55,10 +55,10 @@ export class UdpEvents {
       this.#failedAt = now;
       // A batch has many senders, and `address` is a method of it.
       const client = typeof work.address === "function" ? undefined : work.address;
-      this.events.handlerFailed(count, client, client, error);
+      this.serverEvents.handlerFailed(count, client, client, error);
     }
     const { onError } = this.#opts;
-    if (onError !== undefined) report("onError", onError, error, work);
+    if (onError !== undefined) runCallback("onError", onError, error, work);
     else if (now - this.#warnedAt >= INTERVAL) {
       this.#warnedAt = now;
       reportFailure("the handler of serveUdp()", error);
@@ -68,13 +68,13 @@ export class UdpEvents {
   /** Makes the last records. Called when the server is closed. */
   end(accepted: number, refused: number): void {
     this.#flush();
-    this.events.end(accepted, refused);
+    this.serverEvents.serverEnded(accepted, refused);
   }
 
   #flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    for (const [reason, { client, datagrams }] of this.#dropped) this.events.dropped(reason, datagrams, client);
+    for (const [reason, { client, datagrams }] of this.#dropped) this.serverEvents.dropped(reason, datagrams, client);
     this.#dropped.clear();
   }
 }

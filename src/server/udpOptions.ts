@@ -79,7 +79,7 @@ export interface CheckedServeUdp {
   /** Infinity for no limit. */
   readonly amplification: number;
   readonly maxPending: number;
-  readonly refuses: boolean;
+  readonly refusesWhenFull: boolean;
   /** Milliseconds; Infinity for no limit. */
   readonly handlerTimeout: number;
   readonly maxSize: number;
@@ -130,7 +130,7 @@ export function checkServeUdp(opts: ServeUdpOptions, action: string): CheckedSer
     deny: addressList(opts.deny, action, "deny"),
     amplification: checkAmplification(opts.amplification, action),
     maxPending: integer(opts.maxPending ?? 1_000, action, "maxPending", 1, MAX_VALUE),
-    refuses: whenFull === "refuse",
+    refusesWhenFull: whenFull === "refuse",
     handlerTimeout: millisecondsOr(opts.handlerTimeout, 30_000, action, "handlerTimeout") ?? Infinity,
     maxSize: integer(opts.maxSize ?? 0xffff, action, "maxSize", 1, 0xffff),
     batchSize: integer(opts.batchSize ?? 64, action, "batchSize", 1, 1024),

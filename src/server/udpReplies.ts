@@ -56,7 +56,7 @@ export class UdpReplies {
   }
 
   /** The account of the datagram at this place of a batch. `length` is its number of bytes. */
-  accountOf(memory: BatchMemory, index: number, length: number): ReplyAccount {
+  replyAccountOf(memory: BatchMemory, index: number, length: number): ReplyAccount {
     const sourceSize = readSource(memory, index, this.#scratch);
     const source = sourceSize === 0 ? NO_SOURCE : this.#scratch.slice();
     // Infinity times 0 is NaN.

@@ -1,7 +1,7 @@
 // UdpServer: receives datagrams in batches, refuses some of them, and calls the handler.
 
 import { AsyncResource } from "node:async_hooks";
-import { ConnectionSet, type DrainOptions, drainTimeout, Lifecycle } from "../admission/index.js";
+import { DeadlineSet, type DrainOptions, drainTimeout, Lifecycle } from "../admission/index.js";
 import { DatagramBatch, memoryOf } from "../batch/index.js";
 import { clock } from "../builtins.js";
 import type { HostAddress, UdpSocket } from "../net/index.js";
@@ -26,7 +26,7 @@ import type { UdpServerDescription, UdpServerStats } from "./udpStats.js";
 /** Milliseconds that the server waits after a call that failed for lack of memory. */
 const PAUSE = 10;
 /** The server also pauses after this many errors in a row, because their cause may last. */
-const MOST_ERRORS = 16;
+const ERRORS_BEFORE_PAUSE = 16;
 /** Errors after which the socket can't receive any more. */
 const FATAL: ReadonlySet<string> = new Set(["EBADF", "ECANCELED", "EFAULT", "EINVAL", "ENOTCONN", "ENOTSOCK"]);
 const SHORTAGES: ReadonlySet<string> = new Set(["ENOBUFS", "ENOMEM"]);
@@ -68,7 +68,7 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
   readonly #owner: WorkOwner;
   readonly #admission: DatagramAdmission;
   readonly #events: UdpEvents;
-  readonly #pending = new ConnectionSet<Work>();
+  readonly #pending = new DeadlineSet<Work>();
   /** Aborted when the server receives no more. */
   readonly #stopping = new AbortController();
   readonly #counts = {
@@ -84,8 +84,8 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
   #batch!: DatagramBatch;
   /** The places of the datagrams in the batch that were not refused. */
   #places!: Int32Array;
-  /** Whether the server has given up on its handlers. */
-  #isCut = false;
+  /** Whether the server has given up on its handlers, and starts no more. */
+  #handlersAborted = false;
   /** Resumes `#runRest()`, which waits until a handler has finished. */
   #wake: (() => void) | undefined;
   /** Resolves when the server receives no more. */
@@ -101,17 +101,17 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
     this.#life = new Lifecycle(
       {
         stop: () => {
-          this.#events.events.drain(this.#pending.size);
+          this.#events.serverEvents.drainStarted(this.#pending.size);
           this.#stopping.abort();
         },
-        emptied: async () => {
+        whenEmpty: async () => {
           await this.#receiving;
-          await this.#pending.empty();
+          await this.#pending.whenEmpty();
           await this.#replies.flush();
         },
-        cut: (error) => this.#cut(error),
-        ended: (error) => {
-          this.#cut(error);
+        abort: (error) => this.#abort(error),
+        release: (error) => {
+          this.#abort(error);
           void udp.close();
           this.#events.end(this.#counts.accepted, this.#counts.refused);
           return undefined;
@@ -125,17 +125,17 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
       handlerTimeout: opts.handlerTimeout,
       draining: this.#life.draining,
       replies: this.#replies,
-      finished: (work, failure) => {
+      workFinished: (work, failure) => {
         this.#remove(work);
         if (failure !== undefined) this.#failed(failure.error, work);
       },
-      cut: (work, limit) => {
-        this.#counts[limit]++;
+      workAborted: (work, reason) => {
+        this.#counts[reason]++;
         this.#remove(work);
       },
     };
     this.#makeBatch();
-    this.#events.events.listening();
+    this.#events.serverEvents.listening();
     // Handlers run in the asynchronous context of the call of serveUdp().
     const run =
       "batch" in handlers
@@ -179,9 +179,9 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
   }
 
   /**
-   * Receives no more, aborts `draining` of the datagrams, and waits until the handlers have finished and their replies
-   * are sent. After `timeout` it gives up on the handlers that are left. Then it closes the socket. A second call waits
-   * for the same end; its timeout applies too.
+   * Stops receiving, aborts the signal `draining` of the datagrams, and waits until the handlers have finished and
+   * their replies are sent. After `timeout` it gives up on the handlers that are left. Then it closes the socket. A
+   * second call waits for the same end; its timeout applies too.
    *
    * @throws TypeError or RangeError (by rejecting) for a wrong `timeout`
    */
@@ -212,7 +212,7 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
 
   #makeBatch(): void {
     const { batchSize: capacity, maxSize } = this.#opts;
-    // With one byte more than `maxSize`, a longer datagram fills that byte, or is marked as truncated.
+    // One byte more than `maxSize`, to recognise longer datagrams: they fill that byte, or are marked as truncated.
     this.#batch = new DatagramBatch({ capacity, size: Math.min(maxSize + 1, 0xffff) });
     this.#places = new Int32Array(capacity);
   }
@@ -244,12 +244,12 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
         const { code = "" } = error as { readonly code?: string };
         if (!(error instanceof Error) || code === "" || FATAL.has(code)) {
           const { closed } = this.#udp.socket;
-          if (!closed) this.#events.events.listenerFailed(error);
+          if (!closed) this.#events.serverEvents.listenerFailed(error);
           this.#life.end(closed ? undefined : { error });
           return;
         }
         this.#counts.receiveErrors++;
-        if (SHORTAGES.has(code) || ++errors % MOST_ERRORS === 0)
+        if (SHORTAGES.has(code) || ++errors % ERRORS_BEFORE_PAUSE === 0)
           await new Promise((resolve) => setTimeout(resolve, PAUSE));
         continue;
       }
@@ -282,7 +282,7 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
   /** Calls the handler for each datagram. Returns a promise if it has to wait because `maxPending` handlers run. */
   #runEach(handler: DatagramHandler, count: number): Promise<void> | undefined {
     for (let index = 0; index < count; index++) {
-      if (this.#pending.size >= this.#opts.maxPending && !this.#opts.refuses) {
+      if (this.#pending.size >= this.#opts.maxPending && !this.#opts.refusesWhenFull) {
         return this.#runRest(handler, index, count);
       }
       this.#start(handler, this.#places[index]!);
@@ -293,7 +293,7 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
   /** As `#runEach()` from datagram `first` on. Waits while `maxPending` handlers run. */
   async #runRest(handler: DatagramHandler, first: number, count: number): Promise<void> {
     for (let index = first; index < count; index++) {
-      while (this.#pending.size >= this.#opts.maxPending && !this.#isCut) {
+      while (this.#pending.size >= this.#opts.maxPending && !this.#handlersAborted) {
         await new Promise<void>((resolve) => (this.#wake = resolve));
       }
       this.#start(handler, this.#places[index]!);
@@ -301,15 +301,15 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
   }
 
   #start(handler: DatagramHandler, place: number): void {
-    if (this.#isCut || this.#pending.size >= this.#opts.maxPending) {
-      this.#refuse(this.#isCut ? "draining" : "maxPending", place);
+    if (this.#handlersAborted || this.#pending.size >= this.#opts.maxPending) {
+      this.#refuse(this.#handlersAborted ? "draining" : "maxPending", place);
       return;
     }
     // A copy, because the handler may wait, and the memory is used for the next batch.
     const data = Buffer.from(this.#batch.data(place));
     this.#counts.accepted++;
     this.#counts.bytesReceived += data.length;
-    const account = this.#replies.accountOf(memoryOf(this.#batch), place, data.length);
+    const account = this.#replies.replyAccountOf(memoryOf(this.#batch), place, data.length);
     const work = new DatagramWork(this.#owner, data, this.#batch.address(place) as HostAddress, account);
     this.#call(work, () => handler(work, work.reply));
   }
@@ -318,7 +318,7 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
     if (count === 0) return;
     const batch = this.#batch;
     const memory = memoryOf(batch);
-    if (this.#isCut) {
+    if (this.#handlersAborted) {
       for (let index = 0; index < count; index++) this.#refuse("draining", this.#places[index]!);
       return;
     }
@@ -327,9 +327,9 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
     const work = new ServedBatch(this.#owner, batch, memory, this.#places, count);
     this.#call(work, () => handler(work));
     if (this.#pending.size === 0) return;
-    await this.#pending.empty();
-    // A handler that was cut may still use the memory.
-    if (work.isCut) this.#makeBatch();
+    await this.#pending.whenEmpty();
+    // A handler that the server has given up on may still use the memory.
+    if (work.isAborted) this.#makeBatch();
   }
 
   /** Calls a handler, and tracks it if it returns a promise. */
@@ -366,10 +366,10 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
   }
 
   /** Receives no more, and gives up on the handlers. */
-  #cut(error: unknown): void {
-    this.#isCut = true;
+  #abort(error: unknown): void {
+    this.#handlersAborted = true;
     this.#stopping.abort();
-    this.#pending.cutAll(error);
+    this.#pending.abortAll(error);
     this.#replies.close();
     this.#resume();
   }

@@ -9,7 +9,7 @@
 // 4. This program closes its descriptors of the sockets. The accept queue stays, because the new program has the
 //    sockets. Then ready() resolves in the new program.
 
-import { report } from "../callbacks.js";
+import { runCallback } from "../callbacks.js";
 import { checkNames, checkOptions, quote } from "../check/index.js";
 import { clock, workerThreads } from "../builtins.js";
 import {
@@ -153,14 +153,14 @@ export function upgradeOn(
   const listener = (): void => {
     upgrade(servers, rest).then(
       (upgraded) => {
-        if (onUpgraded !== undefined) report("onUpgraded", onUpgraded, upgraded);
+        if (onUpgraded !== undefined) runCallback("onUpgraded", onUpgraded, upgraded);
       },
       (error: unknown) => {
         const raise = (): void => {
           throw error;
         };
-        if (onError === undefined) report("upgradeOn()", raise);
-        else report("onError", onError, error);
+        if (onError === undefined) runCallback("upgradeOn()", raise);
+        else runCallback("onError", onError, error);
       },
     );
   };
@@ -334,7 +334,7 @@ class UpgradeAttempt {
     try {
       await notifyManager(state, lastMessage);
     } catch (error) {
-      report("sd_notify", () => {
+      runCallback("sd_notify", () => {
         throw error;
       });
     }

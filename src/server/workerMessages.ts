@@ -94,7 +94,7 @@ export type FromWorker =
 
 export type ToWorker =
   | { readonly type: "ping" }
-  | { readonly type: "cut" }
+  | { readonly type: "abort" }
   /** Whether the server wants records of ended connections. */
   | { readonly type: "observe"; readonly closed: boolean };
 

@@ -5,7 +5,7 @@ import { pathToFileURL } from "node:url";
 import type { ResourceLimits } from "node:worker_threads";
 import type { Address } from "../addr/index.js";
 import { reporter } from "../admission/index.js";
-import { report, reportFailure } from "../callbacks.js";
+import { runCallback, reportFailure } from "../callbacks.js";
 import { os } from "../builtins.js";
 import { checkNames, checkOptions, flag, integer, quote } from "../check/index.js";
 import type { TlsListenOptions } from "../net/index.js";
@@ -267,7 +267,7 @@ export function checkWorkers(opts: ServeWorkersOptions, usesTls: boolean, action
 
 /** Reports an event to `onWorker`. Without it, a failure is a warning of the process. */
 export function reportWorker(onWorker: CheckedWorkers["onWorker"], event: WorkerEvent, failure?: unknown): void {
-  if (onWorker !== undefined) report("onWorker", onWorker, event);
+  if (onWorker !== undefined) runCallback("onWorker", onWorker, event);
   else if (failure !== undefined) reportFailure("a worker of serveWorkers()", failure);
 }
 

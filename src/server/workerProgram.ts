@@ -104,8 +104,8 @@ class WorkerProgram {
   /** The option `log` of `#server`. Undefined exactly while the server wants no records. */
   #log: ((event: ServerEvent) => void) | undefined;
   #scheduled = false;
-  /** Whether the message "cut" has arrived. */
-  #wasCut = false;
+  /** Whether the message "abort" has arrived. */
+  #aborting = false;
   /** The counters of the last report, as text. */
   #lastCounts = "";
 
@@ -118,7 +118,7 @@ class WorkerProgram {
     link.onMessage((message) => {
       if (message.type === "ping") link.send({ type: "pong" });
       else if (message.type === "observe") this.#observe(message.closed);
-      else this.#cut();
+      else this.#abort();
     });
   }
 
@@ -130,8 +130,8 @@ class WorkerProgram {
     this.#log = closed ? log : undefined;
   }
 
-  #cut(): void {
-    this.#wasCut = true;
+  #abort(): void {
+    this.#aborting = true;
     void this.#server?.close();
   }
 
@@ -140,7 +140,7 @@ class WorkerProgram {
     let cleanUp: unknown;
     try {
       const { handler, setup } = await loadHandler(module, this.#load);
-      if (!this.#wasCut) cleanUp = await setup?.({ worker, data });
+      if (!this.#aborting) cleanUp = await setup?.({ worker, data });
       this.#server = this.#serve(handler);
     } catch (error) {
       this.#link.send({ type: "failed", error: copyOfError(error) });
@@ -151,7 +151,7 @@ class WorkerProgram {
     timer.unref();
     this.#link.send({ type: "ready" });
     // The message may have arrived while `#server` did not exist yet.
-    if (this.#wasCut) void this.#server.close();
+    if (this.#aborting) void this.#server.close();
     await this.#server.closed;
     this.#report();
     if (typeof cleanUp === "function") await (cleanUp as () => unknown)();

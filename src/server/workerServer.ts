@@ -15,7 +15,7 @@ import {
   ServerEvents,
 } from "../admission/index.js";
 import type { Address } from "../addr/index.js";
-import { report, reportFailure } from "../callbacks.js";
+import { runCallback, reportFailure } from "../callbacks.js";
 import {
   type AcceptedConnection,
   acceptRaw,
@@ -91,12 +91,12 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   readonly #watch: NodeJS.Timeout | undefined;
   /** Settles the promise of `#startAll()`. Undefined exactly when no start is in progress. */
   #starting: { readonly resolve: () => void; readonly reject: (error: unknown) => void } | undefined;
-  /** Whether the connections were cut. Then waiting connections are reset. */
-  #wasCut = false;
+  /** Whether the connections were aborted. Then waiting connections are reset. */
+  #aborting = false;
   #keepsAlive = true;
   /** Connections that ended because their worker ended by itself. */
   #lost = 0;
-  /** Connections that were cut, and that are not in the counters of a worker. */
+  /** Connections that were aborted, and that are not in the counters of a worker. */
   #resets = 0;
   /** Resolves when all workers have ended. */
   readonly #workersEnded: Promise<void>;
@@ -117,17 +117,17 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     this.#life = new Lifecycle(
       {
         stop: () => {
-          this.#loop?.drain();
+          this.#loop?.reportDrain();
           this.#stopAccepting();
           this.#settle();
         },
-        emptied: () => this.#workersEnded,
-        cut: () => this.#cut(),
-        ended: (error) => {
+        whenEmpty: () => this.#workersEnded,
+        abort: () => this.#abort(),
+        release: (error) => {
           this.#starting?.reject(opts.serve.signal?.aborted === true ? opts.serve.signal.reason : error);
           this.#loop?.end();
           this.#stopAccepting();
-          this.#cut();
+          this.#abort();
           return this.#workersEnded;
         },
       },
@@ -179,15 +179,15 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
 
   /** Lets the process end while the server runs. Threads then end with the process. */
   unref(): this {
-    return this.#keepAlive(false);
+    return this.#setKeepAlive(false);
   }
 
   /** Undoes `unref()`. */
   ref(): this {
-    return this.#keepAlive(true);
+    return this.#setKeepAlive(true);
   }
 
-  #keepAlive(yes: boolean): this {
+  #setKeepAlive(yes: boolean): this {
     this.#keepsAlive = yes;
     for (const listener of this.#listeners) {
       if (yes) listener.ref();
@@ -200,8 +200,8 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
 
   /**
    * Closes the listener, aborts `context.draining` in all workers, and waits until the handlers have finished, their
-   * connections are ended, and the workers have ended. After `timeout` it cuts the connections that are left. A worker
-   * that does not end within half a second after that is ended by force.
+   * connections are ended, and the workers have ended. After `timeout` it resets the connections that are left. A
+   * worker that does not end within half a second after that is ended by force.
    *
    * @throws TypeError or RangeError (by rejecting) for a wrong `timeout`
    */
@@ -317,13 +317,13 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     const error = errorOfCopy(message.error);
     const { onError, onHandshakeError } = this.#opts;
     if (message.type === "handshake") {
-      report("onHandshakeError", onHandshakeError!, error, peer);
+      runCallback("onHandshakeError", onHandshakeError!, error, peer);
       return;
     }
     const client = message.client && decodeAddress(message.client);
     const { id } = message;
     this.#events.handlerFailed(id, client, peer, error);
-    if (onError !== undefined) report("onError", onError, error, { worker: slot.number, id, peer, client });
+    if (onError !== undefined) runCallback("onError", onError, error, { worker: slot.number, id, peer, client });
     else reportFailure("the handler of serveWorkers()", error);
   }
 
@@ -332,7 +332,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     if (expected) this.#resets += lost;
     else this.#lost += lost;
     for (const connection of untaken) this.#dispatch.hold(connection, this.#keyOf(connection));
-    if (this.#wasCut) this.#resetWaiting();
+    if (this.#aborting) this.#resetWaiting();
     const how = signal === null ? `with status ${code}` : `by ${signal}`;
     const failure =
       error instanceof Error ? error : new WorkerError("ERR_WORKER_ENDED", slot.number, `has ended ${how}`, error);
@@ -378,12 +378,12 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     }
   }
 
-  #cut(): void {
-    this.#wasCut = true;
+  #abort(): void {
+    this.#aborting = true;
     // Ends the reading of headers, for which `#settle()` waits.
     this.#loop?.end();
     this.#resetWaiting();
-    for (const slot of this.#slots) slot.cut();
+    for (const slot of this.#slots) slot.abort();
     this.#settle();
   }
 

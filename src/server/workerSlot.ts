@@ -58,9 +58,9 @@ export interface WorkerOwner {
   workerEnded(slot: WorkerSlot, end: WorkerEnd, restartIn: number | undefined): void;
 }
 
-/** Milliseconds from the message "cut" to the end by force. */
-const CUT_GRACE = 500;
-/** Milliseconds from "cut" to the end by force for a worker that is still loading its module. */
+/** Milliseconds from the message "abort" to the end by force. */
+const ABORT_GRACE = 500;
+/** Milliseconds from "abort" to the end by force for a worker that is still loading its module. */
 const START_GRACE = 5000;
 /** After this many milliseconds a worker counts as successful: the delay of the next restart is the shortest again. */
 const PROVEN_AFTER = 10_000;
@@ -260,20 +260,20 @@ export class WorkerSlot {
 
   /** Ends the channel: the worker serves the connections that it has, and ends. A worker that is starting is cut. */
   finish(): void {
-    if (this.state === "starting") return this.cut();
+    if (this.state === "starting") return this.abort();
     if (this.state !== "ready") return;
     this.state = "ending";
     this.#channel!.finish();
   }
 
-  /** Cuts all connections of the worker. Ends it by force if it does not end. */
-  cut(): void {
+  /** Resets all connections of the worker. Ends it by force if it does not end. */
+  abort(): void {
     this.cancelRestart();
     if (this.state === "down" || this.#killTimer !== undefined) return;
     // A thread that is terminated while it loads modules leaves their files open.
-    const grace = this.state === "starting" ? START_GRACE : CUT_GRACE;
+    const grace = this.state === "starting" ? START_GRACE : ABORT_GRACE;
     this.state = "ending";
-    this.#send({ type: "cut" });
+    this.#send({ type: "abort" });
     this.#killTimer = setTimeout(() => this.#host?.kill(), grace);
   }
 

@@ -14,7 +14,7 @@
 import { countCompleted, countPart, type TransferCounts } from "../reactor/index.js";
 import type { Calls } from "../sys/calls.js";
 import { EAGAIN, EINTR, ETIMEDOUT } from "../sys/errno.js";
-import { interrupted } from "./interrupts.js";
+import { takeInterrupt } from "./interrupts.js";
 import {
   deadlineErrorOf,
   errorOf,
@@ -83,7 +83,7 @@ export function block<A, B, T>(
     }
     const slice = sliceUntil(deadline);
     if (slice === 0) return endEarly(operation, a, b, ETIMEDOUT, { reactor: { calls }, fd });
-    if (interrupted(calls)) return endEarly(operation, a, b, EINTR, { reactor: { calls }, fd });
+    if (takeInterrupt(calls)) return endEarly(operation, a, b, EINTR, { reactor: { calls }, fd });
     if (result === EAGAIN && futileEvents < MAX_FUTILE_EVENTS) {
       futileEvents = calls.poll(fd, events, slice) > 0 ? futileEvents + 1 : 0;
     } else {

@@ -25,19 +25,19 @@ import { runtime } from "../sys/runtime.js";
 /** After this many SIGINT whose listeners have not run, the next wait ends the process. */
 const MAX_UNHANDLED = 2;
 
-/** Without libuv: whether the listeners of the last signals may not have run, because the loop has not turned yet. */
-let awaitsTurn = true;
+/** Only without libuv: whether the loop has to turn before the listeners of all signals so far have run. */
+let turnPending = true;
 
-function turned(): void {
-  awaitsTurn = false;
+function endTurn(): void {
+  turnPending = false;
   addon.markSignalsHandled();
 }
 
-function awaitTurn(): void {
-  awaitsTurn = true;
+function scheduleTurn(): void {
+  turnPending = true;
   // The listeners for signals of this turn run in the next turn at the latest. Not unreferenced: Deno runs unreferenced
   // immediates only when something else wakes the loop.
-  setImmediate(() => setImmediate(turned));
+  setImmediate(() => setImmediate(endTurn));
 }
 
 function noop(): void {}
@@ -55,7 +55,7 @@ function removeNoopListeners(): void {
  */
 function onNewListener(name: string | symbol, listener: unknown): void {
   if (listener === noop || typeof name !== "string" || !Object.hasOwn(os().constants.signals, name)) return;
-  awaitTurn();
+  scheduleTurn();
   const events: EventEmitter = process;
   if (events.listenerCount(name) > 0) return;
   try {
@@ -69,43 +69,46 @@ function onNewListener(name: string | symbol, listener: unknown): void {
   queueMicrotask(removeNoopListeners);
 }
 
-const watching = addon.watchSignals();
+/** 0, or -errno: -EPERM on a worker, -ENOTSUP without libuv. */
+const watchStatus = addon.watchSignals();
 /**
- * On Node.js from the addon, because an import of node:worker_threads takes 2 MB on version 26. Elsewhere from that
- * module, because `deno test` runs the main program on another thread than the first one of the process.
+ * On Node.js the addon detects the main thread, because an import of node:worker_threads takes 2 MB on version 26. In
+ * other runtimes that module is used, because `deno test` runs the main program on a thread that is not the first one
+ * of the process.
  */
-const isMainThread = runtime.libuv ? watching !== EPERM : workerThreads().isMainThread;
+const isMainThread = runtime.libuv ? watchStatus !== EPERM : workerThreads().isMainThread;
 /** Whether native code finds out from libuv that listeners have run. */
 const loopReportsTurns = isMainThread && watch();
 
 function watch(): boolean {
-  const libuv = runtime.libuv && watching === 0;
+  const libuv = runtime.libuv && watchStatus === 0;
   const events: EventEmitter = process;
-  // Another evaluation of the package may have registered it.
   const { countSignal } = addon;
+  // If the package is evaluated twice, the first evaluation has added this listener.
   if (!events.listeners("newListener").includes(countSignal)) events.on("newListener", countSignal);
   for (const name of process.eventNames()) addon.countSignal(name);
   if (!libuv) {
     events.on("newListener", onNewListener);
-    awaitTurn();
+    scheduleTurn();
   }
   return libuv;
 }
 
 /**
- * Whether a signal has arrived that has interrupted no call yet. Called before a call waits, and each time before it
- * waits again.
+ * Takes the signals that have arrived and have interrupted no call yet. Returns whether there was one; the caller must
+ * then end its call with EINTR. If there was none, and the listeners of `MAX_UNHANDLED` SIGINT have not run, ends
+ * the process by SIGINT. Called each time before a blocking call waits.
  */
-export function interrupted(calls: Calls): boolean {
+export function takeInterrupt(calls: Calls): boolean {
   if (!isMainThread) return false;
   // Removes the `noop` listeners now: no microtask can do it during the call, and with them the signal would have no
   // default action.
   if (noopSignals.length > 0) removeNoopListeners();
-  if (!loopReportsTurns && !awaitsTurn) {
+  if (!loopReportsTurns && !turnPending) {
     calls.markSignalsHandled();
-    awaitTurn();
+    scheduleTurn();
   }
-  // Before takeSignals(): a signal that comes between the two calls interrupts, and ends nothing yet.
+  // Called before takeSignals(), so that a SIGINT between the two calls interrupts, and does not end the process.
   const pending = calls.pendingSignals(os().constants.signals.SIGINT);
   if (calls.takeSignals() > 0) return true;
   if (pending >= MAX_UNHANDLED) endByDefault("SIGINT");

@@ -4,7 +4,7 @@ import { calls } from "../sys/calls.js";
 import { EAGAIN, EINTR, socketError } from "../sys/errno.js";
 import { type Entry, type PollResult, PollTable } from "../ops/pollTable.js";
 import { deadlineIn, sliceUntil } from "./blockingCall.js";
-import { interrupted } from "./interrupts.js";
+import { takeInterrupt } from "./interrupts.js";
 import { isBlockingSocket } from "./blockingRunner.js";
 import type { Socket } from "./syncSocket.js";
 import { blockingTimeoutOf, type WaitOptions } from "./syncOptions.js";
@@ -47,6 +47,6 @@ export function poll<E extends PollEntry>(entries: readonly E[], opts?: WaitOpti
     if (count >= 0) return table.ready();
     if (count !== EAGAIN && count !== EINTR) throw socketError(count, "poll");
     if (slice === 0) return [];
-    if (interrupted(calls)) throw socketError(EINTR, "poll");
+    if (takeInterrupt(calls)) throw socketError(EINTR, "poll");
   }
 }

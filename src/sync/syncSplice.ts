@@ -23,7 +23,7 @@ import {
 } from "../ops/spliceOptions.js";
 import { deadlineIn, sliceUntil } from "./blockingCall.js";
 import { isBlockingSocket, blockingRunnerOf } from "./blockingRunner.js";
-import { interrupted } from "./interrupts.js";
+import { takeInterrupt } from "./interrupts.js";
 import { blockingTimeoutOf } from "./syncOptions.js";
 import type { Socket } from "./syncSocket.js";
 
@@ -149,7 +149,7 @@ function run(splices: readonly Splice[], { idleTimeout, pipes, timeout }: Limits
       const slice = sliceUntil(Math.min(deadline, idle));
       if (slice === 0) throw timeoutError("splice", { transferred: splices[0]!.sent });
       // Checked in each round, because a signal must end a flow that never waits, too.
-      if (interrupted(calls)) throw socketError(EINTR, "splice", { transferred: splices[0]!.sent });
+      if (takeInterrupt(calls)) throw socketError(EINTR, "splice", { transferred: splices[0]!.sent });
       const ready = canContinue ? EAGAIN : new PollTable<Entry<never>>(entries, isNever).poll(calls, slice);
       if (ready < 0 && ready !== EAGAIN && ready !== EINTR) throw socketError(ready, "poll");
     }

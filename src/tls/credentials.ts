@@ -121,7 +121,7 @@ function readCertificate(block: PemBlock, action: string, name: string): X509Cer
     void certificate.publicKey;
   } catch (error) {
     const { code } = describeNodeError(error);
-    // This OpenSSL may not support the type of the key. Then the certificate is not damaged.
+    // If this OpenSSL does not support the type of the key, the certificate is not damaged.
     if (!/UNSUPPORTED|UNKNOWN/.test(code)) {
       throw new TlsError(code, `Cannot ${action}`, `${name} can't be used: its key can't be read`, { cause: error });
     }

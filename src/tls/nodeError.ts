@@ -59,7 +59,7 @@ export function fromNodeError(
   ends?: Ends,
 ): unknown {
   if (!isError(error) || error instanceof SocketError || error instanceof TlsError) return error;
-  if (error instanceof BusyError || callbackErrors.has(error)) return error;
+  if (error instanceof BusyError || thrownByCallbacks.has(error)) return error;
   const { code, errno, reason } = error as NodeError;
   if (typeof code !== "string") return error;
   if (typeof errno === "number") return localError(code, syscall, { ...addressDetails(ends), cause: error });
@@ -83,7 +83,7 @@ function isError(value: unknown): value is Error {
 }
 
 /** Errors that callbacks of users have thrown. */
-const callbackErrors = new WeakSet<Error>();
+const thrownByCallbacks = new WeakSet<Error>();
 
 /**
  * Converts a value that a user's callback threw into the Error that Node requires. A value that is no Error becomes the
@@ -93,7 +93,7 @@ export function callbackError(thrown: unknown, callback: string): Error {
   const error = isError(thrown)
     ? thrown
     : new TypeError(`${callback} threw ${quote(thrown)}, required an Error`, { cause: thrown });
-  callbackErrors.add(error);
+  thrownByCallbacks.add(error);
   return error;
 }
 

@@ -11,7 +11,7 @@
 import { clock } from "../builtins.js";
 import { quote } from "../check/index.js";
 import type { Address } from "../addr/index.js";
-import { report } from "../callbacks.js";
+import { runCallback } from "../callbacks.js";
 import { TlsError } from "../errors/index.js";
 import type { Conn, IoOptions, Listener } from "../io.js";
 import { Stream } from "../stream/index.js";
@@ -381,7 +381,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
 
   #report(error: unknown, remoteAddress: Address | undefined): void {
     const { onHandshakeError } = this.#opts;
-    if (onHandshakeError !== undefined) report("onHandshakeError", onHandshakeError, error, remoteAddress);
+    if (onHandshakeError !== undefined) runCallback("onHandshakeError", onHandshakeError, error, remoteAddress);
   }
 
   #silentClientError(cause: unknown): TlsError {

@@ -160,7 +160,7 @@ export class TlsWriter {
     return this.#broken;
   }
 
-  /** See {@link Writer.writeProgress}. The piece that Node has does not count, because the kernel may not have it. */
+  /** See {@link Writer.writeProgress}. The piece that Node has does not count, because it can still be unsent. */
   get progress(): number {
     const [write] = this.#queue;
     if (write === undefined) return -1;

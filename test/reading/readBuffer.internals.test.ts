@@ -39,14 +39,32 @@ test("peek() returns bytes that stay the same when the unread bytes move", () =>
   assert.deepEqual(buffer.take(103_000).subarray(3000), pattern(100_000, 3000));
 });
 
+test("bytes of peek() stay the same after a take() of no bytes, whichever call takes them", () => {
+  const takeRest: readonly ((buffer: ReadBuffer) => unknown)[] = [
+    (buffer) => buffer.skip(100),
+    (buffer) => buffer.takeText(100, "latin1"),
+    (buffer) => buffer.copyInto(new Uint8Array(100)),
+  ];
+  for (const takeAll of takeRest) {
+    const buffer = new ReadBuffer(65_536);
+    put(buffer, pattern(100));
+    const seen = buffer.peek(100);
+    assert.equal(buffer.take(0).length, 0);
+    takeAll(buffer);
+    assert.equal(buffer.length, 0);
+    put(buffer, Buffer.alloc(100, 0xff));
+    assert.deepEqual(seen, pattern(100));
+  }
+});
+
 test("freeSpace() uses one slab again while it has no views", () => {
   const buffer = new ReadBuffer(65_536);
   put(buffer, Buffer.from("first line"));
-  const memory = buffer.view().buffer;
+  const memory = buffer.unread().buffer;
   for (let round = 0; round < 1000; round++) {
     buffer.takeText(buffer.length, "utf8");
     put(buffer, Buffer.from("another line, some of it longer".slice(0, 3 + (round % 28))));
-    assert.equal(buffer.view().buffer, memory);
+    assert.equal(buffer.unread().buffer, memory);
   }
 });
 

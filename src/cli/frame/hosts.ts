@@ -14,6 +14,12 @@ import {
 
 import { UsageError } from "./failure.js";
 
+/**
+ * The beginning of an error message of `parseEndpoint()`, up to the reason. It quotes the argument: `Cannot use {…} as
+ * an address:`, or `Cannot …"…"…:`. The usage error quotes the argument itself, and adds only the reason.
+ */
+const PARSER_PREFIX = /^Cannot (?:use \{[^}]*\} as an address|[^:]*?"(?:[^"\\]|\\.)*"[^:]*): /;
+
 export type HostAddress = InetAddress | Inet6Address;
 
 export interface HostOptions {
@@ -49,9 +55,7 @@ export async function lookUp(text: string, options: HostOptions): Promise<HostAd
     found = await getaddrinfo(host, null, { family, type, signal });
   } catch (error) {
     if (!(error instanceof TypeError || error instanceof RangeError)) throw error;
-    throw new UsageError(
-      `${name} is ${JSON.stringify(text)}: ${error.message.replace(/^Cannot (?:use \{[^}]*\} as an address|[^:]*?"(?:[^"\\]|\\.)*"[^:]*): /, "")}`,
-    );
+    throw new UsageError(`${name} is ${JSON.stringify(text)}: ${error.message.replace(PARSER_PREFIX, "")}`);
   }
   return found.flatMap(({ address }) =>
     address instanceof InetAddress || address instanceof Inet6Address ? [address] : [],

@@ -1,5 +1,5 @@
-// Accepted connections as descriptors, without a Socket: accept one, send it over a channel, receive it from a channel,
-// and make a Socket of it. For src/net and src/server.
+// Accepted connections as descriptors, without a Socket: accept one, send it over a channel, receive it from the
+// channel, and make a Socket of it. A channel is a pair of SOCK_SEQPACKET sockets; see ops/handOver.ts.
 
 import type { Address } from "../addr/index.js";
 import { type AcceptedConnection, ACCEPT_CONNECTION, HAND_OVER, TAKE_OVER } from "../ops/handOver.js";
@@ -12,7 +12,7 @@ import { type Socket, socketOfDescriptor } from "./socket.js";
 
 export { type AcceptedConnection } from "../ops/handOver.js";
 
-/** As `acceptFrom`. The caller owns the descriptor of the connection. */
+/** Does the same as `acceptFrom` (connecting.ts), but makes no Socket. The caller owns the descriptor of the connection. */
 export function acceptConnection(
   handler: CompletionHandler<AcceptedConnection>,
   listener: Socket,
@@ -21,7 +21,7 @@ export function acceptConnection(
   return runner.descriptor.reading.submit(handler, runner, ACCEPT_CONNECTION, runner, false, null);
 }
 
-/** Sends a connection over a channel, if there is room. If it returns true, the caller closes its own descriptor. */
+/** Sends a connection over a channel. Returns false if the send buffer is full. The caller's descriptor stays open. */
 export function tryHandOver(channel: Socket, connection: AcceptedConnection): boolean {
   return runnerOf(channel)!.trySend(HAND_OVER, connection, 0) !== undefined;
 }
@@ -35,7 +35,7 @@ export function takeOver(
   return runner.descriptor.reading.submit(handler, runner, TAKE_OVER, undefined, undefined, null);
 }
 
-/** As `takeOver`, with a promise. */
+/** Does the same as `takeOver`, but returns a promise. */
 export function takeOverAsync(channel: Socket, signal?: AbortSignal): Promise<AcceptedConnection | undefined> {
   const runner = runnerOf(channel)!;
   return runner.descriptor.reading.run(runner, TAKE_OVER, undefined, undefined, null, signal);

@@ -1,5 +1,5 @@
-// The sockets that a listener or a server passes to another process, and how it then stops; for upgrade() of
-// src/server/.
+// For `upgrade()` (src/server/upgrade.ts): the sockets that a listener or a server passes to the new program, and how
+// it stops when the new program has them.
 
 import type { Buffer } from "node:buffer";
 import { type Address, type Endpoint, formatEndpoint, parseLocalEndpoint } from "../addr/index.js";
@@ -15,7 +15,7 @@ export interface PassableSocket {
   readonly file: UnixFile | undefined;
 }
 
-/** Hands the sockets of a listener or a server over. */
+/** The sockets of a listener or of a server for the new program, and how it stops after that. */
 export interface Handover {
   /** Returns the sockets; undefined if the object accepts no more. */
   sockets(): readonly PassableSocket[] | undefined;
@@ -27,7 +27,7 @@ export interface Handover {
 
 const handovers = new WeakMap<object, Handover>();
 
-/** Stores how an object hands its sockets over. */
+/** Stores the handover of an object. */
 export function registerHandover(owner: object, handover: Handover): void {
   handovers.set(owner, handover);
 }
@@ -47,7 +47,7 @@ export function registerSocket(
   });
 }
 
-/** Registers a server, which hands over the sockets of `below`: the listener or UDP socket that it uses. */
+/** Registers a server. Its sockets are those of `below`: the listener or UDP socket that it uses. */
 export function registerServer(
   server: object,
   below: object,
@@ -71,7 +71,7 @@ export function receivingGateOf(socket: object): Promise<void> | undefined {
   return gates.get(socket);
 }
 
-/** How an object hands its sockets over; undefined if it has none that can be passed. */
+/** The handover of an object; undefined if the object has no socket that can be passed. */
 export function handoverOf(owner: object): Handover | undefined {
   return handovers.get(owner);
 }

@@ -1,28 +1,29 @@
-// The open connections of a server. One timer checks the deadlines of all of them.
+// The connections or the running handlers of a server, each with a deadline. One timer checks the deadlines of all
+// members of a set.
 
 import { clock } from "../builtins.js";
 import { LONGEST_TIMER } from "../wait/waitOptions.js";
 
 /** The shortest time in ms between two checks of the deadlines. */
 const MIN_DELAY = 5;
-/** Maximum number of connections that one check ends. Ending many at a time would delay all others. */
+/** Maximum number of members that one check ends. Ending many at a time would delay all others. */
 const MAX_ENDED_AT_ONCE = 32;
 
-/** A connection in the set. */
-export interface TrackedConnection {
+/** A connection, or a handler that runs. */
+export interface DeadlineMember {
   /** Its index in the set. Only the set writes it. */
   place: number;
-  /** The time at which the connection expires if nothing happens before, as of `clock()`; Infinity for never. */
+  /** The time at which the member expires if nothing happens before, as of `clock()`; Infinity for never. */
   dueAt(now: number): number;
-  /** Called when the time of `dueAt()` has come. It must remove the connection from the set, or make the time later. */
+  /** Called when the time of `dueAt()` has come. It must remove the member from the set, or make the time later. */
   expire(now: number): void;
-  /** Resets the connection, and removes it from the set. */
-  cut(error: unknown): void;
+  /** Resets the connection, or aborts the signal of the handler. Removes the member from the set. */
+  abort(error: unknown): void;
 }
 
-export class ConnectionSet<C extends TrackedConnection> {
-  /** In no order, so that a removal costs little: the last connection takes the place of the removed one. */
-  readonly #members: C[] = [];
+export class DeadlineSet<M extends DeadlineMember> {
+  /** In no order, so that a removal costs little: the last member takes the place of the removed one. */
+  readonly #members: M[] = [];
   #timer: NodeJS.Timeout | undefined;
   #timerDue = Infinity;
   #emptyWaiters: (() => void)[] = [];
@@ -31,18 +32,18 @@ export class ConnectionSet<C extends TrackedConnection> {
     return this.#members.length;
   }
 
-  [Symbol.iterator](): ArrayIterator<C> {
+  [Symbol.iterator](): ArrayIterator<M> {
     return this.#members.values();
   }
 
-  add(connection: C): void {
-    connection.place = this.#members.length;
-    this.#members.push(connection);
+  add(member: M): void {
+    member.place = this.#members.length;
+    this.#members.push(member);
   }
 
-  delete(connection: C): void {
+  delete(member: M): void {
     const last = this.#members.pop()!;
-    if (last !== connection) this.#members[(last.place = connection.place)] = last;
+    if (last !== member) this.#members[(last.place = member.place)] = last;
     if (this.#members.length > 0) return;
     clearTimeout(this.#timer);
     this.#timerDue = Infinity;
@@ -50,7 +51,7 @@ export class ConnectionSet<C extends TrackedConnection> {
   }
 
   /** Resolves when the set has no members. */
-  empty(): Promise<void> {
+  whenEmpty(): Promise<void> {
     if (this.#members.length === 0) return Promise.resolve();
     return new Promise((resolve) => this.#emptyWaiters.push(resolve));
   }
@@ -61,7 +62,7 @@ export class ConnectionSet<C extends TrackedConnection> {
     clearTimeout(this.#timer);
     this.#timerDue = due;
     const delay = Math.min(Math.max(Math.ceil(due - clock()), MIN_DELAY), LONGEST_TIMER);
-    // Unreferenced, because the waiting calls keep the process alive.
+    // Unreferenced, because the calls that wait keep the process alive.
     this.#timer = setTimeout(() => this.#checkDeadlines(), delay).unref();
   }
 
@@ -70,27 +71,27 @@ export class ConnectionSet<C extends TrackedConnection> {
     const now = clock();
     let earliest = Infinity;
     let ended = 0;
-    // Backwards: when a connection is removed, the last one, which was checked already, moves to its place.
+    // Backwards: when a member is removed, the last one, which was checked already, moves to its place.
     for (let place = this.#members.length - 1; place >= 0; place--) {
-      const connection = this.#members[place];
-      if (connection === undefined) continue;
-      let due = connection.dueAt(now);
+      const member = this.#members[place];
+      if (member === undefined) continue;
+      let due = member.dueAt(now);
       if (due <= now) {
-        connection.expire(now);
-        if (this.#members[place] !== connection) {
+        member.expire(now);
+        if (this.#members[place] !== member) {
           if (++ended < MAX_ENDED_AT_ONCE) continue;
           earliest = now;
           break;
         }
-        due = connection.dueAt(now);
+        due = member.dueAt(now);
       }
       if (due < earliest) earliest = due;
     }
     this.arm(earliest);
   }
 
-  /** Resets all connections. */
-  cutAll(error: unknown): void {
-    for (let last = this.#members.at(-1); last !== undefined; last = this.#members.at(-1)) last.cut(error);
+  /** Aborts all members. */
+  abortAll(error: unknown): void {
+    for (let last = this.#members.at(-1); last !== undefined; last = this.#members.at(-1)) last.abort(error);
   }
 }
