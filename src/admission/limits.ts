@@ -66,7 +66,7 @@ export interface AdmissionOptions {
    * The only clients that may connect; others are reset. Default: all. Clients without an internet address may connect.
    */
   readonly allow?: AddressList | undefined;
-  /** Clients that may not connect, even if `allow` has them. Default: none. */
+  /** Clients that are reset, even if `allow` has them. Default: none. */
   readonly deny?: AddressList | undefined;
   /**
    * Requires that each connection begins with a header of the PROXY protocol, version 1 or 2, which has the address of

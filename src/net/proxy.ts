@@ -20,8 +20,7 @@ export interface ProxyOptions {
   readonly path?: string | undefined;
   /**
    * User name: RFC 1929 for SOCKS, the Basic scheme (RFC 7617) for HTTP. It is sent without encryption unless
-   * `protocol` is
-   * `"https"`.
+   * `protocol` is `"https"`.
    */
   readonly username?: string | undefined;
   readonly password?: string | undefined;
@@ -88,8 +87,8 @@ const REQUIRED_URL =
 const PROTOCOLS: readonly unknown[] = ["socks5", "socks5h", "http", "https"];
 const HTTP_OPTIONS = ["token", "authorization", "headers", "maxHeader", "maxHeaders"] as const;
 const PROXY_OPTIONS = ["protocol", "host", "port", "path", "username", "password", "tls", ...HTTP_OPTIONS];
-const MAX_HEADER = 16_384;
-const MAX_HEADERS = 128;
+const DEFAULT_MAX_HEADER_SIZE = 16_384;
+const DEFAULT_MAX_FIELDS = 128;
 /** Maximum length of a name: the 255 bytes of RFC 1035, section 2.3.4, without the first and the last length byte. */
 const MAX_NAME = 253;
 
@@ -126,8 +125,10 @@ function checkParts(opts: ProxyOptions, action: string): CheckedProxy {
     address,
     credentials,
     fields: kind === "http" ? checkFields(opts, credentials, action) : "",
-    maxHeader: maxHeader === undefined ? MAX_HEADER : integer(maxHeader, action, "via.maxHeader", 1, 1 << 24),
-    maxHeaders: maxHeaders === undefined ? MAX_HEADERS : integer(maxHeaders, action, "via.maxHeaders", 0, 1 << 16),
+    maxHeader:
+      maxHeader === undefined ? DEFAULT_MAX_HEADER_SIZE : integer(maxHeader, action, "via.maxHeader", 1, 1 << 24),
+    maxHeaders:
+      maxHeaders === undefined ? DEFAULT_MAX_FIELDS : integer(maxHeaders, action, "via.maxHeaders", 0, 1 << 16),
     tls:
       protocol === "https"
         ? prepareClient(tls, address instanceof UnixAddress ? undefined : address, action, "via.tls")

@@ -5,14 +5,14 @@ import { Socket, send_fds, socketpair } from "../socket/index.js";
 import { SOCK_DGRAM } from "../sys/constants.js";
 import { localError } from "../wait/localError.js";
 
-/** Milliseconds to wait for the manager. */
+/** Milliseconds for each step: the message, the barrier and its answer. */
 const TIMEOUT = 5_000;
 
 /**
  * Sends a message such as `"READY=1"`.
  *
- * @param lastMessage waits until the manager has handled the message. A manager that handles it after the end of this
- *   process may not find the service of the process
+ * @param lastMessage whether to wait until the manager has handled the message. If the manager handles it after the
+ *   end of this process, the manager may not find the service of the process
  * @returns false if there is no manager
  * @throws SocketError the errors of connect(2) and sendmsg(2); `ETIMEDOUT`; `EAFNOSUPPORT` for another kind of address
  */
