@@ -157,7 +157,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     clearTimeout(this.#rateTimer);
   }
 
-  /** Called when the server has ended. Stops, and cancels pending headers and waits for descriptors. */
+  /** Called when the server has ended. Stops, leaves `pressure`, and cancels pending headers. */
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
