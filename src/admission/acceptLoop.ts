@@ -51,7 +51,7 @@ export interface AcceptOwner<T> {
   begin(connection: T, client: Address | undefined, key: string | undefined, header: ProxyHeader | undefined): void;
   /** Tries the work that waits for descriptors; see {@link PressureClient.retryWork}. */
   retryWork(): boolean;
-  /** Accepting has failed with an error that does not end with time. */
+  /** Called when accepting has failed with an error that is neither a shortage nor about one connection. */
   acceptFailed(error: unknown): void;
 }
 
@@ -61,7 +61,7 @@ export interface AdmissionCounts {
   readonly accepted: number;
   /** Connections that were refused. */
   readonly refused: number;
-  /** Those among them that were refused because of `proxyProtocol`. */
+  /** The part of `refused` whose reason is `proxyProtocol`. */
   readonly proxyRefused: number;
   /** Connections now. */
   readonly connections: number;
@@ -129,7 +129,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     return this.#stopped;
   }
 
-  /** Starts accepting. @param gate accepting begins when it resolves. If it rejects, accepting has failed */
+  /** Starts accepting, after `gate` resolves. If `gate` rejects, calls `acceptFailed()` of the owner. */
   start(gate?: Promise<void>): void {
     if (gate !== undefined) {
       gate.then(
@@ -146,7 +146,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     this.#acceptAll();
   }
 
-  /** Reports that the server begins to drain. The loop accepts until `stop()`, because TLS handshakes run. */
+  /** Reports that the server begins to drain. The loop still accepts until `stop()`, because handshakes run. */
   reportDrain(): void {
     if (!this.#stopped) this.events.drainStarted(this.#counts.connections);
   }
@@ -157,7 +157,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     clearTimeout(this.#rateTimer);
   }
 
-  /** The server has ended. Until this call, its connections may wait for descriptors. */
+  /** Called when the server has ended. Stops, leaves `pressure`, and cancels pending headers. */
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
@@ -190,7 +190,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     this.#rateTimer?.[yes ? "ref" : "unref"]();
   }
 
-  /** A connection of this client has ended. */
+  /** Called when a connection of the client `key` has ended. */
   left(key: string | undefined): void {
     this.#counts.connections--;
     const count = key === undefined ? 0 : this.#countByClient.get(key)! - 1;
@@ -199,7 +199,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     this.#afterEnd();
   }
 
-  /** A connection, or the read of its header, has ended. */
+  /** Called when a connection, or the read of its header, has ended. */
   #afterEnd(): void {
     this.#reportEnd();
     this.#resume();
@@ -247,10 +247,10 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     return this.#counts.connections >= this.#limits.maxConnections;
   }
 
-  /** Whether the header of the next connection can be read, if it needs one. */
+  /** Whether a read of a header may start for the next connection. True also if the loop will read no header for it. */
   get #mayReadHeader(): boolean {
-    const left = this.#limits.maxConnections - this.#counts.connections;
-    return this.#proxyGate === undefined || this.#headersBeforeTls || left <= 0 || this.#proxyGate.hasRoom(left);
+    const free = this.#limits.maxConnections - this.#counts.connections;
+    return this.#proxyGate === undefined || this.#headersBeforeTls || free <= 0 || this.#proxyGate.hasRoom(free);
   }
 
   /** Whether a connection may be accepted now. */
@@ -308,18 +308,18 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
   }
 
   #readHeader(gate: ProxyGate, connection: T, peer: Address | undefined): void {
-    const left = this.#limits.maxConnections - this.#counts.connections;
+    const free = this.#limits.maxConnections - this.#counts.connections;
     let reason: RefusalReason | undefined;
     if (this.#stopped) reason = "draining";
     else if (!gate.trusts(peer)) reason = "proxyProtocol";
-    else if (left <= 0) reason = "maxConnections";
+    else if (free <= 0) reason = "maxConnections";
     if (reason !== undefined) {
       this.#refuse(reason, connection, peer, peer, undefined);
       return;
     }
     void gate.read(
       this.#owner.streamOf(connection),
-      left,
+      free,
       // A connection that was accepted before `stop()` is served, so `#stopped` is not checked.
       (header) => this.#checkLimits(connection, peer, header, this.#ended),
       (error) => this.#refuse(this.#ended ? "draining" : "proxyProtocol", connection, peer, peer, { error }),

@@ -23,7 +23,8 @@ function inetHost(address: Address | undefined): { host: string; family: "ipv4" 
 }
 
 /**
- * The key under which a client is counted: its IPv4 address, or the /64 of its IPv6 address. Undefined: not counted.
+ * The key under which a client is counted: its IPv4 address, or the /64 of its IPv6 address. Undefined if the client
+ * is not counted.
  */
 export function clientKey(address: Address | undefined): string | undefined {
   const found = inetHost(address);

@@ -9,7 +9,7 @@ import { type DrainOptions, ShutdownSignals } from "./shutdownSignals.js";
 
 /** The server. A Lifecycle calls these methods when the state changes. They must not throw. */
 export interface LifecycleOwner {
-  /** Takes no more work. */
+  /** Stops taking new work. Called when the server begins to drain. */
   stop(): void;
   /** Resolves when all work has finished. */
   whenEmpty(): Promise<void>;
@@ -58,7 +58,7 @@ export class Lifecycle {
     return this.#draining.signal;
   }
 
-  /** Takes no more work, and waits until all work has finished. After `timeout` ms it aborts the work that is left. */
+  /** Stops taking new work, and waits until all work has finished. After `timeout` ms, ends the rest. */
   async drain(timeout: number | null): Promise<void> {
     if (this.#state === "closed") return;
     if (this.#state === "listening") {
@@ -66,9 +66,9 @@ export class Lifecycle {
       this.#owner.stop();
       this.#draining?.abort(localError("ECANCELED", this.#call, { cause: new Error("the server drains") }));
     }
-    const abort = (): void => this.#owner.abort(localError("ECANCELED", this.#call));
+    const endWork = (): void => this.#owner.abort(localError("ECANCELED", this.#call));
     // Referenced, because a handler may wait for something that keeps no process alive.
-    const timer = timeout === null ? undefined : setTimeout(abort, Math.min(timeout, LONGEST_TIMER));
+    const timer = timeout === null ? undefined : setTimeout(endWork, Math.min(timeout, LONGEST_TIMER));
     await this.#owner.whenEmpty();
     clearTimeout(timer);
     this.end();

@@ -98,7 +98,10 @@ class Pressure {
     return this.#code !== undefined && !this.#acceptsAgain;
   }
 
-  /** Called after each accept. Returns whether fewer descriptors are free than the reserve and the pending ones. */
+  /**
+   * Called after each accept. Lowers the estimate. Returns whether fewer descriptors are free than the reserve and the
+   * pending ones.
+   */
   isScarce(reserve: number | undefined, pendingDescriptors: number): boolean {
     this.#free -= DESCRIPTORS_PER_CONNECTION;
     const needed = this.#reserveOf(reserve) + pendingDescriptors;
@@ -114,7 +117,7 @@ class Pressure {
   /**
    * Reports that a call has failed because no descriptor or memory was free.
    *
-   * @param fewLeft whether the call has succeeded instead, and has left too few descriptors
+   * @param fewLeft true if the call has succeeded, but has left too few descriptors
    */
   report(code: string, fewLeft: boolean = false): void {
     // The last server may have been closed during the call.
@@ -175,7 +178,7 @@ class Pressure {
   #countFree(): void {
     try {
       this.#limit = readLimit();
-      // One of them is the descriptor of the listing itself.
+      // One of the listed descriptors is open only for this listing.
       this.#free = this.#limit - (fs().readdirSync("/proc/self/fd").length - 1);
     } catch (error) {
       // Without /proc the number is unknown. Then only a failed call shows a shortage.

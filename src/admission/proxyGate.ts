@@ -100,12 +100,12 @@ export class ProxyGate {
   /**
    * Whether the header of another connection can be read. If not, `changed` is called when it may be possible.
    *
-   * @param room the most connections whose header may be pending
+   * @param room the maximum number of connections whose header may be pending
    */
   hasRoom(room: number): boolean {
     const left = Math.min(room, this.#opts.maxPending) - this.#pending.size;
     const [oldest] = this.#pending;
-    // One connection at a time takes the place of another.
+    // At the maximum, one more connection may come, and replaces the oldest.
     return left > 0 || (left === 0 && this.#mayReplace(oldest!));
   }
 
@@ -129,7 +129,7 @@ export class ProxyGate {
   /**
    * Reads the header of a connection, and then calls `taken` or `failed`. It does not close the connection.
    *
-   * @param room the most connections whose header may be pending, with this one
+   * @param room the maximum number of connections whose header may be pending, with this one
    */
   async read(
     stream: HeaderSource,
@@ -153,7 +153,7 @@ export class ProxyGate {
       }
       taken(header);
     } finally {
-      // Removed last, so that the connection is always counted somewhere.
+      // Removed last, so that the connection always counts, here or at the server.
       this.#pending.delete(pending);
       this.#update();
       if (this.#pending.size === 0) for (const resolve of this.#emptyWaiters.splice(0)) resolve();

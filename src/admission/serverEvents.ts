@@ -42,7 +42,7 @@ export interface EventConnection extends EventEnds {
   readonly id: number;
 }
 
-/** Why a connection has ended: in order, with an error, by `drain()` or `close()`, or by the limit of that name. */
+/** Why a connection has ended: regularly, with an error, by `drain()` or `close()`, or by the limit of that name. */
 export type EndReason = "ended" | "failed" | "aborted" | "idleTimeout" | "maxLifetime" | "minReadRate";
 
 /** The server begins to accept. */
@@ -161,7 +161,7 @@ export class ServerEvents {
     );
   }
 
-  /** Whether an event has a subscriber or a callback. */
+  /** Whether `log`, or a subscriber of the channel, gets this event. */
   #isWanted(name: ServerEvent["event"]): boolean {
     return (this.#hooks.log !== undefined && name !== "connection") || this.#channels[name].hasSubscribers;
   }

@@ -37,7 +37,7 @@ export function checkSignals(signals: unknown, action: string): ReadonlySet<Node
  */
 const signalListeners = new Map<NodeJS.Signals, { readonly members: Set<() => void>; readonly dispatch: () => void }>();
 
-/** Calls `listener` when the process gets the signal. Returns a function that undoes that. */
+/** Calls `listener` when the process gets the signal. Returns a function that removes it. */
 export function onSignal(name: NodeJS.Signals, listener: () => void): () => void {
   let dispatcher = signalListeners.get(name);
   if (dispatcher === undefined) {
@@ -62,7 +62,7 @@ export function onSignal(name: NodeJS.Signals, listener: () => void): () => void
   };
 }
 
-/** A server that signals of the process end. */
+/** A server that can be ended by signals of the process. */
 export interface Endable {
   /** @param timeout ms; null for no limit */
   drain(timeout: number | null): Promise<void>;
@@ -85,7 +85,7 @@ export class ShutdownSignals {
     const names = checkSignals(signals, action);
     const timeout = drainTimeout(opts, action);
     const listener = (): void => {
-      // Not the state of the server, because the program may have called drain() without a signal.
+      // The state of the server is not checked, because the program may have called drain() without a signal.
       if (this.#signalled) return server.end();
       this.#signalled = true;
       void server.drain(timeout);
@@ -96,7 +96,7 @@ export class ShutdownSignals {
     }
   }
 
-  /** Removes the listeners. The signals then have their default action again. */
+  /** Removes the listeners. A signal without other listeners then has its default action again. */
   release(): void {
     for (const undo of this.#listeners.values()) undo();
     this.#listeners.clear();

@@ -5,7 +5,7 @@ const MAX_SOURCES = 16_384;
 
 export class ValidatedSources {
   readonly #lifetime: number;
-  /** The end of each validation, by source. When the current map is full, it replaces the previous one. */
+  /** The end of each validation, by source. A full current map replaces the previous map. */
   #current = new Map<string, number>();
   #previous = new Map<string, number>();
 

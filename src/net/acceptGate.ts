@@ -10,7 +10,7 @@ import { checkWait, remaining } from "./endpointOptions.js";
 export class AcceptGate {
   /** Resolves when this program may accept; rejects if it must never accept. */
   readonly open: Promise<void>;
-  readonly #closed = new AbortController();
+  readonly #closing = new AbortController();
 
   /** @param opened called when the gate opens, before the calls that wait go on */
   constructor(open: Promise<void>, opened: () => void) {
@@ -23,13 +23,13 @@ export class AcceptGate {
     const refused = optionsError(opts, "accept", WAIT_NAMES);
     if (refused !== undefined) throw refused.error;
     const wait = checkWait(opts ?? {}, "accept");
-    const signals = wait.signal === undefined ? [this.#closed.signal] : [this.#closed.signal, wait.signal];
+    const signals = wait.signal === undefined ? [this.#closing.signal] : [this.#closing.signal, wait.signal];
     await within(this.open, wait.deadline.left() ?? null, signals, () => timeoutError("accept"));
     return accept(remaining(wait));
   }
 
   /** Ends the calls that wait with `ECANCELED`, because the listener is closed. */
   close(): void {
-    this.#closed.abort(localError("ECANCELED", "accept"));
+    this.#closing.abort(localError("ECANCELED", "accept"));
   }
 }

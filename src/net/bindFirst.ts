@@ -9,7 +9,7 @@ const UNAVAILABLE_CODES: ReadonlySet<string> = new Set(["EADDRNOTAVAIL", "EAFNOS
 
 /**
  * The addresses of the wildcard without a family (`["", port]`): `::`, which also accepts IPv4, then `0.0.0.0`. With
- * `family` or `ipv6Only`, only the address of that family. Undefined for another target.
+ * `family`, only the address of that family; with `ipv6Only`, only `::`. Undefined for another target.
  */
 export function wildcards(
   target: InetAddress | Inet6Address | HostPort,
@@ -44,7 +44,7 @@ export async function bindFirst<T>(
   throw lastOf(errors, `Cannot ${action}`);
 }
 
-/** The last error. If there are several, its `cause` has all of them. */
+/** Returns the last error. If there are several, returns a copy of the last whose `cause` has all errors. */
 export function lastOf(errors: readonly unknown[], action: string): unknown {
   const last = errors.at(-1);
   if (errors.length === 1 || !(last instanceof SocketError)) return last;

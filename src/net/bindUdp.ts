@@ -240,6 +240,7 @@ function checkUdp(opts: UdpOptions, action: string): CheckedUdp {
   if (resolver !== undefined && typeof resolver !== "function") {
     throw new TypeError(`Cannot ${action}: resolver is ${quote(resolver)}, required a function`);
   }
+  // The kernel doubles the size, and stores it as an int.
   const size = (value: unknown, name: string): number | undefined =>
     value === undefined ? undefined : integer(value, action, name, 1, 0x3fff_ffff);
   return {
@@ -267,6 +268,7 @@ function parseUdpEndpoint(value: EndpointLike, verb: string): UdpTarget {
   const hasScheme = typeof value === "string" || (typeof value === "object" && value !== null && "scheme" in value);
   const endpoint = verb === "bind" ? parseLocalEndpoint(value) : parseEndpoint(value);
   const action = `${verb} UDP at ${quote(formatEndpoint(endpoint).replace(/^tcp:/, hasScheme ? "tcp:" : "udp:"))}`;
+  // Only a placeholder: for a descriptor, no code reads the address.
   const address = new InetAddress("0.0.0.0", 0);
   if (endpoint.scheme === "fd") return { endpoint, action, address, fd: endpoint.fd };
   if (endpoint.scheme === "systemd") return { endpoint, action, address, fd: endpoint.name };

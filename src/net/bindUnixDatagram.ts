@@ -183,6 +183,7 @@ interface CheckedUnix {
 
 function checkUnixOptions(opts: UnixDatagramOptions, action: string): CheckedUnix {
   const { mode, receiveBuffer, sendBuffer } = opts;
+  // The kernel doubles the size, and stores it as an int.
   const size = (value: unknown, name: string): number | undefined =>
     value === undefined ? undefined : integer(value, action, name, 1, 0x3fff_ffff);
   return {

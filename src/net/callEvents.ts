@@ -43,10 +43,10 @@ interface Addresses {
 
 const textOf = (address: Address | undefined): string | null => (address === undefined ? null : String(address));
 
-/** The number of the last call that was observed. */
+/** The number of the latest call that was observed. */
 let lastId = 0;
 
-/** The three channels of a call with results of type `T`. */
+/** The three channels of `connect()` or of `listen()`. `T` is the type of the result. */
 class CallEvents<T> {
   readonly #call: "connect" | "listen";
   readonly #addressesOf: (result: T) => Addresses;
@@ -60,7 +60,7 @@ class CallEvents<T> {
     this.#addressesOf = endsOf;
   }
 
-  /** Whether to make a call by `observe()`. False in the call that `observe()` makes. */
+  /** Whether to make a call by `observe()`. False, once, in the call that `observe()` makes. */
   needsObserving(): boolean {
     if (this.#skipNext) return (this.#skipNext = false);
     const { end, error, start } = (this.#channels ??= this.#openChannels());

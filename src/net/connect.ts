@@ -105,7 +105,7 @@ export interface ConnectOptions extends IoOptions, StreamOptions, TcpOptions {
   readonly retry?: RetryOptions | undefined;
 }
 
-/** The options of all endpoints but `fd:`. */
+/** Common options of the schemes `tcp`, `tls`, `unix` and `vsock`. */
 const BASE = ["timeout", "signal", "retry", "proxyProtocol"];
 const DEFAULT_MAX_TRIES = 10;
 /** The options of happyEyeballs.ts. */
@@ -253,7 +253,7 @@ async function openTls(
   return new Stream(await wrapStream(await send(stream), prepared, address, checked), limits);
 }
 
-// Of the previous call. Most programs connect to one endpoint many times, so its text is parsed and formatted once.
+// The previous call. Most programs connect to one endpoint many times, so its text is parsed and formatted once.
 let lastTarget: Endpoint | undefined;
 let lastAction = "";
 

@@ -98,7 +98,7 @@ export class ConnectAttempt implements CompletionHandler<void> {
     this.#listener.refused(this, this.#cancelReason === undefined ? error : this.#cancelReason.reason);
   }
 
-  /** Whether the wait for the kernel keeps the process alive. */
+  /** Sets whether the wait for the kernel keeps the process alive. */
   keepAlive(yes: boolean): void {
     if (yes) this.#socket?.ref();
     else this.#socket?.unref();
@@ -135,7 +135,7 @@ async function bindLocal(socket: Socket, local: Address | HostPort): Promise<voi
     if (isTcpSocket(socket)) {
       // With this option connect(2) chooses the port, and can use one port for several destinations; ip(7).
       if (port === 0) socket.setsockopt(IP_BIND_ADDRESS_NO_PORT, true);
-      // Without it, attempts that run at the same time could not bind the same requested port.
+      // Without SO_REUSEADDR, attempts that run at the same time could not bind the same requested port.
       else socket.setsockopt(SO_REUSEADDR, true);
     }
   }

@@ -163,11 +163,12 @@ const LOCAL_CODES: ReadonlySet<string> = new Set([
   "ENETDOWN",
   "ENETUNREACH",
 ]);
-/** A lookup for one family has found no addresses. That is no error if the other family has some. */
+/** The codes of a lookup that has found no addresses of one family. That is no error if the other family has some. */
 const NO_ADDRESS_CODES: ReadonlySet<string> = new Set(["EAI_ADDRFAMILY", "EAI_NODATA", "EAI_NONAME"]);
 
 /**
- * The error of a call whose lookups or attempts have failed: that of the host, if there is one. `cause` has all errors.
+ * The error of a call whose lookups or attempts have failed: the error that comes from the host, if
+ * there is one. `cause` has all errors.
  */
 function mostSpecificError(
   target: HostAddress | HostPort,

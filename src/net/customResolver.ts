@@ -85,7 +85,7 @@ export interface Lookup extends CheckedWait {
 }
 
 /**
- * Resolves a name to all its addresses, in the order in which the caller uses them. The deadline or the signal ends the
+ * Resolves a name to all its addresses, in the order of preference. The deadline or the signal ends the
  * lookup. A resolver of the caller is called once for each family, and its IPv6 addresses come first, as in the default
  * table of RFC 6724.
  */

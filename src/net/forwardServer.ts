@@ -23,7 +23,7 @@ import { describeListener, type ListenerDescription } from "./listenerStats.js";
 import { gateOf, type ListenAddress, type SocketListener } from "./socketListener.js";
 
 /** Maximum number of connections to a target by name that are tried again at the same time after a shortage. */
-const RETRIED_LOOKUPS = 4;
+const MAX_RETRIED_LOOKUPS = 4;
 
 /** The counters of a {@link Forwarder}. */
 export interface ForwarderStats {
@@ -31,7 +31,7 @@ export interface ForwarderStats {
   readonly accepted: number;
   /** Connections that were refused: the lists of addresses, a limit, or `proxyProtocol`. */
   readonly refused: number;
-  /** Those among them that were refused because of `proxyProtocol`. */
+  /** The part of `refused` whose reason is `proxyProtocol`. */
   readonly proxyRefused: number;
   /** Shortages of descriptors or memory that have begun. */
   readonly shortages: number;
@@ -143,7 +143,7 @@ export class ForwardServer implements AcceptOwner<Socket>, LifecycleOwner {
   }
 
   retryWork(): boolean {
-    const batch = this.checked.target instanceof HostPort ? RETRIED_LOOKUPS : Infinity;
+    const batch = this.checked.target instanceof HostPort ? MAX_RETRIED_LOOKUPS : Infinity;
     let tried = 0;
     for (const connection of this.#waiting) {
       if (++tried > batch) break;
@@ -159,7 +159,7 @@ export class ForwardServer implements AcceptOwner<Socket>, LifecycleOwner {
     this.#connections.arm(due);
   }
 
-  /** A connection has ended, with an error if `failed`. */
+  /** Removes a connection that has ended, with an error if `failed`. */
   remove(
     connection: ForwardedConnection,
     key: string | undefined,

@@ -53,7 +53,7 @@ export interface CheckedForward extends CheckedAdmission {
 /** Makes the header of the PROXY protocol for the target. `header` is the header that the client's proxy has sent. */
 export type MakeHeader = (client: Address, socket: Socket, header: ProxyHeader | undefined) => Buffer;
 
-/** Maximum number of lookups of a connection that are made again because they have failed during a shortage. */
+/** Maximum number of failed lookups of a connection that count as a shortage and are made again. */
 const MAX_REPEATED_LOOKUPS = 5;
 
 /** One forwarded connection. */
@@ -76,7 +76,7 @@ export class ForwardedConnection implements DeadlineMember, AttemptListener, Com
   #target: Socket | undefined;
   #pump: Pump | undefined;
   #activity: LastActivity | undefined;
-  /** Whether the connection is counted as a user of the pipes. While it is, a pipe is there for its pump. */
+  /** Whether the connection is registered as a user of the pipes, so that a pipe is reserved for its pump. */
   #usesPipes = false;
   #ended = false;
 
@@ -142,7 +142,7 @@ export class ForwardedConnection implements DeadlineMember, AttemptListener, Com
     );
   }
 
-  /** Waits for the end of a shortage of descriptors or memory. After any other error, ends the connection. */
+  /** After an error that is a shortage, waits for its end. After any other error, ends the connection. */
   #failedToConnect(error: unknown): void {
     const code = shortageOf(error) ?? this.#lookupShortage(error);
     if (code === undefined || this.#ended) {
@@ -159,7 +159,7 @@ export class ForwardedConnection implements DeadlineMember, AttemptListener, Com
   /**
    * The code of the shortage because of which a lookup may have failed. While a lookup runs, other threads may open and
    * close the last descriptor. Then the C library reports another error, and a check after the lookup finds a free
-   * descriptor. So during a shortage the first errors of a lookup count as EMFILE.
+   * descriptor. So during a shortage the first errors of lookups count as EMFILE.
    */
   #lookupShortage(error: unknown): string | undefined {
     const { code, syscall } = (error ?? {}) as { readonly code?: unknown; readonly syscall?: unknown };
@@ -239,7 +239,7 @@ export class ForwardedConnection implements DeadlineMember, AttemptListener, Com
     this.abort(error);
   }
 
-  /** The time at which the connection expires if no byte moves before. */
+  /** The time at which the connection expires. Each byte that moves delays it, but not beyond `maxLifetime`. */
   dueAt(): number {
     const { idleTimeout, maxLifetime } = this.#server.checked;
     const pump = this.#pump;
@@ -249,11 +249,11 @@ export class ForwardedConnection implements DeadlineMember, AttemptListener, Com
     return Math.min(after(Math.max(this.#activity!.last, relayed), idleTimeout), end);
   }
 
-  /** The deadline has passed. */
+  /** Called when the time of `dueAt()` has passed. */
   expire(now: number): void {
     const { maxLifetime } = this.#server.checked;
-    const old = now >= after(this.#startedAt, maxLifetime);
-    this.abort(timeoutError(old ? "forward" : this.#pump === undefined ? "connect" : "splice"));
+    const livedTooLong = now >= after(this.#startedAt, maxLifetime);
+    this.abort(timeoutError(livedTooLong ? "forward" : this.#pump === undefined ? "connect" : "splice"));
   }
 
   /** Resets both sides. */

@@ -121,7 +121,7 @@ export class Race<A, C> {
     if (this.#ended) return;
     this.#pendingLookups--;
     for (const address of addresses) {
-      // The answer of a lookup of both families has addresses of either.
+      // The answer of a lookup of both families has addresses of both.
       const addressFamily = this.#operations.familyOf(address);
       const untried = this.#untried.get(addressFamily);
       if (untried === undefined) this.#untried.set(addressFamily, [address]);
@@ -195,7 +195,7 @@ export class Race<A, C> {
     this.#resolve(rejection(this.#operations.combineErrors(this.#lookupErrors, errors)));
   }
 
-  /** Cancels all attempts except the winner. Returns false if the race had ended before. */
+  /** Ends the race, and cancels all attempts except the winner. Returns false if the race had ended before. */
   #end(winner?: StartedAttempt<A, C>): boolean {
     if (this.#ended) return false;
     this.#ended = true;

@@ -1,7 +1,7 @@
 // Reads the header of the PROXY protocol of a connection that a worker will get, and leaves it in the receive buffer.
 //
 // The server needs the address of the client to decide about the connection. The worker reads the same header again
-// from the connection, so nothing must be passed to the worker but the descriptor.
+// from the connection, so the server passes only the descriptor to the worker.
 
 import type { IoOptions } from "../io.js";
 import { hasEnded } from "../ops/recvAll.js";
@@ -15,8 +15,8 @@ import { timeoutError } from "../wait/localError.js";
 
 /**
  * The first and the longest pause in ms between two reads of a header that is not complete. There are pauses because
- * the first part stays in the receive buffer, so readable() would return at once. They are rare, because only
- * connections of proxies are read, and a proxy sends its header at once.
+ * the first part stays in the receive buffer, so readable() would return at once. Pauses are rare, because
+ * only connections of proxies are read, and a proxy sends its header at once.
  */
 const FIRST_PAUSE = 1;
 const LONGEST_PAUSE = 50;

@@ -168,7 +168,7 @@ export class Inheritance {
 
   #release(): void {
     process.off("uncaughtExceptionMonitor", this.#reportFatalError);
-    // Closes the sockets that this program has not taken. The old program closes them too, so the listening ends.
+    // Closes the sockets that this program has not taken. They listen until the old program closes them too.
     for (const { socket } of this.#sockets.splice(0)) socket.close();
   }
 
@@ -201,7 +201,7 @@ function inheritSocket(fd: number, { id, names, file }: DescribedSocket): Inheri
   return { id, names, socket, file: unixFile };
 }
 
-/** The messages of an error and of its causes, in one line. */
+/** The messages of an error and of its causes, at most 10, in one line. */
 function summaryOf(error: unknown): string {
   const texts: string[] = [];
   for (let one = error; one instanceof Error && texts.length < 10; one = one.cause) {
@@ -210,7 +210,7 @@ function summaryOf(error: unknown): string {
   return texts.length === 0 ? String(error) : texts.join(": ");
 }
 
-/** The error of an upgrade that the old program has refused, or that has got an unexpected message. */
+/** The error of an upgrade that the old program has refused or ended, or of an unexpected message. */
 function refusal(message: { readonly type: string } | undefined): Error {
   const reason =
     message === undefined ? "the old program has ended" : ((message as { reason?: string }).reason ?? message.type);

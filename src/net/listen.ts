@@ -246,7 +246,7 @@ async function makeListener(
 
 /**
  * Makes a listener on the socket that the old program has passed for this endpoint; see `upgrade()`. Returns undefined
- * if there is no such socket. Sets the options that can change after bind(2), and refuses other values for the rest.
+ * if there is no such socket. Sets the options that can change after bind(2). Throws if another option would change.
  */
 function useInherited(
   inheritance: Inheritance | undefined,

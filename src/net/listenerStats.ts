@@ -29,7 +29,7 @@ export interface ListenerDescription extends Description {
   readonly stats: Readonly<Record<string, number | null>>;
 }
 
-/** The accept queue of a listening TCP socket. The kernel reports it in these fields of `TCP_INFO`; tcp_get_info(). */
+/** The accept queue of a listening TCP socket, from fields of `TCP_INFO`; see tcp_get_info() of the kernel. */
 export function acceptQueueOf(socket: Socket): Pick<ListenerStats, "queued" | "backlog"> {
   if (socket.closed || !isTcp(socket.family, socket.type, socket.protocol)) {
     return { queued: undefined, backlog: undefined };

@@ -20,8 +20,7 @@ export interface ProxyOptions {
   readonly path?: string | undefined;
   /**
    * User name: RFC 1929 for SOCKS, the Basic scheme (RFC 7617) for HTTP. It is sent without encryption unless
-   * `protocol` is
-   * `"https"`.
+   * `protocol` is `"https"`.
    */
   readonly username?: string | undefined;
   readonly password?: string | undefined;
@@ -88,9 +87,8 @@ const REQUIRED_URL =
 const PROTOCOLS: readonly unknown[] = ["socks5", "socks5h", "http", "https"];
 const HTTP_OPTIONS = ["token", "authorization", "headers", "maxHeader", "maxHeaders"] as const;
 const PROXY_OPTIONS = ["protocol", "host", "port", "path", "username", "password", "tls", ...HTTP_OPTIONS];
-/** Defaults of `maxHeader` and `maxHeaders`. */
-const DEFAULT_HEADER_BYTES = 16_384;
-const DEFAULT_HEADER_COUNT = 128;
+const DEFAULT_MAX_HEADER_SIZE = 16_384;
+const DEFAULT_MAX_FIELDS = 128;
 /** Maximum length of a name: the 255 bytes of RFC 1035, section 2.3.4, without the first and the last length byte. */
 const MAX_NAME = 253;
 
@@ -127,9 +125,10 @@ function checkParts(opts: ProxyOptions, action: string): CheckedProxy {
     address,
     credentials,
     fields: kind === "http" ? checkFields(opts, credentials, action) : "",
-    maxHeader: maxHeader === undefined ? DEFAULT_HEADER_BYTES : integer(maxHeader, action, "via.maxHeader", 1, 1 << 24),
+    maxHeader:
+      maxHeader === undefined ? DEFAULT_MAX_HEADER_SIZE : integer(maxHeader, action, "via.maxHeader", 1, 1 << 24),
     maxHeaders:
-      maxHeaders === undefined ? DEFAULT_HEADER_COUNT : integer(maxHeaders, action, "via.maxHeaders", 0, 1 << 16),
+      maxHeaders === undefined ? DEFAULT_MAX_FIELDS : integer(maxHeaders, action, "via.maxHeaders", 0, 1 << 16),
     tls:
       protocol === "https"
         ? prepareClient(tls, address instanceof UnixAddress ? undefined : address, action, "via.tls")

@@ -1,4 +1,4 @@
-// Reconnector: one connection to an endpoint at a time, and a new one when the last one has ended.
+// Reconnector: one connection to an endpoint at a time, and a new connection after the old one has ended.
 //
 // It connects only while a call waits for a connection. Without a waiting call there is no timer and no try. A call
 // that comes during a pause waits for the end of that pause, because `#resumeAt` stores the earliest time of the next
@@ -137,7 +137,7 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
   readonly #stableAfter: number;
   readonly #closingSignal: ClosingSignal | undefined;
   readonly #waitingCalls = new Set<ConnectionCall>();
-  /** Ends the tries; undefined when no try runs or waits for its time. */
+  /** Aborts the tries; undefined when no try runs or waits for its time. */
   #connecting: AbortController | undefined;
   #stream: Stream | undefined;
   /** Whether `#stream` has not ended. */
@@ -180,8 +180,8 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
   }
 
   /**
-   * Returns the present connection, or waits for a new one. All calls that wait get the same stream. When the timeout
-   * or the signal of the last waiting call ends it, the try ends too.
+   * Returns the present connection, or waits for a new one. All calls that wait get the same stream. When a
+   * timeout or a signal ends the only waiting call, the try ends too.
    *
    * @throws the error of the last try, if `retryOn` refuses it or `maxTries` tries have failed. A later call begins new
    *   tries
@@ -197,7 +197,7 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
       const { closed, ended } = readerOf(stream);
       // After the peer's end, a caller still gets the stream while it has unread bytes.
       if (stream.buffered > 0 || (this.#connected && !closed && !ended)) return Promise.resolve(stream);
-      // The promise of whenEnded() settles in a later microtask.
+      // whenEnded() may not have reported this end yet: its promise settles in a later microtask.
       this.#noteEnd(stream, "closed");
     }
     const call = new ConnectionCall(opts, this.#policy.clock, (cancelled) => {
@@ -246,7 +246,7 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
   }
 
   /**
-   * Closes the connection, ends the running try, and makes no more. `for await` loops end. The promise never rejects.
+   * Closes the connection, ends the running try, and starts no other. `for await` loops end. The promise never rejects.
    */
   async close(): Promise<void> {
     if (!this.#closed) {
@@ -316,11 +316,11 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
   /** Makes `stream` the present connection, and resolves the waiting calls. */
   #adopt(stream: Stream): void {
     void this.#previous?.close();
-    const last = this.#stream;
+    const old = this.#stream;
     // `ended` of the reader is true when the stream has read the end.
-    const mayHaveUnread = last !== undefined && this.#peerEnded && !readerOf(last).ended;
-    this.#previous = mayHaveUnread ? last : undefined;
-    if (!mayHaveUnread) void last?.close();
+    const mayHaveUnread = old !== undefined && this.#peerEnded && !readerOf(old).ended;
+    this.#previous = mayHaveUnread ? old : undefined;
+    if (!mayHaveUnread) void old?.close();
     this.#stream = stream;
     this.#connected = true;
     this.#peerEnded = false;

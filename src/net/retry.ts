@@ -81,11 +81,11 @@ export function checkRetry(value: unknown, maxTries: number, action: string): Re
     throw new TypeError(`Cannot ${action}: retry.clock is ${quote(clock)}, required a Clock`);
   }
   const minDelay = millisecondsWithin(opts.minDelay, 100, action, "retry.minDelay", 0, LONGEST_TIMER);
-  const longest = Math.max(minDelay, 10_000);
+  const defaultMaxDelay = Math.max(minDelay, 10_000);
   return {
     maxTries: opts.maxTries === undefined ? maxTries : checkMaxTries(opts.maxTries, action),
     minDelay,
-    maxDelay: millisecondsWithin(opts.maxDelay, longest, action, "retry.maxDelay", minDelay, LONGEST_TIMER),
+    maxDelay: millisecondsWithin(opts.maxDelay, defaultMaxDelay, action, "retry.maxDelay", minDelay, LONGEST_TIMER),
     tryTimeout: opts.tryTimeout === undefined ? 10_000 : milliseconds(opts.tryTimeout, action, "retry.tryTimeout"),
     retryOn: retryOn ?? isRetryable,
     onRetry,
@@ -147,7 +147,7 @@ export function isRetryable(error: unknown): boolean {
   return error instanceof IncompleteReadError || (error instanceof SocketError && RETRYABLE.has(error.code));
 }
 
-/** Whether `retryOn` allows another try. Throws the error that it throws. */
+/** Whether `retryOn` allows another try. Throws the errors of `retryOn`. */
 export function triesAgain({ retryOn }: RetryPolicy, error: unknown): boolean {
   const again: unknown = retryOn(error);
   if (typeof again === "boolean") return again;
@@ -198,20 +198,20 @@ export async function openWithRetries<T>(
   const { clock, tryTimeout } = policy;
   const { timeout = null, signal } = wait;
   const deadline = timeout === null ? Infinity : clock.now() + timeout;
-  for (let failures = 1; ; failures++) {
+  for (let tries = 1; ; tries++) {
     let error: unknown;
-    const time = Math.min(Math.max(0, deadline - clock.now()), tryTimeout ?? Infinity);
+    const tryTime = Math.min(Math.max(0, deadline - clock.now()), tryTimeout ?? Infinity);
     try {
-      return await makeTry({ timeout: time === Infinity ? null : time, signal });
+      return await makeTry({ timeout: tryTime === Infinity ? null : tryTime, signal });
     } catch (failure) {
       error = failure;
     }
     signal?.throwIfAborted();
-    if (!triesAgain(policy, error) || failures >= policy.maxTries) throw error;
+    if (!triesAgain(policy, error) || tries >= policy.maxTries) throw error;
     const left = deadline - clock.now();
     if (left <= 0) throw timeoutErrorOf(error);
-    const delay = delayAfter(failures, policy);
-    if (policy.onRetry !== undefined) runCallback("onRetry", policy.onRetry, { tries: failures, delay, error });
+    const delay = delayAfter(tries, policy);
+    if (policy.onRetry !== undefined) runCallback("onRetry", policy.onRetry, { tries, delay, error });
     await pause(Math.min(delay, left), clock, signal);
     if (delay >= left) throw timeoutErrorOf(error);
   }

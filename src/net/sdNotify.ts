@@ -5,7 +5,7 @@ import { Socket, send_fds, socketpair } from "../socket/index.js";
 import { SOCK_DGRAM } from "../sys/constants.js";
 import { localError } from "../wait/localError.js";
 
-/** Milliseconds to wait for the manager. */
+/** Milliseconds for each step: the message, the barrier and its answer. */
 const TIMEOUT = 5_000;
 
 /**

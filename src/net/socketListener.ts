@@ -111,7 +111,7 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
   readonly #commonLocal: ListenAddress | undefined;
   readonly #setup: ListenerSetup;
   readonly #closingSignal: ClosingSignal | undefined;
-  /** Until it opens, accept() waits. Undefined when it is open, and for listeners that are not inherited. */
+  /** Makes accept() wait until it opens. Undefined after that, and for listeners that are not inherited. */
   #gate: AcceptGate | undefined;
   #accepted = 0;
 
@@ -235,7 +235,7 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
 
 const yieldResult = <T>(value: T): IteratorYieldResult<T> => ({ done: false, value });
 
-/** The options of a call that waits while descriptors or memory are short. */
+/** The options of an accept that waits, instead of failing, while descriptors or memory are short. */
 function patientOptions(opts: IoOptions): AcceptOptions {
   checkOptions(opts, "accept", WAIT_NAMES);
   return { timeout: opts.timeout, signal: opts.signal, patient: true };

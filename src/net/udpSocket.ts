@@ -3,9 +3,9 @@
 // The kernel's receive buffer is the only queue. A packet is received only by a call. When the buffer is full, the
 // kernel drops new packets and counts them. So `receiveBuffer` bounds the memory.
 //
-// The source address of an answer. A socket at the wildcard receives packets to all addresses of the machine. When it
-// sends, the kernel chooses the source address by the route. If this is not the address that the client has sent to,
-// the client, a firewall or a NAT drops the answer.
+// A socket at the wildcard receives packets to all addresses of the machine. When it
+// sends, the kernel chooses the source address by the route. If the source address of an answer is not the
+// address that the client has sent to, the client, a firewall or a NAT drops the answer.
 //
 // So on such a socket the kernel reports the local address of each packet (IP_PKTINFO of ip(7), IPV6_RECVPKTINFO of RFC
 // 3542). A WeakMap stores the local address under the `address` object of the packet. `send()` to this object uses the

@@ -42,7 +42,7 @@ export type UpgradeMessage =
   | { readonly type: "no"; readonly reason: string }
   | { readonly type: "serving" };
 
-/** Sockets in a message: the kernel passes at most 253 descriptors, and their names must fit into MAX_BYTES. */
+/** Maximum number of sockets in a message. The kernel passes at most 253, and their names must fit into MAX_BYTES. */
 export const SOCKETS_PER_MESSAGE = 64;
 /** Maximum size of a message. */
 const MAX_BYTES = 1 << 17;

@@ -152,7 +152,7 @@ function decodeBinary(bytes: Uint8Array): { header: ProxyHeader; length: number 
   const transport = bytes[13]! & 15;
   const size = ADDRESSES_SIZE[family];
   if (size === undefined) throw invalidHeader(`the family is ${family}, required 0 to 3`);
-  // In the byte 0 both are unspecified: the addresses are not known. Only one of them unspecified has no meaning.
+  // If the byte is 0, the addresses are not known. If only the family or only the transport is 0, the header is wrong.
   if (transport > TRANSPORT_DGRAM || (family === FAMILY_UNSPEC) !== (transport === TRANSPORT_UNSPEC)) {
     throw invalidHeader(`the family and transport are 0x${bytes[13]!.toString(16)}, required 0, 0x11, 0x12, 0x21 …`);
   }

@@ -101,7 +101,7 @@ export async function readHeader(stream: HeaderSource, opts: ReadProxyHeaderOpti
   } else {
     detectVersion(await peek(SIGNATURE.length));
     const fixed = await peek(FIXED_SIZE);
-    // Throws for a wrong version, command or family before the rest has arrived.
+    // Throws for a wrong version or command before the rest has arrived.
     decodeProxyHeader(fixed);
     length = headerLength(fixed);
     if (length > maxBytes) throw invalidHeader(`it has ${length} bytes, required at most ${maxBytes} (maxBytes)`);
@@ -120,8 +120,8 @@ async function lineLength(stream: HeaderSource, peek: (size: number) => Promise<
   // The bytes of the stream's buffer are searched at once.
   for (let size = "PROXY ".length + 1; ; size = Math.min(Math.max(size + 1, stream.buffered), MAX_LINE)) {
     const bytes = await peek(size);
-    const deadline = bytes.indexOf(10);
-    if (deadline >= 0) return deadline + 1;
+    const lineFeed = bytes.indexOf(10);
+    if (lineFeed >= 0) return lineFeed + 1;
     if (size === MAX_LINE) return size;
   }
 }

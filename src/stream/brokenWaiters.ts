@@ -31,7 +31,7 @@ class BrokenWaiter extends PendingCall<unknown> {
 export class BrokenWaiters {
   readonly #waiters = new Set<BrokenWaiter>();
   readonly #call: string;
-  #error: { readonly error: unknown } | undefined;
+  #result: { readonly error: unknown } | undefined;
   #closed = false;
 
   constructor(call: "whenBroken" | "whenEnded" = "whenBroken") {
@@ -43,7 +43,7 @@ export class BrokenWaiters {
     const refused = optionsError(opts, this.#call);
     if (refused !== undefined) return Promise.reject(refused.error);
     if (this.#closed) return Promise.reject(localError("EBADF", this.#call));
-    if (this.#error !== undefined) return Promise.resolve(this.#error.error);
+    if (this.#result !== undefined) return Promise.resolve(this.#result.error);
     const waiter = new BrokenWaiter(opts, this.#waiters, this.#call);
     this.#waiters.add(waiter);
     return waiter.promise;
@@ -51,7 +51,7 @@ export class BrokenWaiters {
 
   /** Resolves all pending calls with `error`. Later calls resolve with the error of the first `resolveAll()`. */
   resolveAll(error: unknown): void {
-    this.#error ??= { error };
+    this.#result ??= { error };
     for (const waiter of this.#waiters) {
       this.#waiters.delete(waiter);
       waiter.resolve(error);

@@ -4,7 +4,7 @@
 // `undefined` if it needs more bytes. One rule runs at a time. If a timeout or a signal ends a call, the bytes that
 // have arrived stay in the buffer, so no call loses bytes.
 //
-// This object is the consumer of a source that is a `DirectReader` (io.ts). Such a source reads until the rule has its
+// If the source is a `DirectReader` (io.ts), this object is its consumer. The source reads until the rule has its
 // result, and then settles the only promise of the call. Two kinds of calls use `read()` of the source instead:
 // - calls on a source without `readFor()`;
 // - calls whose rule runs code of the user (a decoder), which must not run while the reactor dispatches events.
@@ -51,6 +51,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   /** The caller's memory that a direct read fills, instead of the buffer. */
   #target: Uint8Array | undefined;
   #result: unknown;
+  /** The free part of the memory that `room()` returned; see `Consumer`. */
   start = 0;
   size = 0;
   /** The number of bytes that the source has returned, and of the reads that returned them. */
@@ -59,7 +60,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   #ending: Promise<EndResult> | undefined;
   /** The outbox of the stream; undefined before it has one. */
   outbox: { readonly counts: { readonly bytes: number } } | undefined;
-  /** The layer that reads from this one and may hold bytes of its own. */
+  /** The layer that reads from this one. It may have unread bytes too. */
   #layerAbove: ReadAhead | undefined;
 
   constructor(source: Reader, readSize: number, now: () => number) {
@@ -196,7 +197,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     this.#locked = this.#lockedForTransfer = false;
   }
 
-  /** Reads once into the buffer. The caller must have called `lock()`. Resolves with false at the end. */
+  /** Reads once into the buffer, after the caller has called `lock()`. Resolves with false at the end. */
   fill(opts: IoOptions | undefined): Promise<boolean> {
     if (this.#direct === undefined || this.#ended) return this.#fillByRead(opts);
     this.#rule = HAS_BYTES;
@@ -236,7 +237,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     this.#layerAbove = layer;
   }
 
-  /** Returns the bytes in the buffer and leaves them unread. Throws the error with which a read would reject now. */
+  /** Returns the buffered bytes and leaves them unread. Throws if a read would reject, or a layer has unread bytes. */
   peekUnread(): Buffer {
     const refused = this.#readError();
     if (refused !== undefined) throw refused.error;
@@ -251,9 +252,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     this.buffer.clear();
   }
 
-  /**
-   * Locks the reading side permanently, even after a failure, and drops the bytes in the buffer. Returns their number.
-   */
+  /** Locks the reading side permanently, even after a failure. Drops the buffered bytes, and returns their number. */
   lockAndDiscard(): number {
     if (this.#locked || this.#direct?.reading === true) throw new BusyError("read");
     this.#locked = true;
@@ -274,8 +273,8 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   end(conn: Conn, opts: EndOptions | undefined): Promise<EndResult> {
     const refused = endOptionsError(opts);
     if (refused !== undefined) return Promise.reject(refused);
-    const before = this.#ending;
-    if (before !== undefined) return before.then((result) => result);
+    const earlier = this.#ending;
+    if (earlier !== undefined) return earlier.then((result) => result);
     if (!this.#closed && (this.#locked || this.#direct?.reading === true)) return Promise.reject(new BusyError("end"));
     const ending = endConnection(conn, this, opts).finally(() => this.close());
     this.#ending = ending;

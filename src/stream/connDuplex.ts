@@ -44,7 +44,7 @@ export function loadDuplex(): void {
 }
 
 /**
- * While `setTimeout()` is on, large writes are split into pieces of this size in bytes. Each piece restarts the timer.
+ * While a timeout is set, large writes are split into pieces of this size in bytes. Each piece restarts the timer.
  */
 const PIECE_SIZE = 262_144;
 
@@ -107,7 +107,7 @@ export class ConnDuplex extends DuplexPlaceholder {
     this.#buffer = new ReadBuffer(Math.max(1, readableHighWaterMark));
     // While a program pipes a silent source into this Duplex, no write finds that the connection is broken, but
     // whenBroken() does. The reference is weak, so that the pending whenBroken() does not prevent garbage collection of
-    // the Duplex. After EPIPE (the peer has closed in order), or after the end of writing, there may be bytes to read.
+    // the Duplex. After EPIPE (the peer has closed without an error), or after the end of writing, bytes may be unread.
     const weak = new WeakRef(this);
     const onBroken = (error: unknown): void => {
       const duplex = weak.deref();

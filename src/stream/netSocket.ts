@@ -49,7 +49,7 @@ function descriptorKind(fd: number): "socket" | "other" | "closed" {
   }
 }
 
-/** Makes a `net.Socket` on the descriptor of `conn`. Its first bytes are `unread`. */
+/** Makes a `net.Socket` on the descriptor of `conn`. Its reads first return `unread`. */
 export function detachToNetSocket(conn: Conn, unread: Uint8Array, opts: ToNetSocketOptions): Socket {
   checkOptions(opts, "toNetSocket", ["allowHalfOpen"]);
   if (conn.detachNative === undefined) {

@@ -35,7 +35,7 @@ export class Outbox {
   /** The total size of the writes that have not settled. */
   #totalSize = 0;
   #writes = 0;
-  /** The size of the first write, if it alone is larger than the limit; otherwise 0. */
+  /** The size of the first waiting write, if it alone is larger than the limit; otherwise 0. */
   #oversizedWrite = 0;
   /** The bytes and the writes that were added since the outbox was empty, or since the last `turnPassed()`. */
   #bytesThisTurn = 0;

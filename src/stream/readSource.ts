@@ -2,7 +2,7 @@
 
 import type { DirectReader, Reader } from "../io.js";
 
-/** The handlers for the promises of `read()` of a source that is not direct. */
+/** The handlers of a buffered reader for the promises of `read()` of its source. */
 export interface ReadHandlers {
   readonly onFirstRead: (count: number) => unknown;
   readonly onTargetRead: (count: number) => number;

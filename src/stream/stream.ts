@@ -45,7 +45,7 @@ import { toWeb, type ToWebOptions, type WebPair } from "./webStreams.js";
 
 /** Returns the reading side of a stream, for code that moves its bytes or ends it. */
 export let readerOf: (stream: Stream) => BufferedReader;
-/** Returns the outbox of a stream, for code that writes to many streams; undefined for a value that is no stream. */
+/** Returns the outbox of a stream, and makes it if necessary; undefined for a value that is no stream. */
 export let outboxOf: (stream: unknown) => Outbox | undefined;
 
 /**
@@ -93,7 +93,7 @@ export class Stream<C extends Conn = Conn>
   readonly #conn: C;
   readonly #reader: BufferedReader;
   readonly #limits: StreamLimits;
-  /** Undefined until a write has to wait. */
+  /** Undefined until a write has to wait, or `outboxOf()` is called. */
   #outbox: Outbox | undefined;
   /** The counters of `stats()`, used only if the connection has none. */
   #writes = 0;

@@ -50,7 +50,7 @@ export class TransportConn implements Conn {
   #pendingRead: PendingRead | undefined;
   /** Whether `readChunk()` of the transport is pending. */
   #readingChunk = false;
-  /** The rest of the last chunk. */
+  /** The unread bytes of the latest chunk. */
   #unreadBytes: Uint8Array | undefined;
   #ended = false;
   #readError: { readonly error: unknown } | undefined;
@@ -58,7 +58,7 @@ export class TransportConn implements Conn {
   #writes: PendingWrite[] = [];
   #writing = false;
   /** Whether `closeWrite()` was called. */
-  #finishing = false;
+  #endRequested = false;
   /** Whether the transport has ended its writing side. */
   #finished = false;
   #writeError: { readonly error: unknown } | undefined;
@@ -111,7 +111,7 @@ export class TransportConn implements Conn {
     }
     const refused = optionsError(opts, "write");
     if (refused !== undefined) return Promise.reject(refused.error);
-    if (this.#finishing) return Promise.reject(localError("EPIPE", "write"));
+    if (this.#endRequested) return Promise.reject(localError("EPIPE", "write"));
     if (this.#writeError !== undefined) return Promise.reject(this.#writeError.error);
     return this.#enqueue(parts, opts);
   }
@@ -126,7 +126,7 @@ export class TransportConn implements Conn {
     if (refused !== undefined) return Promise.reject(refused.error);
     if (this.#finished) return Promise.resolve();
     if (this.#writeError !== undefined) return Promise.reject(this.#writeError.error);
-    this.#finishing = true;
+    this.#endRequested = true;
     return this.#enqueue(undefined, opts);
   }
 

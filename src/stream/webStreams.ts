@@ -82,8 +82,8 @@ export interface ToWebOptions {
 export function toWeb(conn: Conn, opts: ToWebOptions = {}): WebPair {
   checkOptions(opts, "toWeb", ["readSize"]);
   const buffer = new ReadBuffer(sizeOf(opts.readSize ?? 65_536, "toWeb", "readSize", 1));
-  const cancelled = new AbortController();
-  const { signal } = cancelled;
+  const readAbort = new AbortController();
+  const { signal } = readAbort;
   let readDone = false;
   let writeDone = false;
   const closeWhenDone = (): Promise<void> | undefined => (readDone && writeDone ? conn.close() : undefined);
@@ -111,7 +111,7 @@ export function toWeb(conn: Conn, opts: ToWebOptions = {}): WebPair {
     },
     async cancel() {
       readDone = true;
-      cancelled.abort();
+      readAbort.abort();
       await closeWhenDone();
     },
   });

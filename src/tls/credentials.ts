@@ -170,8 +170,9 @@ function checkPairs(
   const namesByType = new Map<string | undefined, string>();
   for (const { name, leaf } of certificates) {
     const type = leaf.publicKey.asymmetricKeyType;
-    const other = namesByType.get(type);
-    if (other !== undefined) throw refusal(UNUSABLE, `${name} would replace ${other}: both have a key of type ${type}`);
+    const earlier = namesByType.get(type);
+    if (earlier !== undefined)
+      throw refusal(UNUSABLE, `${name} would replace ${earlier}: both have a key of type ${type}`);
     namesByType.set(type, name);
   }
 }
@@ -234,7 +235,7 @@ function readRevocationLists(value: unknown, action: string): string[] {
   );
 }
 
-/** Reads and checks Diffie-Hellman parameters. Node ignores damaged ones, and checks no others. */
+/** Reads and checks Diffie-Hellman parameters. Node ignores damaged ones, and checks only the size of others. */
 function readDhparam(value: unknown, action: string): string {
   if (value === "auto") return value;
   if (!isPem(value)) {

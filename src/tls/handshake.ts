@@ -75,7 +75,7 @@ export interface CheckedClient {
   readonly session: Session | undefined;
 }
 
-/** Makes the handshake of a client. */
+/** Performs the handshake of a client. */
 export function clientHandshake(setup: HandshakeSetup, client: CheckedClient): Promise<TlsConn> {
   const { transport, context, checked } = setup;
   const nodeTlsContext = nodeContext(context);
@@ -97,7 +97,7 @@ export function clientHandshake(setup: HandshakeSetup, client: CheckedClient): P
     const legacy = certificate.toLegacyObject();
     return isCurrent(certificate) && verifyServer(legacy, () => certificate) === undefined;
   };
-  // A session of another server, or with an expired certificate, is not offered. Then the handshake is a full one.
+  // A session of another server, or with an expired certificate, is not offered, and the handshake is a full one.
   const offeredSession = session !== undefined && isUsable(session) ? session : undefined;
   // Stored, because Node returns the server's certificate only once.
   let serverCertificate: X509Certificate | undefined;
@@ -162,7 +162,7 @@ function verifyIdentity(
   );
 }
 
-/** Makes the handshake of a server. */
+/** Performs the handshake of a server. */
 export function serverHandshake(setup: HandshakeSetup): Promise<TlsConn> {
   const { transport, context } = setup;
   const server = Object.create(nodeContext(context).server()) as tls.Server;

@@ -11,7 +11,7 @@ type ListName = "ciphers" | "sigalgs" | "ecdhCurve";
 
 const SEPARATORS: Readonly<Record<ListName, RegExp>> = { ciphers: /[:, ;]+/, sigalgs: /:/, ecdhCurve: /:/ };
 
-/** A name without an operator or a command; openssl-ciphers(1) lists these. */
+/** The characters of a name. Operators and commands may have others; see openssl-ciphers(1). */
 const PLAIN_NAME = /^[A-Za-z0-9_.+-]+$/;
 
 /** Names that OpenSSL has accepted. With this cache, a context for a single connection checks no name again. */

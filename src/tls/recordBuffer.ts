@@ -31,7 +31,8 @@ let view: Buffer;
 
 /**
  * Makes a TLS socket call `onBytes` with decrypted bytes, which are valid only during the call. If `onBytes` returns
- * false, Node pauses. Returns false, and changes nothing, if this version of Node does not support that.
+ * false, Node pauses. Returns false, and changes nothing, if this version of Node does not support that, or the
+ * socket has such a buffer already.
  */
 export function useRecordBuffer(socket: TLSSocket, onBytes: (bytes: Buffer) => boolean): boolean {
   // oxlint-disable-next-line no-underscore-dangle

@@ -66,7 +66,7 @@ export class TlsContext {
   #material: Material;
   #secureContext: tls.SecureContext | undefined;
   #server: tls.Server | undefined;
-  /** The keys stay the same after a reload, so that tickets stay valid. */
+  /** The keys of session tickets. They stay the same after a reload, so that tickets stay valid. */
   readonly #ticketKeys = crypto().randomBytes(48);
 
   /**

@@ -32,7 +32,7 @@ import {
 } from "./tlsListenerOptions.js";
 import { type PreparedTls, prepareTls, wrapPrepared } from "./wrapTls.js";
 
-/** Sets the function that a listener calls before each handshake. Set by the class below. */
+/** Sets the function that a listener calls before each handshake. Assigned by the class below. */
 export let setBeforeHandshake: (listener: TlsListener, before: BeforeHandshake) => void;
 
 /**
@@ -63,7 +63,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   #prepared: PreparedTls;
   #beforeHandshake: BeforeHandshake | undefined;
   /** Aborted by close(), which ends all handshakes. */
-  readonly #closing = new AbortController();
+  readonly #handshakeAborter = new AbortController();
   readonly #refs = new TimerRefs();
   #acceptCalls: QueuedCall<TlsConn>[] = [];
   /** The connections that no accept() has returned yet. */
@@ -78,7 +78,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   #silenceTimer: NodeJS.Timeout | undefined;
   /** Aborts the pending accept() of the listener below; undefined if none is pending. */
   #pendingAccept: AbortController | undefined;
-  #closed: Promise<void> | undefined;
+  #closing: Promise<void> | undefined;
   /** Set by #finish(). Then no connection is accepted below any more. */
   #finishing: { readonly done: Promise<void>; readonly resolve: () => void } | undefined;
   readonly #counts = { accepted: 0, failed: 0, dropped: 0 };
@@ -86,14 +86,14 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   static {
     finishHandshakes = (listener) => listener.#finish();
     describable<TlsListener, TlsListenerDescription>(TlsListener.prototype, "TlsListener", (listener) => ({
-      state: listener.#closed === undefined ? "listening" : "closed",
+      state: listener.#closing === undefined ? "listening" : "closed",
       local: listener.address === undefined ? null : String(listener.address),
       pending: listener.#acceptCalls.map(() => "accept"),
       stats: listener.stats(),
     }));
     setBeforeHandshake = (listener, before) => {
       listener.#beforeHandshake = before;
-      // The step may have read the first bytes of TLS into the buffer of the stream.
+      // `before` may have read the first bytes of TLS into the buffer of the stream.
       const { checked, ...rest } = listener.#prepared;
       listener.#prepared = { ...rest, checked: { ...checked, takesBuffered: true } };
     };
@@ -130,7 +130,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   accept(opts?: IoOptions): Promise<TlsConn> {
     const refused = optionsError(opts, "accept");
     if (refused !== undefined) return Promise.reject(refused.error);
-    if (this.#closed !== undefined) return Promise.reject(localError("EBADF", "accept"));
+    if (this.#closing !== undefined) return Promise.reject(localError("EBADF", "accept"));
     const ready = this.#ready.shift();
     if (ready !== undefined) {
       this.#counts.accepted++;
@@ -164,7 +164,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   }
 
   #finish(): Promise<void> {
-    if (this.#closed !== undefined) return Promise.resolve();
+    if (this.#closing !== undefined) return Promise.resolve();
     if (this.#finishing === undefined) {
       let resolve!: () => void;
       const done = new Promise<void>((settle) => (resolve = settle));
@@ -181,14 +181,14 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     if (this.#unfinished.size === 0 && this.#ready.length === 0) setImmediate(this.#finishing.resolve);
   }
 
-  /** Closes the listener below, and the connections that were not accepted. See {@link Listener.close}. */
+  /** Closes the listener below, and the connections that no accept() has returned. See {@link Listener.close}. */
   close(): Promise<void> {
-    return (this.#closed ??= this.#close()).then();
+    return (this.#closing ??= this.#close()).then();
   }
 
   async #close(): Promise<void> {
     for (const call of this.#acceptCalls.splice(0)) call.reject(localError("ECANCELED", "accept"));
-    this.#closing.abort();
+    this.#handshakeAborter.abort();
     this.#finishing?.resolve();
     for (const conn of this.#ready.splice(0)) conn.abort();
     clearTimeout(this.#silenceTimer);
@@ -198,12 +198,12 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<TlsConn, undefined> {
-    while (this.#closed === undefined) {
+    while (this.#closing === undefined) {
       let conn;
       try {
         conn = await this.accept();
       } catch (error) {
-        if (this.#closed !== undefined) return undefined;
+        if (this.#closing !== undefined) return undefined;
         throw error;
       }
       yield conn;
@@ -225,7 +225,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
    * below, unless that call is pending, no accept() waits here, or the listener is at its limit.
    */
   #acceptNext(): void {
-    if (this.#pendingAccept !== undefined || this.#closed !== undefined) return;
+    if (this.#pendingAccept !== undefined || this.#closing !== undefined) return;
     if (this.#waitingConn !== undefined && !this.#full) {
       const conn = this.#waitingConn;
       this.#waitingConn = undefined;
@@ -239,8 +239,8 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     this.#acceptBelow(pendingAccept.signal).then(
       (conn) => {
         if (!this.#full) return this.#handleAccepted(conn);
-        // A client may be dropped for it. An immediate runs after the events of this turn, so all available bytes of
-        // clients are read before.
+        // A silent client may be dropped for this connection. An immediate runs after the events of this turn, so all
+        // available bytes of clients are read before.
         setImmediate(() => this.#handleAccepted(conn));
       },
       (error: unknown) => {
@@ -264,7 +264,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   #handleAccepted(conn: Conn): void {
     this.#pendingAccept = undefined;
     // Checked first, because `#full` still counts handshakes that close() has ended.
-    if (this.#closed !== undefined) return conn.abort();
+    if (this.#closing !== undefined) return conn.abort();
     if (this.#full) this.#dropSilent();
     if (this.#full) this.#waitingConn = conn;
     else this.#startHandshake(conn);
@@ -276,8 +276,8 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   }
 
   /**
-   * The oldest handshake whose client has sent nothing. In the step before the handshake, every client counts as
-   * silent.
+   * The oldest handshake whose client has sent nothing. While the step before
+   * the handshake runs, its client counts as silent.
    */
   #oldestSilent(): RunningHandshake | undefined {
     for (const handshake of this.#unfinished)
@@ -319,7 +319,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
 
   #startHandshake(conn: Conn): void {
     const { remoteAddress } = conn;
-    const { signal } = this.#closing;
+    const { signal } = this.#handshakeAborter;
     const handshake: RunningHandshake = {
       since: clock(),
       beforeTls: undefined,
@@ -338,7 +338,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
           this.#counts.accepted++;
           call.resolve(wrapped);
           this.#stopIfIdle();
-        } else if (this.#closed === undefined) this.#ready.push(wrapped);
+        } else if (this.#closing === undefined) this.#ready.push(wrapped);
         else wrapped.abort();
         this.#acceptNext();
       },
@@ -357,7 +357,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
 
   /** Calls the step before the handshake, if there is one, and then performs the handshake. */
   async #secure(conn: Conn, handshake: RunningHandshake): Promise<TlsConn> {
-    const { signal } = this.#closing;
+    const { signal } = this.#handshakeAborter;
     const wrap = (below: Conn): Promise<TlsConn> =>
       wrapPrepared(below, this.#prepared, { signal }, (transport) => (handshake.transport = transport));
     if (this.#beforeHandshake === undefined) return wrap(conn);

@@ -47,7 +47,7 @@ export interface TlsListenerStats {
   readonly handshakes: number;
   /** Connections whose handshake has succeeded, and that no `accept()` has returned yet. */
   readonly ready: number;
-  /** Handshakes that have failed. */
+  /** Handshakes that have failed, without those of dropped clients. */
   readonly failed: number;
   /** Silent clients that were dropped for another one. */
   readonly dropped: number;

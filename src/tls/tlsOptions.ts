@@ -193,8 +193,8 @@ export function checkRequiredOptions(
   return opts;
 }
 
-function checkVersion(value: unknown, otherwise: TlsVersion, action: string, name: string): TlsVersion {
-  if (value === undefined) return otherwise;
+function checkVersion(value: unknown, defaultVersion: TlsVersion, action: string, name: string): TlsVersion {
+  if (value === undefined) return defaultVersion;
   if (value === "TLSv1.2" || value === "TLSv1.3") return value;
   throw new RangeError(`Cannot ${action}: ${name} is ${quote(value)}, required "TLSv1.2" or "TLSv1.3"`);
 }

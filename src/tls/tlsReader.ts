@@ -33,7 +33,7 @@ function copyInto(target: Uint8Array, chunk: Buffer): Buffer | undefined {
   return chunk.subarray(length);
 }
 
-/** The stored bytes at which Node is paused after a call of `whenEnded()`. */
+/** The number of stored bytes at which the reader pauses Node after a call of `whenEnded()`. */
 const READ_AHEAD = 65_536;
 
 /** The states of the pending read: none, a read into a buffer, or a read of a chunk. */
@@ -54,7 +54,7 @@ function storeResolve(resolve: (value: never) => void): void {
   lastResolve = resolve;
 }
 
-/** A read with a timeout or a signal. `forget` makes the reader forget it. */
+/** A read with a timeout or a signal. `forget` removes it from the reader. */
 class TimedRead<T> extends PendingCall<T> {
   readonly #forget: () => void;
 
@@ -172,7 +172,7 @@ export class TlsReader {
     return this.#startRead<Buffer | null>(READ_CHUNK, opts);
   }
 
-  /** Gets a chunk of decrypted bytes from Node. Returns false to pause Node. */
+  /** Node calls it with a chunk of decrypted bytes. Returns false to pause Node. */
   push(chunk: Buffer): boolean {
     let rest: Buffer | undefined = chunk;
     // The caller has detached the buffer during the wait. A result of 0 would look like the end.

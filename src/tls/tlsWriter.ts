@@ -2,8 +2,8 @@
 // is the part of a write that Node gets in one call.
 //
 // Node encrypts a piece at once, so a piece that Node has can't be cancelled. So `transferred` of a cancelled write
-// counts all pieces that Node got, also the one that it has not written yet. Pieces are small, so that Node holds
-// little data if the peer does not read.
+// counts all pieces that Node got, including a piece that Node has not written yet. Pieces are small, so that Node
+// holds little data if the peer does not read.
 
 import { isUint8Array } from "node:util/types";
 import { quote } from "../check/index.js";
@@ -128,7 +128,7 @@ export class TlsWriter {
   /** The size of the last piece that Node got. */
   #pieceSize = 0;
   /** Whether closeWrite() was called. */
-  #finishing = false;
+  #endRequested = false;
   /** Whether close_notify was sent. */
   #finished = false;
   #broken = false;
@@ -160,7 +160,7 @@ export class TlsWriter {
     return this.#broken;
   }
 
-  /** See {@link Writer.writeProgress}. The piece that Node has does not count, because it can still be unsent. */
+  /** See {@link Writer.writeProgress}. -1 if no write waits. A piece that Node has not written does not count. */
   get progress(): number {
     const [write] = this.#queue;
     if (write === undefined) return -1;
@@ -169,7 +169,7 @@ export class TlsWriter {
 
   write(data: Data, opts: IoOptions | undefined): Promise<void> {
     if (opts === undefined && !this.#busy && data instanceof Uint8Array && data.length <= MAX_PIECE) {
-      if (data.length > 0 && !this.#finishing && this.#failure === undefined) return this.#writeAtOnce(data);
+      if (data.length > 0 && !this.#endRequested && this.#failure === undefined) return this.#writeAtOnce(data);
     }
     let bytes;
     try {
@@ -179,13 +179,14 @@ export class TlsWriter {
     }
     const refused = optionsError(opts, "write");
     if (refused !== undefined) return Promise.reject(refused.error);
-    if (this.#finishing) return Promise.reject(localError("EPIPE", "write"));
+    if (this.#endRequested) return Promise.reject(localError("EPIPE", "write"));
     if (this.#failure !== undefined) return Promise.reject(this.#failure.error);
     return this.#enqueue(bytes, opts);
   }
 
   /**
-   * Passes a whole write as one piece, without the queue. If the layer below takes the piece, the write is complete.
+   * Passes a whole write as one piece, without the queue. If the layer below does not take all of it, the
+   * write waits in the queue.
    */
   #writeAtOnce(data: Uint8Array): Promise<void> {
     this.#busy = true;
@@ -211,7 +212,7 @@ export class TlsWriter {
     if (!isUint8Array(data)) {
       throw new TypeError(`Cannot write: data is ${quote(data)}, required a Uint8Array`);
     }
-    if (this.#finishing) throw localError("EPIPE", "write");
+    if (this.#endRequested) throw localError("EPIPE", "write");
     if (this.#failure !== undefined) throw this.#failure.error;
     if (this.#busy || data.length === 0) return 0;
     const piece = data.length <= MAX_PIECE ? data : data.subarray(0, MAX_PIECE);
@@ -230,7 +231,7 @@ export class TlsWriter {
     if (refused !== undefined) return Promise.reject(refused.error);
     if (this.#finished) return Promise.resolve();
     if (this.#failure !== undefined) return Promise.reject(this.#failure.error);
-    this.#finishing = true;
+    this.#endRequested = true;
     return this.#enqueue(undefined, opts);
   }
 
@@ -251,7 +252,7 @@ export class TlsWriter {
     for (const write of this.#queue.splice(0)) write.reject(localWriteError(write, "ECANCELED"));
   }
 
-  /** Resolves when Node has no piece. */
+  /** Resolves when Node has no piece, at once or later. */
   idle(): Promise<void> {
     return this.#busy ? new Promise((resolve) => this.#idleWaiters.push(resolve)) : Promise.resolve();
   }
@@ -260,13 +261,15 @@ export class TlsWriter {
     const plain = opts === undefined || (opts.timeout === undefined && opts.signal === undefined);
     const write = plain
       ? new PlainWrite(data)
-      : new TimedWrite(data, opts, this.#refs, (cut) => (this.#queue = this.#queue.filter((other) => other !== cut)));
+      : new TimedWrite(data, opts, this.#refs, (cancelled) => {
+          this.#queue = this.#queue.filter((other) => other !== cancelled);
+        });
     this.#queue.push(write);
     if (!this.#busy) this.#passNext();
     return write.promise;
   }
 
-  /** Node has no piece any more. */
+  /** Called when Node has no piece any more. Resolves the promises of `idle()`. */
   #setIdle(): void {
     this.#busy = false;
     for (const resolve of this.#idleWaiters.splice(0)) resolve();

@@ -22,7 +22,7 @@ import { unpackSession } from "./session.js";
 
 const ACTION = "wrap a connection in TLS";
 
-/** The context of all clients whose options contain none of a context. */
+/** The context of all clients that set no option of a context except `alpnProtocols` and `rejectUnauthorized`. */
 let sharedContext: TlsContext | undefined;
 
 /**
