@@ -105,8 +105,11 @@ function joinCommandLine() {
   for (const name of targets.keys()) rmSync(join(folder, name));
 }
 
-/** The files without source maps: the command line, the inspector and the test doubles, which users do not debug. */
-const isTool = (name) => /^(?:cli\/|inspect\/|testing\/|chunks\/lessonRuns)/.test(name);
+/**
+ * The files without source maps, which users do not debug: the command line, the inspector, the test doubles, and the
+ * code that receives the sockets of an upgrade.
+ */
+const isTool = (name) => /^(?:cli\/|inspect\/|testing\/|chunks\/(?:lessonRuns|inheritance))/.test(name);
 
 /** Breaks the lines of a file that Rolldown has written, shortens its re-exports and its source map. */
 function finish(name) {
@@ -131,6 +134,10 @@ function finish(name) {
  * both kinds of socket, "net" those of the awaitable sockets only. No entry loads a chunk that it does not need, except
  * that berkeley/sync loads 4 kB of "base" that it does not use. One more chunk for these would make each import of
  * "berkeley" a millisecond slower.
+ *
+ * A module that the main entry imports dynamically counts as an entry, whose name is its path. It gets a file of its
+ * own, with the modules that only this file imports. "servers" has those that it shares with other such files and with
+ * berkeley/server.
  */
 const entriesOf = new Map();
 /** The files of the command line that import the library, and so load the addon. */
@@ -148,16 +155,21 @@ const reachability = {
         waitingForImporters.push(next);
       }
     }
-    for (const stem of stems.filter((one) => !one.startsWith("cli/"))) {
-      const waiting = [join(lib, `${stem}.js`)];
+    const mark = (entry, first) => {
+      const waiting = [first];
       const seen = new Set(waiting);
       for (let id = waiting.pop(); id !== undefined; id = waiting.pop()) {
-        entriesOf.set(id, (entriesOf.get(id) ?? new Set()).add(stem));
+        entriesOf.set(id, (entriesOf.get(id) ?? new Set()).add(entry));
         for (const next of this.getModuleInfo(id)?.importedIds ?? []) {
           if (!seen.has(next) && next.startsWith(lib)) waiting.push(next);
           seen.add(next);
         }
       }
+    };
+    for (const stem of stems.filter((one) => !one.startsWith("cli/"))) mark(stem, join(lib, `${stem}.js`));
+    const ofMain = [...entriesOf].filter(([, entries]) => entries.has("index")).map(([id]) => id);
+    for (const first of new Set(ofMain.flatMap((id) => this.getModuleInfo(id)?.dynamicallyImportedIds ?? []))) {
+      mark(first, first);
     }
   },
 };
@@ -175,6 +187,9 @@ function chunkOf(id) {
   // The inspector writes captures; the main entry does not load that code.
   if (entries.has("pcapng/index") && !entries.has("index")) return "pcapng";
   if (entries.has("testing/index")) return "base";
+  if (!entries.has("index") && !entries.has("sync/index")) {
+    return [...entries].some((entry) => entry.startsWith(lib)) ? "servers" : "net";
+  }
   return entries.has("sync/index") ? "system" : "net";
 }
 

@@ -1,12 +1,12 @@
 // The parts that all servers share: limits, the accept loop, headers of proxies, shortages, sets of connections, drain.
 
+export { ADMISSION_OPTIONS } from "./admissionNames.js";
 export { AcceptLoop, type AcceptHandler, type AcceptOwner, type AdmissionCounts } from "./acceptLoop.js";
 export { addressList, type AddressList, clientKey, isListed } from "./clientKey.js";
 export { DeadlineSet, type DeadlineMember } from "./deadlineSet.js";
 export { Lifecycle, type LifecycleOwner } from "./lifecycle.js";
 export { checkSignals, type DrainOptions, drainTimeout, onSignal } from "./shutdownSignals.js";
 export {
-  ADMISSION_OPTIONS,
   type AdmissionOptions,
   type CheckedAdmission,
   checkAdmission,
@@ -15,6 +15,7 @@ export {
   type RefusalReason,
   reporter,
 } from "./limits.js";
+export { plainError } from "./plainError.js";
 export { pressure, shortageOf } from "./pressure.js";
 export {
   type ClosedEvent,
@@ -29,7 +30,6 @@ export {
   type EventError,
   type EventFields,
   type ListeningEvent,
-  plainError,
   type RefusedEvent,
   type ServerEvent,
   ServerEvents,

@@ -92,23 +92,6 @@ export interface AdmissionOptions {
   readonly log?: ((event: ServerEvent) => void) | undefined;
 }
 
-/** The names of `AdmissionOptions`. */
-export const ADMISSION_OPTIONS: readonly string[] = [
-  "maxConnections",
-  "maxConnectionsPerAddress",
-  "acceptRate",
-  "whenFull",
-  "idleTimeout",
-  "maxLifetime",
-  "allow",
-  "deny",
-  "proxyProtocol",
-  "reserve",
-  "onRefused",
-  "onPressure",
-  "log",
-];
-
 /** `AdmissionOptions`, checked. */
 export interface CheckedAdmission {
   readonly maxConnections: number;

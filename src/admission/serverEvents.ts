@@ -9,6 +9,7 @@ import type { Address } from "../addr/index.js";
 import { clock, diagnosticsChannel } from "../builtins.js";
 import { runCallback } from "../callbacks.js";
 import type { CheckedAdmission, PressureEvent, RefusalReason } from "./limits.js";
+import { plainError } from "./plainError.js";
 
 /** An error in a {@link ServerEvent}. */
 export interface EventError {
@@ -118,19 +119,6 @@ function openChannels(): Channels {
 }
 
 const textOf = (address: Address | undefined): string | null => (address === undefined ? null : String(address));
-
-/** The name, the message and the code of an error, for an event. */
-export function plainError(error: unknown): EventError {
-  try {
-    const { code, message, name } = (error ?? {}) as { code?: unknown; message?: unknown; name?: unknown };
-    const text = error instanceof Error ? String(message) : String(error);
-    const plain = { name: typeof name === "string" ? name : typeof error, message: text };
-    return typeof code === "string" ? { ...plain, code } : plain;
-  } catch {
-    // The value can't be converted to text, for example because it has no prototype.
-    return { name: typeof error, message: "" };
-  }
-}
 
 /** The callbacks in the options that get events. */
 export type EventHooks = Pick<CheckedAdmission, "log" | "onPressure" | "onRefused">;

@@ -2,7 +2,8 @@
 
 import type { Channel } from "node:diagnostics_channel";
 import { type Address, type Endpoint, formatEndpoint } from "../addr/index.js";
-import { type EventError, plainError } from "../admission/index.js";
+import { plainError } from "../admission/plainError.js";
+import type { EventError } from "../admission/index.js";
 import type { Stream } from "../stream/index.js";
 import type { SocketListener } from "./socketListener.js";
 import { clock, diagnosticsChannel } from "../builtins.js";

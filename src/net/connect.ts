@@ -1,11 +1,8 @@
 // connect(): makes a stream to an endpoint.
 
 import {
-  type Address,
   type AddressAt,
   type AddressLike,
-  AF_INET,
-  AF_INET6,
   AF_UNIX,
   AF_UNSPEC,
   AF_VSOCK,
@@ -31,14 +28,16 @@ import { systemClock } from "../wait/clock.js";
 import { millisecondsWithin } from "../wait/waitOptions.js";
 import { Stream, type StreamOptions } from "../stream/index.js";
 import { SOCK_STREAM } from "../sys/constants.js";
-import { encodeProxyHeader, type ProxyHeaderToSend } from "../proxyProtocol/index.js";
+import type { ProxyHeaderToSend } from "../proxyProtocol/index.js";
 import type { TlsConn } from "../tls/index.js";
 import { takeDescriptor } from "./takeDescriptor.js";
 import { connectHost, type CheckedConnect } from "./connectHost.js";
 import {
   applyTcp,
   checkDevice,
+  checkFamily,
   checkLocal,
+  checkSameFamily,
   checkStreamLimits,
   checkTcp,
   checkWait,
@@ -50,12 +49,11 @@ import {
   type TcpOptions,
 } from "./endpointOptions.js";
 import { connectEvents } from "./callEvents.js";
-import { sendHeader, type SendHeader } from "./connectHeader.js";
-import { checkDestination, type CheckedProxy, checkProxy, type ProxyOptions } from "./proxy.js";
+import type { headerSender, SendHeader } from "./connectHeader.js";
+import type { CheckedProxy, ProxyOptions } from "./proxy.js";
 import type { HostAddress, Resolver } from "./customResolver.js";
 import { prepareClient, wrapStream, type TlsConnectOptions } from "./endpointTls.js";
 import { checkRetry, openWithRetries, type RetryOptions } from "./retry.js";
-import { openTunnel } from "./tunnel.js";
 
 /** Options of `connect()`, and the limits of its stream. */
 export interface ConnectOptions extends IoOptions, StreamOptions, TcpOptions {
@@ -196,8 +194,12 @@ export async function connect(endpoint: EndpointLike, opts: ConnectOptions = {})
   }
   if (connectEvents.needsObserving()) return connectEvents.observe(target, () => connect(target, opts));
   if (target.scheme === "fd") return new Stream(takeConnected(target.fd, opts, checked, action), limits);
-  const header = opts.proxyProtocol === undefined ? undefined : encodeProxyHeader(opts.proxyProtocol);
-  const send: SendHeader = (stream) => (header === undefined ? stream : sendHeader(stream, header, checked));
+  const { proxyProtocol } = opts;
+  let send: SendHeader = (stream) => stream;
+  if (proxyProtocol !== undefined) {
+    makeSender ??= (await import("./connectHeader.js")).headerSender;
+    send = makeSender(proxyProtocol, checked);
+  }
   if (target.scheme === "unix" || target.scheme === "vsock") {
     return send(new Stream(await openLocal(target.address, checked, action), limits));
   }
@@ -206,6 +208,9 @@ export async function connect(endpoint: EndpointLike, opts: ConnectOptions = {})
   const connected = await connectHost(destinationOf(target, action), checked);
   return send(new Stream(new SocketConn(connected.socket, connected), limits));
 }
+
+/** Loaded by the first call with the option `proxyProtocol`. */
+let makeSender: typeof headerSender | undefined;
 
 /** A call of connect(), checked. */
 interface CheckedCall {
@@ -298,7 +303,9 @@ async function openTunnelled(
   action: string,
 ): Promise<Stream> {
   const address = destinationOf(target, action);
-  const proxy = checkProxy(opts.via, action);
+  const { via } = opts;
+  const { checkDestination, checkProxy, openTunnel } = await import("./tunnel.js");
+  const proxy = checkProxy(via, action);
   const destination = checkDestination(address, action);
   let stream: Stream = new Stream(await openProxy(proxy, opts, checked, action), limits);
   if (proxy.tls !== undefined) stream = new Stream(await wrapStream(stream, proxy.tls, proxy.address, checked), limits);
@@ -340,12 +347,6 @@ async function openLocal(
     socket.close();
     throw error;
   }
-}
-
-/** Refuses a local address of another family. */
-export function checkSameFamily(local: Address | HostPort | undefined, family: number, action: string): void {
-  if (local === undefined || (!(local instanceof HostPort) && local.family === family)) return;
-  throw new TypeError(`Cannot ${action}: localAddress is ${String(local)}, required one of the same family`);
 }
 
 /** Takes a connected descriptor. A descriptor that is refused stays open and belongs to the caller. */
@@ -392,9 +393,4 @@ export function restrictFamily(checked: CheckedConnect, { family }: HostEndpoint
     throw new TypeError(`Cannot ${action}: family is of the other family, required the one of the endpoint or none`);
   }
   return { ...checked, family };
-}
-
-function checkFamily(value: unknown, action: string): number {
-  if (value === undefined || value === AF_UNSPEC || value === AF_INET || value === AF_INET6) return value ?? AF_UNSPEC;
-  throw new TypeError(`Cannot ${action}: family is ${quote(value)}, required AF_INET or AF_INET6`);
 }

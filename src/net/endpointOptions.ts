@@ -7,6 +7,7 @@ import {
   AF_INET,
   AF_INET6,
   AF_UNIX,
+  AF_UNSPEC,
   AF_VSOCK,
   HostPort,
   toAddress,
@@ -165,4 +166,16 @@ export function applyTcp(socket: Socket, { noDelay, keepAlive }: CheckedTcp): vo
   if (interval !== undefined) socket.setsockopt(TCP_KEEPINTVL, interval);
   if (count !== undefined) socket.setsockopt(TCP_KEEPCNT, count);
   socket.setsockopt(SO_KEEPALIVE, true);
+}
+
+/** Refuses a local address of another family. */
+export function checkSameFamily(local: Address | HostPort | undefined, family: number, action: string): void {
+  if (local === undefined || (!(local instanceof HostPort) && local.family === family)) return;
+  throw new TypeError(`Cannot ${action}: localAddress is ${String(local)}, required one of the same family`);
+}
+
+/** Checks the option `family`. */
+export function checkFamily(value: unknown, action: string): number {
+  if (value === undefined || value === AF_UNSPEC || value === AF_INET || value === AF_INET6) return value ?? AF_UNSPEC;
+  throw new TypeError(`Cannot ${action}: family is ${quote(value)}, required AF_INET or AF_INET6`);
 }

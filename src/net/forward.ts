@@ -1,4 +1,5 @@
-// forward(): its options, their checks, and Forwarder. forwardServer.ts accepts and forwards the connections.
+// forward(): its options, and Forwarder. The first call loads forwardServer.ts, which accepts and forwards the
+// connections, and the folders admission/ and proxyProtocol/.
 
 import { AsyncResource } from "node:async_hooks";
 import {
@@ -10,31 +11,25 @@ import {
   parseEndpoint,
   parseLocalEndpoint,
 } from "../addr/index.js";
-import {
-  ADMISSION_OPTIONS,
-  type AdmissionOptions,
-  checkAdmission,
-  type DrainOptions,
-  drainTimeout,
-} from "../admission/index.js";
+import { ADMISSION_OPTIONS } from "../admission/admissionNames.js";
+import type { AdmissionOptions, DrainOptions } from "../admission/index.js";
 import { checkNames, checkOptions, quote } from "../check/index.js";
-import { abortSignal, millisecondsOr } from "../wait/waitOptions.js";
-import { pipesOf } from "../ops/spliceOptions.js";
+import { abortSignal } from "../wait/waitOptions.js";
 import { checkConnect, type ConnectOptions, destinationOf, restrictFamily, RACE_OPTIONS } from "./connect.js";
 import { addressWithoutLookup, type CheckedConnect } from "./connectHost.js";
-import { type CheckedForward, type Forwarded } from "./forwardedConnection.js";
-import { type ForwarderStats, ForwardServer } from "./forwardServer.js";
+import type { CheckedForward, Forwarded } from "./forwardedConnection.js";
+import type { ForwarderStats, ForwardServer } from "./forwardServer.js";
 import type { ListenerDescription } from "./listenerStats.js";
 import { describable, Inspectable } from "../registry/index.js";
-import { forwardHeader, type ForwardHeaderOptions } from "./forwardHeader.js";
+import type { ForwardHeaderOptions } from "./forwardHeader.js";
 import { handoverOf, registerHandover } from "./upgradeSockets.js";
 import { listen, LISTEN_OPTIONS, type ListenOptions } from "./listen.js";
 import { STREAM_OPTIONS, TCP_OPTIONS } from "./endpointOptions.js";
 import type { ListenAddress } from "./socketListener.js";
 
-export { type Forwarded } from "./forwardedConnection.js";
-export { type ForwarderStats } from "./forwardServer.js";
-export { type ForwardHeaderOptions } from "./forwardHeader.js";
+export type { Forwarded } from "./forwardedConnection.js";
+export type { ForwarderStats } from "./forwardServer.js";
+export type { ForwardHeaderOptions } from "./forwardHeader.js";
 
 /** How to forward. */
 export interface ForwardOptions extends AdmissionOptions {
@@ -77,7 +72,7 @@ export type ForwardConnectOptions = Omit<
   "timeout" | "signal" | "readSize" | "maxLine" | "maxFrame" | "now" | "tls" | "via"
 >;
 
-const FORWARD_OPTIONS = [
+const FORWARD_OPTIONS: readonly (keyof ForwardOptions)[] = [
   ...ADMISSION_OPTIONS,
   "connectTimeout",
   "pipeSize",
@@ -87,7 +82,6 @@ const FORWARD_OPTIONS = [
   "signal",
   "onEnd",
 ];
-const DEFAULTS = { maxConnections: 1000, maxConnectionsPerAddress: null };
 const TCP_TARGET_OPTIONS = [...TCP_OPTIONS, ...RACE_OPTIONS, "localAddress", "bindToDevice"];
 
 /**
@@ -134,7 +128,11 @@ export async function forward(from: EndpointLike, to: EndpointLike, opts: Forwar
   const allowed = LISTEN_OPTIONS[source.scheme].filter((name) => !STREAM_OPTIONS.includes(name));
   checkNames(listenOptions, allowed, action, `listening on a ${source.scheme} endpoint`);
   const signal = abortSignal(opts.signal, action);
-  const checked = checkForward(target, opts, action);
+  const checkedTarget = checkTarget(target, opts, action);
+  // Read now, because the program may change the object while the server is loaded.
+  const limits: ForwardOptions = Object.fromEntries(FORWARD_OPTIONS.map((name) => [name, opts[name]]));
+  const { checkLimits, ForwardServer } = await import("./forwardServer.js");
+  const checked = { ...checkLimits(limits, action), ...checkedTarget };
   signal?.throwIfAborted();
   const listener = await listen(from, listenOptions);
   if (signal?.aborted === true) {
@@ -149,18 +147,18 @@ export async function forward(from: EndpointLike, to: EndpointLike, opts: Forwar
   return forwarder;
 }
 
-function checkForward(target: Endpoint, opts: ForwardOptions, action: string): CheckedForward {
-  const { connect = {}, onEnd } = opts;
+/** Checks the target and the functions that the call has for it. */
+function checkTarget(
+  target: Endpoint,
+  { connect = {}, onEnd }: ForwardOptions,
+  action: string,
+): Pick<CheckedForward, "target" | "checkedConnect" | "onEnd"> {
   if (onEnd !== undefined && typeof onEnd !== "function") {
     throw new TypeError(`Cannot ${action}: onEnd is ${quote(onEnd)}, required a function`);
   }
-  const { address, checkedConnect } = checkTarget(target, connect, action);
+  const { address, checkedConnect } = checkDestination(target, connect, action);
   return {
-    ...checkAdmission(opts, action, DEFAULTS),
-    connectTimeout: millisecondsOr(opts.connectTimeout, 10_000, action, "connectTimeout"),
-    pipes: pipesOf(opts.pipeSize, action),
     target: address,
-    sendHeader: forwardHeader(opts.sendProxyProtocol, action),
     // Both functions run in the asynchronous context of the call of forward(), not in that of an event.
     checkedConnect:
       checkedConnect.resolver === undefined
@@ -170,7 +168,7 @@ function checkForward(target: Endpoint, opts: ForwardOptions, action: string): C
   };
 }
 
-function checkTarget(
+function checkDestination(
   target: Endpoint,
   connect: ForwardConnectOptions,
   action: string,
@@ -254,7 +252,7 @@ export class Forwarder extends Inspectable<ListenerDescription> implements Async
    * @throws TypeError or RangeError (by rejecting) for a wrong `timeout`
    */
   async drain(opts: DrainOptions = {}): Promise<void> {
-    await this.#server.life.drain(drainTimeout(opts));
+    await this.#server.drain(opts);
   }
 
   /** Stops accepting, and resets both sides of the open connections. */

@@ -3,9 +3,12 @@
 
 import {
   AcceptLoop,
+  checkAdmission,
   type AcceptHandler,
   type AcceptOwner,
   DeadlineSet,
+  type DrainOptions,
+  drainTimeout,
   Lifecycle,
   type LifecycleOwner,
   pressure,
@@ -13,12 +16,16 @@ import {
 } from "../admission/index.js";
 import { type Address, HostPort } from "../addr/index.js";
 import { endedByClose } from "../errors/index.js";
+import { pipesOf } from "../ops/spliceOptions.js";
 import type { ProxyHeader } from "../proxyProtocol/index.js";
 import type { Fields } from "../registry/index.js";
 import { acceptFrom, PENDING, resetOnClose, type Socket } from "../socket/index.js";
 import type { Stream } from "../stream/index.js";
 import { decodeAddressBuffer } from "../sys/sockaddr.js";
+import { millisecondsOr } from "../wait/waitOptions.js";
+import type { ForwardOptions } from "./forward.js";
 import { type CheckedForward, closeQuietly, ForwardedConnection, setKeepAlive } from "./forwardedConnection.js";
+import { forwardHeader } from "./forwardHeader.js";
 import { describeListener, type ListenerDescription } from "./listenerStats.js";
 import { gateOf, type ListenAddress, type SocketListener } from "./socketListener.js";
 
@@ -44,6 +51,21 @@ export interface ForwarderStats {
   /** Bytes that were sent to the client, of the connections that have ended. */
   readonly toClient: number;
   readonly state: "listening" | "draining" | "closed";
+}
+
+const DEFAULTS = { maxConnections: 1000, maxConnectionsPerAddress: null };
+
+/** Checks the limits of connections, and the header for the target. */
+export function checkLimits(
+  opts: ForwardOptions,
+  action: string,
+): Omit<CheckedForward, "target" | "checkedConnect" | "onEnd"> {
+  return {
+    ...checkAdmission(opts, action, DEFAULTS),
+    connectTimeout: millisecondsOr(opts.connectTimeout, 10_000, action, "connectTimeout"),
+    pipes: pipesOf(opts.pipeSize, action),
+    sendHeader: forwardHeader(opts.sendProxyProtocol, action),
+  };
 }
 
 /** Accepts connections and checks their deadlines. */
@@ -89,6 +111,10 @@ export class ForwardServer implements AcceptOwner<Socket>, LifecycleOwner {
   describe(): Fields<ListenerDescription> {
     const { state: _, ...counters } = this.stats();
     return describeListener(this.#listener.socket, this.address, counters);
+  }
+
+  drain(opts: DrainOptions): Promise<void> {
+    return this.life.drain(drainTimeout(opts));
   }
 
   /** Sets whether the server and all its connections keep the process alive. */

@@ -1,30 +1,30 @@
 // Endpoints: connect, listen, forward, UDP.
 
-export {
-  type AddressList,
-  type DrainOptions,
-  type ProxyProtocolOptions,
-  type AdmissionOptions,
-  type ClosedEvent,
-  type ConnectionEvent,
-  type DrainEvent,
-  type DroppedEvent,
-  type EndEvent,
-  type EndReason,
-  type ErrorEvent,
-  type EventConnection,
-  type EventEnds,
-  type EventError,
-  type EventFields,
-  type ListeningEvent,
-  type PressureEvent,
-  type RefusedEvent,
-  type Refusal,
-  type RefusalReason,
-  type ServerEvent,
-  type ShortageEvent,
+export type {
+  AddressList,
+  DrainOptions,
+  ProxyProtocolOptions,
+  AdmissionOptions,
+  ClosedEvent,
+  ConnectionEvent,
+  DrainEvent,
+  DroppedEvent,
+  EndEvent,
+  EndReason,
+  ErrorEvent,
+  EventConnection,
+  EventEnds,
+  EventError,
+  EventFields,
+  ListeningEvent,
+  PressureEvent,
+  RefusedEvent,
+  Refusal,
+  RefusalReason,
+  ServerEvent,
+  ShortageEvent,
 } from "../admission/index.js";
-export { type CallEndEvent, type CallErrorEvent, type CallStartEvent } from "./callEvents.js";
+export type { CallEndEvent, CallErrorEvent, CallStartEvent } from "./callEvents.js";
 export { connect, type ConnectOptions } from "./connect.js";
 export {
   forward,
@@ -42,7 +42,7 @@ export { isRetryable, type RetryEvent, type RetryOptions } from "./retry.js";
 export { type ListenerDescription, type ListenerStats } from "./listenerStats.js";
 export { listen, type ListenOptions } from "./listen.js";
 export { type KeepAlive, type TcpOptions } from "./endpointOptions.js";
-export { type ProxyOptions } from "./proxy.js";
+export type { ProxyOptions } from "./proxy.js";
 export { type HostAddress, type HostFamily, type Resolver } from "./customResolver.js";
 export { type CloseListenerOptions, type ListenAddress, SocketListener } from "./socketListener.js";
 export { type ListenFd, listenFds, type ListenFdsOptions } from "./systemd.js";

@@ -2,7 +2,9 @@
 
 import { workerThreads } from "../builtins.js";
 import type { Inheritance } from "./inheritance.js";
-import { UPGRADE_VARIABLE } from "./upgradeChannel.js";
+
+/** The environment variable with the descriptor of the channel in the new program, and its inode: `"FD:INODE"`. */
+export const UPGRADE_VARIABLE = "BERKELEY_UPGRADE";
 
 let inheritance: Promise<Inheritance | undefined> | undefined;
 

@@ -5,12 +5,12 @@ import { AF_UNIX } from "../addr/index.js";
 import { SOCK_SEQPACKET } from "../sys/constants.js";
 import { onClose, type Socket, socketpair } from "../socket/index.js";
 import type { PassableSocket } from "./upgradeSockets.js";
+import { UPGRADE_VARIABLE } from "./inherited.js";
 import {
   receiveUpgradeMessage,
   sendUpgradeMessage,
   SOCKETS_PER_MESSAGE,
   UPGRADE_PROTOCOL,
-  UPGRADE_VARIABLE,
   type UpgradeMessage,
 } from "./upgradeChannel.js";
 

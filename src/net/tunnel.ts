@@ -14,6 +14,8 @@ import { type CheckedProxy, ProxyRefusal } from "./proxy.js";
 import type { HostAddress } from "./customResolver.js";
 import { socks5Connect } from "./socks5.js";
 
+export { checkDestination, checkProxy } from "./proxy.js";
+
 /** Makes the proxy at the other end of `stream` connect to `target`. If that fails, the stream is closed. */
 export async function openTunnel(
   stream: Stream,

@@ -18,9 +18,6 @@ import { quote } from "../check/index.js";
 import { MSG_CTRUNC } from "../sys/constants.js";
 import { localError } from "../wait/localError.js";
 
-/** The environment variable with the descriptor of the channel in the new program, and its inode: `"FD:INODE"`. */
-export const UPGRADE_VARIABLE = "BERKELEY_UPGRADE";
-
 /** The version of these messages. The two programs may have different versions of the package. */
 export const UPGRADE_PROTOCOL = 1;
 
