@@ -18,8 +18,10 @@ const metrics = await serveMetrics("tcp://127.0.0.1:0", {
   servers: { lines: server },
   collect: () => "# TYPE generation gauge\\ngeneration " + GENERATION + "\\n",
 });
+// Before the line, after which the test sends the signal.
+const hup = GENERATION === "2" ? new Promise((resolve) => process.once("SIGHUP", resolve)) : undefined;
 console.log("made " + GENERATION + " " + server.address.port + " " + metrics.address.port);
-if (GENERATION === "2") await new Promise((resolve) => process.once("SIGHUP", resolve));
+await hup;
 if (process.env.FAILS === GENERATION) process.exit(3);
 const env = { ...process.env, GENERATION: "2" };
 process.on("SIGUSR2", () => upgrade([server, metrics], { env }).then(

@@ -14,10 +14,12 @@ const PROGRAM = `
 const { ready, serveWorkers, upgrade } = await import(process.env.SERVER);
 const { GENERATION = "1", HANDLER, LATE = "" } = process.env;
 const server = await serveWorkers("tcp://127.0.0.1:0", new URL(HANDLER), { workers: 1 });
+// Before the line, after which the test sends the signal.
+const hup = GENERATION === "2" ? new Promise((resolve) => process.once("SIGHUP", resolve)) : undefined;
 console.log("made " + GENERATION + " " + server.address.port);
 if (GENERATION === "2" && LATE !== "") {
   // This generation waits for the clients of the first one.
-  await new Promise((resolve) => process.once("SIGHUP", resolve));
+  await hup;
   if (LATE === "fail") process.exit(3);
 }
 const env = { ...process.env, GENERATION: "2" };
