@@ -201,7 +201,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   /**
    * Closes the listener, aborts `context.draining` in all workers, and waits until the handlers have finished, their
    * connections are ended, and the workers have ended. After `timeout` it resets the connections that are left. A
-   * worker that does not end within half a second after that is ended by force.
+   * worker that does not end within half a second after that, or 5 seconds while it loads its module, is ended by force.
    *
    * @throws TypeError or RangeError (by rejecting) for a wrong `timeout`
    */

@@ -116,7 +116,7 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
   static {
     describable<DatagramQueue, DatagramQueueDescription>(DatagramQueue.prototype, "DatagramQueue", (queue) => ({
       fd: descriptorOf(queue.#socket).fd,
-      state: queue.#failure !== undefined ? "failed" : queue.#socket.closed ? "closed" : "open",
+      state: queue.#socket.closed ? "closed" : (queue.#failure?.state ?? "open"),
       stats: queue.stats(),
     }));
     trySendFrom = (queue, data, to, source, size) => {
@@ -142,7 +142,7 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
   #refused = 0;
   #running = false;
   #sending: BatchSendProgress | undefined;
-  #failure: { readonly error: unknown } | undefined;
+  #failure: { readonly error: unknown; readonly state: "closed" | "failed" } | undefined;
   #waitingForRoom = new Set<WaitingCall>();
   #waitingForFlush = new Set<WaitingCall>();
 
@@ -327,9 +327,9 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
     }
   }
 
-  /** Ends the queue with an error. */
-  #fail(error: unknown): void {
-    this.#failure ??= { error };
+  /** Ends the queue. Its waiting and later calls reject with the error. */
+  #fail(error: unknown, state: "closed" | "failed" = "failed"): void {
+    this.#failure ??= { error, state };
     this.#length = 0;
     if (this.#sending !== undefined) descriptorOf(this.#socket).writing.withdraw(this.#sending, error);
     this.#sending = undefined;
@@ -338,7 +338,7 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
 
   /** Ends the queue: drops its datagrams and rejects the waiting calls with `ECANCELED`. The socket stays open. */
   close(): void {
-    if (this.#failure === undefined) this.#fail(socketError(ECANCELED, "sendmmsg"));
+    if (this.#failure === undefined) this.#fail(socketError(ECANCELED, "sendmmsg"), "closed");
   }
 
   /** Waits until the kernel has taken or refused all datagrams, and ends the queue. */

@@ -51,7 +51,7 @@ export class BlockingRunner implements Runner<"blocking"> {
 
   /** See {@link SocketDescription}. */
   describe(): Fields<SocketDescription> {
-    return describeSocket(this, this.descriptor.fd, 0, []);
+    return describeSocket(this, this.descriptor.fd, this.reader?.unread ?? 0, []);
   }
 
   /** See {@link TransferStats}. */

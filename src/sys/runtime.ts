@@ -24,7 +24,6 @@ const REQUIRED = `required Node.js ${OLDEST_NODE} or later, Bun or Deno`;
 /** The members of `process` that identify the runtime. */
 export interface ProcessLike {
   readonly versions?: Readonly<Record<string, string | undefined>> | undefined;
-  readonly release?: { readonly name?: string | undefined } | undefined;
 }
 
 /** Unsupported runtimes that set `process.versions.node`, and the member of `process.versions` that identifies each. */

@@ -3,7 +3,7 @@
 import { isNativeError } from "node:util/types";
 import type { Address } from "../addr/index.js";
 import { quote } from "../check/index.js";
-import { BusyError, SocketError, type SocketErrorDetails, TlsError } from "../errors/index.js";
+import { BusyError, restated, SocketError, type SocketErrorDetails, TlsError } from "../errors/index.js";
 import { localError } from "../wait/localError.js";
 
 /** The codes of OpenSSL for bytes that are no TLS record. */
@@ -50,15 +50,22 @@ export function resetError(ends: Ends, syscall: "read" | "write"): SocketError {
   return localError("ECONNRESET", syscall, addressDetails(ends));
 }
 
+/** The error of a call on the connection below, with the name of the call on the TLS connection that fails. */
+function ofCall(error: SocketError, syscall: string, ends: Ends | undefined): SocketError {
+  return error.syscall === syscall ? error : restated(error, syscall, { ...addressDetails(ends), cause: error });
+}
+
 /**
- * Converts an error of Node. Returns errors of this library, and errors that a callback of the user threw, unchanged.
+ * Converts an error of Node or of the connection below. Returns other errors of this library, and errors that a callback
+ * of the user threw, unchanged.
  */
 export function fromNodeError(
   error: unknown,
   syscall: "tls_handshake" | "read" | "write" | "closeWrite",
   ends?: Ends,
 ): unknown {
-  if (!isError(error) || error instanceof SocketError || error instanceof TlsError) return error;
+  if (error instanceof SocketError) return ofCall(error, syscall, ends);
+  if (!isError(error) || error instanceof TlsError) return error;
   if (error instanceof BusyError || thrownByCallbacks.has(error)) return error;
   const { code, errno, reason } = error as NodeError;
   if (typeof code !== "string") return error;

@@ -125,8 +125,12 @@ test("the blocking socket shows the same fields", () => {
   assert.deepEqual(Object.keys(look(left)), Object.keys(look(awaitable)));
   awaitable.close();
   assert.deepEqual([look(left)["state"], look(left)["peer"]], ["connected", "unix:"]);
+  const stream = left.stream();
+  right.sendAll("one\ntwo\n");
+  assert.equal(stream.readLine(), "one");
+  assert.equal(look(left)["buffered"], 4);
   left.close();
-  assert.deepEqual([look(left)["state"], look(left)["fd"]], ["closed", -1]);
+  assert.deepEqual([look(left)["state"], look(left)["fd"], look(left)["buffered"]], ["closed", -1, 0]);
   right.close();
 });
 
@@ -162,6 +166,9 @@ test("UDP sockets, forwarders, queues and batches are shown", async () => {
   assert.deepEqual([shown.kind, shown["state"], shown["peer"]], ["UdpSocket", "connected", String(server.address)]);
   const queue = new DatagramQueue(client.socket);
   assert.deepEqual([look(queue).kind, look(queue)["state"]], ["DatagramQueue", "open"]);
+  const ended = new DatagramQueue(client.socket);
+  ended.close();
+  assert.equal(look(ended)["state"], "closed");
   const batch = new DatagramBatch({ capacity: 2, size: 16 });
   batch.add("secret data");
   assert.deepEqual(look(batch), { kind: "DatagramBatch", count: 1, capacity: 2, size: 16 });

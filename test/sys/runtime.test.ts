@@ -9,7 +9,6 @@ import { Program } from "../support/program.js";
 checkLeaks();
 
 const node = (version: string, more: Record<string, string> = {}): ProcessLike => ({
-  release: { name: "node" },
   versions: { node: version, v8: "11.3", uv: "1.46.0", napi: "9", ...more },
 });
 

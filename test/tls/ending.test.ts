@@ -10,6 +10,7 @@ import {
   SOCK_STREAM,
   Socket,
   SocketConn,
+  type SocketError,
   Stream,
   TlsContext,
   TlsError,
@@ -141,6 +142,21 @@ test("in memory an end below without close_notify is ERR_TLS_TRUNCATED", async (
   await a.close();
   await assert.rejects(server.read(Buffer.alloc(1)), { code: "ERR_TLS_TRUNCATED" });
   await Promise.all([client.close(), server.close()]);
+});
+
+test("after a reset each call fails with its own name, over a descriptor and over a Duplex", async () => {
+  for (const pair of [overTcp, withoutDescriptor(overTcp), () => tlsPair(overTcp)]) {
+    const [client, server] = await tlsPair(pair);
+    const reading = client.read(Buffer.alloc(1));
+    server.abort();
+    await assert.rejects(reading, { code: "ECONNRESET", syscall: "read", name: "SocketError" });
+    await assert.rejects(client.write("x"), (error: SocketError) => {
+      assert.ok(["EPIPE", "ECONNRESET"].includes(error.code), error.code);
+      assert.equal(error.syscall, "write");
+      return true;
+    });
+    await Promise.all([client.close(), server.close()]);
+  }
 });
 
 test("close() gives up on a peer that takes nothing after closeTimeout", async () => {
