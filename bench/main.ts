@@ -187,16 +187,18 @@ async function runPeers(
   for (const workload of chosen) {
     await workload.prepare?.();
     for (const measuredCase of workload.cases) {
-      const subjects = await presentSubjects(chooseSubjects(measuredCase.subjects, options.subjects), (text) => {
+      const skip = (text: string): void => {
         if (absent.has(text)) return;
         absent.add(text);
         console.log(text);
-      });
+      };
+      const subjects = await presentSubjects(chooseSubjects(measuredCase.subjects, options.subjects), skip);
       if (subjects.length === 0) continue;
       const result = await runCase(measuredCase, subjects, planOf(workload), (text) =>
         progress(`${workload.name}: ${text}`),
       );
       progress("");
+      result.failed.forEach(skip);
       const analysis = analyse(workload.name, result, options.seed);
       console.log(formatCase(analysis));
       results.push(...resultsOf(analysis));

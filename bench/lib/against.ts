@@ -129,6 +129,7 @@ export function analyseVersions(
     case: { ...measuredCase, comparison: "ratio", limits: [] },
     rounds,
     dropped: 0,
+    failed: [],
     runs: runs.flatMap((run) => [
       { subject: run.subject, samples: run.new },
       { subject: { ...run.subject, name: oldOf(run.subject.name), role: "peer" }, samples: run.old },

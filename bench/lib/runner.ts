@@ -27,6 +27,8 @@ export interface CaseResult {
   readonly rounds: number;
   /** Rounds that were repeated because other processes used the machine. */
   readonly dropped: number;
+  /** A line for each peer that failed. Such a peer has no samples. */
+  readonly failed: readonly string[];
   readonly runs: readonly { readonly subject: Subject; readonly samples: readonly Sample[] }[];
 }
 
@@ -49,6 +51,25 @@ export async function presentSubjects(subjects: readonly Subject[], say: (text: 
 /** How long to wait for the end of a process after the load generator has failed, in ms. */
 const endTimeoutMs = 500;
 
+/** The error of a peer that need not be installed. The measurement continues without the peer. */
+class PeerError extends Error {
+  readonly subject: Subject;
+
+  constructor(subject: Subject, { message }: Error) {
+    super(message);
+    this.subject = subject;
+  }
+}
+
+/** Runs `work` for a subject. An error of a peer that need not be installed becomes a `PeerError`. */
+async function forSubject<T>(subject: Subject, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw subject.role === "peer" && subject.absent !== undefined ? new PeerError(subject, error as Error) : error;
+  }
+}
+
 /** The error of a measurement, with the name of its subject. If a process of the subject ended, that is the reason. */
 async function failureOf(label: string, error: unknown, children: readonly Child[] = []): Promise<Error> {
   const { message } = error as Error;
@@ -68,19 +89,29 @@ export async function openContender(subject: Subject, placement: Placement, labe
   }
 }
 
-/** Measures `subjects`. Calls `progress` before each round. */
+/** Measures `subjects`. Calls `progress` before each round. If a peer fails, its round is measured again without it. */
 export async function runCase(
   measuredCase: Case,
   subjects: readonly Subject[],
   plan: Plan,
   progress: (text: string) => void,
 ): Promise<CaseResult> {
-  const runs = subjects.map((subject) => ({ subject, samples: [] as Sample[] }));
+  let runs = subjects.map((subject) => ({ subject, samples: [] as Sample[] }));
+  const failed: string[] = [];
   let dropped = 0;
   for (let round = 1; round <= plan.rounds;) {
     progress(`round ${round} of ${plan.rounds}${dropped === 0 ? "" : `, ${dropped} dropped`}`);
     const before = readCpu();
-    const samples = await runRound(measuredCase, subjects, plan);
+    let samples: Sample[][];
+    try {
+      const present = runs.map(({ subject }) => subject);
+      samples = await runRound(measuredCase, present, plan);
+    } catch (error) {
+      if (!(error instanceof PeerError)) throw error;
+      runs = runs.filter(({ subject }) => subject !== error.subject);
+      failed.push(`skipped: ${measuredCase.title}: ${error.message}`);
+      continue;
+    }
     // The processes of the subjects have ended, so their time counts as ours.
     const others = disturbance(before, readCpu());
     if (others > (plan.othersAtMost ?? Infinity)) {
@@ -93,7 +124,7 @@ export async function runCase(
     for (const [i, of] of samples.entries()) runs[i]?.samples.push(...of);
     round++;
   }
-  return { case: measuredCase, rounds: plan.rounds, dropped, runs };
+  return { case: measuredCase, rounds: plan.rounds, dropped, failed, runs };
 }
 
 /** Runs one round. Resolves with the samples of each subject. */
@@ -102,13 +133,14 @@ async function runRound(measuredCase: Case, subjects: readonly Subject[], plan: 
   const taken: Sample[][] = subjects.map(() => []);
   const contenders: Contender[] = [];
   try {
-    for (const subject of subjects) contenders.push(await openContender(subject, plan.placement, subject.name));
+    for (const subject of subjects) {
+      contenders.push(await forSubject(subject, () => openContender(subject, plan.placement, subject.name)));
+    }
     for (let window = 0; window < windows; window++) {
       for (const [i, subject] of subjects.entries()) {
         const contender = contenders[i] as Contender;
-        taken[i]?.push(
-          await measure(measuredCase, contender, windowOf(measuredCase, plan, window === 0), subject.name),
-        );
+        const length = windowOf(measuredCase, plan, window === 0);
+        taken[i]?.push(await forSubject(subject, () => measure(measuredCase, contender, length, subject.name)));
       }
     }
   } finally {

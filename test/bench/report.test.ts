@@ -95,6 +95,33 @@ test("runCase() refuses a sample that lacks a metric, and closes its contenders"
   assert.deepEqual(closed, ["c", "broken"]);
 });
 
+test("runCase() continues without a peer of another runtime that fails, and names it", async () => {
+  const subject = scripted("a", "ours", [1]);
+  let turns = 0;
+  const peer: Subject = {
+    ...scripted("other", "peer", [1]),
+    absent: async () => undefined,
+    open: async () => ({
+      measure: async () => {
+        if (++turns === 6) throw new Error("the connection was reset");
+        return { cost: 2 };
+      },
+      [Symbol.asyncDispose]: async () => void closed.push("other"),
+    }),
+  };
+  const { runs, failed, rounds, dropped } = await measured(3, [], subject, peer);
+  assert.deepEqual(
+    runs.map(({ subject: { name }, samples }) => [name, samples.length]),
+    [["a", 12]],
+  );
+  assert.deepEqual(failed, ["skipped: a case: other: the connection was reset"]);
+  assert.deepEqual([rounds, dropped], [3, 0]);
+  assert.equal(closed.filter((name) => name === "other").length, 2);
+  const needed: Subject = { ...peer, role: "ours" };
+  turns = 0;
+  await assert.rejects(measured(3, [], subject, needed), /other: the connection was reset/);
+});
+
 test("runCase() closes the open contenders if the next one can't be opened", async () => {
   const broken: Subject = {
     name: "broken",
