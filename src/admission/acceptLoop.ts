@@ -19,8 +19,8 @@ type Failure = { readonly error: unknown } | undefined;
 
 /** Gets the result of an accept that had to wait. */
 export interface AcceptHandler<T> {
-  completed(connection: T): void;
-  failed(error: unknown): void;
+  onCompleted(connection: T): void;
+  onFailed(error: unknown): void;
 }
 
 /** The server of an accept loop. */
@@ -210,13 +210,13 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     if (!this.#accepting && !this.#stopped) queueMicrotask(() => this.#acceptAll());
   }
 
-  completed(connection: T): void {
+  onCompleted(connection: T): void {
     this.#accepting = false;
     this.#admit(connection);
     this.#acceptAll();
   }
 
-  failed(error: unknown): void {
+  onFailed(error: unknown): void {
     this.#accepting = false;
     const code = shortageOf(error);
     if (this.#stopped) return;
@@ -282,7 +282,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
         try {
           connection = this.#owner.next(this);
         } catch (error) {
-          this.failed(error);
+          this.onFailed(error);
           continue;
         }
         if (connection === undefined) return;

@@ -2,7 +2,7 @@
 // members of a set.
 
 import { clock } from "../builtins.js";
-import { LONGEST_TIMER } from "../wait/waitOptions.js";
+import { MAX_TIMER_DELAY } from "../wait/waitOptions.js";
 
 /** The shortest time in ms between two checks of the deadlines. */
 const MIN_DELAY = 5;
@@ -61,7 +61,7 @@ export class DeadlineSet<M extends DeadlineMember> {
     if (due >= this.#timerDue) return;
     clearTimeout(this.#timer);
     this.#timerDue = due;
-    const delay = Math.min(Math.max(Math.ceil(due - clock()), MIN_DELAY), LONGEST_TIMER);
+    const delay = Math.min(Math.max(Math.ceil(due - clock()), MIN_DELAY), MAX_TIMER_DELAY);
     // Unreferenced, because the calls that wait keep the process alive.
     this.#timer = setTimeout(() => this.#checkDeadlines(), delay).unref();
   }

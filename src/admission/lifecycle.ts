@@ -4,7 +4,7 @@ import { events } from "../builtins.js";
 import { offAbort, onAbort } from "../wait/aborts.js";
 import { localError } from "../wait/localError.js";
 import { rejection } from "../wait/rejection.js";
-import { LONGEST_TIMER } from "../wait/waitOptions.js";
+import { MAX_TIMER_DELAY } from "../wait/waitOptions.js";
 import { type DrainOptions, ShutdownSignals } from "./shutdownSignals.js";
 
 /** The server. A Lifecycle calls these methods when the state changes. They must not throw. */
@@ -29,7 +29,7 @@ export class Lifecycle {
   /** The call that made the server, for errors. */
   readonly #call: string;
   readonly #signal: AbortSignal | undefined;
-  readonly #abortListener = { aborted: (): void => this.end() };
+  readonly #abortListener = { onAborted: (): void => this.end() };
   readonly #shutdownSignals = new ShutdownSignals();
   /** Made when it is first used. */
   #draining: AbortController | undefined;
@@ -68,7 +68,7 @@ export class Lifecycle {
     }
     const endWork = (): void => this.#owner.abort(localError("ECANCELED", this.#call));
     // Referenced, because a handler may wait for something that keeps no process alive.
-    const timer = timeout === null ? undefined : setTimeout(endWork, Math.min(timeout, LONGEST_TIMER));
+    const timer = timeout === null ? undefined : setTimeout(endWork, Math.min(timeout, MAX_TIMER_DELAY));
     await this.#owner.whenEmpty();
     clearTimeout(timer);
     this.end();

@@ -3,12 +3,20 @@
 
 import { isUint8Array } from "node:util/types";
 import { type Address, type AddressLike } from "../addr/index.js";
-import { brand, bytesToSend, checkOptions, integer, quoteOther, type Sendable, totalLength } from "../check/index.js";
+import {
+  brand,
+  bytesToSend,
+  checkOptions,
+  integer,
+  quoteNonInstance,
+  type Sendable,
+  totalLength,
+} from "../check/index.js";
 import type { SocketError } from "../errors/index.js";
 import { calls } from "../sys/calls.js";
 import { MSG_TRUNC } from "../sys/constants.js";
 import { type ControlMessage, decodeControl } from "../cmsg/index.js";
-import { describable, type Description, Inspectable } from "../registry/index.js";
+import { makeDescribable, type Description, Inspectable } from "../registry/index.js";
 import { socketError } from "../sys/errno.js";
 import { AddressCache, sharedAddresses, sockaddrOf } from "./addressCache.js";
 import { segments, segmentSize } from "./segments.js";
@@ -118,7 +126,7 @@ export class DatagramBatch extends Inspectable<BatchDescription> {
     const addresses: unknown = options.addresses ?? sharedAddresses;
     if (!(addresses instanceof AddressCache)) {
       throw new TypeError(
-        `Cannot ${action}: addresses is ${quoteOther(addresses, "AddressCache")}, required an AddressCache`,
+        `Cannot ${action}: addresses is ${quoteNonInstance(addresses, "AddressCache")}, required an AddressCache`,
       );
     }
     this.#memory = allocateBatch(capacity, slotSize, controlSize);
@@ -127,7 +135,7 @@ export class DatagramBatch extends Inspectable<BatchDescription> {
 
   static {
     brand(DatagramBatch.prototype, "DatagramBatch");
-    describable<DatagramBatch, BatchDescription>(DatagramBatch.prototype, "DatagramBatch", (batch) => {
+    makeDescribable<DatagramBatch, BatchDescription>(DatagramBatch.prototype, "DatagramBatch", (batch) => {
       const { capacity, count, slotSize } = batch.#memory;
       return { count, capacity, size: slotSize };
     });

@@ -3,14 +3,14 @@
 import { AF_INET, AF_INET6 } from "../addr/index.js";
 import { HEADER } from "../cmsg/layout.js";
 import { IP_PKTINFO, IPPROTO_IP, IPPROTO_IPV6, IPV6_PKTINFO, SIZEOF_SIZE_T } from "../sys/constants.js";
-import { LITTLE } from "../sys/nativeInts.js";
+import { LITTLE_ENDIAN } from "../sys/nativeInts.js";
 import { type BatchMemory, CONTROL_LENGTH, ENTRY_WORDS, NAME, NAME_LENGTH } from "./table.js";
 
 /** Bytes of `struct in_pktinfo` and `struct in6_pktinfo`. */
 const IN_PKTINFO = 12;
 const IN6_PKTINFO = 20;
 /** The third word of an IPv4-mapped address, ::ffff:0:0/96. */
-const MAPPED_PREFIX = LITTLE ? 0xffff_0000 | 0 : 0x0000_ffff;
+const MAPPED_PREFIX = LITTLE_ENDIAN ? 0xffff_0000 | 0 : 0x0000_ffff;
 
 /** One round of the hash. The multiplier is a prime near 2^32 divided by the golden ratio, as in Fibonacci hashing. */
 function mix(hash: number, word: number): number {
@@ -26,7 +26,7 @@ export function sourceHash({ words }: BatchMemory, index: number, seed: number):
   const at = index * ENTRY_WORDS;
   if (words[at + NAME_LENGTH] === 0) return 0;
   const first = words[at + NAME]!;
-  const family = LITTLE ? first & 0xffff : first >>> 16;
+  const family = LITTLE_ENDIAN ? first & 0xffff : first >>> 16;
   let hash: number;
   if (family === AF_INET) hash = mix(seed, words[at + NAME + 1]!);
   else if (family !== AF_INET6) return 0;
@@ -52,7 +52,7 @@ export function readSource({ control, controlSize, words }: BatchMemory, index: 
   const end = start + Math.min(words[index * ENTRY_WORDS + CONTROL_LENGTH]!, controlSize);
   for (let at = start; at + HEADER <= end;) {
     // The high half of a 64-bit length is 0.
-    const length = wordAt(control, LITTLE ? at : at + SIZEOF_SIZE_T - 4);
+    const length = wordAt(control, LITTLE_ENDIAN ? at : at + SIZEOF_SIZE_T - 4);
     if (length < HEADER || at + length > end) return 0;
     const level = wordAt(control, at + SIZEOF_SIZE_T);
     const type = wordAt(control, at + SIZEOF_SIZE_T + 4);
@@ -79,5 +79,5 @@ export function readSource({ control, controlSize, words }: BatchMemory, index: 
 }
 
 function wordAt(bytes: Buffer, at: number): number {
-  return LITTLE ? bytes.readInt32LE(at) : bytes.readInt32BE(at);
+  return LITTLE_ENDIAN ? bytes.readInt32LE(at) : bytes.readInt32BE(at);
 }

@@ -25,7 +25,7 @@ export const NAME = 8;
 export const SOURCE = 56;
 
 /** Maximum number of datagrams that one call transfers: UIO_MAXIOV of the kernel. */
-export const MAX_AT_ONCE = 1024;
+export const MAX_DATAGRAMS_PER_CALL = 1024;
 
 /** The memory of a batch, as the system calls use it. */
 export interface BatchMemory {

@@ -18,7 +18,7 @@ export function isBranded(value: unknown, name: string): boolean {
 }
 
 /** The text of `value` in the error message if it is no instance of the class `name` of this copy. */
-export function quoteOther(value: unknown, name: string): string {
+export function quoteNonInstance(value: unknown, name: string): string {
   try {
     const found: unknown = (value as { readonly [BRAND]?: unknown } | null | undefined)?.[BRAND];
     if (typeof found !== "string") return quote(value);

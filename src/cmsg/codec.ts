@@ -1,7 +1,7 @@
 // The codec of one kind of control message: its level, its type, and the conversion of its data.
 
 import { integer } from "../check/index.js";
-import { intBytes, LITTLE, view } from "../sys/nativeInts.js";
+import { intBytes, LITTLE_ENDIAN, view } from "../sys/nativeInts.js";
 
 /**
  * The conversion of one kind of control message. A kind that is only received has no `encode`. A kind that is only sent
@@ -43,7 +43,7 @@ export function intCodec(
 ): Codec {
   const decode = (data: Uint8Array): { type: string } | undefined => {
     if (data.length < 4) return undefined;
-    return { type: name, [field]: view(data).getInt32(0, LITTLE) };
+    return { type: name, [field]: view(data).getInt32(0, LITTLE_ENDIAN) };
   };
   if (range === undefined) return { name, level, cmsgType, decode };
   const encode = (message: Readonly<Record<string, unknown>>, messageName: string): Uint8Array =>
@@ -61,6 +61,6 @@ export function uintCodec(name: string, level: number, cmsgType: number, field: 
   const int = intCodec(name, level, cmsgType, field, canSend ? [0, 0xffff_ffff] : undefined);
   return {
     ...int,
-    decode: (data) => (data.length < 4 ? undefined : { type: name, [field]: view(data).getUint32(0, LITTLE) }),
+    decode: (data) => (data.length < 4 ? undefined : { type: name, [field]: view(data).getUint32(0, LITTLE_ENDIAN) }),
   };
 }

@@ -2,7 +2,7 @@
 
 import type { Calls } from "../sys/calls.js";
 import { SCM_PIDFD, SCM_RIGHTS, SOL_SOCKET } from "../sys/constants.js";
-import { LITTLE, view } from "../sys/nativeInts.js";
+import { LITTLE_ENDIAN, view } from "../sys/nativeInts.js";
 import type { Codec } from "./codec.js";
 import { ReceivedDescriptors } from "./descriptors.js";
 import { ERROR_CODECS } from "./errorQueueMessages.js";
@@ -26,7 +26,7 @@ function readDescriptors(data: Uint8Array, calls: Calls): ReceivedDescriptors {
   const input = view(data);
   const fds: number[] = [];
   for (let at = 0; at + 4 <= data.length; at += 4) {
-    const fd = input.getInt32(at, LITTLE);
+    const fd = input.getInt32(at, LITTLE_ENDIAN);
     if (fd >= 0) fds.push(fd);
   }
   return new ReceivedDescriptors(fds, calls);

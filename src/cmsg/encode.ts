@@ -4,7 +4,7 @@ import { isUint8Array } from "node:util/types";
 import { BufferedError } from "../errors/index.js";
 import { int32, quote } from "../check/index.js";
 import { SCM_RIGHTS, SOL_SOCKET } from "../sys/constants.js";
-import { LITTLE, view } from "../sys/nativeInts.js";
+import { LITTLE_ENDIAN, view } from "../sys/nativeInts.js";
 import type { Codec } from "./codec.js";
 import { CODECS } from "./decode.js";
 import { CMSG_SPACE, HEADER, MAX_CONTROL, writeHeader } from "./layout.js";
@@ -50,7 +50,7 @@ export class EncodedControl {
     for (const { at, socket } of this.#sockets) {
       const fd = socket.fileno();
       if (fd < 0) return false;
-      out.setInt32(at, fd, LITTLE);
+      out.setInt32(at, fd, LITTLE_ENDIAN);
     }
     return true;
   }
@@ -68,7 +68,7 @@ function encodeRights(message: RightsToSend, name: string, sockets: PassedSocket
       if (!Number.isInteger(fd) || fd < 0 || fd > 0x7fff_ffff) {
         throw new RangeError(`Cannot sendmsg: ${name}.fds[${index}] is ${fd}, required the number of a descriptor`);
       }
-      out.setInt32(4 * index, fd, LITTLE);
+      out.setInt32(4 * index, fd, LITTLE_ENDIAN);
     } else if (typeof fd === "object" && fd !== null && "fileno" in fd && typeof fd.fileno === "function") {
       const { buffered = 0 } = fd as HasFileno;
       if (buffered > 0) throw new BufferedError(`pass ${name}.fds[${index}]`, buffered);

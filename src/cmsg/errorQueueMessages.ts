@@ -4,7 +4,7 @@
 import type { Address } from "../addr/index.js";
 import * as k from "../sys/constants.js";
 import { errnoName } from "../sys/errno.js";
-import { LITTLE, view } from "../sys/nativeInts.js";
+import { LITTLE_ENDIAN, view } from "../sys/nativeInts.js";
 import { decodeAddressAt } from "../sys/sockaddr.js";
 import { type Codec, SOCKADDR_IN, SOCKADDR_IN6 } from "./codec.js";
 
@@ -51,9 +51,9 @@ function extendedErrorCodec(
     decode: (data): ExtendedErrorMessage | undefined => {
       if (data.length < SIZE || (data.length > SIZE && data.length < SIZE + FAMILY_SIZE)) return undefined;
       const input = view(data);
-      const ee_errno = input.getUint32(0, LITTLE);
+      const ee_errno = input.getUint32(0, LITTLE_ENDIAN);
       // If the kernel has no address, it writes only the family AF_UNSPEC.
-      const family = data.length === SIZE ? k.AF_UNSPEC : input.getUint16(SIZE, LITTLE);
+      const family = data.length === SIZE ? k.AF_UNSPEC : input.getUint16(SIZE, LITTLE_ENDIAN);
       const hasAddress = family !== k.AF_UNSPEC;
       if (hasAddress && data.length < SIZE + (family === k.AF_INET6 ? SOCKADDR_IN6 : SOCKADDR_IN)) return undefined;
       return {
@@ -63,8 +63,8 @@ function extendedErrorCodec(
         ee_origin: data[4]!,
         ee_type: data[5]!,
         ee_code: data[6]!,
-        ee_info: input.getUint32(8, LITTLE),
-        ee_data: input.getUint32(12, LITTLE),
+        ee_info: input.getUint32(8, LITTLE_ENDIAN),
+        ee_data: input.getUint32(12, LITTLE_ENDIAN),
         offender: hasAddress ? decodeAddressAt(data, SIZE, data.length - SIZE) : undefined,
       };
     },

@@ -5,7 +5,7 @@ import { type Address, formatIPv4, formatIPv6, parseIPv4, parseIPv6 } from "../a
 import { integer, quote } from "../check/index.js";
 import * as k from "../sys/constants.js";
 import { interfaceIndex, type NetworkInterface } from "../sys/interfaceIndex.js";
-import { intBytes, LITTLE, view } from "../sys/nativeInts.js";
+import { intBytes, LITTLE_ENDIAN, view } from "../sys/nativeInts.js";
 import { decodeAddressAt } from "../sys/sockaddr.js";
 import { type Codec, intCodec, SOCKADDR_IN, SOCKADDR_IN6 } from "./codec.js";
 
@@ -148,13 +148,13 @@ const PKTINFO: Codec = {
       ? undefined
       : {
           type: "IP_PKTINFO",
-          ifindex: view(data).getInt32(0, LITTLE),
+          ifindex: view(data).getInt32(0, LITTLE_ENDIAN),
           spec_dst: formatIPv4(data, 4),
           addr: formatIPv4(data, 8),
         },
   encode: ({ ifindex = 0, spec_dst = "0.0.0.0", addr = "0.0.0.0" }: PktinfoToSend, name) => {
     const bytes = new Uint8Array(12);
-    view(bytes).setInt32(0, interfaceIndex(ifindex, "sendmsg", `${name}.ifindex`), LITTLE);
+    view(bytes).setInt32(0, interfaceIndex(ifindex, "sendmsg", `${name}.ifindex`), LITTLE_ENDIAN);
     bytes.set(ipv4Bytes(spec_dst, `${name}.spec_dst`), 4);
     bytes.set(ipv4Bytes(addr, `${name}.addr`), 8);
     return bytes;
@@ -168,11 +168,11 @@ const PKTINFO6: Codec = {
   decode: (data): Pktinfo6Message | undefined =>
     data.length < 20
       ? undefined
-      : { type: "IPV6_PKTINFO", addr: formatIPv6(data), ifindex: view(data).getUint32(16, LITTLE) },
+      : { type: "IPV6_PKTINFO", addr: formatIPv6(data), ifindex: view(data).getUint32(16, LITTLE_ENDIAN) },
   encode: ({ addr = "::", ifindex = 0 }: Pktinfo6ToSend, name) => {
     const bytes = new Uint8Array(20);
     bytes.set(ipv6Bytes(addr, `${name}.addr`));
-    view(bytes).setUint32(16, interfaceIndex(ifindex, "sendmsg", `${name}.ifindex`), LITTLE);
+    view(bytes).setUint32(16, interfaceIndex(ifindex, "sendmsg", `${name}.ifindex`), LITTLE_ENDIAN);
     return bytes;
   },
 };
@@ -187,7 +187,7 @@ function trafficClassCodec(name: "IP_TOS" | "IPV6_TCLASS", level: number, cmsgTy
     decode: (data): { type: string } | undefined => {
       const isByte = name === "IP_TOS" && data.length === 1;
       if (!isByte && data.length < 4) return undefined;
-      const value = isByte ? data[0]! : view(data).getInt32(0, LITTLE) & 255;
+      const value = isByte ? data[0]! : view(data).getInt32(0, LITTLE_ENDIAN) & 255;
       const fields: Record<string, number> = { [field]: value, dscp: value >> 2, ecn: value & 3 };
       return { type: name, ...fields };
     },

@@ -3,7 +3,7 @@
 import type { Address } from "../addr/index.js";
 import type { Calls } from "../sys/calls.js";
 import { MSG_CMSG_CLOEXEC, MSG_CTRUNC, MSG_TRUNC } from "../sys/constants.js";
-import { LITTLE, view } from "../sys/nativeInts.js";
+import { LITTLE_ENDIAN, view } from "../sys/nativeInts.js";
 import { addressLength, decodeAddressBuffer, addressBuffer } from "../sys/sockaddr.js";
 import { decodeControl, descriptorsOf } from "./decode.js";
 import type { ControlMessage } from "./types.js";
@@ -106,9 +106,9 @@ export function tryRecvmsg(
  */
 export function takeHeader(calls: Calls, length: number, size: number): MessageHeader {
   const input = view(results);
-  const controlLength = input.getUint32(0, LITTLE);
+  const controlLength = input.getUint32(0, LITTLE_ENDIAN);
   // The addon passes MSG_CMSG_CLOEXEC with every call, and the kernel returns it with the flags of the message.
-  const flags = input.getUint32(4, LITTLE) & ~MSG_CMSG_CLOEXEC;
+  const flags = input.getUint32(4, LITTLE_ENDIAN) & ~MSG_CMSG_CLOEXEC;
   const address = addressLength() === 0 ? undefined : decodeAddressBuffer();
   const messages =
     control === null || controlLength === 0

@@ -3,7 +3,7 @@
 
 import { integer, quote } from "../check/index.js";
 import * as k from "../sys/constants.js";
-import { LITTLE, view } from "../sys/nativeInts.js";
+import { LITTLE_ENDIAN, view } from "../sys/nativeInts.js";
 import { type Codec, uintCodec } from "./codec.js";
 
 /** The sender of a message, as verified by the kernel: SCM_CREDENTIALS of unix(7), after `SO_PASSCRED` was set. */
@@ -80,8 +80,8 @@ function has64Bits(cmsgType: number): boolean {
 /** Reads two numbers of 32 or 64 bits each. */
 function timePair(data: Uint8Array, at: number, is64: boolean): [number, number] {
   const input = view(data);
-  if (!is64) return [input.getInt32(at, LITTLE), input.getInt32(at + 4, LITTLE)];
-  return [Number(input.getBigInt64(at, LITTLE)), Number(input.getBigInt64(at + 8, LITTLE))];
+  if (!is64) return [input.getInt32(at, LITTLE_ENDIAN), input.getInt32(at + 4, LITTLE_ENDIAN)];
+  return [Number(input.getBigInt64(at, LITTLE_ENDIAN)), Number(input.getBigInt64(at + 8, LITTLE_ENDIAN))];
 }
 
 function timestampCodec(cmsgType: number): Codec {
@@ -138,18 +138,18 @@ const CREDENTIALS: Codec = {
     const input = view(data);
     return {
       type: "SCM_CREDENTIALS",
-      pid: input.getInt32(0, LITTLE),
-      uid: input.getUint32(4, LITTLE),
-      gid: input.getUint32(8, LITTLE),
+      pid: input.getInt32(0, LITTLE_ENDIAN),
+      uid: input.getUint32(4, LITTLE_ENDIAN),
+      gid: input.getUint32(8, LITTLE_ENDIAN),
     };
   },
   encode: (message: CredentialsToSend, name) => {
     const bytes = new Uint8Array(12);
     const out = view(bytes);
     const { pid = process.pid, uid = process.getuid!(), gid = process.getgid!() } = message;
-    out.setInt32(0, integer(pid, "sendmsg", `${name}.pid`, 0, 0x7fff_ffff), LITTLE);
-    out.setUint32(4, integer(uid, "sendmsg", `${name}.uid`, 0, 0xffff_ffff), LITTLE);
-    out.setUint32(8, integer(gid, "sendmsg", `${name}.gid`, 0, 0xffff_ffff), LITTLE);
+    out.setInt32(0, integer(pid, "sendmsg", `${name}.pid`, 0, 0x7fff_ffff), LITTLE_ENDIAN);
+    out.setUint32(4, integer(uid, "sendmsg", `${name}.uid`, 0, 0xffff_ffff), LITTLE_ENDIAN);
+    out.setUint32(8, integer(gid, "sendmsg", `${name}.gid`, 0, 0xffff_ffff), LITTLE_ENDIAN);
     return bytes;
   },
 };
@@ -164,7 +164,7 @@ const TXTIME: Codec = {
     if (txtime < 0n || txtime >= 1n << 64n)
       throw new RangeError(`Cannot sendmsg: ${name}.txtime is ${txtime}, required 0 to 2^64-1 ns`);
     const bytes = new Uint8Array(8);
-    view(bytes).setBigUint64(0, txtime, LITTLE);
+    view(bytes).setBigUint64(0, txtime, LITTLE_ENDIAN);
     return bytes;
   },
 };

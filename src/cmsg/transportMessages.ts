@@ -2,7 +2,7 @@
 
 import { integer } from "../check/index.js";
 import * as k from "../sys/constants.js";
-import { LITTLE, view } from "../sys/nativeInts.js";
+import { LITTLE_ENDIAN, view } from "../sys/nativeInts.js";
 import { type Codec, intCodec } from "./codec.js";
 
 /** Sends the data as datagrams of `gso_size` bytes each; the last one may be shorter. UDP_SEGMENT of udp(7). */
@@ -29,7 +29,7 @@ const SEGMENT: Codec = {
   cmsgType: k.UDP_SEGMENT,
   encode: ({ gso_size }: SegmentToSend, name) => {
     const bytes = new Uint8Array(2);
-    view(bytes).setUint16(0, integer(gso_size, "sendmsg", `${name}.gso_size`, 0, 0xffff), LITTLE);
+    view(bytes).setUint16(0, integer(gso_size, "sendmsg", `${name}.gso_size`, 0, 0xffff), LITTLE_ENDIAN);
     return bytes;
   },
 };

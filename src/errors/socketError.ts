@@ -3,7 +3,7 @@
 import { BerkeleyError } from "./berkeleyError.js";
 import type { SocketErrorCode } from "./codes.js";
 import { mark } from "./mark.js";
-import { systemWords } from "./systemWords.js";
+import { systemText } from "./systemText.js";
 
 /** The data of a {@link SocketError} besides its code: the address, the progress and the cause. */
 export interface SocketErrorDetails {
@@ -127,18 +127,18 @@ export class TimeoutError extends SocketError {
  * Whether this program has closed or released the object during the call (`ECANCELED`) or before it (`EBADF`). Such an
  * error ends a loop over that object. A loop throws other errors.
  */
-export function endedByClose(error: unknown): boolean {
+export function isEndedByClose(error: unknown): boolean {
   return error instanceof SocketError && (error.code === "ECANCELED" || error.code === "EBADF");
 }
 
 /** Returns a new error of the same class and code, with another call and other details. */
-export function restated(error: SocketError, syscall: string, details: SocketErrorDetails): SocketError {
+export function restateError(error: SocketError, syscall: string, details: SocketErrorDetails): SocketError {
   if (error instanceof TimeoutError) return new TimeoutError(error.errno, syscall, details);
   return new SocketError(error.code, error.errno, syscall, details);
 }
 
 function describe(code: string, syscall: string, details: SocketErrorDetails | undefined): string {
-  const words = details?.reason ?? systemWords(code);
+  const words = details?.reason ?? systemText(code);
   const end = words === undefined ? "" : `: ${words}`;
   if (details === undefined) return `${syscall} ${code}${end}`;
   const { option, transferred, unit = "bytes", hint } = details;

@@ -20,7 +20,7 @@ import {
   SOL_SOCKET,
   TCP_INFO,
 } from "../sys/constants.js";
-import { readInt, view, LITTLE } from "../sys/nativeInts.js";
+import { readInt, view, LITTLE_ENDIAN } from "../sys/nativeInts.js";
 import { ADDRESS_BUFFER_SIZE, decodeAddressBuffer } from "../sys/sockaddr.js";
 import type { SocketRow } from "./socketRow.js";
 
@@ -138,7 +138,7 @@ function stateOf({ family, type, local, peer, pair }: SocketRow): string {
 
 function memoryOf(calls: Calls, fd: number, at: number): number | null {
   const length = calls.getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory);
-  return length >= at + 4 ? memoryView.getUint32(at, LITTLE) : null;
+  return length >= at + 4 ? memoryView.getUint32(at, LITTLE_ENDIAN) : null;
 }
 
 function probeTcp(calls: Calls, row: SocketRow): void {
@@ -149,13 +149,13 @@ function probeTcp(calls: Calls, row: SocketRow): void {
   row.retransmits = tcpInfo[AT.retransmits]!;
   if (state === "LISTEN") {
     // For a listener, the kernel returns the accept queue and its limit in these two fields.
-    row.acceptLength = tcpView.getUint32(AT.unacked, LITTLE);
-    row.acceptLimit = tcpView.getUint32(AT.sacked, LITTLE);
+    row.acceptLength = tcpView.getUint32(AT.unacked, LITTLE_ENDIAN);
+    row.acceptLimit = tcpView.getUint32(AT.sacked, LITTLE_ENDIAN);
     row.drops = memoryOf(calls, row.fd, DROPS) ?? 0;
     return;
   }
   row.acceptLength = row.acceptLimit = -1;
-  if (length >= AT.acknowledged + 8) row.acknowledged = Number(tcpView.getBigUint64(AT.acknowledged, LITTLE));
+  if (length >= AT.acknowledged + 8) row.acknowledged = Number(tcpView.getBigUint64(AT.acknowledged, LITTLE_ENDIAN));
 }
 
 /** All of TCP_INFO; undefined if the socket has none. */

@@ -1,7 +1,7 @@
 // The wrappers of the calls that open, connect and close sockets.
 
 import { EAGAIN, EBADF } from "../sys/errno.js";
-import { LITTLE, view } from "../sys/nativeInts.js";
+import { LITTLE_ENDIAN, view } from "../sys/nativeInts.js";
 import { addressDetail, listenDetail, optionDetail, shutdownDetail } from "./callDetails.js";
 import type { Recording } from "./recording.js";
 import type { SocketRow } from "./socketRow.js";
@@ -18,7 +18,7 @@ export function wrapLifeCalls(recording: Recording): void {
     if (result < 0) return;
     const numbers = view(pair);
     const [one, other] = [0, 4].map((at) =>
-      recording.add(numbers.getInt32(at, LITTLE), family, type & 0xf, protocol),
+      recording.add(numbers.getInt32(at, LITTLE_ENDIAN), family, type & 0xf, protocol),
     ) as [SocketRow, SocketRow];
     one.pair = other;
     other.pair = one;

@@ -125,8 +125,8 @@ export class Recording {
   readonly #wrappers = new Map<keyof Calls, AnyCall>();
   readonly #listener = {
     replacesCalls: true,
-    objectMade: (record: ObjectRecord): void => this.#guard(() => this.#made(record)),
-    objectClosed: ({ id }: ObjectRecord): void => this.#guard(() => this.#closed(id)),
+    onObjectMade: (record: ObjectRecord): void => this.#guard(() => this.#made(record)),
+    onObjectClosed: ({ id }: ObjectRecord): void => this.#guard(() => this.#closed(id)),
   };
 
   constructor({ records, payload }: RecordingOptions) {

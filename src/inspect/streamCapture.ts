@@ -8,7 +8,7 @@ import { type CaptureInterface, type FlowSide, TcpFlow } from "../pcapng/index.j
 import type { Calls } from "../sys/calls.js";
 import { SO_LINGER, SOL_SOCKET } from "../sys/constants.js";
 import { ECONNRESET, EINPROGRESS } from "../sys/errno.js";
-import { LITTLE, view } from "../sys/nativeInts.js";
+import { LITTLE_ENDIAN, view } from "../sys/nativeInts.js";
 import type { CallName } from "./callRing.js";
 import { type Ends, ipAddress } from "./captureEnds.js";
 import { addressOf, isTcp } from "./kernelState.js";
@@ -155,7 +155,7 @@ export class StreamCapture {
 
   #readLinger(row: SocketRow): void {
     const length = this.#kernel.getsockopt(row.fd, SOL_SOCKET, SO_LINGER, linger);
-    const { on, time } = { on: view(linger).getInt32(0, LITTLE), time: view(linger).getInt32(4, LITTLE) };
+    const { on, time } = { on: view(linger).getInt32(0, LITTLE_ENDIAN), time: view(linger).getInt32(4, LITTLE_ENDIAN) };
     if (length === 8 && on !== 0 && time === 0) this.#abortive.add(row);
     else this.#abortive.delete(row);
   }

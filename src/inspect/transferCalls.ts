@@ -8,7 +8,7 @@ import { ENTRY_WORDS, LENGTH, NAME, NAME_LENGTH, SEGMENT, WHOLE_LENGTH } from ".
 import { eachMessage } from "../cmsg/layout.js";
 import { MSG_ERRQUEUE, MSG_PEEK, SCM_RIGHTS, SOL_SOCKET, SOL_UDP, UDP_GRO, UDP_SEGMENT } from "../sys/constants.js";
 import { EAGAIN } from "../sys/errno.js";
-import { LITTLE, view } from "../sys/nativeInts.js";
+import { LITTLE_ENDIAN, view } from "../sys/nativeInts.js";
 import { partOf } from "./callDetails.js";
 import { CALL_NAMES, type CallName } from "./callRing.js";
 import type { Recording } from "./recording.js";
@@ -84,7 +84,7 @@ export function wrapTransfers(recording: Recording): void {
       const asked = result === 0 ? lengthOf(parts) : result;
       const { observer } = recording;
       const observed = observer !== undefined && control !== null && result > 0;
-      const segment = observed ? segmentOf(control, view(out).getUint32(0, LITTLE), UDP_GRO) : 0;
+      const segment = observed ? segmentOf(control, view(out).getUint32(0, LITTLE_ENDIAN), UDP_GRO) : 0;
       recording.moved(fd, CODE.recvmsg, start, result, bytes, false, flags, from, asked, result, segment);
     } catch {}
     return result;
@@ -140,7 +140,7 @@ export function wrapTransfers(recording: Recording): void {
     const result = kernel.spliceThrough(from, readEnd, writeEnd, to, chunkSize, budget, out, ...rest);
     try {
       const counts = view(out);
-      const [read, written] = [counts.getUint32(0, LITTLE), counts.getUint32(4, LITTLE)];
+      const [read, written] = [counts.getUint32(0, LITTLE_ENDIAN), counts.getUint32(4, LITTLE_ENDIAN)];
       if (read > 0) recording.moved(from, CODE.splice, start, read, undefined, false, 0, undefined, budget);
       if (written > 0) recording.moved(to, CODE.splice, start, written, undefined, true, 0, undefined, 0);
       // If both counts are equal, the source has stopped the call. Otherwise the destination has.
@@ -198,7 +198,7 @@ const lengthOf = (parts: readonly Uint8Array[]): number => parts.reduce((sum, pa
 
 /** A copy of the sockaddr that a call has written to an address buffer. */
 function writtenAddress(buffer: Uint8Array): Uint8Array {
-  const length = view(buffer).getUint32(0, LITTLE);
+  const length = view(buffer).getUint32(0, LITTLE_ENDIAN);
   return buffer.slice(4, 4 + Math.min(length, buffer.length - 4));
 }
 
@@ -207,7 +207,12 @@ function segmentOf(control: Uint8Array, length: number, optionType: number): num
   let size = 0;
   eachMessage(control, length, (level, type, data) => {
     if (level !== SOL_UDP || type !== optionType) return;
-    size = data.length >= 4 ? view(data).getInt32(0, LITTLE) : data.length >= 2 ? view(data).getUint16(0, LITTLE) : 0;
+    size =
+      data.length >= 4
+        ? view(data).getInt32(0, LITTLE_ENDIAN)
+        : data.length >= 2
+          ? view(data).getUint16(0, LITTLE_ENDIAN)
+          : 0;
   });
   return size;
 }
@@ -217,7 +222,7 @@ function reportPassed(recording: Recording, control: Uint8Array): void {
   eachMessage(control, control.length, (level, type, data) => {
     if (level !== SOL_SOCKET || type !== SCM_RIGHTS) return;
     for (let at = 0; at + 4 <= data.length; at += 4) {
-      const row = recording.rows[view(data).getInt32(at, LITTLE)];
+      const row = recording.rows[view(data).getInt32(at, LITTLE_ENDIAN)];
       if (row !== undefined) recording.observer?.passed(row);
     }
   });

@@ -5,7 +5,7 @@ import { AF_NETLINK, AF_UNIX } from "../addr/index.js";
 import { fs } from "../builtins.js";
 import type { Calls } from "../sys/calls.js";
 import { MSG_DONTWAIT, NETLINK_SOCK_DIAG, SOCK_RAW } from "../sys/constants.js";
-import { LITTLE, view } from "../sys/nativeInts.js";
+import { LITTLE_ENDIAN, view } from "../sys/nativeInts.js";
 
 /** Numbers of `linux/sock_diag.h`, `linux/netlink.h` and `linux/unix_diag.h`. */
 const SOCK_DIAG_BY_FAMILY = 20;
@@ -33,14 +33,14 @@ export function peerInode(kernel: Calls, inode: number): number {
   try {
     const request = new Uint8Array(HEADER + REQUEST);
     const fields = view(request);
-    fields.setUint32(0, request.length, LITTLE);
-    fields.setUint16(4, SOCK_DIAG_BY_FAMILY, LITTLE);
-    fields.setUint16(6, NLM_F_REQUEST, LITTLE);
+    fields.setUint32(0, request.length, LITTLE_ENDIAN);
+    fields.setUint16(4, SOCK_DIAG_BY_FAMILY, LITTLE_ENDIAN);
+    fields.setUint16(6, NLM_F_REQUEST, LITTLE_ENDIAN);
     request[HEADER] = AF_UNIX;
     // All states.
-    fields.setUint32(HEADER + 4, 0xffff_ffff, LITTLE);
-    fields.setUint32(HEADER + 8, inode, LITTLE);
-    fields.setUint32(HEADER + 12, UDIAG_SHOW_PEER, LITTLE);
+    fields.setUint32(HEADER + 4, 0xffff_ffff, LITTLE_ENDIAN);
+    fields.setUint32(HEADER + 8, inode, LITTLE_ENDIAN);
+    fields.setUint32(HEADER + 12, UDIAG_SHOW_PEER, LITTLE_ENDIAN);
     // No cookie: INET_DIAG_NOCOOKIE.
     request.fill(0xff, HEADER + 16);
     // The answer is in the receive queue when send() returns.
@@ -55,12 +55,12 @@ export function peerInode(kernel: Calls, inode: number): number {
 /** Reads UNIX_DIAG_PEER of an answer; 0 if it is missing. */
 function peerOf(answer: Uint8Array): number {
   const fields = view(answer);
-  if (answer.length < HEADER + MESSAGE || fields.getUint16(4, LITTLE) !== SOCK_DIAG_BY_FAMILY) return 0;
-  const end = Math.min(answer.length, fields.getUint32(0, LITTLE));
+  if (answer.length < HEADER + MESSAGE || fields.getUint16(4, LITTLE_ENDIAN) !== SOCK_DIAG_BY_FAMILY) return 0;
+  const end = Math.min(answer.length, fields.getUint32(0, LITTLE_ENDIAN));
   for (let at = HEADER + MESSAGE; at + 8 <= end;) {
-    const length = fields.getUint16(at, LITTLE);
+    const length = fields.getUint16(at, LITTLE_ENDIAN);
     if (length < 4) return 0;
-    if (fields.getUint16(at + 2, LITTLE) === UNIX_DIAG_PEER) return fields.getUint32(at + 4, LITTLE);
+    if (fields.getUint16(at + 2, LITTLE_ENDIAN) === UNIX_DIAG_PEER) return fields.getUint32(at + 4, LITTLE_ENDIAN);
     at += (length + 3) & ~3;
   }
   return 0;

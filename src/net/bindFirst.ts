@@ -1,7 +1,7 @@
 // Binds a socket to the first address of a list that this machine has.
 
 import { AF_INET, AF_INET6, HostPort, Inet6Address, InetAddress } from "../addr/index.js";
-import { attemptsError, restated, SocketError } from "../errors/index.js";
+import { attemptsError, restateError, SocketError } from "../errors/index.js";
 import type { HostAddress } from "./customResolver.js";
 
 /** The errors of bind(2) if this machine lacks the address or its family. */
@@ -49,5 +49,5 @@ export function lastOf(errors: readonly unknown[], action: string): unknown {
   const last = errors.at(-1);
   if (errors.length === 1 || !(last instanceof SocketError)) return last;
   const { syscall, address, port } = last;
-  return restated(last, syscall, { address, port, cause: attemptsError(action, errors) });
+  return restateError(last, syscall, { address, port, cause: attemptsError(action, errors) });
 }

@@ -88,10 +88,10 @@ export class ChannelListener implements Listener<Stream<SocketConn>> {
   acceptStream(handler: AcceptHandler<Stream>): Stream | undefined {
     const completed = (connection: AcceptedConnection | undefined): void => {
       if (connection === undefined) queueMicrotask(this.#onEnd);
-      else handler.completed(this.#streamOf(connection));
+      else handler.onCompleted(this.#streamOf(connection));
     };
-    const failed = (error: unknown): void => handler.failed(error);
-    const connection = takeOver({ completed, failed }, this.#channel);
+    const failed = (error: unknown): void => handler.onFailed(error);
+    const connection = takeOver({ onCompleted: completed, onFailed: failed }, this.#channel);
     if (connection === PENDING) return undefined;
     if (connection !== undefined) return this.#streamOf(connection);
     queueMicrotask(this.#onEnd);

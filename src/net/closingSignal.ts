@@ -21,7 +21,7 @@ export class ClosingSignal implements AbortListener {
     onAbort(signal, this);
   }
 
-  aborted(): void {
+  onAborted(): void {
     this.release();
     this.#close();
   }

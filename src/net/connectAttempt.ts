@@ -56,11 +56,11 @@ export class ConnectAttempt implements CompletionHandler<void> {
       else {
         bindLocal(socket, local).then(
           () => this.#connect(timeout),
-          (error: unknown) => this.failed(error),
+          (error: unknown) => this.onFailed(error),
         );
       }
     } catch (error) {
-      this.failed(error);
+      this.onFailed(error);
     }
   }
 
@@ -70,13 +70,13 @@ export class ConnectAttempt implements CompletionHandler<void> {
       const socket = this.#socket!;
       if (connectTo(this, socket, this.#address, isTcpSocket(socket), timeout) === PENDING) return;
     } catch (error) {
-      this.failed(error);
+      this.onFailed(error);
       return;
     }
-    this.completed();
+    this.onCompleted();
   }
 
-  completed(): void {
+  onCompleted(): void {
     if (this.#settled) return;
     const address = this.#address;
     try {
@@ -86,12 +86,12 @@ export class ConnectAttempt implements CompletionHandler<void> {
       this.#listener.connected(this);
     } catch (error) {
       // connected() may throw, because getpeername(2) fails if the peer has reset the connection already.
-      this.failed(error);
+      this.onFailed(error);
     }
     this.#settled = true;
   }
 
-  failed(error: unknown): void {
+  onFailed(error: unknown): void {
     if (this.#settled) return;
     this.#settled = true;
     this.#socket?.close();
@@ -109,7 +109,7 @@ export class ConnectAttempt implements CompletionHandler<void> {
     this.#cancelReason = { reason };
     // If connect(2) is waiting, close() makes it call failed().
     this.#socket?.close();
-    this.failed(reason);
+    this.onFailed(reason);
   }
 }
 

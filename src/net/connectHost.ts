@@ -2,7 +2,7 @@
 
 import { offAbort, onAbort } from "../wait/aborts.js";
 import { type Address, AF_INET, AF_INET6, AF_UNSPEC, HostPort } from "../addr/index.js";
-import { SocketError, attemptsError, restated } from "../errors/index.js";
+import { SocketError, attemptsError, restateError } from "../errors/index.js";
 import type { Socket } from "../socket/index.js";
 import type { Clock } from "../wait/clock.js";
 import { localError, timeoutError } from "../wait/localError.js";
@@ -79,7 +79,7 @@ function connectAddress(
 ): Promise<ConnectedSocket> {
   const { deadline, signal } = checked;
   return new Promise((resolve) => {
-    let abortListener: { aborted: (reason: unknown) => void } | undefined;
+    let abortListener: { onAborted: (reason: unknown) => void } | undefined;
     const attempt = new ConnectAttempt(address, checked, {
       connected: (done) => {
         const connected = connectedSocketOf(done, address);
@@ -92,7 +92,7 @@ function connectAddress(
         resolve(rejection(aborted ? error : mostSpecificError(target, [], [error])));
       },
     });
-    if (signal !== undefined) onAbort(signal, (abortListener = { aborted: (reason) => attempt.cancel(reason) }));
+    if (signal !== undefined) onAbort(signal, (abortListener = { onAborted: (reason) => attempt.cancel(reason) }));
     attempt.start(deadline.left() ?? null);
   });
 }
@@ -133,7 +133,7 @@ async function connectName(name: HostPort, checked: CheckedConnect): Promise<Con
     combineErrors: (lookups, attempts) => mostSpecificError(name, lookups, attempts),
   };
   const race = new Race<HostAddress, ConnectedSocket>(operations, checked.limits, clock);
-  const abortListener = { aborted: (reason: unknown): void => race.cancel(reason) };
+  const abortListener = { onAborted: (reason: unknown): void => race.cancel(reason) };
   const timer =
     timeout === undefined ? undefined : clock.setTimeout(() => race.cancel(connectTimeoutError(name, race)), timeout);
   // The lookup may have run code of users, which may have aborted the signal.
@@ -186,7 +186,7 @@ function mostSpecificError(
   }
   const reported = failedAttempts.findLast(({ code }) => !LOCAL_CODES.has(code)) ?? failedAttempts.at(-1)!;
   const all = [...failedLookups.filter(({ code }) => !NO_ADDRESS_CODES.has(code)), ...failedAttempts];
-  return restated(reported, reported.syscall, {
+  return restateError(reported, reported.syscall, {
     address: reported.address,
     port: reported.port,
     cause: causeOf(target, all),

@@ -41,9 +41,9 @@ export function acceptRaw(
   { socket }: { readonly socket: Socket },
   handler: AcceptHandler<AcceptedConnection>,
 ): AcceptedConnection | undefined {
-  const completed = (connection: AcceptedConnection): void => handler.completed(connection);
-  const failed = (error: unknown): void => handler.failed(error);
-  const connection = acceptConnection({ completed, failed }, socket);
+  const completed = (connection: AcceptedConnection): void => handler.onCompleted(connection);
+  const failed = (error: unknown): void => handler.onFailed(error);
+  const connection = acceptConnection({ onCompleted: completed, onFailed: failed }, socket);
   return connection === PENDING ? undefined : connection;
 }
 

@@ -65,7 +65,7 @@ export async function resolveFamily(
 
 async function resolveBySystem(target: HostPort, family: number, signal: AbortSignal): Promise<readonly HostAddress[]> {
   const lookup = runLookup(resolveAll(calls, target, family));
-  const abortListener = { aborted: lookup.cancel };
+  const abortListener = { onAborted: lookup.cancel };
   if (signal.aborted) lookup.cancel();
   else onAbort(signal, abortListener);
   try {

@@ -16,7 +16,7 @@ import { checkNames, flag, integer, quote } from "../check/index.js";
 import type { IoOptions } from "../io.js";
 import { isTcp, type Socket } from "../socket/index.js";
 import type { StreamOptions } from "../stream/index.js";
-import { abortSignal, LONGEST_TIMER, milliseconds, millisecondsWithin } from "../wait/waitOptions.js";
+import { abortSignal, MAX_TIMER_DELAY, milliseconds, millisecondsWithin } from "../wait/waitOptions.js";
 import { SO_KEEPALIVE, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_NODELAY } from "../options/index.js";
 
 /** When the kernel probes an idle connection; tcp(7). The system has a default for each absent member. */
@@ -54,7 +54,7 @@ export class Deadline {
   /** The remaining milliseconds, 0 after the deadline, undefined if there is no deadline. */
   left(): number | undefined {
     if (this.#at === Infinity) return undefined;
-    return Math.min(Math.max(0, this.#at - clock()), LONGEST_TIMER);
+    return Math.min(Math.max(0, this.#at - clock()), MAX_TIMER_DELAY);
   }
 }
 

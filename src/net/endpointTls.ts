@@ -5,7 +5,7 @@
 
 import { type HostPort, type UnixAddress } from "../addr/index.js";
 import { checkNames, quote } from "../check/index.js";
-import { restated, SocketError, TlsError } from "../errors/index.js";
+import { restateError, SocketError, TlsError } from "../errors/index.js";
 import type { Stream } from "../stream/index.js";
 import { addressDetails } from "../sys/sockaddr.js";
 import type { TlsClientOptions, TlsConn, TlsContext, TlsContextOptions, TlsListenerOptions } from "../tls/index.js";
@@ -91,7 +91,7 @@ export async function wrapStream(
 function handshakeError(error: unknown, target: HostAddress | HostPort | UnixAddress): unknown {
   if (error instanceof SocketError) {
     const { syscall, cause } = error;
-    return restated(error, syscall, { ...addressDetails(target), cause });
+    return restateError(error, syscall, { ...addressDetails(target), cause });
   }
   if (!(error instanceof TlsError)) return error;
   const { code, reason, cause } = error;

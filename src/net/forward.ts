@@ -20,7 +20,7 @@ import { addressWithoutLookup, type CheckedConnect } from "./connectHost.js";
 import type { CheckedForward, Forwarded } from "./forwardedConnection.js";
 import type { ForwarderStats, ForwardServer } from "./forwardServer.js";
 import type { ListenerDescription } from "./listenerStats.js";
-import { describable, Inspectable } from "../registry/index.js";
+import { makeDescribable, Inspectable } from "../registry/index.js";
 import type { ForwardHeaderOptions } from "./forwardHeader.js";
 import { handoverOf, registerHandover } from "./upgradeSockets.js";
 import { listen, LISTEN_OPTIONS, type ListenOptions } from "./listen.js";
@@ -199,7 +199,7 @@ let makeForwarder: (server: ForwardServer) => Forwarder;
 export class Forwarder extends Inspectable<ListenerDescription> implements AsyncDisposable {
   static {
     makeForwarder = (server) => new Forwarder(server);
-    describable<Forwarder, ListenerDescription>(Forwarder.prototype, "Forwarder", (forwarder) =>
+    makeDescribable<Forwarder, ListenerDescription>(Forwarder.prototype, "Forwarder", (forwarder) =>
       forwarder.#server.describe(),
     );
   }

@@ -15,7 +15,7 @@ import {
   type ServerEvents,
 } from "../admission/index.js";
 import { type Address, HostPort } from "../addr/index.js";
-import { endedByClose } from "../errors/index.js";
+import { isEndedByClose } from "../errors/index.js";
 import { pipesOf } from "../ops/spliceOptions.js";
 import type { ProxyHeader } from "../proxyProtocol/index.js";
 import type { Fields } from "../registry/index.js";
@@ -145,7 +145,7 @@ export class ForwardServer implements AcceptOwner<Socket>, LifecycleOwner {
 
   acceptFailed(error: unknown): void {
     // If the signal of `listen` has closed the listener, that is no error.
-    const closed = this.#listener.socket.closed && endedByClose(error);
+    const closed = this.#listener.socket.closed && isEndedByClose(error);
     if (!closed) this.events.listenerFailed(error);
     this.life.end(closed ? undefined : { error });
   }

@@ -229,13 +229,13 @@ export class ForwardedConnection implements DeadlineMember, AttemptListener, Com
   }
 
   /** Both directions have finished. */
-  completed({ aToB, bToA }: PumpCounts): void {
+  onCompleted({ aToB, bToA }: PumpCounts): void {
     if (this.#ended) return;
     this.#ended = true;
     this.#finish(aToB, bToA, undefined);
   }
 
-  failed(error: unknown): void {
+  onFailed(error: unknown): void {
     this.abort(error);
   }
 

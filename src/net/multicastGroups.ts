@@ -7,7 +7,7 @@
 
 import { AF_INET, formatIPv6, parseIPv4, parseIPv6 } from "../addr/index.js";
 import { checkNames, checkOptions, quote } from "../check/index.js";
-import { restated, SocketError } from "../errors/index.js";
+import { restateError, SocketError } from "../errors/index.js";
 import {
   IPV6_V6ONLY,
   MCAST_JOIN_GROUP,
@@ -117,5 +117,5 @@ function addDetails(error: unknown, { family, host }: NumericAddress, index: num
   const reason = `no interface has a route to ${host}, required the option interface, or a route to ${
     family === 4 ? "224.0.0.0/4" : "ff00::/8"
   }`;
-  return restated(error, error.syscall, noRoute ? { address: host, cause: new Error(reason) } : { address: host });
+  return restateError(error, error.syscall, noRoute ? { address: host, cause: new Error(reason) } : { address: host });
 }

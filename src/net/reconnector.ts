@@ -14,7 +14,7 @@ import { readerOf } from "../stream/stream.js";
 import { localError, timeoutError } from "../wait/localError.js";
 import { optionsError, PendingCall } from "../wait/pendingCall.js";
 import type { Clock } from "../wait/clock.js";
-import { LONGEST_TIMER, millisecondsWithin } from "../wait/waitOptions.js";
+import { MAX_TIMER_DELAY, millisecondsWithin } from "../wait/waitOptions.js";
 import { ClosingSignal } from "./closingSignal.js";
 import { checkCall, connect, type ConnectOptions } from "./connect.js";
 import { checkRetry, delayAfter, pause, type RetryOptions, type RetryPolicy, triesAgain } from "./retry.js";
@@ -171,7 +171,7 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
       if (given === undefined || typeof given === "function") continue;
       throw new TypeError(`Cannot ${action}: ${name} is ${quote(given)}, required a function`);
     }
-    this.#stableAfter = millisecondsWithin(stableAfter, 10_000, action, "stableAfter", 0, LONGEST_TIMER);
+    this.#stableAfter = millisecondsWithin(stableAfter, 10_000, action, "stableAfter", 0, MAX_TIMER_DELAY);
     this.#policy = checkRetry(retry, Infinity, action);
     this.#endpoint = endpoint;
     this.#connectOptions = connectOptions;

@@ -10,7 +10,7 @@ import type { IoOptions } from "../io.js";
 import { offAbort, onAbort } from "../wait/aborts.js";
 import { type Clock, systemClock } from "../wait/clock.js";
 import { timeoutError } from "../wait/localError.js";
-import { LONGEST_TIMER, milliseconds, millisecondsWithin } from "../wait/waitOptions.js";
+import { MAX_TIMER_DELAY, milliseconds, millisecondsWithin } from "../wait/waitOptions.js";
 
 /** A try that failed, and the pause before the next one. */
 export interface RetryEvent {
@@ -80,12 +80,12 @@ export function checkRetry(value: unknown, maxTries: number, action: string): Re
   if (clock !== undefined && typeof (clock as Partial<Clock> | null)?.setTimeout !== "function") {
     throw new TypeError(`Cannot ${action}: retry.clock is ${quote(clock)}, required a Clock`);
   }
-  const minDelay = millisecondsWithin(opts.minDelay, 100, action, "retry.minDelay", 0, LONGEST_TIMER);
+  const minDelay = millisecondsWithin(opts.minDelay, 100, action, "retry.minDelay", 0, MAX_TIMER_DELAY);
   const defaultMaxDelay = Math.max(minDelay, 10_000);
   return {
     maxTries: opts.maxTries === undefined ? maxTries : checkMaxTries(opts.maxTries, action),
     minDelay,
-    maxDelay: millisecondsWithin(opts.maxDelay, defaultMaxDelay, action, "retry.maxDelay", minDelay, LONGEST_TIMER),
+    maxDelay: millisecondsWithin(opts.maxDelay, defaultMaxDelay, action, "retry.maxDelay", minDelay, MAX_TIMER_DELAY),
     tryTimeout: opts.tryTimeout === undefined ? 10_000 : milliseconds(opts.tryTimeout, action, "retry.tryTimeout"),
     retryOn: retryOn ?? isRetryable,
     onRetry,
@@ -167,7 +167,7 @@ export function pause(ms: number, clock: Clock, signal: AbortSignal | undefined)
     // The reason of a signal can be any value.
     if (signal?.aborted === true) return reject(signal.reason as Error);
     const listener = {
-      aborted: (reason: unknown): void => {
+      onAborted: (reason: unknown): void => {
         clock.clearTimeout(timer);
         offAbort(signal!, listener);
         reject(reason);
@@ -178,7 +178,7 @@ export function pause(ms: number, clock: Clock, signal: AbortSignal | undefined)
         if (signal !== undefined) offAbort(signal, listener);
         resolve();
       },
-      Math.min(ms, LONGEST_TIMER),
+      Math.min(ms, MAX_TIMER_DELAY),
     );
     if (signal !== undefined) onAbort(signal, listener);
   });

@@ -12,12 +12,12 @@ import {
   SocketConn,
 } from "../socket/index.js";
 import { Stream, type StreamOptions } from "../stream/index.js";
-import { describable, Inspectable } from "../registry/index.js";
+import { makeDescribable, Inspectable } from "../registry/index.js";
 import { acceptQueueOf, describeListener, type ListenerDescription, type ListenerStats } from "./listenerStats.js";
 import { AcceptGate } from "./acceptGate.js";
 import { ClosingSignal } from "./closingSignal.js";
 import { checkOptions, flag } from "../check/index.js";
-import { endedByClose } from "../errors/index.js";
+import { isEndedByClose } from "../errors/index.js";
 import { WAIT_NAMES } from "../wait/waitOptions.js";
 import { decodeAddressBuffer } from "../sys/sockaddr.js";
 
@@ -91,15 +91,15 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
   implements Listener<Stream<C>>
 {
   static {
-    describable<SocketListener, ListenerDescription>(SocketListener.prototype, "SocketListener", (listener) =>
+    makeDescribable<SocketListener, ListenerDescription>(SocketListener.prototype, "SocketListener", (listener) =>
       describeListener(listener.#socket, listener.#address, listener.stats()),
     );
     gateOf = (listener) => listener.#gate?.open;
     acceptStream = (listener, handler) => {
       const streamOf = (socket: Socket): Stream => listener.#toStream([socket, decodeAddressBuffer()]);
-      const completed = (socket: Socket): void => handler.completed(streamOf(socket));
-      const failed = (error: unknown): void => handler.failed(error);
-      const socket = acceptFrom({ completed, failed }, listener.#socket);
+      const completed = (socket: Socket): void => handler.onCompleted(streamOf(socket));
+      const failed = (error: unknown): void => handler.onFailed(error);
+      const socket = acceptFrom({ onCompleted: completed, onFailed: failed }, listener.#socket);
       return socket === PENDING ? undefined : streamOf(socket);
     };
   }
@@ -149,7 +149,9 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
   accept(opts?: IoOptions): Promise<Stream<C>> {
     if (this.#gate !== undefined) return this.#gate.pass(opts, (rest) => this.accept(rest));
     try {
-      return this.#socket.accept(opts === undefined ? PATIENT_OPTIONS : patientOptions(opts)).then(this.#toStream);
+      return this.#socket
+        .accept(opts === undefined ? RETRY_ON_SHORTAGE : withRetryOnShortage(opts))
+        .then(this.#toStream);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -224,7 +226,7 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
   }
 
   readonly #endOrThrow = (error: unknown): IteratorReturnResult<undefined> => {
-    if (this.#socket.closed && endedByClose(error)) return ITERATOR_END;
+    if (this.#socket.closed && isEndedByClose(error)) return ITERATOR_END;
     throw error;
   };
 
@@ -236,12 +238,12 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
 const yieldResult = <T>(value: T): IteratorYieldResult<T> => ({ done: false, value });
 
 /** The options of an accept that waits, instead of failing, while descriptors or memory are short. */
-function patientOptions(opts: IoOptions): AcceptOptions {
+function withRetryOnShortage(opts: IoOptions): AcceptOptions {
   checkOptions(opts, "accept", WAIT_NAMES);
-  return { timeout: opts.timeout, signal: opts.signal, patient: true };
+  return { timeout: opts.timeout, signal: opts.signal, retryOnShortage: true };
 }
 
-const PATIENT_OPTIONS = { patient: true } as const;
+const RETRY_ON_SHORTAGE = { retryOnShortage: true } as const;
 const ITERATOR_END: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
 /** Whether connections to this address can have different local addresses, as at a wildcard. */

@@ -13,7 +13,7 @@ import {
 } from "../tls/index.js";
 import { finishHandshakes, setBeforeHandshake } from "../tls/tlsListener.js";
 import type { BeforeHandshake } from "../tls/runningHandshake.js";
-import { describable } from "../registry/index.js";
+import { makeDescribable } from "../registry/index.js";
 import { describeListener, type ListenerDescription, type ListenerStats } from "./listenerStats.js";
 import { type ListenerSetup, SocketListener } from "./socketListener.js";
 
@@ -47,8 +47,10 @@ export let beforeHandshake: (listener: TlsSocketListener | TlsListener, before: 
 export class TlsSocketListener extends SocketListener<TlsConn, InetAddress | Inet6Address> {
   static {
     finishSocketHandshakes = (listener) => finishHandshakes(listener.#tlsListener);
-    describable<TlsSocketListener, ListenerDescription>(TlsSocketListener.prototype, "TlsSocketListener", (listener) =>
-      describeListener(listener.socket, listener.address, listener.stats()),
+    makeDescribable<TlsSocketListener, ListenerDescription>(
+      TlsSocketListener.prototype,
+      "TlsSocketListener",
+      (listener) => describeListener(listener.socket, listener.address, listener.stats()),
     );
     beforeHandshake = (listener, before) =>
       setBeforeHandshake(listener instanceof TlsListener ? listener : listener.#tlsListener, before);

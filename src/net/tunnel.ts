@@ -4,7 +4,7 @@
 // in this buffer for the first read. The proxy gets the name of the destination and resolves it.
 
 import type { HostPort } from "../addr/index.js";
-import { IncompleteReadError, LimitError, ProxyError, SocketError, restated } from "../errors/index.js";
+import { IncompleteReadError, LimitError, ProxyError, SocketError, restateError } from "../errors/index.js";
 import type { Stream } from "../stream/index.js";
 import { localError } from "../wait/localError.js";
 import { addressDetails } from "../sys/sockaddr.js";
@@ -41,6 +41,6 @@ function tunnelError(error: unknown, target: HostAddress | HostPort): unknown {
   }
   if (error instanceof IncompleteReadError) return localError("ECONNRESET", "connect", details);
   if (error instanceof LimitError) return localError("EPROTO", "connect", details);
-  if (error instanceof SocketError) return restated(error, "connect", details);
+  if (error instanceof SocketError) return restateError(error, "connect", details);
   return error;
 }

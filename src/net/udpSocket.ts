@@ -13,13 +13,13 @@
 
 import { type AddressLike, AF_INET6, Inet6Address, InetAddress, toAddress } from "../addr/index.js";
 import { checkOptions, quote } from "../check/index.js";
-import { endedByClose, SocketError } from "../errors/index.js";
+import { isEndedByClose, SocketError } from "../errors/index.js";
 import type { Data, IoOptions } from "../io.js";
 import { type Socket, dropDefaultTimeout } from "../socket/index.js";
 import type { ControlMessage, ControlToSend } from "../cmsg/index.js";
 import { IP_PKTINFO, IPV6_RECVPKTINFO, type NetworkInterface, SO_MEMINFO } from "../options/index.js";
 import type { SocketDescription } from "../ops/describeSocket.js";
-import { describable, describe, Inspectable } from "../registry/index.js";
+import { makeDescribable, describe, Inspectable } from "../registry/index.js";
 import { interfaceIndex } from "../sys/interfaceIndex.js";
 import { changeMembership, type GroupOptions } from "./multicastGroups.js";
 import { isWildcard } from "./connectAttempt.js";
@@ -86,7 +86,7 @@ const ITERATOR_END: IteratorReturnResult<undefined> = { done: true, value: undef
 /** A UDP socket: the result of `bindUdp()` and `connectUdp()`. */
 export class UdpSocket extends Inspectable<UdpDescription> implements AsyncIterable<Packet> {
   static {
-    describable<UdpSocket, UdpDescription>(UdpSocket.prototype, "UdpSocket", (udp) => ({
+    makeDescribable<UdpSocket, UdpDescription>(UdpSocket.prototype, "UdpSocket", (udp) => ({
       ...(describe(udp.#socket) as SocketDescription),
       local: String(udp.#address),
       peer: udp.#remote === undefined ? null : String(udp.#remote),
@@ -324,7 +324,7 @@ export class UdpSocket extends Inspectable<UdpDescription> implements AsyncItera
         try {
           return { done: false, value: await this.receive() };
         } catch (error) {
-          if (this.#socket.closed && endedByClose(error)) return ITERATOR_END;
+          if (this.#socket.closed && isEndedByClose(error)) return ITERATOR_END;
           throw error;
         }
       },

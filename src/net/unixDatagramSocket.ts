@@ -5,10 +5,10 @@
 
 import { type AddressLike, toAddress, UnixAddress } from "../addr/index.js";
 import { checkOptions, flag, quote } from "../check/index.js";
-import { endedByClose } from "../errors/index.js";
+import { isEndedByClose } from "../errors/index.js";
 import type { Data, IoOptions } from "../io.js";
 import type { SocketDescription } from "../ops/describeSocket.js";
-import { describable, describe, Inspectable } from "../registry/index.js";
+import { makeDescribable, describe, Inspectable } from "../registry/index.js";
 import { dropDefaultTimeout, receiveWhole, type Socket } from "../socket/index.js";
 import { WAIT_NAMES } from "../wait/waitOptions.js";
 import { ClosingSignal } from "./closingSignal.js";
@@ -57,7 +57,7 @@ export interface UnixDatagramDescription extends SocketDescription {
 /** A UNIX datagram socket: the result of `bindUnixDatagram()` and `connectUnixDatagram()`. */
 export class UnixDatagramSocket extends Inspectable<UnixDatagramDescription> implements AsyncIterable<UnixDatagram> {
   static {
-    describable<UnixDatagramSocket, UnixDatagramDescription>(
+    makeDescribable<UnixDatagramSocket, UnixDatagramDescription>(
       UnixDatagramSocket.prototype,
       "UnixDatagramSocket",
       (datagrams) => ({
@@ -199,7 +199,7 @@ export class UnixDatagramSocket extends Inspectable<UnixDatagramDescription> imp
         try {
           return { done: false, value: await this.receive() };
         } catch (error) {
-          if (this.#socket.closed && endedByClose(error)) return ITERATOR_END;
+          if (this.#socket.closed && isEndedByClose(error)) return ITERATOR_END;
           throw error;
         }
       },

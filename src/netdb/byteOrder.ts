@@ -1,7 +1,7 @@
 // Converts numbers between host byte order and network byte order (big endian): byteorder(3).
 
 import { integer } from "../check/index.js";
-import { LITTLE } from "../sys/nativeInts.js";
+import { LITTLE_ENDIAN } from "../sys/nativeInts.js";
 
 const U16_MAX = 0xffff;
 const U32_MAX = 0xffff_ffff;
@@ -17,12 +17,12 @@ function swap32(value: number): number {
 /** Converts in either direction: swaps the bytes on a little-endian machine. */
 function convert16(value: number, action: string): number {
   const number = integer(value, action, "value", 0, U16_MAX);
-  return LITTLE ? swap16(number) : number;
+  return LITTLE_ENDIAN ? swap16(number) : number;
 }
 
 function convert32(value: number, action: string): number {
   const number = integer(value, action, "value", 0, U32_MAX);
-  return LITTLE ? swap32(number) : number;
+  return LITTLE_ENDIAN ? swap32(number) : number;
 }
 
 /**

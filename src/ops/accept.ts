@@ -5,11 +5,12 @@
 // - Errors of a connection that the program has never seen: ECONNABORTED if the peer has reset it, or a pending network
 //   error (accept(2), "Error handling"). The call skips the connection. After many such errors in a row it pauses,
 //   because the cause may last.
-// - EPERM, because a firewall refuses the connection. With `patient` the call skips the connection, otherwise it fails.
+// - EPERM, because a firewall refuses the connection. With `retryOnShortage` the call skips the connection, otherwise
+//   it fails.
 // - EMFILE, ENFILE, ENOBUFS and ENOMEM. The connection stays in the accept queue, and a later accept() gets it. With
-//   `patient` the call pauses and tries again, otherwise it fails.
+//   `retryOnShortage` the call pauses and tries again, otherwise it fails.
 //
-// Loops over connections set `patient`, because an error would end the loop.
+// Loops over connections set `retryOnShortage`, because an error would end the loop.
 //
 // After each accept, another attempt would find out whether the accept queue is empty. Most often it is. So the call of
 // the first connection after an event also polls the listener, and the queue of calls then waits for the next event. If
@@ -45,10 +46,10 @@ export interface AcceptOptions extends WaitOptions {
    * Waits while descriptors or memory are short (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`) instead of failing: the
    * connection stays in the kernel's queue. Skips a connection that a firewall refused (`EPERM`).
    */
-  readonly patient?: boolean | undefined;
+  readonly retryOnShortage?: boolean | undefined;
 }
 
-const ACCEPT_NAMES: readonly string[] = [...WAIT_NAMES, "patient"];
+const ACCEPT_NAMES: readonly string[] = [...WAIT_NAMES, "retryOnShortage"];
 
 /** Errors of a connection that the program has never seen. */
 const LOST_CONNECTION: ReadonlySet<number> = new Set([
@@ -67,8 +68,8 @@ const SHORTAGE: ReadonlySet<number> = new Set([EMFILE, ENFILE, ENOBUFS, ENOMEM])
 /** The maximum number of calls of accept(2) in one attempt, which skips the connections with errors. */
 const MAX_TRIES = 16;
 
-function isSkipped(errno: number, patient: boolean): boolean {
-  return LOST_CONNECTION.has(errno) || (patient && errno === EPERM);
+function isSkipped(errno: number, retryOnShortage: boolean): boolean {
+  return LOST_CONNECTION.has(errno) || (retryOnShortage && errno === EPERM);
 }
 
 /** The part of a listening socket that accept() uses. Accepted sockets have its family, type and protocol. */
@@ -84,7 +85,7 @@ export interface IteratedListeningSocket extends ListeningSocket {
   readonly descriptor: { readonly fd: number };
 }
 
-/** accept(2) for a class `S` of sockets. The second operand is `patient` of AcceptOptions. */
+/** accept(2) for a class `S` of sockets. The second operand is `retryOnShortage` of AcceptOptions. */
 export interface AcceptOperations<S> {
   /** The value is the socket and the address of its peer. */
   readonly withAddress: Operation<ListeningSocket, boolean, [S, Address]>;
@@ -123,16 +124,17 @@ export function acceptOperations<S>(
   const parts: Omit<Operation<ListeningSocket, boolean, never>, "complete"> = {
     syscall: "accept",
     movesBytes: false,
-    attempt: (calls, fd, _listener, patient) => {
+    attempt: (calls, fd, _listener, retryOnShortage) => {
       let result = acceptOnce(calls, fd, polls);
       if (result >= 0 || result === EAGAIN) return result;
-      for (let tries = 1; result < 0 && tries < MAX_TRIES && isSkipped(result, patient); tries++) {
+      for (let tries = 1; result < 0 && tries < MAX_TRIES && isSkipped(result, retryOnShortage); tries++) {
         result = acceptOnce(calls, fd, polls);
       }
       return result;
     },
     drained: () => addressBuffer[QUEUE_EMPTY_AT] === 1,
-    isTransient: (errno, _listener, patient) => isSkipped(errno, patient) || (patient && SHORTAGE.has(errno)),
+    isTransient: (errno, _listener, retryOnShortage) =>
+      isSkipped(errno, retryOnShortage) || (retryOnShortage && SHORTAGE.has(errno)),
   };
   const socketOf = (fd: number, listener: ListeningSocket): S => {
     try {
@@ -165,7 +167,7 @@ export function accept<M extends Mode, S>(
 ): Outcome<M, [S, Address]> {
   try {
     checkOptions(opts, "accept", ACCEPT_NAMES);
-    return socket.read(withAddress, socket, flag(opts?.patient, false, "accept", "patient"), opts);
+    return socket.read(withAddress, socket, flag(opts?.retryOnShortage, false, "accept", "retryOnShortage"), opts);
   } catch (error) {
     return socket.fail(error);
   }

@@ -18,7 +18,7 @@ export interface FastOpenState {
  * Returns EAGAIN and sets `handshaking` if the first attempt started a handshake and sent no data. Otherwise returns
  * `result`, the result of that attempt.
  */
-export function waitForHandshake(result: number, state: FastOpenState, flags: number): number {
+export function noteHandshake(result: number, state: FastOpenState, flags: number): number {
   if (result !== EINPROGRESS || (flags & MSG_FASTOPEN) === 0 || (flags & MSG_DONTWAIT) !== 0) return result;
   state.handshaking = true;
   return EAGAIN;

@@ -13,7 +13,7 @@ import { type Operation, operation } from "../reactor/operation.js";
 import type { Calls } from "../sys/calls.js";
 import { MSG_PEEK } from "../sys/constants.js";
 import { EMFILE } from "../sys/errno.js";
-import { readInt, view, LITTLE } from "../sys/nativeInts.js";
+import { readInt, view, LITTLE_ENDIAN } from "../sys/nativeInts.js";
 import { addressBuffer, addressLength } from "../sys/sockaddr.js";
 import { acceptOperations, type ListeningSocket } from "./accept.js";
 
@@ -41,7 +41,7 @@ export const HAND_OVER: Operation<AcceptedConnection, number, number> = operatio
   syscall: "sendmsg",
   movesBytes: false,
   attempt: (calls, channel, { fd, address }) => {
-    rightsView.setInt32(FD_OFFSET, fd, LITTLE);
+    rightsView.setInt32(FD_OFFSET, fd, LITTLE_ENDIAN);
     return calls.sendmsg(channel, [address], 0, 0, null, rights);
   },
   complete: (count) => count,

@@ -11,8 +11,15 @@
 // sending the same datagram again succeeds. So with `skipRefused` the call tries a refused datagram once more before it
 // skips it.
 
-import { flag, integer, quoteOther } from "../check/index.js";
-import { type BatchMemory, DatagramBatch, ENTRY_WORDS, ERROR, MAX_AT_ONCE, memoryOf } from "../batch/index.js";
+import { flag, integer, quoteNonInstance } from "../check/index.js";
+import {
+  type BatchMemory,
+  DatagramBatch,
+  ENTRY_WORDS,
+  ERROR,
+  MAX_DATAGRAMS_PER_CALL,
+  memoryOf,
+} from "../batch/index.js";
 import { progress, type Operation, operation } from "../reactor/operation.js";
 import { EAGAIN, EBADF, ECANCELED, EFAULT, EINTR, ENOTSOCK } from "../sys/errno.js";
 import { flagsOf, sendFlagsOf, TRANSFER_NAMES, type TransferOptions } from "./flags.js";
@@ -42,7 +49,7 @@ export const RECVMMSG: Operation<BatchMemory, number, number> = operation<BatchM
   attempt: (calls, fd, { slab, table, control }, flags) => calls.recvmmsg(fd, slab, table, control, flags),
   complete: (count, memory) => (memory.count = count),
   isNonblocking,
-  drained: (count, { capacity }) => count < Math.min(capacity, MAX_AT_ONCE),
+  drained: (count, { capacity }) => count < Math.min(capacity, MAX_DATAGRAMS_PER_CALL),
   cost,
 });
 
@@ -75,7 +82,7 @@ export const SENDMMSG: Operation<BatchSendProgress, number, number> = operation<
         state.sent += result;
         state.refused = false;
         // The rest needs several system calls, so the queue checks the budget of the turn before it.
-        if (end - state.next > MAX_AT_ONCE) return progress(cost(result, memory));
+        if (end - state.next > MAX_DATAGRAMS_PER_CALL) return progress(cost(result, memory));
       } else if (!skipRefused || GENERAL_ERRORS.has(result)) {
         return result;
       } else if (!state.refused) {
@@ -98,7 +105,9 @@ export const SENDMMSG: Operation<BatchSendProgress, number, number> = operation<
 
 function checkedMemory(batch: unknown, action: string): ReturnType<typeof memoryOf> {
   if (batch instanceof DatagramBatch) return memoryOf(batch);
-  throw new TypeError(`Cannot ${action}: batch is ${quoteOther(batch, "DatagramBatch")}, required a DatagramBatch`);
+  throw new TypeError(
+    `Cannot ${action}: batch is ${quoteNonInstance(batch, "DatagramBatch")}, required a DatagramBatch`,
+  );
 }
 
 export function recvmmsg<M extends Mode>(
@@ -128,7 +137,7 @@ export function sendmmsg<M extends Mode>(
     const skipRefused = flag(opts?.skipRefused, false, "sendmmsg", "skipRefused");
     if (opts?.skipRefused !== undefined) for (let i = next; i < end; i++) words[i * ENTRY_WORDS + ERROR] = 0;
     // Without datagrams the call must not wait until the socket is writable.
-    if (next === end) return socket.done(0, "sendmmsg", opts);
+    if (next === end) return socket.finish(0, "sendmmsg", opts);
     socket.beforeDatagrams(end - next);
     const state: BatchSendProgress = { memory, end, skipRefused, next, sent: 0, refused: false };
     return socket.write(SENDMMSG, state, flags, opts);

@@ -60,7 +60,7 @@ export function setsockopt(socket: OpenSocket, first: unknown, second: unknown, 
   }
   const result = socket.calls.setsockopt(socket.checkOpen("setsockopt"), level, name, scratchCopy(bytes));
   if (result < 0) throw optionError(result, "setsockopt", level, option ?? second);
-  socket.optionSet?.(level, name);
+  socket.onOptionSet?.(level, name);
 }
 
 /** The three forms of getsockopt: an option; a level and a name; a level, a name and a size. */

@@ -1,6 +1,6 @@
 // The entries of `poll()`: checks them, stores them as an array of struct pollfd, calls poll(2) and makes the result.
 
-import { integer, quote, quoteOther } from "../check/index.js";
+import { integer, quote, quoteNonInstance } from "../check/index.js";
 import type { Calls } from "../sys/calls.js";
 import { POLLNVAL } from "../sys/constants.js";
 import { EAGAIN } from "../sys/errno.js";
@@ -133,5 +133,5 @@ function checkEntry(entry: unknown, index: number, isSocket: (value: unknown) =>
   if ("fd" in entry) return integer(entry.fd, "poll", `${name}.fd`, 0, 0x7fff_ffff);
   const { socket } = entry as { socket: unknown };
   if (isSocket(socket)) return socket.fileno();
-  throw new TypeError(`Cannot poll: ${name}.socket is ${quoteOther(socket, "Socket")}, required a Socket`);
+  throw new TypeError(`Cannot poll: ${name}.socket is ${quoteNonInstance(socket, "Socket")}, required a Socket`);
 }

@@ -6,7 +6,7 @@ import type { SocketError } from "../errors/index.js";
 import { type FailedDescriptor, type Operation, operation } from "../reactor/operation.js";
 import { POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLRDHUP, SHUT_WR } from "../sys/constants.js";
 import { EAGAIN, EBADF, ECONNRESET, EPIPE, socketError } from "../sys/errno.js";
-import { endsOf } from "../sys/socketEnds.js";
+import { socketAddresses } from "../sys/socketAddresses.js";
 import { WAIT_NAMES, type WaitOptions } from "../wait/waitOptions.js";
 import type { Mode, Outcome, Runner } from "./runner.js";
 
@@ -33,7 +33,7 @@ export const WRITABLE: Operation<undefined, undefined, void> = readiness(POLLOUT
  */
 function brokenError(errno: number, descriptor: FailedDescriptor): SocketError {
   const { connectionErrno, fd, reactor } = descriptor;
-  return socketError(connectionErrno || errno, "poll", endsOf(reactor.calls, fd));
+  return socketError(connectionErrno || errno, "poll", socketAddresses(reactor.calls, fd));
 }
 
 /**

@@ -25,7 +25,7 @@ export interface OpenSocket {
   /** Returns the descriptor. Throws `EBADF` if the socket is closed. */
   checkOpen(syscall: string): number;
   /** Called after each option that was set. */
-  optionSet?(level: number, name: number): void;
+  onOptionSet?(level: number, name: number): void;
 }
 
 /**
@@ -74,7 +74,7 @@ export interface Runner<M extends Mode> extends OpenSocket {
    * Ends a call that needs no system call. The outcome is `value`, or an error if the socket is closed or an option is
    * wrong.
    */
-  done<T>(value: T, syscall: string, opts: WaitOptions | undefined): Outcome<M, T>;
+  finish<T>(value: T, syscall: string, opts: WaitOptions | undefined): Outcome<M, T>;
   /** Fails the call: returns a rejected promise, or throws. */
   fail<T>(error: unknown): Outcome<M, T>;
 }

@@ -13,7 +13,7 @@ import type { Calls } from "../sys/calls.js";
 import { IOV_MAX } from "../sys/constants.js";
 import { EFAULT } from "../sys/errno.js";
 import { addressDetails } from "../sys/sockaddr.js";
-import { waitForHandshake, withoutFastOpen, type FastOpenState } from "./fastOpen.js";
+import { noteHandshake, withoutFastOpen, type FastOpenState } from "./fastOpen.js";
 import { FLAG_NAMES, type FlagOptions, sendFlagsOf, type TransferOptions } from "./flags.js";
 import { isNonblocking } from "./recv.js";
 import type { AddressOperand, Mode, Outcome, Runner } from "./runner.js";
@@ -78,7 +78,7 @@ export const SENDTO: Operation<Datagram, number, number> = operation<Datagram, n
     const result = Array.isArray(data)
       ? calls.sendmsg(fd, data, 0, flags, sockaddr, null)
       : calls.sendto(fd, data, flags, sockaddr);
-    return waitForHandshake(result, datagram, flags);
+    return noteHandshake(result, datagram, flags);
   },
   complete: (count) => count,
   isNonblocking,

@@ -8,7 +8,7 @@ import { type Operation, operation } from "../reactor/operation.js";
 import { IOV_MAX, SOCK_STREAM } from "../sys/constants.js";
 import { EBADF, EFAULT } from "../sys/errno.js";
 import { addressDetails } from "../sys/sockaddr.js";
-import { waitForHandshake, withoutFastOpen, type FastOpenState } from "./fastOpen.js";
+import { noteHandshake, withoutFastOpen, type FastOpenState } from "./fastOpen.js";
 import { sendFlagsOf, TRANSFER_NAMES, type TransferOptions } from "./flags.js";
 import { isNonblocking } from "./recv.js";
 import type { AddressOperand, Mode, Outcome, Runner } from "./runner.js";
@@ -38,7 +38,7 @@ export const SENDMSG: Operation<MessageToSend, number, number> = operation<Messa
     const bytes = control === null ? null : control.bytes;
     if (outgoing.handshaking) return calls.sendmsg(fd, parts, 0, withoutFastOpen(flags), null, bytes);
     const result = calls.sendmsg(fd, parts, 0, flags, sockaddr, bytes);
-    return waitForHandshake(result, outgoing, flags);
+    return noteHandshake(result, outgoing, flags);
   },
   complete: (count) => count,
   isNonblocking,

@@ -1,6 +1,6 @@
 // splice and pump: the check of their arguments, the shutdown of the destination, and the progress in their errors.
 
-import { checkOptions, flag, integer, quoteOther } from "../check/index.js";
+import { checkOptions, flag, integer, quoteNonInstance } from "../check/index.js";
 import { milliseconds, signalOf } from "../wait/waitOptions.js";
 import type { Calls } from "../sys/calls.js";
 import { SHUT_WR, SOCK_STREAM } from "../sys/constants.js";
@@ -58,7 +58,7 @@ const SMALLEST_PIPE = 4096;
 const LARGEST_PIPE = 1 << 20;
 
 /** The checked options of `pump`, with their defaults. */
-export interface Limits {
+export interface PumpLimits {
   readonly signal: AbortSignal | undefined;
   readonly timeout: number | null;
   readonly idleTimeout: number | null;
@@ -68,7 +68,7 @@ export interface Limits {
 const PUMP_NAMES: readonly string[] = ["signal", "timeout", "idleTimeout", "pipeSize"];
 
 /** @param further the names of other options that the call takes */
-export function limitsOf(opts: PumpOptions | undefined, action: string, further: readonly string[] = []): Limits {
+export function pumpLimits(opts: PumpOptions | undefined, action: string, further: readonly string[] = []): PumpLimits {
   checkOptions(opts, action, [...PUMP_NAMES, ...further]);
   return {
     signal: signalOf(opts, action),
@@ -98,7 +98,7 @@ export function checkStream<S extends SpliceSocket>(
   action: string,
 ): asserts socket is S {
   if (!isSocket(socket))
-    throw new TypeError(`Cannot ${action}: ${name} is ${quoteOther(socket, "Socket")}, required a Socket`);
+    throw new TypeError(`Cannot ${action}: ${name} is ${quoteNonInstance(socket, "Socket")}, required a Socket`);
   if (socket.type !== SOCK_STREAM) {
     throw new TypeError(
       `Cannot ${action}: ${name} is a socket of type ${socket.type}, required a stream (SOCK_STREAM)`,

@@ -3,7 +3,7 @@
 // The kernel takes a struct with a pointer to the instructions. The value of the option here is only the instructions.
 // The addon creates the struct, so that no pointer comes from JavaScript.
 
-import { LITTLE, view } from "../sys/nativeInts.js";
+import { LITTLE_ENDIAN, view } from "../sys/nativeInts.js";
 import { cannotSet, numberMember } from "./option.js";
 import { checkMembers } from "./memberChecks.js";
 
@@ -44,11 +44,11 @@ export function encodeProgram(option: string, value: readonly BpfInstruction[]):
     const place = `${option}, instruction ${index}`;
     const { code, jt = 0, jf = 0, k = 0 } = checkMembers(place, value[index], MEMBERS);
     const at = index * SIZE;
-    out.setUint16(at, numberMember(place, "code", code, 0, 0xffff), LITTLE);
+    out.setUint16(at, numberMember(place, "code", code, 0, 0xffff), LITTLE_ENDIAN);
     out.setUint8(at + 2, numberMember(place, "jt", jt, 0, 0xff));
     out.setUint8(at + 3, numberMember(place, "jf", jf, 0, 0xff));
     // `k` may be negative, like the offsets from SKF_AD_OFF on. The kernel takes 32 unsigned bits.
-    out.setUint32(at + 4, numberMember(place, "k", k, -0x8000_0000, 0xffff_ffff) >>> 0, LITTLE);
+    out.setUint32(at + 4, numberMember(place, "k", k, -0x8000_0000, 0xffff_ffff) >>> 0, LITTLE_ENDIAN);
   }
   return bytes;
 }
@@ -58,10 +58,10 @@ export function decodeProgram(bytes: Uint8Array): Required<BpfInstruction>[] {
   const program: Required<BpfInstruction>[] = [];
   for (let at = 0; at + SIZE <= bytes.length; at += SIZE) {
     program.push({
-      code: data.getUint16(at, LITTLE),
+      code: data.getUint16(at, LITTLE_ENDIAN),
       jt: data.getUint8(at + 2),
       jf: data.getUint8(at + 3),
-      k: data.getUint32(at + 4, LITTLE),
+      k: data.getUint32(at + 4, LITTLE_ENDIAN),
     });
   }
   return program;

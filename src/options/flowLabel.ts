@@ -1,6 +1,6 @@
 // The request that manages flow labels: struct in6_flowlabel_req of linux/in6.h.
 
-import { LITTLE, view } from "../sys/nativeInts.js";
+import { LITTLE_ENDIAN, view } from "../sys/nativeInts.js";
 import { numberMember } from "./option.js";
 import { ipv6Member, checkMembers } from "./memberChecks.js";
 
@@ -34,8 +34,8 @@ export function encodeFlowLabel(name: string, value: FlowLabelRequest): Uint8Arr
   out.setUint32(16, numberMember(name, "label", label, 1, 0xf_ffff));
   out.setUint8(20, numberMember(name, "action", action, 0, 0xff));
   out.setUint8(21, numberMember(name, "share", share, 0, 0xff));
-  out.setUint16(22, numberMember(name, "flags", flags, 0, 0xffff), LITTLE);
-  out.setUint16(24, numberMember(name, "expires", expires, 0, 0xffff), LITTLE);
-  out.setUint16(26, numberMember(name, "linger", linger, 0, 0xffff), LITTLE);
+  out.setUint16(22, numberMember(name, "flags", flags, 0, 0xffff), LITTLE_ENDIAN);
+  out.setUint16(24, numberMember(name, "expires", expires, 0, 0xffff), LITTLE_ENDIAN);
+  out.setUint16(26, numberMember(name, "linger", linger, 0, 0xffff), LITTLE_ENDIAN);
   return bytes;
 }

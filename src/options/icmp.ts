@@ -1,7 +1,7 @@
 // Options of raw ICMP sockets, raw(7) and RFC 3542 section 3.2: which types of messages the socket receives.
 
 import * as k from "../sys/constants.js";
-import { LITTLE, view } from "../sys/nativeInts.js";
+import { LITTLE_ENDIAN, view } from "../sys/nativeInts.js";
 import { customOption, type SocketOption, numberMember } from "./option.js";
 import { arrayMember, checkMembers } from "./memberChecks.js";
 
@@ -40,9 +40,9 @@ function filterOption(
       arrayMember(name, member, given[member]).forEach((type, index) => {
         const number = numberMember(name, `${member}[${index}]`, type, 0, typeCount - 1);
         const at = (number >>> 5) * 4;
-        const word = view(bytes).getUint32(at, LITTLE);
+        const word = view(bytes).getUint32(at, LITTLE_ENDIAN);
         const bit = 1 << (number & 31);
-        view(bytes).setUint32(at, pass ? word & ~bit : word | bit, LITTLE);
+        view(bytes).setUint32(at, pass ? word & ~bit : word | bit, LITTLE_ENDIAN);
       });
       return bytes;
     },
@@ -50,7 +50,7 @@ function filterOption(
 }
 
 function isBlocked(bytes: Uint8Array, type: number): boolean {
-  return ((view(bytes).getUint32((type >>> 5) * 4, LITTLE) >>> (type & 31)) & 1) === 1;
+  return ((view(bytes).getUint32((type >>> 5) * 4, LITTLE_ENDIAN) >>> (type & 31)) & 1) === 1;
 }
 
 /** The types 0 to 31 that the socket receives. It always receives all other types. Raw sockets of `IPPROTO_ICMP`. */

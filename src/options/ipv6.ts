@@ -6,7 +6,7 @@ import * as k from "../sys/constants.js";
 import { encodeFlowLabel, type FlowLabelRequest } from "./flowLabel.js";
 import { unicastInterface } from "./ip.js";
 import { encodeIpv6Anycast, encodeIpv6Membership, type Ipv6Anycast, type Ipv6Membership } from "./multicast.js";
-import { intBytes, LITTLE, readInt, uintBytes, view } from "../sys/nativeInts.js";
+import { intBytes, LITTLE_ENDIAN, readInt, uintBytes, view } from "../sys/nativeInts.js";
 import {
   booleanOption,
   bytesOption,
@@ -252,7 +252,7 @@ export const IPV6_PATHMTU: SocketOption<Ipv6PathMtu, never> = readOnlyOption(
   32,
   (bytes) => ({
     address: formatIPv6(bytes, 8),
-    mtu: view(bytes).getUint32(28, LITTLE),
+    mtu: view(bytes).getUint32(28, LITTLE_ENDIAN),
   }),
 );
 /** Sends no fragments: a packet that is longer than the path MTU fails with `EMSGSIZE`. */

@@ -4,7 +4,7 @@
 import { AF_INET, AF_INET6, formatIPv4, formatIPv6, parseIPv4, parseIPv6 } from "../addr/index.js";
 import { quote } from "../check/index.js";
 import { interfaceIndex } from "../sys/interfaceIndex.js";
-import { LITTLE, view } from "../sys/nativeInts.js";
+import { LITTLE_ENDIAN, view } from "../sys/nativeInts.js";
 import { cannotSet } from "./option.js";
 
 /** Requires an object without other members than `members`. So a misspelt member is an error. */
@@ -66,21 +66,21 @@ export function storageMember(option: string, member: string, value: unknown): U
   const bytes = new Uint8Array(STORAGE_SIZE);
   const ipv4 = typeof value === "string" ? parseIPv4(value) : undefined;
   if (ipv4 !== undefined) {
-    view(bytes).setUint16(0, AF_INET, LITTLE);
+    view(bytes).setUint16(0, AF_INET, LITTLE_ENDIAN);
     bytes.set(ipv4, 4);
     return bytes;
   }
   if (typeof value !== "string" || !value.includes(":")) {
     throw new TypeError(`${cannotSet(option, value, member)}, required a numeric IPv4 or IPv6 address`);
   }
-  view(bytes).setUint16(0, AF_INET6, LITTLE);
+  view(bytes).setUint16(0, AF_INET6, LITTLE_ENDIAN);
   bytes.set(ipv6Member(option, member, value), 8);
   return bytes;
 }
 
 /** Whether the sockaddr_storage at `offset` has an IPv6 address. */
 export function isIPv6Storage(bytes: Uint8Array, offset: number): boolean {
-  return view(bytes).getUint16(offset, LITTLE) === AF_INET6;
+  return view(bytes).getUint16(offset, LITTLE_ENDIAN) === AF_INET6;
 }
 
 /** The numeric address in the sockaddr_storage at `offset`. */

@@ -7,7 +7,7 @@
 import { formatIPv4 } from "../addr/index.js";
 import { quote } from "../check/index.js";
 import { IPPROTO_IP, IPPROTO_IPV6, MCAST_EXCLUDE, MCAST_INCLUDE, SIZEOF_SIZE_T } from "../sys/constants.js";
-import { LITTLE, uintBytes, view } from "../sys/nativeInts.js";
+import { LITTLE_ENDIAN, uintBytes, view } from "../sys/nativeInts.js";
 import { readOnlyOption, writeOnlyOption, type SocketOption, numberMember } from "./option.js";
 import {
   arrayMember,
@@ -139,11 +139,11 @@ function encodeIpv4Filter(option: string, value: Ipv4SourceFilter): Uint8Array {
 function decodeIpv4Filter(bytes: Uint8Array): Ipv4SourceFilter {
   const data = view(bytes);
   // The kernel returns the number of all sources, even of those that did not fit into the buffer.
-  const count = Math.min(data.getUint32(12, LITTLE), Math.floor((bytes.length - IPV4_FILTER_SIZE) / 4));
+  const count = Math.min(data.getUint32(12, LITTLE_ENDIAN), Math.floor((bytes.length - IPV4_FILTER_SIZE) / 4));
   return {
     group: formatIPv4(bytes, 0),
     address: formatIPv4(bytes, 4),
-    mode: data.getUint32(8, LITTLE),
+    mode: data.getUint32(8, LITTLE_ENDIAN),
     sources: Array.from({ length: count }, (_, index) => formatIPv4(bytes, IPV4_FILTER_SIZE + 4 * index)),
   };
 }
@@ -247,13 +247,13 @@ function encodeGroupFilter(option: string, value: GroupSourceFilter): Uint8Array
 function decodeGroupFilter(bytes: Uint8Array): GroupSourceFilter {
   const data = view(bytes);
   const count = Math.min(
-    data.getUint32(FILTER_MODE + 4, LITTLE),
+    data.getUint32(FILTER_MODE + 4, LITTLE_ENDIAN),
     Math.floor((bytes.length - FILTER_SOURCES) / STORAGE_SIZE),
   );
   return {
     group: storageHost(bytes, GROUP_OFFSET),
-    interface: data.getUint32(0, LITTLE),
-    mode: data.getUint32(FILTER_MODE, LITTLE),
+    interface: data.getUint32(0, LITTLE_ENDIAN),
+    mode: data.getUint32(FILTER_MODE, LITTLE_ENDIAN),
     sources: Array.from({ length: count }, (_, index) => storageHost(bytes, FILTER_SOURCES + STORAGE_SIZE * index)),
   };
 }

@@ -2,7 +2,7 @@
 
 import { isUint8Array } from "node:util/types";
 
-import { intBytes, LITTLE, readInt, readText, readUint, uintBytes, view } from "../sys/nativeInts.js";
+import { intBytes, LITTLE_ENDIAN, readInt, readText, readUint, uintBytes, view } from "../sys/nativeInts.js";
 import { integer, quote } from "../check/index.js";
 
 /**
@@ -126,13 +126,17 @@ export function byteCountOption(name: string, level: number, optname: number): S
     decode: (bytes) => {
       // Older kernels return 32 bits for some of these options.
       if (bytes.length < 8) return readUint(bytes) === 0xffff_ffff ? Infinity : readUint(bytes);
-      const value = view(bytes).getBigUint64(0, LITTLE);
+      const value = view(bytes).getBigUint64(0, LITTLE_ENDIAN);
       return value === UNLIMITED ? Infinity : Number(value);
     },
     encode: (value) => {
       const bytes = new Uint8Array(8);
       if (value === Infinity) return bytes.fill(0xff);
-      view(bytes).setBigUint64(0, BigInt(numberMember(name, "value", value, 0, Number.MAX_SAFE_INTEGER)), LITTLE);
+      view(bytes).setBigUint64(
+        0,
+        BigInt(numberMember(name, "value", value, 0, Number.MAX_SAFE_INTEGER)),
+        LITTLE_ENDIAN,
+      );
       return bytes;
     },
   });
@@ -147,7 +151,7 @@ export function idOption(name: string, level: number, optname: number): SocketOp
     level,
     optname,
     size: 8,
-    decode: (bytes) => view(bytes).getBigUint64(0, LITTLE),
+    decode: (bytes) => view(bytes).getBigUint64(0, LITTLE_ENDIAN),
     encode: refuseDirection(name, "set"),
   });
 }

@@ -3,7 +3,7 @@
 import { isUint8Array } from "node:util/types";
 import { quote } from "../check/index.js";
 import * as k from "../sys/constants.js";
-import { intBytes, LITTLE, readInt, uintBytes, view } from "../sys/nativeInts.js";
+import { intBytes, LITTLE_ENDIAN, readInt, uintBytes, view } from "../sys/nativeInts.js";
 import {
   booleanOption,
   intOption,
@@ -40,9 +40,9 @@ function encodeMembership(option: string, value: PacketMembership): Uint8Array {
   }
   const bytes = new Uint8Array(16);
   const out = view(bytes);
-  out.setInt32(0, interfaceMember(option, "interface", index), LITTLE);
-  out.setUint16(4, numberMember(option, "type", type, 0, 0xffff), LITTLE);
-  out.setUint16(6, address.length, LITTLE);
+  out.setInt32(0, interfaceMember(option, "interface", index), LITTLE_ENDIAN);
+  out.setUint16(4, numberMember(option, "type", type, 0, 0xffff), LITTLE_ENDIAN);
+  out.setUint16(6, address.length, LITTLE_ENDIAN);
   bytes.set(address, 8);
   return bytes;
 }
@@ -75,8 +75,8 @@ export const PACKET_STATISTICS: SocketOption<PacketStatistics, never> = readOnly
   k.PACKET_STATISTICS,
   8,
   (bytes) => ({
-    packets: view(bytes).getUint32(0, LITTLE),
-    drops: view(bytes).getUint32(4, LITTLE),
+    packets: view(bytes).getUint32(0, LITTLE_ENDIAN),
+    drops: view(bytes).getUint32(4, LITTLE_ENDIAN),
   }),
 );
 /** A packet that does not fit into the ring goes to the socket's queue if it is shorter than this number of bytes. */
@@ -158,7 +158,7 @@ export const PACKET_ROLLOVER_STATS: SocketOption<PacketRollover, never> = readOn
   k.PACKET_ROLLOVER_STATS,
   24,
   (bytes) => {
-    const u64 = (at: number): number => Number(view(bytes).getBigUint64(at, LITTLE));
+    const u64 = (at: number): number => Number(view(bytes).getBigUint64(at, LITTLE_ENDIAN));
     return { all: u64(0), huge: u64(8), failed: u64(16) };
   },
 );

@@ -12,7 +12,7 @@ import {
   type Ucred,
   UCRED_SIZE,
 } from "./socketStructs.js";
-import { intBytes, LITTLE, readInt, readText, view } from "../sys/nativeInts.js";
+import { intBytes, LITTLE_ENDIAN, readInt, readText, view } from "../sys/nativeInts.js";
 import {
   actionOption,
   booleanOption,
@@ -88,14 +88,14 @@ export const SO_LINGER: SocketOption<Linger, Linger> = customOption<Linger, Ling
   L,
   k.SO_LINGER,
   8,
-  (bytes) => (view(bytes).getInt32(0, LITTLE) === 0 ? null : view(bytes).getInt32(4, LITTLE)),
+  (bytes) => (view(bytes).getInt32(0, LITTLE_ENDIAN) === 0 ? null : view(bytes).getInt32(4, LITTLE_ENDIAN)),
   (value) => {
     const bytes = new Uint8Array(8);
     if (value === null) return bytes;
     if (typeof value !== "number")
       throw new TypeError(`Cannot set SO_LINGER: value is ${quote(value)}, required seconds, or null for off`);
-    view(bytes).setInt32(0, 1, LITTLE);
-    view(bytes).setInt32(4, numberMember("SO_LINGER", "value", value, 0, 0x7fff_ffff), LITTLE);
+    view(bytes).setInt32(0, 1, LITTLE_ENDIAN);
+    view(bytes).setInt32(4, numberMember("SO_LINGER", "value", value, 0, 0x7fff_ffff), LITTLE_ENDIAN);
     return bytes;
   },
 );

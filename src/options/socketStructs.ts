@@ -1,6 +1,6 @@
 // The values of SO_PEERCRED (the peer of a UNIX socket) and SO_MEMINFO (the memory of a socket).
 
-import { LITTLE, view } from "../sys/nativeInts.js";
+import { LITTLE_ENDIAN, view } from "../sys/nativeInts.js";
 
 /** The credentials of a process, as verified by the kernel: `struct ucred`, unix(7). */
 export interface Ucred {
@@ -17,13 +17,17 @@ export const UCRED_SIZE: number = 12;
 
 export function decodeUcred(bytes: Uint8Array): Ucred {
   const data = view(bytes);
-  return { pid: data.getInt32(0, LITTLE), uid: data.getUint32(4, LITTLE), gid: data.getUint32(8, LITTLE) };
+  return {
+    pid: data.getInt32(0, LITTLE_ENDIAN),
+    uid: data.getUint32(4, LITTLE_ENDIAN),
+    gid: data.getUint32(8, LITTLE_ENDIAN),
+  };
 }
 
 /** Reads the bytes as unsigned 32-bit numbers. */
 export function decodeUints(bytes: Uint8Array): number[] {
   const data = view(bytes);
-  return Array.from({ length: Math.floor(bytes.length / 4) }, (_, index) => data.getUint32(4 * index, LITTLE));
+  return Array.from({ length: Math.floor(bytes.length / 4) }, (_, index) => data.getUint32(4 * index, LITTLE_ENDIAN));
 }
 
 /** Memory of a socket, in bytes (`drops` is a count): SK_MEMINFO_ of linux/sock_diag.h. */

@@ -3,7 +3,7 @@
 // The kernel does not return which member of the union is valid. TCP_CONGESTION returns the name of the algorithm,
 // which determines the member.
 
-import { LITTLE, view } from "../sys/nativeInts.js";
+import { LITTLE_ENDIAN, view } from "../sys/nativeInts.js";
 
 /** TCP Vegas. */
 export interface TcpVegasInfo {
@@ -57,7 +57,7 @@ export const TCP_CC_INFO_SIZE: number = 64;
 
 export function decodeTcpCcInfo(bytes: Uint8Array): TcpCcInfo {
   const data = view(bytes);
-  const u32 = (at: number): number => data.getUint32(at, LITTLE);
+  const u32 = (at: number): number => data.getUint32(at, LITTLE_ENDIAN);
   return {
     bytes,
     vegas:
@@ -66,8 +66,8 @@ export function decodeTcpCcInfo(bytes: Uint8Array): TcpCcInfo {
       bytes.length < 16
         ? null
         : {
-            dctcp_enabled: data.getUint16(0, LITTLE),
-            dctcp_ce_state: data.getUint16(2, LITTLE),
+            dctcp_enabled: data.getUint16(0, LITTLE_ENDIAN),
+            dctcp_ce_state: data.getUint16(2, LITTLE_ENDIAN),
             dctcp_alpha: u32(4),
             dctcp_ab_ecn: u32(8),
             dctcp_ab_tot: u32(12),

@@ -1,6 +1,6 @@
 // struct tcp_info of linux/tcp.h: the state and the counters of a connection.
 
-import { LITTLE, view } from "../sys/nativeInts.js";
+import { LITTLE_ENDIAN, view } from "../sys/nativeInts.js";
 
 /** States of a TCP connection (RFC 9293, section 3.3.2), as the kernel names them. */
 export type TcpState =
@@ -239,15 +239,17 @@ export function decodeTcpInfo(bytes: Uint8Array): TcpInfo {
     tcpi_probes: data.getUint8(3),
     tcpi_backoff: data.getUint8(4),
     tcpi_options: data.getUint8(5),
-    tcpi_snd_wscale: LITTLE ? scales & 15 : scales >> 4,
-    tcpi_rcv_wscale: LITTLE ? scales >> 4 : scales & 15,
-    tcpi_delivery_rate_app_limited: (LITTLE ? limits & 1 : limits >> 7) === 1,
-    tcpi_fastopen_client_fail: LITTLE ? (limits >> 1) & 3 : (limits >> 5) & 3,
+    tcpi_snd_wscale: LITTLE_ENDIAN ? scales & 15 : scales >> 4,
+    tcpi_rcv_wscale: LITTLE_ENDIAN ? scales >> 4 : scales & 15,
+    tcpi_delivery_rate_app_limited: (LITTLE_ENDIAN ? limits & 1 : limits >> 7) === 1,
+    tcpi_fastopen_client_fail: LITTLE_ENDIAN ? (limits >> 1) & 3 : (limits >> 5) & 3,
   };
   for (const [name, offset, size] of FIELDS) {
     if (offset + size > bytes.length) break;
-    if (size === 2) info[name] = data.getUint16(offset, LITTLE);
-    else info[name] = size === 4 ? data.getUint32(offset, LITTLE) : toNumber(data.getBigUint64(offset, LITTLE));
+    if (size === 2) info[name] = data.getUint16(offset, LITTLE_ENDIAN);
+    else
+      info[name] =
+        size === 4 ? data.getUint32(offset, LITTLE_ENDIAN) : toNumber(data.getBigUint64(offset, LITTLE_ENDIAN));
   }
   return info as unknown as TcpInfo;
 }

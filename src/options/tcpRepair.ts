@@ -1,6 +1,6 @@
 // The structs to save and restore a TCP connection (TCP_REPAIR of linux/tcp.h).
 
-import { LITTLE, view } from "../sys/nativeInts.js";
+import { LITTLE_ENDIAN, view } from "../sys/nativeInts.js";
 import { cannotSet, numberMember } from "./option.js";
 import { checkMembers } from "./memberChecks.js";
 
@@ -21,8 +21,8 @@ export function encodeRepairOptions(option: string, value: readonly TcpRepairOpt
   for (let index = 0; index < value.length; index++) {
     const place = `${option}, option ${index}`;
     const { code, value: optionValue = 0 } = checkMembers(place, value[index], ["code", "value"]);
-    out.setUint32(8 * index, numberMember(place, "code", code, 0, 0xffff_ffff), LITTLE);
-    out.setUint32(8 * index + 4, numberMember(place, "value", optionValue, 0, 0xffff_ffff), LITTLE);
+    out.setUint32(8 * index, numberMember(place, "code", code, 0, 0xffff_ffff), LITTLE_ENDIAN);
+    out.setUint32(8 * index + 4, numberMember(place, "value", optionValue, 0, 0xffff_ffff), LITTLE_ENDIAN);
   }
   return bytes;
 }
@@ -46,12 +46,12 @@ export function encodeRepairWindow(option: string, value: TcpRepairWindow): Uint
   const given = checkMembers(option, value, MEMBERS);
   const bytes = new Uint8Array(REPAIR_WINDOW_SIZE);
   MEMBERS.forEach((member, index) => {
-    view(bytes).setUint32(4 * index, numberMember(option, member, given[member], 0, 0xffff_ffff), LITTLE);
+    view(bytes).setUint32(4 * index, numberMember(option, member, given[member], 0, 0xffff_ffff), LITTLE_ENDIAN);
   });
   return bytes;
 }
 
 export function decodeRepairWindow(bytes: Uint8Array): TcpRepairWindow {
-  const u32 = (index: number): number => view(bytes).getUint32(4 * index, LITTLE);
+  const u32 = (index: number): number => view(bytes).getUint32(4 * index, LITTLE_ENDIAN);
   return { snd_wl1: u32(0), snd_wnd: u32(1), max_window: u32(2), rcv_wnd: u32(3), rcv_wup: u32(4) };
 }

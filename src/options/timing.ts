@@ -1,7 +1,7 @@
 // Options with times: timeouts as struct timeval, time stamps, and the time at which a packet is sent.
 
 import { SIZEOF_SIZE_T } from "../sys/constants.js";
-import { LITTLE, view } from "../sys/nativeInts.js";
+import { LITTLE_ENDIAN, view } from "../sys/nativeInts.js";
 import { cannotSet, customOption, type SocketOption, numberMember } from "./option.js";
 import { checkMembers } from "./memberChecks.js";
 
@@ -36,12 +36,12 @@ export function timeoutOption(name: string, level: number, optname: number): Soc
 const MAX_MS = 0x7fff_ffff * 1000;
 
 function readLong(bytes: Uint8Array, at: number): number {
-  return LONG === 8 ? Number(view(bytes).getBigInt64(at, LITTLE)) : view(bytes).getInt32(at, LITTLE);
+  return LONG === 8 ? Number(view(bytes).getBigInt64(at, LITTLE_ENDIAN)) : view(bytes).getInt32(at, LITTLE_ENDIAN);
 }
 
 function writeLong(bytes: Uint8Array, at: number, value: number): void {
-  if (LONG === 8) view(bytes).setBigInt64(at, BigInt(value), LITTLE);
-  else view(bytes).setInt32(at, value, LITTLE);
+  if (LONG === 8) view(bytes).setBigInt64(at, BigInt(value), LITTLE_ENDIAN);
+  else view(bytes).setInt32(at, value, LITTLE_ENDIAN);
 }
 
 /** The value of `SO_TIMESTAMPING`: `struct so_timestamping`. */
@@ -65,16 +65,19 @@ export function timestampingOption(
     8,
     (bytes) => {
       const data = view(bytes);
-      return { flags: data.getUint32(0, LITTLE), bindPhc: bytes.length < 8 ? 0 : data.getInt32(4, LITTLE) };
+      return {
+        flags: data.getUint32(0, LITTLE_ENDIAN),
+        bindPhc: bytes.length < 8 ? 0 : data.getInt32(4, LITTLE_ENDIAN),
+      };
     },
     (value) => {
       const given = typeof value === "number" ? { flags: value } : checkMembers(name, value, ["flags", "bindPhc"]);
       const { flags, bindPhc } = given as { flags: unknown; bindPhc?: unknown };
       // Kernels before 5.14 accept only the flags.
       const bytes = new Uint8Array(bindPhc === undefined ? 4 : 8);
-      view(bytes).setUint32(0, numberMember(name, "flags", flags, 0, 0x7fff_ffff), LITTLE);
+      view(bytes).setUint32(0, numberMember(name, "flags", flags, 0, 0x7fff_ffff), LITTLE_ENDIAN);
       if (bindPhc !== undefined)
-        view(bytes).setInt32(4, numberMember(name, "bindPhc", bindPhc, 0, 0x7fff_ffff), LITTLE);
+        view(bytes).setInt32(4, numberMember(name, "bindPhc", bindPhc, 0, 0x7fff_ffff), LITTLE_ENDIAN);
       return bytes;
     },
   );
@@ -95,12 +98,12 @@ export function txTimeOption(name: string, level: number, optname: number): Sock
     level,
     optname,
     8,
-    (bytes) => ({ clockid: view(bytes).getInt32(0, LITTLE), flags: view(bytes).getUint32(4, LITTLE) }),
+    (bytes) => ({ clockid: view(bytes).getInt32(0, LITTLE_ENDIAN), flags: view(bytes).getUint32(4, LITTLE_ENDIAN) }),
     (value) => {
       const { clockid, flags = 0 } = checkMembers(name, value, ["clockid", "flags"]);
       const bytes = new Uint8Array(8);
-      view(bytes).setInt32(0, numberMember(name, "clockid", clockid, 0, 0x7fff_ffff), LITTLE);
-      view(bytes).setUint32(4, numberMember(name, "flags", flags, 0, 0xffff_ffff), LITTLE);
+      view(bytes).setInt32(0, numberMember(name, "clockid", clockid, 0, 0x7fff_ffff), LITTLE_ENDIAN);
+      view(bytes).setUint32(4, numberMember(name, "flags", flags, 0, 0xffff_ffff), LITTLE_ENDIAN);
       return bytes;
     },
   );

@@ -44,7 +44,7 @@ const WRITABLE = EPOLLOUT | EPOLLERR | EPOLLHUP;
 
 /** An object that uses the descriptor and must stop when the descriptor is closed or released. */
 export interface CloseListener {
-  ended(): void;
+  onClosed(): void;
 }
 
 // The flags of a descriptor, in one number. A field for each flag would take 8 bytes in every descriptor.
@@ -206,8 +206,8 @@ export class Descriptor implements Source, QueueDescriptor {
   /** From now on a short read means neither that the socket is empty nor that the stream has ended. */
   clearShortReadFlags(): void {
     this.reading.shortMeansEmpty = this.reading.shortMeansEnd = false;
-    // An open relay reads until a short read too. block() stops it at the next event.
-    this.outflow?.block();
+    // An open relay reads until a short read too. stopAtNextEvent() stops it then.
+    this.outflow?.stopAtNextEvent();
   }
 
   /**
@@ -246,7 +246,7 @@ export class Descriptor implements Source, QueueDescriptor {
   onWaiting(queue: object): void {
     if (queue !== this.writing) return;
     // The waiting write must be sent before the bytes that a relay would forward to this descriptor.
-    this.inflow?.block();
+    this.inflow?.stopAtNextEvent();
     // If the relay has got an EPOLLOUT that it did not report, no further one may come.
     if (this.outflow?.reportEpollout(true) === true) this.reactor.defer({ resume: () => this.writing.wake() });
   }
@@ -340,12 +340,12 @@ export class Descriptor implements Source, QueueDescriptor {
     this.reading.cancel();
     this.writing.cancel();
     this.rare?.forEachQueue((queue) => queue.cancel());
-    for (const listener of this.rare?.listeners.splice(0) ?? []) listener.ended();
+    for (const listener of this.rare?.listeners.splice(0) ?? []) listener.onClosed();
   }
 
   /**
-   * Calls `listener.ended()` when the descriptor is closed or released. For calls that use this descriptor and wait on
-   * another one.
+   * Calls `listener.onClosed()` when the descriptor is closed or released. For calls that use this descriptor and wait
+   * on another one.
    */
   addCloseListener(listener: CloseListener): void {
     this.ensureRare().listeners.push(listener);

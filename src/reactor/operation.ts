@@ -17,7 +17,7 @@ import {
   ETIMEDOUT,
   socketError,
 } from "../sys/errno.js";
-import { endsOf } from "../sys/socketEnds.js";
+import { socketAddresses } from "../sys/socketAddresses.js";
 import { timeoutError } from "../wait/localError.js";
 
 /** `progress(0)`. Every other result of `progress()` is a lower number, and every -errno is a higher one. */
@@ -151,7 +151,8 @@ function detailsOf<A, B, T>(
 ): SocketErrorDetails | undefined {
   let details = op.details?.(a, b);
   // Without details of the call, the addresses of the socket show which connection failed.
-  if (details === undefined && descriptor !== undefined) details = endsOf(descriptor.reactor.calls, descriptor.fd);
+  if (details === undefined && descriptor !== undefined)
+    details = socketAddresses(descriptor.reactor.calls, descriptor.fd);
   return op.transferred === undefined ? details : { ...details, transferred: op.transferred(a, b) };
 }
 

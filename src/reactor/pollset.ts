@@ -5,7 +5,7 @@
 // calls can use a member at the same time, and a member can be in several sets. The set is level-triggered: epoll
 // reports a member as long as it is ready. An event means that some member may be ready; the operation finds out which.
 
-import { describable, type Description } from "../registry/index.js";
+import { makeDescribable, type Description } from "../registry/index.js";
 import { defaultReactor, type Reactor, type Source } from "./reactor.js";
 import { WaitQueue } from "./waitQueue.js";
 import type { Waiter } from "./waiter.js";
@@ -22,7 +22,7 @@ export class Pollset implements Source, QueueDescriptor {
   #slot = -1;
 
   static {
-    describable<Pollset, Description & { readonly fd: number }>(Pollset.prototype, "Pollset", ({ fd }) => ({
+    makeDescribable<Pollset, Description & { readonly fd: number }>(Pollset.prototype, "Pollset", ({ fd }) => ({
       fd: fd > 0 ? fd : -1,
     }));
   }

@@ -26,7 +26,7 @@ import { type Relay, RelayTable } from "./relay.js";
 import { runtime } from "../sys/runtime.js";
 import { clock } from "../builtins.js";
 import { addPendingSource, isDescribable } from "../registry/index.js";
-import { type Deferred as DeferredStep, threadTurn, TurnBudget } from "../wait/turnBudget.js";
+import { type Deferred as DeferredStep, threadTurnBudget, TurnBudget } from "../wait/turnBudget.js";
 import type { Waiter } from "./waiter.js";
 import type { QueueDescriptor } from "./waiterList.js";
 
@@ -300,7 +300,7 @@ let reactor: Reactor | undefined;
 
 /** The reactor of this thread, and of this evaluation of the package. */
 export function defaultReactor(): Reactor {
-  return (reactor ??= new Reactor(nativeCalls, threadTurn));
+  return (reactor ??= new Reactor(nativeCalls, threadTurnBudget));
 }
 
 addPendingSource((list) =>

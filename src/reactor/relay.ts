@@ -175,7 +175,7 @@ export class Relay {
   }
 
   /** Stops the relay at the next event, for example because a write waits on the destination and goes first. */
-  block(): void {
+  stopAtNextEvent(): void {
     if (this.#isOpen) this.#words[this.#at]! |= WRITER_WAITING;
   }
 

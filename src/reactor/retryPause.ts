@@ -10,7 +10,7 @@
 
 /** The first and the longest pause, in ms. Each pause is twice as long as the pause before. */
 export const FIRST_PAUSE = 5;
-export const LONGEST_PAUSE = 100;
+export const MAX_PAUSE = 100;
 
 export class RetryPause {
   #timer: NodeJS.Timeout | undefined;
@@ -34,7 +34,7 @@ export class RetryPause {
   start(transferred: number, resume: () => void): void {
     if (transferred !== this.#transferred) this.#length = 0;
     this.#transferred = transferred;
-    this.#length = Math.min(this.#length === 0 ? FIRST_PAUSE : this.#length * 2, LONGEST_PAUSE);
+    this.#length = Math.min(this.#length === 0 ? FIRST_PAUSE : this.#length * 2, MAX_PAUSE);
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       resume();

@@ -8,8 +8,8 @@ import type { Operation } from "./operation.js";
  * calls and close the descriptor. They must not run code of users, and must not throw.
  */
 export interface CompletionHandler<T> {
-  completed(value: T): void;
-  failed(error: unknown): void;
+  onCompleted(value: T): void;
+  onFailed(error: unknown): void;
 }
 
 /** Returned instead of a value: the call waits, and its handler will get the outcome. */
@@ -71,13 +71,13 @@ export class Waiter {
 
   resolve(value: unknown): void {
     if (typeof this.#handler === "function") this.#handler(value);
-    else this.#handler.completed(value);
+    else this.#handler.onCompleted(value);
   }
 
   reject(error: unknown): void {
     // A promise that is resolved with a rejected promise rejects too; see wait/rejection.ts.
     if (typeof this.#handler === "function") this.#handler(rejection(error));
-    else this.#handler.failed(error);
+    else this.#handler.onFailed(error);
   }
 
   /** Resolves with the bytes that the call has received. Returns false, and does nothing, if there are none. */
@@ -89,7 +89,7 @@ export class Waiter {
   }
 
   /** Called when the signal is aborted; see wait/aborts.ts. */
-  aborted(): void {
+  onAborted(): void {
     this.#queue.abort(this);
   }
 }

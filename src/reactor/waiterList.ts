@@ -3,7 +3,7 @@
 import { clock } from "../builtins.js";
 import { registry } from "../registry/index.js";
 import { offAbort } from "../wait/aborts.js";
-import { LONGEST_TIMER } from "../wait/waitOptions.js";
+import { MAX_TIMER_DELAY } from "../wait/waitOptions.js";
 import type { Operation } from "./operation.js";
 import type { Reactor } from "./reactor.js";
 import { READY, SHORT_MEANS_EMPTY, SHORT_MEANS_END } from "./queueState.js";
@@ -151,7 +151,7 @@ export abstract class WaiterList {
       clearTimeout(timer.timeout);
     }
     timer.deadline = deadline;
-    const delay = Math.min(Math.max(Math.ceil(deadline - clock()), 1), LONGEST_TIMER);
+    const delay = Math.min(Math.max(Math.ceil(deadline - clock()), 1), MAX_TIMER_DELAY);
     // The waiting call keeps the process alive, so the timer does not.
     timer.timeout = setTimeout(() => this.onTimer(timer), delay).unref();
   }

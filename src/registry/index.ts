@@ -1,7 +1,7 @@
 // Descriptions of objects, the list of waiting calls (pending()) and the registry of live sockets.
 
 export {
-  describable,
+  makeDescribable,
   describe,
   type DescribedValue,
   type Description,

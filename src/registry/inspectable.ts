@@ -1,9 +1,9 @@
 // How objects of the package are shown: by console.log(), as a string and as JSON.
 //
-// For each class, describable() registers a function that returns the fields of an instance: plain values, without data
-// of peers and without secrets. This file makes all three forms from these fields. The function works in every state of
-// the object, even if it is closed. If it throws, the description has only the kind, because showing an object must not
-// fail.
+// For each class, makeDescribable() registers a function that returns the fields of an instance: plain values, without
+// data of peers and without secrets. This file makes all three forms from these fields. The function works in every
+// state of the object, even if it is closed. If it throws, the description has only the kind, because showing an object
+// must not fail.
 //
 // The function is stored in a mark on the prototype. So making an object costs nothing more.
 
@@ -41,7 +41,7 @@ const MARK: unique symbol = Symbol("berkeley.description");
  *
  * @param kind the name of the class
  */
-export function describable<T extends object, D extends Description>(
+export function makeDescribable<T extends object, D extends Description>(
   prototype: T,
   kind: D["kind"],
   fieldsOf: (object: T) => Fields<D>,

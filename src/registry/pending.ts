@@ -2,7 +2,7 @@
 // them. So the list works without the registry, which only adds the lines of the program while tracing is on.
 
 import { clock } from "../builtins.js";
-import { describe, describable, Inspectable, type Description } from "./inspectable.js";
+import { describe, makeDescribable, Inspectable, type Description } from "./inspectable.js";
 import { registry } from "./registry.js";
 
 /** A waiting call, as a source lists it. */
@@ -61,7 +61,7 @@ export class WaitingCall extends Inspectable<WaitingCallDescription> {
   readonly line: string | undefined;
 
   static {
-    describable<WaitingCall, WaitingCallDescription>(WaitingCall.prototype, "WaitingCall", (waiting) => {
+    makeDescribable<WaitingCall, WaitingCallDescription>(WaitingCall.prototype, "WaitingCall", (waiting) => {
       const { call, object, since, waited, keepsAlive, line = null } = waiting;
       return { call, object, since, waited, keepsAlive, line };
     });

@@ -39,10 +39,10 @@ export interface CallRecord {
 export interface RegistryListener {
   /** Whether the listener replaces entries of the table of system calls. Then relays, which work in C, are off. */
   readonly replacesCalls?: boolean;
-  objectMade?(record: ObjectRecord): void;
-  objectClosed?(record: ObjectRecord): void;
-  callBegun?(record: CallRecord): void;
-  callEnded?(record: CallRecord): void;
+  onObjectMade?(record: ObjectRecord): void;
+  onObjectClosed?(record: ObjectRecord): void;
+  onCallBegun?(record: CallRecord): void;
+  onCallEnded?(record: CallRecord): void;
 }
 
 /** The records of live sockets and waiting calls, and the listeners. See the top of the file. */
@@ -83,7 +83,7 @@ export class Registry {
     this.#objects.set(record.id, record);
     this.#recordOf.set(object, record);
     this.#collected.register(object, record.id, object);
-    for (const listener of this.#listeners) listener.objectMade?.(record);
+    for (const listener of this.#listeners) listener.onObjectMade?.(record);
   }
 
   /** Removes an object that was closed. Does nothing for an object that was made while the registry was off. */
@@ -91,7 +91,7 @@ export class Registry {
     const record = this.#recordOf.get(object);
     if (record === undefined || !this.#objects.delete(record.id)) return;
     this.#collected.unregister(object);
-    for (const listener of this.#listeners) listener.objectClosed?.(record);
+    for (const listener of this.#listeners) listener.onObjectClosed?.(record);
   }
 
   /**
@@ -106,7 +106,7 @@ export class Registry {
     if (line === undefined && this.#callListeners === 0) return;
     const record = { id: ++this.#count, call, object: new WeakRef(object), since: clock(), line };
     this.#callOf.set(key, record);
-    for (const listener of this.#listeners) listener.callBegun?.(record);
+    for (const listener of this.#listeners) listener.onCallBegun?.(record);
   }
 
   /** Removes a call that has ended. */
@@ -114,7 +114,7 @@ export class Registry {
     const record = this.#callOf.get(key);
     if (record === undefined) return;
     this.#callOf.delete(key);
-    for (const listener of this.#listeners) listener.callEnded?.(record);
+    for (const listener of this.#listeners) listener.onCallEnded?.(record);
   }
 
   attach(listener: RegistryListener): void {
@@ -135,7 +135,7 @@ export class Registry {
 }
 
 const listensToCalls = (listener: RegistryListener): boolean =>
-  listener.callBegun !== undefined || listener.callEnded !== undefined;
+  listener.onCallBegun !== undefined || listener.onCallEnded !== undefined;
 
 // The budget of lines while tracing is off: a token bucket. The line of a call needs a stack trace, which takes about
 // ten microseconds, as long as the exchange of a small message. So in a busy program only some calls get a line. With

@@ -140,7 +140,7 @@ export class MetricsServer implements AsyncDisposable {
   readonly #ready: ServeMetricsOptions["ready"];
   readonly #collect: ServeMetricsOptions["collect"];
   readonly #signal: AbortSignal | undefined;
-  readonly #onSignal = { aborted: (): void => void this.close() };
+  readonly #onSignal = { onAborted: (): void => void this.close() };
   /** The promise of close(). Undefined before the first call. */
   #closing: Promise<void> | undefined;
 

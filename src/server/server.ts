@@ -16,7 +16,7 @@ import { runCallback, reportFailure } from "../callbacks.js";
 import type { Conn, Listener } from "../io.js";
 import { beforeHandshake, registerServer, TlsListener, TlsSocketListener } from "../net/serverAccess.js";
 import type { ProxyHeader } from "../proxyProtocol/index.js";
-import { describable, type Description, Inspectable } from "../registry/index.js";
+import { makeDescribable, type Description, Inspectable } from "../registry/index.js";
 import type { Stream } from "../stream/index.js";
 import {
   type ConnectionContext,
@@ -96,7 +96,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
       registerServer(server, listener, isListening, (timeout) => server.drain({ timeout }));
       return server;
     };
-    describable<Server, ServerDescription>(Server.prototype, "Server", (server) => ({
+    makeDescribable<Server, ServerDescription>(Server.prototype, "Server", (server) => ({
       state: server.#life.state,
       local: server.address === undefined ? null : String(server.address),
       connections: server.#connections.size,

@@ -2,7 +2,7 @@
 
 import type { AcceptHandler } from "../admission/index.js";
 import { reportFailure } from "../callbacks.js";
-import { endedByClose } from "../errors/index.js";
+import { isEndedByClose } from "../errors/index.js";
 import type { Conn, Listener } from "../io.js";
 import {
   acceptStream,
@@ -32,8 +32,8 @@ export function sourceOf(listener: Listener): Source {
   if (listener instanceof ChannelListener) return (handler) => listener.acceptStream(handler);
   return (handler) => {
     listener.accept().then(
-      (conn) => handler.completed(streamOf(conn)),
-      (error: unknown) => handler.failed(error),
+      (conn) => handler.onCompleted(streamOf(conn)),
+      (error: unknown) => handler.onFailed(error),
     );
     return undefined;
   };
@@ -54,7 +54,7 @@ export const gateOfListener = (listener: Listener): Promise<void> | undefined =>
 
 /** Whether this error of accept() only says that the program has closed the listener. */
 export const wasClosed = (listener: Listener, error: unknown): boolean =>
-  endedByClose(error) && (!(listener instanceof SocketListener) || listener.socket.closed);
+  isEndedByClose(error) && (!(listener instanceof SocketListener) || listener.socket.closed);
 
 /** Closes a listener. Errors are only reported, because the listener may be an object of the program. */
 export function closeListener(listener: Listener): void {

@@ -6,7 +6,7 @@ import { DatagramBatch, memoryOf } from "../batch/index.js";
 import { clock } from "../builtins.js";
 import type { HostAddress, UdpSocket } from "../net/index.js";
 import { receivingGateOf, registerServer } from "../net/serverAccess.js";
-import { describable, Inspectable } from "../registry/index.js";
+import { makeDescribable, Inspectable } from "../registry/index.js";
 import { timeoutError } from "../wait/localError.js";
 import { within } from "../wait/within.js";
 import { DatagramAdmission } from "./datagramAdmission.js";
@@ -49,7 +49,7 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
       registerServer(server, udp, isListening, (timeout) => server.drain({ timeout }));
       return server;
     };
-    describable<UdpServer, UdpServerDescription>(UdpServer.prototype, "UdpServer", (server) => ({
+    makeDescribable<UdpServer, UdpServerDescription>(UdpServer.prototype, "UdpServer", (server) => ({
       state: server.#life.state,
       local: String(server.address),
       handlers: server.#pending.size,

@@ -29,7 +29,7 @@ import {
   type SocketListener,
   type SocketKind,
 } from "../net/serverAccess.js";
-import { describable, Inspectable } from "../registry/index.js";
+import { makeDescribable, Inspectable } from "../registry/index.js";
 import { closeListener, wasClosed } from "./source.js";
 import { WorkerDispatch } from "./workerDispatch.js";
 import { WorkerError } from "./workerError.js";
@@ -60,7 +60,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
       if (!opts.reusePort) registerServer(server, listener!, isListening, (timeout) => server.drain({ timeout }));
       return server;
     };
-    describable<WorkerServer, WorkerServerDescription>(WorkerServer.prototype, "WorkerServer", (server) => ({
+    makeDescribable<WorkerServer, WorkerServerDescription>(WorkerServer.prototype, "WorkerServer", (server) => ({
       state: server.#life.state,
       local: String(server.address),
       connections: server.stats().connections,
@@ -297,9 +297,9 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
       this.#parked = undefined;
       try {
         const connection = acceptRaw(this.#listeners[0]!, handler);
-        if (connection !== undefined) handler.completed(connection);
+        if (connection !== undefined) handler.onCompleted(connection);
       } catch (error) {
-        handler.failed(error);
+        handler.onFailed(error);
       }
     }
     this.#settle();

@@ -1,7 +1,7 @@
 // for await (const [conn, address] of socket).
 
 import type { Address } from "../addr/index.js";
-import { endedByClose } from "../errors/index.js";
+import { isEndedByClose } from "../errors/index.js";
 import type { AcceptOperations } from "../ops/accept.js";
 import type { PromiseRunner } from "./promiseRunner.js";
 
@@ -25,7 +25,7 @@ export function acceptIterator<S>(
     try {
       return await accept();
     } catch (error) {
-      if (endedByClose(error)) return { done: true, value: undefined };
+      if (isEndedByClose(error)) return { done: true, value: undefined };
       throw error;
     }
   };

@@ -2,7 +2,7 @@
 
 import type { Address } from "../addr/index.js";
 import { checkOptions } from "../check/index.js";
-import { endedByClose } from "../errors/index.js";
+import { isEndedByClose } from "../errors/index.js";
 import { checkDatagrams, recvWhole } from "../ops/recvWhole.js";
 import { WAIT_NAMES, type WaitOptions } from "../wait/waitOptions.js";
 import { type PromiseRunner, runnerOf } from "./promiseRunner.js";
@@ -27,7 +27,7 @@ export function datagramIterator(
       try {
         return { done: false, value: await recvWhole(runner, opts) };
       } catch (error) {
-        if (runner.descriptor.fd < 0 && endedByClose(error) && error !== opts?.signal?.reason) return END;
+        if (runner.descriptor.fd < 0 && isEndedByClose(error) && error !== opts?.signal?.reason) return END;
         throw error;
       }
     },

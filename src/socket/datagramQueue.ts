@@ -7,7 +7,7 @@
 import { AsyncResource } from "node:async_hooks";
 import { offAbort, onAbort } from "../wait/aborts.js";
 import { type Address, type AddressLike } from "../addr/index.js";
-import { checkOptions, integer, quote, quoteOther } from "../check/index.js";
+import { checkOptions, integer, quote, quoteNonInstance } from "../check/index.js";
 import { warnOnRejection } from "../callbacks.js";
 import type { SocketError } from "../errors/index.js";
 import type { Data } from "../io.js";
@@ -26,7 +26,7 @@ import {
   SOURCE_LENGTH,
 } from "../batch/index.js";
 import { closedError, ECANCELED, socketError } from "../sys/errno.js";
-import { describable, type Description, Inspectable } from "../registry/index.js";
+import { makeDescribable, type Description, Inspectable } from "../registry/index.js";
 import { timeoutError } from "../wait/localError.js";
 import { addressDetails } from "../sys/sockaddr.js";
 import { descriptorOf, isSocket } from "./promiseRunner.js";
@@ -114,7 +114,7 @@ interface WaitingCall {
  */
 export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
   static {
-    describable<DatagramQueue, DatagramQueueDescription>(DatagramQueue.prototype, "DatagramQueue", (queue) => ({
+    makeDescribable<DatagramQueue, DatagramQueueDescription>(DatagramQueue.prototype, "DatagramQueue", (queue) => ({
       fd: descriptorOf(queue.#socket).fd,
       state: queue.#socket.closed ? "closed" : (queue.#failure?.state ?? "open"),
       stats: queue.stats(),
@@ -150,7 +150,7 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
     super();
     const action = "make a DatagramQueue";
     if (!isSocket(socket))
-      throw new TypeError(`Cannot ${action}: socket is ${quoteOther(socket, "Socket")}, required a Socket`);
+      throw new TypeError(`Cannot ${action}: socket is ${quoteNonInstance(socket, "Socket")}, required a Socket`);
     if (typeof options !== "object" || options === null) {
       throw new TypeError(`Cannot ${action}: options are ${quote(options)}, required an object such as { maxQueue }`);
     }
@@ -242,7 +242,7 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
     signal?.throwIfAborted();
     return new Promise((resolve) => {
       let timer: NodeJS.Timeout | undefined;
-      const abortListener = { aborted: (reason: unknown): void => waiting.reject(reason) };
+      const abortListener = { onAborted: (reason: unknown): void => waiting.reject(reason) };
       const removeWaiter = (): void => {
         waiters.delete(waiting);
         clearTimeout(timer);

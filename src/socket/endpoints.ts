@@ -1,7 +1,7 @@
 // The arguments of splice() and pump(): sockets or streams. For a stream over a socket, the socket is used, and the
 // bytes that the stream has read ahead are sent first.
 
-import { quoteOther } from "../check/index.js";
+import { quoteNonInstance } from "../check/index.js";
 import { closedError } from "../sys/errno.js";
 import { checkStream } from "../ops/spliceOptions.js";
 import { Stream } from "../stream/index.js";
@@ -25,7 +25,9 @@ export function checkSpliceEnd(value: unknown, name: string, action: string): Sp
       checkStream(value, isSocket, name, action);
       return { socket: value, stream: undefined };
     }
-    throw new TypeError(`Cannot ${action}: ${name} is ${quoteOther(value, "Socket")}, required a Socket or a Stream`);
+    throw new TypeError(
+      `Cannot ${action}: ${name} is ${quoteNonInstance(value, "Socket")}, required a Socket or a Stream`,
+    );
   }
   const stream: Stream = value;
   if (readerOf(stream).closed) throw closedError(action);

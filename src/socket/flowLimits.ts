@@ -1,9 +1,9 @@
 // Applies `timeout`, `idleTimeout` and `signal` to the flows of splice() and pump().
 
-import { LONGEST_TIMER } from "../wait/waitOptions.js";
+import { MAX_TIMER_DELAY } from "../wait/waitOptions.js";
 import { offAbort, onAbort } from "../wait/aborts.js";
 import { timeoutError } from "../wait/localError.js";
-import type { Limits } from "../ops/spliceOptions.js";
+import type { PumpLimits } from "../ops/spliceOptions.js";
 import type { LastActivity, SpliceFlow } from "./spliceFlow.js";
 
 /**
@@ -12,7 +12,7 @@ import type { LastActivity, SpliceFlow } from "./spliceFlow.js";
  */
 export function enforceLimits(
   flows: readonly SpliceFlow[],
-  limits: Limits,
+  limits: PumpLimits,
   activity: LastActivity | undefined,
 ): () => void {
   const { idleTimeout, signal, timeout } = limits;
@@ -20,12 +20,12 @@ export function enforceLimits(
     for (const flow of flows) flow.cancel(reason);
   };
   const expire = (): void => cancel(timeoutError("splice", { transferred: flows[0]!.passed() }));
-  const abortListener = { aborted: cancel };
+  const abortListener = { onAborted: cancel };
   if (signal !== undefined) onAbort(signal, abortListener);
   let deadlineTimer: NodeJS.Timeout | undefined;
   let idleTimer: NodeJS.Timeout | undefined;
   const setTimer = (fire: () => void, delay: number): NodeJS.Timeout =>
-    setTimeout(fire, Math.min(Math.max(Math.ceil(delay), 1), LONGEST_TIMER)).unref();
+    setTimeout(fire, Math.min(Math.max(Math.ceil(delay), 1), MAX_TIMER_DELAY)).unref();
   if (timeout !== null) {
     const deadline = performance.now() + timeout;
     const checkDeadline = (): void => {

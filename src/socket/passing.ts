@@ -1,6 +1,6 @@
 // send_fds() and recv_fds() pass descriptors over UNIX sockets. Both are named as in Python.
 
-import { isBranded, quoteOther } from "../check/index.js";
+import { isBranded, quoteNonInstance } from "../check/index.js";
 import type { Data } from "../io.js";
 import type { HasFileno } from "../cmsg/index.js";
 import { type DataWithFds, dataWithFds, sendmsgOptions, recvmsgOptions } from "../ops/fdPassing.js";
@@ -12,7 +12,7 @@ import type { Socket } from "./socket.js";
 function checkSocket(socket: unknown, action: string): void {
   // A Socket of another copy of the package is accepted too, because these functions call only its public methods.
   if (isSocket(socket) || isBranded(socket, "Socket")) return;
-  throw new TypeError(`Cannot ${action}: socket is ${quoteOther(socket, "Socket")}, required a Socket`);
+  throw new TypeError(`Cannot ${action}: socket is ${quoteNonInstance(socket, "Socket")}, required a Socket`);
 }
 
 /**

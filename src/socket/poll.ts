@@ -74,9 +74,9 @@ export async function poll<E extends PollEntry>(entries: readonly E[], opts?: Wa
   const descriptors = new Set(
     table.entries.flatMap((entry) => ("socket" in entry ? [descriptorOf(entry.socket)] : [])),
   );
-  let wake: { ended(): void } | undefined;
+  let wake: { onClosed(): void } | undefined;
   const set = new Pollset((retry) => {
-    wake = { ended: retry };
+    wake = { onClosed: retry };
     for (const descriptor of descriptors) descriptor.addCloseListener(wake);
     return table.merged();
   });

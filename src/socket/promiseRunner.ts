@@ -15,7 +15,7 @@ import type { Descriptor, WaitQueue } from "../reactor/index.js";
 import { errorOf, type Operation } from "../reactor/operation.js";
 import type { Calls } from "../sys/calls.js";
 import { describeSocket, type SocketDescription } from "../ops/describeSocket.js";
-import { describable, type Fields, registry } from "../registry/index.js";
+import { makeDescribable, type Fields, registry } from "../registry/index.js";
 import { IPPROTO_TCP, MSG_ERRQUEUE, MSG_OOB, TCP_ULP } from "../sys/constants.js";
 import { check, closedError, EAGAIN, EBADF, ECANCELED, socketError } from "../sys/errno.js";
 import { encodeAddress } from "../sys/sockaddr.js";
@@ -59,7 +59,7 @@ export class PromiseRunner implements Runner<"promise"> {
 
   static {
     // A waiting call refers to the runner. So pending() describes the runner as a Socket.
-    describable<PromiseRunner, SocketDescription>(PromiseRunner.prototype, "Socket", (runner) => runner.describe());
+    makeDescribable<PromiseRunner, SocketDescription>(PromiseRunner.prototype, "Socket", (runner) => runner.describe());
   }
 
   /** See {@link SocketDescription}. */
@@ -91,7 +91,7 @@ export class PromiseRunner implements Runner<"promise"> {
     return fd;
   }
 
-  optionSet(level: number, name: number): void {
+  onOptionSet(level: number, name: number): void {
     // With an upper layer protocol a read stops at the end of a record; see the top of reactor/waitQueue.ts.
     if (level === IPPROTO_TCP && name === TCP_ULP) this.descriptor.clearShortReadFlags();
   }
@@ -265,7 +265,7 @@ export class PromiseRunner implements Runner<"promise"> {
     if (count >= MANY_DATAGRAMS) this.descriptor.unwatch();
   }
 
-  done<T>(value: T, syscall: string, opts: WaitOptions | undefined): Promise<T> {
+  finish<T>(value: T, syscall: string, opts: WaitOptions | undefined): Promise<T> {
     checkOptions(opts, syscall);
     this.checkOpen(syscall);
     return Promise.resolve(value);
@@ -326,7 +326,7 @@ export function dropDefaultTimeout(socket: Socket): void {
 /** Calls `callback` when the descriptor is closed or detached. Returns the function that removes the listener. */
 export function onClose(socket: Socket, callback: () => void): () => void {
   const descriptor = descriptorOf(socket);
-  const listener = { ended: callback };
+  const listener = { onClosed: callback };
   descriptor.addCloseListener(listener);
   return () => descriptor.removeCloseListener(listener);
 }

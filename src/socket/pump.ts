@@ -1,7 +1,7 @@
 // pump(): two flows between two sockets, one for each direction. ops/spliceOperation.ts explains how the bytes move.
 
 import type { CompletionHandler } from "../reactor/index.js";
-import { addProgress, limitsOf, type PumpCounts, type PumpOptions, type PumpProgress } from "../ops/spliceOptions.js";
+import { addProgress, pumpLimits, type PumpCounts, type PumpOptions, type PumpProgress } from "../ops/spliceOptions.js";
 import type { PipePool } from "../ops/pipes.js";
 import { enforceLimits } from "./flowLimits.js";
 import { checkSpliceEnd, lockStreams } from "./endpoints.js";
@@ -57,7 +57,7 @@ export class Pump implements FlowOwner {
       watchDestinationLater(other);
       return;
     }
-    this.#owner.completed({ aToB: this.aToB.sent, bToA: this.bToA.sent });
+    this.#owner.onCompleted({ aToB: this.aToB.sent, bToA: this.bToA.sent });
   }
 
   /**
@@ -68,7 +68,7 @@ export class Pump implements FlowOwner {
     if (this.#broken) return;
     this.#broken = true;
     (flow === this.aToB ? this.bToA : this.aToB).cancel(error);
-    queueMicrotask(() => this.#owner.failed(error));
+    queueMicrotask(() => this.#owner.onFailed(error));
   }
 
   /** Ends both directions now, with `reason`. */
@@ -117,7 +117,7 @@ export class Pump implements FlowOwner {
 export async function pump(a: Socket | Stream, b: Socket | Stream, opts?: PumpOptions): Promise<PumpCounts> {
   const action = "pump";
   const [sideA, sideB] = [checkSpliceEnd(a, "a", action), checkSpliceEnd(b, "b", action)];
-  const limits = limitsOf(opts, action);
+  const limits = pumpLimits(opts, action);
   limits.signal?.throwIfAborted();
   const { socket: socketA } = sideA;
   const { socket: socketB } = sideB;
@@ -134,7 +134,7 @@ export async function pump(a: Socket | Stream, b: Socket | Stream, opts?: PumpOp
         over = true;
       };
       unlockStreams = lockStreams(sideA, sideB);
-      pumping = new Pump(socketA, socketB, limits.pipes, activity, false, { completed: resolve, failed });
+      pumping = new Pump(socketA, socketB, limits.pipes, activity, false, { onCompleted: resolve, onFailed: failed });
       stopLimits = enforceLimits([pumping.aToB, pumping.bToA], limits, activity);
       pumping.start();
     });

@@ -8,7 +8,7 @@ import { SOCK_STREAM } from "../sys/constants.js";
 import { SO_KEEPALIVE, TCP_KEEPIDLE, TCP_NODELAY } from "../options/index.js";
 import { getpeername, getsockname, getsockopt, setsockopt } from "../ops/plainCalls.js";
 import { describeSocket, type SocketDescription } from "../ops/describeSocket.js";
-import { describable } from "../registry/index.js";
+import { makeDescribable } from "../registry/index.js";
 import type { OpenSocket } from "../ops/runner.js";
 import { closedError } from "../sys/errno.js";
 
@@ -26,7 +26,7 @@ class Settings implements SocketSettings {
   readonly #fd: Fd;
 
   static {
-    describable<Settings, SocketDescription>(Settings.prototype, "Socket", (settings) =>
+    makeDescribable<Settings, SocketDescription>(Settings.prototype, "Socket", (settings) =>
       describeSocket(settings.#socket, settings.#fd(), 0, []),
     );
   }

@@ -33,7 +33,7 @@ import { send, sendAll, sendto, trySend } from "../ops/send.js";
 import type { FileSource, SendFileOptions } from "../ops/sendfile.js";
 import { sendmsg, type SendmsgOptions } from "../ops/sendmsg.js";
 import type { SocketDescription } from "../ops/describeSocket.js";
-import { describable, Inspectable } from "../registry/index.js";
+import { makeDescribable, Inspectable } from "../registry/index.js";
 import { Descriptor } from "../reactor/index.js";
 import { Stream, type StreamOptions, type ToNetSocketOptions } from "../stream/index.js";
 import { calls as nativeCalls } from "../sys/calls.js";
@@ -99,7 +99,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
 
   static {
     brand(Socket.prototype, "Socket");
-    describable<Socket, SocketDescription>(Socket.prototype, "Socket", (socket) => socket.#runner.describe());
+    makeDescribable<Socket, SocketDescription>(Socket.prototype, "Socket", (socket) => socket.#runner.describe());
     setRunnerOf((value) =>
       typeof value === "object" && value !== null && #runner in value ? value.#runner : undefined,
     );
@@ -329,7 +329,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * @returns the connection and the address of its peer
    * @throws SocketError `EINVAL` if the socket does not listen; `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`, after which
    *   the connection stays in the queue for the next `accept()`; `EPERM` if a firewall refused the connection. With
-   *   `patient` only `EINVAL` of these is thrown
+   *   `retryOnShortage` only `EINVAL` of these is thrown
    * @see accept(2)
    */
   accept(opts?: AcceptOptions): Promise<[Socket<A>, A]> {
@@ -997,7 +997,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
     const { calls, descriptor } = this.#runner;
     const fd = check(calls.dup(this.#runner.checkOpen("dup")), "dup");
     descriptor.share();
-    // setsockopt(TCP_ULP) on the copy applies to this socket too, and then optionSet() of this runner is not called.
+    // setsockopt(TCP_ULP) on the copy applies to this socket too, and then onOptionSet() of this runner is not called.
     descriptor.clearShortReadFlags();
     const copy = Socket.#adopted(this.family, this.type, this.protocol, fd);
     copy.#runner.copyTimeout(this.#runner);

@@ -4,7 +4,7 @@
 // timer. Only one read at a time is allowed. `busy` of the wait queue shows whether one waits.
 
 import { type Address, AF_INET, AF_INET6, AF_UNIX } from "../addr/index.js";
-import { checkOptions, quoteOther } from "../check/index.js";
+import { checkOptions, quoteNonInstance } from "../check/index.js";
 import { BufferedError, BusyError } from "../errors/index.js";
 import type { Descriptor, WaitQueue } from "../reactor/index.js";
 import type { Conn, Consumer, Data, DirectReader, IoOptions, ReadAhead, SocketSettings, TransferStats } from "../io.js";
@@ -15,7 +15,7 @@ import { timeoutError } from "../wait/localError.js";
 import { SO_LINGER } from "../options/index.js";
 import { byteView } from "../check/index.js";
 import type { SocketDescription } from "../ops/describeSocket.js";
-import { describable, Inspectable } from "../registry/index.js";
+import { makeDescribable, Inspectable } from "../registry/index.js";
 import { RECV_INTO } from "../ops/recv.js";
 import { SEND_ALL, sendAll, trySend } from "../ops/send.js";
 import { type PromiseRunner, runnerOf } from "./promiseRunner.js";
@@ -55,7 +55,7 @@ export class SocketConn<A extends Address = Address>
   implements Conn, DirectReader
 {
   static {
-    describable<SocketConn, SocketDescription>(SocketConn.prototype, "SocketConn", (conn) => {
+    makeDescribable<SocketConn, SocketDescription>(SocketConn.prototype, "SocketConn", (conn) => {
       const below = conn.#runner.describe();
       const { local, peer } = below;
       // Both addresses stay readable after close().
@@ -75,7 +75,9 @@ export class SocketConn<A extends Address = Address>
     super();
     const runner = runnerOf(socket);
     if (runner === undefined) {
-      throw new TypeError(`Cannot make a connection: socket is ${quoteOther(socket, "Socket")}, required a Socket`);
+      throw new TypeError(
+        `Cannot make a connection: socket is ${quoteNonInstance(socket, "Socket")}, required a Socket`,
+      );
     }
     if (socket.type !== SOCK_STREAM) {
       throw new TypeError(`Cannot make a connection of a socket of type ${socket.type}, required SOCK_STREAM`);

@@ -1,6 +1,6 @@
 // splice(): moves bytes from one socket to another. ops/spliceOperation.ts explains how.
 
-import { addProgress, countAndEnd, limitsOf, type SpliceOptions } from "../ops/spliceOptions.js";
+import { addProgress, countAndEnd, pumpLimits, type SpliceOptions } from "../ops/spliceOptions.js";
 import { enforceLimits } from "./flowLimits.js";
 import type { Stream } from "../stream/index.js";
 import { checkSpliceEnd, lockStreams } from "./endpoints.js";
@@ -50,7 +50,7 @@ export async function splice(from: Socket | Stream, to: Socket | Stream, opts?: 
       `Cannot ${action}: ${name} is a stream without a socket, required a stream on a socket; use pipeTo()`,
     );
   }
-  const limits = limitsOf(opts, action, ["count", "end"]);
+  const limits = pumpLimits(opts, action, ["count", "end"]);
   const { count, end } = countAndEnd(opts);
   limits.signal?.throwIfAborted();
   const activity = limits.idleTimeout === null ? undefined : { last: performance.now() };

@@ -159,14 +159,14 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
         this.#pipeHoldsBytes = !this.#pipeHoldsBytes;
       }
     } catch (error) {
-      this.failed(error);
+      this.onFailed(error);
       return;
     }
     this.#finish();
   }
 
   /** Called with the result of an operation that had to wait. */
-  completed(outcome: number | void): void {
+  onCompleted(outcome: number | void): void {
     if (!this.#running) return;
     if (this.#readAhead !== undefined) {
       this.#onReadAheadSent();
@@ -181,7 +181,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
     this.#advance();
   }
 
-  failed(error: unknown): void {
+  onFailed(error: unknown): void {
     if (!this.#running) return;
     this.#release();
     this.#owner.flowFailed(this, error);
@@ -199,7 +199,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
       if (orderly || error.code !== "EPIPE") this.cancel(error);
     };
     // If this wait fails, the flow itself fails with the same cause.
-    this.#hangupHandler = { completed, failed: () => undefined };
+    this.#hangupHandler = { onCompleted: completed, onFailed: () => undefined };
     try {
       const { hangup } = this.to;
       const outcome = hangup.submit(this.#hangupHandler, this.#destination, HANGUP, this.#hangupHandler, this.to, null);
@@ -213,7 +213,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
     try {
       if (this.#owner.endsDestination(this)) endDestination(this.from.reactor.calls, this);
     } catch (error) {
-      this.failed(error);
+      this.onFailed(error);
       return;
     }
     this.#release();
@@ -243,7 +243,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
   }
 
   /** Called when one of the descriptors was closed. */
-  ended(): void {
+  onClosed(): void {
     this.cancel(socketError(ECANCELED, "splice", { transferred: this.passed() }));
   }
 
@@ -258,7 +258,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
     if (!this.#running) return;
     closeRelay(this);
     const sourceMayHaveData = this.relay?.sourceMayHaveData === true;
-    this.failed(reason);
+    this.onFailed(reason);
     this.from.reading.withdraw(this, reason);
     this.to.writing.withdraw(this.#readAhead ?? this, reason);
     // The relay (native code) has received the event for the source's data. No further event will wake the waiting reads.

@@ -2,14 +2,14 @@
 //
 // Bytes that were read and not written stay in the buffer of their stream, so `undelivered` is empty.
 
-import { LONGEST_TIMER } from "../wait/waitOptions.js";
+import { MAX_TIMER_DELAY } from "../wait/waitOptions.js";
 import { type AbortListener, offAbort, onAbort } from "../wait/aborts.js";
 import type { Writer } from "../io.js";
 import { BufferedReader } from "../stream/bufferedReader.js";
 import { pipe, type PipeObserver } from "../stream/pipe.js";
 import { readerOf } from "../stream/stream.js";
 import { timeoutError } from "../wait/localError.js";
-import { addProgress, type Limits, type PumpCounts, type SpliceProgress } from "../ops/spliceOptions.js";
+import { addProgress, type PumpLimits, type PumpCounts, type SpliceProgress } from "../ops/spliceOptions.js";
 import { runnerOf } from "./promiseRunner.js";
 import type { SpliceEnd } from "./endpoints.js";
 import { SocketConn } from "./socketConn.js";
@@ -61,7 +61,7 @@ function sourceOf({ socket, stream }: SpliceEnd): BufferedReader {
 }
 
 /** Both directions; see `pump`. */
-export async function pumpStreams(a: SpliceEnd, b: SpliceEnd, limits: Limits): Promise<PumpCounts> {
+export async function pumpStreams(a: SpliceEnd, b: SpliceEnd, limits: PumpLimits): Promise<PumpCounts> {
   const { idleTimeout, signal, timeout } = limits;
   const [fromA, fromB] = [sourceOf(a), sourceOf(b)];
   let lastMoved = performance.now();
@@ -77,7 +77,7 @@ export async function pumpStreams(a: SpliceEnd, b: SpliceEnd, limits: Limits): P
     aToB.stop();
     bToA.stop();
   };
-  const abortListener: AbortListener = { aborted: stop };
+  const abortListener: AbortListener = { onAborted: stop };
   const timers = new Set<NodeJS.Timeout>();
   /** Stops the pump at the time `due()`, which may become later while the timer runs. */
   const arm = (due: () => number): void => {
@@ -88,7 +88,7 @@ export async function pumpStreams(a: SpliceEnd, b: SpliceEnd, limits: Limits): P
         timers.delete(timer);
         arm(due);
       },
-      Math.min(Math.ceil(left), LONGEST_TIMER),
+      Math.min(Math.ceil(left), MAX_TIMER_DELAY),
     ).unref();
     timers.add(timer);
   };

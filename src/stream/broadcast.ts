@@ -8,13 +8,13 @@
 // filled a quarter of an outbox resolves only after a turn of the event loop.
 
 import { isUint8Array } from "node:util/types";
-import { bytesToSend, checkNames, checkOptions, quote, quoteOther } from "../check/index.js";
+import { bytesToSend, checkNames, checkOptions, quote, quoteNonInstance } from "../check/index.js";
 import type { Data, IoOptions } from "../io.js";
 import { timeoutError } from "../wait/localError.js";
 import { optionsError } from "../wait/pendingCall.js";
 import { within } from "../wait/within.js";
 import { adoptSignal } from "../wait/aborts.js";
-import { threadTurn } from "../wait/turnBudget.js";
+import { threadTurnBudget } from "../wait/turnBudget.js";
 import { NO_WRITE, type Outbox } from "./outbox.js";
 import { outboxOf, type Stream } from "./stream.js";
 
@@ -124,8 +124,8 @@ export async function broadcast<S extends Stream>(
   }
   if (fillingOutboxes.length > 0) {
     // Two turns, because the first one may begin before the event loop polls for events.
-    await threadTurn.next();
-    await threadTurn.next();
+    await threadTurnBudget.next();
+    await threadTurnBudget.next();
     for (const outbox of fillingOutboxes) outbox.turnPassed();
   }
   if (waiting.length > 0) {
@@ -153,7 +153,9 @@ function targetsOf<S extends Stream>(streams: Iterable<S>): Target<S>[] {
   return [...new Set(streams)].map((stream, index) => {
     const outbox = outboxOf(stream);
     if (outbox !== undefined) return { stream, outbox };
-    throw new TypeError(`Cannot ${ACTION}: streams[${index}] is ${quoteOther(stream, "Stream")}, required a Stream`);
+    throw new TypeError(
+      `Cannot ${ACTION}: streams[${index}] is ${quoteNonInstance(stream, "Stream")}, required a Stream`,
+    );
   });
 }
 

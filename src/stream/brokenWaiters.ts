@@ -8,7 +8,7 @@ import { TimerRefs } from "../wait/timerRefs.js";
 
 /** Neither these calls nor their timeouts keep the process alive. */
 const NO_KEEP_ALIVE = new TimerRefs();
-NO_KEEP_ALIVE.keepAlive = false;
+NO_KEEP_ALIVE.keepsAlive = false;
 
 /** One pending call. */
 class BrokenWaiter extends PendingCall<unknown> {

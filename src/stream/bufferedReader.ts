@@ -20,7 +20,7 @@ import { BufferedError, BusyError, IncompleteReadError } from "../errors/index.j
 import type { Conn, Consumer, DirectReader, EndOptions, EndResult, IoOptions, ReadAhead, Reader } from "../io.js";
 import { localError } from "../wait/localError.js";
 import { optionsError } from "../wait/pendingCall.js";
-import { threadTurn } from "../wait/turnBudget.js";
+import { threadTurnBudget } from "../wait/turnBudget.js";
 import { endConnection, endOptionsError } from "./endConnection.js";
 import { inNextTurn } from "./nextTurn.js";
 import { isDirect, type ReadHandlers } from "./readSource.js";
@@ -83,8 +83,8 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   /** Resolves with the result of `rule`, at once or after as many reads as the rule needs. */
   read<T>(rule: ReadRule<T>, opts: IoOptions | undefined): Promise<T> {
     const refused = this.#readError() ?? optionsError(opts, "read");
-    if (refused !== undefined) return threadTurn.reject(refused.error);
-    if ((this.buffer.length > 0 || this.#ended) && !threadTurn.spend()) {
+    if (refused !== undefined) return threadTurnBudget.reject(refused.error);
+    if ((this.buffer.length > 0 || this.#ended) && !threadTurnBudget.spend()) {
       return inNextTurn(this, opts, (rest) => this.#startRead(rule, rest));
     }
     return this.#startRead(rule, opts);
@@ -152,17 +152,17 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     if (refused !== undefined) throw refused.error;
     if (this.buffer.length === 0 && !this.#ended) return undefined;
     // tryRead() can't wait for the next turn. It only counts against the budget.
-    threadTurn.spend();
+    threadTurnBudget.spend();
     return this.#apply(rule);
   }
 
   /** Reads into `target`. If the buffer is empty, the source fills `target` without a copy. */
   readInto(target: Uint8Array, opts: IoOptions | undefined): Promise<number> {
     const refused = this.#readError() ?? optionsError(opts, "read");
-    if (refused !== undefined) return threadTurn.reject(refused.error);
+    if (refused !== undefined) return threadTurnBudget.reject(refused.error);
     const wrong = targetError(target);
     if (wrong !== undefined) return Promise.reject(wrong);
-    if ((this.buffer.length > 0 || this.#ended) && !threadTurn.spend()) {
+    if ((this.buffer.length > 0 || this.#ended) && !threadTurnBudget.spend()) {
       return inNextTurn(this, opts, (rest) => this.#startReadInto(target, rest));
     }
     return this.#startReadInto(target, opts);

@@ -9,7 +9,7 @@ import type { Address } from "../addr/index.js";
 import { stream } from "../builtins.js";
 import { quote } from "../check/index.js";
 import type { Conn } from "../io.js";
-import { LONGEST_TIMER } from "../wait/waitOptions.js";
+import { MAX_TIMER_DELAY } from "../wait/waitOptions.js";
 import { ReadBuffer } from "../reading/readBuffer.js";
 
 /** The options of `toDuplex()`. */
@@ -246,7 +246,7 @@ export class ConnDuplex extends DuplexPlaceholder {
       if (listener !== undefined) this.removeListener("timeout", listener);
       return this;
     }
-    this.#timer = setTimeout(() => this.emit("timeout"), Math.min(milliseconds, LONGEST_TIMER)).unref();
+    this.#timer = setTimeout(() => this.emit("timeout"), Math.min(milliseconds, MAX_TIMER_DELAY)).unref();
     if (listener !== undefined) this.once("timeout", listener);
     return this;
   }

@@ -1,6 +1,6 @@
 // The async iterator over the items of a stream: chunks, lines or frames. `Items` is its public type.
 
-import { endedByClose } from "../errors/index.js";
+import { isEndedByClose } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
 import type { BufferedReader } from "./bufferedReader.js";
 import { type FindItem, type Found, type ReadRule } from "../reading/readRules.js";
@@ -36,7 +36,7 @@ export class Items<T> implements AsyncIterableIterator<T> {
    * signal that has the same code.
    */
   readonly #endOrThrow = (error: unknown): IteratorResult<never, undefined> => {
-    if (endedByClose(error) && error !== this.#opts?.signal?.reason) return ITERATOR_END;
+    if (isEndedByClose(error) && error !== this.#opts?.signal?.reason) return ITERATOR_END;
     throw error;
   };
 

@@ -3,7 +3,7 @@
 import type { IoOptions } from "../io.js";
 import { localError } from "../wait/localError.js";
 import { optionsError } from "../wait/pendingCall.js";
-import { threadTurn } from "../wait/turnBudget.js";
+import { threadTurnBudget } from "../wait/turnBudget.js";
 import type { BufferedReader } from "./bufferedReader.js";
 
 /**
@@ -19,7 +19,7 @@ export async function inNextTurn<T>(
   const startTime = timeout === null ? 0 : reader.now();
   reader.lock();
   try {
-    await threadTurn.next();
+    await threadTurnBudget.next();
   } finally {
     reader.unlock();
   }

@@ -58,7 +58,7 @@ class DestinationWatch implements AbortListener {
     return this.#controller.signal;
   }
 
-  aborted(reason: unknown): void {
+  onAborted(reason: unknown): void {
     this.#controller.abort(reason);
   }
 
@@ -71,7 +71,7 @@ class DestinationWatch implements AbortListener {
   }
 }
 
-const NO_ACTION: AbortListener = { aborted: () => undefined };
+const NO_ACTION: AbortListener = { onAborted: () => undefined };
 
 /**
  * Moves all bytes, then calls `closeWrite()` of `destination` unless `keepOpen` is true. Resolves with the number of

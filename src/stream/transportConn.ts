@@ -151,14 +151,14 @@ export class TransportConn implements Conn {
 
   /** Lets the process end while calls wait here, now or later. */
   unref(): this {
-    this.#refs.keepAlive = false;
+    this.#refs.keepsAlive = false;
     this.#transport.setKeepAlive?.(false);
     return this;
   }
 
   /** Undoes `unref()`: waiting calls keep the process alive, as by default. */
   ref(): this {
-    this.#refs.keepAlive = true;
+    this.#refs.keepsAlive = true;
     this.#transport.setKeepAlive?.(true);
     return this;
   }

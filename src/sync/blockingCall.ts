@@ -23,7 +23,7 @@ import {
   type Operation,
   PROGRESS,
 } from "../reactor/operation.js";
-import { FIRST_PAUSE, LONGEST_PAUSE } from "../reactor/retryPause.js";
+import { FIRST_PAUSE, MAX_PAUSE } from "../reactor/retryPause.js";
 
 /** Maximum time of one poll(2) in ms. */
 const SLICE = 100;
@@ -87,7 +87,7 @@ export function block<A, B, T>(
     if (result === EAGAIN && futileEvents < MAX_FUTILE_EVENTS) {
       futileEvents = calls.poll(fd, events, slice) > 0 ? futileEvents + 1 : 0;
     } else {
-      pause = Math.min(pause === 0 ? FIRST_PAUSE : pause * 2, LONGEST_PAUSE);
+      pause = Math.min(pause === 0 ? FIRST_PAUSE : pause * 2, MAX_PAUSE);
       calls.pollEntries(NONE, Math.min(pause, slice));
     }
   }

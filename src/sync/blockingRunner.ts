@@ -15,7 +15,7 @@ import { encodeAddress } from "../sys/sockaddr.js";
 import { closeWhenCollected, stopLeakDetection } from "../sys/leakDetection.js";
 import type { TransferStats } from "../io.js";
 import { countCompleted, TransferCounts } from "../reactor/index.js";
-import { describable, type Fields, registry } from "../registry/index.js";
+import { makeDescribable, type Fields, registry } from "../registry/index.js";
 import { type BlockingReader, checkNothingAhead } from "./blockingReader.js";
 import { block, deadlineIn } from "./blockingCall.js";
 import { OpenDescriptor } from "./openDescriptor.js";
@@ -46,7 +46,9 @@ export class BlockingRunner implements Runner<"blocking"> {
   }
 
   static {
-    describable<BlockingRunner, SocketDescription>(BlockingRunner.prototype, "Socket", (runner) => runner.describe());
+    makeDescribable<BlockingRunner, SocketDescription>(BlockingRunner.prototype, "Socket", (runner) =>
+      runner.describe(),
+    );
   }
 
   /** See {@link SocketDescription}. */
@@ -175,7 +177,7 @@ export class BlockingRunner implements Runner<"blocking"> {
     // Nothing to do: a blocking socket is not registered with epoll.
   }
 
-  done<T>(value: T, syscall: string, opts: WaitOptions | undefined): T {
+  finish<T>(value: T, syscall: string, opts: WaitOptions | undefined): T {
     blockingTimeoutOf(opts, null, syscall);
     this.checkOpen(syscall);
     return value;

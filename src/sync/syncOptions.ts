@@ -18,7 +18,7 @@ import type { AcceptOptions as AwaitableAccept } from "../ops/accept.js";
 export type WaitOptions = Omit<AwaitableWait, "signal">;
 /** Options of a call that moves bytes: `timeout` in ms, `flags`. */
 export type TransferOptions = Omit<AwaitableTransfer, "signal">;
-/** Options of `accept`: `timeout`, `patient`. */
+/** Options of `accept`: `timeout`, `retryOnShortage`. */
 export type AcceptOptions = Omit<AwaitableAccept, "signal">;
 /** Options of `sendmsg`: `timeout`, `flags`, `address`, `control`. */
 export type SendmsgOptions = Omit<AwaitableSendmsg, "signal">;

@@ -1,6 +1,6 @@
 // send_fds and recv_fds, blocking.
 
-import { isBranded, quoteOther } from "../check/index.js";
+import { isBranded, quoteNonInstance } from "../check/index.js";
 import type { Data } from "../io.js";
 import type { HasFileno } from "../cmsg/index.js";
 import { type DataWithFds, dataWithFds, sendmsgOptions, recvmsgOptions } from "../ops/fdPassing.js";
@@ -11,7 +11,7 @@ import type { Socket } from "./syncSocket.js";
 function checkSyncSocket(socket: unknown, action: string): void {
   // A Socket of another copy of the package is accepted, because only public methods are called.
   if (isBlockingSocket(socket) || isBranded(socket, "Socket of berkeley/sync")) return;
-  throw new TypeError(`Cannot ${action}: socket is ${quoteOther(socket, "Socket")}, required a Socket`);
+  throw new TypeError(`Cannot ${action}: socket is ${quoteNonInstance(socket, "Socket")}, required a Socket`);
 }
 
 /**

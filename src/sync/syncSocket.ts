@@ -31,7 +31,7 @@ import { send, sendAll, sendto, trySend } from "../ops/send.js";
 import type { FileSource } from "../ops/sendfile.js";
 import { sendmsg } from "../ops/sendmsg.js";
 import type { SocketDescription } from "../ops/describeSocket.js";
-import { describable, Inspectable } from "../registry/index.js";
+import { makeDescribable, Inspectable } from "../registry/index.js";
 import { calls } from "../sys/calls.js";
 import { SOCK_STREAM, SOMAXCONN } from "../sys/constants.js";
 import { check } from "../sys/errno.js";
@@ -114,7 +114,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
 
   static {
     brand(Socket.prototype, "Socket of berkeley/sync");
-    describable<Socket, SocketDescription>(Socket.prototype, "Socket", (socket) => socket.#runner.describe());
+    makeDescribable<Socket, SocketDescription>(Socket.prototype, "Socket", (socket) => socket.#runner.describe());
     setBlockingRunnerOf((value) =>
       typeof value === "object" && value !== null && #runner in value ? value.#runner : undefined,
     );
@@ -271,7 +271,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    *
    * @returns the connection and the address of its peer
    * @throws SocketError `EINVAL` if the socket does not listen; `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`, `EPERM`
-   *   without `patient`
+   *   without `retryOnShortage`
    * @see accept(2)
    */
   accept(opts?: AcceptOptions): [Socket<A>, A] {

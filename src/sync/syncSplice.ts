@@ -13,8 +13,8 @@ import {
   checkStream,
   endDestination,
   countAndEnd,
-  type Limits,
-  limitsOf,
+  type PumpLimits,
+  pumpLimits,
   progressOf,
   type PumpCounts,
   type PumpOptions as AwaitablePump,
@@ -62,7 +62,7 @@ class Splice {
   /** Whether `advance()` has moved a piece, so that the next one can be tried without a wait. */
   canContinue = false;
 
-  constructor(from: Socket, to: Socket, { pipes }: Limits, limit: number, end: boolean, onMoved: () => void) {
+  constructor(from: Socket, to: Socket, { pipes }: PumpLimits, limit: number, end: boolean, onMoved: () => void) {
     const ends = { from: endAt(from), to: endAt(to), pipes, limit, noteActivity: onMoved };
     this.flow = { ...ends, pipe: undefined, received: 0, sent: 0, smallReads: true };
     this.#endsDestination = end;
@@ -136,7 +136,11 @@ class Splice {
 }
 
 /** Runs all directions until they have ended. Blocks the thread in poll(2) while none can continue. */
-function run(splices: readonly Splice[], { idleTimeout, pipes, timeout }: Limits, activity: { last: number }): void {
+function run(
+  splices: readonly Splice[],
+  { idleTimeout, pipes, timeout }: PumpLimits,
+  activity: { last: number },
+): void {
   const deadline = deadlineIn(timeout);
   let users = 0;
   try {
@@ -183,7 +187,7 @@ export function splice(from: Socket, to: Socket, opts?: SpliceOptions): number {
   checkStream(from, isBlockingSocket, "from", "splice");
   checkStream(to, isBlockingSocket, "to", "splice");
   blockingTimeoutOf(opts, null, "splice");
-  const limits = limitsOf(opts, "splice", ["count", "end"]);
+  const limits = pumpLimits(opts, "splice", ["count", "end"]);
   const { count, end } = countAndEnd(opts);
   const activity = { last: performance.now() };
   const one = new Splice(from, to, limits, count, end, () => {
@@ -209,7 +213,7 @@ export function pump(a: Socket, b: Socket, opts?: PumpOptions): PumpCounts {
   checkStream(a, isBlockingSocket, "a", "pump");
   checkStream(b, isBlockingSocket, "b", "pump");
   blockingTimeoutOf(opts, null, "pump");
-  const limits = limitsOf(opts, "pump");
+  const limits = pumpLimits(opts, "pump");
   const activity = { last: performance.now() };
   const onMoved = (): void => {
     activity.last = performance.now();

@@ -1,6 +1,6 @@
 // The buffered stream over a blocking socket: lines, exact numbers of bytes, and chunks.
 
-import { brand, checkNames, checkOptions, quoteOther } from "../check/index.js";
+import { brand, checkNames, checkOptions, quoteNonInstance } from "../check/index.js";
 import type { Data, EndResult } from "../io.js";
 import { lineFinder, type LineOptions as AwaitableLine, lineRule } from "../reading/lines.js";
 import { delimiterBytes, sizeOf, type UntilOptions as AwaitableUntil } from "../reading/readArguments.js";
@@ -90,7 +90,7 @@ export class Stream implements Iterable<Buffer> {
     const runner = blockingRunnerOf(socket);
     if (runner === undefined) {
       throw new TypeError(
-        `Cannot ${action}: socket is ${quoteOther(socket, "Socket")}, required a Socket of berkeley/sync`,
+        `Cannot ${action}: socket is ${quoteNonInstance(socket, "Socket")}, required a Socket of berkeley/sync`,
       );
     }
     if (socket.type !== SOCK_STREAM) {

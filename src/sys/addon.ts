@@ -6,7 +6,7 @@ import { pathToFileURL } from "node:url";
 import { fs, nodeModule } from "../builtins.js";
 import { AddonError } from "../errors/index.js";
 import type { Calls } from "./calls.js";
-import { ADDON_VARIABLE, type Candidate, addonCandidates, examine, findPackage } from "./loading/candidates.js";
+import { ADDON_VARIABLE, type Candidate, addonCandidates, candidateFault, findPackage } from "./loading/candidates.js";
 import { type Fault, currentLibc, platformFault } from "./loading/host.js";
 // This import also throws in a runtime in which the addon may abort.
 import { runtime } from "./runtime.js";
@@ -120,7 +120,7 @@ function load(): Addon {
   for (const candidate of candidates) {
     const { origin, path } = candidate;
     tried.push(path);
-    const result = examine(candidate, process.arch, VERSION) ?? loadFile(url, path);
+    const result = candidateFault(candidate, process.arch, VERSION) ?? loadFile(url, path);
     if (!("reason" in result)) return result;
     if (result.reason === "missing" && origin !== "environment") {
       notes.push(`tried ${path}: ${result.text}`);

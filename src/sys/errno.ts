@@ -1,6 +1,6 @@
 // The numbers of errno(3), and the one function that converts -errno to an error.
 
-import { SocketError, type SocketErrorDetails, withClosedWords } from "../errors/index.js";
+import { SocketError, type SocketErrorDetails, withClosedReason } from "../errors/index.js";
 import { addon } from "./addon.js";
 
 /** Created for the first error, so that the import of the package takes less time. */
@@ -58,7 +58,7 @@ const EMFILE_HINT = "the process has as many descriptors as its limit RLIMIT_NOF
 export function socketError(errno: number, syscall: string, details?: SocketErrorDetails): SocketError {
   if (errno === EMFILE) return new SocketError("EMFILE", errno, syscall, { ...details, hint: EMFILE_HINT });
   // The kernel does not return ECANCELED to these calls. It is the code of a call that close() has ended.
-  if (errno === ECANCELED) return new SocketError("ECANCELED", errno, syscall, withClosedWords("ECANCELED", details));
+  if (errno === ECANCELED) return new SocketError("ECANCELED", errno, syscall, withClosedReason("ECANCELED", details));
   return new SocketError(errnoName(errno), errno, syscall, details);
 }
 
@@ -67,7 +67,7 @@ export function socketError(errno: number, syscall: string, details?: SocketErro
  * other code has closed the descriptor, use `socketError(EBADF)`.
  */
 export function closedError(syscall: string, details?: SocketErrorDetails): SocketError {
-  return new SocketError("EBADF", EBADF, syscall, withClosedWords("EBADF", details));
+  return new SocketError("EBADF", EBADF, syscall, withClosedReason("EBADF", details));
 }
 
 /** Returns the result of a call if it is >= 0, and throws the error for it otherwise. */

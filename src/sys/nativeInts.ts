@@ -1,7 +1,7 @@
 // Converts numbers and texts to the bytes of kernel structs and back. Numbers are in the byte order of this machine.
 
 /** Whether this machine is little-endian. The last argument of DataView methods. */
-export const LITTLE: boolean = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
+export const LITTLE_ENDIAN: boolean = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
 /** A DataView of the same bytes. */
 export function view(bytes: Uint8Array): DataView {
@@ -12,14 +12,14 @@ export function view(bytes: Uint8Array): DataView {
 export function intBytes(value: number): Uint8Array {
   // A DataView would make V8 move the small array out of its heap, which takes time.
   const bytes = new Uint8Array(4);
-  for (let i = 0; i < 4; i++) bytes[LITTLE ? i : 3 - i] = value >> (8 * i);
+  for (let i = 0; i < 4; i++) bytes[LITTLE_ENDIAN ? i : 3 - i] = value >> (8 * i);
   return bytes;
 }
 
 /** The 4 bytes of a C unsigned int. */
 export function uintBytes(value: number): Uint8Array {
   const bytes = new Uint8Array(4);
-  view(bytes).setUint32(0, value, LITTLE);
+  view(bytes).setUint32(0, value, LITTLE_ENDIAN);
   return bytes;
 }
 
@@ -30,7 +30,7 @@ export function readInt(bytes: Uint8Array): number {
     throw new RangeError(
       `Cannot read a number: the value has ${bytes.length} bytes, required 4; pass a size to get the bytes`,
     );
-  return view(bytes).getInt32(0, LITTLE);
+  return view(bytes).getInt32(0, LITTLE_ENDIAN);
 }
 
 /** {@link readInt} for an unsigned int. */

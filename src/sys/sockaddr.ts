@@ -30,7 +30,7 @@ import { nameText } from "../addr/utf8.js";
 import { quote } from "../check/index.js";
 import { calls } from "./calls.js";
 import { indexOfName } from "./interfaceIndex.js";
-import { LITTLE, view } from "./nativeInts.js";
+import { LITTLE_ENDIAN, view } from "./nativeInts.js";
 
 // Bytes of sockaddr_in, sockaddr_in6, sockaddr_un, sockaddr_nl, sockaddr_vm and sockaddr_ll.
 const SIZE_IN = 16;
@@ -63,7 +63,7 @@ export function encodeAddress(address: Address): Uint8Array {
       const { host, port } = address;
       const bytes = new Uint8Array(SIZE_IN);
       // Byte by byte: a DataView makes V8 move the small array out of its heap, which costs more than the rest.
-      bytes[LITTLE ? 0 : 1] = AF_INET;
+      bytes[LITTLE_ENDIAN ? 0 : 1] = AF_INET;
       bytes[2] = port >> 8;
       bytes[3] = port;
       if (!readIPv4(host, 0, bytes, 4)) refuseHost(host);
@@ -73,11 +73,11 @@ export function encodeAddress(address: Address): Uint8Array {
       const { host, port, flowinfo, scopeid } = address;
       const bytes = new Uint8Array(SIZE_IN6);
       const out = view(bytes);
-      out.setUint16(0, AF_INET6, LITTLE);
+      out.setUint16(0, AF_INET6, LITTLE_ENDIAN);
       out.setUint16(2, port);
       out.setUint32(4, flowinfo);
       bytes.set(parseIPv6(host)?.bytes ?? refuseHost(host), 8);
-      out.setUint32(24, scopeid, LITTLE);
+      out.setUint32(24, scopeid, LITTLE_ENDIAN);
       return bytes;
     }
     case AF_UNIX:
@@ -86,18 +86,18 @@ export function encodeAddress(address: Address): Uint8Array {
       const { cid, port } = address;
       const bytes = new Uint8Array(SIZE_VM);
       const out = view(bytes);
-      out.setUint16(0, AF_VSOCK, LITTLE);
-      out.setUint32(4, port, LITTLE);
-      out.setUint32(8, cid, LITTLE);
+      out.setUint16(0, AF_VSOCK, LITTLE_ENDIAN);
+      out.setUint32(4, port, LITTLE_ENDIAN);
+      out.setUint32(8, cid, LITTLE_ENDIAN);
       return bytes;
     }
     case AF_NETLINK: {
       const { pid, groups } = address;
       const bytes = new Uint8Array(SIZE_NL);
       const out = view(bytes);
-      out.setUint16(0, AF_NETLINK, LITTLE);
-      out.setUint32(4, pid, LITTLE);
-      out.setUint32(8, groups, LITTLE);
+      out.setUint16(0, AF_NETLINK, LITTLE_ENDIAN);
+      out.setUint32(4, pid, LITTLE_ENDIAN);
+      out.setUint32(8, groups, LITTLE_ENDIAN);
       return bytes;
     }
     case AF_PACKET: {
@@ -105,10 +105,10 @@ export function encodeAddress(address: Address): Uint8Array {
       const ifindex = packet.ifname === undefined ? packet.ifindex : indexOfName(calls, packet.ifname);
       const bytes = new Uint8Array(SIZE_LL);
       const out = view(bytes);
-      out.setUint16(0, AF_PACKET, LITTLE);
+      out.setUint16(0, AF_PACKET, LITTLE_ENDIAN);
       out.setUint16(2, packet.protocol);
-      out.setInt32(4, ifindex, LITTLE);
-      out.setUint16(8, packet.hatype, LITTLE);
+      out.setInt32(4, ifindex, LITTLE_ENDIAN);
+      out.setUint16(8, packet.hatype, LITTLE_ENDIAN);
       out.setUint8(10, packet.pkttype);
       out.setUint8(11, packet.addr.length);
       bytes.set(packet.addr, 12);
@@ -121,7 +121,7 @@ export function encodeAddress(address: Address): Uint8Array {
 
 function encodeOpaque({ family, data }: OpaqueAddress): Uint8Array {
   const bytes = new Uint8Array(2 + data.length);
-  view(bytes).setUint16(0, family, LITTLE);
+  view(bytes).setUint16(0, family, LITTLE_ENDIAN);
   bytes.set(data, 2);
   return bytes;
 }
@@ -138,14 +138,14 @@ function encodeUnix({ bytes: name }: UnixAddress): Uint8Array {
     throw new RangeError(`Cannot encode a UNIX address: path has ${name.length} bytes, required at most 107`);
   }
   const bytes = new Uint8Array(2 + name.length + end);
-  view(bytes).setUint16(0, AF_UNIX, LITTLE);
+  view(bytes).setUint16(0, AF_UNIX, LITTLE_ENDIAN);
   bytes.set(name, 2);
   return bytes;
 }
 
 /** The length of the address that a call wrote to a buffer. */
 export function addressLength(from: Uint8Array = addressBuffer): number {
-  return (readU16(from, LITTLE ? 2 : 0) << 16) | readU16(from, LITTLE ? 0 : 2);
+  return (readU16(from, LITTLE_ENDIAN ? 2 : 0) << 16) | readU16(from, LITTLE_ENDIAN ? 0 : 2);
 }
 
 /** The address that a call wrote to {@link addressBuffer}, or to another buffer of the same layout. */
@@ -164,7 +164,7 @@ export function decodeAddress(bytes: Uint8Array): Address {
 }
 
 function readU16(bytes: Uint8Array, at: number): number {
-  return LITTLE ? bytes[at]! | (bytes[at + 1]! << 8) : (bytes[at]! << 8) | bytes[at + 1]!;
+  return LITTLE_ENDIAN ? bytes[at]! | (bytes[at + 1]! << 8) : (bytes[at]! << 8) | bytes[at + 1]!;
 }
 
 function readPort(bytes: Uint8Array, at: number): number {
@@ -184,25 +184,25 @@ export function decodeAddressAt(bytes: Uint8Array, start: number, length: number
       formatIPv6(bytes, start + 8),
       readPort(bytes, start + 2),
       data.getUint32(start + 4),
-      data.getUint32(start + 24, LITTLE),
+      data.getUint32(start + 24, LITTLE_ENDIAN),
     );
   }
   // SIZE_UN + 1: for a path of 108 bytes without NUL the kernel returns a length of 111; see unix(7).
   if (family === AF_UNIX)
     return new UnixAddress(decodeUnix(bytes.subarray(start + 2, start + Math.min(length, SIZE_UN + 1))));
   if (family === AF_VSOCK && length >= SIZE_VM) {
-    return new VsockAddress(data.getUint32(start + 8, LITTLE), data.getUint32(start + 4, LITTLE));
+    return new VsockAddress(data.getUint32(start + 8, LITTLE_ENDIAN), data.getUint32(start + 4, LITTLE_ENDIAN));
   }
   if (family === AF_NETLINK && length >= SIZE_NL) {
-    return new NetlinkAddress(data.getUint32(start + 4, LITTLE), data.getUint32(start + 8, LITTLE));
+    return new NetlinkAddress(data.getUint32(start + 4, LITTLE_ENDIAN), data.getUint32(start + 8, LITTLE_ENDIAN));
   }
   if (family === AF_PACKET && length >= 12) {
     // sll_addr has 8 bytes. A longer address, such as that of InfiniBand, is truncated.
     const size = Math.min(bytes[start + 11]!, 8, length - 12);
     return new PacketAddress(
       data.getUint16(start + 2),
-      data.getInt32(start + 4, LITTLE),
-      data.getUint16(start + 8, LITTLE),
+      data.getInt32(start + 4, LITTLE_ENDIAN),
+      data.getUint16(start + 8, LITTLE_ENDIAN),
       data.getUint8(start + 10),
       bytes.slice(start + 12, start + 12 + size),
     );

@@ -2,7 +2,7 @@
 
 import type { Clock } from "../wait/clock.js";
 import { functionOf, numberFrom } from "./checks.js";
-import { threadTurn } from "../wait/turnBudget.js";
+import { threadTurnBudget } from "../wait/turnBudget.js";
 
 interface FakeTimer {
   readonly dueAt: number;
@@ -86,7 +86,7 @@ const MAX_TURNS = 1000;
  * while calls wait only for their turn.
  */
 async function runReady(): Promise<void> {
-  for (let turn = 0; turn < 2 || (threadTurn.hasDeferred && turn < MAX_TURNS); turn++) {
+  for (let turn = 0; turn < 2 || (threadTurnBudget.hasDeferred && turn < MAX_TURNS); turn++) {
     await new Promise<void>((resolve) => setImmediate(resolve));
   }
 }

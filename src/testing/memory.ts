@@ -5,7 +5,7 @@ import type { Address } from "../addr/address.js";
 import { quote } from "../check/index.js";
 import { BusyError } from "../errors/index.js";
 import type { Conn, Data, IoOptions, TransferStats } from "../io.js";
-import { describable, type Description, Inspectable } from "../registry/index.js";
+import { makeDescribable, type Description, Inspectable } from "../registry/index.js";
 import { targetError } from "../reading/readTarget.js";
 import { toParts } from "../stream/writeParts.js";
 import type { Clock } from "../wait/clock.js";
@@ -53,7 +53,7 @@ function textOf(address: Address | undefined): string | null {
 /** One end of a connection in memory. */
 export class MemoryConn extends Inspectable<MemoryDescription> implements Conn {
   static {
-    describable<MemoryConn, MemoryDescription>(MemoryConn.prototype, "MemoryConn", (conn) => ({
+    makeDescribable<MemoryConn, MemoryDescription>(MemoryConn.prototype, "MemoryConn", (conn) => ({
       state: conn.#closed ? "closed" : "open",
       local: textOf(conn.localAddress),
       peer: textOf(conn.remoteAddress),
@@ -153,13 +153,13 @@ export class MemoryConn extends Inspectable<MemoryDescription> implements Conn {
 
   /** Waiting calls and their deadlines no longer keep the process alive. This includes calls that wait already. */
   unref(): this {
-    this.#incoming.readerRefs.keepAlive = this.#outgoing.writerRefs.keepAlive = false;
+    this.#incoming.readerRefs.keepsAlive = this.#outgoing.writerRefs.keepsAlive = false;
     return this;
   }
 
   /** Undoes `unref()`: waiting calls keep the process alive. That is the default. */
   ref(): this {
-    this.#incoming.readerRefs.keepAlive = this.#outgoing.writerRefs.keepAlive = true;
+    this.#incoming.readerRefs.keepsAlive = this.#outgoing.writerRefs.keepsAlive = true;
     return this;
   }
 

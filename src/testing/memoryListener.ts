@@ -6,7 +6,7 @@ import type { IoOptions, Listener } from "../io.js";
 import type { Clock } from "../wait/clock.js";
 import { localError, timeoutError } from "../wait/localError.js";
 import { optionsError, PendingCall } from "../wait/pendingCall.js";
-import { describable, type Description, Inspectable } from "../registry/index.js";
+import { makeDescribable, type Description, Inspectable } from "../registry/index.js";
 import { checkAddress, checkMemory, size } from "./checks.js";
 import { TimerRefs } from "../wait/timerRefs.js";
 import { type MemoryConn, memoryPair, type MemoryOptions } from "./memory.js";
@@ -89,12 +89,16 @@ export class MemoryListener extends Inspectable<MemoryListenerDescription> imple
   #accepted = 0;
 
   static {
-    describable<MemoryListener, MemoryListenerDescription>(MemoryListener.prototype, "MemoryListener", (listener) => ({
-      state: listener.#closed ? "closed" : "listening",
-      local: listener.address === undefined ? null : String(listener.address),
-      pending: [...listener.#accepting.map(() => "accept"), ...listener.#connecting.map(() => "connect")],
-      stats: listener.stats(),
-    }));
+    makeDescribable<MemoryListener, MemoryListenerDescription>(
+      MemoryListener.prototype,
+      "MemoryListener",
+      (listener) => ({
+        state: listener.#closed ? "closed" : "listening",
+        local: listener.address === undefined ? null : String(listener.address),
+        pending: [...listener.#accepting.map(() => "accept"), ...listener.#connecting.map(() => "connect")],
+        stats: listener.stats(),
+      }),
+    );
   }
 
   /** @throws TypeError or RangeError for an option that is wrong */
@@ -141,13 +145,13 @@ export class MemoryListener extends Inspectable<MemoryListenerDescription> imple
 
   /** From now on, neither waiting calls of `accept()` nor their deadlines keep the process alive. */
   unref(): this {
-    this.#refs.keepAlive = false;
+    this.#refs.keepsAlive = false;
     return this;
   }
 
   /** Undoes `unref()`: waiting calls keep the process alive. That is the default. */
   ref(): this {
-    this.#refs.keepAlive = true;
+    this.#refs.keepsAlive = true;
     return this;
   }
 

@@ -12,7 +12,7 @@ import { WriteParts } from "../stream/writeParts.js";
 import type { Clock } from "../wait/clock.js";
 import { localError, timeoutError } from "../wait/localError.js";
 import { TimerRefs } from "../wait/timerRefs.js";
-import { threadTurn } from "../wait/turnBudget.js";
+import { threadTurnBudget } from "../wait/turnBudget.js";
 import type { FaultScript } from "./faults.js";
 
 /** How a direction behaves. */
@@ -96,7 +96,7 @@ export class MemoryPipe {
     const available = this.#countArrived();
     const ending = available > 0 ? undefined : this.#ending();
     const settles = available > 0 || ending !== undefined;
-    if (settles && threadTurn.spend()) {
+    if (settles && threadTurnBudget.spend()) {
       if (ending instanceof Error) return Promise.reject(ending);
       return Promise.resolve(available > 0 ? this.#copyTo(target, available) : 0);
     }
@@ -111,7 +111,7 @@ export class MemoryPipe {
       },
     });
     const { promise } = this.#pendingRead;
-    if (settles) threadTurn.defer({ resume: () => this.#settleRead() });
+    if (settles) threadTurnBudget.defer({ resume: () => this.#settleRead() });
     else this.#startTimer();
     return promise;
   }
@@ -176,8 +176,8 @@ export class MemoryPipe {
       },
     });
     this.#writes.push(write);
-    if (immediate || this.#writes.length > 1 || threadTurn.spend()) this.#advanceWrites();
-    else threadTurn.defer({ resume: () => this.#advanceWrites() });
+    if (immediate || this.#writes.length > 1 || threadTurnBudget.spend()) this.#advanceWrites();
+    else threadTurnBudget.defer({ resume: () => this.#advanceWrites() });
     if (immediate && !write.settled) {
       this.#removeWrite(write);
       write.reject(write.timeoutError());

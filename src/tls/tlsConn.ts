@@ -15,7 +15,7 @@ import type { Conn, Data, IoOptions, SecuredConn, SocketSettings, TransferStats 
 import { BrokenWaiters } from "../stream/brokenWaiters.js";
 import { TimerRefs } from "../wait/timerRefs.js";
 import { optionsError } from "../wait/pendingCall.js";
-import { describable, Inspectable, type ListedCall, registry } from "../registry/index.js";
+import { makeDescribable, Inspectable, type ListedCall, registry } from "../registry/index.js";
 import { describeTls, listTlsCalls, openConns, type TlsConnDescription } from "./describeTls.js";
 import { localError } from "../wait/localError.js";
 import { QueuedCall } from "./queuedCall.js";
@@ -55,7 +55,7 @@ export interface Established {
  */
 export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, SecuredConn {
   static {
-    describable<TlsConn, TlsConnDescription>(TlsConn.prototype, "TlsConn", (conn) => {
+    makeDescribable<TlsConn, TlsConnDescription>(TlsConn.prototype, "TlsConn", (conn) => {
       const pending: string[] = [];
       conn.#listPending(({ call }) => pending.push(call));
       return describeTls(conn, conn.settings(), conn.#closed, conn.#reader.buffered, pending);
@@ -133,7 +133,7 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
   }
 
   readonly #listPending = (list: (call: ListedCall) => void): void =>
-    listTlsCalls(this, this.#reader, this.#writer.pending, this.#sessionCalls, this.#refs.keepAlive, list);
+    listTlsCalls(this, this.#reader, this.#writer.pending, this.#sessionCalls, this.#refs.keepsAlive, list);
 
   /** The counters of the connection, also after `close()`. Bytes are counted before encryption and after decryption. */
   stats(): TransferStats {
@@ -306,14 +306,14 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
    * process alive, as in `node:tls`.
    */
   unref(): this {
-    this.#refs.keepAlive = false;
+    this.#refs.keepsAlive = false;
     this.#transport.keepAlive(false);
     return this;
   }
 
   /** Undoes `unref()`. */
   ref(): this {
-    this.#refs.keepAlive = true;
+    this.#refs.keepsAlive = true;
     this.#transport.keepAlive(true);
     return this;
   }

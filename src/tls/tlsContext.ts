@@ -11,7 +11,7 @@ import { isPromise } from "node:util/types";
 import { crypto, tls as nodeTls } from "../builtins.js";
 import { quoteSecret } from "../check/index.js";
 import { TlsError } from "../errors/index.js";
-import { LONGEST_TIMER } from "../wait/waitOptions.js";
+import { MAX_TIMER_DELAY } from "../wait/waitOptions.js";
 import { type Material, readMaterial, describeNodeError } from "./credentials.js";
 import { callbackError } from "./nodeError.js";
 import {
@@ -128,7 +128,7 @@ export class TlsContext {
       requestCert,
       rejectUnauthorized,
       // The longest time, because Node can't switch this timer off. handshake.ts has a timer of its own.
-      handshakeTimeout: LONGEST_TIMER,
+      handshakeTimeout: MAX_TIMER_DELAY,
       ...(alpnProtocols === undefined ? {} : { ALPNProtocols: [...alpnProtocols] }),
       ...(sniCallback === undefined
         ? {}

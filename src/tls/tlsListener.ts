@@ -15,7 +15,7 @@ import { runCallback } from "../callbacks.js";
 import { TlsError } from "../errors/index.js";
 import type { Conn, IoOptions, Listener } from "../io.js";
 import { Stream } from "../stream/index.js";
-import { describable, Inspectable } from "../registry/index.js";
+import { makeDescribable, Inspectable } from "../registry/index.js";
 import { TimerRefs } from "../wait/timerRefs.js";
 import { optionsError } from "../wait/pendingCall.js";
 import { localError } from "../wait/localError.js";
@@ -85,7 +85,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
 
   static {
     finishHandshakes = (listener) => listener.#finish();
-    describable<TlsListener, TlsListenerDescription>(TlsListener.prototype, "TlsListener", (listener) => ({
+    makeDescribable<TlsListener, TlsListenerDescription>(TlsListener.prototype, "TlsListener", (listener) => ({
       state: listener.#closing === undefined ? "listening" : "closed",
       local: listener.address === undefined ? null : String(listener.address),
       pending: listener.#acceptCalls.map(() => "accept"),
@@ -151,14 +151,14 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
    * over.
    */
   unref(): this {
-    this.#refs.keepAlive = false;
+    this.#refs.keepsAlive = false;
     this.#listenerBelow.unref?.();
     return this;
   }
 
   /** Undoes `unref()`. */
   ref(): this {
-    this.#refs.keepAlive = true;
+    this.#refs.keepsAlive = true;
     this.#listenerBelow.ref?.();
     return this;
   }

@@ -15,7 +15,7 @@
 
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { restated, SocketError } from "../errors/index.js";
+import { restateError, SocketError } from "../errors/index.js";
 import type { Conn } from "../io.js";
 import { type ConnDuplex, plainDuplex } from "../stream/connDuplex.js";
 import { nodeSocket } from "../stream/netSocket.js";
@@ -252,7 +252,7 @@ function detachNative(conn: Conn): number | undefined {
   try {
     return conn.detachNative?.();
   } catch (error) {
-    throw error instanceof SocketError ? restated(error, "tls_handshake", { cause: error }) : error;
+    throw error instanceof SocketError ? restateError(error, "tls_handshake", { cause: error }) : error;
   }
 }
 

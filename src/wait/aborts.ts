@@ -10,7 +10,7 @@
  * must call `offAbort()`, even after the abort.
  */
 export interface AbortListener {
-  aborted(reason: unknown): void;
+  onAborted(reason: unknown): void;
 }
 
 /** The listeners of one signal. addEventListener() takes the object and calls its `handleEvent()`. */
@@ -24,7 +24,7 @@ class SignalListeners {
 
   handleEvent(): void {
     const { reason } = this.signal as { reason: unknown };
-    for (const member of this.members) member.aborted(reason);
+    for (const member of this.members) member.onAborted(reason);
   }
 }
 
@@ -34,7 +34,7 @@ const eventTarget = EventTarget.prototype;
 
 const listenersOf = new WeakMap<AbortSignal, SignalListeners>();
 
-/** Calls `listener.aborted()` when `signal` is aborted. The signal must not be aborted yet. */
+/** Calls `listener.onAborted()` when `signal` is aborted. The signal must not be aborted yet. */
 export function onAbort(signal: AbortSignal, listener: AbortListener): void {
   let listeners = listenersOf.get(signal);
   if (listeners === undefined) listenersOf.set(signal, (listeners = new SignalListeners(signal)));

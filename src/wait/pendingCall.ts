@@ -37,7 +37,7 @@ export function optionsError(
 }
 
 /** How `pending()` lists a call. */
-export interface ListedAs {
+export interface PendingLabel {
   /** The name of the call. */
   readonly call: string;
   /** The description of the object. */
@@ -60,7 +60,7 @@ export abstract class PendingCall<T> implements AbortListener {
   /** The timer of the timeout; undefined without one. */
   #timer: unknown;
   readonly #refs: TimerRefs | undefined;
-  readonly #listed: ListedAs | undefined;
+  readonly #listed: PendingLabel | undefined;
   /** When the call began, as of `clock()` of builtins.ts. */
   readonly since: number = now();
   #settled = false;
@@ -70,7 +70,7 @@ export abstract class PendingCall<T> implements AbortListener {
    * @param refs decides whether the timer keeps the process alive; without `refs`, the timer keeps it alive
    * @param listed how `pending()` lists the call; undefined if its owner lists it
    */
-  constructor(opts: IoOptions | undefined, clock: Clock = systemClock, refs?: TimerRefs, listed?: ListedAs) {
+  constructor(opts: IoOptions | undefined, clock: Clock = systemClock, refs?: TimerRefs, listed?: PendingLabel) {
     this.#clock = clock;
     this.#refs = refs;
     this.#listed = listed;
@@ -95,7 +95,7 @@ export abstract class PendingCall<T> implements AbortListener {
   /** Calls `add` with this call, for `pending()`. */
   list(add: (call: ListedCall) => void): void {
     const { since } = this;
-    add({ ...this.#listed!, since, keepsAlive: this.#refs === undefined || this.#refs.keepAlive, key: this });
+    add({ ...this.#listed!, since, keepsAlive: this.#refs === undefined || this.#refs.keepsAlive, key: this });
   }
 
   get settled(): boolean {
@@ -111,7 +111,7 @@ export abstract class PendingCall<T> implements AbortListener {
   }
 
   /** Called when the signal is aborted. */
-  aborted(reason: unknown): void {
+  onAborted(reason: unknown): void {
     if (this.#settled) return;
     setTransferred(reason, this.cancel().transferred ?? 0);
     this.reject(reason);

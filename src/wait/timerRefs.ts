@@ -18,11 +18,11 @@ export class TimerRefs {
   #timers: Set<unknown> | undefined;
 
   /** Whether the timers keep the process alive. */
-  get keepAlive(): boolean {
+  get keepsAlive(): boolean {
     return this.#keepAlive;
   }
 
-  set keepAlive(value: boolean) {
+  set keepsAlive(value: boolean) {
     if (this.#keepAlive === value) return;
     this.#keepAlive = value;
     for (const timer of this.#timers ?? []) setRef(timer, value);

@@ -129,4 +129,4 @@ export class TurnBudget {
 }
 
 /** The budget of this thread, and of this evaluation of the package. */
-export const threadTurn: TurnBudget = new TurnBudget();
+export const threadTurnBudget: TurnBudget = new TurnBudget();

@@ -4,7 +4,7 @@ import { quote } from "../check/index.js";
 import { adoptSignal } from "./aborts.js";
 
 /** The longest delay of a timer of Node.js, in ms (24.8 days). */
-export const LONGEST_TIMER: number = 0x7fff_ffff;
+export const MAX_TIMER_DELAY: number = 0x7fff_ffff;
 
 /** The names of the options of a call that may wait. */
 export const WAIT_NAMES: readonly string[] = ["timeout", "signal"];
@@ -26,9 +26,9 @@ export interface WaitOptions {
  */
 export function milliseconds(value: unknown, action: string, name: string = "timeout"): number | null {
   if (value === null || value === undefined) return null;
-  if (typeof value === "number" && value >= 0 && value <= LONGEST_TIMER) return value;
+  if (typeof value === "number" && value >= 0 && value <= MAX_TIMER_DELAY) return value;
   const found = `Cannot ${action}: ${name} is ${quote(value)}`;
-  const text = `${found}, required milliseconds from 0 to ${LONGEST_TIMER}, or null for none`;
+  const text = `${found}, required milliseconds from 0 to ${MAX_TIMER_DELAY}, or null for none`;
   throw typeof value === "number" ? new RangeError(text) : new TypeError(text);
 }
 

@@ -2,7 +2,7 @@
 
 import { offAbort, onAbort } from "./aborts.js";
 import { rejection } from "./rejection.js";
-import { LONGEST_TIMER } from "./waitOptions.js";
+import { MAX_TIMER_DELAY } from "./waitOptions.js";
 
 /**
  * Returns a promise that settles as `promise` does. If a signal is aborted before, the returned promise rejects with
@@ -34,7 +34,7 @@ export function within<T>(
       resolve(rejection(error));
       abandon?.();
     };
-    const delay = timeout === null ? undefined : Math.min(Math.max(timeout, 1), LONGEST_TIMER);
+    const delay = timeout === null ? undefined : Math.min(Math.max(timeout, 1), MAX_TIMER_DELAY);
     const timer = delay === undefined ? undefined : setTimeout(() => giveUp(late()), delay);
     if (!keepsAlive) timer?.unref();
     for (const signal of signals) {
@@ -43,7 +43,7 @@ export function within<T>(
         giveUp(signal.reason);
         break;
       }
-      const listener = { aborted: giveUp };
+      const listener = { onAborted: giveUp };
       onAbort(signal, listener);
       removals.push(() => offAbort(signal, listener));
     }

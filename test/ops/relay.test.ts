@@ -160,7 +160,7 @@ test("a flow with a limit, or with a write that waits on its destination, has no
 
 test("a write that waits on the destination stops the relay; for one on the source the relay reports EPOLLOUT", () => {
   const { words, flow } = waitingFlow();
-  flow.to.inflow!.block();
+  flow.to.inflow!.stopAtNextEvent();
   assert.equal(words[AT]! & WRITER_WAITING, WRITER_WAITING);
   assert.equal(flow.from.outflow!.reportEpollout(true), false);
   assert.equal(words[AT]! & REPORT_WRITABLE, REPORT_WRITABLE);

@@ -18,12 +18,12 @@ class RecordingHandler implements CompletionHandler<void> {
   readonly ends: unknown[] = [];
   after: (() => void) | undefined;
 
-  completed(): void {
+  onCompleted(): void {
     this.ends.push("settled");
     this.after?.();
   }
 
-  failed(error: unknown): void {
+  onFailed(error: unknown): void {
     this.ends.push((error as { code?: string }).code ?? error);
     this.after?.();
   }

@@ -7,7 +7,7 @@ import * as sync from "berkeley/sync";
 import {
   attachListener,
   type CallRecord,
-  describable,
+  makeDescribable,
   describe,
   detachListener,
   Inspectable,
@@ -40,11 +40,11 @@ test("a listener gets each socket that is made and closed, and each call that be
   const log: string[] = [];
   const seen: (CallRecord | ObjectRecord)[] = [];
   const listener = {
-    objectMade: (record: ObjectRecord): void =>
+    onObjectMade: (record: ObjectRecord): void =>
       void (log.push(`made ${describe(record.object.deref())?.kind}`), seen.push(record)),
-    objectClosed: (): void => void log.push("closed"),
-    callBegun: (record: CallRecord): void => void (log.push(`begun ${record.call}`), seen.push(record)),
-    callEnded: ({ call }: CallRecord): void => void log.push(`ended ${call}`),
+    onObjectClosed: (): void => void log.push("closed"),
+    onCallBegun: (record: CallRecord): void => void (log.push(`begun ${record.call}`), seen.push(record)),
+    onCallEnded: ({ call }: CallRecord): void => void log.push(`ended ${call}`),
   };
   const before = new Socket();
   attachListener(listener);
@@ -117,13 +117,13 @@ test("the reactor lists the calls of each queue once, also those that wait for t
 
 test("a description that fails has the kind only, and a class of another kind keeps its own", () => {
   class Odd extends Inspectable<{ readonly kind: "Odd"; readonly value: number }> {}
-  describable<Odd, { readonly kind: "Odd"; readonly value: number }>(Odd.prototype, "Odd", () => {
+  makeDescribable<Odd, { readonly kind: "Odd"; readonly value: number }>(Odd.prototype, "Odd", () => {
     throw new Error("no fields");
   });
   assert.deepEqual(describe(new Odd()), { kind: "Odd" });
   assert.equal(`${new Odd()}`, "Odd {}");
   class Other extends Odd {}
-  describable<Other, { readonly kind: "Other"; readonly value: number }>(
+  makeDescribable<Other, { readonly kind: "Other"; readonly value: number }>(
     Other.prototype,
     "Other",
     () => ({ kind: "Odd", value: 1 }) as never,

@@ -99,7 +99,7 @@ test("the loop over connections skips connections that a firewall refused, and a
   assert.equal((value as [Socket, unknown])[0].fileno(), fd);
   await assert.rejects(server.accept(), { code: "EPERM", syscall: "accept" });
   sys.script("accept", "EPERM", sys.newFd());
-  const [another] = await server.accept({ patient: true });
+  const [another] = await server.accept({ retryOnShortage: true });
   for (const one of [(value as [Socket, unknown])[0], another]) assert.throws(() => one.close(), { code: "EBADF" });
 });
 
@@ -108,7 +108,7 @@ for (const code of ["ECONNABORTED", "EPROTO", "EPERM"]) {
     const { sys, socket } = fakeKernel();
     const server = socket();
     sys.always("accept", code);
-    await assert.rejects(server.accept({ patient: true, timeout: 100 }), { code: "ETIMEDOUT" });
+    await assert.rejects(server.accept({ retryOnShortage: true, timeout: 100 }), { code: "ETIMEDOUT" });
     assert.ok(sys.count("accept") <= 16 * 6, "at once, in the next turn, and after 5, 10, 20 and 40 ms");
     assert.equal(sys.waiting, 0);
   });

@@ -139,9 +139,9 @@ test("a read of SocketConn is busy while any call waits to receive, and free aft
 
 test("accept() refuses a patience that is neither true nor false", async () => {
   await using listener = new Socket(AF_INET);
-  await assert.rejects(listener.accept({ patient: 1 as unknown as boolean }), TypeError);
-  await assert.rejects(listener.accept({ patient: null as never }), {
+  await assert.rejects(listener.accept({ retryOnShortage: 1 as unknown as boolean }), TypeError);
+  await assert.rejects(listener.accept({ retryOnShortage: null as never }), {
     name: "TypeError",
-    message: "Cannot accept: patient is null, required true or false",
+    message: "Cannot accept: retryOnShortage is null, required true or false",
   });
 });

@@ -107,7 +107,7 @@ test("a second Ctrl-C that comes while the call looks for signals interrupts it,
   right.close();
 });
 
-test("a lack of descriptors is EMFILE for accept(), and waited out by a patient one and by the loop", () => {
+test("a lack of descriptors is EMFILE for accept(), and waited out with retryOnShortage and by the loop", () => {
   using server = new Socket();
   server.bind("127.0.0.1:0");
   server.listen();
@@ -119,7 +119,7 @@ test("a lack of descriptors is EMFILE for accept(), and waited out by a patient 
   withCalls({ accept: () => EMFILE }, () => assert.throws(() => server.accept(), failing("EMFILE")));
   let shortages = 2;
   const soon = (...args: Parameters<typeof calls.accept>): number => (shortages-- > 0 ? EMFILE : real.accept(...args));
-  withCalls({ accept: soon }, () => server.accept({ patient: true })[0].close());
+  withCalls({ accept: soon }, () => server.accept({ retryOnShortage: true })[0].close());
   shortages = 2;
   withCalls({ accept: soon }, () => {
     for (const [conn] of server) {

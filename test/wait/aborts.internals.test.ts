@@ -14,7 +14,7 @@ test("onAbort() calls all listeners with the reason, in the order in which they 
   const controller = new AbortController();
   const { signal } = controller;
   const called: unknown[] = [];
-  for (let i = 0; i < 20; i++) onAbort(signal, { aborted: (reason) => called.push([i, reason]) });
+  for (let i = 0; i < 20; i++) onAbort(signal, { onAborted: (reason) => called.push([i, reason]) });
   assert.equal(listeners(signal), 1);
   controller.abort("enough");
   assert.deepEqual(
@@ -25,7 +25,7 @@ test("onAbort() calls all listeners with the reason, in the order in which they 
 
 test("offAbort() removes the event listener with the last listener, and the signal can be used again", () => {
   const { signal } = new AbortController();
-  const members: AbortListener[] = [{ aborted: () => {} }, { aborted: () => {} }];
+  const members: AbortListener[] = [{ onAborted: () => {} }, { onAborted: () => {} }];
   for (let round = 0; round < 3; round++) {
     for (const member of members) onAbort(signal, member);
     assert.equal(listeners(signal), 1);
@@ -42,9 +42,9 @@ test("a listener that is removed during an abort is not called", () => {
   const controller = new AbortController();
   const { signal } = controller;
   const called: string[] = [];
-  const second: AbortListener = { aborted: () => called.push("second") };
+  const second: AbortListener = { onAborted: () => called.push("second") };
   const first: AbortListener = {
-    aborted: () => {
+    onAborted: () => {
       called.push("first");
       offAbort(signal, first);
       offAbort(signal, second);

@@ -109,7 +109,7 @@ function readCandidate(path: string): { readonly content: Buffer; readonly size:
 }
 
 /** Returns why this file must not be passed to dlopen(3), or undefined if it may be. */
-export function examine({ path, libc }: Candidate, arch: string, version: string): Fault | undefined {
+export function candidateFault({ path, libc }: Candidate, arch: string, version: string): Fault | undefined {
   // Node loads a file as an addon only if its name ends in .node, and as JavaScript otherwise.
   if (!path.endsWith(".node"))
     return { reason: "foreign", text: "its name does not end with .node, required a .node file" };

@@ -101,11 +101,11 @@ export const accept: Page = {
         await server.accept();
       }),
     ),
-    row("accept", "patient, the kernel is short of memory for a while", is(true), async (s) => {
+    row("accept", "retryOnShortage, the kernel is short of memory for a while", is(true), async (s) => {
       const server = await s.listener();
       await s.socket().connect(server.getsockname());
       answers(s, "accept", ENOMEM, ENOBUFS);
-      const [conn] = await server.accept({ patient: true });
+      const [conn] = await server.accept({ retryOnShortage: true });
       return s.own(conn).fileno() >= 0;
     }),
     row("accept", "a connection was aborted: the next one comes", is(true), async (s) => {
@@ -115,8 +115,8 @@ export const accept: Page = {
       const [conn] = await server.accept();
       return s.own(conn).fileno() >= 0;
     }),
-    row("accept", "patient is no boolean", "TypeError", async (s) =>
-      (await s.listener()).accept({ patient: 1 as never }),
+    row("accept", "retryOnShortage is no boolean", "TypeError", async (s) =>
+      (await s.listener()).accept({ retryOnShortage: 1 as never }),
     ),
   ],
 };

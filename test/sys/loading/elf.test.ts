@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { VERSION } from "#berkeley/sys/addon.js";
-import { addonCandidates, examine, findPackage } from "#berkeley/sys/loading/candidates.js";
+import { addonCandidates, candidateFault, findPackage } from "#berkeley/sys/loading/candidates.js";
 import { parseElf, parseMark } from "#berkeley/sys/loading/elf.js";
 import { currentLibc, libcOf, platformFault } from "#berkeley/sys/loading/host.js";
 import { root } from "../../support/program.js";
@@ -84,25 +84,25 @@ test("addonCandidates() has a local build first, then the shipped addon for this
   assert.deepEqual(paths(undefined, undefined, "x64", "glibc"), []);
 });
 
-test("examine() accepts our own build, and only for the same version, machine and C library", () => {
+test("candidateFault() accepts our own build, and only for the same version, machine and C library", () => {
   const libc = currentLibc();
   const path = join(root, "build", "Release", "berkeley.node");
   const local = { path, origin: "local", libc } as const;
   const other = libc === "musl" ? "glibc" : "musl";
-  assert.equal(examine(local, process.arch, VERSION), undefined);
-  assert.equal(examine(local, "s390x", VERSION)?.reason, "architecture");
-  assert.equal(examine(local, process.arch, "0.0.1")?.reason, "version");
-  assert.equal(examine({ ...local, libc: other }, process.arch, VERSION)?.reason, "libc");
-  assert.equal(examine({ ...local, libc: undefined }, process.arch, VERSION), undefined);
+  assert.equal(candidateFault(local, process.arch, VERSION), undefined);
+  assert.equal(candidateFault(local, "s390x", VERSION)?.reason, "architecture");
+  assert.equal(candidateFault(local, process.arch, "0.0.1")?.reason, "version");
+  assert.equal(candidateFault({ ...local, libc: other }, process.arch, VERSION)?.reason, "libc");
+  assert.equal(candidateFault({ ...local, libc: undefined }, process.arch, VERSION), undefined);
 });
 
-test("examine() describes each wrong file", () => {
+test("candidateFault() describes each wrong file", () => {
   const folder = mkdtempSync(join(tmpdir(), "berkeley-elf-"));
   try {
     const path = join(folder, "a.node");
     const examined = (content: Buffer | string, of = path): string | undefined => {
       writeFileSync(of, content);
-      return examine({ path: of, origin: "prebuilt", libc: currentLibc() }, process.arch, VERSION)?.reason;
+      return candidateFault({ path: of, origin: "prebuilt", libc: currentLibc() }, process.arch, VERSION)?.reason;
     };
     const at = file.indexOf("berkeley-addon ", 0, "latin1");
     const unmarked = Buffer.from(file);
@@ -118,7 +118,7 @@ test("examine() describes each wrong file", () => {
     assert.equal(examined(program), "foreign");
     assert.equal(examined(file, join(folder, "a.so")), "foreign");
     const of = (name: string): string | undefined =>
-      examine({ path: join(folder, name), origin: "prebuilt", libc: undefined }, process.arch, VERSION)?.reason;
+      candidateFault({ path: join(folder, name), origin: "prebuilt", libc: undefined }, process.arch, VERSION)?.reason;
     assert.equal(of("none.node"), "missing");
     assert.equal(of("a.node/none.node"), "missing");
     symlinkSync("loop.node", join(folder, "loop.node"));

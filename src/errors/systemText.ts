@@ -12,7 +12,7 @@ let wordsByCode: ReadonlyMap<string, string> | undefined;
  * those of Node, because they are the same with each C library. They are found by the code and not by the number,
  * because getaddrinfo(3) uses the same numbers for other errors.
  */
-export function systemWords(code: string): string | undefined {
+export function systemText(code: string): string | undefined {
   if (wordsByCode === undefined) {
     // Some other runtimes lack the function.
     const { getSystemErrorMap } = util();

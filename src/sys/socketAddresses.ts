@@ -6,7 +6,7 @@ import { SO_PEERNAME, SOL_SOCKET } from "./constants.js";
 import { addressBuffer, decodeAddress, decodeAddressBuffer } from "./sockaddr.js";
 
 /** The two addresses of a socket as text. */
-export interface SocketEnds {
+export interface SocketAddresses {
   readonly local?: string | undefined;
   readonly peer?: string | undefined;
 }
@@ -36,7 +36,7 @@ function peerOf(calls: Calls, fd: number, local: Address): string | undefined {
 }
 
 /** The addresses of an IP or UNIX socket; undefined if the socket is closed or has none. */
-export function endsOf(calls: Calls, fd: number): SocketEnds | undefined {
+export function socketAddresses(calls: Calls, fd: number): SocketAddresses | undefined {
   if (fd < 0 || calls.getsockname(fd, addressBuffer) < 0) return undefined;
   const address = decodeAddressBuffer();
   const local = textOf(address);

@@ -10,7 +10,10 @@ const WORDS: Readonly<Record<string, string>> = {
 const HINT = "look for the close(), abort(), end(), detach() or `await using` that closed it";
 
 /** Returns `details` with this text if `code` is one of the two codes. A reason or a hint in `details` stays. */
-export function withClosedWords(code: string, details: SocketErrorDetails | undefined): SocketErrorDetails | undefined {
+export function withClosedReason(
+  code: string,
+  details: SocketErrorDetails | undefined,
+): SocketErrorDetails | undefined {
   const reason = WORDS[code];
   return reason === undefined ? details : { reason, hint: code === "EBADF" ? HINT : undefined, ...details };
 }
