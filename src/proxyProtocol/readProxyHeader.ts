@@ -7,7 +7,7 @@ import type { IoOptions } from "../io.js";
 import { timeoutError } from "../wait/localError.js";
 import { abortSignal, milliseconds, WAIT_NAMES } from "../wait/waitOptions.js";
 import { clock } from "../builtins.js";
-import { decodeProxyHeader, invalidHeader, headerLength, detectVersion } from "./decodeProxyHeader.js";
+import { decodeProxyHeader, headerError, headerLength, detectVersion } from "./decodeProxyHeader.js";
 import { FIXED_SIZE, MAX_LINE, type ProxyHeader, SIGNATURE } from "./proxyHeader.js";
 
 /** The default `timeout` of {@link readProxyHeader}, in milliseconds. */
@@ -104,7 +104,7 @@ export async function readHeader(stream: HeaderSource, opts: ReadProxyHeaderOpti
     // Throws for a wrong version or command before the rest has arrived.
     decodeProxyHeader(fixed);
     length = headerLength(fixed);
-    if (length > maxBytes) throw invalidHeader(`it has ${length} bytes, required at most ${maxBytes} (maxBytes)`);
+    if (length > maxBytes) throw headerError(`it has ${length} bytes, required at most ${maxBytes} (maxBytes)`);
   }
   const decoded = decodeProxyHeader(await peek(length));
   if (decoded === undefined) throw endedEarly(length);
@@ -127,5 +127,5 @@ async function lineLength(stream: HeaderSource, peek: (size: number) => Promise<
 }
 
 function endedEarly(count: number): FrameError {
-  return invalidHeader(`the stream ended after ${count} bytes, before the end of the header`);
+  return headerError(`the stream ended after ${count} bytes, before the end of the header`);
 }

@@ -4,7 +4,7 @@ import { LimitError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
 import type { ReadBuffer } from "./readBuffer.js";
 import type { FindItem, ReadRule } from "./readRules.js";
-import { encodingOf, sizeOf } from "./readArguments.js";
+import { checkEncoding, checkSize } from "./readArguments.js";
 
 const LF = 10;
 const CR = 13;
@@ -61,10 +61,10 @@ class LineRule implements ReadRule<string | null> {
 export function lineRule(opts: LineOptions | undefined, defaultMax: number, action: string): LineRule {
   if (opts === undefined) return new LineRule(defaultMax, "maxLine", "utf8");
   // `?.`: null passes here, and the check of all options refuses it later.
-  const encoding = encodingOf(opts?.encoding ?? "utf8", action);
+  const encoding = checkEncoding(opts?.encoding ?? "utf8", action);
   const max = opts?.max;
   if (max === undefined) return new LineRule(defaultMax, "maxLine", encoding);
-  return new LineRule(sizeOf(max, action, "max", 0), "max", encoding);
+  return new LineRule(checkSize(max, action, "max", 0), "max", encoding);
 }
 
 /** The function with which an iterator takes lines. */

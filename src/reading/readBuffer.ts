@@ -99,14 +99,14 @@ export class ReadBuffer {
   }
 
   /**
-   * Returns memory for a read that does not wait: the shared block, or `ownSlab()`. The read may fill `freeSize` bytes
+   * Returns memory for a read that does not wait: the shared block, or `prepareOwnSlab()`. The read may fill `freeSize` bytes
    * from `freeStart` on. The caller must commit them in the same step of JavaScript, before another stream reads.
    */
-  sharedSlab(): Buffer {
+  prepareSharedSlab(): Buffer {
     // The stream's own slab is used in three cases. Unread bytes and the next ones must be contiguous. Large reads
     // would use up the shared block too soon. If the stream has a slab without views, this slab is free for the read.
     const hasUnread = this.#start !== this.#end;
-    if (hasUnread || this.#nextSlabSize > MIN_SLAB || this.#reusable()) return this.ownSlab();
+    if (hasUnread || this.#nextSlabSize > MIN_SLAB || this.#reusable()) return this.prepareOwnSlab();
     if (sharedBlock.length - sharedUsed < this.#nextSlabSize) renewSharedBlock();
     this.#slabPosition += this.#start - sharedUsed;
     this.#start = this.#end = this.#sharedStart = this.#freeStart = sharedUsed;
@@ -117,8 +117,8 @@ export class ReadBuffer {
     return sharedBlock;
   }
 
-  /** Like `sharedSlab()`, but returns memory of this stream alone, for a read that may wait. */
-  ownSlab(): Buffer {
+  /** Like `prepareSharedSlab()`, but returns memory of this stream alone, for a read that may wait. */
+  prepareOwnSlab(): Buffer {
     if (this.#start === this.#end && !this.#shared && !this.#hasViews) {
       this.#slabPosition += this.#start;
       this.#start = this.#end = 0;
@@ -141,8 +141,8 @@ export class ReadBuffer {
   }
 
   /** Returns a view of at least one byte for a read that may wait. Then `commit()` gets the number of bytes read. */
-  freeSpace(): Buffer {
-    const slab = this.ownSlab();
+  prepareSpace(): Buffer {
+    const slab = this.prepareOwnSlab();
     return this.#freeSize === slab.length ? slab : slab.subarray(this.#freeStart, this.#freeStart + this.#freeSize);
   }
 
@@ -194,7 +194,7 @@ export class ReadBuffer {
   }
 
   /** All unread bytes, without a copy. The result is valid only until the next call of any other method. */
-  unread(): Buffer {
+  unreadBytes(): Buffer {
     if (this.#shared) this.#moveUnread();
     return this.#slab.subarray(this.#start, this.#end);
   }

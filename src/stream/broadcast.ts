@@ -126,7 +126,7 @@ export async function broadcast<S extends Stream>(
     // Two turns, because the first one may begin before the event loop polls for events.
     await threadTurn.next();
     await threadTurn.next();
-    for (const outbox of fillingOutboxes) outbox.turnPassed();
+    for (const outbox of fillingOutboxes) outbox.onTurnPassed();
   }
   if (waiting.length > 0) {
     const { timeout = null, signal } = opts;

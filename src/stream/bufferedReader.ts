@@ -22,10 +22,10 @@ import { localError } from "../wait/localError.js";
 import { optionsError } from "../wait/pendingCall.js";
 import { threadTurn } from "../wait/turnBudget.js";
 import { endConnection, endOptionsError } from "./endConnection.js";
-import { inNextTurn } from "./nextTurn.js";
+import { readInNextTurn } from "./nextTurn.js";
 import { isDirect, type ReadHandlers } from "./readSource.js";
 import { ReadBuffer } from "../reading/readBuffer.js";
-import { HAS_BYTES, type ReadRule } from "../reading/readRules.js";
+import { HAS_BYTES_RULE, type ReadRule } from "../reading/readRules.js";
 import { targetError } from "../reading/readTarget.js";
 
 /** Reads from one source through a buffer, one read rule at a time. */
@@ -85,7 +85,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     const refused = this.#readError() ?? optionsError(opts, "read");
     if (refused !== undefined) return threadTurn.reject(refused.error);
     if ((this.buffer.length > 0 || this.#ended) && !threadTurn.spend()) {
-      return inNextTurn(this, opts, (rest) => this.#startRead(rule, rest));
+      return readInNextTurn(this, opts, (rest) => this.#startRead(rule, rest));
     }
     return this.#startRead(rule, opts);
   }
@@ -121,8 +121,8 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     }
     const { buffer } = this;
     // The caller of fill() gets a view of the buffer, so its bytes must not be in the slab that all streams share.
-    const ownMemory = this.#rule === HAS_BYTES || this.#direct?.atOnce !== true;
-    const memory = ownMemory ? buffer.ownSlab() : buffer.sharedSlab();
+    const ownMemory = this.#rule === HAS_BYTES_RULE || this.#direct?.atOnce !== true;
+    const memory = ownMemory ? buffer.prepareOwnSlab() : buffer.prepareSharedSlab();
     this.start = buffer.freeStart;
     this.size = buffer.freeSize;
     return memory;
@@ -163,7 +163,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     const wrong = targetError(target);
     if (wrong !== undefined) return Promise.reject(wrong);
     if ((this.buffer.length > 0 || this.#ended) && !threadTurn.spend()) {
-      return inNextTurn(this, opts, (rest) => this.#startReadInto(target, rest));
+      return readInNextTurn(this, opts, (rest) => this.#startReadInto(target, rest));
     }
     return this.#startReadInto(target, opts);
   }
@@ -200,14 +200,14 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   /** Reads once into the buffer, after the caller has called `lock()`. Resolves with false at the end. */
   fill(opts: IoOptions | undefined): Promise<boolean> {
     if (this.#direct === undefined || this.#ended) return this.#fillByRead(opts);
-    this.#rule = HAS_BYTES;
+    this.#rule = HAS_BYTES_RULE;
     this.#target = undefined;
     return this.#direct.readFor(this as Consumer<boolean>, opts);
   }
 
   async #fillByRead(opts: IoOptions | undefined): Promise<boolean> {
     if (this.#ended) return false;
-    this.#commit(await this.#readSource(this.buffer.freeSpace(), opts));
+    this.#commit(await this.#readSource(this.buffer.prepareSpace(), opts));
     return !this.#ended;
   }
 
@@ -314,7 +314,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
         return Promise.reject(error);
       }
     }
-    return this.#readSource(this.buffer.freeSpace(), opts);
+    return this.#readSource(this.buffer.prepareSpace(), opts);
   }
 
   /** Converts an exception of the source to a rejection. An exception would leave the reading side locked. */
@@ -368,7 +368,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   async #readMore(): Promise<unknown> {
     try {
       for (;;) {
-        this.#commit(await this.#readSource(this.buffer.freeSpace(), this.#remaining()));
+        this.#commit(await this.#readSource(this.buffer.prepareSpace(), this.#remaining()));
         const result = this.#apply(this.#rule as ReadRule<unknown>);
         if (result !== undefined) return result;
       }

@@ -120,7 +120,7 @@ export class ConnDuplex extends DuplexPlaceholder {
   override _read(): void {
     if (this.#reading) return;
     this.#reading = true;
-    this.#conn.read(this.#buffer.freeSpace()).then(
+    this.#conn.read(this.#buffer.prepareSpace()).then(
       (count) => {
         this.#reading = false;
         this.#buffer.commit(count);

@@ -86,7 +86,7 @@ export function frameFinder<T>(codec: Codec<T, never>, max: number, limit: strin
       needed = 1;
     }
     if (buffer.length < needed && !ended) return undefined;
-    const bytes = buffer.unread();
+    const bytes = buffer.unreadBytes();
     const result = decode(bytes, ended);
     if (typeof result === "number") {
       if (!(result > bytes.length)) {

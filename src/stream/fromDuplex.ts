@@ -98,10 +98,10 @@ class NodeDuplexTransport implements ChunkTransport {
     if (!duplex.closed) await new Promise<void>((resolve) => duplex.once("close", () => resolve()));
   }
 
-  setKeepAlive(keepAlive: boolean): void {
+  setKeepsAlive(keepsAlive: boolean): void {
     // A net.Socket, a tls.TLSSocket and a Duplex of toDuplex() have these methods.
     const { ref, unref } = this.#duplex as { ref?: unknown; unref?: unknown };
-    const method = keepAlive ? ref : unref;
+    const method = keepsAlive ? ref : unref;
     if (typeof method === "function") method.call(this.#duplex);
   }
 

@@ -25,7 +25,7 @@ export interface ToNetSocketOptions {
  * @throws SocketError `EBADF` if other code has closed the descriptor; `ENOTSOCK` if its number then belongs to another
  *   file; otherwise the error of Node or of epoll
  */
-export function nodeSocket(fd: number, allowHalfOpen: boolean, syscall: string): Socket {
+export function makeNetSocket(fd: number, allowHalfOpen: boolean, syscall: string): Socket {
   try {
     return new (net().Socket)({ fd, readable: true, writable: true, allowHalfOpen });
   } catch (error) {
@@ -61,7 +61,7 @@ export function detachToNetSocket(conn: Conn, unread: Uint8Array, opts: ToNetSoc
     const cause = new Error("a call is pending, the connection is closed, or it is neither TCP nor UNIX");
     throw localError("EBUSY", "toNetSocket", { cause });
   }
-  const socket = nodeSocket(fd, opts.allowHalfOpen ?? false, "toNetSocket");
+  const socket = makeNetSocket(fd, opts.allowHalfOpen ?? false, "toNetSocket");
   if (unread.length > 0) socket.unshift(unread);
   return socket;
 }

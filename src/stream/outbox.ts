@@ -37,7 +37,7 @@ export class Outbox {
   #writes = 0;
   /** The size of the first waiting write, if it alone is larger than the limit; otherwise 0. */
   #oversizedWrite = 0;
-  /** The bytes and the writes that were added since the outbox was empty, or since the last `turnPassed()`. */
+  /** The bytes and the writes that were added since the outbox was empty, or since the last `onTurnPassed()`. */
   #bytesThisTurn = 0;
   #writesThisTurn = 0;
 
@@ -123,7 +123,7 @@ export class Outbox {
   }
 
   /** Called after a turn of the event loop. */
-  turnPassed(): void {
+  onTurnPassed(): void {
     this.#bytesThisTurn = this.#writesThisTurn = 0;
   }
 
@@ -146,7 +146,7 @@ export class Outbox {
   #countSettled(size: number): void {
     this.#totalSize -= size;
     this.#writes--;
-    if (this.#writes === 0) this.turnPassed();
+    if (this.#writes === 0) this.onTurnPassed();
     // No other write can have this size, because it would have exceeded the limit.
     if (size === this.#oversizedWrite) this.#oversizedWrite = 0;
   }

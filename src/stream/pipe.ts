@@ -97,7 +97,7 @@ export async function pipe(
     const writeOptions = opts === undefined ? undefined : { timeout: opts.timeout, signal: opts.signal };
     const readOptions = watch === undefined ? writeOptions : { timeout: opts?.timeout, signal: watch.signal };
     while (buffer.length > 0 || (await reader.fill(readOptions))) {
-      const bytes = buffer.unread();
+      const bytes = buffer.unreadBytes();
       let taken = bytes.length;
       try {
         await destination.write(bytes, writeOptions);

@@ -28,7 +28,7 @@ export function functionOf<F>(value: F, action: string, name: string): F {
 }
 
 /** A whole number from `min` on. */
-export const size = (value: unknown, action: string, name: string, min: number = 0): number =>
+export const wholeNumber = (value: unknown, action: string, name: string, min: number = 0): number =>
   integer(value, action, name, min, MAX);
 
 /** Throws unless `value` is one of the known values. */

@@ -170,8 +170,8 @@ export class MemoryConn extends Inspectable<MemoryDescription> implements Conn {
   #close(reset: boolean): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#outgoing.closeWriter(reset);
-    this.#incoming.closeReader(reset);
+    this.#outgoing.closeWritingEnd(reset);
+    this.#incoming.closeReadingEnd(reset);
   }
 }
 

@@ -7,7 +7,7 @@ import type { Clock } from "../wait/clock.js";
 import { localError, timeoutError } from "../wait/localError.js";
 import { optionsError, PendingCall } from "../wait/pendingCall.js";
 import { describable, type Description, Inspectable } from "../registry/index.js";
-import { checkAddress, checkMemory, size } from "./checks.js";
+import { checkAddress, checkMemory, wholeNumber } from "./checks.js";
 import { TimerRefs } from "../wait/timerRefs.js";
 import { type MemoryConn, memoryPair, type MemoryOptions } from "./memory.js";
 
@@ -106,7 +106,7 @@ export class MemoryListener extends Inspectable<MemoryListenerDescription> imple
     this.#memory = { capacity, latency, chunking, faults, clock };
     this.address = opts.address;
     this.#clock = clock;
-    this.#backlog = Math.max(1, size(opts.backlog ?? 128, action, "backlog"));
+    this.#backlog = Math.max(1, wholeNumber(opts.backlog ?? 128, action, "backlog"));
   }
 
   /** The counters of the listener, also after `close()`. */

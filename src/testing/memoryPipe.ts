@@ -6,7 +6,7 @@
 
 import type { SocketError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
-import { BrokenWaiters } from "../stream/brokenWaiters.js";
+import { EndWaiters } from "../stream/endWaiters.js";
 import { PendingRead, PendingWrite } from "../stream/pendingTransfers.js";
 import { WriteParts } from "../stream/writeParts.js";
 import type { Clock } from "../wait/clock.js";
@@ -59,7 +59,7 @@ export class MemoryPipe {
   #reset = false;
   /** The code with which writes fail from now on. */
   #writeError: string | undefined;
-  readonly #brokenWaiters = new BrokenWaiters();
+  readonly #brokenWaiters = new EndWaiters();
   readonly #readFaults: FaultScript;
   readonly #writeFaults: FaultScript;
   readonly #endFaults: FaultScript;
@@ -126,7 +126,7 @@ export class MemoryPipe {
   }
 
   /** The writing end was closed: pending writes fail. The reader gets the bytes, and then 0 or `ECONNRESET`. */
-  closeWriter(reset: boolean): void {
+  closeWritingEnd(reset: boolean): void {
     this.#failWrites("ECANCELED", "EBADF");
     if (this.#endAt === undefined) {
       this.#endAt = this.#opts.clock.now() + this.#opts.latency;
@@ -136,7 +136,7 @@ export class MemoryPipe {
   }
 
   /** The reading end was closed: its pending read fails, and the pipe takes no more bytes. */
-  closeReader(reset: boolean): void {
+  closeReadingEnd(reset: boolean): void {
     const read = this.#pendingRead;
     this.#pendingRead = undefined;
     this.#stopTimer();
@@ -202,7 +202,7 @@ export class MemoryPipe {
         else write.reject(fault);
         continue;
       }
-      const count = Math.min(capacity - this.#held, write.parts.left, this.#writeFaults.bytesToNext);
+      const count = Math.min(capacity - this.#held, write.parts.remaining, this.#writeFaults.bytesToNext);
       if (count > 0) {
         this.#segments.push({ bytes: write.parts.shift(count), readableAt: clock.now() + latency });
         this.#held += count;
@@ -211,7 +211,7 @@ export class MemoryPipe {
         this.#writeFaults.count(count);
       }
       const fault = this.#writeFaults.takeError(write.transferred);
-      if (fault === undefined && write.parts.left > 0) break;
+      if (fault === undefined && write.parts.remaining > 0) break;
       this.#writes.shift();
       if (fault === undefined) {
         this.writes++;

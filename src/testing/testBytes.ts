@@ -2,7 +2,7 @@
 
 import { byteView, quote } from "../check/index.js";
 import type { Conn, IoOptions, Reader } from "../io.js";
-import { size as wholeNumber } from "./checks.js";
+import { wholeNumber } from "./checks.js";
 
 function checkReader(reader: Reader, action: string): void {
   if (typeof (reader as Partial<Reader> | null | undefined)?.read === "function") return;
@@ -83,7 +83,7 @@ export async function readFully(reader: Reader, size: number): Promise<Buffer> {
  * Marks a promise as handled, and returns it. A check awaits it later. If the check fails before that, its connections
  * are aborted, and the promise rejects; without a handler, that would end the process.
  */
-export function handled<T>(promise: Promise<T>): Promise<T> {
+export function markHandled<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => undefined);
   return promise;
 }

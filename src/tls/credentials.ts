@@ -13,10 +13,10 @@ import { crypto, tls } from "../builtins.js";
 import { quote, quoteSecret } from "../check/index.js";
 import { TlsError } from "../errors/index.js";
 import type { Pem, TlsContextOptions } from "./tlsOptions.js";
-import { isOneValue, type PemBlock, pemBlocks } from "./pem.js";
+import { isSingleDerValue, type PemBlock, pemBlocks } from "./pem.js";
 
 /** The credentials and trusted certificates of a context, as Node takes them. */
-export interface Material {
+export interface NodeCredentials {
   key?: string[];
   cert?: string[];
   passphrase?: string;
@@ -212,7 +212,7 @@ function readPfx(value: unknown, passphrase: string | undefined, action: string)
     throw new TypeError(`Cannot ${action}: pfx is ${quoteSecret(value)}, required the bytes of a PKCS #12 file`);
   }
   const pfx = Buffer.from(value);
-  if (!isOneValue(pfx)) {
+  if (!isSingleDerValue(pfx)) {
     throw new TlsError(UNUSABLE, `Cannot ${action}`, "pfx is empty, cut off, or more than one PKCS #12 file");
   }
   tryOpenssl(action, "pfx", () => tls().createSecureContext({ ca: [], pfx, ...passphraseOption({ passphrase }) }));
@@ -222,7 +222,7 @@ function readPfx(value: unknown, passphrase: string | undefined, action: string)
 function readRevocationLists(value: unknown, action: string): string[] {
   return pemPartsOf(value, action, "crl").flatMap(({ name, pem }) =>
     blocksOf(pem, "list of revoked certificates", [], action, name).map(({ text, bytes }) => {
-      if (!isOneValue(bytes)) {
+      if (!isSingleDerValue(bytes)) {
         throw new TlsError(
           UNUSABLE,
           `Cannot ${action}`,
@@ -248,7 +248,7 @@ function readDhparam(value: unknown, action: string): string {
     new TlsError(UNUSABLE, `Cannot ${action}`, `dhparam can't be used: ${reason}`);
   if (blocks.length > 1) throw refusal(`it holds ${blocks.length} sets of parameters, required one`);
   const { bytes, text } = blocks[0] as PemBlock;
-  const prime = isOneValue(bytes) ? firstInteger(bytes) : undefined;
+  const prime = isSingleDerValue(bytes) ? firstInteger(bytes) : undefined;
   if (prime === undefined) throw refusal("it is not DER of DH parameters");
   const bits = prime.toString(2).length;
   if (bits < MIN_PRIME_BITS) throw refusal(`its prime has ${bits} bits, required at least ${MIN_PRIME_BITS}`);
@@ -282,7 +282,7 @@ function derContent(der: Buffer, start: number, tag: number): Buffer | undefined
  * @throws TlsError for input that is empty, truncated, of the wrong kind or only partly readable
  * @throws TypeError for a value of the wrong type
  */
-export function readMaterial(options: TlsContextOptions, action: string): Material {
+export function readCredentials(options: TlsContextOptions, action: string): NodeCredentials {
   const { key, cert, passphrase, pfx, ca, crl, dhparam } = options;
   if (passphrase !== undefined && typeof passphrase !== "string") {
     throw new TypeError(`Cannot ${action}: passphrase is ${quoteSecret(passphrase)}, required a string`);
@@ -293,7 +293,7 @@ export function readMaterial(options: TlsContextOptions, action: string): Materi
   if (passphrase !== undefined && key === undefined && pfx === undefined) {
     throw new TypeError(`Cannot ${action}: passphrase is set without key and pfx, required one of them with it`);
   }
-  const material: Material = { ...passphraseOption({ passphrase }) };
+  const material: NodeCredentials = { ...passphraseOption({ passphrase }) };
   if (cert !== undefined || key !== undefined) Object.assign(material, readPairs(options, action));
   if (pfx !== undefined) material.pfx = readPfx(pfx, passphrase, action);
   if (ca !== undefined) {

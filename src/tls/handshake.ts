@@ -133,7 +133,7 @@ export function clientHandshake(setup: HandshakeSetup, client: CheckedClient): P
     socket.destroy();
   };
   const socketClosed = (): void => fail(localError("ECONNRESET", "tls_handshake"));
-  socket.on("session", (ticket) => conn?.offer(ticket));
+  socket.on("session", (ticket) => conn?.storeSession(ticket));
   socket.on("error", fail);
   socket.on("close", socketClosed);
   socket.once("secureConnect", () => {

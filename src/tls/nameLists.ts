@@ -33,7 +33,7 @@ function checkListedName(list: ListName, name: string, action: string): void {
 }
 
 /** Refuses a list that is no string, is empty, or has a name that OpenSSL does not support. */
-export function checkLists(options: Readonly<Record<string, unknown>> | TlsContextOptions, action: string): void {
+export function checkNameLists(options: Readonly<Record<string, unknown>> | TlsContextOptions, action: string): void {
   for (const list of ["ciphers", "sigalgs", "ecdhCurve"] as const) {
     const value: unknown = options[list];
     if (value === undefined) continue;

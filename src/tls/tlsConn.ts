@@ -12,7 +12,7 @@ import { type Address } from "../addr/index.js";
 import { integer, quote } from "../check/index.js";
 import { TlsError } from "../errors/index.js";
 import type { Conn, Data, IoOptions, SecuredConn, SocketSettings, TransferStats } from "../io.js";
-import { BrokenWaiters } from "../stream/brokenWaiters.js";
+import { EndWaiters } from "../stream/endWaiters.js";
 import { TimerRefs } from "../wait/timerRefs.js";
 import { optionsError } from "../wait/pendingCall.js";
 import { describable, Inspectable, type ListedCall, registry } from "../registry/index.js";
@@ -30,7 +30,7 @@ import { TlsSocketIo } from "./tlsSocketIo.js";
 import { refuseTransfers } from "./refuseTransfers.js";
 
 /** The result of a handshake. */
-export interface Established {
+export interface HandshakeResult {
   readonly socket: TLSSocket;
   readonly transport: Transport;
   readonly conn: Conn;
@@ -91,7 +91,7 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
   readonly #closeTimeout: number | null;
   readonly #allowTruncation: boolean;
   readonly #refs = new TimerRefs();
-  readonly #broken = new BrokenWaiters();
+  readonly #broken = new EndWaiters();
   #certificate: X509Certificate | undefined;
   #settings: SocketSettings | undefined;
   #session: Buffer | undefined;
@@ -101,25 +101,25 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
   #closing: Promise<void> | undefined;
 
   /** @internal Called while the TLS socket reports the end of the handshake. */
-  constructor(established: Established) {
+  constructor(result: HandshakeResult) {
     super();
-    const { socket, transport, conn } = established;
+    const { socket, transport, conn } = result;
     this.conn = conn;
     ({ localAddress: this.localAddress, remoteAddress: this.remoteAddress } = conn);
-    this.isServer = established.isServer;
+    this.isServer = result.isServer;
     this.protocol = socket.getProtocol() ?? "";
     this.cipher = socket.getCipher();
     this.alpnProtocol = typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : undefined;
-    this.servername = established.servername;
+    this.servername = result.servername;
     this.authorized = socket.authorized;
     // The declared type is Error, but the value is the code.
     this.authorizationError = (socket.authorizationError as unknown as string | null) ?? undefined;
     this.sessionReused = socket.isSessionReused();
     this.#socket = socket;
     this.#transport = transport;
-    this.#certificate = established.certificate;
-    this.#closeTimeout = established.closeTimeout;
-    this.#allowTruncation = established.allowTruncation;
+    this.#certificate = result.certificate;
+    this.#closeTimeout = result.closeTimeout;
+    this.#allowTruncation = result.allowTruncation;
     const io = (this.#io = new TlsSocketIo(socket, transport));
     const reader = (this.#reader = new TlsReader(io, this.#refs));
     this.#writer = new TlsWriter(io, this.#refs);
@@ -204,7 +204,7 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
     if (refused !== undefined) return Promise.reject(refused.error);
     if (this.#session !== undefined) return Promise.resolve(this.#session);
     if (this.#closed) return Promise.reject(localError("EBADF", "nextSession"));
-    if (this.#reader.over) return Promise.reject(localError("ECONNRESET", "nextSession"));
+    if (this.#reader.endedOrFailed) return Promise.reject(localError("ECONNRESET", "nextSession"));
     const call = new QueuedCall<Buffer>("nextSession", opts, this.#refs, (cancelled) => {
       this.#sessionCalls = this.#sessionCalls.filter((other) => other !== cancelled);
       if (this.#sessionCalls.length === 0 && !this.#reader.waiting) this.#transport.unref();
@@ -215,7 +215,7 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
   }
 
   /** @internal Stores a session that the server has offered. */
-  offer(ticket: Buffer): void {
+  storeSession(ticket: Buffer): void {
     const certificate = this.peerCertificate;
     if (certificate === undefined) return;
     const session = (this.#session = packSession(certificate, ticket));
@@ -277,7 +277,7 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
   }
 
   get writeProgress(): number {
-    return this.#writer.progress;
+    return this.#writer.writeProgress;
   }
 
   closeWrite(opts?: IoOptions): Promise<void> {
@@ -307,14 +307,14 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
    */
   unref(): this {
     this.#refs.keepAlive = false;
-    this.#transport.keepAlive(false);
+    this.#transport.setKeepsAlive(false);
     return this;
   }
 
   /** Undoes `unref()`. */
   ref(): this {
     this.#refs.keepAlive = true;
-    this.#transport.keepAlive(true);
+    this.#transport.setKeepsAlive(true);
     return this;
   }
 
@@ -359,13 +359,13 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
       this.#refs.delete(timer);
       if (!this.#aborted) socket.destroy();
     }
-    await this.#transport.closed();
+    await this.#transport.close();
   }
 
   /** Waits for pending writes, then sends close_notify. */
   async #finish(): Promise<void> {
     const socket = this.#socket;
-    await this.#writer.idle();
+    await this.#writer.whenIdle();
     if (this.#writer.finished || this.#writer.broken || socket.destroyed) return;
     await new Promise<void>((resolve) => {
       socket.once("close", () => resolve());
@@ -375,7 +375,7 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
 
   /** Called when Node reports an end. Returns false, as `push` does at the end. */
   #noteEnd(): boolean {
-    let kind = this.#transport.endKind(this.#reader.paused);
+    let kind = this.#transport.findEndCause(this.#reader.paused);
     // When both directions have ended, getpeername(2) fails as after a reset.
     if (kind === "reset" && this.#writer.finished) kind = "end";
     if (kind === "close_notify" || (kind === "end" && this.#allowTruncation)) this.#reader.end();

@@ -12,7 +12,7 @@ import { crypto, tls as nodeTls } from "../builtins.js";
 import { quoteSecret } from "../check/index.js";
 import { TlsError } from "../errors/index.js";
 import { LONGEST_TIMER } from "../wait/waitOptions.js";
-import { type Material, readMaterial, describeNodeError } from "./credentials.js";
+import { type NodeCredentials, readCredentials, describeNodeError } from "./credentials.js";
 import { callbackError } from "./nodeError.js";
 import {
   checkContext,
@@ -63,7 +63,7 @@ export function isTlsContext(value: unknown): value is TlsContext {
  */
 export class TlsContext {
   #options: TlsContextOptions;
-  #material: Material;
+  #material: NodeCredentials;
   #secureContext: tls.SecureContext | undefined;
   #server: tls.Server | undefined;
   /** The keys of session tickets. They stay the same after a reload, so that tickets stay valid. */
@@ -77,7 +77,7 @@ export class TlsContext {
   constructor(options: TlsContextOptions = {}) {
     const action = "make a TlsContext";
     this.#options = checkContext(options, action);
-    this.#material = readMaterial(this.#options, action);
+    this.#material = readCredentials(this.#options, action);
     this.#secureContext = this.#createSecureContext(this.#nodeOptions(this.#options, this.#material), action);
   }
 
@@ -91,7 +91,7 @@ export class TlsContext {
     const action = "reload a TlsContext";
     const given = checkCredentials(credentials, action);
     const options = { ...withoutReplaced(this.#options, given), ...given };
-    const material = readMaterial(options, action);
+    const material = readCredentials(options, action);
     const nodeOptions = this.#nodeOptions(options, material);
     this.#secureContext = this.#createSecureContext(nodeOptions, action);
     this.#options = options;
@@ -108,7 +108,7 @@ export class TlsContext {
     }
   }
 
-  #nodeOptions(options: TlsContextOptions, material: Material): tls.SecureContextOptions & tls.TlsOptions {
+  #nodeOptions(options: TlsContextOptions, material: NodeCredentials): tls.SecureContextOptions & tls.TlsOptions {
     const { minVersion, maxVersion, ciphers, sigalgs, ecdhCurve, sessionTimeout } = options;
     const given = { minVersion, maxVersion, ciphers, sigalgs, ecdhCurve, sessionTimeout };
     const defined = Object.entries(given).filter(([, value]) => value !== undefined);
@@ -207,7 +207,7 @@ function chosenContext(chosen: unknown): tls.SecureContext | undefined {
 }
 
 /** Refuses a context for a server if it has no certificate. */
-export function checkCertificate(context: TlsContext, action: string): void {
+export function requireCertificate(context: TlsContext, action: string): void {
   const { cert, pfx, sniCallback } = nodeContext(context).options;
   if (cert !== undefined || pfx !== undefined || sniCallback !== undefined) return;
   throw new TypeError(

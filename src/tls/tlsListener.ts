@@ -193,8 +193,8 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     for (const conn of this.#ready.splice(0)) conn.abort();
     clearTimeout(this.#silenceTimer);
     this.#waitingConn?.abort();
-    for (const { beforeTls } of this.#unfinished) beforeTls?.abort();
-    await Promise.all([this.#listenerBelow.close(), ...[...this.#unfinished].map(({ finished }) => finished)]);
+    for (const { connBeforeTls } of this.#unfinished) connBeforeTls?.abort();
+    await Promise.all([this.#listenerBelow.close(), ...[...this.#unfinished].map(({ whenFinished }) => whenFinished)]);
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<TlsConn, undefined> {
@@ -281,7 +281,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
    */
   #oldestSilent(): RunningHandshake | undefined {
     for (const handshake of this.#unfinished)
-      if (!handshake.dropped && (handshake.beforeTls !== undefined || handshake.transport?.silent === true))
+      if (!handshake.dropped && (handshake.connBeforeTls !== undefined || handshake.transport?.silent === true))
         return handshake;
     return undefined;
   }
@@ -313,7 +313,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     if (clock() - silent.since < silenceTimeout) return;
     silent.dropped = true;
     this.#handshakes--;
-    silent.beforeTls?.abort();
+    silent.connBeforeTls?.abort();
     silent.transport?.duplex.destroy();
   }
 
@@ -322,15 +322,15 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     const { signal } = this.#handshakeAborter;
     const handshake: RunningHandshake = {
       since: clock(),
-      beforeTls: undefined,
+      connBeforeTls: undefined,
       refused: false,
       transport: undefined,
       dropped: false,
-      finished: undefined,
+      whenFinished: undefined,
     };
     this.#unfinished.add(handshake);
     this.#handshakes++;
-    handshake.finished = this.#secure(conn, handshake).then(
+    handshake.whenFinished = this.#secure(conn, handshake).then(
       (wrapped) => {
         this.#remove(handshake);
         const call = this.#acceptCalls.shift();
@@ -362,9 +362,9 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
       wrapPrepared(below, this.#prepared, { signal }, (transport) => (handshake.transport = transport));
     if (this.#beforeHandshake === undefined) return wrap(conn);
     const stream = conn instanceof Stream ? conn : new Stream(conn);
-    handshake.beforeTls = stream;
+    handshake.connBeforeTls = stream;
     const onSecured = await this.#beforeHandshake(stream);
-    handshake.beforeTls = undefined;
+    handshake.connBeforeTls = undefined;
     if (onSecured === undefined) {
       handshake.refused = true;
       throw localError("ECONNABORTED", "accept");

@@ -6,7 +6,7 @@ import type { X509Certificate } from "node:crypto";
 import { checkNames, checkOptions, flag, integer, quote } from "../check/index.js";
 import { abortSignal, millisecondsOr } from "../wait/waitOptions.js";
 import type { TlsContext } from "./tlsContext.js";
-import { checkLists } from "./nameLists.js";
+import { checkNameLists } from "./nameLists.js";
 
 /** A key or certificate in PEM: its text or the bytes of its file. */
 export type Pem = string | Uint8Array;
@@ -235,7 +235,7 @@ export function checkContext(
     throw new TypeError(`Cannot ${action}: sniCallback is ${quote(sniCallback)}, required a function`);
   }
   if (sessionTimeout !== undefined) integer(sessionTimeout, action, "sessionTimeout", 1, MAX_SESSION_SECONDS);
-  checkLists(opts, action);
+  checkNameLists(opts, action);
   const checked = { ...opts, minVersion, maxVersion };
   if (sniCallback === undefined) return checked;
   // The callback runs in the asynchronous context of the constructor, not in that of a handshake.
@@ -307,7 +307,7 @@ export function checkConnection(opts: unknown, action: string): CheckedConnectio
 }
 
 /** Checks the name of a host. */
-export function checkName(value: unknown, action: string, name: string): string | undefined {
+export function checkHostName(value: unknown, action: string, name: string): string | undefined {
   if (value === undefined) return undefined;
   if (typeof value !== "string") throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required a string`);
   const bytes = Buffer.byteLength(value);

@@ -11,7 +11,7 @@ import { isUint8Array } from "node:util/types";
 import { quote } from "../check/index.js";
 import { BusyError, type SocketError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
-import { BrokenWaiters } from "../stream/brokenWaiters.js";
+import { EndWaiters } from "../stream/endWaiters.js";
 import type { TimerRefs } from "../wait/timerRefs.js";
 import { clock } from "../builtins.js";
 import { registry } from "../registry/index.js";
@@ -97,7 +97,7 @@ export class TlsReader {
   #ended = false;
   #discarding = false;
   #failure: { readonly error: unknown } | undefined;
-  #endWaiters: BrokenWaiters | undefined;
+  #endWaiters: EndWaiters | undefined;
 
   constructor(source: Source, refs: TimerRefs) {
     this.#source = source;
@@ -125,17 +125,17 @@ export class TlsReader {
   }
 
   /** Whether Node has reported the end or an error. */
-  get over(): boolean {
+  get endedOrFailed(): boolean {
     return this.#ended || this.#failure !== undefined;
   }
 
   /** The waiting calls of `whenEnded()`. The first use makes Node read ahead, so that it reports the end. */
-  get endWaiters(): BrokenWaiters {
+  get endWaiters(): EndWaiters {
     if (this.#endWaiters === undefined) {
-      this.#endWaiters = new BrokenWaiters("whenEnded");
-      if (this.over) this.#endWaiters.resolveAll(this.#failure?.error);
+      this.#endWaiters = new EndWaiters("whenEnded");
+      if (this.endedOrFailed) this.#endWaiters.resolveAll(this.#failure?.error);
       if (this.#discarding) this.#endWaiters.close();
-      else if (!this.over && this.buffered < READ_AHEAD) this.#resume();
+      else if (!this.endedOrFailed && this.buffered < READ_AHEAD) this.#resume();
     }
     return this.#endWaiters;
   }
@@ -210,7 +210,7 @@ export class TlsReader {
 
   /** Stores the end, and completes the pending read. */
   end(): void {
-    if (this.over) return;
+    if (this.endedOrFailed) return;
     this.#ended = true;
     this.#endWaiters?.resolveAll(undefined);
     const state = this.#state;
@@ -219,7 +219,7 @@ export class TlsReader {
 
   /** Stores the error, and rejects the pending read. Bytes that arrived before can still be read. */
   fail(error: unknown): void {
-    if (this.over) return;
+    if (this.endedOrFailed) return;
     this.#failure = { error };
     this.#endWaiters?.resolveAll(error);
     this.#rejectRead(error);
@@ -231,7 +231,7 @@ export class TlsReader {
     this.#endWaiters?.close();
     this.#rejectRead(localError("ECANCELED", "read"));
     this.#discarding = true;
-    if (!this.over) this.#resume();
+    if (!this.endedOrFailed) this.#resume();
   }
 
   #rejectRead(error: unknown): void {
@@ -282,7 +282,7 @@ export class TlsReader {
   }
 
   #resumeWhenEmpty(): void {
-    if (this.#chunks.length === 0 && !this.over) this.#resume();
+    if (this.#chunks.length === 0 && !this.endedOrFailed) this.#resume();
   }
 
   /** Copies stored bytes into `target`. Returns their number. */

@@ -35,7 +35,7 @@ export interface Sink {
    * Passes a piece. Returns whether the layer below has taken all of it. The next piece must wait until `done` was
    * called, whatever the result is.
    */
-  put(piece: Uint8Array, done: WriteCallback): boolean;
+  writePiece(piece: Uint8Array, done: WriteCallback): boolean;
   /** Sends close_notify and ends the connection below for writing. */
   end(done: WriteCallback): void;
 }
@@ -161,7 +161,7 @@ export class TlsWriter {
   }
 
   /** See {@link Writer.writeProgress}. -1 if no write waits. A piece that Node has not written does not count. */
-  get progress(): number {
+  get writeProgress(): number {
     const [write] = this.#queue;
     if (write === undefined) return -1;
     return this.#busy ? Math.max(0, write.transferred - this.#pieceSize) : write.transferred;
@@ -192,7 +192,7 @@ export class TlsWriter {
     this.#busy = true;
     this.#pieceSize = data.length;
     this.#count(data.length);
-    const taken = this.#sink.put(data, this.#pieceWritten);
+    const taken = this.#sink.writePiece(data, this.#pieceWritten);
     if (this.#failure !== undefined) {
       const { code, cause } = this.#failure.error as SocketError;
       return Promise.reject(localError(code, "write", { cause, transferred: data.length }));
@@ -219,7 +219,7 @@ export class TlsWriter {
     this.#busy = true;
     this.#pieceSize = piece.length;
     this.#count(piece.length);
-    this.#sink.put(piece, this.#pieceWritten);
+    this.#sink.writePiece(piece, this.#pieceWritten);
     const failed = this.#failure as { readonly error: unknown } | undefined;
     if (failed !== undefined) throw failed.error;
     return piece.length;
@@ -253,7 +253,7 @@ export class TlsWriter {
   }
 
   /** Resolves when Node has no piece, at once or later. */
-  idle(): Promise<void> {
+  whenIdle(): Promise<void> {
     return this.#busy ? new Promise((resolve) => this.#idleWaiters.push(resolve)) : Promise.resolve();
   }
 
@@ -269,7 +269,7 @@ export class TlsWriter {
     return write.promise;
   }
 
-  /** Called when Node has no piece any more. Resolves the promises of `idle()`. */
+  /** Called when Node has no piece any more. Resolves the promises of `whenIdle()`. */
   #setIdle(): void {
     this.#busy = false;
     for (const resolve of this.#idleWaiters.splice(0)) resolve();
@@ -286,7 +286,7 @@ export class TlsWriter {
           return;
         }
       } else {
-        const left = data instanceof WriteParts ? data.left : data.length;
+        const left = data instanceof WriteParts ? data.remaining : data.length;
         if (left > 0) {
           let piece;
           if (data instanceof WriteParts) piece = data.shift(MAX_PIECE);
@@ -302,7 +302,7 @@ export class TlsWriter {
           this.bytes += piece.length;
           this.#busy = true;
           this.#pieceSize = piece.length;
-          const taken = this.#sink.put(piece, this.#pieceWritten);
+          const taken = this.#sink.writePiece(piece, this.#pieceWritten);
           // Node calls the callback a turn later. The write need not wait for that.
           if (taken && left === piece.length && this.#queue[0] === write) {
             this.#queue.shift();

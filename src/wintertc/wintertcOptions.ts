@@ -3,7 +3,7 @@
 import type { HostPort } from "../addr/index.js";
 import { type Inet6Address, type InetAddress, parseAddress, toAddress } from "../addr/index.js";
 import { quote } from "../check/index.js";
-import { SocketError, socketErrorOf } from "./wintertcError.js";
+import { SocketError, toSocketError } from "./wintertcError.js";
 
 /** The address to connect to. */
 export interface SocketAddress {
@@ -57,7 +57,7 @@ export function checkAddress(address: AnySocketAddress): InetAddress | Inet6Addr
     }
     return found;
   } catch (error) {
-    throw socketErrorOf(error);
+    throw toSocketError(error);
   }
 }
 

@@ -19,7 +19,7 @@ import type { Conn } from "../io.js";
 import { ReadBuffer } from "../reading/readBuffer.js";
 import { type ByteController, pullBytes } from "../stream/webStreams.js";
 import { TlsConn } from "../tls/index.js";
-import { SocketError, socketErrorOf } from "./wintertcError.js";
+import { SocketError, toSocketError } from "./wintertcError.js";
 import type { CheckedOptions, SecureTransportKind, SocketInfo } from "./wintertcOptions.js";
 
 /** A connection with the interface of the WinterTC sockets proposal. Made by `connect()`. */
@@ -141,7 +141,7 @@ export class WintertcSocket implements Socket {
     try {
       conn = await open(this.#ending.signal);
     } catch (cause) {
-      const error = socketErrorOf(cause);
+      const error = toSocketError(cause);
       this.#end(error, true);
       throw error;
     }
@@ -166,7 +166,7 @@ export class WintertcSocket implements Socket {
     } catch (error) {
       // #end() has already passed an error to the readable, or closed it.
       if (this.#ended) return;
-      const reason = socketErrorOf(error);
+      const reason = toSocketError(error);
       this.#readableController.error(reason);
       this.#end(reason);
     } finally {
@@ -234,7 +234,7 @@ export class WintertcSocket implements Socket {
     try {
       await writing;
     } catch (error) {
-      throw this.#ended ? error : socketErrorOf(error);
+      throw this.#ended ? error : toSocketError(error);
     }
   }
 
@@ -243,7 +243,7 @@ export class WintertcSocket implements Socket {
     try {
       await conn.closeWrite();
     } catch (error) {
-      throw socketErrorOf(error);
+      throw toSocketError(error);
     } finally {
       await this.#onWriteEnd();
     }
