@@ -88,7 +88,7 @@ class Flow {
     this.ends = ends;
   }
 
-  /** Writes a packet that `side` sends. `missing` is the number of bytes at its end that are not in `packet`. */
+  /** Writes a packet that `side` sends. The last `missing` bytes of the real packet are not in `packet`. */
   protected write(side: FlowSide, packet: Buffer, missing: number, { time, comment }: FlowOptions): void {
     this.packets++;
     const { linkType } = this.#interface;
@@ -222,7 +222,7 @@ export class TcpFlow extends Flow {
       id: this.packets,
       ...more,
     });
-    // SYN and FIN count as one byte.
+    // SYN and FIN each take one sequence number.
     const used = (payload?.length ?? 0) + missing + ((flags & (SYN | FIN)) === 0 ? 0 : 1);
     this.#next[side] = (this.#next[side] + used) >>> 0;
     this.write(side, packet, missing, opts);

@@ -36,7 +36,7 @@ import {
 
 const LINE_PREFIX = "PROXY ";
 const PORT = /^(?:0|[1-9][0-9]{0,4})$/;
-/** The size of both addresses and ports, by family. */
+/** The size of both addresses and both ports in version 2, by family. */
 const ADDRESSES_SIZE: Readonly<Record<number, number>> = {
   [FAMILY_UNSPEC]: 0,
   [FAMILY_INET]: 12,
@@ -47,7 +47,7 @@ const ADDRESSES_SIZE: Readonly<Record<number, number>> = {
 /**
  * The error of a header that is not valid.
  *
- * @param found the rest of the message: the wrong part, and what is required
+ * @param found the rest of the message: the wrong part, and the required value
  */
 export function headerError(found: string): FrameError {
   return new FrameError(`Cannot read the header of the PROXY protocol: ${found}`);
@@ -202,9 +202,9 @@ function unixAddress(bytes: Uint8Array, start: number): UnixAddress {
 function decodeTlvs(bytes: Uint8Array, start: number): ProxyTlv[] {
   const tlvs: ProxyTlv[] = [];
   for (let offset = start; offset < bytes.length;) {
-    const left = bytes.length - offset;
-    const size = left < 3 ? 0 : bytes[offset + 1]! * 256 + bytes[offset + 2]!;
-    if (left < 3 || left - 3 < size) throw headerError(`a TLV at byte ${offset} is longer than the header`);
+    const remaining = bytes.length - offset;
+    const size = remaining < 3 ? 0 : bytes[offset + 1]! * 256 + bytes[offset + 2]!;
+    if (remaining < 3 || remaining - 3 < size) throw headerError(`a TLV at byte ${offset} is longer than the header`);
     const type = bytes[offset]!;
     if (type === PP2_TYPE_CRC32C) checkCrc(bytes, offset + 3, size);
     // A copy, because the caller may use its memory again. (slice() of a Buffer makes no copy.)

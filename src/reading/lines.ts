@@ -60,7 +60,7 @@ class LineRule implements ReadRule<string | null> {
 /** Checks the options and returns the rule. `defaultMax` is the stream's `maxLine`. */
 export function lineRule(opts: LineOptions | undefined, defaultMax: number, action: string): LineRule {
   if (opts === undefined) return new LineRule(defaultMax, "maxLine", "utf8");
-  // `?.`: null passes here, and the check of all options refuses it later.
+  // `?.`: `opts` may be null here; the check of all options refuses null later.
   const encoding = checkEncoding(opts?.encoding ?? "utf8", action);
   const max = opts?.max;
   if (max === undefined) return new LineRule(defaultMax, "maxLine", encoding);

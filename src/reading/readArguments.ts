@@ -6,7 +6,7 @@ import type { IoOptions } from "../io.js";
 
 /** How to read up to a delimiter. */
 export interface UntilOptions extends IoOptions {
-  /** Most bytes, including the delimiter. Default: the stream's `maxLine`. */
+  /** Maximum number of bytes, including the delimiter. Default: the stream's `maxLine`. */
   readonly max?: number | undefined;
 }
 

@@ -75,7 +75,7 @@ export class ReadBuffer {
   #freeSize = 0;
   /** Whether the slab is the shared block. */
   #shared = false;
-  /** The index in the shared block at which the last read of this stream began. */
+  /** The index in the shared block at which the latest read of this stream began. */
   #sharedStart = 0;
 
   get #minSlab(): number {
@@ -99,8 +99,8 @@ export class ReadBuffer {
   }
 
   /**
-   * Returns memory for a read that does not wait: the shared block, or `prepareOwnSlab()`. The read may fill `freeSize` bytes
-   * from `freeStart` on. The caller must commit them in the same step of JavaScript, before another stream reads.
+   * Returns memory for a read that does not wait: the shared block, or `prepareOwnSlab()`. The read may fill `freeSize`
+   * bytes from `freeStart` on. The caller must commit them in the same step of JavaScript, before another stream reads.
    */
   prepareSharedSlab(): Buffer {
     // The stream's own slab is used in three cases. Unread bytes and the next ones must be contiguous. Large reads
@@ -140,7 +140,7 @@ export class ReadBuffer {
     return this.#freeSize;
   }
 
-  /** Returns a view of at least one byte for a read that may wait. Then `commit()` gets the number of bytes read. */
+  /** Returns free memory of at least one byte for a read that may wait. Call `commit()` after the read. */
   prepareSpace(): Buffer {
     const slab = this.prepareOwnSlab();
     return this.#freeSize === slab.length ? slab : slab.subarray(this.#freeStart, this.#freeStart + this.#freeSize);

@@ -63,7 +63,7 @@ const ACTION = "broadcast";
  * With `"drop"` and `"disconnect"` the promise waits for no peer. It resolves at once, or after a turn of the event
  * loop if this call has filled a quarter of an outbox. So await each call: otherwise a peer that reads may count as
  * slow. With `"wait"` the promise resolves when each stream has written the message or has failed. A stream whose
- * outbox exceeds its limit already is in `failed` with an {@link OutboxFullError}.
+ * outbox already exceeds its limit is in `failed` with an {@link OutboxFullError}.
  *
  * Do not change the bytes afterwards: `broadcast()` does not copy them, and they may wait for a long time. If the
  * connection breaks while a message waits in an outbox, the reads of that stream and `whenBroken()` report it.
@@ -116,7 +116,7 @@ export async function broadcast<S extends Stream>(
       if (outcome === true) continue;
       if (outbox.needsTurn) fillingOutboxes.push(outbox);
       const settled = outcome.catch((error: unknown) => void failed.push({ stream, error }));
-      // NO_WRITE means that the write has ended already. A wait for its promise takes no turn, and shows its error.
+      // NO_WRITE: the write has ended already. Its promise settles in this turn, and may have an error for `failed`.
       if (policy === "wait" || stream.writeProgress === NO_WRITE) waiting.push(settled);
     } catch (error) {
       failed.push({ stream, error });

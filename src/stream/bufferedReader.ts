@@ -54,7 +54,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   /** The free part of the memory that `room()` returned; see `Consumer`. */
   start = 0;
   size = 0;
-  /** The number of bytes that the source has returned, and of the reads that returned them. */
+  /** The number of bytes that the source has returned, and the number of reads that returned them. */
   bytes: number = 0;
   reads: number = 0;
   #ending: Promise<EndResult> | undefined;
@@ -187,7 +187,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     this.#locked = true;
   }
 
-  /** Does the same as `lock()`, for a caller that calls `takeUnread()` and then reads from the socket below. */
+  /** Does the same as `lock()`, but allows `takeUnread()`, for a caller that then reads from the socket below. */
   lockForTransfer(): void {
     this.lock();
     this.#lockedForTransfer = true;
@@ -237,7 +237,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     this.#layerAbove = layer;
   }
 
-  /** Returns the buffered bytes and leaves them unread. Throws if a read would reject, or a layer has unread bytes. */
+  /** Returns the buffered bytes and leaves them unread. Throws if a read would reject, or `#layerAbove` has bytes. */
   peekUnread(): Buffer {
     const refused = this.#readError();
     if (refused !== undefined) throw refused.error;
@@ -246,7 +246,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     return this.buffer.peek(this.buffer.length);
   }
 
-  /** Makes all further reads reject with `EBADF`. */
+  /** Drops the buffered bytes, and makes all further reads reject with `EBADF`. */
   close(): void {
     this.#closed = true;
     this.buffer.clear();
@@ -281,7 +281,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     return ending.then((result) => result);
   }
 
-  /** Makes all further reads reject with `error`. */
+  /** Drops the buffered bytes, and makes all further reads reject with `error`. */
   #failReads(error: unknown): void {
     this.#failure = { error };
     this.buffer.clear();
@@ -317,7 +317,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     return this.#readSource(this.buffer.prepareSpace(), opts);
   }
 
-  /** Converts an exception of the source to a rejection. An exception would leave the reading side locked. */
+  /** Reads from the source. Turns an exception into a rejection, because it would leave the reading side locked. */
   #readSource(target: Uint8Array, opts: IoOptions | undefined): Promise<number> {
     try {
       return this.#source.read(target, opts);

@@ -112,9 +112,10 @@ class NodeDuplexTransport implements ChunkTransport {
   }
 
   /**
-   * The error for a failed write. If its code only says that the Duplex has ended, it is the error that ended the
-   * Duplex, or else `EPIPE`. `ECANCELED` is such a code too: when a read gets a reset, Node (since version 22) closes
-   * the handle, and libuv then ends pending writes with `ECANCELED`, although no caller has cancelled them.
+   * The error for a failed write: `error`, unless its code only says that the Duplex has ended. Then the result is the
+   * error that ended the Duplex, or else `EPIPE`. `ECANCELED` is such a code too: when a read gets a reset, Node (since
+   * version 22) closes the handle, and libuv then ends pending writes with `ECANCELED`, although no caller has
+   * cancelled them.
    */
   #writeError(error: Error, syscall: string): Error {
     const code: unknown = (error as NodeJS.ErrnoException).code;

@@ -33,14 +33,14 @@ export function makeNetSocket(fd: number, allowHalfOpen: boolean, syscall: strin
     // If the number now belongs to another kind of file, other code has opened it, and it must stay open.
     if (kind === "socket") fs().closeSync(fd);
     const { code } = error as { code?: unknown };
-    // ERR_INVALID_FD_TYPE and ERR_INVALID_FD are Node's codes for these two cases. Other codes are those of system
-    // calls.
+    // Node's own codes: ERR_INVALID_FD_TYPE for another kind of file, ERR_INVALID_FD for a closed descriptor. Other
+    // codes are those of system calls.
     if (typeof code === "string" && !code.startsWith("ERR_")) throw localError(code, syscall, { cause: error });
     throw localError(kind === "closed" ? "EBADF" : "ENOTSOCK", syscall, { cause: error });
   }
 }
 
-/** What a number of a descriptor refers to now. */
+/** The kind of file to which a descriptor's number refers now. */
 function descriptorKind(fd: number): "socket" | "other" | "closed" {
   try {
     return fs().fstatSync(fd).isSocket() ? "socket" : "other";

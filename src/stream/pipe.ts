@@ -15,9 +15,9 @@ export interface PipeOptions extends IoOptions {
   readonly keepOpen?: boolean | undefined;
 }
 
-/** Callbacks of the caller of `pipe()`. */
+/** Optional callbacks of the caller of `pipe()`, and the reason of its abort. */
 export interface PipeObserver {
-  /** Called after each write, with the number of its bytes. */
+  /** Called after each write with the number of written bytes. */
   onWritten?(count: number): void;
   /**
    * The reason with which the pipe's signal will be aborted. After the abort, its `transferred` is the number of bytes

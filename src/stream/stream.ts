@@ -144,6 +144,7 @@ export class Stream<C extends Conn = Conn>
   get socket(): SocketBelow<C> {
     return socketBelow(this.#conn);
   }
+
   /** Whether a read is pending. */
   get reading(): boolean {
     return this.#reader.reading;

@@ -31,7 +31,7 @@ export interface ConnTraits {
 /** Traits with the default values filled in. */
 export type CompleteTraits = { readonly [K in keyof ConnTraits]-?: Exclude<ConnTraits[K], undefined> };
 
-/** A check without the connection that it checks. */
+/** A check that takes the two ends as arguments. */
 export interface Check {
   readonly name: string;
   /** Traits that must be true. Otherwise the check is left out. */

@@ -125,7 +125,7 @@ export class MemoryConn extends Inspectable<MemoryDescription> implements Conn {
     if (this.#closed) return Promise.reject(localError("EBADF", "closeWrite"));
     const refused = optionsError(opts, "closeWrite");
     if (refused !== undefined) return Promise.reject(refused.error);
-    // The first call puts the end into the queue. Later calls only wait for it.
+    // The first call puts the end into the queue. Later calls wait behind it, and change nothing.
     const ending = this.#outgoing.end(opts);
     this.#finishing ??= ending;
     return ending;

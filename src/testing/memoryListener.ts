@@ -25,7 +25,7 @@ export interface MemoryListenerStats {
   readonly accepted: number;
   /** Connections in the accept queue. */
   readonly queued: number;
-  /** The length of the accept queue. */
+  /** Maximum number of connections in the accept queue. */
   readonly backlog: number;
 }
 
@@ -180,7 +180,7 @@ export class MemoryListener extends Inspectable<MemoryListenerDescription> imple
     return this.close();
   }
 
-  /** Makes connections while the accept queue has space, and accepts them. */
+  /** Makes connections while the accept queue has space, and passes them to the waiting calls of `accept()`. */
   #match(): void {
     while (this.#connecting.length > 0 && this.#ready.length < this.#backlog) {
       const [client, server] = memoryPair({ ...this.#memory, addresses: [undefined, this.address] });

@@ -51,7 +51,7 @@ export class MemoryPipe {
   #arrivedBytes = 0;
   #pendingRead: PendingRead | undefined;
   #writes: PendingWrite[] = [];
-  /** Runs when the next segment, or the end, can be read. Only while a read waits. */
+  /** The timer for the arrival of the next segment, or of the end. Set only while a read waits. */
   #timer: unknown;
   /** When the end, or the reset, can be read. */
   #endAt: number | undefined;
@@ -85,7 +85,7 @@ export class MemoryPipe {
     return this.#pendingRead !== undefined;
   }
 
-  /** The names of the calls that wait for room. */
+  /** The names of the calls that wait at the writing end. */
   pendingWrites(): string[] {
     return this.#writes.map(({ parts }) => (parts === undefined ? "closeWrite" : "write"));
   }
@@ -125,7 +125,9 @@ export class MemoryPipe {
     return this.#enqueue(undefined, opts);
   }
 
-  /** The writing end was closed: pending writes fail. The reader gets the bytes, and then 0 or `ECONNRESET`. */
+  /**
+   * Closes the writing end: its calls fail. The other end reads the held bytes, and then 0, or `ECONNRESET` if `reset`.
+   */
   closeWritingEnd(reset: boolean): void {
     this.#failWrites("ECANCELED", "EBADF");
     if (this.#endAt === undefined) {
@@ -135,7 +137,7 @@ export class MemoryPipe {
     this.#settleRead();
   }
 
-  /** The reading end was closed: its pending read fails, and the pipe takes no more bytes. */
+  /** Closes the reading end: the pending read fails, the held bytes are dropped, and writes fail from now on. */
   closeReadingEnd(reset: boolean): void {
     const read = this.#pendingRead;
     this.#pendingRead = undefined;
@@ -185,7 +187,7 @@ export class MemoryPipe {
     return write.promise;
   }
 
-  /** A closeWrite() stays in the queue: only the wait for it ends. */
+  /** Removes a cancelled write. A closeWrite() stays in the queue: only the wait for it ends. */
   #removeWrite(removed: PendingWrite): void {
     if (removed.parts !== undefined) this.#writes = this.#writes.filter((write) => write !== removed);
   }
@@ -249,7 +251,7 @@ export class MemoryPipe {
     return this.#arrivedBytes;
   }
 
-  /** 0 if the end can be read now, the error if a reset can, `undefined` otherwise. */
+  /** 0 if the end can be read now, the error if a reset can be read now, `undefined` otherwise. */
   #ending(): 0 | SocketError | undefined {
     if (this.#endAt === undefined || this.#segments.length > 0) return undefined;
     if (this.#endAt > this.#opts.clock.now()) return undefined;

@@ -105,18 +105,18 @@ export async function rejection(
 }
 
 /**
- * Writes the pattern until a write waits for `patience` ms, because the peer does not read. Resolves with the number of
- * bytes that were taken.
+ * Writes the pattern until a write times out after `timeout` ms, because the peer does not read. Resolves with the
+ * number of bytes that were taken. Rejects if that number exceeds `maxTaken`.
  */
-export async function fillUntilBlocked(conn: Conn, most: number, patience: number): Promise<number> {
+export async function fillUntilBlocked(conn: Conn, maxTaken: number, timeout: number): Promise<number> {
   const piece = 65_536;
   for (let taken = 0; ;) {
-    if (taken > most) {
+    if (taken > maxTaken) {
       const found = `${taken} bytes were taken although the peer does not read`;
-      throw new Error(`Cannot make a write wait: ${found}, required at most ${most}`);
+      throw new Error(`Cannot make a write wait: ${found}, required at most ${maxTaken}`);
     }
     try {
-      await conn.write(pattern(piece, taken), { timeout: patience });
+      await conn.write(pattern(piece, taken), { timeout });
       taken += piece;
     } catch (error) {
       const { code, transferred } = error as { code?: unknown; transferred?: unknown };

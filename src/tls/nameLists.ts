@@ -16,6 +16,7 @@ const PLAIN_NAME = /^[A-Za-z0-9_.+-]+$/;
 
 /** Names that OpenSSL has accepted. With this cache, a context for a single connection checks no name again. */
 const acceptedNames = new Set<string>();
+/** Limits the memory, because the names come from the caller. */
 const MAX_ACCEPTED_NAMES = 1024;
 
 /** Refuses a name that OpenSSL does not support, by making a context with it. */

@@ -13,7 +13,7 @@ const NOT_TLS: ReadonlySet<string> = new Set([
   "ERR_SSL_HTTPS_PROXY_REQUEST",
 ]);
 
-/** Codes of a broken connection below that Node reports without an errno. */
+/** Node's codes for a broken connection below, in errors without an errno. */
 const BROKEN: ReadonlySet<string> = new Set([
   "ECONNRESET",
   "EPIPE",

@@ -1,9 +1,9 @@
 // TlsConn: the Conn on Node's TLS socket after a handshake.
 //
-// TlsConn bypasses the queues and events of node:stream, which saves more time than its promises cost. It takes
-// decrypted bytes where Node delivers them: in the buffer of recordBuffer.ts, or in `push`. It passes bytes to encrypt
-// to `_write`. `push` and `_write` are meant for subclasses of streams. It is safe to use them here, because no other
-// code can reach this TLS socket.
+// TlsConn bypasses the queues and events of node:stream, which saves more time than the promises of TlsConn cost. It
+// takes decrypted bytes where Node delivers them: in the buffer of recordBuffer.ts, or in `push`. It passes bytes to
+// encrypt to `_write`. `push` and `_write` are meant for subclasses of streams. It is safe to use them here, because no
+// other code can reach this TLS socket.
 
 import type { X509Certificate } from "node:crypto";
 import type { CipherNameAndProtocol, TLSSocket } from "node:tls";
@@ -74,9 +74,9 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
   readonly cipher: CipherNameAndProtocol;
   /** The protocol that was negotiated by ALPN. */
   readonly alpnProtocol: string | undefined;
-  /** Client: the verified name. Server: the name that the client sent (SNI), `undefined` if it sent none. */
+  /** Client: the name to verify. Server: the name that the client sent (SNI), `undefined` if it sent none. */
   readonly servername: string | undefined;
-  /** Whether the peer has sent a valid certificate for the expected name. */
+  /** Whether the peer has sent a valid certificate; on a client, for `servername`. */
   readonly authorized: boolean;
   /** The code of the verification error, if `authorized` is false. */
   readonly authorizationError: string | undefined;
@@ -214,7 +214,7 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
     return call.promise;
   }
 
-  /** @internal Stores a session that the server has offered. */
+  /** @internal Stores a session that the server has offered, and resolves the waiting calls of `nextSession()`. */
   storeSession(ticket: Buffer): void {
     const certificate = this.peerCertificate;
     if (certificate === undefined) return;
@@ -323,7 +323,7 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
     this.#aborted = true;
     this.#cancelCalls();
     // OpenSSL may be on the stack, because code that awaits a handshake or a read runs at the end of Node's callback.
-    // Destroying the TLS socket now would free memory that OpenSSL still uses. So the transport does it a turn later.
+    // Destroying the TLS socket now would free memory that OpenSSL still uses. So the transport destroys it later.
     this.#transport.abort(this.#io.ending);
   }
 
@@ -331,17 +331,17 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
     return this.close();
   }
 
-  /** Rejects the waiting calls, once. */
+  /** The first call rejects the waiting calls, and makes later ones reject with `EBADF`. */
   #cancelCalls(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#reader.cancel();
     this.#writer.cancel();
-    this.#refuseSessions("ECANCELED");
+    this.#rejectSessionCalls("ECANCELED");
     this.#broken.close();
   }
 
-  #refuseSessions(code: string): void {
+  #rejectSessionCalls(code: string): void {
     for (const call of this.#sessionCalls.splice(0)) call.reject(localError(code, "nextSession"));
   }
 
@@ -381,7 +381,7 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
     if (kind === "close_notify" || (kind === "end" && this.#allowTruncation)) this.#reader.end();
     else this.#reader.fail(kind === "end" ? truncationError() : resetError(this, "read"));
     if (kind === "reset") this.#broken.resolveAll(resetError(this, "write"));
-    this.#refuseSessions("ECONNRESET");
+    this.#rejectSessionCalls("ECONNRESET");
     return false;
   }
 
@@ -389,7 +389,7 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
     this.#reader.fail(fromNodeError(error, "read", this));
     this.#writer.fail(writeErrorCode(error), error);
     this.#broken.resolveAll(fromNodeError(error, "write", this));
-    this.#refuseSessions("ECONNRESET");
+    this.#rejectSessionCalls("ECONNRESET");
   }
 
   #socketClosed(): void {

@@ -72,7 +72,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   readonly #unfinished = new Set<RunningHandshake>();
   /** The number of handshakes that were not dropped. */
   #handshakes = 0;
-  /** A connection that was accepted below while the listener was at its limit. It waits for a place. */
+  /** A connection that was accepted below while the listener was at its limit. Its handshake has not started. */
   #waitingConn: Conn | undefined;
   /** Expires when the oldest silent client may be dropped. */
   #silenceTimer: NodeJS.Timeout | undefined;
@@ -221,7 +221,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   }
 
   /**
-   * Starts the handshake of a connection that waits for a place, if there is one. Then calls accept() of the listener
+   * Starts the handshake of `#waitingConn`, unless the listener is at its limit. Then calls accept() of the listener
    * below, unless that call is pending, no accept() waits here, or the listener is at its limit.
    */
   #acceptNext(): void {
@@ -240,7 +240,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
       (conn) => {
         if (!this.#full) return this.#handleAccepted(conn);
         // A silent client may be dropped for this connection. An immediate runs after the events of this turn, so all
-        // available bytes of clients are read before.
+        // available bytes of clients have been read by then.
         setImmediate(() => this.#handleAccepted(conn));
       },
       (error: unknown) => {
@@ -260,7 +260,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     }
   }
 
-  /** Starts the handshake of a connection that was accepted below, or keeps it until there is a place. */
+  /** Starts the handshake of a connection that was accepted below, or stores the connection in `#waitingConn`. */
   #handleAccepted(conn: Conn): void {
     this.#pendingAccept = undefined;
     // Checked first, because `#full` still counts handshakes that close() has ended.
@@ -276,8 +276,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   }
 
   /**
-   * The oldest handshake whose client has sent nothing. While the step before
-   * the handshake runs, its client counts as silent.
+   * The oldest handshake whose client has sent nothing. While the step before the handshake runs, a client is silent.
    */
   #oldestSilent(): RunningHandshake | undefined {
     for (const handshake of this.#unfinished)
@@ -294,12 +293,12 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     const silent = this.#oldestSilent();
     const { silenceTimeout } = this.#opts;
     if (silent === undefined || silenceTimeout === null) return false;
-    const left = silent.since + silenceTimeout - clock();
-    if (left <= 0) return true;
+    const remaining = silent.since + silenceTimeout - clock();
+    if (remaining <= 0) return true;
     this.#silenceTimer ??= setTimeout(() => {
       this.#silenceTimer = undefined;
       this.#acceptNext();
-    }, Math.ceil(left));
+    }, Math.ceil(remaining));
     // Unreferenced, because the running handshake keeps the process alive.
     this.#silenceTimer.unref();
     return false;

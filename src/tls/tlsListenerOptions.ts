@@ -49,7 +49,7 @@ export interface TlsListenerStats {
   readonly ready: number;
   /** Handshakes that have failed, without those of dropped clients. */
   readonly failed: number;
-  /** Silent clients that were dropped for another one. */
+  /** Silent clients that were dropped for another client. */
   readonly dropped: number;
 }
 

@@ -90,7 +90,7 @@ export interface TlsConnectionOptions {
   readonly signal?: AbortSignal | undefined;
   /**
    * Milliseconds for which `close()` waits until the written bytes and close_notify are sent; null for no limit. After
-   * that time it discards them. Default 5000.
+   * that time it discards the unsent bytes. Default 5000.
    */
   readonly closeTimeout?: number | null | undefined;
   /**
@@ -274,7 +274,7 @@ export interface CheckedConnection {
   readonly inline: TlsContextOptions;
 }
 
-/** Checks the options of a connection, and separates those of its context. prepareTls() checks the latter. */
+/** Checks the options of a connection, and separates those of its context, which prepareTls() checks. */
 export function checkConnection(opts: unknown, action: string): CheckedConnection {
   requireOptions(opts, action);
   const isServer = flag(opts["isServer"], false, action, "isServer");

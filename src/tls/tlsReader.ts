@@ -1,8 +1,8 @@
 // TlsReader: the reading side of a TLS connection, with the decrypted bytes that were not read yet.
 //
 // Node delivers decrypted bytes. If a read waits, they go into its buffer. Otherwise the reader stores them and pauses
-// Node. A paused Node still delivers the rest of its last read of the connection below. That is less than 64 KiB, so
-// the stored bytes are less too.
+// Node. A paused Node still delivers the rest of its last read of the connection below. This rest has fewer than 64
+// KiB, and so have the stored bytes.
 //
 // A paused Node does not report the end. So after a call of `whenEnded()` the reader pauses Node only when `READ_AHEAD`
 // bytes are stored.
@@ -22,7 +22,7 @@ import { rejection } from "../wait/rejection.js";
 // oxlint-disable-next-line typescript/unbound-method -- it is called with a `this` of its own
 const { set } = Uint8Array.prototype;
 
-/** Copies as much of a chunk into `target` as it holds. Returns the rest; undefined if there is none. */
+/** Copies a chunk into `target`, as much as fits. Returns the rest of the chunk; undefined if there is none. */
 function copyInto(target: Uint8Array, chunk: Buffer): Buffer | undefined {
   const { length } = target;
   if (chunk.length <= length) {
@@ -54,17 +54,17 @@ function storeResolve(resolve: (value: never) => void): void {
   lastResolve = resolve;
 }
 
-/** A read with a timeout or a signal. `forget` removes it from the reader. */
+/** A read with a timeout or a signal. `remove` removes it from the reader. */
 class TimedRead<T> extends PendingCall<T> {
-  readonly #forget: () => void;
+  readonly #remove: () => void;
 
-  constructor(opts: IoOptions, refs: TimerRefs, forget: () => void) {
+  constructor(opts: IoOptions, refs: TimerRefs, remove: () => void) {
     super(opts, undefined, refs);
-    this.#forget = forget;
+    this.#remove = remove;
   }
 
   protected override cancel(): SocketError {
-    this.#forget();
+    this.#remove();
     return timeoutError("read");
   }
 }
@@ -172,10 +172,10 @@ export class TlsReader {
     return this.#startRead<Buffer | null>(READ_CHUNK, opts);
   }
 
-  /** Node calls it with a chunk of decrypted bytes. Returns false to pause Node. */
+  /** Node calls this method with a chunk of decrypted bytes. Returns false to pause Node. */
   push(chunk: Buffer): boolean {
     let rest: Buffer | undefined = chunk;
-    // The caller has detached the buffer during the wait. A result of 0 would look like the end.
+    // Without bytes, the target was detached during the wait. The result 0 would look like the end.
     if (this.#state === READ_INTO && this.#target.length === 0) this.#rejectRead(localError("EFAULT", "read"));
     if (this.#state === READ_INTO) {
       const target = this.#target;
@@ -225,7 +225,10 @@ export class TlsReader {
     this.#rejectRead(error);
   }
 
-  /** Ends reading because this side closes. Later bytes are discarded, so that the peer's writes do not block. */
+  /**
+   * Rejects the pending read and drops the stored bytes, because this side closes. Later bytes are discarded, so that
+   * the peer's writes do not block.
+   */
   cancel(): void {
     this.#chunks.length = 0;
     this.#endWaiters?.close();

@@ -1,7 +1,7 @@
 // TlsWriter: the writing side of a TLS connection. It passes the writes to Node in order, one piece at a time. A piece
 // is the part of a write that Node gets in one call.
 //
-// Node encrypts a piece at once, so a piece that Node has can't be cancelled. So `transferred` of a cancelled write
+// Node encrypts a piece immediately, and then the piece can't be cancelled. So `transferred` of a cancelled write
 // counts all pieces that Node got, including a piece that Node has not written yet. Pieces are small, so that Node
 // holds little data if the peer does not read.
 
@@ -21,7 +21,7 @@ const MAX_PIECE = 65_536;
 
 const NO_BYTES = new Uint8Array(0);
 
-/** Node calls it when it has written a piece, or with the error of the piece. */
+/** Node calls this function after it has written a piece, or with the error of the piece. */
 export type WriteCallback = (error?: Error | null) => void;
 
 /** Node's TLS socket, to which the writer passes the pieces. */
@@ -42,7 +42,7 @@ export interface Sink {
 
 /** A call of write(), or of closeWrite(), that waits. */
 interface QueuedWrite {
-  /** The data that Node has not got. undefined for closeWrite(). */
+  /** The data that Node has not got; undefined for closeWrite(). */
   data: Uint8Array | WriteParts | undefined;
   /** The number of bytes that Node has got. */
   transferred: number;
@@ -52,7 +52,7 @@ interface QueuedWrite {
   reject(error: unknown): void;
 }
 
-/** A call without a timeout and a signal. */
+/** A call with neither a timeout nor a signal. */
 class PlainWrite implements QueuedWrite {
   data: Uint8Array | WriteParts | undefined;
   transferred = 0;
@@ -125,7 +125,7 @@ export class TlsWriter {
   writes: number = 0;
   /** Whether Node has a piece or the end, and has not called the callback yet. */
   #busy = false;
-  /** The size of the last piece that Node got. */
+  /** The size of the most recent piece that Node got. */
   #pieceSize = 0;
   /** Whether closeWrite() was called. */
   #endRequested = false;
@@ -185,8 +185,8 @@ export class TlsWriter {
   }
 
   /**
-   * Passes a whole write as one piece, without the queue. If the layer below does not take all of it, the
-   * write waits in the queue.
+   * Passes a whole write as one piece, without the queue. If the layer below does not take all of the piece, the write
+   * waits in the queue.
    */
   #writeAtOnce(data: Uint8Array): Promise<void> {
     this.#busy = true;
@@ -246,13 +246,13 @@ export class TlsWriter {
     this.#setIdle();
   }
 
-  /** Ends writing because this side closes. */
+  /** Rejects the pending writes with `ECANCELED` and later ones with `EBADF`, because this side closes. */
   cancel(): void {
     this.#failure ??= { error: localError("EBADF", "write") };
     for (const write of this.#queue.splice(0)) write.reject(localWriteError(write, "ECANCELED"));
   }
 
-  /** Resolves when Node has no piece, at once or later. */
+  /** Resolves when Node has neither a piece nor the end to write. */
   whenIdle(): Promise<void> {
     return this.#busy ? new Promise((resolve) => this.#idleWaiters.push(resolve)) : Promise.resolve();
   }
@@ -269,7 +269,7 @@ export class TlsWriter {
     return write.promise;
   }
 
-  /** Called when Node has no piece any more. Resolves the promises of `whenIdle()`. */
+  /** Called when Node has neither a piece nor the end. Resolves the promises of `whenIdle()`. */
   #setIdle(): void {
     this.#busy = false;
     for (const resolve of this.#idleWaiters.splice(0)) resolve();
@@ -347,7 +347,7 @@ export class TlsWriter {
   }
 }
 
-/** The code of a failed write: that of Node's error if it says why the connection broke, otherwise EPIPE. */
+/** The code of a failed write: Node's code if it is a cause of a broken connection, otherwise `EPIPE`. */
 export function writeErrorCode(error: unknown): string {
   const code: unknown = (error as { code?: unknown } | undefined)?.code;
   return code === "ECONNRESET" || code === "ETIMEDOUT" || code === "EHOSTUNREACH" || code === "ENETUNREACH"

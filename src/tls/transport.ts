@@ -17,7 +17,7 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { restated, SocketError } from "../errors/index.js";
 import type { Conn } from "../io.js";
-import { type ConnDuplex, plainDuplex } from "../stream/connDuplex.js";
+import { type ConnDuplex, makePlainDuplex } from "../stream/connDuplex.js";
 import { makeNetSocket } from "../stream/netSocket.js";
 
 /** The cause of an end: TLS itself, an end of the connection below, or its reset. */
@@ -40,9 +40,12 @@ export interface Transport {
   readonly fd: (() => number) | undefined;
   /** Whether the kernel has taken all written bytes; false if that is unknown. */
   readonly allSent: boolean;
-  /** Called when a call begins to wait. Keeps the process alive, unless `setKeepsAlive(false)` was called. */
+  /**
+   * To be called when a read or another call begins to wait. Keeps the process alive, unless `setKeepsAlive(false)` was
+   * called.
+   */
   ref(): void;
-  /** Called when no call waits any more. */
+  /** To be called when no call waits any more. Lets the process end. */
   unref(): void;
   /** Sets whether waiting calls keep the process alive. */
   setKeepsAlive(keepsAlive: boolean): void;
@@ -52,7 +55,7 @@ export interface Transport {
    * @param ending whether Node is ending the writing side
    */
   abort(ending: boolean): void;
-  /** Closes the connection after the TLS socket was destroyed. Resolves when both are closed. */
+  /** Closes the connection below; called after the TLS socket was destroyed. Resolves when it is closed. */
   close(): Promise<void>;
 }
 
@@ -181,7 +184,7 @@ class DuplexTransport implements Transport {
 
   constructor(conn: Conn) {
     this.#conn = conn;
-    this.duplex = plainDuplex(conn, {});
+    this.duplex = makePlainDuplex(conn, {});
     // The TLS socket reports the same error.
     this.duplex.on("error", () => undefined);
   }
@@ -217,7 +220,7 @@ class DuplexTransport implements Transport {
 
 /**
  * Whether TLS works on a net.Socket that was made from a descriptor. Bun does not read from such a socket. Deno reports
- * neither its end nor when it can be written.
+ * neither the end nor the writability of such a socket.
  */
 const SUPPORTS_DESCRIPTORS = process.versions["bun"] === undefined && process.versions["deno"] === undefined;
 
@@ -239,7 +242,7 @@ export function checkServerSupport(action: string): void {
  */
 export function openTransport(conn: Conn, buffered: Uint8Array): Transport {
   const transport = newTransport(conn);
-  // Node first reads the buffer of the Duplex; initRead() in lib/_tls_wrap.js.
+  // Node first reads the buffer of the Duplex; see initRead() in lib/_tls_wrap.js.
   if (buffered.length > 0) {
     transport.duplex.unshift(buffered);
     transport.receivedBefore = true;

@@ -109,7 +109,7 @@ export async function wrapPrepared(
   try {
     return await (client === undefined ? serverHandshake(setup) : clientHandshake(setup, client));
   } catch (error) {
-    // Deferred, because Node reports errors while OpenSSL is on the stack.
+    // A turn later, because Node reports errors while OpenSSL is on the stack.
     await new Promise<void>((resolve) => setImmediate(resolve));
     await setup.transport.close();
     throw error;
@@ -189,5 +189,6 @@ function checkClient(opts: TlsClientOptions, checked: CheckedConnection, action:
   if (session !== undefined && unpacked === undefined) {
     throw new TypeError(`Cannot ${action}: session is ${quote(session)}, required a result of nextSession()`);
   }
-  return { name, check: check === undefined ? undefined : AsyncResource.bind(check), session: unpacked };
+  const checkServerIdentity = check === undefined ? undefined : AsyncResource.bind(check);
+  return { name, checkServerIdentity, session: unpacked };
 }

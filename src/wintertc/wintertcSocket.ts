@@ -79,7 +79,7 @@ export class WintertcSocket implements Socket {
   readonly #options: CheckedOptions;
   readonly #opened = withResolvers<SocketInfo>();
   readonly #closed = withResolvers<void>();
-  /** The connection. Rejects when it can't be made. */
+  /** Resolves with the connection, or rejects if it can't be made. */
   readonly #conn: Promise<Conn>;
   /** Aborted when the socket is closed: it ends the waiting calls of the connection. */
   readonly #ending = new AbortController();
@@ -185,7 +185,7 @@ export class WintertcSocket implements Socket {
     }
   };
 
-  /** The peer has ended writing. */
+  /** Called when the peer has ended writing. */
   async #onReadEnd(): Promise<void> {
     if (this.#options.allowHalfOpen) {
       if (this.#writeEnded) this.#end();
