@@ -317,7 +317,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     return this.#readSource(this.buffer.prepareSpace(), opts);
   }
 
-  /** Reads from the source. Turns an exception into a rejection, because it would leave the reading side locked. */
+  /** Reads from the source. Returns a rejection for an exception, which would leave the reading side locked. */
   #readSource(target: Uint8Array, opts: IoOptions | undefined): Promise<number> {
     try {
       return this.#source.read(target, opts);

@@ -1,5 +1,5 @@
-// The pending `whenBroken()` or `whenEnded()` calls of a connection that has no descriptor of its own; see io.ts. The
-// first waits for the end of the connection, the second for the end of the peer's direction.
+// The pending `whenBroken()` or `whenEnded()` calls of a connection that has no descriptor of its own; see io.ts.
+// `whenBroken()` waits for the end of the connection, `whenEnded()` for the end of the peer's direction.
 
 import type { TimeoutError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";

@@ -105,8 +105,8 @@ export class Stream<C extends Conn = Conn>
   #writes = 0;
   #bytesSent = 0;
   /** The waiting calls of `whenBroken` and of `whenEnded`, if the connection has no such method. */
-  #broken: EndWaiters | undefined;
-  #ended: EndWaiters | undefined;
+  #brokenWaiters: EndWaiters | undefined;
+  #endedWaiters: EndWaiters | undefined;
 
   /**
    * Puts a buffer on `conn`. Other code must not read from `conn` from now on.
@@ -348,7 +348,7 @@ export class Stream<C extends Conn = Conn>
    * promise settles only with a timeout, a signal or `close()`.
    */
   whenBroken(opts?: IoOptions): Promise<unknown> {
-    return this.#conn.whenBroken?.(opts) ?? (this.#broken ??= new EndWaiters()).wait(opts);
+    return this.#conn.whenBroken?.(opts) ?? (this.#brokenWaiters ??= new EndWaiters()).wait(opts);
   }
 
   /**
@@ -356,7 +356,7 @@ export class Stream<C extends Conn = Conn>
    * no such method, the promise settles only with a timeout, a signal or `close()`.
    */
   whenEnded(opts?: IoOptions): Promise<unknown> {
-    return this.#conn.whenEnded?.(opts) ?? (this.#ended ??= new EndWaiters("whenEnded")).wait(opts);
+    return this.#conn.whenEnded?.(opts) ?? (this.#endedWaiters ??= new EndWaiters("whenEnded")).wait(opts);
   }
 
   /**
@@ -469,8 +469,8 @@ export class Stream<C extends Conn = Conn>
 
   #closeReader(): void {
     this.#reader.close();
-    this.#broken?.close();
-    this.#ended?.close();
+    this.#brokenWaiters?.close();
+    this.#endedWaiters?.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -63,11 +63,11 @@ export class TransportConn implements Conn {
   #finished = false;
   #writeError: { readonly error: unknown } | undefined;
 
-  readonly #broken = new EndWaiters();
+  readonly #brokenWaiters = new EndWaiters();
 
   constructor(transport: ChunkTransport) {
     this.#transport = transport;
-    transport.onBroken((error) => this.#broken.resolveAll(error));
+    transport.onBroken((error) => this.#brokenWaiters.resolveAll(error));
   }
 
   get localAddress(): Address | undefined {
@@ -131,7 +131,7 @@ export class TransportConn implements Conn {
   }
 
   whenBroken(opts?: IoOptions): Promise<unknown> {
-    return this.#broken.wait(opts);
+    return this.#brokenWaiters.wait(opts);
   }
 
   close(): Promise<void> {
@@ -172,7 +172,7 @@ export class TransportConn implements Conn {
     if (this.#closed) return;
     this.#closed = true;
     this.#unreadBytes = undefined;
-    this.#broken.close();
+    this.#brokenWaiters.close();
     this.#pendingRead?.reject(localError("ECANCELED", "read"));
     this.#pendingRead = undefined;
     for (const write of this.#writes.splice(0)) write.reject(write.errorWith("ECANCELED"));

@@ -3,7 +3,7 @@
 import { checkOptions, flag, quote } from "../check/index.js";
 import type { Conn } from "../io.js";
 import { milliseconds } from "../wait/waitOptions.js";
-import { functionOf, numberFrom, wholeNumber } from "./checks.js";
+import { checkFunction, checkNumber, wholeNumber } from "./checks.js";
 import { closeChecks } from "./conformanceClose.js";
 import { readChecks } from "./conformanceRead.js";
 import { writeChecks } from "./conformanceWrite.js";
@@ -68,14 +68,14 @@ export function connConformance(
   if (typeof name !== "string") {
     throw new TypeError(`Cannot ${action}: name is ${quote(name)}, required a string`);
   }
-  functionOf(makePair, action, "makePair");
+  checkFunction(makePair, action, "makePair");
   checkOptions(traits, action, ["reset", "halfClose", "maxHeld", "patience", "bulk", "deadline"]);
   const time = (value: unknown, byDefault: number, option: string): number =>
     milliseconds(value, action, option) ?? byDefault;
   const complete: CompleteTraits = {
     reset: flag(traits.reset, true, action, "reset"),
     halfClose: flag(traits.halfClose, true, action, "halfClose"),
-    maxHeld: numberFrom(traits.maxHeld ?? 67_108_864, action, "maxHeld", 0, "a number of bytes"),
+    maxHeld: checkNumber(traits.maxHeld ?? 67_108_864, action, "maxHeld", 0, "a number of bytes"),
     patience: time(traits.patience, 100, "patience"),
     bulk: wholeNumber(traits.bulk ?? 4_194_304, action, "bulk"),
     deadline: time(traits.deadline, 20_000, "deadline"),

@@ -126,7 +126,8 @@ export class MemoryPipe {
   }
 
   /**
-   * Closes the writing end: its calls fail. The other end reads the held bytes, and then 0, or `ECONNRESET` if `reset`.
+   * Closes the writing end: its writes fail. The reading end reads the held bytes, and then 0, or `ECONNRESET` if
+   * `reset`.
    */
   closeWritingEnd(reset: boolean): void {
     this.#failWrites("ECANCELED", "EBADF");

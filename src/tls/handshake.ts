@@ -132,14 +132,14 @@ export function clientHandshake(setup: HandshakeSetup, client: CheckedClient): P
     handshake.reject(fromNodeError(error, "tls_handshake"));
     socket.destroy();
   };
-  const socketClosed = (): void => fail(localError("ECONNRESET", "tls_handshake"));
+  const onSocketClosed = (): void => fail(localError("ECONNRESET", "tls_handshake"));
   socket.on("session", (ticket) => conn?.storeSession(ticket));
   socket.on("error", fail);
-  socket.on("close", socketClosed);
+  socket.on("close", onSocketClosed);
   socket.once("secureConnect", () => {
     if (handshake.settled) return;
     socket.off("error", fail);
-    socket.off("close", socketClosed);
+    socket.off("close", onSocketClosed);
     conn = makeConn(setup, socket, name, socket.isSessionReused() ? offeredSession?.certificate : serverCertificate);
     handshake.resolve(conn);
   });

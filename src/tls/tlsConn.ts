@@ -91,7 +91,7 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
   readonly #closeTimeout: number | null;
   readonly #allowTruncation: boolean;
   readonly #refs = new TimerRefs();
-  readonly #broken = new EndWaiters();
+  readonly #brokenWaiters = new EndWaiters();
   #certificate: X509Certificate | undefined;
   #settings: SocketSettings | undefined;
   #session: Buffer | undefined;
@@ -123,10 +123,10 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
     const io = (this.#io = new TlsSocketIo(socket, transport));
     const reader = (this.#reader = new TlsReader(io, this.#refs));
     this.#writer = new TlsWriter(io, this.#refs);
-    socket.push = (chunk: Buffer | null): boolean => (chunk === null ? this.#noteEnd() : reader.push(chunk));
+    socket.push = (chunk: Buffer | null): boolean => (chunk === null ? this.#onEnd() : reader.push(chunk));
     useRecordBuffer(socket, (bytes) => reader.pushCopy(bytes));
     socket.on("error", (error) => this.#fail(error));
-    socket.on("close", () => this.#socketClosed());
+    socket.on("close", () => this.#onSocketClosed());
     transport.unref();
     openConns.add(this.#listPending);
     if (registry !== undefined) registry.addObject(this);
@@ -286,7 +286,7 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
   }
 
   whenBroken(opts?: IoOptions): Promise<unknown> {
-    return this.#broken.wait(opts);
+    return this.#brokenWaiters.wait(opts);
   }
 
   whenEnded(opts?: IoOptions): Promise<unknown> {
@@ -338,7 +338,7 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
     this.#reader.cancel();
     this.#writer.cancel();
     this.#rejectSessionCalls("ECANCELED");
-    this.#broken.close();
+    this.#brokenWaiters.close();
   }
 
   #rejectSessionCalls(code: string): void {
@@ -374,13 +374,13 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
   }
 
   /** Called when Node reports an end. Returns false, as `push` does at the end. */
-  #noteEnd(): boolean {
-    let kind = this.#transport.findEndCause(this.#reader.paused);
+  #onEnd(): boolean {
+    let cause = this.#transport.findEndCause(this.#reader.paused);
     // When both directions have ended, getpeername(2) fails as after a reset.
-    if (kind === "reset" && this.#writer.finished) kind = "end";
-    if (kind === "close_notify" || (kind === "end" && this.#allowTruncation)) this.#reader.end();
-    else this.#reader.fail(kind === "end" ? truncationError() : resetError(this, "read"));
-    if (kind === "reset") this.#broken.resolveAll(resetError(this, "write"));
+    if (cause === "reset" && this.#writer.finished) cause = "end";
+    if (cause === "close_notify" || (cause === "end" && this.#allowTruncation)) this.#reader.end();
+    else this.#reader.fail(cause === "end" ? truncationError() : resetError(this, "read"));
+    if (cause === "reset") this.#brokenWaiters.resolveAll(resetError(this, "write"));
     this.#rejectSessionCalls("ECONNRESET");
     return false;
   }
@@ -388,11 +388,11 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
   #fail(error: unknown): void {
     this.#reader.fail(fromNodeError(error, "read", this));
     this.#writer.fail(writeErrorCode(error), error);
-    this.#broken.resolveAll(fromNodeError(error, "write", this));
+    this.#brokenWaiters.resolveAll(fromNodeError(error, "write", this));
     this.#rejectSessionCalls("ECONNRESET");
   }
 
-  #socketClosed(): void {
+  #onSocketClosed(): void {
     openConns.delete(this.#listPending);
     if (registry !== undefined) registry.removeObject(this);
     this.#fail(resetError(this, "read"));

@@ -276,9 +276,10 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   }
 
   /**
-   * The oldest handshake whose client has sent nothing. While the step before the handshake runs, a client is silent.
+   * The oldest handshake whose client has sent nothing. While the step before the handshake runs, its
+   * client counts as silent.
    */
-  #oldestSilent(): RunningHandshake | undefined {
+  #oldestSilentHandshake(): RunningHandshake | undefined {
     for (const handshake of this.#unfinished)
       if (!handshake.dropped && (handshake.connBeforeTls !== undefined || handshake.transport?.silent === true))
         return handshake;
@@ -290,10 +291,10 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
    * passed, starts a timer that accepts again after it.
    */
   #canDropSilent(): boolean {
-    const silent = this.#oldestSilent();
+    const handshake = this.#oldestSilentHandshake();
     const { silenceTimeout } = this.#opts;
-    if (silent === undefined || silenceTimeout === null) return false;
-    const remaining = silent.since + silenceTimeout - clock();
+    if (handshake === undefined || silenceTimeout === null) return false;
+    const remaining = handshake.since + silenceTimeout - clock();
     if (remaining <= 0) return true;
     this.#silenceTimer ??= setTimeout(() => {
       this.#silenceTimer = undefined;
@@ -306,14 +307,14 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
 
   /** Drops the oldest silent client, if `silenceTimeout` has passed. */
   #dropSilent(): void {
-    const silent = this.#oldestSilent();
+    const handshake = this.#oldestSilentHandshake();
     const { silenceTimeout } = this.#opts;
-    if (silent === undefined || silenceTimeout === null) return;
-    if (clock() - silent.since < silenceTimeout) return;
-    silent.dropped = true;
+    if (handshake === undefined || silenceTimeout === null) return;
+    if (clock() - handshake.since < silenceTimeout) return;
+    handshake.dropped = true;
     this.#handshakes--;
-    silent.connBeforeTls?.abort();
-    silent.transport?.duplex.destroy();
+    handshake.connBeforeTls?.abort();
+    handshake.transport?.duplex.destroy();
   }
 
   #startHandshake(conn: Conn): void {
@@ -330,15 +331,15 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     this.#unfinished.add(handshake);
     this.#handshakes++;
     handshake.whenFinished = this.#secure(conn, handshake).then(
-      (wrapped) => {
+      (secured) => {
         this.#remove(handshake);
         const call = this.#acceptCalls.shift();
         if (call !== undefined) {
           this.#counts.accepted++;
-          call.resolve(wrapped);
+          call.resolve(secured);
           this.#stopIfIdle();
-        } else if (this.#closing === undefined) this.#ready.push(wrapped);
-        else wrapped.abort();
+        } else if (this.#closing === undefined) this.#ready.push(secured);
+        else secured.abort();
         this.#acceptNext();
       },
       (error: unknown) => {

@@ -205,10 +205,11 @@ function checkVersion(value: unknown, defaultVersion: TlsVersion, action: string
  */
 function checkProtocols(value: unknown, action: string): void {
   if (value === undefined) return;
-  const good = (name: unknown): boolean =>
+  const isValidName = (name: unknown): boolean =>
     typeof name === "string" && name.length > 0 && Buffer.byteLength(name) <= 255;
-  const size = (sum: number, name: string): number => sum + 1 + Buffer.byteLength(name);
-  if (Array.isArray(value) && value.length > 0 && value.every(good) && value.reduce(size, 0) <= 65_535) return;
+  const addSize = (sum: number, name: string): number => sum + 1 + Buffer.byteLength(name);
+  if (Array.isArray(value) && value.length > 0 && value.every(isValidName) && value.reduce(addSize, 0) <= 65_535)
+    return;
   throw new TypeError(
     `Cannot ${action}: alpnProtocols is ${quote(value)}, required an array of names of 1 to 255 bytes, such as ["h2"], 65535 in all`,
   );
@@ -287,9 +288,9 @@ export function checkConnection(opts: unknown, action: string): CheckedConnectio
     contextNames.flatMap((name) => (opts[name] === undefined ? [] : [[name, opts[name]]])),
   );
   if (context !== undefined) {
-    const doubled = Object.keys(inline).find((name) => isServer || !CLIENT_OVERRIDES.includes(name));
-    if (doubled !== undefined) {
-      throw new TypeError(`Cannot ${action}: ${doubled} belongs to the context, required either of them`);
+    const duplicate = Object.keys(inline).find((name) => isServer || !CLIENT_OVERRIDES.includes(name));
+    if (duplicate !== undefined) {
+      throw new TypeError(`Cannot ${action}: ${duplicate} belongs to the context, required either of them`);
     }
   }
   checkProtocols(inline["alpnProtocols"], action);

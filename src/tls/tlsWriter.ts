@@ -192,7 +192,7 @@ export class TlsWriter {
     this.#busy = true;
     this.#pieceSize = data.length;
     this.#count(data.length);
-    const taken = this.#sink.writePiece(data, this.#pieceWritten);
+    const taken = this.#sink.writePiece(data, this.#onPieceWritten);
     if (this.#failure !== undefined) {
       const { code, cause } = this.#failure.error as SocketError;
       return Promise.reject(localError(code, "write", { cause, transferred: data.length }));
@@ -219,7 +219,7 @@ export class TlsWriter {
     this.#busy = true;
     this.#pieceSize = piece.length;
     this.#count(piece.length);
-    this.#sink.writePiece(piece, this.#pieceWritten);
+    this.#sink.writePiece(piece, this.#onPieceWritten);
     const failed = this.#failure as { readonly error: unknown } | undefined;
     if (failed !== undefined) throw failed.error;
     return piece.length;
@@ -275,22 +275,22 @@ export class TlsWriter {
     for (const resolve of this.#idleWaiters.splice(0)) resolve();
   }
 
-  /** Passes the next piece of the first write to Node, or the end. Completes writes that have no bytes left. */
+  /** Passes the next piece of the first write to Node, or the end. Completes writes whose bytes Node has got. */
   #passNext(): void {
     for (let write = this.#queue[0]; write !== undefined; write = this.#queue[0]) {
       const { data } = write;
       if (data === undefined) {
         if (!this.#finished) {
           this.#busy = true;
-          this.#sink.end(this.#endSent);
+          this.#sink.end(this.#onEndSent);
           return;
         }
       } else {
-        const left = data instanceof WriteParts ? data.remaining : data.length;
-        if (left > 0) {
+        const remaining = data instanceof WriteParts ? data.remaining : data.length;
+        if (remaining > 0) {
           let piece;
           if (data instanceof WriteParts) piece = data.shift(MAX_PIECE);
-          else if (left <= MAX_PIECE) {
+          else if (remaining <= MAX_PIECE) {
             piece = data;
             write.data = NO_BYTES;
           } else {
@@ -302,9 +302,9 @@ export class TlsWriter {
           this.bytes += piece.length;
           this.#busy = true;
           this.#pieceSize = piece.length;
-          const taken = this.#sink.writePiece(piece, this.#pieceWritten);
+          const taken = this.#sink.writePiece(piece, this.#onPieceWritten);
           // Node calls the callback a turn later. The write need not wait for that.
-          if (taken && left === piece.length && this.#queue[0] === write) {
+          if (taken && remaining === piece.length && this.#queue[0] === write) {
             this.#queue.shift();
             write.resolve();
           }
@@ -317,7 +317,7 @@ export class TlsWriter {
   }
 
   /** The callback of each piece. A property, so that no closure is made for a piece. */
-  readonly #pieceWritten: WriteCallback = (error) => {
+  readonly #onPieceWritten: WriteCallback = (error) => {
     // The common case: no call waits.
     if (!error && this.#queue.length === 0 && this.#idleWaiters.length === 0) {
       this.#busy = false;
@@ -331,7 +331,7 @@ export class TlsWriter {
   };
 
   /** The callback of `end()` of the TLS socket. */
-  readonly #endSent: WriteCallback = (error) => {
+  readonly #onEndSent: WriteCallback = (error) => {
     if (this.#sink.broken && !error) return;
     if (error || this.#failure !== undefined) return this.#failOrStop(error);
     this.#finished = true;

@@ -170,8 +170,9 @@ function contextFor(checked: CheckedConnection): TlsContext {
 function checkClient(opts: TlsClientOptions, checked: CheckedConnection, action: string): CheckedClient {
   const { checkServerIdentity: check, session } = opts;
   let name = checkHostName(opts.servername, action, "servername") ?? checkHostName(opts.host, action, "host");
-  const ofContext = checked.context === undefined ? undefined : nodeContext(checked.context).options.rejectUnauthorized;
-  const verifies = checked.inline.rejectUnauthorized ?? ofContext ?? true;
+  const contextDefault =
+    checked.context === undefined ? undefined : nodeContext(checked.context).options.rejectUnauthorized;
+  const verifies = checked.inline.rejectUnauthorized ?? contextDefault ?? true;
   if (name === undefined && verifies) {
     throw new TypeError(`Cannot ${action}: the server has no name to verify, required servername or host`);
   }

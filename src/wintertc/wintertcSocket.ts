@@ -59,7 +59,7 @@ interface Resolvers<T> {
 function withResolvers<T>(): Resolvers<T> {
   let resolve!: (value: T) => void;
   let reject!: (reason: unknown) => void;
-  const promise = new Promise<T>((yes, no) => ([resolve, reject] = [yes, no]));
+  const promise = new Promise<T>((...functions) => ([resolve, reject] = functions));
   promise.catch(() => undefined);
   return { promise, resolve, reject };
 }
@@ -82,7 +82,7 @@ export class WintertcSocket implements Socket {
   /** Resolves with the connection, or rejects if it can't be made. */
   readonly #conn: Promise<Conn>;
   /** Aborted when the socket is closed: it ends the waiting calls of the connection. */
-  readonly #ending = new AbortController();
+  readonly #callAborter = new AbortController();
   readonly #buffer = new ReadBuffer(READ_SIZE);
   #readableController!: ReadableController;
   #writableController!: WritableStreamDefaultController;
@@ -139,15 +139,15 @@ export class WintertcSocket implements Socket {
   async #open(open: (signal: AbortSignal) => Promise<Conn>): Promise<Conn> {
     let conn: Conn;
     try {
-      conn = await open(this.#ending.signal);
+      conn = await open(this.#callAborter.signal);
     } catch (cause) {
       const error = toSocketError(cause);
       this.#end(error, true);
       throw error;
     }
-    if (this.#ending.signal.aborted) {
+    if (this.#callAborter.signal.aborted) {
       await conn.close();
-      throw this.#ending.signal.reason;
+      throw this.#callAborter.signal.reason;
     }
     this.#opened.resolve({
       remoteAddress: conn.remoteAddress === undefined ? null : String(conn.remoteAddress),
@@ -177,7 +177,7 @@ export class WintertcSocket implements Socket {
   readonly #read = async (target: Uint8Array): Promise<number> => {
     try {
       const conn = await this.#conn;
-      return await conn.read(target, { signal: this.#ending.signal });
+      return await conn.read(target, { signal: this.#callAborter.signal });
     } catch (error) {
       // After close() a reader reads the end, and not an error.
       if (this.#ended && !this.#failed) return 0;
@@ -228,7 +228,7 @@ export class WintertcSocket implements Socket {
 
   async #write(chunk: unknown): Promise<void> {
     const data = dataOf(chunk);
-    const { signal } = this.#ending;
+    const { signal } = this.#callAborter;
     const writing = this.#conn.then((conn) => conn.write(data, { signal }));
     this.#writing = writing;
     try {
@@ -263,7 +263,7 @@ export class WintertcSocket implements Socket {
     if (failed) this.#readableController.error(cause);
     else if (!this.#pulling) this.#closeReadable();
     this.#writableController.error(cause);
-    this.#ending.abort(cause);
+    this.#callAborter.abort(cause);
     if (failed) this.#closed.reject(cause);
     else this.#closed.resolve();
     void this.#closeConn();
@@ -289,12 +289,12 @@ export class WintertcSocket implements Socket {
     this.#upgraded = true;
     const upgraded = new SocketError("The socket was upgraded by startTls(): use the socket that it returned");
     const open = async (signal: AbortSignal): Promise<Conn> => {
-      const listener = { aborted: (reason: unknown): void => this.#ending.abort(reason) };
+      const listener = { aborted: (reason: unknown): void => this.#callAborter.abort(reason) };
       onAbort(signal, listener);
       try {
         const conn = await this.#conn;
         await this.#writing.catch(() => undefined);
-        this.#ending.abort(upgraded);
+        this.#callAborter.abort(upgraded);
         return await this.#startTls(conn, signal);
       } finally {
         offAbort(signal, listener);
