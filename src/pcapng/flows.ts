@@ -94,7 +94,7 @@ class Flow {
     const { linkType } = this.#interface;
     const frame =
       linkType === LINKTYPE_ETHERNET ? ethernetFrame(this.ends[side], this.ends[other(side)], packet) : packet;
-    // The direction as the server sees it.
+    // The direction at the server.
     const direction = side === "client" ? "inbound" : "outbound";
     this.#interface.packet(frame, { time, comment, direction, length: frame.length + missing });
   }

@@ -215,7 +215,7 @@ function decodeTlvs(bytes: Uint8Array, start: number): ProxyTlv[] {
   return tlvs;
 }
 
-/** Checks the checksum: that of the whole header, with zeros in place of the checksum. */
+/** Checks the checksum. It covers the whole header, with zeros in place of the checksum. */
 function checkCrc(bytes: Uint8Array, offset: number, size: number): void {
   if (size !== 4) throw headerError(`the checksum has ${size} bytes, required 4`);
   const found = Buffer.from(bytes.buffer, bytes.byteOffset + offset, 4).readUInt32BE();

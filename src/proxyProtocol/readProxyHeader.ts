@@ -85,7 +85,7 @@ export async function readHeader(stream: HeaderSource, opts: ReadProxyHeaderOpti
   const peek = async (size: number): Promise<Buffer> => {
     const bytes = (await stream.peek(size, wait())) ?? Buffer.alloc(0);
     if (bytes.length < size) {
-      // If the first bytes are those of another protocol, this throws an error that says more.
+      // For bytes of another protocol, detectVersion() throws an error that contains the bytes.
       detectVersion(bytes);
       throw endedEarlyError(bytes.length);
     }

@@ -11,7 +11,7 @@ const CR = 13;
 
 /** How to read lines. */
 export interface LineOptions extends IoOptions {
-  /** Maximum number of bytes of a line without its end. Default: the stream's `maxLine`. */
+  /** Maximum number of bytes of a line without its LF or CR LF. Default: the stream's `maxLine`. */
   readonly max?: number | undefined;
   /** The encoding of the text. Default `"utf8"`, which replaces bytes that are not UTF-8 by U+FFFD. */
   readonly encoding?: BufferEncoding | undefined;

@@ -1,23 +1,23 @@
 // The read buffer of a stream: bytes that were read from the connection and that no method has returned yet. They are
 // in one contiguous block of memory, the slab.
 //
-// Because the bytes are contiguous, one native search finds a line or a frame. `take()` and `peek()` return a view of
-// the slab, without a copy. The bytes of a view are never overwritten: later reads store their bytes behind the view.
-// If the slab has views and no space is left, the stream allocates another slab. If it has no views (lines are returned
-// as strings), the stream uses it again from the beginning and allocates nothing.
+// Because the bytes are contiguous, one native search finds a line or a frame. `take()` and `peek()` return a view of a
+// slab that belongs to the stream, without a copy. The bytes of a view are never overwritten: later reads store their
+// bytes behind the view. If the slab has views and no space is left, the stream allocates another slab. A slab without
+// views (lines are returned as strings) is used again from the beginning, without an allocation.
 //
 // All streams of a thread over a `DirectReader` with `atOnce` (io.ts) share one block of memory for their small reads.
-// Each read uses the space behind the read before. A stream requests the space, fills it and commits the bytes in one
+// Each read uses the space behind the previous read. A stream requests the space, fills it and commits the bytes in one
 // step of JavaScript, so two streams never use the space at the same time. While the stream waits, it needs no memory.
 // `take()` and `peek()` return a copy of bytes in the shared block, because a user can transfer the memory of a view (a
 // byte stream of the web does that with its chunks). When a stream has taken all its bytes in the shared block, and no
 // later read has used the space behind them, the space of these bytes is free again.
 //
 // In all other cases the slab belongs to the stream. The slab grows when reads fill it, and shrinks after many small
-// reads. If the unread bytes do not fit, they move to a slab of twice their length. All moves together copy a few times
-// the number of bytes, so reading a long frame that arrives in small pieces takes linear time.
+// reads. If the unread bytes do not fit, they move to a slab of at least twice their length. All moves together copy a
+// few times the number of bytes, so reading a long frame that arrives in small pieces takes linear time.
 
-/** The size of the first slab, and of the smallest one. */
+/** The size of the first slab and the minimum size, unless the maximum of one read is less. */
 const MIN_SLAB = 4096;
 /** The size of the block that small reads share. */
 const SHARED_BLOCK = 16_384;

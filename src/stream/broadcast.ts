@@ -38,13 +38,13 @@ export interface BroadcastOptions extends IoOptions {
 }
 
 /**
- * The result of `broadcast()`. Each stream counts once, except that with `"wait"` a slow stream counts in `slow` and in
- * `sent`.
+ * The result of `broadcast()`. Each stream counts once, except that with `"wait"` a slow stream also counts in `sent`
+ * or in `failed`.
  */
 export interface BroadcastResult<S extends Stream = Stream> {
   /** The number of streams that have written the message or have it in their outbox. */
   readonly sent: number;
-  /** The streams whose outbox had no room. They did not get the message, unless `slow` is `"wait"`. */
+  /** The streams in whose outbox the message did not fit. They did not get it, unless `slow` is `"wait"`. */
   readonly slow: readonly S[];
   /** The streams whose connection has failed, or was closed, and the error of each. */
   readonly failed: readonly { readonly stream: S; readonly error: unknown }[];

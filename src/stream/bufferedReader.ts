@@ -120,7 +120,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
       return target;
     }
     const { buffer } = this;
-    // The caller of fill() gets a view of the buffer, so its bytes must not be in the slab that all streams share.
+    // The caller of fill() gets a view of the buffer, so its bytes must not be in the block that all streams share.
     const ownMemory = this.#rule === HAS_BYTES_RULE || this.#direct?.atOnce !== true;
     const memory = ownMemory ? buffer.prepareOwnSlab() : buffer.prepareSharedSlab();
     this.start = buffer.freeStart;

@@ -66,7 +66,7 @@ function duplexAddress(address: Address | undefined): DuplexAddress {
 
 /**
  * The `Duplex` of {@link toDuplex}. It also has the members of a `net.Socket` that describe a connection or change its
- * settings. Their names and meanings are the same. Over TLS it is a {@link SecureConnDuplex}.
+ * settings, with the same names and meanings. Over TLS it is a {@link SecureConnDuplex}.
  *
  * @example
  * ```ts

@@ -22,8 +22,8 @@ export interface ToNetSocketOptions {
  * Makes a `net.Socket` on a descriptor. Node owns the descriptor from now on. If Node refuses the descriptor, this
  * function closes it.
  *
- * @throws SocketError `EBADF` if other code has closed the descriptor; `ENOTSOCK` if its number then belongs to another
- *   file; otherwise the error of Node or of epoll
+ * @throws SocketError `EBADF` if other code has closed the descriptor; `ENOTSOCK` for any other descriptor that Node
+ *   does not accept; otherwise the error of a system call
  */
 export function makeNetSocket(fd: number, allowHalfOpen: boolean, syscall: string): Socket {
   try {

@@ -52,13 +52,13 @@ export class Outbox {
     return { bytes: Math.max(0, this.#totalSize - this.#progress), writes: this.#writes };
   }
 
-  /** Writes to the connection, unless the outbox has no room. */
+  /** Writes to the connection. Rejects with an `OutboxFullError` if the write would exceed the limit. */
   write(data: Data, opts: IoOptions | undefined): Promise<void> {
     const conn = this.#conn;
     if (this.#hasWaitingWrite) {
       const size = dataSize(data);
       // If the type of the data is wrong, the connection rejects.
-      if (size !== undefined && !this.#hasRoom(size)) {
+      if (size !== undefined && !this.#fits(size)) {
         const wrong = optionsError(opts, "write");
         // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- the reason of a signal can be any value
         return Promise.reject(wrong === undefined ? this.fullError(size) : wrong.error);
@@ -73,12 +73,12 @@ export class Outbox {
    *
    * @param evenIfFull whether the message may exceed the limit. An outbox that already exceeds it takes no message
    * @returns true if the connection has taken the whole message at once; the promise of the write if it waits;
-   *   undefined if the outbox has no room
+   *   undefined if the message does not fit
    * @throws the error with which a write would reject
    */
   offer(bytes: Uint8Array, evenIfFull: boolean): Promise<void> | true | undefined {
     const conn = this.#conn;
-    if (this.#hasWaitingWrite && !this.#hasRoom(bytes.length) && !(evenIfFull && this.#hasRoom(0))) return undefined;
+    if (this.#hasWaitingWrite && !this.#fits(bytes.length) && !(evenIfFull && this.#fits(0))) return undefined;
     // While another write is pending, `tryWrite` takes nothing, so messages stay in order.
     const taken = conn.tryWrite?.(bytes) ?? 0;
     if (taken === bytes.length) return true;
@@ -112,8 +112,8 @@ export class Outbox {
   }
 
   /**
-   * Whether a quarter of the limit was added since the last turn of the event loop. The reactor empties the outbox only
-   * in later turns.
+   * Whether a quarter of the limit was added since the last `onTurnPassed()`. The reactor empties the outbox only
+   * in later turns of the event loop.
    */
   get needsTurn(): boolean {
     const { maxOutbox, maxOutboxWrites } = this.#limits;
@@ -132,7 +132,7 @@ export class Outbox {
     return this.#conn.writeProgress ?? 0;
   }
 
-  #hasRoom(size: number): boolean {
+  #fits(size: number): boolean {
     const bytes = this.#totalSize - (this.#oversizedWrite === 0 ? this.#progress : this.#oversizedWrite);
     return bytes + size <= this.#limits.maxOutbox && this.#writes < this.#limits.maxOutboxWrites;
   }

@@ -21,7 +21,7 @@ export interface PipeObserver {
   onWritten?(count: number): void;
   /**
    * The reason with which the pipe's signal will be aborted. After the abort, its `transferred` is the number of bytes
-   * that the interrupted write has written. So no other call may use the same object.
+   * that the interrupted write has written. So no other call may use this object as a reason.
    */
   readonly stopReason?: { readonly transferred?: number };
   /** Returns whether the pipe ends if `whenBroken()` of the destination resolves with `error`. Default: always. */

@@ -165,7 +165,7 @@ class WebStreamTransport implements ChunkTransport {
   constructor(readable: ReadableStreamDefaultReader<unknown>, writer: WritableStreamDefaultWriter<Uint8Array>) {
     this.#reader = readable;
     this.#writer = writer;
-    // read() and write() reject with the same errors. Handlers, so that these promises are no unhandled rejections.
+    // These handlers prevent unhandled rejections. read() and write() report the same errors.
     this.#reader.closed.catch(() => undefined);
     this.#writer.closed.catch(() => undefined);
     this.#writer.ready.catch(() => undefined);

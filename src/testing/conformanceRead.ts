@@ -120,13 +120,13 @@ export const readChecks: readonly Check[] = [
     },
   },
   {
-    name: "the timeout of a read that was in time ends neither it nor the next read",
+    name: "the timeout of a completed read does not end the next read",
     async run(a, b) {
       const timeout = 300;
       const reading = markHandled(b.read(Buffer.alloc(8), { timeout }));
       await a.write("x");
       assert.equal(await reading, 1);
-      // The timeout of the first read passes while the second read waits, which has none.
+      // The timeout of the first read passes while the second read waits without a timeout.
       const next = markHandled(b.read(Buffer.alloc(8)));
       await new Promise((resolve) => setTimeout(resolve, timeout + 20));
       await a.write("y");

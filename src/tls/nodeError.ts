@@ -23,7 +23,7 @@ const BROKEN: ReadonlySet<string> = new Set([
   "ERR_STREAM_WRITE_AFTER_END",
 ]);
 
-/** The code that is the same in all versions: OpenSSL 3.2 renamed the alerts of SSL 3. */
+/** Returns the code that all versions of OpenSSL before 3.2 use. OpenSSL 3.2 renamed the alerts of SSL 3. */
 function stableCode(code: string): string {
   return code.replace("ERR_SSL_SSL/TLS_ALERT_", "ERR_SSL_SSLV3_ALERT_");
 }

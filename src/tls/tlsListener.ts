@@ -4,9 +4,10 @@
 // listener below only while an accept() waits and the number of handshakes and ready connections is below
 // `maxHandshakes`. Other connections stay in the accept queue of the kernel.
 //
-// At this limit, the listener drops the oldest client that has sent nothing, and takes the next connection. So silent
+// At this limit, the listener drops the oldest client that has sent nothing, and accepts the next connection. So silent
 // clients can't block the listener for the time of a handshake. A new client has sent nothing at first, or its bytes
-// were not read yet. So the listener drops a client only after `silenceTimeout`, and reads all available bytes before.
+// were not read yet. So the listener drops a client only after `silenceTimeout`, and after it has read all available
+// bytes.
 
 import { clock } from "../builtins.js";
 import { quote } from "../check/index.js";
@@ -70,7 +71,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   readonly #ready: TlsConn[] = [];
   /** The handshakes in the order of their start, including those that were dropped and are not closed yet. */
   readonly #unfinished = new Set<RunningHandshake>();
-  /** The number of handshakes that were not dropped. */
+  /** The number of running handshakes, without those that were dropped. */
   #handshakes = 0;
   /** A connection that was accepted below while the listener was at its limit. Its handshake has not started. */
   #waitingConn: Conn | undefined;

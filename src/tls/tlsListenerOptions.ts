@@ -22,7 +22,7 @@ export interface TlsListenerOptions {
    */
   readonly maxHandshakes?: number | undefined;
   /**
-   * Milliseconds after which a client that has sent nothing can be dropped to make room for a new connection; null for
+   * Milliseconds after which a client that has sent nothing can be dropped for a new connection; null for
    * never. Default 100.
    */
   readonly silenceTimeout?: number | null | undefined;

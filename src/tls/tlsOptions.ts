@@ -16,7 +16,7 @@ export type TlsVersion = "TLSv1.2" | "TLSv1.3";
 
 /** The credentials of one side, and the certificates that it trusts. */
 export interface TlsCredentials {
-  /** The private key, or one for each certificate. Its file may contain the certificate as well. Requires `cert`. */
+  /** The private key, or one for each certificate. The PEM may also contain the certificate. Requires `cert`. */
   readonly key?: Pem | readonly Pem[] | undefined;
   /**
    * The certificate and then the intermediate certificates, or an array of such chains, each for a key of another type.
@@ -37,14 +37,14 @@ export interface TlsCredentials {
  * Options of a {@link TlsContext}, which many connections can share.
  *
  * The constructor reads all of them. It refuses input that is empty, truncated, of the wrong kind or partly damaged,
- * and names that OpenSSL does not know.
+ * and names that OpenSSL does not support.
  */
 export interface TlsContextOptions extends TlsCredentials {
   /** The minimum version. Default `"TLSv1.2"`. */
   readonly minVersion?: TlsVersion | undefined;
   /** The maximum version. Default `"TLSv1.3"`. */
   readonly maxVersion?: TlsVersion | undefined;
-  /** Cipher suites in the syntax of openssl-ciphers(1). OpenSSL must know each name. */
+  /** Cipher suites in the syntax of openssl-ciphers(1). OpenSSL must support each name. */
   readonly ciphers?: string | undefined;
   /** Signature algorithms in the order of preference, separated by colons. */
   readonly sigalgs?: string | undefined;
@@ -243,7 +243,7 @@ export function checkContext(
   return { ...checked, sniCallback: AsyncResource.bind(sniCallback as SniCallback) };
 }
 
-/** Checks the names of credentials. Returns those that are not undefined. */
+/** Refuses options that are no credentials. Returns the options that are not undefined. */
 export function checkCredentials(opts: unknown, action: string): TlsCredentials {
   return Object.fromEntries(
     Object.entries(checkRequiredOptions(opts, CREDENTIAL_OPTIONS, action)).filter(([, value]) => value !== undefined),

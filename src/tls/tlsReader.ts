@@ -81,8 +81,8 @@ export class TlsReader {
   readonly #source: Source;
   readonly #refs: TimerRefs;
   readonly #chunks: Buffer[] = [];
-  // At most one read is pending. It is stored in these fields, because an object for each read would cost time. A
-  // reject function would cost time in the garbage collector. So to reject, the reader resolves with a rejected
+  // At most one read is pending. It is stored in the next three fields, because an object for each read would cost
+  // time. A reject function would cost time in the garbage collector. So to reject, the reader resolves with a rejected
   // promise.
   #state: typeof NO_READ | typeof READ_INTO | typeof READ_CHUNK = NO_READ;
   #target: Uint8Array = EMPTY;

@@ -205,7 +205,7 @@ export class TlsWriter {
   }
 
   /**
-   * Passes one piece to Node, unless Node still has another one. Returns the number of bytes of the piece, or 0. The
+   * Passes one piece to Node, unless Node still has another piece. Returns the number of bytes of the piece, or 0. The
    * bytes count as written. Until the layer below has taken all of them, further calls return 0.
    */
   tryWrite(data: Uint8Array): number {

@@ -108,7 +108,7 @@ class NativeTransport implements Transport {
     this.duplex = makeNetSocket(fd, true, "tls_handshake");
     this.#canReset = canReset;
     this.#handle = handleOf(this.duplex);
-    // The TLS socket reports the same error.
+    // Without a handler, the event would end the process. The TLS socket reports the same error.
     this.duplex.on("error", () => undefined);
   }
 
@@ -185,7 +185,7 @@ class DuplexTransport implements Transport {
   constructor(conn: Conn) {
     this.#conn = conn;
     this.duplex = makePlainDuplex(conn, {});
-    // The TLS socket reports the same error.
+    // Without a handler, the event would end the process. The TLS socket reports the same error.
     this.duplex.on("error", () => undefined);
   }
 

@@ -44,7 +44,7 @@ export interface Socket extends AsyncDisposable {
    * Starts TLS on the connection and returns the socket for it. This socket is closed; its readers and writers no
    * longer work.
    *
-   * @throws SocketError unless `secureTransport` is `"starttls"`, and when it was called before
+   * @throws SocketError if `secureTransport` is not `"starttls"`, if it was called before, or if the socket is closed
    */
   startTls(): Socket;
 }
