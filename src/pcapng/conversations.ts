@@ -11,7 +11,7 @@ const UDP = 17;
 /** Maximum number of segments of one direction that wait for a segment with a lower sequence number. */
 const MAX_EARLY_SEGMENTS = 1024;
 
-/** The bytes that one end of a TCP connection sent until the other end sent some; or one UDP datagram. */
+/** The bytes that one end of a TCP connection sent before the other end sent bytes; or one UDP datagram. */
 export interface Turn {
   readonly side: FlowSide;
   readonly bytes: Buffer;
@@ -170,8 +170,8 @@ function addSegment(builder: ConversationBuilder, side: FlowSide, { flags, seque
   for (let found = true; found;) {
     found = false;
     for (const [start, piece] of direction.early) {
-      // Number of bytes of the segment that were added already; negative for a gap before the segment. `| 0` is for
-      // sequence numbers that have wrapped around 2^32.
+      // Number of bytes of the segment that were added already; negative for a gap before the segment. `| 0` is
+      // necessary for sequence numbers that have wrapped around at 2^32.
       const added = (direction.next - start) | 0;
       if (added < 0) continue;
       direction.early.delete(start);

@@ -88,13 +88,13 @@ class Flow {
     this.ends = ends;
   }
 
-  /** Writes a packet that `side` sends. `missing` is the number of bytes at its end that are not in `packet`. */
+  /** Writes a packet that `side` sends. The last `missing` bytes of the real packet are not in `packet`. */
   protected write(side: FlowSide, packet: Buffer, missing: number, { time, comment }: FlowOptions): void {
     this.packets++;
     const { linkType } = this.#interface;
     const frame =
       linkType === LINKTYPE_ETHERNET ? ethernetFrame(this.ends[side], this.ends[other(side)], packet) : packet;
-    // The direction as the server sees it.
+    // The direction at the server.
     const direction = side === "client" ? "inbound" : "outbound";
     this.#interface.packet(frame, { time, comment, direction, length: frame.length + missing });
   }
@@ -222,7 +222,7 @@ export class TcpFlow extends Flow {
       id: this.packets,
       ...more,
     });
-    // SYN and FIN count as one byte.
+    // SYN and FIN each take one sequence number.
     const used = (payload?.length ?? 0) + missing + ((flags & (SYN | FIN)) === 0 ? 0 : 1);
     this.#next[side] = (this.#next[side] + used) >>> 0;
     this.write(side, packet, missing, opts);

@@ -9,7 +9,7 @@ const BYTE_ORDER_MAGIC = 0x1a2b_3c4d;
 const OPTION = { comment: 1, timestampResolution: 9 } as const;
 /** Maximum number of bytes of a block, the limit of other readers too. */
 const MAX_BLOCK_BYTES = 16 << 20;
-/** Maximum number of interfaces of a section. */
+/** Maximum number of interfaces of a section, so that a damaged capture can't use up the memory. */
 const MAX_INTERFACES = 4096;
 
 /** A packet of a capture. */

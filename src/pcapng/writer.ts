@@ -52,7 +52,7 @@ const TIME_ORIGIN: bigint = BigInt(Math.round(performance.timeOrigin * 1000)) * 
 
 const now = (): bigint => TIME_ORIGIN + BigInt(Math.round(performance.now() * 1e6));
 
-/** Checks `length`, the size of a packet or of data. The caller passes only its first `given` bytes. */
+/** Checks `length`, the size of a packet or of data of which the caller has passed the first `given` bytes. */
 export function checkLength(action: string, length: number, given: number, max: number): void {
   if (Number.isInteger(length) && length >= given && length <= max) return;
   throw new RangeError(

@@ -36,7 +36,7 @@ import {
 
 const LINE_PREFIX = "PROXY ";
 const PORT = /^(?:0|[1-9][0-9]{0,4})$/;
-/** The size of both addresses and ports, by family. */
+/** The size of both addresses and both ports in version 2, by family. */
 const ADDRESSES_SIZE: Readonly<Record<number, number>> = {
   [FAMILY_UNSPEC]: 0,
   [FAMILY_INET]: 12,
@@ -47,9 +47,9 @@ const ADDRESSES_SIZE: Readonly<Record<number, number>> = {
 /**
  * The error of a header that is not valid.
  *
- * @param found the rest of the message: the wrong part, and what is required
+ * @param found the rest of the message: the wrong part, and the required value
  */
-export function invalidHeader(found: string): FrameError {
+export function headerError(found: string): FrameError {
   return new FrameError(`Cannot read the header of the PROXY protocol: ${found}`);
 }
 
@@ -86,7 +86,7 @@ export function detectVersion(bytes: Uint8Array): 1 | 2 | undefined {
   const count = Math.min(bytes.length, expected.length);
   for (let offset = 0; offset < count; offset++) {
     if (bytes[offset] !== expected[offset]) {
-      throw invalidHeader(
+      throw headerError(
         `the first bytes are ${quote(Buffer.from(bytes.subarray(0, expected.length)).toString("latin1"))}, required ` +
           `"PROXY " or the signature of version 2`,
       );
@@ -101,11 +101,11 @@ function decodeLine(bytes: Uint8Array): { header: ProxyHeader; length: number } 
   const end = text.indexOf("\n");
   if (end < 0) {
     if (bytes.length < MAX_LINE) return undefined;
-    throw invalidHeader(`${MAX_LINE} bytes have no line feed, required a line of at most ${MAX_LINE} bytes`);
+    throw headerError(`${MAX_LINE} bytes have no line feed, required a line of at most ${MAX_LINE} bytes`);
   }
   const line = text.slice(0, end - 1);
   if (text[end - 1] !== "\r" || line.includes("\r")) {
-    throw invalidHeader(`the line is ${quote(text.slice(0, end + 1))}, required one that ends with CRLF`);
+    throw headerError(`the line is ${quote(text.slice(0, end + 1))}, required one that ends with CRLF`);
   }
   const length = end + 1;
   const [family, ...rest] = line.slice(LINE_PREFIX.length).split(" ");
@@ -113,7 +113,7 @@ function decodeLine(bytes: Uint8Array): { header: ProxyHeader; length: number } 
   if (family === "UNKNOWN") return { header: makeHeader(1, false, null, undefined, undefined, []), length };
   const [source, destination, sourcePort, destinationPort] = rest;
   if ((family !== "TCP4" && family !== "TCP6") || rest.length !== 4) {
-    throw invalidHeader(`the line is ${quote(line)}, required TCP4, TCP6 or UNKNOWN, two addresses and two ports`);
+    throw headerError(`the line is ${quote(line)}, required TCP4, TCP6 or UNKNOWN, two addresses and two ports`);
   }
   const sourceAddress = lineAddress(family, source, sourcePort, line);
   return {
@@ -124,7 +124,7 @@ function decodeLine(bytes: Uint8Array): { header: ProxyHeader; length: number } 
 
 function lineAddress(family: "TCP4" | "TCP6", host: string = "", port: string = "", line: string = ""): Address {
   const portNumber = PORT.test(port) ? Number(port) : Infinity;
-  if (portNumber > 0xffff) throw invalidHeader(`a port of ${quote(line)} is ${quote(port)}, required 0 to 65535`);
+  if (portNumber > 0xffff) throw headerError(`a port of ${quote(line)} is ${quote(port)}, required 0 to 65535`);
   if (family === "TCP4") {
     if (parseIPv4(host) !== undefined) return new InetAddress(host, portNumber);
   } else {
@@ -132,7 +132,7 @@ function lineAddress(family: "TCP4" | "TCP6", host: string = "", port: string = 
     if (parsed !== undefined && parsed.zone === undefined)
       return new Inet6Address(formatIPv6(parsed.bytes), portNumber);
   }
-  throw invalidHeader(`an address of ${quote(line)} is ${quote(host)}, required one of ${family}`);
+  throw headerError(`an address of ${quote(line)} is ${quote(host)}, required one of ${family}`);
 }
 
 /** Decodes version 2. Undefined if the end of the header is missing. */
@@ -140,9 +140,9 @@ function decodeBinary(bytes: Uint8Array): { header: ProxyHeader; length: number 
   if (bytes.length < FIXED_SIZE) return undefined;
   const version = bytes[12]! >> 4;
   const command = bytes[12]! & 15;
-  if (version !== 2) throw invalidHeader(`the version is ${version}, required 2`);
+  if (version !== 2) throw headerError(`the version is ${version}, required 2`);
   if (command !== COMMAND_LOCAL && command !== COMMAND_PROXY) {
-    throw invalidHeader(`the command is ${command}, required 0 (LOCAL) or 1 (PROXY)`);
+    throw headerError(`the command is ${command}, required 0 (LOCAL) or 1 (PROXY)`);
   }
   const length = headerLength(bytes);
   if (bytes.length < length) return undefined;
@@ -151,13 +151,13 @@ function decodeBinary(bytes: Uint8Array): { header: ProxyHeader; length: number 
   const family = bytes[13]! >> 4;
   const transport = bytes[13]! & 15;
   const size = ADDRESSES_SIZE[family];
-  if (size === undefined) throw invalidHeader(`the family is ${family}, required 0 to 3`);
+  if (size === undefined) throw headerError(`the family is ${family}, required 0 to 3`);
   // If the byte is 0, the addresses are not known. If only the family or only the transport is 0, the header is wrong.
   if (transport > TRANSPORT_DGRAM || (family === FAMILY_UNSPEC) !== (transport === TRANSPORT_UNSPEC)) {
-    throw invalidHeader(`the family and transport are 0x${bytes[13]!.toString(16)}, required 0, 0x11, 0x12, 0x21 …`);
+    throw headerError(`the family and transport are 0x${bytes[13]!.toString(16)}, required 0, 0x11, 0x12, 0x21 …`);
   }
   if (length - FIXED_SIZE < size) {
-    throw invalidHeader(`the addresses have ${length - FIXED_SIZE} bytes, required ${size} for family ${family}`);
+    throw headerError(`the addresses have ${length - FIXED_SIZE} bytes, required ${size} for family ${family}`);
   }
   const name = transport === TRANSPORT_STREAM ? "stream" : transport === TRANSPORT_DGRAM ? "dgram" : null;
   const tlvs = decodeTlvs(bytes.subarray(0, length), FIXED_SIZE + size);
@@ -202,9 +202,9 @@ function unixAddress(bytes: Uint8Array, start: number): UnixAddress {
 function decodeTlvs(bytes: Uint8Array, start: number): ProxyTlv[] {
   const tlvs: ProxyTlv[] = [];
   for (let offset = start; offset < bytes.length;) {
-    const left = bytes.length - offset;
-    const size = left < 3 ? 0 : bytes[offset + 1]! * 256 + bytes[offset + 2]!;
-    if (left < 3 || left - 3 < size) throw invalidHeader(`a TLV at byte ${offset} is longer than the header`);
+    const remaining = bytes.length - offset;
+    const size = remaining < 3 ? 0 : bytes[offset + 1]! * 256 + bytes[offset + 2]!;
+    if (remaining < 3 || remaining - 3 < size) throw headerError(`a TLV at byte ${offset} is longer than the header`);
     const type = bytes[offset]!;
     if (type === PP2_TYPE_CRC32C) checkCrc(bytes, offset + 3, size);
     // A copy, because the caller may use its memory again. (slice() of a Buffer makes no copy.)
@@ -215,14 +215,14 @@ function decodeTlvs(bytes: Uint8Array, start: number): ProxyTlv[] {
   return tlvs;
 }
 
-/** Checks the checksum: that of the whole header, with zeros in place of the checksum. */
+/** Checks the checksum. It covers the whole header, with zeros in place of the checksum. */
 function checkCrc(bytes: Uint8Array, offset: number, size: number): void {
-  if (size !== 4) throw invalidHeader(`the checksum has ${size} bytes, required 4`);
+  if (size !== 4) throw headerError(`the checksum has ${size} bytes, required 4`);
   const found = Buffer.from(bytes.buffer, bytes.byteOffset + offset, 4).readUInt32BE();
   const copy = Uint8Array.from(bytes).fill(0, offset, offset + 4);
   const computed = crc32c(copy);
   if (found === computed) return;
-  throw invalidHeader(`the checksum is 0x${found.toString(16)}, required 0x${computed.toString(16)}`);
+  throw headerError(`the checksum is 0x${found.toString(16)}, required 0x${computed.toString(16)}`);
 }
 
 function makeHeader(

@@ -7,7 +7,7 @@ import type { IoOptions } from "../io.js";
 import { timeoutError } from "../wait/localError.js";
 import { abortSignal, milliseconds, WAIT_NAMES } from "../wait/waitOptions.js";
 import { clock } from "../builtins.js";
-import { decodeProxyHeader, invalidHeader, headerLength, detectVersion } from "./decodeProxyHeader.js";
+import { decodeProxyHeader, headerError, headerLength, detectVersion } from "./decodeProxyHeader.js";
 import { FIXED_SIZE, MAX_LINE, type ProxyHeader, SIGNATURE } from "./proxyHeader.js";
 
 /** The default `timeout` of {@link readProxyHeader}, in milliseconds. */
@@ -77,17 +77,17 @@ export async function readHeader(stream: HeaderSource, opts: ReadProxyHeaderOpti
   const deadline = timeout === null || timeout === undefined ? undefined : clock() + timeout;
   const wait = (): IoOptions => {
     if (deadline === undefined) return { signal };
-    const left = deadline - clock();
-    if (left <= 0) throw timeoutError("proxy_header");
-    return { signal, timeout: left };
+    const remaining = deadline - clock();
+    if (remaining <= 0) throw timeoutError("proxy_header");
+    return { signal, timeout: remaining };
   };
-  /** Returns the first `size` bytes without taking them from the stream. Throws if the stream ends before. */
+  /** Returns the first `size` bytes without taking them from the stream. Rejects if the stream ends before. */
   const peek = async (size: number): Promise<Buffer> => {
     const bytes = (await stream.peek(size, wait())) ?? Buffer.alloc(0);
     if (bytes.length < size) {
-      // If the first bytes are those of another protocol, this throws an error that says more.
+      // For bytes of another protocol, detectVersion() throws an error that contains the bytes.
       detectVersion(bytes);
-      throw endedEarly(bytes.length);
+      throw endedEarlyError(bytes.length);
     }
     return bytes;
   };
@@ -104,10 +104,10 @@ export async function readHeader(stream: HeaderSource, opts: ReadProxyHeaderOpti
     // Throws for a wrong version or command before the rest has arrived.
     decodeProxyHeader(fixed);
     length = headerLength(fixed);
-    if (length > maxBytes) throw invalidHeader(`it has ${length} bytes, required at most ${maxBytes} (maxBytes)`);
+    if (length > maxBytes) throw headerError(`it has ${length} bytes, required at most ${maxBytes} (maxBytes)`);
   }
   const decoded = decodeProxyHeader(await peek(length));
-  if (decoded === undefined) throw endedEarly(length);
+  if (decoded === undefined) throw endedEarlyError(length);
   await stream.readExactly(length, wait());
   return decoded.header;
 }
@@ -126,6 +126,7 @@ async function lineLength(stream: HeaderSource, peek: (size: number) => Promise<
   }
 }
 
-function endedEarly(count: number): FrameError {
-  return invalidHeader(`the stream ended after ${count} bytes, before the end of the header`);
+/** The error of a stream that ended before the end of the header. */
+function endedEarlyError(count: number): FrameError {
+  return headerError(`the stream ended after ${count} bytes, before the end of the header`);
 }

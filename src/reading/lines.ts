@@ -4,14 +4,14 @@ import { LimitError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
 import type { ReadBuffer } from "./readBuffer.js";
 import type { FindItem, ReadRule } from "./readRules.js";
-import { encodingOf, sizeOf } from "./readArguments.js";
+import { checkEncoding, checkSize } from "./readArguments.js";
 
 const LF = 10;
 const CR = 13;
 
 /** How to read lines. */
 export interface LineOptions extends IoOptions {
-  /** Maximum number of bytes of a line without its end. Default: the stream's `maxLine`. */
+  /** Maximum number of bytes of a line without its LF or CR LF. Default: the stream's `maxLine`. */
   readonly max?: number | undefined;
   /** The encoding of the text. Default `"utf8"`, which replaces bytes that are not UTF-8 by U+FFFD. */
   readonly encoding?: BufferEncoding | undefined;
@@ -60,11 +60,11 @@ class LineRule implements ReadRule<string | null> {
 /** Checks the options and returns the rule. `defaultMax` is the stream's `maxLine`. */
 export function lineRule(opts: LineOptions | undefined, defaultMax: number, action: string): LineRule {
   if (opts === undefined) return new LineRule(defaultMax, "maxLine", "utf8");
-  // `?.`: null passes here, and the check of all options refuses it later.
-  const encoding = encodingOf(opts?.encoding ?? "utf8", action);
+  // `?.`: `opts` may be null here; the check of all options refuses null later.
+  const encoding = checkEncoding(opts?.encoding ?? "utf8", action);
   const max = opts?.max;
   if (max === undefined) return new LineRule(defaultMax, "maxLine", encoding);
-  return new LineRule(sizeOf(max, action, "max", 0), "max", encoding);
+  return new LineRule(checkSize(max, action, "max", 0), "max", encoding);
 }
 
 /** The function with which an iterator takes lines. */

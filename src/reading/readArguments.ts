@@ -6,7 +6,7 @@ import type { IoOptions } from "../io.js";
 
 /** How to read up to a delimiter. */
 export interface UntilOptions extends IoOptions {
-  /** Most bytes, including the delimiter. Default: the stream's `maxLine`. */
+  /** Maximum number of bytes, including the delimiter. Default: the stream's `maxLine`. */
   readonly max?: number | undefined;
 }
 
@@ -19,7 +19,7 @@ export const LINE_NAMES: readonly string[] = [...WAIT_NAMES, "max", "encoding"];
  *
  * @param known the names of all options of the call; others are refused
  */
-export function waitOptionsOf(
+export function pickWaitOptions(
   opts: IoOptions | undefined,
   action: string,
   known: readonly string[],
@@ -31,7 +31,7 @@ export function waitOptionsOf(
 }
 
 /** Returns `value` if it is a whole number of at least `min`. Otherwise throws an error that names the action. */
-export function sizeOf(value: unknown, action: string, name: string, min: number): number {
+export function checkSize(value: unknown, action: string, name: string, min: number): number {
   return integer(value, action, name, min, Number.MAX_SAFE_INTEGER);
 }
 
@@ -50,7 +50,7 @@ export function delimiterBytes(delimiter: unknown, action: string): Uint8Array {
  * Returns `value` if it is a string with the name of an encoding. An object with a `toString` is refused, because its
  * code would run while the reactor dispatches events.
  */
-export function encodingOf(value: unknown, action: string): BufferEncoding {
+export function checkEncoding(value: unknown, action: string): BufferEncoding {
   if (typeof value === "string" && Buffer.isEncoding(value)) return value;
   throw new TypeError(`Cannot ${action}: encoding is ${quote(value)}, required the name of an encoding of Buffer`);
 }

@@ -1,23 +1,23 @@
 // The read buffer of a stream: bytes that were read from the connection and that no method has returned yet. They are
 // in one contiguous block of memory, the slab.
 //
-// Because the bytes are contiguous, one native search finds a line or a frame. `take()` and `peek()` return a view of
-// the slab, without a copy. The bytes of a view are never overwritten: later reads store their bytes behind the view.
-// If the slab has views and no space is left, the stream allocates another slab. If it has no views (lines are returned
-// as strings), the stream uses it again from the beginning and allocates nothing.
+// Because the bytes are contiguous, one native search finds a line or a frame. `take()` and `peek()` return a view of a
+// slab that belongs to the stream, without a copy. The bytes of a view are never overwritten: later reads store their
+// bytes behind the view. If the slab has views and no space is left, the stream allocates another slab. A slab without
+// views (lines are returned as strings) is used again from the beginning, without an allocation.
 //
 // All streams of a thread over a `DirectReader` with `atOnce` (io.ts) share one block of memory for their small reads.
-// Each read uses the space behind the read before. A stream requests the space, fills it and commits the bytes in one
+// Each read uses the space behind the previous read. A stream requests the space, fills it and commits the bytes in one
 // step of JavaScript, so two streams never use the space at the same time. While the stream waits, it needs no memory.
 // `take()` and `peek()` return a copy of bytes in the shared block, because a user can transfer the memory of a view (a
 // byte stream of the web does that with its chunks). When a stream has taken all its bytes in the shared block, and no
 // later read has used the space behind them, the space of these bytes is free again.
 //
 // In all other cases the slab belongs to the stream. The slab grows when reads fill it, and shrinks after many small
-// reads. If the unread bytes do not fit, they move to a slab of twice their length. All moves together copy a few times
-// the number of bytes, so reading a long frame that arrives in small pieces takes linear time.
+// reads. If the unread bytes do not fit, they move to a slab of at least twice their length. All moves together copy a
+// few times the number of bytes, so reading a long frame that arrives in small pieces takes linear time.
 
-/** The size of the first slab, and of the smallest one. */
+/** The size of the first slab and the minimum size, unless the maximum of one read is less. */
 const MIN_SLAB = 4096;
 /** The size of the block that small reads share. */
 const SHARED_BLOCK = 16_384;
@@ -75,7 +75,7 @@ export class ReadBuffer {
   #freeSize = 0;
   /** Whether the slab is the shared block. */
   #shared = false;
-  /** The index in the shared block at which the last read of this stream began. */
+  /** The index in the shared block at which the latest read of this stream began. */
   #sharedStart = 0;
 
   get #minSlab(): number {
@@ -99,14 +99,14 @@ export class ReadBuffer {
   }
 
   /**
-   * Returns memory for a read that does not wait: the shared block, or `ownSlab()`. The read may fill `freeSize` bytes
-   * from `freeStart` on. The caller must commit them in the same step of JavaScript, before another stream reads.
+   * Returns memory for a read that does not wait: the shared block, or `prepareOwnSlab()`. The read may fill `freeSize`
+   * bytes from `freeStart` on. The caller must commit them in the same step of JavaScript, before another stream reads.
    */
-  sharedSlab(): Buffer {
+  prepareSharedSlab(): Buffer {
     // The stream's own slab is used in three cases. Unread bytes and the next ones must be contiguous. Large reads
     // would use up the shared block too soon. If the stream has a slab without views, this slab is free for the read.
     const hasUnread = this.#start !== this.#end;
-    if (hasUnread || this.#nextSlabSize > MIN_SLAB || this.#reusable()) return this.ownSlab();
+    if (hasUnread || this.#nextSlabSize > MIN_SLAB || this.#reusable()) return this.prepareOwnSlab();
     if (sharedBlock.length - sharedUsed < this.#nextSlabSize) renewSharedBlock();
     this.#slabPosition += this.#start - sharedUsed;
     this.#start = this.#end = this.#sharedStart = this.#freeStart = sharedUsed;
@@ -117,8 +117,8 @@ export class ReadBuffer {
     return sharedBlock;
   }
 
-  /** Like `sharedSlab()`, but returns memory of this stream alone, for a read that may wait. */
-  ownSlab(): Buffer {
+  /** Like `prepareSharedSlab()`, but returns memory of this stream alone, for a read that may wait. */
+  prepareOwnSlab(): Buffer {
     if (this.#start === this.#end && !this.#shared && !this.#hasViews) {
       this.#slabPosition += this.#start;
       this.#start = this.#end = 0;
@@ -140,9 +140,9 @@ export class ReadBuffer {
     return this.#freeSize;
   }
 
-  /** Returns a view of at least one byte for a read that may wait. Then `commit()` gets the number of bytes read. */
-  freeSpace(): Buffer {
-    const slab = this.ownSlab();
+  /** Returns free memory of at least one byte for a read that may wait. Call `commit()` after the read. */
+  prepareSpace(): Buffer {
+    const slab = this.prepareOwnSlab();
     return this.#freeSize === slab.length ? slab : slab.subarray(this.#freeStart, this.#freeStart + this.#freeSize);
   }
 
@@ -194,7 +194,7 @@ export class ReadBuffer {
   }
 
   /** All unread bytes, without a copy. The result is valid only until the next call of any other method. */
-  unread(): Buffer {
+  unreadBytes(): Buffer {
     if (this.#shared) this.#moveUnread();
     return this.#slab.subarray(this.#start, this.#end);
   }

@@ -26,7 +26,7 @@ export interface Found<T> {
 export type FindItem<T> = (buffer: ReadBuffer, ended: boolean) => Found<T> | null | undefined;
 
 /** The result is true when there are bytes, and false at the end. Takes no bytes. */
-export const HAS_BYTES: ReadRule<boolean> = {
+export const HAS_BYTES_RULE: ReadRule<boolean> = {
   apply: (buffer, ended) => (buffer.length > 0 ? true : ended ? false : undefined),
 };
 
@@ -45,11 +45,11 @@ export class ChunkRule implements ReadRule<Buffer | null> {
 }
 
 /** Takes all unread bytes. The rule has no state, so all streams share it. */
-export const ANY_CHUNK: ChunkRule = new ChunkRule(Infinity);
+export const ANY_CHUNK_RULE: ChunkRule = new ChunkRule(Infinity);
 
 /** The function with which an iterator takes chunks: all unread bytes. */
 export const findChunk: FindItem<Buffer> = (buffer, ended) => {
-  const value = ANY_CHUNK.apply(buffer, ended);
+  const value = ANY_CHUNK_RULE.apply(buffer, ended);
   return value ? { value } : value;
 };
 

@@ -38,13 +38,13 @@ export interface BroadcastOptions extends IoOptions {
 }
 
 /**
- * The result of `broadcast()`. Each stream counts once, except that with `"wait"` a slow stream counts in `slow` and in
- * `sent`.
+ * The result of `broadcast()`. Each stream counts once, except that with `"wait"` a slow stream also counts in `sent`
+ * or in `failed`.
  */
 export interface BroadcastResult<S extends Stream = Stream> {
   /** The number of streams that have written the message or have it in their outbox. */
   readonly sent: number;
-  /** The streams whose outbox had no room. They did not get the message, unless `slow` is `"wait"`. */
+  /** The streams in whose outbox the message did not fit. They did not get it, unless `slow` is `"wait"`. */
   readonly slow: readonly S[];
   /** The streams whose connection has failed, or was closed, and the error of each. */
   readonly failed: readonly { readonly stream: S; readonly error: unknown }[];
@@ -63,7 +63,7 @@ const ACTION = "broadcast";
  * With `"drop"` and `"disconnect"` the promise waits for no peer. It resolves at once, or after a turn of the event
  * loop if this call has filled a quarter of an outbox. So await each call: otherwise a peer that reads may count as
  * slow. With `"wait"` the promise resolves when each stream has written the message or has failed. A stream whose
- * outbox exceeds its limit already is in `failed` with an {@link OutboxFullError}.
+ * outbox already exceeds its limit is in `failed` with an {@link OutboxFullError}.
  *
  * Do not change the bytes afterwards: `broadcast()` does not copy them, and they may wait for a long time. If the
  * connection breaks while a message waits in an outbox, the reads of that stream and `whenBroken()` report it.
@@ -116,7 +116,7 @@ export async function broadcast<S extends Stream>(
       if (outcome === true) continue;
       if (outbox.needsTurn) fillingOutboxes.push(outbox);
       const settled = outcome.catch((error: unknown) => void failed.push({ stream, error }));
-      // NO_WRITE means that the write has ended already. A wait for its promise takes no turn, and shows its error.
+      // NO_WRITE: the write has ended already. Its promise settles in this turn, and may have an error for `failed`.
       if (policy === "wait" || stream.writeProgress === NO_WRITE) waiting.push(settled);
     } catch (error) {
       failed.push({ stream, error });
@@ -126,7 +126,7 @@ export async function broadcast<S extends Stream>(
     // Two turns, because the first one may begin before the event loop polls for events.
     await threadTurnBudget.next();
     await threadTurnBudget.next();
-    for (const outbox of fillingOutboxes) outbox.turnPassed();
+    for (const outbox of fillingOutboxes) outbox.onTurnPassed();
   }
   if (waiting.length > 0) {
     const { timeout = null, signal } = opts;

@@ -22,10 +22,10 @@ import { localError } from "../wait/localError.js";
 import { optionsError } from "../wait/pendingCall.js";
 import { threadTurnBudget } from "../wait/turnBudget.js";
 import { endConnection, endOptionsError } from "./endConnection.js";
-import { inNextTurn } from "./nextTurn.js";
+import { readInNextTurn } from "./nextTurn.js";
 import { isDirect, type ReadHandlers } from "./readSource.js";
 import { ReadBuffer } from "../reading/readBuffer.js";
-import { HAS_BYTES, type ReadRule } from "../reading/readRules.js";
+import { HAS_BYTES_RULE, type ReadRule } from "../reading/readRules.js";
 import { targetError } from "../reading/readTarget.js";
 
 /** Reads from one source through a buffer, one read rule at a time. */
@@ -54,7 +54,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   /** The free part of the memory that `room()` returned; see `Consumer`. */
   start = 0;
   size = 0;
-  /** The number of bytes that the source has returned, and of the reads that returned them. */
+  /** The number of bytes that the source has returned, and the number of reads that returned them. */
   bytes: number = 0;
   reads: number = 0;
   #ending: Promise<EndResult> | undefined;
@@ -85,7 +85,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     const refused = this.#readError() ?? optionsError(opts, "read");
     if (refused !== undefined) return threadTurnBudget.reject(refused.error);
     if ((this.buffer.length > 0 || this.#ended) && !threadTurnBudget.spend()) {
-      return inNextTurn(this, opts, (rest) => this.#startRead(rule, rest));
+      return readInNextTurn(this, opts, (rest) => this.#startRead(rule, rest));
     }
     return this.#startRead(rule, opts);
   }
@@ -120,9 +120,9 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
       return target;
     }
     const { buffer } = this;
-    // The caller of fill() gets a view of the buffer, so its bytes must not be in the slab that all streams share.
-    const ownMemory = this.#rule === HAS_BYTES || this.#direct?.atOnce !== true;
-    const memory = ownMemory ? buffer.ownSlab() : buffer.sharedSlab();
+    // The caller of fill() gets a view of the buffer, so its bytes must not be in the block that all streams share.
+    const ownMemory = this.#rule === HAS_BYTES_RULE || this.#direct?.atOnce !== true;
+    const memory = ownMemory ? buffer.prepareOwnSlab() : buffer.prepareSharedSlab();
     this.start = buffer.freeStart;
     this.size = buffer.freeSize;
     return memory;
@@ -163,7 +163,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     const wrong = targetError(target);
     if (wrong !== undefined) return Promise.reject(wrong);
     if ((this.buffer.length > 0 || this.#ended) && !threadTurnBudget.spend()) {
-      return inNextTurn(this, opts, (rest) => this.#startReadInto(target, rest));
+      return readInNextTurn(this, opts, (rest) => this.#startReadInto(target, rest));
     }
     return this.#startReadInto(target, opts);
   }
@@ -187,7 +187,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     this.#locked = true;
   }
 
-  /** Does the same as `lock()`, for a caller that calls `takeUnread()` and then reads from the socket below. */
+  /** Does the same as `lock()`, but allows `takeUnread()`, for a caller that then reads from the socket below. */
   lockForTransfer(): void {
     this.lock();
     this.#lockedForTransfer = true;
@@ -200,14 +200,14 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   /** Reads once into the buffer, after the caller has called `lock()`. Resolves with false at the end. */
   fill(opts: IoOptions | undefined): Promise<boolean> {
     if (this.#direct === undefined || this.#ended) return this.#fillByRead(opts);
-    this.#rule = HAS_BYTES;
+    this.#rule = HAS_BYTES_RULE;
     this.#target = undefined;
     return this.#direct.readFor(this as Consumer<boolean>, opts);
   }
 
   async #fillByRead(opts: IoOptions | undefined): Promise<boolean> {
     if (this.#ended) return false;
-    this.#commit(await this.#readSource(this.buffer.freeSpace(), opts));
+    this.#commit(await this.#readSource(this.buffer.prepareSpace(), opts));
     return !this.#ended;
   }
 
@@ -237,7 +237,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     this.#layerAbove = layer;
   }
 
-  /** Returns the buffered bytes and leaves them unread. Throws if a read would reject, or a layer has unread bytes. */
+  /** Returns the buffered bytes and leaves them unread. Throws if a read would reject, or `#layerAbove` has bytes. */
   peekUnread(): Buffer {
     const refused = this.#readError();
     if (refused !== undefined) throw refused.error;
@@ -246,7 +246,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     return this.buffer.peek(this.buffer.length);
   }
 
-  /** Makes all further reads reject with `EBADF`. */
+  /** Drops the buffered bytes, and makes all further reads reject with `EBADF`. */
   close(): void {
     this.#closed = true;
     this.buffer.clear();
@@ -281,7 +281,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     return ending.then((result) => result);
   }
 
-  /** Makes all further reads reject with `error`. */
+  /** Drops the buffered bytes, and makes all further reads reject with `error`. */
   #failReads(error: unknown): void {
     this.#failure = { error };
     this.buffer.clear();
@@ -314,10 +314,10 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
         return Promise.reject(error);
       }
     }
-    return this.#readSource(this.buffer.freeSpace(), opts);
+    return this.#readSource(this.buffer.prepareSpace(), opts);
   }
 
-  /** Converts an exception of the source to a rejection. An exception would leave the reading side locked. */
+  /** Reads from the source. Returns a rejection for an exception, which would leave the reading side locked. */
   #readSource(target: Uint8Array, opts: IoOptions | undefined): Promise<number> {
     try {
       return this.#source.read(target, opts);
@@ -368,7 +368,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   async #readMore(): Promise<unknown> {
     try {
       for (;;) {
-        this.#commit(await this.#readSource(this.buffer.freeSpace(), this.#remaining()));
+        this.#commit(await this.#readSource(this.buffer.prepareSpace(), this.#remaining()));
         const result = this.#apply(this.#rule as ReadRule<unknown>);
         if (result !== undefined) return result;
       }

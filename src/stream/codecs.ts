@@ -122,7 +122,7 @@ export function delimited(
       const payload = toBytes(value);
       if (payload.length > max) throw new LimitError("max", max, payload.length);
       const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.length);
-      // The delimiter may begin in the payload: with the delimiter "aab", the payload "a" gives "aaab".
+      // The delimiter may begin in the payload: with the delimiter "aba", the payload "ab" gives "ababa".
       const boundary = Buffer.concat([bytes.subarray(Math.max(0, bytes.length - end.length + 1)), end]);
       if (bytes.includes(end) || boundary.indexOf(end) !== boundary.length - end.length) {
         const found = `the delimiter ${quote(end.toString())} is found in them`;

@@ -66,14 +66,14 @@ function duplexAddress(address: Address | undefined): DuplexAddress {
 
 /**
  * The `Duplex` of {@link toDuplex}. It also has the members of a `net.Socket` that describe a connection or change its
- * settings. Their names and meanings are the same. Over TLS it is a {@link SecureConnDuplex}.
+ * settings, with the same names and meanings. Over TLS it is a {@link SecureConnDuplex}.
  *
  * @example
  * ```ts
  * import { createServer } from "node:http";
  * import { connect, listen } from "berkeley";
  *
- * const http = createServer((asked, answer) => answer.end(`hello, ${asked.socket.remoteAddress}`));
+ * const http = createServer((request, response) => response.end(`hello, ${request.socket.remoteAddress}`));
  * http.keepAliveTimeout = 5000;
  * await using listener = await listen("tcp://127.0.0.1:8888");
  * await using client = await connect("tcp://127.0.0.1:8888");
@@ -120,7 +120,7 @@ export class ConnDuplex extends DuplexPlaceholder {
   override _read(): void {
     if (this.#reading) return;
     this.#reading = true;
-    this.#conn.read(this.#buffer.freeSpace()).then(
+    this.#conn.read(this.#buffer.prepareSpace()).then(
       (count) => {
         this.#reading = false;
         this.#buffer.commit(count);
@@ -224,7 +224,7 @@ export class ConnDuplex extends DuplexPlaceholder {
 
   /**
    * Emits `'timeout'` when no byte was read or written for `milliseconds`, as a `net.Socket` does. 0 turns the timeout
-   * off. The event changes nothing at the connection; its listener may end it. The timer does not keep the process
+   * off. The event has no effect on the connection, which a listener may close. The timer does not keep the process
    * alive.
    *
    * @param milliseconds a finite number from 0. As in Node, more than 2147483647 counts as 2147483647
@@ -299,8 +299,8 @@ export class ConnDuplex extends DuplexPlaceholder {
   }
 }
 
-/** A Duplex without the members of TLS, also over a TLS connection. */
-export function plainDuplex(conn: Conn, opts: ToDuplexOptions): ConnDuplex {
+/** Makes a Duplex without the members of TLS, also over a TLS connection. */
+export function makePlainDuplex(conn: Conn, opts: ToDuplexOptions): ConnDuplex {
   loadDuplex();
   return new ConnDuplex(conn, opts);
 }

@@ -44,7 +44,7 @@ function isAbort(error: unknown, opts: EndOptions | undefined): boolean {
   }
 }
 
-/** Ends writing, discards what the peer sends until the peer ends or a limit is reached, and closes. */
+/** Ends writing, discards the received bytes until the peer ends or a limit is reached, and closes. */
 export async function endConnection(
   conn: Conn,
   reader: EndingReader,

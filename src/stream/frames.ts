@@ -20,9 +20,9 @@ export interface Frame<T> extends Found<T> {
  * rejects with an `IncompleteReadError`. The value may contain views of the bytes of its frame. The decoder must not
  * keep views of other bytes.
  *
- * Until the decoder returns a frame, all its calls get the same bytes, with more at the end. So it may store how far it
- * has searched. If the bytes can't be a frame, it throws a {@link FrameError} or an error of its own. Then all later
- * reads of the stream reject with that error.
+ * Until the decoder returns a frame, all its calls get the same bytes, with more at the end. So the decoder may store
+ * how far it has searched. If the bytes can't be a frame, it throws a {@link FrameError} or an error of its own. Then
+ * all later reads of the stream reject with that error.
  */
 export type Decoder<T> = (bytes: Buffer, ended: boolean) => Frame<T> | number;
 
@@ -86,7 +86,7 @@ export function frameFinder<T>(codec: Codec<T, never>, max: number, limit: strin
       needed = 1;
     }
     if (buffer.length < needed && !ended) return undefined;
-    const bytes = buffer.unread();
+    const bytes = buffer.unreadBytes();
     const result = decode(bytes, ended);
     if (typeof result === "number") {
       if (!(result > bytes.length)) {

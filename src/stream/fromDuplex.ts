@@ -98,10 +98,10 @@ class NodeDuplexTransport implements ChunkTransport {
     if (!duplex.closed) await new Promise<void>((resolve) => duplex.once("close", () => resolve()));
   }
 
-  setKeepAlive(keepAlive: boolean): void {
+  setKeepsAlive(keepsAlive: boolean): void {
     // A net.Socket, a tls.TLSSocket and a Duplex of toDuplex() have these methods.
     const { ref, unref } = this.#duplex as { ref?: unknown; unref?: unknown };
-    const method = keepAlive ? ref : unref;
+    const method = keepsAlive ? ref : unref;
     if (typeof method === "function") method.call(this.#duplex);
   }
 
@@ -112,9 +112,10 @@ class NodeDuplexTransport implements ChunkTransport {
   }
 
   /**
-   * The error for a failed write. If its code only says that the Duplex has ended, it is the error that ended the
-   * Duplex, or else `EPIPE`. `ECANCELED` is such a code too: when a read gets a reset, Node (since version 22) closes
-   * the handle, and libuv then ends pending writes with `ECANCELED`, although no caller has cancelled them.
+   * The error for a failed write: `error`, unless its code only says that the Duplex has ended. Then the result is the
+   * error that ended the Duplex, or else `EPIPE`. `ECANCELED` is such a code too: when a read gets a reset, Node (since
+   * version 22) closes the handle, and libuv then ends pending writes with `ECANCELED`, although no caller has
+   * cancelled them.
    */
   #writeError(error: Error, syscall: string): Error {
     const code: unknown = (error as NodeJS.ErrnoException).code;

@@ -32,8 +32,8 @@ export class Items<T> implements AsyncIterableIterator<T> {
   readonly #tryReadRule: ReadRule<Found<T>>;
   readonly #nextRule: ReadRule<IteratorResult<T, undefined>>;
   /**
-   * Ends the loop without an error if this side has closed the connection. Throws any other error, also the reason of a
-   * signal that has the same code.
+   * Ends the loop without an error if this side has closed the connection. Throws any other error, and the reason of
+   * the caller's signal even if it has the code of a close.
    */
   readonly #endOrThrow = (error: unknown): IteratorResult<never, undefined> => {
     if (isEndedByClose(error) && error !== this.#opts?.signal?.reason) return ITERATOR_END;

@@ -22,10 +22,10 @@ export interface ToNetSocketOptions {
  * Makes a `net.Socket` on a descriptor. Node owns the descriptor from now on. If Node refuses the descriptor, this
  * function closes it.
  *
- * @throws SocketError `EBADF` if other code has closed the descriptor; `ENOTSOCK` if its number then belongs to another
- *   file; otherwise the error of Node or of epoll
+ * @throws SocketError `EBADF` if other code has closed the descriptor; `ENOTSOCK` for any other descriptor that Node
+ *   does not accept; otherwise the error of a system call
  */
-export function nodeSocket(fd: number, allowHalfOpen: boolean, syscall: string): Socket {
+export function makeNetSocket(fd: number, allowHalfOpen: boolean, syscall: string): Socket {
   try {
     return new (net().Socket)({ fd, readable: true, writable: true, allowHalfOpen });
   } catch (error) {
@@ -33,14 +33,14 @@ export function nodeSocket(fd: number, allowHalfOpen: boolean, syscall: string):
     // If the number now belongs to another kind of file, other code has opened it, and it must stay open.
     if (kind === "socket") fs().closeSync(fd);
     const { code } = error as { code?: unknown };
-    // ERR_INVALID_FD_TYPE and ERR_INVALID_FD are Node's codes for these two cases. Other codes are those of system
-    // calls.
+    // Node's own codes: ERR_INVALID_FD_TYPE for another kind of file, ERR_INVALID_FD for a closed descriptor. Other
+    // codes are those of system calls.
     if (typeof code === "string" && !code.startsWith("ERR_")) throw localError(code, syscall, { cause: error });
     throw localError(kind === "closed" ? "EBADF" : "ENOTSOCK", syscall, { cause: error });
   }
 }
 
-/** What a number of a descriptor refers to now. */
+/** The kind of file to which a descriptor's number refers now. */
 function descriptorKind(fd: number): "socket" | "other" | "closed" {
   try {
     return fs().fstatSync(fd).isSocket() ? "socket" : "other";
@@ -61,7 +61,7 @@ export function detachToNetSocket(conn: Conn, unread: Uint8Array, opts: ToNetSoc
     const cause = new Error("a call is pending, the connection is closed, or it is neither TCP nor UNIX");
     throw localError("EBUSY", "toNetSocket", { cause });
   }
-  const socket = nodeSocket(fd, opts.allowHalfOpen ?? false, "toNetSocket");
+  const socket = makeNetSocket(fd, opts.allowHalfOpen ?? false, "toNetSocket");
   if (unread.length > 0) socket.unshift(unread);
   return socket;
 }

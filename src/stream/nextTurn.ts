@@ -10,7 +10,7 @@ import type { BufferedReader } from "./bufferedReader.js";
  * Calls `startRead` in the next turn, with the remaining time as `timeout`. The reading side is locked until then. The
  * bytes are in the buffer already, so the call does not time out before.
  */
-export async function inNextTurn<T>(
+export async function readInNextTurn<T>(
   reader: BufferedReader,
   opts: IoOptions | undefined,
   startRead: (opts: IoOptions | undefined) => Promise<T>,

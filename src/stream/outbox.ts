@@ -37,7 +37,7 @@ export class Outbox {
   #writes = 0;
   /** The size of the first waiting write, if it alone is larger than the limit; otherwise 0. */
   #oversizedWrite = 0;
-  /** The bytes and the writes that were added since the outbox was empty, or since the last `turnPassed()`. */
+  /** The bytes and the writes that were added since the outbox was empty, or since the last `onTurnPassed()`. */
   #bytesThisTurn = 0;
   #writesThisTurn = 0;
 
@@ -52,13 +52,13 @@ export class Outbox {
     return { bytes: Math.max(0, this.#totalSize - this.#progress), writes: this.#writes };
   }
 
-  /** Writes to the connection, unless the outbox has no room. */
+  /** Writes to the connection. Rejects with an `OutboxFullError` if the write would exceed the limit. */
   write(data: Data, opts: IoOptions | undefined): Promise<void> {
     const conn = this.#conn;
     if (this.#hasWaitingWrite) {
       const size = dataSize(data);
       // If the type of the data is wrong, the connection rejects.
-      if (size !== undefined && !this.#hasRoom(size)) {
+      if (size !== undefined && !this.#fits(size)) {
         const wrong = optionsError(opts, "write");
         // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- the reason of a signal can be any value
         return Promise.reject(wrong === undefined ? this.fullError(size) : wrong.error);
@@ -71,14 +71,14 @@ export class Outbox {
   /**
    * Writes a whole message, or nothing of it.
    *
-   * @param evenIfFull whether the message may exceed the limit. An outbox that exceeds its limit takes no message
+   * @param evenIfFull whether the message may exceed the limit. An outbox that already exceeds it takes no message
    * @returns true if the connection has taken the whole message at once; the promise of the write if it waits;
-   *   undefined if the outbox has no room
+   *   undefined if the message does not fit
    * @throws the error with which a write would reject
    */
   offer(bytes: Uint8Array, evenIfFull: boolean): Promise<void> | true | undefined {
     const conn = this.#conn;
-    if (this.#hasWaitingWrite && !this.#hasRoom(bytes.length) && !(evenIfFull && this.#hasRoom(0))) return undefined;
+    if (this.#hasWaitingWrite && !this.#fits(bytes.length) && !(evenIfFull && this.#fits(0))) return undefined;
     // While another write is pending, `tryWrite` takes nothing, so messages stay in order.
     const taken = conn.tryWrite?.(bytes) ?? 0;
     if (taken === bytes.length) return true;
@@ -112,8 +112,8 @@ export class Outbox {
   }
 
   /**
-   * Whether a quarter of the limit was added since the last turn of the event loop. The reactor empties the outbox only
-   * in later turns.
+   * Whether a quarter of the limit was added since the last `onTurnPassed()`. The reactor empties the outbox only
+   * in later turns of the event loop.
    */
   get needsTurn(): boolean {
     const { maxOutbox, maxOutboxWrites } = this.#limits;
@@ -123,7 +123,7 @@ export class Outbox {
   }
 
   /** Called after a turn of the event loop. */
-  turnPassed(): void {
+  onTurnPassed(): void {
     this.#bytesThisTurn = this.#writesThisTurn = 0;
   }
 
@@ -132,7 +132,7 @@ export class Outbox {
     return this.#conn.writeProgress ?? 0;
   }
 
-  #hasRoom(size: number): boolean {
+  #fits(size: number): boolean {
     const bytes = this.#totalSize - (this.#oversizedWrite === 0 ? this.#progress : this.#oversizedWrite);
     return bytes + size <= this.#limits.maxOutbox && this.#writes < this.#limits.maxOutboxWrites;
   }
@@ -146,7 +146,7 @@ export class Outbox {
   #countSettled(size: number): void {
     this.#totalSize -= size;
     this.#writes--;
-    if (this.#writes === 0) this.turnPassed();
+    if (this.#writes === 0) this.onTurnPassed();
     // No other write can have this size, because it would have exceeded the limit.
     if (size === this.#oversizedWrite) this.#oversizedWrite = 0;
   }

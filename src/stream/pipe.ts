@@ -15,13 +15,13 @@ export interface PipeOptions extends IoOptions {
   readonly keepOpen?: boolean | undefined;
 }
 
-/** Callbacks of the caller of `pipe()`. */
+/** Optional callbacks of the caller of `pipe()`, and the reason of its abort. */
 export interface PipeObserver {
-  /** Called after each write, with the number of its bytes. */
+  /** Called after each write with the number of written bytes. */
   onWritten?(count: number): void;
   /**
    * The reason with which the pipe's signal will be aborted. After the abort, its `transferred` is the number of bytes
-   * that the interrupted write has written. So no other call may use the same object.
+   * that the interrupted write has written. So no other call may use this object as a reason.
    */
   readonly stopReason?: { readonly transferred?: number };
   /** Returns whether the pipe ends if `whenBroken()` of the destination resolves with `error`. Default: always. */
@@ -97,7 +97,7 @@ export async function pipe(
     const writeOptions = opts === undefined ? undefined : { timeout: opts.timeout, signal: opts.signal };
     const readOptions = watch === undefined ? writeOptions : { timeout: opts?.timeout, signal: watch.signal };
     while (buffer.length > 0 || (await reader.fill(readOptions))) {
-      const bytes = buffer.unread();
+      const bytes = buffer.unreadBytes();
       let taken = bytes.length;
       try {
         await destination.write(bytes, writeOptions);

@@ -16,7 +16,7 @@ import type {
   TransferStats,
   Writer,
 } from "../io.js";
-import { BrokenWaiters } from "./brokenWaiters.js";
+import { EndWaiters } from "./endWaiters.js";
 import { BufferedReader } from "./bufferedReader.js";
 import type { ConnDuplex, ToDuplexOptions } from "./connDuplex.js";
 import { FROM_DUPLEX_NAMES, fromDuplex, type FromDuplexOptions } from "./fromDuplex.js";
@@ -28,17 +28,23 @@ import { describeStream, type StreamDescription, sizeOfData } from "./describeSt
 import { detachToNetSocket, type ToNetSocketOptions } from "./netSocket.js";
 import { NO_WRITE, Outbox, type OutboxCounts } from "./outbox.js";
 import { pipe, type PipeOptions } from "./pipe.js";
-import { ANY_CHUNK, ChunkRule, ExactRule, findChunk, PeekRule, UntilRule } from "../reading/readRules.js";
+import { ANY_CHUNK_RULE, ChunkRule, ExactRule, findChunk, PeekRule, UntilRule } from "../reading/readRules.js";
 import type { SecureConnDuplex } from "./secureConnDuplex.js";
 import {
   delimiterBytes,
   LINE_NAMES,
-  sizeOf,
+  checkSize,
   UNTIL_NAMES,
   type UntilOptions,
-  waitOptionsOf,
+  pickWaitOptions,
 } from "../reading/readArguments.js";
-import { limitsOf, STREAM_NAMES, type StreamLimits, type StreamOptions, systemNow } from "./streamArguments.js";
+import {
+  completeStreamLimits,
+  STREAM_NAMES,
+  type StreamLimits,
+  type StreamOptions,
+  systemNow,
+} from "./streamArguments.js";
 import { type SocketBelow, socketBelow } from "./socketBelow.js";
 import { toDuplex } from "./toDuplex.js";
 import { toWeb, type ToWebOptions, type WebPair } from "./webStreams.js";
@@ -99,8 +105,8 @@ export class Stream<C extends Conn = Conn>
   #writes = 0;
   #bytesSent = 0;
   /** The waiting calls of `whenBroken` and of `whenEnded`, if the connection has no such method. */
-  #broken: BrokenWaiters | undefined;
-  #ended: BrokenWaiters | undefined;
+  #brokenWaiters: EndWaiters | undefined;
+  #endedWaiters: EndWaiters | undefined;
 
   /**
    * Puts a buffer on `conn`. Other code must not read from `conn` from now on.
@@ -112,7 +118,7 @@ export class Stream<C extends Conn = Conn>
     super();
     checkOptions(opts, "make a stream", STREAM_NAMES);
     this.#conn = conn;
-    this.#limits = limitsOf(opts, "make a stream");
+    this.#limits = completeStreamLimits(opts, "make a stream");
     this.#reader = new BufferedReader(conn, this.#limits.readSize, opts.now ?? systemNow);
     conn.registerReadAhead?.(this.#reader);
   }
@@ -138,6 +144,7 @@ export class Stream<C extends Conn = Conn>
   get socket(): SocketBelow<C> {
     return socketBelow(this.#conn);
   }
+
   /** Whether a read is pending. */
   get reading(): boolean {
     return this.#reader.reading;
@@ -178,11 +185,11 @@ export class Stream<C extends Conn = Conn>
   /** Reads into `buffer`; see {@link Reader.read}. If the stream has no bytes, the connection fills `buffer` itself. */
   read(buffer: Uint8Array, opts?: IoOptions): Promise<number>;
   read(first?: number | IoOptions | Uint8Array, opts?: IoOptions): Promise<Buffer | null | number> {
-    if (first === undefined) return this.#reader.read(ANY_CHUNK, opts);
+    if (first === undefined) return this.#reader.read(ANY_CHUNK_RULE, opts);
     if (isUint8Array(first)) return this.#reader.readInto(first, opts);
-    if (typeof first === "object") return this.#reader.read(ANY_CHUNK, first);
+    if (typeof first === "object") return this.#reader.read(ANY_CHUNK_RULE, first);
     try {
-      return this.#reader.read(new ChunkRule(sizeOf(first, "read", "max", 1)), opts);
+      return this.#reader.read(new ChunkRule(checkSize(first, "read", "max", 1)), opts);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -197,7 +204,7 @@ export class Stream<C extends Conn = Conn>
   readExactly(size: number, opts?: IoOptions): Promise<Buffer> {
     if (size === 0) return Promise.resolve(Buffer.alloc(0));
     try {
-      return this.#reader.read(new ExactRule(sizeOf(size, "readExactly", "size", 0)), opts);
+      return this.#reader.read(new ExactRule(checkSize(size, "readExactly", "size", 0)), opts);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -213,10 +220,10 @@ export class Stream<C extends Conn = Conn>
   readUntil(delimiter: string | Uint8Array, opts?: UntilOptions): Promise<Buffer | null> {
     try {
       const bytes = delimiterBytes(delimiter, "readUntil");
-      const wait = waitOptionsOf(opts, "readUntil", UNTIL_NAMES);
+      const wait = pickWaitOptions(opts, "readUntil", UNTIL_NAMES);
       const max = opts?.max;
       if (max === undefined) return this.#reader.read(new UntilRule(bytes, this.#limits.maxLine, "maxLine"), wait);
-      return this.#reader.read(new UntilRule(bytes, sizeOf(max, "readUntil", "max", 1), "max"), wait);
+      return this.#reader.read(new UntilRule(bytes, checkSize(max, "readUntil", "max", 1), "max"), wait);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -230,7 +237,7 @@ export class Stream<C extends Conn = Conn>
    */
   readLine(opts?: LineOptions): Promise<string | null> {
     try {
-      const wait = waitOptionsOf(opts, "readLine", LINE_NAMES);
+      const wait = pickWaitOptions(opts, "readLine", LINE_NAMES);
       return this.#reader.read(lineRule(opts, this.#limits.maxLine, "readLine"), wait);
     } catch (error) {
       return Promise.reject(error);
@@ -239,15 +246,15 @@ export class Stream<C extends Conn = Conn>
 
   /** Returns an iterator over the lines; see `readLine`. `timeout` applies to each line. */
   lines(opts?: LineOptions): Items<string> {
-    const wait = waitOptionsOf(opts, "read lines", LINE_NAMES);
+    const wait = pickWaitOptions(opts, "read lines", LINE_NAMES);
     return new Items(this.#reader, lineFinder(lineRule(opts, this.#limits.maxLine, "read lines")), wait);
   }
 
   /** Returns an iterator over the frames of `codec`. `timeout` applies to each frame. */
   frames<T>(codec: Codec<T, never>, opts?: FrameOptions): Items<T> {
-    const wait = waitOptionsOf(opts, "read frames", UNTIL_NAMES);
+    const wait = pickWaitOptions(opts, "read frames", UNTIL_NAMES);
     const given = opts?.max ?? codec.max;
-    const max = given === undefined ? this.#limits.maxFrame : sizeOf(given, "read frames", "max", 0);
+    const max = given === undefined ? this.#limits.maxFrame : checkSize(given, "read frames", "max", 0);
     return new Items(this.#reader, frameFinder(codec, max, given === undefined ? "maxFrame" : "max"), wait, true);
   }
 
@@ -259,7 +266,7 @@ export class Stream<C extends Conn = Conn>
    */
   peek(size: number, opts?: IoOptions): Promise<Buffer | null> {
     try {
-      return this.#reader.read(new PeekRule(sizeOf(size, "peek", "size", 1)), opts);
+      return this.#reader.read(new PeekRule(checkSize(size, "peek", "size", 1)), opts);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -341,7 +348,7 @@ export class Stream<C extends Conn = Conn>
    * promise settles only with a timeout, a signal or `close()`.
    */
   whenBroken(opts?: IoOptions): Promise<unknown> {
-    return this.#conn.whenBroken?.(opts) ?? (this.#broken ??= new BrokenWaiters()).wait(opts);
+    return this.#conn.whenBroken?.(opts) ?? (this.#brokenWaiters ??= new EndWaiters()).wait(opts);
   }
 
   /**
@@ -349,7 +356,7 @@ export class Stream<C extends Conn = Conn>
    * no such method, the promise settles only with a timeout, a signal or `close()`.
    */
   whenEnded(opts?: IoOptions): Promise<unknown> {
-    return this.#conn.whenEnded?.(opts) ?? (this.#ended ??= new BrokenWaiters("whenEnded")).wait(opts);
+    return this.#conn.whenEnded?.(opts) ?? (this.#endedWaiters ??= new EndWaiters("whenEnded")).wait(opts);
   }
 
   /**
@@ -462,8 +469,8 @@ export class Stream<C extends Conn = Conn>
 
   #closeReader(): void {
     this.#reader.close();
-    this.#broken?.close();
-    this.#ended?.close();
+    this.#brokenWaiters?.close();
+    this.#endedWaiters?.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -1,6 +1,6 @@
 // The options of a stream.
 
-import { sizeOf } from "../reading/readArguments.js";
+import { checkSize } from "../reading/readArguments.js";
 
 /** The limits of a stream. */
 export interface StreamOptions {
@@ -57,12 +57,12 @@ const DEFAULT_LIMITS: StreamLimits = {
 };
 
 /** Checks the limits of a stream, and fills in the defaults. */
-export function limitsOf(opts: StreamOptions, action: string): StreamLimits {
+export function completeStreamLimits(opts: StreamOptions, action: string): StreamLimits {
   const { readSize, maxLine, maxFrame, maxOutbox, maxOutboxWrites } = opts;
   const given = readSize ?? maxLine ?? maxFrame ?? maxOutbox ?? maxOutboxWrites;
   if (given === undefined || given === null) return DEFAULT_LIMITS;
   const size = (name: keyof StreamLimits, min: number): number =>
-    sizeOf(opts[name] ?? DEFAULT_LIMITS[name], action, name, min);
+    checkSize(opts[name] ?? DEFAULT_LIMITS[name], action, name, min);
   return {
     readSize: size("readSize", 1),
     maxLine: size("maxLine", 1),

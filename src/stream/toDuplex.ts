@@ -2,7 +2,7 @@
 
 import { checkOptions } from "../check/index.js";
 import type { Conn } from "../io.js";
-import { type ConnDuplex, loadDuplex, plainDuplex, type ToDuplexOptions } from "./connDuplex.js";
+import { type ConnDuplex, loadDuplex, makePlainDuplex, type ToDuplexOptions } from "./connDuplex.js";
 import { SecureConnDuplex } from "./secureConnDuplex.js";
 
 const TO_DUPLEX_OPTIONS: readonly string[] = ["readableHighWaterMark", "writableHighWaterMark", "allowHalfOpen"];
@@ -27,7 +27,7 @@ const TO_DUPLEX_OPTIONS: readonly string[] = ["readableHighWaterMark", "writable
 export function toDuplex(conn: Conn, opts: ToDuplexOptions = {}): ConnDuplex | SecureConnDuplex {
   checkOptions(opts, "toDuplex", TO_DUPLEX_OPTIONS);
   const { secured } = conn;
-  if (secured === undefined) return plainDuplex(conn, opts);
+  if (secured === undefined) return makePlainDuplex(conn, opts);
   loadDuplex();
   return new SecureConnDuplex(conn, secured, opts);
 }

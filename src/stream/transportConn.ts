@@ -12,7 +12,7 @@ import type { Conn, Data, IoOptions } from "../io.js";
 import { localError } from "../wait/localError.js";
 import { optionsError } from "../wait/pendingCall.js";
 import { TimerRefs } from "../wait/timerRefs.js";
-import { BrokenWaiters } from "./brokenWaiters.js";
+import { EndWaiters } from "./endWaiters.js";
 import { PendingRead, PendingWrite } from "./pendingTransfers.js";
 import { targetError } from "../reading/readTarget.js";
 import { toParts, WriteParts } from "./writeParts.js";
@@ -37,7 +37,7 @@ export interface ChunkTransport {
   /** Closes the transport at once, as broken by `error`. */
   abort(error: SocketError): void;
   /** Sets whether the transport keeps the process alive. Optional: not every transport can do that. */
-  setKeepAlive?(keepAlive: boolean): void;
+  setKeepsAlive?(keepsAlive: boolean): void;
 }
 
 /** The Conn over a transport. */
@@ -63,11 +63,11 @@ export class TransportConn implements Conn {
   #finished = false;
   #writeError: { readonly error: unknown } | undefined;
 
-  readonly #broken = new BrokenWaiters();
+  readonly #brokenWaiters = new EndWaiters();
 
   constructor(transport: ChunkTransport) {
     this.#transport = transport;
-    transport.onBroken((error) => this.#broken.resolveAll(error));
+    transport.onBroken((error) => this.#brokenWaiters.resolveAll(error));
   }
 
   get localAddress(): Address | undefined {
@@ -131,7 +131,7 @@ export class TransportConn implements Conn {
   }
 
   whenBroken(opts?: IoOptions): Promise<unknown> {
-    return this.#broken.wait(opts);
+    return this.#brokenWaiters.wait(opts);
   }
 
   close(): Promise<void> {
@@ -152,14 +152,14 @@ export class TransportConn implements Conn {
   /** Lets the process end while calls wait here, now or later. */
   unref(): this {
     this.#refs.keepsAlive = false;
-    this.#transport.setKeepAlive?.(false);
+    this.#transport.setKeepsAlive?.(false);
     return this;
   }
 
   /** Undoes `unref()`: waiting calls keep the process alive, as by default. */
   ref(): this {
     this.#refs.keepsAlive = true;
-    this.#transport.setKeepAlive?.(true);
+    this.#transport.setKeepsAlive?.(true);
     return this;
   }
 
@@ -172,7 +172,7 @@ export class TransportConn implements Conn {
     if (this.#closed) return;
     this.#closed = true;
     this.#unreadBytes = undefined;
-    this.#broken.close();
+    this.#brokenWaiters.close();
     this.#pendingRead?.reject(localError("ECANCELED", "read"));
     this.#pendingRead = undefined;
     for (const write of this.#writes.splice(0)) write.reject(write.errorWith("ECANCELED"));
@@ -235,11 +235,11 @@ export class TransportConn implements Conn {
     if (write.parts === undefined) {
       if (!this.#finished) await this.#transport.end();
       this.#finished = true;
-    } else if (write.parts.left > 0) {
+    } else if (write.parts.remaining > 0) {
       const piece = write.parts.shift(MAX_PIECE);
       write.transferred += piece.length;
       await this.#transport.writeChunk(piece);
-      if (write.parts.left > 0) return;
+      if (write.parts.remaining > 0) return;
     }
     if (this.#writes[0] === write) this.#writes.shift();
     write.resolve();

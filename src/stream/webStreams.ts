@@ -10,7 +10,7 @@ import type { SocketError } from "../errors/index.js";
 import type { Conn, Data } from "../io.js";
 import { localError } from "../wait/localError.js";
 import { ReadBuffer } from "../reading/readBuffer.js";
-import { sizeOf } from "../reading/readArguments.js";
+import { checkSize } from "../reading/readArguments.js";
 import { type ChunkTransport, TransportConn } from "./transportConn.js";
 
 /** The controller of a readable byte stream. Node's type lacks `byobRequest.respond`. */
@@ -30,7 +30,7 @@ export async function pullBytes(
   read: (target: Uint8Array) => Promise<number>,
 ): Promise<number> {
   const request = controller.byobRequest;
-  const count = await read(request === null ? buffer.freeSpace() : request.view);
+  const count = await read(request === null ? buffer.prepareSpace() : request.view);
   if (count === 0) {
     controller.close();
     request?.respond(0);
@@ -81,7 +81,7 @@ export interface ToWebOptions {
  */
 export function toWeb(conn: Conn, opts: ToWebOptions = {}): WebPair {
   checkOptions(opts, "toWeb", ["readSize"]);
-  const buffer = new ReadBuffer(sizeOf(opts.readSize ?? 65_536, "toWeb", "readSize", 1));
+  const buffer = new ReadBuffer(checkSize(opts.readSize ?? 65_536, "toWeb", "readSize", 1));
   const readAbort = new AbortController();
   const { signal } = readAbort;
   let readDone = false;
@@ -165,7 +165,7 @@ class WebStreamTransport implements ChunkTransport {
   constructor(readable: ReadableStreamDefaultReader<unknown>, writer: WritableStreamDefaultWriter<Uint8Array>) {
     this.#reader = readable;
     this.#writer = writer;
-    // read() and write() reject with the same errors. Handlers, so that these promises are no unhandled rejections.
+    // These handlers prevent unhandled rejections. read() and write() report the same errors.
     this.#reader.closed.catch(() => undefined);
     this.#writer.closed.catch(() => undefined);
     this.#writer.ready.catch(() => undefined);

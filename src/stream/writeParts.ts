@@ -20,21 +20,21 @@ export class WriteParts {
   readonly #parts: readonly Uint8Array[];
   #partIndex = 0;
   #partOffset = 0;
-  #left: number;
+  #remaining: number;
 
   constructor(parts: readonly Uint8Array[]) {
     this.#parts = parts;
-    this.#left = totalLength(parts);
+    this.#remaining = totalLength(parts);
   }
 
   /** The number of bytes that are left. */
-  get left(): number {
-    return this.#left;
+  get remaining(): number {
+    return this.#remaining;
   }
 
   /** Removes the next bytes, at most `max`, and returns a copy of them. */
   shift(max: number): Buffer {
-    const out = Buffer.allocUnsafe(Math.min(max, this.#left));
+    const out = Buffer.allocUnsafe(Math.min(max, this.#remaining));
     let filled = 0;
     while (filled < out.length) {
       const part = this.#parts[this.#partIndex] as Uint8Array;
@@ -47,7 +47,7 @@ export class WriteParts {
         this.#partOffset = 0;
       }
     }
-    this.#left -= out.length;
+    this.#remaining -= out.length;
     return out;
   }
 }

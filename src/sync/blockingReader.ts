@@ -12,7 +12,7 @@ import type { ReadAhead } from "../io.js";
 import { READ_FOR, type ReadConsumer } from "../ops/readFor.js";
 import { RECV_INTO } from "../ops/recv.js";
 import { ReadBuffer } from "../reading/readBuffer.js";
-import { HAS_BYTES, type ReadRule } from "../reading/readRules.js";
+import { HAS_BYTES_RULE, type ReadRule } from "../reading/readRules.js";
 import { targetError } from "../reading/readTarget.js";
 import { POLLIN } from "../sys/constants.js";
 import { closedError } from "../sys/errno.js";
@@ -25,7 +25,7 @@ export class BlockingReader implements ReadConsumer, ReadAhead {
   #ended = false;
   /** Set by an error after which no read is possible. */
   #failure: { readonly error: unknown } | undefined;
-  #rule: ReadRule<unknown> = HAS_BYTES;
+  #rule: ReadRule<unknown> = HAS_BYTES_RULE;
   #result: unknown;
   start = 0;
   size = 0;
@@ -83,7 +83,7 @@ export class BlockingReader implements ReadConsumer, ReadAhead {
   // The methods of `ReadConsumer`, in the order of the calls.
 
   room(): Uint8Array {
-    const memory = this.buffer.sharedSlab();
+    const memory = this.buffer.prepareSharedSlab();
     this.start = this.buffer.freeStart;
     this.size = this.buffer.freeSize;
     return memory;
@@ -99,7 +99,7 @@ export class BlockingReader implements ReadConsumer, ReadAhead {
   result(): unknown {
     const result = this.#result;
     this.#result = undefined;
-    this.#rule = HAS_BYTES;
+    this.#rule = HAS_BYTES_RULE;
     return result;
   }
 

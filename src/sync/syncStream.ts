@@ -3,9 +3,9 @@
 import { brand, checkNames, checkOptions, quoteNonInstance } from "../check/index.js";
 import type { Data, EndResult } from "../io.js";
 import { lineFinder, type LineOptions as AwaitableLine, lineRule } from "../reading/lines.js";
-import { delimiterBytes, sizeOf, type UntilOptions as AwaitableUntil } from "../reading/readArguments.js";
+import { delimiterBytes, checkSize, type UntilOptions as AwaitableUntil } from "../reading/readArguments.js";
 import {
-  ANY_CHUNK,
+  ANY_CHUNK_RULE,
   ChunkRule,
   ExactRule,
   findChunk,
@@ -102,8 +102,8 @@ export class Stream implements Iterable<Buffer> {
     checkOptions(opts, action);
     checkNames(opts, ["readSize", "maxLine"], action);
     this.#socket = socket;
-    this.#maxLine = sizeOf(opts.maxLine ?? 65_536, action, "maxLine", 1);
-    this.#reader = new BlockingReader(runner, sizeOf(opts.readSize ?? 65_536, action, "readSize", 1));
+    this.#maxLine = checkSize(opts.maxLine ?? 65_536, action, "maxLine", 1);
+    this.#reader = new BlockingReader(runner, checkSize(opts.readSize ?? 65_536, action, "readSize", 1));
     runner.reader = this.#reader;
   }
 
@@ -130,9 +130,9 @@ export class Stream implements Iterable<Buffer> {
   read(buffer: Uint8Array, opts?: WaitOptions): number;
   read(first?: number | WaitOptions | Uint8Array, opts?: WaitOptions): Buffer | null | number {
     if (isTarget(first)) return this.#reader.readInto(first, checkedOptions(opts, "read"));
-    if (first === undefined) return this.#reader.read(ANY_CHUNK, checkedOptions(opts, "read"));
-    if (typeof first === "object") return this.#reader.read(ANY_CHUNK, checkedOptions(first, "read"));
-    return this.#reader.read(new ChunkRule(sizeOf(first, "read", "max", 1)), checkedOptions(opts, "read"));
+    if (first === undefined) return this.#reader.read(ANY_CHUNK_RULE, checkedOptions(opts, "read"));
+    if (typeof first === "object") return this.#reader.read(ANY_CHUNK_RULE, checkedOptions(first, "read"));
+    return this.#reader.read(new ChunkRule(checkSize(first, "read", "max", 1)), checkedOptions(opts, "read"));
   }
 
   /**
@@ -143,7 +143,7 @@ export class Stream implements Iterable<Buffer> {
    * @throws TypeError or RangeError for a `size` that is no whole number from 0
    */
   readExactly(size: number, opts?: WaitOptions): Buffer {
-    const rule = new ExactRule(sizeOf(size, "readExactly", "size", 0));
+    const rule = new ExactRule(checkSize(size, "readExactly", "size", 0));
     if (size > 0) return this.#reader.read(rule, checkedOptions(opts, "readExactly"));
     // Only for the errors of wrong options.
     blockingTimeoutOf(checkedOptions(opts, "readExactly"), null, "readExactly");
@@ -164,7 +164,7 @@ export class Stream implements Iterable<Buffer> {
     const rule =
       max === undefined
         ? new UntilRule(bytes, this.#maxLine, "maxLine")
-        : new UntilRule(bytes, sizeOf(max, action, "max", 1), "max");
+        : new UntilRule(bytes, checkSize(max, action, "max", 1), "max");
     return this.#reader.read(rule, opts);
   }
 
@@ -215,7 +215,7 @@ export class Stream implements Iterable<Buffer> {
    * @throws SocketError as `read`; TypeError or RangeError for a `size` that is no whole number from 1
    */
   peek(size: number, opts?: WaitOptions): Buffer | null {
-    return this.#reader.read(new PeekRule(sizeOf(size, "peek", "size", 1)), checkedOptions(opts, "peek"));
+    return this.#reader.read(new PeekRule(checkSize(size, "peek", "size", 1)), checkedOptions(opts, "peek"));
   }
 
   /**

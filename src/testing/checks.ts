@@ -10,25 +10,25 @@ import type { MemoryOptions } from "./memory.js";
 const MAX = Number.MAX_SAFE_INTEGER;
 
 /** `value` if it is a number from `min` on, whole or not; otherwise throws an error that names the action. */
-export function numberFrom(value: unknown, action: string, name: string, min: number, unit: string): number {
+export function checkNumber(value: unknown, action: string, name: string, min: number, unit: string): number {
   if (typeof value === "number" && value >= min) return value;
   const text = `Cannot ${action}: ${name} is ${quote(value)}, required ${unit} from ${min} on`;
   throw typeof value === "number" ? new RangeError(text) : new TypeError(text);
 }
 
 /** A whole number from `min` on, or Infinity. */
-function countFrom(value: unknown, action: string, name: string, min: number): number {
+function checkCount(value: unknown, action: string, name: string, min: number): number {
   return value === Infinity ? value : integer(value, action, name, min, MAX);
 }
 
 /** `value` if it is a function. */
-export function functionOf<F>(value: F, action: string, name: string): F {
+export function checkFunction<F>(value: F, action: string, name: string): F {
   if (typeof value === "function") return value;
   throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required a function`);
 }
 
 /** A whole number from `min` on. */
-export const size = (value: unknown, action: string, name: string, min: number = 0): number =>
+export const wholeNumber = (value: unknown, action: string, name: string, min: number = 0): number =>
   integer(value, action, name, min, MAX);
 
 /** Throws unless `value` is one of the known values. */
@@ -38,7 +38,7 @@ function oneOf(value: unknown, known: readonly unknown[], action: string, name: 
   throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required ${required}`);
 }
 
-export function clockOf(value: Clock | undefined, action: string): Clock {
+export function checkClock(value: Clock | undefined, action: string): Clock {
   if (value === undefined) return systemClock;
   const given: Partial<Record<keyof Clock, unknown>> = typeof value === "object" && value !== null ? value : {};
   if ([given.now, given.setTimeout, given.clearTimeout].every((method) => typeof method === "function")) return value;
@@ -59,8 +59,8 @@ function checkFault(fault: Fault, action: string, at: string): void {
   const { side, call, after = 0, error, times = 1 } = fault;
   if (side !== undefined) oneOf(side, ["a", "b"], action, `${at}.side`);
   oneOf(call, ["read", "write", "closeWrite"], action, `${at}.call`);
-  countFrom(after, action, `${at}.after`, 0);
-  countFrom(times, action, `${at}.times`, 1);
+  checkCount(after, action, `${at}.after`, 0);
+  checkCount(times, action, `${at}.times`, 1);
   if (typeof error === "string" ? error !== "" : error instanceof Error) return;
   throw new TypeError(`Cannot ${action}: ${at}.error is ${quote(error)}, required a code or an Error`);
 }
@@ -80,13 +80,13 @@ export const MEMORY_NAMES: readonly string[] = ["capacity", "latency", "chunking
 export function checkMemory(opts: MemoryOptions, action: string, own: readonly string[]): CheckedMemory {
   checkOptions(opts, action, [...MEMORY_NAMES, ...own]);
   const { capacity = 65_536, chunking = Infinity, faults = [], clock } = opts;
-  numberFrom(capacity, action, "capacity", 1, "a number of bytes");
+  checkNumber(capacity, action, "capacity", 1, "a number of bytes");
   const latency = milliseconds(opts.latency, action, "latency") ?? 0;
-  if (typeof chunking !== "function") numberFrom(chunking, action, "chunking", 1, "a function or a number of bytes");
+  if (typeof chunking !== "function") checkNumber(chunking, action, "chunking", 1, "a function or a number of bytes");
   const chunk = typeof chunking === "function" ? chunking : (): number => chunking;
   if (!Array.isArray(faults)) {
     throw new TypeError(`Cannot ${action}: faults is ${quote(faults)}, required an array`);
   }
   faults.forEach((fault: Fault, index) => checkFault(fault, action, `faults[${index}]`));
-  return { capacity, latency, chunk, faults, clock: clockOf(clock, action) };
+  return { capacity, latency, chunk, faults, clock: checkClock(clock, action) };
 }

@@ -3,11 +3,11 @@
 import { checkOptions, flag, quote } from "../check/index.js";
 import type { Conn } from "../io.js";
 import { milliseconds } from "../wait/waitOptions.js";
-import { functionOf, numberFrom, size } from "./checks.js";
+import { checkFunction, checkNumber, wholeNumber } from "./checks.js";
 import { closeChecks } from "./conformanceClose.js";
 import { readChecks } from "./conformanceRead.js";
 import { writeChecks } from "./conformanceWrite.js";
-import { handled } from "./testBytes.js";
+import { markHandled } from "./testBytes.js";
 
 /** Two connected ends, and a function that cleans up the layers below after both ends were closed. */
 export type ConnPair = readonly [a: Conn, b: Conn, cleanup?: () => Promise<void> | void];
@@ -31,7 +31,7 @@ export interface ConnTraits {
 /** Traits with the default values filled in. */
 export type CompleteTraits = { readonly [K in keyof ConnTraits]-?: Exclude<ConnTraits[K], undefined> };
 
-/** A check without the connection that it checks. */
+/** A check that takes the two ends as arguments. */
 export interface Check {
   readonly name: string;
   /** Traits that must be true. Otherwise the check is left out. */
@@ -68,16 +68,16 @@ export function connConformance(
   if (typeof name !== "string") {
     throw new TypeError(`Cannot ${action}: name is ${quote(name)}, required a string`);
   }
-  functionOf(makePair, action, "makePair");
+  checkFunction(makePair, action, "makePair");
   checkOptions(traits, action, ["reset", "halfClose", "maxHeld", "patience", "bulk", "deadline"]);
   const time = (value: unknown, byDefault: number, option: string): number =>
     milliseconds(value, action, option) ?? byDefault;
   const complete: CompleteTraits = {
     reset: flag(traits.reset, true, action, "reset"),
     halfClose: flag(traits.halfClose, true, action, "halfClose"),
-    maxHeld: numberFrom(traits.maxHeld ?? 67_108_864, action, "maxHeld", 0, "a number of bytes"),
+    maxHeld: checkNumber(traits.maxHeld ?? 67_108_864, action, "maxHeld", 0, "a number of bytes"),
     patience: time(traits.patience, 100, "patience"),
-    bulk: size(traits.bulk ?? 4_194_304, action, "bulk"),
+    bulk: wholeNumber(traits.bulk ?? 4_194_304, action, "bulk"),
     deadline: time(traits.deadline, 20_000, "deadline"),
   };
   return [...readChecks, ...writeChecks, ...closeChecks]
@@ -92,7 +92,7 @@ async function runCheck(
 ): Promise<void> {
   const [a, b, cleanup] = await makePair();
   try {
-    await settleWithin(traits.deadline, handled(check.run(a, b, traits)), "run the check");
+    await settleWithin(traits.deadline, markHandled(check.run(a, b, traits)), "run the check");
   } finally {
     a.abort();
     b.abort();

@@ -2,7 +2,15 @@
 
 import assert from "node:assert/strict";
 import type { Conn } from "../io.js";
-import { fillUntilBlocked, firstDifference, handled, nextTurn, pattern, readToEnd, rejection } from "./testBytes.js";
+import {
+  fillUntilBlocked,
+  firstDifference,
+  markHandled,
+  nextTurn,
+  pattern,
+  readToEnd,
+  rejection,
+} from "./testBytes.js";
 import type { Check } from "./conformance.js";
 
 /** Writes until a write fails, because the peer is gone. Resolves with the code of the error. */
@@ -30,11 +38,11 @@ export const closeChecks: readonly Check[] = [
     name: "close() rejects pending calls with ECANCELED and later calls with EBADF",
     async run(a, b, { maxHeld, patience }) {
       await fillUntilBlocked(a, maxHeld, patience);
-      const reading = handled(rejection(a.read(Buffer.alloc(8))));
-      const writing = handled(rejection(a.write(pattern(1000))));
-      const behind = handled(rejection(a.write("x")));
+      const reading = markHandled(rejection(a.read(Buffer.alloc(8))));
+      const writing = markHandled(rejection(a.write(pattern(1000))));
+      const behind = markHandled(rejection(a.write("x")));
       await nextTurn();
-      const closing = handled(a.close());
+      const closing = markHandled(a.close());
       assert.equal((await reading).code, "ECANCELED");
       assert.equal((await writing).code, "ECANCELED");
       assert.equal((await behind).code, "ECANCELED");
@@ -47,8 +55,8 @@ export const closeChecks: readonly Check[] = [
     name: "abort() rejects pending calls with ECANCELED and later calls with EBADF",
     async run(a, _, { maxHeld, patience }) {
       await fillUntilBlocked(a, maxHeld, patience);
-      const reading = handled(rejection(a.read(Buffer.alloc(8))));
-      const writing = handled(rejection(a.write(pattern(1000))));
+      const reading = markHandled(rejection(a.read(Buffer.alloc(8))));
+      const writing = markHandled(rejection(a.write(pattern(1000))));
       await nextTurn();
       a.abort();
       assert.equal((await reading).code, "ECANCELED");
@@ -82,7 +90,7 @@ export const closeChecks: readonly Check[] = [
   {
     name: "a waiting read returns 0 when the peer closes",
     async run(a, b) {
-      const reading = handled(b.read(Buffer.alloc(8)));
+      const reading = markHandled(b.read(Buffer.alloc(8)));
       await nextTurn();
       await a.close();
       assert.equal(await reading, 0);
@@ -108,7 +116,7 @@ export const closeChecks: readonly Check[] = [
     name: "a waiting write fails with EPIPE or ECONNRESET when the peer aborts",
     async run(a, b, { maxHeld, patience }) {
       await fillUntilBlocked(b, maxHeld, patience);
-      const writing = handled(rejection(b.write(pattern(100_000))));
+      const writing = markHandled(rejection(b.write(pattern(100_000))));
       await nextTurn();
       a.abort();
       const { code } = await writing;
@@ -119,7 +127,7 @@ export const closeChecks: readonly Check[] = [
     name: "a waiting read rejects with ECONNRESET when the peer aborts",
     needs: ["reset"],
     async run(a, b) {
-      const reading = handled(rejection(b.read(Buffer.alloc(8))));
+      const reading = markHandled(rejection(b.read(Buffer.alloc(8))));
       await nextTurn();
       a.abort();
       assert.equal((await reading).code, "ECONNRESET");
@@ -152,7 +160,7 @@ export const closeChecks: readonly Check[] = [
     needs: ["reset"],
     async run(a, b) {
       if (b.whenBroken === undefined) return;
-      const broken = handled(b.whenBroken({ timeout: 10_000 }));
+      const broken = markHandled(b.whenBroken({ timeout: 10_000 }));
       await nextTurn();
       a.abort();
       assert.ok(["ECONNRESET", "EPIPE"].includes(((await broken) as { code?: string }).code ?? ""));
@@ -162,7 +170,7 @@ export const closeChecks: readonly Check[] = [
     name: "whenBroken(), if there is one, rejects when its own end closes",
     async run(a, b) {
       if (b.whenBroken === undefined) return;
-      const broken = handled(rejection(b.whenBroken()));
+      const broken = markHandled(rejection(b.whenBroken()));
       await nextTurn();
       await b.close();
       assert.equal((await broken).code, "ECANCELED");

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
-import { firstDifference, handled, nextTurn, pattern, readFully, readToEnd, rejection } from "./testBytes.js";
+import { firstDifference, markHandled, nextTurn, pattern, readFully, readToEnd, rejection } from "./testBytes.js";
 import type { Check } from "./conformance.js";
 import { seededNumbers } from "./seededNumbers.js";
 
@@ -19,7 +19,7 @@ export const readChecks: readonly Check[] = [
           sent += count;
         }
       };
-      const writing = handled(send());
+      const writing = markHandled(send());
       const sizes = seededNumbers(2);
       for (let got = 0; got < size;) {
         const buffer = Buffer.alloc(1 + Math.floor(sizes() ** 3 * 20_000));
@@ -58,7 +58,7 @@ export const readChecks: readonly Check[] = [
     async run(a, b) {
       let settled = false;
       const buffer = Buffer.alloc(8);
-      const reading = handled(b.read(buffer).finally(() => (settled = true)));
+      const reading = markHandled(b.read(buffer).finally(() => (settled = true)));
       for (let index = 0; index < 5; index++) await nextTurn();
       assert.equal(settled, false);
       await a.write("x");
@@ -78,7 +78,7 @@ export const readChecks: readonly Check[] = [
     name: "a second read while one is pending rejects with ERR_BUSY and takes no byte",
     async run(a, b) {
       const first = Buffer.alloc(8);
-      const reading = handled(b.read(first));
+      const reading = markHandled(b.read(first));
       assert.equal((await rejection(b.read(Buffer.alloc(8)))).code, "ERR_BUSY");
       await a.write("x");
       assert.equal(await reading, 1);
@@ -101,7 +101,7 @@ export const readChecks: readonly Check[] = [
     name: "a waiting read returns 0 when the peer ends writing",
     needs: ["halfClose"],
     async run(a, b) {
-      const reading = handled(b.read(Buffer.alloc(8)));
+      const reading = markHandled(b.read(Buffer.alloc(8)));
       await nextTurn();
       await a.closeWrite();
       assert.equal(await reading, 0);
@@ -120,14 +120,14 @@ export const readChecks: readonly Check[] = [
     },
   },
   {
-    name: "the timeout of a read that was in time ends neither it nor the next read",
+    name: "the timeout of a completed read does not end the next read",
     async run(a, b) {
       const timeout = 300;
-      const reading = handled(b.read(Buffer.alloc(8), { timeout }));
+      const reading = markHandled(b.read(Buffer.alloc(8), { timeout }));
       await a.write("x");
       assert.equal(await reading, 1);
-      // The timeout of the first read passes while the second read waits, which has none.
-      const next = handled(b.read(Buffer.alloc(8)));
+      // The timeout of the first read passes while the second read waits without a timeout.
+      const next = markHandled(b.read(Buffer.alloc(8)));
       await new Promise((resolve) => setTimeout(resolve, timeout + 20));
       await a.write("y");
       assert.equal(await next, 1);
@@ -152,7 +152,7 @@ export const readChecks: readonly Check[] = [
     async run(a, b) {
       const control = new AbortController();
       const reason = new Error("enough");
-      const reading = handled(rejection(b.read(Buffer.alloc(8), { signal: control.signal })));
+      const reading = markHandled(rejection(b.read(Buffer.alloc(8), { signal: control.signal })));
       await nextTurn();
       control.abort(reason);
       assert.equal(await reading, reason);
@@ -176,7 +176,7 @@ export const readChecks: readonly Check[] = [
       const buffer = Buffer.alloc(64);
       for (let round = 0; round < rounds; round++) {
         const control = new AbortController();
-        const reading = handled(
+        const reading = markHandled(
           b.read(buffer, { signal: control.signal }).then(
             (count) => {
               assert.equal(firstDifference(buffer.subarray(0, count), got), -1);
@@ -185,7 +185,7 @@ export const readChecks: readonly Check[] = [
             (error: unknown) => assert.equal(error, control.signal.reason),
           ),
         );
-        const writing = handled(a.write(pattern(3, round * 3)));
+        const writing = markHandled(a.write(pattern(3, round * 3)));
         for (let wait = Math.floor(random() * 6); wait > 0; wait--) await (wait % 2 === 0 ? nextTurn() : undefined);
         control.abort();
         await Promise.all([reading, writing]);

@@ -6,7 +6,7 @@ import type { Data } from "../io.js";
 import {
   fillUntilBlocked,
   firstDifference,
-  handled,
+  markHandled,
   nextTurn,
   pattern,
   readFully,
@@ -49,7 +49,7 @@ export const writeChecks: readonly Check[] = [
     name: "the caller may change a buffer when its write has resolved",
     async run(a, b) {
       const buffer = pattern(50_000);
-      const reading = handled(readFully(b, 100_000));
+      const reading = markHandled(readFully(b, 100_000));
       await a.write(buffer);
       pattern(50_000, 50_000).copy(buffer);
       await a.write([buffer]);
@@ -64,7 +64,7 @@ export const writeChecks: readonly Check[] = [
       let position = 0;
       const order: number[] = [];
       const writes = sizes.map((size, index) => {
-        const write = handled(a.write(pattern(size, position)).then(() => order.push(index)));
+        const write = markHandled(a.write(pattern(size, position)).then(() => order.push(index)));
         position += size;
         return write;
       });
@@ -93,7 +93,7 @@ export const writeChecks: readonly Check[] = [
           `${position} bytes were taken although the peer does not read, required at most ${maxHeld}`,
         );
       }
-      const waiting = handled(a.write(pattern(size, position)));
+      const waiting = markHandled(a.write(pattern(size, position)));
       position += size;
       const overtaking = a.tryWrite(pattern(1, position));
       position += overtaking;
@@ -129,7 +129,7 @@ export const writeChecks: readonly Check[] = [
     async run(a, b, { maxHeld, patience }) {
       const taken = await fillUntilBlocked(a, maxHeld, patience);
       assert.ok(taken > 0);
-      const writing = handled(a.write(pattern(1000, taken)));
+      const writing = markHandled(a.write(pattern(1000, taken)));
       assert.equal(firstDifference(await readFully(b, taken + 1000)), -1);
       await writing;
       assert.equal((await rejection(b.read(Buffer.alloc(8), { timeout: 5 }))).code, "ETIMEDOUT");
@@ -140,7 +140,7 @@ export const writeChecks: readonly Check[] = [
     async run(a, b, { maxHeld, patience }) {
       const taken = await fillUntilBlocked(a, maxHeld, patience);
       let done = false;
-      const writing = handled(a.write(pattern(500_000, taken)).then(() => (done = true)));
+      const writing = markHandled(a.write(pattern(500_000, taken)).then(() => (done = true)));
       for (let index = 0; index < 5; index++) await nextTurn();
       assert.equal(done, false);
       assert.equal(firstDifference(await readFully(b, taken + 500_000)), -1);
@@ -155,7 +155,7 @@ export const writeChecks: readonly Check[] = [
       const taken = await fillUntilBlocked(a, maxHeld, patience);
       assert.equal(a.writeProgress, -1);
       const size = 8_000_000;
-      const writing = handled(Promise.all([a.write(pattern(size, taken)), a.write("last")]));
+      const writing = markHandled(Promise.all([a.write(pattern(size, taken)), a.write("last")]));
       const before = a.writeProgress;
       assert.ok(before >= 0 && before < size, String(before));
       const some = await readFully(b, taken + 4_000_000);
@@ -175,7 +175,7 @@ export const writeChecks: readonly Check[] = [
       const taken = await fillUntilBlocked(a, maxHeld, patience);
       const control = new AbortController();
       const reason = new Error("enough");
-      const writing = handled(rejection(a.write(pattern(8_000_000, taken), { signal: control.signal })));
+      const writing = markHandled(rejection(a.write(pattern(8_000_000, taken), { signal: control.signal })));
       const some = await readFully(b, Math.min(taken, 300_000));
       await nextTurn();
       control.abort(reason);
@@ -192,11 +192,11 @@ export const writeChecks: readonly Check[] = [
     name: "a write that waits behind another one can time out without an effect on it",
     async run(a, b, { maxHeld, patience }) {
       const taken = await fillUntilBlocked(a, maxHeld, patience);
-      const first = handled(a.write(pattern(200_000, taken)));
+      const first = markHandled(a.write(pattern(200_000, taken)));
       const error = await rejection(a.write("lost", { timeout: 5 }));
       assert.equal(error.code, "ETIMEDOUT");
       assert.equal((error as { transferred?: number }).transferred, 0);
-      const last = handled(a.write(pattern(10, taken + 200_000)));
+      const last = markHandled(a.write(pattern(10, taken + 200_000)));
       assert.equal(firstDifference(await readFully(b, taken + 200_010)), -1);
       await Promise.all([first, last]);
     },
@@ -217,8 +217,8 @@ export const writeChecks: readonly Check[] = [
     name: "closeWrite() ends writing after the pending writes",
     needs: ["halfClose"],
     async run(a, b) {
-      const writing = handled(a.write(pattern(400_000)));
-      const ending = handled(a.closeWrite());
+      const writing = markHandled(a.write(pattern(400_000)));
+      const ending = markHandled(a.closeWrite());
       assert.equal((await rejection(a.write("late"))).code, "EPIPE");
       const all = await readToEnd(b);
       assert.equal(all.length, 400_000);

@@ -1,7 +1,7 @@
 // A clock for tests: its time passes only when a test advances it.
 
 import type { Clock } from "../wait/clock.js";
-import { functionOf, numberFrom } from "./checks.js";
+import { checkFunction, checkNumber } from "./checks.js";
 import { threadTurnBudget } from "../wait/turnBudget.js";
 
 interface FakeTimer {
@@ -36,8 +36,8 @@ export class FakeClock implements Clock {
   }
 
   setTimeout(run: () => void, ms: number): unknown {
-    functionOf(run, "set a timer", "run");
-    numberFrom(ms, "set a timer", "ms", -Infinity, "milliseconds");
+    checkFunction(run, "set a timer", "run");
+    checkNumber(ms, "set a timer", "ms", -Infinity, "milliseconds");
     const timer: FakeTimer = { dueAt: this.#now + ms, run };
     this.#timers.add(timer);
     return timer;
@@ -54,7 +54,7 @@ export class FakeClock implements Clock {
    * @throws TypeError or RangeError (by rejecting) if `ms` is no number from 0 on; the time stays
    */
   async advance(ms: number): Promise<void> {
-    numberFrom(ms, "advance the clock", "ms", 0, "milliseconds");
+    checkNumber(ms, "advance the clock", "ms", 0, "milliseconds");
     if (ms === Infinity) throw new RangeError("Cannot advance the clock: ms is Infinity, required a finite number");
     const end = this.#now + ms;
     for (;;) {

@@ -131,11 +131,11 @@ export class FakeSys {
 
   /** The number of calls of `name`. */
   count(name: keyof Calls): number {
-    return this.made(name).length;
+    return this.callsOf(name).length;
   }
 
   /** The calls of `name`, in their order. */
-  made(name: keyof Calls): RecordedCall[] {
+  callsOf(name: keyof Calls): RecordedCall[] {
     return this.log.filter((call) => call.name === name);
   }
 
@@ -159,7 +159,7 @@ export class FakeSys {
   }
 
   /** Whether `fd` is registered. */
-  registered(fd: number): boolean {
+  isRegistered(fd: number): boolean {
     return this.#tokens.has(fd);
   }
 

@@ -68,7 +68,7 @@ export class MemoryConn extends Inspectable<MemoryDescription> implements Conn {
   readonly #outgoing: MemoryPipe;
   #closed = false;
   /** The promise of the first closeWrite(). */
-  #finishing: Promise<void> | undefined;
+  #closeWriteCall: Promise<void> | undefined;
 
   /** @internal Made by {@link memoryPair}. */
   constructor(incoming: MemoryPipe, outgoing: MemoryPipe, local: Address | undefined, remote: Address | undefined) {
@@ -113,7 +113,7 @@ export class MemoryConn extends Inspectable<MemoryDescription> implements Conn {
     }
     const refused = optionsError(opts, "write");
     if (refused !== undefined) return Promise.reject(refused.error);
-    if (this.#finishing !== undefined) return Promise.reject(localError("EPIPE", "write"));
+    if (this.#closeWriteCall !== undefined) return Promise.reject(localError("EPIPE", "write"));
     return this.#outgoing.write(parts, opts);
   }
 
@@ -125,9 +125,9 @@ export class MemoryConn extends Inspectable<MemoryDescription> implements Conn {
     if (this.#closed) return Promise.reject(localError("EBADF", "closeWrite"));
     const refused = optionsError(opts, "closeWrite");
     if (refused !== undefined) return Promise.reject(refused.error);
-    // The first call puts the end into the queue. Later calls only wait for it.
+    // The first call puts the end into the queue. Later calls wait behind it, and change nothing.
     const ending = this.#outgoing.end(opts);
-    this.#finishing ??= ending;
+    this.#closeWriteCall ??= ending;
     return ending;
   }
 
@@ -170,8 +170,8 @@ export class MemoryConn extends Inspectable<MemoryDescription> implements Conn {
   #close(reset: boolean): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#outgoing.closeWriter(reset);
-    this.#incoming.closeReader(reset);
+    this.#outgoing.closeWritingEnd(reset);
+    this.#incoming.closeReadingEnd(reset);
   }
 }
 

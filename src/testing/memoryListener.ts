@@ -7,7 +7,7 @@ import type { Clock } from "../wait/clock.js";
 import { localError, timeoutError } from "../wait/localError.js";
 import { optionsError, PendingCall } from "../wait/pendingCall.js";
 import { makeDescribable, type Description, Inspectable } from "../registry/index.js";
-import { checkAddress, checkMemory, size } from "./checks.js";
+import { checkAddress, checkMemory, wholeNumber } from "./checks.js";
 import { TimerRefs } from "../wait/timerRefs.js";
 import { type MemoryConn, memoryPair, type MemoryOptions } from "./memory.js";
 
@@ -25,7 +25,7 @@ export interface MemoryListenerStats {
   readonly accepted: number;
   /** Connections in the accept queue. */
   readonly queued: number;
-  /** The length of the accept queue. */
+  /** Maximum number of connections in the accept queue. */
   readonly backlog: number;
 }
 
@@ -77,28 +77,23 @@ class PendingConn extends PendingCall<MemoryConn> {
  */
 export class MemoryListener extends Inspectable<MemoryListenerDescription> implements Listener<MemoryConn> {
   readonly address: Address | undefined;
-  readonly #memory: MemoryOptions;
+  readonly #memoryOptions: MemoryOptions;
   readonly #clock: Clock;
   readonly #backlog: number;
-  /** The accept queue. */
-  readonly #ready: MemoryConn[] = [];
+  readonly #acceptQueue: MemoryConn[] = [];
   readonly #refs = new TimerRefs();
-  #accepting: PendingConn[] = [];
-  #connecting: PendingConn[] = [];
+  #acceptCalls: PendingConn[] = [];
+  #connectCalls: PendingConn[] = [];
   #closed = false;
   #accepted = 0;
 
   static {
-    makeDescribable<MemoryListener, MemoryListenerDescription>(
-      MemoryListener.prototype,
-      "MemoryListener",
-      (listener) => ({
-        state: listener.#closed ? "closed" : "listening",
-        local: listener.address === undefined ? null : String(listener.address),
-        pending: [...listener.#accepting.map(() => "accept"), ...listener.#connecting.map(() => "connect")],
-        stats: listener.stats(),
-      }),
-    );
+    makeDescribable<MemoryListener, MemoryListenerDescription>(MemoryListener.prototype, "MemoryListener", (listener) => ({
+      state: listener.#closed ? "closed" : "listening",
+      local: listener.address === undefined ? null : String(listener.address),
+      pending: [...listener.#acceptCalls.map(() => "accept"), ...listener.#connectCalls.map(() => "connect")],
+      stats: listener.stats(),
+    }));
   }
 
   /** @throws TypeError or RangeError for an option that is wrong */
@@ -107,15 +102,15 @@ export class MemoryListener extends Inspectable<MemoryListenerDescription> imple
     const action = "make a memory listener";
     const { capacity, latency, chunk: chunking, faults, clock } = checkMemory(opts, action, ["backlog", "address"]);
     checkAddress(opts.address, action, "address");
-    this.#memory = { capacity, latency, chunking, faults, clock };
+    this.#memoryOptions = { capacity, latency, chunking, faults, clock };
     this.address = opts.address;
     this.#clock = clock;
-    this.#backlog = Math.max(1, size(opts.backlog ?? 128, action, "backlog"));
+    this.#backlog = Math.max(1, wholeNumber(opts.backlog ?? 128, action, "backlog"));
   }
 
   /** The counters of the listener, also after `close()`. */
   stats(): MemoryListenerStats {
-    return { accepted: this.#accepted, queued: this.#ready.length, backlog: this.#backlog };
+    return { accepted: this.#accepted, queued: this.#acceptQueue.length, backlog: this.#backlog };
   }
 
   /** Connects and resolves with the client's end. Rejects with `ECONNREFUSED` if the listener is closed. */
@@ -124,9 +119,9 @@ export class MemoryListener extends Inspectable<MemoryListenerDescription> imple
     if (refused !== undefined) return Promise.reject(refused.error);
     if (this.#closed) return Promise.reject(localError("ECONNREFUSED", "connect"));
     const call = new PendingConn("connect", opts, this.#clock, undefined, (cancelled) => {
-      this.#connecting = this.#connecting.filter((other) => other !== cancelled);
+      this.#connectCalls = this.#connectCalls.filter((other) => other !== cancelled);
     });
-    this.#connecting.push(call);
+    this.#connectCalls.push(call);
     this.#match();
     return call.promise;
   }
@@ -136,9 +131,9 @@ export class MemoryListener extends Inspectable<MemoryListenerDescription> imple
     if (refused !== undefined) return Promise.reject(refused.error);
     if (this.#closed) return Promise.reject(localError("EBADF", "accept"));
     const call = new PendingConn("accept", opts, this.#clock, this.#refs, (cancelled) => {
-      this.#accepting = this.#accepting.filter((other) => other !== cancelled);
+      this.#acceptCalls = this.#acceptCalls.filter((other) => other !== cancelled);
     });
-    this.#accepting.push(call);
+    this.#acceptCalls.push(call);
     this.#match();
     return call.promise;
   }
@@ -158,10 +153,10 @@ export class MemoryListener extends Inspectable<MemoryListenerDescription> imple
   close(): Promise<void> {
     if (!this.#closed) {
       this.#closed = true;
-      for (const call of this.#accepting.splice(0)) call.reject(localError("ECANCELED", "accept"));
-      for (const call of this.#connecting.splice(0)) call.reject(localError("ECONNREFUSED", "connect"));
+      for (const call of this.#acceptCalls.splice(0)) call.reject(localError("ECANCELED", "accept"));
+      for (const call of this.#connectCalls.splice(0)) call.reject(localError("ECONNREFUSED", "connect"));
       // The kernel also resets the connections in the accept queue.
-      for (const conn of this.#ready.splice(0)) conn.abort();
+      for (const conn of this.#acceptQueue.splice(0)) conn.abort();
     }
     return Promise.resolve();
   }
@@ -184,24 +179,24 @@ export class MemoryListener extends Inspectable<MemoryListenerDescription> imple
     return this.close();
   }
 
-  /** Makes connections while the accept queue has space, and accepts them. */
+  /** Makes connections while the accept queue has space, and passes them to the waiting calls of `accept()`. */
   #match(): void {
-    while (this.#connecting.length > 0 && this.#ready.length < this.#backlog) {
-      const [client, server] = memoryPair({ ...this.#memory, addresses: [undefined, this.address] });
-      this.#ready.push(server);
-      this.#connecting.shift()?.resolve(client);
+    while (this.#connectCalls.length > 0 && this.#acceptQueue.length < this.#backlog) {
+      const [client, server] = memoryPair({ ...this.#memoryOptions, addresses: [undefined, this.address] });
+      this.#acceptQueue.push(server);
+      this.#connectCalls.shift()?.resolve(client);
       this.#settleAccepts();
     }
-    if (this.#ready.length > 0 && this.#accepting.length > 0) {
+    if (this.#acceptQueue.length > 0 && this.#acceptCalls.length > 0) {
       this.#settleAccepts();
       this.#match();
     }
   }
 
   #settleAccepts(): void {
-    while (this.#ready.length > 0 && this.#accepting.length > 0) {
+    while (this.#acceptQueue.length > 0 && this.#acceptCalls.length > 0) {
       this.#accepted++;
-      this.#accepting.shift()?.resolve(this.#ready.shift() as MemoryConn);
+      this.#acceptCalls.shift()?.resolve(this.#acceptQueue.shift() as MemoryConn);
     }
   }
 }

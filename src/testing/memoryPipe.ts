@@ -6,7 +6,7 @@
 
 import type { SocketError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
-import { BrokenWaiters } from "../stream/brokenWaiters.js";
+import { EndWaiters } from "../stream/endWaiters.js";
 import { PendingRead, PendingWrite } from "../stream/pendingTransfers.js";
 import { WriteParts } from "../stream/writeParts.js";
 import type { Clock } from "../wait/clock.js";
@@ -51,7 +51,7 @@ export class MemoryPipe {
   #arrivedBytes = 0;
   #pendingRead: PendingRead | undefined;
   #writes: PendingWrite[] = [];
-  /** Runs when the next segment, or the end, can be read. Only while a read waits. */
+  /** The timer for the arrival of the next segment, or of the end. Set only while a read waits. */
   #timer: unknown;
   /** When the end, or the reset, can be read. */
   #endAt: number | undefined;
@@ -59,7 +59,7 @@ export class MemoryPipe {
   #reset = false;
   /** The code with which writes fail from now on. */
   #writeError: string | undefined;
-  readonly #brokenWaiters = new BrokenWaiters();
+  readonly #brokenWaiters = new EndWaiters();
   readonly #readFaults: FaultScript;
   readonly #writeFaults: FaultScript;
   readonly #endFaults: FaultScript;
@@ -85,7 +85,7 @@ export class MemoryPipe {
     return this.#pendingRead !== undefined;
   }
 
-  /** The names of the calls that wait for room. */
+  /** The names of the calls that wait at the writing end. */
   pendingWrites(): string[] {
     return this.#writes.map(({ parts }) => (parts === undefined ? "closeWrite" : "write"));
   }
@@ -125,8 +125,11 @@ export class MemoryPipe {
     return this.#enqueue(undefined, opts);
   }
 
-  /** The writing end was closed: pending writes fail. The reader gets the bytes, and then 0 or `ECONNRESET`. */
-  closeWriter(reset: boolean): void {
+  /**
+   * Closes the writing end: its writes fail. The reading end reads the held bytes, and then 0, or `ECONNRESET` if
+   * `reset`.
+   */
+  closeWritingEnd(reset: boolean): void {
     this.#failWrites("ECANCELED", "EBADF");
     if (this.#endAt === undefined) {
       this.#endAt = this.#opts.clock.now() + this.#opts.latency;
@@ -135,8 +138,8 @@ export class MemoryPipe {
     this.#settleRead();
   }
 
-  /** The reading end was closed: its pending read fails, and the pipe takes no more bytes. */
-  closeReader(reset: boolean): void {
+  /** Closes the reading end: the pending read fails, the held bytes are dropped, and writes fail from now on. */
+  closeReadingEnd(reset: boolean): void {
     const read = this.#pendingRead;
     this.#pendingRead = undefined;
     this.#stopTimer();
@@ -185,7 +188,7 @@ export class MemoryPipe {
     return write.promise;
   }
 
-  /** A closeWrite() stays in the queue: only the wait for it ends. */
+  /** Removes a cancelled write. A closeWrite() stays in the queue: only the wait for it ends. */
   #removeWrite(removed: PendingWrite): void {
     if (removed.parts !== undefined) this.#writes = this.#writes.filter((write) => write !== removed);
   }
@@ -202,7 +205,7 @@ export class MemoryPipe {
         else write.reject(fault);
         continue;
       }
-      const count = Math.min(capacity - this.#held, write.parts.left, this.#writeFaults.bytesToNext);
+      const count = Math.min(capacity - this.#held, write.parts.remaining, this.#writeFaults.bytesToNext);
       if (count > 0) {
         this.#segments.push({ bytes: write.parts.shift(count), readableAt: clock.now() + latency });
         this.#held += count;
@@ -211,7 +214,7 @@ export class MemoryPipe {
         this.#writeFaults.count(count);
       }
       const fault = this.#writeFaults.takeError(write.transferred);
-      if (fault === undefined && write.parts.left > 0) break;
+      if (fault === undefined && write.parts.remaining > 0) break;
       this.#writes.shift();
       if (fault === undefined) {
         this.writes++;
@@ -249,7 +252,7 @@ export class MemoryPipe {
     return this.#arrivedBytes;
   }
 
-  /** 0 if the end can be read now, the error if a reset can, `undefined` otherwise. */
+  /** 0 if the end can be read now, the error if a reset can be read now, `undefined` otherwise. */
   #ending(): 0 | SocketError | undefined {
     if (this.#endAt === undefined || this.#segments.length > 0) return undefined;
     if (this.#endAt > this.#opts.clock.now()) return undefined;

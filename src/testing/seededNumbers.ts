@@ -1,6 +1,6 @@
 // Random numbers that depend on a seed only, so that a test can be repeated.
 
-import { size } from "./checks.js";
+import { wholeNumber } from "./checks.js";
 
 /**
  * A function that returns numbers from 0 up to, and not including, 1. They depend on `seed` only (mulberry32).
@@ -13,7 +13,7 @@ import { size } from "./checks.js";
  * ```
  */
 export function seededNumbers(seed: number): () => number {
-  let state = size(seed, "make seeded numbers", "seed", -Number.MAX_SAFE_INTEGER) >>> 0;
+  let state = wholeNumber(seed, "make seeded numbers", "seed", -Number.MAX_SAFE_INTEGER) >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;
     let mixed = Math.imul(state ^ (state >>> 15), state | 1);
@@ -33,7 +33,7 @@ export function seededNumbers(seed: number): () => number {
  * ```
  */
 export function seededChunks(seed: number, most: number): (available: number) => number {
-  size(most, "make seeded chunks", "most", 1);
+  wholeNumber(most, "make seeded chunks", "most", 1);
   const next = seededNumbers(seed);
   return () => 1 + Math.floor(next() * most);
 }

@@ -2,7 +2,7 @@
 
 import { byteView, quote } from "../check/index.js";
 import type { Conn, IoOptions, Reader } from "../io.js";
-import { size as wholeNumber } from "./checks.js";
+import { wholeNumber } from "./checks.js";
 
 function checkReader(reader: Reader, action: string): void {
   if (typeof (reader as Partial<Reader> | null | undefined)?.read === "function") return;
@@ -83,7 +83,7 @@ export async function readFully(reader: Reader, size: number): Promise<Buffer> {
  * Marks a promise as handled, and returns it. A check awaits it later. If the check fails before that, its connections
  * are aborted, and the promise rejects; without a handler, that would end the process.
  */
-export function handled<T>(promise: Promise<T>): Promise<T> {
+export function markHandled<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => undefined);
   return promise;
 }
@@ -105,18 +105,18 @@ export async function rejection(
 }
 
 /**
- * Writes the pattern until a write waits for `patience` ms, because the peer does not read. Resolves with the number of
- * bytes that were taken.
+ * Writes the pattern until a write times out after `timeout` ms, because the peer does not read. Resolves with the
+ * number of bytes that were taken. Rejects if that number exceeds `maxTaken`.
  */
-export async function fillUntilBlocked(conn: Conn, most: number, patience: number): Promise<number> {
+export async function fillUntilBlocked(conn: Conn, maxTaken: number, timeout: number): Promise<number> {
   const piece = 65_536;
   for (let taken = 0; ;) {
-    if (taken > most) {
+    if (taken > maxTaken) {
       const found = `${taken} bytes were taken although the peer does not read`;
-      throw new Error(`Cannot make a write wait: ${found}, required at most ${most}`);
+      throw new Error(`Cannot make a write wait: ${found}, required at most ${maxTaken}`);
     }
     try {
-      await conn.write(pattern(piece, taken), { timeout: patience });
+      await conn.write(pattern(piece, taken), { timeout });
       taken += piece;
     } catch (error) {
       const { code, transferred } = error as { code?: unknown; transferred?: unknown };

@@ -13,10 +13,10 @@ import { crypto, tls } from "../builtins.js";
 import { quote, quoteSecret } from "../check/index.js";
 import { TlsError } from "../errors/index.js";
 import type { Pem, TlsContextOptions } from "./tlsOptions.js";
-import { isOneValue, type PemBlock, pemBlocks } from "./pem.js";
+import { isSingleDerValue, type PemBlock, pemBlocks } from "./pem.js";
 
 /** The credentials and trusted certificates of a context, as Node takes them. */
-export interface Material {
+export interface NodeCredentials {
   key?: string[];
   cert?: string[];
   passphrase?: string;
@@ -27,7 +27,7 @@ export interface Material {
 }
 
 /** The code for credentials that can't be used, if OpenSSL has no code for the reason. */
-export const UNUSABLE = "ERR_TLS_CONTEXT";
+export const ERR_TLS_CONTEXT = "ERR_TLS_CONTEXT";
 
 type BlockKind =
   | "certificate"
@@ -59,7 +59,10 @@ function blockKind({ label }: PemBlock): BlockKind | undefined {
 /** The code and the reason in an error of Node. */
 export function describeNodeError(error: unknown): { readonly code: string; readonly reason: string } {
   const { code, message, reason } = error as { code?: unknown; message: string; reason?: unknown };
-  return { code: typeof code === "string" ? code : UNUSABLE, reason: typeof reason === "string" ? reason : message };
+  return {
+    code: typeof code === "string" ? code : ERR_TLS_CONTEXT,
+    reason: typeof reason === "string" ? reason : message,
+  };
 }
 
 /** Calls `run`, and adds `name` to an error of OpenSSL. */
@@ -107,7 +110,7 @@ function blocksOf(
   for (const block of all) {
     const kind = blockKind(block);
     if (kind === wanted || (kind !== undefined && allowed.includes(kind))) continue;
-    throw refusal(UNUSABLE, `it has a block ${quote(block.label)}, required only a ${wanted}`);
+    throw refusal(ERR_TLS_CONTEXT, `it has a block ${quote(block.label)}, required only a ${wanted}`);
   }
   const found = all.filter((block) => blockKind(block) === wanted);
   if (found.length > 0) return found;
@@ -172,7 +175,7 @@ function checkPairs(
     const type = leaf.publicKey.asymmetricKeyType;
     const earlier = namesByType.get(type);
     if (earlier !== undefined)
-      throw refusal(UNUSABLE, `${name} would replace ${earlier}: both have a key of type ${type}`);
+      throw refusal(ERR_TLS_CONTEXT, `${name} would replace ${earlier}: both have a key of type ${type}`);
     namesByType.set(type, name);
   }
 }
@@ -187,7 +190,11 @@ function readPairs(options: TlsContextOptions, action: string): { cert: string[]
   const keys = (key === undefined ? [] : pemPartsOf(key, action, "key")).map(({ name, pem }) => {
     const blocks = blocksOf(pem, "private key", ["certificate", "set of EC parameters"], action, name);
     if (blocks.length > 1) {
-      throw new TlsError(UNUSABLE, `Cannot ${action}`, `${name} holds ${blocks.length} private keys, required one`);
+      throw new TlsError(
+        ERR_TLS_CONTEXT,
+        `Cannot ${action}`,
+        `${name} holds ${blocks.length} private keys, required one`,
+      );
     }
     const { text } = blocks[0] as PemBlock;
     const keyObject = tryOpenssl(action, name, () =>
@@ -212,8 +219,8 @@ function readPfx(value: unknown, passphrase: string | undefined, action: string)
     throw new TypeError(`Cannot ${action}: pfx is ${quoteSecret(value)}, required the bytes of a PKCS #12 file`);
   }
   const pfx = Buffer.from(value);
-  if (!isOneValue(pfx)) {
-    throw new TlsError(UNUSABLE, `Cannot ${action}`, "pfx is empty, cut off, or more than one PKCS #12 file");
+  if (!isSingleDerValue(pfx)) {
+    throw new TlsError(ERR_TLS_CONTEXT, `Cannot ${action}`, "pfx is empty, cut off, or more than one PKCS #12 file");
   }
   tryOpenssl(action, "pfx", () => tls().createSecureContext({ ca: [], pfx, ...passphraseOption({ passphrase }) }));
   return pfx;
@@ -222,9 +229,9 @@ function readPfx(value: unknown, passphrase: string | undefined, action: string)
 function readRevocationLists(value: unknown, action: string): string[] {
   return pemPartsOf(value, action, "crl").flatMap(({ name, pem }) =>
     blocksOf(pem, "list of revoked certificates", [], action, name).map(({ text, bytes }) => {
-      if (!isOneValue(bytes)) {
+      if (!isSingleDerValue(bytes)) {
         throw new TlsError(
-          UNUSABLE,
+          ERR_TLS_CONTEXT,
           `Cannot ${action}`,
           `${name} can't be used: it is cut off, or there are bytes behind it`,
         );
@@ -245,10 +252,10 @@ function readDhparam(value: unknown, action: string): string {
   }
   const blocks = blocksOf(value, "set of DH parameters", [], action, "dhparam");
   const refusal = (reason: string): TlsError =>
-    new TlsError(UNUSABLE, `Cannot ${action}`, `dhparam can't be used: ${reason}`);
+    new TlsError(ERR_TLS_CONTEXT, `Cannot ${action}`, `dhparam can't be used: ${reason}`);
   if (blocks.length > 1) throw refusal(`it holds ${blocks.length} sets of parameters, required one`);
   const { bytes, text } = blocks[0] as PemBlock;
-  const prime = isOneValue(bytes) ? firstInteger(bytes) : undefined;
+  const prime = isSingleDerValue(bytes) ? firstInteger(bytes) : undefined;
   if (prime === undefined) throw refusal("it is not DER of DH parameters");
   const bits = prime.toString(2).length;
   if (bits < MIN_PRIME_BITS) throw refusal(`its prime has ${bits} bits, required at least ${MIN_PRIME_BITS}`);
@@ -268,7 +275,7 @@ function firstInteger(der: Buffer): bigint | undefined {
 function derContent(der: Buffer, start: number, tag: number): Buffer | undefined {
   if (der[start] !== tag || start + 2 > der.length) return undefined;
   const first = der[start + 1] as number;
-  // From 0x80 on, the byte has the number of bytes of the length, which follow.
+  // From 0x80 on, the low seven bits are the number of the bytes that follow and encode the length.
   const lengthBytes = first < 0x80 ? 0 : first - 0x80;
   if (lengthBytes > 4 || start + 2 + lengthBytes > der.length) return undefined;
   const length = lengthBytes === 0 ? first : der.readUIntBE(start + 2, lengthBytes);
@@ -282,7 +289,7 @@ function derContent(der: Buffer, start: number, tag: number): Buffer | undefined
  * @throws TlsError for input that is empty, truncated, of the wrong kind or only partly readable
  * @throws TypeError for a value of the wrong type
  */
-export function readMaterial(options: TlsContextOptions, action: string): Material {
+export function readCredentials(options: TlsContextOptions, action: string): NodeCredentials {
   const { key, cert, passphrase, pfx, ca, crl, dhparam } = options;
   if (passphrase !== undefined && typeof passphrase !== "string") {
     throw new TypeError(`Cannot ${action}: passphrase is ${quoteSecret(passphrase)}, required a string`);
@@ -293,15 +300,15 @@ export function readMaterial(options: TlsContextOptions, action: string): Materi
   if (passphrase !== undefined && key === undefined && pfx === undefined) {
     throw new TypeError(`Cannot ${action}: passphrase is set without key and pfx, required one of them with it`);
   }
-  const material: Material = { ...passphraseOption({ passphrase }) };
-  if (cert !== undefined || key !== undefined) Object.assign(material, readPairs(options, action));
-  if (pfx !== undefined) material.pfx = readPfx(pfx, passphrase, action);
+  const credentials: NodeCredentials = { ...passphraseOption({ passphrase }) };
+  if (cert !== undefined || key !== undefined) Object.assign(credentials, readPairs(options, action));
+  if (pfx !== undefined) credentials.pfx = readPfx(pfx, passphrase, action);
   if (ca !== undefined) {
-    material.ca = pemPartsOf(ca, action, "ca").flatMap(
+    credentials.ca = pemPartsOf(ca, action, "ca").flatMap(
       ({ name, pem }) => readCertificates(pem, OFTEN_WITH_CERTIFICATE, action, name)[1],
     );
   }
-  if (crl !== undefined) material.crl = readRevocationLists(crl, action);
-  if (dhparam !== undefined) material.dhparam = readDhparam(dhparam, action);
-  return material;
+  if (crl !== undefined) credentials.crl = readRevocationLists(crl, action);
+  if (dhparam !== undefined) credentials.dhparam = readDhparam(dhparam, action);
+  return credentials;
 }

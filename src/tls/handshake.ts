@@ -71,7 +71,7 @@ function makeConn(
 export interface CheckedClient {
   /** The name that the certificate must have; undefined if the caller gave none. */
   readonly name: string | undefined;
-  readonly check: TlsClientOptions["checkServerIdentity"];
+  readonly checkServerIdentity: TlsClientOptions["checkServerIdentity"];
   readonly session: Session | undefined;
 }
 
@@ -79,7 +79,7 @@ export interface CheckedClient {
 export function clientHandshake(setup: HandshakeSetup, client: CheckedClient): Promise<TlsConn> {
   const { transport, context, checked } = setup;
   const nodeTlsContext = nodeContext(context);
-  const { name, check, session } = client;
+  const { name, checkServerIdentity: check, session } = client;
   const rejectUnauthorized = checked.inline.rejectUnauthorized ?? nodeTlsContext.options.rejectUnauthorized ?? true;
   const alpnProtocols = checked.inline.alpnProtocols ?? nodeTlsContext.options.alpnProtocols;
   let conn: TlsConn | undefined;
@@ -132,14 +132,14 @@ export function clientHandshake(setup: HandshakeSetup, client: CheckedClient): P
     handshake.reject(fromNodeError(error, "tls_handshake"));
     socket.destroy();
   };
-  const socketClosed = (): void => fail(localError("ECONNRESET", "tls_handshake"));
-  socket.on("session", (ticket) => conn?.offer(ticket));
+  const onSocketClosed = (): void => fail(localError("ECONNRESET", "tls_handshake"));
+  socket.on("session", (ticket) => conn?.storeSession(ticket));
   socket.on("error", fail);
-  socket.on("close", socketClosed);
+  socket.on("close", onSocketClosed);
   socket.once("secureConnect", () => {
     if (handshake.settled) return;
     socket.off("error", fail);
-    socket.off("close", socketClosed);
+    socket.off("close", onSocketClosed);
     conn = makeConn(setup, socket, name, socket.isSessionReused() ? offeredSession?.certificate : serverCertificate);
     handshake.resolve(conn);
   });
@@ -148,7 +148,7 @@ export function clientHandshake(setup: HandshakeSetup, client: CheckedClient): P
 
 /** Calls `checkServerIdentity`, and refuses a result that is neither undefined nor an Error. */
 function verifyIdentity(
-  check: NonNullable<CheckedClient["check"]>,
+  check: NonNullable<CheckedClient["checkServerIdentity"]>,
   name: string,
   certificate: X509Certificate,
 ): Error | undefined {
@@ -192,7 +192,7 @@ export function serverHandshake(setup: HandshakeSetup): Promise<TlsConn> {
 }
 
 /**
- * The error for a client without a valid certificate, for which Node reports only that it has closed the connection.
+ * The error for a client without a valid certificate, for which Node reports only a closed connection.
  */
 function refusedClient(socket: TLSSocket): TlsError | undefined {
   const code = socket.authorizationError as unknown;

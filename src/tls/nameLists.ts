@@ -1,5 +1,5 @@
-// Checks lists of cipher suites, signature algorithms and groups. OpenSSL ignores names that it does not know. These
-// checks refuse such names.
+// Checks lists of cipher suites, signature algorithms and groups. OpenSSL ignores names that it does not
+// support. These checks refuse such names.
 
 import { tls } from "../builtins.js";
 import { quote } from "../check/index.js";
@@ -16,6 +16,7 @@ const PLAIN_NAME = /^[A-Za-z0-9_.+-]+$/;
 
 /** Names that OpenSSL has accepted. With this cache, a context for a single connection checks no name again. */
 const acceptedNames = new Set<string>();
+/** Limits the memory, because the names come from the caller. */
 const MAX_ACCEPTED_NAMES = 1024;
 
 /** Refuses a name that OpenSSL does not support, by making a context with it. */
@@ -33,7 +34,7 @@ function checkListedName(list: ListName, name: string, action: string): void {
 }
 
 /** Refuses a list that is no string, is empty, or has a name that OpenSSL does not support. */
-export function checkLists(options: Readonly<Record<string, unknown>> | TlsContextOptions, action: string): void {
+export function checkNameLists(options: Readonly<Record<string, unknown>> | TlsContextOptions, action: string): void {
   for (const list of ["ciphers", "sigalgs", "ecdhCurve"] as const) {
     const value: unknown = options[list];
     if (value === undefined) continue;

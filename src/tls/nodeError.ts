@@ -13,7 +13,7 @@ const NOT_TLS: ReadonlySet<string> = new Set([
   "ERR_SSL_HTTPS_PROXY_REQUEST",
 ]);
 
-/** Codes of a broken connection below that Node reports without an errno. */
+/** Node's codes for a broken connection below, in errors without an errno. */
 const BROKEN: ReadonlySet<string> = new Set([
   "ECONNRESET",
   "EPIPE",
@@ -23,7 +23,7 @@ const BROKEN: ReadonlySet<string> = new Set([
   "ERR_STREAM_WRITE_AFTER_END",
 ]);
 
-/** The code that is the same in all versions: OpenSSL 3.2 renamed the alerts of SSL 3. */
+/** Returns the code that all versions of OpenSSL before 3.2 use. OpenSSL 3.2 renamed the alerts of SSL 3. */
 function stableCode(code: string): string {
   return code.replace("ERR_SSL_SSL/TLS_ALERT_", "ERR_SSL_SSLV3_ALERT_");
 }

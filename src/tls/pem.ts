@@ -89,7 +89,7 @@ function decodeBase64(lines: readonly string[]): Buffer | undefined {
  * Whether `bytes` are exactly one value in DER: X.690, section 8.1.3. The indefinite length, which old programs write
  * in PKCS #12, is accepted without a check.
  */
-export function isOneValue(bytes: Uint8Array): boolean {
+export function isSingleDerValue(bytes: Uint8Array): boolean {
   if (bytes.length < 2) return false;
   const first = bytes[1] as number;
   if (first < 0x80) return bytes.length === 2 + first;

@@ -17,7 +17,7 @@ export interface RunningHandshake {
   /** The start, as of `clock()`. */
   readonly since: number;
   /** The connection while the step before the handshake runs, otherwise undefined. */
-  beforeTls: Conn | undefined;
+  connBeforeTls: Conn | undefined;
   /** Whether that step has refused the connection. */
   refused: boolean;
   /** Undefined until the handshake itself has started. */
@@ -25,5 +25,5 @@ export interface RunningHandshake {
   /** Whether the client was dropped for another connection. */
   dropped: boolean;
   /** Resolves when the handshake has ended. */
-  finished: Promise<void> | undefined;
+  whenFinished: Promise<void> | undefined;
 }

@@ -11,7 +11,7 @@ import { crypto } from "../builtins.js";
 /** The first bytes of a packed session: a name and the version of the format. */
 const MAGIC = Buffer.from("berkeley-tls\x02");
 /**
- * The size of the magic and of the lengths of both parts. The lengths show that a session was truncated, which Node
+ * The size of the magic and of the lengths of both parts. The lengths reveal a truncated session, which Node
  * would ignore silently.
  */
 const HEADER_SIZE = MAGIC.length + 8;

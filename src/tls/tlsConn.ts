@@ -1,9 +1,9 @@
 // TlsConn: the Conn on Node's TLS socket after a handshake.
 //
-// TlsConn bypasses the queues and events of node:stream, which saves more time than its promises cost. It takes
-// decrypted bytes where Node delivers them: in the buffer of recordBuffer.ts, or in `push`. It passes bytes to encrypt
-// to `_write`. `push` and `_write` are meant for subclasses of streams. It is safe to use them here, because no other
-// code can reach this TLS socket.
+// TlsConn bypasses the queues and events of node:stream, which saves more time than the promises of TlsConn cost. It
+// takes decrypted bytes where Node delivers them: in the buffer of recordBuffer.ts, or in `push`. It passes bytes to
+// encrypt to `_write`. `push` and `_write` are meant for subclasses of streams. It is safe to use them here, because no
+// other code can reach this TLS socket.
 
 import type { X509Certificate } from "node:crypto";
 import type { CipherNameAndProtocol, TLSSocket } from "node:tls";
@@ -12,7 +12,7 @@ import { type Address } from "../addr/index.js";
 import { integer, quote } from "../check/index.js";
 import { TlsError } from "../errors/index.js";
 import type { Conn, Data, IoOptions, SecuredConn, SocketSettings, TransferStats } from "../io.js";
-import { BrokenWaiters } from "../stream/brokenWaiters.js";
+import { EndWaiters } from "../stream/endWaiters.js";
 import { TimerRefs } from "../wait/timerRefs.js";
 import { optionsError } from "../wait/pendingCall.js";
 import { makeDescribable, Inspectable, type ListedCall, registry } from "../registry/index.js";
@@ -30,7 +30,7 @@ import { TlsSocketIo } from "./tlsSocketIo.js";
 import { refuseTransfers } from "./refuseTransfers.js";
 
 /** The result of a handshake. */
-export interface Established {
+export interface HandshakeResult {
   readonly socket: TLSSocket;
   readonly transport: Transport;
   readonly conn: Conn;
@@ -74,9 +74,9 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
   readonly cipher: CipherNameAndProtocol;
   /** The protocol that was negotiated by ALPN. */
   readonly alpnProtocol: string | undefined;
-  /** Client: the verified name. Server: the name that the client sent (SNI), `undefined` if it sent none. */
+  /** Client: the name to verify. Server: the name that the client sent (SNI), `undefined` if it sent none. */
   readonly servername: string | undefined;
-  /** Whether the peer has sent a valid certificate for the expected name. */
+  /** Whether the peer has sent a valid certificate; on a client, for `servername`. */
   readonly authorized: boolean;
   /** The code of the verification error, if `authorized` is false. */
   readonly authorizationError: string | undefined;
@@ -91,7 +91,7 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
   readonly #closeTimeout: number | null;
   readonly #allowTruncation: boolean;
   readonly #refs = new TimerRefs();
-  readonly #broken = new BrokenWaiters();
+  readonly #brokenWaiters = new EndWaiters();
   #certificate: X509Certificate | undefined;
   #settings: SocketSettings | undefined;
   #session: Buffer | undefined;
@@ -101,32 +101,32 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
   #closing: Promise<void> | undefined;
 
   /** @internal Called while the TLS socket reports the end of the handshake. */
-  constructor(established: Established) {
+  constructor(result: HandshakeResult) {
     super();
-    const { socket, transport, conn } = established;
+    const { socket, transport, conn } = result;
     this.conn = conn;
     ({ localAddress: this.localAddress, remoteAddress: this.remoteAddress } = conn);
-    this.isServer = established.isServer;
+    this.isServer = result.isServer;
     this.protocol = socket.getProtocol() ?? "";
     this.cipher = socket.getCipher();
     this.alpnProtocol = typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : undefined;
-    this.servername = established.servername;
+    this.servername = result.servername;
     this.authorized = socket.authorized;
     // The declared type is Error, but the value is the code.
     this.authorizationError = (socket.authorizationError as unknown as string | null) ?? undefined;
     this.sessionReused = socket.isSessionReused();
     this.#socket = socket;
     this.#transport = transport;
-    this.#certificate = established.certificate;
-    this.#closeTimeout = established.closeTimeout;
-    this.#allowTruncation = established.allowTruncation;
+    this.#certificate = result.certificate;
+    this.#closeTimeout = result.closeTimeout;
+    this.#allowTruncation = result.allowTruncation;
     const io = (this.#io = new TlsSocketIo(socket, transport));
     const reader = (this.#reader = new TlsReader(io, this.#refs));
     this.#writer = new TlsWriter(io, this.#refs);
-    socket.push = (chunk: Buffer | null): boolean => (chunk === null ? this.#noteEnd() : reader.push(chunk));
+    socket.push = (chunk: Buffer | null): boolean => (chunk === null ? this.#onEnd() : reader.push(chunk));
     useRecordBuffer(socket, (bytes) => reader.pushCopy(bytes));
     socket.on("error", (error) => this.#fail(error));
-    socket.on("close", () => this.#socketClosed());
+    socket.on("close", () => this.#onSocketClosed());
     transport.unref();
     openConns.add(this.#listPending);
     if (registry !== undefined) registry.addObject(this);
@@ -204,7 +204,7 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
     if (refused !== undefined) return Promise.reject(refused.error);
     if (this.#session !== undefined) return Promise.resolve(this.#session);
     if (this.#closed) return Promise.reject(localError("EBADF", "nextSession"));
-    if (this.#reader.over) return Promise.reject(localError("ECONNRESET", "nextSession"));
+    if (this.#reader.endedOrFailed) return Promise.reject(localError("ECONNRESET", "nextSession"));
     const call = new QueuedCall<Buffer>("nextSession", opts, this.#refs, (cancelled) => {
       this.#sessionCalls = this.#sessionCalls.filter((other) => other !== cancelled);
       if (this.#sessionCalls.length === 0 && !this.#reader.waiting) this.#transport.unref();
@@ -214,8 +214,8 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
     return call.promise;
   }
 
-  /** @internal Stores a session that the server has offered. */
-  offer(ticket: Buffer): void {
+  /** @internal Stores a session that the server has offered, and resolves the waiting calls of `nextSession()`. */
+  storeSession(ticket: Buffer): void {
     const certificate = this.peerCertificate;
     if (certificate === undefined) return;
     const session = (this.#session = packSession(certificate, ticket));
@@ -277,7 +277,7 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
   }
 
   get writeProgress(): number {
-    return this.#writer.progress;
+    return this.#writer.writeProgress;
   }
 
   closeWrite(opts?: IoOptions): Promise<void> {
@@ -286,7 +286,7 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
   }
 
   whenBroken(opts?: IoOptions): Promise<unknown> {
-    return this.#broken.wait(opts);
+    return this.#brokenWaiters.wait(opts);
   }
 
   whenEnded(opts?: IoOptions): Promise<unknown> {
@@ -307,14 +307,14 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
    */
   unref(): this {
     this.#refs.keepsAlive = false;
-    this.#transport.keepAlive(false);
+    this.#transport.setKeepsAlive(false);
     return this;
   }
 
   /** Undoes `unref()`. */
   ref(): this {
     this.#refs.keepsAlive = true;
-    this.#transport.keepAlive(true);
+    this.#transport.setKeepsAlive(true);
     return this;
   }
 
@@ -323,7 +323,7 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
     this.#aborted = true;
     this.#cancelCalls();
     // OpenSSL may be on the stack, because code that awaits a handshake or a read runs at the end of Node's callback.
-    // Destroying the TLS socket now would free memory that OpenSSL still uses. So the transport does it a turn later.
+    // Destroying the TLS socket now would free memory that OpenSSL still uses. So the transport destroys it later.
     this.#transport.abort(this.#io.ending);
   }
 
@@ -331,17 +331,17 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
     return this.close();
   }
 
-  /** Rejects the waiting calls, once. */
+  /** The first call rejects the waiting calls, and makes later ones reject with `EBADF`. */
   #cancelCalls(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#reader.cancel();
     this.#writer.cancel();
-    this.#refuseSessions("ECANCELED");
-    this.#broken.close();
+    this.#rejectSessionCalls("ECANCELED");
+    this.#brokenWaiters.close();
   }
 
-  #refuseSessions(code: string): void {
+  #rejectSessionCalls(code: string): void {
     for (const call of this.#sessionCalls.splice(0)) call.reject(localError(code, "nextSession"));
   }
 
@@ -359,13 +359,13 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
       this.#refs.delete(timer);
       if (!this.#aborted) socket.destroy();
     }
-    await this.#transport.closed();
+    await this.#transport.close();
   }
 
   /** Waits for pending writes, then sends close_notify. */
   async #finish(): Promise<void> {
     const socket = this.#socket;
-    await this.#writer.idle();
+    await this.#writer.whenIdle();
     if (this.#writer.finished || this.#writer.broken || socket.destroyed) return;
     await new Promise<void>((resolve) => {
       socket.once("close", () => resolve());
@@ -374,25 +374,25 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
   }
 
   /** Called when Node reports an end. Returns false, as `push` does at the end. */
-  #noteEnd(): boolean {
-    let kind = this.#transport.endKind(this.#reader.paused);
+  #onEnd(): boolean {
+    let cause = this.#transport.findEndCause(this.#reader.paused);
     // When both directions have ended, getpeername(2) fails as after a reset.
-    if (kind === "reset" && this.#writer.finished) kind = "end";
-    if (kind === "close_notify" || (kind === "end" && this.#allowTruncation)) this.#reader.end();
-    else this.#reader.fail(kind === "end" ? truncationError() : resetError(this, "read"));
-    if (kind === "reset") this.#broken.resolveAll(resetError(this, "write"));
-    this.#refuseSessions("ECONNRESET");
+    if (cause === "reset" && this.#writer.finished) cause = "end";
+    if (cause === "close_notify" || (cause === "end" && this.#allowTruncation)) this.#reader.end();
+    else this.#reader.fail(cause === "end" ? truncationError() : resetError(this, "read"));
+    if (cause === "reset") this.#brokenWaiters.resolveAll(resetError(this, "write"));
+    this.#rejectSessionCalls("ECONNRESET");
     return false;
   }
 
   #fail(error: unknown): void {
     this.#reader.fail(fromNodeError(error, "read", this));
     this.#writer.fail(writeErrorCode(error), error);
-    this.#broken.resolveAll(fromNodeError(error, "write", this));
-    this.#refuseSessions("ECONNRESET");
+    this.#brokenWaiters.resolveAll(fromNodeError(error, "write", this));
+    this.#rejectSessionCalls("ECONNRESET");
   }
 
-  #socketClosed(): void {
+  #onSocketClosed(): void {
     openConns.delete(this.#listPending);
     if (registry !== undefined) registry.removeObject(this);
     this.#fail(resetError(this, "read"));

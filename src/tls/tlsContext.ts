@@ -12,7 +12,7 @@ import { crypto, tls as nodeTls } from "../builtins.js";
 import { quoteSecret } from "../check/index.js";
 import { TlsError } from "../errors/index.js";
 import { MAX_TIMER_DELAY } from "../wait/waitOptions.js";
-import { type Material, readMaterial, describeNodeError } from "./credentials.js";
+import { type NodeCredentials, readCredentials, describeNodeError } from "./credentials.js";
 import { callbackError } from "./nodeError.js";
 import {
   checkContext,
@@ -63,7 +63,7 @@ export function isTlsContext(value: unknown): value is TlsContext {
  */
 export class TlsContext {
   #options: TlsContextOptions;
-  #material: Material;
+  #nodeCredentials: NodeCredentials;
   #secureContext: tls.SecureContext | undefined;
   #server: tls.Server | undefined;
   /** The keys of session tickets. They stay the same after a reload, so that tickets stay valid. */
@@ -77,8 +77,8 @@ export class TlsContext {
   constructor(options: TlsContextOptions = {}) {
     const action = "make a TlsContext";
     this.#options = checkContext(options, action);
-    this.#material = readMaterial(this.#options, action);
-    this.#secureContext = this.#createSecureContext(this.#nodeOptions(this.#options, this.#material), action);
+    this.#nodeCredentials = readCredentials(this.#options, action);
+    this.#secureContext = this.#createSecureContext(this.#nodeOptions(this.#options, this.#nodeCredentials), action);
   }
 
   /**
@@ -91,11 +91,11 @@ export class TlsContext {
     const action = "reload a TlsContext";
     const given = checkCredentials(credentials, action);
     const options = { ...withoutReplaced(this.#options, given), ...given };
-    const material = readMaterial(options, action);
-    const nodeOptions = this.#nodeOptions(options, material);
+    const nodeCredentials = readCredentials(options, action);
+    const nodeOptions = this.#nodeOptions(options, nodeCredentials);
     this.#secureContext = this.#createSecureContext(nodeOptions, action);
     this.#options = options;
-    this.#material = material;
+    this.#nodeCredentials = nodeCredentials;
     this.#server?.setSecureContext(nodeOptions);
   }
 
@@ -108,13 +108,13 @@ export class TlsContext {
     }
   }
 
-  #nodeOptions(options: TlsContextOptions, material: Material): tls.SecureContextOptions & tls.TlsOptions {
+  #nodeOptions(options: TlsContextOptions, credentials: NodeCredentials): tls.SecureContextOptions & tls.TlsOptions {
     const { minVersion, maxVersion, ciphers, sigalgs, ecdhCurve, sessionTimeout } = options;
     const given = { minVersion, maxVersion, ciphers, sigalgs, ecdhCurve, sessionTimeout };
     const defined = Object.entries(given).filter(([, value]) => value !== undefined);
     return {
       ...Object.fromEntries(defined),
-      ...material,
+      ...credentials,
       ticketKeys: this.#ticketKeys,
       // By renegotiation, a peer could request expensive handshakes at almost no cost.
       secureOptions: crypto().constants.SSL_OP_NO_RENEGOTIATION,
@@ -124,10 +124,10 @@ export class TlsContext {
   #createServer(): tls.Server {
     const { alpnProtocols, requestCert = false, rejectUnauthorized = true, sniCallback } = this.#options;
     return nodeTls().createServer({
-      ...this.#nodeOptions(this.#options, this.#material),
+      ...this.#nodeOptions(this.#options, this.#nodeCredentials),
       requestCert,
       rejectUnauthorized,
-      // The longest time, because Node can't switch this timer off. handshake.ts has a timer of its own.
+      // The longest time, because Node can't disable this timer. handshake.ts has a timer of its own.
       handshakeTimeout: MAX_TIMER_DELAY,
       ...(alpnProtocols === undefined ? {} : { ALPNProtocols: [...alpnProtocols] }),
       ...(sniCallback === undefined
@@ -165,7 +165,7 @@ function runSniCallback(
   servername: string,
   done: (error: Error | null, context?: tls.SecureContext) => void,
 ): void {
-  const answer = (chosen: unknown): void => {
+  const passContext = (chosen: unknown): void => {
     let context: tls.SecureContext | undefined;
     try {
       context = chosenContext(chosen);
@@ -175,19 +175,19 @@ function runSniCallback(
     }
     done(null, context);
   };
-  const refuse = (thrown: unknown): void => done(callbackError(thrown, "sniCallback"));
+  const passError = (thrown: unknown): void => done(callbackError(thrown, "sniCallback"));
   let chosen: unknown;
   try {
     chosen = sniCallback(servername);
   } catch (error) {
-    refuse(error);
+    passError(error);
     return;
   }
-  if (isPromise(chosen)) void Promise.resolve(chosen).then(answer, refuse);
-  else answer(chosen);
+  if (isPromise(chosen)) void Promise.resolve(chosen).then(passContext, passError);
+  else passContext(chosen);
 }
 
-/** Checks the result of `sniCallback`, and returns its context for Node. */
+/** Checks the result of `sniCallback`, and returns Node's form of the chosen context. */
 function chosenContext(chosen: unknown): tls.SecureContext | undefined {
   if (chosen === undefined || chosen === null) return undefined;
   const action = "choose a context by name";
@@ -206,8 +206,8 @@ function chosenContext(chosen: unknown): tls.SecureContext | undefined {
   return ofNode.secureContext();
 }
 
-/** Refuses a context for a server if it has no certificate. */
-export function checkCertificate(context: TlsContext, action: string): void {
+/** Throws if a server's context has neither a certificate nor an `sniCallback`. */
+export function requireCertificate(context: TlsContext, action: string): void {
   const { cert, pfx, sniCallback } = nodeContext(context).options;
   if (cert !== undefined || pfx !== undefined || sniCallback !== undefined) return;
   throw new TypeError(

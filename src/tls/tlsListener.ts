@@ -4,9 +4,10 @@
 // listener below only while an accept() waits and the number of handshakes and ready connections is below
 // `maxHandshakes`. Other connections stay in the accept queue of the kernel.
 //
-// At this limit, the listener drops the oldest client that has sent nothing, and takes the next connection. So silent
+// At this limit, the listener drops the oldest client that has sent nothing, and accepts the next connection. So silent
 // clients can't block the listener for the time of a handshake. A new client has sent nothing at first, or its bytes
-// were not read yet. So the listener drops a client only after `silenceTimeout`, and reads all available bytes before.
+// were not read yet. So the listener drops a client only after `silenceTimeout`, and after it has read all available
+// bytes.
 
 import { clock } from "../builtins.js";
 import { quote } from "../check/index.js";
@@ -70,9 +71,9 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   readonly #ready: TlsConn[] = [];
   /** The handshakes in the order of their start, including those that were dropped and are not closed yet. */
   readonly #unfinished = new Set<RunningHandshake>();
-  /** The number of handshakes that were not dropped. */
+  /** The number of running handshakes, without those that were dropped. */
   #handshakes = 0;
-  /** A connection that was accepted below while the listener was at its limit. It waits for a place. */
+  /** A connection that was accepted below while the listener was at its limit. Its handshake has not started. */
   #waitingConn: Conn | undefined;
   /** Expires when the oldest silent client may be dropped. */
   #silenceTimer: NodeJS.Timeout | undefined;
@@ -193,8 +194,8 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     for (const conn of this.#ready.splice(0)) conn.abort();
     clearTimeout(this.#silenceTimer);
     this.#waitingConn?.abort();
-    for (const { beforeTls } of this.#unfinished) beforeTls?.abort();
-    await Promise.all([this.#listenerBelow.close(), ...[...this.#unfinished].map(({ finished }) => finished)]);
+    for (const { connBeforeTls } of this.#unfinished) connBeforeTls?.abort();
+    await Promise.all([this.#listenerBelow.close(), ...[...this.#unfinished].map(({ whenFinished }) => whenFinished)]);
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<TlsConn, undefined> {
@@ -221,7 +222,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   }
 
   /**
-   * Starts the handshake of a connection that waits for a place, if there is one. Then calls accept() of the listener
+   * Starts the handshake of `#waitingConn`, unless the listener is at its limit. Then calls accept() of the listener
    * below, unless that call is pending, no accept() waits here, or the listener is at its limit.
    */
   #acceptNext(): void {
@@ -240,7 +241,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
       (conn) => {
         if (!this.#full) return this.#handleAccepted(conn);
         // A silent client may be dropped for this connection. An immediate runs after the events of this turn, so all
-        // available bytes of clients are read before.
+        // available bytes of clients have been read by then.
         setImmediate(() => this.#handleAccepted(conn));
       },
       (error: unknown) => {
@@ -260,7 +261,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     }
   }
 
-  /** Starts the handshake of a connection that was accepted below, or keeps it until there is a place. */
+  /** Starts the handshake of a connection that was accepted below, or stores the connection in `#waitingConn`. */
   #handleAccepted(conn: Conn): void {
     this.#pendingAccept = undefined;
     // Checked first, because `#full` still counts handshakes that close() has ended.
@@ -276,12 +277,12 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   }
 
   /**
-   * The oldest handshake whose client has sent nothing. While the step before
-   * the handshake runs, its client counts as silent.
+   * The oldest handshake whose client has sent nothing. While the step before the handshake runs, its
+   * client counts as silent.
    */
-  #oldestSilent(): RunningHandshake | undefined {
+  #oldestSilentHandshake(): RunningHandshake | undefined {
     for (const handshake of this.#unfinished)
-      if (!handshake.dropped && (handshake.beforeTls !== undefined || handshake.transport?.silent === true))
+      if (!handshake.dropped && (handshake.connBeforeTls !== undefined || handshake.transport?.silent === true))
         return handshake;
     return undefined;
   }
@@ -291,15 +292,15 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
    * passed, starts a timer that accepts again after it.
    */
   #canDropSilent(): boolean {
-    const silent = this.#oldestSilent();
+    const handshake = this.#oldestSilentHandshake();
     const { silenceTimeout } = this.#opts;
-    if (silent === undefined || silenceTimeout === null) return false;
-    const left = silent.since + silenceTimeout - clock();
-    if (left <= 0) return true;
+    if (handshake === undefined || silenceTimeout === null) return false;
+    const remaining = handshake.since + silenceTimeout - clock();
+    if (remaining <= 0) return true;
     this.#silenceTimer ??= setTimeout(() => {
       this.#silenceTimer = undefined;
       this.#acceptNext();
-    }, Math.ceil(left));
+    }, Math.ceil(remaining));
     // Unreferenced, because the running handshake keeps the process alive.
     this.#silenceTimer.unref();
     return false;
@@ -307,14 +308,14 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
 
   /** Drops the oldest silent client, if `silenceTimeout` has passed. */
   #dropSilent(): void {
-    const silent = this.#oldestSilent();
+    const handshake = this.#oldestSilentHandshake();
     const { silenceTimeout } = this.#opts;
-    if (silent === undefined || silenceTimeout === null) return;
-    if (clock() - silent.since < silenceTimeout) return;
-    silent.dropped = true;
+    if (handshake === undefined || silenceTimeout === null) return;
+    if (clock() - handshake.since < silenceTimeout) return;
+    handshake.dropped = true;
     this.#handshakes--;
-    silent.beforeTls?.abort();
-    silent.transport?.duplex.destroy();
+    handshake.connBeforeTls?.abort();
+    handshake.transport?.duplex.destroy();
   }
 
   #startHandshake(conn: Conn): void {
@@ -322,24 +323,24 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     const { signal } = this.#handshakeAborter;
     const handshake: RunningHandshake = {
       since: clock(),
-      beforeTls: undefined,
+      connBeforeTls: undefined,
       refused: false,
       transport: undefined,
       dropped: false,
-      finished: undefined,
+      whenFinished: undefined,
     };
     this.#unfinished.add(handshake);
     this.#handshakes++;
-    handshake.finished = this.#secure(conn, handshake).then(
-      (wrapped) => {
+    handshake.whenFinished = this.#secure(conn, handshake).then(
+      (secured) => {
         this.#remove(handshake);
         const call = this.#acceptCalls.shift();
         if (call !== undefined) {
           this.#counts.accepted++;
-          call.resolve(wrapped);
+          call.resolve(secured);
           this.#stopIfIdle();
-        } else if (this.#closing === undefined) this.#ready.push(wrapped);
-        else wrapped.abort();
+        } else if (this.#closing === undefined) this.#ready.push(secured);
+        else secured.abort();
         this.#acceptNext();
       },
       (error: unknown) => {
@@ -362,9 +363,9 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
       wrapPrepared(below, this.#prepared, { signal }, (transport) => (handshake.transport = transport));
     if (this.#beforeHandshake === undefined) return wrap(conn);
     const stream = conn instanceof Stream ? conn : new Stream(conn);
-    handshake.beforeTls = stream;
+    handshake.connBeforeTls = stream;
     const onSecured = await this.#beforeHandshake(stream);
-    handshake.beforeTls = undefined;
+    handshake.connBeforeTls = undefined;
     if (onSecured === undefined) {
       handshake.refused = true;
       throw localError("ECONNABORTED", "accept");

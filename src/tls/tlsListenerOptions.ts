@@ -5,7 +5,7 @@ import type { Address } from "../addr/index.js";
 import { flag, integer, quote } from "../check/index.js";
 import type { Description } from "../registry/index.js";
 import { millisecondsOr } from "../wait/waitOptions.js";
-import { checkCertificate, isTlsContext, TlsContext } from "./tlsContext.js";
+import { requireCertificate, isTlsContext, TlsContext } from "./tlsContext.js";
 import { checkBuffered, checkRequiredOptions, type TlsContextOptions } from "./tlsOptions.js";
 import { checkServerSupport } from "./transport.js";
 
@@ -22,7 +22,7 @@ export interface TlsListenerOptions {
    */
   readonly maxHandshakes?: number | undefined;
   /**
-   * Milliseconds after which a client that has sent nothing can be dropped to make room for a new connection; null for
+   * Milliseconds after which a client that has sent nothing can be dropped for a new connection; null for
    * never. Default 100.
    */
   readonly silenceTimeout?: number | null | undefined;
@@ -49,7 +49,7 @@ export interface TlsListenerStats {
   readonly ready: number;
   /** Handshakes that have failed, without those of dropped clients. */
   readonly failed: number;
-  /** Silent clients that were dropped for another one. */
+  /** Silent clients that were dropped for another client. */
   readonly dropped: number;
 }
 
@@ -101,7 +101,7 @@ export function checkTlsListener(given: unknown, action: string): CheckedListene
     throw new TypeError(`Cannot ${action}: onHandshakeError is ${quote(onHandshakeError)}, required a function`);
   }
   const context = isTlsContext(tls) ? tls : new TlsContext(tls as TlsContextOptions);
-  checkCertificate(context, action);
+  requireCertificate(context, action);
   const checked = {
     ...(opts as Omit<TlsListenerOptions, "tls">),
     tls: context,

@@ -6,7 +6,7 @@ import type { X509Certificate } from "node:crypto";
 import { checkNames, checkOptions, flag, integer, quote } from "../check/index.js";
 import { abortSignal, millisecondsOr } from "../wait/waitOptions.js";
 import type { TlsContext } from "./tlsContext.js";
-import { checkLists } from "./nameLists.js";
+import { checkNameLists } from "./nameLists.js";
 
 /** A key or certificate in PEM: its text or the bytes of its file. */
 export type Pem = string | Uint8Array;
@@ -16,7 +16,7 @@ export type TlsVersion = "TLSv1.2" | "TLSv1.3";
 
 /** The credentials of one side, and the certificates that it trusts. */
 export interface TlsCredentials {
-  /** The private key, or one for each certificate. Its file may contain the certificate as well. Requires `cert`. */
+  /** The private key, or one for each certificate. The PEM may also contain the certificate. Requires `cert`. */
   readonly key?: Pem | readonly Pem[] | undefined;
   /**
    * The certificate and then the intermediate certificates, or an array of such chains, each for a key of another type.
@@ -37,14 +37,14 @@ export interface TlsCredentials {
  * Options of a {@link TlsContext}, which many connections can share.
  *
  * The constructor reads all of them. It refuses input that is empty, truncated, of the wrong kind or partly damaged,
- * and names that OpenSSL does not know.
+ * and names that OpenSSL does not support.
  */
 export interface TlsContextOptions extends TlsCredentials {
   /** The minimum version. Default `"TLSv1.2"`. */
   readonly minVersion?: TlsVersion | undefined;
   /** The maximum version. Default `"TLSv1.3"`. */
   readonly maxVersion?: TlsVersion | undefined;
-  /** Cipher suites in the syntax of openssl-ciphers(1). OpenSSL must know each name. */
+  /** Cipher suites in the syntax of openssl-ciphers(1). OpenSSL must support each name. */
   readonly ciphers?: string | undefined;
   /** Signature algorithms in the order of preference, separated by colons. */
   readonly sigalgs?: string | undefined;
@@ -90,7 +90,7 @@ export interface TlsConnectionOptions {
   readonly signal?: AbortSignal | undefined;
   /**
    * Milliseconds for which `close()` waits until the written bytes and close_notify are sent; null for no limit. After
-   * that time it discards them. Default 5000.
+   * that time it discards the unsent bytes. Default 5000.
    */
   readonly closeTimeout?: number | null | undefined;
   /**
@@ -205,10 +205,11 @@ function checkVersion(value: unknown, defaultVersion: TlsVersion, action: string
  */
 function checkProtocols(value: unknown, action: string): void {
   if (value === undefined) return;
-  const good = (name: unknown): boolean =>
+  const isValidName = (name: unknown): boolean =>
     typeof name === "string" && name.length > 0 && Buffer.byteLength(name) <= 255;
-  const size = (sum: number, name: string): number => sum + 1 + Buffer.byteLength(name);
-  if (Array.isArray(value) && value.length > 0 && value.every(good) && value.reduce(size, 0) <= 65_535) return;
+  const addSize = (sum: number, name: string): number => sum + 1 + Buffer.byteLength(name);
+  if (Array.isArray(value) && value.length > 0 && value.every(isValidName) && value.reduce(addSize, 0) <= 65_535)
+    return;
   throw new TypeError(
     `Cannot ${action}: alpnProtocols is ${quote(value)}, required an array of names of 1 to 255 bytes, such as ["h2"], 65535 in all`,
   );
@@ -235,14 +236,14 @@ export function checkContext(
     throw new TypeError(`Cannot ${action}: sniCallback is ${quote(sniCallback)}, required a function`);
   }
   if (sessionTimeout !== undefined) integer(sessionTimeout, action, "sessionTimeout", 1, MAX_SESSION_SECONDS);
-  checkLists(opts, action);
+  checkNameLists(opts, action);
   const checked = { ...opts, minVersion, maxVersion };
   if (sniCallback === undefined) return checked;
   // The callback runs in the asynchronous context of the constructor, not in that of a handshake.
   return { ...checked, sniCallback: AsyncResource.bind(sniCallback as SniCallback) };
 }
 
-/** Checks the names of credentials. Returns those that are not undefined. */
+/** Refuses options that are no credentials. Returns the options that are not undefined. */
 export function checkCredentials(opts: unknown, action: string): TlsCredentials {
   return Object.fromEntries(
     Object.entries(checkRequiredOptions(opts, CREDENTIAL_OPTIONS, action)).filter(([, value]) => value !== undefined),
@@ -274,7 +275,7 @@ export interface CheckedConnection {
   readonly inline: TlsContextOptions;
 }
 
-/** Checks the options of a connection, and separates those of its context. prepareTls() checks the latter. */
+/** Checks the options of a connection, and separates those of its context, which prepareTls() checks. */
 export function checkConnection(opts: unknown, action: string): CheckedConnection {
   requireOptions(opts, action);
   const isServer = flag(opts["isServer"], false, action, "isServer");
@@ -287,9 +288,9 @@ export function checkConnection(opts: unknown, action: string): CheckedConnectio
     contextNames.flatMap((name) => (opts[name] === undefined ? [] : [[name, opts[name]]])),
   );
   if (context !== undefined) {
-    const doubled = Object.keys(inline).find((name) => isServer || !CLIENT_OVERRIDES.includes(name));
-    if (doubled !== undefined) {
-      throw new TypeError(`Cannot ${action}: ${doubled} belongs to the context, required either of them`);
+    const duplicate = Object.keys(inline).find((name) => isServer || !CLIENT_OVERRIDES.includes(name));
+    if (duplicate !== undefined) {
+      throw new TypeError(`Cannot ${action}: ${duplicate} belongs to the context, required either of them`);
     }
   }
   checkProtocols(inline["alpnProtocols"], action);
@@ -307,7 +308,7 @@ export function checkConnection(opts: unknown, action: string): CheckedConnectio
 }
 
 /** Checks the name of a host. */
-export function checkName(value: unknown, action: string, name: string): string | undefined {
+export function checkHostName(value: unknown, action: string, name: string): string | undefined {
   if (value === undefined) return undefined;
   if (typeof value !== "string") throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required a string`);
   const bytes = Buffer.byteLength(value);

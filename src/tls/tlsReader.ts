@@ -1,8 +1,8 @@
 // TlsReader: the reading side of a TLS connection, with the decrypted bytes that were not read yet.
 //
 // Node delivers decrypted bytes. If a read waits, they go into its buffer. Otherwise the reader stores them and pauses
-// Node. A paused Node still delivers the rest of its last read of the connection below. That is less than 64 KiB, so
-// the stored bytes are less too.
+// Node. A paused Node still delivers the rest of its last read of the connection below. This rest has fewer than 64
+// KiB, and so have the stored bytes.
 //
 // A paused Node does not report the end. So after a call of `whenEnded()` the reader pauses Node only when `READ_AHEAD`
 // bytes are stored.
@@ -11,7 +11,7 @@ import { isUint8Array } from "node:util/types";
 import { quote } from "../check/index.js";
 import { BusyError, type SocketError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
-import { BrokenWaiters } from "../stream/brokenWaiters.js";
+import { EndWaiters } from "../stream/endWaiters.js";
 import type { TimerRefs } from "../wait/timerRefs.js";
 import { clock } from "../builtins.js";
 import { registry } from "../registry/index.js";
@@ -22,7 +22,7 @@ import { rejection } from "../wait/rejection.js";
 // oxlint-disable-next-line typescript/unbound-method -- it is called with a `this` of its own
 const { set } = Uint8Array.prototype;
 
-/** Copies as much of a chunk into `target` as it holds. Returns the rest; undefined if there is none. */
+/** Copies a chunk into `target`, as much as fits. Returns the rest of the chunk; undefined if there is none. */
 function copyInto(target: Uint8Array, chunk: Buffer): Buffer | undefined {
   const { length } = target;
   if (chunk.length <= length) {
@@ -54,17 +54,17 @@ function storeResolve(resolve: (value: never) => void): void {
   lastResolve = resolve;
 }
 
-/** A read with a timeout or a signal. `forget` removes it from the reader. */
+/** A read with a timeout or a signal. `remove` removes it from the reader. */
 class TimedRead<T> extends PendingCall<T> {
-  readonly #forget: () => void;
+  readonly #remove: () => void;
 
-  constructor(opts: IoOptions, refs: TimerRefs, forget: () => void) {
+  constructor(opts: IoOptions, refs: TimerRefs, remove: () => void) {
     super(opts, undefined, refs);
-    this.#forget = forget;
+    this.#remove = remove;
   }
 
   protected override cancel(): SocketError {
-    this.#forget();
+    this.#remove();
     return timeoutError("read");
   }
 }
@@ -81,8 +81,8 @@ export class TlsReader {
   readonly #source: Source;
   readonly #refs: TimerRefs;
   readonly #chunks: Buffer[] = [];
-  // At most one read is pending. It is stored in these fields, because an object for each read would cost time. A
-  // reject function would cost time in the garbage collector. So to reject, the reader resolves with a rejected
+  // At most one read is pending. It is stored in the next three fields, because an object for each read would cost
+  // time. A reject function would cost time in the garbage collector. So to reject, the reader resolves with a rejected
   // promise.
   #state: typeof NO_READ | typeof READ_INTO | typeof READ_CHUNK = NO_READ;
   #target: Uint8Array = EMPTY;
@@ -97,7 +97,7 @@ export class TlsReader {
   #ended = false;
   #discarding = false;
   #failure: { readonly error: unknown } | undefined;
-  #endWaiters: BrokenWaiters | undefined;
+  #endWaiters: EndWaiters | undefined;
 
   constructor(source: Source, refs: TimerRefs) {
     this.#source = source;
@@ -125,17 +125,17 @@ export class TlsReader {
   }
 
   /** Whether Node has reported the end or an error. */
-  get over(): boolean {
+  get endedOrFailed(): boolean {
     return this.#ended || this.#failure !== undefined;
   }
 
   /** The waiting calls of `whenEnded()`. The first use makes Node read ahead, so that it reports the end. */
-  get endWaiters(): BrokenWaiters {
+  get endWaiters(): EndWaiters {
     if (this.#endWaiters === undefined) {
-      this.#endWaiters = new BrokenWaiters("whenEnded");
-      if (this.over) this.#endWaiters.resolveAll(this.#failure?.error);
+      this.#endWaiters = new EndWaiters("whenEnded");
+      if (this.endedOrFailed) this.#endWaiters.resolveAll(this.#failure?.error);
       if (this.#discarding) this.#endWaiters.close();
-      else if (!this.over && this.buffered < READ_AHEAD) this.#resume();
+      else if (!this.endedOrFailed && this.buffered < READ_AHEAD) this.#resume();
     }
     return this.#endWaiters;
   }
@@ -172,10 +172,10 @@ export class TlsReader {
     return this.#startRead<Buffer | null>(READ_CHUNK, opts);
   }
 
-  /** Node calls it with a chunk of decrypted bytes. Returns false to pause Node. */
+  /** Node calls this method with a chunk of decrypted bytes. Returns false to pause Node. */
   push(chunk: Buffer): boolean {
     let rest: Buffer | undefined = chunk;
-    // The caller has detached the buffer during the wait. A result of 0 would look like the end.
+    // Without bytes, the target was detached during the wait. The result 0 would look like the end.
     if (this.#state === READ_INTO && this.#target.length === 0) this.#rejectRead(localError("EFAULT", "read"));
     if (this.#state === READ_INTO) {
       const target = this.#target;
@@ -210,7 +210,7 @@ export class TlsReader {
 
   /** Stores the end, and completes the pending read. */
   end(): void {
-    if (this.over) return;
+    if (this.endedOrFailed) return;
     this.#ended = true;
     this.#endWaiters?.resolveAll(undefined);
     const state = this.#state;
@@ -219,19 +219,22 @@ export class TlsReader {
 
   /** Stores the error, and rejects the pending read. Bytes that arrived before can still be read. */
   fail(error: unknown): void {
-    if (this.over) return;
+    if (this.endedOrFailed) return;
     this.#failure = { error };
     this.#endWaiters?.resolveAll(error);
     this.#rejectRead(error);
   }
 
-  /** Ends reading because this side closes. Later bytes are discarded, so that the peer's writes do not block. */
+  /**
+   * Rejects the pending read and drops the stored bytes, because this side closes. Later bytes are discarded, so that
+   * the peer's writes do not block.
+   */
   cancel(): void {
     this.#chunks.length = 0;
     this.#endWaiters?.close();
     this.#rejectRead(localError("ECANCELED", "read"));
     this.#discarding = true;
-    if (!this.over) this.#resume();
+    if (!this.endedOrFailed) this.#resume();
   }
 
   #rejectRead(error: unknown): void {
@@ -282,7 +285,7 @@ export class TlsReader {
   }
 
   #resumeWhenEmpty(): void {
-    if (this.#chunks.length === 0 && !this.over) this.#resume();
+    if (this.#chunks.length === 0 && !this.endedOrFailed) this.#resume();
   }
 
   /** Copies stored bytes into `target`. Returns their number. */

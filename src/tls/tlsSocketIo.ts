@@ -41,7 +41,7 @@ export class TlsSocketIo implements Source, Sink {
     else this.#transport.unref();
   }
 
-  put(bytes: Uint8Array, done: WriteCallback): boolean {
+  writePiece(bytes: Uint8Array, done: WriteCallback): boolean {
     this.#write.call(this.#socket, bytes, "buffer" as BufferEncoding, done);
     return this.#transport.allSent;
   }

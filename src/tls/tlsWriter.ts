@@ -1,7 +1,7 @@
 // TlsWriter: the writing side of a TLS connection. It passes the writes to Node in order, one piece at a time. A piece
 // is the part of a write that Node gets in one call.
 //
-// Node encrypts a piece at once, so a piece that Node has can't be cancelled. So `transferred` of a cancelled write
+// Node encrypts a piece immediately, and then the piece can't be cancelled. So `transferred` of a cancelled write
 // counts all pieces that Node got, including a piece that Node has not written yet. Pieces are small, so that Node
 // holds little data if the peer does not read.
 
@@ -21,7 +21,7 @@ const MAX_PIECE = 65_536;
 
 const NO_BYTES = new Uint8Array(0);
 
-/** Node calls it when it has written a piece, or with the error of the piece. */
+/** Node calls this function after it has written a piece, or with the error of the piece. */
 export type WriteCallback = (error?: Error | null) => void;
 
 /** Node's TLS socket, to which the writer passes the pieces. */
@@ -35,14 +35,14 @@ export interface Sink {
    * Passes a piece. Returns whether the layer below has taken all of it. The next piece must wait until `done` was
    * called, whatever the result is.
    */
-  put(piece: Uint8Array, done: WriteCallback): boolean;
+  writePiece(piece: Uint8Array, done: WriteCallback): boolean;
   /** Sends close_notify and ends the connection below for writing. */
   end(done: WriteCallback): void;
 }
 
 /** A call of write(), or of closeWrite(), that waits. */
 interface QueuedWrite {
-  /** The data that Node has not got. undefined for closeWrite(). */
+  /** The data that Node has not got; undefined for closeWrite(). */
   data: Uint8Array | WriteParts | undefined;
   /** The number of bytes that Node has got. */
   transferred: number;
@@ -52,7 +52,7 @@ interface QueuedWrite {
   reject(error: unknown): void;
 }
 
-/** A call without a timeout and a signal. */
+/** A call with neither a timeout nor a signal. */
 class PlainWrite implements QueuedWrite {
   data: Uint8Array | WriteParts | undefined;
   transferred = 0;
@@ -125,7 +125,7 @@ export class TlsWriter {
   writes: number = 0;
   /** Whether Node has a piece or the end, and has not called the callback yet. */
   #busy = false;
-  /** The size of the last piece that Node got. */
+  /** The size of the most recent piece that Node got. */
   #pieceSize = 0;
   /** Whether closeWrite() was called. */
   #endRequested = false;
@@ -161,7 +161,7 @@ export class TlsWriter {
   }
 
   /** See {@link Writer.writeProgress}. -1 if no write waits. A piece that Node has not written does not count. */
-  get progress(): number {
+  get writeProgress(): number {
     const [write] = this.#queue;
     if (write === undefined) return -1;
     return this.#busy ? Math.max(0, write.transferred - this.#pieceSize) : write.transferred;
@@ -185,14 +185,14 @@ export class TlsWriter {
   }
 
   /**
-   * Passes a whole write as one piece, without the queue. If the layer below does not take all of it, the
-   * write waits in the queue.
+   * Passes a whole write as one piece, without the queue. If the layer below does not take all of the piece, the write
+   * waits in the queue.
    */
   #writeAtOnce(data: Uint8Array): Promise<void> {
     this.#busy = true;
     this.#pieceSize = data.length;
     this.#count(data.length);
-    const taken = this.#sink.put(data, this.#pieceWritten);
+    const taken = this.#sink.writePiece(data, this.#onPieceWritten);
     if (this.#failure !== undefined) {
       const { code, cause } = this.#failure.error as SocketError;
       return Promise.reject(localError(code, "write", { cause, transferred: data.length }));
@@ -205,7 +205,7 @@ export class TlsWriter {
   }
 
   /**
-   * Passes one piece to Node, unless Node still has another one. Returns the number of bytes of the piece, or 0. The
+   * Passes one piece to Node, unless Node still has another piece. Returns the number of bytes of the piece, or 0. The
    * bytes count as written. Until the layer below has taken all of them, further calls return 0.
    */
   tryWrite(data: Uint8Array): number {
@@ -219,7 +219,7 @@ export class TlsWriter {
     this.#busy = true;
     this.#pieceSize = piece.length;
     this.#count(piece.length);
-    this.#sink.put(piece, this.#pieceWritten);
+    this.#sink.writePiece(piece, this.#onPieceWritten);
     const failed = this.#failure as { readonly error: unknown } | undefined;
     if (failed !== undefined) throw failed.error;
     return piece.length;
@@ -246,14 +246,14 @@ export class TlsWriter {
     this.#setIdle();
   }
 
-  /** Ends writing because this side closes. */
+  /** Rejects the pending writes with `ECANCELED` and later ones with `EBADF`, because this side closes. */
   cancel(): void {
     this.#failure ??= { error: localError("EBADF", "write") };
     for (const write of this.#queue.splice(0)) write.reject(localWriteError(write, "ECANCELED"));
   }
 
-  /** Resolves when Node has no piece, at once or later. */
-  idle(): Promise<void> {
+  /** Resolves when Node has neither a piece nor the end to write. */
+  whenIdle(): Promise<void> {
     return this.#busy ? new Promise((resolve) => this.#idleWaiters.push(resolve)) : Promise.resolve();
   }
 
@@ -269,28 +269,28 @@ export class TlsWriter {
     return write.promise;
   }
 
-  /** Called when Node has no piece any more. Resolves the promises of `idle()`. */
+  /** Called when Node has neither a piece nor the end. Resolves the promises of `whenIdle()`. */
   #setIdle(): void {
     this.#busy = false;
     for (const resolve of this.#idleWaiters.splice(0)) resolve();
   }
 
-  /** Passes the next piece of the first write to Node, or the end. Completes writes that have no bytes left. */
+  /** Passes the next piece of the first write to Node, or the end. Completes writes whose bytes Node has got. */
   #passNext(): void {
     for (let write = this.#queue[0]; write !== undefined; write = this.#queue[0]) {
       const { data } = write;
       if (data === undefined) {
         if (!this.#finished) {
           this.#busy = true;
-          this.#sink.end(this.#endSent);
+          this.#sink.end(this.#onEndSent);
           return;
         }
       } else {
-        const left = data instanceof WriteParts ? data.left : data.length;
-        if (left > 0) {
+        const remaining = data instanceof WriteParts ? data.remaining : data.length;
+        if (remaining > 0) {
           let piece;
           if (data instanceof WriteParts) piece = data.shift(MAX_PIECE);
-          else if (left <= MAX_PIECE) {
+          else if (remaining <= MAX_PIECE) {
             piece = data;
             write.data = NO_BYTES;
           } else {
@@ -302,9 +302,9 @@ export class TlsWriter {
           this.bytes += piece.length;
           this.#busy = true;
           this.#pieceSize = piece.length;
-          const taken = this.#sink.put(piece, this.#pieceWritten);
+          const taken = this.#sink.writePiece(piece, this.#onPieceWritten);
           // Node calls the callback a turn later. The write need not wait for that.
-          if (taken && left === piece.length && this.#queue[0] === write) {
+          if (taken && remaining === piece.length && this.#queue[0] === write) {
             this.#queue.shift();
             write.resolve();
           }
@@ -317,7 +317,7 @@ export class TlsWriter {
   }
 
   /** The callback of each piece. A property, so that no closure is made for a piece. */
-  readonly #pieceWritten: WriteCallback = (error) => {
+  readonly #onPieceWritten: WriteCallback = (error) => {
     // The common case: no call waits.
     if (!error && this.#queue.length === 0 && this.#idleWaiters.length === 0) {
       this.#busy = false;
@@ -331,7 +331,7 @@ export class TlsWriter {
   };
 
   /** The callback of `end()` of the TLS socket. */
-  readonly #endSent: WriteCallback = (error) => {
+  readonly #onEndSent: WriteCallback = (error) => {
     if (this.#sink.broken && !error) return;
     if (error || this.#failure !== undefined) return this.#failOrStop(error);
     this.#finished = true;
@@ -347,7 +347,7 @@ export class TlsWriter {
   }
 }
 
-/** The code of a failed write: that of Node's error if it says why the connection broke, otherwise EPIPE. */
+/** The code of a failed write: Node's code if it is a cause of a broken connection, otherwise `EPIPE`. */
 export function writeErrorCode(error: unknown): string {
   const code: unknown = (error as { code?: unknown } | undefined)?.code;
   return code === "ECONNRESET" || code === "ETIMEDOUT" || code === "EHOSTUNREACH" || code === "ENETUNREACH"

@@ -17,11 +17,11 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { restateError, SocketError } from "../errors/index.js";
 import type { Conn } from "../io.js";
-import { type ConnDuplex, plainDuplex } from "../stream/connDuplex.js";
-import { nodeSocket } from "../stream/netSocket.js";
+import { type ConnDuplex, makePlainDuplex } from "../stream/connDuplex.js";
+import { makeNetSocket } from "../stream/netSocket.js";
 
 /** The cause of an end: TLS itself, an end of the connection below, or its reset. */
-export type EndKind = "close_notify" | "end" | "reset";
+export type EndCause = "close_notify" | "end" | "reset";
 
 /** The connection below the TLS socket, in the form that node:tls takes. */
 export interface Transport {
@@ -31,7 +31,7 @@ export interface Transport {
    *
    * @param paused whether the TLS socket is paused
    */
-  endKind(paused: boolean): EndKind;
+  findEndCause(paused: boolean): EndCause;
   /** Whether bytes of TLS were read before the transport was made. */
   receivedBefore: boolean;
   /** Whether no byte has been received. */
@@ -40,20 +40,23 @@ export interface Transport {
   readonly fd: (() => number) | undefined;
   /** Whether the kernel has taken all written bytes; false if that is unknown. */
   readonly allSent: boolean;
-  /** Called when a call begins to wait. Keeps the process alive, unless `keepAlive(false)` was called. */
+  /**
+   * To be called when a read or another call begins to wait. Keeps the process alive, unless `setKeepsAlive(false)` was
+   * called.
+   */
   ref(): void;
-  /** Called when no call waits any more. */
+  /** To be called when no call waits any more. Lets the process end. */
   unref(): void;
   /** Sets whether waiting calls keep the process alive. */
-  keepAlive(yes: boolean): void;
+  setKeepsAlive(keepsAlive: boolean): void;
   /**
    * Resets the connection. The TLS socket is destroyed in a later turn.
    *
    * @param ending whether Node is ending the writing side
    */
   abort(ending: boolean): void;
-  /** Closes the connection after the TLS socket was destroyed. Resolves when both are closed. */
-  closed(): Promise<void>;
+  /** Closes the connection below; called after the TLS socket was destroyed. Resolves when it is closed. */
+  close(): Promise<void>;
 }
 
 /** The properties of Node's handle that this file uses. */
@@ -96,20 +99,20 @@ class NativeTransport implements Transport {
   #referenced = true;
   /** Whether a call waits. */
   #callWaits = true;
-  /** Set by `keepAlive()`. */
+  /** Set by `setKeepsAlive()`. */
   #keepsAlive = true;
   /** Whether a delayed `unref()` is pending. */
   #unrefPending = false;
 
   constructor(fd: number, canReset: boolean) {
-    this.duplex = nodeSocket(fd, true, "tls_handshake");
+    this.duplex = makeNetSocket(fd, true, "tls_handshake");
     this.#canReset = canReset;
     this.#handle = handleOf(this.duplex);
-    // The TLS socket reports the same error.
+    // Without a handler, the event would end the process. The TLS socket reports the same error.
     this.duplex.on("error", () => undefined);
   }
 
-  endKind(paused: boolean): EndKind {
+  findEndCause(paused: boolean): EndCause {
     if (paused) return "close_notify";
     const handle = handleOf(this.duplex);
     if (typeof handle?.readStart !== "function" || handle.readStart() < 0) return "close_notify";
@@ -152,9 +155,9 @@ class NativeTransport implements Transport {
     this.duplex.unref();
   }
 
-  keepAlive(yes: boolean): void {
-    this.#keepsAlive = yes;
-    if (!yes) this.#unrefSocket();
+  setKeepsAlive(keepsAlive: boolean): void {
+    this.#keepsAlive = keepsAlive;
+    if (!keepsAlive) this.#unrefSocket();
     else if (this.#callWaits) this.ref();
   }
 
@@ -164,7 +167,7 @@ class NativeTransport implements Transport {
     else this.duplex.destroy();
   }
 
-  closed(): Promise<void> {
+  close(): Promise<void> {
     const { duplex } = this;
     duplex.destroy();
     if (duplex.closed) return Promise.resolve();
@@ -181,8 +184,8 @@ class DuplexTransport implements Transport {
 
   constructor(conn: Conn) {
     this.#conn = conn;
-    this.duplex = plainDuplex(conn, {});
-    // The TLS socket reports the same error.
+    this.duplex = makePlainDuplex(conn, {});
+    // Without a handler, the event would end the process. The TLS socket reports the same error.
     this.duplex.on("error", () => undefined);
   }
 
@@ -190,17 +193,17 @@ class DuplexTransport implements Transport {
     return !this.receivedBefore && this.duplex.bytesRead === 0;
   }
 
-  endKind(): EndKind {
+  findEndCause(): EndCause {
     return this.duplex.readableEnded ? "end" : "close_notify";
   }
 
-  // A Duplex always reads ahead, so only keepAlive() decides whether it keeps the process alive.
+  // A Duplex always reads ahead, so only setKeepsAlive() decides whether it keeps the process alive.
   ref(): void {}
 
   unref(): void {}
 
-  keepAlive(yes: boolean): void {
-    if (yes) this.#conn.ref?.();
+  setKeepsAlive(keepsAlive: boolean): void {
+    if (keepsAlive) this.#conn.ref?.();
     else this.#conn.unref?.();
   }
 
@@ -209,7 +212,7 @@ class DuplexTransport implements Transport {
     this.duplex.destroy();
   }
 
-  closed(): Promise<void> {
+  close(): Promise<void> {
     this.duplex.destroy();
     return this.#conn.close();
   }
@@ -217,7 +220,7 @@ class DuplexTransport implements Transport {
 
 /**
  * Whether TLS works on a net.Socket that was made from a descriptor. Bun does not read from such a socket. Deno reports
- * neither its end nor when it can be written.
+ * neither the end nor the writability of such a socket.
  */
 const SUPPORTS_DESCRIPTORS = process.versions["bun"] === undefined && process.versions["deno"] === undefined;
 
@@ -239,7 +242,7 @@ export function checkServerSupport(action: string): void {
  */
 export function openTransport(conn: Conn, buffered: Uint8Array): Transport {
   const transport = newTransport(conn);
-  // Node first reads the buffer of the Duplex; initRead() in lib/_tls_wrap.js.
+  // Node first reads the buffer of the Duplex; see initRead() in lib/_tls_wrap.js.
   if (buffered.length > 0) {
     transport.duplex.unshift(buffered);
     transport.receivedBefore = true;

@@ -9,11 +9,11 @@ import type { Conn, IoOptions } from "../io.js";
 import { readerOf, Stream } from "../stream/stream.js";
 import { type Transport, openTransport, checkServerSupport } from "./transport.js";
 import type { TlsConn } from "./tlsConn.js";
-import { checkCertificate, nodeContext, TlsContext, isTlsContext } from "./tlsContext.js";
+import { requireCertificate, nodeContext, TlsContext, isTlsContext } from "./tlsContext.js";
 import { type CheckedClient, clientHandshake, serverHandshake, type HandshakeSetup } from "./handshake.js";
 import {
   checkConnection,
-  checkName,
+  checkHostName,
   type CheckedConnection,
   type TlsClientOptions,
   type TlsOptions,
@@ -82,7 +82,7 @@ export function prepareTls(opts: TlsOptions, action: string): PreparedTls {
   const context = checked.context ?? contextFor(checked);
   if (checked.isServer) {
     checkServerSupport(action);
-    checkCertificate(context, action);
+    requireCertificate(context, action);
   }
   return { checked, context, client };
 }
@@ -109,9 +109,9 @@ export async function wrapPrepared(
   try {
     return await (client === undefined ? serverHandshake(setup) : clientHandshake(setup, client));
   } catch (error) {
-    // Deferred, because Node reports errors while OpenSSL is on the stack.
+    // A turn later, because Node reports errors while OpenSSL is on the stack.
     await new Promise<void>((resolve) => setImmediate(resolve));
-    await setup.transport.closed();
+    await setup.transport.close();
     throw error;
   }
 }
@@ -169,9 +169,10 @@ function contextFor(checked: CheckedConnection): TlsContext {
 
 function checkClient(opts: TlsClientOptions, checked: CheckedConnection, action: string): CheckedClient {
   const { checkServerIdentity: check, session } = opts;
-  let name = checkName(opts.servername, action, "servername") ?? checkName(opts.host, action, "host");
-  const ofContext = checked.context === undefined ? undefined : nodeContext(checked.context).options.rejectUnauthorized;
-  const verifies = checked.inline.rejectUnauthorized ?? ofContext ?? true;
+  let name = checkHostName(opts.servername, action, "servername") ?? checkHostName(opts.host, action, "host");
+  const contextDefault =
+    checked.context === undefined ? undefined : nodeContext(checked.context).options.rejectUnauthorized;
+  const verifies = checked.inline.rejectUnauthorized ?? contextDefault ?? true;
   if (name === undefined && verifies) {
     throw new TypeError(`Cannot ${action}: the server has no name to verify, required servername or host`);
   }
@@ -189,5 +190,6 @@ function checkClient(opts: TlsClientOptions, checked: CheckedConnection, action:
   if (session !== undefined && unpacked === undefined) {
     throw new TypeError(`Cannot ${action}: session is ${quote(session)}, required a result of nextSession()`);
   }
-  return { name, check: check === undefined ? undefined : AsyncResource.bind(check), session: unpacked };
+  const checkServerIdentity = check === undefined ? undefined : AsyncResource.bind(check);
+  return { name, checkServerIdentity, session: unpacked };
 }

@@ -24,7 +24,7 @@ export class SocketError extends TypeError {
 }
 
 /** Wraps `error` in a `SocketError`. Returns a `SocketError` unchanged. */
-export function socketErrorOf(error: unknown): SocketError {
+export function toSocketError(error: unknown): SocketError {
   if (error instanceof SocketError) return error;
   return new SocketError(error instanceof Error || isNativeError(error) ? error.message : String(error), {
     cause: error,

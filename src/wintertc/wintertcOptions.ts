@@ -3,7 +3,7 @@
 import type { HostPort } from "../addr/index.js";
 import { type Inet6Address, type InetAddress, parseAddress, toAddress } from "../addr/index.js";
 import { quote } from "../check/index.js";
-import { SocketError, socketErrorOf } from "./wintertcError.js";
+import { SocketError, toSocketError } from "./wintertcError.js";
 
 /** The address to connect to. */
 export interface SocketAddress {
@@ -48,7 +48,7 @@ export interface CheckedOptions {
   readonly alpn: readonly string[];
 }
 
-/** The checked address. A host that looks like a number and is no IP address is refused. */
+/** Checks and converts the address. A host that looks like a number and is no IP address is refused. */
 export function checkAddress(address: AnySocketAddress): InetAddress | Inet6Address | HostPort {
   try {
     const found = typeof address === "string" ? parseAddress(address) : toAddress(hostPortOf(address));
@@ -57,7 +57,7 @@ export function checkAddress(address: AnySocketAddress): InetAddress | Inet6Addr
     }
     return found;
   } catch (error) {
-    throw socketErrorOf(error);
+    throw toSocketError(error);
   }
 }
 
@@ -71,7 +71,7 @@ function hostPortOf(address: unknown): { host: string; port: number } {
   return { host, port: port as number };
 }
 
-/** The checked options. `host` is the default of `sni`. */
+/** Checks the options, and fills in the defaults. `host` is the default of `sni`. */
 export function checkSocketOptions(options: unknown, host: string): CheckedOptions {
   if (typeof options !== "object" || options === null) {
     throw new SocketError(`Cannot connect: options are ${quote(options)}, required an object`);

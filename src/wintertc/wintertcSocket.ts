@@ -19,7 +19,7 @@ import type { Conn } from "../io.js";
 import { ReadBuffer } from "../reading/readBuffer.js";
 import { type ByteController, pullBytes } from "../stream/webStreams.js";
 import { TlsConn } from "../tls/index.js";
-import { SocketError, socketErrorOf } from "./wintertcError.js";
+import { SocketError, toSocketError } from "./wintertcError.js";
 import type { CheckedOptions, SecureTransportKind, SocketInfo } from "./wintertcOptions.js";
 
 /** A connection with the interface of the WinterTC sockets proposal. Made by `connect()`. */
@@ -44,7 +44,7 @@ export interface Socket extends AsyncDisposable {
    * Starts TLS on the connection and returns the socket for it. This socket is closed; its readers and writers no
    * longer work.
    *
-   * @throws SocketError unless `secureTransport` is `"starttls"`, and when it was called before
+   * @throws SocketError if `secureTransport` is not `"starttls"`, if it was called before, or if the socket is closed
    */
   startTls(): Socket;
 }
@@ -59,7 +59,7 @@ interface Resolvers<T> {
 function withResolvers<T>(): Resolvers<T> {
   let resolve!: (value: T) => void;
   let reject!: (reason: unknown) => void;
-  const promise = new Promise<T>((yes, no) => ([resolve, reject] = [yes, no]));
+  const promise = new Promise<T>((...functions) => ([resolve, reject] = functions));
   promise.catch(() => undefined);
   return { promise, resolve, reject };
 }
@@ -79,10 +79,10 @@ export class WintertcSocket implements Socket {
   readonly #options: CheckedOptions;
   readonly #opened = withResolvers<SocketInfo>();
   readonly #closed = withResolvers<void>();
-  /** The connection. Rejects when it can't be made. */
+  /** Resolves with the connection, or rejects if it can't be made. */
   readonly #conn: Promise<Conn>;
   /** Aborted when the socket is closed: it ends the waiting calls of the connection. */
-  readonly #ending = new AbortController();
+  readonly #callAborter = new AbortController();
   readonly #buffer = new ReadBuffer(READ_SIZE);
   #readableController!: ReadableController;
   #writableController!: WritableStreamDefaultController;
@@ -139,15 +139,15 @@ export class WintertcSocket implements Socket {
   async #open(open: (signal: AbortSignal) => Promise<Conn>): Promise<Conn> {
     let conn: Conn;
     try {
-      conn = await open(this.#ending.signal);
+      conn = await open(this.#callAborter.signal);
     } catch (cause) {
-      const error = socketErrorOf(cause);
+      const error = toSocketError(cause);
       this.#end(error, true);
       throw error;
     }
-    if (this.#ending.signal.aborted) {
+    if (this.#callAborter.signal.aborted) {
       await conn.close();
-      throw this.#ending.signal.reason;
+      throw this.#callAborter.signal.reason;
     }
     this.#opened.resolve({
       remoteAddress: conn.remoteAddress === undefined ? null : String(conn.remoteAddress),
@@ -166,7 +166,7 @@ export class WintertcSocket implements Socket {
     } catch (error) {
       // #end() has already passed an error to the readable, or closed it.
       if (this.#ended) return;
-      const reason = socketErrorOf(error);
+      const reason = toSocketError(error);
       this.#readableController.error(reason);
       this.#end(reason);
     } finally {
@@ -177,7 +177,7 @@ export class WintertcSocket implements Socket {
   readonly #read = async (target: Uint8Array): Promise<number> => {
     try {
       const conn = await this.#conn;
-      return await conn.read(target, { signal: this.#ending.signal });
+      return await conn.read(target, { signal: this.#callAborter.signal });
     } catch (error) {
       // After close() a reader reads the end, and not an error.
       if (this.#ended && !this.#failed) return 0;
@@ -185,7 +185,7 @@ export class WintertcSocket implements Socket {
     }
   };
 
-  /** The peer has ended writing. */
+  /** Called when the peer has ended writing. */
   async #onReadEnd(): Promise<void> {
     if (this.#options.allowHalfOpen) {
       if (this.#writeEnded) this.#end();
@@ -228,13 +228,13 @@ export class WintertcSocket implements Socket {
 
   async #write(chunk: unknown): Promise<void> {
     const data = dataOf(chunk);
-    const { signal } = this.#ending;
+    const { signal } = this.#callAborter;
     const writing = this.#conn.then((conn) => conn.write(data, { signal }));
     this.#writing = writing;
     try {
       await writing;
     } catch (error) {
-      throw this.#ended ? error : socketErrorOf(error);
+      throw this.#ended ? error : toSocketError(error);
     }
   }
 
@@ -243,7 +243,7 @@ export class WintertcSocket implements Socket {
     try {
       await conn.closeWrite();
     } catch (error) {
-      throw socketErrorOf(error);
+      throw toSocketError(error);
     } finally {
       await this.#onWriteEnd();
     }
@@ -263,7 +263,7 @@ export class WintertcSocket implements Socket {
     if (failed) this.#readableController.error(cause);
     else if (!this.#pulling) this.#closeReadable();
     this.#writableController.error(cause);
-    this.#ending.abort(cause);
+    this.#callAborter.abort(cause);
     if (failed) this.#closed.reject(cause);
     else this.#closed.resolve();
     void this.#closeConn();
@@ -289,12 +289,12 @@ export class WintertcSocket implements Socket {
     this.#upgraded = true;
     const upgraded = new SocketError("The socket was upgraded by startTls(): use the socket that it returned");
     const open = async (signal: AbortSignal): Promise<Conn> => {
-      const listener = { onAborted: (reason: unknown): void => this.#ending.abort(reason) };
+      const listener = { aborted: (reason: unknown): void => this.#callAborter.abort(reason) };
       onAbort(signal, listener);
       try {
         const conn = await this.#conn;
         await this.#writing.catch(() => undefined);
-        this.#ending.abort(upgraded);
+        this.#callAborter.abort(upgraded);
         return await this.#startTls(conn, signal);
       } finally {
         offAbort(signal, listener);

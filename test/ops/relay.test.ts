@@ -107,7 +107,7 @@ test("each attempt uses the current value of shortMeansEmpty", () => {
   assert.equal(attempt(), EAGAIN);
   assert.equal(words[AT], ENABLED | SMALL_TRANSFERS);
   assert.deepEqual(
-    sys.made("spliceThrough").map(({ args }) => args[7]),
+    sys.callsOf("spliceThrough").map(({ args }) => args[7]),
     [3, 1],
   );
 });
@@ -193,7 +193,7 @@ test("a flow that ends closes its relay, and the last flow closes the pipe", () 
   assert.equal(words[AT], 0);
   assert.deepEqual([flow.from.outflow, flow.to.inflow], [undefined, undefined]);
   pool.removeUser(sys.calls);
-  assert.ok(sys.made("close").some(({ args }) => args[0] === readEnd));
+  assert.ok(sys.callsOf("close").some(({ args }) => args[0] === readEnd));
   assert.equal(words[PIPES_AT + 4 * 3], -1);
 });
 

@@ -232,7 +232,7 @@ test("detach() rejects waiting calls with ECANCELED and returns the open descrip
   await received;
   assert.equal(sys.count("close"), 0);
   assert.equal(sys.count("release"), 1);
-  assert.equal(sys.registered(fd), false);
+  assert.equal(sys.isRegistered(fd), false);
   assert.throws(() => conn.detach(), { code: "EBADF" });
 });
 
@@ -263,7 +263,7 @@ test("sendAll() of a list continues in the middle of a part", async () => {
   await sent;
   assert.equal(sys.sent(conn.fileno()).toString(), "abcdefghi");
   assert.deepEqual(
-    sys.made("sendmsg").map((call) => call.args[2]),
+    sys.callsOf("sendmsg").map((call) => call.args[2]),
     [0, 2, 2, 5, 6],
   );
 });

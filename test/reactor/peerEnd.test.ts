@@ -21,12 +21,12 @@ test("arriving bytes do not end the wait, and the end of the peer does, also whi
   fire(IN, conn);
   await turn();
   assert.deepEqual([ended.state, reading.state], ["pending", "resolved"]);
-  const { length } = sys.made("recv");
+  const { length } = sys.callsOf("recv");
   sys.always("poll", () => POLLIN | POLLRDHUP);
   fire(IN | RDHUP, conn);
   await turn();
   assert.deepEqual([ended.state, ended.value], ["resolved", undefined]);
-  assert.equal(sys.made("recv").length, length, "nothing was read");
+  assert.equal(sys.callsOf("recv").length, length, "nothing was read");
 });
 
 test("a reset is reported without a read, and in the same way after a read has failed with it", async () => {

@@ -10,7 +10,7 @@ checkLeaks();
 
 function put(buffer: ReadBuffer, bytes: Uint8Array): void {
   for (let done = 0; done < bytes.length;) {
-    const space = buffer.freeSpace();
+    const space = buffer.prepareSpace();
     const count = Math.min(space.length, bytes.length - done);
     space.set(bytes.subarray(done, done + count));
     buffer.commit(count);
@@ -57,37 +57,37 @@ test("bytes of peek() stay the same after a take() of no bytes, whichever call t
   }
 });
 
-test("freeSpace() uses one slab again while it has no views", () => {
+test("prepareSpace() uses one slab again while it has no views", () => {
   const buffer = new ReadBuffer(65_536);
   put(buffer, Buffer.from("first line"));
-  const memory = buffer.unread().buffer;
+  const memory = buffer.unreadBytes().buffer;
   for (let round = 0; round < 1000; round++) {
     buffer.takeText(buffer.length, "utf8");
     put(buffer, Buffer.from("another line, some of it longer".slice(0, 3 + (round % 28))));
-    assert.equal(buffer.unread().buffer, memory);
+    assert.equal(buffer.unreadBytes().buffer, memory);
   }
 });
 
 test("the slab grows when reads fill it and shrinks after many small reads", () => {
   const buffer = new ReadBuffer(65_536);
-  assert.equal(buffer.freeSpace().length, 4096);
+  assert.equal(buffer.prepareSpace().length, 4096);
   for (let round = 0; round < 4; round++) {
-    buffer.commit(buffer.freeSpace().length);
+    buffer.commit(buffer.prepareSpace().length);
     buffer.skip(buffer.length);
   }
-  assert.equal(buffer.freeSpace().length, 65_536);
+  assert.equal(buffer.prepareSpace().length, 65_536);
   for (let round = 0; round < 16 * 4; round++) {
-    buffer.freeSpace();
+    buffer.prepareSpace();
     buffer.commit(10);
     buffer.skip(10);
   }
-  assert.equal(buffer.freeSpace().length, 4096);
+  assert.equal(buffer.prepareSpace().length, 4096);
 });
 
-test("freeSpace() never has more bytes than the size of a read", () => {
+test("prepareSpace() never has more bytes than the size of a read", () => {
   const buffer = new ReadBuffer(100);
   for (let round = 0; round < 50; round++) {
-    const { length } = buffer.freeSpace();
+    const { length } = buffer.prepareSpace();
     assert.ok(length >= 1 && length <= 100, `found ${length}`);
     buffer.commit(length);
   }
@@ -98,7 +98,7 @@ test("unread bytes that grow by single bytes are seldom moved", () => {
   let moved = 0;
   let slab;
   for (let index = 0; index < 300_000; index++) {
-    const space = buffer.freeSpace();
+    const space = buffer.prepareSpace();
     space[0] = index % 251;
     buffer.commit(1);
     if (slab !== space.buffer) moved += buffer.length;
@@ -150,6 +150,6 @@ test("position counts the bytes that were taken, in the stream's own slab and in
 
 test("commit() refuses a count that is out of range", () => {
   const buffer = new ReadBuffer(100);
-  buffer.freeSpace();
+  buffer.prepareSpace();
   for (const count of [-1, 101, 1.5, NaN]) assert.throws(() => buffer.commit(count), RangeError);
 });

@@ -202,7 +202,7 @@ test("lines free their space in the shared block: the next read uses the same sp
     fire(IN, conn);
     await turn();
     assert.equal(line.value, "a line");
-    const { args } = sys.made("recvAt").at(-1)!;
+    const { args } = sys.callsOf("recvAt").at(-1)!;
     places.add(`${(args[1] as Buffer).byteOffset} ${String(args[2])}`);
   }
   assert.equal(places.size, 1);
@@ -212,7 +212,7 @@ test("the Buffers that a stream returns are no part of the shared block", async 
   const { sys, socket, fire } = fakeKernel();
   const conn = socket();
   const stream = streamOn(conn);
-  const shared = (): unknown => (sys.made("recvAt").at(-1)!.args[1] as Buffer).buffer;
+  const shared = (): unknown => (sys.callsOf("recvAt").at(-1)!.args[1] as Buffer).buffer;
   for (const way of ["read", "peek", "iterate"]) {
     const reading = watch<unknown>(
       way === "read" ? stream.read() : way === "peek" ? stream.peek(5) : stream[Symbol.asyncIterator]().read(),

@@ -78,7 +78,7 @@ test("sendmmsg() sends the unsent tail again, from the first datagram that was n
   await turn();
   assert.equal(sent.value, 10);
   assert.deepEqual(
-    sys.made("sendmmsg").map(({ args }) => [args[3], args[4]]),
+    sys.callsOf("sendmmsg").map(({ args }) => [args[3], args[4]]),
     [
       [0, 10],
       [5, 10],
@@ -133,7 +133,7 @@ test("a UDP socket that reads is not registered for room to write, until a write
   const read = watch(one.recvmmsg(new DatagramBatch()));
   await turn();
   assert.deepEqual(
-    sys.made("pollerAdd").map(({ args }) => args[3]),
+    sys.callsOf("pollerAdd").map(({ args }) => args[3]),
     [1],
   );
   assert.equal(sys.count("pollerModify"), 0);
@@ -155,7 +155,7 @@ test("a UDP socket that reads is not registered for room to write, until a write
   watch(tcp.recv(1));
   await turn();
   assert.deepEqual(
-    sys.made("pollerAdd").map(({ args }) => args[3]),
+    sys.callsOf("pollerAdd").map(({ args }) => args[3]),
     [1, 0],
   );
   tcp.close();
@@ -174,7 +174,7 @@ test("sendfile() goes on where it stood, in pieces of at most 1 MiB", async () =
   await turn();
   assert.equal(sent.value, size);
   assert.deepEqual(
-    sys.made("sendfile").map(({ args }) => args.slice(1)),
+    sys.callsOf("sendfile").map(({ args }) => args.slice(1)),
     [
       [7, 0, 1 << 20],
       [7, 1 << 20, 500],
@@ -226,7 +226,7 @@ test("a splice waits for its source without a pipe, and ends the destination at 
   const spliced = watch(splice(from, to));
   await turn();
   assert.deepEqual(
-    sys.made("spliceThrough").map(({ args }) => args.slice(0, 6)),
+    sys.callsOf("spliceThrough").map(({ args }) => args.slice(0, 6)),
     [[a, 500, 501, b, 1000, 1 << 20]],
   );
   sys.script("spliceThrough", through(50, 50, 1), through(0, 0, 0));
@@ -235,11 +235,11 @@ test("a splice waits for its source without a pipe, and ends the destination at 
   assert.equal(spliced.value, 750);
   assert.equal(sys.count("spliceThrough"), 3);
   assert.deepEqual(
-    sys.made("shutdown").map(({ args }) => args),
+    sys.callsOf("shutdown").map(({ args }) => args),
     [[b, 1]],
   );
   assert.deepEqual(
-    sys.made("close").map(({ args }) => args[0]),
+    sys.callsOf("close").map(({ args }) => args[0]),
     [500, 501],
     "the pipe is closed with the last splice",
   );
@@ -265,7 +265,7 @@ test("a splice that waits for its destination makes no call before the event", a
   fire(OUT, to);
   await turn();
   assert.deepEqual(
-    sys.made("splice").map(({ args }) => args),
+    sys.callsOf("splice").map(({ args }) => args),
     [
       [500, b, 300],
       [500, b, 200],
@@ -286,7 +286,7 @@ test("a splice takes no more than its count", async () => {
   sys.script("spliceThrough", through(60, 60, 1), through(40, 40, 1));
   assert.equal(await splice(from, to, { count: 100 }), 100);
   assert.deepEqual(
-    sys.made("spliceThrough").map(({ args }) => args[5]),
+    sys.callsOf("spliceThrough").map(({ args }) => args[5]),
     [100, 40],
   );
   assert.equal(sys.count("shutdown"), 0);
@@ -306,7 +306,7 @@ test("a splice whose destination has other writers sends the bytes in the pipe, 
   const spliced = watch(splice(from, to));
   await turn();
   assert.deepEqual(
-    sys.made("splice").map(({ args }) => args),
+    sys.callsOf("splice").map(({ args }) => args),
     [[from.fileno(), 501, 1000]],
   );
   sys.script("splice", 700).script("spliceThrough", through(0, 0, 0));

@@ -45,7 +45,7 @@ for (const family of [AF_INET, AF_UNIX]) {
     const { sys, fire } = fake;
     const one = await registered(fake, family);
     assert.equal(await one.sendmmsg(full(MANY)), MANY);
-    assert.equal(sys.registered(one.fileno()), false);
+    assert.equal(sys.isRegistered(one.fileno()), false);
     const next = watch(one.recvmmsg(new DatagramBatch()));
     await turn();
     assert.equal(next.state, "pending");
@@ -69,7 +69,7 @@ test("datagrams that arrive between the batch and the next recvmmsg() are return
   await one.sendmmsg(full(MANY));
   sys.script("recvmmsg", 7);
   assert.equal(await one.recvmmsg(new DatagramBatch()), 7);
-  assert.equal(sys.registered(one.fileno()), false);
+  assert.equal(sys.isRegistered(one.fileno()), false);
   one.close();
 });
 
@@ -91,7 +91,7 @@ test("the registration stays while a read, a write or a read of the error queue 
   sys.always("recvmsg", EAGAIN);
   const reading = watch(one.recvmmsg(new DatagramBatch()));
   await one.sendmmsg(full(MANY));
-  assert.ok(sys.registered(one.fileno()));
+  assert.ok(sys.isRegistered(one.fileno()));
   sys.script("recvmmsg", 1);
   fire(IN, one);
   await turn();
@@ -99,13 +99,13 @@ test("the registration stays while a read, a write or a read of the error queue 
 
   const errors = watch(one.recvmsg(10, { flags: MSG_ERRQUEUE }));
   await one.sendmmsg(full(MANY));
-  assert.ok(sys.registered(one.fileno()));
+  assert.ok(sys.isRegistered(one.fileno()));
   assert.equal(errors.state, "pending");
 
   sys.script("sendmmsg", "EAGAIN");
   const writing = watch(one.sendmmsg(full(MANY)));
   const behind = watch(one.sendmmsg(full(MANY)));
-  assert.ok(sys.registered(one.fileno()));
+  assert.ok(sys.isRegistered(one.fileno()));
   fire(OUT, one);
   await turn();
   assert.deepEqual([writing.value, behind.value], [MANY, MANY]);
@@ -122,7 +122,7 @@ test("a large batch that has to wait registers the socket for room, too", async 
   const sent = watch(one.sendmmsg(full(MANY)));
   await turn();
   assert.equal(sent.state, "pending");
-  assert.equal(sys.made("pollerAdd")[0]?.args[3], 0, "for writing as well as reading");
+  assert.equal(sys.callsOf("pollerAdd")[0]?.args[3], 0, "for writing as well as reading");
   fire(OUT, one);
   await turn();
   assert.equal(sent.value, MANY);
@@ -130,7 +130,7 @@ test("a large batch that has to wait registers the socket for room, too", async 
   // The next registration is for reading only, as the first one was.
   await one.sendmmsg(full(MANY));
   const reading = watch(one.recvmmsg(new DatagramBatch()));
-  assert.equal(sys.made("pollerAdd")[1]?.args[3], 1);
+  assert.equal(sys.callsOf("pollerAdd")[1]?.args[3], 1);
   one.close();
   await turn();
   assert.equal(reading.state, "rejected");
@@ -162,7 +162,7 @@ test("a TCP socket keeps its registration", async () => {
   await read;
   sys.always("sendmmsg", MANY);
   await one.sendmmsg(full(MANY));
-  assert.ok(sys.registered(one.fileno()));
+  assert.ok(sys.isRegistered(one.fileno()));
   one.close();
 });
 

@@ -1,4 +1,5 @@
 // The pending `whenBroken()` or `whenEnded()` calls of a connection that has no descriptor of its own; see io.ts.
+// `whenBroken()` waits for the end of the connection, `whenEnded()` for the end of the peer's direction.
 
 import type { TimeoutError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
@@ -11,11 +12,11 @@ const NO_KEEP_ALIVE = new TimerRefs();
 NO_KEEP_ALIVE.keepsAlive = false;
 
 /** One pending call. */
-class BrokenWaiter extends PendingCall<unknown> {
-  readonly #waiters: Set<BrokenWaiter>;
+class EndWaiter extends PendingCall<unknown> {
+  readonly #waiters: Set<EndWaiter>;
   readonly #call: string;
 
-  constructor(opts: IoOptions | undefined, waiters: Set<BrokenWaiter>, call: string) {
+  constructor(opts: IoOptions | undefined, waiters: Set<EndWaiter>, call: string) {
     super(opts, undefined, NO_KEEP_ALIVE);
     this.#waiters = waiters;
     this.#call = call;
@@ -28,8 +29,8 @@ class BrokenWaiter extends PendingCall<unknown> {
 }
 
 /** The pending `whenBroken()` or `whenEnded()` calls of one connection, and the result for later calls. */
-export class BrokenWaiters {
-  readonly #waiters = new Set<BrokenWaiter>();
+export class EndWaiters {
+  readonly #waiters = new Set<EndWaiter>();
   readonly #call: string;
   #result: { readonly error: unknown } | undefined;
   #closed = false;
@@ -44,7 +45,7 @@ export class BrokenWaiters {
     if (refused !== undefined) return Promise.reject(refused.error);
     if (this.#closed) return Promise.reject(localError("EBADF", this.#call));
     if (this.#result !== undefined) return Promise.resolve(this.#result.error);
-    const waiter = new BrokenWaiter(opts, this.#waiters, this.#call);
+    const waiter = new EndWaiter(opts, this.#waiters, this.#call);
     this.#waiters.add(waiter);
     return waiter.promise;
   }
