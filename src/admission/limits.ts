@@ -5,7 +5,7 @@ import { AsyncResource } from "node:async_hooks";
 import type { Address } from "../addr/index.js";
 import { integer, quote } from "../check/index.js";
 import { millisecondsOr } from "../wait/waitOptions.js";
-import { addressList, type AddressList } from "./clientKey.js";
+import { checkAddressList, type AddressList } from "./clientKey.js";
 import type { ServerEvent } from "./serverEvents.js";
 import { type CheckedProxyProtocol, checkProxyProtocol, type ProxyProtocolOptions } from "./proxyGate.js";
 
@@ -100,7 +100,7 @@ export interface CheckedAdmission {
   /** Connections per second; Infinity for no limit. */
   readonly acceptRate: number;
   /** Whether `whenFull` is `"refuse"`. */
-  readonly refuses: boolean;
+  readonly refusesWhenFull: boolean;
   /** Milliseconds; null for no limit. */
   readonly idleTimeout: number | null;
   /** Milliseconds; null for no limit. */
@@ -117,7 +117,7 @@ export interface CheckedAdmission {
 const MAX_CONNECTIONS = 1_000_000;
 
 /** Checks a callback that only reports. Returns it bound to the asynchronous context of the caller. */
-export function reporter<F extends (...args: never[]) => void>(
+export function checkReporter<F extends (...args: never[]) => void>(
   value: F | undefined,
   action: string,
   name: string,
@@ -159,15 +159,15 @@ export function checkAdmission(
       "maxConnectionsPerAddress",
     ),
     acceptRate: checkLimit(opts.acceptRate, null, action, "acceptRate"),
-    refuses: whenFull === "refuse",
+    refusesWhenFull: whenFull === "refuse",
     idleTimeout: millisecondsOr(opts.idleTimeout, 300_000, action, "idleTimeout"),
     maxLifetime: millisecondsOr(opts.maxLifetime, null, action, "maxLifetime"),
-    allow: addressList(opts.allow, action, "allow"),
-    deny: addressList(opts.deny, action, "deny"),
+    allow: checkAddressList(opts.allow, action, "allow"),
+    deny: checkAddressList(opts.deny, action, "deny"),
     proxyProtocol: checkProxyProtocol(opts.proxyProtocol, action),
     reserve: opts.reserve === undefined ? undefined : integer(opts.reserve, action, "reserve", 0, MAX_CONNECTIONS),
-    onRefused: reporter(opts.onRefused, action, "onRefused"),
-    onPressure: reporter(opts.onPressure, action, "onPressure"),
-    log: reporter(opts.log, action, "log"),
+    onRefused: checkReporter(opts.onRefused, action, "onRefused"),
+    onPressure: checkReporter(opts.onPressure, action, "onPressure"),
+    log: checkReporter(opts.log, action, "log"),
   };
 }

@@ -18,7 +18,7 @@ import {
 } from "../proxyProtocol/index.js";
 import { localError } from "../wait/localError.js";
 import { millisecondsOr } from "../wait/waitOptions.js";
-import { addressList, type AddressList, clientKey, isListed } from "./clientKey.js";
+import { checkAddressList, type AddressList, clientKey, isListed } from "./clientKey.js";
 
 /** How a server reads headers of the PROXY protocol. */
 export interface ProxyProtocolOptions {
@@ -53,7 +53,7 @@ export function checkProxyProtocol(value: unknown, action: string): CheckedProxy
   if (value === undefined) return undefined;
   checkOptions(value, `${action}, proxyProtocol`, ["from", "timeout", "maxBytes", "maxPending"]);
   const { from, timeout, maxBytes, maxPending = 256 } = value as ProxyProtocolOptions;
-  const list = addressList(from, action, "proxyProtocol.from");
+  const list = checkAddressList(from, action, "proxyProtocol.from");
   if (list === undefined) {
     throw new TypeError(`Cannot ${action}: proxyProtocol.from is undefined, required the addresses of the proxies`);
   }

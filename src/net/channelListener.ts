@@ -22,7 +22,7 @@ import { within } from "../wait/within.js";
 import { TlsListener } from "../tls/index.js";
 import { CHANNEL_KIND, DESCRIPTOR_PAUSE } from "./connectionChannel.js";
 import type { HostAddress } from "./customResolver.js";
-import { prepareListener, type TlsListenOptions } from "./endpointTls.js";
+import { prepareListenerTls, type TlsListenOptions } from "./endpointTls.js";
 import { hasManyLocalAddresses, type ListenAddress, SocketListener } from "./socketListener.js";
 import { TlsSocketListener } from "./tlsSocketListener.js";
 
@@ -136,7 +136,7 @@ export class ChannelListener implements Listener<Stream<SocketConn>> {
 
 /** A listener that makes TLS handshakes on the connections of a channel. */
 export function secureChannel(channel: ChannelListener, tls: TlsListenOptions, limits: StreamOptions): Listener {
-  const secured = new TlsListener(channel, prepareListener(tls, ACTION));
+  const secured = new TlsListener(channel, prepareListenerTls(tls, ACTION));
   const accept = secured.accept.bind(secured);
   return Object.assign(secured, { accept: async (opts?: IoOptions) => new Stream(await accept(opts), limits) });
 }
@@ -151,5 +151,5 @@ export function takeListener(
   const socket = socketFromServer(descriptor, copy.kind);
   const address = decodeAddress(copy.address) as ListenAddress;
   if (tls === undefined) return new SocketListener(socket, address, limits);
-  return new TlsSocketListener(socket, address as HostAddress, limits, prepareListener(tls, ACTION), {});
+  return new TlsSocketListener(socket, address as HostAddress, limits, prepareListenerTls(tls, ACTION), {});
 }

@@ -80,7 +80,7 @@ function isHostAddress(address: Address): address is HostAddress {
 }
 
 /** The options of a lookup. */
-export interface Lookup extends CheckedWait {
+export interface LookupOptions extends CheckedWait {
   readonly resolver?: Resolver | undefined;
 }
 
@@ -92,7 +92,7 @@ export interface Lookup extends CheckedWait {
 export async function resolveAddresses(
   target: HostPort,
   family: HostFamily | typeof AF_UNSPEC,
-  { deadline, signal, resolver }: Lookup,
+  { deadline, signal, resolver }: LookupOptions,
 ): Promise<readonly HostAddress[]> {
   const lookupEnd = new AbortController();
   const families = family === AF_UNSPEC && resolver !== undefined ? ([AF_INET6, AF_INET] as const) : [family];
@@ -100,7 +100,7 @@ export async function resolveAddresses(
   try {
     const answers = await within(
       Promise.allSettled(lookups),
-      deadline.left() ?? null,
+      deadline.remainingTime() ?? null,
       signal === undefined ? [] : [signal],
       () => timeoutError("getaddrinfo", addressDetails(target)),
     );

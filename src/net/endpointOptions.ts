@@ -52,7 +52,7 @@ export class Deadline {
   }
 
   /** The remaining milliseconds, 0 after the deadline, undefined if there is no deadline. */
-  left(): number | undefined {
+  remainingTime(): number | undefined {
     if (this.#at === Infinity) return undefined;
     return Math.min(Math.max(0, this.#at - clock()), LONGEST_TIMER);
   }
@@ -78,8 +78,8 @@ export function checkWait(opts: IoOptions, action: string): CheckedWait {
 }
 
 /** The options of the next step: the remaining time and the signal. */
-export function remaining({ deadline, signal }: CheckedWait): IoOptions {
-  return { timeout: deadline.left(), signal };
+export function remainingWait({ deadline, signal }: CheckedWait): IoOptions {
+  return { timeout: deadline.remainingTime(), signal };
 }
 
 export function checkTcp(opts: TcpOptions, action: string): CheckedTcp {

@@ -19,7 +19,7 @@ import { timeoutError } from "../wait/localError.js";
  * only connections of proxies are read, and a proxy sends its header at once.
  */
 const FIRST_PAUSE = 1;
-const LONGEST_PAUSE = 50;
+const MAX_PAUSE = 50;
 
 /** Reads with MSG_PEEK. */
 class PeekedHeader implements HeaderSource {
@@ -39,7 +39,7 @@ class PeekedHeader implements HeaderSource {
   async peek(size: number, opts: IoOptions = {}): Promise<Buffer | null> {
     const { signal, timeout } = opts;
     const end = typeof timeout === "number" ? clock() + timeout : Infinity;
-    for (let pause = FIRST_PAUSE; ; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
+    for (let pause = FIRST_PAUSE; ; pause = Math.min(pause * 2, MAX_PAUSE)) {
       const bytes = this.#socket.tryRecv(this.#maxBytes, { flags: MSG_PEEK });
       this.#available = bytes?.length ?? 0;
       if (bytes?.length === 0) return null;
@@ -66,7 +66,7 @@ class PeekedHeader implements HeaderSource {
 }
 
 /** Reads the headers of many connections. */
-export class HeaderPeeks {
+export class HeaderPeeker {
   readonly #kind: SocketKind;
   readonly #maxBytes: number;
   /** A duplicate of each descriptor, because the descriptor itself belongs to other code. */

@@ -104,7 +104,7 @@ export class Inheritance {
     }
   }
 
-  /** Takes the first socket that has one of these names. Undefined if there is none, or after `ready()`. */
+  /** Takes the first socket that has one of these names. Undefined if there is none, or after `reportReady()`. */
   take(names: readonly string[], type: number): InheritedSocket | undefined {
     const index = this.#sockets.findIndex(
       (one) => one.socket.type === type && one.names.some((name) => names.includes(name)),
@@ -120,7 +120,7 @@ export class Inheritance {
   /**
    * Reports to the old program that this one can serve. Resolves when this one serves and the old one accepts no more.
    */
-  async ready(): Promise<void> {
+  async reportReady(): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure.error;
     if (!this.#ready) {
       this.#ready = true;

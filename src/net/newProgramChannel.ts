@@ -24,9 +24,9 @@ export interface NewProgramChannel {
   /** The descriptor that the new program inherits as number 3. */
   readonly fd: number;
   /** Closes that descriptor in this program. Call it when the new program has started. */
-  started(): void;
+  onStarted(): void;
   /** Resolves with the next message; undefined if the new program has ended. Answers the message `hello` itself. */
-  next(): Promise<UpgradeMessage | undefined>;
+  receive(): Promise<UpgradeMessage | undefined>;
   send(message: UpgradeMessage): Promise<void>;
   /** Calls `closed` when one of the sockets is closed in this program, until `unwatch()`. */
   watch(closed: () => void): void;
@@ -46,8 +46,8 @@ export function openUpgradeChannel(sockets: readonly PassableSocket[]): NewProgr
   return {
     env: { [UPGRADE_VARIABLE]: `${CHILD_FD}:${ino}` },
     fd,
-    started: () => theirs.close(),
-    next: async () => {
+    onStarted: () => theirs.close(),
+    receive: async () => {
       for (;;) {
         const received = await receiveUpgradeMessage(ours);
         received?.fds.close();

@@ -5,7 +5,7 @@ import { HostPort, Inet6Address, InetAddress, parseEndpoint, toAddress, UnixAddr
 import { checkNames, integer, quote } from "../check/index.js";
 import type { PreparedTls } from "../tls/wrapTls.js";
 import type { HostAddress } from "./customResolver.js";
-import { prepareClient, type TlsConnectOptions } from "./endpointTls.js";
+import { prepareClientTls, type TlsConnectOptions } from "./endpointTls.js";
 
 /** A proxy at `host` and `port`, or at the UNIX socket `path`. */
 export interface ProxyOptions {
@@ -131,7 +131,7 @@ function checkParts(opts: ProxyOptions, action: string): CheckedProxy {
       maxHeaders === undefined ? DEFAULT_MAX_FIELDS : integer(maxHeaders, action, "via.maxHeaders", 0, 1 << 16),
     tls:
       protocol === "https"
-        ? prepareClient(tls, address instanceof UnixAddress ? undefined : address, action, "via.tls")
+        ? prepareClientTls(tls, address instanceof UnixAddress ? undefined : address, action, "via.tls")
         : undefined,
   };
 }

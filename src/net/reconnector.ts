@@ -16,8 +16,8 @@ import { optionsError, PendingCall } from "../wait/pendingCall.js";
 import type { Clock } from "../wait/clock.js";
 import { LONGEST_TIMER, millisecondsWithin } from "../wait/waitOptions.js";
 import { ClosingSignal } from "./closingSignal.js";
-import { checkCall, connect, type ConnectOptions } from "./connect.js";
-import { checkRetry, delayAfter, pause, type RetryOptions, type RetryPolicy, triesAgain } from "./retry.js";
+import { checkConnectCall, connect, type ConnectOptions } from "./connect.js";
+import { checkRetry, delayAfter, pause, type RetryOptions, type RetryPolicy, allowsRetry } from "./retry.js";
 
 /** The end of a connection of a {@link Reconnector}. */
 export interface DisconnectEvent {
@@ -163,7 +163,7 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
    */
   constructor(endpoint: EndpointLike, opts: ReconnectorOptions = {}) {
     const { stableAfter, prepare, onConnect, onDisconnect, retry = {}, signal, ...connectOptions } = opts;
-    const { action, target } = checkCall(endpoint, { ...connectOptions, signal }, "timeout");
+    const { action, target } = checkConnectCall(endpoint, { ...connectOptions, signal }, "timeout");
     if (target.scheme === "fd") {
       throw new TypeError(`Cannot ${action}: a descriptor is one connection, required an endpoint to connect to again`);
     }
@@ -362,7 +362,7 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
     const { clock, maxTries, onRetry } = this.#policy;
     const delay = delayAfter(this.#failuresInRow, this.#policy);
     this.#resumeAt = clock.now() + delay;
-    if (!triesAgain(this.#policy, error) || tries >= maxTries) throw error;
+    if (!allowsRetry(this.#policy, error) || tries >= maxTries) throw error;
     if (onRetry !== undefined) runCallback("onRetry", onRetry, { tries, delay, error });
   }
 

@@ -148,7 +148,7 @@ export function isRetryable(error: unknown): boolean {
 }
 
 /** Whether `retryOn` allows another try. Throws the errors of `retryOn`. */
-export function triesAgain({ retryOn }: RetryPolicy, error: unknown): boolean {
+export function allowsRetry({ retryOn }: RetryPolicy, error: unknown): boolean {
   const again: unknown = retryOn(error);
   if (typeof again === "boolean") return again;
   warnOnRejection("retryOn", again);
@@ -207,7 +207,7 @@ export async function openWithRetries<T>(
       error = failure;
     }
     signal?.throwIfAborted();
-    if (!triesAgain(policy, error) || tries >= policy.maxTries) throw error;
+    if (!allowsRetry(policy, error) || tries >= policy.maxTries) throw error;
     const left = deadline - clock.now();
     if (left <= 0) throw timeoutErrorOf(error);
     const delay = delayAfter(tries, policy);

@@ -21,7 +21,7 @@ import { type ListenerSetup, SocketListener } from "./socketListener.js";
 export let finishSocketHandshakes: (listener: TlsSocketListener) => Promise<void>;
 
 /** Sets the function that is called for each connection before its handshake. */
-export let beforeHandshake: (listener: TlsSocketListener | TlsListener, before: BeforeHandshake) => void;
+export let callBeforeHandshake: (listener: TlsSocketListener | TlsListener, before: BeforeHandshake) => void;
 
 /**
  * The result of `listen("tls://…")`: accepts the connections to an endpoint after their TLS handshake, as streams. The
@@ -50,7 +50,7 @@ export class TlsSocketListener extends SocketListener<TlsConn, InetAddress | Ine
     describable<TlsSocketListener, ListenerDescription>(TlsSocketListener.prototype, "TlsSocketListener", (listener) =>
       describeListener(listener.socket, listener.address, listener.stats()),
     );
-    beforeHandshake = (listener, before) =>
+    callBeforeHandshake = (listener, before) =>
       setBeforeHandshake(listener instanceof TlsListener ? listener : listener.#tlsListener, before);
   }
 
