@@ -247,10 +247,10 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     return this.#counts.connections >= this.#limits.maxConnections;
   }
 
-  /** Whether a read of a header may start for the next connection. True also if the loop will read no header for it. */
+  /** Whether another header can be read, or the next connection is accepted or refused without a read. */
   get #mayReadHeader(): boolean {
     const free = this.#limits.maxConnections - this.#counts.connections;
-    return this.#proxyGate === undefined || this.#headersBeforeTls || free <= 0 || this.#proxyGate.hasRoom(free);
+    return this.#proxyGate === undefined || this.#headersBeforeTls || free <= 0 || this.#proxyGate.canReadAnother(free);
   }
 
   /** Whether a connection may be accepted now. */
@@ -344,8 +344,8 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
       return undefined;
     }
     let result: ProxyHeader | undefined;
-    const taken = (header: ProxyHeader): void => void (result = header);
-    await gate.read(stream, Infinity, taken, (error) => refuse({ error }));
+    const onHeader = (header: ProxyHeader): void => void (result = header);
+    await gate.read(stream, Infinity, onHeader, (error) => refuse({ error }));
     return result;
   }
 

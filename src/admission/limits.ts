@@ -9,7 +9,7 @@ import { checkAddressList, type AddressList } from "./clientKey.js";
 import type { ServerEvent } from "./serverEvents.js";
 import { type CheckedProxyProtocol, checkProxyProtocol, type ProxyProtocolOptions } from "./proxyGate.js";
 
-/** Why a connection was refused: the name of the option, or `"draining"` after the begin of a drain. */
+/** Why a connection was refused: the name of the option, or `"draining"` after the start of a drain. */
 export type RefusalReason =
   | "allow"
   | "deny"
@@ -46,8 +46,8 @@ export interface AdmissionOptions {
    */
   readonly maxConnectionsPerAddress?: number | null | undefined;
   /**
-   * Maximum number of connections that are accepted per second; null for no limit. A burst may have the number of one
-   * second. Further connections wait in the accept queue. Default null.
+   * Maximum number of connections that are accepted per second; null for no limit. A burst of this number is allowed.
+   * Further connections wait in the accept queue. Default null.
    */
   readonly acceptRate?: number | null | undefined;
   /**
@@ -129,7 +129,7 @@ export function checkReporter<F extends (...args: never[]) => void>(
   return AsyncResource.bind(value as unknown as (...args: unknown[]) => void) as unknown as F;
 }
 
-/** Checks a limit of a number. Returns Infinity for null. */
+/** Checks a limit that is a number or null. Returns Infinity for null. */
 function checkLimit(
   value: number | null | undefined,
   defaultValue: number | null,

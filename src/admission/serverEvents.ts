@@ -30,7 +30,7 @@ export interface EventFields<Name extends string> {
   readonly local: string | null;
 }
 
-/** The ends of a connection in an event. */
+/** The two addresses of a connection in an event. */
 export interface EventEnds {
   /** The address of the client, with the PROXY protocol the one in the header; null if it is unknown. */
   readonly client: string | null;

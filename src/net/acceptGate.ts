@@ -12,10 +12,10 @@ export class AcceptGate {
   readonly open: Promise<void>;
   readonly #closing = new AbortController();
 
-  /** @param opened called when the gate opens, before the calls that wait go on */
-  constructor(open: Promise<void>, opened: () => void) {
+  /** @param onOpen called when the gate opens, before the waiting calls continue */
+  constructor(open: Promise<void>, onOpen: () => void) {
     this.open = open;
-    open.then(opened, () => undefined);
+    open.then(onOpen, () => undefined);
   }
 
   /** Waits for the gate, and then calls `accept` with the signal and the rest of the timeout. */

@@ -24,8 +24,8 @@ export function wildcardAddresses(
 }
 
 /**
- * Calls `bind` with one address after the other, until it succeeds or fails for another reason than that this machine
- * lacks the address. For example, if IPv6 is switched off, `::1` fails and `127.0.0.1` may succeed.
+ * Calls `bind` with one address after the other. Only if this machine lacks an address does the function try the next
+ * one. For example, if IPv6 is switched off, `::1` fails and `127.0.0.1` may succeed.
  */
 export async function bindFirst<T>(
   addresses: readonly HostAddress[],
@@ -44,7 +44,7 @@ export async function bindFirst<T>(
   throw lastErrorOf(errors, `Cannot ${action}`);
 }
 
-/** Returns the last error. If there are several, returns a copy of the last whose `cause` has all errors. */
+/** Returns the last error. If there are several, returns a copy of it, whose `cause` has all errors. */
 export function lastErrorOf(errors: readonly unknown[], action: string): unknown {
   const last = errors.at(-1);
   if (errors.length === 1 || !(last instanceof SocketError)) return last;

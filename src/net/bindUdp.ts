@@ -58,7 +58,7 @@ export interface UdpOptions extends IoOptions {
   readonly resolver?: Resolver | undefined;
 }
 
-/** Options of `bindUdp`. After the call has returned, `signal` closes the socket. */
+/** Options of `bindUdp`. After the call has returned, an abort of `signal` closes the socket. */
 export interface BindUdpOptions extends UdpOptions {
   /** Shares the address with other sockets that have this option, as for multicast: SO_REUSEADDR. Default false. */
   readonly reuseAddr?: boolean | undefined;

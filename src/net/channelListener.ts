@@ -61,7 +61,7 @@ export class ChannelListener implements Listener<Stream<SocketConn>> {
   readonly #onEnd: () => void;
   readonly #closing = new AbortController();
 
-  /** @param onEnd called when the server hands no more connections over */
+  /** @param onEnd called when no more connections come from the server */
   constructor(channel: ForeignDescriptor, copy: ListenerCopy, limits: StreamOptions, onEnd: () => void) {
     this.#channel = socketFromServer(channel, CHANNEL_KIND);
     this.#kind = copy.kind;
@@ -77,7 +77,7 @@ export class ChannelListener implements Listener<Stream<SocketConn>> {
     try {
       socket = socketOf(this.#kind, connection.fd);
     } catch (error) {
-      // No object has the descriptor, because there was no memory for one. So it is closed here.
+      // The memory for a Socket was short, so no Socket closes the descriptor.
       calls.close(connection.fd);
       throw error;
     }

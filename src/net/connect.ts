@@ -258,7 +258,8 @@ async function openTls(
   return new Stream(await wrapInTls(await send(stream), prepared, address, checked), limits);
 }
 
-// The previous call. Most programs connect to one endpoint many times, so its text is parsed and formatted once.
+// The endpoint and the action of the previous call. Most programs connect to one endpoint many times, so its text is
+// parsed and formatted once.
 let lastTarget: Endpoint | undefined;
 let lastAction = "";
 

@@ -34,10 +34,10 @@ export class ConnectAttempt implements CompletionHandler<void> {
   #settled = false;
   #cancelReason: { readonly reason: unknown } | undefined;
 
-  constructor(address: Address, options: AttemptOptions, owner: AttemptListener) {
+  constructor(address: Address, options: AttemptOptions, listener: AttemptListener) {
     this.#address = address;
     this.#options = options;
-    this.#listener = owner;
+    this.#listener = listener;
   }
 
   /** The socket. Use it only when it is connected. */
@@ -119,7 +119,7 @@ export function isWildcard({ host }: InetAddress | Inet6Address): boolean {
 }
 
 /**
- * If no socket listens at a port of the ephemeral range, the kernel may choose this same port as the local port. Then
+ * If no socket listens at a port of the ephemeral range, the kernel may choose the same port as the local port. Then
  * the socket is connected to itself (simultaneous open: RFC 9293, section 3.5).
  */
 function isConnectedToItself(socket: Socket, remote: InetAddress | Inet6Address): boolean {

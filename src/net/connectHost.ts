@@ -155,7 +155,7 @@ function familiesFor({ family, local }: Pick<CheckedConnect, "family" | "local">
   return both.filter((one) => (family === AF_UNSPEC || family === one) && (bound === AF_UNSPEC || bound === one));
 }
 
-/** Errors of this machine, such as a missing route. An error that comes from the host says more. */
+/** Errors of this machine, such as a missing route. An error that comes from the host is more specific. */
 const LOCAL_CODES: ReadonlySet<string> = new Set([
   "EADDRNOTAVAIL",
   "EAFNOSUPPORT",
@@ -167,8 +167,8 @@ const LOCAL_CODES: ReadonlySet<string> = new Set([
 const NO_ADDRESS_CODES: ReadonlySet<string> = new Set(["EAI_ADDRFAMILY", "EAI_NODATA", "EAI_NONAME"]);
 
 /**
- * The error of a call whose lookups or attempts have failed: the error that comes from the host, if
- * there is one. `cause` has all errors.
+ * The error of a call whose lookups or attempts have failed: the last error that comes from the host, if there is one.
+ * `cause` has all errors.
  */
 function mostSpecificError(
   target: HostAddress | HostPort,

@@ -85,9 +85,9 @@ export interface LookupOptions extends CheckedWait {
 }
 
 /**
- * Resolves a name to all its addresses, in the order of preference. The deadline or the signal ends the
- * lookup. A resolver of the caller is called once for each family, and its IPv6 addresses come first, as in the default
- * table of RFC 6724.
+ * Resolves a name to all its addresses, in the order of preference. The deadline or the signal ends the lookup. A
+ * resolver of the caller is called once for each family, and its IPv6 addresses come first, as in the default table of
+ * RFC 6724.
  */
 export async function resolveAddresses(
   target: HostPort,

@@ -58,7 +58,7 @@ export class Deadline {
   }
 }
 
-/** `IoOptions`, checked. The deadline begins with the check. */
+/** `IoOptions`, checked. The timeout runs from the check on. */
 export interface CheckedWait {
   readonly deadline: Deadline;
   readonly signal: AbortSignal | undefined;

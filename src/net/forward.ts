@@ -147,7 +147,7 @@ export async function forward(from: EndpointLike, to: EndpointLike, opts: Forwar
   return forwarder;
 }
 
-/** Checks the target and the functions that the call has for it. */
+/** Checks the target, the options for it, and `onEnd`. */
 function checkTarget(
   target: Endpoint,
   { connect = {}, onEnd }: ForwardOptions,

@@ -36,7 +36,7 @@ const MAX_RETRIED_LOOKUPS = 4;
 export interface ForwarderStats {
   /** Connections that were accepted and not refused. */
   readonly accepted: number;
-  /** Connections that were refused: the lists of addresses, a limit, or `proxyProtocol`. */
+  /** Connections that were refused by the lists of addresses, by a limit, or by `proxyProtocol`. */
   readonly refused: number;
   /** The part of `refused` whose reason is `proxyProtocol`. */
   readonly proxyRefused: number;

@@ -142,7 +142,7 @@ export class ForwardedConnection implements DeadlineMember, AttemptListener, Com
     );
   }
 
-  /** After an error that is a shortage, waits for its end. After any other error, ends the connection. */
+  /** If the error is a shortage, waits until the shortage ends. After any other error, ends the connection. */
   #failedToConnect(error: unknown): void {
     const code = shortageOf(error) ?? this.#lookupShortage(error);
     if (code === undefined || this.#ended) {
@@ -150,7 +150,7 @@ export class ForwardedConnection implements DeadlineMember, AttemptListener, Com
       return;
     }
     this.#attempt = this.#lookupEnd = undefined;
-    // A connection that waits is idle.
+    // While the connection waits, no byte moves, so the idle timeout applies.
     this.#deadline = after(this.#startedAt, this.#server.checked.idleTimeout);
     this.#server.arm(this.dueAt());
     this.#server.waitForDescriptor(this, code);
@@ -158,7 +158,7 @@ export class ForwardedConnection implements DeadlineMember, AttemptListener, Com
 
   /**
    * The code of the shortage because of which a lookup may have failed. While a lookup runs, other threads may open and
-   * close the last descriptor. Then the C library reports another error, and a check after the lookup finds a free
+   * close the last descriptor. Then the C library does not report EMFILE, and a check after the lookup finds a free
    * descriptor. So during a shortage the first errors of lookups count as EMFILE.
    */
   #lookupShortage(error: unknown): string | undefined {

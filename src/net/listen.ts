@@ -205,7 +205,7 @@ interface NewListener {
   readonly file?: UnixFile | undefined;
 }
 
-/** Makes a listener for an endpoint whose socket no other program has passed. */
+/** Makes a listener for an endpoint for which no old program has passed a socket. */
 async function makeListener(
   target: Endpoint,
   opts: ListenOptions,
@@ -374,7 +374,7 @@ function takeListening(fd: number, opts: ListenOptions, checked: CheckedListen, 
 }
 
 /**
- * Sets the options of a TCP socket that another program has bound. Also resets options that this program does not set.
+ * Sets the options of a TCP socket that the old program has bound. Also resets options that this call does not set.
  */
 function applyToInherited(socket: Socket, target: Endpoint, checked: CheckedListen): void {
   if (target.scheme !== "fd" && target.scheme !== "systemd") {

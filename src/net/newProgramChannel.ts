@@ -23,9 +23,9 @@ export interface NewProgramChannel {
   readonly env: Readonly<Record<string, string>>;
   /** The descriptor that the new program inherits as number 3. */
   readonly fd: number;
-  /** Closes that descriptor in this program. Call it when the new program has started. */
+  /** Closes `fd` in this program. Call it when the new program has started. */
   onStarted(): void;
-  /** Resolves with the next message; undefined if the new program has ended. Answers the message `hello` itself. */
+  /** Resolves with the next message except `hello`, which it answers; undefined if the new program has ended. */
   receive(): Promise<UpgradeMessage | undefined>;
   send(message: UpgradeMessage): Promise<void>;
   /** Calls `closed` when one of the sockets is closed in this program, until `unwatch()`. */

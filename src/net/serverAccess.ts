@@ -1,4 +1,4 @@
-// Internal functions with which src/server/ accepts from the listeners of this folder.
+// The internal functions and classes of this folder, and of folders below it, that src/server/ uses.
 
 export { acceptStream, gateOf, type ListenAddress, SocketListener } from "./socketListener.js";
 export { callBeforeHandshake, finishSocketHandshakes, TlsSocketListener } from "./tlsSocketListener.js";

@@ -17,7 +17,7 @@ import { describable } from "../registry/index.js";
 import { describeListener, type ListenerDescription, type ListenerStats } from "./listenerStats.js";
 import { type ListenerSetup, SocketListener } from "./socketListener.js";
 
-/** Does the same as `finishHandshakes()` of tlsListener.ts. */
+/** Stops accepting, and resolves when no handshake runs; see `finishHandshakes()` of tlsListener.ts. */
 export let finishSocketHandshakes: (listener: TlsSocketListener) => Promise<void>;
 
 /** Sets the function that is called for each connection before its handshake. */

@@ -57,7 +57,7 @@ export interface Ipv4SourceFilter {
   readonly sources: readonly string[];
 }
 
-/** A membership in an IPv6 group: `struct ipv6_mreq`. Without `interface` the system chooses. */
+/** A membership in an IPv6 group: `struct ipv6_mreq`. Without `interface` the system chooses the interface. */
 export interface Ipv6Membership {
   /** Numeric address of the group, in ff00::/8, without a zone. */
   readonly group: string;
