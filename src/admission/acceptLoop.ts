@@ -30,7 +30,7 @@ export interface AcceptOwner<T> {
   /** The address of the listener. */
   readonly address: Address | undefined;
   /** Accepts a connection. Returns undefined if the call waits; then `handler` gets the result. */
-  next(handler: AcceptHandler<T>): T | undefined;
+  acceptNext(handler: AcceptHandler<T>): T | undefined;
   /** The peer of a connection. The loop calls it right after accept, before any other call can change the address. */
   peerOf(connection: T): Address | undefined;
   /** The number of descriptors that the connections of this server are about to open. */
@@ -41,18 +41,18 @@ export interface AcceptOwner<T> {
   refuse(connection: T): void;
   /** The stream of a connection, for the header of the PROXY protocol. Bytes after the header stay in its buffer. */
   streamOf(connection: T): HeaderSource;
-  /** The header that `readBeforeTls()` has read, for a connection of TLS. */
+  /** The header that `readHeaderBeforeTls()` has read, for a connection of TLS. */
   headerOf?(connection: T): ProxyHeader | undefined;
   /**
-   * Takes a connection. The owner calls `left(key)` when the connection has ended.
+   * Takes a connection. The owner calls `onConnectionEnded(key)` when the connection has ended.
    *
    * @param client the address of the client: that of the header, or else that of the peer
    */
-  begin(connection: T, client: Address | undefined, key: string | undefined, header: ProxyHeader | undefined): void;
+  handle(connection: T, client: Address | undefined, key: string | undefined, header: ProxyHeader | undefined): void;
   /** Tries the work that waits for descriptors; see {@link PressureClient.retryWork}. */
   retryWork(): boolean;
   /** Called when accepting has failed with an error that is neither a shortage nor about one connection. */
-  acceptFailed(error: unknown): void;
+  onAcceptFailed(error: unknown): void;
 }
 
 /** The counters of a loop. */
@@ -129,26 +129,26 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     return this.#stopped;
   }
 
-  /** Starts accepting, after `gate` resolves. If `gate` rejects, calls `acceptFailed()` of the owner. */
+  /** Starts accepting, after `gate` resolves. If `gate` rejects, calls `onAcceptFailed()` of the owner. */
   start(gate?: Promise<void>): void {
     if (gate !== undefined) {
       gate.then(
         () => this.start(),
         (error: unknown) => {
-          if (!this.#stopped) this.#owner.acceptFailed(error);
+          if (!this.#stopped) this.#owner.onAcceptFailed(error);
         },
       );
       return;
     }
     if (this.#stopped) return;
     pressure.join(this);
-    this.events.listening();
+    this.events.reportListening();
     this.#acceptAll();
   }
 
   /** Reports that the server begins to drain. The loop still accepts until `stop()`, because handshakes run. */
   reportDrain(): void {
-    if (!this.#stopped) this.events.drainStarted(this.#counts.connections);
+    if (!this.#stopped) this.events.reportDrain(this.#counts.connections);
   }
 
   /** Accepts no more. Refuses the result of a pending accept. Connections whose header is pending are still served. */
@@ -171,27 +171,27 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
   #reportEnd(): void {
     if (!this.#ended || this.#endReported || !this.idle) return;
     this.#endReported = true;
-    this.events.serverEnded(this.#counts.accepted, this.#counts.refused);
+    this.events.reportEnd(this.#counts.accepted, this.#counts.refused);
   }
 
   /** Whether a header is pending. */
-  get readsHeaders(): boolean {
+  get hasPendingHeaders(): boolean {
     return (this.#proxyGate?.size ?? 0) > 0;
   }
 
   /** After `stop()`: resolves when no header is pending. */
-  headersRead(): Promise<void> {
+  whenHeadersRead(): Promise<void> {
     return this.#proxyGate?.whenEmpty() ?? Promise.resolve();
   }
 
   /** Sets whether the server keeps the process alive. */
-  keepAlive(yes: boolean): void {
+  setRef(yes: boolean): void {
     this.#keepsAlive = yes;
     this.#rateTimer?.[yes ? "ref" : "unref"]();
   }
 
   /** Called when a connection of the client `key` has ended. */
-  left(key: string | undefined): void {
+  onConnectionEnded(key: string | undefined): void {
     this.#counts.connections--;
     const count = key === undefined ? 0 : this.#countByClient.get(key)! - 1;
     if (count > 0) this.#countByClient.set(key!, count);
@@ -223,39 +223,39 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     if (code !== undefined) pressure.report(code);
     // A firewall has refused one connection; see ops/accept.ts.
     else if ((error as { readonly code?: unknown } | null)?.code === "EPERM") this.#acceptAll();
-    else this.#owner.acceptFailed(error);
+    else this.#owner.onAcceptFailed(error);
   }
 
-  pressureBegan(code: string): void {
+  onShortageBegin(code: string): void {
     this.#counts.shortages++;
-    this.events.shortage("begin", code);
+    this.events.reportShortage("begin", code);
   }
 
   retryWork(): boolean {
     return this.#owner.retryWork();
   }
 
-  acceptAgain(): void {
+  resumeAccepting(): void {
     this.#acceptAll();
   }
 
-  pressureEnded(code: string): void {
-    this.events.shortage("end", code);
+  onShortageEnd(code: string): void {
+    this.events.reportShortage("end", code);
   }
 
   get #full(): boolean {
     return this.#counts.connections >= this.#limits.maxConnections;
   }
 
-  /** Whether a read of a header may start for the next connection. True also if the loop will read no header for it. */
+  /** Whether another header can be read, or the next connection is accepted or refused without a read. */
   get #mayReadHeader(): boolean {
     const free = this.#limits.maxConnections - this.#counts.connections;
-    return this.#proxyGate === undefined || this.#headersBeforeTls || free <= 0 || this.#proxyGate.hasRoom(free);
+    return this.#proxyGate === undefined || this.#headersBeforeTls || free <= 0 || this.#proxyGate.canReadAnother(free);
   }
 
   /** Whether a connection may be accepted now. */
   get #mayAccept(): boolean {
-    return !this.#stopped && !this.#accepting && !pressure.blocks && (this.#limits.refuses || !this.#full);
+    return !this.#stopped && !this.#accepting && !pressure.blocks && (this.#limits.refusesWhenFull || !this.#full);
   }
 
   /** Takes a token of the rate for the next connection. If there is none, returns false and starts a timer. */
@@ -277,10 +277,10 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
       while (this.#mayAccept && this.#mayReadHeader) {
         if (!this.#takeToken()) return;
         let connection: T | undefined;
-        // Set before the call, because next() may call the handler.
+        // Set before the call, because acceptNext() may call the handler.
         this.#accepting = true;
         try {
-          connection = this.#owner.next(this);
+          connection = this.#owner.acceptNext(this);
         } catch (error) {
           this.onFailed(error);
           continue;
@@ -297,7 +297,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
   #admit(connection: T): void {
     this.#tokenTaken = false;
     const owner = this.#owner;
-    const peer = this.#needsPeer || this.events.active ? owner.peerOf(connection) : undefined;
+    const peer = this.#needsPeer || this.events.needsAddresses ? owner.peerOf(connection) : undefined;
     if (this.#proxyGate === undefined) {
       this.#checkLimits(connection, peer, undefined, this.#stopped);
       return;
@@ -331,7 +331,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
    * Reads the header of a connection before its TLS handshake. Resolves with the header, or with undefined after the
    * connection was refused and reset. The connection does not count as one of the server yet.
    */
-  async readBeforeTls(stream: Stream): Promise<ProxyHeader | undefined> {
+  async readHeaderBeforeTls(stream: Stream): Promise<ProxyHeader | undefined> {
     const peer = stream.remoteAddress;
     const refuse = (failure: Failure): void => {
       stream.abort();
@@ -344,8 +344,8 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
       return undefined;
     }
     let result: ProxyHeader | undefined;
-    const taken = (header: ProxyHeader): void => void (result = header);
-    await gate.read(stream, Infinity, taken, (error) => refuse({ error }));
+    const onHeader = (header: ProxyHeader): void => void (result = header);
+    await gate.read(stream, Infinity, onHeader, (error) => refuse({ error }));
     return result;
   }
 
@@ -360,7 +360,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     this.#counts.accepted++;
     this.#counts.connections++;
     if (key !== undefined) this.#countByClient.set(key, (this.#countByClient.get(key) ?? 0) + 1);
-    this.#owner.begin(connection, client, key, header);
+    this.#owner.handle(connection, client, key, header);
     this.#checkReserve();
   }
 
@@ -383,7 +383,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
   #countRefusal(reason: RefusalReason, peer: Address | undefined, client: Address | undefined, failure: Failure): void {
     this.#counts.refused++;
     if (reason === "proxyProtocol") this.#counts.proxyRefused++;
-    this.events.refused(reason, client, peer, failure);
+    this.events.reportRefused(reason, client, peer, failure);
   }
 
   /** The list or limit that refuses a client; undefined if none does. */

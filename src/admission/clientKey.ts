@@ -43,7 +43,7 @@ export function isListed(list: BlockList, address: Address | undefined): boolean
 }
 
 /** Checks a list of addresses, and converts it to a `net.BlockList`. Undefined stays undefined. */
-export function addressList(value: unknown, action: string, name: string): BlockList | undefined {
+export function checkAddressList(value: unknown, action: string, name: string): BlockList | undefined {
   if (value === undefined) return undefined;
   const { BlockList: List, isIP } = net();
   if (value instanceof List) return value;

@@ -2,10 +2,10 @@
 
 export { ADMISSION_OPTIONS } from "./admissionNames.js";
 export { AcceptLoop, type AcceptHandler, type AcceptOwner, type AdmissionCounts } from "./acceptLoop.js";
-export { addressList, type AddressList, clientKey, isListed } from "./clientKey.js";
+export { checkAddressList, type AddressList, clientKey, isListed } from "./clientKey.js";
 export { DeadlineSet, type DeadlineMember } from "./deadlineSet.js";
 export { Lifecycle, type LifecycleOwner } from "./lifecycle.js";
-export { checkSignals, type DrainOptions, drainTimeout, onSignal } from "./shutdownSignals.js";
+export { checkSignals, type DrainOptions, checkDrainTimeout, onSignal } from "./shutdownSignals.js";
 export {
   type AdmissionOptions,
   type CheckedAdmission,
@@ -13,7 +13,7 @@ export {
   type PressureEvent,
   type Refusal,
   type RefusalReason,
-  reporter,
+  checkReporter,
 } from "./limits.js";
 export { plainError } from "./plainError.js";
 export { pressure, shortageOf } from "./pressure.js";

@@ -5,11 +5,11 @@ import { AsyncResource } from "node:async_hooks";
 import type { Address } from "../addr/index.js";
 import { integer, quote } from "../check/index.js";
 import { millisecondsOr } from "../wait/waitOptions.js";
-import { addressList, type AddressList } from "./clientKey.js";
+import { checkAddressList, type AddressList } from "./clientKey.js";
 import type { ServerEvent } from "./serverEvents.js";
 import { type CheckedProxyProtocol, checkProxyProtocol, type ProxyProtocolOptions } from "./proxyGate.js";
 
-/** Why a connection was refused: the name of the option, or `"draining"` after the begin of a drain. */
+/** Why a connection was refused: the name of the option, or `"draining"` after the start of a drain. */
 export type RefusalReason =
   | "allow"
   | "deny"
@@ -46,8 +46,8 @@ export interface AdmissionOptions {
    */
   readonly maxConnectionsPerAddress?: number | null | undefined;
   /**
-   * Maximum number of connections that are accepted per second; null for no limit. A burst may have the number of one
-   * second. Further connections wait in the accept queue. Default null.
+   * Maximum number of connections that are accepted per second; null for no limit. A burst of this number is allowed.
+   * Further connections wait in the accept queue. Default null.
    */
   readonly acceptRate?: number | null | undefined;
   /**
@@ -100,7 +100,7 @@ export interface CheckedAdmission {
   /** Connections per second; Infinity for no limit. */
   readonly acceptRate: number;
   /** Whether `whenFull` is `"refuse"`. */
-  readonly refuses: boolean;
+  readonly refusesWhenFull: boolean;
   /** Milliseconds; null for no limit. */
   readonly idleTimeout: number | null;
   /** Milliseconds; null for no limit. */
@@ -117,7 +117,7 @@ export interface CheckedAdmission {
 const MAX_CONNECTIONS = 1_000_000;
 
 /** Checks a callback that only reports. Returns it bound to the asynchronous context of the caller. */
-export function reporter<F extends (...args: never[]) => void>(
+export function checkReporter<F extends (...args: never[]) => void>(
   value: F | undefined,
   action: string,
   name: string,
@@ -129,7 +129,7 @@ export function reporter<F extends (...args: never[]) => void>(
   return AsyncResource.bind(value as unknown as (...args: unknown[]) => void) as unknown as F;
 }
 
-/** Checks a limit of a number. Returns Infinity for null. */
+/** Checks a limit that is a number or null. Returns Infinity for null. */
 function checkLimit(
   value: number | null | undefined,
   defaultValue: number | null,
@@ -159,15 +159,15 @@ export function checkAdmission(
       "maxConnectionsPerAddress",
     ),
     acceptRate: checkLimit(opts.acceptRate, null, action, "acceptRate"),
-    refuses: whenFull === "refuse",
+    refusesWhenFull: whenFull === "refuse",
     idleTimeout: millisecondsOr(opts.idleTimeout, 300_000, action, "idleTimeout"),
     maxLifetime: millisecondsOr(opts.maxLifetime, null, action, "maxLifetime"),
-    allow: addressList(opts.allow, action, "allow"),
-    deny: addressList(opts.deny, action, "deny"),
+    allow: checkAddressList(opts.allow, action, "allow"),
+    deny: checkAddressList(opts.deny, action, "deny"),
     proxyProtocol: checkProxyProtocol(opts.proxyProtocol, action),
     reserve: opts.reserve === undefined ? undefined : integer(opts.reserve, action, "reserve", 0, MAX_CONNECTIONS),
-    onRefused: reporter(opts.onRefused, action, "onRefused"),
-    onPressure: reporter(opts.onPressure, action, "onPressure"),
-    log: reporter(opts.log, action, "log"),
+    onRefused: checkReporter(opts.onRefused, action, "onRefused"),
+    onPressure: checkReporter(opts.onPressure, action, "onPressure"),
+    log: checkReporter(opts.log, action, "log"),
   };
 }

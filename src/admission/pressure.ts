@@ -18,7 +18,7 @@ import { SOCK_STREAM } from "../sys/constants.js";
 const DEFAULT_RESERVE = 16;
 /** Milliseconds between two attempts during a shortage: the first and the longest pause. */
 const FIRST_PAUSE = 5;
-const LONGEST_PAUSE = 100;
+const MAX_PAUSE = 100;
 
 const SHORTAGE_CODES: readonly string[] = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"];
 
@@ -41,13 +41,13 @@ export interface PressureClient {
   /** Whether it keeps the process alive. */
   readonly keepsAlive: boolean;
   /** A shortage begins: accept no more. */
-  pressureBegan(code: string): void;
+  onShortageBegin(code: string): void;
   /** Retries the connections that wait for descriptors, until one fails again. Returns whether one still waits. */
   retryWork(): boolean;
   /** Connections may be accepted again. */
-  acceptAgain(): void;
+  resumeAccepting(): void;
   /** The shortage has ended. */
-  pressureEnded(code: string): void;
+  onShortageEnd(code: string): void;
 }
 
 /** The descriptors by which a connection lowers the estimate: its own, and one that its handler may open. */
@@ -76,7 +76,7 @@ class Pressure {
   join(client: PressureClient): void {
     if (this.#clients.size === 0) this.#countFree();
     this.#clients.add(client);
-    if (this.#code !== undefined) client.pressureBegan(this.#code);
+    if (this.#code !== undefined) client.onShortageBegin(this.#code);
   }
 
   /** Removes a server. */
@@ -124,12 +124,12 @@ class Pressure {
     if (this.#clients.size === 0) return;
     const began = this.#code === undefined;
     if (began || (this.#acceptsAgain && fewLeft)) this.#pause = FIRST_PAUSE;
-    else if (this.#acceptsAgain) this.#pause = Math.min(this.#pause * 2, LONGEST_PAUSE);
+    else if (this.#acceptsAgain) this.#pause = Math.min(this.#pause * 2, MAX_PAUSE);
     else return;
     this.#code = code;
     this.#acceptsAgain = false;
     this.#startTimer();
-    if (began) for (const client of this.#clients) client.pressureBegan(code);
+    if (began) for (const client of this.#clients) client.onShortageBegin(code);
   }
 
   #startTimer(): void {
@@ -146,7 +146,7 @@ class Pressure {
       // No call has failed since accepting began again.
       this.#code = undefined;
       this.#acceptsAgain = false;
-      for (const client of this.#clients) client.pressureEnded(code);
+      for (const client of this.#clients) client.onShortageEnd(code);
       return;
     }
     let waits = false;
@@ -154,13 +154,13 @@ class Pressure {
     // retryWork() may have closed the last server.
     if (this.#clients.size === 0) return;
     if (waits || !this.#hasEnough()) {
-      this.#pause = Math.min(this.#pause * 2, LONGEST_PAUSE);
+      this.#pause = Math.min(this.#pause * 2, MAX_PAUSE);
       this.#startTimer();
       return;
     }
     this.#acceptsAgain = true;
     this.#startTimer();
-    for (const client of this.#clients) client.acceptAgain();
+    for (const client of this.#clients) client.resumeAccepting();
   }
 
   /** Whether another connection can be accepted without using the reserves. */

@@ -1,9 +1,9 @@
-// Headers of the PROXY protocol on accepted connections: from which peers, in which time, how many at a time.
+// Headers of the PROXY protocol on accepted connections: which peers may send one, in which time, how many at a time.
 //
-// A connection without a complete header uses a place but no handler. Such connections have a limit of their own. At
-// this limit, the oldest of them is reset for the next connection, so silent connections can't block others. That is
-// safe, because a proxy sends its header at once. A new connection has sent nothing at first, or its bytes were not
-// read yet. So each connection is kept for MIN_WAIT, and meanwhile further connections wait.
+// A connection whose header is not complete counts as a connection, but has no handler. Such connections have a limit
+// of their own. At this limit, the oldest of them is reset for the next connection, so silent ones can't block others.
+// That is safe, because a proxy sends its header at once. But at first, the bytes of a new connection have not arrived,
+// or are not read. So each connection is kept for MIN_WAIT, and meanwhile further connections wait.
 
 import type { BlockList } from "node:net";
 import type { Address } from "../addr/index.js";
@@ -18,7 +18,7 @@ import {
 } from "../proxyProtocol/index.js";
 import { localError } from "../wait/localError.js";
 import { millisecondsOr } from "../wait/waitOptions.js";
-import { addressList, type AddressList, clientKey, isListed } from "./clientKey.js";
+import { checkAddressList, type AddressList, clientKey, isListed } from "./clientKey.js";
 
 /** How a server reads headers of the PROXY protocol. */
 export interface ProxyProtocolOptions {
@@ -53,7 +53,7 @@ export function checkProxyProtocol(value: unknown, action: string): CheckedProxy
   if (value === undefined) return undefined;
   checkOptions(value, `${action}, proxyProtocol`, ["from", "timeout", "maxBytes", "maxPending"]);
   const { from, timeout, maxBytes, maxPending = 256 } = value as ProxyProtocolOptions;
-  const list = addressList(from, action, "proxyProtocol.from");
+  const list = checkAddressList(from, action, "proxyProtocol.from");
   if (list === undefined) {
     throw new TypeError(`Cannot ${action}: proxyProtocol.from is undefined, required the addresses of the proxies`);
   }
@@ -77,19 +77,19 @@ class PendingHeader {
 /** The connections of a server whose header is being read. */
 export class ProxyGate {
   readonly #opts: CheckedProxyProtocol;
-  readonly #changed: () => void;
+  readonly #onChange: () => void;
   /** In the order of their arrival. */
   readonly #pending = new Set<PendingHeader>();
   #emptyWaiters: (() => void)[] = [];
-  /** Connections that wait for a place. */
+  /** The resolve functions of connections that wait until fewer headers are pending. */
   #placeWaiters: (() => void)[] = [];
   /** Expires when the oldest connection can be reset for another one. */
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param changed called when there may be room again */
-  constructor(opts: CheckedProxyProtocol, changed: () => void) {
+  /** @param onChange called when another header may be read */
+  constructor(opts: CheckedProxyProtocol, onChange: () => void) {
     this.#opts = opts;
-    this.#changed = changed;
+    this.#onChange = onChange;
   }
 
   /** Whether headers of this peer are read. */
@@ -98,23 +98,23 @@ export class ProxyGate {
   }
 
   /**
-   * Whether the header of another connection can be read. If not, `changed` is called when it may be possible.
+   * Whether the header of another connection can be read. If not, `onChange` is called when it may be possible.
    *
-   * @param room the maximum number of connections whose header may be pending
+   * @param limit the maximum number of connections whose header may be pending
    */
-  hasRoom(room: number): boolean {
-    const left = Math.min(room, this.#opts.maxPending) - this.#pending.size;
+  canReadAnother(limit: number): boolean {
+    const free = Math.min(limit, this.#opts.maxPending) - this.#pending.size;
     const [oldest] = this.#pending;
-    // At the maximum, one more connection may come, and replaces the oldest.
-    return left > 0 || (left === 0 && this.#mayReplace(oldest!));
+    // At the maximum, one more connection may be accepted, and replaces the oldest.
+    return free > 0 || (free === 0 && this.#mayReplace(oldest!));
   }
 
   /** Whether a connection can be reset for another one. If not, starts a timer. */
   #mayReplace({ since }: PendingHeader): boolean {
-    const left = since + MIN_WAIT - clock();
-    if (left <= 0) return true;
+    const wait = since + MIN_WAIT - clock();
+    if (wait <= 0) return true;
     // Unreferenced, because the connection itself keeps the process alive and may end before.
-    this.#timer ??= setTimeout(() => this.#update(), Math.ceil(left)).unref();
+    this.#timer ??= setTimeout(() => this.#update(), Math.ceil(wait)).unref();
     return false;
   }
 
@@ -123,19 +123,19 @@ export class ProxyGate {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     for (const resolve of this.#placeWaiters.splice(0)) resolve();
-    this.#changed();
+    this.#onChange();
   }
 
   /**
-   * Reads the header of a connection, and then calls `taken` or `failed`. It does not close the connection.
+   * Reads the header of a connection, and then calls `onHeader` or `onError`. Does not close the connection.
    *
-   * @param room the maximum number of connections whose header may be pending, with this one
+   * @param limit the maximum number of connections whose header may be pending, with this one
    */
   async read(
     stream: HeaderSource,
-    room: number,
-    taken: (header: ProxyHeader) => void,
-    failed: (error: unknown) => void,
+    limit: number,
+    onHeader: (header: ProxyHeader) => void,
+    onError: (error: unknown) => void,
   ): Promise<void> {
     const { maxBytes, maxPending, timeout } = this.#opts;
     const pending = new PendingHeader();
@@ -144,14 +144,14 @@ export class ProxyGate {
     try {
       let header: ProxyHeader;
       try {
-        if (this.#pending.size > Math.min(room, maxPending))
-          await this.#waitForPlace(pending, Math.min(room, maxPending));
+        if (this.#pending.size > Math.min(limit, maxPending))
+          await this.#waitForPlace(pending, Math.min(limit, maxPending));
         header = await readHeader(stream, { maxBytes, timeout, signal });
       } catch (error) {
-        failed(error);
+        onError(error);
         return;
       }
-      taken(header);
+      onHeader(header);
     } finally {
       // Removed last, so that the connection always counts, here or at the server.
       this.#pending.delete(pending);
@@ -160,16 +160,16 @@ export class ProxyGate {
     }
   }
 
-  /** Waits until fewer than `maxCount` connections are before this one. Resets old ones to reach that. */
+  /** Waits until fewer than `maxCount` pending connections are older than this one. Resets old ones to reach that. */
   async #waitForPlace(pending: PendingHeader, maxCount: number): Promise<void> {
     for (;;) {
       // An immediate runs after the events of this turn, so headers that have arrived are read first.
       await new Promise((resolve) => setImmediate(resolve));
       pending.end.signal.throwIfAborted();
-      const before = [...this.#pending];
-      before.length = before.indexOf(pending);
-      let excess = before.length - maxCount + 1;
-      for (const oldest of before) {
+      const older = [...this.#pending];
+      older.length = older.indexOf(pending);
+      let excess = older.length - maxCount + 1;
+      for (const oldest of older) {
         if (excess <= 0 || !this.#mayReplace(oldest)) break;
         this.#pending.delete(oldest);
         const cause = new Error("the header did not come before other connections: see proxyProtocol.maxPending");

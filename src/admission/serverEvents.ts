@@ -30,7 +30,7 @@ export interface EventFields<Name extends string> {
   readonly local: string | null;
 }
 
-/** The ends of a connection in an event. */
+/** The two addresses of a connection in an event. */
 export interface EventEnds {
   /** The address of the client, with the PROXY protocol the one in the header; null if it is unknown. */
   readonly client: string | null;
@@ -138,7 +138,7 @@ export class ServerEvents {
   }
 
   /** Whether events need the addresses of clients. */
-  get active(): boolean {
+  get needsAddresses(): boolean {
     const { closed, connection, error, refused } = this.#channels;
     return (
       this.#hooks.log !== undefined ||
@@ -168,16 +168,16 @@ export class ServerEvents {
     });
   }
 
-  listening(): void {
+  reportListening(): void {
     if (this.#isWanted("listening")) this.#emit(this.#fields("listening"));
   }
 
-  connection(id: number, client: Address | undefined, peer: Address | undefined): void {
+  reportConnection(id: number, client: Address | undefined, peer: Address | undefined): void {
     if (!this.#isWanted("connection")) return;
     this.#emit({ ...this.#fields("connection"), id, client: textOf(client), peer: textOf(peer) });
   }
 
-  refused(
+  reportRefused(
     reason: RefusalReason,
     client: Address | undefined,
     peer: Address | undefined,
@@ -192,7 +192,7 @@ export class ServerEvents {
   }
 
   /** @param since when the connection was accepted, as of `clock()` */
-  closed(
+  reportClosed(
     id: number,
     client: Address | undefined,
     peer: Address | undefined,
@@ -221,21 +221,21 @@ export class ServerEvents {
   }
 
   /** A connection has ended in a worker, which has made the record. */
-  closedInWorker(record: ClosedEvent, worker: number): void {
+  reportClosedInWorker(record: ClosedEvent, worker: number): void {
     if (this.wantsClosed) this.#emit({ ...record, call: this.#call, worker });
   }
 
-  handlerFailed(id: number, client: Address | undefined, peer: Address | undefined, error: unknown): void {
+  reportHandlerError(id: number, client: Address | undefined, peer: Address | undefined, error: unknown): void {
     if (!this.#isWanted("error")) return;
     const ends = { id, client: textOf(client), peer: textOf(peer) };
     this.#emit({ ...this.#fields("error"), ...ends, error: plainError(error) });
   }
 
-  listenerFailed(error: unknown): void {
+  reportListenerError(error: unknown): void {
     if (this.#isWanted("error")) this.#emit({ ...this.#fields("error"), error: plainError(error) });
   }
 
-  shortage(state: PressureEvent["state"], code: string): void {
+  reportShortage(state: PressureEvent["state"], code: string): void {
     const { onPressure } = this.#hooks;
     if (onPressure !== undefined) queueMicrotask(() => runCallback("onPressure", onPressure, { state, code }));
     if (this.#isWanted("shortage")) this.#emit({ ...this.#fields("shortage"), state, code });
@@ -245,15 +245,15 @@ export class ServerEvents {
     return this.#isWanted("dropped");
   }
 
-  dropped(reason: DroppedEvent["reason"], datagrams: number, client: string | null): void {
+  reportDropped(reason: DroppedEvent["reason"], datagrams: number, client: string | null): void {
     if (this.wantsDropped) this.#emit({ ...this.#fields("dropped"), reason, datagrams, client, peer: client });
   }
 
-  drainStarted(connections: number): void {
+  reportDrain(connections: number): void {
     if (this.#isWanted("drain")) this.#emit({ ...this.#fields("drain"), connections });
   }
 
-  serverEnded(accepted: number, refused: number): void {
+  reportEnd(accepted: number, refused: number): void {
     if (this.#isWanted("end")) this.#emit({ ...this.#fields("end"), accepted, refused });
   }
 }

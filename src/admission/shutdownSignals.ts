@@ -13,7 +13,7 @@ export interface DrainOptions {
 const DRAIN_TIMEOUT = 10_000;
 
 /** Checks the options of `drain()`, and returns the timeout. */
-export function drainTimeout(opts: DrainOptions, action: string = "drain"): number | null {
+export function checkDrainTimeout(opts: DrainOptions, action: string = "drain"): number | null {
   checkOptions(opts, action);
   checkNames(opts, ["timeout"], action);
   return millisecondsOr(opts.timeout, DRAIN_TIMEOUT, action, "timeout");
@@ -83,7 +83,7 @@ export class ShutdownSignals {
   listen(server: Endable, signals: readonly NodeJS.Signals[], opts: DrainOptions): void {
     const action = "shut down on signals";
     const names = checkSignals(signals, action);
-    const timeout = drainTimeout(opts, action);
+    const timeout = checkDrainTimeout(opts, action);
     const listener = (): void => {
       // The state of the server is not checked, because the program may have called drain() without a signal.
       if (this.#signalled) return server.end();

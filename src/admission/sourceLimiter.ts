@@ -19,7 +19,7 @@ export class SourceLimiter {
   readonly #tokens = new Float32Array(SETS * ENTRIES_PER_SET);
   readonly #times = new Float64Array(SETS * ENTRIES_PER_SET);
 
-  /** @param rate datagrams per second. A burst may have the number of one second */
+  /** @param rate datagrams per second. A burst of this number is allowed */
   constructor(rate: number) {
     this.#rate = rate;
   }

@@ -5,17 +5,17 @@ import { localError, timeoutError } from "../wait/localError.js";
 import { optionsError } from "../wait/pendingCall.js";
 import { WAIT_NAMES } from "../wait/waitOptions.js";
 import { within } from "../wait/within.js";
-import { checkWait, remaining } from "./endpointOptions.js";
+import { checkWait, remainingWait } from "./endpointOptions.js";
 
 export class AcceptGate {
   /** Resolves when this program may accept; rejects if it must never accept. */
   readonly open: Promise<void>;
   readonly #closing = new AbortController();
 
-  /** @param opened called when the gate opens, before the calls that wait go on */
-  constructor(open: Promise<void>, opened: () => void) {
+  /** @param onOpen called when the gate opens, before the waiting calls continue */
+  constructor(open: Promise<void>, onOpen: () => void) {
     this.open = open;
-    open.then(opened, () => undefined);
+    open.then(onOpen, () => undefined);
   }
 
   /** Waits for the gate, and then calls `accept` with the signal and the rest of the timeout. */
@@ -24,8 +24,8 @@ export class AcceptGate {
     if (refused !== undefined) throw refused.error;
     const wait = checkWait(opts ?? {}, "accept");
     const signals = wait.signal === undefined ? [this.#closing.signal] : [this.#closing.signal, wait.signal];
-    await within(this.open, wait.deadline.left() ?? null, signals, () => timeoutError("accept"));
-    return accept(remaining(wait));
+    await within(this.open, wait.deadline.remainingTime() ?? null, signals, () => timeoutError("accept"));
+    return accept(remainingWait(wait));
   }
 
   /** Ends the calls that wait with `ECANCELED`, because the listener is closed. */

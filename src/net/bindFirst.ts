@@ -11,7 +11,7 @@ const UNAVAILABLE_CODES: ReadonlySet<string> = new Set(["EADDRNOTAVAIL", "EAFNOS
  * The addresses of the wildcard without a family (`["", port]`): `::`, which also accepts IPv4, then `0.0.0.0`. With
  * `family`, only the address of that family; with `ipv6Only`, only `::`. Undefined for another target.
  */
-export function wildcards(
+export function wildcardAddresses(
   target: InetAddress | Inet6Address | HostPort,
   ipv6Only: boolean,
   family?: number,
@@ -24,8 +24,8 @@ export function wildcards(
 }
 
 /**
- * Calls `bind` with one address after the other, until it succeeds or fails for another reason than that this machine
- * lacks the address. For example, if IPv6 is switched off, `::1` fails and `127.0.0.1` may succeed.
+ * Calls `bind` with one address after the other. Only if this machine lacks an address does the function try the next
+ * one. For example, if IPv6 is switched off, `::1` fails and `127.0.0.1` may succeed.
  */
 export async function bindFirst<T>(
   addresses: readonly HostAddress[],
@@ -41,11 +41,11 @@ export async function bindFirst<T>(
       if (!(error instanceof SocketError) || !UNAVAILABLE_CODES.has(error.code)) break;
     }
   }
-  throw lastOf(errors, `Cannot ${action}`);
+  throw lastErrorOf(errors, `Cannot ${action}`);
 }
 
-/** Returns the last error. If there are several, returns a copy of the last whose `cause` has all errors. */
-export function lastOf(errors: readonly unknown[], action: string): unknown {
+/** Returns the last error. If there are several, returns a copy of it, whose `cause` has all errors. */
+export function lastErrorOf(errors: readonly unknown[], action: string): unknown {
   const last = errors.at(-1);
   if (errors.length === 1 || !(last instanceof SocketError)) return last;
   const { syscall, address, port } = last;

@@ -30,12 +30,12 @@ import {
 } from "../options/index.js";
 import { resolveNow } from "../netdb/resolve.js";
 import { takeDescriptor } from "./takeDescriptor.js";
-import { bindFirst, lastOf, wildcards } from "./bindFirst.js";
-import { checkDevice, type CheckedWait, checkLocal, checkWait, remaining } from "./endpointOptions.js";
+import { bindFirst, lastErrorOf, wildcardAddresses } from "./bindFirst.js";
+import { checkDevice, type CheckedWait, checkLocal, checkWait, remainingWait } from "./endpointOptions.js";
 import { type HostAddress, type HostFamily, resolveAddresses, type Resolver } from "./customResolver.js";
 import { listenFdNamed } from "./systemd.js";
 import { namesOf, registerGate, registerSocket } from "./upgradeSockets.js";
-import { inherited } from "./inherited.js";
+import { findInheritance } from "./inherited.js";
 import { refuseChanges } from "./refuseChanges.js";
 import { reportLocalAddresses, UdpSocket } from "./udpSocket.js";
 
@@ -58,7 +58,7 @@ export interface UdpOptions extends IoOptions {
   readonly resolver?: Resolver | undefined;
 }
 
-/** Options of `bindUdp`. After the call has returned, `signal` closes the socket. */
+/** Options of `bindUdp`. After the call has returned, an abort of `signal` closes the socket. */
 export interface BindUdpOptions extends UdpOptions {
   /** Shares the address with other sockets that have this option, as for multicast: SO_REUSEADDR. Default false. */
   readonly reuseAddr?: boolean | undefined;
@@ -131,7 +131,7 @@ export async function bindUdp(endpoint: EndpointLike, opts: BindUdpOptions = {})
   const ipv6Only = flag(opts.ipv6Only, false, action, "ipv6Only");
   const unsetEnv = flag(opts.unsetEnv, false, action, "unsetEnv");
   checked.signal?.throwIfAborted();
-  const passed = inherited();
+  const passed = findInheritance();
   const inheritance = passed === undefined ? undefined : await passed;
   const found = inheritance?.take(namesOf(target.endpoint), SOCK_DGRAM)?.socket;
   if (found !== undefined) {
@@ -170,7 +170,7 @@ export async function bindUdp(endpoint: EndpointLike, opts: BindUdpOptions = {})
       return reportLocalAddresses(socket);
     });
   const addresses =
-    wildcards(address, ipv6Only) ?? (await addressesOf(address, ipv6Only ? AF_INET6 : AF_UNSPEC, checked));
+    wildcardAddresses(address, ipv6Only) ?? (await addressesOf(address, ipv6Only ? AF_INET6 : AF_UNSPEC, checked));
   const bound = await bindFirst(addresses, bind, action);
   return register(new UdpSocket(bound.socket, bound.address, undefined, checked.signal), target);
 }
@@ -214,7 +214,7 @@ export async function connectUdp(endpoint: EndpointLike, opts: ConnectUdpOptions
       const bound = await makeSocket(remote.family, checked, async (socket) => {
         if (local !== undefined) await socket.bind(local);
         // connect(2) of UDP waits only while no port is free.
-        await socket.connect(remote, remaining(checked));
+        await socket.connect(remote, remainingWait(checked));
         return socket.getsockname() as HostAddress;
       });
       return new UdpSocket(bound.socket, bound.address, remote, undefined);
@@ -222,7 +222,7 @@ export async function connectUdp(endpoint: EndpointLike, opts: ConnectUdpOptions
       errors.push(error);
     }
   }
-  throw lastOf(errors, `Cannot ${action}`);
+  throw lastErrorOf(errors, `Cannot ${action}`);
 }
 
 /** `UdpOptions`, checked. */

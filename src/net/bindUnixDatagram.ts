@@ -39,7 +39,7 @@ export interface UnixDatagramOptions {
   readonly unlink?: boolean | undefined;
 }
 
-/** Options of `bindUnixDatagram`. After the call has returned, `signal` closes the socket. */
+/** Options of `bindUnixDatagram`. After the call has returned, an abort of `signal` closes the socket. */
 export interface BindUnixDatagramOptions extends UnixDatagramOptions {
   /** With `systemd:name`, deletes the variables of the service manager from the environment. Default false. */
   readonly unsetEnv?: boolean | undefined;

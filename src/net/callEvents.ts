@@ -53,15 +53,15 @@ class CallEvents<T> {
   readonly #addressesOf: (result: T) => Addresses;
   /** Whether the next call is the one that `observe()` makes. */
   #skipNext = false;
-  /** Loaded by the first call. The registry of Node holds channels weakly. */
+  /** Opened by the first call, and stored, because Node holds channels weakly. */
   #channels: { readonly start: Channel; readonly end: Channel; readonly error: Channel } | undefined;
 
-  constructor(call: "connect" | "listen", endsOf: (result: T) => Addresses) {
+  constructor(call: "connect" | "listen", addressesOf: (result: T) => Addresses) {
     this.#call = call;
-    this.#addressesOf = endsOf;
+    this.#addressesOf = addressesOf;
   }
 
-  /** Whether to make a call by `observe()`. False, once, in the call that `observe()` makes. */
+  /** Whether the call must be made through `observe()`. Returns false, once, for the call that `observe()` makes. */
   needsObserving(): boolean {
     if (this.#skipNext) return (this.#skipNext = false);
     const { end, error, start } = (this.#channels ??= this.#openChannels());
@@ -85,7 +85,7 @@ class CallEvents<T> {
     let result: T;
     this.#skipNext = true;
     const pending = run();
-    // If a subscriber has aborted the signal, the call has ended before needsObserving().
+    // If a subscriber has aborted the signal, the call has ended before needsObserving(), which resets the field.
     this.#skipNext = false;
     try {
       result = await pending;

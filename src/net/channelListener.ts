@@ -22,7 +22,7 @@ import { within } from "../wait/within.js";
 import { TlsListener } from "../tls/index.js";
 import { CHANNEL_KIND, DESCRIPTOR_PAUSE } from "./connectionChannel.js";
 import type { HostAddress } from "./customResolver.js";
-import { prepareListener, type TlsListenOptions } from "./endpointTls.js";
+import { prepareListenerTls, type TlsListenOptions } from "./endpointTls.js";
 import { hasManyLocalAddresses, type ListenAddress, SocketListener } from "./socketListener.js";
 import { TlsSocketListener } from "./tlsSocketListener.js";
 
@@ -61,7 +61,7 @@ export class ChannelListener implements Listener<Stream<SocketConn>> {
   readonly #onEnd: () => void;
   readonly #closing = new AbortController();
 
-  /** @param onEnd called when the server hands no more connections over */
+  /** @param onEnd called when no more connections come from the server */
   constructor(channel: ForeignDescriptor, copy: ListenerCopy, limits: StreamOptions, onEnd: () => void) {
     this.#channel = socketFromServer(channel, CHANNEL_KIND);
     this.#kind = copy.kind;
@@ -77,7 +77,7 @@ export class ChannelListener implements Listener<Stream<SocketConn>> {
     try {
       socket = socketOf(this.#kind, connection.fd);
     } catch (error) {
-      // No object has the descriptor, because there was no memory for one. So it is closed here.
+      // The memory for a Socket was short, so no Socket closes the descriptor.
       calls.close(connection.fd);
       throw error;
     }
@@ -136,7 +136,7 @@ export class ChannelListener implements Listener<Stream<SocketConn>> {
 
 /** A listener that makes TLS handshakes on the connections of a channel. */
 export function secureChannel(channel: ChannelListener, tls: TlsListenOptions, limits: StreamOptions): Listener {
-  const secured = new TlsListener(channel, prepareListener(tls, ACTION));
+  const secured = new TlsListener(channel, prepareListenerTls(tls, ACTION));
   const accept = secured.accept.bind(secured);
   return Object.assign(secured, { accept: async (opts?: IoOptions) => new Stream(await accept(opts), limits) });
 }
@@ -151,5 +151,5 @@ export function takeListener(
   const socket = socketFromServer(descriptor, copy.kind);
   const address = decodeAddress(copy.address) as ListenAddress;
   if (tls === undefined) return new SocketListener(socket, address, limits);
-  return new TlsSocketListener(socket, address as HostAddress, limits, prepareListener(tls, ACTION), {});
+  return new TlsSocketListener(socket, address as HostAddress, limits, prepareListenerTls(tls, ACTION), {});
 }

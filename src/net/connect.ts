@@ -42,7 +42,7 @@ import {
   checkTcp,
   checkWait,
   isTcpSocket,
-  remaining,
+  remainingWait,
   STREAM_FAMILIES,
   STREAM_OPTIONS,
   TCP_OPTIONS,
@@ -52,7 +52,7 @@ import { connectEvents } from "./callEvents.js";
 import type { headerSender, SendHeader } from "./connectHeader.js";
 import type { CheckedProxy, ProxyOptions } from "./proxy.js";
 import type { HostAddress, Resolver } from "./customResolver.js";
-import { prepareClient, wrapStream, type TlsConnectOptions } from "./endpointTls.js";
+import { prepareClientTls, wrapInTls, type TlsConnectOptions } from "./endpointTls.js";
 import { checkRetry, openWithRetries, type RetryOptions } from "./retry.js";
 
 /** Options of `connect()`, and the limits of its stream. */
@@ -185,7 +185,7 @@ export function connect<const E extends TcpEndpointLike | UnixEndpointLike | Vso
 /** Connects to an endpoint whose scheme is known only at run time, or through a proxy, perhaps with TLS. */
 export function connect(endpoint: EndpointLike, opts?: ConnectOptions): Promise<Stream<SocketConn | TlsConn>>;
 export async function connect(endpoint: EndpointLike, opts: ConnectOptions = {}): Promise<Stream> {
-  const { target, action, limits, checked } = checkCall(endpoint, opts);
+  const { target, action, limits, checked } = checkConnectCall(endpoint, opts);
   checked.signal?.throwIfAborted();
   if (opts.retry !== undefined) {
     const { retry, timeout, signal, ...tryOptions } = opts;
@@ -223,7 +223,7 @@ interface CheckedCall {
 }
 
 /** Checks the endpoint, and the options except those of TLS and of the proxy. Refuses the option `refused`. */
-export function checkCall(endpoint: EndpointLike, opts: ConnectOptions, refused?: string): CheckedCall {
+export function checkConnectCall(endpoint: EndpointLike, opts: ConnectOptions, refused?: string): CheckedCall {
   const target = parseTarget(endpoint);
   const action = describeAction(target);
   if (target.scheme === "udp") throw new TypeError(`Cannot ${action}: UDP has no connections, required connectUdp()`);
@@ -234,7 +234,7 @@ export function checkCall(endpoint: EndpointLike, opts: ConnectOptions, refused?
   const names = refused === undefined ? allowed : allowed.filter((name) => name !== refused);
   checkNames(opts, names, action, `a ${target.scheme} endpoint`);
   const limits = checkStreamLimits(opts, action);
-  let checked = checkConnect(opts, action);
+  let checked = checkConnectOptions(opts, action);
   if (target.scheme === "tcp" && target.family !== undefined) checked = restrictFamily(checked, target, action);
   return { target, action, limits, checked };
 }
@@ -249,16 +249,17 @@ async function openTls(
   send: SendHeader,
 ): Promise<Stream> {
   const { address } = target;
-  const prepared = prepareClient(opts.tls, address, action);
+  const prepared = prepareClientTls(opts.tls, address, action);
   let stream: Stream;
   if (opts.via === undefined) {
     const connected = await connectHost(destinationOf(target, action), checked);
     stream = new Stream(new SocketConn(connected.socket, connected), limits);
   } else stream = await openTunnelled(target, opts, checked, limits, action);
-  return new Stream(await wrapStream(await send(stream), prepared, address, checked), limits);
+  return new Stream(await wrapInTls(await send(stream), prepared, address, checked), limits);
 }
 
-// The previous call. Most programs connect to one endpoint many times, so its text is parsed and formatted once.
+// The endpoint and the action of the previous call. Most programs connect to one endpoint many times, so its text is
+// parsed and formatted once.
 let lastTarget: Endpoint | undefined;
 let lastAction = "";
 
@@ -308,7 +309,7 @@ async function openTunnelled(
   const proxy = checkProxy(via, action);
   const destination = checkDestination(address, action);
   let stream: Stream = new Stream(await openProxy(proxy, opts, checked, action), limits);
-  if (proxy.tls !== undefined) stream = new Stream(await wrapStream(stream, proxy.tls, proxy.address, checked), limits);
+  if (proxy.tls !== undefined) stream = new Stream(await wrapInTls(stream, proxy.tls, proxy.address, checked), limits);
   await openTunnel(stream, proxy, destination, checked);
   return stream;
 }
@@ -340,7 +341,7 @@ async function openLocal(
   try {
     checkSameFamily(local, family, action);
     if (local !== undefined) await socket.bind(local);
-    const { timeout = null, signal } = remaining(checked);
+    const { timeout = null, signal } = remainingWait(checked);
     await socket.connect(address, { timeout, signal });
     return new SocketConn(socket, { remote: address });
   } catch (error) {
@@ -362,7 +363,7 @@ function takeConnected(fd: number, opts: ConnectOptions, checked: CheckedConnect
 }
 
 /** Checks the options that concern sockets. The timeout runs from this call on. */
-export function checkConnect(opts: ConnectOptions, action: string): CheckedConnect {
+export function checkConnectOptions(opts: ConnectOptions, action: string): CheckedConnect {
   const { resolver } = opts;
   if (resolver !== undefined && typeof resolver !== "function") {
     throw new TypeError(`Cannot ${action}: resolver is ${quote(resolver)}, required a function`);

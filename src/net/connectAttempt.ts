@@ -21,9 +21,9 @@ export interface AttemptListener {
    * The socket is connected. If its family is IPv4 or IPv6, `addressBuffer` of sys/sockaddr.ts has its local address.
    * An error that this method throws fails the attempt.
    */
-  connected(attempt: ConnectAttempt): void;
+  onConnected(attempt: ConnectAttempt): void;
   /** The attempt has failed, and its socket is closed. */
-  refused(attempt: ConnectAttempt, error: unknown): void;
+  onAttemptFailed(attempt: ConnectAttempt, error: unknown): void;
 }
 
 export class ConnectAttempt implements CompletionHandler<void> {
@@ -34,10 +34,10 @@ export class ConnectAttempt implements CompletionHandler<void> {
   #settled = false;
   #cancelReason: { readonly reason: unknown } | undefined;
 
-  constructor(address: Address, options: AttemptOptions, owner: AttemptListener) {
+  constructor(address: Address, options: AttemptOptions, listener: AttemptListener) {
     this.#address = address;
     this.#options = options;
-    this.#listener = owner;
+    this.#listener = listener;
   }
 
   /** The socket. Use it only when it is connected. */
@@ -83,10 +83,10 @@ export class ConnectAttempt implements CompletionHandler<void> {
       if (isTcpSocket(this.#socket!) && isConnectedToItself(this.#socket!, address as InetAddress | Inet6Address)) {
         throw localError("ECONNREFUSED", "connect", addressDetails(address));
       }
-      this.#listener.connected(this);
+      this.#listener.onConnected(this);
     } catch (error) {
-      // connected() may throw, because getpeername(2) fails if the peer has reset the connection already.
-      this.onFailed(error);
+      // onConnected() may throw, because getpeername(2) fails if the peer has reset the connection already.
+      this.failed(error);
     }
     this.#settled = true;
   }
@@ -95,11 +95,11 @@ export class ConnectAttempt implements CompletionHandler<void> {
     if (this.#settled) return;
     this.#settled = true;
     this.#socket?.close();
-    this.#listener.refused(this, this.#cancelReason === undefined ? error : this.#cancelReason.reason);
+    this.#listener.onAttemptFailed(this, this.#cancelReason === undefined ? error : this.#cancelReason.reason);
   }
 
   /** Sets whether the wait for the kernel keeps the process alive. */
-  keepAlive(yes: boolean): void {
+  setRef(yes: boolean): void {
     if (yes) this.#socket?.ref();
     else this.#socket?.unref();
   }
@@ -119,13 +119,13 @@ export function isWildcard({ host }: InetAddress | Inet6Address): boolean {
 }
 
 /**
- * If no socket listens at a port of the ephemeral range, the kernel may choose this same port as the local port. Then
+ * If no socket listens at a port of the ephemeral range, the kernel may choose the same port as the local port. Then
  * the socket is connected to itself (simultaneous open: RFC 9293, section 3.5).
  */
 function isConnectedToItself(socket: Socket, remote: InetAddress | Inet6Address): boolean {
   if (localPortOf(socket) !== remote.port) return false;
   const peer = isWildcard(remote) ? socket.getpeername() : remote;
-  // getsockname(2) is the last call, because `connected()` requires its result in `addressBuffer`.
+  // getsockname(2) is the last call, because `onConnected()` requires its result in `addressBuffer`.
   return String(socket.getsockname()) === String(peer);
 }
 

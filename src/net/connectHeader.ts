@@ -2,7 +2,7 @@
 
 import { encodeProxyHeader, type ProxyHeaderToSend } from "../proxyProtocol/index.js";
 import type { Stream } from "../stream/index.js";
-import { type CheckedWait, remaining } from "./endpointOptions.js";
+import { type CheckedWait, remainingWait } from "./endpointOptions.js";
 
 /** Sends the header of a call of connect(), if it has one. Returns the stream. */
 export type SendHeader = (stream: Stream) => Stream | Promise<Stream>;
@@ -16,7 +16,7 @@ export function headerSender(header: ProxyHeaderToSend, wait: CheckedWait): Send
 /** Sends a header on a new connection. If that fails, it aborts the connection. */
 async function sendHeader(stream: Stream, header: Buffer, wait: CheckedWait): Promise<Stream> {
   try {
-    await stream.write(header, remaining(wait));
+    await stream.write(header, remainingWait(wait));
     return stream;
   } catch (error) {
     stream.abort();

@@ -81,24 +81,24 @@ function connectAddress(
   return new Promise((resolve) => {
     let abortListener: { onAborted: (reason: unknown) => void } | undefined;
     const attempt = new ConnectAttempt(address, checked, {
-      connected: (done) => {
+      onConnected: (done) => {
         const connected = connectedSocketOf(done, address);
         if (abortListener !== undefined) offAbort(signal!, abortListener);
         resolve(connected);
       },
-      refused: (_attempt, error) => {
+      onAttemptFailed: (_attempt, error) => {
         if (abortListener !== undefined) offAbort(signal!, abortListener);
         const aborted = signal?.aborted === true && error === signal.reason;
         resolve(rejection(aborted ? error : mostSpecificError(target, [], [error])));
       },
     });
-    if (signal !== undefined) onAbort(signal, (abortListener = { onAborted: (reason) => attempt.cancel(reason) }));
-    attempt.start(deadline.left() ?? null);
+    if (signal !== undefined) onAbort(signal, (abortListener = { aborted: (reason) => attempt.cancel(reason) }));
+    attempt.start(deadline.remainingTime() ?? null);
   });
 }
 
 /**
- * Returns the connected socket with its addresses. Call it only in `connected()`, while `addressBuffer` has the local
+ * Returns the connected socket with its addresses. Call it only in `onConnected()`, while `addressBuffer` has the local
  * address.
  */
 function connectedSocketOf({ socket }: ConnectAttempt, address: HostAddress): ConnectedSocket {
@@ -111,8 +111,8 @@ function startAttempt(address: HostAddress, checked: CheckedConnect): Attempt<Co
   let attempt!: ConnectAttempt;
   const promise = new Promise<ConnectedSocket>((resolve, reject) => {
     attempt = new ConnectAttempt(address, checked, {
-      connected: (done) => resolve(connectedSocketOf(done, address)),
-      refused: (_attempt, error) => reject(error),
+      onConnected: (done) => resolve(connectedSocketOf(done, address)),
+      onAttemptFailed: (_attempt, error) => reject(error),
     });
     attempt.start(null);
   });
@@ -123,7 +123,7 @@ function startAttempt(address: HostAddress, checked: CheckedConnect): Attempt<Co
 async function connectName(name: HostPort, checked: CheckedConnect): Promise<ConnectedSocket> {
   const families = familiesFor(checked);
   const { signal, clock, resolver } = checked;
-  const timeout = checked.deadline.left();
+  const timeout = checked.deadline.remainingTime();
   const lookupsEnd = new AbortController();
   const operations: RaceOperations<HostAddress, ConnectedSocket> = {
     families: resolver === undefined && families.length > 1 ? [AF_UNSPEC] : families,
@@ -155,7 +155,7 @@ function familiesFor({ family, local }: Pick<CheckedConnect, "family" | "local">
   return both.filter((one) => (family === AF_UNSPEC || family === one) && (bound === AF_UNSPEC || bound === one));
 }
 
-/** Errors of this machine, such as a missing route. An error that comes from the host says more. */
+/** Errors of this machine, such as a missing route. An error that comes from the host is more specific. */
 const LOCAL_CODES: ReadonlySet<string> = new Set([
   "EADDRNOTAVAIL",
   "EAFNOSUPPORT",
@@ -167,8 +167,8 @@ const LOCAL_CODES: ReadonlySet<string> = new Set([
 const NO_ADDRESS_CODES: ReadonlySet<string> = new Set(["EAI_ADDRFAMILY", "EAI_NODATA", "EAI_NONAME"]);
 
 /**
- * The error of a call whose lookups or attempts have failed: the error that comes from the host, if
- * there is one. `cause` has all errors.
+ * The error of a call whose lookups or attempts have failed: the last error that comes from the host, if there is one.
+ * `cause` has all errors.
  */
 function mostSpecificError(
   target: HostAddress | HostPort,

@@ -81,7 +81,7 @@ export class ConnectionChannel {
   }
 
   /** Waits until the send buffer has room. */
-  async room(): Promise<void> {
+  async whenWritable(): Promise<void> {
     await this.#serverEnd.writable();
   }
 

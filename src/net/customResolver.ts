@@ -80,19 +80,19 @@ function isHostAddress(address: Address): address is HostAddress {
 }
 
 /** The options of a lookup. */
-export interface Lookup extends CheckedWait {
+export interface LookupOptions extends CheckedWait {
   readonly resolver?: Resolver | undefined;
 }
 
 /**
- * Resolves a name to all its addresses, in the order of preference. The deadline or the signal ends the
- * lookup. A resolver of the caller is called once for each family, and its IPv6 addresses come first, as in the default
- * table of RFC 6724.
+ * Resolves a name to all its addresses, in the order of preference. The deadline or the signal ends the lookup. A
+ * resolver of the caller is called once for each family, and its IPv6 addresses come first, as in the default table of
+ * RFC 6724.
  */
 export async function resolveAddresses(
   target: HostPort,
   family: HostFamily | typeof AF_UNSPEC,
-  { deadline, signal, resolver }: Lookup,
+  { deadline, signal, resolver }: LookupOptions,
 ): Promise<readonly HostAddress[]> {
   const lookupEnd = new AbortController();
   const families = family === AF_UNSPEC && resolver !== undefined ? ([AF_INET6, AF_INET] as const) : [family];
@@ -100,7 +100,7 @@ export async function resolveAddresses(
   try {
     const answers = await within(
       Promise.allSettled(lookups),
-      deadline.left() ?? null,
+      deadline.remainingTime() ?? null,
       signal === undefined ? [] : [signal],
       () => timeoutError("getaddrinfo", addressDetails(target)),
     );

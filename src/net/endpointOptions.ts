@@ -52,13 +52,13 @@ export class Deadline {
   }
 
   /** The remaining milliseconds, 0 after the deadline, undefined if there is no deadline. */
-  left(): number | undefined {
+  remainingTime(): number | undefined {
     if (this.#at === Infinity) return undefined;
     return Math.min(Math.max(0, this.#at - clock()), MAX_TIMER_DELAY);
   }
 }
 
-/** `IoOptions`, checked. The deadline begins with the check. */
+/** `IoOptions`, checked. The timeout runs from the check on. */
 export interface CheckedWait {
   readonly deadline: Deadline;
   readonly signal: AbortSignal | undefined;
@@ -78,8 +78,8 @@ export function checkWait(opts: IoOptions, action: string): CheckedWait {
 }
 
 /** The options of the next step: the remaining time and the signal. */
-export function remaining({ deadline, signal }: CheckedWait): IoOptions {
-  return { timeout: deadline.left(), signal };
+export function remainingWait({ deadline, signal }: CheckedWait): IoOptions {
+  return { timeout: deadline.remainingTime(), signal };
 }
 
 export function checkTcp(opts: TcpOptions, action: string): CheckedTcp {

@@ -12,7 +12,7 @@ import type { TlsClientOptions, TlsConn, TlsContext, TlsContextOptions, TlsListe
 import { checkTlsListener, HANDSHAKE_OPTIONS } from "../tls/tlsListenerOptions.js";
 import { CLIENT_OPTIONS, CONTEXT_OPTIONS } from "../tls/tlsOptions.js";
 import { type PreparedTls, prepareTls, wrapPrepared } from "../tls/wrapTls.js";
-import { type CheckedWait, remaining } from "./endpointOptions.js";
+import { type CheckedWait, remainingWait } from "./endpointOptions.js";
 import type { HostAddress } from "./customResolver.js";
 
 /** Options of TLS for `connect()`. The default of `servername` is the host of the endpoint. */
@@ -45,7 +45,7 @@ function checkTls(
 }
 
 /** Checks the `tls` option of a client. @param name the name of the option in messages */
-export function prepareClient(
+export function prepareClientTls(
   value: unknown,
   target: HostAddress | HostPort | undefined,
   action: string,
@@ -56,7 +56,7 @@ export function prepareClient(
 }
 
 /** Checks the `tls` option of a server, and returns the options for `TlsListener`. */
-export function prepareListener(value: unknown, action: string): TlsListenerOptions {
+export function prepareListenerTls(value: unknown, action: string): TlsListenerOptions {
   if (value === undefined) {
     throw new TypeError(`Cannot ${action}: a server has no certificate, required tls: { cert, key } or { context }`);
   }
@@ -72,14 +72,14 @@ export function prepareListener(value: unknown, action: string): TlsListenerOpti
 }
 
 /** Performs the handshake on a stream in the remaining time. If it fails, the stream is closed. */
-export async function wrapStream(
+export async function wrapInTls(
   stream: Stream,
   prepared: PreparedTls,
   target: HostAddress | HostPort | UnixAddress,
   wait: CheckedWait,
 ): Promise<TlsConn> {
   try {
-    return await wrapPrepared(stream, prepared, remaining(wait));
+    return await wrapPrepared(stream, prepared, remainingWait(wait));
   } catch (error) {
     // If wrapPrepared() failed before the handshake, the stream is still open.
     stream.abort();

@@ -15,7 +15,7 @@ import { ADMISSION_OPTIONS } from "../admission/admissionNames.js";
 import type { AdmissionOptions, DrainOptions } from "../admission/index.js";
 import { checkNames, checkOptions, quote } from "../check/index.js";
 import { abortSignal } from "../wait/waitOptions.js";
-import { checkConnect, type ConnectOptions, destinationOf, restrictFamily, RACE_OPTIONS } from "./connect.js";
+import { checkConnectOptions, type ConnectOptions, destinationOf, restrictFamily, RACE_OPTIONS } from "./connect.js";
 import { addressWithoutLookup, type CheckedConnect } from "./connectHost.js";
 import type { CheckedForward, Forwarded } from "./forwardedConnection.js";
 import type { ForwarderStats, ForwardServer } from "./forwardServer.js";
@@ -142,12 +142,12 @@ export async function forward(from: EndpointLike, to: EndpointLike, opts: Forwar
   const forwarder = makeForwarder(new ForwardServer(listener, checked, signal));
   registerHandover(forwarder, {
     sockets: () => handoverOf(listener)!.sockets(),
-    leave: (timeout) => forwarder.drain({ timeout }),
+    stop: (timeout) => forwarder.drain({ timeout }),
   });
   return forwarder;
 }
 
-/** Checks the target and the functions that the call has for it. */
+/** Checks the target, the options for it, and `onEnd`. */
 function checkTarget(
   target: Endpoint,
   { connect = {}, onEnd }: ForwardOptions,
@@ -177,7 +177,7 @@ function checkDestination(
   const what = `a ${target.scheme} endpoint`;
   if (target.scheme === "tcp") {
     checkNames(connect, TCP_TARGET_OPTIONS, action, what);
-    const checkedConnect = restrictFamily(checkConnect(connect, action), target, action);
+    const checkedConnect = restrictFamily(checkConnectOptions(connect, action), target, action);
     const { local } = checkedConnect;
     if (local !== undefined && "port" in local && local.port !== 0) {
       throw new TypeError(`Cannot ${action}: localAddress is ${String(local)}, required port 0`);
@@ -187,7 +187,7 @@ function checkDestination(
   }
   if (target.scheme === "unix" || target.scheme === "vsock") {
     checkNames(connect, [], action, what);
-    return { address: target.address, checkedConnect: checkConnect(connect, action) };
+    return { address: target.address, checkedConnect: checkConnectOptions(connect, action) };
   }
   throw new TypeError(`Cannot ${action}: the target is a ${target.scheme} endpoint, required tcp, unix or vsock`);
 }
@@ -235,13 +235,13 @@ export class Forwarder extends Inspectable<ListenerDescription> implements Async
    * alive.
    */
   unref(): this {
-    this.#server.keepAlive(false);
+    this.#server.setRef(false);
     return this;
   }
 
   /** Undoes `unref()`: the forwarder keeps the process alive until it is closed. */
   ref(): this {
-    this.#server.keepAlive(true);
+    this.#server.setRef(true);
     return this;
   }
 

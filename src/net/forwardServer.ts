@@ -8,7 +8,7 @@ import {
   type AcceptOwner,
   DeadlineSet,
   type DrainOptions,
-  drainTimeout,
+  checkDrainTimeout,
   Lifecycle,
   type LifecycleOwner,
   pressure,
@@ -24,7 +24,7 @@ import type { Stream } from "../stream/index.js";
 import { decodeAddressBuffer } from "../sys/sockaddr.js";
 import { millisecondsOr } from "../wait/waitOptions.js";
 import type { ForwardOptions } from "./forward.js";
-import { type CheckedForward, closeQuietly, ForwardedConnection, setKeepAlive } from "./forwardedConnection.js";
+import { type CheckedForward, closeQuietly, ForwardedConnection, setSocketRef } from "./forwardedConnection.js";
 import { forwardHeader } from "./forwardHeader.js";
 import { describeListener, type ListenerDescription } from "./listenerStats.js";
 import { gateOf, type ListenAddress, type SocketListener } from "./socketListener.js";
@@ -36,7 +36,7 @@ const MAX_RETRIED_LOOKUPS = 4;
 export interface ForwarderStats {
   /** Connections that were accepted and not refused. */
   readonly accepted: number;
-  /** Connections that were refused: the lists of addresses, a limit, or `proxyProtocol`. */
+  /** Connections that were refused by the lists of addresses, by a limit, or by `proxyProtocol`. */
   readonly refused: number;
   /** The part of `refused` whose reason is `proxyProtocol`. */
   readonly proxyRefused: number;
@@ -114,22 +114,22 @@ export class ForwardServer implements AcceptOwner<Socket>, LifecycleOwner {
   }
 
   drain(opts: DrainOptions): Promise<void> {
-    return this.life.drain(drainTimeout(opts));
+    return this.life.drain(checkDrainTimeout(opts));
   }
 
   /** Sets whether the server and all its connections keep the process alive. */
-  keepAlive(yes: boolean): void {
+  setRef(yes: boolean): void {
     this.keepsAlive = yes;
-    this.#loop.keepAlive(yes);
-    setKeepAlive(this.#listener.socket, yes);
-    for (const connection of this.#connections) connection.keepAlive(yes);
+    this.#loop.setRef(yes);
+    setSocketRef(this.#listener.socket, yes);
+    for (const connection of this.#connections) connection.setRef(yes);
   }
 
   accept(): void {
     this.#loop.start(gateOf(this.#listener));
   }
 
-  next(handler: AcceptHandler<Socket>): Socket | undefined {
+  acceptNext(handler: AcceptHandler<Socket>): Socket | undefined {
     const socket = acceptFrom(handler, this.#listener.socket);
     return socket === PENDING ? undefined : socket;
   }
@@ -143,10 +143,10 @@ export class ForwardServer implements AcceptOwner<Socket>, LifecycleOwner {
     closeQuietly(socket);
   }
 
-  acceptFailed(error: unknown): void {
+  onAcceptFailed(error: unknown): void {
     // If the signal of `listen` has closed the listener, that is no error.
     const closed = this.#listener.socket.closed && isEndedByClose(error);
-    if (!closed) this.events.listenerFailed(error);
+    if (!closed) this.events.reportListenerError(error);
     this.life.end(closed ? undefined : { error });
   }
 
@@ -155,15 +155,15 @@ export class ForwardServer implements AcceptOwner<Socket>, LifecycleOwner {
     return socket.stream();
   }
 
-  begin(socket: Socket, client: Address | undefined, key: string | undefined, header: ProxyHeader | undefined): void {
+  handle(socket: Socket, client: Address | undefined, key: string | undefined, header: ProxyHeader | undefined): void {
     const connection = new ForwardedConnection(this, this.#nextId++, socket, client, key, header);
     this.#connections.add(connection);
-    this.events.connection(connection.id, client, header === undefined ? client : undefined);
+    this.events.reportConnection(connection.id, client, header === undefined ? client : undefined);
     connection.start();
   }
 
   /** Makes a connection wait for a descriptor or for memory. */
-  wait(connection: ForwardedConnection, code: string): void {
+  waitForDescriptor(connection: ForwardedConnection, code: string): void {
     this.#waiting.add(connection);
     pressure.report(code);
   }
@@ -199,7 +199,7 @@ export class ForwardServer implements AcceptOwner<Socket>, LifecycleOwner {
     if (failed) totals.failed++;
     this.#waiting.delete(connection);
     this.#connections.delete(connection);
-    this.#loop.left(key);
+    this.#loop.onConnectionEnded(key);
   }
 
   stop(): void {
@@ -209,7 +209,7 @@ export class ForwardServer implements AcceptOwner<Socket>, LifecycleOwner {
   }
 
   async whenEmpty(): Promise<void> {
-    await this.#loop.headersRead();
+    await this.#loop.whenHeadersRead();
     await this.#connections.whenEmpty();
   }
 

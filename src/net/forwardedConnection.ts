@@ -120,7 +120,7 @@ export class ForwardedConnection implements DeadlineMember, AttemptListener, Com
     }
     this.#attempt = new ConnectAttempt(target, checkedConnect, this);
     this.#attempt.start(null);
-    if (!this.#server.keepsAlive) this.#attempt?.keepAlive(false);
+    if (!this.#server.keepsAlive) this.#attempt?.setRef(false);
   }
 
   #connectName(target: HostPort): void {
@@ -142,7 +142,7 @@ export class ForwardedConnection implements DeadlineMember, AttemptListener, Com
     );
   }
 
-  /** After an error that is a shortage, waits for its end. After any other error, ends the connection. */
+  /** If the error is a shortage, waits until the shortage ends. After any other error, ends the connection. */
   #failedToConnect(error: unknown): void {
     const code = shortageOf(error) ?? this.#lookupShortage(error);
     if (code === undefined || this.#ended) {
@@ -150,15 +150,15 @@ export class ForwardedConnection implements DeadlineMember, AttemptListener, Com
       return;
     }
     this.#attempt = this.#lookupEnd = undefined;
-    // A connection that waits is idle.
+    // While the connection waits, no byte moves, so the idle timeout applies.
     this.#deadline = after(this.#startedAt, this.#server.checked.idleTimeout);
     this.#server.arm(this.dueAt());
-    this.#server.wait(this, code);
+    this.#server.waitForDescriptor(this, code);
   }
 
   /**
    * The code of the shortage because of which a lookup may have failed. While a lookup runs, other threads may open and
-   * close the last descriptor. Then the C library reports another error, and a check after the lookup finds a free
+   * close the last descriptor. Then the C library does not report EMFILE, and a check after the lookup finds a free
    * descriptor. So during a shortage the first errors of lookups count as EMFILE.
    */
   #lookupShortage(error: unknown): string | undefined {
@@ -167,11 +167,11 @@ export class ForwardedConnection implements DeadlineMember, AttemptListener, Com
     return this.#failedLookups++ < MAX_REPEATED_LOOKUPS ? "EMFILE" : undefined;
   }
 
-  connected({ socket }: ConnectAttempt): void {
+  onConnected({ socket }: ConnectAttempt): void {
     this.#startPump(socket);
   }
 
-  refused(_attempt: ConnectAttempt, error: unknown): void {
+  onAttemptFailed(_attempt: ConnectAttempt, error: unknown): void {
     this.#failedToConnect(error);
   }
 
@@ -222,10 +222,10 @@ export class ForwardedConnection implements DeadlineMember, AttemptListener, Com
     this.#server.checked.pipes.removeUser(calls);
   }
 
-  keepAlive(yes: boolean): void {
-    setKeepAlive(this.#client, yes);
-    this.#attempt?.keepAlive(yes);
-    if (this.#target !== undefined) setKeepAlive(this.#target, yes);
+  setRef(yes: boolean): void {
+    setSocketRef(this.#client, yes);
+    this.#attempt?.setRef(yes);
+    if (this.#target !== undefined) setSocketRef(this.#target, yes);
   }
 
   /** Both directions have finished. */
@@ -278,7 +278,7 @@ export class ForwardedConnection implements DeadlineMember, AttemptListener, Com
     const { events } = this.#server;
     // Behind a proxy, `#address` is the address in the header, and the address of the peer is not stored.
     const peer = this.#header === undefined ? this.#address : undefined;
-    events.closed(this.id, this.#address, peer, this.#startedAt, toTarget, toClient, reason, failure);
+    events.reportClosed(this.id, this.#address, peer, this.#startedAt, toTarget, toClient, reason, failure);
     this.#server.remove(this, this.#key, toTarget, toClient, failure !== undefined);
     const { onEnd } = this.#server.checked;
     if (onEnd === undefined) return;
@@ -293,7 +293,7 @@ function after(start: number, timeout: number | null): number {
 }
 
 /** Sets whether the waiting calls of a socket keep the process alive. */
-export function setKeepAlive(socket: Socket, yes: boolean): void {
+export function setSocketRef(socket: Socket, yes: boolean): void {
   if (yes) socket.ref();
   else socket.unref();
 }

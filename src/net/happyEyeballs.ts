@@ -76,7 +76,7 @@ export class Race<A, C> {
   readonly #lookupErrors: unknown[] = [];
   /** The number of lookups that have not returned. */
   #pendingLookups: number;
-  /** Whether the wait for the answers before the first attempt is over. */
+  /** Whether the wait before the first attempt is over. */
   #started = false;
 
   readonly #attempts: StartedAttempt<A, C>[] = [];
@@ -92,7 +92,7 @@ export class Race<A, C> {
     this.#limits = limits;
     this.#clock = clock;
     this.#pendingLookups = operations.families.length;
-    // Puts the preferred family first in the map, also if the other family is answered first.
+    // Puts the preferred family first in the map, even if the answer for the other family comes first.
     if (operations.families.length > 1) for (const family of operations.families) this.#untried.set(family, []);
     this.result = new Promise<C>((resolve) => (this.#resolve = resolve));
     for (const family of operations.families) {
@@ -138,7 +138,7 @@ export class Race<A, C> {
     }
   }
 
-  /** Starts the first attempt, unless the only addresses may come from a pending lookup. */
+  /** Starts the first attempt, unless no address is known and a lookup is pending. */
   #startFirst(): void {
     // The preferred family has no addresses. The answer of the other lookup starts the first attempt.
     if (this.#pendingLookups > 0 && this.#nextFamily() === undefined) return;
@@ -195,7 +195,7 @@ export class Race<A, C> {
     this.#resolve(rejection(this.#operations.combineErrors(this.#lookupErrors, errors)));
   }
 
-  /** Ends the race, and cancels all attempts except the winner. Returns false if the race had ended before. */
+  /** Ends the race, and cancels all attempts except the winner. Returns false if the race has already ended. */
   #end(winner?: StartedAttempt<A, C>): boolean {
     if (this.#ended) return false;
     this.#ended = true;

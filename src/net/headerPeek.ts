@@ -14,12 +14,12 @@ import type { Socket } from "../socket/index.js";
 import { timeoutError } from "../wait/localError.js";
 
 /**
- * The first and the longest pause in ms between two reads of a header that is not complete. There are pauses because
- * the first part stays in the receive buffer, so readable() would return at once. Pauses are rare, because
- * only connections of proxies are read, and a proxy sends its header at once.
+ * The first and the longest pause in ms between two reads of a header that is not complete. A wait for readable() would
+ * end at once, because the first part of the header stays in the receive buffer. Pauses are rare, because only headers
+ * of proxies are read, and a proxy sends its header at once.
  */
 const FIRST_PAUSE = 1;
-const LONGEST_PAUSE = 50;
+const MAX_PAUSE = 50;
 
 /** Reads with MSG_PEEK. */
 class PeekedHeader implements HeaderSource {
@@ -39,7 +39,7 @@ class PeekedHeader implements HeaderSource {
   async peek(size: number, opts: IoOptions = {}): Promise<Buffer | null> {
     const { signal, timeout } = opts;
     const end = typeof timeout === "number" ? clock() + timeout : Infinity;
-    for (let pause = FIRST_PAUSE; ; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
+    for (let pause = FIRST_PAUSE; ; pause = Math.min(pause * 2, MAX_PAUSE)) {
       const bytes = this.#socket.tryRecv(this.#maxBytes, { flags: MSG_PEEK });
       this.#available = bytes?.length ?? 0;
       if (bytes?.length === 0) return null;
@@ -59,14 +59,14 @@ class PeekedHeader implements HeaderSource {
     return bytes.length === 0 ? null : bytes.subarray(0, size);
   }
 
-  /** The bytes stay in the receive buffer. */
+  /** Takes no bytes, because the worker reads them again. */
   readExactly(): Promise<Buffer> {
     return Promise.resolve(Buffer.alloc(0));
   }
 }
 
 /** Reads the headers of many connections. */
-export class HeaderPeeks {
+export class HeaderPeeker {
   readonly #kind: SocketKind;
   readonly #maxBytes: number;
   /** A duplicate of each descriptor, because the descriptor itself belongs to other code. */
@@ -85,7 +85,7 @@ export class HeaderPeeks {
       this.#sockets.set(connection, socket);
       return new PeekedHeader(socket, this.#maxBytes);
     } catch (error) {
-      // No descriptor is left. The reserve of the server was not enough.
+      // No descriptor is free: the reserve of the server was not enough.
       const fail = (): Promise<never> => Promise.reject(error);
       return { buffered: 0, peek: fail, readExactly: fail };
     }

@@ -7,7 +7,7 @@ import { type HostPort, Inet6Address } from "../addr/index.js";
 import { quote } from "../check/index.js";
 import { LimitError } from "../errors/index.js";
 import type { Stream } from "../stream/index.js";
-import { type CheckedWait, remaining } from "./endpointOptions.js";
+import { type CheckedWait, remainingWait } from "./endpointOptions.js";
 import { type CheckedProxy, ProxyRefusal } from "./proxy.js";
 import type { HostAddress } from "./customResolver.js";
 
@@ -40,7 +40,7 @@ export async function httpConnect(
   const { host, port } = target;
   const authority = target instanceof Inet6Address ? `[${host}]:${port}` : `${host}:${port}`;
   const request = `CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n${proxy.fields}\r\n`;
-  await stream.write(Buffer.from(request, "latin1"), remaining(wait));
+  await stream.write(Buffer.from(request, "latin1"), remainingWait(wait));
   const reader = new ResponseReader(stream, proxy, wait);
   for (;;) {
     const { headers, status, statusText } = await reader.read();
@@ -75,7 +75,7 @@ class ResponseReader {
   }
 
   async read(): Promise<ResponseHeader> {
-    const start = (await this.#stream.peek(HTTP_START.length, remaining(this.#wait)))?.toString("latin1") ?? "";
+    const start = (await this.#stream.peek(HTTP_START.length, remainingWait(this.#wait)))?.toString("latin1") ?? "";
     // Checked before the line is complete, because the end of another protocol's line may never come.
     if (!HTTP_START.startsWith(start)) throw notHttp(start);
     const first = await this.#line();
@@ -105,7 +105,7 @@ class ResponseReader {
     const { maxHeader } = this.#proxy;
     const max = maxHeader - this.#bytes;
     if (max <= 0) throw new LimitError("maxHeader", maxHeader, this.#bytes + 1);
-    const bytes = await this.#stream.readUntil("\n", { ...remaining(this.#wait), max });
+    const bytes = await this.#stream.readUntil("\n", { ...remainingWait(this.#wait), max });
     if (bytes === null)
       throw new ProxyRefusal("ECONNRESET", "the proxy ended the connection before the end of its response");
     this.#bytes += bytes.length;

@@ -1,6 +1,7 @@
-// The new program of an upgrade: receives the sockets of the old program, and accepts connections when both are ready.
+// An upgrade in the new program: receives the sockets of the old program, and opens the gate when both programs are
+// ready.
 //
-// Until then the old program serves. If this program fails before, no connection is lost, because this program has
+// Until then the old program accepts. If this program fails before, no connection is lost, because this program has
 // accepted none.
 
 import { Buffer } from "node:buffer";
@@ -48,9 +49,9 @@ function inodeOf(fd: number): string | undefined {
 
 /** The sockets of the old program, and the messages that both programs exchange about them. */
 export class Inheritance {
-  /** Resolves when this program may accept connections; rejects if the old program goes on instead. */
+  /** Resolves when this program may accept connections; rejects if the old program continues instead. */
   readonly gate: Promise<void>;
-  /** Resolves when the old program has stopped to accept. */
+  /** Resolves when the old program has stopped accepting. */
   readonly #oldStopped: Promise<void>;
   readonly #channel: Socket;
   #sockets: InheritedSocket[] = [];
@@ -62,8 +63,8 @@ export class Inheritance {
   #resolveOldStopped!: () => void;
   #rejectGate!: (error: unknown) => void;
 
-  constructor(control: Socket) {
-    this.#channel = control;
+  constructor(channel: Socket) {
+    this.#channel = channel;
     this.gate = new Promise((resolve, reject) => {
       this.#openGate = resolve;
       this.#rejectGate = reject;
@@ -104,7 +105,7 @@ export class Inheritance {
     }
   }
 
-  /** Takes the first socket that has one of these names. Undefined if there is none, or after `ready()`. */
+  /** Takes the first socket that has one of these names. Undefined if there is none, or after `reportReady()`. */
   take(names: readonly string[], type: number): InheritedSocket | undefined {
     const index = this.#sockets.findIndex(
       (one) => one.socket.type === type && one.names.some((name) => names.includes(name)),
@@ -120,7 +121,7 @@ export class Inheritance {
   /**
    * Reports to the old program that this one can serve. Resolves when this one serves and the old one accepts no more.
    */
-  async ready(): Promise<void> {
+  async reportReady(): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure.error;
     if (!this.#ready) {
       this.#ready = true;
@@ -149,7 +150,7 @@ export class Inheritance {
     await new Promise((resolve) => setImmediate(resolve));
     try {
       await sendUpgradeMessage(this.#channel, { type: "serving" });
-      // The old program closes its end when it has stopped to accept.
+      // The old program closes its end when it has stopped accepting.
       await receiveUpgradeMessage(this.#channel);
     } catch {
       // The old program has ended.
@@ -158,7 +159,7 @@ export class Inheritance {
     this.#resolveOldStopped();
   }
 
-  /** Ends the upgrade with an error. The old program goes on. */
+  /** Ends the upgrade with an error. The old program continues. */
   #giveUp(error: unknown): void {
     this.#failure = { error };
     this.#rejectGate(error);

@@ -9,7 +9,7 @@ export const UPGRADE_VARIABLE = "BERKELEY_UPGRADE";
 let inheritance: Promise<Inheritance | undefined> | undefined;
 
 /** Receives the sockets of the old program, once. Undefined if this program was not started by `upgrade()`. */
-export function inherited(): Promise<Inheritance | undefined> | undefined {
+export function findInheritance(): Promise<Inheritance | undefined> | undefined {
   if (inheritance !== undefined) return inheritance;
   const place = process.env[UPGRADE_VARIABLE];
   // A worker thread has the same environment variables, but only the main thread may receive the sockets.

@@ -40,7 +40,7 @@ import {
 } from "../options/index.js";
 import { resolveNow } from "../netdb/resolve.js";
 import { takeDescriptor } from "./takeDescriptor.js";
-import { bindFirst, wildcards } from "./bindFirst.js";
+import { bindFirst, wildcardAddresses } from "./bindFirst.js";
 import { listenEvents } from "./callEvents.js";
 import {
   applyTcp,
@@ -57,14 +57,14 @@ import {
   type TcpOptions,
 } from "./endpointOptions.js";
 import { type HostAddress, resolveAddresses } from "./customResolver.js";
-import { addressOf, type ListenAddress, SocketListener } from "./socketListener.js";
+import { addressOrClose, type ListenAddress, SocketListener } from "./socketListener.js";
 import { listenFdNamed } from "./systemd.js";
-import { prepareListener, type TlsListenOptions } from "./endpointTls.js";
+import { prepareListenerTls, type TlsListenOptions } from "./endpointTls.js";
 import { TlsSocketListener } from "./tlsSocketListener.js";
 import { bindUnix, setMode, type UnixFile } from "./unixPath.js";
 import { namesOf, registerSocket } from "./upgradeSockets.js";
 import type { Inheritance } from "./inheritance.js";
-import { inherited } from "./inherited.js";
+import { findInheritance } from "./inherited.js";
 import { refuseChanges } from "./refuseChanges.js";
 
 /**
@@ -191,7 +191,7 @@ export async function listen(endpoint: EndpointLike, opts: ListenOptions = {}): 
   }
   checked.signal?.throwIfAborted();
   if (listenEvents.needsObserving()) return listenEvents.observe(target, () => listen(endpoint, opts));
-  const inheriting = inherited();
+  const inheriting = findInheritance();
   const { listener, file } =
     (inheriting === undefined ? undefined : useInherited(await inheriting, target, opts, checked, action)) ??
     (await makeListener(target, opts, checked, action));
@@ -205,7 +205,7 @@ interface NewListener {
   readonly file?: UnixFile | undefined;
 }
 
-/** Makes a listener for an endpoint whose socket no other program has passed. */
+/** Makes a listener for an endpoint for which no old program has passed a socket. */
 async function makeListener(
   target: Endpoint,
   opts: ListenOptions,
@@ -229,17 +229,19 @@ async function makeListener(
         (bound) => bound.listen(backlog),
       );
       const setup = { remove: file?.remove, unlink: checked.unlink, signal };
-      return { listener: new SocketListener(socket, addressOf(socket, file?.remove), limits, setup), file };
+      return { listener: new SocketListener(socket, addressOrClose(socket, file?.remove), limits, setup), file };
     }
     case "tls": {
-      const tls = prepareListener(opts.tls, action);
+      const tls = prepareListenerTls(opts.tls, action);
       const socket = await listenTcp(target, checked, action);
-      return { listener: new TlsSocketListener(socket, addressOf(socket) as HostAddress, limits, tls, { signal }) };
+      return {
+        listener: new TlsSocketListener(socket, addressOrClose(socket) as HostAddress, limits, tls, { signal }),
+      };
     }
     default: {
       const socket =
         target.scheme === "vsock" ? await listenAt(target.address, checked) : await listenTcp(target, checked, action);
-      return { listener: new SocketListener(socket, addressOf(socket), limits, { signal }) };
+      return { listener: new SocketListener(socket, addressOrClose(socket), limits, { signal }) };
     }
   }
 }
@@ -261,7 +263,7 @@ function useInherited(
   const { limits, signal, unlink } = checked;
   const setup = { remove: file?.remove, unlink, signal, gate: inheritance!.gate };
   try {
-    const tls = target.scheme === "tls" ? prepareListener(opts.tls, action) : undefined;
+    const tls = target.scheme === "tls" ? prepareListenerTls(opts.tls, action) : undefined;
     const address = socket.getsockname() as ListenAddress;
     if (isTcpSocket(socket)) applyToInherited(socket, target, checked);
     if (file !== undefined && checked.mode !== undefined) setMode(address as UnixAddress, file.path, checked.mode);
@@ -311,7 +313,7 @@ async function listenTcp(
   checked: CheckedListen,
   action: string,
 ): Promise<Socket> {
-  const addresses = wildcards(target, checked.ipv6Only, family) ?? (await resolve(target, family, checked));
+  const addresses = wildcardAddresses(target, checked.ipv6Only, family) ?? (await resolve(target, family, checked));
   const listenAtOne = async (address: HostAddress): Promise<Socket> => {
     if (checked.ipv6Only && address.family !== AF_INET6) {
       throw new TypeError(
@@ -372,7 +374,7 @@ function takeListening(fd: number, opts: ListenOptions, checked: CheckedListen, 
 }
 
 /**
- * Sets the options of a TCP socket that another program has bound. Also resets options that this program does not set.
+ * Sets the options of a TCP socket that the old program has bound. Also resets options that this call does not set.
  */
 function applyToInherited(socket: Socket, target: Endpoint, checked: CheckedListen): void {
   if (target.scheme !== "fd" && target.scheme !== "systemd") {

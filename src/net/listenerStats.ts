@@ -12,7 +12,7 @@ export interface ListenerStats {
   readonly accepted: number;
   /** Connections in the accept queue of the kernel. The kernel reports them only for TCP; otherwise undefined. */
   readonly queued: number | undefined;
-  /** The maximum length of the accept queue; undefined as `queued`. */
+  /** The maximum length of the accept queue; undefined if `queued` is. */
   readonly backlog: number | undefined;
 }
 

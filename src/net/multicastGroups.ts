@@ -63,11 +63,11 @@ export function changeMembership(
   group: unknown,
   opts: GroupOptions | undefined,
 ): void {
-  const refused = (name: string, value: unknown, required: string): TypeError =>
+  const argumentError = (name: string, value: unknown, required: string): TypeError =>
     new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required ${required}`);
   const target = parseNumeric(group);
   if (target === undefined || !isGroup(target)) {
-    throw refused("group", group, "a multicast address: 224.0.0.0 to 239.255.255.255, or ff00::/8");
+    throw argumentError("group", group, "a multicast address: 224.0.0.0 to 239.255.255.255, or ff00::/8");
   }
   if (typeof opts === "string" || typeof opts === "number") {
     const form = `${action}(group, { interface: ${quote(opts)} })`;
@@ -78,13 +78,13 @@ export function changeMembership(
   const { interface: givenInterface, source } = opts ?? {};
   const sender = source === undefined ? undefined : parseNumeric(source);
   if (source !== undefined && (sender === undefined || sender.family !== target.family || isGroup(sender))) {
-    throw refused("source", source, `a numeric address of one host, of IPv${target.family} as the group`);
+    throw argumentError("source", source, `a numeric address of one host, of IPv${target.family} as the group`);
   }
   if (target.family === 6 && socket.family === AF_INET) {
-    throw refused("group", group, "one of IPv4, because the socket is of IPv4");
+    throw argumentError("group", group, "one of IPv4, because the socket is of IPv4");
   }
   if (target.family === 4 && socket.family !== AF_INET && !socket.closed && socket.getsockopt(IPV6_V6ONLY)) {
-    throw refused("group", group, "one of IPv6, because the socket receives no IPv4");
+    throw argumentError("group", group, "one of IPv6, because the socket receives no IPv4");
   }
   const index = groupInterface(target.zone, givenInterface, group, action);
   const [groupOption, sourceOption] = MEMBERSHIP_OPTIONS[action];

@@ -23,10 +23,10 @@ export interface NewProgramChannel {
   readonly env: Readonly<Record<string, string>>;
   /** The descriptor that the new program inherits as number 3. */
   readonly fd: number;
-  /** Closes that descriptor in this program. Call it when the new program has started. */
-  started(): void;
-  /** Resolves with the next message; undefined if the new program has ended. Answers the message `hello` itself. */
-  next(): Promise<UpgradeMessage | undefined>;
+  /** Closes `fd` in this program. Call it when the new program has started. */
+  onStarted(): void;
+  /** Resolves with the next message except `hello`, which it answers; undefined if the new program has ended. */
+  receive(): Promise<UpgradeMessage | undefined>;
   send(message: UpgradeMessage): Promise<void>;
   /** Calls `closed` when one of the sockets is closed in this program, until `unwatch()`. */
   watch(closed: () => void): void;
@@ -46,8 +46,8 @@ export function openUpgradeChannel(sockets: readonly PassableSocket[]): NewProgr
   return {
     env: { [UPGRADE_VARIABLE]: `${CHILD_FD}:${ino}` },
     fd,
-    started: () => theirs.close(),
-    next: async () => {
+    onStarted: () => theirs.close(),
+    receive: async () => {
       for (;;) {
         const received = await receiveUpgradeMessage(ours);
         received?.fds.close();

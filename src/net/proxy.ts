@@ -5,7 +5,7 @@ import { HostPort, Inet6Address, InetAddress, parseEndpoint, toAddress, UnixAddr
 import { checkNames, integer, quote } from "../check/index.js";
 import type { PreparedTls } from "../tls/wrapTls.js";
 import type { HostAddress } from "./customResolver.js";
-import { prepareClient, type TlsConnectOptions } from "./endpointTls.js";
+import { prepareClientTls, type TlsConnectOptions } from "./endpointTls.js";
 
 /** A proxy at `host` and `port`, or at the UNIX socket `path`. */
 export interface ProxyOptions {
@@ -131,7 +131,7 @@ function checkParts(opts: ProxyOptions, action: string): CheckedProxy {
       maxHeaders === undefined ? DEFAULT_MAX_FIELDS : integer(maxHeaders, action, "via.maxHeaders", 0, 1 << 16),
     tls:
       protocol === "https"
-        ? prepareClient(tls, address instanceof UnixAddress ? undefined : address, action, "via.tls")
+        ? prepareClientTls(tls, address instanceof UnixAddress ? undefined : address, action, "via.tls")
         : undefined,
   };
 }
@@ -196,13 +196,13 @@ function checkLogin(
   for (const [name, value] of Object.entries(given)) {
     if (typeof value !== "string") throw new TypeError(`Cannot ${action}: via.${name} is no string, required one`);
     const bytes = Buffer.byteLength(value);
-    // RFC 1929, section 2: one byte has the length of each, and the user name is not empty.
+    // RFC 1929, section 2: each value has a length of one byte, and the user name is not empty.
     if (protocol === "socks5" && (bytes > 255 || (bytes === 0 && name === "username"))) {
       throw new RangeError(
         `Cannot ${action}: via.${name} has ${bytes} bytes, required ${name === "username" ? 1 : 0} to 255`,
       );
     }
-    // RFC 7617, section 2: neither has control characters, and the user name has no colon.
+    // RFC 7617, section 2: both values have no control characters, and the user name has no colon.
     if (protocol === "http" && (/\p{Cc}/u.test(value) || (name === "username" && value.includes(":")))) {
       throw new TypeError(`Cannot ${action}: via.${name} has a character that the Basic scheme cannot carry`);
     }
@@ -264,7 +264,7 @@ function checkFields(
     .join("");
 }
 
-/** The destination that the proxy connects to: an address, or a name in ASCII. */
+/** Checks the destination that the proxy connects to. Returns an address, or a name in ASCII. */
 export function checkDestination(target: HostAddress | HostPort, action: string): HostAddress | HostPort {
   if (target instanceof InetAddress) return target;
   if (target.scopeid !== 0 || (target instanceof HostPort && target.zone !== undefined)) {

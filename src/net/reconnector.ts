@@ -16,8 +16,8 @@ import { optionsError, PendingCall } from "../wait/pendingCall.js";
 import type { Clock } from "../wait/clock.js";
 import { MAX_TIMER_DELAY, millisecondsWithin } from "../wait/waitOptions.js";
 import { ClosingSignal } from "./closingSignal.js";
-import { checkCall, connect, type ConnectOptions } from "./connect.js";
-import { checkRetry, delayAfter, pause, type RetryOptions, type RetryPolicy, triesAgain } from "./retry.js";
+import { checkConnectCall, connect, type ConnectOptions } from "./connect.js";
+import { checkRetry, delayAfter, pause, type RetryOptions, type RetryPolicy, allowsRetry } from "./retry.js";
 
 /** The end of a connection of a {@link Reconnector}. */
 export interface DisconnectEvent {
@@ -91,16 +91,16 @@ class ConnectionCall extends PendingCall<Stream> {
 }
 
 /**
- * Keeps a client connected. It connects when a call needs a connection, and connects again after that connection has
- * ended. The pauses between tries get longer with each failure ({@link RetryOptions}). After a connection that has
- * lasted for `stableAfter` they are short again.
+ * Keeps a client connected: connects when a call needs a connection and there is none. The pauses between tries get
+ * longer with each failure ({@link RetryOptions}). After a connection that has lasted for `stableAfter` they are short
+ * again.
  *
  * `connection()` returns the present connection, to any number of callers. `for await` returns one connection after the
  * other, and closes each before the next.
  *
  * A connection has ended when a call has closed its stream, or when the peer's end or an error has arrived. The
- * Reconnector notices this without a read or write ({@link Stream.whenEnded}). It closes the old stream when it has a
- * new one. An old stream that may have unread bytes stays open until the connection after the new one.
+ * Reconnector detects this without a read or write ({@link Stream.whenEnded}). It closes the old stream when it has a
+ * new one. An old stream that may have unread bytes stays open until one more connection is made.
  *
  * It connects only while a call waits for a connection. After `close()` no timer and no descriptor is left.
  *
@@ -163,7 +163,7 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
    */
   constructor(endpoint: EndpointLike, opts: ReconnectorOptions = {}) {
     const { stableAfter, prepare, onConnect, onDisconnect, retry = {}, signal, ...connectOptions } = opts;
-    const { action, target } = checkCall(endpoint, { ...connectOptions, signal }, "timeout");
+    const { action, target } = checkConnectCall(endpoint, { ...connectOptions, signal }, "timeout");
     if (target.scheme === "fd") {
       throw new TypeError(`Cannot ${action}: a descriptor is one connection, required an endpoint to connect to again`);
     }
@@ -180,8 +180,8 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
   }
 
   /**
-   * Returns the present connection, or waits for a new one. All calls that wait get the same stream. When a
-   * timeout or a signal ends the only waiting call, the try ends too.
+   * Returns the present connection, or waits for a new one. All calls that wait get the same stream. When a timeout or
+   * a signal ends the only waiting call, the try ends too.
    *
    * @throws the error of the last try, if `retryOn` refuses it or `maxTries` tries have failed. A later call begins new
    *   tries
@@ -269,7 +269,7 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
     this.#connecting = undefined;
   }
 
-  /** Tries until there is a connection, or an error that rejects the waiting calls. Never rejects itself. */
+  /** Tries until there is a connection, or an error that rejects the waiting calls. The promise never rejects. */
   async #connectUntilDone({ signal }: AbortController): Promise<void> {
     try {
       for (let tries = 1; ; tries++) {
@@ -362,7 +362,7 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
     const { clock, maxTries, onRetry } = this.#policy;
     const delay = delayAfter(this.#failuresInRow, this.#policy);
     this.#resumeAt = clock.now() + delay;
-    if (!triesAgain(this.#policy, error) || tries >= maxTries) throw error;
+    if (!allowsRetry(this.#policy, error) || tries >= maxTries) throw error;
     if (onRetry !== undefined) runCallback("onRetry", onRetry, { tries, delay, error });
   }
 

@@ -98,7 +98,7 @@ function checkMaxTries(value: unknown, action: string): number {
   return value === Infinity ? Infinity : integer(value, action, "retry.maxTries", 1, Number.MAX_SAFE_INTEGER);
 }
 
-/** Codes of failures that may pass without a change of the program. docs/reconnect.md has this list. */
+/** Codes of failures that may end without a change of the program. docs/reconnect.md has this list. */
 const RETRYABLE: ReadonlySet<string> = new Set([
   // The peer or the network is not available for now.
   "ECONNREFUSED",
@@ -147,8 +147,8 @@ export function isRetryable(error: unknown): boolean {
   return error instanceof IncompleteReadError || (error instanceof SocketError && RETRYABLE.has(error.code));
 }
 
-/** Whether `retryOn` allows another try. Throws the errors of `retryOn`. */
-export function triesAgain({ retryOn }: RetryPolicy, error: unknown): boolean {
+/** Whether `retryOn` allows another try. If `retryOn` throws, throws the same error. */
+export function allowsRetry({ retryOn }: RetryPolicy, error: unknown): boolean {
   const again: unknown = retryOn(error);
   if (typeof again === "boolean") return again;
   warnOnRejection("retryOn", again);
@@ -207,7 +207,7 @@ export async function openWithRetries<T>(
       error = failure;
     }
     signal?.throwIfAborted();
-    if (!triesAgain(policy, error) || tries >= policy.maxTries) throw error;
+    if (!allowsRetry(policy, error) || tries >= policy.maxTries) throw error;
     const left = deadline - clock.now();
     if (left <= 0) throw timeoutErrorOf(error);
     const delay = delayAfter(tries, policy);

@@ -1,7 +1,7 @@
-// Internal functions with which src/server/ accepts from the listeners of this folder.
+// The internal functions and classes of this folder, and of folders below it, that src/server/ uses.
 
 export { acceptStream, gateOf, type ListenAddress, SocketListener } from "./socketListener.js";
-export { beforeHandshake, finishSocketHandshakes, TlsSocketListener } from "./tlsSocketListener.js";
+export { callBeforeHandshake, finishSocketHandshakes, TlsSocketListener } from "./tlsSocketListener.js";
 export { trySendFrom } from "../socket/datagramQueue.js";
 export { DatagramQueue } from "../socket/index.js";
 export { decodeAddress, encodeAddress } from "../sys/sockaddr.js";
@@ -22,12 +22,12 @@ export {
   resetConnection,
   type SocketKind,
 } from "./connectionChannel.js";
-export { HeaderPeeks } from "./headerPeek.js";
+export { HeaderPeeker } from "./headerPeek.js";
 export { checkStreamLimits, STREAM_OPTIONS } from "./endpointOptions.js";
-export { prepareListener } from "./endpointTls.js";
+export { prepareListenerTls } from "./endpointTls.js";
 export { finishHandshakes, TlsListener } from "../tls/tlsListener.js";
 export { type Handover, handoverOf, type PassableSocket, receivingGateOf, registerServer } from "./upgradeSockets.js";
-export { inherited } from "./inherited.js";
+export { findInheritance } from "./inherited.js";
 export { notifyManager } from "./sdNotify.js";
-export { foreignMessage, type UpgradeMessage } from "./upgradeChannel.js";
+export { unexpectedMessageError, type UpgradeMessage } from "./upgradeChannel.js";
 export { type NewProgramChannel, openUpgradeChannel } from "./newProgramChannel.js";

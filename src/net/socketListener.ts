@@ -55,7 +55,7 @@ export interface ListenerSetup {
 }
 
 /** The address of a listening socket. If getsockname(2) fails, it closes the socket and removes its file. */
-export function addressOf(socket: Socket, remove?: () => void): ListenAddress {
+export function addressOrClose(socket: Socket, remove?: () => void): ListenAddress {
   try {
     return socket.getsockname() as ListenAddress;
   } catch (error) {

@@ -2,7 +2,7 @@
 
 import { HostPort, InetAddress, parseIPv4, parseIPv6 } from "../addr/index.js";
 import type { Stream } from "../stream/index.js";
-import { type CheckedWait, remaining } from "./endpointOptions.js";
+import { type CheckedWait, remainingWait } from "./endpointOptions.js";
 import { type CheckedProxy, type Credentials, ProxyRefusal } from "./proxy.js";
 import type { HostAddress } from "./customResolver.js";
 
@@ -39,8 +39,8 @@ export async function socks5Connect(
 ): Promise<void> {
   const request = connectRequest(target);
   const methods = credentials === undefined ? [METHOD_NONE] : [METHOD_NONE, METHOD_PASSWORD];
-  await stream.write(Uint8Array.of(SOCKS_VERSION, methods.length, ...methods), remaining(wait));
-  const [version, method] = await stream.readExactly(2, remaining(wait));
+  await stream.write(Uint8Array.of(SOCKS_VERSION, methods.length, ...methods), remainingWait(wait));
+  const [version, method] = await stream.readExactly(2, remainingWait(wait));
   checkSocksVersion(version, SOCKS_VERSION);
   if (method === METHOD_PASSWORD && credentials !== undefined) await authenticate(stream, credentials, wait);
   else if (method === NO_ACCEPTABLE_METHOD) {
@@ -49,7 +49,7 @@ export async function socks5Connect(
   } else if (method !== METHOD_NONE) {
     throw new ProxyRefusal("EPROTO", `the proxy chose method ${method}, which was not offered`);
   }
-  await stream.write(request, remaining(wait));
+  await stream.write(request, remainingWait(wait));
   await readReply(stream, wait);
 }
 
@@ -58,8 +58,8 @@ async function authenticate(stream: Stream, { username, password }: Credentials,
   const user = Buffer.from(username);
   const secret = Buffer.from(password);
   const head = Uint8Array.of(PASSWORD_VERSION, user.length);
-  await stream.write([head, user, Uint8Array.of(secret.length), secret], remaining(wait));
-  const [version, status] = await stream.readExactly(2, remaining(wait));
+  await stream.write([head, user, Uint8Array.of(secret.length), secret], remainingWait(wait));
+  const [version, status] = await stream.readExactly(2, remainingWait(wait));
   checkSocksVersion(version, PASSWORD_VERSION);
   if (status !== 0)
     throw new ProxyRefusal("EACCES", `the proxy refused the user name and the password with status ${status}`);
@@ -85,17 +85,17 @@ function encodeDestination(target: HostAddress | HostPort): Uint8Array {
 }
 
 async function readReply(stream: Stream, wait: CheckedWait): Promise<void> {
-  const [version, reply = 0, , type = 0] = await stream.readExactly(4, remaining(wait));
+  const [version, reply = 0, , type = 0] = await stream.readExactly(4, remainingWait(wait));
   checkSocksVersion(version, SOCKS_VERSION);
   if (reply !== 0) {
     const [code, text] = REPLIES[reply] ?? ["EPROTO", "unassigned"];
     throw new ProxyRefusal(code, `the proxy answered ${reply}: ${text}`, { reply });
   }
   // The address and port that the proxy connects from follow. They are read and not used.
-  if (type === ADDRESS_IPV4) await stream.readExactly(4 + 2, remaining(wait));
-  else if (type === ADDRESS_IPV6) await stream.readExactly(16 + 2, remaining(wait));
+  if (type === ADDRESS_IPV4) await stream.readExactly(4 + 2, remainingWait(wait));
+  else if (type === ADDRESS_IPV6) await stream.readExactly(16 + 2, remainingWait(wait));
   else if (type === ADDRESS_NAME) {
-    const [length = 0] = await stream.readExactly(1, remaining(wait));
-    await stream.readExactly(length + 2, remaining(wait));
+    const [length = 0] = await stream.readExactly(1, remainingWait(wait));
+    await stream.readExactly(length + 2, remainingWait(wait));
   } else throw new ProxyRefusal("EPROTO", `the proxy answered with an address of type ${type}, required 1, 3 or 4`);
 }

@@ -17,11 +17,11 @@ import { makeDescribable } from "../registry/index.js";
 import { describeListener, type ListenerDescription, type ListenerStats } from "./listenerStats.js";
 import { type ListenerSetup, SocketListener } from "./socketListener.js";
 
-/** Does the same as `finishHandshakes()` of tlsListener.ts. */
+/** Stops accepting, and resolves when no handshake runs; see `finishHandshakes()` of tlsListener.ts. */
 export let finishSocketHandshakes: (listener: TlsSocketListener) => Promise<void>;
 
 /** Sets the function that is called for each connection before its handshake. */
-export let beforeHandshake: (listener: TlsSocketListener | TlsListener, before: BeforeHandshake) => void;
+export let callBeforeHandshake: (listener: TlsSocketListener | TlsListener, before: BeforeHandshake) => void;
 
 /**
  * The result of `listen("tls://…")`: accepts the connections to an endpoint after their TLS handshake, as streams. The
@@ -52,7 +52,7 @@ export class TlsSocketListener extends SocketListener<TlsConn, InetAddress | Ine
       "TlsSocketListener",
       (listener) => describeListener(listener.socket, listener.address, listener.stats()),
     );
-    beforeHandshake = (listener, before) =>
+    callBeforeHandshake = (listener, before) =>
       setBeforeHandshake(listener instanceof TlsListener ? listener : listener.#tlsListener, before);
   }
 

@@ -1,11 +1,11 @@
 // UdpSocket: receives and sends packets, each with its address.
 //
-// The kernel's receive buffer is the only queue. A packet is received only by a call. When the buffer is full, the
-// kernel drops new packets and counts them. So `receiveBuffer` bounds the memory.
+// The kernel's receive buffer is the only queue: a packet stays there until a call receives it. When the buffer is
+// full, the kernel drops new packets and counts them. So `receiveBuffer` limits the memory.
 //
-// A socket at the wildcard receives packets to all addresses of the machine. When it
-// sends, the kernel chooses the source address by the route. If the source address of an answer is not the
-// address that the client has sent to, the client, a firewall or a NAT drops the answer.
+// A socket at the wildcard receives packets to all addresses of the machine. When it sends, the kernel chooses the
+// source address by the route. If the source address of an answer is not the address that the client has sent to, the
+// client, a firewall or a NAT drops the answer.
 //
 // So on such a socket the kernel reports the local address of each packet (IP_PKTINFO of ip(7), IPV6_RECVPKTINFO of RFC
 // 3542). A WeakMap stores the local address under the `address` object of the packet. `send()` to this object uses the
@@ -174,7 +174,7 @@ export class UdpSocket extends Inspectable<UdpDescription> implements AsyncItera
    *
    * On a socket at the wildcard, pass the `address` object of a received packet: then the answer leaves from the
    * address that the packet was sent to, as long as this machine has it. `localAddress` and `ifindex` override that.
-   * For a copy of the address object, pass the packet itself as the options.
+   * A copy of the object does not work; pass the packet itself as the options.
    *
    * @throws SocketError `EMSGSIZE`, `ENETUNREACH`, `EACCES`; `EDESTADDRREQ` without an address on a socket that is not
    *   connected; `ECONNREFUSED` on a connected socket if an earlier packet was refused; `EINVAL` or `ENETUNREACH` for a
@@ -274,12 +274,12 @@ export class UdpSocket extends Inspectable<UdpDescription> implements AsyncItera
   }
 
   /**
-   * Leaves a multicast group, with the same arguments as `join()`. With `source` it leaves only that source; after the
-   * last source it has left the group. Without `source` it leaves the group with all its sources. Without `interface`
-   * it leaves the first membership of the group.
+   * Leaves a multicast group, with the same arguments as `join()`. With `source` it leaves only that source;
+   * leaving the last source leaves the group. Without `source` it leaves the group with all its sources. Without
+   * `interface`, it leaves the group of IPv4 on the interface of the route, and the latest membership of IPv6.
    *
-   * @throws SocketError `EADDRNOTAVAIL` if the socket has not joined it there; `EINVAL` for a source of a group that it
-   *   has not joined; `ENODEV`, `EBADF`
+   * @throws SocketError `EADDRNOTAVAIL` if the socket has not joined the group on this interface; `EINVAL` for a source
+   *   of a group that the socket has not joined; `ENODEV`, `EBADF`
    * @throws TypeError or RangeError for an argument that is wrong
    * @see ip(7), ipv6(7), RFC 3678 (MCAST_LEAVE_GROUP, MCAST_LEAVE_SOURCE_GROUP)
    */
@@ -350,8 +350,8 @@ export function reportLocalAddresses(socket: Socket): HostAddress {
 }
 
 /**
- * The source address and interface of an answer to a packet. Only if the source is link-local or unknown, the answer
- * leaves from the interface of the packet. In other cases the route decides, because the way back may use another one.
+ * The source address and interface of an answer to a packet. If the source is link-local or unknown, the answer
+ * leaves from the interface of the packet. Otherwise the route decides, because the answer may need another interface.
  */
 function localEndForAnswer(localEnd: LocalEnd): LocalEnd {
   const { localAddress } = localEnd;

@@ -215,7 +215,7 @@ export class UnixDatagramSocket extends Inspectable<UnixDatagramDescription> imp
 }
 
 /**
- * Checks the destination of a datagram. It must have a name, because the kernel refuses one without a name with EINVAL.
+ * Checks the destination of a datagram. It must not be empty, because the kernel refuses an empty one with EINVAL.
  */
 function checkDestination(value: AddressLike): UnixAddress {
   const address = toAddress(value);

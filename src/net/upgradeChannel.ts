@@ -87,18 +87,18 @@ function parseMessage(text: string): UpgradeMessage {
   try {
     value = JSON.parse(text);
   } catch {
-    throw foreignMessage(text);
+    throw unexpectedMessageError(text);
   }
   const message = (value ?? {}) as Record<string, unknown>;
   const { type } = message;
-  if (!isText(type) || !Object.hasOwn(FIELDS, type as string)) throw foreignMessage(text);
+  if (!isText(type) || !Object.hasOwn(FIELDS, type as string)) throw unexpectedMessageError(text);
   const fields = Object.entries(FIELDS[type as UpgradeMessage["type"]]);
-  if (!fields.every(([name, check]) => check(message[name]))) throw foreignMessage(text);
+  if (!fields.every(([name, check]) => check(message[name]))) throw unexpectedMessageError(text);
   return message as unknown as UpgradeMessage;
 }
 
 /** The error for a message that is not expected. */
-export function foreignMessage(text: string): Error {
+export function unexpectedMessageError(text: string): Error {
   return localError("EPROTO", "upgrade", { cause: new Error(`the message is ${quote(text)}`) });
 }
 

@@ -22,7 +22,7 @@ export interface Handover {
   /**
    * Stops accepting, when the new program has the sockets. Resolves when the work is done, at most after `timeout` ms.
    */
-  leave(timeout: number | null | undefined): Promise<void>;
+  stop(timeout: number | null | undefined): Promise<void>;
 }
 
 const handovers = new WeakMap<object, Handover>();
@@ -43,7 +43,7 @@ export function registerSocket(
   const names = file === undefined ? namesOf(endpoint, owner.address) : [pathName(file.path)];
   registerHandover(owner, {
     sockets: () => (socket.closed ? undefined : [{ socket, names, file }]),
-    leave: () => owner.close(),
+    stop: () => owner.close(),
   });
 }
 
@@ -52,11 +52,11 @@ export function registerServer(
   server: object,
   below: object,
   isListening: () => boolean,
-  leave: Handover["leave"],
+  stop: Handover["stop"],
 ): void {
   const handover = handovers.get(below);
   if (handover === undefined) return;
-  registerHandover(server, { sockets: () => (isListening() ? handover.sockets() : undefined), leave });
+  registerHandover(server, { sockets: () => (isListening() ? handover.sockets() : undefined), stop });
 }
 
 const gates = new WeakMap<object, Promise<void>>();

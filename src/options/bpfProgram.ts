@@ -24,7 +24,7 @@ const SIZE = 8;
 /** BPF_MAXINSNS of linux/bpf_common.h. */
 const MAX_INSTRUCTIONS = 4096;
 /** Bytes of the longest program. */
-export const PROGRAM_SIZE: number = MAX_INSTRUCTIONS * SIZE;
+export const MAX_PROGRAM_SIZE: number = MAX_INSTRUCTIONS * SIZE;
 
 const MEMBERS = ["code", "jt", "jf", "k"];
 

@@ -22,7 +22,7 @@ import {
   numberMember,
 } from "./option.js";
 import { readInt, uintBytes, view } from "../sys/nativeInts.js";
-import { interfaceMember, ipv4Member, join, checkMembers } from "./memberChecks.js";
+import { interfaceMember, ipv4Member, concatenate, checkMembers } from "./memberChecks.js";
 import type { NetworkInterface } from "../sys/interfaceIndex.js";
 
 /** The level of all options in this file. */
@@ -123,7 +123,7 @@ export const IP_MULTICAST_IF: SocketOption<string, MulticastInterface> = customO
     const given = isObject ? checkMembers(name, value, ["interface", "address"]) : { interface: value };
     if (value === undefined) throw new TypeError(`${cannotSet(name, value)}, required an interface`);
     const { interface: index = 0, address: host = "0.0.0.0" } = given as { interface?: unknown; address?: unknown };
-    return join(
+    return concatenate(
       new Uint8Array(4),
       ipv4Member(name, "address", host),
       uintBytes(interfaceMember(name, isObject ? "interface" : "value", index)),

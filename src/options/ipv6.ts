@@ -17,7 +17,7 @@ import {
   type SocketOption,
   uintOption,
 } from "./option.js";
-import { interfaceMember, ipv6Member, join, checkMembers } from "./memberChecks.js";
+import { interfaceMember, ipv6Member, concatenate, checkMembers } from "./memberChecks.js";
 import type { NetworkInterface } from "../sys/interfaceIndex.js";
 
 /** The level of all options in this file. */
@@ -171,7 +171,7 @@ export const IPV6_PKTINFO: SocketOption<never, Ipv6PacketInfo> = writeOnlyOption
   k.IPV6_PKTINFO,
   (value) => {
     const { address = "::", interface: index = 0 } = checkMembers("IPV6_PKTINFO", value, ["address", "interface"]);
-    return join(
+    return concatenate(
       ipv6Member("IPV6_PKTINFO", "address", address),
       uintBytes(interfaceMember("IPV6_PKTINFO", "interface", index)),
     );

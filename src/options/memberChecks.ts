@@ -89,7 +89,7 @@ export function storageHost(bytes: Uint8Array, offset: number): string {
 }
 
 /** Concatenates byte arrays. */
-export function join(...parts: readonly Uint8Array[]): Uint8Array {
+export function concatenate(...parts: readonly Uint8Array[]): Uint8Array {
   const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const part of parts) {

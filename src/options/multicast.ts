@@ -15,7 +15,7 @@ import {
   ipv4Member,
   ipv6Member,
   isIPv6Storage,
-  join,
+  concatenate,
   checkMembers,
   storageHost,
   STORAGE_SIZE,
@@ -57,7 +57,7 @@ export interface Ipv4SourceFilter {
   readonly sources: readonly string[];
 }
 
-/** A membership in an IPv6 group: `struct ipv6_mreq`. Without `interface` the system chooses. */
+/** A membership in an IPv6 group: `struct ipv6_mreq`. Without `interface` the system chooses the interface. */
 export interface Ipv6Membership {
   /** Numeric address of the group, in ff00::/8, without a zone. */
   readonly group: string;
@@ -98,7 +98,7 @@ const ANY = "0.0.0.0";
 
 export function encodeIpv4Membership(option: string, value: Ipv4Membership): Uint8Array {
   const { group, interface: index = 0, address = ANY } = checkMembers(option, value, ["group", "interface", "address"]);
-  return join(
+  return concatenate(
     ipv4Member(option, "group", group),
     ipv4Member(option, "address", address),
     uintBytes(interfaceMember(option, "interface", index)),
@@ -107,7 +107,7 @@ export function encodeIpv4Membership(option: string, value: Ipv4Membership): Uin
 
 export function encodeIpv4Source(option: string, value: Ipv4Source): Uint8Array {
   const { group, source, address = ANY } = checkMembers(option, value, ["group", "source", "address"]);
-  return join(
+  return concatenate(
     ipv4Member(option, "group", group),
     ipv4Member(option, "address", address),
     ipv4Member(option, "source", source),
@@ -127,7 +127,7 @@ const IPV4_FILTER_SIZE = 16;
 function encodeIpv4Filter(option: string, value: Ipv4SourceFilter): Uint8Array {
   const { group, address = ANY, mode, sources } = checkMembers(option, value, ["group", "address", "mode", "sources"]);
   const list = arrayMember(option, "sources", sources);
-  return join(
+  return concatenate(
     ipv4Member(option, "group", group),
     ipv4Member(option, "address", address),
     filterMode(option, mode),
@@ -165,7 +165,7 @@ export function ipv4SourceFilterOption(name: string, level: number, optname: num
     ...writeOnlyOption<Ipv4SourceFilter>(name, level, optname, (value) => encodeIpv4Filter(name, value)),
     of: (group, address = ANY) => ({
       ...readOnlyOption(name, level, optname, IPV4_FILTER_SIZE + 4 * MAX_SOURCES, decodeIpv4Filter),
-      query: join(
+      query: concatenate(
         ipv4Member(name, "group", group),
         ipv4Member(name, "address", address),
         // The mode, which the kernel ignores here, and the number of sources that fit into the buffer.
@@ -178,12 +178,12 @@ export function ipv4SourceFilterOption(name: string, level: number, optname: num
 
 export function encodeIpv6Membership(option: string, value: Ipv6Membership): Uint8Array {
   const { group, interface: index = 0 } = checkMembers(option, value, ["group", "interface"]);
-  return join(ipv6Member(option, "group", group), uintBytes(interfaceMember(option, "interface", index)));
+  return concatenate(ipv6Member(option, "group", group), uintBytes(interfaceMember(option, "interface", index)));
 }
 
 export function encodeIpv6Anycast(option: string, value: Ipv6Anycast): Uint8Array {
   const { address, interface: index = 0 } = checkMembers(option, value, ["address", "interface"]);
-  return join(ipv6Member(option, "address", address), uintBytes(interfaceMember(option, "interface", index)));
+  return concatenate(ipv6Member(option, "address", address), uintBytes(interfaceMember(option, "interface", index)));
 }
 
 /** Offset of the sockaddr_storage of the group. It follows the 32 bits of the interface, aligned as a C long. */
@@ -218,13 +218,13 @@ function sourceStorage(option: string, member: string, group: Uint8Array, value:
 
 export function encodeGroupMembership(option: string, value: GroupMembership): Uint8Array {
   const { group, interface: index = 0 } = checkMembers(option, value, ["group", "interface"]);
-  return join(...groupStart(option, group, index));
+  return concatenate(...groupStart(option, group, index));
 }
 
 export function encodeGroupSource(option: string, value: GroupSource): Uint8Array {
   const { group, interface: index = 0, source } = checkMembers(option, value, ["group", "interface", "source"]);
   const start = groupStart(option, group, index);
-  return join(...start, sourceStorage(option, "source", start[2], source));
+  return concatenate(...start, sourceStorage(option, "source", start[2], source));
 }
 
 // Offsets in struct group_filter.
@@ -236,7 +236,7 @@ function encodeGroupFilter(option: string, value: GroupSourceFilter): Uint8Array
   const { group, interface: index = 0, mode, sources } = checkMembers(option, value, members);
   const start = groupStart(option, group, index);
   const list = arrayMember(option, "sources", sources);
-  return join(
+  return concatenate(
     ...start,
     filterMode(option, mode),
     uintBytes(list.length),
@@ -271,7 +271,7 @@ export function groupSourceFilterOption(name: string, optname: number): GroupSou
   return {
     ...groupOption<GroupSourceFilter>(name, optname, (value) => encodeGroupFilter(name, value)),
     of: (group, index = 0) => {
-      const query = join(...groupStart(name, group, index), uintBytes(0), uintBytes(MAX_SOURCES));
+      const query = concatenate(...groupStart(name, group, index), uintBytes(0), uintBytes(MAX_SOURCES));
       const size = FILTER_SOURCES + STORAGE_SIZE * MAX_SOURCES;
       return { ...readOnlyOption(name, levelOfGroup(query), optname, size, decodeGroupFilter), query };
     },

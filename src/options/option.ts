@@ -40,7 +40,7 @@ export function cannotSet(option: string, value: unknown, member: string = "valu
 }
 
 /** The `decode` of an option that can only be set, and the `encode` of one that can only be read. */
-export function refuseDirection(name: string, direction: "get" | "set"): () => never {
+export function unsupportedConversion(name: string, direction: "get" | "set"): () => never {
   return () => {
     throw new TypeError(
       `Cannot ${direction} ${name}: the kernel only lets it be ${direction === "get" ? "set" : "read"}`,
@@ -151,8 +151,8 @@ export function idOption(name: string, level: number, optname: number): SocketOp
     level,
     optname,
     size: 8,
-    decode: (bytes) => view(bytes).getBigUint64(0, LITTLE_ENDIAN),
-    encode: refuseDirection(name, "set"),
+    decode: (bytes) => view(bytes).getBigUint64(0, LITTLE),
+    encode: unsupportedConversion(name, "set"),
   });
 }
 
@@ -212,7 +212,7 @@ export function actionOption(name: string, level: number, optname: number): Sock
     level,
     optname,
     size: 4,
-    decode: refuseDirection(name, "get"),
+    decode: unsupportedConversion(name, "get"),
     encode: (value: unknown) => {
       if (value !== true) throw new TypeError(`${cannotSet(name, value)}, required true`);
       return intBytes(1);
@@ -222,12 +222,12 @@ export function actionOption(name: string, level: number, optname: number): Sock
 
 /** The same option, but it can only be read. */
 export function withoutSet<Get>(option: SocketOption<Get, never>): SocketOption<Get, never> {
-  return declare({ ...option, encode: refuseDirection(option.name, "set") });
+  return declare({ ...option, encode: unsupportedConversion(option.name, "set") });
 }
 
 /** The same option, but it can only be set. */
 export function withoutGet<Set>(option: SocketOption<unknown, Set>): SocketOption<never, Set> {
-  return declare({ ...option, decode: refuseDirection(option.name, "get") });
+  return declare({ ...option, decode: unsupportedConversion(option.name, "get") });
 }
 
 /** An option with conversions of its own. */
@@ -250,7 +250,7 @@ export function readOnlyOption<Get>(
   size: number,
   decode: (bytes: Uint8Array) => Get,
 ): SocketOption<Get, never> {
-  return declare({ name, level, optname, size, decode, encode: refuseDirection(name, "set") });
+  return declare({ name, level, optname, size, decode, encode: unsupportedConversion(name, "set") });
 }
 
 /** An option that can only be set, with a conversion of its own. */
@@ -260,5 +260,5 @@ export function writeOnlyOption<Set>(
   optname: number,
   encode: (value: Set) => Uint8Array,
 ): SocketOption<never, Set> {
-  return declare({ name, level, optname, size: 4, decode: refuseDirection(name, "get"), encode });
+  return declare({ name, level, optname, size: 4, decode: unsupportedConversion(name, "get"), encode });
 }

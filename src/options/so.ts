@@ -29,7 +29,7 @@ import {
   uintOption,
   numberMember,
 } from "./option.js";
-import { type BpfInstruction, decodeProgram, encodeProgram, PROGRAM_SIZE } from "./bpfProgram.js";
+import { type BpfInstruction, decodeProgram, encodeProgram, MAX_PROGRAM_SIZE } from "./bpfProgram.js";
 import { timeoutOption, type Timestamping, timestampingOption, type TxTime, txTimeOption } from "./timing.js";
 import { interfaceMember } from "./memberChecks.js";
 import type { NetworkInterface } from "../sys/interfaceIndex.js";
@@ -130,7 +130,7 @@ export const SO_BINDTODEVICE: SocketOption<string, string> = textOption(
 export const SO_ATTACH_FILTER: SocketOption<BpfInstruction[], readonly BpfInstruction[]> = customOption<
   BpfInstruction[],
   readonly BpfInstruction[]
->("SO_ATTACH_FILTER", L, k.SO_ATTACH_FILTER, PROGRAM_SIZE, decodeProgram, (value) =>
+>("SO_ATTACH_FILTER", L, k.SO_ATTACH_FILTER, MAX_PROGRAM_SIZE, decodeProgram, (value) =>
   encodeProgram("SO_ATTACH_FILTER", value),
 );
 /** Removes the filter, classic or extended. `ENOENT` if there is none. */

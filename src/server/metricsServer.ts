@@ -14,7 +14,7 @@ import {
   parseEndpoint,
   UnixAddress,
 } from "../addr/index.js";
-import { reporter } from "../admission/index.js";
+import { checkReporter } from "../admission/index.js";
 import { fs, http } from "../builtins.js";
 import { runCallback, reportFailure } from "../callbacks.js";
 import { checkOptions, quote } from "../check/index.js";
@@ -378,8 +378,8 @@ export async function serveMetrics(from: EndpointLike, opts: ServeMetricsOptions
   const signal = abortSignal(opts.signal, action);
   const checked = {
     servers,
-    ready: reporter(opts.ready, action, "ready"),
-    collect: reporter(opts.collect, action, "collect"),
+    ready: checkReporter(opts.ready, action, "ready"),
+    collect: checkReporter(opts.collect, action, "collect"),
     signal,
   };
   signal?.throwIfAborted();

@@ -7,14 +7,14 @@ import {
   checkSignals,
   DeadlineSet,
   type DrainOptions,
-  drainTimeout,
+  checkDrainTimeout,
   Lifecycle,
 } from "../admission/index.js";
 import type { Address } from "../addr/index.js";
 import { clock } from "../builtins.js";
 import { runCallback, reportFailure } from "../callbacks.js";
 import type { Conn, Listener } from "../io.js";
-import { beforeHandshake, registerServer, TlsListener, TlsSocketListener } from "../net/serverAccess.js";
+import { callBeforeHandshake, registerServer, TlsListener, TlsSocketListener } from "../net/serverAccess.js";
 import type { ProxyHeader } from "../proxyProtocol/index.js";
 import { makeDescribable, type Description, Inspectable } from "../registry/index.js";
 import type { Stream } from "../stream/index.js";
@@ -143,7 +143,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
         },
         whenEmpty: async () => {
           await this.#handshakesFinished;
-          await this.#loop.headersRead();
+          await this.#loop.whenHeadersRead();
           await this.#connections.whenEmpty();
         },
         abort: (error) => {
@@ -195,14 +195,14 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
    */
   unref(): this {
     this.#listener.unref?.();
-    this.#loop.keepAlive(false);
+    this.#loop.setRef(false);
     return this;
   }
 
   /** Undoes `unref()`. */
   ref(): this {
     this.#listener.ref?.();
-    this.#loop.keepAlive(true);
+    this.#loop.setRef(true);
     return this;
   }
 
@@ -215,7 +215,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
    * @throws TypeError or RangeError (by rejecting) for a wrong `timeout`
    */
   async drain(opts: DrainOptions = {}): Promise<void> {
-    await this.#life.drain(drainTimeout(opts));
+    await this.#life.drain(checkDrainTimeout(opts));
   }
 
   /** Closes the listener, resets all connections, and aborts the signal of each handler. */
@@ -275,16 +275,16 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
       address: this.#listener.address,
       pendingDescriptors: 0,
       descriptorsPerConnection: 0,
-      next: this.#next,
+      acceptNext: this.#next,
       peerOf: (stream) => stream.remoteAddress,
       refuse: (stream) => stream.abort(),
       streamOf: (stream) => stream,
       headerOf: (stream) => this.#headersBelowTls.get(stream.conn),
-      begin: (stream, client, key, header) => this.#begin(stream, client, key, header),
+      handle: (stream, client, key, header) => this.#begin(stream, client, key, header),
       retryWork: () => false,
-      acceptFailed: (error) => {
+      onAcceptFailed: (error) => {
         const closed = wasClosed(this.#listener, error);
-        if (!closed) this.#loop.events.listenerFailed(error);
+        if (!closed) this.#loop.events.reportListenerError(error);
         this.#life.end(closed ? undefined : { error });
       },
     };
@@ -297,22 +297,22 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
     const connection = new ServedConnection(this.#owner, id, stream, origin, key);
     this.#connections.add(connection);
     this.#connections.arm(nextCheck(clock(), this.#owner.limits.interval));
-    this.#loop.events.connection(connection.context.id, origin.client, peer);
+    this.#loop.events.reportConnection(connection.context.id, origin.client, peer);
     connection.start(this.#handler);
   }
 
   /** Reads the PROXY header of each connection before its TLS handshake. */
   #readHeadersBelowTls(listener: Listener): void {
     if (!(listener instanceof TlsSocketListener || listener instanceof TlsListener)) return;
-    beforeHandshake(listener, async (stream) => {
-      const header = await this.#loop.readBeforeTls(stream);
+    callBeforeHandshake(listener, async (stream) => {
+      const header = await this.#loop.readHeaderBeforeTls(stream);
       return header === undefined ? undefined : (secured) => void this.#headersBelowTls.set(secured, header);
     });
   }
 
   #handlerFailed(error: unknown, context: ConnectionContext): void {
     this.#counts.failed++;
-    this.#loop.events.handlerFailed(context.id, context.client, context.peer, error);
+    this.#loop.events.reportHandlerError(context.id, context.client, context.peer, error);
     const { onError } = this.#opts;
     if (onError !== undefined) {
       runCallback("onError", onError, error, context);
@@ -333,9 +333,17 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
     if (aborted) this.#counts[limit ?? "aborted"]++;
     const { context, failed, startedAt } = connection;
     const reason = aborted ? (limit ?? "aborted") : failed ? "failed" : "ended";
-    this.#loop.events.closed(context.id, context.client, context.peer, startedAt, bytesReceived, bytesSent, reason);
+    this.#loop.events.reportClosed(
+      context.id,
+      context.client,
+      context.peer,
+      startedAt,
+      bytesReceived,
+      bytesSent,
+      reason,
+    );
     this.#connections.delete(connection);
-    this.#loop.left(key);
+    this.#loop.onConnectionEnded(key);
     this.#opts.worker?.ended(key);
   }
 

@@ -5,7 +5,7 @@ import {
   type AdmissionOptions,
   checkAdmission,
   type CheckedAdmission,
-  reporter,
+  checkReporter,
 } from "../admission/index.js";
 import { checkNames, checkOptions, quote } from "../check/index.js";
 import type { ListenOptions } from "../net/index.js";
@@ -84,7 +84,7 @@ export function checkServe(opts: ServeOptions, action: string): CheckedServe {
   return {
     ...checkAdmission(opts, action, DEFAULTS),
     minReadRate: rate ?? 0,
-    onError: reporter(opts.onError, action, "onError"),
+    onError: checkReporter(opts.onError, action, "onError"),
     signal: abortSignal(opts.signal, action),
   };
 }

@@ -55,7 +55,7 @@ export class UdpEvents {
       this.#failedAt = now;
       // A batch has many senders, and `address` is a method of it.
       const client = typeof work.address === "function" ? undefined : work.address;
-      this.serverEvents.handlerFailed(count, client, client, error);
+      this.serverEvents.reportHandlerError(count, client, client, error);
     }
     const { onError } = this.#opts;
     if (onError !== undefined) runCallback("onError", onError, error, work);
@@ -68,13 +68,14 @@ export class UdpEvents {
   /** Makes the last records. Called when the server is closed. */
   end(accepted: number, refused: number): void {
     this.#flush();
-    this.serverEvents.serverEnded(accepted, refused);
+    this.serverEvents.reportEnd(accepted, refused);
   }
 
   #flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    for (const [reason, { client, datagrams }] of this.#dropped) this.serverEvents.dropped(reason, datagrams, client);
+    for (const [reason, { client, datagrams }] of this.#dropped)
+      this.serverEvents.reportDropped(reason, datagrams, client);
     this.#dropped.clear();
   }
 }

@@ -1,7 +1,7 @@
 // The options of serveUdp(), and their checks.
 
 import type { BlockList } from "node:net";
-import { addressList, type AddressList, reporter, type ServerEvent } from "../admission/index.js";
+import { checkAddressList, type AddressList, checkReporter, type ServerEvent } from "../admission/index.js";
 import type { Address } from "../addr/index.js";
 import { checkNames, checkOptions, integer, quote } from "../check/index.js";
 import type { BindUdpOptions } from "../net/index.js";
@@ -126,8 +126,8 @@ export function checkServeUdp(opts: ServeUdpOptions, action: string): CheckedSer
   }
   return {
     ratePerAddress: rate === null ? Infinity : integer(rate, action, "ratePerAddress", 1, MAX_VALUE),
-    allow: addressList(opts.allow, action, "allow"),
-    deny: addressList(opts.deny, action, "deny"),
+    allow: checkAddressList(opts.allow, action, "allow"),
+    deny: checkAddressList(opts.deny, action, "deny"),
     amplification: checkAmplification(opts.amplification, action),
     maxPending: integer(opts.maxPending ?? 1_000, action, "maxPending", 1, MAX_VALUE),
     refusesWhenFull: whenFull === "refuse",
@@ -135,8 +135,8 @@ export function checkServeUdp(opts: ServeUdpOptions, action: string): CheckedSer
     maxSize: integer(opts.maxSize ?? 0xffff, action, "maxSize", 1, 0xffff),
     batchSize: integer(opts.batchSize ?? 64, action, "batchSize", 1, 1024),
     signal: abortSignal(opts.signal, action),
-    onError: reporter(opts.onError, action, "onError"),
-    onRefused: reporter(opts.onRefused, action, "onRefused"),
-    log: reporter(opts.log, action, "log"),
+    onError: checkReporter(opts.onError, action, "onError"),
+    onRefused: checkReporter(opts.onRefused, action, "onRefused"),
+    log: checkReporter(opts.log, action, "log"),
   };
 }

@@ -1,7 +1,7 @@
 // UdpServer: receives datagrams in batches, refuses some of them, and calls the handler.
 
 import { AsyncResource } from "node:async_hooks";
-import { DeadlineSet, type DrainOptions, drainTimeout, Lifecycle } from "../admission/index.js";
+import { DeadlineSet, type DrainOptions, checkDrainTimeout, Lifecycle } from "../admission/index.js";
 import { DatagramBatch, memoryOf } from "../batch/index.js";
 import { clock } from "../builtins.js";
 import type { HostAddress, UdpSocket } from "../net/index.js";
@@ -101,7 +101,7 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
     this.#life = new Lifecycle(
       {
         stop: () => {
-          this.#events.serverEvents.drainStarted(this.#pending.size);
+          this.#events.serverEvents.reportDrain(this.#pending.size);
           this.#stopping.abort();
         },
         whenEmpty: async () => {
@@ -135,7 +135,7 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
       },
     };
     this.#makeBatch();
-    this.#events.serverEvents.listening();
+    this.#events.serverEvents.reportListening();
     // Handlers run in the asynchronous context of the call of serveUdp().
     const run =
       "batch" in handlers
@@ -186,7 +186,7 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
    * @throws TypeError or RangeError (by rejecting) for a wrong `timeout`
    */
   async drain(opts: DrainOptions = {}): Promise<void> {
-    await this.#life.drain(drainTimeout(opts));
+    await this.#life.drain(checkDrainTimeout(opts));
   }
 
   /** Closes the socket, and gives up on all handlers. Replies that wait to be sent are dropped. */
@@ -244,7 +244,7 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
         const { code = "" } = error as { readonly code?: string };
         if (!(error instanceof Error) || code === "" || FATAL.has(code)) {
           const { closed } = this.#udp.socket;
-          if (!closed) this.#events.serverEvents.listenerFailed(error);
+          if (!closed) this.#events.serverEvents.reportListenerError(error);
           this.#life.end(closed ? undefined : { error });
           return;
         }

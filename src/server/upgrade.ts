@@ -15,9 +15,9 @@ import { clock, workerThreads } from "../builtins.js";
 import {
   type Handover,
   handoverOf,
-  inherited,
+  findInheritance,
   notifyManager,
-  foreignMessage,
+  unexpectedMessageError,
   type NewProgramChannel,
   openUpgradeChannel,
   type PassableSocket,
@@ -114,7 +114,7 @@ export async function upgrade(servers: readonly Upgradable[], opts: UpgradeOptio
   }
   phase = "upgrading";
   try {
-    if (!isReady && (await inherited()) !== undefined) {
+    if (!isReady && (await findInheritance()) !== undefined) {
       throw refused("EALREADY", "this program was started by an upgrade, and has not called ready()");
     }
     const sockets = handovers.flatMap((handover) => socketsOf(handover));
@@ -188,8 +188,8 @@ export function upgradeOn(
  * ```
  */
 export async function ready(): Promise<void> {
-  const inheritance = await inherited();
-  if (inheritance !== undefined) await inheritance.ready();
+  const inheritance = await findInheritance();
+  if (inheritance !== undefined) await inheritance.reportReady();
   else if (!isReady) await notifyManager("READY=1");
   isReady = true;
 }
@@ -248,7 +248,7 @@ class UpgradeAttempt {
     try {
       channel.watch(() => this.#canceled.abort(closedMeanwhile()));
       program = await NewProgram.start(this.#opts, channel.env, channel.fd);
-      channel.started();
+      channel.onStarted();
       const late = (omission: string) => (): Error => {
         const cause = new Error(`the new program, process ${program!.pid}, ${omission} within ${timeout} ms`);
         return timeoutError("upgrade", { cause });
@@ -272,7 +272,7 @@ class UpgradeAttempt {
       channel.close();
       const exit = await program?.end();
       if (error instanceof ProgramEnded) throw error.toUpgradeError(program!.pid, exit!);
-      // foreignMessage() makes EPROTO, when the process writes something else to the channel.
+      // unexpectedMessageError() makes EPROTO, when the process writes something else to the channel.
       if (program === undefined || (error as { code?: unknown }).code !== "EPROTO") throw error;
       const { cause } = error as Error;
       const text = `Cannot upgrade: process ${program.pid} is no program that uses upgrade(): ${(cause as Error).message}`;
@@ -282,7 +282,7 @@ class UpgradeAttempt {
 
   /** Resolves with the next message. Rejects with `ProgramEnded` when the new program has ended. */
   async #next(channel: NewProgramChannel, failure?: Failure): Promise<UpgradeMessage> {
-    const message = await channel.next();
+    const message = await channel.receive();
     if (message === undefined) throw new ProgramEnded(failure);
     return message;
   }
@@ -296,7 +296,7 @@ class UpgradeAttempt {
         failure = message;
         continue;
       }
-      if (message.type !== "ready") throw foreignMessage(message.type);
+      if (message.type !== "ready") throw unexpectedMessageError(message.type);
       // The channel reports only closed sockets, and a server that drains may still have its socket.
       if (this.#handovers.some((handover) => handover.sockets() === undefined)) throw closedMeanwhile();
       return message;
@@ -311,7 +311,7 @@ class UpgradeAttempt {
     for (;;) {
       const message = await this.#next(channel, failure);
       if (message.type === "serving") return;
-      if (message.type !== "failed") throw foreignMessage(message.type);
+      if (message.type !== "failed") throw unexpectedMessageError(message.type);
       failure = message;
     }
   }
@@ -324,7 +324,7 @@ class UpgradeAttempt {
       if (file !== undefined) file.kept = true;
     }
     // A server reports the errors of its listener itself.
-    await Promise.allSettled(this.#handovers.map((handover) => handover.leave(this.#opts.drainTimeout)));
+    await Promise.allSettled(this.#handovers.map((handover) => handover.stop(this.#opts.drainTimeout)));
   }
 
   /**

@@ -4,12 +4,12 @@ import { isAbsolute } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { ResourceLimits } from "node:worker_threads";
 import type { Address } from "../addr/index.js";
-import { reporter } from "../admission/index.js";
+import { checkReporter } from "../admission/index.js";
 import { runCallback, reportFailure } from "../callbacks.js";
 import { os } from "../builtins.js";
 import { checkNames, checkOptions, flag, integer, quote } from "../check/index.js";
 import type { TlsListenOptions } from "../net/index.js";
-import { checkStreamLimits, prepareListener, STREAM_OPTIONS } from "../net/serverAccess.js";
+import { checkStreamLimits, prepareListenerTls, STREAM_OPTIONS } from "../net/serverAccess.js";
 import type { StreamOptions } from "../stream/index.js";
 import { millisecondsOr, millisecondsWithin } from "../wait/waitOptions.js";
 import { type CheckedServe, checkServe, listenOptions, SERVE_OPTIONS, type ServeOptions } from "./serverOptions.js";
@@ -135,7 +135,7 @@ function checkCopy(value: unknown, action: string, name: string): void {
 
 function checkTls(given: TlsListenOptions | undefined, action: string): TlsListenOptions {
   // Reads the keys and the certificates, so that a mistake in them is an error of this call.
-  prepareListener(given, action);
+  prepareListenerTls(given, action);
   const { onHandshakeError: _, ...tls } = given!;
   for (const [name, value] of Object.entries(tls)) {
     // A context is an object of this thread.
@@ -256,9 +256,9 @@ export function checkWorkers(opts: ServeWorkersOptions, usesTls: boolean, action
       shortest,
       LONGEST_DELAY,
     ),
-    onError: reporter(onError, action, "onError"),
-    onWorker: reporter(onWorker, action, "onWorker"),
-    onHandshakeError: reporter(tls?.onHandshakeError, action, "onHandshakeError"),
+    onError: checkReporter(onError, action, "onError"),
+    onWorker: checkReporter(onWorker, action, "onWorker"),
+    onHandshakeError: checkReporter(tls?.onHandshakeError, action, "onHandshakeError"),
     limits: { ...admission, idleTimeout, maxLifetime, minReadRate },
     streams: checkStreamLimits(streams, action),
     tls: usesTls ? checkTls(tls, action) : undefined,

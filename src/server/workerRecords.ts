@@ -31,6 +31,6 @@ export class WorkerRecords {
   /** Passes the records of a worker to the receivers. */
   received(worker: number, records: readonly ClosedEvent[]): void {
     this.update();
-    for (const record of records) this.#events.closedInWorker(record, worker);
+    for (const record of records) this.#events.reportClosedInWorker(record, worker);
   }
 }

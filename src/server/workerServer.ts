@@ -10,7 +10,7 @@ import {
   type AcceptOwner,
   clientKey,
   type DrainOptions,
-  drainTimeout,
+  checkDrainTimeout,
   Lifecycle,
   ServerEvents,
 } from "../admission/index.js";
@@ -20,7 +20,7 @@ import {
   type AcceptedConnection,
   acceptRaw,
   gateOf,
-  HeaderPeeks,
+  HeaderPeeker,
   registerServer,
   copyOfListener,
   decodeAddress,
@@ -77,7 +77,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   readonly #opts: CheckedWorkers;
   readonly #kind: SocketKind;
   /** Reads PROXY headers and leaves them in the receive buffer. Undefined without `proxyProtocol`. */
-  readonly #headers: HeaderPeeks | undefined;
+  readonly #headers: HeaderPeeker | undefined;
   /** Undefined with `reusePort`: then the workers accept. */
   readonly #loop: AcceptLoop<AcceptedConnection> | undefined;
   readonly #events: ServerEvents;
@@ -112,7 +112,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     const copy = copyOfListener(listener!.socket, listener!.address);
     this.#kind = copy.kind;
     const { proxyProtocol } = opts.serve;
-    this.#headers = proxyProtocol && new HeaderPeeks(copy.kind, proxyProtocol.maxBytes);
+    this.#headers = proxyProtocol && new HeaderPeeker(copy.kind, proxyProtocol.maxBytes);
     this.#workersEnded = new Promise((resolve) => (this.#resolveWorkersEnded = resolve));
     this.#life = new Lifecycle(
       {
@@ -193,7 +193,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
       if (yes) listener.ref();
       else listener.unref();
     }
-    this.#loop?.keepAlive(yes);
+    this.#loop?.setRef(yes);
     for (const slot of this.#slots) slot.keepAlive(yes);
     return this;
   }
@@ -206,7 +206,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
    * @throws TypeError or RangeError (by rejecting) for a wrong `timeout`
    */
   async drain(opts: DrainOptions = {}): Promise<void> {
-    await this.#life.drain(drainTimeout(opts));
+    await this.#life.drain(checkDrainTimeout(opts));
     await this.#workersEnded;
   }
 
@@ -232,7 +232,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
       address: listener.address,
       pendingDescriptors: 0,
       descriptorsPerConnection: 0,
-      next: (handler) => {
+      acceptNext: (handler) => {
         if (this.#dispatch.available) return acceptRaw(listener, handler);
         // No worker takes connections. They wait in the accept queue.
         this.#parked = handler;
@@ -244,15 +244,15 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
         resetConnection(this.#kind, connection);
       },
       streamOf: (connection) => this.#headers!.sourceOf(connection),
-      begin: (connection, _client, key) => {
+      handle: (connection, _client, key) => {
         this.#headers?.release(connection);
         this.#records.update();
         this.#dispatch.give(connection, key);
       },
       retryWork: () => false,
-      acceptFailed: (error) => {
+      onAcceptFailed: (error) => {
         const closed = wasClosed(listener, error);
-        if (!closed) this.#events.listenerFailed(error);
+        if (!closed) this.#events.reportListenerError(error);
         this.#life.end(closed ? undefined : { error });
       },
     };
@@ -277,7 +277,8 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
       keyOf: (connection) => this.#keyOf(connection),
       connectionsEnded: (count, keys) => {
         const countsByClient = this.#opts.serve.maxConnectionsPerAddress !== Infinity;
-        for (let index = 0; index < count; index++) this.#loop?.left(countsByClient ? keys[index] : undefined);
+        for (let index = 0; index < count; index++)
+          this.#loop?.onConnectionEnded(countsByClient ? keys[index] : undefined);
       },
       received: (slot, message) => this.#received(slot, message),
       workerEnded: (slot, end, restartIn) => this.#workerEnded(slot, end, restartIn),
@@ -322,7 +323,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     }
     const client = message.client && decodeAddress(message.client);
     const { id } = message;
-    this.#events.handlerFailed(id, client, peer, error);
+    this.#events.reportHandlerError(id, client, peer, error);
     if (onError !== undefined) runCallback("onError", onError, error, { worker: slot.number, id, peer, client });
     else reportFailure("the handler of serveWorkers()", error);
   }
@@ -347,7 +348,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     this.#loop?.stop();
     this.#parked = undefined;
     for (const listener of this.#listeners) closeListener(listener);
-    void this.#loop?.headersRead().then(() => this.#settle());
+    void this.#loop?.whenHeadersRead().then(() => this.#settle());
   }
 
   /**
@@ -355,7 +356,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
    * have ended.
    */
   #settle(): void {
-    if (this.#life.state === "listening" || this.#ended || this.#loop?.readsHeaders === true) return;
+    if (this.#life.state === "listening" || this.#ended || this.#loop?.hasPendingHeaders === true) return;
     if (this.#dispatch.hasWaiting) {
       // All workers have ended, so another one has to serve the waiting connections.
       if (!this.#slots.some(({ restarting, state }) => restarting || state === "starting" || state === "ready")) {
@@ -374,7 +375,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     for (const { connection, key } of this.#dispatch.takeWaiting()) {
       this.#resets++;
       resetConnection(this.#kind, connection);
-      this.#loop?.left(key);
+      this.#loop?.onConnectionEnded(key);
     }
   }
 

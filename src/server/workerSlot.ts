@@ -238,7 +238,7 @@ export class WorkerSlot {
         if (key !== undefined) this.#keys.set(key, (this.#keys.get(key) ?? 0) + 1);
         return true;
       }
-      this.#waitForRoom(channel.room(), channel);
+      this.#waitForRoom(channel.whenWritable(), channel);
     } catch {
       // ETOOMANYREFS or another shortage. The kernel sends no event at its end, so a timer retries.
       this.#waitForRoom(new Promise((resolve) => setTimeout(resolve, REFUSED_PAUSE)), channel);

@@ -6,7 +6,7 @@ import { closeSync, existsSync, openSync, readdirSync, readFileSync, statSync } 
 import { test } from "node:test";
 import { InetAddress, Socket, socketpair } from "berkeley";
 import { encodeProxyHeader } from "berkeley/server";
-import { HeaderPeeks } from "#berkeley/net/headerPeek.js";
+import { HeaderPeeker } from "#berkeley/net/headerPeek.js";
 import { calls } from "#berkeley/sys/calls.js";
 import { EMFILE } from "#berkeley/sys/errno.js";
 import { checkLeaks } from "../support/leaks.js";
@@ -33,7 +33,7 @@ function entriesOf(fd: number): number {
 test("a header that comes late leaves no epoll entry of the connection", async () => {
   const [own, proxy] = socketpair();
   const fd = own.detach();
-  const peeks = new HeaderPeeks({ family: 1, type: 1, protocol: 0 }, 536);
+  const peeks = new HeaderPeeker({ family: 1, type: 1, protocol: 0 }, 536);
   const accepted = { fd, address: new Uint8Array() };
   const source = peeks.sourceOf(accepted);
   const header = source.peek(6);
@@ -80,7 +80,7 @@ for (const [name, skip, exhaust] of shortages) {
     const fd = own.detach();
     const source = new InetAddress("192.0.2.1", 51_000);
     await proxy.sendAll(encodeProxyHeader({ source, destination: new InetAddress("198.51.100.2", 443) }));
-    const peeks = new HeaderPeeks({ family: 1, type: 1, protocol: 0 }, 536);
+    const peeks = new HeaderPeeker({ family: 1, type: 1, protocol: 0 }, 536);
     const restore = exhaust();
     const found = peeks.headerOf({ fd, address: new Uint8Array() });
     restore();
