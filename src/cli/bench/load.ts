@@ -7,7 +7,7 @@ import { setMaxListeners } from "node:events";
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 
 import { Latencies } from "./latencies.js";
-import { openTurnMaker, type TurnMaker, type WorkPlan } from "./work.js";
+import { openTurnRunner, type TurnRunner, type WorkPlan } from "./work.js";
 
 export interface LoadPlan extends WorkPlan {
   readonly connections: number;
@@ -38,7 +38,7 @@ export class Load {
   /** The part of one core that this process has used in that time. */
   cpu = 0;
   readonly #plan: LoadPlan;
-  #turnMakers: (TurnMaker | undefined)[] = [];
+  #turnRunners: (TurnRunner | undefined)[] = [];
   #began = 0;
   #ended = false;
   /** With an open loop, the number of turns that have begun. */
@@ -49,7 +49,7 @@ export class Load {
   }
 
   /** ms since the first turn. */
-  get running(): number {
+  get runningTime(): number {
     return this.#began === 0 ? 0 : performance.now() - this.#began;
   }
 
@@ -59,8 +59,8 @@ export class Load {
    */
   async run(onOpen: () => void): Promise<void> {
     const { connections, duration, rate, signal } = this.#plan;
-    const opened = await Promise.allSettled(Array.from({ length: connections }, () => openTurnMaker(this.#plan)));
-    this.#turnMakers = opened.map((result) => (result.status === "fulfilled" ? result.value : undefined));
+    const opened = await Promise.allSettled(Array.from({ length: connections }, () => openTurnRunner(this.#plan)));
+    this.#turnRunners = opened.map((result) => (result.status === "fulfilled" ? result.value : undefined));
     const failed = opened.find((result) => result.status === "rejected");
     if (failed !== undefined || signal.aborted) {
       this.#stop();
@@ -75,14 +75,14 @@ export class Load {
     // Each waiting connection adds a listener, so the warning about many listeners is switched off.
     setMaxListeners(0, ending);
     ending.addEventListener("abort", () => (this.#ended = true), { once: true });
-    const loops = this.#turnMakers.map((_, index) =>
+    const loops = this.#turnRunners.map((_, index) =>
       rate === undefined ? this.#closedLoop(index) : this.#openLoop(index, rate, ending),
     );
     const all = Promise.all(loops);
     all.catch(() => timeUp.abort());
     await new Promise<void>((resolve) => ending.addEventListener("abort", () => resolve(), { once: true }));
     clearTimeout(timer);
-    this.elapsed = this.running;
+    this.elapsed = this.runningTime;
     const { user, system } = process.cpuUsage(usage);
     this.cpu = (user + system) / 1000 / this.elapsed;
     // Turns without an answer end after this time.
@@ -91,7 +91,7 @@ export class Load {
       await all;
       // close() and not stop(): stop() resets the connection, which the server would report as an error.
       await Promise.allSettled(
-        this.#turnMakers.flatMap((turnMaker) => (turnMaker === undefined ? [] : [turnMaker.close()])),
+        this.#turnRunners.flatMap((turnRunner) => (turnRunner === undefined ? [] : [turnRunner.close()])),
       );
     } finally {
       clearTimeout(grace);
@@ -102,7 +102,7 @@ export class Load {
 
   #stop(): void {
     this.#ended = true;
-    for (const turnMaker of this.#turnMakers) turnMaker?.stop();
+    for (const turnRunner of this.#turnRunners) turnRunner?.stop();
   }
 
   async #closedLoop(index: number): Promise<void> {
@@ -126,8 +126,8 @@ export class Load {
 
   async #turn(index: number, from: number): Promise<void> {
     try {
-      const turnMaker = (this.#turnMakers[index] ??= await openTurnMaker(this.#plan));
-      const { sent, received, lost = false } = await turnMaker.turn();
+      const turnRunner = (this.#turnRunners[index] ??= await openTurnRunner(this.#plan));
+      const { sent, received, lost = false } = await turnRunner.runTurn();
       this.sent += sent;
       this.received += received;
       if (lost) this.lost++;
@@ -140,8 +140,8 @@ export class Load {
       if (this.#ended) return;
       const { code = String(error) } = error as { readonly code?: string };
       this.errors.set(code, (this.errors.get(code) ?? 0) + 1);
-      this.#turnMakers[index]?.stop();
-      this.#turnMakers[index] = undefined;
+      this.#turnRunners[index]?.stop();
+      this.#turnRunners[index] = undefined;
       // If the server refuses each connection, a pause prevents a busy loop.
       await sleep(10);
     }

@@ -18,22 +18,22 @@ export interface WorkPlan {
 }
 
 /** The result of one turn: numbers of bytes, and whether a datagram had no answer. */
-export interface Turn {
+export interface TurnResult {
   readonly sent: number;
   readonly received: number;
   readonly lost?: boolean;
 }
 
 /** A connection of the benchmark, which makes one turn after the other. */
-export interface TurnMaker {
-  turn(): Promise<Turn>;
+export interface TurnRunner {
+  runTurn(): Promise<TurnResult>;
   /** Ends a turn that waits. */
   stop(): void;
   /** Closes the connection. Called when no turn waits. */
   close(): Promise<void>;
 }
 
-export async function openTurnMaker(plan: WorkPlan): Promise<TurnMaker> {
+export async function openTurnRunner(plan: WorkPlan): Promise<TurnRunner> {
   const { endpoint, mode } = plan;
   if (endpoint.scheme === "udp") return datagramTurns(plan);
   if (mode === "connect") return connectTurns(plan);
@@ -47,11 +47,11 @@ async function openStream({ endpoint, timeout, tls }: WorkPlan): Promise<Stream>
 }
 
 /** Sends the payload, and reads as many bytes. */
-function echoTurns(stream: Stream, { payload }: WorkPlan): TurnMaker {
+function echoTurns(stream: Stream, { payload }: WorkPlan): TurnRunner {
   const answer = Buffer.allocUnsafe(Math.min(payload.length, 256 << 10));
   const { length } = payload;
   return {
-    async turn() {
+    async runTurn() {
       // Usually the kernel takes the whole payload at once, which saves a promise.
       const taken = stream.tryWrite(payload);
       const rest = taken === length ? undefined : stream.write(payload.subarray(taken));
@@ -72,9 +72,9 @@ function echoTurns(stream: Stream, { payload }: WorkPlan): TurnMaker {
 }
 
 /** Sends the payload, and reads an answer up to a delimiter. */
-function requestTurns(stream: Stream, { payload, until }: WorkPlan): TurnMaker {
+function requestTurns(stream: Stream, { payload, until }: WorkPlan): TurnRunner {
   return {
-    async turn() {
+    async runTurn() {
       await stream.write(payload);
       const answer = await stream.readUntil(until);
       if (answer === null) throw closedByPeer();
@@ -86,7 +86,7 @@ function requestTurns(stream: Stream, { payload, until }: WorkPlan): TurnMaker {
 }
 
 /** Sends the payload, and does not wait for an answer. */
-function bulkTurns(stream: Stream, { payload }: WorkPlan): TurnMaker {
+function bulkTurns(stream: Stream, { payload }: WorkPlan): TurnRunner {
   let received = 0;
   const drain = async (): Promise<void> => {
     const buffer = Buffer.allocUnsafe(256 << 10);
@@ -99,7 +99,7 @@ function bulkTurns(stream: Stream, { payload }: WorkPlan): TurnMaker {
   // After an error of the connection, the next write rejects too, and reports it.
   drain().catch(() => undefined);
   return {
-    async turn() {
+    async runTurn() {
       await stream.write(payload);
       const turn = { sent: payload.length, received };
       received = 0;
@@ -111,10 +111,10 @@ function bulkTurns(stream: Stream, { payload }: WorkPlan): TurnMaker {
 }
 
 /** Makes a connection, and closes it. */
-function connectTurns(plan: WorkPlan): TurnMaker {
+function connectTurns(plan: WorkPlan): TurnRunner {
   let stopped = false;
   return {
-    async turn() {
+    async runTurn() {
       if (stopped) throw closedByPeer();
       const stream = await openStream(plan);
       // A reset leaves no TIME-WAIT. Otherwise all local ports would be in use after some seconds.
@@ -130,13 +130,13 @@ function connectTurns(plan: WorkPlan): TurnMaker {
 }
 
 /** Sends a datagram, and waits for its answer. */
-async function datagramTurns({ endpoint, payload, timeout }: WorkPlan): Promise<TurnMaker> {
+async function datagramTurns({ endpoint, payload, timeout }: WorkPlan): Promise<TurnRunner> {
   const socket = await connectUdp(endpoint);
   // Each datagram begins with a number of 32 bits. So a late answer is not counted for the next datagram.
   const request = Buffer.from(payload);
   let number = 0;
   return {
-    async turn() {
+    async runTurn() {
       number = (number + 1) >>> 0;
       request.writeUInt32BE(number, 0);
       await socket.send(request);

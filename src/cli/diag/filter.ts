@@ -26,7 +26,7 @@ const NAMES: Readonly<Record<string, number>> = {
 };
 
 /** Reads `established,time-wait` as a mask of the kernel's states. */
-export const states: ValueParser<number> = Object.assign(
+export const stateMask: ValueParser<number> = Object.assign(
   (text: string): number =>
     text.split(",").reduce((mask, word) => {
       const known = Object.hasOwn(NAMES, word.toLowerCase()) ? NAMES[word.toLowerCase()] : undefined;
@@ -44,7 +44,7 @@ export interface Filter {
   readonly processes: readonly string[];
 }
 
-export function passes(socket: SocketInfo, { ports, processes }: Filter): boolean {
+export function matchesFilter(socket: SocketInfo, { ports, processes }: Filter): boolean {
   const { local, peer, users } = socket;
   const within = (port: number | undefined): boolean =>
     port !== undefined && ports.some(([from, to]) => port >= from && port <= to);

@@ -3,7 +3,7 @@
 import { SocketError } from "berkeley";
 
 import { Failure } from "../frame/failure.js";
-import { type Filter, passes } from "./filter.js";
+import { type Filter, matchesFilter } from "./filter.js";
 import { inetSockets } from "./inet.js";
 import { Diag } from "./netlink.js";
 import { usersOfSockets } from "./processes.js";
@@ -34,7 +34,7 @@ export async function listSockets(query: Query, signal: AbortSignal): Promise<So
     found
       // Inode 0: a connection that no process has, such as one in TIME-WAIT.
       .map((socket) => ({ ...socket, users: (socket.inode === 0 ? undefined : users.get(socket.inode)) ?? [] }))
-      .filter((socket) => passes(socket, query))
+      .filter((socket) => matchesFilter(socket, query))
       .toSorted((a, b) => KINDS.indexOf(a.kind) - KINDS.indexOf(b.kind) || rank(a) - rank(b) || compare(a, b))
   );
 }

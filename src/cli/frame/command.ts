@@ -97,7 +97,7 @@ export function option<T>(flags: string, about: string, parser: ValueParser<T>):
 }
 
 /** An option with a value that has a default; `shown` is the default as help prints it. */
-export function optionOr<T>(
+export function optionWithDefault<T>(
   flags: string,
   about: string,
   parser: ValueParser<T>,

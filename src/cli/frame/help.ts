@@ -1,7 +1,7 @@
 // The text of `--help`, made from the descriptions of the commands.
 
 import { type ArgumentSpec, type Command, type OptionSpec, usageOf } from "./command.js";
-import { COMMON, HELP_FLAGS } from "./common.js";
+import { COMMON_OPTIONS, HELP_FLAGS } from "./common.js";
 import { EXIT_STATUS } from "./failure.js";
 
 /** The fields of a command in the list of commands. */
@@ -43,7 +43,7 @@ export function helpOf(command: Command, width: number = WIDTH): string {
     ...description.map((paragraph) => fill(paragraph, width)),
     ...(given.length === 0 ? [] : [`Arguments:\n${table(given.map(argumentRow), width)}`]),
     ...(own.length === 0 ? [] : [`Options:\n${table(own.map(optionRow), width)}`]),
-    `Options of every command:\n${table([...Object.values(COMMON).map(optionRow), [HELP_FLAGS, "this text"]], width)}`,
+    `Options of every command:\n${table([...Object.values(COMMON_OPTIONS).map(optionRow), [HELP_FLAGS, "this text"]], width)}`,
     `Examples:\n${examples.map((one) => `  # ${one.about}\n  ${one.command}`).join("\n\n")}`,
     `Exit status:\n${table([...EXIT_STATUS, ...(command.exitStatus ?? [])], width)}`,
   ].join("\n\n")}\n`;

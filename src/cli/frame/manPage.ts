@@ -1,7 +1,7 @@
 // The man page of each command in the format of man(7), made from the descriptions of the commands.
 
 import { type Command, usageOf } from "./command.js";
-import { COMMON, HELP_FLAGS } from "./common.js";
+import { COMMON_OPTIONS, HELP_FLAGS } from "./common.js";
 import { EXIT_STATUS } from "./failure.js";
 import { type CommandSummary, optionText } from "./help.js";
 
@@ -21,7 +21,7 @@ export function manOf(command: Command, version: string): string {
       : [section("ARGUMENTS", given.map((one) => tagged(italic(one.name), one.about)).join("\n"))]),
     section(
       "OPTIONS",
-      [...Object.values(command.options), ...Object.values(COMMON)]
+      [...Object.values(command.options), ...Object.values(COMMON_OPTIONS)]
         .map((spec) => tagged(flagsInRoff(spec.flags), optionText(spec)))
         .concat(tagged(flagsInRoff(HELP_FLAGS), "print help and end"))
         .join("\n"),

@@ -127,7 +127,7 @@ export class Output {
   }
 
   /** @throws OutputClosedError when standard output can't be written any more */
-  throwIfGone(): void {
+  throwIfClosed(): void {
     if (this.#stdout.isClosed) throw new OutputClosedError();
   }
 

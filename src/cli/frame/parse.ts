@@ -3,7 +3,7 @@
 import { Command as Parser, CommanderError, Option } from "commander";
 
 import { type Command, longOf, type OptionSpec, usageOf } from "./command.js";
-import { COMMON } from "./common.js";
+import { COMMON_OPTIONS } from "./common.js";
 import { UsageError } from "./failure.js";
 import { didYouMean } from "./suggest.js";
 import { ValueError } from "./values.js";
@@ -17,7 +17,7 @@ export interface Parsed {
 }
 
 export function parse(command: Command, argv: readonly string[]): Parsed {
-  const specs = { ...command.options, ...COMMON };
+  const specs = { ...command.options, ...COMMON_OPTIONS };
   const parser = new Parser(command.name);
   const ignore = (): void => {};
   parser.exitOverride().configureOutput({ writeOut: ignore, writeErr: ignore, outputError: ignore });

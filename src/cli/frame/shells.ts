@@ -1,7 +1,7 @@
 // Shell completions, made from the descriptions of the commands: commands, options, and the words of values.
 
 import { type Command, longOf, type OptionSpec, shortOf } from "./command.js";
-import { COMMON } from "./common.js";
+import { COMMON_OPTIONS } from "./common.js";
 
 export const SHELLS = ["bash", "zsh", "fish"] as const;
 export type Shell = (typeof SHELLS)[number];
@@ -10,7 +10,10 @@ export function completionFor(shell: Shell, commands: readonly Command[]): strin
   return shell === "bash" ? bash(commands) : shell === "zsh" ? zsh(commands) : fish(commands);
 }
 
-const optionsOf = (command: Command): OptionSpec[] => [...Object.values(command.options), ...Object.values(COMMON)];
+const optionsOf = (command: Command): OptionSpec[] => [
+  ...Object.values(command.options),
+  ...Object.values(COMMON_OPTIONS),
+];
 
 const namesOf = (spec: OptionSpec): string[] => [shortOf(spec), longOf(spec)].flatMap((name) => name ?? []);
 

@@ -38,7 +38,7 @@ export type TlsClientOptions = TlsServerOptions & {
   readonly servername: OptionSpec<string | undefined>;
 };
 
-export const TLS_SERVER: TlsServerOptions = {
+export const TLS_SERVER_OPTIONS: TlsServerOptions = {
   tls: flag("--tls", "speak TLS; the same as the scheme tls://"),
   ca: list("--ca FILE", "require clients to show a certificate of an authority in this file", file),
   cert: option("--cert FILE", "the certificate and its chain, in PEM; default: one that is self-signed", file),
@@ -50,8 +50,8 @@ export const TLS_SERVER: TlsServerOptions = {
   ),
 };
 
-export const TLS_CLIENT: TlsClientOptions = {
-  ...TLS_SERVER,
+export const TLS_CLIENT_OPTIONS: TlsClientOptions = {
+  ...TLS_SERVER_OPTIONS,
   ca: list("--ca FILE", "trust only the authorities in this file, in PEM", file),
   cert: option("--cert FILE", "the certificate of the client and its chain, in PEM", file),
   insecure: flag("--insecure", "do not verify the certificate of the server"),

@@ -30,7 +30,7 @@ export const text: ValueParser<string> = (value) => {
 export const file: ValueParser<string> = withCompletion((value: string) => text(value), "file");
 
 /** A whole number in decimal digits. */
-export function whole(min: number, max: number): ValueParser<number> {
+export function wholeNumber(min: number, max: number): ValueParser<number> {
   return (value) => {
     const number = /^[0-9]{1,15}$/.test(value) ? Number(value) : NaN;
     if (number >= min && number <= max) return number;
@@ -81,7 +81,7 @@ export const size: ValueParser<number> = (value) => {
 };
 
 /** A fraction, such as `0.05` or `5%`. */
-export const portion: ValueParser<number> = (value) => {
+export const fraction: ValueParser<number> = (value) => {
   const [, number = "", percent = ""] = /^(\d{1,3}(?:\.\d{1,6})?)(%?)$/.exec(value) ?? [];
   const result = number === "" ? NaN : Number(number) / (percent === "" ? 1 : 100);
   if (result >= 0 && result <= 1) return result;

@@ -19,7 +19,7 @@ export interface OptionRow {
 /** Codes for an option that sockets of this kind do not have, or that can't be read: getsockopt(2). */
 const NOT_OF_THIS_KIND: ReadonlySet<string> = new Set(["ENOPROTOOPT", "EOPNOTSUPP"]);
 
-export function isOfThisKind({ error }: OptionRow): boolean {
+export function isSupported({ error }: OptionRow): boolean {
   return error === undefined || !NOT_OF_THIS_KIND.has(error);
 }
 

@@ -44,6 +44,6 @@ export function decodeReply(inet6: boolean, bytes: Buffer): Echo | undefined {
 }
 
 /** Removes the IPv4 header, which a raw socket returns before the message. */
-export function withoutHeader(packet: Buffer): Buffer {
+export function removeIpHeader(packet: Buffer): Buffer {
   return packet.subarray(((packet[0] ?? 0) & 0xf) * 4);
 }

@@ -5,7 +5,7 @@ import { AF_INET6, type Message, MSG_DONTWAIT, MSG_ERRQUEUE, type Socket, Socket
 import { type HostAddress, hostOf } from "../frame/hosts.js";
 import { type Kind, openPing } from "./open.js";
 import { decodeEcho } from "./packet.js";
-import { Requests, SEQUENCES } from "./requests.js";
+import { Requests, SEQUENCE_COUNT } from "./requests.js";
 
 export interface PingOptions {
   /** The number of requests; Infinity for no limit. */
@@ -57,7 +57,7 @@ export async function* ping(target: HostAddress, options: PingOptions): AsyncGen
   for (let sent = 0; sent < count || requests.pending.size > 0;) {
     signal.throwIfAborted();
     if (sent < count && performance.now() >= start + sent * interval) {
-      const sequence = ++sent % SEQUENCES;
+      const sequence = ++sent % SEQUENCE_COUNT;
       const request = requests.begin(sequence);
       // send(2) may return the error of an earlier request, and then it has sent nothing.
       let failure = await trySend(socket, request);
@@ -67,12 +67,12 @@ export async function* ping(target: HostAddress, options: PingOptions): AsyncGen
         if (errors.length > 0) failure = await trySend(socket, request);
       }
       yield { type: "sent", sequence };
-      if (failure !== undefined && requests.lose(sequence)) {
+      if (failure !== undefined && requests.markLost(sequence)) {
         yield { type: "error", sequence, code: failure, from: undefined };
       }
     }
     for (const sequence of requests.overdue(wait)) yield { type: "lost", sequence };
-    const due = Math.min(sent < count ? start + sent * interval : Infinity, requests.oldest + wait);
+    const due = Math.min(sent < count ? start + sent * interval : Infinity, requests.oldestSentAt + wait);
     if (due === Infinity) continue;
     try {
       const left = Math.max(0, due - performance.now());
@@ -98,7 +98,7 @@ async function takeErrors(socket: Socket, requests: Requests): Promise<PingEvent
     }
     const sequence = decodeEcho(message.data)?.sequence ?? -1;
     for (const entry of message.control) {
-      if ((entry.type !== "IP_RECVERR" && entry.type !== "IPV6_RECVERR") || !requests.lose(sequence)) continue;
+      if ((entry.type !== "IP_RECVERR" && entry.type !== "IPV6_RECVERR") || !requests.markLost(sequence)) continue;
       const from = entry.offender === undefined ? undefined : hostOf(entry.offender as HostAddress);
       events.push({ type: "error", sequence, code: entry.code ?? "", from });
     }

@@ -4,7 +4,7 @@ import { type HostAddress, bindUdp, connectUdp, type UdpSocket } from "berkeley"
 import type { UdpFlow } from "berkeley/pcapng";
 
 import { announce } from "../servers/serve.js";
-import { asUsage } from "../talk/open.js";
+import { withUsageErrors } from "../talk/open.js";
 import type { Flow, ProxyPlan } from "./plan.js";
 import { sleepUntil } from "./shape.js";
 
@@ -14,8 +14,8 @@ const DEFAULT_IDLE = 60_000;
 const MAX_DELAYED = 1000;
 
 export async function proxyDatagrams(plan: ProxyPlan): Promise<void> {
-  const { from, output, signal, draining, tally, max, count } = plan;
-  const socket = await asUsage(() => bindUdp(from, { signal }));
+  const { from, output, signal, draining, flowCounts, max, count } = plan;
+  const socket = await withUsageErrors(() => bindUdp(from, { signal }));
   announce(output, "udp", socket.address);
   draining.addEventListener("abort", () => void socket.close(), { once: true });
   const random = randomNumbers(plan.seed);
@@ -27,10 +27,10 @@ export async function proxyDatagrams(plan: ProxyPlan): Promise<void> {
       let client = clients.get(name);
       if (client === undefined) {
         // Datagrams of further clients are dropped.
-        if (clients.size >= max || tally.flows === count) continue;
+        if (clients.size >= max || flowCounts.flows === count) continue;
         client = new ClientFlow(plan, socket, address, random, () => {
           clients.delete(name);
-          if (tally.flows === count && clients.size === 0) void socket.close();
+          if (flowCounts.flows === count && clients.size === 0) void socket.close();
         });
         clients.set(name, client);
       }
@@ -66,7 +66,7 @@ class ClientFlow {
     this.#socket = socket;
     this.#address = address;
     this.#random = random;
-    this.#flow = plan.tally.begin(String(address));
+    this.#flow = plan.flowCounts.begin(String(address));
     this.#recorded = plan.recorder?.udp(address, socket.address);
     this.#idleTimer = setTimeout(() => this.end(), plan.idle ?? DEFAULT_IDLE);
     const { signal } = this.#ending;
@@ -75,7 +75,7 @@ class ClientFlow {
     this.#target = connectUdp(plan.to, { signal, timeout: plan.timeout });
     this.whenEnded = this.#run().then((error) => {
       clearTimeout(this.#idleTimer);
-      plan.tally.end(this.#flow, error);
+      plan.flowCounts.end(this.#flow, error);
       onEnd();
     });
   }

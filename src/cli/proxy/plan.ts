@@ -34,7 +34,7 @@ export interface ProxyPlan {
   readonly signal: AbortSignal;
   /** Ends only the listener. */
   readonly draining: AbortSignal;
-  readonly tally: Tally;
+  readonly flowCounts: FlowCounts;
 }
 
 /** One connection, or the datagrams of one client. */
@@ -49,7 +49,7 @@ export interface Flow {
 }
 
 /** Counts connections and bytes, and prints a line for each connection at its end. */
-export class Tally {
+export class FlowCounts {
   readonly #output: Output;
   readonly #target: string;
   readonly #unit: string;
@@ -106,7 +106,7 @@ export class Tally {
   }
 
   /** Prints the totals. */
-  total(): void {
+  printTotals(): void {
     const [connections, failed, toTarget, toClient, dropped] = [
       this.#endedFlows,
       this.#failedFlows,

@@ -3,7 +3,7 @@
 import type { Stream } from "berkeley";
 
 /** The delay and the rate of a direction, and its callbacks. */
-export interface Shape {
+export interface ShapingOptions {
   /** Milliseconds from the read of a byte to its write. */
   readonly latency: number;
   /** Maximum number of bytes per second. */
@@ -24,13 +24,13 @@ const MAX_DELAYED = 16 << 20;
 const WRITE_TIME = 20;
 
 /** Copies bytes until the source ends, and then ends writing to the destination. */
-export async function carry(from: Stream, to: Stream, shape: Shape): Promise<void> {
+export async function copyShaped(from: Stream, to: Stream, shape: ShapingOptions): Promise<void> {
   const writer = new RateLimitedWriter(to, shape);
   await (shape.latency === 0 ? copy(from, writer, shape) : copyDelayed(from, writer, shape));
   await to.closeWrite();
 }
 
-async function copy(from: Stream, writer: RateLimitedWriter, shape: Shape): Promise<void> {
+async function copy(from: Stream, writer: RateLimitedWriter, shape: ShapingOptions): Promise<void> {
   const buffer = Buffer.allocUnsafe(BUFFER_SIZE);
   for (;;) {
     const length = await from.read(buffer, waitOptions(shape));
@@ -42,7 +42,7 @@ async function copy(from: Stream, writer: RateLimitedWriter, shape: Shape): Prom
 }
 
 /** Reads into a queue, and writes from the queue after the delay. Both run at the same time. */
-async function copyDelayed(from: Stream, writer: RateLimitedWriter, shape: Shape): Promise<void> {
+async function copyDelayed(from: Stream, writer: RateLimitedWriter, shape: ShapingOptions): Promise<void> {
   const { latency, onData, signal } = shape;
   const queue = new DelayQueue(signal);
   const onAbort = (): void => queue.resumeAll();
@@ -69,17 +69,17 @@ async function copyDelayed(from: Stream, writer: RateLimitedWriter, shape: Shape
   await Promise.all([read(), write()]).finally(() => signal.removeEventListener("abort", onAbort));
 }
 
-const waitOptions = ({ idle, signal }: Shape): { timeout?: number; signal: AbortSignal } =>
+const waitOptions = ({ idle, signal }: ShapingOptions): { timeout?: number; signal: AbortSignal } =>
   idle === undefined ? { signal } : { timeout: idle, signal };
 
 /** Writes in pieces, so that the rate is not exceeded. */
 class RateLimitedWriter {
   readonly #to: Stream;
-  readonly #shape: Shape;
+  readonly #shape: ShapingOptions;
   /** The time from which the next piece may be written. */
   #freeAt = 0;
 
-  constructor(to: Stream, shape: Shape) {
+  constructor(to: Stream, shape: ShapingOptions) {
     this.#to = to;
     this.#shape = shape;
   }

@@ -4,10 +4,10 @@
 import { type Address, connect, forward, Inet6Address, InetAddress, listen, SocketError, type Stream } from "berkeley";
 import type { TcpFlow } from "berkeley/pcapng";
 
-import { announce, nameOf } from "../servers/serve.js";
-import { asUsage } from "../talk/open.js";
+import { announce, clientNameOf } from "../servers/serve.js";
+import { withUsageErrors } from "../talk/open.js";
 import type { Flow, ProxyPlan } from "./plan.js";
-import { carry } from "./shape.js";
+import { copyShaped } from "./shape.js";
 
 export async function proxyStreams(plan: ProxyPlan): Promise<void> {
   const { from, to, recorder, latency, rate, proxyProtocol, via, count } = plan;
@@ -18,8 +18,8 @@ export async function proxyStreams(plan: ProxyPlan): Promise<void> {
 
 /** Forwards inside the kernel. */
 async function forwardAll(plan: ProxyPlan): Promise<void> {
-  const { from, to, output, tally, signal, draining, idle, max, timeout } = plan;
-  const forwarder = await asUsage(() =>
+  const { from, to, output, flowCounts, signal, draining, idle, max, timeout } = plan;
+  const forwarder = await withUsageErrors(() =>
     forward(from, to, {
       signal,
       maxConnections: max,
@@ -27,8 +27,8 @@ async function forwardAll(plan: ProxyPlan): Promise<void> {
       idleTimeout: idle ?? null,
       onEnd({ client, toTarget, toClient, error }) {
         const unnamed = "path" in client && client.path === "";
-        const flow = tally.begin(unnamed ? `client ${tally.flows + 1}` : String(client));
-        tally.end({ ...flow, toTarget, toClient }, signal.aborted ? undefined : error);
+        const flow = flowCounts.begin(unnamed ? `client ${flowCounts.flows + 1}` : String(client));
+        flowCounts.end({ ...flow, toTarget, toClient }, signal.aborted ? undefined : error);
       },
     }),
   );
@@ -39,10 +39,10 @@ async function forwardAll(plan: ProxyPlan): Promise<void> {
 
 /** Forwards through memory of this program. */
 async function relay(plan: ProxyPlan): Promise<void> {
-  const { from, output, serverTls, signal, draining, tally, max, count } = plan;
+  const { from, output, serverTls, signal, draining, flowCounts, max, count } = plan;
   const onHandshakeError = (error: unknown, address?: Address): void =>
     output.problem(error, String(address ?? "handshake"));
-  const listener = await asUsage(() =>
+  const listener = await withUsageErrors(() =>
     listen(from, serverTls === undefined ? {} : { tls: { ...serverTls, onHandshakeError } }),
   );
   announce(output, from.scheme, listener.address);
@@ -51,7 +51,7 @@ async function relay(plan: ProxyPlan): Promise<void> {
   draining.addEventListener("abort", close, { once: true });
   const running = new Set<Promise<void>>();
   try {
-    while (!signal.aborted && !draining.aborted && tally.flows !== count) {
+    while (!signal.aborted && !draining.aborted && flowCounts.flows !== count) {
       while (running.size >= max) await Promise.race(running);
       const client = await listener.accept();
       const task: Promise<void> = relayOne(plan, client).finally(() => running.delete(task));
@@ -65,8 +65,8 @@ async function relay(plan: ProxyPlan): Promise<void> {
 }
 
 async function relayOne(plan: ProxyPlan, client: Stream): Promise<void> {
-  const { tally, recorder, target, signal } = plan;
-  const flow = tally.begin(nameOf(client, tally.flows + 1));
+  const { flowCounts, recorder, target, signal } = plan;
+  const flow = flowCounts.begin(clientNameOf(client, flowCounts.flows + 1));
   const ending = new AbortController();
   const onAbort = (): void => ending.abort(signal.reason);
   signal.addEventListener("abort", onAbort, { once: true });
@@ -85,7 +85,7 @@ async function relayOne(plan: ProxyPlan, client: Stream): Promise<void> {
     server?.abort();
   }
   signal.removeEventListener("abort", onAbort);
-  tally.end(flow, error);
+  flowCounts.end(flow, error);
 }
 
 async function openTarget(plan: ProxyPlan, client: Stream, signal: AbortSignal): Promise<Stream> {
@@ -116,12 +116,12 @@ async function carryBoth(
     ending.abort(error);
     throw error;
   };
-  const toTarget = carry(client, server, {
+  const toTarget = copyShaped(client, server, {
     ...common,
     onData: (data) => recorded?.data("client", data),
     onWritten: (count) => (flow.toTarget += count),
   }).then(() => recorded?.finish("client"), fail);
-  const toClient = carry(server, client, {
+  const toClient = copyShaped(server, client, {
     ...common,
     onData: (data) => recorded?.data("server", data),
     onWritten: (count) => (flow.toClient += count),

@@ -4,7 +4,7 @@
 import { AF_INET6, Inet6Address, InetAddress, SOCK_DGRAM, Socket, SocketError } from "berkeley";
 
 import { type HostAddress, hostOf } from "../frame/hosts.js";
-import { type Candidate, whyBefore } from "./rules.js";
+import { type Candidate, explainOrder } from "./rules.js";
 
 /** The default `attemptDelay` of connect() in ms. */
 const ATTEMPT_DELAY = 250;
@@ -48,7 +48,7 @@ async function route(address: HostAddress): Promise<Routed> {
 }
 
 /** The addresses in the order of connect(), with reasons. `found` is in the resolver's order. */
-export async function inOrder(found: readonly HostAddress[], literal: boolean): Promise<Answer[]> {
+export async function orderAddresses(found: readonly HostAddress[], literal: boolean): Promise<Answer[]> {
   const candidates = await Promise.all(found.map(route));
   /** The places of the remaining candidates, by family. */
   const waiting = new Map<number, number[]>();
@@ -100,5 +100,5 @@ function resolverReason(candidates: readonly Candidate[], place: number, literal
   const next = candidates[place + 1];
   if (next === undefined) return ["the resolver's last"];
   const first = place === 0 ? "the resolver's first, " : "";
-  return [`${first}${whyBefore(candidates[place]!, next)}`];
+  return [`${first}${explainOrder(candidates[place]!, next)}`];
 }

@@ -106,7 +106,7 @@ const RULES: readonly Rule[] = [
 ];
 
 /** Why the resolver returned `first` before `second`. */
-export function whyBefore(first: Candidate, second: Candidate): string {
+export function explainOrder(first: Candidate, second: Candidate): string {
   const other = hostOf(second.address);
   for (const rule of RULES) {
     const difference = rule.score(first) - rule.score(second);

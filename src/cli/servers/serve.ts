@@ -15,7 +15,7 @@ import {
 import type { Invocation, OptionValues } from "../frame/command.js";
 import { readEndpoint, showEndpoint } from "../frame/endpoints.js";
 import { escapeLine } from "../frame/escape.js";
-import { explain, Interrupted, UsageError } from "../frame/failure.js";
+import { explain, InterruptedError, UsageError } from "../frame/failure.js";
 import type { Output } from "../frame/output.js";
 import { serverTls } from "../frame/tlsOptions.js";
 import { formatBytes, formatTime, plural } from "../frame/units.js";
@@ -82,7 +82,7 @@ export async function serve(invocation: Invocation<ServerOptions>, service: Serv
   if (options.udp && options.tls) throw new UsageError("--udp and --tls are given together");
   const endpoint = readEndpoint(args[0] ?? "", { scheme });
   const ending = new AbortController();
-  const stop = (): void => ending.abort(new Interrupted("the end", 0));
+  const stop = (): void => ending.abort(new InterruptedError("the end", 0));
   interrupts.onStop(stop);
   output.onOutputClosed(stop);
   const began = performance.now();
@@ -126,7 +126,7 @@ async function serveStreams({ endpoint, options, output, service, signal, totals
     for (const client of running.keys()) client.stream.abort();
   });
   for await (const stream of connectionsOf(listener, signal)) {
-    const client = new Client(stream, nameOf(stream, ++count), options.idle);
+    const client = new Client(stream, clientNameOf(stream, ++count), options.idle);
     output.detail(`connection from ${client.name}`, { event: "connected", number: count, peer: client.name });
     const number = count;
     const task = serveOne(client, service, signal).then((error) => {
@@ -239,7 +239,7 @@ export function announce(output: Output, scheme: Endpoint["scheme"], address: ob
 }
 
 /** The name of a client in messages. Most clients of UNIX sockets have no address, so they get a number. */
-export function nameOf(conn: Conn, number: number): string {
+export function clientNameOf(conn: Conn, number: number): string {
   const { remoteAddress } = conn;
   if (remoteAddress === undefined || ("path" in remoteAddress && remoteAddress.path === "")) return `client ${number}`;
   return escapeLine(String(remoteAddress));

@@ -29,12 +29,12 @@ export function classify(bytes: Uint8Array): Received {
 }
 
 /** The welcome. It ends with a newline if the client's text did. */
-export function welcome(bytes: Uint8Array): string {
+export function welcomeText(bytes: Uint8Array): string {
   return bytes.at(-1) === 0x0a ? `${WELCOME}\n` : WELCOME;
 }
 
 /** A whole HTTP response. `details` is a sentence for the page; it is not escaped, so it has no data of the client. */
-export function response(method: string, details: string): string {
+export function httpResponse(method: string, details: string): string {
   const isAllowed = method === "GET" || method === "HEAD";
   const body = isAllowed
     ? `<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>berkeley</title>\n<h1>${WELCOME}</h1>\n<p>${details}</p>\n</html>\n`
@@ -49,7 +49,7 @@ export function response(method: string, details: string): string {
 }
 
 /** The answer to a request that is too long. */
-export function tooLarge(): string {
+export function tooLargeResponse(): string {
   return formatResponse(
     "431 Request Header Fields Too Large",
     [],

@@ -8,7 +8,7 @@ import { type Address, type Socket, SocketError } from "berkeley";
 
 import { quoteBytes } from "../frame/escape.js";
 import { plural } from "../frame/units.js";
-import { type Received, MAX_REQUEST, response, tooLarge, classify, welcome } from "./answer.js";
+import { type Received, MAX_REQUEST, httpResponse, tooLargeResponse, classify, welcomeText } from "./answer.js";
 import { stateOf } from "./kernelView.js";
 import type { Narrator } from "./narrator.js";
 
@@ -164,9 +164,9 @@ class Connection {
   }
 
   #compose(bytes: Buffer, received: Received): string {
-    if (received.kind === "text") return welcome(bytes);
-    if (received.kind === "beginning") return tooLarge();
-    return response(
+    if (received.kind === "text") return welcomeText(bytes);
+    if (received.kind === "beginning") return tooLargeResponse();
+    return httpResponse(
       received.method,
       `You came from ${this.#address}. The kernel says of this connection: ${stateOf(this.#conn)}.`,
     );

@@ -26,7 +26,7 @@ import { escapeLine } from "../frame/escape.js";
 import { UsageError } from "../frame/failure.js";
 import { applyOptions, type GivenOption } from "../frame/socketOptions.js";
 import { type BoundSocket, type Channel, MessageChannel, StreamChannel } from "./channel.js";
-import { asUsage } from "./open.js";
+import { withUsageErrors } from "./open.js";
 
 type TlsOptions = NonNullable<ListenOptions["tls"]>;
 
@@ -68,10 +68,10 @@ async function openListener(plan: ListenPlan): Promise<Listener> {
   const { endpoint, tls, options, signal, onHandshakeError } = plan;
   const secure = tls === undefined ? undefined : { ...tls, onHandshakeError };
   if (options.length === 0 && (tls === undefined || endpoint.scheme === "tls")) {
-    return asUsage(() => listen(endpoint, { signal, ...(secure === undefined ? {} : { tls: secure }) }));
+    return withUsageErrors(() => listen(endpoint, { signal, ...(secure === undefined ? {} : { tls: secure }) }));
   }
   const plain =
-    options.length === 0 ? await asUsage(() => listen(endpoint, { signal })) : await listenWithOptions(plan);
+    options.length === 0 ? await withUsageErrors(() => listen(endpoint, { signal })) : await listenWithOptions(plan);
   if (secure === undefined) return plain;
   const { onHandshakeError: report, ...context } = secure;
   return new TlsListener(plain, { tls: context, onHandshakeError: report });
@@ -80,7 +80,7 @@ async function openListener(plan: ListenPlan): Promise<Listener> {
 /** Makes the socket itself, for options that must be set before bind(2). Accepted connections inherit them. */
 async function listenWithOptions({ endpoint, options, signal }: ListenPlan): Promise<Listener<Stream>> {
   if (!("address" in endpoint) || endpoint.scheme === "udp") {
-    const listener = await asUsage(() => listen(endpoint, { signal }));
+    const listener = await withUsageErrors(() => listen(endpoint, { signal }));
     applyOptions(listener.socket, options);
     return listener;
   }
@@ -125,7 +125,7 @@ export async function bindDatagrams({
   signal,
 }: ListenPlan): Promise<BoundSocket & { readonly endpoint: string }> {
   if (endpoint.scheme === "udp") {
-    const socket = await asUsage(() => bindUdp(endpoint, { signal }));
+    const socket = await withUsageErrors(() => bindUdp(endpoint, { signal }));
     applyOptions(socket.socket, options);
     return {
       endpoint: showEndpoint("udp", socket.address),

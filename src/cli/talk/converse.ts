@@ -7,7 +7,7 @@
 
 import { SocketError } from "berkeley";
 
-import { Failure, Interrupted } from "../frame/failure.js";
+import { Failure, InterruptedError } from "../frame/failure.js";
 import type { Output } from "../frame/output.js";
 import { Progress } from "../frame/progress.js";
 import { OutputClosedError } from "../frame/standardOutput.js";
@@ -102,7 +102,7 @@ class ConversationRun {
   async #close(): Promise<void> {
     const { channel } = this.#conversation;
     const { aborted, reason } = this.#ending.signal;
-    if (aborted && reason instanceof Interrupted) await this.#drain();
+    if (aborted && reason instanceof InterruptedError) await this.#drain();
     if (aborted && reason !== DONE) channel.abort();
     else await channel.close().catch(() => undefined);
   }
@@ -127,11 +127,11 @@ class ConversationRun {
     for (;;) {
       const data = await channel.receive({ signal });
       if (data === null) break;
-      this.#idleTimer.touch();
+      this.#idleTimer.restart();
       await this.#show(data);
     }
     if (options.receiveOnly || input.isTerminal || this.#sendError !== undefined) input.stop();
-    else if (!input.isFile) this.#idleTimer.limit(options.linger);
+    else if (!input.isFile) this.#idleTimer.setLinger(options.linger);
   }
 
   async #show(data: Buffer): Promise<void> {
@@ -150,7 +150,7 @@ class ConversationRun {
     this.#sendError = error as Error;
     if (options.sendOnly || channel.isMessageBased || !(error instanceof SocketError)) return this.#ending.abort(error);
     input.stop();
-    this.#idleTimer.limit(options.linger);
+    this.#idleTimer.setLinger(options.linger);
   }
 
   async #send(): Promise<void> {
@@ -162,18 +162,18 @@ class ConversationRun {
     if (this.#ending.signal.aborted) return;
     if (!options.noShutdown) await channel.finish();
     // An answer in datagrams has no end, so the wait for it is limited.
-    if (!channel.hasEnd) this.#idleTimer.limit(options.linger);
+    if (!channel.hasEnd) this.#idleTimer.setLinger(options.linger);
   }
 
   async #sendFile(sendFile: NonNullable<Channel["sendFile"]>): Promise<void> {
     const before = this.sent;
     const onProgress = (count: number): void => {
-      this.#idleTimer.touch();
+      this.#idleTimer.restart();
       this.#progress.add(count - (this.sent - before));
       this.sent = before + count;
     };
-    const done = this.#idleTimer.busy();
-    await sendFile(0, this.#conversation.input.position, { signal: this.#ending.signal, onProgress }).finally(done);
+    const endWrite = this.#idleTimer.beginWrite();
+    await sendFile(0, this.#conversation.input.position, { signal: this.#ending.signal, onProgress }).finally(endWrite);
   }
 
   async #sendPieces(transforms: readonly Transform[]): Promise<void> {
@@ -194,8 +194,8 @@ class ConversationRun {
       const size = channel.isMessageBased ? MAX_DATAGRAM : Math.max(1, piece.length);
       for (let at = 0; at < piece.length; at += size) {
         const part = piece.subarray(at, at + size);
-        const done = this.#idleTimer.busy();
-        await channel.send(part, { signal }).finally(done);
+        const endWrite = this.#idleTimer.beginWrite();
+        await channel.send(part, { signal }).finally(endWrite);
         this.sent += part.length;
         this.#progress.add(part.length);
         for (const row of this.#sentDump?.rows(part) ?? []) output.line(output.style("cyan", row));

@@ -17,23 +17,23 @@ export class IdleTimer {
   }
 
   /** Sets the second limit: after this time without data the conversation ends without an error. */
-  limit(milliseconds: number): void {
+  setLinger(milliseconds: number): void {
     this.#limit = milliseconds;
     this.#arm();
   }
 
   /** Called when data was sent or received. */
-  touch(): void {
+  restart(): void {
     this.#timer?.refresh();
   }
 
   /** Called at the start of a write, which may wait for the peer. Call the returned function at its end. */
-  busy(): () => void {
+  beginWrite(): () => void {
     this.#busy++;
-    this.touch();
+    this.restart();
     return () => {
       this.#busy--;
-      this.touch();
+      this.restart();
     };
   }
 

@@ -38,7 +38,7 @@ export interface OpenPlan {
   readonly signal: AbortSignal;
 }
 
-export async function open(plan: OpenPlan): Promise<Channel> {
+export async function openChannel(plan: OpenPlan): Promise<Channel> {
   const { endpoint, messages, via, tls } = plan;
   const name = showEndpoint(endpoint.scheme, "address" in endpoint ? endpoint.address : undefined);
   if (via !== undefined && endpoint.scheme !== "tcp" && endpoint.scheme !== "tls") {
@@ -47,7 +47,9 @@ export async function open(plan: OpenPlan): Promise<Channel> {
   if (messages !== undefined && endpoint.scheme === "unix") return openMessages(plan, endpoint.address, name);
   if (endpoint.scheme === "udp") {
     const { signal, timeout, source, options } = plan;
-    const socket = await asUsage(() => connectUdp(endpoint, { ...defined({ signal, timeout }), ...local(source) }));
+    const socket = await withUsageErrors(() =>
+      connectUdp(endpoint, { ...defined({ signal, timeout }), ...local(source) }),
+    );
     applyOptions(socket.socket, options);
     return new UdpChannel(socket);
   }
@@ -58,7 +60,7 @@ export async function open(plan: OpenPlan): Promise<Channel> {
 }
 
 async function openStream({ endpoint, tls, source, via, timeout, signal, options }: OpenPlan): Promise<Stream> {
-  const stream = await asUsage(() =>
+  const stream = await withUsageErrors(() =>
     connect(endpoint, {
       ...defined({ signal, timeout, via }),
       ...local(source),
@@ -77,7 +79,7 @@ async function openWithOptions(plan: OpenPlan): Promise<Stream> {
   const timeLeft = (): number | undefined =>
     deadline === undefined ? undefined : Math.max(0, deadline - performance.now());
   const stream =
-    endpoint.scheme === "fd" ? await asUsage(() => connect(endpoint)) : (await dial(plan, timeLeft)).stream();
+    endpoint.scheme === "fd" ? await withUsageErrors(() => connect(endpoint)) : (await dial(plan, timeLeft)).stream();
   if (endpoint.scheme === "fd") applyOptions(stream.settings()!, plan.options);
   if (tls === undefined) return stream;
   try {
@@ -150,7 +152,7 @@ const local = (source: ConnectOptions["localAddress"]): Pick<ConnectOptions, "lo
   source === undefined ? {} : { localAddress: source };
 
 /** Turns a TypeError or RangeError of the library into a UsageError: an argument of the command line is wrong. */
-export async function asUsage<T>(work: () => Promise<T>): Promise<T> {
+export async function withUsageErrors<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
