@@ -68,9 +68,9 @@ export const command: Command = define({
     const listens = found === "send" ? options.listen : !options.connect;
     const endpoint = found === "send" ? second! : first;
     const plan = { output, signal, raw: options.raw, force: options.force, idle: options.idle };
-    const connection = () => openConnection({ endpoint, listens, output, signal, options });
-    if (found === "send") await sendFile(first, connection, plan);
-    else await receiveFile(second ?? ".", connection, plan);
+    const openStream = () => openConnection({ endpoint, listens, output, signal, options });
+    if (found === "send") await sendFile(first, openStream, plan);
+    else await receiveFile(second ?? ".", openStream, plan);
     return 0;
   },
 });

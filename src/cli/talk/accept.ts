@@ -1,4 +1,4 @@
-// Opens the listener of the commands `listen` and `file`. It accepts connections and datagram peers as channels.
+// Opens the listener of the command `listen`, whose connections are channels, or binds its datagram socket.
 
 import { lstatSync, unlinkSync } from "node:fs";
 
@@ -32,6 +32,7 @@ type TlsOptions = NonNullable<ListenOptions["tls"]>;
 
 export interface ListenPlan {
   readonly endpoint: Endpoint;
+  /** The type of a UNIX message socket; undefined for a stream. */
   readonly messages: "datagram" | "seqpacket" | undefined;
   readonly tls: TlsOptions | undefined;
   readonly options: readonly GivenOption[];
@@ -40,7 +41,7 @@ export interface ListenPlan {
   readonly onHandshakeError: (error: unknown) => void;
 }
 
-/** Accepts channels. */
+/** A listener whose connections are channels. */
 export interface Acceptor {
   /** The address, as a user types it. */
   readonly endpoint: string;
@@ -70,6 +71,7 @@ async function openListener(plan: ListenPlan): Promise<Listener> {
   if (options.length === 0 && (tls === undefined || endpoint.scheme === "tls")) {
     return withUsageErrors(() => listen(endpoint, { signal, ...(secure === undefined ? {} : { tls: secure }) }));
   }
+  // listen() takes `tls` only with the scheme tls. TlsListener adds TLS to the other listeners.
   const plain =
     options.length === 0 ? await withUsageErrors(() => listen(endpoint, { signal })) : await listenWithOptions(plan);
   if (secure === undefined) return plain;
@@ -77,8 +79,9 @@ async function openListener(plan: ListenPlan): Promise<Listener> {
   return new TlsListener(plain, { tls: context, onHandshakeError: report });
 }
 
-/** Makes the socket itself, for options that must be set before bind(2). Accepted connections inherit them. */
+/** Makes the listening socket, and sets its options before bind(2). Accepted connections inherit the options. */
 async function listenWithOptions({ endpoint, options, signal }: ListenPlan): Promise<Listener<Stream>> {
+  // The listening socket of `fd:` and `systemd:` exists already.
   if (!("address" in endpoint) || endpoint.scheme === "udp") {
     const listener = await withUsageErrors(() => listen(endpoint, { signal }));
     applyOptions(listener.socket, options);
@@ -156,8 +159,8 @@ export async function bindDatagrams({
 }
 
 /**
- * Binds a UNIX socket. Removes the stale file of a crashed program first. Returns the function that removes the new
- * file.
+ * Binds a UNIX socket. If a crashed program has left its file at the path, the file is removed first. Returns a function
+ * that removes the new file. Closes the socket on failure.
  */
 async function bindUnix(socket: Socket, address: UnixAddress, options: readonly GivenOption[]): Promise<() => void> {
   const { path } = address;
@@ -188,7 +191,7 @@ async function bindUnix(socket: Socket, address: UnixAddress, options: readonly 
   };
 }
 
-/** Whether the file is stale: no process has the socket open. */
+/** Whether no process has the UNIX socket of this file open. */
 async function isStale({ type }: Socket, path: string): Promise<boolean> {
   const probe = new Socket(AF_UNIX, type);
   try {
