@@ -1,24 +1,24 @@
-// The load of a benchmark. Closed loop: each connection begins a turn when its turn before has ended. Open loop:
-// turns are due at fixed times, even if earlier ones have not ended. A latency counts from the time when the turn was
+// The load of a benchmark. Closed loop: each connection begins a turn when its previous turn has ended. Open loop:
+// turns are due at fixed times, even if earlier turns have not ended. A latency counts from the time when the turn was
 // due. So if a server stalls for a second, all turns of that second have a high latency. Counting from the send would
 // hide that (coordinated omission).
 
 import { setMaxListeners } from "node:events";
-import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as passEventLoop, setTimeout as sleep } from "node:timers/promises";
 
 import { Latencies } from "./latencies.js";
 import { openTurnRunner, type TurnRunner, type WorkPlan } from "./work.js";
 
 export interface LoadPlan extends WorkPlan {
   readonly connections: number;
-  /** ms. */
+  /** Length of the run in ms. */
   readonly duration: number;
   /** Turns per second of all connections together; undefined for a closed loop. */
   readonly rate: number | undefined;
   readonly signal: AbortSignal;
 }
 
-/** Milliseconds after the end of the run in which the last turns may end. */
+/** Milliseconds after the end of the run in which the running turns may end. */
 const GRACE = 1000;
 /** Node's setTimeout() can be late by this many ms. So the last part of a wait uses setImmediate(). */
 const TIMER_DELAY = 1.5;
@@ -33,22 +33,22 @@ export class Load {
   readonly errors: Map<string, number> = new Map();
   /** Turns that were due and have not begun: the server was too slow for the rate. */
   missed = 0;
-  /** ms from the first turn to the last. */
+  /** ms from the start of the first turn to the end of the run. */
   elapsed = 0;
-  /** The part of one core that this process has used in that time. */
+  /** The part of one core that this process has used during the run. */
   cpu = 0;
   readonly #plan: LoadPlan;
   #turnRunners: (TurnRunner | undefined)[] = [];
   #began = 0;
   #ended = false;
-  /** With an open loop, the number of turns that have begun. */
+  /** With an open loop, the index of the turn that is due next. */
   #next = 0;
 
   constructor(plan: LoadPlan) {
     this.#plan = plan;
   }
 
-  /** ms since the first turn. */
+  /** ms since the start of the first turn. */
   get runningTime(): number {
     return this.#began === 0 ? 0 : performance.now() - this.#began;
   }
@@ -85,7 +85,7 @@ export class Load {
     this.elapsed = this.runningTime;
     const { user, system } = process.cpuUsage(usage);
     this.cpu = (user + system) / 1000 / this.elapsed;
-    // Turns without an answer end after this time.
+    // Turns that still wait for an answer after this time are stopped.
     const grace = setTimeout(() => this.#stop(), GRACE);
     try {
       await all;
@@ -114,12 +114,12 @@ export class Load {
       // The first free connection takes the next due time.
       const due = this.#began + (this.#next++ * 1000) / rate;
       try {
-        const left = due - performance.now();
-        if (left > TIMER_DELAY) await sleep(left - TIMER_DELAY, undefined, { signal: ending });
+        const timeLeft = due - performance.now();
+        if (timeLeft > TIMER_DELAY) await sleep(timeLeft - TIMER_DELAY, undefined, { signal: ending });
       } catch {
         return;
       }
-      while (performance.now() < due) await nextTurn();
+      while (performance.now() < due) await passEventLoop();
       if (!this.#ended) await this.#turn(index, due);
     }
   }

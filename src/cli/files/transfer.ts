@@ -129,8 +129,8 @@ async function sendChecksum(stream: Stream, sha256: string, { signal }: Transfer
 }
 
 /**
- * Receives a file from the stream that `openStream` opens. If `path` is a folder, the file gets the name that the sender
- * gives.
+ * Receives a file from the stream that `openStream` opens. If `path` is a folder, the header of the sender has the name
+ * of the file.
  */
 export async function receiveFile(path: string, openStream: () => Promise<Stream>, plan: TransferPlan): Promise<void> {
   const { output, raw, force, signal } = plan;

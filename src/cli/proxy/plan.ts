@@ -25,14 +25,17 @@ export interface ProxyPlan {
   readonly seed: number;
   readonly proxyProtocol: boolean;
   readonly via: string | undefined;
+  /** ms without data after which a flow ends. */
   readonly idle: number | undefined;
+  /** Maximum number of connections, or clients of datagrams, at a time. */
   readonly max: number;
+  /** Number of flows after which the proxy ends. */
   readonly count: number | undefined;
   /** Milliseconds for connecting to the target. */
   readonly timeout: number;
   /** Ends the proxy and all connections. */
   readonly signal: AbortSignal;
-  /** Ends only the listener. */
+  /** Closes only the listener. */
   readonly draining: AbortSignal;
   readonly flowCounts: FlowCounts;
 }
@@ -48,7 +51,7 @@ export interface Flow {
   dropped: number;
 }
 
-/** Counts connections and bytes, and prints a line for each connection at its end. */
+/** Counts flows and bytes, and prints a line for each flow at its end. */
 export class FlowCounts {
   readonly #output: Output;
   readonly #target: string;
@@ -72,12 +75,14 @@ export class FlowCounts {
     return this.#flows;
   }
 
+  /** Counts a new flow. */
   begin(client: string): Flow {
     const number = ++this.#flows;
     this.#output.detail(`${this.#unit} ${number} from ${client}`, { event: "connected", number, client });
     return { number, client, began: performance.now(), toTarget: 0, toClient: 0, dropped: 0 };
   }
 
+  /** Adds a flow that has ended to the totals, and prints its line. */
   end({ number, client, began, toTarget, toClient, dropped }: Flow, error?: unknown): void {
     this.#endedFlows++;
     this.#toTarget += toTarget;

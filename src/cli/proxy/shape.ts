@@ -1,4 +1,4 @@
-// Copies one direction of a connection, with a delay for each byte and a maximum rate.
+// Copies one direction of a connection, with a delay for each byte and a maximum rate (traffic shaping).
 
 import type { Stream } from "berkeley";
 
@@ -23,7 +23,7 @@ const MAX_DELAYED = 16 << 20;
 /** With a rate, one write has the bytes of this many ms. */
 const WRITE_TIME = 20;
 
-/** Copies bytes until the source ends, and then ends writing to the destination. */
+/** Copies bytes until the source ends, and then half-closes the destination. */
 export async function copyShaped(from: Stream, to: Stream, shape: ShapingOptions): Promise<void> {
   const writer = new RateLimitedWriter(to, shape);
   await (shape.latency === 0 ? copy(from, writer, shape) : copyDelayed(from, writer, shape));
@@ -41,7 +41,7 @@ async function copy(from: Stream, writer: RateLimitedWriter, shape: ShapingOptio
   }
 }
 
-/** Reads into a queue, and writes from the queue after the delay. Both run at the same time. */
+/** Reads into a queue, and at the same time writes from the queue after the delay. */
 async function copyDelayed(from: Stream, writer: RateLimitedWriter, shape: ShapingOptions): Promise<void> {
   const { latency, onData, signal } = shape;
   const queue = new DelayQueue(signal);
@@ -106,13 +106,15 @@ interface DelayedData {
   readonly due: number;
 }
 
+/** A queue of data that is written after a delay. */
 class DelayQueue {
   readonly #signal: AbortSignal;
   readonly #items: DelayedData[] = [];
   /** The number of bytes in the queue. */
   #bytes = 0;
-  /** Resume push() and shift() while they wait. */
+  /** Resumes a waiting push(). */
   #resumePush: (() => void) | undefined;
+  /** Resumes a waiting shift(). */
   #resumeShift: (() => void) | undefined;
 
   constructor(signal: AbortSignal) {
@@ -155,8 +157,8 @@ class DelayQueue {
  * reason of the signal after an abort.
  */
 export function sleepUntil(time: number, signal: AbortSignal): Promise<void> | void {
-  const left = time - performance.now();
-  if (left <= 0) return undefined;
+  const timeLeft = time - performance.now();
+  if (timeLeft <= 0) return undefined;
   return new Promise((resolve, reject) => {
     const onAbort = (): void => {
       clearTimeout(timer);
@@ -165,7 +167,7 @@ export function sleepUntil(time: number, signal: AbortSignal): Promise<void> | v
     const timer = setTimeout(() => {
       signal.removeEventListener("abort", onAbort);
       resolve();
-    }, left);
+    }, timeLeft);
     signal.addEventListener("abort", onAbort, { once: true });
     if (signal.aborted) onAbort();
   });

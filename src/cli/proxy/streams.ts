@@ -16,7 +16,7 @@ export async function proxyStreams(plan: ProxyPlan): Promise<void> {
   await (needsBytes || !plain || count !== undefined ? relay(plan) : forwardAll(plan));
 }
 
-/** Forwards inside the kernel. */
+/** Forwards all connections with forward(), inside the kernel. */
 async function forwardAll(plan: ProxyPlan): Promise<void> {
   const { from, to, output, flowCounts, signal, draining, idle, max, timeout } = plan;
   const forwarder = await withUsageErrors(() =>
@@ -37,7 +37,7 @@ async function forwardAll(plan: ProxyPlan): Promise<void> {
   await forwarder.closed;
 }
 
-/** Forwards through memory of this program. */
+/** Forwards all connections through memory of this program. */
 async function relay(plan: ProxyPlan): Promise<void> {
   const { from, output, serverTls, signal, draining, flowCounts, max, count } = plan;
   const onHandshakeError = (error: unknown, address?: Address): void =>
@@ -71,16 +71,16 @@ async function relayOne(plan: ProxyPlan, client: Stream): Promise<void> {
   const onAbort = (): void => ending.abort(signal.reason);
   signal.addEventListener("abort", onAbort, { once: true });
   if (signal.aborted) onAbort();
-  const recorded = recorder?.tcp(client.remoteAddress, client.localAddress, `${flow.client} -> ${target}`);
+  const capturedFlow = recorder?.tcp(client.remoteAddress, client.localAddress, `${flow.client} -> ${target}`);
   let error: unknown;
   let server: Stream | undefined;
   try {
     server = await openTarget(plan, client, ending.signal);
-    await carryBoth(plan, flow, client, server, recorded, ending);
+    await carryBoth(plan, flow, client, server, capturedFlow, ending);
     await Promise.all([client.close(), server.close()]);
   } catch (caught) {
     error = signal.aborted ? undefined : caught;
-    recorded?.reset(caught instanceof SocketError && caught.code === "ECONNRESET" ? "client" : "server");
+    capturedFlow?.reset(caught instanceof SocketError && caught.code === "ECONNRESET" ? "client" : "server");
     client.abort();
     server?.abort();
   }
@@ -100,13 +100,13 @@ async function openTarget(plan: ProxyPlan, client: Stream, signal: AbortSignal):
   return server;
 }
 
-/** Runs both directions. An error of one ends the other. */
+/** Copies both directions. An error of one direction ends the other one. */
 async function carryBoth(
   plan: ProxyPlan,
   flow: Flow,
   client: Stream,
   server: Stream,
-  recorded: TcpFlow | undefined,
+  capturedFlow: TcpFlow | undefined,
   ending: AbortController,
 ): Promise<void> {
   const { latency, rate, idle } = plan;
@@ -118,16 +118,16 @@ async function carryBoth(
   };
   const toTarget = copyShaped(client, server, {
     ...common,
-    onData: (data) => recorded?.data("client", data),
+    onData: (data) => capturedFlow?.data("client", data),
     onWritten: (count) => (flow.toTarget += count),
-  }).then(() => recorded?.finish("client"), fail);
+  }).then(() => capturedFlow?.finish("client"), fail);
   const toClient = copyShaped(server, client, {
     ...common,
-    onData: (data) => recorded?.data("server", data),
+    onData: (data) => capturedFlow?.data("server", data),
     onWritten: (count) => (flow.toClient += count),
-  }).then(() => recorded?.finish("server"), fail);
+  }).then(() => capturedFlow?.finish("server"), fail);
   const [first, second] = await Promise.allSettled([toTarget, toClient]);
-  // The abort reason is the first error. The second one is only its consequence.
+  // The abort reason is the first error. The second error is only its consequence.
   if (first.status === "rejected" || second.status === "rejected") throw signal.reason;
 }
 

@@ -159,7 +159,7 @@ export async function bindDatagrams({
 }
 
 /**
- * Binds a UNIX socket. If a crashed program has left its file at the path, the file is removed first. Returns a function
+ * Binds a UNIX socket. If a crashed program has left its file at the path, removes that file first. Returns a function
  * that removes the new file. Closes the socket on failure.
  */
 async function bindUnix(socket: Socket, address: UnixAddress, options: readonly GivenOption[]): Promise<() => void> {

@@ -154,7 +154,7 @@ function defined<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], 
 const local = (source: ConnectOptions["localAddress"]): Pick<ConnectOptions, "localAddress"> =>
   source === undefined ? {} : { localAddress: source };
 
-/** Runs `work`. A TypeError or RangeError of the library becomes a UsageError: the command line has a wrong argument. */
+/** Runs `work`. A TypeError or RangeError of the library becomes a UsageError, because the command line is wrong. */
 export async function withUsageErrors<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
