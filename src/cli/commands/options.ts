@@ -70,7 +70,7 @@ export const command: Command = define({
       }
       return 0;
     } finally {
-      // An inherited descriptor must stay open for the other programs that have it.
+      // This command has not opened an inherited descriptor, so it leaves the descriptor open.
       if (endpoint.scheme === "fd") socket.detach();
       else socket.close();
     }

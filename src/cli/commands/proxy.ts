@@ -112,7 +112,7 @@ export const command: Command = define({
     const draining = new AbortController();
     const ending = new AbortController();
     let failure: Error | undefined;
-    const failed = (error: Error): void => {
+    const onRecordFailure = (error: Error): void => {
       failure = error;
       draining.abort(error);
     };
@@ -137,7 +137,7 @@ export const command: Command = define({
       serverTls: await serverTls(options, from.scheme === "tls", output),
       clientTls: clientTls(clientOptions, secureTarget),
       seed: options.seed ?? randomInt(1, 0xffff_ffff),
-      recorder: record === undefined ? undefined : new Recorder(record, about, version, failed),
+      recorder: record === undefined ? undefined : new Recorder(record, about, version, onRecordFailure),
       signal: ending.signal,
       draining: draining.signal,
       flowCounts: new FlowCounts(output, target, datagrams ? "client" : "connection"),

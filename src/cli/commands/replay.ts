@@ -1,4 +1,4 @@
-// The command `replay`: the client's side of a recorded conversation, against an endpoint.
+// The command `replay`: sends the client's side of a recorded conversation to an endpoint, and compares the answers.
 
 import { type Command, define, option, optionWithDefault } from "../frame/command.js";
 import { duration, wholeNumber } from "../frame/values.js";

@@ -19,5 +19,5 @@ export const COMMON_OPTIONS: CommonOptions = {
   verbose: flag("-v, --verbose", "print more notes on standard error"),
 };
 
-/** An option that commander adds. Help prints it after the others. */
+/** The flags of the help option, which commander adds. Help prints them after the common options. */
 export const HELP_FLAGS = "-h, --help";

@@ -27,6 +27,7 @@ export class Failure extends Error {}
 
 /** The abort reason after Ctrl-C. It is not printed. */
 export class InterruptedError extends Error {
+  /** The number of the signal. */
   readonly number: number;
 
   constructor(signal: string, number: number) {
@@ -53,7 +54,7 @@ interface ErrorWithCode extends Error {
   readonly path?: unknown;
 }
 
-/** The meaning of an error's code in words; "" if its message has words already. */
+/** The words for an error's code; "" if the message has words already. */
 function meaningOf({ code, errno, message }: ErrorWithCode): string {
   if (typeof code !== "string") return "";
   const hasWords = message.includes(": ");
@@ -72,7 +73,7 @@ function isExpected(error: ErrorWithCode): boolean {
   );
 }
 
-/** An error in one line. */
+/** An error in one line; a bug as its stack. */
 export function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if (!isExpected(error)) return error.stack ?? error.message;

@@ -55,19 +55,19 @@ export function usageLine({ name, arguments: given = [] }: Command): string {
 
 const argumentRow = (argument: ArgumentSpec): readonly [string, string] => [argument.name, argument.about];
 
-/** The text of an option, with its default. */
+/** The description of an option, with its default. */
 export function optionText({ about, shown, kind }: OptionSpec): string {
   const more = [...(shown === undefined ? [] : [shown]), ...(kind === "list" ? ["may be repeated"] : [])];
   return more.length === 0 ? about : `${about} (${more.join("; ")})`;
 }
 
 const optionRow = (spec: OptionSpec): readonly [string, string] => [
-  // Indented, so that all long names are in one column.
+  // An option without a short name is indented, so that all long names are in one column.
   spec.flags.startsWith("--") ? `    ${spec.flags}` : spec.flags,
   optionText(spec),
 ];
 
-/** Two columns; the second one is broken into lines. */
+/** Prints two columns. The text of the second column is broken into lines. */
 function table(rows: readonly (readonly [left: string, right: string])[], width: number): string {
   const column = Math.min(30, Math.max(...rows.map(([left]) => left.length)) + 2);
   const indent = " ".repeat(column + 2);

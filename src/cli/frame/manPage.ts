@@ -28,7 +28,9 @@ export function manOf(command: Command, version: string): string {
     ),
     section(
       "EXIT STATUS",
-      [...EXIT_STATUS, ...(command.exitStatus ?? [])].map(([s, t]) => tagged(`\\fB${s}\\fR`, t)).join("\n"),
+      [...EXIT_STATUS, ...(command.exitStatus ?? [])]
+        .map(([status, about]) => tagged(`\\fB${status}\\fR`, about))
+        .join("\n"),
     ),
     section(
       "EXAMPLES",
@@ -67,7 +69,7 @@ function page(title: string, version: string, sections: readonly string[]): stri
 
 const section = (title: string, body: string): string => `.SH ${title}\n${body}`;
 
-/** A paragraph with a tag. `isRoff` says whether the text is escaped already. */
+/** A paragraph with a tag. `isRoff` says whether the text is already in the language of roff. */
 const tagged = (tag: string, text: string, isRoff: boolean = false): string =>
   `.TP\n${tag}\n${isRoff ? text : roff(text)}`;
 

@@ -19,7 +19,7 @@ const namesOf = (spec: OptionSpec): string[] => [shortOf(spec), longOf(spec)].fl
 
 const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
 
-/** The words or files that a command's arguments may be. */
+/** The words that a shell offers for a command's arguments, and whether it offers files. */
 function wordsOfArguments(command: Command): { readonly words: readonly string[]; readonly files: boolean } {
   const all = (command.arguments ?? []).map(({ complete }) => complete);
   return { words: all.flatMap((one) => (one === undefined || one === "file" ? [] : one)), files: all.includes("file") };

@@ -44,7 +44,7 @@ async function run(stdout: StandardOutput, word: string, rest: readonly string[]
   try {
     return await command.run({ args, options, output: new Output(options), interrupts, version });
   } catch (error) {
-    // After Ctrl-C, the abort reason replaces errors that it has caused.
+    // After Ctrl-C, other errors are only consequences of the abort.
     throw interrupts.signal.aborted ? interrupts.signal.reason : error;
   }
 }
