@@ -73,7 +73,7 @@ function isExpected(error: ErrorWithCode): boolean {
   );
 }
 
-/** An error in one line; a bug as its stack. */
+/** The text of an error: one line, or the stack of a bug. */
 export function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if (!isExpected(error)) return error.stack ?? error.message;

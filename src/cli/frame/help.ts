@@ -67,7 +67,7 @@ const optionRow = (spec: OptionSpec): readonly [string, string] => [
   optionText(spec),
 ];
 
-/** Prints two columns. The text of the second column is broken into lines. */
+/** Formats two columns. The text of the second column is broken into lines. */
 function table(rows: readonly (readonly [left: string, right: string])[], width: number): string {
   const column = Math.min(30, Math.max(...rows.map(([left]) => left.length)) + 2);
   const indent = " ".repeat(column + 2);

@@ -15,8 +15,8 @@ import {
 import { UsageError } from "./failure.js";
 
 /**
- * The beginning of an error message of `parseEndpoint()`: `Cannot use {…} as an address:`, or `Cannot …"…"…:`. It quotes
- * the argument, as the usage error does. So the usage error has only the rest of the message.
+ * The beginning of an error message of `parseEndpoint()`: `Cannot use {…} as an address:`, or `Cannot …"…"…:`. It is
+ * removed, because the usage error itself quotes the argument.
  */
 const PARSER_PREFIX = /^Cannot (?:use \{[^}]*\} as an address|[^:]*?"(?:[^"\\]|\\.)*"[^:]*): /;
 

@@ -84,7 +84,7 @@ export class Output {
     else this.line(text());
   }
 
-  /** Prints a remark on standard error, such as where a server listens. With --json prints `value` instead. */
+  /** Prints a remark on standard error, such as where a server listens. With --json only `value` is printed. */
   note(text: string, value?: object): void {
     if (this.json && value !== undefined) this.object(value);
     else if (!this.quiet && !this.json) this.#error(`berkeley: ${text}\n`);

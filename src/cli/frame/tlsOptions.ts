@@ -89,7 +89,7 @@ export function clientTls(given: TlsOptionValues, secure: boolean): TlsConnectOp
 }
 
 /**
- * The options of a TLS server. Without `--cert` it gets a self-signed certificate. A note with the fingerprint is printed,
+ * The options of a TLS server. Without `--cert` the server gets a self-signed certificate, and its fingerprint is printed
  * so that a client can compare it.
  */
 export async function serverTls(

@@ -42,7 +42,7 @@ export type PingEvent =
   /** A request failed: `from` is the router that has sent the ICMP error, or undefined for an error of this machine. */
   | { readonly type: "error"; readonly sequence: number; readonly code: string; readonly from: string | undefined };
 
-/** The size of a read. No ICMP message is longer. */
+/** The size of the receive buffer. No ICMP message is longer. */
 const MAX_MESSAGE = 0x1_0000;
 
 /** Pings the host until each request is answered or lost. */
@@ -75,8 +75,8 @@ export async function* ping(target: HostAddress, options: PingOptions): AsyncGen
     const due = Math.min(sent < count ? start + sent * interval : Infinity, requests.oldestSentAt + wait);
     if (due === Infinity) continue;
     try {
-      const left = Math.max(0, due - performance.now());
-      const event = requests.answer(await socket.recvmsg(MAX_MESSAGE, { timeout: left, signal }));
+      const timeout = Math.max(0, due - performance.now());
+      const event = requests.answer(await socket.recvmsg(MAX_MESSAGE, { timeout, signal }));
       if (event !== undefined) yield event;
     } catch (error) {
       if (!(error instanceof SocketError)) throw error;
@@ -85,7 +85,7 @@ export async function* ping(target: HostAddress, options: PingOptions): AsyncGen
   }
 }
 
-/** Reads the socket's error queue. Each entry contains the request that failed. */
+/** Reads the socket's error queue until it is empty. Each entry contains the request that failed. */
 async function takeErrors(socket: Socket, requests: Requests): Promise<PingEvent[]> {
   const events: PingEvent[] = [];
   for (;;) {

@@ -34,7 +34,7 @@ export function welcomeText(bytes: Uint8Array): string {
   return bytes.at(-1) === 0x0a ? `${WELCOME}\n` : WELCOME;
 }
 
-/** A whole HTTP response. `details` is a sentence for the page. It is not escaped, so it must be without client data. */
+/** A whole HTTP response. `details` is a sentence for the page. It is not escaped, so it must have no client data. */
 export function httpResponse(method: string, details: string): string {
   const isAllowed = method === "GET" || method === "HEAD";
   const body = isAllowed
