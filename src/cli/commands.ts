@@ -1,4 +1,4 @@
-// The list of commands: name, summary, and the file, which is loaded when the command is used.
+// The list of commands: name, summary, and a function that loads the file of the command when it is used.
 
 import type { Command } from "./frame/command.js";
 

@@ -1,7 +1,7 @@
 // The answers for visitors.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { MAX_REQUEST, response, tooLarge, classify, welcome } from "#berkeley/cli/steps/answer.js";
+import { MAX_REQUEST, httpResponse, tooLargeResponse, classify, welcomeText } from "#berkeley/cli/steps/answer.js";
 import { quoteBytes } from "#berkeley/cli/frame/escape.js";
 
 const classified = (text: string): object => classify(Buffer.from(text));
@@ -28,25 +28,25 @@ test("classify() takes everything else for text", () => {
   }
 });
 
-test("welcome() ends its line for clients that end their lines", () => {
-  assert.equal(welcome(Buffer.from("a")), "Welcome to my server");
-  assert.equal(welcome(Buffer.from("a\n")), "Welcome to my server\n");
-  assert.equal(welcome(Buffer.alloc(0)), "Welcome to my server");
+test("welcomeText() ends its line for clients that end their lines", () => {
+  assert.equal(welcomeText(Buffer.from("a")), "Welcome to my server");
+  assert.equal(welcomeText(Buffer.from("a\n")), "Welcome to my server\n");
+  assert.equal(welcomeText(Buffer.alloc(0)), "Welcome to my server");
 });
 
-test("response() and tooLarge() are whole responses whose length is right", () => {
-  for (const text of [response("GET", "é"), response("PUT", ""), tooLarge()]) {
+test("httpResponse() and tooLargeResponse() are whole responses whose length is right", () => {
+  for (const text of [httpResponse("GET", "é"), httpResponse("PUT", ""), tooLargeResponse()]) {
     const [head = "", body = ""] = text.split("\r\n\r\n", 2);
     assert.match(head, /^HTTP\/1\.1 \d{3} [ \w]+\r\n/);
     assert.equal(Number(/\r\nContent-Length: (\d+)/.exec(head)?.[1]), Buffer.byteLength(body));
     assert.match(head, /\r\nConnection: close/);
     assert.ok(!Number.isNaN(Date.parse(/\r\nDate: (.*)\r\n/.exec(head)?.[1] ?? "")));
   }
-  const [head, body] = response("HEAD", "é").split("\r\n\r\n");
+  const [head, body] = httpResponse("HEAD", "é").split("\r\n\r\n");
   assert.equal(body, "");
   const length = (text: string): string | undefined => /Content-Length: \d+/.exec(text)?.[0];
-  assert.equal(length(head!), length(response("GET", "é")));
-  assert.ok(tooLarge().includes(String(MAX_REQUEST)));
+  assert.equal(length(head!), length(httpResponse("GET", "é")));
+  assert.ok(tooLargeResponse().includes(String(MAX_REQUEST)));
 });
 
 test("quoteBytes() shortens long text and escapes control characters", () => {

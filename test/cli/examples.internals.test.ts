@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { COMMANDS } from "#berkeley/cli/commands.js";
 import { type Command, longOf, shortOf } from "#berkeley/cli/frame/command.js";
-import { COMMON } from "#berkeley/cli/frame/common.js";
+import { COMMON_OPTIONS } from "#berkeley/cli/frame/common.js";
 import { readEndpoint } from "#berkeley/cli/frame/endpoints.js";
 import { parse } from "#berkeley/cli/frame/parse.js";
 import { root } from "../support/program.js";
@@ -66,7 +66,7 @@ test("the descriptions are well formed: names, summaries, options and values of 
     const command = loaded.get(entry.name)!;
     assert.equal(command.name, entry.name);
     assert.equal(command.summary, entry.summary);
-    const specs = [...Object.values(command.options), ...Object.values(COMMON)];
+    const specs = [...Object.values(command.options), ...Object.values(COMMON_OPTIONS)];
     const names = specs.flatMap((spec) => [longOf(spec), ...(shortOf(spec) === undefined ? [] : [shortOf(spec)!])]);
     assert.deepEqual(
       names.filter((name, index) => names.indexOf(name) !== index),

@@ -6,7 +6,7 @@ import { Escaper, escapeJson, escapeLine } from "#berkeley/cli/frame/escape.js";
 import { progressLine } from "#berkeley/cli/frame/progress.js";
 import { nearest } from "#berkeley/cli/frame/suggest.js";
 import { formatBytes, formatClock, formatRate, formatTime } from "#berkeley/cli/frame/units.js";
-import { duration, portion, size, whole } from "#berkeley/cli/frame/values.js";
+import { duration, fraction, size, wholeNumber } from "#berkeley/cli/frame/values.js";
 import { Crlf, HexDump, Lines } from "#berkeley/cli/talk/text.js";
 
 test("sizes, rates and times have three digits and a unit", () => {
@@ -47,15 +47,15 @@ test("sizes, rates and times have three digits and a unit", () => {
 test("values are read in their units, and a refusal has the required form", () => {
   assert.deepEqual(["500ms", "2", "2s", "1.5m", "1h", "0"].map(duration), [500, 2000, 2000, 90_000, 3_600_000, 0]);
   assert.deepEqual(["1", "1500B", "64KiB", "64k", "1.5MB", "1G"].map(size), [1, 1500, 65_536, 64_000, 1_500_000, 1e9]);
-  assert.deepEqual(["0", "0.05", "5%", "100%", "1"].map(portion), [0, 0.05, 0.05, 1, 1]);
+  assert.deepEqual(["0", "0.05", "5%", "100%", "1"].map(fraction), [0, 0.05, 0.05, 1, 1]);
   for (const wrong of ["", "-1", "1 s", "1d", "1e3", "0x10", "25d", "99999h", "s"]) {
     assert.throws(() => duration(wrong), { message: /^required a time / }, wrong);
   }
   for (const wrong of ["", "0", "-1", "1TB", "1 kB", "kB"])
     assert.throws(() => size(wrong), /required a number of bytes/, wrong);
-  for (const wrong of ["", "1.1", "101%", "-5%", "5 %"]) assert.throws(() => portion(wrong), /required a part/, wrong);
+  for (const wrong of ["", "1.1", "101%", "-5%", "5 %"]) assert.throws(() => fraction(wrong), /required a part/, wrong);
   for (const wrong of ["", "0", "11", "1.0", "+1", " 1"])
-    assert.throws(() => whole(1, 10)(wrong), /from 1 to 10$/, wrong);
+    assert.throws(() => wholeNumber(1, 10)(wrong), /from 1 to 10$/, wrong);
 });
 
 test("the nearest match is one that is alike enough, or none", () => {

@@ -35,7 +35,7 @@ export class Latencies {
     return this.count === 0 ? 0 : this.#histogram.percentile(percent) / NS_PER_MS;
   }
 
-  /** In ms. */
+  /** Minimum, mean, standard deviation, percentiles and maximum, in ms. */
   summary(): Record<string, number> {
     const { min, max, mean, stddev } = this.#histogram;
     const ms = (ns: number): number => (this.count === 0 ? 0 : Number((ns / NS_PER_MS).toFixed(6)));
@@ -43,6 +43,7 @@ export class Latencies {
     return { min: ms(min), mean: ms(mean), stddev: ms(stddev), ...Object.fromEntries(parts), max: ms(max) };
   }
 
+  /** The rows of the histogram, from the first to the last that has a latency. */
   buckets(): Bucket[] {
     const first = this.#rows.findIndex((count) => count > 0);
     const last = this.#rows.findLastIndex((count) => count > 0);

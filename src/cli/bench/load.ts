@@ -1,24 +1,24 @@
-// The load of a benchmark. Closed loop: each connection begins a turn when its turn before has ended. Open loop:
-// turns are due at fixed times, even if earlier ones have not ended. A latency counts from the time when the turn was
+// The load of a benchmark. Closed loop: each connection begins a turn when its previous turn has ended. Open loop:
+// turns are due at fixed times, even if earlier turns have not ended. A latency counts from the time when the turn was
 // due. So if a server stalls for a second, all turns of that second have a high latency. Counting from the send would
 // hide that (coordinated omission).
 
 import { setMaxListeners } from "node:events";
-import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as passEventLoop, setTimeout as sleep } from "node:timers/promises";
 
 import { Latencies } from "./latencies.js";
-import { openTurnMaker, type TurnMaker, type WorkPlan } from "./work.js";
+import { openTurnRunner, type TurnRunner, type WorkPlan } from "./work.js";
 
 export interface LoadPlan extends WorkPlan {
   readonly connections: number;
-  /** ms. */
+  /** Length of the run in ms. */
   readonly duration: number;
   /** Turns per second of all connections together; undefined for a closed loop. */
   readonly rate: number | undefined;
   readonly signal: AbortSignal;
 }
 
-/** Milliseconds after the end of the run in which the last turns may end. */
+/** Milliseconds after the end of the run in which the running turns may end. */
 const GRACE = 1000;
 /** Node's setTimeout() can be late by this many ms. So the last part of a wait uses setImmediate(). */
 const TIMER_DELAY = 1.5;
@@ -33,23 +33,23 @@ export class Load {
   readonly errors: Map<string, number> = new Map();
   /** Turns that were due and have not begun: the server was too slow for the rate. */
   missed = 0;
-  /** ms from the first turn to the last. */
+  /** ms from the start of the first turn to the end of the run. */
   elapsed = 0;
-  /** The part of one core that this process has used in that time. */
+  /** The part of one core that this process has used during the run. */
   cpu = 0;
   readonly #plan: LoadPlan;
-  #turnMakers: (TurnMaker | undefined)[] = [];
+  #turnRunners: (TurnRunner | undefined)[] = [];
   #began = 0;
   #ended = false;
-  /** With an open loop, the number of turns that have begun. */
+  /** With an open loop, the index of the turn that is due next. */
   #next = 0;
 
   constructor(plan: LoadPlan) {
     this.#plan = plan;
   }
 
-  /** ms since the first turn. */
-  get running(): number {
+  /** ms since the start of the first turn. */
+  get runningTime(): number {
     return this.#began === 0 ? 0 : performance.now() - this.#began;
   }
 
@@ -59,8 +59,8 @@ export class Load {
    */
   async run(onOpen: () => void): Promise<void> {
     const { connections, duration, rate, signal } = this.#plan;
-    const opened = await Promise.allSettled(Array.from({ length: connections }, () => openTurnMaker(this.#plan)));
-    this.#turnMakers = opened.map((result) => (result.status === "fulfilled" ? result.value : undefined));
+    const opened = await Promise.allSettled(Array.from({ length: connections }, () => openTurnRunner(this.#plan)));
+    this.#turnRunners = opened.map((result) => (result.status === "fulfilled" ? result.value : undefined));
     const failed = opened.find((result) => result.status === "rejected");
     if (failed !== undefined || signal.aborted) {
       this.#stop();
@@ -75,23 +75,23 @@ export class Load {
     // Each waiting connection adds a listener, so the warning about many listeners is switched off.
     setMaxListeners(0, ending);
     ending.addEventListener("abort", () => (this.#ended = true), { once: true });
-    const loops = this.#turnMakers.map((_, index) =>
+    const loops = this.#turnRunners.map((_, index) =>
       rate === undefined ? this.#closedLoop(index) : this.#openLoop(index, rate, ending),
     );
     const all = Promise.all(loops);
     all.catch(() => timeUp.abort());
     await new Promise<void>((resolve) => ending.addEventListener("abort", () => resolve(), { once: true }));
     clearTimeout(timer);
-    this.elapsed = this.running;
+    this.elapsed = this.runningTime;
     const { user, system } = process.cpuUsage(usage);
     this.cpu = (user + system) / 1000 / this.elapsed;
-    // Turns without an answer end after this time.
+    // Turns that still wait for an answer after this time are stopped.
     const grace = setTimeout(() => this.#stop(), GRACE);
     try {
       await all;
       // close() and not stop(): stop() resets the connection, which the server would report as an error.
       await Promise.allSettled(
-        this.#turnMakers.flatMap((turnMaker) => (turnMaker === undefined ? [] : [turnMaker.close()])),
+        this.#turnRunners.flatMap((turnRunner) => (turnRunner === undefined ? [] : [turnRunner.close()])),
       );
     } finally {
       clearTimeout(grace);
@@ -102,7 +102,7 @@ export class Load {
 
   #stop(): void {
     this.#ended = true;
-    for (const turnMaker of this.#turnMakers) turnMaker?.stop();
+    for (const turnRunner of this.#turnRunners) turnRunner?.stop();
   }
 
   async #closedLoop(index: number): Promise<void> {
@@ -114,20 +114,20 @@ export class Load {
       // The first free connection takes the next due time.
       const due = this.#began + (this.#next++ * 1000) / rate;
       try {
-        const left = due - performance.now();
-        if (left > TIMER_DELAY) await sleep(left - TIMER_DELAY, undefined, { signal: ending });
+        const timeLeft = due - performance.now();
+        if (timeLeft > TIMER_DELAY) await sleep(timeLeft - TIMER_DELAY, undefined, { signal: ending });
       } catch {
         return;
       }
-      while (performance.now() < due) await nextTurn();
+      while (performance.now() < due) await passEventLoop();
       if (!this.#ended) await this.#turn(index, due);
     }
   }
 
   async #turn(index: number, from: number): Promise<void> {
     try {
-      const turnMaker = (this.#turnMakers[index] ??= await openTurnMaker(this.#plan));
-      const { sent, received, lost = false } = await turnMaker.turn();
+      const turnRunner = (this.#turnRunners[index] ??= await openTurnRunner(this.#plan));
+      const { sent, received, lost = false } = await turnRunner.runTurn();
       this.sent += sent;
       this.received += received;
       if (lost) this.lost++;
@@ -140,8 +140,8 @@ export class Load {
       if (this.#ended) return;
       const { code = String(error) } = error as { readonly code?: string };
       this.errors.set(code, (this.errors.get(code) ?? 0) + 1);
-      this.#turnMakers[index]?.stop();
-      this.#turnMakers[index] = undefined;
+      this.#turnRunners[index]?.stop();
+      this.#turnRunners[index] = undefined;
       // If the server refuses each connection, a pause prevents a busy loop.
       await sleep(10);
     }

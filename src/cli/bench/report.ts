@@ -18,9 +18,9 @@ const perSecond = (count: number, milliseconds: number): number =>
 export function showLive(output: Output, load: Load): () => void {
   if (!process.stderr.isTTY || output.quiet || output.json) return () => undefined;
   const timer = setInterval(() => {
-    const { running, turns, latencies } = load;
+    const { runningTime, turns, latencies } = load;
     const failed = load.lost + [...load.errors.values()].reduce((sum, count) => sum + count, 0);
-    const facts = [formatClock(running), `${Math.round(perSecond(turns, running))}/s`];
+    const facts = [formatClock(runningTime), `${Math.round(perSecond(turns, runningTime))}/s`];
     facts.push(`p50 ${formatTime(latencies.percentile(50))}`, `p99 ${formatTime(latencies.percentile(99))}`);
     if (failed > 0) facts.push(`${failed} failed`);
     output.showProgress(facts.join("  ").slice(0, (process.stderr.columns || 80) - 1));

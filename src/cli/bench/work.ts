@@ -18,22 +18,22 @@ export interface WorkPlan {
 }
 
 /** The result of one turn: numbers of bytes, and whether a datagram had no answer. */
-export interface Turn {
+export interface TurnResult {
   readonly sent: number;
   readonly received: number;
   readonly lost?: boolean;
 }
 
-/** A connection of the benchmark, which makes one turn after the other. */
-export interface TurnMaker {
-  turn(): Promise<Turn>;
-  /** Ends a turn that waits. */
+/** Runs the turns of one connection, one after the other. */
+export interface TurnRunner {
+  runTurn(): Promise<TurnResult>;
+  /** Ends the turns. A turn that runs may fail. */
   stop(): void;
-  /** Closes the connection. Called when no turn waits. */
+  /** Closes the connection. Called when no turn runs. */
   close(): Promise<void>;
 }
 
-export async function openTurnMaker(plan: WorkPlan): Promise<TurnMaker> {
+export async function openTurnRunner(plan: WorkPlan): Promise<TurnRunner> {
   const { endpoint, mode } = plan;
   if (endpoint.scheme === "udp") return datagramTurns(plan);
   if (mode === "connect") return connectTurns(plan);
@@ -46,22 +46,22 @@ async function openStream({ endpoint, timeout, tls }: WorkPlan): Promise<Stream>
   return connect(endpoint, { timeout, noDelay: true, ...(tls === undefined ? {} : { tls }) });
 }
 
-/** Sends the payload, and reads as many bytes. */
-function echoTurns(stream: Stream, { payload }: WorkPlan): TurnMaker {
+/** Each turn sends the payload, and reads as many bytes. */
+function echoTurns(stream: Stream, { payload }: WorkPlan): TurnRunner {
   const answer = Buffer.allocUnsafe(Math.min(payload.length, 256 << 10));
   const { length } = payload;
   return {
-    async turn() {
+    async runTurn() {
       // Usually the kernel takes the whole payload at once, which saves a promise.
       const taken = stream.tryWrite(payload);
       const rest = taken === length ? undefined : stream.write(payload.subarray(taken));
       // If the write fails first, its promise rejects before the `await` below.
       rest?.catch(() => undefined);
       // A large payload is read while it is written. Otherwise all buffers could be full, and both sides would wait.
-      for (let left = length; left > 0;) {
-        const count = await stream.read(left < answer.length ? answer.subarray(0, left) : answer);
-        if (count === 0) throw closedByPeer();
-        left -= count;
+      for (let remaining = length; remaining > 0;) {
+        const count = await stream.read(remaining < answer.length ? answer.subarray(0, remaining) : answer);
+        if (count === 0) throw closedByPeerError();
+        remaining -= count;
       }
       if (rest !== undefined) await rest;
       return { sent: length, received: length };
@@ -71,13 +71,13 @@ function echoTurns(stream: Stream, { payload }: WorkPlan): TurnMaker {
   };
 }
 
-/** Sends the payload, and reads an answer up to a delimiter. */
-function requestTurns(stream: Stream, { payload, until }: WorkPlan): TurnMaker {
+/** Each turn sends the payload, and reads an answer up to a delimiter. */
+function requestTurns(stream: Stream, { payload, until }: WorkPlan): TurnRunner {
   return {
-    async turn() {
+    async runTurn() {
       await stream.write(payload);
       const answer = await stream.readUntil(until);
-      if (answer === null) throw closedByPeer();
+      if (answer === null) throw closedByPeerError();
       return { sent: payload.length, received: answer.length };
     },
     stop: () => stream.abort(),
@@ -85,8 +85,8 @@ function requestTurns(stream: Stream, { payload, until }: WorkPlan): TurnMaker {
   };
 }
 
-/** Sends the payload, and does not wait for an answer. */
-function bulkTurns(stream: Stream, { payload }: WorkPlan): TurnMaker {
+/** Each turn sends the payload, and does not wait for an answer. */
+function bulkTurns(stream: Stream, { payload }: WorkPlan): TurnRunner {
   let received = 0;
   const drain = async (): Promise<void> => {
     const buffer = Buffer.allocUnsafe(256 << 10);
@@ -99,7 +99,7 @@ function bulkTurns(stream: Stream, { payload }: WorkPlan): TurnMaker {
   // After an error of the connection, the next write rejects too, and reports it.
   drain().catch(() => undefined);
   return {
-    async turn() {
+    async runTurn() {
       await stream.write(payload);
       const turn = { sent: payload.length, received };
       received = 0;
@@ -110,12 +110,12 @@ function bulkTurns(stream: Stream, { payload }: WorkPlan): TurnMaker {
   };
 }
 
-/** Makes a connection, and closes it. */
-function connectTurns(plan: WorkPlan): TurnMaker {
+/** Each turn makes a connection and closes it. */
+function connectTurns(plan: WorkPlan): TurnRunner {
   let stopped = false;
   return {
-    async turn() {
-      if (stopped) throw closedByPeer();
+    async runTurn() {
+      if (stopped) throw closedByPeerError();
       const stream = await openStream(plan);
       // A reset leaves no TIME-WAIT. Otherwise all local ports would be in use after some seconds.
       if (plan.endpoint.scheme !== "unix") stream.settings()?.setsockopt(SO_LINGER, 0);
@@ -129,14 +129,14 @@ function connectTurns(plan: WorkPlan): TurnMaker {
   };
 }
 
-/** Sends a datagram, and waits for its answer. */
-async function datagramTurns({ endpoint, payload, timeout }: WorkPlan): Promise<TurnMaker> {
+/** Each turn sends a datagram, and waits for its answer. */
+async function datagramTurns({ endpoint, payload, timeout }: WorkPlan): Promise<TurnRunner> {
   const socket = await connectUdp(endpoint);
-  // Each datagram begins with a number of 32 bits. So a late answer is not counted for the next datagram.
+  // Each datagram begins with a number of 32 bits. So a late answer does not count for a later datagram.
   const request = Buffer.from(payload);
   let number = 0;
   return {
-    async turn() {
+    async runTurn() {
       number = (number + 1) >>> 0;
       request.writeUInt32BE(number, 0);
       await socket.send(request);
@@ -158,4 +158,4 @@ async function datagramTurns({ endpoint, payload, timeout }: WorkPlan): Promise<
 }
 
 /** The error of a connection that has ended: 104 is the number of ECONNRESET. */
-const closedByPeer = (): SocketError => new SocketError("ECONNRESET", -104, "read");
+const closedByPeerError = (): SocketError => new SocketError("ECONNRESET", -104, "read");

@@ -2,10 +2,10 @@
 
 import type { FileHandle } from "node:fs/promises";
 
-import { type Command, define, flag, option, optionOr } from "../frame/command.js";
+import { type Command, define, flag, option, optionWithDefault } from "../frame/command.js";
 import { UsageError } from "../frame/failure.js";
-import { TLS_CLIENT } from "../frame/tlsOptions.js";
-import { choice, duration, file, size, text, whole } from "../frame/values.js";
+import { TLS_CLIENT_OPTIONS } from "../frame/tlsOptions.js";
+import { choice, duration, file, size, text, wholeNumber } from "../frame/values.js";
 import { MODES } from "../bench/modes.js";
 
 export const command: Command = define({
@@ -24,14 +24,14 @@ export const command: Command = define({
     { name: "ENDPOINT", about: "the server: tcp://HOST:PORT, tls://HOST:PORT, udp://HOST:PORT or unix:PATH" },
   ],
   options: {
-    mode: optionOr("-m, --mode MODE", "echo, request, connect or bulk", choice(MODES), "echo"),
-    connections: optionOr("-c, --connections N", "connections at a time", whole(1, 10_000), 10),
-    duration: optionOr("-d, --duration TIME", "how long", duration, 5000, "5s"),
-    rate: option("-r, --rate N", "turns in a second of all connections together: an open loop", whole(1, 1e6)),
+    mode: optionWithDefault("-m, --mode MODE", "echo, request, connect or bulk", choice(MODES), "echo"),
+    connections: optionWithDefault("-c, --connections N", "connections at a time", wholeNumber(1, 10_000), 10),
+    duration: optionWithDefault("-d, --duration TIME", "how long", duration, 5000, "5s"),
+    rate: option("-r, --rate N", "turns in a second of all connections together: an open loop", wholeNumber(1, 1e6)),
     size: option("-s, --size SIZE", "bytes of a message (64; in the mode bulk 256KiB)", size),
     request: option("--request TEXT", "what the mode request sends, with \\n, \\r and \\xNN", text),
-    until: optionOr("--until TEXT", "what ends an answer of the mode request", text, "\\n"),
-    timeout: optionOr(
+    until: optionWithDefault("--until TEXT", "what ends an answer of the mode request", text, "\\n"),
+    timeout: optionWithDefault(
       "-w, --timeout TIME",
       "a datagram without an answer after this time is lost",
       duration,
@@ -40,7 +40,7 @@ export const command: Command = define({
     ),
     udp: flag("-u, --udp", "datagrams of UDP; the same as the scheme udp://"),
     svg: option("--svg FILE", "write the latencies by percentile as a picture", file),
-    ...TLS_CLIENT,
+    ...TLS_CLIENT_OPTIONS,
   },
   examples: [
     { about: "An echo server, as fast as it goes", command: "berkeley bench localhost:7777 -c 50 -d 10s" },

@@ -35,7 +35,7 @@ export const command: Command = define({
         try {
           while (!state.ended) await client.write(pattern);
         } catch (error) {
-          // A client ends this by closing.
+          // A client ends the lines by closing its connection.
           if (!["EPIPE", "ECONNRESET"].includes((error as { code: string }).code)) throw error;
         }
       },
@@ -52,7 +52,7 @@ const CHARACTERS = 95;
 /** 72 characters, CR and LF. */
 const LINE = 74;
 
-/** All the lines of the pattern, several times over, so that a write has many. */
+/** All lines of the pattern, eight times, so that one write sends many lines. */
 function lines(): Buffer {
   const alphabet = Array.from({ length: CHARACTERS }, (_, index) => String.fromCharCode(0x20 + index)).join("");
   const twice = alphabet + alphabet;

@@ -1,6 +1,6 @@
 // The command `chat`: a server that sends each line of a client to all others.
 
-import { type Command, define, flag, optionOr } from "../frame/command.js";
+import { type Command, define, flag, optionWithDefault } from "../frame/command.js";
 import { size } from "../frame/values.js";
 import { SERVER_OPTIONS, WHERE_TO_LISTEN } from "../servers/plan.js";
 
@@ -18,7 +18,13 @@ export const command: Command = define({
   options: {
     ...options,
     raw: flag("--raw", "send bytes to all others as they come, without names and lines, as a broker does"),
-    maxBacklog: optionOr("--max-backlog SIZE", "bytes that wait for a client before it is cut", size, 1 << 20, "1MiB"),
+    maxBacklog: optionWithDefault(
+      "--max-backlog SIZE",
+      "bytes that wait for a client before it is cut",
+      size,
+      1 << 20,
+      "1MiB",
+    ),
   },
   examples: [
     { about: "On port 9090 of the loopback interface", command: "berkeley chat 9090" },

@@ -1,9 +1,9 @@
 // The command `connect`: sends standard input to an endpoint, and prints received data.
 
 import { type Command, define, option } from "../frame/command.js";
-import { TLS_CLIENT } from "../frame/tlsOptions.js";
+import { TLS_CLIENT_OPTIONS } from "../frame/tlsOptions.js";
 import { text } from "../frame/values.js";
-import { TALK } from "../talk/options.js";
+import { TALK_OPTIONS } from "../talk/options.js";
 
 export const command: Command = define({
   name: "connect",
@@ -24,10 +24,10 @@ export const command: Command = define({
     },
   ],
   options: {
-    ...TALK,
+    ...TALK_OPTIONS,
     source: option("-s, --source ADDRESS", "the address to connect from: HOST, HOST:PORT, :PORT or a path", text),
     via: option("--via URL", "a proxy: socks5://[USER:PASSWORD@]HOST:PORT, socks5h://…, http://… or https://…", text),
-    ...TLS_CLIENT,
+    ...TLS_CLIENT_OPTIONS,
   },
   examples: [
     {
@@ -47,7 +47,7 @@ export const command: Command = define({
   ],
   seeAlso: ["berkeley-listen(1)", "berkeley-send(1)", "ncat(1)", "socat(1)"],
   async run({ args, options, output, interrupts }) {
-    const [{ open }, { readSource, readTarget }, { clientTls }, { StandardInput }] = await Promise.all([
+    const [{ openChannel }, { readSource, readTarget }, { clientTls }, { StandardInput }] = await Promise.all([
       import("../talk/open.js"),
       import("../talk/target.js"),
       import("../frame/tlsOptions.js"),
@@ -57,7 +57,7 @@ export const command: Command = define({
     const target = await readTarget(args[0] ?? "", options);
     const { signal } = interrupts;
     const tls = clientTls(options, target.secure);
-    const channel = await open({ ...target, tls, via, timeout, source: readSource(source), signal });
+    const channel = await openChannel({ ...target, tls, via, timeout, source: readSource(source), signal });
     output.detail(`connected to ${channel.name}`, { event: "connected", peer: channel.name });
     if (options.exec !== undefined) {
       const { execute } = await import("../talk/exec.js");

@@ -1,9 +1,9 @@
 // The command `file`: a file from one machine to another, by sendfile(2).
 
-import { type Command, define, flag, option, optionOr } from "../frame/command.js";
+import { type Command, define, flag, option, optionWithDefault } from "../frame/command.js";
 import { UsageError } from "../frame/failure.js";
 import { didYouMean } from "../frame/suggest.js";
-import { TLS_CLIENT } from "../frame/tlsOptions.js";
+import { TLS_CLIENT_OPTIONS } from "../frame/tlsOptions.js";
 import { duration } from "../frame/values.js";
 
 const ACTIONS = ["send", "receive"] as const;
@@ -34,7 +34,7 @@ export const command: Command = define({
     connect: flag("--connect", "receive from a sender that listens"),
     raw: flag("--raw", "only the bytes of the file, without size, name and checksum"),
     force: flag("--force", "replace a file that exists"),
-    timeout: optionOr(
+    timeout: optionWithDefault(
       "-w, --timeout TIME",
       "give up when there is no connection after this time",
       duration,
@@ -42,7 +42,7 @@ export const command: Command = define({
       "1m",
     ),
     idle: option("-i, --idle TIME", "give up after this time without data", duration),
-    ...TLS_CLIENT,
+    ...TLS_CLIENT_OPTIONS,
   },
   examples: [
     { about: "On the machine that gets the file", command: "berkeley file receive '*:9000' downloads/" },
@@ -68,9 +68,9 @@ export const command: Command = define({
     const listens = found === "send" ? options.listen : !options.connect;
     const endpoint = found === "send" ? second! : first;
     const plan = { output, signal, raw: options.raw, force: options.force, idle: options.idle };
-    const connection = () => openConnection({ endpoint, listens, output, signal, options });
-    if (found === "send") await sendFile(first, connection, plan);
-    else await receiveFile(second ?? ".", connection, plan);
+    const openStream = () => openConnection({ endpoint, listens, output, signal, options });
+    if (found === "send") await sendFile(first, openStream, plan);
+    else await receiveFile(second ?? ".", openStream, plan);
     return 0;
   },
 });

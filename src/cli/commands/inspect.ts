@@ -1,7 +1,7 @@
 // The command `inspect`: runs a Node program with the inspector.
 
 import { type Command, define, flag, option } from "../frame/command.js";
-import { file, whole } from "../frame/values.js";
+import { file, wholeNumber } from "../frame/values.js";
 
 export const command: Command = define({
   name: "inspect",
@@ -19,7 +19,7 @@ export const command: Command = define({
     { name: "ARG", about: "its arguments", optional: true, variadic: true },
   ],
   options: {
-    port: option("-p, --port PORT", "the port of the page; a free one by default", whole(1, 65_535)),
+    port: option("-p, --port PORT", "the port of the page; a free one by default", wholeNumber(1, 65_535)),
     headless: flag("--headless", "no page: JSON lines, on standard error unless --output is given"),
     output: option("-o, --output FILE", "the file of the JSON lines; the same as --headless with it", file),
     payloads: flag("--payloads", "keep the first 256 bytes of what each call moves, for the page of a socket"),

@@ -1,11 +1,11 @@
 // The command `listen`: accepts a connection, sends standard input to it, and prints received data.
 
-import { type Command, define, flag, optionOr } from "../frame/command.js";
+import { type Command, define, flag, optionWithDefault } from "../frame/command.js";
 import { UsageError } from "../frame/failure.js";
-import { TLS_SERVER } from "../frame/tlsOptions.js";
-import { whole } from "../frame/values.js";
+import { TLS_SERVER_OPTIONS } from "../frame/tlsOptions.js";
+import { wholeNumber } from "../frame/values.js";
 import { WHERE_TO_LISTEN } from "../servers/plan.js";
-import { TALK } from "../talk/options.js";
+import { TALK_OPTIONS } from "../talk/options.js";
 
 export const command: Command = define({
   name: "listen",
@@ -18,16 +18,16 @@ export const command: Command = define({
   ],
   arguments: [WHERE_TO_LISTEN],
   options: {
-    ...TALK,
+    ...TALK_OPTIONS,
     keepOpen: flag("-k, --keep-open", "accept further connections, several at a time"),
-    max: optionOr(
+    max: optionWithDefault(
       "-m, --max N",
       "connections at a time with --keep-open, or peers that send datagrams",
-      whole(1, 10_000),
+      wholeNumber(1, 10_000),
       100,
     ),
     allowRemoteExec: flag("--allow-remote-exec", "run the command of --exec for other machines, too"),
-    ...TLS_SERVER,
+    ...TLS_SERVER_OPTIONS,
   },
   examples: [
     { about: "What comes on a port, into a file", command: "berkeley listen 9000 > received" },

@@ -36,7 +36,7 @@ export const command: Command = define({
   ],
   seeAlso: ["getsockopt(2)", "socket(7)", "tcp(7)", "ip(7)", "berkeley-sockets(1)"],
   async run({ args: [text = "", ...names], options, output, interrupts: { signal } }) {
-    const [{ readEndpoint }, { openSocket, kindOf }, { readOptions, isOfThisKind, valueText }, { checkNames }] =
+    const [{ readEndpoint }, { openSocket, kindOf }, { readOptions, isSupported, valueText }, { checkNames }] =
       await Promise.all([
         import("../frame/endpoints.js"),
         import("../options/open.js"),
@@ -54,7 +54,7 @@ export const command: Command = define({
     const socket = await openSocket(endpoint, { messages, connect, timeout, signal });
     try {
       const rows = (await readOptions(socket)).filter((row) =>
-        names.length > 0 ? names.includes(row.name) : all || isOfThisKind(row),
+        names.length > 0 ? names.includes(row.name) : all || isSupported(row),
       );
       output.detail(`${kindOf(socket)} socket`);
       const width = Math.max(...rows.map(({ name }) => name.length));
@@ -70,7 +70,7 @@ export const command: Command = define({
       }
       return 0;
     } finally {
-      // An inherited descriptor must stay open for the other programs that have it.
+      // This command has not opened an inherited descriptor, so it leaves the descriptor open.
       if (endpoint.scheme === "fd") socket.detach();
       else socket.close();
     }

@@ -1,7 +1,7 @@
 // The command `ping`: ICMP echo requests to hosts.
 
-import { type Command, define, flag, option, optionOr } from "../frame/command.js";
-import { duration, whole } from "../frame/values.js";
+import { type Command, define, flag, option, optionWithDefault } from "../frame/command.js";
+import { duration, wholeNumber } from "../frame/values.js";
 
 export const command: Command = define({
   name: "ping",
@@ -14,11 +14,17 @@ export const command: Command = define({
   ],
   arguments: [{ name: "HOST", about: "names and addresses of IPv4 and IPv6", variadic: true }],
   options: {
-    count: option("-c, --count N", "requests to each host; without it there is no end", whole(1, 1e9)),
-    interval: optionOr("-i, --interval TIME", "the time from one request to the next", duration, 1000, "1s"),
-    wait: optionOr("-W, --wait TIME", "a request without an answer after this time is lost", duration, 2000, "2s"),
-    size: optionOr("-s, --size N", "bytes of data in a request", whole(0, 65_507), 56),
-    ttl: option("-t, --ttl N", "hops that a request may make", whole(1, 255)),
+    count: option("-c, --count N", "requests to each host; without it there is no end", wholeNumber(1, 1e9)),
+    interval: optionWithDefault("-i, --interval TIME", "the time from one request to the next", duration, 1000, "1s"),
+    wait: optionWithDefault(
+      "-W, --wait TIME",
+      "a request without an answer after this time is lost",
+      duration,
+      2000,
+      "2s",
+    ),
+    size: optionWithDefault("-s, --size N", "bytes of data in a request", wholeNumber(0, 65_507), 56),
+    ttl: option("-t, --ttl N", "hops that a request may make", wholeNumber(1, 255)),
     inet4: flag("-4, --inet4", "only IPv4"),
     inet6: flag("-6, --inet6", "only IPv6"),
   },
@@ -46,7 +52,7 @@ export const command: Command = define({
     const results = await Promise.all(
       args.map((host) => pingHost(host, args.length > 1, { ...options, count, output, signal: ending })),
     );
-    output.throwIfGone();
+    output.throwIfClosed();
     return results.every((answered) => answered) ? 0 : 1;
   },
 });

@@ -2,10 +2,10 @@
 
 import { randomInt } from "node:crypto";
 
-import { type Command, define, flag, list, option, optionOr } from "../frame/command.js";
+import { type Command, define, flag, list, option, optionWithDefault } from "../frame/command.js";
 import { UsageError } from "../frame/failure.js";
-import { TLS_SERVER } from "../frame/tlsOptions.js";
-import { duration, file, portion, size, text, whole } from "../frame/values.js";
+import { TLS_SERVER_OPTIONS } from "../frame/tlsOptions.js";
+import { duration, file, fraction, size, text, wholeNumber } from "../frame/values.js";
 import { WHERE_TO_LISTEN } from "../servers/plan.js";
 
 export const command: Command = define({
@@ -28,21 +28,32 @@ export const command: Command = define({
   options: {
     udp: flag("-u, --udp", "datagrams of UDP, the same as the scheme udp:// of both"),
     record: option("-r, --record FILE", "write what passes to a capture in the format pcapng", file),
-    latency: optionOr("--latency TIME", "keep each byte back for this time, in each direction", duration, 0, "none"),
+    latency: optionWithDefault(
+      "--latency TIME",
+      "keep each byte back for this time, in each direction",
+      duration,
+      0,
+      "none",
+    ),
     rate: option("--rate SIZE", "pass on at most so many bytes a second, in each direction", size),
-    drop: optionOr("--drop PART", "drop this part of the datagrams, such as 0.05 or 5%", portion, 0, "none"),
-    seed: option("--seed N", "make --drop choose the same datagrams each time", whole(1, 0xffff_ffff)),
+    drop: optionWithDefault("--drop PART", "drop this part of the datagrams, such as 0.05 or 5%", fraction, 0, "none"),
+    seed: option("--seed N", "make --drop choose the same datagrams each time", wholeNumber(1, 0xffff_ffff)),
     proxyProtocol: flag("--proxy-protocol", "send the target the header of the PROXY protocol, version 1"),
     via: option("--via URL", "reach the target through a proxy: socks5://HOST:PORT or http://HOST:PORT", text),
-    timeout: optionOr("-w, --timeout TIME", "give up on the target after this time", duration, 10_000, "10s"),
+    timeout: optionWithDefault("-w, --timeout TIME", "give up on the target after this time", duration, 10_000, "10s"),
     idle: option(
       "-i, --idle TIME",
       "cut a connection after this time without data; forget a sender of datagrams (60s)",
       duration,
     ),
-    max: optionOr("-m, --max N", "connections, or senders of datagrams, at a time", whole(1, 100_000), 1000),
-    count: option("--count N", "end after this number of connections", whole(1, 1e9)),
-    ...TLS_SERVER,
+    max: optionWithDefault(
+      "-m, --max N",
+      "connections, or senders of datagrams, at a time",
+      wholeNumber(1, 100_000),
+      1000,
+    ),
+    count: option("--count N", "end after this number of connections", wholeNumber(1, 1e9)),
+    ...TLS_SERVER_OPTIONS,
     targetCa: list("--target-ca FILE", "trust only the authorities in this file for a target of tls://", file),
     insecure: flag("--insecure", "do not verify the certificate of a target of tls://"),
   },
@@ -61,7 +72,7 @@ export const command: Command = define({
   exitStatus: [["1", "also when the file of --record could not be written to its end"]],
   seeAlso: ["berkeley-connect(1)", "tshark(1)", "tc-netem(8)"],
   async run({ args: [listenAt = "", target = ""], options, output, interrupts, version }) {
-    const [{ readEndpoint }, { clientTls, serverTls }, { Recorder }, { Tally }] = await Promise.all([
+    const [{ readEndpoint }, { clientTls, serverTls }, { Recorder }, { FlowCounts }] = await Promise.all([
       import("../frame/endpoints.js"),
       import("../frame/tlsOptions.js"),
       import("../proxy/recorder.js"),
@@ -101,7 +112,7 @@ export const command: Command = define({
     const draining = new AbortController();
     const ending = new AbortController();
     let failure: Error | undefined;
-    const failed = (error: Error): void => {
+    const onRecordFailure = (error: Error): void => {
       failure = error;
       draining.abort(error);
     };
@@ -126,10 +137,10 @@ export const command: Command = define({
       serverTls: await serverTls(options, from.scheme === "tls", output),
       clientTls: clientTls(clientOptions, secureTarget),
       seed: options.seed ?? randomInt(1, 0xffff_ffff),
-      recorder: record === undefined ? undefined : new Recorder(record, about, version, failed),
+      recorder: record === undefined ? undefined : new Recorder(record, about, version, onRecordFailure),
       signal: ending.signal,
       draining: draining.signal,
-      tally: new Tally(output, target, datagrams ? "client" : "connection"),
+      flowCounts: new FlowCounts(output, target, datagrams ? "client" : "connection"),
     };
     try {
       if (datagrams) await (await import("../proxy/datagrams.js")).proxyDatagrams(plan);
@@ -137,7 +148,7 @@ export const command: Command = define({
     } finally {
       plan.recorder?.close();
     }
-    plan.tally.total();
+    plan.flowCounts.printTotals();
     if (failure !== undefined) throw failure;
     return 0;
   },

@@ -1,7 +1,7 @@
-// The command `replay`: the client's side of a recorded conversation, against an endpoint.
+// The command `replay`: sends the client's side of a recorded conversation to an endpoint, and compares the answers.
 
-import { type Command, define, option, optionOr } from "../frame/command.js";
-import { duration, whole } from "../frame/values.js";
+import { type Command, define, option, optionWithDefault } from "../frame/command.js";
+import { duration, wholeNumber } from "../frame/values.js";
 
 export const command: Command = define({
   name: "replay",
@@ -17,7 +17,12 @@ export const command: Command = define({
     { name: "ENDPOINT", about: "where to connect: tcp://HOST:PORT, tls://HOST:PORT, udp://HOST:PORT or unix:PATH" },
   ],
   options: {
-    stream: optionOr("-s, --stream N", "which conversation of the capture, from 0 on", whole(0, 1_000_000), 0),
+    stream: optionWithDefault(
+      "-s, --stream N",
+      "which conversation of the capture, from 0 on",
+      wholeNumber(0, 1_000_000),
+      0,
+    ),
     timeout: option("-w, --timeout TIME", "give up on a connection or an answer after this time", duration),
   },
   examples: [

@@ -26,7 +26,7 @@ export const command: Command = define({
   ],
   seeAlso: ["getaddrinfo(3)", "gai.conf(5)", "hosts(5)", "berkeley-connect(1)"],
   async run({ args: [name = ""], options, output, interrupts: { signal } }) {
-    const [{ lookUp }, { inOrder }, { isIP }, { formatTime }] = await Promise.all([
+    const [{ lookUp }, { orderAddresses }, { isIP }, { formatTime }] = await Promise.all([
       import("../frame/hosts.js"),
       import("../resolve/order.js"),
       import("node:net"),
@@ -34,7 +34,7 @@ export const command: Command = define({
     ]);
     const { inet4, inet6 } = options;
     const found = await lookUp(name, { name: "NAME", inet4, inet6, signal });
-    const answers = await inOrder(found, isIP(name.replace(/^\[|\]$|%.*$/g, "")) !== 0);
+    const answers = await orderAddresses(found, isIP(name.replace(/^\[|\]$|%.*$/g, "")) !== 0);
     const width = Math.max(...answers.map(({ address }) => address.length));
     for (const answer of answers) {
       output.result(answer, () => {

@@ -1,8 +1,8 @@
 // The command `scan`: which ports of a host accept connections.
 
-import { type Command, define, flag, optionOr } from "../frame/command.js";
+import { type Command, define, flag, optionWithDefault } from "../frame/command.js";
 import { ports } from "../frame/ports.js";
-import { duration, whole } from "../frame/values.js";
+import { duration, wholeNumber } from "../frame/values.js";
 
 export const command: Command = define({
   name: "scan",
@@ -19,9 +19,9 @@ export const command: Command = define({
     { name: "PORTS", about: "ports and ranges with commas, such as 22,80,8000-8100" },
   ],
   options: {
-    rate: optionOr("-r, --rate N", "connections that are begun in a second", whole(1, 10_000), 500),
-    parallel: optionOr("-p, --parallel N", "connections at a time", whole(1, 1000), 100),
-    timeout: optionOr(
+    rate: optionWithDefault("-r, --rate N", "connections that are begun in a second", wholeNumber(1, 10_000), 500),
+    parallel: optionWithDefault("-p, --parallel N", "connections at a time", wholeNumber(1, 1000), 100),
+    timeout: optionWithDefault(
       "-t, --timeout TIME",
       "a port without an answer after this time is filtered",
       duration,

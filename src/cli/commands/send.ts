@@ -1,12 +1,12 @@
 // The command `send`: one message, one answer.
 
-import { type Command, define, flag, option, optionOr } from "../frame/command.js";
+import { type Command, define, flag, option, optionWithDefault } from "../frame/command.js";
 import { UsageError } from "../frame/failure.js";
-import { TLS_CLIENT } from "../frame/tlsOptions.js";
+import { TLS_CLIENT_OPTIONS } from "../frame/tlsOptions.js";
 import { duration, file, size, text } from "../frame/values.js";
-import { TALK } from "../talk/options.js";
+import { TALK_OPTIONS } from "../talk/options.js";
 
-const { udp, datagram, seqpacket, hex, option: socketOption } = TALK;
+const { udp, datagram, seqpacket, hex, option: socketOption } = TALK_OPTIONS;
 
 export const command: Command = define({
   name: "send",
@@ -33,18 +33,18 @@ export const command: Command = define({
     newline: flag("-n, --newline", "add a line feed to the message"),
     line: flag("--line", "the answer is one line"),
     noAnswer: flag("--no-answer", "end when the message is sent"),
-    timeout: optionOr(
+    timeout: optionWithDefault(
       "-w, --timeout TIME",
       "give up when there is no connection or no answer after this time",
       duration,
       5000,
       "5s",
     ),
-    max: optionOr("--max SIZE", "bytes of an answer at most", size, 64 << 20, "64MiB"),
+    max: optionWithDefault("--max SIZE", "bytes of an answer at most", size, 64 << 20, "64MiB"),
     source: option("-s, --source ADDRESS", "the address to send from: HOST, HOST:PORT, :PORT or a path", text),
     via: option("--via URL", "a proxy: socks5://HOST:PORT or http://HOST:PORT", text),
     option: socketOption,
-    ...TLS_CLIENT,
+    ...TLS_CLIENT_OPTIONS,
   },
   examples: [
     { about: "A question to a text protocol", command: "berkeley send localhost:6379 'PING\\r\\n' --line" },
@@ -56,12 +56,13 @@ export const command: Command = define({
   ],
   seeAlso: ["berkeley-connect(1)"],
   async run({ args: [where = "", message], options, output, interrupts }) {
-    const [{ open }, { readSource, readTarget }, { clientTls, loadFile }, { exchange, unescape }] = await Promise.all([
-      import("../talk/open.js"),
-      import("../talk/target.js"),
-      import("../frame/tlsOptions.js"),
-      import("../talk/exchange.js"),
-    ]);
+    const [{ openChannel }, { readSource, readTarget }, { clientTls, loadFile }, { exchange, unescape }] =
+      await Promise.all([
+        import("../talk/open.js"),
+        import("../talk/target.js"),
+        import("../frame/tlsOptions.js"),
+        import("../talk/exchange.js"),
+      ]);
     const { timeout, via, source, line, max, noAnswer, newline } = options;
     if (message !== undefined && options.file !== undefined)
       throw new UsageError("MESSAGE and --file are given together");
@@ -70,7 +71,7 @@ export const command: Command = define({
     const bytes = given ?? (message === undefined ? await readStandardInput() : unescape(message));
     const { signal } = interrupts;
     const tls = clientTls(options, target.secure);
-    const channel = await open({ ...target, tls, via, timeout, source: readSource(source), signal });
+    const channel = await openChannel({ ...target, tls, via, timeout, source: readSource(source), signal });
     const data = newline ? Buffer.concat([bytes, Buffer.from("\n")]) : bytes;
     const answer = await exchange(channel, data, { line, max, noAnswer, signal, timeout });
     if (noAnswer) {

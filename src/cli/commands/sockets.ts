@@ -1,9 +1,9 @@
 // The command `sockets`: this machine's sockets, as the kernel describes them.
 
-import { type Command, define, flag, list, option, optionOr } from "../frame/command.js";
+import { type Command, define, flag, list, option, optionWithDefault } from "../frame/command.js";
 import { ports } from "../frame/ports.js";
 import { duration, text } from "../frame/values.js";
-import { ALL_STATES, states } from "../diag/filter.js";
+import { ALL_STATES, stateMask } from "../diag/filter.js";
 import { KINDS } from "../diag/socketInfo.js";
 
 export const command: Command = define({
@@ -22,10 +22,10 @@ export const command: Command = define({
     raw: flag("-w, --raw", "raw sockets"),
     unix: flag("-x, --unix", "UNIX sockets"),
     info: flag("-i, --info", "a line of details below each socket"),
-    states: optionOr(
+    states: optionWithDefault(
       "-s, --state STATE",
       "only these states, with commas: established, listen, time-wait …, connected, synchronized",
-      states,
+      stateMask,
       ALL_STATES,
       "all",
     ),

@@ -1,7 +1,7 @@
 // The command `steps`: the seven steps on real sockets, then a server to talk to, until Ctrl-C.
 
-import { define, flag, optionOr, type Command } from "../frame/command.js";
-import { text, whole } from "../frame/values.js";
+import { define, flag, optionWithDefault, type Command } from "../frame/command.js";
+import { text, wholeNumber } from "../frame/values.js";
 
 const HOST = "127.0.0.1";
 const PORT = 8888;
@@ -20,23 +20,23 @@ export const command: Command = define({
   ],
   options: {
     once: flag("--once", "end after the steps"),
-    port: optionOr(
+    port: optionWithDefault(
       "--port N",
       "the port; if it is taken, the kernel chooses another; 0 has it choose at once",
-      whole(0, 65_535),
+      wholeNumber(0, 65_535),
       PORT,
     ),
-    host: optionOr("--host HOST", "the address or name to listen on", text, HOST),
-    maxVisitors: optionOr(
+    host: optionWithDefault("--host HOST", "the address or name to listen on", text, HOST),
+    maxVisitors: optionWithDefault(
       "--max-visitors N",
       "visitors at a time; others wait in the kernel's queue",
-      whole(1, 10_000),
+      wholeNumber(1, 10_000),
       MAX_VISITORS,
     ),
-    visitorTimeout: optionOr(
+    visitorTimeout: optionWithDefault(
       "--visitor-timeout MS",
       "milliseconds that a visitor may take",
-      whole(1, 86_400_000),
+      wholeNumber(1, 86_400_000),
       VISITOR_TIMEOUT,
     ),
   },

@@ -1,7 +1,7 @@
 // The command `trace`: the routers on the way to a host.
 
-import { type Command, define, flag, optionOr } from "../frame/command.js";
-import { duration, whole } from "../frame/values.js";
+import { type Command, define, flag, optionWithDefault } from "../frame/command.js";
+import { duration, wholeNumber } from "../frame/values.js";
 
 export const command: Command = define({
   name: "trace",
@@ -14,10 +14,21 @@ export const command: Command = define({
   ],
   arguments: [{ name: "HOST", about: "a name or an address; a name stands for its first address" }],
   options: {
-    maxHops: optionOr("-m, --max-hops N", "hops at most", whole(1, 255), 30),
-    queries: optionOr("-n, --queries N", "probes for each hop", whole(1, 10), 3),
-    wait: optionOr("-w, --wait TIME", "a probe without an answer after this time has none", duration, 1000, "1s"),
-    port: optionOr("-p, --port N", "port of the first probe; each further one adds 1", whole(1, 60_000), 33_434),
+    maxHops: optionWithDefault("-m, --max-hops N", "hops at most", wholeNumber(1, 255), 30),
+    queries: optionWithDefault("-n, --queries N", "probes for each hop", wholeNumber(1, 10), 3),
+    wait: optionWithDefault(
+      "-w, --wait TIME",
+      "a probe without an answer after this time has none",
+      duration,
+      1000,
+      "1s",
+    ),
+    port: optionWithDefault(
+      "-p, --port N",
+      "port of the first probe; each further one adds 1",
+      wholeNumber(1, 60_000),
+      33_434,
+    ),
     names: flag("--names", "look the names of the routers up"),
     inet4: flag("-4, --inet4", "only IPv4"),
     inet6: flag("-6, --inet6", "only IPv6"),
@@ -58,7 +69,7 @@ export const command: Command = define({
         output.result(value, () => hopLine(hop, known));
       }
     } catch (error) {
-      output.throwIfGone();
+      output.throwIfClosed();
       throw error;
     }
     return reached ? 0 : 1;

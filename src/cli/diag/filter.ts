@@ -4,17 +4,17 @@ import { ValueError, type ValueParser } from "../frame/values.js";
 import { didYouMean } from "../frame/suggest.js";
 import { type SocketInfo, STATES } from "./socketInfo.js";
 
-/** The bit of a state, by its index in STATES. */
+/** The bit of a state in a mask. `state` is the index in STATES. */
 const bit = (state: number): number => 1 << state;
 /** The states 1 to 12. */
 export const ALL_STATES = 0x1ffe;
 
-/** Further names of ss(8), besides those of STATES. */
-const NAMES: Readonly<Record<string, number>> = {
+/** Masks by name: the names of STATES, and further names of ss(8). */
+const MASKS: Readonly<Record<string, number>> = {
   ...Object.fromEntries(
     STATES.map((name, number) => [name.toLowerCase(), bit(number)] as const).filter(([n]) => n !== ""),
   ),
-  // ss(8) prints two states of the kernel under this name.
+  // ss(8) prints the states 3 and 12 of the kernel under this name.
   "syn-recv": bit(3) | bit(12),
   established: bit(1),
   listening: bit(10),
@@ -25,17 +25,17 @@ const NAMES: Readonly<Record<string, number>> = {
   all: ALL_STATES,
 };
 
-/** Reads `established,time-wait` as a mask of the kernel's states. */
-export const states: ValueParser<number> = Object.assign(
+/** Parses names of states, such as `established,time-wait`, to a mask. */
+export const stateMask: ValueParser<number> = Object.assign(
   (text: string): number =>
     text.split(",").reduce((mask, word) => {
-      const known = Object.hasOwn(NAMES, word.toLowerCase()) ? NAMES[word.toLowerCase()] : undefined;
+      const known = Object.hasOwn(MASKS, word.toLowerCase()) ? MASKS[word.toLowerCase()] : undefined;
       if (known !== undefined) return mask | known;
       throw new ValueError(
-        `required states such as listen, established or time-wait, with commas${didYouMean(word, Object.keys(NAMES))}`,
+        `required states such as listen, established or time-wait, with commas${didYouMean(word, Object.keys(MASKS))}`,
       );
     }, 0),
-  { complete: Object.keys(NAMES) },
+  { complete: Object.keys(MASKS) },
 );
 
 export interface Filter {
@@ -44,7 +44,8 @@ export interface Filter {
   readonly processes: readonly string[];
 }
 
-export function passes(socket: SocketInfo, { ports, processes }: Filter): boolean {
+/** Whether a socket has one of the ports and one of the processes. An empty list matches each socket. */
+export function matchesFilter(socket: SocketInfo, { ports, processes }: Filter): boolean {
   const { local, peer, users } = socket;
   const within = (port: number | undefined): boolean =>
     port !== undefined && ports.some(([from, to]) => port >= from && port <= to);

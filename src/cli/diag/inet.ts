@@ -19,7 +19,7 @@ export type InetKind = "tcp" | "udp" | "raw";
 
 const PROTOCOLS: Readonly<Record<InetKind, number>> = { tcp: IPPROTO_TCP, udp: IPPROTO_UDP, raw: IPPROTO_RAW };
 
-/** Numbers of attributes in an answer. A request asks for attribute N (1 to 8) by the bit `1 << (N - 1)`. */
+/** Numbers of attributes in an answer. A request selects attribute N (1 to 8) by the bit `1 << (N - 1)`. */
 const INET_DIAG_INFO = 2;
 const INET_DIAG_CONG = 4;
 const INET_DIAG_SKMEMINFO = 7;
@@ -27,8 +27,8 @@ const INET_DIAG_SKV6ONLY = 11;
 const EXTENSIONS = [INET_DIAG_INFO, INET_DIAG_CONG, INET_DIAG_SKMEMINFO].reduce((bits, n) => bits | (1 << (n - 1)), 0);
 
 /** The sizes of `struct inet_diag_req_v2` and of `struct inet_diag_msg`. */
-const REQUEST = 56;
-const MESSAGE = 72;
+const REQUEST_SIZE = 56;
+const MESSAGE_SIZE = 72;
 /** The offset of `struct inet_diag_sockid` in a message. */
 const ID = 4;
 
@@ -37,16 +37,17 @@ const TIMERS: readonly Timer["kind"][] = ["timer 0", "retransmit", "keepalive", 
 export async function inetSockets(diag: Diag, kind: InetKind, states: number): Promise<SocketInfo[]> {
   const found: SocketInfo[] = [];
   for (const family of [AF_INET, AF_INET6]) {
-    const request = new Fields(Buffer.alloc(REQUEST));
+    const request = new Fields(Buffer.alloc(REQUEST_SIZE));
     request.bytes[0] = family;
     request.bytes[1] = PROTOCOLS[kind];
     request.bytes[2] = EXTENSIONS;
     request.putU32(4, states);
-    for (const message of await diag.dump(request.bytes, MESSAGE)) found.push(socketOf(kind, message));
+    for (const message of await diag.dump(request.bytes, MESSAGE_SIZE)) found.push(socketOf(kind, message));
   }
   return found;
 }
 
+/** Decodes an answer. The offsets are those of `struct inet_diag_msg`. */
 function socketOf(kind: InetKind, { body, attributes }: DiagMessage): SocketInfo {
   const family = body.u8(0);
   const timer = body.u8(2);
@@ -73,12 +74,13 @@ function socketOf(kind: InetKind, { body, attributes }: DiagMessage): SocketInfo
       : { timer: { kind: TIMERS[timer] ?? `timer ${timer}`, expires: body.u32(52), retransmits: body.u8(3) } }),
     ...(congestion === undefined ? {} : { congestion: textOf(congestion) }),
     ...(memory === undefined || memory.length < 36 ? {} : { memory: memoryOf(memory) }),
-    // The struct grows with each version of the kernel; this decoder accepts all lengths.
+    // The struct grows with each version of the kernel. decode() accepts all lengths.
     ...(tcp === undefined || kind !== "tcp" ? {} : { tcp: TCP_INFO.decode(tcp) }),
     users: [],
   };
 }
 
+/** Decodes `SK_MEMINFO_*`. A field that the kernel has not sent is 0. */
 export function memoryOf(bytes: Buffer): Memory {
   const fields = new Fields(bytes);
   const at = (index: number): number => (bytes.length >= index * 4 + 4 ? fields.u32(index * 4) : 0);
@@ -95,7 +97,7 @@ export function memoryOf(bytes: Buffer): Memory {
   };
 }
 
-/** Prints an end as ss(8) does: `*` for a port of 0, and for the IPv6 address that takes IPv4 too. */
+/** An end, with its text as ss(8) prints it: `*` is port 0, or the IPv6 wildcard that also accepts IPv4. */
 function endOf(family: number, address: Buffer, port: number, index: number, v6only: boolean): SocketEnd {
   const host = inet_ntop(family, address);
   const acceptsBoth = family === AF_INET6 && !v6only && host === "::";

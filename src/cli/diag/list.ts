@@ -1,9 +1,9 @@
-// Lists the sockets that pass a filter, with their processes, sorted.
+// Lists the sockets that match a filter, sorted, with their processes.
 
 import { SocketError } from "berkeley";
 
 import { Failure } from "../frame/failure.js";
-import { type Filter, passes } from "./filter.js";
+import { type Filter, matchesFilter } from "./filter.js";
 import { inetSockets } from "./inet.js";
 import { Diag } from "./netlink.js";
 import { usersOfSockets } from "./processes.js";
@@ -32,14 +32,14 @@ export async function listSockets(query: Query, signal: AbortSignal): Promise<So
   const users = usersOfSockets();
   return (
     found
-      // Inode 0: a connection that no process has, such as one in TIME-WAIT.
+      // Inode 0 is a connection that no process has open, such as a connection in TIME-WAIT.
       .map((socket) => ({ ...socket, users: (socket.inode === 0 ? undefined : users.get(socket.inode)) ?? [] }))
-      .filter((socket) => passes(socket, query))
+      .filter((socket) => matchesFilter(socket, query))
       .toSorted((a, b) => KINDS.indexOf(a.kind) - KINDS.indexOf(b.kind) || rank(a) - rank(b) || compare(a, b))
   );
 }
 
-/** Listeners first. */
+/** Sorts listeners before other sockets. */
 const rank = ({ state }: SocketInfo): number => (state === "LISTEN" ? 0 : 1);
 
 const compare = (a: SocketInfo, b: SocketInfo): number =>

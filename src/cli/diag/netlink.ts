@@ -5,8 +5,9 @@ import { getSystemErrorName } from "node:util";
 
 import { AF_NETLINK, NETLINK_SOCK_DIAG, NetlinkAddress, SOCK_RAW, Socket, SocketError } from "berkeley";
 
-/** Type of requests and of answers, of `linux/sock_diag.h`. */
+/** The type of requests and of answers (`linux/sock_diag.h`). */
 const SOCK_DIAG_BY_FAMILY = 20;
+/** Types that end an answer (`linux/netlink.h`). */
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
 /** NLM_F_REQUEST with NLM_F_ROOT and NLM_F_MATCH, which together are NLM_F_DUMP. */
@@ -64,13 +65,13 @@ export class Fields {
   }
 }
 
-/** A message of an answer: its struct and the attributes after it. */
+/** A message of an answer: its struct, and the attributes after the struct. */
 export interface DiagMessage {
   readonly body: Fields;
   readonly attributes: ReadonlyMap<number, Buffer>;
 }
 
-/** The connection to sock_diag. Requests are made one after the other. */
+/** A netlink socket for requests to sock_diag, one after the other. */
 export class Diag implements AsyncDisposable {
   readonly #socket = new Socket(AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG);
   readonly #signal: AbortSignal;
@@ -81,11 +82,11 @@ export class Diag implements AsyncDisposable {
   }
 
   /**
-   * Requests all sockets of a kind. `fixed` is the length of the struct before the attributes of each answer.
+   * Requests all sockets of a kind. `structSize` is the size of the struct that begins each answer.
    *
    * @throws SocketError `ENOENT` when the kernel has no sock_diag module for this kind
    */
-  async dump(request: Buffer, fixed: number): Promise<DiagMessage[]> {
+  async dump(request: Buffer, structSize: number): Promise<DiagMessage[]> {
     const sequence = ++this.#sequence;
     const packet = new Fields(Buffer.concat([Buffer.alloc(HEADER), request]));
     packet.putU32(0, packet.length);
@@ -96,7 +97,7 @@ export class Diag implements AsyncDisposable {
     const found: DiagMessage[] = [];
     for (;;) {
       const received = await this.#socket.recv(READ_SIZE, { signal: this.#signal });
-      if (!takeMessages(new Fields(received), sequence, fixed, found)) return found;
+      if (!takeMessages(new Fields(received), sequence, structSize, found)) return found;
     }
   }
 
@@ -105,21 +106,24 @@ export class Diag implements AsyncDisposable {
   }
 }
 
-/** Adds the messages of a datagram to `found`. Returns false at the end of the answer. */
-function takeMessages(all: Fields, sequence: number, fixed: number, found: DiagMessage[]): boolean {
-  for (let at = 0; at + HEADER <= all.length;) {
-    const length = all.u32(at);
-    if (length < HEADER || at + length > all.length) break;
-    const type = all.u16(at + 4);
-    if (all.u32(at + 8) === sequence) {
-      const payload = all.bytes.subarray(at + HEADER, at + length);
+/** Adds the messages of a datagram to `found`. Returns false at the end of the answer. Throws an error of the kernel. */
+function takeMessages(datagram: Fields, sequence: number, structSize: number, found: DiagMessage[]): boolean {
+  for (let at = 0; at + HEADER <= datagram.length;) {
+    const length = datagram.u32(at);
+    if (length < HEADER || at + length > datagram.length) break;
+    const type = datagram.u16(at + 4);
+    if (datagram.u32(at + 8) === sequence) {
+      const payload = datagram.bytes.subarray(at + HEADER, at + length);
       if (type === NLMSG_ERROR || type === NLMSG_DONE) {
         const errno = payload.length >= 4 ? new Fields(payload).i32(0) : 0;
         if (errno < 0) throw new SocketError(getSystemErrorName(errno), errno, "sock_diag");
         return false;
       }
-      if (type === SOCK_DIAG_BY_FAMILY && payload.length >= fixed) {
-        found.push({ body: new Fields(payload.subarray(0, fixed)), attributes: attributesOf(payload.subarray(fixed)) });
+      if (type === SOCK_DIAG_BY_FAMILY && payload.length >= structSize) {
+        found.push({
+          body: new Fields(payload.subarray(0, structSize)),
+          attributes: attributesOf(payload.subarray(structSize)),
+        });
       }
     }
     at += align(length);
@@ -139,4 +143,5 @@ function attributesOf(bytes: Buffer): ReadonlyMap<number, Buffer> {
   return found;
 }
 
+/** Messages and attributes begin at multiples of 4 bytes. */
 const align = (length: number): number => (length + 3) & ~3;

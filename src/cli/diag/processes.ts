@@ -1,11 +1,11 @@
-// Finds the processes that have a socket open, by the links in /proc/PID/fd (proc(5)). Only root can read those of
-// other users.
+// Finds the processes that have a socket open, by the links in /proc/PID/fd (proc(5)). Only root can read the
+// links of other users' processes.
 
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
 import type { SocketUser } from "./socketInfo.js";
 
-/** The processes that have sockets, by the socket's inode. */
+/** The processes that have a socket open, by the inode of the socket. */
 export function usersOfSockets(): ReadonlyMap<number, readonly SocketUser[]> {
   const found = new Map<number, SocketUser[]>();
   for (const entry of namesIn("/proc")) {
@@ -25,7 +25,7 @@ export function usersOfSockets(): ReadonlyMap<number, readonly SocketUser[]> {
   return found;
 }
 
-// A process may end, and a descriptor be closed, at any of these calls.
+// A process may end and a descriptor may be closed before any of these calls. So an error counts as no result.
 
 function namesIn(folder: string): string[] {
   try {

@@ -27,9 +27,9 @@ export type State = Exclude<(typeof STATES)[number], ""> | `state ${number}`;
 
 export interface Timer {
   readonly kind: "retransmit" | "keepalive" | "time-wait" | "probe" | `timer ${number}`;
-  /** ms until it fires. */
+  /** ms until the timer fires. */
   readonly expires: number;
-  /** The number of times it has fired without an answer of the peer. */
+  /** The number of times that the timer has fired without an answer of the peer. */
   readonly retransmits: number;
 }
 

@@ -6,6 +6,7 @@ import { memoryOf } from "./inet.js";
 import { type Diag, type DiagMessage, Fields } from "./netlink.js";
 import { type SocketEnd, type SocketInfo, stateOf } from "./socketInfo.js";
 
+/** Numbers of attributes in an answer. */
 const UNIX_DIAG_NAME = 0;
 const UNIX_DIAG_PEER = 2;
 const UNIX_DIAG_RQLEN = 4;
@@ -14,9 +15,9 @@ const UNIX_DIAG_UID = 7;
 /** Bits of the request for name, peer, queues, memory and user. */
 const SHOW = 0x01 | 0x04 | 0x10 | 0x20 | 0x40;
 
-const REQUEST = 24;
-/** `struct unix_diag_msg`. */
-const MESSAGE = 16;
+/** The sizes of `struct unix_diag_req` and of `struct unix_diag_msg`. */
+const REQUEST_SIZE = 24;
+const MESSAGE_SIZE = 16;
 
 const TYPES: ReadonlyMap<number, string> = new Map([
   [SOCK_STREAM, "unix stream"],
@@ -25,13 +26,13 @@ const TYPES: ReadonlyMap<number, string> = new Map([
 ]);
 
 export async function unixSockets(diag: Diag, states: number): Promise<SocketInfo[]> {
-  const request = new Fields(Buffer.alloc(REQUEST));
+  const request = new Fields(Buffer.alloc(REQUEST_SIZE));
   request.bytes[0] = AF_UNIX;
-  // Requests all states, because a socket is printed with the name of its peer, which may be in another state. The
-  // filter is below.
+  // Requests all states, because a socket is printed with the name of its peer, whose state may be another one. The
+  // answers are filtered below.
   request.putU32(4, 0xffff_ffff);
   request.putU32(12, SHOW);
-  const messages = await diag.dump(request.bytes, MESSAGE);
+  const messages = await diag.dump(request.bytes, MESSAGE_SIZE);
   const names = new Map<number, string | undefined>();
   for (const { body, attributes } of messages) names.set(body.u32(4), nameOf(attributes.get(UNIX_DIAG_NAME)));
   return messages.filter(({ body }) => (states & (1 << body.u8(2))) !== 0).map((message) => socketOf(message, names));

@@ -1,4 +1,4 @@
-// --watch: repeats a view until Ctrl-C, or until standard output is closed.
+// --watch: prints the sockets again and again, until Ctrl-C or until standard output is closed.
 
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -6,7 +6,7 @@ import type { Output } from "../frame/output.js";
 
 const CLEAR_SCREEN = "\u001b[H\u001b[2J";
 
-/** Calls `show` every `interval` ms. On a terminal each view replaces the one before. */
+/** Calls `show`, and calls it again after `interval` ms. On a terminal the output replaces the previous output. */
 export async function watch(
   output: Output,
   interval: number,

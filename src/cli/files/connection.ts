@@ -6,7 +6,7 @@ import { readEndpoint } from "../frame/endpoints.js";
 import type { Output } from "../frame/output.js";
 import { clientTls, type TlsOptionValues, serverTls } from "../frame/tlsOptions.js";
 import { announce } from "../servers/serve.js";
-import { asUsage } from "../talk/open.js";
+import { withUsageErrors } from "../talk/open.js";
 
 export interface ConnectionPlan {
   readonly endpoint: string;
@@ -28,12 +28,14 @@ export async function openConnection({ endpoint, listens, output, signal, option
   const secure = target.scheme === "tls";
   if (!listens) {
     const tls = clientTls(options, secure);
-    return asUsage(() => connect(target, { signal, timeout, ...(tls === undefined ? {} : { tls }) }));
+    return withUsageErrors(() => connect(target, { signal, timeout, ...(tls === undefined ? {} : { tls }) }));
   }
   const { insecure: _, servername: __, ...server } = options;
   const tls = await serverTls(server, secure, output);
   const onHandshakeError = (error: unknown): void => output.problem(error, "handshake");
-  const listener = await asUsage(() => listen(target, tls === undefined ? {} : { tls: { ...tls, onHandshakeError } }));
+  const listener = await withUsageErrors(() =>
+    listen(target, tls === undefined ? {} : { tls: { ...tls, onHandshakeError } }),
+  );
   announce(output, target.scheme, listener.address);
   try {
     return await listener.accept({ signal, timeout });

@@ -30,11 +30,12 @@ interface Header {
   readonly size: number;
 }
 
-const MAX_HEADER = 8192;
+/** Maximum number of bytes of each line: the header, the checksum, the answer. */
+const MAX_LINE = 8192;
 const BUFFER_SIZE = 256 << 10;
 
-/** Sends a file over the stream that `connection` opens. */
-export async function sendFile(path: string, connection: () => Promise<Stream>, plan: TransferPlan): Promise<void> {
+/** Sends a file over the stream that `openStream` opens. */
+export async function sendFile(path: string, openStream: () => Promise<Stream>, plan: TransferPlan): Promise<void> {
   const { output, raw, signal } = plan;
   let file: FileHandle;
   try {
@@ -46,7 +47,7 @@ export async function sendFile(path: string, connection: () => Promise<Stream>, 
     const stat = await file.stat();
     if (!stat.isFile()) throw new UsageError(`FROM is ${JSON.stringify(path)}, required a regular file`);
     const { size } = stat;
-    const stream = await connection();
+    const stream = await openStream();
     const began = performance.now();
     const progress = new Progress(output, size);
     try {
@@ -62,7 +63,7 @@ export async function sendFile(path: string, connection: () => Promise<Stream>, 
         throw new Failure(`${JSON.stringify(path)} became shorter while it was sent: ${sent} of ${size} bytes`);
       if (!raw) await sendChecksum(stream, await sum!, plan);
       else await stream.closeWrite();
-      // With --raw the receiver sends no answer, so the sender waits for its end.
+      // With --raw the receiver sends no answer. So the sender waits until the receiver closes the connection.
       if (raw) await stream.end({ timeout: 60_000 });
       else await stream.close();
     } catch (error) {
@@ -79,7 +80,8 @@ export async function sendFile(path: string, connection: () => Promise<Stream>, 
 
 /**
  * Sends the bytes of the file and returns their number. A socket without TLS and without an idle timeout uses
- * sendfile(2). Otherwise the bytes are read and written, because TLS encrypts them in this process.
+ * sendfile(2). Otherwise the bytes are read and written: TLS encrypts them in this process, and the idle timeout is the
+ * timeout of each write.
  */
 async function sendBytes(
   stream: Stream,
@@ -121,20 +123,23 @@ async function checksum(path: string, size: number): Promise<string> {
 /** Sends the checksum, and waits for the answer of the receiver. */
 async function sendChecksum(stream: Stream, sha256: string, { signal }: TransferPlan): Promise<void> {
   await stream.write(`${JSON.stringify({ sha256 })}\n`, { signal });
-  const answer = readObject(await stream.readLine({ max: MAX_HEADER, signal }), "the answer of the receiver");
+  const answer = readObject(await stream.readLine({ max: MAX_LINE, signal }), "the answer of the receiver");
   if (answer["ok"] !== true)
     throw new Failure(`the receiver reports: ${escapeLine(JSON.stringify(answer["error"] ?? "no success"))}`);
 }
 
-/** Receives a file from the stream that `connection` opens. `path` is a file or a folder. */
-export async function receiveFile(path: string, connection: () => Promise<Stream>, plan: TransferPlan): Promise<void> {
+/**
+ * Receives a file from the stream that `openStream` opens. If `path` is a folder, the header of the sender has the name
+ * of the file.
+ */
+export async function receiveFile(path: string, openStream: () => Promise<Stream>, plan: TransferPlan): Promise<void> {
   const { output, raw, force, signal } = plan;
   const isFolder = existsSync(path) && statSync(path).isDirectory();
   if (isFolder && raw) throw new UsageError(`TO is ${JSON.stringify(path)}, a folder, required a file with --raw`);
   if (!isFolder) checkOverwrite(path, force);
   if (!existsSync(dirname(path)))
     throw new UsageError(`TO is ${JSON.stringify(path)}, in a folder that does not exist`);
-  const stream = await connection();
+  const stream = await openStream();
   const began = performance.now();
   try {
     const header = raw ? undefined : await readHeader(stream, plan);
@@ -159,7 +164,7 @@ function checkOverwrite(path: string, force: boolean): void {
     throw new UsageError(`TO is ${JSON.stringify(path)}, which exists, required --force to replace it`);
 }
 
-/** The last part of the sender's file name. So the sender can't choose the folder. */
+/** The last part of the name in the header, so that the sender can't choose the folder. */
 function nameOf({ name }: Header): string {
   const last = basename(name.replaceAll("\0", ""));
   if (last === "" || last === "." || last === "..")
@@ -169,7 +174,7 @@ function nameOf({ name }: Header): string {
 
 async function readHeader(stream: Stream, { signal }: TransferPlan): Promise<Header> {
   const { berkeley, version, name, size } = readObject(
-    await stream.readLine({ max: MAX_HEADER, signal }),
+    await stream.readLine({ max: MAX_LINE, signal }),
     "a header line",
   );
   if (
@@ -199,7 +204,7 @@ function readObject(line: string | null, name: string): Record<string, unknown> 
   );
 }
 
-/** Writes to a new file in the same folder, then renames it to `target`. Returns the number of bytes. */
+/** Receives into a new file in the folder of `target`, and renames it to `target`. Returns the number of bytes. */
 async function store(stream: Stream, target: string, header: Header | undefined, plan: TransferPlan): Promise<number> {
   const partial = join(dirname(target), `.${basename(target)}.${process.pid}.part`);
   let file: FileHandle;
@@ -249,7 +254,7 @@ async function receiveBytes(
   }
   if (size === undefined) return received;
   if (received < size) throw new Failure(`the sender finished after ${received} of ${size} bytes`);
-  const { sha256 } = readObject(await stream.readLine({ max: MAX_HEADER, signal }), "the checksum");
+  const { sha256 } = readObject(await stream.readLine({ max: MAX_LINE, signal }), "the checksum");
   if (sha256 !== sum.digest("hex"))
     throw new Failure("the checksum does not match the received bytes; the file was not written");
   return received;

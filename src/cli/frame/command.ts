@@ -29,7 +29,7 @@ export interface ArgumentSpec {
   readonly name: string;
   readonly about: string;
   readonly optional?: boolean;
-  /** Whether it takes all remaining words. Only the last argument may. */
+  /** Whether the argument takes all remaining words. Only the last argument may be variadic. */
   readonly variadic?: boolean;
   /** Words that a shell may offer, or `file` for names of files. */
   readonly complete?: readonly string[] | "file";
@@ -42,7 +42,7 @@ export interface Example {
 
 type Options = Readonly<Record<string, OptionSpec>>;
 
-/** The values of options, by the names under which they were declared. */
+/** The values of options, by the names of their declarations. */
 export type OptionValues<O extends Options> = {
   readonly [K in keyof O]: O[K] extends OptionSpec<infer T> ? T : never;
 };
@@ -72,11 +72,11 @@ export interface CommandSpec<O extends Options = Options> {
   readonly exitStatus?: readonly (readonly [status: string, about: string])[];
   /** Man pages for the section SEE ALSO, such as `ss(8)`. */
   readonly seeAlso?: readonly string[];
-  /** Runs it; resolves with the exit status. */
+  /** Runs the command; resolves with the exit status. */
   run(invocation: Invocation<O>): Promise<number>;
 }
 
-/** A command whose options are of some type. */
+/** A command without the types of its options. */
 export interface Command extends Omit<CommandSpec, "run"> {
   run(invocation: Invocation): Promise<number>;
 }
@@ -91,13 +91,13 @@ export function flag(flags: string, about: string): OptionSpec<boolean> {
   return { flags, about, kind: "flag", initial: false };
 }
 
-/** An option with a value, undefined when it is not given. */
+/** An option with a value, which is undefined if the option is not given. */
 export function option<T>(flags: string, about: string, parser: ValueParser<T>): OptionSpec<T | undefined> {
   return { flags, about, kind: "value", initial: undefined, parser };
 }
 
 /** An option with a value that has a default; `shown` is the default as help prints it. */
-export function optionOr<T>(
+export function optionWithDefault<T>(
   flags: string,
   about: string,
   parser: ValueParser<T>,

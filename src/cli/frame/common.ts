@@ -1,6 +1,6 @@
 // The options that every command has.
 
-import { flag, type OptionSpec, optionOr } from "./command.js";
+import { flag, type OptionSpec, optionWithDefault } from "./command.js";
 import { choice } from "./values.js";
 
 export const COLORS = ["auto", "always", "never"] as const;
@@ -12,12 +12,12 @@ export interface CommonOptions {
   readonly verbose: OptionSpec<boolean>;
 }
 
-export const COMMON: CommonOptions = {
+export const COMMON_OPTIONS: CommonOptions = {
   json: flag("--json", "print each result as a JSON object on a line of its own, and errors so on standard error"),
-  color: optionOr("--color WHEN", "when to use colors: auto, always or never", choice(COLORS), "auto"),
+  color: optionWithDefault("--color WHEN", "when to use colors: auto, always or never", choice(COLORS), "auto"),
   quiet: flag("-q, --quiet", "print no notes on standard error, only errors"),
   verbose: flag("-v, --verbose", "print more notes on standard error"),
 };
 
-/** An option that commander adds. Help prints it after the others. */
+/** The flags of the help option, which commander adds. Help prints them after the common options. */
 export const HELP_FLAGS = "-h, --help";

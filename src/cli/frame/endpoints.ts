@@ -1,4 +1,4 @@
-// Endpoints as a user types them. The library parses them and makes the errors. This file adds short forms: `PORT` and
+// Endpoints as a user types them. The library parses and checks them. This file adds short forms: `PORT` and
 // `:PORT` are ports of the loopback interface, `HOST:PORT` is TCP, `*:PORT` is the port on all interfaces, and a path
 // with a slash or `@NAME` is a UNIX socket.
 
@@ -18,7 +18,11 @@ export interface EndpointOptions {
   readonly schemes?: readonly Endpoint["scheme"][];
 }
 
-/** @throws UsageError that quotes the text and says what is required */
+/**
+ * Parses an endpoint.
+ *
+ * @throws UsageError that quotes the text and says what is required
+ */
 export function readEndpoint(text: string, options: EndpointOptions = {}): Endpoint {
   const { name = "ENDPOINT", scheme = "tcp", schemes } = options;
   const endpoint = parse(text, name, scheme);
@@ -46,7 +50,7 @@ function parse(text: string, name: string, scheme: "tcp" | "tls" | "udp"): Endpo
   }
 }
 
-/** Completes the short forms. */
+/** Replaces a short form by the whole endpoint. */
 function withScheme(text: string, scheme: string): string {
   if (/^:?\d{1,5}$/.test(text)) return `${scheme}://127.0.0.1:${text.replace(":", "")}`;
   if (/^(?:fd|systemd|unix):/.test(text) || text.includes("://")) return text;
@@ -54,7 +58,7 @@ function withScheme(text: string, scheme: string): string {
   return `${scheme}://${text}`;
 }
 
-/** Whether only this machine can connect to it: loopback, a UNIX socket, a descriptor. */
+/** Whether only this machine can connect to the endpoint: loopback or a UNIX socket. Inherited sockets count as local. */
 export function isLocal(endpoint: Endpoint): boolean {
   if (endpoint.scheme === "unix" || endpoint.scheme === "fd" || endpoint.scheme === "systemd") return true;
   const { address } = endpoint;

@@ -4,7 +4,7 @@
 // Characters of category Cf can reverse or hide text. Line feed, tab, and a carriage return before a line feed are not
 // escaped.
 
-/** Control and format characters, and the line separators of Unicode. */
+/** Characters of control, format, private use and surrogates, line separators, and two noncharacters of Unicode. */
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cs}\ufffe\uffff]/gu;
 
 function escapeCharacter(character: string): string {
@@ -49,7 +49,7 @@ export class Escaper {
   }
 }
 
-/** The number of bytes at the end that are an incomplete character of UTF-8. */
+/** The number of bytes of an incomplete UTF-8 character at the end. */
 function incompleteLength(bytes: Uint8Array): number {
   for (let back = 1; back <= 3 && back <= bytes.length; back++) {
     const byte = bytes[bytes.length - back]!;
@@ -66,7 +66,7 @@ function escapeBytes(bytes: Uint8Array): string {
   let result = "";
   let from = 0;
   while (from < bytes.length) {
-    const validEnd = validPrefix(bytes, from);
+    const validEnd = endOfValid(bytes, from);
     result += escapeText(buffer.toString("utf8", from, validEnd));
     if (validEnd < bytes.length) result += `\\x${bytes[validEnd]!.toString(16).padStart(2, "0")}`;
     from = validEnd + 1;
@@ -74,8 +74,8 @@ function escapeBytes(bytes: Uint8Array): string {
   return result;
 }
 
-/** The index of the first byte that is not valid UTF-8 (RFC 3629). */
-function validPrefix(bytes: Uint8Array, from: number): number {
+/** The end of the valid UTF-8 (RFC 3629) that begins at `from`. */
+function endOfValid(bytes: Uint8Array, from: number): number {
   const follows = (at: number, low: number, high: number): boolean => bytes[at]! >= low && bytes[at]! <= high;
   let at = from;
   while (at < bytes.length) {

@@ -5,11 +5,11 @@ import { getSystemErrorMap } from "node:util";
 import { escapeLine } from "./escape.js";
 
 /** Success, also when Ctrl-C has ended a server. */
-export const SUCCESS = 0;
+export const EXIT_SUCCESS = 0;
 /** An error of the network, the peer or the kernel. */
-export const FAILURE = 1;
+export const EXIT_FAILURE = 1;
 /** The command line is wrong, or one of its files can't be used. */
-export const USAGE = 2;
+export const EXIT_USAGE = 2;
 
 /** The statuses of every command, for help and man pages. */
 export const EXIT_STATUS: readonly (readonly [status: string, about: string])[] = [
@@ -26,7 +26,8 @@ export class UsageError extends Error {}
 export class Failure extends Error {}
 
 /** The abort reason after Ctrl-C. It is not printed. */
-export class Interrupted extends Error {
+export class InterruptedError extends Error {
+  /** The number of the signal. */
   readonly number: number;
 
   constructor(signal: string, number: number) {
@@ -53,7 +54,7 @@ interface ErrorWithCode extends Error {
   readonly path?: unknown;
 }
 
-/** The meaning of an error's code in words; "" if its message has words already. */
+/** The words for an error's code; "" if the message has words already. */
 function meaningOf({ code, errno, message }: ErrorWithCode): string {
   if (typeof code !== "string") return "";
   const hasWords = message.includes(": ");
@@ -72,7 +73,7 @@ function isExpected(error: ErrorWithCode): boolean {
   );
 }
 
-/** An error in one line. */
+/** The text of an error: one line, or the stack of a bug. */
 export function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if (!isExpected(error)) return error.stack ?? error.message;
@@ -82,8 +83,8 @@ export function explain(error: unknown): string {
 
 /** The exit status of a command that has failed with this error. */
 export function statusOf(error: unknown): number {
-  if (error instanceof Interrupted) return 128 + error.number;
-  return error instanceof UsageError ? USAGE : FAILURE;
+  if (error instanceof InterruptedError) return 128 + error.number;
+  return error instanceof UsageError ? EXIT_USAGE : EXIT_FAILURE;
 }
 
 /** An error as an object for programs: `{"error": {...}, "status": 1}`. */

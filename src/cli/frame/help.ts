@@ -1,7 +1,7 @@
 // The text of `--help`, made from the descriptions of the commands.
 
 import { type ArgumentSpec, type Command, type OptionSpec, usageOf } from "./command.js";
-import { COMMON, HELP_FLAGS } from "./common.js";
+import { COMMON_OPTIONS, HELP_FLAGS } from "./common.js";
 import { EXIT_STATUS } from "./failure.js";
 
 /** The fields of a command in the list of commands. */
@@ -43,7 +43,7 @@ export function helpOf(command: Command, width: number = WIDTH): string {
     ...description.map((paragraph) => fill(paragraph, width)),
     ...(given.length === 0 ? [] : [`Arguments:\n${table(given.map(argumentRow), width)}`]),
     ...(own.length === 0 ? [] : [`Options:\n${table(own.map(optionRow), width)}`]),
-    `Options of every command:\n${table([...Object.values(COMMON).map(optionRow), [HELP_FLAGS, "this text"]], width)}`,
+    `Options of every command:\n${table([...Object.values(COMMON_OPTIONS).map(optionRow), [HELP_FLAGS, "this text"]], width)}`,
     `Examples:\n${examples.map((one) => `  # ${one.about}\n  ${one.command}`).join("\n\n")}`,
     `Exit status:\n${table([...EXIT_STATUS, ...(command.exitStatus ?? [])], width)}`,
   ].join("\n\n")}\n`;
@@ -55,19 +55,19 @@ export function usageLine({ name, arguments: given = [] }: Command): string {
 
 const argumentRow = (argument: ArgumentSpec): readonly [string, string] => [argument.name, argument.about];
 
-/** The text of an option, with its default. */
+/** The description of an option, with its default. */
 export function optionText({ about, shown, kind }: OptionSpec): string {
   const more = [...(shown === undefined ? [] : [shown]), ...(kind === "list" ? ["may be repeated"] : [])];
   return more.length === 0 ? about : `${about} (${more.join("; ")})`;
 }
 
 const optionRow = (spec: OptionSpec): readonly [string, string] => [
-  // Indented, so that all long names are in one column.
+  // An option without a short name is indented, so that all long names are in one column.
   spec.flags.startsWith("--") ? `    ${spec.flags}` : spec.flags,
   optionText(spec),
 ];
 
-/** Two columns; the second one is broken into lines. */
+/** Formats two columns. The text of the second column is broken into lines. */
 function table(rows: readonly (readonly [left: string, right: string])[], width: number): string {
   const column = Math.min(30, Math.max(...rows.map(([left]) => left.length)) + 2);
   const indent = " ".repeat(column + 2);

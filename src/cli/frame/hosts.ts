@@ -15,8 +15,8 @@ import {
 import { UsageError } from "./failure.js";
 
 /**
- * The beginning of an error message of `parseEndpoint()`, up to the reason. It quotes the argument: `Cannot use {…} as
- * an address:`, or `Cannot …"…"…:`. The usage error quotes the argument itself, and adds only the reason.
+ * The beginning of an error message of `parseEndpoint()`: `Cannot use {…} as an address:`, or `Cannot …"…"…:`. It is
+ * removed, because the usage error itself quotes the argument.
  */
 const PARSER_PREFIX = /^Cannot (?:use \{[^}]*\} as an address|[^:]*?"(?:[^"\\]|\\.)*"[^:]*): /;
 
@@ -27,6 +27,7 @@ export interface HostOptions {
   readonly name?: string;
   readonly inet4?: boolean;
   readonly inet6?: boolean;
+  /** The socket type, SOCK_STREAM by default. */
   readonly type?: number;
   readonly signal: AbortSignal;
 }
@@ -50,7 +51,7 @@ export async function lookUp(text: string, options: HostOptions): Promise<HostAd
   if (host === "") throw new UsageError(`${name} is "", required a name or an address`);
   let found: AddrInfo[];
   try {
-    // getaddrinfo(3) takes `127.1` and octal numbers; the library's parser refuses them, here as in connect().
+    // Only a check: getaddrinfo(3) takes `127.1` and octal numbers, which the parser refuses, as connect() does.
     parseEndpoint({ scheme: "tcp", host, port: 1 });
     found = await getaddrinfo(host, null, { family, type, signal });
   } catch (error) {

@@ -3,7 +3,7 @@
 
 import { constants } from "node:os";
 
-import { Interrupted } from "./failure.js";
+import { InterruptedError } from "./failure.js";
 
 /**
  * Milliseconds in which several signals count as one Ctrl-C: under npm, the terminal sends one, and npm another one.
@@ -18,7 +18,7 @@ export class Interrupts {
     for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, () => this.#handle(name));
   }
 
-  /** Aborted when the command is to end; the reason is {@link Interrupted}. */
+  /** Aborted when the command is to end; the reason is {@link InterruptedError}. */
   get signal(): AbortSignal {
     return this.#abort.signal;
   }
@@ -40,6 +40,6 @@ export class Interrupts {
     // When a process exits, Node removes its signal handlers. The second signal of the same Ctrl-C would then set
     // another exit status. So this timer delays the exit.
     setTimeout(() => {}, ONE_CTRL_C);
-    this.#abort.abort(new Interrupted(name, number));
+    this.#abort.abort(new InterruptedError(name, number));
   }
 }

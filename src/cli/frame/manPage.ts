@@ -1,7 +1,7 @@
 // The man page of each command in the format of man(7), made from the descriptions of the commands.
 
 import { type Command, usageOf } from "./command.js";
-import { COMMON, HELP_FLAGS } from "./common.js";
+import { COMMON_OPTIONS, HELP_FLAGS } from "./common.js";
 import { EXIT_STATUS } from "./failure.js";
 import { type CommandSummary, optionText } from "./help.js";
 
@@ -21,14 +21,16 @@ export function manOf(command: Command, version: string): string {
       : [section("ARGUMENTS", given.map((one) => tagged(italic(one.name), one.about)).join("\n"))]),
     section(
       "OPTIONS",
-      [...Object.values(command.options), ...Object.values(COMMON)]
+      [...Object.values(command.options), ...Object.values(COMMON_OPTIONS)]
         .map((spec) => tagged(flagsInRoff(spec.flags), optionText(spec)))
         .concat(tagged(flagsInRoff(HELP_FLAGS), "print help and end"))
         .join("\n"),
     ),
     section(
       "EXIT STATUS",
-      [...EXIT_STATUS, ...(command.exitStatus ?? [])].map(([s, t]) => tagged(`\\fB${s}\\fR`, t)).join("\n"),
+      [...EXIT_STATUS, ...(command.exitStatus ?? [])]
+        .map(([status, about]) => tagged(`\\fB${status}\\fR`, about))
+        .join("\n"),
     ),
     section(
       "EXAMPLES",
@@ -67,7 +69,7 @@ function page(title: string, version: string, sections: readonly string[]): stri
 
 const section = (title: string, body: string): string => `.SH ${title}\n${body}`;
 
-/** A paragraph with a tag. `isRoff` says whether the text is escaped already. */
+/** A paragraph with a tag. `isRoff` says whether the text is already in the language of roff. */
 const tagged = (tag: string, text: string, isRoff: boolean = false): string =>
   `.TP\n${tag}\n${isRoff ? text : roff(text)}`;
 

@@ -49,7 +49,7 @@ export class Output {
     this.#stdout = StandardOutput.get();
   }
 
-  /** The present width of the terminal; Infinity if standard output is no terminal. */
+  /** The width of the terminal in columns; Infinity if standard output is no terminal. */
   get columns(): number {
     const { stdout } = process;
     return stdout.isTTY ? stdout.columns || 80 : Infinity;
@@ -84,13 +84,13 @@ export class Output {
     else this.line(text());
   }
 
-  /** A remark on standard error, such as where a server listens. With --json an object on standard output. */
+  /** Prints a remark on standard error, such as where a server listens. With --json only `value` is printed. */
   note(text: string, value?: object): void {
     if (this.json && value !== undefined) this.object(value);
     else if (!this.quiet && !this.json) this.#error(`berkeley: ${text}\n`);
   }
 
-  /** A remark that only --verbose prints. With --json an object on standard output in any case. */
+  /** Prints a remark as note() does, but the text only with --verbose. */
   detail(text: string, value?: object): void {
     if (this.verbose || (this.json && value !== undefined)) this.note(text, value);
   }
@@ -127,11 +127,11 @@ export class Output {
   }
 
   /** @throws OutputClosedError when standard output can't be written any more */
-  throwIfGone(): void {
+  throwIfClosed(): void {
     if (this.#stdout.isClosed) throw new OutputClosedError();
   }
 
-  /** Shows `text` as the progress line, "" to remove it. For progress.ts. */
+  /** Shows `text` as the progress line; "" removes the line. */
   showProgress(text: string): void {
     if (text === this.#progress) return;
     if (text === "") this.#hideProgress();

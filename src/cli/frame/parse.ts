@@ -3,21 +3,21 @@
 import { Command as Parser, CommanderError, Option } from "commander";
 
 import { type Command, longOf, type OptionSpec, usageOf } from "./command.js";
-import { COMMON } from "./common.js";
+import { COMMON_OPTIONS } from "./common.js";
 import { UsageError } from "./failure.js";
 import { didYouMean } from "./suggest.js";
 import { ValueError } from "./values.js";
 
 export interface Parsed {
-  /** Whether --help was given. Then nothing else was checked. */
+  /** Whether --help was given. Then the other words were not checked. */
   readonly help: boolean;
   readonly args: readonly string[];
-  /** Under the names of the description, the common ones included. */
+  /** The values of the options, by their names in the description; includes the common options. */
   readonly options: Readonly<Record<string, unknown>>;
 }
 
 export function parse(command: Command, argv: readonly string[]): Parsed {
-  const specs = { ...command.options, ...COMMON };
+  const specs = { ...command.options, ...COMMON_OPTIONS };
   const parser = new Parser(command.name);
   const ignore = (): void => {};
   parser.exitOverride().configureOutput({ writeOut: ignore, writeErr: ignore, outputError: ignore });
@@ -65,7 +65,7 @@ function toOption(spec: OptionSpec): Option {
 /** For commander, `HOST` becomes `<HOST>`; `[PORT...]` stays. */
 const toArgument = (usage: string): string => (usage.startsWith("[") ? usage : `<${usage}>`);
 
-/** A message of ours for an error of commander. */
+/** Our message for an error of commander. */
 function messageFor(error: CommanderError, command: Command, specs: readonly OptionSpec[]): string {
   const given = /'([^']*)'/.exec(error.message)?.[1] ?? "";
   switch (error.code) {
@@ -81,8 +81,8 @@ function messageFor(error: CommanderError, command: Command, specs: readonly Opt
     }
     case "commander.excessArguments": {
       const max = command.arguments?.length ?? 0;
-      const wanted = max === 0 ? "none" : command.arguments!.map(usageOf).join(" ");
-      return `there are too many arguments, required ${wanted}`;
+      const allowed = max === 0 ? "none" : command.arguments!.map(usageOf).join(" ");
+      return `there are too many arguments, required ${allowed}`;
     }
     default:
       return error.message.replace(/^error: /, "").replaceAll("\n", " ");

@@ -22,7 +22,7 @@ export class Progress {
     this.#output = output;
     this.#total = total;
     if (!process.stderr.isTTY || output.quiet || output.json) return;
-    // The terminal also shows input or received data.
+    // The line would appear between input or received data, so it requires a known total.
     if (process.stdin.isTTY || output.isTerminal) {
       if (total === undefined) return;
     }

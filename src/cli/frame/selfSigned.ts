@@ -34,7 +34,12 @@ export interface SelfSigned {
   readonly fingerprint: string;
 }
 
-/** Makes a key (P-256) and a certificate for localhost and its addresses. */
+/**
+ * Makes a key (P-256) and a certificate for localhost and its addresses. The certificate is valid from a day ago,
+ * because the clock of a client may be behind.
+ *
+ * DER tags: 0x31 is a SET, 0x0c a UTF8String, 0x82 a dNSName, 0x87 an iPAddress, 0xa0 the version, 0xa3 the extensions.
+ */
 export function selfSigned(now: Date = new Date()): SelfSigned {
   const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "prime256v1" });
   const name = sequence(der(0x31, sequence(COMMON_NAME, der(0x0c, Buffer.from("localhost")))));

@@ -1,7 +1,7 @@
 // Shell completions, made from the descriptions of the commands: commands, options, and the words of values.
 
 import { type Command, longOf, type OptionSpec, shortOf } from "./command.js";
-import { COMMON } from "./common.js";
+import { COMMON_OPTIONS } from "./common.js";
 
 export const SHELLS = ["bash", "zsh", "fish"] as const;
 export type Shell = (typeof SHELLS)[number];
@@ -10,13 +10,16 @@ export function completionFor(shell: Shell, commands: readonly Command[]): strin
   return shell === "bash" ? bash(commands) : shell === "zsh" ? zsh(commands) : fish(commands);
 }
 
-const optionsOf = (command: Command): OptionSpec[] => [...Object.values(command.options), ...Object.values(COMMON)];
+const optionsOf = (command: Command): OptionSpec[] => [
+  ...Object.values(command.options),
+  ...Object.values(COMMON_OPTIONS),
+];
 
 const namesOf = (spec: OptionSpec): string[] => [shortOf(spec), longOf(spec)].flatMap((name) => name ?? []);
 
 const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
 
-/** The words or files that a command's arguments may be. */
+/** The words that a shell offers for a command's arguments, and whether it offers files. */
 function wordsOfArguments(command: Command): { readonly words: readonly string[]; readonly files: boolean } {
   const all = (command.arguments ?? []).map(({ complete }) => complete);
   return { words: all.flatMap((one) => (one === undefined || one === "file" ? [] : one)), files: all.includes("file") };

@@ -7,7 +7,7 @@ import { didYouMean } from "./suggest.js";
 
 type AnyOption = SocketOption<unknown, unknown>;
 
-/** An option with its value, checked. */
+/** An option and its value, which has been checked. */
 export interface GivenOption {
   readonly option: AnyOption;
   readonly value: unknown;
@@ -43,20 +43,20 @@ export async function readSocketOption(text: string): Promise<GivenOption> {
       `--option is ${JSON.stringify(text)}, required NAME=VALUE with the name of a socket option${near}`,
     );
   }
-  let refusal: unknown;
-  for (const value of readings(at < 0 ? "true" : text.slice(at + 1))) {
+  let firstError: unknown;
+  for (const value of possibleValues(at < 0 ? "true" : text.slice(at + 1))) {
     try {
       option.encode(value);
       return { option, value };
     } catch (error) {
-      refusal ??= error;
+      firstError ??= error;
     }
   }
-  throw new UsageError(`--option is ${JSON.stringify(text)}: ${(refusal as Error).message}`);
+  throw new UsageError(`--option is ${JSON.stringify(text)}: ${(firstError as Error).message}`);
 }
 
 /** The values that a text can mean, the most likely first. */
-function readings(text: string): unknown[] {
+function possibleValues(text: string): unknown[] {
   if (/^(?:true|on|yes)$/i.test(text)) return [true, 1, text];
   if (/^(?:false|off|no)$/i.test(text)) return [false, null, 0, text];
   if (/^(?:null|none)$/i.test(text)) return [null, text];

@@ -1,5 +1,5 @@
-// Writes to standard output until its reader closes it. A closed reader (`| head -1`) is no failure; a full disk is
-// one.
+// Writes to standard output until a write fails. It is no failure of the command if the reader has closed standard
+// output (`| head -1`). A full disk is a failure.
 
 import { fstatSync, writeSync } from "node:fs";
 
@@ -26,7 +26,7 @@ export class StandardOutput {
 
   private constructor() {
     this.#isSynchronous = isSynchronous();
-    process.stdout.on("error", (error: NodeJS.ErrnoException) => this.#failed(error));
+    process.stdout.on("error", (error: NodeJS.ErrnoException) => this.#onWriteError(error));
     process.stderr.on("error", () => {});
   }
 
@@ -50,7 +50,7 @@ export class StandardOutput {
     if (!this.#isClosed) process.stdout.write(text);
   }
 
-  /** Writes bytes. When it resolves, the caller may change them. */
+  /** Writes bytes. After it has resolved, the caller may change the bytes. */
   async bytes(bytes: Uint8Array): Promise<void> {
     if (this.#isClosed) throw new OutputClosedError();
     if (this.#isSynchronous) {
@@ -58,7 +58,7 @@ export class StandardOutput {
         for (let at = 0; at < bytes.length;) at += writeSync(1, bytes, at);
         return;
       } catch (error) {
-        this.#failed(error as NodeJS.ErrnoException);
+        this.#onWriteError(error as NodeJS.ErrnoException);
         throw new OutputClosedError();
       }
     }
@@ -70,7 +70,7 @@ export class StandardOutput {
     });
   }
 
-  #failed(error: NodeJS.ErrnoException): void {
+  #onWriteError(error: NodeJS.ErrnoException): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
     if (error.code !== "EPIPE") this.#writeError = error;

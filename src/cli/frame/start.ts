@@ -2,7 +2,7 @@
 
 import { COMMANDS } from "../commands.js";
 import type { Command } from "./command.js";
-import { explain, statusOf, SUCCESS, toJson, UsageError, FAILURE, Interrupted } from "./failure.js";
+import { explain, statusOf, EXIT_SUCCESS, toJson, UsageError, EXIT_FAILURE, InterruptedError } from "./failure.js";
 import { helpOf, helpOfAll, widthOf } from "./help.js";
 import { didYouMean } from "./suggest.js";
 import { OutputClosedError, StandardOutput } from "./standardOutput.js";
@@ -19,7 +19,7 @@ export async function start(argv: readonly string[], version: string): Promise<v
   process.on("exit", () => {
     if (stdout.writeError === undefined) return;
     process.stderr.write(`berkeley: cannot write the output: ${explain(stdout.writeError)}\n`);
-    process.exitCode ||= FAILURE;
+    process.exitCode ||= EXIT_FAILURE;
   });
 }
 
@@ -27,7 +27,7 @@ async function run(stdout: StandardOutput, word: string, rest: readonly string[]
   const width = widthOf(process.stdout.columns || Infinity);
   if (word === "" || word === "--help" || word === "-h") {
     stdout.text(helpOfAll(COMMANDS, width));
-    return SUCCESS;
+    return EXIT_SUCCESS;
   }
   const command = await find(word);
   const [{ parse }, { Output }, { Interrupts }] = await Promise.all([
@@ -38,13 +38,13 @@ async function run(stdout: StandardOutput, word: string, rest: readonly string[]
   const { help, args, options } = parse(command, rest);
   if (help) {
     stdout.text(helpOf(command, width));
-    return SUCCESS;
+    return EXIT_SUCCESS;
   }
   const interrupts = new Interrupts();
   try {
     return await command.run({ args, options, output: new Output(options), interrupts, version });
   } catch (error) {
-    // After Ctrl-C, the abort reason replaces errors that it has caused.
+    // After Ctrl-C, other errors are only consequences of the abort.
     throw interrupts.signal.aborted ? interrupts.signal.reason : error;
   }
 }
@@ -63,9 +63,9 @@ async function find(word: string): Promise<Command> {
 
 /** Prints an error and returns its exit status. */
 function reportFailure(error: unknown, word: string, rest: readonly string[]): number {
-  if (error instanceof OutputClosedError) return SUCCESS;
+  if (error instanceof OutputClosedError) return EXIT_SUCCESS;
   const status = statusOf(error);
-  if (error instanceof Interrupted) return status;
+  if (error instanceof InterruptedError) return status;
   if (rest.includes("--json")) process.stderr.write(`${JSON.stringify(toJson(error))}\n`);
   else {
     const known = COMMANDS.some(({ name }) => name === word);

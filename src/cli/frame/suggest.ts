@@ -34,7 +34,7 @@ export function nearest(given: string, words: Iterable<string>): string | undefi
   return found;
 }
 
-/** `; did you mean "listen"?`, or an empty text. */
+/** `; did you mean "listen"?`, or "" if no word is near. */
 export function didYouMean(given: string, words: Iterable<string>): string {
   const word = nearest(given, words);
   return word === undefined ? "" : `; did you mean ${JSON.stringify(word)}?`;

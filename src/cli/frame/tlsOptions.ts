@@ -38,7 +38,7 @@ export type TlsClientOptions = TlsServerOptions & {
   readonly servername: OptionSpec<string | undefined>;
 };
 
-export const TLS_SERVER: TlsServerOptions = {
+export const TLS_SERVER_OPTIONS: TlsServerOptions = {
   tls: flag("--tls", "speak TLS; the same as the scheme tls://"),
   ca: list("--ca FILE", "require clients to show a certificate of an authority in this file", file),
   cert: option("--cert FILE", "the certificate and its chain, in PEM; default: one that is self-signed", file),
@@ -50,15 +50,15 @@ export const TLS_SERVER: TlsServerOptions = {
   ),
 };
 
-export const TLS_CLIENT: TlsClientOptions = {
-  ...TLS_SERVER,
+export const TLS_CLIENT_OPTIONS: TlsClientOptions = {
+  ...TLS_SERVER_OPTIONS,
   ca: list("--ca FILE", "trust only the authorities in this file, in PEM", file),
   cert: option("--cert FILE", "the certificate of the client and its chain, in PEM", file),
   insecure: flag("--insecure", "do not verify the certificate of the server"),
   servername: option("--servername NAME", "the name that the certificate must have, and that is sent (SNI)", text),
 };
 
-/** Reads a file that an option names. */
+/** Reads the file at `path`. `name` is the option, for the error. */
 export function loadFile(name: string, path: string): Buffer {
   try {
     return readFileSync(path);
@@ -77,9 +77,9 @@ function common({ ca, cert, key, alpn, allowTruncation }: TlsOptionValues): Part
   };
 }
 
-/** @param secure whether the endpoint uses TLS; if not, the options of TLS are refused */
+/** The options of a TLS client. Without `secure` the endpoint does not use TLS, and options of TLS are refused. */
 export function clientTls(given: TlsOptionValues, secure: boolean): TlsConnectOptions | undefined {
-  if (!secure) return refuseWithoutTls(given);
+  if (!secure) return refuseTlsOptions(given);
   const { insecure = false, servername } = given;
   return {
     ...common(given),
@@ -89,16 +89,15 @@ export function clientTls(given: TlsOptionValues, secure: boolean): TlsConnectOp
 }
 
 /**
- * Without `--cert` the server gets a certificate that it signs itself.
- *
- * @param output prints a note about that, with the fingerprint, so that a client can compare it
+ * The options of a TLS server. Without `--cert` the server gets a self-signed certificate, and its fingerprint is printed
+ * so that a client can compare it.
  */
 export async function serverTls(
   given: TlsOptionValues,
   secure: boolean,
   output: Output,
 ): Promise<TlsListenOptions | undefined> {
-  if (!secure) return refuseWithoutTls(given);
+  if (!secure) return refuseTlsOptions(given);
   const { ca } = given;
   const clientAuth = ca.length === 0 ? {} : { requestCert: true, rejectUnauthorized: true };
   const shared = { ...common(given), ...clientAuth };
@@ -112,7 +111,8 @@ export async function serverTls(
   return { ...shared, cert, key };
 }
 
-function refuseWithoutTls(given: TlsOptionValues): undefined {
+/** Throws if an option of TLS is given. */
+function refuseTlsOptions(given: TlsOptionValues): undefined {
   const { ca, cert, key, alpn, allowTruncation, insecure = false, servername } = given;
   const used = Object.entries({
     "--ca": ca.length > 0,

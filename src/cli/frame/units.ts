@@ -27,7 +27,7 @@ export function formatTime(milliseconds: number): string {
   return formatClock(milliseconds);
 }
 
-/** A time as minutes and seconds, with hours when there are some. */
+/** A time as minutes and seconds; from an hour on, with hours. */
 export function formatClock(milliseconds: number): string {
   const seconds = Math.round(milliseconds / 1000);
   const [h, m, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];

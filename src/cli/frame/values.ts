@@ -10,7 +10,7 @@ export interface ValueParser<T> {
   readonly complete?: readonly string[] | "file" | undefined;
 }
 
-/** Its message is "required …". parse.ts puts the name of the option and the value before it. */
+/** An error whose message is "required …". parse.ts adds the name of the option and the value before the message. */
 export class ValueError extends UsageError {}
 
 function withCompletion<T>(
@@ -20,7 +20,7 @@ function withCompletion<T>(
   return Object.assign(parse, { complete });
 }
 
-/** Any text but the empty one. */
+/** A text that is not empty. */
 export const text: ValueParser<string> = (value) => {
   if (value === "") throw new ValueError("required a text that is not empty");
   return value;
@@ -30,7 +30,7 @@ export const text: ValueParser<string> = (value) => {
 export const file: ValueParser<string> = withCompletion((value: string) => text(value), "file");
 
 /** A whole number in decimal digits. */
-export function whole(min: number, max: number): ValueParser<number> {
+export function wholeNumber(min: number, max: number): ValueParser<number> {
   return (value) => {
     const number = /^[0-9]{1,15}$/.test(value) ? Number(value) : NaN;
     if (number >= min && number <= max) return number;
@@ -41,7 +41,7 @@ export function whole(min: number, max: number): ValueParser<number> {
 /** `a, b or c`. */
 const oneOf = (words: readonly string[]): string => `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`;
 
-/** One of some words. */
+/** One of these words. */
 export function choice<T extends string>(words: readonly T[]): ValueParser<T> {
   return withCompletion((value: string) => {
     const found = words.find((word) => word === value);
@@ -81,7 +81,7 @@ export const size: ValueParser<number> = (value) => {
 };
 
 /** A fraction, such as `0.05` or `5%`. */
-export const portion: ValueParser<number> = (value) => {
+export const fraction: ValueParser<number> = (value) => {
   const [, number = "", percent = ""] = /^(\d{1,3}(?:\.\d{1,6})?)(%?)$/.exec(value) ?? [];
   const result = number === "" ? NaN : Number(number) / (percent === "" ? 1 : 100);
   if (result >= 0 && result <= 1) return result;

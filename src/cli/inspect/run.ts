@@ -20,7 +20,7 @@ export interface InspectedProgram {
   readonly note: (text: string) => void;
 }
 
-/** The descriptor of the JSON lines in the program, with --json. */
+/** With --json, the descriptor to which the program writes the JSON lines. */
 const LINES_FD = 3;
 
 function environmentOf({ port, headless, output, payloads, record, json }: InspectedProgram): NodeJS.ProcessEnv {
@@ -36,7 +36,7 @@ function environmentOf({ port, headless, output, payloads, record, json }: Inspe
   return env;
 }
 
-/** Makes the file empty; the processes of the program append to it. */
+/** Makes the file of an option empty, because the processes of the program only append to it. */
 function makeEmpty(name: string, path: string | undefined): void {
   if (path === undefined) return;
   try {
@@ -48,7 +48,7 @@ function makeEmpty(name: string, path: string | undefined): void {
   }
 }
 
-/** Resolves with the exit status. */
+/** Runs the program. Resolves with its exit status. */
 export async function runInspected(inspected: InspectedProgram): Promise<number> {
   const { program, args, json, port, headless, output } = inspected;
   if (port !== undefined && (headless || json || output !== undefined)) {
@@ -60,6 +60,7 @@ export async function runInspected(inspected: InspectedProgram): Promise<number>
   makeEmpty("--record", inspected.record);
   const child = spawn(program, [...args], {
     env: environmentOf(inspected),
+    // With --json the JSON lines go to standard output, and the output of the program to standard error.
     stdio: json ? ["inherit", 2, 2, 1] : "inherit",
   });
   const forward = (signal: NodeJS.Signals): void => void child.kill(signal);

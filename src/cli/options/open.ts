@@ -58,7 +58,7 @@ async function addressOf(
   const { address } = endpoint;
   if (!("host" in address) || address instanceof InetAddress || address instanceof Inet6Address) return address;
   const { host, port } = address;
-  // No host means all interfaces, so the address is the IPv6 wildcard.
+  // Without a host the endpoint is on all interfaces, so its address is the IPv6 wildcard.
   if (host === "") return new Inet6Address("::", port, 0, 0);
   const [first] = await getaddrinfo(host, port, { type, ...wait });
   return first!.address;

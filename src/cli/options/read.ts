@@ -16,11 +16,12 @@ export interface OptionRow {
   readonly source: string;
 }
 
-/** Codes for an option that sockets of this kind do not have, or that can't be read: getsockopt(2). */
-const NOT_OF_THIS_KIND: ReadonlySet<string> = new Set(["ENOPROTOOPT", "EOPNOTSUPP"]);
+/** Error codes of getsockopt(2) for an option that sockets of this kind do not have, or that can't be read. */
+const UNSUPPORTED: ReadonlySet<string> = new Set(["ENOPROTOOPT", "EOPNOTSUPP"]);
 
-export function isOfThisKind({ error }: OptionRow): boolean {
-  return error === undefined || !NOT_OF_THIS_KIND.has(error);
+/** Whether sockets of this kind have the option. */
+export function isSupported({ error }: OptionRow): boolean {
+  return error === undefined || !UNSUPPORTED.has(error);
 }
 
 /** All options of the library, in the order of level and number. */
@@ -30,7 +31,7 @@ export async function readOptions(socket: Socket): Promise<OptionRow[]> {
     .map(([name, option]) => {
       const source = sourceOf(name);
       try {
-        return { name, value: plain(socket.getsockopt(option)), source };
+        return { name, value: toPlain(socket.getsockopt(option)), source };
       } catch (error) {
         if (!(error instanceof SocketError)) throw error;
         return { name, error: error.code, source };
@@ -38,13 +39,13 @@ export async function readOptions(socket: Socket): Promise<OptionRow[]> {
     });
 }
 
-/** Converts a value to one of JSON: bytes become hexadecimal text, and an error its message. */
-function plain(value: unknown): unknown {
+/** Converts a value for JSON: bytes become hexadecimal text, and an error becomes its message. */
+function toPlain(value: unknown): unknown {
   if (value instanceof Uint8Array) return Buffer.from(value).toString("hex");
-  if (Array.isArray(value)) return value.map(plain);
+  if (Array.isArray(value)) return value.map(toPlain);
   if (typeof value !== "object" || value === null) return value;
   if (value instanceof Error) return value.message;
-  return Object.fromEntries(Object.entries(value).map(([key, field]) => [key, plain(field)]));
+  return Object.fromEntries(Object.entries(value).map(([key, field]) => [key, toPlain(field)]));
 }
 
 /** The value on one line. */

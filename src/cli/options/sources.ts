@@ -1,6 +1,6 @@
 // The documentation of each socket option: a man page; if there is none, an RFC or a header of the kernel.
 
-/** The man page of an option by the prefix of its name. EXCEPTIONS has the others. */
+/** The documentation of options by the prefix of their names. EXCEPTIONS takes precedence. */
 const PAGES: readonly (readonly [start: string, source: string])[] = [
   ["SO_VM_", "vsock(7)"],
   ["SO_", "socket(7)"],
@@ -16,7 +16,7 @@ const PAGES: readonly (readonly [start: string, source: string])[] = [
   ["PACKET_", "packet(7)"],
 ];
 
-/** Options that are missing in the man page of their prefix; the names are without the prefix. */
+/** Options that have other documentation than PAGES says; the names are without the prefix. */
 const EXCEPTIONS: readonly (readonly [start: string, source: string, names: string])[] = [
   ["SO_", "unix(7)", "PASSCRED PEERCRED PEERSEC PASSSEC"],
   [

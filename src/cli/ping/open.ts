@@ -47,12 +47,12 @@ export async function openPing(
 
 function create(inet6: boolean, family: number): { socket: Socket; kind: Kind } {
   const protocol = inet6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
-  const refused = (error: unknown): boolean =>
+  const isRefused = (error: unknown): boolean =>
     error instanceof SocketError && ["EACCES", "EPERM", "EPROTONOSUPPORT"].includes(error.code);
   try {
     return { socket: new Socket(family, SOCK_DGRAM, protocol), kind: "datagram" };
   } catch (error) {
-    if (!refused(error)) throw error;
+    if (!isRefused(error)) throw error;
   }
   try {
     const socket = new Socket(family, SOCK_RAW, protocol);
@@ -61,7 +61,7 @@ function create(inet6: boolean, family: number): { socket: Socket; kind: Kind } 
     else socket.setsockopt(ICMP_FILTER, { pass: [ICMP_ECHOREPLY] });
     return { socket, kind: "raw" };
   } catch (error) {
-    if (!refused(error)) throw error;
+    if (!isRefused(error)) throw error;
     throw new Failure(
       "this user may have no ICMP socket: its group must be in the range of the sysctl net.ipv4.ping_group_range",
     );

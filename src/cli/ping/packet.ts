@@ -2,7 +2,7 @@
 
 import { ICMP6_ECHO_REPLY, ICMP6_ECHO_REQUEST, ICMP_ECHO, ICMP_ECHOREPLY } from "berkeley";
 
-/** Type, code, checksum, identifier and sequence number. */
+/** The bytes of type, code, checksum, identifier and sequence number. */
 export const ECHO_HEADER = 8;
 
 export interface Echo {
@@ -19,7 +19,7 @@ function checksum(bytes: Uint8Array): number {
   return ~sum & 0xffff;
 }
 
-/** An echo request. Only raw sockets of IPv4 need its checksum; for others the kernel computes it. */
+/** An echo request. Only raw sockets of IPv4 need the checksum; for other sockets the kernel computes it. */
 export function encodeRequest(inet6: boolean, { identifier, sequence, payload }: Echo): Buffer {
   const bytes = Buffer.alloc(ECHO_HEADER + payload.length);
   bytes[0] = inet6 ? ICMP6_ECHO_REQUEST : ICMP_ECHO;
@@ -30,20 +30,20 @@ export function encodeRequest(inet6: boolean, { identifier, sequence, payload }:
   return bytes;
 }
 
-/** Decodes an echo request or reply. Returns undefined if it is too short. */
+/** Decodes an echo request or reply. Returns undefined if the bytes are too few. */
 export function decodeEcho(bytes: Buffer): Echo | undefined {
   if (bytes.length < ECHO_HEADER) return undefined;
   return { identifier: bytes.readUInt16BE(4), sequence: bytes.readUInt16BE(6), payload: bytes.subarray(ECHO_HEADER) };
 }
 
-/** The echo reply in a message; undefined for any other message, or one with a wrong checksum. */
+/** Decodes an echo reply. Returns undefined for any other message, and for a wrong checksum. */
 export function decodeReply(inet6: boolean, bytes: Buffer): Echo | undefined {
   if (bytes[0] !== (inet6 ? ICMP6_ECHO_REPLY : ICMP_ECHOREPLY) || bytes[1] !== 0) return undefined;
-  // The kernel checks the checksum of ICMPv6 only, so that of IPv4 is checked here.
+  // The kernel verifies the checksum only for ICMPv6, so for IPv4 it is verified here.
   return !inet6 && checksum(bytes) !== 0 ? undefined : decodeEcho(bytes);
 }
 
 /** Removes the IPv4 header, which a raw socket returns before the message. */
-export function withoutHeader(packet: Buffer): Buffer {
+export function removeIpHeader(packet: Buffer): Buffer {
   return packet.subarray(((packet[0] ?? 0) & 0xf) * 4);
 }

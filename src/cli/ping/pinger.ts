@@ -5,7 +5,7 @@ import { AF_INET6, type Message, MSG_DONTWAIT, MSG_ERRQUEUE, type Socket, Socket
 import { type HostAddress, hostOf } from "../frame/hosts.js";
 import { type Kind, openPing } from "./open.js";
 import { decodeEcho } from "./packet.js";
-import { Requests, SEQUENCES } from "./requests.js";
+import { Requests, SEQUENCE_COUNT } from "./requests.js";
 
 export interface PingOptions {
   /** The number of requests; Infinity for no limit. */
@@ -42,7 +42,7 @@ export type PingEvent =
   /** A request failed: `from` is the router that has sent the ICMP error, or undefined for an error of this machine. */
   | { readonly type: "error"; readonly sequence: number; readonly code: string; readonly from: string | undefined };
 
-/** The size of a read. No ICMP message is longer. */
+/** The size of the receive buffer. No ICMP message is longer. */
 const MAX_MESSAGE = 0x1_0000;
 
 /** Pings the host until each request is answered or lost. */
@@ -57,7 +57,7 @@ export async function* ping(target: HostAddress, options: PingOptions): AsyncGen
   for (let sent = 0; sent < count || requests.pending.size > 0;) {
     signal.throwIfAborted();
     if (sent < count && performance.now() >= start + sent * interval) {
-      const sequence = ++sent % SEQUENCES;
+      const sequence = ++sent % SEQUENCE_COUNT;
       const request = requests.begin(sequence);
       // send(2) may return the error of an earlier request, and then it has sent nothing.
       let failure = await trySend(socket, request);
@@ -67,16 +67,16 @@ export async function* ping(target: HostAddress, options: PingOptions): AsyncGen
         if (errors.length > 0) failure = await trySend(socket, request);
       }
       yield { type: "sent", sequence };
-      if (failure !== undefined && requests.lose(sequence)) {
+      if (failure !== undefined && requests.markLost(sequence)) {
         yield { type: "error", sequence, code: failure, from: undefined };
       }
     }
     for (const sequence of requests.overdue(wait)) yield { type: "lost", sequence };
-    const due = Math.min(sent < count ? start + sent * interval : Infinity, requests.oldest + wait);
+    const due = Math.min(sent < count ? start + sent * interval : Infinity, requests.oldestSentAt + wait);
     if (due === Infinity) continue;
     try {
-      const left = Math.max(0, due - performance.now());
-      const event = requests.answer(await socket.recvmsg(MAX_MESSAGE, { timeout: left, signal }));
+      const timeout = Math.max(0, due - performance.now());
+      const event = requests.answer(await socket.recvmsg(MAX_MESSAGE, { timeout, signal }));
       if (event !== undefined) yield event;
     } catch (error) {
       if (!(error instanceof SocketError)) throw error;
@@ -85,7 +85,7 @@ export async function* ping(target: HostAddress, options: PingOptions): AsyncGen
   }
 }
 
-/** Reads the socket's error queue. Each entry contains the request that failed. */
+/** Reads the socket's error queue until it is empty. Each entry contains the request that failed. */
 async function takeErrors(socket: Socket, requests: Requests): Promise<PingEvent[]> {
   const events: PingEvent[] = [];
   for (;;) {
@@ -98,7 +98,7 @@ async function takeErrors(socket: Socket, requests: Requests): Promise<PingEvent
     }
     const sequence = decodeEcho(message.data)?.sequence ?? -1;
     for (const entry of message.control) {
-      if ((entry.type !== "IP_RECVERR" && entry.type !== "IPV6_RECVERR") || !requests.lose(sequence)) continue;
+      if ((entry.type !== "IP_RECVERR" && entry.type !== "IPV6_RECVERR") || !requests.markLost(sequence)) continue;
       const from = entry.offender === undefined ? undefined : hostOf(entry.offender as HostAddress);
       events.push({ type: "error", sequence, code: entry.code ?? "", from });
     }

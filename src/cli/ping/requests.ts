@@ -6,11 +6,11 @@ import type { Message } from "berkeley";
 
 import { type HostAddress, hostOf } from "../frame/hosts.js";
 import type { Kind } from "./open.js";
-import { decodeReply, ECHO_HEADER, encodeRequest, withoutHeader } from "./packet.js";
+import { decodeReply, ECHO_HEADER, encodeRequest, removeIpHeader } from "./packet.js";
 import type { PingEvent } from "./pinger.js";
 
 /** The number of different sequence numbers, which have 16 bits. */
-export const SEQUENCES = 0x1_0000;
+export const SEQUENCE_COUNT = 0x1_0000;
 /** The states of a request. */
 const UNUSED = 0;
 const PENDING = 1;
@@ -18,12 +18,13 @@ const ANSWERED = 2;
 const LOST = 3;
 
 export class Requests {
+  /** The sequence numbers of the requests without a reply, in the order in which they were sent. */
   readonly pending: Set<number> = new Set();
-  readonly #states = new Uint8Array(SEQUENCES);
-  readonly #sentAt = new Float64Array(SEQUENCES);
-  // On an ICMP datagram socket, the kernel replaces the identifier, and delivers only replies to it. A raw socket
-  // receives all replies. Another program may use the same identifier, so the payload also has random bytes.
-  readonly #identifier = randomInt(SEQUENCES);
+  readonly #states = new Uint8Array(SEQUENCE_COUNT);
+  readonly #sentAt = new Float64Array(SEQUENCE_COUNT);
+  // On an ICMP datagram socket, the kernel replaces the identifier by its own, and delivers only replies with that one. A
+  // raw socket receives all replies. Another program may use the same identifier, so the payload also has random bytes.
+  readonly #identifier = randomInt(SEQUENCE_COUNT);
   readonly #payload: Buffer;
 
   readonly #inet6: boolean;
@@ -38,8 +39,8 @@ export class Requests {
     randomBytes(8).copy(this.#payload);
   }
 
-  /** The time of the oldest pending request; Infinity if none is pending. */
-  get oldest(): number {
+  /** The time at which the oldest pending request was sent; Infinity if none is pending. */
+  get oldestSentAt(): number {
     const [first] = this.pending;
     return first === undefined ? Infinity : this.#sentAt[first]!;
   }
@@ -52,28 +53,28 @@ export class Requests {
     return encodeRequest(this.#inet6, { identifier: this.#identifier, sequence, payload: this.#payload });
   }
 
-  /** Counts a request as lost. Returns false if it is not pending. */
-  lose(sequence: number): boolean {
+  /** Marks a request as lost. Returns false if it is not pending. */
+  markLost(sequence: number): boolean {
     if (!this.pending.delete(sequence)) return false;
     this.#states[sequence] = LOST;
     return true;
   }
 
-  /** Counts the requests as lost that have waited for `wait` ms, and yields their sequence numbers. */
+  /** Marks the requests as lost that have waited for `wait` ms, and yields their sequence numbers. */
   *overdue(wait: number): Generator<number> {
     const now = performance.now();
-    // The pending requests are in the order in which they were sent.
+    // The first pending request is the oldest one.
     for (const sequence of this.pending) {
       if (now - this.#sentAt[sequence]! < wait) return;
-      this.lose(sequence);
+      this.markLost(sequence);
       yield sequence;
     }
   }
 
-  /** The event for a received message; undefined if the message is no reply to one of these requests. */
+  /** Records a reply, and returns its event. Returns undefined if the message is no reply to one of these requests. */
   answer(message: Message): PingEvent | undefined {
     const now = performance.now();
-    const bytes = this.#kind === "raw" && !this.#inet6 ? withoutHeader(message.data) : message.data;
+    const bytes = this.#kind === "raw" && !this.#inet6 ? removeIpHeader(message.data) : message.data;
     const reply = decodeReply(this.#inet6, bytes);
     if (reply === undefined || (this.#kind === "raw" && reply.identifier !== this.#identifier)) return undefined;
     const { sequence, payload } = reply;

@@ -15,7 +15,7 @@ export interface HostPing extends PingOptions {
 }
 
 /**
- * Pings a host until each request is answered or lost, or the signal is aborted. Resolves with whether the host has
+ * Pings a host until each request is answered or lost, or the signal is aborted. Resolves with true if the host has
  * answered. With `several` the name of the host is printed in each line.
  */
 export async function pingHost(host: string, several: boolean, options: HostPing): Promise<boolean> {

@@ -1,21 +1,22 @@
-// A proxy of datagrams. Each client has a socket of its own to the target, which shows to which client an answer goes.
+// A proxy of datagrams. Each client has a socket of its own to the target. So the socket that receives an answer shows
+// the client.
 
 import { type HostAddress, bindUdp, connectUdp, type UdpSocket } from "berkeley";
 import type { UdpFlow } from "berkeley/pcapng";
 
 import { announce } from "../servers/serve.js";
-import { asUsage } from "../talk/open.js";
+import { withUsageErrors } from "../talk/open.js";
 import type { Flow, ProxyPlan } from "./plan.js";
 import { sleepUntil } from "./shape.js";
 
 /** Default of --idle: milliseconds without data after which the socket of a client is closed. */
 const DEFAULT_IDLE = 60_000;
-/** Maximum number of delayed datagrams of one direction. Further ones are dropped. */
+/** Maximum number of delayed datagrams of one direction. Further datagrams are dropped. */
 const MAX_DELAYED = 1000;
 
 export async function proxyDatagrams(plan: ProxyPlan): Promise<void> {
-  const { from, output, signal, draining, tally, max, count } = plan;
-  const socket = await asUsage(() => bindUdp(from, { signal }));
+  const { from, output, signal, draining, flowCounts, max, count } = plan;
+  const socket = await withUsageErrors(() => bindUdp(from, { signal }));
   announce(output, "udp", socket.address);
   draining.addEventListener("abort", () => void socket.close(), { once: true });
   const random = randomNumbers(plan.seed);
@@ -27,14 +28,14 @@ export async function proxyDatagrams(plan: ProxyPlan): Promise<void> {
       let client = clients.get(name);
       if (client === undefined) {
         // Datagrams of further clients are dropped.
-        if (clients.size >= max || tally.flows === count) continue;
+        if (clients.size >= max || flowCounts.flows === count) continue;
         client = new ClientFlow(plan, socket, address, random, () => {
           clients.delete(name);
-          if (tally.flows === count && clients.size === 0) void socket.close();
+          if (flowCounts.flows === count && clients.size === 0) void socket.close();
         });
         clients.set(name, client);
       }
-      client.fromClient(data);
+      client.sendToTarget(data);
     }
   } catch (error) {
     const closed = (error as { code?: unknown }).code === "ECANCELED" || (error as { code?: unknown }).code === "EBADF";
@@ -54,7 +55,7 @@ class ClientFlow {
   readonly #address: HostAddress;
   readonly #random: () => number;
   readonly #flow: Flow;
-  readonly #recorded: UdpFlow | undefined;
+  readonly #capturedFlow: UdpFlow | undefined;
   readonly #ending = new AbortController();
   readonly #idleTimer: NodeJS.Timeout;
   readonly #toTarget: DatagramDelay;
@@ -66,8 +67,8 @@ class ClientFlow {
     this.#socket = socket;
     this.#address = address;
     this.#random = random;
-    this.#flow = plan.tally.begin(String(address));
-    this.#recorded = plan.recorder?.udp(address, socket.address);
+    this.#flow = plan.flowCounts.begin(String(address));
+    this.#capturedFlow = plan.recorder?.udp(address, socket.address);
     this.#idleTimer = setTimeout(() => this.end(), plan.idle ?? DEFAULT_IDLE);
     const { signal } = this.#ending;
     this.#toTarget = new DatagramDelay(plan, signal);
@@ -75,7 +76,7 @@ class ClientFlow {
     this.#target = connectUdp(plan.to, { signal, timeout: plan.timeout });
     this.whenEnded = this.#run().then((error) => {
       clearTimeout(this.#idleTimer);
-      plan.tally.end(this.#flow, error);
+      plan.flowCounts.end(this.#flow, error);
       onEnd();
     });
   }
@@ -85,18 +86,18 @@ class ClientFlow {
   }
 
   /** Sends a datagram of the client to the target. */
-  fromClient(data: Buffer): void {
+  sendToTarget(data: Buffer): void {
     this.#idleTimer.refresh();
-    this.#recorded?.datagram("client", data);
+    this.#capturedFlow?.datagram("client", data);
     if (this.#isLost()) return;
-    const sent = this.#toTarget.send(async () => {
+    const isQueued = this.#toTarget.send(async () => {
       await (await this.#target).send(data);
       this.#flow.toTarget += data.length;
     }, data.length);
-    if (!sent) this.#flow.dropped++;
+    if (!isQueued) this.#flow.dropped++;
   }
 
-  /** Forwards answers to the client. Resolves at the end with its error. */
+  /** Forwards answers to the client. Resolves with the error that has ended the flow; undefined after end(). */
   async #run(): Promise<unknown> {
     let target: UdpSocket | undefined;
     try {
@@ -104,13 +105,13 @@ class ClientFlow {
       for (;;) {
         const { data } = await target.receive({ signal: this.#ending.signal });
         this.#idleTimer.refresh();
-        this.#recorded?.datagram("server", data);
+        this.#capturedFlow?.datagram("server", data);
         if (this.#isLost()) continue;
-        const sent = this.#toClient.send(async () => {
+        const isQueued = this.#toClient.send(async () => {
           await this.#socket.send(data, this.#address);
           this.#flow.toClient += data.length;
         }, data.length);
-        if (!sent) this.#flow.dropped++;
+        if (!isQueued) this.#flow.dropped++;
       }
     } catch (error) {
       return this.#ending.signal.aborted ? undefined : error;
@@ -120,7 +121,7 @@ class ClientFlow {
     }
   }
 
-  /** Decides by --drop whether a datagram is dropped, and counts it then. */
+  /** Decides by --drop whether a datagram is dropped, and counts a dropped one. */
   #isLost(): boolean {
     const { drop } = this.#plan;
     if (drop === 0 || this.#random() >= drop) return false;
@@ -137,8 +138,8 @@ class DatagramDelay {
   /** With a rate, the time from which the next datagram may be sent. */
   #freeAt = 0;
   #delayed = 0;
-  /** Resolves when the last datagram was sent. */
-  #last: Promise<unknown> = Promise.resolve();
+  /** Resolves when all delayed datagrams were sent. */
+  #allSent: Promise<unknown> = Promise.resolve();
 
   constructor({ latency, rate }: ProxyPlan, signal: AbortSignal) {
     this.#latency = latency;
@@ -146,17 +147,17 @@ class DatagramDelay {
     this.#signal = signal;
   }
 
-  /** Calls `work` after the delay. Returns false if too many datagrams wait already. */
+  /** Calls `work` after the delay. Returns false if MAX_DELAYED datagrams wait already. */
   send(work: () => Promise<void>, size: number): boolean {
     if (this.#delayed >= MAX_DELAYED) return false;
     this.#delayed++;
     const now = performance.now();
     if (this.#rate !== undefined) this.#freeAt = Math.max(this.#freeAt, now) + (size * 1000) / this.#rate;
     const due = Math.max(now, this.#rate === undefined ? 0 : this.#freeAt) + this.#latency;
-    this.#last = this.#last
+    this.#allSent = this.#allSent
       .then(() => sleepUntil(due, this.#signal))
       .then(work)
-      // A datagram that the kernel refuses counts as lost.
+      // A datagram that can't be sent is lost, and not counted as dropped.
       .catch(() => undefined)
       .finally(() => this.#delayed--);
     return true;

@@ -25,16 +25,19 @@ export interface ProxyPlan {
   readonly seed: number;
   readonly proxyProtocol: boolean;
   readonly via: string | undefined;
+  /** ms without data after which a flow ends. */
   readonly idle: number | undefined;
+  /** Maximum number of connections, or clients of datagrams, at a time. */
   readonly max: number;
+  /** Number of flows after which the proxy ends. */
   readonly count: number | undefined;
   /** Milliseconds for connecting to the target. */
   readonly timeout: number;
   /** Ends the proxy and all connections. */
   readonly signal: AbortSignal;
-  /** Ends only the listener. */
+  /** Closes only the listener. */
   readonly draining: AbortSignal;
-  readonly tally: Tally;
+  readonly flowCounts: FlowCounts;
 }
 
 /** One connection, or the datagrams of one client. */
@@ -48,8 +51,8 @@ export interface Flow {
   dropped: number;
 }
 
-/** Counts connections and bytes, and prints a line for each connection at its end. */
-export class Tally {
+/** Counts flows and bytes, and prints a line for each flow at its end. */
+export class FlowCounts {
   readonly #output: Output;
   readonly #target: string;
   readonly #unit: string;
@@ -72,12 +75,14 @@ export class Tally {
     return this.#flows;
   }
 
+  /** Counts a new flow. */
   begin(client: string): Flow {
     const number = ++this.#flows;
     this.#output.detail(`${this.#unit} ${number} from ${client}`, { event: "connected", number, client });
     return { number, client, began: performance.now(), toTarget: 0, toClient: 0, dropped: 0 };
   }
 
+  /** Adds a flow that has ended to the totals, and prints its line. */
   end({ number, client, began, toTarget, toClient, dropped }: Flow, error?: unknown): void {
     this.#endedFlows++;
     this.#toTarget += toTarget;
@@ -106,7 +111,7 @@ export class Tally {
   }
 
   /** Prints the totals. */
-  total(): void {
+  printTotals(): void {
     const [connections, failed, toTarget, toClient, dropped] = [
       this.#endedFlows,
       this.#failedFlows,

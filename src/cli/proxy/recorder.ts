@@ -1,5 +1,5 @@
-// Writes the capture of a proxy: the connections between clients and the proxy, with their addresses. A UNIX connection
-// is recorded with loopback addresses, and a comment with its name.
+// Writes the capture of a proxy: the connections between clients and the proxy, with their addresses. A connection
+// without IP addresses is recorded with loopback addresses, and a comment with its name.
 
 import { type Address, Inet6Address, InetAddress } from "berkeley";
 import { Capture, CaptureFile, type CaptureInterface, TcpFlow, UdpFlow } from "berkeley/pcapng";
@@ -11,12 +11,12 @@ export class Recorder {
   readonly #interface: CaptureInterface;
   #unnamedCount = 0;
 
-  /** @param onFailure called once when a write fails. The file then ends with the last complete packet */
+  /** @param onFailure called once, when a write fails; the file then ends with the last complete packet */
   constructor(path: string, about: string, version: string, onFailure: (error: Error) => void) {
-    const failed = ({ message }: Error): void =>
+    const onWriteError = ({ message }: Error): void =>
       onFailure(new Failure(`cannot write ${JSON.stringify(path)}: ${message}`));
     try {
-      this.#file = new CaptureFile(path, { onFailure: failed });
+      this.#file = new CaptureFile(path, { onFailure: onWriteError });
     } catch (error) {
       throw new UsageError(`--record is ${JSON.stringify(path)}, which can't be written: ${(error as Error).message}`);
     }
@@ -49,6 +49,7 @@ export class Recorder {
   ): { client: InetAddress; server: InetAddress } | { client: Inet6Address; server: Inet6Address } {
     if (client instanceof InetAddress && server instanceof InetAddress) return { client, server };
     if (client instanceof Inet6Address && server instanceof Inet6Address) return { client, server };
+    // Each connection gets a port of its own, so that a reader of the capture can separate them.
     const port = 1024 + (this.#unnamedCount++ % 60_000);
     return { client: new InetAddress("127.0.0.1", port), server: new InetAddress("127.0.0.1", 1) };
   }

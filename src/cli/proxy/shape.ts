@@ -1,9 +1,9 @@
-// Copies one direction of a connection, with a delay for each byte and a maximum rate.
+// Copies one direction of a connection, with a delay for each byte and a maximum rate (traffic shaping).
 
 import type { Stream } from "berkeley";
 
 /** The delay and the rate of a direction, and its callbacks. */
-export interface Shape {
+export interface ShapingOptions {
   /** Milliseconds from the read of a byte to its write. */
   readonly latency: number;
   /** Maximum number of bytes per second. */
@@ -23,14 +23,14 @@ const MAX_DELAYED = 16 << 20;
 /** With a rate, one write has the bytes of this many ms. */
 const WRITE_TIME = 20;
 
-/** Copies bytes until the source ends, and then ends writing to the destination. */
-export async function carry(from: Stream, to: Stream, shape: Shape): Promise<void> {
+/** Copies bytes until the source ends, and then half-closes the destination. */
+export async function copyShaped(from: Stream, to: Stream, shape: ShapingOptions): Promise<void> {
   const writer = new RateLimitedWriter(to, shape);
   await (shape.latency === 0 ? copy(from, writer, shape) : copyDelayed(from, writer, shape));
   await to.closeWrite();
 }
 
-async function copy(from: Stream, writer: RateLimitedWriter, shape: Shape): Promise<void> {
+async function copy(from: Stream, writer: RateLimitedWriter, shape: ShapingOptions): Promise<void> {
   const buffer = Buffer.allocUnsafe(BUFFER_SIZE);
   for (;;) {
     const length = await from.read(buffer, waitOptions(shape));
@@ -41,8 +41,8 @@ async function copy(from: Stream, writer: RateLimitedWriter, shape: Shape): Prom
   }
 }
 
-/** Reads into a queue, and writes from the queue after the delay. Both run at the same time. */
-async function copyDelayed(from: Stream, writer: RateLimitedWriter, shape: Shape): Promise<void> {
+/** Reads into a queue, and at the same time writes from the queue after the delay. */
+async function copyDelayed(from: Stream, writer: RateLimitedWriter, shape: ShapingOptions): Promise<void> {
   const { latency, onData, signal } = shape;
   const queue = new DelayQueue(signal);
   const onAbort = (): void => queue.resumeAll();
@@ -69,17 +69,17 @@ async function copyDelayed(from: Stream, writer: RateLimitedWriter, shape: Shape
   await Promise.all([read(), write()]).finally(() => signal.removeEventListener("abort", onAbort));
 }
 
-const waitOptions = ({ idle, signal }: Shape): { timeout?: number; signal: AbortSignal } =>
+const waitOptions = ({ idle, signal }: ShapingOptions): { timeout?: number; signal: AbortSignal } =>
   idle === undefined ? { signal } : { timeout: idle, signal };
 
 /** Writes in pieces, so that the rate is not exceeded. */
 class RateLimitedWriter {
   readonly #to: Stream;
-  readonly #shape: Shape;
+  readonly #shape: ShapingOptions;
   /** The time from which the next piece may be written. */
   #freeAt = 0;
 
-  constructor(to: Stream, shape: Shape) {
+  constructor(to: Stream, shape: ShapingOptions) {
     this.#to = to;
     this.#shape = shape;
   }
@@ -106,13 +106,15 @@ interface DelayedData {
   readonly due: number;
 }
 
+/** A queue of data that is written after a delay. */
 class DelayQueue {
   readonly #signal: AbortSignal;
   readonly #items: DelayedData[] = [];
   /** The number of bytes in the queue. */
   #bytes = 0;
-  /** Resume push() and shift() while they wait. */
+  /** Resumes a waiting push(). */
   #resumePush: (() => void) | undefined;
+  /** Resumes a waiting shift(). */
   #resumeShift: (() => void) | undefined;
 
   constructor(signal: AbortSignal) {
@@ -155,8 +157,8 @@ class DelayQueue {
  * reason of the signal after an abort.
  */
 export function sleepUntil(time: number, signal: AbortSignal): Promise<void> | void {
-  const left = time - performance.now();
-  if (left <= 0) return undefined;
+  const timeLeft = time - performance.now();
+  if (timeLeft <= 0) return undefined;
   return new Promise((resolve, reject) => {
     const onAbort = (): void => {
       clearTimeout(timer);
@@ -165,7 +167,7 @@ export function sleepUntil(time: number, signal: AbortSignal): Promise<void> | v
     const timer = setTimeout(() => {
       signal.removeEventListener("abort", onAbort);
       resolve();
-    }, left);
+    }, timeLeft);
     signal.addEventListener("abort", onAbort, { once: true });
     if (signal.aborted) onAbort();
   });

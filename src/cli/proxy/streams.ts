@@ -4,10 +4,10 @@
 import { type Address, connect, forward, Inet6Address, InetAddress, listen, SocketError, type Stream } from "berkeley";
 import type { TcpFlow } from "berkeley/pcapng";
 
-import { announce, nameOf } from "../servers/serve.js";
-import { asUsage } from "../talk/open.js";
+import { announce, clientNameOf } from "../servers/serve.js";
+import { withUsageErrors } from "../talk/open.js";
 import type { Flow, ProxyPlan } from "./plan.js";
-import { carry } from "./shape.js";
+import { copyShaped } from "./shape.js";
 
 export async function proxyStreams(plan: ProxyPlan): Promise<void> {
   const { from, to, recorder, latency, rate, proxyProtocol, via, count } = plan;
@@ -16,10 +16,10 @@ export async function proxyStreams(plan: ProxyPlan): Promise<void> {
   await (needsBytes || !plain || count !== undefined ? relay(plan) : forwardAll(plan));
 }
 
-/** Forwards inside the kernel. */
+/** Forwards all connections with forward(), inside the kernel. */
 async function forwardAll(plan: ProxyPlan): Promise<void> {
-  const { from, to, output, tally, signal, draining, idle, max, timeout } = plan;
-  const forwarder = await asUsage(() =>
+  const { from, to, output, flowCounts, signal, draining, idle, max, timeout } = plan;
+  const forwarder = await withUsageErrors(() =>
     forward(from, to, {
       signal,
       maxConnections: max,
@@ -27,8 +27,8 @@ async function forwardAll(plan: ProxyPlan): Promise<void> {
       idleTimeout: idle ?? null,
       onEnd({ client, toTarget, toClient, error }) {
         const unnamed = "path" in client && client.path === "";
-        const flow = tally.begin(unnamed ? `client ${tally.flows + 1}` : String(client));
-        tally.end({ ...flow, toTarget, toClient }, signal.aborted ? undefined : error);
+        const flow = flowCounts.begin(unnamed ? `client ${flowCounts.flows + 1}` : String(client));
+        flowCounts.end({ ...flow, toTarget, toClient }, signal.aborted ? undefined : error);
       },
     }),
   );
@@ -37,12 +37,12 @@ async function forwardAll(plan: ProxyPlan): Promise<void> {
   await forwarder.closed;
 }
 
-/** Forwards through memory of this program. */
+/** Forwards all connections through memory of this program. */
 async function relay(plan: ProxyPlan): Promise<void> {
-  const { from, output, serverTls, signal, draining, tally, max, count } = plan;
+  const { from, output, serverTls, signal, draining, flowCounts, max, count } = plan;
   const onHandshakeError = (error: unknown, address?: Address): void =>
     output.problem(error, String(address ?? "handshake"));
-  const listener = await asUsage(() =>
+  const listener = await withUsageErrors(() =>
     listen(from, serverTls === undefined ? {} : { tls: { ...serverTls, onHandshakeError } }),
   );
   announce(output, from.scheme, listener.address);
@@ -51,7 +51,7 @@ async function relay(plan: ProxyPlan): Promise<void> {
   draining.addEventListener("abort", close, { once: true });
   const running = new Set<Promise<void>>();
   try {
-    while (!signal.aborted && !draining.aborted && tally.flows !== count) {
+    while (!signal.aborted && !draining.aborted && flowCounts.flows !== count) {
       while (running.size >= max) await Promise.race(running);
       const client = await listener.accept();
       const task: Promise<void> = relayOne(plan, client).finally(() => running.delete(task));
@@ -65,27 +65,27 @@ async function relay(plan: ProxyPlan): Promise<void> {
 }
 
 async function relayOne(plan: ProxyPlan, client: Stream): Promise<void> {
-  const { tally, recorder, target, signal } = plan;
-  const flow = tally.begin(nameOf(client, tally.flows + 1));
+  const { flowCounts, recorder, target, signal } = plan;
+  const flow = flowCounts.begin(clientNameOf(client, flowCounts.flows + 1));
   const ending = new AbortController();
   const onAbort = (): void => ending.abort(signal.reason);
   signal.addEventListener("abort", onAbort, { once: true });
   if (signal.aborted) onAbort();
-  const recorded = recorder?.tcp(client.remoteAddress, client.localAddress, `${flow.client} -> ${target}`);
+  const capturedFlow = recorder?.tcp(client.remoteAddress, client.localAddress, `${flow.client} -> ${target}`);
   let error: unknown;
   let server: Stream | undefined;
   try {
     server = await openTarget(plan, client, ending.signal);
-    await carryBoth(plan, flow, client, server, recorded, ending);
+    await carryBoth(plan, flow, client, server, capturedFlow, ending);
     await Promise.all([client.close(), server.close()]);
   } catch (caught) {
     error = signal.aborted ? undefined : caught;
-    recorded?.reset(caught instanceof SocketError && caught.code === "ECONNRESET" ? "client" : "server");
+    capturedFlow?.reset(caught instanceof SocketError && caught.code === "ECONNRESET" ? "client" : "server");
     client.abort();
     server?.abort();
   }
   signal.removeEventListener("abort", onAbort);
-  tally.end(flow, error);
+  flowCounts.end(flow, error);
 }
 
 async function openTarget(plan: ProxyPlan, client: Stream, signal: AbortSignal): Promise<Stream> {
@@ -100,13 +100,13 @@ async function openTarget(plan: ProxyPlan, client: Stream, signal: AbortSignal):
   return server;
 }
 
-/** Runs both directions. An error of one ends the other. */
+/** Copies both directions. An error of one direction ends the other one. */
 async function carryBoth(
   plan: ProxyPlan,
   flow: Flow,
   client: Stream,
   server: Stream,
-  recorded: TcpFlow | undefined,
+  capturedFlow: TcpFlow | undefined,
   ending: AbortController,
 ): Promise<void> {
   const { latency, rate, idle } = plan;
@@ -116,18 +116,18 @@ async function carryBoth(
     ending.abort(error);
     throw error;
   };
-  const toTarget = carry(client, server, {
+  const toTarget = copyShaped(client, server, {
     ...common,
-    onData: (data) => recorded?.data("client", data),
+    onData: (data) => capturedFlow?.data("client", data),
     onWritten: (count) => (flow.toTarget += count),
-  }).then(() => recorded?.finish("client"), fail);
-  const toClient = carry(server, client, {
+  }).then(() => capturedFlow?.finish("client"), fail);
+  const toClient = copyShaped(server, client, {
     ...common,
-    onData: (data) => recorded?.data("server", data),
+    onData: (data) => capturedFlow?.data("server", data),
     onWritten: (count) => (flow.toClient += count),
-  }).then(() => recorded?.finish("server"), fail);
+  }).then(() => capturedFlow?.finish("server"), fail);
   const [first, second] = await Promise.allSettled([toTarget, toClient]);
-  // The abort reason is the first error. The second one is only its consequence.
+  // The abort reason is the first error. The second error is only its consequence.
   if (first.status === "rejected" || second.status === "rejected") throw signal.reason;
 }
 

@@ -1,4 +1,4 @@
-// A recorded conversation, and its repetition against an endpoint.
+// Loads a recorded conversation, and replays the client's side of it against an endpoint.
 
 import { readFileSync, statSync } from "node:fs";
 
@@ -11,7 +11,7 @@ import { Failure, UsageError } from "../frame/failure.js";
 /** Maximum size of a capture: the whole file is read into memory. */
 const MAX_FILE = 1 << 30;
 
-/** Reads the conversation with this number from a capture. */
+/** Reads a capture. Returns the conversation with the number `stream`, from 0. */
 export function loadConversation(path: string, stream: number): Conversation {
   let capture: Buffer;
   try {
@@ -44,6 +44,7 @@ interface Totals {
   readonly received: number;
 }
 
+/** Sends what the client has sent. Throws if an answer differs from the recorded one. */
 export async function replay(conversation: Conversation, target: string, opts: ReplayOptions): Promise<Totals> {
   const { protocol } = conversation;
   const endpoint = readEndpoint(target, { scheme: protocol, schemes: ["tcp", "tls", "udp", "unix"] });
@@ -87,9 +88,9 @@ async function replayStream(
     compare(await read(bytes.length), bytes, received);
     received += bytes.length;
     // The capture has only the number of these bytes.
-    for (let left = cut; left > 0;) {
-      const { length } = await read(Math.min(left, PIECE));
-      left -= length;
+    for (let remaining = cut; remaining > 0;) {
+      const { length } = await read(Math.min(remaining, PIECE));
+      remaining -= length;
       received += length;
     }
   }

@@ -1,10 +1,10 @@
-// Sorts the addresses of a name as connect() attempts them (RFC 8305, section 4): the families take turns, and the
+// Sorts the addresses of a name as connect() attempts them (RFC 8305, section 4): the families alternate, and the
 // family of the resolver's first address is first.
 
 import { AF_INET6, Inet6Address, InetAddress, SOCK_DGRAM, Socket, SocketError } from "berkeley";
 
 import { type HostAddress, hostOf } from "../frame/hosts.js";
-import { type Candidate, whyBefore } from "./rules.js";
+import { type Candidate, explainOrder } from "./rules.js";
 
 /** The default `attemptDelay` of connect() in ms. */
 const ATTEMPT_DELAY = 250;
@@ -18,7 +18,7 @@ export interface Answer {
   readonly family: "IPv4" | "IPv6";
   /** Milliseconds after the first attempt, if no attempt fails or succeeds earlier; null without an attempt. */
   readonly after: number | null;
-  /** Its position in the resolver's answer, from 1. */
+  /** The position of the address in the resolver's answer, from 1. */
   readonly place: number;
   /** The source address; null without a route. */
   readonly source: string | null;
@@ -32,7 +32,7 @@ interface Routed extends Candidate {
 }
 
 /** Finds the source address by connect(2) of a datagram socket, which sends nothing (RFC 6724, section 4). */
-async function route(address: HostAddress): Promise<Routed> {
+async function findRoute(address: HostAddress): Promise<Routed> {
   await using socket = new Socket(address.family, SOCK_DGRAM);
   try {
     // The port does not matter, but must not be 0.
@@ -47,21 +47,24 @@ async function route(address: HostAddress): Promise<Routed> {
   }
 }
 
-/** The addresses in the order of connect(), with reasons. `found` is in the resolver's order. */
-export async function inOrder(found: readonly HostAddress[], literal: boolean): Promise<Answer[]> {
-  const candidates = await Promise.all(found.map(route));
+/**
+ * The addresses in the order of connect(), with reasons. `found` is in the resolver's order. `literal` says whether the
+ * name was an address itself.
+ */
+export async function orderAddresses(found: readonly HostAddress[], literal: boolean): Promise<Answer[]> {
+  const candidates = await Promise.all(found.map(findRoute));
   /** The places of the remaining candidates, by family. */
-  const waiting = new Map<number, number[]>();
+  const remaining = new Map<number, number[]>();
   for (const [place, { address }] of candidates.entries()) {
-    const same = waiting.get(address.family);
-    if (same === undefined) waiting.set(address.family, [place]);
+    const same = remaining.get(address.family);
+    if (same === undefined) remaining.set(address.family, [place]);
     else same.push(place);
   }
   const answers: Answer[] = [];
   let lastFamily: number | undefined;
   while (answers.length < candidates.length) {
-    const ready = [...waiting].filter(([, places]) => places.length > 0);
-    const [family, places] = ready.find(([one]) => one !== lastFamily) ?? ready[0]!;
+    const families = [...remaining].filter(([, places]) => places.length > 0);
+    const [family, places] = families.find(([one]) => one !== lastFamily) ?? families[0]!;
     const place = places.shift()!;
     const index = answers.length;
     const { address, source, error } = candidates[place]!;
@@ -85,7 +88,7 @@ export async function inOrder(found: readonly HostAddress[], literal: boolean): 
 
 const nameOf = (family: number): "IPv4" | "IPv6" => (family === AF_INET6 ? "IPv6" : "IPv4");
 
-/** Why connect() tries the address at this position, if the resolver has another one: the families take turns. */
+/** Why connect() tries the address at this position, if the resolver's answer has another address there. */
 function turnReason(index: number, place: number, family: number, lastFamily: number | undefined): string[] {
   if (index >= MAX_ATTEMPTS) return [`connect tries ${MAX_ATTEMPTS} addresses at most`];
   if (lastFamily !== undefined && lastFamily !== family)
@@ -100,5 +103,5 @@ function resolverReason(candidates: readonly Candidate[], place: number, literal
   const next = candidates[place + 1];
   if (next === undefined) return ["the resolver's last"];
   const first = place === 0 ? "the resolver's first, " : "";
-  return [`${first}${whyBefore(candidates[place]!, next)}`];
+  return [`${first}${explainOrder(candidates[place]!, next)}`];
 }

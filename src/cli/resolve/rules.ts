@@ -13,7 +13,7 @@ export interface Candidate {
   readonly source: HostAddress | undefined;
 }
 
-/** Prefix, its length, precedence and label: section 2.1. */
+/** Prefix, length of the prefix, precedence and label: section 2.1. */
 const TABLE = [
   ["::1", 128, 50, 0],
   ["::ffff:0:0", 96, 35, 4],
@@ -59,7 +59,7 @@ function policyOf(address: HostAddress): { precedence: number; label: number } {
   return { precedence: 40, label: 1 };
 }
 
-/** Section 3.1, and 3.2 for IPv4. */
+/** The scope of an address: section 3.1, for IPv4 section 3.2. */
 function scopeOf(address: HostAddress): number {
   const bytes = bytesOf(address);
   if (address.family === AF_INET) {
@@ -81,6 +81,7 @@ interface Rule {
   explain(better: Candidate): string;
 }
 
+/** Rules 3, 4 and 7 are left out: they are about deprecated addresses, home addresses and tunnels. */
 const RULES: readonly Rule[] = [
   { number: 1, score: ({ source }) => Number(source !== undefined), explain: () => "the other has no route" },
   {
@@ -106,7 +107,7 @@ const RULES: readonly Rule[] = [
 ];
 
 /** Why the resolver returned `first` before `second`. */
-export function whyBefore(first: Candidate, second: Candidate): string {
+export function explainOrder(first: Candidate, second: Candidate): string {
   const other = hostOf(second.address);
   for (const rule of RULES) {
     const difference = rule.score(first) - rule.score(second);
@@ -116,11 +117,11 @@ export function whyBefore(first: Candidate, second: Candidate): string {
   const { source: a } = first;
   const { source: b } = second;
   if (a !== undefined && b !== undefined && first.address.family === second.address.family) {
-    const near = (from: HostAddress, to: HostAddress): number => commonBits(bytesOf(from), bytesOf(to), 128);
-    // Mapped IPv4 addresses always have 96 bits in common.
+    const bitsInCommon = (from: HostAddress, to: HostAddress): number => commonBits(bytesOf(from), bytesOf(to), 128);
+    // The first 96 bits of all mapped IPv4 addresses are equal.
     const offset = first.address.family === AF_INET ? 96 : 0;
-    const bits = near(a, first.address) - offset;
-    if (bits > near(b, second.address) - offset) {
+    const bits = bitsInCommon(a, first.address) - offset;
+    if (bits > bitsInCommon(b, second.address) - offset) {
       return `before ${other} by rule 9 of RFC 6724: ${bits} bits in common with its source address`;
     }
   }

@@ -15,15 +15,15 @@ export interface PortResult {
   readonly state: PortState;
   /** ms until the answer. */
   readonly time: number;
-  /** The error code of connect(2), if the port is not open. */
+  /** The error code of connect(2), if it failed. */
   readonly error?: string;
 }
 
 export interface ScanOptions {
   readonly ports: readonly number[];
-  /** Maximum number of connects per second. */
+  /** Maximum number of connections that are begun per second. */
   readonly rate: number;
-  /** Maximum number of simultaneous connects. */
+  /** Maximum number of simultaneous connections. */
   readonly parallel: number;
   /** ms after which a port without an answer is filtered. */
   readonly timeout: number;
@@ -32,7 +32,7 @@ export interface ScanOptions {
   readonly onResult: (result: PortResult) => void;
 }
 
-/** Error codes of a filtered port: a router answered, or there was no answer. */
+/** Error codes of a filtered port: a router or a firewall refused, or no answer came in time. */
 const FILTERED: ReadonlySet<string> = new Set([
   "ETIMEDOUT",
   "EHOSTUNREACH",
@@ -59,8 +59,8 @@ export async function scan(address: HostAddress, options: ScanOptions): Promise<
   const work = async (): Promise<void> => {
     while (nextIndex < ports.length) {
       const index = nextIndex++;
-      const due = began + (index * 1000) / rate - performance.now();
-      if (due >= 1) await sleep(due, undefined, { signal: ending });
+      const delay = began + (index * 1000) / rate - performance.now();
+      if (delay >= 1) await sleep(delay, undefined, { signal: ending });
       ending.throwIfAborted();
       results[index] = await probe(address, ports[index]!, options.timeout, ending);
       for (let next = results[nextToReport]; next !== undefined; next = results[++nextToReport]) onResult(next);
@@ -72,7 +72,7 @@ export async function scan(address: HostAddress, options: ScanOptions): Promise<
         try {
           await work();
         } catch (error) {
-          // The first error ends the others.
+          // The first error also ends the other calls of work().
           failed.abort(error);
           throw error;
         }

@@ -1,9 +1,9 @@
 // The arguments and options that all small servers have: the endpoint and the limits.
 
 import type { ArgumentSpec, OptionSpec } from "../frame/command.js";
-import { flag, option, optionOr } from "../frame/command.js";
-import { TLS_SERVER, type TlsServerOptions } from "../frame/tlsOptions.js";
-import { duration, whole } from "../frame/values.js";
+import { flag, option, optionWithDefault } from "../frame/command.js";
+import { TLS_SERVER_OPTIONS, type TlsServerOptions } from "../frame/tlsOptions.js";
+import { duration, wholeNumber } from "../frame/values.js";
 
 export const WHERE_TO_LISTEN: ArgumentSpec = {
   name: "ENDPOINT",
@@ -22,8 +22,13 @@ export type ServerOptions = TlsServerOptions & {
 
 export const SERVER_OPTIONS: ServerOptions = {
   udp: flag("-u, --udp", "datagrams of UDP; the same as the scheme udp://"),
-  max: optionOr("--max N", "connections at a time; others wait in the kernel's queue", whole(1, 100_000), 1000),
+  max: optionWithDefault(
+    "--max N",
+    "connections at a time; others wait in the kernel's queue",
+    wholeNumber(1, 100_000),
+    1000,
+  ),
   idle: option("--idle TIME", "end a connection after this time without data", duration),
-  count: option("--count N", "end after this number of connections, or of datagrams", whole(1, 1e9)),
-  ...TLS_SERVER,
+  count: option("--count N", "end after this number of connections, or of datagrams", wholeNumber(1, 1e9)),
+  ...TLS_SERVER_OPTIONS,
 };

@@ -1,4 +1,4 @@
-// The clients of a chat. Each line of a client is sent to all others. Each client has a limited outbox.
+// The clients of a chat. Each line of a client is sent to all other clients. Each client has a limited outbox.
 
 import { broadcast, type Stream } from "berkeley";
 import { escapeLine } from "../frame/escape.js";
@@ -7,13 +7,14 @@ import type { Client } from "./serve.js";
 
 /** Maximum number of bytes of a line. */
 const MAX_LINE = 16 << 10;
+/** Maximum length of a chosen name. */
 const MAX_NAME = 32;
 
 /** A client and its chosen name. */
 interface Member {
   readonly client: Client;
   name: string;
-  /** The reason, if the server has reset the client. */
+  /** The reason why the server has reset the client; undefined if it has not. */
   failure: Error | undefined;
 }
 

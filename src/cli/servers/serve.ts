@@ -15,13 +15,16 @@ import {
 import type { Invocation, OptionValues } from "../frame/command.js";
 import { readEndpoint, showEndpoint } from "../frame/endpoints.js";
 import { escapeLine } from "../frame/escape.js";
-import { explain, Interrupted, UsageError } from "../frame/failure.js";
+import { explain, InterruptedError, UsageError } from "../frame/failure.js";
 import type { Output } from "../frame/output.js";
 import { serverTls } from "../frame/tlsOptions.js";
 import { formatBytes, formatTime, plural } from "../frame/units.js";
 import type { ServerOptions } from "./plan.js";
 
 type Options = OptionValues<ServerOptions>;
+
+/** ms in which a client must finish, after the service has finished. */
+const END_TIMEOUT = 5000;
 
 /** The functions that serve a connection and a datagram. */
 export interface Service {
@@ -48,7 +51,7 @@ export class Client {
     this.#wait = idle === undefined ? {} : { timeout: idle };
   }
 
-  /** Reads into the buffer; 0 at the end. */
+  /** Reads into the buffer. Resolves with the number of bytes, 0 at the end. */
   async read(buffer: Uint8Array): Promise<number> {
     const length = await this.stream.read(buffer, this.#wait);
     this.received += length;
@@ -69,6 +72,7 @@ export class Client {
 }
 
 interface Totals {
+  /** Connections that have ended; with UDP, received datagrams. */
   connections: number;
   failed: number;
   received: number;
@@ -82,7 +86,7 @@ export async function serve(invocation: Invocation<ServerOptions>, service: Serv
   if (options.udp && options.tls) throw new UsageError("--udp and --tls are given together");
   const endpoint = readEndpoint(args[0] ?? "", { scheme });
   const ending = new AbortController();
-  const stop = (): void => ending.abort(new Interrupted("the end", 0));
+  const stop = (): void => ending.abort(new InterruptedError("the end", 0));
   interrupts.onStop(stop);
   output.onOutputClosed(stop);
   const began = performance.now();
@@ -126,7 +130,7 @@ async function serveStreams({ endpoint, options, output, service, signal, totals
     for (const client of running.keys()) client.stream.abort();
   });
   for await (const stream of connectionsOf(listener, signal)) {
-    const client = new Client(stream, nameOf(stream, ++count), options.idle);
+    const client = new Client(stream, clientNameOf(stream, ++count), options.idle);
     output.detail(`connection from ${client.name}`, { event: "connected", number: count, peer: client.name });
     const number = count;
     const task = serveOne(client, service, signal).then((error) => {
@@ -144,7 +148,7 @@ async function serveStreams({ endpoint, options, output, service, signal, totals
 /** The connections of a listener until it is closed. */
 async function* connectionsOf(listener: Listener<Stream>, signal: AbortSignal): AsyncGenerator<Stream> {
   try {
-    yield* { [Symbol.asyncIterator]: () => listener[Symbol.asyncIterator]() };
+    yield* listener;
   } catch (error) {
     if (!signal.aborted) throw error;
   } finally {
@@ -156,7 +160,7 @@ async function* connectionsOf(listener: Listener<Stream>, signal: AbortSignal): 
 async function serveOne(client: Client, service: Service, signal: AbortSignal): Promise<unknown> {
   try {
     await service.stream(client);
-    await client.stream.end({ timeout: 5000 });
+    await client.stream.end({ timeout: END_TIMEOUT });
     return undefined;
   } catch (error) {
     client.stream.abort();
@@ -181,6 +185,7 @@ function report(output: Output, client: Client, number: number, totals: Totals, 
 }
 
 async function serveDatagrams({ endpoint, options, output, service, signal, totals }: ServeContext): Promise<void> {
+  // Throws if an option of TLS is given.
   await serverTls(options, false, output);
   const { datagram } = service;
   if (datagram === undefined) throw new UsageError(`this server has no datagrams, required a stream endpoint`);
@@ -230,7 +235,7 @@ async function* datagramsOf(
   }
 }
 
-/** Prints the address of the listener. With port 0 it has the port that the kernel chose. */
+/** Prints the address of the listener, with the port that the kernel chose for port 0. */
 export function announce(output: Output, scheme: Endpoint["scheme"], address: object): void {
   const shownScheme =
     "path" in address ? "unix" : "cid" in address ? "vsock" : scheme === "fd" || scheme === "systemd" ? "tcp" : scheme;
@@ -239,7 +244,7 @@ export function announce(output: Output, scheme: Endpoint["scheme"], address: ob
 }
 
 /** The name of a client in messages. Most clients of UNIX sockets have no address, so they get a number. */
-export function nameOf(conn: Conn, number: number): string {
+export function clientNameOf(conn: Conn, number: number): string {
   const { remoteAddress } = conn;
   if (remoteAddress === undefined || ("path" in remoteAddress && remoteAddress.path === "")) return `client ${number}`;
   return escapeLine(String(remoteAddress));

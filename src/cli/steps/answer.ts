@@ -1,7 +1,7 @@
 // The answers of the server: an HTML page for an HTTP request, a line of text for all other data. No I/O.
 //
-// The request line shows whether a client uses HTTP (RFC 9112, section 3). While that line is incomplete, the result is
-// "beginning".
+// The request line shows whether a client uses HTTP (RFC 9112, section 3). Until the end of the headers, the result of
+// classify() is "beginning".
 
 import { WELCOME } from "./exchange.js";
 
@@ -16,6 +16,7 @@ const REQUEST_LINE = new RegExp(`^(${METHODS}) \\S+ HTTP/1\\.[01]\\r?$`);
 export type Received =
   | { readonly kind: "text" }
   | { readonly kind: "request"; readonly method: string }
+  /** `requestLine` says whether the request line is complete. */
   | { readonly kind: "beginning"; readonly requestLine: boolean };
 
 export function classify(bytes: Uint8Array): Received {
@@ -28,13 +29,13 @@ export function classify(bytes: Uint8Array): Received {
   return /\n\r?\n/.test(text) ? { kind: "request", method: line[1]! } : { kind: "beginning", requestLine: true };
 }
 
-/** The welcome. It ends with a newline if the client's text did. */
-export function welcome(bytes: Uint8Array): string {
+/** The answer to a text. It ends with a newline if the text does. */
+export function welcomeText(bytes: Uint8Array): string {
   return bytes.at(-1) === 0x0a ? `${WELCOME}\n` : WELCOME;
 }
 
-/** A whole HTTP response. `details` is a sentence for the page; it is not escaped, so it has no data of the client. */
-export function response(method: string, details: string): string {
+/** A whole HTTP response. `details` is a sentence for the page. It is not escaped, so it must have no client data. */
+export function httpResponse(method: string, details: string): string {
   const isAllowed = method === "GET" || method === "HEAD";
   const body = isAllowed
     ? `<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>berkeley</title>\n<h1>${WELCOME}</h1>\n<p>${details}</p>\n</html>\n`
@@ -49,7 +50,7 @@ export function response(method: string, details: string): string {
 }
 
 /** The answer to a request that is too long. */
-export function tooLarge(): string {
+export function tooLargeResponse(): string {
   return formatResponse(
     "431 Request Header Fields Too Large",
     [],

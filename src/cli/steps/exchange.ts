@@ -14,17 +14,17 @@ export const WELCOME = "Welcome to my server";
 /** The timeout of each call of the steps, in ms. Between two sockets of one machine no call takes that long. */
 const CALL_TIMEOUT = 10_000;
 const BACKLOG = 5;
-/** Maximum number of kept connections of other programs that are accepted before that of our client. */
+/** Other programs may connect before our client does. At most this number of their connections is kept. */
 const MAX_EARLY = 16;
 
 export interface ExchangeResult {
   /** The listening socket, still open. */
   readonly server: Socket;
-  /** Connections of other programs, accepted before that of our client. The caller serves or closes them. */
+  /** Connections of other programs, accepted before our client's. The caller serves or closes them. */
   readonly early: readonly (readonly [Socket, Address])[];
 }
 
-/** Runs the steps. All sockets except the returned ones are closed at the end. If a step fails, all are closed. */
+/** Runs the steps, and closes all sockets except the returned ones. If a step fails, closes all sockets. */
 export async function exchange(narrator: Narrator, host: string, port: number): Promise<ExchangeResult> {
   const family = host.includes(":") ? AF_INET6 : AF_INET;
   const constructorText = `new Socket(${family === AF_INET6 ? "AF_INET6" : "AF_INET"}, SOCK_STREAM)`;
@@ -102,7 +102,7 @@ export async function exchange(narrator: Narrator, host: string, port: number): 
     connection.close();
     narrator.call("server", "conn.close()", "nothing", [viewOf("server", server)]);
 
-    // The later calls of accept() wait without a limit.
+    // After the steps, accept() waits for clients without a limit.
     server.timeout = null;
     return { server, early };
   } catch (error) {
@@ -117,7 +117,7 @@ export async function exchange(narrator: Narrator, host: string, port: number): 
   }
 }
 
-/** Runs the first three steps. If the port is in use, the kernel chooses another one. */
+/** Runs the first three steps. If the port is in use, the kernel chooses another port. */
 async function openServer(
   narrator: Narrator,
   family: number,
@@ -144,8 +144,9 @@ async function openServer(
   }
 }
 
-function makeServer(narrator: Narrator, family: number, constructorText: string, first: boolean): Socket {
-  if (first) narrator.step(1, "socket", "an endpoint in the kernel; the program holds a number for it, the descriptor");
+function makeServer(narrator: Narrator, family: number, constructorText: string, isFirst: boolean): Socket {
+  if (isFirst)
+    narrator.step(1, "socket", "an endpoint in the kernel; the program holds a number for it, the descriptor");
   const server = new Socket(family, SOCK_STREAM);
   try {
     server.timeout = CALL_TIMEOUT;
@@ -166,7 +167,7 @@ async function bindElsewhere(narrator: Narrator, server: Socket, host: string, p
   await bind(narrator, server, host, 0);
 }
 
-/** Returns false if the port is in use. */
+/** Binds, and prints the call. Returns false if the port is in use. */
 async function bind(narrator: Narrator, server: Socket, host: string, port: number): Promise<boolean> {
   const code = `await server.bind(["${host}", ${port}])`;
   try {
@@ -178,7 +179,7 @@ async function bind(narrator: Narrator, server: Socket, host: string, port: numb
   return true;
 }
 
-/** Returns false if the port is in use. */
+/** Listens, and prints the call. Returns false if the port is in use. */
 function listen(narrator: Narrator, server: Socket): boolean {
   const code = `server.listen(${BACKLOG})`;
   const address = server.getsockname();

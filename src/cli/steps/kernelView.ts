@@ -30,7 +30,7 @@ function queuesOf(socket: Socket): Queues | undefined {
       return { receive: Number.parseInt(receive, 16), send: Number.parseInt(send, 16) };
     }
   } catch {
-    // /proc is missing, or has an unknown format.
+    // /proc is missing, or the table has an unknown format.
   }
   return undefined;
 }
@@ -41,7 +41,7 @@ export function stateOf(socket: Socket): string {
   return rtt === 0 || state === "LISTEN" || state === "CLOSE" ? state : `${state}  rtt ${milliseconds(rtt)}`;
 }
 
-/** State, queues and RTT, after the name of the variable that holds the socket. */
+/** A line with state, queues and RTT. `name` is the variable of the socket in the printed code. */
 export function viewOf(name: string, socket: Socket): string {
   const info = socket.getsockopt(TCP_INFO);
   const state = `${name.padEnd(6)}  ${info.tcpi_state.padEnd(STATE_WIDTH)}  `;

@@ -1,5 +1,5 @@
 // Prints each call: the caller, the code, the result, and the state in the kernel. On a wide terminal a call has one
-// line, otherwise several. With --json it is an object.
+// line, otherwise several. With --json a call is an object.
 
 import type { Output, Style } from "../frame/output.js";
 
@@ -27,17 +27,17 @@ export class Narrator {
     this.#wide = output.columns >= WIDE;
   }
 
-  /** The title of the output. */
+  /** Prints the title of the output. */
   title(text: string): void {
     if (!this.output.json) this.output.line(this.output.style("bold", text));
   }
 
-  /** An empty line. */
+  /** Prints an empty line. */
   gap(): void {
     if (!this.output.json) this.output.line();
   }
 
-  /** The names of the columns. */
+  /** Prints the names of the columns. */
   heading(): void {
     if (!this.#wide || this.output.json) return;
     this.output.line();
@@ -45,7 +45,7 @@ export class Narrator {
     this.output.line(this.output.style("dim", text));
   }
 
-  /** The title of one of the steps. */
+  /** Prints the title of a step. */
   step(number: number, name: string, meaning: string): void {
     const { output } = this;
     if (output.json) return output.object({ event: "step", number, name, meaning });
@@ -53,7 +53,7 @@ export class Narrator {
     output.line(output.style("bold", `${number}  ${name.padEnd(8)}`) + output.style("dim", meaning));
   }
 
-  /** A call. `views` has the state of each socket that the call changes, as the kernel reports it. */
+  /** Prints a call. `views` has the state of each socket that the call changes, as the kernel reports it. */
   call(caller: string, code: string, returned: string, views: readonly string[] = [], failed: boolean = false): void {
     const { output } = this;
     if (output.json) return output.object({ event: "call", who: caller, code, returned, kernel: views, failed });
@@ -73,14 +73,14 @@ export class Narrator {
     for (const view of views.slice(1)) output.line(`${under}${view}`);
   }
 
-  /** A remark between the calls. */
+  /** Prints a remark between the calls. */
   note(text: string): void {
     if (this.output.json) return this.output.object({ event: "note", text });
     this.output.line(`${INDENT}${this.output.style("yellow", text)}`);
   }
 }
 
-/** At least two spaces stay between a text and the next column. */
+/** Pads a text to the width of its column. At least two spaces separate it from the next column. */
 function column(text: string, width: number): string {
   return `${text.padEnd(width - 2)}  `;
 }

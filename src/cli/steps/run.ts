@@ -1,4 +1,4 @@
-// The steps, then the server, until Ctrl-C.
+// Runs the steps, then the server until Ctrl-C.
 
 import { parseAddress } from "berkeley";
 import type { Inspector } from "berkeley/inspect";
@@ -15,7 +15,7 @@ export interface Plan {
   readonly interrupts: Interrupts;
   readonly host: string;
   readonly port: number;
-  /** Ends after the steps. */
+  /** Whether the program ends after the steps. */
   readonly once: boolean;
   readonly limits: Limits;
 }
@@ -46,9 +46,9 @@ export async function runSteps({ output, interrupts, host, port, once, limits }:
     narrator.gap();
     narrator.call("server", "server.close()", "nothing");
   };
-  // A closed reader of standard output ends the server, as Ctrl-C does.
+  // If the reader of standard output closes it, the server ends, as after Ctrl-C.
   output.onOutputClosed(stop);
-  // The signal handler is installed after these lines. A program that reads them may send a signal at once.
+  // A program that reads these lines may send a signal at once. Then onStop() calls stop(), after the lines.
   printCommands(output, host, "port" in address ? address.port : port);
   interrupts.onStop(stop);
   try {
@@ -60,7 +60,7 @@ export async function runSteps({ output, interrupts, host, port, once, limits }:
   return 0;
 }
 
-/** Starts the inspector and prints the address of its page; undefined if there can be none. */
+/** Starts the inspector and prints the address of its page. Returns undefined if it can't start. */
 async function startPage(narrator: Narrator): Promise<Inspector | undefined> {
   const { startInspector } = await import("berkeley/inspect");
   let inspector: Inspector;

@@ -1,19 +1,20 @@
-// The server after the steps: it reads one message of each client, answers, and closes. It prints each call.
+// The server after the steps: it reads one message of each client, answers, and closes the connection. It prints each
+// call.
 //
 // A client may send nothing, send without an end, be slow, or reset the connection. So a connection has a deadline and
-// a limit of bytes, and the number of connections is limited; further ones wait in the accept queue. An error ends only
-// its own connection.
+// a limit of bytes, and the number of connections is limited; further connections wait in the accept queue. An error
+// ends only its own connection.
 
 import { type Address, type Socket, SocketError } from "berkeley";
 
 import { quoteBytes } from "../frame/escape.js";
 import { plural } from "../frame/units.js";
-import { type Received, MAX_REQUEST, response, tooLarge, classify, welcome } from "./answer.js";
+import { type Received, MAX_REQUEST, httpResponse, tooLargeResponse, classify, welcomeText } from "./answer.js";
 import { stateOf } from "./kernelView.js";
 import type { Narrator } from "./narrator.js";
 
 export interface Limits {
-  /** Connections at the same time. */
+  /** Maximum number of connections at the same time. */
   readonly maxConnections: number;
   /** ms for a whole connection. */
   readonly timeout: number;
@@ -23,7 +24,7 @@ export interface Limits {
 const REQUEST_LINE_TIMEOUT = 2_000;
 /** After the answer, the client has this many ms to read it and to close (RFC 9112, section 9.6). */
 const END_TIMEOUT = 2_000;
-/** Maximum number of bytes that are read and dropped in that time. */
+/** Maximum number of bytes that are read and dropped after the answer. */
 const END_MAX_BYTES = 1 << 20;
 /** Maximum number of reads for one request. */
 const MAX_READS = 64;
@@ -78,7 +79,7 @@ class Connection {
   readonly #address: Address;
   readonly #narrator: Narrator;
   readonly #deadline: number;
-  /** The text of the call that runs. */
+  /** The text of the present call, for the message if it fails. */
   #code = "";
 
   constructor(name: string, conn: Socket, address: Address, narrator: Narrator, timeout: number) {
@@ -89,7 +90,7 @@ class Connection {
     this.#deadline = performance.now() + timeout;
   }
 
-  /** Serves the connection. It never rejects, because its errors do not concern other connections. */
+  /** Serves the connection. Never rejects, because an error ends only its own connection. */
   async run(): Promise<void> {
     try {
       this.#printDone("const [conn, address] = await server.accept()", String(this.#address));
@@ -99,7 +100,7 @@ class Connection {
         await this.#end();
       }
     } catch (error) {
-      // stop() has closed the connection.
+      // After stop(), which closes the connection, the error is only a consequence.
       if (!this.#conn.closed) this.#printFailed(error);
     } finally {
       if (!this.#conn.closed) {
@@ -121,11 +122,11 @@ class Connection {
   }
 
   /** Milliseconds until the deadline, at most `limit`. */
-  #left(limit: number = Infinity): number {
+  #timeLeft(limit: number = Infinity): number {
     return Math.min(limit, Math.max(0, this.#deadline - performance.now()));
   }
 
-  /** Receives a text, or a request up to the end of its headers. Undefined if the client finishes without data. */
+  /** Receives a text, or a request to the end of its headers. Undefined if the client finishes without data. */
   async #receive(): Promise<[Buffer, Received] | undefined> {
     let bytes = Buffer.alloc(0);
     let received: Received = { kind: "text" };
@@ -134,9 +135,9 @@ class Connection {
       this.#code = "await conn.recv(1024)";
       const incomplete = received.kind === "beginning" && !received.requestLine;
       try {
-        piece = await this.#conn.recv(1024, { timeout: this.#left(incomplete ? REQUEST_LINE_TIMEOUT : Infinity) });
+        piece = await this.#conn.recv(1024, { timeout: this.#timeLeft(incomplete ? REQUEST_LINE_TIMEOUT : Infinity) });
       } catch (error) {
-        // The rest of the request line did not come, so the bytes are a text.
+        // The rest of the request line did not come in time, so the bytes are a text.
         if (incomplete && error instanceof SocketError && error.code === "ETIMEDOUT") return [bytes, { kind: "text" }];
         throw error;
       }
@@ -159,14 +160,14 @@ class Connection {
     const text = this.#compose(bytes, received);
     const shown = received.kind === "text" ? JSON.stringify(text) : `"${text.slice(0, text.indexOf("\r"))}"...`;
     this.#code = `await conn.sendAll(${shown})`;
-    await this.#conn.sendAll(text, { timeout: this.#left() });
+    await this.#conn.sendAll(text, { timeout: this.#timeLeft() });
     this.#printDone(this.#code, `nothing: all ${plural(Buffer.byteLength(text), "byte")} taken`);
   }
 
   #compose(bytes: Buffer, received: Received): string {
-    if (received.kind === "text") return welcome(bytes);
-    if (received.kind === "beginning") return tooLarge();
-    return response(
+    if (received.kind === "text") return welcomeText(bytes);
+    if (received.kind === "beginning") return tooLargeResponse();
+    return httpResponse(
       received.method,
       `You came from ${this.#address}. The kernel says of this connection: ${stateOf(this.#conn)}.`,
     );
@@ -178,8 +179,8 @@ class Connection {
    */
   async #end(): Promise<void> {
     this.#code = "await conn.end()";
-    const { how, dropped } = await this.#conn.end({ timeout: this.#left(END_TIMEOUT), maxBytes: END_MAX_BYTES });
-    // stop() has closed the connection.
+    const { how, dropped } = await this.#conn.end({ timeout: this.#timeLeft(END_TIMEOUT), maxBytes: END_MAX_BYTES });
+    // Nothing is printed if stop() has closed the connection.
     if (how !== "closed") this.#narrator.call(this.#name, this.#code, `${how}, ${plural(dropped, "byte")} dropped`);
   }
 }

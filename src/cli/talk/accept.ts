@@ -1,4 +1,4 @@
-// Opens the listener of the commands `listen` and `file`. It accepts connections and datagram peers as channels.
+// Opens the listener of the command `listen`, whose connections are channels, or binds its datagram socket.
 
 import { lstatSync, unlinkSync } from "node:fs";
 
@@ -26,12 +26,13 @@ import { escapeLine } from "../frame/escape.js";
 import { UsageError } from "../frame/failure.js";
 import { applyOptions, type GivenOption } from "../frame/socketOptions.js";
 import { type BoundSocket, type Channel, MessageChannel, StreamChannel } from "./channel.js";
-import { asUsage } from "./open.js";
+import { withUsageErrors } from "./open.js";
 
 type TlsOptions = NonNullable<ListenOptions["tls"]>;
 
 export interface ListenPlan {
   readonly endpoint: Endpoint;
+  /** The type of a UNIX message socket; undefined for a stream. */
   readonly messages: "datagram" | "seqpacket" | undefined;
   readonly tls: TlsOptions | undefined;
   readonly options: readonly GivenOption[];
@@ -40,7 +41,7 @@ export interface ListenPlan {
   readonly onHandshakeError: (error: unknown) => void;
 }
 
-/** Accepts channels. */
+/** A listener whose connections are channels. */
 export interface Acceptor {
   /** The address, as a user types it. */
   readonly endpoint: string;
@@ -68,19 +69,21 @@ async function openListener(plan: ListenPlan): Promise<Listener> {
   const { endpoint, tls, options, signal, onHandshakeError } = plan;
   const secure = tls === undefined ? undefined : { ...tls, onHandshakeError };
   if (options.length === 0 && (tls === undefined || endpoint.scheme === "tls")) {
-    return asUsage(() => listen(endpoint, { signal, ...(secure === undefined ? {} : { tls: secure }) }));
+    return withUsageErrors(() => listen(endpoint, { signal, ...(secure === undefined ? {} : { tls: secure }) }));
   }
+  // listen() takes `tls` only with the scheme tls. TlsListener adds TLS to the other listeners.
   const plain =
-    options.length === 0 ? await asUsage(() => listen(endpoint, { signal })) : await listenWithOptions(plan);
+    options.length === 0 ? await withUsageErrors(() => listen(endpoint, { signal })) : await listenWithOptions(plan);
   if (secure === undefined) return plain;
   const { onHandshakeError: report, ...context } = secure;
   return new TlsListener(plain, { tls: context, onHandshakeError: report });
 }
 
-/** Makes the socket itself, for options that must be set before bind(2). Accepted connections inherit them. */
+/** Makes the listening socket, and sets its options before bind(2). Accepted connections inherit the options. */
 async function listenWithOptions({ endpoint, options, signal }: ListenPlan): Promise<Listener<Stream>> {
+  // The listening socket of `fd:` and `systemd:` exists already.
   if (!("address" in endpoint) || endpoint.scheme === "udp") {
-    const listener = await asUsage(() => listen(endpoint, { signal }));
+    const listener = await withUsageErrors(() => listen(endpoint, { signal }));
     applyOptions(listener.socket, options);
     return listener;
   }
@@ -125,7 +128,7 @@ export async function bindDatagrams({
   signal,
 }: ListenPlan): Promise<BoundSocket & { readonly endpoint: string }> {
   if (endpoint.scheme === "udp") {
-    const socket = await asUsage(() => bindUdp(endpoint, { signal }));
+    const socket = await withUsageErrors(() => bindUdp(endpoint, { signal }));
     applyOptions(socket.socket, options);
     return {
       endpoint: showEndpoint("udp", socket.address),
@@ -156,8 +159,8 @@ export async function bindDatagrams({
 }
 
 /**
- * Binds a UNIX socket. Removes the stale file of a crashed program first. Returns the function that removes the new
- * file.
+ * Binds a UNIX socket. If a crashed program has left its file at the path, removes that file first. Returns a function
+ * that removes the new file. Closes the socket on failure.
  */
 async function bindUnix(socket: Socket, address: UnixAddress, options: readonly GivenOption[]): Promise<() => void> {
   const { path } = address;
@@ -188,7 +191,7 @@ async function bindUnix(socket: Socket, address: UnixAddress, options: readonly 
   };
 }
 
-/** Whether the file is stale: no process has the socket open. */
+/** Whether no process has the UNIX socket of this file open. */
 async function isStale({ type }: Socket, path: string): Promise<boolean> {
   const probe = new Socket(AF_UNIX, type);
   try {

@@ -11,13 +11,13 @@ import {
 } from "berkeley";
 
 export interface Channel {
-  /** The name of the peer. With several peers, the name of the one that has sent last. */
+  /** The name of the peer. With several peers, the name of the latest sender. */
   readonly name: string;
   /** Whether each send is a message of its own. */
   readonly isMessageBased: boolean;
   /** Whether the peer can finish: datagrams have no end. */
   readonly hasEnd: boolean;
-  /** The next bytes, valid until the next call; null at the end. */
+  /** Receives the next bytes, which are valid until the next call; null at the end. */
   receive(opts: IoOptions): Promise<Buffer | null>;
   send(data: Buffer, opts: IoOptions): Promise<void>;
   /** Ends the sending direction. */
@@ -34,7 +34,7 @@ export interface SendFileOptions {
   readonly onProgress: (sent: number) => void;
 }
 
-/** Bytes that are received at a time. */
+/** The size of a read from a stream. */
 const BUFFER_SIZE = 256 << 10;
 /** Maximum size of a received message. UDP has at most 65507 bytes. */
 const MAX_MESSAGE = 256 << 10;
@@ -156,7 +156,7 @@ export interface BoundSocket {
   close(): void | Promise<void>;
 }
 
-/** A bound socket with one or several peers: the first ones that send. `send()` sends to all of them. */
+/** A bound datagram socket. Its peers are the first `maxPeers` senders. `send()` sends to all of them. */
 export class BoundChannel implements Channel {
   name = "";
   readonly isMessageBased = true;
@@ -166,10 +166,10 @@ export class BoundChannel implements Channel {
   readonly #peers = new Map<string, Address | undefined>();
   readonly #onPeer: (name: string) => void;
   #onFirstPeer!: () => void;
-  /** Resolves when the first peer has sent. */
+  /** Resolves when the first datagram was received. */
   readonly #firstPeer: Promise<void> = new Promise((resolve) => (this.#onFirstPeer = resolve));
 
-  /** @param maxPeers maximum number of peers; datagrams of others are dropped */
+  /** @param maxPeers maximum number of peers; datagrams of further senders are dropped */
   constructor(bound: BoundSocket, maxPeers: number, onPeer: (name: string) => void) {
     this.#bound = bound;
     this.#maxPeers = maxPeers;
@@ -191,12 +191,12 @@ export class BoundChannel implements Channel {
     }
   }
 
-  /** Waits for the first peer, then sends to all. A failed send removes its peer. Rejects if no peer is left. */
+  /** Waits for a peer, then sends to all peers. A failed send removes its peer. Rejects if that was the last peer. */
   async send(data: Buffer, opts: IoOptions): Promise<void> {
     if (this.#peers.size === 0) await Promise.race([this.#firstPeer, rejectOnAbort(opts.signal)]);
     let failure: SocketError | undefined;
     for (const [name, address] of this.#peers) {
-      // An unnamed UNIX socket can send, but can't be sent to.
+      // An unnamed UNIX socket can send, but no socket can send to it.
       if (address === undefined) continue;
       try {
         await this.#bound.send(data, address, opts);

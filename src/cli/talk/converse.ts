@@ -1,13 +1,13 @@
 // A conversation copies standard input to a channel, and received data to standard output, until both directions have
 // ended.
 //
-// The end of one direction is not the end of the other. At the end of standard input, the command half-closes the
+// The end of one direction does not end the other direction. At the end of standard input, the command half-closes the
 // connection and reads the peer's answer to its end. At the peer's end, a terminal is no longer read. A file is sent to
 // its end. A pipe is read until no data has come for `--linger`, because its writer may never end.
 
 import { SocketError } from "berkeley";
 
-import { Failure, Interrupted } from "../frame/failure.js";
+import { Failure, InterruptedError } from "../frame/failure.js";
 import type { Output } from "../frame/output.js";
 import { Progress } from "../frame/progress.js";
 import { OutputClosedError } from "../frame/standardOutput.js";
@@ -52,8 +52,9 @@ class ConversationRun {
   readonly #receivedDump: HexDump | undefined;
   readonly #progress: Progress;
   readonly #began = performance.now();
+  /** The error of a failed send, thrown at the end of the conversation. */
   #sendError: Error | undefined;
-  /** The numbers of bytes. */
+  /** The numbers of sent and received bytes. */
   sent = 0;
   received = 0;
 
@@ -75,9 +76,9 @@ class ConversationRun {
     signal.addEventListener("abort", onAbort, { once: true });
     if (signal.aborted) onAbort();
     output.onOutputClosed(() => this.#ending.abort(new OutputClosedError()));
-    const failed = (error: unknown): void => this.#ending.abort(error);
-    const sending = options.receiveOnly ? Promise.resolve() : this.#send().catch((error) => this.#sendFailed(error));
-    const receiving = options.sendOnly ? Promise.resolve() : this.#receive().catch(failed);
+    const onReceiveError = (error: unknown): void => this.#ending.abort(error);
+    const sending = options.receiveOnly ? Promise.resolve() : this.#send().catch((error) => this.#onSendError(error));
+    const receiving = options.sendOnly ? Promise.resolve() : this.#receive().catch(onReceiveError);
     if (options.sendOnly) void sending.then(() => this.#ending.abort(DONE));
     await Promise.all([sending, receiving]);
     signal.removeEventListener("abort", onAbort);
@@ -102,22 +103,22 @@ class ConversationRun {
   async #close(): Promise<void> {
     const { channel } = this.#conversation;
     const { aborted, reason } = this.#ending.signal;
-    if (aborted && reason instanceof Interrupted) await this.#drain();
+    if (aborted && reason instanceof InterruptedError) await this.#drain();
     if (aborted && reason !== DONE) channel.abort();
     else await channel.close().catch(() => undefined);
   }
 
   /** Reads and prints the data that the kernel has received and acknowledged. */
   async #drain(): Promise<void> {
-    const until = performance.now() + DRAIN_TIME;
+    const deadline = performance.now() + DRAIN_TIME;
     try {
-      while (performance.now() < until) {
+      while (performance.now() < deadline) {
         const data = await this.#conversation.channel.receive({ timeout: 1 });
         if (data === null) return;
         await this.#show(data);
       }
     } catch {
-      // After a timeout, no data is left. After another error none can be read.
+      // After a timeout, no data is left. After another error, no data can be read.
     }
   }
 
@@ -127,11 +128,11 @@ class ConversationRun {
     for (;;) {
       const data = await channel.receive({ signal });
       if (data === null) break;
-      this.#idleTimer.touch();
+      this.#idleTimer.restart();
       await this.#show(data);
     }
     if (options.receiveOnly || input.isTerminal || this.#sendError !== undefined) input.stop();
-    else if (!input.isFile) this.#idleTimer.limit(options.linger);
+    else if (!input.isFile) this.#idleTimer.setLinger(options.linger);
   }
 
   async #show(data: Buffer): Promise<void> {
@@ -143,37 +144,37 @@ class ConversationRun {
     else for (const row of this.#receivedDump.rows(data)) output.line(output.style("green", row));
   }
 
-  /** A failed send does not end the conversation, because the peer may have sent the reason before. */
-  #sendFailed(error: unknown): void {
+  /** Stores the error. A stream is still read, because the peer may have sent the reason before. */
+  #onSendError(error: unknown): void {
     const { input, channel, options } = this.#conversation;
     if (this.#ending.signal.aborted) return;
     this.#sendError = error as Error;
     if (options.sendOnly || channel.isMessageBased || !(error instanceof SocketError)) return this.#ending.abort(error);
     input.stop();
-    this.#idleTimer.limit(options.linger);
+    this.#idleTimer.setLinger(options.linger);
   }
 
   async #send(): Promise<void> {
     const { channel, input, options } = this.#conversation;
     const transforms = transformsOf(options);
-    const direct = transforms.length === 0 && this.#sentDump === undefined && input.isFile;
-    if (direct && channel.sendFile !== undefined) await this.#sendFile(channel.sendFile);
+    const isUnchangedFile = transforms.length === 0 && this.#sentDump === undefined && input.isFile;
+    if (isUnchangedFile && channel.sendFile !== undefined) await this.#sendFile(channel.sendFile);
     else await this.#sendPieces(transforms);
     if (this.#ending.signal.aborted) return;
     if (!options.noShutdown) await channel.finish();
-    // An answer in datagrams has no end, so the wait for it is limited.
-    if (!channel.hasEnd) this.#idleTimer.limit(options.linger);
+    // An answer in datagrams has no end, so the wait for more datagrams is limited.
+    if (!channel.hasEnd) this.#idleTimer.setLinger(options.linger);
   }
 
   async #sendFile(sendFile: NonNullable<Channel["sendFile"]>): Promise<void> {
     const before = this.sent;
     const onProgress = (count: number): void => {
-      this.#idleTimer.touch();
+      this.#idleTimer.restart();
       this.#progress.add(count - (this.sent - before));
       this.sent = before + count;
     };
-    const done = this.#idleTimer.busy();
-    await sendFile(0, this.#conversation.input.position, { signal: this.#ending.signal, onProgress }).finally(done);
+    const endWrite = this.#idleTimer.beginWrite();
+    await sendFile(0, this.#conversation.input.position, { signal: this.#ending.signal, onProgress }).finally(endWrite);
   }
 
   async #sendPieces(transforms: readonly Transform[]): Promise<void> {
@@ -194,8 +195,8 @@ class ConversationRun {
       const size = channel.isMessageBased ? MAX_DATAGRAM : Math.max(1, piece.length);
       for (let at = 0; at < piece.length; at += size) {
         const part = piece.subarray(at, at + size);
-        const done = this.#idleTimer.busy();
-        await channel.send(part, { signal }).finally(done);
+        const endWrite = this.#idleTimer.beginWrite();
+        await channel.send(part, { signal }).finally(endWrite);
         this.sent += part.length;
         this.#progress.add(part.length);
         for (const row of this.#sentDump?.rows(part) ?? []) output.line(output.style("cyan", row));

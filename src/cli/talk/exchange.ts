@@ -9,6 +9,7 @@ export interface ExchangePlan {
   readonly line: boolean;
   /** Maximum number of bytes of the answer. */
   readonly max: number;
+  /** Whether the exchange ends when the message is sent. */
   readonly noAnswer: boolean;
   /** Aborted at Ctrl-C. */
   readonly signal: AbortSignal;
@@ -16,20 +17,20 @@ export interface ExchangePlan {
   readonly timeout: number;
 }
 
-/** Sends the message, receives the answer, and closes the channel. Resolves with the answer. */
+/** Sends the message, receives the answer, and closes the channel. Resolves with the answer; empty with `noAnswer`. */
 export async function exchange(channel: Channel, message: Buffer, plan: ExchangePlan): Promise<Buffer> {
   const { noAnswer, line, timeout } = plan;
   const ending = new AbortController();
   const { signal } = ending;
-  const tooLate = new Failure(`${channel.name} did not answer within ${formatTime(timeout)}`);
-  const timer = setTimeout(() => ending.abort(tooLate), timeout);
+  const timeoutError = new Failure(`${channel.name} did not answer within ${formatTime(timeout)}`);
+  const timer = setTimeout(() => ending.abort(timeoutError), timeout);
   const onAbort = (): void => ending.abort(plan.signal.reason);
   plan.signal.addEventListener("abort", onAbort, { once: true });
   if (plan.signal.aborted) onAbort();
   const parts: Buffer[] = [];
   try {
     await channel.send(message, { signal });
-    // With --line the sending direction stays open, because such a server may close when the client has finished.
+    // With --line the sending direction stays open: a server may close without an answer when the client has finished.
     if (!line) await channel.finish();
     if (!noAnswer) await receive(channel, { ...plan, signal }, parts);
     await channel.close();

@@ -18,7 +18,7 @@ export async function execute(
   const ending = new AbortController();
   const env = { ...process.env, BERKELEY_PEER: channel.name };
   const child = spawn("/bin/sh", ["-c", command], { stdio: ["pipe", "pipe", "inherit"], env, detached: true });
-  // The shell has a process group of its own, so the signal also ends the commands that it has started.
+  // The shell has a process group of its own (`detached`). A signal to the group also ends what the shell has started.
   const killGroup = (signalName: "SIGTERM" | "SIGKILL" = "SIGTERM"): void => {
     if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
     try {
@@ -31,7 +31,9 @@ export async function execute(
   signal.addEventListener("abort", onAbort, { once: true });
   if (signal.aborted) killGroup();
   const exited = once(child, "exit");
+  // Awaited below. Until then, a rejection of these promises must not be unhandled.
   exited.catch(() => undefined);
+  // EPIPE: a command may end without reading all its input.
   child.stdin.on("error", () => {});
   const feeding = (async () => {
     for (;;) {
@@ -50,7 +52,6 @@ export async function execute(
     killGroup();
     throw error;
   });
-  // The promise is awaited at the end of the function.
   feeding.catch(() => undefined);
   try {
     for await (const chunk of child.stdout) {

@@ -54,13 +54,14 @@ class Tap {
   readonly size = undefined;
   readonly position = 0;
   readonly #onStop: () => void;
+  /** The piece that read() returns next. */
   #piece: Buffer | undefined;
   #ended = false;
   #failure: Error | undefined;
   /** Resumes a waiting read(). */
-  #wake: (() => void) | undefined;
+  #resumeRead: (() => void) | undefined;
   /** Resumes a waiting give(). */
-  #taken: (() => void) | undefined;
+  #resumeGive: (() => void) | undefined;
 
   constructor(onStop: () => void, isTerminal: boolean) {
     this.#onStop = onStop;
@@ -71,23 +72,23 @@ class Tap {
   async give(piece: Buffer): Promise<void> {
     if (this.#ended) return;
     this.#piece = piece;
-    this.#wake?.();
-    await new Promise<void>((resolve) => (this.#taken = resolve));
+    this.#resumeRead?.();
+    await new Promise<void>((resolve) => (this.#resumeGive = resolve));
   }
 
-  /** Called at the end of standard input, or with the error of a failed read. */
+  /** Called at the end of standard input; after a failed read, with its error. */
   end(failure?: Error): void {
     this.#ended = true;
     this.#failure = failure;
-    this.#wake?.();
+    this.#resumeRead?.();
   }
 
   stop(): void {
     this.#ended = true;
     this.#onStop();
     this.#piece = undefined;
-    this.#wake?.();
-    this.#taken?.();
+    this.#resumeRead?.();
+    this.#resumeGive?.();
   }
 
   close(): void {
@@ -95,14 +96,14 @@ class Tap {
   }
 
   async read(): Promise<Buffer | null> {
-    this.#taken?.();
+    this.#resumeGive?.();
     for (;;) {
       const piece = this.#piece;
       this.#piece = undefined;
       if (piece !== undefined) return piece;
       if (this.#failure !== undefined) throw this.#failure;
       if (this.#ended) return null;
-      await new Promise<void>((resolve) => (this.#wake = resolve));
+      await new Promise<void>((resolve) => (this.#resumeRead = resolve));
     }
   }
 }
@@ -113,7 +114,7 @@ export interface Hub {
   readonly output: Output;
   readonly options: TalkValues & { readonly max: number };
   readonly signal: AbortSignal;
-  /** Serves a connection instead of standard input and output, for --exec. */
+  /** With --exec, serves a connection. Undefined if connections get standard input. */
   readonly serve: ((channel: Channel) => Promise<unknown>) | undefined;
 }
 

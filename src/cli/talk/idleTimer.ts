@@ -1,13 +1,12 @@
-// Limits the time without data in a conversation. After `--idle` the conversation fails. After `limit()` it ends
-// without an error.
+// Limits the time without data in a conversation. After the time of `--idle` the conversation fails. After the time of
+// `--linger` it ends without an error.
 
 export class IdleTimer {
   readonly #idle: number | undefined;
   readonly #onIdle: (fatal: boolean) => void;
-  #limit: number | undefined;
+  #linger: number | undefined;
   #timer: NodeJS.Timeout | undefined;
-  /** The number of writes that run. */
-  #busy = 0;
+  #runningWrites = 0;
 
   /** @param onIdle called once; `fatal` is true after the time of --idle */
   constructor(idle: number | undefined, onIdle: (fatal: boolean) => void) {
@@ -16,24 +15,24 @@ export class IdleTimer {
     this.#arm();
   }
 
-  /** Sets the second limit: after this time without data the conversation ends without an error. */
-  limit(milliseconds: number): void {
-    this.#limit = milliseconds;
+  /** From now on, the conversation ends without an error after this time without data. */
+  setLinger(milliseconds: number): void {
+    this.#linger = milliseconds;
     this.#arm();
   }
 
-  /** Called when data was sent or received. */
-  touch(): void {
+  /** Starts the time again. Called when data was sent or received. */
+  restart(): void {
     this.#timer?.refresh();
   }
 
-  /** Called at the start of a write, which may wait for the peer. Call the returned function at its end. */
-  busy(): () => void {
-    this.#busy++;
-    this.touch();
+  /** Called before a write, which may wait for the peer. Returns a function to call after the write. */
+  beginWrite(): () => void {
+    this.#runningWrites++;
+    this.restart();
     return () => {
-      this.#busy--;
-      this.touch();
+      this.#runningWrites--;
+      this.restart();
     };
   }
 
@@ -44,14 +43,14 @@ export class IdleTimer {
 
   #arm(): void {
     this.end();
-    const limit = this.#limit ?? Infinity;
+    const linger = this.#linger ?? Infinity;
     const idle = this.#idle ?? Infinity;
-    const time = Math.min(limit, idle);
+    const time = Math.min(linger, idle);
     if (time === Infinity) return;
     this.#timer = setTimeout(() => {
-      if (idle <= limit) this.#onIdle(true);
-      // While a write waits for a slow peer, the conversation does not end.
-      else if (this.#busy > 0) this.#arm();
+      if (idle <= linger) this.#onIdle(true);
+      // While a write waits for a slow peer, --linger does not end the conversation.
+      else if (this.#runningWrites > 0) this.#arm();
       else this.#onIdle(false);
     }, time);
   }

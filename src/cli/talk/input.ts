@@ -12,7 +12,7 @@ const FILE_CHUNK = 256 << 10;
 
 export class StandardInput {
   readonly isTerminal: boolean = process.stdin.isTTY;
-  /** For a regular file, the number of bytes that remain at the start. */
+  /** For a regular file, the number of bytes from the first `position` to the end; otherwise undefined. */
   readonly size: number | undefined;
   /** For a regular file, the offset of the next read. */
   position = 0;
@@ -38,7 +38,7 @@ export class StandardInput {
     }
   }
 
-  /** Whether it is a regular file, whose end is known. */
+  /** Whether standard input is a regular file, whose end is known. */
   get isFile(): boolean {
     return this.size !== undefined;
   }
@@ -49,13 +49,13 @@ export class StandardInput {
     this.#wake?.();
   }
 
-  /** Closes standard input, so that it does not keep the process alive. */
+  /** Stops reading and closes standard input, so that it does not keep the process alive. */
   close(): void {
     this.stop();
     if (!this.isFile && !this.#ended) process.stdin.destroy();
   }
 
-  /** The next bytes, null at the end. They are valid until the next call. */
+  /** Reads the next bytes, which are valid until the next call; null at the end. */
   async read(): Promise<Buffer | null> {
     if (this.#stopped || this.#ended) return null;
     if (this.isFile) return this.#readFile();

@@ -38,7 +38,7 @@ export interface OpenPlan {
   readonly signal: AbortSignal;
 }
 
-export async function open(plan: OpenPlan): Promise<Channel> {
+export async function openChannel(plan: OpenPlan): Promise<Channel> {
   const { endpoint, messages, via, tls } = plan;
   const name = showEndpoint(endpoint.scheme, "address" in endpoint ? endpoint.address : undefined);
   if (via !== undefined && endpoint.scheme !== "tcp" && endpoint.scheme !== "tls") {
@@ -47,18 +47,20 @@ export async function open(plan: OpenPlan): Promise<Channel> {
   if (messages !== undefined && endpoint.scheme === "unix") return openMessages(plan, endpoint.address, name);
   if (endpoint.scheme === "udp") {
     const { signal, timeout, source, options } = plan;
-    const socket = await asUsage(() => connectUdp(endpoint, { ...defined({ signal, timeout }), ...local(source) }));
+    const socket = await withUsageErrors(() =>
+      connectUdp(endpoint, { ...defined({ signal, timeout }), ...local(source) }),
+    );
     applyOptions(socket.socket, options);
     return new UdpChannel(socket);
   }
-  // connect() can't set socket options before it connects.
-  const direct = plan.options.length === 0 && (tls === undefined || endpoint.scheme === "tls");
-  const stream = await (direct || via !== undefined ? openStream(plan) : openWithOptions(plan));
+  // connect() can't set socket options before it connects, and takes `tls` only with the scheme tls.
+  const canUseConnect = plan.options.length === 0 && (tls === undefined || endpoint.scheme === "tls");
+  const stream = await (canUseConnect || via !== undefined ? openStream(plan) : openWithOptions(plan));
   return new StreamChannel(stream, String(stream.remoteAddress ?? name));
 }
 
 async function openStream({ endpoint, tls, source, via, timeout, signal, options }: OpenPlan): Promise<Stream> {
-  const stream = await asUsage(() =>
+  const stream = await withUsageErrors(() =>
     connect(endpoint, {
       ...defined({ signal, timeout, via }),
       ...local(source),
@@ -70,14 +72,14 @@ async function openStream({ endpoint, tls, source, via, timeout, signal, options
   return stream;
 }
 
-/** Makes the socket itself, for options that have to be set before it connects. */
+/** Makes the socket and sets its options before connect(2). Adds TLS to a stream of any scheme. */
 async function openWithOptions(plan: OpenPlan): Promise<Stream> {
   const { endpoint, tls, timeout, signal } = plan;
   const deadline = timeout === undefined ? undefined : performance.now() + timeout;
   const timeLeft = (): number | undefined =>
     deadline === undefined ? undefined : Math.max(0, deadline - performance.now());
   const stream =
-    endpoint.scheme === "fd" ? await asUsage(() => connect(endpoint)) : (await dial(plan, timeLeft)).stream();
+    endpoint.scheme === "fd" ? await withUsageErrors(() => connect(endpoint)) : (await dial(plan, timeLeft)).stream();
   if (endpoint.scheme === "fd") applyOptions(stream.settings()!, plan.options);
   if (tls === undefined) return stream;
   try {
@@ -92,7 +94,10 @@ async function openWithOptions(plan: OpenPlan): Promise<Stream> {
   }
 }
 
-/** Connects to the first address that accepts. Throws the error of the last one if all fail. */
+/**
+ * Connects to the first address that accepts. If all fail, throws the error of the last address. An abort or a timeout
+ * ends the attempts.
+ */
 async function dial(plan: OpenPlan, timeLeft: () => number | undefined): Promise<Socket> {
   const { endpoint, signal, source, options } = plan;
   if (!("address" in endpoint)) throw new UsageError(`an endpoint of ${endpoint.scheme} can't be connected to`);
@@ -130,7 +135,7 @@ async function openMessages(plan: OpenPlan, address: UnixAddress, name: string):
   const socket = new Socket(AF_UNIX, datagrams ? SOCK_DGRAM : SOCK_SEQPACKET);
   try {
     applyOptions(socket, plan.options);
-    // Without an address, a datagram socket can't receive answers. The kernel chooses one (autobind of unix(7)).
+    // Without an address, a datagram socket can't receive answers. So the kernel chooses one (autobind of unix(7)).
     if (plan.source !== undefined) await socket.bind(plan.source);
     else if (datagrams) await socket.bind({ path: "" });
     await socket.connect(address, defined({ signal: plan.signal, timeout: plan.timeout }));
@@ -141,7 +146,7 @@ async function openMessages(plan: OpenPlan, address: UnixAddress, name: string):
   }
 }
 
-/** The fields that have a value. */
+/** The fields that are not undefined. */
 function defined<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never;
 }
@@ -149,8 +154,8 @@ function defined<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], 
 const local = (source: ConnectOptions["localAddress"]): Pick<ConnectOptions, "localAddress"> =>
   source === undefined ? {} : { localAddress: source };
 
-/** Turns a TypeError or RangeError of the library into a UsageError: an argument of the command line is wrong. */
-export async function asUsage<T>(work: () => Promise<T>): Promise<T> {
+/** Runs `work`. A TypeError or RangeError of the library becomes a UsageError, because the command line is wrong. */
+export async function withUsageErrors<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {

@@ -1,6 +1,6 @@
 // The options that `connect` and `listen` have in common, for the descriptions of both.
 
-import { flag, list, option, optionOr, type OptionSpec, type OptionValues } from "../frame/command.js";
+import { flag, list, option, optionWithDefault, type OptionSpec, type OptionValues } from "../frame/command.js";
 import { duration, text } from "../frame/values.js";
 
 // A type alias: an interface has no implicit index signature.
@@ -23,7 +23,7 @@ export type TalkOptions = {
 
 export type TalkValues = OptionValues<TalkOptions>;
 
-export const TALK: TalkOptions = {
+export const TALK_OPTIONS: TalkOptions = {
   udp: flag("-u, --udp", "datagrams of UDP, the same as the scheme udp://; with a UNIX socket the same as --datagram"),
   datagram: flag("--datagram", "datagrams of a UNIX socket"),
   seqpacket: flag("--seqpacket", "messages of a UNIX socket, in order (SOCK_SEQPACKET)"),
@@ -35,7 +35,7 @@ export const TALK: TalkOptions = {
   receiveOnly: flag("--receive-only", "read no standard input"),
   timeout: option("-w, --timeout TIME", "give up when there is no connection after this time", duration),
   idle: option("-i, --idle TIME", "give up after this time without data in either direction", duration),
-  linger: optionOr(
+  linger: optionWithDefault(
     "--linger TIME",
     "how long to wait in silence for more: after the peer has finished and standard input is a pipe, and with datagrams " +
       "after the end of standard input",

@@ -35,8 +35,8 @@ export async function readTarget(text: string, options: TargetValues): Promise<T
   return { endpoint, messages, secure, options: await Promise.all(options.option.map(readSocketOption)) };
 }
 
-/** The possible meanings of a text without a port, or of an IPv6 address without brackets. */
-function sourceForms(text: string): string[] {
+/** The addresses that a --source can mean. It may lack a port, or the brackets of an IPv6 address, or `unix:`. */
+function possibleSources(text: string): string[] {
   if (text.includes("/") || text.startsWith("@")) return [`unix:${text}`];
   return text.includes(":") ? [text, `[${text}]:0`] : [`${text}:0`];
 }
@@ -45,14 +45,13 @@ function sourceForms(text: string): string[] {
 export function readSource(text: string | undefined): AddressLike | undefined {
   if (text === undefined) return undefined;
   if (/^:\d{1,5}$/.test(text)) return ["", Number(text.slice(1))];
-  const candidates = sourceForms(text);
-  let refusal: unknown;
-  for (const candidate of candidates) {
+  let firstError: unknown;
+  for (const candidate of possibleSources(text)) {
     try {
       return parseAddress(candidate.replace(/^unix:unix:/, "unix:"));
     } catch (error) {
-      refusal ??= error;
+      firstError ??= error;
     }
   }
-  throw new UsageError(`--source is ${JSON.stringify(text)}: ${(refusal as Error).message}`);
+  throw new UsageError(`--source is ${JSON.stringify(text)}: ${(firstError as Error).message}`);
 }

@@ -3,9 +3,11 @@
 const LF = 0x0a;
 const CR = 0x0d;
 
-/** Changes sent bytes. It stores bytes whose result depends on the next ones. */
+/** Changes bytes before they are sent. */
 export interface Transform {
+  /** Returns the changed bytes. Stores bytes whose result depends on the next bytes. */
   write(bytes: Buffer): Buffer[];
+  /** Returns the result of the stored bytes. */
   end(): Buffer[];
 }
 
@@ -33,7 +35,7 @@ export class Crlf implements Transform {
 
 const CRLF = Buffer.from("\r\n");
 
-/** Maximum number of stored bytes of a line. A longer line is sent in pieces. */
+/** Number of stored bytes of a line at which they are sent without waiting for the rest of the line. */
 const MAX_LINE = 1 << 20;
 
 /** Makes each line a piece of its own. */
@@ -71,7 +73,7 @@ export class Lines implements Transform {
 
 const ROW = 16;
 
-/** Formats bytes as rows of hexadecimal numbers and text: `< 00000010 68 65 … |he…|`. It counts the offset. */
+/** Formats bytes as rows of hexadecimal numbers and text, with their offset: `< 00000010 68 65 … |he…|`. */
 export class HexDump {
   readonly #mark: string;
   #offset = 0;

@@ -4,9 +4,9 @@ export interface TraceOptions {
   readonly maxHops: number;
   /** Probes for each hop. */
   readonly queries: number;
-  /** ms after which a probe has no answer. */
+  /** ms to wait for the answer to a probe. */
   readonly wait: number;
-  /** Port of the first probe; each further one adds 1. */
+  /** Port of the first probe; each further probe adds 1. */
   readonly port: number;
   readonly signal: AbortSignal;
 }
@@ -17,13 +17,14 @@ export interface Reply {
   readonly from: string | undefined;
   /** ms until the answer. */
   readonly time: number | undefined;
-  /** Whether the trace ends here: the host has answered, or a router has refused to forward. */
+  /** Whether the trace ends here: the host has answered, or a router or this machine has refused the probe. */
   readonly final: boolean;
   /** The error code, if a router or this machine has refused the probe. */
   readonly error?: string;
 }
 
 export interface Hop {
+  /** The TTL of the probes, from 1. */
   readonly hop: number;
   readonly replies: readonly Reply[];
 }

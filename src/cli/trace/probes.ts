@@ -28,7 +28,7 @@ const MAX_PENDING = 16;
 const NO_REPLY: Reply = { from: undefined, time: undefined, final: false };
 const DATA = Buffer.from("berkeley trace\0".padEnd(32, "."));
 
-/** Yields the hops in order, up to the host. */
+/** Yields the hops in order, up to the host or `maxHops`. */
 export async function* trace(target: HostAddress, options: TraceOptions): AsyncGenerator<Hop, void, undefined> {
   await using probes = new Probes(target, options);
   const hops: Promise<Reply>[][] = [];
@@ -56,7 +56,7 @@ class Probes implements AsyncDisposable {
   readonly #target: HostAddress;
   readonly #options: TraceOptions;
   /** The pending probes by port. */
-  readonly #waiting = new Map<number, Probe>();
+  readonly #pending = new Map<number, Probe>();
   readonly #ending = new AbortController();
   #port: number;
 
@@ -74,10 +74,10 @@ class Probes implements AsyncDisposable {
   }
 
   get pending(): number {
-    return this.#waiting.size;
+    return this.#pending.size;
   }
 
-  /** Sends the probes of a hop. Resolves with a promise for the result of each. */
+  /** Sends the probes of a hop. Resolves with the promise of each probe's result. */
   async send(hop: number): Promise<Promise<Reply>[]> {
     const replies: Promise<Reply>[] = [];
     for (let query = 0; query < this.#options.queries; query++) {
@@ -87,7 +87,7 @@ class Probes implements AsyncDisposable {
       replies.push(
         new Promise((resolve) => {
           const timer = setTimeout(() => this.#settle(port, NO_REPLY), this.#options.wait);
-          this.#waiting.set(port, { sent: performance.now(), timer, settle: resolve });
+          this.#pending.set(port, { sent: performance.now(), timer, settle: resolve });
         }),
       );
       await this.#transmit(port);
@@ -159,21 +159,21 @@ class Probes implements AsyncDisposable {
   }
 
   #reply(port: number, reply: Omit<Reply, "time">): void {
-    const probe = this.#waiting.get(port);
+    const probe = this.#pending.get(port);
     if (probe !== undefined) this.#settle(port, { ...reply, time: performance.now() - probe.sent });
   }
 
   #settle(port: number, reply: Reply): void {
-    const probe = this.#waiting.get(port);
+    const probe = this.#pending.get(port);
     if (probe === undefined) return;
     clearTimeout(probe.timer);
-    this.#waiting.delete(port);
+    this.#pending.delete(port);
     probe.settle(reply);
   }
 
   #end(): void {
     this.#ending.abort();
-    for (const port of this.#waiting.keys()) this.#settle(port, NO_REPLY);
+    for (const port of this.#pending.keys()) this.#settle(port, NO_REPLY);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -6,7 +6,7 @@ import { escapeLine } from "../frame/escape.js";
 import { formatTime } from "../frame/units.js";
 import type { Hop } from "./hop.js";
 
-/** ` 2 10.0.2.2 0.51 ms 0.49 ms *`. An address is printed if it differs from that of the answer before. */
+/** ` 2 10.0.2.2 0.51 ms 0.49 ms *`. An address is printed if it differs from that of the previous answer. */
 export function hopLine({ hop, replies }: Hop, names: ReadonlyMap<string, string>): string {
   const cells: string[] = [];
   let last: string | undefined;
@@ -23,7 +23,7 @@ export function hopLine({ hop, replies }: Hop, names: ReadonlyMap<string, string
   return `${String(hop).padStart(2)}  ${cells.join("  ")}`;
 }
 
-/** Looks up the names of the routers. Those without a name are missing. */
+/** Looks up the names of the routers. The map has no entry for a router without a name. */
 export async function namesOf({ replies }: Hop, signal: AbortSignal): Promise<Map<string, string>> {
   const found = new Map<string, string>();
   const hosts = new Set(replies.flatMap(({ from }) => (from === undefined ? [] : [from])));
