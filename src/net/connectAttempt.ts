@@ -86,7 +86,7 @@ export class ConnectAttempt implements CompletionHandler<void> {
       this.#listener.onConnected(this);
     } catch (error) {
       // onConnected() may throw, because getpeername(2) fails if the peer has reset the connection already.
-      this.failed(error);
+      this.onFailed(error);
     }
     this.#settled = true;
   }

@@ -92,7 +92,7 @@ function connectAddress(
         resolve(rejection(aborted ? error : mostSpecificError(target, [], [error])));
       },
     });
-    if (signal !== undefined) onAbort(signal, (abortListener = { aborted: (reason) => attempt.cancel(reason) }));
+    if (signal !== undefined) onAbort(signal, (abortListener = { onAborted: (reason) => attempt.cancel(reason) }));
     attempt.start(deadline.remainingTime() ?? null);
   });
 }

@@ -151,7 +151,7 @@ export function idOption(name: string, level: number, optname: number): SocketOp
     level,
     optname,
     size: 8,
-    decode: (bytes) => view(bytes).getBigUint64(0, LITTLE),
+    decode: (bytes) => view(bytes).getBigUint64(0, LITTLE_ENDIAN),
     encode: unsupportedConversion(name, "set"),
   });
 }

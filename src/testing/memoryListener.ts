@@ -88,12 +88,16 @@ export class MemoryListener extends Inspectable<MemoryListenerDescription> imple
   #accepted = 0;
 
   static {
-    makeDescribable<MemoryListener, MemoryListenerDescription>(MemoryListener.prototype, "MemoryListener", (listener) => ({
-      state: listener.#closed ? "closed" : "listening",
-      local: listener.address === undefined ? null : String(listener.address),
-      pending: [...listener.#acceptCalls.map(() => "accept"), ...listener.#connectCalls.map(() => "connect")],
-      stats: listener.stats(),
-    }));
+    makeDescribable<MemoryListener, MemoryListenerDescription>(
+      MemoryListener.prototype,
+      "MemoryListener",
+      (listener) => ({
+        state: listener.#closed ? "closed" : "listening",
+        local: listener.address === undefined ? null : String(listener.address),
+        pending: [...listener.#acceptCalls.map(() => "accept"), ...listener.#connectCalls.map(() => "connect")],
+        stats: listener.stats(),
+      }),
+    );
   }
 
   /** @throws TypeError or RangeError for an option that is wrong */

@@ -3,7 +3,7 @@
 import { isNativeError } from "node:util/types";
 import type { Address } from "../addr/index.js";
 import { quote } from "../check/index.js";
-import { BusyError, restated, SocketError, type SocketErrorDetails, TlsError } from "../errors/index.js";
+import { BusyError, restateError, SocketError, type SocketErrorDetails, TlsError } from "../errors/index.js";
 import { localError } from "../wait/localError.js";
 
 /** The codes of OpenSSL for bytes that are no TLS record. */
@@ -52,7 +52,7 @@ export function resetError(ends: Ends, syscall: "read" | "write"): SocketError {
 
 /** The error of a call on the connection below, with the name of the call on the TLS connection that fails. */
 function ofCall(error: SocketError, syscall: string, ends: Ends | undefined): SocketError {
-  return error.syscall === syscall ? error : restated(error, syscall, { ...addressDetails(ends), cause: error });
+  return error.syscall === syscall ? error : restateError(error, syscall, { ...addressDetails(ends), cause: error });
 }
 
 /**
