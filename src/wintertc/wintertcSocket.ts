@@ -289,7 +289,7 @@ export class WintertcSocket implements Socket {
     this.#upgraded = true;
     const upgraded = new SocketError("The socket was upgraded by startTls(): use the socket that it returned");
     const open = async (signal: AbortSignal): Promise<Conn> => {
-      const listener = { aborted: (reason: unknown): void => this.#callAborter.abort(reason) };
+      const listener = { onAborted: (reason: unknown): void => this.#callAborter.abort(reason) };
       onAbort(signal, listener);
       try {
         const conn = await this.#conn;
