@@ -15,7 +15,7 @@ import {
   type AddressLike,
   type HostPortLike,
   readHostPort,
-  readPair,
+  readNumberPair,
   readUnix,
   toAddress,
   type UnixLike,
@@ -230,7 +230,7 @@ function endpointFromText(subject: Subject, text: string): Endpoint {
     case "udp":
       return hostEndpoint(subject, scheme, readHostPort(subject, afterSlashes(subject, scheme, rest)));
     case "vsock": {
-      const [cid, port] = readPair(subject, afterSlashes(subject, scheme, rest), "cid", "port");
+      const [cid, port] = readNumberPair(subject, afterSlashes(subject, scheme, rest), "cid", "port");
       return { scheme, address: new VsockAddress(cid, port) };
     }
     case "unix":

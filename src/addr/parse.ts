@@ -114,11 +114,11 @@ export function parseAddress(text: string): Address | HostPort {
     throw refuse(subject, `scheme is ${quote(scheme)}, required an address without a scheme`);
   }
   if (text.startsWith("vsock:")) {
-    const [cid, port] = readPair(subject, text.slice(6), "cid", "port");
+    const [cid, port] = readNumberPair(subject, text.slice(6), "cid", "port");
     return new VsockAddress(cid, port);
   }
   if (text.startsWith("netlink:")) {
-    const [pid, groups] = readPair(subject, text.slice(8), "pid", "groups");
+    const [pid, groups] = readNumberPair(subject, text.slice(8), "pid", "groups");
     return new NetlinkAddress(pid, groups);
   }
   return readHostPort(subject, text);
@@ -194,7 +194,7 @@ export function readUnix(subject: Subject, text: string): UnixAddress {
 }
 
 /** Reads two numbers of 32 bits with a colon between them. */
-export function readPair(subject: Subject, text: string, first: string, second: string): [number, number] {
+export function readNumberPair(subject: Subject, text: string, first: string, second: string): [number, number] {
   const colon = text.indexOf(":");
   if (colon < 0) throw refuse(subject, `${second} is missing, required ${first}:${second}`);
   return [

@@ -7,7 +7,7 @@ import type { Codec } from "./codec.js";
 import { ReceivedDescriptors } from "./descriptors.js";
 import { ERROR_CODECS } from "./errorQueueMessages.js";
 import { IP_CODECS } from "./ipMessages.js";
-import { eachMessage } from "./layout.js";
+import { forEachMessage } from "./layout.js";
 import { SOCKET_CODECS } from "./socketMessages.js";
 import { TRANSPORT_CODECS } from "./transportMessages.js";
 import type { ControlMessage } from "./types.js";
@@ -69,7 +69,7 @@ export function decodeControl(
   truncated: boolean = false,
 ): ControlMessage[] {
   const messages: ControlMessage[] = [];
-  eachMessage(bytes, length, (level, type, data, last) =>
+  forEachMessage(bytes, length, (level, type, data, last) =>
     messages.push(decodeOne(level, type, data, truncated && last, calls)),
   );
   return messages;

@@ -19,7 +19,7 @@ export function enforceLimits(
   const cancel = (reason: unknown): void => {
     for (const flow of flows) flow.cancel(reason);
   };
-  const expire = (): void => cancel(timeoutError("splice", { transferred: flows[0]!.passed() }));
+  const expire = (): void => cancel(timeoutError("splice", { transferred: flows[0]!.closeAndCount() }));
   const abortListener = { aborted: cancel };
   if (signal !== undefined) onAbort(signal, abortListener);
   let deadlineTimer: NodeJS.Timeout | undefined;
@@ -38,7 +38,7 @@ export function enforceLimits(
   if (idleTimeout !== null && activity !== undefined) {
     // The timer is not reset when bytes move. When it fires, it is armed again for the rest of the time.
     const checkIdle = (): void => {
-      for (const flow of flows) activity.last = Math.max(activity.last, flow.lastRelayed() ?? 0);
+      for (const flow of flows) activity.last = Math.max(activity.last, flow.lastRelayTime() ?? 0);
       const left = activity.last + idleTimeout - performance.now();
       if (left <= 0) expire();
       else idleTimer = setTimer(checkIdle, left);

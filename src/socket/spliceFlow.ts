@@ -25,8 +25,8 @@ export interface LastActivity {
 export interface FlowOwner {
   /** Whether to call shutdown(2) with `SHUT_WR` on the destination when the source has ended. */
   endsDestination(flow: SpliceFlow): boolean;
-  flowEnded(flow: SpliceFlow): void;
-  flowFailed(flow: SpliceFlow, error: unknown): void;
+  onFlowEnded(flow: SpliceFlow): void;
+  onFlowFailed(flow: SpliceFlow, error: unknown): void;
 }
 
 /** Maximum milliseconds until the destination of a flow is watched for its end. */
@@ -97,7 +97,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
     try {
       check(this.pipes.addUser(this.from.reactor.calls), "pipe");
     } catch (error) {
-      this.#owner.flowFailed(this, error);
+      this.#owner.onFlowFailed(this, error);
       return;
     }
     try {
@@ -105,7 +105,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
       if (ahead !== undefined && ahead.unread > 0) this.#storeReadAhead(ahead.takeUnread(this.limit));
     } catch (error) {
       this.pipes.removeUser(this.from.reactor.calls);
-      this.#owner.flowFailed(this, error);
+      this.#owner.onFlowFailed(this, error);
       return;
     }
     this.#running = true;
@@ -184,7 +184,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
   failed(error: unknown): void {
     if (!this.#running) return;
     this.#release();
-    this.#owner.flowFailed(this, error);
+    this.#owner.onFlowFailed(this, error);
   }
 
   /**
@@ -217,7 +217,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
       return;
     }
     this.#release();
-    this.#owner.flowEnded(this);
+    this.#owner.onFlowEnded(this);
   }
 
   /** Ends the flow's relay, its wait for a hangup and its listeners. A pipe with unsent bytes stays in `pipe`. */
@@ -238,17 +238,17 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
   }
 
   /** The time when the relay moved bytes last; undefined if it has moved none. */
-  lastRelayed(): number | undefined {
+  lastRelayTime(): number | undefined {
     return this.relay?.lastActive();
   }
 
   /** Called when one of the descriptors was closed. */
   ended(): void {
-    this.cancel(socketError(ECANCELED, "splice", { transferred: this.passed() }));
+    this.cancel(socketError(ECANCELED, "splice", { transferred: this.closeAndCount() }));
   }
 
   /** Closes the relay, because only that makes its counts final. Returns the number of bytes that were sent. */
-  passed(): number {
+  closeAndCount(): number {
     closeRelay(this);
     return this.#readAhead === undefined ? this.sent : this.#readAhead.sent;
   }

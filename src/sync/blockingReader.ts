@@ -122,12 +122,12 @@ export class BlockingReader implements ReadConsumer, ReadAhead {
 }
 
 /** Whether an argument is a buffer to fill, and not a size or options. */
-export function isTarget(value: unknown): value is Uint8Array {
+export function isReadTarget(value: unknown): value is Uint8Array {
   return isUint8Array(value);
 }
 
 /** Throws if bytes were read ahead: a read of the socket would return later bytes first. */
-export function checkNothingAhead(reader: BlockingReader | undefined, action: string): void {
+export function checkNothingUnread(reader: BlockingReader | undefined, action: string): void {
   const unread = reader === undefined ? 0 : reader.unread;
   if (unread > 0) throw new BufferedError(action, unread);
 }

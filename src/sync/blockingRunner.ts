@@ -16,7 +16,7 @@ import { closeWhenCollected, stopLeakDetection } from "../sys/leakDetection.js";
 import type { TransferStats } from "../io.js";
 import { countCompleted, TransferCounts } from "../reactor/index.js";
 import { describable, type Fields, registry } from "../registry/index.js";
-import { type BlockingReader, checkNothingAhead } from "./blockingReader.js";
+import { type BlockingReader, checkNothingUnread } from "./blockingReader.js";
 import { block, deadlineIn } from "./blockingCall.js";
 import { OpenDescriptor } from "./openDescriptor.js";
 import type { Socket } from "./syncSocket.js";
@@ -106,7 +106,7 @@ export class BlockingRunner implements Runner<"blocking"> {
 
   /** Throws if the stream has read bytes ahead, except for the error queue and urgent data. */
   #checkAhead(syscall: string, flags: number): void {
-    if (this.reader !== undefined && (flags & (MSG_ERRQUEUE | MSG_OOB)) === 0) checkNothingAhead(this.reader, syscall);
+    if (this.reader !== undefined && (flags & (MSG_ERRQUEUE | MSG_OOB)) === 0) checkNothingUnread(this.reader, syscall);
   }
 
   #eventsOf(flags: number): number {
@@ -195,7 +195,7 @@ export class BlockingRunner implements Runner<"blocking"> {
   /** Releases the descriptor to the caller without closing it. */
   detach(blocking: boolean): number {
     const fd = this.checkOpen("detach");
-    checkNothingAhead(this.reader, "detach");
+    checkNothingUnread(this.reader, "detach");
     const result = this.descriptor.release(blocking);
     // O_NONBLOCK could not be cleared: nothing changes. Without `blocking`, an error means that this environment does not
     // own the descriptor any more.

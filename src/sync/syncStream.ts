@@ -15,7 +15,7 @@ import {
   UntilRule,
 } from "../reading/readRules.js";
 import { SHUT_WR, SOCK_STREAM } from "../sys/constants.js";
-import { BlockingReader, isTarget } from "./blockingReader.js";
+import { BlockingReader, isReadTarget } from "./blockingReader.js";
 import { blockingRunnerOf } from "./blockingRunner.js";
 import type { EndOptions } from "./syncEnding.js";
 import { blockingTimeoutOf, type WaitOptions } from "./syncOptions.js";
@@ -129,7 +129,7 @@ export class Stream implements Iterable<Buffer> {
   /** Reads into `buffer`. If the stream has no bytes, the kernel fills `buffer` itself. Returns 0 at the end. */
   read(buffer: Uint8Array, opts?: WaitOptions): number;
   read(first?: number | WaitOptions | Uint8Array, opts?: WaitOptions): Buffer | null | number {
-    if (isTarget(first)) return this.#reader.readInto(first, checkedOptions(opts, "read"));
+    if (isReadTarget(first)) return this.#reader.readInto(first, checkedOptions(opts, "read"));
     if (first === undefined) return this.#reader.read(ANY_CHUNK, checkedOptions(opts, "read"));
     if (typeof first === "object") return this.#reader.read(ANY_CHUNK, checkedOptions(first, "read"));
     return this.#reader.read(new ChunkRule(sizeOf(first, "read", "max", 1)), checkedOptions(opts, "read"));
