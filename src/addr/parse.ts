@@ -69,7 +69,7 @@ export interface PacketLike {
 }
 
 /**
- * An address of any family as its bytes: what follows `sa_family` in its `sockaddr`. Calls pass them to the kernel
+ * An address of any family: the bytes after `sa_family` in its `sockaddr`. Calls pass them to the kernel
  * unchanged.
  */
 export interface OpaqueLike {
@@ -210,7 +210,7 @@ function looksLikeIPv6(text: string): boolean {
 /**
  * Converts any form of an address to an address object, and checks every part. It makes no system call.
  *
- * A valid instance of an address class is returned itself. `["", port]` is the wildcard of the socket's family; the
+ * A valid instance of an address class is returned unchanged. `["", port]` is the wildcard of the socket's family; the
  * result is a `HostPort` with an empty host.
  *
  * @returns an address, or a `HostPort` when the resolver is needed

@@ -48,7 +48,7 @@ import { PromiseRunner, setRunnerOf } from "./promiseRunner.js";
 import { sendfile } from "./sendfileProgress.js";
 import { SocketConn } from "./socketConn.js";
 
-/** Whether a socket of this family, type and protocol speaks TCP. */
+/** Whether a socket of this family, type and protocol is a TCP socket. */
 export function isTcp(family: number, type: number, protocol: number): boolean {
   return (
     (family === AF_INET || family === AF_INET6) &&
@@ -138,7 +138,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Makes a Socket of a descriptor that other code has used. It may have an upper layer protocol (TCP_ULP), such as
+   * Makes a Socket of a descriptor that other code has used. The descriptor may have an upper layer protocol (TCP_ULP), such as
    * kernel TLS. With such a protocol a read stops at the end of a record, so a short read does not mean that the socket
    * is empty.
    */
@@ -471,8 +471,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    *
    * If `timeout`, `close()` or an error ends the call, `transferred` of the error is the number of bytes that were
    * sent. An abort rejects with the signal's reason; if the reason is an object and bytes were sent, its property
-   * `transferred` is their number. If one signal ends several calls, `transferred` is that of the last one. So use one
-   * controller per call if you need the counts.
+   * `transferred` is their number. If one signal ends several calls, `transferred` is that of the call that rejects last. So
+   * use one controller per call if you need the counts.
    *
    * @throws SocketError as `send`, with `transferred`
    * @see send(2)
@@ -719,8 +719,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    *
    * @param file descriptor of a regular file or a block device, or an object with one, such as a FileHandle
    * @returns the number of bytes sent: fewer than `count` if the file ends earlier
-   * @throws SocketError with `transferred`: `EPIPE`, `ECONNRESET`, `ENOTCONN`, `EBADF`, `EIO`, `ETIMEDOUT`; `EINVAL` if
-   *   it is no regular file …
+   * @throws SocketError with `transferred`: `EPIPE`, `ECONNRESET`, `ENOTCONN`, `EBADF`, `EIO`, `ETIMEDOUT`; `EINVAL` for
+   *   any other file …
    * @see sendfile(2)
    * @example
    * ```ts
@@ -917,7 +917,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Attaches a packet filter: setsockopt(2) with SO_ATTACH_FILTER or SO_ATTACH_BPF. From now on the program receives
+   * Attaches a packet filter: setsockopt(2) with SO_ATTACH_FILTER or SO_ATTACH_BPF. From now on the socket receives
    * only packets that have passed the filter. A raw or packet socket receives packets from its creation on. So this
    * call also drops the unfiltered packets in the receive buffer. To lose no packets, make a packet socket with
    * protocol 0, attach the filter, and then bind it to a protocol and an interface.
@@ -1005,8 +1005,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Lets the process end while calls wait here. Neither waiting calls, nor later ones, nor their deadlines keep it
-   * alive. A running lookup of a name keeps it alive until the resolver returns.
+   * Lets the process end while calls wait here. Neither present nor later calls, nor their deadlines, keep
+   * the process alive. Only a running lookup of a name does, until the resolver returns.
    * @example
    * ```ts
    * import { Socket } from "berkeley";

@@ -29,7 +29,7 @@ export interface FlowOwner {
   onFlowFailed(flow: SpliceFlow, error: unknown): void;
 }
 
-/** Maximum milliseconds until the destination of a flow is watched for its end. */
+/** Maximum milliseconds from the start of a flow until its destination is watched. */
 const UNWATCHED_TIME = 100;
 const unwatched: SpliceFlow[] = [];
 
@@ -91,7 +91,9 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
     return this.#started && !this.#running;
   }
 
-  /** The started flow ends at the end of the source or at the limit, when the destination has taken all bytes. */
+  /**
+   * Starts the flow. It ends when the source has ended or `limit` is reached, and the destination has taken all bytes.
+   */
   start(): void {
     this.#started = true;
     try {
@@ -188,8 +190,8 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
   }
 
   /**
-   * Ends the flow when the connection of its destination ends. While the source sends nothing, no write
-   * reports this.
+   * Ends the flow when the connection of its destination ends. While the source sends nothing, the flow writes
+   * nothing, and no write reports that end.
    *
    * @param orderly whether an orderly end (EPIPE) ends the flow too
    */

@@ -124,8 +124,8 @@ export class BlockingRunner implements Runner<"blocking"> {
       a.address = this.#resolve(a.target);
       a.sockaddr = encodeAddress(a.address);
     }
-    const left = timeout === null ? null : Math.max(0, deadline - performance.now());
-    return this.run(operation, a, b, POLLOUT, left);
+    const timeLeft = timeout === null ? null : Math.max(0, deadline - performance.now());
+    return this.run(operation, a, b, POLLOUT, timeLeft);
   }
 
   withAddress<T>(
