@@ -88,7 +88,7 @@ static void read_control(struct msghdr *message, struct datagram *entry) {
     if (control->cmsg_level == IPPROTO_UDP && control->cmsg_type == UDP_GRO && size >= sizeof(int)) {
       int segment_size;
       memcpy(&segment_size, CMSG_DATA(control), sizeof segment_size);
-      /* For a single datagram the kernel may report its length as the segment size. Then it has no segments. */
+      /* For a single datagram the kernel may report its length. Then `segment_size` of the entry stays 0. */
       if (segment_size > 0 && (uint32_t)segment_size < entry->length) entry->segment_size = (uint32_t)segment_size;
     } else if (carries_descriptors(control)) {
       for (size_t at = 0; at + sizeof(int) <= size; at += sizeof(int)) {

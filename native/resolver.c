@@ -348,7 +348,7 @@ static napi_value call_gethostbyname(napi_env env, napi_callback_info info) {
     free_request(request);
     return NULL;
   }
-  /* glibc aborts the process for a family other than AF_INET and AF_INET6. */
+  /* glibc has an assertion that the family is AF_INET or AF_INET6. */
   if (request->host == NULL || (request->family != AF_INET && request->family != AF_INET6)) {
     free_request(request);
     return js_number(env, -EINVAL);

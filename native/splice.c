@@ -138,8 +138,8 @@ static ssize_t splice_or_copy(int in, int out, size_t count) {
 }
 
 /*
- * splice(in, out, count) -> bytes moved, 0 at the end of `in`. On a blocking socket the alarm limits the time that the
- * call blocks (alarm.c). splice(2) has no flag like MSG_NOSIGNAL, and needs none: every Node.js process ignores
+ * splice(in, out, count) -> bytes moved, 0 at the end of `in`. If a blocking socket makes it block, the alarm
+ * interrupts it (alarm.c). splice(2) has no flag like MSG_NOSIGNAL, and needs none: every Node.js process ignores
  * SIGPIPE.
  */
 static napi_value call_splice(napi_env env, napi_callback_info info) {

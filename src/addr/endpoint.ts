@@ -142,8 +142,8 @@ export type AddressAt<E> = E extends TcpEndpointLike
       : Address;
 
 const FORMS =
-  "required tcp://host:port (also tcp4, tcp6), tls://host:port, udp://host:port, unix:/path, unix:@name, vsock://cid:port, fd:N " +
-  "or systemd:name";
+  "required tcp://host:port (also tcp4, tcp6), tls://host:port, udp://host:port, unix:/path, unix:@name, " +
+  "vsock://cid:port, fd:N or systemd:name";
 const OBJECTS =
   "required a string, a URL, a port, [host, port], { scheme?, host?, port }, { path }, { cid, port }, { fd }, " +
   '{ scheme, address } or { scheme: "systemd", name }';
@@ -163,8 +163,8 @@ type DefaultHost = "localhost" | "";
 /**
  * Reads an endpoint: `tcp://host:port`, `tls://host:port`, `udp://host:port` (the host a name, an IPv4 address, or an
  * IPv6 address in brackets, with or without a zone: `%eth0`, or `%25eth0` as in RFC 6874), `unix:/path`,
- * `unix:///path`, `unix:@abstract`, `vsock://cid:port`, `fd:3`, `systemd:name`; or a port, a `URL`, an object or a tuple.
- * `tcp4://` and `tcp6://` allow addresses of one family only. It makes no system call. A port is always required; 0
+ * `unix:///path`, `unix:@abstract`, `vsock://cid:port`, `fd:3`, `systemd:name`; or a port, a `URL`, an object or a
+ * tuple. `tcp4://` and `tcp6://` allow addresses of one family only. It makes no system call. A port is always required; 0
  * makes the kernel choose one. A port without a host is a port of `localhost`, as for `connect()`.
  *
  * @throws TypeError that says which part is wrong; RangeError when a number or a length is out of range

@@ -93,8 +93,8 @@ export type AddressLike =
   | readonly [host: string, port: number, flowinfo?: number, scopeid?: number | string];
 
 const SHAPES =
-  "required a string, [host, port], { host, port }, { path }, { cid, port }, { pid, groups }, { ifindex, protocol } or " +
-  "{ family, data }";
+  "required a string, [host, port], { host, port }, { path }, { cid, port }, { pid, groups }, " +
+  "{ ifindex, protocol } or { family, data }";
 
 /**
  * Reads an address from text: `127.0.0.1:8888`, `[::1]:8888`, `[fe80::1%eth0]:8888`, `localhost:8888`,

@@ -49,7 +49,7 @@ function decodeOne(
   }
   const codec = byLevel.get(level)?.get(type);
   if (codec !== undefined && !(mayBeTruncated && data.length < (codec.fullLength ?? 0))) {
-    // Each codec returns one member of the union, but the type of `byLevel` does not contain which one.
+    // Each codec returns one member of the union, but the type of `byLevel` does not express which one.
     const decoded = codec.decode!(data) as ControlMessage | undefined;
     if (decoded !== undefined) return decoded;
   }

@@ -15,7 +15,7 @@ export function receiveWholeDatagram(socket: Socket, opts: WaitOptions | undefin
   return recvWhole(runnerOf(socket)!, opts);
 }
 
-/** The datagrams of a socket until it is closed. The iterator receives only what `next()` returns. */
+/** The datagrams of a socket until it is closed. The iterator receives a datagram only in `next()`. */
 export function datagramIterator(
   runner: PromiseRunner,
   opts: WaitOptions | undefined,

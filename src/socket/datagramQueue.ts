@@ -90,9 +90,9 @@ interface WaitingCall {
  * A bounded queue in front of a datagram socket, for programs that send from many places. It copies the datagrams,
  * counts them, and sends them in their order, in batches (`sendmmsg`).
  *
- * When the queue is full, `trySend` returns false and `send` waits for room. Until `close`, the queue drops no datagram. A
- * datagram that the kernel refuses is counted and reported to `onRefused`; the others are sent. When the socket is
- * closed, all waiting calls reject with `ECANCELED`.
+ * When the queue is full, `trySend` returns false and `send` waits for room. Until `close`, the queue drops no
+ * datagram. A datagram that the kernel refuses is counted and reported to `onRefused`; the others are sent. When the
+ * socket is closed, all waiting calls reject with `ECANCELED`.
  *
  * @see sendmmsg(2)
  * @example

@@ -52,8 +52,8 @@ export class Pump implements FlowOwner {
     if (this.#broken) return;
     const other = flow === this.aToB ? this.bToA : this.aToB;
     if (!other.over) {
-      // The source of this flow is the destination of the other flow. Until now the reads of this flow reported its
-      // errors. From now on nothing reads it, so it is watched.
+      // The source of this flow is the destination of the other flow. No read reports the errors of that socket any
+      // more, so the other flow watches it.
       watchDestinationLater(other);
       return;
     }

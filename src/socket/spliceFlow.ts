@@ -263,7 +263,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
     this.failed(reason);
     this.from.reading.withdraw(this, reason);
     this.to.writing.withdraw(this.#readAhead ?? this, reason);
-    // The relay (native code) has received the event for the source's data. No further event will wake the waiting reads.
+    // The relay (native code) has received the event for the data of the source. No further event wakes waiting reads.
     if (sourceMayHaveData) this.from.reading.wake();
   }
 

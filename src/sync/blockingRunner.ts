@@ -197,8 +197,8 @@ export class BlockingRunner implements Runner<"blocking"> {
     const fd = this.checkOpen("detach");
     checkNothingUnread(this.reader, "detach");
     const result = this.descriptor.release(blocking);
-    // O_NONBLOCK could not be cleared: nothing changes. Without `blocking`, an error means that this environment does not
-    // own the descriptor any more.
+    // O_NONBLOCK could not be cleared, so nothing changes. Without `blocking`, an error means that this environment no
+    // longer owns the descriptor.
     if (result < 0 && blocking) check(result, "detach");
     stopLeakDetection(this.descriptor);
     if (registry !== undefined) registry.removeObject(this);

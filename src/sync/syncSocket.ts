@@ -503,8 +503,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    *
    * @param file descriptor of a regular file or a block device, or an object with one, such as a FileHandle
    * @returns the number of bytes sent: fewer than `count` if the file ends earlier
-   * @throws SocketError with `transferred`: `EPIPE`, `ECONNRESET`, `ENOTCONN`, `EBADF`, `EIO`, `ETIMEDOUT`; `EINVAL` for
-   *   any other file …
+   * @throws SocketError with `transferred`: `EPIPE`, `ECONNRESET`, `ENOTCONN`, `EBADF`, `EIO`, `ETIMEDOUT`; `EINVAL`
+   *   for any other file …
    * @see sendfile(2)
    */
   sendfile(file: FileSource, opts?: SendFileOptions): number {
