@@ -61,7 +61,7 @@ int start_alarm(struct addon *addon) {
     struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = signal};
     event.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid);
     if (timer_create(CLOCK_MONOTONIC, &event, &addon->alarm) < 0) {
-      /* The caller would take EAGAIN for "would block". */
+      /* To the caller EAGAIN means that the call would block. */
       if (errno == EAGAIN) errno = ENOMEM;
       return -1;
     }

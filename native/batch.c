@@ -88,7 +88,7 @@ static void read_control(struct msghdr *message, struct datagram *entry) {
     if (control->cmsg_level == IPPROTO_UDP && control->cmsg_type == UDP_GRO && size >= sizeof(int)) {
       int segment_size;
       memcpy(&segment_size, CMSG_DATA(control), sizeof segment_size);
-      /* For a single datagram the kernel may report its length as the segment size. It has no segments. */
+      /* For a single datagram the kernel may report its length. Then `segment_size` of the entry stays 0. */
       if (segment_size > 0 && (uint32_t)segment_size < entry->length) entry->segment_size = (uint32_t)segment_size;
     } else if (carries_descriptors(control)) {
       for (size_t at = 0; at + sizeof(int) <= size; at += sizeof(int)) {
@@ -116,7 +116,7 @@ static napi_value call_recvmmsg(napi_env env, napi_callback_info info) {
     return NULL;
   }
   if (batch.slot_size == 0) return js_number(env, -EFAULT);
-  /* Each control buffer begins with a struct cmsghdr. If one is not aligned, no control data are received. */
+  /* Each control buffer begins with a struct cmsghdr. If a buffer is not aligned, no control data are received. */
   size_t control_slot = control_size / batch.count;
   if (control_slot % sizeof(size_t) != 0 || (uintptr_t)control % alignof(struct cmsghdr) != 0) control_slot = 0;
   size_t count = batch.count < MAX_BATCH ? batch.count : MAX_BATCH;
@@ -143,7 +143,7 @@ static napi_value call_recvmmsg(napi_env env, napi_callback_info info) {
     struct msghdr *header = &messages[i].msg_hdr;
     entry->full_length = messages[i].msg_len;
     entry->length = messages[i].msg_len <= batch.slot_size ? messages[i].msg_len : (uint32_t)batch.slot_size;
-    /* The kernel returns this flag of the call with the flags of the datagram. */
+    /* The kernel returns MSG_CMSG_CLOEXEC, a flag of the call, among the flags of the datagram. */
     entry->flags = (uint32_t)header->msg_flags & ~(uint32_t)MSG_CMSG_CLOEXEC;
     entry->segment_size = 0;
     /* For a UNIX address the kernel may report one byte more than it stored. */
@@ -158,7 +158,7 @@ static napi_value call_recvmmsg(napi_env env, napi_callback_info info) {
   return js_number(env, received);
 }
 
-/* Appends a message to the control data of an entry. A static assertion above guarantees that both messages fit. */
+/* Appends a control message. A static assertion above guarantees that the two messages of set_control() fit. */
 static void add_control(struct datagram *entry, struct msghdr *header, int level, int type, const void *data,
                         size_t size) {
   struct cmsghdr *control = (struct cmsghdr *)(void *)(entry->control + header->msg_controllen);

@@ -5,7 +5,7 @@
  */
 #include "addon.h"
 
-/* The C library comes first. The kernel's headers then omit what the C library has defined, and add what it lacks. */
+/* The C library's headers come first: the kernel's headers omit the names that are then defined, and add others. */
 #include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>

@@ -126,8 +126,8 @@ void free_shared(struct addon *addon) {
  * Returns 0 if the environment owns fd and the number still belongs to the same file, otherwise -EBADF. Other code can
  * close a shared descriptor. Then the number may belong to another file, and the environment no longer owns it.
  *
- * Another socket of this environment may have the number now, too. The caller detects this with `identity`, the result
- * of share(). 0 accepts any file.
+ * Another socket of this environment may have the number now, too. To detect this, the caller passes `identity`, the
+ * result of share(). With identity 0, the file is not compared.
  */
 static int check_owned(struct addon *addon, int fd, int64_t identity) {
   if (!owns(addon, fd)) return -EBADF;

@@ -98,7 +98,7 @@ void release_lookups(struct lookups *lookups) {
   free(lookups);
 }
 
-/* Passes a finished lookup to the environment. The caller holds the mutex. */
+/* Passes a finished lookup to the environment, or frees it if `closed` is set. The caller holds the mutex. */
 static void complete(struct lookups *lookups, struct lookup *lookup) {
   if (lookups->closed) {
     lookup->destroy(lookup);
@@ -139,7 +139,7 @@ static bool wait_for_work(struct lookups *lookups) {
 static void *run_lookups(void *data) {
   struct lookups *lookups = data;
   pthread_mutex_lock(&lookups->mutex);
-  /* A caller that resumes an abandoned lookup can make one thread too many. The condition ends such a thread. */
+  /* A caller that resumes an abandoned lookup can make one thread too many. The loop condition ends such a thread. */
   while (!lookups->closed && lookups->threads - lookups->abandoned_threads <= MAX_AWAITED_LOOKUPS) {
     struct lookup *lookup = oldest_queued(lookups);
     if (lookup != NULL) {
@@ -166,7 +166,7 @@ static void *run_local_lookups(void *data) {
   while (!lookups->closed && lookups->unclassified.first != NULL) {
     struct lookup *lookup = lookups->unclassified.first;
     dequeue_lookup(lookups, lookup);
-    /* During is_local() the lookup is in this list, so that the cleanup hook and abandonLookup() find it. */
+    /* During is_local() the lookup is in the list `running`, so that the cleanup hook and abandonLookup() find it. */
     lookup->state = LOOKUP_CLASSIFYING;
     list_insert(&lookups->running, NULL, lookup);
     pthread_mutex_unlock(&lookups->mutex);
@@ -174,7 +174,7 @@ static void *run_local_lookups(void *data) {
     pthread_mutex_lock(&lookups->mutex);
     list_remove(&lookups->running, lookup);
     if (lookups->closed || !lookup->awaited) {
-      /* The lookup ends without being run. Without its ticket no caller can resume it before its callback. */
+      /* The lookup fails without being run. Ticket 0: no caller can resume it until its callback is called. */
       lookup->ticket = 0;
       lookup->fail(lookup);
       complete(lookups, lookup);

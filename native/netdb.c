@@ -51,7 +51,7 @@ static napi_value run_query(napi_env env, struct query *query, query_function ru
   return result;
 }
 
-/* For a protocol other than tcp and udp musl returns EINVAL, and glibc finds no entry. Here both give ENOENT. */
+/* For a protocol other than tcp and udp, musl returns EINVAL and glibc finds no entry. Callers get ENOENT from both. */
 static int map_protocol_error(int error) {
 #ifdef __GLIBC__
   return error;

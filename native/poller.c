@@ -70,8 +70,8 @@ static int fetch_events(struct poller *poller) {
 
 /*
  * Reports an error of epoll_wait(2) to JavaScript. The next call would fail with the same error. So the backend stops
- * watching the epoll descriptor when `failed` is set: while the descriptor is readable, the loop would spin. Returns
- * true, because JavaScript was called.
+ * watching the epoll descriptor when `failed` is set. Otherwise the loop would spin while the descriptor is readable.
+ * Returns true, because JavaScript was called.
  */
 static bool stop_after_error(struct poller *poller, int error) {
   poller->failed = true;
@@ -128,7 +128,8 @@ static bool run_turn(struct poller *poller, bool readable) {
   bool dispatched = readable && dispatch_events(poller);
   bool more = poller->relays.queue_length > 0 && continue_relays(poller, dispatched);
   /*
-   * JavaScript calls pollerTurned() only after a callback. So a backend that needs it makes one even without an event.
+   * JavaScript calls pollerTurned() only after a callback. So if the backend needs pollerTurned(), the poller calls
+   * JavaScript even without an event.
    */
   if (poller->backend->loop_turned != NULL && readable && !dispatched) {
     poller->shared[EVENT_COUNT] = 0;
@@ -372,7 +373,10 @@ static napi_value call_poller_ref(napi_env env, napi_callback_info info) {
   return js_number(env, 0);
 }
 
-/* pollerTurned(poller) -> 1 if JavaScript must call it in the next turn too */
+/*
+ * pollerTurned(poller): makes the references weak if no call waits -> 1 if JavaScript must call pollerTurned() in the
+ * next turn too
+ */
 static napi_value call_poller_turned(napi_env env, napi_callback_info info) {
   napi_value result;
   struct poller *poller = read_poller(env, info, &result);

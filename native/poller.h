@@ -42,8 +42,8 @@ bool run_queued_relays(struct relays *relays, uint64_t *token);
 
 /* poller.c */
 /*
- * The most events of one batch. JavaScript reads from all descriptors of a batch before the program answers the first of
- * them. In a small batch the memory of a connection is still in the processor's cache when its answer is sent.
+ * Maximum number of events of one batch. JavaScript reads from all descriptors of a batch before the program answers
+ * the first peer. In a small batch the memory of a connection is still in the CPU cache when its answer is sent.
  */
 #define MAX_EVENTS 64
 #define HEADER_WORDS 6

@@ -128,7 +128,7 @@ static int thread_start(struct poller *poller) {
     free(waiter);
     return -ENOMEM;
   }
-  /* From here on on_finalized() frees the waiter. */
+  /* The threadsafe function exists, so on_finalized() will free the waiter. */
   int wake_fd = waiter->wake_fd;
   napi_unref_threadsafe_function(env, waiter->notify);
   int error = start_thread(&waiter->thread, NULL, wait_for_events, waiter);

@@ -29,10 +29,13 @@ atomic_bool raw_syscalls = false;
 
 void init_syscalls(void) {
   static const char *const names[] = {"recv", "send", "accept4", "connect", "close"};
-  /* Only glibc has this file name. With another C library, raw_syscalls stays false. */
+  /*
+   * The file name of glibc. The dynamic linker of musl returns musl for every name that begins with "libc.". With any
+   * other C library, raw_syscalls stays false.
+   */
   void *libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
   if (libc == NULL) return;
-  /* A wrapper is replaced if a search in all libraries finds another function than that of glibc. */
+  /* A wrapper is replaced if a search in all libraries finds another function than that of the C library. */
   bool original = true;
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     void *found = dlsym(libc, names[i]);

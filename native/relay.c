@@ -25,7 +25,7 @@
  *   [8]  result that stopped the relay: -errno, or 0
  *   [9]  time of the last transfer: milliseconds of CLOCK_MONOTONIC, the low 32 bits
  *
- * The table has RELAYS_BEFORE_PIPES relays, then RELAY_PIPES pipes, then the other relays. So a process with few
+ * The table has RELAYS_BEFORE_PIPES relays, then RELAY_PIPES pipes, then the remaining relays. So a process with few
  * descriptors uses only the first pages of the table. The kernel allocates a page when it is first used.
  *
  * Words of a pipe: [0] read end or -1, [1] write end, [2] capacity in bytes. Relays with the same pipe index share the

@@ -348,7 +348,7 @@ static napi_value call_gethostbyname(napi_env env, napi_callback_info info) {
     free_request(request);
     return NULL;
   }
-  /* glibc asserts that the family is one of these two. */
+  /* glibc has an assertion that the family is AF_INET or AF_INET6. */
   if (request->host == NULL || (request->family != AF_INET && request->family != AF_INET6)) {
     free_request(request);
     return js_number(env, -EINVAL);

@@ -28,12 +28,12 @@ static struct {
   atomic_uintptr_t runtime_handler;
   atomic_bool with_info; /* the runtime's handler was installed with SA_SIGINFO and takes three arguments */
   atomic_uint caught;    /* how often the signal has arrived */
-  unsigned handled;      /* the part of `caught` whose listeners have run */
+  unsigned handled;      /* the part of `caught` that counts as handled */
   /* The signal has a listener, but the runtime had not installed its handler when the listener was added. */
   bool install_pending;
 } signals[NSIG];
 
-/* For all signals together: the number that arrived, and the number that takeSignals() has returned. */
+/* For all signals together: how many arrived, and how many of them takeSignals() has returned or listeners handled. */
 static atomic_uint total_caught;
 static unsigned total_taken;
 

@@ -63,19 +63,19 @@ static int accept_blocking(struct addon *addon, int fd, struct sockaddr *address
 }
 
 /*
- * accept(fd, buffer for the peer's address, look = 0) -> fd
+ * accept(fd, buffer for the peer's address, report empty = 0) -> fd
  *
- * With `look` 1, the byte behind the address becomes 1 if no further connection waits. poll(2) costs less than an
- * accept4(2) that finds nothing: accept4(2) allocates a socket before it looks.
+ * With `report_empty` 1, the byte behind the address becomes 1 if the accept queue is empty now, otherwise 0. poll(2)
+ * costs less than an accept4(2) on an empty queue, which allocates a socket before it checks the queue.
  */
 static napi_value call_accept(napi_env env, napi_callback_info info) {
   struct args args;
-  int32_t fd, look = 0;
+  int32_t fd, report_empty = 0;
   uint8_t *buffer;
   size_t size;
   struct addon *addon = get_addon(env);
   if (addon == NULL || !read_args(env, info, 2, &args) || !arg_i32(&args, 0, &fd) ||
-      !arg_address_buffer(&args, 1, &buffer, &size) || (args.count > 2 && !arg_i32(&args, 2, &look))) {
+      !arg_address_buffer(&args, 1, &buffer, &size) || (args.count > 2 && !arg_i32(&args, 2, &report_empty))) {
     return NULL;
   }
   struct sockaddr_storage address;
@@ -85,7 +85,7 @@ static napi_value call_accept(napi_env env, napi_callback_info info) {
                                       : sys_accept4(fd, peer, &length, NEW_SOCKET_FLAGS);
   if (accepted < 0) return js_number(env, -errno);
   write_address(buffer, &address, length);
-  if (look && size > ADDRESS_BUFFER_SIZE) buffer[ADDRESS_BUFFER_SIZE] = is_ready(fd, POLLIN) ? 0 : 1;
+  if (report_empty && size > ADDRESS_BUFFER_SIZE) buffer[ADDRESS_BUFFER_SIZE] = is_ready(fd, POLLIN) ? 0 : 1;
   return js_number(env, own_new(addon, accepted));
 }
 

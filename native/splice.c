@@ -138,8 +138,9 @@ static ssize_t splice_or_copy(int in, int out, size_t count) {
 }
 
 /*
- * splice(in, out, count) -> bytes moved, 0 at the end of `in`. It never blocks. splice(2) has no flag like
- * MSG_NOSIGNAL, and needs none: every Node.js process ignores SIGPIPE.
+ * splice(in, out, count) -> bytes moved, 0 at the end of `in`. If a blocking socket makes it block, the alarm
+ * interrupts it (alarm.c). splice(2) has no flag like MSG_NOSIGNAL, and needs none: every Node.js process ignores
+ * SIGPIPE.
  */
 static napi_value call_splice(napi_env env, napi_callback_info info) {
   struct args args;
@@ -160,8 +161,8 @@ static napi_value call_splice(napi_env env, napi_callback_info info) {
  * each packet apart and assembles them again.
  *
  * Returns true after a full read: `source` may have many bytes, so the caller continues with splice(2). Otherwise
- * stores the result of splice_through() in `*result`. Writes bytes that `destination` does not accept into the pipe.
- * They fit, because a read gets at most `capacity` bytes.
+ * stores the result of splice_through() in `*result`. Bytes that `destination` does not accept go into the pipe. They
+ * fit, because a read gets at most `capacity` bytes.
  */
 static bool copy_small(int source, int write_end, int destination, uint32_t capacity, uint32_t budget, uint32_t flags,
                        struct splice_progress *progress, int64_t *result) {
@@ -185,7 +186,7 @@ static bool copy_small(int source, int write_end, int destination, uint32_t capa
     if (at < size) {
       *result = -errno;
       while (at < size && (count = write(write_end, bytes + at, size - at)) > 0) at += (size_t)count;
-      /* If the kernel had no memory for the pipe, the remaining bytes are lost and must not count as in the pipe. */
+      /* If the kernel had no memory for the pipe, the remaining bytes are lost. They must not be counted. */
       progress->received -= (uint32_t)(size - at);
       if (at < size) *result = -ENOMEM;
       return false;
@@ -219,7 +220,7 @@ int64_t splice_through(int source, int read_end, int write_end, int destination,
     while (progress->sent < progress->received) {
       count = splice_or_copy(read_end, destination, progress->received - progress->sent);
       if (count < 0 && errno == EINTR) continue;
-      /* A pipe with bytes in it does not return 0. */
+      /* splice(2) from a pipe that holds bytes never returns 0. */
       result = count == 0 ? -EIO : result_or_errno(count);
       if (count <= 0) break;
       progress->sent += (uint32_t)count;

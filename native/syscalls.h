@@ -16,7 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* True if no library replaces the wrappers of glibc. init_syscalls() sets it when the addon is loaded. */
+/* True if no library replaces the wrappers of the C library. init_syscalls() sets it when the addon is loaded. */
 extern atomic_bool raw_syscalls;
 void init_syscalls(void);
 

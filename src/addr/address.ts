@@ -247,7 +247,7 @@ export class PacketAddress {
 export class OpaqueAddress {
   /** The number of the family, `sa_family`. */
   declare readonly family: number;
-  /** What follows `sa_family` in the `sockaddr`. */
+  /** The bytes after `sa_family` in the `sockaddr`. */
   declare readonly data: Uint8Array;
 
   constructor(family: number, data: Uint8Array) {

@@ -37,7 +37,7 @@ export function refuse(subject: Subject, reason: string): TypeError {
 }
 
 /** The error for a number or a length that is out of range. */
-export function outOfRange(subject: Subject, reason: string): RangeError {
+export function rangeError(subject: Subject, reason: string): RangeError {
   return new RangeError(refusalText(subject, reason));
 }
 
@@ -54,7 +54,7 @@ export function checkInteger(subject: Subject, name: string, value: unknown, max
     throw refuse(subject, `${name} is ${quote(value)}, required a number from 0 to ${max}`);
   }
   if (!Number.isInteger(value) || value < 0 || value > max) {
-    throw outOfRange(subject, `${name} is ${quote(value)}, required an integer from 0 to ${max}`);
+    throw rangeError(subject, `${name} is ${quote(value)}, required an integer from 0 to ${max}`);
   }
   // Adding 0 turns -0 into 0. A deep comparison finds -0 and 0 different, although both print as "0".
   return value + 0;
@@ -67,7 +67,7 @@ export function readInteger(subject: Subject, name: string, text: string, max: n
     throw refuse(subject, `${name} is ${quote(text)}, required a decimal number without sign and leading zeros`);
   }
   const value = Number(text);
-  if (value > max) throw outOfRange(subject, `${name} is ${quote(text)}, required a number from 0 to ${max}`);
+  if (value > max) throw rangeError(subject, `${name} is ${quote(text)}, required a number from 0 to ${max}`);
   return value;
 }
 
@@ -105,7 +105,7 @@ export function checkUnix(subject: Subject, given: unknown): UnixAddress {
     );
   }
   if (bytes > MAX_PATH_BYTES) {
-    throw outOfRange(subject, `${part} has ${bytes} bytes, required at most ${MAX_PATH_BYTES} in UTF-8`);
+    throw rangeError(subject, `${part} has ${bytes} bytes, required at most ${MAX_PATH_BYTES} in UTF-8`);
   }
   return new UnixAddress(path);
 }
@@ -204,7 +204,7 @@ function checkHostName(subject: Subject, host: string): void {
   const bytes = utf8Length(host);
   if (bytes < 0) throw refuse(subject, `host is ${quote(host)}, required a string without lone surrogates`);
   if (bytes > MAX_HOST_BYTES) {
-    throw outOfRange(subject, `host has ${bytes} bytes, required at most ${MAX_HOST_BYTES} in UTF-8`);
+    throw rangeError(subject, `host has ${bytes} bytes, required at most ${MAX_HOST_BYTES} in UTF-8`);
   }
   if (EMPTY_LABEL.test(host))
     throw refuse(subject, `host is ${quote(host)}, required a host name without empty labels`);

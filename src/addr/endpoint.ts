@@ -15,7 +15,7 @@ import {
   type AddressLike,
   type HostPortLike,
   readHostPort,
-  readPair,
+  readNumberPair,
   readUnix,
   toAddress,
   type UnixLike,
@@ -110,7 +110,7 @@ export type UnixEndpointLike =
   | UnixEndpoint
   | (UnixLike & { readonly scheme?: "unix" | undefined });
 
-/** An endpoint that is always one of vsock. */
+/** An endpoint that is always a vsock socket. */
 export type VsockEndpointLike =
   | `vsock://${string}`
   | VsockAddress
@@ -125,7 +125,7 @@ export type FdEndpointLike =
   | SystemdEndpoint
   | { readonly scheme?: "fd" | undefined; readonly fd: number };
 
-/** The address of a TCP socket at an endpoint: of one family if the type of the endpoint says which. */
+/** The address of a TCP socket at an endpoint: of one family if the type of the endpoint has only that one. */
 export type InetAt<E> = E extends `tcp4://${string}` | InetAddress | { readonly scheme: "tcp4" }
   ? InetAddress
   : E extends `tcp6://${string}` | Inet6Address | { readonly scheme: "tcp6" }
@@ -142,8 +142,8 @@ export type AddressAt<E> = E extends TcpEndpointLike
       : Address;
 
 const FORMS =
-  "required tcp://host:port (also tcp4, tcp6), tls://host:port, udp://host:port, unix:/path, unix:@name, vsock://cid:port, fd:N " +
-  "or systemd:name";
+  "required tcp://host:port (also tcp4, tcp6), tls://host:port, udp://host:port, unix:/path, unix:@name, " +
+  "vsock://cid:port, fd:N or systemd:name";
 const OBJECTS =
   "required a string, a URL, a port, [host, port], { scheme?, host?, port }, { path }, { cid, port }, { fd }, " +
   '{ scheme, address } or { scheme: "systemd", name }';
@@ -163,9 +163,9 @@ type DefaultHost = "localhost" | "";
 /**
  * Reads an endpoint: `tcp://host:port`, `tls://host:port`, `udp://host:port` (the host a name, an IPv4 address, or an
  * IPv6 address in brackets, with or without a zone: `%eth0`, or `%25eth0` as in RFC 6874), `unix:/path`,
- * `unix:///path`, `unix:@abstract`, `vsock://cid:port`, `fd:3`, `systemd:name`; or a port, a `URL`, an object or a tuple.
- * `tcp4://` and `tcp6://` allow addresses of one family only. It makes no system call. A port is always required; 0
- * makes the kernel choose one. A port without a host is one of `localhost`, as for `connect()`.
+ * `unix:///path`, `unix:@abstract`, `vsock://cid:port`, `fd:3`, `systemd:name`; or a port, a `URL`, an object or a
+ * tuple. `tcp4://` and `tcp6://` allow addresses of one family only. It makes no system call. A port is always required; 0
+ * makes the kernel choose one. A port without a host is a port of `localhost`, as for `connect()`.
  *
  * @throws TypeError that says which part is wrong; RangeError when a number or a length is out of range
  * @example
@@ -176,7 +176,7 @@ export function parseEndpoint(value: EndpointLike): Endpoint {
   return readEndpoint(value, "localhost");
 }
 
-/** `parseEndpoint()` for calls that bind: a port without a host is one of all addresses of this machine. */
+/** `parseEndpoint()` for calls that bind: a port without a host is a port of all addresses of this machine. */
 export function parseLocalEndpoint(value: EndpointLike): Endpoint {
   return readEndpoint(value, "");
 }
@@ -230,7 +230,7 @@ function endpointFromText(subject: Subject, text: string): Endpoint {
     case "udp":
       return hostEndpoint(subject, scheme, readHostPort(subject, afterSlashes(subject, scheme, rest)));
     case "vsock": {
-      const [cid, port] = readPair(subject, afterSlashes(subject, scheme, rest), "cid", "port");
+      const [cid, port] = readNumberPair(subject, afterSlashes(subject, scheme, rest), "cid", "port");
       return { scheme, address: new VsockAddress(cid, port) };
     }
     case "unix":
@@ -342,8 +342,8 @@ function mismatch(subject: Subject, scheme: unknown, found: string): TypeError {
 }
 
 /**
- * Prints an endpoint in a form that `parseEndpoint()` reads, without the flow info of IPv6. Exception: the wildcard of
- * a family is printed as `tcp://*:80`, which `parseEndpoint()` does not accept.
+ * Returns an endpoint as text that `parseEndpoint()` reads, without the flow info of IPv6. Exception: the text of the
+ * wildcard of a family is `tcp://*:80`, which `parseEndpoint()` does not accept.
  *
  * @example
  * formatEndpoint(parseEndpoint({ host: "::1", port: 80 })); // "tcp://[::1]:80"
@@ -359,12 +359,12 @@ export function formatEndpoint(endpoint: Endpoint): string {
     case "systemd":
       return `systemd:${endpoint.name}`;
     default:
-      return `${endpoint.scheme}${FAMILY_DIGIT[endpoint.family ?? 0]}://${printHost(endpoint.address)}`;
+      return `${endpoint.scheme}${FAMILY_DIGIT[endpoint.family ?? 0]}://${hostText(endpoint.address)}`;
   }
 }
 
 /** The text of the address. A zone that begins with `25` is encoded, because the parser reads `%25` as `%`. */
-function printHost(address: InetAddress | Inet6Address | HostPort): string {
+function hostText(address: InetAddress | Inet6Address | HostPort): string {
   let zone = "";
   if (address instanceof Inet6Address) zone = String(address.scopeid);
   else if (address instanceof HostPort) zone = address.zone ?? "";

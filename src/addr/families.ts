@@ -1,6 +1,6 @@
 // The address families that have a class here, with their numbers in Linux (bits/socket.h, man 7 address_families).
 
-/** No family. The resolver then returns any family, and connect(2) to it disconnects a datagram socket. */
+/** No family. The resolver then returns any family. connect(2) with this family disconnects a datagram socket. */
 export const AF_UNSPEC = 0;
 /** Sockets on one machine, named by a path or an abstract name; unix(7). */
 export const AF_UNIX = 1;

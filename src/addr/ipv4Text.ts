@@ -29,7 +29,8 @@ export function isIPv4(text: unknown): boolean {
 }
 
 /**
- * Reads the text from `start` to its end as a dotted quad, and writes its bytes to `out` from `at` on. Does not allocate.
+ * Reads the text from `start` to its end as a dotted quad, and writes its bytes to `out` from `at` on. Allocates
+ * nothing.
  *
  * @returns whether it is a dotted quad; if not, the contents of `out` are undefined
  */
@@ -57,7 +58,7 @@ export function readIPv4(text: string, start: number, out: Uint8Array, at: numbe
 }
 
 /**
- * Prints 4 bytes in network order as a dotted quad.
+ * The text of 4 bytes in network order: a dotted quad.
  *
  * @param offset where the 4 bytes start
  * @throws RangeError when fewer than 4 bytes are there

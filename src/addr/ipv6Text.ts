@@ -107,8 +107,8 @@ function hexDigit(code: number): number {
 }
 
 /**
- * Prints 16 bytes in network order as RFC 5952 says: lower case, no leading zeros, the longest run of two or more zero
- * groups (the first of equals) as `::`, and an IPv4-mapped address as `::ffff:192.0.2.1` (section 5).
+ * Returns 16 bytes in network order as text of RFC 5952: lower case, no leading zeros, the longest run of two or more
+ * zero groups (the first of equals) as `::`, and an IPv4-mapped address as `::ffff:192.0.2.1` (section 5).
  *
  * @param offset where the 16 bytes start
  * @throws RangeError when fewer than 16 bytes are there

@@ -69,7 +69,7 @@ export interface PacketLike {
 }
 
 /**
- * An address of any family as its bytes: what follows `sa_family` in its `sockaddr`. Calls pass them to the kernel
+ * An address of any family: the bytes after `sa_family` in its `sockaddr`. Calls pass them to the kernel
  * unchanged.
  */
 export interface OpaqueLike {
@@ -93,8 +93,8 @@ export type AddressLike =
   | readonly [host: string, port: number, flowinfo?: number, scopeid?: number | string];
 
 const SHAPES =
-  "required a string, [host, port], { host, port }, { path }, { cid, port }, { pid, groups }, { ifindex, protocol } or " +
-  "{ family, data }";
+  "required a string, [host, port], { host, port }, { path }, { cid, port }, { pid, groups }, " +
+  "{ ifindex, protocol } or { family, data }";
 
 /**
  * Reads an address from text: `127.0.0.1:8888`, `[::1]:8888`, `[fe80::1%eth0]:8888`, `localhost:8888`,
@@ -114,11 +114,11 @@ export function parseAddress(text: string): Address | HostPort {
     throw refuse(subject, `scheme is ${quote(scheme)}, required an address without a scheme`);
   }
   if (text.startsWith("vsock:")) {
-    const [cid, port] = readPair(subject, text.slice(6), "cid", "port");
+    const [cid, port] = readNumberPair(subject, text.slice(6), "cid", "port");
     return new VsockAddress(cid, port);
   }
   if (text.startsWith("netlink:")) {
-    const [pid, groups] = readPair(subject, text.slice(8), "pid", "groups");
+    const [pid, groups] = readNumberPair(subject, text.slice(8), "pid", "groups");
     return new NetlinkAddress(pid, groups);
   }
   return readHostPort(subject, text);
@@ -194,7 +194,7 @@ export function readUnix(subject: Subject, text: string): UnixAddress {
 }
 
 /** Reads two numbers of 32 bits with a colon between them. */
-export function readPair(subject: Subject, text: string, first: string, second: string): [number, number] {
+export function readNumberPair(subject: Subject, text: string, first: string, second: string): [number, number] {
   const colon = text.indexOf(":");
   if (colon < 0) throw refuse(subject, `${second} is missing, required ${first}:${second}`);
   return [
@@ -210,7 +210,7 @@ function looksLikeIPv6(text: string): boolean {
 /**
  * Converts any form of an address to an address object, and checks every part. It makes no system call.
  *
- * A valid instance of an address class is returned itself. `["", port]` is the wildcard of the socket's family; the
+ * A valid instance of an address class is returned unchanged. `["", port]` is the wildcard of the socket's family; the
  * result is a `HostPort` with an empty host.
  *
  * @returns an address, or a `HostPort` when the resolver is needed

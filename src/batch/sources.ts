@@ -1,7 +1,7 @@
 // The sender and the local address of a received datagram, read from the memory of the batch without making objects.
 
 import { AF_INET, AF_INET6 } from "../addr/index.js";
-import { HEADER } from "../cmsg/layout.js";
+import { HEADER_SIZE } from "../cmsg/layout.js";
 import { IP_PKTINFO, IPPROTO_IP, IPPROTO_IPV6, IPV6_PKTINFO, SIZEOF_SIZE_T } from "../sys/constants.js";
 import { LITTLE_ENDIAN } from "../sys/nativeInts.js";
 import { type BatchMemory, CONTROL_LENGTH, ENTRY_WORDS, NAME, NAME_LENGTH } from "./table.js";
@@ -50,21 +50,21 @@ export function sourceHash({ words }: BatchMemory, index: number, seed: number):
 export function readSource({ control, controlSize, words }: BatchMemory, index: number, out: Int32Array): number {
   const start = index * controlSize;
   const end = start + Math.min(words[index * ENTRY_WORDS + CONTROL_LENGTH]!, controlSize);
-  for (let at = start; at + HEADER <= end;) {
+  for (let at = start; at + HEADER_SIZE <= end;) {
     // The high half of a 64-bit length is 0.
-    const length = wordAt(control, LITTLE_ENDIAN ? at : at + SIZEOF_SIZE_T - 4);
-    if (length < HEADER || at + length > end) return 0;
+    const length = wordAt(control, LITTLE ? at : at + SIZEOF_SIZE_T - 4);
+    if (length < HEADER_SIZE || at + length > end) return 0;
     const level = wordAt(control, at + SIZEOF_SIZE_T);
     const type = wordAt(control, at + SIZEOF_SIZE_T + 4);
-    const data = at + HEADER;
-    if (level === IPPROTO_IP && type === IP_PKTINFO && length >= HEADER + IN_PKTINFO) {
+    const data = at + HEADER_SIZE;
+    if (level === IPPROTO_IP && type === IP_PKTINFO && length >= HEADER_SIZE + IN_PKTINFO) {
       // Interface 0: the route determines the interface.
       out[0] = 0;
       out[1] = wordAt(control, data + 4);
       out[2] = 0;
       return IN_PKTINFO;
     }
-    if (level === IPPROTO_IPV6 && type === IPV6_PKTINFO && length >= HEADER + IN6_PKTINFO) {
+    if (level === IPPROTO_IPV6 && type === IPV6_PKTINFO && length >= HEADER_SIZE + IN6_PKTINFO) {
       // A multicast address can't be the source of a packet.
       if (control[data] === 0xff) return 0;
       for (let word = 0; word < 4; word++) out[word] = wordAt(control, data + 4 * word);

@@ -29,7 +29,7 @@ export const SOCKADDR_IN = 16;
 export const SOCKADDR_IN6 = 28;
 
 /**
- * A kind whose data are one int.
+ * Makes the codec of a kind whose data are one int.
  *
  * @param field the member of the message with the number
  * @param range the numbers that can be sent; without it the kind is only received
@@ -52,7 +52,7 @@ export function intCodec(
 }
 
 /**
- * A kind whose data are one unsigned number of 32 bits.
+ * Makes the codec of a kind whose data are one unsigned number of 32 bits.
  *
  * @param field the member of the message with the number
  * @param canSend whether the kind can also be sent

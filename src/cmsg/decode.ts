@@ -7,7 +7,7 @@ import type { Codec } from "./codec.js";
 import { ReceivedDescriptors } from "./descriptors.js";
 import { ERROR_CODECS } from "./errorQueueMessages.js";
 import { IP_CODECS } from "./ipMessages.js";
-import { eachMessage } from "./layout.js";
+import { forEachMessage } from "./layout.js";
 import { SOCKET_CODECS } from "./socketMessages.js";
 import { TRANSPORT_CODECS } from "./transportMessages.js";
 import type { ControlMessage } from "./types.js";
@@ -49,7 +49,7 @@ function decodeOne(
   }
   const codec = byLevel.get(level)?.get(type);
   if (codec !== undefined && !(mayBeTruncated && data.length < (codec.fullLength ?? 0))) {
-    // Each codec returns one member of the union, but the type of `byLevel` does not contain which one.
+    // Each codec returns one member of the union, but the type of `byLevel` does not express which one.
     const decoded = codec.decode!(data) as ControlMessage | undefined;
     if (decoded !== undefined) return decoded;
   }
@@ -69,7 +69,7 @@ export function decodeControl(
   truncated: boolean = false,
 ): ControlMessage[] {
   const messages: ControlMessage[] = [];
-  eachMessage(bytes, length, (level, type, data, last) =>
+  forEachMessage(bytes, length, (level, type, data, last) =>
     messages.push(decodeOne(level, type, data, truncated && last, calls)),
   );
   return messages;

@@ -68,7 +68,7 @@ export class ReceivedDescriptors {
   }
 
   /**
-   * Removes descriptors and returns them, the first ones first. The caller must close them, or pass them to
+   * Removes descriptors from the front and returns them. The caller must close them, or pass them to
    * `Socket.fromfd()`.
    *
    * @param count maximum number of descriptors to take; by default all

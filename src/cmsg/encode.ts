@@ -7,7 +7,7 @@ import { SCM_RIGHTS, SOL_SOCKET } from "../sys/constants.js";
 import { LITTLE_ENDIAN, view } from "../sys/nativeInts.js";
 import type { Codec } from "./codec.js";
 import { CODECS } from "./decode.js";
-import { CMSG_SPACE, HEADER, MAX_CONTROL, writeHeader } from "./layout.js";
+import { CMSG_SPACE, HEADER_SIZE, MAX_CONTROL, writeHeader } from "./layout.js";
 import type { ControlToSend, HasFileno, RawControlToSend, RightsToSend } from "./types.js";
 
 const byName = new Map<string, Codec>();
@@ -132,7 +132,7 @@ export function encodeControl(messages: readonly ControlToSend[]): EncodedContro
           ? encodeRaw(message, name)
           : encodeTyped(message, name);
     rights ||= encoded.level === SOL_SOCKET && encoded.type === SCM_RIGHTS && encoded.data.length > 0;
-    for (const { at, socket } of sockets) passedSockets.push({ at: total + HEADER + at, socket });
+    for (const { at, socket } of sockets) passedSockets.push({ at: total + HEADER_SIZE + at, socket });
     total += CMSG_SPACE(encoded.data.length);
     return encoded;
   });
@@ -142,7 +142,7 @@ export function encodeControl(messages: readonly ControlToSend[]): EncodedContro
   let at = 0;
   for (const { level, type, data } of encodedMessages) {
     writeHeader(bytes, at, data.length, level, type);
-    bytes.set(data, at + HEADER);
+    bytes.set(data, at + HEADER_SIZE);
     at += CMSG_SPACE(data.length);
   }
   return new EncodedControl(bytes, rights, passedSockets);

@@ -178,7 +178,8 @@ const PKTINFO6: Codec = {
 };
 
 /**
- * A kind whose value is DSCP and ECN. From the kernel, the data of IP_TOS are a byte and those of IPV6_TCLASS an int.
+ * Makes the codec of a kind whose value is DSCP and ECN. The kernel delivers IP_TOS as a byte, and IPV6_TCLASS as an
+ * int.
  */
 function trafficClassCodec(name: "IP_TOS" | "IPV6_TCLASS", level: number, cmsgType: number, field: string): Codec {
   const int = intCodec(name, level, cmsgType, field, [0, 255]);

@@ -1,7 +1,7 @@
 // The layout of control data: cmsg(3). Each message is a header (length, level, type), its data, and padding.
 //
 // The length is a C size_t and counts header and data. Each message begins at a multiple of the size of a size_t.
-// Control data from the kernel are well formed, but `eachMessage` checks each length: one that is too small or too
+// Control data from the kernel are well formed, but `forEachMessage` checks each length: one that is too small or too
 // large ends the loop, as with CMSG_NXTHDR. So no byte outside the control data is read.
 
 import { integer } from "../check/index.js";
@@ -9,7 +9,7 @@ import { SIZEOF_SIZE_T } from "../sys/constants.js";
 import { LITTLE_ENDIAN, view } from "../sys/nativeInts.js";
 
 /** `sizeof(struct cmsghdr)`. */
-export const HEADER: number = SIZEOF_SIZE_T + 8;
+export const HEADER_SIZE: number = SIZEOF_SIZE_T + 8;
 
 /**
  * Maximum number of bytes of control data in one call. The kernel's limit for sending (net.core.optmem_max) is much
@@ -30,7 +30,7 @@ export const MAX_CONTROL: number = 1 << 20;
  * ```
  */
 export function CMSG_LEN(length: number): number {
-  return HEADER + integer(length, "compute CMSG_LEN", "length", 0, MAX_CONTROL);
+  return HEADER_SIZE + integer(length, "compute CMSG_LEN", "length", 0, MAX_CONTROL);
 }
 
 /**
@@ -40,7 +40,7 @@ export function CMSG_LEN(length: number): number {
  * @see cmsg(3)
  */
 export function CMSG_SPACE(length: number): number {
-  return HEADER + align(integer(length, "compute CMSG_SPACE", "length", 0, MAX_CONTROL));
+  return HEADER_SIZE + align(integer(length, "compute CMSG_SPACE", "length", 0, MAX_CONTROL));
 }
 
 /** `CMSG_ALIGN`: `length`, rounded up to a multiple of the size of a size_t. */
@@ -51,14 +51,14 @@ export function align(length: number): number {
 /** Writes the header of a message with `length` bytes of data at the offset `at`. */
 export function writeHeader(bytes: Uint8Array, at: number, length: number, level: number, type: number): void {
   const out = view(bytes);
-  if (SIZEOF_SIZE_T === 8) out.setBigUint64(at, BigInt(HEADER + length), LITTLE_ENDIAN);
-  else out.setUint32(at, HEADER + length, LITTLE_ENDIAN);
-  out.setInt32(at + SIZEOF_SIZE_T, level, LITTLE_ENDIAN);
-  out.setInt32(at + SIZEOF_SIZE_T + 4, type, LITTLE_ENDIAN);
+  if (SIZEOF_SIZE_T === 8) out.setBigUint64(at, BigInt(HEADER_SIZE + length), LITTLE);
+  else out.setUint32(at, HEADER_SIZE + length, LITTLE);
+  out.setInt32(at + SIZEOF_SIZE_T, level, LITTLE);
+  out.setInt32(at + SIZEOF_SIZE_T + 4, type, LITTLE);
 }
 
 /** Calls `visit` for each message in the first `length` bytes. `data` is a view of the bytes. */
-export function eachMessage(
+export function forEachMessage(
   bytes: Uint8Array,
   length: number,
   visit: (level: number, type: number, data: Uint8Array, last: boolean) => void,
@@ -66,14 +66,13 @@ export function eachMessage(
   const input = view(bytes);
   const end = Math.min(length, bytes.length);
   let at = 0;
-  while (at + HEADER <= end) {
-    const size =
-      SIZEOF_SIZE_T === 8 ? Number(input.getBigUint64(at, LITTLE_ENDIAN)) : input.getUint32(at, LITTLE_ENDIAN);
-    if (size < HEADER || size > end - at) return;
-    const level = input.getInt32(at + SIZEOF_SIZE_T, LITTLE_ENDIAN);
-    const type = input.getInt32(at + SIZEOF_SIZE_T + 4, LITTLE_ENDIAN);
-    const data = bytes.subarray(at + HEADER, at + size);
+  while (at + HEADER_SIZE <= end) {
+    const size = SIZEOF_SIZE_T === 8 ? Number(input.getBigUint64(at, LITTLE)) : input.getUint32(at, LITTLE);
+    if (size < HEADER_SIZE || size > end - at) return;
+    const level = input.getInt32(at + SIZEOF_SIZE_T, LITTLE);
+    const type = input.getInt32(at + SIZEOF_SIZE_T + 4, LITTLE);
+    const data = bytes.subarray(at + HEADER_SIZE, at + size);
     at += align(size);
-    visit(level, type, data, at + HEADER > end);
+    visit(level, type, data, at + HEADER_SIZE > end);
   }
 }

@@ -99,7 +99,7 @@ export function tryRecvmsg(
 }
 
 /**
- * The header of the message that the last {@link tryRecvmsg} received.
+ * The header of the message that the latest {@link tryRecvmsg} received.
  *
  * @param length the result of `tryRecvmsg`
  * @param size number of bytes of the views

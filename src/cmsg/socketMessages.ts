@@ -67,7 +67,7 @@ export interface TxtimeToSend {
   readonly txtime: bigint;
 }
 
-/** Types whose times have the new layout. */
+/** The types in the new layout, whose times have 64 bits on every platform. */
 const NEW_TIMES: ReadonlySet<number> = new Set([k.SO_TIMESTAMP_NEW, k.SO_TIMESTAMPNS_NEW, k.SO_TIMESTAMPING_NEW]);
 
 /**

@@ -48,7 +48,7 @@ export interface PidfdMessage {
   readonly pidfd: ReceivedDescriptors;
 }
 
-/** An object with a descriptor, such as every socket of this library. */
+/** An object with a descriptor, such as every socket of this package. */
 export interface HasFileno {
   fileno(): number;
   /** Bytes that a stream has read ahead from the descriptor. While this is above 0, the descriptor can't be passed. */

@@ -5,7 +5,7 @@
 // was detached in the meantime, for example, makes the recording throw.
 
 import { ENTRY_WORDS, LENGTH, NAME, NAME_LENGTH, SEGMENT, WHOLE_LENGTH } from "../batch/table.js";
-import { eachMessage } from "../cmsg/layout.js";
+import { forEachMessage } from "../cmsg/layout.js";
 import { MSG_ERRQUEUE, MSG_PEEK, SCM_RIGHTS, SOL_SOCKET, SOL_UDP, UDP_GRO, UDP_SEGMENT } from "../sys/constants.js";
 import { EAGAIN } from "../sys/errno.js";
 import { LITTLE_ENDIAN, view } from "../sys/nativeInts.js";
@@ -205,7 +205,7 @@ function writtenAddress(buffer: Uint8Array): Uint8Array {
 /** The size of each datagram, from the control message `optionType` (UDP_GRO or UDP_SEGMENT); 0 without one. */
 function segmentOf(control: Uint8Array, length: number, optionType: number): number {
   let size = 0;
-  eachMessage(control, length, (level, type, data) => {
+  forEachMessage(control, length, (level, type, data) => {
     if (level !== SOL_UDP || type !== optionType) return;
     size =
       data.length >= 4
@@ -219,7 +219,7 @@ function segmentOf(control: Uint8Array, length: number, optionType: number): num
 
 /** Reports the sockets whose descriptors a message has passed to another process or thread (SCM_RIGHTS). */
 function reportPassed(recording: Recording, control: Uint8Array): void {
-  eachMessage(control, control.length, (level, type, data) => {
+  forEachMessage(control, control.length, (level, type, data) => {
     if (level !== SOL_SOCKET || type !== SCM_RIGHTS) return;
     for (let at = 0; at + 4 <= data.length; at += 4) {
       const row = recording.rows[view(data).getInt32(at, LITTLE_ENDIAN)];

@@ -245,7 +245,7 @@ export class ForwardedConnection implements DeadlineMember, AttemptListener, Com
     const pump = this.#pump;
     const end = after(this.#startedAt, maxLifetime);
     if (pump === undefined) return Math.min(this.#deadline, end);
-    const relayed = Math.max(pump.aToB.lastRelayed() ?? 0, pump.bToA.lastRelayed() ?? 0);
+    const relayed = Math.max(pump.aToB.lastRelayTime() ?? 0, pump.bToA.lastRelayTime() ?? 0);
     return Math.min(after(Math.max(this.#activity!.last, relayed), idleTimeout), end);
   }
 

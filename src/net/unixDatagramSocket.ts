@@ -8,8 +8,8 @@ import { checkOptions, flag, quote } from "../check/index.js";
 import { isEndedByClose } from "../errors/index.js";
 import type { Data, IoOptions } from "../io.js";
 import type { SocketDescription } from "../ops/describeSocket.js";
-import { makeDescribable, describe, Inspectable } from "../registry/index.js";
-import { dropDefaultTimeout, receiveWhole, type Socket } from "../socket/index.js";
+import { describable, describe, Inspectable } from "../registry/index.js";
+import { dropDefaultTimeout, receiveWholeDatagram, type Socket } from "../socket/index.js";
 import { WAIT_NAMES } from "../wait/waitOptions.js";
 import { ClosingSignal } from "./closingSignal.js";
 
@@ -126,7 +126,7 @@ export class UnixDatagramSocket extends Inspectable<UnixDatagramDescription> imp
    */
   async receive(opts?: IoOptions): Promise<UnixDatagram> {
     checkOptions(opts, "receive", WAIT_NAMES);
-    const [data, address] = await receiveWhole(this.#socket, opts);
+    const [data, address] = await receiveWholeDatagram(this.#socket, opts);
     return { data, address: address as UnixAddress };
   }
 

@@ -16,7 +16,7 @@ import { awaitLookup, type LookupOptions } from "./awaitLookup.js";
 import { type Lookup, resultOf } from "./lookup.js";
 import { addrinfoQuery, nameinfoQuery } from "./query.js";
 import { decodeAddress, encodeAddress } from "../sys/sockaddr.js";
-import { hostText, plainText } from "./textArguments.js";
+import { checkHostText, checkPlainText } from "./textArguments.js";
 
 /** The `hints` of {@link getaddrinfo}. They limit its results. */
 export interface AddrInfoHints {
@@ -109,7 +109,7 @@ export function* addrinfoLookup(
   checkOptions(hints, action, HINT_NAMES);
   const query = addrinfoQuery(
     table,
-    host === null || host === undefined ? null : hostText(host, action),
+    host === null || host === undefined ? null : checkHostText(host, action),
     serviceText(service, action),
     int32(hints?.family ?? AF_UNSPEC, action, "family"),
     int32(hints?.type ?? 0, action, "type"),
@@ -130,7 +130,7 @@ function toAddrInfo([family, type, protocol, address, canonname]: AddrinfoEntry)
 function serviceText(service: unknown, action: string): string | null {
   if (service === null || service === undefined) return null;
   if (typeof service === "number") return String(integer(service, action, "service", 0, 65535));
-  const text = plainText(service, action, "service");
+  const text = checkPlainText(service, action, "service");
   if (!/^[\s+-]*[0-9]+$/.test(text)) return text;
   if (!/^[0-9]+$/.test(text)) {
     throw new TypeError(

@@ -2,7 +2,7 @@
 
 import { calls, type Calls } from "../sys/calls.js";
 import { check, socketError } from "../sys/errno.js";
-import { plainText } from "./textArguments.js";
+import { checkPlainText } from "./textArguments.js";
 
 /** HOST_NAME_MAX of Linux. */
 const HOST_NAME_MAX = 64;
@@ -40,5 +40,5 @@ export function gethostname(table: Calls = calls): string {
  * ```
  */
 export function sethostname(name: string): void {
-  check(calls.sethostname(plainText(name, "sethostname", "name", HOST_NAME_MAX)), "sethostname");
+  check(calls.sethostname(checkPlainText(name, "sethostname", "name", HOST_NAME_MAX)), "sethostname");
 }

@@ -16,9 +16,9 @@ import { awaitLookup, type LookupOptions } from "./awaitLookup.js";
 import { type Lookup, resultOf } from "./lookup.js";
 import { addrinfoQuery, hostByAddrQuery, hostByNameQuery } from "./query.js";
 import { decodeAddress } from "../sys/sockaddr.js";
-import { hostText } from "./textArguments.js";
+import { checkHostText } from "./textArguments.js";
 import { gethostname } from "./hostname.js";
-import { textOfAddress } from "./inet.js";
+import { formatAddressBytes } from "./inet.js";
 
 /** `[hostname, aliases, addresses]`: the official name, other names, and the numeric addresses. */
 export type HostEntry = [hostname: string, aliases: string[], addresses: string[]];
@@ -94,20 +94,20 @@ export async function getfqdn(name: string = "", opts?: LookupOptions): Promise<
 
 /** The lookup of `gethostbyname`. */
 export function* hostAddressLookup(table: Calls, host: string): Lookup<string> {
-  const name = hostText(host, "gethostbyname");
+  const name = checkHostText(host, "gethostbyname");
   if (name === "") return "0.0.0.0";
   return ((yield* firstAddress(table, name, AF_INET)) as InetAddress).host;
 }
 
 /** The lookup of `gethostbyname_ex`. */
 export function* hostByNameLookup(table: Calls, host: string): Lookup<HostEntry> {
-  const query = hostByNameQuery(table, hostText(host, "gethostbyname"), AF_INET);
+  const query = hostByNameQuery(table, checkHostText(host, "gethostbyname"), AF_INET);
   return toEntry(yield* resultOf(query), AF_INET);
 }
 
 /** The lookup of `gethostbyaddr`. */
 export function* hostByAddressLookup(table: Calls, address: string): Lookup<HostEntry> {
-  const first = yield* firstAddress(table, hostText(address, "gethostbyaddr"), AF_UNSPEC);
+  const first = yield* firstAddress(table, checkHostText(address, "gethostbyaddr"), AF_UNSPEC);
   const { family, host } = first as InetAddress | Inet6Address;
   const bytes = family === AF_INET ? parseIPv4(host) : parseIPv6(host)?.bytes;
   return toEntry(yield* resultOf(hostByAddrQuery(table, bytes!, family, host)), family);
@@ -115,7 +115,7 @@ export function* hostByAddressLookup(table: Calls, address: string): Lookup<Host
 
 /** The lookup of `getfqdn`. */
 export function* qualifiedNameLookup(table: Calls, name: string): Lookup<string> {
-  let host = hostText(name, "getfqdn").trim();
+  let host = checkHostText(name, "getfqdn").trim();
   if (host === "" || host === "0.0.0.0" || host === "::") host = gethostname(table);
   try {
     const [official, aliases] = yield* hostByAddressLookup(table, host);
@@ -133,5 +133,5 @@ function* firstAddress(table: Calls, host: string, family: number): Lookup<Addre
 }
 
 function toEntry([name, aliases, addresses]: RawEntry, family: number): HostEntry {
-  return [name, [...aliases], addresses.map((bytes) => textOfAddress(family, bytes))];
+  return [name, [...aliases], addresses.map((bytes) => formatAddressBytes(family, bytes))];
 }

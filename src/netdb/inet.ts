@@ -5,7 +5,7 @@ import { AF_INET, AF_INET6, formatIPv4, formatIPv6, parseIPv4, parseIPv6 } from 
 import { int32, quote } from "../check/index.js";
 import { calls } from "../sys/calls.js";
 import { EAFNOSUPPORT, socketError } from "../sys/errno.js";
-import { plainText } from "./textArguments.js";
+import { checkPlainText } from "./textArguments.js";
 
 /**
  * The bytes of a numeric address, in network order: inet_pton(3). It accepts four decimal numbers, or an IPv6 address
@@ -53,7 +53,7 @@ export function inet_pton(family: number, text: string): Buffer {
  */
 export function inet_ntop(family: number, bytes: Uint8Array): string {
   const inet6 = isInet6(family, "inet_ntop");
-  return textOfAddress(family, checkLength(bytes, inet6 ? 16 : 4, "inet_ntop"));
+  return formatAddressBytes(family, checkLength(bytes, inet6 ? 16 : 4, "inet_ntop"));
 }
 
 /**
@@ -73,7 +73,7 @@ export function inet_ntop(family: number, bytes: Uint8Array): string {
  * ```
  */
 export function inet_aton(text: string): Buffer {
-  const plain = plainText(text, "inet_aton", "text");
+  const plain = checkPlainText(text, "inet_aton", "text");
   // The C library ignores a space and all that comes after it.
   const value = /\s/.test(plain) ? -1 : calls.inet_aton(plain);
   if (value < 0) throw new TypeError(`Cannot inet_aton: text is ${quote(text)}, required an IPv4 address`);
@@ -100,7 +100,7 @@ export function inet_ntoa(bytes: Uint8Array): string {
 }
 
 /** The text of the bytes of an IPv4 or IPv6 address. */
-export function textOfAddress(family: number, bytes: Uint8Array): string {
+export function formatAddressBytes(family: number, bytes: Uint8Array): string {
   return family === AF_INET ? formatIPv4(bytes) : formatIPv6(bytes);
 }
 

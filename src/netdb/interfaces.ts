@@ -4,7 +4,7 @@ import { integer } from "../check/index.js";
 import { calls } from "../sys/calls.js";
 import { socketError } from "../sys/errno.js";
 import { indexOfName } from "../sys/interfaceIndex.js";
-import { plainText } from "./textArguments.js";
+import { checkPlainText } from "./textArguments.js";
 
 /**
  * The network interfaces: if_nameindex(3).
@@ -37,7 +37,7 @@ export function if_nameindex(): [index: number, name: string][] {
  * ```
  */
 export function if_nametoindex(name: string): number {
-  const text = plainText(name, "if_nametoindex", "name");
+  const text = checkPlainText(name, "if_nametoindex", "name");
   return indexOfName(calls, text);
 }
 

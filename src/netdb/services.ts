@@ -3,7 +3,7 @@
 import { integer } from "../check/index.js";
 import { calls } from "../sys/calls.js";
 import { check, socketError } from "../sys/errno.js";
-import { optionalText, plainText } from "./textArguments.js";
+import { optionalText, checkPlainText } from "./textArguments.js";
 
 /**
  * The port of a service: getservbyname(3). It reads a file, synchronously.
@@ -20,7 +20,7 @@ import { optionalText, plainText } from "./textArguments.js";
  * ```
  */
 export function getservbyname(name: string, protocol?: string): number {
-  const service = plainText(name, "getservbyname", "name");
+  const service = checkPlainText(name, "getservbyname", "name");
   const proto = optionalText(protocol, "getservbyname", "protocol");
   return check(calls.getservbyname(service, proto), "getservbyname", () => ({
     address: proto === null ? service : `${service}/${proto}`,
@@ -63,6 +63,6 @@ export function getservbyport(port: number, protocol?: string): string {
  * ```
  */
 export function getprotobyname(name: string): number {
-  const protocol = plainText(name, "getprotobyname", "name");
+  const protocol = checkPlainText(name, "getprotobyname", "name");
   return check(calls.getprotobyname(protocol), "getprotobyname", () => ({ address: protocol }));
 }

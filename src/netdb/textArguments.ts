@@ -7,7 +7,12 @@ import { quote } from "../check/index.js";
 const MAX_NAME_BYTES = 255;
 
 /** Returns `value` if it is a string of at most `maxBytes` bytes in UTF-8 without NUL. In C a string ends at a NUL. */
-export function plainText(value: unknown, action: string, name: string, maxBytes: number = MAX_NAME_BYTES): string {
+export function checkPlainText(
+  value: unknown,
+  action: string,
+  name: string,
+  maxBytes: number = MAX_NAME_BYTES,
+): string {
   if (typeof value !== "string") throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required a string`);
   if (value.includes("\0")) {
     throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required a string without NUL`);
@@ -22,11 +27,11 @@ export function plainText(value: unknown, action: string, name: string, maxBytes
 }
 
 /** Returns `value` if it can be the name or the address of a host. */
-export function hostText(value: unknown, action: string): string {
-  return plainText(value, action, "host", MAX_HOST_BYTES);
+export function checkHostText(value: unknown, action: string): string {
+  return checkPlainText(value, action, "host", MAX_HOST_BYTES);
 }
 
-/** Like `plainText()`, but returns null if `value` is undefined or null. */
+/** Like `checkPlainText()`, but returns null if `value` is undefined or null. */
 export function optionalText(value: unknown, action: string, name: string): string | null {
-  return value === undefined || value === null ? null : plainText(value, action, name);
+  return value === undefined || value === null ? null : checkPlainText(value, action, name);
 }

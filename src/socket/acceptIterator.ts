@@ -7,7 +7,7 @@ import type { PromiseRunner } from "./promiseRunner.js";
 
 /**
  * Returns the connections of a listening socket until it is closed. `next()` waits while descriptors or memory are
- * short. It is no async function: that would cost each connection another promise and another microtask.
+ * short. `next` is no async function, which would cost each connection another promise and another microtask.
  */
 export function acceptIterator<S>(
   runner: PromiseRunner,

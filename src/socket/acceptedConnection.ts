@@ -12,7 +12,7 @@ import { type Socket, socketOfDescriptor } from "./socket.js";
 
 export { type AcceptedConnection } from "../ops/handOver.js";
 
-/** Does the same as `acceptFrom` (connecting.ts), but makes no Socket. The caller owns the descriptor of the connection. */
+/** Like `acceptFrom` (connecting.ts), but makes no Socket: the caller owns the descriptor of the connection. */
 export function acceptConnection(
   handler: CompletionHandler<AcceptedConnection>,
   listener: Socket,
@@ -35,7 +35,7 @@ export function takeOver(
   return runner.descriptor.reading.submit(handler, runner, TAKE_OVER, undefined, undefined, null);
 }
 
-/** Does the same as `takeOver`, but returns a promise. */
+/** Like `takeOver`, but returns a promise. */
 export function takeOverAsync(channel: Socket, signal?: AbortSignal): Promise<AcceptedConnection | undefined> {
   const runner = runnerOf(channel)!;
   return runner.descriptor.reading.run(runner, TAKE_OVER, undefined, undefined, null, signal);
@@ -67,7 +67,7 @@ export function socketOf({ family, type, protocol }: SocketKind, fd: number): So
 /** Makes a Socket of a duplicate. Other code owns the original, and may keep it open longer than the duplicate. */
 export function duplicate(kind: SocketKind, fd: number): Socket {
   const socket = socketOf(kind, check(calls.dup(fd), "dup"));
-  // So close() removes the epoll entry first. The kernel would keep it until the last descriptor of the file is closed.
+  // Makes close() remove the epoll entry. The kernel would keep the entry until the original is closed too.
   descriptorOf(socket).duplicated = true;
   return socket;
 }

@@ -1,4 +1,4 @@
-// for await (const [data, address] of socket.datagrams()). receiveWhole() is the same receive for src/net.
+// for await (const [data, address] of socket.datagrams()). receiveWholeDatagram() is the same receive for src/net.
 
 import type { Address } from "../addr/index.js";
 import { checkOptions } from "../check/index.js";
@@ -11,11 +11,11 @@ import type { Socket } from "./socket.js";
 const END: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
 /** Receives the next datagram without truncation. */
-export function receiveWhole(socket: Socket, opts: WaitOptions | undefined): Promise<[Buffer, Address]> {
+export function receiveWholeDatagram(socket: Socket, opts: WaitOptions | undefined): Promise<[Buffer, Address]> {
   return recvWhole(runnerOf(socket)!, opts);
 }
 
-/** The datagrams of a socket until it is closed. The iterator receives only what `next()` returns. */
+/** The datagrams of a socket until it is closed. The iterator receives a datagram only in `next()`. */
 export function datagramIterator(
   runner: PromiseRunner,
   opts: WaitOptions | undefined,

@@ -47,7 +47,7 @@ export let trySendFrom: (
   size: number,
 ) => boolean;
 
-/** Sizes of a {@link DatagramQueue}. */
+/** Options of a {@link DatagramQueue}. */
 export interface DatagramQueueOptions {
   /** Maximum number of datagrams in the queue. Default 256. */
   readonly maxQueue?: number | undefined;
@@ -90,9 +90,9 @@ interface WaitingCall {
  * A bounded queue in front of a datagram socket, for programs that send from many places. It copies the datagrams,
  * counts them, and sends them in their order, in batches (`sendmmsg`).
  *
- * When the queue is full, `trySend` returns false and `send` waits for room. The queue drops no datagram itself. A
- * datagram that the kernel refuses is counted and reported to `onRefused`; the others are sent. When the socket is
- * closed, all waiting calls reject with `ECANCELED`.
+ * When the queue is full, `trySend` returns false and `send` waits for room. Until `close`, the queue drops no
+ * datagram. A datagram that the kernel refuses is counted and reported to `onRefused`; the others are sent. When the
+ * socket is closed, all waiting calls reject with `ECANCELED`.
  *
  * @see sendmmsg(2)
  * @example
@@ -178,7 +178,7 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
     return { queued: this.#length, sent: this.#sent, refused: this.#refused };
   }
 
-  #check(): void {
+  #checkOpen(): void {
     if (this.#failure !== undefined) throw this.#failure.error;
     if (this.#socket.closed) throw closedError("sendmmsg");
   }
@@ -191,7 +191,7 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
    *   that ended the queue
    */
   trySend(data: Data, to?: AddressLike, options?: AddOptions): boolean {
-    this.#check();
+    this.#checkOpen();
     if (this.#waitingForRoom.size > 0 || this.#length === this.#memory.capacity) return false;
     this.#put(data, to, options);
     return true;
@@ -225,7 +225,7 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
    */
   async flush(opts?: WaitOptions): Promise<void> {
     checkOptions(opts, "sendmmsg", WAIT_NAMES);
-    this.#check();
+    this.#checkOpen();
     if (this.#length > 0) {
       await this.#wait(this.#waitingForFlush, () => undefined, this.#sent + this.#refused + this.#length, opts);
     }

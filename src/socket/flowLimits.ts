@@ -19,8 +19,8 @@ export function enforceLimits(
   const cancel = (reason: unknown): void => {
     for (const flow of flows) flow.cancel(reason);
   };
-  const expire = (): void => cancel(timeoutError("splice", { transferred: flows[0]!.passed() }));
-  const abortListener = { onAborted: cancel };
+  const expire = (): void => cancel(timeoutError("splice", { transferred: flows[0]!.closeAndCount() }));
+  const abortListener = { aborted: cancel };
   if (signal !== undefined) onAbort(signal, abortListener);
   let deadlineTimer: NodeJS.Timeout | undefined;
   let idleTimer: NodeJS.Timeout | undefined;
@@ -29,19 +29,19 @@ export function enforceLimits(
   if (timeout !== null) {
     const deadline = performance.now() + timeout;
     const checkDeadline = (): void => {
-      const left = deadline - performance.now();
-      if (left <= 0) expire();
-      else deadlineTimer = setTimer(checkDeadline, left);
+      const remaining = deadline - performance.now();
+      if (remaining <= 0) expire();
+      else deadlineTimer = setTimer(checkDeadline, remaining);
     };
     deadlineTimer = setTimer(checkDeadline, timeout);
   }
   if (idleTimeout !== null && activity !== undefined) {
-    // The timer is not reset when bytes move. When it fires, it is armed again for the rest of the time.
+    // The timer is not reset when bytes move. When it fires too early, it is set again for the remaining time.
     const checkIdle = (): void => {
-      for (const flow of flows) activity.last = Math.max(activity.last, flow.lastRelayed() ?? 0);
-      const left = activity.last + idleTimeout - performance.now();
-      if (left <= 0) expire();
-      else idleTimer = setTimer(checkIdle, left);
+      for (const flow of flows) activity.last = Math.max(activity.last, flow.lastRelayTime() ?? 0);
+      const remaining = activity.last + idleTimeout - performance.now();
+      if (remaining <= 0) expire();
+      else idleTimer = setTimer(checkIdle, remaining);
     };
     idleTimer = setTimer(checkIdle, idleTimeout);
   }

@@ -10,32 +10,32 @@ import { quote } from "../check/index.js";
 import type { Calls } from "../sys/calls.js";
 import { check } from "../sys/errno.js";
 
-/** The members of a `net.BoundSocket` that are used: a bound TCP socket of Node.js, from versions 24.19 and 26.4. */
+/** The members of a `net.BoundSocket` that are used: a bound TCP socket of Node.js, since 24.19 and 26.4. */
 export interface NetBoundSocket {
   /** The descriptor. */
   fd(): number;
   address(): unknown;
   /** Closes the descriptor. */
   close(): void;
-  /** Whether it is a UNIX socket, in versions of Node.js that have these. */
+  /** Whether it is a UNIX socket. Absent in versions of Node.js without bound UNIX sockets. */
   readonly isPipe?: boolean | undefined;
 }
 
-const action = "Cannot adopt the socket of node:net";
+const REFUSAL = "Cannot adopt the socket of node:net";
 
 /** Returns a duplicate of the descriptor, which this environment owns, and closes the original. */
 export function takeNetSocket(source: NetSocket | NetBoundSocket, calls: Calls): number {
   if (source instanceof net().Socket) return takeConnectedHandle(source, calls);
   if (isBound(source)) return takeBound(source, calls);
-  throw new TypeError(`${action}: source is ${quote(source)}, required a net.Socket or a net.BoundSocket`);
+  throw new TypeError(`${REFUSAL}: source is ${quote(source)}, required a net.Socket or a net.BoundSocket`);
 }
 
 function takeConnectedHandle(socket: NetSocket, calls: Calls): number {
   const refusal = refusalOf(socket);
-  if (refusal !== undefined) throw new TypeError(`${action}: ${refusal}`);
+  if (refusal !== undefined) throw new TypeError(`${REFUSAL}: ${refusal}`);
   const fd = (socket as { readonly _handle?: { readonly fd?: number } | null })._handle?.fd;
   if (typeof fd !== "number" || fd < 0)
-    throw new TypeError(`${action}: the socket has no descriptor, required a connected one`);
+    throw new TypeError(`${REFUSAL}: the socket has no descriptor, required a connected one`);
   const copy = check(calls.dup(fd), "dup");
   socket.destroy();
   return copy;
@@ -72,7 +72,7 @@ function isBound(value: unknown): value is NetBoundSocket {
 function takeBound(bound: NetBoundSocket, calls: Calls): number {
   if (bound.isPipe === true) {
     throw new TypeError(
-      `${action}: the socket is a bound UNIX socket, whose file Node.js removes, required a TCP socket`,
+      `${REFUSAL}: the socket is a bound UNIX socket, whose file Node.js removes, required a TCP socket`,
     );
   }
   const copy = check(calls.dup(bound.fd()), "dup");

@@ -37,7 +37,7 @@ export { splice } from "./splice.js";
 // Only for the layers above. The public entries do not export these.
 export { isTcp } from "./socket.js";
 export { acceptFrom, localPortOf, connectTo, type CompletionHandler, PENDING } from "./connecting.js";
-export { receiveWhole } from "./datagramIterator.js";
+export { receiveWholeDatagram } from "./datagramIterator.js";
 export { dropDefaultTimeout, onClose } from "./promiseRunner.js";
 export { Pump } from "./pump.js";
 export { resetOnClose } from "./socketConn.js";

@@ -26,8 +26,8 @@ import { resolveName } from "./resolveAddress.js";
 import type { Socket } from "./socket.js";
 
 /**
- * From this number of datagrams on, leaving the epoll set and registering again later costs less than sending while
- * registered: epoll makes each send of a registered UDP socket slower.
+ * epoll makes each send of a registered UDP socket slower. From this number of datagrams on, it costs less to remove
+ * the socket from epoll and to register it again later.
  */
 const MANY_DATAGRAMS = 16;
 

@@ -48,12 +48,12 @@ export class Pump implements FlowOwner {
     return !this.#ownerCloses || !(flow === this.aToB ? this.bToA : this.aToB).over;
   }
 
-  flowEnded(flow: SpliceFlow): void {
+  onFlowEnded(flow: SpliceFlow): void {
     if (this.#broken) return;
     const other = flow === this.aToB ? this.bToA : this.aToB;
     if (!other.over) {
-      // The source of this flow is the destination of the other flow. Until now the reads of this flow reported its
-      // errors. From now on nothing reads it, so it is watched.
+      // The source of this flow is the destination of the other flow. No read reports the errors of that socket any
+      // more, so the other flow watches it.
       watchDestinationLater(other);
       return;
     }
@@ -64,7 +64,7 @@ export class Pump implements FlowOwner {
    * An error of one direction cancels the other direction. The owner is called in a microtask, because the flow
    * may still be running below on the stack.
    */
-  flowFailed(flow: SpliceFlow, error: unknown): void {
+  onFlowFailed(flow: SpliceFlow, error: unknown): void {
     if (this.#broken) return;
     this.#broken = true;
     (flow === this.aToB ? this.bToA : this.aToB).cancel(error);

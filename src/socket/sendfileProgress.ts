@@ -37,7 +37,7 @@ export async function sendfile(
   return sending.sent;
 }
 
-/** Calls `onProgress` during the call. An error that it throws ends the call. */
+/** Calls `onProgress` while the file is sent. An error that it throws ends `sendfile`. */
 function reportProgress(
   sending: FileSendProgress,
   onProgress: (transferred: number) => void,

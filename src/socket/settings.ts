@@ -1,4 +1,4 @@
-// The addresses and options of a socket. Another layer reads and writes, such as Node.js below TLS.
+// The addresses and options of a socket that another layer reads and writes, such as Node.js below TLS.
 
 import { type Address, AF_INET, AF_INET6 } from "../addr/index.js";
 import { SocketError } from "../errors/index.js";

@@ -48,7 +48,7 @@ import { PromiseRunner, setRunnerOf } from "./promiseRunner.js";
 import { sendfile } from "./sendfileProgress.js";
 import { SocketConn } from "./socketConn.js";
 
-/** Whether a socket of this family, type and protocol speaks TCP. */
+/** Whether a socket of this family, type and protocol is a TCP socket. */
 export function isTcp(family: number, type: number, protocol: number): boolean {
   return (
     (family === AF_INET || family === AF_INET6) &&
@@ -138,9 +138,9 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Makes a Socket of a descriptor that other code has used. It may have an upper layer protocol (TCP_ULP), such as
-   * kernel TLS. With such a protocol a read stops at the end of a record, so a short read does not mean that the socket
-   * is empty.
+   * Makes a Socket of a descriptor that other code has used. The descriptor may have an upper layer protocol (TCP_ULP),
+   * such as kernel TLS. With such a protocol a read stops at the end of a record, so a short read does not mean that
+   * the socket is empty.
    */
   static #adopted(family: number, type: number, protocol: number, fd: number): Socket {
     const socket = Socket.#ofDescriptor(family, type, protocol, fd);
@@ -323,8 +323,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   /**
    * Accepts the next connection of the accept queue: accept4(2). The new socket is close-on-exec and non-blocking.
    *
-   * `accept` skips connections that have failed in the queue (`ECONNABORTED` and pending network errors), with pauses if
-   * there are many in a row.
+   * `accept` skips connections that have failed in the queue (`ECONNABORTED` and pending network errors), with pauses
+   * if there are many in a row.
    *
    * @returns the connection and the address of its peer
    * @throws SocketError `EINVAL` if the socket does not listen; `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`, after which
@@ -471,8 +471,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    *
    * If `timeout`, `close()` or an error ends the call, `transferred` of the error is the number of bytes that were
    * sent. An abort rejects with the signal's reason; if the reason is an object and bytes were sent, its property
-   * `transferred` is their number. If one signal ends several calls, `transferred` is that of the last one. So use one
-   * controller per call if you need the counts.
+   * `transferred` is their number. If one signal ends several calls, `transferred` is that of the call that rejects
+   * last. So use one controller per call if you need the counts.
    *
    * @throws SocketError as `send`, with `transferred`
    * @see send(2)
@@ -550,8 +550,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Receives a message with its control data: recvmsg(2). A datagram longer than `size` is truncated, and `truncated` is
-   * true. For a datagram without bytes `data` is empty; that is not an end. The flags are those of `recv`:
+   * Receives a message with its control data: recvmsg(2). A datagram longer than `size` is truncated, and `truncated`
+   * is true. For a datagram without bytes `data` is empty; that is not an end. The flags are those of `recv`:
    * `MSG_ERRQUEUE` takes an entry of the error queue, in a wait queue of its own.
    *
    * The message owns its descriptors (SCM_RIGHTS) until they are taken. Disposing the message closes those that
@@ -681,8 +681,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
 
   /**
    * Sends one buffer as datagrams of `size` bytes; the last one may be shorter: sendmsg(2) with UDP_SEGMENT. The buffer
-   * passes the network stack as one packet and is divided below it. So the cost is about that of one datagram, which
-   * is worth it from a dozen datagrams on.
+   * passes the network stack as one packet and is divided below it. So the cost is about that of one datagram. Use it
+   * for a dozen datagrams or more.
    *
    * @param size bytes of each datagram. It must fit into a packet of the path: at most 1472 with an MTU of 1500
    * @returns the number of bytes sent
@@ -719,8 +719,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    *
    * @param file descriptor of a regular file or a block device, or an object with one, such as a FileHandle
    * @returns the number of bytes sent: fewer than `count` if the file ends earlier
-   * @throws SocketError with `transferred`: `EPIPE`, `ECONNRESET`, `ENOTCONN`, `EBADF`, `EIO`, `ETIMEDOUT`; `EINVAL` if
-   *   it is no regular file …
+   * @throws SocketError with `transferred`: `EPIPE`, `ECONNRESET`, `ENOTCONN`, `EBADF`, `EIO`, `ETIMEDOUT`; `EINVAL`
+   *   for any other file …
    * @see sendfile(2)
    * @example
    * ```ts
@@ -917,7 +917,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Attaches a packet filter: setsockopt(2) with SO_ATTACH_FILTER or SO_ATTACH_BPF. From now on the program receives
+   * Attaches a packet filter: setsockopt(2) with SO_ATTACH_FILTER or SO_ATTACH_BPF. From now on the socket receives
    * only packets that have passed the filter. A raw or packet socket receives packets from its creation on. So this
    * call also drops the unfiltered packets in the receive buffer. To lose no packets, make a packet socket with
    * protocol 0, attach the filter, and then bind it to a protocol and an interface.
@@ -1005,8 +1005,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Lets the process end while calls wait here. Neither waiting calls, nor later ones, nor their deadlines keep it
-   * alive. A running lookup of a name keeps it alive until the resolver returns.
+   * Lets the process end while calls wait here. Neither present nor later calls, nor their deadlines, keep
+   * the process alive. Only a running lookup of a name does, until the resolver returns.
    * @example
    * ```ts
    * import { Socket } from "berkeley";

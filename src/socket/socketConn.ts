@@ -255,8 +255,8 @@ export class SocketConn<A extends Address = Address>
   }
 
   /**
-   * Lets the process end while calls wait on this connection. Neither the waiting calls nor their deadlines keep it
-   * alive from now on, including calls that wait already.
+   * Lets the process end while calls wait on this connection. From now on neither present nor later calls, nor their
+   * deadlines, keep the process alive.
    */
   unref(): this {
     this.#socket.unref();

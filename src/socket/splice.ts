@@ -62,8 +62,8 @@ export async function splice(from: Socket | Stream, to: Socket | Stream, opts?: 
     return await new Promise<number>((resolve) => {
       const owner: FlowOwner = {
         endsDestination: () => end,
-        flowEnded: ({ sent }) => resolve(sent),
-        flowFailed: (_, error) => {
+        onFlowEnded: ({ sent }) => resolve(sent),
+        onFlowFailed: (_, error) => {
           if (!failed) resolve(rejection(error));
           failed = true;
         },

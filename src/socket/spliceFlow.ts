@@ -25,11 +25,11 @@ export interface LastActivity {
 export interface FlowOwner {
   /** Whether to call shutdown(2) with `SHUT_WR` on the destination when the source has ended. */
   endsDestination(flow: SpliceFlow): boolean;
-  flowEnded(flow: SpliceFlow): void;
-  flowFailed(flow: SpliceFlow, error: unknown): void;
+  onFlowEnded(flow: SpliceFlow): void;
+  onFlowFailed(flow: SpliceFlow, error: unknown): void;
 }
 
-/** Maximum milliseconds until the destination of a flow is watched for its end. */
+/** Maximum milliseconds from the start of a flow until its destination is watched. */
 const UNWATCHED_TIME = 100;
 const unwatched: SpliceFlow[] = [];
 
@@ -91,13 +91,15 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
     return this.#started && !this.#running;
   }
 
-  /** The started flow ends at the end of the source or at the limit, when the destination has taken all bytes. */
+  /**
+   * Starts the flow. It ends when the source has ended or `limit` is reached, and the destination has taken all bytes.
+   */
   start(): void {
     this.#started = true;
     try {
       check(this.pipes.addUser(this.from.reactor.calls), "pipe");
     } catch (error) {
-      this.#owner.flowFailed(this, error);
+      this.#owner.onFlowFailed(this, error);
       return;
     }
     try {
@@ -105,7 +107,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
       if (ahead !== undefined && ahead.unread > 0) this.#storeReadAhead(ahead.takeUnread(this.limit));
     } catch (error) {
       this.pipes.removeUser(this.from.reactor.calls);
-      this.#owner.flowFailed(this, error);
+      this.#owner.onFlowFailed(this, error);
       return;
     }
     this.#running = true;
@@ -184,12 +186,12 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
   onFailed(error: unknown): void {
     if (!this.#running) return;
     this.#release();
-    this.#owner.flowFailed(this, error);
+    this.#owner.onFlowFailed(this, error);
   }
 
   /**
-   * Ends the flow when the connection of its destination ends. While the source sends nothing, no write
-   * reports this.
+   * Ends the flow when the connection of its destination ends. While the source sends nothing, the flow writes
+   * nothing, and no write reports that end.
    *
    * @param orderly whether an orderly end (EPIPE) ends the flow too
    */
@@ -217,7 +219,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
       return;
     }
     this.#release();
-    this.#owner.flowEnded(this);
+    this.#owner.onFlowEnded(this);
   }
 
   /** Ends the flow's relay, its wait for a hangup and its listeners. A pipe with unsent bytes stays in `pipe`. */
@@ -238,17 +240,17 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
   }
 
   /** The time when the relay moved bytes last; undefined if it has moved none. */
-  lastRelayed(): number | undefined {
+  lastRelayTime(): number | undefined {
     return this.relay?.lastActive();
   }
 
   /** Called when one of the descriptors was closed. */
-  onClosed(): void {
-    this.cancel(socketError(ECANCELED, "splice", { transferred: this.passed() }));
+  ended(): void {
+    this.cancel(socketError(ECANCELED, "splice", { transferred: this.closeAndCount() }));
   }
 
   /** Closes the relay, because only that makes its counts final. Returns the number of bytes that were sent. */
-  passed(): number {
+  closeAndCount(): number {
     closeRelay(this);
     return this.#readAhead === undefined ? this.sent : this.#readAhead.sent;
   }
@@ -261,7 +263,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
     this.onFailed(reason);
     this.from.reading.withdraw(this, reason);
     this.to.writing.withdraw(this.#readAhead ?? this, reason);
-    // The relay (native code) has received the event for the source's data. No further event will wake the waiting reads.
+    // The relay (native code) has received the event for the data of the source. No further event wakes waiting reads.
     if (sourceMayHaveData) this.from.reading.wake();
   }
 

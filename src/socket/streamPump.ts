@@ -33,8 +33,8 @@ class PipeDirection implements PipeObserver {
   }
 
   /**
-   * An error of the destination ends the pipe at once, except EPIPE: the peer has closed in order, and its last bytes
-   * may still be unread.
+   * An error of the destination ends the pipe at once, except EPIPE: the peer has closed the connection in order, and
+   * its last bytes may still be unread.
    */
   endsOn(error: unknown): boolean {
     return (error as NodeJS.ErrnoException | null)?.code !== "EPIPE";
@@ -81,14 +81,14 @@ export async function pumpStreams(a: SpliceEnd, b: SpliceEnd, limits: PumpLimits
   const timers = new Set<NodeJS.Timeout>();
   /** Stops the pump at the time `due()`, which may become later while the timer runs. */
   const arm = (due: () => number): void => {
-    const left = due() - performance.now();
-    if (left <= 0) return stop(timeoutError("splice", { transferred: aToB.sent }));
+    const remaining = due() - performance.now();
+    if (remaining <= 0) return stop(timeoutError("splice", { transferred: aToB.sent }));
     const timer = setTimeout(
       () => {
         timers.delete(timer);
         arm(due);
       },
-      Math.min(Math.ceil(left), MAX_TIMER_DELAY),
+      Math.min(Math.ceil(remaining), MAX_TIMER_DELAY),
     ).unref();
     timers.add(timer);
   };

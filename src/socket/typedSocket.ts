@@ -29,7 +29,7 @@ export interface SocketConstructor {
    *
    * @param family `AF_INET` (the default), `AF_INET6`, `AF_UNIX` …
    * @param type `SOCK_STREAM` (the default), `SOCK_DGRAM`, `SOCK_SEQPACKET`, `SOCK_RAW` …
-   * @param protocol 0 (the default) for that of family and type
+   * @param protocol 0 (the default) for the default of family and type
    * @throws SocketError `EAFNOSUPPORT`, `EPROTONOSUPPORT`, `EMFILE`, `EPERM` …
    * @see socket(2)
    */
@@ -45,5 +45,5 @@ export interface SocketConstructor {
 
 /** The class of sockets. Its constructor derives the type of the addresses from the family. */
 export const Socket: SocketConstructor = SocketCalls;
-// A bundler may rename the class, because this file has the name too.
+// A bundler may rename the class, because this file uses the name Socket too.
 Object.defineProperty(SocketCalls, "name", { value: "Socket", configurable: true });

@@ -25,13 +25,13 @@ import {
 } from "../reactor/operation.js";
 import { FIRST_PAUSE, MAX_PAUSE } from "../reactor/retryPause.js";
 
-/** Maximum time of one poll(2) in ms. */
-const SLICE = 100;
+/** Maximum time of one poll(2) in ms. After each slice V8 can end the thread. */
+const MAX_SLICE = 100;
 /** After this number of events in a row without a success, the call pauses between attempts. */
 const MAX_FUTILE_EVENTS = 3;
 
 /** An empty list for poll(2), which then only sleeps. */
-const NONE = new Uint8Array(0);
+const NO_ENTRIES = new Uint8Array(0);
 
 /** The deadline of a call that starts now, by performance.now(). */
 export function deadlineIn(timeout: number | null): number {
@@ -40,7 +40,7 @@ export function deadlineIn(timeout: number | null): number {
 
 /** The timeout for poll(2) in ms: a slice at most, 0 after the deadline. */
 export function sliceUntil(deadline: number): number {
-  return Math.min(SLICE, Math.max(0, Math.ceil(deadline - performance.now())));
+  return Math.min(MAX_SLICE, Math.max(0, Math.ceil(deadline - performance.now())));
 }
 
 /**
@@ -88,7 +88,7 @@ export function block<A, B, T>(
       futileEvents = calls.poll(fd, events, slice) > 0 ? futileEvents + 1 : 0;
     } else {
       pause = Math.min(pause === 0 ? FIRST_PAUSE : pause * 2, MAX_PAUSE);
-      calls.pollEntries(NONE, Math.min(pause, slice));
+      calls.pollEntries(NO_ENTRIES, Math.min(pause, slice));
     }
   }
 }

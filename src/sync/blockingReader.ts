@@ -1,10 +1,10 @@
 // The reading side of a blocking stream: a buffer, and the call that receives until a read rule has its result.
 //
 // Buffer and rules are those of the awaitable stream (src/reading/). One call of the blocking runner makes all receives
-// of a read, so its deadline is one for the whole read. Bytes that have arrived when a call ends early stay in the
+// of a read, so one deadline covers the whole read. When a call ends early, the bytes that have arrived stay in the
 // buffer.
 //
-// Between `room()` and `filled()` no other code runs, so small reads can share the block of memory of the thread.
+// Between `room()` and `filled()` no other code runs, so small reads can share one block of memory per thread.
 
 import { isUint8Array } from "node:util/types";
 import { BufferedError, IncompleteReadError } from "../errors/index.js";
@@ -122,12 +122,12 @@ export class BlockingReader implements ReadConsumer, ReadAhead {
 }
 
 /** Whether an argument is a buffer to fill, and not a size or options. */
-export function isTarget(value: unknown): value is Uint8Array {
+export function isReadTarget(value: unknown): value is Uint8Array {
   return isUint8Array(value);
 }
 
 /** Throws if bytes were read ahead: a read of the socket would return later bytes first. */
-export function checkNothingAhead(reader: BlockingReader | undefined, action: string): void {
+export function checkNothingUnread(reader: BlockingReader | undefined, action: string): void {
   const unread = reader === undefined ? 0 : reader.unread;
   if (unread > 0) throw new BufferedError(action, unread);
 }

@@ -15,8 +15,8 @@ import { encodeAddress } from "../sys/sockaddr.js";
 import { closeWhenCollected, stopLeakDetection } from "../sys/leakDetection.js";
 import type { TransferStats } from "../io.js";
 import { countCompleted, TransferCounts } from "../reactor/index.js";
-import { makeDescribable, type Fields, registry } from "../registry/index.js";
-import { type BlockingReader, checkNothingAhead } from "./blockingReader.js";
+import { describable, type Fields, registry } from "../registry/index.js";
+import { type BlockingReader, checkNothingUnread } from "./blockingReader.js";
 import { block, deadlineIn } from "./blockingCall.js";
 import { OpenDescriptor } from "./openDescriptor.js";
 import type { Socket } from "./syncSocket.js";
@@ -108,7 +108,7 @@ export class BlockingRunner implements Runner<"blocking"> {
 
   /** Throws if the stream has read bytes ahead, except for the error queue and urgent data. */
   #checkAhead(syscall: string, flags: number): void {
-    if (this.reader !== undefined && (flags & (MSG_ERRQUEUE | MSG_OOB)) === 0) checkNothingAhead(this.reader, syscall);
+    if (this.reader !== undefined && (flags & (MSG_ERRQUEUE | MSG_OOB)) === 0) checkNothingUnread(this.reader, syscall);
   }
 
   #eventsOf(flags: number): number {
@@ -126,8 +126,8 @@ export class BlockingRunner implements Runner<"blocking"> {
       a.address = this.#resolve(a.target);
       a.sockaddr = encodeAddress(a.address);
     }
-    const left = timeout === null ? null : Math.max(0, deadline - performance.now());
-    return this.run(operation, a, b, POLLOUT, left);
+    const timeLeft = timeout === null ? null : Math.max(0, deadline - performance.now());
+    return this.run(operation, a, b, POLLOUT, timeLeft);
   }
 
   withAddress<T>(
@@ -197,10 +197,10 @@ export class BlockingRunner implements Runner<"blocking"> {
   /** Releases the descriptor to the caller without closing it. */
   detach(blocking: boolean): number {
     const fd = this.checkOpen("detach");
-    checkNothingAhead(this.reader, "detach");
+    checkNothingUnread(this.reader, "detach");
     const result = this.descriptor.release(blocking);
-    // O_NONBLOCK could not be cleared: nothing changes. Without `blocking`, an error means that this environment does not
-    // own the descriptor any more.
+    // O_NONBLOCK could not be cleared, so nothing changes. Without `blocking`, an error means that this environment no
+    // longer owns the descriptor.
     if (result < 0 && blocking) check(result, "detach");
     stopLeakDetection(this.descriptor);
     if (registry !== undefined) registry.removeObject(this);

@@ -22,7 +22,7 @@ import type { Calls } from "../sys/calls.js";
 import { EPERM } from "../sys/errno.js";
 import { runtime } from "../sys/runtime.js";
 
-/** After this many SIGINT whose listeners have not run, the next wait ends the process. */
+/** When this number of SIGINT have arrived and their listeners have not run, the next wait ends the process. */
 const MAX_UNHANDLED = 2;
 
 /** Only without libuv: whether the loop has to turn before the listeners of all signals so far have run. */
@@ -77,7 +77,7 @@ const watchStatus = addon.watchSignals();
  * of the process.
  */
 const isMainThread = runtime.libuv ? watchStatus !== EPERM : workerThreads().isMainThread;
-/** Whether native code finds out from libuv that listeners have run. */
+/** Whether libuv reports to native code that listeners have run. */
 const loopReportsTurns = isMainThread && watch();
 
 function watch(): boolean {
@@ -101,8 +101,7 @@ function watch(): boolean {
  */
 export function takeInterrupt(calls: Calls): boolean {
   if (!isMainThread) return false;
-  // Removes the `noop` listeners now: no microtask can do it during the call, and with them the signal would have no
-  // default action.
+  // No microtask can remove the `noop` listeners during the call, and they would disable the default action.
   if (noopSignals.length > 0) removeNoopListeners();
   if (!loopReportsTurns && !turnPending) {
     calls.markSignalsHandled();

@@ -7,7 +7,7 @@ export class OpenDescriptor implements LeakableDescriptor {
   /** -1 once closed or detached. */
   fd: number;
   pendingIndex: number = -1;
-  /** The id of the open file from `calls.share()`, once other code has the number. It detects a reused number. */
+  /** The identity of the file, from `calls.share()`, once other code has the number. It detects a reused number. */
   #file = 0;
 
   constructor(fd: number) {

@@ -32,14 +32,14 @@ export function endSyncSocket(socket: Socket, opts: EndOptions | undefined): End
     throw new TypeError(`Cannot end: the socket is of type ${socket.type}, required SOCK_STREAM`);
   }
   if (socket.closed) return { how: "closed", dropped: 0 };
-  const left = (): number | null => (deadline === Infinity ? null : Math.max(0, deadline - performance.now()));
+  const remaining = (): number | null => (deadline === Infinity ? null : Math.max(0, deadline - performance.now()));
   const discarded = new Uint8Array(DISCARD_SIZE);
   let dropped = blockingRunnerOf(socket)?.reader?.discard() ?? 0;
   let how: EndResult["how"] = "maxBytes";
   try {
     socket.shutdown(SHUT_WR);
     while (dropped <= maxBytes) {
-      const timeout = left();
+      const timeout = remaining();
       // Reads one byte more than the limit allows. That byte shows that the limit is exceeded.
       const count = socket.recvInto(discarded.subarray(0, Math.min(DISCARD_SIZE, maxBytes - dropped + 1)), { timeout });
       if (count === 0) {

@@ -36,8 +36,8 @@ export function send_fds(
 /**
  * Receives data and up to `maxfds` descriptors: recvmsg(2) with SCM_RIGHTS, like the awaitable `recv_fds`.
  *
- * @returns data, descriptors (`take()` them; the others are closed when the object is disposed or collected), flags and
- *   address
+ * @returns data, descriptors, flags and address. Descriptors that are not taken with `take()` are closed when the
+ *   object is disposed or collected
  * @throws SocketError as `recvmsg`
  * @see unix(7), SCM_RIGHTS
  * @example

@@ -37,13 +37,13 @@ function sendInSteps(
   const deadline = timeout === null ? null : performance.now() + timeout;
   sending.until = 0;
   do {
-    const left = deadline === null ? null : deadline - performance.now();
+    const timeLeft = deadline === null ? null : deadline - performance.now();
     // run() tries once even after the deadline, so without this check each step could still succeed.
-    if (left !== null && left <= 0 && sending.sent > 0) {
+    if (timeLeft !== null && timeLeft <= 0 && sending.sent > 0) {
       throw timeoutError("sendfile", { transferred: sending.sent });
     }
     sending.until = Math.min(total, sending.until + PROGRESS_STEP);
-    runner.run(SENDFILE, sending, undefined, POLLOUT, left);
+    runner.run(SENDFILE, sending, undefined, POLLOUT, timeLeft);
     warnOnRejection("onProgress", onProgress(sending.sent));
   } while (!sending.ended && sending.sent < total);
 }

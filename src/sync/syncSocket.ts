@@ -56,8 +56,8 @@ import { Stream, type StreamOptions } from "./syncStream.js";
 let ACCEPT: AcceptOperations<Socket>;
 
 /**
- * A Berkeley socket whose calls block the thread. The calls have the names of the `Socket` of "berkeley". It is for
- * scripts, for worker threads, and for teaching. While a call waits, no other code runs in the thread: no timer, no
+ * A Berkeley socket whose calls block the thread. The calls have the names of the `Socket` of "berkeley". This class is
+ * for scripts, for worker threads, and for teaching. While a call waits, no other code runs in the thread: no timer, no
  * other socket, no listener of a signal. So use the awaitable socket for a server in the main thread.
  *
  * `timeout` (ms), of the socket or of a call, throws `ETIMEDOUT`. There is no `signal`, because a blocked thread can't
@@ -442,7 +442,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
 
   /**
    * Receives a message with its control data: recvmsg(2). The message owns its descriptors (SCM_RIGHTS) until they are
-   * taken. Disposing the message closes the others.
+   * taken. Disposing the message closes the descriptors that were not taken.
    *
    * @param size room for data in bytes
    * @throws SocketError as `recvfrom`
@@ -503,8 +503,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    *
    * @param file descriptor of a regular file or a block device, or an object with one, such as a FileHandle
    * @returns the number of bytes sent: fewer than `count` if the file ends earlier
-   * @throws SocketError with `transferred`: `EPIPE`, `ECONNRESET`, `ENOTCONN`, `EBADF`, `EIO`, `ETIMEDOUT`; `EINVAL` if
-   *   it is no regular file …
+   * @throws SocketError with `transferred`: `EPIPE`, `ECONNRESET`, `ENOTCONN`, `EBADF`, `EIO`, `ETIMEDOUT`; `EINVAL`
+   *   for any other file …
    * @see sendfile(2)
    */
   sendfile(file: FileSource, opts?: SendFileOptions): number {
@@ -650,7 +650,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Attaches a packet filter: setsockopt(2) with SO_ATTACH_FILTER or SO_ATTACH_BPF. From now on the program receives
+   * Attaches a packet filter: setsockopt(2) with SO_ATTACH_FILTER or SO_ATTACH_BPF. From now on the socket receives
    * only packets that have passed the filter. A raw or packet socket receives packets from its creation on. So this
    * call also drops the unfiltered packets in the receive buffer. To lose no packets, make a packet socket with
    * protocol 0, attach the filter, and then bind it to a protocol and an interface.

@@ -121,8 +121,8 @@ class Splice {
       if (result === EINTR) continue;
       if (result < 0 && result > PROGRESS) throw errorOf(SPLICE, result, flow, undefined);
       if (!this.#pipeHoldsBytes && result === SPLICE_DONE) break;
-      // A result of at most PROGRESS: bytes were moved, but the operation is not complete. A complete SPLICE leaves bytes
-      // in the pipe, a complete SPLICE_REST none.
+      // A result of at most PROGRESS: bytes were moved, but the operation is not complete. A complete SPLICE leaves
+      // bytes in the pipe. A complete SPLICE_REST leaves none.
       const moved = this.#pipeHoldsBytes || result <= PROGRESS;
       if (result > PROGRESS) this.#pipeHoldsBytes = !this.#pipeHoldsBytes;
       if (!moved || (flow.received >= flow.limit && !this.#pipeHoldsBytes)) continue;

@@ -15,7 +15,7 @@ import {
   UntilRule,
 } from "../reading/readRules.js";
 import { SHUT_WR, SOCK_STREAM } from "../sys/constants.js";
-import { BlockingReader, isTarget } from "./blockingReader.js";
+import { BlockingReader, isReadTarget } from "./blockingReader.js";
 import { blockingRunnerOf } from "./blockingRunner.js";
 import type { EndOptions } from "./syncEnding.js";
 import { blockingTimeoutOf, type WaitOptions } from "./syncOptions.js";
@@ -37,7 +37,7 @@ export type LineOptions = Omit<AwaitableLine, "signal">;
 /** Options of `readUntil`: `timeout`, `max`. */
 export type UntilOptions = Omit<AwaitableUntil, "signal">;
 
-/** Options of each call. With `signal`, blockingTimeoutOf() throws an error that says why there is none. */
+/** Options of each call. For `signal`, blockingTimeoutOf() throws an error with the reason why it is not allowed. */
 const COMMON_NAMES = ["timeout", "signal"];
 
 /**
@@ -52,7 +52,7 @@ const COMMON_NAMES = ["timeout", "signal"];
  * calls of the socket throw a {@link BufferedError}, and so do `detach()` and the passing of the socket. `splice` and
  * `pump` send them first.
  *
- * A {@link LimitError} ends the reading: all later reads throw the same error. If the end comes too early, the call
+ * A {@link LimitError} ends the reading: all later reads throw the same error. If the stream ends too early, the call
  * throws an {@link IncompleteReadError}, which has the bytes that have arrived.
  *
  * @see recv(2)
@@ -129,17 +129,17 @@ export class Stream implements Iterable<Buffer> {
   /** Reads into `buffer`. If the stream has no bytes, the kernel fills `buffer` itself. Returns 0 at the end. */
   read(buffer: Uint8Array, opts?: WaitOptions): number;
   read(first?: number | WaitOptions | Uint8Array, opts?: WaitOptions): Buffer | null | number {
-    if (isTarget(first)) return this.#reader.readInto(first, checkedOptions(opts, "read"));
+    if (isReadTarget(first)) return this.#reader.readInto(first, checkedOptions(opts, "read"));
     if (first === undefined) return this.#reader.read(ANY_CHUNK_RULE, checkedOptions(opts, "read"));
     if (typeof first === "object") return this.#reader.read(ANY_CHUNK_RULE, checkedOptions(first, "read"));
-    return this.#reader.read(new ChunkRule(checkSize(first, "read", "max", 1)), checkedOptions(opts, "read"));
+    return this.#reader.read(new ChunkRule(sizeOf(first, "read", "max", 1)), checkedOptions(opts, "read"));
   }
 
   /**
    * Reads exactly `size` bytes. `maxLine` does not limit `size`, so check a `size` that a peer has sent. Memory is
    * allocated as bytes arrive.
    *
-   * @throws IncompleteReadError if the end comes before; SocketError as `read`
+   * @throws IncompleteReadError if the stream ends earlier; SocketError as `read`
    * @throws TypeError or RangeError for a `size` that is no whole number from 0
    */
   readExactly(size: number, opts?: WaitOptions): Buffer {
@@ -170,7 +170,7 @@ export class Stream implements Iterable<Buffer> {
 
   /**
    * Reads the next line, without its end: LF or CR LF. Returns null at the end. The last line may lack its end. A
-   * character whose bytes arrive in several pieces comes out whole.
+   * character whose bytes arrive in several pieces is returned whole.
    *
    * @throws LimitError if the line has more than `max` bytes; SocketError as `read`
    * @throws TypeError or RangeError for a wrong `max` or `encoding`
@@ -209,8 +209,8 @@ export class Stream implements Iterable<Buffer> {
   }
 
   /**
-   * Reads the next `size` bytes and leaves them unread. Returns fewer if the end comes before, and null if there are
-   * none.
+   * Reads the next `size` bytes and leaves them unread. Returns fewer if the stream ends earlier, and null if there
+   * are none.
    *
    * @throws SocketError as `read`; TypeError or RangeError for a `size` that is no whole number from 1
    */
@@ -229,7 +229,7 @@ export class Stream implements Iterable<Buffer> {
   }
 
   /**
-   * Ends the writing side; reading goes on: shutdown(2) with `SHUT_WR`.
+   * Ends the writing side; reading stays possible: shutdown(2) with `SHUT_WR`.
    *
    * @throws SocketError `ENOTCONN`, `EBADF` after `close()`
    */
@@ -237,7 +237,7 @@ export class Stream implements Iterable<Buffer> {
     this.#socket.shutdown(SHUT_WR);
   }
 
-  /** Ends the connection so that the peer gets what was written last; see {@link Socket.end}. */
+  /** Ends the connection so that the peer receives the last bytes; see {@link Socket.end}. */
   end(opts?: EndOptions): EndResult {
     return this.#socket.end(opts);
   }

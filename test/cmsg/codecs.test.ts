@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { type ControlMessage, type ControlToSend, IP_TTL, IPPROTO_IP } from "berkeley";
 import * as k from "#berkeley/sys/constants.js";
 import { decodeControl, descriptorsOf, encodeControl } from "#berkeley/cmsg/index.js";
-import { eachMessage, HEADER, writeHeader } from "#berkeley/cmsg/layout.js";
+import { forEachMessage, HEADER_SIZE, writeHeader } from "#berkeley/cmsg/layout.js";
 import { checkLeaks } from "../support/leaks.js";
 import { recorder } from "./support.js";
 
@@ -22,15 +22,15 @@ function encoded(message: ControlToSend): Raw {
   assert.ok(control.refreshDescriptors());
   const { bytes } = control;
   const found: Raw[] = [];
-  eachMessage(bytes, bytes.length, (level, type, data) => found.push({ level, type, data: Buffer.from(data) }));
+  forEachMessage(bytes, bytes.length, (level, type, data) => found.push({ level, type, data: Buffer.from(data) }));
   assert.equal(found.length, 1);
   return found[0]!;
 }
 
 function decoded(level: number, type: number, data: Uint8Array, truncated: boolean = false): ControlMessage {
-  const bytes = new Uint8Array(HEADER + data.length);
+  const bytes = new Uint8Array(HEADER_SIZE + data.length);
   writeHeader(bytes, 0, data.length, level, type);
-  bytes.set(data, HEADER);
+  bytes.set(data, HEADER_SIZE);
   const messages = decodeControl(bytes, bytes.length, recorder().calls, truncated);
   assert.equal(messages.length, 1);
   return messages[0]!;
@@ -242,7 +242,7 @@ test("data that are too short for their kind come as bytes", () => {
 });
 
 test("decoded data are a copy", () => {
-  const bytes = new Uint8Array(HEADER + 4);
+  const bytes = new Uint8Array(HEADER_SIZE + 4);
   writeHeader(bytes, 0, 4, 90, 91);
   const [message] = decodeControl(bytes, bytes.length, recorder().calls);
   bytes.fill(0xff);
@@ -256,7 +256,7 @@ test("encodeControl() puts several messages one after the other, each at its pla
     { type: "IP_TTL", ttl: 5 },
   ]);
   const found: number[][] = [];
-  eachMessage(bytes, bytes.length, (level, type, data) => found.push([level, type, data.length]));
+  forEachMessage(bytes, bytes.length, (level, type, data) => found.push([level, type, data.length]));
   assert.deepEqual(found, [
     [k.SOL_UDP, k.UDP_SEGMENT, 2],
     [1, 99, 1],

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import type { ControlMessage, ControlToSend } from "berkeley";
 import * as k from "#berkeley/sys/constants.js";
 import { decodeControl, descriptorsOf, encodeControl } from "#berkeley/cmsg/index.js";
-import { align, HEADER, writeHeader } from "#berkeley/cmsg/layout.js";
+import { align, HEADER_SIZE, writeHeader } from "#berkeley/cmsg/layout.js";
 import { checkLeaks } from "../support/leaks.js";
 import { type Random, testSeeds } from "../support/random.js";
 import { recorder } from "./support.js";
@@ -77,13 +77,13 @@ testSeeds(
     for (let round = 0; round < ROUNDS; round++) {
       const bytes = noise(MOST, below);
       let at = 0;
-      while (at + HEADER <= bytes.length) {
+      while (at + HEADER_SIZE <= bytes.length) {
         const [level, type] = KINDS[below(KINDS.length)]!;
         const length = below(60);
         // Now and then a length that lies: too small, too large, or past every end.
-        const lie = [0, 0, 0, 0, 0, 0, -HEADER, -1, 500, 2 ** 31, 2 ** 40][below(11)]!;
+        const lie = [0, 0, 0, 0, 0, 0, -HEADER_SIZE, -1, 500, 2 ** 31, 2 ** 40][below(11)]!;
         writeHeader(bytes, at, length + lie, level, type);
-        at += align(HEADER + length);
+        at += align(HEADER_SIZE + length);
       }
       check(bytes.subarray(0, below(bytes.length + 1)), `round ${round}`);
     }

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
 import { CMSG_LEN, CMSG_SPACE } from "berkeley";
-import { eachMessage, writeHeader } from "#berkeley/cmsg/layout.js";
+import { forEachMessage, writeHeader } from "#berkeley/cmsg/layout.js";
 import { checkLeaks } from "../support/leaks.js";
 
 checkLeaks();
@@ -12,7 +12,7 @@ type Seen = [level: number, type: number, data: number[]];
 
 function messages(bytes: Uint8Array, length: number = bytes.length): Seen[] {
   const seen: Seen[] = [];
-  eachMessage(bytes, length, (level, type, data) => seen.push([level, type, [...data]]));
+  forEachMessage(bytes, length, (level, type, data) => seen.push([level, type, [...data]]));
   return seen;
 }
 
@@ -31,7 +31,7 @@ test("CMSG_LEN() and CMSG_SPACE() refuse a value that is not a length", () => {
   assert.throws(() => CMSG_LEN("4" as unknown as number), { name: "TypeError" });
 });
 
-test("eachMessage() visits each message with exactly its data", () => {
+test("forEachMessage() visits each message with exactly its data", () => {
   const bytes = new Uint8Array(CMSG_SPACE(3) + CMSG_SPACE(0) + CMSG_SPACE(8));
   writeHeader(bytes, 0, 3, 1, 2);
   bytes.set([7, 8, 9], CMSG_LEN(0));
@@ -45,13 +45,13 @@ test("eachMessage() visits each message with exactly its data", () => {
   ]);
 });
 
-test("eachMessage() takes a last message without its padding", () => {
+test("forEachMessage() takes a last message without its padding", () => {
   const bytes = new Uint8Array(CMSG_LEN(5));
   writeHeader(bytes, 0, 5, 1, 2);
   assert.deepEqual(messages(bytes), [[1, 2, [0, 0, 0, 0, 0]]]);
 });
 
-test("eachMessage() stops at a length that is too small, too large or cut off", () => {
+test("forEachMessage() stops at a length that is too small, too large or cut off", () => {
   const whole = new Uint8Array(CMSG_SPACE(4));
   writeHeader(whole, 0, 4, 1, 2);
   for (let length = 0; length < CMSG_LEN(4); length++) assert.deepEqual(messages(whole, length), [], `${length} bytes`);
@@ -64,7 +64,7 @@ test("eachMessage() stops at a length that is too small, too large or cut off", 
   assert.deepEqual(messages(huge), []);
 });
 
-test("eachMessage() reads no further than its bytes, with any given length", () => {
+test("forEachMessage() reads no further than its bytes, with any given length", () => {
   const bytes = new Uint8Array(CMSG_SPACE(4));
   writeHeader(bytes, 0, 4, 1, 2);
   assert.deepEqual(messages(bytes, 1_000_000), [[1, 2, [0, 0, 0, 0]]]);
