@@ -106,7 +106,7 @@ export class Diag implements AsyncDisposable {
   }
 }
 
-/** Adds the messages of a datagram to `found`. Returns false at the end of the answer. Throws an error of the kernel. */
+/** Adds the messages of a datagram to `found`. Returns false after the last one. Throws an error of the kernel. */
 function takeMessages(datagram: Fields, sequence: number, structSize: number, found: DiagMessage[]): boolean {
   for (let at = 0; at + HEADER <= datagram.length;) {
     const length = datagram.u32(at);

@@ -58,7 +58,7 @@ function withScheme(text: string, scheme: string): string {
   return `${scheme}://${text}`;
 }
 
-/** Whether only this machine can connect to the endpoint: loopback or a UNIX socket. Inherited sockets count as local. */
+/** Whether only this machine can connect: to loopback or a UNIX socket. An inherited socket counts as local. */
 export function isLocal(endpoint: Endpoint): boolean {
   if (endpoint.scheme === "unix" || endpoint.scheme === "fd" || endpoint.scheme === "systemd") return true;
   const { address } = endpoint;
