@@ -12,7 +12,7 @@ export const SCHEMES: readonly string[] = ["tcp", "tls", "udp", "unix", "vsock",
 export interface EndpointOptions {
   /** The name of the argument in error messages. Default `ENDPOINT`. */
   readonly name?: string;
-  /** The scheme of a text without one. Default `tcp`. */
+  /** The scheme of a text that has none. Default `tcp`. */
   readonly scheme?: "tcp" | "tls" | "udp";
   /** The schemes that the command supports. Default: all. */
   readonly schemes?: readonly Endpoint["scheme"][];

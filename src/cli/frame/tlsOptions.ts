@@ -89,8 +89,8 @@ export function clientTls(given: TlsOptionValues, secure: boolean): TlsConnectOp
 }
 
 /**
- * The options of a TLS server. Without `--cert` the server gets a self-signed certificate. Its fingerprint is printed, so
- * that a client can compare the fingerprint.
+ * The options of a TLS server. Without `--cert` the server gets a self-signed certificate, and prints its fingerprint. A
+ * client can compare the fingerprint.
  */
 export async function serverTls(
   given: TlsOptionValues,

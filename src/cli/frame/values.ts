@@ -3,7 +3,7 @@
 import { UsageError } from "./failure.js";
 import { nearest } from "./suggest.js";
 
-/** Parses a value. Throws a {@link ValueError} for a wrong one. */
+/** Parses a value. Throws a {@link ValueError} for a wrong value. */
 export interface ValueParser<T> {
   (text: string): T;
   /** Words that a shell may offer, or `file`. */

@@ -145,8 +145,8 @@ class ConversationRun {
   }
 
   /**
-   * Stores the error, and ends the conversation. A stream is first read until no data has come for `--linger`, because the
-   * peer may have sent the reason before.
+   * Stores the error, and ends the conversation. A stream is first read until no data has come for `--linger`: the peer
+   * may have sent the reason before.
    */
   #onSendError(error: unknown): void {
     const { input, channel, options } = this.#conversation;
