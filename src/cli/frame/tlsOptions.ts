@@ -89,8 +89,8 @@ export function clientTls(given: TlsOptionValues, secure: boolean): TlsConnectOp
 }
 
 /**
- * The options of a TLS server. Without `--cert` the server gets a self-signed certificate, and prints its fingerprint. A
- * client can compare the fingerprint.
+ * The options of a TLS server. Without `--cert` the server gets a self-signed certificate. The fingerprint is printed, so
+ * that a client can compare it.
  */
 export async function serverTls(
   given: TlsOptionValues,

@@ -81,7 +81,7 @@ interface Rule {
   explain(better: Candidate): string;
 }
 
-/** Rules 3, 4 and 7 are left out: they are about deprecated addresses, home addresses and tunnels. explainOrder() has rule 9. */
+/** Rules 3, 4 and 7 are left out: they are about deprecated addresses, home addresses and tunnels. Rule 9 is below. */
 const RULES: readonly Rule[] = [
   { number: 1, score: ({ source }) => Number(source !== undefined), explain: () => "the other has no route" },
   {
