@@ -1,5 +1,5 @@
-// --keep-open: serves many connections of one listener. Standard input is sent to all connections, and
-// received data is printed. As in ncat, input is not read before the first connection.
+// --keep-open: serves many connections of one listener. Standard input is sent to all connections, and received
+// data is printed. As in ncat, input is not read before the first connection.
 
 import type { Output } from "../frame/output.js";
 import type { Acceptor } from "./accept.js";
@@ -10,21 +10,21 @@ import type { TalkValues } from "./options.js";
 
 /** Standard input for several conversations. A conversation gets the data that is read after its start. */
 class SharedInput {
-  readonly #input: StandardInput;
-  readonly #inputs = new Set<ConversationInput>();
+  readonly #standardInput: StandardInput;
+  readonly #conversations = new Set<ConversationInput>();
   #running = false;
   #ended = false;
   #failure: Error | undefined;
 
   constructor(input: StandardInput) {
-    this.#input = input;
+    this.#standardInput = input;
   }
 
   /** Returns the input of a new conversation. */
   newInput(): ConversationInput {
-    const input = new ConversationInput(() => this.#inputs.delete(input), this.#input.isTerminal);
+    const input = new ConversationInput(() => this.#conversations.delete(input), this.#standardInput.isTerminal);
     if (this.#ended) input.end();
-    else this.#inputs.add(input);
+    else this.#conversations.add(input);
     if (!this.#running) {
       this.#running = true;
       void this.#run();
@@ -34,16 +34,16 @@ class SharedInput {
 
   async #run(): Promise<void> {
     try {
-      for (let chunk = await this.#input.read(); chunk !== null; chunk = await this.#input.read()) {
+      for (let chunk = await this.#standardInput.read(); chunk !== null; chunk = await this.#standardInput.read()) {
         const copy = Buffer.from(chunk);
         // Waits for the slowest conversation, so that no data has to be stored.
-        await Promise.all([...this.#inputs].map((input) => input.pass(copy)));
+        await Promise.all([...this.#conversations].map((input) => input.pass(copy)));
       }
     } catch (error) {
       this.#failure = error as Error;
     }
     this.#ended = true;
-    for (const input of this.#inputs) input.end(this.#failure);
+    for (const input of this.#conversations) input.end(this.#failure);
   }
 }
 
@@ -108,6 +108,7 @@ class ConversationInput {
   }
 }
 
+/** The settings of {@link serveMany}. */
 export interface Hub {
   readonly acceptor: Acceptor;
   readonly input: StandardInput;
