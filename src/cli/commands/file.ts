@@ -47,7 +47,7 @@ export const command: Command = define({
   },
   examples: [
     { about: "On the machine that gets the file", command: "berkeley file receive '*:9000' downloads/" },
-    { about: "On the other one", command: "berkeley file send backup.tar receiver.example:9000" },
+    { about: "On the machine that has the file", command: "berkeley file send backup.tar receiver.example:9000" },
     { about: "From netcat", command: "berkeley file receive 9000 notes.txt --raw" },
   ],
   seeAlso: ["sendfile(2)", "berkeley-connect(1)"],

@@ -1,5 +1,5 @@
-// The progress line: bytes, rate, and the remaining time if the total is known. It is printed on standard error if that
-// is a terminal. If standard input or output is a terminal too, it is printed only if the total is known.
+// The progress line: bytes, rate, and the remaining time if the total is known. It is printed only if standard
+// error is a terminal. If standard input or output is a terminal too, the line requires a known total.
 
 import type { Output } from "./output.js";
 import { formatBytes, formatClock, formatRate } from "./units.js";

@@ -41,7 +41,7 @@ export function wholeNumber(min: number, max: number): ValueParser<number> {
 /** `a, b or c`. */
 const oneOf = (words: readonly string[]): string => `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`;
 
-/** One of these words. */
+/** One of `words`. */
 export function choice<T extends string>(words: readonly T[]): ValueParser<T> {
   return withCompletion((value: string) => {
     const found = words.find((word) => word === value);

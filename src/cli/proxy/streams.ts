@@ -100,7 +100,7 @@ async function openTarget(plan: ProxyPlan, client: Stream, signal: AbortSignal):
   return server;
 }
 
-/** Copies both directions. An error of one direction ends the other one. */
+/** Copies both directions. An error of one direction ends the other direction. */
 async function copyBoth(
   plan: ProxyPlan,
   flow: Flow,
