@@ -12,13 +12,13 @@ export const command: Command = define({
   name: "bench",
   summary: "load on a server: turns a second, and latencies by percentile",
   description: [
-    "Opens connections and does turns on each: in the mode echo a message that comes back, in request a text with an answer up " +
-      "to --until, in connect a connection that is closed at once, in bulk data that the server reads. An endpoint of UDP " +
-      "takes the mode echo, with datagrams.",
-    "Without --rate it is a closed loop: a connection begins its next turn when the one before has ended. A server that stalls " +
-      "then gets fewer turns, and the latencies leave out those it has held back. With --rate it is an open loop: turns are " +
-      "due at fixed times, and a latency counts from then, however late the turn has begun. So there is no coordinated " +
-      "omission.",
+    "Opens connections and runs turns on each of them. A turn is a message that the server sends back (mode echo), a " +
+      "text with an answer up to --until (request), a connection that is closed at once (connect), or data that the " +
+      "server only reads (bulk). With UDP the mode is echo, and a message is a datagram.",
+    "Without --rate the loop is closed: a connection begins a turn when its previous turn has ended. A server that " +
+      "stalls gets fewer turns, and the latencies do not contain the turns that the stall has prevented. With --rate " +
+      "the loop is open: turns are due at fixed times, and a latency counts from the time when the turn was due. So " +
+      "there is no coordinated omission.",
   ],
   arguments: [
     { name: "ENDPOINT", about: "the server: tcp://HOST:PORT, tls://HOST:PORT, udp://HOST:PORT or unix:PATH" },
@@ -29,8 +29,8 @@ export const command: Command = define({
     duration: optionWithDefault("-d, --duration TIME", "how long", duration, 5000, "5s"),
     rate: option("-r, --rate N", "turns in a second of all connections together: an open loop", wholeNumber(1, 1e6)),
     size: option("-s, --size SIZE", "bytes of a message (64; in the mode bulk 256KiB)", size),
-    request: option("--request TEXT", "what the mode request sends, with \\n, \\r and \\xNN", text),
-    until: optionWithDefault("--until TEXT", "what ends an answer of the mode request", text, "\\n"),
+    request: option("--request TEXT", "the text that the mode request sends, with \\n, \\r and \\xNN", text),
+    until: optionWithDefault("--until TEXT", "the end of an answer in the mode request", text, "\\n"),
     timeout: optionWithDefault(
       "-w, --timeout TIME",
       "a datagram without an answer after this time is lost",
@@ -43,7 +43,7 @@ export const command: Command = define({
     ...TLS_CLIENT_OPTIONS,
   },
   examples: [
-    { about: "An echo server, as fast as it goes", command: "berkeley bench localhost:7777 -c 50 -d 10s" },
+    { about: "An echo server, at full speed", command: "berkeley bench localhost:7777 -c 50 -d 10s" },
     { about: "Its latencies at a given load", command: "berkeley bench localhost:7777 --rate 5000 --svg latency.svg" },
     {
       about: "A server of HTTP",

@@ -7,10 +7,11 @@ export const command: Command = define({
   name: "chargen",
   summary: "a server that sends characters without end",
   description: [
-    "Sends each client the lines of RFC 864, 72 characters of a pattern that moves on by one with each line, until the " +
-      "client closes. With UDP each datagram is answered with one line. What clients send is dropped.",
-    "An answer is larger than the question, so a server of datagrams that other machines reach can be misused against " +
-      "third parties. It listens on the loopback interface unless the endpoint has another address.",
+    "Sends each client the lines of RFC 864 until the client closes the connection. A line has 72 characters, and " +
+      "begins one character later in the pattern than the previous line. With UDP, the answer to a datagram is one " +
+      "line. Data from clients is dropped.",
+    "An answer can be larger than its request. So a UDP server that other machines reach can be misused for attacks " +
+      "on third parties. The server listens on the loopback interface unless the endpoint has another address.",
   ],
   arguments: [WHERE_TO_LISTEN],
   options: SERVER_OPTIONS,

@@ -10,17 +10,17 @@ export const command: Command = define({
   name: "chat",
   summary: "a server that sends each line of a client to all others",
   description: [
-    "Each line that a client sends goes to all other clients, with the name of the sender before it: its address, or what " +
-      'it calls itself with a line "/name NAME". A client that does not read fast enough is cut, so that it holds up nobody. ' +
-      "Control characters in lines are sent as escapes.",
+    "Each line of a client is sent to all other clients, after the name of the sender. The name is the address of " +
+      'the client, or the name that the client sets with a line "/name NAME". The server resets a client that does ' +
+      "not read fast enough, so that no other client waits. Control characters in lines are sent as escapes.",
   ],
   arguments: [WHERE_TO_LISTEN],
   options: {
     ...options,
-    raw: flag("--raw", "send bytes to all others as they come, without names and lines, as a broker does"),
+    raw: flag("--raw", "send received bytes unchanged to all other clients, without names"),
     maxBacklog: optionWithDefault(
       "--max-backlog SIZE",
-      "bytes that wait for a client before it is cut",
+      "reset a client when more bytes wait for it",
       size,
       1 << 20,
       "1MiB",

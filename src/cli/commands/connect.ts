@@ -9,18 +9,18 @@ export const command: Command = define({
   name: "connect",
   summary: "standard input to an endpoint, and what it answers to standard output",
   description: [
-    "Connects, sends standard input, and prints what the peer sends. At the end of standard input the sending direction " +
-      "is finished (a half-close), and the answer is printed to its end. When the peer finishes first, a file is sent to its " +
-      "end, a pipe until it brings nothing for the time of --linger, and a terminal is read no more.",
-    "A file on standard input is sent by sendfile(2) where nothing has to be changed in it. What the peer sends is printed " +
-      "unchanged in a pipe; on a terminal, control characters are shown as escapes.",
+    "Connects, sends standard input, and prints received data. At the end of standard input the command half-closes " +
+      "the connection, and prints the answer to its end. When the peer finishes first, a file is sent to its end, a " +
+      "pipe is read until no data has come for the time of --linger, and a terminal is no longer read.",
+    "A file on standard input is sent by sendfile(2) if its data is not changed. Received data is written unchanged " +
+      "to a pipe or a file; on a terminal, control characters are shown as escapes.",
   ],
   arguments: [
     {
       name: "ENDPOINT",
       about:
-        "where to connect: tcp://HOST:PORT, tls://HOST:PORT, udp://HOST:PORT, unix:PATH, unix:@NAME, vsock://CID:PORT, " +
-        "fd:N; HOST:PORT is one of tcp, and a port alone one of 127.0.0.1",
+        "where to connect: tcp://HOST:PORT, tls://HOST:PORT, udp://HOST:PORT, unix:PATH, unix:@NAME, " +
+        "vsock://CID:PORT, fd:N; HOST:PORT is one of tcp, and a port alone one of 127.0.0.1",
     },
   ],
   options: {

@@ -7,8 +7,8 @@ export const command: Command = define({
   name: "daytime",
   summary: "a server that says what time it is",
   description: [
-    "Sends each client a line with the date and the time, as ISO 8601 has it, and closes; with UDP each datagram is " +
-      "answered with that line (RFC 867).",
+    "Sends each client a line with the date and the time in the format of ISO 8601, and closes the connection. With " +
+      "UDP, the answer to a datagram is such a line (RFC 867).",
   ],
   arguments: [WHERE_TO_LISTEN],
   options: { ...SERVER_OPTIONS, local: flag("--local", "the local time instead of UTC") },

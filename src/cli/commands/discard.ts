@@ -7,8 +7,8 @@ export const command: Command = define({
   name: "discard",
   summary: "a server that throws away what it receives",
   description: [
-    "Reads and drops all that clients send, and answers nothing (RFC 863): a sink for measurements. It prints a line for " +
-      "each connection that has ended, and the totals at the end. Ctrl-C ends it with status 0.",
+    "Reads and drops all data of clients, and sends no answer (RFC 863). Use it for measurements. It prints a line " +
+      "for each connection that has ended, and the totals at the end. Ctrl-C ends it with status 0.",
   ],
   arguments: [WHERE_TO_LISTEN],
   options: SERVER_OPTIONS,

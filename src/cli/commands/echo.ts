@@ -7,8 +7,8 @@ export const command: Command = define({
   name: "echo",
   summary: "a server that sends back what it receives",
   description: [
-    "Sends each byte back to the client that sent it, and with UDP each datagram (RFC 862). It prints a line for each " +
-      "connection that has ended, and the totals at the end. Ctrl-C ends it with status 0.",
+    "Sends each byte back to the client that sent it, and with UDP each datagram (RFC 862). It prints a line for " +
+      "each connection that has ended, and the totals at the end. Ctrl-C ends it with status 0.",
   ],
   arguments: [WHERE_TO_LISTEN],
   options: SERVER_OPTIONS,

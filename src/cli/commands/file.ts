@@ -12,26 +12,27 @@ export const command: Command = define({
   name: "file",
   summary: "sends a file or receives one, with its size and checksum",
   description: [
-    "`file send FILE ENDPOINT` connects and sends the file by sendfile(2); `file receive ENDPOINT FILE` listens and writes " +
-      "what comes. With --listen the sender listens, and with --connect the receiver connects.",
-    "Before the bytes goes a line with the size and the name, after them their SHA-256, and the receiver answers when it " +
-      "has them on its disk. So both know whether the file has arrived whole. The receiver writes beside the file and " +
-      "renames at the end: a file that is cut short does not replace anything.",
-    "With --raw there are only the bytes, for peers such as netcat.",
+    "`file send FILE ENDPOINT` connects and sends the file by sendfile(2); `file receive ENDPOINT FILE` listens and " +
+      "writes the received file. With --listen the sender listens, and with --connect the receiver connects.",
+    "The sender sends a line with the size and the name, then the bytes, then their SHA-256. The receiver answers " +
+      "when the bytes are on its disk. So both sides report whether the whole file has arrived. The receiver writes " +
+      "to a new file in the same folder and renames it at the end. So an incomplete file does not replace another " +
+      "file.",
+    "With --raw only the bytes are sent, for peers such as netcat.",
   ],
   arguments: [
     { name: "ACTION", about: "send or receive", complete: ACTIONS },
     { name: "FROM", about: "the file for send, the endpoint for receive", complete: "file" },
     {
       name: "TO",
-      about: "the endpoint for send, the file or folder for receive; default: the folder in which you are",
+      about: "the endpoint for send, the file or folder for receive; default: the current folder",
       optional: true,
       complete: "file",
     },
   ],
   options: {
-    listen: flag("--listen", "send to the first one that connects"),
-    connect: flag("--connect", "receive from a sender that listens"),
+    listen: flag("--listen", "with send: listen, and send to the first peer that connects"),
+    connect: flag("--connect", "with receive: connect to a sender that listens"),
     raw: flag("--raw", "only the bytes of the file, without size, name and checksum"),
     force: flag("--force", "replace a file that exists"),
     timeout: optionWithDefault(
@@ -46,7 +47,7 @@ export const command: Command = define({
   },
   examples: [
     { about: "On the machine that gets the file", command: "berkeley file receive '*:9000' downloads/" },
-    { about: "On the other one", command: "berkeley file send backup.tar receiver.example:9000" },
+    { about: "On the machine that has the file", command: "berkeley file send backup.tar receiver.example:9000" },
     { about: "From netcat", command: "berkeley file receive 9000 notes.txt --raw" },
   ],
   seeAlso: ["sendfile(2)", "berkeley-connect(1)"],

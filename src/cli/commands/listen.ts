@@ -11,10 +11,10 @@ export const command: Command = define({
   name: "listen",
   summary: "waits for a connection, sends it standard input and prints what it sends",
   description: [
-    "Accepts one connection and ends with it, or with --keep-open any number of connections: standard input goes to all of " +
-      "them, and what they send is printed as it comes. With datagrams the first sender is the peer.",
-    "It listens on the loopback interface unless the endpoint has another address. A command of --exec is run for other " +
-      "machines only with --allow-remote-exec, because whoever connects controls its input.",
+    "Accepts one connection and ends with it. With --keep-open it accepts any number of connections: standard input " +
+      "is sent to all of them, and received data is printed. With datagrams the first sender is the peer.",
+    "It listens on the loopback interface unless the endpoint has another address. A command of --exec is run for " +
+      "other machines only with --allow-remote-exec, because the peer controls the input of the command.",
   ],
   arguments: [WHERE_TO_LISTEN],
   options: {
@@ -30,7 +30,7 @@ export const command: Command = define({
     ...TLS_SERVER_OPTIONS,
   },
   examples: [
-    { about: "What comes on a port, into a file", command: "berkeley listen 9000 > received" },
+    { about: "The data of a connection, into a file", command: "berkeley listen 9000 > received" },
     {
       about: "A file to each client, until Ctrl-C",
       command: "berkeley listen 9000 --keep-open --exec 'cat notes.txt'",

@@ -9,8 +9,8 @@ export const command: Command = define({
   name: "man",
   summary: "the manual page of a command",
   description: [
-    "Prints a page in the language of man(7), for man(1) or mandoc(1). The package has these pages as files too, which " +
-      "npm installs with a global installation.",
+    "Prints a page in the language of man(7), for man(1) or mandoc(1). The package has these pages as files too, " +
+      "which npm installs with a global installation.",
   ],
   arguments: [{ name: "COMMAND", about: "the command; without one the page of the whole program", optional: true }],
   options: {},

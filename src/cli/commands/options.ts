@@ -7,8 +7,8 @@ export const command: Command = define({
   name: "options",
   summary: "every option of one kind of socket, its value and its man page",
   description: [
-    "Makes a socket of the endpoint's kind and prints each of its options, with the value that the kernel has for it. The " +
-      "socket is not connected, unless --connect is given. fd:N is a socket that the program has inherited.",
+    "Makes a socket of the endpoint's kind and prints each of its options, with the value that the kernel has for " +
+      "it. The socket is not connected, unless --connect is given. fd:N is a socket that the program has inherited.",
     "If getsockopt(2) fails, its error code is in place of the value: ENOTCONN for an option that only a " +
       "connection has, EPERM for one that requires a privilege. Options that sockets of this kind do not have, " +
       "or that can't be read, are left out.",

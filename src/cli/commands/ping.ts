@@ -7,10 +7,10 @@ export const command: Command = define({
   name: "ping",
   summary: "whether hosts answer, and after what time",
   description: [
-    "Sends ICMP echo requests and prints each answer, and the statistics of each host at the end or after Ctrl-C. Several " +
-      "hosts are asked at the same time.",
-    "It takes a datagram socket of ICMP, which Linux gives to the groups of the sysctl net.ipv4.ping_group_range, or else " +
-      "a raw socket, for which it has to be root.",
+    "Sends ICMP echo requests and prints each answer, and the statistics of each host at the end or after Ctrl-C. " +
+      "Several hosts are pinged at the same time.",
+    "It uses an ICMP datagram socket, which Linux allows for the groups of the sysctl net.ipv4.ping_group_range. " +
+      "Otherwise it uses a raw socket, which requires root.",
   ],
   arguments: [{ name: "HOST", about: "names and addresses of IPv4 and IPv6", variadic: true }],
   options: {
@@ -29,7 +29,7 @@ export const command: Command = define({
     inet6: flag("-6, --inet6", "only IPv6"),
   },
   examples: [
-    { about: "Whether a host is there", command: "berkeley ping -c 3 localhost" },
+    { about: "Whether a host answers", command: "berkeley ping -c 3 localhost" },
     { about: "Two hosts, five times a second", command: "berkeley ping -i 200ms 192.168.1.1 ::1" },
     {
       about: "The average of ten",

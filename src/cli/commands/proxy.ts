@@ -12,11 +12,13 @@ export const command: Command = define({
   name: "proxy",
   summary: "passes connections or datagrams on to a target, records them and slows them down",
   description: [
-    "Listens, connects to the target for each client, and passes on what both send. It prints a line for each connection that " +
-      "has ended, and the totals at the end. Ctrl-C ends it with status 0. Without options the kernel moves the bytes.",
-    "With --record, the bytes of each client are written as a capture that Wireshark and tshark read: packets with the real " +
-      "addresses of client and proxy, made from the bytes. What --tls decrypts is recorded as plain text. When the file can't " +
-      "be written any more, it ends with the last whole packet, no further connection is accepted, and the status is 1.",
+    "Listens, connects to the target for each client, and forwards the data of both. It prints a line for each " +
+      "connection that has ended, and the totals at the end. Ctrl-C ends it with status 0. Without options the " +
+      "kernel moves the bytes.",
+    "With --record, the bytes of each client are written as a capture that Wireshark and tshark read: packets with " +
+      "the real addresses of client and proxy, made from the bytes. Data that --tls decrypts is recorded as plain " +
+      "text. If a write to the file fails, the file ends with the last whole packet, no further connection is " +
+      "accepted, and the status is 1.",
   ],
   arguments: [
     { ...WHERE_TO_LISTEN, name: "LISTEN" },
@@ -27,15 +29,15 @@ export const command: Command = define({
   ],
   options: {
     udp: flag("-u, --udp", "datagrams of UDP, the same as the scheme udp:// of both"),
-    record: option("-r, --record FILE", "write what passes to a capture in the format pcapng", file),
+    record: option("-r, --record FILE", "write the forwarded data to a capture in the format pcapng", file),
     latency: optionWithDefault(
       "--latency TIME",
-      "keep each byte back for this time, in each direction",
+      "delay each byte by this time, in each direction",
       duration,
       0,
       "none",
     ),
-    rate: option("--rate SIZE", "pass on at most so many bytes a second, in each direction", size),
+    rate: option("--rate SIZE", "forward at most this many bytes a second, in each direction", size),
     drop: optionWithDefault("--drop PART", "drop this part of the datagrams, such as 0.05 or 5%", fraction, 0, "none"),
     seed: option("--seed N", "make --drop choose the same datagrams each time", wholeNumber(1, 0xffff_ffff)),
     proxyProtocol: flag("--proxy-protocol", "send the target the header of the PROXY protocol, version 1"),
@@ -43,7 +45,7 @@ export const command: Command = define({
     timeout: optionWithDefault("-w, --timeout TIME", "give up on the target after this time", duration, 10_000, "10s"),
     idle: option(
       "-i, --idle TIME",
-      "cut a connection after this time without data; forget a sender of datagrams (60s)",
+      "close a connection, or the socket of a sender of datagrams (60s), after this time without data",
       duration,
     ),
     max: optionWithDefault(

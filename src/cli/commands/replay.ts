@@ -7,10 +7,11 @@ export const command: Command = define({
   name: "replay",
   summary: "sends the client's side of a recorded conversation, and compares the answers",
   description: [
-    "Reads a capture in the format pcapng, such as berkeley inspect --record and berkeley proxy --record write, and tshark. It takes " +
-      "one connection of TCP, or the datagrams between two addresses of UDP. It connects to the endpoint, sends what the client sent, " +
-      "and after each turn waits for as many bytes as the server answered then.",
-    "The status is 0 if all answers are as recorded, and 1 at the first one that is not: its offset and the bytes there are printed.",
+    "Reads a capture in the format pcapng, such as berkeley inspect --record and berkeley proxy --record write, and " +
+      "tshark. It takes one connection of TCP, or the datagrams between two addresses of UDP. It connects to the " +
+      "endpoint, sends what the client sent, and after each turn waits for as many bytes as the recorded answer has.",
+    "The status is 0 if all answers are as recorded. At the first different byte, replay prints the offset and the " +
+      "bytes, and ends with status 1.",
   ],
   arguments: [
     { name: "FILE", about: "the capture", complete: "file" },

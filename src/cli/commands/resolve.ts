@@ -6,11 +6,11 @@ export const command: Command = define({
   name: "resolve",
   summary: "the addresses of a name in the order in which connect tries them, with the reason",
   description: [
-    "Asks the system's resolver as connect does and prints each address in the order of the attempts. The resolver sorts " +
-      "the addresses of both families by RFC 6724; then the families take turns (RFC 8305), and an attempt begins when " +
-      "the one before it has failed or 250 ms after it.",
-    "The source is the address that this machine would send from. Rules of RFC 6724 are named after its default table; " +
-      "gai.conf(5) may have another.",
+    "Looks up the name as connect does, and prints the addresses in the order of the attempts. The resolver sorts " +
+      "the addresses of both families by RFC 6724; then the families take turns (RFC 8305), and an attempt begins " +
+      "when the one before it has failed or 250 ms after it.",
+    "The source is the address that this machine would send from. Rules of RFC 6724 are explained with its default " +
+      "table; gai.conf(5) may have another table.",
   ],
   arguments: [{ name: "NAME", about: "a host" }],
   options: {

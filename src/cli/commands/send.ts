@@ -12,9 +12,9 @@ export const command: Command = define({
   name: "send",
   summary: "sends one message and prints one answer",
   description: [
-    "Sends the message and prints what comes back: with datagrams the first one, otherwise everything up to the peer's end, " +
-      "or with --line the first line. Without a MESSAGE it is standard input. When there is no answer in the time of " +
-      "--timeout, the status is 1.",
+    "Sends the message and prints the answer: with datagrams the first datagram, otherwise all data up to the peer's " +
+      "end, or with --line the first line. Without MESSAGE, the message is read from standard input. If there is no " +
+      "answer within the time of --timeout, the status is 1.",
   ],
   arguments: [
     { name: "ENDPOINT", about: "where to send, as with connect" },

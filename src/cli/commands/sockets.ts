@@ -10,11 +10,12 @@ export const command: Command = define({
   name: "sockets",
   summary: "this machine's sockets: states, queues, timers, TCP_INFO, processes",
   description: [
-    "Asks the kernel by sock_diag(7) and prints a line for each socket of this network namespace, and with --info a line " +
-      "of details below it: the timer, TCP_INFO and the memory. --json has all of it in any case. Without -t, -u, -w or " +
+    "Reads the sockets of this network namespace by sock_diag(7) and prints a line for each, and with --info a line " +
+      "of details below it: the timer, TCP_INFO and the memory. --json always has the details. Without -t, -u, -w or " +
       "-x it shows sockets of TCP and UDP.",
-    "Recv-Q and Send-Q are bytes that nobody has read, and bytes that are not acknowledged; of a listener they are the " +
-      "connections in the accept queue, and its limit. The processes of other users are known only to root.",
+    "Recv-Q has the bytes that the program has not read, and Send-Q the bytes that the peer has not acknowledged. " +
+      "For a listener they have the number of connections in the accept queue, and its limit. Only root can see the " +
+      "processes of other users.",
   ],
   options: {
     tcp: flag("-t, --tcp", "sockets of TCP"),
@@ -35,7 +36,7 @@ export const command: Command = define({
     watch: option("--watch TIME", "print the sockets again each time this has passed, until Ctrl-C", duration),
   },
   examples: [
-    { about: "Who listens", command: "berkeley sockets --state listen" },
+    { about: "All listeners", command: "berkeley sockets --state listen" },
     {
       about: "The connections of a port, with round-trip times and windows",
       command: "berkeley sockets -t -i --port 443",

@@ -12,17 +12,17 @@ export const command: Command = define({
   name: "steps",
   summary: "the seven steps of a server on real sockets, then a server to talk to",
   description: [
-    "A server does socket, bind, listen, accept, recv, send and close, a client talks to it, and each line shows the " +
-      "call, what it returned and what the kernel says of the socket. Then the server goes on: nc, Python or a browser " +
-      "can talk to it until Ctrl-C, which ends it with status 0.",
-    "Without --once it also serves the page of the inspector on 127.0.0.1 and prints its address: the page has the same steps as a " +
-      "tour, and shows what the sockets of this command do.",
+    "A server calls socket, bind, listen, accept, recv, send and close, and a client connects to it. Each line shows " +
+      "a call, its result and the kernel's state of the socket. Then the server continues to serve: nc, Python or a " +
+      "browser can connect to it until Ctrl-C, which ends the command with status 0.",
+    "Without --once it also serves the page of the inspector on 127.0.0.1 and prints its address: the page has the " +
+      "same steps as a tour, and shows what the sockets of this command do.",
   ],
   options: {
     once: flag("--once", "end after the steps"),
     port: optionWithDefault(
       "--port N",
-      "the port; if it is taken, the kernel chooses another; 0 has it choose at once",
+      "the port; if it is in use, or 0, the kernel chooses a port",
       wholeNumber(0, 65_535),
       PORT,
     ),

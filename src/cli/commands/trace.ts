@@ -7,29 +7,24 @@ export const command: Command = define({
   name: "trace",
   summary: "the routers on the way to a host, without being root",
   description: [
-    "Sends datagrams of UDP that may make one hop, two hops and so on. The router at which a datagram ends reports that by " +
-      "ICMP, and the kernel puts the report into the socket's error queue, which any user may read (ip(7), IP_RECVERR).",
-    "A line is a hop: who answered, and after what time each probe; * is a probe without an answer. A code after the time " +
-      "is why a router refuses the way.",
+    "Sends datagrams of UDP that may make one hop, two hops and so on. The router that drops a datagram reports that " +
+      "by ICMP, and the kernel adds the report to the socket's error queue, which any user can read (ip(7), " +
+      "IP_RECVERR).",
+    "A line shows a hop: the address that answered, and the time of each answer; * is a probe without an answer. A " +
+      "code after a time is the reason why a router has refused to forward.",
   ],
   arguments: [{ name: "HOST", about: "a name or an address; a name stands for its first address" }],
   options: {
     maxHops: optionWithDefault("-m, --max-hops N", "hops at most", wholeNumber(1, 255), 30),
     queries: optionWithDefault("-n, --queries N", "probes for each hop", wholeNumber(1, 10), 3),
-    wait: optionWithDefault(
-      "-w, --wait TIME",
-      "a probe without an answer after this time has none",
-      duration,
-      1000,
-      "1s",
-    ),
+    wait: optionWithDefault("-w, --wait TIME", "how long to wait for the answer to a probe", duration, 1000, "1s"),
     port: optionWithDefault(
       "-p, --port N",
       "port of the first probe; each further one adds 1",
       wholeNumber(1, 60_000),
       33_434,
     ),
-    names: flag("--names", "look the names of the routers up"),
+    names: flag("--names", "look up the names of the routers"),
     inet4: flag("-4, --inet4", "only IPv4"),
     inet6: flag("-6, --inet6", "only IPv6"),
   },

@@ -39,7 +39,7 @@ export async function listSockets(query: Query, signal: AbortSignal): Promise<So
   );
 }
 
-/** Sorts listeners before other sockets. */
+/** The rank in the order of sockets: listeners are first. */
 const rank = ({ state }: SocketInfo): number => (state === "LISTEN" ? 0 : 1);
 
 const compare = (a: SocketInfo, b: SocketInfo): number =>

@@ -82,7 +82,7 @@ export class Diag implements AsyncDisposable {
   }
 
   /**
-   * Requests all sockets of a kind. `structSize` is the size of the struct that begins each answer.
+   * Requests all sockets of a kind. `structSize` is the size of the struct that begins each message of the answer.
    *
    * @throws SocketError `ENOENT` when the kernel has no sock_diag module for this kind
    */
@@ -106,7 +106,7 @@ export class Diag implements AsyncDisposable {
   }
 }
 
-/** Adds the messages of a datagram to `found`. Returns false at the end of the answer. Throws an error of the kernel. */
+/** Adds the messages of a datagram to `found`. Returns false at the end of the answer. Throws the kernel's error. */
 function takeMessages(datagram: Fields, sequence: number, structSize: number, found: DiagMessage[]): boolean {
   for (let at = 0; at + HEADER <= datagram.length;) {
     const length = datagram.u32(at);

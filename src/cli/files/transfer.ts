@@ -22,6 +22,7 @@ export interface TransferPlan {
   readonly signal: AbortSignal;
   readonly raw: boolean;
   readonly force: boolean;
+  /** ms without data after which the transfer fails. */
   readonly idle: number | undefined;
 }
 
@@ -112,6 +113,7 @@ async function sendBytes(
   return sent;
 }
 
+/** The SHA-256 of the first `size` bytes of the file, in hexadecimal. */
 async function checksum(path: string, size: number): Promise<string> {
   const sum = createHash("sha256");
   if (size > 0)

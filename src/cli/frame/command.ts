@@ -1,8 +1,8 @@
 // A command: a description and a function that runs it. The parser, the help, the man page and the shell completions
 // are made from the description.
 //
-// The file of a command has no static import of "berkeley" except of types. It loads the library when it runs: `const {
-// connect } = await import("berkeley")`. So help, completion and man pages do not load the addon.
+// The file of a command has no static import of "berkeley" except of types. It loads the library when it runs:
+// `const { connect } = await import("berkeley")`. So help, completion and man pages do not load the addon.
 
 import type { Interrupts } from "./interrupts.js";
 import type { Output } from "./output.js";
@@ -31,7 +31,7 @@ export interface ArgumentSpec {
   readonly optional?: boolean;
   /** Whether the argument takes all remaining words. Only the last argument may be variadic. */
   readonly variadic?: boolean;
-  /** Words that a shell may offer, or `file` for names of files. */
+  /** Words that a shell may offer; `file` for names of files. */
   readonly complete?: readonly string[] | "file";
 }
 

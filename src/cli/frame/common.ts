@@ -13,7 +13,10 @@ export interface CommonOptions {
 }
 
 export const COMMON_OPTIONS: CommonOptions = {
-  json: flag("--json", "print each result as a JSON object on a line of its own, and errors so on standard error"),
+  json: flag(
+    "--json",
+    "print each result as a JSON object on a line of its own, and each error as an object on standard error",
+  ),
   color: optionWithDefault("--color WHEN", "when to use colors: auto, always or never", choice(COLORS), "auto"),
   quiet: flag("-q, --quiet", "print no notes on standard error, only errors"),
   verbose: flag("-v, --verbose", "print more notes on standard error"),

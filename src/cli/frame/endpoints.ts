@@ -12,7 +12,7 @@ export const SCHEMES: readonly string[] = ["tcp", "tls", "udp", "unix", "vsock",
 export interface EndpointOptions {
   /** The name of the argument in error messages. Default `ENDPOINT`. */
   readonly name?: string;
-  /** The scheme of a text without one. Default `tcp`. */
+  /** The scheme of a text that has none. Default `tcp`. */
   readonly scheme?: "tcp" | "tls" | "udp";
   /** The schemes that the command supports. Default: all. */
   readonly schemes?: readonly Endpoint["scheme"][];
@@ -58,7 +58,7 @@ function withScheme(text: string, scheme: string): string {
   return `${scheme}://${text}`;
 }
 
-/** Whether only this machine can connect to the endpoint: loopback or a UNIX socket. Inherited sockets count as local. */
+/** Whether only this machine can connect: to loopback or a UNIX socket. An inherited socket counts as local. */
 export function isLocal(endpoint: Endpoint): boolean {
   if (endpoint.scheme === "unix" || endpoint.scheme === "fd" || endpoint.scheme === "systemd") return true;
   const { address } = endpoint;

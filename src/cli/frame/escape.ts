@@ -1,4 +1,4 @@
-// Received bytes for a terminal: text is unchanged, and control characters are escaped.
+// Escapes received bytes for a terminal: text is unchanged, and control characters are escaped.
 //
 // A control character can move the cursor, set the title, or make the terminal send input as if the user had typed it.
 // Characters of category Cf can reverse or hide text. Line feed, tab, and a carriage return before a line feed are not
@@ -101,12 +101,12 @@ function escapeText(text: string): string {
     );
 }
 
-/** Bytes as escaped text in quotes, truncated to `longest` bytes. */
-export function quoteBytes(bytes: Uint8Array, longest: number): string {
-  const shown = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, longest)).toString();
+/** Bytes as escaped text in quotes, truncated to `maxBytes` bytes. */
+export function quoteBytes(bytes: Uint8Array, maxBytes: number): string {
+  const shown = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, maxBytes)).toString();
   const safe = JSON.stringify(shown).replace(
     /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
     (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`,
   );
-  return bytes.length > longest ? `${safe}...` : safe;
+  return bytes.length > maxBytes ? `${safe}...` : safe;
 }

@@ -21,7 +21,7 @@ export function widthOf(columns: number): number {
 export function helpOfAll(commands: readonly CommandSummary[], width: number = WIDTH): string {
   const rows = commands.map(({ name, summary }) => [name, summary] as const);
   const options = [
-    [HELP_FLAGS, "this text; after a command, that command's"],
+    [HELP_FLAGS, "this text; after a command, the help of that command"],
     ["-V, --version", "the version"],
   ] as const;
   return `${[

@@ -46,7 +46,7 @@ export function familyOf({ inet4 = false, inet6 = false }: Pick<HostOptions, "in
 export async function lookUp(text: string, options: HostOptions): Promise<HostAddress[]> {
   const { name = "HOST", type = SOCK_STREAM, signal } = options;
   const family = familyOf(options);
-  // In a URL an IPv6 address is in brackets.
+  // Removes the brackets of an IPv6 address, which a user may copy from a URL.
   const host = text.replace(/^\[(.*:.*)\]$/, "$1");
   if (host === "") throw new UsageError(`${name} is "", required a name or an address`);
   let found: AddrInfo[];

@@ -1,5 +1,5 @@
-// SIGINT (Ctrl-C), SIGTERM and SIGHUP. The first one aborts `signal`, which ends the command. A later one ends the
-// process at once.
+// SIGINT (Ctrl-C), SIGTERM and SIGHUP. The first signal aborts `Interrupts.signal`, which ends the command. A later
+// signal ends the process at once.
 
 import { constants } from "node:os";
 

@@ -95,7 +95,7 @@ export class Output {
     if (this.verbose || (this.json && value !== undefined)) this.note(text, value);
   }
 
-  /** Prints an error that does not end the command, such as that of one connection of a server. */
+  /** Prints an error that does not end the command, such as an error of one connection of a server. */
   problem(error: unknown, about: string = ""): void {
     const before = about === "" ? "" : `${about}: `;
     this.#error(

@@ -1,10 +1,10 @@
-// The progress line: bytes, rate, and the remaining time if the total is known. It is printed on standard error if that
-// is a terminal. If standard input or output is a terminal too, it is printed only if the total is known.
+// The progress line: bytes, rate, and the remaining time if the total is known. It is printed only if standard
+// error is a terminal. If standard input or output is a terminal too, the line requires a known total.
 
 import type { Output } from "./output.js";
 import { formatBytes, formatClock, formatRate } from "./units.js";
 
-/** Milliseconds before the first progress line. Shorter transfers print none. */
+/** Milliseconds before the first progress line. Shorter transfers print no line. */
 const FIRST_DELAY = 500;
 /** Milliseconds between two updates. */
 const INTERVAL = 200;
@@ -50,7 +50,7 @@ export class Progress {
     if (elapsed < FIRST_DELAY) return;
     const columns = process.stderr.columns || 80;
     const text = progressLine(this.#done, elapsed, this.#total);
-    // A wrapped line could not be removed.
+    // A line that the terminal wraps could not be removed.
     this.#output.showProgress(text.slice(0, columns - 1));
   }
 }

@@ -7,7 +7,7 @@ import { helpOf, helpOfAll, widthOf } from "./help.js";
 import { didYouMean } from "./suggest.js";
 import { OutputClosedError, StandardOutput } from "./standardOutput.js";
 
-/** Runs the program, and sets its exit status. `version` is that of the package. */
+/** Runs the program, and sets its exit status. `version` is the version of the package. */
 export async function start(argv: readonly string[], version: string): Promise<void> {
   const stdout = StandardOutput.get();
   const [word = "", ...rest] = argv;

@@ -19,14 +19,14 @@ function distance(a: string, b: string): number {
 
 /** The known word with the smallest distance. The distance must be at most 3, and at most 40 % of the letters. */
 export function nearest(given: string, words: Iterable<string>): string | undefined {
-  const wanted = given.toLowerCase();
+  const givenWord = given.toLowerCase();
   let found: string | undefined;
   let least = 4;
   for (const word of words) {
-    const known = word.toLowerCase();
-    if (Math.abs(known.length - wanted.length) >= least) continue;
-    const differing = distance(wanted, known);
-    if (differing < least && differing <= Math.max(wanted.length, known.length) * 0.4) {
+    const knownWord = word.toLowerCase();
+    if (Math.abs(knownWord.length - givenWord.length) >= least) continue;
+    const differing = distance(givenWord, knownWord);
+    if (differing < least && differing <= Math.max(givenWord.length, knownWord.length) * 0.4) {
       found = word;
       least = differing;
     }

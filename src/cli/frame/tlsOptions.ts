@@ -39,14 +39,14 @@ export type TlsClientOptions = TlsServerOptions & {
 };
 
 export const TLS_SERVER_OPTIONS: TlsServerOptions = {
-  tls: flag("--tls", "speak TLS; the same as the scheme tls://"),
+  tls: flag("--tls", "use TLS; the same as the scheme tls://"),
   ca: list("--ca FILE", "require clients to show a certificate of an authority in this file", file),
-  cert: option("--cert FILE", "the certificate and its chain, in PEM; default: one that is self-signed", file),
+  cert: option("--cert FILE", "the certificate and its chain, in PEM; default: a self-signed certificate", file),
   key: option("--key FILE", "the key of the certificate, in PEM; default: the file of --cert", file),
   alpn: list("--alpn NAME", "a protocol that is offered, such as h2 (ALPN)", text),
   allowTruncation: flag(
     "--allow-truncation",
-    "take the end of the connection for the end of TLS: ncat and others send no close_notify",
+    "treat the end of the connection as the end of TLS: ncat and others send no close_notify",
   ),
 };
 
@@ -89,8 +89,8 @@ export function clientTls(given: TlsOptionValues, secure: boolean): TlsConnectOp
 }
 
 /**
- * The options of a TLS server. Without `--cert` the server gets a self-signed certificate, and its fingerprint is printed
- * so that a client can compare it.
+ * The options of a TLS server. Without `--cert` the server gets a self-signed certificate. Its fingerprint is printed:
+ * a client can compare it.
  */
 export async function serverTls(
   given: TlsOptionValues,

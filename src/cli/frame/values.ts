@@ -3,7 +3,7 @@
 import { UsageError } from "./failure.js";
 import { nearest } from "./suggest.js";
 
-/** Parses a value. Throws a {@link ValueError} for a wrong one. */
+/** Parses a value. Throws a {@link ValueError} for a wrong value. */
 export interface ValueParser<T> {
   (text: string): T;
   /** Words that a shell may offer, or `file`. */
@@ -41,7 +41,7 @@ export function wholeNumber(min: number, max: number): ValueParser<number> {
 /** `a, b or c`. */
 const oneOf = (words: readonly string[]): string => `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`;
 
-/** One of these words. */
+/** One of `words`. */
 export function choice<T extends string>(words: readonly T[]): ValueParser<T> {
   return withCompletion((value: string) => {
     const found = words.find((word) => word === value);

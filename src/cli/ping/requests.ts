@@ -22,8 +22,8 @@ export class Requests {
   readonly pending: Set<number> = new Set();
   readonly #states = new Uint8Array(SEQUENCE_COUNT);
   readonly #sentAt = new Float64Array(SEQUENCE_COUNT);
-  // On an ICMP datagram socket, the kernel replaces the identifier by its own, and delivers only replies with that one. A
-  // raw socket receives all replies. Another program may use the same identifier, so the payload also has random bytes.
+  // On an ICMP datagram socket, the kernel replaces the identifier, and delivers only replies with the new one. A raw
+  // socket receives all replies. Another program may use the same identifier, so the payload also has random bytes.
   readonly #identifier = randomInt(SEQUENCE_COUNT);
   readonly #payload: Buffer;
 

@@ -27,7 +27,7 @@ export async function proxyDatagrams(plan: ProxyPlan): Promise<void> {
       const name = String(address);
       let client = clients.get(name);
       if (client === undefined) {
-        // Datagrams of further clients are dropped.
+        // Datagrams of clients above the limit are dropped.
         if (clients.size >= max || flowCounts.flows === count) continue;
         client = new ClientFlow(plan, socket, address, random, () => {
           clients.delete(name);
@@ -38,8 +38,9 @@ export async function proxyDatagrams(plan: ProxyPlan): Promise<void> {
       client.sendToTarget(data);
     }
   } catch (error) {
-    const closed = (error as { code?: unknown }).code === "ECANCELED" || (error as { code?: unknown }).code === "EBADF";
-    if (!signal.aborted && !closed) throw error;
+    const isClosed =
+      (error as { code?: unknown }).code === "ECANCELED" || (error as { code?: unknown }).code === "EBADF";
+    if (!signal.aborted && !isClosed) throw error;
   } finally {
     for (const client of clients.values()) client.end();
     await Promise.all([...clients.values()].map((client) => client.whenEnded));
@@ -89,7 +90,7 @@ class ClientFlow {
   sendToTarget(data: Buffer): void {
     this.#idleTimer.refresh();
     this.#capturedFlow?.datagram("client", data);
-    if (this.#isLost()) return;
+    if (this.#isDropped()) return;
     const isQueued = this.#toTarget.send(async () => {
       await (await this.#target).send(data);
       this.#flow.toTarget += data.length;
@@ -106,7 +107,7 @@ class ClientFlow {
         const { data } = await target.receive({ signal: this.#ending.signal });
         this.#idleTimer.refresh();
         this.#capturedFlow?.datagram("server", data);
-        if (this.#isLost()) continue;
+        if (this.#isDropped()) continue;
         const isQueued = this.#toClient.send(async () => {
           await this.#socket.send(data, this.#address);
           this.#flow.toClient += data.length;
@@ -122,7 +123,7 @@ class ClientFlow {
   }
 
   /** Decides by --drop whether a datagram is dropped, and counts a dropped one. */
-  #isLost(): boolean {
+  #isDropped(): boolean {
     const { drop } = this.#plan;
     if (drop === 0 || this.#random() >= drop) return false;
     this.#flow.dropped++;
@@ -137,7 +138,7 @@ class DatagramDelay {
   readonly #signal: AbortSignal;
   /** With a rate, the time from which the next datagram may be sent. */
   #freeAt = 0;
-  #delayed = 0;
+  #delayedCount = 0;
   /** Resolves when all delayed datagrams were sent. */
   #allSent: Promise<unknown> = Promise.resolve();
 
@@ -149,8 +150,8 @@ class DatagramDelay {
 
   /** Calls `work` after the delay. Returns false if MAX_DELAYED datagrams wait already. */
   send(work: () => Promise<void>, size: number): boolean {
-    if (this.#delayed >= MAX_DELAYED) return false;
-    this.#delayed++;
+    if (this.#delayedCount >= MAX_DELAYED) return false;
+    this.#delayedCount++;
     const now = performance.now();
     if (this.#rate !== undefined) this.#freeAt = Math.max(this.#freeAt, now) + (size * 1000) / this.#rate;
     const due = Math.max(now, this.#rate === undefined ? 0 : this.#freeAt) + this.#latency;
@@ -159,13 +160,14 @@ class DatagramDelay {
       .then(work)
       // A datagram that can't be sent is lost, and not counted as dropped.
       .catch(() => undefined)
-      .finally(() => this.#delayed--);
+      .finally(() => this.#delayedCount--);
     return true;
   }
 }
 
 /** Returns a generator of numbers from 0 to 1 that depend only on the seed (xorshift32). */
 function randomNumbers(seed: number): () => number {
+  // From 0, xorshift yields only zeros.
   let state = (seed | 0) === 0 ? 1 : seed | 0;
   return () => {
     state ^= state << 13;

@@ -22,6 +22,7 @@ export interface ProxyPlan {
   readonly rate: number | undefined;
   /** The fraction of datagrams that are dropped. */
   readonly drop: number;
+  /** The seed of the random numbers that choose the dropped datagrams. */
   readonly seed: number;
   readonly proxyProtocol: boolean;
   readonly via: string | undefined;

@@ -30,20 +30,20 @@ export class Recorder {
 
   /** Starts the capture of a connection. */
   tcp(client: Address | undefined, server: Address | undefined, comment: string): TcpFlow {
-    const flow = new TcpFlow(this.#interface, this.#ends(client, server));
+    const flow = new TcpFlow(this.#interface, this.#endpoints(client, server));
     flow.open({ comment });
     return flow;
   }
 
   udp(client: Address | undefined, server: Address | undefined): UdpFlow {
-    return new UdpFlow(this.#interface, this.#ends(client, server));
+    return new UdpFlow(this.#interface, this.#endpoints(client, server));
   }
 
   close(): void {
     this.#file.close();
   }
 
-  #ends(
+  #endpoints(
     client: Address | undefined,
     server: Address | undefined,
   ): { client: InetAddress; server: InetAddress } | { client: Inet6Address; server: Inet6Address } {

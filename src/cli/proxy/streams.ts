@@ -76,7 +76,7 @@ async function relayOne(plan: ProxyPlan, client: Stream): Promise<void> {
   let server: Stream | undefined;
   try {
     server = await openTarget(plan, client, ending.signal);
-    await carryBoth(plan, flow, client, server, capturedFlow, ending);
+    await copyBoth(plan, flow, client, server, capturedFlow, ending);
     await Promise.all([client.close(), server.close()]);
   } catch (caught) {
     error = signal.aborted ? undefined : caught;
@@ -100,8 +100,8 @@ async function openTarget(plan: ProxyPlan, client: Stream, signal: AbortSignal):
   return server;
 }
 
-/** Copies both directions. An error of one direction ends the other one. */
-async function carryBoth(
+/** Copies both directions. An error of one direction ends the other direction. */
+async function copyBoth(
   plan: ProxyPlan,
   flow: Flow,
   client: Stream,

@@ -87,7 +87,7 @@ async function replayStream(
     }
     compare(await read(bytes.length), bytes, received);
     received += bytes.length;
-    // The capture has only the number of these bytes.
+    // Of the cut bytes, the capture has only the number.
     for (let remaining = cut; remaining > 0;) {
       const { length } = await read(Math.min(remaining, PIECE));
       remaining -= length;

@@ -1,6 +1,6 @@
 // Explains the order of a resolver's addresses by the rules of RFC 6724, section 6, with its default table.
 //
-// getaddrinfo(3) has sorted the addresses, perhaps with other tables (gai.conf(5)). If the first rule that applies
+// getaddrinfo(3) has sorted the addresses, perhaps with another table (gai.conf(5)). If the first rule that applies
 // would give another order, the explanation is "by the order of the resolver".
 
 import { AF_INET, inet_pton, AF_INET6 } from "berkeley";
@@ -81,7 +81,7 @@ interface Rule {
   explain(better: Candidate): string;
 }
 
-/** Rules 3, 4 and 7 are left out: they are about deprecated addresses, home addresses and tunnels. */
+/** Rules 3, 4 and 7 are left out: they are about deprecated addresses, home addresses and tunnels. Rule 9 is below. */
 const RULES: readonly Rule[] = [
   { number: 1, score: ({ source }) => Number(source !== undefined), explain: () => "the other has no route" },
   {

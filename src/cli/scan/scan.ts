@@ -91,7 +91,7 @@ async function probe(address: HostAddress, port: number, timeout: number, signal
       ? new InetAddress(address.host, port)
       : new Inet6Address(address.host, port, address.flowinfo, address.scopeid);
   await using socket = new Socket(address.family, SOCK_STREAM);
-  // A reset leaves no TIME-WAIT. Otherwise a scan would leave thousands.
+  // A reset leaves no TIME-WAIT. Otherwise a scan would leave thousands of connections in that state.
   socket.setsockopt(SO_LINGER, 0);
   const began = performance.now();
   const time = (): number => Number((performance.now() - began).toFixed(3));

@@ -8,8 +8,8 @@ import { duration, wholeNumber } from "../frame/values.js";
 export const WHERE_TO_LISTEN: ArgumentSpec = {
   name: "ENDPOINT",
   about:
-    "where to listen: tcp://HOST:PORT, tls://HOST:PORT, udp://HOST:PORT, unix:PATH, unix:@NAME, vsock://CID:PORT, or a " +
-    "port alone, which is one of 127.0.0.1; port 0 lets the kernel choose, *:PORT is every interface",
+    "where to listen: tcp://HOST:PORT, tls://HOST:PORT, udp://HOST:PORT, unix:PATH, unix:@NAME, vsock://CID:PORT, or " +
+    "a port alone, which is on 127.0.0.1; with port 0 the kernel chooses a port; *:PORT listens on all interfaces",
 };
 
 // A type alias: an interface has no implicit index signature.

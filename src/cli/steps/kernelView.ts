@@ -45,7 +45,7 @@ export function stateOf(socket: Socket): string {
 export function viewOf(name: string, socket: Socket): string {
   const info = socket.getsockopt(TCP_INFO);
   const state = `${name.padEnd(6)}  ${info.tcpi_state.padEnd(STATE_WIDTH)}  `;
-  // For a listener, the kernel returns the accept queue and its limit in these fields (tcp_get_info in net/ipv4/tcp.c).
+  // For a listener, these two fields have the accept queue and its limit (tcp_get_info in net/ipv4/tcp.c).
   if (info.tcpi_state === "LISTEN") return `${state}accept queue ${info.tcpi_unacked} of ${info.tcpi_sacked}`;
   if (info.tcpi_state === "CLOSE") return state + nameOf(socket);
   const queues = queuesOf(socket);

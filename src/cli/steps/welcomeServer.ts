@@ -133,12 +133,15 @@ class Connection {
     for (let reads = 0; reads < MAX_READS && bytes.length < MAX_REQUEST; reads++) {
       let piece: Buffer;
       this.#code = "await conn.recv(1024)";
-      const incomplete = received.kind === "beginning" && !received.requestLine;
+      const isLineIncomplete = received.kind === "beginning" && !received.requestLine;
       try {
-        piece = await this.#conn.recv(1024, { timeout: this.#timeLeft(incomplete ? REQUEST_LINE_TIMEOUT : Infinity) });
+        piece = await this.#conn.recv(1024, {
+          timeout: this.#timeLeft(isLineIncomplete ? REQUEST_LINE_TIMEOUT : Infinity),
+        });
       } catch (error) {
         // The rest of the request line did not come in time, so the bytes are a text.
-        if (incomplete && error instanceof SocketError && error.code === "ETIMEDOUT") return [bytes, { kind: "text" }];
+        if (isLineIncomplete && error instanceof SocketError && error.code === "ETIMEDOUT")
+          return [bytes, { kind: "text" }];
         throw error;
       }
       if (piece.length === 0) {

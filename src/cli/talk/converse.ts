@@ -144,7 +144,10 @@ class ConversationRun {
     else for (const row of this.#receivedDump.rows(data)) output.line(output.style("green", row));
   }
 
-  /** Stores the error. A stream is still read, because the peer may have sent the reason before. */
+  /**
+   * Stores the error, and ends the conversation. A stream is first read until no data has come for `--linger`: the peer
+   * may have sent the reason before.
+   */
   #onSendError(error: unknown): void {
     const { input, channel, options } = this.#conversation;
     if (this.#ending.signal.aborted) return;

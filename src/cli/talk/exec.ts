@@ -31,7 +31,7 @@ export async function execute(
   signal.addEventListener("abort", onAbort, { once: true });
   if (signal.aborted) killGroup();
   const exited = once(child, "exit");
-  // Awaited below. Until then, a rejection of these promises must not be unhandled.
+  // Awaited below. If another step fails first, this rejection must not be unhandled.
   exited.catch(() => undefined);
   // EPIPE: a command may end without reading all its input.
   child.stdin.on("error", () => {});
@@ -52,6 +52,7 @@ export async function execute(
     killGroup();
     throw error;
   });
+  // Awaited below, as `exited`.
   feeding.catch(() => undefined);
   try {
     for await (const chunk of child.stdout) {

@@ -1,5 +1,5 @@
-// --keep-open: serves many connections of one listener. Standard input is sent to all of them, and received data is
-// printed. As in ncat, input is not read before the first connection.
+// --keep-open: serves many connections of one listener. Standard input is sent to all connections, and received
+// data is printed. As in ncat, input is not read before the first connection.
 
 import type { Output } from "../frame/output.js";
 import type { Acceptor } from "./accept.js";
@@ -10,45 +10,45 @@ import type { TalkValues } from "./options.js";
 
 /** Standard input for several conversations. A conversation gets the data that is read after its start. */
 class SharedInput {
-  readonly #input: StandardInput;
-  readonly #taps = new Set<Tap>();
+  readonly #standardInput: StandardInput;
+  readonly #conversations = new Set<ConversationInput>();
   #running = false;
   #ended = false;
   #failure: Error | undefined;
 
   constructor(input: StandardInput) {
-    this.#input = input;
+    this.#standardInput = input;
   }
 
   /** Returns the input of a new conversation. */
-  tap(): Tap {
-    const tap = new Tap(() => this.#taps.delete(tap), this.#input.isTerminal);
-    if (this.#ended) tap.end();
-    else this.#taps.add(tap);
+  newInput(): ConversationInput {
+    const input = new ConversationInput(() => this.#conversations.delete(input), this.#standardInput.isTerminal);
+    if (this.#ended) input.end();
+    else this.#conversations.add(input);
     if (!this.#running) {
       this.#running = true;
       void this.#run();
     }
-    return tap;
+    return input;
   }
 
   async #run(): Promise<void> {
     try {
-      for (let chunk = await this.#input.read(); chunk !== null; chunk = await this.#input.read()) {
+      for (let chunk = await this.#standardInput.read(); chunk !== null; chunk = await this.#standardInput.read()) {
         const copy = Buffer.from(chunk);
         // Waits for the slowest conversation, so that no data has to be stored.
-        await Promise.all([...this.#taps].map((tap) => tap.give(copy)));
+        await Promise.all([...this.#conversations].map((input) => input.pass(copy)));
       }
     } catch (error) {
       this.#failure = error as Error;
     }
     this.#ended = true;
-    for (const tap of this.#taps) tap.end(this.#failure);
+    for (const input of this.#conversations) input.end(this.#failure);
   }
 }
 
 /** The input of one conversation, with the interface of {@link StandardInput}. */
-class Tap {
+class ConversationInput {
   readonly isTerminal: boolean;
   readonly isFile = false;
   readonly size = undefined;
@@ -60,8 +60,8 @@ class Tap {
   #failure: Error | undefined;
   /** Resumes a waiting read(). */
   #resumeRead: (() => void) | undefined;
-  /** Resumes a waiting give(). */
-  #resumeGive: (() => void) | undefined;
+  /** Resumes a waiting pass(). */
+  #resumePass: (() => void) | undefined;
 
   constructor(onStop: () => void, isTerminal: boolean) {
     this.#onStop = onStop;
@@ -69,11 +69,11 @@ class Tap {
   }
 
   /** Passes a piece to the conversation. Resolves when the conversation reads again, or has stopped reading. */
-  async give(piece: Buffer): Promise<void> {
+  async pass(piece: Buffer): Promise<void> {
     if (this.#ended) return;
     this.#piece = piece;
     this.#resumeRead?.();
-    await new Promise<void>((resolve) => (this.#resumeGive = resolve));
+    await new Promise<void>((resolve) => (this.#resumePass = resolve));
   }
 
   /** Called at the end of standard input; after a failed read, with its error. */
@@ -88,7 +88,7 @@ class Tap {
     this.#onStop();
     this.#piece = undefined;
     this.#resumeRead?.();
-    this.#resumeGive?.();
+    this.#resumePass?.();
   }
 
   close(): void {
@@ -96,7 +96,7 @@ class Tap {
   }
 
   async read(): Promise<Buffer | null> {
-    this.#resumeGive?.();
+    this.#resumePass?.();
     for (;;) {
       const piece = this.#piece;
       this.#piece = undefined;
@@ -108,6 +108,7 @@ class Tap {
   }
 }
 
+/** The settings of {@link serveMany}. */
 export interface Hub {
   readonly acceptor: Acceptor;
   readonly input: StandardInput;
@@ -126,7 +127,7 @@ export async function serveMany({ acceptor, input, output, options, signal, serv
     output.detail(`connection from ${channel.name}`, { event: "connected", peer: channel.name });
     try {
       if (serve !== undefined) await serve(channel);
-      else await converse({ channel, input: shared.tap() as unknown as StandardInput, output, options, signal });
+      else await converse({ channel, input: shared.newInput() as unknown as StandardInput, output, options, signal });
     } catch (error) {
       if (!signal.aborted) output.problem(error, channel.name);
     }

@@ -1,4 +1,4 @@
-// The endpoint of `connect` and `listen`, combined with --udp, --tls, --datagram and --seqpacket.
+// The endpoint of `connect`, `listen` and `send`, combined with --udp, --tls, --datagram and --seqpacket.
 
 import { type AddressLike, type Endpoint, parseAddress } from "berkeley";
 
@@ -35,7 +35,7 @@ export async function readTarget(text: string, options: TargetValues): Promise<T
   return { endpoint, messages, secure, options: await Promise.all(options.option.map(readSocketOption)) };
 }
 
-/** The addresses that a --source can mean. It may lack a port, or the brackets of an IPv6 address, or `unix:`. */
+/** The addresses that a --source can mean. The text may lack a port, the brackets of an IPv6 address, or `unix:`. */
 function possibleSources(text: string): string[] {
   if (text.includes("/") || text.startsWith("@")) return [`unix:${text}`];
   return text.includes(":") ? [text, `[${text}]:0`] : [`${text}:0`];

@@ -35,7 +35,7 @@ export class Crlf implements Transform {
 
 const CRLF = Buffer.from("\r\n");
 
-/** Number of stored bytes of a line at which they are sent without waiting for the rest of the line. */
+/** When this many bytes of a line are stored, they are sent before the rest of the line. */
 const MAX_LINE = 1 << 20;
 
 /** Makes each line a piece of its own. */
