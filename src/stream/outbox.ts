@@ -65,7 +65,7 @@ export class Outbox {
       }
     }
     const writing = conn.write(data, opts);
-    return conn.writeProgress === NO_WRITE ? writing : this.add(data, writing);
+    return conn.writeProgress === NO_WRITE ? writing : this.countWrite(data, writing);
   }
 
   /**
@@ -83,11 +83,11 @@ export class Outbox {
     const taken = conn.tryWrite?.(bytes) ?? 0;
     if (taken === bytes.length) return true;
     const rest = taken === 0 ? bytes : bytes.subarray(taken);
-    return this.add(rest, conn.write(rest));
+    return this.countWrite(rest, conn.write(rest));
   }
 
   /** Counts a write until it settles. */
-  add(data: Data, writing: Promise<void>): Promise<void> {
+  countWrite(data: Data, writing: Promise<void>): Promise<void> {
     const size = dataSize(data) ?? 0;
     if (this.#writes === 0 && size > this.#limits.maxOutbox) this.#oversizedWrite = size;
     this.#totalSize += size;

@@ -57,7 +57,7 @@ export class MemoryPipe {
   #endAt: number | undefined;
   /** Whether the writing end was aborted. Then the reading end gets `ECONNRESET` and not the end. */
   #reset = false;
-  /** The code with which writes fail from now on. */
+  /** The code with which writes fail; undefined while neither end is closed. */
   #writeError: string | undefined;
   readonly #brokenWaiters = new EndWaiters();
   readonly #readFaults: FaultScript;
@@ -174,7 +174,7 @@ export class MemoryPipe {
       refs: this.writerRefs,
       remove: (cancelled) => {
         this.#removeWrite(cancelled);
-        // The next write may have waited only for this one.
+        // The next write may have waited only for the cancelled one.
         this.#advanceWrites();
       },
     });

@@ -19,7 +19,7 @@ import { optionsError, PendingCall } from "../wait/pendingCall.js";
 import { localError, timeoutError } from "../wait/localError.js";
 import { rejection } from "../wait/rejection.js";
 
-// oxlint-disable-next-line typescript/unbound-method -- it is called with a `this` of its own
+// oxlint-disable-next-line typescript/unbound-method -- it is called with an explicit `this`
 const { set } = Uint8Array.prototype;
 
 /** Copies a chunk into `target`, as much as fits. Returns the rest of the chunk; undefined if there is none. */
