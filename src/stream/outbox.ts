@@ -5,7 +5,8 @@
 // bytes that the connection has taken of the first waiting write.
 //
 // The limit applies only while another write waits, so a program that awaits each write never reaches it. If the first
-// waiting write alone is larger than the limit, its bytes do not count. Otherwise no small write could wait behind it.
+// waiting write alone is larger than the limit, its bytes do not count. If they counted, no small write could wait
+// behind it.
 
 import { isUint8Array } from "node:util/types";
 import { OutboxFullError } from "../errors/index.js";
