@@ -114,7 +114,7 @@ export function clientHandshake(setup: HandshakeSetup, client: CheckedClient): P
           return verifyServer(legacy, () => (serverCertificate = socket.getPeerX509Certificate()));
         } catch (error) {
           // An error that this function throws would end the process. With `rejectUnauthorized: false`, Node would
-          // ignore an error that it returns.
+          // ignore an error that the function returns.
           handshake.reject(error);
           socket.destroy();
           return callbackError(error, "checkServerIdentity");
