@@ -1,5 +1,5 @@
 // Makes packets for a capture from the bytes that a program sends and receives over TCP and UDP. The addresses and the
-// bytes are the real ones, but the packets are not: the kernel does not return them to a program. So the sequence
+// bytes are the real ones, but the packets are not: a TCP or UDP socket does not return packets. So the sequence
 // numbers begin at a chosen number, and all data is acknowledged at once.
 
 import { quote } from "../check/index.js";

@@ -117,7 +117,7 @@ export async function readHeader(stream: HeaderSource, opts: ReadProxyHeaderOpti
  * one byte.
  */
 async function lineLength(stream: HeaderSource, peek: (size: number) => Promise<Buffer>): Promise<number> {
-  // The bytes of the stream's buffer are searched at once.
+  // The second step searches all bytes of the stream's buffer.
   for (let size = "PROXY ".length + 1; ; size = Math.min(Math.max(size + 1, stream.buffered), MAX_LINE)) {
     const bytes = await peek(size);
     const lineFeed = bytes.indexOf(10);
