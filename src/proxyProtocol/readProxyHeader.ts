@@ -30,7 +30,7 @@ const ACTION = "read the header of the PROXY protocol";
 const MIN_MAX_BYTES = 232;
 const MAX_HEADER_LENGTH = FIXED_SIZE + 0xffff;
 
-/** Checks the option `maxBytes`. */
+/** Checks the option `maxBytes`, and fills in the default. */
 export function checkMaxBytes(value: number | undefined, action: string, name: string): number {
   return integer(value ?? PROXY_HEADER_MAX_BYTES, action, name, MIN_MAX_BYTES, MAX_HEADER_LENGTH);
 }

@@ -157,7 +157,7 @@ export class TlsReader {
     return this.#startRead<number>(READ_INTO, opts);
   }
 
-  /** Reads one chunk as Node delivered it, without a copy; null at the end. */
+  /** Reads the next chunk that was pushed, without a further copy; null at the end. */
   readChunk(opts: IoOptions | undefined): Promise<Buffer | null> {
     const refused = this.#refusal(opts);
     if (refused !== undefined) return Promise.reject(refused.error);

@@ -9,7 +9,7 @@ import { type Socket, WintertcSocket } from "./wintertcSocket.js";
 
 /** The options of a binding object, in addition to those of the proposal. */
 export interface BindingOptions {
-  /** How to connect: timeout (for the handshake too), proxy, local address and others. */
+  /** How to connect: timeout (with `"on"` for the handshake too), proxy, local address and others. */
   readonly connect?: Omit<ConnectOptions, "signal" | "tls"> | undefined;
   /** The options of TLS: trusted certificates, own certificates and others. */
   readonly tls?: Omit<TlsClientOptions, "alpnProtocols" | "host" | "servername" | "signal"> | undefined;
