@@ -73,7 +73,7 @@ export class Outbox {
    * Writes a whole message, or nothing of it.
    *
    * @param evenIfFull whether the message may exceed the limit. An outbox that already exceeds it takes no message
-   * @returns true if the connection has taken the whole message at once; the promise of the write if it waits;
+   * @returns true if the connection has taken the whole message already; the promise of the write if it waits;
    *   undefined if the message does not fit
    * @throws the error with which a write would reject
    */

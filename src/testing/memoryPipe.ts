@@ -101,7 +101,7 @@ export class MemoryPipe {
       return Promise.resolve(available > 0 ? this.#copyTo(target, available) : 0);
     }
     if (!settles && opts?.timeout === 0) return Promise.reject(timeoutError("read"));
-    // If the read can be settled, it only waits for its turn, and so has no timeout.
+    // If the read can be settled, it only waits for the next turn, and so has no timeout.
     this.#pendingRead = new PendingRead(target, settles ? { signal: opts?.signal } : opts, {
       clock: this.#opts.clock,
       refs: this.readerRefs,
