@@ -1,6 +1,6 @@
 // Makes packets for a capture from the bytes that a program sends and receives over TCP and UDP. The addresses and the
-// bytes are the real ones. A program does not see the real packets. So the sequence numbers begin at a chosen number,
-// and all data is acknowledged at once.
+// bytes are the real ones, but the packets are not: a TCP or UDP socket does not return packets. So the sequence
+// numbers begin at a chosen number, and all data is acknowledged at once.
 
 import { quote } from "../check/index.js";
 import { LINKTYPE_ETHERNET } from "./blocks.js";

@@ -1,5 +1,5 @@
-// Makes packets: puts the headers of TCP or UDP, of IPv4 or IPv6, and of Ethernet before a payload. The lengths and the
-// checksums are valid (RFC 791, RFC 8200, RFC 9293, RFC 768).
+// Makes packets: puts the headers of TCP or UDP, of IPv4 or IPv6, and of Ethernet before a payload. The lengths are
+// valid, and so are the checksums if no bytes are missing (RFC 791, RFC 8200, RFC 9293, RFC 768).
 
 import { type Inet6Address, type InetAddress, parseIPv4, parseIPv6 } from "../addr/index.js";
 

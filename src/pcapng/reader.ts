@@ -1,4 +1,4 @@
-// Reads captures in the format pcapng. Bytes that the format does not allow are an error. Its message has their offset.
+// Reads captures in the format pcapng. For bytes that the format does not allow, it throws an error with their offset.
 
 import { LINKTYPE_ETHERNET, LINKTYPE_RAW } from "./blocks.js";
 

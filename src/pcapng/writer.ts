@@ -45,8 +45,8 @@ export interface PacketOptions {
 }
 
 /**
- * The time at which `performance.now()` was 0, in nanoseconds since 1970. `Date.now()` can go back, when the
- * system clock is set.
+ * The time at which `performance.now()` was 0, in nanoseconds since 1970. `Date.now()` is not used, because it goes
+ * back when the system clock is set back.
  */
 const TIME_ORIGIN: bigint = BigInt(Math.round(performance.timeOrigin * 1000)) * 1000n;
 

@@ -1,7 +1,7 @@
 // The PROXY protocol: a proxy sends the addresses of its client in a header before the data of the connection.
 //
 // The source is HAProxy's proxy-protocol.txt. Version 1 is a line of text. Version 2 is binary and may have TLVs. The
-// header is not authenticated. So a server must read it only from peers that it trusts, and must require it from them.
+// header is not authenticated. So a server must read a header only from trusted peers, and must require one from them.
 // Otherwise any client could choose its own address.
 
 import type { Address } from "../addr/index.js";

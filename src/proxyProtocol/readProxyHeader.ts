@@ -30,7 +30,7 @@ const ACTION = "read the header of the PROXY protocol";
 const MIN_MAX_BYTES = 232;
 const MAX_HEADER_LENGTH = FIXED_SIZE + 0xffff;
 
-/** Checks the option `maxBytes`. */
+/** Checks the option `maxBytes`, and fills in the default. */
 export function checkMaxBytes(value: number | undefined, action: string, name: string): number {
   return integer(value ?? PROXY_HEADER_MAX_BYTES, action, name, MIN_MAX_BYTES, MAX_HEADER_LENGTH);
 }
@@ -117,7 +117,7 @@ export async function readHeader(stream: HeaderSource, opts: ReadProxyHeaderOpti
  * one byte.
  */
 async function lineLength(stream: HeaderSource, peek: (size: number) => Promise<Buffer>): Promise<number> {
-  // The bytes of the stream's buffer are searched at once.
+  // The second step searches all bytes of the stream's buffer.
   for (let size = "PROXY ".length + 1; ; size = Math.min(Math.max(size + 1, stream.buffered), MAX_LINE)) {
     const bytes = await peek(size);
     const lineFeed = bytes.indexOf(10);

@@ -82,7 +82,7 @@ export class ReadBuffer {
     return Math.min(MIN_SLAB, this.#maxRead);
   }
 
-  /** @param maxRead the most bytes of one read */
+  /** @param maxRead the maximum number of bytes of one read */
   constructor(maxRead: number) {
     this.#maxRead = maxRead;
     this.#nextSlabSize = this.#minSlab;
@@ -103,8 +103,8 @@ export class ReadBuffer {
    * bytes from `freeStart` on. The caller must commit them in the same step of JavaScript, before another stream reads.
    */
   prepareSharedSlab(): Buffer {
-    // The stream's own slab is used in three cases. Unread bytes and the next ones must be contiguous. Large reads
-    // would use up the shared block too soon. If the stream has a slab without views, this slab is free for the read.
+    // The stream's own slab is used in three cases: if there are unread bytes, because the next bytes must follow them;
+    // for large reads, which would use up the shared block too soon; and if the stream has a slab without views.
     const hasUnread = this.#start !== this.#end;
     if (hasUnread || this.#nextSlabSize > MIN_SLAB || this.#reusable()) return this.prepareOwnSlab();
     if (sharedBlock.length - sharedUsed < this.#nextSlabSize) renewSharedBlock();
@@ -193,7 +193,10 @@ export class ReadBuffer {
     return Buffer.from(this.#slab.buffer as ArrayBuffer, this.#slab.byteOffset + this.#start, size);
   }
 
-  /** All unread bytes, without a copy. The result is valid only until the next call of any other method. */
+  /**
+   * All unread bytes. Bytes in the shared block are first moved to a slab of this stream. The result is valid only
+   * until the next call of any other method.
+   */
   unreadBytes(): Buffer {
     if (this.#shared) this.#moveUnread();
     return this.#slab.subarray(this.#start, this.#end);
@@ -236,7 +239,7 @@ export class ReadBuffer {
     return this.#slab[this.#start + index];
   }
 
-  /** The index of `pattern` in the unread bytes, from `from` on; -1 if they do not contain all of it. */
+  /** The index of `pattern` in the unread bytes, from `from` on; -1 if they do not contain the whole pattern. */
   find(pattern: number | Uint8Array, from: number): number {
     const size = typeof pattern === "number" ? 1 : pattern.length;
     const start = this.#start + from;
@@ -249,7 +252,7 @@ export class ReadBuffer {
       const found = this.#slab.subarray(start, this.#end).indexOf(pattern);
       return found < 0 ? -1 : found + from;
     }
-    // indexOf() returns the first match. If that one ends behind the unread bytes, no match is within them.
+    // indexOf() returns the first match. If this match ends behind the unread bytes, no match is within them.
     const found = this.#slab.indexOf(pattern, start);
     return found < 0 || found + size > this.#end ? -1 : found - this.#start;
   }

@@ -22,9 +22,9 @@ import { outboxOf, type Stream } from "./stream.js";
  * The policy of `broadcast()` for slow peers. A peer is slow if the message does not fit into the outbox of its stream
  * (`maxOutbox`).
  *
- * - `"drop"`: this peer does not get this message.
+ * - `"drop"`: the slow peer does not get the message.
  * - `"disconnect"`: `broadcast()` calls `abort()` of its stream.
- * - `"wait"`: this peer gets the message, and `broadcast()` waits until every stream has written it.
+ * - `"wait"`: the slow peer gets the message, and `broadcast()` waits until every stream has written it.
  */
 export type SlowPeer = "drop" | "disconnect" | "wait";
 
@@ -46,7 +46,7 @@ export interface BroadcastResult<S extends Stream = Stream> {
   readonly sent: number;
   /** The streams in whose outbox the message did not fit. They did not get it, unless `slow` is `"wait"`. */
   readonly slow: readonly S[];
-  /** The streams whose connection has failed, or was closed, and the error of each. */
+  /** The streams whose write has failed, for example because the connection was closed, and the error of each. */
   readonly failed: readonly { readonly stream: S; readonly error: unknown }[];
 }
 

@@ -14,7 +14,7 @@ import { ReadBuffer } from "../reading/readBuffer.js";
 
 /** The options of `toDuplex()`. */
 export interface ToDuplexOptions {
-  /** Maximum number of bytes that the Duplex reads ahead. It is also the maximum of one read. Default 64 KiB. */
+  /** The Duplex reads ahead until it has this number of bytes, also the maximum of one read. Default 64 KiB. */
   readonly readableHighWaterMark?: number | undefined;
   /** `write()` returns false while at least this number of bytes waits to be written. Default 64 KiB. */
   readonly writableHighWaterMark?: number | undefined;
@@ -107,7 +107,8 @@ export class ConnDuplex extends DuplexPlaceholder {
     this.#buffer = new ReadBuffer(Math.max(1, readableHighWaterMark));
     // While a program pipes a silent source into this Duplex, no write finds that the connection is broken, but
     // whenBroken() does. The reference is weak, so that the pending whenBroken() does not prevent garbage collection of
-    // the Duplex. After EPIPE (the peer has closed without an error), or after the end of writing, bytes may be unread.
+    // the Duplex. After EPIPE (the peer has closed without an error), or after the end of writing, bytes may be unread,
+    // so the Duplex stays open.
     const weak = new WeakRef(this);
     const onBroken = (error: unknown): void => {
       const duplex = weak.deref();

@@ -45,7 +45,7 @@ function textOrNull(address: Address | undefined): string | null {
 }
 
 /** The number of bytes of `data`; 0 for a wrong type, because the write then rejects. */
-export function sizeOfData(data: Data): number {
+export function dataSizeOrZero(data: Data): number {
   if (typeof data === "string") return Buffer.byteLength(data);
   if (isUint8Array(data)) return data.length;
   if (!Array.isArray(data)) return 0;

@@ -11,7 +11,7 @@ import { adoptSignal } from "../wait/aborts.js";
 import { optionsError } from "../wait/pendingCall.js";
 
 const DISCARD_SIZE = 65_536;
-/** Memory for discarded bytes. All connections share it, because no code reads it. Allocated at the first use. */
+/** Memory for discarded bytes. All connections share it, because no code uses the bytes. Allocated at the first use. */
 let discardBuffer = new Uint8Array(0);
 
 /** The reading side of the connection, whose buffer may have bytes. */
@@ -101,8 +101,8 @@ async function discardUntilEnd(conn: Conn, state: DiscardState): Promise<EndResu
     const count = await conn.read(target, { timeout, signal });
     if (count === 0) return "finished";
     state.dropped += count;
-    // A read that finds data does not time out. So without this check, the timeout would never end a peer that sends
-    // all the time.
+    // A read that finds data does not time out. So without this check, the call would never time out while the peer
+    // sends all the time.
     if (timeout === 0) return "timeout";
   }
   return "maxBytes";

@@ -39,7 +39,7 @@ export class EndWaiters {
     this.#call = call;
   }
 
-  /** Makes a call wait. Resolves with the value of `resolveAll()`. */
+  /** Waits until `resolveAll()` is called, and resolves with its error. */
   wait(opts: IoOptions | undefined): Promise<unknown> {
     const refused = optionsError(opts, this.#call);
     if (refused !== undefined) return Promise.reject(refused.error);

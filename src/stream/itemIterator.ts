@@ -71,8 +71,8 @@ export class Items<T> implements AsyncIterableIterator<T> {
   }
 
   /**
-   * Returns the next item if all its bytes are in the stream's buffer, otherwise `undefined`. It never waits. With it,
-   * a server can answer several requests with one write. Throws the errors with which `read` would reject.
+   * Returns the next item if all its bytes are in the stream's buffer, otherwise `undefined`. It never waits, so a
+   * server can answer several requests with one write. Throws the errors with which `read` would reject.
    */
   tryRead(): T | undefined {
     return this.#reader.tryRead(this.#tryReadRule)?.value;

@@ -5,7 +5,8 @@
 // bytes that the connection has taken of the first waiting write.
 //
 // The limit applies only while another write waits, so a program that awaits each write never reaches it. If the first
-// waiting write alone is larger than the limit, its bytes do not count. Otherwise no small write could wait behind it.
+// waiting write alone is larger than the limit, its bytes do not count. If they counted, no small write could wait
+// behind it.
 
 import { isUint8Array } from "node:util/types";
 import { OutboxFullError } from "../errors/index.js";
@@ -65,14 +66,14 @@ export class Outbox {
       }
     }
     const writing = conn.write(data, opts);
-    return conn.writeProgress === NO_WRITE ? writing : this.add(data, writing);
+    return conn.writeProgress === NO_WRITE ? writing : this.countWrite(data, writing);
   }
 
   /**
    * Writes a whole message, or nothing of it.
    *
    * @param evenIfFull whether the message may exceed the limit. An outbox that already exceeds it takes no message
-   * @returns true if the connection has taken the whole message at once; the promise of the write if it waits;
+   * @returns true if the connection has taken the whole message already; the promise of the write if it waits;
    *   undefined if the message does not fit
    * @throws the error with which a write would reject
    */
@@ -83,11 +84,11 @@ export class Outbox {
     const taken = conn.tryWrite?.(bytes) ?? 0;
     if (taken === bytes.length) return true;
     const rest = taken === 0 ? bytes : bytes.subarray(taken);
-    return this.add(rest, conn.write(rest));
+    return this.countWrite(rest, conn.write(rest));
   }
 
   /** Counts a write until it settles. */
-  add(data: Data, writing: Promise<void>): Promise<void> {
+  countWrite(data: Data, writing: Promise<void>): Promise<void> {
     const size = dataSize(data) ?? 0;
     if (this.#writes === 0 && size > this.#limits.maxOutbox) this.#oversizedWrite = size;
     this.#totalSize += size;

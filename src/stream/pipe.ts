@@ -29,8 +29,8 @@ export interface PipeObserver {
 }
 
 /**
- * Ends the pending read of a pipe when its destination is broken. Without it, the pipe would notice that only at its
- * next write, which may never come.
+ * Ends the pending read of a pipe when the destination is broken. Without this, the pipe would end only at its next
+ * write, which may never come.
  */
 class DestinationWatch implements AbortListener {
   readonly #controller = new AbortController();
@@ -102,7 +102,7 @@ export async function pipe(
       try {
         await destination.write(bytes, writeOptions);
       } catch (error) {
-        // If the error says how many bytes the writer has taken, the rest stays unread.
+        // If the error has the number of bytes that the writer has taken, the rest stays unread.
         const { stopReason } = observer;
         if (stopReason !== undefined && error === stopReason) taken = stopReason.transferred ?? 0;
         else if (error instanceof OutboxFullError) taken = 0;

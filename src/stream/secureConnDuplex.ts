@@ -31,7 +31,7 @@ export class SecureConnDuplex extends ConnDuplex {
     return this.#secured.alpnProtocol ?? false;
   }
 
-  /** The server name that the client has sent; false if it has sent none. */
+  /** On a client the name to verify, on a server the name that the client has sent; false if there is none. */
   get servername(): string | false {
     return this.#secured.servername ?? false;
   }

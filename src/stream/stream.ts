@@ -23,8 +23,8 @@ import { FROM_DUPLEX_NAMES, fromDuplex, type FromDuplexOptions } from "./fromDup
 import { type Codec, frameFinder, type FrameOptions } from "./frames.js";
 import { Items } from "./itemIterator.js";
 import { lineFinder, type LineOptions, lineRule } from "../reading/lines.js";
-import { makeDescribable, Inspectable } from "../registry/index.js";
-import { describeStream, type StreamDescription, sizeOfData } from "./describeStream.js";
+import { describable, Inspectable } from "../registry/index.js";
+import { describeStream, type StreamDescription, dataSizeOrZero } from "./describeStream.js";
 import { detachToNetSocket, type ToNetSocketOptions } from "./netSocket.js";
 import { NO_WRITE, Outbox, type OutboxCounts } from "./outbox.js";
 import { pipe, type PipeOptions } from "./pipe.js";
@@ -309,11 +309,11 @@ export class Stream<C extends Conn = Conn>
     const conn = this.#conn;
     if (conn.stats === undefined) {
       this.#writes++;
-      this.#bytesSent += sizeOfData(data);
+      this.#bytesSent += dataSizeOrZero(data);
     }
     if (this.#outbox !== undefined) return this.#outbox.write(data, opts);
     const writing = conn.write(data, opts);
-    return conn.writeProgress === NO_WRITE ? writing : this.#getOutbox().add(data, writing);
+    return conn.writeProgress === NO_WRITE ? writing : this.#getOutbox().countWrite(data, writing);
   }
 
   #getOutbox(): Outbox {

@@ -167,7 +167,7 @@ export class TransportConn implements Conn {
     return this.close();
   }
 
-  /** Rejects the waiting calls, once. */
+  /** The first call rejects the waiting calls, and makes later ones reject with `EBADF`. */
   #rejectCalls(): void {
     if (this.#closed) return;
     this.#closed = true;

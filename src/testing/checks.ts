@@ -9,25 +9,25 @@ import type { MemoryOptions } from "./memory.js";
 
 const MAX = Number.MAX_SAFE_INTEGER;
 
-/** `value` if it is a number from `min` on, whole or not; otherwise throws an error that names the action. */
+/** Returns `value` if it is a number from `min` on, whole or not. Otherwise throws an error that names the action. */
 export function checkNumber(value: unknown, action: string, name: string, min: number, unit: string): number {
   if (typeof value === "number" && value >= min) return value;
   const text = `Cannot ${action}: ${name} is ${quote(value)}, required ${unit} from ${min} on`;
   throw typeof value === "number" ? new RangeError(text) : new TypeError(text);
 }
 
-/** A whole number from `min` on, or Infinity. */
+/** Returns `value` if it is a whole number from `min` on, or Infinity. Otherwise throws. */
 function checkCount(value: unknown, action: string, name: string, min: number): number {
   return value === Infinity ? value : integer(value, action, name, min, MAX);
 }
 
-/** `value` if it is a function. */
+/** Returns `value` if it is a function. Otherwise throws. */
 export function checkFunction<F>(value: F, action: string, name: string): F {
   if (typeof value === "function") return value;
   throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required a function`);
 }
 
-/** A whole number from `min` on. */
+/** Returns `value` if it is a whole number from `min` on. Otherwise throws. */
 export const wholeNumber = (value: unknown, action: string, name: string, min: number = 0): number =>
   integer(value, action, name, min, MAX);
 

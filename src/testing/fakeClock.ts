@@ -83,7 +83,7 @@ const MAX_TURNS = 1000;
 
 /**
  * Runs the callbacks that are ready, and the callbacks that these make ready: two turns of the event loop, and more
- * while calls wait only for their turn.
+ * while calls wait only for the next turn.
  */
 async function runReady(): Promise<void> {
   for (let turn = 0; turn < 2 || (threadTurnBudget.hasDeferred && turn < MAX_TURNS); turn++) {

@@ -41,7 +41,7 @@ export interface RecordedCall {
 }
 
 /**
- * The layout of an entry of batch/table.ts in bytes: its size, and the places of the length of the address and of the
+ * The layout of an entry of batch/table.ts in bytes: its size, and the offsets of the address length and of the
  * address.
  */
 const ENTRY = { size: 248, addressLength: 16, address: 32 } as const;
@@ -98,7 +98,7 @@ export class FakeSys {
   /** The open descriptors. */
   readonly open: Set<number> = new Set();
   /** Descriptors on which a call to a UNIX address returned EAGAIN. */
-  readonly #refused = new Set<number>();
+  readonly #blockedOnUnix = new Set<number>();
   #scripts = new Map<string, Outcome[]>();
   /** The results of calls without a script. */
   #always = new Map<string, Outcome>();
@@ -222,7 +222,7 @@ export class FakeSys {
       result = count;
     }
     this.log.push({ name, args, result });
-    if (result === errno("EAGAIN") && goesToUnix(name, args)) this.#refused.add(args[0] as number);
+    if (result === errno("EAGAIN") && goesToUnix(name, args)) this.#blockedOnUnix.add(args[0] as number);
     return result;
   }
 
@@ -294,7 +294,7 @@ export class FakeSys {
       sendmsg: (...args) => this.#write("sendmsg", args, args[0], Buffer.concat(args[1]).subarray(args[2])),
       setsockopt: (...args) => this.#run("setsockopt", args, success),
       getsockopt: (...args) => this.#run("getsockopt", args, success, args[3]),
-      poll: (...args) => this.#run("poll", args, () => (this.#refused.has(args[0]) ? args[1] & POLLOUT : 0)),
+      poll: (...args) => this.#run("poll", args, () => (this.#blockedOnUnix.has(args[0]) ? args[1] & POLLOUT : 0)),
       openPoller: (callback) => {
         this.log.push({ name: "openPoller", args: [callback], result: 0 });
         this.#callback = callback;

@@ -57,7 +57,7 @@ export class MemoryPipe {
   #endAt: number | undefined;
   /** Whether the writing end was aborted. Then the reading end gets `ECONNRESET` and not the end. */
   #reset = false;
-  /** The code with which writes fail from now on. */
+  /** The code with which writes fail; undefined while neither end is closed. */
   #writeError: string | undefined;
   readonly #brokenWaiters = new EndWaiters();
   readonly #readFaults: FaultScript;
@@ -101,7 +101,7 @@ export class MemoryPipe {
       return Promise.resolve(available > 0 ? this.#copyTo(target, available) : 0);
     }
     if (!settles && opts?.timeout === 0) return Promise.reject(timeoutError("read"));
-    // If the read can be settled, it only waits for its turn, and so has no timeout.
+    // If the read can be settled, it only waits for the next turn, and so has no timeout.
     this.#pendingRead = new PendingRead(target, settles ? { signal: opts?.signal } : opts, {
       clock: this.#opts.clock,
       refs: this.readerRefs,
@@ -174,7 +174,7 @@ export class MemoryPipe {
       refs: this.writerRefs,
       remove: (cancelled) => {
         this.#removeWrite(cancelled);
-        // The next write may have waited only for this one.
+        // The next write may have waited only for the cancelled one.
         this.#advanceWrites();
       },
     });

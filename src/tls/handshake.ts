@@ -85,17 +85,17 @@ export function clientHandshake(setup: HandshakeSetup, client: CheckedClient): P
   let conn: TlsConn | undefined;
 
   const verifyServer = (
-    legacy: tls.PeerCertificate,
+    legacyObject: tls.PeerCertificate,
     certificate: () => X509Certificate | undefined,
   ): Error | undefined => {
     if (name === undefined) return new Error("no name to check was given");
-    if (check === undefined) return nodeTls().checkServerIdentity(name, legacy);
+    if (check === undefined) return nodeTls().checkServerIdentity(name, legacyObject);
     const found = certificate();
     return found === undefined ? new Error("the server showed no certificate") : verifyIdentity(check, name, found);
   };
   const isUsable = ({ certificate }: Session): boolean => {
-    const legacy = certificate.toLegacyObject();
-    return isCurrent(certificate) && verifyServer(legacy, () => certificate) === undefined;
+    const legacyObject = certificate.toLegacyObject();
+    return isCurrent(certificate) && verifyServer(legacyObject, () => certificate) === undefined;
   };
   // A session of another server, or with an expired certificate, is not offered, and the handshake is a full one.
   const offeredSession = session !== undefined && isUsable(session) ? session : undefined;
@@ -109,12 +109,12 @@ export function clientHandshake(setup: HandshakeSetup, client: CheckedClient): P
       socket: transport.duplex,
       secureContext: nodeTlsContext.secureContext(),
       rejectUnauthorized,
-      checkServerIdentity: (_, legacy) => {
+      checkServerIdentity: (_, legacyObject) => {
         try {
-          return verifyServer(legacy, () => (serverCertificate = socket.getPeerX509Certificate()));
+          return verifyServer(legacyObject, () => (serverCertificate = socket.getPeerX509Certificate()));
         } catch (error) {
           // An error that this function throws would end the process. With `rejectUnauthorized: false`, Node would
-          // ignore an error that it returns.
+          // ignore an error that the function returns.
           handshake.reject(error);
           socket.destroy();
           return callbackError(error, "checkServerIdentity");

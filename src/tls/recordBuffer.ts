@@ -26,7 +26,7 @@ interface Handle {
 const SYMBOL_NAMES = ["kBuffer", "kBufferCb", "kBufferGen"];
 
 let sharedBuffer: Buffer | undefined;
-/** A view of the last record in `sharedBuffer`. It is reused while records have the same length. */
+/** A view of the latest record in `sharedBuffer`. It is reused while records have the same length. */
 let view: Buffer;
 
 /**

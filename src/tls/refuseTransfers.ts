@@ -8,7 +8,8 @@ import type { SocketSettings } from "../io.js";
 const ASYNC_CALLS =
   "recv recvInto recvfrom recvfromInto recvmsg recvmsgInto recvmmsg send sendAll sendto sendmsg sendmmsg sendSegments sendfile";
 /**
- * The calls that return at once. `shutdown` is one of them, because it would end the connection without close_notify.
+ * The calls that return no promise. `shutdown` is refused too, because it would end the connection without
+ * close_notify.
  */
 const SYNC_CALLS = ["tryRecv", "tryRecvInto", "trySend", "shutdown"];
 

@@ -2,8 +2,8 @@
 //
 // When Node resumes a session, it checks no name, and it can't return the certificate. So with a session of another
 // server, or with an expired certificate, the client would trust the wrong server. The certificate is stored with the
-// session for two reasons: the client checks it before it offers the session, as Go does, and `peerCertificate` returns
-// it.
+// session for two reasons: the client checks the certificate before it offers the session, as Go does, and
+// `peerCertificate` returns it.
 
 import type { X509Certificate } from "node:crypto";
 import { crypto } from "../builtins.js";
@@ -11,8 +11,8 @@ import { crypto } from "../builtins.js";
 /** The first bytes of a packed session: a name and the version of the format. */
 const MAGIC = Buffer.from("berkeley-tls\x02");
 /**
- * The size of the magic and of the lengths of both parts. The lengths reveal a truncated session, which Node
- * would ignore silently.
+ * The size of the magic bytes and of the lengths of both parts. With the lengths, `unpackSession()` detects a truncated
+ * session, which Node would ignore silently.
  */
 const HEADER_SIZE = MAGIC.length + 8;
 

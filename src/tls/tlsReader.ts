@@ -19,7 +19,7 @@ import { optionsError, PendingCall } from "../wait/pendingCall.js";
 import { localError, timeoutError } from "../wait/localError.js";
 import { rejection } from "../wait/rejection.js";
 
-// oxlint-disable-next-line typescript/unbound-method -- it is called with a `this` of its own
+// oxlint-disable-next-line typescript/unbound-method -- it is called with an explicit `this`
 const { set } = Uint8Array.prototype;
 
 /** Copies a chunk into `target`, as much as fits. Returns the rest of the chunk; undefined if there is none. */
@@ -157,7 +157,7 @@ export class TlsReader {
     return this.#startRead<number>(READ_INTO, opts);
   }
 
-  /** Reads one chunk as Node delivered it, without a copy; null at the end. */
+  /** Reads the next chunk that was pushed, without a further copy; null at the end. */
   readChunk(opts: IoOptions | undefined): Promise<Buffer | null> {
     const refused = this.#refusal(opts);
     if (refused !== undefined) return Promise.reject(refused.error);

@@ -34,7 +34,7 @@ export interface Transport {
   findEndCause(paused: boolean): EndCause;
   /** Whether bytes of TLS were read before the transport was made. */
   receivedBefore: boolean;
-  /** Whether no byte has been received. */
+  /** True until the first byte is received. */
   readonly silent: boolean;
   /** A function that returns the descriptor, -1 after it was closed. Undefined over a Duplex. */
   readonly fd: (() => number) | undefined;

@@ -9,7 +9,7 @@ import { type Socket, WintertcSocket } from "./wintertcSocket.js";
 
 /** The options of a binding object, in addition to those of the proposal. */
 export interface BindingOptions {
-  /** How to connect: timeout (for the handshake too), proxy, local address and others. */
+  /** How to connect: timeout (with `"on"` for the handshake too), proxy, local address and others. */
   readonly connect?: Omit<ConnectOptions, "signal" | "tls"> | undefined;
   /** The options of TLS: trusted certificates, own certificates and others. */
   readonly tls?: Omit<TlsClientOptions, "alpnProtocols" | "host" | "servername" | "signal"> | undefined;
@@ -64,8 +64,8 @@ export function createBinding(binding: BindingOptions = {}): Binding {
 const defaultBinding = createBinding();
 
 /**
- * Connects as the WinterTC sockets proposal describes. It returns a socket at once, whose streams can be used at once.
- * When the connection is established, `opened` resolves and the streams move bytes.
+ * Connects as the WinterTC sockets proposal describes. It returns a socket at once, and its streams can be used at
+ * once. When the connection is established, `opened` resolves and the streams move bytes.
  *
  * @throws SocketError for an address or an option that is wrong. All other errors reject `opened` and `closed`
  * @see https://sockets-api.proposal.wintertc.org/#connect-section
