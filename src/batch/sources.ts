@@ -52,7 +52,7 @@ export function readSource({ control, controlSize, words }: BatchMemory, index: 
   const end = start + Math.min(words[index * ENTRY_WORDS + CONTROL_LENGTH]!, controlSize);
   for (let at = start; at + HEADER_SIZE <= end;) {
     // The high half of a 64-bit length is 0.
-    const length = wordAt(control, LITTLE ? at : at + SIZEOF_SIZE_T - 4);
+    const length = wordAt(control, LITTLE_ENDIAN ? at : at + SIZEOF_SIZE_T - 4);
     if (length < HEADER_SIZE || at + length > end) return 0;
     const level = wordAt(control, at + SIZEOF_SIZE_T);
     const type = wordAt(control, at + SIZEOF_SIZE_T + 4);

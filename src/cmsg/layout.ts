@@ -51,10 +51,10 @@ export function align(length: number): number {
 /** Writes the header of a message with `length` bytes of data at the offset `at`. */
 export function writeHeader(bytes: Uint8Array, at: number, length: number, level: number, type: number): void {
   const out = view(bytes);
-  if (SIZEOF_SIZE_T === 8) out.setBigUint64(at, BigInt(HEADER_SIZE + length), LITTLE);
-  else out.setUint32(at, HEADER_SIZE + length, LITTLE);
-  out.setInt32(at + SIZEOF_SIZE_T, level, LITTLE);
-  out.setInt32(at + SIZEOF_SIZE_T + 4, type, LITTLE);
+  if (SIZEOF_SIZE_T === 8) out.setBigUint64(at, BigInt(HEADER_SIZE + length), LITTLE_ENDIAN);
+  else out.setUint32(at, HEADER_SIZE + length, LITTLE_ENDIAN);
+  out.setInt32(at + SIZEOF_SIZE_T, level, LITTLE_ENDIAN);
+  out.setInt32(at + SIZEOF_SIZE_T + 4, type, LITTLE_ENDIAN);
 }
 
 /** Calls `visit` for each message in the first `length` bytes. `data` is a view of the bytes. */
@@ -67,10 +67,11 @@ export function forEachMessage(
   const end = Math.min(length, bytes.length);
   let at = 0;
   while (at + HEADER_SIZE <= end) {
-    const size = SIZEOF_SIZE_T === 8 ? Number(input.getBigUint64(at, LITTLE)) : input.getUint32(at, LITTLE);
+    const size =
+      SIZEOF_SIZE_T === 8 ? Number(input.getBigUint64(at, LITTLE_ENDIAN)) : input.getUint32(at, LITTLE_ENDIAN);
     if (size < HEADER_SIZE || size > end - at) return;
-    const level = input.getInt32(at + SIZEOF_SIZE_T, LITTLE);
-    const type = input.getInt32(at + SIZEOF_SIZE_T + 4, LITTLE);
+    const level = input.getInt32(at + SIZEOF_SIZE_T, LITTLE_ENDIAN);
+    const type = input.getInt32(at + SIZEOF_SIZE_T + 4, LITTLE_ENDIAN);
     const data = bytes.subarray(at + HEADER_SIZE, at + size);
     at += align(size);
     visit(level, type, data, at + HEADER_SIZE > end);

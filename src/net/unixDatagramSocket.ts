@@ -8,7 +8,7 @@ import { checkOptions, flag, quote } from "../check/index.js";
 import { isEndedByClose } from "../errors/index.js";
 import type { Data, IoOptions } from "../io.js";
 import type { SocketDescription } from "../ops/describeSocket.js";
-import { describable, describe, Inspectable } from "../registry/index.js";
+import { makeDescribable, describe, Inspectable } from "../registry/index.js";
 import { dropDefaultTimeout, receiveWholeDatagram, type Socket } from "../socket/index.js";
 import { WAIT_NAMES } from "../wait/waitOptions.js";
 import { ClosingSignal } from "./closingSignal.js";

@@ -20,7 +20,7 @@ export function enforceLimits(
     for (const flow of flows) flow.cancel(reason);
   };
   const expire = (): void => cancel(timeoutError("splice", { transferred: flows[0]!.closeAndCount() }));
-  const abortListener = { aborted: cancel };
+  const abortListener = { onAborted: cancel };
   if (signal !== undefined) onAbort(signal, abortListener);
   let deadlineTimer: NodeJS.Timeout | undefined;
   let idleTimer: NodeJS.Timeout | undefined;

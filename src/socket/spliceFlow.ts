@@ -245,7 +245,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
   }
 
   /** Called when one of the descriptors was closed. */
-  ended(): void {
+  onClosed(): void {
     this.cancel(socketError(ECANCELED, "splice", { transferred: this.closeAndCount() }));
   }
 

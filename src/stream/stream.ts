@@ -23,7 +23,7 @@ import { FROM_DUPLEX_NAMES, fromDuplex, type FromDuplexOptions } from "./fromDup
 import { type Codec, frameFinder, type FrameOptions } from "./frames.js";
 import { Items } from "./itemIterator.js";
 import { lineFinder, type LineOptions, lineRule } from "../reading/lines.js";
-import { describable, Inspectable } from "../registry/index.js";
+import { makeDescribable, Inspectable } from "../registry/index.js";
 import { describeStream, type StreamDescription, dataSizeOrZero } from "./describeStream.js";
 import { detachToNetSocket, type ToNetSocketOptions } from "./netSocket.js";
 import { NO_WRITE, Outbox, type OutboxCounts } from "./outbox.js";

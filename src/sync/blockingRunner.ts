@@ -15,7 +15,7 @@ import { encodeAddress } from "../sys/sockaddr.js";
 import { closeWhenCollected, stopLeakDetection } from "../sys/leakDetection.js";
 import type { TransferStats } from "../io.js";
 import { countCompleted, TransferCounts } from "../reactor/index.js";
-import { describable, type Fields, registry } from "../registry/index.js";
+import { makeDescribable, type Fields, registry } from "../registry/index.js";
 import { type BlockingReader, checkNothingUnread } from "./blockingReader.js";
 import { block, deadlineIn } from "./blockingCall.js";
 import { OpenDescriptor } from "./openDescriptor.js";

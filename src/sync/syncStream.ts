@@ -132,7 +132,7 @@ export class Stream implements Iterable<Buffer> {
     if (isReadTarget(first)) return this.#reader.readInto(first, checkedOptions(opts, "read"));
     if (first === undefined) return this.#reader.read(ANY_CHUNK_RULE, checkedOptions(opts, "read"));
     if (typeof first === "object") return this.#reader.read(ANY_CHUNK_RULE, checkedOptions(first, "read"));
-    return this.#reader.read(new ChunkRule(sizeOf(first, "read", "max", 1)), checkedOptions(opts, "read"));
+    return this.#reader.read(new ChunkRule(checkSize(first, "read", "max", 1)), checkedOptions(opts, "read"));
   }
 
   /**
