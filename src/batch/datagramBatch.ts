@@ -263,7 +263,7 @@ export class DatagramBatch extends Inspectable<BatchDescription> {
     return this.#memory.words[this.#at(index, "read a segment size") + SEGMENT]!;
   }
 
-  /** The datagrams in datagram `index`, as views of `buffer`. It is one unless `segmentSize(index)` is above 0. */
+  /** The datagrams of which datagram `index` consists, as views of `buffer`: one if `segmentSize(index)` is 0. */
   segments(index: number): Iterable<Buffer> {
     return segments(this.data(index), this.segmentSize(index));
   }

@@ -95,7 +95,7 @@ function classOf(value: object): string | undefined {
 /** The article before the name of a class: "an ArrayBuffer", but "a Uint8Array" and "a URL". */
 const articleOf = (name: string): string => (/^[AEIOU]/i.test(name) && !/^U[iR]/.test(name) ? "an" : "a");
 
-/** The size of a collection, of bytes or of entries, by the getter of its class, which no object can replace. */
+/** The size of a collection, in bytes or entries; undefined for other objects. */
 function sizeOf(value: object): string | undefined {
   if (isProxy(value)) return undefined;
   if (ArrayBuffer.isView(value)) return String("length" in value ? (value.length as number) : value.byteLength);

@@ -138,8 +138,8 @@ export function restateError(error: SocketError, syscall: string, details: Socke
 }
 
 function describe(code: string, syscall: string, details: SocketErrorDetails | undefined): string {
-  const words = details?.reason ?? systemText(code);
-  const end = words === undefined ? "" : `: ${words}`;
+  const reason = details?.reason ?? systemText(code);
+  const end = reason === undefined ? "" : `: ${reason}`;
   if (details === undefined) return `${syscall} ${code}${end}`;
   const { option, transferred, unit = "bytes", hint } = details;
   const parts = [syscall, code, option, placeOf(details)].filter((part) => part !== undefined);

@@ -1,6 +1,6 @@
 // Describes the state of a socket for `inspect` and JSON, for both Socket classes and for the objects on top of them.
 //
-// The state comes from system calls that change nothing. If one of them fails, the description omits its field.
+// The state comes from system calls that change nothing. If getsockname(2) or getpeername(2) fails, its field is null.
 
 import { type Address, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, AF_VSOCK } from "../addr/index.js";
 import { type TcpState, tcpStateOf } from "../options/tcpInfo.js";

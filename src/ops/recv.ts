@@ -10,7 +10,7 @@ import { type FlagOptions, flagsOf, flagsWithoutWait, type TransferOptions } fro
 import { RECV_ALL, RECV_ALL_INTO, RECVFROM_ALL, RECVFROM_ALL_INTO, recvAllProgress, waitsForAll } from "./recvAll.js";
 import type { Mode, Outcome, Runner } from "./runner.js";
 
-/** Enough for every UDP datagram. */
+/** The size of the slab in bytes: enough for every UDP datagram. */
 export const SLAB_SIZE: number = 1 << 16;
 /**
  * The memory of all reads that return a new Buffer of at most SLAB_SIZE bytes. complete() copies the bytes into this

@@ -4,7 +4,8 @@
 // or the pipe is full. A pipe can be full with few bytes in it, because each fragment of a packet occupies one buffer
 // of the pipe. So each step has a rule that gives EAGAIN one meaning:
 //
-// - A flow fills the pipe only when the pipe is empty. EAGAIN means that the source is empty.
+// - A flow (the transfer in one direction) fills the pipe only when the pipe is empty. EAGAIN means that the source is
+//   empty.
 // - Then the flow empties the pipe. EAGAIN means that the destination is full.
 //
 // So a flow that waits for its source has no bytes in a pipe and needs no pipe. Only a flow that waits for its

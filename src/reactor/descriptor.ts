@@ -206,7 +206,7 @@ export class Descriptor implements Source, QueueDescriptor {
   /** From now on a short read means neither that the socket is empty nor that the stream has ended. */
   clearShortReadFlags(): void {
     this.reading.shortMeansEmpty = this.reading.shortMeansEnd = false;
-    // An open relay reads until a short read too. stopAtNextEvent() stops it then.
+    // An open relay also relies on short reads, so it must stop.
     this.outflow?.stopAtNextEvent();
   }
 
@@ -247,7 +247,7 @@ export class Descriptor implements Source, QueueDescriptor {
     if (queue !== this.writing) return;
     // The waiting write must be sent before the bytes that a relay would forward to this descriptor.
     this.inflow?.stopAtNextEvent();
-    // If the relay has got an EPOLLOUT that it did not report, no further one may come.
+    // If the relay has got an EPOLLOUT that it did not report, perhaps no further EPOLLOUT comes.
     if (this.outflow?.reportEpollout(true) === true) this.reactor.defer({ resume: () => this.writing.wake() });
   }
 

@@ -40,8 +40,8 @@ const FIRST_EVENT = 6;
 const MAX_EVENTS = 64;
 
 /**
- * An error of a descriptor's handler. It is thrown after the other descriptors got their events. An object, because the
- * error may be any value, even undefined.
+ * An error of a descriptor's handler. It is thrown after the other descriptors got their events. The error is in an
+ * object, because it may be any value, even undefined.
  */
 interface HandlerError {
   readonly error: unknown;
@@ -281,7 +281,7 @@ export class Reactor {
     if (firstError !== undefined) throw firstError.error;
   }
 
-  /** Called after epoll_wait(2) has failed. */
+  /** Stores that epoll_wait(2) has failed, and calls `onFailure()` of all sources. */
   #fail(errno: number): void {
     this.#failure = errno;
     let firstError: HandlerError | undefined;

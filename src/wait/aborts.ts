@@ -28,8 +28,8 @@ class SignalListeners {
   }
 }
 
-// The methods of this prototype are called instead of those of the signal. A user may have replaced the latter, and
-// code of users must not run while the reactor dispatches events.
+// The methods of this prototype are called instead of those of the signal. A user may have replaced those of the
+// signal, and code of users must not run while the reactor dispatches events.
 const eventTarget = EventTarget.prototype;
 
 const listenersOf = new WeakMap<AbortSignal, SignalListeners>();
@@ -50,7 +50,7 @@ export function offAbort(signal: AbortSignal, listener: AbortListener): void {
   }
 }
 
-/** From a signal of another realm or library to the signal of this realm that is aborted with it. */
+/** From a signal of another realm or library to the signal of this realm that is aborted together with it. */
 const adoptedSignals = new WeakMap<object, AbortSignal>();
 
 /**
