@@ -152,7 +152,7 @@ export class DatagramBatch extends Inspectable<BatchDescription> {
     return this.#memory.slotSize;
   }
 
-  /** Datagrams in the batch: those of the last `recvmmsg`, or those that were added. */
+  /** Datagrams in the batch: those of the latest `recvmmsg`, or those that were added. */
   get count(): number {
     return this.#memory.count;
   }
@@ -244,7 +244,7 @@ export class DatagramBatch extends Inspectable<BatchDescription> {
 
   /**
    * The control data of datagram `index`. If they did not fit into the memory of the option `control`, `flags` has
-   * `MSG_CTRUNC`. Received descriptors were closed.
+   * `MSG_CTRUNC`. Received descriptors are closed, not returned.
    */
   control(index: number): ControlMessage[] {
     const at = this.#at(index, "read control data");

@@ -13,7 +13,7 @@ import type { Mode, Outcome, Runner } from "./runner.js";
 /** The size of the slab in bytes: enough for every UDP datagram. */
 export const SLAB_SIZE: number = 1 << 16;
 /**
- * The memory of all reads that return a new Buffer of at most SLAB_SIZE bytes. complete() copies the bytes into this
+ * The memory of all reads that return a new Buffer of at most SLAB_SIZE bytes. complete() copies the bytes into the new
  * Buffer. attempt() and complete() are one step of JavaScript, so no other read comes in between.
  */
 export const slab: Buffer = Buffer.allocUnsafeSlow(SLAB_SIZE);

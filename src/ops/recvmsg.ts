@@ -38,11 +38,13 @@ export interface MessageToReceive {
   // `received`, `header` and `last` are only for a call with MSG_WAITALL.
   /** The number of bytes received so far. */
   received: number;
-  /** The header of the last attempt. */
+  /** The header of the latest attempt. */
   header: MessageHeader | undefined;
-  /** The number of bytes that the last attempt received. */
+  /** The number of bytes that the latest attempt received. */
   last: number;
-  /** The table of calls of the last attempt. Its close() is for received descriptors that the caller does not take. */
+  /**
+   * The table of calls of the latest attempt. Its close() is for received descriptors that the caller does not take.
+   */
   calls: Calls | undefined;
 }
 

@@ -5,8 +5,8 @@
 // generation. The generation of a slot increases when the slot is freed. So a late event of a closed descriptor has an
 // old generation, and the reactor drops it, even if another descriptor has the same slot or number now.
 //
-// Native code (the poller) calls epoll_wait(2) and writes the events into an array that it shares with the reactor. Its
-// words, as native/poller.h defines them:
+// Native code (the poller) calls epoll_wait(2) and writes the events into an array that it shares with the reactor.
+// native/poller.h defines the words of the array:
 //
 // - WAITING: the number of waiting calls that keep the process alive
 // - REFERENCED: 1 while the poller keeps the event loop alive
@@ -226,7 +226,7 @@ export class Reactor {
     if (this.calls.pollerTurned(this.#poller) === 1) this.#reportTurnLater();
   };
 
-  /** Takes one operation from the budget of this turn. False if the budget is spent. */
+  /** Takes one step from the budget of this turn. False if the budget is spent. */
   spend(): boolean {
     return this.#turn.spend();
   }
@@ -281,7 +281,7 @@ export class Reactor {
     if (firstError !== undefined) throw firstError.error;
   }
 
-  /** Stores that epoll_wait(2) has failed, and calls `onFailure()` of all sources. */
+  /** Records that epoll_wait(2) has failed, and calls `onFailure()` of all sources. */
   #fail(errno: number): void {
     this.#failure = errno;
     let firstError: HandlerError | undefined;

@@ -35,7 +35,7 @@ const BYTES_HIGH = 6;
 const BYTES_IN_PIPE = 7;
 /** The -errno that stopped the relay, or 0. */
 const ERROR = 8;
-/** The time of the last transfer in ms: the low 32 bits of `calls.relayClock()`. */
+/** The time of the latest transfer in ms: the low 32 bits of `calls.relayClock()`. */
 const LAST_ACTIVE = 9;
 
 // The flags of a relay; see native/relay.c.

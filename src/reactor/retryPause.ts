@@ -8,7 +8,10 @@
 //
 // In the second case the cause of an error is temporary (EMFILE in accept). Then each attempt follows a pause.
 
-/** The first and the longest pause, in ms. Each pause is twice as long as the pause before. */
+/**
+ * The first and the longest pause, in ms. Each pause is twice as long as the pause before. A shortage that lasts costs
+ * at most ten attempts a second.
+ */
 export const FIRST_PAUSE = 5;
 export const MAX_PAUSE = 100;
 

@@ -1,7 +1,7 @@
 // The calls of one direction of a descriptor: try the call, wait, try again. The one place for EAGAIN, EINTR,
 // deadlines, aborts and the order of calls.
 //
-// A call tries at once if no call is before it and the last attempt did not return EAGAIN. Otherwise it enters the
+// A call tries at once if no call is before it and the previous attempt did not return EAGAIN. Otherwise it enters the
 // queue. The kernel sends one event per change (edge-triggered), and each event serves the queue in order. Three
 // invariants ensure that a call never waits for an event that does not come:
 //
@@ -13,15 +13,15 @@
 //   data.
 // - Every event sets READY. While READY is clear and a call waits, the descriptor is registered for events.
 // - If the queue stops before its last call while READY is set, it schedules its continuation: in the next turn if the
-//   budget of this turn is spent, or after a pause (retryPause.ts). Only after INCOMPLETE the queue waits for an event,
-//   which the missing bytes cause.
+//   budget of this turn is spent, or after a pause (retryPause.ts). After INCOMPLETE the queue waits for an event
+//   although READY is set: the missing bytes cause one.
 //
-// A call with MSG_DONTWAIT never waits for an event. It makes an attempt even if the last one returned EAGAIN, because
-// the socket may be ready before the reactor has read the event from epoll. If an earlier call waits for an event, the
-// call fails with EAGAIN. If the earlier calls wait only for the next turn, the call waits behind them.
+// A call with MSG_DONTWAIT never waits for an event. It makes an attempt even if the previous one returned EAGAIN,
+// because the socket may be ready before the reactor has read the event from epoll. If an earlier call waits for an
+// event, the call fails with EAGAIN. If the earlier calls wait only for the next turn, the call waits behind them.
 //
-// A call that fails without a system call (a closed socket, an aborted signal, EAGAIN behind others) also counts
-// against the budget. Otherwise a loop that repeats the call would never leave the microtasks.
+// A call that fails without a system call (a closed socket, an aborted signal, EAGAIN because earlier calls wait) also
+// counts against the budget. Otherwise a loop that repeats the call would never leave the microtasks.
 //
 // An attempt may run code of users: the `fd` getter of a file, the `fileno()` of a socket to pass. That code may close
 // the descriptor, so `head` is read again after each attempt.
@@ -140,7 +140,7 @@ export class WaitQueue extends WaiterList {
   }
 
   /**
-   * Makes one attempt and never waits. Returns the result of the attempt, also if it is EAGAIN. If other calls wait in
+   * Makes one attempt and never waits. Returns the result of the attempt, which may be EAGAIN. If other calls wait in
    * this queue or the budget of the turn is spent, returns EAGAIN without an attempt. After a result >= 0 the caller
    * must call `complete()`.
    */
@@ -163,7 +163,7 @@ export class WaitQueue extends WaiterList {
     return result;
   }
 
-  /** Like `tryNow`, but without an attempt if the last one returned EAGAIN and no event has come since. */
+  /** Like `tryNow`, but without an attempt if the previous one returned EAGAIN and no event has come since. */
   tryIfReady<A, B, T>(operation: Operation<A, B, T>, a: A, b: B): number {
     return (this.bits & READY) !== 0 ? this.tryNow(operation, a, b) : EAGAIN;
   }
@@ -344,7 +344,7 @@ export class WaitQueue extends WaiterList {
     this.noteShortRead(operation, result, a, b);
   }
 
-  /** Starts the pause before the next attempt of a call, the first in the queue. */
+  /** Starts the pause before the next attempt of the first call in the queue. */
   private startPause({ operation, a, b }: Waiter): void {
     // The registration opens the poller, which keeps the process alive. The timer of the pause does not.
     this.awaitEvent();
@@ -352,7 +352,7 @@ export class WaitQueue extends WaiterList {
     this.pause.start(operation.transferred?.(a, b) ?? 0, () => this.resume());
   }
 
-  /** Schedules the calls behind a call that was removed: the next one may be first in the queue now. */
+  /** Called after calls were removed. Schedules the calls that are left, or cancels the pause if none is left. */
   private afterRemoval(): void {
     if (this.head === undefined) this.pause?.cancel();
     else if ((this.bits & READY) !== 0 && this.pause?.active !== true) this.defer();

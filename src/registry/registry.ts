@@ -1,4 +1,4 @@
-// The registry: the sockets that were made and not closed, and the waiting calls with the line that began each.
+// The registry: the sockets that were made and not closed, and the waiting calls, each with the line that made it.
 //
 // The registry exists only while tracing is on or a listener is attached (the inspector). Otherwise `registry` is
 // undefined, which costs no memory. The code that makes or closes a socket, or begins or ends a wait, tests that

@@ -191,7 +191,7 @@ export interface Calls {
    * it is added as a "newListener" listener of `process`.
    */
   countSignal(this: void, name: unknown): void;
-  /** Returns the number of signals since the last call of this function whose listeners have not run yet. */
+  /** Returns the number of signals since the previous call of this function whose listeners have not run yet. */
   takeSignals(): number;
   /** Returns how often `signal` has arrived without a run of its listeners. */
   pendingSignals(signal: number): number;
