@@ -94,8 +94,8 @@ export interface TypedOption<Get, Set> {
 }
 
 /**
- * The addresses and options of a socket of the kernel, without its reads and writes. Members that `Socket` has too are
- * calls of that socket: they throw `EBADF` after it was closed.
+ * The addresses and options of a socket of the kernel, without its reads and writes. The calls with a name of a system
+ * call are those of `Socket`: they throw `EBADF` after it was closed.
  */
 export interface SocketSettings {
   /** Address family, such as `AF_INET`. */

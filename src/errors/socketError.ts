@@ -38,8 +38,8 @@ export interface SocketErrorDetails {
  * name of the call, as in its man page. The message has the address argument of the call, or both addresses of the
  * socket, and the text of the system: `connect ECONNREFUSED 127.0.0.1:8888: connection refused`.
  *
- * Two codes come from the library itself: `ETIMEDOUT` when a `timeout` has passed, in a {@link TimeoutError}, and
- * `ECANCELED` when the socket was closed during the call.
+ * The library itself uses `ETIMEDOUT` when a `timeout` has passed, in a {@link TimeoutError}, `ECANCELED` when the
+ * socket was closed during the call, and `EBADF` when it was closed before.
  *
  * @see errno(3)
  * @example

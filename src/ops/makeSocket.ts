@@ -7,7 +7,7 @@ import { SO_DOMAIN, SO_PROTOCOL, SO_TYPE, SOCK_RAW, SOL_SOCKET } from "../sys/co
 import { check, EACCES, EPERM, socketError } from "../sys/errno.js";
 import { readInt } from "../sys/nativeInts.js";
 
-/** The type without SOCK_NONBLOCK and SOCK_CLOEXEC. Every socket of the package has both flags. */
+/** The bits of a type without SOCK_NONBLOCK and SOCK_CLOEXEC. Every socket of the package has these two flags. */
 const TYPE_MASK = 0xf;
 
 /** Options of `detach`. */

@@ -13,7 +13,8 @@
 //
 // A TCP socket is registered for EPOLLIN and EPOLLOUT at once. It reports EPOLLOUT only after a write returned EAGAIN
 // (sk_stream_write_space in net/core/stream.c). UDP and UNIX sockets report EPOLLOUT for each packet that leaves their
-// send buffer (sock_def_write_space, unix_write_space). So they are registered for EPOLLOUT only while a write waits.
+// send buffer (sock_def_write_space, unix_write_space). So their registration gets EPOLLOUT only when a write waits for
+// the first time.
 //
 // While a UDP socket is registered, the kernel takes a lock per datagram sent, even without EPOLLOUT. That is about a
 // tenth of the cost of a small datagram. So a call that sends many datagrams first calls `unwatch()`, which ends the

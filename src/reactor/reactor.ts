@@ -13,7 +13,7 @@
 // - COUNT: the number of events in the array, or the -errno of epoll_wait(2)
 // - SAME_TURN: 1 if these events follow other events of the same turn of the loop
 // - POLLER_NUMBER: the number of the poller, an argument of its calls
-// - REPORTS_TURNS: 1 if JavaScript must call `pollerTurned` after each turn of the loop
+// - REPORTS_TURNS: 1 if JavaScript must call `pollerTurned` in the turn after each callback of the poller
 // - from FIRST_EVENT on, slot, generation and event bits of each event, up to MAX_EVENTS events
 // - then the table of relay.ts
 //
@@ -68,7 +68,7 @@ export class Reactor {
   #shared: Int32Array | undefined;
   /** The number of the poller, once it is open. */
   #poller = -1;
-  /** Whether JavaScript must call `pollerTurned` after each turn of the loop. */
+  /** See REPORTS_TURNS. */
   #reportsTurns = false;
   /** Whether a call of `pollerTurned` is scheduled. */
   #reportScheduled = false;
