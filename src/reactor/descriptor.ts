@@ -221,7 +221,7 @@ export class Descriptor implements Source, QueueDescriptor {
     this.ensureRare().file = this.reactor.calls.share(this.fd);
   }
 
-  /** See {@link RareFields.file}. Not a `#` getter: V8 calls its runtime for each read of one. */
+  /** See {@link RareFields.file}. Not a `#` getter: V8 calls its runtime for each read of a `#` getter. */
   private get file(): number {
     return this.rare === undefined ? 0 : this.rare.file;
   }
@@ -279,7 +279,7 @@ export class Descriptor implements Source, QueueDescriptor {
 
   /**
    * A relay with this descriptor as the source. Undefined if the descriptor is not registered, or the table of relays
-   * has no room for it.
+   * has no entry for it.
    */
   makeRelay(): Relay | undefined {
     return this.slot < 0 ? undefined : this.reactor.makeRelay(this.slot);

@@ -190,7 +190,7 @@ export class Reactor {
     this.#turn.forEachDeferred((deferred: Deferred) => deferred.forEachWaiter?.(once));
   }
 
-  /** A relay whose source is a registered descriptor; undefined if the table has no room for it. */
+  /** A relay whose source is a registered descriptor; undefined if the table has no entry for it. */
   makeRelay(slot: number): Relay | undefined {
     return this.#relays?.relay(slot, this.#generations[slot]!);
   }

@@ -70,7 +70,7 @@ export class RelayTable {
     return new RelayTable(shared.subarray(start, start + TABLE_WORDS));
   }
 
-  /** The relay of a slot of the reactor; undefined if the table has no room for it. */
+  /** The relay of a slot of the reactor; undefined if the table has no entry for it. */
   relay(slot: number, generation: number): Relay | undefined {
     const at = slot * RELAY_WORDS + (slot < RELAYS_BEFORE_PIPES ? 0 : PIPES * PIPE_WORDS);
     return at + RELAY_WORDS <= this.#words.length ? new Relay(this, this.#words, at, generation) : undefined;
@@ -128,7 +128,7 @@ export class Relay {
    * @param source a descriptor
    * @param destination a descriptor
    * @param pipe an index for `RelayTable.putPipe`
-   * @param smallReads see the field
+   * @param smallReads see the field `smallReads`
    * @param writerWaits whether a write waits on the source, which needs EPOLLOUT
    * @param shortMeansEmpty whether a short read means that the source is empty
    */

@@ -3,8 +3,8 @@
 // There are two such cases. In the first the kernel returns EAGAIN, but poll(2) reports the socket as writable: a UDP
 // socket finds no free port, the receive queue of a UNIX or netlink receiver is full, or the accept queue of a UNIX
 // listener is full. No event would come for the socket. So the queue calls poll(2) after each EAGAIN of a write, except
-// on TCP. If poll(2) reports the socket as writable, the queue tries once more at once, because the socket may have
-// become writable between the two system calls. Each further attempt follows a pause.
+// on TCP. If poll(2) reports the socket as writable, the queue tries one more time without a pause, because the socket
+// may have become writable between the two system calls. Each further attempt follows a pause.
 //
 // In the second case the cause of an error is temporary (EMFILE in accept). Then each attempt follows a pause.
 

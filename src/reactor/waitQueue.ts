@@ -299,7 +299,7 @@ export class WaitQueue extends WaiterList {
         waiter.resolve(value);
       } else if (result === EAGAIN) {
         if (this.afterEagain()) return this.awaitEvent();
-        // No event will come. After the first such EAGAIN the loop tries once more at once; see retryPause.ts.
+        // No event will come. After the first such EAGAIN the loop tries again without a pause; see retryPause.ts.
         if ((this.pause ??= new RetryPause()).countRefusal() > 1) return this.startPause(waiter);
       } else if (result === INCOMPLETE) {
         return this.awaitEvent();

@@ -170,7 +170,7 @@ export function attachListener(listener: RegistryListener): void {
   registry.attach(listener);
 }
 
-/** Removes a listener. When no listener is left, the registry is off, and its records are gone. */
+/** Removes a listener. When no listener is left, the registry is off, and its records are dropped. */
 export function detachListener(listener: RegistryListener): void {
   if (registry?.detach(listener) === true) registry = undefined;
 }
