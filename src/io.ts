@@ -103,7 +103,7 @@ export interface SocketSettings {
   /** Socket type, such as `SOCK_STREAM`. */
   readonly type: number;
   readonly protocol: number;
-  /** The address of this end: getsockname(2). */
+  /** The local address: getsockname(2). */
   getsockname(): Address;
   /** The address of the peer: getpeername(2). */
   getpeername(): Address;
@@ -300,9 +300,9 @@ export interface SecuredConn {
 
 /** A connection: bytes in both directions. Each direction has its own end. */
 export interface Conn extends Reader, Writer {
-  /** The address of this end; `undefined` if it has none. It stays readable after `close()`. */
+  /** The local address; `undefined` if there is none. It stays readable after `close()`. */
   readonly localAddress: Address | undefined;
-  /** The address of the other end; `undefined` if it has none. It stays readable after `close()`. */
+  /** The address of the peer; `undefined` if it has none. It stays readable after `close()`. */
   readonly remoteAddress: Address | undefined;
 
   /**
@@ -362,7 +362,7 @@ export interface Conn extends Reader, Writer {
 
 /** Accepts connections. */
 export interface Listener<C extends Conn = Conn> {
-  /** The address that it listens on, with the real port if port 0 was requested; `undefined` if it has none. */
+  /** The address to which peers connect, with the real port if port 0 was requested; `undefined` if it has none. */
   readonly address: Address | undefined;
 
   /**

@@ -1,6 +1,6 @@
 // accept.
 //
-// Three kinds of errors are handled differently:
+// accept() handles three kinds of errors in different ways:
 //
 // - Errors of a connection that the program has never seen: ECONNABORTED if the peer has reset it, or a pending network
 //   error (accept(2), "Error handling"). The call skips the connection. After many such errors in a row it pauses,

@@ -39,9 +39,9 @@ export interface SocketDescription extends Description {
   readonly type: string | number;
   readonly protocol: number;
   readonly state: SocketState;
-  /** The address of this end, as `parseAddress()` reads it; null if it has none, or is closed. */
+  /** The local address, as `parseAddress()` reads it; null if there is none, or the socket is closed. */
   readonly local: string | null;
-  /** The address of the other end; null if it has none, or is closed. */
+  /** The address of the peer; null if there is none, or the socket is closed. */
   readonly peer: string | null;
   /** Bytes that a stream on the socket has read from the kernel and that its reader has not taken. */
   readonly buffered: number;

@@ -177,7 +177,7 @@ export class Reactor {
     this.#freeSlots.push(slot);
   }
 
-  /** Calls `visit` once with each call that waits, for an event or for its turn. */
+  /** Calls `visit` once with each call that waits, for an event or for the next turn. */
   forEachWaiter(visit: (waiter: Waiter, owner: QueueDescriptor) => void): void {
     // The queue of a registered descriptor may be in both lists.
     const seen = new Set<Waiter>();

@@ -1,5 +1,5 @@
 // A relay makes the poller forward bytes from one descriptor (the source) to another (the destination) in C, without a
-// call of JavaScript. native/relay.c does the work and explains the reasons.
+// call of JavaScript. native/relay.c does the work and has the reasons for relays.
 //
 // JavaScript opens the relay of a flow (ops/spliceOperation.ts) while the flow waits for its source. When an event is
 // more than the arrival of bytes, C disables the relay and passes the event to JavaScript. JavaScript closes the relay

@@ -1,4 +1,4 @@
-// The calls of one direction of a descriptor: try the call, wait, try again. The one place for EAGAIN, EINTR,
+// The calls of one direction of a descriptor: try the call, wait, try again. This is the one place for EAGAIN, EINTR,
 // deadlines, aborts and the order of calls.
 //
 // A call tries at once if no call is before it and the previous attempt did not return EAGAIN. Otherwise it enters the
@@ -12,7 +12,7 @@
 //   `shortMeansEmpty` is never set for UNIX sockets, because their reads stop between messages with different control
 //   data.
 // - Every event sets READY. While READY is clear and a call waits, the descriptor is registered for events.
-// - If the queue stops before its last call while READY is set, it schedules its continuation: in the next turn if the
+// - If the queue stops while READY is set and calls are left, it schedules its continuation: in the next turn if the
 //   budget of this turn is spent, or after a pause (retryPause.ts). After INCOMPLETE the queue waits for an event
 //   although READY is set: the missing bytes cause one.
 //
@@ -44,7 +44,7 @@ export class WaitQueue extends WaiterList {
   private pause: RetryPause | undefined = undefined;
 
   /**
-   * Runs an operation: at once if possible, otherwise when its turn has come and the kernel is ready.
+   * Runs an operation: at once if possible, otherwise after the calls before it, when the kernel is ready.
    *
    * @param holder an object that must not be collected while the call waits
    * @param timeout ms, or null
@@ -86,7 +86,7 @@ export class WaitQueue extends WaiterList {
     const promise = promiseOfNextWaiter() as Promise<T>;
     const waiter = new Waiter(this, operation, a, b, holder, undefined);
     this.enqueue(waiter, timeout);
-    // After enqueue(), because only remove() takes the listener off the signal.
+    // After enqueue(), because only remove() removes the listener from the signal.
     if (signal !== undefined) {
       waiter.signal = signal;
       onAbort(signal, waiter);
@@ -183,7 +183,7 @@ export class WaitQueue extends WaiterList {
     return new Promise((resolve) => reactor.defer({ resume: () => resolve(rejection(error)) }));
   }
 
-  /** Registers the descriptor, unless the call waits only for its turn. Returns the error if the registration fails. */
+  /** Registers the descriptor. With READY set the call needs no event. Returns the error if the registration fails. */
   private register<A, B, T>(operation: Operation<A, B, T>, a: A, b: B): Error | undefined {
     const result = (this.bits & READY) !== 0 ? 0 : this.owner.register(this);
     if (result >= 0) return undefined;
@@ -212,7 +212,7 @@ export class WaitQueue extends WaiterList {
     this.serve(events);
   }
 
-  /** Clears READY. Called by a splice to this descriptor that got EAGAIN. The splice is in the queue of its source. */
+  /** Clears READY. Called after the EAGAIN of a splice to this descriptor, which waits in the queue of its source. */
   setNotReady(): void {
     this.bits &= ~READY;
     if (this.head !== undefined) this.awaitEvent();
@@ -220,7 +220,7 @@ export class WaitQueue extends WaiterList {
 
   /** Called when the reactor has failed. Rejects the calls that wait for an event, because none will come. */
   onFailure(): void {
-    // Calls that wait for their turn still make their attempts.
+    // With READY set, the calls wait only for the next turn, and still make their attempts.
     if (this.head !== undefined && (this.bits & READY) === 0) this.awaitEvent();
   }
 
