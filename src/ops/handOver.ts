@@ -69,7 +69,7 @@ function tryTakeOver(calls: Calls, channel: number): number {
 }
 
 /**
- * Receives a connection. The value is undefined if the other end was closed and all connections were received. Fails
+ * Receives a connection. The value is undefined if the sending side was closed and all connections were received. Fails
  * with EMFILE if this process has no free descriptor.
  */
 export const TAKE_OVER: Operation<undefined, undefined, AcceptedConnection | undefined> = operation<

@@ -1,7 +1,7 @@
 // Abort signals of calls that wait. All calls with the same signal share one event listener.
 //
 // A server may use one signal for hundreds of calls. With an event listener for each call, Node would print a warning
-// from the eleventh on, and adding and removing it would cost each call time. When the last call has settled,
+// from the eleventh on, and each call would need time to add and remove its listener. When the last call has settled,
 // the event listener is removed. Otherwise signals that depend on others (AbortSignal.any, AbortSignal.timeout) would
 // never be collected.
 
