@@ -5,8 +5,8 @@
 // `berkeley/testing` checks a Conn. A Conn of your own that passes the suite can be used wherever the library takes
 // one.
 //
-// One rule holds for all of them: a `timeout` or a `signal` ends the wait of a call. It never ends the connection, and
-// no byte is lost.
+// One rule holds for all calls: a `timeout` or a `signal` ends the wait of a call. It never ends the connection, and no
+// byte is lost.
 
 import type { X509Certificate } from "node:crypto";
 import type { CipherNameAndProtocol } from "node:tls";
@@ -34,7 +34,7 @@ export const END_MAX_BYTES = 67_108_864;
 /** How to end a connection. */
 export interface EndOptions {
   /**
-   * Milliseconds for all of it: the pending writes, and the wait for the peer's end; from 0 to 2147483647, null for no
+   * Milliseconds for the pending writes and the wait for the peer's end together; from 0 to 2147483647, null for no
    * limit. Default {@link END_TIMEOUT}.
    */
   readonly timeout?: number | null | undefined;
@@ -94,8 +94,8 @@ export interface TypedOption<Get, Set> {
 }
 
 /**
- * The addresses and options of a socket of the kernel, without its reads and writes. The members with a name of
- * `Socket` are its calls, which throw `EBADF` after the socket was closed.
+ * The addresses and options of a socket of the kernel, without its reads and writes. The calls with a name of a system
+ * call are those of `Socket`: they throw `EBADF` after it was closed.
  */
 export interface SocketSettings {
   /** Address family, such as `AF_INET`. */
@@ -103,7 +103,7 @@ export interface SocketSettings {
   /** Socket type, such as `SOCK_STREAM`. */
   readonly type: number;
   readonly protocol: number;
-  /** The address of this end: getsockname(2). */
+  /** The local address: getsockname(2). */
   getsockname(): Address;
   /** The address of the peer: getpeername(2). */
   getpeername(): Address;
@@ -149,7 +149,7 @@ export interface Reader {
    * The promise rejects with
    * - `ETIMEDOUT`, or the signal's reason,
    * - a `BusyError` while another read is pending (one read at a time),
-   * - `ECONNRESET` when the peer has aborted (bytes that arrived before the abort may be lost),
+   * - `ECONNRESET` when the peer has reset the connection (bytes that arrived before the reset may be lost),
    * - `ECANCELED` when the connection is closed during the call, `EBADF` when it was closed before,
    * - a `RangeError` when `buffer` is empty, because 0 stands for the end.
    *
@@ -171,12 +171,12 @@ export interface Reader {
 /**
  * The consumer of a {@link DirectReader}: it has memory for the bytes, and decides when it has enough.
  *
- * The connection calls its methods while it handles an event, so they must not run code of the user.
+ * The connection calls these methods while it handles an event, so they must not run code of the user.
  */
 export interface Consumer<T> {
   /**
-   * Returns the memory for the next bytes: at most `size` of them, from `start` on. It is called right before the read,
-   * so a consumer that waits needs no memory.
+   * Returns the memory for the next bytes: at most `size` of them, from `start` on. Called right before the read, so a
+   * consumer that waits needs no memory.
    */
   room(): Uint8Array;
   readonly start: number;
@@ -191,8 +191,8 @@ export interface Consumer<T> {
 }
 
 /**
- * A reader that reads until a consumer has its result. The call makes one promise for any number of reads, and needs no
- * memory while no bytes arrive. Optional: over a connection without it, a {@link Stream} calls `read`.
+ * A reader that reads until a consumer has its result. `readFor` makes one promise for any number of reads, and needs
+ * no memory while no bytes arrive. Optional: over a connection without `readFor`, a {@link Stream} calls `read`.
  */
 export interface DirectReader extends Reader {
   /** Whether a read is pending. */
@@ -206,7 +206,7 @@ export interface DirectReader extends Reader {
 
   /**
    * Reads as {@link Reader.read} does, until the consumer has its result. The timeout applies to the whole call. If the
-   * call is ended, the consumer keeps the bytes that it has received.
+   * call ends early, the consumer keeps the bytes that it has received.
    */
   readFor<T>(consumer: Consumer<T>, opts?: IoOptions): Promise<T>;
 }
@@ -220,8 +220,7 @@ export interface Writer {
    * Promised: pending writes are sent whole, in the order of the calls. A write without bytes resolves after the writes
    * before it. The caller must not change `data` until the promise settles. The promise rejects with
    * - `ETIMEDOUT`; `transferred` of the error counts the bytes that were taken. The rest is not sent,
-   * - the signal's reason; if that is an object, its `transferred` counts the bytes that were taken, if there were
-   *   some,
+   * - the signal's reason; if some bytes were taken and the reason is an object, its `transferred` counts them,
    * - `EPIPE` after `closeWrite()`; `EPIPE` or `ECONNRESET` when the peer is gone,
    * - `ECANCELED` when the connection is closed during the call, `EBADF` when it was closed before,
    * - a `TypeError` when `data` has another type.
@@ -260,7 +259,7 @@ export interface Writer {
 
   /**
    * Ends the writing side after all pending writes: after the last byte the peer reads 0. The peer can still send. A
-   * second call resolves as the first. The call does not wait for the peer.
+   * second call resolves like the first. The call does not wait for the peer.
    */
   closeWrite(opts?: IoOptions): Promise<void>;
 
@@ -301,9 +300,9 @@ export interface SecuredConn {
 
 /** A connection: bytes in both directions. Each direction has its own end. */
 export interface Conn extends Reader, Writer {
-  /** The address of this end; `undefined` if it has none. It stays readable after `close()`. */
+  /** The local address; `undefined` if there is none. It stays readable after `close()`. */
   readonly localAddress: Address | undefined;
-  /** The address of the other end; `undefined` if it has none. It stays readable after `close()`. */
+  /** The address of the peer; `undefined` if it has none. It stays readable after `close()`. */
   readonly remoteAddress: Address | undefined;
 
   /**
@@ -343,7 +342,7 @@ export interface Conn extends Reader, Writer {
    * The settings of the socket below. Optional: only a connection over a socket of the kernel has it.
    *
    * @param fd returns the number of the descriptor, and -1 if it is closed. Default: the connection's own descriptor.
-   *   It is needed after `detachNative()`
+   *   Pass `fd` after `detachNative()`
    */
   settings?(fd?: () => number): SocketSettings | undefined;
 
@@ -363,12 +362,12 @@ export interface Conn extends Reader, Writer {
 
 /** Accepts connections. */
 export interface Listener<C extends Conn = Conn> {
-  /** The address that it listens on, with the real port if port 0 was requested; `undefined` if it has none. */
+  /** The address to which peers connect, with the real port if port 0 was requested; `undefined` if it has none. */
   readonly address: Address | undefined;
 
   /**
    * Waits for the next connection. Rejects with `ETIMEDOUT`, with the signal's reason, with `ECANCELED` when the
-   * listener is closed during the call, and with `EBADF` when it was closed before. A call that was ended loses no
+   * listener is closed during the call, and with `EBADF` when it was closed before. A call that ends early loses no
    * connection. Several calls may be pending; they are served in their order.
    */
   accept(opts?: IoOptions): Promise<C>;
@@ -380,7 +379,7 @@ export interface Listener<C extends Conn = Conn> {
   unref?(): this;
   ref?(): this;
 
-  /** The connections, one after the other, until the listener is closed. It stays open when a loop ends early. */
+  /** The connections, one after the other, until the listener is closed. A loop that ends early leaves it open. */
   [Symbol.asyncIterator](): AsyncIterator<C, undefined>;
 
   /** `close()`, for `await using`. */

@@ -19,6 +19,7 @@ interface Entry {
 
 /** The maximum number of cached addresses with the same hash. Further addresses are decoded each time. */
 const MAX_CHAIN = 8;
+/** The default `maxAddresses`. */
 const DEFAULT_ADDRESSES = 4096;
 
 /** The sockaddr of each address that a cache has made. These addresses are frozen, so the bytes stay right. */
@@ -41,7 +42,7 @@ export function sockaddrOf(value: AddressLike, action: string): Uint8Array {
 
 /**
  * A cache of the addresses of peers. The same peer has the same object for as long as its address is in the cache,
- * which has at least the last `maxAddresses` peers.
+ * which has at least the latest `maxAddresses` peers.
  *
  * @example
  * ```ts
@@ -81,7 +82,7 @@ export class AddressCache {
     const end = at + ((length + 3) >> 2);
     let hash = this.#seed ^ length;
     for (let i = at; i < end; i++) {
-      // As mix() in sources.ts.
+      // One round of the hash, as mix() in sources.ts.
       hash = Math.imul(hash ^ words[i]!, 0x9e37_79b1);
       hash ^= hash >>> 15;
     }

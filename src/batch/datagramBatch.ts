@@ -152,7 +152,7 @@ export class DatagramBatch extends Inspectable<BatchDescription> {
     return this.#memory.slotSize;
   }
 
-  /** Datagrams in the batch: those of the last `recvmmsg`, or those that were added. */
+  /** Datagrams in the batch: those of the latest `recvmmsg`, or those that were added. */
   get count(): number {
     return this.#memory.count;
   }
@@ -244,7 +244,7 @@ export class DatagramBatch extends Inspectable<BatchDescription> {
 
   /**
    * The control data of datagram `index`. If they did not fit into the memory of the option `control`, `flags` has
-   * `MSG_CTRUNC`. Received descriptors were closed.
+   * `MSG_CTRUNC`. Received descriptors are closed, not returned.
    */
   control(index: number): ControlMessage[] {
     const at = this.#at(index, "read control data");
@@ -263,7 +263,7 @@ export class DatagramBatch extends Inspectable<BatchDescription> {
     return this.#memory.words[this.#at(index, "read a segment size") + SEGMENT]!;
   }
 
-  /** The datagrams in datagram `index`, as views of `buffer`. It is one unless `segmentSize(index)` is above 0. */
+  /** The datagrams of which datagram `index` consists, as views of `buffer`: one if `segmentSize(index)` is 0. */
   segments(index: number): Iterable<Buffer> {
     return segments(this.data(index), this.segmentSize(index));
   }

@@ -5,7 +5,7 @@ import { byteView, integer } from "../check/index.js";
 
 /** The largest size of a segment: the length field of UDP has 16 bits. */
 export const MAX_SEGMENT_SIZE = 0xffff;
-/** Maximum number of segments of one call: UDP_MAX_SEGMENTS of kernels before 6.9; later ones take 128. */
+/** Maximum number of segments of one call: UDP_MAX_SEGMENTS of kernels before 6.9. Later kernels take 128. */
 export const MAX_SEGMENTS = 64;
 /** Maximum number of bytes of one call: an IPv4 datagram without its IP and UDP headers. */
 export const MAX_MESSAGE = 65_507;

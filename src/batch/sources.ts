@@ -42,8 +42,8 @@ export function sourceHash({ words }: BatchMemory, index: number, seed: number):
 }
 
 /**
- * Writes the local address that a datagram was sent to into `out`. The form is that of SOURCE in a batch to send:
- * struct in_pktinfo or in6_pktinfo.
+ * Writes to `out` the local address to which a datagram was sent. The form is that of SOURCE in a batch to send: struct
+ * in_pktinfo or in6_pktinfo.
  *
  * @returns the number of bytes; 0 if the address is unknown or can't be the source of a reply
  */

@@ -21,7 +21,9 @@ function distance(a: string, b: string): number {
   return previous[b.length]!;
 }
 
-/** The word with the smallest distance to `given`. The distance must be at most 3, and at most 40 % of the letters. */
+/**
+ * The word with the smallest distance to `given`; undefined if that is above 3, or above 40 % of the longer word.
+ */
 export function nearest(given: string, words: Iterable<string>): string | undefined {
   const unknown = given.toLowerCase();
   let nearestWord: string | undefined;

@@ -13,10 +13,10 @@ const MAX_MEMBERS = 6;
 const UNPRINTED = /[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 
 /**
- * The text of a value in an error message. A string is written as in JSON and cut after 80 characters. An array or a
- * plain object is written with its first 6 members, one level deep; an instance of a class with the name of the class
- * and its size: `an ArrayBuffer(4)`. This function never throws, calls no getter of users, and writes no member with
- * the name of a secret.
+ * The text of a value in an error message. A string is written as in JSON and truncated after 80 characters. An array
+ * or a plain object is written with its first 6 members, one level deep; an instance of a class with the name of the
+ * class and its size: `an ArrayBuffer(4)`. This function never throws, calls no getter of users, and writes no member
+ * with the name of a secret.
  *
  * @example
  * quote("a\nb"); // "\"a\\nb\""
@@ -95,7 +95,7 @@ function classOf(value: object): string | undefined {
 /** The article before the name of a class: "an ArrayBuffer", but "a Uint8Array" and "a URL". */
 const articleOf = (name: string): string => (/^[AEIOU]/i.test(name) && !/^U[iR]/.test(name) ? "an" : "a");
 
-/** The size of a collection, of bytes or of entries, by the getter of its class, which no object can replace. */
+/** The size of a collection, in bytes or entries; undefined for other objects. */
 function sizeOf(value: object): string | undefined {
   if (isProxy(value)) return undefined;
   if (ArrayBuffer.isView(value)) return String("length" in value ? (value.length as number) : value.byteLength);

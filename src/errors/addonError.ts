@@ -11,7 +11,7 @@ import { mark } from "./mark.js";
  * - `poller`: BERKELEY_POLLER has an unknown value, or one that this runtime does not support,
  * - `missing`: there is neither a local build nor a prebuilt file for this architecture and C library,
  * - `unreadable`: the file can't be opened or read,
- * - `truncated`: the file is empty or cut off,
+ * - `truncated`: the file is empty or incomplete,
  * - `foreign`: the file is not an addon of this package,
  * - `architecture`, `libc`: the file is for another processor or another C library,
  * - `version`: the file was built for another version of this package,

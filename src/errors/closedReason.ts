@@ -2,18 +2,18 @@
 
 import type { SocketErrorDetails } from "./socketError.js";
 
-const WORDS: Readonly<Record<string, string>> = {
+const REASONS: Readonly<Record<string, string>> = {
   EBADF: "the socket was closed before this call",
   ECANCELED: "the socket was closed during this call",
 };
 
 const HINT = "look for the close(), abort(), end(), detach() or `await using` that closed it";
 
-/** Returns `details` with this text if `code` is one of the two codes. A reason or a hint in `details` stays. */
+/** For EBADF and ECANCELED adds the reason, and for EBADF the hint. A reason or a hint that is in `details` stays. */
 export function withClosedReason(
   code: string,
   details: SocketErrorDetails | undefined,
 ): SocketErrorDetails | undefined {
-  const reason = WORDS[code];
+  const reason = REASONS[code];
   return reason === undefined ? details : { reason, hint: code === "EBADF" ? HINT : undefined, ...details };
 }

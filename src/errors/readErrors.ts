@@ -20,7 +20,7 @@ export class IncompleteReadError extends BerkeleyError {
   override readonly code: "ERR_INCOMPLETE_READ";
   /** The bytes that arrived before the end. */
   readonly received: Uint8Array;
-  /** The number of bytes that the read needed at least; absent if it is unknown, as in a search for a delimiter. */
+  /** The minimum number of bytes that the read needed; absent if it is unknown, as in a search for a delimiter. */
   declare readonly expected?: number;
 
   constructor(received: Uint8Array, expected?: number) {

@@ -38,8 +38,8 @@ export interface SocketErrorDetails {
  * name of the call, as in its man page. The message has the address argument of the call, or both addresses of the
  * socket, and the text of the system: `connect ECONNREFUSED 127.0.0.1:8888: connection refused`.
  *
- * Two codes come from the library itself: `ETIMEDOUT` when a `timeout` has passed, in a {@link TimeoutError}, and
- * `ECANCELED` when the socket was closed during the call.
+ * The library itself uses `ETIMEDOUT` when a `timeout` has passed, in a {@link TimeoutError}, `ECANCELED` when the
+ * socket was closed during the call, and `EBADF` when it was closed before.
  *
  * @see errno(3)
  * @example
@@ -138,8 +138,8 @@ export function restateError(error: SocketError, syscall: string, details: Socke
 }
 
 function describe(code: string, syscall: string, details: SocketErrorDetails | undefined): string {
-  const words = details?.reason ?? systemText(code);
-  const end = words === undefined ? "" : `: ${words}`;
+  const reason = details?.reason ?? systemText(code);
+  const end = reason === undefined ? "" : `: ${reason}`;
   if (details === undefined) return `${syscall} ${code}${end}`;
   const { option, transferred, unit = "bytes", hint } = details;
   const parts = [syscall, code, option, placeOf(details)].filter((part) => part !== undefined);

@@ -5,7 +5,7 @@ import { util } from "../builtins.js";
 /** The name that Node uses for a code, where Linux has two names for one number. */
 const NODE_NAMES: Readonly<Record<string, string>> = { EOPNOTSUPP: "ENOTSUP" };
 
-let wordsByCode: ReadonlyMap<string, string> | undefined;
+let textByCode: ReadonlyMap<string, string> | undefined;
 
 /**
  * The text for a code of errno(3): `"connection refused"` for `ECONNREFUSED`. Undefined if Node has none. The texts are
@@ -13,11 +13,11 @@ let wordsByCode: ReadonlyMap<string, string> | undefined;
  * because getaddrinfo(3) uses the same numbers for other errors.
  */
 export function systemText(code: string): string | undefined {
-  if (wordsByCode === undefined) {
+  if (textByCode === undefined) {
     // Some other runtimes lack the function.
     const { getSystemErrorMap } = util();
-    const codesAndWords = typeof getSystemErrorMap === "function" ? [...getSystemErrorMap().values()] : [];
-    wordsByCode = new Map(codesAndWords);
+    const codesAndTexts = typeof getSystemErrorMap === "function" ? [...getSystemErrorMap().values()] : [];
+    textByCode = new Map(codesAndTexts);
   }
-  return wordsByCode.get(NODE_NAMES[code] ?? code);
+  return textByCode.get(NODE_NAMES[code] ?? code);
 }

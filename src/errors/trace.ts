@@ -1,8 +1,8 @@
 // The stack of an error of this package. It is short and has the lines of the program that made the call.
 //
 // An error of a call that waited is made while the reactor dispatches an event, where no function of the program is on
-// the stack. In a microtask V8 can still find the `await` of the program, through the promises that wait for the one of
-// the microtask. So a call that fails captures a second stack in such a microtask; see wait/rejection.ts.
+// the stack. In a microtask V8 can still find the `await` of the program, through the promises that wait for the
+// promise of the microtask. So a call that fails captures a second stack in such a microtask; see wait/rejection.ts.
 //
 // The text omits frames of this package and of Node, unless there are no others. The text is made when `stack` is read
 // for the first time.

@@ -1,20 +1,20 @@
 // accept.
 //
-// Three kinds of errors are handled differently:
+// accept() handles three kinds of errors in different ways:
 //
 // - Errors of a connection that the program has never seen: ECONNABORTED if the peer has reset it, or a pending network
 //   error (accept(2), "Error handling"). The call skips the connection. After many such errors in a row it pauses,
 //   because the cause may last.
-// - EPERM, because a firewall refuses the connection. With `retryOnShortage` the call skips the connection, otherwise
-//   it fails.
+// - EPERM: a firewall refuses the connection. With `retryOnShortage` the call skips the connection, otherwise it fails.
 // - EMFILE, ENFILE, ENOBUFS and ENOMEM. The connection stays in the accept queue, and a later accept() gets it. With
 //   `retryOnShortage` the call pauses and tries again, otherwise it fails.
 //
 // Loops over connections set `retryOnShortage`, because an error would end the loop.
 //
 // After each accept, another attempt would find out whether the accept queue is empty. Most often it is. So the call of
-// the first connection after an event also polls the listener, and the queue of calls then waits for the next event. If
-// more connections wait, the following calls do not poll: most of their polls would find a connection.
+// the first connection after an event also polls the listener. If the accept queue is empty, the next call waits for an
+// event without an attempt. If it is not empty, the following calls do not poll: most of their polls would find a
+// connection.
 
 import type { Address } from "../addr/index.js";
 import { checkOptions, flag } from "../check/index.js";
@@ -65,7 +65,7 @@ const LOST_CONNECTION: ReadonlySet<number> = new Set([
 /** Errors that last until descriptors or memory are free again. */
 const SHORTAGE: ReadonlySet<number> = new Set([EMFILE, ENFILE, ENOBUFS, ENOMEM]);
 
-/** The maximum number of calls of accept(2) in one attempt, which skips the connections with errors. */
+/** The maximum number of calls of accept(2) in one attempt. It limits the time for which errors hold up other calls. */
 const MAX_TRIES = 16;
 
 function isSkipped(errno: number, retryOnShortage: boolean): boolean {
@@ -89,7 +89,7 @@ export interface IteratedListeningSocket extends ListeningSocket {
 export interface AcceptOperations<S> {
   /** The value is the socket and the address of its peer. */
   readonly withAddress: Operation<ListeningSocket, boolean, [S, Address]>;
-  /** The value is the same as the result of an iterator. The iterator ends when the listening socket is closed. */
+  /** The value is what `next()` of an iterator returns: `done` is true once the listening socket is closed. */
   readonly iterated: Operation<IteratedListeningSocket, boolean, IteratorResult<[S, Address], undefined>>;
   /** The value is the socket. The address of its peer stays in `addressBuffer` of sys/sockaddr.ts. */
   readonly socketOnly: Operation<ListeningSocket, boolean, S>;

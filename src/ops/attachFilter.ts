@@ -64,7 +64,7 @@ export function attachFilter(socket: OpenSocket, filter: unknown): void {
   }
 }
 
-/** Empties the receive queue. No packet arrives meanwhile, because ACCEPT_NOTHING is attached. */
+/** Empties the receive queue. No packet enters the queue, because ACCEPT_NOTHING is attached. */
 function drain(socket: OpenSocket): void {
   const { calls } = socket;
   const fd = socket.checkOpen("recv");

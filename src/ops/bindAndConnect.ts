@@ -7,7 +7,7 @@
 //
 // A TCP socket that was made for this one connection does not need the second call. An event with EPOLLOUT and without
 // EPOLLERR and EPOLLHUP means that the connection is established. In every other state of such a socket tcp_poll
-// (net/ipv4/tcp.c) reports no EPOLLOUT, or reports it with one of the other two. On a socket with earlier calls the
+// (net/ipv4/tcp.c) reports no EPOLLOUT, or reports it with EPOLLERR or EPOLLHUP. On a socket with earlier calls the
 // event may come from an earlier state.
 //
 // Between two sockets of this machine the handshake ends inside connect(2): the kernel processes the packets of both
@@ -52,7 +52,7 @@ function isLoopback(address: Address | undefined): boolean {
 /** connect(2). It waits until the connection is established. */
 export const CONNECT: Operation<ConnectState, undefined, void> = operation<ConnectState, undefined, void>({
   syscall: "connect",
-  // Calls connect(2) even after EAGAIN, because the kernel returns EALREADY while an earlier attempt is under way.
+  // After a connect() that timed out, the handshake may go on. A new call gets EALREADY from the kernel then.
   alwaysTries: true,
   movesBytes: false,
   attempt: (calls, fd, state) => {

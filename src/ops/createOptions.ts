@@ -49,7 +49,7 @@ export function connectionRequest(address: AddressLike, opts: CreateConnectionOp
  */
 export function knownAddress(calls: Calls, target: Address | HostPort): Address | undefined {
   if (target instanceof HostPort && target.host === "") return undefined;
-  // For other hosts the family has no effect.
+  // For a host other than "" the family has no effect.
   return resolveNow(calls, target, { family: AF_INET6 });
 }
 

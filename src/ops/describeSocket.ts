@@ -1,6 +1,6 @@
 // Describes the state of a socket for `inspect` and JSON, for both Socket classes and for the objects on top of them.
 //
-// The state comes from system calls that change nothing. If one of them fails, the description omits its field.
+// The state comes from system calls that change nothing. If getsockname(2) or getpeername(2) fails, its field is null.
 
 import { type Address, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, AF_VSOCK } from "../addr/index.js";
 import { type TcpState, tcpStateOf } from "../options/tcpInfo.js";
@@ -39,9 +39,9 @@ export interface SocketDescription extends Description {
   readonly type: string | number;
   readonly protocol: number;
   readonly state: SocketState;
-  /** The address of this end, as `parseAddress()` reads it; null if it has none, or is closed. */
+  /** The local address, as `parseAddress()` reads it; null if there is none, or the socket is closed. */
   readonly local: string | null;
-  /** The address of the other end; null if it has none, or is closed. */
+  /** The address of the peer; null if there is none, or the socket is closed. */
   readonly peer: string | null;
   /** Bytes that a stream on the socket has read from the kernel and that its reader has not taken. */
   readonly buffered: number;

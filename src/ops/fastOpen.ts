@@ -2,8 +2,8 @@
 //
 // If the kernel has a cookie of the peer, it sends the data in the SYN. Without a cookie it starts the handshake, sends
 // no data and returns EINPROGRESS. The call then waits until the connection is established, and sends without the flag
-// and the address. With them the kernel would return EALREADY, and later EISCONN. If the handshake fails, the call
-// fails with the error of the handshake.
+// and the address. With the flag and the address the kernel would return EALREADY, and later EISCONN. If the handshake
+// fails, the call fails with the error of the handshake.
 
 import { MSG_DONTWAIT, MSG_FASTOPEN } from "../sys/constants.js";
 import { EAGAIN, EINPROGRESS } from "../sys/errno.js";

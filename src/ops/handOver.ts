@@ -1,8 +1,8 @@
 // Sends an accepted connection to another thread or process over a channel, a pair of SOCK_SEQPACKET sockets. Each
 // connection is one packet: the address of the peer, and the descriptor as SCM_RIGHTS.
 //
-// While a packet is in a receive queue, the kernel keeps the connection open. If a receiver ends, the connections that
-// it has not received stay in the queue, and another process with the same socket receives them.
+// While a packet is in a receive queue, the kernel keeps the connection open. If a receiving process ends, the
+// connections that it has not received stay in the queue, and another process with the same socket receives them.
 //
 // If the receiver has no free descriptor, the kernel drops the descriptor of the packet and sets MSG_CTRUNC. That would
 // reset the connection. So the receiver first reads the packet with MSG_PEEK, which duplicates the descriptor. Then it
@@ -69,7 +69,7 @@ function tryTakeOver(calls: Calls, channel: number): number {
 }
 
 /**
- * Receives a connection. The value is undefined if the other end was closed and all connections were received. Fails
+ * Receives a connection. The value is undefined if the sending side was closed and all connections were received. Fails
  * with EMFILE if this process has no free descriptor.
  */
 export const TAKE_OVER: Operation<undefined, undefined, AcceptedConnection | undefined> = operation<

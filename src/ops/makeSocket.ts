@@ -7,7 +7,7 @@ import { SO_DOMAIN, SO_PROTOCOL, SO_TYPE, SOCK_RAW, SOL_SOCKET } from "../sys/co
 import { check, EACCES, EPERM, socketError } from "../sys/errno.js";
 import { readInt } from "../sys/nativeInts.js";
 
-/** The type without SOCK_NONBLOCK and SOCK_CLOEXEC. Every socket of the package has both flags. */
+/** The bits of a type without SOCK_NONBLOCK and SOCK_CLOEXEC. Every socket of the package has these two flags. */
 const TYPE_MASK = 0xf;
 
 /** Options of `detach`. */
@@ -40,14 +40,14 @@ export function adoptDescriptor(calls: Calls, fd: number): SocketParts {
 }
 
 /**
- * Reads the family, type and protocol of a descriptor. If that fails, calls `giveUp` with the descriptor and throws.
+ * Reads the family, type and protocol of a descriptor. If that fails, calls `onFailure` with the descriptor and throws.
  */
-export function socketPartsOf(calls: Calls, fd: number, giveUp: (fd: number) => void): SocketParts {
+export function socketPartsOf(calls: Calls, fd: number, onFailure: (fd: number) => void): SocketParts {
   const value = new Uint8Array(4);
   const read = (name: number): number => {
     const length = calls.getsockopt(fd, SOL_SOCKET, name, value);
     if (length >= 0) return readInt(value);
-    giveUp(fd);
+    onFailure(fd);
     throw socketError(length, "getsockopt");
   };
   return [read(SO_DOMAIN), read(SO_TYPE), read(SO_PROTOCOL), fd];

@@ -28,7 +28,7 @@ import type { Mode, Outcome, Runner } from "./runner.js";
 
 /** Options of `sendmmsg`. */
 export interface SendBatchOptions extends TransferOptions {
-  /** The number of the first datagram to send; the default is 0. */
+  /** The index of the first datagram to send; the default is 0. */
   readonly start?: number | undefined;
   /** Skips datagrams that the kernel refuses and stores the reason in the batch, instead of stopping at the first. */
   readonly skipRefused?: boolean | undefined;

@@ -13,7 +13,7 @@ const MAX_FREE = 8;
 
 export class PipePool {
   readonly #size: number;
-  /** The index of `#shared` in a RelayTable: each size has its own. */
+  /** The index of `#shared` in a RelayTable. Pools of different sizes have different indexes. */
   readonly #index: number;
   /** Empty pipes. */
   #free: Pipe[] = [];

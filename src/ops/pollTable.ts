@@ -92,7 +92,7 @@ export class PollTable<E extends Entry<PollSocket>> {
     return count + closed > 0 ? count + closed : EAGAIN;
   }
 
-  /** The entries that the last poll(2) reported as ready. */
+  /** The entries that the latest poll(2) reported as ready. */
   ready(): PollResult<E>[] {
     const results: PollResult<E>[] = [];
     for (const [index, entry] of this.entries.entries()) {

@@ -10,10 +10,10 @@ import { type FlagOptions, flagsOf, flagsWithoutWait, type TransferOptions } fro
 import { RECV_ALL, RECV_ALL_INTO, RECVFROM_ALL, RECVFROM_ALL_INTO, recvAllProgress, waitsForAll } from "./recvAll.js";
 import type { Mode, Outcome, Runner } from "./runner.js";
 
-/** Enough for every UDP datagram. */
+/** The size of the slab in bytes: enough for every UDP datagram. */
 export const SLAB_SIZE: number = 1 << 16;
 /**
- * The memory of all reads that return a new Buffer of at most SLAB_SIZE bytes. complete() copies the bytes into this
+ * The memory of all reads that return a new Buffer of at most SLAB_SIZE bytes. complete() copies the bytes into the new
  * Buffer. attempt() and complete() are one step of JavaScript, so no other read comes in between.
  */
 export const slab: Buffer = Buffer.allocUnsafeSlow(SLAB_SIZE);

@@ -36,7 +36,7 @@ export interface RecvAllProgress {
   buffer: Uint8Array | undefined;
   /** The number of bytes received so far. */
   received: number;
-  /** The number of bytes that the last attempt received. */
+  /** The number of bytes that the latest attempt received. */
   last: number;
 }
 

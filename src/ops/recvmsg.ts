@@ -35,14 +35,16 @@ export interface MessageToReceive {
    * Whether control data end a call with MSG_WAITALL. They do on UNIX sockets, where they belong to bytes (unix(7)).
    */
   readonly controlEnds: boolean;
-  // The next three are only for a call with MSG_WAITALL.
+  // `received`, `header` and `last` are only for a call with MSG_WAITALL.
   /** The number of bytes received so far. */
   received: number;
-  /** The header of the last attempt. */
+  /** The header of the latest attempt. */
   header: MessageHeader | undefined;
-  /** The number of bytes that the last attempt received. */
+  /** The number of bytes that the latest attempt received. */
   last: number;
-  /** The table of calls of the last attempt: they close received descriptors that the caller does not take. */
+  /**
+   * The table of calls of the latest attempt. Its close() is for received descriptors that the caller does not take.
+   */
   calls: Calls | undefined;
 }
 

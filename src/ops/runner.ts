@@ -1,6 +1,6 @@
 // A Runner runs operations on a socket.
 //
-// Each call is written once, as a function in this folder, for both sockets. The function checks its arguments and
+// Each call is written once, as a function in this folder, for both kinds of sockets. It checks its arguments and
 // passes an operation to a Runner. The runner of the awaitable socket (src/socket/promiseRunner.ts) queues the
 // operation and returns a promise. The runner of the blocking socket (src/sync/blockingRunner.ts) runs it and returns
 // the value.

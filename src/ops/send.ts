@@ -1,7 +1,7 @@
 // send, sendAll, sendto, and trySend, which never waits.
 //
 // A send to a UNIX address returns EAGAIN if the receive queue of the receiver is full. No event reports that the queue
-// has room again. EPOLLOUT reports only that the send buffer of the sender has room, and each failed send causes an
+// has space again. EPOLLOUT reports only that the send buffer of the sender has space, and each failed send causes an
 // EPOLLOUT (unix_dgram_sendmsg in net/unix/af_unix.c). So a wait for EPOLLOUT would spin, and reactor/waitQueue.ts
 // pauses instead. A socket that is connected to the receiver does get an event.
 

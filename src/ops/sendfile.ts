@@ -51,13 +51,13 @@ export const SENDFILE: Operation<FileSendProgress, undefined, void> = operation<
   syscall: "sendfile",
   movesBytes: true,
   attempt: (calls, fd, state) => {
-    const left = state.until - state.sent;
+    const remaining = state.until - state.sent;
     const file = typeof state.file === "number" ? state.file : state.file.fd;
     // The `fd` of a closed FileHandle is -1.
     if (typeof file !== "number" || file < 0) return EBADF;
     // With a callback an attempt ends at each multiple of SENDFILE_CHUNK, so the callback runs there.
     const chunk = state.onSent === undefined ? SENDFILE_CHUNK : SENDFILE_CHUNK - (state.sent % SENDFILE_CHUNK);
-    const result = calls.sendfile(fd, file, state.offset + state.sent, Math.min(left, chunk));
+    const result = calls.sendfile(fd, file, state.offset + state.sent, Math.min(remaining, chunk));
     if (result < 0) return result;
     state.sent += result;
     if (result === 0) state.ended = true;

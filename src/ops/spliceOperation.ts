@@ -4,7 +4,8 @@
 // or the pipe is full. A pipe can be full with few bytes in it, because each fragment of a packet occupies one buffer
 // of the pipe. So each step has a rule that gives EAGAIN one meaning:
 //
-// - A flow fills the pipe only when the pipe is empty. EAGAIN means that the source is empty.
+// - A flow (the transfer in one direction) fills the pipe only when the pipe is empty. EAGAIN means that the source is
+//   empty.
 // - Then the flow empties the pipe. EAGAIN means that the destination is full.
 //
 // So a flow that waits for its source has no bytes in a pipe and needs no pipe. Only a flow that waits for its
@@ -163,7 +164,7 @@ export const SPLICE: Operation<Flow, undefined, number> = operation<Flow, undefi
   transferred: (flow) => flow.sent,
 });
 
-/** Fills the pipe from the source, and sends nothing. Returns the number of bytes, 0 at the end, or -errno. */
+/** Fills the pipe from the source and sends nothing. Returns the byte count, 0 at the end of the source, or -errno. */
 function fillPipe(calls: Calls, fd: number, flow: Flow, pipe: Pipe): number {
   const result = calls.splice(fd, pipe.writeEnd, Math.min(pipe.capacity, flow.limit - flow.received));
   if (result > 0) {
@@ -183,7 +184,7 @@ const counts = new Uint32Array(2);
 const countBytes = new Uint8Array(counts.buffer);
 
 /**
- * Moves bytes until one end is not ready, through a pipe that is empty before the call.
+ * Moves bytes through an empty pipe until the source or the destination is not ready.
  *
  * @returns 1 if it can go on, 0 at the end of the source, or -errno
  */

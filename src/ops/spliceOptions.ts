@@ -37,7 +37,7 @@ export interface SpliceOptions extends PumpOptions {
 export interface SpliceProgress {
   /** The number of bytes that the destination has taken. */
   readonly transferred: number;
-  /** The bytes that were read from the source and that the destination has not taken. Send them to it next. */
+  /** The bytes that were read from the source and that the destination has not taken. Send them there next. */
   readonly undelivered: Buffer;
 }
 

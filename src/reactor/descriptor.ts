@@ -13,7 +13,8 @@
 //
 // A TCP socket is registered for EPOLLIN and EPOLLOUT at once. It reports EPOLLOUT only after a write returned EAGAIN
 // (sk_stream_write_space in net/core/stream.c). UDP and UNIX sockets report EPOLLOUT for each packet that leaves their
-// send buffer (sock_def_write_space, unix_write_space). So they are registered for EPOLLOUT only while a write waits.
+// send buffer (sock_def_write_space, unix_write_space). So their registration gets EPOLLOUT only when a write waits for
+// the first time.
 //
 // While a UDP socket is registered, the kernel takes a lock per datagram sent, even without EPOLLOUT. That is about a
 // tenth of the cost of a small datagram. So a call that sends many datagrams first calls `unwatch()`, which ends the
@@ -206,7 +207,7 @@ export class Descriptor implements Source, QueueDescriptor {
   /** From now on a short read means neither that the socket is empty nor that the stream has ended. */
   clearShortReadFlags(): void {
     this.reading.shortMeansEmpty = this.reading.shortMeansEnd = false;
-    // An open relay reads until a short read too. stopAtNextEvent() stops it then.
+    // An open relay also relies on short reads, so it must stop.
     this.outflow?.stopAtNextEvent();
   }
 
@@ -220,7 +221,7 @@ export class Descriptor implements Source, QueueDescriptor {
     this.ensureRare().file = this.reactor.calls.share(this.fd);
   }
 
-  /** See {@link RareFields.file}. Not a `#` getter: V8 calls its runtime for each read of one. */
+  /** See {@link RareFields.file}. Not a `#` getter: V8 calls its runtime for each read of a `#` getter. */
   private get file(): number {
     return this.rare === undefined ? 0 : this.rare.file;
   }
@@ -247,7 +248,7 @@ export class Descriptor implements Source, QueueDescriptor {
     if (queue !== this.writing) return;
     // The waiting write must be sent before the bytes that a relay would forward to this descriptor.
     this.inflow?.stopAtNextEvent();
-    // If the relay has got an EPOLLOUT that it did not report, no further one may come.
+    // If the relay has got an EPOLLOUT that it did not report, perhaps no further EPOLLOUT comes.
     if (this.outflow?.reportEpollout(true) === true) this.reactor.defer({ resume: () => this.writing.wake() });
   }
 
@@ -278,7 +279,7 @@ export class Descriptor implements Source, QueueDescriptor {
 
   /**
    * A relay with this descriptor as the source. Undefined if the descriptor is not registered, or the table of relays
-   * has no room for it.
+   * has no entry for it.
    */
   makeRelay(): Relay | undefined {
     return this.slot < 0 ? undefined : this.reactor.makeRelay(this.slot);

@@ -47,7 +47,7 @@ export interface Operation<A, B, T> {
   /** Whether the operation moves a batch. The result is then a number of datagrams. */
   readonly batch?: boolean;
 
-  /** Whether a call tries at once even if the last attempt in its queue returned EAGAIN. */
+  /** Whether a call tries at once even if the previous attempt in its queue returned EAGAIN. */
   readonly alwaysTries?: boolean;
 
   /** Whether a waiting call does not keep the process alive. */

@@ -5,15 +5,15 @@
 // generation. The generation of a slot increases when the slot is freed. So a late event of a closed descriptor has an
 // old generation, and the reactor drops it, even if another descriptor has the same slot or number now.
 //
-// Native code (the poller) calls epoll_wait(2) and writes the events into an array that it shares with the reactor. Its
-// words, as native/poller.h defines them:
+// Native code (the poller) calls epoll_wait(2) and writes the events into an array that it shares with the reactor.
+// native/poller.h defines the words of the array:
 //
 // - WAITING: the number of waiting calls that keep the process alive
 // - REFERENCED: 1 while the poller keeps the event loop alive
 // - COUNT: the number of events in the array, or the -errno of epoll_wait(2)
 // - SAME_TURN: 1 if these events follow other events of the same turn of the loop
 // - POLLER_NUMBER: the number of the poller, an argument of its calls
-// - REPORTS_TURNS: 1 if JavaScript must call `pollerTurned` after each turn of the loop
+// - REPORTS_TURNS: 1 if JavaScript must call `pollerTurned` in the turn after each callback of the poller
 // - from FIRST_EVENT on, slot, generation and event bits of each event, up to MAX_EVENTS events
 // - then the table of relay.ts
 //
@@ -40,8 +40,8 @@ const FIRST_EVENT = 6;
 const MAX_EVENTS = 64;
 
 /**
- * An error of a descriptor's handler. It is thrown after the other descriptors got their events. An object, because the
- * error may be any value, even undefined.
+ * An error of a descriptor's handler. It is thrown after the other descriptors got their events. The error is in an
+ * object, because it may be any value, even undefined.
  */
 interface HandlerError {
   readonly error: unknown;
@@ -68,7 +68,7 @@ export class Reactor {
   #shared: Int32Array | undefined;
   /** The number of the poller, once it is open. */
   #poller = -1;
-  /** Whether JavaScript must call `pollerTurned` after each turn of the loop. */
+  /** See REPORTS_TURNS. */
   #reportsTurns = false;
   /** Whether a call of `pollerTurned` is scheduled. */
   #reportScheduled = false;
@@ -177,7 +177,7 @@ export class Reactor {
     this.#freeSlots.push(slot);
   }
 
-  /** Calls `visit` once with each call that waits, for an event or for its turn. */
+  /** Calls `visit` once with each call that waits, for an event or for the next turn. */
   forEachWaiter(visit: (waiter: Waiter, owner: QueueDescriptor) => void): void {
     // The queue of a registered descriptor may be in both lists.
     const seen = new Set<Waiter>();
@@ -190,7 +190,7 @@ export class Reactor {
     this.#turn.forEachDeferred((deferred: Deferred) => deferred.forEachWaiter?.(once));
   }
 
-  /** A relay whose source is a registered descriptor; undefined if the table has no room for it. */
+  /** A relay whose source is a registered descriptor; undefined if the table has no entry for it. */
   makeRelay(slot: number): Relay | undefined {
     return this.#relays?.relay(slot, this.#generations[slot]!);
   }
@@ -226,7 +226,7 @@ export class Reactor {
     if (this.calls.pollerTurned(this.#poller) === 1) this.#reportTurnLater();
   };
 
-  /** Takes one operation from the budget of this turn. False if the budget is spent. */
+  /** Takes one step from the budget of this turn. False if the budget is spent. */
   spend(): boolean {
     return this.#turn.spend();
   }
@@ -281,7 +281,7 @@ export class Reactor {
     if (firstError !== undefined) throw firstError.error;
   }
 
-  /** Called after epoll_wait(2) has failed. */
+  /** Records that epoll_wait(2) has failed, and calls `onFailure()` of all sources. */
   #fail(errno: number): void {
     this.#failure = errno;
     let firstError: HandlerError | undefined;

@@ -1,5 +1,5 @@
 // A relay makes the poller forward bytes from one descriptor (the source) to another (the destination) in C, without a
-// call of JavaScript. native/relay.c does the work and explains the reasons.
+// call of JavaScript. native/relay.c does the work and has the reasons for relays.
 //
 // JavaScript opens the relay of a flow (ops/spliceOperation.ts) while the flow waits for its source. When an event is
 // more than the arrival of bytes, C disables the relay and passes the event to JavaScript. JavaScript closes the relay
@@ -35,7 +35,7 @@ const BYTES_HIGH = 6;
 const BYTES_IN_PIPE = 7;
 /** The -errno that stopped the relay, or 0. */
 const ERROR = 8;
-/** The time of the last transfer in ms: the low 32 bits of `calls.relayClock()`. */
+/** The time of the latest transfer in ms: the low 32 bits of `calls.relayClock()`. */
 const LAST_ACTIVE = 9;
 
 // The flags of a relay; see native/relay.c.
@@ -70,7 +70,7 @@ export class RelayTable {
     return new RelayTable(shared.subarray(start, start + TABLE_WORDS));
   }
 
-  /** The relay of a slot of the reactor; undefined if the table has no room for it. */
+  /** The relay of a slot of the reactor; undefined if the table has no entry for it. */
   relay(slot: number, generation: number): Relay | undefined {
     const at = slot * RELAY_WORDS + (slot < RELAYS_BEFORE_PIPES ? 0 : PIPES * PIPE_WORDS);
     return at + RELAY_WORDS <= this.#words.length ? new Relay(this, this.#words, at, generation) : undefined;
@@ -128,7 +128,7 @@ export class Relay {
    * @param source a descriptor
    * @param destination a descriptor
    * @param pipe an index for `RelayTable.putPipe`
-   * @param smallReads see the field
+   * @param smallReads see the field `smallReads`
    * @param writerWaits whether a write waits on the source, which needs EPOLLOUT
    * @param shortMeansEmpty whether a short read means that the source is empty
    */

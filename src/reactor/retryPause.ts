@@ -3,12 +3,15 @@
 // There are two such cases. In the first the kernel returns EAGAIN, but poll(2) reports the socket as writable: a UDP
 // socket finds no free port, the receive queue of a UNIX or netlink receiver is full, or the accept queue of a UNIX
 // listener is full. No event would come for the socket. So the queue calls poll(2) after each EAGAIN of a write, except
-// on TCP. If poll(2) reports the socket as writable, the queue tries once more at once, because the socket may have
-// become writable between the two system calls. Each further attempt follows a pause.
+// on TCP. If poll(2) reports the socket as writable, the queue tries one more time without a pause, because the socket
+// may have become writable between the two system calls. Each further attempt follows a pause.
 //
 // In the second case the cause of an error is temporary (EMFILE in accept). Then each attempt follows a pause.
 
-/** The first and the longest pause, in ms. Each pause is twice as long as the pause before. */
+/**
+ * The first and the longest pause, in ms. Each pause is twice as long as the pause before. A shortage that lasts costs
+ * at most ten attempts a second.
+ */
 export const FIRST_PAUSE = 5;
 export const MAX_PAUSE = 100;
 

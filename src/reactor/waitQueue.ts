@@ -1,7 +1,7 @@
-// The calls of one direction of a descriptor: try the call, wait, try again. The one place for EAGAIN, EINTR,
+// The calls of one direction of a descriptor: try the call, wait, try again. This is the one place for EAGAIN, EINTR,
 // deadlines, aborts and the order of calls.
 //
-// A call tries at once if no call is before it and the last attempt did not return EAGAIN. Otherwise it enters the
+// A call tries at once if no call is before it and the previous attempt did not return EAGAIN. Otherwise it enters the
 // queue. The kernel sends one event per change (edge-triggered), and each event serves the queue in order. Three
 // invariants ensure that a call never waits for an event that does not come:
 //
@@ -12,16 +12,16 @@
 //   `shortMeansEmpty` is never set for UNIX sockets, because their reads stop between messages with different control
 //   data.
 // - Every event sets READY. While READY is clear and a call waits, the descriptor is registered for events.
-// - If the queue stops before its last call while READY is set, it schedules its continuation: in the next turn if the
-//   budget of this turn is spent, or after a pause (retryPause.ts). Only after INCOMPLETE the queue waits for an event,
-//   which the missing bytes cause.
+// - If the queue stops while READY is set and calls are left, it schedules its continuation: in the next turn if the
+//   budget of this turn is spent, or after a pause (retryPause.ts). After INCOMPLETE the queue waits for an event
+//   although READY is set: the missing bytes cause one.
 //
-// A call with MSG_DONTWAIT never waits for an event. It makes an attempt even if the last one returned EAGAIN, because
-// the socket may be ready before the reactor has read the event from epoll. If an earlier call waits for an event, the
-// call fails with EAGAIN. If the earlier calls wait only for the next turn, the call waits behind them.
+// A call with MSG_DONTWAIT never waits for an event. It makes an attempt even if the previous one returned EAGAIN,
+// because the socket may be ready before the reactor has read the event from epoll. If an earlier call waits for an
+// event, the call fails with EAGAIN. If the earlier calls wait only for the next turn, the call waits behind them.
 //
-// A call that fails without a system call (a closed socket, an aborted signal, EAGAIN behind others) also counts
-// against the budget. Otherwise a loop that repeats the call would never leave the microtasks.
+// A call that fails without a system call (a closed socket, an aborted signal, EAGAIN because earlier calls wait) also
+// counts against the budget. Otherwise a loop that repeats the call would never leave the microtasks.
 //
 // An attempt may run code of users: the `fd` getter of a file, the `fileno()` of a socket to pass. That code may close
 // the descriptor, so `head` is read again after each attempt.
@@ -44,7 +44,7 @@ export class WaitQueue extends WaiterList {
   private pause: RetryPause | undefined = undefined;
 
   /**
-   * Runs an operation: at once if possible, otherwise when its turn has come and the kernel is ready.
+   * Runs an operation: at once if possible, otherwise after the calls before it, when the kernel is ready.
    *
    * @param holder an object that must not be collected while the call waits
    * @param timeout ms, or null
@@ -86,7 +86,7 @@ export class WaitQueue extends WaiterList {
     const promise = promiseOfNextWaiter() as Promise<T>;
     const waiter = new Waiter(this, operation, a, b, holder, undefined);
     this.enqueue(waiter, timeout);
-    // After enqueue(), because only remove() takes the listener off the signal.
+    // After enqueue(), because only remove() removes the listener from the signal.
     if (signal !== undefined) {
       waiter.signal = signal;
       onAbort(signal, waiter);
@@ -140,7 +140,7 @@ export class WaitQueue extends WaiterList {
   }
 
   /**
-   * Makes one attempt and never waits. Returns the result of the attempt, also if it is EAGAIN. If other calls wait in
+   * Makes one attempt and never waits. Returns the result of the attempt, which may be EAGAIN. If other calls wait in
    * this queue or the budget of the turn is spent, returns EAGAIN without an attempt. After a result >= 0 the caller
    * must call `complete()`.
    */
@@ -163,7 +163,7 @@ export class WaitQueue extends WaiterList {
     return result;
   }
 
-  /** Like `tryNow`, but without an attempt if the last one returned EAGAIN and no event has come since. */
+  /** Like `tryNow`, but without an attempt if the previous one returned EAGAIN and no event has come since. */
   tryIfReady<A, B, T>(operation: Operation<A, B, T>, a: A, b: B): number {
     return (this.bits & READY) !== 0 ? this.tryNow(operation, a, b) : EAGAIN;
   }
@@ -183,7 +183,7 @@ export class WaitQueue extends WaiterList {
     return new Promise((resolve) => reactor.defer({ resume: () => resolve(rejection(error)) }));
   }
 
-  /** Registers the descriptor, unless the call waits only for its turn. Returns the error if the registration fails. */
+  /** Registers the descriptor. With READY set the call needs no event. Returns the error if the registration fails. */
   private register<A, B, T>(operation: Operation<A, B, T>, a: A, b: B): Error | undefined {
     const result = (this.bits & READY) !== 0 ? 0 : this.owner.register(this);
     if (result >= 0) return undefined;
@@ -212,7 +212,7 @@ export class WaitQueue extends WaiterList {
     this.serve(events);
   }
 
-  /** Clears READY. Called by a splice to this descriptor that got EAGAIN. The splice is in the queue of its source. */
+  /** Clears READY. Called after the EAGAIN of a splice to this descriptor, which waits in the queue of its source. */
   setNotReady(): void {
     this.bits &= ~READY;
     if (this.head !== undefined) this.awaitEvent();
@@ -220,7 +220,7 @@ export class WaitQueue extends WaiterList {
 
   /** Called when the reactor has failed. Rejects the calls that wait for an event, because none will come. */
   onFailure(): void {
-    // Calls that wait for their turn still make their attempts.
+    // With READY set, the calls wait only for the next turn, and still make their attempts.
     if (this.head !== undefined && (this.bits & READY) === 0) this.awaitEvent();
   }
 
@@ -299,7 +299,7 @@ export class WaitQueue extends WaiterList {
         waiter.resolve(value);
       } else if (result === EAGAIN) {
         if (this.afterEagain()) return this.awaitEvent();
-        // No event will come. After the first such EAGAIN the loop tries once more at once; see retryPause.ts.
+        // No event will come. After the first such EAGAIN the loop tries again without a pause; see retryPause.ts.
         if ((this.pause ??= new RetryPause()).countRefusal() > 1) return this.startPause(waiter);
       } else if (result === INCOMPLETE) {
         return this.awaitEvent();
@@ -344,7 +344,7 @@ export class WaitQueue extends WaiterList {
     this.noteShortRead(operation, result, a, b);
   }
 
-  /** Starts the pause before the next attempt of a call, the first in the queue. */
+  /** Starts the pause before the next attempt of the first call in the queue. */
   private startPause({ operation, a, b }: Waiter): void {
     // The registration opens the poller, which keeps the process alive. The timer of the pause does not.
     this.awaitEvent();
@@ -352,7 +352,7 @@ export class WaitQueue extends WaiterList {
     this.pause.start(operation.transferred?.(a, b) ?? 0, () => this.resume());
   }
 
-  /** Schedules the calls behind a call that was removed: the next one may be first in the queue now. */
+  /** Called after calls were removed. Schedules the calls that are left, or cancels the pause if none is left. */
   private afterRemoval(): void {
     if (this.head === undefined) this.pause?.cancel();
     else if ((this.bits & READY) !== 0 && this.pause?.active !== true) this.defer();

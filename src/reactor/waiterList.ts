@@ -152,7 +152,7 @@ export abstract class WaiterList {
     }
     timer.deadline = deadline;
     const delay = Math.min(Math.max(Math.ceil(deadline - clock()), 1), MAX_TIMER_DELAY);
-    // The waiting call keeps the process alive, so the timer does not.
+    // The timer need not keep the process alive, because the waiting call does.
     timer.timeout = setTimeout(() => this.onTimer(timer), delay).unref();
   }
 

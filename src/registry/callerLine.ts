@@ -8,7 +8,7 @@ const MAX_FRAMES = 40;
 const folder = ownFolder();
 
 function ownFolder(): string {
-  // Undefined in a CommonJS bundle. The package and the program are one file there, so no frame is attributed.
+  // Undefined in a CommonJS bundle. The package and the program are one file there, so no frame counts as ours.
   const url = import.meta.url as string | undefined;
   if (url === undefined) return "";
   const end = url.lastIndexOf("/dist/");
@@ -39,8 +39,9 @@ export function callerLine(): string | undefined {
   return undefined;
 }
 
-/** The lines that were found. Each is in memory once, also if many calls have it. */
+/** The lines that were found. Each is in memory once, even if many calls have it. */
 const lines = new Map<string, string>();
+/** The map is cleared when it has this many lines, because a program that generates code may have any number. */
 const MAX_LINES = 4096;
 
 function intern(line: string): string {

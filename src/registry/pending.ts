@@ -57,7 +57,7 @@ export class WaitingCall extends Inspectable<WaitingCallDescription> {
   readonly waited: number;
   /** Whether the call keeps the process alive: not after `unref()`. */
   readonly keepsAlive: boolean;
-  /** The line of the program that made the call: file, line and column. Undefined if tracing was off then. */
+  /** The line of the program that made the call: file, line and column. Undefined if it was not recorded. */
   readonly line: string | undefined;
 
   static {

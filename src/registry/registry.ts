@@ -1,11 +1,11 @@
-// The registry: the sockets that were made and not closed, and the waiting calls with the line that began each.
+// The registry: the sockets that were made and not closed, and the waiting calls, each with the line that made it.
 //
 // The registry exists only while tracing is on or a listener is attached (the inspector). Otherwise `registry` is
 // undefined, which costs no memory. The code that makes or closes a socket, or begins or ends a wait, tests that
-// variable. Calls that succeed at once do not test it. To observe these calls too, a listener replaces entries of the
-// table of system calls in sys/calls.ts.
+// variable. Calls that succeed at once do not test the variable. To observe these calls too, a listener replaces
+// entries of the table of system calls in sys/calls.ts.
 //
-// The registry has weak references to the objects. So they are collected as without it, and a socket that was not
+// The registry has weak references to the objects. So it does not delay their collection, and a socket that was not
 // closed still causes its warning.
 
 import { clock } from "../builtins.js";
@@ -15,7 +15,7 @@ import { callerLine } from "./callerLine.js";
 export interface ObjectRecord {
   /** The number of the record, from 1 on in each thread. Objects and calls share the numbers. */
   readonly id: number;
-  /** The socket. The registry does not keep it from being collected. */
+  /** The socket. With a weak reference it can still be collected. */
   readonly object: WeakRef<object>;
   /** When it was made: milliseconds, as of `performance.now()`. */
   readonly since: number;
@@ -150,7 +150,7 @@ let linesRefused = 0;
 /** Takes a line from the budget. Returns false if the budget is spent. */
 export function takeLineBudget(): boolean {
   if (linesLeft < 1) {
-    // Tries to refill only each 32nd time, because reading the clock is slow too.
+    // Refills only every 32nd time, because reading the clock is slow too.
     if (++linesRefused % 32 !== 0) return false;
     const now = clock();
     linesLeft = Math.min(LINES_AT_ONCE, linesLeft + ((now - refilledAt) * LINES_PER_SECOND) / 1000);
@@ -170,7 +170,7 @@ export function attachListener(listener: RegistryListener): void {
   registry.attach(listener);
 }
 
-/** Removes a listener. When no listener is left, the registry is off, and its records are gone. */
+/** Removes a listener. When no listener is left, the registry is off, and its records are dropped. */
 export function detachListener(listener: RegistryListener): void {
   if (registry?.detach(listener) === true) registry = undefined;
 }

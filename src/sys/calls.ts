@@ -175,8 +175,8 @@ export interface Calls {
   /** Makes the references strong, so that the poller keeps the process alive. */
   pollerRef(poller: number): number;
   /**
-   * Reports that the loop has made a turn after a callback, or after the only waiting call ended. Returns 1 if
-   * the caller must call this function again in the next turn.
+   * Reports that the loop has made a turn after a callback, or after the last waiting call has ended. Returns 1 if the
+   * caller must call this function again in the next turn.
    */
   pollerTurned(poller: number): number;
 
@@ -188,10 +188,10 @@ export interface Calls {
   watchSignals(): number;
   /**
    * Counts the signal `name` from now on. Ignores SIGCHLD, SIGWINCH, and names that are not names of signals, because
-   * it is added as a "newListener" listener of `process`.
+   * the function is added as a "newListener" listener of `process`.
    */
   countSignal(this: void, name: unknown): void;
-  /** Returns the number of signals since the last call of this function whose listeners have not run yet. */
+  /** Returns the number of signals since the previous call of this function whose listeners have not run yet. */
   takeSignals(): number;
   /** Returns how often `signal` has arrived without a run of its listeners. */
   pendingSignals(signal: number): number;

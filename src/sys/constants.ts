@@ -9,7 +9,7 @@ function constant(name: string): number {
   return value;
 }
 
-// families
+// Address families.
 export const AF_UNSPEC: number = constant("AF_UNSPEC");
 export const AF_UNIX: number = constant("AF_UNIX");
 export const AF_INET: number = constant("AF_INET");
@@ -18,7 +18,7 @@ export const AF_NETLINK: number = constant("AF_NETLINK");
 export const AF_PACKET: number = constant("AF_PACKET");
 export const AF_VSOCK: number = constant("AF_VSOCK");
 
-// types
+// Socket types, their flags, and the longest backlog.
 export const SOCK_STREAM: number = constant("SOCK_STREAM");
 export const SOCK_DGRAM: number = constant("SOCK_DGRAM");
 export const SOCK_RAW: number = constant("SOCK_RAW");
@@ -28,7 +28,7 @@ export const SOCK_CLOEXEC: number = constant("SOCK_CLOEXEC");
 export const SOCK_NONBLOCK: number = constant("SOCK_NONBLOCK");
 export const SOMAXCONN: number = constant("SOMAXCONN");
 
-// protocols
+// Protocols.
 export const IPPROTO_IP: number = constant("IPPROTO_IP");
 export const IPPROTO_ICMP: number = constant("IPPROTO_ICMP");
 export const IPPROTO_IGMP: number = constant("IPPROTO_IGMP");
@@ -56,12 +56,12 @@ export const IPPROTO_NONE: number = constant("IPPROTO_NONE");
 export const IPPROTO_DSTOPTS: number = constant("IPPROTO_DSTOPTS");
 export const IPPROTO_PIM: number = constant("IPPROTO_PIM");
 
-// shutdown
+// The argument `how` of shutdown(2).
 export const SHUT_RD: number = constant("SHUT_RD");
 export const SHUT_WR: number = constant("SHUT_WR");
 export const SHUT_RDWR: number = constant("SHUT_RDWR");
 
-// flags
+// Flags of send(2) and recv(2).
 export const MSG_OOB: number = constant("MSG_OOB");
 export const MSG_PEEK: number = constant("MSG_PEEK");
 export const MSG_DONTROUTE: number = constant("MSG_DONTROUTE");
@@ -83,7 +83,7 @@ export const MSG_SYN: number = constant("MSG_SYN");
 export const MSG_FIN: number = constant("MSG_FIN");
 export const MSG_RST: number = constant("MSG_RST");
 
-// levels
+// Levels of socket options.
 export const SOL_SOCKET: number = constant("SOL_SOCKET");
 export const SOL_IP: number = constant("SOL_IP");
 export const SOL_TCP: number = constant("SOL_TCP");
@@ -96,7 +96,7 @@ export const SOL_NETLINK: number = constant("SOL_NETLINK");
 export const SOL_UDPLITE: number = constant("SOL_UDPLITE");
 export const SOL_MPTCP: number = constant("SOL_MPTCP");
 
-// SO
+// Options of the level SOL_SOCKET.
 export const SO_DEBUG: number = constant("SO_DEBUG");
 export const SO_REUSEADDR: number = constant("SO_REUSEADDR");
 export const SO_TYPE: number = constant("SO_TYPE");
@@ -175,14 +175,14 @@ export const SO_RCVPRIORITY: number = constant("SO_RCVPRIORITY");
 export const SO_PASSRIGHTS: number = constant("SO_PASSRIGHTS");
 export const SO_INQ: number = constant("SO_INQ");
 
-// buffers and paths
+// Values of SO_BUF_LOCK and SO_TXREHASH.
 export const SOCK_SNDBUF_LOCK: number = constant("SOCK_SNDBUF_LOCK");
 export const SOCK_RCVBUF_LOCK: number = constant("SOCK_RCVBUF_LOCK");
 export const SOCK_TXREHASH_DISABLED: number = constant("SOCK_TXREHASH_DISABLED");
 export const SOCK_TXREHASH_ENABLED: number = constant("SOCK_TXREHASH_ENABLED");
 export const SOCK_TXREHASH_DEFAULT: number = constant("SOCK_TXREHASH_DEFAULT");
 
-// time stamps
+// Flags and clocks of time stamps.
 export const SOF_TIMESTAMPING_TX_HARDWARE: number = constant("SOF_TIMESTAMPING_TX_HARDWARE");
 export const SOF_TIMESTAMPING_TX_SOFTWARE: number = constant("SOF_TIMESTAMPING_TX_SOFTWARE");
 export const SOF_TIMESTAMPING_RX_HARDWARE: number = constant("SOF_TIMESTAMPING_RX_HARDWARE");
@@ -208,7 +208,7 @@ export const CLOCK_REALTIME: number = constant("CLOCK_REALTIME");
 export const CLOCK_MONOTONIC: number = constant("CLOCK_MONOTONIC");
 export const CLOCK_TAI: number = constant("CLOCK_TAI");
 
-// classic BPF
+// Instructions of classic BPF.
 export const BPF_LD: number = constant("BPF_LD");
 export const BPF_LDX: number = constant("BPF_LDX");
 export const BPF_ST: number = constant("BPF_ST");
@@ -267,7 +267,7 @@ export const SKF_AD_VLAN_TPID: number = constant("SKF_AD_VLAN_TPID");
 export const SKF_NET_OFF: number = constant("SKF_NET_OFF");
 export const SKF_LL_OFF: number = constant("SKF_LL_OFF");
 
-// IP
+// Options of IPv4, their values, and multicast.
 export const IP_TOS: number = constant("IP_TOS");
 export const IP_TTL: number = constant("IP_TTL");
 export const IP_HDRINCL: number = constant("IP_HDRINCL");
@@ -338,7 +338,7 @@ export const IPTOS_ECN_ECT1: number = constant("IPTOS_ECN_ECT1");
 export const IPTOS_ECN_ECT0: number = constant("IPTOS_ECN_ECT0");
 export const IPTOS_ECN_CE: number = constant("IPTOS_ECN_CE");
 
-// IPV6
+// Options of IPv6, and their values.
 export const IPV6_ADDRFORM: number = constant("IPV6_ADDRFORM");
 export const IPV6_2292PKTINFO: number = constant("IPV6_2292PKTINFO");
 export const IPV6_CHECKSUM: number = constant("IPV6_CHECKSUM");
@@ -425,7 +425,7 @@ export const IPV6_FL_S_PROCESS: number = constant("IPV6_FL_S_PROCESS");
 export const IPV6_FL_S_USER: number = constant("IPV6_FL_S_USER");
 export const IPV6_FL_S_ANY: number = constant("IPV6_FL_S_ANY");
 
-// TCP
+// Options of TCP, their values, and the states of a connection.
 export const TCP_NODELAY: number = constant("TCP_NODELAY");
 export const TCP_MAXSEG: number = constant("TCP_MAXSEG");
 export const TCP_CORK: number = constant("TCP_CORK");
@@ -497,7 +497,7 @@ export const TCP_LISTEN: number = constant("TCP_LISTEN");
 export const TCP_CLOSING: number = constant("TCP_CLOSING");
 export const TCP_NEW_SYN_RECV: number = constant("TCP_NEW_SYN_RECV");
 
-// UDP
+// Options of UDP, and their values.
 export const UDP_CORK: number = constant("UDP_CORK");
 export const UDP_ENCAP: number = constant("UDP_ENCAP");
 export const UDP_NO_CHECK6_TX: number = constant("UDP_NO_CHECK6_TX");
@@ -513,7 +513,7 @@ export const UDP_ENCAP_GTP0: number = constant("UDP_ENCAP_GTP0");
 export const UDP_ENCAP_GTP1U: number = constant("UDP_ENCAP_GTP1U");
 export const UDP_ENCAP_RXRPC: number = constant("UDP_ENCAP_RXRPC");
 
-// ICMP
+// ICMP and ICMPv6: options and types of messages.
 export const ICMP_FILTER: number = constant("ICMP_FILTER");
 export const ICMP_ECHOREPLY: number = constant("ICMP_ECHOREPLY");
 export const ICMP_DEST_UNREACH: number = constant("ICMP_DEST_UNREACH");
@@ -543,7 +543,7 @@ export const ND_NEIGHBOR_SOLICIT: number = constant("ND_NEIGHBOR_SOLICIT");
 export const ND_NEIGHBOR_ADVERT: number = constant("ND_NEIGHBOR_ADVERT");
 export const ND_REDIRECT: number = constant("ND_REDIRECT");
 
-// vsock
+// VSOCK: addresses and options.
 export const VMADDR_CID_ANY: number = constant("VMADDR_CID_ANY");
 export const VMADDR_PORT_ANY: number = constant("VMADDR_PORT_ANY");
 export const VMADDR_CID_HOST: number = constant("VMADDR_CID_HOST");
@@ -558,7 +558,7 @@ export const SO_VM_SOCKETS_CONNECT_TIMEOUT: number = constant("SO_VM_SOCKETS_CON
 export const SO_VM_SOCKETS_NONBLOCK_TXRX: number = constant("SO_VM_SOCKETS_NONBLOCK_TXRX");
 export const VMADDR_CID_HYPERVISOR: number = constant("VMADDR_CID_HYPERVISOR");
 
-// packet
+// Packet sockets: addresses, options and their values.
 export const PACKET_HOST: number = constant("PACKET_HOST");
 export const PACKET_BROADCAST: number = constant("PACKET_BROADCAST");
 export const PACKET_MULTICAST: number = constant("PACKET_MULTICAST");
@@ -616,7 +616,7 @@ export const ETH_P_ARP: number = constant("ETH_P_ARP");
 export const ETH_P_IPV6: number = constant("ETH_P_IPV6");
 export const ETH_P_8021Q: number = constant("ETH_P_8021Q");
 
-// netlink
+// Netlink: options, protocols and groups.
 export const NETLINK_ADD_MEMBERSHIP: number = constant("NETLINK_ADD_MEMBERSHIP");
 export const NETLINK_DROP_MEMBERSHIP: number = constant("NETLINK_DROP_MEMBERSHIP");
 export const NETLINK_PKTINFO: number = constant("NETLINK_PKTINFO");
@@ -658,7 +658,7 @@ export const RTNLGRP_IPV6_IFADDR: number = constant("RTNLGRP_IPV6_IFADDR");
 export const RTNLGRP_IPV6_ROUTE: number = constant("RTNLGRP_IPV6_ROUTE");
 export const RTNLGRP_IPV6_RULE: number = constant("RTNLGRP_IPV6_RULE");
 
-// SCM
+// Types of control messages.
 export const SCM_RIGHTS: number = constant("SCM_RIGHTS");
 export const SCM_CREDENTIALS: number = constant("SCM_CREDENTIALS");
 export const SCM_TIMESTAMP: number = constant("SCM_TIMESTAMP");
@@ -667,7 +667,7 @@ export const SCM_TIMESTAMPING: number = constant("SCM_TIMESTAMPING");
 export const SCM_TXTIME: number = constant("SCM_TXTIME");
 export const SCM_PIDFD: number = constant("SCM_PIDFD");
 
-// resolver
+// Flags and errors of getaddrinfo(3) and getnameinfo(3).
 export const AI_PASSIVE: number = constant("AI_PASSIVE");
 export const AI_CANONNAME: number = constant("AI_CANONNAME");
 export const AI_NUMERICHOST: number = constant("AI_NUMERICHOST");
@@ -698,7 +698,7 @@ export const NI_IDN: number = constant("NI_IDN");
 export const NI_MAXHOST: number = constant("NI_MAXHOST");
 export const NI_MAXSERV: number = constant("NI_MAXSERV");
 
-// addresses
+// IPv4 addresses and port numbers.
 export const INADDR_ANY: number = constant("INADDR_ANY");
 export const INADDR_BROADCAST: number = constant("INADDR_BROADCAST");
 export const INADDR_LOOPBACK: number = constant("INADDR_LOOPBACK");
@@ -709,7 +709,7 @@ export const INADDR_MAX_LOCAL_GROUP: number = constant("INADDR_MAX_LOCAL_GROUP")
 export const IPPORT_RESERVED: number = constant("IPPORT_RESERVED");
 export const IPPORT_USERRESERVED: number = constant("IPPORT_USERRESERVED");
 
-// poll
+// Events of poll(2).
 export const POLLIN: number = constant("POLLIN");
 export const POLLPRI: number = constant("POLLPRI");
 export const POLLOUT: number = constant("POLLOUT");
@@ -723,7 +723,7 @@ export const POLLWRNORM: number = constant("POLLWRNORM");
 export const POLLWRBAND: number = constant("POLLWRBAND");
 export const POLLMSG: number = constant("POLLMSG");
 
-// errors of packets
+// Origins of an error in the error queue (struct sock_extended_err).
 export const SO_EE_ORIGIN_NONE: number = constant("SO_EE_ORIGIN_NONE");
 export const SO_EE_ORIGIN_LOCAL: number = constant("SO_EE_ORIGIN_LOCAL");
 export const SO_EE_ORIGIN_ICMP: number = constant("SO_EE_ORIGIN_ICMP");
@@ -731,6 +731,6 @@ export const SO_EE_ORIGIN_ICMP6: number = constant("SO_EE_ORIGIN_ICMP6");
 export const SO_EE_ORIGIN_TIMESTAMPING: number = constant("SO_EE_ORIGIN_TIMESTAMPING");
 export const SO_EE_ORIGIN_ZEROCOPY: number = constant("SO_EE_ORIGIN_ZEROCOPY");
 
-// sizes and limits
+// Sizes and limits.
 export const SIZEOF_SIZE_T: number = constant("SIZEOF_SIZE_T");
 export const IOV_MAX: number = constant("IOV_MAX");

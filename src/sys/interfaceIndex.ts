@@ -1,8 +1,8 @@
 // A caller gives a network interface as an index, a name, or an address. This file converts each form to the index.
 //
-// The kernel identifies an interface by its index. A few IPv4 options also take an address, but the kernel does not let
-// a program leave by address a group that it joined by index. So every call converts the interface to its index first,
-// and the three forms have the same effect everywhere.
+// The kernel identifies an interface by its index. A few IPv4 options also take an address, but a program that joined a
+// group by index cannot leave the group by address. So every call converts the interface to its index first, and the
+// three forms have the same effect everywhere.
 
 import { formatIPv6, parseIPv4, parseIPv6 } from "../addr/index.js";
 import { zoneIndex } from "../addr/ipv6Text.js";

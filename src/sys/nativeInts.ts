@@ -23,7 +23,9 @@ export function uintBytes(value: number): Uint8Array {
   return bytes;
 }
 
-/** Reads an int, or a single byte: into a short buffer the kernel writes some options, such as IP_TTL, as one byte. */
+/**
+ * Reads an int, or a single byte. If a buffer is short, the kernel writes some options, such as IP_TTL, as one byte.
+ */
 export function readInt(bytes: Uint8Array): number {
   if (bytes.length === 1) return bytes[0]!;
   if (bytes.length < 4)

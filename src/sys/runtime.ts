@@ -85,7 +85,7 @@ function pollerOf(requested: string | undefined, defaultPoller: Poller): Poller 
   );
 }
 
-/** An environment variable. Deno throws if its user does not permit the access; then it is undefined. */
+/** An environment variable; undefined if Deno throws because its user does not permit the access. */
 function environmentVariable(name: string): string | undefined {
   try {
     return process.env[name];

@@ -40,7 +40,8 @@ export function socketAddresses(calls: Calls, fd: number): SocketAddresses | und
   if (fd < 0 || calls.getsockname(fd, addressBuffer) < 0) return undefined;
   const address = decodeAddressBuffer();
   const local = textOf(address);
-  const known = address instanceof InetAddress || address instanceof Inet6Address || address instanceof UnixAddress;
-  const peer = known ? peerOf(calls, fd, address) : undefined;
+  const isInetOrUnix =
+    address instanceof InetAddress || address instanceof Inet6Address || address instanceof UnixAddress;
+  const peer = isInetOrUnix ? peerOf(calls, fd, address) : undefined;
   return local === undefined && peer === undefined ? undefined : { local, peer };
 }

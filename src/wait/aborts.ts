@@ -1,7 +1,7 @@
 // Abort signals of calls that wait. All calls with the same signal share one event listener.
 //
 // A server may use one signal for hundreds of calls. With an event listener for each call, Node would print a warning
-// from the eleventh on, and adding and removing it would cost each call time. When the last call has settled,
+// from the eleventh on, and each call would need time to add and remove its listener. When the last call has settled,
 // the event listener is removed. Otherwise signals that depend on others (AbortSignal.any, AbortSignal.timeout) would
 // never be collected.
 
@@ -28,8 +28,8 @@ class SignalListeners {
   }
 }
 
-// The methods of this prototype are called instead of those of the signal. A user may have replaced the latter, and
-// code of users must not run while the reactor dispatches events.
+// The methods of this prototype are called instead of those of the signal. A user may have replaced those of the
+// signal, and code of users must not run while the reactor dispatches events.
 const eventTarget = EventTarget.prototype;
 
 const listenersOf = new WeakMap<AbortSignal, SignalListeners>();
@@ -50,7 +50,7 @@ export function offAbort(signal: AbortSignal, listener: AbortListener): void {
   }
 }
 
-/** From a signal of another realm or library to the signal of this realm that is aborted with it. */
+/** From a signal of another realm or library to the signal of this realm that is aborted together with it. */
 const adoptedSignals = new WeakMap<object, AbortSignal>();
 
 /**

@@ -25,8 +25,8 @@ export interface Deferred {
 }
 
 /**
- * An error that `resume()` of an object has thrown. It is thrown again after the other objects have resumed. In an
- * object, because any value can be thrown, even undefined.
+ * An error that `resume()` of an object has thrown. It is thrown again after the other objects have resumed. The error
+ * is in an object of its own, because it can be any value, even undefined.
  */
 interface Failure {
   readonly error: unknown;
@@ -119,8 +119,8 @@ export class TurnBudget {
 
   /** Defers the objects from index `next` on, which were not resumed, to the next turn. */
   #deferRest(deferred: readonly Deferred[], next: number): void {
-    // The rest comes before the objects that were resumed in this turn and then deferred again. Otherwise the latter
-    // could use up every turn.
+    // The rest comes before the objects that were resumed in this turn and then deferred again. Otherwise objects that
+    // are deferred again each time could use up every turn.
     const deferredAgain = this.#deferred;
     this.#deferred = deferred.slice(next);
     for (const object of deferredAgain) this.#deferred.push(object);

@@ -6,10 +6,10 @@ import { MAX_TIMER_DELAY } from "./waitOptions.js";
 
 /**
  * Returns a promise that settles as `promise` does. If a signal is aborted before, the returned promise rejects with
- * the reason of the signal. If `timeout` ms have passed before, it rejects with `late()`. In both cases `abandon` is
- * called, and the outcome of `promise` is ignored.
+ * the reason of the signal. If `timeout` ms have passed before, it rejects with `timeoutError()`. In both cases
+ * `abandon` is called, and the outcome of `promise` is ignored.
  *
- * @param late returns the error of the timeout
+ * @param timeoutError makes the error of the timeout
  * @param abandon stops the work behind `promise`
  * @param keepsAlive whether the timer keeps the process alive
  */
@@ -17,7 +17,7 @@ export function within<T>(
   promise: Promise<T>,
   timeout: number | null,
   signals: readonly AbortSignal[],
-  late: () => Error,
+  timeoutError: () => Error,
   abandon?: () => void,
   keepsAlive: boolean = true,
 ): Promise<T> {
@@ -29,21 +29,21 @@ export function within<T>(
       clearTimeout(timer);
       for (const remove of removals) remove();
     };
-    const giveUp = (error: unknown): void => {
+    const rejectEarly = (error: unknown): void => {
       cleanUp();
       resolve(rejection(error));
       abandon?.();
     };
     const delay = timeout === null ? undefined : Math.min(Math.max(timeout, 1), MAX_TIMER_DELAY);
-    const timer = delay === undefined ? undefined : setTimeout(() => giveUp(late()), delay);
+    const timer = delay === undefined ? undefined : setTimeout(() => rejectEarly(timeoutError()), delay);
     if (!keepsAlive) timer?.unref();
     for (const signal of signals) {
       // The signal may have been aborted since the caller checked it. Such a signal emits no event.
       if (signal.aborted) {
-        giveUp(signal.reason);
+        rejectEarly(signal.reason);
         break;
       }
-      const listener = { onAborted: giveUp };
+      const listener = { onAborted: rejectEarly };
       onAbort(signal, listener);
       removals.push(() => offAbort(signal, listener));
     }

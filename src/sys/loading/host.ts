@@ -14,7 +14,7 @@ export type Libc = "glibc" | "musl";
 
 /** Why a file or a platform can't be used. */
 export interface Fault {
-  /** The code of the {@link AddonError}. */
+  /** `reason` of the {@link AddonError}. */
   readonly reason: AddonError["reason"];
   /** For the message: `NAME is VALUE, required WHAT`. */
   readonly text: string;
