@@ -29,7 +29,10 @@ import { forwardHeader } from "./forwardHeader.js";
 import { describeListener, type ListenerDescription } from "./listenerStats.js";
 import { gateOf, type ListenAddress, type SocketListener } from "./socketListener.js";
 
-/** Maximum number of connections to a target by name that are tried again at the same time after a shortage. */
+/**
+ * Maximum number of connections to a target by name that are tried again at the same time after a shortage. A lookup
+ * fails later, so the loop can't stop at the first failure.
+ */
 const MAX_RETRIED_LOOKUPS = 4;
 
 /** The counters of a {@link Forwarder}. */

@@ -53,7 +53,7 @@ export interface CheckedForward extends CheckedAdmission {
 /** Makes the header of the PROXY protocol for the target. `header` is the header that the client's proxy has sent. */
 export type MakeHeader = (client: Address, socket: Socket, header: ProxyHeader | undefined) => Buffer;
 
-/** Maximum number of failed lookups of a connection that count as a shortage and are made again. */
+/** Maximum number of failed lookups that count as a shortage. Limited, because the name may have no address. */
 const MAX_REPEATED_LOOKUPS = 5;
 
 /** One forwarded connection. */

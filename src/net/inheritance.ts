@@ -21,7 +21,7 @@ export interface InheritedSocket {
   readonly file: UnixFile | undefined;
 }
 
-/** Maximum number of characters of an error that are sent to the old program. */
+/** Maximum number of characters of an error that are sent to the old program, so that it fits into a message. */
 const MAX_ERROR_LENGTH = 4_000;
 
 /**
