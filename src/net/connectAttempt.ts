@@ -107,7 +107,7 @@ export class ConnectAttempt implements CompletionHandler<void> {
   /** Ends the attempt with the error `reason`, or closes the connected socket. */
   cancel(reason: unknown = localError("ECANCELED", "connect", addressDetails(this.#address))): void {
     this.#cancelReason = { reason };
-    // If connect(2) is waiting, close() makes it call failed().
+    // close() ends a waiting connect(2), whose waiter then calls failed().
     this.#socket?.close();
     this.failed(reason);
   }

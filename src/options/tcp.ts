@@ -101,7 +101,7 @@ export const TCP_REPAIR_OPTIONS: SocketOption<never, readonly TcpRepairOption[]>
   k.TCP_REPAIR_OPTIONS,
   (value) => encodeRepairOptions("TCP_REPAIR_OPTIONS", value),
 );
-/** On a listener: maximum number of pending Fast Open connections (RFC 7413). net.ipv4.tcp_fastopen must have flag 2. */
+/** On a listener: maximum number of pending Fast Open connections (RFC 7413). Requires net.ipv4.tcp_fastopen & 2. */
 export const TCP_FASTOPEN: SocketOption<number, number> = intOption("TCP_FASTOPEN", L, k.TCP_FASTOPEN, 0);
 /** The current value of the TCP timestamp option. It can be set only in repair mode. */
 export const TCP_TIMESTAMP: SocketOption<number, number> = uintOption("TCP_TIMESTAMP", L, k.TCP_TIMESTAMP);
