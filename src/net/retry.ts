@@ -14,7 +14,7 @@ import { LONGEST_TIMER, milliseconds, millisecondsWithin } from "../wait/waitOpt
 
 /** A try that failed, and the pause before the next one. */
 export interface RetryEvent {
-  /** The number of tries that have failed since the last connection. */
+  /** The number of tries for this connection that have failed. */
   readonly tries: number;
   /** Milliseconds until the next try. */
   readonly delay: number;

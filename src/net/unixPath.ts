@@ -13,7 +13,7 @@
 // - ECONNREFUSED: no process has the socket open.
 // - EPROTOTYPE (unix_find_bsd): a process has a stream socket open there, even if it has not called listen(2) yet.
 // - EPERM: a process has a datagram socket open there that is connected to another peer.
-// A process that has the socket open does not notice the check. Two servers may find the same file at the same time.
+// The check has no effect on a process that has the socket open. Two servers may find the same file at the same time.
 // So, right before the removal, the file is compared again with the file that was checked.
 //
 // Removal. Closing the socket removes the file if device and inode are still those of the socket's file. They are
