@@ -185,9 +185,9 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
   }
 
   /** Sets whether the server keeps the process alive. */
-  setRef(yes: boolean): void {
-    this.#keepsAlive = yes;
-    this.#rateTimer?.[yes ? "ref" : "unref"]();
+  setRef(referenced: boolean): void {
+    this.#keepsAlive = referenced;
+    this.#rateTimer?.[referenced ? "ref" : "unref"]();
   }
 
   /** Called when a connection of the client `key` has ended. */

@@ -99,8 +99,8 @@ export class ConnectAttempt implements CompletionHandler<void> {
   }
 
   /** Sets whether the wait for the kernel keeps the process alive. */
-  setRef(yes: boolean): void {
-    if (yes) this.#socket?.ref();
+  setRef(referenced: boolean): void {
+    if (referenced) this.#socket?.ref();
     else this.#socket?.unref();
   }
 

@@ -93,12 +93,12 @@ export class ConnectionChannel {
   /** Returns the connections that the worker has not taken. Call it only when the worker has ended. */
   async takeBack(): Promise<AcceptedConnection[]> {
     this.finish();
-    const left: AcceptedConnection[] = [];
+    const untaken: AcceptedConnection[] = [];
     for (;;) {
       try {
         const connection = await takeOverAsync(this.#workerEnd);
-        if (connection === undefined) return left;
-        left.push(connection);
+        if (connection === undefined) return untaken;
+        untaken.push(connection);
       } catch {
         // No descriptor is free. The connection stays in the channel.
         await new Promise((resolve) => setTimeout(resolve, DESCRIPTOR_PAUSE));

@@ -121,11 +121,11 @@ export class ForwardServer implements AcceptOwner<Socket>, LifecycleOwner {
   }
 
   /** Sets whether the server and all its connections keep the process alive. */
-  setRef(yes: boolean): void {
-    this.keepsAlive = yes;
-    this.#loop.setRef(yes);
-    setSocketRef(this.#listener.socket, yes);
-    for (const connection of this.#connections) connection.setRef(yes);
+  setRef(referenced: boolean): void {
+    this.keepsAlive = referenced;
+    this.#loop.setRef(referenced);
+    setSocketRef(this.#listener.socket, referenced);
+    for (const connection of this.#connections) connection.setRef(referenced);
   }
 
   accept(): void {

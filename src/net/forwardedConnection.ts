@@ -222,10 +222,10 @@ export class ForwardedConnection implements DeadlineMember, AttemptListener, Com
     this.#server.checked.pipes.removeUser(calls);
   }
 
-  setRef(yes: boolean): void {
-    setSocketRef(this.#client, yes);
-    this.#attempt?.setRef(yes);
-    if (this.#target !== undefined) setSocketRef(this.#target, yes);
+  setRef(referenced: boolean): void {
+    setSocketRef(this.#client, referenced);
+    this.#attempt?.setRef(referenced);
+    if (this.#target !== undefined) setSocketRef(this.#target, referenced);
   }
 
   /** Both directions have finished. */
@@ -293,8 +293,8 @@ function after(start: number, timeout: number | null): number {
 }
 
 /** Sets whether the waiting calls of a socket keep the process alive. */
-export function setSocketRef(socket: Socket, yes: boolean): void {
-  if (yes) socket.ref();
+export function setSocketRef(socket: Socket, referenced: boolean): void {
+  if (referenced) socket.ref();
   else socket.unref();
 }
 

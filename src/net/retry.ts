@@ -208,12 +208,12 @@ export async function openWithRetries<T>(
     }
     signal?.throwIfAborted();
     if (!allowsRetry(policy, error) || tries >= policy.maxTries) throw error;
-    const left = deadline - clock.now();
-    if (left <= 0) throw timeoutErrorOf(error);
+    const remaining = deadline - clock.now();
+    if (remaining <= 0) throw timeoutErrorOf(error);
     const delay = delayAfter(tries, policy);
     if (policy.onRetry !== undefined) runCallback("onRetry", policy.onRetry, { tries, delay, error });
-    await pause(Math.min(delay, left), clock, signal);
-    if (delay >= left) throw timeoutErrorOf(error);
+    await pause(Math.min(delay, remaining), clock, signal);
+    if (delay >= remaining) throw timeoutErrorOf(error);
   }
 }
 

@@ -138,14 +138,14 @@ function withSocketErrors<T>(address: UnixAddress, call: () => T): T {
 
 /** Binds the socket to its path. Returns the path of the new file. */
 async function bindPath(socket: Socket, address: UnixAddress): Promise<FilePath> {
-  for (let left = MAX_RETRIES; ; left--) {
+  for (let retriesLeft = MAX_RETRIES; ; retriesLeft--) {
     const file = withSocketErrors(address, () => absolutePath(address));
     try {
       // bind() makes its system call before it returns, so the current directory is that of absolutePath().
       await socket.bind(address);
       return file;
     } catch (error) {
-      if (!(error instanceof SocketError) || error.code !== "EADDRINUSE" || left === 0) throw error;
+      if (!(error instanceof SocketError) || error.code !== "EADDRINUSE" || retriesLeft === 0) throw error;
       if (!(await removeStale(address, file))) throw error;
     }
   }
