@@ -31,7 +31,7 @@ export interface AcceptOwner<T> {
   readonly address: Address | undefined;
   /** Accepts a connection. Returns undefined if the call waits; then `handler` gets the result. */
   acceptNext(handler: AcceptHandler<T>): T | undefined;
-  /** The peer of a connection. The loop calls it right after accept, before any other call can change the address. */
+  /** The peer of a connection. The loop calls it right after accept, before another call overwrites the address. */
   peerOf(connection: T): Address | undefined;
   /** The number of descriptors that the connections of this server are about to open. */
   readonly pendingDescriptors: number;
@@ -81,7 +81,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
   readonly #countByClient = new Map<string, number>();
   readonly #counts = { accepted: 0, refused: 0, proxyRefused: 0, connections: 0, shortages: 0 };
   readonly #proxyGate: ProxyGate | undefined;
-  /** Whether headers are read before handshakes of TLS. Then the listener limits their number. */
+  /** Whether headers are read before TLS handshakes. If so, the listener limits the number of pending headers. */
   #headersBeforeTls = false;
   #accepting = false;
   #inLoop = false;
@@ -185,9 +185,9 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
   }
 
   /** Sets whether the server keeps the process alive. */
-  setRef(yes: boolean): void {
-    this.#keepsAlive = yes;
-    this.#rateTimer?.[yes ? "ref" : "unref"]();
+  setRef(referenced: boolean): void {
+    this.#keepsAlive = referenced;
+    this.#rateTimer?.[referenced ? "ref" : "unref"]();
   }
 
   /** Called when a connection of the client `key` has ended. */

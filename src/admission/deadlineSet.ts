@@ -4,7 +4,7 @@
 import { clock } from "../builtins.js";
 import { MAX_TIMER_DELAY } from "../wait/waitOptions.js";
 
-/** The shortest time in ms between two checks of the deadlines. */
+/** The shortest time in ms between two checks, so that deadlines that are close to each other share a check. */
 const MIN_DELAY = 5;
 /** Maximum number of members that one check ends. Ending many at a time would delay all others. */
 const MAX_ENDED_AT_ONCE = 32;

@@ -22,7 +22,7 @@ const MAX_PAUSE = 100;
 
 const SHORTAGE_CODES: readonly string[] = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"];
 
-/** The code of the shortage that has caused an error, or one of the errors that it combines; otherwise undefined. */
+/** The code of the shortage that has caused an error, or one of the errors in its `cause`; otherwise undefined. */
 export function shortageOf(error: unknown): string | undefined {
   const { cause, code } = (error ?? {}) as { readonly cause?: unknown; readonly code?: unknown };
   if (typeof code === "string" && SHORTAGE_CODES.includes(code)) return code;
@@ -40,13 +40,13 @@ export interface PressureClient {
   readonly idle: boolean;
   /** Whether it keeps the process alive. */
   readonly keepsAlive: boolean;
-  /** A shortage begins: accept no more. */
+  /** Called when a shortage begins, or by `join()` during one. The server must not accept. */
   onShortageBegin(code: string): void;
   /** Retries the connections that wait for descriptors, until one fails again. Returns whether one still waits. */
   retryWork(): boolean;
-  /** Connections may be accepted again. */
+  /** Called when connections may be accepted again. */
   resumeAccepting(): void;
-  /** The shortage has ended. */
+  /** Called when the shortage has ended. */
   onShortageEnd(code: string): void;
 }
 

@@ -34,8 +34,8 @@ export interface ProxyProtocolOptions {
   readonly maxBytes?: number | undefined;
   /**
    * Maximum number of connections at a time whose header is not complete. At the maximum, the next connection replaces
-   * the oldest of them when that is 100 ms old. If `maxConnections` leaves fewer places, that is the maximum. Default
-   * 256.
+   * the oldest of them when the oldest is 100 ms old. Fewer, if `maxConnections` allows fewer further connections.
+   * Default 256.
    */
   readonly maxPending?: number | undefined;
 }

@@ -123,7 +123,7 @@ const textOf = (address: Address | undefined): string | null => (address === und
 /** The callbacks in the options that get events. */
 export type EventHooks = Pick<CheckedAdmission, "log" | "onPressure" | "onRefused">;
 
-/** The events of one server. Each method reports one event. */
+/** Reports the events of one server. */
 export class ServerEvents {
   readonly #call: string;
   readonly #address: () => Address | undefined;
@@ -220,7 +220,7 @@ export class ServerEvents {
     return this.#isWanted("closed");
   }
 
-  /** A connection has ended in a worker, which has made the record. */
+  /** Reports the end of a connection of a worker, with the record that the worker has made. */
   reportClosedInWorker(record: ClosedEvent, worker: number): void {
     if (this.wantsClosed) this.#emit({ ...record, call: this.#call, worker });
   }

@@ -160,9 +160,9 @@ export function connect(endpoint: TlsEndpointLike, opts?: ConnectOptions): Promi
  * with IPv6 and IPv4 in turn. The next attempt starts when one has failed or after 250 ms. The first connection wins,
  * and the others are closed.
  *
- * @throws SocketError if all attempts failed: `ECONNREFUSED`, `EHOSTUNREACH`, `ENETUNREACH`, `EADDRNOTAVAIL` …; `cause`
- *   is an AggregateError with the errors of all attempts, in order. `EAI_NONAME` and other `EAI_` codes if the name has
- *   no address; `ETIMEDOUT` if `timeout` passed
+ * @throws SocketError if all attempts failed: `ECONNREFUSED`, `EHOSTUNREACH`, `ENETUNREACH`, `EADDRNOTAVAIL` …; after
+ *   several attempts, `cause` is an AggregateError with their errors, in order. `EAI_NONAME` and other `EAI_` codes if
+ *   the name has no address; `ETIMEDOUT` if `timeout` passed
  * @throws ProxyError if the proxy refused the connection
  * @throws the reason of `signal`
  * @throws TypeError or RangeError for an endpoint or an option that is wrong or does not apply
@@ -287,7 +287,7 @@ function isSameTcpAddress(one: Endpoint, other: Endpoint): boolean {
   return a instanceof InetAddress && b instanceof InetAddress && a.host === b.host && a.port === b.port;
 }
 
-/** The address of an endpoint, which must not be the wildcard. */
+/** Returns the address of an endpoint. Throws a TypeError for the wildcard. */
 export function destinationOf({ address }: HostEndpoint, action: string): HostAddress | HostPort {
   if (address instanceof HostPort && address.host === "") {
     throw new TypeError(`Cannot ${action}: the wildcard is no destination, required a host`);

@@ -99,15 +99,15 @@ export class ConnectAttempt implements CompletionHandler<void> {
   }
 
   /** Sets whether the wait for the kernel keeps the process alive. */
-  setRef(yes: boolean): void {
-    if (yes) this.#socket?.ref();
+  setRef(referenced: boolean): void {
+    if (referenced) this.#socket?.ref();
     else this.#socket?.unref();
   }
 
   /** Ends the attempt with the error `reason`, or closes the connected socket. */
   cancel(reason: unknown = localError("ECANCELED", "connect", addressDetails(this.#address))): void {
     this.#cancelReason = { reason };
-    // If connect(2) is waiting, close() makes it call failed().
+    // close() ends a waiting connect(2), whose waiter then calls failed().
     this.#socket?.close();
     this.onFailed(reason);
   }

@@ -36,7 +36,7 @@ export const DESCRIPTOR_PAUSE = 50;
 /** The kind of the sockets of a channel. */
 export const CHANNEL_KIND: SocketKind = { family: AF_UNIX, type: SOCK_SEQPACKET, protocol: 0 };
 
-/** Does the same as `acceptStream`, but makes no stream. Returns the descriptor. */
+/** Accepts a connection like `acceptStream()` of socketListener.ts, but makes no Socket and no stream. */
 export function acceptRaw(
   { socket }: { readonly socket: Socket },
   handler: AcceptHandler<AcceptedConnection>,
@@ -80,7 +80,7 @@ export class ConnectionChannel {
     return true;
   }
 
-  /** Waits until the send buffer has room. */
+  /** Waits until the send buffer has space. */
   async whenWritable(): Promise<void> {
     await this.#serverEnd.writable();
   }
@@ -93,12 +93,12 @@ export class ConnectionChannel {
   /** Returns the connections that the worker has not taken. Call it only when the worker has ended. */
   async takeBack(): Promise<AcceptedConnection[]> {
     this.finish();
-    const left: AcceptedConnection[] = [];
+    const untaken: AcceptedConnection[] = [];
     for (;;) {
       try {
         const connection = await takeOverAsync(this.#workerEnd);
-        if (connection === undefined) return left;
-        left.push(connection);
+        if (connection === undefined) return untaken;
+        untaken.push(connection);
       } catch {
         // No descriptor is free. The connection stays in the channel.
         await new Promise((resolve) => setTimeout(resolve, DESCRIPTOR_PAUSE));

@@ -1,5 +1,5 @@
-// forward(): its options, and Forwarder. The first call loads forwardServer.ts, which accepts and forwards the
-// connections, and the folders admission/ and proxyProtocol/.
+// forward(): its options, and Forwarder. The first call loads the folders admission/ and proxyProtocol/, and
+// forwardServer.ts, which accepts and forwards the connections.
 
 import { AsyncResource } from "node:async_hooks";
 import {
@@ -31,7 +31,7 @@ export type { Forwarded } from "./forwardedConnection.js";
 export type { ForwarderStats } from "./forwardServer.js";
 export type { ForwardHeaderOptions } from "./forwardHeader.js";
 
-/** How to forward. */
+/** Options of `forward()`. */
 export interface ForwardOptions extends AdmissionOptions {
   /**
    * Maximum number of connections at a time; further connections wait in the accept queue, or are reset (`whenFull`).

@@ -29,7 +29,10 @@ import { forwardHeader } from "./forwardHeader.js";
 import { describeListener, type ListenerDescription } from "./listenerStats.js";
 import { gateOf, type ListenAddress, type SocketListener } from "./socketListener.js";
 
-/** Maximum number of connections to a target by name that are tried again at the same time after a shortage. */
+/**
+ * Maximum number of connections to a target by name that are tried again at the same time after a shortage. A lookup
+ * fails later, so the loop can't stop at the first failure.
+ */
 const MAX_RETRIED_LOOKUPS = 4;
 
 /** The counters of a {@link Forwarder}. */
@@ -118,11 +121,11 @@ export class ForwardServer implements AcceptOwner<Socket>, LifecycleOwner {
   }
 
   /** Sets whether the server and all its connections keep the process alive. */
-  setRef(yes: boolean): void {
-    this.keepsAlive = yes;
-    this.#loop.setRef(yes);
-    setSocketRef(this.#listener.socket, yes);
-    for (const connection of this.#connections) connection.setRef(yes);
+  setRef(referenced: boolean): void {
+    this.keepsAlive = referenced;
+    this.#loop.setRef(referenced);
+    setSocketRef(this.#listener.socket, referenced);
+    for (const connection of this.#connections) connection.setRef(referenced);
   }
 
   accept(): void {

@@ -53,7 +53,7 @@ export interface CheckedForward extends CheckedAdmission {
 /** Makes the header of the PROXY protocol for the target. `header` is the header that the client's proxy has sent. */
 export type MakeHeader = (client: Address, socket: Socket, header: ProxyHeader | undefined) => Buffer;
 
-/** Maximum number of failed lookups of a connection that count as a shortage and are made again. */
+/** Maximum number of failed lookups that count as a shortage. Limited, because the name may have no address. */
 const MAX_REPEATED_LOOKUPS = 5;
 
 /** One forwarded connection. */
@@ -222,10 +222,10 @@ export class ForwardedConnection implements DeadlineMember, AttemptListener, Com
     this.#server.checked.pipes.removeUser(calls);
   }
 
-  setRef(yes: boolean): void {
-    setSocketRef(this.#client, yes);
-    this.#attempt?.setRef(yes);
-    if (this.#target !== undefined) setSocketRef(this.#target, yes);
+  setRef(referenced: boolean): void {
+    setSocketRef(this.#client, referenced);
+    this.#attempt?.setRef(referenced);
+    if (this.#target !== undefined) setSocketRef(this.#target, referenced);
   }
 
   /** Both directions have finished. */
@@ -293,8 +293,8 @@ function after(start: number, timeout: number | null): number {
 }
 
 /** Sets whether the waiting calls of a socket keep the process alive. */
-export function setSocketRef(socket: Socket, yes: boolean): void {
-  if (yes) socket.ref();
+export function setSocketRef(socket: Socket, referenced: boolean): void {
+  if (referenced) socket.ref();
   else socket.unref();
 }
 

@@ -50,7 +50,7 @@ export interface RaceLimits {
   readonly maxAttempts: number;
 }
 
-/** An address to which an attempt was started. `failed` has the error of the attempt; it is absent before that. */
+/** An address to which an attempt was started. `failed` has the error of the attempt; absent until it fails. */
 export interface AttemptState<A> {
   readonly address: A;
   readonly failed?: { readonly error: unknown };

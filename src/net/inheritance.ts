@@ -21,17 +21,17 @@ export interface InheritedSocket {
   readonly file: UnixFile | undefined;
 }
 
-/** Maximum number of characters of an error that are sent to the old program. */
+/** Maximum number of characters of an error that are sent to the old program, so that it fits into a message. */
 const MAX_ERROR_LENGTH = 4_000;
 
 /**
  * Receives the sockets of the old program. Undefined if the descriptor is not the channel to the old program, as in a
  * program that has inherited only the environment.
  *
- * @param place the value of UPGRADE_VARIABLE: the descriptor and its inode
+ * @param channel the value of UPGRADE_VARIABLE: the descriptor and its inode
  */
-export async function receiveInheritance(place: string): Promise<Inheritance | undefined> {
-  const [, fd, inode] = /^(\d+):(\d+)$/.exec(place) ?? [];
+export async function receiveInheritance(channel: string): Promise<Inheritance | undefined> {
+  const [, fd, inode] = /^(\d+):(\d+)$/.exec(channel) ?? [];
   if (fd === undefined || inodeOf(Number(fd)) !== inode) return undefined;
   const inheritance = new Inheritance(Socket.fromfd(Number(fd)));
   await inheritance.receive();

@@ -8,14 +8,14 @@ export const UPGRADE_VARIABLE = "BERKELEY_UPGRADE";
 
 let inheritance: Promise<Inheritance | undefined> | undefined;
 
-/** Receives the sockets of the old program, once. Undefined if this program was not started by `upgrade()`. */
+/** The first call receives the sockets of the old program. Undefined if this program was not started by `upgrade()`. */
 export function findInheritance(): Promise<Inheritance | undefined> | undefined {
   if (inheritance !== undefined) return inheritance;
-  const place = process.env[UPGRADE_VARIABLE];
+  const channel = process.env[UPGRADE_VARIABLE];
   // A worker thread has the same environment variables, but only the main thread may receive the sockets.
-  if (place === undefined || !workerThreads().isMainThread) return undefined;
+  if (channel === undefined || !workerThreads().isMainThread) return undefined;
   // Deleted, because child processes inherit the environment and must not receive the sockets.
   delete process.env[UPGRADE_VARIABLE];
-  inheritance = import("./inheritance.js").then(({ receiveInheritance }) => receiveInheritance(place));
+  inheritance = import("./inheritance.js").then(({ receiveInheritance }) => receiveInheritance(channel));
   return inheritance;
 }

@@ -28,8 +28,8 @@ export interface NewProgramChannel {
   /** Resolves with the next message except `hello`, which it answers; undefined if the new program has ended. */
   receive(): Promise<UpgradeMessage | undefined>;
   send(message: UpgradeMessage): Promise<void>;
-  /** Calls `closed` when one of the sockets is closed in this program, until `unwatch()`. */
-  watch(closed: () => void): void;
+  /** Calls `listener` when one of the sockets is closed in this program, until `unwatch()`. */
+  watch(listener: () => void): void;
   unwatch(): void;
   close(): void;
 }
@@ -61,8 +61,8 @@ export function openUpgradeChannel(sockets: readonly PassableSocket[]): NewProgr
       }
     },
     send: (message) => sendUpgradeMessage(ours, message),
-    watch: (closed) => {
-      for (const { socket } of sockets) stopWatching.push(onClose(socket, closed));
+    watch: (listener) => {
+      for (const { socket } of sockets) stopWatching.push(onClose(socket, listener));
     },
     unwatch,
     close: () => {

@@ -196,7 +196,7 @@ function checkLogin(
   for (const [name, value] of Object.entries(given)) {
     if (typeof value !== "string") throw new TypeError(`Cannot ${action}: via.${name} is no string, required one`);
     const bytes = Buffer.byteLength(value);
-    // RFC 1929, section 2: each value has a length of one byte, and the user name is not empty.
+    // RFC 1929, section 2: one byte is the length of a value, and the user name is not empty.
     if (protocol === "socks5" && (bytes > 255 || (bytes === 0 && name === "username"))) {
       throw new RangeError(
         `Cannot ${action}: via.${name} has ${bytes} bytes, required ${name === "username" ? 1 : 0} to 255`,

@@ -92,8 +92,8 @@ class ConnectionCall extends PendingCall<Stream> {
 
 /**
  * Keeps a client connected: connects when a call needs a connection and there is none. The pauses between tries get
- * longer with each failure ({@link RetryOptions}). After a connection that has lasted for `stableAfter` they are short
- * again.
+ * longer with each failure ({@link RetryOptions}). After a connection that has lasted for `stableAfter`, the pauses
+ * are short again.
  *
  * `connection()` returns the present connection, to any number of callers. `for await` returns one connection after the
  * other, and closes each before the next.
@@ -338,7 +338,7 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
     for (const call of calls) call.resolve(stream);
   }
 
-  /** Notes the end of the present stream, and sets the time of the next try. Does nothing for another stream. */
+  /** Records the end of the present stream, and sets the time of the next try. Does nothing for another stream. */
   #noteEnd(stream: Stream, cause: DisconnectEvent["reason"], error?: unknown): void {
     if (stream !== this.#stream || !this.#connected) return;
     // If a read has returned the end before a call closed the stream, the peer has ended the connection.

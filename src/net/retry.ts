@@ -14,7 +14,7 @@ import { MAX_TIMER_DELAY, milliseconds, millisecondsWithin } from "../wait/waitO
 
 /** A try that failed, and the pause before the next one. */
 export interface RetryEvent {
-  /** The number of tries that have failed since the last connection. */
+  /** The number of tries for this connection that have failed. */
   readonly tries: number;
   /** Milliseconds until the next try. */
   readonly delay: number;
@@ -208,12 +208,12 @@ export async function openWithRetries<T>(
     }
     signal?.throwIfAborted();
     if (!allowsRetry(policy, error) || tries >= policy.maxTries) throw error;
-    const left = deadline - clock.now();
-    if (left <= 0) throw timeoutErrorOf(error);
+    const remaining = deadline - clock.now();
+    if (remaining <= 0) throw timeoutErrorOf(error);
     const delay = delayAfter(tries, policy);
     if (policy.onRetry !== undefined) runCallback("onRetry", policy.onRetry, { tries, delay, error });
-    await pause(Math.min(delay, left), clock, signal);
-    if (delay >= left) throw timeoutErrorOf(error);
+    await pause(Math.min(delay, remaining), clock, signal);
+    if (delay >= remaining) throw timeoutErrorOf(error);
   }
 }
 

@@ -11,8 +11,8 @@ const TIMEOUT = 5_000;
 /**
  * Sends a message such as `"READY=1"`.
  *
- * @param lastMessage waits until the manager has handled the message. After the end of this process, the manager
- *   possibly cannot find the service to which the process belonged
+ * @param lastMessage if true, waits until the manager has handled the message, because after the end of this process
+ *   the manager may not find the service of the process
  * @returns false if there is no manager
  * @throws SocketError the errors of connect(2) and sendmsg(2); `ETIMEDOUT`; `EAFNOSUPPORT` for another kind of address
  */

@@ -91,7 +91,7 @@ async function readReply(stream: Stream, wait: CheckedWait): Promise<void> {
     const [code, text] = REPLIES[reply] ?? ["EPROTO", "unassigned"];
     throw new ProxyRefusal(code, `the proxy answered ${reply}: ${text}`, { reply });
   }
-  // The address and port that the proxy connects from follow. They are read and not used.
+  // The rest of the reply is the address and port from which the proxy connects. They are read and not used.
   if (type === ADDRESS_IPV4) await stream.readExactly(4 + 2, remainingWait(wait));
   else if (type === ADDRESS_IPV6) await stream.readExactly(16 + 2, remainingWait(wait));
   else if (type === ADDRESS_NAME) {

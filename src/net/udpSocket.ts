@@ -274,9 +274,9 @@ export class UdpSocket extends Inspectable<UdpDescription> implements AsyncItera
   }
 
   /**
-   * Leaves a multicast group, with the same arguments as `join()`. With `source` it leaves only that source;
-   * leaving the last source leaves the group. Without `source` it leaves the group with all its sources. Without
-   * `interface`, it leaves the group of IPv4 on the interface of the route, and the latest membership of IPv6.
+   * Leaves a multicast group, with the same arguments as `join()`. With `source` it leaves only that source; leaving
+   * the last source leaves the group. Without `source` it leaves the group with all its sources. Without `interface`,
+   * it leaves a group of IPv4 on the interface of the route, and the latest membership of a group of IPv6.
    *
    * @throws SocketError `EADDRNOTAVAIL` if the socket has not joined the group on this interface; `EINVAL` for a source
    *   of a group that the socket has not joined; `ENODEV`, `EBADF`

@@ -13,7 +13,7 @@
 // - ECONNREFUSED: no process has the socket open.
 // - EPROTOTYPE (unix_find_bsd): a process has a stream socket open there, even if it has not called listen(2) yet.
 // - EPERM: a process has a datagram socket open there that is connected to another peer.
-// A process that has the socket open does not notice the check. Two servers may find the same file at the same time.
+// The check has no effect on a process that has the socket open. Two servers may find the same file at the same time.
 // So, right before the removal, the file is compared again with the file that was checked.
 //
 // Removal. Closing the socket removes the file if device and inode are still those of the socket's file. They are
@@ -138,14 +138,14 @@ function withSocketErrors<T>(address: UnixAddress, call: () => T): T {
 
 /** Binds the socket to its path. Returns the path of the new file. */
 async function bindPath(socket: Socket, address: UnixAddress): Promise<FilePath> {
-  for (let left = MAX_RETRIES; ; left--) {
+  for (let retriesLeft = MAX_RETRIES; ; retriesLeft--) {
     const file = withSocketErrors(address, () => absolutePath(address));
     try {
       // bind() makes its system call before it returns, so the current directory is that of absolutePath().
       await socket.bind(address);
       return file;
     } catch (error) {
-      if (!(error instanceof SocketError) || error.code !== "EADDRINUSE" || left === 0) throw error;
+      if (!(error instanceof SocketError) || error.code !== "EADDRINUSE" || retriesLeft === 0) throw error;
       if (!(await removeStale(address, file))) throw error;
     }
   }

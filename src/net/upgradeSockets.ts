@@ -15,7 +15,7 @@ export interface PassableSocket {
   readonly file: UnixFile | undefined;
 }
 
-/** The sockets of a listener or of a server for the new program, and how it stops after that. */
+/** The sockets that a listener or a server passes to the new program, and how it stops after that. */
 export interface Handover {
   /** Returns the sockets; undefined if the object accepts no more. */
   sockets(): readonly PassableSocket[] | undefined;

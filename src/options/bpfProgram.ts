@@ -20,11 +20,11 @@ export interface BpfInstruction {
 }
 
 /** Bytes of an instruction. */
-const SIZE = 8;
+const INSTRUCTION_SIZE = 8;
 /** BPF_MAXINSNS of linux/bpf_common.h. */
 const MAX_INSTRUCTIONS = 4096;
 /** Bytes of the longest program. */
-export const MAX_PROGRAM_SIZE: number = MAX_INSTRUCTIONS * SIZE;
+export const MAX_PROGRAM_SIZE: number = MAX_INSTRUCTIONS * INSTRUCTION_SIZE;
 
 const MEMBERS = ["code", "jt", "jf", "k"];
 
@@ -38,13 +38,13 @@ export function encodeProgram(option: string, value: readonly BpfInstruction[]):
       `Cannot set ${option}: value has ${value.length} instructions, required 1 to ${MAX_INSTRUCTIONS}`,
     );
   }
-  const bytes = new Uint8Array(value.length * SIZE);
+  const bytes = new Uint8Array(value.length * INSTRUCTION_SIZE);
   const out = view(bytes);
   for (let index = 0; index < value.length; index++) {
     const place = `${option}, instruction ${index}`;
     const { code, jt = 0, jf = 0, k = 0 } = checkMembers(place, value[index], MEMBERS);
-    const at = index * SIZE;
-    out.setUint16(at, numberMember(place, "code", code, 0, 0xffff), LITTLE_ENDIAN);
+    const at = index * INSTRUCTION_SIZE;
+    out.setUint16(at, numberMember(place, "code", code, 0, 0xffff), LITTLE);
     out.setUint8(at + 2, numberMember(place, "jt", jt, 0, 0xff));
     out.setUint8(at + 3, numberMember(place, "jf", jf, 0, 0xff));
     // `k` may be negative, like the offsets from SKF_AD_OFF on. The kernel takes 32 unsigned bits.
@@ -56,7 +56,7 @@ export function encodeProgram(option: string, value: readonly BpfInstruction[]):
 export function decodeProgram(bytes: Uint8Array): Required<BpfInstruction>[] {
   const data = view(bytes);
   const program: Required<BpfInstruction>[] = [];
-  for (let at = 0; at + SIZE <= bytes.length; at += SIZE) {
+  for (let at = 0; at + INSTRUCTION_SIZE <= bytes.length; at += INSTRUCTION_SIZE) {
     program.push({
       code: data.getUint16(at, LITTLE_ENDIAN),
       jt: data.getUint8(at + 2),

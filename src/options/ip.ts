@@ -225,7 +225,7 @@ export const IP_PROTOCOL: SocketOption<number, never> = withoutSet(intOption("IP
 export type PortRange = readonly [low: number, high: number];
 
 /**
- * IP_UNICAST_IF or IPV6_UNICAST_IF. They have the index in network byte order, all other options in host byte order.
+ * IP_UNICAST_IF or IPV6_UNICAST_IF. Their value is in network byte order, that of all other options in host byte order.
  */
 export function unicastInterface(name: string, level: number, optname: number): SocketOption<number, NetworkInterface> {
   return customOption<number, NetworkInterface>(

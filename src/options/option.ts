@@ -39,7 +39,7 @@ export function cannotSet(option: string, value: unknown, member: string = "valu
   return `Cannot set ${option}: ${member} is ${quote(value)}`;
 }
 
-/** The `decode` of an option that can only be set, and the `encode` of one that can only be read. */
+/** Returns a function that throws: `decode` of an option that can only be set, or `encode` of a read-only option. */
 export function unsupportedConversion(name: string, direction: "get" | "set"): () => never {
   return () => {
     throw new TypeError(

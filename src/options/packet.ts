@@ -111,7 +111,7 @@ export interface PacketFanout {
   readonly flags?: number;
 }
 
-/** Joins a fanout group. Before that, reading returns zeros. */
+/** Joins a fanout group. Before the first join, reading returns zeros. */
 export const PACKET_FANOUT: SocketOption<Required<PacketFanout>, PacketFanout> = customOption<
   Required<PacketFanout>,
   PacketFanout

@@ -54,7 +54,7 @@ export type PendingError = string | null;
 
 /** Records debugging information in the kernel. */
 export const SO_DEBUG: SocketOption<boolean, boolean> = booleanOption("SO_DEBUG", L, k.SO_DEBUG);
-/** Lets `bind` use an address with connections in TIME-WAIT. A datagram socket can also use an address in use. */
+/** Lets `bind` use an address with connections in TIME-WAIT. A datagram socket can also share an address. */
 export const SO_REUSEADDR: SocketOption<boolean, boolean> = booleanOption("SO_REUSEADDR", L, k.SO_REUSEADDR);
 /** The type of the socket, such as `SOCK_STREAM`. */
 export const SO_TYPE: SocketOption<number, never> = withoutSet(intOption("SO_TYPE", L, k.SO_TYPE));

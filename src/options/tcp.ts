@@ -101,7 +101,7 @@ export const TCP_REPAIR_OPTIONS: SocketOption<never, readonly TcpRepairOption[]>
   k.TCP_REPAIR_OPTIONS,
   (value) => encodeRepairOptions("TCP_REPAIR_OPTIONS", value),
 );
-/** On a listener: maximum number of pending Fast Open connections (RFC 7413). net.ipv4.tcp_fastopen must have bit 2. */
+/** On a listener: maximum number of pending Fast Open connections (RFC 7413). Requires net.ipv4.tcp_fastopen & 2. */
 export const TCP_FASTOPEN: SocketOption<number, number> = intOption("TCP_FASTOPEN", L, k.TCP_FASTOPEN, 0);
 /** The current value of the TCP timestamp option. It can be set only in repair mode. */
 export const TCP_TIMESTAMP: SocketOption<number, number> = uintOption("TCP_TIMESTAMP", L, k.TCP_TIMESTAMP);
@@ -115,7 +115,7 @@ export const TCP_CC_INFO: SocketOption<TcpCcInfo, never> = readOnlyOption(
   TCP_CC_INFO_SIZE,
   decodeTcpCcInfo,
 );
-/** On a listener: keeps the headers of each SYN. 1: from the IP header on. 2: also that of the link layer. */
+/** On a listener: keeps the headers of each SYN. 1: from the IP header on. 2: also the link-layer header. */
 export const TCP_SAVE_SYN: SocketOption<number, number> = intOption("TCP_SAVE_SYN", L, k.TCP_SAVE_SYN, 0, 2);
 /** The headers of the SYN of this connection. Empty after the first reading, and without TCP_SAVE_SYN. */
 export const TCP_SAVED_SYN: SocketOption<Uint8Array, never> = withoutSet(
