@@ -44,7 +44,7 @@ export function encodeProgram(option: string, value: readonly BpfInstruction[]):
     const place = `${option}, instruction ${index}`;
     const { code, jt = 0, jf = 0, k = 0 } = checkMembers(place, value[index], MEMBERS);
     const at = index * INSTRUCTION_SIZE;
-    out.setUint16(at, numberMember(place, "code", code, 0, 0xffff), LITTLE);
+    out.setUint16(at, numberMember(place, "code", code, 0, 0xffff), LITTLE_ENDIAN);
     out.setUint8(at + 2, numberMember(place, "jt", jt, 0, 0xff));
     out.setUint8(at + 3, numberMember(place, "jf", jf, 0, 0xff));
     // `k` may be negative, like the offsets from SKF_AD_OFF on. The kernel takes 32 unsigned bits.
