@@ -32,6 +32,8 @@ export interface Forwarded {
   readonly toTarget: number;
   /** Bytes that were sent to the client. */
   readonly toClient: number;
+  /** Milliseconds since the connection was accepted. */
+  readonly duration: number;
   /** The error that ended the connection; absent if both sides have ended their direction. */
   readonly error?: unknown;
 }
@@ -282,7 +284,8 @@ export class ForwardedConnection implements DeadlineMember, AttemptListener, Com
     this.#server.remove(this, this.#key, toTarget, toClient, failure !== undefined);
     const { onEnd } = this.#server.checked;
     if (onEnd === undefined) return;
-    const forwarded: Forwarded = { client: this.#address!, toTarget, toClient, ...failure };
+    const duration = clock() - this.#startedAt;
+    const forwarded: Forwarded = { client: this.#address!, toTarget, toClient, duration, ...failure };
     queueMicrotask(() => runCallback("onEnd", onEnd, forwarded));
   }
 }

@@ -67,6 +67,24 @@ test("proxy passes bytes and both ends on, a line for each connection and totals
   assert.match(stdout, /^total: 2 connections, to target 3\.00 MB, to client 3\.00 MB in /m);
 });
 
+test("the time of a connection that the kernel forwards is that since it was accepted", async () => {
+  await using target = await server();
+  await using program = proxyOf(["0", target.endpoint, "--json"]);
+  const endpoint = await listening(program);
+  const began = performance.now();
+  await using stream = await connect(endpoint);
+  await stream.write("x");
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  await stream.closeWrite();
+  await stream.readExactly(1);
+  await program.line(/"event":"connection"/);
+  const most = performance.now() - began;
+  program.kill("SIGINT");
+  const event = objects((await program.ended).stdout).find(({ event: name }) => name === "connection");
+  const milliseconds = event!["milliseconds"] as number;
+  assert.ok(milliseconds >= 19 && milliseconds <= most + 1, `${milliseconds} of at most ${most} ms`);
+});
+
 test("proxy --json has an object for each event", async () => {
   await using target = await server();
   await using program = proxyOf(["0", target.endpoint, "--json", "--count", "1"]);

@@ -122,6 +122,27 @@ test("a sender that ends in the middle leaves no file, nor does a wrong checksum
   );
 });
 
+test("file --idle ends a transfer whose peer sends no header, no checksum or no answer", async () => {
+  const target = join(folder, "silent");
+  for (const bytes of ["", `{"berkeley":"file","version":1,"name":"x","size":1}\nx`]) {
+    await using receiver = start(["file", "receive", "0", target, "--idle", "50ms"]);
+    await using stream = await connect(await listening(receiver));
+    if (bytes !== "") await stream.write(bytes);
+    const { status, stderr } = await receiver.ended;
+    assert.equal(status, 1);
+    assert.match(stderr, /ETIMEDOUT/);
+    assert.ok(!existsSync(target));
+  }
+  const source = join(folder, "unanswered");
+  writeFileSync(source, "abc");
+  await using sender = start(["file", "send", source, "0", "--listen", "--idle", "50ms"]);
+  await using stream = await connect(await listening(sender));
+  await stream.readLine();
+  const { status, stderr } = await sender.ended;
+  assert.equal(status, 1);
+  assert.match(stderr, /ETIMEDOUT/);
+});
+
 test("a file name from the sender can't select another folder", async () => {
   const inbox = join(folder, "safe");
   mkdirSync(inbox);

@@ -1,6 +1,6 @@
 // The commands `connect` and `listen`: ends, limits, forms of output, options, commands of --exec, and errors.
 import assert from "node:assert/strict";
-import { statSync, writeFileSync } from "node:fs";
+import { existsSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import {
@@ -10,6 +10,7 @@ import {
   connect,
   connectUdp,
   listen,
+  SOCK_STREAM,
   Socket,
   type SocketListener,
   TCP_MAXSEG,
@@ -229,6 +230,23 @@ test("an option that the kernel refuses is an error with its errno, an unknown o
   assert.match(unknown.stderr, /did you mean "TCP_NODELAY"\?/);
 });
 
+test("listen with --option removes the file of its UNIX socket, and replaces a stale one", async () => {
+  const path = join(folder, "option.sock");
+  for (const stale of [false, true]) {
+    if (stale) {
+      const left = new Socket(AF_UNIX, SOCK_STREAM);
+      await left.bind({ path });
+      left.close();
+      assert.ok(existsSync(path));
+    }
+    await using program = start(["listen", path, "--option", "SO_RCVBUF=10000", "--exec", "true"]);
+    await using stream = await connect(await listening(program));
+    assert.equal(await stream.read(), null);
+    assert.equal((await program.ended).status, 0);
+    assert.ok(!existsSync(path));
+  }
+});
+
 test("listen sets --option on accepted connections", async () => {
   await using program = start(["listen", "0", "--option", "TCP_NODELAY=1", "--exec", "true", "-v"]);
   await using stream = await connect(await listening(program));
@@ -281,12 +299,12 @@ test("listen --exec runs a command for each connection, by default only for this
   }
   program.kill("SIGTERM");
   assert.equal((await program.ended).status, 0);
-  for (const remote of ["*:0", "tcp://0.0.0.0:0", "tcp://[::]:0"]) {
+  for (const remote of ["*:0", "tcp://0.0.0.0:0", "tcp://[::]:0", "fd:3", "systemd:web"]) {
     const refused = await run(["listen", remote, "--exec", "sh"]);
     assert.equal(refused.status, 2);
     assert.match(
       refused.stderr,
-      /^berkeley: --exec is given with an endpoint that other machines reach, required --allow-/,
+      /^berkeley: --exec is given with an endpoint that other machines may reach, required --allow-/,
     );
   }
 });

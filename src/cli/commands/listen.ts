@@ -56,7 +56,7 @@ export const command: Command = define({
     const { isLocal } = await import("../frame/endpoints.js");
     if (exec !== undefined && !allowRemoteExec && !isLocal(target.endpoint)) {
       throw new UsageError(
-        "--exec is given with an endpoint that other machines reach, required --allow-remote-exec too",
+        "--exec is given with an endpoint that other machines may reach, required --allow-remote-exec too",
       );
     }
     const { signal } = interrupts;

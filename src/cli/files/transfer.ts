@@ -5,7 +5,7 @@
 //   receiver  {"ok":true}\n   when the receiver has written the file to disk, or {"error":"…"}\n
 
 import { createHash } from "node:crypto";
-import { createReadStream, existsSync, statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 
@@ -37,7 +37,7 @@ const BUFFER_SIZE = 256 << 10;
 
 /** Sends a file over the stream that `openStream` opens. */
 export async function sendFile(path: string, openStream: () => Promise<Stream>, plan: TransferPlan): Promise<void> {
-  const { output, raw, signal } = plan;
+  const { output, raw } = plan;
   let file: FileHandle;
   try {
     file = await open(path);
@@ -53,10 +53,11 @@ export async function sendFile(path: string, openStream: () => Promise<Stream>, 
     const progress = new Progress(output, size);
     try {
       if (!raw)
-        await stream.write(`${JSON.stringify({ berkeley: "file", version: 1, name: basename(path), size })}\n`, {
-          signal,
-        });
-      const sum = raw ? undefined : checksum(path, size);
+        await stream.write(
+          `${JSON.stringify({ berkeley: "file", version: 1, name: basename(path), size })}\n`,
+          waitOf(plan),
+        );
+      const sum = raw ? undefined : checksum(file, size);
       // Awaited below. If the transfer fails first, this rejection must not be unhandled.
       sum?.catch(() => undefined);
       const sent = await sendBytes(stream, file, size, progress, plan);
@@ -106,7 +107,7 @@ async function sendBytes(
   while (sent < size) {
     const { bytesRead } = await file.read(buffer, 0, Math.min(BUFFER_SIZE, size - sent), sent);
     if (bytesRead === 0) break;
-    await stream.write(buffer.subarray(0, bytesRead), { signal, ...(idle === undefined ? {} : { timeout: idle }) });
+    await stream.write(buffer.subarray(0, bytesRead), waitOf(plan));
     sent += bytesRead;
     progress.set(sent);
   }
@@ -114,18 +115,30 @@ async function sendBytes(
 }
 
 /** The SHA-256 of the first `size` bytes of the file, in hexadecimal. */
-async function checksum(path: string, size: number): Promise<string> {
+async function checksum(file: FileHandle, size: number): Promise<string> {
   const sum = createHash("sha256");
-  if (size > 0)
-    for await (const chunk of createReadStream(path, { end: size - 1, highWaterMark: BUFFER_SIZE }))
-      sum.update(chunk as Buffer);
+  const buffer = Buffer.allocUnsafe(BUFFER_SIZE);
+  for (let offset = 0; offset < size;) {
+    const { bytesRead } = await file.read(buffer, 0, Math.min(BUFFER_SIZE, size - offset), offset);
+    if (bytesRead === 0) break;
+    sum.update(buffer.subarray(0, bytesRead));
+    offset += bytesRead;
+  }
   return sum.digest("hex");
 }
 
+/** The options of a read or a write: it ends when the transfer is aborted, and after the time of --idle. */
+function waitOf({ signal, idle }: TransferPlan): { signal: AbortSignal; timeout?: number } {
+  return idle === undefined ? { signal } : { signal, timeout: idle };
+}
+
+const readShortLine = (stream: Stream, plan: TransferPlan): Promise<string | null> =>
+  stream.readLine({ max: MAX_LINE, ...waitOf(plan) });
+
 /** Sends the checksum, and waits for the answer of the receiver. */
-async function sendChecksum(stream: Stream, sha256: string, { signal }: TransferPlan): Promise<void> {
-  await stream.write(`${JSON.stringify({ sha256 })}\n`, { signal });
-  const answer = readObject(await stream.readLine({ max: MAX_LINE, signal }), "the answer of the receiver");
+async function sendChecksum(stream: Stream, sha256: string, plan: TransferPlan): Promise<void> {
+  await stream.write(`${JSON.stringify({ sha256 })}\n`, waitOf(plan));
+  const answer = readObject(await readShortLine(stream, plan), "the answer of the receiver");
   if (answer["ok"] !== true)
     throw new Failure(`the receiver reports: ${escapeLine(JSON.stringify(answer["error"] ?? "no success"))}`);
 }
@@ -135,7 +148,7 @@ async function sendChecksum(stream: Stream, sha256: string, { signal }: Transfer
  * of the file.
  */
 export async function receiveFile(path: string, openStream: () => Promise<Stream>, plan: TransferPlan): Promise<void> {
-  const { output, raw, force, signal } = plan;
+  const { output, raw, force } = plan;
   const isFolder = existsSync(path) && statSync(path).isDirectory();
   if (isFolder && raw) throw new UsageError(`TO is ${JSON.stringify(path)}, a folder, required a file with --raw`);
   if (!isFolder) checkOverwrite(path, force);
@@ -148,7 +161,7 @@ export async function receiveFile(path: string, openStream: () => Promise<Stream
     const target = isFolder ? join(path, nameOf(header!)) : path;
     if (isFolder) checkOverwrite(target, force);
     const size = await store(stream, target, header, plan);
-    if (!raw) await stream.write('{"ok":true}\n', { signal });
+    if (!raw) await stream.write('{"ok":true}\n', waitOf(plan));
     await stream.end({ timeout: 5000 });
     report(output, "received", target, size, performance.now() - began);
   } catch (error) {
@@ -174,11 +187,8 @@ function nameOf({ name }: Header): string {
   return last;
 }
 
-async function readHeader(stream: Stream, { signal }: TransferPlan): Promise<Header> {
-  const { berkeley, version, name, size } = readObject(
-    await stream.readLine({ max: MAX_LINE, signal }),
-    "a header line",
-  );
+async function readHeader(stream: Stream, plan: TransferPlan): Promise<Header> {
+  const { berkeley, version, name, size } = readObject(await readShortLine(stream, plan), "a header line");
   if (
     berkeley !== "file" ||
     version !== 1 ||
@@ -234,8 +244,7 @@ async function receiveBytes(
   size: number | undefined,
   plan: TransferPlan,
 ): Promise<number> {
-  const { output, signal, idle } = plan;
-  const wait = { signal, ...(idle === undefined ? {} : { timeout: idle }) };
+  const { output } = plan;
   const progress = new Progress(output, size);
   const sum = createHash("sha256");
   const buffer = Buffer.allocUnsafe(BUFFER_SIZE);
@@ -244,7 +253,7 @@ async function receiveBytes(
     const end = size ?? Infinity;
     while (received < end) {
       const limit = Math.min(BUFFER_SIZE, end - received);
-      const length = await stream.read(buffer.subarray(0, limit), wait);
+      const length = await stream.read(buffer.subarray(0, limit), waitOf(plan));
       if (length === 0) break;
       for (let at = 0; at < length;) at += (await file.write(buffer, at, length - at)).bytesWritten;
       if (size !== undefined) sum.update(buffer.subarray(0, length));
@@ -256,7 +265,7 @@ async function receiveBytes(
   }
   if (size === undefined) return received;
   if (received < size) throw new Failure(`the sender finished after ${received} of ${size} bytes`);
-  const { sha256 } = readObject(await stream.readLine({ max: MAX_LINE, signal }), "the checksum");
+  const { sha256 } = readObject(await readShortLine(stream, plan), "the checksum");
   if (sha256 !== sum.digest("hex"))
     throw new Failure("the checksum does not match the received bytes; the file was not written");
   return received;

@@ -58,9 +58,13 @@ function withScheme(text: string, scheme: string): string {
   return `${scheme}://${text}`;
 }
 
-/** Whether only this machine can connect: to loopback or a UNIX socket. An inherited socket counts as local. */
+/**
+ * Whether only this machine can connect: to loopback or a UNIX socket. An inherited socket counts as remote, because its
+ * address is known only after it was opened.
+ */
 export function isLocal(endpoint: Endpoint): boolean {
-  if (endpoint.scheme === "unix" || endpoint.scheme === "fd" || endpoint.scheme === "systemd") return true;
+  if (endpoint.scheme === "unix") return true;
+  if (endpoint.scheme === "fd" || endpoint.scheme === "systemd") return false;
   const { address } = endpoint;
   if (address instanceof InetAddress) return address.host.startsWith("127.");
   if (address instanceof Inet6Address) return address.host === "::1" || address.host.startsWith("::ffff:127.");

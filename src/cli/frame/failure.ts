@@ -65,12 +65,7 @@ function meaningOf({ code, errno, message }: ErrorWithCode): string {
 
 /** Whether a user or the system can have caused the error. Otherwise it is a bug, and its stack is printed. */
 function isExpected(error: ErrorWithCode): boolean {
-  return (
-    error instanceof UsageError ||
-    error instanceof Failure ||
-    typeof error.code === "string" ||
-    error.message.startsWith("cannot load")
-  );
+  return error instanceof UsageError || error instanceof Failure || typeof error.code === "string";
 }
 
 /** The text of an error: one line, or the stack of a bug. */

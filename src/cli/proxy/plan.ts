@@ -76,11 +76,11 @@ export class FlowCounts {
     return this.#flows;
   }
 
-  /** Counts a new flow. */
-  begin(client: string): Flow {
+  /** Counts a new flow that began at this time of `performance.now()`. */
+  begin(client: string, began: number = performance.now()): Flow {
     const number = ++this.#flows;
     this.#output.detail(`${this.#unit} ${number} from ${client}`, { event: "connected", number, client });
-    return { number, client, began: performance.now(), toTarget: 0, toClient: 0, dropped: 0 };
+    return { number, client, began, toTarget: 0, toClient: 0, dropped: 0 };
   }
 
   /** Adds a flow that has ended to the totals, and prints its line. */

@@ -25,9 +25,10 @@ async function forwardAll(plan: ProxyPlan): Promise<void> {
       maxConnections: max,
       connectTimeout: timeout,
       idleTimeout: idle ?? null,
-      onEnd({ client, toTarget, toClient, error }) {
+      onEnd({ client, toTarget, toClient, duration, error }) {
         const unnamed = "path" in client && client.path === "";
-        const flow = flowCounts.begin(unnamed ? `client ${flowCounts.flows + 1}` : String(client));
+        const name = unnamed ? `client ${flowCounts.flows + 1}` : String(client);
+        const flow = flowCounts.begin(name, performance.now() - duration);
         flowCounts.end({ ...flow, toTarget, toClient }, signal.aborted ? undefined : error);
       },
     }),

@@ -52,7 +52,7 @@ export interface Acceptor {
 export async function openAcceptor(plan: ListenPlan): Promise<Acceptor> {
   const { endpoint, messages } = plan;
   if (messages === "seqpacket" && endpoint.scheme === "unix") return acceptMessages(plan, endpoint.address);
-  const listener = await openListener(plan);
+  const { listener, removeFile } = await openListener(plan);
   let count = 0;
   return {
     endpoint: showListener(endpoint, listener.address),
@@ -61,33 +61,46 @@ export async function openAcceptor(plan: ListenPlan): Promise<Acceptor> {
       const stream = conn instanceof Stream ? conn : new Stream(conn);
       return new StreamChannel(stream, clientName(stream.remoteAddress, ++count));
     },
-    close: () => listener.close(),
+    async close() {
+      await listener.close();
+      removeFile?.();
+    },
   };
 }
 
-async function openListener(plan: ListenPlan): Promise<Listener> {
+interface OpenListener {
+  readonly listener: Listener;
+  /** Removes the file of a UNIX socket, if the listener does not remove it itself. */
+  readonly removeFile?: () => void;
+}
+
+async function openListener(plan: ListenPlan): Promise<OpenListener> {
   const { endpoint, tls, options, signal, onHandshakeError } = plan;
   const secure = tls === undefined ? undefined : { ...tls, onHandshakeError };
   if (options.length === 0 && (tls === undefined || endpoint.scheme === "tls")) {
-    return withUsageErrors(() => listen(endpoint, { signal, ...(secure === undefined ? {} : { tls: secure }) }));
+    const tlsOption = secure === undefined ? {} : { tls: secure };
+    return { listener: await withUsageErrors(() => listen(endpoint, { signal, ...tlsOption })) };
   }
   // listen() takes `tls` only with the scheme tls. TlsListener adds TLS to the other listeners.
   const plain =
-    options.length === 0 ? await withUsageErrors(() => listen(endpoint, { signal })) : await listenWithOptions(plan);
+    options.length === 0
+      ? { listener: await withUsageErrors(() => listen(endpoint, { signal })) }
+      : await listenWithOptions(plan);
   if (secure === undefined) return plain;
   const { onHandshakeError: report, ...context } = secure;
-  return new TlsListener(plain, { tls: context, onHandshakeError: report });
+  return { ...plain, listener: new TlsListener(plain.listener, { tls: context, onHandshakeError: report }) };
 }
 
 /** Makes the listening socket, and sets its options before bind(2). Accepted connections inherit the options. */
-async function listenWithOptions({ endpoint, options, signal }: ListenPlan): Promise<Listener<Stream>> {
+async function listenWithOptions({ endpoint, options, signal }: ListenPlan): Promise<OpenListener> {
   // The listening socket of `fd:` and `systemd:` exists already.
   if (!("address" in endpoint) || endpoint.scheme === "udp") {
     const listener = await withUsageErrors(() => listen(endpoint, { signal }));
     applyOptions(listener.socket, options);
-    return listener;
+    return { listener };
   }
   const { address } = endpoint;
+  if (endpoint.scheme === "unix") return listenUnixWithOptions(endpoint.address, options, signal);
   const family = "family" in address ? address.family : undefined;
   const socket = family === undefined ? new Socket() : new Socket(family, SOCK_STREAM);
   try {
@@ -95,9 +108,27 @@ async function listenWithOptions({ endpoint, options, signal }: ListenPlan): Pro
     applyOptions(socket, options);
     await socket.bind("family" in address ? address : [address.host, address.port]);
     socket.listen();
-    return await listen({ fd: socket.detach() }, { signal });
+    return { listener: await listen({ fd: socket.detach() }, { signal }) };
   } catch (error) {
     socket.close();
+    throw error;
+  }
+}
+
+/** As {@link listenWithOptions}, for a path or an abstract name. */
+async function listenUnixWithOptions(
+  address: UnixAddress,
+  options: readonly GivenOption[],
+  signal: AbortSignal,
+): Promise<OpenListener> {
+  const socket = new Socket(AF_UNIX, SOCK_STREAM);
+  const removeFile = await bindUnix(socket, address, options);
+  try {
+    socket.listen();
+    return { listener: await listen({ fd: socket.detach() }, { signal }), removeFile };
+  } catch (error) {
+    socket.close();
+    removeFile();
     throw error;
   }
 }

@@ -23,7 +23,7 @@ class SharedInput {
   /** Returns the input of a new conversation. */
   newInput(): ConversationInput {
     const input = new ConversationInput(() => this.#conversations.delete(input), this.#standardInput.isTerminal);
-    if (this.#ended) input.end();
+    if (this.#ended) input.end(this.#failure);
     else this.#conversations.add(input);
     if (!this.#running) {
       this.#running = true;
