@@ -1,7 +1,7 @@
 // The texts of values in error messages. A text has a bounded length, is on one line, and has no characters that
 // control a terminal.
 
-import { isAnyArrayBuffer, isMap, isProxy, isSet } from "node:util/types";
+import { isArrayBuffer, isDataView, isMap, isProxy, isSet, isSharedArrayBuffer, isTypedArray } from "node:util/types";
 
 /** Maximum number of characters of a text. */
 const MAX_TEXT = 80;
@@ -95,12 +95,28 @@ function classOf(value: object): string | undefined {
 /** The article before the name of a class: "an ArrayBuffer", but "a Uint8Array" and "a URL". */
 const articleOf = (name: string): string => (/^[AEIOU]/i.test(name) && !/^U[iR]/.test(name) ? "an" : "a");
 
+/** Reads a number by the getter of a prototype of this realm, because an object can have a getter of its own. */
+function intrinsicNumber(value: object, prototype: object, name: string): string {
+  const getter = Object.getOwnPropertyDescriptor(prototype, name)?.get;
+  return String(getter?.call(value));
+}
+
+/** The number of bytes of a view. */
+function viewLength(value: ArrayBufferView): string {
+  const prototype = isDataView(value) ? DataView.prototype : (Object.getPrototypeOf(Uint8Array.prototype) as object);
+  return intrinsicNumber(value, prototype, "byteLength");
+}
+
 /** The size of a collection, in bytes or entries; undefined for other objects. */
 function sizeOf(value: object): string | undefined {
   if (isProxy(value)) return undefined;
-  if (ArrayBuffer.isView(value)) return String("length" in value ? (value.length as number) : value.byteLength);
-  if (isAnyArrayBuffer(value)) return String(value.byteLength);
-  return isMap(value) || isSet(value) ? String(value.size) : undefined;
+  if (isTypedArray(value))
+    return intrinsicNumber(value, Object.getPrototypeOf(Uint8Array.prototype) as object, "length");
+  if (isDataView(value)) return viewLength(value);
+  if (isArrayBuffer(value)) return intrinsicNumber(value, ArrayBuffer.prototype, "byteLength");
+  if (isSharedArrayBuffer(value)) return intrinsicNumber(value, SharedArrayBuffer.prototype, "byteLength");
+  if (isMap(value)) return intrinsicNumber(value, Map.prototype, "size");
+  return isSet(value) ? intrinsicNumber(value, Set.prototype, "size") : undefined;
 }
 
 /** An instance of a class: its name and its size. Its members may be secrets, or have no meaning for the reader. */
@@ -136,7 +152,7 @@ const SECRET_NAME = /^(?:key|pfx|passphrase|pass|password|passwd|secret|token|au
 /** The text of a value that may be a secret, such as a key or a passphrase: its kind and size, and no part of it. */
 export function quoteSecret(value: unknown): string {
   if (typeof value === "string") return `a string of ${value.length} characters`;
-  if (ArrayBuffer.isView(value)) return `a view of ${value.byteLength} bytes`;
+  if (ArrayBuffer.isView(value)) return `a view of ${viewLength(value)} bytes`;
   if (Array.isArray(value)) return `an array of ${value.length} items`;
   if (value === null || value === undefined) return String(value);
   return typeof value === "object" ? "an object" : `a ${typeof value}`;

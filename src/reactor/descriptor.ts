@@ -380,11 +380,11 @@ export class Descriptor implements Source, QueueDescriptor {
   release(blocking: boolean = false): number {
     const fd = this.fd;
     if (fd < 0) return EBADF;
-    // Without `blocking`, calls.release() fails only if this environment does not own the descriptor any more.
+    // EBADF: other code has closed the descriptor. Without `blocking`, there is no other error.
     const { calls } = this.reactor;
     const mode = blocking ? 1 : 0;
     const result = this.file > 0 ? calls.release(fd, mode, this.file) : calls.release(fd, mode);
-    if (result < 0 && blocking) return result;
+    if (result < 0 && result !== EBADF) return result;
     this.deregister(true);
     this.cancelAll();
     return result < 0 ? result : fd;

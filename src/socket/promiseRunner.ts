@@ -288,7 +288,7 @@ export class PromiseRunner implements Runner<"promise"> {
     this.checkOpen("detach");
     this.checkNothingBuffered("detach");
     const released = this.descriptor.release(blocking);
-    if (released >= 0) this.endTracking();
+    if (this.descriptor.fd < 0) this.endTracking();
     return check(released, "detach");
   }
 

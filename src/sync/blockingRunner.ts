@@ -10,7 +10,7 @@ import { SEND_ALL, type SendProgress } from "../ops/send.js";
 import { errorOf, type Operation } from "../reactor/operation.js";
 import { type Calls, calls } from "../sys/calls.js";
 import { MSG_ERRQUEUE, MSG_OOB, POLLIN, POLLOUT, POLLPRI } from "../sys/constants.js";
-import { check, closedError, EAGAIN, EINTR } from "../sys/errno.js";
+import { check, closedError, EAGAIN, EBADF, EINTR } from "../sys/errno.js";
 import { encodeAddress } from "../sys/sockaddr.js";
 import { closeWhenCollected, stopLeakDetection } from "../sys/leakDetection.js";
 import type { TransferStats } from "../io.js";
@@ -199,9 +199,8 @@ export class BlockingRunner implements Runner<"blocking"> {
     const fd = this.checkOpen("detach");
     checkNothingUnread(this.reader, "detach");
     const result = this.descriptor.release(blocking);
-    // O_NONBLOCK could not be cleared, so nothing changes. Without `blocking`, an error means that this environment no
-    // longer owns the descriptor.
-    if (result < 0 && blocking) check(result, "detach");
+    // EBADF: other code has closed the descriptor. After another error O_NONBLOCK is still set, so nothing changes.
+    if (result < 0 && result !== EBADF) check(result, "detach");
     stopLeakDetection(this.descriptor);
     if (registry !== undefined) registry.removeObject(this);
     this.descriptor.fd = -1;

@@ -191,7 +191,7 @@ function runSniCallback(
 function chosenContext(chosen: unknown): tls.SecureContext | undefined {
   if (chosen === undefined || chosen === null) return undefined;
   const action = "choose a context by name";
-  if (!(chosen instanceof TlsContext)) {
+  if (!isTlsContext(chosen)) {
     throw new TypeError(
       `Cannot ${action}: the result of sniCallback is ${quoteSecret(chosen)}, required a TlsContext, undefined or null, or a Promise of one`,
     );

@@ -50,6 +50,16 @@ const table: readonly [unknown, string][] = [
   [{ inner: new ArrayBuffer(4) }, "{ inner: an ArrayBuffer(4) }"],
 ];
 
+const withOwnGetter = <T extends object>(value: T, name: string): T =>
+  Object.defineProperty(value, name, { get: () => assert.fail(`${name} was read`) });
+
+test("quote() calls no getter that a collection has of its own", () => {
+  assert.equal(quote(withOwnGetter(new Map([[1, 2]]), "size")), "a Map(1)");
+  assert.equal(quote(withOwnGetter(new Set([1]), "size")), "a Set(1)");
+  assert.equal(quote(withOwnGetter(new Uint16Array(3), "length")), "a Uint16Array(3)");
+  assert.equal(quote(withOwnGetter(new ArrayBuffer(4), "byteLength")), "an ArrayBuffer(4)");
+});
+
 for (const [value, text] of table) {
   test(`quote() prints ${text}`, () => {
     assert.equal(quote(value), text);

@@ -31,6 +31,7 @@ import {
   Stream,
   TimeoutError,
   TlsConn,
+  TlsContext,
   TlsListener,
   toDuplex,
   wrapTls,
@@ -311,6 +312,14 @@ test("addresses, endpoints, options, streams, contexts and sockets to pass of an
 
   const [a, b] = memoryPair();
   const context = new other.TlsContext(serving());
+  // For the name of the client, the callback chooses a context of the other copy.
+  const choosing = new TlsContext({ ...serving(), sniCallback: () => context as unknown as TlsContext });
+  const [chooser, caller] = memoryPair();
+  const chosen = await Promise.all([
+    wrapTls(chooser, { isServer: true, context: choosing }),
+    wrapTls(caller, trusting()),
+  ]);
+  for (const conn of chosen) await conn.close();
   const [server, client] = await Promise.all([
     wrapTls(new other.Stream(a), { isServer: true, context: context }),
     wrapTls(b, trusting()),

@@ -149,6 +149,24 @@ test("calls that wait when their object is closed say so", async () => {
   right.close();
 });
 
+test("detach() of a descriptor that other code has closed fails with EBADF, and the socket is closed", () => {
+  const program = `
+    import { closeSync } from "node:fs";
+    import { Socket } from "berkeley";
+    import { Socket as BlockingSocket } from "berkeley/sync";
+    for (const make of [() => new Socket(), () => new BlockingSocket()]) {
+      for (const blocking of [false, true]) {
+        const socket = make();
+        closeSync(socket.fileno());
+        try { socket.detach({ blocking }); } catch (error) { console.log(error.code, socket.fileno()); }
+      }
+    }`;
+  const { stdout, stderr } = spawnSync(process.execPath, ["--input-type=module", "--eval", program], {
+    encoding: "utf8",
+  });
+  assert.deepEqual([stdout, stderr], ["EBADF -1\n".repeat(4), ""]);
+});
+
 test("a descriptor that other code has closed keeps the words of the kernel", () => {
   // In a process of its own, because a descriptor that is closed twice could belong to another file of this one.
   const program = `
