@@ -28,8 +28,8 @@ export const READABLE: Operation<undefined, undefined, void> = readiness(POLLIN)
 export const WRITABLE: Operation<undefined, undefined, void> = readiness(POLLOUT);
 
 /**
- * The error of a broken connection, with its two addresses. poll(2) returns no errno. So if an earlier call has got the
- * errno, the error has that one; otherwise it has `errno`.
+ * The error of a broken connection, with its two addresses. poll(2) returns no errno. So the error has the errno that
+ * an earlier call has got, or else `errno`.
  */
 function brokenError(errno: number, descriptor: FailedDescriptor): SocketError {
   const { connectionErrno, fd, reactor } = descriptor;

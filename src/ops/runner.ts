@@ -68,7 +68,7 @@ export interface Runner<M extends Mode> extends OpenSocket {
     opts: WaitOptions | undefined,
     use: (address: Address) => T,
   ): Outcome<M, T>;
-  /** Called before a call that sends `count` datagrams. */
+  /** Called before a call that sends `count` datagrams. For many, a socket may end its registration with epoll. */
   beforeDatagrams(count: number): void;
   /**
    * Ends a call that needs no system call. The outcome is `value`, or an error if the socket is closed or an option is
