@@ -82,8 +82,8 @@ export function checkU32(subject: Subject, name: string, value: unknown): number
 }
 
 /**
- * Makes an address of a path, of "\0" and an abstract name, or of an empty path. `given` is a string, or its bytes.
- * It must fit into `sun_path`.
+ * Makes an address of a path, of "\0" and an abstract name, or of an empty path. `given` is a string, or its bytes,
+ * and must fit into `sun_path`.
  */
 export function checkUnix(subject: Subject, given: unknown): UnixAddress {
   if (typeof given !== "string" && !isUint8Array(given)) {

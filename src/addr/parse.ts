@@ -101,7 +101,7 @@ const SHAPES =
  * `unix:/run/x.sock`, `unix:@abstract`, `unix:`, `vsock:2:1024`, `netlink:0:1`. It makes no system call.
  *
  * @returns an address, or a `HostPort` when the text holds a name (of a host, or of an interface as the zone)
- * @throws TypeError that says which part of the text is wrong; RangeError when a number or a length is out of range
+ * @throws TypeError that names the wrong part of the text; RangeError when a number or a length is out of range
  * @example
  * parseAddress("[::1]:8888").port; // 8888
  */
@@ -219,7 +219,7 @@ function looksLikeIPv6(text: string): boolean {
  * String(toAddress(["::1", 8888])); // "[::1]:8888"
  */
 export function toAddress(value: AddressLike): Address | HostPort {
-  // This comes first and allocates nothing, because servers pass the address from recvfrom() to sendto().
+  // This check comes first and allocates nothing, because servers pass the address from recvfrom() to sendto().
   if (value instanceof InetAddress && isPort(value.port) && isIPv4(value.host)) return value;
   if (typeof value === "string") return parseAddress(value);
   const subject: Subject = { kind: "address", value };

@@ -1,4 +1,4 @@
-// The class Socket: the calls of a Berkeley socket. A call that can wait returns a promise; the others are synchronous.
+// The class Socket: the calls of a Berkeley socket. A call that can wait returns a promise. Other calls are synchronous.
 //
 // Each method calls a function of src/ops/ or of this folder, and passes the runner, which holds the descriptor.
 
@@ -557,7 +557,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * The message owns its descriptors (SCM_RIGHTS) until they are taken. Disposing the message closes those that
    * were not taken: see `ReceivedDescriptors`.
    *
-   * @param size room for data in bytes
+   * @param size maximum number of bytes
    * @throws SocketError as `recvfrom`
    * @see recvmsg(2), cmsg(3)
    * @example
@@ -648,7 +648,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * When the kernel refuses a datagram, the call rejects, and `transferred` of the error is the number of datagrams
    * that were sent. Number `start + transferred` is the refused one; it and the later ones were not sent. To continue,
    * call again with a later `start`. On a connected UDP socket the error may belong to an earlier datagram (udp(7));
-   * then continue with the same one.
+   * then continue with the same datagram.
    *
    * With `skipRefused` the call skips a datagram that is refused twice. The promise resolves with the number of
    * datagrams that were sent. If number `i` was not sent, `batch.error(i)` is the reason.

@@ -444,7 +444,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * Receives a message with its control data: recvmsg(2). The message owns its descriptors (SCM_RIGHTS) until they are
    * taken. Disposing the message closes the descriptors that were not taken.
    *
-   * @param size room for data in bytes
+   * @param size maximum number of bytes
    * @throws SocketError as `recvfrom`
    * @see recvmsg(2), cmsg(3)
    */
