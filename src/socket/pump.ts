@@ -86,7 +86,7 @@ export class Pump implements FlowOwner {
 /**
  * Moves bytes between two connections in both directions. A connection is a stream socket or a {@link Stream}, also
  * over TLS. Bytes that a stream has read ahead are sent first, also if its socket is passed (`stream.conn.socket`).
- * Between two sockets the remaining bytes move inside the kernel, as with {@link splice}. When one source ends, the pump
+ * Between two sockets the remaining bytes move inside the kernel, as with {@link splice}. When one source ends, `pump`
  * shuts down writing to its destination (`SHUT_WR`), and the other direction continues. The promise resolves when both
  * directions have ended. An error in one direction ends both. The connections stay open; the caller closes them.
  *

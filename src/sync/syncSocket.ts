@@ -681,8 +681,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * default) and `maxBytes` ({@link END_MAX_BYTES}). On a closed socket it does nothing.
    *
    * @returns how it ended, and the number of discarded bytes
-   * @throws TypeError or RangeError for an option that is wrong, or if it is no stream socket; nothing has been done
-   *   then
+   * @throws TypeError or RangeError for an option that is wrong, or if it is no stream socket; then the call does
+   *   nothing
    * @see RFC 9112, section 9.6; shutdown(2), recv(2), close(2)
    * @example
    * ```ts
