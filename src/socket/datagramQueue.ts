@@ -1,8 +1,8 @@
 // A bounded queue of datagrams, which are sent in batches.
 //
 // The queue is a ring buffer of the slots of one batch. `#run()` starts in a microtask, so the datagrams that the
-// program adds until then go out together. While sendmmsg(2) waits for room in the kernel, the program can
-// add further datagrams. When the ring is full, trySend() returns false and send() waits.
+// program adds until then go out together. While sendmmsg(2) waits for room in the kernel, the program can add further
+// datagrams. When the ring is full, trySend() returns false and send() waits.
 
 import { AsyncResource } from "node:async_hooks";
 import { offAbort, onAbort } from "../wait/aborts.js";
