@@ -335,9 +335,9 @@ function addressFromObject(subject: Subject, fields: AddressFields): Address | H
   const hasPacketFields = packetFields.some((field) => field !== undefined);
   if ([hasHost, hasPath, hasCid, isNetlink, isPacket, isOpaque].filter(Boolean).length !== 1)
     throw refuse(subject, SHAPES);
-  const hasOtherFields =
+  const mixesFamilies =
     (port !== undefined && !hasHost && !hasCid) || (hasInet6Fields && !hasHost) || (hasPacketFields && !isPacket);
-  if (hasOtherFields) throw refuse(subject, `the object mixes fields of different families, ${SHAPES}`);
+  if (mixesFamilies) throw refuse(subject, `the object mixes fields of different families, ${SHAPES}`);
   if (hasHost) {
     const address = checkHost(subject, host, port, flowinfo, scopeid, zone);
     const found = address instanceof HostPort ? (address.zone === undefined ? AF_UNSPEC : AF_INET6) : address.family;
@@ -373,11 +373,11 @@ function fromHex(value: unknown, separator: string): unknown {
 // An object that was copied from an address has a `family`. It must be the family of the other fields, `found`.
 function checkFamily(subject: Subject, family: unknown, found: number): void {
   if (family === undefined || family === AF_UNSPEC || family === found) return;
-  const what =
+  const description =
     found === AF_UNSPEC
       ? "a host name, whose family is not known yet"
       : found === AF_INET
         ? "an IPv4 address"
         : `family ${found}`;
-  throw refuse(subject, `family is ${quote(family)}, but the other fields make ${what}`);
+  throw refuse(subject, `family is ${quote(family)}, but the other fields make ${description}`);
 }

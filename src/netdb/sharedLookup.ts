@@ -48,7 +48,7 @@ class SharedLookup {
     add({ call, object, since: this.#since, keepsAlive: true, key: this });
   }
 
-  /** Starts the lookup. */
+  /** Starts the lookup, and lists it for equal queries and for `pending()`. Throws if it can't be started. */
   start(): void {
     const query = this.#query;
     this.#lookups.set(this.#key, this);

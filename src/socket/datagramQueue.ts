@@ -327,7 +327,7 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
     }
   }
 
-  /** Ends the queue with an error. */
+  /** Ends the queue: drops its datagrams and rejects the waiting calls with `error`. */
   #fail(error: unknown): void {
     this.#failure ??= { error };
     this.#length = 0;

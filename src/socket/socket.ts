@@ -205,7 +205,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    */
   static fromNetSocket(source: NetSocket | NetBoundSocket): Socket {
     const fd = takeNetSocket(source, nativeCalls);
-    return Socket.#adopted(...socketPartsOf(nativeCalls, fd, (ours) => nativeCalls.close(ours)));
+    return Socket.#adopted(...socketPartsOf(nativeCalls, fd, (duplicate) => nativeCalls.close(duplicate)));
   }
 
   /**

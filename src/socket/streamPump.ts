@@ -60,7 +60,7 @@ function sourceOf({ socket, stream }: SpliceEnd): BufferedReader {
   return ahead instanceof BufferedReader ? ahead : readerOf(socket!.stream());
 }
 
-/** Both directions; see `pump`. */
+/** `pump()` for two ends of which at least one has no socket. */
 export async function pumpStreams(a: SpliceEnd, b: SpliceEnd, limits: Limits): Promise<PumpCounts> {
   const { idleTimeout, signal, timeout } = limits;
   const [fromA, fromB] = [sourceOf(a), sourceOf(b)];
