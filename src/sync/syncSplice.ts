@@ -39,11 +39,11 @@ function isNever(_value: unknown): _value is never {
   return false;
 }
 
-/** One end of a flow. While the thread is blocked, no other call writes, and there is no turn budget. */
+/** One end of a flow. `writing` and `reactor` do nothing: the blocking call has no wait queue and no turn budget. */
 function endAt(socket: Socket): FlowEnd {
   return {
     fd: blockingRunnerOf(socket)!.descriptor.fd,
-    // poll(2) is level-triggered, so a further read costs nothing.
+    // These flags only save system calls: false is always correct.
     reading: { shortMeansEmpty: false, shortMeansEnd: false },
     writing: { busy: false, setNotReady: () => undefined, wake: () => undefined },
     reactor: { spendBytes: () => undefined },
