@@ -2,10 +2,11 @@
  * The state of one environment, and the functions that the files of the addon share.
  *
  * Every call takes numbers and byte views, checks their bounds, makes a system call and returns a number >= 0 or
- * -errno. Four files are exceptions:
+ * -errno. Exceptions:
  *   resolver.c, netdb.c   return results of the C library's name functions: strings, lists and bytes.
  *   splice.c, relay.c     make several system calls in a row. A return to JavaScript between them would cost more than
  *                         the system calls.
+ *   poller.c, signals.c   openPoller() takes a function and returns an array. countSignal() takes a text.
  * No call creates a promise, and no call throws when a system call fails. A wrong argument (not a number, a range
  * outside its view) is a bug in our own TypeScript: the call throws a TypeError or RangeError, and accesses no memory
  * outside the view.
@@ -125,14 +126,16 @@ void write_address(uint8_t *buffer, const struct sockaddr_storage *address, sock
 
 /* Grows the array so that it has an item at `index`. Returns false if there is no memory. */
 bool grow_array(struct u64_array *array, size_t index);
-/* Records fd as owned by this environment. Returns fd, or -ENOMEM. */
+/* Records fd as owned by this environment, and as not shared. Returns fd, or -ENOMEM. */
 int own(struct addon *addon, int fd);
 /* own() for a new descriptor: closes it on failure. */
 int own_new(struct addon *addon, int fd);
 /* own_new() for two new descriptors. Returns 0. On failure closes both and returns -ENOMEM. */
 int own_new_pair(struct addon *addon, const int fds[2]);
+/* Ends the ownership. Does not close the descriptor. */
 void disown(struct addon *addon, int fd);
 bool owns(const struct addon *addon, int fd);
+/* Closes the owned descriptors whose numbers still belong to their files. */
 void close_owned(struct addon *addon);
 
 /* Records an owned descriptor as shared. Returns the identity of its file, a number above 0, or -errno. */

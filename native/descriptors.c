@@ -124,7 +124,7 @@ void free_shared(struct addon *addon) {
 
 /*
  * Returns 0 if the environment owns fd and the number still belongs to the same file, otherwise -EBADF. Other code can
- * close a shared descriptor. Then the number may belong to another file, and the environment no longer owns it.
+ * close a shared descriptor. Then the number may belong to another file, and this function ends the ownership.
  *
  * Another socket of this environment may have the number now, too. To detect this, the caller passes `identity`, the
  * result of share(). With identity 0, the file is not compared.

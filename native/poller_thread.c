@@ -19,7 +19,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-struct waiter {
+struct watcher {
   /* Used only on the environment's thread. NULL after the poller has ended. */
   struct poller *poller;
   int epfd, wake_fd;
@@ -30,52 +30,52 @@ struct waiter {
   napi_threadsafe_function notify;
 };
 
-static void wake_thread(struct waiter *waiter) {
+static void wake_thread(struct watcher *watcher) {
   const uint64_t one = 1;
   /* The write fails only if the counter of the eventfd is full. Then the eventfd is readable, and the thread wakes. */
-  ssize_t written = write(waiter->wake_fd, &one, sizeof one);
+  ssize_t written = write(watcher->wake_fd, &one, sizeof one);
   (void)written;
 }
 
 static void *wait_for_events(void *data) {
-  struct waiter *waiter = data;
+  struct watcher *watcher = data;
   bool notified = false; /* the threadsafe function was called, and the loop has not turned since */
   for (;;) {
     /* poll(2) ignores an entry whose descriptor is negative. */
-    struct pollfd entries[] = {{.fd = waiter->wake_fd, .events = POLLIN},
-                               {.fd = notified ? -1 : waiter->epfd, .events = POLLIN}};
+    struct pollfd entries[] = {{.fd = watcher->wake_fd, .events = POLLIN},
+                               {.fd = notified ? -1 : watcher->epfd, .events = POLLIN}};
     if (poll(entries, 2, -1) < 0) continue;
-    if (atomic_load(&waiter->stop)) break;
+    if (atomic_load(&watcher->stop)) break;
     if (entries[0].revents != 0) {
       uint64_t count;
-      if (read(waiter->wake_fd, &count, sizeof count) == sizeof count) notified = false;
+      if (read(watcher->wake_fd, &count, sizeof count) == sizeof count) notified = false;
       continue;
     }
-    napi_status status = napi_call_threadsafe_function(waiter->notify, NULL, napi_tsfn_nonblocking);
+    napi_status status = napi_call_threadsafe_function(watcher->notify, NULL, napi_tsfn_nonblocking);
     /* The environment is ending, and the threadsafe function must not be used any more. */
     if (status == napi_closing) return NULL;
     notified = status == napi_ok;
   }
-  napi_release_threadsafe_function(waiter->notify, napi_tsfn_abort);
+  napi_release_threadsafe_function(watcher->notify, napi_tsfn_abort);
   return NULL;
 }
 
 static void on_call(napi_env env, napi_value function, void *context, void *data) {
   (void)function;
   (void)data;
-  struct waiter *waiter = context;
-  if (env == NULL || waiter->poller == NULL) return;
-  waiter->waits_for_turn = true;
-  poller_readable(waiter->poller);
+  struct watcher *watcher = context;
+  if (env == NULL || watcher->poller == NULL) return;
+  watcher->waits_for_turn = true;
+  poller_readable(watcher->poller);
 }
 
 static bool loop_turned(struct poller *poller) {
-  struct waiter *waiter = poller->data;
+  struct watcher *watcher = poller->data;
   bool more = poller->relays.queue_length > 0 && poller_continue_relays(poller);
-  if (waiter->waits_for_turn) {
-    waiter->waits_for_turn = false;
+  if (watcher->waits_for_turn) {
+    watcher->waits_for_turn = false;
     /* After epoll_wait(2) has failed permanently, the thread must not wait for events. */
-    if (!poller->failed) wake_thread(waiter);
+    if (!poller->failed) wake_thread(watcher);
   }
   return more;
 }
@@ -87,72 +87,72 @@ static void on_finalized(napi_env env, void *data, void *hint) {
 }
 
 static void thread_end_environment(void *data) {
-  struct waiter *waiter = data;
-  waiter->ending = true;
-  poller_end(waiter->poller);
+  struct watcher *watcher = data;
+  watcher->ending = true;
+  poller_end(watcher->poller);
 }
 
-static void stop(struct waiter *waiter) {
-  atomic_store(&waiter->stop, true);
-  wake_thread(waiter);
-  pthread_join(waiter->thread, NULL);
-  close(waiter->wake_fd);
-  waiter->poller = NULL;
+static void stop(struct watcher *watcher) {
+  atomic_store(&watcher->stop, true);
+  wake_thread(watcher);
+  pthread_join(watcher->thread, NULL);
+  close(watcher->wake_fd);
+  watcher->poller = NULL;
 }
 
 static void thread_end(struct poller *poller) {
-  struct waiter *waiter = poller->data;
+  struct watcher *watcher = poller->data;
   /* The hook itself calls this function with `ending` set, and Deno crashes if a running hook is removed. */
-  if (!waiter->ending) napi_remove_env_cleanup_hook(poller->env, thread_end_environment, waiter);
-  stop(waiter);
+  if (!watcher->ending) napi_remove_env_cleanup_hook(poller->env, thread_end_environment, watcher);
+  stop(watcher);
   poller_free(poller);
 }
 
 static int thread_start(struct poller *poller) {
   napi_env env = poller->env;
   napi_value name;
-  struct waiter *waiter = calloc(1, sizeof *waiter);
-  if (waiter == NULL) return -ENOMEM;
-  waiter->poller = poller;
-  waiter->epfd = poller->epfd;
-  waiter->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (waiter->wake_fd < 0) {
+  struct watcher *watcher = calloc(1, sizeof *watcher);
+  if (watcher == NULL) return -ENOMEM;
+  watcher->poller = poller;
+  watcher->epfd = poller->epfd;
+  watcher->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (watcher->wake_fd < 0) {
     int error = errno;
-    free(waiter);
+    free(watcher);
     return -error;
   }
   if (napi_create_string_utf8(env, "berkeley", NAPI_AUTO_LENGTH, &name) != napi_ok ||
-      napi_create_threadsafe_function(env, NULL, NULL, name, 0, 1, waiter, on_finalized, waiter, on_call,
-                                      &waiter->notify) != napi_ok) {
-    close(waiter->wake_fd);
-    free(waiter);
+      napi_create_threadsafe_function(env, NULL, NULL, name, 0, 1, watcher, on_finalized, watcher, on_call,
+                                      &watcher->notify) != napi_ok) {
+    close(watcher->wake_fd);
+    free(watcher);
     return -ENOMEM;
   }
-  /* The threadsafe function exists, so on_finalized() will free the waiter. */
-  int wake_fd = waiter->wake_fd;
-  napi_unref_threadsafe_function(env, waiter->notify);
-  int error = start_thread(&waiter->thread, NULL, wait_for_events, waiter);
-  if (error == 0 && napi_add_env_cleanup_hook(env, thread_end_environment, waiter) != napi_ok) {
-    stop(waiter);
+  /* The threadsafe function exists, so on_finalized() will free the watcher. */
+  int wake_fd = watcher->wake_fd;
+  napi_unref_threadsafe_function(env, watcher->notify);
+  int error = start_thread(&watcher->thread, NULL, wait_for_events, watcher);
+  if (error == 0 && napi_add_env_cleanup_hook(env, thread_end_environment, watcher) != napi_ok) {
+    stop(watcher);
     return -ENOMEM;
   }
   if (error != 0) {
-    waiter->poller = NULL;
+    watcher->poller = NULL;
     close(wake_fd);
-    napi_release_threadsafe_function(waiter->notify, napi_tsfn_abort);
+    napi_release_threadsafe_function(watcher->notify, napi_tsfn_abort);
     return error;
   }
-  poller->data = waiter;
+  poller->data = watcher;
   poller->shared[REPORTS_TURNS] = 1;
   return 0;
 }
 
 static void thread_ref(struct poller *poller) {
-  napi_ref_threadsafe_function(poller->env, ((struct waiter *)poller->data)->notify);
+  napi_ref_threadsafe_function(poller->env, ((struct watcher *)poller->data)->notify);
 }
 
 static void thread_unref(struct poller *poller) {
-  napi_unref_threadsafe_function(poller->env, ((struct waiter *)poller->data)->notify);
+  napi_unref_threadsafe_function(poller->env, ((struct watcher *)poller->data)->notify);
 }
 
 const struct backend thread_backend = {

@@ -113,8 +113,8 @@ static enum forward_result forward(struct relays *relays, int32_t *relay) {
 }
 
 /*
- * Appends a relay to the queue. The caller checks that the queue is not full: it has one entry for each relay, but a
- * relay that was disabled and enabled again can be in it twice.
+ * Appends a relay to the queue. The caller checks that the queue is not full. The queue has MAX_RELAYS entries, but a
+ * relay that was disabled and enabled again can be in the queue twice.
  */
 static void queue_relay(struct relays *relays, int32_t *relay, uint32_t slot) {
   relay[FLAGS] |= QUEUED;

@@ -265,7 +265,7 @@ export class OpaqueAddress {
   }
 }
 
-/** The address of a socket, as a system call takes or returns it. `family` or the class says which one it is. */
+/** The address of a socket, as a system call takes or returns it. `family` and the class distinguish the members. */
 export type Address =
   | InetAddress
   | Inet6Address

@@ -82,8 +82,8 @@ export function checkU32(subject: Subject, name: string, value: unknown): number
 }
 
 /**
- * Makes an address of a path, of "\0" and an abstract name, or of an empty path. `given` is a string, or its bytes.
- * It must fit into `sun_path`.
+ * Makes an address of a path, of "\0" and an abstract name, or of an empty path. `given` is a string, or its bytes,
+ * and must fit into `sun_path`.
  */
 export function checkUnix(subject: Subject, given: unknown): UnixAddress {
   if (typeof given !== "string" && !isUint8Array(given)) {
@@ -172,24 +172,24 @@ function checkIPv6(
   if (parsed === undefined) {
     throw refuse(subject, `host is ${quote(host)}, required an IPv6 address such as "::1" or "fe80::1%eth0"`);
   }
-  let chosen = parsed.zone;
+  let chosenZone = parsed.zone;
   if (zone !== undefined) {
     if (typeof zone !== "string" || !isZone(zone)) {
       throw refuse(subject, `zone is ${quote(zone)}, required the name or the index of an interface`);
     }
-    if (chosen !== undefined && chosen !== zone) {
+    if (chosenZone !== undefined && chosenZone !== zone) {
       throw refuse(subject, `host ${quote(host)} and zone ${quote(zone)} name different zones, required one`);
     }
-    chosen = zone;
+    chosenZone = zone;
   }
   const text = formatIPv6(parsed.bytes);
-  if (chosen === undefined) return new Inet6Address(text, port, flowinfo, scopeid);
-  const index = zoneIndex(chosen);
+  if (chosenZone === undefined) return new Inet6Address(text, port, flowinfo, scopeid);
+  const index = zoneIndex(chosenZone);
   if (scopeid !== 0 && scopeid !== index) {
-    throw refuse(subject, `zone ${quote(chosen)} and scopeid ${scopeid} do not agree, required one of them`);
+    throw refuse(subject, `zone ${quote(chosenZone)} and scopeid ${scopeid} do not agree, required one of them`);
   }
   return index === undefined
-    ? new HostPort(text, port, flowinfo, 0, chosen)
+    ? new HostPort(text, port, flowinfo, 0, chosenZone)
     : new Inet6Address(text, port, flowinfo, index);
 }
 

@@ -56,7 +56,7 @@ export interface SystemdEndpoint {
   readonly name: string;
 }
 
-/** A checked endpoint to connect to or to listen at. `scheme` says which kind it is. */
+/** A checked endpoint to connect to or to listen at. `scheme` is its kind. */
 export type Endpoint = HostEndpoint | UnixEndpoint | VsockEndpoint | FdEndpoint | SystemdEndpoint;
 
 /**
@@ -132,7 +132,7 @@ export type InetAt<E> = E extends `tcp4://${string}` | InetAddress | { readonly 
     ? Inet6Address
     : InetAddress | Inet6Address;
 
-/** The address of a stream socket at an endpoint, as far as the type of the endpoint says it. */
+/** The address of a stream socket at an endpoint, as far as the type of the endpoint determines it. */
 export type AddressAt<E> = E extends TcpEndpointLike
   ? InetAt<E>
   : E extends UnixEndpointLike
@@ -164,10 +164,10 @@ type DefaultHost = "localhost" | "";
  * Reads an endpoint: `tcp://host:port`, `tls://host:port`, `udp://host:port` (the host a name, an IPv4 address, or an
  * IPv6 address in brackets, with or without a zone: `%eth0`, or `%25eth0` as in RFC 6874), `unix:/path`,
  * `unix:///path`, `unix:@abstract`, `vsock://cid:port`, `fd:3`, `systemd:name`; or a port, a `URL`, an object or a
- * tuple. `tcp4://` and `tcp6://` allow addresses of one family only. It makes no system call. A port is always required; 0
- * makes the kernel choose one. A port without a host is a port of `localhost`, as for `connect()`.
+ * tuple. `tcp4://` and `tcp6://` allow addresses of one family only. It makes no system call. A port is always
+ * required; 0 makes the kernel choose one. A port without a host is a port of `localhost`, as for `connect()`.
  *
- * @throws TypeError that says which part is wrong; RangeError when a number or a length is out of range
+ * @throws TypeError that names the wrong part; RangeError when a number or a length is out of range
  * @example
  * const endpoint = parseEndpoint("tls://example.org:443");
  * endpoint.scheme; // "tls"

@@ -101,7 +101,7 @@ const SHAPES =
  * `unix:/run/x.sock`, `unix:@abstract`, `unix:`, `vsock:2:1024`, `netlink:0:1`. It makes no system call.
  *
  * @returns an address, or a `HostPort` when the text holds a name (of a host, or of an interface as the zone)
- * @throws TypeError that says which part of the text is wrong; RangeError when a number or a length is out of range
+ * @throws TypeError that names the wrong part of the text; RangeError when a number or a length is out of range
  * @example
  * parseAddress("[::1]:8888").port; // 8888
  */
@@ -219,7 +219,7 @@ function looksLikeIPv6(text: string): boolean {
  * String(toAddress(["::1", 8888])); // "[::1]:8888"
  */
 export function toAddress(value: AddressLike): Address | HostPort {
-  // This comes first and allocates nothing, because servers pass the address from recvfrom() to sendto().
+  // This check comes first and allocates nothing, because servers pass the address from recvfrom() to sendto().
   if (value instanceof InetAddress && isPort(value.port) && isIPv4(value.host)) return value;
   if (typeof value === "string") return parseAddress(value);
   const subject: Subject = { kind: "address", value };
@@ -335,9 +335,9 @@ function addressFromObject(subject: Subject, fields: AddressFields): Address | H
   const hasPacketFields = packetFields.some((field) => field !== undefined);
   if ([hasHost, hasPath, hasCid, isNetlink, isPacket, isOpaque].filter(Boolean).length !== 1)
     throw refuse(subject, SHAPES);
-  const hasOtherFields =
+  const mixesFamilies =
     (port !== undefined && !hasHost && !hasCid) || (hasInet6Fields && !hasHost) || (hasPacketFields && !isPacket);
-  if (hasOtherFields) throw refuse(subject, `the object mixes fields of different families, ${SHAPES}`);
+  if (mixesFamilies) throw refuse(subject, `the object mixes fields of different families, ${SHAPES}`);
   if (hasHost) {
     const address = checkHost(subject, host, port, flowinfo, scopeid, zone);
     const found = address instanceof HostPort ? (address.zone === undefined ? AF_UNSPEC : AF_INET6) : address.family;
@@ -373,11 +373,11 @@ function fromHex(value: unknown, separator: string): unknown {
 // An object that was copied from an address has a `family`. It must be the family of the other fields, `found`.
 function checkFamily(subject: Subject, family: unknown, found: number): void {
   if (family === undefined || family === AF_UNSPEC || family === found) return;
-  const what =
+  const description =
     found === AF_UNSPEC
       ? "a host name, whose family is not known yet"
       : found === AF_INET
         ? "an IPv4 address"
         : `family ${found}`;
-  throw refuse(subject, `family is ${quote(family)}, but the other fields make ${what}`);
+  throw refuse(subject, `family is ${quote(family)}, but the other fields make ${description}`);
 }

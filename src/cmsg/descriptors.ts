@@ -8,22 +8,22 @@ import { integer } from "../check/index.js";
 import type { Calls } from "../sys/calls.js";
 
 /**
- * The descriptors that are left to close, and the calls that close them. `Held` must not reference its
+ * The descriptors that are left to close, and the calls that close them. `HeldDescriptors` must not reference its
  * ReceivedDescriptors object, because the registry references it: the object would never be collected.
  */
-interface Held {
+interface HeldDescriptors {
   readonly calls: Calls;
   fds: number[];
 }
 
-function closeAll(held: Held): void {
+function closeAll(held: HeldDescriptors): void {
   const { fds, calls } = held;
   held.fds = [];
   // The addon closes only numbers that it has recorded.
   for (const fd of fds) calls.close(fd);
 }
 
-const registry = new FinalizationRegistry<Held>(closeAll);
+const registry = new FinalizationRegistry<HeldDescriptors>(closeAll);
 
 /**
  * Descriptors that another process passed: SCM_RIGHTS of unix(7). They are open and close-on-exec. This object closes
@@ -49,7 +49,7 @@ const registry = new FinalizationRegistry<Held>(closeAll);
  * ```
  */
 export class ReceivedDescriptors {
-  readonly #held: Held;
+  readonly #held: HeldDescriptors;
 
   /** @internal */
   constructor(fds: readonly number[], calls: Calls) {

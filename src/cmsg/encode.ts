@@ -96,11 +96,11 @@ function encodeRaw({ level, type: kind, data }: RawControlToSend, name: string):
 function encodeTyped(message: ControlToSend, name: string): EncodedMessage {
   const codec = byName.get(message.type as string);
   if (codec?.encode === undefined) {
-    const why =
+    const requirement =
       codec === undefined
         ? "required a known kind, or { level, type, data } with a number as type"
         : "required a kind that can be sent; this one is only received";
-    throw new TypeError(`Cannot sendmsg: ${name}.type is ${quote(message.type)}, ${why}`);
+    throw new TypeError(`Cannot sendmsg: ${name}.type is ${quote(message.type)}, ${requirement}`);
   }
   return { level: codec.level, type: codec.cmsgType, data: codec.encode(message as never, name) };
 }

@@ -17,7 +17,7 @@ export interface GroMessage {
   readonly gso_size: number;
 }
 
-/** Number of bytes that are left to read behind these data. After `TCP_INQ` was set. */
+/** Number of bytes that can be read after the data of this message. After `TCP_INQ` was set. */
 export interface InqMessage {
   readonly type: "TCP_INQ";
   readonly inq: number;

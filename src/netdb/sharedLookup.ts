@@ -1,7 +1,7 @@
-// Queries on threads of the resolver. Equal queries share one lookup.
+// Queries on threads of the resolver. Equal queries share one lookup: in this file, one call of the C library.
 //
 // A lookup occupies a thread until the C library returns. That takes many seconds when a DNS server does not answer. So
-// queries that are equal and pending at the same time share one lookup. When the last caller cancels, the lookup is
+// queries that are equal and pending at the same time share one lookup. When all callers have cancelled, the lookup is
 // removed from the queue of native/lookup_threads.c. If it runs already, it runs to its end, and its thread no longer
 // counts against the limit of threads.
 
@@ -48,7 +48,7 @@ class SharedLookup {
     add({ call, object, since: this.#since, keepsAlive: true, key: this });
   }
 
-  /** Starts the lookup. */
+  /** Starts the lookup, and lists it for equal queries and for `pending()`. Throws if it can't be started. */
   start(): void {
     const query = this.#query;
     this.#lookups.set(this.#key, this);
@@ -73,10 +73,10 @@ class SharedLookup {
     return true;
   }
 
-  /** Removes a callback; the last one abandons the lookup. */
+  /** Removes a callback. If no callback is left, abandons the lookup. */
   leave(callback: ResolverCallback<unknown>): void {
     if (!this.#callbacks.delete(callback) || this.#callbacks.size > 0) return;
-    // 1: the lookup has started. It stays in the map, because another caller may join it until it returns.
+    // 1: the lookup runs. It stays in the map, because another caller can join it until the C library returns.
     if (this.#calls.abandonLookup(this.#ticket) !== 1) this.#forget();
   }
 

@@ -1,8 +1,8 @@
 // A bounded queue of datagrams, which are sent in batches.
 //
-// The queue is a ring buffer of the slots of one batch. `#run()` starts in a microtask, so all datagrams that the
-// program adds before that go out in one sendmmsg(2). While sendmmsg(2) waits for room in the kernel, the program can
-// add further datagrams. When the ring is full, trySend() returns false and send() waits.
+// The queue is a ring buffer of the slots of one batch. `#run()` starts in a microtask, so the datagrams that the
+// program adds until then go out together. While sendmmsg(2) waits for room in the kernel, the program can add further
+// datagrams. When the ring is full, trySend() returns false and send() waits.
 
 import { AsyncResource } from "node:async_hooks";
 import { offAbort, onAbort } from "../wait/aborts.js";
@@ -327,9 +327,9 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
     }
   }
 
-  /** Ends the queue. Its waiting and later calls reject with the error. */
-  #fail(error: unknown, state: "closed" | "failed" = "failed"): void {
-    this.#failure ??= { error, state };
+  /** Ends the queue: drops its datagrams and rejects the waiting calls with `error`. */
+  #fail(error: unknown): void {
+    this.#failure ??= { error };
     this.#length = 0;
     if (this.#sending !== undefined) descriptorOf(this.#socket).writing.withdraw(this.#sending, error);
     this.#sending = undefined;

@@ -1,5 +1,5 @@
-// The arguments of splice() and pump(): sockets or streams. For a stream over a socket, the socket is used, and the
-// bytes that the stream has read ahead are sent first.
+// The arguments of splice() and pump(): sockets or streams. For a stream over a socket, they use the socket, and first
+// send the bytes that the stream has read ahead.
 
 import { quoteNonInstance } from "../check/index.js";
 import { closedError } from "../sys/errno.js";

@@ -7,7 +7,7 @@ import type { PumpLimits } from "../ops/spliceOptions.js";
 import type { LastActivity, SpliceFlow } from "./spliceFlow.js";
 
 /**
- * Cancels the flows at the deadline, after the idle timeout, or at an abort. Returns the function that removes these
+ * Cancels the flows at the deadline, after the idle timeout, or at an abort. Returns the function that removes the
  * limits.
  */
 export function enforceLimits(

@@ -21,21 +21,21 @@ export interface NetBoundSocket {
   readonly isPipe?: boolean | undefined;
 }
 
-const REFUSAL = "Cannot adopt the socket of node:net";
+const MESSAGE_START = "Cannot adopt the socket of node:net";
 
 /** Returns a duplicate of the descriptor, which this environment owns, and closes the original. */
 export function takeNetSocket(source: NetSocket | NetBoundSocket, calls: Calls): number {
   if (source instanceof net().Socket) return takeConnectedHandle(source, calls);
   if (isBound(source)) return takeBound(source, calls);
-  throw new TypeError(`${REFUSAL}: source is ${quote(source)}, required a net.Socket or a net.BoundSocket`);
+  throw new TypeError(`${MESSAGE_START}: source is ${quote(source)}, required a net.Socket or a net.BoundSocket`);
 }
 
 function takeConnectedHandle(socket: NetSocket, calls: Calls): number {
   const refusal = refusalOf(socket);
-  if (refusal !== undefined) throw new TypeError(`${REFUSAL}: ${refusal}`);
+  if (refusal !== undefined) throw new TypeError(`${MESSAGE_START}: ${refusal}`);
   const fd = (socket as { readonly _handle?: { readonly fd?: number } | null })._handle?.fd;
   if (typeof fd !== "number" || fd < 0)
-    throw new TypeError(`${REFUSAL}: the socket has no descriptor, required a connected one`);
+    throw new TypeError(`${MESSAGE_START}: the socket has no descriptor, required a connected one`);
   const copy = check(calls.dup(fd), "dup");
   socket.destroy();
   return copy;
@@ -72,7 +72,7 @@ function isBound(value: unknown): value is NetBoundSocket {
 function takeBound(bound: NetBoundSocket, calls: Calls): number {
   if (bound.isPipe === true) {
     throw new TypeError(
-      `${REFUSAL}: the socket is a bound UNIX socket, whose file Node.js removes, required a TCP socket`,
+      `${MESSAGE_START}: the socket is a bound UNIX socket, whose file Node.js removes, required a TCP socket`,
     );
   }
   const copy = check(calls.dup(bound.fd()), "dup");

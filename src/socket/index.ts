@@ -34,7 +34,7 @@ export { type DetachOptions } from "../ops/makeSocket.js";
 export { type ConnAddresses, SocketConn } from "./socketConn.js";
 export { socketpair } from "./socketpair.js";
 export { splice } from "./splice.js";
-// Only for the layers above. The public entries do not export these.
+// The exports below are only for the layers above. No public entry exports them.
 export { isTcp } from "./socket.js";
 export { acceptFrom, localPortOf, connectTo, type CompletionHandler, PENDING } from "./connecting.js";
 export { receiveWholeDatagram } from "./datagramIterator.js";

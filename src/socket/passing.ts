@@ -40,7 +40,7 @@ export async function send_fds(
 /**
  * Receives data and up to `maxfds` descriptors: recvmsg(2) with SCM_RIGHTS.
  *
- * @param size room for data in bytes
+ * @param size maximum number of bytes
  * @param maxfds maximum number of descriptors; the kernel closes further ones and sets `MSG_CTRUNC` in the flags
  * @returns data, descriptors, flags and address. Call `take()` of the descriptors; those that are not taken are closed
  *   when the object is disposed or garbage-collected

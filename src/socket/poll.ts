@@ -1,8 +1,9 @@
 // poll(): waiting for several descriptors at once.
 //
-// poll(2) decides which entries are ready. It is called at once, and again after each event of an epoll set of its own
-// (reactor/pollset.ts). So the list may contain a descriptor twice. Other calls may wait on the same Socket, and get
-// their events from the reactor's own epoll set. epoll refuses regular files; poll(2) returns them as ready at once.
+// poll(2) decides which entries are ready. It is called at once, and again after each event of an epoll set that poll()
+// makes (reactor/pollset.ts). So the list may contain a descriptor twice. Other calls may wait on the same Socket, and
+// get their events from the epoll set of the reactor. epoll refuses regular files. poll(2) returns them as ready at
+// once.
 //
 // When a descriptor is closed, the kernel removes it from the epoll set without an event. For a Socket, a close
 // listener wakes the call, which then returns POLLNVAL, as poll(2) does for a number that is not open. A raw descriptor

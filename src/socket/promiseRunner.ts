@@ -313,7 +313,6 @@ export function isSocket(value: unknown): value is Socket {
   return runnerOf(value) !== undefined;
 }
 
-/** The descriptor of a socket. */
 export function descriptorOf(socket: Socket): Descriptor {
   return runnerOf(socket)!.descriptor;
 }

@@ -61,8 +61,8 @@ export class Pump implements FlowOwner {
   }
 
   /**
-   * An error of one direction cancels the other direction. The owner is called in a microtask, because the flow
-   * may still be running below on the stack.
+   * An error of one direction cancels the other direction. The owner is called in a microtask, because a method of the
+   * flow may be on the stack.
    */
   onFlowFailed(flow: SpliceFlow, error: unknown): void {
     if (this.#broken) return;
@@ -86,7 +86,7 @@ export class Pump implements FlowOwner {
 /**
  * Moves bytes between two connections in both directions. A connection is a stream socket or a {@link Stream}, also
  * over TLS. Bytes that a stream has read ahead are sent first, also if its socket is passed (`stream.conn.socket`).
- * Between two sockets the other bytes move inside the kernel, as with {@link splice}. When one source ends, the pump
+ * Between two sockets the remaining bytes move inside the kernel, as with {@link splice}. When one source ends, `pump`
  * shuts down writing to its destination (`SHUT_WR`), and the other direction continues. The promise resolves when both
  * directions have ended. An error in one direction ends both. The connections stay open; the caller closes them.
  *

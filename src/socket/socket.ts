@@ -1,4 +1,4 @@
-// The class Socket: the calls of a Berkeley socket. A call that can wait returns a promise; the others are synchronous.
+// The class Socket: the calls of a Berkeley socket. Calls that can wait return a promise. The rest is synchronous.
 //
 // Each method calls a function of src/ops/ or of this folder, and passes the runner, which holds the descriptor.
 
@@ -205,7 +205,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    */
   static fromNetSocket(source: NetSocket | NetBoundSocket): Socket {
     const fd = takeNetSocket(source, nativeCalls);
-    return Socket.#adopted(...socketPartsOf(nativeCalls, fd, (ours) => nativeCalls.close(ours)));
+    return Socket.#adopted(...socketPartsOf(nativeCalls, fd, (duplicate) => nativeCalls.close(duplicate)));
   }
 
   /**
@@ -378,8 +378,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * Receives the bytes that are there, and waits only if there are none: recv(2). The rest of a datagram that is longer
    * than `size` is lost.
    *
-   * Flags: `MSG_PEEK` leaves the bytes in the kernel. `MSG_WAITALL` on a stream waits for `size` bytes. It resolves
-   * with fewer bytes at the end, before an error (which the next call reports), and if a timeout or an abort ends the
+   * Flags: `MSG_PEEK` leaves the bytes in the kernel. `MSG_WAITALL` on a stream waits for `size` bytes. The result
+   * has fewer bytes at the end, before an error (which the next call reports), and if a timeout or an abort ends the
    * call after some bytes. `MSG_DONTWAIT` rejects with `EAGAIN` instead of waiting. `MSG_OOB` reads urgent data, and
    * `MSG_ERRQUEUE` reads the error queue; these two have wait queues of their own.
    *
@@ -540,7 +540,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * await receiver.bind("127.0.0.1:0");
    * await using sender = new Socket(AF_INET, SOCK_DGRAM);
    * const address = receiver.getsockname();
-   * console.log(await sender.sendmsg(["head", "body"], { address, control: [{ type: "IP_TTL", ttl: 3 }] })); // prints: 8
+   * console.log(await sender.sendmsg(["head", "body"], { address, control: [{ type: "IP_TTL", ttl: 3 }] }));
+   * // prints: 8
    * console.log((await receiver.recv(100)).toString()); // prints: headbody
    * ```
    */
@@ -557,7 +558,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * The message owns its descriptors (SCM_RIGHTS) until they are taken. Disposing the message closes those that
    * were not taken: see `ReceivedDescriptors`.
    *
-   * @param size room for data in bytes
+   * @param size maximum number of bytes
    * @throws SocketError as `recvfrom`
    * @see recvmsg(2), cmsg(3)
    * @example
@@ -648,7 +649,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * When the kernel refuses a datagram, the call rejects, and `transferred` of the error is the number of datagrams
    * that were sent. Number `start + transferred` is the refused one; it and the later ones were not sent. To continue,
    * call again with a later `start`. On a connected UDP socket the error may belong to an earlier datagram (udp(7));
-   * then continue with the same one.
+   * then continue with the same datagram.
    *
    * With `skipRefused` the call skips a datagram that is refused twice. The promise resolves with the number of
    * datagrams that were sent. If number `i` was not sent, `batch.error(i)` is the reason.
@@ -696,7 +697,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * await using receiver = new Socket(AF_INET, SOCK_DGRAM);
    * await receiver.bind("127.0.0.1:0");
    * await using sender = new Socket(AF_INET, SOCK_DGRAM);
-   * console.log(await sender.sendSegments(new Uint8Array(2500), 1000, { address: receiver.getsockname() })); // prints: 2500
+   * console.log(await sender.sendSegments(new Uint8Array(2500), 1000, { address: receiver.getsockname() }));
+   * // prints: 2500
    * console.log((await receiver.recv(2000)).length); // prints: 1000
    * ```
    */
@@ -709,9 +711,9 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * Sends the bytes of a file without a copy in the program: sendfile(2), as often as necessary. It resolves when the
    * kernel has taken all of them.
    *
-   * If `timeout`, `signal`, `close()` or an error ends the call, `transferred` of the error is the number of bytes that
-   * were sent (also of an abort's reason, if that is an object). To continue, send from `offset + transferred`. The
-   * descriptor belongs to the call until the promise settles. A FileHandle that is closed in between ends the call with
+   * If `timeout`, `signal`, `close()` or an error ends the call, `transferred` of the error (or of the abort's reason,
+   * if it is an object) is the number of bytes that were sent. To continue, send from `offset + transferred`. A raw
+   * descriptor must stay open until the promise settles. A FileHandle that is closed earlier ends the call with
    * `EBADF`.
    *
    * If the file is not in the page cache, sendfile(2) reads it from the disk and blocks the thread. One sendfile(2)

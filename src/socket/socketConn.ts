@@ -1,7 +1,7 @@
 // SocketConn: the interface Conn of io.ts over a stream socket.
 //
 // A read or write adds only the check of a field to the cost of the same call of the Socket: no promise, no closure, no
-// timer. Only one read at a time is allowed. `busy` of the wait queue shows whether one waits.
+// timer. Only one read at a time is allowed. `busy` of the wait queue shows whether a read waits.
 
 import { type Address, AF_INET, AF_INET6, AF_UNIX } from "../addr/index.js";
 import { checkOptions, quoteNonInstance } from "../check/index.js";

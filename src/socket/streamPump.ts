@@ -60,8 +60,8 @@ function sourceOf({ socket, stream }: SpliceEnd): BufferedReader {
   return ahead instanceof BufferedReader ? ahead : readerOf(socket!.stream());
 }
 
-/** Both directions; see `pump`. */
-export async function pumpStreams(a: SpliceEnd, b: SpliceEnd, limits: PumpLimits): Promise<PumpCounts> {
+/** `pump()` for two ends of which at least one has no socket. */
+export async function pumpStreams(a: SpliceEnd, b: SpliceEnd, limits: Limits): Promise<PumpCounts> {
   const { idleTimeout, signal, timeout } = limits;
   const [fromA, fromB] = [sourceOf(a), sourceOf(b)];
   let lastMoved = performance.now();

@@ -1,5 +1,5 @@
-// The wait of the blocking socket: it tries the call, blocks the thread in poll(2), and tries again. It uses the same
-// operations (src/ops/) as the awaitable socket.
+// How a blocking socket waits: it tries an operation, blocks the thread in poll(2), and tries again. The operations
+// (src/ops/) are those of the awaitable socket.
 //
 // No system call of an operation waits in the kernel, because then no deadline could end it (native/descriptors.c). The
 // thread waits in poll(2), at most 100 ms at a time. In between, V8 can end the thread, so worker.terminate(), and

@@ -89,7 +89,6 @@ export function create_connection(
 ): Socket<InetAddress | Inet6Address>;
 /** create_connection() for an address whose form is known only at run time. */
 export function create_connection(address: AddressLike, opts?: CreateConnectionOptions): Socket;
-/** create_connection() for an address whose form is known only at run time. */
 export function create_connection(address: AddressLike, opts?: CreateConnectionOptions): Socket {
   blockingTimeoutOf(opts, null, "create_connection");
   const request = connectionRequest(address, opts);
@@ -134,7 +133,6 @@ export function create_server(
 export function create_server(address: InetLike, opts?: CreateServerOptions): Socket<InetAddress | Inet6Address>;
 /** create_server() for an address whose form is known only at run time. */
 export function create_server(address: AddressLike, opts?: CreateServerOptions): Socket;
-/** create_server() for an address whose form is known only at run time. */
 export function create_server(address: AddressLike, opts?: CreateServerOptions): Socket {
   const timeout = blockingTimeoutOf(opts, null, "create_server");
   const { backlog, family, prepare, target } = serverRequest(address, opts);

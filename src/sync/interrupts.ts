@@ -2,8 +2,8 @@
 //
 // A listener is JavaScript, so it can't run while the thread is blocked. A program that waits in accept() without a
 // timeout would never run it. A listener for SIGINT also disables the default action, so Ctrl-C would have no effect.
-// Therefore the call ends with EINTR, like a system call whose signal has a handler: signal(7). The listener runs when
-// the program returns to the event loop. If the program does not catch the error, it ends.
+// Therefore the call ends with EINTR, like a system call that a signal with a handler interrupts: signal(7).
+// The listener runs when the program returns to the event loop. If the program does not catch the error, it ends.
 //
 // A signal interrupts one call: the call that waits when the signal arrives, otherwise the next call that has to wait,
 // unless the listener has run before. Native code counts signals from the registration of their first listener
@@ -35,8 +35,8 @@ function endTurn(): void {
 
 function scheduleTurn(): void {
   turnPending = true;
-  // The listeners for signals of this turn run in the next turn at the latest. Not unreferenced: Deno runs unreferenced
-  // immediates only when something else wakes the loop.
+  // The listeners for signals of this turn run in the next turn at the latest. The immediates stay referenced: Deno
+  // runs unreferenced ones only when something else wakes the loop.
   setImmediate(() => setImmediate(endTurn));
 }
 
@@ -107,7 +107,7 @@ export function takeInterrupt(calls: Calls): boolean {
     calls.markSignalsHandled();
     scheduleTurn();
   }
-  // Called before takeSignals(), so that a SIGINT between the two calls interrupts, and does not end the process.
+  // Called before takeSignals(), so that a SIGINT between the two calls interrupts the wait only.
   const pending = calls.pendingSignals(os().constants.signals.SIGINT);
   if (calls.takeSignals() > 0) return true;
   if (pending >= MAX_UNHANDLED) endByDefault("SIGINT");
@@ -118,7 +118,7 @@ export function takeInterrupt(calls: Calls): boolean {
 function endByDefault(signal: "SIGINT"): never {
   process.removeAllListeners(signal);
   process.kill(process.pid, signal);
-  // Deno ends the process on another thread, a moment later.
+  // Deno ends the process on another thread, a moment later. This thread waits for that.
   if (runtime.name === "Deno") Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000);
   // In Bun the handler stays installed after its listeners are removed.
   process.exit(128 + os().constants.signals[signal]);

@@ -15,6 +15,7 @@ import { WAIT_NAMES } from "../wait/waitOptions.js";
 export type EndOptions = Omit<AwaitableEnd, "signal">;
 
 const END_NAMES: readonly string[] = [...WAIT_NAMES, "maxBytes"];
+/** Maximum number of bytes of one receive. */
 const DISCARD_SIZE = 65_536;
 
 function maxBytesOf(opts: EndOptions | undefined): number {

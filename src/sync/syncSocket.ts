@@ -444,7 +444,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * Receives a message with its control data: recvmsg(2). The message owns its descriptors (SCM_RIGHTS) until they are
    * taken. Disposing the message closes the descriptors that were not taken.
    *
-   * @param size room for data in bytes
+   * @param size maximum number of bytes
    * @throws SocketError as `recvfrom`
    * @see recvmsg(2), cmsg(3)
    */
@@ -681,8 +681,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * default) and `maxBytes` ({@link END_MAX_BYTES}). On a closed socket it does nothing.
    *
    * @returns how it ended, and the number of discarded bytes
-   * @throws TypeError or RangeError for an option that is wrong, or if it is no stream socket; nothing has been done
-   *   then
+   * @throws TypeError or RangeError for an option that is wrong, or if it is no stream socket; then the call does
+   *   nothing
    * @see RFC 9112, section 9.6; shutdown(2), recv(2), close(2)
    * @example
    * ```ts

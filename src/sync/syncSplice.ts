@@ -39,11 +39,11 @@ function isNever(_value: unknown): _value is never {
   return false;
 }
 
-/** One end of a flow. While the thread is blocked, no other call writes, and there is no turn budget. */
+/** One end of a flow. `writing` and `reactor` do nothing: the blocking call has no wait queue and no turn budget. */
 function endAt(socket: Socket): FlowEnd {
   return {
     fd: blockingRunnerOf(socket)!.descriptor.fd,
-    // poll(2) is level-triggered, so a further read costs nothing.
+    // These flags only save system calls: false is always correct.
     reading: { shortMeansEmpty: false, shortMeansEnd: false },
     writing: { busy: false, setNotReady: () => undefined, wake: () => undefined },
     reactor: { spendBytes: () => undefined },
@@ -146,13 +146,13 @@ function run(
   try {
     for (; users < splices.length; users++) check(pipes.addUser(calls), "pipe");
     for (;;) {
-      const entries = splices.flatMap((one) => (one.ended ? [] : one.advance()));
-      const canContinue = splices.some((one) => one.canContinue);
+      const entries = splices.flatMap((direction) => (direction.ended ? [] : direction.advance()));
+      const canContinue = splices.some((direction) => direction.canContinue);
       if (entries.length === 0 && !canContinue) return;
       const idle = idleTimeout === null ? Infinity : activity.last + idleTimeout;
       const slice = sliceUntil(Math.min(deadline, idle));
       if (slice === 0) throw timeoutError("splice", { transferred: splices[0]!.sent });
-      // Checked in each round, because a signal must end a flow that never waits, too.
+      // Checked in each round, because a signal must also end a flow that never waits.
       if (takeInterrupt(calls)) throw socketError(EINTR, "splice", { transferred: splices[0]!.sent });
       const ready = canContinue ? EAGAIN : new PollTable<Entry<never>>(entries, isNever).poll(calls, slice);
       if (ready < 0 && ready !== EAGAIN && ready !== EINTR) throw socketError(ready, "poll");
@@ -190,14 +190,14 @@ export function splice(from: Socket, to: Socket, opts?: SpliceOptions): number {
   const limits = pumpLimits(opts, "splice", ["count", "end"]);
   const { count, end } = countAndEnd(opts);
   const activity = { last: performance.now() };
-  const one = new Splice(from, to, limits, count, end, () => {
+  const direction = new Splice(from, to, limits, count, end, () => {
     activity.last = performance.now();
   });
   try {
-    run([one], limits, activity);
-    return one.flow.sent;
+    run([direction], limits, activity);
+    return direction.flow.sent;
   } catch (error) {
-    throw addProgress(error, one.progress());
+    throw addProgress(error, direction.progress());
   }
 }
 

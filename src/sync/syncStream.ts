@@ -46,7 +46,7 @@ const COMMON_NAMES = ["timeout", "signal"];
  *
  * A call without a `timeout` uses the one of the socket. The timeout covers the whole call. When a call ends early, by
  * its deadline (`ETIMEDOUT`) or a signal of the system (`EINTR`), the bytes that have arrived stay in the buffer for
- * the next call. The stream reads only while a call reads, and at most `readSize` bytes more than the call needs.
+ * the next call. The stream receives only during a call, and at most `readSize` bytes more than the call needs.
  *
  * The bytes in the buffer come before the bytes in the kernel. While there are any, `recv` and the other receiving
  * calls of the socket throw a {@link BufferedError}, and so do `detach()` and the passing of the socket. `splice` and
@@ -145,7 +145,7 @@ export class Stream implements Iterable<Buffer> {
   readExactly(size: number, opts?: WaitOptions): Buffer {
     const rule = new ExactRule(checkSize(size, "readExactly", "size", 0));
     if (size > 0) return this.#reader.read(rule, checkedOptions(opts, "readExactly"));
-    // Only for the errors of wrong options.
+    // Called only for the errors of wrong options.
     blockingTimeoutOf(checkedOptions(opts, "readExactly"), null, "readExactly");
     return Buffer.alloc(0);
   }
