@@ -328,8 +328,8 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
   }
 
   /** Ends the queue: drops its datagrams and rejects the waiting calls with `error`. */
-  #fail(error: unknown): void {
-    this.#failure ??= { error };
+  #fail(error: unknown, state: "closed" | "failed" = "failed"): void {
+    this.#failure ??= { error, state };
     this.#length = 0;
     if (this.#sending !== undefined) descriptorOf(this.#socket).writing.withdraw(this.#sending, error);
     this.#sending = undefined;

@@ -61,7 +61,7 @@ function sourceOf({ socket, stream }: SpliceEnd): BufferedReader {
 }
 
 /** `pump()` for two ends of which at least one has no socket. */
-export async function pumpStreams(a: SpliceEnd, b: SpliceEnd, limits: Limits): Promise<PumpCounts> {
+export async function pumpStreams(a: SpliceEnd, b: SpliceEnd, limits: PumpLimits): Promise<PumpCounts> {
   const { idleTimeout, signal, timeout } = limits;
   const [fromA, fromB] = [sourceOf(a), sourceOf(b)];
   let lastMoved = performance.now();
