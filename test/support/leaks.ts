@@ -7,6 +7,7 @@
 // Linux lists the descriptors of the whole process in /proc/self/fd, including those of worker threads.
 import { readdirSync, readlinkSync } from "node:fs";
 import { after } from "node:test";
+import { SLOWDOWN } from "./slowdown.js";
 
 /** Minimum time to wait for the remaining descriptors and handles to close, in milliseconds. */
 const MIN_WAIT = 1000;
@@ -29,11 +30,8 @@ const POLLER_DESCRIPTORS = [
 /** Number of descriptors that the first waiting call opens. Bun opens more when it starts a program. */
 export const POLLER_SIZE: number = POLLER_DESCRIPTORS.length;
 
-/**
- * Maximum time until the process must end by itself, in milliseconds. Under an emulator Node's runner alone takes some
- * seconds for that, so scripts/arm64.mjs sets the variable.
- */
-const END_TIMEOUT = Number(process.env["BERKELEY_TEST_END_TIMEOUT"] ?? 2_000);
+/** Maximum time until the process must end by itself, in milliseconds. */
+const END_TIMEOUT = 2_000 * SLOWDOWN;
 
 /** The open descriptors of this process, each with its target, such as `socket:[4242]` or `/etc/hosts`. */
 export function openDescriptors(): Map<number, string> {
