@@ -49,8 +49,6 @@ const shared = clang ? [...flags, "-shared-libsan"] : flags;
 const report = join(output, "report");
 const env = {
   BERKELEY_ADDON: addon,
-  // Every program that a test starts loads the library too, which makes a script of many short programs slow.
-  BERKELEY_TEST_SLOWDOWN: "4",
   LD_PRELOAD: [process.env.LD_PRELOAD, runtime()].filter(Boolean).join(" "),
   // Node handles SIGSEGV itself, for accesses of WebAssembly beyond the end of its memory.
   ASAN_OPTIONS: `detect_leaks=0:log_path=${report}:handle_sigill=1:allow_user_segv_handler=1:detect_stack_use_after_return=1`,
