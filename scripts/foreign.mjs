@@ -48,8 +48,9 @@ function finish(command, args, env, limit) {
  * Runs test files, two at a time, and prints the results.
  *
  * `results` reads the output of a file: the names of tests that passed, failed and were skipped. `known` has the
- * failures that the runtime causes, each with its reason. Its keys are "FILE: TEST"; "*" as TEST is any test. The
- * output of a file that fails is written to the folder `logs`. Returns the exit status: 0 if all failures are known.
+ * failures that the runtime causes, each with its reason. Its keys are "FILE: TEST"; "*" as TEST is any test. A key
+ * without such a test in the file is a failure too, because the test may have been renamed. The output of a file that
+ * fails is written to the folder `logs`. Returns the exit status: 0 if all failures are known.
  */
 export async function runFiles({ what, files, command, env, limit, logs, results, known }) {
   withoutPaths();
@@ -57,6 +58,7 @@ export async function runFiles({ what, files, command, env, limit, logs, results
   const sum = { files: 0, passed: 0, failed: 0, skipped: 0 };
   const expected = [];
   const unexpected = [];
+  const unused = [];
   const waiting = [...files];
   const reasonOf = (file, test) => known[`${file}: ${test}`] ?? known[`${file}: *`];
   async function work() {
@@ -80,6 +82,15 @@ export async function runFiles({ what, files, command, env, limit, logs, results
         if (reason === undefined) unexpected.push(`${file.name}: ${test}`);
         else expected.push(`${file.name}: ${test}: ${reason}`);
       }
+      // The list of results is complete if the file ended by itself.
+      if (typeof how === "number") {
+        const names = new Set([...passed, ...failed, ...skipped, "*", "after the last test"]);
+        for (const key of Object.keys(known)) {
+          if (!key.startsWith(`${file.name}: `)) continue;
+          const test = key.slice(file.name.length + 2);
+          if (!names.has(test) && !test.startsWith("(the file: ")) unused.push(key);
+        }
+      }
       if (failed.some((test) => reasonOf(file.name, test) === undefined)) {
         process.stdout.write(`${text.slice(-4000).replace(/^/gm, "    ")}\n`);
       }
@@ -91,5 +102,7 @@ export async function runFiles({ what, files, command, env, limit, logs, results
   if (expected.length > 0)
     process.stdout.write(`known to fail there:\n${expected.map((line) => `  ${line}\n`).join("")}`);
   if (unexpected.length > 0) process.stdout.write(`failed:\n${unexpected.map((line) => `  ${line}\n`).join("")}`);
-  return unexpected.length === 0 ? 0 : 1;
+  if (unused.length > 0)
+    process.stdout.write(`listed, but the file has no such test:\n${unused.map((line) => `  ${line}\n`).join("")}`);
+  return unexpected.length + unused.length === 0 ? 0 : 1;
 }

@@ -7,6 +7,7 @@
 // Linux lists the descriptors of the whole process in /proc/self/fd, including those of worker threads.
 import { readdirSync, readlinkSync } from "node:fs";
 import { after } from "node:test";
+import { SLOWDOWN } from "./slowdown.js";
 
 /** Minimum time to wait for the remaining descriptors and handles to close, in milliseconds. */
 const MIN_WAIT = 1000;
@@ -30,7 +31,7 @@ const POLLER_DESCRIPTORS = [
 export const POLLER_SIZE: number = POLLER_DESCRIPTORS.length;
 
 /** Maximum time until the process must end by itself, in milliseconds. */
-const END_TIMEOUT = 2_000;
+const END_TIMEOUT = 2_000 * SLOWDOWN;
 
 /** The open descriptors of this process, each with its target, such as `socket:[4242]` or `/etc/hosts`. */
 export function openDescriptors(): Map<number, string> {

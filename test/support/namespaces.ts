@@ -1,5 +1,6 @@
 // Runs a script in new namespaces, where it can change settings without an effect on the machine. Requires root.
 import { spawnSync } from "node:child_process";
+import { SLOWDOWN } from "./slowdown.js";
 
 export interface Finished {
   readonly status: number | null;
@@ -30,7 +31,7 @@ export function runUnshared(flags: readonly string[], script: string, words: rea
   const { status, stdout, stderr } = spawnSync("unshare", [...flags, "sh", "-euc", script, "sh", ...words], {
     encoding: "utf8",
     env,
-    timeout: 60_000,
+    timeout: 60_000 * SLOWDOWN,
   });
   return { status, stdout, stderr };
 }

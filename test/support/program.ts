@@ -1,6 +1,7 @@
 // Runs programs for tests.
 import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { SLOWDOWN } from "./slowdown.js";
 
 /** The folder of package.json. */
 export const root: string = fileURLToPath(new URL("../../..", import.meta.url));
@@ -36,7 +37,7 @@ export function programArguments(args: readonly string[]): string[] {
 }
 
 /** Default of `limit`. */
-const LIMIT = 30_000;
+const LIMIT = 30_000 * SLOWDOWN;
 
 /** A child process. `await using` kills it if it still runs. */
 export class Program implements AsyncDisposable {
