@@ -284,7 +284,7 @@ export class ForwardedConnection implements DeadlineMember, AttemptListener, Com
     this.#server.remove(this, this.#key, toTarget, toClient, failure !== undefined);
     const { onEnd } = this.#server.checked;
     if (onEnd === undefined) return;
-    const duration = clock() - this.#startedAt;
+    const duration = Math.round((clock() - this.#startedAt) * 1000) / 1000;
     const forwarded: Forwarded = { client: this.#address!, toTarget, toClient, duration, ...failure };
     queueMicrotask(() => runCallback("onEnd", onEnd, forwarded));
   }
