@@ -1,6 +1,7 @@
 // A TCP echo server on berkeley. Its argument is the way to echo. "try" receives into one buffer per connection, and
 // sends without a promise if the kernel takes all bytes at once. "send" receives into that buffer too, and awaits every
-// call. "recv" awaits every call, and receives a new Buffer each time.
+// call. "recv" awaits every call, and receives a new Buffer each time. Each function handles its own errors, because a
+// chain of promises around it would use memory and time for each connection.
 
 import { AF_INET, SOCK_STREAM, Socket } from "berkeley";
 
@@ -10,27 +11,38 @@ async function echoTrying(socket: Socket): Promise<void> {
   const buffer = Buffer.allocUnsafe(4096);
   // Most messages have the same length as the one before. Then its view of the buffer is used again.
   let data = buffer;
-  for (;;) {
-    const count = await socket.recvInto(buffer);
-    if (count === 0) return;
-    if (data.length !== count) data = buffer.subarray(0, count);
-    const sent = socket.trySend(data) ?? 0;
-    if (sent < count) await socket.sendAll(data.subarray(sent));
+  try {
+    for (;;) {
+      const count = await socket.recvInto(buffer);
+      if (count === 0) return;
+      if (data.length !== count) data = buffer.subarray(0, count);
+      const sent = socket.trySend(data) ?? 0;
+      if (sent < count) await socket.sendAll(data.subarray(sent));
+    }
+  } catch (error) {
+    ignoreDisconnect(error);
+  } finally {
+    socket.close();
   }
 }
 
 async function echoInto(socket: Socket): Promise<void> {
   const buffer = Buffer.allocUnsafe(4096);
   let data = buffer;
-  for (;;) {
-    const count = await socket.recvInto(buffer);
-    if (count === 0) return;
-    if (data.length !== count) data = buffer.subarray(0, count);
-    await socket.sendAll(data);
+  try {
+    for (;;) {
+      const count = await socket.recvInto(buffer);
+      if (count === 0) return;
+      if (data.length !== count) data = buffer.subarray(0, count);
+      await socket.sendAll(data);
+    }
+  } catch (error) {
+    ignoreDisconnect(error);
+  } finally {
+    socket.close();
   }
 }
 
-/** Handles its own errors: a promise chain around it would use memory for each idle connection. */
 async function echoNew(socket: Socket): Promise<void> {
   try {
     for (;;) {
@@ -59,10 +71,4 @@ const address = server.getsockname();
 if (!("port" in address)) throw new Error(`an address with a port is required, found ${String(address)}`);
 console.log(JSON.stringify({ port: address.port }));
 collectOnInput();
-for await (const [socket] of server) {
-  if (echo === echoNew) void echoNew(socket);
-  else
-    echo(socket)
-      .catch(ignoreDisconnect) // The load generator closes with messages in flight.
-      .finally(() => socket.close());
-}
+for await (const [socket] of server) void echo(socket);

@@ -11,10 +11,9 @@
 // These calls have queues of their own for two reasons. They must not wait behind an ordinary read. And EAGAIN for one
 // kind of read does not mean EAGAIN for another.
 //
-// A TCP socket is registered for EPOLLIN and EPOLLOUT at once. It reports EPOLLOUT only after a write returned EAGAIN
-// (sk_stream_write_space in net/core/stream.c). UDP and UNIX sockets report EPOLLOUT for each packet that leaves their
-// send buffer (sock_def_write_space, unix_write_space). So their registration gets EPOLLOUT only when a write waits for
-// the first time.
+// A socket is registered for EPOLLOUT when a write waits on it for the first time. With EPOLLOUT, the kernel would
+// report each new registration at once, because a new socket is writable. UDP and UNIX sockets would also report
+// EPOLLOUT for each packet that leaves their send buffer (sock_def_write_space, unix_write_space).
 //
 // While a UDP socket is registered, the kernel takes a lock per datagram sent, even without EPOLLOUT. That is about a
 // tenth of the cost of a small datagram. So a call that sends many datagrams first calls `unwatch()`, which ends the
@@ -100,12 +99,11 @@ export class Descriptor implements Source, QueueDescriptor {
 
   /**
    * @param fd a non-blocking descriptor that this environment owns
-   * @param tcp whether it is a TCP socket: a short read then means that the receive buffer is empty, and the kernel
-   *   reports EPOLLOUT only after a write returned EAGAIN
+   * @param tcp whether it is a TCP socket: a short read then means that the receive buffer is empty
    */
   constructor(fd: number, tcp: boolean, reactor: Reactor = defaultReactor()) {
     this.fd = fd;
-    this.bits = KEEPS_ALIVE | (tcp ? TCP : READING_ONLY);
+    this.bits = KEEPS_ALIVE | READING_ONLY | (tcp ? TCP : 0);
     this.reactor = reactor;
     this.reading = new WaitQueue(this);
     this.reading.shortMeansEmpty = tcp;

@@ -234,6 +234,25 @@ function streams(family: Family): void {
     assert.ok(received.equals(sent));
   });
 
+  test(`a sendAll() ${over} waits for room also where a recv() waits already`, async () => {
+    await using connection = await connected(family);
+    const { client, conn } = connection;
+    const data = Buffer.alloc(8 << 20, 7);
+    for (const [from, to] of [
+      [conn, client],
+      [client, conn],
+    ] as const) {
+      const read = from.recv(1);
+      assert.equal(from.trySend("first"), 5);
+      const sent = from.sendAll(data);
+      let count = 0;
+      while (count < 5 + data.length) count += (await to.recv(1 << 20)).length;
+      await sent;
+      await to.send("x");
+      assert.equal(String(await read), "x");
+    }
+  });
+
   test(`several sendAll() at a time ${over} do not mix`, async () => {
     await using both = await connected(family);
     both.client.setsockopt(SO_SNDBUF, 8192);

@@ -126,7 +126,7 @@ test("a UNIX address whose receiver is full is tried again after a pause, not at
   one.close();
 });
 
-test("a UDP socket that reads is not registered for room to write, until a write waits", async () => {
+test("a socket that reads is not registered for room to write, until a write waits", async () => {
   const { sys, socket, fire } = fakeKernel();
   const one = socket(AF_INET, SOCK_DGRAM);
   sys.always("recvmmsg", "EAGAIN");
@@ -156,8 +156,15 @@ test("a UDP socket that reads is not registered for room to write, until a write
   await turn();
   assert.deepEqual(
     sys.callsOf("pollerAdd").map(({ args }) => args[3]),
-    [1, 0],
+    [1, 1],
   );
+  sys.script("send", "EAGAIN", 1);
+  const byte = watch(tcp.send("x"));
+  await turn();
+  assert.equal(sys.count("pollerModify"), 2);
+  fire(OUT, tcp);
+  await turn();
+  assert.equal(byte.value, 1);
   tcp.close();
 });
 
