@@ -62,7 +62,7 @@ export interface ConnectionOwner {
   ): void;
 }
 
-/** `minReadRate` applies this many ms after the first byte of a request. A single delay distorts the rate before. */
+/** `minReadRate` applies this many ms after the first byte of a request. Before that, one delay distorts the rate. */
 const READ_RATE_GRACE = 20_000;
 
 export class ServedConnection implements DeadlineMember {
@@ -77,9 +77,10 @@ export class ServedConnection implements DeadlineMember {
   #hasEnded = false;
   /** Whether the handler has failed. */
   failed = false;
-  /** The counters of the stream at the previous check. `#activeAt` and `#receivedAt`: the last checks with a change. */
+  /** The counters of the stream at the previous check. */
   #received = 0;
   #sent = 0;
+  /** The times of the latest checks that found a change: in any counter, and in the received bytes. */
   #activeAt: number;
   #receivedAt: number;
   /**

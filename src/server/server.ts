@@ -117,7 +117,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
   readonly #life: Lifecycle;
   readonly #owner: ConnectionOwner;
   readonly #counts = { failed: 0, aborted: 0, idleTimeout: 0, maxLifetime: 0, minReadRate: 0 };
-  /** The PROXY headers that came before the TLS handshake, by the connection above TLS. */
+  /** The PROXY headers that came before the TLS handshake, by TLS connection. */
   readonly #headersBelowTls = new WeakMap<Conn, ProxyHeader>();
   readonly #bytes = { received: 0, sent: 0 };
   /** Functions that remove the listeners of `upgradeOn()`, by signal. */

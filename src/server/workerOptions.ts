@@ -231,9 +231,10 @@ export function checkWorkers(opts: ServeWorkersOptions, usesTls: boolean, action
   const admission: ServeOptions = ownSockets
     ? { ...shareOf(opts, serve, count, action), maxConnectionsPerAddress: null }
     : {
-        // The server applies these limits, and keeps the reserve of descriptors for all threads. So no worker
-        // must refuse: its limits are higher than any number of connections. Without null, connections have keys.
+        // The server applies these limits, and keeps the reserve of descriptors for all threads. So the
+        // limits of a worker are higher than any number of connections.
         maxConnections: 1_000_000,
+        // With a number here, a worker reports the client key of each ended connection, for the server's limit.
         maxConnectionsPerAddress: serve.maxConnectionsPerAddress === Infinity ? null : 1_000_000,
         reserve: inProcesses ? opts.reserve : 0,
         proxyProtocol: headersOfWorker(serve),

@@ -66,7 +66,7 @@ type Load = (url: string) => Promise<Record<string, unknown>>;
 async function registerTsx(load: Load): Promise<void> {
   const flag = process.execArgv.find((one) => /(?:^|[/=])tsx(?:\/|$)/.test(one) && !/preflight/.test(one));
   if (flag === undefined) return;
-  // The command tsx passes the URL of its loader. Other programs pass "tsx", the name of the package.
+  // The command tsx makes a flag with the URL of its loader. `node --import tsx` has the name of the package.
   const loader = /file:.*\/tsx\/dist\//.exec(flag)?.[0];
   const api = await load(loader === undefined ? "tsx/esm/api" : `${loader}esm/api/index.mjs`);
   (api["register"] as () => void)();

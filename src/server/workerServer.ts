@@ -200,8 +200,8 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
 
   /**
    * Closes the listener, aborts `context.draining` in all workers, and waits until the handlers have finished, their
-   * connections are ended, and the workers have ended. After `timeout` it resets the connections that are left. It ends
-   * a worker by force half a second later, or 5 seconds later if the worker still loads its module.
+   * connections are ended, and the workers have ended. After `timeout` it resets the connections that are left. Then a
+   * worker has half a second to end, or 5 seconds if it still loads its module, before it is ended by force.
    *
    * @throws TypeError or RangeError (by rejecting) for a wrong `timeout`
    */

@@ -64,7 +64,7 @@ const ABORT_GRACE = 500;
 const START_GRACE = 5000;
 /** The pause before a restart is the shortest again if the ended worker has run for this many milliseconds. */
 const STABLE_AFTER = 10_000;
-/** With `reusePort`: the number of connection ids that each thread or process of a slot has. */
+/** With `reusePort`: the number of connection ids for each thread or process that a slot starts. */
 const ID_RANGE = 1_000_000_000;
 /** Milliseconds before another attempt after the kernel has refused to put a descriptor into a channel. */
 const REFUSED_PAUSE = 20;
@@ -80,7 +80,7 @@ export class WorkerSlot {
   #counts: WorkerCounts = NO_COUNTS;
   /** The number of connections that the worker has, or that are in its channel. */
   #openCount = 0;
-  /** The number of these connections for each key of a client. It is for the limit of connections by client. */
+  /** For the limits by client: the number of these connections for each key of a client. */
   readonly #countsByKey = new Map<string, number>();
   /** How many connections were sent to the workers of this slot, and how many of these no worker has taken. */
   #sent = 0;
@@ -102,7 +102,7 @@ export class WorkerSlot {
   #reason: { readonly error: unknown } | undefined;
   /** The time of a ping that is not answered yet. */
   #pingedAt: number | undefined;
-  /** Whether the worker has ended, and the slot still reads the connections that it had not taken. */
+  /** Whether the worker has ended, and the slot still takes back the connections that it had not taken. */
   #takingBack = false;
 
   constructor(owner: WorkerOwner, number: number, listening: number | undefined) {
@@ -154,7 +154,7 @@ export class WorkerSlot {
       this.#host = this.#startHost(this.#channel);
       this.keepAlive(this.#owner.keepsAlive);
     } catch (error) {
-      // No descriptor or thread is free. The owner gets the end later, because start() must not call its owner.
+      // No descriptor or thread is free. The owner expects no call during start(), so it gets the end in a microtask.
       queueMicrotask(() => void this.#ended({ code: null, signal: null, error }));
     }
   }
@@ -246,8 +246,8 @@ export class WorkerSlot {
     return false;
   }
 
-  /** Makes the worker unavailable until `writable` is settled. */
-  #blockUntil(writable: Promise<void>, channel: ConnectionChannel): void {
+  /** Makes the worker unavailable until `unblocked` is settled. */
+  #blockUntil(unblocked: Promise<void>, channel: ConnectionChannel): void {
     this.#blocked = true;
     const proceed = (): void => {
       // The worker may have ended in the meantime.
@@ -255,7 +255,7 @@ export class WorkerSlot {
       this.#blocked = false;
       this.#owner.hasRoom();
     };
-    writable.then(proceed, proceed);
+    unblocked.then(proceed, proceed);
   }
 
   /** Ends the channel: the worker serves the connections that it has, and ends. Aborts a worker that still starts. */
