@@ -19,7 +19,7 @@ export interface MetricFamily {
   readonly samples: readonly MetricSample[];
 }
 
-/** A server with counters: the result of `serve()` or `forward()`, or an object with a `stats()` that returns such. */
+/** A server with counters: the result of `serve()` or `forward()`, or any object whose `stats()` has the same fields. */
 export interface MetricsSource {
   stats(): object | PromiseLike<object>;
 }

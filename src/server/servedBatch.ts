@@ -13,7 +13,7 @@ export type BatchHandler = (batch: ServedBatch) => unknown;
 /**
  * The datagrams that one system call has received, without those that the server has refused. They are numbered from 0.
  *
- * The server receives no further datagrams until the handler has returned, or its promise is fulfilled. Until then the
+ * The server receives no further datagrams until the handler has returned, or its promise is settled. Until then the
  * bytes are valid. After `handlerTimeout` the server gives up on the handler, and uses other memory for later batches.
  */
 export class ServedBatch extends Work {

@@ -346,7 +346,7 @@ class UpgradeAttempt {
   }
 }
 
-/** The message with the error that is about to end the new program. */
+/** The message with the error that will end the new program. */
 type Failure = UpgradeMessage & { readonly type: "failed" };
 
 /** The new program has closed its end of the channel. `toUpgradeError()` adds the exit status, which comes later. */

@@ -16,10 +16,10 @@ import {
 import type { CheckedWorkers } from "./workerOptions.js";
 
 /**
- * - `starting`: it loads the module
+ * - `starting`: the worker loads the module
  * - `ready`: it takes connections
- * - `ending`: the server has requested its end
- * - `down`: it has ended; a timer may be set for the next one
+ * - `ending`: the server has requested the end of the worker
+ * - `down`: the worker has ended; a timer may be set for the next one
  */
 export type WorkerState = "starting" | "ready" | "ending" | "down";
 
@@ -28,7 +28,7 @@ export interface WorkerEnd extends HostEnd {
   readonly id: number;
   /** Whether the server has requested the end, and the worker has not failed. */
   readonly expected: boolean;
-  /** Connections that have ended with it. */
+  /** The number of connections that have ended with it. */
   readonly lost: number;
   /** Connections that were sent to the worker, and that it had not taken. */
   readonly untaken: readonly AcceptedConnection[];
@@ -124,7 +124,7 @@ export class WorkerSlot {
     return this.state === "ready" && !this.#blocked;
   }
 
-  /** Whether a worker runs, or its end is not complete. */
+  /** Whether a worker runs, or the slot still takes back the connections of an ended one. */
   get active(): boolean {
     return this.state !== "down" || this.#takingBack;
   }
