@@ -19,7 +19,7 @@ export interface MetricFamily {
   readonly samples: readonly MetricSample[];
 }
 
-/** A server with counters: the result of `serve()` or `forward()`, or any object whose `stats()` has the same fields. */
+/** A server with counters: the result of `serve()` or `forward()`, or any object whose `stats()` has such fields. */
 export interface MetricsSource {
   stats(): object | PromiseLike<object>;
 }
