@@ -19,7 +19,7 @@ export interface MetricFamily {
   readonly samples: readonly MetricSample[];
 }
 
-/** A server with counters: the result of `serve()` or `forward()`, or any object with a `stats()` of the same names. */
+/** A server with counters: the result of `serve()` or `forward()`, or any object whose `stats()` has such fields. */
 export interface MetricsSource {
   stats(): object | PromiseLike<object>;
 }
@@ -28,7 +28,7 @@ export interface MetricsSource {
 export type MetricsSources = Readonly<Record<string, MetricsSource>>;
 
 /**
- * Figures of the process. The open descriptors explain a shortage, and the times show how busy the event loop is.
+ * Figures of the process. The numbers of descriptors explain a shortage, and the times show how busy the event loop is.
  */
 export interface ProcessFigures {
   readonly openDescriptors: number | undefined;
@@ -181,9 +181,9 @@ export function familiesOf(servers: NamedStats): MetricFamily[] {
       return isFigure(value) ? [{ labels: { server, ...labels }, value }] : [];
     });
     if (samples.length === 0) continue;
-    const known = families.get(name);
-    if (known === undefined) families.set(name, { name, type, unit, help, samples });
-    else known.samples = [...known.samples, ...samples];
+    const existing = families.get(name);
+    if (existing === undefined) families.set(name, { name, type, unit, help, samples });
+    else existing.samples = [...existing.samples, ...samples];
   }
   const states = servers.flatMap(([server, stats]) => {
     const current = (stats as { readonly state?: unknown }).state;
@@ -196,7 +196,7 @@ export function familiesOf(servers: NamedStats): MetricFamily[] {
   return [...families.values(), ...workerFamilies(servers)];
 }
 
-/** Reads the figures of the process. Without /proc the descriptors are unknown. */
+/** Reads the figures of the process. If /proc can't be read, the numbers of descriptors are undefined. */
 export function readProcessFigures(): ProcessFigures {
   const { active, idle } = perfHooks().performance.eventLoopUtilization();
   let openDescriptors: number | undefined;
@@ -207,7 +207,7 @@ export function readProcessFigures(): ProcessFigures {
     const limits = fs().readFileSync("/proc/self/limits", "latin1");
     maxDescriptors = Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1] ?? Infinity);
   } catch {
-    // Without a free descriptor, the files of /proc can't be opened.
+    // There is no /proc, or no descriptor is free to open its files.
   }
   return { openDescriptors, maxDescriptors, active: active / 1000, idle: idle / 1000 };
 }

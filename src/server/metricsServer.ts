@@ -39,12 +39,12 @@ export interface ServeMetricsOptions {
   /** The servers by name, the value of the label `server`. `add()` adds others later. */
   readonly servers?: MetricsSources | undefined;
   /**
-   * A further condition of `/readyz`. It must return true within 5 seconds; an error counts as false and is reported.
+   * A further condition of `/readyz`. It must return true within 5 seconds. An error is reported, and counts as false.
    */
   readonly ready?: (() => boolean | PromiseLike<boolean>) | undefined;
   /**
-   * Further metrics in the requested format, for example those of a registry of another library. Its names must
-   * differ from ours. A `# EOF` at its end is removed.
+   * Further metrics in the requested format, for example those of another library. Their names must differ
+   * from those of this package. A `# EOF` at the end is removed.
    */
   readonly collect?: ((format: MetricsFormat) => string | PromiseLike<string>) | undefined;
   /** Closes the server, as `close()` does. */
@@ -52,7 +52,7 @@ export interface ServeMetricsOptions {
 }
 
 const NAMES = ["servers", "ready", "collect", "signal"];
-/** Milliseconds that a request waits for stats(), ready() and collect(). */
+/** Milliseconds that a request waits for each of stats(), ready() and collect(). */
 const CALLBACK_TIMEOUT = 5000;
 /** Milliseconds that close() waits for running requests. */
 const CLOSE_GRACE = 1000;
@@ -111,14 +111,14 @@ export class MetricsServer implements AsyncDisposable {
       const gate = gateOf(listener);
       try {
         if (gate === undefined) await server.#accept();
-        // In the new program of an upgrade, the gate opens at ready(). It rejects if the upgrade has failed.
+        // In the new program of an upgrade, the gate resolves at ready(), and rejects if the upgrade has failed.
         else {
-          const giveUp = (error: unknown): void => {
+          const reportAndClose = (error: unknown): void => {
             reportFailure("the metrics server", error);
             void server.close();
           };
           gate.then(
-            () => server.#accept().catch(giveUp),
+            () => server.#accept().catch(reportAndClose),
             () => server.close(),
           );
         }
@@ -176,13 +176,13 @@ export class MetricsServer implements AsyncDisposable {
     return this;
   }
 
-  /** Removes a server. Without any, `/readyz` has status 503. */
+  /** Removes a server. Without a server, `/readyz` has status 503. */
   remove(name: string): this {
     this.#sources.delete(name);
     return this;
   }
 
-  /** Listens no more. Requests that run have a second to finish. */
+  /** Stops listening. Running requests have a second to finish. */
   close(): Promise<void> {
     return (this.#closing ??= this.#close());
   }
@@ -193,7 +193,7 @@ export class MetricsServer implements AsyncDisposable {
 
   /**
    * The argument of listen() of Node's server. That server gets a duplicate of the socket, and closes the duplicate.
-   * The socket itself stays here, for upgrade(). With Bun, closes the socket, and returns its address.
+   * The socket itself stays here, for upgrade(). With Bun, this method closes the socket, and returns its address.
    */
   async #listenOptions(): Promise<{ fd: number } | { path: string } | { host: string; port: number }> {
     if (!("bun" in process.versions)) return { fd: this.#listener.socket.dup().detach() };
@@ -238,7 +238,7 @@ export class MetricsServer implements AsyncDisposable {
 
   async #respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { headers, method } = request;
-    // The body of a request is not read, so such a connection can't be used again.
+    // This server does not read the body of a request. So no other request can follow on the same connection.
     const hasBody = headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0";
     if (hasBody || this.#closing !== undefined) response.setHeader("connection", "close");
     const { status, text, type = TEXT } = await this.#answer(request, response);
@@ -323,7 +323,7 @@ export class MetricsServer implements AsyncDisposable {
   }
 }
 
-/** Checks the endpoint of the pages. A port alone, and localhost without IPv6, become 127.0.0.1. */
+/** Checks the endpoint of the pages. A port alone becomes 127.0.0.1, and localhost too, unless the family is IPv6. */
 function checkEndpoint(from: EndpointLike): EndpointLike {
   const endpoint = parseEndpoint(from);
   const { address, family, scheme } = endpoint as { scheme: string; address?: Address | HostPort; family?: number };
@@ -340,12 +340,12 @@ function checkEndpoint(from: EndpointLike): EndpointLike {
 /**
  * Serves metrics and health of servers over HTTP/1.1, for Prometheus, load balancers and supervisors:
  *
- * - `/metrics`: the counters in OpenMetrics 1.0.0, or in the text format 0.0.4 for clients that prefer it.
+ * - `/metrics`: the counters in OpenMetrics 1.0.0, or in the text format 0.0.4 for clients that prefer that.
  * - `/healthz`: status 200 while the event loop runs.
  * - `/readyz`: status 200 while all servers listen and `ready` returns true. Otherwise 503: before the first server was
  *   added, while a server drains, and when it is closed.
  *
- * {@link upgrade} hands the pages over like a server: those of the new program answer from `ready()` on.
+ * {@link upgrade} hands the pages over like a server: the new program answers from `ready()` on.
  *
  * Only GET and HEAD are allowed. At most 64 connections are open. The header of a request has at most 8 KiB, and must
  * arrive within 5 seconds. The server does not keep the process alive. The pages have no authentication: keep the

@@ -1,7 +1,7 @@
 // Metric families as text: OpenMetrics 1.0.0, and the text format 0.0.4 of Prometheus.
 //
 // In OpenMetrics the samples of a counter have `_total` at the end of their name, and the family does not. In 0.0.4
-// both have it. 0.0.4 has no units, no end marker and no state sets, which become gauges.
+// both have it. 0.0.4 has no units and no end marker. It has no state sets either: they become gauges.
 
 import { quote } from "../check/index.js";
 import type { MetricFamily, MetricSample } from "./metricFamilies.js";

@@ -41,12 +41,12 @@ export const UPGRADE_OPTIONS: readonly string[] = ["command", "args", "env", "cw
 const TIMEOUT = 60_000;
 /** Milliseconds between SIGTERM and SIGKILL for a program that did not become ready. */
 const KILL_DELAY = 2_000;
-/** Variables that systemd has set for this process alone. They would mislead the new one. */
+/** Variables that systemd has set for this process alone. They name descriptors that the new program does not have. */
 const OWN_VARIABLES = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID"];
 
 /**
- * The current directory at the start of this program. A program may change its directory, and the directory of an old
- * version may be removed later.
+ * The current directory at the start of this program. It is read at once, because the program may change its directory
+ * later, and because the directory of an old version may be removed.
  */
 const startedIn: string | undefined = startDirectory();
 
@@ -104,7 +104,7 @@ export interface Exit {
   readonly error?: unknown;
 }
 
-/** The error of a program that does not start. */
+/** Makes the error of a program that does not start. */
 export function notStarted(cause: unknown): UpgradeError {
   const end = { pid: undefined, exitCode: null, signal: null };
   return new UpgradeError(`Cannot upgrade: the new program does not start: ${(cause as Error).message}`, end, {
@@ -133,7 +133,7 @@ export class NewProgram {
 
   /**
    * Starts the program with these variables, and with `fd` as descriptor 3. The program inherits the standard streams
-   * of this process. Pipes to this process would be closed when it ends.
+   * of this process, because pipes to this process would be closed when it ends.
    */
   static async start(
     { args, command, cwd, env }: CheckedUpgrade,
@@ -155,7 +155,7 @@ export class NewProgram {
         spawn(command, args, { cwd, env: environment, stdio: ["inherit", "inherit", "inherit", fd] }),
       );
     } catch (cause) {
-      // Some errors come as an event, and others, such as E2BIG, at once.
+      // spawn() reports some errors with the event "error", and throws others, such as E2BIG.
       throw notStarted(cause);
     }
   }
@@ -169,7 +169,7 @@ export class NewProgram {
     this.#child.unref();
   }
 
-  /** Ends the program if it has not ended. Resolves when it has. */
+  /** Ends the program, unless it has ended already. Resolves when it has ended. */
   async end(): Promise<Exit> {
     if (!this.#hasEnded) this.#child.kill("SIGTERM");
     const timer = setTimeout(() => {

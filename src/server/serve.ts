@@ -20,10 +20,10 @@ function isListener(value: unknown): value is Listener {
  *
  * The server owns the listener. Each limit has a name and a default; see {@link ServeOptions}. One timer checks the
  * deadlines of all connections, in steps of a quarter of the shortest limit, at most one second. So a connection can
- * exceed a limit by such a step.
+ * exceed a limit by one step.
  *
  * While descriptors or memory are short (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`), the server accepts no connections,
- * and reports that to `onPressure`. New connections wait in the accept queue. It leaves a reserve of descriptors to the
+ * and reports that to `onPressure`. New connections wait in the accept queue. The server leaves descriptors to the
  * handlers; see `reserve`.
  *
  * @param from the endpoint to listen on, as for `listen()`, or any {@link Listener}

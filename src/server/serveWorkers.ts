@@ -19,8 +19,8 @@ import { startWorkers, type WorkerServer } from "./workerServer.js";
  *
  * The server accepts, and hands each connection to the worker with the fewest connections. All limits hold for all
  * workers together. If a worker ends by itself, another one takes its place after a pause. The connections of the ended
- * worker end. No other is lost: connections that it had not taken go to other workers, and new ones wait in the accept
- * queue while no worker is ready.
+ * worker end. No other is lost: connections that this worker had not taken go to other workers, and new ones wait in
+ * the accept queue while no worker is ready.
  *
  * TLS is done in the workers. The options of `listen.tls` must be values that `structuredClone()` takes, except
  * `onHandshakeError`.
@@ -33,10 +33,10 @@ import { startWorkers, type WorkerServer } from "./workerServer.js";
  * @see socketpair(2), unix(7) (SCM_RIGHTS), socket(7) (SO_REUSEPORT)
  * @example
  * ```ts no-run
- * // handler.js: export default async (stream) => { for await (const line of stream.lines()) await stream.write(line); };
+ * // handler.js: export default async (stream) => void (await stream.write("hello\n"));
  * import { serveWorkers } from "berkeley/server";
  *
- * const server = await serveWorkers("tcp://0.0.0.0:8888", new URL("./handler.js", import.meta.url), { workers: "auto" });
+ * const server = await serveWorkers("tcp://0.0.0.0:8888", new URL("./handler.js", import.meta.url), { workers: 4 });
  * server.shutdownOn(["SIGTERM", "SIGINT"]);
  * ```
  */
@@ -83,7 +83,7 @@ async function listenAll(
 ): Promise<SocketListener[]> {
   const target = parseEndpoint(from);
   const { tls: _, ...plain } = listenOptions(opts as ServeOptions, target.scheme === "tls", action);
-  // TLS is done in the workers.
+  // The workers do the TLS handshakes, so the server listens with TCP.
   const endpoint = target.scheme === "tls" ? formatEndpoint({ ...target, scheme: "tcp" }) : formatEndpoint(target);
   if (!reusePort) return [await listen(endpoint, plain)];
   if (target.scheme !== "tcp" && target.scheme !== "tls") {

@@ -1,7 +1,6 @@
 // A batch of datagrams, for a handler that takes many at a time.
 
-import type { DatagramBatch } from "../batch/index.js";
-import type { BatchMemory } from "../batch/index.js";
+import type { BatchMemory, DatagramBatch } from "../batch/index.js";
 import { integer } from "../check/index.js";
 import type { Data } from "../io.js";
 import type { HostAddress } from "../net/index.js";
@@ -14,13 +13,13 @@ export type BatchHandler = (batch: ServedBatch) => unknown;
 /**
  * The datagrams that one system call has received, without those that the server has refused. They are numbered from 0.
  *
- * The server receives no further datagrams until the handler has returned, or its promise is fulfilled. Until then the
- * bytes are valid. After `handlerTimeout` the server gives up on the handler, and uses other memory from then on.
+ * The server receives no further datagrams until the handler has returned, or its promise is settled. Until then the
+ * bytes are valid. After `handlerTimeout` the server gives up on the handler, and uses other memory for later batches.
  */
 export class ServedBatch extends Work {
   readonly #batch: DatagramBatch;
   readonly #memory: BatchMemory;
-  /** By the index of a datagram, its place in the batch, which has refused datagrams too. */
+  /** `#places[index]` is the place of datagram `index` in the batch, which has the refused datagrams too. */
   readonly #places: Int32Array;
   readonly #accounts: (ReplyAccount | undefined)[] = [];
   /** The number of datagrams. */

@@ -9,11 +9,11 @@ import { localError } from "../wait/localError.js";
 
 /** The second argument of a handler: facts about the connection, and its signals. */
 export interface ConnectionContext {
-  /** The number of the connection: 1 for the first connection of the server. */
+  /** The number of the connection, from 1 on. The server uses each number once. */
   readonly id: number;
   /**
-   * Aborted when the server resets the connection: a limit, the timeout of `drain()`, `close()`. Its reason is the error.
-   * It is not aborted when the connection ends otherwise.
+   * Aborted when the server resets the connection: a limit, the timeout of `drain()`, `close()`. The error is its
+   * `reason`. If the connection ends otherwise, it is not aborted.
    */
   readonly signal: AbortSignal;
   /** Aborted when the server begins to drain: finish the current request and return. All handlers share it. */
@@ -28,7 +28,7 @@ export interface ConnectionContext {
   readonly local: Address | undefined;
 }
 
-/** The sender of a connection: the client, and the proxy before it. */
+/** The addresses of the client and the peer of a connection, and its PROXY header. */
 export type ConnectionOrigin = Pick<ConnectionContext, "client" | "peer" | "proxyHeader">;
 
 /** Handles a connection. When it has returned, or its promise is fulfilled, the server ends the connection. */
@@ -62,7 +62,7 @@ export interface ConnectionOwner {
   ): void;
 }
 
-/** `minReadRate` applies this many ms after the first byte of a request. Before that, the rate says little. */
+/** `minReadRate` applies this many ms after the first byte of a request. Before that, one delay distorts the rate. */
 const READ_RATE_GRACE = 20_000;
 
 export class ServedConnection implements DeadlineMember {
@@ -74,17 +74,18 @@ export class ServedConnection implements DeadlineMember {
   readonly startedAt: number = clock();
   /** The time of the next check. */
   #checkAt: number;
-  #over = false;
+  #hasEnded = false;
   /** Whether the handler has failed. */
   failed = false;
-  /** The counters of the stream at the last check, and the times of the checks that found a change. */
+  /** The counters of the stream at the previous check. */
   #received = 0;
   #sent = 0;
+  /** The times of the latest checks that found a change: in any counter, and in the received bytes. */
   #activeAt: number;
   #receivedAt: number;
   /**
-   * The bytes that the handler has not answered yet: the time of their first check, and the number of bytes that were
-   * received before them. Undefined when there are none.
+   * The received bytes that the handler has not answered yet: the time of the check that found the first of them, and
+   * the number of bytes that were received before them. Undefined if there are no such bytes.
    */
   #request: { readonly at: number; readonly before: number } | undefined;
 
@@ -93,7 +94,7 @@ export class ServedConnection implements DeadlineMember {
     this.stream = stream;
     this.#key = key;
     this.context = new ServedContext(id, stream, origin, owner.draining);
-    // The bytes of the header are no request.
+    // The bytes of the PROXY header do not belong to a request.
     if (origin.proxyHeader !== undefined) this.#received = stream.stats().bytesReceived;
     this.#activeAt = this.#receivedAt = this.startedAt;
     this.#checkAt = nextCheck(this.startedAt, owner.limits.interval);
@@ -120,31 +121,31 @@ export class ServedConnection implements DeadlineMember {
 
   /** Ends the connection, because the handler has returned. */
   #handlerReturned(): void {
-    if (this.#over) return;
+    if (this.#hasEnded) return;
     const { stream } = this;
     stream.end().then(
-      () => this.#leave(),
+      () => this.#remove(),
       () => {
-        // The handler has left a read pending.
+        // end() rejects, for example if the handler has left a read pending.
         stream.abort();
-        this.#leave();
+        this.#remove();
       },
     );
   }
 
   #handlerFailed(error: unknown): void {
     // After an abort, this error is a consequence of the abort.
-    if (this.#over) return;
+    if (this.#hasEnded) return;
     this.failed = true;
     this.#owner.handlerFailed(error, this.context);
-    const leave = (): void => this.#leave();
-    // The bytes of writes that have resolved are still delivered.
-    this.stream.close().then(leave, leave);
+    const remove = (): void => this.#remove();
+    // close() still delivers the bytes of writes that have resolved.
+    this.stream.close().then(remove, remove);
   }
 
-  #leave(): void {
-    if (this.#over) return;
-    this.#over = true;
+  #remove(): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
     this.#owner.remove(this, this.#key, false, undefined);
   }
 
@@ -176,14 +177,15 @@ export class ServedConnection implements DeadlineMember {
 
   /**
    * Resets the connection if a request arrives too slowly. There are two signs of an incomplete request: a read waits
-   * although the buffer has bytes, or bytes keep arriving. Without both, the handler may be working on a whole request.
+   * although the buffer has bytes, or bytes keep arriving. With neither sign, the handler may be working on a whole
+   * request.
    */
   #checkRate(now: number): void {
     const { minReadRate } = this.#owner.limits;
     const request = this.#request;
     if (minReadRate === 0 || request === undefined || now - request.at < READ_RATE_GRACE) return;
     const partial = this.stream.reading && this.stream.buffered > 0;
-    // A request that arrives for a quarter of the grace is no single burst.
+    // Bytes that still arrive after a quarter of the grace period are no single burst.
     const arriving = now - this.#receivedAt < READ_RATE_GRACE && this.#receivedAt - request.at >= READ_RATE_GRACE / 4;
     if (!partial && !arriving) {
       if (now - this.#receivedAt >= READ_RATE_GRACE) this.#request = undefined;
@@ -203,8 +205,8 @@ export class ServedConnection implements DeadlineMember {
   }
 
   #abort(error: unknown, limit: ConnectionLimit | undefined): void {
-    if (this.#over) return;
-    this.#over = true;
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
     // The server removes the connection first, because listeners of the signal are code of the user.
     this.#owner.remove(this, this.#key, true, limit);
     this.context.abort(error);
@@ -249,7 +251,7 @@ class ServedContext implements ConnectionContext {
     return this.#controller.signal;
   }
 
-  /** Only for the connection: users get the type `ConnectionContext`, which has no such method. */
+  /** Only for `ServedConnection`: handlers get the type `ConnectionContext`, which has no such method. */
   abort(reason: unknown): void {
     this.#aborted = { reason };
     this.#controller?.abort(reason);

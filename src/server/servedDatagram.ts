@@ -15,12 +15,12 @@ export interface ServedDatagram {
   readonly address: HostAddress;
   /** The number of bytes that the replies may still have; Infinity if the source is validated or there is no limit. */
   readonly maxReply: number;
-  /** Aborted when the server gives up on the handler: `handlerTimeout`, the timeout of `drain()`, `close()`. */
+  /** Aborted when the server gives up on the handler: `handlerTimeout`, the timeout of `drain()`, or `close()`. */
   readonly signal: AbortSignal;
   /** Aborted when the server begins to drain. All handlers share it. */
   readonly draining: AbortSignal;
   /**
-   * Call this when the sender has sent something that only the owner of this address can have received. Replies to this
+   * Call this when the sender has returned data that only the owner of this address can have received. Replies to this
    * address and port may then be larger than requests, for ten minutes.
    */
   validate(): void;
@@ -54,15 +54,15 @@ export interface WorkOwner {
 export abstract class Work implements DeadlineMember {
   place: number = -1;
   protected readonly owner: WorkOwner;
-  readonly #due: number;
+  readonly #deadline: number;
   /** Made when it is first used. */
   #controller: AbortController | undefined;
   #aborted: { readonly reason: unknown } | undefined;
-  #over = false;
+  #hasEnded = false;
 
   constructor(owner: WorkOwner) {
     this.owner = owner;
-    this.#due = clock() + owner.handlerTimeout;
+    this.#deadline = clock() + owner.handlerTimeout;
   }
 
   /** Whether the server has given up on the handler. @internal */
@@ -91,13 +91,13 @@ export abstract class Work implements DeadlineMember {
   }
 
   #finish(failure: { readonly error: unknown } | undefined): void {
-    if (this.#over) return;
-    this.#over = true;
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
     this.owner.workFinished(this, failure);
   }
 
   dueAt(): number {
-    return this.#due;
+    return this.#deadline;
   }
 
   expire(): void {
@@ -110,10 +110,10 @@ export abstract class Work implements DeadlineMember {
   }
 
   #abort(error: unknown, reason: "handlerTimeout" | "aborted"): void {
-    if (this.#over) return;
-    this.#over = true;
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
     this.#aborted = { reason: error };
-    // The server removes this call first, because listeners of the signal are code of the user.
+    // First the server removes this call, because listeners of the signal are code of the user.
     this.owner.workAborted(this, reason);
     this.#controller?.abort(error);
   }

@@ -46,7 +46,7 @@ export interface ServerStats {
   readonly failed: number;
   /** Connections that `drain()` or `close()` has reset. */
   readonly aborted: number;
-  /** Connections that were reset because of each limit. */
+  /** Connections that were reset, by the limit that was the reason. */
   readonly idleTimeout: number;
   readonly maxLifetime: number;
   readonly minReadRate: number;
@@ -67,20 +67,20 @@ export interface ServerDescription extends Description {
 }
 
 /** The longest and the shortest interval between two checks of the limits, in ms. */
-const LONGEST_INTERVAL = 1000;
-const SHORTEST_INTERVAL = 20;
+const MAX_INTERVAL = 1000;
+const MIN_INTERVAL = 20;
 /** The number of checks during the time of the shortest limit. */
-const CHECKS = 4;
+const CHECKS_PER_LIMIT = 4;
 
-function limitsOf({ idleTimeout, maxLifetime, minReadRate }: CheckedServe): ConnectionLimits {
+function connectionLimits({ idleTimeout, maxLifetime, minReadRate }: CheckedServe): ConnectionLimits {
   const shortest = Math.min(
     idleTimeout ?? Infinity,
     maxLifetime ?? Infinity,
-    // minReadRate needs checks too, but sets no interval. Without other limits it gets the longest interval.
+    // minReadRate needs checks too, but does not shorten their interval. So it counts as a very long limit.
     minReadRate === 0 ? Infinity : Number.MAX_VALUE,
   );
   const interval =
-    shortest === Infinity ? Infinity : Math.min(Math.max(shortest / CHECKS, SHORTEST_INTERVAL), LONGEST_INTERVAL);
+    shortest === Infinity ? Infinity : Math.min(Math.max(shortest / CHECKS_PER_LIMIT, MIN_INTERVAL), MAX_INTERVAL);
   return { interval, idleTimeout, maxLifetime, minReadRate };
 }
 
@@ -111,19 +111,18 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
   readonly #listener: Listener;
   readonly #handler: ConnectionHandler;
   readonly #opts: CheckedServe;
-  /** Accepts the next connection. */
-  readonly #next: Source;
+  readonly #acceptNext: Source;
   readonly #loop: AcceptLoop<Stream>;
   readonly #connections = new DeadlineSet<ServedConnection>();
   readonly #life: Lifecycle;
   readonly #owner: ConnectionOwner;
   readonly #counts = { failed: 0, aborted: 0, idleTimeout: 0, maxLifetime: 0, minReadRate: 0 };
-  /** The PROXY headers that came before the TLS handshake, by the connection above TLS. */
+  /** The PROXY headers that came before the TLS handshake, by TLS connection. */
   readonly #headersBelowTls = new WeakMap<Conn, ProxyHeader>();
   readonly #bytes = { received: 0, sent: 0 };
-  /** By signal, a function that removes its listener. */
+  /** Functions that remove the listeners of `upgradeOn()`, by signal. */
   readonly #upgradeSignals = new Map<NodeJS.Signals, () => void>();
-  /** Resolves when the TLS handshakes that are running when a drain begins have finished. */
+  /** Resolves when the TLS handshakes that ran at the start of the drain have finished. Undefined without TLS. */
   #handshakesFinished: Promise<void> | undefined;
   #nextId = 1;
 
@@ -133,7 +132,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
     // Handlers run in the asynchronous context of the call of serve().
     this.#handler = AsyncResource.bind(handler);
     this.#opts = opts;
-    this.#next = sourceOf(listener);
+    this.#acceptNext = sourceOf(listener);
     this.#life = new Lifecycle(
       {
         stop: () => {
@@ -162,7 +161,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
     );
     this.closed = this.#life.closed;
     this.#owner = {
-      limits: limitsOf(opts),
+      limits: connectionLimits(opts),
       draining: this.#life.draining,
       handlerFailed: (error, context) => this.#handlerFailed(error, context),
       remove: (connection, key, aborted, limit) => this.#remove(connection, key, aborted, limit),
@@ -191,7 +190,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
   }
 
   /**
-   * Lets the process end while the server waits for connections. Calls of handlers still keep it alive.
+   * Lets the process end while the server waits for connections. Waiting calls of handlers still keep it alive.
    */
   unref(): this {
     this.#listener.unref?.();
@@ -210,7 +209,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
    * Closes the listener, aborts the signal `context.draining`, and waits until the handlers have finished and their
    * connections are ended. TLS handshakes that run are finished, and their connections are served. After `timeout` it
    * resets the connections that are left. The kernel resets the connections that are still in the accept queue, unless
-   * another process has the listening socket too. A second call waits for the same end; its timeout applies too.
+   * another process has the listening socket too. A second call waits for the same end, and its `timeout` applies too.
    *
    * @throws TypeError or RangeError (by rejecting) for a wrong `timeout`
    */
@@ -275,12 +274,12 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
       address: this.#listener.address,
       pendingDescriptors: 0,
       descriptorsPerConnection: 0,
-      acceptNext: this.#next,
+      acceptNext: this.#acceptNext,
       peerOf: (stream) => stream.remoteAddress,
       refuse: (stream) => stream.abort(),
       streamOf: (stream) => stream,
       headerOf: (stream) => this.#headersBelowTls.get(stream.conn),
-      handle: (stream, client, key, header) => this.#begin(stream, client, key, header),
+      handle: (stream, client, key, header) => this.#handle(stream, client, key, header),
       retryWork: () => false,
       onAcceptFailed: (error) => {
         const closed = wasClosed(this.#listener, error);
@@ -290,7 +289,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
     };
   }
 
-  #begin(stream: Stream, client: Address | undefined, key: string | undefined, header: ProxyHeader | undefined): void {
+  #handle(stream: Stream, client: Address | undefined, key: string | undefined, header: ProxyHeader | undefined): void {
     const peer = stream.remoteAddress;
     const origin = { client: client ?? peer, peer, proxyHeader: header };
     const id = this.#opts.worker?.nextId() ?? this.#nextId++;

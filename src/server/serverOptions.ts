@@ -26,8 +26,8 @@ export interface ServeOptions extends AdmissionOptions {
   readonly handshakeTimeout?: number | null | undefined;
   /**
    * Bytes per second that a client must send while it sends a request; null for no limit. The check begins 20 seconds
-   * after the first byte that the server has not answered. So it ends clients that send a request very slowly, and no
-   * client that is silent between two requests. Default 0.5.
+   * after the first byte that the server has not answered. So it ends clients that send a request very slowly, but
+   * no client that is silent between two requests. Default 0.5.
    */
   readonly minReadRate?: number | null | undefined;
   /** Options of `listen()`. Not for a listener that exists already. */
@@ -41,7 +41,7 @@ export interface ServeOptions extends AdmissionOptions {
   readonly onError?: ((error: unknown, context: ConnectionContext) => void) | undefined;
 }
 
-/** How a server in a worker counts its connections. */
+/** The functions by which a server in a worker numbers and counts its connections. */
 export interface WorkerHooks {
   /** The id of a connection that begins. */
   nextId(): number;

@@ -16,7 +16,7 @@ import {
 } from "../net/serverAccess.js";
 import { Stream } from "../stream/index.js";
 
-/** Returns the next connection, or undefined, and then passes it to the handler later: `next` of an `AcceptOwner`. */
+/** `acceptNext` of an `AcceptOwner`: returns the next connection. If none is ready, passes it to the handler later. */
 export type Source = (handler: AcceptHandler<Stream>) => Stream | undefined;
 
 const streamOf = (conn: Conn): Stream => (conn instanceof Stream ? conn : new Stream(conn));
@@ -52,7 +52,7 @@ export function finishHandshakesOf(listener: Listener): Promise<void> | undefine
 export const gateOfListener = (listener: Listener): Promise<void> | undefined =>
   listener instanceof SocketListener ? gateOf(listener) : undefined;
 
-/** Whether this error of accept() only says that the program has closed the listener. */
+/** Whether accept() has failed with this error because the program has closed the listener. */
 export const wasClosed = (listener: Listener, error: unknown): boolean =>
   isEndedByClose(error) && (!(listener instanceof SocketListener) || listener.socket.closed);
 

@@ -1,7 +1,7 @@
 // The reports of serveUdp(): it calls onRefused and onError, and makes records for `log` and the channels.
 //
 // A client can cause a dropped datagram or a failed handler with each datagram that it sends. So the records are
-// limited: in each second there is one record of dropped datagrams for each reason, and one of a failure.
+// limited: in a second there is at most one record of dropped datagrams for each reason, and one of a failure.
 
 import { type DroppedEvent, ServerEvents } from "../admission/index.js";
 import type { Address } from "../addr/index.js";

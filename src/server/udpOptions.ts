@@ -9,7 +9,7 @@ import { abortSignal, millisecondsOr } from "../wait/waitOptions.js";
 import type { ServedBatch } from "./servedBatch.js";
 import type { ServedDatagram } from "./servedDatagram.js";
 
-/** Why a datagram was refused: the option that refused it. */
+/** Why a datagram was refused: the name of the option, or `"draining"`. */
 export type DatagramRefusalReason = "allow" | "deny" | "ratePerAddress" | "maxPending" | "maxSize" | "draining";
 
 /** A datagram that was received and dropped. */
@@ -44,7 +44,7 @@ export interface ServeUdpOptions {
    */
   readonly whenFull?: "queue" | "refuse" | undefined;
   /**
-   * Milliseconds for a handler; after that its signal is aborted, and the handler does not count any more. null for no
+   * Milliseconds for a handler; after that its signal is aborted, and `maxPending` does not count it. null for no
    * limit. Default 30,000.
    */
   readonly handlerTimeout?: number | null | undefined;

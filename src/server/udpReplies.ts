@@ -13,10 +13,10 @@ import { DatagramQueue, trySendFrom } from "../net/serverAccess.js";
 import type { Socket } from "../socket/index.js";
 
 /** Milliseconds that a validation lasts. */
-const VALIDATED_FOR = 600_000;
+const VALIDATION_TIME = 600_000;
 /** The queue has room for at least this many replies. */
 const MIN_QUEUE = 256;
-const LONGEST_DATAGRAM = 0xffff;
+const MAX_DATAGRAM_SIZE = 0xffff;
 /** The size of the longest result of `readSource()`, in 32-bit words. */
 const SOURCE_WORDS = 6;
 const NO_SOURCE = new Int32Array(0);
@@ -27,14 +27,14 @@ const NO_SOURCE = new Int32Array(0);
 export interface ReplyAccount {
   /** Bytes that the replies may still have if the source is not validated. */
   bytesLeft: number;
-  /** The address from which the replies leave, as `readSource()` has written it, and the size of this address. */
+  /** The address from which the replies leave, as `readSource()` writes it, and the size of this address in bytes. */
   readonly source: Int32Array;
   readonly sourceSize: number;
 }
 
 export class UdpReplies {
   readonly #queue: DatagramQueue;
-  readonly #validated = new ValidatedSources(VALIDATED_FOR);
+  readonly #validated = new ValidatedSources(VALIDATION_TIME);
   readonly #factor: number;
   /** The result of `readSource()`, before it is copied. */
   readonly #scratch = new Int32Array(SOURCE_WORDS);
@@ -48,10 +48,10 @@ export class UdpReplies {
    * @param batchSize maximum number of datagrams that are handled between two calls of `mayOverflow()`
    */
   constructor(socket: Socket, factor: number, batchSize: number) {
-    // The replies to two batches fit, so those to a further batch can wait while the queue sends.
+    // Room for the replies to two batches: the next batch can be handled while the replies to one batch still wait.
     this.#maxQueue = Math.max(MIN_QUEUE, 2 * batchSize);
     // The queue counts the errors of replies. An error may belong to an earlier datagram, so no caller gets it.
-    this.#queue = new DatagramQueue(socket, { maxQueue: this.#maxQueue, size: LONGEST_DATAGRAM });
+    this.#queue = new DatagramQueue(socket, { maxQueue: this.#maxQueue, size: MAX_DATAGRAM_SIZE });
     this.#factor = factor;
   }
 
@@ -59,7 +59,7 @@ export class UdpReplies {
   replyAccountOf(memory: BatchMemory, index: number, length: number): ReplyAccount {
     const sourceSize = readSource(memory, index, this.#scratch);
     const source = sourceSize === 0 ? NO_SOURCE : this.#scratch.slice();
-    // Infinity times 0 is NaN.
+    // A product would be NaN for an empty datagram, because Infinity times 0 is NaN.
     const bytesLeft = this.#factor === Infinity ? Infinity : this.#factor * length;
     return { bytesLeft, source, sourceSize };
   }

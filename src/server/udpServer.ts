@@ -23,13 +23,13 @@ import { UdpEvents } from "./udpEvents.js";
 import { UdpReplies } from "./udpReplies.js";
 import type { UdpServerDescription, UdpServerStats } from "./udpStats.js";
 
-/** Milliseconds that the server waits after a call that failed for lack of memory. */
-const PAUSE = 10;
-/** The server also pauses after this many errors in a row, because their cause may last. */
+/** Milliseconds that the server pauses after a call that failed because memory was short. */
+const SHORTAGE_PAUSE = 10;
+/** The server also pauses after this many errors in a row: their cause may last, and would keep the thread busy. */
 const ERRORS_BEFORE_PAUSE = 16;
-/** Errors after which the socket can't receive any more. */
-const FATAL: ReadonlySet<string> = new Set(["EBADF", "ECANCELED", "EFAULT", "EINVAL", "ENOTCONN", "ENOTSOCK"]);
-const SHORTAGES: ReadonlySet<string> = new Set(["ENOBUFS", "ENOMEM"]);
+/** Codes of errors after which the socket can't receive any more. */
+const FATAL_CODES: ReadonlySet<string> = new Set(["EBADF", "ECANCELED", "EFAULT", "EINVAL", "ENOTCONN", "ENOTSOCK"]);
+const SHORTAGE_CODES: ReadonlySet<string> = new Set(["ENOBUFS", "ENOMEM"]);
 
 /** The handler of a server: for a datagram, or for a batch. */
 export type UdpHandlers = { readonly datagram: DatagramHandler } | { readonly batch: BatchHandler };
@@ -69,7 +69,7 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
   readonly #admission: DatagramAdmission;
   readonly #events: UdpEvents;
   readonly #pending = new DeadlineSet<Work>();
-  /** Aborted when the server receives no more. */
+  /** Aborted when the server stops receiving. */
   readonly #stopping = new AbortController();
   readonly #counts = {
     accepted: 0,
@@ -82,13 +82,13 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
     bytesReceived: 0,
   };
   #batch!: DatagramBatch;
-  /** The places of the datagrams in the batch that were not refused. */
+  /** The places in the batch of the datagrams that were not refused. */
   #places!: Int32Array;
   /** Whether the server has given up on its handlers, and starts no more. */
   #handlersAborted = false;
   /** Resumes `#runRest()`, which waits until a handler has finished. */
   #wake: (() => void) | undefined;
-  /** Resolves when the server receives no more. */
+  /** Resolves when the server has stopped receiving. */
   readonly #receiving: Promise<void>;
 
   private constructor(udp: UdpSocket, handlers: UdpHandlers, opts: CheckedServeUdp) {
@@ -218,7 +218,8 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
   }
 
   /**
-   * In the new program of an upgrade: waits for the gate, and then receives. Until then the old program serves.
+   * In the new program of an upgrade: waits until the gate resolves, and then receives. Before that, the old program
+   * receives.
    */
   async #receiveAfter(gate: Promise<void>, run: RunBatch): Promise<void> {
     const { signal } = this.#stopping;
@@ -242,15 +243,15 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
       } catch (error) {
         if (signal.aborted) return;
         const { code = "" } = error as { readonly code?: string };
-        if (!(error instanceof Error) || code === "" || FATAL.has(code)) {
+        if (!(error instanceof Error) || code === "" || FATAL_CODES.has(code)) {
           const { closed } = this.#udp.socket;
           if (!closed) this.#events.serverEvents.reportListenerError(error);
           this.#life.end(closed ? undefined : { error });
           return;
         }
         this.#counts.receiveErrors++;
-        if (SHORTAGES.has(code) || ++errors % ERRORS_BEFORE_PAUSE === 0)
-          await new Promise((resolve) => setTimeout(resolve, PAUSE));
+        if (SHORTAGE_CODES.has(code) || ++errors % ERRORS_BEFORE_PAUSE === 0)
+          await new Promise((resolve) => setTimeout(resolve, SHORTAGE_PAUSE));
         continue;
       }
       errors = 0;
@@ -260,7 +261,7 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
     }
   }
 
-  /** Refuses datagrams of the batch, and returns the number of the others. */
+  /** Refuses datagrams of the batch. Writes the places of the accepted ones to `#places`, and returns their number. */
   #admit(): number {
     const memory = memoryOf(this.#batch);
     const now = clock();
@@ -328,7 +329,7 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
     this.#call(work, () => handler(work));
     if (this.#pending.size === 0) return;
     await this.#pending.whenEmpty();
-    // A handler that the server has given up on may still use the memory.
+    // After the server has given up on a handler, that handler may still use the memory.
     if (work.isAborted) this.#makeBatch();
   }
 
@@ -365,7 +366,7 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
     this.#events.failed(this.#counts.failed, error, work as unknown as ServedDatagram | ServedBatch);
   }
 
-  /** Receives no more, and gives up on the handlers. */
+  /** Stops receiving, gives up on the handlers, and drops the replies that wait. */
   #abort(error: unknown): void {
     this.#handlersAborted = true;
     this.#stopping.abort();

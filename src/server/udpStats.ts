@@ -30,7 +30,7 @@ export interface UdpServerStats {
   readonly receiveErrors: number;
   /** Datagrams that the kernel has dropped because the receive buffer was full. */
   readonly dropped: number;
-  /** Bytes of the datagrams that were accepted, and of the replies. */
+  /** Bytes of the accepted datagrams, and of the replies. */
   readonly bytesReceived: number;
   readonly bytesSent: number;
   readonly state: "listening" | "draining" | "closed";

@@ -5,7 +5,7 @@
 // 1. The new program gets the sockets themselves, so there is one accept queue for both programs all the time.
 // 2. The new program accepts nothing before it calls `ready()`, so it has no client if it fails earlier. This program
 //    accepts until the new one accepts.
-// 3. For a moment both accept. A connection belongs to the process that has accepted it.
+// 3. For a moment both programs accept. A connection belongs to the process that has accepted it.
 // 4. This program closes its descriptors of the sockets. The accept queue stays, because the new program has the
 //    sockets. Then ready() resolves in the new program.
 
@@ -71,9 +71,9 @@ let isReady = false;
  * Starts the new version of this program and hands the listening sockets over to it. No connection is refused, reset or
  * lost, because there is one accept queue all the time.
  *
- * In the new program, `serve()`, `listen()`, `forward()` and `bindUdp()` take the socket over, if their endpoint is
- * that of the old socket or its address. They accept nothing before the new program has called {@link ready}. Then this
- * program drains the servers and closes the other objects. Files of UNIX sockets stay.
+ * In the new program, `serve()`, `listen()`, `forward()` and `bindUdp()` take a socket over, if their endpoint is that
+ * of the old program or the address of the socket. They accept nothing before the new program has called {@link ready}.
+ * Then this program drains the servers and closes the other objects. Files of UNIX sockets stay.
  *
  * Before `ready()` nothing changes here. If the new program ends, or is not ready within `timeout`, the call ends the
  * new program and rejects, and this program serves on. The same happens if one of the servers is closed during the
@@ -106,16 +106,16 @@ export async function upgrade(servers: readonly Upgradable[], opts: UpgradeOptio
   const handovers = checkServers(servers, "upgrade");
   const checked = checkUpgrade(opts, "upgrade");
   if (phase !== "serving") {
-    throw refused("EALREADY", phase === "upgrading" ? "an upgrade is under way" : "a new program has taken over");
+    throw refusal("EALREADY", phase === "upgrading" ? "an upgrade is under way" : "a new program has taken over");
   }
-  if (!workerThreads().isMainThread) throw refused("EOPNOTSUPP", "this is a worker thread, required the main thread");
+  if (!workerThreads().isMainThread) throw refusal("EOPNOTSUPP", "this is a worker thread, required the main thread");
   if (process.pid === 1) {
-    throw refused("EOPNOTSUPP", "this is process 1, and its end would end the new program: start another container");
+    throw refusal("EOPNOTSUPP", "this is process 1, and its end would end the new program: start another container");
   }
   phase = "upgrading";
   try {
     if (!isReady && (await findInheritance()) !== undefined) {
-      throw refused("EALREADY", "this program was started by an upgrade, and has not called ready()");
+      throw refusal("EALREADY", "this program was started by an upgrade, and has not called ready()");
     }
     const sockets = handovers.flatMap((handover) => socketsOf(handover));
     const upgraded = await new UpgradeAttempt(handovers, sockets, checked).run();
@@ -128,7 +128,7 @@ export async function upgrade(servers: readonly Upgradable[], opts: UpgradeOptio
 
 /**
  * Calls {@link upgrade} when the process gets one of these signals. A signal during an upgrade is reported as an error.
- * A terminal that is closed sends SIGHUP. Node.js uses SIGUSR1 itself.
+ * Unsuitable: SIGHUP, which a closed terminal sends, and SIGUSR1, which Node.js uses.
  *
  * @param signals default SIGUSR2
  * @returns a function that restores the default action of the signals: they end the process
@@ -156,17 +156,17 @@ export function upgradeOn(
         if (onUpgraded !== undefined) runCallback("onUpgraded", onUpgraded, upgraded);
       },
       (error: unknown) => {
-        const raise = (): void => {
+        const rethrow = (): void => {
           throw error;
         };
-        if (onError === undefined) runCallback("upgradeOn()", raise);
+        if (onError === undefined) runCallback("upgradeOn()", rethrow);
         else runCallback("onError", onError, error);
       },
     );
   };
-  const undo = [...names].map((name) => onSignal(name, listener));
+  const removers = [...names].map((name) => onSignal(name, listener));
   return () => {
-    for (const remove of undo) remove();
+    for (const remove of removers) remove();
   };
 }
 
@@ -174,7 +174,7 @@ export function upgradeOn(
  * Declares that this program is ready. Call it after `serve()`, `listen()` and the rest of the start.
  *
  * In a program that `upgrade()` has started, the servers begin to accept, and the old program drains. Sockets of the
- * old program that no server uses are closed. The call resolves when the old program accepts no more. In any other
+ * old program that no server here uses are closed. The call resolves when the old program accepts no more. In any other
  * program it only sends `READY=1` to the service manager, if there is one.
  *
  * @throws SocketError `ECANCELED` if the old program has ended or has given the upgrade up; the errors of sd_notify(3)
@@ -194,11 +194,11 @@ export async function ready(): Promise<void> {
   isReady = true;
 }
 
-function refused(code: string, reason: string): Error {
+function refusal(code: string, reason: string): Error {
   return localError(code, "upgrade", { cause: new Error(reason) });
 }
 
-const closedMeanwhile = (): Error => refused("ECANCELED", "a server was closed during the upgrade");
+const closedMeanwhile = (): Error => refusal("ECANCELED", "a server was closed during the upgrade");
 
 function checkServers(servers: unknown, action: string): Handover[] {
   if (!Array.isArray(servers) || servers.length === 0) {
@@ -214,7 +214,7 @@ function checkServers(servers: unknown, action: string): Handover[] {
 
 function socketsOf(handover: Handover): readonly PassableSocket[] {
   const sockets = handover.sockets();
-  if (sockets === undefined) throw refused("EBADF", "a server is closed or drains");
+  if (sockets === undefined) throw refusal("EBADF", "a server is closed or drains");
   return sockets;
 }
 
@@ -249,7 +249,7 @@ class UpgradeAttempt {
       channel.watch(() => this.#canceled.abort(closedMeanwhile()));
       program = await NewProgram.start(this.#opts, channel.env, channel.fd);
       channel.onStarted();
-      const late = (omission: string) => (): Error => {
+      const lateError = (omission: string) => (): Error => {
         const cause = new Error(`the new program, process ${program!.pid}, ${omission} within ${timeout} ms`);
         return timeoutError("upgrade", { cause });
       };
@@ -258,12 +258,17 @@ class UpgradeAttempt {
         this.#untilReady(channel),
         timeout,
         [this.#canceled.signal],
-        late("has not called ready()"),
+        lateError("has not called ready()"),
       );
       channel.unwatch();
       const remaining = timeout === null ? null : timeout - (clock() - startedAt);
-      await within(this.#untilServing(channel), remaining, [], late("has called ready(), but has not begun to accept"));
-      const drained = this.#leave(taken);
+      await within(
+        this.#untilServing(channel),
+        remaining,
+        [],
+        lateError("has called ready(), but has not begun to accept"),
+      );
+      const drained = this.#drainAll(taken);
       channel.close();
       program.release();
       await this.#notify(`MAINPID=${pid}\nREADY=1\nSTATUS=`, true);
@@ -272,7 +277,7 @@ class UpgradeAttempt {
       channel.close();
       const exit = await program?.end();
       if (error instanceof ProgramEnded) throw error.toUpgradeError(program!.pid, exit!);
-      // unexpectedMessageError() makes EPROTO, when the process writes something else to the channel.
+      // The code is EPROTO if the process has written anything but messages to the channel.
       if (program === undefined || (error as { code?: unknown }).code !== "EPROTO") throw error;
       const { cause } = error as Error;
       const text = `Cannot upgrade: process ${program.pid} is no program that uses upgrade(): ${(cause as Error).message}`;
@@ -303,7 +308,7 @@ class UpgradeAttempt {
     }
   }
 
-  /** Resolves when the new program accepts connections. After `go`, a closed server here is no failure any more. */
+  /** Resolves when the new program accepts connections. From `go` on, a server of this program may be closed. */
   async #untilServing(channel: NewProgramChannel): Promise<void> {
     // If the new program has ended, `#next()` rejects below.
     await channel.send({ type: "go" }).catch(() => undefined);
@@ -317,7 +322,7 @@ class UpgradeAttempt {
   }
 
   /** Drains the servers and closes the other objects. Resolves when the last connection has ended. */
-  async #leave(taken: readonly number[]): Promise<void> {
+  async #drainAll(taken: readonly number[]): Promise<void> {
     // The new program listens on the files of these UNIX sockets, so this program does not remove them.
     for (const id of taken) {
       const file = this.#sockets[id]?.file;
@@ -341,7 +346,7 @@ class UpgradeAttempt {
   }
 }
 
-/** The message with the error that is about to end the new program. */
+/** The message with the error that will end the new program. */
 type Failure = UpgradeMessage & { readonly type: "failed" };
 
 /** The new program has closed its end of the channel. `toUpgradeError()` adds the exit status, which comes later. */

@@ -5,7 +5,7 @@ import { mark } from "../errors/mark.js";
 
 /**
  * The new program did not start, or it ended before it was ready. The old one serves on. The code is `ERR_UPGRADE`. The
- * message has the error that ended the new program, if it was known.
+ * message has the error that ended the new program, if that is known.
  */
 export class UpgradeError extends BerkeleyError {
   /** The name of the error, for programs. */

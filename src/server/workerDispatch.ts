@@ -1,4 +1,4 @@
-// Chooses the worker for each connection: the one with the fewest connections. Workers with equal numbers take turns.
+// Chooses the worker for each connection: the one with the fewest connections. Workers with equally few take turns.
 
 import type { AcceptedConnection } from "../net/serverAccess.js";
 import { leastLoaded, type WorkerSlot } from "./workerSlot.js";
@@ -60,7 +60,7 @@ export class WorkerDispatch {
       if (best === undefined) return false;
       // If the channel of the worker has no room, give() makes the worker unavailable.
       if (!best.give(connection, key)) continue;
-      // Numbers begin at 1, so this is the index after that of `best`.
+      // Worker numbers begin at 1, so this number is the index after that of `best`.
       this.#next = best.number;
       return true;
     }

@@ -5,7 +5,7 @@ import { mark } from "../errors/mark.js";
 
 /**
  * A worker of `serveWorkers()` has ended by itself (`ERR_WORKER_ENDED`), or it did not answer for
- * `responseTimeout` and was ended (`ERR_WORKER_SILENT`). Another worker takes its place.
+ * `responseTimeout` and was ended (`ERR_WORKER_SILENT`). While the server listens, another worker takes its place.
  */
 export class WorkerError extends BerkeleyError {
   override readonly code: "ERR_WORKER_ENDED" | "ERR_WORKER_SILENT";

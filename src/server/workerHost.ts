@@ -23,9 +23,9 @@ export interface WorkerHost {
   /** The id of the thread or of the process. */
   readonly id: number;
   send(message: ToWorker): void;
-  /** Ends it at once, even in an endless loop. */
+  /** Ends the thread or process at once, even in an endless loop. */
   kill(): void;
-  keepAlive(yes: boolean): void;
+  keepAlive(keepsAlive: boolean): void;
 }
 
 /** The receiver of the messages of a worker, and of its end. */
@@ -35,7 +35,7 @@ export interface HostOwner {
   ended(end: HostEnd): void;
 }
 
-/** A word of the script. It is a constant, so that no tool takes the script for an `import()` of this file. */
+/** A word of the script. It is a constant, so that no bundler takes the text of the script for an `import()`. */
 const IMPORT = "import";
 
 /**
@@ -70,8 +70,8 @@ export function startThread(
     // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread is no window
     send: (message) => thread.postMessage(message),
     kill: () => void thread.terminate(),
-    keepAlive: (yes) => {
-      if (yes) thread.ref();
+    keepAlive: (keepsAlive) => {
+      if (keepsAlive) thread.ref();
       else thread.unref();
     },
   };
@@ -89,7 +89,7 @@ function flagsOfWorker(given: readonly string[]): string[] {
 }
 
 /** The number of the first inherited descriptor after the standard streams and the channel of messages. */
-const INHERITED = 4;
+const FIRST_INHERITED = 4;
 
 export function startProcess(
   url: string,
@@ -123,7 +123,7 @@ export function startProcess(
     reportEnd();
   });
   child.on("disconnect", reportEnd);
-  // send() reports a process that has ended to its callback. The event "exit" handles that.
+  // If the process has ended, send() passes an error to its callback. The event "exit" handles that end.
   const send = (message: ToWorker | WorkerStart): void => void child.send?.(message, () => undefined);
   if (child.pid !== undefined) send(start);
   return {
@@ -132,18 +132,18 @@ export function startProcess(
       if (child.connected) send(message);
     },
     kill: () => void child.kill("SIGKILL"),
-    keepAlive: (yes) => {
-      if (yes) child.ref();
+    keepAlive: (keepsAlive) => {
+      if (keepsAlive) child.ref();
       else child.unref();
       const { channel } = child;
-      if (yes) channel?.ref();
+      if (keepsAlive) channel?.ref();
       else channel?.unref();
     },
   };
 }
 
-/** The descriptor of the process that startProcess() got at this index. */
+/** The descriptor, in the process, of the one at this index of the argument `descriptors` of startProcess(). */
 export const inherited = (index: number): { readonly fd: number; readonly shared: false } => ({
-  fd: INHERITED + index,
+  fd: FIRST_INHERITED + index,
   shared: false,
 });

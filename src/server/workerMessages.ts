@@ -12,12 +12,12 @@ export interface WorkerStart {
   readonly module: string;
   /** The number of the worker, from 1 on. */
   readonly worker: number;
-  /** The id of its first connection, and the difference between the ids of successive connections. */
+  /** The id of the worker's first connection, and the difference between the ids of successive connections. */
   readonly firstId: number;
   readonly idStep: number;
   /** The worker's descriptor of the channel over which connections come. */
   readonly channel: ForeignDescriptor;
-  /** A listening socket of its own, with `reusePort`. Then the channel is only closed, to drain the worker. */
+  /** With `reusePort`, the worker's listening socket. Then the server uses the channel only to drain the worker. */
   readonly listening: ForeignDescriptor | undefined;
   readonly copy: ListenerCopy;
   readonly limits: ServeOptions;
@@ -63,7 +63,7 @@ export const NO_COUNTS: WorkerCounts = {
   bytesSent: 0,
 };
 
-/** An error as a message. `value` is anything else that was thrown. */
+/** A thrown error that can be sent. `value` is a thrown value that is no `Error`. */
 export type ErrorCopy =
   | { readonly name: string; readonly message: string; readonly stack: string | undefined; readonly code: unknown }
   | { readonly value: unknown };
@@ -72,8 +72,8 @@ export type FromWorker =
   | { readonly type: "ready" }
   | { readonly type: "failed"; readonly error: ErrorCopy }
   /**
-   * `ended`: connections that have ended since the last report; `keys` under which they were counted, and `closed`,
-   * their records, if the server wants them.
+   * `ended` is the number of connections that have ended since the previous report. `keys` are the keys under which
+   * they were counted. `closed` are their records, if the server has requested records.
    */
   | {
       readonly type: "report";
@@ -95,7 +95,7 @@ export type FromWorker =
 export type ToWorker =
   | { readonly type: "ping" }
   | { readonly type: "abort" }
-  /** Whether the server wants records of ended connections. */
+  /** Starts records of ended connections, or stops them. */
   | { readonly type: "observe"; readonly closed: boolean };
 
 /** The value, or its text if it can't be copied. */

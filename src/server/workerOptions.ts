@@ -40,7 +40,7 @@ export type WorkerEvent =
       /** The exit status; null if a signal has ended the process. */
       readonly code: number | null;
       readonly signal: NodeJS.Signals | null;
-      /** The uncaught error of a thread, or a `WorkerError`; undefined if the server has requested its end. */
+      /** The uncaught error of a thread, or a `WorkerError`; undefined if the server has requested the end. */
       readonly error: unknown;
       /** Connections that have ended with the worker. */
       readonly lost: number;
@@ -70,7 +70,7 @@ export interface ServeWorkersOptions extends Omit<ServeOptions, "onError"> {
   readonly responseTimeout?: number | null | undefined;
   /**
    * Milliseconds before a worker that has ended is replaced. The pause doubles with each end, up to `maxRestartDelay`,
-   * and begins again after a worker has run for ten seconds. Default 100.
+   * and is this one again after a worker has run for ten seconds. Default 100.
    */
   readonly minRestartDelay?: number | undefined;
   /** Default 30,000. */
@@ -119,8 +119,8 @@ const NAMES: readonly string[] = [
   "onWorker",
 ];
 const MAX_WORKERS = 1024;
-/** The longest delay before a restart, in ms. */
-const LONGEST_DELAY = 3_600_000;
+/** The maximum of `minRestartDelay` and `maxRestartDelay`, in ms. */
+const MAX_RESTART_DELAY = 3_600_000;
 
 /** Throws if a value can't be copied to a worker. */
 function checkCopy(value: unknown, action: string, name: string): void {
@@ -138,7 +138,7 @@ function checkTls(given: TlsListenOptions | undefined, action: string): TlsListe
   prepareListenerTls(given, action);
   const { onHandshakeError: _, ...tls } = given!;
   for (const [name, value] of Object.entries(tls)) {
-    // A context is an object of this thread.
+    // checkCopy() would refuse a context too, but its message would not name the options to use instead.
     if (name === "context" && value !== undefined) {
       throw new TypeError(`Cannot ${action}: tls.context can't be copied to a worker, required cert and key, or pfx`);
     }
@@ -147,7 +147,7 @@ function checkTls(given: TlsListenOptions | undefined, action: string): TlsListe
   return tls;
 }
 
-/** With `reusePort`: the share of one worker in the limits of the server. Throws for options that can't be shared. */
+/** With `reusePort`: the options of one worker, with its share of the limits. Throws if an option can't be shared. */
 function shareOf(opts: ServeWorkersOptions, checked: CheckedServe, count: number, action: string): ServeOptions {
   const { acceptRate, allow, deny, maxConnectionsPerAddress, whenFull } = opts;
   if (typeof maxConnectionsPerAddress === "number") {
@@ -231,14 +231,16 @@ export function checkWorkers(opts: ServeWorkersOptions, usesTls: boolean, action
   const admission: ServeOptions = ownSockets
     ? { ...shareOf(opts, serve, count, action), maxConnectionsPerAddress: null }
     : {
-        // The server applies these limits, and keeps the reserve of descriptors for all threads. So no worker refuses.
+        // The server applies these limits, and keeps the reserve of descriptors for all threads. So the
+        // limits of a worker are higher than any number of connections.
         maxConnections: 1_000_000,
+        // With a number here, a worker reports the client key of each ended connection, for the server's limit.
         maxConnectionsPerAddress: serve.maxConnectionsPerAddress === Infinity ? null : 1_000_000,
         reserve: inProcesses ? opts.reserve : 0,
         proxyProtocol: headersOfWorker(serve),
       };
   const { idleTimeout, maxLifetime, minReadRate } = opts;
-  const shortest = millisecondsWithin(minRestartDelay, 100, action, "minRestartDelay", 1, LONGEST_DELAY);
+  const minDelay = millisecondsWithin(minRestartDelay, 100, action, "minRestartDelay", 1, MAX_RESTART_DELAY);
   return {
     serve,
     count,
@@ -247,14 +249,14 @@ export function checkWorkers(opts: ServeWorkersOptions, usesTls: boolean, action
     data,
     resourceLimits,
     responseTimeout: millisecondsOr(responseTimeout, 30_000, action, "responseTimeout"),
-    minRestartDelay: shortest,
+    minRestartDelay: minDelay,
     maxRestartDelay: millisecondsWithin(
       maxRestartDelay,
-      Math.max(shortest, 30_000),
+      Math.max(minDelay, 30_000),
       action,
       "maxRestartDelay",
-      shortest,
-      LONGEST_DELAY,
+      minDelay,
+      MAX_RESTART_DELAY,
     ),
     onError: checkReporter(onError, action, "onError"),
     onWorker: checkReporter(onWorker, action, "onWorker"),

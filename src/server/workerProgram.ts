@@ -14,7 +14,7 @@ import { copyOfError, type FromWorker, type ToWorker, type WorkerCounts, type Wo
 
 /** Milliseconds between two reports while bytes flow. */
 const REPORT_INTERVAL = 1000;
-/** Records of ended connections in one report. Further records are dropped, but the counters are complete. */
+/** Maximum number of records of ended connections in one report. Others are dropped; the counters stay complete. */
 const MAX_RECORDS = 1000;
 
 /** Passes messages between a worker and its server. */
@@ -35,7 +35,7 @@ function threadLink(): Link {
 }
 
 function processLink(): Link {
-  // The server ends the worker. A terminal sends signals to all processes of the group, so the worker ignores them.
+  // The worker ignores these signals, because the server ends it. A terminal sends SIGINT to the whole process group.
   for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, () => undefined);
   return {
     send: (message) => {
@@ -60,13 +60,13 @@ interface HandlerModule {
 type Load = (url: string) => Promise<Record<string, unknown>>;
 
 /**
- * tsx, which compiles TypeScript, registers itself only in the main thread. So a thread registers it, if the program
- * runs under it. A worker process gets the flag with which tsx runs.
+ * If the program runs under tsx, which compiles TypeScript: registers tsx in this worker thread, because tsx registers
+ * itself only in the main thread. A worker process gets the flag of Node.js that loads tsx.
  */
 async function registerTsx(load: Load): Promise<void> {
   const flag = process.execArgv.find((one) => /(?:^|[/=])tsx(?:\/|$)/.test(one) && !/preflight/.test(one));
   if (flag === undefined) return;
-  // Under the command tsx the flag is the URL of its loader; otherwise "tsx" is resolved as a package.
+  // The command tsx makes a flag with the URL of its loader. `node --import tsx` has the name of the package.
   const loader = /file:.*\/tsx\/dist\//.exec(flag)?.[0];
   const api = await load(loader === undefined ? "tsx/esm/api" : `${loader}esm/api/index.mjs`);
   (api["register"] as () => void)();
@@ -97,16 +97,16 @@ class WorkerProgram {
   readonly #load: Load;
   #server: Server | undefined;
   #nextId: number;
-  /** The number and the keys of connections that have ended since the last report, and their records. */
+  /** The number of connections that have ended since the previous report, their keys, and their records. */
   #endedCount = 0;
   readonly #keys: string[] = [];
   readonly #closedEvents: ClosedEvent[] = [];
-  /** The option `log` of `#server`. Undefined exactly while the server wants no records. */
+  /** The option `log` of `#server`. Undefined exactly while the worker makes no records. */
   #log: ((event: ServerEvent) => void) | undefined;
-  #scheduled = false;
+  #reportScheduled = false;
   /** Whether the message "abort" has arrived. */
   #aborting = false;
-  /** The counters of the last report, as text. */
+  /** The counters of the previous report, as text. */
   #lastCounts = "";
 
   constructor(link: Link, start: WorkerStart, load: Load) {
@@ -150,7 +150,7 @@ class WorkerProgram {
     const timer = setInterval(() => this.#report(), REPORT_INTERVAL);
     timer.unref();
     this.#link.send({ type: "ready" });
-    // The message may have arrived while `#server` did not exist yet.
+    // The message "abort" may have arrived while `#server` did not exist yet.
     if (this.#aborting) void this.#server.close();
     await this.#server.closed;
     this.#report();
@@ -170,8 +170,8 @@ class WorkerProgram {
         return currentLog();
       },
       worker: {
-        nextId: () => this.#connectionBegan(),
-        ended: (key: string | undefined) => this.#connectionEnded(key),
+        nextId: () => this.#beginConnection(),
+        ended: (key: string | undefined) => this.#countEnded(key),
       },
     };
     let draining = false;
@@ -189,7 +189,7 @@ class WorkerProgram {
       return makeServer(tls === undefined ? handedOver : secureChannel(handedOver, tls, streams), handler, checked);
     }
     const server = makeServer(takeListener(listening, copy, streams, tls), handler, checked);
-    // No connection comes over the channel, only its end.
+    // No connection comes over this channel. accept() waits for its end, and then `onEnd` drains the server.
     handedOver.accept().catch(() => undefined);
     const close = (): void => void handedOver.close();
     server.closed.then(close, close);
@@ -203,15 +203,15 @@ class WorkerProgram {
 
   #handshakeFailed(error: unknown, peer: Address | undefined): void {
     const { listening, reportsHandshakes } = this.#start;
-    // The server counts a connection when it hands the connection over. No handler runs, so this reports its end.
-    if (listening === undefined) this.#connectionEnded(clientKey(peer));
+    // The server counts a connection when it hands the connection over. No handler runs, so this line counts the end.
+    if (listening === undefined) this.#countEnded(clientKey(peer));
     if (reportsHandshakes) {
       this.#link.send({ type: "handshake", error: copyOfError(error), peer: peer && encodeAddress(peer) });
     }
   }
 
   /** Called when a connection begins. Returns its id. */
-  #connectionBegan(): number {
+  #beginConnection(): number {
     const id = this.#nextId;
     this.#nextId += this.#start.idStep;
     // Without `reusePort`, the server has counted the connection itself.
@@ -219,21 +219,21 @@ class WorkerProgram {
     return id;
   }
 
-  #connectionEnded(key: string | undefined): void {
+  #countEnded(key: string | undefined): void {
     this.#endedCount++;
     if (key !== undefined) this.#keys.push(key);
     this.#scheduleReport();
   }
 
   #scheduleReport(): void {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
+    if (this.#reportScheduled) return;
+    this.#reportScheduled = true;
     // One report for all connections of this turn.
     setImmediate(() => this.#report());
   }
 
   #report(): void {
-    this.#scheduled = false;
+    this.#reportScheduled = false;
     const { state: _, ...counts } = this.#server!.stats();
     const text = Object.values(counts satisfies WorkerCounts).join();
     if (this.#endedCount === 0 && text === this.#lastCounts) return;

@@ -28,7 +28,7 @@ export class WorkerRecords {
     for (const slot of this.slots) slot.observe(wanted);
   }
 
-  /** Passes the records of a worker to the receivers. */
+  /** Passes the records of a worker to the receivers, after `update()`. */
   received(worker: number, records: readonly ClosedEvent[]): void {
     this.update();
     for (const record of records) this.#events.reportClosedInWorker(record, worker);

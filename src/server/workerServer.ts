@@ -40,7 +40,7 @@ import { type WorkerEnd, type WorkerOwner, WorkerSlot } from "./workerSlot.js";
 import { sumOf, type WorkerServerDescription, type WorkerServerStats } from "./workerStats.js";
 import { watchWorkers } from "./workerWatch.js";
 
-/** Only serveWorkers() calls it. It resolves when all workers are ready. */
+/** Only serveWorkers() calls this function. It resolves when all workers are ready. */
 export let startWorkers: (
   listeners: readonly SocketListener[],
   opts: CheckedWorkers,
@@ -85,13 +85,13 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   readonly #slots: readonly WorkerSlot[];
   readonly #dispatch: WorkerDispatch;
   /** The handler of the accept loop, while the loop waits for an available worker. */
-  #parked: AcceptHandler<AcceptedConnection> | undefined;
+  #waitingHandler: AcceptHandler<AcceptedConnection> | undefined;
   readonly #life: Lifecycle;
   /** The timer that finds workers that do not answer. */
-  readonly #watch: NodeJS.Timeout | undefined;
+  readonly #watchTimer: NodeJS.Timeout | undefined;
   /** Settles the promise of `#startAll()`. Undefined exactly when no start is in progress. */
   #starting: { readonly resolve: () => void; readonly reject: (error: unknown) => void } | undefined;
-  /** Whether the connections were aborted. Then waiting connections are reset. */
+  /** Whether the server has aborted its connections. Then it also resets connections that wait for a worker. */
   #aborting = false;
   #keepsAlive = true;
   /** Connections that ended because their worker ended by itself. */
@@ -119,7 +119,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
         stop: () => {
           this.#loop?.reportDrain();
           this.#stopAccepting();
-          this.#settle();
+          this.#endIfIdle();
         },
         whenEmpty: () => this.#workersEnded,
         abort: () => this.#abort(),
@@ -146,7 +146,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     this.#records.slots = this.#slots;
     this.#dispatch = new WorkerDispatch(this.#slots);
     const { responseTimeout } = opts;
-    this.#watch = responseTimeout === null ? undefined : watchWorkers(this.#slots, responseTimeout);
+    this.#watchTimer = responseTimeout === null ? undefined : watchWorkers(this.#slots, responseTimeout);
   }
 
   async #startAll(): Promise<void> {
@@ -187,21 +187,21 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     return this.#setKeepAlive(true);
   }
 
-  #setKeepAlive(yes: boolean): this {
-    this.#keepsAlive = yes;
+  #setKeepAlive(keepsAlive: boolean): this {
+    this.#keepsAlive = keepsAlive;
     for (const listener of this.#listeners) {
-      if (yes) listener.ref();
+      if (keepsAlive) listener.ref();
       else listener.unref();
     }
-    this.#loop?.setRef(yes);
-    for (const slot of this.#slots) slot.keepAlive(yes);
+    this.#loop?.setRef(keepsAlive);
+    for (const slot of this.#slots) slot.keepAlive(keepsAlive);
     return this;
   }
 
   /**
    * Closes the listener, aborts `context.draining` in all workers, and waits until the handlers have finished, their
-   * connections are ended, and the workers have ended. After `timeout` it resets the connections that are left. A
-   * worker that does not end within half a second after that, or 5 seconds while it loads its module, is ended by force.
+   * connections are ended, and the workers have ended. After `timeout` it resets the connections that are left. Then a
+   * worker has half a second to end, or 5 seconds if it still loads its module, before it is ended by force.
    *
    * @throws TypeError or RangeError (by rejecting) for a wrong `timeout`
    */
@@ -234,8 +234,8 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
       descriptorsPerConnection: 0,
       acceptNext: (handler) => {
         if (this.#dispatch.available) return acceptRaw(listener, handler);
-        // No worker takes connections. They wait in the accept queue.
-        this.#parked = handler;
+        // No worker takes connections, so new ones stay in the accept queue.
+        this.#waitingHandler = handler;
         return undefined;
       },
       peerOf: peerOfConnection,
@@ -292,10 +292,10 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
 
   /** Hands waiting connections over, and resumes the accept loop. Called when a worker may have become available. */
   #resume(): void {
-    if (!this.#dispatch.giveWaiting()) return this.#settle();
-    const handler = this.#parked;
+    if (!this.#dispatch.giveWaiting()) return this.#endIfIdle();
+    const handler = this.#waitingHandler;
     if (handler !== undefined && this.#dispatch.available) {
-      this.#parked = undefined;
+      this.#waitingHandler = undefined;
       try {
         const connection = acceptRaw(this.#listeners[0]!, handler);
         if (connection !== undefined) handler.onCompleted(connection);
@@ -303,7 +303,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
         handler.onFailed(error);
       }
     }
-    this.#settle();
+    this.#endIfIdle();
   }
 
   #becameReady(slot: WorkerSlot): void {
@@ -346,19 +346,19 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
 
   #stopAccepting(): void {
     this.#loop?.stop();
-    this.#parked = undefined;
+    this.#waitingHandler = undefined;
     for (const listener of this.#listeners) closeListener(listener);
-    void this.#loop?.whenHeadersRead().then(() => this.#settle());
+    void this.#loop?.whenHeadersRead().then(() => this.#endIfIdle());
   }
 
   /**
    * After the server has stopped accepting: ends the workers when no connection waits, and the server when all workers
    * have ended.
    */
-  #settle(): void {
+  #endIfIdle(): void {
     if (this.#life.state === "listening" || this.#ended || this.#loop?.hasPendingHeaders === true) return;
     if (this.#dispatch.hasWaiting) {
-      // All workers have ended, so another one has to serve the waiting connections.
+      // No worker takes connections or will do so, so another one must serve the waiting connections.
       if (!this.#slots.some(({ restarting, state }) => restarting || state === "starting" || state === "ready")) {
         this.#slots.find(({ active }) => !active)?.restart();
       }
@@ -381,17 +381,17 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
 
   #abort(): void {
     this.#aborting = true;
-    // Ends the reading of headers, for which `#settle()` waits.
+    // Ends the reading of headers, for which `#endIfIdle()` waits.
     this.#loop?.end();
     this.#resetWaiting();
     for (const slot of this.#slots) slot.abort();
-    this.#settle();
+    this.#endIfIdle();
   }
 
   #end(): void {
     this.#ended = true;
     this.#loop?.end();
-    clearInterval(this.#watch);
+    clearInterval(this.#watchTimer);
     this.#resolveWorkersEnded();
   }
 }

@@ -16,10 +16,10 @@ import {
 import type { CheckedWorkers } from "./workerOptions.js";
 
 /**
- * - `starting`: it loads the module
+ * - `starting`: the worker loads the module
  * - `ready`: it takes connections
- * - `ending`: the server has requested its end
- * - `down`: it has ended; a timer may be set for the next one
+ * - `ending`: the server has requested the end of the worker
+ * - `down`: the worker has ended; a timer may be set for the next one
  */
 export type WorkerState = "starting" | "ready" | "ending" | "down";
 
@@ -28,7 +28,7 @@ export interface WorkerEnd extends HostEnd {
   readonly id: number;
   /** Whether the server has requested the end, and the worker has not failed. */
   readonly expected: boolean;
-  /** Connections that have ended with it. */
+  /** The number of connections that have ended with it. */
   readonly lost: number;
   /** Connections that were sent to the worker, and that it had not taken. */
   readonly untaken: readonly AcceptedConnection[];
@@ -46,7 +46,7 @@ export interface WorkerOwner {
   /** Whether another worker takes the place of one that has ended. */
   readonly restarts: boolean;
   becameReady(slot: WorkerSlot): void;
-  /** A worker can take connections again. */
+  /** The worker of a slot can take connections again. */
   hasRoom(): void;
   /** The key under which a connection is counted. */
   keyOf(connection: AcceptedConnection): string | undefined;
@@ -62,9 +62,9 @@ export interface WorkerOwner {
 const ABORT_GRACE = 500;
 /** Milliseconds from "abort" to the end by force for a worker that is still loading its module. */
 const START_GRACE = 5000;
-/** After this many milliseconds a worker counts as successful: the delay of the next restart is the shortest again. */
-const PROVEN_AFTER = 10_000;
-/** With `reusePort`: the number of connection ids that each thread or process of a slot has. */
+/** The pause before a restart is the shortest again if the ended worker has run for this many milliseconds. */
+const STABLE_AFTER = 10_000;
+/** With `reusePort`: the number of connection ids for each thread or process that a slot starts. */
 const ID_RANGE = 1_000_000_000;
 /** Milliseconds before another attempt after the kernel has refused to put a descriptor into a channel. */
 const REFUSED_PAUSE = 20;
@@ -79,9 +79,9 @@ export class WorkerSlot {
   readonly #earlierCounts: { -readonly [K in keyof WorkerCounts]: WorkerCounts[K] } = { ...NO_COUNTS };
   #counts: WorkerCounts = NO_COUNTS;
   /** The number of connections that the worker has, or that are in its channel. */
-  #open = 0;
-  /** The number of these connections by the key of the client, for the limits by client. */
-  readonly #keys = new Map<string, number>();
+  #openCount = 0;
+  /** For the limits by client: the number of these connections for each key of a client. */
+  readonly #countsByKey = new Map<string, number>();
   /** How many connections were sent to the workers of this slot, and how many of these no worker has taken. */
   #sent = 0;
   #untaken = 0;
@@ -90,10 +90,10 @@ export class WorkerSlot {
   readonly #listening: number | undefined;
   #host: WorkerHost | undefined;
   #channel: ConnectionChannel | undefined;
-  /** Whether the channel takes no connection now: it has no room, or the kernel has refused the last descriptor. */
-  #full = false;
+  /** Whether the channel takes no connection now: its buffer is full, or the kernel has refused a descriptor. */
+  #blocked = false;
   #startedAt = 0;
-  /** The number of restarts since a worker ran for `PROVEN_AFTER`. */
+  /** The number of restarts since a worker has run for `STABLE_AFTER`. The next pause depends on it. */
   #failures = 0;
   #restartTimer: NodeJS.Timeout | undefined;
   /** The timer that ends the worker by force. */
@@ -102,8 +102,8 @@ export class WorkerSlot {
   #reason: { readonly error: unknown } | undefined;
   /** The time of a ping that is not answered yet. */
   #pingedAt: number | undefined;
-  /** Whether the worker has ended, and the slot still reads the connections that it had not taken. */
-  #settling = false;
+  /** Whether the worker has ended, and the slot still takes back the connections that it had not taken. */
+  #takingBack = false;
 
   constructor(owner: WorkerOwner, number: number, listening: number | undefined) {
     this.#owner = owner;
@@ -117,16 +117,16 @@ export class WorkerSlot {
   }
 
   get connections(): number {
-    return this.#listening === undefined ? this.#open : this.#counts.connections;
+    return this.#listening === undefined ? this.#openCount : this.#counts.connections;
   }
 
   get available(): boolean {
-    return this.state === "ready" && !this.#full;
+    return this.state === "ready" && !this.#blocked;
   }
 
-  /** Whether a worker runs, or its end is not complete. */
+  /** Whether a worker runs, or the slot still takes back the connections of an ended one. */
   get active(): boolean {
-    return this.state !== "down" || this.#settling;
+    return this.state !== "down" || this.#takingBack;
   }
 
   /** Whether another worker will start. */
@@ -137,7 +137,7 @@ export class WorkerSlot {
   get counts(): WorkerCounts {
     const counts = { ...this.#earlierCounts };
     for (const name of Object.keys(counts) as (keyof WorkerCounts)[]) counts[name] += this.#counts[name];
-    // A worker that crashed has sent no last report, so the slot counts the connections itself.
+    // A worker that crashes can't report its latest connections, so the slot counts the connections itself.
     if (this.#listening === undefined) counts.accepted = this.#sent - this.#untaken;
     return counts;
   }
@@ -154,7 +154,7 @@ export class WorkerSlot {
       this.#host = this.#startHost(this.#channel);
       this.keepAlive(this.#owner.keepsAlive);
     } catch (error) {
-      // No descriptor or thread is free. The end is deferred, because the caller expects none during this call.
+      // No descriptor or thread is free. The owner expects no call during start(), so it gets the end in a microtask.
       queueMicrotask(() => void this.#ended({ code: null, signal: null, error }));
     }
   }
@@ -164,16 +164,16 @@ export class WorkerSlot {
     const { limits, streams, tls, data, onError, onHandshakeError } = opts;
     const listening = this.#listening;
     const descriptors = [channel.descriptor, ...(listening === undefined ? [] : [listening])];
-    // The descriptor at this index, as the worker gets it.
-    const place = (index: number): ForeignDescriptor =>
+    // How the worker gets the descriptor at this index.
+    const foreignDescriptor = (index: number): ForeignDescriptor =>
       opts.processes ? inherited(index) : { fd: descriptors[index]!, shared: true };
     const start: WorkerStart = {
       ...common,
       worker: this.number,
       // With a listening socket of the worker, the slot does not know how many ids the earlier workers have used.
       firstId: this.number + (listening === undefined ? this.#sent : this.restarted * ID_RANGE) * common.idStep,
-      channel: place(0),
-      listening: listening === undefined ? undefined : place(1),
+      channel: foreignDescriptor(0),
+      listening: listening === undefined ? undefined : foreignDescriptor(1),
       limits,
       streams,
       tls,
@@ -217,15 +217,15 @@ export class WorkerSlot {
   }
 
   #connectionsEnded(count: number, keys: readonly string[]): void {
-    this.#open -= count;
+    this.#openCount -= count;
     for (const key of keys) this.#uncount(key);
     this.#owner.connectionsEnded(count, keys);
   }
 
   #uncount(key: string): void {
-    const count = this.#keys.get(key) ?? 0;
-    if (count > 1) this.#keys.set(key, count - 1);
-    else this.#keys.delete(key);
+    const count = this.#countsByKey.get(key) ?? 0;
+    if (count > 1) this.#countsByKey.set(key, count - 1);
+    else this.#countsByKey.delete(key);
   }
 
   /** Hands a connection over. Returns false if the worker takes none now. */
@@ -233,32 +233,32 @@ export class WorkerSlot {
     const channel = this.#channel!;
     try {
       if (channel.send(connection)) {
-        this.#open++;
+        this.#openCount++;
         this.#sent++;
-        if (key !== undefined) this.#keys.set(key, (this.#keys.get(key) ?? 0) + 1);
+        if (key !== undefined) this.#countsByKey.set(key, (this.#countsByKey.get(key) ?? 0) + 1);
         return true;
       }
-      this.#waitForRoom(channel.whenWritable(), channel);
+      this.#blockUntil(channel.whenWritable(), channel);
     } catch {
       // ETOOMANYREFS or another shortage. The kernel sends no event at its end, so a timer retries.
-      this.#waitForRoom(new Promise((resolve) => setTimeout(resolve, REFUSED_PAUSE)), channel);
+      this.#blockUntil(new Promise((resolve) => setTimeout(resolve, REFUSED_PAUSE)), channel);
     }
     return false;
   }
 
-  /** Makes the worker unavailable until `room` is settled. */
-  #waitForRoom(room: Promise<void>, channel: ConnectionChannel): void {
-    this.#full = true;
+  /** Makes the worker unavailable until `unblocked` is settled. */
+  #blockUntil(unblocked: Promise<void>, channel: ConnectionChannel): void {
+    this.#blocked = true;
     const proceed = (): void => {
       // The worker may have ended in the meantime.
       if (channel !== this.#channel) return;
-      this.#full = false;
+      this.#blocked = false;
       this.#owner.hasRoom();
     };
-    room.then(proceed, proceed);
+    unblocked.then(proceed, proceed);
   }
 
-  /** Ends the channel: the worker serves the connections that it has, and ends. A worker that is starting is cut. */
+  /** Ends the channel: the worker serves the connections that it has, and ends. Aborts a worker that still starts. */
   finish(): void {
     if (this.state === "starting") return this.abort();
     if (this.state !== "ready") return;
@@ -277,7 +277,7 @@ export class WorkerSlot {
     this.#killTimer = setTimeout(() => this.#host?.kill(), grace);
   }
 
-  /** Ends the worker by force. It counts as one that has failed with this error. */
+  /** Ends the worker by force. `error` is the reason that the owner gets. */
   fail(error: unknown): void {
     this.#reason = { error };
     this.#host?.kill();
@@ -307,9 +307,9 @@ export class WorkerSlot {
     return this.#pingedAt;
   }
 
-  keepAlive(yes: boolean): void {
-    this.#host?.keepAlive(yes);
-    if (yes) {
+  keepAlive(keepsAlive: boolean): void {
+    this.#host?.keepAlive(keepsAlive);
+    if (keepsAlive) {
       this.#channel?.ref();
       this.#restartTimer?.ref();
     } else {
@@ -319,22 +319,22 @@ export class WorkerSlot {
   }
 
   async #ended(end: HostEnd): Promise<void> {
-    // After finish(), a worker may still crash.
+    // After finish(), another status than 0 is a crash. After abort(), every end is requested.
     const requested = this.state === "ending" && (end.code === 0 || this.#killTimer !== undefined);
     const channel = this.#channel;
     const id = this.#host?.id ?? -1;
     clearTimeout(this.#killTimer);
     this.#killTimer = undefined;
     this.#host = undefined;
-    this.#full = false;
+    this.#blocked = false;
     this.state = "down";
-    this.#settling = true;
+    this.#takingBack = true;
     const untaken = channel === undefined ? [] : await channel.takeBack();
     this.#channel = undefined;
     channel?.close();
-    this.#settling = false;
+    this.#takingBack = false;
     // Untaken connections are not lost: the server gives them to another worker.
-    this.#open -= untaken.length;
+    this.#openCount -= untaken.length;
     this.#untaken += untaken.length;
     for (const connection of untaken) this.#uncount(this.#owner.keyOf(connection) ?? "");
     const lost = this.connections;
@@ -342,7 +342,7 @@ export class WorkerSlot {
     if (this.#listening === undefined) {
       this.#connectionsEnded(
         lost,
-        [...this.#keys].flatMap(([key, count]) => Array<string>(count).fill(key)),
+        [...this.#countsByKey].flatMap(([key, count]) => Array<string>(count).fill(key)),
       );
     }
     const expected = requested && this.#reason === undefined;
@@ -361,7 +361,7 @@ export class WorkerSlot {
   /** Starts another worker after a pause. Returns the pause in milliseconds. */
   restart(): number {
     const { minRestartDelay, maxRestartDelay } = this.#owner.opts;
-    if (clock() - this.#startedAt >= PROVEN_AFTER) this.#failures = 0;
+    if (clock() - this.#startedAt >= STABLE_AFTER) this.#failures = 0;
     const delay = Math.min(maxRestartDelay, minRestartDelay * 2 ** this.#failures++);
     this.#restartTimer = setTimeout(() => {
       this.restarted++;
@@ -373,8 +373,8 @@ export class WorkerSlot {
 }
 
 /**
- * Of the available workers, the one with the fewest connections. Of workers with equal numbers, the first one from
- * index `from` on; index 0 follows the last index.
+ * The available worker with the fewest connections. If several have equally few, the first one from index `from` on;
+ * index 0 follows the highest index.
  */
 export function leastLoaded(slots: readonly WorkerSlot[], from: number): WorkerSlot | undefined {
   let best: WorkerSlot | undefined;

@@ -13,7 +13,7 @@ export interface WorkerStats extends WorkerCounts {
   readonly state: WorkerState;
   /** The id of the thread or the process; undefined while none runs. */
   readonly id: number | undefined;
-  /** How often a worker in this place was replaced. */
+  /** How often a worker with this number was replaced. */
   readonly restarts: number;
 }
 
@@ -34,9 +34,9 @@ export interface WorkerServerDescription extends Description {
 }
 
 /**
- * The counters of all workers.
+ * The sums of the counters of all workers, and the counters of each.
  *
- * @param admitted the counters of the server, if it accepts; otherwise the workers accept
+ * @param admitted the counters of the server's accept loop; undefined if the workers accept
  */
 export function sumOf(
   slots: readonly WorkerSlot[],

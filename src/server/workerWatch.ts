@@ -8,9 +8,9 @@ import type { WorkerSlot } from "./workerSlot.js";
 export type WatchedWorker = Pick<WorkerSlot, "fail" | "number" | "ping" | "state">;
 
 /** The number of pings during `responseTimeout`. */
-const PINGS = 4;
+const PINGS_PER_TIMEOUT = 4;
 
-/** The shortest timeout of a worker that loads its module, in ms. It does not answer during that time. */
+/** The shortest timeout of a worker that loads its module, in ms. A worker can't answer while the module runs. */
 const LOADING_TIMEOUT = 30_000;
 
 /** Sends pings to each worker. Ends a worker by force if it has not answered for `timeout` ms. Returns the timer. */
@@ -18,17 +18,18 @@ export function watchWorkers(slots: readonly WatchedWorker[], timeout: number): 
   const timeoutOf = ({ state }: WatchedWorker): number =>
     state === "starting" ? Math.max(timeout, LOADING_TIMEOUT) : timeout;
   // Sends a ping to each worker without a pending one, and returns the workers whose pending ping is too old.
-  const pingAll = (): WatchedWorker[] => slots.filter((slot) => clock() - slot.ping(clock()) >= timeoutOf(slot));
+  const pingAndFindSilent = (): WatchedWorker[] =>
+    slots.filter((slot) => clock() - slot.ping(clock()) >= timeoutOf(slot));
   const check = (): void => {
-    if (pingAll().length === 0) return;
-    // If this thread was busy, the answers may be in its queue. So it checks again after two turns of the event loop.
+    if (pingAndFindSilent().length === 0) return;
+    // If this thread was busy, the answers may still be in its event queue. Within two turns they have been read.
     setImmediate(() =>
       setImmediate(() => {
-        for (const slot of pingAll()) {
+        for (const slot of pingAndFindSilent()) {
           slot.fail(new WorkerError("ERR_WORKER_SILENT", slot.number, `has not answered for ${timeoutOf(slot)} ms`));
         }
       }),
     );
   };
-  return setInterval(check, Math.max(timeout / PINGS, 1)).unref();
+  return setInterval(check, Math.max(timeout / PINGS_PER_TIMEOUT, 1)).unref();
 }
