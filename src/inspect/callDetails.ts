@@ -51,7 +51,7 @@ export const batchDetail = (count: number): string =>
   count < 0 ? "" : `${count} ${count === 1 ? "datagram" : "datagrams"}`;
 
 /** A view of a part of the bytes; undefined if their buffer was detached in the meantime. */
-export function partOf(bytes: Uint8Array, from: number, to?: number): Uint8Array | undefined {
+export function subarrayOrUndefined(bytes: Uint8Array, from: number, to?: number): Uint8Array | undefined {
   try {
     return bytes.subarray(from, to);
   } catch {

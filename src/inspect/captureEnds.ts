@@ -4,7 +4,7 @@ import { type Address, AF_INET6, Inet6Address, InetAddress } from "../addr/index
 
 export type IpAddress = InetAddress | Inet6Address;
 
-export interface Ends {
+export interface CaptureAddresses {
   readonly local: IpAddress;
   readonly peer: IpAddress;
 }
@@ -25,7 +25,7 @@ export function ipAddress(address: Address | undefined): IpAddress | undefined {
 /**
  * The local address. If the socket is bound to all interfaces (`near` is 0.0.0.0 or ::), it is derived from the peer.
  */
-export function onInterfaceOf(peer: IpAddress, near: IpAddress): IpAddress {
+export function resolveLocalAddress(peer: IpAddress, near: IpAddress): IpAddress {
   if (near.host !== "0.0.0.0" && near.host !== "::") return near;
   // If the address of the peer is a loopback address, so is the local one. Otherwise the local address is unknown.
   const loopback = peer.family === AF_INET6 ? peer.host === "::1" : peer.host.startsWith("127.");

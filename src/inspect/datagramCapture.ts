@@ -7,7 +7,7 @@ import type { Calls } from "../sys/calls.js";
 import { IPPROTO_IP, IPPROTO_UDP } from "../sys/constants.js";
 import { decodeAddress } from "../sys/sockaddr.js";
 import type { CallName } from "./callRing.js";
-import { type Ends, ipAddress, onInterfaceOf } from "./captureEnds.js";
+import { type CaptureAddresses, ipAddress, resolveLocalAddress } from "./captureEnds.js";
 import { addressOf } from "./kernelState.js";
 import type { MovedBytes } from "./recording.js";
 import type { SocketRow } from "./socketRow.js";
@@ -37,7 +37,7 @@ export class DatagramCapture {
     this.#kernel = kernel;
   }
 
-  moved(row: SocketRow, { bytes = NOTHING, length, sent, address, segment }: MovedBytes, comment: string): void {
+  onMoved(row: SocketRow, { bytes = NOTHING, length, sent, address, segment }: MovedBytes, comment: string): void {
     const far = address === undefined || address.length < 2 ? undefined : decodeAddress(address);
     const ends = row.family === AF_UNIX ? this.#unixEnds(row, far, address !== undefined) : this.#udpEnds(row, far);
     if (ends === undefined) return;
@@ -63,7 +63,7 @@ export class DatagramCapture {
     }
   }
 
-  called(row: SocketRow, call: CallName, result: number, detail: string): void {
+  onCall(row: SocketRow, call: CallName, result: number, detail: string): void {
     const size = call === "setsockopt" && result === 0 ? SEGMENT_OPTION.exec(detail)?.[1] : undefined;
     if (size !== undefined) this.#segments.set(row, Number(size));
   }
@@ -74,7 +74,7 @@ export class DatagramCapture {
     this.#ports.clear();
   }
 
-  #flow(direction: string, client: Ends["local"], server: Ends["local"]): UdpFlow {
+  #flow(direction: string, client: CaptureAddresses["local"], server: CaptureAddresses["local"]): UdpFlow {
     const known = this.#flows.get(direction);
     if (known !== undefined) return known;
     if (this.#flows.size >= MAX_FLOWS) this.#flows.clear();
@@ -83,18 +83,22 @@ export class DatagramCapture {
     return flow;
   }
 
-  #udpEnds({ fd, protocol }: SocketRow, address: Address | undefined): Ends | undefined {
+  #udpEnds({ fd, protocol }: SocketRow, address: Address | undefined): CaptureAddresses | undefined {
     // ICMP sockets (ping) are of type SOCK_DGRAM too, and are not recorded.
     if (protocol !== IPPROTO_IP && protocol !== IPPROTO_UDP) return undefined;
     const peer = ipAddress(address ?? addressOf(this.#kernel, "getpeername", fd));
     const near = ipAddress(addressOf(this.#kernel, "getsockname", fd));
     if (peer === undefined || near === undefined) return undefined;
-    const local = onInterfaceOf(peer, near);
+    const local = resolveLocalAddress(peer, near);
     return local.family === peer.family ? { local, peer } : undefined;
   }
 
   /** @param hadAddress whether the call had an address. `address` is also undefined for a sender without a name */
-  #unixEnds({ fd, number, pair }: SocketRow, address: Address | undefined, hadAddress: boolean): Ends | undefined {
+  #unixEnds(
+    { fd, number, pair }: SocketRow,
+    address: Address | undefined,
+    hadAddress: boolean,
+  ): CaptureAddresses | undefined {
     const named = (of: Address | undefined): InetAddress => this.#unixAddress(of instanceof UnixAddress ? of.path : "");
     if (pair !== undefined) {
       return { local: this.#unixAddress(`\n${number}`), peer: this.#unixAddress(`\n${pair.number}`) };

@@ -23,7 +23,7 @@ export class EventStream {
   }
 
   /** Whether an event can be sent now. Disconnects a client after READ_TIMEOUT. */
-  get ready(): boolean {
+  get isReady(): boolean {
     if (this.#stuckSince === undefined) return true;
     if (clock() - this.#stuckSince > READ_TIMEOUT) this.#response.destroy();
     return false;

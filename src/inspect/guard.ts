@@ -4,7 +4,7 @@
 let lastText = "";
 
 /** Emits a warning for an error of the inspector, and only one if the same error follows. */
-export function warnOf(error: unknown): void {
+export function emitErrorWarning(error: unknown): void {
   const text = `The inspector failed: ${String(error)}`;
   if (text === lastText) return;
   lastText = text;
@@ -12,10 +12,10 @@ export function warnOf(error: unknown): void {
 }
 
 /** Calls `work`. An error of it becomes a warning. */
-export function guarded(work: () => void): void {
+export function runGuarded(work: () => void): void {
   try {
     work();
   } catch (error) {
-    warnOf(error);
+    emitErrorWarning(error);
   }
 }

@@ -94,12 +94,12 @@ export function readSettings(opts: InspectorOptions): InspectorSettings {
 }
 
 /** Whether the environment turns off the inspector that `--import` would start. */
-export function isOff(env: NodeJS.ProcessEnv): boolean {
+export function isDisabled(env: NodeJS.ProcessEnv): boolean {
   return ["0", "off", "false", "no"].includes(env["BERKELEY_INSPECT"]?.toLowerCase() ?? "");
 }
 
 /** The options in the environment. */
-export function optionsOfEnvironment(env: NodeJS.ProcessEnv): InspectorOptions {
+export function optionsFromEnvironment(env: NodeJS.ProcessEnv): InspectorOptions {
   const number = (name: string): number | undefined => {
     const text = env[name];
     if (text === undefined || text === "") return undefined;

@@ -7,8 +7,8 @@ import type { AddressInfo, Socket } from "node:net";
 import { http } from "../builtins.js";
 import { Access, readTarget } from "./access.js";
 import { EventStream } from "./eventStream.js";
-import { guarded, warnOf } from "./guard.js";
-import { pageFile } from "./pageFiles.js";
+import { runGuarded, emitErrorWarning } from "./guard.js";
+import { readPageFile } from "./pageFiles.js";
 import type { SocketDetail, SocketReport, TableUpdate } from "./protocol.js";
 import type { RouteHandler } from "./routes.js";
 
@@ -104,7 +104,7 @@ export class InspectServer {
   /** Sends the changes of the table to each page that has read the last event. */
   sendTable(): void {
     for (const { stream } of this.#pages) {
-      if (!stream.ready) continue;
+      if (!stream.isReady) continue;
       const update = this.#source.update(stream.version);
       stream.version = this.#source.version;
       stream.send("table", update);
@@ -113,7 +113,7 @@ export class InspectServer {
 
   async close(): Promise<void> {
     clearInterval(this.#timer);
-    for (const handler of this.#handlers) guarded(() => handler.close());
+    for (const handler of this.#handlers) runGuarded(() => handler.close());
     for (const page of this.#pages) {
       this.#leave(page);
       page.stream.end();
@@ -134,13 +134,13 @@ export class InspectServer {
   }
 
   async #sendDetail(page: Page, socket: string): Promise<void> {
-    if (page.reading || !page.stream.ready) return;
+    if (page.reading || !page.stream.isReady) return;
     page.reading = true;
     try {
       const detail = await this.#source.pageDetail(socket);
       if (detail !== null && this.#pages.has(page)) page.stream.send("detail", detail);
     } catch (error) {
-      warnOf(error);
+      emitErrorWarning(error);
     } finally {
       page.reading = false;
     }
@@ -151,7 +151,7 @@ export class InspectServer {
     request.resume();
     this.#route(request, response).catch(() => {
       // An error of the inspector must not become an unhandled rejection of the program.
-      guarded(() => {
+      runGuarded(() => {
         if (response.headersSent) response.destroy();
         else sendText(response, 500, "The inspector failed");
       });
@@ -161,7 +161,7 @@ export class InspectServer {
   async #route(request: IncomingMessage, response: ServerResponse): Promise<void> {
     for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value);
     const target = readTarget(request.url ?? "/");
-    const path = this.#access.pathOf(request, target);
+    const path = this.#access.allowedPath(request, target);
     if (path === undefined) {
       response.setHeader("Connection", "close");
       sendText(response, 403, "Forbidden: open the address that the program printed");
@@ -189,7 +189,7 @@ export class InspectServer {
   }
 
   #sendFile(response: ServerResponse, path: string): void {
-    const file = pageFile(path);
+    const file = readPageFile(path);
     if (file === undefined) sendText(response, 404, "No such page");
     else if (path !== "/") send(response, 200, file.type, file.bytes);
     // The request may have had the token as a parameter, which links do not repeat. So the links get it as a folder.
@@ -205,7 +205,7 @@ export class InspectServer {
     if (method === "HEAD") return void response.end();
     const page: Page = { stream: new EventStream(response), socket, reading: false };
     this.#pages.add(page);
-    response.on("close", () => guarded(() => this.#leave(page)));
+    response.on("close", () => runGuarded(() => this.#leave(page)));
     if (socket !== undefined) this.#source.watch(socket, true);
     page.stream.send("table", this.#source.update(0));
     page.stream.version = this.#source.version;

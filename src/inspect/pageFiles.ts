@@ -38,7 +38,7 @@ function findFolder(): URL | undefined {
 /**
  * The file for the path of a request: `/` or `/assets/NAME`. A name with a slash is refused, so no other file is read.
  */
-export function pageFile(path: string): PageFile | undefined {
+export function readPageFile(path: string): PageFile | undefined {
   const name = path === "/" ? "index.html" : /^\/assets\/([\w-]+(?:\.[\w-]+)*)$/.exec(path)?.[1];
   if (name === undefined) return undefined;
   folder ??= findFolder();

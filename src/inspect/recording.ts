@@ -19,7 +19,7 @@ import {
   SOCK_STREAM,
 } from "../sys/constants.js";
 import { CALL_NAMES, type CallExtras, type CallName, CallRing, PEEKS, RECEIVES } from "./callRing.js";
-import { addressDetail, batchDetail, peekDetail, partOf } from "./callDetails.js";
+import { addressDetail, batchDetail, peekDetail, subarrayOrUndefined } from "./callDetails.js";
 import { kindOfDescriptor } from "./kernelState.js";
 import { wrapLifeCalls } from "./lifeCalls.js";
 import { SocketRow } from "./socketRow.js";
@@ -41,17 +41,17 @@ export interface MovedBytes {
 
 /** The receiver of the data that calls move: a capture. */
 export interface DataObserver {
-  moved(row: SocketRow, moved: MovedBytes): void;
+  onMoved(row: SocketRow, moved: MovedBytes): void;
   /** A read of this socket has returned the end of the stream. */
-  ended(row: SocketRow, call: CallName, line: string | undefined): void;
+  onEnd(row: SocketRow, call: CallName, line: string | undefined): void;
   /** A call without data has returned, or a call that sends or receives has failed. */
-  called(row: SocketRow, call: CallName, result: number, detail: string, line: string | undefined): void;
+  onCall(row: SocketRow, call: CallName, result: number, detail: string, line: string | undefined): void;
   /** The descriptor is about to be closed. */
-  closing(row: SocketRow): void;
+  onClosing(row: SocketRow): void;
   /** A message has carried the descriptor to another process or thread. */
-  passed(row: SocketRow): void;
+  onPassed(row: SocketRow): void;
   /** This thread does not own the descriptor any more: it was closed or given away, or other code has closed it. */
-  removed(row: SocketRow): void;
+  onRemoved(row: SocketRow): void;
 }
 
 export interface RecordingOptions {
@@ -99,7 +99,7 @@ export class Recording {
   /** The open sockets, by descriptor. */
   readonly rows: (SocketRow | undefined)[] = [];
   /** Closed sockets that stay in the table for a while. */
-  readonly kept: Set<SocketRow> = new Set();
+  readonly keptRows: Set<SocketRow> = new Set();
   /** Objects whose descriptor belongs to Node, by the number of their record. */
   readonly foreign: Map<number, SocketRow> = new Map();
   /** By a descriptor that was given away, for example to TLS: the line that made its socket. */
@@ -108,7 +108,7 @@ export class Recording {
   watchers = 0;
   readonly ring: CallRing;
   /** Numbers of the rows that were removed since the table was last refreshed. */
-  readonly gone: number[] = [];
+  readonly removedNumbers: number[] = [];
   observer: DataObserver | undefined;
   #active = true;
   #rowCount = 0;
@@ -151,10 +151,10 @@ export class Recording {
       if ((calls[name] as unknown) === wrapper) (calls as unknown as Record<string, unknown>)[name] = this.kernel[name];
     }
     this.rows.length = 0;
-    this.kept.clear();
+    this.keptRows.clear();
     this.foreign.clear();
     this.givenAway.clear();
-    this.gone.length = 0;
+    this.removedNumbers.length = 0;
     this.ring.clear();
     this.#wrappers.clear();
     this.observer = undefined;
@@ -184,7 +184,7 @@ export class Recording {
   /** @param collected whether the garbage collector has closed the socket */
   remove(row: SocketRow, collected: boolean): void {
     this.rows[row.fd] = undefined;
-    this.observer?.removed(row);
+    this.observer?.onRemoved(row);
     row.collected = collected;
     this.#markClosed(row);
   }
@@ -194,8 +194,8 @@ export class Recording {
     row.state = "closed";
     row.pending = [];
     row.touch();
-    if (row.collected || this.watchers > 0) this.kept.add(row);
-    else this.gone.push(row.number);
+    if (row.collected || this.watchers > 0) this.keptRows.add(row);
+    else this.removedNumbers.push(row.number);
   }
 
   #made({ id, object, line, since }: ObjectRecord): void {
@@ -224,7 +224,7 @@ export class Recording {
   }
 
   /** The line of the program that makes the current call; undefined if the budget of lines is spent. Takes from it. */
-  line(): string | undefined {
+  takeLine(): string | undefined {
     return takeLineBudget() ? callerLine() : undefined;
   }
 
@@ -237,7 +237,7 @@ export class Recording {
   }
 
   /** Replaces an entry of the table of calls. */
-  set<Name extends keyof Calls>(name: Name, wrapper: Calls[Name]): void {
+  replaceCall<Name extends keyof Calls>(name: Name, wrapper: Calls[Name]): void {
     this.#wrappers.set(name, wrapper);
     calls[name] = wrapper;
   }
@@ -245,7 +245,7 @@ export class Recording {
   // ---- calls that move data
 
   /** Returns the time at which a call begins, and counts the call as timed; 0 if the call is not timed. */
-  begin(): number {
+  startTime(): number {
     if (this.#timings <= 0 && this.watchers === 0) return 0;
     this.#timings--;
     return clock();
@@ -264,7 +264,7 @@ export class Recording {
    * @param length the number of bytes that were moved. Default: the result
    * @param segment see {@link MovedBytes.segment}
    */
-  moved(
+  recordTransfer(
     fd: number,
     code: number,
     start: number,
@@ -308,7 +308,7 @@ export class Recording {
     const seen =
       bytes !== undefined && length > 0 && this.wantsBytes && !(row.type === SOCK_STREAM && (flags & MSG_TRUNC) !== 0)
         ? // With MSG_TRUNC the result of a datagram is its whole length, which may exceed the buffer.
-          partOf(bytes, 0, sent ? length : Math.min(length, asked))
+          subarrayOrUndefined(bytes, 0, sent ? length : Math.min(length, asked))
         : undefined;
     let extras: CallExtras | undefined;
     if (line !== undefined || seen !== undefined || peeks) {
@@ -324,15 +324,15 @@ export class Recording {
     if (observer === undefined) return;
     this.lastLine = line;
     const call = CALL_NAMES[code]!;
-    if (ends) observer.ended(row, call, line);
+    if (ends) observer.onEnd(row, call, line);
     else if (result < 0) {
-      if (result !== EAGAIN && !peeks) observer.called(row, call, result, "", line);
+      if (result !== EAGAIN && !peeks) observer.onCall(row, call, result, "", line);
     } else if (moves && !BATCHES.has(code)) {
-      observer.moved(row, { call, sent, bytes: seen, length, address, segment, line });
+      observer.onMoved(row, { call, sent, bytes: seen, length, address, segment, line });
     }
   }
 
-  /** The line of the most recent call of `moved()`, if there is an observer. The datagrams of a batch use it. */
+  /** The line of the most recent call of `recordTransfer()`, if there is an observer. The datagrams of a batch use it. */
   lastLine: string | undefined;
 
   /** Whether a read that returned 0 was the end of the stream. An empty record of SOCK_SEQPACKET returns 0, too. */
@@ -348,7 +348,7 @@ export class Recording {
   }
 
   /** How many of `length` bytes the records and the observer use. */
-  wanted(length: number): number {
+  usedLength(length: number): number {
     return this.observer === undefined ? Math.min(length, this.payload) : length;
   }
 
@@ -358,7 +358,7 @@ export class Recording {
    * Writes the record of a call that opens, connects or closes. Without a `line`, readers of the record of a call that
    * opens a socket use the line that made the socket.
    */
-  called(
+  recordCall(
     row: SocketRow | undefined,
     call: CallName,
     start: number,
@@ -368,7 +368,7 @@ export class Recording {
   ): void {
     if (row === undefined) return;
     this.ring.push(row, CODE[call], start, this.#returned - start, result, 0, { detail, line });
-    this.observer?.called(row, call, result, detail, line);
+    this.observer?.onCall(row, call, result, detail, line);
   }
 
   /**
@@ -395,6 +395,6 @@ export class Recording {
       }
       return result;
     };
-    this.set(name, wrapper as Calls[Name]);
+    this.replaceCall(name, wrapper as Calls[Name]);
   }
 }

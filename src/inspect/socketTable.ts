@@ -9,7 +9,7 @@ import { AF_INET, AF_INET6, AF_UNIX } from "../addr/index.js";
 import { clock } from "../builtins.js";
 import { describe, listWaiting, registry } from "../registry/index.js";
 import { familyName, probe, typeName } from "./kernelState.js";
-import { findingsOf, type FindingLimits, isQuiet, noticeCalls, noticeQueues } from "./findings.js";
+import { findingsOf, type FindingLimits, isQuiet, updateCallFindings, updateQueueFindings } from "./findings.js";
 import type { Finding, SocketReport } from "./protocol.js";
 import type { ForeignSocket, Recording } from "./recording.js";
 import { Removals } from "./removals.js";
@@ -49,7 +49,7 @@ export class SocketTable {
   refresh(whole: boolean = false): void {
     const now = clock();
     this.version++;
-    const { rows, foreign, kept, gone } = this.#recording;
+    const { rows, foreign, keptRows, removedNumbers } = this.#recording;
     const periodStart = this.#periodStart;
     // A refresh soon after another one does not end the period.
     const isNewPeriod = now - periodStart >= SHORTEST_PERIOD;
@@ -59,7 +59,7 @@ export class SocketTable {
     const idle: SocketRow[] = [];
     const visit = (row: SocketRow): void => {
       const changed = this.#count(row, waiting.get(row) ?? NOTHING_WAITS);
-      if (isNewPeriod) noticeCalls(row, now, periodStart);
+      if (isNewPeriod) updateCallFindings(row, now, periodStart);
       (changed || !row.addressesKnown || row.watchers > 0 || canChangeAlone(row) ? active : idle).push(row);
     };
     for (const row of rows) if (row !== undefined) visit(row);
@@ -67,13 +67,13 @@ export class SocketTable {
     for (const row of whole ? active : readLongestAgo(active, MAX_ACTIVE)) this.#read(row, now);
     for (const row of whole ? idle : readLongestAgo(idle, MAX_IDLE)) this.#read(row, now);
     const forgotten = this.#countForgotten(now);
-    for (const row of kept) {
-      if (now - row.closedAt < KEEP_TIME && kept.size <= MAX_KEPT) continue;
-      kept.delete(row);
-      gone.push(row.number);
+    for (const row of keptRows) {
+      if (now - row.closedAt < KEEP_TIME && keptRows.size <= MAX_KEPT) continue;
+      keptRows.delete(row);
+      removedNumbers.push(row.number);
     }
     for (const row of this.all()) this.#judge(row, now, forgotten);
-    for (const number of gone.splice(0)) this.#removed.add(`${this.thread}:${number}`, this.version);
+    for (const number of removedNumbers.splice(0)) this.#removed.add(`${this.thread}:${number}`, this.version);
   }
 
   /** The number of open sockets that no call uses, by the line that made them. */
@@ -142,7 +142,7 @@ export class SocketTable {
   *all(): Iterable<SocketRow> {
     for (const row of this.#recording.rows) if (row !== undefined) yield row;
     yield* this.#recording.foreign.values();
-    yield* this.#recording.kept;
+    yield* this.#recording.keptRows;
   }
 
   /** Updates the counters and waiting calls of a row. Returns whether it had calls since the last refresh. */
@@ -162,7 +162,7 @@ export class SocketTable {
     if (row.fd < 0) return;
     const { state, local, peer, receiveQueue, sendQueue, acceptLength, acceptLimit, acknowledged, drops } = row;
     probe(this.#recording.kernel, row, now);
-    noticeQueues(row, now, { sendQueue, acknowledged, drops });
+    updateQueueFindings(row, now, { sendQueue, acknowledged, drops });
     if (
       state !== row.state ||
       local !== row.local ||

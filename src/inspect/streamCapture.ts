@@ -10,7 +10,7 @@ import { SO_LINGER, SOL_SOCKET } from "../sys/constants.js";
 import { ECONNRESET, EINPROGRESS } from "../sys/errno.js";
 import { LITTLE_ENDIAN, view } from "../sys/nativeInts.js";
 import type { CallName } from "./callRing.js";
-import { type Ends, ipAddress } from "./captureEnds.js";
+import { type CaptureAddresses, ipAddress } from "./captureEnds.js";
 import { addressOf, isTcp } from "./kernelState.js";
 import type { MovedBytes } from "./recording.js";
 import type { SocketRow } from "./socketRow.js";
@@ -37,7 +37,7 @@ interface Place {
 interface Keys {
   readonly own: string;
   readonly other: string | undefined;
-  readonly ends: Ends | undefined;
+  readonly ends: CaptureAddresses | undefined;
 }
 
 /** The difference of the initial sequence numbers of two connections. */
@@ -68,7 +68,7 @@ export class StreamCapture {
     this.#kernel = kernel;
   }
 
-  moved(row: SocketRow, { sent, bytes = NOTHING, length, address }: MovedBytes, comment: string): void {
+  onMoved(row: SocketRow, { sent, bytes = NOTHING, length, address }: MovedBytes, comment: string): void {
     // A send with MSG_FASTOPEN has an address, and connects.
     if (sent && address !== undefined) this.#connected.add(row);
     const place = this.#placeOf(row, comment);
@@ -90,16 +90,16 @@ export class StreamCapture {
   }
 
   /** A call of this socket has returned that the peer has finished. */
-  ended(row: SocketRow, comment: string): void {
+  onEnd(row: SocketRow, comment: string): void {
     const place = this.#placeOf(row, comment);
     place?.connection.flow.finish(other(place.side), { comment });
   }
 
-  called(row: SocketRow, call: CallName, result: number, detail: string, comment: string): void {
+  onCall(row: SocketRow, call: CallName, result: number, detail: string, comment: string): void {
     if (call === "connect") {
       if (result !== 0 && result !== EINPROGRESS) return;
       // A socket can connect again after connect() has failed or dissolved its connection.
-      this.removed(row);
+      this.onRemoved(row);
       this.#connected.add(row);
       if (result === 0) this.#placeOf(row, comment);
     } else if (call === "dup") {
@@ -130,15 +130,15 @@ export class StreamCapture {
    * Stores whether close() will reset the connection. A socket that is closed with unread bytes sends RST (RFC 1122,
    * section 4.2.2.13), and a UNIX socket resets its peer.
    */
-  closing(row: SocketRow): void {
+  onClosing(row: SocketRow): void {
     if (this.#places.has(row) && this.#kernel.inq(row.fd) > 0) this.#abortive.add(row);
   }
 
-  passed(row: SocketRow): void {
+  onPassed(row: SocketRow): void {
     this.#passed.add(row);
   }
 
-  removed(row: SocketRow): void {
+  onRemoved(row: SocketRow): void {
     const place = this.#places.get(row);
     if (place === undefined) return;
     this.#places.delete(row);
@@ -249,7 +249,7 @@ export class StreamCapture {
   }
 
   /** Addresses for a UNIX connection. Successive clients have different ports. */
-  #unixEnds(side: FlowSide): Ends {
+  #unixEnds(side: FlowSide): CaptureAddresses {
     const client = new InetAddress("127.0.0.1", 1024 + (this.#unixCount++ % 64_000));
     const server = new InetAddress("127.0.0.1", 1);
     return side === "client" ? { local: client, peer: server } : { local: server, peer: client };

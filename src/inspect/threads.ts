@@ -4,7 +4,7 @@
 import type { Worker } from "node:worker_threads";
 
 import { workerThreads } from "../builtins.js";
-import { guarded } from "./guard.js";
+import { runGuarded } from "./guard.js";
 import type { SocketDetail, SocketReport } from "./protocol.js";
 import { Removals } from "./removals.js";
 import type { DetailReader } from "./socketDetail.js";
@@ -78,7 +78,7 @@ class Channel {
     // oxlint-disable-next-line unicorn/prefer-add-event-listener -- see above
     this.#channel.onmessage = (event: unknown): void => {
       const { data } = event as { readonly data?: unknown };
-      if (this.#open && isMessage(data)) guarded(() => onMessage(data));
+      if (this.#open && isMessage(data)) runGuarded(() => onMessage(data));
     };
     (this.#channel as unknown as { unref(): void }).unref();
   }
@@ -101,7 +101,7 @@ class Channel {
 function onWorkerEnd(callback: (thread: number) => void): () => void {
   const onWorker = (worker: Worker): void => {
     const { threadId } = worker;
-    worker.once("exit", () => guarded(() => callback(threadId)));
+    worker.once("exit", () => runGuarded(() => callback(threadId)));
   };
   process.on("worker", onWorker);
   return () => void process.off("worker", onWorker);
@@ -114,7 +114,7 @@ export class WorkerSide {
   readonly #details: DetailReader;
   readonly #channel: Channel;
   readonly #offWorkerEnd: () => void;
-  readonly #onExit = (): void => guarded(() => this.close());
+  readonly #onExit = (): void => runGuarded(() => this.close());
   /** The version of the table that was sent last. */
   #sentVersion = 0;
   #open = true;

@@ -40,32 +40,32 @@ export class TrafficCapture implements DataObserver {
     this.#datagrams = new DatagramCapture(to, kernel);
   }
 
-  moved(row: SocketRow, moved: MovedBytes): void {
+  onMoved(row: SocketRow, moved: MovedBytes): void {
     const comment = commentOf(row, moved.call, moved.line);
-    if (row.type === SOCK_DGRAM) this.#datagrams.moved(row, moved, comment);
-    else this.#streams.moved(row, moved, comment);
+    if (row.type === SOCK_DGRAM) this.#datagrams.onMoved(row, moved, comment);
+    else this.#streams.onMoved(row, moved, comment);
   }
 
-  ended(row: SocketRow, call: CallName, line: string | undefined): void {
-    this.#streams.ended(row, `${commentOf(row, call, line)}: the peer has finished`);
+  onEnd(row: SocketRow, call: CallName, line: string | undefined): void {
+    this.#streams.onEnd(row, `${commentOf(row, call, line)}: the peer has finished`);
   }
 
-  called(row: SocketRow, call: CallName, result: number, detail: string, line: string | undefined): void {
+  onCall(row: SocketRow, call: CallName, result: number, detail: string, line: string | undefined): void {
     const comment = commentOf(row, call, line);
-    if (row.type === SOCK_DGRAM) this.#datagrams.called(row, call, result, detail);
-    else this.#streams.called(row, call, result, detail, comment);
+    if (row.type === SOCK_DGRAM) this.#datagrams.onCall(row, call, result, detail);
+    else this.#streams.onCall(row, call, result, detail, comment);
   }
 
-  closing(row: SocketRow): void {
-    this.#streams.closing(row);
+  onClosing(row: SocketRow): void {
+    this.#streams.onClosing(row);
   }
 
-  passed(row: SocketRow): void {
-    this.#streams.passed(row);
+  onPassed(row: SocketRow): void {
+    this.#streams.onPassed(row);
   }
 
-  removed(row: SocketRow): void {
-    this.#streams.removed(row);
+  onRemoved(row: SocketRow): void {
+    this.#streams.onRemoved(row);
   }
 
   flush(): void {
@@ -88,7 +88,7 @@ function commentOf(row: SocketRow, call: CallName, line: string | undefined): st
  * The file of a thread. Each worker thread and each child process has a file of its own, because the blocks of two
  * writers would be mixed.
  */
-export function captureName(path: string, thread: number, env: NodeJS.ProcessEnv): string {
+export function capturePath(path: string, thread: number, env: NodeJS.ProcessEnv): string {
   const suffix = `${ownsEnvironment(env) ? "" : `-${process.pid}`}${thread === 0 ? "" : `-thread${thread}`}`;
   const end = path.endsWith(".pcapng") ? ".pcapng" : "";
   return suffix === "" ? path : `${path.slice(0, path.length - end.length)}${suffix}${end}`;

@@ -6,7 +6,7 @@ import { SocketError } from "../../errors/index.js";
 import { TCP_INFO } from "../../options/index.js";
 import type { Socket } from "../../socket/index.js";
 import { bytesText, type LessonPlan } from "./lesson.js";
-import { outcome } from "./outcome.js";
+import { describeOutcome } from "./outcome.js";
 import { connectedPair } from "./pair.js";
 
 /** The size of the kernel's buffers, and the number of bytes to send. */
@@ -66,7 +66,7 @@ export const backpressureLesson: LessonPlan = {
       {
         title: "The reader takes a little",
         code: () => "await connection.recv(8192);",
-        run: () => outcome(connection.recv(8192), (data) => bytesText(data.length)),
+        run: () => describeOutcome(connection.recv(8192), (data) => bytesText(data.length)),
         text: "This is not enough room. The kernel announces a window again when a large part of the buffer is free, so that the sender does not send many small segments (RFC 9293, section 3.8.6.2.2).",
       },
       {
@@ -87,7 +87,7 @@ export const backpressureLesson: LessonPlan = {
       {
         title: "Sending works again",
         code: () => 'await client.sendAll("back to normal");',
-        run: () => outcome(client.sendAll("back to normal"), () => "nothing"),
+        run: () => describeOutcome(client.sendAll("back to normal"), () => "nothing"),
         text: "This is backpressure: a program that awaits its writes sends only as fast as its peer reads. A program that does not await them collects in memory the bytes that the kernel does not take.",
       },
     ];

@@ -52,7 +52,7 @@ class Run {
     this.#timer.unref();
   }
 
-  get done(): boolean {
+  get isDone(): boolean {
     return this.#ended || this.#steps.length === this.#plan.length;
   }
 
@@ -61,7 +61,7 @@ class Run {
       id: this.id,
       lesson: this.#lesson,
       steps: [...this.#steps],
-      done: this.done,
+      done: this.isDone,
       titles: this.#plan.map(({ title }) => title),
     };
   }
@@ -73,7 +73,7 @@ class Run {
   }
 
   async #next(): Promise<LessonRun> {
-    if (this.done) return this.report();
+    if (this.isDone) return this.report();
     this.#timer.refresh();
     const { title, code, run, text } = this.#plan[this.#steps.length]!;
     const scene = this.#scene;
@@ -92,7 +92,7 @@ class Run {
     const after = scene.observe();
     const packets = await tap.stop();
     this.#steps.push({ title, code: code(), result, text, before, after, ...packets });
-    if (this.done) this.end();
+    if (this.isDone) this.end();
     return this.report();
   }
 

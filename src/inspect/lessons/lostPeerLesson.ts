@@ -9,7 +9,7 @@ import { SO_ATTACH_FILTER, TCP_INFO, TCP_USER_TIMEOUT } from "../../options/inde
 import type { Socket } from "../../socket/index.js";
 import { BPF_K, BPF_RET } from "../../sys/constants.js";
 import { bytesText, descriptorOf, type LessonPlan, quoted } from "./lesson.js";
-import { outcome } from "./outcome.js";
+import { describeOutcome } from "./outcome.js";
 import { connectedPair } from "./pair.js";
 import type { Scene } from "./scene.js";
 
@@ -104,13 +104,14 @@ export const lostPeerLesson: LessonPlan = {
       {
         title: "The server sends to the ended process",
         code: () => 'await connection.sendAll("first message");',
-        run: () => outcome(connection.sendAll("first message"), () => "nothing: the kernel has taken all 13 bytes"),
+        run: () =>
+          describeOutcome(connection.sendAll("first message"), () => "nothing: the kernel has taken all 13 bytes"),
         text: "sendAll() succeeds, because the kernel has taken the bytes: after FIN a peer can still read. But no socket has the connection any more, so the other kernel answers with RST.",
       },
       {
         title: "The server sends again",
         code: () => 'await connection.sendAll("second message");',
-        run: () => outcome(connection.sendAll("second message"), () => "nothing"),
+        run: () => describeOutcome(connection.sendAll("second message"), () => "nothing"),
         text: "After the reset the kernel refuses to send. The call after the one that failed returns the error, as with most errors of a network.",
       },
       {
@@ -139,7 +140,9 @@ export const lostPeerLesson: LessonPlan = {
         code: () => "await near.recv(1024);",
         async run() {
           const before = near.getsockopt(TCP_INFO).tcpi_total_retrans;
-          const result = await outcome(near.recv(1024, { timeout: START_TIMEOUT }), (data) => bytesText(data.length));
+          const result = await describeOutcome(near.recv(1024, { timeout: START_TIMEOUT }), (data) =>
+            bytesText(data.length),
+          );
           const sent = near.getsockopt(TCP_INFO).tcpi_total_retrans - before;
           return `${result} (sent again ${sent} ${sent === 1 ? "time" : "times"})`;
         },

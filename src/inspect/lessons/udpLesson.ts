@@ -3,7 +3,7 @@
 import type { Socket } from "../../socket/index.js";
 import { SOCK_DGRAM } from "../../sys/constants.js";
 import { bytesText, descriptorOf, type LessonPlan } from "./lesson.js";
-import { outcome } from "./outcome.js";
+import { describeOutcome } from "./outcome.js";
 
 export const udpLesson: LessonPlan = {
   name: "udp",
@@ -94,7 +94,7 @@ export const udpLesson: LessonPlan = {
       {
         title: "The next call returns the error",
         code: () => 'await sender.send("anything");',
-        run: () => outcome(sender.send("anything"), bytesText),
+        run: () => describeOutcome(sender.send("anything"), bytesText),
         text: "The call returns the error of the datagram before. If a program needs an acknowledgement, its protocol has to send one, and the program waits for it with a timeout.",
       },
     ];
