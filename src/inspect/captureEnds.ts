@@ -1,4 +1,4 @@
-// The addresses of a capture: those of the sockets, as packets have them.
+// The IP addresses of the packets in a capture, made from the addresses of the sockets.
 
 import { type Address, AF_INET6, Inet6Address, InetAddress } from "../addr/index.js";
 
@@ -23,7 +23,8 @@ export function ipAddress(address: Address | undefined): IpAddress | undefined {
 }
 
 /**
- * The local address. If the socket is bound to all interfaces (`near` is 0.0.0.0 or ::), it is derived from the peer.
+ * The local address of a packet. It is `near`, the address of the socket. If the socket is bound to all interfaces
+ * (`near` is 0.0.0.0 or ::), it is derived from the address of the peer.
  */
 export function resolveLocalAddress(peer: IpAddress, near: IpAddress): IpAddress {
   if (near.host !== "0.0.0.0" && near.host !== "::") return near;

@@ -17,7 +17,7 @@ const MAX_FLOWS = 10_000;
 /** The largest datagram of UDP over IPv4. */
 const MAX_DATAGRAM = 65_507;
 const NOTHING = new Uint8Array(0);
-/** The detail that a record of setsockopt() has for UDP_SEGMENT. */
+/** The detail that the record of a setsockopt() with UDP_SEGMENT has. */
 const SEGMENT_OPTION = /^UDP_SEGMENT = (\d+)$/;
 
 export class DatagramCapture {
@@ -27,7 +27,7 @@ export class DatagramCapture {
   readonly #flows = new Map<string, UdpFlow>();
   /** The pairs of sender and receiver of the datagrams that this thread has sent. */
   readonly #sent = new Set<string>();
-  /** The made-up ports of UNIX sockets, by name. */
+  /** The ports that the capture gives UNIX sockets, by name. */
   readonly #ports = new Map<string, number>();
   /** The value of the option UDP_SEGMENT, by socket. */
   readonly #segments = new WeakMap<SocketRow, number>();
@@ -93,7 +93,7 @@ export class DatagramCapture {
     return local.family === peer.family ? { local, peer } : undefined;
   }
 
-  /** @param hadAddress whether the call had an address. `address` is also undefined for a sender without a name */
+  /** @param hadAddress whether the call had an address. For a sender without a name, `address` is undefined anyway */
   #unixEnds(
     { fd, number, pair }: SocketRow,
     address: Address | undefined,
@@ -108,7 +108,7 @@ export class DatagramCapture {
     return { local: named(addressOf(this.#kernel, "getsockname", fd)), peer: named(far) };
   }
 
-  /** An address with a port for each name. The port is 1 for sockets without a name. */
+  /** An address for the capture, with a port for each name. The port is 1 for sockets without a name. */
   #unixAddress(name: string): InetAddress {
     let port = name === "" ? 1 : this.#ports.get(name);
     if (port === undefined) {

@@ -32,7 +32,7 @@ export interface LineCounts {
 export const isQuiet = (row: SocketRow, now: number, { closeAfter }: FindingLimits): boolean =>
   row.pending.length === 0 && !row.isTcpListener && row.state !== "listening" && now - row.movedAt >= closeAfter;
 
-/** Detects busy loops and the end of the peer. The counters of calls began at `start`, and are set to 0. */
+/** Detects busy loops and the end of the peer. Sets the counters of calls, which began at `start`, to 0. */
 export function updateCallFindings(row: SocketRow, now: number, start: number): void {
   const seconds = Math.max(0.001, (now - start) / 1000);
   const { emptyCalls, movingCalls } = row;
@@ -49,9 +49,7 @@ export function updateCallFindings(row: SocketRow, now: number, start: number): 
   }
 }
 
-/**
- * Detects send queues that do not change, and accept queues that overflow. `before` is the last report of the kernel.
- */
+/** Detects send queues that do not move, and accept queues that overflow. `before` is the previous state. */
 export function updateQueueFindings(row: SocketRow, now: number, before: QueueState): void {
   const { sendQueue } = row;
   const moved =

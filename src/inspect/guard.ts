@@ -3,7 +3,7 @@
 /** The text of the most recent warning. */
 let lastText = "";
 
-/** Emits a warning for an error of the inspector, and only one if the same error follows. */
+/** Emits a warning for an error of the inspector, unless the previous warning had the same text. */
 export function emitErrorWarning(error: unknown): void {
   const text = `The inspector failed: ${String(error)}`;
   if (text === lastText) return;
@@ -11,7 +11,7 @@ export function emitErrorWarning(error: unknown): void {
   process.emitWarning(text, "InspectorWarning");
 }
 
-/** Calls `work`. An error of it becomes a warning. */
+/** Calls `work`. An error that it throws becomes a warning. */
 export function runGuarded(work: () => void): void {
   try {
     work();

@@ -1,5 +1,5 @@
-// The HTTP server of the page. It uses node:http, so the inspector does not record its own sockets. It does not keep
-// the process alive.
+// The HTTP server of the page. It uses node:http, so the inspector does not record the sockets of this server. The
+// server does not keep the process alive.
 
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
@@ -18,9 +18,9 @@ export interface InspectSource {
   update(since: number): TableUpdate;
   sockets(): SocketReport[];
   detail(id: string): Promise<SocketDetail | null>;
-  /** As `detail()`, but waits only shortly for the calls of another thread. For a page, which gets the detail again. */
+  /** As `detail()`, with a shorter wait for the calls of another thread, because a page gets the detail again. */
   pageDetail(id: string): Promise<SocketDetail | null>;
-  /** A page has begun (`on`) or ended to show a socket. */
+  /** Called when a page begins to show a socket (`on`), and when it stops. */
   watch(id: string, on: boolean): void;
 }
 
@@ -29,7 +29,7 @@ const MAX_CONNECTIONS = 100;
 const MAX_STREAMS = 20;
 /** Milliseconds for a whole request. */
 const REQUEST_TIMEOUT = 10_000;
-/** Milliseconds between two events `detail`. */
+/** Milliseconds between two `detail` events of a page. */
 const DETAIL_PERIOD = 500;
 
 const HEADERS: Readonly<Record<string, string>> = {
@@ -84,6 +84,7 @@ export class InspectServer {
       this.#server.once("error", reject);
       this.#server.listen({ port, host: "127.0.0.1", exclusive: true }, () => {
         this.#server.off("error", reject);
+        // Without a listener, an error event would end the program.
         this.#server.on("error", () => {});
         resolve();
       });
@@ -101,7 +102,7 @@ export class InspectServer {
     return `http://127.0.0.1:${this.#port}/?token=${this.#access.token}`;
   }
 
-  /** Sends the changes of the table to each page that has read the last event. */
+  /** Sends the changes of the table to each page that has read all earlier events. */
   sendTable(): void {
     for (const { stream } of this.#pages) {
       if (!stream.isReady) continue;
@@ -192,7 +193,7 @@ export class InspectServer {
     const file = readPageFile(path);
     if (file === undefined) sendText(response, 404, "No such page");
     else if (path !== "/") send(response, 200, file.type, file.bytes);
-    // The request may have had the token as a parameter, which links do not repeat. So the links get it as a folder.
+    // The request may have had the token as a parameter, which links do not repeat. So links get the token as a folder.
     else send(response, 200, file.type, String(file.bytes).replaceAll('="assets/', `="/${this.#access.token}/assets/`));
   }
 

@@ -18,8 +18,8 @@ import { MainSide, WorkerSide } from "./threads.js";
 /** Milliseconds between two refreshes of the table. */
 const PERIOD = 1000;
 /**
- * How long, in ms, a page waits for the calls that another thread made on the other end. After that it shows the
- * calls of its own socket alone. Twice a second it gets the data again.
+ * How long, in ms, a page waits for the calls that another thread made on the other end. After that the page shows the
+ * calls of its own socket alone. The page gets the data again twice a second.
  */
 const PAGE_TIMEOUT = 250;
 
@@ -109,7 +109,7 @@ export class Inspector implements AsyncDisposable {
     return this.#bothEnds(id);
   }
 
-  /** @param timeout how long, in ms, to wait for the thread of the other end. Default: as long as for the first one */
+  /** @param timeout how long, in ms, to wait for the thread of the other end. Default: 5 seconds */
   async #bothEnds(id: string, timeout?: number): Promise<SocketDetail | null> {
     if (this.#closed) return null;
     const detail = await this.#detail(id);
@@ -137,7 +137,7 @@ export class Inspector implements AsyncDisposable {
     this.#closed = true;
     clearInterval(this.#timer);
     process.off("exit", this.#onExit);
-    // The server first: when it closes its pages, it sends messages to the workers.
+    // The server is closed first, because it sends messages to the workers when it closes its pages.
     const server = this.#server?.close();
     this.#server = undefined;
     for (const part of [this.#workers, this.#main, this.#writer, this.#capture]) runGuarded(() => part?.close());

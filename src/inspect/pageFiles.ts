@@ -21,7 +21,8 @@ export interface PageFile {
 }
 
 /**
- * The folder of the page, relative to this module: two places in the package, as bundles differ, and out/inspect/page/.
+ * The folder of the page, relative to this module. In the package, bundles of two depths have this module. The third
+ * path leads to out/inspect/page/, in development.
  */
 const FOLDERS = ["./page/", "../inspect/page/", "../../inspect/page/"];
 

@@ -29,7 +29,7 @@ import { wrapTransfers } from "./transferCalls.js";
 export interface MovedBytes {
   readonly call: CallName;
   readonly sent: boolean;
-  /** The data, or the part that fitted the buffer. Undefined if it never was in memory (sendfile, splice). */
+  /** The data, or the part that fitted the buffer. Undefined if it never is in memory of the program (sendfile). */
   readonly bytes: Uint8Array | undefined;
   readonly length: number;
   /** The peer of a datagram, as a sockaddr. */
@@ -39,12 +39,13 @@ export interface MovedBytes {
   readonly line: string | undefined;
 }
 
-/** The receiver of the data that calls move: a capture. */
+/** Gets the data that calls move. A capture is one. */
 export interface DataObserver {
+  /** A call has moved data. For a batch, this is called for each datagram. */
   onMoved(row: SocketRow, moved: MovedBytes): void;
   /** A read of this socket has returned the end of the stream. */
   onEnd(row: SocketRow, call: CallName, line: string | undefined): void;
-  /** A call without data has returned, or a call that sends or receives has failed. */
+  /** A call that moves no data has returned, or a send or receive has failed with another error than EAGAIN. */
   onCall(row: SocketRow, call: CallName, result: number, detail: string, line: string | undefined): void;
   /** The descriptor is about to be closed. */
   onClosing(row: SocketRow): void;
@@ -63,16 +64,16 @@ export interface RecordingOptions {
 
 const CODE = Object.fromEntries(CALL_NAMES.map((name, code) => [name, code])) as Readonly<Record<CallName, number>>;
 /**
- * At most TIMINGS calls that move data are timed in each TIMING_PERIOD (ms): to read the clock twice takes as long as
- * the rest of a record. While a page shows a socket, all calls are timed.
+ * At most MAX_TIMED calls that move data are timed in each TIMING_PERIOD (ms), because reading the clock twice takes as
+ * long as the rest of a record. While a page shows a socket, all calls are timed.
  */
-const TIMINGS = 1000;
+const MAX_TIMED = 1000;
 const TIMING_PERIOD = 100;
-/** Of the calls that are not timed, one in this number reads the clock. */
+/** One in this many of the calls that are not timed reads the clock. */
 const CALLS_PER_CLOCK_READ = 16;
 /** The first calls of each socket record their line in the program, until the socket has this many lines. */
 const FIRST_LINES = 4;
-/** After this many calls without data in a period, calls record their lines: the finding "busy" shows one. */
+/** After this many calls of a socket without data in a period, its calls record their lines, for the finding "busy". */
 const MANY_EMPTY = 100;
 
 /** Calls whose result is a number of datagrams. */
@@ -86,7 +87,7 @@ interface HasDescriptor {
   readonly descriptor?: { readonly fd?: unknown };
 }
 
-/** A TLS connection. Node reads and writes its socket, so only its counters are known. */
+/** A TLS connection. Node makes its calls, so the inspector sees no call, and reads these counters. */
 export interface ForeignSocket {
   stats(): TransferStats;
 }
@@ -94,7 +95,7 @@ export interface ForeignSocket {
 type AnyCall = (...args: never[]) => unknown;
 
 export class Recording {
-  /** The table without the wrappers. */
+  /** The table of calls without the wrappers. */
   readonly kernel: Calls = { ...calls };
   /** The open sockets, by descriptor. */
   readonly rows: (SocketRow | undefined)[] = [];
@@ -113,13 +114,13 @@ export class Recording {
   #active = true;
   #rowCount = 0;
   /** The number of calls that can still be timed in this period. */
-  #timings = TIMINGS;
+  #timingsLeft = MAX_TIMED;
   /** The number of calls that were not timed. */
   #untimed = 0;
   /** The latest time that was read. */
   #now = clock();
   readonly #timer: NodeJS.Timeout;
-  /** The time at which the last wrapped call returned. */
+  /** The time at which the most recent call of a wrapper of `wrap()` returned. */
   #returned = 0;
   readonly payload: number;
   readonly #wrappers = new Map<keyof Calls, AnyCall>();
@@ -132,7 +133,7 @@ export class Recording {
   constructor({ records, payload }: RecordingOptions) {
     this.ring = new CallRing(records);
     this.payload = payload;
-    this.#timer = setInterval(() => (this.#timings = TIMINGS), TIMING_PERIOD);
+    this.#timer = setInterval(() => (this.#timingsLeft = MAX_TIMED), TIMING_PERIOD);
     this.#timer.unref();
     attachListener(this.#listener);
     wrapTransfers(this);
@@ -223,7 +224,7 @@ export class Recording {
     this.#markClosed(row);
   }
 
-  /** The line of the program that makes the current call; undefined if the budget of lines is spent. Takes from it. */
+  /** The line of the program that makes the current call; undefined if the budget of lines, which it uses, is spent. */
   takeLine(): string | undefined {
     return takeLineBudget() ? callerLine() : undefined;
   }
@@ -246,8 +247,8 @@ export class Recording {
 
   /** Returns the time at which a call begins, and counts the call as timed; 0 if the call is not timed. */
   startTime(): number {
-    if (this.#timings <= 0 && this.watchers === 0) return 0;
-    this.#timings--;
+    if (this.#timingsLeft <= 0 && this.watchers === 0) return 0;
+    this.#timingsLeft--;
     return clock();
   }
 
@@ -303,8 +304,8 @@ export class Recording {
       row.emptyCall = CALL_NAMES[code]!;
       if (line !== undefined) row.emptyLine = line;
     }
-    // A view of the data is made only if it is used: that takes longer than the rest of the record. With MSG_TRUNC, TCP
-    // discards the data and does not write to the buffer.
+    // A view of the data is made only if it is used, because making one takes longer than the rest of the record. With
+    // MSG_TRUNC, TCP discards the data and does not write to the buffer.
     const seen =
       bytes !== undefined && length > 0 && this.wantsBytes && !(row.type === SOCK_STREAM && (flags & MSG_TRUNC) !== 0)
         ? // With MSG_TRUNC the result of a datagram is its whole length, which may exceed the buffer.
@@ -355,8 +356,8 @@ export class Recording {
   // ---- calls that open, connect and close
 
   /**
-   * Writes the record of a call that opens, connects or closes. Without a `line`, readers of the record of a call that
-   * opens a socket use the line that made the socket.
+   * Writes the record of a call that opens, connects or closes a socket. If the record of a call that opens a socket
+   * has no `line`, its readers use the line that made the socket.
    */
   recordCall(
     row: SocketRow | undefined,
@@ -390,9 +391,7 @@ export class Recording {
       this.#returned = clock();
       try {
         after(result, start, args);
-      } catch {
-        // As in `#guard()`.
-      }
+      } catch {}
       return result;
     };
     this.replaceCall(name, wrapper as Calls[Name]);

@@ -16,8 +16,8 @@ import { Removals } from "./removals.js";
 import { areEnds, type SocketRow, type WaitingNow } from "./socketRow.js";
 
 /**
- * Maximum number of rows that one refresh reads from the kernel: of the active ones, which had calls or have bytes in a
- * queue, and of the idle ones.
+ * Maximum number of rows that one refresh reads from the kernel: of the active ones, for example those with calls since
+ * the last refresh or with bytes in a queue, and of the idle ones.
  */
 const MAX_ACTIVE = 1000;
 const MAX_IDLE = 250;
@@ -25,7 +25,7 @@ const MAX_IDLE = 250;
 const KEEP_TIME = 60_000;
 const MAX_KEPT = 1000;
 /** The shortest time, in ms, over which calls are counted for a finding. */
-const SHORTEST_PERIOD = 100;
+const MIN_PERIOD = 100;
 
 const NOTHING_WAITS: readonly WaitingNow[] = [];
 
@@ -52,7 +52,7 @@ export class SocketTable {
     const { rows, foreign, keptRows, removedNumbers } = this.#recording;
     const periodStart = this.#periodStart;
     // A refresh soon after another one does not end the period.
-    const isNewPeriod = now - periodStart >= SHORTEST_PERIOD;
+    const isNewPeriod = now - periodStart >= MIN_PERIOD;
     if (isNewPeriod) this.#periodStart = now;
     const waiting = this.#waitingCalls();
     const active: SocketRow[] = [];
@@ -87,7 +87,8 @@ export class SocketTable {
   }
 
   /**
-   * The rows that have changed since a version, and the ids of removed rows. With `whole`, as for version 0, all rows.
+   * The rows that have changed since a version, and the ids of removed rows. If `whole`, `changed` has all rows: for
+   * version 0, or if some of the removals are not known any more.
    */
   since(version: number): { readonly whole: boolean; readonly changed: SocketReport[]; readonly removed: string[] } {
     const removed = version === 0 ? undefined : this.#removed.since(version);
@@ -122,7 +123,7 @@ export class SocketTable {
     return undefined;
   }
 
-  /** Counts the pages that show a socket. `on` is true when a page begins to show it, and false when a page ends. */
+  /** Counts the pages that show a socket. `on` is true when a page begins to show it, and false when a page stops. */
   watch(number: number, on: boolean): void {
     this.#recording.watchers = Math.max(0, this.#recording.watchers + (on ? 1 : -1));
     const row = this.find(number);
@@ -223,8 +224,8 @@ function readForeign(row: SocketRow, { givenAway }: Recording): void {
   const { fd, family } = describe(object) as { readonly fd?: number; readonly family?: string };
   row.fd = fd ?? -1;
   row.touch();
-  // A TLS server makes its connections in an event of the network, where no line of the program runs. The line that
-  // made the socket below is known.
+  // A TLS server makes its connections in an event of the network, where no line of the program runs. So the line is
+  // the one that made the socket below the connection.
   row.line ??= givenAway.get(row.fd);
   row.family =
     family === "AF_INET" ? AF_INET : family === "AF_INET6" ? AF_INET6 : family === "AF_UNIX" ? AF_UNIX : row.family;

@@ -33,14 +33,14 @@ interface Place {
   readonly side: FlowSide;
 }
 
-/** The keys of an end and of the other end in `#byEnd`. For TCP also the addresses; UNIX sockets get made-up ones. */
+/** The keys of an end and of the other end in `#byEnd`. For TCP also the addresses, which a UNIX socket does not have. */
 interface Keys {
   readonly own: string;
   readonly other: string | undefined;
   readonly ends: CaptureAddresses | undefined;
 }
 
-/** The difference of the initial sequence numbers of two connections. */
+/** The difference of the initial sequence numbers of successive connections. */
 const SEQUENCE_STEP = 65_537;
 const NOTHING = new Uint8Array(0);
 /** A buffer for SO_LINGER. */
@@ -53,11 +53,11 @@ export class StreamCapture {
   readonly #kernel: Calls;
   readonly #places = new Map<SocketRow, Place>();
   readonly #byEnd = new Map<string, Connection>();
-  /** Sockets that have called connect(). */
+  /** Sockets on which the program has called connect(), or a send that connects. */
   readonly #connected = new WeakSet<SocketRow>();
   /** Sockets whose close() sends RST: SO_LINGER with a time of 0, or unread bytes. */
   readonly #abortive = new WeakSet<SocketRow>();
-  /** Sockets that another process or thread has, too. */
+  /** Sockets of which another process or thread has a descriptor, too. */
   readonly #passed = new WeakSet<SocketRow>();
   /** The numbers of UNIX connections and of all connections so far. */
   #unixCount = 0;
@@ -81,7 +81,7 @@ export class StreamCapture {
       return;
     }
     const from = other(side);
-    // The bytes that the capture has already, because their sender is in this thread.
+    // These bytes are in the capture already, because their sender is or was in this thread.
     const captured = Math.min(length, ahead[from]);
     ahead[from] -= captured;
     // If the sender is in this thread, its own calls add its bytes to the capture.
@@ -89,7 +89,7 @@ export class StreamCapture {
     flow.data(from, bytes.subarray(captured), { comment, length: length - captured });
   }
 
-  /** A call of this socket has returned that the peer has finished. */
+  /** A read of this socket has returned the end of the stream. */
   onEnd(row: SocketRow, comment: string): void {
     const place = this.#placeOf(row, comment);
     place?.connection.flow.finish(other(place.side), { comment });
@@ -127,8 +127,8 @@ export class StreamCapture {
   }
 
   /**
-   * Stores whether close() will reset the connection. A socket that is closed with unread bytes sends RST (RFC 1122,
-   * section 4.2.2.13), and a UNIX socket resets its peer.
+   * Stores whether close() will reset the connection. If a socket is closed with unread bytes, TCP sends RST (RFC 1122,
+   * section 4.2.2.13), and a call on the peer of a UNIX socket fails with ECONNRESET.
    */
   onClosing(row: SocketRow): void {
     if (this.#places.has(row) && this.#kernel.inq(row.fd) > 0) this.#abortive.add(row);
@@ -160,7 +160,7 @@ export class StreamCapture {
     else this.#abortive.delete(row);
   }
 
-  /** Ends the connection in the capture, if this is the last descriptor of the end. */
+  /** Ends this end of the connection in the capture, unless this thread has another descriptor of it. */
   #close(row: SocketRow, comment: string): void {
     const place = this.#places.get(row);
     if (place === undefined) return;

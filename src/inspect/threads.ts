@@ -20,7 +20,7 @@ const MAX_ENDED = 1000;
 
 /** Every message goes to all threads. `to` names the receivers. */
 type Message =
-  /** The main thread has an inspector now, and asks each worker for its whole table. */
+  /** The main thread has an inspector now, and requests the whole table of each worker. */
   | { readonly to: "workers"; readonly type: "who" }
   | { readonly to: "workers"; readonly type: "watch"; readonly id: string; readonly on: boolean }
   | { readonly to: "workers"; readonly type: "detail"; readonly id: string; readonly request: number }
@@ -84,7 +84,7 @@ class Channel {
   }
 
   post(message: Message): void {
-    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- that of windows has an origin
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- only a window has an origin
     if (this.#open) this.#channel.postMessage(message);
   }
 
@@ -95,8 +95,8 @@ class Channel {
 }
 
 /**
- * Calls `callback` with the thread id of each worker that this thread has started, when that worker ends. Returns a
- * function that stops this.
+ * Calls `callback` with the thread id of each worker that this thread starts from now on, when that worker ends.
+ * Returns a function after which further workers are not observed.
  */
 function onWorkerEnd(callback: (thread: number) => void): () => void {
   const onWorker = (worker: Worker): void => {
@@ -107,7 +107,7 @@ function onWorkerEnd(callback: (thread: number) => void): () => void {
   return () => void process.off("worker", onWorker);
 }
 
-/** Sends the table of a worker thread to the main thread, and answers its requests. */
+/** Sends the table of a worker thread to the main thread, and answers the requests of the main thread. */
 export class WorkerSide {
   readonly #table: SocketTable;
   readonly #recording: Recording;
@@ -129,7 +129,7 @@ export class WorkerSide {
     process.on("exit", this.#onExit);
   }
 
-  /** Sends what has changed. */
+  /** Sends the changes since the last update. */
   update(): void {
     const { thread, version } = this.#table;
     const { whole, changed, removed } = this.#table.since(this.#sentVersion);
@@ -211,7 +211,7 @@ export class MainSide {
     const whole = removed === undefined;
     const changed: SocketReport[] = [];
     for (const row of this.#rows.values()) if (whole || row.version > version) changed.push(row.report);
-    // When a worker sends its whole table again, its rows are removed and then added.
+    // When a worker sends its whole table again, its rows are removed and then added. So `#removed` may have their ids.
     return { whole, changed, removed: removed?.filter((id) => !this.#rows.has(id)) ?? [] };
   }
 

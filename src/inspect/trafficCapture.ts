@@ -1,8 +1,8 @@
 // The capture of a program: the data that its sockets send and receive, as packets in a file of the format pcapng.
 //
-// The inspector sees the data of calls and no packets. So it makes packets (berkeley/pcapng) with the real addresses:
-// streamCapture.ts for connections, datagramCapture.ts for datagrams. Data that never is in memory of the program
-// (sendfile, splice) is recorded with its length alone.
+// The inspector gets the data of calls and no packets. So it makes packets (berkeley/pcapng), for IP sockets with the
+// real addresses: streamCapture.ts for connections, datagramCapture.ts for datagrams. Data that never is in memory of
+// the program (sendfile, splice) is recorded with its length alone.
 
 import { Capture, CaptureFile } from "../pcapng/index.js";
 import type { Calls } from "../sys/calls.js";
@@ -14,7 +14,7 @@ import type { DataObserver, MovedBytes } from "./recording.js";
 import type { SocketRow } from "./socketRow.js";
 import { StreamCapture } from "./streamCapture.js";
 
-/** Names the data that a capture does not have. It is a part of the comment of the capture. */
+/** The part of the comment of a capture that names the data which the capture does not have. */
 const MISSING =
   "What sendfile and splice have moved has its length, and no content. Bytes that Node.js itself moves are missing: TLS, node:net.";
 
@@ -85,7 +85,7 @@ function commentOf(row: SocketRow, call: CallName, line: string | undefined): st
 }
 
 /**
- * The file of a thread. Each worker thread and each child process has a file of its own, because the blocks of two
+ * The name of the file of a thread. Each worker thread and each child process has a file of its own, because the blocks of two
  * writers would be mixed.
  */
 export function capturePath(path: string, thread: number, env: NodeJS.ProcessEnv): string {

@@ -197,7 +197,7 @@ function joined(
   }
 }
 
-/** Bytes of the buffers from `skip` on: a view of one buffer, or a copy of several. */
+/** At most `length` bytes of the buffers, from `skip` on: a view of one buffer, or a copy of several. */
 function copied(parts: readonly Uint8Array[], skip: number, length: number): Uint8Array {
   let at = skip;
   let found = 0;

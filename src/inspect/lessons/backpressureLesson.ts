@@ -1,4 +1,4 @@
-// The lesson about backpressure: a reader stops, and then its sender stops too.
+// The lesson about backpressure: a reader stops reading, and then its sender has to stop too.
 
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -14,7 +14,7 @@ const BUFFER = 32_768;
 const SENT = 1_000_000;
 /** The timeout of sendAll(), in ms. */
 const SEND_TIMEOUT = 300;
-/** Milliseconds to wait until the kernel has sent window probes. */
+/** Milliseconds to wait, so that the kernel sends window probes. */
 const PROBE_TIME = 900;
 
 export const backpressureLesson: LessonPlan = {

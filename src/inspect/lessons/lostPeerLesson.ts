@@ -1,7 +1,7 @@
-// A peer whose process ends, and a peer whose machine fails.
+// The lesson about a peer whose process ends, and a peer whose machine fails.
 //
-// The process is a real one. For the machine, a socket has a filter that drops every packet before TCP gets it. So the
-// kernel answers with neither ACK nor RST, as after the loss of a cable.
+// The process is a real one. For the failure of the machine, a socket has a filter that drops every packet before TCP
+// gets it. So the kernel answers with neither ACK nor RST, as after the loss of a cable.
 
 import type { ChildProcess } from "node:child_process";
 
@@ -13,11 +13,11 @@ import { describeOutcome } from "./outcome.js";
 import { connectedPair } from "./pair.js";
 import type { Scene } from "./scene.js";
 
-/** Milliseconds until a call of the lesson fails, and until the kernel gives up on the silent peer. */
+/** The timeout of the calls of the lesson that wait, in ms, and the TCP_USER_TIMEOUT for the silent peer. */
 const START_TIMEOUT = 20_000;
 const USER_TIMEOUT = 1_500;
 
-/** Starts a client in a process of its own. It keeps its connection until it is killed. */
+/** Starts a client in a process of its own. The process keeps its connection until it is killed. */
 async function startClient(scene: Scene, port: number): Promise<ChildProcess> {
   const { spawn } = await import("node:child_process");
   const program = `const s = require("node:net").connect(${port}, "127.0.0.1"); s.write("connected"); s.resume();`;
