@@ -21,8 +21,8 @@ export interface PageFile {
 }
 
 /**
- * The folder of the page, relative to this module. In the package, bundles of two depths have this module. The third
- * path leads to out/inspect/page/, in development.
+ * The folder of the page, relative to this module. The first two are for the package, where this module is in a
+ * bundle in inspect/ or in another folder. The third is for development, where it is in out/lib/inspect/.
  */
 const FOLDERS = ["./page/", "../inspect/page/", "../../inspect/page/"];
 

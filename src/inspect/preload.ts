@@ -32,7 +32,7 @@ function isOurs(specifier: string): boolean {
   }
 }
 
-/** The options of this process. A child process uses a free port, because its parent uses the port of the environment. */
+/** The options of this process. A child process uses a free port, because its parent has the one of the environment. */
 function ownOptions(): InspectorOptions {
   const opts = optionsFromEnvironment(process.env);
   return (opts.port ?? 0) === 0 || ownsEnvironment(process.env) ? opts : { ...opts, port: 0 };

@@ -33,7 +33,7 @@ interface Place {
   readonly side: FlowSide;
 }
 
-/** The keys of an end and of the other end in `#byEnd`. For TCP also the addresses, which a UNIX socket does not have. */
+/** The keys of an end and of the other end in `#byEnd`. `ends` has the addresses of TCP; UNIX sockets have none. */
 interface Keys {
   readonly own: string;
   readonly other: string | undefined;

@@ -85,8 +85,8 @@ function commentOf(row: SocketRow, call: CallName, line: string | undefined): st
 }
 
 /**
- * The name of the file of a thread. Each worker thread and each child process has a file of its own, because the blocks of two
- * writers would be mixed.
+ * The name of the file of a thread. Each worker thread and each child process has a file of its own, because the blocks
+ * of two writers would be mixed.
  */
 export function capturePath(path: string, thread: number, env: NodeJS.ProcessEnv): string {
   const suffix = `${ownsEnvironment(env) ? "" : `-${process.pid}`}${thread === 0 ? "" : `-thread${thread}`}`;

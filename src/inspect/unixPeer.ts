@@ -26,7 +26,7 @@ export function inodeOf(fd: number): number {
   }
 }
 
-/** The inode of the other end of the socket with this inode; 0 if there is none, or if the kernel has no sock_diag for UNIX sockets. */
+/** The inode of the peer of a UNIX socket; 0 without a peer, or if the kernel has no sock_diag for UNIX sockets. */
 export function peerInode(kernel: Calls, inode: number): number {
   const fd = kernel.socket(AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG);
   if (fd < 0) return 0;

@@ -26,7 +26,7 @@ const LESSONS: readonly LessonPlan[] = [
 const MAX_RUNS = 8;
 /** A run ends after this time without a step, in ms. */
 const IDLE_TIMEOUT = 10 * 60_000;
-/** Milliseconds to wait after a step for its last packets: the kernel delays an ACK by up to 40 ms here. */
+/** Milliseconds to wait after a step for its last packets: on loopback, a delayed ACK comes within 40 ms. */
 const LAST_PACKETS = 60;
 
 export function lessonSummaries(): LessonSummary[] {
