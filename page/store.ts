@@ -93,7 +93,7 @@ function open(socket: string | null): void {
   });
 }
 
-/** Finds the cause of a failure by a request, because an EventSource does not report it. Then opens the stream again. */
+/** Finds the cause of a failure by a request, because an EventSource does not report it. Then reopens the stream. */
 async function findCauseAndRetry(socket: string | null): Promise<void> {
   if (state.connection === "live") update({ connection: "lost" });
   let status: number | undefined;

@@ -21,7 +21,7 @@ const NOTHING = new Uint8Array(0);
 const SEGMENT_OPTION = /^UDP_SEGMENT = (\d+)$/;
 
 export class DatagramCapture {
-  readonly #to: CaptureInterface;
+  readonly #captureInterface: CaptureInterface;
   readonly #kernel: Calls;
   /** By sender and receiver of the first datagram of the flow. */
   readonly #flows = new Map<string, UdpFlow>();
@@ -32,8 +32,8 @@ export class DatagramCapture {
   /** The value of the option UDP_SEGMENT, by socket. */
   readonly #segments = new WeakMap<SocketRow, number>();
 
-  constructor(to: CaptureInterface, kernel: Calls) {
-    this.#to = to;
+  constructor(captureInterface: CaptureInterface, kernel: Calls) {
+    this.#captureInterface = captureInterface;
     this.#kernel = kernel;
   }
 
@@ -78,7 +78,7 @@ export class DatagramCapture {
     const known = this.#flows.get(direction);
     if (known !== undefined) return known;
     if (this.#flows.size >= MAX_FLOWS) this.#flows.clear();
-    const flow = new UdpFlow(this.#to, { client, server });
+    const flow = new UdpFlow(this.#captureInterface, { client, server });
     this.#flows.set(direction, flow);
     return flow;
   }

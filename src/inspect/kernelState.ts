@@ -45,7 +45,7 @@ export const typeName = (type: number): string => TYPES.get(type) ?? `${type}`;
 
 /** Offsets in `struct tcp_info`. */
 const AT = { state: 0, retransmits: 2, unacked: 24, sacked: 28, acknowledged: 120 } as const;
-/** Offsets in the result of SO_MEMINFO, of SK_MEMINFO_RMEM_ALLOC and SK_MEMINFO_DROPS. */
+/** Offsets of SK_MEMINFO_RMEM_ALLOC and SK_MEMINFO_DROPS in the result of SO_MEMINFO. */
 const RECEIVE_MEMORY = 0;
 const DROPS = 32;
 
@@ -116,11 +116,11 @@ export function probe(calls: Calls, row: SocketRow, now: number): void {
     return;
   }
   // For a UDP socket, inq() returns only the size of the first datagram. So the memory of the queue is reported.
-  const received =
+  const receiveQueue =
     row.type === SOCK_DGRAM && row.family !== AF_UNIX
       ? memoryOf(calls, fd, RECEIVE_MEMORY)
       : (orNull(calls.inq(fd)) ?? null);
-  row.receiveQueue = received;
+  row.receiveQueue = receiveQueue;
   row.sendQueue = orNull(calls.outq(fd));
 }
 

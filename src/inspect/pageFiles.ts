@@ -21,7 +21,7 @@ export interface PageFile {
 }
 
 /**
- * The folder of the page, relative to this module. The first two are for the package, where this module is in a
+ * The possible folders of the page, relative to this module. The first two are for the package, where this module is in a
  * bundle in inspect/ or in another folder. The third is for development, where it is in out/lib/inspect/.
  */
 const FOLDERS = ["./page/", "../inspect/page/", "../../inspect/page/"];

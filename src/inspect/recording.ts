@@ -39,7 +39,7 @@ export interface MovedBytes {
   readonly line: string | undefined;
 }
 
-/** Gets the data that calls move. A capture is one. */
+/** Gets the data that calls move. A capture implements it. */
 export interface DataObserver {
   /** A call has moved data. For a batch, this is called for each datagram. */
   onMoved(row: SocketRow, moved: MovedBytes): void;
@@ -73,7 +73,7 @@ const TIMING_PERIOD = 100;
 const CALLS_PER_CLOCK_READ = 16;
 /** The first calls of each socket record their line in the program, until the socket has this many lines. */
 const FIRST_LINES = 4;
-/** After this many calls of a socket without data in a period, its calls record their lines, for the finding "busy". */
+/** After this many calls that moved no data in a period, calls record their lines: the finding "busy" shows one. */
 const MANY_EMPTY = 100;
 
 /** Calls whose result is a number of datagrams. */
@@ -87,7 +87,7 @@ interface HasDescriptor {
   readonly descriptor?: { readonly fd?: unknown };
 }
 
-/** A TLS connection. Node makes its calls, so the inspector sees no call, and reads these counters. */
+/** A TLS connection. Node makes its calls, so the inspector records none of them, and reads these counters. */
 export interface ForeignSocket {
   stats(): TransferStats;
 }
@@ -284,15 +284,15 @@ export class Recording {
     if (row === undefined) return;
     const { observer } = this;
     const isNotable = row.watchers > 0 || row.recordedLines < FIRST_LINES || row.emptyCalls >= MANY_EMPTY;
-    const traced = isNotable || observer !== undefined;
-    const line = traced && takeLineBudget() ? callerLine() : undefined;
+    const mayRecordLine = isNotable || observer !== undefined;
+    const line = mayRecordLine && takeLineBudget() ? callerLine() : undefined;
     if (line !== undefined) row.recordedLines++;
     // With MSG_PEEK the bytes stay in the queue. With MSG_ERRQUEUE the bytes are those of an earlier send.
     const peeks = !sent && (flags & (MSG_PEEK | MSG_ERRQUEUE)) !== 0;
     // A datagram may be empty.
     const moves = !peeks && (result > 0 || (result === 0 && row.type === SOCK_DGRAM));
-    const ends = result === 0 && !sent && asked > 0 && (flags & MSG_ERRQUEUE) === 0 && this.#peerEnded(row);
-    if (ends) row.peerFinished = true;
+    const isEnd = result === 0 && !sent && asked > 0 && (flags & MSG_ERRQUEUE) === 0 && this.#peerEnded(row);
+    if (isEnd) row.peerFinished = true;
     if (moves) {
       const direction = sent ? row.sent : row.received;
       direction.bytes += length;
@@ -306,17 +306,17 @@ export class Recording {
     }
     // A view of the data is made only if it is used, because making one takes longer than the rest of the record. With
     // MSG_TRUNC, TCP discards the data and does not write to the buffer.
-    const seen =
+    const used =
       bytes !== undefined && length > 0 && this.wantsBytes && !(row.type === SOCK_STREAM && (flags & MSG_TRUNC) !== 0)
         ? // With MSG_TRUNC the result of a datagram is its whole length, which may exceed the buffer.
           subarrayOrUndefined(bytes, 0, sent ? length : Math.min(length, asked))
         : undefined;
     let extras: CallExtras | undefined;
-    if (line !== undefined || seen !== undefined || peeks) {
+    if (line !== undefined || used !== undefined || peeks) {
       extras = {
         line,
         detail: peeks ? peekDetail(flags) : BATCHES.has(code) ? batchDetail(result) : addressText(address),
-        payload: this.payload > 0 && seen !== undefined ? seen.slice(0, this.payload) : undefined,
+        payload: this.payload > 0 && used !== undefined ? used.slice(0, this.payload) : undefined,
       };
     }
     const kind = code | (sent ? 0 : RECEIVES) | (peeks ? PEEKS : 0);
@@ -325,11 +325,11 @@ export class Recording {
     if (observer === undefined) return;
     this.lastLine = line;
     const call = CALL_NAMES[code]!;
-    if (ends) observer.onEnd(row, call, line);
+    if (isEnd) observer.onEnd(row, call, line);
     else if (result < 0) {
       if (result !== EAGAIN && !peeks) observer.onCall(row, call, result, "", line);
     } else if (moves && !BATCHES.has(code)) {
-      observer.onMoved(row, { call, sent, bytes: seen, length, address, segment, line });
+      observer.onMoved(row, { call, sent, bytes: used, length, address, segment, line });
     }
   }
 

@@ -58,7 +58,7 @@ export class SocketTable {
     const active: SocketRow[] = [];
     const idle: SocketRow[] = [];
     const visit = (row: SocketRow): void => {
-      const changed = this.#count(row, waiting.get(row) ?? NOTHING_WAITS);
+      const changed = this.#updateCounters(row, waiting.get(row) ?? NOTHING_WAITS);
       if (isNewPeriod) updateCallFindings(row, now, periodStart);
       (changed || !row.addressesKnown || row.watchers > 0 || canChangeAlone(row) ? active : idle).push(row);
     };
@@ -72,7 +72,7 @@ export class SocketTable {
       keptRows.delete(row);
       removedNumbers.push(row.number);
     }
-    for (const row of this.all()) this.#judge(row, now, forgotten);
+    for (const row of this.all()) this.#updateFindings(row, now, forgotten);
     for (const number of removedNumbers.splice(0)) this.#removed.add(`${this.thread}:${number}`, this.version);
   }
 
@@ -147,7 +147,7 @@ export class SocketTable {
   }
 
   /** Updates the counters and waiting calls of a row. Returns whether it had calls since the last refresh. */
-  #count(row: SocketRow, pending: readonly WaitingNow[]): boolean {
+  #updateCounters(row: SocketRow, pending: readonly WaitingNow[]): boolean {
     if (row.foreign) readForeign(row, this.#recording);
     const { received, sent, emptyCalls } = row;
     const counted = received.bytes + received.calls + sent.bytes + sent.calls;
@@ -178,7 +178,7 @@ export class SocketTable {
   }
 
   /** Updates the findings of a row. Gives a changed row the version of this refresh. */
-  #judge(row: SocketRow, now: number, forgotten: ReadonlyMap<string, number>): void {
+  #updateFindings(row: SocketRow, now: number, forgotten: ReadonlyMap<string, number>): void {
     const findings = findingsOf(row, now, this.#limits, { forgotten });
     if (!sameFindings(findings, row.findings)) {
       row.findings = findings;

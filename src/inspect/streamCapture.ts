@@ -46,14 +46,14 @@ const NOTHING = new Uint8Array(0);
 /** A buffer for SO_LINGER. */
 const linger = new Uint8Array(8);
 
-const other = (side: FlowSide): FlowSide => (side === "client" ? "server" : "client");
+const otherSide = (side: FlowSide): FlowSide => (side === "client" ? "server" : "client");
 
 export class StreamCapture {
-  readonly #to: CaptureInterface;
+  readonly #captureInterface: CaptureInterface;
   readonly #kernel: Calls;
   readonly #places = new Map<SocketRow, Place>();
   readonly #byEnd = new Map<string, Connection>();
-  /** Sockets on which the program has called connect(), or a send that connects. */
+  /** Sockets on which the program has called connect(), or send() with MSG_FASTOPEN. */
   readonly #connected = new WeakSet<SocketRow>();
   /** Sockets whose close() sends RST: SO_LINGER with a time of 0, or unread bytes. */
   readonly #abortive = new WeakSet<SocketRow>();
@@ -63,8 +63,8 @@ export class StreamCapture {
   #unixCount = 0;
   #count = 0;
 
-  constructor(to: CaptureInterface, kernel: Calls) {
-    this.#to = to;
+  constructor(captureInterface: CaptureInterface, kernel: Calls) {
+    this.#captureInterface = captureInterface;
     this.#kernel = kernel;
   }
 
@@ -80,7 +80,7 @@ export class StreamCapture {
       flow.data(side, bytes, { comment, length });
       return;
     }
-    const from = other(side);
+    const from = otherSide(side);
     // These bytes are in the capture already, because their sender is or was in this thread.
     const captured = Math.min(length, ahead[from]);
     ahead[from] -= captured;
@@ -92,7 +92,7 @@ export class StreamCapture {
   /** A read of this socket has returned the end of the stream. */
   onEnd(row: SocketRow, comment: string): void {
     const place = this.#placeOf(row, comment);
-    place?.connection.flow.finish(other(place.side), { comment });
+    place?.connection.flow.finish(otherSide(place.side), { comment });
   }
 
   onCall(row: SocketRow, call: CallName, result: number, detail: string, comment: string): void {
@@ -119,7 +119,7 @@ export class StreamCapture {
       place?.connection.flow.note(place.side, { comment: `${comment}: later bytes of this end are not recorded` });
     } else if (result === ECONNRESET) {
       const place = this.#places.get(row);
-      place?.connection.flow.reset(other(place.side), { comment });
+      place?.connection.flow.reset(otherSide(place.side), { comment });
     } else if (result === EINPROGRESS) {
       // A send with MSG_FASTOPEN has begun to connect.
       this.#connected.add(row);
@@ -189,13 +189,13 @@ export class StreamCapture {
   }
 
   /** The connection of the socket, if another socket of this thread is one of its ends. */
-  #find({ pair }: SocketRow, { own, other: far }: Keys): Place | undefined {
+  #find({ pair }: SocketRow, { own, other }: Keys): Place | undefined {
     const ofPair = pair === undefined ? undefined : this.#places.get(pair);
-    if (ofPair !== undefined) return { connection: ofPair.connection, side: other(ofPair.side) };
+    if (ofPair !== undefined) return { connection: ofPair.connection, side: otherSide(ofPair.side) };
     const same = this.#byEnd.get(own);
     if (same !== undefined) return { connection: same, side: same.keySide };
-    const opposite = far === undefined ? undefined : this.#byEnd.get(far);
-    return opposite === undefined ? undefined : { connection: opposite, side: other(opposite.keySide) };
+    const opposite = other === undefined ? undefined : this.#byEnd.get(other);
+    return opposite === undefined ? undefined : { connection: opposite, side: otherSide(opposite.keySide) };
   }
 
   #make(row: SocketRow, { own, ends }: Keys, comment: string): Place {
@@ -204,7 +204,7 @@ export class StreamCapture {
     const [client, server] = side === "client" ? [local, peer] : [peer, local];
     // Each connection has other sequence numbers, because a later connection may have the same addresses.
     const initialSequence = (this.#count++ * SEQUENCE_STEP) >>> 0;
-    const flow = new TcpFlow(this.#to, { client, server, initialSequence });
+    const flow = new TcpFlow(this.#captureInterface, { client, server, initialSequence });
     const name = row.family === AF_UNIX ? this.#pathOf(row, side) : "";
     flow.open({ comment: name === "" ? comment : `${comment}: unix:${name}` });
     const connection: Connection = {
@@ -244,8 +244,8 @@ export class StreamCapture {
   #unixKeys(row: SocketRow): Keys | undefined {
     if (addressOf(this.#kernel, "getpeername", row.fd) === undefined) return undefined;
     const own = inodeOf(row.fd);
-    const far = peerInode(this.#kernel, own);
-    return { own: `unix ${own}`, other: far === 0 ? undefined : `unix ${far}`, ends: undefined };
+    const peer = peerInode(this.#kernel, own);
+    return { own: `unix ${own}`, other: peer === 0 ? undefined : `unix ${peer}`, ends: undefined };
   }
 
   /** Addresses for a UNIX connection. Successive clients have different ports. */

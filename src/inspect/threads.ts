@@ -96,7 +96,7 @@ class Channel {
 
 /**
  * Calls `callback` with the thread id of each worker that this thread starts from now on, when that worker ends.
- * Returns a function after which further workers are not observed.
+ * Returns a function that ends this for workers that are started later.
  */
 function onWorkerEnd(callback: (thread: number) => void): () => void {
   const onWorker = (worker: Worker): void => {

@@ -35,9 +35,9 @@ export class TrafficCapture implements DataObserver {
       application: "berkeley",
       comment: `Sockets of ${about}. ${MISSING}`,
     });
-    const to = capture.addInterface({ name: "berkeley", description: about });
-    this.#streams = new StreamCapture(to, kernel);
-    this.#datagrams = new DatagramCapture(to, kernel);
+    const captureInterface = capture.addInterface({ name: "berkeley", description: about });
+    this.#streams = new StreamCapture(captureInterface, kernel);
+    this.#datagrams = new DatagramCapture(captureInterface, kernel);
   }
 
   onMoved(row: SocketRow, moved: MovedBytes): void {
