@@ -21,8 +21,8 @@ export interface PageFile {
 }
 
 /**
- * The possible folders of the page, relative to this module. The first two are for the package, where this module is in a
- * bundle in inspect/ or in another folder. The third is for development, where it is in out/lib/inspect/.
+ * The possible folders of the page, relative to this module. The first two are for the package, where this module is in
+ * a bundle in inspect/ or in another folder. The third is for development, where this module is in out/lib/inspect/.
  */
 const FOLDERS = ["./page/", "../inspect/page/", "../../inspect/page/"];
 

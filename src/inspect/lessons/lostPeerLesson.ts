@@ -112,7 +112,7 @@ export const lostPeerLesson: LessonPlan = {
         title: "The server sends again",
         code: () => 'await connection.sendAll("second message");',
         run: () => describeOutcome(connection.sendAll("second message"), () => "nothing"),
-        text: "After the reset the kernel refuses to send. The call after the one that failed returns the error, as with most errors of a network.",
+        text: "After the reset the kernel refuses to send. The first call had succeeded, and a later call returns the error, as with most errors of a network.",
       },
       {
         title: "A machine that goes silent",

@@ -67,9 +67,9 @@ export const udpLesson: LessonPlan = {
         title: "A buffer that is too small",
         code: () => "await receiver.recvfrom(1);\nawait receiver.recvfrom(1024);",
         async run() {
-          const [cut] = await receiver.recvfrom(1);
+          const [start] = await receiver.recvfrom(1);
           const [next] = await receiver.recvfrom(1024);
-          return `${JSON.stringify(cut.toString())}, then ${JSON.stringify(next.toString())}`;
+          return `${JSON.stringify(start.toString())}, then ${JSON.stringify(next.toString())}`;
         },
         text: "The first call had room for 1 byte of “two”. The kernel discards the rest of that datagram, so the next call returns the next datagram.",
       },
@@ -95,7 +95,7 @@ export const udpLesson: LessonPlan = {
         title: "The next call returns the error",
         code: () => 'await sender.send("anything");',
         run: () => describeOutcome(sender.send("anything"), bytesText),
-        text: "The call returns the error of the datagram before. If a program needs an acknowledgement, its protocol has to send one, and the program waits for it with a timeout.",
+        text: "The call returns the error of the previous datagram. If a program needs an acknowledgement, its protocol has to send one, and the program waits for it with a timeout.",
       },
     ];
   },
