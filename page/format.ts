@@ -1,5 +1,5 @@
-// Values as text for people. In text of peers, characters are escaped that are invisible or change the text around
-// them.
+// Values as text for people. In text of peers, characters that are invisible or change the text around them are
+// escaped.
 
 export function bytes(count: number): string {
   if (count < 1000) return `${count} B`;
@@ -67,7 +67,7 @@ function sequenceLength(data: Uint8Array, at: number): number {
   const length = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
   for (let next = 1; next < length; next++) if ((data[at + next] ?? 0) >> 6 !== 2) return 0;
   const second = data[at + 1] ?? 0;
-  // Invalid are overlong forms, surrogates, and values above U+10FFFF.
+  // Overlong forms, surrogates, and values above U+10FFFF are invalid.
   if ((first === 0xe0 && second < 0xa0) || (first === 0xed && second > 0x9f)) return 0;
   if ((first === 0xf0 && second < 0x90) || (first === 0xf4 && second > 0x8f)) return 0;
   return length;

@@ -88,7 +88,7 @@ const isTyping = (target: HTMLElement | null): boolean =>
 
 function App(): JSX.Element {
   const [route, setRoute] = useState(readRoute);
-  const [theme, shownTheme, turnTheme] = useTheme();
+  const [theme, shownTheme, selectNextTheme] = useTheme();
   const [keys, setKeys] = useState(readSetting("berkeley-keys") !== "off");
   const help = useRef<HTMLDialogElement>(null);
   const state = useStore();
@@ -127,7 +127,7 @@ function App(): JSX.Element {
         setTimeout(() => document.querySelector<HTMLInputElement>("#search")?.focus());
       } else if (event.key === "s") location.hash = "#/";
       else if (event.key === "t") location.hash = "#/tour";
-      else if (event.key === "d") turnTheme();
+      else if (event.key === "d") selectNextTheme();
       else if (event.key === "?") help.current?.showModal();
     };
     addEventListener("keydown", listener);
@@ -165,7 +165,7 @@ function App(): JSX.Element {
         </nav>
         <ProcessFacts state={state} />
         <div class="tools">
-          <button type="button" onClick={turnTheme} title="Theme (d)">
+          <button type="button" onClick={selectNextTheme} title="Theme (d)">
             <span class="hidden">Theme: </span>
             {THEME_NAMES[theme]}
           </button>

@@ -7,12 +7,12 @@ import { bytes, fromBase64, hexDump, payloadText } from "./format.js";
 
 export function Payload({ payload }: { readonly payload: NonNullable<CallReport["payload"]> }): JSX.Element {
   const data = fromBase64(payload.base64);
-  const cut = payload.bytes > data.length;
+  const isPartial = payload.bytes > data.length;
   return (
     <details class="payload">
       <summary>
         Payload, {bytes(payload.bytes)}
-        {cut && `, the first ${bytes(data.length)} recorded`}
+        {isPartial && `, the first ${bytes(data.length)} recorded`}
       </summary>
       <div class="payload-views">
         <pre class="payload-text" tabIndex={0} role="group" aria-label="Payload as text">

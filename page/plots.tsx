@@ -80,7 +80,7 @@ function optionsFor(element: HTMLElement, plot: Plot, width: number): uPlot.Opti
     padding: [8, 8, 0, 0],
     cursor: { sync: { key: "socket" }, y: false, points: { size: 6 }, drag: { x: false, y: false } },
     scales: {
-      // The range begins at 0. It is never empty, also if all values are 0.
+      // The range begins at 0. It is not empty even if all values are 0.
       y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.15 : 1] },
     },
     axes: [

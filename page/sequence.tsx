@@ -1,5 +1,5 @@
-// The calls of a socket and of its other end as a sequence diagram. Time goes down, and each end has a lane. An arrow
-// between the lanes is data or a packet that one end has sent, if the recorded calls prove it.
+// The calls of a socket and of its other end as a sequence diagram. Time goes down, and each end has a lane.
+// If the recorded calls prove that one end has sent data or a packet, an arrow between the lanes shows it.
 
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
@@ -33,8 +33,8 @@ const RECEIVES = /^(?:recv|read)/;
 const otherSide = (side: Side): Side => (side === "left" ? "right" : "left");
 
 /**
- * The lanes of the two ends. The end that has called connect() is on the left. If neither is known to have, an end that
- * was accepted is on the right. Otherwise the socket of this page is on the left.
+ * The lanes of the two ends. The end with a recorded connect() is on the left. Without one, the socket of this page is
+ * on the right if an accept() or listen() is recorded, and otherwise on the left.
  */
 function sidesOf({ socket, other, calls }: SocketDetail): { left: SocketReport | null; right: SocketReport | null } {
   const connected = (id: string | undefined): boolean =>
@@ -46,8 +46,8 @@ function sidesOf({ socket, other, calls }: SocketDetail): { left: SocketReport |
 }
 
 /**
- * How the other end has noticed that this sender has ended: by a later read that returned 0 (FIN) or ECONNRESET (RST).
- * Empty if no such read is recorded.
+ * The packet that the kernel has sent for this call: FIN if a later read of the other end has returned 0, RST if it has
+ * failed with ECONNRESET. Empty if no such read is recorded.
  */
 function endOf(calls: readonly CallReport[], index: number): "FIN" | "RST" | "" {
   const { socket } = calls[index]!;
@@ -66,7 +66,7 @@ const endsSending = ({ call, errno, detail }: CallReport): boolean =>
 /** The labels for UNIX sockets, which send no packets. */
 const UNIX_LABELS = { FIN: "end", RST: "reset" } as const;
 
-/** The arrow of close() and shutdown(). The first call that ends the sending makes the kernel send a FIN. */
+/** The arrow of close() and shutdown(). Only the first call that ends the sending makes the kernel send a FIN. */
 function arrowOfEnd(calls: readonly CallReport[], index: number, side: Side, tcp: boolean): Arrow | null {
   const call = calls[index]!;
   const label = endsSending(call) ? endOf(calls, index) : "";

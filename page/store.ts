@@ -19,7 +19,7 @@ export interface State {
   readonly process: TableUpdate["process"] | null;
   /** The socket that is open. */
   readonly detail: SocketDetail | null;
-  /** Whether the open socket was removed from the rows. */
+  /** Whether the open socket is not in the rows any more. */
   readonly gone: boolean;
 }
 
@@ -93,9 +93,7 @@ function open(socket: string | null): void {
   });
 }
 
-/**
- * Finds the cause of a failure by a request, because an EventSource does not report it. Then opens the stream again.
- */
+/** Finds the cause of a failure by a request, because an EventSource does not report it. Then reopens the stream. */
 async function findCauseAndRetry(socket: string | null): Promise<void> {
   if (state.connection === "live") update({ connection: "lost" });
   let status: number | undefined;

@@ -13,7 +13,7 @@ import { useVirtualRows } from "./virtual.js";
 const HEADER_HEIGHT = 34;
 const ROW_HEIGHT = 33;
 
-/** The state of the table, for its next opening. */
+/** The state of the table, kept while the page shows another view. */
 let saved: { filter: Filter; sorting: Sorting; active: string | null; scrolled: number } = {
   filter: NO_FILTER,
   sorting: { key: "fd", descending: false },
@@ -82,7 +82,7 @@ export function Table({ state }: { readonly state: State }): JSX.Element {
   };
   // The row that gets the focus when it is drawn.
   const wantsFocus = useRef<string | null>(null);
-  // The active row after the last key. The next key can come before the table is drawn again.
+  // The active row after the most recent key press. The next one can come before the table is drawn again.
   const latest = useRef<string | undefined>(undefined);
   latest.current = keys[activeIndex];
   const moveTo = (index: number): void => {

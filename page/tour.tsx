@@ -27,7 +27,7 @@ const endRun = (id: string): void => {
   void fetch(`api/runs/${encodeURIComponent(id)}`, { method: "DELETE", keepalive: true }).catch(() => undefined);
 };
 
-const goesOn = (kind: "next" | "all", run: LessonRun): boolean => kind === "all" && !run.done;
+const continues = (kind: "next" | "all", run: LessonRun): boolean => kind === "all" && !run.done;
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
@@ -133,19 +133,19 @@ function Lesson({
     setError("");
     try {
       let now: LessonRun;
-      // Each step depends on the one before.
+      // Each step depends on the previous one.
       do {
         now = await step();
         if (stopped.current) return;
         setRun(now);
-      } while (goesOn(kind, now));
+      } while (continues(kind, now));
     } catch (reason) {
       setError(messageOf(reason));
     }
     working.current = false;
     setBusy("");
   };
-  const again = (): void => {
+  const startOver = (): void => {
     if (working.current) return;
     if (id.current !== null) endRun(id.current);
     id.current = null;
@@ -190,7 +190,7 @@ function Lesson({
       <div class="lesson-bar">
         {done ? (
           <>
-            <button type="button" class="primary" onClick={again}>
+            <button type="button" class="primary" onClick={startOver}>
               Start over
             </button>
             {next !== undefined && (
@@ -208,7 +208,7 @@ function Lesson({
               Run all
             </button>
             {(steps.length > 0 || error !== "") && (
-              <button type="button" class="quiet" aria-disabled={busy !== ""} onClick={again}>
+              <button type="button" class="quiet" aria-disabled={busy !== ""} onClick={startOver}>
                 Start over
               </button>
             )}

@@ -41,7 +41,7 @@ export class Access {
   }
 
   /** The path of a request without the token; undefined if the request is refused. */
-  pathOf({ headers }: IncomingMessage, { host = headers.host, path, query }: Target): string | undefined {
+  allowedPath({ headers }: IncomingMessage, { host = headers.host, path, query }: Target): string | undefined {
     if (!this.#isOurs(host)) return undefined;
     const { origin } = headers;
     if (origin !== undefined && !(origin.startsWith("http://") && this.#isOurs(origin.slice("http://".length))))

@@ -13,10 +13,10 @@ function optionOf(level: number, name: number): AnyOption | undefined {
   return byNumber.get(`${level}:${name}`);
 }
 
-/** Maximum length of a value in a record. */
+/** Maximum length of the value of an option in a record. */
 const MAX_TEXT = 80;
 
-/** A value of an option on one line. Bytes are hexadecimal. A record shortens it further, to `MAX_TEXT`. */
+/** A value of an option on one line. Bytes are hexadecimal. `optionDetail()` shortens the text further. */
 export function valueText(value: unknown): string {
   if (value instanceof Uint8Array) return Buffer.from(value).toString("hex").slice(0, MAX_TEXT);
   if (typeof value === "string") return value;
@@ -50,8 +50,8 @@ export const peekDetail = (flags: number): string => ((flags & MSG_ERRQUEUE) !==
 export const batchDetail = (count: number): string =>
   count < 0 ? "" : `${count} ${count === 1 ? "datagram" : "datagrams"}`;
 
-/** A view of a part of the bytes; undefined if their buffer was detached in the meantime. */
-export function partOf(bytes: Uint8Array, from: number, to?: number): Uint8Array | undefined {
+/** A view of a part of the bytes; undefined if their buffer was detached during the call. */
+export function subarrayOrUndefined(bytes: Uint8Array, from: number, to?: number): Uint8Array | undefined {
   try {
     return bytes.subarray(from, to);
   } catch {

@@ -1,6 +1,6 @@
-// The latest calls of a thread: rings of fixed size. A record of a call that moves data is a few numbers in typed
-// arrays, because such a call takes about a microsecond. Calls that open, connect or close a socket have a ring of
-// their own, so that the traffic of busy sockets does not overwrite them.
+// The latest calls of a thread: rings of fixed size. A call that moves data takes about a microsecond, so its record
+// must be cheap: a few numbers in typed arrays. The calls that open, connect or close a socket ("life calls") have a
+// ring of their own, so that the traffic of busy sockets does not overwrite them.
 
 import type { SocketRow } from "./socketRow.js";
 
@@ -75,7 +75,7 @@ class Ring {
   #calls: Uint8Array;
   #rows: (SocketRow | undefined)[];
   #extras: (CallExtras | undefined)[];
-  /** The number of records so far, with the overwritten ones. */
+  /** The number of records so far, including the overwritten ones. */
   #count = 0;
   /** The index of the next record. */
   #at = 0;
@@ -130,16 +130,16 @@ class Ring {
     this.#extras = [];
   }
 
-  /** Adds to `into` the newest records for which `chosen` returns true: at most `most`, the newest first. */
-  collect(chosen: (row: SocketRow, call: CallName) => boolean, most: number, into: RingRecord[]): void {
+  /** Adds to `into` the newest records for which `isChosen` returns true: at most `max`, the newest first. */
+  collect(isChosen: (row: SocketRow, call: CallName) => boolean, max: number, into: RingRecord[]): void {
     const oldest = Math.max(0, this.#count - this.#size);
-    for (let index = this.#count - 1, left = most; index >= oldest && left > 0; index--) {
+    for (let index = this.#count - 1, remaining = max; index >= oldest && remaining > 0; index--) {
       const at = index % this.#size;
       const row = this.#rows[at];
       const code = this.#calls[at]!;
       const call = CALL_NAMES[code & CODE_MASK]!;
-      if (row === undefined || !chosen(row, call)) continue;
-      left--;
+      if (row === undefined || !isChosen(row, call)) continue;
+      remaining--;
       into.push({
         ...this.#extras[at],
         sequence: this.#sequences[at]!,
@@ -199,16 +199,16 @@ export class CallRing {
   }
 
   /**
-   * The latest records of these rows, the oldest first: at most `most` of calls that move data, and as many of others.
-   * Also the calls that made `listener`. Its accept() calls are left out, because the connection has a record of its
-   * own.
+   * The latest records of these rows, the oldest first: at most `max` of calls that move data, and `max` of others.
+   * Also the calls that made `listener`. Its accept() calls are left out, because each connection has a record of its
+   * accept() too.
    */
-  latest(rows: ReadonlySet<SocketRow>, most: number, listener?: SocketRow): RingRecord[] {
+  latest(rows: ReadonlySet<SocketRow>, max: number, listener?: SocketRow): RingRecord[] {
     const found: RingRecord[] = [];
-    const chosen = (row: SocketRow, call: CallName): boolean =>
+    const isChosen = (row: SocketRow, call: CallName): boolean =>
       rows.has(row) || (row === listener && LISTENER_CALLS.has(call));
-    this.#life.collect(chosen, most, found);
-    this.#data.collect(chosen, most, found);
+    this.#life.collect(isChosen, max, found);
+    this.#data.collect(isChosen, max, found);
     return found.sort((a, b) => a.sequence - b.sequence);
   }
 }

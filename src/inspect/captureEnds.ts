@@ -1,10 +1,10 @@
-// The addresses of a capture: those of the sockets, as packets have them.
+// The IP addresses of the packets in a capture, made from the addresses of the sockets.
 
 import { type Address, AF_INET6, Inet6Address, InetAddress } from "../addr/index.js";
 
 export type IpAddress = InetAddress | Inet6Address;
 
-export interface Ends {
+export interface CaptureAddresses {
   readonly local: IpAddress;
   readonly peer: IpAddress;
 }
@@ -23,9 +23,10 @@ export function ipAddress(address: Address | undefined): IpAddress | undefined {
 }
 
 /**
- * The local address. If the socket is bound to all interfaces (`near` is 0.0.0.0 or ::), it is derived from the peer.
+ * The local address of a packet. It is `near`, the address of the socket. If the socket is bound to all interfaces
+ * (`near` is 0.0.0.0 or ::), it is derived from the address of the peer.
  */
-export function onInterfaceOf(peer: IpAddress, near: IpAddress): IpAddress {
+export function resolveLocalAddress(peer: IpAddress, near: IpAddress): IpAddress {
   if (near.host !== "0.0.0.0" && near.host !== "::") return near;
   // If the address of the peer is a loopback address, so is the local one. Otherwise the local address is unknown.
   const loopback = peer.family === AF_INET6 ? peer.host === "::1" : peer.host.startsWith("127.");

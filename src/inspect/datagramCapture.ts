@@ -7,7 +7,7 @@ import type { Calls } from "../sys/calls.js";
 import { IPPROTO_IP, IPPROTO_UDP } from "../sys/constants.js";
 import { decodeAddress } from "../sys/sockaddr.js";
 import type { CallName } from "./callRing.js";
-import { type Ends, ipAddress, onInterfaceOf } from "./captureEnds.js";
+import { type CaptureAddresses, ipAddress, resolveLocalAddress } from "./captureEnds.js";
 import { addressOf } from "./kernelState.js";
 import type { MovedBytes } from "./recording.js";
 import type { SocketRow } from "./socketRow.js";
@@ -17,27 +17,27 @@ const MAX_FLOWS = 10_000;
 /** The largest datagram of UDP over IPv4. */
 const MAX_DATAGRAM = 65_507;
 const NOTHING = new Uint8Array(0);
-/** The detail that a record of setsockopt() has for UDP_SEGMENT. */
+/** The detail that the record of a setsockopt() with UDP_SEGMENT has. */
 const SEGMENT_OPTION = /^UDP_SEGMENT = (\d+)$/;
 
 export class DatagramCapture {
-  readonly #to: CaptureInterface;
+  readonly #captureInterface: CaptureInterface;
   readonly #kernel: Calls;
   /** By sender and receiver of the first datagram of the flow. */
   readonly #flows = new Map<string, UdpFlow>();
   /** The pairs of sender and receiver of the datagrams that this thread has sent. */
   readonly #sent = new Set<string>();
-  /** The made-up ports of UNIX sockets, by name. */
+  /** The ports that the capture gives UNIX sockets, by name. */
   readonly #ports = new Map<string, number>();
   /** The value of the option UDP_SEGMENT, by socket. */
   readonly #segments = new WeakMap<SocketRow, number>();
 
-  constructor(to: CaptureInterface, kernel: Calls) {
-    this.#to = to;
+  constructor(captureInterface: CaptureInterface, kernel: Calls) {
+    this.#captureInterface = captureInterface;
     this.#kernel = kernel;
   }
 
-  moved(row: SocketRow, { bytes = NOTHING, length, sent, address, segment }: MovedBytes, comment: string): void {
+  onMoved(row: SocketRow, { bytes = NOTHING, length, sent, address, segment }: MovedBytes, comment: string): void {
     const far = address === undefined || address.length < 2 ? undefined : decodeAddress(address);
     const ends = row.family === AF_UNIX ? this.#unixEnds(row, far, address !== undefined) : this.#udpEnds(row, far);
     if (ends === undefined) return;
@@ -63,7 +63,7 @@ export class DatagramCapture {
     }
   }
 
-  called(row: SocketRow, call: CallName, result: number, detail: string): void {
+  onCall(row: SocketRow, call: CallName, result: number, detail: string): void {
     const size = call === "setsockopt" && result === 0 ? SEGMENT_OPTION.exec(detail)?.[1] : undefined;
     if (size !== undefined) this.#segments.set(row, Number(size));
   }
@@ -74,27 +74,31 @@ export class DatagramCapture {
     this.#ports.clear();
   }
 
-  #flow(direction: string, client: Ends["local"], server: Ends["local"]): UdpFlow {
+  #flow(direction: string, client: CaptureAddresses["local"], server: CaptureAddresses["local"]): UdpFlow {
     const known = this.#flows.get(direction);
     if (known !== undefined) return known;
     if (this.#flows.size >= MAX_FLOWS) this.#flows.clear();
-    const flow = new UdpFlow(this.#to, { client, server });
+    const flow = new UdpFlow(this.#captureInterface, { client, server });
     this.#flows.set(direction, flow);
     return flow;
   }
 
-  #udpEnds({ fd, protocol }: SocketRow, address: Address | undefined): Ends | undefined {
+  #udpEnds({ fd, protocol }: SocketRow, address: Address | undefined): CaptureAddresses | undefined {
     // ICMP sockets (ping) are of type SOCK_DGRAM too, and are not recorded.
     if (protocol !== IPPROTO_IP && protocol !== IPPROTO_UDP) return undefined;
     const peer = ipAddress(address ?? addressOf(this.#kernel, "getpeername", fd));
     const near = ipAddress(addressOf(this.#kernel, "getsockname", fd));
     if (peer === undefined || near === undefined) return undefined;
-    const local = onInterfaceOf(peer, near);
+    const local = resolveLocalAddress(peer, near);
     return local.family === peer.family ? { local, peer } : undefined;
   }
 
-  /** @param hadAddress whether the call had an address. `address` is also undefined for a sender without a name */
-  #unixEnds({ fd, number, pair }: SocketRow, address: Address | undefined, hadAddress: boolean): Ends | undefined {
+  /** @param hadAddress whether the call had an address. For a sender without a name, `address` is undefined anyway */
+  #unixEnds(
+    { fd, number, pair }: SocketRow,
+    address: Address | undefined,
+    hadAddress: boolean,
+  ): CaptureAddresses | undefined {
     const named = (of: Address | undefined): InetAddress => this.#unixAddress(of instanceof UnixAddress ? of.path : "");
     if (pair !== undefined) {
       return { local: this.#unixAddress(`\n${number}`), peer: this.#unixAddress(`\n${pair.number}`) };
@@ -104,7 +108,7 @@ export class DatagramCapture {
     return { local: named(addressOf(this.#kernel, "getsockname", fd)), peer: named(far) };
   }
 
-  /** An address with a port for each name. The port is 1 for sockets without a name. */
+  /** An address for the capture, with a port for each name. The port is 1 for sockets without a name. */
   #unixAddress(name: string): InetAddress {
     let port = name === "" ? 1 : this.#ports.get(name);
     if (port === undefined) {

@@ -1,4 +1,4 @@
-// Server-sent events to one page. While a page has not read the last event, it gets no further one. Then it gets the
+// Server-sent events to one page. A page gets no further event until it has read the previous one. Then it gets the
 // newest state, and the states in between are left out. So a slow page needs the memory of one event.
 
 import type { ServerResponse } from "node:http";
@@ -12,7 +12,7 @@ export class EventStream {
   readonly #response: ServerResponse;
   /** The time since which the client has not read; undefined while it reads. */
   #stuckSince: number | undefined;
-  /** The version of the table that was sent last; 0 before the first. */
+  /** The version of the table that was sent most recently; 0 before the first table. */
   version = 0;
 
   constructor(response: ServerResponse) {
@@ -23,7 +23,7 @@ export class EventStream {
   }
 
   /** Whether an event can be sent now. Disconnects a client after READ_TIMEOUT. */
-  get ready(): boolean {
+  get isReady(): boolean {
     if (this.#stuckSince === undefined) return true;
     if (clock() - this.#stuckSince > READ_TIMEOUT) this.#response.destroy();
     return false;

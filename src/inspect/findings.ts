@@ -32,8 +32,8 @@ export interface LineCounts {
 export const isQuiet = (row: SocketRow, now: number, { closeAfter }: FindingLimits): boolean =>
   row.pending.length === 0 && !row.isTcpListener && row.state !== "listening" && now - row.movedAt >= closeAfter;
 
-/** Detects busy loops and the end of the peer. The counters of calls began at `start`, and are set to 0. */
-export function noticeCalls(row: SocketRow, now: number, start: number): void {
+/** Detects busy loops and the end of the peer. Sets the counters of calls, which began at `start`, to 0. */
+export function updateCallFindings(row: SocketRow, now: number, start: number): void {
   const seconds = Math.max(0.001, (now - start) / 1000);
   const { emptyCalls, movingCalls } = row;
   if (emptyCalls / seconds >= BUSY_CALLS && emptyCalls > movingCalls * 10) {
@@ -49,10 +49,8 @@ export function noticeCalls(row: SocketRow, now: number, start: number): void {
   }
 }
 
-/**
- * Detects send queues that do not change, and accept queues that overflow. `before` is the last report of the kernel.
- */
-export function noticeQueues(row: SocketRow, now: number, before: QueueState): void {
+/** Detects send queues that do not move, and accept queues that overflow. `before` is the previous state. */
+export function updateQueueFindings(row: SocketRow, now: number, before: QueueState): void {
   const { sendQueue } = row;
   const moved =
     sendQueue === null ||
@@ -83,7 +81,7 @@ export function findingsOf(row: SocketRow, now: number, limits: FindingLimits, c
   }
   if (now - row.stuckSince >= limits.stalledAfter) {
     const cause = row.retransmits > 0 ? "the peer does not acknowledge what was sent again" : "the peer does not read";
-    const text = `${bytes(row.sendQueue ?? 0)} in the send queue have not moved for more than ${age(now - row.stuckSince)}: ${cause}`;
+    const text = `${byteCountText(row.sendQueue ?? 0)} in the send queue have not moved for more than ${ageText(now - row.stuckSince)}: ${cause}`;
     found.push({ kind: "stalled", text: `${text}${made}` });
   }
   if (now - row.overflowAt < SHOWN_FOR) {
@@ -95,7 +93,7 @@ export function findingsOf(row: SocketRow, now: number, limits: FindingLimits, c
   }
   if (now - row.busyAt < SHOWN_FOR) found.push({ kind: "busy", text: row.busyText });
   if (found.length === 0 && isIdle(row, now, limits)) {
-    const text = `No call has moved a byte for more than ${age(now - row.movedAt)}${made}`;
+    const text = `No call has moved a byte for more than ${ageText(now - row.movedAt)}${made}`;
     found.push({ kind: "idle", text });
   }
   return found;
@@ -108,7 +106,7 @@ function isIdle(row: SocketRow, now: number, { idleAfter }: FindingLimits): bool
 function leakText(row: SocketRow, now: number, limits: FindingLimits, counts: LineCounts): string | undefined {
   const closedFor = now - row.peerClosedSince;
   if (closedFor >= limits.closeAfter && row.type !== SOCK_DGRAM && isQuiet(row, now, limits)) {
-    return `The peer closed the connection more than ${age(closedFor)} ago, and the program has not closed this socket`;
+    return `The peer closed the connection more than ${ageText(closedFor)} ago, and the program has not closed this socket`;
   }
   if (row.line === undefined || !isQuiet(row, now, limits)) return undefined;
   const same = counts.forgotten.get(row.line) ?? 0;
@@ -117,7 +115,7 @@ function leakText(row: SocketRow, now: number, limits: FindingLimits, counts: Li
     return `At least ${powerOfTwo(same)} sockets of one line are open and idle, and no call waits on them`;
   }
   if (!isIdle(row, now, limits)) return undefined;
-  return `The socket is open, no call waits on it, and none has moved a byte for more than ${age(now - row.movedAt)}`;
+  return `The socket is open, no call waits on it, and none has moved a byte for more than ${ageText(now - row.movedAt)}`;
 }
 
 const powerOfTwo = (count: number): number => 2 ** Math.floor(Math.log2(count));
@@ -125,7 +123,7 @@ const powerOfTwo = (count: number): number => 2 ** Math.floor(Math.log2(count));
 const rounded = (count: number): number => (count < 10 ? Math.round(count) : Number(count.toPrecision(2)));
 
 /** A duration, rounded down to a power of two of seconds, minutes or hours. */
-export function age(ms: number): string {
+export function ageText(ms: number): string {
   const seconds = ms / 1000;
   if (seconds < 1) return `${powerOfTwo(Math.max(1, ms))} ms`;
   if (seconds < 60) return `${Math.min(powerOfTwo(seconds), 32)} s`;
@@ -133,7 +131,7 @@ export function age(ms: number): string {
   return `${powerOfTwo(seconds / 3600)} h`;
 }
 
-export function bytes(count: number): string {
+export function byteCountText(count: number): string {
   if (count < 1000) return `${count} bytes`;
   const units = ["kB", "MB", "GB", "TB"];
   const power = Math.min(units.length, Math.floor(Math.log10(count) / 3));

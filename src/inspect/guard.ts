@@ -3,19 +3,19 @@
 /** The text of the most recent warning. */
 let lastText = "";
 
-/** Emits a warning for an error of the inspector, and only one if the same error follows. */
-export function warnOf(error: unknown): void {
+/** Emits a warning for an error of the inspector, unless the previous warning had the same text. */
+export function emitErrorWarning(error: unknown): void {
   const text = `The inspector failed: ${String(error)}`;
   if (text === lastText) return;
   lastText = text;
   process.emitWarning(text, "InspectorWarning");
 }
 
-/** Calls `work`. An error of it becomes a warning. */
-export function guarded(work: () => void): void {
+/** Calls `work`. An error that it throws becomes a warning. */
+export function runGuarded(work: () => void): void {
   try {
     work();
   } catch (error) {
-    warnOf(error);
+    emitErrorWarning(error);
   }
 }

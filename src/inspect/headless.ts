@@ -10,7 +10,7 @@ import type { HeadlessUpdate, TableUpdate } from "./protocol.js";
 
 /** PIPE_BUF, pipe(7): if poll(2) reports a pipe as writable, a write of this many bytes does not block. */
 const PIECE = 4096;
-/** Milliseconds before the rest of a line is tried again. */
+/** Milliseconds until the writer tries again to write the rest of a line. */
 const RETRY = 50;
 /** How long finish() waits for a slow reader, in ms, so that the last line is complete. */
 const LAST_LINE_TIMEOUT = 200;
@@ -31,7 +31,7 @@ export class HeadlessWriter {
   #at = 0;
   #timer: NodeJS.Timeout | undefined;
   /** Whether no further line is written: a write has failed, or the writer is closed. */
-  #failed = false;
+  #stopped = false;
   #closed = false;
 
   /** @throws the error of open(2): ENXIO for a named pipe without a reader */
@@ -46,12 +46,12 @@ export class HeadlessWriter {
 
   /** Writes a line with the changes since the last line. */
   update(version: number, read: (since: number) => TableUpdate): void {
-    if (this.#failed) return;
+    if (this.#stopped) return;
     if (this.#line !== undefined) {
       this.#skipped++;
       return;
     }
-    const line = this.#next(version, read);
+    const line = this.#nextLine(version, read);
     if (line === undefined) return;
     this.#line = line;
     this.#at = 0;
@@ -61,31 +61,31 @@ export class HeadlessWriter {
 
   /** Writes the last line at the end of the process, if the line before it is complete and there is room. */
   finish(version: number, read: (since: number) => TableUpdate): void {
-    if (this.#failed) return;
+    if (this.#stopped) return;
     try {
       if (this.#line !== undefined && (this.#regular || !this.#writeNow(0))) return;
       if (!this.#regular && !this.#hasRoom(0)) return;
-      const line = this.#next(version, read);
+      const line = this.#nextLine(version, read);
       if (line === undefined) return;
       this.#line = line;
       this.#at = 0;
       if (this.#regular) this.#writeAll();
       else this.#writeNow(LAST_LINE_TIMEOUT);
     } catch {
-      this.#failed = true;
+      this.#stopped = true;
     }
   }
 
   close(): void {
     if (this.#closed) return;
-    this.#failed = this.#closed = true;
+    this.#stopped = this.#closed = true;
     clearTimeout(this.#timer);
     // While a write runs, its callback closes the file.
     if (!(this.#regular && this.#line !== undefined)) this.#closeFile();
   }
 
-  /** Makes the next line, and sets `#version` and `#skipped` for it; undefined if nothing has changed. */
-  #next(version: number, read: (since: number) => TableUpdate): Buffer | undefined {
+  /** Makes the next line, and sets `#version` and `#skipped`; undefined if nothing has changed. */
+  #nextLine(version: number, read: (since: number) => TableUpdate): Buffer | undefined {
     const update = read(this.#version);
     const first = this.#version === 0;
     this.#version = version;
@@ -96,7 +96,7 @@ export class HeadlessWriter {
   }
 
   #hasRoom(timeout: number): boolean {
-    // poll() also reports an error as an event. Then the write fails with it.
+    // poll() also reports an error as an event. The write then fails with that error.
     return this.#poll(this.#fd, POLLOUT, timeout) > 0;
   }
 
@@ -141,7 +141,7 @@ export class HeadlessWriter {
     fs().write(this.#fd, line, this.#at, line.length - this.#at, null, (error, count) => {
       if (error !== null && error !== undefined) {
         this.#line = undefined;
-        if (!this.#failed) this.#fail(error);
+        if (!this.#stopped) this.#fail(error);
       } else {
         this.#at += count;
         if (this.#at < line.length) {
@@ -164,7 +164,7 @@ export class HeadlessWriter {
   }
 
   #fail(error: Error): void {
-    this.#failed = true;
+    this.#stopped = true;
     this.#line = undefined;
     process.emitWarning(`The inspector writes no more lines: ${error.message}`, "InspectorWarning");
   }

@@ -33,8 +33,8 @@ export interface InspectorOptions {
   /** A socket that has moved no byte for this time (ms) is reported as idle. Default 300000. */
   readonly idleAfter?: number | undefined;
   /**
-   * A socket without a waiting call whose peer closed this time (ms) ago is reported as a leak. Many sockets of one
-   * line are reported too, if they have no waiting call and have moved nothing for this time. Default 10000.
+   * A socket is reported as a leak if its peer closed this time (ms) ago, and no call waits on it. Many sockets of one
+   * line are reported too, if no call waits on them and they have moved nothing for this time. Default 10000.
    */
   readonly closeAfter?: number | undefined;
 }
@@ -94,12 +94,12 @@ export function readSettings(opts: InspectorOptions): InspectorSettings {
 }
 
 /** Whether the environment turns off the inspector that `--import` would start. */
-export function isOff(env: NodeJS.ProcessEnv): boolean {
+export function isDisabled(env: NodeJS.ProcessEnv): boolean {
   return ["0", "off", "false", "no"].includes(env["BERKELEY_INSPECT"]?.toLowerCase() ?? "");
 }
 
 /** The options in the environment. */
-export function optionsOfEnvironment(env: NodeJS.ProcessEnv): InspectorOptions {
+export function optionsFromEnvironment(env: NodeJS.ProcessEnv): InspectorOptions {
   const number = (name: string): number | undefined => {
     const text = env[name];
     if (text === undefined || text === "") return undefined;
@@ -112,7 +112,7 @@ export function optionsOfEnvironment(env: NodeJS.ProcessEnv): InspectorOptions {
   return {
     port: number("BERKELEY_INSPECT_PORT"),
     headless: descriptor === undefined ? file : Number(descriptor),
-    // 1 is the option `true`, so one byte can not be requested here.
+    // 1 means `true` here, so the environment cannot request a payload of one byte.
     payloads: payloads === undefined || payloads > 1 ? payloads : payloads === 1,
     record: env["BERKELEY_INSPECT_RECORD"] || undefined,
   };

@@ -1,5 +1,5 @@
-// The HTTP server of the page. It uses node:http, so the inspector does not record its own sockets. It does not keep
-// the process alive.
+// The HTTP server of the page. It uses node:http, so the inspector does not record the sockets of this server. The
+// server does not keep the process alive.
 
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
@@ -7,8 +7,8 @@ import type { AddressInfo, Socket } from "node:net";
 import { http } from "../builtins.js";
 import { Access, readTarget } from "./access.js";
 import { EventStream } from "./eventStream.js";
-import { guarded, warnOf } from "./guard.js";
-import { pageFile } from "./pageFiles.js";
+import { runGuarded, emitErrorWarning } from "./guard.js";
+import { readPageFile } from "./pageFiles.js";
 import type { SocketDetail, SocketReport, TableUpdate } from "./protocol.js";
 import type { RouteHandler } from "./routes.js";
 
@@ -18,9 +18,9 @@ export interface InspectSource {
   update(since: number): TableUpdate;
   sockets(): SocketReport[];
   detail(id: string): Promise<SocketDetail | null>;
-  /** As `detail()`, but waits only shortly for the calls of another thread. For a page, which gets the detail again. */
+  /** As `detail()`, with a shorter wait for the calls of another thread, because a page gets the detail again. */
   pageDetail(id: string): Promise<SocketDetail | null>;
-  /** A page has begun (`on`) or ended to show a socket. */
+  /** Called when a page begins to show a socket (`on`), and when it stops. */
   watch(id: string, on: boolean): void;
 }
 
@@ -29,7 +29,7 @@ const MAX_CONNECTIONS = 100;
 const MAX_STREAMS = 20;
 /** Milliseconds for a whole request. */
 const REQUEST_TIMEOUT = 10_000;
-/** Milliseconds between two events `detail`. */
+/** Milliseconds between two `detail` events of a page. */
 const DETAIL_PERIOD = 500;
 
 const HEADERS: Readonly<Record<string, string>> = {
@@ -84,6 +84,7 @@ export class InspectServer {
       this.#server.once("error", reject);
       this.#server.listen({ port, host: "127.0.0.1", exclusive: true }, () => {
         this.#server.off("error", reject);
+        // Without a listener, an error event would end the program.
         this.#server.on("error", () => {});
         resolve();
       });
@@ -101,10 +102,10 @@ export class InspectServer {
     return `http://127.0.0.1:${this.#port}/?token=${this.#access.token}`;
   }
 
-  /** Sends the changes of the table to each page that has read the last event. */
+  /** Sends the changes of the table to each page that has read all earlier events. */
   sendTable(): void {
     for (const { stream } of this.#pages) {
-      if (!stream.ready) continue;
+      if (!stream.isReady) continue;
       const update = this.#source.update(stream.version);
       stream.version = this.#source.version;
       stream.send("table", update);
@@ -113,7 +114,7 @@ export class InspectServer {
 
   async close(): Promise<void> {
     clearInterval(this.#timer);
-    for (const handler of this.#handlers) guarded(() => handler.close());
+    for (const handler of this.#handlers) runGuarded(() => handler.close());
     for (const page of this.#pages) {
       this.#leave(page);
       page.stream.end();
@@ -134,13 +135,13 @@ export class InspectServer {
   }
 
   async #sendDetail(page: Page, socket: string): Promise<void> {
-    if (page.reading || !page.stream.ready) return;
+    if (page.reading || !page.stream.isReady) return;
     page.reading = true;
     try {
       const detail = await this.#source.pageDetail(socket);
       if (detail !== null && this.#pages.has(page)) page.stream.send("detail", detail);
     } catch (error) {
-      warnOf(error);
+      emitErrorWarning(error);
     } finally {
       page.reading = false;
     }
@@ -151,7 +152,7 @@ export class InspectServer {
     request.resume();
     this.#route(request, response).catch(() => {
       // An error of the inspector must not become an unhandled rejection of the program.
-      guarded(() => {
+      runGuarded(() => {
         if (response.headersSent) response.destroy();
         else sendText(response, 500, "The inspector failed");
       });
@@ -161,7 +162,7 @@ export class InspectServer {
   async #route(request: IncomingMessage, response: ServerResponse): Promise<void> {
     for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value);
     const target = readTarget(request.url ?? "/");
-    const path = this.#access.pathOf(request, target);
+    const path = this.#access.allowedPath(request, target);
     if (path === undefined) {
       response.setHeader("Connection", "close");
       sendText(response, 403, "Forbidden: open the address that the program printed");
@@ -189,10 +190,10 @@ export class InspectServer {
   }
 
   #sendFile(response: ServerResponse, path: string): void {
-    const file = pageFile(path);
+    const file = readPageFile(path);
     if (file === undefined) sendText(response, 404, "No such page");
     else if (path !== "/") send(response, 200, file.type, file.bytes);
-    // The request may have had the token as a parameter, which links do not repeat. So the links get it as a folder.
+    // The request may have had the token as a parameter, which links do not repeat. So links get the token as a folder.
     else send(response, 200, file.type, String(file.bytes).replaceAll('="assets/', `="/${this.#access.token}/assets/`));
   }
 
@@ -205,7 +206,7 @@ export class InspectServer {
     if (method === "HEAD") return void response.end();
     const page: Page = { stream: new EventStream(response), socket, reading: false };
     this.#pages.add(page);
-    response.on("close", () => guarded(() => this.#leave(page)));
+    response.on("close", () => runGuarded(() => this.#leave(page)));
     if (socket !== undefined) this.#source.watch(socket, true);
     page.stream.send("table", this.#source.update(0));
     page.stream.version = this.#source.version;

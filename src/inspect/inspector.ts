@@ -2,7 +2,7 @@
 // pages, to a file, or from a worker to the main thread.
 
 import { clock, workerThreads } from "../builtins.js";
-import { guarded } from "./guard.js";
+import { runGuarded } from "./guard.js";
 import { HeadlessWriter } from "./headless.js";
 import { type InspectorOptions, type InspectorSettings, readSettings } from "./inspectOptions.js";
 import { InspectServer, type InspectSource } from "./inspectServer.js";
@@ -12,14 +12,14 @@ import { makeHandlers } from "./routes.js";
 import { DetailReader } from "./socketDetail.js";
 import { dateOf } from "./socketRow.js";
 import { SocketTable } from "./socketTable.js";
-import { captureName, TrafficCapture } from "./trafficCapture.js";
+import { capturePath, TrafficCapture } from "./trafficCapture.js";
 import { MainSide, WorkerSide } from "./threads.js";
 
 /** Milliseconds between two refreshes of the table. */
 const PERIOD = 1000;
 /**
- * How long, in ms, a page waits for the calls that another thread made on the other end. After that it shows the
- * calls of its own socket alone. Twice a second it gets the data again.
+ * How long, in ms, a page waits for the calls that another thread made on the other end. After that the page shows the
+ * calls of its own socket alone. The page gets the data again twice a second.
  */
 const PAGE_TIMEOUT = 250;
 
@@ -38,7 +38,7 @@ export class Inspector implements AsyncDisposable {
   /** In a worker: sends the sockets to the main thread. */
   readonly #main: WorkerSide | undefined;
   readonly #settings: InspectorSettings;
-  readonly #onExit = (): void => guarded(() => this.#finish());
+  readonly #onExit = (): void => runGuarded(() => this.#finish());
   #server: InspectServer | undefined;
   #writer: HeadlessWriter | undefined;
   readonly #capture: TrafficCapture | undefined;
@@ -51,7 +51,7 @@ export class Inspector implements AsyncDisposable {
     this.#recording = new Recording(settings);
     if (settings.record !== undefined) {
       try {
-        const path = captureName(settings.record, isMainThread ? 0 : threadId, process.env);
+        const path = capturePath(settings.record, isMainThread ? 0 : threadId, process.env);
         this.#capture = this.#recording.observer = new TrafficCapture(path, this.#recording.kernel);
       } catch (error) {
         this.#recording.stop();
@@ -63,7 +63,7 @@ export class Inspector implements AsyncDisposable {
     this.#details = new DetailReader(this.#table, this.#recording, settings.redact);
     if (isMainThread) this.#workers = new MainSide(() => this.#table.version + 1);
     else this.#main = new WorkerSide(this.#table, this.#recording, this.#details);
-    this.#timer = setInterval(() => guarded(() => this.#tick()), PERIOD);
+    this.#timer = setInterval(() => runGuarded(() => this.#tick()), PERIOD);
     this.#timer.unref();
     process.on("exit", this.#onExit);
   }
@@ -109,7 +109,7 @@ export class Inspector implements AsyncDisposable {
     return this.#bothEnds(id);
   }
 
-  /** @param timeout how long, in ms, to wait for the thread of the other end. Default: as long as for the first one */
+  /** @param timeout how long, in ms, to wait for the thread of the other end. Default: 5 seconds */
   async #bothEnds(id: string, timeout?: number): Promise<SocketDetail | null> {
     if (this.#closed) return null;
     const detail = await this.#detail(id);
@@ -133,14 +133,14 @@ export class Inspector implements AsyncDisposable {
   /** Stops recording, closes the server of the page, and clears all records. */
   async close(): Promise<void> {
     if (this.#closed) return;
-    guarded(() => this.#finish());
+    runGuarded(() => this.#finish());
     this.#closed = true;
     clearInterval(this.#timer);
     process.off("exit", this.#onExit);
-    // The server first: when it closes its pages, it sends messages to the workers.
+    // The server is closed first, because it sends messages to the workers when it closes its pages.
     const server = this.#server?.close();
     this.#server = undefined;
-    for (const part of [this.#workers, this.#main, this.#writer, this.#capture]) guarded(() => part?.close());
+    for (const part of [this.#workers, this.#main, this.#writer, this.#capture]) runGuarded(() => part?.close());
     this.#recording.stop();
     this.#table.clear();
     await server;
@@ -176,7 +176,7 @@ export class Inspector implements AsyncDisposable {
   /** Writes the last data. Called before close, and at the end of the process. */
   #finish(): void {
     if (this.#closed) return;
-    guarded(() => this.#capture?.flush());
+    runGuarded(() => this.#capture?.flush());
     this.#table.refresh(true);
     this.#writer?.finish(this.#table.version, (since) => this.#update(since));
   }

@@ -45,7 +45,7 @@ export const typeName = (type: number): string => TYPES.get(type) ?? `${type}`;
 
 /** Offsets in `struct tcp_info`. */
 const AT = { state: 0, retransmits: 2, unacked: 24, sacked: 28, acknowledged: 120 } as const;
-/** Offsets in the result of SO_MEMINFO: SK_MEMINFO_RMEM_ALLOC and SK_MEMINFO_DROPS. */
+/** Offsets of SK_MEMINFO_RMEM_ALLOC and SK_MEMINFO_DROPS in the result of SO_MEMINFO. */
 const RECEIVE_MEMORY = 0;
 const DROPS = 32;
 
@@ -77,7 +77,7 @@ export function kindOfDescriptor(
   return { family, type, protocol: intOption(calls, fd, SO_PROTOCOL) ?? 0 };
 }
 
-/** An address of a descriptor; undefined if it has none. */
+/** The address that the call `name` returns; undefined if the call fails. */
 export function addressOf(calls: Calls, name: "getsockname" | "getpeername", fd: number): Address | undefined {
   return calls[name](fd, address) < 0 ? undefined : decodeAddressBuffer(address);
 }
@@ -97,7 +97,7 @@ export function probe(calls: Calls, row: SocketRow, now: number): void {
   const { fd } = row;
   if (!row.addressesKnown) {
     row.addressesKnown = true;
-    // A socket that is not connected any more keeps the address of its last peer.
+    // The row of a socket that is not connected any more keeps the address of the last peer.
     row.local = addressText(calls, "getsockname", fd) ?? row.local;
     row.peer = addressText(calls, "getpeername", fd) ?? row.peer;
   }
@@ -115,15 +115,16 @@ export function probe(calls: Calls, row: SocketRow, now: number): void {
     row.receiveQueue = row.sendQueue = null;
     return;
   }
-  const received =
+  // For a UDP socket, inq() returns only the size of the first datagram. So the memory of the queue is reported.
+  const receiveQueue =
     row.type === SOCK_DGRAM && row.family !== AF_UNIX
       ? memoryOf(calls, fd, RECEIVE_MEMORY)
-      : (known(calls.inq(fd)) ?? null);
-  row.receiveQueue = received;
-  row.sendQueue = known(calls.outq(fd));
+      : (orNull(calls.inq(fd)) ?? null);
+  row.receiveQueue = receiveQueue;
+  row.sendQueue = orNull(calls.outq(fd));
 }
 
-const known = (result: number): number | null => (result < 0 ? null : result);
+const orNull = (result: number): number | null => (result < 0 ? null : result);
 
 /** Families whose sockets have the states "bound" and "connected". */
 const CONNECTING: ReadonlySet<number> = new Set([AF_UNIX, AF_INET, AF_INET6, AF_VSOCK]);

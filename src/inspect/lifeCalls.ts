@@ -12,7 +12,7 @@ export function wrapLifeCalls(recording: Recording): void {
   recording.wrap("socket", (fd, start, [family, type, protocol]) => {
     if (fd < 0) return;
     const row = recording.add(fd, family, type & 0xf, protocol);
-    recording.called(row, "socket", start, fd, "", undefined);
+    recording.recordCall(row, "socket", start, fd, "", undefined);
   });
   recording.wrap("socketpair", (result, start, [family, type, protocol, pair]) => {
     if (result < 0) return;
@@ -22,7 +22,7 @@ export function wrapLifeCalls(recording: Recording): void {
     ) as [SocketRow, SocketRow];
     one.pair = other;
     other.pair = one;
-    for (const row of [one, other]) recording.called(row, "socketpair", start, row.fd, "", undefined);
+    for (const row of [one, other]) recording.recordCall(row, "socketpair", start, row.fd, "", undefined);
   });
   recording.wrap("accept", (fd, start, [listener]) => {
     const from = recording.rowOf(listener);
@@ -30,15 +30,15 @@ export function wrapLifeCalls(recording: Recording): void {
     if (fd < 0) {
       from.emptyCalls++;
       from.emptyCall = "accept";
-      recording.called(from, "accept", start, fd, "", undefined);
+      recording.recordCall(from, "accept", start, fd, "", undefined);
       return;
     }
     from.movingCalls++;
     from.movedAt = start;
     const row = recording.add(fd, from.family, from.type, from.protocol);
     row.listener = from;
-    recording.called(from, "accept", start, fd, `new socket ${row.number}`, undefined);
-    recording.called(row, "accept", start, fd, `of socket ${from.number}`, undefined);
+    recording.recordCall(from, "accept", start, fd, `new socket ${row.number}`, undefined);
+    recording.recordCall(row, "accept", start, fd, `of socket ${from.number}`, undefined);
   });
   recording.wrap("bind", (result, start, [fd, address]) =>
     recordAddressed(recording, "bind", fd, start, result, address),
@@ -49,19 +49,19 @@ export function wrapLifeCalls(recording: Recording): void {
   recording.wrap("listen", (result, start, [fd, backlog]) => {
     const row = recording.rowOf(fd);
     if (row !== undefined) row.addressesKnown = false;
-    recording.called(row, "listen", start, result, listenDetail(backlog), recording.line());
+    recording.recordCall(row, "listen", start, result, listenDetail(backlog), recording.takeLine());
   });
   recording.wrap("shutdown", (result, start, [fd, how]) =>
-    recording.called(recording.rowOf(fd), "shutdown", start, result, shutdownDetail(how), recording.line()),
+    recording.recordCall(recording.rowOf(fd), "shutdown", start, result, shutdownDetail(how), recording.takeLine()),
   );
   recording.wrap("setsockopt", (result, start, [fd, level, name, value]) =>
-    recording.called(
+    recording.recordCall(
       recording.rowOf(fd),
       "setsockopt",
       start,
       result,
       optionDetail(level, name, value),
-      recording.line(),
+      recording.takeLine(),
     ),
   );
   recording.wrap(
@@ -71,31 +71,31 @@ export function wrapLifeCalls(recording: Recording): void {
       if (row === undefined || result === EBADF) return;
       const collected = row.object !== undefined && row.object.deref() === undefined;
       const detail = collected ? "by the collector" : "";
-      recording.called(row, "close", start, result, detail, collected ? undefined : recording.line());
+      recording.recordCall(row, "close", start, result, detail, collected ? undefined : recording.takeLine());
       recording.remove(row, collected);
     },
     ([fd]) => {
       const row = recording.rows[fd];
-      if (row !== undefined) recording.observer?.closing(row);
+      if (row !== undefined) recording.observer?.onClosing(row);
     },
   );
   recording.wrap("release", (result, start, [fd]) => {
     const row = recording.rows[fd];
     if (row === undefined || result < 0) return;
-    recording.called(row, "detach", start, result, "", recording.line());
+    recording.recordCall(row, "detach", start, result, "", recording.takeLine());
     if (row.line !== undefined) recording.givenAway.set(fd, row.line);
     recording.remove(row, false);
   });
   recording.wrap("adopt", (result, start, [fd]) => {
     if (result < 0) return;
     const row = recording.rowOf(fd);
-    recording.called(row, "fromfd", start, result, "", undefined);
+    recording.recordCall(row, "fromfd", start, result, "", undefined);
   });
   recording.wrap("dup", (fd, start, [from]) => {
     const of = recording.rows[from];
     if (fd < 0) return;
     const row = of === undefined ? recording.rowOf(fd) : recording.add(fd, of.family, of.type, of.protocol);
-    recording.called(row, "dup", start, fd, of === undefined ? "" : `of socket ${of.number}`, undefined);
+    recording.recordCall(row, "dup", start, fd, of === undefined ? "" : `of socket ${of.number}`, undefined);
   });
 }
 
@@ -112,5 +112,5 @@ function recordAddressed(
   if (row === undefined) return;
   row.addressesKnown = false;
   if (result === EAGAIN) row.emptyCalls++;
-  recording.called(row, call, start, result, addressDetail(address), recording.line());
+  recording.recordCall(row, call, start, result, addressDetail(address), recording.takeLine());
 }

@@ -21,7 +21,8 @@ export interface PageFile {
 }
 
 /**
- * The folder of the page, relative to this module: two places in the package, as bundles differ, and out/inspect/page/.
+ * The possible folders of the page, relative to this module. The first two are for the package, where this module is in
+ * a bundle in inspect/ or in another folder. The third is for development, where this module is in out/lib/inspect/.
  */
 const FOLDERS = ["./page/", "../inspect/page/", "../../inspect/page/"];
 
@@ -38,7 +39,7 @@ function findFolder(): URL | undefined {
 /**
  * The file for the path of a request: `/` or `/assets/NAME`. A name with a slash is refused, so no other file is read.
  */
-export function pageFile(path: string): PageFile | undefined {
+export function readPageFile(path: string): PageFile | undefined {
   const name = path === "/" ? "index.html" : /^\/assets\/([\w-]+(?:\.[\w-]+)*)$/.exec(path)?.[1];
   if (name === undefined) return undefined;
   folder ??= findFolder();

@@ -4,7 +4,7 @@
 import { pathToFileURL } from "node:url";
 
 import { fs } from "../builtins.js";
-import { type InspectorOptions, isOff, optionsOfEnvironment, ownsEnvironment } from "./inspectOptions.js";
+import { type InspectorOptions, isDisabled, optionsFromEnvironment, ownsEnvironment } from "./inspectOptions.js";
 import { startInspector } from "./inspector.js";
 
 /** Whether the arguments of Node or NODE_OPTIONS have `--import` with this module. */
@@ -32,9 +32,9 @@ function isOurs(specifier: string): boolean {
   }
 }
 
-/** The options of this process. A child process uses a free port, because its parent has the other one. */
+/** The options of this process. A child process uses a free port, because its parent has the one of the environment. */
 function ownOptions(): InspectorOptions {
-  const opts = optionsOfEnvironment(process.env);
+  const opts = optionsFromEnvironment(process.env);
   return (opts.port ?? 0) === 0 || ownsEnvironment(process.env) ? opts : { ...opts, port: 0 };
 }
 
@@ -60,4 +60,4 @@ async function start(): Promise<void> {
 }
 
 /** Settled when the inspector has started, if `--import` asks for it. */
-export const started: Promise<void> | undefined = isPreloaded() && !isOff(process.env) ? start() : undefined;
+export const started: Promise<void> | undefined = isPreloaded() && !isDisabled(process.env) ? start() : undefined;

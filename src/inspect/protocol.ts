@@ -33,7 +33,7 @@ export interface SocketReport {
   readonly family: string;
   /** SOCK_STREAM, SOCK_DGRAM … */
   readonly type: string;
-  /** LISTEN, ESTABLISHED … of TCP; of other sockets open, bound, connected, listening or closed. */
+  /** LISTEN, ESTABLISHED … of TCP; open, bound, connected or listening of other sockets; closed. */
   readonly state: string;
   readonly local: string | null;
   readonly peer: string | null;
@@ -46,7 +46,7 @@ export interface SocketReport {
   /** Bytes in the queues of the kernel; null where the kernel has none. */
   readonly receiveQueue: number | null;
   readonly sendQueue: number | null;
-  /** The number of connections in the accept queue, and its limit; null unless the socket listens. */
+  /** The number of connections in the accept queue, and its limit; null unless it is a TCP listener. */
   readonly acceptQueue: { readonly length: number; readonly limit: number } | null;
   readonly pending: readonly PendingReport[];
   readonly findings: readonly Finding[];
@@ -64,8 +64,8 @@ export interface CallReport {
   readonly detail: string;
   readonly start: number;
   /**
-   * Microseconds in the kernel; 0 if the call was not timed. In a busy program only some calls are
-   * timed, unless a page shows the socket.
+   * Microseconds in the kernel; 0 if the call was not timed. In a busy program only some calls are timed, unless a page
+   * shows a socket.
    */
   readonly duration: number;
   /** The result of the call; null if it failed. Of a batch, the number of datagrams. */
@@ -138,7 +138,7 @@ export interface TableUpdate {
 
 /** A line of --headless. */
 export interface HeadlessUpdate extends TableUpdate {
-  /** The number of updates since the line before that were not written, because the reader was slow. */
+  /** The number of updates that were left out since the previous line, because the reader was slow. */
   readonly skipped: number;
 }
 
@@ -146,11 +146,11 @@ export interface HeadlessUpdate extends TableUpdate {
 // Host and Origin, too.
 //
 //   GET  /                          the page
-//   GET  /assets/NAME               its script, style and icon
+//   GET  /assets/NAME               a script, style or icon of the page
 //   GET  /events                    server-sent events: `table` with a TableUpdate
 //   GET  /events?socket=ID          `detail` with a SocketDetail, about twice a second, and `table`
 //   GET  /api/sockets               all SocketReports
-//   GET  /api/sockets/ID            its SocketDetail
+//   GET  /api/sockets/ID            a SocketDetail
 //   GET  /api/lessons               LessonSummary[]
 //   POST /api/lessons/NAME          starts a run of a lesson: a LessonRun
 //   POST /api/runs/ID/next          does the next step: a LessonRun with one more step
@@ -183,7 +183,7 @@ export interface LessonPacket {
   readonly time: number;
   readonly from: string;
   readonly to: string;
-  /** SYN, SYN ACK, ACK, PSH ACK, FIN ACK, RST, UDP; or `3 segments`. */
+  /** For example SYN, SYN ACK, PSH ACK, RST or UDP; or `3 segments`. */
   readonly flags: string;
   readonly bytes: number;
 }
@@ -202,7 +202,7 @@ export interface LessonStep {
   readonly packets: readonly LessonPacket[];
   /** `capture`: a packet socket has seen the packets. `counters`: TCP_INFO has counted segments. */
   readonly packetSource: "capture" | "counters" | "none";
-  /** Packets that were seen and are not listed. */
+  /** The number of packets that were captured and are not listed. */
   readonly morePackets?: number;
 }
 

@@ -19,7 +19,7 @@ import {
   SOCK_STREAM,
 } from "../sys/constants.js";
 import { CALL_NAMES, type CallExtras, type CallName, CallRing, PEEKS, RECEIVES } from "./callRing.js";
-import { addressDetail, batchDetail, peekDetail, partOf } from "./callDetails.js";
+import { addressDetail, batchDetail, peekDetail, subarrayOrUndefined } from "./callDetails.js";
 import { kindOfDescriptor } from "./kernelState.js";
 import { wrapLifeCalls } from "./lifeCalls.js";
 import { SocketRow } from "./socketRow.js";
@@ -29,7 +29,7 @@ import { wrapTransfers } from "./transferCalls.js";
 export interface MovedBytes {
   readonly call: CallName;
   readonly sent: boolean;
-  /** The data, or the part that fitted the buffer. Undefined if it never was in memory (sendfile, splice). */
+  /** The data, or the part that fitted the buffer. Undefined if it never is in memory of the program (sendfile). */
   readonly bytes: Uint8Array | undefined;
   readonly length: number;
   /** The peer of a datagram, as a sockaddr. */
@@ -39,19 +39,20 @@ export interface MovedBytes {
   readonly line: string | undefined;
 }
 
-/** The receiver of the data that calls move: a capture. */
+/** Gets the data that calls move. A capture implements it. */
 export interface DataObserver {
-  moved(row: SocketRow, moved: MovedBytes): void;
+  /** A call has moved data. For a batch, this is called for each datagram. */
+  onMoved(row: SocketRow, moved: MovedBytes): void;
   /** A read of this socket has returned the end of the stream. */
-  ended(row: SocketRow, call: CallName, line: string | undefined): void;
-  /** A call without data has returned, or a call that sends or receives has failed. */
-  called(row: SocketRow, call: CallName, result: number, detail: string, line: string | undefined): void;
+  onEnd(row: SocketRow, call: CallName, line: string | undefined): void;
+  /** A call that moves no data has returned, or a send or receive has failed with another error than EAGAIN. */
+  onCall(row: SocketRow, call: CallName, result: number, detail: string, line: string | undefined): void;
   /** The descriptor is about to be closed. */
-  closing(row: SocketRow): void;
+  onClosing(row: SocketRow): void;
   /** A message has carried the descriptor to another process or thread. */
-  passed(row: SocketRow): void;
+  onPassed(row: SocketRow): void;
   /** This thread does not own the descriptor any more: it was closed or given away, or other code has closed it. */
-  removed(row: SocketRow): void;
+  onRemoved(row: SocketRow): void;
 }
 
 export interface RecordingOptions {
@@ -63,16 +64,16 @@ export interface RecordingOptions {
 
 const CODE = Object.fromEntries(CALL_NAMES.map((name, code) => [name, code])) as Readonly<Record<CallName, number>>;
 /**
- * At most TIMINGS calls that move data are timed in each TIMING_PERIOD (ms): to read the clock twice takes as long as
- * the rest of a record. While a page shows a socket, all calls are timed.
+ * At most MAX_TIMED calls that move data are timed in each TIMING_PERIOD (ms), because reading the clock twice takes as
+ * long as the rest of a record. While a page shows a socket, all calls are timed.
  */
-const TIMINGS = 1000;
+const MAX_TIMED = 1000;
 const TIMING_PERIOD = 100;
-/** Of the calls that are not timed, one in this number reads the clock. */
+/** One in this many of the calls that are not timed reads the clock. */
 const CALLS_PER_CLOCK_READ = 16;
 /** The first calls of each socket record their line in the program, until the socket has this many lines. */
 const FIRST_LINES = 4;
-/** After this many calls without data in a period, calls record their lines: the finding "busy" shows one. */
+/** After this many calls that moved no data in a period, calls record their lines: the finding "busy" shows one. */
 const MANY_EMPTY = 100;
 
 /** Calls whose result is a number of datagrams. */
@@ -86,7 +87,7 @@ interface HasDescriptor {
   readonly descriptor?: { readonly fd?: unknown };
 }
 
-/** A TLS connection. Node reads and writes its socket, so only its counters are known. */
+/** A TLS connection. Node makes its calls, so the inspector records none of them, and reads these counters. */
 export interface ForeignSocket {
   stats(): TransferStats;
 }
@@ -94,12 +95,12 @@ export interface ForeignSocket {
 type AnyCall = (...args: never[]) => unknown;
 
 export class Recording {
-  /** The table without the wrappers. */
+  /** The table of calls without the wrappers. */
   readonly kernel: Calls = { ...calls };
   /** The open sockets, by descriptor. */
   readonly rows: (SocketRow | undefined)[] = [];
   /** Closed sockets that stay in the table for a while. */
-  readonly kept: Set<SocketRow> = new Set();
+  readonly keptRows: Set<SocketRow> = new Set();
   /** Objects whose descriptor belongs to Node, by the number of their record. */
   readonly foreign: Map<number, SocketRow> = new Map();
   /** By a descriptor that was given away, for example to TLS: the line that made its socket. */
@@ -108,18 +109,18 @@ export class Recording {
   watchers = 0;
   readonly ring: CallRing;
   /** Numbers of the rows that were removed since the table was last refreshed. */
-  readonly gone: number[] = [];
+  readonly removedNumbers: number[] = [];
   observer: DataObserver | undefined;
   #active = true;
   #rowCount = 0;
   /** The number of calls that can still be timed in this period. */
-  #timings = TIMINGS;
+  #timingsLeft = MAX_TIMED;
   /** The number of calls that were not timed. */
   #untimed = 0;
   /** The latest time that was read. */
   #now = clock();
   readonly #timer: NodeJS.Timeout;
-  /** The time at which the last wrapped call returned. */
+  /** The time at which the most recent call of a wrapper of `wrap()` returned. */
   #returned = 0;
   readonly payload: number;
   readonly #wrappers = new Map<keyof Calls, AnyCall>();
@@ -132,7 +133,7 @@ export class Recording {
   constructor({ records, payload }: RecordingOptions) {
     this.ring = new CallRing(records);
     this.payload = payload;
-    this.#timer = setInterval(() => (this.#timings = TIMINGS), TIMING_PERIOD);
+    this.#timer = setInterval(() => (this.#timingsLeft = MAX_TIMED), TIMING_PERIOD);
     this.#timer.unref();
     attachListener(this.#listener);
     wrapTransfers(this);
@@ -151,10 +152,10 @@ export class Recording {
       if ((calls[name] as unknown) === wrapper) (calls as unknown as Record<string, unknown>)[name] = this.kernel[name];
     }
     this.rows.length = 0;
-    this.kept.clear();
+    this.keptRows.clear();
     this.foreign.clear();
     this.givenAway.clear();
-    this.gone.length = 0;
+    this.removedNumbers.length = 0;
     this.ring.clear();
     this.#wrappers.clear();
     this.observer = undefined;
@@ -184,7 +185,7 @@ export class Recording {
   /** @param collected whether the garbage collector has closed the socket */
   remove(row: SocketRow, collected: boolean): void {
     this.rows[row.fd] = undefined;
-    this.observer?.removed(row);
+    this.observer?.onRemoved(row);
     row.collected = collected;
     this.#markClosed(row);
   }
@@ -194,8 +195,8 @@ export class Recording {
     row.state = "closed";
     row.pending = [];
     row.touch();
-    if (row.collected || this.watchers > 0) this.kept.add(row);
-    else this.gone.push(row.number);
+    if (row.collected || this.watchers > 0) this.keptRows.add(row);
+    else this.removedNumbers.push(row.number);
   }
 
   #made({ id, object, line, since }: ObjectRecord): void {
@@ -223,8 +224,8 @@ export class Recording {
     this.#markClosed(row);
   }
 
-  /** The line of the program that makes the current call; undefined if the budget of lines is spent. Takes from it. */
-  line(): string | undefined {
+  /** The line of the program that makes the current call; undefined if the budget of lines, which it uses, is spent. */
+  takeLine(): string | undefined {
     return takeLineBudget() ? callerLine() : undefined;
   }
 
@@ -237,7 +238,7 @@ export class Recording {
   }
 
   /** Replaces an entry of the table of calls. */
-  set<Name extends keyof Calls>(name: Name, wrapper: Calls[Name]): void {
+  replaceCall<Name extends keyof Calls>(name: Name, wrapper: Calls[Name]): void {
     this.#wrappers.set(name, wrapper);
     calls[name] = wrapper;
   }
@@ -245,9 +246,9 @@ export class Recording {
   // ---- calls that move data
 
   /** Returns the time at which a call begins, and counts the call as timed; 0 if the call is not timed. */
-  begin(): number {
-    if (this.#timings <= 0 && this.watchers === 0) return 0;
-    this.#timings--;
+  startTime(): number {
+    if (this.#timingsLeft <= 0 && this.watchers === 0) return 0;
+    this.#timingsLeft--;
     return clock();
   }
 
@@ -264,7 +265,7 @@ export class Recording {
    * @param length the number of bytes that were moved. Default: the result
    * @param segment see {@link MovedBytes.segment}
    */
-  moved(
+  recordTransfer(
     fd: number,
     code: number,
     start: number,
@@ -283,15 +284,15 @@ export class Recording {
     if (row === undefined) return;
     const { observer } = this;
     const isNotable = row.watchers > 0 || row.recordedLines < FIRST_LINES || row.emptyCalls >= MANY_EMPTY;
-    const traced = isNotable || observer !== undefined;
-    const line = traced && takeLineBudget() ? callerLine() : undefined;
+    const mayRecordLine = isNotable || observer !== undefined;
+    const line = mayRecordLine && takeLineBudget() ? callerLine() : undefined;
     if (line !== undefined) row.recordedLines++;
     // With MSG_PEEK the bytes stay in the queue. With MSG_ERRQUEUE the bytes are those of an earlier send.
     const peeks = !sent && (flags & (MSG_PEEK | MSG_ERRQUEUE)) !== 0;
     // A datagram may be empty.
     const moves = !peeks && (result > 0 || (result === 0 && row.type === SOCK_DGRAM));
-    const ends = result === 0 && !sent && asked > 0 && (flags & MSG_ERRQUEUE) === 0 && this.#peerEnded(row);
-    if (ends) row.peerFinished = true;
+    const isEnd = result === 0 && !sent && asked > 0 && (flags & MSG_ERRQUEUE) === 0 && this.#peerEnded(row);
+    if (isEnd) row.peerFinished = true;
     if (moves) {
       const direction = sent ? row.sent : row.received;
       direction.bytes += length;
@@ -303,19 +304,19 @@ export class Recording {
       row.emptyCall = CALL_NAMES[code]!;
       if (line !== undefined) row.emptyLine = line;
     }
-    // A view of the data is made only if it is used: that takes longer than the rest of the record. With MSG_TRUNC, TCP
-    // discards the data and does not write to the buffer.
-    const seen =
+    // A view of the data is made only if it is used, because making one takes longer than the rest of the record. With
+    // MSG_TRUNC, TCP discards the data and does not write to the buffer.
+    const used =
       bytes !== undefined && length > 0 && this.wantsBytes && !(row.type === SOCK_STREAM && (flags & MSG_TRUNC) !== 0)
         ? // With MSG_TRUNC the result of a datagram is its whole length, which may exceed the buffer.
-          partOf(bytes, 0, sent ? length : Math.min(length, asked))
+          subarrayOrUndefined(bytes, 0, sent ? length : Math.min(length, asked))
         : undefined;
     let extras: CallExtras | undefined;
-    if (line !== undefined || seen !== undefined || peeks) {
+    if (line !== undefined || used !== undefined || peeks) {
       extras = {
         line,
         detail: peeks ? peekDetail(flags) : BATCHES.has(code) ? batchDetail(result) : addressText(address),
-        payload: this.payload > 0 && seen !== undefined ? seen.slice(0, this.payload) : undefined,
+        payload: this.payload > 0 && used !== undefined ? used.slice(0, this.payload) : undefined,
       };
     }
     const kind = code | (sent ? 0 : RECEIVES) | (peeks ? PEEKS : 0);
@@ -324,15 +325,15 @@ export class Recording {
     if (observer === undefined) return;
     this.lastLine = line;
     const call = CALL_NAMES[code]!;
-    if (ends) observer.ended(row, call, line);
+    if (isEnd) observer.onEnd(row, call, line);
     else if (result < 0) {
-      if (result !== EAGAIN && !peeks) observer.called(row, call, result, "", line);
+      if (result !== EAGAIN && !peeks) observer.onCall(row, call, result, "", line);
     } else if (moves && !BATCHES.has(code)) {
-      observer.moved(row, { call, sent, bytes: seen, length, address, segment, line });
+      observer.onMoved(row, { call, sent, bytes: used, length, address, segment, line });
     }
   }
 
-  /** The line of the most recent call of `moved()`, if there is an observer. The datagrams of a batch use it. */
+  /** The line of the most recent call of `recordTransfer()`, if there is an observer. The datagrams of a batch use it. */
   lastLine: string | undefined;
 
   /** Whether a read that returned 0 was the end of the stream. An empty record of SOCK_SEQPACKET returns 0, too. */
@@ -348,17 +349,17 @@ export class Recording {
   }
 
   /** How many of `length` bytes the records and the observer use. */
-  wanted(length: number): number {
+  usedLength(length: number): number {
     return this.observer === undefined ? Math.min(length, this.payload) : length;
   }
 
   // ---- calls that open, connect and close
 
   /**
-   * Writes the record of a call that opens, connects or closes. Without a `line`, readers of the record of a call that
-   * opens a socket use the line that made the socket.
+   * Writes the record of a call that opens, connects or closes a socket. If the record of a call that opens a socket
+   * has no `line`, its readers use the line that made the socket.
    */
-  called(
+  recordCall(
     row: SocketRow | undefined,
     call: CallName,
     start: number,
@@ -368,7 +369,7 @@ export class Recording {
   ): void {
     if (row === undefined) return;
     this.ring.push(row, CODE[call], start, this.#returned - start, result, 0, { detail, line });
-    this.observer?.called(row, call, result, detail, line);
+    this.observer?.onCall(row, call, result, detail, line);
   }
 
   /**
@@ -390,11 +391,9 @@ export class Recording {
       this.#returned = clock();
       try {
         after(result, start, args);
-      } catch {
-        // As in `#guard()`.
-      }
+      } catch {}
       return result;
     };
-    this.set(name, wrapper as Calls[Name]);
+    this.replaceCall(name, wrapper as Calls[Name]);
   }
 }

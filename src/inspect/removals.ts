@@ -1,5 +1,5 @@
-// The ids of removed rows, for updates. The list is bounded. If it lacks removals that a receiver has not got, the
-// receiver gets the whole table.
+// The ids of removed rows, for updates. The list is bounded. If it lacks removals since the last update of a receiver,
+// the receiver gets the whole table.
 
 const MAX_REMOVALS = 10_000;
 /** This many removals are dropped at once, so that the list is not moved for each of them. */

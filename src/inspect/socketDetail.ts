@@ -14,7 +14,7 @@ import type { Recording } from "./recording.js";
 import { areEnds, dateOf, type SocketRow } from "./socketRow.js";
 import type { SocketTable } from "./socketTable.js";
 
-/** The call whose payload `redact` gets. */
+/** The call of a payload that `redact` gets. */
 export interface PayloadContext {
   readonly call: string;
   readonly local: string | null;
@@ -27,8 +27,8 @@ export type Redact = (bytes: Buffer, context: PayloadContext) => Uint8Array | nu
 /** Maximum number of samples: ten minutes with two samples a second. */
 const MAX_SAMPLES = 1200;
 /**
- * The shortest time between two samples, in ms. A page that shows the socket takes a sample every 500 ms. This time is
- * shorter, because timers are not exact. With several pages, it prevents more samples.
+ * The shortest time between two samples, in ms. A page that shows the socket takes a sample every 500 ms. This limit is
+ * lower, because timers are not exact. It makes several pages take no more samples than one.
  */
 const MIN_SAMPLE_INTERVAL = 400;
 const MAX_CALLS = 500;
@@ -168,6 +168,7 @@ export class DetailReader {
       shown = null;
       runCallback("redact", () => {
         const value: unknown = redact(Buffer.from(bytes), { call, local: row.local, peer: row.peer });
+        // A replacement may be longer than the payload.
         if (value instanceof Uint8Array) shown = value.subarray(0, Math.max(bytes.length, 1024));
         else if (value !== null) throw new TypeError(`it returned ${typeof value}, required a Uint8Array or null`);
       });

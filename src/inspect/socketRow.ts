@@ -30,7 +30,7 @@ export class SocketRow {
   /** As of `clock()`. */
   madeAt: number;
   line: string | undefined;
-  /** The object of the program; undefined if it was made before the inspector. */
+  /** The object of the program; undefined if it was made before the inspector started. */
   object: WeakRef<object> | undefined;
   /** The listener that accepted the connection. */
   listener: SocketRow | undefined;
@@ -39,15 +39,14 @@ export class SocketRow {
   readonly received: Transfer = { bytes: 0, calls: 0 };
   readonly sent: Transfer = { bytes: 0, calls: 0 };
 
-  // Counters of the current period, for the findings.
-  /** Calls that moved no byte, or accepted no connection. */
+  /** For the findings: the calls in the current period that neither moved bytes nor accepted a connection. */
   emptyCalls: number = 0;
-  /** Calls that moved bytes, or accepted a connection. */
+  /** The calls in the current period that moved bytes, or accepted a connection. */
   movingCalls: number = 0;
   /** The name of the most recent empty call, and the line of the most recent one that recorded its line. */
   emptyCall: CallName | undefined;
   emptyLine: string | undefined;
-  /** The number of recorded calls that move data and have their line. */
+  /** The number of records of calls that move data, and that have a line. */
   recordedLines: number = 0;
   /** When a call last moved bytes or accepted, as of `clock()`. */
   movedAt: number;
@@ -75,7 +74,7 @@ export class SocketRow {
   stuckSince: number = Infinity;
   /** When the accept queue was last seen full. */
   overflowAt: number = -Infinity;
-  /** When the end of the peer was first seen. */
+  /** When a refresh of the table first found that the peer has finished. */
   peerClosedSince: number = Infinity;
   /** When a busy loop was last seen, and the text of that finding. */
   busyAt: number = -Infinity;

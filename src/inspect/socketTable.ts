@@ -9,15 +9,15 @@ import { AF_INET, AF_INET6, AF_UNIX } from "../addr/index.js";
 import { clock } from "../builtins.js";
 import { describe, listWaiting, registry } from "../registry/index.js";
 import { familyName, probe, typeName } from "./kernelState.js";
-import { findingsOf, type FindingLimits, isQuiet, noticeCalls, noticeQueues } from "./findings.js";
+import { findingsOf, type FindingLimits, isQuiet, updateCallFindings, updateQueueFindings } from "./findings.js";
 import type { Finding, SocketReport } from "./protocol.js";
 import type { ForeignSocket, Recording } from "./recording.js";
 import { Removals } from "./removals.js";
 import { areEnds, type SocketRow, type WaitingNow } from "./socketRow.js";
 
 /**
- * Maximum number of rows that one refresh reads from the kernel: of the active ones, which had calls or have bytes in a
- * queue, and of the idle ones.
+ * Maximum number of rows that one refresh reads from the kernel: of the active ones, for example those with calls since
+ * the last refresh or with bytes in a queue, and of the idle ones.
  */
 const MAX_ACTIVE = 1000;
 const MAX_IDLE = 250;
@@ -25,7 +25,7 @@ const MAX_IDLE = 250;
 const KEEP_TIME = 60_000;
 const MAX_KEPT = 1000;
 /** The shortest time, in ms, over which calls are counted for a finding. */
-const SHORTEST_PERIOD = 100;
+const MIN_PERIOD = 100;
 
 const NOTHING_WAITS: readonly WaitingNow[] = [];
 
@@ -49,17 +49,17 @@ export class SocketTable {
   refresh(whole: boolean = false): void {
     const now = clock();
     this.version++;
-    const { rows, foreign, kept, gone } = this.#recording;
+    const { rows, foreign, keptRows, removedNumbers } = this.#recording;
     const periodStart = this.#periodStart;
     // A refresh soon after another one does not end the period.
-    const isNewPeriod = now - periodStart >= SHORTEST_PERIOD;
+    const isNewPeriod = now - periodStart >= MIN_PERIOD;
     if (isNewPeriod) this.#periodStart = now;
     const waiting = this.#waitingCalls();
     const active: SocketRow[] = [];
     const idle: SocketRow[] = [];
     const visit = (row: SocketRow): void => {
-      const changed = this.#count(row, waiting.get(row) ?? NOTHING_WAITS);
-      if (isNewPeriod) noticeCalls(row, now, periodStart);
+      const changed = this.#updateCounters(row, waiting.get(row) ?? NOTHING_WAITS);
+      if (isNewPeriod) updateCallFindings(row, now, periodStart);
       (changed || !row.addressesKnown || row.watchers > 0 || canChangeAlone(row) ? active : idle).push(row);
     };
     for (const row of rows) if (row !== undefined) visit(row);
@@ -67,13 +67,13 @@ export class SocketTable {
     for (const row of whole ? active : readLongestAgo(active, MAX_ACTIVE)) this.#read(row, now);
     for (const row of whole ? idle : readLongestAgo(idle, MAX_IDLE)) this.#read(row, now);
     const forgotten = this.#countForgotten(now);
-    for (const row of kept) {
-      if (now - row.closedAt < KEEP_TIME && kept.size <= MAX_KEPT) continue;
-      kept.delete(row);
-      gone.push(row.number);
+    for (const row of keptRows) {
+      if (now - row.closedAt < KEEP_TIME && keptRows.size <= MAX_KEPT) continue;
+      keptRows.delete(row);
+      removedNumbers.push(row.number);
     }
-    for (const row of this.all()) this.#judge(row, now, forgotten);
-    for (const number of gone.splice(0)) this.#removed.add(`${this.thread}:${number}`, this.version);
+    for (const row of this.all()) this.#updateFindings(row, now, forgotten);
+    for (const number of removedNumbers.splice(0)) this.#removed.add(`${this.thread}:${number}`, this.version);
   }
 
   /** The number of open sockets that no call uses, by the line that made them. */
@@ -87,7 +87,8 @@ export class SocketTable {
   }
 
   /**
-   * The rows that have changed since a version, and the ids of removed rows. With `whole`, as for version 0, all rows.
+   * The rows that have changed since a version, and the ids of removed rows. If `whole`, `changed` has all rows: for
+   * version 0, or if some of the removals are not known any more.
    */
   since(version: number): { readonly whole: boolean; readonly changed: SocketReport[]; readonly removed: string[] } {
     const removed = version === 0 ? undefined : this.#removed.since(version);
@@ -122,7 +123,7 @@ export class SocketTable {
     return undefined;
   }
 
-  /** Counts the pages that show a socket. `on` is true when a page begins to show it, and false when a page ends. */
+  /** Counts the pages that show a socket. `on` is true when a page begins to show it, and false when a page stops. */
   watch(number: number, on: boolean): void {
     this.#recording.watchers = Math.max(0, this.#recording.watchers + (on ? 1 : -1));
     const row = this.find(number);
@@ -142,11 +143,11 @@ export class SocketTable {
   *all(): Iterable<SocketRow> {
     for (const row of this.#recording.rows) if (row !== undefined) yield row;
     yield* this.#recording.foreign.values();
-    yield* this.#recording.kept;
+    yield* this.#recording.keptRows;
   }
 
   /** Updates the counters and waiting calls of a row. Returns whether it had calls since the last refresh. */
-  #count(row: SocketRow, pending: readonly WaitingNow[]): boolean {
+  #updateCounters(row: SocketRow, pending: readonly WaitingNow[]): boolean {
     if (row.foreign) readForeign(row, this.#recording);
     const { received, sent, emptyCalls } = row;
     const counted = received.bytes + received.calls + sent.bytes + sent.calls;
@@ -162,7 +163,7 @@ export class SocketTable {
     if (row.fd < 0) return;
     const { state, local, peer, receiveQueue, sendQueue, acceptLength, acceptLimit, acknowledged, drops } = row;
     probe(this.#recording.kernel, row, now);
-    noticeQueues(row, now, { sendQueue, acknowledged, drops });
+    updateQueueFindings(row, now, { sendQueue, acknowledged, drops });
     if (
       state !== row.state ||
       local !== row.local ||
@@ -177,7 +178,7 @@ export class SocketTable {
   }
 
   /** Updates the findings of a row. Gives a changed row the version of this refresh. */
-  #judge(row: SocketRow, now: number, forgotten: ReadonlyMap<string, number>): void {
+  #updateFindings(row: SocketRow, now: number, forgotten: ReadonlyMap<string, number>): void {
     const findings = findingsOf(row, now, this.#limits, { forgotten });
     if (!sameFindings(findings, row.findings)) {
       row.findings = findings;
@@ -223,8 +224,8 @@ function readForeign(row: SocketRow, { givenAway }: Recording): void {
   const { fd, family } = describe(object) as { readonly fd?: number; readonly family?: string };
   row.fd = fd ?? -1;
   row.touch();
-  // A TLS server makes its connections in an event of the network, where no line of the program runs. The line that
-  // made the socket below is known.
+  // A TLS server makes its connections in an event of the network, where no line of the program runs. So the line is
+  // the one that made the socket below the connection.
   row.line ??= givenAway.get(row.fd);
   row.family =
     family === "AF_INET" ? AF_INET : family === "AF_INET6" ? AF_INET6 : family === "AF_UNIX" ? AF_UNIX : row.family;

@@ -10,7 +10,7 @@ import { SO_LINGER, SOL_SOCKET } from "../sys/constants.js";
 import { ECONNRESET, EINPROGRESS } from "../sys/errno.js";
 import { LITTLE_ENDIAN, view } from "../sys/nativeInts.js";
 import type { CallName } from "./callRing.js";
-import { type Ends, ipAddress } from "./captureEnds.js";
+import { type CaptureAddresses, ipAddress } from "./captureEnds.js";
 import { addressOf, isTcp } from "./kernelState.js";
 import type { MovedBytes } from "./recording.js";
 import type { SocketRow } from "./socketRow.js";
@@ -33,42 +33,42 @@ interface Place {
   readonly side: FlowSide;
 }
 
-/** The keys of an end and of the other end in `#byEnd`. For TCP also the addresses; UNIX sockets get made-up ones. */
+/** The keys of an end and of the other end in `#byEnd`. `ends` has the addresses of TCP; UNIX sockets have none. */
 interface Keys {
   readonly own: string;
   readonly other: string | undefined;
-  readonly ends: Ends | undefined;
+  readonly ends: CaptureAddresses | undefined;
 }
 
-/** The difference of the initial sequence numbers of two connections. */
+/** The difference of the initial sequence numbers of successive connections. */
 const SEQUENCE_STEP = 65_537;
 const NOTHING = new Uint8Array(0);
 /** A buffer for SO_LINGER. */
 const linger = new Uint8Array(8);
 
-const other = (side: FlowSide): FlowSide => (side === "client" ? "server" : "client");
+const otherSide = (side: FlowSide): FlowSide => (side === "client" ? "server" : "client");
 
 export class StreamCapture {
-  readonly #to: CaptureInterface;
+  readonly #captureInterface: CaptureInterface;
   readonly #kernel: Calls;
   readonly #places = new Map<SocketRow, Place>();
   readonly #byEnd = new Map<string, Connection>();
-  /** Sockets that have called connect(). */
+  /** Sockets on which the program has called connect(), or send() with MSG_FASTOPEN. */
   readonly #connected = new WeakSet<SocketRow>();
   /** Sockets whose close() sends RST: SO_LINGER with a time of 0, or unread bytes. */
   readonly #abortive = new WeakSet<SocketRow>();
-  /** Sockets that another process or thread has, too. */
+  /** Sockets of which another process or thread has a descriptor, too. */
   readonly #passed = new WeakSet<SocketRow>();
   /** The numbers of UNIX connections and of all connections so far. */
   #unixCount = 0;
   #count = 0;
 
-  constructor(to: CaptureInterface, kernel: Calls) {
-    this.#to = to;
+  constructor(captureInterface: CaptureInterface, kernel: Calls) {
+    this.#captureInterface = captureInterface;
     this.#kernel = kernel;
   }
 
-  moved(row: SocketRow, { sent, bytes = NOTHING, length, address }: MovedBytes, comment: string): void {
+  onMoved(row: SocketRow, { sent, bytes = NOTHING, length, address }: MovedBytes, comment: string): void {
     // A send with MSG_FASTOPEN has an address, and connects.
     if (sent && address !== undefined) this.#connected.add(row);
     const place = this.#placeOf(row, comment);
@@ -80,8 +80,8 @@ export class StreamCapture {
       flow.data(side, bytes, { comment, length });
       return;
     }
-    const from = other(side);
-    // The bytes that the capture has already, because their sender is in this thread.
+    const from = otherSide(side);
+    // These bytes are in the capture already, because their sender is or was in this thread.
     const captured = Math.min(length, ahead[from]);
     ahead[from] -= captured;
     // If the sender is in this thread, its own calls add its bytes to the capture.
@@ -89,17 +89,17 @@ export class StreamCapture {
     flow.data(from, bytes.subarray(captured), { comment, length: length - captured });
   }
 
-  /** A call of this socket has returned that the peer has finished. */
-  ended(row: SocketRow, comment: string): void {
+  /** A read of this socket has returned the end of the stream. */
+  onEnd(row: SocketRow, comment: string): void {
     const place = this.#placeOf(row, comment);
-    place?.connection.flow.finish(other(place.side), { comment });
+    place?.connection.flow.finish(otherSide(place.side), { comment });
   }
 
-  called(row: SocketRow, call: CallName, result: number, detail: string, comment: string): void {
+  onCall(row: SocketRow, call: CallName, result: number, detail: string, comment: string): void {
     if (call === "connect") {
       if (result !== 0 && result !== EINPROGRESS) return;
       // A socket can connect again after connect() has failed or dissolved its connection.
-      this.removed(row);
+      this.onRemoved(row);
       this.#connected.add(row);
       if (result === 0) this.#placeOf(row, comment);
     } else if (call === "dup") {
@@ -119,7 +119,7 @@ export class StreamCapture {
       place?.connection.flow.note(place.side, { comment: `${comment}: later bytes of this end are not recorded` });
     } else if (result === ECONNRESET) {
       const place = this.#places.get(row);
-      place?.connection.flow.reset(other(place.side), { comment });
+      place?.connection.flow.reset(otherSide(place.side), { comment });
     } else if (result === EINPROGRESS) {
       // A send with MSG_FASTOPEN has begun to connect.
       this.#connected.add(row);
@@ -127,18 +127,18 @@ export class StreamCapture {
   }
 
   /**
-   * Stores whether close() will reset the connection. A socket that is closed with unread bytes sends RST (RFC 1122,
-   * section 4.2.2.13), and a UNIX socket resets its peer.
+   * Stores whether close() will reset the connection. If a socket is closed with unread bytes, TCP sends RST (RFC 1122,
+   * section 4.2.2.13), and a call on the peer of a UNIX socket fails with ECONNRESET.
    */
-  closing(row: SocketRow): void {
+  onClosing(row: SocketRow): void {
     if (this.#places.has(row) && this.#kernel.inq(row.fd) > 0) this.#abortive.add(row);
   }
 
-  passed(row: SocketRow): void {
+  onPassed(row: SocketRow): void {
     this.#passed.add(row);
   }
 
-  removed(row: SocketRow): void {
+  onRemoved(row: SocketRow): void {
     const place = this.#places.get(row);
     if (place === undefined) return;
     this.#places.delete(row);
@@ -160,7 +160,7 @@ export class StreamCapture {
     else this.#abortive.delete(row);
   }
 
-  /** Ends the connection in the capture, if this is the last descriptor of the end. */
+  /** Ends this end of the connection in the capture, unless this thread has another descriptor of it. */
   #close(row: SocketRow, comment: string): void {
     const place = this.#places.get(row);
     if (place === undefined) return;
@@ -189,13 +189,13 @@ export class StreamCapture {
   }
 
   /** The connection of the socket, if another socket of this thread is one of its ends. */
-  #find({ pair }: SocketRow, { own, other: far }: Keys): Place | undefined {
+  #find({ pair }: SocketRow, { own, other }: Keys): Place | undefined {
     const ofPair = pair === undefined ? undefined : this.#places.get(pair);
-    if (ofPair !== undefined) return { connection: ofPair.connection, side: other(ofPair.side) };
+    if (ofPair !== undefined) return { connection: ofPair.connection, side: otherSide(ofPair.side) };
     const same = this.#byEnd.get(own);
     if (same !== undefined) return { connection: same, side: same.keySide };
-    const opposite = far === undefined ? undefined : this.#byEnd.get(far);
-    return opposite === undefined ? undefined : { connection: opposite, side: other(opposite.keySide) };
+    const opposite = other === undefined ? undefined : this.#byEnd.get(other);
+    return opposite === undefined ? undefined : { connection: opposite, side: otherSide(opposite.keySide) };
   }
 
   #make(row: SocketRow, { own, ends }: Keys, comment: string): Place {
@@ -204,7 +204,7 @@ export class StreamCapture {
     const [client, server] = side === "client" ? [local, peer] : [peer, local];
     // Each connection has other sequence numbers, because a later connection may have the same addresses.
     const initialSequence = (this.#count++ * SEQUENCE_STEP) >>> 0;
-    const flow = new TcpFlow(this.#to, { client, server, initialSequence });
+    const flow = new TcpFlow(this.#captureInterface, { client, server, initialSequence });
     const name = row.family === AF_UNIX ? this.#pathOf(row, side) : "";
     flow.open({ comment: name === "" ? comment : `${comment}: unix:${name}` });
     const connection: Connection = {
@@ -244,12 +244,12 @@ export class StreamCapture {
   #unixKeys(row: SocketRow): Keys | undefined {
     if (addressOf(this.#kernel, "getpeername", row.fd) === undefined) return undefined;
     const own = inodeOf(row.fd);
-    const far = peerInode(this.#kernel, own);
-    return { own: `unix ${own}`, other: far === 0 ? undefined : `unix ${far}`, ends: undefined };
+    const peer = peerInode(this.#kernel, own);
+    return { own: `unix ${own}`, other: peer === 0 ? undefined : `unix ${peer}`, ends: undefined };
   }
 
   /** Addresses for a UNIX connection. Successive clients have different ports. */
-  #unixEnds(side: FlowSide): Ends {
+  #unixEnds(side: FlowSide): CaptureAddresses {
     const client = new InetAddress("127.0.0.1", 1024 + (this.#unixCount++ % 64_000));
     const server = new InetAddress("127.0.0.1", 1);
     return side === "client" ? { local: client, peer: server } : { local: server, peer: client };

@@ -4,7 +4,7 @@
 import type { Worker } from "node:worker_threads";
 
 import { workerThreads } from "../builtins.js";
-import { guarded } from "./guard.js";
+import { runGuarded } from "./guard.js";
 import type { SocketDetail, SocketReport } from "./protocol.js";
 import { Removals } from "./removals.js";
 import type { DetailReader } from "./socketDetail.js";
@@ -20,7 +20,7 @@ const MAX_ENDED = 1000;
 
 /** Every message goes to all threads. `to` names the receivers. */
 type Message =
-  /** The main thread has an inspector now, and asks each worker for its whole table. */
+  /** The main thread has an inspector now, and requests the whole table of each worker. */
   | { readonly to: "workers"; readonly type: "who" }
   | { readonly to: "workers"; readonly type: "watch"; readonly id: string; readonly on: boolean }
   | { readonly to: "workers"; readonly type: "detail"; readonly id: string; readonly request: number }
@@ -78,13 +78,13 @@ class Channel {
     // oxlint-disable-next-line unicorn/prefer-add-event-listener -- see above
     this.#channel.onmessage = (event: unknown): void => {
       const { data } = event as { readonly data?: unknown };
-      if (this.#open && isMessage(data)) guarded(() => onMessage(data));
+      if (this.#open && isMessage(data)) runGuarded(() => onMessage(data));
     };
     (this.#channel as unknown as { unref(): void }).unref();
   }
 
   post(message: Message): void {
-    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- that of windows has an origin
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- only a window has an origin
     if (this.#open) this.#channel.postMessage(message);
   }
 
@@ -95,26 +95,26 @@ class Channel {
 }
 
 /**
- * Calls `callback` with the thread id of each worker that this thread has started, when that worker ends. Returns a
- * function that stops this.
+ * Calls `callback` with the thread id of each worker that this thread starts from now on, when that worker ends.
+ * Returns a function that ends this for workers that are started later.
  */
 function onWorkerEnd(callback: (thread: number) => void): () => void {
   const onWorker = (worker: Worker): void => {
     const { threadId } = worker;
-    worker.once("exit", () => guarded(() => callback(threadId)));
+    worker.once("exit", () => runGuarded(() => callback(threadId)));
   };
   process.on("worker", onWorker);
   return () => void process.off("worker", onWorker);
 }
 
-/** Sends the table of a worker thread to the main thread, and answers its requests. */
+/** Sends the table of a worker thread to the main thread, and answers the requests of the main thread. */
 export class WorkerSide {
   readonly #table: SocketTable;
   readonly #recording: Recording;
   readonly #details: DetailReader;
   readonly #channel: Channel;
   readonly #offWorkerEnd: () => void;
-  readonly #onExit = (): void => guarded(() => this.close());
+  readonly #onExit = (): void => runGuarded(() => this.close());
   /** The version of the table that was sent last. */
   #sentVersion = 0;
   #open = true;
@@ -129,7 +129,7 @@ export class WorkerSide {
     process.on("exit", this.#onExit);
   }
 
-  /** Sends what has changed. */
+  /** Sends the changes since the last update. */
   update(): void {
     const { thread, version } = this.#table;
     const { whole, changed, removed } = this.#table.since(this.#sentVersion);
@@ -211,7 +211,7 @@ export class MainSide {
     const whole = removed === undefined;
     const changed: SocketReport[] = [];
     for (const row of this.#rows.values()) if (whole || row.version > version) changed.push(row.report);
-    // When a worker sends its whole table again, its rows are removed and then added.
+    // When a worker sends its whole table again, its rows are removed and then added. So `#removed` may have their ids.
     return { whole, changed, removed: removed?.filter((id) => !this.#rows.has(id)) ?? [] };
   }
 

@@ -1,8 +1,8 @@
 // The capture of a program: the data that its sockets send and receive, as packets in a file of the format pcapng.
 //
-// The inspector sees the data of calls and no packets. So it makes packets (berkeley/pcapng) with the real addresses:
-// streamCapture.ts for connections, datagramCapture.ts for datagrams. Data that never is in memory of the program
-// (sendfile, splice) is recorded with its length alone.
+// The inspector gets the data of calls and no packets. So it makes packets (berkeley/pcapng), for IP sockets with the
+// real addresses: streamCapture.ts for connections, datagramCapture.ts for datagrams. Data that never is in memory of
+// the program (sendfile, splice) is recorded with its length alone.
 
 import { Capture, CaptureFile } from "../pcapng/index.js";
 import type { Calls } from "../sys/calls.js";
@@ -14,7 +14,7 @@ import type { DataObserver, MovedBytes } from "./recording.js";
 import type { SocketRow } from "./socketRow.js";
 import { StreamCapture } from "./streamCapture.js";
 
-/** Names the data that a capture does not have. It is a part of the comment of the capture. */
+/** The part of the comment of a capture that names the data which the capture does not have. */
 const MISSING =
   "What sendfile and splice have moved has its length, and no content. Bytes that Node.js itself moves are missing: TLS, node:net.";
 
@@ -35,37 +35,37 @@ export class TrafficCapture implements DataObserver {
       application: "berkeley",
       comment: `Sockets of ${about}. ${MISSING}`,
     });
-    const to = capture.addInterface({ name: "berkeley", description: about });
-    this.#streams = new StreamCapture(to, kernel);
-    this.#datagrams = new DatagramCapture(to, kernel);
+    const captureInterface = capture.addInterface({ name: "berkeley", description: about });
+    this.#streams = new StreamCapture(captureInterface, kernel);
+    this.#datagrams = new DatagramCapture(captureInterface, kernel);
   }
 
-  moved(row: SocketRow, moved: MovedBytes): void {
+  onMoved(row: SocketRow, moved: MovedBytes): void {
     const comment = commentOf(row, moved.call, moved.line);
-    if (row.type === SOCK_DGRAM) this.#datagrams.moved(row, moved, comment);
-    else this.#streams.moved(row, moved, comment);
+    if (row.type === SOCK_DGRAM) this.#datagrams.onMoved(row, moved, comment);
+    else this.#streams.onMoved(row, moved, comment);
   }
 
-  ended(row: SocketRow, call: CallName, line: string | undefined): void {
-    this.#streams.ended(row, `${commentOf(row, call, line)}: the peer has finished`);
+  onEnd(row: SocketRow, call: CallName, line: string | undefined): void {
+    this.#streams.onEnd(row, `${commentOf(row, call, line)}: the peer has finished`);
   }
 
-  called(row: SocketRow, call: CallName, result: number, detail: string, line: string | undefined): void {
+  onCall(row: SocketRow, call: CallName, result: number, detail: string, line: string | undefined): void {
     const comment = commentOf(row, call, line);
-    if (row.type === SOCK_DGRAM) this.#datagrams.called(row, call, result, detail);
-    else this.#streams.called(row, call, result, detail, comment);
+    if (row.type === SOCK_DGRAM) this.#datagrams.onCall(row, call, result, detail);
+    else this.#streams.onCall(row, call, result, detail, comment);
   }
 
-  closing(row: SocketRow): void {
-    this.#streams.closing(row);
+  onClosing(row: SocketRow): void {
+    this.#streams.onClosing(row);
   }
 
-  passed(row: SocketRow): void {
-    this.#streams.passed(row);
+  onPassed(row: SocketRow): void {
+    this.#streams.onPassed(row);
   }
 
-  removed(row: SocketRow): void {
-    this.#streams.removed(row);
+  onRemoved(row: SocketRow): void {
+    this.#streams.onRemoved(row);
   }
 
   flush(): void {
@@ -85,10 +85,10 @@ function commentOf(row: SocketRow, call: CallName, line: string | undefined): st
 }
 
 /**
- * The file of a thread. Each worker thread and each child process has a file of its own, because the blocks of two
- * writers would be mixed.
+ * The name of the file of a thread. Each worker thread and each child process has a file of its own, because the blocks
+ * of two writers would be mixed.
  */
-export function captureName(path: string, thread: number, env: NodeJS.ProcessEnv): string {
+export function capturePath(path: string, thread: number, env: NodeJS.ProcessEnv): string {
   const suffix = `${ownsEnvironment(env) ? "" : `-${process.pid}`}${thread === 0 ? "" : `-thread${thread}`}`;
   const end = path.endsWith(".pcapng") ? ".pcapng" : "";
   return suffix === "" ? path : `${path.slice(0, path.length - end.length)}${suffix}${end}`;

@@ -9,7 +9,7 @@ import { forEachMessage } from "../cmsg/layout.js";
 import { MSG_ERRQUEUE, MSG_PEEK, SCM_RIGHTS, SOL_SOCKET, SOL_UDP, UDP_GRO, UDP_SEGMENT } from "../sys/constants.js";
 import { EAGAIN } from "../sys/errno.js";
 import { LITTLE_ENDIAN, view } from "../sys/nativeInts.js";
-import { partOf } from "./callDetails.js";
+import { subarrayOrUndefined } from "./callDetails.js";
 import { CALL_NAMES, type CallName } from "./callRing.js";
 import type { Recording } from "./recording.js";
 
@@ -21,8 +21,8 @@ export function wrapTransfers(recording: Recording): void {
   // The two most frequent calls are read from the table once.
   // oxlint-disable-next-line typescript/unbound-method -- functions of the addon use no `this`
   const { recv, send } = kernel;
-  recording.set("recv", (fd, bytes, length, flags) => {
-    const start = recording.begin();
+  recording.replaceCall("recv", (fd, bytes, length, flags) => {
+    const start = recording.startTime();
     const result =
       length === undefined
         ? recv(fd, bytes)
@@ -30,21 +30,31 @@ export function wrapTransfers(recording: Recording): void {
           ? recv(fd, bytes, length)
           : recv(fd, bytes, length, flags);
     try {
-      recording.moved(fd, CODE.recv, start, result, bytes, false, flags ?? 0, undefined, length ?? bytes.length);
+      recording.recordTransfer(
+        fd,
+        CODE.recv,
+        start,
+        result,
+        bytes,
+        false,
+        flags ?? 0,
+        undefined,
+        length ?? bytes.length,
+      );
     } catch {}
     return result;
   });
-  recording.set("recvAt", (fd, bytes, offset, length) => {
-    const start = recording.begin();
+  recording.replaceCall("recvAt", (fd, bytes, offset, length) => {
+    const start = recording.startTime();
     const result = kernel.recvAt(fd, bytes, offset, length);
     try {
-      const part = result > 0 && recording.wantsBytes ? partOf(bytes, offset) : undefined;
-      recording.moved(fd, CODE.recv, start, result, part, false, 0, undefined, length);
+      const part = result > 0 && recording.wantsBytes ? subarrayOrUndefined(bytes, offset) : undefined;
+      recording.recordTransfer(fd, CODE.recv, start, result, part, false, 0, undefined, length);
     } catch {}
     return result;
   });
-  recording.set("send", (fd, bytes, offset, flags) => {
-    const start = recording.begin();
+  recording.replaceCall("send", (fd, bytes, offset, flags) => {
+    const start = recording.startTime();
     const result =
       offset === undefined
         ? send(fd, bytes)
@@ -52,30 +62,31 @@ export function wrapTransfers(recording: Recording): void {
           ? send(fd, bytes, offset)
           : send(fd, bytes, offset, flags);
     try {
-      const part = offset === undefined || offset === 0 || !recording.wantsBytes ? bytes : partOf(bytes, offset);
-      recording.moved(fd, CODE.send, start, result, part, true, 0, undefined, 0);
+      const part =
+        offset === undefined || offset === 0 || !recording.wantsBytes ? bytes : subarrayOrUndefined(bytes, offset);
+      recording.recordTransfer(fd, CODE.send, start, result, part, true, 0, undefined, 0);
     } catch {}
     return result;
   });
-  recording.set("recvfrom", (fd, bytes, length, flags, address) => {
-    const start = recording.begin();
+  recording.replaceCall("recvfrom", (fd, bytes, length, flags, address) => {
+    const start = recording.startTime();
     const result = kernel.recvfrom(fd, bytes, length, flags, address);
     try {
       const from = result < 0 ? undefined : writtenAddress(address);
-      recording.moved(fd, CODE.recvfrom, start, result, bytes, false, flags, from, length);
+      recording.recordTransfer(fd, CODE.recvfrom, start, result, bytes, false, flags, from, length);
     } catch {}
     return result;
   });
-  recording.set("sendto", (fd, bytes, flags, address) => {
-    const start = recording.begin();
+  recording.replaceCall("sendto", (fd, bytes, flags, address) => {
+    const start = recording.startTime();
     const result = kernel.sendto(fd, bytes, flags, address);
     try {
-      recording.moved(fd, CODE.sendto, start, result, bytes, true, 0, address, 0);
+      recording.recordTransfer(fd, CODE.sendto, start, result, bytes, true, 0, address, 0);
     } catch {}
     return result;
   });
-  recording.set("recvmsg", (fd, parts, flags, address, control, out) => {
-    const start = recording.begin();
+  recording.replaceCall("recvmsg", (fd, parts, flags, address, control, out) => {
+    const start = recording.startTime();
     const result = kernel.recvmsg(fd, parts, flags, address, control, out);
     try {
       const from = address === null || result < 0 ? undefined : writtenAddress(address);
@@ -85,70 +96,82 @@ export function wrapTransfers(recording: Recording): void {
       const { observer } = recording;
       const observed = observer !== undefined && control !== null && result > 0;
       const segment = observed ? segmentOf(control, view(out).getUint32(0, LITTLE_ENDIAN), UDP_GRO) : 0;
-      recording.moved(fd, CODE.recvmsg, start, result, bytes, false, flags, from, asked, result, segment);
+      recording.recordTransfer(fd, CODE.recvmsg, start, result, bytes, false, flags, from, asked, result, segment);
     } catch {}
     return result;
   });
-  recording.set("sendmsg", (fd, parts, skip, flags, address, control) => {
-    const start = recording.begin();
+  recording.replaceCall("sendmsg", (fd, parts, skip, flags, address, control) => {
+    const start = recording.startTime();
     const result = kernel.sendmsg(fd, parts, skip, flags, address, control);
     try {
       const bytes = joined(recording, parts, skip, result);
       const observed = recording.observer !== undefined && control !== null && result >= 0;
       const segment = observed ? segmentOf(control, control.length, UDP_SEGMENT) : 0;
-      recording.moved(fd, CODE.sendmsg, start, result, bytes, true, 0, address ?? undefined, 0, result, segment);
+      recording.recordTransfer(
+        fd,
+        CODE.sendmsg,
+        start,
+        result,
+        bytes,
+        true,
+        0,
+        address ?? undefined,
+        0,
+        result,
+        segment,
+      );
       if (observed) reportPassed(recording, control);
     } catch {}
     return result;
   });
-  recording.set("recvmmsg", (fd, slab, table, control, flags) => {
-    const start = recording.begin();
+  recording.replaceCall("recvmmsg", (fd, slab, table, control, flags) => {
+    const start = recording.startTime();
     const result = kernel.recvmmsg(fd, slab, table, control, flags);
     try {
       recordBatch(recording, fd, CODE.recvmmsg, start, result, slab, table, 0, flags);
     } catch {}
     return result;
   });
-  recording.set("sendmmsg", (fd, slab, table, from, to, flags) => {
-    const start = recording.begin();
+  recording.replaceCall("sendmmsg", (fd, slab, table, from, to, flags) => {
+    const start = recording.startTime();
     const result = kernel.sendmmsg(fd, slab, table, from, to, flags);
     try {
       recordBatch(recording, fd, CODE.sendmmsg, start, result, slab, table, from, 0);
     } catch {}
     return result;
   });
-  recording.set("sendfile", (out, file, offset, count) => {
-    const start = recording.begin();
+  recording.replaceCall("sendfile", (out, file, offset, count) => {
+    const start = recording.startTime();
     const result = kernel.sendfile(out, file, offset, count);
     try {
-      recording.moved(out, CODE.sendfile, start, result, undefined, true, 0, undefined, 0);
+      recording.recordTransfer(out, CODE.sendfile, start, result, undefined, true, 0, undefined, 0);
     } catch {}
     return result;
   });
-  recording.set("splice", (from, to, count) => {
-    const start = recording.begin();
+  recording.replaceCall("splice", (from, to, count) => {
+    const start = recording.startTime();
     const result = kernel.splice(from, to, count);
     try {
       // One of the two descriptors is a pipe, and pipes have no row. So the socket is the one with a row.
       const sent = recording.rows[to] !== undefined || recording.rowOf(from) === undefined;
-      recording.moved(sent ? to : from, CODE.splice, start, result, undefined, sent, 0, undefined, count);
+      recording.recordTransfer(sent ? to : from, CODE.splice, start, result, undefined, sent, 0, undefined, count);
     } catch {}
     return result;
   });
-  recording.set("spliceThrough", (from, readEnd, writeEnd, to, chunkSize, budget, out, ...rest) => {
-    const start = recording.begin();
+  recording.replaceCall("spliceThrough", (from, readEnd, writeEnd, to, chunkSize, budget, out, ...rest) => {
+    const start = recording.startTime();
     const result = kernel.spliceThrough(from, readEnd, writeEnd, to, chunkSize, budget, out, ...rest);
     try {
       const counts = view(out);
       const [read, written] = [counts.getUint32(0, LITTLE_ENDIAN), counts.getUint32(4, LITTLE_ENDIAN)];
-      if (read > 0) recording.moved(from, CODE.splice, start, read, undefined, false, 0, undefined, budget);
-      if (written > 0) recording.moved(to, CODE.splice, start, written, undefined, true, 0, undefined, 0);
+      if (read > 0) recording.recordTransfer(from, CODE.splice, start, read, undefined, false, 0, undefined, budget);
+      if (written > 0) recording.recordTransfer(to, CODE.splice, start, written, undefined, true, 0, undefined, 0);
       // If both counts are equal, the source has stopped the call. Otherwise the destination has.
       const done = result > 0 || (result === EAGAIN && read > 0);
       if (!done && read === written) {
-        recording.moved(from, CODE.splice, start, result, undefined, false, 0, undefined, budget);
+        recording.recordTransfer(from, CODE.splice, start, result, undefined, false, 0, undefined, budget);
       } else if (!done) {
-        recording.moved(to, CODE.splice, start, result, undefined, true, 0, undefined, 0);
+        recording.recordTransfer(to, CODE.splice, start, result, undefined, true, 0, undefined, 0);
       }
     } catch {}
     return result;
@@ -167,14 +190,14 @@ function joined(
 ): Uint8Array | undefined {
   if (count <= 0 || !recording.wantsBytes) return undefined;
   try {
-    return copied(parts, skip, recording.wanted(count));
+    return copied(parts, skip, recording.usedLength(count));
   } catch {
     // There is no memory for a copy, or a buffer was detached.
     return undefined;
   }
 }
 
-/** Bytes of the buffers from `skip` on: a view of one buffer, or a copy of several. */
+/** At most `length` bytes of the buffers, from `skip` on: a view of one buffer, or a copy of several. */
 function copied(parts: readonly Uint8Array[], skip: number, length: number): Uint8Array {
   let at = skip;
   let found = 0;
@@ -223,7 +246,7 @@ function reportPassed(recording: Recording, control: Uint8Array): void {
     if (level !== SOL_SOCKET || type !== SCM_RIGHTS) return;
     for (let at = 0; at + 4 <= data.length; at += 4) {
       const row = recording.rows[view(data).getInt32(at, LITTLE_ENDIAN)];
-      if (row !== undefined) recording.observer?.passed(row);
+      if (row !== undefined) recording.observer?.onPassed(row);
     }
   });
 }
@@ -258,7 +281,7 @@ function recordBatch(
     bytes = Buffer.concat(pieces).subarray(0, recording.payload);
   }
   // The requested number of bytes is not known here. It is at least `length`.
-  recording.moved(fd, code, start, count, bytes, sent, flags, undefined, Math.max(1, length), length);
+  recording.recordTransfer(fd, code, start, count, bytes, sent, flags, undefined, Math.max(1, length), length);
   const { observer, lastLine: line } = recording;
   const row = recording.rows[fd];
   if (observer === undefined || row === undefined || (flags & (MSG_PEEK | MSG_ERRQUEUE)) !== 0) return;
@@ -266,7 +289,7 @@ function recordBatch(
     const entry = at * ENTRY_WORDS;
     const name = (entry + NAME) * 4;
     const nameLength = words[entry + NAME_LENGTH]!;
-    observer.moved(row, {
+    observer.onMoved(row, {
       call: CALL_NAMES[code]!,
       sent,
       bytes: bytesOf(at),

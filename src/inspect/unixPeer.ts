@@ -26,7 +26,7 @@ export function inodeOf(fd: number): number {
   }
 }
 
-/** The inode of the other end; 0 if there is none, or if the kernel has no sock_diag for UNIX sockets. */
+/** The inode of the peer of a UNIX socket; 0 without a peer, or if the kernel has no sock_diag for UNIX sockets. */
 export function peerInode(kernel: Calls, inode: number): number {
   const fd = kernel.socket(AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG);
   if (fd < 0) return 0;
@@ -52,7 +52,7 @@ export function peerInode(kernel: Calls, inode: number): number {
   }
 }
 
-/** Reads UNIX_DIAG_PEER of an answer; 0 if it is missing. */
+/** Reads the attribute UNIX_DIAG_PEER of an answer; 0 if it is missing. */
 function peerOf(answer: Uint8Array): number {
   const fields = view(answer);
   if (answer.length < HEADER + MESSAGE || fields.getUint16(4, LITTLE_ENDIAN) !== SOCK_DIAG_BY_FAMILY) return 0;

@@ -39,18 +39,18 @@ test("a stream of events whose client does not read gets nothing more, and is cu
     destroy: () => (destroyed = true),
   });
   const stream = new EventStream(response as unknown as ServerResponse);
-  assert.equal(stream.ready, true);
+  assert.equal(stream.isReady, true);
   stream.send("table", { text: "a\nb" });
   assert.deepEqual(written, ['event: table\ndata: {"text":"a\\nb"}\n\n']);
-  assert.equal(stream.ready, false);
+  assert.equal(stream.isReady, false);
   response.emit("drain");
-  assert.equal(stream.ready, true);
+  assert.equal(stream.isReady, true);
   stream.send("table", {});
   await clock.advance(29_000);
-  assert.equal(stream.ready, false);
+  assert.equal(stream.isReady, false);
   assert.equal(destroyed, false);
   await clock.advance(2_000);
-  assert.equal(stream.ready, false);
+  assert.equal(stream.isReady, false);
   assert.equal(destroyed, true);
 });
 
@@ -90,7 +90,7 @@ test("the Host of a server on port 80 has no port", () => {
   const access = new Access();
   access.port = 80;
   const path = (headers: object): string | undefined =>
-    access.pathOf({ headers } as IncomingMessage, readTarget(`/api/sockets?token=${access.token}`));
+    access.allowedPath({ headers } as IncomingMessage, readTarget(`/api/sockets?token=${access.token}`));
   assert.equal(path({ host: "127.0.0.1" }), "/api/sockets");
   assert.equal(path({ host: "localhost:80", origin: "http://localhost" }), "/api/sockets");
   assert.equal(path({ host: "[::1]" }), "/api/sockets");

@@ -75,10 +75,10 @@ test("a recording that has stopped holds no record and no row", async () => {
   const rows = new Set([recording.rowOf(left.fileno())!]);
   assert.ok(recording.ring.latest(rows, 10).length >= 2);
   right.close();
-  assert.equal(recording.gone.length, 1);
+  assert.equal(recording.removedNumbers.length, 1);
   recording.stop();
   assert.deepEqual(recording.ring.latest(rows, 10), []);
-  assert.deepEqual([recording.gone, recording.rows, recording.observer], [[], [], undefined]);
+  assert.deepEqual([recording.removedNumbers, recording.rows, recording.observer], [[], [], undefined]);
   left.close();
 });
 

@@ -1,4 +1,4 @@
-// The lesson about backpressure: a reader stops, and then its sender stops too.
+// The lesson about backpressure: a reader stops reading, and then its sender has to stop too.
 
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -6,7 +6,7 @@ import { SocketError } from "../../errors/index.js";
 import { TCP_INFO } from "../../options/index.js";
 import type { Socket } from "../../socket/index.js";
 import { bytesText, type LessonPlan } from "./lesson.js";
-import { outcome } from "./outcome.js";
+import { describeOutcome } from "./outcome.js";
 import { connectedPair } from "./pair.js";
 
 /** The size of the kernel's buffers, and the number of bytes to send. */
@@ -14,7 +14,7 @@ const BUFFER = 32_768;
 const SENT = 1_000_000;
 /** The timeout of sendAll(), in ms. */
 const SEND_TIMEOUT = 300;
-/** Milliseconds to wait until the kernel has sent window probes. */
+/** Milliseconds to wait, so that the kernel sends window probes. */
 const PROBE_TIME = 900;
 
 export const backpressureLesson: LessonPlan = {
@@ -66,7 +66,7 @@ export const backpressureLesson: LessonPlan = {
       {
         title: "The reader takes a little",
         code: () => "await connection.recv(8192);",
-        run: () => outcome(connection.recv(8192), (data) => bytesText(data.length)),
+        run: () => describeOutcome(connection.recv(8192), (data) => bytesText(data.length)),
         text: "This is not enough room. The kernel announces a window again when a large part of the buffer is free, so that the sender does not send many small segments (RFC 9293, section 3.8.6.2.2).",
       },
       {
@@ -87,7 +87,7 @@ export const backpressureLesson: LessonPlan = {
       {
         title: "Sending works again",
         code: () => 'await client.sendAll("back to normal");',
-        run: () => outcome(client.sendAll("back to normal"), () => "nothing"),
+        run: () => describeOutcome(client.sendAll("back to normal"), () => "nothing"),
         text: "This is backpressure: a program that awaits its writes sends only as fast as its peer reads. A program that does not await them collects in memory the bytes that the kernel does not take.",
       },
     ];

@@ -3,7 +3,7 @@
 import type { Socket } from "../../socket/index.js";
 import { SHUT_WR } from "../../sys/constants.js";
 import { bytesText, type LessonPlan, quoted } from "./lesson.js";
-import { outcome } from "./outcome.js";
+import { describeOutcome } from "./outcome.js";
 import { connectedPair } from "./pair.js";
 
 export const halfCloseLesson: LessonPlan = {
@@ -57,7 +57,7 @@ export const halfCloseLesson: LessonPlan = {
       {
         title: "The client can't send any more",
         code: () => 'await client.sendAll("one more thing");',
-        run: () => outcome(client.sendAll("one more thing"), () => "nothing"),
+        run: () => describeOutcome(client.sendAll("one more thing"), () => "nothing"),
         text: "After its FIN the client's kernel refuses to send: EPIPE. No packet is sent. A half-close can't be undone.",
       },
       {

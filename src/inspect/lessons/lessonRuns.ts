@@ -26,7 +26,7 @@ const LESSONS: readonly LessonPlan[] = [
 const MAX_RUNS = 8;
 /** A run ends after this time without a step, in ms. */
 const IDLE_TIMEOUT = 10 * 60_000;
-/** Milliseconds to wait after a step for its last packets: a delayed ACK comes within 40 ms. */
+/** Milliseconds to wait after a step for its last packets: on loopback, a delayed ACK comes within 40 ms. */
 const LAST_PACKETS = 60;
 
 export function lessonSummaries(): LessonSummary[] {
@@ -41,8 +41,8 @@ class Run {
   readonly #steps: LessonStep[] = [];
   readonly #timer: NodeJS.Timeout;
   #ended = false;
-  /** Settles when the most recently requested step has ended. Only then the next one begins. */
-  #last: Promise<unknown> = Promise.resolve();
+  /** Settles when the most recently requested step has ended. A further step begins only then. */
+  #lastStep: Promise<unknown> = Promise.resolve();
 
   constructor(id: string, lesson: LessonPlan, onIdle: (run: Run) => void) {
     this.id = id;
@@ -52,7 +52,7 @@ class Run {
     this.#timer.unref();
   }
 
-  get done(): boolean {
+  get isDone(): boolean {
     return this.#ended || this.#steps.length === this.#plan.length;
   }
 
@@ -61,19 +61,19 @@ class Run {
       id: this.id,
       lesson: this.#lesson,
       steps: [...this.#steps],
-      done: this.done,
+      done: this.isDone,
       titles: this.#plan.map(({ title }) => title),
     };
   }
 
   next(): Promise<LessonRun> {
-    const step = this.#last.then(() => this.#next());
-    this.#last = step.catch(() => undefined);
+    const step = this.#lastStep.then(() => this.#runStep());
+    this.#lastStep = step.catch(() => undefined);
     return step;
   }
 
-  async #next(): Promise<LessonRun> {
-    if (this.done) return this.report();
+  async #runStep(): Promise<LessonRun> {
+    if (this.isDone) return this.report();
     this.#timer.refresh();
     const { title, code, run, text } = this.#plan[this.#steps.length]!;
     const scene = this.#scene;
@@ -92,7 +92,7 @@ class Run {
     const after = scene.observe();
     const packets = await tap.stop();
     this.#steps.push({ title, code: code(), result, text, before, after, ...packets });
-    if (this.done) this.end();
+    if (this.isDone) this.end();
     return this.report();
   }
 
@@ -130,6 +130,7 @@ export class LessonRuns {
     }
   }
 
+  /** Returns whether there was such a run. */
   end(id: string): boolean {
     this.#runs.get(id)?.end();
     return this.#runs.delete(id);

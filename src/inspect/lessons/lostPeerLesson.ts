@@ -1,7 +1,7 @@
-// A peer whose process ends, and a peer whose machine fails.
+// The lesson about a peer whose process ends, and a peer whose machine fails.
 //
-// The process is a real one. For the machine, a socket has a filter that drops every packet before TCP gets it. So the
-// kernel answers with neither ACK nor RST, as after the loss of a cable.
+// The process is a real one. For the failure of the machine, a socket has a filter that drops every packet before TCP
+// gets it. So the kernel answers with neither ACK nor RST, as after the loss of a cable.
 
 import type { ChildProcess } from "node:child_process";
 
@@ -9,15 +9,15 @@ import { SO_ATTACH_FILTER, TCP_INFO, TCP_USER_TIMEOUT } from "../../options/inde
 import type { Socket } from "../../socket/index.js";
 import { BPF_K, BPF_RET } from "../../sys/constants.js";
 import { bytesText, descriptorOf, type LessonPlan, quoted } from "./lesson.js";
-import { outcome } from "./outcome.js";
+import { describeOutcome } from "./outcome.js";
 import { connectedPair } from "./pair.js";
 import type { Scene } from "./scene.js";
 
-/** Milliseconds until a call of the lesson fails, and until the kernel gives up on the silent peer. */
+/** The timeout of the calls of the lesson that wait, in ms, and the TCP_USER_TIMEOUT for the silent peer. */
 const START_TIMEOUT = 20_000;
 const USER_TIMEOUT = 1_500;
 
-/** Starts a client in a process of its own. It keeps its connection until it is killed. */
+/** Starts a client in a process of its own. The process keeps its connection until it is killed. */
 async function startClient(scene: Scene, port: number): Promise<ChildProcess> {
   const { spawn } = await import("node:child_process");
   const program = `const s = require("node:net").connect(${port}, "127.0.0.1"); s.write("connected"); s.resume();`;
@@ -104,14 +104,15 @@ export const lostPeerLesson: LessonPlan = {
       {
         title: "The server sends to the ended process",
         code: () => 'await connection.sendAll("first message");',
-        run: () => outcome(connection.sendAll("first message"), () => "nothing: the kernel has taken all 13 bytes"),
+        run: () =>
+          describeOutcome(connection.sendAll("first message"), () => "nothing: the kernel has taken all 13 bytes"),
         text: "sendAll() succeeds, because the kernel has taken the bytes: after FIN a peer can still read. But no socket has the connection any more, so the other kernel answers with RST.",
       },
       {
         title: "The server sends again",
         code: () => 'await connection.sendAll("second message");',
-        run: () => outcome(connection.sendAll("second message"), () => "nothing"),
-        text: "After the reset the kernel refuses to send. The call after the one that failed returns the error, as with most errors of a network.",
+        run: () => describeOutcome(connection.sendAll("second message"), () => "nothing"),
+        text: "After the reset the kernel refuses to send. The first call had succeeded, and a later call returns the error, as with most errors of a network.",
       },
       {
         title: "A machine that goes silent",
@@ -139,7 +140,9 @@ export const lostPeerLesson: LessonPlan = {
         code: () => "await near.recv(1024);",
         async run() {
           const before = near.getsockopt(TCP_INFO).tcpi_total_retrans;
-          const result = await outcome(near.recv(1024, { timeout: START_TIMEOUT }), (data) => bytesText(data.length));
+          const result = await describeOutcome(near.recv(1024, { timeout: START_TIMEOUT }), (data) =>
+            bytesText(data.length),
+          );
           const sent = near.getsockopt(TCP_INFO).tcpi_total_retrans - before;
           return `${result} (sent again ${sent} ${sent === 1 ? "time" : "times"})`;
         },

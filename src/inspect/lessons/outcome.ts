@@ -3,7 +3,7 @@
 import { SocketError } from "../../errors/index.js";
 
 /** Returns the text of the result, or of an error of the kernel. Other errors are thrown, and end the run. */
-export async function outcome<T>(call: Promise<T>, show: (value: T) => string): Promise<string> {
+export async function describeOutcome<T>(call: Promise<T>, show: (value: T) => string): Promise<string> {
   try {
     return show(await call);
   } catch (error) {

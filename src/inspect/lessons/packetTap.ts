@@ -1,5 +1,5 @@
 // The packets of a step. A packet socket on the loopback interface (packet(7)) captures them, which needs CAP_NET_RAW.
-// Without it, the numbers of segments in TCP_INFO are shown.
+// Without it, the step shows the numbers of segments in TCP_INFO.
 //
 // A packet socket for one protocol gets received packets and no sent ones. So it gets each loopback packet once.
 
@@ -44,7 +44,7 @@ function flagsOf(bits: number, hasData: boolean): string {
   return found.join(" ");
 }
 
-/** Reads an IPv4 packet; undefined if it does not belong to one of the ports. */
+/** Reads an IPv4 packet; undefined if none of `ports` is its source or destination. */
 export function readPacket(bytes: Buffer, ports: ReadonlySet<number>, time: number): LessonPacket | undefined {
   if (bytes.length < 20 || bytes[0]! >> 4 !== 4) return undefined;
   const start = (bytes[0]! & 15) * 4;
@@ -64,7 +64,7 @@ export function readPacket(bytes: Buffer, ports: ReadonlySet<number>, time: numb
   return { ...ends, flags: `${flagsOf(bits, data > 0)}${windowText}`, bytes: Math.max(0, data) };
 }
 
-/** Reads an ICMP error. It contains the beginning of the packet that caused it (RFC 792). */
+/** Reads an ICMP error, which contains the beginning of the packet that caused it (RFC 792). */
 function readUnreachable(
   icmp: Buffer,
   ports: ReadonlySet<number>,
@@ -78,8 +78,14 @@ function readUnreachable(
   if (cause.length < start + 4) return undefined;
   const [from, to] = [cause.readUInt16BE(start), cause.readUInt16BE(start + 2)];
   if (!ports.has(from) && !ports.has(to)) return undefined;
-  const what = icmp[1] === 3 ? "port" : "destination";
-  return { time, from: `${source}:${to}`, to: `${destination}:${from}`, flags: `ICMP ${what} unreachable`, bytes: 0 };
+  const unreachable = icmp[1] === 3 ? "port" : "destination";
+  return {
+    time,
+    from: `${source}:${to}`,
+    to: `${destination}:${from}`,
+    flags: `ICMP ${unreachable} unreachable`,
+    bytes: 0,
+  };
 }
 
 export class PacketTap {
@@ -112,7 +118,7 @@ export class PacketTap {
     }
   }
 
-  /** Ends the capture. Returns the packets since the start. */
+  /** Ends the capture. Returns the packets since `start()`. */
   async stop(): Promise<Packets> {
     const socket = this.#socket;
     this.#socket = undefined;
@@ -136,7 +142,7 @@ export class PacketTap {
     return { packets, packetSource: "capture", ...(more > 0 ? { morePackets: more } : {}) };
   }
 
-  /** The segments that TCP_INFO has counted since the start. */
+  /** The segments that TCP_INFO has counted since `start()`. */
   #counted(): Packets {
     const packets: LessonPacket[] = [];
     const counts = this.#scene.counts();

@@ -9,7 +9,7 @@ export interface Pair {
   readonly connection: Socket;
 }
 
-/** @param buffer SO_RCVBUF of the connection and SO_SNDBUF of the client; the kernel's defaults if it is absent */
+/** @param buffer SO_RCVBUF of the connection and SO_SNDBUF of the client; if absent, the defaults of the kernel */
 export async function connectedPair(
   scene: Scene,
   names: readonly [string, string] = ["client", "connection"],

@@ -26,13 +26,13 @@ const STATES = [
   "CLOSING",
 ];
 
-const LITTLE = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
+const LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 
 /** Reads `0100007F:22B8`: the bytes of the address in the machine's byte order, and the port. Both are hexadecimal. */
 function addressOf(text: string): string {
   const [host = "", port = ""] = text.split(":");
   const bytes = [0, 2, 4, 6].map((at) => Number.parseInt(host.slice(at, at + 2), 16));
-  return `${(LITTLE ? bytes.toReversed() : bytes).join(".")}:${Number.parseInt(port, 16)}`;
+  return `${(LITTLE_ENDIAN ? bytes.toReversed() : bytes).join(".")}:${Number.parseInt(port, 16)}`;
 }
 
 /** The IPv4 connections; none if /proc is missing. */

@@ -2,7 +2,7 @@
 
 import type { Socket } from "../../socket/index.js";
 import { descriptorOf, type LessonPlan } from "./lesson.js";
-import { outcome } from "./outcome.js";
+import { describeOutcome } from "./outcome.js";
 
 const connected = (): string => "nothing: it is connected";
 
@@ -33,14 +33,14 @@ export const refusedLesson: LessonPlan = {
         code: () => `const client = new Socket();\nawait client.connect(["127.0.0.1", ${port}]);`,
         run() {
           client = scene.open("client");
-          return outcome(client.connect(["127.0.0.1", port]), connected);
+          return describeOutcome(client.connect(["127.0.0.1", port]), connected);
         },
         text: "The client's SYN arrives at a machine that runs. The kernel of that machine finds no socket that listens at the port, and answers with RST, the reset. So connect() fails at once, without a timeout. No program of the server takes part.",
       },
       {
         title: "The client connects again",
         code: () => `await client.connect(["127.0.0.1", ${port}]);`,
-        run: () => outcome(client.connect(["127.0.0.1", port]), connected),
+        run: () => describeOutcome(client.connect(["127.0.0.1", port]), connected),
         text: "The result is the same as long as no socket listens. If the machine were down, or if a firewall dropped the SYN, there would be no answer: the kernel would send the SYN again, and connect() would fail with ETIMEDOUT after minutes.",
       },
       {
@@ -57,7 +57,7 @@ export const refusedLesson: LessonPlan = {
         code: () => `const second = new Socket();\nawait second.connect(["127.0.0.1", ${port}]);`,
         run() {
           second = scene.open("second");
-          return outcome(second.connect(["127.0.0.1", port]), connected);
+          return describeOutcome(second.connect(["127.0.0.1", port]), connected);
         },
         text: "Now the kernel answers the SYN with SYN ACK. The connection waits in the accept queue of the server.",
       },
@@ -73,7 +73,7 @@ export const refusedLesson: LessonPlan = {
       {
         title: "The client receives",
         code: () => "await second.recv(1024);",
-        run: () => outcome(second.recv(1024), (data) => `${data.length} bytes`),
+        run: () => describeOutcome(second.recv(1024), (data) => `${data.length} bytes`),
         text: "After a reset recv() fails. After FIN it returns 0 bytes.",
       },
     ];

@@ -23,7 +23,7 @@ interface SceneSocket {
   peer: string | null;
 }
 
-/** Segments and bytes that a socket has sent and received, as TCP_INFO counts them. */
+/** Segments and bytes that a socket has sent, as TCP_INFO counts them. */
 export interface SegmentCounts {
   readonly name: string;
   readonly local: string | null;
@@ -32,14 +32,14 @@ export interface SegmentCounts {
   readonly bytesOut: number;
 }
 
-const known = (result: number): number | null => (result < 0 ? null : result);
+const orNull = (result: number): number | null => (result < 0 ? null : result);
 
 function addressText(read: () => Address): string | null {
   let address: Address;
   try {
     address = read();
   } catch {
-    // The socket is not connected.
+    // The socket has no such address.
     return null;
   }
   return "port" in address && address.port === 0 ? null : String(address);
@@ -50,12 +50,12 @@ export class Scene {
   readonly #children = new Set<{ kill(signal: "SIGKILL"): boolean }>();
   readonly #ports = new Set<number>();
 
-  /** Makes a socket. */
+  /** Makes a socket, and adds it. */
   open(name: string, type: number = SOCK_STREAM): Socket {
     return this.add(name, new Socket(AF_INET, type), type);
   }
 
-  /** Adds a socket that accept() has returned. */
+  /** Adds a socket, for example one that accept() has returned. */
   add(name: string, socket: Socket, type: number = SOCK_STREAM): Socket {
     this.#sockets.set(name, { name, socket, type, local: null, peer: null });
     return socket;
@@ -85,7 +85,7 @@ export class Scene {
     if (port > 0) this.#ports.add(port);
   }
 
-  /** The state of each socket that the kernel still has. */
+  /** The state of each socket that the kernel still has. Also adds the ports of open sockets to `ports`. */
   observe(): LessonSocket[] {
     const seen: LessonSocket[] = [];
     let procSockets: readonly ProcSocket[] | undefined;
@@ -141,8 +141,8 @@ function observeTcp({ name, local, peer }: SceneSocket, socket: Socket): LessonS
     state,
     local,
     peer: connection ? peer : null,
-    receiveQueue: connection ? known(calls.inq(fd)) : null,
-    sendQueue: connection ? known(calls.outq(fd)) : null,
+    receiveQueue: connection ? orNull(calls.inq(fd)) : null,
+    sendQueue: connection ? orNull(calls.outq(fd)) : null,
     acceptQueue,
   };
 }
@@ -155,8 +155,8 @@ function observeUdp({ name, local, peer }: SceneSocket, socket: Socket): LessonS
     local,
     peer,
     // The kernel reports only the size of the first datagram in the queue.
-    receiveQueue: known(calls.inq(fd)),
-    sendQueue: known(calls.outq(fd)),
+    receiveQueue: orNull(calls.inq(fd)),
+    sendQueue: orNull(calls.outq(fd)),
     acceptQueue: null,
   };
 }

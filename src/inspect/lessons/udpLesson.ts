@@ -3,7 +3,7 @@
 import type { Socket } from "../../socket/index.js";
 import { SOCK_DGRAM } from "../../sys/constants.js";
 import { bytesText, descriptorOf, type LessonPlan } from "./lesson.js";
-import { outcome } from "./outcome.js";
+import { describeOutcome } from "./outcome.js";
 
 export const udpLesson: LessonPlan = {
   name: "udp",
@@ -67,9 +67,9 @@ export const udpLesson: LessonPlan = {
         title: "A buffer that is too small",
         code: () => "await receiver.recvfrom(1);\nawait receiver.recvfrom(1024);",
         async run() {
-          const [cut] = await receiver.recvfrom(1);
+          const [start] = await receiver.recvfrom(1);
           const [next] = await receiver.recvfrom(1024);
-          return `${JSON.stringify(cut.toString())}, then ${JSON.stringify(next.toString())}`;
+          return `${JSON.stringify(start.toString())}, then ${JSON.stringify(next.toString())}`;
         },
         text: "The first call had room for 1 byte of “two”. The kernel discards the rest of that datagram, so the next call returns the next datagram.",
       },
@@ -94,8 +94,8 @@ export const udpLesson: LessonPlan = {
       {
         title: "The next call returns the error",
         code: () => 'await sender.send("anything");',
-        run: () => outcome(sender.send("anything"), bytesText),
-        text: "The call returns the error of the datagram before. If a program needs an acknowledgement, its protocol has to send one, and the program waits for it with a timeout.",
+        run: () => describeOutcome(sender.send("anything"), bytesText),
+        text: "The call returns the error of the previous datagram. If a program needs an acknowledgement, its protocol has to send one, and the program waits for it with a timeout.",
       },
     ];
   },
