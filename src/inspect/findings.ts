@@ -70,7 +70,8 @@ export function findingsOf(row: SocketRow, now: number, limits: FindingLimits, c
   const made = row.line === undefined ? "" : `; made at ${row.line}`;
   if (row.closedAt !== Infinity) {
     if (!row.collected) return [];
-    const text = `The program lost its last reference to this socket and had not closed it; the collector closed it${made}`;
+    const text =
+      "The program lost its last reference to this socket and had not closed it; the collector closed " + `it${made}`;
     return [{ kind: "leak", text }];
   }
   if (row.object !== undefined && row.object.deref() === undefined) {
@@ -81,14 +82,18 @@ export function findingsOf(row: SocketRow, now: number, limits: FindingLimits, c
   }
   if (now - row.stuckSince >= limits.stalledAfter) {
     const cause = row.retransmits > 0 ? "the peer does not acknowledge what was sent again" : "the peer does not read";
-    const text = `${byteCountText(row.sendQueue ?? 0)} in the send queue have not moved for more than ${ageText(now - row.stuckSince)}: ${cause}`;
+    const text =
+      `${byteCountText(row.sendQueue ?? 0)} in the send queue have not moved for more than ` +
+      `${ageText(now - row.stuckSince)}: ${cause}`;
     found.push({ kind: "stalled", text: `${text}${made}` });
   }
   if (now - row.overflowAt < SHOWN_FOR) {
     const full = row.acceptLength > row.acceptLimit;
     const queue = `${row.acceptLength} connections wait in the accept queue, whose limit is ${row.acceptLimit}`;
     const dropped = row.drops === 0 ? "" : `; the kernel has dropped ${row.drops} attempts to connect`;
-    const text = `${full ? "The queue is full: " : "The queue was full: "}${queue}${dropped}. Accept faster, or listen with a larger backlog${made}`;
+    const text =
+      `${full ? "The queue is full: " : "The queue was full: "}${queue}${dropped}. Accept faster, or ` +
+      `listen with a larger backlog${made}`;
     found.push({ kind: "overflow", text });
   }
   if (now - row.busyAt < SHOWN_FOR) found.push({ kind: "busy", text: row.busyText });
@@ -106,7 +111,10 @@ function isIdle(row: SocketRow, now: number, { idleAfter }: FindingLimits): bool
 function leakText(row: SocketRow, now: number, limits: FindingLimits, counts: LineCounts): string | undefined {
   const closedFor = now - row.peerClosedSince;
   if (closedFor >= limits.closeAfter && row.type !== SOCK_DGRAM && isQuiet(row, now, limits)) {
-    return `The peer closed the connection more than ${ageText(closedFor)} ago, and the program has not closed this socket`;
+    return (
+      `The peer closed the connection more than ${ageText(closedFor)} ago, and the program has not closed ` +
+      "this socket"
+    );
   }
   if (row.line === undefined || !isQuiet(row, now, limits)) return undefined;
   const same = counts.forgotten.get(row.line) ?? 0;
@@ -115,7 +123,10 @@ function leakText(row: SocketRow, now: number, limits: FindingLimits, counts: Li
     return `At least ${powerOfTwo(same)} sockets of one line are open and idle, and no call waits on them`;
   }
   if (!isIdle(row, now, limits)) return undefined;
-  return `The socket is open, no call waits on it, and none has moved a byte for more than ${ageText(now - row.movedAt)}`;
+  return (
+    "The socket is open, no call waits on it, and none has moved a byte for more than " +
+    `${ageText(now - row.movedAt)}`
+  );
 }
 
 const powerOfTwo = (count: number): number => 2 ** Math.floor(Math.log2(count));

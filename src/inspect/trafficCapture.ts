@@ -16,7 +16,8 @@ import { StreamCapture } from "./streamCapture.js";
 
 /** The part of the comment of a capture that names the data which the capture does not have. */
 const MISSING =
-  "What sendfile and splice have moved has its length, and no content. Bytes that Node.js itself moves are missing: TLS, node:net.";
+  "What sendfile and splice have moved has its length, and no content. Bytes that Node.js itself moves are " +
+  "missing: TLS, node:net.";
 
 export class TrafficCapture implements DataObserver {
   readonly #file: CaptureFile;

@@ -65,7 +65,8 @@ export function addressWithoutLookup(
   const known = target instanceof HostPort ? resolveNow(calls, target, { family: AF_INET6 }) : target;
   if (known !== undefined && !families.includes(known.family as HostFamily)) {
     throw new TypeError(
-      `Cannot connect to ${String(target)}: family or localAddress is of the other family, required one of the same family`,
+      `Cannot connect to ${String(target)}: family or localAddress is of the other family, required one of the ` +
+        "same family",
     );
   }
   return known as HostAddress | undefined;

@@ -106,7 +106,8 @@ function groupInterface(zone: string | undefined, givenInterface: unknown, group
   const index = interfaceIndex(/^\d+$/.test(zone) ? Number(zone) : zone, action, "zone");
   if (givenIndex === 0 || givenIndex === index) return index;
   throw new TypeError(
-    `Cannot ${action}: interface is ${quote(givenInterface)}, required the interface of the zone, because group is ${quote(group)}`,
+    `Cannot ${action}: interface is ${quote(givenInterface)}, required the interface of the zone, because group ` +
+      `is ${quote(group)}`,
   );
 }
 

@@ -49,7 +49,8 @@ export function attachFilter(socket: OpenSocket, filter: unknown): void {
   const checked = checkFilter(filter, "attachFilter");
   if (socket.type === SOCK_STREAM || socket.type === SOCK_SEQPACKET) {
     throw new TypeError(
-      `Cannot attachFilter: the socket is of type ${socket.type}, required a datagram socket, because packets are dropped`,
+      `Cannot attachFilter: the socket is of type ${socket.type}, required a datagram socket, because packets ` +
+        "are dropped",
     );
   }
   setFilter(socket, checked);

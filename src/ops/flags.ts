@@ -27,7 +27,8 @@ export function sendFlags(value: unknown, action: string): number {
   const flags = messageFlags(value, action);
   if ((flags & MSG_ZEROCOPY) === 0) return flags;
   throw new TypeError(
-    `Cannot ${action}: flags contain MSG_ZEROCOPY, required flags without it, because the memory could be collected before the kernel has sent it`,
+    `Cannot ${action}: flags contain MSG_ZEROCOPY, required flags without it, because the memory could be ` +
+      "collected before the kernel has sent it",
   );
 }
 

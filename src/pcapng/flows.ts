@@ -137,12 +137,14 @@ export class TcpFlow extends Flow {
     const { segmentSize = 32_768, initialSequence = 0 } = opts;
     if (!Number.isInteger(segmentSize) || segmentSize < 1 || segmentSize > MAX_SEGMENT) {
       throw new RangeError(
-        `Cannot record a connection: segmentSize is ${quote(segmentSize)}, required an integer from 1 to ${MAX_SEGMENT}`,
+        `Cannot record a connection: segmentSize is ${quote(segmentSize)}, required an integer from 1 to ` +
+          `${MAX_SEGMENT}`,
       );
     }
     if (!Number.isInteger(initialSequence) || initialSequence < 0 || initialSequence > 0xffff_ffff) {
       throw new RangeError(
-        `Cannot record a connection: initialSequence is ${quote(initialSequence)}, required an integer from 0 to 4294967295`,
+        `Cannot record a connection: initialSequence is ${quote(initialSequence)}, required an integer from 0 to ` +
+          "4294967295",
       );
     }
     super(to, checkEnds("record a connection", opts));

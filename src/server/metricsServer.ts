@@ -333,7 +333,8 @@ function checkEndpoint(from: EndpointLike): EndpointLike {
   }
   if (address instanceof UnixAddress && address.path.startsWith("/")) return from;
   throw new TypeError(
-    `Cannot serve metrics at ${quote(formatEndpoint(endpoint))}: required a tcp endpoint, or unix with an absolute path`,
+    `Cannot serve metrics at ${quote(formatEndpoint(endpoint))}: required a tcp endpoint, or unix with an ` +
+      "absolute path",
   );
 }
 

@@ -105,7 +105,7 @@ export interface Exit {
 }
 
 /** Makes the error of a program that does not start. */
-export function notStarted(cause: unknown): UpgradeError {
+export function notStartedError(cause: unknown): UpgradeError {
   const end = { pid: undefined, exitCode: null, signal: null };
   return new UpgradeError(`Cannot upgrade: the new program does not start: ${(cause as Error).message}`, end, {
     cause,
@@ -156,7 +156,7 @@ export class NewProgram {
       );
     } catch (cause) {
       // spawn() reports some errors with the event "error", and throws others, such as E2BIG.
-      throw notStarted(cause);
+      throw notStartedError(cause);
     }
   }
 

@@ -52,9 +52,9 @@ export interface ConnectionOwner {
   readonly limits: ConnectionLimits;
   readonly draining: AbortSignal;
   /** The handler of the connection has failed. */
-  handlerFailed(error: unknown, context: ConnectionContext): void;
+  onHandlerError(error: unknown, context: ConnectionContext): void;
   /** The connection has ended. `aborted`: whether the server has reset it. `limit`: the limit that was the reason. */
-  remove(
+  onEnded(
     connection: ServedConnection,
     key: string | undefined,
     aborted: boolean,
@@ -137,7 +137,7 @@ export class ServedConnection implements DeadlineMember {
     // After an abort, this error is a consequence of the abort.
     if (this.#hasEnded) return;
     this.failed = true;
-    this.#owner.handlerFailed(error, this.context);
+    this.#owner.onHandlerError(error, this.context);
     const remove = (): void => this.#remove();
     // close() still delivers the bytes of writes that have resolved.
     this.stream.close().then(remove, remove);
@@ -146,7 +146,7 @@ export class ServedConnection implements DeadlineMember {
   #remove(): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
-    this.#owner.remove(this, this.#key, false, undefined);
+    this.#owner.onEnded(this, this.#key, false, undefined);
   }
 
   dueAt(): number {
@@ -208,7 +208,7 @@ export class ServedConnection implements DeadlineMember {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
     // The server removes the connection first, because listeners of the signal are code of the user.
-    this.#owner.remove(this, this.#key, true, limit);
+    this.#owner.onEnded(this, this.#key, true, limit);
     this.context.abort(error);
     this.stream.abort();
   }

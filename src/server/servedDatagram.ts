@@ -45,9 +45,9 @@ export interface WorkOwner {
   readonly draining: AbortSignal;
   readonly replies: UdpReplies;
   /** The handler has finished, or has failed with this error. */
-  workFinished(work: Work, failure: { readonly error: unknown } | undefined): void;
+  onWorkFinished(work: Work, failure: { readonly error: unknown } | undefined): void;
   /** The server has given up on the handler: because of `handlerTimeout`, or in `drain()` or `close()` ("aborted"). */
-  workAborted(work: Work, reason: "handlerTimeout" | "aborted"): void;
+  onWorkAborted(work: Work, reason: "handlerTimeout" | "aborted"): void;
 }
 
 /** One call of a handler, for a datagram or for a batch. It is aborted when the server gives up on it. */
@@ -93,7 +93,7 @@ export abstract class Work implements DeadlineMember {
   #finish(failure: { readonly error: unknown } | undefined): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
-    this.owner.workFinished(this, failure);
+    this.owner.onWorkFinished(this, failure);
   }
 
   dueAt(): number {
@@ -114,7 +114,7 @@ export abstract class Work implements DeadlineMember {
     this.#hasEnded = true;
     this.#aborted = { reason: error };
     // First the server removes this call, because listeners of the signal are code of the user.
-    this.owner.workAborted(this, reason);
+    this.owner.onWorkAborted(this, reason);
     this.#controller?.abort(error);
   }
 }

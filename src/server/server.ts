@@ -30,7 +30,7 @@ import {
 import type { CheckedServe } from "./serverOptions.js";
 import type { UpgradeOptions } from "./newProgram.js";
 import { upgrade, type Upgraded, upgradeOn, type UpgradeOnOptions } from "./upgrade.js";
-import { closeListener, finishHandshakesOf, gateOfListener, type Source, sourceOf, wasClosed } from "./source.js";
+import { closeListener, finishHandshakesOf, gateOfListener, type Source, sourceOf, isClosedError } from "./source.js";
 
 /** The counters of a {@link Server}. */
 export interface ServerStats {
@@ -163,8 +163,8 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
     this.#owner = {
       limits: connectionLimits(opts),
       draining: this.#life.draining,
-      handlerFailed: (error, context) => this.#handlerFailed(error, context),
-      remove: (connection, key, aborted, limit) => this.#remove(connection, key, aborted, limit),
+      onHandlerError: (error, context) => this.#handlerFailed(error, context),
+      onEnded: (connection, key, aborted, limit) => this.#remove(connection, key, aborted, limit),
     };
     this.#loop = new AcceptLoop(this.#acceptOwner(), opts, false);
     if (opts.proxyProtocol !== undefined) this.#readHeadersBelowTls(listener);
@@ -282,7 +282,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
       handle: (stream, client, key, header) => this.#handle(stream, client, key, header),
       retryWork: () => false,
       onAcceptFailed: (error) => {
-        const closed = wasClosed(this.#listener, error);
+        const closed = isClosedError(this.#listener, error);
         if (!closed) this.#loop.events.reportListenerError(error);
         this.#life.end(closed ? undefined : { error });
       },
@@ -343,7 +343,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
     );
     this.#connections.delete(connection);
     this.#loop.onConnectionEnded(key);
-    this.#opts.worker?.ended(key);
+    this.#opts.worker?.onEnded(key);
   }
 
   /** Aborts the connections, and the reads of headers. */

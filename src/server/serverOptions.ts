@@ -46,7 +46,7 @@ export interface WorkerHooks {
   /** The id of a connection that begins. */
   nextId(): number;
   /** A connection that was counted under this key has ended. */
-  ended(key: string | undefined): void;
+  onEnded(key: string | undefined): void;
 }
 
 /** The options of serve(), checked. */
@@ -78,7 +78,8 @@ export function checkServe(opts: ServeOptions, action: string): CheckedServe {
   millisecondsOr(opts.handshakeTimeout, null, action, "handshakeTimeout");
   const rate: unknown = opts.minReadRate === undefined ? MIN_READ_RATE : opts.minReadRate;
   if (rate !== null && !(typeof rate === "number" && rate > 0 && rate < Infinity)) {
-    const message = `Cannot ${action}: minReadRate is ${quote(rate)}, required bytes per second above 0, or null for no limit`;
+    const message =
+      `Cannot ${action}: minReadRate is ${quote(rate)}, required bytes per second above 0, or null ` + "for no limit";
     throw typeof rate === "number" ? new RangeError(message) : new TypeError(message);
   }
   return {

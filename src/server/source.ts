@@ -53,7 +53,7 @@ export const gateOfListener = (listener: Listener): Promise<void> | undefined =>
   listener instanceof SocketListener ? gateOf(listener) : undefined;
 
 /** Whether accept() has failed with this error because the program has closed the listener. */
-export const wasClosed = (listener: Listener, error: unknown): boolean =>
+export const isClosedError = (listener: Listener, error: unknown): boolean =>
   isEndedByClose(error) && (!(listener instanceof SocketListener) || listener.socket.closed);
 
 /** Closes a listener. Errors are only reported, because the listener may be an object of the program. */

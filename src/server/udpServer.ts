@@ -125,11 +125,11 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
       handlerTimeout: opts.handlerTimeout,
       draining: this.#life.draining,
       replies: this.#replies,
-      workFinished: (work, failure) => {
+      onWorkFinished: (work, failure) => {
         this.#remove(work);
         if (failure !== undefined) this.#failed(failure.error, work);
       },
-      workAborted: (work, reason) => {
+      onWorkAborted: (work, reason) => {
         this.#counts[reason]++;
         this.#remove(work);
       },

@@ -31,7 +31,7 @@ import {
   checkUpgrade,
   type Exit,
   NewProgram,
-  notStarted,
+  notStartedError,
   UPGRADE_OPTIONS,
   type UpgradeOptions,
 } from "./newProgram.js";
@@ -280,7 +280,8 @@ class UpgradeAttempt {
       // The code is EPROTO if the process has written anything but messages to the channel.
       if (program === undefined || (error as { code?: unknown }).code !== "EPROTO") throw error;
       const { cause } = error as Error;
-      const text = `Cannot upgrade: process ${program.pid} is no program that uses upgrade(): ${(cause as Error).message}`;
+      const text =
+        `Cannot upgrade: process ${program.pid} is no program that uses upgrade(): ` + `${(cause as Error).message}`;
       throw new UpgradeError(text, { pid: program.pid, exitCode: null, signal: null, ...exit }, { cause });
     }
   }
@@ -360,7 +361,7 @@ class ProgramEnded extends Error {
 
   toUpgradeError(pid: number | undefined, { error, exitCode, signal }: Exit): UpgradeError {
     const end = { pid, exitCode, signal };
-    if (error !== undefined) return notStarted(error);
+    if (error !== undefined) return notStartedError(error);
     const how = signal === null ? `exited with status ${exitCode}` : `was ended by ${signal}`;
     const text = `Cannot upgrade: the new program, process ${pid}, ${how} before it was ready`;
     const failure = this.#failure;

@@ -25,14 +25,14 @@ export interface WorkerHost {
   send(message: ToWorker): void;
   /** Ends the thread or process at once, even in an endless loop. */
   kill(): void;
-  keepAlive(keepsAlive: boolean): void;
+  setKeepsAlive(keepsAlive: boolean): void;
 }
 
 /** The receiver of the messages of a worker, and of its end. */
 export interface HostOwner {
-  message(message: FromWorker): void;
+  onMessage(message: FromWorker): void;
   /** Called once, after the last message. */
-  ended(end: HostEnd): void;
+  onEnded(end: HostEnd): void;
 }
 
 /** A word of the script. It is a constant, so that no bundler takes the text of the script for an `import()`. */
@@ -43,7 +43,10 @@ const IMPORT = "import";
  */
 function scriptOf(url: string): string {
   const load = `(url) => ${IMPORT}(url)`;
-  return `const load = ${load}; load(${JSON.stringify(url)}).then((m) => m.serveWorkers[Symbol.for("berkeley.worker")](load));`;
+  return (
+    `const load = ${load}; load(${JSON.stringify(url)}).then((m) => ` +
+    `m.serveWorkers[Symbol.for("berkeley.worker")](load));`
+  );
 }
 
 export function startThread(
@@ -62,15 +65,15 @@ export function startThread(
   });
   const { threadId: id } = thread;
   let error: unknown;
-  thread.on("message", (message: FromWorker) => owner.message(message));
+  thread.on("message", (message: FromWorker) => owner.onMessage(message));
   thread.on("error", (thrown: unknown) => (error = thrown));
-  thread.on("exit", (code) => owner.ended({ code, signal: null, error }));
+  thread.on("exit", (code) => owner.onEnded({ code, signal: null, error }));
   return {
     id,
     // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread is no window
     send: (message) => thread.postMessage(message),
     kill: () => void thread.terminate(),
-    keepAlive: (keepsAlive) => {
+    setKeepsAlive: (keepsAlive) => {
       if (keepsAlive) thread.ref();
       else thread.unref();
     },
@@ -109,9 +112,9 @@ export function startProcess(
     // Messages may arrive after the exit, until the channel is closed.
     if (reported || hostEnd === undefined || child.connected) return;
     reported = true;
-    owner.ended(hostEnd);
+    owner.onEnded(hostEnd);
   };
-  child.on("message", (message: FromWorker) => owner.message(message));
+  child.on("message", (message: FromWorker) => owner.onMessage(message));
   child.on("error", (thrown) => {
     error = thrown;
     // The process could not be started, so it does not exit.
@@ -132,7 +135,7 @@ export function startProcess(
       if (child.connected) send(message);
     },
     kill: () => void child.kill("SIGKILL"),
-    keepAlive: (keepsAlive) => {
+    setKeepsAlive: (keepsAlive) => {
       if (keepsAlive) child.ref();
       else child.unref();
       const { channel } = child;
@@ -143,7 +146,7 @@ export function startProcess(
 }
 
 /** The descriptor, in the process, of the one at this index of the argument `descriptors` of startProcess(). */
-export const inherited = (index: number): { readonly fd: number; readonly shared: false } => ({
+export const inheritedDescriptor = (index: number): { readonly fd: number; readonly shared: false } => ({
   fd: FIRST_INHERITED + index,
   shared: false,
 });

@@ -279,6 +279,7 @@ export function checkModule(module: unknown, action: string): string {
   const href = module instanceof URL ? module.href : module;
   if (typeof href === "string" && /^(?:file|data|node):/.test(href)) return href;
   throw new TypeError(
-    `Cannot ${action}: module is ${quote(module)}, required a URL such as new URL("./handler.js", import.meta.url), or an absolute path`,
+    `Cannot ${action}: module is ${quote(module)}, required a URL such as new URL("./handler.js", ` +
+      "import.meta.url), or an absolute path",
   );
 }

@@ -81,7 +81,8 @@ async function loadHandler(url: string, load: Load): Promise<HandlerModule> {
   const handler = typeof inner === "function" ? inner : (named("handler") ?? named("default"));
   if (typeof handler !== "function") {
     throw new TypeError(
-      `Cannot serve: module ${quote(url)} exports ${quote(handler)} as its handler, required a function as the default export or as "handler"`,
+      `Cannot serve: module ${quote(url)} exports ${quote(handler)} as its handler, required a function as the ` +
+        `default export or as "handler"`,
     );
   }
   const setup = named("setup");
@@ -171,7 +172,7 @@ class WorkerProgram {
       },
       worker: {
         nextId: () => this.#beginConnection(),
-        ended: (key: string | undefined) => this.#countEnded(key),
+        onEnded: (key: string | undefined) => this.#countEnded(key),
       },
     };
     let draining = false;

@@ -29,7 +29,7 @@ export class WorkerRecords {
   }
 
   /** Passes the records of a worker to the receivers, after `update()`. */
-  received(worker: number, records: readonly ClosedEvent[]): void {
+  report(worker: number, records: readonly ClosedEvent[]): void {
     this.update();
     for (const record of records) this.#events.reportClosedInWorker(record, worker);
   }

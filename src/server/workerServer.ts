@@ -30,14 +30,14 @@ import {
   type SocketKind,
 } from "../net/serverAccess.js";
 import { makeDescribable, Inspectable } from "../registry/index.js";
-import { closeListener, wasClosed } from "./source.js";
+import { closeListener, isClosedError } from "./source.js";
 import { WorkerDispatch } from "./workerDispatch.js";
 import { WorkerError } from "./workerError.js";
 import { errorOfCopy, type FromWorker } from "./workerMessages.js";
 import { type CheckedWorkers, reportWorker } from "./workerOptions.js";
 import { WorkerRecords } from "./workerRecords.js";
 import { type WorkerEnd, type WorkerOwner, WorkerSlot } from "./workerSlot.js";
-import { sumOf, type WorkerServerDescription, type WorkerServerStats } from "./workerStats.js";
+import { sumCounts, type WorkerServerDescription, type WorkerServerStats } from "./workerStats.js";
 import { watchWorkers } from "./workerWatch.js";
 
 /** Only serveWorkers() calls this function. It resolves when all workers are ready. */
@@ -173,7 +173,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
    * counters when a connection ends, and every second while bytes flow.
    */
   stats(): WorkerServerStats {
-    const { aborted, ...sums } = sumOf(this.#slots, this.#loop?.counts);
+    const { aborted, ...sums } = sumCounts(this.#slots, this.#loop?.counts);
     return { ...sums, aborted: aborted + this.#resets, state: this.#life.state, lost: this.#lost };
   }
 
@@ -194,7 +194,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
       else listener.unref();
     }
     this.#loop?.setRef(keepsAlive);
-    for (const slot of this.#slots) slot.keepAlive(keepsAlive);
+    for (const slot of this.#slots) slot.setKeepsAlive(keepsAlive);
     return this;
   }
 
@@ -251,7 +251,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
       },
       retryWork: () => false,
       onAcceptFailed: (error) => {
-        const closed = wasClosed(listener, error);
+        const closed = isClosedError(listener, error);
         if (!closed) this.#events.reportListenerError(error);
         this.#life.end(closed ? undefined : { error });
       },
@@ -272,16 +272,16 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
         return restarts();
       },
       records: this.#records,
-      becameReady: (slot) => this.#becameReady(slot),
-      hasRoom: () => this.#resume(),
+      onReady: (slot) => this.#becameReady(slot),
+      onAvailable: () => this.#resume(),
       keyOf: (connection) => this.#keyOf(connection),
-      connectionsEnded: (count, keys) => {
+      onConnectionsEnded: (count, keys) => {
         const countsByClient = this.#opts.serve.maxConnectionsPerAddress !== Infinity;
         for (let index = 0; index < count; index++)
           this.#loop?.onConnectionEnded(countsByClient ? keys[index] : undefined);
       },
-      received: (slot, message) => this.#received(slot, message),
-      workerEnded: (slot, end, restartIn) => this.#workerEnded(slot, end, restartIn),
+      onMessage: (slot, message) => this.#received(slot, message),
+      onWorkerEnded: (slot, end, restartIn) => this.#workerEnded(slot, end, restartIn),
     };
   }
 

@@ -4,7 +4,7 @@
 import type { WorkerRecords } from "./workerRecords.js";
 import { clock } from "../builtins.js";
 import { type AcceptedConnection, ConnectionChannel, type ForeignDescriptor } from "../net/serverAccess.js";
-import { type HostEnd, inherited, startProcess, startThread, type WorkerHost } from "./workerHost.js";
+import { type HostEnd, inheritedDescriptor, startProcess, startThread, type WorkerHost } from "./workerHost.js";
 import {
   errorOfCopy,
   type FromWorker,
@@ -45,17 +45,17 @@ export interface WorkerOwner {
   readonly keepsAlive: boolean;
   /** Whether another worker takes the place of one that has ended. */
   readonly restarts: boolean;
-  becameReady(slot: WorkerSlot): void;
+  onReady(slot: WorkerSlot): void;
   /** The worker of a slot can take connections again. */
-  hasRoom(): void;
+  onAvailable(): void;
   /** The key under which a connection is counted. */
   keyOf(connection: AcceptedConnection): string | undefined;
   /** Connections of a worker have ended. If connections are counted by client, `keys` has the key of each. */
-  connectionsEnded(count: number, keys: readonly string[]): void;
+  onConnectionsEnded(count: number, keys: readonly string[]): void;
   readonly records: WorkerRecords;
-  received(slot: WorkerSlot, message: FromWorker): void;
+  onMessage(slot: WorkerSlot, message: FromWorker): void;
   /** `restartIn` is the pause before the next worker. */
-  workerEnded(slot: WorkerSlot, end: WorkerEnd, restartIn: number | undefined): void;
+  onWorkerEnded(slot: WorkerSlot, end: WorkerEnd, restartIn: number | undefined): void;
 }
 
 /** Milliseconds from the message "abort" to the end by force. */
@@ -152,7 +152,7 @@ export class WorkerSlot {
     try {
       this.#channel = new ConnectionChannel();
       this.#host = this.#startHost(this.#channel);
-      this.keepAlive(this.#owner.keepsAlive);
+      this.setKeepsAlive(this.#owner.keepsAlive);
     } catch (error) {
       // No descriptor or thread is free. The owner expects no call during start(), so it gets the end in a microtask.
       queueMicrotask(() => void this.#ended({ code: null, signal: null, error }));
@@ -166,7 +166,7 @@ export class WorkerSlot {
     const descriptors = [channel.descriptor, ...(listening === undefined ? [] : [listening])];
     // How the worker gets the descriptor at this index.
     const foreignDescriptor = (index: number): ForeignDescriptor =>
-      opts.processes ? inherited(index) : { fd: descriptors[index]!, shared: true };
+      opts.processes ? inheritedDescriptor(index) : { fd: descriptors[index]!, shared: true };
     const start: WorkerStart = {
       ...common,
       worker: this.number,
@@ -183,8 +183,8 @@ export class WorkerSlot {
       reportsClosed: this.#owner.records.wanted,
     };
     const owner = {
-      message: (message: FromWorker): void => this.#received(message),
-      ended: (end: HostEnd): void => void this.#ended(end),
+      onMessage: (message: FromWorker): void => this.#received(message),
+      onEnded: (end: HostEnd): void => void this.#ended(end),
     };
     if (opts.processes) return startProcess(url, start, descriptors, owner);
     return startThread(url, start, opts.resourceLimits, owner);
@@ -197,7 +197,7 @@ export class WorkerSlot {
         this.state = "ready";
         // The worker could not answer while it loaded its module.
         this.#pingedAt = undefined;
-        this.#owner.becameReady(this);
+        this.#owner.onReady(this);
         return;
       case "failed":
         this.#reason = { error: errorOfCopy(message.error) };
@@ -207,19 +207,19 @@ export class WorkerSlot {
         return;
       case "report":
         this.#counts = message.counts;
-        this.#owner.records.received(this.number, message.closed);
+        this.#owner.records.report(this.number, message.closed);
         if (this.#listening !== undefined || message.ended === 0) return;
         this.#connectionsEnded(message.ended, message.keys);
         return;
       default:
-        this.#owner.received(this, message);
+        this.#owner.onMessage(this, message);
     }
   }
 
   #connectionsEnded(count: number, keys: readonly string[]): void {
     this.#openCount -= count;
     for (const key of keys) this.#uncount(key);
-    this.#owner.connectionsEnded(count, keys);
+    this.#owner.onConnectionsEnded(count, keys);
   }
 
   #uncount(key: string): void {
@@ -253,7 +253,7 @@ export class WorkerSlot {
       // The worker may have ended in the meantime.
       if (channel !== this.#channel) return;
       this.#blocked = false;
-      this.#owner.hasRoom();
+      this.#owner.onAvailable();
     };
     unblocked.then(proceed, proceed);
   }
@@ -307,8 +307,8 @@ export class WorkerSlot {
     return this.#pingedAt;
   }
 
-  keepAlive(keepsAlive: boolean): void {
-    this.#host?.keepAlive(keepsAlive);
+  setKeepsAlive(keepsAlive: boolean): void {
+    this.#host?.setKeepsAlive(keepsAlive);
     if (keepsAlive) {
       this.#channel?.ref();
       this.#restartTimer?.ref();
@@ -348,7 +348,7 @@ export class WorkerSlot {
     const expected = requested && this.#reason === undefined;
     const error = this.#reason === undefined ? end.error : this.#reason.error;
     const restartIn = expected || !this.#owner.restarts ? undefined : this.restart();
-    this.#owner.workerEnded(this, { ...end, id, error, expected, lost, untaken }, restartIn);
+    this.#owner.onWorkerEnded(this, { ...end, id, error, expected, lost, untaken }, restartIn);
   }
 
   /** Adds the counters of the ended worker to those of earlier workers. */

@@ -38,7 +38,7 @@ export interface WorkerServerDescription extends Description {
  *
  * @param admitted the counters of the server's accept loop; undefined if the workers accept
  */
-export function sumOf(
+export function sumCounts(
   slots: readonly WorkerSlot[],
   admitted: AdmissionCounts | undefined,
 ): WorkerCounts & { readonly workers: readonly WorkerStats[] } {

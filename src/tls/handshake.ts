@@ -158,7 +158,8 @@ function verifyIdentity(
   // No code awaits this promise.
   if (isPromise(result)) result.catch(() => undefined);
   throw new TypeError(
-    `Cannot verify a server: the result of checkServerIdentity is ${quote(result)}, required undefined or an Error, and no Promise`,
+    `Cannot verify a server: the result of checkServerIdentity is ${quote(result)}, required undefined or an ` +
+      "Error, and no Promise",
   );
 }
 

@@ -6,7 +6,8 @@ import type { SocketSettings } from "../io.js";
 
 /** The calls of a `Socket` that receive or send and return a promise. */
 const ASYNC_CALLS =
-  "recv recvInto recvfrom recvfromInto recvmsg recvmsgInto recvmmsg send sendAll sendto sendmsg sendmmsg sendSegments sendfile";
+  "recv recvInto recvfrom recvfromInto recvmsg recvmsgInto recvmmsg send sendAll sendto sendmsg sendmmsg " +
+  "sendSegments sendfile";
 /**
  * The calls that return no promise. `shutdown` is refused too, because it would end the connection without
  * close_notify.

@@ -193,14 +193,16 @@ function chosenContext(chosen: unknown): tls.SecureContext | undefined {
   const action = "choose a context by name";
   if (!isTlsContext(chosen)) {
     throw new TypeError(
-      `Cannot ${action}: the result of sniCallback is ${quoteSecret(chosen)}, required a TlsContext, undefined or null, or a Promise of one`,
+      `Cannot ${action}: the result of sniCallback is ${quoteSecret(chosen)}, required a TlsContext, undefined ` +
+        "or null, or a Promise of one",
     );
   }
   const ofNode = nodeContext(chosen);
   const { options } = ofNode;
   if (options.cert === undefined && options.pfx === undefined) {
     throw new TypeError(
-      `Cannot ${action}: the result of sniCallback is a TlsContext without a certificate, required one with cert and key`,
+      `Cannot ${action}: the result of sniCallback is a TlsContext without a certificate, required one with cert ` +
+        "and key",
     );
   }
   return ofNode.secureContext();

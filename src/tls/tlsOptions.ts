@@ -211,7 +211,8 @@ function checkProtocols(value: unknown, action: string): void {
   if (Array.isArray(value) && value.length > 0 && value.every(isValidName) && value.reduce(addSize, 0) <= 65_535)
     return;
   throw new TypeError(
-    `Cannot ${action}: alpnProtocols is ${quote(value)}, required an array of names of 1 to 255 bytes, such as ["h2"], 65535 in all`,
+    `Cannot ${action}: alpnProtocols is ${quote(value)}, required an array of names of 1 to 255 bytes, such as ` +
+      `["h2"], 65535 in all`,
   );
 }
 
@@ -225,7 +226,8 @@ export function checkContext(
   const maxVersion = checkVersion(opts["maxVersion"], "TLSv1.3", action, "maxVersion");
   if (minVersion > maxVersion) {
     throw new RangeError(
-      `Cannot ${action}: minVersion is ${quote(minVersion)}, required at most maxVersion, which is ${quote(maxVersion)}`,
+      `Cannot ${action}: minVersion is ${quote(minVersion)}, required at most maxVersion, which is ` +
+        `${quote(maxVersion)}`,
     );
   }
   checkProtocols(opts["alpnProtocols"], action);

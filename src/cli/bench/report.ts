@@ -55,7 +55,8 @@ export function report(output: Output, plan: LoadPlan, load: Load): void {
   output.result(value, () => {
     const lines = [
       `${turns} turns in ${formatTime(elapsed)}, ${value.perSecond} a second, by ${plural(connections, "connection")}`,
-      `sent ${formatBytes(sent)} (${formatRate(sent, elapsed)}), received ${formatBytes(received)} (${formatRate(received, elapsed)})`,
+      `sent ${formatBytes(sent)} (${formatRate(sent, elapsed)}), received ${formatBytes(received)} ` +
+        `(${formatRate(received, elapsed)})`,
     ];
     if (lost > 0) lines.push(`${plural(lost, "datagram")} without an answer`);
     for (const [code, count] of load.errors) lines.push(`${plural(count, "turn")} failed with ${code}`);
@@ -76,7 +77,10 @@ function loopText(rate: number | undefined, missed: number): string {
     return "closed loop: a turn waits for the one before, so turns that a stall held back are missing in the latencies";
   }
   const late = missed === 0 ? "" : `; ${plural(missed, "turn")} were due and had not begun at the end`;
-  return `open loop of ${rate} a second: latencies count from the time at which a turn was due, without coordinated omission${late}`;
+  return (
+    `open loop of ${rate} a second: latencies count from the time at which a turn was due, without ` +
+    `coordinated omission${late}`
+  );
 }
 
 function percentiles(summary: Record<string, number>): string[] {

@@ -48,7 +48,8 @@ export const command: Command = define({
     {
       about: "A server of HTTP",
       command:
-        "berkeley bench localhost:8080 -m request --request 'HEAD / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n' --until '\\r\\n\\r\\n'",
+        "berkeley bench localhost:8080 -m request --request 'HEAD / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n' --until " +
+        "'\\r\\n\\r\\n'",
     },
     { about: "Connections a second", command: "berkeley bench localhost:7777 -m connect" },
   ],

@@ -17,7 +17,8 @@ export const command: Command = define({
     {
       name: "ENDPOINT",
       about:
-        "the kind of socket: tcp://HOST:PORT, udp://HOST:PORT, unix:PATH, vsock://CID:PORT or fd:N; a port alone is on 127.0.0.1",
+        "the kind of socket: tcp://HOST:PORT, udp://HOST:PORT, unix:PATH, vsock://CID:PORT or fd:N; a port alone " +
+        "is on 127.0.0.1",
     },
     { name: "NAME", about: "only these options", optional: true, variadic: true },
   ],

@@ -42,7 +42,10 @@ export const command: Command = define({
         const when = after === null ? "never" : after === 0 ? "at once" : `+${formatTime(after)}`;
         const from = source === null ? `no route: ${error ?? "no source address"}` : `from ${source}`;
         const number = attempt === null ? "-" : String(attempt);
-        return `${number.padStart(2)}  ${output.style("bold", address.padEnd(width))}  ${when.padEnd(8)}  ${from}; ${reason}`;
+        return (
+          `${number.padStart(2)}  ${output.style("bold", address.padEnd(width))}  ${when.padEnd(8)}  ` +
+          `${from}; ${reason}`
+        );
       });
     }
     return 0;

@@ -54,7 +54,8 @@ export const command: Command = define({
     const [address] = await lookUp(host, { inet4, inet6, signal });
     if (!isPrivate(address!) && !options.allowPublic) {
       throw new UsageError(
-        `HOST is ${JSON.stringify(host)}, the public address ${address!.host}, required a private one or --allow-public`,
+        `HOST is ${JSON.stringify(host)}, the public address ${address!.host}, required a private one or ` +
+          "--allow-public",
       );
     }
     const view = new ScanView(output, numbers.length, all);

@@ -276,6 +276,7 @@ function report(output: Output, event: "sent" | "received", file: string, size: 
   output.result(
     { event, file, size, milliseconds: rounded },
     () =>
-      `${event} ${escapeLine(file)}: ${formatBytes(size)} in ${formatTime(milliseconds)} (${formatRate(size, milliseconds)})`,
+      `${event} ${escapeLine(file)}: ${formatBytes(size)} in ${formatTime(milliseconds)} ` +
+      `(${formatRate(size, milliseconds)})`,
   );
 }

@@ -45,7 +45,8 @@ function parse(text: string, name: string, scheme: "tcp" | "tls" | "udp"): Endpo
     const [, given = ""] = /^([\w+.-]+):(?:\/\/|[/@])/.exec(text) ?? [];
     const near = given === "" || SCHEMES.includes(given) ? "" : didYouMean(given, SCHEMES);
     throw new UsageError(
-      `${name} is ${JSON.stringify(text)}: ${error.message.replace(/^Cannot [^:]*?"(?:[^"\\]|\\.)*"[^:]*: /, "")}${near}`,
+      `${name} is ${JSON.stringify(text)}: ` +
+        `${error.message.replace(/^Cannot [^:]*?"(?:[^"\\]|\\.)*"[^:]*: /, "")}${near}`,
     );
   }
 }

@@ -129,5 +129,8 @@ function fish(commands: readonly Command[]): string {
       }),
     ];
   });
-  return `# fish completion for berkeley: berkeley completion fish | source\ncomplete -c berkeley -f\n${lines.join("\n")}\n`;
+  return (
+    "# fish completion for berkeley: berkeley completion fish | source\ncomplete -c berkeley " +
+    `-f\n${lines.join("\n")}\n`
+  );
 }

@@ -57,7 +57,8 @@ async function find(word: string): Promise<Command> {
     throw new UsageError(`unknown command ${JSON.stringify(word)}${didYouMean(word, names)}`);
   }
   throw new UsageError(
-    `unknown option ${JSON.stringify(word)}${didYouMean(word, ["--help", "--version"])}; other options stand after a command`,
+    `unknown option ${JSON.stringify(word)}${didYouMean(word, ["--help", "--version"])}; other options stand ` +
+      "after a command",
   );
 }
 

@@ -62,7 +62,10 @@ function lineOf(event: PingEvent): string | undefined {
     case "reply": {
       const ttl = event.ttl === undefined ? "" : ` ttl=${event.ttl}`;
       const note = event.duplicate ? " (duplicate)" : event.late ? " (late)" : "";
-      return `${event.bytes} bytes from ${event.from}: icmp_seq=${event.sequence}${ttl} time=${event.time.toFixed(3)} ms${note}`;
+      return (
+        `${event.bytes} bytes from ${event.from}: icmp_seq=${event.sequence}${ttl} ` +
+        `time=${event.time.toFixed(3)} ms${note}`
+      );
     }
     case "error":
       return `from ${event.from ?? "this machine"}: icmp_seq=${event.sequence} ${event.code}`;

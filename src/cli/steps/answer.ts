@@ -38,7 +38,8 @@ export function welcomeText(bytes: Uint8Array): string {
 export function httpResponse(method: string, details: string): string {
   const isAllowed = method === "GET" || method === "HEAD";
   const body = isAllowed
-    ? `<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>berkeley</title>\n<h1>${WELCOME}</h1>\n<p>${details}</p>\n</html>\n`
+    ? `<!doctype html>\n<html lang="en">\n<meta ` +
+      `charset="utf-8">\n<title>berkeley</title>\n<h1>${WELCOME}</h1>\n<p>${details}</p>\n</html>\n`
     : "Only GET and HEAD are answered here\n";
   return formatResponse(
     isAllowed ? "200 OK" : "405 Method Not Allowed",

@@ -91,7 +91,8 @@ export class HexDump {
       const columns = [hex.slice(0, ROW / 2).join(" "), hex.slice(ROW / 2).join(" ")].map((half) => half.padEnd(23));
       const shown = Array.from(part, (byte) => (byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : "."));
       rows.push(
-        `${this.#mark} ${(this.#offset + at).toString(16).padStart(8, "0")}  ${columns.join("  ")}  |${shown.join("")}|`,
+        `${this.#mark} ${(this.#offset + at).toString(16).padStart(8, "0")}  ${columns.join("  ")}  ` +
+          `|${shown.join("")}|`,
       );
     }
     this.#offset += bytes.length;

@@ -21,7 +21,8 @@ export const backpressureLesson: LessonPlan = {
   name: "backpressure",
   title: "A reader that stops",
   about:
-    "A sender can be faster than its reader. You see how the kernel stops the sender, in which queues the bytes wait, and what starts the sender again.",
+    "A sender can be faster than its reader. You see how the kernel stops the sender, in which queues the bytes " +
+    "wait, and what starts the sender again.",
   plan(scene) {
     let client: Socket;
     let connection: Socket;
@@ -30,12 +31,15 @@ export const backpressureLesson: LessonPlan = {
       {
         title: "A connection with small buffers",
         code: () =>
-          `server.setsockopt(SO_RCVBUF, ${BUFFER});\nclient.setsockopt(SO_SNDBUF, ${BUFFER});\nawait client.connect(server.getsockname());\nconst [connection] = await server.accept();\nserver.close();`,
+          `server.setsockopt(SO_RCVBUF, ${BUFFER});\nclient.setsockopt(SO_SNDBUF, ${BUFFER});\nawait ` +
+          "client.connect(server.getsockname());\nconst [connection] = await server.accept();\nserver.close();",
         async run() {
           ({ client, connection } = await connectedPair(scene, ["client", "connection"], BUFFER));
           return "two connected sockets";
         },
-        text: "Each end has a send buffer and a receive buffer in the kernel. Here they are small, so that they fill quickly. The kernel doubles the value, because its own structures take a part of the buffer.",
+        text:
+          "Each end has a send buffer and a receive buffer in the kernel. Here they are small, so that they " +
+          "fill quickly. The kernel doubles the value, because its own structures take a part of the buffer.",
       },
       {
         title: "The client sends more than fits",
@@ -51,7 +55,9 @@ export const backpressureLesson: LessonPlan = {
             return `${error.code}: the kernel took ${bytesText(taken)} of ${bytesText(SENT)}`;
           }
         },
-        text: "The server does not read. Its receive queue fills. Each ACK of its kernel contains the window: the number of bytes for which the receive buffer has room. At window 0 the client's kernel stops sending. Then the send buffer fills too, and sendAll() waits. Without the timeout, sendAll() would wait until the reader reads.",
+        text:
+          "The server does not read. Its receive queue fills. Each ACK of its kernel contains the window: " +
+          "the number of bytes for which the receive buffer has room. At window 0 the client's kernel stops sending. Then the send buffer fills too, and sendAll() waits. Without the timeout, sendAll() would wait until the reader reads.",
       },
       {
         title: "Nothing moves",
@@ -61,13 +67,17 @@ export const backpressureLesson: LessonPlan = {
           const { tcpi_state: state, tcpi_notsent_bytes: notSent, tcpi_probes: probes } = client.getsockopt(TCP_INFO);
           return `{ tcpi_state: "${state}", tcpi_notsent_bytes: ${notSent}, tcpi_probes: ${probes}, … }`;
         },
-        text: "The connection has no error and no loss. From time to time the client's kernel sends a probe, and the answer contains the window (tcpi_probes counts the probes since the window was last open). A send queue that is full and does not change means that the reader has stopped; the inspector flags the socket as stalled.",
+        text:
+          "The connection has no error and no loss. From time to time the client's kernel sends a probe, and " +
+          "the answer contains the window (tcpi_probes counts the probes since the window was last open). A send queue that is full and does not change means that the reader has stopped; the inspector flags the socket as stalled.",
       },
       {
         title: "The reader takes a little",
         code: () => "await connection.recv(8192);",
         run: () => describeOutcome(connection.recv(8192), (data) => bytesText(data.length)),
-        text: "This is not enough room. The kernel announces a window again when a large part of the buffer is free, so that the sender does not send many small segments (RFC 9293, section 3.8.6.2.2).",
+        text:
+          "This is not enough room. The kernel announces a window again when a large part of the buffer is " +
+          "free, so that the sender does not send many small segments (RFC 9293, section 3.8.6.2.2).",
       },
       {
         title: "The reader reads the rest",
@@ -82,13 +92,17 @@ export const backpressureLesson: LessonPlan = {
           }
           return `${bytesText(received)} in all: each byte that the kernel had taken`;
         },
-        text: "The window opens, the client's kernel sends the bytes of its send buffer, and the queues become empty. No byte was lost.",
+        text:
+          "The window opens, the client's kernel sends the bytes of its send buffer, and the queues become " +
+          "empty. No byte was lost.",
       },
       {
         title: "Sending works again",
         code: () => 'await client.sendAll("back to normal");',
         run: () => describeOutcome(client.sendAll("back to normal"), () => "nothing"),
-        text: "This is backpressure: a program that awaits its writes sends only as fast as its peer reads. A program that does not await them collects in memory the bytes that the kernel does not take.",
+        text:
+          "This is backpressure: a program that awaits its writes sends only as fast as its peer reads. A " +
+          "program that does not await them collects in memory the bytes that the kernel does not take.",
       },
     ];
   },

@@ -10,7 +10,8 @@ export const halfCloseLesson: LessonPlan = {
   name: "halfClose",
   title: "Half-close",
   about:
-    "A connection has two directions, and each can end without the other. A client can end its request with FIN and still receive the answer.",
+    "A connection has two directions, and each can end without the other. A client can end its request with FIN " +
+    "and still receive the answer.",
   plan(scene) {
     let client: Socket;
     let connection: Socket;
@@ -33,7 +34,9 @@ export const halfCloseLesson: LessonPlan = {
           client.shutdown(SHUT_WR);
           return "nothing";
         },
-        text: "shutdown(SHUT_WR) makes the kernel send FIN after the bytes. The descriptor stays open. The client is in FIN_WAIT2: it has finished and waits for the FIN of the peer. The server's end is in CLOSE_WAIT.",
+        text:
+          "shutdown(SHUT_WR) makes the kernel send FIN after the bytes. The descriptor stays open. The " +
+          "client is in FIN_WAIT2: it has finished and waits for the FIN of the peer. The server's end is in CLOSE_WAIT.",
       },
       {
         title: "The server reads to the end",
@@ -43,7 +46,9 @@ export const halfCloseLesson: LessonPlan = {
           const end = await connection.recv(1024);
           return `${quoted(request)}, then ${bytesText(end.length)}`;
         },
-        text: "recv() returns the bytes, then 0 bytes: the client sends no more. So the end of a request can be marked by FIN, without a length or a delimiter.",
+        text:
+          "recv() returns the bytes, then 0 bytes: the client sends no more. So the end of a request can be " +
+          "marked by FIN, without a length or a delimiter.",
       },
       {
         title: "The server answers",
@@ -58,7 +63,9 @@ export const halfCloseLesson: LessonPlan = {
         title: "The client can't send any more",
         code: () => 'await client.sendAll("one more thing");',
         run: () => describeOutcome(client.sendAll("one more thing"), () => "nothing"),
-        text: "After its FIN the client's kernel refuses to send: EPIPE. No packet is sent. A half-close can't be undone.",
+        text:
+          "After its FIN the client's kernel refuses to send: EPIPE. No packet is sent. A half-close can't " +
+          "be undone.",
       },
       {
         title: "The server closes",
@@ -67,7 +74,9 @@ export const halfCloseLesson: LessonPlan = {
           connection.close();
           return quoted(await client.recv(1024));
         },
-        text: "The second FIN ends the second direction. The client finished first, so its end is the one in TIME_WAIT: the kernel reports that state as CLOSE for a socket that is still open.",
+        text:
+          "The second FIN ends the second direction. The client finished first, so its end is the one in " +
+          "TIME_WAIT: the kernel reports that state as CLOSE for a socket that is still open.",
       },
     ];
   },

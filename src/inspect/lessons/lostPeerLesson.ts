@@ -38,7 +38,8 @@ export const lostPeerLesson: LessonPlan = {
   name: "lostPeer",
   title: "A peer that dies",
   about:
-    "A peer can end in two ways. If its process dies, its kernel closes the connection with FIN. If its machine fails, no packet arrives any more. You see both, and how long it takes until a call returns the failure.",
+    "A peer can end in two ways. If its process dies, its kernel closes the connection with FIN. If its machine " +
+    "fails, no packet arrives any more. You see both, and how long it takes until a call returns the failure.",
   plan(scene) {
     let server: Socket;
     let connection: Socket;
@@ -91,7 +92,9 @@ export const lostPeerLesson: LessonPlan = {
           await ended;
           return `process ${child.pid} has ended`;
         },
-        text: "SIGKILL ends a process at once: no code of the process runs any more. The kernel closes all descriptors of a process that ends. So the kernel sends FIN, as after close().",
+        text:
+          "SIGKILL ends a process at once: no code of the process runs any more. The kernel closes all " +
+          "descriptors of a process that ends. So the kernel sends FIN, as after close().",
       },
       {
         title: "The server reads",
@@ -99,20 +102,26 @@ export const lostPeerLesson: LessonPlan = {
         async run() {
           return quoted(await connection.recv(1024));
         },
-        text: "recv() returns 0 bytes, as after close(). So a program can't distinguish a crash of the peer from its normal end by recv() alone. A protocol needs a length or an end marker for that.",
+        text:
+          "recv() returns 0 bytes, as after close(). So a program can't distinguish a crash of the peer from " +
+          "its normal end by recv() alone. A protocol needs a length or an end marker for that.",
       },
       {
         title: "The server sends to the ended process",
         code: () => 'await connection.sendAll("first message");',
         run: () =>
           describeOutcome(connection.sendAll("first message"), () => "nothing: the kernel has taken all 13 bytes"),
-        text: "sendAll() succeeds, because the kernel has taken the bytes: after FIN a peer can still read. But no socket has the connection any more, so the other kernel answers with RST.",
+        text:
+          "sendAll() succeeds, because the kernel has taken the bytes: after FIN a peer can still read. But " +
+          "no socket has the connection any more, so the other kernel answers with RST.",
       },
       {
         title: "The server sends again",
         code: () => 'await connection.sendAll("second message");',
         run: () => describeOutcome(connection.sendAll("second message"), () => "nothing"),
-        text: "After the reset the kernel refuses to send. The first call had succeeded, and a later call returns the error, as with most errors of a network.",
+        text:
+          "After the reset the kernel refuses to send. The first call had succeeded, and a later call " +
+          "returns the error, as with most errors of a network.",
       },
       {
         title: "A machine that goes silent",
@@ -123,7 +132,9 @@ export const lostPeerLesson: LessonPlan = {
           far.setsockopt(SO_ATTACH_FILTER, [{ code: BPF_RET | BPF_K, k: 0 }]);
           return "nothing; every packet to “far” is dropped from now on";
         },
-        text: "This is a new connection. The filter drops every packet that arrives at its far end before TCP gets it, so there is no answer, as after a loss of power or of the network. Both ends are still ESTABLISHED. Without traffic, this state does not change.",
+        text:
+          "This is a new connection. The filter drops every packet that arrives at its far end before TCP " +
+          "gets it, so there is no answer, as after a loss of power or of the network. Both ends are still ESTABLISHED. Without traffic, this state does not change.",
       },
       {
         title: "The near end sends",
@@ -133,7 +144,9 @@ export const lostPeerLesson: LessonPlan = {
           await near.sendAll("first message");
           return "nothing: the kernel has taken all 13 bytes";
         },
-        text: "The kernel sends the packet and gets no ACK. The bytes stay in the send queue, because the kernel may have to send them again.",
+        text:
+          "The kernel sends the packet and gets no ACK. The bytes stay in the send queue, because the kernel " +
+          "may have to send them again.",
       },
       {
         title: "The kernel repeats, then ends the connection",
@@ -146,7 +159,9 @@ export const lostPeerLesson: LessonPlan = {
           const sent = near.getsockopt(TCP_INFO).tcpi_total_retrans - before;
           return `${result} (sent again ${sent} ${sent === 1 ? "time" : "times"})`;
         },
-        text: "The kernel sends the segment again, each time after a longer pause. TCP_USER_TIMEOUT limits this to 1.5 seconds. The default takes about a quarter of an hour. A connection that only receives never fails in this way; SO_KEEPALIVE, or messages of the program with a deadline, detect the failure.",
+        text:
+          "The kernel sends the segment again, each time after a longer pause. TCP_USER_TIMEOUT limits this " +
+          "to 1.5 seconds. The default takes about a quarter of an hour. A connection that only receives never fails in this way; SO_KEEPALIVE, or messages of the program with a deadline, detect the failure.",
       },
     ];
   },

@@ -10,7 +10,8 @@ export const refusedLesson: LessonPlan = {
   name: "refused",
   title: "A connection that is refused",
   about:
-    "connect() fails with ECONNREFUSED if no socket listens at the port. You see which packet causes the error, when it arrives, and which call of the server is missing.",
+    "connect() fails with ECONNREFUSED if no socket listens at the port. You see which packet causes the error, " +
+    "when it arrives, and which call of the server is missing.",
   plan(scene) {
     let server: Socket;
     let client: Socket;
@@ -26,7 +27,9 @@ export const refusedLesson: LessonPlan = {
           ({ port } = server.getsockname() as { port: number });
           return `${descriptorOf(server)}, port ${port}`;
         },
-        text: "The server has an address and has not called listen(). So the port belongs to this socket, and the kernel accepts no connection there.",
+        text:
+          "The server has an address and has not called listen(). So the port belongs to this socket, and " +
+          "the kernel accepts no connection there.",
       },
       {
         title: "A client: connect",
@@ -35,13 +38,17 @@ export const refusedLesson: LessonPlan = {
           client = scene.open("client");
           return describeOutcome(client.connect(["127.0.0.1", port]), connected);
         },
-        text: "The client's SYN arrives at a machine that runs. The kernel of that machine finds no socket that listens at the port, and answers with RST, the reset. So connect() fails at once, without a timeout. No program of the server takes part.",
+        text:
+          "The client's SYN arrives at a machine that runs. The kernel of that machine finds no socket that " +
+          "listens at the port, and answers with RST, the reset. So connect() fails at once, without a timeout. No program of the server takes part.",
       },
       {
         title: "The client connects again",
         code: () => `await client.connect(["127.0.0.1", ${port}]);`,
         run: () => describeOutcome(client.connect(["127.0.0.1", port]), connected),
-        text: "The result is the same as long as no socket listens. If the machine were down, or if a firewall dropped the SYN, there would be no answer: the kernel would send the SYN again, and connect() would fail with ETIMEDOUT after minutes.",
+        text:
+          "The result is the same as long as no socket listens. If the machine were down, or if a firewall " +
+          "dropped the SYN, there would be no answer: the kernel would send the SYN again, and connect() would fail with ETIMEDOUT after minutes.",
       },
       {
         title: "The server: listen",
