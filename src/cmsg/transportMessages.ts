@@ -11,13 +11,13 @@ export interface SegmentToSend {
   readonly gso_size: number;
 }
 
-/** The data are datagrams of `gso_size` bytes each; the last one may be shorter. After `UDP_GRO` was set. */
+/** The data are datagrams of `gso_size` bytes each; the last one may be shorter. Requires the option `UDP_GRO`. */
 export interface GroMessage {
   readonly type: "UDP_GRO";
   readonly gso_size: number;
 }
 
-/** Number of bytes that can be read after the data of this message. After `TCP_INQ` was set. */
+/** Number of bytes that can be read after the data of this message. Requires the option `TCP_INQ`. */
 export interface InqMessage {
   readonly type: "TCP_INQ";
   readonly inq: number;

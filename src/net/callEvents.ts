@@ -11,7 +11,7 @@ import { clock, diagnosticsChannel } from "../builtins.js";
 /** A message of `berkeley:connect:start` and `berkeley:listen:start`: a call has begun. */
 export interface CallStartEvent {
   readonly call: "connect" | "listen";
-  /** The number of the call in this thread, from 1 on. All messages of a call have the same number. */
+  /** The number of the call among those of this thread that were observed, from 1 on. All messages of a call have the same number. */
   readonly id: number;
   /** Milliseconds since 1970, as of `Date.now()`. */
   readonly time: number;
@@ -51,7 +51,7 @@ let lastId = 0;
 class CallEvents<T> {
   readonly #call: "connect" | "listen";
   readonly #addressesOf: (result: T) => Addresses;
-  /** Whether the next call is the one that `observe()` makes. */
+  /** True while `observe()` begins its call: then the next `needsObserving()` returns false, and resets the field. */
   #skipNext = false;
   /** Opened by the first call, and stored, because Node holds channels weakly. */
   #channels: { readonly start: Channel; readonly end: Channel; readonly error: Channel } | undefined;
@@ -85,7 +85,7 @@ class CallEvents<T> {
     let result: T;
     this.#skipNext = true;
     const pending = run();
-    // If a subscriber has aborted the signal, the call has ended before needsObserving(), which resets the field.
+    // If a subscriber has aborted the signal, run() ends before it calls needsObserving(), and the field is still true.
     this.#skipNext = false;
     try {
       result = await pending;

@@ -16,7 +16,7 @@ export interface AttemptOptions {
 }
 
 /** Receives the result of an attempt, perhaps before `start()` returns. Its methods must not run code of users. */
-export interface AttemptListener {
+export interface AttemptHandler {
   /**
    * The socket is connected. If its family is IPv4 or IPv6, `addressBuffer` of sys/sockaddr.ts has its local address.
    * An error that this method throws fails the attempt.
@@ -29,12 +29,12 @@ export interface AttemptListener {
 export class ConnectAttempt implements CompletionHandler<void> {
   readonly #address: Address;
   readonly #options: AttemptOptions;
-  readonly #listener: AttemptListener;
+  readonly #listener: AttemptHandler;
   #socket: Socket | undefined;
   #settled = false;
   #cancelReason: { readonly reason: unknown } | undefined;
 
-  constructor(address: Address, options: AttemptOptions, listener: AttemptListener) {
+  constructor(address: Address, options: AttemptOptions, listener: AttemptHandler) {
     this.#address = address;
     this.#options = options;
     this.#listener = listener;
@@ -107,7 +107,7 @@ export class ConnectAttempt implements CompletionHandler<void> {
   /** Ends the attempt with the error `reason`, or closes the connected socket. */
   cancel(reason: unknown = localError("ECANCELED", "connect", addressDetails(this.#address))): void {
     this.#cancelReason = { reason };
-    // close() ends a waiting connect(2), whose waiter then calls failed().
+    // close() ends a waiting connect(2), whose waiter then calls onFailed().
     this.#socket?.close();
     this.onFailed(reason);
   }
@@ -119,7 +119,7 @@ export function isWildcard({ host }: InetAddress | Inet6Address): boolean {
 }
 
 /**
- * If no socket listens at a port of the ephemeral range, the kernel may choose the same port as the local port. Then
+ * If no socket listens at a port of the ephemeral range, the kernel may also choose this port for the local end. Then
  * the socket is connected to itself (simultaneous open: RFC 9293, section 3.5).
  */
 function isConnectedToItself(socket: Socket, remote: InetAddress | Inet6Address): boolean {

@@ -19,7 +19,7 @@ import {
 import { calls } from "../sys/calls.js";
 import { socketError } from "../sys/errno.js";
 import { timeoutError } from "../wait/localError.js";
-import { type AttemptListener, ConnectAttempt } from "./connectAttempt.js";
+import { type AttemptHandler, ConnectAttempt } from "./connectAttempt.js";
 import { connectHost, type CheckedConnect } from "./connectHost.js";
 import { Deadline } from "./endpointOptions.js";
 import type { ForwardServer } from "./forwardServer.js";
@@ -59,7 +59,7 @@ export type MakeHeader = (client: Address, socket: Socket, header: ProxyHeader |
 const MAX_REPEATED_LOOKUPS = 5;
 
 /** One forwarded connection. */
-export class ForwardedConnection implements DeadlineMember, AttemptListener, CompletionHandler<PumpCounts> {
+export class ForwardedConnection implements DeadlineMember, AttemptHandler, CompletionHandler<PumpCounts> {
   place: number = -1;
   /** The number of the connection: 1 for the first connection of the server. */
   readonly id: number;

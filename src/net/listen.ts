@@ -228,7 +228,7 @@ async function makeListener(
         () => undefined,
         (bound) => bound.listen(backlog),
       );
-      const setup = { remove: file?.remove, unlink: checked.unlink, signal };
+      const setup = { removeFile: file?.remove, unlink: checked.unlink, signal };
       return { listener: new SocketListener(socket, addressOrClose(socket, file?.remove), limits, setup), file };
     }
     case "tls": {
@@ -261,7 +261,7 @@ function useInherited(
   if (found === undefined) return undefined;
   const { socket, file } = found;
   const { limits, signal, unlink } = checked;
-  const setup = { remove: file?.remove, unlink, signal, gate: inheritance!.gate };
+  const setup = { removeFile: file?.remove, unlink, signal, gate: inheritance!.gate };
   try {
     const tls = target.scheme === "tls" ? prepareListenerTls(opts.tls, action) : undefined;
     const address = socket.getsockname() as ListenAddress;

@@ -48,7 +48,7 @@ export interface Credentials {
 export interface CheckedProxy {
   readonly protocol: "socks5" | "http";
   readonly address: HostAddress | HostPort | UnixAddress;
-  /** SOCKS: the user name and the password. */
+  /** The user name and the password. For HTTP, `fields` has them too. */
   readonly credentials: Credentials | undefined;
   /** HTTP: the header fields of the request without Host, each with its line end, in latin1. */
   readonly fields: string;
@@ -69,7 +69,10 @@ export interface ProxyAnswer {
   readonly reply?: number;
 }
 
-/** The proxy has refused the tunnel. connect() rejects with an error of this code, whose cause is this error. */
+/**
+ * The proxy has refused the tunnel, has sent a wrong response, or has ended the connection. connect() rejects with an
+ * error that has the same code, and this error as its `cause`.
+ */
 export class ProxyRefusal extends Error {
   readonly code: string;
   readonly answer: ProxyAnswer;
@@ -83,14 +86,14 @@ export class ProxyRefusal extends Error {
 
 const REQUIRED_URL =
   "required socks5://host:port, socks5h://, http:// or https://, with user:password@ before the host if needed, " +
-  "or http+unix:/path";
+  "or socks5+unix:/path, http+unix:/path and so on for a UNIX socket";
 const PROTOCOLS: readonly unknown[] = ["socks5", "socks5h", "http", "https"];
 const HTTP_OPTIONS = ["token", "authorization", "headers", "maxHeader", "maxHeaders"] as const;
 const PROXY_OPTIONS = ["protocol", "host", "port", "path", "username", "password", "tls", ...HTTP_OPTIONS];
 const DEFAULT_MAX_HEADER_SIZE = 16_384;
 const DEFAULT_MAX_FIELDS = 128;
 /** Maximum length of a name: the 255 bytes of RFC 1035, section 2.3.4, without the first and the last length byte. */
-const MAX_NAME = 253;
+const MAX_HOST_NAME_LENGTH = 253;
 
 /** Checks the option `via`, a string or an object. Its error messages do not contain credentials. */
 export function checkProxy(value: unknown, action: string): CheckedProxy {
@@ -119,7 +122,7 @@ function checkParts(opts: ProxyOptions, action: string): CheckedProxy {
     throw new TypeError(`Cannot ${action}: via.tls is set for ${protocol}, required protocol https`);
   }
   const address = checkAddress(opts, action);
-  const credentials = checkLogin(kind, opts.username, opts.password, action);
+  const credentials = checkCredentials(kind, opts.username, opts.password, action);
   return {
     protocol: kind,
     address,
@@ -136,18 +139,29 @@ function checkParts(opts: ProxyOptions, action: string): CheckedProxy {
   };
 }
 
+/** The text up to its last "@" may have a user name and a password. */
+function withoutCredentials(text: string): string {
+  return text.includes("@") ? `${/^[a-z\d+]*:\/\//i.exec(text)?.[0] ?? ""}…${text.slice(text.lastIndexOf("@"))}` : text;
+}
+
 function parseProxyUrl(text: string, action: string): ProxyOptions {
-  const local = /^(socks5h?|https?)\+unix:(.+)$/s.exec(text);
-  if (local !== null) {
-    const [, protocol, path] = local as unknown as [string, ProxyOptions["protocol"], string];
+  const unixMatch = /^(socks5h?|https?)\+unix:(.+)$/s.exec(text);
+  if (unixMatch !== null) {
+    const [, protocol, path] = unixMatch as unknown as [string, ProxyOptions["protocol"], string];
+    // `http+unix:///path` is `http+unix:/path`.
     return { protocol, path: path.replace(/^\/\/(?=\/)/, "") };
   }
   const match = /^(socks5h?|https?):\/\/(?:([^@/]*)@)?([^@/]*)\/?$/.exec(text);
   if (match === null) {
-    throw new TypeError(`Cannot ${action}: via is ${quote(text.replace(/\/\/.*@/s, "//…@"))}, ${REQUIRED_URL}`);
+    throw new TypeError(`Cannot ${action}: via is ${quote(withoutCredentials(text))}, ${REQUIRED_URL}`);
   }
-  const [, protocol, user, place] = match as unknown as [string, ProxyOptions["protocol"], string | undefined, string];
-  const { host, port } = checkProxyAddress(toAddress(place), action);
+  const [, protocol, user, addressText] = match as unknown as [
+    string,
+    ProxyOptions["protocol"],
+    string | undefined,
+    string,
+  ];
+  const { host, port } = checkProxyAddress(toAddress(addressText), action);
   if (user === undefined) return { protocol, host, port };
   const colon = user.indexOf(":");
   const username = decodePart(colon < 0 ? user : user.slice(0, colon), action);
@@ -169,7 +183,9 @@ function decodePart(text: string, action: string): string {
 function checkAddress({ host, path, port }: ProxyOptions, action: string): CheckedProxy["address"] {
   if (path === undefined) return checkProxyAddress(toAddress({ host, port } as { host: string; port: number }), action);
   if (host !== undefined || port !== undefined) {
-    throw new TypeError(`Cannot ${action}: via has a path, and a host or a port, required either of them`);
+    throw new TypeError(
+      `Cannot ${action}: via has a path and also a host or a port, required only a path, or only a host and a port`,
+    );
   }
   if (typeof path !== "string" || path === "") {
     throw new TypeError(`Cannot ${action}: via.path is ${quote(path)}, required the path of a UNIX socket`);
@@ -185,7 +201,7 @@ function checkProxyAddress(address: ReturnType<typeof toAddress>, action: string
   throw new TypeError(`Cannot ${action}: via is at ${quote(String(address))}, required a host and a port`);
 }
 
-function checkLogin(
+function checkCredentials(
   protocol: "socks5" | "http",
   username: unknown,
   password: unknown,
@@ -194,7 +210,8 @@ function checkLogin(
   if (username === undefined && password === undefined) return undefined;
   const given = { username: username ?? "", password: password ?? "" };
   for (const [name, value] of Object.entries(given)) {
-    if (typeof value !== "string") throw new TypeError(`Cannot ${action}: via.${name} is no string, required one`);
+    if (typeof value !== "string")
+      throw new TypeError(`Cannot ${action}: via.${name} has another type, required a string`);
     const bytes = Buffer.byteLength(value);
     // RFC 1929, section 2: one byte is the length of a value, and the user name is not empty.
     if (protocol === "socks5" && (bytes > 255 || (bytes === 0 && name === "username"))) {
@@ -213,10 +230,10 @@ function checkLogin(
 /** Fields that the request sets itself (Host), or that would announce a body. */
 const RESERVED_FIELDS: ReadonlySet<string> = new Set(["host", "content-length", "transfer-encoding"]);
 /** RFC 9110, section 5.6.2. */
-const NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 /** RFC 9110, section 5.5. */
 // oxlint-disable-next-line no-control-regex
-const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
+const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 
 /** The header fields of the request. Error messages do not contain their values, which may be secrets. */
 function checkFields(
@@ -229,12 +246,12 @@ function checkFields(
   }
   // RFC 6750, section 2.1.
   if (token !== undefined && (typeof token !== "string" || !/^[\w.~+/-]+=*$/.test(token))) {
-    throw new TypeError(`Cannot ${action}: via.token is none that the Bearer scheme can carry`);
+    throw new TypeError(`Cannot ${action}: via.token has a wrong form, required a token of RFC 6750`);
   }
   // RFC 9110, section 11.4: a scheme, then its credentials.
   if (
     authorization !== undefined &&
-    (typeof authorization !== "string" || !NAME.test(authorization.split(" ", 1)[0]!))
+    (typeof authorization !== "string" || !TOKEN.test(authorization.split(" ", 1)[0]!))
   ) {
     throw new TypeError(`Cannot ${action}: via.authorization has no scheme, required "scheme credentials"`);
   }
@@ -246,8 +263,11 @@ function checkFields(
   if (token !== undefined) given.push(["Proxy-Authorization", `Bearer ${token}`]);
   if (authorization !== undefined) given.push(["Proxy-Authorization", authorization]);
   for (const [name, value] of Object.entries(headers)) {
-    if (!NAME.test(name) || RESERVED_FIELDS.has(name.toLowerCase())) {
-      throw new TypeError(`Cannot ${action}: via.headers has ${quote(name)}, required the name of another field`);
+    if (!TOKEN.test(name) || RESERVED_FIELDS.has(name.toLowerCase())) {
+      throw new TypeError(
+        `Cannot ${action}: via.headers has ${quote(name)}, ` +
+          "required a valid field name other than Host, Content-Length and Transfer-Encoding",
+      );
     }
     for (const one of Array.isArray(value) ? (value as unknown[]) : [value]) given.push([name, one]);
   }
@@ -258,8 +278,10 @@ function checkFields(
   }
   return given
     .map(([name, value]) => {
-      if (typeof value === "string" && VALUE.test(value)) return `${name}: ${value}\r\n`;
-      throw new TypeError(`Cannot ${action}: the value of ${quote(name)} in via is none that a header can carry`);
+      if (typeof value === "string" && FIELD_VALUE.test(value)) return `${name}: ${value}\r\n`;
+      throw new TypeError(
+        `Cannot ${action}: the value of ${quote(name)} in via has a wrong character or type, required a field value of RFC 9110`,
+      );
     })
     .join("");
 }
@@ -274,6 +296,6 @@ export function checkDestination(target: HostAddress | HostPort, action: string)
   }
   if (target instanceof Inet6Address || /^[\0-\x7f]*$/.test(target.host)) return target;
   const name = domainToASCII(target.host);
-  if (name !== "" && name.length <= MAX_NAME) return new HostPort(name, target.port);
+  if (name !== "" && name.length <= MAX_HOST_NAME_LENGTH) return new HostPort(name, target.port);
   throw new TypeError(`Cannot ${action}: ${quote(target.host)} is no host name that the DNS could have`);
 }

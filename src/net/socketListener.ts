@@ -45,7 +45,7 @@ export interface CloseListenerOptions {
 /** Internal options of a listener. */
 export interface ListenerSetup {
   /** Removes the file of a UNIX socket. */
-  readonly remove?: (() => void) | undefined;
+  readonly removeFile?: (() => void) | undefined;
   /** Whether `close()` removes the file by default. */
   readonly unlink?: boolean | undefined;
   /** Closes the listener if it is aborted. */
@@ -54,7 +54,7 @@ export interface ListenerSetup {
   readonly gate?: Promise<void> | undefined;
 }
 
-/** The address of a listening socket. If getsockname(2) fails, it closes the socket and removes its file. */
+/** Reads the address of a listening socket. If getsockname(2) fails, closes the socket and removes its file. */
 export function addressOrClose(socket: Socket, remove?: () => void): ListenAddress {
   try {
     return socket.getsockname() as ListenAddress;
@@ -111,7 +111,7 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
   readonly #commonLocal: ListenAddress | undefined;
   readonly #setup: ListenerSetup;
   readonly #closingSignal: ClosingSignal | undefined;
-  /** Makes accept() wait until it opens. Undefined after that, and for listeners that are not inherited. */
+  /** Makes accept() wait until it opens. Undefined after that, and if the socket was not inherited from another version of the program. */
   #gate: AcceptGate | undefined;
   #accepted = 0;
 
@@ -170,7 +170,7 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
   }
 
   /**
-   * Lets the process end while calls wait here, now or later. Neither these calls nor their timeouts keep it alive.
+   * Lets the process end while calls of this listener wait, also later calls. Neither these calls nor their timeouts keep it alive.
    */
   unref(): this {
     this.#socket.unref();
@@ -204,7 +204,7 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
     this.#gate?.close();
     this.#gate = undefined;
     if (!this.#socket.closed) {
-      if (unlink) this.#setup.remove?.();
+      if (unlink) this.#setup.removeFile?.();
       try {
         this.#socket.close();
       } catch {
@@ -214,7 +214,7 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
     return Promise.resolve();
   }
 
-  /** The connections, one after the other, until the listener is closed. Leaving the loop does not close it. */
+  /** The connections, one after the other, until the listener is closed. Leaving the loop does not close the listener. */
   [Symbol.asyncIterator](): AsyncIterableIterator<Stream<C>> {
     const iterator: AsyncIterableIterator<Stream<C>> = {
       // accept() of `this`, because TlsSocketListener overrides it.

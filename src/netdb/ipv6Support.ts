@@ -1,4 +1,4 @@
-// Finds out whether this machine supports IPv6 and dual-stack sockets, by trying it on a new socket.
+// Finds out whether this machine supports IPv6 and dual-stack sockets. Each test makes a new socket and one call.
 
 import { AF_INET6, Inet6Address } from "../addr/index.js";
 import { type Calls, calls } from "../sys/calls.js";

@@ -29,7 +29,7 @@ export interface FlowOwner {
   onFlowFailed(flow: SpliceFlow, error: unknown): void;
 }
 
-/** Maximum milliseconds from the start of a flow until its destination is watched. */
+/** Maximum milliseconds from the start of a flow until it waits for a hang-up of its destination. */
 const UNWATCHED_TIME = 100;
 const unwatched: SpliceFlow[] = [];
 
@@ -140,6 +140,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
         if (ahead !== undefined) {
           const sent = writing.submit(this, this.#destination, SEND_ALL, ahead, 0, null);
           if (!this.#running) {
+            // As below, cancel() has ended the flow.
             if (sent === PENDING) writing.withdraw(ahead, undefined);
             return;
           }

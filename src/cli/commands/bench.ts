@@ -57,7 +57,7 @@ export const command: Command = define({
   seeAlso: ["berkeley-echo(1)", "berkeley-sockets(1)"],
   async run({ args: [where = ""], options, output, interrupts: { signal } }) {
     const { mode, udp, svg, request, connections, rate, timeout } = options;
-    const [{ readEndpoint }, { Load }, { report, showLive }, { clientTls }, { unescape }, { plural }] =
+    const [{ readEndpoint }, { Load }, { report, showLive }, { clientTls }, { parseEscapes }, { plural }] =
       await Promise.all([
         import("../frame/endpoints.js"),
         import("../bench/load.js"),
@@ -78,8 +78,8 @@ export const command: Command = define({
     if (endpoint.scheme === "udp" && (bytes < 4 || bytes > 65_507)) {
       throw new UsageError(`--size is ${bytes} with an endpoint of udp, required 4 to 65507`);
     }
-    const payload = request === undefined ? Buffer.alloc(bytes, 0x61) : unescape(request);
-    const until = unescape(options.until);
+    const payload = request === undefined ? Buffer.alloc(bytes, 0x61) : parseEscapes(request);
+    const until = parseEscapes(options.until);
     const tls = clientTls(options, endpoint.scheme === "tls");
     const plan = {
       endpoint,

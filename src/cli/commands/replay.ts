@@ -7,9 +7,10 @@ export const command: Command = define({
   name: "replay",
   summary: "sends the client's side of a recorded conversation, and compares the answers",
   description: [
-    "Reads a capture in the format pcapng, such as berkeley inspect --record and berkeley proxy --record write, and " +
-      "tshark. It takes one connection of TCP, or the datagrams between two addresses of UDP. It connects to the " +
-      "endpoint, sends what the client sent, and after each turn waits for as many bytes as the recorded answer has.",
+    "Reads a pcapng capture, for example one that berkeley inspect --record, berkeley proxy --record or tshark has " +
+      "written. replay takes one connection of TCP, or the datagrams between two addresses of UDP. It connects to the " +
+      "endpoint and sends the bytes that the client sent. After each of the client's messages, it waits for as many " +
+      "bytes as the recorded answer has.",
     "The status is 0 if all answers are as recorded. At the first different byte, replay prints the offset and the " +
       "bytes, and ends with status 1.",
   ],
@@ -27,7 +28,7 @@ export const command: Command = define({
     timeout: option("-w, --timeout TIME", "give up on a connection or an answer after this time", duration),
   },
   examples: [
-    { about: "Record a client, and repeat it", command: "berkeley replay client.pcapng localhost:8080" },
+    { about: "A recorded client, sent again", command: "berkeley replay client.pcapng localhost:8080" },
     {
       about: "The third conversation, against another server",
       command: "berkeley replay all.pcapng localhost:8081 --stream 2",

@@ -56,7 +56,7 @@ export const command: Command = define({
   ],
   seeAlso: ["berkeley-connect(1)"],
   async run({ args: [where = "", message], options, output, interrupts }) {
-    const [{ openChannel }, { readSource, readTarget }, { clientTls, loadFile }, { exchange, unescape }] =
+    const [{ openChannel }, { readSource, readTarget }, { clientTls, loadFile }, { exchange, parseEscapes }] =
       await Promise.all([
         import("../talk/open.js"),
         import("../talk/target.js"),
@@ -68,7 +68,7 @@ export const command: Command = define({
       throw new UsageError("MESSAGE and --file are given together");
     const target = await readTarget(where, options);
     const given = options.file === undefined ? undefined : loadFile("--file", options.file);
-    const bytes = given ?? (message === undefined ? await readStandardInput() : unescape(message));
+    const bytes = given ?? (message === undefined ? await readStandardInput() : parseEscapes(message));
     const { signal } = interrupts;
     const tls = clientTls(options, target.secure);
     const channel = await openChannel({ ...target, tls, via, timeout, source: readSource(source), signal });

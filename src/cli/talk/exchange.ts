@@ -1,4 +1,4 @@
-// Sends one message and receives the answer.
+// Sends one message and receives the answer. Parses the escapes of the argument MESSAGE.
 
 import { Failure, UsageError } from "../frame/failure.js";
 import { formatTime } from "../frame/units.js";
@@ -7,7 +7,7 @@ import type { Channel } from "./channel.js";
 export interface ExchangePlan {
   /** Whether the answer is one line. */
   readonly line: boolean;
-  /** Maximum number of bytes of the answer. */
+  /** Maximum number of bytes of an answer without a line end, on a stream. */
   readonly max: number;
   /** Whether the exchange ends when the message is sent. */
   readonly noAnswer: boolean;
@@ -20,11 +20,11 @@ export interface ExchangePlan {
 /** Sends the message, receives the answer, and closes the channel. Resolves with the answer; empty with `noAnswer`. */
 export async function exchange(channel: Channel, message: Buffer, plan: ExchangePlan): Promise<Buffer> {
   const { noAnswer, line, timeout } = plan;
-  const ending = new AbortController();
-  const { signal } = ending;
+  const controller = new AbortController();
+  const { signal } = controller;
   const timeoutError = new Failure(`${channel.name} did not answer within ${formatTime(timeout)}`);
-  const timer = setTimeout(() => ending.abort(timeoutError), timeout);
-  const onAbort = (): void => ending.abort(plan.signal.reason);
+  const timer = setTimeout(() => controller.abort(timeoutError), timeout);
+  const onAbort = (): void => controller.abort(plan.signal.reason);
   plan.signal.addEventListener("abort", onAbort, { once: true });
   if (plan.signal.aborted) onAbort();
   const parts: Buffer[] = [];
@@ -62,8 +62,8 @@ async function receive(channel: Channel, { line, max, signal }: ExchangePlan, pa
 
 const CHARACTERS: Readonly<Record<string, string>> = { n: "\n", r: "\r", t: "\t", "\\": "\\", "0": "\0" };
 
-/** Replaces the escapes `\n`, `\r`, `\t`, `\\`, `\0` and `\xNN` of a typed message. */
-export function unescape(text: string): Buffer {
+/** Replaces the escapes `\n`, `\r`, `\t`, `\\`, `\0` and `\xNN` of the argument MESSAGE. */
+export function parseEscapes(text: string): Buffer {
   const parts: Buffer[] = [];
   let from = 0;
   for (const match of text.matchAll(/\\(x[\da-f]{2}|.|$)/gis)) {

@@ -3,30 +3,32 @@
 import type { Answer, RouteHandler } from "../routes.js";
 import type { LessonRuns } from "./lessonRuns.js";
 
-const found = (body: unknown): Answer =>
+/** The answer with this body; without one, the lesson or the run does not exist. */
+const answerOrNotFound = (body: unknown): Answer =>
   body === undefined ? { status: 404, body: { error: "There is no such lesson or run" } } : { status: 200, body };
 
 export class LessonRoutes implements RouteHandler {
   #runs: LessonRuns | undefined;
 
   async handle(method: string, path: string): Promise<Answer | undefined> {
-    const [, lesson] = /^\/api\/lessons(?:\/([^/]+))?$/.exec(path) ?? [];
-    const [run, id, next] = /^\/api\/runs\/([^/]+)(\/next)?$/.exec(path) ?? [];
-    if (lesson === undefined && run === undefined && path !== "/api/lessons") return undefined;
+    const [, name] = /^\/api\/lessons(?:\/([^/]+))?$/.exec(path) ?? [];
+    const [runPath, id, next] = /^\/api\/runs\/([^/]+)(\/next)?$/.exec(path) ?? [];
+    if (name === undefined && runPath === undefined && path !== "/api/lessons") return undefined;
     const { lessonSummaries, LessonRuns } = await import("./lessonRuns.js");
-    if (path === "/api/lessons" && method === "GET") return found(lessonSummaries());
+    if (path === "/api/lessons" && method === "GET") return answerOrNotFound(lessonSummaries());
     const runs = (this.#runs ??= new LessonRuns());
-    if (lesson !== undefined && method === "POST") return found(runs.start(lesson));
-    if (id === undefined) return { status: 405, body: { error: "There is no such method" } };
+    if (name !== undefined && method === "POST") return answerOrNotFound(runs.start(name));
+    if (id === undefined) return { status: 405, body: { error: "The path has no such method" } };
     if (next !== undefined && method === "POST") {
       try {
-        return found(await runs.next(id));
+        return answerOrNotFound(await runs.next(id));
       } catch (error) {
         return { status: 500, body: { error: error instanceof Error ? error.message : String(error) } };
       }
     }
-    if (next === undefined && method === "DELETE") return runs.end(id) ? { status: 200, body: {} } : found(undefined);
-    return { status: 405, body: { error: "There is no such method" } };
+    if (next === undefined && method === "DELETE")
+      return runs.end(id) ? { status: 200, body: {} } : answerOrNotFound(undefined);
+    return { status: 405, body: { error: "The path has no such method" } };
   }
 
   close(): void {

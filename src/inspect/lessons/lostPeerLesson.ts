@@ -13,18 +13,19 @@ import { describeOutcome } from "./outcome.js";
 import { connectedPair } from "./pair.js";
 import type { Scene } from "./scene.js";
 
-/** The timeout of the calls of the lesson that wait, in ms, and the TCP_USER_TIMEOUT for the silent peer. */
-const START_TIMEOUT = 20_000;
+/** Milliseconds for each call of the lesson that waits. */
+const CALL_TIMEOUT = 20_000;
+/** TCP_USER_TIMEOUT for the silent peer, in ms. */
 const USER_TIMEOUT = 1_500;
 
 /** Starts a client in a process of its own. The process keeps its connection until it is killed. */
 async function startClient(scene: Scene, port: number): Promise<ChildProcess> {
   const { spawn } = await import("node:child_process");
   const program = `const s = require("node:net").connect(${port}, "127.0.0.1"); s.write("connected"); s.resume();`;
-  // NODE_OPTIONS of the program may start an inspector, which this process must not have.
+  // NODE_OPTIONS of the program may start an inspector, which the child must not have.
   const env = { ...process.env, NODE_OPTIONS: "" };
   const child = spawn(process.execPath, ["-e", program], { stdio: "ignore", env });
-  // The child must not keep this process alive.
+  // The child must not keep the inspected process alive.
   child.unref();
   scene.addChild(child);
   await new Promise<void>((resolve, reject) => {
@@ -66,9 +67,9 @@ export const lostPeerLesson: LessonPlan = {
           'const child = spawn(process.execPath, ["-e", program]);\nconst [connection, address] = await server.accept();\nserver.close();',
         async run() {
           child = await startClient(scene, port);
-          const [accepted, address] = await server.accept({ timeout: START_TIMEOUT });
+          const [accepted, address] = await server.accept({ timeout: CALL_TIMEOUT });
           connection = scene.add("connection", accepted);
-          await connection.readable({ timeout: START_TIMEOUT });
+          await connection.readable({ timeout: CALL_TIMEOUT });
           scene.addForeign("process", String(address), String(connection.getsockname()));
           server.close();
           return `${descriptorOf(connection)}, connected to process ${child.pid}`;
@@ -153,7 +154,7 @@ export const lostPeerLesson: LessonPlan = {
         code: () => "await near.recv(1024);",
         async run() {
           const before = near.getsockopt(TCP_INFO).tcpi_total_retrans;
-          const result = await describeOutcome(near.recv(1024, { timeout: START_TIMEOUT }), (data) =>
+          const result = await describeOutcome(near.recv(1024, { timeout: CALL_TIMEOUT }), (data) =>
             bytesText(data.length),
           );
           const sent = near.getsockopt(TCP_INFO).tcpi_total_retrans - before;
