@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { bindUdp } from "berkeley";
 import { canUnshare, runUnshared } from "../support/namespaces.js";
 import { checkLeaks } from "../support/leaks.js";
+import { SLOWDOWN } from "../support/slowdown.js";
 import { scenes } from "./multicastScenes.js";
 
 checkLeaks();
@@ -62,7 +63,7 @@ test(
     const script = `
     ip link set lo up
     for side in left right; do
-      unshare -n sleep 120 & peer=$!
+      unshare -n sleep "$2" & peer=$!
       until [ "$(readlink /proc/$peer/ns/net)" != "$(readlink /proc/$$/ns/net)" ]; do :; done
       ip link add $side type veth peer name far netns $peer
       nsenter -t $peer -n ip link set far up
@@ -78,7 +79,11 @@ test(
     trap 'kill $PEER_left $PEER_right' EXIT
     "$NODE" "$1"
   `;
-    const { status, stderr, stdout } = runUnshared(["-n"], script, [pathOf("multicastPeers.js")]);
+    const { status, stderr, stdout } = runUnshared(["-n"], script, [
+      pathOf("multicastPeers.js"),
+      // The peers must outlive the limit of runUnshared().
+      String(120 * SLOWDOWN),
+    ]);
     assert.equal(status, 0, `${stderr}${stdout}`);
     assert.equal(stdout, "ok\n");
   },

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { bindUdp, if_nametoindex, SocketError, type UdpSocket } from "berkeley";
+import { plainEnvironment } from "../support/program.js";
 
 type Side = "left" | "right";
 
@@ -23,7 +24,7 @@ for host, text in json.loads(sys.argv[3]):
 `;
   const peer = process.env[`PEER_${side}`]!;
   const args = ["-t", peer, "-n", "python3", "-c", program, from, String(port), JSON.stringify(what)];
-  const { status, stderr } = spawnSync("nsenter", args, { encoding: "utf8", timeout: 30_000 });
+  const { status, stderr } = spawnSync("nsenter", args, { encoding: "utf8", env: plainEnvironment(), timeout: 30_000 });
   assert.equal(status, 0, stderr);
 }
 
