@@ -97,8 +97,7 @@ const articleOf = (name: string): string => (/^[AEIOU]/i.test(name) && !/^U[iR]/
 
 /** Reads a number by the getter of a prototype of this realm, because an object can have a getter of its own. */
 function intrinsicNumber(value: object, prototype: object, name: string): string {
-  const getter = Object.getOwnPropertyDescriptor(prototype, name)?.get;
-  return String(getter?.call(value));
+  return String(Object.getOwnPropertyDescriptor(prototype, name)?.get?.call(value));
 }
 
 /** The number of bytes of a view. */

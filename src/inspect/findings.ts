@@ -70,8 +70,7 @@ export function findingsOf(row: SocketRow, now: number, limits: FindingLimits, c
   const made = row.line === undefined ? "" : `; made at ${row.line}`;
   if (row.closedAt !== Infinity) {
     if (!row.collected) return [];
-    const text =
-      "The program lost its last reference to this socket and had not closed it; the collector closed " + `it${made}`;
+    const text = `The program lost its last reference to this socket and had not closed it; the collector closed it${made}`;
     return [{ kind: "leak", text }];
   }
   if (row.object !== undefined && row.object.deref() === undefined) {
@@ -124,8 +123,7 @@ function leakText(row: SocketRow, now: number, limits: FindingLimits, counts: Li
   }
   if (!isIdle(row, now, limits)) return undefined;
   return (
-    "The socket is open, no call waits on it, and none has moved a byte for more than " +
-    `${ageText(now - row.movedAt)}`
+    "The socket is open, no call waits on it, and none has moved a byte for more than " + ageText(now - row.movedAt)
   );
 }
 

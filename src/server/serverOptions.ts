@@ -78,8 +78,7 @@ export function checkServe(opts: ServeOptions, action: string): CheckedServe {
   millisecondsOr(opts.handshakeTimeout, null, action, "handshakeTimeout");
   const rate: unknown = opts.minReadRate === undefined ? MIN_READ_RATE : opts.minReadRate;
   if (rate !== null && !(typeof rate === "number" && rate > 0 && rate < Infinity)) {
-    const message =
-      `Cannot ${action}: minReadRate is ${quote(rate)}, required bytes per second above 0, or null ` + "for no limit";
+    const message = `Cannot ${action}: minReadRate is ${quote(rate)}, required bytes per second above 0, or null for no limit`;
     throw typeof rate === "number" ? new RangeError(message) : new TypeError(message);
   }
   return {

@@ -280,8 +280,7 @@ class UpgradeAttempt {
       // The code is EPROTO if the process has written anything but messages to the channel.
       if (program === undefined || (error as { code?: unknown }).code !== "EPROTO") throw error;
       const { cause } = error as Error;
-      const text =
-        `Cannot upgrade: process ${program.pid} is no program that uses upgrade(): ` + `${(cause as Error).message}`;
+      const text = `Cannot upgrade: process ${program.pid} is no program that uses upgrade(): ${(cause as Error).message}`;
       throw new UpgradeError(text, { pid: program.pid, exitCode: null, signal: null, ...exit }, { cause });
     }
   }

@@ -48,8 +48,7 @@ function repairText({ reason, text }: Fault, { origin }: Candidate, root: string
 
 function addonError({ reason, text }: Fault, lines: readonly string[] = [], tried: readonly string[] = []): AddonError {
   const { arch, platform } = process;
-  const head =
-    `Cannot load the addon of berkeley ${VERSION} on ${platform}-${arch} with ${runtime.name} ` + `${runtime.version}`;
+  const head = `Cannot load the addon of berkeley ${VERSION} on ${platform}-${arch} with ${runtime.name} ${runtime.version}`;
   return new AddonError([`${head}: ${text}`, ...lines].join("\n  "), reason, tried);
 }
 

@@ -386,8 +386,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   }
 
   #silentClientError(cause: unknown): TlsError {
-    const reason =
-      "the client has sent nothing and was dropped for another one: maxHandshakes is " + `${this.#opts.maxHandshakes}`;
+    const reason = `the client has sent nothing and was dropped for another one: maxHandshakes is ${this.#opts.maxHandshakes}`;
     return new TlsError("ERR_TLS_SILENT", "TLS handshake failed", reason, { cause });
   }
 }

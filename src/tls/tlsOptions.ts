@@ -227,7 +227,7 @@ export function checkContext(
   if (minVersion > maxVersion) {
     throw new RangeError(
       `Cannot ${action}: minVersion is ${quote(minVersion)}, required at most maxVersion, which is ` +
-        `${quote(maxVersion)}`,
+        quote(maxVersion),
     );
   }
   checkProtocols(opts["alpnProtocols"], action);

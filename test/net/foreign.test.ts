@@ -313,7 +313,7 @@ test("addresses, endpoints, options, streams, contexts and sockets to pass of an
   const [a, b] = memoryPair();
   const context = new other.TlsContext(serving());
   // For the name of the client, the callback chooses a context of the other copy.
-  const choosing = new TlsContext({ ...serving(), sniCallback: () => context as unknown as TlsContext });
+  const choosing = new TlsContext({ ...serving(), sniCallback: () => context });
   const [chooser, caller] = memoryPair();
   const chosen = await Promise.all([
     wrapTls(chooser, { isServer: true, context: choosing }),
