@@ -199,6 +199,7 @@ async function runPeers(
       );
       progress("");
       result.failed.forEach(skip);
+      if (result.runs.length === 0) continue;
       const analysis = analyse(workload.name, result, options.seed);
       console.log(formatCase(analysis));
       results.push(...resultsOf(analysis));

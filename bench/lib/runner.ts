@@ -55,8 +55,8 @@ const endTimeoutMs = 500;
 class PeerError extends Error {
   readonly subject: Subject;
 
-  constructor(subject: Subject, { message }: Error) {
-    super(message);
+  constructor(subject: Subject, cause: Error) {
+    super(cause.message, { cause });
     this.subject = subject;
   }
 }
@@ -99,7 +99,7 @@ export async function runCase(
   let runs = subjects.map((subject) => ({ subject, samples: [] as Sample[] }));
   const failed: string[] = [];
   let dropped = 0;
-  for (let round = 1; round <= plan.rounds;) {
+  for (let round = 1; round <= plan.rounds && runs.length > 0;) {
     progress(`round ${round} of ${plan.rounds}${dropped === 0 ? "" : `, ${dropped} dropped`}`);
     const before = readCpu();
     let samples: Sample[][];

@@ -103,7 +103,12 @@ function intrinsicNumber(value: object, prototype: object, name: string): string
 /** The number of bytes of a view. */
 function viewLength(value: ArrayBufferView): string {
   const prototype = isDataView(value) ? DataView.prototype : (Object.getPrototypeOf(Uint8Array.prototype) as object);
-  return intrinsicNumber(value, prototype, "byteLength");
+  try {
+    return intrinsicNumber(value, prototype, "byteLength");
+  } catch {
+    // The memory of a DataView is detached.
+    return "0";
+  }
 }
 
 /** The size of a collection, in bytes or entries; undefined for other objects. */

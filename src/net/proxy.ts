@@ -2,7 +2,7 @@
 
 import { domainToASCII } from "node:url";
 import { HostPort, Inet6Address, InetAddress, parseEndpoint, toAddress, UnixAddress } from "../addr/index.js";
-import { checkNames, integer, quote } from "../check/index.js";
+import { checkNames, integer, quote, quoteSecret } from "../check/index.js";
 import type { PreparedTls } from "../tls/wrapTls.js";
 import type { HostAddress } from "./customResolver.js";
 import { prepareClientTls, type TlsConnectOptions } from "./endpointTls.js";
@@ -148,6 +148,11 @@ function parseProxyUrl(text: string, action: string): ProxyOptions {
   const unixMatch = /^(socks5h?|https?)\+unix:(.+)$/s.exec(text);
   if (unixMatch !== null) {
     const [, protocol, path] = unixMatch as unknown as [string, ProxyOptions["protocol"], string];
+    if (!path.startsWith("@") && /^(?:\/\/)?[^/]*@/.test(path)) {
+      throw new TypeError(
+        `Cannot ${action}: via has a user or a password before a path, required { protocol, path, username, password }`,
+      );
+    }
     // `http+unix:///path` is `http+unix:/path`.
     return { protocol, path: path.replace(/^\/\/(?=\/)/, "") };
   }
@@ -161,12 +166,24 @@ function parseProxyUrl(text: string, action: string): ProxyOptions {
     string | undefined,
     string,
   ];
-  const { host, port } = checkProxyAddress(toAddress(addressText), action);
+  const { host, port } = checkProxyAddress(parseProxyAddress(addressText, action), action);
   if (user === undefined) return { protocol, host, port };
   const colon = user.indexOf(":");
   const username = decodePart(colon < 0 ? user : user.slice(0, colon), action);
   const password = colon < 0 ? "" : decodePart(user.slice(colon + 1), action);
   return { protocol, host, port, username, password };
+}
+
+/** Parses `host:port`. An error does not quote a text that may be a user name and a password. */
+function parseProxyAddress(text: string, action: string): ReturnType<typeof toAddress> {
+  try {
+    return toAddress(text);
+  } catch (error) {
+    if (/^(?:\[[^\]%]*\]|[^:%]*)(?::\d*)?$/.test(text)) throw error;
+    // No `cause`: its message has the text.
+    // oxlint-disable-next-line preserve-caught-error
+    throw new TypeError(`Cannot ${action}: host or port of via has a wrong form, ${REQUIRED_URL}`);
+  }
 }
 
 /** Decodes the percent-encoding of a user name or password. */
@@ -242,7 +259,7 @@ function checkFields(
   action: string,
 ): string {
   if (typeof headers !== "object" || headers === null || Array.isArray(headers)) {
-    throw new TypeError(`Cannot ${action}: via.headers is ${quote(headers)}, required an object`);
+    throw new TypeError(`Cannot ${action}: via.headers is ${quoteSecret(headers)}, required an object`);
   }
   // RFC 6750, section 2.1.
   if (token !== undefined && (typeof token !== "string" || !/^[\w.~+/-]+=*$/.test(token))) {

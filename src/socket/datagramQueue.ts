@@ -116,7 +116,7 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
   static {
     makeDescribable<DatagramQueue, DatagramQueueDescription>(DatagramQueue.prototype, "DatagramQueue", (queue) => ({
       fd: descriptorOf(queue.#socket).fd,
-      state: queue.#socket.closed ? "closed" : (queue.#failure?.state ?? "open"),
+      state: queue.#failure?.state ?? (queue.#socket.closed ? "closed" : "open"),
       stats: queue.stats(),
     }));
     trySendFrom = (queue, data, to, source, size) => {

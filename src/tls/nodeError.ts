@@ -50,21 +50,27 @@ export function resetError(ends: Ends, syscall: "read" | "write"): SocketError {
   return localError("ECONNRESET", syscall, addressDetails(ends));
 }
 
-/** The error of a call on the connection below, with the name of the call on the TLS connection that fails. */
-function ofCall(error: SocketError, syscall: string, ends: Ends | undefined): SocketError {
-  return error.syscall === syscall ? error : restateError(error, syscall, { ...addressDetails(ends), cause: error });
+/**
+ * The error of the connection below. If that connection is broken, the error gets the name of the call on the TLS
+ * connection that fails, because the program did not make the call below.
+ */
+function errorBelow(error: SocketError, syscall: string, ends: Ends | undefined): SocketError {
+  const isBroken = error.syscall === "poll" || BROKEN.has(error.code);
+  if (!isBroken || error.syscall === syscall || thrownByCallbacks.has(error)) return error;
+  const addresses = ends === undefined ? { local: error.local, peer: error.peer } : addressDetails(ends);
+  return restateError(error, syscall, { ...addresses, cause: error });
 }
 
 /**
- * Converts an error of Node or of the connection below. Returns other errors of this library, and errors that a callback
- * of the user threw, unchanged.
+ * Converts an error of Node. Returns errors of this library unchanged, but see {@link errorBelow}. Returns errors that a
+ * callback of the user threw unchanged.
  */
 export function fromNodeError(
   error: unknown,
   syscall: "tls_handshake" | "read" | "write" | "closeWrite",
   ends?: Ends,
 ): unknown {
-  if (error instanceof SocketError) return ofCall(error, syscall, ends);
+  if (error instanceof SocketError) return errorBelow(error, syscall, ends);
   if (!isError(error) || error instanceof TlsError) return error;
   if (error instanceof BusyError || thrownByCallbacks.has(error)) return error;
   const { code, errno, reason } = error as NodeError;

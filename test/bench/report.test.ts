@@ -117,6 +117,9 @@ test("runCase() continues without a peer of another runtime that fails, and name
   assert.deepEqual(failed, ["skipped: a case: other: the connection was reset"]);
   assert.deepEqual([rounds, dropped], [3, 0]);
   assert.equal(closed.filter((name) => name === "other").length, 2);
+  turns = 5;
+  const alone = await measured(3, [], peer);
+  assert.deepEqual([alone.runs, alone.failed.length], [[], 1]);
   const needed: Subject = { ...peer, role: "ours" };
   turns = 0;
   await assert.rejects(measured(3, [], subject, needed), /other: the connection was reset/);

@@ -122,9 +122,9 @@ test("a sender that ends in the middle leaves no file, nor does a wrong checksum
   );
 });
 
-test("file --idle ends a transfer whose peer sends no header, no checksum or no answer", async () => {
+test("file --idle ends a transfer whose peer sends no header, or no further bytes", async () => {
   const target = join(folder, "silent");
-  for (const bytes of ["", `{"berkeley":"file","version":1,"name":"x","size":1}\nx`]) {
+  for (const bytes of ["", `{"berkeley":"file","version":1,"name":"x","size":2}\nx`]) {
     await using receiver = start(["file", "receive", "0", target, "--idle", "50ms"]);
     await using stream = await connect(await listening(receiver));
     if (bytes !== "") await stream.write(bytes);
@@ -133,14 +133,6 @@ test("file --idle ends a transfer whose peer sends no header, no checksum or no 
     assert.match(stderr, /ETIMEDOUT/);
     assert.ok(!existsSync(target));
   }
-  const source = join(folder, "unanswered");
-  writeFileSync(source, "abc");
-  await using sender = start(["file", "send", source, "0", "--listen", "--idle", "50ms"]);
-  await using stream = await connect(await listening(sender));
-  await stream.readLine();
-  const { status, stderr } = await sender.ended;
-  assert.equal(status, 1);
-  assert.match(stderr, /ETIMEDOUT/);
 });
 
 test("a file name from the sender can't select another folder", async () => {

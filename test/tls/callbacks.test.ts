@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";
 import { createContext, runInContext } from "node:vm";
-import { connect, listen, type TlsClientOptions, TlsContext, TlsError, wrapTls } from "berkeley";
+import { connect, listen, SocketError, type TlsClientOptions, TlsContext, TlsError, wrapTls } from "berkeley";
 import type { SniCallback, TlsConn } from "berkeley";
 import { checkLeaks } from "../support/leaks.js";
 import { certificates, failing, inMemory, overTcp, serving, tlsPair, trusting } from "./support.js";
@@ -49,12 +49,14 @@ const thenable = (then: (resolve: (value: null) => void) => void): object => ({ 
 function thrower(error: unknown): never {
   throw error;
 }
+const ofSocket = new SocketError("ECONNREFUSED", -111, "poll", { local: "127.0.0.1:1", peer: "127.0.0.1:2" });
 const withCode = Object.assign(new Error("no such file"), { code: "ENOENT", errno: -2 });
 
 const refusals: readonly [what: string, sniCallback: () => unknown, expected: unknown][] = [
   ["throws", () => thrower(own), own],
   ["rejects", () => Promise.reject(own), own],
   ["throws an error with a code", () => thrower(withCode), withCode],
+  ["throws a SocketError", () => thrower(ofSocket), ofSocket],
   ["throws no Error", () => runInContext("throw 5", createContext()), /sniCallback threw 5/],
   ["rejects with undefined", () => rejecting(undefined), /sniCallback threw undefined/],
   ["rejects with null", () => rejecting(null), /sniCallback threw null/],
@@ -120,6 +122,7 @@ const verdicts: readonly [what: string, check: () => unknown, expected: unknown]
   ["throws", () => thrower(own), own],
   ["throws no Error", () => runInContext("throw 5", createContext()), 5],
   ["throws an error with a code", () => thrower(withCode), withCode],
+  ["throws a SocketError", () => thrower(ofSocket), ofSocket],
   ["gives null", () => null, /the result of checkServerIdentity is null, required undefined or an Error/],
   ["gives false", () => false, /checkServerIdentity is false, required/],
   ["gives true", () => true, /checkServerIdentity is true, required/],

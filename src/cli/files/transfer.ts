@@ -34,6 +34,8 @@ interface Header {
 /** Maximum number of bytes of each line: the header, the checksum, the answer. */
 const MAX_LINE = 8192;
 const BUFFER_SIZE = 256 << 10;
+/** With --idle, milliseconds that the waits for the checksum and for the answer last at least. */
+const MIN_LAST_LINE_TIMEOUT = 60_000;
 
 /** Sends a file over the stream that `openStream` opens. */
 export async function sendFile(path: string, openStream: () => Promise<Stream>, plan: TransferPlan): Promise<void> {
@@ -132,13 +134,19 @@ function waitOf({ signal, idle }: TransferPlan): { signal: AbortSignal; timeout?
   return idle === undefined ? { signal } : { signal, timeout: idle };
 }
 
-const readShortLine = (stream: Stream, plan: TransferPlan): Promise<string | null> =>
+const readHeaderLine = (stream: Stream, plan: TransferPlan): Promise<string | null> =>
   stream.readLine({ max: MAX_LINE, ...waitOf(plan) });
+
+/** Reads the checksum or the answer. Before it sends them, the peer may still compute a checksum or write to its disk. */
+const readLastLine = (stream: Stream, { signal, idle }: TransferPlan): Promise<string | null> => {
+  const timeout = idle === undefined ? null : Math.max(idle, MIN_LAST_LINE_TIMEOUT);
+  return stream.readLine({ max: MAX_LINE, signal, timeout });
+};
 
 /** Sends the checksum, and waits for the answer of the receiver. */
 async function sendChecksum(stream: Stream, sha256: string, plan: TransferPlan): Promise<void> {
   await stream.write(`${JSON.stringify({ sha256 })}\n`, waitOf(plan));
-  const answer = readObject(await readShortLine(stream, plan), "the answer of the receiver");
+  const answer = readObject(await readLastLine(stream, plan), "the answer of the receiver");
   if (answer["ok"] !== true)
     throw new Failure(`the receiver reports: ${escapeLine(JSON.stringify(answer["error"] ?? "no success"))}`);
 }
@@ -188,7 +196,7 @@ function nameOf({ name }: Header): string {
 }
 
 async function readHeader(stream: Stream, plan: TransferPlan): Promise<Header> {
-  const { berkeley, version, name, size } = readObject(await readShortLine(stream, plan), "a header line");
+  const { berkeley, version, name, size } = readObject(await readHeaderLine(stream, plan), "a header line");
   if (
     berkeley !== "file" ||
     version !== 1 ||
@@ -265,7 +273,7 @@ async function receiveBytes(
   }
   if (size === undefined) return received;
   if (received < size) throw new Failure(`the sender finished after ${received} of ${size} bytes`);
-  const { sha256 } = readObject(await readShortLine(stream, plan), "the checksum");
+  const { sha256 } = readObject(await readLastLine(stream, plan), "the checksum");
   if (sha256 !== sum.digest("hex"))
     throw new Failure("the checksum does not match the received bytes; the file was not written");
   return received;

@@ -62,8 +62,8 @@ export async function openAcceptor(plan: ListenPlan): Promise<Acceptor> {
       return new StreamChannel(stream, clientName(stream.remoteAddress, ++count));
     },
     async close() {
-      await listener.close();
       removeFile?.();
+      await listener.close();
     },
   };
 }
@@ -82,13 +82,19 @@ async function openListener(plan: ListenPlan): Promise<OpenListener> {
     return { listener: await withUsageErrors(() => listen(endpoint, { signal, ...tlsOption })) };
   }
   // listen() takes `tls` only with the scheme tls. TlsListener adds TLS to the other listeners.
-  const plain =
+  const plain: OpenListener =
     options.length === 0
       ? { listener: await withUsageErrors(() => listen(endpoint, { signal })) }
       : await listenWithOptions(plan);
   if (secure === undefined) return plain;
   const { onHandshakeError: report, ...context } = secure;
-  return { ...plain, listener: new TlsListener(plain.listener, { tls: context, onHandshakeError: report }) };
+  try {
+    return { ...plain, listener: new TlsListener(plain.listener, { tls: context, onHandshakeError: report }) };
+  } catch (error) {
+    plain.removeFile?.();
+    await plain.listener.close();
+    throw error;
+  }
 }
 
 /** Makes the listening socket, and sets its options before bind(2). Accepted connections inherit the options. */
@@ -146,8 +152,8 @@ async function acceptMessages({ options, signal }: ListenPlan, address: UnixAddr
       return new MessageChannel(conn, clientName(from, ++count), true);
     },
     async close() {
-      socket.close();
       remove();
+      socket.close();
     },
   };
 }
@@ -183,15 +189,15 @@ export async function bindDatagrams({
     },
     send: (data, to, opts) => socket.sendto(data, to, opts),
     close() {
-      socket.close();
       remove();
+      socket.close();
     },
   };
 }
 
 /**
  * Binds a UNIX socket. If a crashed program has left its file at the path, removes that file first. Returns a function
- * that removes the new file. Closes the socket on failure.
+ * that removes the new file, once. Closes the socket on failure.
  */
 async function bindUnix(socket: Socket, address: UnixAddress, options: readonly GivenOption[]): Promise<() => void> {
   const { path } = address;
@@ -212,7 +218,10 @@ async function bindUnix(socket: Socket, address: UnixAddress, options: readonly 
   }
   if (!isFile) return () => {};
   const { ino, dev } = lstatSync(path);
+  let removed = false;
   return () => {
+    if (removed) return;
+    removed = true;
     try {
       const current = lstatSync(path);
       if (current.ino === ino && current.dev === dev) unlinkSync(path);
