@@ -301,7 +301,8 @@ const text = `
 
 This part lists every public name of the \`socket\` module of Python ${PAGE_VERSION.join(".")}, and every member of its
 \`socket\` class, with its counterpart in this package. \`node scripts/parity.mjs\` writes it from the names of the
-installed Python and of the package, and a test compares them. The last column says whether \`berkeley/sync\` has the name too.
+installed Python and of the package, and a test compares them. The last column says whether
+\`berkeley/sync\` has the name too.
 
 | | in Python | with a counterpart | |
 |---|---|---|---|

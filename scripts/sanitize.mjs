@@ -3,8 +3,8 @@
 //   npm run test:sanitize                       the tests in `folders`
 //   npm run test:sanitize -- reactor/ sync/     only the test files whose path contains one of these
 //
-// The tests that measure the memory of the process run a second time, without AddressSanitizer's quarantine, which keeps
-// freed memory. All other tests run with it, because it finds uses of freed memory.
+// The tests that measure the memory of the process run a second time, without AddressSanitizer's quarantine, which
+// keeps freed memory. All other tests run with it, because it finds uses of freed memory.
 //
 // Every process writes its reports into out/sanitize. A report of any process fails the run, even if all tests pass.
 // Leaks are not reported, because Node itself frees little memory at its end, and the addon's leaks would be few among
@@ -29,7 +29,7 @@ const folders = [
   "tls",
   "stream",
 ].map((name) => `test/${name}/`);
-/** Tests that measure the memory of the process. AddressSanitizer's quarantine of freed memory would be in the result. */
+/** Tests that measure the memory of the process, which would include AddressSanitizer's quarantine. */
 const measuring = { file: "test/netdb/resolver.test", name: "leaks no memory" };
 const output = join(root, "out", "sanitize");
 const addon = join(output, "berkeley.node");

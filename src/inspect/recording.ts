@@ -333,7 +333,7 @@ export class Recording {
     }
   }
 
-  /** The line of the most recent call of `recordTransfer()`, if there is an observer. The datagrams of a batch use it. */
+  /** The line of the latest call of `recordTransfer()`, if there is an observer. The datagrams of a batch use it. */
   lastLine: string | undefined;
 
   /** Whether a read that returned 0 was the end of the stream. An empty record of SOCK_SEQPACKET returns 0, too. */

@@ -11,7 +11,7 @@ import { clock, diagnosticsChannel } from "../builtins.js";
 /** A message of `berkeley:connect:start` and `berkeley:listen:start`: a call has begun. */
 export interface CallStartEvent {
   readonly call: "connect" | "listen";
-  /** The number of the call among those of this thread that were observed, from 1 on. All messages of a call have the same number. */
+  /** The number of the call among the observed calls of this thread, from 1 on. All its messages have this number. */
   readonly id: number;
   /** Milliseconds since 1970, as of `Date.now()`. */
   readonly time: number;

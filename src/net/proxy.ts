@@ -297,7 +297,8 @@ function checkFields(
     .map(([name, value]) => {
       if (typeof value === "string" && FIELD_VALUE.test(value)) return `${name}: ${value}\r\n`;
       throw new TypeError(
-        `Cannot ${action}: the value of ${quote(name)} in via has a wrong character or type, required a field value of RFC 9110`,
+        `Cannot ${action}: the value of ${quote(name)} in via has a wrong character or type, required a field ` +
+          "value of RFC 9110",
       );
     })
     .join("");

@@ -111,7 +111,7 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
   readonly #commonLocal: ListenAddress | undefined;
   readonly #setup: ListenerSetup;
   readonly #closingSignal: ClosingSignal | undefined;
-  /** Makes accept() wait until it opens. Undefined after that, and if the socket was not inherited from another version of the program. */
+  /** Makes accept() wait until it opens. Undefined after that, and if the socket does not come from `upgrade()`. */
   #gate: AcceptGate | undefined;
   #accepted = 0;
 
@@ -170,7 +170,7 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
   }
 
   /**
-   * Lets the process end while calls of this listener wait, also later calls. Neither these calls nor their timeouts keep it alive.
+   * Lets the process end while calls of this listener wait, also later ones. Their timeouts do not keep it alive either.
    */
   unref(): this {
     this.#socket.unref();
@@ -214,7 +214,7 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
     return Promise.resolve();
   }
 
-  /** The connections, one after the other, until the listener is closed. Leaving the loop does not close the listener. */
+  /** The connections, one by one, until the listener is closed. Leaving the loop does not close the listener. */
   [Symbol.asyncIterator](): AsyncIterableIterator<Stream<C>> {
     const iterator: AsyncIterableIterator<Stream<C>> = {
       // accept() of `this`, because TlsSocketListener overrides it.

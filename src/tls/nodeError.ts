@@ -62,8 +62,8 @@ function errorBelow(error: SocketError, syscall: string, ends: Ends | undefined)
 }
 
 /**
- * Converts an error of Node. Returns errors of this library unchanged, but see {@link errorBelow}. Returns errors that a
- * callback of the user threw unchanged.
+ * Converts an error of Node. Returns errors that a callback of the user threw unchanged, and errors of this library too,
+ * with the exception of {@link errorBelow}.
  */
 export function fromNodeError(
   error: unknown,

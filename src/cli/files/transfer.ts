@@ -137,7 +137,7 @@ function waitOf({ signal, idle }: TransferPlan): { signal: AbortSignal; timeout?
 const readHeaderLine = (stream: Stream, plan: TransferPlan): Promise<string | null> =>
   stream.readLine({ max: MAX_LINE, ...waitOf(plan) });
 
-/** Reads the checksum or the answer. Before it sends them, the peer may still compute a checksum or write to its disk. */
+/** Reads the checksum or the answer. Before that, the peer may still compute a checksum or write to its disk. */
 const readLastLine = (stream: Stream, { signal, idle }: TransferPlan): Promise<string | null> => {
   const timeout = idle === undefined ? null : Math.max(idle, MIN_LAST_LINE_TIMEOUT);
   return stream.readLine({ max: MAX_LINE, signal, timeout });

@@ -60,8 +60,8 @@ function withScheme(text: string, scheme: string): string {
 }
 
 /**
- * Whether only this machine can connect: to loopback or a UNIX socket. An inherited socket counts as remote, because its
- * address is known only after it was opened.
+ * Whether only this machine can connect: to loopback or a UNIX socket. An inherited socket counts as remote, because
+ * its address is known only after it was opened.
  */
 export function isLocal(endpoint: Endpoint): boolean {
   if (endpoint.scheme === "unix") return true;

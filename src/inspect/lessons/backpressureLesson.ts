@@ -57,7 +57,9 @@ export const backpressureLesson: LessonPlan = {
         },
         text:
           "The server does not read. Its receive queue fills. Each ACK of its kernel contains the window: " +
-          "the number of bytes for which the receive buffer has room. At window 0 the client's kernel stops sending. Then the send buffer fills too, and sendAll() waits. Without the timeout, sendAll() would wait until the reader reads.",
+          "the number of bytes for which the receive buffer has room. At window 0 the client's kernel stops " +
+          "sending. Then the send buffer fills too, and sendAll() waits. Without the timeout, sendAll() would " +
+          "wait until the reader reads.",
       },
       {
         title: "Nothing moves",
@@ -69,7 +71,9 @@ export const backpressureLesson: LessonPlan = {
         },
         text:
           "The connection has no error and no loss. From time to time the client's kernel sends a probe, and " +
-          "the answer contains the window (tcpi_probes counts the probes since the window was last open). A send queue that is full and does not change means that the reader has stopped; the inspector flags the socket as stalled.",
+          "the answer contains the window (tcpi_probes counts the probes since the window was last open). A send " +
+          "queue that is full and does not change means that the reader has stopped; the inspector flags the " +
+          "socket as stalled.",
       },
       {
         title: "The reader takes a little",

@@ -36,7 +36,8 @@ export const halfCloseLesson: LessonPlan = {
         },
         text:
           "shutdown(SHUT_WR) makes the kernel send FIN after the bytes. The descriptor stays open. The " +
-          "client is in FIN_WAIT2: it has finished and waits for the FIN of the peer. The server's end is in CLOSE_WAIT.",
+          "client is in FIN_WAIT2: it has finished and waits for the FIN of the peer. The server's end is in " +
+          "CLOSE_WAIT.",
       },
       {
         title: "The server reads to the end",

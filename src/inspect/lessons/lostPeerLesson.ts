@@ -135,7 +135,8 @@ export const lostPeerLesson: LessonPlan = {
         },
         text:
           "This is a new connection. The filter drops every packet that arrives at its far end before TCP " +
-          "gets it, so there is no answer, as after a loss of power or of the network. Both ends are still ESTABLISHED. Without traffic, this state does not change.",
+          "gets it, so there is no answer, as after a loss of power or of the network. Both ends are still " +
+          "ESTABLISHED. Without traffic, this state does not change.",
       },
       {
         title: "The near end sends",
@@ -162,7 +163,8 @@ export const lostPeerLesson: LessonPlan = {
         },
         text:
           "The kernel sends the segment again, each time after a longer pause. TCP_USER_TIMEOUT limits this " +
-          "to 1.5 seconds. The default takes about a quarter of an hour. A connection that only receives never fails in this way; SO_KEEPALIVE, or messages of the program with a deadline, detect the failure.",
+          "to 1.5 seconds. The default takes about a quarter of an hour. A connection that only receives never " +
+          "fails in this way; SO_KEEPALIVE, or messages of the program with a deadline, detect the failure.",
       },
     ];
   },

@@ -40,7 +40,8 @@ export const refusedLesson: LessonPlan = {
         },
         text:
           "The client's SYN arrives at a machine that runs. The kernel of that machine finds no socket that " +
-          "listens at the port, and answers with RST, the reset. So connect() fails at once, without a timeout. No program of the server takes part.",
+          "listens at the port, and answers with RST, the reset. So connect() fails at once, without a timeout. " +
+          "No program of the server takes part.",
       },
       {
         title: "The client connects again",
@@ -48,7 +49,8 @@ export const refusedLesson: LessonPlan = {
         run: () => describeOutcome(client.connect(["127.0.0.1", port]), connected),
         text:
           "The result is the same as long as no socket listens. If the machine were down, or if a firewall " +
-          "dropped the SYN, there would be no answer: the kernel would send the SYN again, and connect() would fail with ETIMEDOUT after minutes.",
+          "dropped the SYN, there would be no answer: the kernel would send the SYN again, and connect() would " +
+          "fail with ETIMEDOUT after minutes.",
       },
       {
         title: "The server: listen",

@@ -24,7 +24,8 @@ export const tcpLesson: LessonPlan = {
         },
         text:
           "The kernel makes a socket for TCP over IPv4 and returns its number, the descriptor. The socket " +
-          "has no address, so no other program can connect to it. The state CLOSE means that the socket has no connection.",
+          "has no address, so no other program can connect to it. The state CLOSE means that the socket has no " +
+          "connection.",
       },
       {
         title: "bind",
@@ -59,7 +60,9 @@ export const tcpLesson: LessonPlan = {
         },
         text:
           "connect() starts the handshake, which has three packets: SYN from the client, SYN ACK from the " +
-          "server, ACK from the client. Here both ends are in the same kernel. The client is connected although the server has not called accept() yet: the connection is in the accept queue. The kernel has also chosen a port for the client.",
+          "server, ACK from the client. Here both ends are in the same kernel. The client is connected although " +
+          "the server has not called accept() yet: the connection is in the accept queue. The kernel has also " +
+          "chosen a port for the client.",
       },
       {
         title: "accept",
@@ -82,7 +85,8 @@ export const tcpLesson: LessonPlan = {
         },
         text:
           "The kernel copies the bytes and sends them in a segment; the kernel of the peer answers with ACK. " +
-          "The bytes now wait in the receive queue of the connection. sendAll() returns before the server has read them.",
+          "The bytes now wait in the receive queue of the connection. sendAll() returns before the server has " +
+          "read them.",
       },
       {
         title: "recv",
@@ -92,7 +96,8 @@ export const tcpLesson: LessonPlan = {
         },
         text:
           "recv() removes at most 1,024 bytes from the receive queue and returns them. If the queue were " +
-          "empty, recv() would wait. TCP is a stream of bytes without boundaries: recv() can return the bytes of two sends at once, or the bytes of one send in parts.",
+          "empty, recv() would wait. TCP is a stream of bytes without boundaries: recv() can return the bytes of " +
+          "two sends at once, or the bytes of one send in parts.",
       },
       {
         title: "send",
@@ -114,7 +119,8 @@ export const tcpLesson: LessonPlan = {
         },
         text:
           "close() frees the descriptor. The kernel sends FIN: this end sends no more bytes. The kernel of " +
-          "the client acknowledges FIN, and the client is in CLOSE_WAIT: the peer has finished, and this end has not. The kernel keeps the server's end without a descriptor until the client closes too.",
+          "the client acknowledges FIN, and the client is in CLOSE_WAIT: the peer has finished, and this end has " +
+          "not. The kernel keeps the server's end without a descriptor until the client closes too.",
       },
       {
         title: "The client: recv, and close",
@@ -127,7 +133,9 @@ export const tcpLesson: LessonPlan = {
         },
         text:
           "The answer was in the receive queue and is not lost. After it recv() returns 0 bytes, because the " +
-          "peer has sent FIN. The client closes, and its kernel sends the second FIN. The end that closed first stays in TIME_WAIT for a minute, so that a late packet does not reach a new connection. No descriptor refers to this end any more.",
+          "peer has sent FIN. The client closes, and its kernel sends the second FIN. The end that closed first " +
+          "stays in TIME_WAIT for a minute, so that a late packet does not reach a new connection. No " +
+          "descriptor refers to this end any more.",
       },
       {
         title: "The server stops",

@@ -46,7 +46,8 @@ export const udpLesson: LessonPlan = {
         },
         text:
           "The kernel sends one packet, and there is no answer. The kernel has given the sender a port, so " +
-          "that the receiver can reply. The datagram waits in the receive queue. For UDP the kernel reports the size of the first datagram of the queue, here 3 bytes, and not that of the others.",
+          "that the receiver can reply. The datagram waits in the receive queue. For UDP the kernel reports the " +
+          "size of the first datagram of the queue, here 3 bytes, and not that of the others.",
       },
       {
         title: "Two more",
@@ -93,7 +94,8 @@ export const udpLesson: LessonPlan = {
         },
         text:
           "sendto() succeeds although no socket has the port: the result means only that the packet was " +
-          "sent. The kernel of the receiver answers with an ICMP error. The kernel reports this error to a connected socket, and not to this one.",
+          "sent. The kernel of the receiver answers with an ICMP error. The kernel reports this error to a " +
+          "connected socket, and not to this one.",
       },
       {
         title: "connect",
@@ -104,7 +106,8 @@ export const udpLesson: LessonPlan = {
         },
         text:
           "For UDP connect() sends nothing. It stores the peer's address in the socket. From now on the " +
-          "socket receives from that address alone, and the kernel reports ICMP errors to it. The error that this send() has caused is stored in the socket.",
+          "socket receives from that address alone, and the kernel reports ICMP errors to it. The error that " +
+          "this send() has caused is stored in the socket.",
       },
       {
         title: "The next call returns the error",
