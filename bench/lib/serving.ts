@@ -1,4 +1,10 @@
-// Functions of the servers in bench/servers/.
+// What the servers in bench/servers/ share.
+
+/**
+ * The size of the receive buffer of a connection, the same as in C. Node.js cuts buffers of less than 4 KiB out of a
+ * common block. Each larger one would be memory of its own, which the garbage collector has to track.
+ */
+export const BUFFER_SIZE = 1024;
 
 /**
  * For the `catch` of a connection. A load generator closes connections while messages are in flight, so errors of the

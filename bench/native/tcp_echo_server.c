@@ -1,10 +1,11 @@
 /*
- * tcp_echo_server lt|et rw|sr: a TCP echo server on epoll.
+ * tcp_echo_server lt|et|nested rw|sr: a TCP echo server on epoll.
  *
  * lt  level-triggered, one read per event.
  * et  edge-triggered. A read that does not fill the buffer has drained the socket (epoll(7)). Exception: if the peer
- * has
- *     finished, its end may follow the data in the queue, and no further event would report it.
+ *     has finished, its end may follow the data in the queue, and no further event would report it.
+ * nested  edge-triggered, with the system calls of this package in the loop of Node.js: the server blocks on an epoll
+ *     descriptor that watches the epoll descriptor of the connections, and fetches events until there are no more.
  * rw  read(2) and write(2);  sr  recv(2) and send(2).
  *
  * The server keeps bytes that the socket does not accept at once, and reads no more from that peer until they are sent.
@@ -18,7 +19,7 @@
 struct connection {
   int fd;
   uint32_t sent, length;
-  char data[4096];
+  char data[1024];
 };
 
 static int poller;
@@ -92,26 +93,45 @@ static void accept_all(int listener) {
   }
 }
 
+static void handle(const struct epoll_event *events, int count, int listener) {
+  for (int i = 0; i < count; i++) {
+    if (events[i].data.ptr) serve(events[i].data.ptr, events[i].events);
+    else accept_all(listener);
+  }
+}
+
+static int wait_for_events(int epfd, struct epoll_event *events, int timeout) {
+  int n = epoll_wait(epfd, events, MAX_EVENTS, timeout);
+  if (n < 0 && errno != EINTR) die_errno("epoll_wait");
+  return n;
+}
+
+static void add_readable(int epfd, int fd) {
+  struct epoll_event e = {.events = EPOLLIN, .data.ptr = NULL};
+  if (epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &e) != 0) die_errno("epoll_ctl");
+}
+
 int main(int argc, char **argv) {
-  if (argc != 3) die("usage: tcp_echo_server lt|et rw|sr");
-  edge = strcmp(argv[1], "et") == 0;
+  if (argc != 3) die("usage: tcp_echo_server lt|et|nested rw|sr");
+  bool nested = strcmp(argv[1], "nested") == 0;
+  edge = nested || strcmp(argv[1], "et") == 0;
   plain = strcmp(argv[2], "rw") == 0;
   signal(SIGPIPE, SIG_IGN);
   raise_descriptor_limit(0);
   uint16_t port;
-  int listener = bound_socket(SOCK_STREAM | SOCK_NONBLOCK, &port);
+  int listener = bound_socket(SOCK_STREAM | SOCK_NONBLOCK, &port), outer = epoll_create1(EPOLL_CLOEXEC);
   poller = epoll_create1(EPOLL_CLOEXEC);
-  if (poller < 0) die_errno("epoll_create1");
-  struct epoll_event e = {.events = EPOLLIN, .data.ptr = NULL};
-  if (epoll_ctl(poller, EPOLL_CTL_ADD, listener, &e) != 0) die_errno("epoll_ctl");
+  if (poller < 0 || outer < 0) die_errno("epoll_create1");
+  add_readable(poller, listener);
+  if (nested) add_readable(outer, poller);
   print_ready(port);
   struct epoll_event events[MAX_EVENTS];
   for (;;) {
-    int n = epoll_wait(poller, events, MAX_EVENTS, -1);
-    if (n < 0 && errno != EINTR) die_errno("epoll_wait");
-    for (int i = 0; i < n; i++) {
-      if (events[i].data.ptr) serve(events[i].data.ptr, events[i].events);
-      else accept_all(listener);
+    if (nested) {
+      wait_for_events(outer, events, -1);
+      for (int n; (n = wait_for_events(poller, events, 0)) > 0;) handle(events, n, listener);
+    } else {
+      handle(events, wait_for_events(poller, events, -1), listener);
     }
   }
 }

@@ -1,6 +1,6 @@
 // A TCP echo server on Deno.listen().
 async function echo(connection) {
-  const buffer = new Uint8Array(4096);
+  const buffer = new Uint8Array(1024);
   try {
     for (;;) {
       const count = await connection.read(buffer);

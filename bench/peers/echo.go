@@ -11,7 +11,7 @@ import (
 
 func echo(connection net.Conn) {
 	defer connection.Close()
-	buffer := make([]byte, 4096)
+	buffer := make([]byte, 1024)
 	for {
 		count, err := connection.Read(buffer)
 		if err != nil {

@@ -4,10 +4,10 @@
 import { listen, type Stream } from "berkeley";
 import { serve } from "berkeley/server";
 
-import { ignoreDisconnect } from "../lib/serving.js";
+import { BUFFER_SIZE, ignoreDisconnect } from "../lib/serving.js";
 
 async function echo(stream: Stream): Promise<void> {
-  const buffer = Buffer.allocUnsafe(4096);
+  const buffer = Buffer.allocUnsafe(BUFFER_SIZE);
   let data = buffer;
   for (;;) {
     const count = await stream.read(buffer);

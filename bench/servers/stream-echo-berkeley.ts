@@ -3,7 +3,7 @@
 
 import { listen, type Stream } from "berkeley";
 
-import { collectOnInput, ignoreDisconnect } from "../lib/serving.js";
+import { BUFFER_SIZE, collectOnInput, ignoreDisconnect } from "../lib/serving.js";
 
 /** Handles its own errors: a promise chain around it would use memory for each idle connection. */
 async function chunks(stream: Stream): Promise<void> {
@@ -22,7 +22,7 @@ async function chunks(stream: Stream): Promise<void> {
 }
 
 async function into(stream: Stream): Promise<void> {
-  const buffer = Buffer.allocUnsafe(4096);
+  const buffer = Buffer.allocUnsafe(BUFFER_SIZE);
   // Most messages have the same length as the one before. Then its view of the buffer is used again.
   let data = buffer;
   for (;;) {

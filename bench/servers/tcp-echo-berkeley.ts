@@ -5,10 +5,10 @@
 
 import { AF_INET, SOCK_STREAM, Socket } from "berkeley";
 
-import { collectOnInput, ignoreDisconnect } from "../lib/serving.js";
+import { BUFFER_SIZE, collectOnInput, ignoreDisconnect } from "../lib/serving.js";
 
 async function echoTrying(socket: Socket): Promise<void> {
-  const buffer = Buffer.allocUnsafe(4096);
+  const buffer = Buffer.allocUnsafe(BUFFER_SIZE);
   // Most messages have the same length as the one before. Then its view of the buffer is used again.
   let data = buffer;
   try {
@@ -27,7 +27,7 @@ async function echoTrying(socket: Socket): Promise<void> {
 }
 
 async function echoInto(socket: Socket): Promise<void> {
-  const buffer = Buffer.allocUnsafe(4096);
+  const buffer = Buffer.allocUnsafe(BUFFER_SIZE);
   let data = buffer;
   try {
     for (;;) {
@@ -46,7 +46,7 @@ async function echoInto(socket: Socket): Promise<void> {
 async function echoNew(socket: Socket): Promise<void> {
   try {
     for (;;) {
-      const data = await socket.recv(4096);
+      const data = await socket.recv(BUFFER_SIZE);
       if (data.length === 0) return;
       await socket.sendAll(data);
     }

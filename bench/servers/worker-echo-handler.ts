@@ -2,6 +2,8 @@
 
 import type { Stream } from "berkeley";
 
+import { BUFFER_SIZE } from "../lib/serving.js";
+
 let iterations = 0;
 
 /** `data` is the number of iterations of the loop in `burn()`. */
@@ -21,7 +23,7 @@ function burn(): number {
 }
 
 export default async function echo(stream: Stream): Promise<void> {
-  const buffer = Buffer.allocUnsafe(4096);
+  const buffer = Buffer.allocUnsafe(BUFFER_SIZE);
   let data = buffer;
   for (;;) {
     const count = await stream.read(buffer);

@@ -56,6 +56,7 @@ function caseOf(atATime: number): Case {
       subject("c", "peer", native("tcp_echo_server"), ["et", "sr"]),
       subject("node:net", "peer", script("tcp-echo-node"), []),
       ...otherRuntimes.map(({ name, peer }) => subject(name, "peer", peerEcho(peer), [], peer)),
+      subject("c-nested", "variant", native("tcp_echo_server"), ["nested", "sr"]),
     ],
     limits: [
       { metric: `cpu_us_per_connection_${times}`, subject: "berkeley", peer: "c", atMost: 1.6 },

@@ -66,6 +66,7 @@ export const tcpEcho: Workload = {
         echoSubject("c-lt-sr", "variant", native("tcp_echo_server"), "lt", "sr"),
         echoSubject("c-et-rw", "variant", native("tcp_echo_server"), "et", "rw"),
         echoSubject("c-et-sr", "variant", native("tcp_echo_server"), "et", "sr"),
+        echoSubject("c-nested", "variant", native("tcp_echo_server"), "nested", "sr"),
       ],
       limits: [
         { metric: "cpu_us_per_echo", subject: "berkeley", peer: "c", atMost: 1.08 },
