@@ -84,6 +84,7 @@ bool arg_u32(const struct args *args, size_t index, uint32_t *out);
 bool arg_offset(const struct args *args, size_t index, int64_t *out);
 /* The bytes of a byte view, such as a Uint8Array or Buffer. A detached or out-of-bounds view has length 0. */
 bool arg_bytes(const struct args *args, size_t index, uint8_t **data, size_t *length);
+/* arg_bytes() for a value that is not an argument, such as an element of an array. */
 bool value_bytes(napi_env env, napi_value value, uint8_t **data, size_t *length);
 /*
  * A string as an allocated C string; null and undefined as NULL. A string that contains NUL is refused, because C would
@@ -98,9 +99,10 @@ napi_value js_string_or_null(napi_env env, const char *string);
 static inline int64_t result_or_errno(int64_t value) { return value >= 0 ? value : -(int64_t)errno; }
 
 /*
- * Both functions call a function of JavaScript, and return true if it returned normally. An exception that it throws
- * becomes an uncaught exception. After a callback of Node-API (a threadsafe function) the runtime runs the microtasks
- * itself. After a callback of libuv nothing runs them, so call_from_uv() does.
+ * Both functions call the JavaScript function `callback`, and return true if it returned normally. If it throws, the
+ * exception becomes an uncaught exception. call_from_node_api() is for callbacks of Node-API (a threadsafe function),
+ * after which the runtime runs the microtasks. call_from_uv() is for callbacks of libuv, after which the runtime does
+ * not run them. So call_from_uv() also runs the microtasks.
  */
 bool call_from_node_api(napi_env env, napi_ref callback, size_t count, const napi_value *arguments);
 bool call_from_uv(napi_env env, napi_ref callback, size_t count, const napi_value *arguments);
@@ -132,7 +134,7 @@ int own(struct addon *addon, int fd);
 int own_new(struct addon *addon, int fd);
 /* own_new() for two new descriptors. Returns 0. On failure closes both and returns -ENOMEM. */
 int own_new_pair(struct addon *addon, const int fds[2]);
-/* Ends the ownership. Does not close the descriptor. */
+/* Removes the descriptor from the record of owned descriptors, and does not close it. */
 void disown(struct addon *addon, int fd);
 bool owns(const struct addon *addon, int fd);
 /* Closes the owned descriptors whose numbers still belong to their files. */
@@ -209,10 +211,13 @@ bool refuses_cloexec(int fd);
 #define SPLICE_COPY_FIRST 1u
 /* A recv(2) that returned fewer bytes than requested has emptied the source. A further recv(2) is not needed. */
 #define SPLICE_SHORT_READ_IS_EMPTY 2u
-/* The peer has ended the connection, and a recv(2) that returned fewer bytes than requested got the last bytes. */
+/* The peer has ended the connection: a recv(2) that returned fewer bytes than requested has received the last bytes. */
 #define SPLICE_SHORT_READ_IS_END 4u
 /* Copy all bytes: one of the sockets is blocking, so splice(2) could block. */
 #define SPLICE_COPY_ALL 8u
+
+/* A result of splice_through(). */
+#define BUDGET_SPENT 1
 
 /* The progress of splice_through(). If both counts are equal, the pipe is empty. */
 struct splice_progress {
@@ -221,9 +226,9 @@ struct splice_progress {
 };
 
 /*
- * Fills the pipe, which must be empty, from `source` and empties it into `destination`. Repeats that until an operation
- * fails or `budget` bytes were received. `capacity` is the capacity of the pipe. Returns 1 when the budget is spent, 0
- * at the end of `source`, or -errno.
+ * Fills the pipe, which must be empty, from `source`, and then empties the pipe into `destination`. Repeats both steps
+ * until an operation fails or `budget` bytes were received. `capacity` is the capacity of the pipe. Returns
+ * BUDGET_SPENT, 0 at the end of `source`, or -errno.
  */
 int64_t splice_through(int source, int read_end, int write_end, int destination, uint32_t capacity, uint32_t budget,
                        uint32_t flags, struct splice_progress *progress);

@@ -117,7 +117,7 @@ static napi_value call_recvmmsg(napi_env env, napi_callback_info info) {
   }
   if (batch.slot_size == 0) return js_number(env, -EFAULT);
   /* Each control buffer begins with a struct cmsghdr. If a buffer is not aligned, no control data are received. */
-  size_t control_slot = control_size / batch.count;
+  size_t control_slot = control_size / batch.count; /* size of one control buffer */
   if (control_slot % sizeof(size_t) != 0 || (uintptr_t)control % alignof(struct cmsghdr) != 0) control_slot = 0;
   size_t count = batch.count < MAX_BATCH ? batch.count : MAX_BATCH;
   struct mmsghdr messages[MAX_BATCH];

@@ -10,7 +10,8 @@
  * O_NONBLOCK belongs to the open file description. A child process, or the receiver of a passed descriptor, can clear
  * it for all users of the description. The addon does not set it again, because the other process may rely on a
  * blocking descriptor. So every call that sends or receives passes MSG_DONTWAIT. accept4(2), connect(2), sendfile(2)
- * and splice(2) have no such flag. On a blocking descriptor they are replaced, or the alarm interrupts them (alarm.c).
+ * and splice(2) have no such flag. On a blocking descriptor the addon copies the bytes with other calls, or the alarm
+ * interrupts the call (alarm.c).
  */
 #include "addon.h"
 #include "syscalls.h"
@@ -37,7 +38,7 @@ bool grow_array(struct u64_array *array, size_t index) {
 int own(struct addon *addon, int fd) {
   if (!grow_array(&addon->owned, (size_t)fd / 64)) return -ENOMEM;
   addon->owned.items[fd / 64] |= UINT64_C(1) << (fd % 64);
-  /* The number was reused: other code closed the shared descriptor that had it before. */
+  /* The record says "shared": other code closed that descriptor, and the kernel gave its number to a new one. */
   if (is_shared(addon, fd)) addon->shared.items[fd] = 0;
   return fd;
 }

@@ -221,7 +221,10 @@ void assign_threads(struct lookups *lookups) {
 bool submit_lookup(struct lookups *lookups, struct lookup *lookup) {
   enqueue_lookup(lookups, lookup);
   assign_threads(lookups);
-  /* Threads that run abandoned lookups do not count, because they may not return for many seconds. */
+  /*
+   * Threads that run abandoned lookups do not count, because they may not return for many seconds. At
+   * MAX_LOOKUP_THREADS no thread may be started, so the lookup waits in the queue until one of them returns.
+   */
   bool has_thread = lookups->threads > lookups->abandoned_threads || lookups->local_threads > 0;
   if (has_thread || lookups->threads >= MAX_LOOKUP_THREADS) return true;
   dequeue_lookup(lookups, lookup);

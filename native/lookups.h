@@ -21,7 +21,7 @@ struct lookup {
    * `create_result` runs on the thread of the environment, and `destroy` runs on any thread.
    */
   void (*run)(struct lookup *);
-  /* Whether the C library can answer without a server: a numeric address, or an entry of the hosts file. */
+  /* Estimates whether the C library can answer without a server: a numeric address, or an entry of the hosts file. */
   bool (*is_local)(const struct lookup *);
   /* Sets the result of a lookup that ends without being run. */
   void (*fail)(struct lookup *);
@@ -94,7 +94,7 @@ struct lookup *find_lookup(const struct lookups *lookups, int64_t ticket);
 static inline bool is_queued(const struct lookup *lookup) {
   return lookup->state == LOOKUP_QUEUED || lookup->state == LOOKUP_QUEUED_REMOTE;
 }
-/* Queues a lookup. If no thread exists for it and none can be started, returns false and does not queue it. */
+/* Queues a lookup. If no thread exists for it and the system cannot start one, does not queue it and returns false. */
 bool submit_lookup(struct lookups *lookups, struct lookup *lookup);
 void dequeue_lookup(struct lookups *lookups, struct lookup *lookup);
 /* Wakes or starts a thread, within the limits, if the queue is not empty. */

@@ -69,9 +69,9 @@ static int fetch_events(struct poller *poller) {
 }
 
 /*
- * Reports an error of epoll_wait(2) to JavaScript. The next call would fail with the same error. So the backend stops
- * watching the epoll descriptor when `failed` is set. Otherwise the loop would spin while the descriptor is readable.
- * Returns true, because JavaScript was called.
+ * Reports an error of epoll_wait(2) to JavaScript. The next call would fail with the same error. So this function sets
+ * `failed`, and the backend then stops watching the epoll descriptor. Otherwise the loop would spin while the
+ * descriptor is readable. Returns true, because JavaScript was called.
  */
 static bool stop_after_error(struct poller *poller, int error) {
   poller->failed = true;
@@ -105,7 +105,10 @@ static bool dispatch_events(struct poller *poller) {
   return dispatched;
 }
 
-/* Continues queued relays, and passes stopped ones to JavaScript. Returns whether relays are still queued. */
+/*
+ * Continues queued relays, and passes stopped ones to JavaScript. `dispatched`: JavaScript was called in this turn
+ * before. Returns whether relays are still queued.
+ */
 static bool continue_relays(struct poller *poller, bool dispatched) {
   uint64_t token;
   poller->shared[EVENT_COUNT] = 0;
@@ -140,8 +143,8 @@ static bool run_turn(struct poller *poller, bool readable) {
 }
 
 /*
- * run_turn() while the references are weak. If the array was collected, its memory is freed and nothing may be written
- * to it. Otherwise the handle `array` keeps it alive for this turn.
+ * run_turn() while the references are weak. If the array was collected, its memory is freed, so this function does
+ * nothing. Otherwise the handle `array` keeps the array alive for this turn.
  */
 static bool run_weak_turn(struct poller *poller, bool readable) {
   napi_handle_scope scope;
@@ -227,7 +230,7 @@ static napi_value free_unopened(struct poller *poller, napi_value result) {
   return result;
 }
 
-/* openPoller(callback, thread = 0) -> Int32Array | -errno. `thread` 1 selects the backend of poller_thread.c. */
+/* openPoller(callback, use thread = 0) -> the shared array | -errno. With 1, the backend is that of poller_thread.c. */
 static napi_value call_open_poller(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t thread = 0;
@@ -297,7 +300,7 @@ static struct poller *read_poller(napi_env env, napi_callback_info info, napi_va
   return addon != NULL && read_args(env, info, 1, &args) ? arg_poller(addon, &args, 0, result) : NULL;
 }
 
-/* pollerAdd() and pollerModify(). `read_only` leaves EPOLLOUT out. */
+/* pollerAdd() and pollerModify(): `operation` is that of epoll_ctl(2). `read_only` leaves EPOLLOUT out. */
 static napi_value register_fd(napi_env env, napi_callback_info info, int operation) {
   struct args args;
   int32_t fd, read_only;

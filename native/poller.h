@@ -9,8 +9,9 @@
 /* relay.c */
 
 /*
- * Number of relays. The slots of the reactor from this number on have none. Each forwarded connection takes two. Unused
- * entries of the table cost only address space. src/reactor/relay.ts has the same number.
+ * Number of relays. The reactor has a slot for each registered descriptor, and only the first MAX_RELAYS slots have a
+ * relay. A forwarded connection uses two. Unused entries of the table cost only address space. src/reactor/relay.ts has
+ * the same number.
  */
 #define MAX_RELAYS (1u << 16)
 /* The number of relays in the table before the pipes. */
@@ -66,7 +67,8 @@ struct backend {
   /* call_from_uv() or call_from_node_api(), as the callbacks of the backend require. */
   bool (*call)(napi_env env, napi_ref callback, size_t count, const napi_value *arguments);
   /*
-   * pollerTurned(). Returns whether JavaScript must call it in the next turn too. NULL if the backend needs no calls.
+   * Called by pollerTurned(). Returns whether JavaScript must call pollerTurned() in the next turn too. NULL if the
+   * backend does not need pollerTurned().
    */
   bool (*loop_turned)(struct poller *poller);
 };
@@ -76,11 +78,14 @@ struct poller {
   struct addon *addon;
   napi_env env;
   const struct backend *backend;
-  void *data; /* of the backend */
+  void *data; /* of the backend: struct handles or struct watcher */
   int epfd;
   /* Index in the list of the environment. */
   size_t number;
-  /* The references are strong, and the process stays alive: calls wait, or waited a short time ago. */
+  /*
+   * The references `array` and `callback` are strong, and the process stays alive: calls wait, or waited a short time
+   * ago.
+   */
   bool referenced;
   /* epoll_wait(2) has failed permanently, and JavaScript has its errno. The backend waits for no more events. */
   bool failed;
@@ -99,7 +104,7 @@ struct poller {
  */
 bool poller_readable(struct poller *poller);
 bool poller_continue_relays(struct poller *poller);
-/* Whether no call waits although the references are strong. The backend then calls poller_unreference(). */
+/* Whether no call waits although the references are strong. Then poller_unreference() must be called. */
 static inline bool poller_is_idle(const struct poller *poller) {
   return poller->referenced && poller->shared[WAITING_CALLS] == 0;
 }

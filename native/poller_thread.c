@@ -3,9 +3,9 @@
  * function calls poller_readable() on the thread of the environment.
  *
  * The thread waits in poll(2) for the epoll descriptor and for an eventfd. When the epoll descriptor is readable, the
- * thread calls the threadsafe function once. Then it waits only for the eventfd until the loop of the environment has
- * turned. Otherwise the thread would queue the next call while the environment runs the first one. A runtime runs
- * queued calls one after the other, so timers would never run.
+ * thread calls the threadsafe function once. Then the thread waits only for the eventfd until the loop of the
+ * environment has turned. Otherwise the thread would queue the next call while the environment runs the first one. A
+ * runtime runs queued calls one after the other, so timers would never run.
  *
  * No function of Node-API reports a turn of the loop. So JavaScript calls pollerTurned() in the turn after each
  * callback. pollerTurned() continues queued relays and lets the thread wait for events again. If no call waits any
@@ -60,7 +60,8 @@ static void *wait_for_events(void *data) {
   return NULL;
 }
 
-static void on_call(napi_env env, napi_value function, void *context, void *data) {
+/* The threadsafe function, on the thread of the environment. */
+static void on_notified(napi_env env, napi_value function, void *context, void *data) {
   (void)function;
   (void)data;
   struct watcher *watcher = context;
@@ -69,7 +70,7 @@ static void on_call(napi_env env, napi_value function, void *context, void *data
   poller_readable(watcher->poller);
 }
 
-static bool loop_turned(struct poller *poller) {
+static bool thread_loop_turned(struct poller *poller) {
   struct watcher *watcher = poller->data;
   bool more = poller->relays.queue_length > 0 && poller_continue_relays(poller);
   if (watcher->waits_for_turn) {
@@ -92,7 +93,7 @@ static void thread_end_environment(void *data) {
   poller_end(watcher->poller);
 }
 
-static void stop(struct watcher *watcher) {
+static void stop_watcher(struct watcher *watcher) {
   atomic_store(&watcher->stop, true);
   wake_thread(watcher);
   pthread_join(watcher->thread, NULL);
@@ -104,7 +105,7 @@ static void thread_end(struct poller *poller) {
   struct watcher *watcher = poller->data;
   /* The hook itself calls this function with `ending` set, and Deno crashes if a running hook is removed. */
   if (!watcher->ending) napi_remove_env_cleanup_hook(poller->env, thread_end_environment, watcher);
-  stop(watcher);
+  stop_watcher(watcher);
   poller_free(poller);
 }
 
@@ -122,7 +123,7 @@ static int thread_start(struct poller *poller) {
     return -error;
   }
   if (napi_create_string_utf8(env, "berkeley", NAPI_AUTO_LENGTH, &name) != napi_ok ||
-      napi_create_threadsafe_function(env, NULL, NULL, name, 0, 1, watcher, on_finalized, watcher, on_call,
+      napi_create_threadsafe_function(env, NULL, NULL, name, 0, 1, watcher, on_finalized, watcher, on_notified,
                                       &watcher->notify) != napi_ok) {
     close(watcher->wake_fd);
     free(watcher);
@@ -133,7 +134,7 @@ static int thread_start(struct poller *poller) {
   napi_unref_threadsafe_function(env, watcher->notify);
   int error = start_thread(&watcher->thread, NULL, wait_for_events, watcher);
   if (error == 0 && napi_add_env_cleanup_hook(env, thread_end_environment, watcher) != napi_ok) {
-    stop(watcher);
+    stop_watcher(watcher);
     return -ENOMEM;
   }
   if (error != 0) {
@@ -161,4 +162,4 @@ const struct backend thread_backend = {
     .unref = thread_unref,
     .end = thread_end,
     .call = call_from_node_api,
-    .loop_turned = loop_turned};
+    .loop_turned = thread_loop_turned};

@@ -26,7 +26,8 @@ static void on_idle(uv_idle_t *handle) {
 }
 
 /*
- * If `status` is an error, libuv has stopped the handle. epoll_wait(2) in poller_readable() then fails with the cause.
+ * If `status` is an error, libuv has stopped the handle. Then epoll_wait(2) in poller_readable() fails too, and its
+ * errno goes to JavaScript.
  */
 static void on_readable(uv_poll_t *handle, int status, int events) {
   (void)status;
@@ -44,7 +45,7 @@ static void before_blocking(uv_prepare_t *handle) {
 static void on_loop_handle_closed(uv_handle_t *handle) {
   struct handles *handles = handle->data;
   if (--handles->open_count > 0) return;
-  /* poller_free() closes the epoll descriptor. libuv requires that its handle is closed first. */
+  /* libuv requires that its handles are closed before poller_free() closes the epoll descriptor. */
   poller_free(handles->poller);
   napi_remove_async_cleanup_hook(handles->hook);
   free(handles);
@@ -59,7 +60,7 @@ static void loop_end(struct poller *poller) {
   uv_close((uv_handle_t *)&handles->idle, on_loop_handle_closed);
 }
 
-/* Closing the handles takes turns of the loop, so the hook is asynchronous. on_loop_handle_closed() removes it. */
+/* The handles are closed in later turns, so the hook is asynchronous. on_loop_handle_closed() removes the hook. */
 static void loop_end_environment(napi_async_cleanup_hook_handle hook, void *data) {
   (void)hook;
   struct handles *handles = data;

@@ -4,12 +4,15 @@
  * Without a relay, splice() in TypeScript waits for an event of its source, moves the available bytes and waits again.
  * A call of JavaScript for each event costs more than the system calls, because the code and data of JavaScript have
  * left the CPU caches in the meantime. So JavaScript describes the flow for the poller in a few words of the shared
- * array (poller.c): source, destination and pipe. These words are a relay. Each of the first MAX_RELAYS slots of the
- * reactor's table has one. The events of further slots go to JavaScript.
+ * array (poller.c): source, destination and pipe. These words are a relay.
+ *
+ * The reactor has a table with a slot for each registered descriptor (src/reactor/reactor.ts). Each of the first
+ * MAX_RELAYS slots has a relay, whose source is the descriptor of the slot. The events of further slots always go to
+ * JavaScript.
  *
  * A relay handles only the common case: bytes arrive, all of them are sent, then the source returns EAGAIN. Any other
  * event (an end, an error, urgent data, a destination whose send buffer is full) goes to JavaScript. The relay is then
- * disabled until JavaScript enables it again. Its words have the state up to that point.
+ * disabled until JavaScript enables it again. Until then its words have the progress of the flow.
  *
  * A source that always has bytes would starve the other descriptors. So a relay moves at most MAX_CHUNK bytes at a
  * time, and all relays together have a budget of bytes for each turn of the loop. A relay that has moved its chunk
@@ -22,11 +25,11 @@
  *   [4]  index of the pipe
  *   [5]  [6] bytes sent, low and high half
  *   [7]  bytes that were received but not sent: they are in the pipe
- *   [8]  result that stopped the relay: -errno, or 0
+ *   [8]  the -errno that stopped the relay; otherwise 0, for example at the end of the source
  *   [9]  time of the last transfer: milliseconds of CLOCK_MONOTONIC, the low 32 bits
  *
  * The table has RELAYS_BEFORE_PIPES relays, then RELAY_PIPES pipes, then the remaining relays. So a process with few
- * descriptors uses only the first pages of the table. The kernel allocates a page when it is first used.
+ * descriptors uses only the first pages of the table. The kernel allocates a page when the page is first used.
  *
  * Words of a pipe: [0] read end or -1, [1] write end, [2] capacity in bytes. Relays with the same pipe index share the
  * pipe, because it is empty between two events. If bytes stay in the pipe, the relay stops and sets the read end to -1.
@@ -78,7 +81,10 @@ static int32_t *get_pipe(const struct relays *relays, const int32_t *relay) {
   return relays->table + RELAYS_BEFORE_PIPES * RELAY_WORDS + index * RELAY_PIPE_WORDS;
 }
 
-/* SOURCE_EMPTY: the relay waits for the next event. CHUNK_SPENT: the source may have more bytes. */
+/*
+ * SOURCE_EMPTY: the relay waits for the next event. CHUNK_SPENT: the source may have more bytes. RELAY_STOPPED:
+ * JavaScript must continue the flow.
+ */
 enum forward_result { SOURCE_EMPTY, CHUNK_SPENT, RELAY_STOPPED };
 
 /* Moves at most one chunk from the source to the destination, and updates the words of the relay. */
@@ -105,7 +111,7 @@ static enum forward_result forward(struct relays *relays, int32_t *relay) {
     relay[LAST_ACTIVE] = now_ms();
   }
   if (progress.received == progress.sent && result == -EAGAIN) return SOURCE_EMPTY;
-  if (result == 1) return CHUNK_SPENT;
+  if (result == BUDGET_SPENT) return CHUNK_SPENT;
   relay[BYTES_IN_PIPE] = (int32_t)(progress.received - progress.sent);
   relay[ERROR] = (int32_t)result;
   if (relay[BYTES_IN_PIPE] > 0) pipe[READ_END] = -1;

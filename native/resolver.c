@@ -137,13 +137,13 @@ static bool is_in_hosts_file(const char *name, int family, const void *address, 
   if (file == NULL) return false;
   while (!found && getline(&line, &capacity, file) >= 0) {
     uint8_t bytes[sizeof(struct in6_addr)];
-    char *rest = NULL;
+    char *next = NULL;
     line[strcspn(line, "#")] = 0;
-    const char *word = strtok_r(line, " \t\r\n", &rest);
+    const char *word = strtok_r(line, " \t\r\n", &next);
     if (name == NULL) {
       found = word != NULL && inet_pton(family, word, bytes) == 1 && memcmp(bytes, address, length) == 0;
     } else if (word != NULL) {
-      while (!found && (word = strtok_r(NULL, " \t\r\n", &rest)) != NULL) found = strcasecmp(word, name) == 0;
+      while (!found && (word = strtok_r(NULL, " \t\r\n", &next)) != NULL) found = strcasecmp(word, name) == 0;
     }
   }
   free(line);
@@ -151,7 +151,7 @@ static bool is_in_hosts_file(const char *name, int family, const void *address, 
   return found;
 }
 
-/* Estimates whether the C library can answer without a server. The result only selects the thread. */
+/* Estimates whether no server is needed: a numeric or local host (HOSTS_FILE). The result only selects the thread. */
 static bool is_local(const struct lookup *lookup) {
   const struct request *request = (const struct request *)lookup;
   struct in_addr unused;

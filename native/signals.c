@@ -33,7 +33,7 @@ static struct {
   bool install_pending;
 } signals[NSIG];
 
-/* For all signals together: how many arrived, and how many of them takeSignals() has returned or listeners handled. */
+/* For all signals together: how many have arrived, and how many of them were returned by takeSignals() or handled. */
 static atomic_uint total_caught;
 static unsigned total_taken;
 
@@ -147,6 +147,7 @@ static napi_value call_mark_signals_handled(napi_env env, napi_callback_info inf
   return NULL;
 }
 
+/* The handle of signals_end_environment(). */
 static napi_async_cleanup_hook_handle hook;
 
 /* The callback of handled_async, which libuv calls before the listeners run. */

@@ -43,7 +43,10 @@ static napi_value call_socketpair(napi_env env, napi_callback_info info) {
   return js_number(env, 0);
 }
 
-/* accept4(2) on a blocking descriptor. It can block even after poll(2), if another process accepts too; alarm.c. */
+/*
+ * accept4(2) on a blocking descriptor. The call can block although poll(2) has reported a connection, if another
+ * process accepts that connection first. Then the alarm interrupts the call (alarm.c).
+ */
 static int accept_blocking(struct addon *addon, int fd, struct sockaddr *address, socklen_t *length) {
   int listening = 0;
   socklen_t size = sizeof listening;
@@ -89,10 +92,10 @@ static napi_value call_accept(napi_env env, napi_callback_info info) {
   return js_number(env, own_new(addon, accepted));
 }
 
-typedef int address_setter(int fd, const struct sockaddr *address, socklen_t length);
+typedef int address_call(int fd, const struct sockaddr *address, socklen_t length);
 
-/* A call with the arguments (fd, address). */
-static napi_value set_address(napi_env env, napi_callback_info info, address_setter *call) {
+/* Makes a call with the arguments (fd, address). */
+static napi_value pass_address(napi_env env, napi_callback_info info, address_call *call) {
   struct args args;
   int32_t fd;
   const struct sockaddr *address;
@@ -104,7 +107,7 @@ static napi_value set_address(napi_env env, napi_callback_info info, address_set
 }
 
 /* bind(fd, address) */
-static napi_value call_bind(napi_env env, napi_callback_info info) { return set_address(env, info, bind); }
+static napi_value call_bind(napi_env env, napi_callback_info info) { return pass_address(env, info, bind); }
 
 /*
  * connect(2) on a blocking descriptor. Returns the same results as on a non-blocking one. A stream socket is connecting
@@ -147,7 +150,7 @@ static napi_value call_connect(napi_env env, napi_callback_info info) {
 
 typedef int address_getter(int fd, struct sockaddr *address, socklen_t *length);
 
-/* A call with the arguments (fd, address buffer), which writes an address to the buffer. */
+/* Makes a call with the arguments (fd, address buffer), which writes an address to the buffer. */
 static napi_value get_address(napi_env env, napi_callback_info info, address_getter *call) {
   struct args args;
   int32_t fd;
@@ -172,10 +175,10 @@ static napi_value call_getpeername(napi_env env, napi_callback_info info) {
   return get_address(env, info, getpeername);
 }
 
-typedef int int_setter(int fd, int value);
+typedef int int_call(int fd, int value);
 
-/* A call with the arguments (fd, integer). */
-static napi_value set_int(napi_env env, napi_callback_info info, int_setter *call) {
+/* Makes a call with the arguments (fd, integer). */
+static napi_value pass_int(napi_env env, napi_callback_info info, int_call *call) {
   struct args args;
   int32_t fd, value;
   if (!read_args(env, info, 2, &args) || !arg_i32(&args, 0, &fd) || !arg_i32(&args, 1, &value)) return NULL;
@@ -183,10 +186,10 @@ static napi_value set_int(napi_env env, napi_callback_info info, int_setter *cal
 }
 
 /* listen(fd, backlog) */
-static napi_value call_listen(napi_env env, napi_callback_info info) { return set_int(env, info, listen); }
+static napi_value call_listen(napi_env env, napi_callback_info info) { return pass_int(env, info, listen); }
 
 /* shutdown(fd, how) */
-static napi_value call_shutdown(napi_env env, napi_callback_info info) { return set_int(env, info, shutdown); }
+static napi_value call_shutdown(napi_env env, napi_callback_info info) { return pass_int(env, info, shutdown); }
 
 bool init_socket(napi_env env, napi_value exports) {
   static const struct exported_function functions[] = {

@@ -124,7 +124,7 @@ static bool kernel_would_overflow(int32_t level, int32_t name, const uint8_t *bu
   }
   /*
    * The kernel treats the length as the size of one struct tcp_ao_getsockopt, and writes up to nkeys structs. The
-   * buffer holds only one. nkeys has 4 bytes, at offset 272 of the struct.
+   * buffer holds only one. nkeys has 4 bytes, at offset 272 of the struct. So it ends at offset 276.
    */
   if (level == IPPROTO_TCP && name == OPTION_TCP_AO_GET_KEYS && size >= 276) {
     return count_exceeds_buffer(buffer, size, 272, 0, size);

@@ -138,8 +138,8 @@ static ssize_t splice_or_copy(int in, int out, size_t count) {
 }
 
 /*
- * splice(in, out, count) -> bytes moved, 0 at the end of `in`. If a blocking socket makes it block, the alarm
- * interrupts it (alarm.c). splice(2) has no flag like MSG_NOSIGNAL, and needs none: every Node.js process ignores
+ * splice(in, out, count) -> bytes moved, 0 at the end of `in`. If the call blocks on a blocking socket, the alarm
+ * interrupts the call (alarm.c). splice(2) has no flag like MSG_NOSIGNAL, and needs none: every Node.js process ignores
  * SIGPIPE.
  */
 static napi_value call_splice(napi_env env, napi_callback_info info) {
@@ -191,7 +191,7 @@ static bool copy_small(int source, int write_end, int destination, uint32_t capa
       if (at < size) *result = -ENOMEM;
       return false;
     }
-    *result = 1;
+    *result = BUDGET_SPENT;
     if (progress->received >= budget) return false;
     if (flags & SPLICE_COPY_ALL) continue;
     if (size == max_size) return true;
@@ -204,7 +204,7 @@ static bool copy_small(int source, int write_end, int destination, uint32_t capa
 
 int64_t splice_through(int source, int read_end, int write_end, int destination, uint32_t capacity, uint32_t budget,
                        uint32_t flags, struct splice_progress *progress) {
-  int64_t result = 1;
+  int64_t result = BUDGET_SPENT;
   *progress = (struct splice_progress){0};
   if ((flags & (SPLICE_COPY_FIRST | SPLICE_COPY_ALL)) && budget > 0 &&
       !copy_small(source, write_end, destination, capacity, budget, flags, progress, &result)) {
@@ -226,12 +226,12 @@ int64_t splice_through(int source, int read_end, int write_end, int destination,
       progress->sent += (uint32_t)count;
     }
   }
-  return result > 0 ? 1 : result;
+  return result > 0 ? BUDGET_SPENT : result;
 }
 
 /*
  * spliceThrough(source, read end, write end, destination, capacity, budget, out, flags = 0): splice_through() of
- * addon.h -> 1 when the budget is spent, 0 at the end of `source`, or -errno.
+ * addon.h, with the same results.
  *
  * Writes two 32-bit numbers, 8 bytes, to `out`: bytes received from `source` and bytes sent to `destination`. If they
  * are equal, the pipe is empty and an errno comes from `source`. Otherwise it comes from `destination`.
