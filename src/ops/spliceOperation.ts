@@ -76,7 +76,9 @@ function startRelay(calls: Calls, fd: number, flow: Flow): void {
   // The inspector records calls of JavaScript, and a relay makes none.
   if (registry?.callsReplaced === true) return;
   const relay = flow.relay ?? from.makeRelay?.();
-  if (relay === undefined || (from.outflow ?? relay) !== relay || (to.inflow ?? relay) !== relay) return;
+  if (relay === undefined) return;
+  const anotherIsStored = (from.outflow ?? relay) !== relay || (to.inflow ?? relay) !== relay;
+  if (anotherIsStored) return;
   const pipeIndex = pipes.share(calls, relay.table);
   if (pipeIndex < 0) return;
   // Both ends store the relay too. As long as they have it, they keep the registration whose slot the relay uses.
@@ -150,6 +152,7 @@ export const SPLICE: Operation<Flow, undefined, number> = operation<Flow, undefi
     const result = onlyFill ? fillPipe(calls, fd, flow, pipe) : passThrough(calls, fd, flow, pipe);
     if (flow.sent < flow.received) {
       flow.pipe = pipe;
+      // The pipe holds bytes. So EAGAIN means that the destination is full. Another error fails the flow.
       if (!onlyFill && result !== EAGAIN) return result;
       if (!onlyFill) to.writing.setNotReady();
       return DESTINATION_FULL;
