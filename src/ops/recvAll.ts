@@ -83,7 +83,7 @@ function receiveOnce(calls: Calls, fd: number, call: RecvAllProgress, flags: num
     const count = bytesAvailable(calls, fd);
     call.lastCount = 0;
     if (count === EAGAIN) return EAGAIN;
-    // The end of the stream or an error is left to the next call.
+    // The next read would get the end of the stream or an error, which is left to the next call.
     if (count === 0) return received;
   }
   const count = calls.recv(

@@ -136,7 +136,7 @@ function attemptAll(calls: Calls, fd: number, message: MessageToReceive, flags: 
   if (received > 0) {
     const count = bytesAvailable(calls, fd);
     if (count === EAGAIN) return EAGAIN;
-    // The end of the stream or an error is left to the next call.
+    // The next read would get the end of the stream or an error, which is left to the next call.
     if (count === 0) return received;
   }
   const count = tryRecvmsg(calls, fd, withoutFirst(views, received), flags & ~MSG_WAITALL, message.controlSize);
@@ -157,6 +157,7 @@ function attemptAll(calls: Calls, fd: number, message: MessageToReceive, flags: 
   }
   message.received = received + count;
   message.lastCount = count;
+  // A stream truncates nothing, so the number of stored bytes is the length.
   message.header = new MessageHeader(message.received, message.received, header.address, header.flags, header.control);
   const goesOn = message.received < size && count > 0 && !ends && !peeks;
   return goesOn ? progress(count) : message.received;

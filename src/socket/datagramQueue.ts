@@ -78,6 +78,13 @@ export interface DatagramQueueDescription extends Description {
   readonly stats: DatagramQueueStats;
 }
 
+/** Limits and defaults of `maxQueue` and `size`. */
+const DEFAULT_QUEUE = 256;
+const LARGEST_QUEUE = 1 << 14;
+const DEFAULT_SIZE = 2048;
+const LARGEST_SIZE = 1 << 16;
+const CACHED_ADDRESSES = 64;
+
 /** A call that waits for room (send) or until its datagrams are sent or refused (flush). */
 interface WaitingCall {
   /** flush() resolves when this many datagrams of the queue have been sent or refused. 0 for send(). */
@@ -135,7 +142,8 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
   readonly #memory: BatchMemory;
   readonly #flags: number;
   readonly #onRefused: ((error: SocketError, address: Address | undefined) => void) | undefined;
-  readonly #addresses = new AddressCache(64);
+  /** The destinations of refused datagrams, for `onRefused`. */
+  readonly #addresses = new AddressCache(CACHED_ADDRESSES);
   /** The slot of the oldest datagram. */
   #head = 0;
   /** The number of queued datagrams. */
@@ -167,10 +175,11 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
     this.#flags = sendFlags(options.flags, action);
     // The callback runs in the asynchronous context in which the queue was made.
     this.#onRefused = onRefused === undefined ? undefined : AsyncResource.bind(onRefused);
+    const controlSize = 0;
     this.#memory = allocateBatch(
-      integer(maxQueue ?? 256, action, "maxQueue", 1, 1 << 14),
-      integer(size ?? 2048, action, "size", 1, 1 << 16),
-      0,
+      integer(maxQueue ?? DEFAULT_QUEUE, action, "maxQueue", 1, LARGEST_QUEUE),
+      integer(size ?? DEFAULT_SIZE, action, "size", 1, LARGEST_SIZE),
+      controlSize,
     );
   }
 

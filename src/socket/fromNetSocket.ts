@@ -41,7 +41,7 @@ function takeConnectedHandle(socket: NetSocket, calls: Calls): number {
   return copy;
 }
 
-/** The reason why the socket can't be adopted; undefined if it can. Its state or data would stay in Node.js. */
+/** The reason why the socket can't be adopted; undefined if it can. Most are data or state that Node.js would keep. */
 function refusalOf(socket: NetSocket): string | undefined {
   if (socket instanceof tls().TLSSocket)
     return "the socket has TLS, whose state is in Node.js, required a socket without TLS";

@@ -40,8 +40,8 @@ export class PromiseRunner implements Runner<"promise"> {
   /** The layer that reads ahead (a stream). Its bytes come before the bytes in the kernel. */
   readAhead: ReadAhead | undefined;
   /** The timeout of calls without the option `timeout`. */
-  private defaultTimeout: number | null;
-  /** Whether the program has set `defaultTimeout`. Otherwise it comes from `setdefaulttimeout()`. */
+  private socketTimeout: number | null;
+  /** Whether the program has set `socketTimeout`. Otherwise it comes from `setdefaulttimeout()`. */
   private timeoutWasSet: boolean;
   /** close() and detach() abort it, which ends the lookups of names. Made for the first lookup. */
   private lookupAbort: AbortController | undefined;
@@ -52,7 +52,7 @@ export class PromiseRunner implements Runner<"promise"> {
     this.protocol = protocol;
     this.descriptor = descriptor;
     this.readAhead = undefined;
-    this.defaultTimeout = getdefaulttimeout();
+    this.socketTimeout = getdefaulttimeout();
     this.timeoutWasSet = false;
     this.lookupAbort = undefined;
     closeWhenCollected(this, descriptor);
@@ -100,17 +100,17 @@ export class PromiseRunner implements Runner<"promise"> {
   }
 
   get timeout(): number | null {
-    return this.defaultTimeout;
+    return this.socketTimeout;
   }
 
   setTimeout(value: number | null): void {
-    this.defaultTimeout = milliseconds(value, "set timeout");
+    this.socketTimeout = milliseconds(value, "set timeout");
     this.timeoutWasSet = true;
   }
 
   /** Takes the timeout of another runner, and whether it was set there. */
   copyTimeout(other: PromiseRunner): void {
-    this.defaultTimeout = other.defaultTimeout;
+    this.socketTimeout = other.socketTimeout;
     this.timeoutWasSet = other.timeoutWasSet;
   }
 
@@ -119,7 +119,7 @@ export class PromiseRunner implements Runner<"promise"> {
    * waits without limit. A timeout that was set on the socket itself stays.
    */
   dropDefaultTimeout(): void {
-    if (!this.timeoutWasSet) this.defaultTimeout = null;
+    if (!this.timeoutWasSet) this.socketTimeout = null;
   }
 
   /** Unread bytes of the layer that reads ahead. */
@@ -150,10 +150,10 @@ export class PromiseRunner implements Runner<"promise"> {
     b: B,
     opts: WaitOptions | undefined,
   ): Promise<T> {
-    if (opts === undefined) return queue.run(this, operation, a, b, this.defaultTimeout, undefined);
+    if (opts === undefined) return queue.run(this, operation, a, b, this.socketTimeout, undefined);
     const { syscall } = operation;
     checkOptions(opts, syscall);
-    const timeout = timeoutOf(opts, this.defaultTimeout, syscall);
+    const timeout = timeoutOf(opts, this.socketTimeout, syscall);
     return queue.run(this, operation, a, b, timeout, signalOf(opts, syscall));
   }
 
@@ -187,7 +187,7 @@ export class PromiseRunner implements Runner<"promise"> {
   ): Promise<T> {
     const { syscall } = operation;
     checkOptions(opts, syscall);
-    const timeout = timeoutOf(opts, this.defaultTimeout, syscall);
+    const timeout = timeoutOf(opts, this.socketTimeout, syscall);
     const signal = signalOf(opts, syscall);
     const { target } = a;
     const send = (address: Address | undefined, timeLeft: number | null): Promise<T> => {
@@ -216,7 +216,7 @@ export class PromiseRunner implements Runner<"promise"> {
   ): Promise<T> {
     checkOptions(opts, syscall);
     const signal = signalOf(opts, syscall);
-    const timeout = timeoutOf(opts, this.defaultTimeout, syscall);
+    const timeout = timeoutOf(opts, this.socketTimeout, syscall);
     signal?.throwIfAborted();
     this.checkOpen(syscall);
     const address = this.resolve(target, timeout, signal);

@@ -17,7 +17,7 @@ export class Pump implements FlowOwner {
   readonly bToA: SpliceFlow;
   readonly #owner: CompletionHandler<PumpCounts>;
   readonly #ownerCloses: boolean;
-  #broken = false;
+  #failed = false;
 
   /**
    * @param ownerCloses whether `owner` closes both sockets at the end. Then the direction that ends last needs no
@@ -40,7 +40,7 @@ export class Pump implements FlowOwner {
   start(): void {
     this.aToB.start();
     // A flow can fail during its start.
-    if (!this.#broken) this.bToA.start();
+    if (!this.#failed) this.bToA.start();
   }
 
   #other(flow: SpliceFlow): SpliceFlow {
@@ -52,7 +52,7 @@ export class Pump implements FlowOwner {
   }
 
   onFlowEnded(flow: SpliceFlow): void {
-    if (this.#broken) return;
+    if (this.#failed) return;
     const other = this.#other(flow);
     if (!other.over) {
       // The source of this flow is the destination of the other flow. This flow has ended, so no read of that socket
@@ -68,8 +68,8 @@ export class Pump implements FlowOwner {
    * flow may be on the stack.
    */
   onFlowFailed(flow: SpliceFlow, error: unknown): void {
-    if (this.#broken) return;
-    this.#broken = true;
+    if (this.#failed) return;
+    this.#failed = true;
     this.#other(flow).cancel(error);
     queueMicrotask(() => this.#owner.onFailed(error));
   }

@@ -40,7 +40,7 @@ function isNever(_value: unknown): _value is never {
 }
 
 /** One end of a flow. `writing` and `reactor` do nothing: the blocking call has no wait queue and no turn budget. */
-function endAt(socket: Socket): FlowEnd {
+function flowEndOf(socket: Socket): FlowEnd {
   return {
     fd: blockingRunnerOf(socket)!.descriptor.fd,
     // These flags only save system calls: false is always correct.
@@ -70,7 +70,7 @@ class Direction {
     shutsDownDestination: boolean,
     onMoved: () => void,
   ) {
-    const fixed = { from: endAt(from), to: endAt(to), pipes, limit, noteActivity: onMoved };
+    const fixed = { from: flowEndOf(from), to: flowEndOf(to), pipes, limit, noteActivity: onMoved };
     this.flow = { ...fixed, pipe: undefined, received: 0, sent: 0, smallReads: true };
     this.#shutsDownDestination = shutsDownDestination;
     const reader = blockingRunnerOf(from)!.reader;
