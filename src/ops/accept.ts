@@ -105,7 +105,8 @@ function acceptOnce(calls: Calls, fd: number, polls: boolean): number {
     if (result === EAGAIN) crowdedListener = -1;
     return result;
   }
-  const result = calls.accept(fd, addressBuffer, 1);
+  const pollListener = 1;
+  const result = calls.accept(fd, addressBuffer, pollListener);
   if (result >= 0 && addressBuffer[QUEUE_EMPTY_AT] === 0) crowdedListener = fd;
   return result;
 }

@@ -5,10 +5,10 @@
 // after a failure (inet_stream_connect in net/ipv4/af_inet.c). SO_ERROR is no substitute, because it is 0 both after a
 // success and while the handshake goes on.
 //
-// A TCP socket that was made for this one connection does not need the second call. An event with EPOLLOUT and without
+// A TCP socket that was made for this one connection does not need the second call: an event with EPOLLOUT and without
 // EPOLLERR and EPOLLHUP means that the connection is established. In every other state of such a socket tcp_poll
-// (net/ipv4/tcp.c) reports no EPOLLOUT, or reports it with EPOLLERR or EPOLLHUP. On a socket with earlier calls the
-// event may come from an earlier state.
+// (net/ipv4/tcp.c) reports no EPOLLOUT, or reports it with EPOLLERR or EPOLLHUP. If other calls were made on the socket
+// before, the event may come from an earlier state. Then the second call is necessary.
 //
 // Between two sockets of this machine the handshake ends inside connect(2): the kernel processes the packets of both
 // sides before it returns. So for a loopback address the second call comes at once. That saves the registration, an
@@ -30,13 +30,13 @@ import type { AddressOperand, Mode, Outcome, Runner } from "./runner.js";
 export interface ConnectState extends AddressOperand {
   /** Whether connect(2) has started the handshake. */
   started: boolean;
-  /** Whether the socket is a TCP socket on which only options and bind() were used before. */
-  readonly fresh: boolean;
+  /** Whether it is a TCP socket that was made for this connection: before, only options and bind() were used on it. */
+  readonly isNewTcp: boolean;
 }
 
 /** The operand of CONNECT for an address that needs no resolver. */
-export function connectState(address: Address, fresh: boolean): ConnectState {
-  return { target: address, address, sockaddr: encodeAddress(address), started: false, fresh };
+export function connectState(address: Address, isNewTcp: boolean): ConnectState {
+  return { target: address, address, sockaddr: encodeAddress(address), started: false, isNewTcp };
 }
 
 // epoll(7); the same on every Linux.
@@ -52,7 +52,8 @@ function isLoopback(address: Address | undefined): boolean {
 /** connect(2). It waits until the connection is established. */
 export const CONNECT: Operation<ConnectState, undefined, void> = operation<ConnectState, undefined, void>({
   syscall: "connect",
-  // After a connect() that timed out, the handshake may go on. A new call gets EALREADY from the kernel then.
+  // An earlier connect() may have timed out while its handshake goes on. Then a new call must get EALREADY from the
+  // kernel, and must not wait.
   alwaysTries: true,
   movesBytes: false,
   attempt: (calls, fd, state) => {
@@ -73,8 +74,8 @@ export const CONNECT: Operation<ConnectState, undefined, void> = operation<Conne
     }
     return result === EISCONN && state.started ? 0 : result;
   },
-  completedBy: (events, { fresh, started }) =>
-    fresh && started && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) === EPOLLOUT,
+  completedBy: (events, { isNewTcp, started }) =>
+    isNewTcp && started && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) === EPOLLOUT,
   complete: () => undefined,
   details: ({ address }) => addressDetails(address),
 });
@@ -87,7 +88,7 @@ export function connect<M extends Mode>(
   try {
     checkOptions(opts, "connect", WAIT_NAMES, "connect([host, port])");
     const target: Address | HostPort = toAddress(address);
-    const state: ConnectState = { target, address: undefined, sockaddr: null, started: false, fresh: false };
+    const state: ConnectState = { target, address: undefined, sockaddr: null, started: false, isNewTcp: false };
     return socket.sendTo(CONNECT, state, undefined, opts);
   } catch (error) {
     return socket.fail(error);

@@ -83,15 +83,15 @@ export function describeSocket(
   buffered: number,
   pending: readonly string[],
 ): Fields<SocketDescription> {
-  const open: OpenSocket = { family, type, protocol, calls, checkOpen: () => fd };
-  const local = fd < 0 ? undefined : addressOrNone(open, getsockname);
-  const peer = fd < 0 || !FAMILIES_WITH_PEERS.has(family) ? undefined : addressOrNone(open, getpeername);
+  const socket: OpenSocket = { family, type, protocol, calls, checkOpen: () => fd };
+  const local = fd < 0 ? undefined : addressOrNone(socket, getsockname);
+  const peer = fd < 0 || !FAMILIES_WITH_PEERS.has(family) ? undefined : addressOrNone(socket, getpeername);
   return {
     fd,
     family: FAMILIES.get(family) ?? family,
     type: TYPES.get(type) ?? type,
     protocol,
-    state: fd < 0 ? "closed" : stateOf(open, local, peer),
+    state: fd < 0 ? "closed" : stateOf(socket, local, peer),
     local: local === undefined ? null : String(local),
     peer: peer === undefined ? null : String(peer),
     buffered,
@@ -110,7 +110,8 @@ function addressOrNone(socket: OpenSocket, call: (socket: OpenSocket) => Address
 function stateOf(socket: OpenSocket, local: Address | undefined, peer: Address | undefined): SocketState {
   const { calls, family, protocol, type } = socket;
   const fd = socket.checkOpen("getsockopt");
-  if ((family === AF_INET || family === AF_INET6) && type === SOCK_STREAM && isTcp(protocol)) {
+  const isInternet = family === AF_INET || family === AF_INET6;
+  if (isInternet && type === SOCK_STREAM && isTcpProtocol(protocol)) {
     const state = readTcpState(calls, fd);
     if (state !== undefined) return state;
   }
@@ -121,8 +122,8 @@ function stateOf(socket: OpenSocket, local: Address | undefined, peer: Address |
   return isBound(local) ? "bound" : "unbound";
 }
 
-/** Whether a stream socket with this protocol is a TCP socket. IPPROTO_IP is 0, the default protocol. */
-const isTcp = (protocol: number): boolean => protocol === IPPROTO_IP || protocol === IPPROTO_TCP;
+/** Whether an internet stream socket with this protocol is a TCP socket. IPPROTO_IP is 0, the default protocol. */
+const isTcpProtocol = (protocol: number): boolean => protocol === IPPROTO_IP || protocol === IPPROTO_TCP;
 
 /** The first byte of `struct tcp_info` is the state. */
 function readTcpState(calls: Calls, fd: number): TcpState | undefined {
@@ -135,7 +136,7 @@ function isListening(calls: Calls, fd: number): boolean {
   return calls.getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, bytes) === 4 && readInt(bytes) === 1;
 }
 
-/** Whether a local address is one of bind(2). A socket that is not bound has port 0, or an empty path. */
+/** Whether a local address shows that the socket is bound. A socket that is not bound has port 0, or an empty path. */
 function isBound(local: Address): boolean {
   if ("path" in local) return local.path !== "";
   // A vsock port that is not bound is VMADDR_PORT_ANY.

@@ -24,12 +24,12 @@ export interface AcceptedConnection {
   readonly address: Uint8Array;
 }
 
-/** A copy of the address that the latest call has written to `addressBuffer`. */
-const addressCopy = (): Uint8Array => addressBuffer.slice(0, 4 + addressLength());
+/** A copy of the address that the latest call has written to `addressBuffer`. The first 4 bytes are its length. */
+const copyAddress = (): Uint8Array => addressBuffer.slice(0, 4 + addressLength());
 
 /** accept4(2), without making a Socket. */
 export const ACCEPT_CONNECTION: Operation<ListeningSocket, boolean, AcceptedConnection> =
-  acceptOperations<AcceptedConnection>((_family, _type, _protocol, fd) => ({ fd, address: addressCopy() })).socketOnly;
+  acceptOperations<AcceptedConnection>((_family, _type, _protocol, fd) => ({ fd, address: copyAddress() })).socketOnly;
 
 /** A control message with one descriptor, the 32 bits at FD_OFFSET. */
 const rights = encodeControl([{ type: "SCM_RIGHTS", fds: [0] }]).bytes;
@@ -80,5 +80,5 @@ export const TAKE_OVER: Operation<undefined, undefined, AcceptedConnection | und
   syscall: "recvmsg",
   movesBytes: false,
   attempt: tryTakeOver,
-  complete: (count) => (count === 0 ? undefined : { fd: receivedDescriptor(), address: addressCopy() }),
+  complete: (count) => (count === 0 ? undefined : { fd: receivedDescriptor(), address: copyAddress() }),
 });

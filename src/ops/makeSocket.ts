@@ -36,7 +36,8 @@ export type SocketParts = readonly [family: number, type: number, protocol: numb
 export function adoptDescriptor(calls: Calls, fd: number): SocketParts {
   const number = integer(fd, "adopt a descriptor", "fd", 0, 0x7fff_ffff);
   check(calls.adopt(number), "fromfd");
-  return socketPartsOf(calls, number, (ours) => calls.release(ours));
+  // If it is no socket, the caller keeps the descriptor.
+  return socketPartsOf(calls, number, (adopted) => calls.release(adopted));
 }
 
 /**
@@ -55,17 +56,17 @@ export function socketPartsOf(calls: Calls, fd: number, onFailure: (fd: number) 
 
 /** Makes two connected sockets. */
 export function makePair(calls: Calls, family: number, type: number, protocol: number): [SocketParts, SocketParts] {
-  const kind = checkKind(family, type, protocol, "make a socketpair");
+  const plainType = checkKind(family, type, protocol, "make a socketpair");
   const fds = new Uint8Array(8);
   check(calls.socketpair(family, type, protocol, fds), "socketpair");
   return [
-    [family, kind, protocol, readInt(fds)],
-    [family, kind, protocol, readInt(fds.subarray(4))],
+    [family, plainType, protocol, readInt(fds)],
+    [family, plainType, protocol, readInt(fds.subarray(4))],
   ];
 }
 
 /** Returns the result of socket(2), or throws its error. */
-export function checkSocket(result: number, family: number, type: number): number {
+export function checkSocketResult(result: number, family: number, type: number): number {
   return check(result, "socket", () => {
     const raw = (type & TYPE_MASK) === SOCK_RAW || family === AF_PACKET;
     return raw && (result === EPERM || result === EACCES) ? { hint: "raw sockets need CAP_NET_RAW" } : undefined;

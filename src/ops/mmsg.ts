@@ -56,14 +56,15 @@ export const RECVMMSG: Operation<BatchMemory, number, number> = operation<BatchM
 /** The progress of a sendmmsg. */
 export interface BatchSendProgress {
   readonly memory: BatchMemory;
-  /** The index of the next datagram to send. The call sends the datagrams up to `end - 1`. */
+  /** The index of the next datagram to send. */
   next: number;
+  /** The index after the last datagram to send. */
   end: number;
   skipRefused: boolean;
   /** The number of datagrams that were sent. */
   sent: number;
   /** Whether the kernel has refused the datagram at `next` once. */
-  refused: boolean;
+  refusedOnce: boolean;
 }
 
 /** Errors that do not concern a single datagram. They end the call even with `skipRefused`. */
@@ -80,17 +81,17 @@ export const SENDMMSG: Operation<BatchSendProgress, number, number> = operation<
       if (result > 0) {
         state.next += result;
         state.sent += result;
-        state.refused = false;
+        state.refusedOnce = false;
         // The rest needs several system calls, so the queue checks the budget of the turn before it.
         if (end - state.next > MAX_DATAGRAMS_PER_CALL) return progress(cost(result, memory));
       } else if (!skipRefused || GENERAL_ERRORS.has(result)) {
         return result;
-      } else if (!state.refused) {
-        state.refused = true;
+      } else if (!state.refusedOnce) {
+        state.refusedOnce = true;
       } else {
         memory.words[state.next * ENTRY_WORDS + ERROR] = result;
         state.next++;
-        state.refused = false;
+        state.refusedOnce = false;
         if (state.next < end) return progress(BYTES_PER_DATAGRAM);
       }
     }
@@ -135,11 +136,12 @@ export function sendmmsg<M extends Mode>(
     const { count: end, words } = memory;
     const next = opts?.start === undefined ? 0 : integer(opts.start, "sendmmsg", "start", 0, end);
     const skipRefused = flag(opts?.skipRefused, false, "sendmmsg", "skipRefused");
+    // Clears the errors of an earlier call.
     if (opts?.skipRefused !== undefined) for (let i = next; i < end; i++) words[i * ENTRY_WORDS + ERROR] = 0;
     // Without datagrams the call must not wait until the socket is writable.
     if (next === end) return socket.finish(0, "sendmmsg", opts);
     socket.beforeDatagrams(end - next);
-    const state: BatchSendProgress = { memory, end, skipRefused, next, sent: 0, refused: false };
+    const state: BatchSendProgress = { memory, end, skipRefused, next, sent: 0, refusedOnce: false };
     return socket.write(SENDMMSG, state, flags, opts);
   } catch (error) {
     return socket.fail(error);

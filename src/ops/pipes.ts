@@ -31,7 +31,8 @@ export class PipePool {
   }
 
   /**
-   * Counts a flow. Opens a pipe if none is free, so that the flow gets EMFILE before it starts. Returns 0 or -errno.
+   * Counts one more flow. Opens a pipe if none is free, so that the flow gets EMFILE before it starts. Returns 0 or
+   * -errno.
    */
   addUser(calls: Calls): number {
     if (this.#free.length === 0) {
@@ -43,7 +44,7 @@ export class PipePool {
     return 0;
   }
 
-  /** Subtracts a flow. When no flow is left, closes all pipes. */
+  /** Counts one flow less. When no flow is left, closes all pipes. */
   removeUser(calls: Calls): void {
     if (--this.#users > 0) return;
     if (this.#shared !== undefined) {

@@ -74,16 +74,23 @@ export function getsockopt(socket: OpenSocket, first: unknown, second: unknown, 
   return readOptionBytes(socket, level, second, integer(size, "getsockopt", "size", 0, MAX_OPTION));
 }
 
+/**
+ * Calls getsockopt(2).
+ *
+ * @param option an option or its number
+ * @param size the maximum length of the value
+ * @param query see SocketOption
+ */
 function readOptionBytes(socket: OpenSocket, level: number, option: unknown, size: number, query?: Uint8Array): Buffer {
   const name = optionNumber(option, "getsockopt");
   const bytes = Buffer.alloc(size);
   if (query !== undefined) bytes.set(query);
-  const length = socket.calls.getsockopt(socket.checkOpen("getsockopt"), level, name, bytes);
-  if (length < 0) throw optionError(length, "getsockopt", level, option);
-  return bytes.subarray(0, Math.min(length, size));
+  const result = socket.calls.getsockopt(socket.checkOpen("getsockopt"), level, name, bytes);
+  if (result < 0) throw optionError(result, "getsockopt", level, option);
+  return bytes.subarray(0, Math.min(result, size));
 }
 
-/** The error of setsockopt or getsockopt. It has the name of the option, or its numbers if it has no name. */
+/** The error of setsockopt or getsockopt. It has the name of the option, or the numbers of an option without a name. */
 function optionError(errno: number, syscall: string, level: number, option: unknown): SocketError {
   const name = (option as { readonly name?: unknown } | null | undefined)?.name;
   const text = typeof name === "string" ? name : `option ${String(option)} of level ${level}`;

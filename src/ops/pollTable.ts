@@ -97,14 +97,15 @@ export class PollTable<E extends Entry<PollSocket>> {
     const results: PollResult<E>[] = [];
     for (const [index, entry] of this.entries.entries()) {
       const revents = this.#halves[POLLFD_HALVES * index + REVENTS_INDEX]!;
+      // `& 0xffff` makes an unsigned number of the 16 bits.
       if (revents !== 0) results.push({ entry, revents: revents & 0xffff });
     }
     return results;
   }
 
   /**
-   * The entries for an epoll set, as an array of struct pollfd. epoll takes each descriptor once, so the entries of one
-   * descriptor are merged.
+   * The entries for an epoll set, as an array of struct pollfd. epoll takes each descriptor once, so the events of all
+   * entries of one descriptor are joined.
    */
   merged(): Uint8Array {
     const events = new Map<number, number>();
@@ -127,7 +128,9 @@ export class PollTable<E extends Entry<PollSocket>> {
 /** Checks an entry and returns its descriptor. */
 function checkEntry(entry: unknown, index: number, isSocket: (value: unknown) => value is PollSocket): number {
   const name = `entries[${index}]`;
-  if (typeof entry !== "object" || entry === null || "socket" in entry === "fd" in entry) {
+  const isObject = typeof entry === "object" && entry !== null;
+  // Exactly one of the two must be there.
+  if (!isObject || "socket" in entry === "fd" in entry) {
     throw new TypeError(`Cannot poll: ${name} is ${quote(entry)}, required { socket, events } or { fd, events }`);
   }
   if ("fd" in entry) return integer(entry.fd, "poll", `${name}.fd`, 0, 0x7fff_ffff);

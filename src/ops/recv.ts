@@ -22,8 +22,8 @@ export const slab: Buffer = Buffer.allocUnsafeSlow(SLAB_SIZE);
 const MAX_LOOP_COPY_BYTES = 24;
 
 const slabMemory = slab.buffer;
-/** The bytes of the latest copy by `set()`. Most messages have the same length as the one before. */
-let received = new Uint8Array(slabMemory);
+/** A view of the bytes of the latest copy. Most messages have the length of the one before, and use the view again. */
+let copiedBytes = new Uint8Array(slabMemory);
 
 /** Returns a copy of the first `count` bytes of the slab. */
 export function copyFromSlab(count: number): Buffer {
@@ -32,8 +32,8 @@ export function copyFromSlab(count: number): Buffer {
     for (let i = 0; i < count; i++) out[i] = slab[i]!;
   } else {
     // Quicker than `slab.copy()`, which makes a view each time and checks its arguments first.
-    if (received.length !== count) received = new Uint8Array(slabMemory, 0, count);
-    out.set(received);
+    if (copiedBytes.length !== count) copiedBytes = new Uint8Array(slabMemory, 0, count);
+    out.set(copiedBytes);
   }
   return out;
 }
@@ -57,6 +57,7 @@ export interface LargeRead {
   buffer: Buffer | undefined;
 }
 
+/** The memory for an attempt. */
 function largeBuffer(read: LargeRead, flags: number): Buffer {
   const buffer = (read.buffer ??= Buffer.allocUnsafeSlow(read.size));
   clearForTruncation(buffer, read.size, flags);
@@ -65,6 +66,7 @@ function largeBuffer(read: LargeRead, flags: number): Buffer {
 
 function receivedBytes(read: LargeRead, count: number): Buffer {
   const buffer = read.buffer!;
+  // With MSG_TRUNC `count` is the length of the datagram, which may exceed the size of the read.
   const length = Math.min(count, read.size);
   // A copy if the result is short, so that it does not keep a large buffer alive.
   return length < read.size / 2 ? Buffer.from(buffer.subarray(0, length)) : buffer.subarray(0, length);

@@ -37,12 +37,12 @@ export interface RecvAllProgress {
   /** The number of bytes received so far. */
   received: number;
   /** The number of bytes that the latest attempt received. */
-  last: number;
+  lastCount: number;
 }
 
 /** @param buffer the caller's memory; without it the first attempt allocates memory */
 export function recvAllProgress(size: number, buffer?: Uint8Array): RecvAllProgress {
-  return { size, buffer, received: 0, last: 0 };
+  return { size, buffer, received: 0, lastCount: 0 };
 }
 
 /**
@@ -76,12 +76,14 @@ function receiveOnce(calls: Calls, fd: number, call: RecvAllProgress, flags: num
   if ((flags & MSG_PEEK) !== 0) {
     const count = calls.recv(fd, buffer, size, flags & ~MSG_WAITALL);
     if (count >= 0) call.received = count;
-    return count > 0 && count < size && !hasEnded(calls, fd) ? INCOMPLETE : count;
+    const moreCanCome = count > 0 && count < size && !hasEnded(calls, fd);
+    return moreCanCome ? INCOMPLETE : count;
   }
   if (received > 0) {
     const count = bytesAvailable(calls, fd);
-    call.last = 0;
+    call.lastCount = 0;
     if (count === EAGAIN) return EAGAIN;
+    // The next read would get the end of the stream or an error, which is left to the next call.
     if (count === 0) return received;
   }
   const count = calls.recv(
@@ -93,7 +95,7 @@ function receiveOnce(calls: Calls, fd: number, call: RecvAllProgress, flags: num
   // On a socket without SIOCINQ recv(2) may return the end or an error here.
   if (count <= 0) return received === 0 || count === EAGAIN ? count : received;
   call.received = received + count;
-  call.last = count;
+  call.lastCount = count;
   return call.received < size ? progress(count) : call.received;
 }
 
@@ -112,14 +114,14 @@ function recvAllOperation<T>(
   return operation<RecvAllProgress, number, T>({
     syscall,
     movesBytes: true,
-    cost: (_count, { last }) => last,
+    cost: (_count, { lastCount }) => lastCount,
     attempt: receiveOnce,
     complete: (_count, call) => make(call),
     received: (call, flags) => (call.received > 0 && (flags & MSG_PEEK) === 0 ? make(call) : undefined),
   });
 }
 
-/** The address that recvfrom() returns for a stream: recvfrom(2) writes none. */
+/** The address that recvfrom() returns for a stream, because recvfrom(2) writes none. */
 function noAddress(): Address {
   return new OpaqueAddress(0, new Uint8Array(0));
 }

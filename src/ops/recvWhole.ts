@@ -13,7 +13,7 @@ import { copyFromSlab, RECVFROM, slab, SLAB_SIZE } from "./recv.js";
 import type { Mode, Outcome, Runner } from "./runner.js";
 
 interface WholeRead {
-  /** The memory of a datagram that does not fit into the slab. */
+  /** The memory for a datagram that does not fit into the slab; otherwise undefined. */
   large: Buffer | undefined;
 }
 
@@ -25,6 +25,7 @@ export const RECV_WHOLE: Operation<WholeRead, number, [Buffer, Address]> = opera
   syscall: "recvfrom",
   movesBytes: true,
   attempt: (calls, fd, read) => {
+    // Copies only one byte, but with MSG_TRUNC the result is the length of the whole datagram.
     const length = calls.recv(fd, slab, 1, MSG_PEEK | MSG_TRUNC);
     if (length < 0) return length;
     // A protocol that ignores MSG_TRUNC returns 1 here. No such protocol has datagrams larger than the slab.

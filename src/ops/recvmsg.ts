@@ -34,14 +34,14 @@ export interface MessageToReceive {
   /**
    * Whether control data end a call with MSG_WAITALL. They do on UNIX sockets, where they belong to bytes (unix(7)).
    */
-  readonly controlEnds: boolean;
-  // `received`, `header` and `last` are only for a call with MSG_WAITALL.
+  readonly endsAtControl: boolean;
+  // `received`, `header` and `lastCount` are only for a call with MSG_WAITALL.
   /** The number of bytes received so far. */
   received: number;
   /** The header of the latest attempt. */
   header: MessageHeader | undefined;
   /** The number of bytes that the latest attempt received. */
-  last: number;
+  lastCount: number;
   /**
    * The table of calls of the latest attempt. Its close() is for received descriptors that the caller does not take.
    */
@@ -53,9 +53,9 @@ export function messageToReceive(
   size: number,
   views: readonly Uint8Array[] | undefined,
   controlSize: number,
-  controlEnds: boolean,
+  endsAtControl: boolean,
 ): MessageToReceive {
-  return { size, views, controlSize, controlEnds, received: 0, header: undefined, last: 0, calls: undefined };
+  return { size, views, controlSize, endsAtControl, received: 0, header: undefined, lastCount: 0, calls: undefined };
 }
 
 /** One attempt without MSG_WAITALL. */
@@ -119,31 +119,35 @@ export const RECVMSG_INTO: Operation<MessageToReceive, number, MessageHeader> = 
 
 /** Returns views of the same memory without its first `skip` bytes. */
 function withoutFirst(views: readonly Uint8Array[], skip: number): Uint8Array[] {
-  const rest: Uint8Array[] = [];
+  const remaining: Uint8Array[] = [];
   for (const view of views) {
-    if (skip < view.length) rest.push(skip === 0 ? view : view.subarray(skip));
+    if (skip < view.length) remaining.push(skip === 0 ? view : view.subarray(skip));
     skip = Math.max(0, skip - view.length);
   }
-  return rest;
+  return remaining;
 }
 
 /** An attempt with MSG_WAITALL; see recvAll.ts. The header of each attempt has the control data that it received. */
 function attemptAll(calls: Calls, fd: number, message: MessageToReceive, flags: number): number {
   const views = (message.views ??= [Buffer.alloc(message.size)]);
-  const { size, received, controlEnds } = message;
+  const { size, received, endsAtControl } = message;
   if (totalLength(views) !== size) return EFAULT;
-  message.last = 0;
+  message.lastCount = 0;
   if (received > 0) {
     const count = bytesAvailable(calls, fd);
     if (count === EAGAIN) return EAGAIN;
+    // The next read would get the end of the stream or an error, which is left to the next call.
     if (count === 0) return received;
   }
   const count = tryRecvmsg(calls, fd, withoutFirst(views, received), flags & ~MSG_WAITALL, message.controlSize);
   if (count < 0) return received === 0 || count === EAGAIN ? count : received;
   const header = takeHeader(calls, count, size - received);
-  const ends = controlEnds && (header.control.length > 0 || (header.flags & MSG_CTRUNC) !== 0);
-  if ((flags & MSG_PEEK) !== 0) {
-    if (count > 0 && count < size && !ends && !hasEnded(calls, fd)) {
+  const peeks = (flags & MSG_PEEK) !== 0;
+  const hasControl = header.control.length > 0 || (header.flags & MSG_CTRUNC) !== 0;
+  const ends = endsAtControl && hasControl;
+  if (peeks) {
+    const moreCanCome = count > 0 && count < size && !ends && !hasEnded(calls, fd);
+    if (moreCanCome) {
       // Closes the descriptors, because the next attempt receives them again.
       header[Symbol.dispose]();
       return INCOMPLETE;
@@ -152,9 +156,11 @@ function attemptAll(calls: Calls, fd: number, message: MessageToReceive, flags: 
     return received;
   }
   message.received = received + count;
-  message.last = count;
+  message.lastCount = count;
+  // A stream truncates nothing, so the number of stored bytes is the length.
   message.header = new MessageHeader(message.received, message.received, header.address, header.flags, header.control);
-  return message.received < size && count > 0 && !ends && (flags & MSG_PEEK) === 0 ? progress(count) : message.received;
+  const goesOn = message.received < size && count > 0 && !ends && !peeks;
+  return goesOn ? progress(count) : message.received;
 }
 
 /** @param make returns the value of the call */
@@ -162,7 +168,7 @@ function receiveAll<T>(make: (message: MessageToReceive) => T): Operation<Messag
   return operation<MessageToReceive, number, T>({
     syscall: "recvmsg",
     movesBytes: true,
-    cost: (_count, { last }) => last,
+    cost: (_count, { lastCount }) => lastCount,
     attempt: attemptAll,
     complete: (_count, message) => make(message),
     received: (message) => (message.received > 0 ? make(message) : undefined),
@@ -224,8 +230,8 @@ export function recvmsgInto<M extends Mode>(
     const size = totalLength(views);
     const flags = flagsOf(opts, "recvmsg", RECVMSG_NAMES);
     const message = messageToReceive(size, views, controlSizeOf(socket, opts), socket.family === AF_UNIX);
-    const all = waitsForAll(socket.type, size, flags);
-    return socket.receive(all ? RECVMSG_ALL_INTO : RECVMSG_INTO, message, flags, opts);
+    const waits = waitsForAll(socket.type, size, flags);
+    return socket.receive(waits ? RECVMSG_ALL_INTO : RECVMSG_INTO, message, flags, opts);
   } catch (error) {
     return socket.fail(error);
   }

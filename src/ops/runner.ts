@@ -15,7 +15,7 @@ export type Mode = "promise" | "blocking";
 /** The result of a call: a promise on the awaitable socket, the value on the blocking one. */
 export type Outcome<M extends Mode, T> = M extends "promise" ? Promise<T> : T;
 
-/** A socket as the calls that never wait use it. */
+/** The part of a socket that calls without a wait use. */
 export interface OpenSocket {
   readonly family: number;
   readonly type: number;

@@ -60,10 +60,11 @@ export const SEND_SEGMENTS: Operation<SegmentSendProgress, number, number> = ope
  * the data may be shorter than `segment`.
  */
 function messagesOf(data: Uint8Array, segment: number): Uint8Array[] {
-  const step = Math.max(1, Math.min(MAX_SEGMENTS, Math.floor(MAX_MESSAGE / segment))) * segment;
+  const segmentsPerMessage = Math.max(1, Math.min(MAX_SEGMENTS, Math.floor(MAX_MESSAGE / segment)));
+  const messageSize = segmentsPerMessage * segment;
   if (data.length === 0) return [EMPTY];
   const messages: Uint8Array[] = [];
-  for (let at = 0; at < data.length; at += step) messages.push(data.subarray(at, at + step));
+  for (let at = 0; at < data.length; at += messageSize) messages.push(data.subarray(at, at + messageSize));
   return messages;
 }
 
@@ -77,8 +78,8 @@ export function sendSegments<M extends Mode>(
   try {
     const flags = sendFlagsOf(opts, action, SEGMENTS_NAMES);
     const segment = segmentSize(size, action);
-    const given = bytesToSend(data, action);
-    const messages = messagesOf(isUint8Array(given) ? given : Buffer.concat(given), segment);
+    const bytes = bytesToSend(data, action);
+    const messages = messagesOf(isUint8Array(bytes) ? bytes : Buffer.concat(bytes), segment);
     const control = encodeControl([{ type: "UDP_SEGMENT", gso_size: segment }]).bytes;
     const target = opts?.address === undefined ? undefined : toAddress(opts.address);
     const state: SegmentSendProgress = {

@@ -38,7 +38,7 @@ export interface FileSendProgress {
   readonly file: FileSource;
   /** The file offset of the first byte. */
   readonly offset: number;
-  /** The operation completes when `sent` is at least this number. */
+  /** The operation completes when `sent` is at least this number. The caller may increase it for a next operation. */
   until: number;
   sent: number;
   /** Whether the end of the file was reached. */
@@ -108,6 +108,6 @@ export function fileSendProgress(calls: Calls, { count, fd, file, offset }: Chec
   const size = check(calls.fileSize(fd), ACTION);
   // Some files, such as those of /proc, have the length 0 and yet have bytes. They end when sendfile(2) returns 0. For
   // other files the last call requests exactly the rest: after a larger request the kernel would delay the last packet.
-  const end = size === 0 ? Number.MAX_SAFE_INTEGER : Math.max(0, size - offset);
-  return { file, offset, until: Math.min(count ?? end, end), sent: 0, ended: false };
+  const maximum = size === 0 ? Number.MAX_SAFE_INTEGER : Math.max(0, size - offset);
+  return { file, offset, until: Math.min(count ?? maximum, maximum), sent: 0, ended: false };
 }

@@ -69,19 +69,24 @@ export interface Flow<E extends FlowEnd = FlowEnd> {
 }
 
 /** Starts a relay, if possible, for a flow that waits for its source and has no bytes in a pipe. */
-function startRelay(calls: Calls, fd: number, flow: Flow): void {
+function startRelay(calls: Calls, source: number, flow: Flow): void {
   const { from, pipes, to } = flow;
   // A relay does not count bytes against a limit.
-  if (flow.limit !== Infinity || to.writing.busy) return;
+  if (flow.limit !== Infinity) return;
+  // The writes that wait on the destination go first.
+  if (to.writing.busy) return;
   // The inspector records calls of JavaScript, and a relay makes none.
   if (registry?.callsReplaced === true) return;
   const relay = flow.relay ?? from.makeRelay?.();
-  if (relay === undefined || (from.outflow ?? relay) !== relay || (to.inflow ?? relay) !== relay) return;
+  if (relay === undefined) return;
+  // A descriptor has at most one relay in each direction.
+  const otherRelayStored = (from.outflow ?? relay) !== relay || (to.inflow ?? relay) !== relay;
+  if (otherRelayStored) return;
   const pipeIndex = pipes.share(calls, relay.table);
   if (pipeIndex < 0) return;
   // Both ends store the relay too. As long as they have it, they keep the registration whose slot the relay uses.
   flow.relay = from.outflow = to.inflow = relay;
-  relay.open(fd, to.fd, pipeIndex, flow.smallReads, from.writing.busy, from.reading.shortMeansEmpty);
+  relay.open(source, to.fd, pipeIndex, flow.smallReads, from.writing.busy, from.reading.shortMeansEmpty);
 }
 
 /**
@@ -91,14 +96,16 @@ function startRelay(calls: Calls, fd: number, flow: Flow): void {
 export function closeRelay(flow: Flow): number | undefined {
   const { relay } = flow;
   if (relay === undefined) return undefined;
-  const last = relay.lastActive();
+  // Only an open relay has this time.
+  const lastActive = relay.lastActive();
   if (!relay.close()) return undefined;
-  if (last !== undefined) flow.noteActivity(last);
+  if (lastActive !== undefined) flow.noteActivity(lastActive);
   // close() has set the fields of the relay.
   flow.smallReads = relay.smallReads;
   flow.sent += relay.sent;
   flow.received += relay.sent + relay.inPipe;
   if (relay.inPipe > 0) flow.pipe = flow.pipes.takeShared();
+  // Writes that wait on the source have not got this event.
   if (relay.unreportedEpollout) flow.from.writing.wake();
   // No setNotReady() for the destination: EPOLLOUT may have come after the EAGAIN that stopped the relay.
   if (relay.inPipe > 0 && relay.errno === EAGAIN) return DESTINATION_FULL;
@@ -115,10 +122,10 @@ export function endRelay(flow: Flow): void {
 }
 
 /** Moves the bytes of the pipe to the destination. Returns 0 when the pipe is empty, or -errno. */
-function drainPipe(calls: Calls, to: number, flow: Flow): number {
+function drainPipe(calls: Calls, destination: number, flow: Flow): number {
   const pipe = flow.pipe!;
   while (flow.sent < flow.received) {
-    const result = calls.splice(pipe.readEnd, to, flow.received - flow.sent);
+    const result = calls.splice(pipe.readEnd, destination, flow.received - flow.sent);
     if (result > 0) flow.sent += result;
     // splice(2) returns 0 only for an empty pipe, and this one holds bytes.
     else if (result !== EINTR) return result === 0 ? EIO : result;
@@ -137,7 +144,7 @@ export const DESTINATION_FULL = 1;
 export const SPLICE: Operation<Flow, undefined, number> = operation<Flow, undefined, number>({
   syscall: "splice",
   movesBytes: false,
-  attempt: (calls, fd, flow) => {
+  attempt: (calls, source, flow) => {
     const { pipes, to } = flow;
     const stopped = closeRelay(flow);
     if (stopped !== undefined) return stopped;
@@ -147,15 +154,16 @@ export const SPLICE: Operation<Flow, undefined, number> = operation<Flow, undefi
     if (typeof pipe === "number") return pipe;
     // Writes that wait on the destination go first. SPLICE_REST then waits behind them.
     const onlyFill = to.writing.busy;
-    const result = onlyFill ? fillPipe(calls, fd, flow, pipe) : passThrough(calls, fd, flow, pipe);
+    const result = onlyFill ? fillPipe(calls, source, flow, pipe) : passThrough(calls, source, flow, pipe);
     if (flow.sent < flow.received) {
       flow.pipe = pipe;
+      // The pipe holds bytes. So EAGAIN means that the destination is full. Another error fails the flow.
       if (!onlyFill && result !== EAGAIN) return result;
       if (!onlyFill) to.writing.setNotReady();
       return DESTINATION_FULL;
     }
     pipes.giveBack(calls, pipe);
-    if (result === EAGAIN) startRelay(calls, fd, flow);
+    if (result === EAGAIN) startRelay(calls, source, flow);
     if (result <= 0) return result;
     // passThrough() has spent the bytes from the budget, so progress() gets 0.
     return flow.received < flow.limit ? progress(0) : SPLICE_DONE;
@@ -165,8 +173,8 @@ export const SPLICE: Operation<Flow, undefined, number> = operation<Flow, undefi
 });
 
 /** Fills the pipe from the source and sends nothing. Returns the byte count, 0 at the end of the source, or -errno. */
-function fillPipe(calls: Calls, fd: number, flow: Flow, pipe: Pipe): number {
-  const result = calls.splice(fd, pipe.writeEnd, Math.min(pipe.capacity, flow.limit - flow.received));
+function fillPipe(calls: Calls, source: number, flow: Flow, pipe: Pipe): number {
+  const result = calls.splice(source, pipe.writeEnd, Math.min(pipe.capacity, flow.limit - flow.received));
   if (result > 0) {
     flow.received += result;
     flow.noteActivity();
@@ -188,7 +196,7 @@ const countBytes = new Uint8Array(counts.buffer);
  *
  * @returns 1 if it can go on, 0 at the end of the source, or -errno
  */
-function passThrough(calls: Calls, fd: number, flow: Flow, pipe: Pipe): number {
+function passThrough(calls: Calls, source: number, flow: Flow, pipe: Pipe): number {
   const maxBytes = Math.min(flow.limit - flow.received, SPLICE_CHUNK);
   const { readEnd, writeEnd, capacity } = pipe;
   const { shortMeansEmpty, shortMeansEnd } = flow.from.reading;
@@ -196,7 +204,7 @@ function passThrough(calls: Calls, fd: number, flow: Flow, pipe: Pipe): number {
     (flow.smallReads ? COPY_FIRST : 0) |
     (shortMeansEmpty ? SHORT_READ_IS_EMPTY : 0) |
     (shortMeansEnd ? SHORT_READ_IS_END : 0);
-  const result = calls.spliceThrough(fd, readEnd, writeEnd, flow.to.fd, capacity, maxBytes, countBytes, flags);
+  const result = calls.spliceThrough(source, readEnd, writeEnd, flow.to.fd, capacity, maxBytes, countBytes, flags);
   const count = counts[0]!;
   if (count > 0) {
     flow.smallReads = count < SPLICE_THRESHOLD;
@@ -212,9 +220,9 @@ function passThrough(calls: Calls, fd: number, flow: Flow, pipe: Pipe): number {
 export const SPLICE_REST: Operation<Flow, undefined, void> = operation<Flow, undefined, void>({
   syscall: "splice",
   movesBytes: true,
-  attempt: (calls, fd, flow) => {
+  attempt: (calls, destination, flow) => {
     const before = flow.sent;
-    const result = drainPipe(calls, fd, flow);
+    const result = drainPipe(calls, destination, flow);
     if (flow.sent > before) flow.noteActivity();
     return result < 0 ? result : flow.sent - before;
   },

@@ -67,9 +67,17 @@ export interface PumpLimits {
 
 const PUMP_NAMES: readonly string[] = ["signal", "timeout", "idleTimeout", "pipeSize"];
 
-/** @param further the names of other options that the call takes */
-export function pumpLimits(opts: PumpOptions | undefined, action: string, further: readonly string[] = []): PumpLimits {
-  checkOptions(opts, action, [...PUMP_NAMES, ...further]);
+/**
+ * Checks the options that `pump` and `splice` have in common.
+ *
+ * @param otherNames the names of the other options that the call takes
+ */
+export function pumpLimits(
+  opts: PumpOptions | undefined,
+  action: string,
+  otherNames: readonly string[] = [],
+): PumpLimits {
+  checkOptions(opts, action, [...PUMP_NAMES, ...otherNames]);
   return {
     signal: signalOf(opts, action),
     timeout: milliseconds(opts?.timeout, action),
@@ -78,20 +86,20 @@ export function pumpLimits(opts: PumpOptions | undefined, action: string, furthe
   };
 }
 
-/** Checks a size in bytes, rounds it up to a power of two, and returns the pipes of that size. */
+/** Checks a size in bytes, rounds it up to a power of two, and returns the pool of pipes of that size. */
 export function pipesOf(pipeSize: unknown, action: string): PipePool {
   const size = integer(pipeSize ?? DEFAULT_PIPE, action, "pipeSize", SMALLEST_PIPE, LARGEST_PIPE);
   return pipePool(2 ** Math.ceil(Math.log2(size)));
 }
 
-/** The part of a socket that `checkStream` uses. */
+/** The part of a socket that `checkStreamSocket` uses. */
 export interface SpliceSocket {
   readonly type: number;
   readonly closed: boolean;
 }
 
 /** Throws unless `socket` is an open socket of type SOCK_STREAM. */
-export function checkStream<S extends SpliceSocket>(
+export function checkStreamSocket<S extends SpliceSocket>(
   socket: unknown,
   isSocket: (value: unknown) => value is S,
   name: string,
@@ -115,10 +123,10 @@ export function countAndEnd(opts: SpliceOptions | undefined): { count: number; e
 }
 
 /** Shuts down writing to the destination, if the source has ended before the limit was reached. */
-export function endDestination(calls: Calls, flow: Flow): void {
+export function shutDownDestination(calls: Calls, flow: Flow): void {
   if (flow.received >= flow.limit) return;
   const result = calls.shutdown(flow.to.fd, SHUT_WR);
-  // ENOTCONN: all bytes were sent, and the connection has ended since.
+  // ENOTCONN is no failure: all bytes were sent, and the connection has ended since.
   if (result < 0 && result !== ENOTCONN) throw socketError(result, "shutdown", { transferred: flow.sent });
 }
 

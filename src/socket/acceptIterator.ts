@@ -14,13 +14,14 @@ export function acceptIterator<S>(
   { iterated }: AcceptOperations<S>,
 ): AsyncIterableIterator<[S, Address], undefined> {
   const accept = (): Promise<IteratorResult<[S, Address], undefined>> => {
+    const retryOnShortage = true;
     try {
-      return runner.read(iterated, runner, true, undefined);
+      return runner.read(iterated, runner, retryOnShortage, undefined);
     } catch (error) {
       return runner.fail(error);
     }
   };
-  /** After close() the call rejects with EBADF, which ends the loop. */
+  /** On a closed socket accept() rejects with EBADF. The iterator then returns the end instead. */
   const acceptAfterClose = async (): Promise<IteratorResult<[S, Address], undefined>> => {
     try {
       return await accept();

@@ -18,7 +18,8 @@ export function acceptConnection(
   listener: Socket,
 ): AcceptedConnection | typeof PENDING {
   const runner = runnerOf(listener)!;
-  return runner.descriptor.reading.submit(handler, runner, ACCEPT_CONNECTION, runner, false, null);
+  const retryOnShortage = false;
+  return runner.descriptor.reading.submit(handler, runner, ACCEPT_CONNECTION, runner, retryOnShortage, null);
 }
 
 /** Sends a connection over a channel. Returns false if the send buffer is full. The caller's descriptor stays open. */

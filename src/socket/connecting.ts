@@ -42,7 +42,8 @@ export function connectTo(
  */
 export function acceptFrom(handler: CompletionHandler<Socket>, listener: Socket): Socket | typeof PENDING {
   const runner = runnerOf(listener)!;
-  return runner.descriptor.reading.submit(handler, runner, ACCEPT.socketOnly, runner, false, null);
+  const retryOnShortage = false;
+  return runner.descriptor.reading.submit(handler, runner, ACCEPT.socketOnly, runner, retryOnShortage, null);
 }
 
 /** The local port of an IP socket: getsockname(2). Right after the call `addressBuffer` holds the whole address. */

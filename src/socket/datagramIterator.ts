@@ -27,7 +27,8 @@ export function datagramIterator(
       try {
         return { done: false, value: await recvWhole(runner, opts) };
       } catch (error) {
-        if (runner.descriptor.fd < 0 && isEndedByClose(error) && error !== opts?.signal?.reason) return END;
+        const isAbortReason = error === opts?.signal?.reason;
+        if (runner.descriptor.fd < 0 && isEndedByClose(error) && !isAbortReason) return END;
         throw error;
       }
     },

@@ -1,8 +1,8 @@
 // A bounded queue of datagrams, which are sent in batches.
 //
-// The queue is a ring buffer of the slots of one batch. `#run()` starts in a microtask, so the datagrams that the
-// program adds until then go out together. While sendmmsg(2) waits for room in the kernel, the program can add further
-// datagrams. When the ring is full, trySend() returns false and send() waits.
+// The queue is a ring buffer of the slots of one batch. `#sendQueued()` starts in a microtask, so the datagrams that
+// the program adds until then go out together. While sendmmsg(2) waits for room in the kernel, the program can add
+// further datagrams. When the ring is full, trySend() returns false and send() waits.
 
 import { AsyncResource } from "node:async_hooks";
 import { offAbort, onAbort } from "../wait/aborts.js";
@@ -36,8 +36,8 @@ import { rejection } from "../wait/rejection.js";
 import type { Socket } from "./socket.js";
 
 /**
- * `trySend()` with a source address: the first `size` bytes of `source`, in the form of `readSource()`. If `size` is 0,
- * the kernel chooses the source.
+ * `trySend()` with a source address: the first `size` bytes of `source`, as `readSource()` of batch/sources.ts writes
+ * them. `size` is a multiple of 4. If `size` is 0, the kernel chooses the source.
  */
 export let trySendFrom: (
   queue: DatagramQueue,
@@ -78,10 +78,17 @@ export interface DatagramQueueDescription extends Description {
   readonly stats: DatagramQueueStats;
 }
 
-/** A call that waits for room (send) or for its datagrams to be sent (flush). */
+/** Limits and defaults of `maxQueue` and `size`. */
+const DEFAULT_QUEUE = 256;
+const LARGEST_QUEUE = 1 << 14;
+const DEFAULT_SIZE = 2048;
+const LARGEST_SIZE = 1 << 16;
+const CACHED_ADDRESSES = 64;
+
+/** A call that waits for room (send) or until its datagrams are sent or refused (flush). */
 interface WaitingCall {
-  /** For flush(): the number of datagrams, sent and refused, after which the call resolves. Unused by send(). */
-  readonly after: number;
+  /** flush() resolves when this many datagrams of the queue have been sent or refused. 0 for send(). */
+  readonly requiredCount: number;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
@@ -116,12 +123,13 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
   static {
     makeDescribable<DatagramQueue, DatagramQueueDescription>(DatagramQueue.prototype, "DatagramQueue", (queue) => ({
       fd: descriptorOf(queue.#socket).fd,
-      state: queue.#failure?.state ?? (queue.#socket.closed ? "closed" : "open"),
+      state: queue.#ended?.state ?? (queue.#socket.closed ? "closed" : "open"),
       stats: queue.stats(),
     }));
     trySendFrom = (queue, data, to, source, size) => {
       if (!queue.trySend(data, to)) return false;
       if (size === 0) return true;
+      // trySend() has put the datagram into the last slot of the ring. Its source is a part of that slot.
       const { capacity, words } = queue.#memory;
       const at = ((queue.#head + queue.#length - 1) % capacity) * ENTRY_WORDS;
       words[at + SOURCE_LENGTH] = size;
@@ -134,15 +142,20 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
   readonly #memory: BatchMemory;
   readonly #flags: number;
   readonly #onRefused: ((error: SocketError, address: Address | undefined) => void) | undefined;
-  readonly #addresses = new AddressCache(64);
-  /** The slot of the oldest datagram, and the number of datagrams. */
+  /** The destinations of refused datagrams, for `onRefused`. */
+  readonly #addresses = new AddressCache(CACHED_ADDRESSES);
+  /** The slot of the oldest datagram. */
   #head = 0;
+  /** The number of queued datagrams. */
   #length = 0;
   #sent = 0;
   #refused = 0;
+  /** Whether `#sendQueued()` runs or will start in a microtask. It must not run twice at the same time. */
   #running = false;
+  /** The latest batch that `#sendQueued()` has passed to SENDMMSG. */
   #sending: BatchSendProgress | undefined;
-  #failure: { readonly error: unknown; readonly state: "closed" | "failed" } | undefined;
+  /** Set when the queue ends: further calls throw `error`. */
+  #ended: { readonly error: unknown; readonly state: "closed" | "failed" } | undefined;
   #waitingForRoom = new Set<WaitingCall>();
   #waitingForFlush = new Set<WaitingCall>();
 
@@ -162,10 +175,11 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
     this.#flags = sendFlags(options.flags, action);
     // The callback runs in the asynchronous context in which the queue was made.
     this.#onRefused = onRefused === undefined ? undefined : AsyncResource.bind(onRefused);
+    const controlSize = 0;
     this.#memory = allocateBatch(
-      integer(maxQueue ?? 256, action, "maxQueue", 1, 1 << 14),
-      integer(size ?? 2048, action, "size", 1, 1 << 16),
-      0,
+      integer(maxQueue ?? DEFAULT_QUEUE, action, "maxQueue", 1, LARGEST_QUEUE),
+      integer(size ?? DEFAULT_SIZE, action, "size", 1, LARGEST_SIZE),
+      controlSize,
     );
   }
 
@@ -179,7 +193,7 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
   }
 
   #checkOpen(): void {
-    if (this.#failure !== undefined) throw this.#failure.error;
+    if (this.#ended !== undefined) throw this.#ended.error;
     if (this.#socket.closed) throw closedError("sendmmsg");
   }
 
@@ -202,7 +216,7 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
     this.#length++;
     if (this.#running) return;
     this.#running = true;
-    queueMicrotask(() => void this.#run());
+    queueMicrotask(() => void this.#sendQueued());
   }
 
   /**
@@ -232,11 +246,16 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
   }
 
   /**
-   * Waits in `waiters` until `#resolveWaiting()` resolves the call, and then calls `onResolve`.
+   * Adds a call to `waiters` and waits until `#resolveWaiting()` resolves the call, and then calls `onResolve`.
    *
-   * @param after see {@link WaitingCall.after}
+   * @param requiredCount see {@link WaitingCall.requiredCount}
    */
-  #wait(waiters: Set<WaitingCall>, onResolve: () => void, after: number, opts: WaitOptions | undefined): Promise<void> {
+  #wait(
+    waiters: Set<WaitingCall>,
+    onResolve: () => void,
+    requiredCount: number,
+    opts: WaitOptions | undefined,
+  ): Promise<void> {
     const timeout = timeoutOf(opts, this.#socket.timeout, "sendmmsg");
     const signal = signalOf(opts, "sendmmsg");
     signal?.throwIfAborted();
@@ -249,7 +268,7 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
         if (signal !== undefined) offAbort(signal, abortListener);
       };
       const waiting: WaitingCall = {
-        after,
+        requiredCount,
         resolve: () => {
           removeWaiter();
           try {
@@ -268,8 +287,8 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
     });
   }
 
-  /** Sends until the queue is empty. `#running` is true while it runs, so that it never runs twice at the same time. */
-  async #run(): Promise<void> {
+  /** Sends batches until the queue is empty. A batch ends at the end of the ring. */
+  async #sendQueued(): Promise<void> {
     const { writing } = descriptorOf(this.#socket);
     try {
       while (this.#length > 0) {
@@ -281,29 +300,30 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
           end,
           skipRefused: true,
           sent: 0,
-          refused: false,
+          refusedOnce: false,
         };
         this.#sending = sending;
         await writing.run(this.#socket, SENDMMSG, sending, this.#flags, null, undefined);
-        if (this.#failure !== undefined) return;
+        if (this.#ended !== undefined) return;
         const refused = end - start - sending.sent;
         this.#sent += sending.sent;
         this.#refused += refused;
-        const errors = refused === 0 || this.#onRefused === undefined ? [] : this.#errors(start, end);
+        // The errors are read before the slots are free for other datagrams.
+        const errors = refused === 0 || this.#onRefused === undefined ? [] : this.#refusals(start, end);
         this.#head = end % this.#memory.capacity;
         this.#length -= end - start;
         this.#resolveWaiting();
         for (const [error, address] of errors) warnOnRejection("onRefused", this.#onRefused!(error, address));
       }
     } catch (error) {
-      this.#fail(error);
+      this.#end(error);
     } finally {
       this.#running = false;
     }
   }
 
   /** The errors of the refused datagrams, with their destinations. */
-  #errors(start: number, end: number): [SocketError, Address | undefined][] {
+  #refusals(start: number, end: number): [SocketError, Address | undefined][] {
     const { words } = this.#memory;
     const errors: [SocketError, Address | undefined][] = [];
     for (let i = start; i < end; i++) {
@@ -318,8 +338,8 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
 
   /** Resolves the calls whose condition holds now. */
   #resolveWaiting(): void {
-    const done = this.#sent + this.#refused;
-    for (const waiting of this.#waitingForFlush) if (waiting.after <= done) waiting.resolve();
+    const doneCount = this.#sent + this.#refused;
+    for (const waiting of this.#waitingForFlush) if (doneCount >= waiting.requiredCount) waiting.resolve();
     // The room is checked for each call: a call with a wrong datagram fails and takes no room.
     for (const waiting of this.#waitingForRoom) {
       if (this.#length === this.#memory.capacity) break;
@@ -328,8 +348,8 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
   }
 
   /** Ends the queue: drops its datagrams and rejects the waiting calls with `error`. */
-  #fail(error: unknown, state: "closed" | "failed" = "failed"): void {
-    this.#failure ??= { error, state };
+  #end(error: unknown, state: "closed" | "failed" = "failed"): void {
+    this.#ended ??= { error, state };
     this.#length = 0;
     if (this.#sending !== undefined) descriptorOf(this.#socket).writing.withdraw(this.#sending, error);
     this.#sending = undefined;
@@ -338,13 +358,13 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
 
   /** Ends the queue: drops its datagrams and rejects the waiting calls with `ECANCELED`. The socket stays open. */
   close(): void {
-    if (this.#failure === undefined) this.#fail(socketError(ECANCELED, "sendmmsg"), "closed");
+    if (this.#ended === undefined) this.#end(socketError(ECANCELED, "sendmmsg"), "closed");
   }
 
   /** Waits until the kernel has taken or refused all datagrams, and ends the queue. */
   async [Symbol.asyncDispose](): Promise<void> {
     try {
-      if (this.#failure === undefined) await this.flush();
+      if (this.#ended === undefined) await this.flush();
     } finally {
       this.close();
     }

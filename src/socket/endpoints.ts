@@ -3,7 +3,7 @@
 
 import { quoteNonInstance } from "../check/index.js";
 import { closedError } from "../sys/errno.js";
-import { checkStream } from "../ops/spliceOptions.js";
+import { checkStreamSocket } from "../ops/spliceOptions.js";
 import { Stream } from "../stream/index.js";
 import { type BufferedReader } from "../stream/bufferedReader.js";
 import { readerOf } from "../stream/stream.js";
@@ -22,7 +22,7 @@ export interface SpliceEnd {
 export function checkSpliceEnd(value: unknown, name: string, action: string): SpliceEnd {
   if (!(value instanceof Stream)) {
     if (isSocket(value)) {
-      checkStream(value, isSocket, name, action);
+      checkStreamSocket(value, isSocket, name, action);
       return { socket: value, stream: undefined };
     }
     throw new TypeError(
@@ -33,7 +33,7 @@ export function checkSpliceEnd(value: unknown, name: string, action: string): Sp
   if (readerOf(stream).closed) throw closedError(action);
   const below = layersOf(stream).at(-1)!.conn;
   if (!(below instanceof SocketConn)) return { socket: undefined, stream };
-  checkStream(below.socket, isSocket, name, action);
+  checkStreamSocket(below.socket, isSocket, name, action);
   return { socket: below.socket, stream };
 }
 

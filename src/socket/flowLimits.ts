@@ -19,15 +19,17 @@ export function enforceLimits(
   const cancel = (reason: unknown): void => {
     for (const flow of flows) flow.cancel(reason);
   };
-  const expire = (): void => cancel(timeoutError("splice", { transferred: flows[0]!.closeAndCount() }));
+  // `transferred` is for splice(), which has one flow. pump() adds the progress of both flows to the error.
+  const expire = (): void => cancel(timeoutError("splice", { transferred: flows[0]!.closeRelayAndCountSent() }));
   const abortListener = { onAborted: cancel };
   if (signal !== undefined) onAbort(signal, abortListener);
   let deadlineTimer: NodeJS.Timeout | undefined;
   let idleTimer: NodeJS.Timeout | undefined;
-  const setTimer = (fire: () => void, delay: number): NodeJS.Timeout =>
-    setTimeout(fire, Math.min(Math.max(Math.ceil(delay), 1), MAX_TIMER_DELAY)).unref();
+  const setTimer = (onFire: () => void, delay: number): NodeJS.Timeout =>
+    setTimeout(onFire, Math.min(Math.max(Math.ceil(delay), 1), MAX_TIMER_DELAY)).unref();
   if (timeout !== null) {
     const deadline = performance.now() + timeout;
+    // A timer may fire before its time. Then it is set again for the remaining time.
     const checkDeadline = (): void => {
       const remaining = deadline - performance.now();
       if (remaining <= 0) expire();
@@ -36,7 +38,7 @@ export function enforceLimits(
     deadlineTimer = setTimer(checkDeadline, timeout);
   }
   if (idleTimeout !== null && activity !== undefined) {
-    // The timer is not reset when bytes move. When it fires too early, it is set again for the remaining time.
+    // The timer is not reset when bytes move. If they have moved, it is set again, for the remaining time.
     const checkIdle = (): void => {
       for (const flow of flows) activity.last = Math.max(activity.last, flow.lastRelayTime() ?? 0);
       const remaining = activity.last + idleTimeout - performance.now();

@@ -41,9 +41,7 @@ function takeConnectedHandle(socket: NetSocket, calls: Calls): number {
   return copy;
 }
 
-/**
- * The reason why the socket can't be adopted, or undefined. Each reason is state or data that would stay in Node.js.
- */
+/** The reason why the socket can't be adopted; undefined if it can. Most are data or state that Node.js would keep. */
 function refusalOf(socket: NetSocket): string | undefined {
   if (socket instanceof tls().TLSSocket)
     return "the socket has TLS, whose state is in Node.js, required a socket without TLS";

@@ -75,10 +75,11 @@ export async function poll<E extends PollEntry>(entries: readonly E[], opts?: Wa
   const descriptors = new Set(
     table.entries.flatMap((entry) => ("socket" in entry ? [descriptorOf(entry.socket)] : [])),
   );
-  let wake: { onClosed(): void } | undefined;
-  const set = new Pollset((retry) => {
-    wake = { onClosed: retry };
-    for (const descriptor of descriptors) descriptor.addCloseListener(wake);
+  let closeListener: { onClosed(): void } | undefined;
+  // The callback runs only if the call has to wait.
+  const set = new Pollset((tryAgain) => {
+    closeListener = { onClosed: tryAgain };
+    for (const descriptor of descriptors) descriptor.addCloseListener(closeListener);
     return table.merged();
   });
   try {
@@ -87,7 +88,9 @@ export async function poll<E extends PollEntry>(entries: readonly E[], opts?: Wa
     if (error instanceof TimeoutError) return [];
     throw error;
   } finally {
-    if (wake !== undefined) for (const descriptor of descriptors) descriptor.removeCloseListener(wake);
+    if (closeListener !== undefined) {
+      for (const descriptor of descriptors) descriptor.removeCloseListener(closeListener);
+    }
     set.end();
   }
 }

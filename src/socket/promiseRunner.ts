@@ -37,12 +37,14 @@ export class PromiseRunner implements Runner<"promise"> {
   readonly type: number;
   readonly protocol: number;
   readonly descriptor: Descriptor;
-  /** The layer that has read bytes ahead (a stream). Its bytes come before the bytes in the kernel. */
+  /** The layer that reads ahead (a stream). Its bytes come before the bytes in the kernel. */
   readAhead: ReadAhead | undefined;
-  private ownTimeout: number | null;
-  private timeoutSet: boolean;
-  /** Aborted by close() and detach(), for calls that wait for the resolver. */
-  private closing: AbortController | undefined;
+  /** The timeout of calls without the option `timeout`. */
+  private socketTimeout: number | null;
+  /** Whether the program has set `socketTimeout`. Otherwise it comes from `setdefaulttimeout()`. */
+  private timeoutWasSet: boolean;
+  /** close() and detach() abort it, which ends the lookups of names. Made for the first lookup. */
+  private lookupAbort: AbortController | undefined;
 
   constructor(family: number, type: number, protocol: number, descriptor: Descriptor) {
     this.family = family;
@@ -50,9 +52,9 @@ export class PromiseRunner implements Runner<"promise"> {
     this.protocol = protocol;
     this.descriptor = descriptor;
     this.readAhead = undefined;
-    this.ownTimeout = getdefaulttimeout();
-    this.timeoutSet = false;
-    this.closing = undefined;
+    this.socketTimeout = getdefaulttimeout();
+    this.timeoutWasSet = false;
+    this.lookupAbort = undefined;
     closeWhenCollected(this, descriptor);
     if (registry !== undefined) registry.addObject(this);
   }
@@ -92,23 +94,24 @@ export class PromiseRunner implements Runner<"promise"> {
   }
 
   onOptionSet(level: number, name: number): void {
-    // With an upper layer protocol a read stops at the end of a record; see the top of reactor/waitQueue.ts.
+    // With an upper layer protocol (kernel TLS) a read stops at the end of a record. So a short read no longer means
+    // that the receive buffer is empty; see the top of reactor/waitQueue.ts.
     if (level === IPPROTO_TCP && name === TCP_ULP) this.descriptor.clearShortReadFlags();
   }
 
   get timeout(): number | null {
-    return this.ownTimeout;
+    return this.socketTimeout;
   }
 
   setTimeout(value: number | null): void {
-    this.ownTimeout = milliseconds(value, "set timeout");
-    this.timeoutSet = true;
+    this.socketTimeout = milliseconds(value, "set timeout");
+    this.timeoutWasSet = true;
   }
 
   /** Takes the timeout of another runner, and whether it was set there. */
   copyTimeout(other: PromiseRunner): void {
-    this.ownTimeout = other.ownTimeout;
-    this.timeoutSet = other.timeoutSet;
+    this.socketTimeout = other.socketTimeout;
+    this.timeoutWasSet = other.timeoutWasSet;
   }
 
   /**
@@ -116,7 +119,7 @@ export class PromiseRunner implements Runner<"promise"> {
    * waits without limit. A timeout that was set on the socket itself stays.
    */
   dropDefaultTimeout(): void {
-    if (!this.timeoutSet) this.ownTimeout = null;
+    if (!this.timeoutWasSet) this.socketTimeout = null;
   }
 
   /** Unread bytes of the layer that reads ahead. */
@@ -136,7 +139,8 @@ export class PromiseRunner implements Runner<"promise"> {
    */
   checkNothingUnsent(action: string): void {
     const unsent = this.readAhead?.unsent ?? 0;
-    if (unsent > 0) throw new BufferedError(action, unsent, true);
+    const waitsToBeSent = true;
+    if (unsent > 0) throw new BufferedError(action, unsent, waitsToBeSent);
   }
 
   private run<A, B, T>(
@@ -146,10 +150,10 @@ export class PromiseRunner implements Runner<"promise"> {
     b: B,
     opts: WaitOptions | undefined,
   ): Promise<T> {
-    if (opts === undefined) return queue.run(this, operation, a, b, this.ownTimeout, undefined);
+    if (opts === undefined) return queue.run(this, operation, a, b, this.socketTimeout, undefined);
     const { syscall } = operation;
     checkOptions(opts, syscall);
-    const timeout = timeoutOf(opts, this.ownTimeout, syscall);
+    const timeout = timeoutOf(opts, this.socketTimeout, syscall);
     return queue.run(this, operation, a, b, timeout, signalOf(opts, syscall));
   }
 
@@ -183,7 +187,7 @@ export class PromiseRunner implements Runner<"promise"> {
   ): Promise<T> {
     const { syscall } = operation;
     checkOptions(opts, syscall);
-    const timeout = timeoutOf(opts, this.ownTimeout, syscall);
+    const timeout = timeoutOf(opts, this.socketTimeout, syscall);
     const signal = signalOf(opts, syscall);
     const { target } = a;
     const send = (address: Address | undefined, timeLeft: number | null): Promise<T> => {
@@ -212,14 +216,14 @@ export class PromiseRunner implements Runner<"promise"> {
   ): Promise<T> {
     checkOptions(opts, syscall);
     const signal = signalOf(opts, syscall);
-    const timeout = timeoutOf(opts, this.ownTimeout, syscall);
+    const timeout = timeoutOf(opts, this.socketTimeout, syscall);
     signal?.throwIfAborted();
     this.checkOpen(syscall);
     const address = this.resolve(target, timeout, signal);
     return address instanceof Promise ? address.then(use) : Promise.resolve(use(address));
   }
 
-  /** The address of a name. It is a promise only if a lookup is necessary. */
+  /** The address of a name. The result is a promise only if a lookup is necessary. */
   private resolve(
     target: Address | HostPort,
     timeout: number | null,
@@ -227,20 +231,21 @@ export class PromiseRunner implements Runner<"promise"> {
   ): Address | Promise<Address> {
     const known = resolveNow(this.calls, target, this);
     if (known !== undefined) return known;
-    this.closing ??= new AbortController();
-    const signals = signal === undefined ? [this.closing.signal] : [signal, this.closing.signal];
+    this.lookupAbort ??= new AbortController();
+    const signals = signal === undefined ? [this.lookupAbort.signal] : [signal, this.lookupAbort.signal];
     return resolveName(this.calls, target as HostPort, this, timeout, signals);
   }
 
   sendWhole(data: Uint8Array): Promise<void> {
     const total = data.length;
-    const sent = this.descriptor.writing.tryIfReady(SEND, data, 0);
-    if (sent === total) return Promise.resolve();
+    const result = this.descriptor.writing.tryIfReady(SEND, data, 0);
+    if (result === total) return Promise.resolve();
     // SEND_ALL below counts the call, so this attempt must not count as a call of its own.
-    if (sent > 0) this.descriptor.writing.transfers--;
-    const sending: SendProgress = { data, total, sent: Math.max(sent, 0) };
+    if (result > 0) this.descriptor.writing.transfers--;
+    const sending: SendProgress = { data, total, sent: Math.max(result, 0) };
     // For a closed socket (EBADF) write() below rejects.
-    if (sent < 0 && sent !== EAGAIN && sent !== EBADF) throw errorOf(SEND_ALL, sent, sending, 0, this.descriptor);
+    const failed = result < 0 && result !== EAGAIN && result !== EBADF;
+    if (failed) throw errorOf(SEND_ALL, result, sending, 0, this.descriptor);
     return this.write(SEND_ALL, sending, 0, undefined);
   }
 
@@ -272,8 +277,8 @@ export class PromiseRunner implements Runner<"promise"> {
   }
 
   fail<T>(error: unknown): Promise<T> {
-    // rejection() rejects later: if an async function returns this promise, a handler is attached only in the next
-    // microtask.
+    // rejection() and not Promise.reject(), which rejects too early: if an async function returns this promise, a
+    // handler is attached only in the next microtask.
     return rejection(error);
   }
 
@@ -283,20 +288,26 @@ export class PromiseRunner implements Runner<"promise"> {
     check(this.descriptor.close(), "close");
   }
 
-  /** Releases the descriptor to the caller without closing it. */
+  /**
+   * Releases the descriptor to the caller without closing it.
+   *
+   * @param blocking whether to clear O_NONBLOCK
+   */
   detach(blocking: boolean): number {
     this.checkOpen("detach");
     this.checkNothingBuffered("detach");
-    const released = this.descriptor.release(blocking);
-    if (this.descriptor.fd < 0) this.endTracking();
-    return check(released, "detach");
+    const result = this.descriptor.release(blocking);
+    // If O_NONBLOCK can't be cleared, the socket keeps the descriptor.
+    const released = this.descriptor.fd < 0;
+    if (released) this.endTracking();
+    return check(result, "detach");
   }
 
   /** Removes the runner from the registry and the leak detection, and aborts its lookups of names. */
   private endTracking(): void {
     if (registry !== undefined) registry.removeObject(this);
     stopLeakDetection(this.descriptor);
-    this.closing?.abort(socketError(ECANCELED, "getaddrinfo"));
+    this.lookupAbort?.abort(socketError(ECANCELED, "getaddrinfo"));
   }
 }
 

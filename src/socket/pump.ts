@@ -8,7 +8,7 @@ import { checkSpliceEnd, lockStreams } from "./endpoints.js";
 import type { Socket } from "./socket.js";
 import { pumpStreams } from "./streamPump.js";
 import type { Stream } from "../stream/index.js";
-import { type LastActivity, type FlowOwner, SpliceFlow, watchDestinationLater } from "./spliceFlow.js";
+import { failOnResetLater, type FlowOwner, type LastActivity, SpliceFlow } from "./spliceFlow.js";
 import { rejection } from "../wait/rejection.js";
 
 /** The two flows between a pair of sockets. */
@@ -17,7 +17,7 @@ export class Pump implements FlowOwner {
   readonly bToA: SpliceFlow;
   readonly #owner: CompletionHandler<PumpCounts>;
   readonly #ownerCloses: boolean;
-  #broken = false;
+  #failed = false;
 
   /**
    * @param ownerCloses whether `owner` closes both sockets at the end. Then the direction that ends last needs no
@@ -39,22 +39,25 @@ export class Pump implements FlowOwner {
 
   start(): void {
     this.aToB.start();
-    if (this.#broken) return;
-    this.bToA.start();
-    if (this.aToB.over && !this.bToA.over) watchDestinationLater(this.bToA);
+    // A flow can fail during its start.
+    if (!this.#failed) this.bToA.start();
   }
 
-  endsDestination(flow: SpliceFlow): boolean {
-    return !this.#ownerCloses || !(flow === this.aToB ? this.bToA : this.aToB).over;
+  #other(flow: SpliceFlow): SpliceFlow {
+    return flow === this.aToB ? this.bToA : this.aToB;
+  }
+
+  shutsDownDestination(flow: SpliceFlow): boolean {
+    return !this.#ownerCloses || !this.#other(flow).over;
   }
 
   onFlowEnded(flow: SpliceFlow): void {
-    if (this.#broken) return;
-    const other = flow === this.aToB ? this.bToA : this.aToB;
+    if (this.#failed) return;
+    const other = this.#other(flow);
     if (!other.over) {
-      // The source of this flow is the destination of the other flow. No read reports the errors of that socket any
-      // more, so the other flow watches it.
-      watchDestinationLater(other);
+      // The source of this flow is the destination of the other flow. This flow has ended, so no read of that socket
+      // reports a reset any more.
+      failOnResetLater(other);
       return;
     }
     this.#owner.onCompleted({ aToB: this.aToB.sent, bToA: this.bToA.sent });
@@ -65,13 +68,13 @@ export class Pump implements FlowOwner {
    * flow may be on the stack.
    */
   onFlowFailed(flow: SpliceFlow, error: unknown): void {
-    if (this.#broken) return;
-    this.#broken = true;
-    (flow === this.aToB ? this.bToA : this.aToB).cancel(error);
+    if (this.#failed) return;
+    this.#failed = true;
+    this.#other(flow).cancel(error);
     queueMicrotask(() => this.#owner.onFailed(error));
   }
 
-  /** Ends both directions now, with `reason`. */
+  /** Ends both directions now: the pump fails with `reason`. */
   cancel(reason: unknown): void {
     this.aToB.cancel(reason);
     this.bToA.cancel(reason);
@@ -123,18 +126,16 @@ export async function pump(a: Socket | Stream, b: Socket | Stream, opts?: PumpOp
   const { socket: socketB } = sideB;
   if (socketA === undefined || socketB === undefined) return pumpStreams(sideA, sideB, limits);
   const activity = limits.idleTimeout === null ? undefined : { last: performance.now() };
+  // The sockets stay open.
+  const ownerCloses = false;
   let pumping: Pump | undefined;
   let stopLimits: (() => void) | undefined;
   let unlockStreams: (() => void) | undefined;
   try {
     return await new Promise<PumpCounts>((resolve) => {
-      let over = false;
-      const failed = (error: unknown): void => {
-        if (!over) resolve(rejection(error));
-        over = true;
-      };
+      const onFailed = (error: unknown): void => resolve(rejection(error));
       unlockStreams = lockStreams(sideA, sideB);
-      pumping = new Pump(socketA, socketB, limits.pipes, activity, false, { onCompleted: resolve, onFailed: failed });
+      pumping = new Pump(socketA, socketB, limits.pipes, activity, ownerCloses, { onCompleted: resolve, onFailed });
       stopLimits = enforceLimits([pumping.aToB, pumping.bToA], limits, activity);
       pumping.start();
     });

@@ -43,31 +43,33 @@ function reportProgress(
   onProgress: (transferred: number) => void,
   writing: WaitQueue,
 ): { finish(): void } {
-  let next = PROGRESS_STEP;
+  /** The count from which on `onProgress` is called next. */
+  let nextReport = PROGRESS_STEP;
+  /** The count of the latest call of `onProgress`; -1 before the first. */
   let reported = -1;
-  let failed: { readonly error: unknown } | undefined;
+  let failure: { readonly error: unknown } | undefined;
   const report = (sent: number): void => {
-    if (failed !== undefined) return;
+    if (failure !== undefined) return;
     reported = sent;
     try {
       warnOnRejection("onProgress", onProgress(sent));
     } catch (error) {
-      failed = { error };
+      failure = { error };
       writing.withdraw(sending, error);
     }
   };
   sending.onSent = () => {
     const { sent } = sending;
-    if (sent < next) return;
-    next = PROGRESS_STEP * (Math.floor(sent / PROGRESS_STEP) + 1);
-    // In a microtask, because the reactor is dispatching events now.
+    if (sent < nextReport) return;
+    nextReport = PROGRESS_STEP * (Math.floor(sent / PROGRESS_STEP) + 1);
+    // In a microtask, because onSent() must not run code of users.
     queueMicrotask(() => report(sent));
   };
   return {
     // Reports the final count, and throws the error of `onProgress`.
     finish: () => {
       if (reported !== sending.sent) report(sending.sent);
-      if (failed !== undefined) throw failed.error;
+      if (failure !== undefined) throw failure.error;
     },
   };
 }

@@ -17,7 +17,7 @@ import type { FlagOptions, TransferOptions } from "../ops/flags.js";
 import {
   adoptDescriptor,
   checkKind,
-  checkSocket,
+  checkSocketResult,
   type DetachOptions,
   isBlocking,
   makePair,
@@ -119,17 +119,17 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   constructor(family?: number, type?: number, protocol?: number);
   constructor(family: number = AF_INET, type: number = SOCK_STREAM, protocol: number = 0, existing?: unknown) {
     super();
-    const kind = checkKind(family, type, protocol, "make a socket");
+    const plainType = checkKind(family, type, protocol, "make a socket");
     // `existing` is internal: users can't make a Descriptor.
     const descriptor =
       existing instanceof Descriptor
         ? existing
-        : // `type` with its flags, such as SOCK_CLOEXEC; `kind` is the type without them.
+        : // `type` with its flags, such as SOCK_CLOEXEC; `plainType` is the type without them.
           new Descriptor(
-            checkSocket(nativeCalls.socket(family, type, protocol), family, type),
-            isTcp(family, kind, protocol),
+            checkSocketResult(nativeCalls.socket(family, type, protocol), family, type),
+            isTcp(family, plainType, protocol),
           );
-    this.#runner = new PromiseRunner(family, kind, protocol, descriptor);
+    this.#runner = new PromiseRunner(family, plainType, protocol, descriptor);
   }
 
   static #ofDescriptor(family: number, type: number, protocol: number, fd: number): Socket {
@@ -218,7 +218,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
 
   /** Rejects a write of the socket, because it would go out between the waiting writes of the stream. */
   #rejectWrite(action: string): Promise<never> {
-    return Promise.reject(new BufferedError(action, this.#runner.readAhead!.unsent!, true));
+    const waitsToBeSent = true;
+    return Promise.reject(new BufferedError(action, this.#runner.readAhead!.unsent!, waitsToBeSent));
   }
 
   /** Address family, as `AF_INET`. */

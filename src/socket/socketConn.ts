@@ -56,10 +56,10 @@ export class SocketConn<A extends Address = Address>
 {
   static {
     makeDescribable<SocketConn, SocketDescription>(SocketConn.prototype, "SocketConn", (conn) => {
-      const below = conn.#runner.describe();
-      const { local, peer } = below;
-      // Both addresses stay readable after close().
-      return { ...below, local: local ?? textOf(conn.#local), peer: peer ?? textOf(conn.#remote) };
+      const fields = conn.#runner.describe();
+      const { local, peer } = fields;
+      // A closed socket has no addresses any more, but the connection has stored them.
+      return { ...fields, local: local ?? textOf(conn.#local), peer: peer ?? textOf(conn.#remote) };
     });
   }
 
@@ -68,7 +68,8 @@ export class SocketConn<A extends Address = Address>
   readonly #descriptor: Descriptor;
   readonly #remote: A | undefined;
   #local: A | undefined;
-  #ending: Promise<void> | undefined;
+  /** The shutdown of writing, once closeWrite() was called. */
+  #shutdown: Promise<void> | undefined;
 
   /** @param addresses the addresses that the caller has already; this saves getsockname(2) and getpeername(2) */
   constructor(socket: Socket<A>, addresses?: ConnAddresses) {
@@ -80,7 +81,7 @@ export class SocketConn<A extends Address = Address>
       );
     }
     if (socket.type !== SOCK_STREAM) {
-      throw new TypeError(`Cannot make a connection of a socket of type ${socket.type}, required SOCK_STREAM`);
+      throw new TypeError(`Cannot make a connection: the socket is of type ${socket.type}, required SOCK_STREAM`);
     }
     this.#socket = socket;
     runner.dropDefaultTimeout();
@@ -119,6 +120,7 @@ export class SocketConn<A extends Address = Address>
     return this.#descriptor.reading.busy;
   }
 
+  // READ_FOR calls room(), recv(2) and filled() without a pause.
   get atOnce(): true {
     return true;
   }
@@ -138,13 +140,13 @@ export class SocketConn<A extends Address = Address>
   }
 
   write(data: Data, opts?: IoOptions): Promise<void> {
-    if (this.#ending !== undefined && !this.#socket.closed) return Promise.reject(socketError(EPIPE, "send"));
+    if (this.#shutdown !== undefined && !this.#socket.closed) return Promise.reject(socketError(EPIPE, "send"));
     // Not Socket.sendAll(), which rejects while writes of the stream wait.
     return sendAll(this.#runner, data, opts);
   }
 
   tryWrite(data: Uint8Array): number {
-    if (this.#ending !== undefined && !this.#socket.closed) throw socketError(EPIPE, "send");
+    if (this.#shutdown !== undefined && !this.#socket.closed) throw socketError(EPIPE, "send");
     return trySend(this.#runner, data, undefined) ?? 0;
   }
 
@@ -162,19 +164,21 @@ export class SocketConn<A extends Address = Address>
       const timeout = timeoutOf(opts, this.#socket.timeout, action);
       signal?.throwIfAborted();
       if (this.#socket.closed) throw closedError(action);
-      const first = this.#ending === undefined;
-      const ending = (this.#ending ??= this.#end());
-      if (timeout === null && signal === undefined) return first ? ending : ending.then();
+      const isFirstCall = this.#shutdown === undefined;
+      const shutdown = (this.#shutdown ??= this.#shutDownWriting());
+      // then() makes a new promise, because each call has a promise of its own.
+      if (timeout === null && signal === undefined) return isFirstCall ? shutdown : shutdown.then();
       const onDeadline = (): Error => timeoutError(action);
-      // The timer does not keep the process alive. The waiting call in the queue does, unless unref() was called.
-      return within(ending, timeout, signal === undefined ? [] : [signal], onDeadline, undefined, false);
+      // The timer need not keep the process alive: the waiting call in the queue does, unless unref() was called.
+      const keepsAlive = false;
+      return within(shutdown, timeout, signal === undefined ? [] : [signal], onDeadline, undefined, keepsAlive);
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
   /** Shuts down writing, after the writes that wait. */
-  #end(): Promise<void> {
+  #shutDownWriting(): Promise<void> {
     const { writing } = this.#descriptor;
     if (writing.busy) return writing.run(this.#socket, SHUTDOWN_WRITING, undefined, undefined, null, undefined);
     this.#socket.shutdown(SHUT_WR);
@@ -186,7 +190,8 @@ export class SocketConn<A extends Address = Address>
       checkOptions(opts, HANGUP.syscall, WAIT_NAMES);
       const { hangup } = this.#descriptor;
       const timeout = timeoutOf(opts, null, HANGUP.syscall);
-      // The waiting call has no reference to the socket or to this object, so both can be garbage-collected.
+      // The queue is the holder and the operand. So the waiting call does not refer to the socket or to this object,
+      // and both can be garbage-collected.
       return hangup.run(hangup, HANGUP, hangup, this.#descriptor, timeout, signalOf(opts, HANGUP.syscall));
     } catch (error) {
       return Promise.reject(error);
@@ -226,7 +231,7 @@ export class SocketConn<A extends Address = Address>
     if (closed || reading.busy || writing.busy) return undefined;
     if (family !== AF_INET && family !== AF_INET6 && family !== AF_UNIX) return undefined;
     this.#local ??= addressIfKnown(this.#socket, "getsockname");
-    // The caller is the layer that has read ahead. It keeps its bytes.
+    // With unread bytes, detach() would throw. The caller is the layer that has read ahead, and keeps these bytes.
     this.#runner.readAhead = undefined;
     return this.#socket.detach();
   }
@@ -238,8 +243,8 @@ export class SocketConn<A extends Address = Address>
   }
 
   registerReadAhead(layer: ReadAhead): void {
-    const before = this.#runner.readAhead;
-    const unread = before === undefined || before === layer ? 0 : before.unread;
+    const previous = this.#runner.readAhead;
+    const unread = previous === undefined || previous === layer ? 0 : previous.unread;
     if (unread > 0) throw new BufferedError("put a stream on the connection", unread);
     this.#runner.readAhead = layer;
   }
@@ -297,9 +302,9 @@ function runReadFor<T>(
 }
 
 /** An address; undefined if the call fails, as on an unconnected or closed socket. */
-function addressIfKnown<A extends Address>(socket: Socket<A>, which: "getsockname" | "getpeername"): A | undefined {
+function addressIfKnown<A extends Address>(socket: Socket<A>, call: "getsockname" | "getpeername"): A | undefined {
   try {
-    return socket[which]();
+    return socket[call]();
   } catch {
     return undefined;
   }

@@ -42,10 +42,10 @@ import { rejection } from "../wait/rejection.js";
 export async function splice(from: Socket | Stream, to: Socket | Stream, opts?: SpliceOptions): Promise<number> {
   const action = "splice";
   const source = checkSpliceEnd(from, "from", action);
-  const { socket } = source;
-  const { socket: target } = checkSpliceEnd(to, "to", action);
-  if (socket === undefined || target === undefined) {
-    const name = socket === undefined ? "from" : "to";
+  const { socket: sourceSocket } = source;
+  const { socket: destination } = checkSpliceEnd(to, "to", action);
+  if (sourceSocket === undefined || destination === undefined) {
+    const name = sourceSocket === undefined ? "from" : "to";
     throw new TypeError(
       `Cannot ${action}: ${name} is a stream without a socket, required a stream on a socket; use pipeTo()`,
     );
@@ -58,21 +58,17 @@ export async function splice(from: Socket | Stream, to: Socket | Stream, opts?: 
   let stopLimits: (() => void) | undefined;
   let unlockStreams: (() => void) | undefined;
   try {
-    let failed = false;
     return await new Promise<number>((resolve) => {
       const owner: FlowOwner = {
-        endsDestination: () => end,
+        shutsDownDestination: () => end,
         onFlowEnded: ({ sent }) => resolve(sent),
-        onFlowFailed: (_, error) => {
-          if (!failed) resolve(rejection(error));
-          failed = true;
-        },
+        onFlowFailed: (_, error) => resolve(rejection(error)),
       };
       unlockStreams = lockStreams(source);
-      flow = new SpliceFlow(socket, target, limits.pipes, count, activity, owner);
+      flow = new SpliceFlow(sourceSocket, destination, limits.pipes, count, activity, owner);
       stopLimits = enforceLimits([flow], limits, activity);
       flow.start();
-      flow.watchDestination(true);
+      flow.failOnHangup();
     });
   } catch (error) {
     // lockStreams() has failed, because the stream has a pending read.

@@ -11,7 +11,7 @@ import { check, ECANCELED, socketError } from "../sys/errno.js";
 import { SPLICE_DONE, endRelay, type Flow, closeRelay, SPLICE, SPLICE_REST } from "../ops/spliceOperation.js";
 import type { PipePool } from "../ops/pipes.js";
 import type { Pipe, Relay } from "../reactor/relay.js";
-import { endDestination, progressOf, type SpliceProgress } from "../ops/spliceOptions.js";
+import { shutDownDestination, progressOf, type SpliceProgress } from "../ops/spliceOptions.js";
 import { SEND_ALL, type SendProgress } from "../ops/send.js";
 import { descriptorOf, runnerOf } from "./promiseRunner.js";
 import type { Socket } from "./socket.js";
@@ -21,28 +21,29 @@ export interface LastActivity {
   last: number;
 }
 
-/** Receives the result of a flow. The flow calls these methods synchronously, so they must not run code of users. */
+/** Gets the result of a flow. The flow calls these methods synchronously, so they must not run code of users. */
 export interface FlowOwner {
-  /** Whether to call shutdown(2) with `SHUT_WR` on the destination when the source has ended. */
-  endsDestination(flow: SpliceFlow): boolean;
+  /** Whether the flow calls shutdown(2) with `SHUT_WR` on the destination when the source has ended. */
+  shutsDownDestination(flow: SpliceFlow): boolean;
   onFlowEnded(flow: SpliceFlow): void;
   onFlowFailed(flow: SpliceFlow, error: unknown): void;
 }
 
-/** Maximum milliseconds from the start of a flow until it waits for a hang-up of its destination. */
-const UNWATCHED_TIME = 100;
-const unwatched: SpliceFlow[] = [];
+/** Maximum milliseconds from `failOnResetLater()` until `failOnReset()`. Most short connections end before that. */
+const WATCH_DELAY = 100;
+/** The flows for which one timer will call `failOnReset()`. */
+const flowsToWatch: SpliceFlow[] = [];
 
-function watchAll(): void {
-  for (const flow of unwatched.splice(0)) flow.watchDestination(false);
-}
-
-/** Calls `watchDestination()` after at most UNWATCHED_TIME. Most short connections have ended by then. */
-export function watchDestinationLater(flow: SpliceFlow): void {
-  if (unwatched.push(flow) === 1) setTimeout(watchAll, UNWATCHED_TIME).unref();
+/** Calls `flow.failOnReset()` after at most WATCH_DELAY. */
+export function failOnResetLater(flow: SpliceFlow): void {
+  if (flowsToWatch.push(flow) > 1) return;
+  setTimeout(() => {
+    for (const waiting of flowsToWatch.splice(0)) waiting.failOnReset();
+  }, WATCH_DELAY).unref();
 }
 
 export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | void> {
+  // The public fields are those of Flow.
   readonly from: Descriptor;
   readonly to: Descriptor;
   readonly pipes: PipePool;
@@ -60,7 +61,9 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
   #pipeHoldsBytes = false;
   #started = false;
   #running = false;
+  /** Set while the flow waits for the end of its destination's connection. */
   #hangupHandler: CompletionHandler<SocketError> | undefined;
+  /** The bytes that a stream has read ahead from the source, until the destination has taken all of them. */
   #readAhead: SendProgress | undefined;
 
   /**
@@ -68,20 +71,20 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
    * @param activity `last` is set to the time whenever bytes have moved
    */
   constructor(
-    from: Socket,
-    to: Socket,
+    source: Socket,
+    destination: Socket,
     pipes: PipePool,
     limit: number,
     activity: LastActivity | undefined,
     owner: FlowOwner,
   ) {
-    this.from = descriptorOf(from);
-    this.to = descriptorOf(to);
+    this.from = descriptorOf(source);
+    this.to = descriptorOf(destination);
     this.pipes = pipes;
     this.limit = limit;
     this.pipe = this.relay = undefined;
-    this.#source = from;
-    this.#destination = to;
+    this.#source = source;
+    this.#destination = destination;
     this.#activity = activity;
     this.#owner = owner;
   }
@@ -117,7 +120,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
     this.#advance();
   }
 
-  /** Stores the bytes that a stream has read ahead from the source. `#advance()` sends them first. */
+  /** Stores bytes that a stream has read ahead. `#advance()` sends them first. */
   #storeReadAhead(data: Uint8Array): void {
     this.received = data.length;
     if (data.length > 0) this.#readAhead = { data, total: data.length, sent: 0 };
@@ -129,22 +132,26 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
     this.noteActivity();
   }
 
+  /** Whether bytes are left to send, or may be left to read. */
+  #hasMore(): boolean {
+    return this.#pipeHoldsBytes || this.#readAhead !== undefined || this.received < this.limit;
+  }
+
+  /** Runs one operation after the other, until one of them has to wait or the flow ends. */
   #advance(): void {
-    const { from, to } = this;
+    const { reading } = this.from;
+    const { writing } = this.to;
     try {
-      // With a limit of 0 the flow does not wait.
-      while (this.received < this.limit || this.#pipeHoldsBytes || this.#readAhead !== undefined) {
-        const { reading } = from;
-        const { writing } = to;
+      while (this.#hasMore()) {
         const ahead = this.#readAhead;
         if (ahead !== undefined) {
-          const sent = writing.submit(this, this.#destination, SEND_ALL, ahead, 0, null);
+          const outcome = writing.submit(this, this.#destination, SEND_ALL, ahead, 0, null);
           if (!this.#running) {
-            // As below, cancel() has ended the flow.
-            if (sent === PENDING) writing.withdraw(ahead, undefined);
+            // cancel() was called during submit() and has ended the flow, so the operation must not wait any longer.
+            if (outcome === PENDING) writing.withdraw(ahead, undefined);
             return;
           }
-          if (sent === PENDING) return;
+          if (outcome === PENDING) return;
           this.#onReadAheadSent();
           continue;
         }
@@ -152,13 +159,14 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
           ? writing.submit(this, this.#destination, SPLICE_REST, this, undefined, null)
           : reading.submit(this, this.#source, SPLICE, this, undefined, null);
         if (!this.#running) {
-          // cancel() was called during submit() and has ended the flow. submit() may have started a relay after that.
+          // As above, cancel() has ended the flow. submit() may have started a relay after that.
           endRelay(this);
           if (outcome === PENDING) (this.#pipeHoldsBytes ? writing : reading).withdraw(this, undefined);
           return;
         }
         if (outcome === PENDING) return;
         if (outcome === SPLICE_DONE) break;
+        // SPLICE has left bytes in the pipe (DESTINATION_FULL), or SPLICE_REST has emptied the pipe.
         this.#pipeHoldsBytes = !this.#pipeHoldsBytes;
       }
     } catch (error) {
@@ -168,7 +176,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
     this.#finish();
   }
 
-  /** Called with the result of an operation that had to wait. */
+  /** Called with the value of an operation that had to wait: a number for SPLICE, undefined for the others. */
   onCompleted(outcome: number | void): void {
     if (!this.#running) return;
     if (this.#readAhead !== undefined) {
@@ -184,6 +192,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
     this.#advance();
   }
 
+  /** Called with the error of an operation that had to wait. */
   onFailed(error: unknown): void {
     if (!this.#running) return;
     this.#release();
@@ -191,22 +200,30 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
   }
 
   /**
-   * Ends the flow when the connection of its destination ends. While the source sends nothing, the flow writes
-   * nothing, and no write reports that end.
-   *
-   * @param orderly whether an orderly end (EPIPE) ends the flow too
+   * Waits for the end of the destination's connection. The flow fails if a reset was the end. While the source sends
+   * nothing, the flow writes nothing, so no write reports the reset.
    */
-  watchDestination(orderly: boolean): void {
+  failOnReset(): void {
+    this.#watchDestination((error) => {
+      // EPIPE is the error of an orderly end.
+      if (error.code !== "EPIPE") this.cancel(error);
+    });
+  }
+
+  /** Like `failOnReset()`, but the flow also fails if the connection has ended in order. */
+  failOnHangup(): void {
+    this.#watchDestination((error) => this.cancel(error));
+  }
+
+  #watchDestination(onHangup: (error: SocketError) => void): void {
     if (!this.#running || this.#hangupHandler !== undefined) return;
-    const completed = (error: SocketError): void => {
-      if (orderly || error.code !== "EPIPE") this.cancel(error);
-    };
-    // If this wait fails, the flow itself fails with the same cause.
-    this.#hangupHandler = { onCompleted: completed, onFailed: () => undefined };
+    // onFailed() does nothing: the flow has ended, or it fails with the same cause.
+    const handler = { onCompleted: onHangup, onFailed: () => undefined };
+    this.#hangupHandler = handler;
     try {
-      const { hangup } = this.to;
-      const outcome = hangup.submit(this.#hangupHandler, this.#destination, HANGUP, this.#hangupHandler, this.to, null);
-      if (outcome !== PENDING) completed(outcome);
+      // The handler is also the first operand, so that #release() can withdraw the operation.
+      const outcome = this.to.hangup.submit(handler, this.#destination, HANGUP, handler, this.to, null);
+      if (outcome !== PENDING) onHangup(outcome);
     } catch (error) {
       this.cancel(error);
     }
@@ -214,7 +231,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
 
   #finish(): void {
     try {
-      if (this.#owner.endsDestination(this)) endDestination(this.from.reactor.calls, this);
+      if (this.#owner.shutsDownDestination(this)) shutDownDestination(this.from.reactor.calls, this);
     } catch (error) {
       this.onFailed(error);
       return;
@@ -223,7 +240,10 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
     this.#owner.onFlowEnded(this);
   }
 
-  /** Ends the flow's relay, its wait for a hangup and its listeners. A pipe with unsent bytes stays in `pipe`. */
+  /**
+   * Marks the flow as ended. Ends its relay and its wait for a hang-up, and removes its listeners. A pipe with unsent
+   * bytes stays in `pipe`.
+   */
   #release(): void {
     this.#running = false;
     const { from, to } = this;
@@ -240,38 +260,39 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
     if (activity !== undefined && at > activity.last) activity.last = at;
   }
 
-  /** The time when the relay moved bytes last; undefined if it has moved none. */
+  /** The time when the open relay moved bytes last. Undefined if no relay is open, or if it has moved none. */
   lastRelayTime(): number | undefined {
     return this.relay?.lastActive();
   }
 
   /** Called when one of the descriptors was closed. */
   onClosed(): void {
-    this.cancel(socketError(ECANCELED, "splice", { transferred: this.closeAndCount() }));
+    this.cancel(socketError(ECANCELED, "splice", { transferred: this.closeRelayAndCountSent() }));
   }
 
-  /** Closes the relay, because only that makes its counts final. Returns the number of bytes that were sent. */
-  closeAndCount(): number {
+  /** Closes the relay, which adds its bytes to `sent`. Returns the number of bytes that the flow has sent. */
+  closeRelayAndCountSent(): number {
     closeRelay(this);
     return this.#readAhead === undefined ? this.sent : this.#readAhead.sent;
   }
 
-  /** Ends the flow now, with `reason`. */
+  /** Ends the flow now: it fails with `reason`. */
   cancel(reason: unknown): void {
     if (!this.#running) return;
+    // closeRelay() sets `sourceMayHaveData`.
     closeRelay(this);
     const sourceMayHaveData = this.relay?.sourceMayHaveData === true;
     this.onFailed(reason);
     this.from.reading.withdraw(this, reason);
     this.to.writing.withdraw(this.#readAhead ?? this, reason);
-    // The relay (native code) has received the event for the data of the source. No further event wakes waiting reads.
+    // Native code has received the event for these data, so no event wakes the waiting reads of the source.
     if (sourceMayHaveData) this.from.reading.wake();
   }
 
   /** The progress of a failed flow. Reads the unsent bytes out of the pipe. */
   progress(): SpliceProgress {
     const ahead = this.#readAhead;
-    // Until these bytes are sent, the flow reads nothing from the socket.
+    // Until these bytes are sent, the flow reads nothing from the socket, so the pipe is empty.
     if (ahead !== undefined) {
       const { data, sent } = ahead;
       return { transferred: sent, undelivered: Buffer.from((data as Uint8Array).subarray(sent)) };

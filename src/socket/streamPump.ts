@@ -54,7 +54,7 @@ class PipeDirection implements PipeObserver {
 }
 
 /** The reader of a stream, or of the stream on a socket. */
-function sourceOf({ socket, stream }: SpliceEnd): BufferedReader {
+function readerForSource({ socket, stream }: SpliceEnd): BufferedReader {
   if (stream !== undefined) return readerOf(stream);
   const ahead = runnerOf(socket)!.readAhead;
   return ahead instanceof BufferedReader ? ahead : readerOf(socket!.stream());
@@ -63,38 +63,38 @@ function sourceOf({ socket, stream }: SpliceEnd): BufferedReader {
 /** `pump()` for two ends of which at least one has no socket. */
 export async function pumpStreams(a: SpliceEnd, b: SpliceEnd, limits: PumpLimits): Promise<PumpCounts> {
   const { idleTimeout, signal, timeout } = limits;
-  const [fromA, fromB] = [sourceOf(a), sourceOf(b)];
+  const [fromA, fromB] = [readerForSource(a), readerForSource(b)];
   let lastMoved = performance.now();
   const onMoved = (): void => {
     lastMoved = performance.now();
   };
   const aToB = new PipeDirection(onMoved);
   const bToA = new PipeDirection(onMoved);
-  let broken: { readonly error: unknown } | undefined;
+  let failure: { readonly error: unknown } | undefined;
   const stop = (error: unknown): void => {
-    if (broken !== undefined) return;
-    broken = { error };
+    if (failure !== undefined) return;
+    failure = { error };
     aToB.stop();
     bToA.stop();
   };
   const abortListener: AbortListener = { onAborted: stop };
   const timers = new Set<NodeJS.Timeout>();
-  /** Stops the pump at the time `due()`, which may become later while the timer runs. */
-  const arm = (due: () => number): void => {
-    const remaining = due() - performance.now();
+  /** Stops the pump at the time `dueTime()`, which may become later while the timer runs. */
+  const stopAt = (dueTime: () => number): void => {
+    const remaining = dueTime() - performance.now();
     if (remaining <= 0) return stop(timeoutError("splice", { transferred: aToB.sent }));
     const timer = setTimeout(
       () => {
         timers.delete(timer);
-        arm(due);
+        stopAt(dueTime);
       },
       Math.min(Math.ceil(remaining), MAX_TIMER_DELAY),
     ).unref();
     timers.add(timer);
   };
   const deadline = performance.now() + (timeout ?? 0);
-  if (timeout !== null) arm(() => deadline);
-  if (idleTimeout !== null) arm(() => lastMoved + idleTimeout);
+  if (timeout !== null) stopAt(() => deadline);
+  if (idleTimeout !== null) stopAt(() => lastMoved + idleTimeout);
   if (signal !== undefined) onAbort(signal, abortListener);
   try {
     await Promise.all([
@@ -105,6 +105,6 @@ export async function pumpStreams(a: SpliceEnd, b: SpliceEnd, limits: PumpLimits
     if (signal !== undefined) offAbort(signal, abortListener);
     for (const timer of timers) clearTimeout(timer);
   }
-  if (broken !== undefined) throw addProgress(broken.error, { aToB: aToB.progress(), bToA: bToA.progress() });
+  if (failure !== undefined) throw addProgress(failure.error, { aToB: aToB.progress(), bToA: bToA.progress() });
   return { aToB: aToB.sent, bToA: bToA.sent };
 }

@@ -6,10 +6,12 @@
 // process.exit() in the main thread, have an effect. A signal without a listener (Ctrl-C) ends the process. A signal
 // with a listener ends the call: see interrupts.ts.
 //
-// There is one call at a time, so there are no queues and no budget. A call is tried again after a pause, as in
-// reactor/retryPause.ts, if no event reports that it could succeed: after a transient errno, when a call has found data
-// but too little (MSG_PEEK with MSG_WAITALL; poll(2) would return at once), and when poll(2) reports readiness several
-// times in a row without a success.
+// There is one call at a time, so there are no queues and no budget. In three cases poll(2) can't report when a call
+// could succeed. The call then pauses between its attempts, as in reactor/retryPause.ts:
+//
+// - after a transient errno;
+// - after INCOMPLETE: there are data, but too few (MSG_PEEK with MSG_WAITALL), so poll(2) would return at once;
+// - when poll(2) has reported readiness several times in a row, and each attempt returned EAGAIN.
 
 import { countCompleted, countPart, type TransferCounts } from "../reactor/index.js";
 import type { Calls } from "../sys/calls.js";
@@ -27,7 +29,7 @@ import { FIRST_PAUSE, MAX_PAUSE } from "../reactor/retryPause.js";
 
 /** Maximum time of one poll(2) in ms. After each slice V8 can end the thread. */
 const MAX_SLICE = 100;
-/** After this number of events in a row without a success, the call pauses between attempts. */
+/** After this number of events in a row whose attempt returned EAGAIN, the call pauses between attempts. */
 const MAX_FUTILE_EVENTS = 3;
 
 /** An empty list for poll(2), which then only sleeps. */
@@ -72,6 +74,7 @@ export function block<A, B, T>(
     if (result <= PROGRESS || result === EINTR) {
       futileEvents = pause = 0;
       if (result !== EINTR) countPart(counts, operation, PROGRESS - result);
+      // The deadline also ends a call that never has to wait.
       if (deadline !== Infinity && performance.now() >= deadline)
         return endEarly(operation, a, b, ETIMEDOUT, { reactor: { calls }, fd });
       continue;
@@ -82,6 +85,7 @@ export function block<A, B, T>(
       throw errorOf(operation, result, a, b, { reactor: { calls }, fd });
     }
     const slice = sliceUntil(deadline);
+    // The deadline has passed.
     if (slice === 0) return endEarly(operation, a, b, ETIMEDOUT, { reactor: { calls }, fd });
     if (takeInterrupt(calls)) return endEarly(operation, a, b, EINTR, { reactor: { calls }, fd });
     if (result === EAGAIN && futileEvents < MAX_FUTILE_EVENTS) {
@@ -94,8 +98,9 @@ export function block<A, B, T>(
 }
 
 /** Ends a call after its deadline or a signal: returns the received bytes if there are any, otherwise throws. */
-function endEarly<A, B, T>(operation: Operation<A, B, T>, a: A, b: B, errno: number, at: FailedDescriptor): T {
+function endEarly<A, B, T>(operation: Operation<A, B, T>, a: A, b: B, errno: number, descriptor: FailedDescriptor): T {
   const received = operation.received?.(a, b);
   if (received !== undefined) return received;
-  throw errno === ETIMEDOUT ? deadlineErrorOf(operation, a, b, at) : errorOf(operation, errno, a, b, at);
+  if (errno === ETIMEDOUT) throw deadlineErrorOf(operation, a, b, descriptor);
+  throw errorOf(operation, errno, a, b, descriptor);
 }

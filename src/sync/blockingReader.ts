@@ -25,8 +25,11 @@ export class BlockingReader implements ReadConsumer, ReadAhead {
   #ended = false;
   /** Set by an error after which no read is possible. */
   #failure: { readonly error: unknown } | undefined;
+  /** The rule of the running `read()`; HAS_BYTES_RULE if none runs. */
   #rule: ReadRule<unknown> = HAS_BYTES_RULE;
+  /** The result of the rule, from `filled()` to `result()`. */
   #result: unknown;
+  /** Set by `room()`; see ReadConsumer. */
   start = 0;
   size = 0;
 
@@ -70,8 +73,8 @@ export class BlockingReader implements ReadConsumer, ReadAhead {
   /** Reads into `target`. If the buffer is empty, the kernel fills `target` without a copy. */
   readInto(target: Uint8Array, opts: WaitOptions | undefined): number {
     const timeout = blockingTimeoutOf(opts, this.#runner.timeout, "read");
-    const wrong = targetError(target);
-    if (wrong !== undefined) throw wrong;
+    const error = targetError(target);
+    if (error !== undefined) throw error;
     this.#checkReadable();
     if (this.buffer.length > 0) return this.buffer.copyInto(target);
     if (this.#ended) return 0;
@@ -112,6 +115,8 @@ export class BlockingReader implements ReadConsumer, ReadAhead {
     try {
       return rule.apply(this.buffer, this.#ended);
     } catch (error) {
+      // IncompleteReadError: the stream has ended too early, and another rule may still read the bytes. Any other error
+      // is final.
       if (!(error instanceof IncompleteReadError)) {
         this.#failure = { error };
         this.buffer.clear();

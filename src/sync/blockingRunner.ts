@@ -73,7 +73,11 @@ export class BlockingRunner implements Runner<"blocking"> {
     return fd;
   }
 
-  /** @param events the events of poll(2) that the operation waits for */
+  /**
+   * Runs an operation. With POLLOUT it counts as sending, otherwise as receiving.
+   *
+   * @param events the events of poll(2) that the operation waits for
+   */
   run<A, B, T>(operation: Operation<A, B, T>, a: A, b: B, events: number, timeout: number | null): T {
     return block(
       calls,
@@ -96,7 +100,7 @@ export class BlockingRunner implements Runner<"blocking"> {
   }
 
   receive<A, T>(operation: Operation<A, number, T>, a: A, flags: number, opts: WaitOptions | undefined): T {
-    this.#checkAhead(operation.syscall, flags);
+    this.#checkNothingReadAhead(operation.syscall, flags);
     return this.run(
       operation,
       a,
@@ -107,7 +111,7 @@ export class BlockingRunner implements Runner<"blocking"> {
   }
 
   /** Throws if the stream has read bytes ahead, except for the error queue and urgent data. */
-  #checkAhead(syscall: string, flags: number): void {
+  #checkNothingReadAhead(syscall: string, flags: number): void {
     if (this.reader !== undefined && (flags & (MSG_ERRQUEUE | MSG_OOB)) === 0) checkNothingUnread(this.reader, syscall);
   }
 
@@ -136,12 +140,13 @@ export class BlockingRunner implements Runner<"blocking"> {
     opts: WaitOptions | undefined,
     use: (address: Address) => T,
   ): T {
+    // Only checks the options.
     blockingTimeoutOf(opts, this.timeout, syscall);
     this.checkOpen(syscall);
     return use(this.#resolve(target));
   }
 
-  /** The first address of a name. The resolver has its own deadlines only. */
+  /** The first address of a name. A timeout of the call does not limit the resolver. */
   #resolve(target: Address | HostPort): Address {
     return resolveNow(calls, target, this) ?? runLookupBlocking(resolveAll(calls, target as HostPort, this.family))[0]!;
   }
@@ -152,7 +157,7 @@ export class BlockingRunner implements Runner<"blocking"> {
   }
 
   tryReceive<A, T>(operation: Operation<A, number, T>, a: A, flags: number): T | undefined {
-    this.#checkAhead(operation.syscall, flags);
+    this.#checkNothingReadAhead(operation.syscall, flags);
     const result = this.#attempt(operation, a, flags, this.#received);
     return result === undefined ? undefined : operation.complete(result, a, flags);
   }
@@ -178,6 +183,7 @@ export class BlockingRunner implements Runner<"blocking"> {
   }
 
   finish<T>(value: T, syscall: string, opts: WaitOptions | undefined): T {
+    // Only checks the options.
     blockingTimeoutOf(opts, null, syscall);
     this.checkOpen(syscall);
     return value;
@@ -194,7 +200,11 @@ export class BlockingRunner implements Runner<"blocking"> {
     check(this.descriptor.close(), "close");
   }
 
-  /** Releases the descriptor to the caller without closing it. */
+  /**
+   * Releases the descriptor to the caller without closing it.
+   *
+   * @param blocking whether to clear O_NONBLOCK
+   */
   detach(blocking: boolean): number {
     const fd = this.checkOpen("detach");
     checkNothingUnread(this.reader, "detach");

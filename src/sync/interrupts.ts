@@ -78,20 +78,20 @@ const watchStatus = addon.watchSignals();
  */
 const isMainThread = runtime.libuv ? watchStatus !== EPERM : workerThreads().isMainThread;
 /** Whether libuv reports to native code that listeners have run. */
-const loopReportsTurns = isMainThread && watch();
+const loopReportsTurns = runtime.libuv && watchStatus === 0;
+if (isMainThread) countListenedSignals();
 
-function watch(): boolean {
-  const libuv = runtime.libuv && watchStatus === 0;
+/** Makes native code count the signals that have a listener, now or later. */
+function countListenedSignals(): void {
   const events: EventEmitter = process;
   const { countSignal } = addon;
   // If the package is evaluated twice, the first evaluation has added this listener.
   if (!events.listeners("newListener").includes(countSignal)) events.on("newListener", countSignal);
   for (const name of process.eventNames()) addon.countSignal(name);
-  if (!libuv) {
+  if (!loopReportsTurns) {
     events.on("newListener", onNewListener);
     scheduleTurn();
   }
-  return libuv;
 }
 
 /**
@@ -107,19 +107,20 @@ export function takeInterrupt(calls: Calls): boolean {
     calls.markSignalsHandled();
     scheduleTurn();
   }
-  // Called before takeSignals(), so that a SIGINT between the two calls interrupts the wait only.
+  // Called before takeSignals(). So a SIGINT between the two calls interrupts the wait, and does not end the process.
   const pending = calls.pendingSignals(os().constants.signals.SIGINT);
   if (calls.takeSignals() > 0) return true;
-  if (pending >= MAX_UNHANDLED) endByDefault("SIGINT");
+  if (pending >= MAX_UNHANDLED) endProcess("SIGINT");
   return false;
 }
 
 /** Ends the process by the default action of the signal. */
-function endByDefault(signal: "SIGINT"): never {
+function endProcess(signal: "SIGINT"): never {
   process.removeAllListeners(signal);
   process.kill(process.pid, signal);
   // Deno ends the process on another thread, a moment later. This thread waits for that.
   if (runtime.name === "Deno") Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000);
-  // In Bun the handler stays installed after its listeners are removed.
+  // In Bun the handler stays installed after its listeners are removed, so the signal does not end the process. The
+  // exit status is the one that a shell reports after the signal.
   process.exit(128 + os().constants.signals[signal]);
 }

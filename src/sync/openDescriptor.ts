@@ -6,8 +6,12 @@ import type { LeakableDescriptor } from "../sys/leakDetection.js";
 export class OpenDescriptor implements LeakableDescriptor {
   /** -1 once closed or detached. */
   fd: number;
+  /** See LeakableDescriptor. */
   pendingIndex: number = -1;
-  /** The identity of the file, from `calls.share()`, once other code has the number. It detects a reused number. */
+  /**
+   * The identity of the open file, from `calls.share()`; 0 if no other code has the number of the descriptor. With it
+   * close() and release() detect that the number was reused for another file.
+   */
   #file = 0;
 
   constructor(fd: number) {
@@ -19,7 +23,12 @@ export class OpenDescriptor implements LeakableDescriptor {
     if (this.#file === 0 && this.fd >= 0) this.#file = calls.share(this.fd);
   }
 
-  /** Releases the descriptor without closing it. `fd` does not change. */
+  /**
+   * Releases the descriptor without closing it. `fd` does not change.
+   *
+   * @param blocking whether to clear O_NONBLOCK
+   * @returns 0 or -errno
+   */
   release(blocking: boolean): number {
     const mode = blocking ? 1 : 0;
     return this.#file > 0 ? calls.release(this.fd, mode, this.#file) : calls.release(this.fd, mode);

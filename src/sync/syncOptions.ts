@@ -37,15 +37,15 @@ export type CreateServerOptions = Omit<AwaitableServer, "signal">;
 
 /**
  * The timeout of the options, or `otherwise`. Refuses a signal, because a blocked thread can't run the code that aborts
- * it. With `known` it refuses an unknown name too.
+ * it. With `knownNames` it refuses any other name too.
  */
 export function blockingTimeoutOf(
   opts: WaitOptions | undefined,
   otherwise: number | null,
   action: string,
-  known?: readonly string[],
+  knownNames?: readonly string[],
 ): number | null {
-  checkOptions(opts, action, known);
+  checkOptions(opts, action, knownNames);
   if (opts !== undefined && "signal" in opts && opts.signal !== undefined) {
     throw new TypeError(
       `Cannot ${action}: signal is given, required none, because a blocked thread can't run the code that aborts it`,

@@ -15,7 +15,7 @@ import type { FlagOptions } from "../ops/flags.js";
 import {
   adoptDescriptor,
   checkKind,
-  checkSocket,
+  checkSocketResult,
   type DetachOptions,
   isBlocking,
   makePair,
@@ -118,7 +118,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
     setBlockingRunnerOf((value) =>
       typeof value === "object" && value !== null && #runner in value ? value.#runner : undefined,
     );
-    ACCEPT = acceptOperations((family, type, protocol, fd) => Socket.#ofDescriptor(family, type, protocol, fd), false);
+    const polls = false;
+    ACCEPT = acceptOperations((family, type, protocol, fd) => Socket.#ofDescriptor(family, type, protocol, fd), polls);
   }
 
   /**
@@ -133,14 +134,14 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   constructor(family?: number, type?: number, protocol?: number);
   constructor(family: number = AF_INET, type: number = SOCK_STREAM, protocol: number = 0, existing?: unknown) {
     super();
-    const kind = checkKind(family, type, protocol, "make a socket");
+    const plainType = checkKind(family, type, protocol, "make a socket");
     // `existing` is internal: users can't make a NewDescriptor.
     const fd =
       existing instanceof NewDescriptor
         ? existing.fd
-        : // `type` with its flags, such as SOCK_CLOEXEC; `kind` is the type without them.
-          checkSocket(calls.socket(family, type, protocol), family, type);
-    this.#runner = new BlockingRunner(family, kind, protocol, fd);
+        : // `type` with its flags, such as SOCK_CLOEXEC; `plainType` is the type without them.
+          checkSocketResult(calls.socket(family, type, protocol), family, type);
+    this.#runner = new BlockingRunner(family, plainType, protocol, fd);
   }
 
   static #ofDescriptor(family: number, type: number, protocol: number, fd: number): Socket {
@@ -220,6 +221,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
 
   /** The descriptor, or -1 once the socket is closed or detached. */
   fileno(): number {
+    // From now on other code can close the descriptor. share() stores which file is open, so that close() does not
+    // close a reused number.
     this.#runner.descriptor.share();
     return this.#runner.descriptor.fd;
   }
@@ -295,8 +298,9 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * ```
    */
   *[Symbol.iterator](): IterableIterator<[Socket<A>, A]> {
+    const retryOnShortage = true;
     while (!this.closed) {
-      yield this.#runner.read(ACCEPT.withAddress, this.#runner, true, undefined) as [Socket<A>, A];
+      yield this.#runner.read(ACCEPT.withAddress, this.#runner, retryOnShortage, undefined) as [Socket<A>, A];
     }
   }
 
@@ -640,6 +644,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * ```
    */
   datagrams(opts?: WaitOptions): IterableIterator<[Buffer, Address]> {
+    // The checks are outside the generator, whose body would not run before the first next().
     checkDatagrams(this.#runner);
     blockingTimeoutOf(opts, null, "read datagrams", WAIT_NAMES);
     return this.#datagrams(opts);
@@ -741,7 +746,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 }
 
-/** A wrapper with which internal code passes a descriptor to the constructor. */
+/** Passes a descriptor to the constructor of Socket. Only this file can make one. */
 class NewDescriptor {
   readonly fd: number;
 

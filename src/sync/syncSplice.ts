@@ -10,8 +10,8 @@ import { SEND_ALL, type SendProgress } from "../ops/send.js";
 import { type Entry, PollTable } from "../ops/pollTable.js";
 import {
   addProgress,
-  checkStream,
-  endDestination,
+  checkStreamSocket,
+  shutDownDestination,
   countAndEnd,
   type PumpLimits,
   pumpLimits,
@@ -40,7 +40,7 @@ function isNever(_value: unknown): _value is never {
 }
 
 /** One end of a flow. `writing` and `reactor` do nothing: the blocking call has no wait queue and no turn budget. */
-function endAt(socket: Socket): FlowEnd {
+function flowEndOf(socket: Socket): FlowEnd {
   return {
     fd: blockingRunnerOf(socket)!.descriptor.fd,
     // These flags only save system calls: false is always correct.
@@ -50,10 +50,10 @@ function endAt(socket: Socket): FlowEnd {
   };
 }
 
-/** One direction: moves bytes from one socket to another. */
-class Splice {
+/** One direction of a transfer: moves bytes from one socket to another. */
+class Direction {
   readonly flow: Flow;
-  readonly #endsDestination: boolean;
+  readonly #shutsDownDestination: boolean;
   /** Bytes that the stream of the source has read ahead. They are sent first. */
   #ahead: SendProgress | undefined;
   /** Whether the pipe holds bytes, because the destination is full. */
@@ -62,10 +62,17 @@ class Splice {
   /** Whether `advance()` has moved a piece, so that the next one can be tried without a wait. */
   canContinue = false;
 
-  constructor(from: Socket, to: Socket, { pipes }: PumpLimits, limit: number, end: boolean, onMoved: () => void) {
-    const ends = { from: endAt(from), to: endAt(to), pipes, limit, noteActivity: onMoved };
-    this.flow = { ...ends, pipe: undefined, received: 0, sent: 0, smallReads: true };
-    this.#endsDestination = end;
+  constructor(
+    from: Socket,
+    to: Socket,
+    { pipes }: PumpLimits,
+    limit: number,
+    shutsDownDestination: boolean,
+    onMoved: () => void,
+  ) {
+    const fixed = { from: flowEndOf(from), to: flowEndOf(to), pipes, limit, noteActivity: onMoved };
+    this.flow = { ...fixed, pipe: undefined, received: 0, sent: 0, smallReads: true };
+    this.#shutsDownDestination = shutsDownDestination;
     const reader = blockingRunnerOf(from)!.reader;
     if (reader === undefined || reader.unread === 0) return;
     const data = reader.takeUnread(limit);
@@ -121,15 +128,16 @@ class Splice {
       if (result === EINTR) continue;
       if (result < 0 && result > PROGRESS) throw errorOf(SPLICE, result, flow, undefined);
       if (!this.#pipeHoldsBytes && result === SPLICE_DONE) break;
-      // A result of at most PROGRESS: bytes were moved, but the operation is not complete. A complete SPLICE leaves
-      // bytes in the pipe. A complete SPLICE_REST leaves none.
-      const moved = this.#pipeHoldsBytes || result <= PROGRESS;
-      if (result > PROGRESS) this.#pipeHoldsBytes = !this.#pipeHoldsBytes;
-      if (!moved || (flow.received >= flow.limit && !this.#pipeHoldsBytes)) continue;
+      const operationEnded = result > PROGRESS;
+      // SPLICE ends with bytes in the pipe, for SPLICE_REST to move. SPLICE_REST ends with an empty pipe.
+      const movedPiece = this.#pipeHoldsBytes || !operationEnded;
+      if (operationEnded) this.#pipeHoldsBytes = !this.#pipeHoldsBytes;
+      const limitReached = flow.received >= flow.limit && !this.#pipeHoldsBytes;
+      if (!movedPiece || limitReached) continue;
       this.canContinue = true;
       return [];
     }
-    if (this.#endsDestination) endDestination(calls, flow);
+    if (this.#shutsDownDestination) shutDownDestination(calls, flow);
     this.ended = true;
     return [];
   }
@@ -137,23 +145,25 @@ class Splice {
 
 /** Runs all directions until they have ended. Blocks the thread in poll(2) while none can continue. */
 function run(
-  splices: readonly Splice[],
+  directions: readonly Direction[],
   { idleTimeout, pipes, timeout }: PumpLimits,
   activity: { last: number },
 ): void {
   const deadline = deadlineIn(timeout);
+  /** The number of directions that are counted in the pool of pipes. */
   let users = 0;
   try {
-    for (; users < splices.length; users++) check(pipes.addUser(calls), "pipe");
+    for (; users < directions.length; users++) check(pipes.addUser(calls), "pipe");
     for (;;) {
-      const entries = splices.flatMap((direction) => (direction.ended ? [] : direction.advance()));
-      const canContinue = splices.some((direction) => direction.canContinue);
+      const entries = directions.flatMap((direction) => (direction.ended ? [] : direction.advance()));
+      const canContinue = directions.some((direction) => direction.canContinue);
       if (entries.length === 0 && !canContinue) return;
-      const idle = idleTimeout === null ? Infinity : activity.last + idleTimeout;
-      const slice = sliceUntil(Math.min(deadline, idle));
-      if (slice === 0) throw timeoutError("splice", { transferred: splices[0]!.sent });
+      const idleDeadline = idleTimeout === null ? Infinity : activity.last + idleTimeout;
+      const slice = sliceUntil(Math.min(deadline, idleDeadline));
+      // `transferred` is for splice(), which has one direction. pump() adds the progress of both to the error.
+      if (slice === 0) throw timeoutError("splice", { transferred: directions[0]!.sent });
       // Checked in each round, because a signal must also end a flow that never waits.
-      if (takeInterrupt(calls)) throw socketError(EINTR, "splice", { transferred: splices[0]!.sent });
+      if (takeInterrupt(calls)) throw socketError(EINTR, "splice", { transferred: directions[0]!.sent });
       const ready = canContinue ? EAGAIN : new PollTable<Entry<never>>(entries, isNever).poll(calls, slice);
       if (ready < 0 && ready !== EAGAIN && ready !== EINTR) throw socketError(ready, "poll");
     }
@@ -184,13 +194,13 @@ function run(
  * ```
  */
 export function splice(from: Socket, to: Socket, opts?: SpliceOptions): number {
-  checkStream(from, isBlockingSocket, "from", "splice");
-  checkStream(to, isBlockingSocket, "to", "splice");
+  checkStreamSocket(from, isBlockingSocket, "from", "splice");
+  checkStreamSocket(to, isBlockingSocket, "to", "splice");
   blockingTimeoutOf(opts, null, "splice");
   const limits = pumpLimits(opts, "splice", ["count", "end"]);
   const { count, end } = countAndEnd(opts);
   const activity = { last: performance.now() };
-  const direction = new Splice(from, to, limits, count, end, () => {
+  const direction = new Direction(from, to, limits, count, end, () => {
     activity.last = performance.now();
   });
   try {
@@ -210,16 +220,17 @@ export function splice(from: Socket, to: Socket, opts?: SpliceOptions): number {
  * @see splice(2), pipe(7)
  */
 export function pump(a: Socket, b: Socket, opts?: PumpOptions): PumpCounts {
-  checkStream(a, isBlockingSocket, "a", "pump");
-  checkStream(b, isBlockingSocket, "b", "pump");
+  checkStreamSocket(a, isBlockingSocket, "a", "pump");
+  checkStreamSocket(b, isBlockingSocket, "b", "pump");
   blockingTimeoutOf(opts, null, "pump");
   const limits = pumpLimits(opts, "pump");
   const activity = { last: performance.now() };
   const onMoved = (): void => {
     activity.last = performance.now();
   };
-  const aToB = new Splice(a, b, limits, Infinity, true, onMoved);
-  const bToA = new Splice(b, a, limits, Infinity, true, onMoved);
+  const shutsDownDestination = true;
+  const aToB = new Direction(a, b, limits, Infinity, shutsDownDestination, onMoved);
+  const bToA = new Direction(b, a, limits, Infinity, shutsDownDestination, onMoved);
   try {
     run([aToB, bToA], limits, activity);
     return { aToB: aToB.flow.sent, bToA: bToA.flow.sent };
