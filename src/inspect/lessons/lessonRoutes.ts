@@ -3,7 +3,7 @@
 import type { Answer, RouteHandler } from "../routes.js";
 import type { LessonRuns } from "./lessonRuns.js";
 
-/** The answer with this body; without one, the lesson or the run does not exist. */
+/** The answer with this body. Undefined means that the lesson or the run does not exist. */
 const answerOrNotFound = (body: unknown): Answer =>
   body === undefined ? { status: 404, body: { error: "There is no such lesson or run" } } : { status: 200, body };
 
@@ -26,8 +26,7 @@ export class LessonRoutes implements RouteHandler {
         return { status: 500, body: { error: error instanceof Error ? error.message : String(error) } };
       }
     }
-    if (next === undefined && method === "DELETE")
-      return runs.end(id) ? { status: 200, body: {} } : answerOrNotFound(undefined);
+    if (next === undefined && method === "DELETE") return answerOrNotFound(runs.end(id) ? {} : undefined);
     return { status: 405, body: { error: "The path has no such method" } };
   }
 
