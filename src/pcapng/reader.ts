@@ -6,7 +6,8 @@ const SECTION_HEADER = 0x0a0d_0d0a;
 const INTERFACE_DESCRIPTION = 1;
 const ENHANCED_PACKET = 6;
 const BYTE_ORDER_MAGIC = 0x1a2b_3c4d;
-const OPTION = { comment: 1, timestampResolution: 9 } as const;
+/** Codes of options. */
+const OPTION = { end: 0, comment: 1, timestampResolution: 9 } as const;
 /** Maximum number of bytes of a block, the limit of other readers too. */
 const MAX_BLOCK_BYTES = 16 << 20;
 /** Maximum number of interfaces of a section, so that a damaged capture can't use up the memory. */
@@ -31,8 +32,8 @@ interface Interface {
   readonly toNanoseconds: (time: bigint) => bigint;
 }
 
-function fail(offset: number, what: string): never {
-  throw new RangeError(`Cannot read a capture: at offset ${offset} ${what}`);
+function fail(offset: number, problem: string): never {
+  throw new RangeError(`Cannot read a capture: at offset ${offset} ${problem}`);
 }
 
 /**
@@ -56,7 +57,7 @@ function fail(offset: number, what: string): never {
  */
 export function* readCapture(capture: Uint8Array): Generator<CapturedPacket, void, undefined> {
   const view = new DataView(capture.buffer, capture.byteOffset, capture.length);
-  let little = true;
+  let isLittleEndian = true;
   let interfaces: Interface[] = [];
   // The shortest section header has 28 bytes.
   if (capture.length < 28 || view.getUint32(0) !== SECTION_HEADER) {
@@ -67,22 +68,24 @@ export function* readCapture(capture: Uint8Array): Generator<CapturedPacket, voi
     // The type of a section header is the same in both byte orders.
     if (view.getUint32(at) === SECTION_HEADER) {
       if (at + 28 > capture.length) fail(at, "a section header is cut off");
-      little = view.getUint32(at + 8, true) === BYTE_ORDER_MAGIC;
-      if (!little && view.getUint32(at + 8, false) !== BYTE_ORDER_MAGIC) fail(at + 8, "a section has no byte order");
-      if (view.getUint16(at + 12, little) !== 1) fail(at + 12, "a section has a version that is not 1");
+      isLittleEndian = view.getUint32(at + 8, true) === BYTE_ORDER_MAGIC;
+      if (!isLittleEndian && view.getUint32(at + 8, false) !== BYTE_ORDER_MAGIC)
+        fail(at + 8, "a section has no byte order");
+      if (view.getUint16(at + 12, isLittleEndian) !== 1) fail(at + 12, "a section has a version that is not 1");
       interfaces = [];
     }
-    const length = view.getUint32(at + 4, little);
+    const length = view.getUint32(at + 4, isLittleEndian);
     if (length < 12 || length % 4 !== 0 || length > MAX_BLOCK_BYTES) fail(at + 4, `a block has ${length} bytes`);
     if (at + length > capture.length) fail(at, "a block is cut off");
-    if (view.getUint32(at + length - 4, little) !== length) fail(at + length - 4, "the two lengths of a block differ");
-    const type = view.getUint32(at, little);
-    const body = new Block(capture.subarray(at + 8, at + length - 4), at + 8, little);
+    if (view.getUint32(at + length - 4, isLittleEndian) !== length)
+      fail(at + length - 4, "the two lengths of a block differ");
+    const type = view.getUint32(at, isLittleEndian);
+    const block = new Block(capture.subarray(at + 8, at + length - 4), at + 8, isLittleEndian);
     if (type === INTERFACE_DESCRIPTION) {
       if (interfaces.length >= MAX_INTERFACES) fail(at, `a section has more than ${MAX_INTERFACES} interfaces`);
-      interfaces.push(interfaceOf(body));
+      interfaces.push(interfaceOf(block));
     } else if (type === ENHANCED_PACKET) {
-      yield packetOf(body, interfaces);
+      yield packetOf(block, interfaces);
     }
     at += length;
   }
@@ -93,32 +96,32 @@ class Block {
   readonly bytes: Uint8Array;
   readonly offset: number;
   readonly view: DataView;
-  readonly little: boolean;
+  readonly isLittleEndian: boolean;
 
-  constructor(bytes: Uint8Array, offset: number, little: boolean) {
+  constructor(bytes: Uint8Array, offset: number, isLittleEndian: boolean) {
     this.bytes = bytes;
     this.offset = offset;
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    this.little = little;
+    this.isLittleEndian = isLittleEndian;
   }
 
   u16(at: number): number {
     if (at + 2 > this.bytes.length) fail(this.offset + at, "a block is too short");
-    return this.view.getUint16(at, this.little);
+    return this.view.getUint16(at, this.isLittleEndian);
   }
 
   u32(at: number): number {
     if (at + 4 > this.bytes.length) fail(this.offset + at, "a block is too short");
-    return this.view.getUint32(at, this.little);
+    return this.view.getUint32(at, this.isLittleEndian);
   }
 
-  /** The value of the first option with the code `wanted`. The options begin at `start`. */
-  option(start: number, wanted: number): Uint8Array | undefined {
+  /** The value of the first option with this code; undefined if there is none. The options begin at `start`. */
+  option(start: number, code: number): Uint8Array | undefined {
     for (let at = start; at + 4 <= this.bytes.length;) {
-      const [code, length] = [this.u16(at), this.u16(at + 2)];
-      if (code === 0) return undefined;
+      const [foundCode, length] = [this.u16(at), this.u16(at + 2)];
+      if (foundCode === OPTION.end) return undefined;
       if (at + 4 + length > this.bytes.length) fail(this.offset + at, "an option is cut off");
-      if (code === wanted) return this.bytes.subarray(at + 4, at + 4 + length);
+      if (foundCode === code) return this.bytes.subarray(at + 4, at + 4 + length);
       at += 4 + ((length + 3) & ~3);
     }
     return undefined;
@@ -135,15 +138,16 @@ function interfaceOf(block: Block): Interface {
 }
 
 function packetOf(block: Block, interfaces: readonly Interface[]): CapturedPacket {
-  const captured = interfaces[block.u32(0)];
-  if (captured === undefined) fail(block.offset, "a packet has an interface that is not described");
-  const stored = block.u32(12);
-  if (20 + stored > block.bytes.length) fail(block.offset + 12, "a packet is longer than its block");
-  const comment = block.option(20 + ((stored + 3) & ~3), OPTION.comment);
+  // The content: the interface, the time (two words), the stored length, the whole length, the bytes, and the options.
+  const packetInterface = interfaces[block.u32(0)];
+  if (packetInterface === undefined) fail(block.offset, "a packet has an interface that is not described");
+  const storedLength = block.u32(12);
+  if (20 + storedLength > block.bytes.length) fail(block.offset + 12, "a packet is longer than its block");
+  const comment = block.option(20 + ((storedLength + 3) & ~3), OPTION.comment);
   return {
-    time: captured.toNanoseconds((BigInt(block.u32(4)) << 32n) | BigInt(block.u32(8))),
-    linkType: captured.linkType,
-    bytes: block.bytes.subarray(20, 20 + stored),
+    time: packetInterface.toNanoseconds((BigInt(block.u32(4)) << 32n) | BigInt(block.u32(8))),
+    linkType: packetInterface.linkType,
+    bytes: block.bytes.subarray(20, 20 + storedLength),
     length: block.u32(16),
     comment: comment === undefined ? undefined : new TextDecoder().decode(comment),
   };
@@ -153,6 +157,7 @@ function packetOf(block: Block, interfaces: readonly Interface[]): CapturedPacke
 export function ipPacketOf({ linkType, bytes }: CapturedPacket): Uint8Array | undefined {
   if (linkType === LINKTYPE_RAW) return bytes;
   if (linkType !== LINKTYPE_ETHERNET || bytes.length < 14) return undefined;
-  const type = (bytes[12]! << 8) | bytes[13]!;
-  return type === 0x0800 || type === 0x86dd ? bytes.subarray(14) : undefined;
+  const etherType = (bytes[12]! << 8) | bytes[13]!;
+  // IPv4 or IPv6.
+  return etherType === 0x0800 || etherType === 0x86dd ? bytes.subarray(14) : undefined;
 }

@@ -52,11 +52,15 @@ const TIME_ORIGIN: bigint = BigInt(Math.round(performance.timeOrigin * 1000)) * 
 
 const now = (): bigint => TIME_ORIGIN + BigInt(Math.round(performance.now() * 1e6));
 
-/** Checks `length`, the size of a packet or of data of which the caller has passed the first `given` bytes. */
-export function checkLength(action: string, length: number, given: number, max: number): void {
-  if (Number.isInteger(length) && length >= given && length <= max) return;
+/**
+ * Checks `length`, the size of a whole packet or of all data.
+ *
+ * @param passed the number of bytes that the caller has passed
+ */
+export function checkLength(action: string, length: number, passed: number, max: number): void {
+  if (Number.isInteger(length) && length >= passed && length <= max) return;
   throw new RangeError(
-    `Cannot ${action}: length is ${quote(length)}, required an integer from ${given}, the given bytes, to ${max}`,
+    `Cannot ${action}: length is ${quote(length)}, required an integer from ${passed}, the given bytes, to ${max}`,
   );
 }
 
@@ -82,6 +86,7 @@ export class CaptureInterface {
     const options: Option[] = [];
     if (comment !== undefined) options.push([OPTION.comment, comment]);
     if (direction !== undefined) {
+      // The lowest two bits of the flags: 1 is inbound, 2 is outbound.
       options.push([OPTION.packetFlags, new Uint8Array([direction === "inbound" ? 1 : 2, 0, 0, 0])]);
     }
     const stored = this.#snapLength === 0 ? packet : packet.subarray(0, this.#snapLength);
@@ -114,7 +119,8 @@ export class CaptureInterface {
  */
 export class Capture {
   readonly #write: (block: Buffer) => void;
-  #interfaces = 0;
+  /** The number of interfaces so far. The id of an interface is its index. */
+  #interfaceCount = 0;
 
   constructor(opts: CaptureOptions) {
     const { write, application, comment } = opts;
@@ -151,6 +157,6 @@ export class Capture {
         [OPTION.timestampResolution, new Uint8Array([9])],
       ]),
     );
-    return new CaptureInterface(this.#interfaces++, linkType, snapLength, this.#write);
+    return new CaptureInterface(this.#interfaceCount++, linkType, snapLength, this.#write);
   }
 }

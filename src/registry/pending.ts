@@ -1,5 +1,5 @@
-// pending(): the calls that wait. Each part of the package that has waiting calls adds a source, a function that lists
-// them. So the list works without the registry, which only adds the lines of the program while tracing is on.
+// pending(): the calls that wait. Each part of the package that has waiting calls adds a source: a function that lists
+// them. So the list works without the registry, which only adds the lines of the program.
 
 import { clock } from "../builtins.js";
 import { describe, makeDescribable, Inspectable, type Description } from "./inspectable.js";
@@ -13,17 +13,18 @@ export interface ListedCall {
   readonly object: object;
   /** When the call began, as of `clock()`. */
   readonly since: number;
+  /** Whether the call keeps the process alive. */
   readonly keepsAlive: boolean;
   /** Identifies the call; see {@link Registry.addCall}. */
   readonly key: object;
 }
 
-type Source = (list: (call: ListedCall) => void) => void;
+type PendingSource = (list: (call: ListedCall) => void) => void;
 
-const sources: Source[] = [];
+const sources: PendingSource[] = [];
 
 /** Adds a function that lists waiting calls. */
-export function addPendingSource(source: Source): void {
+export function addPendingSource(source: PendingSource): void {
   sources.push(source);
 }
 
@@ -67,7 +68,11 @@ export class WaitingCall extends Inspectable<WaitingCallDescription> {
     });
   }
 
-  /** @internal */
+  /**
+   * @internal
+   * @param now the time of `clock()`
+   * @param date the time of `Date.now()`
+   */
   constructor(listed: ListedCall, now: number, date: number) {
     super();
     this.call = listed.call;
