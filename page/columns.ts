@@ -10,6 +10,7 @@ export interface Column {
   readonly hint: string;
   /** Whether the cells have numbers, which are aligned to the right. */
   readonly number?: boolean;
+  /** The text of a cell. */
   readonly text: (row: SocketReport, now: number) => string;
   /** The value by which rows are sorted. */
   readonly order: (row: SocketReport) => number | string;
@@ -19,7 +20,7 @@ export interface Column {
 const addressOrder = (address: string | null): string =>
   (address ?? "\uffff").replace(/\d+/g, (digits) => digits.padStart(10, "0"));
 
-const queue = (value: number | null): string => (value === null ? "" : value === 0 ? "0" : bytes(value));
+const queueText = (value: number | null): string => (value === null ? "" : value === 0 ? "0" : bytes(value));
 
 const pendingText = (row: SocketReport): string => {
   const calls = new Map<string, number>();
@@ -27,7 +28,7 @@ const pendingText = (row: SocketReport): string => {
   return [...calls].map(([call, number]) => (number === 1 ? call : `${call} ×${number}`)).join(", ");
 };
 
-const transfer = ({ bytes: size, calls }: SocketReport["received"]): string =>
+const transferText = ({ bytes: size, calls }: SocketReport["received"]): string =>
   calls === 0 ? "0" : `${bytes(size)} · ${count(calls)}`;
 
 export const COLUMNS: readonly Column[] = [
@@ -38,6 +39,7 @@ export const COLUMNS: readonly Column[] = [
     number: true,
     text: (row) => (row.fd < 0 ? "–" : String(row.fd)),
     // Closed sockets have no descriptor, and come last.
+    // The descriptors of each thread come together.
     order: (row) => (row.fd < 0 ? Infinity : row.thread * 1e10 + row.fd),
   },
   {
@@ -83,7 +85,7 @@ export const COLUMNS: readonly Column[] = [
     title: "received",
     hint: "bytes and calls that received",
     number: true,
-    text: (row) => transfer(row.received),
+    text: (row) => transferText(row.received),
     order: (row) => row.received.bytes,
   },
   {
@@ -91,7 +93,7 @@ export const COLUMNS: readonly Column[] = [
     title: "sent",
     hint: "bytes and calls that sent",
     number: true,
-    text: (row) => transfer(row.sent),
+    text: (row) => transferText(row.sent),
     order: (row) => row.sent.bytes,
   },
   {
@@ -99,7 +101,7 @@ export const COLUMNS: readonly Column[] = [
     title: "recv-q",
     hint: "receive queue: bytes that the program has not read",
     number: true,
-    text: (row) => queue(row.receiveQueue),
+    text: (row) => queueText(row.receiveQueue),
     order: (row) => row.receiveQueue ?? -1,
   },
   {
@@ -107,7 +109,7 @@ export const COLUMNS: readonly Column[] = [
     title: "send-q",
     hint: "send queue: bytes that the peer has not acknowledged",
     number: true,
-    text: (row) => queue(row.sendQueue),
+    text: (row) => queueText(row.sendQueue),
     order: (row) => row.sendQueue ?? -1,
   },
   {
@@ -135,20 +137,25 @@ export const COLUMNS: readonly Column[] = [
 ];
 
 export interface Sorting {
+  /** The `key` of a column. */
   readonly key: string;
   readonly descending: boolean;
 }
 
+/** The rows to show. An empty text matches every row. */
 export interface Filter {
+  /** Words that must all be in the text of a row. */
   readonly words: string;
   readonly state: string;
   readonly kind: string;
   readonly thread: string;
+  /** Whether only rows with findings are shown. */
   readonly flagged: boolean;
 }
 
 export const NO_FILTER: Filter = { words: "", state: "", kind: "", thread: "", flagged: false };
 
+/** The value of `Filter.kind` for a row: family and type. */
 export const kindOf = (row: SocketReport): string => `${shortName(row.family)} ${shortName(row.type)}`;
 
 /** The text in which the words of the filter are searched. */
@@ -185,10 +192,11 @@ export function selectRows(rows: Iterable<SocketReport>, filter: Filter, sorting
   }
   const column = COLUMNS.find(({ key }) => key === sorting.key) ?? COLUMNS[0]!;
   const sign = sorting.descending ? -1 : 1;
-  const keyed = chosen.map((row) => ({ row, order: column.order(row) }));
-  keyed.sort((a, b) => {
+  // The value of each row is computed once, and not in each comparison.
+  const withOrder = chosen.map((row) => ({ row, order: column.order(row) }));
+  withOrder.sort((a, b) => {
     if (a.order !== b.order) return a.order < b.order ? -sign : sign;
     return a.row.thread - b.row.thread || a.row.fd - b.row.fd;
   });
-  return keyed.map(({ row }) => row);
+  return withOrder.map(({ row }) => row);
 }
