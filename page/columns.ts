@@ -1,7 +1,7 @@
 // The columns of the table: the text of each cell, and the value by which rows are sorted. Also the filter of the rows.
 
 import type { SocketReport } from "../src/inspect/protocol.js";
-import { age, bytes, count, shortLine, shortName, visible } from "./format.js";
+import { ageText, byteCountText, countText, shortLine, shortName, visible } from "./format.js";
 
 export interface Column {
   readonly key: string;
@@ -9,7 +9,7 @@ export interface Column {
   /** A longer form of the title, for the tooltip. */
   readonly hint: string;
   /** Whether the cells have numbers, which are aligned to the right. */
-  readonly number?: boolean;
+  readonly isNumeric?: boolean;
   /** The text of a cell. */
   readonly text: (row: SocketReport, now: number) => string;
   /** The value by which rows are sorted. */
@@ -20,7 +20,7 @@ export interface Column {
 const addressOrder = (address: string | null): string =>
   (address ?? "\uffff").replace(/\d+/g, (digits) => digits.padStart(10, "0"));
 
-const queueText = (value: number | null): string => (value === null ? "" : value === 0 ? "0" : bytes(value));
+const queueText = (value: number | null): string => (value === null ? "" : value === 0 ? "0" : byteCountText(value));
 
 const pendingText = (row: SocketReport): string => {
   const calls = new Map<string, number>();
@@ -29,14 +29,14 @@ const pendingText = (row: SocketReport): string => {
 };
 
 const transferText = ({ bytes: size, calls }: SocketReport["received"]): string =>
-  calls === 0 ? "0" : `${bytes(size)} · ${count(calls)}`;
+  calls === 0 ? "0" : `${byteCountText(size)} · ${countText(calls)}`;
 
 export const COLUMNS: readonly Column[] = [
   {
     key: "fd",
     title: "fd",
     hint: "descriptor",
-    number: true,
+    isNumeric: true,
     text: (row) => (row.fd < 0 ? "–" : String(row.fd)),
     // Closed sockets have no descriptor, and come last.
     // The descriptors of each thread come together.
@@ -76,15 +76,15 @@ export const COLUMNS: readonly Column[] = [
     key: "age",
     title: "age",
     hint: "age",
-    number: true,
-    text: (row, now) => age(now - row.since),
+    isNumeric: true,
+    text: (row, now) => ageText(now - row.since),
     order: (row) => -row.since,
   },
   {
     key: "received",
     title: "received",
     hint: "bytes and calls that received",
-    number: true,
+    isNumeric: true,
     text: (row) => transferText(row.received),
     order: (row) => row.received.bytes,
   },
@@ -92,7 +92,7 @@ export const COLUMNS: readonly Column[] = [
     key: "sent",
     title: "sent",
     hint: "bytes and calls that sent",
-    number: true,
+    isNumeric: true,
     text: (row) => transferText(row.sent),
     order: (row) => row.sent.bytes,
   },
@@ -100,7 +100,7 @@ export const COLUMNS: readonly Column[] = [
     key: "receiveQueue",
     title: "recv-q",
     hint: "receive queue: bytes that the program has not read",
-    number: true,
+    isNumeric: true,
     text: (row) => queueText(row.receiveQueue),
     order: (row) => row.receiveQueue ?? -1,
   },
@@ -108,7 +108,7 @@ export const COLUMNS: readonly Column[] = [
     key: "sendQueue",
     title: "send-q",
     hint: "send queue: bytes that the peer has not acknowledged",
-    number: true,
+    isNumeric: true,
     text: (row) => queueText(row.sendQueue),
     order: (row) => row.sendQueue ?? -1,
   },
@@ -116,7 +116,7 @@ export const COLUMNS: readonly Column[] = [
     key: "acceptQueue",
     title: "accept-q",
     hint: "accept queue: connections that wait for accept(), and the limit",
-    number: true,
+    isNumeric: true,
     text: (row) => (row.acceptQueue === null ? "" : `${row.acceptQueue.length} / ${row.acceptQueue.limit}`),
     order: (row) => row.acceptQueue?.length ?? -1,
   },

@@ -2,7 +2,7 @@
 // escaped.
 
 /** A number of bytes, with its unit. */
-export function bytes(count: number): string {
+export function byteCountText(count: number): string {
   if (count < 1000) return `${count} B`;
   const units = ["kB", "MB", "GB", "TB"];
   let value = count;
@@ -15,13 +15,13 @@ export function bytes(count: number): string {
 }
 
 /** A number with commas between the thousands. */
-export const count = (value: number): string => value.toLocaleString("en-US");
+export const countText = (value: number): string => value.toLocaleString("en-US");
 
 /** A number and a noun, which gets an "s" unless the number is 1. */
-export const plural = (value: number, noun: string): string => `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
+export const plural = (value: number, noun: string): string => `${countText(value)} ${noun}${value === 1 ? "" : "s"}`;
 
 /** A duration, with at most two units. */
-export function age(milliseconds: number): string {
+export function ageText(milliseconds: number): string {
   const seconds = Math.max(0, milliseconds) / 1000;
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
   if (seconds < 60) return `${Math.floor(seconds)} s`;
@@ -32,7 +32,7 @@ export function age(milliseconds: number): string {
 }
 
 /** A duration in microseconds, with one unit. */
-export function microseconds(value: number): string {
+export function microsecondsText(value: number): string {
   if (value < 1000) return `${value < 10 ? Number(value.toFixed(1)) : Math.round(value)} µs`;
   if (value < 1_000_000) return `${(value / 1000).toFixed(value < 10_000 ? 2 : 1)} ms`;
   return `${(value / 1_000_000).toFixed(2)} s`;

@@ -3,7 +3,7 @@
 import type { ComponentChildren, JSX } from "preact";
 
 import type { LessonSocket } from "../src/inspect/protocol.js";
-import { bytes, visible } from "./format.js";
+import { byteCountText, visible } from "./format.js";
 import { StatePill } from "./parts.js";
 
 /** A column of the table. */
@@ -12,7 +12,7 @@ interface Field {
   readonly text: (socket: LessonSocket) => string;
 }
 
-const queueText = (value: number | null): string => (value === null ? "–" : value === 0 ? "0" : bytes(value));
+const queueText = (value: number | null): string => (value === null ? "–" : value === 0 ? "0" : byteCountText(value));
 
 const FIELDS: readonly Field[] = [
   { title: "local", text: ({ local }) => visible(local ?? "–") },

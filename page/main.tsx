@@ -4,7 +4,7 @@ import { render } from "preact";
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 
-import { age, clockTime, plural, visible } from "./format.js";
+import { ageText, clockTime, plural, visible } from "./format.js";
 import { Notice } from "./parts.js";
 import { SocketPage } from "./socketPage.js";
 import { type State, useStore, watch } from "./store.js";
@@ -265,7 +265,7 @@ function Banners({ state }: { readonly state: State }): JSX.Element {
     const timer = setInterval(() => redraw(Date.now()), 1_000);
     return () => clearInterval(timer);
   }, [isDisconnected]);
-  const staleText = time === 0 ? "" : ` What you see is from ${clockTime(time)}, ${age(Date.now() - time)} ago.`;
+  const staleText = time === 0 ? "" : ` What you see is from ${clockTime(time)}, ${ageText(Date.now() - time)} ago.`;
   return (
     <section class="banners" aria-label="Notices">
       <div role="alert">

@@ -5,7 +5,7 @@ import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 
 import type { Sample } from "../src/inspect/protocol.js";
-import { bytes, clockTime, count, microseconds } from "./format.js";
+import { byteCountText, clockTime, countText, microsecondsText } from "./format.js";
 
 /** A line of a plot. */
 interface Series {
@@ -27,31 +27,31 @@ const PLOTS: readonly Plot[] = [
   {
     title: "Round-trip time",
     hint: "smoothed, from a segment to its acknowledgement",
-    format: microseconds,
+    format: microsecondsText,
     series: [{ label: "RTT", color: "--blue", value: (sample) => sample.rtt }],
   },
   {
     title: "Congestion window",
     hint: "segments that may be under way",
-    format: count,
+    format: countText,
     series: [{ label: "window", color: "--violet", value: (sample) => sample.congestionWindow }],
   },
   {
     title: "Delivery rate",
     hint: "bytes per second that reached the peer, last measured",
-    format: (value) => `${bytes(value)}/s`,
+    format: (value) => `${byteCountText(value)}/s`,
     series: [{ label: "rate", color: "--green", value: (sample) => sample.deliveryRate }],
   },
   {
     title: "Retransmits",
     hint: "segments sent again, since the start",
-    format: count,
+    format: countText,
     series: [{ label: "segments", color: "--red", value: (sample) => sample.retransmits }],
   },
   {
     title: "Queues",
     hint: "bytes in the kernel",
-    format: bytes,
+    format: byteCountText,
     series: [
       { label: "receive", color: "--blue", value: (sample) => sample.receiveQueue },
       { label: "send", color: "--orange", value: (sample) => sample.sendQueue },
@@ -60,7 +60,7 @@ const PLOTS: readonly Plot[] = [
   {
     title: "Bytes",
     hint: "since the socket was made",
-    format: bytes,
+    format: byteCountText,
     series: [
       { label: "received", color: "--blue", value: (sample) => sample.bytesReceived },
       { label: "sent", color: "--orange", value: (sample) => sample.bytesSent },

@@ -5,7 +5,7 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 
 import type { CallReport, SocketDetail, SocketReport } from "../src/inspect/protocol.js";
-import { bytes, microseconds, plural, shortLine, visible } from "./format.js";
+import { byteCountText, microsecondsText, plural, shortLine, visible } from "./format.js";
 import { Payload } from "./payload.js";
 
 type Side = "left" | "right";
@@ -46,8 +46,8 @@ function sidesOf({ socket, other, calls }: SocketDetail): { left: SocketReport |
 }
 
 /**
- * The packet that the kernel has sent for a close() or shutdown(). It follows from the later reads of the other end: FIN
- * if a read has returned 0, RST if it has failed with ECONNRESET. Empty if no such read is recorded.
+ * The packet that the kernel has sent for a close() or shutdown(). It follows from the later reads of the other end:
+ * FIN if a read has returned 0, RST if it has failed with ECONNRESET. Empty if no such read is recorded.
  */
 function endPacketOf(calls: readonly CallReport[], index: number): "FIN" | "RST" | "" {
   const { socket } = calls[index]!;
@@ -105,7 +105,7 @@ function arrowOf(
     if (!isRepeated && (errno === null || wouldBlock)) return { from: side, label: "SYN", kind: "control" };
     if (errno === "ECONNREFUSED") return { from: otherSide(side), label: "RST", kind: "error" };
   }
-  if (moved?.sent === true && moved.bytes > 0) return { from: side, label: bytes(moved.bytes), kind: "data" };
+  if (moved?.sent === true && moved.bytes > 0) return { from: side, label: byteCountText(moved.bytes), kind: "data" };
   if (call === "close" || call === "shutdown") {
     // The end of a datagram socket sends nothing. A read of 0 bytes at the other end was an empty datagram.
     return hasBothEnds && type !== "SOCK_DGRAM" ? arrowOfEnd(calls, index, side, isTcp) : null;
@@ -113,7 +113,8 @@ function arrowOf(
   // Only if the calls of the other end are missing, its arrows follow from the reads of this end.
   const isRead = RECEIVES.test(call) || moved?.sent === false;
   if (!isRead || hasBothEnds) return null;
-  if (moved !== null && moved.bytes > 0) return { from: otherSide(side), label: bytes(moved.bytes), kind: "data" };
+  if (moved !== null && moved.bytes > 0)
+    return { from: otherSide(side), label: byteCountText(moved.bytes), kind: "data" };
   if (result === 0 && isTcp)
     return isFirstEnd(calls, index) ? { from: otherSide(side), label: "FIN", kind: "control" } : null;
   if (errno === "ECONNRESET") return { from: otherSide(side), label: "RST", kind: "error" };
@@ -204,9 +205,9 @@ export function Sequence(props: { readonly detail: SocketDetail; readonly droppe
               </div>
               <div class="call-facts">
                 <span title="time since the first call">
-                  +{microseconds(Math.max(0, call.start - firstStart) * 1000)}
+                  +{microsecondsText(Math.max(0, call.start - firstStart) * 1000)}
                 </span>
-                <span title="time in the kernel">took {microseconds(call.duration)}</span>
+                <span title="time in the kernel">took {microsecondsText(call.duration)}</span>
                 {call.line !== null && <span title={visible(call.line)}>{shortLine(call.line)}</span>}
                 {call.socket !== detail.socket.id && call.socket !== detail.other?.id && (
                   <span>socket {visible(call.socket)}</span>

@@ -4,7 +4,7 @@ import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 
 import type { SocketDetail, SocketReport } from "../src/inspect/protocol.js";
-import { age, bytes, clockTime, plural, shortLine, shortName, visible } from "./format.js";
+import { ageText, byteCountText, clockTime, plural, shortLine, shortName, visible } from "./format.js";
 import { Empty, FindingText, Notice, StatePill } from "./parts.js";
 import { Plots } from "./plots.js";
 import { Sequence } from "./sequence.js";
@@ -19,7 +19,7 @@ function Fact({ name, children }: { readonly name: string; readonly children: Co
   );
 }
 
-const queueText = (value: number | null): string => (value === null ? "–" : bytes(value));
+const queueText = (value: number | null): string => (value === null ? "–" : byteCountText(value));
 
 function Facts({ socket, other, now }: { socket: SocketReport; other: SocketReport | null; now: number }): JSX.Element {
   const { received, sent, acceptQueue } = socket;
@@ -39,12 +39,12 @@ function Facts({ socket, other, now }: { socket: SocketReport; other: SocketRepo
           </a>
         )}
       </Fact>
-      <Fact name="Age">{age(now - socket.since)}</Fact>
+      <Fact name="Age">{ageText(now - socket.since)}</Fact>
       <Fact name="Received">
-        {bytes(received.bytes)} in {plural(received.calls, "call")}
+        {byteCountText(received.bytes)} in {plural(received.calls, "call")}
       </Fact>
       <Fact name="Sent">
-        {bytes(sent.bytes)} in {plural(sent.calls, "call")}
+        {byteCountText(sent.bytes)} in {plural(sent.calls, "call")}
       </Fact>
       {acceptQueue === null ? (
         <Fact name="Queues">
@@ -63,7 +63,7 @@ function Facts({ socket, other, now }: { socket: SocketReport; other: SocketRepo
           ? "no call"
           : socket.pending.map((pending, index) => (
               <span key={index} class="pending">
-                <code>{visible(pending.call)}</code> for {age(pending.waited)}
+                <code>{visible(pending.call)}</code> for {ageText(pending.waited)}
                 {pending.line !== null && ` at ${shortLine(pending.line)}`}
               </span>
             ))}

@@ -6,7 +6,7 @@ import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/ho
 
 import type { SocketReport } from "../src/inspect/protocol.js";
 import { COLUMNS, type Filter, kindOf, NO_FILTER, selectRows, type Sorting } from "./columns.js";
-import { count, plural, visible } from "./format.js";
+import { countText, plural, visible } from "./format.js";
 import { Empty, FindingText, StatePill } from "./parts.js";
 import type { State } from "./store.js";
 import { useVirtualRows } from "./virtual.js";
@@ -183,7 +183,7 @@ export function Table({ state }: { readonly state: State }): JSX.Element {
             checked={filter.flagged}
             onChange={(event) => changeFilter({ flagged: event.currentTarget.checked })}
           />
-          Flagged <span class={flaggedCount > 0 ? "badge" : "badge none"}>{count(flaggedCount)}</span>
+          Flagged <span class={flaggedCount > 0 ? "badge" : "badge none"}>{countText(flaggedCount)}</span>
         </label>
         <label class="choice narrow-only">
           <span>Sort by</span>
@@ -199,7 +199,7 @@ export function Table({ state }: { readonly state: State }): JSX.Element {
           </select>
         </label>
         <p class="count" role="status">
-          {isFiltered ? `${count(shown.length)} of ${plural(rows.size, "socket")}` : plural(rows.size, "socket")}
+          {isFiltered ? `${countText(shown.length)} of ${plural(rows.size, "socket")}` : plural(rows.size, "socket")}
         </p>
         {isFiltered && (
           <button type="button" class="quiet" onClick={() => setFilter(NO_FILTER)}>
@@ -223,7 +223,7 @@ export function Table({ state }: { readonly state: State }): JSX.Element {
                   <div
                     key={column.key}
                     role="columnheader"
-                    class={`cell ${column.key} ${column.number ? "number" : ""}`}
+                    class={`cell ${column.key} ${column.isNumeric ? "number" : ""}`}
                     aria-sort={isSorted ? (sorting.descending ? "descending" : "ascending") : "none"}
                   >
                     <button type="button" title={column.hint} onClick={() => sortBy(column.key)}>
@@ -282,7 +282,7 @@ function Cells({ row, now }: { readonly row: SocketReport; readonly now: number 
           <div
             key={column.key}
             role="gridcell"
-            class={`cell ${column.key} ${column.number ? "number" : ""} ${text === "0" || text === "–" ? "zero" : ""}`}
+            class={`cell ${column.key} ${column.isNumeric ? "number" : ""} ${text === "0" || text === "–" ? "zero" : ""}`}
             data-title={column.title}
             title={fullText}
           >

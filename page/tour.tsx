@@ -4,7 +4,7 @@ import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 
 import type { LessonPacket, LessonRun, LessonStep, LessonSummary } from "../src/inspect/protocol.js";
-import { bytes, plural, visible } from "./format.js";
+import { byteCountText, plural, visible } from "./format.js";
 import { KernelTable } from "./kernelTable.js";
 import { Empty, Notice } from "./parts.js";
 import { ArrowLine } from "./sequence.js";
@@ -285,7 +285,7 @@ const packetKind = ({ flags, bytes: size }: LessonPacket): "data" | "control" | 
   flags.includes("RST") || flags.includes("ICMP") ? "error" : size > 0 ? "data" : "control";
 
 function packetLabel({ flags, bytes: size }: LessonPacket): string {
-  return size > 0 ? `${flags}, ${bytes(size)}` : flags;
+  return size > 0 ? `${flags}, ${byteCountText(size)}` : flags;
 }
 
 function Packets({ step, ends }: { readonly step: LessonStep; readonly ends: Ends }): JSX.Element {

@@ -12,10 +12,10 @@ function distance(a: string, b: string): number {
     for (let j = 1; j <= b.length; j++) {
       const isSame = a[i - 1] === b[j - 1];
       // A removal, an insertion, or a replacement.
-      let smallest = Math.min(previous[j]! + 1, row[j - 1]! + 1, previous[j - 1]! + (isSame ? 0 : 1));
+      let best = Math.min(previous[j]! + 1, row[j - 1]! + 1, previous[j - 1]! + (isSame ? 0 : 1));
       const isSwap = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
-      if (isSwap) smallest = Math.min(smallest, beforePrevious[j - 2]! + 1);
-      row.push(smallest);
+      if (isSwap) best = Math.min(best, beforePrevious[j - 2]! + 1);
+      row.push(best);
     }
     [beforePrevious, previous] = [previous, row];
   }

@@ -17,10 +17,10 @@ export function checkOptions(opts: unknown, action: string, known?: readonly str
     if (known !== undefined) checkNames(opts, known, action);
     return;
   }
-  const isPartOfAddress = form !== undefined && (typeof opts === "string" || typeof opts === "number");
-  const addressHint = isPartOfAddress ? `; an address is one argument: ${form}` : "";
-  const callbackHint = typeof opts === "function" ? "; the call takes no callback" : "";
-  throw new TypeError(`Cannot ${action}: options are ${quote(opts)}, required an object${addressHint}${callbackHint}`);
+  const isAddressPart = form !== undefined && (typeof opts === "string" || typeof opts === "number");
+  const hint = isAddressPart ? `; an address is one argument: ${form}` : "";
+  const callback = typeof opts === "function" ? "; the call takes no callback" : "";
+  throw new TypeError(`Cannot ${action}: options are ${quote(opts)}, required an object${hint}${callback}`);
 }
 
 /**
@@ -37,11 +37,11 @@ export function checkNames(opts: object, known: readonly string[], action: strin
 }
 
 function unknownName(name: string, known: readonly string[], action: string, owner: string | undefined): TypeError {
-  const ownerText = owner === undefined ? "" : ` for ${owner}`;
+  const place = owner === undefined ? "" : ` for ${owner}`;
   const similar = nearest(name, known);
   const hint = similar === undefined ? "" : `; did you mean ${quote(similar)}?`;
   const error = new TypeError(
-    `Cannot ${action}: option ${quote(name)} is unknown${ownerText}, required one of ${known.join(", ")}${hint}`,
+    `Cannot ${action}: option ${quote(name)} is unknown${place}, required one of ${known.join(", ")}${hint}`,
   );
   // The stack starts at the caller of checkNames().
   Error.captureStackTrace(error, checkNames);

@@ -81,15 +81,15 @@ function linesOf({ stack }: Frames): string[] {
 /** Makes the text of `stack`. */
 export function stackText(error: Error, { made, rejected }: Trace): string {
   const limit: unknown = Error.stackTraceLimit;
-  const maxLines = typeof limit === "number" ? limit : DEFAULT_LIMIT;
+  const max = typeof limit === "number" ? limit : DEFAULT_LIMIT;
   // The frames that were captured last are the nearest to the program.
   for (const frames of [...rejected.toReversed(), made]) {
     if (frames === undefined) continue;
     const lines = linesOf(frames).filter(isOfProgram);
-    if (lines.length > 0) return [String(error), ...lines.slice(0, maxLines)].join("\n");
+    if (lines.length > 0) return [String(error), ...lines.slice(0, max)].join("\n");
   }
   // All frames are of this package or of Node.
-  return [String(error), ...(made === undefined ? [] : linesOf(made)).slice(0, maxLines)].join("\n");
+  return [String(error), ...(made === undefined ? [] : linesOf(made)).slice(0, max)].join("\n");
 }
 
 /** The trace of a new error. */

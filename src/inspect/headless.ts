@@ -61,7 +61,7 @@ export class HeadlessWriter {
   }
 
   /**
-   * Writes the last line, at the end of the process. Does nothing if the line before it cannot be completed, or if there
+   * Writes the last line, at the end of the process. Does nothing if the line before it cannot be completed, or there
    * is no room now.
    */
   finish(version: number, read: (since: number) => TableUpdate): void {

@@ -74,7 +74,7 @@ export class InspectServer {
         keepAliveTimeout: 5_000,
         maxHeaderSize: 16_384,
       },
-      (request, response) => this.#answer(request, response),
+      (request, response) => this.#handleRequest(request, response),
     );
     this.#server.maxConnections = MAX_CONNECTIONS;
     this.#server.on("connection", (socket: Socket) => socket.unref());
@@ -152,7 +152,7 @@ export class InspectServer {
     }
   }
 
-  #answer(request: IncomingMessage, response: ServerResponse): void {
+  #handleRequest(request: IncomingMessage, response: ServerResponse): void {
     response.on("error", () => {});
     // No request needs a body, so its body is discarded.
     request.resume();

@@ -10,13 +10,13 @@ import type { SocketDetail, SocketReport, TableUpdate } from "./protocol.js";
 import { Recording } from "./recording.js";
 import { makeHandlers } from "./routes.js";
 import { DetailReader } from "./socketDetail.js";
-import { dateOf } from "./socketRow.js";
+import { dateOf, parseId } from "./socketRow.js";
 import { SocketTable } from "./socketTable.js";
 import { capturePath, TrafficCapture } from "./trafficCapture.js";
 import { TableSender, WorkerTables } from "./threads.js";
 
 /** Milliseconds between two refreshes of the table. */
-const PERIOD = 1000;
+const REFRESH_PERIOD = 1000;
 /**
  * How long, in ms, the detail for a page waits for the thread of the other end of the connection. After that, the page
  * shows the calls of its socket alone. The time is short, because the page gets the detail again twice a second.
@@ -24,8 +24,8 @@ const PERIOD = 1000;
 const PAGE_TIMEOUT = 250;
 
 // Functions that use private members of Inspector, for startInspector().
-let create: (settings: InspectorSettings) => Inspector;
-let listen: (inspector: Inspector) => Promise<void>;
+let createInspector: (settings: InspectorSettings) => Inspector;
+let startServer: (inspector: Inspector) => Promise<void>;
 
 /** The inspector that {@link startInspector} has started. */
 export class Inspector implements AsyncDisposable {
@@ -63,18 +63,18 @@ export class Inspector implements AsyncDisposable {
     this.#details = new DetailReader(this.#table, this.#recording, settings.redact);
     if (isMainThread) this.#workers = new WorkerTables(() => this.#table.version + 1);
     else this.#sender = new TableSender(this.#table, this.#recording, this.#details);
-    this.#timer = setInterval(() => runGuarded(() => this.#tick()), PERIOD);
+    this.#timer = setInterval(() => runGuarded(() => this.#refresh()), REFRESH_PERIOD);
     this.#timer.unref();
     process.on("exit", this.#onExit);
   }
 
   static {
-    create = (settings) => new Inspector(settings);
-    listen = (inspector) => inspector.#listen();
+    createInspector = (settings) => new Inspector(settings);
+    startServer = (inspector) => inspector.#startServer();
   }
 
   /** Starts the server of the page, unless the inspector is headless or in a worker. */
-  async #listen(): Promise<void> {
+  async #startServer(): Promise<void> {
     if (this.#workers === undefined || this.#writer !== undefined) return;
     const server = new InspectServer(this.#source(), makeHandlers());
     await server.listen(this.#settings.port);
@@ -123,9 +123,9 @@ export class Inspector implements AsyncDisposable {
 
   /** Reads the detail of a socket of this thread, or requests it from the worker that has the socket. */
   async #readDetail(id: string, timeout?: number): Promise<SocketDetail | null> {
-    const [thread, number] = id.split(":").map(Number);
+    const [thread, number] = parseId(id);
     if (thread !== this.#table.thread) return (await this.#workers?.requestDetail(id, timeout)) ?? null;
-    const row = this.#table.find(number ?? 0);
+    const row = this.#table.find(number);
     if (row === undefined) return null;
     this.#table.read(row);
     return this.#details.read(row);
@@ -166,7 +166,8 @@ export class Inspector implements AsyncDisposable {
     };
   }
 
-  #tick(): void {
+  /** Refreshes the table, and sends the changes. */
+  #refresh(): void {
     // The first JSON line has the whole table, so all rows are read from the kernel.
     if (this.#writer !== undefined && this.#table.version === 0) this.#table.refreshAll();
     else this.#table.refresh();
@@ -202,8 +203,8 @@ export class Inspector implements AsyncDisposable {
   }
 
   #changeWatchers(id: string, change: 1 | -1): void {
-    const [thread, number] = id.split(":").map(Number);
-    if (thread === this.#table.thread) this.#table.changeWatchers(number ?? 0, change);
+    const [thread, number] = parseId(id);
+    if (thread === this.#table.thread) this.#table.changeWatchers(number, change);
     else this.#workers?.changeWatchers(id, change);
   }
 }
@@ -253,10 +254,10 @@ export async function startInspector(opts: InspectorOptions = {}): Promise<Inspe
   if (running !== undefined) {
     throw new Error("Cannot start the inspector: it runs in this thread, required one that is closed");
   }
-  const inspector = create(settings);
+  const inspector = createInspector(settings);
   running = inspector;
   try {
-    await listen(inspector);
+    await startServer(inspector);
   } catch (error) {
     await inspector.close();
     throw error;

@@ -12,7 +12,7 @@ export function wrapLifeCalls(recording: Recording): void {
   recording.wrap("socket", (fd, start, [family, type, protocol]) => {
     if (fd < 0) return;
     const row = recording.add(fd, family, type & 0xf, protocol);
-    recording.recordCall(row, "socket", start, fd, "", undefined);
+    recording.recordCall(row, "socket", start, fd);
   });
   recording.wrap("socketpair", (result, start, [family, type, protocol, pair]) => {
     if (result < 0) return;
@@ -22,7 +22,7 @@ export function wrapLifeCalls(recording: Recording): void {
     ) as [SocketRow, SocketRow];
     one.pair = other;
     other.pair = one;
-    for (const row of [one, other]) recording.recordCall(row, "socketpair", start, row.fd, "", undefined);
+    for (const row of [one, other]) recording.recordCall(row, "socketpair", start, row.fd);
   });
   recording.wrap("accept", (fd, start, [listenerFd]) => {
     const listener = recording.rowOf(listenerFd);
@@ -30,22 +30,25 @@ export function wrapLifeCalls(recording: Recording): void {
     if (fd < 0) {
       listener.emptyCalls++;
       listener.emptyCall = "accept";
-      recording.recordCall(listener, "accept", start, fd, "", undefined);
+      recording.recordCall(listener, "accept", start, fd);
       return;
     }
     listener.movingCalls++;
     listener.movedAt = start;
     const row = recording.add(fd, listener.family, listener.type, listener.protocol);
     row.listener = listener;
-    recording.recordCall(listener, "accept", start, fd, `new socket ${row.number}`, undefined);
-    recording.recordCall(row, "accept", start, fd, `of socket ${listener.number}`, undefined);
+    recording.recordCall(listener, "accept", start, fd, `new socket ${row.number}`);
+    recording.recordCall(row, "accept", start, fd, `of socket ${listener.number}`);
   });
-  recording.wrap("bind", (result, start, [fd, address]) =>
-    recordWithAddress(recording, "bind", fd, start, result, address),
-  );
-  recording.wrap("connect", (result, start, [fd, address]) =>
-    recordWithAddress(recording, "connect", fd, start, result, address),
-  );
+  for (const call of ["bind", "connect"] as const) {
+    recording.wrap(call, (result, start, [fd, address]) => {
+      const row = recording.rowOf(fd);
+      if (row === undefined) return;
+      row.addressesKnown = false;
+      if (result === EAGAIN) row.emptyCalls++;
+      recording.recordCall(row, call, start, result, addressDetail(address), recording.takeLine());
+    });
+  }
   recording.wrap("listen", (result, start, [fd, backlog]) => {
     const row = recording.rowOf(fd);
     // listen() binds a socket that has no address yet.
@@ -93,7 +96,7 @@ export function wrapLifeCalls(recording: Recording): void {
   recording.wrap("adopt", (result, start, [fd]) => {
     if (result < 0) return;
     const row = recording.rowOf(fd);
-    recording.recordCall(row, "fromfd", start, result, "", undefined);
+    recording.recordCall(row, "fromfd", start, result);
   });
   recording.wrap("dup", (fd, start, [originalFd]) => {
     if (fd < 0) return;
@@ -103,22 +106,6 @@ export function wrapLifeCalls(recording: Recording): void {
         ? recording.rowOf(fd)
         : recording.add(fd, original.family, original.type, original.protocol);
     const detail = original === undefined ? "" : `of socket ${original.number}`;
-    recording.recordCall(row, "dup", start, fd, detail, undefined);
+    recording.recordCall(row, "dup", start, fd, detail);
   });
-}
-
-/** Records bind() and connect(), the calls with an address. */
-function recordWithAddress(
-  recording: Recording,
-  call: "bind" | "connect",
-  fd: number,
-  start: number,
-  result: number,
-  address: Uint8Array,
-): void {
-  const row = recording.rowOf(fd);
-  if (row === undefined) return;
-  row.addressesKnown = false;
-  if (result === EAGAIN) row.emptyCalls++;
-  recording.recordCall(row, call, start, result, addressDetail(address), recording.takeLine());
 }

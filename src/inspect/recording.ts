@@ -232,7 +232,7 @@ export class Recording {
   /**
    * Records a call that receives. May throw: the wrappers catch the error.
    *
-   * @param requested the number of bytes that the call has requested. With 0, a result of 0 is not the end of the stream
+   * @param requested the number of bytes that the call has requested. If it is 0, a result of 0 is not the end
    * @param length the number of bytes that were moved. Default: the result
    * @param segment see {@link MovedBytes.segment}
    */
@@ -366,8 +366,8 @@ export class Recording {
     call: CallName,
     start: number,
     result: number,
-    detail: string,
-    line: string | undefined,
+    detail: string = "",
+    line?: string,
   ): void {
     if (row === undefined) return;
     this.ring.push(row, CODES[call], start, this.#returnTime - start, result, 0, { detail, line });

@@ -131,14 +131,14 @@ export class SocketRow {
     return this.version === Infinity;
   }
 
-  report(thread: number, now: number, names: (row: SocketRow) => { family: string; type: string }): SocketReport {
-    const { family, type } = names(this);
+  /** The report of this row. `names` has the names of its family and type. */
+  report(thread: number, now: number, names: Pick<SocketReport, "family" | "type">): SocketReport {
     return {
       id: `${thread}:${this.number}`,
       thread,
       fd: this.closedAt === Infinity ? this.fd : -1,
-      family,
-      type,
+      family: names.family,
+      type: names.type,
       state: this.state,
       local: this.local,
       peer: this.peer,
@@ -158,6 +158,9 @@ export class SocketRow {
     };
   }
 }
+
+/** The thread and the number of the row in the id of a report. NaN or undefined if the id has another form. */
+export const parseId = (id: string): [thread: number, number: number] => id.split(":").map(Number) as [number, number];
 
 /** Converts a time of `clock()` to that of Date.now(). Unlike the clock of the system, the result never goes back. */
 export function dateOf(time: number): number {

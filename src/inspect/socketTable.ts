@@ -119,10 +119,7 @@ export class SocketTable {
   }
 
   reportOf(row: SocketRow): SocketReport {
-    return row.report(this.thread, clock(), ({ family, type }) => ({
-      family: familyName(family),
-      type: typeName(type),
-    }));
+    return row.report(this.thread, clock(), { family: familyName(row.family), type: typeName(row.type) });
   }
 
   find(number: number): SocketRow | undefined {

@@ -1,7 +1,7 @@
 // The connections of a capture: of TCP, and of UNIX sockets, which get addresses of the loopback interface.
 //
 // Both ends of a connection may be in this thread, and an end may have several descriptors (dup(2)). If the sender is
-// in this thread, its bytes are added to the capture when they are sent. Otherwise they are added when they are received.
+// in this thread, its bytes are added to the capture when they are sent. Otherwise they are added when received.
 
 import { AF_UNIX, InetAddress, UnixAddress } from "../addr/index.js";
 import { type CaptureInterface, type FlowSide, TcpFlow } from "../pcapng/index.js";

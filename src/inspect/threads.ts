@@ -9,7 +9,7 @@ import type { SocketDetail, SocketReport } from "./protocol.js";
 import { Removals } from "./removals.js";
 import type { DetailReader } from "./socketDetail.js";
 import type { Recording } from "./recording.js";
-import { areEnds } from "./socketRow.js";
+import { areEnds, parseId } from "./socketRow.js";
 import type { SocketTable, TableChanges } from "./socketTable.js";
 
 const CHANNEL = "berkeley.inspect";
@@ -165,12 +165,12 @@ export class TableSender {
       this.update();
       return;
     }
-    const [thread, number] = message.id.split(":").map(Number);
+    const [thread, number] = parseId(message.id);
     if (thread !== this.#table.thread) return;
     if (message.type === "watch") {
-      this.#table.changeWatchers(number ?? 0, message.change);
+      this.#table.changeWatchers(number, message.change);
     } else {
-      const row = this.#table.find(number ?? 0);
+      const row = this.#table.find(number);
       if (row !== undefined) this.#table.read(row);
       const detail = row === undefined ? null : this.#details.read(row);
       this.#channel.post({ to: "main", type: "detail", request: message.request, detail });

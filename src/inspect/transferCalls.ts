@@ -7,6 +7,7 @@
 import { ENTRY_WORDS, LENGTH, NAME, NAME_LENGTH, SEGMENT, WHOLE_LENGTH } from "../batch/table.js";
 import { forEachMessage } from "../cmsg/layout.js";
 import { MSG_ERRQUEUE, MSG_PEEK, SCM_RIGHTS, SOL_SOCKET, SOL_UDP, UDP_GRO, UDP_SEGMENT } from "../sys/constants.js";
+import type { Calls } from "../sys/calls.js";
 import { EAGAIN } from "../sys/errno.js";
 import { LITTLE_ENDIAN, view } from "../sys/nativeInts.js";
 import { subarrayOrUndefined } from "./callDetails.js";
@@ -16,6 +17,25 @@ import type { Recording } from "./recording.js";
 /** Replaces the calls that move data. */
 export function wrapTransfers(recording: Recording): void {
   const { kernel } = recording;
+
+  /** Replaces an entry by a wrapper that makes the call, and then calls `record`. */
+  const wrap = <Name extends keyof Calls>(
+    name: Name,
+    record: (start: number, result: number, ...args: Parameters<Calls[Name]>) => void,
+  ): void => {
+    const original = kernel[name] as (...args: Parameters<Calls[Name]>) => number;
+    const wrapper = (...args: Parameters<Calls[Name]>): number => {
+      const start = recording.startTiming();
+      const result = original(...args);
+      try {
+        record(start, result, ...args);
+      } catch {}
+      return result;
+    };
+    recording.replaceCall(name, wrapper as Calls[Name]);
+  };
+
+  // The calls of small messages have wrappers of their own, which make no array of arguments.
   // The two most frequent calls are read from the table once.
   // oxlint-disable-next-line typescript/unbound-method -- functions of the addon use no `this`
   const { recv, send } = kernel;
@@ -73,86 +93,49 @@ export function wrapTransfers(recording: Recording): void {
     } catch {}
     return result;
   });
-  recording.replaceCall("recvmsg", (fd, parts, flags, address, control, out) => {
-    const start = recording.startTiming();
-    const result = kernel.recvmsg(fd, parts, flags, address, control, out);
-    try {
-      const from = address === null || result < 0 ? undefined : writtenAddress(address);
-      const bytes = usedBytes(recording, parts, 0, result);
-      // Only a result of 0, which may be the end of the stream, needs the length of all buffers.
-      const requested = result === 0 ? lengthOf(parts) : result;
-      // The call has written the length of the control data to the start of `out`.
-      const isControlUsed = recording.observer !== undefined && control !== null && result > 0;
-      const segment = isControlUsed ? segmentOf(control, view(out).getUint32(0, LITTLE_ENDIAN), UDP_GRO) : 0;
-      recording.recordReceive(fd, CODES.recvmsg, start, result, bytes, flags, from, requested, result, segment);
-    } catch {}
-    return result;
+  wrap("recvmsg", (start, result, fd, parts, flags, address, control, out) => {
+    const from = address === null || result < 0 ? undefined : writtenAddress(address);
+    const bytes = usedBytes(recording, parts, 0, result);
+    // Only a result of 0, which may be the end of the stream, needs the length of all buffers.
+    const requested = result === 0 ? lengthOf(parts) : result;
+    // The call has written the length of the control data to the start of `out`.
+    const isControlUsed = recording.observer !== undefined && control !== null && result > 0;
+    const segment = isControlUsed ? segmentOf(control, view(out).getUint32(0, LITTLE_ENDIAN), UDP_GRO) : 0;
+    recording.recordReceive(fd, CODES.recvmsg, start, result, bytes, flags, from, requested, result, segment);
   });
-  recording.replaceCall("sendmsg", (fd, parts, skip, flags, address, control) => {
-    const start = recording.startTiming();
-    const result = kernel.sendmsg(fd, parts, skip, flags, address, control);
-    try {
-      const bytes = usedBytes(recording, parts, skip, result);
-      const isControlUsed = recording.observer !== undefined && control !== null && result >= 0;
-      const segment = isControlUsed ? segmentOf(control, control.length, UDP_SEGMENT) : 0;
-      recording.recordSend(fd, CODES.sendmsg, start, result, bytes, address ?? undefined, result, segment);
-      if (isControlUsed) reportPassed(recording, control);
-    } catch {}
-    return result;
+  wrap("sendmsg", (start, result, fd, parts, skip, _flags, address, control) => {
+    const bytes = usedBytes(recording, parts, skip, result);
+    const isControlUsed = recording.observer !== undefined && control !== null && result >= 0;
+    const segment = isControlUsed ? segmentOf(control, control.length, UDP_SEGMENT) : 0;
+    recording.recordSend(fd, CODES.sendmsg, start, result, bytes, address ?? undefined, result, segment);
+    if (isControlUsed) reportPassed(recording, control);
   });
-  recording.replaceCall("recvmmsg", (fd, slab, table, control, flags) => {
-    const start = recording.startTiming();
-    const result = kernel.recvmmsg(fd, slab, table, control, flags);
-    try {
-      recordBatch(recording, fd, CODES.recvmmsg, start, result, slab, table, 0, flags);
-    } catch {}
-    return result;
+  wrap("recvmmsg", (start, result, fd, slab, table, _control, flags) =>
+    recordBatch(recording, fd, CODES.recvmmsg, start, result, slab, table, 0, flags),
+  );
+  wrap("sendmmsg", (start, result, fd, slab, table, first) =>
+    recordBatch(recording, fd, CODES.sendmmsg, start, result, slab, table, first, 0),
+  );
+  wrap("sendfile", (start, result, out) => recording.recordSend(out, CODES.sendfile, start, result, undefined));
+  wrap("splice", (start, result, from, to, count) => {
+    // One of the two descriptors is a pipe, and pipes have no row. So the socket is the one with a row.
+    const sent = recording.rows[to] !== undefined || recording.rowOf(from) === undefined;
+    if (sent) recording.recordSend(to, CODES.splice, start, result, undefined);
+    else recording.recordReceive(from, CODES.splice, start, result, undefined, 0, undefined, count);
   });
-  recording.replaceCall("sendmmsg", (fd, slab, table, from, to, flags) => {
-    const start = recording.startTiming();
-    const result = kernel.sendmmsg(fd, slab, table, from, to, flags);
-    try {
-      recordBatch(recording, fd, CODES.sendmmsg, start, result, slab, table, from, 0);
-    } catch {}
-    return result;
-  });
-  recording.replaceCall("sendfile", (out, file, offset, count) => {
-    const start = recording.startTiming();
-    const result = kernel.sendfile(out, file, offset, count);
-    try {
-      recording.recordSend(out, CODES.sendfile, start, result, undefined);
-    } catch {}
-    return result;
-  });
-  recording.replaceCall("splice", (from, to, count) => {
-    const start = recording.startTiming();
-    const result = kernel.splice(from, to, count);
-    try {
-      // One of the two descriptors is a pipe, and pipes have no row. So the socket is the one with a row.
-      const sent = recording.rows[to] !== undefined || recording.rowOf(from) === undefined;
-      if (sent) recording.recordSend(to, CODES.splice, start, result, undefined);
-      else recording.recordReceive(from, CODES.splice, start, result, undefined, 0, undefined, count);
-    } catch {}
-    return result;
-  });
-  recording.replaceCall("spliceThrough", (from, readEnd, writeEnd, to, capacity, maxBytes, out, ...flags) => {
-    const start = recording.startTiming();
-    const result = kernel.spliceThrough(from, readEnd, writeEnd, to, capacity, maxBytes, out, ...flags);
-    try {
-      const counts = view(out);
-      const [read, written] = [counts.getUint32(0, LITTLE_ENDIAN), counts.getUint32(4, LITTLE_ENDIAN)];
-      const recordFrom = (count: number): void =>
-        recording.recordReceive(from, CODES.splice, start, count, undefined, 0, undefined, maxBytes);
-      const recordTo = (count: number): void => recording.recordSend(to, CODES.splice, start, count, undefined);
-      if (read > 0) recordFrom(read);
-      if (written > 0) recordTo(written);
-      // The two records above are enough if the call has moved `maxBytes`, or has moved bytes and would then block.
-      if (result > 0 || (result === EAGAIN && read > 0)) return result;
-      // Otherwise the result gets a record too. If no bytes are left in the pipe, the source has ended the call.
-      if (read === written) recordFrom(result);
-      else recordTo(result);
-    } catch {}
-    return result;
+  wrap("spliceThrough", (start, result, from, _readEnd, _writeEnd, to, _capacity, maxBytes, out) => {
+    const counts = view(out);
+    const [read, written] = [counts.getUint32(0, LITTLE_ENDIAN), counts.getUint32(4, LITTLE_ENDIAN)];
+    const recordFrom = (count: number): void =>
+      recording.recordReceive(from, CODES.splice, start, count, undefined, 0, undefined, maxBytes);
+    const recordTo = (count: number): void => recording.recordSend(to, CODES.splice, start, count, undefined);
+    if (read > 0) recordFrom(read);
+    if (written > 0) recordTo(written);
+    // The two records above are enough if the call has moved `maxBytes`, or has moved bytes and would then block.
+    if (result > 0 || (result === EAGAIN && read > 0)) return;
+    // Otherwise the result gets a record too. If no bytes are left in the pipe, the source has ended the call.
+    if (read === written) recordFrom(result);
+    else recordTo(result);
   });
 }
 

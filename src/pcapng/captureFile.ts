@@ -44,7 +44,7 @@ export class CaptureFile {
   #collected = 0;
   /** The number of bytes in the file. */
   #written = 0;
-  #isOpen = true;
+  #open = true;
 
   constructor(path: string, opts: CaptureFileOptions = {}) {
     this.#onFailure = opts.onFailure;
@@ -55,7 +55,7 @@ export class CaptureFile {
 
   /** Adds a complete block. Its bytes must not change until they are written. */
   add(block: Buffer): void {
-    if (!this.#isOpen) return;
+    if (!this.#open) return;
     this.#blocks.push(block);
     this.#collected += block.length;
     if (this.#collected >= FLUSH_BYTES) this.flush();
@@ -63,7 +63,7 @@ export class CaptureFile {
 
   /** Writes the added blocks. */
   flush(): void {
-    if (!this.#isOpen || this.#collected === 0) return;
+    if (!this.#open || this.#collected === 0) return;
     const bytes = Buffer.concat(this.#blocks);
     this.#blocks = [];
     this.#collected = 0;
@@ -80,8 +80,8 @@ export class CaptureFile {
   close(): void {
     this.flush();
     clearInterval(this.#flushTimer);
-    if (!this.#isOpen) return;
-    this.#isOpen = false;
+    if (!this.#open) return;
+    this.#open = false;
     fs().closeSync(this.#fd);
   }
 
@@ -92,17 +92,18 @@ export class CaptureFile {
    * @param written the number of bytes of these blocks that are in the file
    */
   #fail(error: Error, bytes: Buffer, written: number): void {
-    let completeBytes = 0;
-    while (completeBytes + 8 <= written) {
+    // The number of bytes in complete blocks.
+    let complete = 0;
+    while (complete + 8 <= written) {
       // The length of a block follows its type, which has four bytes.
-      const end = completeBytes + bytes.readUInt32LE(completeBytes + 4);
+      const end = complete + bytes.readUInt32LE(complete + 4);
       if (end > written) break;
-      completeBytes = end;
+      complete = end;
     }
-    this.#isOpen = false;
+    this.#open = false;
     clearInterval(this.#flushTimer);
     try {
-      fs().ftruncateSync(this.#fd, this.#written + completeBytes);
+      fs().ftruncateSync(this.#fd, this.#written + complete);
     } catch {
       // A device or a pipe can't be truncated.
     }

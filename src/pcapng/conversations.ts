@@ -135,9 +135,9 @@ export function readConversations(capture: Uint8Array): Conversation[] {
     const ofClient = latest.get(`${protocol} ${from} ${to}`);
     // A client may use the same two addresses again. If the SYN were a repetition, it would have the same sequence
     // number as the first SYN.
-    const isClientSyn = protocol === TCP && (flags & (SYN | ACK)) === SYN;
     const isNewConnection =
-      isClientSyn &&
+      protocol === TCP &&
+      (flags & (SYN | ACK)) === SYN &&
       ofClient !== undefined &&
       (ofClient.ended || ofClient.directions.client.synSequence !== segment.sequence);
     let builder = isNewConnection ? undefined : (ofClient ?? latest.get(`${protocol} ${to} ${from}`));
@@ -153,13 +153,14 @@ export function readConversations(capture: Uint8Array): Conversation[] {
   }
   for (const builder of all) {
     for (const { early } of Object.values(builder.directions)) {
-      if (early.size === 0) continue;
-      throw new RangeError(
-        `Cannot read a capture: segments between ${builder.client} and ${builder.server} are missing`,
-      );
+      if (early.size > 0) throw missingSegments(builder);
     }
   }
   return all.map((builder) => builder.result());
+}
+
+function missingSegments({ client, server }: ConversationBuilder): RangeError {
+  return new RangeError(`Cannot read a capture: segments between ${client} and ${server} are missing`);
 }
 
 /** Adds a TCP segment, and then the early segments that follow it without a gap. */
@@ -175,9 +176,7 @@ function addSegment(builder: ConversationBuilder, side: FlowSide, segment: Segme
   // There was no SYN if the capture began after the connection.
   direction.nextSequence ??= sequence;
   if (segment.payload.length + segment.cut > 0) direction.early.set(sequence, segment);
-  if (direction.early.size > MAX_EARLY_SEGMENTS) {
-    throw new RangeError(`Cannot read a capture: segments between ${builder.client} and ${builder.server} are missing`);
-  }
+  if (direction.early.size > MAX_EARLY_SEGMENTS) throw missingSegments(builder);
   // A segment that is added may close the gap before another one, so the search begins again.
   for (let wasAdded = true; wasAdded;) {
     wasAdded = false;
@@ -208,13 +207,12 @@ function segmentOf(packet: CapturedPacket): Segment | undefined {
   let from: string;
   let to: string;
   if (version === 4) {
-    const headerLength = (ip[0]! & 15) * 4;
-    const totalLength = u16(ip, 2);
+    // The length of the header, and the length of the packet.
+    [start, end] = [(ip[0]! & 15) * 4, u16(ip, 2)];
     // The flag "more fragments" or the offset of a fragment is not 0.
     const isFragment = (u16(ip, 6) & 0x3fff) !== 0;
-    if (headerLength < 20 || totalLength < headerLength || isFragment) return undefined;
+    if (start < 20 || end < start || isFragment) return undefined;
     protocol = ip[9]!;
-    [start, end] = [headerLength, totalLength];
     [from, to] = [formatIPv4(ip, 12), formatIPv4(ip, 16)];
   } else if (version === 6 && ip.length >= 40) {
     protocol = ip[6]!;
@@ -230,10 +228,11 @@ function segmentOf(packet: CapturedPacket): Segment | undefined {
   if (isLengthWrong || transport.length < (protocol === TCP ? 20 : 8)) return undefined;
   const ends = { from: `${from}:${u16(transport, 0)}`, to: `${to}:${u16(transport, 2)}`, protocol, cut };
   if (protocol === UDP) return { ...ends, payload: transport.subarray(8), flags: 0, sequence: 0 };
-  const tcpHeaderLength = (transport[12]! >> 4) * 4;
-  if (protocol !== TCP || tcpHeaderLength < 20 || tcpHeaderLength > transport.length) return undefined;
+  // The length of the TCP header.
+  const header = (transport[12]! >> 4) * 4;
+  if (protocol !== TCP || header < 20 || header > transport.length) return undefined;
   const sequence = ((u16(transport, 4) << 16) | u16(transport, 6)) >>> 0;
-  return { ...ends, payload: transport.subarray(tcpHeaderLength), flags: transport[13]!, sequence };
+  return { ...ends, payload: transport.subarray(header), flags: transport[13]!, sequence };
 }
 
 const u16 = (bytes: Uint8Array, at: number): number => (bytes[at]! << 8) | bytes[at + 1]!;

@@ -18,7 +18,7 @@ import {
   tcpPacket,
   udpPacket,
 } from "./headers.js";
-import { type CaptureInterface, checkLength, type PacketOptions } from "./writer.js";
+import { type CaptureInterface, checkInteger, checkLength, type PacketOptions } from "./writer.js";
 
 /** The ends of a flow. Both have the same family. */
 export interface FlowEnds {
@@ -135,18 +135,8 @@ export class TcpFlow extends Flow {
 
   constructor(to: CaptureInterface, opts: TcpFlowOptions) {
     const { segmentSize = 32_768, initialSequence = 0 } = opts;
-    if (!Number.isInteger(segmentSize) || segmentSize < 1 || segmentSize > MAX_SEGMENT) {
-      throw new RangeError(
-        `Cannot record a connection: segmentSize is ${quote(segmentSize)}, required an integer from 1 to ` +
-          `${MAX_SEGMENT}`,
-      );
-    }
-    if (!Number.isInteger(initialSequence) || initialSequence < 0 || initialSequence > 0xffff_ffff) {
-      throw new RangeError(
-        `Cannot record a connection: initialSequence is ${quote(initialSequence)}, required an integer from 0 to ` +
-          "4294967295",
-      );
-    }
+    checkInteger("record a connection", "segmentSize", segmentSize, 1, MAX_SEGMENT);
+    checkInteger("record a connection", "initialSequence", initialSequence, 0, 0xffff_ffff);
     super(to, checkEnds("record a connection", opts));
     this.#segmentSize = segmentSize;
     this.#nextSequence = { client: initialSequence, server: initialSequence };

@@ -57,7 +57,8 @@ function fail(offset: number, problem: string): never {
  */
 export function* readCapture(capture: Uint8Array): Generator<CapturedPacket, void, undefined> {
   const view = new DataView(capture.buffer, capture.byteOffset, capture.length);
-  let isLittleEndian = true;
+  // Whether the section is little-endian.
+  let little = true;
   let interfaces: Interface[] = [];
   // The shortest section header has 28 bytes.
   if (capture.length < 28 || view.getUint32(0) !== SECTION_HEADER) {
@@ -68,19 +69,17 @@ export function* readCapture(capture: Uint8Array): Generator<CapturedPacket, voi
     // The type of a section header is the same in both byte orders.
     if (view.getUint32(at) === SECTION_HEADER) {
       if (at + 28 > capture.length) fail(at, "a section header is cut off");
-      isLittleEndian = view.getUint32(at + 8, true) === BYTE_ORDER_MAGIC;
-      if (!isLittleEndian && view.getUint32(at + 8, false) !== BYTE_ORDER_MAGIC)
-        fail(at + 8, "a section has no byte order");
-      if (view.getUint16(at + 12, isLittleEndian) !== 1) fail(at + 12, "a section has a version that is not 1");
+      little = view.getUint32(at + 8, true) === BYTE_ORDER_MAGIC;
+      if (!little && view.getUint32(at + 8, false) !== BYTE_ORDER_MAGIC) fail(at + 8, "a section has no byte order");
+      if (view.getUint16(at + 12, little) !== 1) fail(at + 12, "a section has a version that is not 1");
       interfaces = [];
     }
-    const length = view.getUint32(at + 4, isLittleEndian);
+    const length = view.getUint32(at + 4, little);
     if (length < 12 || length % 4 !== 0 || length > MAX_BLOCK_BYTES) fail(at + 4, `a block has ${length} bytes`);
     if (at + length > capture.length) fail(at, "a block is cut off");
-    if (view.getUint32(at + length - 4, isLittleEndian) !== length)
-      fail(at + length - 4, "the two lengths of a block differ");
-    const type = view.getUint32(at, isLittleEndian);
-    const block = new Block(capture.subarray(at + 8, at + length - 4), at + 8, isLittleEndian);
+    if (view.getUint32(at + length - 4, little) !== length) fail(at + length - 4, "the two lengths of a block differ");
+    const type = view.getUint32(at, little);
+    const block = new Block(capture.subarray(at + 8, at + length - 4), at + 8, little);
     if (type === INTERFACE_DESCRIPTION) {
       if (interfaces.length >= MAX_INTERFACES) fail(at, `a section has more than ${MAX_INTERFACES} interfaces`);
       interfaces.push(interfaceOf(block));
@@ -96,23 +95,24 @@ class Block {
   readonly bytes: Uint8Array;
   readonly offset: number;
   readonly view: DataView;
-  readonly isLittleEndian: boolean;
+  /** Whether the section is little-endian. */
+  readonly little: boolean;
 
-  constructor(bytes: Uint8Array, offset: number, isLittleEndian: boolean) {
+  constructor(bytes: Uint8Array, offset: number, little: boolean) {
     this.bytes = bytes;
     this.offset = offset;
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    this.isLittleEndian = isLittleEndian;
+    this.little = little;
   }
 
   u16(at: number): number {
     if (at + 2 > this.bytes.length) fail(this.offset + at, "a block is too short");
-    return this.view.getUint16(at, this.isLittleEndian);
+    return this.view.getUint16(at, this.little);
   }
 
   u32(at: number): number {
     if (at + 4 > this.bytes.length) fail(this.offset + at, "a block is too short");
-    return this.view.getUint32(at, this.isLittleEndian);
+    return this.view.getUint32(at, this.little);
   }
 
   /** The value of the first option with this code; undefined if there is none. The options begin at `start`. */
@@ -139,15 +139,15 @@ function interfaceOf(block: Block): Interface {
 
 function packetOf(block: Block, interfaces: readonly Interface[]): CapturedPacket {
   // The content: the interface, the time (two words), the stored length, the whole length, the bytes, and the options.
-  const packetInterface = interfaces[block.u32(0)];
-  if (packetInterface === undefined) fail(block.offset, "a packet has an interface that is not described");
-  const storedLength = block.u32(12);
-  if (20 + storedLength > block.bytes.length) fail(block.offset + 12, "a packet is longer than its block");
-  const comment = block.option(20 + ((storedLength + 3) & ~3), OPTION.comment);
+  const source = interfaces[block.u32(0)];
+  if (source === undefined) fail(block.offset, "a packet has an interface that is not described");
+  const stored = block.u32(12);
+  if (20 + stored > block.bytes.length) fail(block.offset + 12, "a packet is longer than its block");
+  const comment = block.option(20 + ((stored + 3) & ~3), OPTION.comment);
   return {
-    time: packetInterface.toNanoseconds((BigInt(block.u32(4)) << 32n) | BigInt(block.u32(8))),
-    linkType: packetInterface.linkType,
-    bytes: block.bytes.subarray(20, 20 + storedLength),
+    time: source.toNanoseconds((BigInt(block.u32(4)) << 32n) | BigInt(block.u32(8))),
+    linkType: source.linkType,
+    bytes: block.bytes.subarray(20, 20 + stored),
     length: block.u32(16),
     comment: comment === undefined ? undefined : new TextDecoder().decode(comment),
   };

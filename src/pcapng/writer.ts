@@ -52,6 +52,12 @@ const TIME_ORIGIN: bigint = BigInt(Math.round(performance.timeOrigin * 1000)) * 
 
 const now = (): bigint => TIME_ORIGIN + BigInt(Math.round(performance.now() * 1e6));
 
+/** Throws if `value` is not an integer from `min` to `max`. */
+export function checkInteger(action: string, name: string, value: number, min: number, max: number): void {
+  if (Number.isInteger(value) && value >= min && value <= max) return;
+  throw new RangeError(`Cannot ${action}: ${name} is ${quote(value)}, required an integer from ${min} to ${max}`);
+}
+
 /**
  * Checks `length`, the size of a whole packet or of all data.
  *
@@ -144,11 +150,7 @@ export class Capture {
         `Cannot add an interface: linkType is ${quote(linkType)}, required LINKTYPE_RAW or LINKTYPE_ETHERNET`,
       );
     }
-    if (!Number.isInteger(snapLength) || snapLength < 0 || snapLength > 0xffff_ffff) {
-      throw new RangeError(
-        `Cannot add an interface: snapLength is ${quote(snapLength)}, required an integer from 0 to 4294967295`,
-      );
-    }
+    checkInteger("add an interface", "snapLength", snapLength, 0, 0xffff_ffff);
     this.#write(
       encodeInterfaceDescription(linkType, snapLength, [
         ...(name === undefined ? [] : [[OPTION.interfaceName, name] as const]),

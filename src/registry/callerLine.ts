@@ -5,9 +5,9 @@
 const MAX_FRAMES = 40;
 
 /** The folder of the package's JavaScript: dist/, or out/lib in development. */
-const packageFolder = findPackageFolder();
+const ownFolder = findOwnFolder();
 
-function findPackageFolder(): string {
+function findOwnFolder(): string {
   // Undefined in a CommonJS bundle, where the package and the program are one file. With an empty folder, every frame
   // counts as one of the package, so no line is found.
   const url = import.meta.url as string | undefined;
@@ -35,7 +35,7 @@ export function callerLine(): string | undefined {
   if (typeof stack !== "string") return undefined;
   for (const frame of stack.split("\n").slice(1)) {
     const position = POSITION.exec(frame.trim().replace(/^at (?:async )?/, ""))?.[1];
-    if (position === undefined || position.includes("node:") || isOfPackage(position)) continue;
+    if (position === undefined || position.includes("node:") || isOwn(position)) continue;
     return intern(position.startsWith("file://") ? pathOf(position) : position);
   }
   return undefined;
@@ -56,10 +56,10 @@ function intern(line: string): string {
   return copy;
 }
 
-const packagePath = pathOf(packageFolder);
+const ownPath = pathOf(ownFolder);
 
-function isOfPackage(position: string): boolean {
-  return position.startsWith(packageFolder) || position.startsWith(packagePath);
+function isOwn(position: string): boolean {
+  return position.startsWith(ownFolder) || position.startsWith(ownPath);
 }
 
 /** The path of a file URL; other text is returned unchanged. */

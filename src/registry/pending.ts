@@ -13,7 +13,6 @@ export interface ListedCall {
   readonly object: object;
   /** When the call began, as of `clock()`. */
   readonly since: number;
-  /** Whether the call keeps the process alive. */
   readonly keepsAlive: boolean;
   /** Identifies the call; see {@link Registry.addCall}. */
   readonly key: object;
@@ -68,12 +67,9 @@ export class WaitingCall extends Inspectable<WaitingCallDescription> {
     });
   }
 
-  /**
-   * @internal
-   * @param now the time of `clock()`
-   * @param date the time of `Date.now()`
-   */
+  /** @internal */
   constructor(listed: ListedCall, now: number, date: number) {
+    // `now` is the time of clock(), and `date` that of Date.now().
     super();
     this.call = listed.call;
     this.object = describe(listed.object) ?? (listed.object as Description);

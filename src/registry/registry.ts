@@ -53,7 +53,7 @@ export class Registry {
   /** The number of listeners that get the events of calls. */
   #callListeners = 0;
   /** The number of listeners that replace entries of the table of system calls. */
-  #replacingListeners = 0;
+  #replacers = 0;
   /** The records of the live objects, by `id`. */
   readonly #objects = new Map<number, ObjectRecord>();
   /** From an object to its record. */
@@ -71,7 +71,7 @@ export class Registry {
 
   /** Whether a listener replaces entries of the table of system calls. */
   get callsReplaced(): boolean {
-    return this.#replacingListeners > 0;
+    return this.#replacers > 0;
   }
 
   /** The record of a waiting call; undefined if the call began while the registry was off. */
@@ -124,14 +124,14 @@ export class Registry {
     if (this.#listeners.has(listener)) return;
     this.#listeners.add(listener);
     if (listensToCalls(listener)) this.#callListeners++;
-    if (listener.replacesCalls === true) this.#replacingListeners++;
+    if (listener.replacesCalls === true) this.#replacers++;
   }
 
   /** @returns whether no listener is left */
   detach(listener: RegistryListener): boolean {
     if (this.#listeners.delete(listener)) {
       if (listensToCalls(listener)) this.#callListeners--;
-      if (listener.replacesCalls === true) this.#replacingListeners--;
+      if (listener.replacesCalls === true) this.#replacers--;
     }
     return this.#listeners.size === 0;
   }
@@ -145,17 +145,16 @@ const listensToCalls = (listener: RegistryListener): boolean =>
 // `setTracing(true)` all calls get a line.
 const LINES_AT_ONCE = 500;
 const LINES_PER_SECOND = 100;
-/** While the budget is spent, one request in this many refills it, because reading the clock is slow too. */
-const REQUESTS_PER_REFILL = 32;
 let linesLeft = LINES_AT_ONCE;
 /** When lines were last added to `linesLeft`, as of `clock()`. */
 let refilledAt = 0;
-let requestsWithoutLine = 0;
+let refusals = 0;
 
 /** Takes one line from the budget. Returns false if the budget is spent. */
 export function takeLineBudget(): boolean {
   if (linesLeft < 1) {
-    if (++requestsWithoutLine % REQUESTS_PER_REFILL !== 0) return false;
+    // Refills only at every 32nd refusal, because reading the clock is slow too.
+    if (++refusals % 32 !== 0) return false;
     const now = clock();
     linesLeft = Math.min(LINES_AT_ONCE, linesLeft + ((now - refilledAt) * LINES_PER_SECOND) / 1000);
     refilledAt = now;
@@ -180,7 +179,7 @@ export function detachListener(listener: RegistryListener): void {
 }
 
 /** The listener that tracing attaches. It only keeps the registry on. */
-const TRACING_LISTENER: RegistryListener = {};
+const tracer: RegistryListener = {};
 let tracing = false;
 
 /** Whether tracing is on in this thread. */
@@ -220,8 +219,8 @@ export function setTracing(on: boolean): boolean {
   const before = tracing;
   if (on !== before) {
     tracing = on;
-    if (on) attachListener(TRACING_LISTENER);
-    else detachListener(TRACING_LISTENER);
+    if (on) attachListener(tracer);
+    else detachListener(tracer);
   }
   return before;
 }

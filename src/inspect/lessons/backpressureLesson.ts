@@ -10,9 +10,9 @@ import { describeOutcome } from "./outcome.js";
 import { connectedPair } from "./pair.js";
 
 /** SO_RCVBUF and SO_SNDBUF. */
-const BUFFER_SIZE = 32_768;
+const BUFFER_BYTES = 32_768;
 /** The number of bytes that the client tries to send. */
-const TO_SEND = 1_000_000;
+const TOTAL = 1_000_000;
 /** The timeout of sendAll(), in ms. */
 const SEND_TIMEOUT = 300;
 /** A time, in ms, in which the kernel sends window probes. */
@@ -33,10 +33,10 @@ export const backpressureLesson: LessonPlan = {
       {
         title: "A connection with small buffers",
         code: () =>
-          `server.setsockopt(SO_RCVBUF, ${BUFFER_SIZE});\nclient.setsockopt(SO_SNDBUF, ${BUFFER_SIZE});\nawait ` +
+          `server.setsockopt(SO_RCVBUF, ${BUFFER_BYTES});\nclient.setsockopt(SO_SNDBUF, ${BUFFER_BYTES});\nawait ` +
           "client.connect(server.getsockname());\nconst [connection] = await server.accept();\nserver.close();",
         async run() {
-          ({ client, connection } = await connectedPair(scene, ["client", "connection"], BUFFER_SIZE));
+          ({ client, connection } = await connectedPair(scene, ["client", "connection"], BUFFER_BYTES));
           return "two connected sockets";
         },
         text:
@@ -45,16 +45,16 @@ export const backpressureLesson: LessonPlan = {
       },
       {
         title: "The client sends more than fits",
-        code: () => `await client.sendAll(Buffer.alloc(${TO_SEND}), { timeout: ${SEND_TIMEOUT} });`,
+        code: () => `await client.sendAll(Buffer.alloc(${TOTAL}), { timeout: ${SEND_TIMEOUT} });`,
         async run() {
           try {
-            await client.sendAll(Buffer.alloc(TO_SEND), { timeout: SEND_TIMEOUT });
-            taken = TO_SEND;
+            await client.sendAll(Buffer.alloc(TOTAL), { timeout: SEND_TIMEOUT });
+            taken = TOTAL;
             return "nothing: the kernel has taken all of it";
           } catch (error) {
             if (!(error instanceof SocketError)) throw error;
             taken = error.transferred ?? 0;
-            return `${error.code}: the kernel took ${bytesText(taken)} of ${bytesText(TO_SEND)}`;
+            return `${error.code}: the kernel took ${bytesText(taken)} of ${bytesText(TOTAL)}`;
           }
         },
         text:
