@@ -1,7 +1,7 @@
 // The columns of the table: the text of each cell, and the value by which rows are sorted. Also the filter of the rows.
 
 import type { SocketReport } from "../src/inspect/protocol.js";
-import { age, bytes, count, shortLine, shortName, visible } from "./format.js";
+import { ageText, byteCountText, countText, shortLine, shortName, visible } from "./format.js";
 
 export interface Column {
   readonly key: string;
@@ -9,7 +9,8 @@ export interface Column {
   /** A longer form of the title, for the tooltip. */
   readonly hint: string;
   /** Whether the cells have numbers, which are aligned to the right. */
-  readonly number?: boolean;
+  readonly isNumeric?: boolean;
+  /** The text of a cell. */
   readonly text: (row: SocketReport, now: number) => string;
   /** The value by which rows are sorted. */
   readonly order: (row: SocketReport) => number | string;
@@ -19,7 +20,7 @@ export interface Column {
 const addressOrder = (address: string | null): string =>
   (address ?? "\uffff").replace(/\d+/g, (digits) => digits.padStart(10, "0"));
 
-const queue = (value: number | null): string => (value === null ? "" : value === 0 ? "0" : bytes(value));
+const queueText = (value: number | null): string => (value === null ? "" : value === 0 ? "0" : byteCountText(value));
 
 const pendingText = (row: SocketReport): string => {
   const calls = new Map<string, number>();
@@ -27,17 +28,18 @@ const pendingText = (row: SocketReport): string => {
   return [...calls].map(([call, number]) => (number === 1 ? call : `${call} ×${number}`)).join(", ");
 };
 
-const transfer = ({ bytes: size, calls }: SocketReport["received"]): string =>
-  calls === 0 ? "0" : `${bytes(size)} · ${count(calls)}`;
+const transferText = ({ bytes: size, calls }: SocketReport["received"]): string =>
+  calls === 0 ? "0" : `${byteCountText(size)} · ${countText(calls)}`;
 
 export const COLUMNS: readonly Column[] = [
   {
     key: "fd",
     title: "fd",
     hint: "descriptor",
-    number: true,
+    isNumeric: true,
     text: (row) => (row.fd < 0 ? "–" : String(row.fd)),
     // Closed sockets have no descriptor, and come last.
+    // The descriptors of each thread come together.
     order: (row) => (row.fd < 0 ? Infinity : row.thread * 1e10 + row.fd),
   },
   {
@@ -74,47 +76,47 @@ export const COLUMNS: readonly Column[] = [
     key: "age",
     title: "age",
     hint: "age",
-    number: true,
-    text: (row, now) => age(now - row.since),
+    isNumeric: true,
+    text: (row, now) => ageText(now - row.since),
     order: (row) => -row.since,
   },
   {
     key: "received",
     title: "received",
     hint: "bytes and calls that received",
-    number: true,
-    text: (row) => transfer(row.received),
+    isNumeric: true,
+    text: (row) => transferText(row.received),
     order: (row) => row.received.bytes,
   },
   {
     key: "sent",
     title: "sent",
     hint: "bytes and calls that sent",
-    number: true,
-    text: (row) => transfer(row.sent),
+    isNumeric: true,
+    text: (row) => transferText(row.sent),
     order: (row) => row.sent.bytes,
   },
   {
     key: "receiveQueue",
     title: "recv-q",
     hint: "receive queue: bytes that the program has not read",
-    number: true,
-    text: (row) => queue(row.receiveQueue),
+    isNumeric: true,
+    text: (row) => queueText(row.receiveQueue),
     order: (row) => row.receiveQueue ?? -1,
   },
   {
     key: "sendQueue",
     title: "send-q",
     hint: "send queue: bytes that the peer has not acknowledged",
-    number: true,
-    text: (row) => queue(row.sendQueue),
+    isNumeric: true,
+    text: (row) => queueText(row.sendQueue),
     order: (row) => row.sendQueue ?? -1,
   },
   {
     key: "acceptQueue",
     title: "accept-q",
     hint: "accept queue: connections that wait for accept(), and the limit",
-    number: true,
+    isNumeric: true,
     text: (row) => (row.acceptQueue === null ? "" : `${row.acceptQueue.length} / ${row.acceptQueue.limit}`),
     order: (row) => row.acceptQueue?.length ?? -1,
   },
@@ -135,20 +137,25 @@ export const COLUMNS: readonly Column[] = [
 ];
 
 export interface Sorting {
+  /** The `key` of a column. */
   readonly key: string;
   readonly descending: boolean;
 }
 
+/** The rows to show. An empty text matches every row. */
 export interface Filter {
+  /** Words that must all be in the text of a row. */
   readonly words: string;
   readonly state: string;
   readonly kind: string;
   readonly thread: string;
+  /** Whether only rows with findings are shown. */
   readonly flagged: boolean;
 }
 
 export const NO_FILTER: Filter = { words: "", state: "", kind: "", thread: "", flagged: false };
 
+/** The value of `Filter.kind` for a row: family and type. */
 export const kindOf = (row: SocketReport): string => `${shortName(row.family)} ${shortName(row.type)}`;
 
 /** The text in which the words of the filter are searched. */
@@ -185,10 +192,11 @@ export function selectRows(rows: Iterable<SocketReport>, filter: Filter, sorting
   }
   const column = COLUMNS.find(({ key }) => key === sorting.key) ?? COLUMNS[0]!;
   const sign = sorting.descending ? -1 : 1;
-  const keyed = chosen.map((row) => ({ row, order: column.order(row) }));
-  keyed.sort((a, b) => {
+  // The value of each row is computed once, and not in each comparison.
+  const withOrder = chosen.map((row) => ({ row, order: column.order(row) }));
+  withOrder.sort((a, b) => {
     if (a.order !== b.order) return a.order < b.order ? -sign : sign;
     return a.row.thread - b.row.thread || a.row.fd - b.row.fd;
   });
-  return keyed.map(({ row }) => row);
+  return withOrder.map(({ row }) => row);
 }

@@ -1,7 +1,8 @@
 // Values as text for people. In text of peers, characters that are invisible or change the text around them are
 // escaped.
 
-export function bytes(count: number): string {
+/** A number of bytes, with its unit. */
+export function byteCountText(count: number): string {
   if (count < 1000) return `${count} B`;
   const units = ["kB", "MB", "GB", "TB"];
   let value = count;
@@ -13,12 +14,14 @@ export function bytes(count: number): string {
   return `${value < 10 ? value.toFixed(1) : Math.round(value)} ${units[unit]}`;
 }
 
-export const count = (value: number): string => value.toLocaleString("en-US");
+/** A number with commas between the thousands. */
+export const countText = (value: number): string => value.toLocaleString("en-US");
 
-export const plural = (value: number, noun: string): string => `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
+/** A number and a noun, which gets an "s" unless the number is 1. */
+export const plural = (value: number, noun: string): string => `${countText(value)} ${noun}${value === 1 ? "" : "s"}`;
 
-/** A duration in milliseconds as text, with at most two units. */
-export function age(milliseconds: number): string {
+/** A duration, with at most two units. */
+export function ageText(milliseconds: number): string {
   const seconds = Math.max(0, milliseconds) / 1000;
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
   if (seconds < 60) return `${Math.floor(seconds)} s`;
@@ -28,26 +31,28 @@ export function age(milliseconds: number): string {
   return hours < 48 ? `${hours} h ${minutes % 60} m` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
-export function microseconds(value: number): string {
+/** A duration in microseconds, with one unit. */
+export function microsecondsText(value: number): string {
   if (value < 1000) return `${value < 10 ? Number(value.toFixed(1)) : Math.round(value)} µs`;
   if (value < 1_000_000) return `${(value / 1000).toFixed(value < 10_000 ? 2 : 1)} ms`;
   return `${(value / 1_000_000).toFixed(2)} s`;
 }
 
+/** A time of Date.now() as `hours:minutes:seconds`. */
 export const clockTime = (time: number): string => {
   const date = new Date(time);
-  const two = (value: number): string => String(value).padStart(2, "0");
-  return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+  const twoDigits = (value: number): string => String(value).padStart(2, "0");
+  return `${twoDigits(date.getHours())}:${twoDigits(date.getMinutes())}:${twoDigits(date.getSeconds())}`;
 };
 
 /** Control characters, and characters that are invisible or change the direction of text. */
 const UNSAFE = /[\p{Cc}\p{Cf}\u2028\u2029\ud800-\udfff]/gu;
 
-const NAMED: Readonly<Record<string, string>> = { "\t": "\\t", "\n": "\\n", "\r": "\\r" };
+const SHORT_ESCAPES: Readonly<Record<string, string>> = { "\t": "\\t", "\n": "\\n", "\r": "\\r" };
 
 const escapeOf = (character: string): string => {
-  const named = NAMED[character];
-  if (named !== undefined) return named;
+  const short = SHORT_ESCAPES[character];
+  if (short !== undefined) return short;
   const code = character.codePointAt(0)!;
   return code < 0x100 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u{${code.toString(16)}}`;
 };
@@ -55,7 +60,7 @@ const escapeOf = (character: string): string => {
 /** Escapes a short text of a peer or of the program, which is shown in one line. */
 export const visible = (text: string): string => text.replace(UNSAFE, escapeOf);
 
-/** A piece of a payload: text as it is, or escapes of bytes that are no text. */
+/** A piece of a payload: unchanged text, or escapes of bytes and characters. */
 export interface Piece {
   readonly text: string;
   readonly escaped: boolean;
@@ -65,7 +70,8 @@ export interface Piece {
 function sequenceLength(data: Uint8Array, at: number): number {
   const first = data[at]!;
   const length = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
-  for (let next = 1; next < length; next++) if ((data[at + next] ?? 0) >> 6 !== 2) return 0;
+  // The other bytes of a sequence begin with the bits 10.
+  for (let next = 1; next < length; next++) if ((data[at + next] ?? 0) >> 6 !== 0b10) return 0;
   const second = data[at + 1] ?? 0;
   // Overlong forms, surrogates, and values above U+10FFFF are invalid.
   if ((first === 0xe0 && second < 0xa0) || (first === 0xed && second > 0x9f)) return 0;
@@ -73,11 +79,11 @@ function sequenceLength(data: Uint8Array, at: number): number {
   return length;
 }
 
-/** A payload as text with its lines. Each byte that is no UTF-8 and each unsafe character is escaped. */
+/** A payload as text. Line breaks stay, and are shown as `\n` too. Invalid UTF-8 and unsafe characters are escaped. */
 export function payloadText(data: Uint8Array): Piece[] {
   const decoder = new TextDecoder();
   const pieces: { text: string; escaped: boolean }[] = [];
-  const add = (text: string, escaped: boolean): void => {
+  const add = ({ text, escaped }: Piece): void => {
     const last = pieces.at(-1);
     if (last !== undefined && last.escaped === escaped) last.text += text;
     else pieces.push({ text, escaped });
@@ -85,7 +91,7 @@ export function payloadText(data: Uint8Array): Piece[] {
   for (let at = 0; at < data.length;) {
     const length = sequenceLength(data, at);
     if (length === 0) {
-      add(`\\x${data[at]!.toString(16).padStart(2, "0")}`, true);
+      add({ text: `\\x${data[at]!.toString(16).padStart(2, "0")}`, escaped: true });
       at++;
       continue;
     }
@@ -93,10 +99,10 @@ export function payloadText(data: Uint8Array): Piece[] {
     const character = decoder.decode(data.subarray(at, at + length)) || "\ufeff";
     at += length;
     if (character === "\n") {
-      add("\\n", true);
-      add("\n", false);
-    } else if (character.search(UNSAFE) === 0) add(escapeOf(character), true);
-    else add(character, false);
+      add({ text: "\\n", escaped: true });
+      add({ text: "\n", escaped: false });
+    } else if (character.search(UNSAFE) === 0) add({ text: escapeOf(character), escaped: true });
+    else add({ text: character, escaped: false });
   }
   return pieces;
 }
@@ -105,9 +111,9 @@ export function payloadText(data: Uint8Array): Piece[] {
 export function hexDump(data: Uint8Array): string {
   const lines: string[] = [];
   for (let at = 0; at < data.length; at += 8) {
-    const row = [...data.subarray(at, at + 8)];
-    const hex = row.map((byte) => byte.toString(16).padStart(2, "0"));
-    const ascii = row.map((byte) => (byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : "·")).join("");
+    const lineBytes = [...data.subarray(at, at + 8)];
+    const hex = lineBytes.map((byte) => byte.toString(16).padStart(2, "0"));
+    const ascii = lineBytes.map((byte) => (byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : "·")).join("");
     lines.push(`${at.toString(16).padStart(4, "0")}  ${hex.join(" ").padEnd(23)}  ${ascii}`);
   }
   return lines.join("\n");

@@ -4,28 +4,29 @@ import { render } from "preact";
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 
-import { age, clockTime, plural, visible } from "./format.js";
+import { ageText, clockTime, plural, visible } from "./format.js";
 import { Notice } from "./parts.js";
 import { SocketPage } from "./socketPage.js";
 import { type State, useStore, watch } from "./store.js";
 import { Table } from "./table.js";
 import { Tour } from "./tour.js";
 
+/** The view that the address names after `#`. */
 type Route =
   | { readonly view: "table" }
   | { readonly view: "socket"; readonly id: string }
   | { readonly view: "tour"; readonly lesson: string | null };
 
 function readRoute(): Route {
-  const [, view = "", name = ""] = /^#\/([^/]*)\/?(.*)$/.exec(location.hash) ?? [];
-  let value: string;
+  const [, view = "", escapedName = ""] = /^#\/([^/]*)\/?(.*)$/.exec(location.hash) ?? [];
+  let name: string;
   try {
-    value = decodeURIComponent(name);
+    name = decodeURIComponent(escapedName);
   } catch {
-    value = "";
+    name = "";
   }
-  if (view === "sockets" && value !== "") return { view: "socket", id: value };
-  if (view === "tour") return { view: "tour", lesson: value === "" ? null : value };
+  if (view === "sockets" && name !== "") return { view: "socket", id: name };
+  if (view === "tour") return { view: "tour", lesson: name === "" ? null : name };
   return { view: "table" };
 }
 
@@ -50,23 +51,23 @@ const THEME_NAMES: Readonly<Record<Theme, string>> = { auto: "Auto", light: "Lig
 
 /** Returns the setting, the theme that is shown (dark or light), and a function that selects the next setting. */
 function useTheme(): [Theme, string, () => void] {
-  const before = readSetting("berkeley-theme");
-  const [theme, setTheme] = useState<Theme>(THEMES.find((name) => name === before) ?? "auto");
-  const [systemDark, setSystemDark] = useState(() => matchMedia("(prefers-color-scheme: dark)").matches);
+  const savedTheme = readSetting("berkeley-theme");
+  const [theme, setTheme] = useState<Theme>(THEMES.find((name) => name === savedTheme) ?? "auto");
+  const [isSystemDark, setSystemDark] = useState(() => matchMedia("(prefers-color-scheme: dark)").matches);
   useEffect(() => {
     const query = matchMedia("(prefers-color-scheme: dark)");
     const listener = (): void => setSystemDark(query.matches);
     query.addEventListener("change", listener);
     return () => query.removeEventListener("change", listener);
   }, []);
-  const dark = theme === "dark" || (theme === "auto" && systemDark);
-  document.documentElement.dataset["theme"] = dark ? "dark" : "light";
+  const shownTheme = theme === "dark" || (theme === "auto" && isSystemDark) ? "dark" : "light";
+  document.documentElement.dataset["theme"] = shownTheme;
   const selectNext = (): void => {
     const next = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length]!;
     writeSetting("berkeley-theme", next);
     setTheme(next);
   };
-  return [theme, dark ? "dark" : "light", selectNext];
+  return [theme, shownTheme, selectNext];
 }
 
 const SHORTCUTS: readonly (readonly [string, string])[] = [
@@ -82,17 +83,18 @@ const SHORTCUTS: readonly (readonly [string, string])[] = [
   ["?", "this list"],
 ];
 
-/** Whether the element takes the letters that are typed. */
+/** Whether letters that are typed go into this element. */
 const isTyping = (target: HTMLElement | null): boolean =>
   (target?.closest('input:not([type="checkbox"]), select, textarea') ?? null) !== null;
 
 function App(): JSX.Element {
   const [route, setRoute] = useState(readRoute);
   const [theme, shownTheme, selectNextTheme] = useTheme();
-  const [keys, setKeys] = useState(readSetting("berkeley-keys") !== "off");
+  // Whether the keys of one letter are on.
+  const [letterKeys, setLetterKeys] = useState(readSetting("berkeley-keys") !== "off");
   const help = useRef<HTMLDialogElement>(null);
   const state = useStore();
-  const socket = route.view === "socket" ? route.id : null;
+  const socketId = route.view === "socket" ? route.id : null;
 
   useEffect(() => {
     const listener = (): void => {
@@ -102,7 +104,7 @@ function App(): JSX.Element {
     addEventListener("hashchange", listener);
     return () => removeEventListener("hashchange", listener);
   }, []);
-  useEffect(() => watch(socket), [socket]);
+  useEffect(() => watch(socketId), [socketId]);
   useEffect(() => {
     const title = state.process === null ? "" : `${visible(state.process.title)} (${state.process.pid}) – `;
     document.title = `${title}berkeley inspector`;
@@ -110,20 +112,22 @@ function App(): JSX.Element {
 
   useEffect(() => {
     const listener = (event: KeyboardEvent): void => {
-      if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || help.current?.open === true)
-        return;
+      const hasModifier = event.ctrlKey || event.metaKey || event.altKey;
+      if (hasModifier || event.defaultPrevented || help.current?.open === true) return;
       const target = event.target instanceof HTMLElement ? event.target : null;
       const search = document.querySelector<HTMLInputElement>("#search");
       if (event.key === "Escape") {
         if (target === search && search !== null) {
+          // The browser clears the search at the first Esc. The second one leaves the search.
           if (search.value === "") search.blur();
         } else if (route.view !== "table") location.hash = "#/";
         return;
       }
-      if (!keys || isTyping(target)) return;
+      if (!letterKeys || isTyping(target)) return;
       if (event.key === "/") {
         event.preventDefault();
         if (search === null) location.hash = "#/";
+        // After the table is drawn.
         setTimeout(() => document.querySelector<HTMLInputElement>("#search")?.focus());
       } else if (event.key === "s") location.hash = "#/";
       else if (event.key === "t") location.hash = "#/tour";
@@ -150,7 +154,7 @@ function App(): JSX.Element {
       </a>
       <header class="top">
         <a class="brand" href="#/">
-          <Mark />
+          <Logo />
           <span>
             berkeley <span class="brand-second">inspector</span>
           </span>
@@ -193,9 +197,9 @@ function App(): JSX.Element {
         <label class="check">
           <input
             type="checkbox"
-            checked={keys}
+            checked={letterKeys}
             onChange={(event) => {
-              setKeys(event.currentTarget.checked);
+              setLetterKeys(event.currentTarget.checked);
               writeSetting("berkeley-keys", event.currentTarget.checked ? "on" : "off");
             }}
           />
@@ -209,8 +213,7 @@ function App(): JSX.Element {
   );
 }
 
-/** The logo. */
-function Mark(): JSX.Element {
+function Logo(): JSX.Element {
   return (
     <svg class="mark" viewBox="0 0 32 32" aria-hidden="true">
       <rect width="32" height="32" rx="7" />
@@ -219,7 +222,7 @@ function Mark(): JSX.Element {
   );
 }
 
-const CONNECTIONS: Readonly<Record<State["connection"], string>> = {
+const CONNECTION_TEXTS: Readonly<Record<State["connection"], string>> = {
   connecting: "connecting",
   live: "live",
   lost: "connection lost",
@@ -233,7 +236,7 @@ function ProcessFacts({ state }: { readonly state: State }): JSX.Element {
     <div class="process">
       <span class={`link ${connection}`} role="status">
         <i aria-hidden="true" />
-        {CONNECTIONS[connection]}
+        {CONNECTION_TEXTS[connection]}
       </span>
       {process !== null && (
         <span class="process-facts">
@@ -255,14 +258,14 @@ function ProcessFacts({ state }: { readonly state: State }): JSX.Element {
 /** Notices about the connection to the process. While it is lost, the age of the data is updated every second. */
 function Banners({ state }: { readonly state: State }): JSX.Element {
   const { connection, time } = state;
-  const [, tick] = useState(0);
+  const [, redraw] = useState(0);
   const isDisconnected = connection === "lost" || connection === "silent";
   useEffect(() => {
     if (!isDisconnected) return undefined;
-    const timer = setInterval(() => tick(Date.now()), 1_000);
+    const timer = setInterval(() => redraw(Date.now()), 1_000);
     return () => clearInterval(timer);
   }, [isDisconnected]);
-  const staleText = time === 0 ? "" : ` What you see is from ${clockTime(time)}, ${age(Date.now() - time)} ago.`;
+  const staleText = time === 0 ? "" : ` What you see is from ${clockTime(time)}, ${ageText(Date.now() - time)} ago.`;
   return (
     <section class="banners" aria-label="Notices">
       <div role="alert">
@@ -287,8 +290,8 @@ function Banners({ state }: { readonly state: State }): JSX.Element {
   );
 }
 
-// Moves the token from the parameter to a folder of the address. The requests of the page are relative to the address,
-// so they have the token. After a reload the page still has it.
+// Moves the token from the parameter to the first folder of the address. The page requests relative addresses, so its
+// requests contain that folder. After a reload the page still has the token.
 const token = new URLSearchParams(location.search).get("token");
 if (token !== null) history.replaceState(null, "", `/${encodeURIComponent(token)}/${location.hash}`);
 

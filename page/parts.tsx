@@ -5,7 +5,7 @@ import type { ComponentChildren, JSX } from "preact";
 import type { Finding } from "../src/inspect/protocol.js";
 import { visible } from "./format.js";
 
-/** The class for the color of a state. The name of the state is always shown too, so the color is not the only sign. */
+/** The style class for the color of a state. */
 function toneOf(state: string): string {
   if (state === "ESTABLISHED" || state === "connected") return "good";
   if (state === "LISTEN" || state === "listening") return "listen";
@@ -18,7 +18,7 @@ export function StatePill({ state }: { readonly state: string }): JSX.Element {
   return <span class={`pill ${toneOf(state)}`}>{visible(state)}</span>;
 }
 
-const KINDS: Readonly<Record<Finding["kind"], string>> = {
+const KIND_TITLES: Readonly<Record<Finding["kind"], string>> = {
   leak: "Leak",
   idle: "Idle",
   stalled: "Stalled",
@@ -29,7 +29,7 @@ const KINDS: Readonly<Record<Finding["kind"], string>> = {
 export function FindingText({ finding }: { readonly finding: Finding }): JSX.Element {
   return (
     <span class="finding">
-      <b>{KINDS[finding.kind] ?? finding.kind}</b> {visible(finding.text)}
+      <b>{KIND_TITLES[finding.kind] ?? finding.kind}</b> {visible(finding.text)}
     </span>
   );
 }
@@ -46,6 +46,7 @@ export function Notice(props: {
   );
 }
 
+/** The text of a view that has nothing to show. */
 export function Empty(props: { readonly title: string; readonly children?: ComponentChildren }): JSX.Element {
   return (
     <div class="empty">

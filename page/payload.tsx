@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 
 import type { CallReport } from "../src/inspect/protocol.js";
-import { bytes, fromBase64, hexDump, payloadText } from "./format.js";
+import { byteCountText, fromBase64, hexDump, payloadText } from "./format.js";
 
 export function Payload({ payload }: { readonly payload: NonNullable<CallReport["payload"]> }): JSX.Element {
   const data = fromBase64(payload.base64);
@@ -11,8 +11,8 @@ export function Payload({ payload }: { readonly payload: NonNullable<CallReport[
   return (
     <details class="payload">
       <summary>
-        Payload, {bytes(payload.bytes)}
-        {isPartial && `, the first ${bytes(data.length)} recorded`}
+        Payload, {byteCountText(payload.bytes)}
+        {isPartial && `, the first ${byteCountText(data.length)} recorded`}
       </summary>
       <div class="payload-views">
         <pre class="payload-text" tabIndex={0} role="group" aria-label="Payload as text">

@@ -5,10 +5,12 @@ import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 
 import type { Sample } from "../src/inspect/protocol.js";
-import { bytes, clockTime, count, microseconds } from "./format.js";
+import { byteCountText, clockTime, countText, microsecondsText } from "./format.js";
 
+/** A line of a plot. */
 interface Series {
   readonly label: string;
+  /** The name of a color of the style sheet. */
   readonly color: string;
   readonly value: (sample: Sample) => number | null;
 }
@@ -20,35 +22,36 @@ interface Plot {
   readonly series: readonly Series[];
 }
 
+/** The plots, in the order of the page. The first four are of TCP connections. */
 const PLOTS: readonly Plot[] = [
   {
     title: "Round-trip time",
     hint: "smoothed, from a segment to its acknowledgement",
-    format: microseconds,
+    format: microsecondsText,
     series: [{ label: "RTT", color: "--blue", value: (sample) => sample.rtt }],
   },
   {
     title: "Congestion window",
     hint: "segments that may be under way",
-    format: count,
+    format: countText,
     series: [{ label: "window", color: "--violet", value: (sample) => sample.congestionWindow }],
   },
   {
     title: "Delivery rate",
     hint: "bytes per second that reached the peer, last measured",
-    format: (value) => `${bytes(value)}/s`,
+    format: (value) => `${byteCountText(value)}/s`,
     series: [{ label: "rate", color: "--green", value: (sample) => sample.deliveryRate }],
   },
   {
     title: "Retransmits",
     hint: "segments sent again, since the start",
-    format: count,
+    format: countText,
     series: [{ label: "segments", color: "--red", value: (sample) => sample.retransmits }],
   },
   {
     title: "Queues",
     hint: "bytes in the kernel",
-    format: bytes,
+    format: byteCountText,
     series: [
       { label: "receive", color: "--blue", value: (sample) => sample.receiveQueue },
       { label: "send", color: "--orange", value: (sample) => sample.sendQueue },
@@ -57,7 +60,7 @@ const PLOTS: readonly Plot[] = [
   {
     title: "Bytes",
     hint: "since the socket was made",
-    format: bytes,
+    format: byteCountText,
     series: [
       { label: "received", color: "--blue", value: (sample) => sample.bytesReceived },
       { label: "sent", color: "--orange", value: (sample) => sample.bytesSent },
@@ -65,7 +68,9 @@ const PLOTS: readonly Plot[] = [
   },
 ];
 
+/** The height of a plot in pixels. */
 const HEIGHT = 128;
+/** The value of a color of the style sheet. */
 const colorOf = (element: Element, name: string): string => getComputedStyle(element).getPropertyValue(name).trim();
 
 function optionsFor(element: HTMLElement, plot: Plot, width: number): uPlot.Options {
@@ -75,6 +80,7 @@ function optionsFor(element: HTMLElement, plot: Plot, width: number): uPlot.Opti
   return {
     width,
     height: HEIGHT,
+    // The unit of time is a millisecond.
     ms: 1,
     legend: { show: false },
     padding: [8, 8, 0, 0],
@@ -111,7 +117,7 @@ function PlotCard(props: {
 }): JSX.Element {
   const { plot, samples, theme } = props;
   const place = useRef<HTMLDivElement>(null);
-  const drawn = useRef<uPlot>(undefined);
+  const drawnPlot = useRef<uPlot>(undefined);
   const data = [
     samples.map(({ time }) => time),
     ...plot.series.map(({ value }) => samples.map(value)),
@@ -120,21 +126,21 @@ function PlotCard(props: {
   // uPlot gets the colors when the plot is made. So a change of the theme makes the plot again.
   useLayoutEffect(() => {
     const element = place.current!;
-    const made = new uPlot(optionsFor(element, plot, element.clientWidth || 300), data, element);
-    drawn.current = made;
+    const newPlot = new uPlot(optionsFor(element, plot, element.clientWidth || 300), data, element);
+    drawnPlot.current = newPlot;
     const observer = new ResizeObserver(() => {
-      if (element.clientWidth > 0) made.setSize({ width: element.clientWidth, height: HEIGHT });
+      if (element.clientWidth > 0) newPlot.setSize({ width: element.clientWidth, height: HEIGHT });
     });
     observer.observe(element);
     return () => {
       observer.disconnect();
-      made.destroy();
+      newPlot.destroy();
     };
   }, [plot, theme]);
-  useEffect(() => drawn.current?.setData(data), [samples, theme]);
+  useEffect(() => drawnPlot.current?.setData(data), [samples, theme]);
 
   const last = samples.at(-1);
-  const now = plot.series.map(({ label, color, value }) => {
+  const currentValues = plot.series.map(({ label, color, value }) => {
     const current = last === undefined ? null : value(last);
     return { label, color, text: current === null ? "–" : plot.format(current) };
   });
@@ -144,10 +150,10 @@ function PlotCard(props: {
       <figcaption>
         <span class="plot-title">{plot.title}</span>
         <span class="plot-now">
-          {now.map(({ label, color, text }) => (
+          {currentValues.map(({ label, color, text }) => (
             <span key={label}>
               <i class="swatch" style={{ background: `var(${color})` }} />
-              {now.length > 1 && <span class="faint">{label} </span>}
+              {currentValues.length > 1 && <span class="faint">{label} </span>}
               <b>{text}</b>
             </span>
           ))}
@@ -159,7 +165,7 @@ function PlotCard(props: {
         class="plot-place"
         role="img"
         data-points={drawnPoints}
-        aria-label={`${plot.title} over time; now ${now.map(({ label, text }) => `${label} ${text}`).join(", ")}`}
+        aria-label={`${plot.title} over time; now ${currentValues.map(({ label, text }) => `${label} ${text}`).join(", ")}`}
       />
     </figure>
   );
@@ -184,7 +190,7 @@ export function Plots({
         ))}
       </div>
       {plots.length < PLOTS.length - 1 && (
-        <p class="faint">The kernel has round-trip time, window, rate and retransmits of TCP connections alone.</p>
+        <p class="faint">The kernel has round-trip time, window, rate and retransmits only of TCP connections.</p>
       )}
     </>
   );

@@ -1,11 +1,11 @@
-// The calls of a socket and of its other end as a sequence diagram. Time goes down, and each end has a lane.
-// If the recorded calls prove that one end has sent data or a packet, an arrow between the lanes shows it.
+// The calls of a socket and of its other end as a sequence diagram. Time goes down, and each end has a lane. If the
+// recorded calls prove that one end has sent data or a packet, an arrow between the lanes shows that.
 
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 
 import type { CallReport, SocketDetail, SocketReport } from "../src/inspect/protocol.js";
-import { bytes, microseconds, plural, shortLine, visible } from "./format.js";
+import { byteCountText, microsecondsText, plural, shortLine, visible } from "./format.js";
 import { Payload } from "./payload.js";
 
 type Side = "left" | "right";
@@ -24,8 +24,8 @@ interface Event {
   readonly arrow: Arrow | null;
 }
 
-/** The number of latest calls that are drawn before the user asks for all. */
-const SHOWN = 200;
+/** The number of latest calls that are drawn until the user clicks on the button for the earlier ones. */
+const LATEST_CALLS = 200;
 
 const SENDS = /^(?:send|write|sendfile|splice)/;
 const RECEIVES = /^(?:recv|read)/;
@@ -37,19 +37,19 @@ const otherSide = (side: Side): Side => (side === "left" ? "right" : "left");
  * on the right if an accept() or listen() is recorded, and otherwise on the left.
  */
 function sidesOf({ socket, other, calls }: SocketDetail): { left: SocketReport | null; right: SocketReport | null } {
-  const connected = (id: string | undefined): boolean =>
-    id !== undefined && calls.some(({ socket: of, call }) => of === id && call === "connect");
-  const accepted = calls.some(({ call }) => call === "accept" || call === "listen");
-  if (connected(socket.id)) return { left: socket, right: other };
-  if (connected(other?.id) || accepted) return { left: other, right: socket };
+  const hasConnect = (id: string | undefined): boolean =>
+    id !== undefined && calls.some((call) => call.socket === id && call.call === "connect");
+  const hasAccept = calls.some(({ call }) => call === "accept" || call === "listen");
+  if (hasConnect(socket.id)) return { left: socket, right: other };
+  if (hasConnect(other?.id) || hasAccept) return { left: other, right: socket };
   return { left: socket, right: other };
 }
 
 /**
- * The packet that the kernel has sent for this call: FIN if a later read of the other end has returned 0, RST if it has
- * failed with ECONNRESET. Empty if no such read is recorded.
+ * The packet that the kernel has sent for a close() or shutdown(). It follows from the later reads of the other end:
+ * FIN if a read has returned 0, RST if it has failed with ECONNRESET. Empty if no such read is recorded.
  */
-function endOf(calls: readonly CallReport[], index: number): "FIN" | "RST" | "" {
+function endPacketOf(calls: readonly CallReport[], index: number): "FIN" | "RST" | "" {
   const { socket } = calls[index]!;
   for (const later of calls.slice(index + 1)) {
     if (later.socket === socket || !RECEIVES.test(later.call)) continue;
@@ -67,49 +67,55 @@ const endsSending = ({ call, errno, detail }: CallReport): boolean =>
 const UNIX_LABELS = { FIN: "end", RST: "reset" } as const;
 
 /** The arrow of close() and shutdown(). Only the first call that ends the sending makes the kernel send a FIN. */
-function arrowOfEnd(calls: readonly CallReport[], index: number, side: Side, tcp: boolean): Arrow | null {
+function arrowOfEnd(calls: readonly CallReport[], index: number, side: Side, isTcp: boolean): Arrow | null {
   const call = calls[index]!;
-  const label = endsSending(call) ? endOf(calls, index) : "";
-  const ended = calls.slice(0, index).some((one) => one.socket === call.socket && endsSending(one));
-  if (label === "" || (label === "FIN" && ended)) return null;
-  return { from: side, label: tcp ? label : UNIX_LABELS[label], kind: label === "RST" ? "error" : "control" };
+  const packet = endsSending(call) ? endPacketOf(calls, index) : "";
+  const hasEndedBefore = calls
+    .slice(0, index)
+    .some((earlier) => earlier.socket === call.socket && endsSending(earlier));
+  if (packet === "" || (packet === "FIN" && hasEndedBefore)) return null;
+  return { from: side, label: isTcp ? packet : UNIX_LABELS[packet], kind: packet === "RST" ? "error" : "control" };
 }
 
 /** Whether this is the first read of its socket that has returned the end of the stream. */
 const isFirstEnd = (calls: readonly CallReport[], index: number): boolean =>
   !calls
     .slice(0, index)
-    .some((one) => one.socket === calls[index]!.socket && RECEIVES.test(one.call) && one.result === 0);
+    .some((earlier) => earlier.socket === calls[index]!.socket && RECEIVES.test(earlier.call) && earlier.result === 0);
 
 /** Whether an earlier connect() of this socket would have blocked. */
-const connectsBefore = (calls: readonly CallReport[], index: number, socket: string): boolean =>
-  calls.slice(0, index).some((one) => one.socket === socket && one.call === "connect" && one.wouldBlock);
+const isConnecting = (calls: readonly CallReport[], index: number, socket: string): boolean =>
+  calls
+    .slice(0, index)
+    .some((earlier) => earlier.socket === socket && earlier.call === "connect" && earlier.wouldBlock);
 
-/** The arrow of a call; null for none. `both` says whether the calls of both ends are recorded. */
+/** The arrow of a call; null for none. `hasBothEnds` says whether the calls of both ends are recorded. */
 function arrowOf(
   calls: readonly CallReport[],
   index: number,
   side: Side,
-  both: boolean,
+  hasBothEnds: boolean,
   { type, family }: SocketReport,
 ): Arrow | null {
-  const tcp = type === "SOCK_STREAM" && family.startsWith("AF_INET");
+  const isTcp = type === "SOCK_STREAM" && family.startsWith("AF_INET");
   const { call, result, moved, errno, wouldBlock, socket } = calls[index]!;
-  // After EINPROGRESS the library calls connect() again, which returns the result.
-  const again = call === "connect" && connectsBefore(calls, index, socket);
-  if (call === "connect" && tcp && !again && (errno === null || wouldBlock))
-    return { from: side, label: "SYN", kind: "control" };
-  if (call === "connect" && tcp && errno === "ECONNREFUSED")
-    return { from: otherSide(side), label: "RST", kind: "error" };
-  if (moved?.sent === true && moved.bytes > 0) return { from: side, label: bytes(moved.bytes), kind: "data" };
+  if (call === "connect" && isTcp) {
+    // After EINPROGRESS the library calls connect() again, which returns the result and sends no SYN.
+    const isRepeated = isConnecting(calls, index, socket);
+    if (!isRepeated && (errno === null || wouldBlock)) return { from: side, label: "SYN", kind: "control" };
+    if (errno === "ECONNREFUSED") return { from: otherSide(side), label: "RST", kind: "error" };
+  }
+  if (moved?.sent === true && moved.bytes > 0) return { from: side, label: byteCountText(moved.bytes), kind: "data" };
   if (call === "close" || call === "shutdown") {
     // The end of a datagram socket sends nothing. A read of 0 bytes at the other end was an empty datagram.
-    return both && type !== "SOCK_DGRAM" ? arrowOfEnd(calls, index, side, tcp) : null;
+    return hasBothEnds && type !== "SOCK_DGRAM" ? arrowOfEnd(calls, index, side, isTcp) : null;
   }
-  if ((!RECEIVES.test(call) && moved?.sent !== false) || both) return null;
-  // Without the calls of the other end, its arrows follow from the reads of this end.
-  if (moved !== null && moved.bytes > 0) return { from: otherSide(side), label: bytes(moved.bytes), kind: "data" };
-  if (result === 0 && tcp)
+  // Only if the calls of the other end are missing, its arrows follow from the reads of this end.
+  const isRead = RECEIVES.test(call) || moved?.sent === false;
+  if (!isRead || hasBothEnds) return null;
+  if (moved !== null && moved.bytes > 0)
+    return { from: otherSide(side), label: byteCountText(moved.bytes), kind: "data" };
+  if (result === 0 && isTcp)
     return isFirstEnd(calls, index) ? { from: otherSide(side), label: "FIN", kind: "control" } : null;
   if (errno === "ECONNRESET") return { from: otherSide(side), label: "RST", kind: "error" };
   return null;
@@ -119,16 +125,15 @@ function eventsOf(detail: SocketDetail): Event[] {
   const { left } = sidesOf(detail);
   const { calls, other, socket } = detail;
   // The calls of the other end can be missing: Node makes those of a TLS connection, and a busy thread sends no calls.
-  const both = other !== null && calls.some((call) => call.socket === other.id);
+  const hasBothEnds = other !== null && calls.some((call) => call.socket === other.id);
   return calls.map((call, index) => {
-    const ofOther = call.socket === other?.id;
-    const owner = ofOther ? other : socket;
+    const owner = call.socket === other?.id ? other : socket;
     const side: Side = owner === left ? "left" : "right";
-    return { call, side, arrow: arrowOf(calls, index, side, both, socket) };
+    return { call, side, arrow: arrowOf(calls, index, side, hasBothEnds, socket) };
   });
 }
 
-function resultOf(call: CallReport): JSX.Element {
+function Result({ call }: { readonly call: CallReport }): JSX.Element {
   if (call.wouldBlock) {
     return (
       <span class="result waits" title={`The kernel returned ${call.errno ?? "EAGAIN"}; the library waits`}>
@@ -138,15 +143,16 @@ function resultOf(call: CallReport): JSX.Element {
   }
   if (call.errno !== null) return <span class="result failed">{visible(call.errno)}</span>;
   if (call.result === null) return <span class="result" />;
-  const data = SENDS.test(call.call) || RECEIVES.test(call.call);
+  const isByteCount = SENDS.test(call.call) || RECEIVES.test(call.call);
   return (
     <span class="result">
-      {data ? plural(call.moved?.bytes ?? call.result, "byte") : call.result === 0 ? "ok" : String(call.result)}
+      {isByteCount ? plural(call.moved?.bytes ?? call.result, "byte") : call.result === 0 ? "ok" : String(call.result)}
     </span>
   );
 }
 
-function Lane({ socket, side, name }: { socket: SocketReport | null; side: Side; name: string }): JSX.Element {
+/** The title of a lane. */
+function LaneHead({ socket, side, name }: { socket: SocketReport | null; side: Side; name: string }): JSX.Element {
   return (
     <div class={`lane-head ${side}`}>
       <b>{name}</b>
@@ -162,11 +168,11 @@ function Lane({ socket, side, name }: { socket: SocketReport | null; side: Side;
 
 export function Sequence(props: { readonly detail: SocketDetail; readonly dropped: number }): JSX.Element {
   const { detail, dropped } = props;
-  const [all, setAll] = useState(false);
+  const [showsAll, setShowsAll] = useState(false);
   const { left, right } = sidesOf(detail);
   const events = eventsOf(detail);
-  const shown = all ? events : events.slice(-SHOWN);
-  const first = events[0]?.call.start ?? 0;
+  const shown = showsAll ? events : events.slice(-LATEST_CALLS);
+  const firstStart = events[0]?.call.start ?? 0;
   if (events.length === 0) {
     return (
       <p class="faint">
@@ -179,11 +185,11 @@ export function Sequence(props: { readonly detail: SocketDetail; readonly droppe
   return (
     <div class="sequence">
       <div class="lanes">
-        <Lane socket={left} side="left" name={nameOf(left)} />
-        <Lane socket={right} side="right" name={nameOf(right)} />
+        <LaneHead socket={left} side="left" name={nameOf(left)} />
+        <LaneHead socket={right} side="right" name={nameOf(right)} />
       </div>
       {shown.length < events.length && (
-        <button type="button" class="quiet" onClick={() => setAll(true)}>
+        <button type="button" class="quiet" onClick={() => setShowsAll(true)}>
           Show {plural(events.length - shown.length, "earlier call")}
         </button>
       )}
@@ -195,11 +201,13 @@ export function Sequence(props: { readonly detail: SocketDetail; readonly droppe
                 <code>
                   <b>{visible(call.call)}</b>({visible(call.detail)})
                 </code>
-                {resultOf(call)}
+                <Result call={call} />
               </div>
               <div class="call-facts">
-                <span title="time since the first call">+{microseconds(Math.max(0, call.start - first) * 1000)}</span>
-                <span title="time in the kernel">took {microseconds(call.duration)}</span>
+                <span title="time since the first call">
+                  +{microsecondsText(Math.max(0, call.start - firstStart) * 1000)}
+                </span>
+                <span title="time in the kernel">took {microsecondsText(call.duration)}</span>
                 {call.line !== null && <span title={visible(call.line)}>{shortLine(call.line)}</span>}
                 {call.socket !== detail.socket.id && call.socket !== detail.other?.id && (
                   <span>socket {visible(call.socket)}</span>

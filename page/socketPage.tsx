@@ -4,7 +4,7 @@ import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 
 import type { SocketDetail, SocketReport } from "../src/inspect/protocol.js";
-import { age, bytes, clockTime, plural, shortLine, shortName, visible } from "./format.js";
+import { ageText, byteCountText, clockTime, plural, shortLine, shortName, visible } from "./format.js";
 import { Empty, FindingText, Notice, StatePill } from "./parts.js";
 import { Plots } from "./plots.js";
 import { Sequence } from "./sequence.js";
@@ -19,7 +19,7 @@ function Fact({ name, children }: { readonly name: string; readonly children: Co
   );
 }
 
-const sizeOf = (value: number | null): string => (value === null ? "–" : bytes(value));
+const queueText = (value: number | null): string => (value === null ? "–" : byteCountText(value));
 
 function Facts({ socket, other, now }: { socket: SocketReport; other: SocketReport | null; now: number }): JSX.Element {
   const { received, sent, acceptQueue } = socket;
@@ -39,16 +39,16 @@ function Facts({ socket, other, now }: { socket: SocketReport; other: SocketRepo
           </a>
         )}
       </Fact>
-      <Fact name="Age">{age(now - socket.since)}</Fact>
+      <Fact name="Age">{ageText(now - socket.since)}</Fact>
       <Fact name="Received">
-        {bytes(received.bytes)} in {plural(received.calls, "call")}
+        {byteCountText(received.bytes)} in {plural(received.calls, "call")}
       </Fact>
       <Fact name="Sent">
-        {bytes(sent.bytes)} in {plural(sent.calls, "call")}
+        {byteCountText(sent.bytes)} in {plural(sent.calls, "call")}
       </Fact>
       {acceptQueue === null ? (
         <Fact name="Queues">
-          receive {sizeOf(socket.receiveQueue)}, send {sizeOf(socket.sendQueue)}
+          receive {queueText(socket.receiveQueue)}, send {queueText(socket.sendQueue)}
         </Fact>
       ) : (
         <Fact name="Accept queue">
@@ -63,7 +63,7 @@ function Facts({ socket, other, now }: { socket: SocketReport; other: SocketRepo
           ? "no call"
           : socket.pending.map((pending, index) => (
               <span key={index} class="pending">
-                <code>{visible(pending.call)}</code> for {age(pending.waited)}
+                <code>{visible(pending.call)}</code> for {ageText(pending.waited)}
                 {pending.line !== null && ` at ${shortLine(pending.line)}`}
               </span>
             ))}
@@ -104,12 +104,13 @@ export function SocketPage(props: { readonly id: string; readonly state: State; 
   const { id, state, theme } = props;
   const { detail } = state;
   const heading = useRef<HTMLHeadingElement>(null);
-  const ready = detail !== null && detail.socket.id === id;
-  useEffect(() => heading.current?.focus({ preventScroll: true }), [id, ready]);
-  if (!ready) {
+  // Until the first event of this socket, the detail may be that of another one.
+  const isLoaded = detail !== null && detail.socket.id === id;
+  useEffect(() => heading.current?.focus({ preventScroll: true }), [id, isLoaded]);
+  if (!isLoaded) {
     return (
       <main class="page" id="main">
-        <Back />
+        <BackLink />
         {state.gone ? (
           <Empty title="There is no such socket">
             <p>It is closed. The inspector keeps no record of closed sockets.</p>
@@ -123,7 +124,7 @@ export function SocketPage(props: { readonly id: string; readonly state: State; 
   const { socket, other, samples, options } = detail;
   return (
     <main class="page" id="main">
-      <Back />
+      <BackLink />
       <header class="socket-head">
         <h1 ref={heading} tabIndex={-1}>
           <span class="kind">
@@ -169,7 +170,7 @@ export function SocketPage(props: { readonly id: string; readonly state: State; 
   );
 }
 
-function Back(): JSX.Element {
+function BackLink(): JSX.Element {
   return (
     <p class="back">
       <a href="#/">← All sockets</a>

@@ -1,11 +1,12 @@
-// The live table of all sockets. One row has the tab stop; the arrow keys move it.
+// The live table of all sockets. Tab moves the focus only to one row, the active one. The arrow keys make another row
+// active.
 
 import type { JSX } from "preact";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 
 import type { SocketReport } from "../src/inspect/protocol.js";
 import { COLUMNS, type Filter, kindOf, NO_FILTER, selectRows, type Sorting } from "./columns.js";
-import { count, plural, visible } from "./format.js";
+import { countText, plural, visible } from "./format.js";
 import { Empty, FindingText, StatePill } from "./parts.js";
 import type { State } from "./store.js";
 import { useVirtualRows } from "./virtual.js";
@@ -13,21 +14,25 @@ import { useVirtualRows } from "./virtual.js";
 const HEADER_HEIGHT = 34;
 const ROW_HEIGHT = 33;
 
-/** The state of the table, kept while the page shows another view. */
-let saved: { filter: Filter; sorting: Sorting; active: string | null; scrolled: number } = {
+/** The state of the table, kept while the page shows another view. `activeId` is the id of the active row. */
+let saved: { filter: Filter; sorting: Sorting; activeId: string | null; scrollTop: number } = {
   filter: NO_FILTER,
   sorting: { key: "fd", descending: false },
-  active: null,
-  scrolled: 0,
+  activeId: null,
+  scrollTop: 0,
 };
 
 const valuesOf = (rows: Iterable<SocketReport>, valueOf: (row: SocketReport) => string): string[] =>
   [...new Set([...rows].map(valueOf))].toSorted();
 
+/** A list from which one value of the filter is chosen. */
 function Choice(props: {
   readonly label: string;
+  /** The chosen value; empty for all. */
   readonly value: string;
+  /** The text for "all". */
   readonly all: string;
+  /** The values, and their texts. */
   readonly values: readonly (readonly [string, string])[];
   readonly onChoice: (value: string) => void;
 }): JSX.Element {
@@ -50,80 +55,88 @@ export function Table({ state }: { readonly state: State }): JSX.Element {
   const { rows, time } = state;
   const [filter, setFilter] = useState(saved.filter);
   const [sorting, setSorting] = useState(saved.sorting);
-  const [active, setActive] = useState(saved.active);
+  const [activeId, setActiveId] = useState(saved.activeId);
   const scroller = useRef<HTMLDivElement>(null);
-  saved = { ...saved, filter, sorting, active };
+  saved = { ...saved, filter, sorting, activeId };
 
   const shown = useMemo(() => selectRows(rows.values(), filter, sorting), [rows, filter, sorting]);
-  const keys = useMemo(() => shown.map(({ id }) => id), [shown]);
+  const ids = useMemo(() => shown.map(({ id }) => id), [shown]);
   const states = useMemo(() => valuesOf(rows.values(), (row) => row.state), [rows]);
   const kinds = useMemo(() => valuesOf(rows.values(), kindOf), [rows]);
   const threads = useMemo(() => valuesOf(rows.values(), (row) => String(row.thread)), [rows]);
-  const flagged = useMemo(() => [...rows.values()].filter((row) => row.findings.length > 0).length, [rows]);
+  const flaggedCount = useMemo(() => [...rows.values()].filter((row) => row.findings.length > 0).length, [rows]);
 
-  const found = active === null ? -1 : keys.indexOf(active);
-  const activeIndex = found < 0 && keys.length > 0 ? 0 : found;
-  const virtual = useVirtualRows({ keys, scroller, rowHeight: ROW_HEIGHT, headerHeight: HEADER_HEIGHT, activeIndex });
+  const foundIndex = activeId === null ? -1 : ids.indexOf(activeId);
+  // If the active row is gone, the first one is active.
+  const activeIndex = foundIndex < 0 && ids.length > 0 ? 0 : foundIndex;
+  const virtual = useVirtualRows({
+    keys: ids,
+    scroller,
+    rowHeight: ROW_HEIGHT,
+    headerHeight: HEADER_HEIGHT,
+    activeIndex,
+  });
 
   useEffect(() => {
-    scroller.current?.scrollTo(0, saved.scrolled);
+    scroller.current?.scrollTo(0, saved.scrollTop);
     const element = scroller.current;
     return () => {
-      saved.scrolled = element?.scrollTop ?? 0;
+      saved.scrollTop = element?.scrollTop ?? 0;
     };
   }, []);
 
-  const change = (changes: Partial<Filter>): void => {
+  const changeFilter = (changes: Partial<Filter>): void => {
     setFilter({ ...filter, ...changes });
     scroller.current?.scrollTo(0, 0);
   };
   const sortBy = (key: string): void => {
     setSorting({ key, descending: sorting.key === key ? !sorting.descending : false });
   };
-  // The row that gets the focus when it is drawn.
-  const wantsFocus = useRef<string | null>(null);
-  // The active row after the most recent key press. The next one can come before the table is drawn again.
-  const latest = useRef<string | undefined>(undefined);
-  latest.current = keys[activeIndex];
+  // The id of the row that gets the focus when it is drawn.
+  const idToFocus = useRef<string | null>(null);
+  // The id of the active row after the latest key press. Another key press can come before the table is drawn again.
+  const latestId = useRef<string | undefined>(undefined);
+  latestId.current = ids[activeIndex];
   const moveTo = (index: number): void => {
-    const next = Math.max(0, Math.min(keys.length - 1, index));
-    const key = keys[next];
-    if (key === undefined) return;
-    wantsFocus.current = key;
-    latest.current = key;
-    setActive(key);
+    const next = Math.max(0, Math.min(ids.length - 1, index));
+    const id = ids[next];
+    if (id === undefined) return;
+    idToFocus.current = id;
+    latestId.current = id;
+    setActiveId(id);
     virtual.scrollToIndex(next, { align: "auto" });
   };
   useLayoutEffect(() => {
-    if (wantsFocus.current === null) return;
+    if (idToFocus.current === null) return;
     const row = scroller.current?.querySelector<HTMLElement>('[role="row"][tabindex="0"]');
-    if (row?.dataset["id"] !== wantsFocus.current) return;
-    wantsFocus.current = null;
+    if (row?.dataset["id"] !== idToFocus.current) return;
+    idToFocus.current = null;
     row.focus({ preventScroll: true });
   });
   const onKey = (event: KeyboardEvent): void => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (!(event.target instanceof HTMLElement) || event.target.getAttribute("role") !== "row") return;
-    const page = Math.max(1, Math.floor(((scroller.current?.clientHeight ?? 400) - HEADER_HEIGHT) / ROW_HEIGHT) - 1);
-    const at = latest.current === undefined ? 0 : keys.indexOf(latest.current);
-    const moves: Readonly<Record<string, number>> = {
+    const height = scroller.current?.clientHeight ?? 400;
+    const rowsOfScreen = Math.max(1, Math.floor((height - HEADER_HEIGHT) / ROW_HEIGHT) - 1);
+    const at = latestId.current === undefined ? 0 : ids.indexOf(latestId.current);
+    const indexByKey: Readonly<Record<string, number>> = {
       ArrowDown: at + 1,
       ArrowUp: at - 1,
-      PageDown: at + page,
-      PageUp: at - page,
+      PageDown: at + rowsOfScreen,
+      PageUp: at - rowsOfScreen,
       Home: 0,
-      End: keys.length - 1,
+      End: ids.length - 1,
     };
-    const move = moves[event.key];
-    if (move !== undefined) {
+    const index = indexByKey[event.key];
+    if (index !== undefined) {
       event.preventDefault();
-      moveTo(move);
-    } else if (event.key === "Enter" && latest.current !== undefined) {
-      openSocket(latest.current);
+      moveTo(index);
+    } else if (event.key === "Enter" && latestId.current !== undefined) {
+      openSocket(latestId.current);
     }
   };
 
-  const filtered = shown.length !== rows.size;
+  const isFiltered = shown.length !== rows.size;
   return (
     <main class="table-view" id="main">
       <h1 class="hidden">Sockets</h1>
@@ -137,7 +150,7 @@ export function Table({ state }: { readonly state: State }): JSX.Element {
             autocomplete="off"
             spellcheck={false}
             value={filter.words}
-            onInput={(event) => change({ words: event.currentTarget.value })}
+            onInput={(event) => changeFilter({ words: event.currentTarget.value })}
           />
           <kbd aria-hidden="true">/</kbd>
         </label>
@@ -146,14 +159,14 @@ export function Table({ state }: { readonly state: State }): JSX.Element {
           all="All kinds"
           value={filter.kind}
           values={kinds.map((kind) => [kind, kind])}
-          onChoice={(kind) => change({ kind })}
+          onChoice={(kind) => changeFilter({ kind })}
         />
         <Choice
           label="State"
           all="All states"
           value={filter.state}
           values={states.map((name) => [name, name])}
-          onChoice={(name) => change({ state: name })}
+          onChoice={(name) => changeFilter({ state: name })}
         />
         {threads.length > 1 && (
           <Choice
@@ -161,16 +174,16 @@ export function Table({ state }: { readonly state: State }): JSX.Element {
             all="All threads"
             value={filter.thread}
             values={threads.map((thread) => [thread, thread === "0" ? "main" : `worker ${thread}`])}
-            onChoice={(thread) => change({ thread })}
+            onChoice={(thread) => changeFilter({ thread })}
           />
         )}
         <label class="check">
           <input
             type="checkbox"
             checked={filter.flagged}
-            onChange={(event) => change({ flagged: event.currentTarget.checked })}
+            onChange={(event) => changeFilter({ flagged: event.currentTarget.checked })}
           />
-          Flagged <span class={flagged > 0 ? "badge" : "badge none"}>{count(flagged)}</span>
+          Flagged <span class={flaggedCount > 0 ? "badge" : "badge none"}>{countText(flaggedCount)}</span>
         </label>
         <label class="choice narrow-only">
           <span>Sort by</span>
@@ -186,9 +199,9 @@ export function Table({ state }: { readonly state: State }): JSX.Element {
           </select>
         </label>
         <p class="count" role="status">
-          {filtered ? `${count(shown.length)} of ${plural(rows.size, "socket")}` : plural(rows.size, "socket")}
+          {isFiltered ? `${countText(shown.length)} of ${plural(rows.size, "socket")}` : plural(rows.size, "socket")}
         </p>
-        {filtered && (
+        {isFiltered && (
           <button type="button" class="quiet" onClick={() => setFilter(NO_FILTER)}>
             Show all
           </button>
@@ -205,18 +218,18 @@ export function Table({ state }: { readonly state: State }): JSX.Element {
           <div role="rowgroup" class="grid-head">
             <div role="row" class="grid-row head" aria-rowindex={1}>
               {COLUMNS.map((column) => {
-                const sorted = sorting.key === column.key;
+                const isSorted = sorting.key === column.key;
                 return (
                   <div
                     key={column.key}
                     role="columnheader"
-                    class={`cell ${column.key} ${column.number ? "number" : ""}`}
-                    aria-sort={sorted ? (sorting.descending ? "descending" : "ascending") : "none"}
+                    class={`cell ${column.key} ${column.isNumeric ? "number" : ""}`}
+                    aria-sort={isSorted ? (sorting.descending ? "descending" : "ascending") : "none"}
                   >
                     <button type="button" title={column.hint} onClick={() => sortBy(column.key)}>
                       {column.title}
                       <span class="arrow" aria-hidden="true">
-                        {sorted ? (sorting.descending ? "▾" : "▴") : ""}
+                        {isSorted ? (sorting.descending ? "▾" : "▴") : ""}
                       </span>
                     </button>
                   </div>
@@ -244,7 +257,7 @@ export function Table({ state }: { readonly state: State }): JSX.Element {
                   style={{ transform: `translateY(${item.start}px)` }}
                   tabIndex={item.index === activeIndex ? 0 : -1}
                   aria-rowindex={item.index + 2}
-                  onFocus={() => setActive(row.id)}
+                  onFocus={() => setActiveId(row.id)}
                   onClick={() => openSocket(row.id)}
                 >
                   <Cells row={row} now={time} />
@@ -264,14 +277,14 @@ function Cells({ row, now }: { readonly row: SocketReport; readonly now: number 
     <>
       {COLUMNS.map((column) => {
         const text = column.text(row, now);
-        const full = column.key === "line" ? visible(row.line ?? "") : text;
+        const fullText = column.key === "line" ? visible(row.line ?? "") : text;
         return (
           <div
             key={column.key}
             role="gridcell"
-            class={`cell ${column.key} ${column.number ? "number" : ""} ${text === "0" || text === "–" ? "zero" : ""}`}
+            class={`cell ${column.key} ${column.isNumeric ? "number" : ""} ${text === "0" || text === "–" ? "zero" : ""}`}
             data-title={column.title}
-            title={full}
+            title={fullText}
           >
             {column.key === "state" ? <StatePill state={row.state} /> : text}
           </div>

@@ -1,13 +1,15 @@
-// The tour: lessons on real sockets, in steps. The process runs each step, and reports the states, queues and packets.
+// The tour: lessons on real sockets, in steps. The process runs each step, and reports states, queues and packets.
 
-import type { ComponentChildren, JSX } from "preact";
+import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 
-import type { LessonPacket, LessonRun, LessonSocket, LessonStep, LessonSummary } from "../src/inspect/protocol.js";
-import { bytes, plural, visible } from "./format.js";
-import { Empty, Notice, StatePill } from "./parts.js";
+import type { LessonPacket, LessonRun, LessonStep, LessonSummary } from "../src/inspect/protocol.js";
+import { byteCountText, plural, visible } from "./format.js";
+import { KernelTable } from "./kernelTable.js";
+import { Empty, Notice } from "./parts.js";
 import { ArrowLine } from "./sequence.js";
 
+/** Sends a request to the process. Throws an error whose message is for the user. */
 async function request<T>(method: string, path: string): Promise<T> {
   let response: Response;
   try {
@@ -23,11 +25,10 @@ async function request<T>(method: string, path: string): Promise<T> {
   return (response.status === 204 ? undefined : await response.json()) as T;
 }
 
+/** Ends a run. `keepalive` lets the request complete after the page was left. */
 const endRun = (id: string): void => {
   void fetch(`api/runs/${encodeURIComponent(id)}`, { method: "DELETE", keepalive: true }).catch(() => undefined);
 };
-
-const continues = (kind: "next" | "all", run: LessonRun): boolean => kind === "all" && !run.done;
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
@@ -60,7 +61,7 @@ export function Tour({ lesson }: { readonly lesson: string | null }): JSX.Elemen
   }
   const index = lessons.findIndex(({ name }) => name === lesson);
   const chosen = lessons[index];
-  if (chosen !== undefined) return <Lesson key={chosen.name} lesson={chosen} next={lessons[index + 1]} />;
+  if (chosen !== undefined) return <Lesson key={chosen.name} lesson={chosen} nextLesson={lessons[index + 1]} />;
   return (
     <main class="page" id="main">
       <h1>Tour</h1>
@@ -86,69 +87,72 @@ export function Tour({ lesson }: { readonly lesson: string | null }): JSX.Elemen
 
 function Lesson({
   lesson,
-  next,
+  nextLesson,
 }: {
   readonly lesson: LessonSummary;
-  readonly next: LessonSummary | undefined;
+  readonly nextLesson: LessonSummary | undefined;
 }): JSX.Element {
   const [run, setRun] = useState<LessonRun | null>(null);
-  const [busy, setBusy] = useState<"" | "next" | "all">("");
+  // Whether steps run: what the page shows.
+  const [isBusy, setBusy] = useState(false);
   const [error, setError] = useState("");
-  const id = useRef<string | null>(null);
-  const stopped = useRef(false);
-  const working = useRef(false);
-  const latest = useRef<HTMLHeadingElement>(null);
+  const runId = useRef<string | null>(null);
+  // Whether the user has left the lesson.
+  const hasLeft = useRef(false);
+  // As `isBusy`, but changes at once, so that a second click has no effect.
+  const isWorking = useRef(false);
+  const latestHeading = useRef<HTMLHeadingElement>(null);
   const steps = run?.steps ?? [];
-  const done = run?.done ?? false;
+  const isDone = run?.done ?? false;
+  const endCurrentRun = (): void => {
+    if (runId.current !== null) endRun(runId.current);
+    runId.current = null;
+  };
 
   useEffect(() => {
-    const leave = (): void => {
-      if (id.current !== null) endRun(id.current);
-      id.current = null;
-    };
-    addEventListener("pagehide", leave);
+    addEventListener("pagehide", endCurrentRun);
     return () => {
-      stopped.current = true;
-      removeEventListener("pagehide", leave);
-      leave();
+      hasLeft.current = true;
+      removeEventListener("pagehide", endCurrentRun);
+      endCurrentRun();
     };
   }, []);
   // Scrolls to the latest step.
   useEffect(() => {
-    if (steps.length > 0) latest.current?.scrollIntoView({ block: "start" });
+    if (steps.length > 0) latestHeading.current?.scrollIntoView({ block: "start" });
   }, [steps.length]);
 
-  const step = async (): Promise<LessonRun> => {
-    if (id.current === null) {
+  /** Runs one step, and before the first step starts the run. */
+  const runStep = async (): Promise<LessonRun> => {
+    if (runId.current === null) {
       const started = await request<LessonRun>("POST", `api/lessons/${encodeURIComponent(lesson.name)}`);
-      id.current = started.id;
+      runId.current = started.id;
       if (started.steps.length > 0) return started;
     }
-    return request<LessonRun>("POST", `api/runs/${encodeURIComponent(id.current)}/next`);
+    return request<LessonRun>("POST", `api/runs/${encodeURIComponent(runId.current)}/next`);
   };
-  const go = async (kind: "next" | "all"): Promise<void> => {
-    if (working.current) return;
-    working.current = true;
-    setBusy(kind);
+  /** Runs at most `max` steps. */
+  const runSteps = async (max: number): Promise<void> => {
+    if (isWorking.current) return;
+    isWorking.current = true;
+    setBusy(true);
     setError("");
     try {
-      let now: LessonRun;
-      // Each step depends on the previous one.
-      do {
-        now = await step();
-        if (stopped.current) return;
-        setRun(now);
-      } while (continues(kind, now));
+      for (let count = 0; count < max; count++) {
+        const latestRun = await runStep();
+        if (hasLeft.current) return;
+        setRun(latestRun);
+        if (latestRun.done) break;
+      }
     } catch (reason) {
       setError(messageOf(reason));
     }
-    working.current = false;
-    setBusy("");
+    isWorking.current = false;
+    setBusy(false);
   };
   const startOver = (): void => {
-    if (working.current) return;
-    if (id.current !== null) endRun(id.current);
-    id.current = null;
+    if (isWorking.current) return;
+    endCurrentRun();
     setRun(null);
     setError("");
   };
@@ -162,16 +166,16 @@ function Lesson({
       </p>
       <h1>{lesson.title}</h1>
       <p class="lead">{lesson.about}</p>
-      {steps.length === 0 && busy === "" && error === "" && (
+      {steps.length === 0 && !isBusy && error === "" && (
         <p class="faint">Nothing has run yet. “Next step” runs the first line of code.</p>
       )}
       <ol class="steps">
-        {steps.map((one, index) => (
+        {steps.map((step, index) => (
           <Step
             key={index}
             number={index + 1}
-            step={one}
-            heading={index === steps.length - 1 ? latest : null}
+            step={step}
+            heading={index === steps.length - 1 ? latestHeading : null}
             ends={endsOf(steps)}
           />
         ))}
@@ -188,45 +192,48 @@ function Lesson({
         </Notice>
       )}
       <div class="lesson-bar">
-        {done ? (
+        {isDone ? (
           <>
             <button type="button" class="primary" onClick={startOver}>
               Start over
             </button>
-            {next !== undefined && (
-              <a class="button" href={`#/tour/${encodeURIComponent(next.name)}`}>
-                Next lesson: {next.title}
+            {nextLesson !== undefined && (
+              <a class="button" href={`#/tour/${encodeURIComponent(nextLesson.name)}`}>
+                Next lesson: {nextLesson.title}
               </a>
             )}
           </>
         ) : (
           <>
-            <button type="button" class="primary" aria-disabled={busy !== ""} onClick={() => void go("next")}>
+            <button type="button" class="primary" aria-disabled={isBusy} onClick={() => void runSteps(1)}>
               Next step
             </button>
-            <button type="button" aria-disabled={busy !== ""} onClick={() => void go("all")}>
+            <button type="button" aria-disabled={isBusy} onClick={() => void runSteps(Infinity)}>
               Run all
             </button>
             {(steps.length > 0 || error !== "") && (
-              <button type="button" class="quiet" aria-disabled={busy !== ""} onClick={startOver}>
+              <button type="button" class="quiet" aria-disabled={isBusy} onClick={startOver}>
                 Start over
               </button>
             )}
           </>
         )}
         <p class="progress" role="status">
-          {busy !== "" && steps.length === 0 ? "Running" : `Step ${steps.length} of ${total}`}
-          {done && ": done, all sockets are closed"}
+          {isBusy && steps.length === 0 ? "Running" : `Step ${steps.length} of ${total}`}
+          {isDone && ": done, all sockets are closed"}
         </p>
       </div>
     </main>
   );
 }
 
-/** The addresses of the two lanes, and the names of all sockets by address. The first sender is on the left. */
+/** The ends of the packets of a lesson. */
 interface Ends {
+  /** The address of the left lane: the sender of the first packet. */
   readonly left: string;
+  /** The address of the right lane: the receiver of the first packet. */
   readonly right: string;
+  /** The names of the sockets, by address. */
   readonly names: ReadonlyMap<string, string>;
 }
 
@@ -240,8 +247,8 @@ function endsOf(steps: readonly LessonStep[]): Ends {
       else if (!known.split(", ").includes(name)) names.set(local, `${known}, ${name}`);
     }
   }
-  const first = steps.flatMap(({ packets }) => packets)[0];
-  return { left: first?.from ?? "", right: first?.to ?? "", names };
+  const firstPacket = steps.flatMap(({ packets }) => packets)[0];
+  return { left: firstPacket?.from ?? "", right: firstPacket?.to ?? "", names };
 }
 
 function Step(props: {
@@ -267,85 +274,10 @@ function Step(props: {
             <span class="faint">returned</span> <output>{visible(step.result)}</output>
           </p>
         </div>
-        <Kernel before={step.before} after={step.after} />
+        <KernelTable before={step.before} after={step.after} />
         <Packets step={step} ends={ends} />
       </div>
     </li>
-  );
-}
-
-interface ShownField {
-  readonly title: string;
-  readonly text: (socket: LessonSocket) => string;
-}
-
-const queueText = (value: number | null): string => (value === null ? "–" : value === 0 ? "0" : bytes(value));
-
-const FIELDS: readonly ShownField[] = [
-  { title: "local", text: ({ local }) => visible(local ?? "–") },
-  { title: "peer", text: ({ peer }) => visible(peer ?? "–") },
-  { title: "recv-q", text: ({ receiveQueue }) => queueText(receiveQueue) },
-  { title: "send-q", text: ({ sendQueue }) => queueText(sendQueue) },
-  { title: "accept-q", text: ({ acceptQueue: queue }) => (queue === null ? "–" : `${queue.length} of ${queue.limit}`) },
-];
-
-function Kernel({ before, after }: { before: readonly LessonSocket[]; after: readonly LessonSocket[] }): JSX.Element {
-  const names = [...new Set([...before, ...after].map(({ name }) => name))];
-  if (names.length === 0) return <p class="faint">No socket exists after this step.</p>;
-  const change = (was: string | undefined, now: string | undefined): ComponentChildren => {
-    if (was === now || was === undefined || was === "–") return now ?? was ?? "–";
-    return (
-      <>
-        <span class="was">{was}</span> <span aria-label="became">→</span> <b>{now}</b>
-      </>
-    );
-  };
-  return (
-    <div class="table-box" tabIndex={0} role="group" aria-label="What the kernel says">
-      <table class="plain-table kernel">
-        <caption>What the kernel says</caption>
-        <thead>
-          <tr>
-            <th scope="col">socket</th>
-            <th scope="col">state</th>
-            {FIELDS.map(({ title }) => (
-              <th key={title} scope="col">
-                {title}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {names.map((name) => {
-            const was = before.find((socket) => socket.name === name);
-            const now = after.find((socket) => socket.name === name);
-            const fields = now ?? was!;
-            return (
-              <tr key={name} class={now === undefined ? "closed" : ""}>
-                <th scope="row">{name}</th>
-                <td>
-                  {was !== undefined && was.state !== now?.state && (
-                    <>
-                      <StatePill state={was.state} /> <span aria-label="became">→</span>{" "}
-                    </>
-                  )}
-                  {was === undefined && <span class="new">new </span>}
-                  <StatePill state={now?.state ?? "closed"} />
-                </td>
-                {FIELDS.map(({ title, text }) => (
-                  <td
-                    key={title}
-                    class={was !== undefined && now !== undefined && text(was) !== text(now) ? "changed" : ""}
-                  >
-                    {now === undefined ? text(fields) : change(was && text(was), text(now))}
-                  </td>
-                ))}
-              </tr>
-            );
-          })}
-        </tbody>
-      </table>
-    </div>
   );
 }
 
@@ -353,14 +285,14 @@ const packetKind = ({ flags, bytes: size }: LessonPacket): "data" | "control" | 
   flags.includes("RST") || flags.includes("ICMP") ? "error" : size > 0 ? "data" : "control";
 
 function packetLabel({ flags, bytes: size }: LessonPacket): string {
-  return size > 0 ? `${flags}, ${bytes(size)}` : flags;
+  return size > 0 ? `${flags}, ${byteCountText(size)}` : flags;
 }
 
 function Packets({ step, ends }: { readonly step: LessonStep; readonly ends: Ends }): JSX.Element {
   const { packets, packetSource } = step;
   if (packetSource === "none") return <p class="faint packets-note">Packets were not observed in this step.</p>;
   if (packets.length === 0) return <p class="faint packets-note">No packet crossed the wire.</p>;
-  const head = (address: string, side: string): JSX.Element => (
+  const laneHead = (address: string, side: "left" | "right"): JSX.Element => (
     <div class={`lane-head ${side}`}>
       <b>{ends.names.get(address) ?? "another socket"}</b>
       <span>{visible(address)}</span>
@@ -374,8 +306,8 @@ function Packets({ step, ends }: { readonly step: LessonStep; readonly ends: End
           : "Segments, as counted by the kernel (TCP_INFO); a capture takes CAP_NET_RAW"}
       </p>
       <div class="lanes">
-        {head(ends.left, "left")}
-        {head(ends.right, "right")}
+        {laneHead(ends.left, "left")}
+        {laneHead(ends.right, "right")}
       </div>
       <ol aria-label="Packets">
         {packets.map((packet, index) => (

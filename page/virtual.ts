@@ -1,4 +1,4 @@
-// Draws only the rows of a long list that are near the visible part, with @tanstack/virtual-core.
+// Of a long list, draws only the rows that are near the visible part, with @tanstack/virtual-core.
 
 import {
   defaultRangeExtractor,
@@ -12,6 +12,7 @@ import {
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 
 interface List {
+  /** The keys of all rows. */
   readonly keys: readonly string[];
   readonly scroller: { readonly current: HTMLElement | null };
   /** Estimated height of a row in pixels; the real one is measured. */
@@ -22,6 +23,7 @@ interface List {
   readonly activeIndex: number;
 }
 
+/** Returns the object that computes which rows to draw, and where. */
 export function useVirtualRows(list: List): Virtualizer<HTMLElement, HTMLElement> {
   const [, render] = useState({});
   const { keys, scroller, activeIndex } = list;
@@ -47,7 +49,7 @@ export function useVirtualRows(list: List): Virtualizer<HTMLElement, HTMLElement
   instance.current ??= new Virtualizer<HTMLElement, HTMLElement>(options);
   const virtualizer = instance.current;
   virtualizer.setOptions(options);
-  // An adapter for a framework has to call these methods, in spite of their names.
+  // The code that connects the package to a framework has to call these methods, in spite of their names.
   // oxlint-disable-next-line no-underscore-dangle -- see above
   useLayoutEffect(() => virtualizer._didMount(), [virtualizer]);
   // oxlint-disable-next-line no-underscore-dangle -- see above

@@ -20,11 +20,11 @@ export function isBranded(value: unknown, name: string): boolean {
 /** The text of `value` in the error message if it is no instance of the class `name` of this copy. */
 export function quoteNonInstance(value: unknown, name: string): string {
   try {
-    const found: unknown = (value as { readonly [BRAND]?: unknown } | null | undefined)?.[BRAND];
-    if (typeof found !== "string") return quote(value);
+    const foundName: unknown = (value as { readonly [BRAND]?: unknown } | null | undefined)?.[BRAND];
+    if (typeof foundName !== "string") return quote(value);
     // The marks of "berkeley/sync" are longer, such as "Socket of berkeley/sync".
-    const sameClass = found === name || found.startsWith(`${name} of `);
-    return sameClass ? `a ${name} of another copy or entry of berkeley` : `a ${found}`;
+    const isSameClass = foundName === name || foundName.startsWith(`${name} of `);
+    return isSameClass ? `a ${name} of another copy or entry of berkeley` : `a ${foundName}`;
   } catch {
     // A proxy whose traps throw has no mark.
   }

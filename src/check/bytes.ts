@@ -10,20 +10,21 @@ export type Sendable = string | Uint8Array | readonly (string | Uint8Array)[];
 /** Maximum number of bytes that Linux transfers in one call; see read(2). */
 const MAX_SIZE = 0x7fff_f000;
 
-/** Returns `value` if it is a number of bytes that one call can receive. Otherwise throws. */
+/** Returns `value` if it is a number of bytes that one call can receive. Throws for other values. */
 export function byteCount(value: unknown, action: string): number {
   return integer(value, action, "size", 0, MAX_SIZE);
 }
 
-/** Returns `value` if it is a Uint8Array; EMPTY if it has no bytes. Otherwise throws. */
+/** Returns `value` if it is a Uint8Array, or EMPTY if that has no bytes. Throws for other values. */
 export function byteView(value: unknown, action: string): Uint8Array {
   if (isUint8Array(value)) return value.length === 0 ? EMPTY : value;
   throw new TypeError(`Cannot ${action}: buffer is ${quote(value)}, required a Uint8Array`);
 }
 
 /**
- * Replaces an empty view when the arguments of a call are checked. So if another view than EMPTY is empty at an
- * attempt, its memory was detached. A read into a detached view would return 0, like the end of the stream.
+ * The view that replaces each empty view in the arguments of a call. So if the call later finds an empty view that is
+ * not EMPTY, the memory of that view was detached. A read into a detached view would return 0, like the end of the
+ * stream.
  */
 export const EMPTY: Uint8Array = new Uint8Array(0);
 

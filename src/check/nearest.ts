@@ -10,10 +10,11 @@ function distance(a: string, b: string): number {
   for (let i = 1; i <= a.length; i++) {
     const row = [i];
     for (let j = 1; j <= b.length; j++) {
-      const same = a[i - 1] === b[j - 1];
-      let best = Math.min(previous[j]! + 1, row[j - 1]! + 1, previous[j - 1]! + (same ? 0 : 1));
-      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
-        best = Math.min(best, beforePrevious[j - 2]! + 1);
+      const isSame = a[i - 1] === b[j - 1];
+      // A removal, an insertion, or a replacement.
+      let best = Math.min(previous[j]! + 1, row[j - 1]! + 1, previous[j - 1]! + (isSame ? 0 : 1));
+      const isSwap = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      if (isSwap) best = Math.min(best, beforePrevious[j - 2]! + 1);
       row.push(best);
     }
     [beforePrevious, previous] = [previous, row];
@@ -21,12 +22,11 @@ function distance(a: string, b: string): number {
   return previous[b.length]!;
 }
 
-/**
- * The word with the smallest distance to `given`; undefined if that is above 3, or above 40 % of the longer word.
- */
+/** The word with the smallest distance to `given`. Undefined if that is above 3, or above 40 % of the longer word. */
 export function nearest(given: string, words: Iterable<string>): string | undefined {
   const unknown = given.toLowerCase();
   let nearestWord: string | undefined;
+  // One more than the largest distance that counts as similar.
   let smallest = 4;
   for (const word of words) {
     const known = word.toLowerCase();

@@ -2,7 +2,7 @@
 
 import { quote } from "./quote.js";
 
-/** Returns `value` if it is a whole number from `min` to `max`. Otherwise throws an error that names the action. */
+/** Returns `value` if it is a whole number from `min` to `max`. Throws for other values. */
 export function integer(value: unknown, action: string, name: string, min: number, max: number): number {
   if (typeof value !== "number") {
     throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required a whole number from ${min} to ${max}`);

@@ -17,8 +17,8 @@ export function checkOptions(opts: unknown, action: string, known?: readonly str
     if (known !== undefined) checkNames(opts, known, action);
     return;
   }
-  const split = form !== undefined && (typeof opts === "string" || typeof opts === "number");
-  const hint = split ? `; an address is one argument: ${form}` : "";
+  const isAddressPart = form !== undefined && (typeof opts === "string" || typeof opts === "number");
+  const hint = isAddressPart ? `; an address is one argument: ${form}` : "";
   const callback = typeof opts === "function" ? "; the call takes no callback" : "";
   throw new TypeError(`Cannot ${action}: options are ${quote(opts)}, required an object${hint}${callback}`);
 }
@@ -38,8 +38,8 @@ export function checkNames(opts: object, known: readonly string[], action: strin
 
 function unknownName(name: string, known: readonly string[], action: string, owner: string | undefined): TypeError {
   const place = owner === undefined ? "" : ` for ${owner}`;
-  const near = nearest(name, known);
-  const hint = near === undefined ? "" : `; did you mean ${quote(near)}?`;
+  const similar = nearest(name, known);
+  const hint = similar === undefined ? "" : `; did you mean ${quote(similar)}?`;
   const error = new TypeError(
     `Cannot ${action}: option ${quote(name)} is unknown${place}, required one of ${known.join(", ")}${hint}`,
   );
@@ -48,9 +48,9 @@ function unknownName(name: string, known: readonly string[], action: string, own
   return error;
 }
 
-/** Returns `value` if it is true or false, and `otherwise` if it is undefined. Otherwise throws. */
-export function flag(value: unknown, otherwise: boolean, action: string, name: string): boolean {
-  if (value === undefined) return otherwise;
+/** Returns `value` if it is true or false, and `byDefault` if it is undefined. Throws for other values. */
+export function flag(value: unknown, byDefault: boolean, action: string, name: string): boolean {
+  if (value === undefined) return byDefault;
   if (typeof value === "boolean") return value;
   throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required true or false`);
 }

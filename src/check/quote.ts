@@ -10,7 +10,7 @@ const MAX_MEMBERS = 6;
 
 // Characters that JSON does not escape although they are invisible: DEL and C1 controls, marks that change the
 // direction of writing, line separators, the byte order mark.
-const UNPRINTED = /[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+const INVISIBLE = /[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 
 /**
  * The text of a value in an error message. A string is written as in JSON and truncated after 80 characters. An array
@@ -55,8 +55,8 @@ function textOf(value: unknown, depth: number): string {
 }
 
 function quoteText(text: string): string {
-  const start = text.length > MAX_TEXT ? text.slice(0, MAX_TEXT) : text;
-  const json = JSON.stringify(start).replace(UNPRINTED, escapeUnit);
+  const shown = text.length > MAX_TEXT ? text.slice(0, MAX_TEXT) : text;
+  const json = JSON.stringify(shown).replace(INVISIBLE, escapeUnit);
   return text.length > MAX_TEXT ? `${json}… (${text.length} characters)` : json;
 }
 
@@ -64,15 +64,16 @@ function escapeUnit(unit: string): string {
   return `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
 }
 
-/** The value of an own data property that is a text; undefined otherwise. It calls no getter. */
-function ownText(value: object, name: string): string | undefined {
-  const found: unknown = Object.getOwnPropertyDescriptor(value, name)?.value;
-  return typeof found === "string" && found !== "" ? found : undefined;
+/** The value of an own data property; undefined unless it is a text that is not empty. It calls no getter. */
+function ownText(object: object, name: string): string | undefined {
+  const value: unknown = Object.getOwnPropertyDescriptor(object, name)?.value;
+  return typeof value === "string" && value !== "" ? value : undefined;
 }
 
 function quoteFunction(value: object): string {
   try {
     const name = ownText(value, "name");
+    // Only the `prototype` of a class is read-only.
     const isClass = Object.getOwnPropertyDescriptor(value, "prototype")?.writable === false;
     return name === undefined ? "a function" : `a ${isClass ? "class" : "function"} ${quoteName(name)}`;
   } catch {
@@ -113,6 +114,7 @@ function viewLength(value: ArrayBufferView): string {
 
 /** The size of a collection, in bytes or entries; undefined for other objects. */
 function sizeOf(value: object): string | undefined {
+  // For a Proxy, the getters below would throw.
   if (isProxy(value)) return undefined;
   if (isTypedArray(value))
     return intrinsicNumber(value, Object.getPrototypeOf(Uint8Array.prototype) as object, "length");
@@ -130,22 +132,24 @@ function quoteInstance(value: object, name: string): string {
   return `${articleOf(name)} ${quoteName(name)}${size === undefined ? "" : `(${size})`}`;
 }
 
+/** The text of an array, a plain object or an instance of a class. */
 function textOfObject(value: object, depth: number): string {
   const isArray = Array.isArray(value);
-  const name = isArray ? undefined : classOf(value);
-  if (name !== undefined) return quoteInstance(value, name);
+  const className = isArray ? undefined : classOf(value);
+  if (className !== undefined) return quoteInstance(value, className);
   if (depth === 0) return isArray ? "[…]" : "{…}";
   const names = isArray ? undefined : Object.keys(value);
-  const total = names === undefined ? (value as unknown[]).length : names.length;
+  const count = names === undefined ? (value as unknown[]).length : names.length;
   const parts: string[] = [];
-  for (let i = 0; i < Math.min(total, MAX_MEMBERS); i++) {
-    const member = names === undefined ? String(i) : names[i]!;
-    const found = Object.getOwnPropertyDescriptor(value, member);
-    const text = found === undefined ? "undefined" : "value" in found ? textOf(found.value, depth - 1) : "(getter)";
+  for (let i = 0; i < Math.min(count, MAX_MEMBERS); i++) {
+    const name = names === undefined ? String(i) : names[i]!;
+    const property = Object.getOwnPropertyDescriptor(value, name);
+    const text =
+      property === undefined ? "undefined" : "value" in property ? textOf(property.value, depth - 1) : "(getter)";
     if (isArray) parts.push(text);
-    else parts.push(`${quoteName(member)}: ${SECRET_NAME.test(member) ? quoteSecret(found?.value) : text}`);
+    else parts.push(`${quoteName(name)}: ${SECRET_NAME.test(name) ? quoteSecret(property?.value) : text}`);
   }
-  if (total > MAX_MEMBERS) parts.push("…");
+  if (count > MAX_MEMBERS) parts.push("…");
   if (isArray) return `[${parts.join(", ")}]`;
   return parts.length === 0 ? "{}" : `{ ${parts.join(", ")} }`;
 }

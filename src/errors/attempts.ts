@@ -9,9 +9,9 @@ export function attemptsError(action: string, errors: readonly unknown[]): Aggre
   const failures = errors.map((error) => (error instanceof Error ? error.message : String(error)));
   const text = `${action}: no attempt of ${errors.length} succeeded: ${failures.join("; ")}`;
   const error = new AggregateError(errors, text);
-  const all: unknown = error.errors;
-  Object.defineProperty(error, "errors", { get: () => all, configurable: true });
-  // Without frames: the error that has this cause has the frames of the program.
+  const allErrors: unknown = error.errors;
+  Object.defineProperty(error, "errors", { get: () => allErrors, configurable: true });
+  // Without frames, because the error that has this cause has the frames of the program.
   error.stack = String(error);
   return error;
 }

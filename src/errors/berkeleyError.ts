@@ -4,12 +4,12 @@ import { mark } from "./mark.js";
 import { addFrames, newTrace, setStackLimit, stackText, canAddFrames, type Trace } from "./trace.js";
 
 /**
- * The property `stack` of all errors. With a getter and a setter for each error, making an error would take twice as
- * long.
+ * The property `stack` of all errors. All errors share the getter and the setter, because making both for each error
+ * would take twice as long.
  */
 let stackAccessor: PropertyDescriptor & ThisType<object>;
 
-/** Whether `recordCaller` can add frames to an error: it must be of this copy of the package. Set by the class. */
+/** Whether `recordCaller` can add frames to an error: only to one of this copy of the package. Set by the class. */
 export let canRecordCaller: (error: unknown) => boolean;
 
 /** Adds the current stack frames to the `stack` of an error. Set by the class. */
@@ -52,7 +52,7 @@ export class BerkeleyError extends Error {
   static {
     BerkeleyError.prototype.name = "BerkeleyError";
     mark(BerkeleyError);
-    // Replaces the accessor by a plain property.
+    // Replaces the accessor of an error by a plain property.
     const setStack = (error: object, value: unknown): void => {
       Object.defineProperty(error, "stack", { value, writable: true, configurable: true });
     };

@@ -9,7 +9,7 @@ const REASONS: Readonly<Record<string, string>> = {
 
 const HINT = "look for the close(), abort(), end(), detach() or `await using` that closed it";
 
-/** For EBADF and ECANCELED adds the reason, and for EBADF the hint. A reason or a hint that is in `details` stays. */
+/** For EBADF and ECANCELED, adds the reason; for EBADF also the hint. A reason or a hint of `details` replaces them. */
 export function withClosedReason(
   code: string,
   details: SocketErrorDetails | undefined,

@@ -137,21 +137,23 @@ export function restateError(error: SocketError, syscall: string, details: Socke
   return new SocketError(error.code, error.errno, syscall, details);
 }
 
+/** Makes the message. */
 function describe(code: string, syscall: string, details: SocketErrorDetails | undefined): string {
   const reason = details?.reason ?? systemText(code);
-  const end = reason === undefined ? "" : `: ${reason}`;
-  if (details === undefined) return `${syscall} ${code}${end}`;
+  const reasonText = reason === undefined ? "" : `: ${reason}`;
+  if (details === undefined) return `${syscall} ${code}${reasonText}`;
   const { option, transferred, unit = "bytes", hint } = details;
   const parts = [syscall, code, option, placeOf(details)].filter((part) => part !== undefined);
   const sent = transferred === undefined ? "" : ` (${transferred} ${unit} had been sent)`;
-  return `${parts.join(" ")}${end}${sent}${hint === undefined ? "" : `; ${hint}`}`;
+  return `${parts.join(" ")}${reasonText}${sent}${hint === undefined ? "" : `; ${hint}`}`;
 }
 
-/** The address argument of the call; without one the addresses of the socket. */
+/** The address argument of the call as text; without one, the addresses of the socket. */
 function placeOf({ path, address, port, local, peer }: SocketErrorDetails): string | undefined {
   if (path !== undefined) {
     // A lone surrogate stands for a byte that is not UTF-8. It would be printed as U+FFFD, so it is written as `\xNN`.
     const text = path.replace(/[\udc80-\udcff]/gu, (byte) => `\\x${(byte.charCodeAt(0) - 0xdc00).toString(16)}`);
+    // An abstract name begins with a zero byte.
     return text.startsWith("\0") ? `@${text.slice(1)}` : text;
   }
   if (address !== undefined) {

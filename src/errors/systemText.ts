@@ -2,15 +2,15 @@
 
 import { util } from "../builtins.js";
 
-/** The name that Node uses for a code, where Linux has two names for one number. */
+/** The name that Node uses for a code of this package. Linux has two names for such a number. */
 const NODE_NAMES: Readonly<Record<string, string>> = { EOPNOTSUPP: "ENOTSUP" };
 
 let textByCode: ReadonlyMap<string, string> | undefined;
 
 /**
- * The text for a code of errno(3): `"connection refused"` for `ECONNREFUSED`. Undefined if Node has none. The texts are
- * those of Node, because they are the same with each C library. They are found by the code and not by the number,
- * because getaddrinfo(3) uses the same numbers for other errors.
+ * The text for a code of errno(3): `"connection refused"` for `ECONNREFUSED`. Undefined if Node has none. The texts of
+ * Node are used, because they are the same with each C library. The key is the code and not the number, because
+ * getaddrinfo(3) uses the same numbers for other errors.
  */
 export function systemText(code: string): string | undefined {
   if (textByCode === undefined) {

@@ -1,11 +1,11 @@
 // The stack of an error of this package. It is short and has the lines of the program that made the call.
 //
-// An error of a call that waited is made while the reactor dispatches an event, where no function of the program is on
-// the stack. In a microtask V8 can still find the `await` of the program, through the promises that wait for the
-// promise of the microtask. So a call that fails captures a second stack in such a microtask; see wait/rejection.ts.
+// The error of a call that waited is made while the reactor dispatches an event. Then no function of the program is on
+// the stack. In a microtask, V8 can find the `await` of the program: V8 follows the promises that wait for the promise
+// of the microtask. So a call that fails captures a second stack in such a microtask; see wait/rejection.ts.
 //
-// The text omits frames of this package and of Node, unless there are no others. The text is made when `stack` is read
-// for the first time.
+// The text of `stack` omits frames of this package and of Node, unless there are no others. It is made when `stack` is
+// read for the first time.
 
 /** Captured frames: the object that `Error.captureStackTrace()` gets. V8 makes the text when `stack` is read. */
 export interface Frames {
@@ -14,9 +14,12 @@ export interface Frames {
   stack?: unknown;
 }
 
-/** The number of further frames to capture, because frames of this package come before those of the program. */
+/**
+ * The number of frames that are captured in addition to `Error.stackTraceLimit`, because the text omits the frames of
+ * this package, which come first.
+ */
 const OWN_FRAMES = 24;
-/** The number of frames in the text if `Error.stackTraceLimit` is no number. The same as in V8. */
+/** The number of frames in the text if `Error.stackTraceLimit` is not a number. V8 has the same default. */
 const DEFAULT_LIMIT = 10;
 
 /** The frames of an error. */
@@ -35,9 +38,11 @@ const ownFolders: readonly string[] = foldersOf(import.meta.url);
 
 function foldersOf(url: string | undefined): readonly string[] {
   // This file, compiled or in dist/.
-  const lib = /^(?:file:\/\/)?(.*\/)(?:out\/lib\/errors\/trace|dist\/chunks\/base)\.js(?:\?.*)?$/.exec(url ?? "")?.[1];
+  const folder = /^(?:file:\/\/)?(.*\/)(?:out\/lib\/errors\/trace|dist\/chunks\/base)\.js(?:\?.*)?$/.exec(
+    url ?? "",
+  )?.[1];
   // With source maps the frames name files in src/.
-  return lib === undefined ? [] : [`${lib}out/lib/`, `${lib}dist/`, `${lib}src/`];
+  return folder === undefined ? [] : [`${folder}out/lib/`, `${folder}dist/`, `${folder}src/`];
 }
 
 /** Whether a frame is neither of this package nor of Node. */
@@ -56,7 +61,7 @@ export function setStackLimit(limit: number | undefined): number | undefined {
   return before;
 }
 
-/** Captures the current frames. Returns undefined if the program has switched stacks off. */
+/** Captures the current frames. Returns undefined if the program has turned stacks off, or if the runtime has none. */
 function capture(): Frames | undefined {
   const limit: unknown = Error.stackTraceLimit;
   if (typeof limit !== "number" || limit <= 0 || typeof Error.captureStackTrace !== "function") return undefined;
@@ -83,6 +88,7 @@ export function stackText(error: Error, { made, rejected }: Trace): string {
     const lines = linesOf(frames).filter(isOfProgram);
     if (lines.length > 0) return [String(error), ...lines.slice(0, max)].join("\n");
   }
+  // All frames are of this package or of Node.
   return [String(error), ...(made === undefined ? [] : linesOf(made)).slice(0, max)].join("\n");
 }
 

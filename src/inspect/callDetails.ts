@@ -1,4 +1,4 @@
-// Short texts of the arguments of calls, for records.
+// Details of calls: short texts of their arguments, for records.
 
 import { declaredOptions, type SocketOption } from "../options/option.js";
 import { MSG_ERRQUEUE, SHUT_RD, SHUT_WR } from "../sys/constants.js";
@@ -6,17 +6,18 @@ import { decodeAddress } from "../sys/sockaddr.js";
 
 type AnyOption = SocketOption<unknown, never>;
 
-let byNumber: ReadonlyMap<string, AnyOption> | undefined;
+/** The options by `LEVEL:OPTNAME`. */
+let byNumbers: ReadonlyMap<string, AnyOption> | undefined;
 
-function optionOf(level: number, name: number): AnyOption | undefined {
-  byNumber ??= new Map([...declaredOptions.values()].map((option) => [`${option.level}:${option.optname}`, option]));
-  return byNumber.get(`${level}:${name}`);
+function optionOf(level: number, optname: number): AnyOption | undefined {
+  byNumbers ??= new Map([...declaredOptions.values()].map((option) => [`${option.level}:${option.optname}`, option]));
+  return byNumbers.get(`${level}:${optname}`);
 }
 
 /** Maximum length of the value of an option in a record. */
 const MAX_TEXT = 80;
 
-/** A value of an option on one line. Bytes are hexadecimal. `optionDetail()` shortens the text further. */
+/** The value of an option as one line. Bytes are hexadecimal. The limits only keep the text from becoming huge. */
 export function valueText(value: unknown): string {
   if (value instanceof Uint8Array) return Buffer.from(value).toString("hex").slice(0, MAX_TEXT);
   if (typeof value === "string") return value;
@@ -27,11 +28,11 @@ export function valueText(value: unknown): string {
   return (text ?? String(value)).replaceAll('"', "").slice(0, 4 * MAX_TEXT);
 }
 
-export function optionDetail(level: number, name: number, value: Uint8Array): string {
-  const option = optionOf(level, name);
+export function optionDetail(level: number, optname: number, value: Uint8Array): string {
+  const option = optionOf(level, optname);
+  if (option === undefined) return `level ${level}, option ${optname}`;
   // The value is a secret key.
-  if (option?.name === "TCP_FASTOPEN_KEY") return option.name;
-  if (option === undefined) return `level ${level}, option ${name}`;
+  if (option.name === "TCP_FASTOPEN_KEY") return option.name;
   try {
     return `${option.name} = ${valueText(option.decode(value)).slice(0, MAX_TEXT)}`;
   } catch {
@@ -44,7 +45,7 @@ export function addressDetail(address: Uint8Array): string {
   return address.length < 2 ? "" : String(decodeAddress(address));
 }
 
-/** The flag of a call that moves no data. */
+/** The flag because of which a call moves no data. */
 export const peekDetail = (flags: number): string => ((flags & MSG_ERRQUEUE) !== 0 ? "MSG_ERRQUEUE" : "MSG_PEEK");
 
 export const batchDetail = (count: number): string =>

@@ -1,10 +1,10 @@
-// The latest calls of a thread: rings of fixed size. A call that moves data takes about a microsecond, so its record
-// must be cheap: a few numbers in typed arrays. The calls that open, connect or close a socket ("life calls") have a
-// ring of their own, so that the traffic of busy sockets does not overwrite them.
+// The latest calls of a thread, in rings of fixed size. A call that moves data takes about a microsecond, so its record
+// must be cheap: a few numbers in typed arrays. The other calls, which open, connect or close a socket ("life calls"),
+// have a ring of their own, so that the traffic of busy sockets does not overwrite them.
 
 import type { SocketRow } from "./socketRow.js";
 
-/** The names of the calls. A record has the index of its call. The calls that move data are the first ones. */
+/** The names of the calls. The calls that move data are the first ones, before "socket". */
 export const CALL_NAMES = [
   "recv",
   "send",
@@ -32,16 +32,24 @@ export const CALL_NAMES = [
 
 export type CallName = (typeof CALL_NAMES)[number];
 
-/** A bit of the call number of a record: the call receives. */
+/** The code of each call: its index in CALL_NAMES. */
+export const CODES = Object.fromEntries(CALL_NAMES.map((name, code) => [name, code])) as Readonly<
+  Record<CallName, number>
+>;
+
+// A record stores the code of its call in one byte, with two flags.
+/** The call receives. */
 export const RECEIVES = 0x40;
-/** A bit of the call number of a record: the call had MSG_PEEK or MSG_ERRQUEUE, so it has moved no data. */
+/** The call had MSG_PEEK or MSG_ERRQUEUE, so it has moved no data. */
 export const PEEKS = 0x80;
-/** The bits of the call number without these flags. */
+/** The bits of the code. */
 const CODE_MASK = 0x3f;
 
 /** The fields of a record that are not numbers. Most records have none. */
 export interface CallExtras {
+  /** The arguments of the call in short, or the flag of a call that moves no data. */
   readonly detail?: string | undefined;
+  /** The line of the program that made the call. */
   readonly line?: string | undefined;
   /** A copy of the first bytes that the call moved. */
   readonly payload?: Uint8Array | undefined;
@@ -49,6 +57,7 @@ export interface CallExtras {
 
 /** A record, as the rings return it. */
 export interface RingRecord extends CallExtras {
+  /** Increases with each record of the thread. */
   readonly sequence: number;
   readonly row: SocketRow;
   readonly call: CallName;
@@ -72,7 +81,8 @@ class Ring {
   #durations: Float32Array;
   #results: Int32Array;
   #bytes: Uint32Array;
-  #calls: Uint8Array;
+  /** The codes of the calls, with the flags. */
+  #codes: Uint8Array;
   #rows: (SocketRow | undefined)[];
   #extras: (CallExtras | undefined)[];
   /** The number of records so far, including the overwritten ones. */
@@ -87,11 +97,12 @@ class Ring {
     this.#durations = new Float32Array(size);
     this.#results = new Int32Array(size);
     this.#bytes = new Uint32Array(size);
-    this.#calls = new Uint8Array(size);
+    this.#codes = new Uint8Array(size);
     this.#rows = Array.from({ length: size });
     this.#extras = Array.from({ length: size });
   }
 
+  /** The number of records that were overwritten. */
   get dropped(): number {
     return Math.max(0, this.#count - this.#size);
   }
@@ -99,7 +110,7 @@ class Ring {
   push(
     sequence: number,
     row: SocketRow,
-    call: number,
+    flaggedCode: number,
     start: number,
     duration: number,
     result: number,
@@ -111,7 +122,7 @@ class Ring {
     this.#count++;
     this.#sequences[at] = sequence;
     this.#rows[at] = row;
-    this.#calls[at] = call;
+    this.#codes[at] = flaggedCode;
     this.#starts[at] = start;
     this.#durations[at] = duration;
     this.#results[at] = result;
@@ -125,19 +136,19 @@ class Ring {
     this.#durations = new Float32Array(0);
     this.#results = new Int32Array(0);
     this.#bytes = new Uint32Array(0);
-    this.#calls = new Uint8Array(0);
+    this.#codes = new Uint8Array(0);
     this.#rows = [];
     this.#extras = [];
   }
 
   /** Adds to `into` the newest records for which `isChosen` returns true: at most `max`, the newest first. */
   collect(isChosen: (row: SocketRow, call: CallName) => boolean, max: number, into: RingRecord[]): void {
-    const oldest = Math.max(0, this.#count - this.#size);
+    const oldest = this.dropped;
     for (let index = this.#count - 1, remaining = max; index >= oldest && remaining > 0; index--) {
       const at = index % this.#size;
       const row = this.#rows[at];
-      const code = this.#calls[at]!;
-      const call = CALL_NAMES[code & CODE_MASK]!;
+      const flaggedCode = this.#codes[at]!;
+      const call = CALL_NAMES[flaggedCode & CODE_MASK]!;
       if (row === undefined || !isChosen(row, call)) continue;
       remaining--;
       into.push({
@@ -149,8 +160,8 @@ class Ring {
         duration: this.#durations[at]!,
         result: this.#results[at]!,
         bytes: this.#bytes[at]!,
-        receives: (code & RECEIVES) !== 0,
-        peeks: (code & PEEKS) !== 0,
+        receives: (flaggedCode & RECEIVES) !== 0,
+        peeks: (flaggedCode & PEEKS) !== 0,
       });
     }
   }
@@ -158,17 +169,17 @@ class Ring {
 
 /** The calls that make a listener. */
 const LISTENER_CALLS: ReadonlySet<CallName> = new Set(["socket", "fromfd", "setsockopt", "bind", "listen"]);
-const FIRST_LIFE_CALL = CALL_NAMES.indexOf("socket");
+const FIRST_LIFE_CALL = CODES.socket;
 
 /** Whether a call sends or receives. */
-export const movesData = (call: CallName): boolean => CALL_NAMES.indexOf(call) < FIRST_LIFE_CALL;
+export const movesData = (call: CallName): boolean => CODES[call] < FIRST_LIFE_CALL;
 
 export class CallRing {
   readonly #data: Ring;
   readonly #life: Ring;
   #sequence = 0;
 
-  /** @param size the number of records of calls that move data; of other calls there are half as many */
+  /** @param size the number of records of calls that move data. The ring of the other calls has half as many */
   constructor(size: number) {
     this.#data = new Ring(size);
     this.#life = new Ring(Math.ceil(size / 2));
@@ -187,21 +198,21 @@ export class CallRing {
 
   push(
     row: SocketRow,
-    call: number,
+    flaggedCode: number,
     start: number,
     duration: number,
     result: number,
     bytes: number,
     extras: CallExtras | undefined,
   ): void {
-    const ring = (call & CODE_MASK) < FIRST_LIFE_CALL ? this.#data : this.#life;
-    ring.push(++this.#sequence, row, call, start, duration, result, bytes, extras);
+    const ring = (flaggedCode & CODE_MASK) < FIRST_LIFE_CALL ? this.#data : this.#life;
+    ring.push(++this.#sequence, row, flaggedCode, start, duration, result, bytes, extras);
   }
 
   /**
-   * The latest records of these rows, the oldest first: at most `max` of calls that move data, and `max` of others.
-   * Also the calls that made `listener`. Its accept() calls are left out, because each connection has a record of its
-   * accept() too.
+   * The latest records of `rows`, the oldest first: at most `max` of calls that move data, and `max` of the others.
+   * With `listener`, also the calls that made that listener, but not its accept() calls: the row of a connection has a
+   * record of its accept() too.
    */
   latest(rows: ReadonlySet<SocketRow>, max: number, listener?: SocketRow): RingRecord[] {
     const found: RingRecord[] = [];

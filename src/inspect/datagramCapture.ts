@@ -1,5 +1,5 @@
-// The datagrams of a capture: of UDP, and of UNIX sockets, which get addresses of the loopback interface. If both
-// sender and receiver of a datagram are in this thread, the capture has the datagram once.
+// The datagrams of a capture: of UDP, and of UNIX sockets, which get addresses of the loopback interface. If the sender
+// and the receiver of a datagram are both in this thread, the capture has the datagram only once.
 
 import { type Address, AF_UNIX, InetAddress, UnixAddress } from "../addr/index.js";
 import { type CaptureInterface, UdpFlow } from "../pcapng/index.js";
@@ -7,13 +7,13 @@ import type { Calls } from "../sys/calls.js";
 import { IPPROTO_IP, IPPROTO_UDP } from "../sys/constants.js";
 import { decodeAddress } from "../sys/sockaddr.js";
 import type { CallName } from "./callRing.js";
-import { type CaptureAddresses, ipAddress, resolveLocalAddress } from "./captureEnds.js";
+import { type CaptureAddresses, type IpAddress, ipAddress, resolveLocalAddress } from "./captureEnds.js";
+import type { MovedBytes } from "./dataObserver.js";
 import { addressOf } from "./kernelState.js";
-import type { MovedBytes } from "./recording.js";
 import type { SocketRow } from "./socketRow.js";
 
-/** Maximum number of entries in each of the tables. A full table is cleared. */
-const MAX_FLOWS = 10_000;
+/** Maximum number of entries in each of the maps and sets. A full one is cleared. */
+const MAX_ENTRIES = 10_000;
 /** The largest datagram of UDP over IPv4. */
 const MAX_DATAGRAM = 65_507;
 const NOTHING = new Uint8Array(0);
@@ -23,14 +23,14 @@ const SEGMENT_OPTION = /^UDP_SEGMENT = (\d+)$/;
 export class DatagramCapture {
   readonly #captureInterface: CaptureInterface;
   readonly #kernel: Calls;
-  /** By sender and receiver of the first datagram of the flow. */
+  /** The flows, by sender and receiver of their first datagram. */
   readonly #flows = new Map<string, UdpFlow>();
   /** The pairs of sender and receiver of the datagrams that this thread has sent. */
   readonly #sent = new Set<string>();
-  /** The ports that the capture gives UNIX sockets, by name. */
-  readonly #ports = new Map<string, number>();
+  /** The ports of UNIX sockets in the capture, by the name of the socket. */
+  readonly #unixPorts = new Map<string, number>();
   /** The value of the option UDP_SEGMENT, by socket. */
-  readonly #segments = new WeakMap<SocketRow, number>();
+  readonly #segmentOptions = new WeakMap<SocketRow, number>();
 
   constructor(captureInterface: CaptureInterface, kernel: Calls) {
     this.#captureInterface = captureInterface;
@@ -38,46 +38,50 @@ export class DatagramCapture {
   }
 
   onMoved(row: SocketRow, { bytes = NOTHING, length, sent, address, segment }: MovedBytes, comment: string): void {
-    const far = address === undefined || address.length < 2 ? undefined : decodeAddress(address);
-    const ends = row.family === AF_UNIX ? this.#unixEnds(row, far, address !== undefined) : this.#udpEnds(row, far);
+    const peerAddress = address === undefined || address.length < 2 ? undefined : decodeAddress(address);
+    const hadAddress = address !== undefined;
+    const ends =
+      row.family === AF_UNIX ? this.#unixEnds(row, peerAddress, hadAddress) : this.#udpEnds(row, peerAddress);
     if (ends === undefined) return;
     const [from, to] = sent ? [ends.local, ends.peer] : [ends.peer, ends.local];
     const direction = `${from} ${to}`;
     if (sent) {
-      if (this.#sent.size >= MAX_FLOWS) this.#sent.clear();
+      if (this.#sent.size >= MAX_ENTRIES) this.#sent.clear();
       this.#sent.add(direction);
     } else if (this.#sent.has(direction)) {
+      // The datagram was added when it was sent.
       return;
     }
     const reverse = this.#flows.get(`${to} ${from}`);
     const [flow, side] =
-      reverse === undefined ? ([this.#flow(direction, from, to), "client"] as const) : ([reverse, "server"] as const);
-    // With UDP_SEGMENT or UDP_GRO, the call has moved several datagrams of `size` bytes.
-    const size = segment > 0 ? segment : sent ? (this.#segments.get(row) ?? 0) : 0;
-    const step = size > 0 ? size : Math.max(1, length);
+      reverse === undefined ? ([this.#flowOf(direction, from, to), "client"] as const) : ([reverse, "server"] as const);
+    // With UDP_SEGMENT or UDP_GRO, the call has moved several datagrams of this size.
+    const segmentSize = segment > 0 ? segment : sent ? (this.#segmentOptions.get(row) ?? 0) : 0;
+    const step = segmentSize > 0 ? segmentSize : Math.max(1, length);
+    // An empty datagram is added too.
     for (let at = 0; at === 0 || at < length; at += step) {
-      const whole = Math.min(step, length - at);
-      const kept = Math.min(whole, MAX_DATAGRAM);
-      const text = kept < whole ? `${comment}: a datagram of ${whole} bytes` : comment;
-      flow.datagram(side, bytes.subarray(at, at + kept), { comment: text, length: kept });
+      const size = Math.min(step, length - at);
+      const keptSize = Math.min(size, MAX_DATAGRAM);
+      const text = keptSize < size ? `${comment}: a datagram of ${size} bytes` : comment;
+      flow.datagram(side, bytes.subarray(at, at + keptSize), { comment: text, length: keptSize });
     }
   }
 
   onCall(row: SocketRow, call: CallName, result: number, detail: string): void {
     const size = call === "setsockopt" && result === 0 ? SEGMENT_OPTION.exec(detail)?.[1] : undefined;
-    if (size !== undefined) this.#segments.set(row, Number(size));
+    if (size !== undefined) this.#segmentOptions.set(row, Number(size));
   }
 
   clear(): void {
     this.#flows.clear();
     this.#sent.clear();
-    this.#ports.clear();
+    this.#unixPorts.clear();
   }
 
-  #flow(direction: string, client: CaptureAddresses["local"], server: CaptureAddresses["local"]): UdpFlow {
+  #flowOf(direction: string, client: IpAddress, server: IpAddress): UdpFlow {
     const known = this.#flows.get(direction);
     if (known !== undefined) return known;
-    if (this.#flows.size >= MAX_FLOWS) this.#flows.clear();
+    if (this.#flows.size >= MAX_ENTRIES) this.#flows.clear();
     const flow = new UdpFlow(this.#captureInterface, { client, server });
     this.#flows.set(direction, flow);
     return flow;
@@ -87,33 +91,39 @@ export class DatagramCapture {
     // ICMP sockets (ping) are of type SOCK_DGRAM too, and are not recorded.
     if (protocol !== IPPROTO_IP && protocol !== IPPROTO_UDP) return undefined;
     const peer = ipAddress(address ?? addressOf(this.#kernel, "getpeername", fd));
-    const near = ipAddress(addressOf(this.#kernel, "getsockname", fd));
-    if (peer === undefined || near === undefined) return undefined;
-    const local = resolveLocalAddress(peer, near);
+    const bound = ipAddress(addressOf(this.#kernel, "getsockname", fd));
+    if (peer === undefined || bound === undefined) return undefined;
+    const local = resolveLocalAddress(peer, bound);
     return local.family === peer.family ? { local, peer } : undefined;
   }
 
-  /** @param hadAddress whether the call had an address. For a sender without a name, `address` is undefined anyway */
+  /**
+   * @param address the address of the call; undefined also for a sender without a name
+   * @param hadAddress whether the call had an address, even that of a sender without a name
+   */
   #unixEnds(
     { fd, number, pair }: SocketRow,
     address: Address | undefined,
     hadAddress: boolean,
   ): CaptureAddresses | undefined {
-    const named = (of: Address | undefined): InetAddress => this.#unixAddress(of instanceof UnixAddress ? of.path : "");
     if (pair !== undefined) {
-      return { local: this.#unixAddress(`\n${number}`), peer: this.#unixAddress(`\n${pair.number}`) };
+      // The sockets of a pair have no names, so they are named by their numbers.
+      return { local: this.#addressOfName(`\n${number}`), peer: this.#addressOfName(`\n${pair.number}`) };
     }
-    const far = hadAddress ? address : addressOf(this.#kernel, "getpeername", fd);
-    if (!hadAddress && far === undefined) return undefined;
-    return { local: named(addressOf(this.#kernel, "getsockname", fd)), peer: named(far) };
+    const peer = hadAddress ? address : addressOf(this.#kernel, "getpeername", fd);
+    // The socket is not connected.
+    if (!hadAddress && peer === undefined) return undefined;
+    const captureAddress = (socketAddress: Address | undefined): InetAddress =>
+      this.#addressOfName(socketAddress instanceof UnixAddress ? socketAddress.path : "");
+    return { local: captureAddress(addressOf(this.#kernel, "getsockname", fd)), peer: captureAddress(peer) };
   }
 
-  /** An address for the capture, with a port for each name. The port is 1 for sockets without a name. */
-  #unixAddress(name: string): InetAddress {
-    let port = name === "" ? 1 : this.#ports.get(name);
+  /** An IP address for a UNIX socket. Each name gets a port of its own. Sockets without a name get port 1. */
+  #addressOfName(name: string): InetAddress {
+    let port = name === "" ? 1 : this.#unixPorts.get(name);
     if (port === undefined) {
-      if (this.#ports.size >= MAX_FLOWS) this.#ports.clear();
-      this.#ports.set(name, (port = 1024 + this.#ports.size));
+      if (this.#unixPorts.size >= MAX_ENTRIES) this.#unixPorts.clear();
+      this.#unixPorts.set(name, (port = 1024 + this.#unixPorts.size));
     }
     return new InetAddress("127.0.0.1", port);
   }

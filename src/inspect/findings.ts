@@ -15,26 +15,22 @@ export interface FindingLimits {
   readonly closeAfter: number;
 }
 
-/** This many empty calls in a second are a busy loop, unless at least a tenth as many calls moved bytes. */
+/** This many empty calls in a second are a busy loop, unless a tenth as many calls or more moved bytes. */
 const BUSY_CALLS = 500;
 /** How long, in ms, a finding about an event is shown. */
 const SHOWN_FOR = 30_000;
-/** From this number of open, idle sockets of one line of the program on, the line is reported as a leak. */
-const MANY = 16;
+/** From this number of open, quiet sockets on that one line of the program made, they are reported as a leak. */
+const MANY_QUIET = 16;
 
-/** The numbers of sockets by the line that made them. */
-export interface LineCounts {
-  /** Open sockets without a waiting call that have moved nothing for `closeAfter`. */
-  readonly forgotten: ReadonlyMap<string, number>;
-}
+const isListener = (row: SocketRow): boolean => row.isTcpListener || row.state === "listening";
 
-/** Whether a socket that does not listen has no waiting call, and has moved nothing for `closeAfter`. */
+/** Whether a socket does not listen, has no waiting call, and has moved nothing for `closeAfter`. */
 export const isQuiet = (row: SocketRow, now: number, { closeAfter }: FindingLimits): boolean =>
-  row.pending.length === 0 && !row.isTcpListener && row.state !== "listening" && now - row.movedAt >= closeAfter;
+  row.pending.length === 0 && !isListener(row) && now - row.movedAt >= closeAfter;
 
-/** Detects busy loops and the end of the peer. Sets the counters of calls, which began at `start`, to 0. */
-export function updateCallFindings(row: SocketRow, now: number, start: number): void {
-  const seconds = Math.max(0.001, (now - start) / 1000);
+/** Detects busy loops and the end of the peer. Ends the period of the counters of calls: sets them to 0. */
+export function updateCallFindings(row: SocketRow, now: number, periodStart: number): void {
+  const seconds = Math.max(0.001, (now - periodStart) / 1000);
   const { emptyCalls, movingCalls } = row;
   if (emptyCalls / seconds >= BUSY_CALLS && emptyCalls > movingCalls * 10) {
     row.busyAt = now;
@@ -49,65 +45,82 @@ export function updateCallFindings(row: SocketRow, now: number, start: number): 
   }
 }
 
-/** Detects send queues that do not move, and accept queues that overflow. `before` is the previous state. */
+/** The fields of a row that {@link updateQueueFindings} compares. */
+export type QueueState = Pick<SocketRow, "acknowledged" | "sendQueue" | "drops">;
+
+/**
+ * Detects send queues that do not move, and accept queues that overflow.
+ *
+ * @param before the fields of the row before they were read from the kernel again
+ */
 export function updateQueueFindings(row: SocketRow, now: number, before: QueueState): void {
-  const { sendQueue } = row;
-  const moved =
-    sendQueue === null ||
-    sendQueue === 0 ||
-    row.acknowledged !== before.acknowledged ||
-    sendQueue < (before.sendQueue ?? 0);
-  if (sendQueue === null || sendQueue === 0) row.stuckSince = Infinity;
-  else if (moved || row.stuckSince === Infinity) row.stuckSince = now;
+  const sendQueue = row.sendQueue ?? 0;
+  const hasMoved = row.acknowledged !== before.acknowledged || sendQueue < (before.sendQueue ?? 0);
+  if (sendQueue === 0) row.stuckSince = Infinity;
+  else if (hasMoved || row.stuckSince === Infinity) row.stuckSince = now;
   if (row.isTcpListener && (row.acceptLength > row.acceptLimit || row.drops > before.drops)) row.overflowAt = now;
 }
 
-export type QueueState = Pick<SocketRow, "acknowledged" | "sendQueue" | "drops">;
-
-/** All findings of a row. */
-export function findingsOf(row: SocketRow, now: number, limits: FindingLimits, counts: LineCounts): Finding[] {
+/**
+ * All findings of a row.
+ *
+ * @param quietByLine the number of quiet sockets (see {@link isQuiet}), by the line that made them
+ */
+export function findingsOf(
+  row: SocketRow,
+  now: number,
+  limits: FindingLimits,
+  quietByLine: ReadonlyMap<string, number>,
+): Finding[] {
   const found: Finding[] = [];
-  const made = row.line === undefined ? "" : `; made at ${row.line}`;
+  const madeAt = row.line === undefined ? "" : `; made at ${row.line}`;
   if (row.closedAt !== Infinity) {
     if (!row.collected) return [];
-    const text = `The program lost its last reference to this socket and had not closed it; the collector closed it${made}`;
+    const text =
+      "The program lost its last reference to this socket and had not closed it; the collector closed it" + madeAt;
     return [{ kind: "leak", text }];
   }
   if (row.object !== undefined && row.object.deref() === undefined) {
-    found.push({ kind: "leak", text: `The socket is open, and no code of the program can reach it any more${made}` });
+    found.push({ kind: "leak", text: `The socket is open, and no code of the program can reach it any more${madeAt}` });
   } else {
-    const open = leakText(row, now, limits, counts);
-    if (open !== undefined) found.push({ kind: "leak", text: `${open}${made}` });
+    const text = leakText(row, now, limits, quietByLine);
+    if (text !== undefined) found.push({ kind: "leak", text: `${text}${madeAt}` });
   }
   if (now - row.stuckSince >= limits.stalledAfter) {
     const cause = row.retransmits > 0 ? "the peer does not acknowledge what was sent again" : "the peer does not read";
     const text =
       `${byteCountText(row.sendQueue ?? 0)} in the send queue have not moved for more than ` +
       `${ageText(now - row.stuckSince)}: ${cause}`;
-    found.push({ kind: "stalled", text: `${text}${made}` });
+    found.push({ kind: "stalled", text: `${text}${madeAt}` });
   }
   if (now - row.overflowAt < SHOWN_FOR) {
-    const full = row.acceptLength > row.acceptLimit;
+    const isFull = row.acceptLength > row.acceptLimit;
     const queue = `${row.acceptLength} connections wait in the accept queue, whose limit is ${row.acceptLimit}`;
     const dropped = row.drops === 0 ? "" : `; the kernel has dropped ${row.drops} attempts to connect`;
     const text =
-      `${full ? "The queue is full: " : "The queue was full: "}${queue}${dropped}. Accept faster, or ` +
-      `listen with a larger backlog${made}`;
+      `${isFull ? "The queue is full: " : "The queue was full: "}${queue}${dropped}. Accept faster, or ` +
+      `listen with a larger backlog${madeAt}`;
     found.push({ kind: "overflow", text });
   }
   if (now - row.busyAt < SHOWN_FOR) found.push({ kind: "busy", text: row.busyText });
   if (found.length === 0 && isIdle(row, now, limits)) {
-    const text = `No call has moved a byte for more than ${ageText(now - row.movedAt)}${made}`;
+    const text = `No call has moved a byte for more than ${ageText(now - row.movedAt)}${madeAt}`;
     found.push({ kind: "idle", text });
   }
   return found;
 }
 
 function isIdle(row: SocketRow, now: number, { idleAfter }: FindingLimits): boolean {
-  return now - row.movedAt >= idleAfter && !row.isTcpListener && row.state !== "listening";
+  return now - row.movedAt >= idleAfter && !isListener(row);
 }
 
-function leakText(row: SocketRow, now: number, limits: FindingLimits, counts: LineCounts): string | undefined {
+/** The text about an open socket that the program should probably close; undefined if there is no such sign. */
+function leakText(
+  row: SocketRow,
+  now: number,
+  limits: FindingLimits,
+  quietByLine: ReadonlyMap<string, number>,
+): string | undefined {
   const closedFor = now - row.peerClosedSince;
   if (closedFor >= limits.closeAfter && row.type !== SOCK_DGRAM && isQuiet(row, now, limits)) {
     return (
@@ -116,10 +129,10 @@ function leakText(row: SocketRow, now: number, limits: FindingLimits, counts: Li
     );
   }
   if (row.line === undefined || !isQuiet(row, now, limits)) return undefined;
-  const same = counts.forgotten.get(row.line) ?? 0;
-  // The exact number would change with each socket, and then all rows of the line would be sent again.
-  if (same >= MANY) {
-    return `At least ${powerOfTwo(same)} sockets of one line are open and idle, and no call waits on them`;
+  const count = quietByLine.get(row.line) ?? 0;
+  if (count >= MANY_QUIET) {
+    // The exact number would change with each socket, and then all rows of the line would be sent again.
+    return `At least ${powerOfTwo(count)} sockets of one line are open and idle, and no call waits on them`;
   }
   if (!isIdle(row, now, limits)) return undefined;
   return (
@@ -127,15 +140,17 @@ function leakText(row: SocketRow, now: number, limits: FindingLimits, counts: Li
   );
 }
 
+/** Rounds down to a power of two. */
 const powerOfTwo = (count: number): number => 2 ** Math.floor(Math.log2(count));
 
+/** Rounds to two digits. */
 const rounded = (count: number): number => (count < 10 ? Math.round(count) : Number(count.toPrecision(2)));
 
-/** A duration, rounded down to a power of two of seconds, minutes or hours. */
+/** A duration, rounded down to a power of two of its unit. */
 export function ageText(ms: number): string {
   const seconds = ms / 1000;
   if (seconds < 1) return `${powerOfTwo(Math.max(1, ms))} ms`;
-  if (seconds < 60) return `${Math.min(powerOfTwo(seconds), 32)} s`;
+  if (seconds < 60) return `${powerOfTwo(seconds)} s`;
   if (seconds < 3600) return `${powerOfTwo(seconds / 60)} min`;
   return `${powerOfTwo(seconds / 3600)} h`;
 }

@@ -1,4 +1,4 @@
-// Guards code of the inspector that runs in a timer or an event: an error that it throws would end the program.
+// Code of the inspector that runs in a timer or an event must not throw, because the error would end the program.
 
 /** The text of the most recent warning. */
 let lastText = "";

@@ -1,7 +1,7 @@
-// Writes the updates of the table as JSON lines, to a file or a descriptor. No write blocks the program: a pipe, a
-// socket or a terminal is written in pieces while it has room. No other thread makes these writes, because a thread
-// that blocks in write(2) would keep the process alive. While the reader is slow, updates are left out. The next line
-// then has the newest state.
+// Writes the updates of the table as JSON lines, to a file or a descriptor. No write blocks the program. To a pipe, a
+// socket or a terminal, this thread writes pieces while there is room. It does not leave these writes to a thread of
+// Node, because a thread that blocks in write(2) would keep the process alive. While the reader is slow, updates are
+// left out, and the next line has the newest state.
 
 import { fs } from "../builtins.js";
 import { calls, type Calls } from "../sys/calls.js";
@@ -9,38 +9,39 @@ import { POLLOUT } from "../sys/constants.js";
 import type { HeadlessUpdate, TableUpdate } from "./protocol.js";
 
 /** PIPE_BUF, pipe(7): if poll(2) reports a pipe as writable, a write of this many bytes does not block. */
-const PIECE = 4096;
+const PIECE_SIZE = 4096;
 /** Milliseconds until the writer tries again to write the rest of a line. */
-const RETRY = 50;
-/** How long finish() waits for a slow reader, in ms, so that the last line is complete. */
+const RETRY_DELAY = 50;
+/** How long, in ms, finish() waits for a slow reader to take the last line. */
 const LAST_LINE_TIMEOUT = 200;
 
 export class HeadlessWriter {
   readonly #fd: number;
   /** Whether the writer has opened the file itself. */
-  readonly #owned: boolean;
-  /** Whether the target is a regular file. Its writes always end, so a thread of Node may make them. */
-  readonly #regular: boolean;
+  readonly #isOwned: boolean;
+  /** Whether the target is a regular file. Writes to such a file always end, so a thread of Node may make them. */
+  readonly #isRegular: boolean;
   readonly #poll: Calls["poll"];
   /** The version of the table in the last line. */
   #version = 0;
   /** The number of updates since the last line that were not written. */
   #skipped = 0;
-  /** The line that is being written, and how many of its bytes are written already. */
+  /** The line that is being written; undefined if the last line is complete. */
   #line: Buffer | undefined;
-  #at = 0;
+  /** The number of bytes of `#line` that are written already. */
+  #written = 0;
   #timer: NodeJS.Timeout | undefined;
-  /** Whether no further line is written: a write has failed, or the writer is closed. */
+  /** True when a write has failed, or the writer is closed. Then no further line is written. */
   #stopped = false;
   #closed = false;
 
   /** @throws the error of open(2): ENXIO for a named pipe without a reader */
   constructor(target: string | number, kernel: Pick<Calls, "poll"> = calls) {
     const { O_APPEND, O_CREAT, O_NONBLOCK, O_WRONLY } = fs().constants;
-    this.#owned = typeof target === "string";
+    this.#isOwned = typeof target === "string";
     this.#fd =
       typeof target === "string" ? fs().openSync(target, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0o666) : target;
-    this.#regular = fs().fstatSync(this.#fd).isFile();
+    this.#isRegular = fs().fstatSync(this.#fd).isFile();
     this.#poll = (...args) => kernel.poll(...args);
   }
 
@@ -54,24 +55,29 @@ export class HeadlessWriter {
     const line = this.#nextLine(version, read);
     if (line === undefined) return;
     this.#line = line;
-    this.#at = 0;
-    if (this.#regular) this.#writeFile();
+    this.#written = 0;
+    if (this.#isRegular) this.#startFileWrite();
     else this.#writePieces();
   }
 
-  /** Writes the last line at the end of the process, if the line before it is complete and there is room. */
+  /**
+   * Writes the last line, at the end of the process. Does nothing if the line before it cannot be completed, or there
+   * is no room now.
+   */
   finish(version: number, read: (since: number) => TableUpdate): void {
     if (this.#stopped) return;
     try {
-      if (this.#line !== undefined && (this.#regular || !this.#writeNow(0))) return;
-      if (!this.#regular && !this.#hasRoom(0)) return;
+      // While a thread of Node writes a line to a file, that line cannot be completed here.
+      if (this.#line !== undefined && (this.#isRegular || !this.#writeNow(0))) return;
+      if (!this.#isRegular && !this.#hasRoom(0)) return;
       const line = this.#nextLine(version, read);
       if (line === undefined) return;
       this.#line = line;
-      this.#at = 0;
-      if (this.#regular) this.#writeAll();
+      this.#written = 0;
+      if (this.#isRegular) this.#writeFileNow();
       else this.#writeNow(LAST_LINE_TIMEOUT);
     } catch {
+      // The last line is missing. The inspector ends anyway.
       this.#stopped = true;
     }
   }
@@ -80,8 +86,8 @@ export class HeadlessWriter {
     if (this.#closed) return;
     this.#stopped = this.#closed = true;
     clearTimeout(this.#timer);
-    // While a write runs, its callback closes the file.
-    if (!(this.#regular && this.#line !== undefined)) this.#closeFile();
+    // While a thread of Node writes, the callback of the write closes the file.
+    if (!(this.#isRegular && this.#line !== undefined)) this.#closeFile();
   }
 
   /** Makes the next line, and sets `#version` and `#skipped`; undefined if nothing has changed. */
@@ -101,24 +107,26 @@ export class HeadlessWriter {
   }
 
   /**
-   * Writes pieces while there is room, and waits for room for `timeout` ms in all. Returns whether the line is
-   * complete.
+   * Writes pieces of the line while there is room. Waits for room, in all at most for `timeout` ms. Returns whether the
+   * line is complete.
    */
   #writeNow(timeout: number): boolean {
-    const end = performance.now() + timeout;
+    const deadline = performance.now() + timeout;
     while (this.#line !== undefined) {
-      if (!this.#hasRoom(Math.max(0, Math.ceil(end - performance.now())))) return false;
+      if (!this.#hasRoom(Math.max(0, Math.ceil(deadline - performance.now())))) return false;
       try {
-        this.#at += fs().writeSync(this.#fd, this.#line, this.#at, Math.min(PIECE, this.#line.length - this.#at));
+        const size = Math.min(PIECE_SIZE, this.#line.length - this.#written);
+        this.#written += fs().writeSync(this.#fd, this.#line, this.#written, size);
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code === "EAGAIN") return false;
         throw error;
       }
-      if (this.#at === this.#line.length) this.#line = undefined;
+      if (this.#written === this.#line.length) this.#line = undefined;
     }
     return true;
   }
 
+  /** Writes pieces now, and the rest of the line later, when there is room. */
   #writePieces(): void {
     try {
       if (this.#writeNow(0)) return;
@@ -126,26 +134,28 @@ export class HeadlessWriter {
       this.#fail(error as Error);
       return;
     }
-    this.#timer = setTimeout(() => this.#writePieces(), RETRY);
+    this.#timer = setTimeout(() => this.#writePieces(), RETRY_DELAY);
     this.#timer.unref();
   }
 
-  #writeAll(): void {
+  /** Writes the rest of the line to a regular file. */
+  #writeFileNow(): void {
     const line = this.#line!;
-    while (this.#at < line.length) this.#at += fs().writeSync(this.#fd, line, this.#at);
+    while (this.#written < line.length) this.#written += fs().writeSync(this.#fd, line, this.#written);
     this.#line = undefined;
   }
 
-  #writeFile(): void {
+  /** Begins to write the rest of the line to a regular file, in a thread of Node. */
+  #startFileWrite(): void {
     const line = this.#line!;
-    fs().write(this.#fd, line, this.#at, line.length - this.#at, null, (error, count) => {
+    fs().write(this.#fd, line, this.#written, line.length - this.#written, null, (error, count) => {
       if (error !== null && error !== undefined) {
         this.#line = undefined;
         if (!this.#stopped) this.#fail(error);
       } else {
-        this.#at += count;
-        if (this.#at < line.length) {
-          this.#writeFile();
+        this.#written += count;
+        if (this.#written < line.length) {
+          this.#startFileWrite();
           return;
         }
         this.#line = undefined;
@@ -155,7 +165,7 @@ export class HeadlessWriter {
   }
 
   #closeFile(): void {
-    if (!this.#owned) return;
+    if (!this.#isOwned) return;
     try {
       fs().closeSync(this.#fd);
     } catch {

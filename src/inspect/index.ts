@@ -1,6 +1,6 @@
 // The entry "berkeley/inspect": shows the sockets of a process on a page, as JSON lines, and as data.
 
-// oxlint-disable-next-line import/no-unassigned-import -- it starts the inspector if `--import` asks for it
+// oxlint-disable-next-line import/no-unassigned-import -- it starts the inspector if `--import` requests it
 import "./preload.js";
 
 export { type Inspector, sockets, startInspector } from "./inspector.js";

@@ -43,10 +43,12 @@ export interface InspectorOptions {
 export interface InspectorSettings {
   readonly port: number;
   readonly headless: string | number | undefined;
-  readonly payload: number;
+  /** `payloads` as a number of bytes. */
+  readonly maxPayload: number;
   readonly redact: Redact | undefined;
   readonly record: string | undefined;
-  readonly records: number;
+  /** The option `calls`. */
+  readonly maxRecords: number;
   readonly stalledAfter: number;
   readonly idleAfter: number;
   readonly closeAfter: number;
@@ -58,12 +60,13 @@ const DEFAULT_PAYLOAD = 256;
 const MAX_PAYLOAD = 65_536;
 const DAY = 86_400_000;
 
-function fileName(value: unknown, name: string, required: string): string | undefined {
+function checkFileName(value: unknown, name: string, required: string): string | undefined {
   if (value === undefined) return undefined;
   if (typeof value === "string" && value !== "") return value;
   throw new TypeError(`Cannot ${ACTION}: ${name} is ${quote(value)}, required ${required}`);
 }
 
+/** Checks the options. */
 export function readSettings(opts: InspectorOptions): InspectorSettings {
   checkOptions(opts, ACTION, NAMES);
   const { headless, payloads = false, redact } = opts;
@@ -77,23 +80,23 @@ export function readSettings(opts: InspectorOptions): InspectorSettings {
     headless:
       typeof headless === "number"
         ? integer(headless, ACTION, "headless", 0, 0x7fff_ffff)
-        : fileName(headless, "headless", "a file or a descriptor"),
-    payload:
+        : checkFileName(headless, "headless", "a file or a descriptor"),
+    maxPayload:
       typeof payloads === "boolean"
         ? payloads
           ? DEFAULT_PAYLOAD
           : 0
         : integer(payloads, ACTION, "payloads", 0, MAX_PAYLOAD),
     redact,
-    record: fileName(opts.record, "record", "the name of a file"),
-    records: number("calls", 16_384, 64, 1 << 22),
+    record: checkFileName(opts.record, "record", "the name of a file"),
+    maxRecords: number("calls", 16_384, 64, 1 << 22),
     stalledAfter: number("stalledAfter", 5_000, 1, DAY),
     idleAfter: number("idleAfter", 300_000, 1, DAY),
     closeAfter: number("closeAfter", 10_000, 1, DAY),
   };
 }
 
-/** Whether the environment turns off the inspector that `--import` would start. */
+/** Whether the environment turns off the inspector that `--import` requests. */
 export function isDisabled(env: NodeJS.ProcessEnv): boolean {
   return ["0", "off", "false", "no"].includes(env["BERKELEY_INSPECT"]?.toLowerCase() ?? "");
 }
@@ -112,17 +115,16 @@ export function optionsFromEnvironment(env: NodeJS.ProcessEnv): InspectorOptions
   return {
     port: number("BERKELEY_INSPECT_PORT"),
     headless: descriptor === undefined ? file : Number(descriptor),
-    // 1 means `true` here, so the environment cannot request a payload of one byte.
+    // 1 means `true` here. So the environment cannot request payloads of one byte.
     payloads: payloads === undefined || payloads > 1 ? payloads : payloads === 1,
     record: env["BERKELEY_INSPECT_RECORD"] || undefined,
   };
 }
 
 /**
- * Whether this process is the first one that has read the environment. Its child processes inherit the environment.
- * They must not use the same capture file and port, or a descriptor that only this process has. The first call stores
- * the process id in the environment.
+ * Claims the options in the environment for this process. Returns false if a parent process has claimed them: child
+ * processes inherit the environment, but must not use the capture file, the port and the descriptor of their parent.
  */
-export function ownsEnvironment(env: NodeJS.ProcessEnv): boolean {
+export function claimEnvironment(env: NodeJS.ProcessEnv): boolean {
   return (env["BERKELEY_INSPECT_OWNER"] ??= String(process.pid)) === String(process.pid);
 }

@@ -14,19 +14,22 @@ import type { RouteHandler } from "./routes.js";
 
 /** The data that the server shows. */
 export interface InspectSource {
+  /** The version of the table. */
   readonly version: number;
-  update(since: number): TableUpdate;
+  /** The changes of the table since a version. */
+  updateSince(version: number): TableUpdate;
   sockets(): SocketReport[];
   detail(id: string): Promise<SocketDetail | null>;
   /** As `detail()`, with a shorter wait for the calls of another thread, because a page gets the detail again. */
   pageDetail(id: string): Promise<SocketDetail | null>;
-  /** Called when a page begins to show a socket (`on`), and when it stops. */
-  watch(id: string, on: boolean): void;
+  /** Called when a page begins to show a socket (1), and when a page stops (-1). */
+  changeWatchers(id: string, change: 1 | -1): void;
 }
 
-/** Maximum number of connections, and of pages with events. Further ones are refused. */
+/** Maximum number of connections. Node closes further ones. */
 const MAX_CONNECTIONS = 100;
-const MAX_STREAMS = 20;
+/** Maximum number of pages that get events. */
+const MAX_PAGES = 20;
 /** Milliseconds for a whole request. */
 const REQUEST_TIMEOUT = 10_000;
 /** Milliseconds between two `detail` events of a page. */
@@ -48,9 +51,9 @@ const HEADERS: Readonly<Record<string, string>> = {
 interface Page {
   readonly stream: EventStream;
   /** The id of the socket that the page shows; undefined if it shows only the table. */
-  readonly socket: string | undefined;
+  readonly socketId: string | undefined;
   /** Whether the detail for the next event is being read. */
-  reading: boolean;
+  isReading: boolean;
 }
 
 export class InspectServer {
@@ -59,7 +62,7 @@ export class InspectServer {
   readonly #access = new Access();
   readonly #server: Server;
   readonly #pages = new Set<Page>();
-  #timer: NodeJS.Timeout | undefined;
+  #detailTimer: NodeJS.Timeout | undefined;
 
   constructor(source: InspectSource, handlers: readonly RouteHandler[]) {
     this.#source = source;
@@ -71,7 +74,7 @@ export class InspectServer {
         keepAliveTimeout: 5_000,
         maxHeaderSize: 16_384,
       },
-      (request, response) => this.#answer(request, response),
+      (request, response) => this.#handleRequest(request, response),
     );
     this.#server.maxConnections = MAX_CONNECTIONS;
     this.#server.on("connection", (socket: Socket) => socket.unref());
@@ -91,14 +94,15 @@ export class InspectServer {
       });
     });
     this.#access.port = this.#port;
-    this.#timer = setInterval(() => this.#sendDetails(), DETAIL_PERIOD);
-    this.#timer.unref();
+    this.#detailTimer = setInterval(() => this.#sendDetails(), DETAIL_PERIOD);
+    this.#detailTimer.unref();
   }
 
   get #port(): number {
     return (this.#server.address() as AddressInfo).port;
   }
 
+  /** The address of the page, with the token. */
   get url(): string {
     return `http://127.0.0.1:${this.#port}/?token=${this.#access.token}`;
   }
@@ -107,17 +111,17 @@ export class InspectServer {
   sendTable(): void {
     for (const { stream } of this.#pages) {
       if (!stream.isReady) continue;
-      const update = this.#source.update(stream.version);
+      const update = this.#source.updateSince(stream.version);
       stream.version = this.#source.version;
       stream.send("table", update);
     }
   }
 
   async close(): Promise<void> {
-    clearInterval(this.#timer);
+    clearInterval(this.#detailTimer);
     for (const handler of this.#handlers) runGuarded(() => handler.close());
     for (const page of this.#pages) {
-      this.#leave(page);
+      this.#removePage(page);
       page.stream.end();
     }
     await new Promise<void>((resolve) => {
@@ -126,30 +130,31 @@ export class InspectServer {
     });
   }
 
-  /** Removes a page that was closed. */
-  #leave(page: Page): void {
-    if (this.#pages.delete(page) && page.socket !== undefined) this.#source.watch(page.socket, false);
+  #removePage(page: Page): void {
+    const { socketId } = page;
+    if (this.#pages.delete(page) && socketId !== undefined) this.#source.changeWatchers(socketId, -1);
   }
 
   #sendDetails(): void {
-    for (const page of this.#pages) if (page.socket !== undefined) void this.#sendDetail(page, page.socket);
+    for (const page of this.#pages) if (page.socketId !== undefined) void this.#sendDetail(page, page.socketId);
   }
 
-  async #sendDetail(page: Page, socket: string): Promise<void> {
-    if (page.reading || !page.stream.isReady) return;
-    page.reading = true;
+  async #sendDetail(page: Page, socketId: string): Promise<void> {
+    if (page.isReading || !page.stream.isReady) return;
+    page.isReading = true;
     try {
-      const detail = await this.#source.pageDetail(socket);
+      const detail = await this.#source.pageDetail(socketId);
       if (detail !== null && this.#pages.has(page)) page.stream.send("detail", detail);
     } catch (error) {
       emitErrorWarning(error);
     } finally {
-      page.reading = false;
+      page.isReading = false;
     }
   }
 
-  #answer(request: IncomingMessage, response: ServerResponse): void {
+  #handleRequest(request: IncomingMessage, response: ServerResponse): void {
     response.on("error", () => {});
+    // No request needs a body, so its body is discarded.
     request.resume();
     this.#route(request, response).catch(() => {
       // An error of the inspector must not become an unhandled rejection of the program.
@@ -178,7 +183,7 @@ export class InspectServer {
       }
     }
     if (method !== "GET" && method !== "HEAD") sendText(response, 405, "Method not allowed");
-    else if (path === "/events") this.#openStream(response, method, target.query.get("socket") ?? undefined);
+    else if (path === "/events") this.#addPage(response, method, target.query.get("socket") ?? undefined);
     else if (path === "/api/sockets") sendJson(response, 200, this.#source.sockets());
     else if (path.startsWith("/api/sockets/")) await this.#sendSocket(response, path.slice("/api/sockets/".length));
     else this.#sendFile(response, path);
@@ -194,24 +199,24 @@ export class InspectServer {
     const file = readPageFile(path);
     if (file === undefined) sendText(response, 404, "No such page");
     else if (path !== "/") send(response, 200, file.type, file.bytes);
-    // The request may have had the token as a parameter, which links do not repeat. So links get the token as a folder.
+    // A request for a script or style has no parameters. So the links of the page get the token as their first folder.
     else send(response, 200, file.type, String(file.bytes).replaceAll('="assets/', `="/${this.#access.token}/assets/`));
   }
 
-  #openStream(response: ServerResponse, method: string, socket: string | undefined): void {
-    if (this.#pages.size >= MAX_STREAMS) {
-      sendText(response, 503, `${MAX_STREAMS} pages are open: close one of them`);
+  #addPage(response: ServerResponse, method: string, socketId: string | undefined): void {
+    if (this.#pages.size >= MAX_PAGES) {
+      sendText(response, 503, `${MAX_PAGES} pages are open: close one of them`);
       return;
     }
     response.writeHead(200, { "Content-Type": "text/event-stream; charset=utf-8" });
     if (method === "HEAD") return void response.end();
-    const page: Page = { stream: new EventStream(response), socket, reading: false };
+    const page: Page = { stream: new EventStream(response), socketId, isReading: false };
     this.#pages.add(page);
-    response.on("close", () => runGuarded(() => this.#leave(page)));
-    if (socket !== undefined) this.#source.watch(socket, true);
-    page.stream.send("table", this.#source.update(0));
+    response.on("close", () => runGuarded(() => this.#removePage(page)));
+    if (socketId !== undefined) this.#source.changeWatchers(socketId, 1);
+    page.stream.send("table", this.#source.updateSince(0));
     page.stream.version = this.#source.version;
-    if (socket !== undefined) void this.#sendDetail(page, socket);
+    if (socketId !== undefined) void this.#sendDetail(page, socketId);
   }
 }
 

@@ -10,22 +10,22 @@ import type { SocketDetail, SocketReport, TableUpdate } from "./protocol.js";
 import { Recording } from "./recording.js";
 import { makeHandlers } from "./routes.js";
 import { DetailReader } from "./socketDetail.js";
-import { dateOf } from "./socketRow.js";
+import { dateOf, parseId } from "./socketRow.js";
 import { SocketTable } from "./socketTable.js";
 import { capturePath, TrafficCapture } from "./trafficCapture.js";
-import { MainSide, WorkerSide } from "./threads.js";
+import { TableSender, WorkerTables } from "./threads.js";
 
 /** Milliseconds between two refreshes of the table. */
-const PERIOD = 1000;
+const REFRESH_PERIOD = 1000;
 /**
- * How long, in ms, a page waits for the calls that another thread made on the other end. After that the page shows the
- * calls of its own socket alone. The page gets the data again twice a second.
+ * How long, in ms, the detail for a page waits for the thread of the other end of the connection. After that, the page
+ * shows the calls of its socket alone. The time is short, because the page gets the detail again twice a second.
  */
 const PAGE_TIMEOUT = 250;
 
 // Functions that use private members of Inspector, for startInspector().
-let create: (settings: InspectorSettings) => Inspector;
-let listen: (inspector: Inspector) => Promise<void>;
+let createInspector: (settings: InspectorSettings) => Inspector;
+let startServer: (inspector: Inspector) => Promise<void>;
 
 /** The inspector that {@link startInspector} has started. */
 export class Inspector implements AsyncDisposable {
@@ -34,9 +34,9 @@ export class Inspector implements AsyncDisposable {
   readonly #details: DetailReader;
   readonly #timer: NodeJS.Timeout;
   /** In the main thread: the sockets of the workers. */
-  readonly #workers: MainSide | undefined;
+  readonly #workers: WorkerTables | undefined;
   /** In a worker: sends the sockets to the main thread. */
-  readonly #main: WorkerSide | undefined;
+  readonly #sender: TableSender | undefined;
   readonly #settings: InspectorSettings;
   readonly #onExit = (): void => runGuarded(() => this.#finish());
   #server: InspectServer | undefined;
@@ -61,20 +61,20 @@ export class Inspector implements AsyncDisposable {
     }
     this.#table = new SocketTable(isMainThread ? 0 : threadId, this.#recording, settings);
     this.#details = new DetailReader(this.#table, this.#recording, settings.redact);
-    if (isMainThread) this.#workers = new MainSide(() => this.#table.version + 1);
-    else this.#main = new WorkerSide(this.#table, this.#recording, this.#details);
-    this.#timer = setInterval(() => runGuarded(() => this.#tick()), PERIOD);
+    if (isMainThread) this.#workers = new WorkerTables(() => this.#table.version + 1);
+    else this.#sender = new TableSender(this.#table, this.#recording, this.#details);
+    this.#timer = setInterval(() => runGuarded(() => this.#refresh()), REFRESH_PERIOD);
     this.#timer.unref();
     process.on("exit", this.#onExit);
   }
 
   static {
-    create = (settings) => new Inspector(settings);
-    listen = (inspector) => inspector.#listen();
+    createInspector = (settings) => new Inspector(settings);
+    startServer = (inspector) => inspector.#startServer();
   }
 
   /** Starts the server of the page, unless the inspector is headless or in a worker. */
-  async #listen(): Promise<void> {
+  async #startServer(): Promise<void> {
     if (this.#workers === undefined || this.#writer !== undefined) return;
     const server = new InspectServer(this.#source(), makeHandlers());
     await server.listen(this.#settings.port);
@@ -97,7 +97,7 @@ export class Inspector implements AsyncDisposable {
    */
   sockets(): SocketReport[] {
     if (this.#closed) return [];
-    this.#table.refresh(true);
+    this.#table.refreshAll();
     return [...this.#table.reports(), ...(this.#workers?.reports() ?? [])];
   }
 
@@ -106,25 +106,26 @@ export class Inspector implements AsyncDisposable {
    * for more than 5 seconds counts as gone: its socket is null, and its end of a connection has no calls.
    */
   socket(id: string): Promise<SocketDetail | null> {
-    return this.#bothEnds(id);
+    return this.#readBothEnds(id);
   }
 
   /** @param timeout how long, in ms, to wait for the thread of the other end. Default: 5 seconds */
-  async #bothEnds(id: string, timeout?: number): Promise<SocketDetail | null> {
+  async #readBothEnds(id: string, timeout?: number): Promise<SocketDetail | null> {
     if (this.#closed) return null;
-    const detail = await this.#detail(id);
+    const detail = await this.#readDetail(id);
     if (detail === null || detail.other !== null || this.#closed) return detail;
     // The thread of this socket has found no other end among its own sockets.
     const { socket } = detail;
     const own = socket.thread === this.#table.thread ? undefined : this.#table.otherEnd(socket);
     const other = own ?? this.#workers?.otherEnd(socket);
-    return other === undefined ? detail : withOther(detail, other, await this.#detail(other.id, timeout));
+    return other === undefined ? detail : withOther(detail, other, await this.#readDetail(other.id, timeout));
   }
 
-  async #detail(id: string, timeout?: number): Promise<SocketDetail | null> {
-    const [thread, number] = id.split(":").map(Number);
-    if (thread !== this.#table.thread) return (await this.#workers?.detail(id, timeout)) ?? null;
-    const row = this.#table.find(number ?? 0);
+  /** Reads the detail of a socket of this thread, or requests it from the worker that has the socket. */
+  async #readDetail(id: string, timeout?: number): Promise<SocketDetail | null> {
+    const [thread, number] = parseId(id);
+    if (thread !== this.#table.thread) return (await this.#workers?.requestDetail(id, timeout)) ?? null;
+    const row = this.#table.find(number);
     if (row === undefined) return null;
     this.#table.read(row);
     return this.#details.read(row);
@@ -138,12 +139,12 @@ export class Inspector implements AsyncDisposable {
     clearInterval(this.#timer);
     process.off("exit", this.#onExit);
     // The server is closed first, because it sends messages to the workers when it closes its pages.
-    const server = this.#server?.close();
+    const serverClosed = this.#server?.close();
     this.#server = undefined;
-    for (const part of [this.#workers, this.#main, this.#writer, this.#capture]) runGuarded(() => part?.close());
+    for (const part of [this.#workers, this.#sender, this.#writer, this.#capture]) runGuarded(() => part?.close());
     this.#recording.stop();
     this.#table.clear();
-    await server;
+    await serverClosed;
     if (running === this) running = undefined;
   }
 
@@ -157,57 +158,60 @@ export class Inspector implements AsyncDisposable {
       get version(): number {
         return table.version;
       },
-      update: (since) => this.#update(since),
+      updateSince: (version) => this.#updateSince(version),
       sockets: () => this.sockets(),
       detail: (id) => this.socket(id),
-      pageDetail: (id) => this.#bothEnds(id, PAGE_TIMEOUT),
-      watch: (id, on) => this.#watch(id, on),
+      pageDetail: (id) => this.#readBothEnds(id, PAGE_TIMEOUT),
+      changeWatchers: (id, change) => this.#changeWatchers(id, change),
     };
   }
 
-  #tick(): void {
-    // The first JSON line has the whole table, so all rows are read from the kernel for it.
-    this.#table.refresh(this.#writer !== undefined && this.#table.version === 0);
-    this.#main?.update();
+  /** Refreshes the table, and sends the changes. */
+  #refresh(): void {
+    // The first JSON line has the whole table, so all rows are read from the kernel.
+    if (this.#writer !== undefined && this.#table.version === 0) this.#table.refreshAll();
+    else this.#table.refresh();
+    this.#sender?.update();
     this.#server?.sendTable();
-    this.#writer?.update(this.#table.version, (since) => this.#update(since));
+    this.#writer?.update(this.#table.version, (version) => this.#updateSince(version));
   }
 
-  /** Writes the last data. Called before close, and at the end of the process. */
+  /** Writes the last data of the capture and the last JSON line, when the inspector is closed or the process exits. */
   #finish(): void {
     if (this.#closed) return;
     runGuarded(() => this.#capture?.flush());
-    this.#table.refresh(true);
-    this.#writer?.finish(this.#table.version, (since) => this.#update(since));
+    this.#table.refreshAll();
+    this.#writer?.finish(this.#table.version, (version) => this.#updateSince(version));
   }
 
-  #update(since: number): TableUpdate {
-    const own = this.#table.since(since);
-    const remote = this.#workers?.since(own.whole ? 0 : since);
-    // If one of the two tables has to be sent whole, both are.
-    if (remote?.whole === true && !own.whole) return this.#update(0);
+  /** The changes of the sockets of all threads since a version of the table. */
+  #updateSince(version: number): TableUpdate {
+    const own = this.#table.changesSince(version);
+    const ofWorkers = this.#workers?.changesSince(own.whole ? 0 : version);
+    // The receiver removes all rows before it adds those of a whole table. So either both tables are whole, or none.
+    if (ofWorkers?.whole === true && !own.whole) return this.#updateSince(0);
     const { whole, changed, removed } = own;
     const { pid, title, version: node } = process;
     return {
       time: dateOf(clock()),
       whole,
-      changed: remote === undefined ? changed : [...changed, ...remote.changed],
-      removed: remote === undefined || whole ? removed : [...removed, ...remote.removed],
+      changed: ofWorkers === undefined ? changed : [...changed, ...ofWorkers.changed],
+      removed: ofWorkers === undefined || whole ? removed : [...removed, ...ofWorkers.removed],
       dropped: this.dropped,
       process: { pid, title, node, threads: 1 + (this.#workers?.threads ?? 0) },
     };
   }
 
-  #watch(id: string, on: boolean): void {
-    const [thread, number] = id.split(":").map(Number);
-    if (thread === this.#table.thread) this.#table.watch(number ?? 0, on);
-    else this.#workers?.watch(id, on);
+  #changeWatchers(id: string, change: 1 | -1): void {
+    const [thread, number] = parseId(id);
+    if (thread === this.#table.thread) this.#table.changeWatchers(number, change);
+    else this.#workers?.changeWatchers(id, change);
   }
 }
 
 /**
- * Adds the other end of a connection to the detail of a socket. `otherDetail` is null if the thread of the other end
- * did not answer.
+ * Adds the other end of a connection, and its calls, to the detail of a socket. `otherDetail` is null if the thread of
+ * the other end did not answer.
  */
 function withOther(detail: SocketDetail, other: SocketReport, otherDetail: SocketDetail | null): SocketDetail {
   const known = new Set(detail.calls.map(({ socket, sequence }) => `${socket} ${sequence}`));
@@ -250,10 +254,10 @@ export async function startInspector(opts: InspectorOptions = {}): Promise<Inspe
   if (running !== undefined) {
     throw new Error("Cannot start the inspector: it runs in this thread, required one that is closed");
   }
-  const inspector = create(settings);
+  const inspector = createInspector(settings);
   running = inspector;
   try {
-    await listen(inspector);
+    await startServer(inspector);
   } catch (error) {
     await inspector.close();
     throw error;

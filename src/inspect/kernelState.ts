@@ -1,5 +1,5 @@
-// Reads the state, the addresses and the queues of a socket from the kernel. `calls` is the table without the wrappers,
-// so these calls are not recorded.
+// Reads the state, the addresses and the queues of a socket from the kernel. The parameter `calls` is the table without
+// the wrappers, so these calls are not recorded.
 
 import { type Address, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, AF_VSOCK } from "../addr/index.js";
 import { decodeTcpInfo, TCP_INFO_SIZE, type TcpInfo, tcpStateOf } from "../options/tcpInfo.js";
@@ -45,16 +45,15 @@ export const typeName = (type: number): string => TYPES.get(type) ?? `${type}`;
 
 /** Offsets in `struct tcp_info`. */
 const AT = { state: 0, retransmits: 2, unacked: 24, sacked: 28, acknowledged: 120 } as const;
-/** Offsets of SK_MEMINFO_RMEM_ALLOC and SK_MEMINFO_DROPS in the result of SO_MEMINFO. */
-const RECEIVE_MEMORY = 0;
-const DROPS = 32;
+/** Offsets in the result of SO_MEMINFO: of SK_MEMINFO_RMEM_ALLOC and SK_MEMINFO_DROPS. */
+const MEMINFO_AT = { receiveMemory: 0, drops: 32 } as const;
 
 // Buffers that all calls of this file share.
 const tcpInfo = new Uint8Array(TCP_INFO_SIZE);
 const tcpView = view(tcpInfo);
 const intValue = new Uint8Array(4);
-const memory = new Uint8Array(36);
-const memoryView = view(memory);
+const memInfo = new Uint8Array(36);
+const memInfoView = view(memInfo);
 const address = new Uint8Array(ADDRESS_BUFFER_SIZE);
 
 export const isTcp = ({ family, type, protocol }: Pick<SocketRow, "family" | "type" | "protocol">): boolean =>
@@ -62,6 +61,7 @@ export const isTcp = ({ family, type, protocol }: Pick<SocketRow, "family" | "ty
   type === SOCK_STREAM &&
   (protocol === IPPROTO_IP || protocol === IPPROTO_TCP);
 
+/** The value of an int option of SOL_SOCKET; undefined if the call fails. */
 function intOption(calls: Calls, fd: number, name: number): number | undefined {
   return calls.getsockopt(fd, SOL_SOCKET, name, intValue) === 4 ? readInt(intValue) : undefined;
 }
@@ -77,11 +77,12 @@ export function kindOfDescriptor(
   return { family, type, protocol: intOption(calls, fd, SO_PROTOCOL) ?? 0 };
 }
 
-/** The address that the call `name` returns; undefined if the call fails. */
+/** The address that getsockname() or getpeername() returns; undefined if the call fails. */
 export function addressOf(calls: Calls, name: "getsockname" | "getpeername", fd: number): Address | undefined {
   return calls[name](fd, address) < 0 ? undefined : decodeAddressBuffer(address);
 }
 
+/** The address as text; null if the socket has none. */
 function addressText(calls: Calls, name: "getsockname" | "getpeername", fd: number): string | null {
   const decoded = addressOf(calls, name, fd);
   if (decoded === undefined) return null;
@@ -97,49 +98,46 @@ export function probe(calls: Calls, row: SocketRow, now: number): void {
   const { fd } = row;
   if (!row.addressesKnown) {
     row.addressesKnown = true;
-    // The row of a socket that is not connected any more keeps the address of the last peer.
+    // When a socket is not connected any more, its row keeps the address of the last peer.
     row.local = addressText(calls, "getsockname", fd) ?? row.local;
     row.peer = addressText(calls, "getpeername", fd) ?? row.peer;
   }
   if (isTcp(row)) {
     probeTcp(calls, row);
   } else {
-    const listening = row.type !== SOCK_DGRAM && intOption(calls, fd, SO_ACCEPTCONN) === 1;
-    row.state = listening ? "listening" : stateOf(row);
-    if (listening) {
-      row.receiveQueue = row.sendQueue = null;
-      return;
-    }
+    const isListening = row.type !== SOCK_DGRAM && intOption(calls, fd, SO_ACCEPTCONN) === 1;
+    row.state = isListening ? "listening" : stateOf(row);
   }
-  if (row.isTcpListener) {
+  if (row.isTcpListener || row.state === "listening") {
     row.receiveQueue = row.sendQueue = null;
     return;
   }
   // For a UDP socket, inq() returns only the size of the first datagram. So the memory of the queue is reported.
-  const receiveQueue =
+  row.receiveQueue =
     row.type === SOCK_DGRAM && row.family !== AF_UNIX
-      ? memoryOf(calls, fd, RECEIVE_MEMORY)
-      : (orNull(calls.inq(fd)) ?? null);
-  row.receiveQueue = receiveQueue;
-  row.sendQueue = orNull(calls.outq(fd));
+      ? memInfoField(calls, fd, MEMINFO_AT.receiveMemory)
+      : nullIfFailed(calls.inq(fd));
+  row.sendQueue = nullIfFailed(calls.outq(fd));
 }
 
-const orNull = (result: number): number | null => (result < 0 ? null : result);
+const nullIfFailed = (result: number): number | null => (result < 0 ? null : result);
 
 /** Families whose sockets have the states "bound" and "connected". */
-const CONNECTING: ReadonlySet<number> = new Set([AF_UNIX, AF_INET, AF_INET6, AF_VSOCK]);
+const CONNECTABLE: ReadonlySet<number> = new Set([AF_UNIX, AF_INET, AF_INET6, AF_VSOCK]);
 
+/** The state of a socket that does not listen. It is derived from its addresses, because the kernel reports none. */
 function stateOf({ family, type, local, peer, pair }: SocketRow): string {
-  if (!CONNECTING.has(family) || type === SOCK_RAW) return "open";
-  if (peer !== null || pair !== undefined || (family === AF_UNIX && type === SOCK_STREAM && local !== null)) {
-    return "connected";
-  }
+  if (!CONNECTABLE.has(family) || type === SOCK_RAW) return "open";
+  // An accepted UNIX socket has the address of its listener, and its peer mostly has none.
+  const isAcceptedUnix = family === AF_UNIX && type === SOCK_STREAM && local !== null;
+  if (peer !== null || pair !== undefined || isAcceptedUnix) return "connected";
   return local === null ? "open" : "bound";
 }
 
-function memoryOf(calls: Calls, fd: number, at: number): number | null {
-  const length = calls.getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory);
-  return length >= at + 4 ? memoryView.getUint32(at, LITTLE_ENDIAN) : null;
+/** A field of SO_MEMINFO; null if the call fails, or the kernel does not have the field. */
+function memInfoField(calls: Calls, fd: number, at: number): number | null {
+  const length = calls.getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memInfo);
+  return length >= at + 4 ? memInfoView.getUint32(at, LITTLE_ENDIAN) : null;
 }
 
 function probeTcp(calls: Calls, row: SocketRow): void {
@@ -149,10 +147,10 @@ function probeTcp(calls: Calls, row: SocketRow): void {
   row.state = state;
   row.retransmits = tcpInfo[AT.retransmits]!;
   if (state === "LISTEN") {
-    // For a listener, the kernel returns the accept queue and its limit in these two fields.
+    // For a listener, the kernel returns the length and the limit of the accept queue in these two fields.
     row.acceptLength = tcpView.getUint32(AT.unacked, LITTLE_ENDIAN);
     row.acceptLimit = tcpView.getUint32(AT.sacked, LITTLE_ENDIAN);
-    row.drops = memoryOf(calls, row.fd, DROPS) ?? 0;
+    row.drops = memInfoField(calls, row.fd, MEMINFO_AT.drops) ?? 0;
     return;
   }
   row.acceptLength = row.acceptLimit = -1;

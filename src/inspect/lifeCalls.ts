@@ -12,42 +12,46 @@ export function wrapLifeCalls(recording: Recording): void {
   recording.wrap("socket", (fd, start, [family, type, protocol]) => {
     if (fd < 0) return;
     const row = recording.add(fd, family, type & 0xf, protocol);
-    recording.recordCall(row, "socket", start, fd, "", undefined);
+    recording.recordCall(row, "socket", start, fd);
   });
   recording.wrap("socketpair", (result, start, [family, type, protocol, pair]) => {
     if (result < 0) return;
-    const numbers = view(pair);
+    const descriptors = view(pair);
     const [one, other] = [0, 4].map((at) =>
-      recording.add(numbers.getInt32(at, LITTLE_ENDIAN), family, type & 0xf, protocol),
+      recording.add(descriptors.getInt32(at, LITTLE_ENDIAN), family, type & 0xf, protocol),
     ) as [SocketRow, SocketRow];
     one.pair = other;
     other.pair = one;
-    for (const row of [one, other]) recording.recordCall(row, "socketpair", start, row.fd, "", undefined);
+    for (const row of [one, other]) recording.recordCall(row, "socketpair", start, row.fd);
   });
-  recording.wrap("accept", (fd, start, [listener]) => {
-    const from = recording.rowOf(listener);
-    if (from === undefined) return;
+  recording.wrap("accept", (fd, start, [listenerFd]) => {
+    const listener = recording.rowOf(listenerFd);
+    if (listener === undefined) return;
     if (fd < 0) {
-      from.emptyCalls++;
-      from.emptyCall = "accept";
-      recording.recordCall(from, "accept", start, fd, "", undefined);
+      listener.emptyCalls++;
+      listener.emptyCall = "accept";
+      recording.recordCall(listener, "accept", start, fd);
       return;
     }
-    from.movingCalls++;
-    from.movedAt = start;
-    const row = recording.add(fd, from.family, from.type, from.protocol);
-    row.listener = from;
-    recording.recordCall(from, "accept", start, fd, `new socket ${row.number}`, undefined);
-    recording.recordCall(row, "accept", start, fd, `of socket ${from.number}`, undefined);
+    listener.movingCalls++;
+    listener.movedAt = start;
+    const row = recording.add(fd, listener.family, listener.type, listener.protocol);
+    row.listener = listener;
+    recording.recordCall(listener, "accept", start, fd, `new socket ${row.number}`);
+    recording.recordCall(row, "accept", start, fd, `of socket ${listener.number}`);
   });
-  recording.wrap("bind", (result, start, [fd, address]) =>
-    recordAddressed(recording, "bind", fd, start, result, address),
-  );
-  recording.wrap("connect", (result, start, [fd, address]) =>
-    recordAddressed(recording, "connect", fd, start, result, address),
-  );
+  for (const call of ["bind", "connect"] as const) {
+    recording.wrap(call, (result, start, [fd, address]) => {
+      const row = recording.rowOf(fd);
+      if (row === undefined) return;
+      row.addressesKnown = false;
+      if (result === EAGAIN) row.emptyCalls++;
+      recording.recordCall(row, call, start, result, addressDetail(address), recording.takeLine());
+    });
+  }
   recording.wrap("listen", (result, start, [fd, backlog]) => {
     const row = recording.rowOf(fd);
+    // listen() binds a socket that has no address yet.
     if (row !== undefined) row.addressesKnown = false;
     recording.recordCall(row, "listen", start, result, listenDetail(backlog), recording.takeLine());
   });
@@ -68,49 +72,40 @@ export function wrapLifeCalls(recording: Recording): void {
     "close",
     (result, start, [fd]) => {
       const row = recording.rows[fd];
+      // With every other error than EBADF, the kernel has released the descriptor.
       if (row === undefined || result === EBADF) return;
-      const collected = row.object !== undefined && row.object.deref() === undefined;
-      const detail = collected ? "by the collector" : "";
-      recording.recordCall(row, "close", start, result, detail, collected ? undefined : recording.takeLine());
-      recording.remove(row, collected);
+      row.collected = row.object !== undefined && row.object.deref() === undefined;
+      const line = row.collected ? undefined : recording.takeLine();
+      recording.recordCall(row, "close", start, result, row.collected ? "by the collector" : "", line);
+      recording.remove(row);
     },
     ([fd]) => {
       const row = recording.rows[fd];
       if (row !== undefined) recording.observer?.onClosing(row);
     },
   );
+  // The addon does not own the descriptor any more.
   recording.wrap("release", (result, start, [fd]) => {
     const row = recording.rows[fd];
     if (row === undefined || result < 0) return;
     recording.recordCall(row, "detach", start, result, "", recording.takeLine());
     if (row.line !== undefined) recording.givenAway.set(fd, row.line);
-    recording.remove(row, false);
+    recording.remove(row);
   });
+  // The addon owns a descriptor that other code has opened.
   recording.wrap("adopt", (result, start, [fd]) => {
     if (result < 0) return;
     const row = recording.rowOf(fd);
-    recording.recordCall(row, "fromfd", start, result, "", undefined);
+    recording.recordCall(row, "fromfd", start, result);
   });
-  recording.wrap("dup", (fd, start, [from]) => {
-    const of = recording.rows[from];
+  recording.wrap("dup", (fd, start, [originalFd]) => {
     if (fd < 0) return;
-    const row = of === undefined ? recording.rowOf(fd) : recording.add(fd, of.family, of.type, of.protocol);
-    recording.recordCall(row, "dup", start, fd, of === undefined ? "" : `of socket ${of.number}`, undefined);
+    const original = recording.rows[originalFd];
+    const row =
+      original === undefined
+        ? recording.rowOf(fd)
+        : recording.add(fd, original.family, original.type, original.protocol);
+    const detail = original === undefined ? "" : `of socket ${original.number}`;
+    recording.recordCall(row, "dup", start, fd, detail);
   });
-}
-
-/** Records a bind() or connect(). */
-function recordAddressed(
-  recording: Recording,
-  call: "bind" | "connect",
-  fd: number,
-  start: number,
-  result: number,
-  address: Uint8Array,
-): void {
-  const row = recording.rowOf(fd);
-  if (row === undefined) return;
-  row.addressesKnown = false;
-  if (result === EAGAIN) row.emptyCalls++;
-  recording.recordCall(row, call, start, result, addressDetail(address), recording.takeLine());
 }

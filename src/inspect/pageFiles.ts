@@ -1,4 +1,4 @@
-// The files of the page. They are built with the package, and read from its folder for each request.
+// The files of the page. The build of the package makes them. Each request reads its file again.
 
 import { fileURLToPath } from "node:url";
 
@@ -21,8 +21,8 @@ export interface PageFile {
 }
 
 /**
- * The possible folders of the page, relative to this module. The first two are for the package, where this module is in
- * a bundle in inspect/ or in another folder. The third is for development, where this module is in out/lib/inspect/.
+ * The possible folders of the page, relative to this module. The first two are for the package, where a file in
+ * inspect/ or in another folder contains this module. The third is for development: this module is in out/lib/inspect/.
  */
 const FOLDERS = ["./page/", "../inspect/page/", "../../inspect/page/"];
 
@@ -37,7 +37,8 @@ function findFolder(): URL | undefined {
 }
 
 /**
- * The file for the path of a request: `/` or `/assets/NAME`. A name with a slash is refused, so no other file is read.
+ * The file for the path of a request: `/` or `/assets/NAME`; undefined if there is none. NAME has no slash, so a
+ * request cannot read files of other folders.
  */
 export function readPageFile(path: string): PageFile | undefined {
   const name = path === "/" ? "index.html" : /^\/assets\/([\w-]+(?:\.[\w-]+)*)$/.exec(path)?.[1];

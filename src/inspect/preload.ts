@@ -4,23 +4,24 @@
 import { pathToFileURL } from "node:url";
 
 import { fs } from "../builtins.js";
-import { type InspectorOptions, isDisabled, optionsFromEnvironment, ownsEnvironment } from "./inspectOptions.js";
+import { type InspectorOptions, claimEnvironment, isDisabled, optionsFromEnvironment } from "./inspectOptions.js";
 import { startInspector } from "./inspector.js";
 
-/** Whether the arguments of Node or NODE_OPTIONS have `--import` with this module. */
+/** Whether the arguments of Node, or NODE_OPTIONS, have `--import` with this module. */
 function isPreloaded(): boolean {
   const args = [...process.execArgv, ...(process.env["NODE_OPTIONS"]?.split(/\s+/) ?? [])];
   return args.some((arg, index) => {
     const value =
       arg === "--import" ? args[index + 1] : arg.startsWith("--import=") ? arg.slice("--import=".length) : "";
-    return isOurs(value?.replace(/^"|"$/g, "") ?? "");
+    // An argument in NODE_OPTIONS may be quoted.
+    return isThisModule(value?.replace(/^"|"$/g, "") ?? "");
   });
 }
 
-/** The URL of the entry. In development it is a file beside this one. In the package both are one file. */
+/** The URL of the entry. In development, the entry is a file beside this one. In the package, both are one file. */
 const ENTRY = new URL("./index.js", import.meta.url).href;
 
-function isOurs(specifier: string): boolean {
+function isThisModule(specifier: string): boolean {
   if (specifier === "berkeley/inspect" || specifier === ENTRY) return true;
   if (!/^(?:file:|\.{0,2}\/).*index\.js$/.test(specifier)) return false;
   try {
@@ -32,14 +33,14 @@ function isOurs(specifier: string): boolean {
   }
 }
 
-/** The options of this process. A child process uses a free port, because its parent has the one of the environment. */
-function ownOptions(): InspectorOptions {
+/** The options of this process. A child process uses a free port, because its parent uses that of the environment. */
+function readOwnOptions(): InspectorOptions {
   const opts = optionsFromEnvironment(process.env);
-  return (opts.port ?? 0) === 0 || ownsEnvironment(process.env) ? opts : { ...opts, port: 0 };
+  return (opts.port ?? 0) === 0 || claimEnvironment(process.env) ? opts : { ...opts, port: 0 };
 }
 
-/** Writes to standard error. `process.stderr` would emit an error event after the reader has closed. */
-function print(text: string): void {
+/** Writes to standard error. `process.stderr` would emit an error event if the reader has closed it. */
+function printError(text: string): void {
   try {
     fs().writeSync(2, text);
   } catch {
@@ -49,15 +50,15 @@ function print(text: string): void {
 
 async function start(): Promise<void> {
   try {
-    const opts = ownOptions();
-    // A child process does not have the descriptor that its parent writes to.
-    if (typeof opts.headless === "number" && opts.headless > 2 && !ownsEnvironment(process.env)) return;
+    const opts = readOwnOptions();
+    // A child process inherits only the standard descriptors, not another one that its parent writes to.
+    if (typeof opts.headless === "number" && opts.headless > 2 && !claimEnvironment(process.env)) return;
     const { url } = await startInspector(opts);
-    if (url !== undefined) print(`berkeley: the inspector of process ${process.pid} is at ${url}\n`);
+    if (url !== undefined) printError(`berkeley: the inspector of process ${process.pid} is at ${url}\n`);
   } catch (error) {
     process.emitWarning(`The inspector did not start: ${(error as Error).message}`, "InspectorWarning");
   }
 }
 
-/** Settled when the inspector has started, if `--import` asks for it. */
+/** Settled when the inspector has started. Undefined if no `--import` requests it, or the environment disables it. */
 export const started: Promise<void> | undefined = isPreloaded() && !isDisabled(process.env) ? start() : undefined;

@@ -1,7 +1,7 @@
 // Recording of system calls: the entries of the table of calls (sys/calls.ts) are replaced by functions that make the
 // call and then write a record. Without a recording the table has the original entries, so calls cost nothing extra.
 //
-// The wrappers run inside calls of the program. So each one catches the errors of the recording.
+// The wrappers run inside calls of the program. So each wrapper catches the errors of the recording.
 
 import { clock } from "../builtins.js";
 import type { TransferStats } from "../io.js";
@@ -18,66 +18,36 @@ import {
   SOCK_SEQPACKET,
   SOCK_STREAM,
 } from "../sys/constants.js";
-import { CALL_NAMES, type CallExtras, type CallName, CallRing, PEEKS, RECEIVES } from "./callRing.js";
+import { CALL_NAMES, type CallExtras, type CallName, CallRing, CODES, PEEKS, RECEIVES } from "./callRing.js";
 import { addressDetail, batchDetail, peekDetail, subarrayOrUndefined } from "./callDetails.js";
+import type { DataObserver } from "./dataObserver.js";
 import { kindOfDescriptor } from "./kernelState.js";
 import { wrapLifeCalls } from "./lifeCalls.js";
 import { SocketRow } from "./socketRow.js";
 import { wrapTransfers } from "./transferCalls.js";
 
-/** The data that a call has sent or received. */
-export interface MovedBytes {
-  readonly call: CallName;
-  readonly sent: boolean;
-  /** The data, or the part that fitted the buffer. Undefined if it never is in memory of the program (sendfile). */
-  readonly bytes: Uint8Array | undefined;
-  readonly length: number;
-  /** The peer of a datagram, as a sockaddr. */
-  readonly address: Uint8Array | undefined;
-  /** With UDP_SEGMENT or UDP_GRO the data is several datagrams of this size. 0 for a single datagram. */
-  readonly segment: number;
-  readonly line: string | undefined;
-}
-
-/** Gets the data that calls move. A capture implements it. */
-export interface DataObserver {
-  /** A call has moved data. For a batch, this is called for each datagram. */
-  onMoved(row: SocketRow, moved: MovedBytes): void;
-  /** A read of this socket has returned the end of the stream. */
-  onEnd(row: SocketRow, call: CallName, line: string | undefined): void;
-  /** A call that moves no data has returned, or a send or receive has failed with another error than EAGAIN. */
-  onCall(row: SocketRow, call: CallName, result: number, detail: string, line: string | undefined): void;
-  /** The descriptor is about to be closed. */
-  onClosing(row: SocketRow): void;
-  /** A message has carried the descriptor to another process or thread. */
-  onPassed(row: SocketRow): void;
-  /** This thread does not own the descriptor any more: it was closed or given away, or other code has closed it. */
-  onRemoved(row: SocketRow): void;
-}
-
 export interface RecordingOptions {
   /** Maximum number of records in the ring. */
-  readonly records: number;
-  /** The number of payload bytes that a record keeps; 0 keeps none. */
-  readonly payload: number;
+  readonly maxRecords: number;
+  /** Maximum number of payload bytes in a record. With 0, records have no payload. */
+  readonly maxPayload: number;
 }
 
-const CODE = Object.fromEntries(CALL_NAMES.map((name, code) => [name, code])) as Readonly<Record<CallName, number>>;
 /**
  * At most MAX_TIMED calls that move data are timed in each TIMING_PERIOD (ms), because reading the clock twice takes as
  * long as the rest of a record. While a page shows a socket, all calls are timed.
  */
 const MAX_TIMED = 1000;
 const TIMING_PERIOD = 100;
-/** One in this many of the calls that are not timed reads the clock. */
+/** Of the calls that are not timed, one in this many reads the clock. */
 const CALLS_PER_CLOCK_READ = 16;
-/** The first calls of each socket record their line in the program, until the socket has this many lines. */
+/** The calls of a socket record their lines in the program until the socket has this many lines. */
 const FIRST_LINES = 4;
-/** After this many calls that moved no data in a period, calls record their lines: the finding "busy" shows one. */
+/** From this many calls without data in a period on, the calls of a socket record lines for the finding "busy". */
 const MANY_EMPTY = 100;
 
 /** Calls whose result is a number of datagrams. */
-const BATCHES: ReadonlySet<number> = new Set([CODE.recvmmsg, CODE.sendmmsg]);
+const BATCHES: ReadonlySet<number> = new Set([CODES.recvmmsg, CODES.sendmmsg]);
 
 const addressText = (address: Uint8Array | undefined): string | undefined =>
   address === undefined ? undefined : addressDetail(address);
@@ -101,9 +71,9 @@ export class Recording {
   readonly rows: (SocketRow | undefined)[] = [];
   /** Closed sockets that stay in the table for a while. */
   readonly keptRows: Set<SocketRow> = new Set();
-  /** Objects whose descriptor belongs to Node, by the number of their record. */
+  /** The rows of TLS connections, whose descriptors belong to Node, by the `id` of their ObjectRecord. */
   readonly foreign: Map<number, SocketRow> = new Map();
-  /** By a descriptor that was given away, for example to TLS: the line that made its socket. */
+  /** From a descriptor that was given away, for example to TLS, to the line that made its socket. */
   readonly givenAway: Map<number, string> = new Map();
   /** The number of pages that show a socket. While there are any, closed sockets stay in the table for a while. */
   watchers = 0;
@@ -115,24 +85,24 @@ export class Recording {
   #rowCount = 0;
   /** The number of calls that can still be timed in this period. */
   #timingsLeft = MAX_TIMED;
-  /** The number of calls that were not timed. */
-  #untimed = 0;
-  /** The latest time that was read. */
-  #now = clock();
+  #untimedCalls = 0;
+  /** The time at the latest reading of the clock by `#endTime()`. */
+  #latestTime = clock();
   readonly #timer: NodeJS.Timeout;
-  /** The time at which the most recent call of a wrapper of `wrap()` returned. */
-  #returned = 0;
-  readonly payload: number;
+  /** The time at which the latest call through a wrapper of `wrap()` returned. */
+  #returnTime = 0;
+  /** See {@link RecordingOptions.maxPayload}. */
+  readonly maxPayload: number;
   readonly #wrappers = new Map<keyof Calls, AnyCall>();
   readonly #listener = {
     replacesCalls: true,
-    onObjectMade: (record: ObjectRecord): void => this.#guard(() => this.#made(record)),
-    onObjectClosed: ({ id }: ObjectRecord): void => this.#guard(() => this.#closed(id)),
+    onObjectMade: (record: ObjectRecord): void => this.#guard(() => this.#noteMade(record)),
+    onObjectClosed: ({ id }: ObjectRecord): void => this.#guard(() => this.#noteClosed(id)),
   };
 
-  constructor({ records, payload }: RecordingOptions) {
-    this.ring = new CallRing(records);
-    this.payload = payload;
+  constructor({ maxRecords, maxPayload }: RecordingOptions) {
+    this.ring = new CallRing(maxRecords);
+    this.maxPayload = maxPayload;
     this.#timer = setInterval(() => (this.#timingsLeft = MAX_TIMED), TIMING_PERIOD);
     this.#timer.unref();
     attachListener(this.#listener);
@@ -141,8 +111,8 @@ export class Recording {
   }
 
   /**
-   * Restores the original entries, and clears all records. If other code has replaced an entry since the start, its
-   * function stays, and calls our wrapper, which records nothing any more.
+   * Restores the original entries, and clears all records. If other code has replaced an entry since the start, the
+   * function of that code stays. It calls our wrapper, which records nothing any more.
    */
   stop(): void {
     this.#active = false;
@@ -161,32 +131,32 @@ export class Recording {
     this.observer = undefined;
   }
 
-  /** The row of a descriptor. Adds one for a socket that was made before the recording began. */
+  /** The row of a descriptor; undefined if it is not a socket. Adds the row of a socket that was made unrecorded. */
   rowOf(fd: number): SocketRow | undefined {
-    return this.rows[fd] ?? this.#adopt(fd);
+    return this.rows[fd] ?? this.#addUnrecorded(fd);
   }
 
-  #adopt(fd: number): SocketRow | undefined {
+  #addUnrecorded(fd: number): SocketRow | undefined {
     if (!Number.isInteger(fd) || fd < 0) return undefined;
     const kind = kindOfDescriptor(this.kernel, fd);
     return kind === undefined ? undefined : this.add(fd, kind.family, kind.type, kind.protocol);
   }
 
+  /** Adds the row of a socket that was opened. */
   add(fd: number, family: number, type: number, protocol: number): SocketRow {
     const earlier = this.rows[fd];
-    // Other code has closed the earlier socket with this descriptor.
-    if (earlier !== undefined) this.remove(earlier, false);
+    // The kernel has used the descriptor again, so other code has closed the earlier socket.
+    if (earlier !== undefined) this.remove(earlier);
     this.givenAway.delete(fd);
     const row = new SocketRow(++this.#rowCount, fd, family, type, protocol, clock());
     this.rows[fd] = row;
     return row;
   }
 
-  /** @param collected whether the garbage collector has closed the socket */
-  remove(row: SocketRow, collected: boolean): void {
+  /** Removes the row of a descriptor that this thread does not own any more. */
+  remove(row: SocketRow): void {
     this.rows[row.fd] = undefined;
     this.observer?.onRemoved(row);
-    row.collected = collected;
     this.#markClosed(row);
   }
 
@@ -199,13 +169,14 @@ export class Recording {
     else this.removedNumbers.push(row.number);
   }
 
-  #made({ id, object, line, since }: ObjectRecord): void {
-    const made: HasDescriptor | undefined = object.deref();
-    const fd = made?.descriptor?.fd;
+  #noteMade({ id, object, line, since }: ObjectRecord): void {
+    const socket: HasDescriptor | undefined = object.deref();
+    const fd = socket?.descriptor?.fd;
     let row: SocketRow | undefined;
     if (typeof fd === "number") {
       row = this.rowOf(fd);
-    } else if (made !== undefined && "stats" in made) {
+    } else if (socket !== undefined && "stats" in socket) {
+      // A TLS connection. Its descriptor is read later, so it has none (-1) yet.
       row = new SocketRow(++this.#rowCount, -1, AF_UNSPEC, SOCK_STREAM, 0, since);
       row.foreign = true;
       this.foreign.set(id, row);
@@ -217,14 +188,15 @@ export class Recording {
     row.touch();
   }
 
-  #closed(id: number): void {
+  /** The sockets of the package have no row in `foreign`: the wrappers of close and release remove their rows. */
+  #noteClosed(id: number): void {
     const row = this.foreign.get(id);
     if (row === undefined) return;
     this.foreign.delete(id);
     this.#markClosed(row);
   }
 
-  /** The line of the program that makes the current call; undefined if the budget of lines, which it uses, is spent. */
+  /** Returns the line of the program that makes the current call; undefined if the budget of lines is spent. */
   takeLine(): string | undefined {
     return takeLineBudget() ? callerLine() : undefined;
   }
@@ -237,7 +209,6 @@ export class Recording {
     }
   }
 
-  /** Replaces an entry of the table of calls. */
   replaceCall<Name extends keyof Calls>(name: Name, wrapper: Calls[Name]): void {
     this.#wrappers.set(name, wrapper);
     calls[name] = wrapper;
@@ -245,8 +216,8 @@ export class Recording {
 
   // ---- calls that move data
 
-  /** Returns the time at which a call begins, and counts the call as timed; 0 if the call is not timed. */
-  startTime(): number {
+  /** Returns the time at which a call begins, and counts the call as timed. Returns 0 if the call is not timed. */
+  startTiming(): number {
     if (this.#timingsLeft <= 0 && this.watchers === 0) return 0;
     this.#timingsLeft--;
     return clock();
@@ -254,18 +225,48 @@ export class Recording {
 
   /** The time at which a call ends. For a call that is not timed, it may be the time of an earlier call. */
   #endTime(start: number): number {
-    if (start > 0 || this.#untimed++ % CALLS_PER_CLOCK_READ === 0) this.#now = clock();
-    return this.#now;
+    if (start > 0 || this.#untimedCalls++ % CALLS_PER_CLOCK_READ === 0) this.#latestTime = clock();
+    return this.#latestTime;
   }
 
   /**
-   * Counts a call that moves data, and writes its record. May throw: the wrappers of the calls catch it.
+   * Records a call that receives. May throw: the wrappers catch the error.
    *
-   * @param asked the number of bytes that a read has requested: with 0, a result of 0 is not the end of the stream
+   * @param requested the number of bytes that the call has requested. If it is 0, a result of 0 is not the end
    * @param length the number of bytes that were moved. Default: the result
    * @param segment see {@link MovedBytes.segment}
    */
-  recordTransfer(
+  recordReceive(
+    fd: number,
+    code: number,
+    start: number,
+    result: number,
+    bytes: Uint8Array | undefined,
+    flags: number,
+    address: Uint8Array | undefined,
+    requested: number,
+    length: number = result,
+    segment: number = 0,
+  ): void {
+    this.#recordTransfer(fd, code, start, result, bytes, false, flags, address, requested, length, segment);
+  }
+
+  /** Records a call that sends. The parameters are those of `recordReceive()`. */
+  recordSend(
+    fd: number,
+    code: number,
+    start: number,
+    result: number,
+    bytes: Uint8Array | undefined,
+    address?: Uint8Array,
+    length: number = result,
+    segment: number = 0,
+  ): void {
+    this.#recordTransfer(fd, code, start, result, bytes, true, 0, address, 0, length, segment);
+  }
+
+  /** Counts a call that moves data, writes its record, and passes the data to the observer. */
+  #recordTransfer(
     fd: number,
     code: number,
     start: number,
@@ -274,24 +275,24 @@ export class Recording {
     sent: boolean,
     flags: number,
     address: Uint8Array | undefined,
-    asked: number,
-    length: number = result,
-    segment: number = 0,
+    requested: number,
+    length: number,
+    segment: number,
   ): void {
     if (!this.#active) return;
     const end = this.#endTime(start);
-    const row = this.rows[fd] ?? this.#adopt(fd);
+    const row = this.rowOf(fd);
     if (row === undefined) return;
     const { observer } = this;
-    const isNotable = row.watchers > 0 || row.recordedLines < FIRST_LINES || row.emptyCalls >= MANY_EMPTY;
-    const mayRecordLine = isNotable || observer !== undefined;
-    const line = mayRecordLine && takeLineBudget() ? callerLine() : undefined;
+    const needsLine = row.watchers > 0 || row.recordedLines < FIRST_LINES || row.emptyCalls >= MANY_EMPTY;
+    const line = needsLine || observer !== undefined ? this.takeLine() : undefined;
     if (line !== undefined) row.recordedLines++;
-    // With MSG_PEEK the bytes stay in the queue. With MSG_ERRQUEUE the bytes are those of an earlier send.
+    // With MSG_PEEK, the bytes stay in the queue. With MSG_ERRQUEUE, the bytes are those of an earlier send.
     const peeks = !sent && (flags & (MSG_PEEK | MSG_ERRQUEUE)) !== 0;
     // A datagram may be empty.
     const moves = !peeks && (result > 0 || (result === 0 && row.type === SOCK_DGRAM));
-    const isEnd = result === 0 && !sent && asked > 0 && (flags & MSG_ERRQUEUE) === 0 && this.#peerEnded(row);
+    const mayBeEnd = result === 0 && !sent && requested > 0 && (flags & MSG_ERRQUEUE) === 0;
+    const isEnd = mayBeEnd && this.#peerEnded(row);
     if (isEnd) row.peerFinished = true;
     if (moves) {
       const direction = sent ? row.sent : row.received;
@@ -304,24 +305,25 @@ export class Recording {
       row.emptyCall = CALL_NAMES[code]!;
       if (line !== undefined) row.emptyLine = line;
     }
-    // A view of the data is made only if it is used, because making one takes longer than the rest of the record. With
-    // MSG_TRUNC, TCP discards the data and does not write to the buffer.
+    // With MSG_TRUNC, TCP discards the data and does not write to the buffer.
+    const isDiscarded = row.type === SOCK_STREAM && (flags & MSG_TRUNC) !== 0;
+    // A view of the data is made only if it is used, because making one takes longer than the rest of the record.
     const used =
-      bytes !== undefined && length > 0 && this.wantsBytes && !(row.type === SOCK_STREAM && (flags & MSG_TRUNC) !== 0)
-        ? // With MSG_TRUNC the result of a datagram is its whole length, which may exceed the buffer.
-          subarrayOrUndefined(bytes, 0, sent ? length : Math.min(length, asked))
+      bytes !== undefined && length > 0 && this.usesBytes && !isDiscarded
+        ? // With MSG_TRUNC, the result of a datagram is its whole length, which may exceed the buffer.
+          subarrayOrUndefined(bytes, 0, sent ? length : Math.min(length, requested))
         : undefined;
     let extras: CallExtras | undefined;
     if (line !== undefined || used !== undefined || peeks) {
       extras = {
         line,
         detail: peeks ? peekDetail(flags) : BATCHES.has(code) ? batchDetail(result) : addressText(address),
-        payload: this.payload > 0 && used !== undefined ? used.slice(0, this.payload) : undefined,
+        payload: this.maxPayload > 0 && used !== undefined ? used.slice(0, this.maxPayload) : undefined,
       };
     }
-    const kind = code | (sent ? 0 : RECEIVES) | (peeks ? PEEKS : 0);
-    const took = start > 0 ? end - start : 0;
-    this.ring.push(row, kind, start > 0 ? start : end, took, result, length > 0 ? length : 0, extras);
+    const flaggedCode = code | (sent ? 0 : RECEIVES) | (peeks ? PEEKS : 0);
+    const duration = start > 0 ? end - start : 0;
+    this.ring.push(row, flaggedCode, start > 0 ? start : end, duration, result, Math.max(0, length), extras);
     if (observer === undefined) return;
     this.lastLine = line;
     const call = CALL_NAMES[code]!;
@@ -333,7 +335,7 @@ export class Recording {
     }
   }
 
-  /** The line of the latest call of `recordTransfer()`, if there is an observer. The datagrams of a batch use it. */
+  /** The line of the latest call that moves data, if there is an observer. The datagrams of a batch have this line. */
   lastLine: string | undefined;
 
   /** Whether a read that returned 0 was the end of the stream. An empty record of SOCK_SEQPACKET returns 0, too. */
@@ -343,39 +345,40 @@ export class Recording {
     return events > 0 && (events & POLLRDHUP) !== 0 && this.kernel.inq(fd) <= 0;
   }
 
-  /** Whether records or the observer use the data of calls. */
-  get wantsBytes(): boolean {
-    return this.payload > 0 || this.observer !== undefined;
+  /** Whether the data of calls is used: records have payloads, or there is an observer. */
+  get usesBytes(): boolean {
+    return this.maxPayload > 0 || this.observer !== undefined;
   }
 
-  /** How many of `length` bytes the records and the observer use. */
+  /** How many of `length` moved bytes the record or the observer uses. */
   usedLength(length: number): number {
-    return this.observer === undefined ? Math.min(length, this.payload) : length;
+    return this.observer === undefined ? Math.min(length, this.maxPayload) : length;
   }
 
   // ---- calls that open, connect and close
 
   /**
-   * Writes the record of a call that opens, connects or closes a socket. If the record of a call that opens a socket
-   * has no `line`, its readers use the line that made the socket.
+   * Writes the record of a call that opens, connects or closes a socket. A call that opens a socket needs no `line`,
+   * because the row has the line that made the socket.
    */
   recordCall(
     row: SocketRow | undefined,
     call: CallName,
     start: number,
     result: number,
-    detail: string,
-    line: string | undefined,
+    detail: string = "",
+    line?: string,
   ): void {
     if (row === undefined) return;
-    this.ring.push(row, CODE[call], start, this.#returned - start, result, 0, { detail, line });
+    this.ring.push(row, CODES[call], start, this.#returnTime - start, result, 0, { detail, line });
     this.observer?.onCall(row, call, result, detail, line);
   }
 
   /**
-   * Replaces an entry by a wrapper that calls `after` with the result, the start time and the arguments.
+   * Replaces an entry by a wrapper that makes the call, and then calls `after` with the result, the start time and the
+   * arguments.
    *
-   * @param before called before the call, if there is an observer
+   * @param before called before the call, but only if there is an observer
    */
   wrap<Name extends keyof Calls>(
     name: Name,
@@ -388,10 +391,8 @@ export class Recording {
       if (before !== undefined && this.observer !== undefined) this.#guard(() => before(args));
       const start = clock();
       const result = original(...args);
-      this.#returned = clock();
-      try {
-        after(result, start, args);
-      } catch {}
+      this.#returnTime = clock();
+      this.#guard(() => after(result, start, args));
       return result;
     };
     this.replaceCall(name, wrapper as Calls[Name]);

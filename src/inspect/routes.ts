@@ -1,4 +1,4 @@
-// The interface of further request handlers of the inspector: the lessons.
+// The interface of the request handlers that are not part of inspectServer.ts: those of the lessons.
 
 import { LessonRoutes } from "./lessons/lessonRoutes.js";
 
@@ -10,7 +10,7 @@ export interface Answer {
 
 /** Answers requests that have passed the check of their Host, Origin and token. */
 export interface RouteHandler {
-  /** @returns undefined if the path is not one of this handler */
+  /** @returns undefined if the request is not one of this handler */
   handle(method: string, path: string): Promise<Answer | undefined>;
   /** Called when the inspector is closed. */
   close(): void;

@@ -14,7 +14,7 @@ import type { Recording } from "./recording.js";
 import { areEnds, dateOf, type SocketRow } from "./socketRow.js";
 import type { SocketTable } from "./socketTable.js";
 
-/** The call of a payload that `redact` gets. */
+/** The call whose payload `redact` gets. */
 export interface PayloadContext {
   readonly call: string;
   readonly local: string | null;
@@ -27,13 +27,16 @@ export type Redact = (bytes: Buffer, context: PayloadContext) => Uint8Array | nu
 /** Maximum number of samples: ten minutes with two samples a second. */
 const MAX_SAMPLES = 1200;
 /**
- * The shortest time between two samples, in ms. A page that shows the socket takes a sample every 500 ms. This limit is
- * lower, because timers are not exact. It makes several pages take no more samples than one.
+ * The shortest time between two samples, in ms. A page takes a sample every 500 ms. With this limit, several pages take
+ * no more samples than one. The limit is below 500, because timers are not exact.
  */
 const MIN_SAMPLE_INTERVAL = 400;
+/** Maximum number of call records of a detail, of calls that move data; and as many of other calls. */
 const MAX_CALLS = 500;
+/** Maximum length of the bytes that `redact` returns, unless the payload is longer. */
+const MAX_REPLACEMENT = 1024;
 
-/** Options that are not compared: they differ without a setsockopt(), or they are of no use on the page. */
+/** Options that the detail leaves out: they differ without a setsockopt(), or they are of no use on the page. */
 const NOT_COMPARED: ReadonlySet<string> = new Set([
   ..."SO_ACCEPTCONN SO_COOKIE SO_DOMAIN SO_ERROR SO_INCOMING_CPU SO_INCOMING_NAPI_ID SO_MEMINFO SO_NETNS_COOKIE".split(
     " ",
@@ -43,8 +46,9 @@ const NOT_COMPARED: ReadonlySet<string> = new Set([
   ..."IP_MTU IPV6_MTU IPV6_PATHMTU IP_PROTOCOL TCP_MAXSEG TCP_WINDOW_CLAMP".split(" "),
 ]);
 
+/** The values of the options of a socket as text, by name. */
 function readOptions(kernel: Calls, fd: number): Map<string, string> {
-  const found = new Map<string, string>();
+  const values = new Map<string, string>();
   for (const [name, option] of declaredOptions) {
     if (NOT_COMPARED.has(name)) continue;
     const { level, optname, size, query, decode } = option as SocketOption<unknown, unknown>;
@@ -52,19 +56,19 @@ function readOptions(kernel: Calls, fd: number): Map<string, string> {
     if (query !== undefined) buffer.set(query);
     try {
       const length = kernel.getsockopt(fd, level, optname, buffer);
-      if (length >= 0) found.set(name, valueText(decode(buffer.subarray(0, length))));
+      if (length >= 0) values.set(name, valueText(decode(buffer.subarray(0, length))));
     } catch {
       // The value can't be decoded: the option can only be set.
     }
   }
-  return found;
+  return values;
 }
 
+/** Adds a sample to the row, unless the socket is closed or the last sample is too recent. */
 function takeSample(kernel: Calls, row: SocketRow): void {
-  const now = clock();
   const samples = (row.samples ??= []);
   const last = samples.at(-1);
-  const time = dateOf(now);
+  const time = dateOf(clock());
   if (row.closedAt !== Infinity || (last !== undefined && time - last.time < MIN_SAMPLE_INTERVAL)) return;
   const info = isTcp(row) && !row.isTcpListener ? readTcpInfo(kernel, row) : undefined;
   samples.push({
@@ -89,14 +93,16 @@ function otherEnd(table: SocketTable, row: SocketRow): SocketRow | undefined {
 }
 
 const WOULD_BLOCK: ReadonlySet<number> = new Set([EAGAIN, EINPROGRESS, EALREADY]);
+/** Calls whose records have no line: the line that made the socket is in its row. */
+const OPENING_CALLS: ReadonlySet<string> = new Set(["socket", "socketpair", "accept"]);
 
 export class DetailReader {
   readonly #table: SocketTable;
   readonly #recording: Recording;
   readonly #redact: Redact | undefined;
-  /** The results of `redact`, which gets each payload once. */
-  readonly #redacted = new WeakMap<Uint8Array, CallReport["payload"]>();
-  /** The options of new sockets, by the kind of socket. */
+  /** From each payload to its report. So `redact` gets each payload only once. */
+  readonly #payloadReports = new WeakMap<Uint8Array, CallReport["payload"]>();
+  /** The options of new sockets, by family, type and protocol. */
   readonly #defaults = new Map<string, ReadonlyMap<string, string>>();
 
   constructor(table: SocketTable, recording: Recording, redact: Redact | undefined) {
@@ -105,6 +111,7 @@ export class DetailReader {
     this.#redact = redact;
   }
 
+  /** Takes a sample of both ends, and returns all data about the socket. */
   read(row: SocketRow): SocketDetail {
     const { kernel, ring } = this.#recording;
     const other = otherEnd(this.#table, row);
@@ -114,7 +121,7 @@ export class DetailReader {
       socket: this.#table.reportOf(row),
       other: other === undefined ? null : this.#table.reportOf(other),
       samples: row.samples ?? [],
-      calls: ring.latest(ends, MAX_CALLS, row.listener ?? other?.listener).map((record) => this.#report(record)),
+      calls: ring.latest(ends, MAX_CALLS, row.listener ?? other?.listener).map((record) => this.#reportOf(record)),
       options: this.#changedOptions(row),
     };
   }
@@ -141,7 +148,8 @@ export class DetailReader {
     return values;
   }
 
-  #report(record: RingRecord): CallReport {
+  #reportOf(record: RingRecord): CallReport {
+    const hasMoved = record.result >= 0 && !record.peeks && movesData(record.call);
     const { sequence, row, call, detail = "", start, duration, result, line, payload } = record;
     return {
       sequence,
@@ -151,16 +159,16 @@ export class DetailReader {
       start: dateOf(start),
       duration: Math.round(duration * 1e6) / 1000,
       result: result < 0 ? null : result,
-      moved: result < 0 || record.peeks || !movesData(call) ? null : { bytes: record.bytes, sent: !record.receives },
+      moved: hasMoved ? { bytes: record.bytes, sent: !record.receives } : null,
       errno: result < 0 ? errnoName(result) : null,
       wouldBlock: WOULD_BLOCK.has(result),
-      line: line ?? (call === "socket" || call === "socketpair" || call === "accept" ? (row.line ?? null) : null),
-      payload: payload === undefined ? null : this.#payload(payload, record),
+      line: line ?? (OPENING_CALLS.has(call) ? (row.line ?? null) : null),
+      payload: payload === undefined ? null : this.#payloadReport(payload, record),
     };
   }
 
-  #payload(bytes: Uint8Array, { call, row, bytes: all }: RingRecord): CallReport["payload"] {
-    const known = this.#redacted.get(bytes);
+  #payloadReport(bytes: Uint8Array, { call, row, bytes: movedBytes }: RingRecord): CallReport["payload"] {
+    const known = this.#payloadReports.get(bytes);
     if (known !== undefined) return known;
     let shown: Uint8Array | null = bytes;
     if (this.#redact !== undefined) {
@@ -168,13 +176,12 @@ export class DetailReader {
       shown = null;
       runCallback("redact", () => {
         const value: unknown = redact(Buffer.from(bytes), { call, local: row.local, peer: row.peer });
-        // A replacement may be longer than the payload.
-        if (value instanceof Uint8Array) shown = value.subarray(0, Math.max(bytes.length, 1024));
+        if (value instanceof Uint8Array) shown = value.subarray(0, Math.max(bytes.length, MAX_REPLACEMENT));
         else if (value !== null) throw new TypeError(`it returned ${typeof value}, required a Uint8Array or null`);
       });
     }
-    const payload = shown === null ? null : { base64: Buffer.from(shown).toString("base64"), bytes: all };
-    this.#redacted.set(bytes, payload);
-    return payload;
+    const report = shown === null ? null : { base64: Buffer.from(shown).toString("base64"), bytes: movedBytes };
+    this.#payloadReports.set(bytes, report);
+    return report;
   }
 }

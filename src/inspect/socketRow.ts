@@ -1,5 +1,5 @@
-// A row of the table: the data about one socket of this thread. The wrapped calls update the counters. The table reads
-// the rest from the kernel (kernelState.ts).
+// A row of the table: the data about one socket of this thread. The wrappers of the calls update the counters. The
+// table reads the state, the addresses and the queues from the kernel (kernelState.ts).
 
 import type { CallName } from "./callRing.js";
 import type { Finding, PendingReport, Sample, SocketReport } from "./protocol.js";
@@ -12,6 +12,7 @@ export interface Transfer {
 
 /** A call that waits. */
 export interface WaitingNow {
+  /** The name of the call. */
   readonly call: string;
   /** As of `clock()`. */
   readonly since: number;
@@ -27,10 +28,11 @@ export class SocketRow {
   family: number;
   readonly type: number;
   readonly protocol: number;
-  /** As of `clock()`. */
+  /** When the socket was made, as of `clock()`. */
   madeAt: number;
+  /** The line of the program that made the socket. */
   line: string | undefined;
-  /** The object of the program; undefined if it was made before the inspector started. */
+  /** The object of the package that has this socket; undefined if it was made before the inspector started. */
   object: WeakRef<object> | undefined;
   /** The listener that accepted the connection. */
   listener: SocketRow | undefined;
@@ -39,58 +41,65 @@ export class SocketRow {
   readonly received: Transfer = { bytes: 0, calls: 0 };
   readonly sent: Transfer = { bytes: 0, calls: 0 };
 
-  /** For the findings: the calls in the current period that neither moved bytes nor accepted a connection. */
+  // For the findings. updateCallFindings() begins a new period of counting.
+  /** The number of calls in this period that neither moved bytes nor accepted a connection ("empty calls"). */
   emptyCalls: number = 0;
-  /** The calls in the current period that moved bytes, or accepted a connection. */
+  /** The number of calls in this period that moved bytes, or accepted a connection. */
   movingCalls: number = 0;
-  /** The name of the most recent empty call, and the line of the most recent one that recorded its line. */
+  /** The name of the latest empty call. */
   emptyCall: CallName | undefined;
+  /** The line of the latest empty call whose line was recorded. */
   emptyLine: string | undefined;
-  /** The number of records of calls that move data, and that have a line. */
+  /** The number of calls that move data, and whose lines were recorded. */
   recordedLines: number = 0;
   /** When a call last moved bytes or accepted, as of `clock()`. */
   movedAt: number;
   /** Whether a read has returned the end of the stream. */
   peerFinished: boolean = false;
 
-  // The most recent report of the kernel.
+  // The state when the row was last read from the kernel.
   state: string = "open";
   local: string | null = null;
   peer: string | null = null;
+  /** False when `local` and `peer` must be read again. */
   addressesKnown: boolean = false;
   receiveQueue: number | null = null;
   sendQueue: number | null = null;
-  /** The number of connections in the accept queue, and its limit; -1 unless the kernel reports a TCP listener. */
+  /** The number of connections in the accept queue; -1 unless the socket is a TCP listener. */
   acceptLength: number = -1;
+  /** The limit of the accept queue; -1 unless the socket is a TCP listener. */
   acceptLimit: number = -1;
-  /** Bytes that the peer has acknowledged, and retransmissions without an answer (tcpi_retransmits). */
+  /** The number of bytes that the peer has acknowledged. */
   acknowledged: number = 0;
+  /** The number of retransmissions without an answer (tcpi_retransmits). */
   retransmits: number = 0;
   /** Connections that the kernel dropped because the accept queue was full. */
   drops: number = 0;
   /** When the row was last read from the kernel, or made. Rows are read in the order of this time. */
   probedAt: number;
-  /** The time since which the send queue has not changed; Infinity if it is empty. */
+  // Times as of `clock()`.
+  /** The time since which the bytes in the send queue have not moved; Infinity if the queue is empty. */
   stuckSince: number = Infinity;
   /** When the accept queue was last seen full. */
   overflowAt: number = -Infinity;
   /** When a refresh of the table first found that the peer has finished. */
   peerClosedSince: number = Infinity;
-  /** When a busy loop was last seen, and the text of that finding. */
+  /** When a busy loop was last seen. */
   busyAt: number = -Infinity;
+  /** The text of the finding about that loop. */
   busyText: string = "";
 
   pending: readonly WaitingNow[] = NONE;
   findings: readonly Finding[] = NONE;
   /** When the socket was closed; Infinity while it is open. */
   closedAt: number = Infinity;
-  /** Whether the garbage collector has closed the socket. */
+  /** Whether the socket was closed because its object was garbage-collected. */
   collected: boolean = false;
-  /** Whether Node reads and writes the socket. */
+  /** Whether Node reads and writes the socket: a TLS connection. */
   foreign: boolean = false;
   /** The version of the table in which the row last changed; see {@link touch}. */
   version: number = 0;
-  /** The sum of all counters at the last refresh of the table. */
+  /** The sum of the counters of bytes and calls at the last refresh of the table. */
   counterSum: number = -1;
   /** The number of pages that show this socket. */
   watchers: number = 0;
@@ -107,7 +116,8 @@ export class SocketRow {
   }
 
   /**
-   * Marks the row as changed. Until the next refresh gives it a version, it is newer than the version of any receiver.
+   * Marks the row as changed. Until the next refresh gives the row a version, the row counts as newer than the version
+   * of every receiver.
    */
   touch(): void {
     this.version = Infinity;
@@ -121,14 +131,14 @@ export class SocketRow {
     return this.version === Infinity;
   }
 
-  report(thread: number, now: number, names: (row: SocketRow) => { family: string; type: string }): SocketReport {
-    const { family, type } = names(this);
+  /** The report of this row. `names` has the names of its family and type. */
+  report(thread: number, now: number, names: Pick<SocketReport, "family" | "type">): SocketReport {
     return {
       id: `${thread}:${this.number}`,
       thread,
       fd: this.closedAt === Infinity ? this.fd : -1,
-      family,
-      type,
+      family: names.family,
+      type: names.type,
       state: this.state,
       local: this.local,
       peer: this.peer,
@@ -149,6 +159,9 @@ export class SocketRow {
   }
 }
 
+/** The thread and the number of the row in the id of a report. NaN or undefined if the id has another form. */
+export const parseId = (id: string): [thread: number, number: number] => id.split(":").map(Number) as [number, number];
+
 /** Converts a time of `clock()` to that of Date.now(). Unlike the clock of the system, the result never goes back. */
 export function dateOf(time: number): number {
   return Math.round((performance.timeOrigin + time) * 1000) / 1000;
@@ -156,7 +169,7 @@ export function dateOf(time: number): number {
 
 type End = Readonly<Record<"type", number | string> & Record<"local" | "peer", string | null>>;
 
-/** Whether two sockets are the ends of one connection, by their addresses. */
+/** Whether two sockets are the two ends of one connection, by their addresses. */
 export function areEnds(one: End, other: End): boolean {
   const { local, peer, type } = one;
   if (local === null || peer === null || local === peer) return false;

@@ -1,9 +1,9 @@
-// The table of the sockets of this thread. It is refreshed once a second: the counters of all rows, which are in
-// memory, are compared, and the state of some rows is read from the kernel. To read ten thousand sockets each second
-// would take a noticeable part of a core.
+// The table of the sockets of this thread. It is refreshed once a second. A refresh compares the counters of all rows,
+// which are in memory, and reads the state of some rows from the kernel. Reading ten thousand sockets each second would
+// take a noticeable part of a core.
 //
-// A refresh reads the rows that were read longest ago. So of N active sockets each is read every N/1000 seconds, and of
-// N idle sockets each is read every N/250 seconds.
+// A refresh reads the rows that were read longest ago. So with N active sockets, more than 1000, each is read every
+// N/1000 seconds. With N idle sockets, more than 250, each is read every N/250 seconds.
 
 import { AF_INET, AF_INET6, AF_UNIX } from "../addr/index.js";
 import { clock } from "../builtins.js";
@@ -15,19 +15,27 @@ import type { ForeignSocket, Recording } from "./recording.js";
 import { Removals } from "./removals.js";
 import { areEnds, type SocketRow, type WaitingNow } from "./socketRow.js";
 
-/**
- * Maximum number of rows that one refresh reads from the kernel: of the active ones, for example those with calls since
- * the last refresh or with bytes in a queue, and of the idle ones.
- */
+/** Maximum number of active rows that one refresh reads from the kernel. refresh() defines "active". */
 const MAX_ACTIVE = 1000;
+/** Maximum number of idle rows that one refresh reads from the kernel. */
 const MAX_IDLE = 250;
-/** How long, in ms, a closed socket stays in the table, and the maximum number of them. */
+/** How long, in ms, a closed socket stays in the table. */
 const KEEP_TIME = 60_000;
+/** Maximum number of closed sockets in the table. */
 const MAX_KEPT = 1000;
-/** The shortest time, in ms, over which calls are counted for a finding. */
+/** The shortest period, in ms, over which calls are counted for a finding. */
 const MIN_PERIOD = 100;
 
-const NOTHING_WAITS: readonly WaitingNow[] = [];
+const NO_CALLS: readonly WaitingNow[] = [];
+
+/** The changes of a table since a version. */
+export interface TableChanges {
+  /** Whether `changed` has all rows. */
+  readonly whole: boolean;
+  readonly changed: SocketReport[];
+  /** The ids of removed rows. */
+  readonly removed: string[];
+}
 
 export class SocketTable {
   /** Increases with each refresh. */
@@ -45,8 +53,13 @@ export class SocketTable {
     this.#limits = limits;
   }
 
-  /** Updates the rows. `whole` reads all of them from the kernel. */
-  refresh(whole: boolean = false): void {
+  /** As `refresh()`, but reads all rows from the kernel. */
+  refreshAll(): void {
+    this.refresh(Infinity, Infinity);
+  }
+
+  /** Updates the rows. Reads at most this many active and idle rows from the kernel. */
+  refresh(maxActive: number = MAX_ACTIVE, maxIdle: number = MAX_IDLE): void {
     const now = clock();
     this.version++;
     const { rows, foreign, keptRows, removedNumbers } = this.#recording;
@@ -58,40 +71,43 @@ export class SocketTable {
     const active: SocketRow[] = [];
     const idle: SocketRow[] = [];
     const visit = (row: SocketRow): void => {
-      const changed = this.#updateCounters(row, waiting.get(row) ?? NOTHING_WAITS);
+      const hadCalls = this.#updateCounters(row, waiting.get(row) ?? NO_CALLS);
       if (isNewPeriod) updateCallFindings(row, now, periodStart);
-      (changed || !row.addressesKnown || row.watchers > 0 || canChangeAlone(row) ? active : idle).push(row);
+      const isActive = hadCalls || !row.addressesKnown || row.watchers > 0 || canChangeAlone(row);
+      (isActive ? active : idle).push(row);
     };
     for (const row of rows) if (row !== undefined) visit(row);
     for (const row of foreign.values()) visit(row);
-    for (const row of whole ? active : readLongestAgo(active, MAX_ACTIVE)) this.#read(row, now);
-    for (const row of whole ? idle : readLongestAgo(idle, MAX_IDLE)) this.#read(row, now);
-    const forgotten = this.#countForgotten(now);
+    for (const row of readLongestAgo(active, maxActive)) this.#read(row, now);
+    for (const row of readLongestAgo(idle, maxIdle)) this.#read(row, now);
+    const quietByLine = this.#countQuiet(now);
+    // The set has the oldest closed sockets first.
     for (const row of keptRows) {
       if (now - row.closedAt < KEEP_TIME && keptRows.size <= MAX_KEPT) continue;
       keptRows.delete(row);
       removedNumbers.push(row.number);
     }
-    for (const row of this.all()) this.#updateFindings(row, now, forgotten);
+    // Last, because findings use all counters and states above.
+    for (const row of this.all()) this.#updateFindings(row, now, quietByLine);
     for (const number of removedNumbers.splice(0)) this.#removed.add(`${this.thread}:${number}`, this.version);
   }
 
-  /** The number of open sockets that no call uses, by the line that made them. */
-  #countForgotten(now: number): Map<string, number> {
-    const found = new Map<string, number>();
+  /** The number of open sockets that are quiet (see `isQuiet()`), by the line that made them. */
+  #countQuiet(now: number): Map<string, number> {
+    const counts = new Map<string, number>();
     for (const row of this.all()) {
       if (row.line === undefined || row.closedAt !== Infinity || !isQuiet(row, now, this.#limits)) continue;
-      found.set(row.line, (found.get(row.line) ?? 0) + 1);
+      counts.set(row.line, (counts.get(row.line) ?? 0) + 1);
     }
-    return found;
+    return counts;
   }
 
   /**
-   * The rows that have changed since a version, and the ids of removed rows. If `whole`, `changed` has all rows: for
-   * version 0, or if some of the removals are not known any more.
+   * The changes since a version. They are `whole` if the version is 0, or if some of the removals are not known any
+   * more.
    */
-  since(version: number): { readonly whole: boolean; readonly changed: SocketReport[]; readonly removed: string[] } {
-    const removed = version === 0 ? undefined : this.#removed.since(version);
+  changesSince(version: number): TableChanges {
+    const removed = version === 0 ? undefined : this.#removed.idsSince(version);
     const whole = removed === undefined;
     const changed: SocketReport[] = [];
     for (const row of this.all()) if (whole || row.version > version) changed.push(this.reportOf(row));
@@ -99,14 +115,11 @@ export class SocketTable {
   }
 
   reports(): SocketReport[] {
-    return this.since(0).changed;
+    return this.changesSince(0).changed;
   }
 
   reportOf(row: SocketRow): SocketReport {
-    return row.report(this.thread, clock(), ({ family, type }) => ({
-      family: familyName(family),
-      type: typeName(type),
-    }));
+    return row.report(this.thread, clock(), { family: familyName(row.family), type: typeName(row.type) });
   }
 
   find(number: number): SocketRow | undefined {
@@ -123,13 +136,14 @@ export class SocketTable {
     return undefined;
   }
 
-  /** Counts the pages that show a socket. `on` is true when a page begins to show it, and false when a page stops. */
-  watch(number: number, on: boolean): void {
-    this.#recording.watchers = Math.max(0, this.#recording.watchers + (on ? 1 : -1));
+  /** Counts the pages that show a socket: `change` is 1 when a page begins to show it, and -1 when a page stops. */
+  changeWatchers(number: number, change: 1 | -1): void {
+    this.#recording.watchers = Math.max(0, this.#recording.watchers + change);
     const row = this.find(number);
-    if (row !== undefined) row.watchers = Math.max(0, row.watchers + (on ? 1 : -1));
+    if (row !== undefined) row.watchers = Math.max(0, row.watchers + change);
   }
 
+  /** Clears the removals. The rows are those of the recording. */
   clear(): void {
     this.#removed.clear();
   }
@@ -139,7 +153,7 @@ export class SocketTable {
     if (row.closedAt === Infinity) this.#read(row, clock());
   }
 
-  /** The rows of open sockets, and of closed ones that stay for a while. */
+  /** The rows of open sockets, and of closed ones that stay in the table for a while. */
   *all(): Iterable<SocketRow> {
     for (const row of this.#recording.rows) if (row !== undefined) yield row;
     yield* this.#recording.foreign.values();
@@ -150,16 +164,17 @@ export class SocketTable {
   #updateCounters(row: SocketRow, pending: readonly WaitingNow[]): boolean {
     if (row.foreign) readForeign(row, this.#recording);
     const { received, sent, emptyCalls } = row;
-    const counted = received.bytes + received.calls + sent.bytes + sent.calls;
-    const changed = counted !== row.counterSum || emptyCalls > 0;
-    row.counterSum = counted;
-    if (!sameCalls(pending, row.pending)) row.pending = pending;
-    else if (!changed) return false;
-    row.touch();
-    return changed;
+    const sum = received.bytes + received.calls + sent.bytes + sent.calls;
+    const hadCalls = sum !== row.counterSum || emptyCalls > 0;
+    row.counterSum = sum;
+    const pendingChanged = !sameCalls(pending, row.pending);
+    if (pendingChanged) row.pending = pending;
+    if (hadCalls || pendingChanged) row.touch();
+    return hadCalls;
   }
 
   #read(row: SocketRow, now: number): void {
+    // A TLS connection whose descriptor is not known.
     if (row.fd < 0) return;
     const { state, local, peer, receiveQueue, sendQueue, acceptLength, acceptLimit, acknowledged, drops } = row;
     probe(this.#recording.kernel, row, now);
@@ -178,8 +193,8 @@ export class SocketTable {
   }
 
   /** Updates the findings of a row. Gives a changed row the version of this refresh. */
-  #updateFindings(row: SocketRow, now: number, forgotten: ReadonlyMap<string, number>): void {
-    const findings = findingsOf(row, now, this.#limits, { forgotten });
+  #updateFindings(row: SocketRow, now: number, quietByLine: ReadonlyMap<string, number>): void {
+    const findings = findingsOf(row, now, this.#limits, quietByLine);
     if (!sameFindings(findings, row.findings)) {
       row.findings = findings;
       row.touch();
@@ -196,23 +211,24 @@ export class SocketTable {
       if (object !== undefined) foreign.set(object, row);
     }
     for (const { call, object, since, key } of listWaiting()) {
-      const { descriptor, fd: own } = object as {
+      // The object of the call is a socket, which has a `descriptor`, or a description with its `fd`.
+      const { descriptor, fd: describedFd } = object as {
         readonly descriptor?: { readonly fd?: unknown };
         readonly fd?: unknown;
       };
-      const fd = descriptor?.fd ?? own;
+      const fd = descriptor?.fd ?? describedFd;
       const row = typeof fd === "number" ? this.#recording.rowOf(fd) : foreign.get(object);
       if (row === undefined) continue;
-      const one = { call, since, line: registry?.callOf(key)?.line };
+      const waitingCall = { call, since, line: registry?.callOf(key)?.line };
       const list = found.get(row);
-      if (list === undefined) found.set(row, [one]);
-      else list.push(one);
+      if (list === undefined) found.set(row, [waitingCall]);
+      else list.push(waitingCall);
     }
     return found;
   }
 }
 
-/** Reads the descriptor and the counters of a socket that Node reads and writes. */
+/** Reads the counters of a TLS connection, and its descriptor until that is known. */
 function readForeign(row: SocketRow, { givenAway }: Recording): void {
   const object = row.object?.deref() as ForeignSocket | undefined;
   if (object === undefined) return;
@@ -224,19 +240,19 @@ function readForeign(row: SocketRow, { givenAway }: Recording): void {
   const { fd, family } = describe(object) as { readonly fd?: number; readonly family?: string };
   row.fd = fd ?? -1;
   row.touch();
-  // A TLS server makes its connections in an event of the network, where no line of the program runs. So the line is
-  // the one that made the socket below the connection.
+  // A TLS server makes its connections in an event of the network, when no line of the program runs. So the row gets
+  // the line that made the socket below the connection.
   row.line ??= givenAway.get(row.fd);
   row.family =
     family === "AF_INET" ? AF_INET : family === "AF_INET6" ? AF_INET6 : family === "AF_UNIX" ? AF_UNIX : row.family;
 }
 
-/** The `count` rows that were read longest ago. Sorts `rows`. */
+/** The `count` rows that were read longest ago; may sort `rows`. */
 function readLongestAgo(rows: SocketRow[], count: number): SocketRow[] {
   return rows.length <= count ? rows : rows.sort((one, other) => one.probedAt - other.probedAt).slice(0, count);
 }
 
-/** Whether the kernel can change the state of the socket without a call of the program. Such a row counts as active. */
+/** Whether the kernel can change the state of the socket without a call of the program. */
 function canChangeAlone(row: SocketRow): boolean {
   return (
     row.isTcpListener ||

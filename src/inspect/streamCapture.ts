@@ -1,7 +1,7 @@
 // The connections of a capture: of TCP, and of UNIX sockets, which get addresses of the loopback interface.
 //
-// Both ends of a connection may be in this thread, and an end may have several descriptors (dup(2)). The capture gets
-// the bytes when they are sent, if the sender is in this thread, and otherwise when they are received.
+// Both ends of a connection may be in this thread, and an end may have several descriptors (dup(2)). If the sender is
+// in this thread, its bytes are added to the capture when they are sent. Otherwise they are added when received.
 
 import { AF_UNIX, InetAddress, UnixAddress } from "../addr/index.js";
 import { type CaptureInterface, type FlowSide, TcpFlow } from "../pcapng/index.js";
@@ -11,8 +11,8 @@ import { ECONNRESET, EINPROGRESS } from "../sys/errno.js";
 import { LITTLE_ENDIAN, view } from "../sys/nativeInts.js";
 import type { CallName } from "./callRing.js";
 import { type CaptureAddresses, ipAddress } from "./captureEnds.js";
+import type { MovedBytes } from "./dataObserver.js";
 import { addressOf, isTcp } from "./kernelState.js";
-import type { MovedBytes } from "./recording.js";
 import type { SocketRow } from "./socketRow.js";
 import { inodeOf, peerInode } from "./unixPeer.js";
 
@@ -20,10 +20,11 @@ interface Connection {
   readonly flow: TcpFlow;
   /** The sockets of each end that are in this thread. */
   readonly ends: Readonly<Record<FlowSide, Set<SocketRow>>>;
-  /** By sender: the number of bytes that are in the capture and that the other end has not received yet. */
-  readonly ahead: Record<FlowSide, number>;
-  /** Its key in `#byEnd`, and the end that the key names. */
+  /** By sender: the number of its bytes that are in the capture, and that the other end has not received yet. */
+  readonly unreceived: Record<FlowSide, number>;
+  /** The key of the connection in `#byEnd`. */
   readonly key: string;
+  /** The end that the key names. */
   readonly keySide: FlowSide;
 }
 
@@ -33,11 +34,13 @@ interface Place {
   readonly side: FlowSide;
 }
 
-/** The keys of an end and of the other end in `#byEnd`. `ends` has the addresses of TCP; UNIX sockets have none. */
+/** The keys of the two ends of a connection in `#byEnd`. */
 interface Keys {
   readonly own: string;
+  /** Undefined if the other end is not known. */
   readonly other: string | undefined;
-  readonly ends: CaptureAddresses | undefined;
+  /** The addresses of TCP. UNIX sockets have none. */
+  readonly addresses: CaptureAddresses | undefined;
 }
 
 /** The difference of the initial sequence numbers of successive connections. */
@@ -52,6 +55,7 @@ export class StreamCapture {
   readonly #captureInterface: CaptureInterface;
   readonly #kernel: Calls;
   readonly #places = new Map<SocketRow, Place>();
+  /** The connections by the key of the end that was found first. */
   readonly #byEnd = new Map<string, Connection>();
   /** Sockets on which the program has called connect(), or send() with MSG_FASTOPEN. */
   readonly #connected = new WeakSet<SocketRow>();
@@ -59,9 +63,10 @@ export class StreamCapture {
   readonly #abortive = new WeakSet<SocketRow>();
   /** Sockets of which another process or thread has a descriptor, too. */
   readonly #passed = new WeakSet<SocketRow>();
-  /** The numbers of UNIX connections and of all connections so far. */
+  /** The number of connections so far. */
+  #connectionCount = 0;
+  /** The number of UNIX connections so far. */
   #unixCount = 0;
-  #count = 0;
 
   constructor(captureInterface: CaptureInterface, kernel: Calls) {
     this.#captureInterface = captureInterface;
@@ -69,22 +74,22 @@ export class StreamCapture {
   }
 
   onMoved(row: SocketRow, { sent, bytes = NOTHING, length, address }: MovedBytes, comment: string): void {
-    // A send with MSG_FASTOPEN has an address, and connects.
+    // A send on a stream has an address only with MSG_FASTOPEN, which connects.
     if (sent && address !== undefined) this.#connected.add(row);
     const place = this.#placeOf(row, comment);
     if (place === undefined) return;
     const { connection, side } = place;
-    const { flow, ends, ahead } = connection;
+    const { flow, ends, unreceived } = connection;
     if (sent) {
-      ahead[side] += length;
+      unreceived[side] += length;
       flow.data(side, bytes, { comment, length });
       return;
     }
     const from = otherSide(side);
     // These bytes are in the capture already, because their sender is or was in this thread.
-    const captured = Math.min(length, ahead[from]);
-    ahead[from] -= captured;
-    // If the sender is in this thread, its own calls add its bytes to the capture.
+    const captured = Math.min(length, unreceived[from]);
+    unreceived[from] -= captured;
+    // If the sender is in this thread, the calls of the sender add its bytes to the capture.
     if (ends[from].size > 0 || captured === length) return;
     flow.data(from, bytes.subarray(captured), { comment, length: length - captured });
   }
@@ -98,7 +103,7 @@ export class StreamCapture {
   onCall(row: SocketRow, call: CallName, result: number, detail: string, comment: string): void {
     if (call === "connect") {
       if (result !== 0 && result !== EINPROGRESS) return;
-      // A socket can connect again after connect() has failed or dissolved its connection.
+      // The socket may have had another connection, which connect() with AF_UNSPEC has dissolved.
       this.onRemoved(row);
       this.#connected.add(row);
       if (result === 0) this.#placeOf(row, comment);
@@ -113,7 +118,7 @@ export class StreamCapture {
     } else if (call === "setsockopt") {
       if (detail.startsWith("SO_LINGER")) this.#readLinger(row);
     } else if (call === "close") {
-      this.#close(row, comment);
+      this.#endConnection(row, comment);
     } else if (call === "detach") {
       const place = this.#places.get(row);
       place?.connection.flow.note(place.side, { comment: `${comment}: later bytes of this end are not recorded` });
@@ -156,12 +161,13 @@ export class StreamCapture {
   #readLinger(row: SocketRow): void {
     const length = this.#kernel.getsockopt(row.fd, SOL_SOCKET, SO_LINGER, linger);
     const { on, time } = { on: view(linger).getInt32(0, LITTLE_ENDIAN), time: view(linger).getInt32(4, LITTLE_ENDIAN) };
+    // With a time of 0, close() sends RST.
     if (length === 8 && on !== 0 && time === 0) this.#abortive.add(row);
     else this.#abortive.delete(row);
   }
 
-  /** Ends this end of the connection in the capture, unless this thread has another descriptor of it. */
-  #close(row: SocketRow, comment: string): void {
+  /** Records that a closed socket has ended its connection, unless this thread has another descriptor of the socket. */
+  #endConnection(row: SocketRow, comment: string): void {
     const place = this.#places.get(row);
     if (place === undefined) return;
     const { connection, side } = place;
@@ -188,29 +194,30 @@ export class StreamCapture {
     return place;
   }
 
-  /** The connection of the socket, if another socket of this thread is one of its ends. */
+  /** Finds the connection of a socket, if another socket of this thread is one of its ends. */
   #find({ pair }: SocketRow, { own, other }: Keys): Place | undefined {
-    const ofPair = pair === undefined ? undefined : this.#places.get(pair);
-    if (ofPair !== undefined) return { connection: ofPair.connection, side: otherSide(ofPair.side) };
-    const same = this.#byEnd.get(own);
-    if (same !== undefined) return { connection: same, side: same.keySide };
-    const opposite = other === undefined ? undefined : this.#byEnd.get(other);
-    return opposite === undefined ? undefined : { connection: opposite, side: otherSide(opposite.keySide) };
+    const pairPlace = pair === undefined ? undefined : this.#places.get(pair);
+    if (pairPlace !== undefined) return { connection: pairPlace.connection, side: otherSide(pairPlace.side) };
+    // Another descriptor of the same end.
+    const ofOwnEnd = this.#byEnd.get(own);
+    if (ofOwnEnd !== undefined) return { connection: ofOwnEnd, side: ofOwnEnd.keySide };
+    const ofOtherEnd = other === undefined ? undefined : this.#byEnd.get(other);
+    return ofOtherEnd === undefined ? undefined : { connection: ofOtherEnd, side: otherSide(ofOtherEnd.keySide) };
   }
 
-  #make(row: SocketRow, { own, ends }: Keys, comment: string): Place {
+  #make(row: SocketRow, { own, addresses }: Keys, comment: string): Place {
     const side = this.#sideOf(row);
-    const { local, peer } = ends ?? this.#unixEnds(side);
+    const { local, peer } = addresses ?? this.#nextUnixAddresses(side);
     const [client, server] = side === "client" ? [local, peer] : [peer, local];
     // Each connection has other sequence numbers, because a later connection may have the same addresses.
-    const initialSequence = (this.#count++ * SEQUENCE_STEP) >>> 0;
+    const initialSequence = (this.#connectionCount++ * SEQUENCE_STEP) >>> 0;
     const flow = new TcpFlow(this.#captureInterface, { client, server, initialSequence });
-    const name = row.family === AF_UNIX ? this.#pathOf(row, side) : "";
-    flow.open({ comment: name === "" ? comment : `${comment}: unix:${name}` });
+    const path = row.family === AF_UNIX ? this.#serverPath(row, side) : "";
+    flow.open({ comment: path === "" ? comment : `${comment}: unix:${path}` });
     const connection: Connection = {
       flow,
       ends: { client: new Set(), server: new Set() },
-      ahead: { client: 0, server: 0 },
+      unreceived: { client: 0, server: 0 },
       key: own,
       keySide: side,
     };
@@ -226,11 +233,12 @@ export class StreamCapture {
     if (row.listener !== undefined) return "server";
     if (this.#connected.has(row)) return "client";
     if (row.family !== AF_UNIX) return "server";
+    // Mostly only the server of a UNIX connection has a name.
     return unixPath(this.#kernel, "getsockname", row) === "" ? "client" : "server";
   }
 
   /** The path of the server of a UNIX connection. */
-  #pathOf(row: SocketRow, side: FlowSide): string {
+  #serverPath(row: SocketRow, side: FlowSide): string {
     return unixPath(this.#kernel, side === "client" ? "getpeername" : "getsockname", row);
   }
 
@@ -238,24 +246,25 @@ export class StreamCapture {
     const local = ipAddress(addressOf(this.#kernel, "getsockname", fd));
     const peer = ipAddress(addressOf(this.#kernel, "getpeername", fd));
     if (local === undefined || peer === undefined || local.family !== peer.family) return undefined;
-    return { own: `${local} ${peer}`, other: `${peer} ${local}`, ends: { local, peer } };
+    return { own: `${local} ${peer}`, other: `${peer} ${local}`, addresses: { local, peer } };
   }
 
   #unixKeys(row: SocketRow): Keys | undefined {
     if (addressOf(this.#kernel, "getpeername", row.fd) === undefined) return undefined;
     const own = inodeOf(row.fd);
     const peer = peerInode(this.#kernel, own);
-    return { own: `unix ${own}`, other: peer === 0 ? undefined : `unix ${peer}`, ends: undefined };
+    return { own: `unix ${own}`, other: peer === 0 ? undefined : `unix ${peer}`, addresses: undefined };
   }
 
-  /** Addresses for a UNIX connection. Successive clients have different ports. */
-  #unixEnds(side: FlowSide): CaptureAddresses {
+  /** Addresses for the next UNIX connection. Successive clients have different ports. */
+  #nextUnixAddresses(side: FlowSide): CaptureAddresses {
     const client = new InetAddress("127.0.0.1", 1024 + (this.#unixCount++ % 64_000));
     const server = new InetAddress("127.0.0.1", 1);
     return side === "client" ? { local: client, peer: server } : { local: server, peer: client };
   }
 }
 
+/** The path that the call `name` returns; an empty string for a socket without a name. */
 function unixPath(kernel: Calls, name: "getsockname" | "getpeername", { fd }: SocketRow): string {
   const address = addressOf(kernel, name, fd);
   return address instanceof UnixAddress ? address.path : "";

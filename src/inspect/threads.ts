@@ -9,8 +9,8 @@ import type { SocketDetail, SocketReport } from "./protocol.js";
 import { Removals } from "./removals.js";
 import type { DetailReader } from "./socketDetail.js";
 import type { Recording } from "./recording.js";
-import { areEnds } from "./socketRow.js";
-import type { SocketTable } from "./socketTable.js";
+import { areEnds, parseId } from "./socketRow.js";
+import type { SocketTable, TableChanges } from "./socketTable.js";
 
 const CHANNEL = "berkeley.inspect";
 /** How long, in ms, the main thread waits for the detail of a socket from a worker, which may be busy or blocked. */
@@ -22,11 +22,14 @@ const MAX_ENDED = 1000;
 type Message =
   /** The main thread has an inspector now, and requests the whole table of each worker. */
   | { readonly to: "workers"; readonly type: "who" }
-  | { readonly to: "workers"; readonly type: "watch"; readonly id: string; readonly on: boolean }
+  /** One page more or less shows this socket. */
+  | { readonly to: "workers"; readonly type: "watch"; readonly id: string; readonly change: 1 | -1 }
+  /** Requests the detail of a socket. `request` is the number of the request, which the answer has, too. */
   | { readonly to: "workers"; readonly type: "detail"; readonly id: string; readonly request: number }
+  | { readonly to: "main"; readonly type: "detail"; readonly request: number; readonly detail: SocketDetail | null }
   /** The inspector of a worker is closed. `ended` says whether the worker itself has ended. */
   | { readonly to: "main"; readonly type: "bye"; readonly thread: number; readonly ended: boolean }
-  | { readonly to: "main"; readonly type: "detail"; readonly request: number; readonly detail: SocketDetail | null }
+  /** The changes of the table of a worker. */
   | {
       readonly to: "main";
       readonly type: "table";
@@ -47,13 +50,16 @@ const isIdOf = (value: unknown, thread: number): boolean => typeof value === "st
 const isDetail = (value: unknown): boolean =>
   typeof value === "object" && value !== null && "socket" in value && "calls" in value && Array.isArray(value.calls);
 
-/** Whether a message is one of the inspector. The program may have a channel of the same name. */
+/** Whether a message is one of the inspector. The program may use a channel of the same name. */
 function isMessage(value: unknown): value is Message {
   if (typeof value !== "object" || value === null) return false;
-  const { to, type, thread, id, changed, removed, dropped, request, detail } = value as Readonly<
+  const { to, type, thread, id, change, changed, removed, dropped, request, detail } = value as Readonly<
     Record<string, unknown>
   >;
-  if (to === "workers") return type === "who" || ((type === "watch" || type === "detail") && typeof id === "string");
+  if (to === "workers") {
+    if (type === "who") return true;
+    return typeof id === "string" && (type === "detail" || (type === "watch" && (change === 1 || change === -1)));
+  }
   if (to !== "main") return false;
   if (type === "detail") return typeof request === "number" && (detail === null || isDetail(detail));
   if (!isThread(thread)) return false;
@@ -68,7 +74,7 @@ function isMessage(value: unknown): value is Message {
   );
 }
 
-/** The channel of all threads of the process. Messages that are posted after close() are dropped. */
+/** The channel of all threads of the process. post() after close() does nothing. */
 class Channel {
   readonly #channel = new (workerThreads().BroadcastChannel)(CHANNEL);
   #open = true;
@@ -95,8 +101,8 @@ class Channel {
 }
 
 /**
- * Calls `callback` with the thread id of each worker that this thread starts from now on, when that worker ends.
- * Returns a function that ends this for workers that are started later.
+ * From now on, calls `callback` with the thread id when a worker of this thread ends. The returned function excludes
+ * the workers that are started after it was called.
  */
 function onWorkerEnd(callback: (thread: number) => void): () => void {
   const onWorker = (worker: Worker): void => {
@@ -108,12 +114,12 @@ function onWorkerEnd(callback: (thread: number) => void): () => void {
 }
 
 /** Sends the table of a worker thread to the main thread, and answers the requests of the main thread. */
-export class WorkerSide {
+export class TableSender {
   readonly #table: SocketTable;
   readonly #recording: Recording;
   readonly #details: DetailReader;
   readonly #channel: Channel;
-  readonly #offWorkerEnd: () => void;
+  readonly #stopWorkerEvents: () => void;
   readonly #onExit = (): void => runGuarded(() => this.close());
   /** The version of the table that was sent last. */
   #sentVersion = 0;
@@ -124,15 +130,17 @@ export class WorkerSide {
     this.#recording = recording;
     this.#details = details;
     this.#channel = new Channel((message) => this.#receive(message));
-    // A worker may start workers too, and the main thread gets no event when they end.
-    this.#offWorkerEnd = onWorkerEnd((thread) => this.#channel.post({ to: "main", type: "bye", thread, ended: true }));
+    // A worker may start workers too, and the main thread gets no event when those end.
+    this.#stopWorkerEvents = onWorkerEnd((thread) =>
+      this.#channel.post({ to: "main", type: "bye", thread, ended: true }),
+    );
     process.on("exit", this.#onExit);
   }
 
   /** Sends the changes since the last update. */
   update(): void {
     const { thread, version } = this.#table;
-    const { whole, changed, removed } = this.#table.since(this.#sentVersion);
+    const { whole, changed, removed } = this.#table.changesSince(this.#sentVersion);
     this.#sentVersion = version;
     if (!whole && changed.length === 0 && removed.length === 0) return;
     const { dropped } = this.#recording.ring;
@@ -143,7 +151,7 @@ export class WorkerSide {
     if (!this.#open) return;
     this.#open = false;
     this.#channel.post({ to: "main", type: "bye", thread: this.#table.thread, ended: false });
-    this.#offWorkerEnd();
+    this.#stopWorkerEvents();
     process.off("exit", this.#onExit);
     this.#channel.close();
   }
@@ -151,17 +159,18 @@ export class WorkerSide {
   #receive(message: Message): void {
     if (message.to !== "workers") return;
     if (message.type === "who") {
+      // The next update has all rows.
       this.#sentVersion = 0;
-      this.#table.refresh(true);
+      this.#table.refreshAll();
       this.update();
       return;
     }
-    const [thread, number] = message.id.split(":").map(Number);
+    const [thread, number] = parseId(message.id);
     if (thread !== this.#table.thread) return;
     if (message.type === "watch") {
-      this.#table.watch(number ?? 0, message.on);
+      this.#table.changeWatchers(number, message.change);
     } else {
-      const row = this.#table.find(number ?? 0);
+      const row = this.#table.find(number);
       if (row !== undefined) this.#table.read(row);
       const detail = row === undefined ? null : this.#details.read(row);
       this.#channel.post({ to: "main", type: "detail", request: message.request, detail });
@@ -170,28 +179,29 @@ export class WorkerSide {
 }
 
 /** The rows of all workers, in the main thread. */
-export class MainSide {
+export class WorkerTables {
   readonly #rows = new Map<string, { readonly report: SocketReport; readonly version: number }>();
   readonly #removed = new Removals();
-  /** By thread id: the number of records that the ring of the worker has overwritten. */
+  /** From the thread id of each worker with an inspector to the number of records that its ring has overwritten. */
   readonly #dropped = new Map<number, number>();
-  /** The requests for a detail that are pending, by number. */
-  readonly #waiting = new Map<number, (detail: SocketDetail | null) => void>();
-  /** The ids of workers that have ended. */
+  /** From the number of each request that waits for a detail to the function that settles the request. */
+  readonly #requests = new Map<number, (detail: SocketDetail | null) => void>();
+  /** The thread ids of workers that have ended, the oldest first. */
   readonly #ended = new Set<number>();
   readonly #channel: Channel;
-  readonly #offWorkerEnd: () => void;
-  readonly #version: () => number;
-  #requests = 0;
+  readonly #stopWorkerEvents: () => void;
+  readonly #nextVersion: () => number;
+  #requestCount = 0;
 
-  /** @param version returns the version of the next update */
-  constructor(version: () => number) {
-    this.#version = version;
+  /** @param nextVersion returns the version of the next update */
+  constructor(nextVersion: () => number) {
+    this.#nextVersion = nextVersion;
     this.#channel = new Channel((message) => this.#receive(message));
-    this.#offWorkerEnd = onWorkerEnd((thread) => this.#workerEnded(thread));
+    this.#stopWorkerEvents = onWorkerEnd((thread) => this.#workerEnded(thread));
     this.#channel.post({ to: "workers", type: "who" });
   }
 
+  /** The number of records that the rings of the workers have overwritten. */
   get dropped(): number {
     return [...this.#dropped.values()].reduce((sum, count) => sum + count, 0);
   }
@@ -205,47 +215,49 @@ export class MainSide {
     return [...this.#rows.values()].map(({ report }) => report);
   }
 
-  /** The rows that have changed since a version, and the ids of removed rows. If `whole`, `changed` has all rows. */
-  since(version: number): { readonly whole: boolean; readonly changed: SocketReport[]; readonly removed: string[] } {
-    const removed = version === 0 ? undefined : this.#removed.since(version);
+  /** See {@link SocketTable.changesSince}. */
+  changesSince(version: number): TableChanges {
+    const removed = version === 0 ? undefined : this.#removed.idsSince(version);
     const whole = removed === undefined;
     const changed: SocketReport[] = [];
     for (const row of this.#rows.values()) if (whole || row.version > version) changed.push(row.report);
-    // When a worker sends its whole table again, its rows are removed and then added. So `#removed` may have their ids.
+    // When a worker sends its whole table again, its rows are removed and then added again. So `removed` may have the
+    // ids of rows that exist.
     return { whole, changed, removed: removed?.filter((id) => !this.#rows.has(id)) ?? [] };
   }
 
-  /** The socket of a worker that is the other end of this connection. */
+  /** The socket of a worker that is the other end of the connection of `one`. */
   otherEnd(one: SocketReport): SocketReport | undefined {
     for (const { report } of this.#rows.values()) if (report.id !== one.id && areEnds(one, report)) return report;
     return undefined;
   }
 
-  watch(id: string, on: boolean): void {
-    this.#channel.post({ to: "workers", type: "watch", id, on });
+  /** See {@link SocketTable.changeWatchers}. */
+  changeWatchers(id: string, change: 1 | -1): void {
+    this.#channel.post({ to: "workers", type: "watch", id, change });
   }
 
   /** Resolves with null if the worker has no such socket, or does not answer within `timeout` (ms). */
-  detail(id: string, timeout: number = DETAIL_TIMEOUT): Promise<SocketDetail | null> {
-    const request = ++this.#requests;
+  requestDetail(id: string, timeout: number = DETAIL_TIMEOUT): Promise<SocketDetail | null> {
+    const request = ++this.#requestCount;
     return new Promise((resolve) => {
       const settle = (detail: SocketDetail | null): void => {
         clearTimeout(timer);
-        this.#waiting.delete(request);
+        this.#requests.delete(request);
         resolve(detail);
       };
       const timer = setTimeout(settle, timeout, null);
       timer.unref();
-      this.#waiting.set(request, settle);
+      this.#requests.set(request, settle);
       this.#channel.post({ to: "workers", type: "detail", id, request });
     });
   }
 
   /** Closes the channel, and clears all rows. */
   close(): void {
-    this.#offWorkerEnd();
+    this.#stopWorkerEvents();
     this.#channel.close();
-    for (const settle of this.#waiting.values()) settle(null);
+    for (const settle of this.#requests.values()) settle(null);
     this.#rows.clear();
     this.#removed.clear();
     this.#dropped.clear();
@@ -255,13 +267,14 @@ export class MainSide {
   #receive(message: Message): void {
     if (message.to !== "main") return;
     if (message.type === "detail") {
-      this.#waiting.get(message.request)?.(message.detail);
+      const settle = this.#requests.get(message.request);
+      settle?.(message.detail);
     } else if (message.type === "bye") {
       if (message.ended) this.#workerEnded(message.thread);
-      else this.#forget(message.thread);
+      else this.#removeRows(message.thread);
     } else if (!this.#ended.has(message.thread)) {
-      const version = this.#version();
-      if (message.whole) this.#forget(message.thread);
+      const version = this.#nextVersion();
+      if (message.whole) this.#removeRows(message.thread);
       this.#dropped.set(message.thread, message.dropped);
       for (const id of message.removed) this.#remove(id, version);
       for (const report of message.changed) this.#rows.set(report.id, { report, version });
@@ -270,13 +283,15 @@ export class MainSide {
 
   /** Removes the rows of a worker that has ended. Its last messages may arrive later, and must not add rows again. */
   #workerEnded(thread: number): void {
-    this.#forget(thread);
+    this.#removeRows(thread);
     this.#ended.add(thread);
-    if (this.#ended.size > MAX_ENDED) for (const oldest of this.#ended) return void this.#ended.delete(oldest);
+    if (this.#ended.size <= MAX_ENDED) return;
+    const [oldest] = this.#ended;
+    this.#ended.delete(oldest!);
   }
 
-  #forget(thread: number): void {
-    const version = this.#version();
+  #removeRows(thread: number): void {
+    const version = this.#nextVersion();
     for (const id of this.#rows.keys()) if (id.startsWith(`${thread}:`)) this.#remove(id, version);
     this.#dropped.delete(thread);
   }

@@ -1,20 +1,20 @@
 // The capture of a program: the data that its sockets send and receive, as packets in a file of the format pcapng.
 //
-// The inspector gets the data of calls and no packets. So it makes packets (berkeley/pcapng), for IP sockets with the
-// real addresses: streamCapture.ts for connections, datagramCapture.ts for datagrams. Data that never is in memory of
-// the program (sendfile, splice) is recorded with its length alone.
+// The inspector gets the data of calls, but no packets. So it makes packets (berkeley/pcapng): streamCapture.ts makes
+// those of connections, datagramCapture.ts those of datagrams. The packets of IP sockets have the real addresses. Data
+// that never is in memory of the program (sendfile, splice) is recorded with its length alone.
 
 import { Capture, CaptureFile } from "../pcapng/index.js";
 import type { Calls } from "../sys/calls.js";
 import { SOCK_DGRAM } from "../sys/constants.js";
 import type { CallName } from "./callRing.js";
+import type { DataObserver, MovedBytes } from "./dataObserver.js";
 import { DatagramCapture } from "./datagramCapture.js";
-import { ownsEnvironment } from "./inspectOptions.js";
-import type { DataObserver, MovedBytes } from "./recording.js";
+import { claimEnvironment } from "./inspectOptions.js";
 import type { SocketRow } from "./socketRow.js";
 import { StreamCapture } from "./streamCapture.js";
 
-/** The part of the comment of a capture that names the data which the capture does not have. */
+/** The sentences in the comment of the file about the data that the capture does not have. */
 const MISSING =
   "What sendfile and splice have moved has its length, and no content. Bytes that Node.js itself moves are " +
   "missing: TLS, node:net.";
@@ -80,6 +80,7 @@ export class TrafficCapture implements DataObserver {
   }
 }
 
+/** The comment of a packet: the call, and the line of the call or of the socket. */
 function commentOf(row: SocketRow, call: CallName, line: string | undefined): string {
   if (line !== undefined) return `${call} at ${line}`;
   return row.line === undefined ? call : `${call}; socket made at ${row.line}`;
@@ -90,7 +91,7 @@ function commentOf(row: SocketRow, call: CallName, line: string | undefined): st
  * of two writers would be mixed.
  */
 export function capturePath(path: string, thread: number, env: NodeJS.ProcessEnv): string {
-  const suffix = `${ownsEnvironment(env) ? "" : `-${process.pid}`}${thread === 0 ? "" : `-thread${thread}`}`;
+  const suffix = `${claimEnvironment(env) ? "" : `-${process.pid}`}${thread === 0 ? "" : `-thread${thread}`}`;
   const end = path.endsWith(".pcapng") ? ".pcapng" : "";
   return suffix === "" ? path : `${path.slice(0, path.length - end.length)}${suffix}${end}`;
 }

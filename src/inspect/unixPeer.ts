@@ -1,5 +1,5 @@
-// Finds the other end of a UNIX socket by sock_diag(7), which reports inodes. Most UNIX sockets have no name, so their
-// addresses do not identify the other end.
+// Finds the other end of a UNIX connection by sock_diag(7), which reports inodes. The addresses do not identify the
+// other end, because most UNIX sockets have no name.
 
 import { AF_NETLINK, AF_UNIX } from "../addr/index.js";
 import { fs } from "../builtins.js";
@@ -12,10 +12,12 @@ const SOCK_DIAG_BY_FAMILY = 20;
 const NLM_F_REQUEST = 1;
 const UDIAG_SHOW_PEER = 4;
 const UNIX_DIAG_PEER = 2;
-/** The sizes of `struct nlmsghdr`, `struct unix_diag_req` and `struct unix_diag_msg`. */
+/** The size of `struct nlmsghdr`. */
 const HEADER = 16;
+/** The size of `struct unix_diag_req`. */
 const REQUEST = 24;
-const MESSAGE = 16;
+/** The size of `struct unix_diag_msg`. */
+const ANSWER = 16;
 
 /** The inode of a socket; 0 if the descriptor is closed. */
 export function inodeOf(fd: number): number {
@@ -33,15 +35,16 @@ export function peerInode(kernel: Calls, inode: number): number {
   try {
     const request = new Uint8Array(HEADER + REQUEST);
     const fields = view(request);
+    // struct nlmsghdr: the length, the type and the flags.
     fields.setUint32(0, request.length, LITTLE_ENDIAN);
     fields.setUint16(4, SOCK_DIAG_BY_FAMILY, LITTLE_ENDIAN);
     fields.setUint16(6, NLM_F_REQUEST, LITTLE_ENDIAN);
+    // struct unix_diag_req: the family, all states, the inode, the requested attribute, and no cookie
+    // (INET_DIAG_NOCOOKIE).
     request[HEADER] = AF_UNIX;
-    // All states.
     fields.setUint32(HEADER + 4, 0xffff_ffff, LITTLE_ENDIAN);
     fields.setUint32(HEADER + 8, inode, LITTLE_ENDIAN);
     fields.setUint32(HEADER + 12, UDIAG_SHOW_PEER, LITTLE_ENDIAN);
-    // No cookie: INET_DIAG_NOCOOKIE.
     request.fill(0xff, HEADER + 16);
     // The answer is in the receive queue when send() returns.
     if (kernel.send(fd, request) < 0) return 0;
@@ -52,12 +55,12 @@ export function peerInode(kernel: Calls, inode: number): number {
   }
 }
 
-/** Reads the attribute UNIX_DIAG_PEER of an answer; 0 if it is missing. */
+/** Reads the attribute UNIX_DIAG_PEER of an answer; 0 if the attribute is missing. */
 function peerOf(answer: Uint8Array): number {
   const fields = view(answer);
-  if (answer.length < HEADER + MESSAGE || fields.getUint16(4, LITTLE_ENDIAN) !== SOCK_DIAG_BY_FAMILY) return 0;
+  if (answer.length < HEADER + ANSWER || fields.getUint16(4, LITTLE_ENDIAN) !== SOCK_DIAG_BY_FAMILY) return 0;
   const end = Math.min(answer.length, fields.getUint32(0, LITTLE_ENDIAN));
-  for (let at = HEADER + MESSAGE; at + 8 <= end;) {
+  for (let at = HEADER + ANSWER; at + 8 <= end;) {
     const length = fields.getUint16(at, LITTLE_ENDIAN);
     if (length < 4) return 0;
     if (fields.getUint16(at + 2, LITTLE_ENDIAN) === UNIX_DIAG_PEER) return fields.getUint32(at + 4, LITTLE_ENDIAN);

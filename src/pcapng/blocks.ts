@@ -1,7 +1,7 @@
 // The blocks of a pcapng file: https://ietf-opsawg-wg.github.io/draft-ietf-opsawg-pcap/draft-ietf-opsawg-pcapng.html
 //
-// A block has its type, its length, its content padded to 32 bits, and its length again. Both byte orders are allowed;
-// readers find the byte order in the magic number of the section header. These functions always write little-endian.
+// A block has its type, its length, its content padded to 32 bits, and its length again. Both byte orders are allowed,
+// and the magic number in the section header shows which one a file has. These functions always write little-endian.
 
 /** Frames with an Ethernet header. */
 export const LINKTYPE_ETHERNET = 1;
@@ -39,8 +39,8 @@ const padded = (length: number): number => (length + 3) & ~3;
 function encodeOptions(options: readonly Option[]): Buffer {
   if (options.length === 0) return Buffer.alloc(0);
   const parts = options.map(([code, value]) => {
-    // The length field has 16 bits, so a longer value is truncated. Both branches are the same call, because TypeScript
-    // accepts no union for the overloads of Buffer.from.
+    // The field for the length has 16 bits, so a longer value is truncated. Both branches make the same call, because
+    // TypeScript accepts no union for the overloads of Buffer.from.
     const bytes = (typeof value === "string" ? Buffer.from(value) : Buffer.from(value)).subarray(0, 0xffff);
     const part = Buffer.alloc(4 + padded(bytes.length));
     part.writeUInt16LE(code, 0);
@@ -48,6 +48,7 @@ function encodeOptions(options: readonly Option[]): Buffer {
     part.set(bytes, 4);
     return part;
   });
+  // Four bytes of 0 are the option `end`.
   return Buffer.concat([...parts, Buffer.alloc(4)]);
 }
 

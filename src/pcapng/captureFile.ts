@@ -3,8 +3,9 @@
 
 import { fs } from "../builtins.js";
 
-/** The added blocks are written when they have this many bytes, and every `FLUSH_INTERVAL` milliseconds. */
+/** The added blocks are written as soon as they have this many bytes. */
 const FLUSH_BYTES = 256 << 10;
+/** The added blocks are also written each time this many milliseconds have passed. */
 const FLUSH_INTERVAL = 250;
 
 /** Options of a {@link CaptureFile}. */
@@ -36,19 +37,20 @@ export interface CaptureFileOptions {
 export class CaptureFile {
   readonly #onFailure: ((error: Error) => void) | undefined;
   readonly #fd: number;
-  readonly #timer: NodeJS.Timeout;
+  readonly #flushTimer: NodeJS.Timeout;
+  /** The added blocks that are not written yet. */
   #blocks: Buffer[] = [];
-  /** Bytes in `#blocks`. */
+  /** The number of bytes in `#blocks`. */
   #collected = 0;
-  /** Bytes in the file. */
+  /** The number of bytes in the file. */
   #written = 0;
   #open = true;
 
   constructor(path: string, opts: CaptureFileOptions = {}) {
     this.#onFailure = opts.onFailure;
     this.#fd = fs().openSync(path, "w");
-    this.#timer = setInterval(() => this.flush(), FLUSH_INTERVAL);
-    this.#timer.unref();
+    this.#flushTimer = setInterval(() => this.flush(), FLUSH_INTERVAL);
+    this.#flushTimer.unref();
   }
 
   /** Adds a complete block. Its bytes must not change until they are written. */
@@ -77,14 +79,20 @@ export class CaptureFile {
   /** Writes the added blocks, and closes the file. */
   close(): void {
     this.flush();
-    clearInterval(this.#timer);
+    clearInterval(this.#flushTimer);
     if (!this.#open) return;
     this.#open = false;
     fs().closeSync(this.#fd);
   }
 
-  /** Truncates the file after its last complete block, and closes it. `written` bytes of `bytes` are in the file. */
+  /**
+   * Truncates the file after its last complete block, and closes the file.
+   *
+   * @param bytes the blocks that were to be written
+   * @param written the number of bytes of these blocks that are in the file
+   */
   #fail(error: Error, bytes: Buffer, written: number): void {
+    // The number of bytes in complete blocks.
     let complete = 0;
     while (complete + 8 <= written) {
       // The length of a block follows its type, which has four bytes.
@@ -93,7 +101,7 @@ export class CaptureFile {
       complete = end;
     }
     this.#open = false;
-    clearInterval(this.#timer);
+    clearInterval(this.#flushTimer);
     try {
       fs().ftruncateSync(this.#fd, this.#written + complete);
     } catch {

@@ -8,7 +8,7 @@ import { type CapturedPacket, ipPacketOf, readCapture } from "./reader.js";
 
 const TCP = 6;
 const UDP = 17;
-/** Maximum number of segments of one direction that wait for a segment with a lower sequence number. */
+/** Maximum number of segments of one direction that wait for a missing segment before them. */
 const MAX_EARLY_SEGMENTS = 1024;
 
 /** The bytes that one end of a TCP connection sent before the other end sent bytes; or one UDP datagram. */
@@ -28,26 +28,31 @@ export interface Conversation {
   readonly turns: readonly Turn[];
 }
 
+/** A TCP segment or a UDP datagram. */
 interface Segment {
+  /** The source, as `host:port`. */
   readonly from: string;
   readonly to: string;
   readonly protocol: number;
   readonly payload: Uint8Array;
   /** Number of bytes after the payload that the capture did not store. */
   readonly cut: number;
+  /** 0 for UDP. */
   readonly flags: number;
+  /** 0 for UDP. */
   readonly sequence: number;
 }
 
+/** The data of a segment. */
 type Piece = Pick<Segment, "payload" | "cut">;
 
 /** The state of one direction of a connection. */
 interface Direction {
-  /** The sequence number of the SYN. */
-  first: number | undefined;
+  /** The sequence number of the SYN; undefined if the capture has no SYN. */
+  synSequence: number | undefined;
   /** The sequence number of the next byte. */
-  next: number | undefined;
-  /** Segments that wait for a segment with a lower sequence number, by their sequence numbers. */
+  nextSequence: number | undefined;
+  /** Segments that are not added yet, because a segment before them is missing. The key is the sequence number. */
   readonly early: Map<number, Piece>;
 }
 
@@ -57,10 +62,11 @@ class ConversationBuilder {
   readonly client: string;
   readonly server: string;
   readonly directions: Readonly<Record<FlowSide, Direction>> = {
-    client: { first: undefined, next: undefined, early: new Map() },
-    server: { first: undefined, next: undefined, early: new Map() },
+    client: { synSequence: undefined, nextSequence: undefined, early: new Map() },
+    server: { synSequence: undefined, nextSequence: undefined, early: new Map() },
   };
   readonly #turns: { readonly side: FlowSide; readonly parts: Uint8Array[]; cut: number }[] = [];
+  /** Whether a FIN or RST was read. */
   ended = false;
 
   constructor(protocol: "tcp" | "udp", client: string, server: string) {
@@ -71,9 +77,9 @@ class ConversationBuilder {
 
   add(side: FlowSide, { payload, cut }: Piece): void {
     const last = this.#turns.at(-1);
-    // Bytes after cut ones begin a turn, because `cut` counts bytes at the end of a turn.
-    const sameTurn = this.protocol === "tcp" && last?.side === side && (last.cut === 0 || payload.length === 0);
-    if (!sameTurn) {
+    // `cut` counts bytes at the end of a turn. So bytes that follow cut bytes begin a new turn.
+    const isSameTurn = this.protocol === "tcp" && last?.side === side && (last.cut === 0 || payload.length === 0);
+    if (!isSameTurn) {
       this.#turns.push({ side, parts: [payload], cut });
       return;
     }
@@ -125,12 +131,16 @@ export function readConversations(capture: Uint8Array): Conversation[] {
     const segment = segmentOf(packet);
     if (segment === undefined) continue;
     const { from, to, protocol, flags } = segment;
-    const asClient = latest.get(`${protocol} ${from} ${to}`);
-    // A client may use the same two addresses again. A SYN that was sent twice has the same sequence number both times.
-    const isOtherConnection =
-      asClient !== undefined && (asClient.ended || asClient.directions.client.first !== segment.sequence);
-    const begins = protocol === TCP && (flags & (SYN | ACK)) === SYN && isOtherConnection;
-    let builder = begins ? undefined : (asClient ?? latest.get(`${protocol} ${to} ${from}`));
+    // The latest conversation in which `from` is the client.
+    const ofClient = latest.get(`${protocol} ${from} ${to}`);
+    // A client may use the same two addresses again. If the SYN were a repetition, it would have the same sequence
+    // number as the first SYN.
+    const isNewConnection =
+      protocol === TCP &&
+      (flags & (SYN | ACK)) === SYN &&
+      ofClient !== undefined &&
+      (ofClient.ended || ofClient.directions.client.synSequence !== segment.sequence);
+    let builder = isNewConnection ? undefined : (ofClient ?? latest.get(`${protocol} ${to} ${from}`));
     if (builder === undefined) {
       builder = new ConversationBuilder(protocol === TCP ? "tcp" : "udp", from, to);
       all.push(builder);
@@ -143,44 +153,45 @@ export function readConversations(capture: Uint8Array): Conversation[] {
   }
   for (const builder of all) {
     for (const { early } of Object.values(builder.directions)) {
-      if (early.size === 0) continue;
-      throw new RangeError(
-        `Cannot read a capture: segments between ${builder.client} and ${builder.server} are missing`,
-      );
+      if (early.size > 0) throw missingSegments(builder);
     }
   }
   return all.map((builder) => builder.result());
 }
 
+function missingSegments({ client, server }: ConversationBuilder): RangeError {
+  return new RangeError(`Cannot read a capture: segments between ${client} and ${server} are missing`);
+}
+
 /** Adds a TCP segment, and then the early segments that follow it without a gap. */
-function addSegment(builder: ConversationBuilder, side: FlowSide, { flags, sequence, payload, cut }: Segment): void {
+function addSegment(builder: ConversationBuilder, side: FlowSide, segment: Segment): void {
+  const { flags, sequence } = segment;
   const direction = builder.directions[side];
   if ((flags & (FIN | RST)) !== 0) builder.ended = true;
   if ((flags & SYN) !== 0) {
-    direction.first ??= sequence;
-    direction.next ??= (sequence + 1) >>> 0;
+    direction.synSequence ??= sequence;
+    direction.nextSequence ??= (sequence + 1) >>> 0;
     return;
   }
-  // Without a SYN: the capture began after the connection.
-  direction.next ??= sequence;
-  if (payload.length + cut > 0) direction.early.set(sequence, { payload, cut });
-  if (direction.early.size > MAX_EARLY_SEGMENTS) {
-    throw new RangeError(`Cannot read a capture: segments between ${builder.client} and ${builder.server} are missing`);
-  }
-  for (let found = true; found;) {
-    found = false;
+  // There was no SYN if the capture began after the connection.
+  direction.nextSequence ??= sequence;
+  if (segment.payload.length + segment.cut > 0) direction.early.set(sequence, segment);
+  if (direction.early.size > MAX_EARLY_SEGMENTS) throw missingSegments(builder);
+  // A segment that is added may close the gap before another one, so the search begins again.
+  for (let wasAdded = true; wasAdded;) {
+    wasAdded = false;
     for (const [start, piece] of direction.early) {
-      // Number of bytes of the segment that were added already; negative for a gap before the segment. `| 0` is
-      // necessary for sequence numbers that have wrapped around at 2^32.
-      const added = (direction.next - start) | 0;
-      if (added < 0) continue;
+      // The number of bytes of this segment that earlier segments had already; negative for a gap before this segment.
+      // `| 0` is necessary for sequence numbers that have wrapped around at 2^32.
+      const known = (direction.nextSequence - start) | 0;
+      if (known < 0) continue;
       direction.early.delete(start);
       const length = piece.payload.length + piece.cut;
-      if (added >= length) continue;
-      const rest = piece.payload.subarray(added);
-      builder.add(side, { payload: rest, cut: length - added - rest.length });
-      direction.next = (start + length) >>> 0;
-      found = true;
+      if (known >= length) continue;
+      const payload = piece.payload.subarray(known);
+      builder.add(side, { payload, cut: length - known - payload.length });
+      direction.nextSequence = (start + length) >>> 0;
+      wasAdded = true;
     }
   }
 }
@@ -196,12 +207,12 @@ function segmentOf(packet: CapturedPacket): Segment | undefined {
   let from: string;
   let to: string;
   if (version === 4) {
-    const header = (ip[0]! & 15) * 4;
-    const total = u16(ip, 2);
-    // 0x3fff: the flag "more fragments", and the offset of a fragment.
-    if (header < 20 || total < header || (u16(ip, 6) & 0x3fff) !== 0) return undefined;
+    // The length of the header, and the length of the packet.
+    [start, end] = [(ip[0]! & 15) * 4, u16(ip, 2)];
+    // The flag "more fragments" or the offset of a fragment is not 0.
+    const isFragment = (u16(ip, 6) & 0x3fff) !== 0;
+    if (start < 20 || end < start || isFragment) return undefined;
     protocol = ip[9]!;
-    [start, end] = [header, total];
     [from, to] = [formatIPv4(ip, 12), formatIPv4(ip, 16)];
   } else if (version === 6 && ip.length >= 40) {
     protocol = ip[6]!;
@@ -212,10 +223,12 @@ function segmentOf(packet: CapturedPacket): Segment | undefined {
   }
   const transport = ip.subarray(start, end);
   const cut = Math.max(0, end - ip.length);
-  // The first condition: the IP header gives a length that is greater than that of the captured packet.
-  if (cut > packet.length - packet.bytes.length || transport.length < (protocol === TCP ? 20 : 8)) return undefined;
+  // The length in the IP header is greater than the length of the packet.
+  const isLengthWrong = cut > packet.length - packet.bytes.length;
+  if (isLengthWrong || transport.length < (protocol === TCP ? 20 : 8)) return undefined;
   const ends = { from: `${from}:${u16(transport, 0)}`, to: `${to}:${u16(transport, 2)}`, protocol, cut };
   if (protocol === UDP) return { ...ends, payload: transport.subarray(8), flags: 0, sequence: 0 };
+  // The length of the TCP header.
   const header = (transport[12]! >> 4) * 4;
   if (protocol !== TCP || header < 20 || header > transport.length) return undefined;
   const sequence = ((u16(transport, 4) << 16) | u16(transport, 6)) >>> 0;

@@ -1,6 +1,6 @@
 // Makes packets for a capture from the bytes that a program sends and receives over TCP and UDP. The addresses and the
-// bytes are the real ones, but the packets are not: a TCP or UDP socket does not return packets. So the sequence
-// numbers begin at a chosen number, and all data is acknowledged at once.
+// bytes are real. The packets are not, because a TCP or UDP socket does not return packets. So the sequence numbers
+// begin at a chosen number, and all data is acknowledged at once.
 
 import { quote } from "../check/index.js";
 import { LINKTYPE_ETHERNET } from "./blocks.js";
@@ -18,7 +18,7 @@ import {
   tcpPacket,
   udpPacket,
 } from "./headers.js";
-import { type CaptureInterface, checkLength, type PacketOptions } from "./writer.js";
+import { type CaptureInterface, checkInteger, checkLength, type PacketOptions } from "./writer.js";
 
 /** The ends of a flow. Both have the same family. */
 export interface FlowEnds {
@@ -75,7 +75,7 @@ function checkSide(action: string, side: FlowSide): FlowSide {
   throw new TypeError(`Cannot ${action}: side is ${quote(side)}, required "client" or "server"`);
 }
 
-const other = (side: FlowSide): FlowSide => (side === "client" ? "server" : "client");
+const otherSide = (side: FlowSide): FlowSide => (side === "client" ? "server" : "client");
 
 class Flow {
   protected readonly ends: Record<FlowSide, End>;
@@ -93,8 +93,8 @@ class Flow {
     this.packets++;
     const { linkType } = this.#interface;
     const frame =
-      linkType === LINKTYPE_ETHERNET ? ethernetFrame(this.ends[side], this.ends[other(side)], packet) : packet;
-    // The direction at the server.
+      linkType === LINKTYPE_ETHERNET ? ethernetFrame(this.ends[side], this.ends[otherSide(side)], packet) : packet;
+    // As if the capture was made on the machine of the server.
     const direction = side === "client" ? "inbound" : "outbound";
     this.#interface.packet(frame, { time, comment, direction, length: frame.length + missing });
   }
@@ -128,34 +128,24 @@ class Flow {
 export class TcpFlow extends Flow {
   readonly #segmentSize: number;
   /** The next sequence number of each side. */
-  readonly #next: Record<FlowSide, number>;
-  readonly #finished: Record<FlowSide, boolean> = { client: false, server: false };
-  #opened = false;
-  #reset = false;
+  readonly #nextSequence: Record<FlowSide, number>;
+  readonly #isFinished: Record<FlowSide, boolean> = { client: false, server: false };
+  #isOpen = false;
+  #isReset = false;
 
   constructor(to: CaptureInterface, opts: TcpFlowOptions) {
     const { segmentSize = 32_768, initialSequence = 0 } = opts;
-    if (!Number.isInteger(segmentSize) || segmentSize < 1 || segmentSize > MAX_SEGMENT) {
-      throw new RangeError(
-        `Cannot record a connection: segmentSize is ${quote(segmentSize)}, required an integer from 1 to ` +
-          `${MAX_SEGMENT}`,
-      );
-    }
-    if (!Number.isInteger(initialSequence) || initialSequence < 0 || initialSequence > 0xffff_ffff) {
-      throw new RangeError(
-        `Cannot record a connection: initialSequence is ${quote(initialSequence)}, required an integer from 0 to ` +
-          "4294967295",
-      );
-    }
+    checkInteger("record a connection", "segmentSize", segmentSize, 1, MAX_SEGMENT);
+    checkInteger("record a connection", "initialSequence", initialSequence, 0, 0xffff_ffff);
     super(to, checkEnds("record a connection", opts));
     this.#segmentSize = segmentSize;
-    this.#next = { client: initialSequence, server: initialSequence };
+    this.#nextSequence = { client: initialSequence, server: initialSequence };
   }
 
   /** Writes the three segments of the handshake. The other methods call `open()` if it was not called. */
   open(opts: FlowOptions = {}): void {
-    if (this.#opened) return;
-    this.#opened = true;
+    if (this.#isOpen) return;
+    this.#isOpen = true;
     // TCP options: maximum segment size (kind 2), padding (kind 1), window scale (kind 3).
     const options = Buffer.from([2, 4, this.#segmentSize >> 8, this.#segmentSize & 0xff, 1, 3, 3, WINDOW_SHIFT]);
     this.#segment("client", SYN, opts, { options });
@@ -169,34 +159,36 @@ export class TcpFlow extends Flow {
     checkSide("record data", side);
     checkLength("record data", length, bytes.length, Number.MAX_SAFE_INTEGER);
     if (length === 0) return;
-    this.open(opts.time === undefined ? {} : { time: opts.time });
+    // The handshake gets no comment, because the comment is that of the data.
+    this.open({ time: opts.time });
     for (let at = 0; at < length; at += this.#segmentSize) {
       const size = Math.min(this.#segmentSize, length - at);
       const payload = bytes.subarray(at, at + size);
       const missing = size - payload.length;
+      // PSH marks the last segment, as the kernel does.
       const flags = at + size === length ? ACK | PSH : ACK;
       this.#segment(side, flags, at === 0 ? opts : { time: opts.time }, { payload, missing });
     }
-    this.#acknowledge(other(side), opts);
+    this.#acknowledge(otherSide(side), opts);
   }
 
   /** Writes that a side has finished sending. */
   finish(side: FlowSide, opts: FlowOptions = {}): void {
     checkSide("record the end", side);
-    if (this.#finished[side] || this.#reset) return;
-    this.open(opts.time === undefined ? {} : { time: opts.time });
+    if (this.#isFinished[side] || this.#isReset) return;
+    this.open({ time: opts.time });
     this.#segment(side, FIN | ACK, opts);
-    this.#finished[side] = true;
-    this.#acknowledge(other(side), opts);
+    this.#isFinished[side] = true;
+    this.#acknowledge(otherSide(side), opts);
   }
 
   /** Writes that a side has reset the connection. After that, `finish()` and `reset()` write nothing. */
   reset(side: FlowSide, opts: FlowOptions = {}): void {
     checkSide("record a reset", side);
-    if (this.#reset) return;
-    this.open(opts.time === undefined ? {} : { time: opts.time });
+    if (this.#isReset) return;
+    this.open({ time: opts.time });
     this.#segment(side, RST | ACK, opts);
-    this.#reset = true;
+    this.#isReset = true;
   }
 
   /**
@@ -205,7 +197,7 @@ export class TcpFlow extends Flow {
    */
   note(side: FlowSide, opts: FlowOptions): void {
     checkSide("record a note", side);
-    this.open(opts.time === undefined ? {} : { time: opts.time });
+    this.open({ time: opts.time });
     this.#segment(side, ACK, opts, { window: WINDOW - 1 });
   }
 
@@ -213,20 +205,21 @@ export class TcpFlow extends Flow {
     this.#segment(side, ACK, { time });
   }
 
-  #segment(side: FlowSide, flags: number, opts: FlowOptions, more: Partial<Segment> = {}): void {
-    const peer = other(side);
-    const { payload, missing = 0 } = more;
+  /** Writes a segment. `fields` has the fields that this function does not set, or that replace those it sets. */
+  #segment(side: FlowSide, flags: number, opts: FlowOptions, fields: Partial<Segment> = {}): void {
+    const peer = otherSide(side);
+    const { payload, missing = 0 } = fields;
     const packet = tcpPacket(this.ends[side], this.ends[peer], {
       flags,
-      sequence: this.#next[side],
-      acknowledgement: (flags & ACK) === 0 ? 0 : this.#next[peer],
+      sequence: this.#nextSequence[side],
+      acknowledgement: (flags & ACK) === 0 ? 0 : this.#nextSequence[peer],
       window: WINDOW,
       id: this.packets,
-      ...more,
+      ...fields,
     });
     // SYN and FIN each take one sequence number.
-    const used = (payload?.length ?? 0) + missing + ((flags & (SYN | FIN)) === 0 ? 0 : 1);
-    this.#next[side] = (this.#next[side] + used) >>> 0;
+    const sequenceNumbers = (payload?.length ?? 0) + missing + ((flags & (SYN | FIN)) === 0 ? 0 : 1);
+    this.#nextSequence[side] = (this.#nextSequence[side] + sequenceNumbers) >>> 0;
     this.write(side, packet, missing, opts);
   }
 }
@@ -262,6 +255,7 @@ export class UdpFlow extends Flow {
     const { length = bytes.length } = opts;
     checkLength("record a datagram", length, bytes.length, MAX_DATAGRAM);
     const missing = length - bytes.length;
-    this.write(side, udpPacket(this.ends[side], this.ends[other(side)], bytes, this.packets, missing), missing, opts);
+    const packet = udpPacket(this.ends[side], this.ends[otherSide(side)], bytes, this.packets, missing);
+    this.write(side, packet, missing, opts);
   }
 }

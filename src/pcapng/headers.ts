@@ -5,8 +5,10 @@ import { type Inet6Address, type InetAddress, parseIPv4, parseIPv6 } from "../ad
 
 export type IpAddress = InetAddress | Inet6Address;
 
+// Protocol numbers of IP.
 const TCP = 6;
 const UDP = 17;
+/** The hop limit of each packet. */
 const TTL = 64;
 
 /** The flags of a TCP segment. */
@@ -42,19 +44,25 @@ function checksumOf(sum: number): number {
 
 /** The checksum of TCP and UDP: over the pseudo header, the header and the payload. `header` has an even length. */
 function transportChecksum(
-  source: Uint8Array,
-  destination: Uint8Array,
+  from: Uint8Array,
+  to: Uint8Array,
   protocol: number,
   header: Uint8Array,
   payload: Uint8Array,
 ): number {
   const length = header.length + payload.length;
+  // The pseudo header has the two addresses, the protocol and the length.
   let sum = protocol + (length >>> 16) + (length & 0xffff);
-  for (const part of [source, destination, header, payload]) sum = sumWords(part, sum);
+  for (const part of [from, to, header, payload]) sum = sumWords(part, sum);
   return checksumOf(sum);
 }
 
-/** An IP packet with a TCP segment or a UDP datagram. The last `missing` bytes of the packet are not in `content`. */
+/**
+ * An IP packet with a TCP segment or a UDP datagram.
+ *
+ * @param id the identification of an IPv4 packet
+ * @param missing the number of bytes at the end of the packet that are not in `content`
+ */
 function ipPacket(
   from: Uint8Array,
   to: Uint8Array,
@@ -66,6 +74,7 @@ function ipPacket(
   const length = content.reduce((sum, part) => sum + part.length, missing);
   if (from.length === 16) {
     const header = Buffer.alloc(40);
+    // Version 6, without traffic class and flow label.
     header.writeUInt32BE(0x6000_0000, 0);
     header.writeUInt16BE(length, 4);
     header[6] = protocol;
@@ -75,6 +84,7 @@ function ipPacket(
     return Buffer.concat([header, ...content]);
   }
   const header = Buffer.alloc(20);
+  // Version 4, and a header of 5 words.
   header[0] = 0x45;
   header.writeUInt16BE(20 + length, 2);
   header.writeUInt16BE(id & 0xffff, 4);
@@ -94,6 +104,7 @@ export interface End {
   readonly port: number;
 }
 
+/** The fields of a TCP segment, without the ports. */
 export interface Segment {
   readonly flags: number;
   readonly sequence: number;
@@ -102,7 +113,7 @@ export interface Segment {
   /** TCP options, padded to a multiple of 4 bytes. */
   readonly options?: Uint8Array;
   readonly payload?: Uint8Array;
-  /** Number of bytes that follow the payload and are not known. If it is not 0, the checksum is 0. */
+  /** The number of bytes that follow the payload and are not known. If bytes are missing, the checksum is 0. */
   readonly missing?: number;
   /** The identification of the IPv4 packet. */
   readonly id: number;
@@ -130,8 +141,9 @@ export function udpPacket(from: End, to: End, payload: Uint8Array, id: number, m
   header.writeUInt16BE(from.port, 0);
   header.writeUInt16BE(to.port, 2);
   header.writeUInt16BE(8 + payload.length + missing, 4);
-  // 0 means "no checksum", so a sum of 0 is sent as 0xffff. UDP over IPv6 requires a checksum (RFC 8200, section 8.1).
+  // 0 means "no checksum", so a checksum of 0 is sent as 0xffff.
   const checksum = missing === 0 ? transportChecksum(from.bytes, to.bytes, UDP, header, payload) || 0xffff : 0;
+  // UDP over IPv6 requires a checksum (RFC 8200, section 8.1), so 0xffff replaces one that cannot be computed.
   header.writeUInt16BE(checksum === 0 && from.bytes.length === 16 ? 0xffff : checksum, 6);
   return ipPacket(from.bytes, to.bytes, UDP, [header, payload], id, missing);
 }
@@ -141,6 +153,7 @@ export function ethernetFrame(from: End, to: End, packet: Uint8Array): Buffer {
   const header = Buffer.alloc(14);
   header.set([2, 0, ...to.bytes.subarray(-4)], 0);
   header.set([2, 0, ...from.bytes.subarray(-4)], 6);
+  // The EtherType: IPv6 or IPv4.
   header.writeUInt16BE(from.bytes.length === 16 ? 0x86dd : 0x0800, 12);
   return Buffer.concat([header, packet]);
 }

@@ -6,7 +6,8 @@ const SECTION_HEADER = 0x0a0d_0d0a;
 const INTERFACE_DESCRIPTION = 1;
 const ENHANCED_PACKET = 6;
 const BYTE_ORDER_MAGIC = 0x1a2b_3c4d;
-const OPTION = { comment: 1, timestampResolution: 9 } as const;
+/** Codes of options. */
+const OPTION = { end: 0, comment: 1, timestampResolution: 9 } as const;
 /** Maximum number of bytes of a block, the limit of other readers too. */
 const MAX_BLOCK_BYTES = 16 << 20;
 /** Maximum number of interfaces of a section, so that a damaged capture can't use up the memory. */
@@ -31,8 +32,8 @@ interface Interface {
   readonly toNanoseconds: (time: bigint) => bigint;
 }
 
-function fail(offset: number, what: string): never {
-  throw new RangeError(`Cannot read a capture: at offset ${offset} ${what}`);
+function fail(offset: number, problem: string): never {
+  throw new RangeError(`Cannot read a capture: at offset ${offset} ${problem}`);
 }
 
 /**
@@ -56,6 +57,7 @@ function fail(offset: number, what: string): never {
  */
 export function* readCapture(capture: Uint8Array): Generator<CapturedPacket, void, undefined> {
   const view = new DataView(capture.buffer, capture.byteOffset, capture.length);
+  // Whether the section is little-endian.
   let little = true;
   let interfaces: Interface[] = [];
   // The shortest section header has 28 bytes.
@@ -77,12 +79,12 @@ export function* readCapture(capture: Uint8Array): Generator<CapturedPacket, voi
     if (at + length > capture.length) fail(at, "a block is cut off");
     if (view.getUint32(at + length - 4, little) !== length) fail(at + length - 4, "the two lengths of a block differ");
     const type = view.getUint32(at, little);
-    const body = new Block(capture.subarray(at + 8, at + length - 4), at + 8, little);
+    const block = new Block(capture.subarray(at + 8, at + length - 4), at + 8, little);
     if (type === INTERFACE_DESCRIPTION) {
       if (interfaces.length >= MAX_INTERFACES) fail(at, `a section has more than ${MAX_INTERFACES} interfaces`);
-      interfaces.push(interfaceOf(body));
+      interfaces.push(interfaceOf(block));
     } else if (type === ENHANCED_PACKET) {
-      yield packetOf(body, interfaces);
+      yield packetOf(block, interfaces);
     }
     at += length;
   }
@@ -93,6 +95,7 @@ class Block {
   readonly bytes: Uint8Array;
   readonly offset: number;
   readonly view: DataView;
+  /** Whether the section is little-endian. */
   readonly little: boolean;
 
   constructor(bytes: Uint8Array, offset: number, little: boolean) {
@@ -112,13 +115,13 @@ class Block {
     return this.view.getUint32(at, this.little);
   }
 
-  /** The value of the first option with the code `wanted`. The options begin at `start`. */
-  option(start: number, wanted: number): Uint8Array | undefined {
+  /** The value of the first option with this code; undefined if there is none. The options begin at `start`. */
+  option(start: number, code: number): Uint8Array | undefined {
     for (let at = start; at + 4 <= this.bytes.length;) {
-      const [code, length] = [this.u16(at), this.u16(at + 2)];
-      if (code === 0) return undefined;
+      const [foundCode, length] = [this.u16(at), this.u16(at + 2)];
+      if (foundCode === OPTION.end) return undefined;
       if (at + 4 + length > this.bytes.length) fail(this.offset + at, "an option is cut off");
-      if (code === wanted) return this.bytes.subarray(at + 4, at + 4 + length);
+      if (foundCode === code) return this.bytes.subarray(at + 4, at + 4 + length);
       at += 4 + ((length + 3) & ~3);
     }
     return undefined;
@@ -135,14 +138,15 @@ function interfaceOf(block: Block): Interface {
 }
 
 function packetOf(block: Block, interfaces: readonly Interface[]): CapturedPacket {
-  const captured = interfaces[block.u32(0)];
-  if (captured === undefined) fail(block.offset, "a packet has an interface that is not described");
+  // The content: the interface, the time (two words), the stored length, the whole length, the bytes, and the options.
+  const source = interfaces[block.u32(0)];
+  if (source === undefined) fail(block.offset, "a packet has an interface that is not described");
   const stored = block.u32(12);
   if (20 + stored > block.bytes.length) fail(block.offset + 12, "a packet is longer than its block");
   const comment = block.option(20 + ((stored + 3) & ~3), OPTION.comment);
   return {
-    time: captured.toNanoseconds((BigInt(block.u32(4)) << 32n) | BigInt(block.u32(8))),
-    linkType: captured.linkType,
+    time: source.toNanoseconds((BigInt(block.u32(4)) << 32n) | BigInt(block.u32(8))),
+    linkType: source.linkType,
     bytes: block.bytes.subarray(20, 20 + stored),
     length: block.u32(16),
     comment: comment === undefined ? undefined : new TextDecoder().decode(comment),
@@ -153,6 +157,7 @@ function packetOf(block: Block, interfaces: readonly Interface[]): CapturedPacke
 export function ipPacketOf({ linkType, bytes }: CapturedPacket): Uint8Array | undefined {
   if (linkType === LINKTYPE_RAW) return bytes;
   if (linkType !== LINKTYPE_ETHERNET || bytes.length < 14) return undefined;
-  const type = (bytes[12]! << 8) | bytes[13]!;
-  return type === 0x0800 || type === 0x86dd ? bytes.subarray(14) : undefined;
+  const etherType = (bytes[12]! << 8) | bytes[13]!;
+  // IPv4 or IPv6.
+  return etherType === 0x0800 || etherType === 0x86dd ? bytes.subarray(14) : undefined;
 }

@@ -52,11 +52,21 @@ const TIME_ORIGIN: bigint = BigInt(Math.round(performance.timeOrigin * 1000)) * 
 
 const now = (): bigint => TIME_ORIGIN + BigInt(Math.round(performance.now() * 1e6));
 
-/** Checks `length`, the size of a packet or of data of which the caller has passed the first `given` bytes. */
-export function checkLength(action: string, length: number, given: number, max: number): void {
-  if (Number.isInteger(length) && length >= given && length <= max) return;
+/** Throws if `value` is not an integer from `min` to `max`. */
+export function checkInteger(action: string, name: string, value: number, min: number, max: number): void {
+  if (Number.isInteger(value) && value >= min && value <= max) return;
+  throw new RangeError(`Cannot ${action}: ${name} is ${quote(value)}, required an integer from ${min} to ${max}`);
+}
+
+/**
+ * Checks `length`, the size of a whole packet or of all data.
+ *
+ * @param passed the number of bytes that the caller has passed
+ */
+export function checkLength(action: string, length: number, passed: number, max: number): void {
+  if (Number.isInteger(length) && length >= passed && length <= max) return;
   throw new RangeError(
-    `Cannot ${action}: length is ${quote(length)}, required an integer from ${given}, the given bytes, to ${max}`,
+    `Cannot ${action}: length is ${quote(length)}, required an integer from ${passed}, the given bytes, to ${max}`,
   );
 }
 
@@ -82,6 +92,7 @@ export class CaptureInterface {
     const options: Option[] = [];
     if (comment !== undefined) options.push([OPTION.comment, comment]);
     if (direction !== undefined) {
+      // The lowest two bits of the flags: 1 is inbound, 2 is outbound.
       options.push([OPTION.packetFlags, new Uint8Array([direction === "inbound" ? 1 : 2, 0, 0, 0])]);
     }
     const stored = this.#snapLength === 0 ? packet : packet.subarray(0, this.#snapLength);
@@ -114,7 +125,8 @@ export class CaptureInterface {
  */
 export class Capture {
   readonly #write: (block: Buffer) => void;
-  #interfaces = 0;
+  /** The number of interfaces so far. The id of an interface is its index. */
+  #interfaceCount = 0;
 
   constructor(opts: CaptureOptions) {
     const { write, application, comment } = opts;
@@ -138,11 +150,7 @@ export class Capture {
         `Cannot add an interface: linkType is ${quote(linkType)}, required LINKTYPE_RAW or LINKTYPE_ETHERNET`,
       );
     }
-    if (!Number.isInteger(snapLength) || snapLength < 0 || snapLength > 0xffff_ffff) {
-      throw new RangeError(
-        `Cannot add an interface: snapLength is ${quote(snapLength)}, required an integer from 0 to 4294967295`,
-      );
-    }
+    checkInteger("add an interface", "snapLength", snapLength, 0, 0xffff_ffff);
     this.#write(
       encodeInterfaceDescription(linkType, snapLength, [
         ...(name === undefined ? [] : [[OPTION.interfaceName, name] as const]),
@@ -151,6 +159,6 @@ export class Capture {
         [OPTION.timestampResolution, new Uint8Array([9])],
       ]),
     );
-    return new CaptureInterface(this.#interfaces++, linkType, snapLength, this.#write);
+    return new CaptureInterface(this.#interfaceCount++, linkType, snapLength, this.#write);
   }
 }

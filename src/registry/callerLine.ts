@@ -1,29 +1,31 @@
 // The line of the program that called the package: the first frame of the stack that is neither of this package nor of
 // Node.
 
-/** The maximum number of frames that V8 captures. About a dozen of them may be of this package. */
+/** The maximum number of frames to capture. About a dozen of them may be of this package. */
 const MAX_FRAMES = 40;
 
 /** The folder of the package's JavaScript: dist/, or out/lib in development. */
-const folder = ownFolder();
+const ownFolder = findOwnFolder();
 
-function ownFolder(): string {
-  // Undefined in a CommonJS bundle. The package and the program are one file there, so no frame counts as ours.
+function findOwnFolder(): string {
+  // Undefined in a CommonJS bundle, where the package and the program are one file. With an empty folder, every frame
+  // counts as one of the package, so no line is found.
   const url = import.meta.url as string | undefined;
   if (url === undefined) return "";
   const end = url.lastIndexOf("/dist/");
   if (end >= 0) return url.slice(0, end + "/dist/".length);
   // The folder that contains registry/, or this file alone if a bundler has moved the code elsewhere.
-  const own = "/registry/callerLine.js";
-  return url.endsWith(own) ? url.slice(0, -own.length + 1) : url;
+  const thisFile = "/registry/callerLine.js";
+  return url.endsWith(thisFile) ? url.slice(0, -thisFile.length + 1) : url;
 }
 
 /** Matches the position at the end of a line of a stack: `file:///a/b.js:10:5` or `/a/b.js:10:5`. */
 const POSITION = /\(?((?:file:\/\/)?[^\s()][^()]*:\d+:\d+)\)?$/;
 
 /**
- * The file, line and column of the program that called. Undefined if no frame of the stack is of the program, because
- * an event of the reactor or of a timer began the call. V8 includes async functions that await the running one.
+ * The file, line and column where the program called the package. The stack also has the async functions that await the
+ * running function. Undefined if no frame is of the program, because an event of the reactor or of a timer began the
+ * call.
  */
 export function callerLine(): string | undefined {
   const { stackTraceLimit } = Error;
@@ -33,15 +35,15 @@ export function callerLine(): string | undefined {
   if (typeof stack !== "string") return undefined;
   for (const frame of stack.split("\n").slice(1)) {
     const position = POSITION.exec(frame.trim().replace(/^at (?:async )?/, ""))?.[1];
-    if (position === undefined || position.includes("node:") || isOurs(position)) continue;
+    if (position === undefined || position.includes("node:") || isOwn(position)) continue;
     return intern(position.startsWith("file://") ? pathOf(position) : position);
   }
   return undefined;
 }
 
-/** The lines that were found. Each is in memory once, even if many calls have it. */
+/** The lines that were found. Each line is in memory once, even if many calls have it. */
 const lines = new Map<string, string>();
-/** The map is cleared when it has this many lines, because a program that generates code may have any number. */
+/** The map is cleared when it has this many lines, because a program that generates code may have too many. */
 const MAX_LINES = 4096;
 
 function intern(line: string): string {
@@ -54,12 +56,13 @@ function intern(line: string): string {
   return copy;
 }
 
-const ownPath = pathOf(folder);
+const ownPath = pathOf(ownFolder);
 
-function isOurs(position: string): boolean {
-  return position.startsWith(folder) || position.startsWith(ownPath);
+function isOwn(position: string): boolean {
+  return position.startsWith(ownFolder) || position.startsWith(ownPath);
 }
 
+/** The path of a file URL; other text is returned unchanged. */
 function pathOf(url: string): string {
   const path = url.replace(/^file:\/\//, "");
   try {

@@ -5,7 +5,7 @@
 // state of the object, even if it is closed. If it throws, the description has only the kind, because showing an object
 // must not fail.
 //
-// The function is stored in a mark on the prototype. So making an object costs nothing more.
+// The function is stored in a mark on the prototype. So making an object costs nothing extra.
 
 /** The key of the method that `util.inspect()` and `console.log()` call; see {@link Inspectable}. */
 export const INSPECT: unique symbol = Symbol.for("nodejs.util.inspect.custom");
@@ -31,6 +31,7 @@ export type Fields<D extends Description> = Omit<D, "kind">;
 /** The value at the key MARK of a prototype. */
 interface Mark {
   readonly kind: string;
+  /** Returns the fields of an instance. */
   readonly fieldsOf: (object: object) => object;
 }
 
@@ -64,7 +65,7 @@ export function describe(object: unknown): Description | undefined {
     mark = markOf(object);
     if (mark === undefined) return undefined;
     const { kind } = mark;
-    // `kind` comes first, and wins over a kind among the fields, which may be those of another object.
+    // `kind` comes first. It replaces a `kind` among the fields, which may be those of another object.
     return Object.assign({ kind }, mark.fieldsOf(object as object), { kind });
   } catch {
     // fieldsOf() throws for a prototype, for a Proxy, and if a system call fails.
@@ -72,7 +73,7 @@ export function describe(object: unknown): Description | undefined {
   }
 }
 
-/** A description as one line. */
+/** A description as one line: `Socket { fd: 5, … }`. */
 export function lineOf(description: Description): string {
   const { kind, ...fields } = description;
   return `${kind} ${textOfFields(fields)}`;

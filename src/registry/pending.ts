@@ -1,5 +1,5 @@
-// pending(): the calls that wait. Each part of the package that has waiting calls adds a source, a function that lists
-// them. So the list works without the registry, which only adds the lines of the program while tracing is on.
+// pending(): the calls that wait. Each part of the package that has waiting calls adds a source: a function that lists
+// them. So the list works without the registry, which only adds the lines of the program.
 
 import { clock } from "../builtins.js";
 import { describe, makeDescribable, Inspectable, type Description } from "./inspectable.js";
@@ -18,12 +18,12 @@ export interface ListedCall {
   readonly key: object;
 }
 
-type Source = (list: (call: ListedCall) => void) => void;
+type PendingSource = (list: (call: ListedCall) => void) => void;
 
-const sources: Source[] = [];
+const sources: PendingSource[] = [];
 
 /** Adds a function that lists waiting calls. */
-export function addPendingSource(source: Source): void {
+export function addPendingSource(source: PendingSource): void {
   sources.push(source);
 }
 
@@ -69,6 +69,7 @@ export class WaitingCall extends Inspectable<WaitingCallDescription> {
 
   /** @internal */
   constructor(listed: ListedCall, now: number, date: number) {
+    // `now` is the time of clock(), and `date` that of Date.now().
     super();
     this.call = listed.call;
     this.object = describe(listed.object) ?? (listed.object as Description);

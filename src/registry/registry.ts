@@ -25,11 +25,13 @@ export interface ObjectRecord {
 
 /** A call that waits, or has waited. */
 export interface CallRecord {
+  /** The number of the record. */
   readonly id: number;
   /** The name of the call. */
   readonly call: string;
   /** The object of the call. */
   readonly object: WeakRef<object>;
+  /** When the call began: milliseconds, as of `performance.now()`. */
   readonly since: number;
   /** The line of the program that made the call: file, line and column. */
   readonly line: string | undefined;
@@ -55,12 +57,12 @@ export class Registry {
   /** The records of the live objects, by `id`. */
   readonly #objects = new Map<number, ObjectRecord>();
   /** From an object to its record. */
-  readonly #recordOf = new WeakMap<object, ObjectRecord>();
+  readonly #objectRecords = new WeakMap<object, ObjectRecord>();
   /** From the key of a waiting call to its record. */
-  readonly #callOf = new WeakMap<object, CallRecord>();
+  readonly #callRecords = new WeakMap<object, CallRecord>();
   readonly #collected = new FinalizationRegistry<number>((id) => this.#objects.delete(id));
   /** The number of records that were made. */
-  #count = 0;
+  #recordCount = 0;
 
   /** The sockets that were made while the registry was on, and are neither closed nor collected. */
   get objects(): Iterable<ObjectRecord> {
@@ -74,28 +76,29 @@ export class Registry {
 
   /** The record of a waiting call; undefined if the call began while the registry was off. */
   callOf(key: object): CallRecord | undefined {
-    return this.#callOf.get(key);
+    return this.#callRecords.get(key);
   }
 
   /** Records an object that was made. */
   addObject(object: object): void {
-    const record = { id: ++this.#count, object: new WeakRef(object), since: clock(), line: callerLine() };
+    const record = { id: ++this.#recordCount, object: new WeakRef(object), since: clock(), line: callerLine() };
     this.#objects.set(record.id, record);
-    this.#recordOf.set(object, record);
+    this.#objectRecords.set(object, record);
     this.#collected.register(object, record.id, object);
     for (const listener of this.#listeners) listener.onObjectMade?.(record);
   }
 
   /** Removes an object that was closed. Does nothing for an object that was made while the registry was off. */
   removeObject(object: object): void {
-    const record = this.#recordOf.get(object);
+    const record = this.#objectRecords.get(object);
     if (record === undefined || !this.#objects.delete(record.id)) return;
     this.#collected.unregister(object);
     for (const listener of this.#listeners) listener.onObjectClosed?.(record);
   }
 
   /**
-   * Records a call that begins to wait. Without tracing and without a listener for calls, only some calls are recorded.
+   * Records a call that begins to wait. Without tracing and without a listener for calls, only calls for which the
+   * budget has a line are recorded.
    *
    * @param key identifies the call; a new object for each call
    * @param call the name of the call
@@ -104,16 +107,16 @@ export class Registry {
   addCall(key: object, call: string, object: object): void {
     const line = tracing || takeLineBudget() ? callerLine() : undefined;
     if (line === undefined && this.#callListeners === 0) return;
-    const record = { id: ++this.#count, call, object: new WeakRef(object), since: clock(), line };
-    this.#callOf.set(key, record);
+    const record = { id: ++this.#recordCount, call, object: new WeakRef(object), since: clock(), line };
+    this.#callRecords.set(key, record);
     for (const listener of this.#listeners) listener.onCallBegun?.(record);
   }
 
   /** Removes a call that has ended. */
   removeCall(key: object): void {
-    const record = this.#callOf.get(key);
+    const record = this.#callRecords.get(key);
     if (record === undefined) return;
-    this.#callOf.delete(key);
+    this.#callRecords.delete(key);
     for (const listener of this.#listeners) listener.onCallEnded?.(record);
   }
 
@@ -145,13 +148,13 @@ const LINES_PER_SECOND = 100;
 let linesLeft = LINES_AT_ONCE;
 /** When lines were last added to `linesLeft`, as of `clock()`. */
 let refilledAt = 0;
-let linesRefused = 0;
+let refusals = 0;
 
-/** Takes a line from the budget. Returns false if the budget is spent. */
+/** Takes one line from the budget. Returns false if the budget is spent. */
 export function takeLineBudget(): boolean {
   if (linesLeft < 1) {
-    // Refills only every 32nd time, because reading the clock is slow too.
-    if (++linesRefused % 32 !== 0) return false;
+    // Refills only at every 32nd refusal, because reading the clock is slow too.
+    if (++refusals % 32 !== 0) return false;
     const now = clock();
     linesLeft = Math.min(LINES_AT_ONCE, linesLeft + ((now - refilledAt) * LINES_PER_SECOND) / 1000);
     refilledAt = now;
@@ -176,7 +179,7 @@ export function detachListener(listener: RegistryListener): void {
 }
 
 /** The listener that tracing attaches. It only keeps the registry on. */
-const TRACING: RegistryListener = {};
+const tracer: RegistryListener = {};
 let tracing = false;
 
 /** Whether tracing is on in this thread. */
@@ -216,8 +219,8 @@ export function setTracing(on: boolean): boolean {
   const before = tracing;
   if (on !== before) {
     tracing = on;
-    if (on) attachListener(TRACING);
-    else detachListener(TRACING);
+    if (on) attachListener(tracer);
+    else detachListener(tracer);
   }
   return before;
 }

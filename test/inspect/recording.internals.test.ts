@@ -69,7 +69,7 @@ test("close() puts every call back and turns the registry off, also after a star
 });
 
 test("a recording that has stopped holds no record and no row", async () => {
-  const recording = new Recording({ records: 64, payload: 10 });
+  const recording = new Recording({ maxRecords: 64, maxPayload: 10 });
   const [left, right] = socketpair();
   await left.sendAll("x");
   const rows = new Set([recording.rowOf(left.fileno())!]);

@@ -11,7 +11,7 @@ import type { SocketReport } from "#berkeley/inspect/protocol.js";
 import { Recording } from "#berkeley/inspect/recording.js";
 import { Removals } from "#berkeley/inspect/removals.js";
 import { SocketTable } from "#berkeley/inspect/socketTable.js";
-import { MainSide } from "#berkeley/inspect/threads.js";
+import { WorkerTables } from "#berkeley/inspect/threads.js";
 import { calls } from "#berkeley/sys/calls.js";
 import { checkLeaks } from "../support/leaks.js";
 
@@ -29,7 +29,7 @@ function fakeTable(count: number, queue: (fd: number) => number): { table: Socke
     inq: queue,
     outq: () => 0,
   });
-  const recording = new Recording({ records: 64, payload: 0 });
+  const recording = new Recording({ maxRecords: 64, maxPayload: 0 });
   recording.stop();
   Object.assign(calls, { getsockopt, getsockname, getpeername, inq, outq });
   for (let fd = 0; fd < count; fd++) recording.add(fd, AF_INET, SOCK_STREAM, 0);
@@ -61,18 +61,18 @@ test("250 idle sockets are read at a time, with any number of active ones, and a
   const reads = new Set<number>();
   const { table } = fakeTable(3000, (fd) => (reads.add(fd), fd < 2000 ? 1 : 0));
   // The first read makes the later ones idle.
-  table.refresh(true);
+  table.refreshAll();
   assert.equal(reads.size, 3000);
   reads.clear();
   for (let look = 0; look < 4; look++) table.refresh();
   assert.equal(reads.size, 3000);
   reads.clear();
-  table.refresh(true);
+  table.refreshAll();
   assert.equal(reads.size, 3000);
 });
 
 test("more than a thousand sockets with bytes in a queue all get their queues, on the kernel", async () => {
-  const recording = new Recording({ records: 64, payload: 0 });
+  const recording = new Recording({ maxRecords: 64, maxPayload: 0 });
   const table = new SocketTable(0, recording, LIMITS);
   const pairs = Array.from({ length: 1100 }, () => socketpair());
   for (const [left] of pairs) await left.sendAll("x");
@@ -85,17 +85,17 @@ test("more than a thousand sockets with bytes in a queue all get their queues, o
 });
 
 test("a change between two looks is newer than the version that a receiver has, and is not sent for ever", async () => {
-  const recording = new Recording({ records: 64, payload: 0 });
+  const recording = new Recording({ maxRecords: 64, maxPayload: 0 });
   const table = new SocketTable(0, recording, LIMITS);
   const [left, right] = socketpair();
-  table.refresh(true);
-  table.refresh(true);
+  table.refreshAll();
+  table.refreshAll();
   const row = recording.rowOf(right.fileno())!;
   const seen = table.version;
-  assert.deepEqual(table.since(seen).changed, []);
+  assert.deepEqual(table.changesSince(seen).changed, []);
   await left.sendAll("hello");
   table.read(row);
-  const queues = (since: number): (number | null)[] => table.since(since).changed.map((one) => one.receiveQueue);
+  const queues = (since: number): (number | null)[] => table.changesSince(since).changed.map((one) => one.receiveQueue);
   assert.deepEqual(queues(seen), [5]);
   table.refresh();
   assert.ok(queues(seen).includes(5));
@@ -105,13 +105,13 @@ test("a change between two looks is newer than the version that a receiver has, 
   const before = table.version;
   right.close();
   assert.deepEqual(
-    table.since(before).changed.map(({ state, fd }) => [state, fd]),
+    table.changesSince(before).changed.map(({ state, fd }) => [state, fd]),
     [["closed", -1]],
   );
   table.refresh();
-  assert.deepEqual(table.since(before).changed.filter(({ state }) => state === "closed").length, 1);
+  assert.deepEqual(table.changesSince(before).changed.filter(({ state }) => state === "closed").length, 1);
   table.refresh();
-  assert.deepEqual(table.since(table.version).changed, []);
+  assert.deepEqual(table.changesSince(table.version).changed, []);
   left.close();
   recording.stop();
 });
@@ -119,18 +119,18 @@ test("a change between two looks is newer than the version that a receiver has, 
 test("a receiver that lacks dropped removals gets a notice", () => {
   const removals = new Removals();
   for (let version = 1; version <= 10_999; version++) removals.add(`0:${version}`, version);
-  assert.equal(removals.since(1)!.length, 10_998);
+  assert.equal(removals.idsSince(1)!.length, 10_998);
   removals.add("0:11000", 11_000);
-  assert.equal(removals.since(999), undefined);
-  assert.equal(removals.since(1000)!.length, 10_000);
-  assert.deepEqual(removals.since(10_999), ["0:11000"]);
+  assert.equal(removals.idsSince(999), undefined);
+  assert.equal(removals.idsSince(1000)!.length, 10_000);
+  assert.deepEqual(removals.idsSince(10_999), ["0:11000"]);
 });
 
 const report = (id: string): SocketReport => ({ id, thread: 7, local: null, peer: null }) as unknown as SocketReport;
 
 test("rows of a worker that appear again are not removed, and the end of a worker is final", async () => {
   let version = 1;
-  const side = new MainSide(() => version);
+  const tables = new WorkerTables(() => version);
   const channel = new BroadcastChannel("berkeley.inspect");
   const message = { to: "main", type: "table", thread: 7, removed: [] as string[], dropped: 0 };
   const send = async (data: object): Promise<void> => {
@@ -138,13 +138,13 @@ test("rows of a worker that appear again are not removed, and the end of a worke
     channel.postMessage(data);
     for (let turn = 0; turn < 20; turn++) await immediate();
   };
-  const ids = (): string[] => side.reports().map(({ id }) => id);
+  const ids = (): string[] => tables.reports().map(({ id }) => id);
   try {
     await send({ ...message, whole: true, changed: [report("7:1"), report("7:2")] });
     assert.deepEqual(ids(), ["7:1", "7:2"]);
     version = 2;
     await send({ ...message, whole: true, changed: [report("7:2"), report("7:3")] });
-    const update = side.since(1);
+    const update = tables.changesSince(1);
     assert.deepEqual([update.whole, update.removed], [false, ["7:1"]]);
     assert.deepEqual(
       update.changed.map(({ id }) => id),
@@ -156,9 +156,9 @@ test("rows of a worker that appear again are not removed, and the end of a worke
     await send({ ...message, whole: false, changed: many.map(report) });
     version = 4;
     await send({ ...message, whole: false, changed: [], removed: many });
-    assert.equal(side.since(2).whole, true);
+    assert.equal(tables.changesSince(2).whole, true);
     assert.deepEqual(
-      side.since(2).changed.map(({ id }) => id),
+      tables.changesSince(2).changed.map(({ id }) => id),
       ["7:2", "7:3"],
     );
     // What is not of the inspector changes nothing.
@@ -170,23 +170,24 @@ test("rows of a worker that appear again are not removed, and the end of a worke
       { to: "main", type: "detail", request: 1, detail: { socket: null } },
       { to: "main", type: "bye", thread: "7" },
       { to: "workers", type: "watch" },
+      { to: "workers", type: "watch", id: "7:1", change: 2 },
       { to: "nobody", type: "who" },
     ]) {
       await send(wrong);
     }
     assert.deepEqual(ids(), ["7:2", "7:3"]);
     await send({ to: "main", type: "bye", thread: 7, ended: true });
-    assert.deepEqual([ids(), side.threads], [[], 0]);
+    assert.deepEqual([ids(), tables.threads], [[], 0]);
     // A message that was under way.
     await send({ ...message, whole: false, changed: [report("7:9")] });
-    assert.deepEqual([ids(), side.threads], [[], 0]);
+    assert.deepEqual([ids(), tables.threads], [[], 0]);
   } finally {
-    side.close();
+    tables.close();
     channel.close();
   }
   // After its end nothing is posted, and nothing throws.
-  side.watch("7:1", false);
-  assert.deepEqual(side.reports(), []);
+  tables.changeWatchers("7:1", -1);
+  assert.deepEqual(tables.reports(), []);
 });
 
 test("a fault of the inspector under a request is a warning, and reaches neither the program nor the client", async () => {
@@ -194,12 +195,12 @@ test("a fault of the inspector under a request is a warning, and reaches neither
   const server = new InspectServer(
     {
       version: 1,
-      update: () => ({ ...unknown, process: { pid: 1, title: "", node: "", threads: 1 } }),
+      updateSince: () => ({ ...unknown, process: { pid: 1, title: "", node: "", threads: 1 } }),
       sockets: () => [],
       detail: async () => Promise.reject(new Error("no detail")),
       pageDetail: async () => Promise.reject(new Error("no detail")),
-      watch: (_, on) => {
-        if (!on) throw new Error("no watch");
+      changeWatchers: (_, change) => {
+        if (change < 0) throw new Error("no watch");
       },
     },
     [],

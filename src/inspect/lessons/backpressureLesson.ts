@@ -9,12 +9,13 @@ import { bytesText, type LessonPlan } from "./lesson.js";
 import { describeOutcome } from "./outcome.js";
 import { connectedPair } from "./pair.js";
 
-/** The size of the kernel's buffers, and the number of bytes to send. */
-const BUFFER = 32_768;
-const SENT = 1_000_000;
+/** SO_RCVBUF and SO_SNDBUF. */
+const BUFFER_BYTES = 32_768;
+/** The number of bytes that the client tries to send. */
+const TOTAL = 1_000_000;
 /** The timeout of sendAll(), in ms. */
 const SEND_TIMEOUT = 300;
-/** Milliseconds to wait, so that the kernel sends window probes. */
+/** A time, in ms, in which the kernel sends window probes. */
 const PROBE_TIME = 900;
 
 export const backpressureLesson: LessonPlan = {
@@ -26,15 +27,16 @@ export const backpressureLesson: LessonPlan = {
   plan(scene) {
     let client: Socket;
     let connection: Socket;
+    /** The number of bytes that the kernel of the client has taken. */
     let taken = 0;
     return [
       {
         title: "A connection with small buffers",
         code: () =>
-          `server.setsockopt(SO_RCVBUF, ${BUFFER});\nclient.setsockopt(SO_SNDBUF, ${BUFFER});\nawait ` +
+          `server.setsockopt(SO_RCVBUF, ${BUFFER_BYTES});\nclient.setsockopt(SO_SNDBUF, ${BUFFER_BYTES});\nawait ` +
           "client.connect(server.getsockname());\nconst [connection] = await server.accept();\nserver.close();",
         async run() {
-          ({ client, connection } = await connectedPair(scene, ["client", "connection"], BUFFER));
+          ({ client, connection } = await connectedPair(scene, ["client", "connection"], BUFFER_BYTES));
           return "two connected sockets";
         },
         text:
@@ -43,16 +45,16 @@ export const backpressureLesson: LessonPlan = {
       },
       {
         title: "The client sends more than fits",
-        code: () => `await client.sendAll(Buffer.alloc(${SENT}), { timeout: ${SEND_TIMEOUT} });`,
+        code: () => `await client.sendAll(Buffer.alloc(${TOTAL}), { timeout: ${SEND_TIMEOUT} });`,
         async run() {
           try {
-            await client.sendAll(Buffer.alloc(SENT), { timeout: SEND_TIMEOUT });
-            taken = SENT;
+            await client.sendAll(Buffer.alloc(TOTAL), { timeout: SEND_TIMEOUT });
+            taken = TOTAL;
             return "nothing: the kernel has taken all of it";
           } catch (error) {
             if (!(error instanceof SocketError)) throw error;
             taken = error.transferred ?? 0;
-            return `${error.code}: the kernel took ${bytesText(taken)} of ${bytesText(SENT)}`;
+            return `${error.code}: the kernel took ${bytesText(taken)} of ${bytesText(TOTAL)}`;
           }
         },
         text:

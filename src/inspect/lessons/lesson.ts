@@ -1,4 +1,4 @@
-// The parts of a lesson.
+// The types that a lesson consists of, and texts that several lessons use.
 
 import type { Scene } from "./scene.js";
 
@@ -17,6 +17,7 @@ export interface LessonPlan {
   /** The name in URLs. */
   readonly name: string;
   readonly title: string;
+  /** The subject, in one or two sentences. */
   readonly about: string;
   /** Makes the steps for a scene. No socket is made before the first `run`. */
   readonly plan: (scene: Scene) => readonly StepPlan[];

@@ -3,7 +3,7 @@
 import type { Answer, RouteHandler } from "../routes.js";
 import type { LessonRuns } from "./lessonRuns.js";
 
-/** The answer with this body; without one, the lesson or the run does not exist. */
+/** The answer with this body. Undefined means that the lesson or the run does not exist. */
 const answerOrNotFound = (body: unknown): Answer =>
   body === undefined ? { status: 404, body: { error: "There is no such lesson or run" } } : { status: 200, body };
 
@@ -18,16 +18,15 @@ export class LessonRoutes implements RouteHandler {
     if (path === "/api/lessons" && method === "GET") return answerOrNotFound(lessonSummaries());
     const runs = (this.#runs ??= new LessonRuns());
     if (name !== undefined && method === "POST") return answerOrNotFound(runs.start(name));
-    if (id === undefined) return { status: 405, body: { error: "The path has no such method" } };
-    if (next !== undefined && method === "POST") {
+    if (id !== undefined && next !== undefined && method === "POST") {
       try {
         return answerOrNotFound(await runs.next(id));
       } catch (error) {
         return { status: 500, body: { error: error instanceof Error ? error.message : String(error) } };
       }
     }
-    if (next === undefined && method === "DELETE")
-      return runs.end(id) ? { status: 200, body: {} } : answerOrNotFound(undefined);
+    if (id !== undefined && next === undefined && method === "DELETE")
+      return answerOrNotFound(runs.end(id) ? {} : undefined);
     return { status: 405, body: { error: "The path has no such method" } };
   }
 

@@ -1,4 +1,4 @@
-// Runs of lessons: each has its sockets, and does one step at a time.
+// Runs of lessons. Each run has its own sockets, and does one step at a time.
 
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -26,8 +26,8 @@ const LESSONS: readonly LessonPlan[] = [
 const MAX_RUNS = 8;
 /** A run ends after this time without a step, in ms. */
 const IDLE_TIMEOUT = 10 * 60_000;
-/** Milliseconds to wait after a step for its last packets: on loopback, a delayed ACK comes within 40 ms. */
-const LAST_PACKETS = 60;
+/** How long, in ms, a step waits for its last packets: on loopback, a delayed ACK comes within 40 ms. */
+const LAST_PACKETS_DELAY = 60;
 
 export function lessonSummaries(): LessonSummary[] {
   return LESSONS.map(({ name, title, about, plan }) => ({ name, title, about, steps: plan(new Scene()).length }));
@@ -39,17 +39,17 @@ class Run {
   readonly #scene = new Scene();
   readonly #plan: readonly StepPlan[];
   readonly #steps: LessonStep[] = [];
-  readonly #timer: NodeJS.Timeout;
+  readonly #idleTimer: NodeJS.Timeout;
   #ended = false;
-  /** Settles when the most recently requested step has ended. A further step begins only then. */
+  /** Settles when the latest requested step has ended. A further step begins only then. */
   #lastStep: Promise<unknown> = Promise.resolve();
 
   constructor(id: string, lesson: LessonPlan, onIdle: (run: Run) => void) {
     this.id = id;
     this.#lesson = lesson.name;
     this.#plan = lesson.plan(this.#scene);
-    this.#timer = setTimeout(() => onIdle(this), IDLE_TIMEOUT);
-    this.#timer.unref();
+    this.#idleTimer = setTimeout(() => onIdle(this), IDLE_TIMEOUT);
+    this.#idleTimer.unref();
   }
 
   get isDone(): boolean {
@@ -66,6 +66,7 @@ class Run {
     };
   }
 
+  /** Does the next step, after all steps that were requested before. */
   next(): Promise<LessonRun> {
     const step = this.#lastStep.then(() => this.#runStep());
     this.#lastStep = step.catch(() => undefined);
@@ -74,16 +75,17 @@ class Run {
 
   async #runStep(): Promise<LessonRun> {
     if (this.isDone) return this.report();
-    this.#timer.refresh();
+    this.#idleTimer.refresh();
     const { title, code, run, text } = this.#plan[this.#steps.length]!;
     const scene = this.#scene;
+    // Before the capture, because observe() adds the ports whose packets the capture keeps.
     const before = scene.observe();
     const tap = new PacketTap(scene);
     await tap.start();
     let result: string;
     try {
       result = await run();
-      await sleep(LAST_PACKETS);
+      await sleep(LAST_PACKETS_DELAY);
     } catch (error) {
       await tap.stop();
       this.end();
@@ -98,7 +100,7 @@ class Run {
 
   end(): void {
     this.#ended = true;
-    clearTimeout(this.#timer);
+    clearTimeout(this.#idleTimer);
     this.#scene.close();
   }
 }
@@ -130,7 +132,7 @@ export class LessonRuns {
     }
   }
 
-  /** Returns whether there was such a run. */
+  /** Ends a run. Returns false if there is no such run. */
   end(id: string): boolean {
     this.#runs.get(id)?.end();
     return this.#runs.delete(id);

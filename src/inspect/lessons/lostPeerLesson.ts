@@ -13,7 +13,7 @@ import { describeOutcome } from "./outcome.js";
 import { connectedPair } from "./pair.js";
 import type { Scene } from "./scene.js";
 
-/** Milliseconds for each call of the lesson that waits. */
+/** The timeout of each call that waits for the other end, in ms. */
 const CALL_TIMEOUT = 20_000;
 /** TCP_USER_TIMEOUT for the silent peer, in ms. */
 const USER_TIMEOUT = 1_500;
@@ -130,6 +130,7 @@ export const lostPeerLesson: LessonPlan = {
         async run() {
           connection.close();
           ({ client: near, connection: far } = await connectedPair(scene, ["near", "far"]));
+          // The only instruction of the filter keeps 0 bytes of each packet.
           far.setsockopt(SO_ATTACH_FILTER, [{ code: BPF_RET | BPF_K, k: 0 }]);
           return "nothing; every packet to “far” is dropped from now on";
         },
@@ -154,12 +155,12 @@ export const lostPeerLesson: LessonPlan = {
         title: "The kernel repeats, then ends the connection",
         code: () => "await near.recv(1024);",
         async run() {
-          const before = near.getsockopt(TCP_INFO).tcpi_total_retrans;
+          const retransmitsBefore = near.getsockopt(TCP_INFO).tcpi_total_retrans;
           const result = await describeOutcome(near.recv(1024, { timeout: CALL_TIMEOUT }), (data) =>
             bytesText(data.length),
           );
-          const sent = near.getsockopt(TCP_INFO).tcpi_total_retrans - before;
-          return `${result} (sent again ${sent} ${sent === 1 ? "time" : "times"})`;
+          const retransmits = near.getsockopt(TCP_INFO).tcpi_total_retrans - retransmitsBefore;
+          return `${result} (sent again ${retransmits} ${retransmits === 1 ? "time" : "times"})`;
         },
         text:
           "The kernel sends the segment again, each time after a longer pause. TCP_USER_TIMEOUT limits this " +

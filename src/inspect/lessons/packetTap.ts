@@ -1,7 +1,8 @@
 // The packets of a step. A packet socket on the loopback interface (packet(7)) captures them, which needs CAP_NET_RAW.
-// Without it, the step shows the numbers of segments in TCP_INFO.
+// Without that capability, the step shows the numbers of segments that TCP_INFO has counted.
 //
-// A packet socket for one protocol gets received packets and no sent ones. So it gets each loopback packet once.
+// Each loopback packet is sent and received by this machine. A packet socket that is bound to one protocol gets only
+// received packets, so it gets each of them once.
 
 import { AF_PACKET } from "../../addr/index.js";
 import { SocketError } from "../../errors/index.js";
@@ -11,23 +12,26 @@ import { ETH_P_IP, MSG_DONTWAIT, SOCK_DGRAM } from "../../sys/constants.js";
 import type { LessonPacket, LessonStep } from "../protocol.js";
 import type { Scene, SegmentCounts } from "./scene.js";
 
-/** Bytes of a packet that are read: the headers of IP and TCP with all options, or an ICMP error. */
+/** The number of bytes of a packet that are read: the headers of IP and TCP with all options, or an ICMP error. */
 const SNAP_LENGTH = 128;
 /** Maximum number of packets in the list of a step. */
 const MAX_LISTED = 40;
 /** Maximum number of packets that are read in a step, including those of other programs. */
 const MAX_READ = 20_000;
 /** SO_RCVBUF of the packet socket. */
-const BUFFER = 4 << 20;
+const BUFFER_SIZE = 4 << 20;
 
+// Protocol numbers of IP.
 const ICMP = 1;
 const TCP = 6;
 const UDP = 17;
+/** The type of an ICMP error, and its code for a port. */
 const UNREACHABLE = 3;
+const PORT_UNREACHABLE = 3;
 
 export type Packets = Pick<LessonStep, "packets" | "packetSource" | "morePackets">;
 
-const host = (bytes: Buffer, at: number): string => bytes.subarray(at, at + 4).join(".");
+const readHost = (bytes: Buffer, at: number): string => bytes.subarray(at, at + 4).join(".");
 
 /** The names of TCP flags. PSH is left out for a segment without data. */
 function flagsOf(bits: number, hasData: boolean): string {
@@ -38,33 +42,35 @@ function flagsOf(bits: number, hasData: boolean): string {
     [0x08, "PSH"],
     [0x10, "ACK"],
   ] as const;
-  const found = names
+  return names
     .filter(([bit, name]) => (bits & bit) !== 0 && (name !== "PSH" || hasData))
-    .map(([, name]) => name);
-  return found.join(" ");
+    .map(([, name]) => name)
+    .join(" ");
 }
 
 /** Reads an IPv4 packet; undefined if none of `ports` is its source or destination. */
 export function readPacket(bytes: Buffer, ports: ReadonlySet<number>, time: number): LessonPacket | undefined {
+  // The header of IP has 20 bytes or more, and begins with the version.
   if (bytes.length < 20 || bytes[0]! >> 4 !== 4) return undefined;
-  const start = (bytes[0]! & 15) * 4;
-  const total = bytes.readUInt16BE(2);
+  const headerLength = (bytes[0]! & 15) * 4;
+  const totalLength = bytes.readUInt16BE(2);
   const protocol = bytes[9]!;
-  const [source, destination] = [host(bytes, 12), host(bytes, 16)];
-  if (protocol === ICMP) return readUnreachable(bytes.subarray(start), ports, time, source, destination);
-  if ((protocol !== TCP && protocol !== UDP) || bytes.length < start + (protocol === TCP ? 20 : 8)) return undefined;
-  const [from, to] = [bytes.readUInt16BE(start), bytes.readUInt16BE(start + 2)];
+  const [source, destination] = [readHost(bytes, 12), readHost(bytes, 16)];
+  const segment = bytes.subarray(headerLength);
+  if (protocol === ICMP) return readUnreachable(segment, ports, time, source, destination);
+  if ((protocol !== TCP && protocol !== UDP) || segment.length < (protocol === TCP ? 20 : 8)) return undefined;
+  const [from, to] = [segment.readUInt16BE(0), segment.readUInt16BE(2)];
   if (!ports.has(from) && !ports.has(to)) return undefined;
   const ends = { time, from: `${source}:${from}`, to: `${destination}:${to}` };
-  if (protocol === UDP) return { ...ends, flags: "UDP", bytes: bytes.readUInt16BE(start + 4) - 8 };
-  const data = total - start - (bytes[start + 12]! >> 4) * 4;
-  const bits = bytes[start + 13]!;
+  if (protocol === UDP) return { ...ends, flags: "UDP", bytes: segment.readUInt16BE(4) - 8 };
+  const dataLength = totalLength - headerLength - (segment[12]! >> 4) * 4;
+  const bits = segment[13]!;
   // A window of 0 stops the sender, but not in a RST or SYN (bits 0x06).
-  const windowText = bytes.readUInt16BE(start + 14) === 0 && (bits & 0x06) === 0 ? ", window 0" : "";
-  return { ...ends, flags: `${flagsOf(bits, data > 0)}${windowText}`, bytes: Math.max(0, data) };
+  const windowText = segment.readUInt16BE(14) === 0 && (bits & 0x06) === 0 ? ", window 0" : "";
+  return { ...ends, flags: `${flagsOf(bits, dataLength > 0)}${windowText}`, bytes: Math.max(0, dataLength) };
 }
 
-/** Reads an ICMP error, which contains the beginning of the packet that caused it (RFC 792). */
+/** Reads an ICMP error, whose data begins with the headers of the packet that caused the error (RFC 792). */
 function readUnreachable(
   icmp: Buffer,
   ports: ReadonlySet<number>,
@@ -72,13 +78,15 @@ function readUnreachable(
   source: string,
   destination: string,
 ): LessonPacket | undefined {
-  if (icmp.length < 36 || icmp[0] !== UNREACHABLE) return undefined;
-  const cause = icmp.subarray(8);
-  const start = (cause[0]! & 15) * 4;
-  if (cause.length < start + 4) return undefined;
-  const [from, to] = [cause.readUInt16BE(start), cause.readUInt16BE(start + 2)];
+  // The header of ICMP, that of IP, and 8 bytes of the segment.
+  if (icmp.length < 8 + 20 + 8 || icmp[0] !== UNREACHABLE) return undefined;
+  const packet = icmp.subarray(8);
+  const headerLength = (packet[0]! & 15) * 4;
+  if (packet.length < headerLength + 4) return undefined;
+  const [from, to] = [packet.readUInt16BE(headerLength), packet.readUInt16BE(headerLength + 2)];
   if (!ports.has(from) && !ports.has(to)) return undefined;
-  const unreachable = icmp[1] === 3 ? "port" : "destination";
+  const unreachable = icmp[1] === PORT_UNREACHABLE ? "port" : "destination";
+  // The error goes back to the sender of the packet.
   return {
     time,
     from: `${source}:${to}`,
@@ -88,9 +96,12 @@ function readUnreachable(
   };
 }
 
+/** Captures the packets of one step. */
 export class PacketTap {
+  /** The packet socket; undefined if the process may not have one. */
   #socket: Socket | undefined;
-  #counts: readonly SegmentCounts[] = [];
+  /** The counters of TCP_INFO when the capture began. */
+  #countsBefore: readonly SegmentCounts[] = [];
   readonly #scene: Scene;
 
   constructor(scene: Scene) {
@@ -98,7 +109,7 @@ export class PacketTap {
   }
 
   async start(): Promise<void> {
-    this.#counts = this.#scene.counts();
+    this.#countsBefore = this.#scene.counts();
     let socket: Socket;
     try {
       socket = new Socket(AF_PACKET, SOCK_DGRAM);
@@ -107,8 +118,8 @@ export class PacketTap {
       throw error;
     }
     try {
-      socket.setsockopt(SO_RCVBUF, BUFFER);
-      // The socket was made without a protocol, so it captures nothing before bind(), on no interface.
+      socket.setsockopt(SO_RCVBUF, BUFFER_SIZE);
+      // The socket was made without a protocol. So it captures nothing of other interfaces before this bind().
       await socket.bind({ family: AF_PACKET, protocol: ETH_P_IP, ifindex: "lo" });
       this.#socket = socket;
     } catch (error) {
@@ -122,9 +133,9 @@ export class PacketTap {
   async stop(): Promise<Packets> {
     const socket = this.#socket;
     this.#socket = undefined;
-    if (socket === undefined) return this.#counted();
+    if (socket === undefined) return this.#countedSegments();
     const packets: LessonPacket[] = [];
-    let more = 0;
+    let notListed = 0;
     try {
       for (let read = 0; read < MAX_READ; read++) {
         // oxlint-disable-next-line no-await-in-loop -- packets come one after another
@@ -132,22 +143,23 @@ export class PacketTap {
         const packet = readPacket(bytes, this.#scene.ports, Date.now());
         if (packet === undefined) continue;
         if (packets.length < MAX_LISTED) packets.push(packet);
-        else more++;
+        else notListed++;
       }
     } catch (error) {
+      // Mostly EAGAIN: no packet is left.
       if (!(error instanceof SocketError)) throw error;
     } finally {
       socket.close();
     }
-    return { packets, packetSource: "capture", ...(more > 0 ? { morePackets: more } : {}) };
+    return { packets, packetSource: "capture", ...(notListed > 0 ? { morePackets: notListed } : {}) };
   }
 
   /** The segments that TCP_INFO has counted since `start()`. */
-  #counted(): Packets {
+  #countedSegments(): Packets {
     const packets: LessonPacket[] = [];
     const counts = this.#scene.counts();
     for (const { name, local, peer, segmentsOut, bytesOut } of counts) {
-      const before = this.#counts.find((one) => one.name === name);
+      const before = this.#countsBefore.find((count) => count.name === name);
       const segments = segmentsOut - (before?.segmentsOut ?? 0);
       if (segments <= 0 || local === null || peer === null) continue;
       packets.push({

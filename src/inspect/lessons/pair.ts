@@ -9,19 +9,22 @@ export interface Pair {
   readonly connection: Socket;
 }
 
-/** @param buffer SO_RCVBUF of the connection and SO_SNDBUF of the client; if absent, the defaults of the kernel */
+/**
+ * @param names the names of the client and of the accepted socket
+ * @param bufferSize SO_RCVBUF of the accepted socket and SO_SNDBUF of the client. Default: those of the kernel
+ */
 export async function connectedPair(
   scene: Scene,
   names: readonly [string, string] = ["client", "connection"],
-  buffer?: number,
+  bufferSize?: number,
 ): Promise<Pair> {
   const server = scene.open("server");
-  // The sockets that accept() returns have the buffer of the listener.
-  if (buffer !== undefined) server.setsockopt(SO_RCVBUF, buffer);
+  // The sockets that accept() returns have the buffer size of the listener.
+  if (bufferSize !== undefined) server.setsockopt(SO_RCVBUF, bufferSize);
   await server.bind(["127.0.0.1", 0]);
   server.listen(1);
   const client = scene.open(names[0]);
-  if (buffer !== undefined) client.setsockopt(SO_SNDBUF, buffer);
+  if (bufferSize !== undefined) client.setsockopt(SO_SNDBUF, bufferSize);
   const accepting = server.accept();
   await Promise.all([client.connect(server.getsockname()), accepting]);
   const connection = scene.add(names[1], (await accepting)[0]);

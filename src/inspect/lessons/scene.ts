@@ -17,8 +17,9 @@ import { type ProcSocket, readProcTcp } from "./procTcp.js";
 interface SceneSocket {
   readonly name: string;
   /** Undefined for the socket of another process. */
-  socket: Socket | undefined;
+  readonly socket: Socket | undefined;
   readonly type: number;
+  /** The address when it was last read; null if the socket had none. */
   local: string | null;
   peer: string | null;
 }
@@ -32,8 +33,9 @@ export interface SegmentCounts {
   readonly bytesOut: number;
 }
 
-const orNull = (result: number): number | null => (result < 0 ? null : result);
+const nullIfFailed = (result: number): number | null => (result < 0 ? null : result);
 
+/** The address that `read` returns, as text; null if the socket has none. */
 function addressText(read: () => Address): string | null {
   let address: Address;
   try {
@@ -76,48 +78,49 @@ export class Scene {
     return this.#ports;
   }
 
-  #readAddresses(entry: SceneSocket): void {
-    const { socket } = entry;
+  #readAddresses(sceneSocket: SceneSocket): void {
+    const { socket } = sceneSocket;
     if (socket === undefined || socket.closed) return;
-    entry.local = addressText(() => socket.getsockname()) ?? entry.local;
-    entry.peer = addressText(() => socket.getpeername()) ?? entry.peer;
-    const port = Number(entry.local?.slice(entry.local.lastIndexOf(":") + 1) ?? 0);
+    sceneSocket.local = addressText(() => socket.getsockname()) ?? sceneSocket.local;
+    sceneSocket.peer = addressText(() => socket.getpeername()) ?? sceneSocket.peer;
+    const port = Number(sceneSocket.local?.slice(sceneSocket.local.lastIndexOf(":") + 1) ?? 0);
     if (port > 0) this.#ports.add(port);
   }
 
-  /** The state of each socket that the kernel still has. Also adds the ports of open sockets to `ports`. */
+  /** Reads the state of each socket that the kernel still has. Also adds the ports of open sockets to `ports`. */
   observe(): LessonSocket[] {
-    const seen: LessonSocket[] = [];
+    const observed: LessonSocket[] = [];
     let procSockets: readonly ProcSocket[] | undefined;
-    for (const entry of this.#sockets.values()) {
-      this.#readAddresses(entry);
-      const { socket, type } = entry;
+    for (const sceneSocket of this.#sockets.values()) {
+      this.#readAddresses(sceneSocket);
+      const { name, socket, type, local, peer } = sceneSocket;
       if (socket !== undefined && !socket.closed) {
-        seen.push(type === SOCK_DGRAM ? observeUdp(entry, socket) : observeTcp(entry, socket));
+        observed.push(type === SOCK_DGRAM ? observeUdp(sceneSocket, socket) : observeTcp(sceneSocket, socket));
         continue;
       }
+      // The kernel keeps nothing of a closed UDP socket.
       if (type === SOCK_DGRAM) continue;
       procSockets ??= readProcTcp(fs());
-      const found = procSockets.find(({ local, peer }) => local === entry.local && peer === entry.peer);
-      if (found === undefined) continue;
-      const { state, receiveQueue, sendQueue } = found;
-      const { name, local, peer } = entry;
-      seen.push({ name, state, local, peer, receiveQueue, sendQueue, acceptQueue: null });
+      const procSocket = procSockets.find((one) => one.local === local && one.peer === peer);
+      if (procSocket === undefined) continue;
+      const { state, receiveQueue, sendQueue } = procSocket;
+      observed.push({ name, state, local, peer, receiveQueue, sendQueue, acceptQueue: null });
     }
-    return seen;
+    return observed;
   }
 
   /** The counters of each connection. */
   counts(): SegmentCounts[] {
-    const found: SegmentCounts[] = [];
+    const counts: SegmentCounts[] = [];
     for (const { name, socket, type, local, peer } of this.#sockets.values()) {
       if (socket === undefined || socket.closed || type !== SOCK_STREAM) continue;
       const info = socket.getsockopt(TCP_INFO);
       if (info.tcpi_state === "LISTEN") continue;
+      // Kernels before 4.19 do not count the bytes sent, only those acknowledged.
       const bytesOut = info.tcpi_bytes_sent ?? info.tcpi_bytes_acked;
-      found.push({ name, local, peer, segmentsOut: info.tcpi_segs_out, bytesOut });
+      counts.push({ name, local, peer, segmentsOut: info.tcpi_segs_out, bytesOut });
     }
-    return found;
+    return counts;
   }
 
   /** Closes the sockets, and ends the processes. */
@@ -134,15 +137,15 @@ function observeTcp({ name, local, peer }: SceneSocket, socket: Socket): LessonS
   const state = info.tcpi_state;
   // For a listener, the kernel returns the accept queue and its limit in these fields (tcp_get_info in net/ipv4/tcp.c).
   const acceptQueue = state === "LISTEN" ? { length: info.tcpi_unacked, limit: info.tcpi_sacked } : null;
-  const connection = state !== "LISTEN" && state !== "CLOSE";
+  const isConnection = state !== "LISTEN" && state !== "CLOSE";
   const fd = socket.fileno();
   return {
     name,
     state,
     local,
-    peer: connection ? peer : null,
-    receiveQueue: connection ? orNull(calls.inq(fd)) : null,
-    sendQueue: connection ? orNull(calls.outq(fd)) : null,
+    peer: isConnection ? peer : null,
+    receiveQueue: isConnection ? nullIfFailed(calls.inq(fd)) : null,
+    sendQueue: isConnection ? nullIfFailed(calls.outq(fd)) : null,
     acceptQueue,
   };
 }
@@ -155,8 +158,8 @@ function observeUdp({ name, local, peer }: SceneSocket, socket: Socket): LessonS
     local,
     peer,
     // The kernel reports only the size of the first datagram in the queue.
-    receiveQueue: orNull(calls.inq(fd)),
-    sendQueue: orNull(calls.outq(fd)),
+    receiveQueue: nullIfFailed(calls.inq(fd)),
+    sendQueue: nullIfFailed(calls.outq(fd)),
     acceptQueue: null,
   };
 }
