@@ -67,17 +67,18 @@ export interface TxtimeToSend {
   readonly txtime: bigint;
 }
 
-/** The types in the new layout, whose times have 64 bits on every platform. */
+/** The types in the new layout. */
 const NEW_TIMES: ReadonlySet<number> = new Set([k.SO_TIMESTAMP_NEW, k.SO_TIMESTAMPNS_NEW, k.SO_TIMESTAMPING_NEW]);
 
 /**
- * Whether the two numbers of a time have 64 bits each. They are C longs in the old layout, and have 64 bits in the new.
+ * Whether the two numbers of a time have 64 bits each. In the old layout they are C longs. In the new layout they have
+ * 64 bits on every platform.
  */
 function has64Bits(cmsgType: number): boolean {
   return k.SIZEOF_SIZE_T === 8 || NEW_TIMES.has(cmsgType);
 }
 
-/** Reads two numbers of 32 or 64 bits each. */
+/** Reads the two numbers of a time, which have 32 or 64 bits each. */
 function timePair(data: Uint8Array, at: number, is64: boolean): [number, number] {
   const input = view(data);
   if (!is64) return [input.getInt32(at, LITTLE_ENDIAN), input.getInt32(at + 4, LITTLE_ENDIAN)];
@@ -175,9 +176,9 @@ export const SOCKET_CODECS: readonly Codec[] = [
   timestampCodec(k.SO_TIMESTAMP_NEW),
   timestampNsCodec(k.SO_TIMESTAMPNS),
   timestampNsCodec(k.SO_TIMESTAMPNS_NEW),
-  uintCodec("SO_MARK", k.SOL_SOCKET, k.SO_MARK, "mark", true),
+  uintCodec("SO_MARK", k.SOL_SOCKET, k.SO_MARK, "mark", "send"),
   timestampingCodec(k.SO_TIMESTAMPING),
   timestampingCodec(k.SO_TIMESTAMPING_NEW),
-  uintCodec("SO_RXQ_OVFL", k.SOL_SOCKET, k.SO_RXQ_OVFL, "dropped", false),
+  uintCodec("SO_RXQ_OVFL", k.SOL_SOCKET, k.SO_RXQ_OVFL, "dropped", "receive only"),
   TXTIME,
 ];

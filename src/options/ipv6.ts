@@ -1,5 +1,5 @@
-// Options of the level IPPROTO_IPV6, ipv6(7) and RFC 3542. In the order of their numbers; those of the MCAST_ family
-// are in mcast.ts.
+// Options of the level IPPROTO_IPV6, ipv6(7) and RFC 3542, in the order of their numbers. The options of the MCAST_
+// family are in mcast.ts.
 
 import { formatIPv6 } from "../addr/index.js";
 import * as k from "../sys/constants.js";
@@ -170,10 +170,10 @@ export const IPV6_PKTINFO: SocketOption<never, Ipv6PacketInfo> = writeOnlyOption
   L,
   k.IPV6_PKTINFO,
   (value) => {
-    const { address = "::", interface: index = 0 } = checkMembers("IPV6_PKTINFO", value, ["address", "interface"]);
+    const { address = "::", interface: iface = 0 } = checkMembers("IPV6_PKTINFO", value, ["address", "interface"]);
     return concatenate(
       ipv6Member("IPV6_PKTINFO", "address", address),
-      uintBytes(interfaceMember("IPV6_PKTINFO", "interface", index)),
+      uintBytes(interfaceMember("IPV6_PKTINFO", "interface", iface)),
     );
   },
 );

@@ -1,5 +1,5 @@
-// The multicast options of RFC 3678 for both IPv4 and IPv6. They have the same numbers in both levels. The family of
-// the group determines the level.
+// The multicast options of RFC 3678 for both IPv4 and IPv6. Each option has the same number in the levels IPPROTO_IP
+// and IPPROTO_IPV6. The family of the group determines the level.
 
 import * as k from "../sys/constants.js";
 import {

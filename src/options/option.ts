@@ -56,7 +56,10 @@ export function numberMember(option: string, member: string, value: unknown, min
   return integer(value, `set ${option}`, member, min, max);
 }
 
-/** All options by name; of two with the same name, the later one. The inspector finds the name of an option here. */
+/**
+ * All options by name, for the inspector. withoutSet() and withoutGet() declare an option again, which replaces the
+ * first declaration.
+ */
 export const declaredOptions: Map<string, SocketOption<unknown, never>> = new Map();
 
 /** Adds an option to {@link declaredOptions} and returns it. */
@@ -64,6 +67,8 @@ function declare<Get, Set>(option: SocketOption<Get, Set>): SocketOption<Get, Se
   declaredOptions.set(option.name, option);
   return option;
 }
+
+// The functions below make an option, and add it to `declaredOptions`.
 
 /** An int that is 0 or 1. */
 export function booleanOption(name: string, level: number, optname: number): SocketOption<boolean, boolean> {
@@ -156,7 +161,7 @@ export function idOption(name: string, level: number, optname: number): SocketOp
   });
 }
 
-/** A value that is not converted: `min` to `size` bytes. */
+/** A value that is not converted. It has `min` to `size` bytes. */
 export function bytesOption(
   name: string,
   level: number,

@@ -166,7 +166,7 @@ export interface TcpInfo {
 /** Bytes of the struct as of Linux 6.7. */
 export const TCP_INFO_SIZE: number = 248;
 
-// [name, offset in the struct, bytes]
+/** Fields of 16, 32 or 64 bits: the name, the offset in the struct, the size in bytes. */
 const FIELDS: readonly (readonly [keyof TcpInfo, number, 2 | 4 | 8])[] = [
   ["tcpi_rto", 8, 4],
   ["tcpi_ato", 12, 4],
@@ -256,6 +256,7 @@ export function decodeTcpInfo(bytes: Uint8Array): TcpInfo {
 
 const UNLIMITED = 0xffff_ffff_ffff_ffffn;
 
+/** Converts 64 bits. All bits set is the kernel's value for "unlimited". */
 function toNumber(value: bigint): number {
   return value === UNLIMITED ? Infinity : Number(value);
 }

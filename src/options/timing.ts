@@ -5,10 +5,10 @@ import { LITTLE_ENDIAN, view } from "../sys/nativeInts.js";
 import { cannotSet, customOption, type SocketOption, numberMember } from "./option.js";
 import { checkMembers } from "./memberChecks.js";
 
-/** Bytes of a C long, of which a struct timeval has two. On Linux it has the size of a size_t. */
+/** Bytes of a C long. On Linux it has the size of a size_t. A struct timeval has two longs: seconds, microseconds. */
 const LONG = SIZEOF_SIZE_T;
 
-/** A timeout in ms, which may have a fraction; 0 is no timeout. The kernel rounds it up to ticks of its timer. */
+/** An option with a timeout in ms. 0 is no timeout. The kernel rounds the timeout up to ticks of its timer. */
 export function timeoutOption(name: string, level: number, optname: number): SocketOption<number, number> {
   return customOption<number, number>(
     name,
@@ -22,7 +22,7 @@ export function timeoutOption(name: string, level: number, optname: number): Soc
       if (!(value >= 0 && value <= MAX_MS)) {
         throw new RangeError(`${cannotSet(name, value)}, required milliseconds from 0 (none) to ${MAX_MS}`);
       }
-      // Rounded up, so that a short timeout does not become 0, which means no timeout.
+      // Rounded up to microseconds, so that a short timeout does not become 0, which means no timeout.
       const micros = Math.ceil(value * 1000);
       const bytes = new Uint8Array(2 * LONG);
       writeLong(bytes, 0, Math.floor(micros / 1_000_000));

@@ -14,7 +14,7 @@ export interface QueueDescriptor {
   readonly reactor: Reactor;
   /** Whether a waiting call keeps the process alive. After a change `updateReactorHolds()` of each queue must run. */
   readonly keepsAlive: boolean;
-  /** -1 once closed. */
+  /** -1 after it was closed or released. */
   readonly fd: number;
   /** See `FailedDescriptor` in operation.ts. */
   connectionErrno?: number;
@@ -22,7 +22,7 @@ export interface QueueDescriptor {
   register(queue: WaiterList): number;
   /** Whether poll(2) reports the descriptor as ready for `queue`. Called after EAGAIN. */
   isReady?(queue: WaiterList): boolean;
-  /** Called when the first call enters `queue`. */
+  /** Called when a call enters `queue` and no other call waits there. */
   onWaiting?(queue: WaiterList): void;
 }
 
@@ -37,13 +37,13 @@ interface DeadlineTimer {
 /** A doubly linked list: `head` is undefined exactly when no call waits. */
 export abstract class WaiterList {
   protected readonly owner: QueueDescriptor;
-  /** See queueState.ts. */
+  /** The flags of queueState.ts. */
   protected bits: number = READY;
   protected head: Waiter | undefined = undefined;
   private tail: Waiter | undefined = undefined;
   /** Made for the first deadline. */
   private timer: DeadlineTimer | undefined = undefined;
-  /** See transferCounts.ts. */
+  /** The fields of TransferCounts (transferCounts.ts). */
   bytes: number = 0;
   transfers: number = 0;
 
@@ -90,6 +90,7 @@ export abstract class WaiterList {
       : 0;
   }
 
+  /** Adds a call at the end. From now on its deadline has a timer, and the call keeps the process alive. */
   protected append(waiter: Waiter, timeout: number | null): void {
     if (timeout !== null) this.startTimer((waiter.deadline = clock() + timeout));
     const { keepsAlive, reactor } = this.owner;
@@ -104,6 +105,7 @@ export abstract class WaiterList {
     if (registry !== undefined) registry.addCall(waiter, waiter.operation.syscall, waiter.holder);
   }
 
+  /** Removes a call, also from its signal and from the reactor's count. Its timer keeps running; see startTimer(). */
   protected remove(waiter: Waiter): void {
     if (waiter.previous === undefined) this.head = waiter.next;
     else waiter.previous.next = waiter.next;
@@ -165,6 +167,7 @@ export abstract class WaiterList {
       if (waiter.deadline !== undefined && waiter.deadline < earliest) earliest = waiter.deadline;
     }
     if (earliest !== Infinity) this.startTimer(earliest);
+    // The call with the earliest deadline settles first.
     if (expired.length > 1) expired.sort((a, b) => a.deadline! - b.deadline!);
     if (expired.length > 0) this.settleExpired(expired);
   }
