@@ -243,8 +243,8 @@ export class DatagramBatch extends Inspectable<BatchDescription> {
   }
 
   /**
-   * The control data of datagram `index`. If they did not fit into the memory of the option `control`, `flags` has
-   * `MSG_CTRUNC`. Received descriptors are closed, not returned.
+   * The control data of datagram `index`. `flags` has `MSG_CTRUNC` if the option `control` was too small for the data.
+   * Received descriptors are closed, not returned.
    */
   control(index: number): ControlMessage[] {
     const at = this.#entryStart(index, "read control data");

@@ -28,6 +28,7 @@ export function senderHash({ words }: BatchMemory, index: number, seed: number):
   if (words[at + NAME_LENGTH] === 0) return 0;
   const first = words[at + NAME]!;
   const family = LITTLE_ENDIAN ? first & 0xffff : first >>> 16;
+  // The address is the second word of a sockaddr_in, and the words from the third to the sixth of a sockaddr_in6.
   let hash: number;
   if (family === AF_INET) hash = mix(seed, words[at + NAME + 1]!);
   else if (family !== AF_INET6) return 0;

@@ -11,8 +11,7 @@ import { CMSG_SPACE, HEADER_SIZE, MAX_CONTROL, writeHeader } from "./layout.js";
 import type { ControlToSend, HasFileno, RawControlToSend, RightsToSend } from "./types.js";
 
 /** The codec for each `type` of a message. Only kinds that can't be sent have two codecs of the same name. */
-const codecsByName = new Map<string, Codec>();
-for (const codec of CODECS) if (!codecsByName.has(codec.name)) codecsByName.set(codec.name, codec);
+const codecsByName = new Map<string, Codec>(CODECS.map((codec) => [codec.name, codec]));
 
 /** A message whose data are encoded. */
 interface EncodedMessage {
@@ -21,7 +20,7 @@ interface EncodedMessage {
   readonly data: Uint8Array;
 }
 
-/** A socket that is passed. `at` is the offset of its descriptor number in the data. */
+/** A socket that is passed. `at` is the offset of its descriptor number: in the data of a message, or in all bytes. */
 interface PassedSocket {
   readonly at: number;
   readonly socket: HasFileno;

@@ -85,30 +85,21 @@ function timePair(data: Uint8Array, at: number, is64: boolean): [number, number]
   return [Number(input.getBigInt64(at, LITTLE_ENDIAN)), Number(input.getBigInt64(at + 8, LITTLE_ENDIAN))];
 }
 
-function timestampCodec(cmsgType: number): Codec {
+/** Makes the codec of a time stamp. Its second number is microseconds (`tv_usec`) or nanoseconds (`tv_nsec`). */
+function timestampCodec(
+  name: "SO_TIMESTAMP" | "SO_TIMESTAMPNS",
+  cmsgType: number,
+  fraction: "tv_usec" | "tv_nsec",
+): Codec {
   const is64 = has64Bits(cmsgType);
   return {
-    name: "SO_TIMESTAMP",
+    name,
     level: k.SOL_SOCKET,
     cmsgType,
-    decode: (data): TimestampMessage | undefined => {
+    decode: (data) => {
       if (data.length < (is64 ? 16 : 8)) return undefined;
-      const [tv_sec, tv_usec] = timePair(data, 0, is64);
-      return { type: "SO_TIMESTAMP", tv_sec, tv_usec };
-    },
-  };
-}
-
-function timestampNsCodec(cmsgType: number): Codec {
-  const is64 = has64Bits(cmsgType);
-  return {
-    name: "SO_TIMESTAMPNS",
-    level: k.SOL_SOCKET,
-    cmsgType,
-    decode: (data): TimestampNsMessage | undefined => {
-      if (data.length < (is64 ? 16 : 8)) return undefined;
-      const [tv_sec, tv_nsec] = timePair(data, 0, is64);
-      return { type: "SO_TIMESTAMPNS", tv_sec, tv_nsec };
+      const [tv_sec, number] = timePair(data, 0, is64);
+      return { type: name, tv_sec, [fraction]: number };
     },
   };
 }
@@ -172,10 +163,10 @@ const TXTIME: Codec = {
 
 export const SOCKET_CODECS: readonly Codec[] = [
   CREDENTIALS,
-  timestampCodec(k.SO_TIMESTAMP),
-  timestampCodec(k.SO_TIMESTAMP_NEW),
-  timestampNsCodec(k.SO_TIMESTAMPNS),
-  timestampNsCodec(k.SO_TIMESTAMPNS_NEW),
+  timestampCodec("SO_TIMESTAMP", k.SO_TIMESTAMP, "tv_usec"),
+  timestampCodec("SO_TIMESTAMP", k.SO_TIMESTAMP_NEW, "tv_usec"),
+  timestampCodec("SO_TIMESTAMPNS", k.SO_TIMESTAMPNS, "tv_nsec"),
+  timestampCodec("SO_TIMESTAMPNS", k.SO_TIMESTAMPNS_NEW, "tv_nsec"),
   uintCodec("SO_MARK", k.SOL_SOCKET, k.SO_MARK, "mark", "send"),
   timestampingCodec(k.SO_TIMESTAMPING),
   timestampingCodec(k.SO_TIMESTAMPING_NEW),

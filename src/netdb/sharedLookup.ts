@@ -21,8 +21,10 @@ export interface CancellableResult<T> {
 /** A lookup, and the callbacks that wait for its result. */
 class SharedLookup {
   readonly #calls: Calls;
+  /** All pending lookups, by the keys of their queries. */
   readonly #lookups: Map<string, SharedLookup>;
   readonly #key: string;
+  /** The first of the equal queries. */
   readonly #query: ResolverQuery<unknown>;
   /** When the lookup began, as `performance.now()`. */
   readonly #since = performance.now();

@@ -151,42 +151,42 @@ export const IP_ADD_MEMBERSHIP: SocketOption<never, Ipv4Membership> = writeOnlyO
   "IP_ADD_MEMBERSHIP",
   L,
   k.IP_ADD_MEMBERSHIP,
-  (value) => encodeIpv4Membership("IP_ADD_MEMBERSHIP", value),
+  encodeIpv4Membership,
 );
 /** Leaves a multicast group, with all its sources. */
 export const IP_DROP_MEMBERSHIP: SocketOption<never, Ipv4Membership> = writeOnlyOption(
   "IP_DROP_MEMBERSHIP",
   L,
   k.IP_DROP_MEMBERSHIP,
-  (value) => encodeIpv4Membership("IP_DROP_MEMBERSHIP", value),
+  encodeIpv4Membership,
 );
 /** Unblocks a source of a group. `EADDRNOTAVAIL` if the source was not blocked. */
 export const IP_UNBLOCK_SOURCE: SocketOption<never, Ipv4Source> = writeOnlyOption(
   "IP_UNBLOCK_SOURCE",
   L,
   k.IP_UNBLOCK_SOURCE,
-  (value) => encodeIpv4Source("IP_UNBLOCK_SOURCE", value),
+  encodeIpv4Source,
 );
 /** Blocks one source of a group that the socket has joined. */
 export const IP_BLOCK_SOURCE: SocketOption<never, Ipv4Source> = writeOnlyOption(
   "IP_BLOCK_SOURCE",
   L,
   k.IP_BLOCK_SOURCE,
-  (value) => encodeIpv4Source("IP_BLOCK_SOURCE", value),
+  encodeIpv4Source,
 );
 /** Joins a multicast group for this source only, or adds the source to those that the socket has joined. */
 export const IP_ADD_SOURCE_MEMBERSHIP: SocketOption<never, Ipv4Source> = writeOnlyOption(
   "IP_ADD_SOURCE_MEMBERSHIP",
   L,
   k.IP_ADD_SOURCE_MEMBERSHIP,
-  (value) => encodeIpv4Source("IP_ADD_SOURCE_MEMBERSHIP", value),
+  encodeIpv4Source,
 );
 /** Removes a source of a group. Removing the last source leaves the group. */
 export const IP_DROP_SOURCE_MEMBERSHIP: SocketOption<never, Ipv4Source> = writeOnlyOption(
   "IP_DROP_SOURCE_MEMBERSHIP",
   L,
   k.IP_DROP_SOURCE_MEMBERSHIP,
-  (value) => encodeIpv4Source("IP_DROP_SOURCE_MEMBERSHIP", value),
+  encodeIpv4Source,
 );
 /** Sets all sources of a group at once (RFC 3376). To read them: `getsockopt(IP_MSFILTER.of(group, address))`. */
 export const IP_MSFILTER: Ipv4SourceFilterOption = ipv4SourceFilterOption("IP_MSFILTER", L, k.IP_MSFILTER);

@@ -163,7 +163,7 @@ export interface Ipv4SourceFilterOption extends SocketOption<never, Ipv4SourceFi
 
 export function ipv4SourceFilterOption(name: string, level: number, optname: number): Ipv4SourceFilterOption {
   return {
-    ...writeOnlyOption<Ipv4SourceFilter>(name, level, optname, (value) => encodeIpv4Filter(name, value)),
+    ...writeOnlyOption(name, level, optname, encodeIpv4Filter),
     of: (group, address = ANY) => ({
       ...readOnlyOption(name, level, optname, IPV4_FILTER_SIZE + 4 * MAX_SOURCES, decodeIpv4Filter),
       query: concatenate(
@@ -272,7 +272,7 @@ export interface GroupSourceFilterOption extends SocketOption<never, GroupSource
 
 export function groupSourceFilterOption(name: string, optname: number): GroupSourceFilterOption {
   return {
-    ...groupOption<GroupSourceFilter>(name, optname, (value) => encodeGroupFilter(name, value)),
+    ...groupOption(name, optname, encodeGroupFilter),
     of: (group, iface = 0) => {
       // The mode, which the kernel ignores here, and the number of sources that fit into the buffer.
       const query = concatenate(...groupStart(name, group, iface), uintBytes(0), uintBytes(MAX_SOURCES));
@@ -286,7 +286,7 @@ export function groupSourceFilterOption(name: string, optname: number): GroupSou
 export function groupOption<Set>(
   name: string,
   optname: number,
-  encode: (value: Set) => Uint8Array,
+  encode: (option: string, value: Set) => Uint8Array,
 ): SocketOption<never, Set> {
-  return { ...writeOnlyOption<Set>(name, IPPROTO_IP, optname, encode), levelOf: levelOfGroup };
+  return { ...writeOnlyOption(name, IPPROTO_IP, optname, encode), levelOf: levelOfGroup };
 }

@@ -258,12 +258,23 @@ export function readOnlyOption<Get>(
   return declare({ name, level, optname, size, decode, encode: unsupportedConversion(name, "set") });
 }
 
-/** An option that can only be set, with a conversion of its own. */
+/**
+ * An option that can only be set, with a conversion of its own.
+ *
+ * @param encode gets the name of the option too, for messages
+ */
 export function writeOnlyOption<Set>(
   name: string,
   level: number,
   optname: number,
-  encode: (value: Set) => Uint8Array,
+  encode: (option: string, value: Set) => Uint8Array,
 ): SocketOption<never, Set> {
-  return declare({ name, level, optname, size: 4, decode: unsupportedConversion(name, "get"), encode });
+  return declare({
+    name,
+    level,
+    optname,
+    size: 4,
+    decode: unsupportedConversion(name, "get"),
+    encode: (value) => encode(name, value),
+  });
 }

@@ -52,14 +52,14 @@ export const PACKET_ADD_MEMBERSHIP: SocketOption<never, PacketMembership> = writ
   "PACKET_ADD_MEMBERSHIP",
   L,
   k.PACKET_ADD_MEMBERSHIP,
-  (value) => encodeMembership("PACKET_ADD_MEMBERSHIP", value),
+  encodeMembership,
 );
 /** Reverses PACKET_ADD_MEMBERSHIP. */
 export const PACKET_DROP_MEMBERSHIP: SocketOption<never, PacketMembership> = writeOnlyOption(
   "PACKET_DROP_MEMBERSHIP",
   L,
   k.PACKET_DROP_MEMBERSHIP,
-  (value) => encodeMembership("PACKET_DROP_MEMBERSHIP", value),
+  encodeMembership,
 );
 
 /** Counters since the last reading: `struct tpacket_stats`. `packets` includes the dropped packets. */
@@ -169,10 +169,10 @@ export const PACKET_ROLLOVER_STATS: SocketOption<PacketRollover, never> = readOn
  */
 export const PACKET_FANOUT_DATA: SocketOption<never, number | readonly BpfInstruction[]> = writeOnlyOption<
   number | readonly BpfInstruction[]
->("PACKET_FANOUT_DATA", L, k.PACKET_FANOUT_DATA, (value) =>
+>("PACKET_FANOUT_DATA", L, k.PACKET_FANOUT_DATA, (option, value) =>
   typeof value === "number"
-    ? intBytes(numberMember("PACKET_FANOUT_DATA", "value", value, 0, 0x7fff_ffff))
-    : encodeProgram("PACKET_FANOUT_DATA", value),
+    ? intBytes(numberMember(option, "value", value, 0, 0x7fff_ffff))
+    : encodeProgram(option, value),
 );
 /** Does not receive the packets that this host sends. */
 export const PACKET_IGNORE_OUTGOING: SocketOption<boolean, boolean> = booleanOption(

@@ -218,7 +218,7 @@ export const SO_ATTACH_REUSEPORT_CBPF: SocketOption<never, readonly BpfInstructi
   "SO_ATTACH_REUSEPORT_CBPF",
   L,
   k.SO_ATTACH_REUSEPORT_CBPF,
-  (value) => encodeProgram("SO_ATTACH_REUSEPORT_CBPF", value),
+  encodeProgram,
 );
 /** Descriptor of an extended BPF program that chooses the socket of a SO_REUSEPORT group. */
 export const SO_ATTACH_REUSEPORT_EBPF: SocketOption<never, number> = withoutGet(

@@ -99,7 +99,7 @@ export const TCP_REPAIR_OPTIONS: SocketOption<never, readonly TcpRepairOption[]>
   "TCP_REPAIR_OPTIONS",
   L,
   k.TCP_REPAIR_OPTIONS,
-  (value) => encodeRepairOptions("TCP_REPAIR_OPTIONS", value),
+  encodeRepairOptions,
 );
 /** On a listener: maximum number of pending Fast Open connections (RFC 7413). Requires net.ipv4.tcp_fastopen & 2. */
 export const TCP_FASTOPEN: SocketOption<number, number> = intOption("TCP_FASTOPEN", L, k.TCP_FASTOPEN, 0);

@@ -7,6 +7,8 @@ import { checkMembers } from "./memberChecks.js";
 
 /** Bytes of a C long. On Linux it has the size of a size_t. A struct timeval has two longs: seconds, microseconds. */
 const LONG = SIZEOF_SIZE_T;
+/** The longest timeout: a number of seconds of 31 bits. */
+const MAX_MS = 0x7fff_ffff * 1000;
 
 /** An option with a timeout in ms. 0 is no timeout. The kernel rounds the timeout up to ticks of its timer. */
 export function timeoutOption(name: string, level: number, optname: number): SocketOption<number, number> {
@@ -31,9 +33,6 @@ export function timeoutOption(name: string, level: number, optname: number): Soc
     },
   );
 }
-
-/** The longest timeout: a number of seconds of 31 bits. */
-const MAX_MS = 0x7fff_ffff * 1000;
 
 function readLong(bytes: Uint8Array, at: number): number {
   return LONG === 8 ? Number(view(bytes).getBigInt64(at, LITTLE_ENDIAN)) : view(bytes).getInt32(at, LITTLE_ENDIAN);

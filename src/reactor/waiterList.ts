@@ -29,7 +29,7 @@ export interface QueueDescriptor {
 /** The timer of a list. */
 interface DeadlineTimer {
   /** Undefined while no timer runs. */
-  timeout: NodeJS.Timeout | undefined;
+  nodeTimer: NodeJS.Timeout | undefined;
   /** The deadline for which the timer runs. */
   deadline: number;
 }
@@ -90,7 +90,7 @@ export abstract class WaiterList {
       : 0;
   }
 
-  /** Adds a call at the end. From now on its deadline has a timer, and the call keeps the process alive. */
+  /** Adds a call at the end, with its deadline. Holds the reactor, if the call keeps the process alive. */
   protected append(waiter: Waiter, timeout: number | null): void {
     if (timeout !== null) this.startTimer((waiter.deadline = clock() + timeout));
     const { keepsAlive, reactor } = this.owner;
@@ -105,7 +105,7 @@ export abstract class WaiterList {
     if (registry !== undefined) registry.addCall(waiter, waiter.operation.syscall, waiter.holder);
   }
 
-  /** Removes a call, also from its signal and from the reactor's count. Its timer keeps running; see startTimer(). */
+  /** Removes a call from the list and from its signal, and releases the reactor. The timer of the list keeps running. */
   protected remove(waiter: Waiter): void {
     if (waiter.previous === undefined) this.head = waiter.next;
     else waiter.previous.next = waiter.next;
@@ -147,19 +147,19 @@ export abstract class WaiterList {
    * deadline. The timer keeps running when a call settles before its deadline. So most calls start and clear no timer.
    */
   private startTimer(deadline: number): void {
-    const timer = (this.timer ??= { timeout: undefined, deadline });
-    if (timer.timeout !== undefined) {
+    const timer = (this.timer ??= { nodeTimer: undefined, deadline });
+    if (timer.nodeTimer !== undefined) {
       if (deadline >= timer.deadline) return;
-      clearTimeout(timer.timeout);
+      clearTimeout(timer.nodeTimer);
     }
     timer.deadline = deadline;
     const delay = Math.min(Math.max(Math.ceil(deadline - clock()), 1), MAX_TIMER_DELAY);
     // The timer need not keep the process alive, because the waiting call does.
-    timer.timeout = setTimeout(() => this.onTimer(timer), delay).unref();
+    timer.nodeTimer = setTimeout(() => this.onTimer(timer), delay).unref();
   }
 
   private onTimer(timer: DeadlineTimer): void {
-    timer.timeout = undefined;
+    timer.nodeTimer = undefined;
     const now = clock();
     const expired = this.removeAll(({ deadline }) => deadline !== undefined && deadline <= now);
     let earliest = Infinity;
@@ -178,7 +178,7 @@ export abstract class WaiterList {
   protected stopTimer(): void {
     const timer = this.timer;
     if (timer === undefined) return;
-    clearTimeout(timer.timeout);
-    timer.timeout = undefined;
+    clearTimeout(timer.nodeTimer);
+    timer.nodeTimer = undefined;
   }
 }

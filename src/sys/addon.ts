@@ -71,6 +71,7 @@ function requireAddon(url: string, path: string): unknown {
   const Modules = nodeModule() as ModuleClass | undefined;
   // oxlint-disable-next-line no-underscore-dangle -- Node's name
   const cache = Modules?._cache;
+  // Without these undocumented parts of Node.js, use require() itself.
   if (runtime.name !== "Node.js" || Modules === undefined || cache === undefined) return createRequire(url)(path);
   const file = fs().realpathSync.native(path);
   const cached = cache[file];
@@ -105,6 +106,7 @@ function load(): Addon {
   }
 
   const url = ownUrl();
+  // An empty variable counts as one that is not set.
   const namedPath = process.env[ADDON_VARIABLE] || undefined;
   const root = namedPath === undefined ? findPackage(url) : undefined;
   const libc = currentLibc();
@@ -125,7 +127,8 @@ function load(): Addon {
     const { origin, path } = candidate;
     tried.push(path);
     const result = candidateFault(candidate, process.arch, VERSION) ?? loadFile(url, path);
-    if (!("reason" in result)) return result;
+    const isAddon = !("reason" in result);
+    if (isAddon) return result;
     // A missing file of BERKELEY_ADDON is an error. A missing file of the package is only a note.
     if (result.reason === "missing" && origin !== "environment") {
       notes.push(`tried ${path}: ${result.text}`);

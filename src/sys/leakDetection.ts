@@ -14,7 +14,7 @@ import { addon } from "./addon.js";
 
 /** The descriptor of a socket. It is closed when the socket is collected, so it must not reference the socket. */
 export interface LeakableDescriptor {
-  /** -1 after close(). */
+  /** -1 after the descriptor was closed or released. */
   readonly fd: number;
   /** Index in the list of pending sockets; -1 for a socket that is not pending. Only this file changes it. */
   pendingIndex: number;

@@ -17,7 +17,7 @@ import { canRecordCaller, recordCaller } from "../errors/index.js";
  * The call must not have settled: otherwise nothing would handle the returned promise.
  */
 export function rejection(error: unknown): Promise<never> {
-  // The stack of other errors, such as the reason of a signal, is not changed.
+  // Only the errors of this package record their callers. Others, such as the reason of a signal, stay unchanged.
   // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- it can be any value
   return canRecordCaller(error) ? throwWithCallers(error) : Promise.reject(error);
 }
@@ -26,7 +26,7 @@ const resolved: Promise<void> = Promise.resolve();
 
 /** Adds the async functions that wait for the call to the stack of `error`, and throws `error`. */
 async function throwWithCallers(error: unknown): Promise<never> {
-  // V8 makes the promise of the call wait for this function in a microtask, which runs between the two lines.
+  // In a microtask that runs between the two awaits, V8 makes the promise of the call wait for this function.
   await resolved;
   await resolved;
   recordCaller(error);
