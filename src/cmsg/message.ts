@@ -113,9 +113,8 @@ export function takeHeader(calls: Calls, length: number, size: number): MessageH
   // The addon passes MSG_CMSG_CLOEXEC with every call, and the kernel returns it with the flags of the message.
   const flags = input.getUint32(4, LITTLE_ENDIAN) & ~MSG_CMSG_CLOEXEC;
   const address = addressLength() === 0 ? undefined : decodeAddressBuffer();
+  const isTruncated = (flags & MSG_CTRUNC) !== 0;
   const messages =
-    control === null || controlLength === 0
-      ? []
-      : decodeControl(control, controlLength, calls, (flags & MSG_CTRUNC) !== 0);
+    control === null || controlLength === 0 ? [] : decodeControl(control, controlLength, calls, isTruncated);
   return new MessageHeader(Math.min(length, size), length, address, flags, messages);
 }

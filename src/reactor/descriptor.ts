@@ -263,14 +263,15 @@ export class Descriptor implements EventHandler, QueueDescriptor {
 
   /** Ends the registration with epoll, unless a call waits or the socket is TCP; see the top of the file. */
   deregisterIfIdle(): void {
+    if (this.slot < 0 || this.has(TCP)) return;
     // A relay uses the slot of the registration.
-    if (this.slot < 0 || this.has(TCP) || this.outflow !== undefined || this.inflow !== undefined) return;
+    if (this.outflow !== undefined || this.inflow !== undefined) return;
     const { reading, writing } = this;
     if (reading.busy || writing.busy || this.rare?.busy === true) return;
     this.reactor.remove(this.fd, this.slot, this.fileId);
     this.slot = -1;
     this.setFlag(WITHOUT_EPOLLOUT, true);
-    // No event will come, so the next call of each queue must make an attempt. In the other two queues the next call
+    // No event will come, so the next call of these queues must make an attempt. In the other two queues the next call
     // registers first, and epoll then reports the current state.
     reading.wake();
     writing.wake();
