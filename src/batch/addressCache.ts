@@ -11,9 +11,12 @@ import { brand, integer, quote } from "../check/index.js";
 import { decodeAddressAt, encodeAddress } from "../sys/sockaddr.js";
 
 interface Entry {
+  /** The words of the sockaddr. */
   readonly words: Int32Array;
+  /** The length of the sockaddr in bytes. */
   readonly length: number;
   readonly address: Address;
+  /** The next entry of the chain. */
   next: Entry | undefined;
 }
 
@@ -22,7 +25,7 @@ const MAX_CHAIN = 8;
 /** The default `maxAddresses`. */
 const DEFAULT_ADDRESSES = 4096;
 
-/** The sockaddr of each address that a cache has made. These addresses are frozen, so the bytes stay right. */
+/** The sockaddr of each Address that a cache has made. The Address is frozen, so its sockaddr does not change. */
 const sockaddrs = new WeakMap<object, Uint8Array>();
 
 /**
@@ -60,7 +63,8 @@ export class AddressCache {
     brand(AddressCache.prototype, "AddressCache");
   }
 
-  readonly #max: number;
+  /** The maximum number of entries in a map. */
+  readonly #maxEntries: number;
   readonly #seed: number = (Math.random() * 0x1_0000_0000) | 0;
   /** From a hash to the first entry of its chain. */
   #current = new Map<number, Entry>();
@@ -70,7 +74,7 @@ export class AddressCache {
 
   /** @param maxAddresses the number of addresses that are always kept; the cache has at most twice as many */
   constructor(maxAddresses: number = DEFAULT_ADDRESSES) {
-    this.#max = integer(maxAddresses, "make an AddressCache", "maxAddresses", 1, 1 << 24);
+    this.#maxEntries = integer(maxAddresses, "make an AddressCache", "maxAddresses", 1, 1 << 24);
   }
 
   /**
@@ -82,7 +86,7 @@ export class AddressCache {
     const end = at + ((length + 3) >> 2);
     let hash = this.#seed ^ length;
     for (let i = at; i < end; i++) {
-      // One round of the hash, as mix() in sources.ts.
+      // One round of the hash, as in mix() of sources.ts.
       hash = Math.imul(hash ^ words[i]!, 0x9e37_79b1);
       hash ^= hash >>> 15;
     }
@@ -99,9 +103,9 @@ export class AddressCache {
   /** @param chain the current chain of this hash */
   #addToCurrent(hash: number, entry: Entry, chain: Entry | undefined): void {
     let chainLength = 0;
-    for (let at = chain; at !== undefined; at = at.next) chainLength++;
+    for (let other = chain; other !== undefined; other = other.next) chainLength++;
     if (chainLength >= MAX_CHAIN) return;
-    if (this.#count >= this.#max) {
+    if (this.#count >= this.#maxEntries) {
       this.#previous = this.#current;
       this.#current = new Map();
       this.#count = 0;

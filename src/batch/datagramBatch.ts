@@ -183,9 +183,9 @@ export class DatagramBatch extends Inspectable<BatchDescription> {
   }
 
   /** Checks `index`. Returns the index of the first word of its entry in the table. */
-  #at(index: number, action: string): number {
+  #entryStart(index: number, action: string): number {
     const { count } = this.#memory;
-    // Without a function call in the usual case, because #at() runs for each datagram.
+    // In the usual case without a call of integer(), because this method runs for each datagram.
     if (Number.isInteger(index) && index >= 0 && index < count) return index * ENTRY_WORDS;
     if (count === 0 && Number.isInteger(index)) {
       throw new RangeError(
@@ -197,26 +197,26 @@ export class DatagramBatch extends Inspectable<BatchDescription> {
 
   /** The number of bytes of datagram `index`. */
   length(index: number): number {
-    return this.#memory.words[this.#at(index, "read a length") + LENGTH]!;
+    return this.#memory.words[this.#entryStart(index, "read a length") + LENGTH]!;
   }
 
   /**
    * The length of datagram `index` before truncation, if `recvmmsg` had `MSG_TRUNC`; otherwise the same as `length`.
    */
   wholeLength(index: number): number {
-    return this.#memory.words[this.#at(index, "read a length") + WHOLE_LENGTH]!;
+    return this.#memory.words[this.#entryStart(index, "read a length") + WHOLE_LENGTH]!;
   }
 
   /** Sets the length of datagram `index` after the caller has written its bytes to `buffer`. */
   resize(index: number, length: number): void {
-    const at = this.#at(index, "resize a datagram");
+    const at = this.#entryStart(index, "resize a datagram");
     const { slotSize, words } = this.#memory;
     words[at + LENGTH] = words[at + WHOLE_LENGTH] = integer(length, "resize a datagram", "length", 0, slotSize);
   }
 
   /** The bytes of datagram `index`: a view of `buffer`, valid until the batch is used again. */
   data(index: number): Buffer {
-    const at = this.#at(index, "read a datagram");
+    const at = this.#entryStart(index, "read a datagram");
     const { slab, slotSize, words } = this.#memory;
     return slab.subarray(index * slotSize, index * slotSize + words[at + LENGTH]!);
   }
@@ -226,7 +226,7 @@ export class DatagramBatch extends Inspectable<BatchDescription> {
    * cache, it is the same object each time.
    */
   address(index: number): Address | undefined {
-    const at = this.#at(index, "read an address");
+    const at = this.#entryStart(index, "read an address");
     const { words } = this.#memory;
     const length = words[at + NAME_LENGTH]!;
     return length === 0 ? undefined : this.#addresses.lookup(words, at + NAME, length);
@@ -234,7 +234,7 @@ export class DatagramBatch extends Inspectable<BatchDescription> {
 
   /** `MSG_` flags that datagram `index` was received with. */
   flags(index: number): number {
-    return this.#memory.words[this.#at(index, "read flags") + FLAGS]!;
+    return this.#memory.words[this.#entryStart(index, "read flags") + FLAGS]!;
   }
 
   /** Whether datagram `index` was longer than `size`, and the rest of it is lost. */
@@ -243,11 +243,11 @@ export class DatagramBatch extends Inspectable<BatchDescription> {
   }
 
   /**
-   * The control data of datagram `index`. If they did not fit into the memory of the option `control`, `flags` has
-   * `MSG_CTRUNC`. Received descriptors are closed, not returned.
+   * The control data of datagram `index`. `flags` has `MSG_CTRUNC` if the option `control` was too small for the data.
+   * Received descriptors are closed, not returned.
    */
   control(index: number): ControlMessage[] {
-    const at = this.#at(index, "read control data");
+    const at = this.#entryStart(index, "read control data");
     const { control, controlSize, words } = this.#memory;
     const length = words[at + CONTROL_LENGTH]!;
     return length === 0
@@ -260,7 +260,7 @@ export class DatagramBatch extends Inspectable<BatchDescription> {
    * 0 for a single datagram.
    */
   segmentSize(index: number): number {
-    return this.#memory.words[this.#at(index, "read a segment size") + SEGMENT]!;
+    return this.#memory.words[this.#entryStart(index, "read a segment size") + SEGMENT]!;
   }
 
   /** The datagrams of which datagram `index` consists, as views of `buffer`: one if `segmentSize(index)` is 0. */
@@ -270,7 +270,7 @@ export class DatagramBatch extends Inspectable<BatchDescription> {
 
   /** The error of datagram `index` in a `sendmmsg` with `skipRefused`; undefined if it was sent. */
   error(index: number): SocketError | undefined {
-    const errno = this.#memory.words[this.#at(index, "read an error") + ERROR]!;
+    const errno = this.#memory.words[this.#entryStart(index, "read an error") + ERROR]!;
     return errno === 0 ? undefined : socketError(errno, "sendmmsg");
   }
 
@@ -297,10 +297,8 @@ export function putDatagram(
   if (length > slotSize)
     throw new RangeError(`Cannot ${action}: data has ${length} bytes, required at most ${slotSize}`);
   if (slab.length === 0)
-    throw new TypeError(
-      `Cannot ${action}: buffer has length 0, required the buffer of the batch, which was transferred`,
-    );
-  const name = to === undefined ? undefined : sockaddrOf(to, action);
+    throw new TypeError(`Cannot ${action}: buffer has length 0, required a buffer that was not transferred`);
+  const sockaddr = to === undefined ? undefined : sockaddrOf(to, action);
   let segment = 0;
   if (options !== undefined) {
     checkOptions(options, action, ["segmentSize"]);
@@ -314,15 +312,15 @@ export function putDatagram(
       end += part.length;
     }
   }
-  if (name !== undefined) putName(memory, at, name);
-  words[at + NAME_LENGTH] = name === undefined ? 0 : name.length;
+  if (sockaddr !== undefined) putSockaddr(memory, at, sockaddr);
+  words[at + NAME_LENGTH] = sockaddr === undefined ? 0 : sockaddr.length;
   words[at + LENGTH] = words[at + WHOLE_LENGTH] = length;
   words[at + SEGMENT] = segment;
   words[at + FLAGS] = words[at + CONTROL_LENGTH] = words[at + ERROR] = words[at + SOURCE_LENGTH] = 0;
 }
 
 /** Writes a sockaddr. The unused bytes of its last word become 0, because the address cache compares words. */
-function putName(memory: BatchMemory, at: number, name: Uint8Array): void {
-  memory.words[at + NAME + ((name.length - 1) >> 2)] = 0;
-  memory.table.set(name, (at + NAME) * 4);
+function putSockaddr(memory: BatchMemory, at: number, sockaddr: Uint8Array): void {
+  memory.words[at + NAME + ((sockaddr.length - 1) >> 2)] = 0;
+  memory.table.set(sockaddr, (at + NAME) * 4);
 }

@@ -9,7 +9,7 @@ export {
   memoryOf,
   putDatagram,
 } from "./datagramBatch.js";
-export { readSource, sourceHash } from "./sources.js";
+export { readReplySource, senderHash } from "./sources.js";
 export { MAX_MESSAGE, MAX_SEGMENT_SIZE, MAX_SEGMENTS, segments, segmentSize } from "./segments.js";
 export {
   allocateBatch,

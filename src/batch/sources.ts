@@ -1,4 +1,5 @@
-// The sender and the local address of a received datagram, read from the memory of the batch without making objects.
+// The sender of a received datagram, and the source address of a reply to it: both are read from the memory of the
+// batch without making objects.
 
 import { AF_INET, AF_INET6 } from "../addr/index.js";
 import { HEADER_SIZE } from "../cmsg/layout.js";
@@ -22,11 +23,12 @@ function mix(hash: number, word: number): number {
  * A hash of the host that sent a datagram: of its IPv4 address, or of the first 64 bits of its IPv6 address. An
  * IPv4-mapped address counts as IPv4. Returns 0 for a sender without an internet address.
  */
-export function sourceHash({ words }: BatchMemory, index: number, seed: number): number {
+export function senderHash({ words }: BatchMemory, index: number, seed: number): number {
   const at = index * ENTRY_WORDS;
   if (words[at + NAME_LENGTH] === 0) return 0;
   const first = words[at + NAME]!;
   const family = LITTLE_ENDIAN ? first & 0xffff : first >>> 16;
+  // The address is the second word of a sockaddr_in, and the words from the third to the sixth of a sockaddr_in6.
   let hash: number;
   if (family === AF_INET) hash = mix(seed, words[at + NAME + 1]!);
   else if (family !== AF_INET6) return 0;
@@ -42,23 +44,24 @@ export function sourceHash({ words }: BatchMemory, index: number, seed: number):
 }
 
 /**
- * Writes to `out` the local address to which a datagram was sent. The form is that of SOURCE in a batch to send: struct
- * in_pktinfo or in6_pktinfo.
+ * Writes to `out` the source address of a reply to a datagram: the local address to which the datagram was sent. The
+ * form is that of SOURCE in a batch to send: struct in_pktinfo or in6_pktinfo.
  *
  * @returns the number of bytes; 0 if the address is unknown or can't be the source of a reply
  */
-export function readSource({ control, controlSize, words }: BatchMemory, index: number, out: Int32Array): number {
+export function readReplySource({ control, controlSize, words }: BatchMemory, index: number, out: Int32Array): number {
   const start = index * controlSize;
   const end = start + Math.min(words[index * ENTRY_WORDS + CONTROL_LENGTH]!, controlSize);
+  // Each control message has a header (length, level, type) and data.
   for (let at = start; at + HEADER_SIZE <= end;) {
-    // The high half of a 64-bit length is 0.
+    // The high half of a 64-bit length is 0, so only the low half is read.
     const length = wordAt(control, LITTLE_ENDIAN ? at : at + SIZEOF_SIZE_T - 4);
     if (length < HEADER_SIZE || at + length > end) return 0;
     const level = wordAt(control, at + SIZEOF_SIZE_T);
     const type = wordAt(control, at + SIZEOF_SIZE_T + 4);
     const data = at + HEADER_SIZE;
     if (level === IPPROTO_IP && type === IP_PKTINFO && length >= HEADER_SIZE + IN_PKTINFO) {
-      // Interface 0: the route determines the interface.
+      // Interface 0: the route determines the interface. Then come the local address and an unused address.
       out[0] = 0;
       out[1] = wordAt(control, data + 4);
       out[2] = 0;
@@ -73,6 +76,7 @@ export function readSource({ control, controlSize, words }: BatchMemory, index: 
       out[4] = linkLocal ? wordAt(control, data + 16) : 0;
       return IN6_PKTINFO;
     }
+    // The next message begins at a multiple of SIZEOF_SIZE_T.
     at += Math.ceil(length / SIZEOF_SIZE_T) * SIZEOF_SIZE_T;
   }
   return 0;

@@ -1,27 +1,32 @@
 // The memory of a batch of datagrams, as native/batch.c reads and writes it.
 //
 // Datagram i has slot i of the slab for its bytes, part i of the control memory for its control data, and entry i of
-// the table. An entry has eight 32-bit words, a sockaddr_storage, memory that C uses when it sends, and the source
-// address of a datagram to send. The memory is allocated once and used for every call.
+// the table. An entry has eight 32-bit words, the address of the peer (a sockaddr_storage), memory that C uses when it
+// sends, and the local address from which a datagram is sent. The memory is allocated once and used for every call.
 
 /** The size of an entry in bytes. */
 const ENTRY = 248;
 /** The size of an entry in 32-bit words. */
 export const ENTRY_WORDS: number = ENTRY / 4;
 
-// The indexes of the words of an entry.
+// The indexes of the words of an entry. Lengths are in bytes.
 export const LENGTH = 0;
+/** The length before truncation. */
 export const WHOLE_LENGTH = 1;
+/** The `MSG_` flags of a received datagram. */
 export const FLAGS = 2;
+/** The segment size; 0 for a single datagram. */
 export const SEGMENT = 3;
+/** The length of the sockaddr; 0 without an address. */
 export const NAME_LENGTH = 4;
 export const CONTROL_LENGTH = 5;
+/** The -errno of a datagram that was not sent, or 0. */
 export const ERROR = 6;
-/** The size of the source address in bytes: 0, or the size of `struct in_pktinfo` or `struct in6_pktinfo`. */
+/** The length of the local address: 0, or the size of `struct in_pktinfo` or `struct in6_pktinfo`. */
 export const SOURCE_LENGTH = 7;
-/** The first word of the sockaddr. */
+/** The first word of the sockaddr: msg_name of struct msghdr. */
 export const NAME = 8;
-/** The first word of the source address. */
+/** The first word of the local address. */
 export const SOURCE = 56;
 
 /** Maximum number of datagrams that one call transfers: UIO_MAXIOV of the kernel. */

@@ -14,11 +14,11 @@ export interface Codec {
   /** `cmsg_type`, the number of the kind in its level. */
   readonly cmsgType: number;
   /**
-   * Converts the data of a message; returns undefined for data that are too short. It must not throw for any data. It
+   * Converts the data of a message. Returns undefined for data that are too short. Must not throw for any data, and
    * must not keep `data`, whose memory is used again.
    */
   readonly decode?: (data: Uint8Array) => { readonly type: string } | undefined;
-  /** Length of the data from the kernel, if `decode` accepts shorter data. A shorter message was truncated. */
+  /** Length of complete data, if `decode` accepts shorter data too. Shorter data were truncated. */
   readonly fullLength?: number;
   /** Converts a message to its data. `name` is the name of the message in errors: `control[0]`. */
   readonly encode?: (message: never, name: string) => Uint8Array;
@@ -47,6 +47,7 @@ export function intCodec(
   };
   if (range === undefined) return { name, level, cmsgType, decode };
   const encode = (message: Readonly<Record<string, unknown>>, messageName: string): Uint8Array =>
+    // `| 0` is for uintCodec(): the same 32 bits as a signed number.
     intBytes(integer(message[field], "sendmsg", `${messageName}.${field}`, range[0], range[1]) | 0);
   return { name, level, cmsgType, decode, encode };
 }
@@ -55,12 +56,18 @@ export function intCodec(
  * Makes the codec of a kind whose data are one unsigned number of 32 bits.
  *
  * @param field the member of the message with the number
- * @param canSend whether the kind can also be sent
+ * @param use whether the kind can also be sent
  */
-export function uintCodec(name: string, level: number, cmsgType: number, field: string, canSend: boolean): Codec {
-  const int = intCodec(name, level, cmsgType, field, canSend ? [0, 0xffff_ffff] : undefined);
+export function uintCodec(
+  name: string,
+  level: number,
+  cmsgType: number,
+  field: string,
+  use: "send" | "receive only",
+): Codec {
+  const signed = intCodec(name, level, cmsgType, field, use === "send" ? [0, 0xffff_ffff] : undefined);
   return {
-    ...int,
+    ...signed,
     decode: (data) => (data.length < 4 ? undefined : { type: name, [field]: view(data).getUint32(0, LITTLE_ENDIAN) }),
   };
 }

@@ -14,11 +14,12 @@ import type { ControlMessage } from "./types.js";
 
 export const CODECS: readonly Codec[] = [...SOCKET_CODECS, ...IP_CODECS, ...TRANSPORT_CODECS, ...ERROR_CODECS];
 
-const byLevel = new Map<number, Map<number, Codec>>();
+/** The codecs that can decode, by level and then by `cmsgType`. */
+const decoders = new Map<number, Map<number, Codec>>();
 for (const codec of CODECS) {
   if (codec.decode === undefined) continue;
-  const kinds = byLevel.get(codec.level) ?? new Map<number, Codec>();
-  byLevel.set(codec.level, kinds.set(codec.cmsgType, codec));
+  const decodersOfLevel = decoders.get(codec.level) ?? new Map<number, Codec>();
+  decoders.set(codec.level, decodersOfLevel.set(codec.cmsgType, codec));
 }
 
 /** Reads the descriptors in the data. Omits -1, which stands for a descriptor that could not be passed. */
@@ -32,7 +33,11 @@ function readDescriptors(data: Uint8Array, calls: Calls): ReceivedDescriptors {
   return new ReceivedDescriptors(fds, calls);
 }
 
-/** @param mayBeTruncated whether the kernel may have truncated the data */
+/**
+ * Decodes one message. Returns a RawControl if its kind is unknown or its data are incomplete.
+ *
+ * @param mayBeTruncated whether the kernel may have truncated the data
+ */
 function decodeOne(
   level: number,
   type: number,
@@ -47,9 +52,10 @@ function decodeOne(
     }
     if (type === SCM_PIDFD && hasDescriptor) return { type: "SCM_PIDFD", pidfd: readDescriptors(data, calls) };
   }
-  const codec = byLevel.get(level)?.get(type);
-  if (codec !== undefined && !(mayBeTruncated && data.length < (codec.fullLength ?? 0))) {
-    // Each codec returns one member of the union, but the type of `byLevel` does not express which one.
+  const codec = decoders.get(level)?.get(type);
+  const isTruncated = mayBeTruncated && data.length < (codec?.fullLength ?? 0);
+  if (codec !== undefined && !isTruncated) {
+    // Each codec returns one member of the union, but the type `Codec` does not express which one.
     const decoded = codec.decode!(data) as ControlMessage | undefined;
     if (decoded !== undefined) return decoded;
   }
@@ -69,8 +75,8 @@ export function decodeControl(
   truncated: boolean = false,
 ): ControlMessage[] {
   const messages: ControlMessage[] = [];
-  forEachMessage(bytes, length, (level, type, data, last) =>
-    messages.push(decodeOne(level, type, data, truncated && last, calls)),
+  forEachMessage(bytes, length, (level, type, data, isLast) =>
+    messages.push(decodeOne(level, type, data, truncated && isLast, calls)),
   );
   return messages;
 }

@@ -8,8 +8,8 @@ import { integer } from "../check/index.js";
 import type { Calls } from "../sys/calls.js";
 
 /**
- * The descriptors that are left to close, and the calls that close them. `HeldDescriptors` must not reference its
- * ReceivedDescriptors object, because the registry references it: the object would never be collected.
+ * The descriptors that are left to close, and the calls that close them. The FinalizationRegistry references this
+ * object. So it must not reference its ReceivedDescriptors object, which would then never be collected.
  */
 interface HeldDescriptors {
   readonly calls: Calls;
@@ -78,6 +78,7 @@ export class ReceivedDescriptors {
     const max = count === undefined ? held.fds.length : integer(count, "take descriptors", "count", 0, 0x7fff_ffff);
     const taken = held.fds.slice(0, max);
     held.fds = held.fds.slice(taken.length);
+    // After release() the environment does not close the descriptor.
     for (const fd of taken) held.calls.release(fd);
     if (held.fds.length === 0) registry.unregister(held);
     return taken;

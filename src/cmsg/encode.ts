@@ -10,8 +10,8 @@ import { CODECS } from "./decode.js";
 import { CMSG_SPACE, HEADER_SIZE, MAX_CONTROL, writeHeader } from "./layout.js";
 import type { ControlToSend, HasFileno, RawControlToSend, RightsToSend } from "./types.js";
 
-const byName = new Map<string, Codec>();
-for (const codec of CODECS) if (!byName.has(codec.name)) byName.set(codec.name, codec);
+/** The codec for each `type` of a message. Only kinds that can't be sent have two codecs of the same name. */
+const codecsByName = new Map<string, Codec>(CODECS.map((codec) => [codec.name, codec]));
 
 /** A message whose data are encoded. */
 interface EncodedMessage {
@@ -20,7 +20,7 @@ interface EncodedMessage {
   readonly data: Uint8Array;
 }
 
-/** A socket that is passed. `at` is the offset of its descriptor number in the data. */
+/** A socket that is passed. `at` is the offset of its descriptor number: in the data of a message, or in all bytes. */
 interface PassedSocket {
   readonly at: number;
   readonly socket: HasFileno;
@@ -30,12 +30,12 @@ interface PassedSocket {
 export class EncodedControl {
   readonly bytes: Uint8Array;
   /** Whether the control data contain descriptors (SCM_RIGHTS). */
-  readonly rights: boolean;
+  readonly hasDescriptors: boolean;
   readonly #sockets: readonly PassedSocket[];
 
-  constructor(bytes: Uint8Array, rights: boolean, sockets: readonly PassedSocket[]) {
+  constructor(bytes: Uint8Array, hasDescriptors: boolean, sockets: readonly PassedSocket[]) {
     this.bytes = bytes;
-    this.rights = rights;
+    this.hasDescriptors = hasDescriptors;
     this.#sockets = sockets;
   }
 
@@ -55,6 +55,8 @@ export class EncodedControl {
     return true;
   }
 }
+
+// In the functions below, `name` is the name of the message in errors: `control[0]`.
 
 /** Encodes descriptors. For each socket, appends an entry to `sockets` and leaves 0 in the place of its descriptor. */
 function encodeRights(message: RightsToSend, name: string, sockets: PassedSocket[]): EncodedMessage {
@@ -87,14 +89,14 @@ function isRaw(message: ControlToSend): message is RawControlToSend {
   return typeof type === "number" || (typeof type === "object" && type !== null && "optname" in type);
 }
 
-function encodeRaw({ level, type: kind, data }: RawControlToSend, name: string): EncodedMessage {
-  const type = typeof kind === "number" ? kind : kind.optname;
+function encodeRaw({ level, type: typeOrOption, data }: RawControlToSend, name: string): EncodedMessage {
+  const type = typeof typeOrOption === "number" ? typeOrOption : typeOrOption.optname;
   if (!isUint8Array(data)) throw new TypeError(`Cannot sendmsg: ${name}.data is ${quote(data)}, required a Uint8Array`);
   return { level: int32(level, "sendmsg", `${name}.level`), type: int32(type, "sendmsg", `${name}.type`), data };
 }
 
 function encodeTyped(message: ControlToSend, name: string): EncodedMessage {
-  const codec = byName.get(message.type as string);
+  const codec = codecsByName.get(message.type as string);
   if (codec?.encode === undefined) {
     const requirement =
       codec === undefined
@@ -115,8 +117,9 @@ export function encodeControl(messages: readonly ControlToSend[]): EncodedContro
     throw new TypeError(`Cannot sendmsg: control is ${quote(messages)}, required an array of control messages`);
   }
   const passedSockets: PassedSocket[] = [];
+  /** The number of bytes of the messages so far. */
   let total = 0;
-  let rights = false;
+  let hasDescriptors = false;
   const encodedMessages = (messages as readonly ControlToSend[]).map((message, index) => {
     const name = `control[${index}]`;
     if (typeof message !== "object" || message === null) {
@@ -124,15 +127,16 @@ export function encodeControl(messages: readonly ControlToSend[]): EncodedContro
         `Cannot sendmsg: ${name} is ${quote(message)}, required a control message such as { type: "IP_TTL", ttl: 64 }`,
       );
     }
-    const sockets: PassedSocket[] = [];
+    const socketsOfMessage: PassedSocket[] = [];
     const encoded =
       message.type === "SCM_RIGHTS"
-        ? encodeRights(message, name, sockets)
+        ? encodeRights(message, name, socketsOfMessage)
         : isRaw(message)
           ? encodeRaw(message, name)
           : encodeTyped(message, name);
-    rights ||= encoded.level === SOL_SOCKET && encoded.type === SCM_RIGHTS && encoded.data.length > 0;
-    for (const { at, socket } of sockets) passedSockets.push({ at: total + HEADER_SIZE + at, socket });
+    // A raw message can be SCM_RIGHTS too.
+    hasDescriptors ||= encoded.level === SOL_SOCKET && encoded.type === SCM_RIGHTS && encoded.data.length > 0;
+    for (const { at, socket } of socketsOfMessage) passedSockets.push({ at: total + HEADER_SIZE + at, socket });
     total += CMSG_SPACE(encoded.data.length);
     return encoded;
   });
@@ -145,5 +149,5 @@ export function encodeControl(messages: readonly ControlToSend[]): EncodedContro
     bytes.set(data, at + HEADER_SIZE);
     at += CMSG_SPACE(data.length);
   }
-  return new EncodedControl(bytes, rights, passedSockets);
+  return new EncodedControl(bytes, hasDescriptors, passedSockets);
 }

@@ -32,8 +32,9 @@ export interface ExtendedErrorMessage {
   readonly offender: Address | undefined;
 }
 
-/** Bytes of struct sock_extended_err, which the address of the offender follows. */
+/** Bytes of struct sock_extended_err. After it the kernel writes the address of the offender. */
 const SIZE = 16;
+/** Bytes of the family, with which an address begins. */
 const FAMILY_SIZE = 2;
 
 /** @param addressSize bytes of the address that the kernel writes after the error */
@@ -49,7 +50,9 @@ function extendedErrorCodec(
     cmsgType,
     fullLength: SIZE + addressSize,
     decode: (data): ExtendedErrorMessage | undefined => {
-      if (data.length < SIZE || (data.length > SIZE && data.length < SIZE + FAMILY_SIZE)) return undefined;
+      if (data.length < SIZE) return undefined;
+      // Cut off inside the family.
+      if (data.length > SIZE && data.length < SIZE + FAMILY_SIZE) return undefined;
       const input = view(data);
       const ee_errno = input.getUint32(0, LITTLE_ENDIAN);
       // If the kernel has no address, it writes only the family AF_UNSPEC.

@@ -123,8 +123,8 @@ export interface DontfragToSend {
   readonly dontfrag: boolean;
 }
 
-function addressError(value: unknown, name: string, kind: string): TypeError {
-  return new TypeError(`Cannot sendmsg: ${name} is ${quote(value)}, required a numeric ${kind} address`);
+function addressError(value: unknown, name: string, version: "IPv4" | "IPv6"): TypeError {
+  return new TypeError(`Cannot sendmsg: ${name} is ${quote(value)}, required a numeric ${version} address`);
 }
 
 function ipv4Bytes(value: unknown, name: string): Uint8Array {
@@ -180,11 +180,13 @@ const PKTINFO6: Codec = {
 /**
  * Makes the codec of a kind whose value is DSCP and ECN. The kernel delivers IP_TOS as a byte, and IPV6_TCLASS as an
  * int.
+ *
+ * @param field the member of the message with the value
  */
 function trafficClassCodec(name: "IP_TOS" | "IPV6_TCLASS", level: number, cmsgType: number, field: string): Codec {
-  const int = intCodec(name, level, cmsgType, field, [0, 255]);
+  const codec = intCodec(name, level, cmsgType, field, [0, 255]);
   return {
-    ...int,
+    ...codec,
     decode: (data): { type: string } | undefined => {
       const isByte = name === "IP_TOS" && data.length === 1;
       if (!isByte && data.length < 4) return undefined;
@@ -195,7 +197,7 @@ function trafficClassCodec(name: "IP_TOS" | "IPV6_TCLASS", level: number, cmsgTy
   };
 }
 
-/** The number is in network byte order. */
+/** The data are one number in network byte order. */
 const FLOWINFO: Codec = {
   name: "IPV6_FLOWINFO",
   level: k.IPPROTO_IPV6,

@@ -1,8 +1,8 @@
 // The layout of control data: cmsg(3). Each message is a header (length, level, type), its data, and padding.
 //
 // The length is a C size_t and counts header and data. Each message begins at a multiple of the size of a size_t.
-// Control data from the kernel are well formed, but `forEachMessage` checks each length: one that is too small or too
-// large ends the loop, as with CMSG_NXTHDR. So no byte outside the control data is read.
+// Control data from the kernel are well formed. `forEachMessage` checks each length nevertheless: a length that is too
+// small or too large ends the loop, as with CMSG_NXTHDR. So no byte outside the control data is read.
 
 import { integer } from "../check/index.js";
 import { SIZEOF_SIZE_T } from "../sys/constants.js";
@@ -57,11 +57,11 @@ export function writeHeader(bytes: Uint8Array, at: number, length: number, level
   out.setInt32(at + SIZEOF_SIZE_T + 4, type, LITTLE_ENDIAN);
 }
 
-/** Calls `visit` for each message in the first `length` bytes. `data` is a view of the bytes. */
+/** Calls `visit` for each message in the first `length` bytes. `data` is a view of `bytes`. */
 export function forEachMessage(
   bytes: Uint8Array,
   length: number,
-  visit: (level: number, type: number, data: Uint8Array, last: boolean) => void,
+  visit: (level: number, type: number, data: Uint8Array, isLast: boolean) => void,
 ): void {
   const input = view(bytes);
   const end = Math.min(length, bytes.length);
@@ -74,6 +74,7 @@ export function forEachMessage(
     const type = input.getInt32(at + SIZEOF_SIZE_T + 4, LITTLE_ENDIAN);
     const data = bytes.subarray(at + HEADER_SIZE, at + size);
     at += align(size);
-    visit(level, type, data, at + HEADER_SIZE > end);
+    const isLast = at + HEADER_SIZE > end;
+    visit(level, type, data, isLast);
   }
 }

@@ -66,16 +66,17 @@ export class Message<A extends Address = Address> extends MessageHeader<A> {
   }
 }
 
-// All calls share the buffers below. They can, because no other call runs between `tryRecvmsg` and `takeHeader`.
+// All calls share the memory below, because no other call runs between `tryRecvmsg` and `takeHeader`.
 
-/** Memory for control data. */
+/** Memory for control data of usual size. */
 const scratch = new Uint8Array(new ArrayBuffer(4096));
 /** Two 32-bit results of the call: the length of the control data, and the flags of the message. */
 const results = new Uint8Array(8);
-/** The control buffer of the latest `tryRecvmsg`. */
+/** The memory for the control data of the latest `tryRecvmsg`; null if it had none. */
 let control: Uint8Array | null = null;
 
-function controlBuffer(size: number): Uint8Array | null {
+/** Memory of `size` bytes; null for 0. A call with the same size as the latest call uses the same view again. */
+function controlMemory(size: number): Uint8Array | null {
   if (size === 0) return null;
   if (control !== null && control.length === size) return control;
   return size <= scratch.length ? scratch.subarray(0, size) : new Uint8Array(size);
@@ -85,6 +86,7 @@ function controlBuffer(size: number): Uint8Array | null {
  * Calls recvmsg(2) once. If it succeeds, the caller must call {@link takeHeader} before the next `tryRecvmsg`: received
  * descriptors would leak otherwise.
  *
+ * @param controlSize the maximum number of bytes of control data
  * @returns the length of the message, or -errno
  */
 export function tryRecvmsg(
@@ -94,12 +96,13 @@ export function tryRecvmsg(
   flags: number,
   controlSize: number,
 ): number {
-  control = controlBuffer(controlSize);
+  control = controlMemory(controlSize);
   return calls.recvmsg(fd, views, flags, addressBuffer, control, results);
 }
 
 /**
- * The header of the message that the latest {@link tryRecvmsg} received.
+ * Returns the header of the message that the latest {@link tryRecvmsg} received. The header owns the descriptors of the
+ * message.
  *
  * @param length the result of `tryRecvmsg`
  * @param size number of bytes of the views
@@ -110,9 +113,8 @@ export function takeHeader(calls: Calls, length: number, size: number): MessageH
   // The addon passes MSG_CMSG_CLOEXEC with every call, and the kernel returns it with the flags of the message.
   const flags = input.getUint32(4, LITTLE_ENDIAN) & ~MSG_CMSG_CLOEXEC;
   const address = addressLength() === 0 ? undefined : decodeAddressBuffer();
+  const isTruncated = (flags & MSG_CTRUNC) !== 0;
   const messages =
-    control === null || controlLength === 0
-      ? []
-      : decodeControl(control, controlLength, calls, (flags & MSG_CTRUNC) !== 0);
+    control === null || controlLength === 0 ? [] : decodeControl(control, controlLength, calls, isTruncated);
   return new MessageHeader(Math.min(length, size), length, address, flags, messages);
 }

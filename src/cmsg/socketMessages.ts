@@ -67,47 +67,39 @@ export interface TxtimeToSend {
   readonly txtime: bigint;
 }
 
-/** The types in the new layout, whose times have 64 bits on every platform. */
+/** The types in the new layout. */
 const NEW_TIMES: ReadonlySet<number> = new Set([k.SO_TIMESTAMP_NEW, k.SO_TIMESTAMPNS_NEW, k.SO_TIMESTAMPING_NEW]);
 
 /**
- * Whether the two numbers of a time have 64 bits each. They are C longs in the old layout, and have 64 bits in the new.
+ * Whether the two numbers of a time have 64 bits each. In the old layout they are C longs. In the new layout they have
+ * 64 bits on every platform.
  */
 function has64Bits(cmsgType: number): boolean {
   return k.SIZEOF_SIZE_T === 8 || NEW_TIMES.has(cmsgType);
 }
 
-/** Reads two numbers of 32 or 64 bits each. */
+/** Reads the two numbers of a time, which have 32 or 64 bits each. */
 function timePair(data: Uint8Array, at: number, is64: boolean): [number, number] {
   const input = view(data);
   if (!is64) return [input.getInt32(at, LITTLE_ENDIAN), input.getInt32(at + 4, LITTLE_ENDIAN)];
   return [Number(input.getBigInt64(at, LITTLE_ENDIAN)), Number(input.getBigInt64(at + 8, LITTLE_ENDIAN))];
 }
 
-function timestampCodec(cmsgType: number): Codec {
+/** Makes the codec of a time stamp. Its second number is microseconds (`tv_usec`) or nanoseconds (`tv_nsec`). */
+function timestampCodec(
+  name: "SO_TIMESTAMP" | "SO_TIMESTAMPNS",
+  cmsgType: number,
+  fraction: "tv_usec" | "tv_nsec",
+): Codec {
   const is64 = has64Bits(cmsgType);
   return {
-    name: "SO_TIMESTAMP",
+    name,
     level: k.SOL_SOCKET,
     cmsgType,
-    decode: (data): TimestampMessage | undefined => {
+    decode: (data) => {
       if (data.length < (is64 ? 16 : 8)) return undefined;
-      const [tv_sec, tv_usec] = timePair(data, 0, is64);
-      return { type: "SO_TIMESTAMP", tv_sec, tv_usec };
-    },
-  };
-}
-
-function timestampNsCodec(cmsgType: number): Codec {
-  const is64 = has64Bits(cmsgType);
-  return {
-    name: "SO_TIMESTAMPNS",
-    level: k.SOL_SOCKET,
-    cmsgType,
-    decode: (data): TimestampNsMessage | undefined => {
-      if (data.length < (is64 ? 16 : 8)) return undefined;
-      const [tv_sec, tv_nsec] = timePair(data, 0, is64);
-      return { type: "SO_TIMESTAMPNS", tv_sec, tv_nsec };
+      const [tv_sec, number] = timePair(data, 0, is64);
+      return { type: name, tv_sec, [fraction]: number };
     },
   };
 }
@@ -171,13 +163,13 @@ const TXTIME: Codec = {
 
 export const SOCKET_CODECS: readonly Codec[] = [
   CREDENTIALS,
-  timestampCodec(k.SO_TIMESTAMP),
-  timestampCodec(k.SO_TIMESTAMP_NEW),
-  timestampNsCodec(k.SO_TIMESTAMPNS),
-  timestampNsCodec(k.SO_TIMESTAMPNS_NEW),
-  uintCodec("SO_MARK", k.SOL_SOCKET, k.SO_MARK, "mark", true),
+  timestampCodec("SO_TIMESTAMP", k.SO_TIMESTAMP, "tv_usec"),
+  timestampCodec("SO_TIMESTAMP", k.SO_TIMESTAMP_NEW, "tv_usec"),
+  timestampCodec("SO_TIMESTAMPNS", k.SO_TIMESTAMPNS, "tv_nsec"),
+  timestampCodec("SO_TIMESTAMPNS", k.SO_TIMESTAMPNS_NEW, "tv_nsec"),
+  uintCodec("SO_MARK", k.SOL_SOCKET, k.SO_MARK, "mark", "send"),
   timestampingCodec(k.SO_TIMESTAMPING),
   timestampingCodec(k.SO_TIMESTAMPING_NEW),
-  uintCodec("SO_RXQ_OVFL", k.SOL_SOCKET, k.SO_RXQ_OVFL, "dropped", false),
+  uintCodec("SO_RXQ_OVFL", k.SOL_SOCKET, k.SO_RXQ_OVFL, "dropped", "receive only"),
   TXTIME,
 ];

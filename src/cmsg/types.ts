@@ -31,8 +31,8 @@ import type {
 import type { GroMessage, InqMessage, SegmentToSend } from "./transportMessages.js";
 
 /**
- * Descriptors that another process passed: SCM_RIGHTS of unix(7). Disposing of the message closes those that were not
- * taken.
+ * Descriptors that another process passed: SCM_RIGHTS of unix(7). Disposing of the message closes the descriptors that
+ * were not taken.
  */
 export interface RightsMessage {
   readonly type: "SCM_RIGHTS";
@@ -51,7 +51,7 @@ export interface PidfdMessage {
 /** An object with a descriptor, such as every socket of this package. */
 export interface HasFileno {
   fileno(): number;
-  /** Bytes that a stream has read ahead from the descriptor. While this is above 0, the descriptor can't be passed. */
+  /** Bytes that a stream has read ahead from the descriptor. Above 0, the descriptor can't be passed. */
   readonly buffered?: number;
 }
 
@@ -103,9 +103,7 @@ export type ControlMessage =
   | InqMessage
   | RawControl;
 
-/**
- * A control message to send. `type` is its kind. For any other kind use {@link RawControlToSend}.
- */
+/** A control message to send. `type` is its kind. For any other kind use {@link RawControlToSend}. */
 export type ControlToSend =
   | RightsToSend
   | CredentialsToSend

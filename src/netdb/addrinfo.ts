@@ -132,6 +132,7 @@ function serviceText(service: unknown, action: string): string | null {
   if (typeof service === "number") return String(integer(service, action, "service", 0, 65535));
   const text = checkPlainText(service, action, "service");
   if (!/^[\s+-]*[0-9]+$/.test(text)) return text;
+  // The C library would accept a sign or spaces before a number.
   if (!/^[0-9]+$/.test(text)) {
     throw new TypeError(
       `Cannot ${action}: service is ${quote(text)}, required a number without sign and spaces, or a name`,
@@ -155,6 +156,7 @@ export function* nameinfoLookup(
   return [host, service];
 }
 
+/** Returns an address without a host name. The zone of an IPv6 address may be the name of an interface. */
 function numericAddress(table: Calls, value: AddressLike): Address {
   const address = toAddress(value);
   if (!(address instanceof HostPort)) return address;

@@ -18,15 +18,20 @@ export interface LookupOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Runs a lookup on threads of the resolver, with the timeout and the signal of `opts`. */
+/**
+ * Runs a lookup on threads of the resolver, with the timeout and the signal of `opts`.
+ *
+ * @param host for the error of the timeout
+ * @param knownNames the names that `opts` may have
+ */
 export async function awaitLookup<T>(
   lookup: Lookup<T>,
   opts: LookupOptions | undefined,
   syscall: string,
   host?: string | null,
-  known: readonly string[] = WAIT_NAMES,
+  knownNames: readonly string[] = WAIT_NAMES,
 ): Promise<T> {
-  checkOptions(opts, syscall, known);
+  checkOptions(opts, syscall, knownNames);
   const timeout = milliseconds(opts?.timeout, syscall);
   const signal = abortSignal(opts?.signal, syscall);
   signal?.throwIfAborted();

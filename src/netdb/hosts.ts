@@ -126,10 +126,12 @@ export function* qualifiedNameLookup(table: Calls, name: string): Lookup<string>
   }
 }
 
+/** The lookup of the first address of a host. With `AF_UNSPEC` the address may have either family. */
 function* firstAddress(table: Calls, host: string, family: number): Lookup<Address> {
   if (host === "<broadcast>") return new InetAddress("255.255.255.255", 0);
   const [first] = yield* resultOf(addrinfoQuery(table, host, null, family, SOCK_STREAM, 0, 0));
-  return decodeAddress(first![3]);
+  const [, , , sockaddr] = first!;
+  return decodeAddress(sockaddr);
 }
 
 function toEntry([name, aliases, addresses]: RawEntry, family: number): HostEntry {

@@ -23,14 +23,14 @@ import { checkPlainText } from "./textArguments.js";
  * ```
  */
 export function inet_pton(family: number, text: string): Buffer {
-  const inet6 = isInet6(family, "inet_pton");
+  const isIPv6 = isInet6(family, "inet_pton");
   if (typeof text !== "string") throw new TypeError(`Cannot inet_pton: text is ${quote(text)}, required a string`);
-  const parsed = inet6 ? parseIPv6(text) : undefined;
-  const bytes = inet6 ? (parsed?.zone === undefined ? parsed?.bytes : undefined) : parseIPv4(text);
+  const parsed = isIPv6 ? parseIPv6(text) : undefined;
+  const bytes = isIPv6 ? (parsed?.zone === undefined ? parsed?.bytes : undefined) : parseIPv4(text);
   if (bytes === undefined) {
     throw new TypeError(
       `Cannot inet_pton: text is ${quote(text)}, ` +
-        `required ${inet6 ? "an IPv6 address without a zone" : "four decimal numbers from 0 to 255 with dots between"}`,
+        `required ${isIPv6 ? "an IPv6 address without a zone" : "four decimal numbers from 0 to 255 with dots between"}`,
     );
   }
   return Buffer.from(bytes.buffer);
@@ -52,8 +52,8 @@ export function inet_pton(family: number, text: string): Buffer {
  * ```
  */
 export function inet_ntop(family: number, bytes: Uint8Array): string {
-  const inet6 = isInet6(family, "inet_ntop");
-  return formatAddressBytes(family, checkLength(bytes, inet6 ? 16 : 4, "inet_ntop"));
+  const size = isInet6(family, "inet_ntop") ? 16 : 4;
+  return formatAddressBytes(family, checkLength(bytes, size, "inet_ntop"));
 }
 
 /**
@@ -104,6 +104,7 @@ export function formatAddressBytes(family: number, bytes: Uint8Array): string {
   return family === AF_INET ? formatIPv4(bytes) : formatIPv6(bytes);
 }
 
+/** Whether `family` is `AF_INET6`. Throws unless it is `AF_INET` or `AF_INET6`. */
 function isInet6(family: unknown, action: string): boolean {
   const number = int32(family, action, "family");
   if (number !== AF_INET && number !== AF_INET6) throw socketError(EAFNOSUPPORT, action);

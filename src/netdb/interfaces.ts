@@ -19,6 +19,7 @@ import { checkPlainText } from "./textArguments.js";
  * ```
  */
 export function if_nameindex(): [index: number, name: string][] {
+  // An index and a name for each interface, one after the other.
   const flat = calls.if_nameindex();
   if (typeof flat === "number") throw socketError(flat, "if_nameindex");
   return Array.from({ length: flat.length / 2 }, (_, i) => [flat[2 * i] as number, flat[2 * i + 1] as string]);

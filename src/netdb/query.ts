@@ -30,6 +30,7 @@ import {
 import { socketError } from "../sys/errno.js";
 import { addressDetails, decodeAddress } from "../sys/sockaddr.js";
 
+/** The names of the codes that getaddrinfo(3) and similar calls return. */
 const eaiNames: ReadonlyMap<number, string> = new Map([
   [EAI_ADDRFAMILY, "EAI_ADDRFAMILY"],
   [EAI_AGAIN, "EAI_AGAIN"],
@@ -44,7 +45,7 @@ const eaiNames: ReadonlyMap<number, string> = new Map([
   [EAI_SOCKTYPE, "EAI_SOCKTYPE"],
 ]);
 
-/** The error for a status of the resolver: an EAI_ code, or the errno of EAI_SYSTEM. */
+/** The error for a status of the resolver: an EAI_ code, or for EAI_SYSTEM the (positive) errno. */
 export function resolverError(query: ResolverQuery<unknown>, status: number, errno: number): SocketError {
   const { calls, syscall, details } = query;
   if (status === EAI_SYSTEM) return socketError(-errno, syscall, details);

@@ -17,30 +17,32 @@ export interface HasFamily {
  * The address, if no lookup is necessary: for a numeric address, a path, the wildcard (`""`), or an IPv6 address whose
  * zone is the name of an interface. Undefined for a host name.
  */
-export function resolveNow(calls: Calls, target: Address | HostPort, socket: HasFamily): Address | undefined {
-  if (!(target instanceof HostPort)) return target;
-  if (target.host === "") {
-    if (socket.family === AF_INET6) return new Inet6Address("::", target.port, target.flowinfo, target.scopeid);
-    return new InetAddress("0.0.0.0", target.port);
+export function resolveNow(calls: Calls, address: Address | HostPort, socket: HasFamily): Address | undefined {
+  if (!(address instanceof HostPort)) return address;
+  const { flowinfo, host, port, scopeid, zone } = address;
+  if (host === "") {
+    return socket.family === AF_INET6
+      ? new Inet6Address("::", port, flowinfo, scopeid)
+      : new InetAddress("0.0.0.0", port);
   }
-  if (target.zone !== undefined && parseIPv6(target.host) !== undefined) {
-    const index = indexOfName(calls, target.zone);
-    return new Inet6Address(target.host, target.port, target.flowinfo, index);
+  if (zone !== undefined && parseIPv6(host) !== undefined) {
+    return new Inet6Address(host, port, flowinfo, indexOfName(calls, zone));
   }
   return undefined;
 }
 
-/** All addresses of a host, with the port and the scope of `target`. With `AF_UNSPEC` it returns both families. */
-export function* resolveAll(calls: Calls, target: HostPort, family: number): Lookup<Address[]> {
+/** The lookup of all addresses of a host, with the port and the scope of `hostPort`. `AF_UNSPEC`: of both families. */
+export function* resolveAll(calls: Calls, hostPort: HostPort, family: number): Lookup<Address[]> {
+  const { flowinfo, host, port } = hostPort;
   // The query has no service, because the C library has no services for raw sockets. It requests one socket type, so
   // that the C library returns each address once. That type is SOCK_STREAM, because the C library does not support
   // every type and protocol that a socket can have.
-  const entries = yield* resultOf(addrinfoQuery(calls, target.host, null, family, SOCK_STREAM, 0, 0));
+  const entries = yield* resultOf(addrinfoQuery(calls, host, null, family, SOCK_STREAM, 0, 0));
   return entries.map(([, , , bytes]) => {
     const address = decodeAddress(bytes);
-    if (address instanceof InetAddress) return new InetAddress(address.host, target.port);
+    if (address instanceof InetAddress) return new InetAddress(address.host, port);
     if (!(address instanceof Inet6Address)) return address;
-    const scopeid = target.scopeid === 0 ? address.scopeid : target.scopeid;
-    return new Inet6Address(address.host, target.port, target.flowinfo, scopeid);
+    const scopeid = hostPort.scopeid === 0 ? address.scopeid : hostPort.scopeid;
+    return new Inet6Address(address.host, port, flowinfo, scopeid);
   });
 }

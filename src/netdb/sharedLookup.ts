@@ -1,9 +1,10 @@
-// Queries on threads of the resolver. Equal queries share one lookup: in this file, one call of the C library.
+// Makes queries on threads of the resolver. In this file, as in native code, a lookup is one call of the C library for
+// one or more equal queries.
 //
 // A lookup occupies a thread until the C library returns. That takes many seconds when a DNS server does not answer. So
 // queries that are equal and pending at the same time share one lookup. When all callers have cancelled, the lookup is
-// removed from the queue of native/lookup_threads.c. If it runs already, it runs to its end, and its thread no longer
-// counts against the limit of threads.
+// removed from the queue of native/lookup_threads.c. A lookup that runs already runs to its end, and its thread no
+// longer counts against the limit of threads.
 
 import { addPendingSource, type Description, type ListedCall, registry } from "../registry/index.js";
 import { type Calls, calls as nativeCalls, type ResolverCallback } from "../sys/calls.js";
@@ -11,7 +12,7 @@ import { check } from "../sys/errno.js";
 import { rejection } from "../wait/rejection.js";
 import { type ResolverQuery, resolverError } from "./query.js";
 
-/** The result of a lookup that can be cancelled. After `cancel()` a pending promise never settles. */
+/** A promise of a result, and how to cancel it. After `cancel()` a pending promise never settles. */
 export interface CancellableResult<T> {
   readonly result: Promise<T>;
   readonly cancel: () => void;
@@ -20,13 +21,15 @@ export interface CancellableResult<T> {
 /** A lookup, and the callbacks that wait for its result. */
 class SharedLookup {
   readonly #calls: Calls;
+  /** All pending lookups, by the keys of their queries. */
   readonly #lookups: Map<string, SharedLookup>;
   readonly #key: string;
+  /** The first of the equal queries. */
   readonly #query: ResolverQuery<unknown>;
   /** When the lookup began, as `performance.now()`. */
   readonly #since = performance.now();
   readonly #callbacks = new Set<ResolverCallback<unknown>>();
-  /** 0 until the lookup has started. */
+  /** The number of the lookup in native code; 0 until the lookup has started. */
   #ticket = 0;
 
   constructor(lookups: Map<string, SharedLookup>, query: ResolverQuery<unknown>) {
@@ -68,7 +71,8 @@ class SharedLookup {
 
   /** Adds a callback. Returns false when the lookup was abandoned and can't be resumed. */
   join(callback: ResolverCallback<unknown>): boolean {
-    if (this.#callbacks.size === 0 && this.#ticket !== 0 && this.#calls.resumeLookup(this.#ticket) < 0) return false;
+    const isAbandoned = this.#callbacks.size === 0 && this.#ticket !== 0;
+    if (isAbandoned && this.#calls.resumeLookup(this.#ticket) < 0) return false;
     this.#callbacks.add(callback);
     return true;
   }
@@ -80,6 +84,7 @@ class SharedLookup {
     if (this.#calls.abandonLookup(this.#ticket) !== 1) this.#forget();
   }
 
+  /** From now on, equal queries and `pending()` do not find the lookup. */
   #forget(): void {
     if (this.#lookups.get(this.#key) === this) this.#lookups.delete(this.#key);
     if (registry !== undefined) registry.removeCall(this);

@@ -53,7 +53,7 @@ function controlOf(
   if (messages === undefined) return null;
   const control = encodeControl(messages);
   // unix(7): descriptors are sent only with bytes. Without bytes a stream socket sends nothing and returns success.
-  if (control.rights && total === 0 && type === SOCK_STREAM && family === AF_UNIX) {
+  if (control.hasDescriptors && total === 0 && type === SOCK_STREAM && family === AF_UNIX) {
     throw new RangeError(
       "Cannot sendmsg: data are empty, required at least one byte to pass descriptors over a stream",
     );

@@ -1,7 +1,7 @@
 // Classic BPF programs: struct sock_filter of linux/filter.h.
 //
-// The kernel takes a struct with a pointer to the instructions. The value of the option here is only the instructions.
-// The addon creates the struct, so that no pointer comes from JavaScript.
+// The kernel takes a struct with a pointer to the instructions. JavaScript passes only the instructions, and the addon
+// creates the struct, so that no pointer comes from JavaScript.
 
 import { LITTLE_ENDIAN, view } from "../sys/nativeInts.js";
 import { cannotSet, numberMember } from "./option.js";
@@ -28,7 +28,11 @@ export const MAX_PROGRAM_SIZE: number = MAX_INSTRUCTIONS * INSTRUCTION_SIZE;
 
 const MEMBERS = ["code", "jt", "jf", "k"];
 
-/** @param option the name of the option, for messages */
+/**
+ * Encodes the value of an option.
+ *
+ * @param option the name of the option, for messages
+ */
 export function encodeProgram(option: string, value: readonly BpfInstruction[]): Uint8Array {
   if (!Array.isArray(value)) {
     throw new TypeError(`${cannotSet(option, value)}, required an array of instructions { code, jt, jf, k }`);

@@ -22,20 +22,20 @@ export interface FlowLabelRequest {
   readonly linger?: number;
 }
 
-/** @param name the name of the option, for messages */
-export function encodeFlowLabel(name: string, value: FlowLabelRequest): Uint8Array {
+/** @param option the name of the option, for messages */
+export function encodeFlowLabel(option: string, value: FlowLabelRequest): Uint8Array {
   const members = ["action", "label", "destination", "share", "flags", "expires", "linger"];
-  const given = checkMembers(name, value, members);
+  const given = checkMembers(option, value, members);
   const { action, label, destination = "::", share = 0, flags = 0, expires = 0, linger = 0 } = given;
   const bytes = new Uint8Array(32);
   const out = view(bytes);
-  bytes.set(ipv6Member(name, "destination", destination));
-  // In network byte order, as in the header of a packet.
-  out.setUint32(16, numberMember(name, "label", label, 1, 0xf_ffff));
-  out.setUint8(20, numberMember(name, "action", action, 0, 0xff));
-  out.setUint8(21, numberMember(name, "share", share, 0, 0xff));
-  out.setUint16(22, numberMember(name, "flags", flags, 0, 0xffff), LITTLE_ENDIAN);
-  out.setUint16(24, numberMember(name, "expires", expires, 0, 0xffff), LITTLE_ENDIAN);
-  out.setUint16(26, numberMember(name, "linger", linger, 0, 0xffff), LITTLE_ENDIAN);
+  bytes.set(ipv6Member(option, "destination", destination));
+  // The label is in network byte order, as in the header of a packet.
+  out.setUint32(16, numberMember(option, "label", label, 1, 0xf_ffff));
+  out.setUint8(20, numberMember(option, "action", action, 0, 0xff));
+  out.setUint8(21, numberMember(option, "share", share, 0, 0xff));
+  out.setUint16(22, numberMember(option, "flags", flags, 0, 0xffff), LITTLE_ENDIAN);
+  out.setUint16(24, numberMember(option, "expires", expires, 0, 0xffff), LITTLE_ENDIAN);
+  out.setUint16(26, numberMember(option, "linger", linger, 0, 0xffff), LITTLE_ENDIAN);
   return bytes;
 }

@@ -2,7 +2,7 @@
 
 import * as k from "../sys/constants.js";
 import { LITTLE_ENDIAN, view } from "../sys/nativeInts.js";
-import { customOption, type SocketOption, numberMember } from "./option.js";
+import { cannotSet, customOption, type SocketOption, numberMember } from "./option.js";
 import { arrayMember, checkMembers } from "./memberChecks.js";
 
 /** Types of messages: either those that the socket receives (`pass`), or those that it does not (`block`). */
@@ -32,17 +32,18 @@ function filterOption(
     },
     (value) => {
       const given = checkMembers(name, value, ["pass", "block"]);
-      const pass = given["pass"] !== undefined;
-      if (pass === (given["block"] !== undefined))
-        throw new TypeError(`Cannot set ${name}: required either pass or block`);
-      const member = pass ? "pass" : "block";
-      const bytes = new Uint8Array(size).fill(pass ? 0xff : 0);
-      arrayMember(name, member, given[member]).forEach((type, index) => {
-        const number = numberMember(name, `${member}[${index}]`, type, 0, typeCount - 1);
-        const at = (number >>> 5) * 4;
+      const hasPass = given["pass"] !== undefined;
+      const hasBlock = given["block"] !== undefined;
+      if (hasPass === hasBlock) throw new TypeError(`${cannotSet(name, value)}, required either pass or block`);
+      const member = hasPass ? "pass" : "block";
+      // With `pass`, all types are blocked at first.
+      const bytes = new Uint8Array(size).fill(hasPass ? 0xff : 0);
+      arrayMember(name, member, given[member]).forEach((item, index) => {
+        const type = numberMember(name, `${member}[${index}]`, item, 0, typeCount - 1);
+        const at = (type >>> 5) * 4;
         const word = view(bytes).getUint32(at, LITTLE_ENDIAN);
-        const bit = 1 << (number & 31);
-        view(bytes).setUint32(at, pass ? word & ~bit : word | bit, LITTLE_ENDIAN);
+        const bit = 1 << (type & 31);
+        view(bytes).setUint32(at, hasPass ? word & ~bit : word | bit, LITTLE_ENDIAN);
       });
       return bytes;
     },

@@ -1,4 +1,5 @@
-// Options of the level IPPROTO_IP, ip(7). In the order of their numbers; those of the MCAST_ family are in mcast.ts.
+// Options of the level IPPROTO_IP, ip(7), in the order of their numbers. The options of the MCAST_ family are in
+// mcast.ts.
 
 import { formatIPv4, parseIPv4 } from "../addr/index.js";
 import * as k from "../sys/constants.js";
@@ -116,17 +117,18 @@ export const IP_MULTICAST_IF: SocketOption<string, MulticastInterface> = customO
   (bytes) => formatIPv4(bytes),
   (value) => {
     const name = "IP_MULTICAST_IF";
-    // The kernel itself finds the interface of an IPv4 address.
+    // struct in_addr: the kernel finds the interface that has an IPv4 address.
     const address = typeof value === "string" ? parseIPv4(value) : undefined;
     if (address !== undefined) return address;
     const isObject = typeof value === "object" && value !== null;
     const given = isObject ? checkMembers(name, value, ["interface", "address"]) : { interface: value };
     if (value === undefined) throw new TypeError(`${cannotSet(name, value)}, required an interface`);
-    const { interface: index = 0, address: host = "0.0.0.0" } = given as { interface?: unknown; address?: unknown };
+    const { interface: iface = 0, address: host = "0.0.0.0" } = given as { interface?: unknown; address?: unknown };
+    // struct ip_mreqn: the group, which the kernel ignores here, the address and the index of the interface.
     return concatenate(
       new Uint8Array(4),
       ipv4Member(name, "address", host),
-      uintBytes(interfaceMember(name, isObject ? "interface" : "value", index)),
+      uintBytes(interfaceMember(name, isObject ? "interface" : "value", iface)),
     );
   },
 );
@@ -149,42 +151,42 @@ export const IP_ADD_MEMBERSHIP: SocketOption<never, Ipv4Membership> = writeOnlyO
   "IP_ADD_MEMBERSHIP",
   L,
   k.IP_ADD_MEMBERSHIP,
-  (value) => encodeIpv4Membership("IP_ADD_MEMBERSHIP", value),
+  encodeIpv4Membership,
 );
 /** Leaves a multicast group, with all its sources. */
 export const IP_DROP_MEMBERSHIP: SocketOption<never, Ipv4Membership> = writeOnlyOption(
   "IP_DROP_MEMBERSHIP",
   L,
   k.IP_DROP_MEMBERSHIP,
-  (value) => encodeIpv4Membership("IP_DROP_MEMBERSHIP", value),
+  encodeIpv4Membership,
 );
 /** Unblocks a source of a group. `EADDRNOTAVAIL` if the source was not blocked. */
 export const IP_UNBLOCK_SOURCE: SocketOption<never, Ipv4Source> = writeOnlyOption(
   "IP_UNBLOCK_SOURCE",
   L,
   k.IP_UNBLOCK_SOURCE,
-  (value) => encodeIpv4Source("IP_UNBLOCK_SOURCE", value),
+  encodeIpv4Source,
 );
 /** Blocks one source of a group that the socket has joined. */
 export const IP_BLOCK_SOURCE: SocketOption<never, Ipv4Source> = writeOnlyOption(
   "IP_BLOCK_SOURCE",
   L,
   k.IP_BLOCK_SOURCE,
-  (value) => encodeIpv4Source("IP_BLOCK_SOURCE", value),
+  encodeIpv4Source,
 );
 /** Joins a multicast group for this source only, or adds the source to those that the socket has joined. */
 export const IP_ADD_SOURCE_MEMBERSHIP: SocketOption<never, Ipv4Source> = writeOnlyOption(
   "IP_ADD_SOURCE_MEMBERSHIP",
   L,
   k.IP_ADD_SOURCE_MEMBERSHIP,
-  (value) => encodeIpv4Source("IP_ADD_SOURCE_MEMBERSHIP", value),
+  encodeIpv4Source,
 );
 /** Removes a source of a group. Removing the last source leaves the group. */
 export const IP_DROP_SOURCE_MEMBERSHIP: SocketOption<never, Ipv4Source> = writeOnlyOption(
   "IP_DROP_SOURCE_MEMBERSHIP",
   L,
   k.IP_DROP_SOURCE_MEMBERSHIP,
-  (value) => encodeIpv4Source("IP_DROP_SOURCE_MEMBERSHIP", value),
+  encodeIpv4Source,
 );
 /** Sets all sources of a group at once (RFC 3376). To read them: `getsockopt(IP_MSFILTER.of(group, address))`. */
 export const IP_MSFILTER: Ipv4SourceFilterOption = ipv4SourceFilterOption("IP_MSFILTER", L, k.IP_MSFILTER);
@@ -224,9 +226,7 @@ export const IP_PROTOCOL: SocketOption<number, never> = withoutSet(intOption("IP
 /** The lowest and the highest port. */
 export type PortRange = readonly [low: number, high: number];
 
-/**
- * IP_UNICAST_IF or IPV6_UNICAST_IF. Their value is in network byte order, that of all other options in host byte order.
- */
+/** Makes IP_UNICAST_IF or IPV6_UNICAST_IF. The value of these two options is in network byte order. */
 export function unicastInterface(name: string, level: number, optname: number): SocketOption<number, NetworkInterface> {
   return customOption<number, NetworkInterface>(
     name,

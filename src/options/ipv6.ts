@@ -1,5 +1,5 @@
-// Options of the level IPPROTO_IPV6, ipv6(7) and RFC 3542. In the order of their numbers; those of the MCAST_ family
-// are in mcast.ts.
+// Options of the level IPPROTO_IPV6, ipv6(7) and RFC 3542, in the order of their numbers. The options of the MCAST_
+// family are in mcast.ts.
 
 import { formatIPv6 } from "../addr/index.js";
 import * as k from "../sys/constants.js";
@@ -70,7 +70,7 @@ export const IPV6_ADD_MEMBERSHIP: SocketOption<never, Ipv6Membership> = writeOnl
   "IPV6_ADD_MEMBERSHIP",
   L,
   k.IPV6_ADD_MEMBERSHIP,
-  (value) => encodeIpv6Membership("IPV6_ADD_MEMBERSHIP", value),
+  encodeIpv6Membership,
 );
 /** The name of IPV6_ADD_MEMBERSHIP in RFC 3493. */
 export const IPV6_JOIN_GROUP: SocketOption<never, Ipv6Membership> = IPV6_ADD_MEMBERSHIP;
@@ -79,7 +79,7 @@ export const IPV6_DROP_MEMBERSHIP: SocketOption<never, Ipv6Membership> = writeOn
   "IPV6_DROP_MEMBERSHIP",
   L,
   k.IPV6_DROP_MEMBERSHIP,
-  (value) => encodeIpv6Membership("IPV6_DROP_MEMBERSHIP", value),
+  encodeIpv6Membership,
 );
 /** The name of IPV6_DROP_MEMBERSHIP in RFC 3493. */
 export const IPV6_LEAVE_GROUP: SocketOption<never, Ipv6Membership> = IPV6_DROP_MEMBERSHIP;
@@ -107,14 +107,14 @@ export const IPV6_JOIN_ANYCAST: SocketOption<never, Ipv6Anycast> = writeOnlyOpti
   "IPV6_JOIN_ANYCAST",
   L,
   k.IPV6_JOIN_ANYCAST,
-  (value) => encodeIpv6Anycast("IPV6_JOIN_ANYCAST", value),
+  encodeIpv6Anycast,
 );
 /** Leaves an anycast address. */
 export const IPV6_LEAVE_ANYCAST: SocketOption<never, Ipv6Anycast> = writeOnlyOption(
   "IPV6_LEAVE_ANYCAST",
   L,
   k.IPV6_LEAVE_ANYCAST,
-  (value) => encodeIpv6Anycast("IPV6_LEAVE_ANYCAST", value),
+  encodeIpv6Anycast,
 );
 /** Whether a socket that is bound to the wildcard receives from groups that only other sockets have joined. */
 export const IPV6_MULTICAST_ALL: SocketOption<boolean, boolean> = booleanOption(
@@ -140,7 +140,7 @@ export const IPV6_FLOWLABEL_MGR: SocketOption<never, FlowLabelRequest> = writeOn
   "IPV6_FLOWLABEL_MGR",
   L,
   k.IPV6_FLOWLABEL_MGR,
-  (value) => encodeFlowLabel("IPV6_FLOWLABEL_MGR", value),
+  encodeFlowLabel,
 );
 /** Whether packets are sent with the `flowinfo` of the destination address. */
 export const IPV6_FLOWINFO_SEND: SocketOption<boolean, boolean> = booleanOption(
@@ -169,12 +169,9 @@ export const IPV6_PKTINFO: SocketOption<never, Ipv6PacketInfo> = writeOnlyOption
   "IPV6_PKTINFO",
   L,
   k.IPV6_PKTINFO,
-  (value) => {
-    const { address = "::", interface: index = 0 } = checkMembers("IPV6_PKTINFO", value, ["address", "interface"]);
-    return concatenate(
-      ipv6Member("IPV6_PKTINFO", "address", address),
-      uintBytes(interfaceMember("IPV6_PKTINFO", "interface", index)),
-    );
+  (option, value) => {
+    const { address = "::", interface: iface = 0 } = checkMembers(option, value, ["address", "interface"]);
+    return concatenate(ipv6Member(option, "address", address), uintBytes(interfaceMember(option, "interface", iface)));
   },
 );
 /** Delivers the hop limit of each packet. */

@@ -1,5 +1,5 @@
-// The multicast options of RFC 3678 for both IPv4 and IPv6. They have the same numbers in both levels. The family of
-// the group determines the level.
+// The multicast options of RFC 3678 for both IPv4 and IPv6. Each option has the same number in the levels IPPROTO_IP
+// and IPPROTO_IPV6. The family of the group determines the level.
 
 import * as k from "../sys/constants.js";
 import {
@@ -17,37 +17,37 @@ import type { SocketOption } from "./option.js";
 export const MCAST_JOIN_GROUP: SocketOption<never, GroupMembership> = groupOption(
   "MCAST_JOIN_GROUP",
   k.MCAST_JOIN_GROUP,
-  (value) => encodeGroupMembership("MCAST_JOIN_GROUP", value),
+  encodeGroupMembership,
 );
 /** Blocks one source of a group that the socket has joined. */
 export const MCAST_BLOCK_SOURCE: SocketOption<never, GroupSource> = groupOption(
   "MCAST_BLOCK_SOURCE",
   k.MCAST_BLOCK_SOURCE,
-  (value) => encodeGroupSource("MCAST_BLOCK_SOURCE", value),
+  encodeGroupSource,
 );
 /** Unblocks a source of a group. `EADDRNOTAVAIL` if the source was not blocked. */
 export const MCAST_UNBLOCK_SOURCE: SocketOption<never, GroupSource> = groupOption(
   "MCAST_UNBLOCK_SOURCE",
   k.MCAST_UNBLOCK_SOURCE,
-  (value) => encodeGroupSource("MCAST_UNBLOCK_SOURCE", value),
+  encodeGroupSource,
 );
 /** Leaves a multicast group, with all its sources. */
 export const MCAST_LEAVE_GROUP: SocketOption<never, GroupMembership> = groupOption(
   "MCAST_LEAVE_GROUP",
   k.MCAST_LEAVE_GROUP,
-  (value) => encodeGroupMembership("MCAST_LEAVE_GROUP", value),
+  encodeGroupMembership,
 );
 /** Joins a multicast group for this source only, or adds the source to those that the socket has joined. */
 export const MCAST_JOIN_SOURCE_GROUP: SocketOption<never, GroupSource> = groupOption(
   "MCAST_JOIN_SOURCE_GROUP",
   k.MCAST_JOIN_SOURCE_GROUP,
-  (value) => encodeGroupSource("MCAST_JOIN_SOURCE_GROUP", value),
+  encodeGroupSource,
 );
 /** Removes a source of a group. Removing the last source leaves the group. */
 export const MCAST_LEAVE_SOURCE_GROUP: SocketOption<never, GroupSource> = groupOption(
   "MCAST_LEAVE_SOURCE_GROUP",
   k.MCAST_LEAVE_SOURCE_GROUP,
-  (value) => encodeGroupSource("MCAST_LEAVE_SOURCE_GROUP", value),
+  encodeGroupSource,
 );
 /** Sets all sources of a group at once. To read the sources: `getsockopt(MCAST_MSFILTER.of(group, interface))`. */
 export const MCAST_MSFILTER: GroupSourceFilterOption = groupSourceFilterOption("MCAST_MSFILTER", k.MCAST_MSFILTER);

@@ -92,16 +92,17 @@ export interface GroupSourceFilter extends GroupMembership {
   readonly sources: readonly string[];
 }
 
+/** Any interface. */
 const ANY = "0.0.0.0";
 
-// The functions below encode the value of the option with the name `option`, which is for messages.
+// The functions below encode or decode the value of an option. `option` is its name, for messages.
 
 export function encodeIpv4Membership(option: string, value: Ipv4Membership): Uint8Array {
-  const { group, interface: index = 0, address = ANY } = checkMembers(option, value, ["group", "interface", "address"]);
+  const { group, interface: iface = 0, address = ANY } = checkMembers(option, value, ["group", "interface", "address"]);
   return concatenate(
     ipv4Member(option, "group", group),
     ipv4Member(option, "address", address),
-    uintBytes(interfaceMember(option, "interface", index)),
+    uintBytes(interfaceMember(option, "interface", iface)),
   );
 }
 
@@ -115,7 +116,7 @@ export function encodeIpv4Source(option: string, value: Ipv4Source): Uint8Array 
 }
 
 /** Encodes the mode of a filter. The two modes are adjacent numbers, so a range check is enough. */
-function filterMode(option: string, value: unknown): Uint8Array {
+function encodeMode(option: string, value: unknown): Uint8Array {
   return uintBytes(
     numberMember(option, "mode", value, Math.min(MCAST_EXCLUDE, MCAST_INCLUDE), Math.max(MCAST_EXCLUDE, MCAST_INCLUDE)),
   );
@@ -130,7 +131,7 @@ function encodeIpv4Filter(option: string, value: Ipv4SourceFilter): Uint8Array {
   return concatenate(
     ipv4Member(option, "group", group),
     ipv4Member(option, "address", address),
-    filterMode(option, mode),
+    encodeMode(option, mode),
     uintBytes(list.length),
     ...list.map((source, index) => ipv4Member(option, `sources[${index}]`, source)),
   );
@@ -162,7 +163,7 @@ export interface Ipv4SourceFilterOption extends SocketOption<never, Ipv4SourceFi
 
 export function ipv4SourceFilterOption(name: string, level: number, optname: number): Ipv4SourceFilterOption {
   return {
-    ...writeOnlyOption<Ipv4SourceFilter>(name, level, optname, (value) => encodeIpv4Filter(name, value)),
+    ...writeOnlyOption(name, level, optname, encodeIpv4Filter),
     of: (group, address = ANY) => ({
       ...readOnlyOption(name, level, optname, IPV4_FILTER_SIZE + 4 * MAX_SOURCES, decodeIpv4Filter),
       query: concatenate(
@@ -177,16 +178,16 @@ export function ipv4SourceFilterOption(name: string, level: number, optname: num
 }
 
 export function encodeIpv6Membership(option: string, value: Ipv6Membership): Uint8Array {
-  const { group, interface: index = 0 } = checkMembers(option, value, ["group", "interface"]);
-  return concatenate(ipv6Member(option, "group", group), uintBytes(interfaceMember(option, "interface", index)));
+  const { group, interface: iface = 0 } = checkMembers(option, value, ["group", "interface"]);
+  return concatenate(ipv6Member(option, "group", group), uintBytes(interfaceMember(option, "interface", iface)));
 }
 
 export function encodeIpv6Anycast(option: string, value: Ipv6Anycast): Uint8Array {
-  const { address, interface: index = 0 } = checkMembers(option, value, ["address", "interface"]);
-  return concatenate(ipv6Member(option, "address", address), uintBytes(interfaceMember(option, "interface", index)));
+  const { address, interface: iface = 0 } = checkMembers(option, value, ["address", "interface"]);
+  return concatenate(ipv6Member(option, "address", address), uintBytes(interfaceMember(option, "interface", iface)));
 }
 
-/** Offset of the sockaddr_storage of the group. It follows the 32 bits of the interface, aligned as a C long. */
+/** Offset of the group's sockaddr_storage. It comes after the 32 bits of the interface, and is aligned as a C long. */
 const GROUP_OFFSET = SIZEOF_SIZE_T;
 
 /** The level for the family of the group in a struct. */
@@ -194,53 +195,55 @@ function levelOfGroup(bytes: Uint8Array): number {
   return isIPv6Storage(bytes, GROUP_OFFSET) ? IPPROTO_IPV6 : IPPROTO_IP;
 }
 
-/** The first members of all group structs: interface, padding, group. */
+/** Encodes the first members of all group structs: the index of the interface, padding, the group. */
 function groupStart(
   option: string,
   group: unknown,
-  index: unknown,
-): [index: Uint8Array, padding: Uint8Array, group: Uint8Array] {
+  iface: unknown,
+): [index: Uint8Array, padding: Uint8Array, groupStorage: Uint8Array] {
   const storage = storageMember(option, "group", group);
-  return [uintBytes(interfaceMember(option, "interface", index)), new Uint8Array(GROUP_OFFSET - 4), storage];
+  return [uintBytes(interfaceMember(option, "interface", iface)), new Uint8Array(GROUP_OFFSET - 4), storage];
 }
 
-/** The sockaddr_storage of a source, which must have the family of the group. */
-function sourceStorage(option: string, member: string, group: Uint8Array, value: unknown): Uint8Array {
+/** The sockaddr_storage of a source. The source must have the family of the group. */
+function sourceStorage(option: string, member: string, groupStorage: Uint8Array, value: unknown): Uint8Array {
   const storage = storageMember(option, member, value);
-  if (isIPv6Storage(storage, 0) !== isIPv6Storage(group, 0)) {
+  if (isIPv6Storage(storage, 0) !== isIPv6Storage(groupStorage, 0)) {
     throw new TypeError(
       `Cannot set ${option}: ${member} is ${quote(value)}, ` +
-        `required an address of the same family as group, which is ${quote(storageHost(group, 0))}`,
+        `required an address of the same family as group, which is ${quote(storageHost(groupStorage, 0))}`,
     );
   }
   return storage;
 }
 
 export function encodeGroupMembership(option: string, value: GroupMembership): Uint8Array {
-  const { group, interface: index = 0 } = checkMembers(option, value, ["group", "interface"]);
-  return concatenate(...groupStart(option, group, index));
+  const { group, interface: iface = 0 } = checkMembers(option, value, ["group", "interface"]);
+  return concatenate(...groupStart(option, group, iface));
 }
 
 export function encodeGroupSource(option: string, value: GroupSource): Uint8Array {
-  const { group, interface: index = 0, source } = checkMembers(option, value, ["group", "interface", "source"]);
-  const start = groupStart(option, group, index);
-  return concatenate(...start, sourceStorage(option, "source", start[2], source));
+  const { group, interface: iface = 0, source } = checkMembers(option, value, ["group", "interface", "source"]);
+  const start = groupStart(option, group, iface);
+  const [, , groupStorage] = start;
+  return concatenate(...start, sourceStorage(option, "source", groupStorage, source));
 }
 
-// Offsets in struct group_filter.
+// Offsets in struct group_filter. After the mode come 32 bits with the number of sources.
 const FILTER_MODE = GROUP_OFFSET + STORAGE_SIZE;
 const FILTER_SOURCES = FILTER_MODE + 8;
 
 function encodeGroupFilter(option: string, value: GroupSourceFilter): Uint8Array {
   const members = ["group", "interface", "mode", "sources"];
-  const { group, interface: index = 0, mode, sources } = checkMembers(option, value, members);
-  const start = groupStart(option, group, index);
+  const { group, interface: iface = 0, mode, sources } = checkMembers(option, value, members);
+  const start = groupStart(option, group, iface);
+  const [, , groupStorage] = start;
   const list = arrayMember(option, "sources", sources);
   return concatenate(
     ...start,
-    filterMode(option, mode),
+    encodeMode(option, mode),
     uintBytes(list.length),
-    ...list.map((source, i) => sourceStorage(option, `sources[${i}]`, start[2], source)),
+    ...list.map((source, i) => sourceStorage(option, `sources[${i}]`, groupStorage, source)),
   );
 }
 
@@ -269,9 +272,10 @@ export interface GroupSourceFilterOption extends SocketOption<never, GroupSource
 
 export function groupSourceFilterOption(name: string, optname: number): GroupSourceFilterOption {
   return {
-    ...groupOption<GroupSourceFilter>(name, optname, (value) => encodeGroupFilter(name, value)),
-    of: (group, index = 0) => {
-      const query = concatenate(...groupStart(name, group, index), uintBytes(0), uintBytes(MAX_SOURCES));
+    ...groupOption(name, optname, encodeGroupFilter),
+    of: (group, iface = 0) => {
+      // The mode, which the kernel ignores here, and the number of sources that fit into the buffer.
+      const query = concatenate(...groupStart(name, group, iface), uintBytes(0), uintBytes(MAX_SOURCES));
       const size = FILTER_SOURCES + STORAGE_SIZE * MAX_SOURCES;
       return { ...readOnlyOption(name, levelOfGroup(query), optname, size, decodeGroupFilter), query };
     },
@@ -282,7 +286,7 @@ export function groupSourceFilterOption(name: string, optname: number): GroupSou
 export function groupOption<Set>(
   name: string,
   optname: number,
-  encode: (value: Set) => Uint8Array,
+  encode: (option: string, value: Set) => Uint8Array,
 ): SocketOption<never, Set> {
-  return { ...writeOnlyOption<Set>(name, IPPROTO_IP, optname, encode), levelOf: levelOfGroup };
+  return { ...writeOnlyOption(name, IPPROTO_IP, optname, encode), levelOf: levelOfGroup };
 }

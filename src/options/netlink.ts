@@ -1,4 +1,4 @@
-// Options of the level SOL_NETLINK, netlink(7). In the order of their numbers.
+// Options of the level SOL_NETLINK, netlink(7), in the order of their numbers.
 
 import * as k from "../sys/constants.js";
 import { decodeUints } from "./socketStructs.js";

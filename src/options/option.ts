@@ -56,7 +56,10 @@ export function numberMember(option: string, member: string, value: unknown, min
   return integer(value, `set ${option}`, member, min, max);
 }
 
-/** All options by name; of two with the same name, the later one. The inspector finds the name of an option here. */
+/**
+ * All options by name, for the inspector. withoutSet() and withoutGet() declare an option again, which replaces the
+ * first declaration.
+ */
 export const declaredOptions: Map<string, SocketOption<unknown, never>> = new Map();
 
 /** Adds an option to {@link declaredOptions} and returns it. */
@@ -64,6 +67,8 @@ function declare<Get, Set>(option: SocketOption<Get, Set>): SocketOption<Get, Se
   declaredOptions.set(option.name, option);
   return option;
 }
+
+// The functions below make an option, and add it to `declaredOptions`.
 
 /** An int that is 0 or 1. */
 export function booleanOption(name: string, level: number, optname: number): SocketOption<boolean, boolean> {
@@ -156,7 +161,7 @@ export function idOption(name: string, level: number, optname: number): SocketOp
   });
 }
 
-/** A value that is not converted: `min` to `size` bytes. */
+/** A value that is not converted. It has `min` to `size` bytes. */
 export function bytesOption(
   name: string,
   level: number,
@@ -253,12 +258,23 @@ export function readOnlyOption<Get>(
   return declare({ name, level, optname, size, decode, encode: unsupportedConversion(name, "set") });
 }
 
-/** An option that can only be set, with a conversion of its own. */
+/**
+ * An option that can only be set, with a conversion of its own.
+ *
+ * @param encode gets the name of the option too, for messages
+ */
 export function writeOnlyOption<Set>(
   name: string,
   level: number,
   optname: number,
-  encode: (value: Set) => Uint8Array,
+  encode: (option: string, value: Set) => Uint8Array,
 ): SocketOption<never, Set> {
-  return declare({ name, level, optname, size: 4, decode: unsupportedConversion(name, "get"), encode });
+  return declare({
+    name,
+    level,
+    optname,
+    size: 4,
+    decode: unsupportedConversion(name, "get"),
+    encode: (value) => encode(name, value),
+  });
 }

@@ -1,4 +1,4 @@
-// Options of the level SOL_PACKET, packet(7). In the order of their numbers.
+// Options of the level SOL_PACKET, packet(7), in the order of their numbers.
 
 import { isUint8Array } from "node:util/types";
 import { quote } from "../check/index.js";
@@ -31,7 +31,7 @@ export interface PacketMembership {
 
 function encodeMembership(option: string, value: PacketMembership): Uint8Array {
   const {
-    interface: index,
+    interface: iface,
     type,
     address = new Uint8Array(0),
   } = checkMembers(option, value, ["interface", "type", "address"]);
@@ -40,7 +40,7 @@ function encodeMembership(option: string, value: PacketMembership): Uint8Array {
   }
   const bytes = new Uint8Array(16);
   const out = view(bytes);
-  out.setInt32(0, interfaceMember(option, "interface", index), LITTLE_ENDIAN);
+  out.setInt32(0, interfaceMember(option, "interface", iface), LITTLE_ENDIAN);
   out.setUint16(4, numberMember(option, "type", type, 0, 0xffff), LITTLE_ENDIAN);
   out.setUint16(6, address.length, LITTLE_ENDIAN);
   bytes.set(address, 8);
@@ -52,14 +52,14 @@ export const PACKET_ADD_MEMBERSHIP: SocketOption<never, PacketMembership> = writ
   "PACKET_ADD_MEMBERSHIP",
   L,
   k.PACKET_ADD_MEMBERSHIP,
-  (value) => encodeMembership("PACKET_ADD_MEMBERSHIP", value),
+  encodeMembership,
 );
 /** Reverses PACKET_ADD_MEMBERSHIP. */
 export const PACKET_DROP_MEMBERSHIP: SocketOption<never, PacketMembership> = writeOnlyOption(
   "PACKET_DROP_MEMBERSHIP",
   L,
   k.PACKET_DROP_MEMBERSHIP,
-  (value) => encodeMembership("PACKET_DROP_MEMBERSHIP", value),
+  encodeMembership,
 );
 
 /** Counters since the last reading: `struct tpacket_stats`. `packets` includes the dropped packets. */
@@ -121,14 +121,15 @@ export const PACKET_FANOUT: SocketOption<Required<PacketFanout>, PacketFanout> =
   k.PACKET_FANOUT,
   4,
   (bytes) => {
+    // The group is in the low 16 bits, the mode and the flags are in the high 16 bits.
     const value = readInt(bytes);
     return { group: value & 0xffff, mode: (value >>> 16) & 0xff, flags: (value >>> 16) & 0xff00 };
   },
   (value) => {
     const name = "PACKET_FANOUT";
     const { group, mode, flags = 0 } = checkMembers(name, value, ["group", "mode", "flags"]);
-    const high = numberMember(name, "mode", mode, 0, 0xff) | numberMember(name, "flags", flags, 0, 0xffff);
-    return uintBytes(high * 0x1_0000 + numberMember(name, "group", group, 0, 0xffff));
+    const modeAndFlags = numberMember(name, "mode", mode, 0, 0xff) | numberMember(name, "flags", flags, 0, 0xffff);
+    return uintBytes(modeAndFlags * 0x1_0000 + numberMember(name, "group", group, 0, 0xffff));
   },
 );
 /** Sends from the ring at offsets that the program writes into the ring. */
@@ -168,10 +169,10 @@ export const PACKET_ROLLOVER_STATS: SocketOption<PacketRollover, never> = readOn
  */
 export const PACKET_FANOUT_DATA: SocketOption<never, number | readonly BpfInstruction[]> = writeOnlyOption<
   number | readonly BpfInstruction[]
->("PACKET_FANOUT_DATA", L, k.PACKET_FANOUT_DATA, (value) =>
+>("PACKET_FANOUT_DATA", L, k.PACKET_FANOUT_DATA, (option, value) =>
   typeof value === "number"
-    ? intBytes(numberMember("PACKET_FANOUT_DATA", "value", value, 0, 0x7fff_ffff))
-    : encodeProgram("PACKET_FANOUT_DATA", value),
+    ? intBytes(numberMember(option, "value", value, 0, 0x7fff_ffff))
+    : encodeProgram(option, value),
 );
 /** Does not receive the packets that this host sends. */
 export const PACKET_IGNORE_OUTGOING: SocketOption<boolean, boolean> = booleanOption(

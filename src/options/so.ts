@@ -1,4 +1,4 @@
-// Options of the level SOL_SOCKET, socket(7) and unix(7). In the order of their numbers.
+// Options of the level SOL_SOCKET, socket(7) and unix(7), in the order of their numbers.
 
 import { quote } from "../check/index.js";
 import * as k from "../sys/constants.js";
@@ -38,9 +38,9 @@ import type { NetworkInterface } from "../sys/interfaceIndex.js";
 const L = k.SOL_SOCKET;
 /** IFNAMSIZ: the longest name of an interface, its NUL included. */
 const IFNAMSIZ = 16;
-/** Buffer for 4096 groups. For a peer in more groups getsockopt(2) returns ERANGE. NGROUPS_MAX is 65536. */
+/** Bytes of a buffer for 4096 groups. For a peer in more groups getsockopt(2) returns ERANGE. */
 const GROUPS_SIZE = 4 * 4096;
-/** Buffer for a security label; unix(7) advises NAME_MAX bytes. */
+/** Bytes of a buffer for a security label; unix(7) advises NAME_MAX bytes. */
 const LABEL_SIZE = 256;
 
 /**
@@ -218,7 +218,7 @@ export const SO_ATTACH_REUSEPORT_CBPF: SocketOption<never, readonly BpfInstructi
   "SO_ATTACH_REUSEPORT_CBPF",
   L,
   k.SO_ATTACH_REUSEPORT_CBPF,
-  (value) => encodeProgram("SO_ATTACH_REUSEPORT_CBPF", value),
+  encodeProgram,
 );
 /** Descriptor of an extended BPF program that chooses the socket of a SO_REUSEPORT group. */
 export const SO_ATTACH_REUSEPORT_EBPF: SocketOption<never, number> = withoutGet(

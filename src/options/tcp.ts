@@ -1,4 +1,4 @@
-// Options of the level IPPROTO_TCP, tcp(7) and linux/tcp.h. In the order of their numbers.
+// Options of the level IPPROTO_TCP, tcp(7) and linux/tcp.h, in the order of their numbers.
 
 import * as k from "../sys/constants.js";
 import {
@@ -26,9 +26,9 @@ import {
 
 /** The level of all options in this file. */
 const L = k.IPPROTO_TCP;
-/** TCP_CA_NAME_MAX and TCP_ULP_NAME_MAX of the kernel, NUL included. */
+/** Bytes of the longest name with its NUL: TCP_CA_NAME_MAX and TCP_ULP_NAME_MAX of the kernel. */
 const NAME_SIZE = 16;
-/** Buffer for the headers of a SYN: link layer, IPv6 with extensions, TCP with options. */
+/** Bytes of a buffer for the headers of a SYN: link layer, IPv6 with extensions, TCP with options. */
 const SYN_SIZE = 1024;
 
 /** Sends small segments at once (no Nagle algorithm). */
@@ -99,7 +99,7 @@ export const TCP_REPAIR_OPTIONS: SocketOption<never, readonly TcpRepairOption[]>
   "TCP_REPAIR_OPTIONS",
   L,
   k.TCP_REPAIR_OPTIONS,
-  (value) => encodeRepairOptions("TCP_REPAIR_OPTIONS", value),
+  encodeRepairOptions,
 );
 /** On a listener: maximum number of pending Fast Open connections (RFC 7413). Requires net.ipv4.tcp_fastopen & 2. */
 export const TCP_FASTOPEN: SocketOption<number, number> = intOption("TCP_FASTOPEN", L, k.TCP_FASTOPEN, 0);

@@ -166,60 +166,62 @@ export interface TcpInfo {
 /** Bytes of the struct as of Linux 6.7. */
 export const TCP_INFO_SIZE: number = 248;
 
-// [name, offset in the struct, bytes]
-const FIELDS: readonly (readonly [keyof TcpInfo, number, 2 | 4 | 8])[] = [
-  ["tcpi_rto", 8, 4],
-  ["tcpi_ato", 12, 4],
-  ["tcpi_snd_mss", 16, 4],
-  ["tcpi_rcv_mss", 20, 4],
-  ["tcpi_unacked", 24, 4],
-  ["tcpi_sacked", 28, 4],
-  ["tcpi_lost", 32, 4],
-  ["tcpi_retrans", 36, 4],
-  ["tcpi_fackets", 40, 4],
-  ["tcpi_last_data_sent", 44, 4],
-  ["tcpi_last_ack_sent", 48, 4],
-  ["tcpi_last_data_recv", 52, 4],
-  ["tcpi_last_ack_recv", 56, 4],
-  ["tcpi_pmtu", 60, 4],
-  ["tcpi_rcv_ssthresh", 64, 4],
-  ["tcpi_rtt", 68, 4],
-  ["tcpi_rttvar", 72, 4],
-  ["tcpi_snd_ssthresh", 76, 4],
-  ["tcpi_snd_cwnd", 80, 4],
-  ["tcpi_advmss", 84, 4],
-  ["tcpi_reordering", 88, 4],
-  ["tcpi_rcv_rtt", 92, 4],
-  ["tcpi_rcv_space", 96, 4],
-  ["tcpi_total_retrans", 100, 4],
-  ["tcpi_pacing_rate", 104, 8],
-  ["tcpi_max_pacing_rate", 112, 8],
-  ["tcpi_bytes_acked", 120, 8],
-  ["tcpi_bytes_received", 128, 8],
-  ["tcpi_segs_out", 136, 4],
-  ["tcpi_segs_in", 140, 4],
-  ["tcpi_notsent_bytes", 144, 4],
-  ["tcpi_min_rtt", 148, 4],
-  ["tcpi_data_segs_in", 152, 4],
-  ["tcpi_data_segs_out", 156, 4],
-  ["tcpi_delivery_rate", 160, 8],
-  ["tcpi_busy_time", 168, 8],
-  ["tcpi_rwnd_limited", 176, 8],
-  ["tcpi_sndbuf_limited", 184, 8],
-  ["tcpi_delivered", 192, 4],
-  ["tcpi_delivered_ce", 196, 4],
-  ["tcpi_bytes_sent", 200, 8],
-  ["tcpi_bytes_retrans", 208, 8],
-  ["tcpi_dsack_dups", 216, 4],
-  ["tcpi_reord_seen", 220, 4],
-  ["tcpi_rcv_ooopack", 224, 4],
-  ["tcpi_snd_wnd", 228, 4],
-  ["tcpi_rcv_wnd", 232, 4],
-  ["tcpi_rehash", 236, 4],
-  ["tcpi_total_rto", 240, 2],
-  ["tcpi_total_rto_recoveries", 242, 2],
-  ["tcpi_total_rto_time", 244, 4],
+/** The fields of 16, 32 or 64 bits in the order of the struct, without gaps: the name and the size in bytes. */
+const FIELDS: readonly (readonly [keyof TcpInfo, 2 | 4 | 8])[] = [
+  ["tcpi_rto", 4],
+  ["tcpi_ato", 4],
+  ["tcpi_snd_mss", 4],
+  ["tcpi_rcv_mss", 4],
+  ["tcpi_unacked", 4],
+  ["tcpi_sacked", 4],
+  ["tcpi_lost", 4],
+  ["tcpi_retrans", 4],
+  ["tcpi_fackets", 4],
+  ["tcpi_last_data_sent", 4],
+  ["tcpi_last_ack_sent", 4],
+  ["tcpi_last_data_recv", 4],
+  ["tcpi_last_ack_recv", 4],
+  ["tcpi_pmtu", 4],
+  ["tcpi_rcv_ssthresh", 4],
+  ["tcpi_rtt", 4],
+  ["tcpi_rttvar", 4],
+  ["tcpi_snd_ssthresh", 4],
+  ["tcpi_snd_cwnd", 4],
+  ["tcpi_advmss", 4],
+  ["tcpi_reordering", 4],
+  ["tcpi_rcv_rtt", 4],
+  ["tcpi_rcv_space", 4],
+  ["tcpi_total_retrans", 4],
+  ["tcpi_pacing_rate", 8],
+  ["tcpi_max_pacing_rate", 8],
+  ["tcpi_bytes_acked", 8],
+  ["tcpi_bytes_received", 8],
+  ["tcpi_segs_out", 4],
+  ["tcpi_segs_in", 4],
+  ["tcpi_notsent_bytes", 4],
+  ["tcpi_min_rtt", 4],
+  ["tcpi_data_segs_in", 4],
+  ["tcpi_data_segs_out", 4],
+  ["tcpi_delivery_rate", 8],
+  ["tcpi_busy_time", 8],
+  ["tcpi_rwnd_limited", 8],
+  ["tcpi_sndbuf_limited", 8],
+  ["tcpi_delivered", 4],
+  ["tcpi_delivered_ce", 4],
+  ["tcpi_bytes_sent", 8],
+  ["tcpi_bytes_retrans", 8],
+  ["tcpi_dsack_dups", 4],
+  ["tcpi_reord_seen", 4],
+  ["tcpi_rcv_ooopack", 4],
+  ["tcpi_snd_wnd", 4],
+  ["tcpi_rcv_wnd", 4],
+  ["tcpi_rehash", 4],
+  ["tcpi_total_rto", 2],
+  ["tcpi_total_rto_recoveries", 2],
+  ["tcpi_total_rto_time", 4],
 ];
+/** Where the first of these fields begins. */
+const FIELDS_OFFSET = 8;
 
 /** The state with this number in `tcpi_state`; undefined for an unknown number. */
 export function tcpStateOf(number: number): TcpState | undefined {
@@ -244,18 +246,20 @@ export function decodeTcpInfo(bytes: Uint8Array): TcpInfo {
     tcpi_delivery_rate_app_limited: (LITTLE_ENDIAN ? limits & 1 : limits >> 7) === 1,
     tcpi_fastopen_client_fail: LITTLE_ENDIAN ? (limits >> 1) & 3 : (limits >> 5) & 3,
   };
-  for (const [name, offset, size] of FIELDS) {
-    if (offset + size > bytes.length) break;
-    if (size === 2) info[name] = data.getUint16(offset, LITTLE_ENDIAN);
-    else
-      info[name] =
-        size === 4 ? data.getUint32(offset, LITTLE_ENDIAN) : toNumber(data.getBigUint64(offset, LITTLE_ENDIAN));
+  let at = FIELDS_OFFSET;
+  for (const [name, size] of FIELDS) {
+    // An older kernel returned fewer fields.
+    if (at + size > bytes.length) break;
+    if (size === 2) info[name] = data.getUint16(at, LITTLE_ENDIAN);
+    else info[name] = size === 4 ? data.getUint32(at, LITTLE_ENDIAN) : toNumber(data.getBigUint64(at, LITTLE_ENDIAN));
+    at += size;
   }
   return info as unknown as TcpInfo;
 }
 
 const UNLIMITED = 0xffff_ffff_ffff_ffffn;
 
+/** Converts 64 bits. All bits set is the kernel's value for "unlimited". */
 function toNumber(value: bigint): number {
   return value === UNLIMITED ? Infinity : Number(value);
 }

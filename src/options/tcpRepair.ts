@@ -39,7 +39,7 @@ export interface TcpRepairWindow {
 /** Bytes of struct tcp_repair_window. */
 export const REPAIR_WINDOW_SIZE: number = 20;
 
-/** The members in the order of the struct. */
+/** The members of struct tcp_repair_window in their order. Each has 32 bits. */
 const MEMBERS = ["snd_wl1", "snd_wnd", "max_window", "rcv_wnd", "rcv_wup"];
 
 export function encodeRepairWindow(option: string, value: TcpRepairWindow): Uint8Array {

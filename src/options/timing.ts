@@ -5,10 +5,12 @@ import { LITTLE_ENDIAN, view } from "../sys/nativeInts.js";
 import { cannotSet, customOption, type SocketOption, numberMember } from "./option.js";
 import { checkMembers } from "./memberChecks.js";
 
-/** Bytes of a C long, of which a struct timeval has two. On Linux it has the size of a size_t. */
+/** Bytes of a C long. On Linux it has the size of a size_t. A struct timeval has two longs: seconds, microseconds. */
 const LONG = SIZEOF_SIZE_T;
+/** The longest timeout: a number of seconds of 31 bits. */
+const MAX_MS = 0x7fff_ffff * 1000;
 
-/** A timeout in ms, which may have a fraction; 0 is no timeout. The kernel rounds it up to ticks of its timer. */
+/** An option with a timeout in ms. 0 is no timeout. The kernel rounds the timeout up to ticks of its timer. */
 export function timeoutOption(name: string, level: number, optname: number): SocketOption<number, number> {
   return customOption<number, number>(
     name,
@@ -22,7 +24,7 @@ export function timeoutOption(name: string, level: number, optname: number): Soc
       if (!(value >= 0 && value <= MAX_MS)) {
         throw new RangeError(`${cannotSet(name, value)}, required milliseconds from 0 (none) to ${MAX_MS}`);
       }
-      // Rounded up, so that a short timeout does not become 0, which means no timeout.
+      // Rounded up to microseconds, so that a short timeout does not become 0, which means no timeout.
       const micros = Math.ceil(value * 1000);
       const bytes = new Uint8Array(2 * LONG);
       writeLong(bytes, 0, Math.floor(micros / 1_000_000));
@@ -31,9 +33,6 @@ export function timeoutOption(name: string, level: number, optname: number): Soc
     },
   );
 }
-
-/** The longest timeout: a number of seconds of 31 bits. */
-const MAX_MS = 0x7fff_ffff * 1000;
 
 function readLong(bytes: Uint8Array, at: number): number {
   return LONG === 8 ? Number(view(bytes).getBigInt64(at, LITTLE_ENDIAN)) : view(bytes).getInt32(at, LITTLE_ENDIAN);

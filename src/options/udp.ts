@@ -1,4 +1,4 @@
-// Options of the levels IPPROTO_UDP, udp(7), and IPPROTO_UDPLITE, udplite(7). In the order of their numbers.
+// Options of the levels IPPROTO_UDP, udp(7), and IPPROTO_UDPLITE, udplite(7), in the order of their numbers.
 
 import * as k from "../sys/constants.js";
 import { booleanOption, intOption, type SocketOption } from "./option.js";

@@ -1,4 +1,4 @@
-// Options of the level AF_VSOCK, vsock(7). In the order of their numbers.
+// Options of the level AF_VSOCK, vsock(7), in the order of their numbers.
 
 import * as k from "../sys/constants.js";
 import { byteCountOption, type SocketOption } from "./option.js";

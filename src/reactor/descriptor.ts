@@ -1,7 +1,7 @@
 // One descriptor: its wait queues, its registration with the reactor, and close().
 //
 // Each descriptor has a queue of waiting reads and a queue of waiting writes. Four more queues are made on first use.
-// Each of the four serves one kind of call. The list has the calls and the events that wake them:
+// The list has their calls, and the events that wake these calls:
 //
 // - reads of the error queue (MSG_ERRQUEUE): EPOLLERR
 // - reads of urgent data (MSG_OOB): EPOLLPRI
@@ -16,12 +16,10 @@
 // EPOLLOUT for each packet that leaves their send buffer (sock_def_write_space, unix_write_space).
 //
 // While a UDP socket is registered, the kernel takes a lock per datagram sent, even without EPOLLOUT. That is about a
-// tenth of the cost of a small datagram. So a call that sends many datagrams first calls `unwatch()`, which ends the
-// registration. The next call that waits registers again, and epoll then reports the current state at once. Without a
-// registration no event comes, so `unwatch()` makes the queues of reads and writes ready: their next call makes an
-// attempt.
+// tenth of the cost of a small datagram. So a call that sends many datagrams first calls `deregisterIfIdle()`. The next
+// call that waits registers again, and epoll then reports the current state at once.
 
-import { defaultReactor, type Reactor, type Source } from "./reactor.js";
+import { defaultReactor, type EventHandler, type Reactor } from "./reactor.js";
 import { POLLOUT } from "../sys/constants.js";
 import { EBADF } from "../sys/errno.js";
 import type { Relay } from "./relay.js";
@@ -29,7 +27,7 @@ import { WaitQueue } from "./waitQueue.js";
 import type { Waiter } from "./waiter.js";
 import type { QueueDescriptor } from "./waiterList.js";
 
-// epoll(7); the same on every Linux.
+// The event bits of epoll(7). Their numbers are the same on every architecture.
 const EPOLLIN = 0x1;
 const EPOLLPRI = 0x2;
 const EPOLLOUT = 0x4;
@@ -37,7 +35,7 @@ const EPOLLERR = 0x8;
 const EPOLLHUP = 0x10;
 const EPOLLRDHUP = 0x2000;
 
-/** Events other than "data have arrived". After one of them a short read does not mean that the socket is empty. */
+/** Events other than "data have arrived". After one of them a short read (see waitQueue.ts) may have left data. */
 const MORE_THAN_DATA = EPOLLPRI | EPOLLERR | EPOLLHUP | EPOLLRDHUP;
 const READABLE = EPOLLIN | MORE_THAN_DATA;
 const WRITABLE = EPOLLOUT | EPOLLERR | EPOLLHUP;
@@ -52,8 +50,8 @@ export interface CloseListener {
 const TCP = 1;
 /** A waiting call keeps the process alive. */
 const KEEPS_ALIVE = 2;
-/** The registration has no EPOLLOUT, or will have none if it does not exist yet. */
-const READING_ONLY = 4;
+/** The registration has no EPOLLOUT. Before the registration: it will have none. */
+const WITHOUT_EPOLLOUT = 4;
 /** A duplicate of the descriptor may exist. */
 const DUPLICATED = 8;
 
@@ -64,15 +62,16 @@ class RareFields {
   hangup: WaitQueue | undefined;
   peerEnd: WaitQueue | undefined;
   /** The identity of the open file, from `calls.share()`. 0 if no other code has the number of the descriptor. */
-  file: number = 0;
+  fileId: number = 0;
   /** The relay of which this descriptor is the source; see relay.ts. */
   outflow: Relay | undefined;
   /** The relay of which this descriptor is the destination. */
   inflow: Relay | undefined;
   /** See `FailedDescriptor` in operation.ts. */
   connectionErrno: number = 0;
-  listeners: CloseListener[] = [];
+  closeListeners: CloseListener[] = [];
 
+  /** Whether a call waits in one of the four queues. */
   get busy(): boolean {
     const { errors, hangup, peerEnd, urgent } = this;
     return errors?.busy === true || urgent?.busy === true || hangup?.busy === true || peerEnd?.busy === true;
@@ -83,7 +82,7 @@ class RareFields {
   }
 }
 
-export class Descriptor implements Source, QueueDescriptor {
+export class Descriptor implements EventHandler, QueueDescriptor {
   readonly reactor: Reactor;
   readonly reading: WaitQueue;
   readonly writing: WaitQueue;
@@ -91,31 +90,31 @@ export class Descriptor implements Source, QueueDescriptor {
   pendingIndex: number = -1;
   /** -1 after close() and release(). Only this file sets it. */
   fd: number;
-  /** The flags above. */
-  private bits: number;
+  /** TCP, KEEPS_ALIVE, WITHOUT_EPOLLOUT and DUPLICATED. */
+  private flags: number;
   /** The slot of the registration with the reactor, or -1. */
   private slot: number = -1;
   private rare: RareFields | undefined = undefined;
 
   /**
    * @param fd a non-blocking descriptor that this environment owns
-   * @param tcp whether it is a TCP socket: a short read then means that the receive buffer is empty
+   * @param isTcp whether it is a TCP socket: a short read then means that the receive buffer is empty
    */
-  constructor(fd: number, tcp: boolean, reactor: Reactor = defaultReactor()) {
+  constructor(fd: number, isTcp: boolean, reactor: Reactor = defaultReactor()) {
     this.fd = fd;
-    this.bits = KEEPS_ALIVE | READING_ONLY | (tcp ? TCP : 0);
+    this.flags = KEEPS_ALIVE | WITHOUT_EPOLLOUT | (isTcp ? TCP : 0);
     this.reactor = reactor;
     this.reading = new WaitQueue(this);
-    this.reading.shortMeansEmpty = tcp;
+    this.reading.shortMeansEmpty = isTcp;
     this.writing = new WaitQueue(this);
   }
 
-  private has(bit: number): boolean {
-    return (this.bits & bit) !== 0;
+  private has(flag: number): boolean {
+    return (this.flags & flag) !== 0;
   }
 
-  private set(bit: number, value: boolean): void {
-    this.bits = value ? this.bits | bit : this.bits & ~bit;
+  private setFlag(flag: number, value: boolean): void {
+    this.flags = value ? this.flags | flag : this.flags & ~flag;
   }
 
   private ensureRare(): RareFields {
@@ -132,7 +131,7 @@ export class Descriptor implements Source, QueueDescriptor {
   }
 
   set duplicated(value: boolean) {
-    this.set(DUPLICATED, value);
+    this.setFlag(DUPLICATED, value);
   }
 
   /** See `FailedDescriptor` in operation.ts. */
@@ -169,35 +168,35 @@ export class Descriptor implements Source, QueueDescriptor {
 
   set keepsAlive(value: boolean) {
     if (this.keepsAlive === value) return;
-    this.set(KEEPS_ALIVE, value);
+    this.setFlag(KEEPS_ALIVE, value);
     this.reading.updateReactorHolds();
     this.writing.updateReactorHolds();
     this.rare?.forEachQueue((queue) => queue.updateReactorHolds());
   }
 
-  /** Reads of the error queue that wait. */
+  /** The queue of reads of the error queue. */
   get errors(): WaitQueue {
     return (this.ensureRare().errors ??= new WaitQueue(this));
   }
 
-  /** Reads of urgent data that wait. */
+  /** The queue of reads of urgent data. */
   get urgent(): WaitQueue {
     const rare = this.ensureRare();
     if (rare.urgent === undefined) {
       rare.urgent = new WaitQueue(this);
       // An ordinary read stops at the position of urgent data, even after the urgent data were read. No event reports
-      // it.
+      // that position.
       this.clearShortReadFlags();
     }
     return rare.urgent;
   }
 
-  /** Calls that wait for the end of the connection: HANGUP in ops/readiness.ts. */
+  /** The queue of calls that wait for the end of the connection: HANGUP in ops/readiness.ts. */
   get hangup(): WaitQueue {
     return (this.ensureRare().hangup ??= new WaitQueue(this));
   }
 
-  /** Calls that wait for the half-close of the peer: PEER_END in ops/readiness.ts. */
+  /** The queue of calls that wait for the half-close of the peer: PEER_END in ops/readiness.ts. */
   get peerEnd(): WaitQueue {
     return (this.ensureRare().peerEnd ??= new WaitQueue(this));
   }
@@ -210,49 +209,51 @@ export class Descriptor implements Source, QueueDescriptor {
   }
 
   /**
-   * Called before other code gets the number of the descriptor. That code may duplicate or close the descriptor. So
-   * share() stores the identity of the open file. Native code compares it before it closes or releases the number.
+   * Called before other code gets the number of the descriptor. That code may duplicate or close the descriptor. Native
+   * code uses the stored identity to refuse to close or release the number of another file.
    */
   share(): void {
-    if (this.file > 0 || this.fd < 0) return;
+    if (this.fileId > 0 || this.fd < 0) return;
     this.duplicated = true;
-    this.ensureRare().file = this.reactor.calls.share(this.fd);
+    this.ensureRare().fileId = this.reactor.calls.share(this.fd);
   }
 
-  /** See {@link RareFields.file}. Not a `#` getter: V8 calls its runtime for each read of a `#` getter. */
-  private get file(): number {
-    return this.rare === undefined ? 0 : this.rare.file;
+  /** See {@link RareFields.fileId}. Not a `#` getter: V8 calls its runtime for each read of a `#` getter. */
+  private get fileId(): number {
+    return this.rare === undefined ? 0 : this.rare.fileId;
   }
 
+  /** Registers the descriptor for the events of `queue`, if it is not registered for them. Returns 0 or -errno. */
   register(queue: object): number {
     const { failure } = this.reactor;
     if (failure < 0) return failure;
     const needsEpollout = queue === this.writing;
     if (this.slot < 0) {
-      if (needsEpollout) this.set(READING_ONLY, false);
-      const slot = this.reactor.add(this.fd, this, this.has(READING_ONLY));
+      if (needsEpollout) this.setFlag(WITHOUT_EPOLLOUT, false);
+      const slot = this.reactor.add(this.fd, this, this.has(WITHOUT_EPOLLOUT));
       if (slot < 0) return slot;
       this.slot = slot;
-    } else if (needsEpollout && this.has(READING_ONLY)) {
-      const result = this.reactor.addWriting(this.fd, this.slot);
+    } else if (needsEpollout && this.has(WITHOUT_EPOLLOUT)) {
+      const result = this.reactor.addEpollout(this.fd, this.slot);
       if (result < 0) return result;
-      this.set(READING_ONLY, false);
+      this.setFlag(WITHOUT_EPOLLOUT, false);
     }
     return 0;
   }
 
-  /** Called when the first call enters a queue. */
+  /** Called when a call enters an empty queue. */
   onWaiting(queue: object): void {
     if (queue !== this.writing) return;
     // The waiting write must be sent before the bytes that a relay would forward to this descriptor.
     this.inflow?.stopAtNextEvent();
-    // If the relay has got an EPOLLOUT that it did not report, perhaps no further EPOLLOUT comes.
-    if (this.outflow?.reportEpollout(true) === true) this.reactor.defer({ resume: () => this.writing.wake() });
+    const missedEpollout = this.outflow?.setReportsEpollout(true);
+    // Perhaps no further EPOLLOUT comes, so the write must try again.
+    if (missedEpollout === true) this.reactor.defer({ resume: () => this.writing.wake() });
   }
 
   /**
-   * Calls poll(2) for a write that got EAGAIN; see retryPause.ts. On TCP, and for reads, an event follows every EAGAIN,
-   * so poll(2) is unnecessary.
+   * Whether poll(2) reports the socket as writable after a write got EAGAIN; see retryPause.ts. On TCP, and for reads,
+   * an event follows every EAGAIN. There poll(2) is unnecessary, and the result is false.
    */
   isReady(queue: object): boolean {
     if (this.has(TCP) || queue !== this.writing) return false;
@@ -261,14 +262,17 @@ export class Descriptor implements Source, QueueDescriptor {
   }
 
   /** Ends the registration with epoll, unless a call waits or the socket is TCP; see the top of the file. */
-  unwatch(): void {
+  deregisterIfIdle(): void {
+    if (this.slot < 0 || this.has(TCP)) return;
     // A relay uses the slot of the registration.
-    if (this.slot < 0 || this.has(TCP) || this.outflow !== undefined || this.inflow !== undefined) return;
+    if (this.outflow !== undefined || this.inflow !== undefined) return;
     const { reading, writing } = this;
     if (reading.busy || writing.busy || this.rare?.busy === true) return;
-    this.reactor.remove(this.fd, this.slot, true, this.file);
+    this.reactor.remove(this.fd, this.slot, this.fileId);
     this.slot = -1;
-    this.set(READING_ONLY, true);
+    this.setFlag(WITHOUT_EPOLLOUT, true);
+    // No event will come, so the next call of these queues must make an attempt. In the other two queues the next call
+    // registers first, and epoll then reports the current state.
     reading.wake();
     writing.wake();
     this.rare?.errors?.wake();
@@ -276,8 +280,8 @@ export class Descriptor implements Source, QueueDescriptor {
   }
 
   /**
-   * A relay with this descriptor as the source. Undefined if the descriptor is not registered, or the table of relays
-   * has no entry for it.
+   * Returns a relay with this descriptor as the source. Undefined if the descriptor is not registered, or the table of
+   * relays has no entry for it.
    */
   makeRelay(): Relay | undefined {
     return this.slot < 0 ? undefined : this.reactor.makeRelay(this.slot);
@@ -296,7 +300,7 @@ export class Descriptor implements Source, QueueDescriptor {
     // read.
     if ((events & WRITABLE) !== 0) {
       this.writing.wake(events);
-      this.outflow?.reportEpollout(this.writing.busy);
+      this.outflow?.setReportsEpollout(this.writing.busy);
     }
     if ((events & READABLE) !== 0) this.reading.wake();
     const rare = this.rare;
@@ -326,20 +330,25 @@ export class Descriptor implements Source, QueueDescriptor {
     reading.shortMeansEmpty = false;
   }
 
-  /** Ends the registration, sets `fd` to -1 and returns the old number. */
-  private deregister(staysOpen: boolean): number {
-    const fd = this.fd;
-    if (this.slot >= 0) this.reactor.remove(fd, this.slot, staysOpen || this.duplicated, this.file);
+  /** Ends the registration, sets `fd` to -1 and returns the old number. The caller closes it or leaves it open. */
+  private takeFd(next: "close" | "leave open"): number {
+    const { fd, slot } = this;
+    if (slot >= 0) {
+      // close(2) removes the entry of epoll, except if a duplicate is open.
+      if (next === "close" && !this.duplicated) this.reactor.freeSlot(slot);
+      else this.reactor.remove(fd, slot, this.fileId);
+    }
     this.slot = -1;
     this.fd = -1;
     return fd;
   }
 
+  /** Cancels every waiting call, and calls the close listeners. */
   private cancelAll(): void {
     this.reading.cancel();
     this.writing.cancel();
     this.rare?.forEachQueue((queue) => queue.cancel());
-    for (const listener of this.rare?.listeners.splice(0) ?? []) listener.onClosed();
+    for (const listener of this.rare?.closeListeners.splice(0) ?? []) listener.onClosed();
   }
 
   /**
@@ -347,11 +356,11 @@ export class Descriptor implements Source, QueueDescriptor {
    * on another one.
    */
   addCloseListener(listener: CloseListener): void {
-    this.ensureRare().listeners.push(listener);
+    this.ensureRare().closeListeners.push(listener);
   }
 
   removeCloseListener(listener: CloseListener): void {
-    const listeners = this.rare?.listeners;
+    const listeners = this.rare?.closeListeners;
     const index = listeners?.indexOf(listener) ?? -1;
     if (index >= 0) listeners?.splice(index, 1);
   }
@@ -362,9 +371,9 @@ export class Descriptor implements Source, QueueDescriptor {
    */
   close(): number {
     if (this.fd < 0) return 0;
-    const fd = this.deregister(false);
+    const fd = this.takeFd("close");
     const { calls } = this.reactor;
-    const result = this.file > 0 ? calls.close(fd, this.file) : calls.close(fd);
+    const result = this.fileId > 0 ? calls.close(fd, this.fileId) : calls.close(fd);
     this.cancelAll();
     return result;
   }
@@ -378,12 +387,12 @@ export class Descriptor implements Source, QueueDescriptor {
   release(blocking: boolean = false): number {
     const fd = this.fd;
     if (fd < 0) return EBADF;
-    // EBADF: other code has closed the descriptor. Without `blocking`, there is no other error.
     const { calls } = this.reactor;
     const mode = blocking ? 1 : 0;
-    const result = this.file > 0 ? calls.release(fd, mode, this.file) : calls.release(fd, mode);
+    const result = this.fileId > 0 ? calls.release(fd, mode, this.fileId) : calls.release(fd, mode);
+    // EBADF: other code has closed the descriptor. Then this object gives it up too.
     if (result < 0 && result !== EBADF) return result;
-    this.deregister(true);
+    this.takeFd("leave open");
     this.cancelAll();
     return result < 0 ? result : fd;
   }

@@ -5,5 +5,5 @@ export { Descriptor } from "./descriptor.js";
 export { countCompleted, countPart, TransferCounts } from "./transferCounts.js";
 export { WaitQueue } from "./waitQueue.js";
 export { Pollset } from "./pollset.js";
-export { type Deferred, defaultReactor, Reactor, type Source } from "./reactor.js";
+export { type Deferred, defaultReactor, Reactor, type EventHandler } from "./reactor.js";
 export { type CompletionHandler, PENDING } from "./waiter.js";

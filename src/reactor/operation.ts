@@ -20,7 +20,7 @@ import {
 import { socketAddresses } from "../sys/socketAddresses.js";
 import { timeoutError } from "../wait/localError.js";
 
-/** `progress(0)`. Every other result of `progress()` is a lower number, and every -errno is a higher one. */
+/** The result of `progress(0)`. Every other result of `progress()` is lower, and every -errno is higher. */
 export const PROGRESS = -0x4000_0000;
 
 /**
@@ -37,11 +37,15 @@ export function progress(count: number): number {
  */
 export const INCOMPLETE = -200_000;
 
+/** `A` and `B` are the types of the two operands, `T` is the type of the call's value. */
 export interface Operation<A, B, T> {
   /** The name of the call in errors. */
   readonly syscall: string;
 
-  /** Whether a completed call counts against the budget of the turn in bytes: its `cost()`, by default its result. */
+  /**
+   * Whether a completed call counts in the TransferCounts of its queue, and its bytes count against the budget of the
+   * turn.
+   */
   readonly movesBytes: boolean;
 
   /** Whether the operation moves a batch. The result is then a number of datagrams. */
@@ -55,7 +59,7 @@ export interface Operation<A, B, T> {
 
   /**
    * One attempt. It returns the result of the system call (>= 0 or -errno), INCOMPLETE or `progress()`. After EAGAIN
-   * and INCOMPLETE the call waits; after EINTR and `progress()` it tries again.
+   * and INCOMPLETE the call waits. After EINTR and `progress()` the queue makes another attempt.
    */
   attempt(calls: Calls, fd: number, a: A, b: B): number;
 
@@ -77,7 +81,10 @@ export interface Operation<A, B, T> {
    */
   drained?(result: number, a: A, b: B): boolean;
 
-  /** The bytes that a completed call takes from the budget of the turn, if their number differs from the result. */
+  /**
+   * The bytes that a completed call takes from the budget of the turn, if their number differs from the result. The
+   * counter of bytes gets the same number, except for a batch.
+   */
   cost?(result: number, a: A, b: B): number;
 
   /** Whether the queue tries again after a pause, because the cause of this errno (EMFILE) ends without an event. */
@@ -87,9 +94,9 @@ export interface Operation<A, B, T> {
   isNonblocking?(a: A, b: B): boolean;
 
   /**
-   * The result so far of a call that has received bytes and waits for more; undefined if it has no bytes. On a timeout,
-   * an abort or close() the call resolves with it, because otherwise the bytes would be lost. In a loop over
-   * connections, the result that ends the loop when the socket was closed.
+   * The value of a call that has received bytes and waits for more; undefined if it has no bytes. On a timeout, an
+   * abort or close() the call resolves with this value, because otherwise the bytes would be lost. An `accept` in a
+   * loop has a value too when its socket is closed: the end of the loop.
    */
   received?(a: A, b: B): T | undefined;
 
@@ -128,14 +135,14 @@ export function operation<A, B, T>(parts: Operation<A, B, T>): Operation<A, B, T
   return { ...FIELDS, ...parts } as Operation<A, B, T>;
 }
 
-/** The descriptor of a failed call, for its error. */
+/** The descriptor of a failed call. The error of the call needs it. */
 export interface FailedDescriptor {
   readonly reactor: { readonly calls: Calls };
-  /** -1 once closed. */
+  /** -1 after the descriptor was closed or released. */
   readonly fd: number;
   /**
-   * The -errno of the call that found the connection broken, or 0. The kernel returns this errno only once, but calls
-   * that wait for the end of the connection need it later; see ops/readiness.ts.
+   * The -errno of the call that found the connection broken, or 0. The kernel returns this errno only once. Calls that
+   * wait for the end of the connection need it later; see ops/readiness.ts.
    */
   connectionErrno?: number;
 }
@@ -183,6 +190,7 @@ export function mustWait<A, B, T>(op: Operation<A, B, T>, result: number, a: A, 
   return isTransient(op, result, a, b);
 }
 
+/** Whether a call whose attempt failed with `errno` tries again after a pause. */
 export function isTransient<A, B, T>(op: Operation<A, B, T>, errno: number, a: A, b: B): boolean {
   return op.isTransient !== undefined && op.isTransient(errno, a, b);
 }

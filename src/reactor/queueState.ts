@@ -1,4 +1,5 @@
-// The flags of a queue, in one number. A field for each flag would take 8 bytes, and an idle connection has two queues.
+// The flags of a queue, in one number: `bits` of WaiterList. A field for each flag would take 8 bytes, and an idle
+// connection has two queues.
 //
 // Two rules keep a transfer fast. The code that runs for each transfer tests the bits without getters, because V8
 // limits how much code it inlines into a function. The methods of a queue are `private` and not `#`. For each class of

@@ -10,7 +10,7 @@
 //
 // - WAITING: the number of waiting calls that keep the process alive
 // - REFERENCED: 1 while the poller keeps the event loop alive
-// - COUNT: the number of events in the array, or the -errno of epoll_wait(2)
+// - EVENT_COUNT: the number of events in the array, or the -errno of epoll_wait(2)
 // - SAME_TURN: 1 if these events follow other events of the same turn of the loop
 // - POLLER_NUMBER: the number of the poller, an argument of its calls
 // - REPORTS_TURNS: 1 if JavaScript must call `pollerTurned` in the turn after each callback of the poller
@@ -32,23 +32,28 @@ import type { QueueDescriptor } from "./waiterList.js";
 
 const WAITING = 0;
 const REFERENCED = 1;
-const COUNT = 2;
+const EVENT_COUNT = 2;
 const SAME_TURN = 3;
 const POLLER_NUMBER = 4;
 const REPORTS_TURNS = 5;
 const FIRST_EVENT = 6;
+/** Words of an event: slot, generation, event bits. */
+const EVENT_WORDS = 3;
 const MAX_EVENTS = 64;
 
 /**
- * An error of a descriptor's handler. It is thrown after the other descriptors got their events. The error is in an
- * object, because it may be any value, even undefined.
+ * An error that an EventHandler has thrown. The reactor throws it again after all handlers got their events. The error
+ * is in an object, because it may be any value, even undefined.
  */
 interface HandlerError {
   readonly error: unknown;
 }
 
-/** A registered descriptor. It must not run code of users, except in an attempt of an operation (waitQueue.ts). */
-export interface Source {
+/**
+ * Gets the events of a registered descriptor. A handler must not run code of users, except in an attempt of an
+ * operation (waitQueue.ts).
+ */
+export interface EventHandler {
   /** @param events the bits of epoll(7) */
   onReady(events: number): void;
   /** Called when no event will come any more. From now on a registration fails with `Reactor.failure`. */
@@ -57,7 +62,7 @@ export interface Source {
   forEachWaiter?(visit: (waiter: Waiter, owner: QueueDescriptor) => void): void;
 }
 
-/** An object that continues its work in the next turn. For code of users, the rule of {@link Source} holds. */
+/** An object that continues its work in the next turn. For code of users, the rule of {@link EventHandler} holds. */
 export interface Deferred extends DeferredStep {
   /** Calls `visit` with each call that waits for the next turn. */
   forEachWaiter?(visit: (waiter: Waiter, owner: QueueDescriptor) => void): void;
@@ -65,6 +70,7 @@ export interface Deferred extends DeferredStep {
 
 export class Reactor {
   readonly calls: Calls;
+  /** The array that the poller and the reactor share. Undefined until the poller is open. */
   #shared: Int32Array | undefined;
   /** The number of the poller, once it is open. */
   #poller = -1;
@@ -75,18 +81,20 @@ export class Reactor {
   /** The value of WAITING until the poller is open. These calls wait for the next turn, not for an event. */
   #waitingBeforeOpen = 0;
   #relays: RelayTable | undefined;
-  #sources: (Source | undefined)[] = [];
+  /** The handler of each slot; undefined if the slot is free. */
+  #handlers: (EventHandler | undefined)[] = [];
+  /** The generation of each slot, also of a free slot. */
   #generations: number[] = [];
   #freeSlots: number[] = [];
-  readonly #turn: TurnBudget;
+  readonly #budget: TurnBudget;
   /** The time of the current batch of events. Undefined until `now()` needs it. */
   #batchTime: number | undefined;
   #failure = 0;
 
-  /** @param turn the budget of a turn; tests pass one of their own */
-  constructor(calls: Calls = nativeCalls, turn: TurnBudget = new TurnBudget()) {
+  /** @param budget tests pass a budget of their own */
+  constructor(calls: Calls = nativeCalls, budget: TurnBudget = new TurnBudget()) {
     this.calls = calls;
-    this.#turn = turn;
+    this.#budget = budget;
   }
 
   /** The number of waiting calls that keep the process alive. */
@@ -101,10 +109,10 @@ export class Reactor {
 
   /** Number of registered descriptors. */
   get registered(): number {
-    return this.#sources.length - this.#freeSlots.length;
+    return this.#handlers.length - this.#freeSlots.length;
   }
 
-  /** The system call that failed in `add` or `addWriting`, for the message of the error. */
+  /** The system call that failed in `add` or `addEpollout`, for the message of the error. */
   get failedCall(): "epoll_create1" | "epoll_ctl" | "epoll_wait" {
     if (this.#failure < 0) return "epoll_wait";
     return this.#shared === undefined ? "epoll_create1" : "epoll_ctl";
@@ -120,12 +128,13 @@ export class Reactor {
 
   /** @returns 0, or -errno */
   #open(): number {
-    const shared = this.calls.openPoller(this.#onEvents, runtime.poller === "thread" ? 1 : 0);
+    const usesThread = runtime.poller === "thread" ? 1 : 0;
+    const shared = this.calls.openPoller(this.#onEvents, usesThread);
     if (typeof shared === "number") return shared;
     this.#shared = shared;
     this.#poller = shared[POLLER_NUMBER]!;
     this.#reportsTurns = shared[REPORTS_TURNS] === 1;
-    this.#relays = RelayTable.at(shared, FIRST_EVENT + 3 * MAX_EVENTS);
+    this.#relays = RelayTable.at(shared, FIRST_EVENT + EVENT_WORDS * MAX_EVENTS);
     shared[WAITING] = this.#waitingBeforeOpen;
     if (this.#waitingBeforeOpen > 0) this.calls.pollerRef(this.#poller);
     return 0;
@@ -134,20 +143,20 @@ export class Reactor {
   /**
    * Registers a descriptor for all events, edge-triggered. If it is ready already, an event comes in the next turn.
    *
-   * @param readingOnly whether to register without EPOLLOUT; `addWriting` adds it
-   * @returns the slot, or -errno; `failedCall` is the call that returned it
+   * @param withoutEpollout whether the registration has no EPOLLOUT; `addEpollout` adds it later
+   * @returns the slot, or -errno; `failedCall` is the call that returned the errno
    */
-  add(fd: number, source: Source, readingOnly: boolean = false): number {
+  add(fd: number, handler: EventHandler, withoutEpollout: boolean = false): number {
     if (this.#failure < 0) return this.#failure;
     if (this.#shared === undefined) {
       const result = this.#open();
       if (result < 0) return result;
     }
-    const slot = this.#freeSlots.pop() ?? this.#sources.length;
+    const slot = this.#freeSlots.pop() ?? this.#handlers.length;
     const generation = this.#generations[slot] ?? 0;
-    const result = this.calls.pollerAdd(fd, slot, generation, readingOnly ? 1 : 0, this.#poller);
+    const result = this.calls.pollerAdd(fd, slot, generation, withoutEpollout ? 1 : 0, this.#poller);
     this.#generations[slot] = generation;
-    this.#sources[slot] = result < 0 ? undefined : source;
+    this.#handlers[slot] = result < 0 ? undefined : handler;
     if (result < 0) {
       this.#freeSlots.push(slot);
       return result;
@@ -156,23 +165,29 @@ export class Reactor {
   }
 
   /** Adds EPOLLOUT to a registration. Returns 0 or -errno. */
-  addWriting(fd: number, slot: number): number {
-    return this.calls.pollerModify(fd, slot, this.#generations[slot]!, 0, this.#poller);
+  addEpollout(fd: number, slot: number): number {
+    const withoutEpollout = 0;
+    return this.calls.pollerModify(fd, slot, this.#generations[slot]!, withoutEpollout, this.#poller);
   }
 
   /**
-   * Ends a registration. Must run before the descriptor is closed.
+   * Ends a registration with epoll_ctl(2). Must run before the descriptor is closed.
    *
-   * @param stays whether the descriptor or a duplicate stays open. The kernel then keeps the epoll entry, so
-   *   epoll_ctl(2) must remove it. Otherwise close(2) removes it. If an unknown duplicate keeps the entry, the reactor
-   *   drops its events
-   * @param file the identity of the open file, if other code has the number of the descriptor. The number may refer
+   * @param fileId the identity of the open file, if other code has the number of the descriptor. The number may refer
    *   to another file by now, whose entry epoll_ctl(2) must not remove
    */
-  remove(fd: number, slot: number, stays: boolean, file: number = 0): void {
-    if (stays && file > 0) this.calls.pollerRemove(fd, this.#poller, file);
-    else if (stays) this.calls.pollerRemove(fd, this.#poller);
-    this.#sources[slot] = undefined;
+  remove(fd: number, slot: number, fileId: number = 0): void {
+    if (fileId > 0) this.calls.pollerRemove(fd, this.#poller, fileId);
+    else this.calls.pollerRemove(fd, this.#poller);
+    this.freeSlot(slot);
+  }
+
+  /**
+   * Ends a registration without epoll_ctl(2), before close(2) of a descriptor without a duplicate: close(2) removes the
+   * entry of epoll. If a duplicate exists nevertheless and keeps the entry, the reactor drops its events.
+   */
+  freeSlot(slot: number): void {
+    this.#handlers[slot] = undefined;
     this.#generations[slot] = (this.#generations[slot]! + 1) >>> 0;
     this.#freeSlots.push(slot);
   }
@@ -186,13 +201,13 @@ export class Reactor {
       seen.add(waiter);
       visit(waiter, owner);
     };
-    for (const source of this.#sources) source?.forEachWaiter?.(once);
-    this.#turn.forEachDeferred((deferred: Deferred) => deferred.forEachWaiter?.(once));
+    for (const handler of this.#handlers) handler?.forEachWaiter?.(once);
+    this.#budget.forEachDeferred((deferred: Deferred) => deferred.forEachWaiter?.(once));
   }
 
-  /** A relay whose source is a registered descriptor; undefined if the table has no entry for it. */
+  /** Returns a relay whose source is the descriptor of a slot; undefined if the table of relays has no entry for it. */
   makeRelay(slot: number): Relay | undefined {
-    return this.#relays?.relay(slot, this.#generations[slot]!);
+    return this.#relays?.makeRelay(slot, this.#generations[slot]!);
   }
 
   /** Counts a waiting call that keeps the process alive. */
@@ -210,7 +225,8 @@ export class Reactor {
   release(): void {
     const shared = this.#shared;
     if (shared === undefined) this.#waitingBeforeOpen--;
-    // pollerTurned() is called in the next turn and not at once, because most often another call waits by then.
+    // pollerTurned() makes the reference weak if no call waits. It is called in the next turn and not at once, because
+    // most often another call waits by then.
     else if (--shared[WAITING]! === 0 && this.#reportsTurns) this.#reportTurnLater();
   }
 
@@ -223,12 +239,13 @@ export class Reactor {
 
   readonly #reportTurn = (): void => {
     this.#reportScheduled = false;
-    if (this.calls.pollerTurned(this.#poller) === 1) this.#reportTurnLater();
+    const mustRepeat = this.calls.pollerTurned(this.#poller) === 1;
+    if (mustRepeat) this.#reportTurnLater();
   };
 
   /** Takes one step from the budget of this turn. False if the budget is spent. */
   spend(): boolean {
-    return this.#turn.spend();
+    return this.#budget.spend();
   }
 
   /**
@@ -237,18 +254,20 @@ export class Reactor {
    */
   now(): number {
     const shared = this.#shared;
-    if (shared === undefined || shared[COUNT]! <= 0) return Math.floor(clock());
+    // The poller sets the number of events to 0 after its last batch.
+    const handlesBatch = shared !== undefined && shared[EVENT_COUNT]! > 0;
+    if (!handlesBatch) return Math.floor(clock());
     return (this.#batchTime ??= Math.floor(clock()));
   }
 
   /** Takes bytes from the budget of this turn. */
   spendBytes(count: number): void {
-    this.#turn.spendBytes(count);
+    this.#budget.spendBytes(count);
   }
 
   /** Resumes `deferred` in the next turn. */
   defer(deferred: Deferred): void {
-    this.#turn.defer(deferred);
+    this.#budget.defer(deferred);
   }
 
   // A field of the reactor keeps the function alive, because native code references it only while a call waits.
@@ -257,23 +276,24 @@ export class Reactor {
   #dispatch(): void {
     const shared = this.#shared!;
     if (this.#reportsTurns) this.#reportTurnLater();
-    const count = shared[COUNT]!;
+    const count = shared[EVENT_COUNT]!;
     if (count < 0) {
+      // A negative count is the -errno of epoll_wait(2).
       this.#fail(count);
       return;
     }
-    const end = FIRST_EVENT + 3 * count;
+    const end = FIRST_EVENT + EVENT_WORDS * count;
     this.#batchTime = undefined;
-    if (shared[SAME_TURN] === 0) this.#turn.renew(count);
-    else this.#turn.extend(count);
+    if (shared[SAME_TURN] === 0) this.#budget.renew(count);
+    else this.#budget.extend(count);
     let firstError: HandlerError | undefined;
-    for (let at = FIRST_EVENT; at < end; at += 3) {
+    for (let at = FIRST_EVENT; at < end; at += EVENT_WORDS) {
       const slot = shared[at]!;
-      const source = this.#sources[slot];
-      // `| 0` makes the generation signed, as the numbers of the array are.
-      if (source === undefined || shared[at + 1]! !== (this.#generations[slot]! | 0)) continue;
+      const handler = this.#handlers[slot];
+      // Another generation: the event of an earlier descriptor. `| 0` makes the number signed, like those of the array.
+      if (handler === undefined || shared[at + 1]! !== (this.#generations[slot]! | 0)) continue;
       try {
-        source.onReady(shared[at + 2]!);
+        handler.onReady(shared[at + 2]!);
       } catch (error) {
         firstError ??= { error };
       }
@@ -281,13 +301,13 @@ export class Reactor {
     if (firstError !== undefined) throw firstError.error;
   }
 
-  /** Records that epoll_wait(2) has failed, and calls `onFailure()` of all sources. */
+  /** Records that epoll_wait(2) has failed, and calls `onFailure()` of all handlers. */
   #fail(errno: number): void {
     this.#failure = errno;
     let firstError: HandlerError | undefined;
-    for (const source of this.#sources.slice()) {
+    for (const handler of this.#handlers.slice()) {
       try {
-        source?.onFailure?.();
+        handler?.onFailure?.();
       } catch (error) {
         firstError ??= { error };
       }
@@ -303,10 +323,12 @@ export function defaultReactor(): Reactor {
   return (reactor ??= new Reactor(nativeCalls, threadTurnBudget));
 }
 
+// Lists the waiting calls for `pending()`.
 addPendingSource((list) =>
   reactor?.forEachWaiter((waiter, { fd, keepsAlive }) => {
     const { holder, operation, since } = waiter;
-    // The holder of a call that waits for the end of a connection is no socket, so that the socket can be collected.
+    // A call that waits for the end of a connection has no socket as its holder, so that the socket can be collected.
+    // Its description has the number of the descriptor instead.
     const object = isDescribable(holder) ? holder : { kind: "Descriptor", fd };
     const background = operation.background === true;
     list({ call: operation.syscall, object, since, keepsAlive: keepsAlive && !background, key: waiter });

@@ -1,10 +1,10 @@
 // A relay makes the poller forward bytes from one descriptor (the source) to another (the destination) in C, without a
 // call of JavaScript. native/relay.c does the work and has the reasons for relays.
 //
-// JavaScript opens the relay of a flow (ops/spliceOperation.ts) while the flow waits for its source. When an event is
-// more than the arrival of bytes, C disables the relay and passes the event to JavaScript. JavaScript closes the relay
-// when it needs the progress of the flow. This file makes no system call to move bytes: it reads and writes the words
-// of relays in the array that JavaScript and the poller share.
+// A flow is the transfer in one direction (ops/spliceOperation.ts). While a flow waits for its source, JavaScript opens
+// its relay. When an event is more than the arrival of bytes, C disables the relay and passes the event to JavaScript.
+// JavaScript closes the relay when it needs the progress of the flow. This file moves no bytes: it reads and writes the
+// words of relays in the array that JavaScript and the poller share.
 
 import { calls } from "../sys/calls.js";
 
@@ -24,7 +24,7 @@ const TABLE_WORDS = MAX_RELAYS * RELAY_WORDS + PIPES * PIPE_WORDS;
 const FLAGS = 0;
 /** The generation of the slot; see reactor.ts. */
 const GENERATION = 1;
-/** Descriptors. */
+/** The numbers of the two descriptors. */
 const SOURCE = 2;
 const DESTINATION = 3;
 /** The index of the pipe. */
@@ -38,13 +38,20 @@ const ERROR = 8;
 /** The time of the latest transfer in ms: the low 32 bits of `calls.relayClock()`. */
 const LAST_ACTIVE = 9;
 
-// The flags of a relay; see native/relay.c.
+// The flags of a relay, with their names in native/relay.c.
+/** The poller forwards bytes. */
 const ENABLED = 1;
+/** A write waits on the source, so C must report EPOLLOUT of the source. */
 const REPORT_WRITABLE = 2;
+/** A write waits on the destination, so C must not send. */
 const WRITER_WAITING = 4;
+/** Set by C: an EPOLLOUT of the source has come, and C did not report it. */
 const WRITABLE_UNREPORTED = 8;
+/** Set by C: the source may have more bytes, and the relay is in the queue of C. */
 const QUEUED = 16;
+/** The latest transfer was small. */
 const SMALL_TRANSFERS = 32;
+/** A short read (waitQueue.ts) means that the source is empty. */
 const SHORT_READ_IS_EMPTY = 64;
 
 export interface Pipe {
@@ -70,8 +77,8 @@ export class RelayTable {
     return new RelayTable(shared.subarray(start, start + TABLE_WORDS));
   }
 
-  /** The relay of a slot of the reactor; undefined if the table has no entry for it. */
-  relay(slot: number, generation: number): Relay | undefined {
+  /** Makes the relay of a slot of the reactor. Undefined if the table has no entry for the slot. */
+  makeRelay(slot: number, generation: number): Relay | undefined {
     const at = slot * RELAY_WORDS + (slot < RELAYS_BEFORE_PIPES ? 0 : PIPES * PIPE_WORDS);
     return at + RELAY_WORDS <= this.#words.length ? new Relay(this, this.#words, at, generation) : undefined;
   }
@@ -84,7 +91,7 @@ export class RelayTable {
     this.#words[at + 2] = pipe.capacity;
   }
 
-  /** Removes the pipe at an index. */
+  /** Removes the pipe at an index: C uses no pipe whose read end is -1. */
   removePipe(index: number): void {
     this.#words[PIPES_START + index * PIPE_WORDS] = -1;
   }
@@ -93,19 +100,21 @@ export class RelayTable {
 /** The relay of one source. After close() the public fields have its progress. */
 export class Relay {
   readonly table: RelayTable;
+  /** The words of the table. */
   readonly #words: Int32Array;
+  /** The index of the first word of this relay. */
   readonly #at: number;
   readonly #generation: number;
   #isOpen = false;
   /** The number of bytes that were sent to the destination. */
   sent: number = 0;
-  /** The number of bytes that are left in the pipe. If there are any, the flow takes the pipe. */
+  /** The number of bytes that are left in the pipe. If it is not 0, no other relay may use the pipe any more. */
   inPipe: number = 0;
   /** The -errno that stopped the relay, or 0. */
   errno: number = 0;
   /** Whether C got EPOLLOUT for the source and did not report it to the reactor. */
   unreportedEpollout: boolean = false;
-  /** Whether the latest read got fewer bytes than SPLICE_THRESHOLD in native/addon.h. */
+  /** Whether the latest read got fewer bytes than SPLICE_THRESHOLD (native/addon.h). */
   smallReads: boolean = true;
   /** Whether the source may have more bytes for which no further event comes. */
   sourceMayHaveData: boolean = false;
@@ -125,9 +134,9 @@ export class Relay {
   /**
    * Makes the poller forward the bytes of the source from now on.
    *
-   * @param source a descriptor
-   * @param destination a descriptor
-   * @param pipe an index for `RelayTable.putPipe`
+   * @param source the number of a descriptor
+   * @param destination the number of a descriptor
+   * @param pipeIndex the index that `RelayTable.putPipe` got
    * @param smallReads see the field `smallReads`
    * @param writerWaits whether a write waits on the source, which needs EPOLLOUT
    * @param shortMeansEmpty whether a short read means that the source is empty
@@ -135,7 +144,7 @@ export class Relay {
   open(
     source: number,
     destination: number,
-    pipe: number,
+    pipeIndex: number,
     smallReads: boolean,
     writerWaits: boolean,
     shortMeansEmpty: boolean,
@@ -146,7 +155,7 @@ export class Relay {
     words[at + GENERATION] = this.#generation;
     words[at + SOURCE] = source;
     words[at + DESTINATION] = destination;
-    words[at + PIPE] = pipe;
+    words[at + PIPE] = pipeIndex;
     words[at + BYTES_LOW] = 0;
     words[at + BYTES_HIGH] = 0;
     words[at + BYTES_IN_PIPE] = 0;
@@ -158,7 +167,7 @@ export class Relay {
       (shortMeansEmpty ? SHORT_READ_IS_EMPTY : 0);
   }
 
-  /** Closes the relay and sets the fields. Returns false, and does nothing, if it was not open. */
+  /** Closes the relay and stores its progress in the fields. Returns false, and does nothing, if it was not open. */
   close(): boolean {
     if (!this.#isOpen) return false;
     const words = this.#words;
@@ -182,21 +191,21 @@ export class Relay {
   /**
    * Sets whether C reports EPOLLOUT of the source to the reactor.
    *
-   * @param report true while a write waits on the source
-   * @returns whether an EPOLLOUT has come that C did not report
+   * @param reports true while a write waits on the source
+   * @returns whether an EPOLLOUT has come that C did not report; the next call no longer returns true for it
    */
-  reportEpollout(report: boolean): boolean {
+  setReportsEpollout(reports: boolean): boolean {
     if (!this.#isOpen) return false;
     const flags = this.#words[this.#at]!;
-    this.#words[this.#at] = (flags & ~(REPORT_WRITABLE | WRITABLE_UNREPORTED)) | (report ? REPORT_WRITABLE : 0);
+    this.#words[this.#at] = (flags & ~(REPORT_WRITABLE | WRITABLE_UNREPORTED)) | (reports ? REPORT_WRITABLE : 0);
     return (flags & WRITABLE_UNREPORTED) !== 0;
   }
 
   /** The time of the latest transfer, as of `performance.now()`. Undefined if the relay is closed or moved no bytes. */
   lastActive(): number | undefined {
     if (!this.#isOpen || this.#bytesSent() + this.#words[this.#at + BYTES_IN_PIPE]! === 0) return undefined;
-    // relayClock() and not process.hrtime(), which starts at 0 in some runtimes. `| 0` corrects the difference of two
-    // 32-bit numbers when the clock has wrapped in between.
+    // relayClock() and not process.hrtime(), which starts at 0 in some runtimes. LAST_ACTIVE has only the low 32 bits
+    // of the clock. `| 0` makes the difference right even if the low bits have passed their maximum in between.
     const age = (calls.relayClock() - this.#words[this.#at + LAST_ACTIVE]!) | 0;
     return performance.now() - age;
   }

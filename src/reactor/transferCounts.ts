@@ -1,5 +1,5 @@
-// The counters of one direction of a socket. The functions below take a wait queue, which has the same two fields, or a
-// TransferCounts. As a base class of the queue, TransferCounts would cost one more constructor per queue.
+// The counters of one direction of a socket. A wait queue has the two fields of TransferCounts, so the functions below
+// take both. TransferCounts is no base class of the queue: that would cost one more constructor for each queue.
 
 import type { Operation } from "./operation.js";
 
@@ -10,7 +10,7 @@ export class TransferCounts {
   transfers: number = 0;
 }
 
-/** Counts a completed call that has moved bytes. Returns its cost in bytes against the budget of a turn. */
+/** Counts a completed call that has moved bytes. Returns how many bytes it takes from the budget of the turn. */
 export function countCompleted<A, B, T>(
   counts: TransferCounts,
   operation: Operation<A, B, T>,

@@ -1,22 +1,23 @@
-// The calls of one direction of a descriptor: try the call, wait, try again. This is the one place for EAGAIN, EINTR,
+// The calls of one kind on a descriptor: try the call, wait, try again. This is the one place for EAGAIN, EINTR,
 // deadlines, aborts and the order of calls.
 //
-// A call tries at once if no call is before it and the previous attempt did not return EAGAIN. Otherwise it enters the
-// queue. The kernel sends one event per change (edge-triggered), and each event serves the queue in order. Three
-// invariants ensure that a call never waits for an event that does not come:
+// READY is a flag of the queue: an attempt may succeed. A call makes an attempt at once if READY is set, no call is
+// before it, and the budget of the turn is not spent. Otherwise it enters the queue. The kernel sends one event per
+// change (edge-triggered), and each event serves the queue in order. Three invariants ensure that a call never waits
+// for an event that does not come:
 //
-// - READY is cleared only after EAGAIN, or when EAGAIN is certain: if `drained()` says so, and after a short read on
-//   TCP. Then the receive buffer is empty (epoll(7), question 9), and later data make a new event. So no second read is
-//   needed. A TCP read may also be short at urgent data, at the end of the stream, and before an error. The event of
-//   these cases has more bits than EPOLLIN, and the descriptor clears `shortMeansEmpty` before it wakes the queue.
-//   `shortMeansEmpty` is never set for UNIX sockets, because their reads stop between messages with different control
-//   data.
+// - READY is cleared only after EAGAIN, or when the next attempt is certain to return EAGAIN: if `drained()` says so,
+//   and after a short read on TCP. A short read gets fewer bytes than it requested. On TCP it means that the receive
+//   buffer is empty (epoll(7), question 9), and later data make a new event. So no second read is needed. A TCP read
+//   may also be short at urgent data, at the end of the stream, and before an error. The event of these cases has more
+//   bits than EPOLLIN, and the descriptor clears `shortMeansEmpty` before it wakes the queue. `shortMeansEmpty` is
+//   never set for UNIX sockets, because their reads stop between messages with different control data.
 // - Every event sets READY. While READY is clear and a call waits, the descriptor is registered for events.
 // - If the queue stops while READY is set and calls are left, it schedules its continuation: in the next turn if the
 //   budget of this turn is spent, or after a pause (retryPause.ts). After INCOMPLETE the queue waits for an event
 //   although READY is set: the missing bytes cause one.
 //
-// A call with MSG_DONTWAIT never waits for an event. It makes an attempt even if the previous one returned EAGAIN,
+// A call with MSG_DONTWAIT (a nonblocking call) never waits for an event. It makes an attempt even if READY is clear,
 // because the socket may be ready before the reactor has read the event from epoll. If an earlier call waits for an
 // event, the call fails with EAGAIN. If the earlier calls wait only for the next turn, the call waits behind them.
 //
@@ -40,14 +41,14 @@ import { promiseOfNextWaiter, type CompletionHandler, Waiter, PENDING } from "./
 import { WaiterList } from "./waiterList.js";
 
 export class WaitQueue extends WaiterList {
-  /** Made at the first EAGAIN after which no event comes, or at the first pause. */
+  /** Made at the first EAGAIN after which no event comes, or at the first transient error; see retryPause.ts. */
   private pause: RetryPause | undefined = undefined;
 
   /**
    * Runs an operation: at once if possible, otherwise after the calls before it, when the kernel is ready.
    *
    * @param holder an object that must not be collected while the call waits
-   * @param timeout ms, or null
+   * @param timeout in ms, or null for none
    */
   run<A, B, T>(
     holder: object,
@@ -70,23 +71,22 @@ export class WaitQueue extends WaiterList {
         return Promise.reject(errorOf(operation, EAGAIN, a, b));
       }
       if (!mustWait(operation, result, a, b)) return rejection(errorOf(operation, result, a, b, this.owner));
-    } else if (operation.isNonblocking?.(a, b) === true) {
-      if (this.head !== undefined && (this.bits & DEFERRED) === 0) return this.refuse(errorOf(operation, EAGAIN, a, b));
-      if (this.head === undefined && (this.bits & READY) === 0) {
-        // With READY set, the next run() makes an attempt.
+    } else if (this.head === undefined && (this.bits & READY) === 0) {
+      if (operation.alwaysTries === true || operation.isNonblocking?.(a, b) === true) {
+        // With READY set, the next run() makes an attempt, or enters the queue if the budget is spent.
         this.bits |= READY;
         return this.run(holder, operation, a, b, timeout, signal);
       }
-    } else if (operation.alwaysTries === true && this.head === undefined && (this.bits & READY) === 0) {
-      this.bits |= READY;
-      return this.run(holder, operation, a, b, timeout, signal);
+    } else if (this.head !== undefined && (this.bits & DEFERRED) === 0 && operation.isNonblocking?.(a, b) === true) {
+      // The calls before this one wait for an event or a pause.
+      return this.refuse(errorOf(operation, EAGAIN, a, b));
     }
     const failure = this.register(operation, a, b);
     if (failure !== undefined) return rejection(failure);
     const promise = promiseOfNextWaiter() as Promise<T>;
     const waiter = new Waiter(this, operation, a, b, holder, undefined);
     this.enqueue(waiter, timeout);
-    // After enqueue(), because only remove() removes the listener from the signal.
+    // After enqueue(), because only the removal from the queue removes the listener from the signal.
     if (signal !== undefined) {
       waiter.signal = signal;
       onAbort(signal, waiter);
@@ -96,10 +96,10 @@ export class WaitQueue extends WaiterList {
   }
 
   /**
-   * Like `run`, for code of this package that needs no promise. The operation must not be a nonblocking one.
+   * Like `run`, for code of this package that needs no promise. The call must not be a nonblocking one.
    *
    * @returns the value, or PENDING if the call waits; `handler` then gets the outcome
-   * @throws the error that a promise would reject with
+   * @throws the error of a call that fails at once
    */
   submit<A, B, T>(
     handler: CompletionHandler<T>,
@@ -131,7 +131,8 @@ export class WaitQueue extends WaiterList {
     const { owner } = this;
     const { reactor } = owner;
     let result = operation.attempt(reactor.calls, owner.fd, a, b);
-    while (result < 0 && this.triesAgain(operation, result, a, b) && (this.bits & READY) !== 0 && reactor.spend()) {
+    // afterPart() comes first: it counts the bytes of this attempt, and may clear READY.
+    while (result < 0 && this.afterPart(operation, result, a, b) && (this.bits & READY) !== 0 && reactor.spend()) {
       result = operation.attempt(reactor.calls, owner.fd, a, b);
     }
     if (result >= 0) this.afterSuccess(operation, result, a, b);
@@ -142,7 +143,7 @@ export class WaitQueue extends WaiterList {
   /**
    * Makes one attempt and never waits. Returns the result of the attempt, which may be EAGAIN. If other calls wait in
    * this queue or the budget of the turn is spent, returns EAGAIN without an attempt. After a result >= 0 the caller
-   * must call `complete()`.
+   * must call `complete()` of the operation.
    */
   tryNow<A, B, T>(operation: Operation<A, B, T>, a: A, b: B): number {
     const { fd, reactor } = this.owner;
@@ -156,19 +157,19 @@ export class WaitQueue extends WaiterList {
     } else if (result === EAGAIN) {
       this.afterEagain();
     } else if (result === EINTR) {
-      // The budget is spent.
+      // The budget is spent. EINTR does not mean that the socket is not ready, so the next call must make an attempt.
       this.bits |= READY;
       return EAGAIN;
     }
     return result;
   }
 
-  /** Like `tryNow`, but without an attempt if the previous one returned EAGAIN and no event has come since. */
+  /** Like `tryNow`, but returns EAGAIN without an attempt while READY is clear. */
   tryIfReady<A, B, T>(operation: Operation<A, B, T>, a: A, b: B): number {
     return (this.bits & READY) !== 0 ? this.tryNow(operation, a, b) : EAGAIN;
   }
 
-  /** Called after EAGAIN. Clears READY if an event will come, and returns whether one will. */
+  /** Called after EAGAIN. Returns whether an event will come. If so, clears READY. */
   private afterEagain(): boolean {
     if (this.owner.isReady?.(this) === true) return false;
     this.pause?.resetRefusals();
@@ -183,8 +184,9 @@ export class WaitQueue extends WaiterList {
     return new Promise((resolve) => reactor.defer({ resume: () => resolve(rejection(error)) }));
   }
 
-  /** Registers the descriptor. With READY set the call needs no event. Returns the error if the registration fails. */
+  /** Registers the descriptor for a call that will wait. Returns the error if the registration fails. */
   private register<A, B, T>(operation: Operation<A, B, T>, a: A, b: B): Error | undefined {
+    // With READY set, the call will wait only for the next turn.
     const result = (this.bits & READY) !== 0 ? 0 : this.owner.register(this);
     if (result >= 0) return undefined;
     // No event will come, so the next call has to try.
@@ -197,22 +199,26 @@ export class WaitQueue extends WaiterList {
   }
 
   private enqueue(waiter: Waiter, timeout: number | null): void {
-    const first = this.head === undefined;
+    const wasEmpty = this.head === undefined;
     this.append(waiter, timeout);
-    if (!first) return;
+    if (!wasEmpty) return;
     this.owner.onWaiting?.(this);
     if ((this.bits & READY) !== 0) this.defer();
   }
 
-  /** Sets READY and serves the queue. `events` are the bits of epoll(7) if an event is the reason, otherwise 0. */
+  /**
+   * Sets READY and serves the queue.
+   *
+   * @param events the bits of epoll(7) for `completedBy()` of the operations; 0 without an event, and for reads
+   */
   wake(events: number = 0): void {
     this.bits |= READY;
-    // resume() serves the queue in the next turn or after the pause.
+    // In these cases resume() serves the queue, in the next turn or after the pause.
     if (this.head === undefined || (this.bits & DEFERRED) !== 0 || this.pause?.active === true) return;
     this.serve(events);
   }
 
-  /** Clears READY. Called after the EAGAIN of a splice to this descriptor, which waits in the queue of its source. */
+  /** Clears READY after a splice to this descriptor got EAGAIN. The splice ran in the queue of its source. */
   setNotReady(): void {
     this.bits &= ~READY;
     if (this.head !== undefined) this.awaitEvent();
@@ -220,11 +226,11 @@ export class WaitQueue extends WaiterList {
 
   /** Called when the reactor has failed. Rejects the calls that wait for an event, because none will come. */
   onFailure(): void {
-    // With READY set, the calls wait only for the next turn, and still make their attempts.
+    // With READY set, the calls wait only for the next turn or the end of a pause, and still make their attempts.
     if (this.head !== undefined && (this.bits & READY) === 0) this.awaitEvent();
   }
 
-  /** Registers the descriptor for the calls of the queue. If that fails, all of them reject. */
+  /** Leaves the calls in the queue until an event, and registers the descriptor. If that fails, the calls reject. */
   private awaitEvent(): void {
     const result = this.owner.register(this);
     if (result >= 0) return;
@@ -243,7 +249,7 @@ export class WaitQueue extends WaiterList {
     this.afterRemoval();
   }
 
-  /** Continues in the turn after defer(), or after a pause. */
+  /** Serves the queue in the turn after defer(), or after a pause. */
   resume(): void {
     this.bits &= ~DEFERRED;
     if (this.head === undefined || this.pause?.active === true) return;
@@ -258,10 +264,14 @@ export class WaitQueue extends WaiterList {
     this.owner.reactor.defer(this);
   }
 
-  /** @param events the bits of the event that is the reason, or 0 */
+  /**
+   * Makes attempts of the waiting calls. Then nonblocking calls that would wait for an event fail with EAGAIN.
+   *
+   * @param events see `wake`
+   */
   private serve(events: number): void {
-    this.serveQueue(events);
-    // Nonblocking calls that are left would wait for an event or a pause, unless the next turn serves the queue.
+    this.attemptInOrder(events);
+    // With DEFERRED set, nonblocking calls that are left wait only for the next turn.
     if ((this.bits & NONBLOCKING) === 0 || (this.bits & DEFERRED) !== 0) return;
     this.bits &= ~NONBLOCKING;
     for (const waiter of this.removeAll(({ operation, a, b }) => operation.isNonblocking?.(a, b) === true)) {
@@ -269,7 +279,8 @@ export class WaitQueue extends WaiterList {
     }
   }
 
-  private serveQueue(events: number): void {
+  /** Attempts the waiting calls in order, until none is left or the first one has to go on waiting. */
+  private attemptInOrder(events: number): void {
     const { reactor, fd } = this.owner;
     for (let waiter = this.head; waiter !== undefined; waiter = this.head) {
       if ((this.bits & READY) === 0) return this.awaitEvent();
@@ -284,14 +295,14 @@ export class WaitQueue extends WaiterList {
             : operation.attempt(reactor.calls, fd, a, b);
         if (result >= 0) value = operation.complete(result, a, b);
       } catch (error) {
-        if (waiter !== this.head) return;
         // complete() throws if there is no memory for the value, and attempt() if code of users throws. Only this call
         // fails.
+        if (waiter !== this.head) return;
         this.remove(waiter);
         waiter.reject(error);
         continue;
       }
-      // Code of users has closed the descriptor or aborted the call during the attempt, which has settled the call.
+      // During the attempt, code of users has closed the descriptor or aborted the call. That has settled the call.
       if (waiter !== this.head) return;
       if (result >= 0) {
         this.afterSuccess(operation, result, a, b);
@@ -303,7 +314,7 @@ export class WaitQueue extends WaiterList {
         if ((this.pause ??= new RetryPause()).countRefusal() > 1) return this.startPause(waiter);
       } else if (result === INCOMPLETE) {
         return this.awaitEvent();
-      } else if (this.triesAgain(operation, result, a, b)) {
+      } else if (this.afterPart(operation, result, a, b)) {
         continue;
       } else if (isTransient(operation, result, a, b)) {
         return this.startPause(waiter);
@@ -314,51 +325,50 @@ export class WaitQueue extends WaiterList {
     }
   }
 
-  /** Returns whether to try again at once: after EINTR and after progress(). Counts the bytes of progress(). */
-  private triesAgain<A, B, T>(operation: Operation<A, B, T>, result: number, a: A, b: B): boolean {
+  /**
+   * Called after an attempt that may have done only a part of its work. Returns true after EINTR and progress(): the
+   * caller makes another attempt. Counts the bytes of progress().
+   */
+  private afterPart<A, B, T>(operation: Operation<A, B, T>, result: number, a: A, b: B): boolean {
     if (result > PROGRESS) return result === EINTR;
     const count = PROGRESS - result;
     this.pause?.reset();
     this.owner.reactor.spendBytes(count);
     countPart(this, operation, count);
-    this.noteShortRead(operation, count, a, b);
+    this.checkShortRead(operation, count, a, b);
     return true;
   }
 
   /** Clears READY after a short read that has emptied the socket; see the top of the file. */
-  private noteShortRead<A, B, T>(operation: Operation<A, B, T>, count: number, a: A, b: B): void {
-    if (
-      (this.bits & SHORT_MEANS_EMPTY) !== 0 &&
-      operation.requested !== undefined &&
-      count > 0 &&
-      count < operation.requested(a, b)
-    ) {
-      this.bits &= ~READY;
-    }
+  private checkShortRead<A, B, T>(operation: Operation<A, B, T>, count: number, a: A, b: B): void {
+    if ((this.bits & SHORT_MEANS_EMPTY) === 0 || operation.requested === undefined) return;
+    // A count of 0 is the end of the stream.
+    if (count > 0 && count < operation.requested(a, b)) this.bits &= ~READY;
   }
 
+  /** Counts a successful attempt, and clears READY if the next one is certain to return EAGAIN. */
   private afterSuccess<A, B, T>(operation: Operation<A, B, T>, result: number, a: A, b: B): void {
     this.pause?.reset();
     if (operation.movesBytes) this.owner.reactor.spendBytes(countCompleted(this, operation, result, a, b));
     if (operation.drained !== undefined && operation.drained(result, a, b)) this.bits &= ~READY;
-    this.noteShortRead(operation, result, a, b);
+    this.checkShortRead(operation, result, a, b);
   }
 
   /** Starts the pause before the next attempt of the first call in the queue. */
   private startPause({ operation, a, b }: Waiter): void {
-    // The registration opens the poller, which keeps the process alive. The timer of the pause does not.
+    // The timer of the pause does not keep the process alive. The poller does, and the registration opens it.
     this.awaitEvent();
     this.pause ??= new RetryPause();
     this.pause.start(operation.transferred?.(a, b) ?? 0, () => this.resume());
   }
 
-  /** Called after calls were removed. Schedules the calls that are left, or cancels the pause if none is left. */
+  /** Called after calls were removed. Schedules the calls that are left. If none is left, cancels the pause. */
   private afterRemoval(): void {
     if (this.head === undefined) this.pause?.cancel();
     else if ((this.bits & READY) !== 0 && this.pause?.active !== true) this.defer();
   }
 
-  /** Settles a waiting call whose signal was aborted: with the bytes that it has received, or the signal's reason. */
+  /** Settles a waiting call whose signal was aborted: with its received bytes, or else with the signal's reason. */
   abort(waiter: Waiter): void {
     const { operation, a, b } = waiter;
     const reason: unknown = waiter.signal!.reason;
@@ -378,10 +388,7 @@ export class WaitQueue extends WaiterList {
     this.afterRemoval();
   }
 
-  /**
-   * Settles every call, because the descriptor is closed or released: with the bytes that the call has received, or
-   * with ECANCELED.
-   */
+  /** Called when the descriptor is closed or released. Settles every call: with its received bytes, or ECANCELED. */
   cancel(): void {
     this.stopTimer();
     this.pause?.cancel();

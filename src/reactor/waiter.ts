@@ -12,7 +12,7 @@ export interface CompletionHandler<T> {
   onFailed(error: unknown): void;
 }
 
-/** Returned instead of a value: the call waits, and its handler will get the outcome. */
+/** `WaitQueue.submit()` returns it instead of a value: the call waits, and its handler will get the outcome. */
 export const PENDING: unique symbol = Symbol("pending");
 
 type AnyOperation = Operation<unknown, unknown, unknown>;
@@ -28,7 +28,7 @@ function storeResolve(resolve: (value: unknown) => void): void {
   resolveOfNextWaiter = resolve;
 }
 
-/** Returns a promise. The Waiter that is constructed next, without a handler, settles it. */
+/** Returns a promise. The next Waiter that is constructed must have no handler, and settles this promise. */
 export function promiseOfNextWaiter(): Promise<unknown> {
   return new Promise<unknown>(storeResolve);
 }
@@ -48,10 +48,10 @@ export class Waiter {
   /** An object that must not be collected while the call waits. */
   readonly holder: object;
   readonly #queue: AbortableQueue;
-  /** The handler, or the `resolve` function of the promise. */
+  /** Gets the outcome: a handler, or the `resolve` function of the promise. */
   readonly #handler: ((value: unknown) => void) | CompletionHandler<unknown>;
 
-  /** @param handler gets the outcome; without it the outcome settles the promise of `promiseOfNextWaiter()` */
+  /** @param handler gets the outcome; without a handler, the waiter settles the promise of `promiseOfNextWaiter()` */
   constructor(
     queue: AbortableQueue,
     operation: AnyOperation,

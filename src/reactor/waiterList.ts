@@ -14,7 +14,7 @@ export interface QueueDescriptor {
   readonly reactor: Reactor;
   /** Whether a waiting call keeps the process alive. After a change `updateReactorHolds()` of each queue must run. */
   readonly keepsAlive: boolean;
-  /** -1 once closed. */
+  /** -1 after it was closed or released. */
   readonly fd: number;
   /** See `FailedDescriptor` in operation.ts. */
   connectionErrno?: number;
@@ -22,14 +22,14 @@ export interface QueueDescriptor {
   register(queue: WaiterList): number;
   /** Whether poll(2) reports the descriptor as ready for `queue`. Called after EAGAIN. */
   isReady?(queue: WaiterList): boolean;
-  /** Called when the first call enters `queue`. */
+  /** Called when a call enters `queue` and no other call waits there. */
   onWaiting?(queue: WaiterList): void;
 }
 
 /** The timer of a list. */
 interface DeadlineTimer {
   /** Undefined while no timer runs. */
-  timeout: NodeJS.Timeout | undefined;
+  nodeTimer: NodeJS.Timeout | undefined;
   /** The deadline for which the timer runs. */
   deadline: number;
 }
@@ -37,13 +37,13 @@ interface DeadlineTimer {
 /** A doubly linked list: `head` is undefined exactly when no call waits. */
 export abstract class WaiterList {
   protected readonly owner: QueueDescriptor;
-  /** See queueState.ts. */
+  /** The flags of queueState.ts. */
   protected bits: number = READY;
   protected head: Waiter | undefined = undefined;
   private tail: Waiter | undefined = undefined;
   /** Made for the first deadline. */
   private timer: DeadlineTimer | undefined = undefined;
-  /** See transferCounts.ts. */
+  /** The fields of TransferCounts (transferCounts.ts). */
   bytes: number = 0;
   transfers: number = 0;
 
@@ -90,6 +90,7 @@ export abstract class WaiterList {
       : 0;
   }
 
+  /** Adds a call at the end, with its deadline. Holds the reactor, if the call keeps the process alive. */
   protected append(waiter: Waiter, timeout: number | null): void {
     if (timeout !== null) this.startTimer((waiter.deadline = clock() + timeout));
     const { keepsAlive, reactor } = this.owner;
@@ -104,6 +105,7 @@ export abstract class WaiterList {
     if (registry !== undefined) registry.addCall(waiter, waiter.operation.syscall, waiter.holder);
   }
 
+  /** Removes a call from the list and from its signal, and releases the reactor. The timer of the list keeps running. */
   protected remove(waiter: Waiter): void {
     if (waiter.previous === undefined) this.head = waiter.next;
     else waiter.previous.next = waiter.next;
@@ -145,19 +147,19 @@ export abstract class WaiterList {
    * deadline. The timer keeps running when a call settles before its deadline. So most calls start and clear no timer.
    */
   private startTimer(deadline: number): void {
-    const timer = (this.timer ??= { timeout: undefined, deadline });
-    if (timer.timeout !== undefined) {
+    const timer = (this.timer ??= { nodeTimer: undefined, deadline });
+    if (timer.nodeTimer !== undefined) {
       if (deadline >= timer.deadline) return;
-      clearTimeout(timer.timeout);
+      clearTimeout(timer.nodeTimer);
     }
     timer.deadline = deadline;
     const delay = Math.min(Math.max(Math.ceil(deadline - clock()), 1), MAX_TIMER_DELAY);
     // The timer need not keep the process alive, because the waiting call does.
-    timer.timeout = setTimeout(() => this.onTimer(timer), delay).unref();
+    timer.nodeTimer = setTimeout(() => this.onTimer(timer), delay).unref();
   }
 
   private onTimer(timer: DeadlineTimer): void {
-    timer.timeout = undefined;
+    timer.nodeTimer = undefined;
     const now = clock();
     const expired = this.removeAll(({ deadline }) => deadline !== undefined && deadline <= now);
     let earliest = Infinity;
@@ -165,6 +167,7 @@ export abstract class WaiterList {
       if (waiter.deadline !== undefined && waiter.deadline < earliest) earliest = waiter.deadline;
     }
     if (earliest !== Infinity) this.startTimer(earliest);
+    // The call with the earliest deadline settles first.
     if (expired.length > 1) expired.sort((a, b) => a.deadline! - b.deadline!);
     if (expired.length > 0) this.settleExpired(expired);
   }
@@ -175,7 +178,7 @@ export abstract class WaiterList {
   protected stopTimer(): void {
     const timer = this.timer;
     if (timer === undefined) return;
-    clearTimeout(timer.timeout);
-    timer.timeout = undefined;
+    clearTimeout(timer.nodeTimer);
+    timer.nodeTimer = undefined;
   }
 }

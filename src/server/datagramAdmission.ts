@@ -2,7 +2,7 @@
 // lists.
 
 import { clientKey, isListed, SourceLimiter } from "../admission/index.js";
-import { type DatagramBatch, memoryOf, sourceHash } from "../batch/index.js";
+import { type DatagramBatch, memoryOf, senderHash } from "../batch/index.js";
 import type { CheckedServeUdp, DatagramRefusalReason } from "./udpOptions.js";
 
 export class DatagramAdmission {
@@ -22,7 +22,7 @@ export class DatagramAdmission {
   refusalOf(batch: DatagramBatch, place: number, now: number): DatagramRefusalReason | undefined {
     const { allow, deny, maxSize } = this.#opts;
     if (this.#limiter !== undefined) {
-      const hash = sourceHash(memoryOf(batch), place, this.#seed);
+      const hash = senderHash(memoryOf(batch), place, this.#seed);
       // The hash is 0 for a source without an IP address.
       if (hash !== 0 && !this.#limiter.take(hash, now)) return "ratePerAddress";
     }

@@ -5,7 +5,7 @@
 
 import { ValidatedSources } from "../admission/index.js";
 import type { Address } from "../addr/index.js";
-import { type BatchMemory, readSource } from "../batch/index.js";
+import { type BatchMemory, readReplySource } from "../batch/index.js";
 import { clock } from "../builtins.js";
 import { bytesToSend, totalLength } from "../check/index.js";
 import type { Data } from "../io.js";
@@ -17,7 +17,7 @@ const VALIDATION_TIME = 600_000;
 /** The queue has room for at least this many replies. */
 const MIN_QUEUE = 256;
 const MAX_DATAGRAM_SIZE = 0xffff;
-/** The size of the longest result of `readSource()`, in 32-bit words. */
+/** The size of the longest result of `readReplySource()`, in 32-bit words. */
 const SOURCE_WORDS = 6;
 const NO_SOURCE = new Int32Array(0);
 
@@ -27,7 +27,7 @@ const NO_SOURCE = new Int32Array(0);
 export interface ReplyAccount {
   /** Bytes that the replies may still have if the source is not validated. */
   bytesLeft: number;
-  /** The address from which the replies leave, as `readSource()` writes it, and the size of this address in bytes. */
+  /** The address from which the replies leave, as `readReplySource()` writes it, and its size in bytes. */
   readonly source: Int32Array;
   readonly sourceSize: number;
 }
@@ -36,7 +36,7 @@ export class UdpReplies {
   readonly #queue: DatagramQueue;
   readonly #validated = new ValidatedSources(VALIDATION_TIME);
   readonly #factor: number;
-  /** The result of `readSource()`, before it is copied. */
+  /** The result of `readReplySource()`, before it is copied. */
   readonly #scratch = new Int32Array(SOURCE_WORDS);
   readonly counts = { amplification: 0, repliesDropped: 0, bytesSent: 0 };
   #closed = false;
@@ -57,7 +57,7 @@ export class UdpReplies {
 
   /** The account of the datagram at this place of a batch. `length` is its number of bytes. */
   replyAccountOf(memory: BatchMemory, index: number, length: number): ReplyAccount {
-    const sourceSize = readSource(memory, index, this.#scratch);
+    const sourceSize = readReplySource(memory, index, this.#scratch);
     const source = sourceSize === 0 ? NO_SOURCE : this.#scratch.slice();
     // A product would be NaN for an empty datagram, because Infinity times 0 is NaN.
     const bytesLeft = this.#factor === Infinity ? Infinity : this.#factor * length;

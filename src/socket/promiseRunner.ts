@@ -267,7 +267,7 @@ export class PromiseRunner implements Runner<"promise"> {
   }
 
   beforeDatagrams(count: number): void {
-    if (count >= MANY_DATAGRAMS) this.descriptor.unwatch();
+    if (count >= MANY_DATAGRAMS) this.descriptor.deregisterIfIdle();
   }
 
   finish<T>(value: T, syscall: string, opts: WaitOptions | undefined): Promise<T> {

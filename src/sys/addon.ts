@@ -8,7 +8,7 @@ import { AddonError } from "../errors/index.js";
 import type { Calls } from "./calls.js";
 import { ADDON_VARIABLE, type Candidate, addonCandidates, candidateFault, findPackage } from "./loading/candidates.js";
 import { type Fault, currentLibc, platformFault } from "./loading/host.js";
-// This import also throws in a runtime in which the addon may abort.
+// The import of runtime.js throws in a runtime in which the addon could abort the process.
 import { runtime } from "./runtime.js";
 
 /** The exports of the addon: the calls, and the numbers of the platform by their names. */
@@ -46,13 +46,17 @@ function repairText({ reason, text }: Fault, { origin }: Candidate, root: string
   return `${reason === "missing" ? "build it" : "install berkeley again, or build the addon"}: ${build}`;
 }
 
+/**
+ * @param lines further lines of the message
+ * @param tried the paths that were tried
+ */
 function addonError({ reason, text }: Fault, lines: readonly string[] = [], tried: readonly string[] = []): AddonError {
   const { arch, platform } = process;
   const head = `Cannot load the addon of berkeley ${VERSION} on ${platform}-${arch} with ${runtime.name} ${runtime.version}`;
   return new AddonError([`${head}: ${text}`, ...lines].join("\n  "), reason, tried);
 }
 
-/** Node's class Module. */
+/** The parts of Node's class Module that are used here. */
 interface ModuleClass {
   new (path: string): Module & { exports: unknown };
   /** The object `require.cache`: the modules by their files. All evaluations of this package in a thread share it. */
@@ -67,16 +71,17 @@ function requireAddon(url: string, path: string): unknown {
   const Modules = nodeModule() as ModuleClass | undefined;
   // oxlint-disable-next-line no-underscore-dangle -- Node's name
   const cache = Modules?._cache;
+  // Without these undocumented parts of Node.js, use require() itself.
   if (runtime.name !== "Node.js" || Modules === undefined || cache === undefined) return createRequire(url)(path);
   const file = fs().realpathSync.native(path);
   const cached = cache[file];
   if (cached !== undefined) return cached.exports;
-  const made = new Modules(file);
-  process.dlopen(made, file);
-  made.filename = file;
-  made.loaded = true;
-  cache[file] = made;
-  return made.exports;
+  const module = new Modules(file);
+  process.dlopen(module, file);
+  module.filename = file;
+  module.loaded = true;
+  cache[file] = module;
+  return module.exports;
 }
 
 function loadFile(url: string, path: string): Addon | Fault {
@@ -101,11 +106,12 @@ function load(): Addon {
   }
 
   const url = ownUrl();
+  // An empty variable counts as one that is not set.
   const namedPath = process.env[ADDON_VARIABLE] || undefined;
   const root = namedPath === undefined ? findPackage(url) : undefined;
   const libc = currentLibc();
   const candidates = addonCandidates(namedPath, root, process.arch, libc);
-  // The candidate that the error is about: the first that exists, or the last if none exists.
+  // The candidate that the error names: the first candidate that exists, or the last one if none exists.
   let unusable = candidates.at(-1);
   if (unusable === undefined) {
     const text = `no folder above ${url} is the package, and berkeley is not installed there`;
@@ -121,7 +127,9 @@ function load(): Addon {
     const { origin, path } = candidate;
     tried.push(path);
     const result = candidateFault(candidate, process.arch, VERSION) ?? loadFile(url, path);
-    if (!("reason" in result)) return result;
+    const isAddon = !("reason" in result);
+    if (isAddon) return result;
+    // A missing file of BERKELEY_ADDON is an error. A missing file of the package is only a note.
     if (result.reason === "missing" && origin !== "environment") {
       notes.push(`tried ${path}: ${result.text}`);
       continue;

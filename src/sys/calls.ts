@@ -5,7 +5,7 @@
 
 import { addon } from "./addon.js";
 
-/** One result of getaddrinfo(3): family, type, protocol, the bytes of the sockaddr, the canonical name or null. */
+/** One result of getaddrinfo(3). `address` has the bytes of the sockaddr. */
 export type AddrinfoEntry = readonly [
   family: number,
   type: number,
@@ -167,16 +167,16 @@ export interface Calls {
    * has only weak references to the callback and the array, and the poller ends when the array is collected.
    */
   openPoller(callback: () => void, thread: number): Int32Array | number;
-  /** Registers a descriptor, edge-triggered, for both directions. `readingOnly` 1 leaves EPOLLOUT out. */
-  pollerAdd(fd: number, slot: number, generation: number, readingOnly: number, poller: number): number;
-  /** Changes a registration: `readingOnly` 0 adds EPOLLOUT. */
-  pollerModify(fd: number, slot: number, generation: number, readingOnly: number, poller: number): number;
+  /** Registers a descriptor, edge-triggered, for both directions. `withoutEpollout` 1 leaves EPOLLOUT out. */
+  pollerAdd(fd: number, slot: number, generation: number, withoutEpollout: number, poller: number): number;
+  /** Changes a registration: `withoutEpollout` 0 adds EPOLLOUT. */
+  pollerModify(fd: number, slot: number, generation: number, withoutEpollout: number, poller: number): number;
   pollerRemove(fd: number, poller: number, identity?: number): number;
-  /** Makes the references strong, so that the poller keeps the process alive. */
+  /** Makes the references of native code strong, and the poller keeps the process alive. */
   pollerRef(poller: number): number;
   /**
-   * Reports that the loop has made a turn after a callback, or after the last waiting call has ended. Returns 1 if the
-   * caller must call this function again in the next turn.
+   * Reports that the loop has made a turn after a callback, or after the last waiting call has ended. If no call waits,
+   * makes the references weak again. Returns 1 if the caller must call this function again in the next turn.
    */
   pollerTurned(poller: number): number;
 
@@ -243,7 +243,7 @@ export interface Calls {
   if_nameindex(): readonly (string | number)[] | number;
   gethostname(): string | number;
   sethostname(name: string): number;
-  /** The address as a number in the host's byte order. EINVAL for text that is not an address. */
+  /** Returns the address as a number in the host's byte order, or EINVAL for text that is not an address. */
   inet_aton(text: string): number;
 }
 

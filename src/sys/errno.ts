@@ -3,7 +3,7 @@
 import { SocketError, type SocketErrorDetails, withClosedReason } from "../errors/index.js";
 import { addon } from "./addon.js";
 
-/** Created for the first error, so that the import of the package takes less time. */
+/** The name of each errno. Created for the first error, so that the import of the package takes less time. */
 let namesByNumber: Map<number, string> | undefined;
 
 function negativeErrno(name: string): number {
@@ -57,7 +57,8 @@ const EMFILE_HINT = "the process has as many descriptors as its limit RLIMIT_NOF
 /** The error for the negative result of a call. No other function creates a {@link SocketError} from an errno. */
 export function socketError(errno: number, syscall: string, details?: SocketErrorDetails): SocketError {
   if (errno === EMFILE) return new SocketError("EMFILE", errno, syscall, { ...details, hint: EMFILE_HINT });
-  // The kernel does not return ECANCELED to these calls. It is the code of a call that close() has ended.
+  // The kernel returns no ECANCELED for sockets. A call that close() has ended gets it, and withClosedReason() adds that
+  // reason.
   if (errno === ECANCELED) return new SocketError("ECANCELED", errno, syscall, withClosedReason("ECANCELED", details));
   return new SocketError(errnoName(errno), errno, syscall, details);
 }
@@ -70,7 +71,7 @@ export function closedError(syscall: string, details?: SocketErrorDetails): Sock
   return new SocketError("EBADF", EBADF, syscall, withClosedReason("EBADF", details));
 }
 
-/** Returns the result of a call if it is >= 0, and throws the error for it otherwise. */
+/** Returns `result` of a call if it is >= 0, and otherwise throws its error. */
 export function check(result: number, syscall: string, details?: () => SocketErrorDetails | undefined): number {
   if (result >= 0) return result;
   throw socketError(result, syscall, details?.());

@@ -1,7 +1,7 @@
-// A caller gives a network interface as an index, a name, or an address. This file converts each form to the index.
+// A user names a network interface by its index, its name, or an address. This file converts each form to the index.
 //
 // The kernel identifies an interface by its index. A few IPv4 options also take an address, but a program that joined a
-// group by index cannot leave the group by address. So every call converts the interface to its index first, and the
+// group by index cannot leave the group by address. So every call first converts the interface to its index. Then the
 // three forms have the same effect everywhere.
 
 import { formatIPv6, parseIPv4, parseIPv6 } from "../addr/index.js";
@@ -62,7 +62,7 @@ export function interfaceIndex(value: unknown, action: string, name: string): nu
  * The index of the interface that has the address `host`.
  *
  * @param host the address in its canonical form
- * @param given the address as the caller passed it
+ * @param given the address as the user passed it
  * @param valueError makes the error for an address that several interfaces have
  */
 function indexOfAddress(host: string, given: string, valueError: (required: string) => TypeError): number {

@@ -2,21 +2,21 @@
 //
 // A FinalizationRegistry reports collected sockets. Registering and unregistering a socket costs more than all other
 // JavaScript of a short connection. Also, the scavenger of V8 does not collect a registered object. So a new socket is
-// first put into a list of limited length: it is pending. A timer registers all sockets that are still pending. A
-// socket that is closed before that is never registered. The list references its sockets, so a pending socket cannot be
+// pending at first: it is in a list of limited length. A timer registers all sockets that are still pending. A socket
+// that is closed before that is never registered. The list references its sockets, so a pending socket cannot be
 // collected before the timer has fired.
 //
-// If a registry itself is collected, it calls no callbacks. This can happen: a process may evaluate the package several
-// times, and a test runner drops an evaluation together with open sockets. So the exports of the addon, which all
-// evaluations share, reference a registry while a socket is registered in it.
+// A FinalizationRegistry that is itself collected calls no callbacks. This can happen: a process may evaluate the
+// package several times, and a test runner drops an evaluation together with open sockets. So the exports of the addon,
+// which all evaluations share, reference the registry of each evaluation while a socket is registered in it.
 
 import { addon } from "./addon.js";
 
 /** The descriptor of a socket. It is closed when the socket is collected, so it must not reference the socket. */
 export interface LeakableDescriptor {
-  /** -1 once closed. */
+  /** -1 after the descriptor was closed or released. */
   readonly fd: number;
-  /** Index in the list of pending sockets; initially -1, and -1 for a socket that is not pending. This file sets it. */
+  /** Index in the list of pending sockets; -1 for a socket that is not pending. Only this file changes it. */
   pendingIndex: number;
   close(): unknown;
 }
@@ -28,10 +28,12 @@ const MAX_PENDING = 1024;
 
 /** The key of the set of registries in the addon's exports. It is the same symbol in every evaluation. */
 const REGISTRIES: unique symbol = Symbol.for("berkeley.leakDetection");
-const heldRegistries = ((addon as { [REGISTRIES]?: Set<object> })[REGISTRIES] ??= new Set());
-/** Number of sockets in `registry`. `heldRegistries` contains `registry` exactly while it is above 0. */
+/** The registries of all evaluations in which a socket is registered. */
+const usedRegistries = ((addon as { [REGISTRIES]?: Set<object> })[REGISTRIES] ??= new Set());
+/** Number of sockets in `registry`. `usedRegistries` contains `registry` exactly while this number is above 0. */
 let registeredCount = 0;
 
+/** The registry of this evaluation. */
 const registry = new FinalizationRegistry<LeakableDescriptor>((descriptor) => {
   countUnregistered();
   const { fd } = descriptor;
@@ -45,11 +47,12 @@ const registry = new FinalizationRegistry<LeakableDescriptor>((descriptor) => {
 
 function register(socket: object, descriptor: LeakableDescriptor): void {
   registry.register(socket, descriptor, descriptor);
-  if (registeredCount++ === 0) heldRegistries.add(registry);
+  if (registeredCount++ === 0) usedRegistries.add(registry);
 }
 
+/** Called after a socket has left the registry. */
 function countUnregistered(): void {
-  if (--registeredCount === 0) heldRegistries.delete(registry);
+  if (--registeredCount === 0) usedRegistries.delete(registry);
 }
 
 // The list of pending sockets, in no order. A socket and its descriptor have the same index in the two arrays.
@@ -88,7 +91,7 @@ export function stopLeakDetection(descriptor: LeakableDescriptor): void {
   pendingDescriptors[index] = lastDescriptor;
 }
 
-/** Registers all pending sockets. Pops them one by one, because the arrays then keep their memory for later sockets. */
+/** Registers all pending sockets. Removes them one by one, because the arrays then keep their memory. */
 function registerPending(): void {
   timerArmed = false;
   while (pendingSockets.length > 0) {

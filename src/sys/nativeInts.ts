@@ -1,6 +1,6 @@
 // Converts numbers and texts to the bytes of kernel structs and back. Numbers are in the byte order of this machine.
 
-/** Whether this machine is little-endian. The last argument of DataView methods. */
+/** Whether this machine is little-endian: the last argument of DataView methods. */
 export const LITTLE_ENDIAN: boolean = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
 /** A DataView of the same bytes. */
@@ -24,7 +24,7 @@ export function uintBytes(value: number): Uint8Array {
 }
 
 /**
- * Reads an int, or a single byte. If a buffer is short, the kernel writes some options, such as IP_TTL, as one byte.
+ * Reads an int, or a single byte: into a short buffer the kernel writes some options, such as IP_TTL, as one byte.
  */
 export function readInt(bytes: Uint8Array): number {
   if (bytes.length === 1) return bytes[0]!;

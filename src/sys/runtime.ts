@@ -1,5 +1,5 @@
-// Detects the runtime and chooses its poller. This must happen before the addon calls libuv: in Bun some functions of
-// libuv abort the process, and Deno has only some of them.
+// Detects the runtime and chooses its poller. This file must run before the addon calls libuv: in Bun some functions of
+// libuv abort the process, and Deno has only some of its functions.
 
 import { quote } from "../check/index.js";
 import { AddonError } from "../errors/index.js";
@@ -56,8 +56,10 @@ export function runtimeOf(process: ProcessLike | undefined, requested: string | 
     }
     return { name, version, libuv: false, poller: "thread" };
   }
-  const other = UNSUPPORTED.find(([component]) => versions[component] !== undefined);
-  if (other !== undefined) refuseRuntime(`${other[1]} ${versions[other[0]]}`);
+  for (const [component, name] of UNSUPPORTED) {
+    const version = versions[component];
+    if (version !== undefined) refuseRuntime(`${name} ${version}`);
+  }
   const { node } = versions;
   if (
     node === undefined ||
@@ -67,7 +69,7 @@ export function runtimeOf(process: ProcessLike | undefined, requested: string | 
   ) {
     refuseRuntime(node === undefined ? "unknown" : `an imitation of Node.js ${node} without V8, libuv or Node-API`);
   }
-  // Negated, so that NaN is refused too.
+  // Negated, so that NaN (a version without a number) is refused too.
   if (!(Number.parseInt(node, 10) >= OLDEST_NODE)) refuseRuntime(`Node.js ${node}`);
   return { name: "Node.js", version: node, libuv: true, poller: pollerOf(requested, "uv") };
 }
@@ -76,6 +78,7 @@ function refuseRuntime(found: string): never {
   throw new AddonError(`Cannot load berkeley: the runtime is ${found}, ${REQUIRED}`, "runtime");
 }
 
+/** The requested poller, or the default if none is requested. */
 function pollerOf(requested: string | undefined, defaultPoller: Poller): Poller {
   if (requested === undefined || requested === "") return defaultPoller;
   if (requested === "uv" || requested === "thread") return requested;

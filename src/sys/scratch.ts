@@ -6,12 +6,13 @@
 
 /** Length of the longest argument that is copied, in bytes. A sockaddr_in6 has 28. */
 const MAX_LENGTH = 32;
-/** One array for each length, created when it is first used. */
+/** One array for each length, created at its first use. */
 const scratchArrays: (Uint8Array | undefined)[] = Array.from({ length: MAX_LENGTH + 1 });
 
 /**
  * Copies the bytes to scratch memory. Returns an argument of more than {@link MAX_LENGTH} bytes as it is. The result is
- * valid until the next call of this function. So pass it to one native call that only reads it.
+ * valid until the next call of this function. So the caller must pass it to a native call at once, which must not write
+ * to it.
  */
 export function scratchCopy(bytes: Uint8Array): Uint8Array {
   const { length } = bytes;

@@ -39,14 +39,19 @@ const SIZE_UN = 110;
 const SIZE_NL = 12;
 const SIZE_VM = 16;
 const SIZE_LL = 20;
+/** Offset of sll_addr in sockaddr_ll. */
+const ADDR_AT = 12;
 /** Bytes of an address buffer: a length of 32 bits, and a sockaddr_storage. */
 export const ADDRESS_BUFFER_SIZE: number = 4 + 128;
 /** Where `calls.accept()` stores whether the accept queue is empty. */
 export const QUEUE_EMPTY_AT: number = ADDRESS_BUFFER_SIZE;
-/** In an address buffer, the address begins after its length. */
+/** Where the address begins in an address buffer: after its length. */
 const START = 4;
 
-/** The address buffer of all calls, and the byte at QUEUE_EMPTY_AT. Decode the address before the next call. */
+/**
+ * The address buffer that all calls share, and the byte at QUEUE_EMPTY_AT. The caller must decode the address before
+ * the next call.
+ */
 export const addressBuffer: Uint8Array = new Uint8Array(ADDRESS_BUFFER_SIZE + 1);
 
 /** The address for bind(2). On a UNIX socket `""` makes the kernel choose a name (autobind of unix(7)). */
@@ -101,17 +106,17 @@ export function encodeAddress(address: Address): Uint8Array {
       return bytes;
     }
     case AF_PACKET: {
-      const packet = address;
-      const ifindex = packet.ifname === undefined ? packet.ifindex : indexOfName(calls, packet.ifname);
+      const { addr, hatype, ifname, pkttype, protocol } = address;
+      const ifindex = ifname === undefined ? address.ifindex : indexOfName(calls, ifname);
       const bytes = new Uint8Array(SIZE_LL);
       const out = view(bytes);
       out.setUint16(0, AF_PACKET, LITTLE_ENDIAN);
-      out.setUint16(2, packet.protocol);
+      out.setUint16(2, protocol);
       out.setInt32(4, ifindex, LITTLE_ENDIAN);
-      out.setUint16(8, packet.hatype, LITTLE_ENDIAN);
-      out.setUint8(10, packet.pkttype);
-      out.setUint8(11, packet.addr.length);
-      bytes.set(packet.addr, 12);
+      out.setUint16(8, hatype, LITTLE_ENDIAN);
+      out.setUint8(10, pkttype);
+      out.setUint8(11, addr.length);
+      bytes.set(addr, ADDR_AT);
       return bytes;
     }
     default:
@@ -131,19 +136,19 @@ function refuseHost(host: string): never {
 }
 
 function encodeUnix({ bytes: name }: UnixAddress): Uint8Array {
-  // The length of a path includes its final NUL. An abstract name has no final NUL. Without a name, the
-  // sockaddr ends after the family.
-  const end = name.length === 0 || name[0] === 0 ? 0 : 1;
-  if (2 + name.length + end > SIZE_UN) {
+  // A path has a final NUL, and an abstract name (which begins with NUL) has none. Without a name, the sockaddr ends
+  // after the family.
+  const finalNul = name.length === 0 || name[0] === 0 ? 0 : 1;
+  if (2 + name.length + finalNul > SIZE_UN) {
     throw new RangeError(`Cannot encode a UNIX address: path has ${name.length} bytes, required at most 107`);
   }
-  const bytes = new Uint8Array(2 + name.length + end);
+  const bytes = new Uint8Array(2 + name.length + finalNul);
   view(bytes).setUint16(0, AF_UNIX, LITTLE_ENDIAN);
   bytes.set(name, 2);
   return bytes;
 }
 
-/** The length of the address that a call wrote to a buffer. */
+/** The length of the address that a call wrote to a buffer: the first 32 bits. */
 export function addressLength(from: Uint8Array = addressBuffer): number {
   return (readU16(from, LITTLE_ENDIAN ? 2 : 0) << 16) | readU16(from, LITTLE_ENDIAN ? 0 : 2);
 }
@@ -153,7 +158,7 @@ export function decodeAddressBuffer(from: Uint8Array = addressBuffer): Address {
   return decodeAddressAt(from, START, addressLength(from));
 }
 
-/** Only the port of the IP address that a call wrote to {@link addressBuffer}. */
+/** The port of the IP address that a call wrote to {@link addressBuffer}. */
 export function decodePort(): number {
   return readPort(addressBuffer, START + 2);
 }
@@ -196,15 +201,15 @@ export function decodeAddressAt(bytes: Uint8Array, start: number, length: number
   if (family === AF_NETLINK && length >= SIZE_NL) {
     return new NetlinkAddress(data.getUint32(start + 4, LITTLE_ENDIAN), data.getUint32(start + 8, LITTLE_ENDIAN));
   }
-  if (family === AF_PACKET && length >= 12) {
+  if (family === AF_PACKET && length >= ADDR_AT) {
     // sll_addr has 8 bytes. A longer address, such as that of InfiniBand, is truncated.
-    const size = Math.min(bytes[start + 11]!, 8, length - 12);
+    const size = Math.min(bytes[start + 11]!, 8, length - ADDR_AT);
     return new PacketAddress(
       data.getUint16(start + 2),
       data.getInt32(start + 4, LITTLE_ENDIAN),
       data.getUint16(start + 8, LITTLE_ENDIAN),
       data.getUint8(start + 10),
-      bytes.slice(start + 12, start + 12 + size),
+      bytes.slice(start + ADDR_AT, start + ADDR_AT + size),
     );
   }
   return new OpaqueAddress(family, bytes.slice(start + 2, start + length));
@@ -218,7 +223,7 @@ function decodeUnix(name: Uint8Array): string {
   return nameText(end < 0 ? name : name.subarray(0, end));
 }
 
-/** The properties of an error that contain the address of the failed call. */
+/** Returns the properties of an error with the address of the failed call. */
 export function addressDetails(
   address: Address | HostPort | undefined,
 ): { address: string; port: number } | { path: string } | { address: string } | undefined {

@@ -1,4 +1,4 @@
-// The local address and the peer's address of a socket, for error messages. They are read only after a call has failed.
+// Reads the local address and the peer's address of a socket, for the error of a failed call.
 
 import { type Address, Inet6Address, InetAddress, UnixAddress } from "../addr/index.js";
 import type { Calls } from "./calls.js";

@@ -13,9 +13,9 @@ export interface AbortListener {
   onAborted(reason: unknown): void;
 }
 
-/** The listeners of one signal. addEventListener() takes the object and calls its `handleEvent()`. */
-class SignalListeners {
-  readonly members = new Set<AbortListener>();
+/** The one event listener of a signal, which calls all AbortListeners. The signal calls its `handleEvent()`. */
+class SignalListener {
+  readonly abortListeners = new Set<AbortListener>();
   readonly signal: AbortSignal;
 
   constructor(signal: AbortSignal) {
@@ -24,29 +24,32 @@ class SignalListeners {
 
   handleEvent(): void {
     const { reason } = this.signal as { reason: unknown };
-    for (const member of this.members) member.onAborted(reason);
+    for (const listener of this.abortListeners) listener.onAborted(reason);
   }
 }
 
-// The methods of this prototype are called instead of those of the signal. A user may have replaced those of the
-// signal, and code of users must not run while the reactor dispatches events.
+// This file calls the methods of the prototype, not those of the signal. A user may have replaced those of the signal,
+// and code of users must not run while the reactor dispatches events.
 const eventTarget = EventTarget.prototype;
 
-const listenersOf = new WeakMap<AbortSignal, SignalListeners>();
+const signalListeners = new WeakMap<AbortSignal, SignalListener>();
 
 /** Calls `listener.onAborted()` when `signal` is aborted. The signal must not be aborted yet. */
 export function onAbort(signal: AbortSignal, listener: AbortListener): void {
-  let listeners = listenersOf.get(signal);
-  if (listeners === undefined) listenersOf.set(signal, (listeners = new SignalListeners(signal)));
-  if (listeners.members.size === 0) eventTarget.addEventListener.call(signal, "abort", listeners);
-  listeners.members.add(listener);
+  let signalListener = signalListeners.get(signal);
+  if (signalListener === undefined) signalListeners.set(signal, (signalListener = new SignalListener(signal)));
+  const { abortListeners } = signalListener;
+  if (abortListeners.size === 0) eventTarget.addEventListener.call(signal, "abort", signalListener);
+  abortListeners.add(listener);
 }
 
 /** Removes `listener`. Does nothing if it is not registered. */
 export function offAbort(signal: AbortSignal, listener: AbortListener): void {
-  const listeners = listenersOf.get(signal);
-  if (listeners !== undefined && listeners.members.delete(listener) && listeners.members.size === 0) {
-    eventTarget.removeEventListener.call(signal, "abort", listeners);
+  const signalListener = signalListeners.get(signal);
+  if (signalListener === undefined) return;
+  const { abortListeners } = signalListener;
+  if (abortListeners.delete(listener) && abortListeners.size === 0) {
+    eventTarget.removeEventListener.call(signal, "abort", signalListener);
   }
 }
 
@@ -66,6 +69,7 @@ export function adoptSignal(value: unknown): AbortSignal | undefined {
   if (typeof addEventListener !== "function" || typeof removeEventListener !== "function") return undefined;
   const foreign = value as AbortSignal;
   const adopted = adoptedSignals.get(foreign);
+  // Different while the foreign signal is aborted and its event has not come yet.
   if (adopted !== undefined && adopted.aborted === aborted) return adopted;
   const controller = new AbortController();
   // Old implementations have no reason: `abort(undefined)` makes an AbortError.
@@ -85,6 +89,6 @@ export function setTransferred(reason: unknown, transferred: number): void {
   try {
     Object.defineProperty(reason, "transferred", { value: transferred, configurable: true, writable: true });
   } catch {
-    // The object is frozen, or its own `transferred` can't be changed. The call rejects with it unchanged.
+    // The reason is frozen, or its own `transferred` can't be changed. Then the call rejects with the unchanged reason.
   }
 }

@@ -3,13 +3,13 @@
 import { os } from "../builtins.js";
 import { SocketError, type SocketErrorDetails, TimeoutError, withClosedReason } from "../errors/index.js";
 
-/** The number of a code on this platform; 0 if it has none. */
+/** The number of an errno such as "ETIMEDOUT" on this platform; 0 if the platform does not have it. */
 function numberOf(code: string): number {
   const numbers: Readonly<Record<string, number>> = os().constants.errno;
   return numbers[code] ?? 0;
 }
 
-/** A `SocketError` with this code and the platform's number for it. */
+/** Makes a `SocketError` with this code, the platform's number, and for a closed object the reason. */
 export function localError(code: string, syscall: string, details?: SocketErrorDetails): SocketError {
   return new SocketError(code, -numberOf(code), syscall, withClosedReason(code, details));
 }

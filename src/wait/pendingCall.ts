@@ -16,18 +16,18 @@ import type { TimerRefs } from "./timerRefs.js";
 import { abortSignal, milliseconds, WAIT_NAMES } from "./waitOptions.js";
 
 /**
- * The error with which a call with these options rejects before it starts: an option is wrong, or the signal is aborted
- * already. Undefined if the call may start. The error is in an object because a signal's reason can be any value.
+ * Checks the options of a call before it starts. Returns the error if an option is wrong or the signal is aborted
+ * already, and undefined if the call may start. The error is in an object, because a signal's reason can be any value.
  */
 export function optionsError(
   opts: IoOptions | undefined,
   action: string,
-  known: readonly string[] = WAIT_NAMES,
+  knownNames: readonly string[] = WAIT_NAMES,
 ): { readonly error: unknown } | undefined {
   if (opts === undefined) return undefined;
   let signal: AbortSignal | undefined;
   try {
-    checkOptions(opts, action, known);
+    checkOptions(opts, action, knownNames);
     milliseconds(opts.timeout, action);
     signal = abortSignal(opts.signal, action);
   } catch (error) {
@@ -45,8 +45,8 @@ export interface PendingLabel {
 }
 
 /**
- * The calls that `pending()` lists. Only calls with a timer: the timer keeps the call in memory anyway, and a call
- * without a timer does not keep the process alive.
+ * The calls that `pending()` lists. Only calls with a timer are in the set. The timer references the call anyway, so
+ * the set keeps no further call in memory. A call without a timer does not keep the process alive.
  */
 const timedCalls = new Set<{ list(add: (call: ListedCall) => void): void }>();
 addPendingSource((add) => timedCalls.forEach((call) => call.list(add)));
@@ -60,7 +60,7 @@ export abstract class PendingCall<T> implements AbortListener {
   /** The timer of the timeout; undefined without one. */
   #timer: unknown;
   readonly #refs: TimerRefs | undefined;
-  readonly #listed: PendingLabel | undefined;
+  readonly #label: PendingLabel | undefined;
   /** When the call began, as of `clock()` of builtins.ts. */
   readonly since: number = now();
   #settled = false;
@@ -68,34 +68,34 @@ export abstract class PendingCall<T> implements AbortListener {
   /**
    * @param opts checked by `optionsError`
    * @param refs decides whether the timer keeps the process alive; without `refs`, the timer keeps it alive
-   * @param listed how `pending()` lists the call; undefined if its owner lists it
+   * @param label how `pending()` lists the call; undefined if the owner of the call lists it
    */
-  constructor(opts: IoOptions | undefined, clock: Clock = systemClock, refs?: TimerRefs, listed?: PendingLabel) {
+  constructor(opts: IoOptions | undefined, clock: Clock = systemClock, refs?: TimerRefs, label?: PendingLabel) {
     this.#clock = clock;
     this.#refs = refs;
-    this.#listed = listed;
+    this.#label = label;
     this.promise = new Promise<T>((resolve) => (this.#resolve = resolve));
     const timeout = opts?.timeout;
     if (timeout !== undefined && timeout !== null) {
       this.#timer = clock.setTimeout(() => this.#expire(), timeout);
       refs?.add(this.#timer);
-      if (listed !== undefined) timedCalls.add(this);
+      if (label !== undefined) timedCalls.add(this);
     }
-    if (registry !== undefined && listed !== undefined) registry.addCall(this, listed.call, this);
+    if (registry !== undefined && label !== undefined) registry.addCall(this, label.call, this);
     this.#signal = adoptSignal(opts?.signal);
     if (this.#signal !== undefined) onAbort(this.#signal, this);
   }
 
   /**
-   * Removes the call from its owner's queue and returns the `ETIMEDOUT` error for it. After an abort the call rejects
-   * with the signal's reason instead. `transferred` of the error is copied to that reason.
+   * Removes the call from its owner's queue, and returns the `ETIMEDOUT` error of the call. After an abort the call
+   * rejects with the signal's reason instead, which gets `transferred` of the error.
    */
   protected abstract cancel(): SocketError;
 
   /** Calls `add` with this call, for `pending()`. */
   list(add: (call: ListedCall) => void): void {
     const { since } = this;
-    add({ ...this.#listed!, since, keepsAlive: this.#refs === undefined || this.#refs.keepsAlive, key: this });
+    add({ ...this.#label!, since, keepsAlive: this.#refs === undefined || this.#refs.keepsAlive, key: this });
   }
 
   get settled(): boolean {

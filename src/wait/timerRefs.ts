@@ -1,4 +1,4 @@
-// ref() and unref() of a connection whose calls wait in JavaScript. They apply to all timers of these calls.
+// For ref() and unref() of a connection whose calls wait in JavaScript: applies them to the timers of these calls.
 
 /** The methods of Node's timers that are used here. Timers of another clock may lack them. */
 interface Timer {
@@ -6,33 +6,33 @@ interface Timer {
   unref?(): unknown;
 }
 
-function setRef(timer: unknown, keepAlive: boolean): void {
-  if (keepAlive) (timer as Timer).ref?.();
+function setRef(timer: unknown, keepsAlive: boolean): void {
+  if (keepsAlive) (timer as Timer).ref?.();
   else (timer as Timer).unref?.();
 }
 
 /** The timers of the calls that wait on one object. Either all of them keep the process alive, or none does. */
 export class TimerRefs {
-  #keepAlive = true;
+  #keepsAlive = true;
   /** The pending timers. Made for the first one. */
   #timers: Set<unknown> | undefined;
 
   /** Whether the timers keep the process alive. */
   get keepsAlive(): boolean {
-    return this.#keepAlive;
+    return this.#keepsAlive;
   }
 
   set keepsAlive(value: boolean) {
-    if (this.#keepAlive === value) return;
-    this.#keepAlive = value;
+    if (this.#keepsAlive === value) return;
+    this.#keepsAlive = value;
     for (const timer of this.#timers ?? []) setRef(timer, value);
   }
 
-  /** Adds a new timer. */
+  /** Adds a new timer. A clock may use numbers as timers, which have no ref(). */
   add(timer: unknown): void {
     if (typeof timer !== "object" || timer === null) return;
     (this.#timers ??= new Set()).add(timer);
-    if (!this.#keepAlive) setRef(timer, false);
+    if (!this.#keepsAlive) (timer as Timer).unref?.();
   }
 
   /** Removes a timer that has run or was cleared. */

@@ -8,9 +8,9 @@
 // both, so a loop that reads buffered lines and writes each line to many connections cannot use two budgets in a turn.
 // Deferred calls continue before the loop reads the next line.
 //
-// The budget is reset when events arrive and when deferred calls continue. It grows with the number of events and
-// deferred calls, so that thousands of connections that are ready together are all served. A loop whose items arrive
-// one by one never uses up the budget.
+// The budget is reset when events arrive and when deferred calls continue. So a loop whose items arrive one by one
+// never uses up the budget. The budget grows with the number of events and of deferred calls, so that thousands of
+// connections that are ready together are all served.
 
 /** The number of steps of a turn without events. */
 const TURN_STEPS = 256;
@@ -25,10 +25,10 @@ export interface Deferred {
 }
 
 /**
- * An error that `resume()` of an object has thrown. It is thrown again after the other objects have resumed. The error
- * is in an object of its own, because it can be any value, even undefined.
+ * An error that a `resume()` has thrown. It is thrown again after the other objects have resumed. The error is in an
+ * object of its own, because it can be any value, even undefined.
  */
-interface Failure {
+interface ResumeError {
   readonly error: unknown;
 }
 
@@ -36,7 +36,7 @@ export class TurnBudget {
   #steps = TURN_STEPS;
   #bytes = TURN_BYTES;
   #deferred: Deferred[] = [];
-  /** Whether `#resume` is scheduled for the next turn. */
+  /** Whether `#resume` will run in the next turn. */
   #scheduled = false;
 
   /** Takes one step from the budget of this turn. False if the budget is spent. */
@@ -77,7 +77,7 @@ export class TurnBudget {
     setImmediate(this.#resume);
   }
 
-  /** Returns a promise that resolves in the next turn. Such promises and deferred objects keep their order. */
+  /** Returns a promise that resolves in the next turn, after the objects that were deferred before it. */
   next(): Promise<void> {
     return new Promise((resume) => this.defer({ resume }));
   }
@@ -99,22 +99,23 @@ export class TurnBudget {
     this.#deferred.forEach(visit);
   }
 
+  /** Begins a turn with the deferred objects, and resumes them while the budget lasts. */
   readonly #resume = (): void => {
     const deferred = this.#deferred;
     this.#deferred = [];
     this.#scheduled = false;
     this.renew(deferred.length);
     let next = 0;
-    let failure: Failure | undefined;
+    let firstError: ResumeError | undefined;
     while (next < deferred.length && this.#steps > 0 && this.#bytes > 0) {
       try {
         deferred[next++]!.resume();
       } catch (error) {
-        failure ??= { error };
+        firstError ??= { error };
       }
     }
     if (next < deferred.length) this.#deferRest(deferred, next);
-    if (failure !== undefined) throw failure.error;
+    if (firstError !== undefined) throw firstError.error;
   };
 
   /** Defers the objects from index `next` on, which were not resumed, to the next turn. */

@@ -21,8 +21,8 @@ export interface WaitOptions {
 }
 
 /**
- * Returns `value` if it is a delay for a timer, and null if it is null or undefined. Otherwise throws an error that
- * names the action.
+ * Returns `value` if it is a number of milliseconds that a timer can wait, and null if `value` is null or undefined.
+ * Throws for any other value. `action` and `name` are for the message of the error.
  */
 export function milliseconds(value: unknown, action: string, name: string = "timeout"): number | null {
   if (value === null || value === undefined) return null;

@@ -271,7 +271,7 @@ test("renew() puts in the number that a socket has now, at its own place, and re
     { type: "IP_TTL", ttl: 5 },
     { type: "SCM_RIGHTS", fds: [40, { fileno: () => fd }, 41] },
   ]);
-  assert.ok(control.rights);
+  assert.ok(control.hasDescriptors);
   const fds = (): readonly number[] | undefined =>
     descriptorsOf(decodeControl(control.bytes, control.bytes.length, recorder().calls)[1]!)?.fds;
   assert.ok(control.refreshDescriptors());

@@ -77,7 +77,7 @@ function waitingFlow(limit = Infinity): {
   pool.addUser(sys.calls);
   const active: (number | undefined)[] = [];
   const flow: Flow<End> = {
-    from: new End(7, () => table.relay(SLOT, 5)),
+    from: new End(7, () => table.makeRelay(SLOT, 5)),
     to: new End(8),
     pipes: pool,
     limit,
@@ -162,17 +162,17 @@ test("a write that waits on the destination stops the relay; for one on the sour
   const { words, flow } = waitingFlow();
   flow.to.inflow!.stopAtNextEvent();
   assert.equal(words[AT]! & WRITER_WAITING, WRITER_WAITING);
-  assert.equal(flow.from.outflow!.reportEpollout(true), false);
+  assert.equal(flow.from.outflow!.setReportsEpollout(true), false);
   assert.equal(words[AT]! & REPORT_WRITABLE, REPORT_WRITABLE);
-  assert.equal(flow.from.outflow!.reportEpollout(false), false);
+  assert.equal(flow.from.outflow!.setReportsEpollout(false), false);
   assert.equal(words[AT]! & REPORT_WRITABLE, 0);
 });
 
-test("an EPOLLOUT that C did not report is reported by the next reportEpollout(), or when the relay is closed", () => {
+test("an EPOLLOUT that C did not report is reported by the next setReportsEpollout(), or when the relay is closed", () => {
   const { words, flow } = waitingFlow();
   words[AT]! |= WRITABLE_UNREPORTED;
-  assert.equal(flow.from.outflow!.reportEpollout(true), true);
-  assert.equal(flow.from.outflow!.reportEpollout(true), false);
+  assert.equal(flow.from.outflow!.setReportsEpollout(true), true);
+  assert.equal(flow.from.outflow!.setReportsEpollout(true), false);
   words[AT]! |= WRITABLE_UNREPORTED;
   closeRelay(flow);
   assert.deepEqual(flow.from.log, ["wake"]);
@@ -199,5 +199,5 @@ test("a flow that ends closes its relay, and the last flow closes the pipe", () 
 
 test("slots beyond the table, and arrays that are too short, have no relay", () => {
   assert.equal(RelayTable.at(new Int32Array(100), 0), undefined);
-  assert.equal(RelayTable.at(new Int32Array(PIPES_AT + 48), 0)!.relay(1024, 0), undefined);
+  assert.equal(RelayTable.at(new Int32Array(PIPES_AT + 48), 0)!.makeRelay(1024, 0), undefined);
 });

@@ -17,9 +17,9 @@ const WANTS_OUT = 2;
 const BLOCKED = 4;
 const MISSED_OUT = 8;
 
-function relay(): { words: Int32Array; open: NonNullable<ReturnType<RelayTable["relay"]>> } {
+function relay(): { words: Int32Array; open: NonNullable<ReturnType<RelayTable["makeRelay"]>> } {
   const words = new Int32Array(20_000);
-  const open = RelayTable.at(words, 0)!.relay(0, 0)!;
+  const open = RelayTable.at(words, 0)!.makeRelay(0, 0)!;
   open.open(1, 2, 0, false, false, false);
   return { words, open };
 }

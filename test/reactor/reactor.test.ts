@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Reactor, type Source } from "#berkeley/reactor/index.js";
+import { Reactor, type EventHandler } from "#berkeley/reactor/index.js";
 import { FakeSys } from "#berkeley/testing/fakeSys.js";
 import { fakeKernel, IN, keepAlive, OUT, turn, watch } from "../support/fakeSocket.js";
 import { TestClock } from "../support/clock.js";
@@ -13,8 +13,8 @@ checkLeaks();
 
 const bytes = (text: string): Buffer => Buffer.from(text);
 
-/** A source that records its events. */
-class Ear implements Source {
+/** A handler that records its events. */
+class Ear implements EventHandler {
   readonly heard: number[] = [];
   onReady(events: number): void {
     this.heard.push(events);
@@ -112,7 +112,7 @@ test("an event for an ended registration calls nothing", () => {
   const ear = new Ear();
   const slot = reactor.add(10, ear);
   const stale = sys.token(10);
-  reactor.remove(10, slot, true);
+  reactor.remove(10, slot);
   sys.fire([stale, IN]);
   assert.deepEqual(ear.heard, []);
 });
@@ -123,7 +123,7 @@ test("a reused slot has another generation, so its new owner gets no stale event
   const first = new Ear();
   const slot = reactor.add(10, first);
   const stale = sys.token(10);
-  reactor.remove(10, slot, true);
+  reactor.remove(10, slot);
   const second = new Ear();
   assert.equal(reactor.add(10, second), slot, "the same descriptor number, the same slot");
   const fresh = sys.token(10);

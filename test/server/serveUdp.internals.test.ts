@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { connectUdp, DatagramBatch } from "berkeley";
 import { serveUdp } from "berkeley/server";
 import { SourceLimiter } from "#berkeley/admission/index.js";
-import { memoryOf, sourceHash } from "#berkeley/batch/index.js";
+import { memoryOf, senderHash } from "#berkeley/batch/index.js";
 import { calls } from "#berkeley/sys/calls.js";
 import { EACCES, ECONNRESET, EINVAL, ENOBUFS, ENOMEM } from "#berkeley/sys/errno.js";
 import { TestClock, until } from "../support/clock.js";
@@ -75,7 +75,7 @@ test("a reply that the kernel refuses is counted, and the others are sent", asyn
 const hashes = (...addresses: string[]): number[] => {
   const batch = new DatagramBatch({ capacity: addresses.length });
   for (const address of addresses) batch.add("", address);
-  return addresses.map((_, index) => sourceHash(memoryOf(batch), index, 12_345));
+  return addresses.map((_, index) => senderHash(memoryOf(batch), index, 12_345));
 };
 
 test("the hash of a source is that of an IPv4 address, mapped or not, or of a /64", () => {

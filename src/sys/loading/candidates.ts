@@ -36,7 +36,8 @@ function isPackageFolder(folder: string): boolean {
 
 /**
  * The folder of the package: the nearest folder above `url` that has a package.json with our name, and an addon or its
- * sources. If a bundler has moved this code into another package, it is the folder that `require("berkeley")` finds.
+ * sources. If a bundler has moved this code into another package, the result is the folder that `require("berkeley")`
+ * finds. Undefined if there is no such folder.
  */
 export function findPackage(url: string): string | undefined {
   const file = fileURLToPath(url);

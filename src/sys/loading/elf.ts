@@ -33,7 +33,7 @@ export interface Elf {
   readonly sharedObject: boolean;
   /** The dynamic loader of a program: `/lib64/ld-linux-x86-64.so.2`, `/lib/ld-musl-x86_64.so.1`. */
   readonly interpreter: string | undefined;
-  /** The length of the file according to its headers. A shorter file is truncated. */
+  /** The length of the file according to its headers. A shorter file is truncated. Infinity if headers are missing. */
   readonly end: number;
 }
 
@@ -43,6 +43,7 @@ export interface Elf {
  */
 export function parseElf(head: Buffer): Elf | undefined {
   if (head.length < 4 || head.readUInt32BE(0) !== MAGIC) return undefined;
+  // ELFCLASS64 and ELFDATA2LSB of elf(5).
   const is64 = head[4] === 2;
   const isLittleEndian = head[5] === 1;
   const headerSize = is64 ? 64 : 52;
@@ -51,13 +52,11 @@ export function parseElf(head: Buffer): Elf | undefined {
 
   const u16 = (at: number): number => (isLittleEndian ? head.readUInt16LE(at) : head.readUInt16BE(at));
   const u32 = (at: number): number => (isLittleEndian ? head.readUInt32LE(at) : head.readUInt32BE(at));
-  /**
-   * An address, offset or size: 64 bits in a 64-bit file. A value above 2^53 is rounded, and still above any length.
-   */
+  /** An offset or a size. It has 64 bits in a 64-bit file. A rounded value above 2^53 is still longer than any file. */
   const word = (at: number): number =>
     is64 ? Number(isLittleEndian ? head.readBigUInt64LE(at) : head.readBigUInt64BE(at)) : u32(at);
 
-  // Below, each pair of numbers has the offset of a field in a 64-bit file and in a 32-bit file.
+  // Each pair of numbers below has the offset of a field, or a size, in a 64-bit file and in a 32-bit file.
   const machine = u16(18);
   const arch = MACHINES[machine] ?? `machine ${machine}`;
   const segments = { at: word(is64 ? 32 : 28), size: u16(is64 ? 54 : 42), count: u16(is64 ? 56 : 44) };

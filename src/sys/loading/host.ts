@@ -53,7 +53,8 @@ function interpreterOf(program: string): string | undefined {
  * can't be read or has no dynamic loader. `process.report` has the C library too, but takes milliseconds to create.
  */
 export function currentLibc(): Libc | undefined {
-  // /proc/self/exe can be read even after the program was replaced or removed. The path is for systems without /proc.
+  // /proc/self/exe can be read even after the program's file was replaced or removed. execPath is for systems without
+  // /proc.
   for (const program of ["/proc/self/exe", process.execPath]) {
     try {
       const interpreter = interpreterOf(program);
