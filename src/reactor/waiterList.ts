@@ -158,8 +158,16 @@ export abstract class WaiterList {
     timer.nodeTimer = setTimeout(() => this.onTimer(timer), delay).unref();
   }
 
+  /**
+   * Timers run before the loop fetches events. So a call whose data came while the thread was busy, or that waits only
+   * for the next turn, completes before its deadline is checked.
+   */
   private onTimer(timer: DeadlineTimer): void {
     timer.nodeTimer = undefined;
+    setImmediate(() => this.expire());
+  }
+
+  private expire(): void {
     const now = clock();
     const expired = this.removeAll(({ deadline }) => deadline !== undefined && deadline <= now);
     let earliest = Infinity;

@@ -110,6 +110,17 @@ test("with a timeout of 0 a call returns the available bytes and does not wait",
   await assert.rejects(conn.recv(5, { timeout: 0 }), { code: "ETIMEDOUT" });
 });
 
+test("a call that waits only for the next turn makes its attempt before its deadline ends it", async () => {
+  const { reactor, socket, sys } = fakeKernel();
+  const conn = socket();
+  sys.script("recv", bytes("there"));
+  while (reactor.spend());
+  const received = conn.recv(5, { timeout: 0 });
+  const end = performance.now() + 5;
+  while (performance.now() < end);
+  assert.equal((await received).toString(), "there");
+});
+
 test("an abort rejects with the reason of the signal, of any type", async () => {
   const { socket, sys } = fakeKernel();
   const conn = socket();

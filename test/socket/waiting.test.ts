@@ -210,3 +210,15 @@ test("the longest timeout does not end early, and a longer one is refused", asyn
   left.close();
   right.close();
 });
+
+test("a call whose data came while the thread was busy receives them, although its deadline has passed", async () => {
+  const [near, far] = socketpair();
+  await using _near = near;
+  await using _far = far;
+  const received = near.recv(10, { timeout: 5 });
+  assert.equal(far.trySend(Buffer.from("there")), 5);
+  const end = performance.now() + 20;
+  while (performance.now() < end);
+  assert.equal((await received).toString(), "there");
+  await assert.rejects(near.recv(10, { timeout: 5 }), { code: "ETIMEDOUT" });
+});
