@@ -1,4 +1,4 @@
-// SocketListener: a Listener on a listening socket.
+// SocketListener: the result of listen() for endpoints without TLS.
 
 import { type Address, Inet6Address, InetAddress, UnixAddress, type VsockAddress } from "../addr/index.js";
 import type { Conn, IoOptions, Listener } from "../io.js";
@@ -27,7 +27,10 @@ import { decodeAddressBuffer } from "../sys/sockaddr.js";
  */
 export let acceptStream: (listener: SocketListener, handler: AcceptHandler<Stream>) => Stream | undefined;
 
-/** Returns a promise that resolves when the listener may accept; undefined if it may accept now. */
+/**
+ * Returns a promise that resolves when the listener may accept; undefined if it may accept now. A listener waits during
+ * an upgrade; see inheritance.ts.
+ */
 export let gateOf: (listener: SocketListener) => Promise<void> | undefined;
 
 /** The address of a listening stream socket. `connect()` takes it as an endpoint. */
@@ -55,11 +58,11 @@ export interface ListenerSetup {
 }
 
 /** Reads the address of a listening socket. If getsockname(2) fails, closes the socket and removes its file. */
-export function addressOrClose(socket: Socket, remove?: () => void): ListenAddress {
+export function addressOrClose(socket: Socket, removeFile?: () => void): ListenAddress {
   try {
     return socket.getsockname() as ListenAddress;
   } catch (error) {
-    remove?.();
+    removeFile?.();
     socket.close();
     throw error;
   }
@@ -96,10 +99,11 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
     );
     gateOf = (listener) => listener.#gate?.open;
     acceptStream = (listener, handler) => {
+      // accept4(2) has stored the address of the peer in the address buffer.
       const streamOf = (socket: Socket): Stream => listener.#toStream([socket, decodeAddressBuffer()]);
-      const completed = (socket: Socket): void => handler.onCompleted(streamOf(socket));
-      const failed = (error: unknown): void => handler.onFailed(error);
-      const socket = acceptFrom({ onCompleted: completed, onFailed: failed }, listener.#socket);
+      const onCompleted = (socket: Socket): void => handler.onCompleted(streamOf(socket));
+      const onFailed = (error: unknown): void => handler.onFailed(error);
+      const socket = acceptFrom({ onCompleted, onFailed }, listener.#socket);
       return socket === PENDING ? undefined : streamOf(socket);
     };
   }
@@ -147,7 +151,7 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
    * @see accept(2)
    */
   accept(opts?: IoOptions): Promise<Stream<C>> {
-    if (this.#gate !== undefined) return this.#gate.pass(opts, (rest) => this.accept(rest));
+    if (this.#gate !== undefined) return this.#gate.pass(opts, (remainingOpts) => this.accept(remainingOpts));
     try {
       return this.#socket
         .accept(opts === undefined ? RETRY_ON_SHORTAGE : withRetryOnShortage(opts))
@@ -157,7 +161,7 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
     }
   }
 
-  // `C` is SocketConn here: TlsSocketListener, whose `C` is another class, overrides accept().
+  // Called only if `C` is SocketConn: TlsSocketListener, whose `C` is another class, overrides accept().
   readonly #toStream = ([socket, remote]: [Socket, Address]): Stream<C> => {
     this.#accepted++;
     return new Stream(new SocketConn(socket, { local: this.#commonLocal, remote }) as Conn as C, this.#streamOptions);

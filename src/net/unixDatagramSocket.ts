@@ -27,13 +27,13 @@ export interface CloseUnixDatagramOptions {
   readonly unlink?: boolean | undefined;
 }
 
-/** How a socket is closed. */
+/** What happens to the file when the socket is closed, and the signal that closes the socket. */
 export interface UnixClosing {
-  /** Removes the file of the socket. */
-  readonly remove: (() => void) | undefined;
+  /** Removes the file of the socket; undefined if there is none. */
+  readonly removeFile: (() => void) | undefined;
   /** Whether `close()` removes the file by default. */
   readonly unlink: boolean;
-  /** Closes the socket when it is aborted. */
+  /** An abort closes the socket. */
   readonly signal: AbortSignal | undefined;
 }
 
@@ -72,7 +72,7 @@ export class UnixDatagramSocket extends Inspectable<UnixDatagramDescription> imp
   readonly #socket: Socket;
   readonly #address: UnixAddress;
   readonly #remote: UnixAddress | undefined;
-  readonly #remove: (() => void) | undefined;
+  readonly #removeFile: (() => void) | undefined;
   readonly #unlink: boolean;
   readonly #closingSignal: ClosingSignal | undefined;
 
@@ -81,14 +81,14 @@ export class UnixDatagramSocket extends Inspectable<UnixDatagramDescription> imp
     socket: Socket,
     address: UnixAddress,
     remote: UnixAddress | undefined,
-    { remove, signal, unlink }: UnixClosing,
+    { removeFile, signal, unlink }: UnixClosing,
   ) {
     super();
     this.#socket = socket;
     dropDefaultTimeout(socket);
     this.#address = address;
     this.#remote = remote;
-    this.#remove = remove;
+    this.#removeFile = removeFile;
     this.#unlink = unlink;
     if (signal !== undefined) this.#closingSignal = new ClosingSignal(signal, () => void this.close());
   }
@@ -142,7 +142,7 @@ export class UnixDatagramSocket extends Inspectable<UnixDatagramDescription> imp
    */
   async send(data: Data, address?: AddressLike, opts?: IoOptions): Promise<void> {
     checkOptions(opts, "send", WAIT_NAMES);
-    // A datagram is sent completely or not at all, so the count is not needed.
+    // The returned counts are not needed, because a datagram is sent completely or not at all.
     if (address === undefined) await this.#socket.send(data, opts);
     else await this.#socket.sendto(data, checkDestination(address), opts);
   }
@@ -179,7 +179,7 @@ export class UnixDatagramSocket extends Inspectable<UnixDatagramDescription> imp
     }
     this.#closingSignal?.release();
     if (!this.#socket.closed) {
-      if (unlink) this.#remove?.();
+      if (unlink) this.#removeFile?.();
       try {
         this.#socket.close();
       } catch {

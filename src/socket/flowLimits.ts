@@ -19,7 +19,7 @@ export function enforceLimits(
   const cancel = (reason: unknown): void => {
     for (const flow of flows) flow.cancel(reason);
   };
-  const expire = (): void => cancel(timeoutError("splice", { transferred: flows[0]!.closeAndCount() }));
+  const expire = (): void => cancel(timeoutError("splice", { transferred: flows[0]!.closeRelayAndGetSent() }));
   const abortListener = { onAborted: cancel };
   if (signal !== undefined) onAbort(signal, abortListener);
   let deadlineTimer: NodeJS.Timeout | undefined;

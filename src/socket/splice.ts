@@ -72,7 +72,7 @@ export async function splice(from: Socket | Stream, to: Socket | Stream, opts?: 
       flow = new SpliceFlow(socket, target, limits.pipes, count, activity, owner);
       stopLimits = enforceLimits([flow], limits, activity);
       flow.start();
-      flow.watchDestination(true);
+      flow.watchDestination({ errorsOnly: false });
     });
   } catch (error) {
     // lockStreams() has failed, because the stream has a pending read.

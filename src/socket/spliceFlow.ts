@@ -8,7 +8,14 @@ import { type Descriptor, type CompletionHandler, PENDING } from "../reactor/ind
 import type { SocketError } from "../errors/index.js";
 import { HANGUP } from "../ops/readiness.js";
 import { check, ECANCELED, socketError } from "../sys/errno.js";
-import { SPLICE_DONE, endRelay, type Flow, closeRelay, SPLICE, SPLICE_REST } from "../ops/spliceOperation.js";
+import {
+  SPLICE_DONE,
+  detachRelay,
+  type Flow,
+  closeAndMergeRelay,
+  SPLICE,
+  SPLICE_REST,
+} from "../ops/spliceOperation.js";
 import type { PipePool } from "../ops/pipes.js";
 import type { Pipe, Relay } from "../reactor/relay.js";
 import { endDestination, progressOf, type SpliceProgress } from "../ops/spliceOptions.js";
@@ -29,17 +36,18 @@ export interface FlowOwner {
   onFlowFailed(flow: SpliceFlow, error: unknown): void;
 }
 
-/** Maximum milliseconds from the start of a flow until it waits for a hang-up of its destination. */
+/** Maximum milliseconds until a flow given to `watchDestinationLater()` watches its destination. */
 const UNWATCHED_TIME = 100;
+/** The flows whose destinations one timer will watch. */
 const unwatched: SpliceFlow[] = [];
 
-function watchAll(): void {
-  for (const flow of unwatched.splice(0)) flow.watchDestination(false);
+function watchDestinations(): void {
+  for (const flow of unwatched.splice(0)) flow.watchDestination({ errorsOnly: true });
 }
 
-/** Calls `watchDestination()` after at most UNWATCHED_TIME. Most short connections have ended by then. */
+/** Watches the destination after at most UNWATCHED_TIME. Most short connections have ended by then. */
 export function watchDestinationLater(flow: SpliceFlow): void {
-  if (unwatched.push(flow) === 1) setTimeout(watchAll, UNWATCHED_TIME).unref();
+  if (unwatched.push(flow) === 1) setTimeout(watchDestinations, UNWATCHED_TIME).unref();
 }
 
 export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | void> {
@@ -140,7 +148,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
         if (ahead !== undefined) {
           const sent = writing.submit(this, this.#destination, SEND_ALL, ahead, 0, null);
           if (!this.#running) {
-            // As below, cancel() has ended the flow.
+            // A call of cancel() during submit() has ended the flow.
             if (sent === PENDING) writing.withdraw(ahead, undefined);
             return;
           }
@@ -152,8 +160,8 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
           ? writing.submit(this, this.#destination, SPLICE_REST, this, undefined, null)
           : reading.submit(this, this.#source, SPLICE, this, undefined, null);
         if (!this.#running) {
-          // cancel() was called during submit() and has ended the flow. submit() may have started a relay after that.
-          endRelay(this);
+          // A call of cancel() during submit() has ended the flow. submit() may have started a relay after that call.
+          detachRelay(this);
           if (outcome === PENDING) (this.#pipeHoldsBytes ? writing : reading).withdraw(this, undefined);
           return;
         }
@@ -191,15 +199,16 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
   }
 
   /**
-   * Ends the flow when the connection of its destination ends. While the source sends nothing, the flow writes
-   * nothing, and no write reports that end.
+   * Cancels the flow when the connection of its destination ends. While the source sends nothing, the flow writes
+   * nothing, so no write reports that end.
    *
-   * @param orderly whether an orderly end (EPIPE) ends the flow too
+   * @param opts `errorsOnly`: the flow continues if both directions of that connection have ended without an error, for
+   *   which the wait reports EPIPE
    */
-  watchDestination(orderly: boolean): void {
+  watchDestination({ errorsOnly }: { readonly errorsOnly: boolean }): void {
     if (!this.#running || this.#hangupHandler !== undefined) return;
     const completed = (error: SocketError): void => {
-      if (orderly || error.code !== "EPIPE") this.cancel(error);
+      if (!errorsOnly || error.code !== "EPIPE") this.cancel(error);
     };
     // If this wait fails, the flow itself fails with the same cause.
     this.#hangupHandler = { onCompleted: completed, onFailed: () => undefined };
@@ -223,11 +232,11 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
     this.#owner.onFlowEnded(this);
   }
 
-  /** Ends the flow's relay, its wait for a hangup and its listeners. A pipe with unsent bytes stays in `pipe`. */
+  /** Ends all that the flow has registered. A pipe with unsent bytes stays in `pipe`. */
   #release(): void {
     this.#running = false;
     const { from, to } = this;
-    endRelay(this);
+    detachRelay(this);
     if (this.#hangupHandler !== undefined) to.hangup.withdraw(this.#hangupHandler, undefined);
     from.removeCloseListener(this);
     to.removeCloseListener(this);
@@ -247,24 +256,27 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
 
   /** Called when one of the descriptors was closed. */
   onClosed(): void {
-    this.cancel(socketError(ECANCELED, "splice", { transferred: this.closeAndCount() }));
+    this.cancel(socketError(ECANCELED, "splice", { transferred: this.closeRelayAndGetSent() }));
   }
 
-  /** Closes the relay, because only that makes its counts final. Returns the number of bytes that were sent. */
-  closeAndCount(): number {
-    closeRelay(this);
+  /**
+   * Returns the number of bytes that were sent. Closes the relay first, because an open relay changes its counts at any
+   * time.
+   */
+  closeRelayAndGetSent(): number {
+    closeAndMergeRelay(this);
     return this.#readAhead === undefined ? this.sent : this.#readAhead.sent;
   }
 
   /** Ends the flow now, with `reason`. */
   cancel(reason: unknown): void {
     if (!this.#running) return;
-    closeRelay(this);
+    closeAndMergeRelay(this);
     const sourceMayHaveData = this.relay?.sourceMayHaveData === true;
     this.onFailed(reason);
     this.from.reading.withdraw(this, reason);
     this.to.writing.withdraw(this.#readAhead ?? this, reason);
-    // The relay (native code) has received the event for the data of the source. No further event wakes waiting reads.
+    // The relay, in native code, got the event for this data. No further event will wake reads that wait.
     if (sourceMayHaveData) this.from.reading.wake();
   }
 
