@@ -25,9 +25,8 @@ export function wildcardAddresses(
 }
 
 /**
- * Calls `bind` with one address after the other, until a call succeeds. After an error that is not in
- * UNAVAILABLE_CODES, it tries no further address. For example, if IPv6 is switched off, `::1` fails and `127.0.0.1` may
- * succeed.
+ * Calls `bind` with one address after the other. It tries the next address only if this machine does not have the
+ * address. For example, if IPv6 is switched off, `::1` fails and `127.0.0.1` may succeed.
  */
 export async function bindFirst<T>(
   addresses: readonly HostAddress[],

@@ -13,7 +13,7 @@ import {
   parseEndpoint,
   parseLocalEndpoint,
 } from "../addr/index.js";
-import { checkNames, checkOptions, flag, integer, quote } from "../check/index.js";
+import { checkNames, checkOptions, flag, quote } from "../check/index.js";
 import type { IoOptions } from "../io.js";
 import { checkFilter, type PacketFilter } from "../ops/attachFilter.js";
 import { Socket } from "../socket/index.js";
@@ -31,7 +31,15 @@ import {
 import { resolveNow } from "../netdb/resolve.js";
 import { takeDescriptor } from "./takeDescriptor.js";
 import { bindFirst, lastErrorOf, wildcardAddresses } from "./bindFirst.js";
-import { checkDevice, type CheckedWait, checkLocal, checkWait, remainingWait } from "./endpointOptions.js";
+import {
+  checkBufferSize,
+  checkDevice,
+  checkFunction,
+  type CheckedWait,
+  checkLocal,
+  checkWait,
+  remainingWait,
+} from "./endpointOptions.js";
 import { type HostAddress, type HostFamily, resolveAddresses, type Resolver } from "./customResolver.js";
 import { listenFdNamed } from "./systemd.js";
 import { namesOf, registerGate, registerSocket } from "./upgradeSockets.js";
@@ -238,17 +246,12 @@ interface CheckedUdp extends CheckedWait {
 }
 
 function checkUdp(opts: UdpOptions, action: string): CheckedUdp {
-  const { receiveBuffer, sendBuffer, resolver } = opts;
-  if (resolver !== undefined && typeof resolver !== "function") {
-    throw new TypeError(`Cannot ${action}: resolver is ${quote(resolver)}, required a function`);
-  }
-  // The kernel doubles the size, and stores it as an int.
-  const size = (value: unknown, name: string): number | undefined =>
-    value === undefined ? undefined : integer(value, action, name, 1, 0x3fff_ffff);
+  const { resolver } = opts;
+  checkFunction(resolver, action, "resolver");
   return {
     ...checkWait(opts, action),
-    receiveBuffer: size(receiveBuffer, "receiveBuffer"),
-    sendBuffer: size(sendBuffer, "sendBuffer"),
+    receiveBuffer: checkBufferSize(opts.receiveBuffer, action, "receiveBuffer"),
+    sendBuffer: checkBufferSize(opts.sendBuffer, action, "sendBuffer"),
     broadcast: flag(opts.broadcast, false, action, "broadcast"),
     filter: opts.filter === undefined ? undefined : checkFilter(opts.filter, action),
     device: checkDevice(opts.bindToDevice, action),

@@ -15,6 +15,7 @@ import type { Socket } from "../socket/index.js";
 import { SOCK_DGRAM } from "../sys/constants.js";
 import { toLocalAddress } from "../sys/sockaddr.js";
 import { abortSignal } from "../wait/waitOptions.js";
+import { checkBufferSize } from "./endpointOptions.js";
 import { listenFdNamed } from "./systemd.js";
 import { takeDescriptor } from "./takeDescriptor.js";
 import { UnixDatagramSocket } from "./unixDatagramSocket.js";
@@ -182,15 +183,12 @@ interface CheckedUnix {
 }
 
 function checkUnixOptions(opts: UnixDatagramOptions, action: string): CheckedUnix {
-  const { mode, receiveBuffer, sendBuffer } = opts;
-  // The kernel doubles the size, and stores it as an int.
-  const size = (value: unknown, name: string): number | undefined =>
-    value === undefined ? undefined : integer(value, action, name, 1, 0x3fff_ffff);
+  const { mode } = opts;
   return {
     signal: abortSignal(opts.signal, action),
     filter: opts.filter === undefined ? undefined : checkFilter(opts.filter, action),
-    receiveBuffer: size(receiveBuffer, "receiveBuffer"),
-    sendBuffer: size(sendBuffer, "sendBuffer"),
+    receiveBuffer: checkBufferSize(opts.receiveBuffer, action, "receiveBuffer"),
+    sendBuffer: checkBufferSize(opts.sendBuffer, action, "sendBuffer"),
     mode: mode === undefined ? undefined : integer(mode, action, "mode", 0, 0o777),
     unlink: flag(opts.unlink, true, action, "unlink"),
   };

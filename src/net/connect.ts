@@ -36,6 +36,7 @@ import {
   applyTcp,
   checkDevice,
   checkFamily,
+  checkFunction,
   checkLocal,
   checkSameFamily,
   checkStreamLimits,
@@ -368,9 +369,7 @@ function takeConnected(fd: number, opts: ConnectOptions, checked: CheckedConnect
 /** Checks the options that concern sockets. The timeout runs from this call on. */
 export function checkConnectOptions(opts: ConnectOptions, action: string): CheckedConnect {
   const { resolver } = opts;
-  if (resolver !== undefined && typeof resolver !== "function") {
-    throw new TypeError(`Cannot ${action}: resolver is ${quote(resolver)}, required a function`);
-  }
+  checkFunction(resolver, action, "resolver");
   // Not `...checkWait()`, because the engine could then make a new hidden class (object layout) for each connection.
   const { deadline, signal } = checkWait(opts, action);
   return {

@@ -84,6 +84,17 @@ export function remainingWait({ deadline, signal }: CheckedWait): IoOptions {
   return { timeout: deadline.remainingTime(), signal };
 }
 
+/** Throws if the option is neither a function nor undefined. */
+export function checkFunction(value: unknown, action: string, name: string): void {
+  if (value === undefined || typeof value === "function") return;
+  throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required a function`);
+}
+
+/** Checks the size of a buffer. The kernel doubles the size, and stores it as an int. */
+export function checkBufferSize(value: unknown, action: string, name: string): number | undefined {
+  return value === undefined ? undefined : integer(value, action, name, 1, 0x3fff_ffff);
+}
+
 export function checkTcp(opts: TcpOptions, action: string): CheckedTcp {
   return { noDelay: flag(opts.noDelay, true, action, "noDelay"), keepAlive: checkKeepAlive(opts.keepAlive, action) };
 }
@@ -122,9 +133,7 @@ export function checkStreamLimits(opts: StreamOptions, action: string): StreamOp
     const value: unknown = opts[name];
     if (value !== undefined) integer(value, action, name, name === "maxOutbox" ? 0 : 1, Number.MAX_SAFE_INTEGER);
   }
-  if (now !== undefined && typeof now !== "function") {
-    throw new TypeError(`Cannot ${action}: now is ${quote(now)}, required a function`);
-  }
+  checkFunction(now, action, "now");
   return { readSize, maxLine, maxFrame, maxOutbox, maxOutboxWrites, now };
 }
 

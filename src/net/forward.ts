@@ -24,7 +24,7 @@ import { makeDescribable, Inspectable } from "../registry/index.js";
 import type { ForwardHeaderOptions } from "./forwardHeader.js";
 import { handoverOf, registerHandover } from "./upgradeSockets.js";
 import { listen, LISTEN_OPTIONS, type ListenOptions } from "./listen.js";
-import { STREAM_OPTIONS, TCP_OPTIONS } from "./endpointOptions.js";
+import { checkFunction, STREAM_OPTIONS, TCP_OPTIONS } from "./endpointOptions.js";
 import type { ListenAddress } from "./socketListener.js";
 
 export type { Forwarded } from "./forwardedConnection.js";
@@ -153,9 +153,7 @@ function checkTarget(
   { connect = {}, onEnd }: ForwardOptions,
   action: string,
 ): Pick<CheckedForward, "target" | "checkedConnect" | "onEnd"> {
-  if (onEnd !== undefined && typeof onEnd !== "function") {
-    throw new TypeError(`Cannot ${action}: onEnd is ${quote(onEnd)}, required a function`);
-  }
+  checkFunction(onEnd, action, "onEnd");
   const { address, checkedConnect } = checkTargetAddress(target, connect, action);
   return {
     target: address,

@@ -5,7 +5,6 @@
 
 import type { EndpointLike } from "../addr/index.js";
 import { runCallback } from "../callbacks.js";
-import { quote } from "../check/index.js";
 import type { SocketError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
 import type { Stream } from "../stream/index.js";
@@ -16,6 +15,7 @@ import type { Clock } from "../wait/clock.js";
 import { MAX_TIMER_DELAY, millisecondsWithin } from "../wait/waitOptions.js";
 import { ClosingSignal } from "./closingSignal.js";
 import { checkConnectCall, connect, type ConnectOptions } from "./connect.js";
+import { checkFunction } from "./endpointOptions.js";
 import { checkRetry, delayAfter, pause, type RetryOptions, type RetryPolicy, allowsRetry } from "./retry.js";
 
 /** The end of a connection of a {@link Reconnector}. */
@@ -169,10 +169,9 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
     if (target.scheme === "fd") {
       throw new TypeError(`Cannot ${action}: a descriptor is one connection, required an endpoint to connect to again`);
     }
-    for (const [name, given] of Object.entries({ prepare, onConnect, onDisconnect })) {
-      if (given === undefined || typeof given === "function") continue;
-      throw new TypeError(`Cannot ${action}: ${name} is ${quote(given)}, required a function`);
-    }
+    checkFunction(prepare, action, "prepare");
+    checkFunction(onConnect, action, "onConnect");
+    checkFunction(onDisconnect, action, "onDisconnect");
     this.#stableAfter = millisecondsWithin(stableAfter, 10_000, action, "stableAfter", 0, MAX_TIMER_DELAY);
     this.#policy = checkRetry(retry, Infinity, action);
     this.#endpoint = endpoint;

@@ -11,6 +11,7 @@ import { offAbort, onAbort } from "../wait/aborts.js";
 import { type Clock, systemClock } from "../wait/clock.js";
 import { timeoutError } from "../wait/localError.js";
 import { MAX_TIMER_DELAY, milliseconds, millisecondsWithin } from "../wait/waitOptions.js";
+import { checkFunction } from "./endpointOptions.js";
 
 /** A try that failed, and the pause before the next one. */
 export interface RetryEvent {
@@ -73,10 +74,9 @@ export function checkRetry(value: unknown, defaultMaxTries: number, action: stri
   checkNames(value, RETRY_OPTIONS, action, "retry");
   const opts: RetryOptions = value;
   const { retryOn, onRetry, random, clock } = opts;
-  for (const [name, given] of Object.entries({ retryOn, onRetry, random })) {
-    if (given === undefined || typeof given === "function") continue;
-    throw new TypeError(`Cannot ${action}: retry.${name} is ${quote(given)}, required a function`);
-  }
+  checkFunction(retryOn, action, "retry.retryOn");
+  checkFunction(onRetry, action, "retry.onRetry");
+  checkFunction(random, action, "retry.random");
   if (clock !== undefined && typeof (clock as Partial<Clock> | null)?.setTimeout !== "function") {
     throw new TypeError(`Cannot ${action}: retry.clock is ${quote(clock)}, required a Clock`);
   }

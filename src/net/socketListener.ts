@@ -16,8 +16,8 @@ import { makeDescribable, Inspectable } from "../registry/index.js";
 import { acceptQueueOf, describeListener, type ListenerDescription, type ListenerStats } from "./listenerStats.js";
 import { AcceptGate } from "./acceptGate.js";
 import { ClosingSignal } from "./closingSignal.js";
+import { iterateUntilClosed } from "./iterateUntilClosed.js";
 import { checkOptions, flag } from "../check/index.js";
-import { isEndedByClose } from "../errors/index.js";
 import { WAIT_NAMES } from "../wait/waitOptions.js";
 import { decodeAddressBuffer } from "../sys/sockaddr.js";
 
@@ -220,26 +220,13 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
 
   /** The connections, one by one, until the listener is closed. Leaving the loop does not close the listener. */
   [Symbol.asyncIterator](): AsyncIterableIterator<Stream<C>> {
-    const iterator: AsyncIterableIterator<Stream<C>> = {
-      // accept() of `this`, because TlsSocketListener overrides it.
-      next: () => this.accept().then(yieldResult, this.#endOrThrow),
-      return: () => Promise.resolve(ITERATOR_END),
-      [Symbol.asyncIterator]: () => iterator,
-    };
-    return iterator;
+    return iterateUntilClosed(this.#socket, () => this.accept());
   }
-
-  readonly #endOrThrow = (error: unknown): IteratorReturnResult<undefined> => {
-    if (this.#socket.closed && isEndedByClose(error)) return ITERATOR_END;
-    throw error;
-  };
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
 }
-
-const yieldResult = <T>(value: T): IteratorYieldResult<T> => ({ done: false, value });
 
 /** The options of an accept that waits, instead of failing, while descriptors or memory are short. */
 function withRetryOnShortage(opts: IoOptions): AcceptOptions {
@@ -248,7 +235,6 @@ function withRetryOnShortage(opts: IoOptions): AcceptOptions {
 }
 
 const RETRY_ON_SHORTAGE = { retryOnShortage: true } as const;
-const ITERATOR_END: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
 /** Whether connections to this address can have different local addresses, as at a wildcard. */
 export function hasManyLocalAddresses(address: ListenAddress): boolean {

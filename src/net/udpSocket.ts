@@ -13,7 +13,7 @@
 
 import { type AddressLike, AF_INET6, Inet6Address, InetAddress, toAddress } from "../addr/index.js";
 import { checkOptions, quote } from "../check/index.js";
-import { isEndedByClose, SocketError } from "../errors/index.js";
+import { SocketError } from "../errors/index.js";
 import type { Data, IoOptions } from "../io.js";
 import { type Socket, dropDefaultTimeout } from "../socket/index.js";
 import type { ControlMessage, ControlToSend } from "../cmsg/index.js";
@@ -24,6 +24,7 @@ import { interfaceIndex } from "../sys/interfaceIndex.js";
 import { changeMembership, type GroupOptions } from "./multicastGroups.js";
 import { isWildcard } from "./connectAttempt.js";
 import { ClosingSignal } from "./closingSignal.js";
+import { iterateUntilClosed } from "./iterateUntilClosed.js";
 import type { HostAddress } from "./customResolver.js";
 import { WAIT_NAMES } from "../wait/waitOptions.js";
 
@@ -81,7 +82,6 @@ export interface UdpDescription extends SocketDescription {
 
 /** The maximum size of a UDP datagram: its length field has 16 bits (RFC 768). */
 const MAX_DATAGRAM = 65_535;
-const ITERATOR_END: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
 /** A UDP socket: the result of `bindUdp()` and `connectUdp()`. */
 export class UdpSocket extends Inspectable<UdpDescription> implements AsyncIterable<Packet> {
@@ -322,19 +322,7 @@ export class UdpSocket extends Inspectable<UdpDescription> implements AsyncItera
 
   /** The packets, one after the other, until the socket is closed. Leaving the loop does not close it. */
   [Symbol.asyncIterator](): AsyncIterableIterator<Packet> {
-    const iterator: AsyncIterableIterator<Packet> = {
-      next: async () => {
-        try {
-          return { done: false, value: await this.receive() };
-        } catch (error) {
-          if (this.#socket.closed && isEndedByClose(error)) return ITERATOR_END;
-          throw error;
-        }
-      },
-      return: () => Promise.resolve(ITERATOR_END),
-      [Symbol.asyncIterator]: () => iterator,
-    };
-    return iterator;
+    return iterateUntilClosed(this.#socket, () => this.receive());
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -5,13 +5,13 @@
 
 import { type AddressLike, toAddress, UnixAddress } from "../addr/index.js";
 import { checkOptions, flag, quote } from "../check/index.js";
-import { isEndedByClose } from "../errors/index.js";
 import type { Data, IoOptions } from "../io.js";
 import type { SocketDescription } from "../ops/describeSocket.js";
 import { makeDescribable, describe, Inspectable } from "../registry/index.js";
 import { dropDefaultTimeout, receiveWholeDatagram, type Socket } from "../socket/index.js";
 import { WAIT_NAMES } from "../wait/waitOptions.js";
 import { ClosingSignal } from "./closingSignal.js";
+import { iterateUntilClosed } from "./iterateUntilClosed.js";
 
 /** A received datagram of a {@link UnixDatagramSocket}. */
 export interface UnixDatagram {
@@ -36,8 +36,6 @@ export interface UnixClosing {
   /** An abort closes the socket. */
   readonly signal: AbortSignal | undefined;
 }
-
-const ITERATOR_END: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
 /** The counters of a {@link UnixDatagramSocket}. The kernel drops no datagram, so it has no count of drops. */
 export interface UnixDatagramStats {
@@ -194,19 +192,7 @@ export class UnixDatagramSocket extends Inspectable<UnixDatagramDescription> imp
    * loses a datagram.
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<UnixDatagram> {
-    const iterator: AsyncIterableIterator<UnixDatagram> = {
-      next: async () => {
-        try {
-          return { done: false, value: await this.receive() };
-        } catch (error) {
-          if (this.#socket.closed && isEndedByClose(error)) return ITERATOR_END;
-          throw error;
-        }
-      },
-      return: () => Promise.resolve(ITERATOR_END),
-      [Symbol.asyncIterator]: () => iterator,
-    };
-    return iterator;
+    return iterateUntilClosed(this.#socket, () => this.receive());
   }
 
   [Symbol.asyncDispose](): Promise<void> {
