@@ -1,4 +1,5 @@
-// Makes accept() of a listener wait until the program may accept connections; see inheritance.ts.
+// Makes accept() of a listener wait until this program may accept connections. During an upgrade the old program
+// accepts first; see inheritance.ts.
 
 import type { IoOptions } from "../io.js";
 import { localError, timeoutError } from "../wait/localError.js";
@@ -10,9 +11,9 @@ import { checkWait, remainingWait } from "./endpointOptions.js";
 export class AcceptGate {
   /** Resolves when this program may accept; rejects if it must never accept. */
   readonly open: Promise<void>;
-  readonly #closing = new AbortController();
+  readonly #closeAborter = new AbortController();
 
-  /** @param onOpen called when the gate opens, before the waiting calls continue */
+  /** @param onOpen called when `open` resolves, before the waiting calls continue */
   constructor(open: Promise<void>, onOpen: () => void) {
     this.open = open;
     open.then(onOpen, () => undefined);
@@ -20,16 +21,16 @@ export class AcceptGate {
 
   /** Waits for the gate, and then calls `accept` with the signal and the rest of the timeout. */
   async pass<T>(opts: IoOptions | undefined, accept: (opts: IoOptions) => Promise<T>): Promise<T> {
-    const refused = optionsError(opts, "accept", WAIT_NAMES);
-    if (refused !== undefined) throw refused.error;
+    const invalid = optionsError(opts, "accept", WAIT_NAMES);
+    if (invalid !== undefined) throw invalid.error;
     const wait = checkWait(opts ?? {}, "accept");
-    const signals = wait.signal === undefined ? [this.#closing.signal] : [this.#closing.signal, wait.signal];
+    const signals = wait.signal === undefined ? [this.#closeAborter.signal] : [this.#closeAborter.signal, wait.signal];
     await within(this.open, wait.deadline.remainingTime() ?? null, signals, () => timeoutError("accept"));
     return accept(remainingWait(wait));
   }
 
-  /** Ends the calls that wait with `ECANCELED`, because the listener is closed. */
+  /** Called when the listener is closed. The waiting calls reject with `ECANCELED`. */
   close(): void {
-    this.#closing.abort(localError("ECANCELED", "accept"));
+    this.#closeAborter.abort(localError("ECANCELED", "accept"));
   }
 }

@@ -4,12 +4,13 @@ import { AF_INET, AF_INET6, HostPort, Inet6Address, InetAddress } from "../addr/
 import { attemptsError, restateError, SocketError } from "../errors/index.js";
 import type { HostAddress } from "./customResolver.js";
 
-/** The errors of bind(2) if this machine lacks the address or its family. */
+/** Codes of bind(2) and socket(2) if this machine does not have the address or its family. */
 const UNAVAILABLE_CODES: ReadonlySet<string> = new Set(["EADDRNOTAVAIL", "EAFNOSUPPORT"]);
 
 /**
- * The addresses of the wildcard without a family (`["", port]`): `::`, which also accepts IPv4, then `0.0.0.0`. With
- * `family`, only the address of that family; with `ipv6Only`, only `::`. Undefined for another target.
+ * The addresses of the wildcard without a family (`["", port]`). They are `::`, which also accepts IPv4, and then
+ * `0.0.0.0`, for a machine without IPv6. With `family`, only the address of that family; with `ipv6Only`, only `::`.
+ * Undefined for another target.
  */
 export function wildcardAddresses(
   target: InetAddress | Inet6Address | HostPort,
@@ -24,8 +25,8 @@ export function wildcardAddresses(
 }
 
 /**
- * Calls `bind` with one address after the other. Only if this machine lacks an address does the function try the next
- * one. For example, if IPv6 is switched off, `::1` fails and `127.0.0.1` may succeed.
+ * Calls `bind` with one address after the other. It tries the next address only if this machine does not have the
+ * address. For example, if IPv6 is switched off, `::1` fails and `127.0.0.1` may succeed.
  */
 export async function bindFirst<T>(
   addresses: readonly HostAddress[],
@@ -45,9 +46,9 @@ export async function bindFirst<T>(
 }
 
 /** Returns the last error. If there are several, returns a copy of it, whose `cause` has all errors. */
-export function lastErrorOf(errors: readonly unknown[], action: string): unknown {
+export function lastErrorOf(errors: readonly unknown[], summary: string): unknown {
   const last = errors.at(-1);
   if (errors.length === 1 || !(last instanceof SocketError)) return last;
   const { syscall, address, port } = last;
-  return restateError(last, syscall, { address, port, cause: attemptsError(action, errors) });
+  return restateError(last, syscall, { address, port, cause: attemptsError(summary, errors) });
 }

@@ -13,7 +13,7 @@ import {
   parseEndpoint,
   parseLocalEndpoint,
 } from "../addr/index.js";
-import { checkNames, checkOptions, flag, integer, quote } from "../check/index.js";
+import { checkNames, checkOptions, flag, quote } from "../check/index.js";
 import type { IoOptions } from "../io.js";
 import { checkFilter, type PacketFilter } from "../ops/attachFilter.js";
 import { Socket } from "../socket/index.js";
@@ -31,7 +31,15 @@ import {
 import { resolveNow } from "../netdb/resolve.js";
 import { takeDescriptor } from "./takeDescriptor.js";
 import { bindFirst, lastErrorOf, wildcardAddresses } from "./bindFirst.js";
-import { checkDevice, type CheckedWait, checkLocal, checkWait, remainingWait } from "./endpointOptions.js";
+import {
+  checkBufferSize,
+  checkDevice,
+  checkFunction,
+  type CheckedWait,
+  checkLocal,
+  checkWait,
+  remainingWait,
+} from "./endpointOptions.js";
 import { type HostAddress, type HostFamily, resolveAddresses, type Resolver } from "./customResolver.js";
 import { listenFdNamed } from "./systemd.js";
 import { namesOf, registerGate, registerSocket } from "./upgradeSockets.js";
@@ -86,8 +94,10 @@ const COMMON_OPTIONS = [
   "bindToDevice",
   "resolver",
 ];
+/** The options of bindUdp() for an address. */
 const BIND_OPTIONS = [...COMMON_OPTIONS, "reuseAddr", "reusePort", "ipv6Only"];
 const FAMILIES: readonly number[] = [AF_INET6, AF_INET];
+/** The options of bindUdp() for a descriptor. */
 const DESCRIPTOR_OPTIONS = ["signal", "receiveBuffer", "sendBuffer", "broadcast", "filter"];
 
 /**
@@ -131,18 +141,18 @@ export async function bindUdp(endpoint: EndpointLike, opts: BindUdpOptions = {})
   const ipv6Only = flag(opts.ipv6Only, false, action, "ipv6Only");
   const unsetEnv = flag(opts.unsetEnv, false, action, "unsetEnv");
   checked.signal?.throwIfAborted();
-  const passed = findInheritance();
-  const inheritance = passed === undefined ? undefined : await passed;
-  const found = inheritance?.take(namesOf(target.endpoint), SOCK_DGRAM)?.socket;
-  if (found !== undefined) {
+  const receiving = findInheritance();
+  const inheritance = receiving === undefined ? undefined : await receiving;
+  const inherited = inheritance?.take(namesOf(target.endpoint), SOCK_DGRAM)?.socket;
+  if (inherited !== undefined) {
     try {
-      if (target.fd === undefined) refuseChanges(found, { reusePort, ipv6Only });
-      applyUdp(found, checked);
-      const udp = new UdpSocket(found, reportLocalAddresses(found), undefined, checked.signal);
+      if (target.fd === undefined) refuseChanges(inherited, { reusePort, ipv6Only });
+      applyUdp(inherited, checked);
+      const udp = new UdpSocket(inherited, reportLocalAddresses(inherited), undefined, checked.signal);
       registerGate(udp, inheritance!.gate);
       return register(udp, target);
     } catch (error) {
-      found.close();
+      inherited.close();
       throw error;
     }
   }
@@ -175,7 +185,7 @@ export async function bindUdp(endpoint: EndpointLike, opts: BindUdpOptions = {})
   return register(new UdpSocket(bound.socket, bound.address, undefined, checked.signal), target);
 }
 
-/** Registers the socket, so that `upgrade()` can pass it to a new program. */
+/** Registers the socket, so that `upgrade()` can pass it to a new program. Returns the same socket. */
 function register(socket: UdpSocket, { endpoint }: UdpTarget): UdpSocket {
   registerSocket(socket, endpoint);
   return socket;
@@ -236,17 +246,12 @@ interface CheckedUdp extends CheckedWait {
 }
 
 function checkUdp(opts: UdpOptions, action: string): CheckedUdp {
-  const { receiveBuffer, sendBuffer, resolver } = opts;
-  if (resolver !== undefined && typeof resolver !== "function") {
-    throw new TypeError(`Cannot ${action}: resolver is ${quote(resolver)}, required a function`);
-  }
-  // The kernel doubles the size, and stores it as an int.
-  const size = (value: unknown, name: string): number | undefined =>
-    value === undefined ? undefined : integer(value, action, name, 1, 0x3fff_ffff);
+  const { resolver } = opts;
+  checkFunction(resolver, action, "resolver");
   return {
     ...checkWait(opts, action),
-    receiveBuffer: size(receiveBuffer, "receiveBuffer"),
-    sendBuffer: size(sendBuffer, "sendBuffer"),
+    receiveBuffer: checkBufferSize(opts.receiveBuffer, action, "receiveBuffer"),
+    sendBuffer: checkBufferSize(opts.sendBuffer, action, "sendBuffer"),
     broadcast: flag(opts.broadcast, false, action, "broadcast"),
     filter: opts.filter === undefined ? undefined : checkFilter(opts.filter, action),
     device: checkDevice(opts.bindToDevice, action),
@@ -259,19 +264,20 @@ interface UdpTarget {
   readonly endpoint: Endpoint;
   readonly action: string;
   readonly address: HostAddress | HostPort;
-  /** A descriptor, or its name in a `systemd:` endpoint. It replaces the address. Otherwise undefined. */
+  /** The descriptor of an `fd:` endpoint, or the name in a `systemd:` endpoint. Then there is no other address. */
   readonly fd: number | string | undefined;
 }
 
 /** Parses an endpoint. A host and a port without a scheme are a udp endpoint here. */
-function parseUdpEndpoint(value: EndpointLike, verb: string): UdpTarget {
+function parseUdpEndpoint(value: EndpointLike, verb: "bind" | "connect"): UdpTarget {
   const hasScheme = typeof value === "string" || (typeof value === "object" && value !== null && "scheme" in value);
   const endpoint = verb === "bind" ? parseLocalEndpoint(value) : parseEndpoint(value);
+  // The parser takes a host and a port without a scheme for a tcp endpoint.
   const action = `${verb} UDP at ${quote(formatEndpoint(endpoint).replace(/^tcp:/, hasScheme ? "tcp:" : "udp:"))}`;
-  // Only a placeholder: for a descriptor, no code reads the address.
-  const address = new InetAddress("0.0.0.0", 0);
-  if (endpoint.scheme === "fd") return { endpoint, action, address, fd: endpoint.fd };
-  if (endpoint.scheme === "systemd") return { endpoint, action, address, fd: endpoint.name };
+  // For a descriptor, no code reads the address.
+  const placeholder = new InetAddress("0.0.0.0", 0);
+  if (endpoint.scheme === "fd") return { endpoint, action, address: placeholder, fd: endpoint.fd };
+  if (endpoint.scheme === "systemd") return { endpoint, action, address: placeholder, fd: endpoint.name };
   if (endpoint.scheme === "udp" || (endpoint.scheme === "tcp" && !hasScheme)) {
     return { endpoint: { ...endpoint, scheme: "udp" }, action, address: endpoint.address, fd: undefined };
   }
@@ -294,7 +300,7 @@ interface BoundSocket {
   readonly address: HostAddress;
 }
 
-/** Makes a socket with the options. `prepare` binds or connects it, and returns its local address. */
+/** Makes a socket with the options. `prepare` binds or connects the socket, and returns its local address. */
 async function makeSocket(
   family: number,
   checked: CheckedUdp,
@@ -310,6 +316,7 @@ async function makeSocket(
   }
 }
 
+/** Sets the options of the socket. The filter is attached first, before a packet can arrive. */
 function applyUdp(socket: Socket, checked: CheckedUdp): void {
   if (checked.filter !== undefined) socket.attachFilter(checked.filter);
   if (checked.receiveBuffer !== undefined) socket.setsockopt(SO_RCVBUF, checked.receiveBuffer);

@@ -15,6 +15,7 @@ import type { Socket } from "../socket/index.js";
 import { SOCK_DGRAM } from "../sys/constants.js";
 import { toLocalAddress } from "../sys/sockaddr.js";
 import { abortSignal } from "../wait/waitOptions.js";
+import { checkBufferSize } from "./endpointOptions.js";
 import { listenFdNamed } from "./systemd.js";
 import { takeDescriptor } from "./takeDescriptor.js";
 import { UnixDatagramSocket } from "./unixDatagramSocket.js";
@@ -93,16 +94,16 @@ export async function bindUnixDatagram(
   const checked = checkUnixOptions(opts, action);
   const { mode, signal, unlink } = checked;
   const unsetEnv = flag(opts.unsetEnv, false, action, "unsetEnv");
-  refuseMode(address, mode, action);
+  refuseModeWithoutFile(address, mode, action);
   signal?.throwIfAborted();
   if (fd !== undefined) {
-    const number = typeof fd === "number" ? fd : listenFdNamed(fd, unsetEnv);
+    const descriptor = typeof fd === "number" ? fd : listenFdNamed(fd, unsetEnv);
     let local!: UnixAddress;
-    const taken = takeDescriptor(number, SOCK_DGRAM, UNIX_FAMILY, "bind", (socket) => {
+    const taken = takeDescriptor(descriptor, SOCK_DGRAM, UNIX_FAMILY, "bind", (socket) => {
       applyOptions(socket, checked);
       local = socket.getsockname() as UnixAddress;
     });
-    return new UnixDatagramSocket(taken, local, undefined, { remove: undefined, unlink: false, signal });
+    return new UnixDatagramSocket(taken, local, undefined, { removeFile: undefined, unlink: false, signal });
   }
   const { file, socket } = await bindUnix(
     address,
@@ -112,7 +113,7 @@ export async function bindUnixDatagram(
     () => undefined,
   );
   const local = socket.getsockname() as UnixAddress;
-  return new UnixDatagramSocket(socket, local, undefined, { remove: file?.remove, unlink, signal });
+  return new UnixDatagramSocket(socket, local, undefined, { removeFile: file?.remove, unlink, signal });
 }
 
 /**
@@ -154,7 +155,7 @@ export async function connectUnixDatagram(
       `Cannot ${action}: localAddress is ${quote(opts.localAddress)}, required a path or a name of a UNIX socket`,
     );
   }
-  refuseMode(local, checked.mode, action);
+  refuseModeWithoutFile(local, checked.mode, action);
   checked.signal?.throwIfAborted();
   const { file, socket } = await bindUnix(
     local,
@@ -165,7 +166,7 @@ export async function connectUnixDatagram(
   );
   const localAddress = socket.getsockname() as UnixAddress;
   return new UnixDatagramSocket(socket, localAddress, address, {
-    remove: file?.remove,
+    removeFile: file?.remove,
     unlink: checked.unlink,
     signal: undefined,
   });
@@ -182,26 +183,24 @@ interface CheckedUnix {
 }
 
 function checkUnixOptions(opts: UnixDatagramOptions, action: string): CheckedUnix {
-  const { mode, receiveBuffer, sendBuffer } = opts;
-  // The kernel doubles the size, and stores it as an int.
-  const size = (value: unknown, name: string): number | undefined =>
-    value === undefined ? undefined : integer(value, action, name, 1, 0x3fff_ffff);
+  const { mode } = opts;
   return {
     signal: abortSignal(opts.signal, action),
     filter: opts.filter === undefined ? undefined : checkFilter(opts.filter, action),
-    receiveBuffer: size(receiveBuffer, "receiveBuffer"),
-    sendBuffer: size(sendBuffer, "sendBuffer"),
+    receiveBuffer: checkBufferSize(opts.receiveBuffer, action, "receiveBuffer"),
+    sendBuffer: checkBufferSize(opts.sendBuffer, action, "sendBuffer"),
     mode: mode === undefined ? undefined : integer(mode, action, "mode", 0, 0o777),
     unlink: flag(opts.unlink, true, action, "unlink"),
   };
 }
 
 /** Refuses `mode` for an address without a file. */
-function refuseMode(address: UnixAddress, mode: number | undefined, action: string): void {
+function refuseModeWithoutFile(address: UnixAddress, mode: number | undefined, action: string): void {
   if (mode === undefined || (address.path !== "" && !address.path.startsWith("\0"))) return;
   throw new TypeError(`Cannot ${action}: mode applies to files, required a path and not an abstract name`);
 }
 
+/** Sets the options of the socket. The filter is attached first, before a datagram can arrive. */
 function applyOptions(socket: Socket, { filter, receiveBuffer, sendBuffer }: CheckedUnix): void {
   if (filter !== undefined) socket.attachFilter(filter);
   if (receiveBuffer !== undefined) socket.setsockopt(SO_RCVBUF, receiveBuffer);
@@ -212,20 +211,22 @@ function applyOptions(socket: Socket, { filter, receiveBuffer, sendBuffer }: Che
 interface UnixTarget {
   readonly action: string;
   readonly address: UnixAddress;
-  /** A descriptor, or its name in a `systemd:` endpoint. It replaces the address. Otherwise undefined. */
+  /** The descriptor of an `fd:` endpoint, or the name in a `systemd:` endpoint. Then there is no other address. */
   readonly fd: number | string | undefined;
 }
 
-function parseUnixEndpoint(value: EndpointLike, verb: string): UnixTarget {
+function parseUnixEndpoint(value: EndpointLike, verb: "bind" | "connect"): UnixTarget {
   const endpoint = parseEndpoint(value);
+  // For a descriptor, no code reads the address.
+  const placeholder = new UnixAddress("unused");
   const action = `${verb} a UNIX datagram socket at ${quote(formatEndpoint(endpoint))}`;
   switch (endpoint.scheme) {
     case "unix":
       return { action, address: endpoint.address, fd: undefined };
     case "fd":
-      return { action, address: new UnixAddress("unused"), fd: endpoint.fd };
+      return { action, address: placeholder, fd: endpoint.fd };
     case "systemd":
-      return { action, address: new UnixAddress("unused"), fd: endpoint.name };
+      return { action, address: placeholder, fd: endpoint.name };
     default:
       throw new TypeError(`Cannot ${action}: scheme is ${quote(endpoint.scheme)}, required unix`);
   }

@@ -1,4 +1,4 @@
-// Channels of node:diagnostics_channel for connect() and listen(). Without a subscriber, a call makes no message.
+// The channels of node:diagnostics_channel to which connect() and listen() publish messages about their calls.
 
 import type { Channel } from "node:diagnostics_channel";
 import { type Address, type Endpoint, formatEndpoint } from "../addr/index.js";
@@ -11,7 +11,7 @@ import { clock, diagnosticsChannel } from "../builtins.js";
 /** A message of `berkeley:connect:start` and `berkeley:listen:start`: a call has begun. */
 export interface CallStartEvent {
   readonly call: "connect" | "listen";
-  /** The number of the call among the observed calls of this thread, from 1 on. All its messages have this number. */
+  /** The number of the call, from 1 on. Calls without a subscriber have none. Equal in all messages of a call. */
   readonly id: number;
   /** Milliseconds since 1970, as of `Date.now()`. */
   readonly time: number;
@@ -36,59 +36,61 @@ export interface CallErrorEvent extends CallStartEvent {
   readonly error: EventError;
 }
 
-/** The addresses of a result. */
-interface Addresses {
+/** The addresses of the stream or the listener that a call returns. */
+interface ResultAddresses {
   readonly local: Address | undefined;
   readonly peer: Address | undefined;
 }
 
+interface CallChannels {
+  readonly start: Channel;
+  readonly end: Channel;
+  readonly error: Channel;
+}
+
 const textOf = (address: Address | undefined): string | null => (address === undefined ? null : String(address));
 
-/** The number of the latest call that was observed. */
+/** The `id` of the latest call that has published messages. */
 let lastId = 0;
 
-/** The three channels of `connect()` or of `listen()`. `T` is the type of the result. */
+/** The three channels of `connect()` or of `listen()`. `T` is the type that the call returns. */
 class CallEvents<T> {
   readonly #call: "connect" | "listen";
-  readonly #addressesOf: (result: T) => Addresses;
-  /** True while `observe()` begins its call: then the next `needsObserving()` returns false, and resets the field. */
-  #skipNext = false;
-  /** Opened by the first call, and stored, because Node holds channels weakly. */
-  #channels: { readonly start: Channel; readonly end: Channel; readonly error: Channel } | undefined;
+  readonly #addressesOf: (result: T) => ResultAddresses;
+  /** Opened for the first call, and stored, because Node holds channels weakly. */
+  #openedChannels: CallChannels | undefined;
 
-  constructor(call: "connect" | "listen", addressesOf: (result: T) => Addresses) {
+  constructor(call: "connect" | "listen", addressesOf: (result: T) => ResultAddresses) {
     this.#call = call;
     this.#addressesOf = addressesOf;
   }
 
-  /** Whether the call must be made through `observe()`. Returns false, once, for the call that `observe()` makes. */
-  needsObserving(): boolean {
-    if (this.#skipNext) return (this.#skipNext = false);
-    const { end, error, start } = (this.#channels ??= this.#openChannels());
+  get #channels(): CallChannels {
+    if (this.#openedChannels !== undefined) return this.#openedChannels;
+    const { channel } = diagnosticsChannel();
+    const open = (message: string): Channel => channel(`berkeley:${this.#call}:${message}`);
+    return (this.#openedChannels = { start: open("start"), end: open("end"), error: open("error") });
+  }
+
+  /** Whether one of the channels has a subscriber. */
+  hasSubscribers(): boolean {
+    const { end, error, start } = this.#channels;
     return start.hasSubscribers || end.hasSubscribers || error.hasSubscribers;
   }
 
-  #openChannels(): { readonly start: Channel; readonly end: Channel; readonly error: Channel } {
-    const { channel } = diagnosticsChannel();
-    const open = (name: string): Channel => channel(`berkeley:${this.#call}:${name}`);
-    return { start: open("start"), end: open("end"), error: open("error") };
-  }
-
-  /** Makes the call, and publishes its messages. Call it only after `needsObserving()` has returned true. */
-  async observe(target: Endpoint, run: () => Promise<T>): Promise<T> {
-    const { end, error: failed, start } = this.#channels!;
+  /** Calls `run`, which does the work of the call, and publishes the messages of its start and its end. */
+  async publish(target: Endpoint, signal: AbortSignal | undefined, run: () => Promise<T>): Promise<T> {
+    const { end, error: failed, start } = this.#channels;
     const endpoint = formatEndpoint(target);
     const since = clock();
     const duration = (): number => Math.round((clock() - since) * 1000) / 1000;
     const fields = { call: this.#call, id: ++lastId, endpoint };
     start.publish({ ...fields, time: Date.now() } satisfies CallStartEvent);
     let result: T;
-    this.#skipNext = true;
-    const pending = run();
-    // If a subscriber has aborted the signal, run() ends before it calls needsObserving(), and the field is still true.
-    this.#skipNext = false;
     try {
-      result = await pending;
+      // A subscriber may have aborted the signal.
+      signal?.throwIfAborted();
+      result = await run();
     } catch (error) {
       const event = { ...fields, time: Date.now(), duration: duration(), error: plainError(error) };
       failed.publish(event satisfies CallErrorEvent);

@@ -1,5 +1,5 @@
-// The worker's side of connectionChannel.ts: receives connections over a channel, or takes a listening socket of the
-// server.
+// The listeners of a worker. Either the worker receives accepted connections over a channel (connectionChannel.ts), or
+// it accepts connections on a listening socket of the server.
 
 import type { AcceptHandler } from "../admission/index.js";
 import type { Address } from "../addr/index.js";
@@ -26,12 +26,13 @@ import { prepareListenerTls, type TlsListenOptions } from "./endpointTls.js";
 import { hasManyLocalAddresses, type ListenAddress, SocketListener } from "./socketListener.js";
 import { TlsSocketListener } from "./tlsSocketListener.js";
 
+/** For error messages. */
 const ACTION = "serve in a worker";
 
 /** A descriptor of the server that the worker can use. */
 export interface ForeignDescriptor {
   readonly fd: number;
-  /** Whether it belongs to another thread of this process. Otherwise this process has inherited it. */
+  /** Whether the worker is a thread, which must not close the descriptor. Otherwise this process has inherited it. */
   readonly shared: boolean;
 }
 
@@ -40,12 +41,14 @@ function socketFromServer({ fd, shared }: ForeignDescriptor, kind: SocketKind): 
   return shared ? duplicate(kind, fd) : Socket.fromfd(fd);
 }
 
-/** The parts of a listener that a worker needs. They can be copied to another process. */
+/** The address and the socket of a listener, in a form that can be copied to another process. */
 export interface ListenerCopy {
+  /** The bytes of a `sockaddr`. */
   readonly address: Uint8Array;
   readonly kind: SocketKind;
 }
 
+/** Makes the copy for a worker. */
 export function copyOfListener(socket: Socket, address: ListenAddress): ListenerCopy {
   const { family, type, protocol } = socket;
   return { address: encodeAddress(address), kind: { family, type, protocol } };
@@ -56,45 +59,50 @@ export class ChannelListener implements Listener<Stream<SocketConn>> {
   readonly address: Address;
   readonly #channel: Socket;
   readonly #kind: SocketKind;
-  readonly #local: Address | undefined;
+  /** The local address of all connections; undefined if they can have different ones. */
+  readonly #commonLocal: Address | undefined;
   readonly #limits: StreamOptions;
-  readonly #onEnd: () => void;
-  readonly #closing = new AbortController();
+  readonly #onChannelEnd: () => void;
+  readonly #closeAborter = new AbortController();
 
-  /** @param onEnd called when no more connections come from the server */
-  constructor(channel: ForeignDescriptor, copy: ListenerCopy, limits: StreamOptions, onEnd: () => void) {
+  /** @param onChannelEnd called when no more connections come from the server */
+  constructor(channel: ForeignDescriptor, copy: ListenerCopy, limits: StreamOptions, onChannelEnd: () => void) {
     this.#channel = socketFromServer(channel, CHANNEL_KIND);
     this.#kind = copy.kind;
     this.address = decodeAddress(copy.address);
-    this.#local = hasManyLocalAddresses(this.address as ListenAddress) ? undefined : this.address;
+    this.#commonLocal = hasManyLocalAddresses(this.address as ListenAddress) ? undefined : this.address;
     this.#limits = limits;
-    this.#onEnd = onEnd;
+    this.#onChannelEnd = onChannelEnd;
   }
 
+  /** Makes the stream of an accepted connection. */
   #streamOf(connection: AcceptedConnection): Stream<SocketConn> {
-    const addresses = { local: this.#local, remote: peerOfConnection(connection) };
+    const addresses = { local: this.#commonLocal, remote: peerOfConnection(connection) };
     let socket: Socket;
     try {
       socket = socketOf(this.#kind, connection.fd);
     } catch (error) {
-      // The memory for a Socket was short, so no Socket closes the descriptor.
+      // There was no memory for a Socket, which would have closed the descriptor.
       calls.close(connection.fd);
       throw error;
     }
     return new Stream(new SocketConn(socket, addresses), this.#limits);
   }
 
-  /** See `acceptStream()` in socketListener.ts. After the end of the channel, the handler is never called. */
+  /**
+   * Accepts a connection without a promise. Returns undefined if the call waits; then `handler` gets the result. After
+   * the end of the channel, the call never calls the handler.
+   */
   acceptStream(handler: AcceptHandler<Stream>): Stream | undefined {
-    const completed = (connection: AcceptedConnection | undefined): void => {
-      if (connection === undefined) queueMicrotask(this.#onEnd);
+    const onCompleted = (connection: AcceptedConnection | undefined): void => {
+      if (connection === undefined) queueMicrotask(this.#onChannelEnd);
       else handler.onCompleted(this.#streamOf(connection));
     };
-    const failed = (error: unknown): void => handler.onFailed(error);
-    const connection = takeOver({ onCompleted: completed, onFailed: failed }, this.#channel);
+    const onFailed = (error: unknown): void => handler.onFailed(error);
+    const connection = takeOver({ onCompleted, onFailed }, this.#channel);
     if (connection === PENDING) return undefined;
     if (connection !== undefined) return this.#streamOf(connection);
-    queueMicrotask(this.#onEnd);
+    queueMicrotask(this.#onChannelEnd);
     return undefined;
   }
 
@@ -103,7 +111,7 @@ export class ChannelListener implements Listener<Stream<SocketConn>> {
       try {
         const connection = await takeOverAsync(this.#channel, opts?.signal);
         if (connection !== undefined) return this.#streamOf(connection);
-        this.#onEnd();
+        this.#onChannelEnd();
         return await this.#waitForClose(opts?.signal);
       } catch (error) {
         if ((error as { readonly code?: unknown }).code !== "EMFILE") throw error;
@@ -115,13 +123,14 @@ export class ChannelListener implements Listener<Stream<SocketConn>> {
 
   /** After the end of the channel, a call waits until it is aborted or the listener is closed. */
   #waitForClose(signal: AbortSignal | undefined): Promise<never> {
-    const signals = signal === undefined ? [this.#closing.signal] : [this.#closing.signal, signal];
-    return within(new Promise<never>(() => undefined), null, signals, () => timeoutError("accept"));
+    const signals = signal === undefined ? [this.#closeAborter.signal] : [this.#closeAborter.signal, signal];
+    const never = new Promise<never>(() => undefined);
+    return within(never, null, signals, () => timeoutError("accept"));
   }
 
   close(): Promise<void> {
     this.#channel.close();
-    this.#closing.abort(localError("ECANCELED", "accept"));
+    this.#closeAborter.abort(localError("ECANCELED", "accept"));
     return Promise.resolve();
   }
 
@@ -141,7 +150,7 @@ export function secureChannel(channel: ChannelListener, tls: TlsListenOptions, l
   return Object.assign(secured, { accept: async (opts?: IoOptions) => new Stream(await accept(opts), limits) });
 }
 
-/** Makes a listener of this worker on a listening socket of the server. The server keeps the socket and its queue. */
+/** Makes a listener of this worker on a listening socket of the server. Both have the same accept queue. */
 export function takeListener(
   descriptor: ForeignDescriptor,
   copy: ListenerCopy,

@@ -1,7 +1,7 @@
 // The `signal` of listen(), bindUdp() and forward().
 //
-// Until the call has returned its object, an abort ends the call, which rejects with the signal's reason. After that,
-// an abort closes the object, as `close()` does. In connect() and connectUdp() the signal ends only the call.
+// While the call runs, an abort ends the call, which rejects with the signal's reason. After that, an abort closes the
+// object that the call has returned. In connect() and connectUdp() the signal ends only the call.
 
 import { type AbortListener, offAbort, onAbort } from "../wait/aborts.js";
 

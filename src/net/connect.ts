@@ -36,6 +36,7 @@ import {
   applyTcp,
   checkDevice,
   checkFamily,
+  checkFunction,
   checkLocal,
   checkSameFamily,
   checkStreamLimits,
@@ -103,17 +104,17 @@ export interface ConnectOptions extends IoOptions, StreamOptions, TcpOptions {
   readonly retry?: RetryOptions | undefined;
 }
 
-/** Common options of the schemes `tcp`, `tls`, `unix` and `vsock`. */
-const BASE = ["timeout", "signal", "retry", "proxyProtocol"];
+/** Options of the schemes `tcp`, `tls`, `unix` and `vsock`. */
+const COMMON_OPTIONS = ["timeout", "signal", "retry", "proxyProtocol", ...STREAM_OPTIONS];
 const DEFAULT_MAX_TRIES = 10;
 /** The options of happyEyeballs.ts. */
 export const RACE_OPTIONS: readonly string[] = ["family", "resolver", "resolutionDelay", "attemptDelay", "maxAttempts"];
 /** The options that apply to each kind of endpoint. */
 const CONNECT_OPTIONS: Readonly<Record<Endpoint["scheme"], readonly string[]>> = {
-  tcp: [...BASE, ...STREAM_OPTIONS, ...TCP_OPTIONS, ...RACE_OPTIONS, "localAddress", "bindToDevice", "via"],
-  tls: [...BASE, ...STREAM_OPTIONS, ...TCP_OPTIONS, ...RACE_OPTIONS, "localAddress", "bindToDevice", "via", "tls"],
-  unix: [...BASE, ...STREAM_OPTIONS, "localAddress"],
-  vsock: [...BASE, ...STREAM_OPTIONS, "localAddress"],
+  tcp: [...COMMON_OPTIONS, ...TCP_OPTIONS, ...RACE_OPTIONS, "localAddress", "bindToDevice", "via"],
+  tls: [...COMMON_OPTIONS, ...TCP_OPTIONS, ...RACE_OPTIONS, "localAddress", "bindToDevice", "via", "tls"],
+  unix: [...COMMON_OPTIONS, "localAddress"],
+  vsock: [...COMMON_OPTIONS, "localAddress"],
   fd: ["timeout", "signal", ...STREAM_OPTIONS, ...TCP_OPTIONS],
   udp: [],
   systemd: [],
@@ -184,48 +185,63 @@ export function connect<const E extends TcpEndpointLike | UnixEndpointLike | Vso
 ): Promise<Stream<SocketConn<AddressAt<E>>>>;
 /** Connects to an endpoint whose scheme is known only at run time, or through a proxy, perhaps with TLS. */
 export function connect(endpoint: EndpointLike, opts?: ConnectOptions): Promise<Stream<SocketConn | TlsConn>>;
-export async function connect(endpoint: EndpointLike, opts: ConnectOptions = {}): Promise<Stream> {
-  const { target, action, limits, checked } = checkConnectCall(endpoint, opts);
-  checked.signal?.throwIfAborted();
-  if (opts.retry !== undefined) {
-    const { retry, timeout, signal, ...tryOptions } = opts;
-    const policy = checkRetry(retry, DEFAULT_MAX_TRIES, action);
-    return openWithRetries(policy, (wait) => connect(target, { ...tryOptions, ...wait }), { timeout, signal });
+export function connect(endpoint: EndpointLike, opts: ConnectOptions = {}): Promise<Stream> {
+  // An async function would make a second promise for each connection.
+  try {
+    const call = checkConnectCall(endpoint, opts);
+    const { target, checked } = call;
+    checked.signal?.throwIfAborted();
+    if (opts.retry !== undefined) {
+      const { retry, timeout, signal, ...tryOptions } = opts;
+      const policy = checkRetry(retry, DEFAULT_MAX_TRIES, call.action);
+      return openWithRetries(policy, (tryLimits) => connect(target, { ...tryOptions, ...tryLimits }), {
+        timeout,
+        signal,
+      });
+    }
+    if (!connectEvents.hasSubscribers()) return openStream(call, opts);
+    return connectEvents.publish(target, checked.signal, () => openStream(call, opts));
+  } catch (error) {
+    return Promise.reject(error);
   }
-  if (connectEvents.needsObserving()) return connectEvents.observe(target, () => connect(target, opts));
-  if (target.scheme === "fd") return new Stream(takeConnected(target.fd, opts, checked, action), limits);
-  const { proxyProtocol } = opts;
-  let send: SendHeader = (stream) => stream;
-  if (proxyProtocol !== undefined) {
-    makeSender ??= (await import("./connectHeader.js")).headerSender;
-    send = makeSender(proxyProtocol, checked);
-  }
-  if (target.scheme === "unix" || target.scheme === "vsock") {
-    return send(new Stream(await openLocal(target.address, checked, action), limits));
-  }
-  if (target.scheme === "tls") return openTls(target, opts, checked, limits, action, send);
-  if (opts.via !== undefined) return send(await openTunnelled(target, opts, checked, limits, action));
-  const connected = await connectHost(destinationOf(target, action), checked);
-  return send(new Stream(new SocketConn(connected.socket, connected), limits));
 }
 
 /** Loaded by the first call with the option `proxyProtocol`. */
-let makeSender: typeof headerSender | undefined;
+let loadedHeaderSender: typeof headerSender | undefined;
 
 /** A call of connect(), checked. */
-interface CheckedCall {
+interface ConnectCall {
   readonly target: Exclude<Endpoint, { readonly scheme: "udp" | "systemd" }>;
   /** The text after "Cannot" in messages. */
   readonly action: string;
-  /** The limits of the stream. */
-  readonly limits: StreamOptions;
+  readonly streamLimits: StreamOptions;
+  /** The options that concern sockets. */
   readonly checked: CheckedConnect;
 }
 
-/** Checks the endpoint, and the options except those of TLS and of the proxy. Refuses the option `refused`. */
-export function checkConnectCall(endpoint: EndpointLike, opts: ConnectOptions, refused?: string): CheckedCall {
+/** Connects once, without `retry` and without messages to subscribers. */
+async function openStream(call: ConnectCall, opts: ConnectOptions): Promise<Stream> {
+  const { target, action, checked, streamLimits } = call;
+  if (target.scheme === "fd") return new Stream(takeConnected(target.fd, opts, checked, action), streamLimits);
+  const { proxyProtocol } = opts;
+  let sendHeader: SendHeader = (stream) => stream;
+  if (proxyProtocol !== undefined) {
+    loadedHeaderSender ??= (await import("./connectHeader.js")).headerSender;
+    sendHeader = loadedHeaderSender(proxyProtocol, checked);
+  }
+  if (target.scheme === "unix" || target.scheme === "vsock") {
+    return sendHeader(new Stream(await openLocal(target.address, call), streamLimits));
+  }
+  if (target.scheme === "tls") return openTls(target, call, opts, sendHeader);
+  if (opts.via !== undefined) return sendHeader(await openTunnelled(target, call, opts));
+  const connected = await connectHost(destinationOf(target, action), checked);
+  return sendHeader(new Stream(new SocketConn(connected.socket, connected), streamLimits));
+}
+
+/** Checks the endpoint, and the options except those of TLS and of the proxy. `refused` is an option to refuse. */
+export function checkConnectCall(endpoint: EndpointLike, opts: ConnectOptions, refused?: string): ConnectCall {
   const target = parseTarget(endpoint);
-  const action = describeAction(target);
+  const action = actionFor(target);
   if (target.scheme === "udp") throw new TypeError(`Cannot ${action}: UDP has no connections, required connectUdp()`);
   if (target.scheme === "systemd")
     throw new TypeError(`Cannot ${action}: a systemd endpoint is a listening socket, required listen()`);
@@ -233,37 +249,36 @@ export function checkConnectCall(endpoint: EndpointLike, opts: ConnectOptions, r
   const allowed = CONNECT_OPTIONS[target.scheme];
   const names = refused === undefined ? allowed : allowed.filter((name) => name !== refused);
   checkNames(opts, names, action, `a ${target.scheme} endpoint`);
-  const limits = checkStreamLimits(opts, action);
+  const streamLimits = checkStreamLimits(opts, action);
   let checked = checkConnectOptions(opts, action);
   if (target.scheme === "tcp" && target.family !== undefined) checked = restrictFamily(checked, target, action);
-  return { target, action, limits, checked };
+  return { target, action, streamLimits, checked };
 }
 
 /** Connects with TLS over TCP, through the proxy of `via` if there is one. */
 async function openTls(
   target: HostEndpoint,
+  call: ConnectCall,
   opts: ConnectOptions,
-  checked: CheckedConnect,
-  limits: StreamOptions,
-  action: string,
-  send: SendHeader,
+  sendHeader: SendHeader,
 ): Promise<Stream> {
+  const { action, checked, streamLimits } = call;
   const { address } = target;
   const prepared = prepareClientTls(opts.tls, address, action);
   let stream: Stream;
   if (opts.via === undefined) {
     const connected = await connectHost(destinationOf(target, action), checked);
-    stream = new Stream(new SocketConn(connected.socket, connected), limits);
-  } else stream = await openTunnelled(target, opts, checked, limits, action);
-  return new Stream(await wrapInTls(await send(stream), prepared, address, checked), limits);
+    stream = new Stream(new SocketConn(connected.socket, connected), streamLimits);
+  } else stream = await openTunnelled(target, call, opts);
+  return new Stream(await wrapInTls(await sendHeader(stream), prepared, address, checked), streamLimits);
 }
 
-// The endpoint and the action of the previous call. Most programs connect to one endpoint many times, so its text is
-// parsed and formatted once.
+// The endpoint of an earlier call, and its action. Most programs connect to one endpoint many times. Then its text is
+// parsed and formatted only for the first of these calls.
 let lastTarget: Endpoint | undefined;
 let lastAction = "";
 
-/** Does the same as `parseEndpoint()`, without parsing the host and port of the previous call again. */
+/** Does the same as `parseEndpoint()`. Does not parse the host and port of `lastTarget` again. */
 function parseTarget(endpoint: EndpointLike): Endpoint {
   if (Array.isArray(endpoint) && endpoint.length === 2 && lastTarget?.scheme === "tcp") {
     const { address } = lastTarget;
@@ -275,7 +290,8 @@ function parseTarget(endpoint: EndpointLike): Endpoint {
   return parseEndpoint(endpoint);
 }
 
-function describeAction(target: Endpoint): string {
+/** The action of a call, for messages. Sets `lastTarget`. */
+function actionFor(target: Endpoint): string {
   if (lastTarget !== undefined && isSameTcpAddress(target, lastTarget)) return lastAction;
   lastTarget = target;
   return (lastAction = `connect to ${quote(formatEndpoint(target))}`);
@@ -287,7 +303,7 @@ function isSameTcpAddress(one: Endpoint, other: Endpoint): boolean {
   return a instanceof InetAddress && b instanceof InetAddress && a.host === b.host && a.port === b.port;
 }
 
-/** Returns the address of an endpoint. Throws a TypeError for the wildcard. */
+/** The address of an endpoint. @throws TypeError for the wildcard */
 export function destinationOf({ address }: HostEndpoint, action: string): HostAddress | HostPort {
   if (address instanceof HostPort && address.host === "") {
     throw new TypeError(`Cannot ${action}: the wildcard is no destination, required a host`);
@@ -296,45 +312,33 @@ export function destinationOf({ address }: HostEndpoint, action: string): HostAd
 }
 
 /** Connects to a host through a proxy. */
-async function openTunnelled(
-  target: HostEndpoint,
-  opts: ConnectOptions,
-  checked: CheckedConnect,
-  limits: StreamOptions,
-  action: string,
-): Promise<Stream> {
+async function openTunnelled(target: HostEndpoint, call: ConnectCall, opts: ConnectOptions): Promise<Stream> {
+  const { action, checked, streamLimits } = call;
   const address = destinationOf(target, action);
   const { via } = opts;
   const { checkDestination, checkProxy, openTunnel } = await import("./tunnel.js");
   const proxy = checkProxy(via, action);
   const destination = checkDestination(address, action);
-  let stream: Stream = new Stream(await openProxy(proxy, opts, checked, action), limits);
-  if (proxy.tls !== undefined) stream = new Stream(await wrapInTls(stream, proxy.tls, proxy.address, checked), limits);
+  let stream: Stream = new Stream(await openProxy(proxy, call, opts), streamLimits);
+  if (proxy.tls !== undefined)
+    stream = new Stream(await wrapInTls(stream, proxy.tls, proxy.address, checked), streamLimits);
   await openTunnel(stream, proxy, destination, checked);
   return stream;
 }
 
-/** Connects to the proxy itself. */
-async function openProxy(
-  { address }: CheckedProxy,
-  opts: ConnectOptions,
-  checked: CheckedConnect,
-  action: string,
-): Promise<SocketConn> {
+/** Connects to the proxy, without the tunnel and without TLS. */
+async function openProxy({ address }: CheckedProxy, call: ConnectCall, opts: ConnectOptions): Promise<SocketConn> {
   if (address instanceof UnixAddress) {
-    checkNames(opts, [...CONNECT_OPTIONS.unix, "via", "tls"], action, "a proxy on a UNIX socket");
-    return openLocal(address, checked, action);
+    checkNames(opts, [...CONNECT_OPTIONS.unix, "via", "tls"], call.action, "a proxy on a UNIX socket");
+    return openLocal(address, call);
   }
-  const connected = await connectHost(address, checked);
+  const connected = await connectHost(address, call.checked);
   return new SocketConn(connected.socket, connected);
 }
 
 /** Connects to a UNIX or vsock address. */
-async function openLocal(
-  address: UnixAddress | VsockAddress,
-  checked: CheckedConnect,
-  action: string,
-): Promise<SocketConn> {
+async function openLocal(address: UnixAddress | VsockAddress, call: ConnectCall): Promise<SocketConn> {
+  const { action, checked } = call;
   const { family } = address;
   const { local } = checked;
   const socket = new Socket(family === AF_UNIX ? AF_UNIX : AF_VSOCK, SOCK_STREAM);
@@ -350,7 +354,7 @@ async function openLocal(
   }
 }
 
-/** Takes a connected descriptor. A descriptor that is refused stays open and belongs to the caller. */
+/** Makes a connection of a connected descriptor. If the call throws, the descriptor stays open. */
 function takeConnected(fd: number, opts: ConnectOptions, checked: CheckedConnect, action: string): SocketConn {
   let conn: SocketConn | undefined;
   takeDescriptor(fd, SOCK_STREAM, STREAM_FAMILIES, "connect", (socket) => {
@@ -365,10 +369,8 @@ function takeConnected(fd: number, opts: ConnectOptions, checked: CheckedConnect
 /** Checks the options that concern sockets. The timeout runs from this call on. */
 export function checkConnectOptions(opts: ConnectOptions, action: string): CheckedConnect {
   const { resolver } = opts;
-  if (resolver !== undefined && typeof resolver !== "function") {
-    throw new TypeError(`Cannot ${action}: resolver is ${quote(resolver)}, required a function`);
-  }
-  // Field by field, because `...checkWait()` could make a new hidden class for each connection.
+  checkFunction(resolver, action, "resolver");
+  // Not `...checkWait()`, because the engine could then make a new hidden class (object layout) for each connection.
   const { deadline, signal } = checkWait(opts, action);
   return {
     deadline,
@@ -387,7 +389,7 @@ export function checkConnectOptions(opts: ConnectOptions, action: string): Check
   };
 }
 
-/** Restricts the options to the family of a `tcp4:` or `tcp6:` endpoint. */
+/** Sets the family of a `tcp4:` or `tcp6:` endpoint in the options. Other endpoints have no family. */
 export function restrictFamily(checked: CheckedConnect, { family }: HostEndpoint, action: string): CheckedConnect {
   if (family === undefined) return checked;
   if (checked.family !== AF_UNSPEC && checked.family !== family) {

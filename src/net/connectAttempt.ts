@@ -8,18 +8,23 @@ import { IP_BIND_ADDRESS_NO_PORT, SO_BINDTODEVICE, SO_REUSEADDR } from "../optio
 import { addressDetails } from "../sys/sockaddr.js";
 import { applyTcp, type CheckedTcp, isTcpSocket } from "./endpointOptions.js";
 
-/** The options of the socket of an attempt, checked. */
+/** The options of an attempt, checked. */
 export interface AttemptOptions {
   readonly tcp: CheckedTcp;
+  /** The address for bind(2). */
   readonly local: Address | HostPort | undefined;
+  /** The interface for SO_BINDTODEVICE. */
   readonly device: string | undefined;
 }
 
-/** Receives the result of an attempt, perhaps before `start()` returns. Its methods must not run code of users. */
+/**
+ * Receives the result of an attempt. `start()` may call these methods before it returns, so they must not run code of
+ * users.
+ */
 export interface AttemptHandler {
   /**
    * The socket is connected. If its family is IPv4 or IPv6, `addressBuffer` of sys/sockaddr.ts has its local address.
-   * An error that this method throws fails the attempt.
+   * If this method throws, the attempt fails with that error.
    */
   onConnected(attempt: ConnectAttempt): void;
   /** The attempt has failed, and its socket is closed. */
@@ -29,23 +34,25 @@ export interface AttemptHandler {
 export class ConnectAttempt implements CompletionHandler<void> {
   readonly #address: Address;
   readonly #options: AttemptOptions;
-  readonly #listener: AttemptHandler;
+  readonly #handler: AttemptHandler;
   #socket: Socket | undefined;
+  /** Whether the handler has got the result. */
   #settled = false;
-  #cancelReason: { readonly reason: unknown } | undefined;
+  /** Set by `cancel()`. */
+  #cancelled: { readonly reason: unknown } | undefined;
 
-  constructor(address: Address, options: AttemptOptions, listener: AttemptHandler) {
+  constructor(address: Address, options: AttemptOptions, handler: AttemptHandler) {
     this.#address = address;
     this.#options = options;
-    this.#listener = listener;
+    this.#handler = handler;
   }
 
-  /** The socket. Use it only when it is connected. */
+  /** The connected socket. Don't read it before `onConnected()`. */
   get socket(): Socket {
     return this.#socket!;
   }
 
-  /** Starts the attempt. @param timeout ms; null if the caller has a timer of its own */
+  /** Starts the attempt. @param timeout milliseconds for connect(2); null for no limit */
   start(timeout: number | null): void {
     const { device, local, tcp } = this.#options;
     try {
@@ -83,11 +90,12 @@ export class ConnectAttempt implements CompletionHandler<void> {
       if (isTcpSocket(this.#socket!) && isConnectedToItself(this.#socket!, address as InetAddress | Inet6Address)) {
         throw localError("ECONNREFUSED", "connect", addressDetails(address));
       }
-      this.#listener.onConnected(this);
+      this.#handler.onConnected(this);
     } catch (error) {
       // onConnected() may throw, because getpeername(2) fails if the peer has reset the connection already.
       this.onFailed(error);
     }
+    // Set last, because onFailed() does nothing in a settled attempt.
     this.#settled = true;
   }
 
@@ -95,7 +103,7 @@ export class ConnectAttempt implements CompletionHandler<void> {
     if (this.#settled) return;
     this.#settled = true;
     this.#socket?.close();
-    this.#listener.onAttemptFailed(this, this.#cancelReason === undefined ? error : this.#cancelReason.reason);
+    this.#handler.onAttemptFailed(this, this.#cancelled === undefined ? error : this.#cancelled.reason);
   }
 
   /** Sets whether the wait for the kernel keeps the process alive. */
@@ -104,31 +112,34 @@ export class ConnectAttempt implements CompletionHandler<void> {
     else this.#socket?.unref();
   }
 
-  /** Ends the attempt with the error `reason`, or closes the connected socket. */
+  /** Closes the socket. If the attempt has no result yet, it fails with the error `reason`. */
   cancel(reason: unknown = localError("ECANCELED", "connect", addressDetails(this.#address))): void {
-    this.#cancelReason = { reason };
-    // close() ends a waiting connect(2), whose waiter then calls onFailed().
+    this.#cancelled = { reason };
+    // If connect(2) waits, close() calls onFailed() with an error of its own. #cancelled replaces that error.
     this.#socket?.close();
+    // Otherwise, for example during the wait of bind(), no other call fails the attempt.
     this.onFailed(reason);
   }
 }
 
-/** Whether `host` is a wildcard. A wildcard as a destination is this machine, at an address that the kernel chooses. */
+/** Whether `host` is a wildcard. As a destination, the kernel replaces a wildcard by an address of this machine. */
 export function isWildcard({ host }: InetAddress | Inet6Address): boolean {
   return host === "::" || host === "0.0.0.0";
 }
 
 /**
- * If no socket listens at a port of the ephemeral range, the kernel may also choose this port for the local end. Then
- * the socket is connected to itself (simultaneous open: RFC 9293, section 3.5).
+ * Whether the socket is connected to itself (simultaneous open: RFC 9293, section 3.5). The kernel chooses the local
+ * port, which can be the remote port if no socket listens there.
  */
 function isConnectedToItself(socket: Socket, remote: InetAddress | Inet6Address): boolean {
+  // localPortOf() and getsockname() store the local address in `addressBuffer`, where `onConnected()` needs it. So
+  // getpeername(), which stores the peer's address there, must not be the last call.
   if (localPortOf(socket) !== remote.port) return false;
   const peer = isWildcard(remote) ? socket.getpeername() : remote;
-  // getsockname(2) is the last call, because `onConnected()` requires its result in `addressBuffer`.
   return String(socket.getsockname()) === String(peer);
 }
 
+/** Binds the socket to the local address of the attempt. */
 async function bindLocal(socket: Socket, local: Address | HostPort): Promise<void> {
   if (local instanceof HostPort || "port" in local) {
     const { port } = local as InetAddress | Inet6Address | HostPort;

@@ -1,4 +1,4 @@
-// connect() with a header of the PROXY protocol, which it sends before all other data.
+// The header of the PROXY protocol that connect() sends before all other data.
 
 import { encodeProxyHeader, type ProxyHeaderToSend } from "../proxyProtocol/index.js";
 import type { Stream } from "../stream/index.js";
@@ -13,7 +13,7 @@ export function headerSender(header: ProxyHeaderToSend, wait: CheckedWait): Send
   return (stream) => sendHeader(stream, bytes, wait);
 }
 
-/** Sends a header on a new connection. If that fails, it aborts the connection. */
+/** Sends a header on a new connection. If the write fails, the connection is aborted. */
 async function sendHeader(stream: Stream, header: Buffer, wait: CheckedWait): Promise<Stream> {
   try {
     await stream.write(header, remainingWait(wait));

@@ -33,17 +33,14 @@ export interface ConnectedSocket {
 
 /** Connects to the first address of a host that accepts the connection. */
 export function connectHost(target: HostAddress | HostPort, checked: CheckedConnect): Promise<ConnectedSocket> {
+  // An async function would make a second promise for each connection.
   try {
-    return connectNow(target, checked);
+    checked.signal?.throwIfAborted();
+    const literal = addressWithoutLookup(target, checked);
+    return literal === undefined ? connectName(target as HostPort, checked) : connectAddress(target, literal, checked);
   } catch (error) {
     return Promise.reject(error);
   }
-}
-
-function connectNow(target: HostAddress | HostPort, checked: CheckedConnect): Promise<ConnectedSocket> {
-  checked.signal?.throwIfAborted();
-  const known = addressWithoutLookup(target, checked);
-  return known === undefined ? connectName(target as HostPort, checked) : connectAddress(target, known, checked);
 }
 
 /**
@@ -61,18 +58,18 @@ export function addressWithoutLookup(
       `Cannot connect to ${String(target)}: localAddress is ${String(checked.local)}, required one of the same family`,
     );
   }
-  // A literal may have the name of an interface as its zone. That requires a system call, but no lookup.
-  const known = target instanceof HostPort ? resolveNow(calls, target, { family: AF_INET6 }) : target;
-  if (known !== undefined && !families.includes(known.family as HostFamily)) {
+  // The zone of a literal may be the name of an interface. To find its index, resolveNow() makes a system call.
+  const literal = target instanceof HostPort ? resolveNow(calls, target, { family: AF_INET6 }) : target;
+  if (literal !== undefined && !families.includes(literal.family as HostFamily)) {
     throw new TypeError(
       `Cannot connect to ${String(target)}: family or localAddress is of the other family, required one of the ` +
         "same family",
     );
   }
-  return known as HostAddress | undefined;
+  return literal as HostAddress | undefined;
 }
 
-/** Connects to a single address, without the cost of a race. */
+/** Connects to a single address, without the cost of a race. @param target for errors */
 function connectAddress(
   target: HostAddress | HostPort,
   address: HostAddress,
@@ -89,6 +86,7 @@ function connectAddress(
       },
       onAttemptFailed: (_attempt, error) => {
         if (abortListener !== undefined) offAbort(signal!, abortListener);
+        // The reason of an abort stays as it is.
         const aborted = signal?.aborted === true && error === signal.reason;
         resolve(rejection(aborted ? error : mostSpecificError(target, [], [error])));
       },
@@ -125,13 +123,15 @@ async function connectName(name: HostPort, checked: CheckedConnect): Promise<Con
   const families = familiesFor(checked);
   const { signal, clock, resolver } = checked;
   const timeout = checked.deadline.remainingTime();
-  const lookupsEnd = new AbortController();
+  /** Aborted at the end of the race, to end the lookups that still run. */
+  const raceEnd = new AbortController();
   const operations: RaceOperations<HostAddress, ConnectedSocket> = {
+    // The system's resolver finds the addresses of both families in one lookup.
     families: resolver === undefined && families.length > 1 ? [AF_UNSPEC] : families,
-    lookup: (family) => resolveFamily(name, family as HostFamily | typeof AF_UNSPEC, resolver, lookupsEnd.signal),
+    lookup: (family) => resolveFamily(name, family as HostFamily | typeof AF_UNSPEC, resolver, raceEnd.signal),
     familyOf: ({ family }) => family,
     attempt: (address) => startAttempt(address, checked),
-    combineErrors: (lookups, attempts) => mostSpecificError(name, lookups, attempts),
+    combineErrors: (lookupErrors, attemptErrors) => mostSpecificError(name, lookupErrors, attemptErrors),
   };
   const race = new Race<HostAddress, ConnectedSocket>(operations, checked.limits, clock);
   const abortListener = { onAborted: (reason: unknown): void => race.cancel(reason) };
@@ -145,18 +145,19 @@ async function connectName(name: HostPort, checked: CheckedConnect): Promise<Con
   } finally {
     if (timer !== undefined) clock.clearTimeout(timer);
     if (signal !== undefined) offAbort(signal, abortListener);
-    lookupsEnd.abort();
+    raceEnd.abort();
   }
 }
 
 /** The families that both `family` and the family of `localAddress` allow. */
 function familiesFor({ family, local }: Pick<CheckedConnect, "family" | "local">): HostFamily[] {
-  const both: HostFamily[] = [AF_INET6, AF_INET];
-  const bound = local === undefined || local instanceof HostPort ? AF_UNSPEC : local.family;
-  return both.filter((one) => (family === AF_UNSPEC || family === one) && (bound === AF_UNSPEC || bound === one));
+  const preferredFirst: HostFamily[] = [AF_INET6, AF_INET];
+  const localFamily = local === undefined || local instanceof HostPort ? AF_UNSPEC : local.family;
+  const allows = (option: number, candidate: HostFamily): boolean => option === AF_UNSPEC || option === candidate;
+  return preferredFirst.filter((candidate) => allows(family, candidate) && allows(localFamily, candidate));
 }
 
-/** Errors of this machine, such as a missing route. An error that comes from the host is more specific. */
+/** Codes of errors of this machine, such as a missing route. An error that comes from the host is more specific. */
 const LOCAL_CODES: ReadonlySet<string> = new Set([
   "EADDRNOTAVAIL",
   "EAFNOSUPPORT",
@@ -164,22 +165,27 @@ const LOCAL_CODES: ReadonlySet<string> = new Set([
   "ENETDOWN",
   "ENETUNREACH",
 ]);
-/** The codes of a lookup that has found no addresses of one family. That is no error if the other family has some. */
+/** Codes of a lookup that has found no address of its family. The other family may have addresses. */
 const NO_ADDRESS_CODES: ReadonlySet<string> = new Set(["EAI_ADDRFAMILY", "EAI_NODATA", "EAI_NONAME"]);
 
 /**
- * The error of a call whose lookups or attempts have failed: the last error that comes from the host, if there is one.
- * `cause` has all errors.
+ * The error of a call whose lookups or attempts have failed:
+ *
+ * 1. the first error that is no SocketError: a resolver of the caller has thrown it,
+ * 2. the last error of an attempt that comes from the host, or else the last error of an attempt,
+ * 3. without attempts, the last error of a lookup, if possible one of another kind than "no address".
+ *
+ * If several attempts have failed, `cause` has their errors.
  */
 function mostSpecificError(
   target: HostAddress | HostPort,
-  lookups: readonly unknown[],
-  attempts: readonly unknown[],
+  lookupErrors: readonly unknown[],
+  attemptErrors: readonly unknown[],
 ): unknown {
-  const foreign = [...lookups, ...attempts].find((error) => !(error instanceof SocketError));
-  if (foreign !== undefined) return foreign;
-  const failedLookups = lookups as readonly SocketError[];
-  const failedAttempts = attempts as readonly SocketError[];
+  const otherError = [...lookupErrors, ...attemptErrors].find((error) => !(error instanceof SocketError));
+  if (otherError !== undefined) return otherError;
+  const failedLookups = lookupErrors as readonly SocketError[];
+  const failedAttempts = attemptErrors as readonly SocketError[];
   if (failedAttempts.length === 0) {
     const reported = failedLookups.findLast(({ code }) => !NO_ADDRESS_CODES.has(code)) ?? failedLookups.at(-1);
     const host = target instanceof HostPort ? { address: target.host } : undefined;
@@ -194,7 +200,7 @@ function mostSpecificError(
   });
 }
 
-/** The error of a timeout. Its `cause` has an error for each attempt. */
+/** The error of a timeout. If there were several attempts, its `cause` has an error for each. */
 function connectTimeoutError(target: HostAddress | HostPort, race: Race<HostAddress, ConnectedSocket>): SocketError {
   const details = addressDetails(target);
   if (race.attempts.length === 0) return timeoutError("getaddrinfo", details);
@@ -204,7 +210,7 @@ function connectTimeoutError(target: HostAddress | HostPort, race: Race<HostAddr
   return timeoutError("connect", { ...details, cause: causeOf(target, errors) });
 }
 
-/** The AggregateError of several attempts; undefined for a single one, whose error is that of the call. */
+/** An AggregateError of several errors. Undefined for a single one, because the error of the call has its details. */
 function causeOf(target: HostAddress | HostPort, errors: readonly unknown[]): AggregateError | undefined {
   return errors.length < 2 ? undefined : attemptsError(`Cannot connect to ${String(target)}`, errors);
 }

@@ -1,7 +1,7 @@
-// The channel over which a server hands accepted connections to a worker: a thread or another process.
+// The channel over which a server passes accepted connections to a worker, which is a thread or another process.
 //
-// The server keeps both ends of the channel open. If the worker ends, the server reads the remaining connections from
-// the worker's end.
+// The server also keeps the worker's end of the channel open. If the worker ends, the server reads the remaining
+// connections from that end.
 
 import type { AcceptHandler } from "../admission/index.js";
 import { AF_UNIX } from "../addr/index.js";
@@ -26,28 +26,31 @@ export {
 } from "../socket/acceptedConnection.js";
 
 /**
- * The size of the send buffer of a channel, which holds some dozen connections. The server sends further ones to other
- * workers, or they wait in the accept queue.
+ * The size of the send buffer of a channel, which holds some dozen connections. When it is full, the server sends
+ * further connections to other workers, or leaves them in the accept queue.
  */
-const CHANNEL_BYTES = 32_768;
-/** Milliseconds before another attempt while there is no free descriptor. */
+const SEND_BUFFER_BYTES = 32_768;
+/** Milliseconds until a failed call is repeated while there is no free descriptor. */
 export const DESCRIPTOR_PAUSE = 50;
 
 /** The kind of the sockets of a channel. */
 export const CHANNEL_KIND: SocketKind = { family: AF_UNIX, type: SOCK_SEQPACKET, protocol: 0 };
 
-/** Accepts a connection like `acceptStream()` of socketListener.ts, but makes no Socket and no stream. */
+/**
+ * Accepts a connection, but makes no Socket and no stream. Returns undefined if the call waits; then `handler` gets the
+ * result.
+ */
 export function acceptRaw(
   { socket }: { readonly socket: Socket },
   handler: AcceptHandler<AcceptedConnection>,
 ): AcceptedConnection | undefined {
-  const completed = (connection: AcceptedConnection): void => handler.onCompleted(connection);
-  const failed = (error: unknown): void => handler.onFailed(error);
-  const connection = acceptConnection({ onCompleted: completed, onFailed: failed }, socket);
+  const onCompleted = (connection: AcceptedConnection): void => handler.onCompleted(connection);
+  const onFailed = (error: unknown): void => handler.onFailed(error);
+  const connection = acceptConnection({ onCompleted, onFailed }, socket);
   return connection === PENDING ? undefined : connection;
 }
 
-/** Resets a connection. */
+/** Resets a connection: its client gets RST. */
 export function resetConnection(kind: SocketKind, { fd }: AcceptedConnection): void {
   const socket = socketOf(kind, fd);
   resetOnClose(socket);
@@ -61,7 +64,7 @@ export class ConnectionChannel {
 
   constructor() {
     [this.#serverEnd, this.#workerEnd] = socketpair(CHANNEL_KIND.family, CHANNEL_KIND.type);
-    this.#serverEnd.setsockopt(SO_SNDBUF, CHANNEL_BYTES);
+    this.#serverEnd.setsockopt(SO_SNDBUF, SEND_BUFFER_BYTES);
   }
 
   /** The descriptor of the worker's end. Another thread duplicates it, another process inherits it. */
@@ -70,7 +73,8 @@ export class ConnectionChannel {
   }
 
   /**
-   * Hands a connection over and closes its descriptor in the server. Returns false if the send buffer is full.
+   * Sends a connection to the worker, and closes the server's descriptor of it. Returns false, and closes nothing, if
+   * the send buffer is full.
    *
    * @throws SocketError `ETOOMANYREFS`, `ENOBUFS`, `ENOMEM`
    */
@@ -90,7 +94,7 @@ export class ConnectionChannel {
     if (!this.#serverEnd.closed) this.#serverEnd.shutdown(SHUT_WR);
   }
 
-  /** Returns the connections that the worker has not taken. Call it only when the worker has ended. */
+  /** Reads the connections that the worker has not taken. Call it only when the worker has ended. */
   async takeBack(): Promise<AcceptedConnection[]> {
     this.finish();
     const untaken: AcceptedConnection[] = [];

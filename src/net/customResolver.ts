@@ -1,7 +1,7 @@
 // Resolves a host name, with the system's resolver or with the `resolver` of the caller.
 //
-// The system's resolver sorts the addresses of both families together (RFC 6724, gai.conf(5)), so one lookup finds
-// both. A resolver of the caller is called once for each family.
+// The system's resolver sorts the addresses of both families together (RFC 6724, gai.conf(5)), so one lookup requests
+// both families. A resolver of the caller is called once for each family.
 
 import { offAbort, onAbort } from "../wait/aborts.js";
 import {
@@ -44,8 +44,7 @@ export type Resolver = (
 
 /**
  * Resolves `target` in `family`, with the caller's resolver or with getaddrinfo(3) on another thread. With `AF_UNSPEC`
- * it always uses getaddrinfo(3). An abort of `signal` abandons a lookup of getaddrinfo(3); then the promise never
- * settles.
+ * the call always uses getaddrinfo(3). If `signal` is aborted during getaddrinfo(3), the promise never settles.
  */
 export async function resolveFamily(
   target: HostPort,
@@ -54,13 +53,13 @@ export async function resolveFamily(
   signal: AbortSignal,
 ): Promise<readonly HostAddress[]> {
   if (resolver === undefined || family === AF_UNSPEC) return resolveBySystem(target, family, signal);
-  const found: unknown = await resolver(target.host, family, signal);
-  if (!Array.isArray(found)) {
+  const answer: unknown = await resolver(target.host, family, signal);
+  if (!Array.isArray(answer)) {
     throw new TypeError(
-      `Cannot resolve ${quote(target.host)}: the result of resolver is ${quote(found)}, required an array`,
+      `Cannot resolve ${quote(target.host)}: the result of resolver is ${quote(answer)}, required an array`,
     );
   }
-  return found.map((given: unknown) => toHostAddress(target, family, given));
+  return answer.map((given: unknown) => toHostAddress(target, family, given));
 }
 
 async function resolveBySystem(target: HostPort, family: number, signal: AbortSignal): Promise<readonly HostAddress[]> {
@@ -94,9 +93,9 @@ export async function resolveAddresses(
   family: HostFamily | typeof AF_UNSPEC,
   { deadline, signal, resolver }: LookupOptions,
 ): Promise<readonly HostAddress[]> {
-  const lookupEnd = new AbortController();
+  const lookupsAborter = new AbortController();
   const families = family === AF_UNSPEC && resolver !== undefined ? ([AF_INET6, AF_INET] as const) : [family];
-  const lookups = families.map((one) => resolveFamily(target, one, resolver, lookupEnd.signal));
+  const lookups = families.map((oneFamily) => resolveFamily(target, oneFamily, resolver, lookupsAborter.signal));
   try {
     const answers = await within(
       Promise.allSettled(lookups),
@@ -104,16 +103,16 @@ export async function resolveAddresses(
       signal === undefined ? [] : [signal],
       () => timeoutError("getaddrinfo", addressDetails(target)),
     );
-    const found = answers.flatMap((answer) => (answer.status === "fulfilled" ? [...answer.value] : []));
-    if (found.length > 0) return found;
+    const addresses = answers.flatMap((answer) => (answer.status === "fulfilled" ? [...answer.value] : []));
+    if (addresses.length > 0) return addresses;
     const failed = answers.find((answer) => answer.status === "rejected");
     throw failed?.reason ?? localError("EAI_NODATA", "getaddrinfo", { address: target.host });
   } finally {
-    lookupEnd.abort();
+    lookupsAborter.abort();
   }
 }
 
-/** Checks and converts an address that a resolver of the caller has returned. */
+/** Checks an address from a resolver of the caller. Returns the address with the port and the zone of the target. */
 function toHostAddress(target: HostPort, family: HostFamily, given: unknown): HostAddress {
   const { port, flowinfo, scopeid } = target;
   let address: Address | HostPort | undefined;

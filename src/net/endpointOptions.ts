@@ -40,11 +40,13 @@ export interface TcpOptions {
 /** `TcpOptions`, checked. */
 export interface CheckedTcp {
   readonly noDelay: boolean;
+  /** Here the times are in seconds, as the kernel takes them. */
   readonly keepAlive: KeepAlive | undefined;
 }
 
 /** The deadline of a call that has several steps. */
 export class Deadline {
+  /** As of `clock()`; Infinity if there is no deadline. */
   readonly #at: number;
 
   constructor(timeout: number | null) {
@@ -68,8 +70,8 @@ export interface CheckedWait {
 const MAX_KEEPALIVE_SECONDS = 32_767;
 /** MAX_TCP_KEEPCNT of the kernel. */
 const MAX_KEEPALIVE_PROBES = 127;
-/** IFNAMSIZ without the NUL. */
-const MAX_DEVICE_NAME = 15;
+/** Maximum bytes of the name of an interface: IFNAMSIZ without the NUL. */
+const MAX_DEVICE_NAME_LENGTH = 15;
 
 /** Checks `timeout` and `signal`. The timeout runs from this call on. */
 export function checkWait(opts: IoOptions, action: string): CheckedWait {
@@ -77,15 +79,27 @@ export function checkWait(opts: IoOptions, action: string): CheckedWait {
   return { deadline: new Deadline(milliseconds(opts.timeout, action)), signal };
 }
 
-/** The options of the next step: the remaining time and the signal. */
+/** The options for the next step of the call: the remaining time, and the signal. */
 export function remainingWait({ deadline, signal }: CheckedWait): IoOptions {
   return { timeout: deadline.remainingTime(), signal };
+}
+
+/** Throws if the option is neither a function nor undefined. */
+export function checkFunction(value: unknown, action: string, name: string): void {
+  if (value === undefined || typeof value === "function") return;
+  throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required a function`);
+}
+
+/** Checks the size of a buffer. The kernel doubles the size, and stores it as an int. */
+export function checkBufferSize(value: unknown, action: string, name: string): number | undefined {
+  return value === undefined ? undefined : integer(value, action, name, 1, 0x3fff_ffff);
 }
 
 export function checkTcp(opts: TcpOptions, action: string): CheckedTcp {
   return { noDelay: flag(opts.noDelay, true, action, "noDelay"), keepAlive: checkKeepAlive(opts.keepAlive, action) };
 }
 
+/** Converts the times to seconds. */
 function checkKeepAlive(value: unknown, action: string): KeepAlive | undefined {
   if (value === undefined || value === false) return undefined;
   if (value === true) return {};
@@ -119,9 +133,7 @@ export function checkStreamLimits(opts: StreamOptions, action: string): StreamOp
     const value: unknown = opts[name];
     if (value !== undefined) integer(value, action, name, name === "maxOutbox" ? 0 : 1, Number.MAX_SAFE_INTEGER);
   }
-  if (now !== undefined && typeof now !== "function") {
-    throw new TypeError(`Cannot ${action}: now is ${quote(now)}, required a function`);
-  }
+  checkFunction(now, action, "now");
   return { readSize, maxLine, maxFrame, maxOutbox, maxOutboxWrites, now };
 }
 
@@ -137,22 +149,26 @@ export function checkDevice(value: unknown, action: string): string | undefined 
   if (typeof value !== "string" || !/^[^\0/\s]+$/.test(value)) {
     throw new TypeError(`Cannot ${action}: bindToDevice is ${quote(value)}, required the name of an interface`);
   }
-  if (Buffer.byteLength(value) <= MAX_DEVICE_NAME) return value;
-  throw new RangeError(`Cannot ${action}: bindToDevice is ${quote(value)}, required at most ${MAX_DEVICE_NAME} bytes`);
+  if (Buffer.byteLength(value) <= MAX_DEVICE_NAME_LENGTH) return value;
+  throw new RangeError(
+    `Cannot ${action}: bindToDevice is ${quote(value)}, required at most ${MAX_DEVICE_NAME_LENGTH} bytes`,
+  );
 }
 
 /** Checks an address for bind(2), which must be numeric, or a port of the wildcard (`["", port]`). */
 export function checkLocal(value: unknown, action: string): Address | HostPort | undefined {
   if (value === undefined) return undefined;
   const address = toAddress(value as AddressLike);
-  if (!(address instanceof HostPort) || address.host === "" || address.zone !== undefined) return address;
+  // toAddress() makes a HostPort of a name, of the wildcard, and of a literal with a zone.
+  const isName = address instanceof HostPort && address.host !== "" && address.zone === undefined;
+  if (!isName) return address;
   throw new TypeError(`Cannot ${action}: localAddress is ${quote(value)}, required a numeric address`);
 }
 
 /** The families of stream endpoints. */
 export const STREAM_FAMILIES: readonly number[] = [AF_INET, AF_INET6, AF_UNIX, AF_VSOCK];
 
-/** Whether the protocol of a socket is TCP. */
+/** Whether a socket is a TCP socket. */
 export function isTcpSocket({ family, type, protocol }: Socket): boolean {
   return isTcp(family, type, protocol);
 }
@@ -168,7 +184,7 @@ export function applyTcp(socket: Socket, { noDelay, keepAlive }: CheckedTcp): vo
   socket.setsockopt(SO_KEEPALIVE, true);
 }
 
-/** Refuses a local address of another family. */
+/** Refuses a local address that is not of `family`. */
 export function checkSameFamily(local: Address | HostPort | undefined, family: number, action: string): void {
   if (local === undefined || (!(local instanceof HostPort) && local.family === family)) return;
   throw new TypeError(`Cannot ${action}: localAddress is ${String(local)}, required one of the same family`);

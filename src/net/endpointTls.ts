@@ -30,7 +30,7 @@ const CONNECT_TLS_OPTIONS = CLIENT_OPTIONS.filter((name) => !ENDPOINT_OPTIONS.in
 const HANDSHAKE_TLS_OPTIONS = HANDSHAKE_OPTIONS.filter((name) => !ENDPOINT_OPTIONS.includes(name));
 const LISTEN_TLS_OPTIONS = ["context", ...CONTEXT_OPTIONS, ...HANDSHAKE_TLS_OPTIONS];
 
-/** Checks that the option `tls` is an object with the allowed names. */
+/** Checks that the option `tls` is an object with the allowed names. @param name the name of the option in messages */
 function checkTls(
   value: unknown,
   allowed: readonly string[],
@@ -44,7 +44,12 @@ function checkTls(
   return value as Readonly<Record<string, unknown>>;
 }
 
-/** Checks the `tls` option of a client. @param name the name of the option in messages */
+/**
+ * Checks the `tls` option of a client.
+ *
+ * @param target has the name that the certificate must have; undefined for a UNIX socket
+ * @param name the name of the option in messages
+ */
 export function prepareClientTls(
   value: unknown,
   target: HostAddress | HostPort | undefined,
@@ -61,17 +66,19 @@ export function prepareListenerTls(value: unknown, action: string): TlsListenerO
     throw new TypeError(`Cannot ${action}: a server has no certificate, required tls: { cert, key } or { context }`);
   }
   const opts = checkTls(value, LISTEN_TLS_OPTIONS, action);
-  const given = Object.entries(opts).filter(([, one]) => one !== undefined);
-  const inline = given.filter(([name]) => name !== "context" && !HANDSHAKE_OPTIONS.includes(name));
-  const { context } = opts;
-  if (context !== undefined && inline.length > 0) {
-    throw new TypeError(`Cannot ${action}: ${inline[0]![0]} belongs to the context, required either of them`);
+  const { context, ...others } = opts;
+  const given = Object.entries(others).filter(([, option]) => option !== undefined);
+  const handshakeOptions = given.filter(([name]) => HANDSHAKE_OPTIONS.includes(name));
+  const contextOptions = given.filter(([name]) => !HANDSHAKE_OPTIONS.includes(name));
+  if (context !== undefined && contextOptions.length > 0) {
+    const [name] = contextOptions[0]!;
+    throw new TypeError(`Cannot ${action}: ${name} belongs to the context, required either of them`);
   }
-  const handshakes = given.filter(([name]) => HANDSHAKE_OPTIONS.includes(name));
-  return checkTlsListener({ ...Object.fromEntries(handshakes), tls: context ?? Object.fromEntries(inline) }, action);
+  const tls = context ?? Object.fromEntries(contextOptions);
+  return checkTlsListener({ ...Object.fromEntries(handshakeOptions), tls }, action);
 }
 
-/** Performs the handshake on a stream in the remaining time. If it fails, the stream is closed. */
+/** Performs the TLS handshake on a stream in the remaining time. If the handshake fails, the stream is closed. */
 export async function wrapInTls(
   stream: Stream,
   prepared: PreparedTls,
@@ -81,13 +88,13 @@ export async function wrapInTls(
   try {
     return await wrapPrepared(stream, prepared, remainingWait(wait));
   } catch (error) {
-    // If wrapPrepared() failed before the handshake, the stream is still open.
+    // A handshake that fails closes the stream, but an error before the handshake does not.
     stream.abort();
     throw wait.signal?.aborted === true && error === wait.signal.reason ? error : handshakeError(error, target);
   }
 }
 
-/** Adds the address of the peer to an error of a handshake. */
+/** Adds the address of the peer to an error of a handshake. Any other error stays as it is. */
 function handshakeError(error: unknown, target: HostAddress | HostPort | UnixAddress): unknown {
   if (error instanceof SocketError) {
     const { syscall, cause } = error;
@@ -96,16 +103,10 @@ function handshakeError(error: unknown, target: HostAddress | HostPort | UnixAdd
   if (!(error instanceof TlsError)) return error;
   const { code, reason, cause } = error;
   const action = `TLS handshake with ${String(target)} failed`;
-  // A proxy has sent further bytes after its response. A TLS server never sends first; RFC 8446, section 2.
+  // The stream of a proxy has bytes that came after the response. A TLS server never sends first; RFC 8446, section 2.
   if (code === "ERR_TLS_BUFFERED") {
-    return new TlsError(
-      "ERR_TLS_PLAINTEXT_PEER",
-      action,
-      "the peer sent bytes before the handshake, which no TLS server does",
-      {
-        cause: error,
-      },
-    );
+    const plaintext = "the peer sent bytes before the handshake, which no TLS server does";
+    return new TlsError("ERR_TLS_PLAINTEXT_PEER", action, plaintext, { cause: error });
   }
   return new TlsError(code, action, reason, { cause });
 }

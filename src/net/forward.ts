@@ -1,5 +1,5 @@
-// forward(): its options, and Forwarder. The first call loads the folders admission/ and proxyProtocol/, and
-// forwardServer.ts, which accepts and forwards the connections.
+// forward(): its options, and its result, the class Forwarder. The first call loads forwardServer.ts, which accepts and
+// forwards the connections, and the folders admission/ and proxyProtocol/.
 
 import { AsyncResource } from "node:async_hooks";
 import {
@@ -24,7 +24,7 @@ import { makeDescribable, Inspectable } from "../registry/index.js";
 import type { ForwardHeaderOptions } from "./forwardHeader.js";
 import { handoverOf, registerHandover } from "./upgradeSockets.js";
 import { listen, LISTEN_OPTIONS, type ListenOptions } from "./listen.js";
-import { STREAM_OPTIONS, TCP_OPTIONS } from "./endpointOptions.js";
+import { checkFunction, STREAM_OPTIONS, TCP_OPTIONS } from "./endpointOptions.js";
 import type { ListenAddress } from "./socketListener.js";
 
 export type { Forwarded } from "./forwardedConnection.js";
@@ -125,14 +125,14 @@ export async function forward(from: EndpointLike, to: EndpointLike, opts: Forwar
   }
   const { listen: listenOptions = {} } = opts;
   checkOptions(listenOptions, `${action}, listen`);
-  const allowed = LISTEN_OPTIONS[source.scheme].filter((name) => !STREAM_OPTIONS.includes(name));
-  checkNames(listenOptions, allowed, action, `listening on a ${source.scheme} endpoint`);
+  const allowedNames = LISTEN_OPTIONS[source.scheme].filter((name) => !STREAM_OPTIONS.includes(name));
+  checkNames(listenOptions, allowedNames, action, `listening on a ${source.scheme} endpoint`);
   const signal = abortSignal(opts.signal, action);
   const checkedTarget = checkTarget(target, opts, action);
-  // Read now, because the program may change the object while the server is loaded.
-  const limits: ForwardOptions = Object.fromEntries(FORWARD_OPTIONS.map((name) => [name, opts[name]]));
-  const { checkLimits, ForwardServer } = await import("./forwardServer.js");
-  const checked = { ...checkLimits(limits, action), ...checkedTarget };
+  // A copy, because the program may change the object while forwardServer.ts is loaded.
+  const copiedOptions: ForwardOptions = Object.fromEntries(FORWARD_OPTIONS.map((name) => [name, opts[name]]));
+  const { checkServerOptions, ForwardServer } = await import("./forwardServer.js");
+  const checked = { ...checkServerOptions(copiedOptions, action), ...checkedTarget };
   signal?.throwIfAborted();
   const listener = await listen(from, listenOptions);
   if (signal?.aborted === true) {
@@ -153,13 +153,11 @@ function checkTarget(
   { connect = {}, onEnd }: ForwardOptions,
   action: string,
 ): Pick<CheckedForward, "target" | "checkedConnect" | "onEnd"> {
-  if (onEnd !== undefined && typeof onEnd !== "function") {
-    throw new TypeError(`Cannot ${action}: onEnd is ${quote(onEnd)}, required a function`);
-  }
-  const { address, checkedConnect } = checkDestination(target, connect, action);
+  checkFunction(onEnd, action, "onEnd");
+  const { address, checkedConnect } = checkTargetAddress(target, connect, action);
   return {
     target: address,
-    // Both functions run in the asynchronous context of the call of forward(), not in that of an event.
+    // bind() makes the functions of the caller run in the asynchronous context of forward(), not in that of an event.
     checkedConnect:
       checkedConnect.resolver === undefined
         ? checkedConnect
@@ -168,15 +166,16 @@ function checkTarget(
   };
 }
 
-function checkDestination(
+/** Checks the endpoint `to` and the option `connect`. Returns the address of the target, or its name. */
+function checkTargetAddress(
   target: Endpoint,
   connect: ForwardConnectOptions,
   action: string,
 ): { address: Address | HostPort; checkedConnect: CheckedConnect } {
   checkOptions(connect, `${action}, connect`);
-  const what = `a ${target.scheme} endpoint`;
+  const kindOfTarget = `a ${target.scheme} endpoint`;
   if (target.scheme === "tcp") {
-    checkNames(connect, TCP_TARGET_OPTIONS, action, what);
+    checkNames(connect, TCP_TARGET_OPTIONS, action, kindOfTarget);
     const checkedConnect = restrictFamily(checkConnectOptions(connect, action), target, action);
     const { local } = checkedConnect;
     if (local !== undefined && "port" in local && local.port !== 0) {
@@ -186,13 +185,13 @@ function checkDestination(
     return { address: addressWithoutLookup(destination, checkedConnect) ?? destination, checkedConnect };
   }
   if (target.scheme === "unix" || target.scheme === "vsock") {
-    checkNames(connect, [], action, what);
+    checkNames(connect, [], action, kindOfTarget);
     return { address: target.address, checkedConnect: checkConnectOptions(connect, action) };
   }
   throw new TypeError(`Cannot ${action}: the target is a ${target.scheme} endpoint, required tcp, unix or vsock`);
 }
 
-/** Only forward() calls the constructor of Forwarder. */
+/** Calls the private constructor of Forwarder, which only forward() may use. */
 let makeForwarder: (server: ForwardServer) => Forwarder;
 
 /** The result of `forward()`: accepts and forwards connections until it is closed. */

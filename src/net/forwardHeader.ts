@@ -15,23 +15,26 @@ export interface ForwardHeaderOptions {
   readonly crc32c?: boolean | undefined;
 }
 
-/** Checks the option, and returns the function that makes a header. */
+/** Checks the option, and returns the function that makes the header for a client. Undefined to send no header. */
 export function forwardHeader(opts: ForwardHeaderOptions | undefined, action: string): MakeHeader | undefined {
   if (opts === undefined) return undefined;
   checkOptions(opts, `${action}, sendProxyProtocol`, ["version", "tlvs", "crc32c"]);
   const { version = 2, tlvs = [], crc32c } = opts;
+  // encodeProxyHeader() refuses `tlvs` with version 1, even an empty array.
   const fixedFields: ProxyHeaderToSend =
     version === 1 && tlvs.length === 0 ? { version, crc32c } : { version, tlvs, crc32c };
-  // Checks the values before there is a connection.
+  // Throws for a wrong value, before there is a connection.
   encodeProxyHeader(fixedFields);
-  return (client, socket, header) => {
-    const addresses = headerAddresses(client, header?.destination ?? socket.getsockname());
+  return (client, socket, received) => {
+    const addresses = headerAddresses(client, received?.destination ?? socket.getsockname());
     if (version === 1) return encodeProxyHeader({ ...fixedFields, ...addresses });
-    return encodeProxyHeader({ ...fixedFields, ...addresses, tlvs: [...(header?.tlvs ?? []), ...tlvs] });
+    return encodeProxyHeader({ ...fixedFields, ...addresses, tlvs: [...(received?.tlvs ?? []), ...tlvs] });
   };
 }
 
-/** Both addresses, if one header can have them: both of UNIX sockets, or both of IPv4 or IPv6. Otherwise none. */
+/**
+ * Both addresses, if a header can have them: both are of UNIX sockets, or each is of IPv4 or IPv6. Otherwise none.
+ */
 function headerAddresses(source: Address, destination: Address): Pick<ProxyHeaderToSend, "source" | "destination"> {
   const isUnix = (address: Address): boolean => "path" in address;
   const isInet = (address: Address): address is InetAddress | Inet6Address => "host" in address;

@@ -1,4 +1,4 @@
-// Accepts connections for forward(), and checks their deadlines. forwardedConnection.ts connects each of them to the
+// Accepts connections for forward(), and checks their deadlines. forwardedConnection.ts connects each connection to the
 // target.
 
 import {
@@ -30,8 +30,8 @@ import { describeListener, type ListenerDescription } from "./listenerStats.js";
 import { gateOf, type ListenAddress, type SocketListener } from "./socketListener.js";
 
 /**
- * Maximum number of connections to a target by name that are tried again at the same time after a shortage. A lookup
- * fails later, so the loop can't stop at the first failure.
+ * Maximum number of waiting connections that `retryWork()` starts at a time if the target is a name. Their lookups fail
+ * only after `retryWork()` has returned, so it can't stop at the first failure.
  */
 const MAX_RETRIED_LOOKUPS = 4;
 
@@ -56,15 +56,15 @@ export interface ForwarderStats {
   readonly state: "listening" | "draining" | "closed";
 }
 
-const DEFAULTS = { maxConnections: 1000, maxConnectionsPerAddress: null };
+const ADMISSION_DEFAULTS = { maxConnections: 1000, maxConnectionsPerAddress: null };
 
-/** Checks the limits of connections, and the header for the target. */
-export function checkLimits(
+/** Checks the options that concern connections: limits, timeouts, pipes, and the header for the target. */
+export function checkServerOptions(
   opts: ForwardOptions,
   action: string,
 ): Omit<CheckedForward, "target" | "checkedConnect" | "onEnd"> {
   return {
-    ...checkAdmission(opts, action, DEFAULTS),
+    ...checkAdmission(opts, action, ADMISSION_DEFAULTS),
     connectTimeout: millisecondsOr(opts.connectTimeout, 10_000, action, "connectTimeout"),
     pipes: pipesOf(opts.pipeSize, action),
     sendHeader: forwardHeader(opts.sendProxyProtocol, action),
@@ -82,7 +82,7 @@ export class ForwardServer implements AcceptOwner<Socket>, LifecycleOwner {
   readonly #loop: AcceptLoop<Socket>;
   /** Whether the server and its connections keep the process alive. */
   keepsAlive = true;
-  /** The number of running lookups. After each, a socket for the target is opened. */
+  /** The number of running lookups. Each will be followed by a socket for the target. */
   pendingDescriptors = 0;
   /** Connections that wait for a descriptor or for memory, the oldest first. */
   readonly #waiting = new Set<ForwardedConnection>();
@@ -147,13 +147,13 @@ export class ForwardServer implements AcceptOwner<Socket>, LifecycleOwner {
   }
 
   onAcceptFailed(error: unknown): void {
-    // If the signal of `listen` has closed the listener, that is no error.
-    const closed = this.#listener.socket.closed && isEndedByClose(error);
-    if (!closed) this.events.reportListenerError(error);
-    this.life.end(closed ? undefined : { error });
+    // The signal of the option `listen` may have closed the listener. That is no error.
+    const listenerWasClosed = this.#listener.socket.closed && isEndedByClose(error);
+    if (!listenerWasClosed) this.events.reportListenerError(error);
+    this.life.end(listenerWasClosed ? undefined : { error });
   }
 
-  /** The stream may read bytes after the header. The pump moves these bytes first. */
+  /** For the header of the PROXY protocol. If the stream reads bytes after the header, the pump moves these first. */
   streamOf(socket: Socket): Stream {
     return socket.stream();
   }
@@ -165,17 +165,17 @@ export class ForwardServer implements AcceptOwner<Socket>, LifecycleOwner {
     connection.start();
   }
 
-  /** Makes a connection wait for a descriptor or for memory. */
+  /** Makes a connection wait for a descriptor or for memory. @param code the code of the shortage */
   waitForDescriptor(connection: ForwardedConnection, code: string): void {
     this.#waiting.add(connection);
     pressure.report(code);
   }
 
   retryWork(): boolean {
-    const batch = this.checked.target instanceof HostPort ? MAX_RETRIED_LOOKUPS : Infinity;
-    let tried = 0;
+    const maxStarts = this.checked.target instanceof HostPort ? MAX_RETRIED_LOOKUPS : Infinity;
+    let starts = 0;
     for (const connection of this.#waiting) {
-      if (++tried > batch) break;
+      if (++starts > maxStarts) break;
       this.#waiting.delete(connection);
       connection.start();
       // If this connection waits again, the others would too.
@@ -184,11 +184,12 @@ export class ForwardServer implements AcceptOwner<Socket>, LifecycleOwner {
     return this.#waiting.size > 0;
   }
 
+  /** Makes the timer of the deadlines fire at `due` at the latest. */
   arm(due: number): void {
     this.#connections.arm(due);
   }
 
-  /** Removes a connection that has ended, with an error if `failed`. */
+  /** Removes a connection that has ended, and counts its bytes. @param failed whether it has ended with an error */
   remove(
     connection: ForwardedConnection,
     key: string | undefined,

@@ -1,6 +1,6 @@
-// A connection that forward() forwards: one object with two sockets. Its states are accepted, waiting for a descriptor,
-// connecting, pumping and ended. It uses callbacks, because for a short connection the promises of a dozen steps would
-// cost as much as the system calls.
+// A connection that forward() forwards: one object with two sockets, that of the client and that of the target. It
+// connects to the target, waits for a free descriptor if there is none, pumps bytes in both directions, and ends. Its
+// steps use callbacks: for a short connection the promises of a dozen steps would cost as much as the system calls.
 
 import { type CheckedAdmission, pressure, shortageOf, type DeadlineMember } from "../admission/index.js";
 import { type Address, HostPort } from "../addr/index.js";
@@ -52,67 +52,69 @@ export interface CheckedForward extends CheckedAdmission {
   readonly onEnd: ((forwarded: Forwarded) => void) | undefined;
 }
 
-/** Makes the header of the PROXY protocol for the target. `header` is the header that the client's proxy has sent. */
+/** Makes the header of the PROXY protocol for the target. `header` is the header that came from the client's proxy. */
 export type MakeHeader = (client: Address, socket: Socket, header: ProxyHeader | undefined) => Buffer;
 
-/** Maximum number of failed lookups that count as a shortage. Limited, because the name may have no address. */
+/** Maximum number of lookups that are repeated for a connection. Limited, because the name may have no address. */
 const MAX_REPEATED_LOOKUPS = 5;
 
 /** One forwarded connection. */
 export class ForwardedConnection implements DeadlineMember, AttemptHandler, CompletionHandler<PumpCounts> {
+  /** For the DeadlineSet of the server. */
   place: number = -1;
   /** The number of the connection: 1 for the first connection of the server. */
   readonly id: number;
   readonly #server: ForwardServer;
-  readonly #client: Socket;
-  readonly #address: Address | undefined;
+  readonly #clientSocket: Socket;
+  readonly #clientAddress: Address | undefined;
+  /** The key under which the server counts the connections of the client's address. */
   readonly #key: string | undefined;
+  /** The header of the PROXY protocol that came from the client's proxy. */
   readonly #header: ProxyHeader | undefined;
   readonly #startedAt: number = clock();
-  /** The deadline of connecting, as of `clock()`; Infinity if connectHost() has the deadline. */
+  /** The deadline of connecting or of the wait for a descriptor, as of `clock()`; Infinity if connectHost() has it. */
   #deadline = Infinity;
   #attempt: ConnectAttempt | undefined;
-  #lookupEnd: AbortController | undefined;
+  #lookupAborter: AbortController | undefined;
   /** The number of lookups that have failed during a shortage. */
   #failedLookups = 0;
-  #target: Socket | undefined;
+  #targetSocket: Socket | undefined;
   #pump: Pump | undefined;
   #activity: LastActivity | undefined;
-  /** Whether the connection is registered as a user of the pipes, so that a pipe is reserved for its pump. */
+  /** Whether the connection counts as a user of the pipes, so that there is a pipe for its pump. */
   #usesPipes = false;
   #ended = false;
 
   constructor(
     server: ForwardServer,
     id: number,
-    client: Socket,
-    address: Address | undefined,
+    clientSocket: Socket,
+    clientAddress: Address | undefined,
     key: string | undefined,
     header: ProxyHeader | undefined,
   ) {
     this.#server = server;
     this.id = id;
     this.#header = header;
-    this.#client = client;
-    this.#address = address;
+    this.#clientSocket = clientSocket;
+    this.#clientAddress = clientAddress;
     this.#key = key;
   }
 
   /** Connects to the target. Called again after a shortage of descriptors or memory. */
   start(): void {
-    const { connectTimeout, idleTimeout, pipes, target, checkedConnect } = this.#server.checked;
-    if (!this.#server.keepsAlive) this.#client.unref();
+    const { connectTimeout, pipes, target, checkedConnect } = this.#server.checked;
+    if (!this.#server.keepsAlive) this.#clientSocket.unref();
     if (!this.#usesPipes) {
-      const opened = pipes.addUser(calls);
-      if (opened < 0) {
-        this.#deadline = after(this.#startedAt, idleTimeout);
-        this.#failedToConnect(socketError(opened, "pipe"));
+      const result = pipes.addUser(calls);
+      if (result < 0) {
+        this.#onConnectFailed(socketError(result, "pipe"));
         return;
       }
       this.#usesPipes = true;
     }
     // For a name, connectHost() has the deadline, because its error lists the attempts.
-    this.#deadline = target instanceof HostPort ? Infinity : after(clock(), connectTimeout);
+    this.#deadline = target instanceof HostPort ? Infinity : timeAfter(clock(), connectTimeout);
     this.#server.arm(this.dueAt());
     if (target instanceof HostPort) {
       this.#server.pendingDescriptors++;
@@ -121,6 +123,7 @@ export class ForwardedConnection implements DeadlineMember, AttemptHandler, Comp
       return;
     }
     this.#attempt = new ConnectAttempt(target, checkedConnect, this);
+    // The server has a timer for the deadline. start() may call the handler, which can remove the attempt.
     this.#attempt.start(null);
     if (!this.#server.keepsAlive) this.#attempt?.setRef(false);
   }
@@ -131,7 +134,7 @@ export class ForwardedConnection implements DeadlineMember, AttemptHandler, Comp
       return;
     }
     const { connectTimeout, checkedConnect } = this.#server.checked;
-    const { signal } = (this.#lookupEnd = new AbortController());
+    const { signal } = (this.#lookupAborter = new AbortController());
     connectHost(target, { ...checkedConnect, deadline: new Deadline(connectTimeout), signal }).then(
       ({ socket }) => {
         this.#server.pendingDescriptors--;
@@ -139,31 +142,31 @@ export class ForwardedConnection implements DeadlineMember, AttemptHandler, Comp
       },
       (error: unknown) => {
         this.#server.pendingDescriptors--;
-        this.#failedToConnect(error);
+        this.#onConnectFailed(error);
       },
     );
   }
 
-  /** If the error is a shortage, waits until the shortage ends. After any other error, ends the connection. */
-  #failedToConnect(error: unknown): void {
-    const code = shortageOf(error) ?? this.#lookupShortage(error);
+  /** Makes the connection wait if the error is a shortage of descriptors or memory. Otherwise ends the connection. */
+  #onConnectFailed(error: unknown): void {
+    const code = shortageOf(error) ?? this.#countAsShortage(error);
     if (code === undefined || this.#ended) {
       this.abort(error);
       return;
     }
-    this.#attempt = this.#lookupEnd = undefined;
+    this.#attempt = this.#lookupAborter = undefined;
     // While the connection waits, no byte moves, so the idle timeout applies.
-    this.#deadline = after(this.#startedAt, this.#server.checked.idleTimeout);
+    this.#deadline = timeAfter(this.#startedAt, this.#server.checked.idleTimeout);
     this.#server.arm(this.dueAt());
     this.#server.waitForDescriptor(this, code);
   }
 
   /**
-   * The code of the shortage because of which a lookup may have failed. While a lookup runs, other threads may open and
-   * close the last descriptor. Then the C library does not report EMFILE, and a check after the lookup finds a free
-   * descriptor. So during a shortage the first errors of lookups count as EMFILE.
+   * Returns EMFILE for the first lookups that fail during a shortage, and counts them. While a lookup runs, other
+   * threads may open and close the last free descriptor. Then the C library does not report EMFILE, and a check after
+   * the lookup finds a free descriptor.
    */
-  #lookupShortage(error: unknown): string | undefined {
+  #countAsShortage(error: unknown): string | undefined {
     const { code, syscall } = (error ?? {}) as { readonly code?: unknown; readonly syscall?: unknown };
     if (!pressure.active || syscall !== "getaddrinfo" || code === "ETIMEDOUT") return undefined;
     return this.#failedLookups++ < MAX_REPEATED_LOOKUPS ? "EMFILE" : undefined;
@@ -174,7 +177,7 @@ export class ForwardedConnection implements DeadlineMember, AttemptHandler, Comp
   }
 
   onAttemptFailed(_attempt: ConnectAttempt, error: unknown): void {
-    this.#failedToConnect(error);
+    this.#onConnectFailed(error);
   }
 
   #startPump(target: Socket): void {
@@ -183,8 +186,8 @@ export class ForwardedConnection implements DeadlineMember, AttemptHandler, Comp
       return;
     }
     const { sendHeader } = this.#server.checked;
-    this.#attempt = this.#lookupEnd = undefined;
-    this.#target = target;
+    this.#attempt = this.#lookupAborter = undefined;
+    this.#targetSocket = target;
     if (!this.#server.keepsAlive) target.unref();
     if (sendHeader === undefined) this.#pumpTo(target);
     else this.#sendHeader(target, sendHeader);
@@ -194,13 +197,14 @@ export class ForwardedConnection implements DeadlineMember, AttemptHandler, Comp
   #sendHeader(target: Socket, make: MakeHeader): void {
     let header: Buffer;
     try {
-      header = make(this.#address!, this.#client, this.#header);
+      header = make(this.#clientAddress!, this.#clientSocket, this.#header);
     } catch (error) {
       this.abort(error);
       return;
     }
-    const { connectTimeout, target: to } = this.#server.checked;
-    if (to instanceof HostPort) this.#deadline = after(clock(), connectTimeout);
+    const { connectTimeout, target: address } = this.#server.checked;
+    // connectHost() had the deadline until now.
+    if (address instanceof HostPort) this.#deadline = timeAfter(clock(), connectTimeout);
     this.#server.arm(this.dueAt());
     target.sendAll(header).then(
       () => this.#pumpTo(target),
@@ -212,9 +216,11 @@ export class ForwardedConnection implements DeadlineMember, AttemptHandler, Comp
     if (this.#ended) return;
     const { pipes } = this.#server.checked;
     this.#activity = { last: clock() };
-    this.#pump = new Pump(this.#client, target, pipes, this.#activity, true, this);
+    const ownerCloses = true;
+    this.#pump = new Pump(this.#clientSocket, target, pipes, this.#activity, ownerCloses, this);
     this.#server.arm(this.dueAt());
     this.#pump.start();
+    // The flows of the pump are users of the pipes now.
     this.#releasePipes();
   }
 
@@ -225,9 +231,9 @@ export class ForwardedConnection implements DeadlineMember, AttemptHandler, Comp
   }
 
   setRef(referenced: boolean): void {
-    setSocketRef(this.#client, referenced);
+    setSocketRef(this.#clientSocket, referenced);
     this.#attempt?.setRef(referenced);
-    if (this.#target !== undefined) setSocketRef(this.#target, referenced);
+    if (this.#targetSocket !== undefined) setSocketRef(this.#targetSocket, referenced);
   }
 
   /** Both directions have finished. */
@@ -245,53 +251,55 @@ export class ForwardedConnection implements DeadlineMember, AttemptHandler, Comp
   dueAt(): number {
     const { idleTimeout, maxLifetime } = this.#server.checked;
     const pump = this.#pump;
-    const end = after(this.#startedAt, maxLifetime);
+    const end = timeAfter(this.#startedAt, maxLifetime);
     if (pump === undefined) return Math.min(this.#deadline, end);
     const relayed = Math.max(pump.aToB.lastRelayTime() ?? 0, pump.bToA.lastRelayTime() ?? 0);
-    return Math.min(after(Math.max(this.#activity!.last, relayed), idleTimeout), end);
+    return Math.min(timeAfter(Math.max(this.#activity!.last, relayed), idleTimeout), end);
   }
 
   /** Called when the time of `dueAt()` has passed. */
   expire(now: number): void {
     const { maxLifetime } = this.#server.checked;
-    const livedTooLong = now >= after(this.#startedAt, maxLifetime);
-    this.abort(timeoutError(livedTooLong ? "forward" : this.#pump === undefined ? "connect" : "splice"));
+    const lifetimeIsOver = now >= timeAfter(this.#startedAt, maxLifetime);
+    const step = this.#pump === undefined ? "connect" : "splice";
+    this.abort(timeoutError(lifetimeIsOver ? "forward" : step));
   }
 
-  /** Resets both sides. */
+  /** Ends the connection with an error, and resets both sides. */
   abort(error: unknown): void {
     if (this.#ended) return;
     // From now on, the callbacks of the attempt and of the pump do nothing.
     this.#ended = true;
     this.#attempt?.cancel();
-    this.#lookupEnd?.abort();
+    this.#lookupAborter?.abort();
     this.#pump?.cancel(error);
     const progress = this.#pump?.progress();
-    resetOnClose(this.#client);
-    if (this.#target !== undefined) resetOnClose(this.#target);
+    resetOnClose(this.#clientSocket);
+    if (this.#targetSocket !== undefined) resetOnClose(this.#targetSocket);
     this.#finish(progress?.aToB.transferred ?? 0, progress?.bToA.transferred ?? 0, { error });
   }
 
+  /** Closes both sockets, reports the end, and removes the connection from the server. */
   #finish(toTarget: number, toClient: number, failure: { error: unknown } | undefined): void {
-    closeQuietly(this.#client);
-    if (this.#target !== undefined) closeQuietly(this.#target);
+    closeQuietly(this.#clientSocket);
+    if (this.#targetSocket !== undefined) closeQuietly(this.#targetSocket);
     this.#releasePipes();
     const reason = failure === undefined ? "ended" : "failed";
     const { events } = this.#server;
-    // Behind a proxy, `#address` is the address in the header, and the address of the peer is not stored.
-    const peer = this.#header === undefined ? this.#address : undefined;
-    events.reportClosed(this.id, this.#address, peer, this.#startedAt, toTarget, toClient, reason, failure);
+    // Behind a proxy, `#clientAddress` is the address in the header, and the address of the peer is not stored.
+    const peer = this.#header === undefined ? this.#clientAddress : undefined;
+    events.reportClosed(this.id, this.#clientAddress, peer, this.#startedAt, toTarget, toClient, reason, failure);
     this.#server.remove(this, this.#key, toTarget, toClient, failure !== undefined);
     const { onEnd } = this.#server.checked;
     if (onEnd === undefined) return;
     const duration = Math.round((clock() - this.#startedAt) * 1000) / 1000;
-    const forwarded: Forwarded = { client: this.#address!, toTarget, toClient, duration, ...failure };
+    const forwarded: Forwarded = { client: this.#clientAddress!, toTarget, toClient, duration, ...failure };
     queueMicrotask(() => runCallback("onEnd", onEnd, forwarded));
   }
 }
 
-/** The time `timeout` ms after `start`; Infinity if there is no limit. */
-function after(start: number, timeout: number | null): number {
+/** The time `timeout` ms after `start`; Infinity if `timeout` is null. */
+function timeAfter(start: number, timeout: number | null): number {
   return timeout === null ? Infinity : start + timeout;
 }
 

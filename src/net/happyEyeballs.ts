@@ -1,31 +1,33 @@
 // Happy Eyeballs, version 2 (RFC 8305): the order and the times of the attempts to connect to a host.
 //
-// A host may have addresses of both families, and perhaps some of them do not answer. connect(2) to a silent address
-// waits for minutes. So the attempts start one after the other with a short delay, and run at the same time. The first
-// connection wins, and the other attempts are cancelled. The algorithm, with the sections of the RFC:
+// A host may have addresses of both families, IPv4 and IPv6, and some of them may not answer. connect(2) to a silent
+// address waits for minutes. So the attempts start one after the other with a short delay, and run at the same time.
+// The first connection wins, and the other attempts are cancelled. The algorithm, with the sections of the RFC in
+// parentheses:
 //
 // - If each family has its own lookup, both lookups start at the same time, IPv6 first (3). The answer for IPv6 starts
-//   the first attempt at once. If the answer for IPv4 comes first, it waits for the answer for IPv6, at most for the
-//   resolution delay. A negative answer for IPv6 ends this wait. Addresses of a later answer are appended to those that
-//   have no attempt yet.
-// - If one lookup returns both families, its answer starts the first attempt. The system's resolver is called in this
-//   way, because only then does it sort both families together, by RFC 6724 and gai.conf(5) (4).
+//   the first attempt at once. If the answer for IPv4 comes first, the race waits for the answer for IPv6, at most for
+//   the resolution delay. An answer for IPv6 without addresses ends this wait. Addresses of a later answer are appended
+//   to those that have no attempt yet.
+// - If one lookup returns both families, its answer starts the first attempt. The system's resolver sorts both families
+//   together, by RFC 6724 and gai.conf(5) (4), but only if one lookup requests both.
 // - Within a family, the order is that of the resolver (4).
-// - The families take turns: the First Address Family Count is 1 (4). If each family has its own lookup, IPv6 has the
-//   first turn. Otherwise the family of the first address has it.
+// - The families take turns: the "First Address Family Count" of the RFC is 1 (4). If each family has its own lookup,
+//   IPv6 has the first turn. Otherwise the family of the first address has the first turn.
 // - The next attempt starts when one has failed, or after the connection attempt delay (5). The RFC recommends 250 ms,
 //   with bounds of 10 ms and 2 s (8).
 //
-// Two parts of the RFC are left out. Sorting by earlier round-trip times (4) would need a store of them. Address
+// Two parts of the RFC are left out. Sorting by earlier round-trip times (4) would need a store of these times. Address
 // synthesis for NAT64 (7) is a task of the system's resolver.
 //
-// This file has no socket and no resolver. The caller passes functions for both, and the clock.
+// This file uses no socket and no resolver. The caller passes functions that use them, and the clock.
 
 import type { Clock } from "../wait/clock.js";
 import { rejection } from "../wait/rejection.js";
 
 /** An attempt that has started. */
 export interface Attempt<C> {
+  /** Resolves with the connection. */
   readonly promise: Promise<C>;
   /** Ends the attempt, or closes its connection. */
   cancel(): void;
@@ -39,8 +41,11 @@ export interface RaceOperations<A, C> {
   lookup(family: number): Promise<readonly A[]>;
   familyOf(address: A): number;
   attempt(address: A): Attempt<C>;
-  /** Makes the error of a race without a winner. The errors of the attempts are in the order of the attempts. */
-  combineErrors(lookups: readonly unknown[], attempts: readonly unknown[]): unknown;
+  /**
+   * Makes the error of a race without a winner, from the errors of its lookups and attempts. The errors of the attempts
+   * are in the order of the attempts.
+   */
+  combineErrors(lookupErrors: readonly unknown[], attemptErrors: readonly unknown[]): unknown;
 }
 
 /** The delays in ms, and the maximum number of attempts. */
@@ -72,18 +77,19 @@ export class Race<A, C> {
 
   /** Addresses without an attempt, by family; the preferred family comes first. */
   readonly #untried = new Map<number, A[]>();
+  /** Whether the lookup of the preferred family has returned. */
   #preferredAnswered = false;
   readonly #lookupErrors: unknown[] = [];
   /** The number of lookups that have not returned. */
   #pendingLookups: number;
   /** Whether the wait before the first attempt is over. */
-  #started = false;
+  #waitIsOver = false;
 
   readonly #attempts: StartedAttempt<A, C>[] = [];
   #runningAttempts = 0;
   #lastFamily: number | undefined;
-  /** Whether the next attempt starts as soon as a lookup returns an address, because no address is left. */
-  #startsAtAnswer = false;
+  /** Whether the next answer of a lookup starts an attempt at once, because no address is left. */
+  #startsAtNextAnswer = false;
   /** The resolution delay before the first attempt, then the attempt delay. */
   #timer: unknown;
 
@@ -113,23 +119,23 @@ export class Race<A, C> {
 
   /** Ends the race: cancels all attempts, and rejects `result` with this error. */
   cancel(error: unknown): void {
-    if (!this.#end()) return;
-    this.#resolve(rejection(error));
+    if (this.#end()) this.#resolve(rejection(error));
   }
 
+  /** Stores the addresses of an answer, and starts an attempt if the race waits for this answer. */
   #addAnswer(family: number, addresses: readonly A[]): void {
     if (this.#ended) return;
     this.#pendingLookups--;
     for (const address of addresses) {
-      // The answer of a lookup of both families has addresses of both.
+      // The answer of a lookup of AF_UNSPEC has addresses of both families.
       const addressFamily = this.#operations.familyOf(address);
       const untried = this.#untried.get(addressFamily);
       if (untried === undefined) this.#untried.set(addressFamily, [address]);
       else untried.push(address);
     }
     if (family === this.#operations.families[0]) this.#preferredAnswered = true;
-    if (this.#started) {
-      if (this.#startsAtAnswer) this.#startNext();
+    if (this.#waitIsOver) {
+      if (this.#startsAtNextAnswer) this.#startNext();
       return;
     }
     if (this.#preferredAnswered || this.#pendingLookups === 0) this.#startFirst();
@@ -140,9 +146,9 @@ export class Race<A, C> {
 
   /** Starts the first attempt, unless no address is known and a lookup is pending. */
   #startFirst(): void {
-    // The preferred family has no addresses. The answer of the other lookup starts the first attempt.
+    // The answer for the preferred family had no addresses. The answer of the pending lookup calls this method again.
     if (this.#pendingLookups > 0 && this.#nextFamily() === undefined) return;
-    this.#started = true;
+    this.#waitIsOver = true;
     this.#startNext();
   }
 
@@ -155,15 +161,16 @@ export class Race<A, C> {
     return families.find((family) => family !== this.#lastFamily) ?? families[0];
   }
 
-  /** Starts the next attempt, or fails the race if no attempt runs and no address can come. */
+  /** Starts the next attempt. The race fails if there is no next attempt, none runs, and no answer can add one. */
   #startNext(): void {
     this.#clock.clearTimeout(this.#timer);
     this.#timer = undefined;
-    const family = this.#attempts.length < this.#limits.maxAttempts ? this.#nextFamily() : undefined;
-    this.#startsAtAnswer = family === undefined;
+    const limitReached = this.#attempts.length === this.#limits.maxAttempts;
+    const family = limitReached ? undefined : this.#nextFamily();
+    this.#startsAtNextAnswer = family === undefined;
     if (family === undefined) {
-      const noneFollows = this.#attempts.length === this.#limits.maxAttempts || this.#pendingLookups === 0;
-      if (noneFollows && this.#runningAttempts === 0) this.#fail();
+      const noAttemptFollows = limitReached || this.#pendingLookups === 0;
+      if (noAttemptFollows && this.#runningAttempts === 0) this.#fail();
       return;
     }
     this.#lastFamily = family;
@@ -178,7 +185,8 @@ export class Race<A, C> {
     this.#runningAttempts++;
     attempt.promise.then(
       (winner) => {
-        // If the race has ended before, #end() has cancelled this attempt, which closes the connection.
+        // #end() returns false if the race has already ended. Then it has cancelled this attempt, which closes the
+        // connection.
         if (this.#end(started)) this.#resolve(winner);
       },
       (error: unknown) => {

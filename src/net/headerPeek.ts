@@ -1,7 +1,8 @@
-// Reads the header of the PROXY protocol of a connection that a worker will get, and leaves it in the receive buffer.
+// Reads the header of the PROXY protocol of a connection that a worker will get, and leaves the header in the kernel's
+// receive buffer (MSG_PEEK).
 //
-// The server needs the address of the client to decide about the connection. The worker reads the same header again
-// from the connection, so the server passes only the descriptor to the worker.
+// The server needs the address of the client to accept or refuse the connection. The worker reads the same header
+// again, so the server passes only the descriptor to the worker.
 
 import type { IoOptions } from "../io.js";
 import { hasEnded } from "../ops/recvAll.js";
@@ -14,17 +15,18 @@ import type { Socket } from "../socket/index.js";
 import { timeoutError } from "../wait/localError.js";
 
 /**
- * The first and the longest pause in ms between two reads of a header that is not complete. A wait for readable() would
- * end at once, because the first part of the header stays in the receive buffer. Pauses are rare, because only headers
- * of proxies are read, and a proxy sends its header at once.
+ * The first and the longest pause in ms between two reads of a header that is not complete. readable() can't replace
+ * the pauses: it would return at once, because the first part of the header stays in the receive buffer. Pauses are
+ * rare, because a proxy mostly sends its header in one piece.
  */
 const FIRST_PAUSE = 1;
 const MAX_PAUSE = 50;
 
-/** Reads with MSG_PEEK. */
+/** The bytes at the start of a connection, which stay in the receive buffer. */
 class PeekedHeader implements HeaderSource {
   readonly #socket: Socket;
   readonly #maxBytes: number;
+  /** The number of bytes that the latest read returned. */
   #available = 0;
 
   constructor(socket: Socket, maxBytes: number) {
@@ -38,8 +40,9 @@ class PeekedHeader implements HeaderSource {
 
   async peek(size: number, opts: IoOptions = {}): Promise<Buffer | null> {
     const { signal, timeout } = opts;
-    const end = typeof timeout === "number" ? clock() + timeout : Infinity;
+    const deadline = typeof timeout === "number" ? clock() + timeout : Infinity;
     for (let pause = FIRST_PAUSE; ; pause = Math.min(pause * 2, MAX_PAUSE)) {
+      // Undefined if nothing has arrived, and empty at the end of the connection.
       const bytes = this.#socket.tryRecv(this.#maxBytes, { flags: MSG_PEEK });
       this.#available = bytes?.length ?? 0;
       if (bytes?.length === 0) return null;
@@ -48,7 +51,7 @@ class PeekedHeader implements HeaderSource {
       if (bytes === undefined) await this.#socket.readable(opts);
       else await new Promise((resolve) => setTimeout(resolve, pause));
       signal?.throwIfAborted();
-      if (clock() >= end) throw timeoutError("proxy_header");
+      if (clock() >= deadline) throw timeoutError("proxy_header");
     }
   }
 
@@ -78,14 +81,17 @@ export class HeaderPeeker {
     this.#maxBytes = maxBytes;
   }
 
-  /** The source from which readHeader() reads. Call `release()` when the header was read or the read has failed. */
+  /**
+   * Duplicates the descriptor, and returns the source from which readHeader() reads. Call `release()` after the read of
+   * the header.
+   */
   sourceOf(connection: AcceptedConnection): HeaderSource {
     try {
       const socket = duplicate(this.#kind, connection.fd);
       this.#sockets.set(connection, socket);
       return new PeekedHeader(socket, this.#maxBytes);
     } catch (error) {
-      // No descriptor is free: the reserve of the server was not enough.
+      // No descriptor is free. The read of the header then fails with this error.
       const fail = (): Promise<never> => Promise.reject(error);
       return { buffered: 0, peek: fail, readExactly: fail };
     }
@@ -99,7 +105,7 @@ export class HeaderPeeker {
     socket.close();
   }
 
-  /** Reads the header of a connection again. The call needs no duplicate, so it succeeds without a free descriptor. */
+  /** Reads the header of a connection again. The call needs no duplicate, and so no free descriptor. */
   headerOf({ fd }: AcceptedConnection): ProxyHeader | undefined {
     const buffer = Buffer.allocUnsafe(this.#maxBytes);
     const count = calls.recv(fd, buffer, buffer.length, MSG_PEEK | MSG_DONTWAIT);

@@ -1,6 +1,6 @@
 // Opens a tunnel through an HTTP proxy: CONNECT of RFC 9110, section 9.3.6, in HTTP/1.1 (RFC 9112).
 //
-// The response is read line by line. A line may end with a bare LF (RFC 9112, section 2.2). A response that is not HTTP
+// The response is read line by line. A line may end with LF alone (RFC 9112, section 2.2). A response that is not HTTP
 // is refused after its first bytes or its first line, because the end of such a response may never come.
 
 import { type HostPort, Inet6Address } from "../addr/index.js";
@@ -11,11 +11,13 @@ import { type CheckedWait, remainingWait } from "./endpointOptions.js";
 import { type CheckedProxy, ProxyRefusal } from "./proxy.js";
 import type { HostAddress } from "./customResolver.js";
 
-const HTTP_START = "HTTP/";
+const STATUS_LINE_START = "HTTP/";
+/** Maximum number of characters of a response that an error quotes. */
+const MAX_QUOTED = 200;
 const STATUS_LINE = /^HTTP\/1\.[01] ([1-5][0-9]{2})(?: (.*))?$/;
 const FIELD = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[\t ]*(.*?)[\t ]*$/;
 
-/** The error code for a status of the response. Other statuses are EPROTO. */
+/** The error codes for statuses of the response. Any other status of at least 300 is EPROTO. */
 const CODE_OF_STATUS: Readonly<Record<number, string>> = {
   401: "EACCES",
   403: "EACCES",
@@ -30,7 +32,7 @@ const CODE_OF_STATUS: Readonly<Record<number, string>> = {
   504: "ETIMEDOUT",
 };
 
-/** Makes the proxy connect to `target`. Bytes after the response header stay in the stream. */
+/** Makes the proxy connect to `target`. Bytes after the header of the response stay in the stream. */
 export async function httpConnect(
   stream: Stream,
   proxy: CheckedProxy,
@@ -39,18 +41,17 @@ export async function httpConnect(
 ): Promise<void> {
   const { host, port } = target;
   const authority = target instanceof Inet6Address ? `[${host}]:${port}` : `${host}:${port}`;
-  const request = `CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n${proxy.fields}\r\n`;
+  const request = `CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n${proxy.requestFields}\r\n`;
   await stream.write(Buffer.from(request, "latin1"), remainingWait(wait));
   const reader = new ResponseReader(stream, proxy, wait);
-  for (;;) {
-    const { headers, status, statusText } = await reader.read();
-    // A 2xx response to CONNECT has no body, even if it has a Content-Length.
-    if (status >= 200 && status < 300) return;
-    if (status >= 300) {
-      const reason = `the proxy answered ${status} ${quote(statusText)}`;
-      throw new ProxyRefusal(CODE_OF_STATUS[status] ?? "EPROTO", reason, { status, statusText, headers });
-    }
-  }
+  let response = await reader.readHeader();
+  // Interim responses, which precede the final one.
+  while (response.status < 200) response = await reader.readHeader();
+  const { headers, status, statusText } = response;
+  // A 2xx response to CONNECT has no body, even if it has a Content-Length.
+  if (status < 300) return;
+  const message = `the proxy answered ${status} ${quote(statusText)}`;
+  throw new ProxyRefusal(CODE_OF_STATUS[status] ?? "EPROTO", message, { status, statusText, headers });
 }
 
 /** The header of a response. */
@@ -60,13 +61,13 @@ interface ResponseHeader {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** Reads response headers. The limits hold for all interim responses (1xx) and the final one together. */
+/** Reads headers of responses. The limits hold for all interim responses (1xx) and the final one together. */
 class ResponseReader {
   readonly #stream: Stream;
   readonly #proxy: CheckedProxy;
   readonly #wait: CheckedWait;
-  #bytes = 0;
-  #fields = 0;
+  #bytesRead = 0;
+  #fieldsRead = 0;
 
   constructor(stream: Stream, proxy: CheckedProxy, wait: CheckedWait) {
     this.#stream = stream;
@@ -74,23 +75,24 @@ class ResponseReader {
     this.#wait = wait;
   }
 
-  async read(): Promise<ResponseHeader> {
-    const start = (await this.#stream.peek(HTTP_START.length, remainingWait(this.#wait)))?.toString("latin1") ?? "";
-    // Checked before the line is complete, because the end of another protocol's line may never come.
-    if (!HTTP_START.startsWith(start)) throw notHttp(start);
-    const first = await this.#line();
-    const match = STATUS_LINE.exec(first);
-    if (match === null) throw notHttp(first);
+  async readHeader(): Promise<ResponseHeader> {
+    const { maxHeaderFields } = this.#proxy;
+    const bytes = await this.#stream.peek(STATUS_LINE_START.length, remainingWait(this.#wait));
+    const start = bytes?.toString("latin1") ?? "";
+    // Checked before the line is complete, because the end of another protocol's line may never come. If the peer ended
+    // the connection, `start` can be shorter.
+    if (!STATUS_LINE_START.startsWith(start)) throw notHttpError(start);
+    const statusLine = await this.#readLine();
+    const match = STATUS_LINE.exec(statusLine);
+    if (match === null) throw notHttpError(statusLine);
     const headers: Record<string, string> = Object.create(null) as Record<string, string>;
-    for (let line = await this.#line(); line !== ""; line = await this.#line()) {
-      if (++this.#fields > this.#proxy.maxHeaders) {
-        throw new LimitError("maxHeaders", this.#proxy.maxHeaders, this.#fields);
-      }
+    for (let line = await this.#readLine(); line !== ""; line = await this.#readLine()) {
+      if (++this.#fieldsRead > maxHeaderFields) throw new LimitError("maxHeaders", maxHeaderFields, this.#fieldsRead);
       const field = FIELD.exec(line);
       if (field === null || line.includes("\r") || line.includes("\0")) {
         throw new ProxyRefusal(
           "EPROTO",
-          `the proxy answered ${quote(line.slice(0, 200))}, required a field of a header`,
+          `the proxy answered ${quote(line.slice(0, MAX_QUOTED))}, required a field of a header`,
         );
       }
       const name = field[1]!.toLowerCase();
@@ -100,22 +102,22 @@ class ResponseReader {
     return { status: Number(match[1]), statusText: match[2] ?? "", headers };
   }
 
-  /** The next line without its line end. */
-  async #line(): Promise<string> {
-    const { maxHeader } = this.#proxy;
-    const max = maxHeader - this.#bytes;
-    if (max <= 0) throw new LimitError("maxHeader", maxHeader, this.#bytes + 1);
+  /** Reads the next line. Returns it without its line end. */
+  async #readLine(): Promise<string> {
+    const { maxHeaderBytes } = this.#proxy;
+    const max = maxHeaderBytes - this.#bytesRead;
+    if (max <= 0) throw new LimitError("maxHeader", maxHeaderBytes, this.#bytesRead + 1);
     const bytes = await this.#stream.readUntil("\n", { ...remainingWait(this.#wait), max });
     if (bytes === null)
       throw new ProxyRefusal("ECONNRESET", "the proxy ended the connection before the end of its response");
-    this.#bytes += bytes.length;
+    this.#bytesRead += bytes.length;
     return bytes.toString("latin1").replace(/\r?\n$/, "");
   }
 }
 
-function notHttp(found: string): ProxyRefusal {
+function notHttpError(found: string): ProxyRefusal {
   return new ProxyRefusal(
     "EPROTO",
-    `the proxy answered ${quote(found.slice(0, 200))}, required a status line of HTTP/1.1`,
+    `the proxy answered ${quote(found.slice(0, MAX_QUOTED))}, required a status line of HTTP/1.1`,
   );
 }

@@ -1,8 +1,8 @@
 // An upgrade in the new program: receives the sockets of the old program, and opens the gate when both programs are
-// ready.
+// ready. The gate is a promise that resolves when this program may accept connections.
 //
-// Until then the old program accepts. If this program fails before, no connection is lost, because this program has
-// accepted none.
+// Until the gate opens, only the old program accepts. If this program fails before that, no connection is lost, because
+// this program has accepted none.
 
 import { Buffer } from "node:buffer";
 import { fs, util } from "../builtins.js";
@@ -23,6 +23,8 @@ export interface InheritedSocket {
 
 /** Maximum number of characters of an error that are sent to the old program, so that it fits into a message. */
 const MAX_ERROR_LENGTH = 4_000;
+/** Maximum number of messages in a summary: that of the error, and those of its causes. */
+const MAX_SUMMARY_MESSAGES = 10;
 
 /**
  * Receives the sockets of the old program. Undefined if the descriptor is not the channel to the old program, as in a
@@ -38,6 +40,7 @@ export async function receiveInheritance(channel: string): Promise<Inheritance |
   return inheritance;
 }
 
+/** The inode of a socket; undefined if `fd` is no open socket. */
 function inodeOf(fd: number): string | undefined {
   try {
     const status = fs().fstatSync(fd, { bigint: true });
@@ -54,10 +57,14 @@ export class Inheritance {
   /** Resolves when the old program has stopped accepting. */
   readonly #oldStopped: Promise<void>;
   readonly #channel: Socket;
-  #sockets: InheritedSocket[] = [];
-  readonly #files: UnixFile[] = [];
+  /** The sockets that this program has not taken. */
+  #untaken: InheritedSocket[] = [];
+  /** The files of the sockets that this program has taken. */
+  readonly #takenFiles: UnixFile[] = [];
   readonly #takenIds: number[] = [];
-  #ready = false;
+  /** Whether `reportReady()` was called. */
+  #reportedReady = false;
+  /** Set when the upgrade has failed before the gate opened. */
   #failure: { readonly error: unknown } | undefined;
   #openGate!: () => void;
   #resolveOldStopped!: () => void;
@@ -83,7 +90,7 @@ export class Inheritance {
         const received = await receiveUpgradeMessage(this.#channel);
         if (received?.message.type !== "sockets") {
           received?.fds.close();
-          throw refusal(received?.message);
+          throw endedError(received?.message);
         }
         more = received.message.more;
         this.#addSockets(received.message.sockets, received.fds);
@@ -92,14 +99,15 @@ export class Inheritance {
       this.#giveUp(error);
       throw error;
     }
-    void this.#waitForGo();
+    void this.#finishUpgrade();
   }
 
-  /** Takes the descriptors one after the other, so that the rest can be closed after an error. */
+  /** Makes a Socket of each descriptor. */
   #addSockets(sockets: readonly DescribedSocket[], fds: ReceivedDescriptors): void {
     try {
-      if (fds.length !== sockets.length) throw refusal({ type: `${fds.length} of ${sockets.length} sockets came` });
-      for (const described of sockets) this.#sockets.push(inheritSocket(fds.take(1)[0]!, described));
+      if (fds.length !== sockets.length) throw endedError({ type: `${fds.length} of ${sockets.length} sockets came` });
+      // Each descriptor is taken alone, so that after an error close() closes those that are left.
+      for (const described of sockets) this.#untaken.push(inheritSocket(fds.take(1)[0]!, described));
     } finally {
       fds.close();
     }
@@ -107,24 +115,25 @@ export class Inheritance {
 
   /** Takes the first socket that has one of these names. Undefined if there is none, or after `reportReady()`. */
   take(names: readonly string[], type: number): InheritedSocket | undefined {
-    const index = this.#sockets.findIndex(
-      (one) => one.socket.type === type && one.names.some((name) => names.includes(name)),
+    const index = this.#untaken.findIndex(
+      (candidate) => candidate.socket.type === type && candidate.names.some((name) => names.includes(name)),
     );
-    if (index < 0 || this.#ready) return undefined;
-    const [found] = this.#sockets.splice(index, 1);
-    const { file, id } = found!;
+    if (index < 0 || this.#reportedReady) return undefined;
+    const [taken] = this.#untaken.splice(index, 1);
+    const { file, id } = taken!;
     this.#takenIds.push(id);
-    if (file !== undefined) this.#files.push(file);
-    return found;
+    if (file !== undefined) this.#takenFiles.push(file);
+    return taken;
   }
 
   /**
-   * Reports to the old program that this one can serve. Resolves when this one serves and the old one accepts no more.
+   * Reports to the old program that this program can serve. Resolves when this program serves and the old program has
+   * stopped accepting.
    */
   async reportReady(): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure.error;
-    if (!this.#ready) {
-      this.#ready = true;
+    if (!this.#reportedReady) {
+      this.#reportedReady = true;
       const message = { type: "ready", pid: process.pid, taken: this.#takenIds } as const;
       // If the old program has ended, the gate rejects.
       await sendUpgradeMessage(this.#channel, message).catch(() => undefined);
@@ -133,20 +142,23 @@ export class Inheritance {
     await this.#oldStopped;
   }
 
-  /** Waits until the old program sends `go`, and then opens the gate. The wait keeps the process alive. */
-  async #waitForGo(): Promise<void> {
+  /**
+   * Waits until the old program sends `go`, and opens the gate. Then waits until the old program has stopped accepting.
+   * Both waits keep the process alive.
+   */
+  async #finishUpgrade(): Promise<void> {
     try {
       const received = await receiveUpgradeMessage(this.#channel);
       received?.fds.close();
-      if (received?.message.type !== "go") throw refusal(received?.message);
+      if (received?.message.type !== "go") throw endedError(received?.message);
     } catch (error) {
       this.#giveUp(error);
       return;
     }
-    for (const file of this.#files) file.kept = false;
+    for (const file of this.#takenFiles) file.kept = false;
     this.#openGate();
     this.#release();
-    // The servers begin to accept in microtasks.
+    // The servers begin to accept in microtasks after the gate has opened, and these run before setImmediate().
     await new Promise((resolve) => setImmediate(resolve));
     try {
       await sendUpgradeMessage(this.#channel, { type: "serving" });
@@ -167,10 +179,11 @@ export class Inheritance {
     this.#channel.close();
   }
 
+  /** Removes the handler of errors, and closes the sockets that this program has not taken. */
   #release(): void {
     process.off("uncaughtExceptionMonitor", this.#reportFatalError);
-    // Closes the sockets that this program has not taken. They listen until the old program closes them too.
-    for (const { socket } of this.#sockets.splice(0)) socket.close();
+    // These sockets listen until the old program closes them too.
+    for (const { socket } of this.#untaken.splice(0)) socket.close();
   }
 
   /** Sends an uncaught error, which ends this process, to the old program. */
@@ -181,7 +194,7 @@ export class Inheritance {
       );
       this.#channel.trySend(JSON.stringify({ type: "failed", summary, detail }));
     } catch {
-      // The old program then has only the exit status.
+      // Then the old program gets only the exit status.
     }
   };
 }
@@ -197,22 +210,22 @@ function inheritSocket(fd: number, { id, names, file }: DescribedSocket): Inheri
   }
   if (file === undefined) return { id, names, socket, file: undefined };
   const unixFile = new UnixFile(Buffer.from(file.path, "latin1"), { dev: BigInt(file.dev), ino: BigInt(file.ino) });
-  // Until this program serves, the file belongs to the old one.
+  // Until the gate opens, the file belongs to the old program.
   unixFile.kept = true;
   return { id, names, socket, file: unixFile };
 }
 
-/** The messages of an error and of its causes, at most 10, in one line. */
+/** The messages of an error and of its causes, in one line. */
 function summaryOf(error: unknown): string {
   const texts: string[] = [];
-  for (let one = error; one instanceof Error && texts.length < 10; one = one.cause) {
-    texts.push(texts.length === 0 ? String(one) : one.message);
+  for (let link = error; link instanceof Error && texts.length < MAX_SUMMARY_MESSAGES; link = link.cause) {
+    texts.push(texts.length === 0 ? String(link) : link.message);
   }
   return texts.length === 0 ? String(error) : texts.join(": ");
 }
 
-/** The error of an upgrade that the old program has refused or ended, or of an unexpected message. */
-function refusal(message: { readonly type: string } | undefined): Error {
+/** The error of an upgrade that has ended. @param message the message that was not expected; undefined at the end */
+function endedError(message: { readonly type: string } | undefined): Error {
   const reason =
     message === undefined ? "the old program has ended" : ((message as { reason?: string }).reason ?? message.type);
   return localError("ECANCELED", "upgrade", { cause: new Error(reason) });

@@ -1,4 +1,4 @@
-// Finds out whether an old program passes sockets to this one by `upgrade()`. inheritance.ts receives them.
+// Finds the channel over which an old program passes its sockets by `upgrade()`. inheritance.ts receives the sockets.
 
 import { workerThreads } from "../builtins.js";
 import type { Inheritance } from "./inheritance.js";
@@ -8,13 +8,13 @@ export const UPGRADE_VARIABLE = "BERKELEY_UPGRADE";
 
 let inheritance: Promise<Inheritance | undefined> | undefined;
 
-/** The first call receives the sockets of the old program. Undefined if this program was not started by `upgrade()`. */
+/** The first call starts to receive the sockets of the old program. Undefined if there is no old program. */
 export function findInheritance(): Promise<Inheritance | undefined> | undefined {
   if (inheritance !== undefined) return inheritance;
   const channel = process.env[UPGRADE_VARIABLE];
   // A worker thread has the same environment variables, but only the main thread may receive the sockets.
   if (channel === undefined || !workerThreads().isMainThread) return undefined;
-  // Deleted, because child processes inherit the environment and must not receive the sockets.
+  // Child processes inherit the environment, and must not receive the sockets.
   delete process.env[UPGRADE_VARIABLE];
   inheritance = import("./inheritance.js").then(({ receiveInheritance }) => receiveInheritance(channel));
   return inheritance;

@@ -190,35 +190,46 @@ export async function listen(endpoint: EndpointLike, opts: ListenOptions = {}): 
     throw new TypeError(`Cannot ${action}: mode applies to files, required a path and not an abstract name`);
   }
   checked.signal?.throwIfAborted();
-  if (listenEvents.needsObserving()) return listenEvents.observe(target, () => listen(endpoint, opts));
-  const inheriting = findInheritance();
+  const open = (): Promise<SocketListener> => openListener(target, opts, checked, action);
+  return listenEvents.hasSubscribers() ? listenEvents.publish(target, checked.signal, open) : open();
+}
+
+/** Makes the listener, on a socket of the old program if `upgrade()` has passed one, and otherwise on a new socket. */
+async function openListener(
+  target: Endpoint,
+  opts: ListenOptions,
+  checked: CheckedListen,
+  action: string,
+): Promise<SocketListener> {
+  const receiving = findInheritance();
+  // Without an old program the call does not wait here, so it usually binds before it returns its promise.
+  const inheritance = receiving === undefined ? undefined : await receiving;
   const { listener, file } =
-    (inheriting === undefined ? undefined : useInherited(await inheriting, target, opts, checked, action)) ??
-    (await makeListener(target, opts, checked, action));
+    useInherited(inheritance, target, opts, checked, action) ?? (await makeListener(target, opts, checked, action));
   registerSocket(listener, target, file);
   return listener;
 }
 
-/** A new listener, and the file of a UNIX socket. */
-interface NewListener {
+/** A listener, and the file of its socket if that is a UNIX socket with a path. */
+interface ListenerWithFile {
   readonly listener: SocketListener;
   readonly file?: UnixFile | undefined;
 }
 
-/** Makes a listener for an endpoint for which no old program has passed a socket. */
+/** Makes a listener on a new socket, or on the descriptor of an `fd:` or `systemd:` endpoint. */
 async function makeListener(
   target: Endpoint,
   opts: ListenOptions,
   checked: CheckedListen,
   action: string,
-): Promise<NewListener> {
+): Promise<ListenerWithFile> {
   const { limits, backlog = SOMAXCONN, signal } = checked;
   switch (target.scheme) {
     case "fd":
-      return { listener: takeListening(target.fd, opts, checked, action) };
+      return { listener: listenerOnDescriptor(target.fd, opts, checked, action) };
     case "systemd": {
       const fd = listenFdNamed(target.name, flag(opts.unsetEnv, false, action, "unsetEnv"));
-      return { listener: takeListening(fd, opts, checked, action) };
+      return { listener: listenerOnDescriptor(fd, opts, checked, action) };
     }
     case "unix": {
       const { socket, file } = await bindUnix(
@@ -247,8 +258,8 @@ async function makeListener(
 }
 
 /**
- * Makes a listener on the socket that the old program has passed for this endpoint; see `upgrade()`. Returns undefined
- * if there is no such socket. Sets the options that can change after bind(2). Throws if another option would change.
+ * Makes a listener on the socket that the old program has passed for this endpoint. Undefined if there is none. Sets
+ * the options, and throws if one has another value that can't change after bind(2).
  */
 function useInherited(
   inheritance: Inheritance | undefined,
@@ -256,16 +267,16 @@ function useInherited(
   opts: ListenOptions,
   checked: CheckedListen,
   action: string,
-): NewListener | undefined {
-  const found = inheritance?.take(namesOf(target), SOCK_STREAM);
-  if (found === undefined) return undefined;
-  const { socket, file } = found;
+): ListenerWithFile | undefined {
+  const inherited = inheritance?.take(namesOf(target), SOCK_STREAM);
+  if (inherited === undefined) return undefined;
+  const { socket, file } = inherited;
   const { limits, signal, unlink } = checked;
   const setup = { removeFile: file?.remove, unlink, signal, gate: inheritance!.gate };
   try {
     const tls = target.scheme === "tls" ? prepareListenerTls(opts.tls, action) : undefined;
     const address = socket.getsockname() as ListenAddress;
-    if (isTcpSocket(socket)) applyToInherited(socket, target, checked);
+    if (isTcpSocket(socket)) setInheritedOptions(socket, target, checked);
     if (file !== undefined && checked.mode !== undefined) setMode(address as UnixAddress, file.path, checked.mode);
     socket.listen(checked.backlog);
     const listener =
@@ -308,12 +319,13 @@ function checkListen(opts: ListenOptions, action: string): CheckedListen {
   };
 }
 
+/** Makes a socket that listens at the first usable address of a host. */
 async function listenTcp(
   { address: target, family }: HostEndpoint,
   checked: CheckedListen,
   action: string,
 ): Promise<Socket> {
-  const addresses = wildcardAddresses(target, checked.ipv6Only, family) ?? (await resolve(target, family, checked));
+  const addresses = wildcardAddresses(target, checked.ipv6Only, family) ?? (await addressesOf(target, family, checked));
   const listenAtOne = async (address: HostAddress): Promise<Socket> => {
     if (checked.ipv6Only && address.family !== AF_INET6) {
       throw new TypeError(
@@ -326,7 +338,7 @@ async function listenTcp(
 }
 
 /** The addresses of a host. A literal needs no lookup. */
-async function resolve(
+async function addressesOf(
   target: InetAddress | Inet6Address | HostPort,
   family: HostEndpoint["family"],
   checked: CheckedListen,
@@ -357,8 +369,8 @@ async function listenAt(address: Address, checked: CheckedListen): Promise<Socke
   }
 }
 
-/** Takes a listening descriptor. A descriptor that is refused stays open and belongs to the caller. */
-function takeListening(fd: number, opts: ListenOptions, checked: CheckedListen, action: string): SocketListener {
+/** Makes a listener on a listening descriptor. If the call throws, the descriptor stays open. */
+function listenerOnDescriptor(fd: number, opts: ListenOptions, checked: CheckedListen, action: string): SocketListener {
   let address!: ListenAddress;
   const listening = takeDescriptor(fd, SOCK_STREAM, STREAM_FAMILIES, "listen", (socket) => {
     if (!socket.getsockopt(SO_ACCEPTCONN)) {
@@ -373,10 +385,9 @@ function takeListening(fd: number, opts: ListenOptions, checked: CheckedListen, 
   return new SocketListener(listening, address, checked.limits, { signal: checked.signal });
 }
 
-/**
- * Sets the options of a TCP socket that the old program has bound. Also resets options that this call does not set.
- */
-function applyToInherited(socket: Socket, target: Endpoint, checked: CheckedListen): void {
+/** Sets the options of this call on a TCP socket of the old program, also those with their default values. */
+function setInheritedOptions(socket: Socket, target: Endpoint, checked: CheckedListen): void {
+  // The other schemes have no options of bind(2).
   if (target.scheme !== "fd" && target.scheme !== "systemd") {
     refuseChanges(socket, checked);
     socket.setsockopt(SO_REUSEADDR, checked.reuseAddr);

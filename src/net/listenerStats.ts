@@ -29,7 +29,10 @@ export interface ListenerDescription extends Description {
   readonly stats: Readonly<Record<string, number | null>>;
 }
 
-/** The accept queue of a listening TCP socket, from fields of `TCP_INFO`; see tcp_get_info() of the kernel. */
+/**
+ * The accept queue of a listening TCP socket. For such a socket the kernel stores the accept queue in two fields of
+ * `TCP_INFO` that have other names; see tcp_get_info().
+ */
 export function acceptQueueOf(socket: Socket): Pick<ListenerStats, "queued" | "backlog"> {
   if (socket.closed || !isTcp(socket.family, socket.type, socket.protocol)) {
     return { queued: undefined, backlog: undefined };

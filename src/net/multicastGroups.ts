@@ -1,9 +1,10 @@
 // UdpSocket.join() and leave(), for multicast groups of IPv4 and IPv6.
 //
-// Linux has three options to join a group: IP_ADD_MEMBERSHIP (ip_mreqn), IPV6_ADD_MEMBERSHIP, and MCAST_JOIN_GROUP of
-// RFC 3678. MCAST_JOIN_GROUP is used here for two reasons: its struct has a sockaddr, so it works for both families,
-// and only the options of RFC 3678 take an interface index for one source of an IPv4 group. On an IPv6 socket that
-// accepts IPv4, the option at the level of IPv4 joins an IPv4 group.
+// Linux has three options to join a group: IP_ADD_MEMBERSHIP, IPV6_ADD_MEMBERSHIP, and MCAST_JOIN_GROUP of RFC 3678.
+// This file uses MCAST_JOIN_GROUP, for two reasons. Its struct has a sockaddr, so it works for both families. And for
+// one source of an IPv4 group, only the options of RFC 3678 take the index of an interface.
+//
+// An IPv6 socket that receives IPv4 can join IPv4 groups too.
 
 import { AF_INET, formatIPv6, parseIPv4, parseIPv6 } from "../addr/index.js";
 import { checkNames, checkOptions, quote } from "../check/index.js";
@@ -30,7 +31,7 @@ export interface GroupOptions {
   readonly source?: string | undefined;
 }
 
-/** For each action, the option for a group, and the option for one source of a group. */
+/** For each action, the option for all sources of a group, and the option for one source. */
 const MEMBERSHIP_OPTIONS = {
   join: [MCAST_JOIN_GROUP, MCAST_JOIN_SOURCE_GROUP],
   leave: [MCAST_LEAVE_GROUP, MCAST_LEAVE_SOURCE_GROUP],
@@ -43,6 +44,7 @@ interface NumericAddress {
   readonly zone: string | undefined;
 }
 
+/** Undefined if `text` is no numeric address. */
 function parseNumeric(text: unknown): NumericAddress | undefined {
   if (typeof text !== "string") return undefined;
   if (parseIPv4(text) !== undefined) return { family: 4, host: text, zone: undefined };
@@ -52,11 +54,11 @@ function parseNumeric(text: unknown): NumericAddress | undefined {
 
 /** Whether the address is in 224.0.0.0/4 or in ff00::/8. */
 function isGroup({ family, host }: NumericAddress): boolean {
-  const first = host.split(/[.:]/, 1)[0]!;
-  return family === 4 ? (Number(first) & 0xf0) === 0xe0 : /^ff..$/.test(first);
+  const firstPart = host.split(/[.:]/, 1)[0]!;
+  return family === 4 ? (Number(firstPart) & 0xf0) === 0xe0 : /^ff..$/.test(firstPart);
 }
 
-/** Joins or leaves a group, after all checks. */
+/** Checks the arguments, and joins or leaves the group. */
 export function changeMembership(
   socket: Socket,
   action: "join" | "leave",
@@ -65,10 +67,11 @@ export function changeMembership(
 ): void {
   const argumentError = (name: string, value: unknown, required: string): TypeError =>
     new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required ${required}`);
-  const target = parseNumeric(group);
-  if (target === undefined || !isGroup(target)) {
+  const groupAddress = parseNumeric(group);
+  if (groupAddress === undefined || !isGroup(groupAddress)) {
     throw argumentError("group", group, "a multicast address: 224.0.0.0 to 239.255.255.255, or ff00::/8");
   }
+  // A likely mistake: the interface in place of the options.
   if (typeof opts === "string" || typeof opts === "number") {
     const form = `${action}(group, { interface: ${quote(opts)} })`;
     throw new TypeError(`Cannot ${action}: options are ${quote(opts)}, required an object: ${form}`);
@@ -77,28 +80,32 @@ export function changeMembership(
   if (opts !== undefined) checkNames(opts, ["interface", "source"], action);
   const { interface: givenInterface, source } = opts ?? {};
   const sender = source === undefined ? undefined : parseNumeric(source);
-  if (source !== undefined && (sender === undefined || sender.family !== target.family || isGroup(sender))) {
-    throw argumentError("source", source, `a numeric address of one host, of IPv${target.family} as the group`);
+  const { family } = groupAddress;
+  const isHostOfFamily = sender !== undefined && sender.family === family && !isGroup(sender);
+  if (source !== undefined && !isHostOfFamily) {
+    throw argumentError("source", source, `a numeric address of one host, of IPv${family} as the group`);
   }
-  if (target.family === 6 && socket.family === AF_INET) {
+  if (family === 6 && socket.family === AF_INET) {
     throw argumentError("group", group, "one of IPv4, because the socket is of IPv4");
   }
-  if (target.family === 4 && socket.family !== AF_INET && !socket.closed && socket.getsockopt(IPV6_V6ONLY)) {
+  const isOpenIPv6 = socket.family !== AF_INET && !socket.closed;
+  if (family === 4 && isOpenIPv6 && socket.getsockopt(IPV6_V6ONLY)) {
     throw argumentError("group", group, "one of IPv6, because the socket receives no IPv4");
   }
-  const index = groupInterface(target.zone, givenInterface, group, action);
+  const index = groupInterface(groupAddress.zone, givenInterface, group, action);
   const [groupOption, sourceOption] = MEMBERSHIP_OPTIONS[action];
-  const membership = { group: target.host, interface: index };
+  const membership = { group: groupAddress.host, interface: index };
   try {
     if (sender === undefined) socket.setsockopt(groupOption, membership);
     else socket.setsockopt(sourceOption, { ...membership, source: sender.host });
   } catch (error) {
-    throw addDetails(error, target, index);
+    throw addDetails(error, groupAddress, index);
   }
 }
 
 /**
- * The index of the interface, from `interface` and the zone of the group. With 0, the kernel uses a route to the group.
+ * The index of the interface, from the option `interface` and the zone of the group. If neither is given, the index is
+ * 0, and the kernel takes the interface of the route to the group.
  */
 function groupInterface(zone: string | undefined, givenInterface: unknown, group: unknown, action: string): number {
   const givenIndex = givenInterface === undefined ? 0 : interfaceIndex(givenInterface, action, "interface");
@@ -111,7 +118,7 @@ function groupInterface(zone: string | undefined, givenInterface: unknown, group
   );
 }
 
-/** Adds the group to an error of setsockopt(2), and a cause to ENODEV without an interface. */
+/** Adds the group to an error of setsockopt(2). ENODEV without an interface also gets a cause. */
 function addDetails(error: unknown, { family, host }: NumericAddress, index: number): unknown {
   if (!(error instanceof SocketError)) return error;
   const noRoute = error.code === "ENODEV" && index === 0;

@@ -14,21 +14,21 @@ import {
   type UpgradeMessage,
 } from "./upgradeChannel.js";
 
-/** The number of the descriptor in the new program. */
+/** The number of the channel's descriptor in the new program. */
 const CHILD_FD = 3;
 
-/** A connection to a program that is about to start. */
+/** The channel to the new program, made before that program starts. */
 export interface NewProgramChannel {
   /** Environment variables for the new program. */
   readonly env: Readonly<Record<string, string>>;
-  /** The descriptor that the new program inherits as number 3. */
+  /** The descriptor for the new program, which must inherit it as number 3. */
   readonly fd: number;
   /** Closes `fd` in this program. Call it when the new program has started. */
   onStarted(): void;
-  /** Resolves with the next message except `hello`, which it answers; undefined if the new program has ended. */
+  /** Answers `hello` with the sockets. Resolves with the next message of another type; undefined if the new program has ended. */
   receive(): Promise<UpgradeMessage | undefined>;
   send(message: UpgradeMessage): Promise<void>;
-  /** Calls `listener` when one of the sockets is closed in this program, until `unwatch()`. */
+  /** Calls `listener` when one of `sockets` is closed in this program, until `unwatch()`. */
   watch(listener: () => void): void;
   unwatch(): void;
   close(): void;
@@ -36,39 +36,39 @@ export interface NewProgramChannel {
 
 /** Makes a channel that passes `sockets` to the new program. */
 export function openUpgradeChannel(sockets: readonly PassableSocket[]): NewProgramChannel {
-  const [ours, theirs] = socketpair(AF_UNIX, SOCK_SEQPACKET);
-  const fd = theirs.fileno();
+  const [oldEnd, newEnd] = socketpair(AF_UNIX, SOCK_SEQPACKET);
+  const fd = newEnd.fileno();
   const stopWatching: (() => void)[] = [];
   const { ino } = fs().fstatSync(fd, { bigint: true });
   const unwatch = (): void => {
-    for (const undo of stopWatching.splice(0)) undo();
+    for (const stop of stopWatching.splice(0)) stop();
   };
   return {
     env: { [UPGRADE_VARIABLE]: `${CHILD_FD}:${ino}` },
     fd,
-    onStarted: () => theirs.close(),
+    onStarted: () => newEnd.close(),
     receive: async () => {
       for (;;) {
-        const received = await receiveUpgradeMessage(ours);
+        const received = await receiveUpgradeMessage(oldEnd);
         received?.fds.close();
         if (received?.message.type !== "hello") return received?.message;
         if (received.message.protocol !== UPGRADE_PROTOCOL) {
           const reason = `the versions of the package do not fit: ${received.message.protocol} and ${UPGRADE_PROTOCOL}`;
-          await sendUpgradeMessage(ours, { type: "no", reason });
+          await sendUpgradeMessage(oldEnd, { type: "no", reason });
           return { type: "failed", summary: reason };
         }
-        await sendSockets(ours, sockets);
+        await sendSockets(oldEnd, sockets);
       }
     },
-    send: (message) => sendUpgradeMessage(ours, message),
+    send: (message) => sendUpgradeMessage(oldEnd, message),
     watch: (listener) => {
       for (const { socket } of sockets) stopWatching.push(onClose(socket, listener));
     },
     unwatch,
     close: () => {
       unwatch();
-      theirs.close();
-      ours.close();
+      newEnd.close();
+      oldEnd.close();
     },
   };
 }

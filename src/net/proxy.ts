@@ -1,4 +1,4 @@
-// The `via` option of connect(): the proxy, its credentials and the destination, checked before anything is sent.
+// The `via` option of connect(): checks the proxy, its credentials and the destination before any byte is sent.
 
 import { domainToASCII } from "node:url";
 import { HostPort, Inet6Address, InetAddress, parseEndpoint, toAddress, UnixAddress } from "../addr/index.js";
@@ -48,12 +48,14 @@ export interface Credentials {
 export interface CheckedProxy {
   readonly protocol: "socks5" | "http";
   readonly address: HostAddress | HostPort | UnixAddress;
-  /** The user name and the password. For HTTP, `fields` has them too. */
+  /** SOCKS: the user name and the password. For HTTP, `requestFields` has them. */
   readonly credentials: Credentials | undefined;
-  /** HTTP: the header fields of the request without Host, each with its line end, in latin1. */
-  readonly fields: string;
-  readonly maxHeader: number;
-  readonly maxHeaders: number;
+  /** HTTP: the header fields of the request except Host, in Latin-1. Each ends with CRLF. */
+  readonly requestFields: string;
+  /** HTTP: the option `maxHeader`. */
+  readonly maxHeaderBytes: number;
+  /** HTTP: the option `maxHeaders`. */
+  readonly maxHeaderFields: number;
   /** `"https"`: the options of TLS to the proxy. */
   readonly tls: PreparedTls | undefined;
 }
@@ -88,50 +90,53 @@ const REQUIRED_URL =
   "required socks5://host:port, socks5h://, http:// or https://, with user:password@ before the host if needed, " +
   "or socks5+unix:/path, http+unix:/path and so on for a UNIX socket";
 const PROTOCOLS: readonly unknown[] = ["socks5", "socks5h", "http", "https"];
+/** The options that only HTTP has. */
 const HTTP_OPTIONS = ["token", "authorization", "headers", "maxHeader", "maxHeaders"] as const;
 const PROXY_OPTIONS = ["protocol", "host", "port", "path", "username", "password", "tls", ...HTTP_OPTIONS];
-const DEFAULT_MAX_HEADER_SIZE = 16_384;
-const DEFAULT_MAX_FIELDS = 128;
-/** Maximum length of a name: the 255 bytes of RFC 1035, section 2.3.4, without the first and the last length byte. */
+const DEFAULT_MAX_HEADER_BYTES = 16_384;
+const DEFAULT_MAX_HEADER_FIELDS = 128;
+/**
+ * Maximum length of a name as text: the 255 bytes of RFC 1035, section 2.3.4, without the length byte of the first
+ * label and the 0 at the end.
+ */
 const MAX_HOST_NAME_LENGTH = 253;
 
 /** Checks the option `via`, a string or an object. Its error messages do not contain credentials. */
-export function checkProxy(value: unknown, action: string): CheckedProxy {
-  if (typeof value === "string") return checkParts(parseProxyUrl(value, action), action);
-  if (typeof value !== "object" || value === null) {
+export function checkProxy(via: unknown, action: string): CheckedProxy {
+  if (typeof via === "string") return checkProxyOptions(parseProxyUrl(via, action), action);
+  if (typeof via !== "object" || via === null) {
     throw new TypeError(
-      `Cannot ${action}: via is ${quote(value)}, ${REQUIRED_URL}, or { protocol, host, port } or { protocol, path }`,
+      `Cannot ${action}: via is ${quote(via)}, ${REQUIRED_URL}, or { protocol, host, port } or { protocol, path }`,
     );
   }
-  checkNames(value, PROXY_OPTIONS, action, "via");
-  return checkParts(value as ProxyOptions, action);
+  checkNames(via, PROXY_OPTIONS, action, "via");
+  return checkProxyOptions(via as ProxyOptions, action);
 }
 
-function checkParts(opts: ProxyOptions, action: string): CheckedProxy {
-  const { maxHeader, maxHeaders, protocol, tls } = opts;
+/** Checks the object form of `via`. */
+function checkProxyOptions(opts: ProxyOptions, action: string): CheckedProxy {
+  const { maxHeader = DEFAULT_MAX_HEADER_BYTES, maxHeaders = DEFAULT_MAX_HEADER_FIELDS, protocol, tls } = opts;
   if (!PROTOCOLS.includes(protocol)) {
     throw new TypeError(
       `Cannot ${action}: via.protocol is ${quote(protocol)}, required "socks5", "socks5h", "http" or "https"`,
     );
   }
-  const kind = protocol.startsWith("socks5") ? "socks5" : "http";
-  const foreign = kind === "socks5" ? HTTP_OPTIONS.find((name) => opts[name] !== undefined) : undefined;
-  if (foreign !== undefined)
-    throw new TypeError(`Cannot ${action}: via.${foreign} is set for SOCKS, required protocol http or https`);
+  const tunnelProtocol = protocol.startsWith("socks5") ? "socks5" : "http";
+  const httpOption = HTTP_OPTIONS.find((name) => opts[name] !== undefined);
+  if (tunnelProtocol === "socks5" && httpOption !== undefined)
+    throw new TypeError(`Cannot ${action}: via.${httpOption} is set for SOCKS, required protocol http or https`);
   if (tls !== undefined && protocol !== "https") {
     throw new TypeError(`Cannot ${action}: via.tls is set for ${protocol}, required protocol https`);
   }
-  const address = checkAddress(opts, action);
-  const credentials = checkCredentials(kind, opts.username, opts.password, action);
+  const address = addressFromOptions(opts, action);
+  const credentials = checkCredentials(tunnelProtocol, opts.username, opts.password, action);
   return {
-    protocol: kind,
+    protocol: tunnelProtocol,
     address,
     credentials,
-    fields: kind === "http" ? checkFields(opts, credentials, action) : "",
-    maxHeader:
-      maxHeader === undefined ? DEFAULT_MAX_HEADER_SIZE : integer(maxHeader, action, "via.maxHeader", 1, 1 << 24),
-    maxHeaders:
-      maxHeaders === undefined ? DEFAULT_MAX_FIELDS : integer(maxHeaders, action, "via.maxHeaders", 0, 1 << 16),
+    requestFields: tunnelProtocol === "http" ? makeRequestFields(opts, credentials, action) : "",
+    maxHeaderBytes: integer(maxHeader, action, "via.maxHeader", 1, 1 << 24),
+    maxHeaderFields: integer(maxHeaders, action, "via.maxHeaders", 0, 1 << 16),
     tls:
       protocol === "https"
         ? prepareClientTls(tls, address instanceof UnixAddress ? undefined : address, action, "via.tls")
@@ -139,16 +144,18 @@ function checkParts(opts: ProxyOptions, action: string): CheckedProxy {
   };
 }
 
-/** The text up to its last "@" may have a user name and a password. */
-function withoutCredentials(text: string): string {
+/** Replaces the text between the scheme and the last "@", which may be a user name and a password. */
+function hideCredentials(text: string): string {
   return text.includes("@") ? `${/^[a-z\d+]*:\/\//i.exec(text)?.[0] ?? ""}…${text.slice(text.lastIndexOf("@"))}` : text;
 }
 
+/** Parses the string form of `via`. */
 function parseProxyUrl(text: string, action: string): ProxyOptions {
   const unixMatch = /^(socks5h?|https?)\+unix:(.+)$/s.exec(text);
   if (unixMatch !== null) {
     const [, protocol, path] = unixMatch as unknown as [string, ProxyOptions["protocol"], string];
-    if (!path.startsWith("@") && /^(?:\/\/)?[^/]*@/.test(path)) {
+    const hasCredentials = !path.startsWith("@") && /^(?:\/\/)?[^/]*@/.test(path);
+    if (hasCredentials) {
       throw new TypeError(
         `Cannot ${action}: via has a user or a password before a path, required { protocol, path, username, password }`,
       );
@@ -158,36 +165,39 @@ function parseProxyUrl(text: string, action: string): ProxyOptions {
   }
   const match = /^(socks5h?|https?):\/\/(?:([^@/]*)@)?([^@/]*)\/?$/.exec(text);
   if (match === null) {
-    throw new TypeError(`Cannot ${action}: via is ${quote(withoutCredentials(text))}, ${REQUIRED_URL}`);
+    throw new TypeError(`Cannot ${action}: via is ${quote(hideCredentials(text))}, ${REQUIRED_URL}`);
   }
-  const [, protocol, user, addressText] = match as unknown as [
+  const [, protocol, userInfo, addressText] = match as unknown as [
     string,
     ProxyOptions["protocol"],
     string | undefined,
     string,
   ];
-  const { host, port } = checkProxyAddress(parseProxyAddress(addressText, action), action);
-  if (user === undefined) return { protocol, host, port };
-  const colon = user.indexOf(":");
-  const username = decodePart(colon < 0 ? user : user.slice(0, colon), action);
-  const password = colon < 0 ? "" : decodePart(user.slice(colon + 1), action);
+  const { host, port } = requireHost(parseHostPort(addressText, action), action);
+  if (userInfo === undefined) return { protocol, host, port };
+  const colon = userInfo.indexOf(":");
+  const username = decodePercent(colon < 0 ? userInfo : userInfo.slice(0, colon), action);
+  const password = colon < 0 ? "" : decodePercent(userInfo.slice(colon + 1), action);
   return { protocol, host, port, username, password };
 }
 
-/** Parses `host:port`. An error does not quote a text that may be a user name and a password. */
-function parseProxyAddress(text: string, action: string): ReturnType<typeof toAddress> {
+/** A host and a port, or one of them, so that the text has no user name and no password. */
+const HOST_PORT = /^(?:\[[^\]%]*\]|[^:%]*)(?::\d*)?$/;
+
+/** Parses `host:port`. An error quotes the text only if it has no user name and no password. */
+function parseHostPort(text: string, action: string): ReturnType<typeof toAddress> {
   try {
     return toAddress(text);
   } catch (error) {
-    if (/^(?:\[[^\]%]*\]|[^:%]*)(?::\d*)?$/.test(text)) throw error;
-    // No `cause`: its message has the text.
+    if (HOST_PORT.test(text)) throw error;
+    // No `cause`, because the message of `error` has the text.
     // oxlint-disable-next-line preserve-caught-error
     throw new TypeError(`Cannot ${action}: host or port of via has a wrong form, ${REQUIRED_URL}`);
   }
 }
 
 /** Decodes the percent-encoding of a user name or password. */
-function decodePart(text: string, action: string): string {
+function decodePercent(text: string, action: string): string {
   try {
     return decodeURIComponent(text);
   } catch {
@@ -197,8 +207,9 @@ function decodePart(text: string, action: string): string {
   }
 }
 
-function checkAddress({ host, path, port }: ProxyOptions, action: string): CheckedProxy["address"] {
-  if (path === undefined) return checkProxyAddress(toAddress({ host, port } as { host: string; port: number }), action);
+/** The address of the proxy in the options `host` and `port`, or `path`. */
+function addressFromOptions({ host, path, port }: ProxyOptions, action: string): CheckedProxy["address"] {
+  if (path === undefined) return requireHost(toAddress({ host, port } as { host: string; port: number }), action);
   if (host !== undefined || port !== undefined) {
     throw new TypeError(
       `Cannot ${action}: via has a path and also a host or a port, required only a path, or only a host and a port`,
@@ -212,9 +223,10 @@ function checkAddress({ host, path, port }: ProxyOptions, action: string): Check
   throw new TypeError(`Cannot ${action}: via.path is ${quote(path)}, required the path of a UNIX socket`);
 }
 
-function checkProxyAddress(address: ReturnType<typeof toAddress>, action: string): HostAddress | HostPort {
-  const hosted = address instanceof InetAddress || address instanceof Inet6Address || address instanceof HostPort;
-  if (hosted && address.host !== "") return address;
+/** Returns the address if it has a host and a port. */
+function requireHost(address: ReturnType<typeof toAddress>, action: string): HostAddress | HostPort {
+  const hasHost = address instanceof InetAddress || address instanceof Inet6Address || address instanceof HostPort;
+  if (hasHost && address.host !== "") return address;
   throw new TypeError(`Cannot ${action}: via is at ${quote(String(address))}, required a host and a port`);
 }
 
@@ -225,35 +237,35 @@ function checkCredentials(
   action: string,
 ): Credentials | undefined {
   if (username === undefined && password === undefined) return undefined;
-  const given = { username: username ?? "", password: password ?? "" };
-  for (const [name, value] of Object.entries(given)) {
+  const credentials = { username: username ?? "", password: password ?? "" };
+  for (const [name, value] of Object.entries(credentials)) {
     if (typeof value !== "string")
       throw new TypeError(`Cannot ${action}: via.${name} has another type, required a string`);
     const bytes = Buffer.byteLength(value);
     // RFC 1929, section 2: one byte is the length of a value, and the user name is not empty.
-    if (protocol === "socks5" && (bytes > 255 || (bytes === 0 && name === "username"))) {
-      throw new RangeError(
-        `Cannot ${action}: via.${name} has ${bytes} bytes, required ${name === "username" ? 1 : 0} to 255`,
-      );
+    const minBytes = name === "username" ? 1 : 0;
+    if (protocol === "socks5" && (bytes < minBytes || bytes > 255)) {
+      throw new RangeError(`Cannot ${action}: via.${name} has ${bytes} bytes, required ${minBytes} to 255`);
     }
-    // RFC 7617, section 2: both values have no control characters, and the user name has no colon.
-    if (protocol === "http" && (/\p{Cc}/u.test(value) || (name === "username" && value.includes(":")))) {
+    // RFC 7617, section 2: neither value has control characters, and the user name has no colon.
+    const hasWrongCharacter = /\p{Cc}/u.test(value) || (name === "username" && value.includes(":"));
+    if (protocol === "http" && hasWrongCharacter) {
       throw new TypeError(`Cannot ${action}: via.${name} has a character that the Basic scheme cannot carry`);
     }
   }
-  return given as Credentials;
+  return credentials as Credentials;
 }
 
-/** Fields that the request sets itself (Host), or that would announce a body. */
+/** Fields that a caller can't set: httpConnect.ts sets Host, and the others would announce a body. */
 const RESERVED_FIELDS: ReadonlySet<string> = new Set(["host", "content-length", "transfer-encoding"]);
-/** RFC 9110, section 5.6.2. */
+/** A token of RFC 9110, section 5.6.2, such as the name of a field. */
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
-/** RFC 9110, section 5.5. */
+/** The value of a field; RFC 9110, section 5.5. */
 // oxlint-disable-next-line no-control-regex
 const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 
-/** The header fields of the request. Error messages do not contain their values, which may be secrets. */
-function checkFields(
+/** Makes the header fields of the request. Error messages do not contain their values, which may be secrets. */
+function makeRequestFields(
   { authorization, headers = {}, token }: ProxyOptions,
   credentials: Credentials | undefined,
   action: string,
@@ -261,24 +273,22 @@ function checkFields(
   if (typeof headers !== "object" || headers === null || Array.isArray(headers)) {
     throw new TypeError(`Cannot ${action}: via.headers is ${quoteSecret(headers)}, required an object`);
   }
-  // RFC 6750, section 2.1.
+  // The syntax of a token: RFC 6750, section 2.1.
   if (token !== undefined && (typeof token !== "string" || !/^[\w.~+/-]+=*$/.test(token))) {
     throw new TypeError(`Cannot ${action}: via.token has a wrong form, required a token of RFC 6750`);
   }
   // RFC 9110, section 11.4: a scheme, then its credentials.
-  if (
-    authorization !== undefined &&
-    (typeof authorization !== "string" || !TOKEN.test(authorization.split(" ", 1)[0]!))
-  ) {
+  const hasScheme = typeof authorization === "string" && TOKEN.test(authorization.split(" ", 1)[0]!);
+  if (authorization !== undefined && !hasScheme) {
     throw new TypeError(`Cannot ${action}: via.authorization has no scheme, required "scheme credentials"`);
   }
-  const given: [name: string, value: unknown][] = [];
+  const fields: [name: string, value: unknown][] = [];
   if (credentials !== undefined) {
     const basic = Buffer.from(`${credentials.username}:${credentials.password}`).toString("base64");
-    given.push(["Proxy-Authorization", `Basic ${basic}`]);
+    fields.push(["Proxy-Authorization", `Basic ${basic}`]);
   }
-  if (token !== undefined) given.push(["Proxy-Authorization", `Bearer ${token}`]);
-  if (authorization !== undefined) given.push(["Proxy-Authorization", authorization]);
+  if (token !== undefined) fields.push(["Proxy-Authorization", `Bearer ${token}`]);
+  if (authorization !== undefined) fields.push(["Proxy-Authorization", authorization]);
   for (const [name, value] of Object.entries(headers)) {
     if (!TOKEN.test(name) || RESERVED_FIELDS.has(name.toLowerCase())) {
       throw new TypeError(
@@ -286,14 +296,14 @@ function checkFields(
           "required a valid field name other than Host, Content-Length and Transfer-Encoding",
       );
     }
-    for (const one of Array.isArray(value) ? (value as unknown[]) : [value]) given.push([name, one]);
+    for (const fieldValue of Array.isArray(value) ? (value as unknown[]) : [value]) fields.push([name, fieldValue]);
   }
-  if (given.filter(([name]) => name.toLowerCase() === "proxy-authorization").length > 1) {
+  if (fields.filter(([name]) => name.toLowerCase() === "proxy-authorization").length > 1) {
     throw new TypeError(
       `Cannot ${action}: via has several credentials, required one of username, token, authorization and the header`,
     );
   }
-  return given
+  return fields
     .map(([name, value]) => {
       if (typeof value === "string" && FIELD_VALUE.test(value)) return `${name}: ${value}\r\n`;
       throw new TypeError(
@@ -304,10 +314,11 @@ function checkFields(
     .join("");
 }
 
-/** Checks the destination that the proxy connects to. Returns an address, or a name in ASCII. */
+/** Checks the address or name to which the proxy will connect. Returns the address, or the name in ASCII. */
 export function checkDestination(target: HostAddress | HostPort, action: string): HostAddress | HostPort {
   if (target instanceof InetAddress) return target;
-  if (target.scopeid !== 0 || (target instanceof HostPort && target.zone !== undefined)) {
+  const hasZone = target.scopeid !== 0 || (target instanceof HostPort && target.zone !== undefined);
+  if (hasZone) {
     throw new TypeError(
       `Cannot ${action}: the address has a zone of this machine, required one without a zone for a proxy`,
     );
@@ -315,5 +326,5 @@ export function checkDestination(target: HostAddress | HostPort, action: string)
   if (target instanceof Inet6Address || /^[\0-\x7f]*$/.test(target.host)) return target;
   const name = domainToASCII(target.host);
   if (name !== "" && name.length <= MAX_HOST_NAME_LENGTH) return new HostPort(name, target.port);
-  throw new TypeError(`Cannot ${action}: ${quote(target.host)} is no host name that the DNS could have`);
+  throw new TypeError(`Cannot ${action}: host is ${quote(target.host)}, required a name of the DNS`);
 }

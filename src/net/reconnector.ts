@@ -1,12 +1,10 @@
 // Reconnector: one connection to an endpoint at a time, and a new connection after the old one has ended.
 //
-// It connects only while a call waits for a connection. Without a waiting call there is no timer and no try. A call
-// that comes during a pause waits for the end of that pause, because `#resumeAt` stores the earliest time of the next
-// try.
+// It connects only while a call waits for a connection. Without a waiting call there is no timer and no try. The pause
+// after a failure also holds if no call waits at first: `#resumeAt` stores the earliest time of the next try.
 
 import type { EndpointLike } from "../addr/index.js";
 import { runCallback } from "../callbacks.js";
-import { quote } from "../check/index.js";
 import type { SocketError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
 import type { Stream } from "../stream/index.js";
@@ -17,6 +15,7 @@ import type { Clock } from "../wait/clock.js";
 import { MAX_TIMER_DELAY, millisecondsWithin } from "../wait/waitOptions.js";
 import { ClosingSignal } from "./closingSignal.js";
 import { checkConnectCall, connect, type ConnectOptions } from "./connect.js";
+import { checkFunction } from "./endpointOptions.js";
 import { checkRetry, delayAfter, pause, type RetryOptions, type RetryPolicy, allowsRetry } from "./retry.js";
 
 /** The end of a connection of a {@link Reconnector}. */
@@ -77,15 +76,16 @@ export interface ReconnectorStats {
 
 /** A call of `connection()` that waits. */
 class ConnectionCall extends PendingCall<Stream> {
-  readonly #remove: (call: ConnectionCall) => void;
+  readonly #onCancelled: (call: ConnectionCall) => void;
 
-  constructor(opts: IoOptions | undefined, clock: Clock, remove: (call: ConnectionCall) => void) {
+  constructor(opts: IoOptions | undefined, clock: Clock, onCancelled: (call: ConnectionCall) => void) {
     super(opts, clock);
-    this.#remove = remove;
+    this.#onCancelled = onCancelled;
   }
 
+  /** Called after the timeout or an abort. Returns the error of a timeout. */
   protected override cancel(): SocketError {
-    this.#remove(this);
+    this.#onCancelled(this);
     return timeoutError("connect");
   }
 }
@@ -133,14 +133,16 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
   readonly #endpoint: EndpointLike;
   readonly #connectOptions: ConnectOptions;
   readonly #policy: RetryPolicy;
+  /** For the callbacks. */
   readonly #opts: ReconnectorOptions;
   readonly #stableAfter: number;
   readonly #closingSignal: ClosingSignal | undefined;
   readonly #waitingCalls = new Set<ConnectionCall>();
-  /** Aborts the tries; undefined when no try runs or waits for its time. */
-  #connecting: AbortController | undefined;
+  /** Aborts the running try, or the pause before it. Undefined exactly when there is neither. */
+  #tryAborter: AbortController | undefined;
+  /** The latest connection. */
   #stream: Stream | undefined;
-  /** Whether `#stream` has not ended. */
+  /** Whether `#stream` is connected, as far as is known. */
   #connected = false;
   /** Whether the peer has ended `#stream`, whose last bytes may be unread. */
   #peerEnded = false;
@@ -167,10 +169,9 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
     if (target.scheme === "fd") {
       throw new TypeError(`Cannot ${action}: a descriptor is one connection, required an endpoint to connect to again`);
     }
-    for (const [name, given] of Object.entries({ prepare, onConnect, onDisconnect })) {
-      if (given === undefined || typeof given === "function") continue;
-      throw new TypeError(`Cannot ${action}: ${name} is ${quote(given)}, required a function`);
-    }
+    checkFunction(prepare, action, "prepare");
+    checkFunction(onConnect, action, "onConnect");
+    checkFunction(onDisconnect, action, "onDisconnect");
     this.#stableAfter = millisecondsWithin(stableAfter, 10_000, action, "stableAfter", 0, MAX_TIMER_DELAY);
     this.#policy = checkRetry(retry, Infinity, action);
     this.#endpoint = endpoint;
@@ -188,9 +189,9 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
    * @throws SocketError `ETIMEDOUT`; `ECANCELED` if `close()` comes during the call, `EBADF` if it came before
    */
   connection(opts?: IoOptions): Promise<Stream> {
-    const refused = optionsError(opts, "connect");
+    const invalid = optionsError(opts, "connect");
     // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- the reason of a signal can be any value
-    if (refused !== undefined) return Promise.reject(refused.error);
+    if (invalid !== undefined) return Promise.reject(invalid.error);
     if (this.#closed) return Promise.reject(localError("EBADF", "connect"));
     const stream = this.#stream;
     if (stream !== undefined && (this.#connected || this.#peerEnded)) {
@@ -198,14 +199,14 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
       // After the peer's end, a caller still gets the stream while it has unread bytes.
       if (stream.buffered > 0 || (this.#connected && !closed && !ended)) return Promise.resolve(stream);
       // whenEnded() may not have reported this end yet: its promise settles in a later microtask.
-      this.#noteEnd(stream, "closed");
+      this.#recordEnd(stream, "closed");
     }
     const call = new ConnectionCall(opts, this.#policy.clock, (cancelled) => {
       this.#waitingCalls.delete(cancelled);
       if (this.#waitingCalls.size === 0) this.#stopConnecting();
     });
     this.#waitingCalls.add(call);
-    if (this.#connecting === undefined) void this.#connectUntilDone((this.#connecting = new AbortController()));
+    if (this.#tryAborter === undefined) void this.#connectUntilDone((this.#tryAborter = new AbortController()));
     return call.promise;
   }
 
@@ -217,7 +218,7 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
     const iterator: AsyncIterableIterator<Stream> = {
       next: async () => {
         if (last !== undefined) {
-          this.#noteEnd(last, "closed");
+          this.#recordEnd(last, "closed");
           await last.close();
         }
         if (this.#closed) return { done: true, value: undefined };
@@ -254,7 +255,7 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
       this.#closingSignal?.release();
       this.#stopConnecting();
       this.#rejectAll(localError("ECANCELED", "connect"));
-      if (this.#stream !== undefined) this.#noteEnd(this.#stream, "closed");
+      if (this.#stream !== undefined) this.#recordEnd(this.#stream, "closed");
     }
     await this.#previous?.close();
     await this.#stream?.close();
@@ -264,24 +265,29 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
     return this.close();
   }
 
+  /** Aborts the running try or the pause, if there is one. */
   #stopConnecting(): void {
-    this.#connecting?.abort(localError("ECANCELED", "connect"));
-    this.#connecting = undefined;
+    this.#tryAborter?.abort(localError("ECANCELED", "connect"));
+    this.#tryAborter = undefined;
   }
 
   /** Tries until there is a connection, or an error that rejects the waiting calls. The promise never rejects. */
   async #connectUntilDone({ signal }: AbortController): Promise<void> {
     try {
       for (let tries = 1; ; tries++) {
-        const delay = this.#resumeAt - this.#policy.clock.now();
-        if (delay > 0) await pause(delay, this.#policy.clock, signal);
+        const untilTry = this.#resumeAt - this.#policy.clock.now();
+        if (untilTry > 0) await pause(untilTry, this.#policy.clock, signal);
         const failure = await this.#tryOnce(signal);
         if (failure === undefined || signal.aborted) return;
-        this.#noteFailure(failure.error, tries);
+        const { error } = failure;
+        const delay = this.#recordFailure(error);
+        const { maxTries, onRetry } = this.#policy;
+        if (!allowsRetry(this.#policy, error) || tries >= maxTries) throw error;
+        if (onRetry !== undefined) runCallback("onRetry", onRetry, { tries, delay, error });
       }
     } catch (error) {
       if (signal.aborted) return;
-      this.#connecting = undefined;
+      this.#tryAborter = undefined;
       this.#rejectAll(error);
     }
   }
@@ -297,7 +303,7 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
       await stream?.close();
       return { error };
     }
-    this.#connecting = undefined;
+    this.#tryAborter = undefined;
     this.#adopt(stream);
     return undefined;
   }
@@ -317,7 +323,7 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
   #adopt(stream: Stream): void {
     void this.#previous?.close();
     const old = this.#stream;
-    // `ended` of the reader is true when the stream has read the end.
+    // If the reader has read the end (`ended`), no unread bytes are left in the kernel.
     const mayHaveUnread = old !== undefined && this.#peerEnded && !readerOf(old).ended;
     this.#previous = mayHaveUnread ? old : undefined;
     if (!mayHaveUnread) void old?.close();
@@ -327,9 +333,9 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
     this.#connectedAt = this.#policy.clock.now();
     this.#connections++;
     stream.whenEnded().then(
-      (error) => this.#noteEnd(stream, error === undefined ? "ended" : "broken", error),
+      (error) => this.#recordEnd(stream, error === undefined ? "ended" : "broken", error),
       // whenEnded() rejects when a call has closed the stream.
-      () => this.#noteEnd(stream, "closed"),
+      () => this.#recordEnd(stream, "closed"),
     );
     const { onConnect } = this.#opts;
     if (onConnect !== undefined) runCallback("onConnect", onConnect, stream);
@@ -338,11 +344,14 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
     for (const call of calls) call.resolve(stream);
   }
 
-  /** Records the end of the present stream, and sets the time of the next try. Does nothing for another stream. */
-  #noteEnd(stream: Stream, cause: DisconnectEvent["reason"], error?: unknown): void {
+  /**
+   * Records the end of the present connection, and sets the time of the next try. Does nothing for another stream, and
+   * nothing if the end was recorded before.
+   */
+  #recordEnd(stream: Stream, detected: DisconnectEvent["reason"], error?: unknown): void {
     if (stream !== this.#stream || !this.#connected) return;
     // If a read has returned the end before a call closed the stream, the peer has ended the connection.
-    const reason = cause === "closed" && readerOf(stream).ended ? "ended" : cause;
+    const reason = detected === "closed" && readerOf(stream).ended ? "ended" : detected;
     this.#connected = false;
     this.#peerEnded = reason === "ended";
     const now = this.#policy.clock.now();
@@ -354,16 +363,14 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
     if (onDisconnect !== undefined) runCallback("onDisconnect", onDisconnect, { reason, lasted, delay, error });
   }
 
-  /** Counts a failure, and sets the time of the next try. @throws the error, if no further try follows */
-  #noteFailure(error: unknown, tries: number): void {
+  /** Counts a failed try, and sets the time of the next one. Returns the milliseconds until then. */
+  #recordFailure(error: unknown): number {
     this.#lastError = error;
     this.#failures++;
     this.#failuresInRow++;
-    const { clock, maxTries, onRetry } = this.#policy;
     const delay = delayAfter(this.#failuresInRow, this.#policy);
-    this.#resumeAt = clock.now() + delay;
-    if (!allowsRetry(this.#policy, error) || tries >= maxTries) throw error;
-    if (onRetry !== undefined) runCallback("onRetry", onRetry, { tries, delay, error });
+    this.#resumeAt = this.#policy.clock.now() + delay;
+    return delay;
   }
 
   #rejectAll(error: unknown): void {

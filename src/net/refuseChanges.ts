@@ -1,4 +1,4 @@
-// Checks options that can't change after bind(2), when the new program of an upgrade takes over a socket.
+// Checks the options of a socket that the old program of an upgrade has bound. Some options can't change after bind(2).
 
 import { AF_INET6 } from "../addr/index.js";
 import { IPV6_V6ONLY, SO_REUSEPORT } from "../options/index.js";
@@ -8,19 +8,19 @@ import { localError } from "../wait/localError.js";
 /** @throws SocketError `EINVAL` if the new program requests another value than the socket has */
 export function refuseChanges(
   socket: Socket,
-  wanted: { readonly reusePort: boolean; readonly ipv6Only: boolean },
+  requested: { readonly reusePort: boolean; readonly ipv6Only: boolean },
 ): void {
   const { host } = socket.getsockname() as { readonly host?: string };
-  const found = {
+  const present = {
     reusePort: socket.getsockopt(SO_REUSEPORT),
-    // The option is compared only at the wildcard: at other addresses the kernel itself sets it (__inet6_bind in
-    // net/ipv6/af_inet6.c).
-    ipv6Only: socket.family === AF_INET6 && host === "::" ? socket.getsockopt(IPV6_V6ONLY) : wanted.ipv6Only,
+    // The option is compared only at the wildcard of IPv6. At other addresses of IPv6 the kernel itself sets the option
+    // (__inet6_bind in net/ipv6/af_inet6.c).
+    ipv6Only: socket.family === AF_INET6 && host === "::" ? socket.getsockopt(IPV6_V6ONLY) : requested.ipv6Only,
   };
   for (const name of ["reusePort", "ipv6Only"] as const) {
-    if (found[name] === wanted[name]) continue;
+    if (present[name] === requested[name]) continue;
     const cause = new Error(
-      `${name} is ${String(wanted[name])}, required ${String(found[name])} as on the socket of the old program`,
+      `${name} is ${String(requested[name])}, required ${String(present[name])} as on the socket of the old program`,
     );
     throw localError("EINVAL", "upgrade", { cause });
   }

@@ -1,7 +1,7 @@
 // Connecting again after a failure: the errors after which another try follows, the pauses, and the loop of connect().
 //
-// The pause is random between 0 and a bound that doubles with each failure ("full jitter"). So after a failure of a
-// server, its clients do not all connect at the same time.
+// A pause is random, from 0 to a bound that doubles with each failure ("full jitter"). So after a failure of a server,
+// its clients do not all connect at the same time.
 
 import { runCallback, warnOnRejection } from "../callbacks.js";
 import { checkNames, integer, quote } from "../check/index.js";
@@ -11,6 +11,7 @@ import { offAbort, onAbort } from "../wait/aborts.js";
 import { type Clock, systemClock } from "../wait/clock.js";
 import { timeoutError } from "../wait/localError.js";
 import { MAX_TIMER_DELAY, milliseconds, millisecondsWithin } from "../wait/waitOptions.js";
+import { checkFunction } from "./endpointOptions.js";
 
 /** A try that failed, and the pause before the next one. */
 export interface RetryEvent {
@@ -65,25 +66,24 @@ export interface RetryPolicy {
 
 const RETRY_OPTIONS = ["maxTries", "minDelay", "maxDelay", "tryTimeout", "retryOn", "onRetry", "clock", "random"];
 
-/** Checks the option `retry`. @param maxTries the default of the option of this name */
-export function checkRetry(value: unknown, maxTries: number, action: string): RetryPolicy {
+/** Checks the option `retry`. */
+export function checkRetry(value: unknown, defaultMaxTries: number, action: string): RetryPolicy {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new TypeError(`Cannot ${action}: retry is ${quote(value)}, required an object`);
   }
   checkNames(value, RETRY_OPTIONS, action, "retry");
   const opts: RetryOptions = value;
   const { retryOn, onRetry, random, clock } = opts;
-  for (const [name, given] of Object.entries({ retryOn, onRetry, random })) {
-    if (given === undefined || typeof given === "function") continue;
-    throw new TypeError(`Cannot ${action}: retry.${name} is ${quote(given)}, required a function`);
-  }
+  checkFunction(retryOn, action, "retry.retryOn");
+  checkFunction(onRetry, action, "retry.onRetry");
+  checkFunction(random, action, "retry.random");
   if (clock !== undefined && typeof (clock as Partial<Clock> | null)?.setTimeout !== "function") {
     throw new TypeError(`Cannot ${action}: retry.clock is ${quote(clock)}, required a Clock`);
   }
   const minDelay = millisecondsWithin(opts.minDelay, 100, action, "retry.minDelay", 0, MAX_TIMER_DELAY);
   const defaultMaxDelay = Math.max(minDelay, 10_000);
   return {
-    maxTries: opts.maxTries === undefined ? maxTries : checkMaxTries(opts.maxTries, action),
+    maxTries: opts.maxTries === undefined ? defaultMaxTries : checkMaxTries(opts.maxTries, action),
     minDelay,
     maxDelay: millisecondsWithin(opts.maxDelay, defaultMaxDelay, action, "retry.maxDelay", minDelay, MAX_TIMER_DELAY),
     tryTimeout: opts.tryTimeout === undefined ? 10_000 : milliseconds(opts.tryTimeout, action, "retry.tryTimeout"),
@@ -98,7 +98,7 @@ function checkMaxTries(value: unknown, action: string): number {
   return value === Infinity ? Infinity : integer(value, action, "retry.maxTries", 1, Number.MAX_SAFE_INTEGER);
 }
 
-/** Codes of failures that may end without a change of the program. docs/reconnect.md has this list. */
+/** Codes of errors that may end without a change of the program. docs/reconnect.md has this list. */
 const RETRYABLE: ReadonlySet<string> = new Set([
   // The peer or the network is not available for now.
   "ECONNREFUSED",
@@ -149,10 +149,11 @@ export function isRetryable(error: unknown): boolean {
 
 /** Whether `retryOn` allows another try. If `retryOn` throws, throws the same error. */
 export function allowsRetry({ retryOn }: RetryPolicy, error: unknown): boolean {
-  const again: unknown = retryOn(error);
-  if (typeof again === "boolean") return again;
-  warnOnRejection("retryOn", again);
-  throw new TypeError(`Cannot connect again: the result of retryOn is ${quote(again)}, required true or false`);
+  const result: unknown = retryOn(error);
+  if (typeof result === "boolean") return result;
+  // The result may be a promise, whose rejection no code would handle.
+  warnOnRejection("retryOn", result);
+  throw new TypeError(`Cannot connect again: the result of retryOn is ${quote(result)}, required true or false`);
 }
 
 /** The pause after `failures` failures in a row, in milliseconds. */
@@ -161,7 +162,7 @@ export function delayAfter(failures: number, { minDelay, maxDelay, random }: Ret
   return Math.min(bound, Math.max(0, random() * bound));
 }
 
-/** Resolves after `ms`, or rejects with the reason of the signal. The timer keeps the process alive. */
+/** Resolves after `ms` milliseconds, or rejects with the reason of the signal. The timer keeps the process alive. */
 export function pause(ms: number, clock: Clock, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
     // The reason of a signal can be any value.
@@ -187,22 +188,22 @@ export function pause(ms: number, clock: Clock, signal: AbortSignal | undefined)
 /**
  * Calls `makeTry` until it succeeds, or no further try may follow.
  *
- * @param makeTry makes one try, with the timeout and the signal that it gets
- * @param wait the timeout for all tries and pauses, and the signal
+ * @param makeTry makes one try. Its argument has the timeout of the try, and the signal
+ * @param limits the timeout for all tries and pauses together, and the signal
  */
 export async function openWithRetries<T>(
   policy: RetryPolicy,
-  makeTry: (wait: IoOptions) => Promise<T>,
-  wait: IoOptions,
+  makeTry: (tryLimits: IoOptions) => Promise<T>,
+  limits: IoOptions,
 ): Promise<T> {
   const { clock, tryTimeout } = policy;
-  const { timeout = null, signal } = wait;
+  const { timeout = null, signal } = limits;
   const deadline = timeout === null ? Infinity : clock.now() + timeout;
   for (let tries = 1; ; tries++) {
     let error: unknown;
-    const tryTime = Math.min(Math.max(0, deadline - clock.now()), tryTimeout ?? Infinity);
+    const timeForTry = Math.min(Math.max(0, deadline - clock.now()), tryTimeout ?? Infinity);
     try {
-      return await makeTry({ timeout: tryTime === Infinity ? null : tryTime, signal });
+      return await makeTry({ timeout: timeForTry === Infinity ? null : timeForTry, signal });
     } catch (failure) {
       error = failure;
     }
@@ -213,6 +214,7 @@ export async function openWithRetries<T>(
     const delay = delayAfter(tries, policy);
     if (policy.onRetry !== undefined) runCallback("onRetry", policy.onRetry, { tries, delay, error });
     await pause(Math.min(delay, remaining), clock, signal);
+    // The deadline was in the pause.
     if (delay >= remaining) throw timeoutErrorOf(error);
   }
 }

@@ -5,33 +5,35 @@ import { Socket, send_fds, socketpair } from "../socket/index.js";
 import { SOCK_DGRAM } from "../sys/constants.js";
 import { localError } from "../wait/localError.js";
 
-/** Milliseconds for each step: the message, the barrier and its answer. */
+/** Milliseconds for each step: sending the message, sending the barrier, and waiting for its answer. */
 const TIMEOUT = 5_000;
 
 /**
  * Sends a message such as `"READY=1"`.
  *
- * @param lastMessage if true, waits until the manager has handled the message, because after the end of this process
- *   the manager may not find the service of the process
+ * @param lastMessage whether to wait until the manager has handled the message. Pass true before this process ends: the
+ *   manager may not find the service of a process that has ended
  * @returns false if there is no manager
  * @throws SocketError the errors of connect(2) and sendmsg(2); `ETIMEDOUT`; `EAFNOSUPPORT` for another kind of address
  */
 export async function notifyManager(state: string, lastMessage: boolean = false): Promise<boolean> {
-  const place = process.env["NOTIFY_SOCKET"];
-  if (place === undefined || place === "") return false;
-  if (!/^[/@]./.test(place)) {
+  const managerName = process.env["NOTIFY_SOCKET"];
+  if (managerName === undefined || managerName === "") return false;
+  if (!/^[/@]./.test(managerName)) {
     throw localError("EAFNOSUPPORT", "sd_notify", {
-      cause: new Error(`NOTIFY_SOCKET is ${place}, required a path or "@" and an abstract name`),
+      cause: new Error(`NOTIFY_SOCKET is ${managerName}, required a path or "@" and an abstract name`),
     });
   }
   await using socket = new Socket(AF_UNIX, SOCK_DGRAM);
-  const address = new UnixAddress(place.startsWith("@") ? `\0${place.slice(1)}` : place);
+  const address = new UnixAddress(managerName.replace(/^@/, "\0"));
   await socket.sendto(state, address, { timeout: TIMEOUT });
   if (!lastMessage) return true;
-  // The manager closes the passed descriptor when it has handled all earlier messages.
+  // The barrier is a message with a descriptor. The manager closes the descriptor when it has handled all earlier
+  // messages. Then recv() returns the end.
   const [ownEnd, managerEnd] = socketpair();
   try {
     await send_fds(socket, "BARRIER=1", [managerEnd], { address, timeout: TIMEOUT });
+    // While this process has the other end open too, recv() would wait.
     managerEnd.close();
     await ownEnd.recv(1, { timeout: TIMEOUT });
   } finally {

@@ -1,4 +1,5 @@
-// The internal functions and classes of this folder, and of folders below it, that src/server/ uses.
+// The internal functions and classes that src/server/ uses. Some are of layers below this folder, which src/server/ may
+// not import.
 
 export { acceptStream, gateOf, type ListenAddress, SocketListener } from "./socketListener.js";
 export { callBeforeHandshake, finishSocketHandshakes, TlsSocketListener } from "./tlsSocketListener.js";

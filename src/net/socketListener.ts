@@ -1,4 +1,4 @@
-// SocketListener: a Listener on a listening socket.
+// SocketListener: the result of listen() for endpoints without TLS.
 
 import { type Address, Inet6Address, InetAddress, UnixAddress, type VsockAddress } from "../addr/index.js";
 import type { Conn, IoOptions, Listener } from "../io.js";
@@ -16,8 +16,8 @@ import { makeDescribable, Inspectable } from "../registry/index.js";
 import { acceptQueueOf, describeListener, type ListenerDescription, type ListenerStats } from "./listenerStats.js";
 import { AcceptGate } from "./acceptGate.js";
 import { ClosingSignal } from "./closingSignal.js";
+import { iterateUntilClosed } from "./iterateUntilClosed.js";
 import { checkOptions, flag } from "../check/index.js";
-import { isEndedByClose } from "../errors/index.js";
 import { WAIT_NAMES } from "../wait/waitOptions.js";
 import { decodeAddressBuffer } from "../sys/sockaddr.js";
 
@@ -27,7 +27,10 @@ import { decodeAddressBuffer } from "../sys/sockaddr.js";
  */
 export let acceptStream: (listener: SocketListener, handler: AcceptHandler<Stream>) => Stream | undefined;
 
-/** Returns a promise that resolves when the listener may accept; undefined if it may accept now. */
+/**
+ * Returns a promise that resolves when the listener may accept; undefined if it may accept now. A listener waits during
+ * an upgrade; see inheritance.ts.
+ */
 export let gateOf: (listener: SocketListener) => Promise<void> | undefined;
 
 /** The address of a listening stream socket. `connect()` takes it as an endpoint. */
@@ -55,11 +58,11 @@ export interface ListenerSetup {
 }
 
 /** Reads the address of a listening socket. If getsockname(2) fails, closes the socket and removes its file. */
-export function addressOrClose(socket: Socket, remove?: () => void): ListenAddress {
+export function addressOrClose(socket: Socket, removeFile?: () => void): ListenAddress {
   try {
     return socket.getsockname() as ListenAddress;
   } catch (error) {
-    remove?.();
+    removeFile?.();
     socket.close();
     throw error;
   }
@@ -96,10 +99,11 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
     );
     gateOf = (listener) => listener.#gate?.open;
     acceptStream = (listener, handler) => {
+      // accept4(2) has stored the address of the peer in the address buffer.
       const streamOf = (socket: Socket): Stream => listener.#toStream([socket, decodeAddressBuffer()]);
-      const completed = (socket: Socket): void => handler.onCompleted(streamOf(socket));
-      const failed = (error: unknown): void => handler.onFailed(error);
-      const socket = acceptFrom({ onCompleted: completed, onFailed: failed }, listener.#socket);
+      const onCompleted = (socket: Socket): void => handler.onCompleted(streamOf(socket));
+      const onFailed = (error: unknown): void => handler.onFailed(error);
+      const socket = acceptFrom({ onCompleted, onFailed }, listener.#socket);
       return socket === PENDING ? undefined : streamOf(socket);
     };
   }
@@ -147,7 +151,7 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
    * @see accept(2)
    */
   accept(opts?: IoOptions): Promise<Stream<C>> {
-    if (this.#gate !== undefined) return this.#gate.pass(opts, (rest) => this.accept(rest));
+    if (this.#gate !== undefined) return this.#gate.pass(opts, (remainingOpts) => this.accept(remainingOpts));
     try {
       return this.#socket
         .accept(opts === undefined ? RETRY_ON_SHORTAGE : withRetryOnShortage(opts))
@@ -157,7 +161,7 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
     }
   }
 
-  // `C` is SocketConn here: TlsSocketListener, whose `C` is another class, overrides accept().
+  // Called only if `C` is SocketConn: TlsSocketListener, whose `C` is another class, overrides accept().
   readonly #toStream = ([socket, remote]: [Socket, Address]): Stream<C> => {
     this.#accepted++;
     return new Stream(new SocketConn(socket, { local: this.#commonLocal, remote }) as Conn as C, this.#streamOptions);
@@ -216,26 +220,13 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
 
   /** The connections, one by one, until the listener is closed. Leaving the loop does not close the listener. */
   [Symbol.asyncIterator](): AsyncIterableIterator<Stream<C>> {
-    const iterator: AsyncIterableIterator<Stream<C>> = {
-      // accept() of `this`, because TlsSocketListener overrides it.
-      next: () => this.accept().then(yieldResult, this.#endOrThrow),
-      return: () => Promise.resolve(ITERATOR_END),
-      [Symbol.asyncIterator]: () => iterator,
-    };
-    return iterator;
+    return iterateUntilClosed(this.#socket, () => this.accept());
   }
-
-  readonly #endOrThrow = (error: unknown): IteratorReturnResult<undefined> => {
-    if (this.#socket.closed && isEndedByClose(error)) return ITERATOR_END;
-    throw error;
-  };
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
 }
-
-const yieldResult = <T>(value: T): IteratorYieldResult<T> => ({ done: false, value });
 
 /** The options of an accept that waits, instead of failing, while descriptors or memory are short. */
 function withRetryOnShortage(opts: IoOptions): AcceptOptions {
@@ -244,7 +235,6 @@ function withRetryOnShortage(opts: IoOptions): AcceptOptions {
 }
 
 const RETRY_ON_SHORTAGE = { retryOnShortage: true } as const;
-const ITERATOR_END: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
 /** Whether connections to this address can have different local addresses, as at a wildcard. */
 export function hasManyLocalAddresses(address: ListenAddress): boolean {

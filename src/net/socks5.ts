@@ -8,8 +8,9 @@ import type { HostAddress } from "./customResolver.js";
 
 // Numbers of RFC 1928.
 const SOCKS_VERSION = 5;
-/** Version of the negotiation of RFC 1929. */
+/** The version of the authentication with user name and password; RFC 1929. */
 const PASSWORD_VERSION = 1;
+/** No authentication. */
 const METHOD_NONE = 0;
 const METHOD_PASSWORD = 2;
 const NO_ACCEPTABLE_METHOD = 0xff;
@@ -17,8 +18,9 @@ const COMMAND_CONNECT = 1;
 const ADDRESS_IPV4 = 1;
 const ADDRESS_NAME = 3;
 const ADDRESS_IPV6 = 4;
+const PORT_BYTES = 2;
 
-/** The replies of RFC 1928, section 6: the error code, and the text of the RFC. */
+/** The replies that refuse a request; RFC 1928, section 6. For each, the error code and the text of the RFC. */
 const REPLIES: Readonly<Record<number, readonly [code: string, text: string]>> = {
   1: ["EIO", "general SOCKS server failure"],
   2: ["EACCES", "connection not allowed by ruleset"],
@@ -44,8 +46,8 @@ export async function socks5Connect(
   checkSocksVersion(version, SOCKS_VERSION);
   if (method === METHOD_PASSWORD && credentials !== undefined) await authenticate(stream, credentials, wait);
   else if (method === NO_ACCEPTABLE_METHOD) {
-    const without = credentials === undefined ? "; it may require a user name and a password: set them in `via`" : "";
-    throw new ProxyRefusal("EACCES", `the proxy accepts no method of authentication that was offered${without}`);
+    const hint = credentials === undefined ? "; it may require a user name and a password: set them in `via`" : "";
+    throw new ProxyRefusal("EACCES", `the proxy accepts no method of authentication that was offered${hint}`);
   } else if (method !== METHOD_NONE) {
     throw new ProxyRefusal("EPROTO", `the proxy chose method ${method}, which was not offered`);
   }
@@ -70,12 +72,14 @@ function checkSocksVersion(version: number | undefined, required: number): void 
   throw new ProxyRefusal("EPROTO", `the proxy answered with version ${version}, required ${required}`);
 }
 
+/** Encodes the request to connect to `target`; RFC 1928, section 4. */
 function connectRequest(target: HostAddress | HostPort): Buffer {
   const port = Buffer.alloc(2);
   port.writeUInt16BE(target.port);
   return Buffer.concat([Uint8Array.of(SOCKS_VERSION, COMMAND_CONNECT, 0), encodeDestination(target), port]);
 }
 
+/** Encodes the type of the address, and the address or the name with its length. */
 function encodeDestination(target: HostAddress | HostPort): Uint8Array {
   const { host } = target;
   if (target instanceof InetAddress) return Uint8Array.of(ADDRESS_IPV4, ...(parseIPv4(host) as Uint8Array));
@@ -84,6 +88,7 @@ function encodeDestination(target: HostAddress | HostPort): Uint8Array {
   return Uint8Array.of(ADDRESS_NAME, name.length, ...name);
 }
 
+/** Reads the reply to the request; RFC 1928, section 6. */
 async function readReply(stream: Stream, wait: CheckedWait): Promise<void> {
   const [version, reply = 0, , type = 0] = await stream.readExactly(4, remainingWait(wait));
   checkSocksVersion(version, SOCKS_VERSION);
@@ -91,11 +96,12 @@ async function readReply(stream: Stream, wait: CheckedWait): Promise<void> {
     const [code, text] = REPLIES[reply] ?? ["EPROTO", "unassigned"];
     throw new ProxyRefusal(code, `the proxy answered ${reply}: ${text}`, { reply });
   }
-  // The rest of the reply is the address and port from which the proxy connects. They are read and not used.
-  if (type === ADDRESS_IPV4) await stream.readExactly(4 + 2, remainingWait(wait));
-  else if (type === ADDRESS_IPV6) await stream.readExactly(16 + 2, remainingWait(wait));
+  // The rest of the reply is the address and the port from which the proxy connects. These bytes are not used, but the
+  // bytes of the destination follow them.
+  if (type === ADDRESS_IPV4) await stream.readExactly(4 + PORT_BYTES, remainingWait(wait));
+  else if (type === ADDRESS_IPV6) await stream.readExactly(16 + PORT_BYTES, remainingWait(wait));
   else if (type === ADDRESS_NAME) {
     const [length = 0] = await stream.readExactly(1, remainingWait(wait));
-    await stream.readExactly(length + 2, remainingWait(wait));
+    await stream.readExactly(length + PORT_BYTES, remainingWait(wait));
   } else throw new ProxyRefusal("EPROTO", `the proxy answered with an address of type ${type}, required 1, 3 or 4`);
 }

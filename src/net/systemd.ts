@@ -1,9 +1,9 @@
 // The sockets that a service manager passed to this process, as sd_listen_fds(3) reads them from the environment.
 //
-// The manager passes descriptors from number 3. LISTEN_FDS is their count, LISTEN_PID the process that they are for,
-// and LISTEN_FDNAMES has their names, separated by colons. Child processes inherit these variables. So if LISTEN_PID is
-// the id of another process, this process has no such descriptors. The variables are checked strictly, because a wrong
-// value is a mistake in a wrapper script.
+// The manager passes descriptors with consecutive numbers, from 3. LISTEN_FDS is their count, LISTEN_PID is the id of
+// the process that gets them, and LISTEN_FDNAMES has their names, separated by colons. Child processes inherit these
+// variables. So if LISTEN_PID is the id of another process, this process has no such descriptors. A wrong value is an
+// error and not ignored, because it is a mistake in a script that starts the program.
 
 import { quote } from "../check/index.js";
 import type { SocketError } from "../errors/index.js";
@@ -26,6 +26,7 @@ export interface ListenFdsOptions {
 
 /** SD_LISTEN_FDS_START of sd-daemon.h. */
 const FIRST_FD = 3;
+/** The variables that `unsetEnv` deletes. */
 const VARIABLES = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID"];
 const DECIMAL = /^[1-9][0-9]{0,9}$/;
 
@@ -65,7 +66,7 @@ function parseVariables(pid: string | undefined, count: string | undefined, name
     throw invalidError(`LISTEN_FDS is ${quote(count)}, required the number of descriptors`);
   }
   const total = Number(count);
-  const nameList = names === undefined ? undefined : names.split(":");
+  const nameList = names?.split(":");
   if (nameList !== undefined && nameList.length !== total) {
     throw invalidError(`LISTEN_FDNAMES has ${nameList.length} names, required ${total}, one for each descriptor`);
   }
@@ -76,9 +77,9 @@ function invalidError(message: string): SocketError {
   return localError("EINVAL", "sd_listen_fds", { cause: new Error(message) });
 }
 
-/** The descriptor that was passed under a name. */
+/** The only descriptor that was passed under a name. @throws SocketError `ENOENT`, `EINVAL` if there are several */
 export function listenFdNamed(name: string, unsetEnv: boolean): number {
-  const withName = listenFds({ unsetEnv }).filter((one) => one.name === name);
+  const withName = listenFds({ unsetEnv }).filter((passed) => passed.name === name);
   const [first] = withName;
   if (first === undefined) {
     const cause = new Error(`the service manager passed no descriptor under the name ${quote(name)}`);

@@ -4,9 +4,11 @@ import { Socket } from "../socket/index.js";
 import { localError } from "../wait/localError.js";
 
 /**
- * Makes a Socket of a descriptor that has the required type and one of the required families. If the type or the family
- * is wrong, or `check` throws, the call throws, and the descriptor stays open and belongs to the caller.
+ * Makes a Socket of a descriptor that has the required type and one of the required families. If the call throws, the
+ * descriptor stays open and belongs to the caller.
  *
+ * @param syscall the `syscall` of errors
+ * @param check further checks and settings of the socket. If it throws, the call throws the same error
  * @throws SocketError `EBADF`, `ENOTSOCK`, `EBUSY`; `EPROTOTYPE` and `EAFNOSUPPORT` for another type or family
  */
 export function takeDescriptor(
@@ -29,6 +31,7 @@ export function takeDescriptor(
     check(socket);
     return socket;
   } catch (error) {
+    // Leaves the descriptor open.
     socket.detach();
     throw error;
   }

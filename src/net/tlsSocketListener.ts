@@ -20,7 +20,7 @@ import { type ListenerSetup, SocketListener } from "./socketListener.js";
 /** Stops accepting, and resolves when no handshake runs; see `finishHandshakes()` of tlsListener.ts. */
 export let finishSocketHandshakes: (listener: TlsSocketListener) => Promise<void>;
 
-/** Sets the function that is called for each connection before its handshake. */
+/** Sets the function that the listener calls for each connection before its handshake. */
 export let callBeforeHandshake: (listener: TlsSocketListener | TlsListener, before: BeforeHandshake) => void;
 
 /**
@@ -69,6 +69,7 @@ export class TlsSocketListener extends SocketListener<TlsConn, InetAddress | Ine
   ) {
     super(socket, address, limits, { gate, signal });
     this.#limits = limits;
+    // The inner listener accepts the connections. It gets no signal, because close() of this listener closes it too.
     this.#tlsListener = new TlsListener(new SocketListener(socket, address, {}, { gate }), tls);
   }
 
@@ -113,7 +114,7 @@ export class TlsSocketListener extends SocketListener<TlsConn, InetAddress | Ine
    * stay open.
    */
   override close(): Promise<void> {
-    // If the signal is aborted already, the constructor of the base class calls this method.
+    // If the signal is aborted already, the constructor of the base class calls this method before there is the field.
     if (!(#tlsListener in this)) return super.close();
     return this.#tlsListener.close().then(() => super.close());
   }

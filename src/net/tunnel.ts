@@ -1,7 +1,7 @@
 // Opens a tunnel through a proxy, and converts a refusal of the proxy into an error of connect().
 //
-// The response of the proxy is read through the stream's buffer. Bytes of the destination that follow the response stay
-// in this buffer for the first read. The proxy gets the name of the destination and resolves it.
+// The response of the proxy is read into the stream's buffer. If bytes of the destination follow the response, they
+// stay in this buffer for the first read. The proxy gets the name of the destination, and resolves it.
 
 import type { HostPort } from "../addr/index.js";
 import { IncompleteReadError, LimitError, ProxyError, SocketError, restateError } from "../errors/index.js";
@@ -28,14 +28,16 @@ export async function openTunnel(
     await handshake(stream, proxy, target, wait);
   } catch (error) {
     stream.abort();
+    // After an abort the error of the handshake may be another one than the reason.
     throw wait.signal?.aborted === true ? wait.signal.reason : tunnelError(error, target);
   }
 }
 
-/** The error of connect() for an error of the tunnel. */
+/** Converts an error of the handshake with the proxy into the error of connect(). Any other error stays as it is. */
 function tunnelError(error: unknown, target: HostAddress | HostPort): unknown {
   const details = { ...addressDetails(target), cause: error };
   if (error instanceof ProxyRefusal) {
+    // localError() has the number of the code.
     const { code, errno } = localError(error.code, "connect");
     return new ProxyError(code, errno, "connect", { ...details, ...error.answer });
   }

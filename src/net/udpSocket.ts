@@ -3,17 +3,17 @@
 // The kernel's receive buffer is the only queue: a packet stays there until a call receives it. When the buffer is
 // full, the kernel drops new packets and counts them. So `receiveBuffer` limits the memory.
 //
-// A socket at the wildcard receives packets to all addresses of the machine. When it sends, the kernel chooses the
-// source address by the route. If the source address of an answer is not the address that the client has sent to, the
-// client, a firewall or a NAT drops the answer.
+// A socket at the wildcard receives packets to all addresses of the machine. When the socket sends, the kernel chooses
+// the source address by the route. If that is not the address to which the client has sent, the client, a firewall or a
+// NAT drops the answer.
 //
 // So on such a socket the kernel reports the local address of each packet (IP_PKTINFO of ip(7), IPV6_RECVPKTINFO of RFC
 // 3542). A WeakMap stores the local address under the `address` object of the packet. `send()` to this object uses the
-// stored address as the source. If the machine no longer has this address, the kernel chooses one.
+// stored address as the source. If the machine no longer has the stored address, the kernel chooses one.
 
 import { type AddressLike, AF_INET6, Inet6Address, InetAddress, toAddress } from "../addr/index.js";
 import { checkOptions, quote } from "../check/index.js";
-import { isEndedByClose, SocketError } from "../errors/index.js";
+import { SocketError } from "../errors/index.js";
 import type { Data, IoOptions } from "../io.js";
 import { type Socket, dropDefaultTimeout } from "../socket/index.js";
 import type { ControlMessage, ControlToSend } from "../cmsg/index.js";
@@ -24,6 +24,7 @@ import { interfaceIndex } from "../sys/interfaceIndex.js";
 import { changeMembership, type GroupOptions } from "./multicastGroups.js";
 import { isWildcard } from "./connectAttempt.js";
 import { ClosingSignal } from "./closingSignal.js";
+import { iterateUntilClosed } from "./iterateUntilClosed.js";
 import type { HostAddress } from "./customResolver.js";
 import { WAIT_NAMES } from "../wait/waitOptions.js";
 
@@ -56,7 +57,7 @@ export interface UdpSendOptions extends IoOptions {
   readonly ifindex?: NetworkInterface | undefined;
 }
 
-/** The local address and interface of a packet. */
+/** The local address and the interface of a packet; undefined where the kernel chooses. */
 interface LocalEnd {
   readonly localAddress: HostAddress | undefined;
   readonly ifindex: number | undefined;
@@ -81,7 +82,6 @@ export interface UdpDescription extends SocketDescription {
 
 /** The maximum size of a UDP datagram: its length field has 16 bits (RFC 768). */
 const MAX_DATAGRAM = 65_535;
-const ITERATOR_END: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
 /** A UDP socket: the result of `bindUdp()` and `connectUdp()`. */
 export class UdpSocket extends Inspectable<UdpDescription> implements AsyncIterable<Packet> {
@@ -195,10 +195,11 @@ export class UdpSocket extends Inspectable<UdpDescription> implements AsyncItera
    */
   async send(data: Data, address?: AddressLike, opts?: UdpSendOptions): Promise<void> {
     const requested = opts === undefined ? undefined : this.#requestedLocalEnd(opts);
-    const known = typeof address === "object" && requested === undefined ? this.#localEnds.get(address) : undefined;
-    const control = this.#controlFor(requested ?? (known === undefined ? undefined : localEndForAnswer(known)));
+    const isAnswer = requested === undefined && typeof address === "object";
+    const received = isAnswer ? this.#localEnds.get(address) : undefined;
+    const control = this.#controlFor(received === undefined ? requested : localEndForAnswer(received));
     if (control === undefined) {
-      // A datagram is sent completely or not at all, so the count is not needed.
+      // The returned count is not needed, because a datagram is sent completely or not at all.
       await (address === undefined ? this.#socket.send(data, opts) : this.#socket.sendto(data, address, opts));
       return;
     }
@@ -206,8 +207,8 @@ export class UdpSocket extends Inspectable<UdpDescription> implements AsyncItera
     try {
       await this.#socket.sendmsg(data, { address, control, timeout, signal });
     } catch (error) {
-      const lost = error instanceof SocketError && LOST_ADDRESS_CODES.has(error.code);
-      if (known === undefined || !lost) throw error;
+      const addressIsLost = error instanceof SocketError && LOST_ADDRESS_CODES.has(error.code);
+      if (received === undefined || !addressIsLost) throw error;
       await this.#socket.sendto(data, address!, opts);
     }
   }
@@ -221,15 +222,17 @@ export class UdpSocket extends Inspectable<UdpDescription> implements AsyncItera
     if (given === undefined) return { localAddress: undefined, ifindex: index };
     const local = toAddress(given);
     const { family, port } = this.#address;
-    const numeric = local instanceof InetAddress || local instanceof Inet6Address;
-    if (!numeric || (family !== local.family && family !== AF_INET6) || (local.port !== 0 && local.port !== port)) {
+    const isNumeric = local instanceof InetAddress || local instanceof Inet6Address;
+    const fits = (address: HostAddress): boolean =>
+      (family === address.family || family === AF_INET6) && (address.port === 0 || address.port === port);
+    if (!isNumeric || !fits(local)) {
       const required = `a numeric address of the socket's family with port ${port} or 0`;
       throw new TypeError(`Cannot send: localAddress is ${quote(String(local))}, required ${required}`);
     }
     return { localAddress: local, ifindex: index };
   }
 
-  /** The control data that makes the kernel use a local end; undefined if none is needed. */
+  /** The control data that makes the kernel use a local end; undefined if the kernel may choose. */
   #controlFor(localEnd: LocalEnd | undefined): readonly ControlToSend[] | undefined {
     if (localEnd === undefined) return undefined;
     const { localAddress, ifindex = 0 } = localEnd;
@@ -319,19 +322,7 @@ export class UdpSocket extends Inspectable<UdpDescription> implements AsyncItera
 
   /** The packets, one after the other, until the socket is closed. Leaving the loop does not close it. */
   [Symbol.asyncIterator](): AsyncIterableIterator<Packet> {
-    const iterator: AsyncIterableIterator<Packet> = {
-      next: async () => {
-        try {
-          return { done: false, value: await this.receive() };
-        } catch (error) {
-          if (this.#socket.closed && isEndedByClose(error)) return ITERATOR_END;
-          throw error;
-        }
-      },
-      return: () => Promise.resolve(ITERATOR_END),
-      [Symbol.asyncIterator]: () => iterator,
-    };
-    return iterator;
+    return iterateUntilClosed(this.#socket, () => this.receive());
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -339,7 +330,7 @@ export class UdpSocket extends Inspectable<UdpDescription> implements AsyncItera
   }
 }
 
-/** Errors of sendmsg(2) if the machine no longer has the address or the interface of the packet. */
+/** Codes of sendmsg(2) if the machine no longer has the address or the interface of the packet. */
 const LOST_ADDRESS_CODES: ReadonlySet<string> = new Set(["EADDRNOTAVAIL", "EINVAL", "ENETUNREACH", "ENODEV", "ENXIO"]);
 
 /** If the socket is at the wildcard, makes the kernel report the local address of each packet. Returns the address. */
@@ -350,7 +341,7 @@ export function reportLocalAddresses(socket: Socket): HostAddress {
 }
 
 /**
- * The source address and interface of an answer to a packet. If the source is link-local or unknown, the answer
+ * The local end of an answer to a packet with this local end. If the address is link-local or unknown, the answer
  * leaves from the interface of the packet. Otherwise the route decides, because the answer may need another interface.
  */
 function localEndForAnswer(localEnd: LocalEnd): LocalEnd {
@@ -383,8 +374,9 @@ function isLinkLocal(host: string): boolean {
   return /^fe[89ab]/i.test(host);
 }
 
-/** Whether `host` is in ff00::/8, or at least 224.0.0.0. No packet can have such an address as its source. */
+/** Whether `host` is in ff00::/8, or at least 224.0.0.0 (multicast and above). Such an address can't be a source. */
 function isMulticast(host: string): boolean {
-  const [first = ""] = host.replace(/^::ffff:(?=.*\.)/, "").split(/[.:]/);
-  return host.includes(".") ? Number(first) >= 224 : /^ff..$/i.test(first);
+  const withoutMapping = host.replace(/^::ffff:(?=.*\.)/, "");
+  const [firstPart = ""] = withoutMapping.split(/[.:]/);
+  return host.includes(".") ? Number(firstPart) >= 224 : /^ff..$/i.test(firstPart);
 }

@@ -5,13 +5,13 @@
 
 import { type AddressLike, toAddress, UnixAddress } from "../addr/index.js";
 import { checkOptions, flag, quote } from "../check/index.js";
-import { isEndedByClose } from "../errors/index.js";
 import type { Data, IoOptions } from "../io.js";
 import type { SocketDescription } from "../ops/describeSocket.js";
 import { makeDescribable, describe, Inspectable } from "../registry/index.js";
 import { dropDefaultTimeout, receiveWholeDatagram, type Socket } from "../socket/index.js";
 import { WAIT_NAMES } from "../wait/waitOptions.js";
 import { ClosingSignal } from "./closingSignal.js";
+import { iterateUntilClosed } from "./iterateUntilClosed.js";
 
 /** A received datagram of a {@link UnixDatagramSocket}. */
 export interface UnixDatagram {
@@ -27,17 +27,15 @@ export interface CloseUnixDatagramOptions {
   readonly unlink?: boolean | undefined;
 }
 
-/** How a socket is closed. */
+/** What happens to the file when the socket is closed, and the signal that closes the socket. */
 export interface UnixClosing {
-  /** Removes the file of the socket. */
-  readonly remove: (() => void) | undefined;
+  /** Removes the file of the socket; undefined if there is none. */
+  readonly removeFile: (() => void) | undefined;
   /** Whether `close()` removes the file by default. */
   readonly unlink: boolean;
-  /** Closes the socket when it is aborted. */
+  /** An abort closes the socket. */
   readonly signal: AbortSignal | undefined;
 }
-
-const ITERATOR_END: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
 /** The counters of a {@link UnixDatagramSocket}. The kernel drops no datagram, so it has no count of drops. */
 export interface UnixDatagramStats {
@@ -72,7 +70,7 @@ export class UnixDatagramSocket extends Inspectable<UnixDatagramDescription> imp
   readonly #socket: Socket;
   readonly #address: UnixAddress;
   readonly #remote: UnixAddress | undefined;
-  readonly #remove: (() => void) | undefined;
+  readonly #removeFile: (() => void) | undefined;
   readonly #unlink: boolean;
   readonly #closingSignal: ClosingSignal | undefined;
 
@@ -81,14 +79,14 @@ export class UnixDatagramSocket extends Inspectable<UnixDatagramDescription> imp
     socket: Socket,
     address: UnixAddress,
     remote: UnixAddress | undefined,
-    { remove, signal, unlink }: UnixClosing,
+    { removeFile, signal, unlink }: UnixClosing,
   ) {
     super();
     this.#socket = socket;
     dropDefaultTimeout(socket);
     this.#address = address;
     this.#remote = remote;
-    this.#remove = remove;
+    this.#removeFile = removeFile;
     this.#unlink = unlink;
     if (signal !== undefined) this.#closingSignal = new ClosingSignal(signal, () => void this.close());
   }
@@ -142,7 +140,7 @@ export class UnixDatagramSocket extends Inspectable<UnixDatagramDescription> imp
    */
   async send(data: Data, address?: AddressLike, opts?: IoOptions): Promise<void> {
     checkOptions(opts, "send", WAIT_NAMES);
-    // A datagram is sent completely or not at all, so the count is not needed.
+    // The returned counts are not needed, because a datagram is sent completely or not at all.
     if (address === undefined) await this.#socket.send(data, opts);
     else await this.#socket.sendto(data, checkDestination(address), opts);
   }
@@ -179,7 +177,7 @@ export class UnixDatagramSocket extends Inspectable<UnixDatagramDescription> imp
     }
     this.#closingSignal?.release();
     if (!this.#socket.closed) {
-      if (unlink) this.#remove?.();
+      if (unlink) this.#removeFile?.();
       try {
         this.#socket.close();
       } catch {
@@ -194,19 +192,7 @@ export class UnixDatagramSocket extends Inspectable<UnixDatagramDescription> imp
    * loses a datagram.
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<UnixDatagram> {
-    const iterator: AsyncIterableIterator<UnixDatagram> = {
-      next: async () => {
-        try {
-          return { done: false, value: await this.receive() };
-        } catch (error) {
-          if (this.#socket.closed && isEndedByClose(error)) return ITERATOR_END;
-          throw error;
-        }
-      },
-      return: () => Promise.resolve(ITERATOR_END),
-      [Symbol.asyncIterator]: () => iterator,
-    };
-    return iterator;
+    return iterateUntilClosed(this.#socket, () => this.receive());
   }
 
   [Symbol.asyncDispose](): Promise<void> {

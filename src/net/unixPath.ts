@@ -1,27 +1,30 @@
 // Binds a UNIX socket to a path: creates the file, replaces a stale file, and removes the file at the end; unix(7).
-// Listeners and datagram sockets use it.
+// Both listeners and datagram sockets are bound here.
 //
 // Mode. connect(2) requires write permission on the file. bind(2) creates the file with the mode of the socket without
 // the bits of the umask (unix_bind_bsd in net/unix/af_unix.c). fchmod(2) changes the mode of the socket. So the mode is
 // set on the socket before bind(2), and the file never has more bits than `mode`. After bind(2), chmod(2) adds the bits
 // that the umask has removed. listen(2) comes last, because until then the kernel refuses every connect(2). The umask
-// itself is not changed, because all threads share it. The permissions of the directory must protect the path: a
-// process that may rename files there can replace the socket.
+// itself is not changed, because all threads share it.
+//
+// The permissions of the directory must protect the path: a process that may rename files there can replace the socket.
 //
 // Stale files. After a crash the file stays, and bind(2) fails with EADDRINUSE. The file is removed if it is a socket
-// that no process has open. To check that, a datagram socket connects to it:
+// that no process has open. As a check, a datagram socket connects to the file:
 // - ECONNREFUSED: no process has the socket open.
 // - EPROTOTYPE (unix_find_bsd): a process has a stream socket open there, even if it has not called listen(2) yet.
 // - EPERM: a process has a datagram socket open there that is connected to another peer.
-// The check has no effect on a process that has the socket open. Two servers may find the same file at the same time.
-// So, right before the removal, the file is compared again with the file that was checked.
+// A process that has the socket open does not notice the check.
 //
-// Removal. Closing the socket removes the file if device and inode are still those of the socket's file. They are
-// compared while the socket is open, because then the kernel can't give the inode to another file. A relative path
-// depends on the current directory, so the absolute path is stored at bind(2). If the directory of the file is moved
-// afterwards, the file stays.
+// Two servers may find the same stale file at the same time, and one of them may already have replaced it. So, right
+// before the removal, the file is compared with the file that was checked.
 //
-// Names are bytes, which node:fs takes as Buffers.
+// Removal. Closing the socket removes the file if device and inode are still those of the socket's file. Device and
+// inode are compared while the socket is open, because until then the kernel can't give the inode to another file. A
+// relative path depends on the current directory, so the absolute path is stored at bind(2). If the directory of the
+// file is moved afterwards, the file stays.
+//
+// Paths are bytes, which node:fs takes as Buffers.
 
 import { Buffer } from "node:buffer";
 import type { BigIntStats } from "node:fs";
@@ -44,7 +47,7 @@ export class UnixFile {
   readonly path: FilePath;
   readonly dev: bigint;
   readonly ino: bigint;
-  /** Whether the file is kept, because another process has the socket too and will remove the file. */
+  /** Whether `remove()` does nothing, because another process has the socket too and will remove the file. */
   kept: boolean = false;
 
   constructor(path: FilePath, { dev, ino }: FileIdentity) {
@@ -53,9 +56,9 @@ export class UnixFile {
     this.ino = ino;
   }
 
-  /** Removes the file if it is still that of the socket. Called before the socket is closed. */
+  /** Removes the file if it is still that of the socket. Call it before the socket is closed. */
   readonly remove = (): void => {
-    if (!this.kept) removeIfSame(this.path, this);
+    if (!this.kept) removeIfSameFile(this.path, this);
   };
 }
 
@@ -66,10 +69,12 @@ export interface BoundUnix {
 }
 
 /**
- * Makes a socket at a path or an abstract name. An address without a name makes the kernel choose one (autobind).
+ * Makes a socket at a path or an abstract name. For an empty address the kernel chooses an abstract name (autobind).
  *
+ * @param mode the permissions of the file; undefined for those that bind(2) gives it
  * @param prepare called before bind(2)
- * @param start called when the file has its mode. If it throws, the file is removed and the socket closed
+ * @param start called after bind(2), when the file has its mode. If it throws, the call removes the file and closes the
+ *   socket
  */
 export async function bindUnix(
   address: UnixAddress,
@@ -79,7 +84,7 @@ export async function bindUnix(
   start: (socket: Socket) => void | Promise<void>,
 ): Promise<BoundUnix> {
   const socket = new Socket(AF_UNIX, type);
-  let file: FilePath | undefined;
+  let path: FilePath | undefined;
   let created: BigIntStats | undefined;
   try {
     prepare(socket);
@@ -89,13 +94,13 @@ export async function bindUnix(
       return { socket, file: undefined };
     }
     if (mode !== undefined) withSocketErrors(address, () => setSocketMode(socket, mode));
-    const path = (file = await bindPath(socket, address));
-    const status = (created = withSocketErrors(address, () => fs().lstatSync(path, { bigint: true })));
-    if (mode !== undefined && (Number(status.mode) & 0o777) !== mode) setMode(address, path, mode);
+    const boundPath = (path = await bindPath(socket, address));
+    const status = (created = withSocketErrors(address, () => fs().lstatSync(boundPath, { bigint: true })));
+    if (mode !== undefined && (Number(status.mode) & 0o777) !== mode) setMode(address, boundPath, mode);
     await start(socket);
-    return { socket, file: new UnixFile(path, status) };
+    return { socket, file: new UnixFile(boundPath, status) };
   } catch (error) {
-    if (file !== undefined && created !== undefined) removeIfSame(file, created);
+    if (path !== undefined && created !== undefined) removeIfSameFile(path, created);
     socket.close();
     throw error;
   }
@@ -139,30 +144,31 @@ function withSocketErrors<T>(address: UnixAddress, call: () => T): T {
 /** Binds the socket to its path. Returns the path of the new file. */
 async function bindPath(socket: Socket, address: UnixAddress): Promise<FilePath> {
   for (let retriesLeft = MAX_RETRIES; ; retriesLeft--) {
-    const file = withSocketErrors(address, () => absolutePath(address));
+    const path = withSocketErrors(address, () => absolutePath(address));
     try {
-      // bind() makes its system call before it returns, so the current directory is that of absolutePath().
+      // bind() makes its system call before it returns, so the current directory is still that of absolutePath().
       await socket.bind(address);
-      return file;
+      return path;
     } catch (error) {
-      if (!(error instanceof SocketError) || error.code !== "EADDRINUSE" || retriesLeft === 0) throw error;
-      if (!(await removeStale(address, file))) throw error;
+      const fileExists = error instanceof SocketError && error.code === "EADDRINUSE";
+      if (!fileExists || retriesLeft === 0) throw error;
+      if (!(await removeStale(address, path))) throw error;
     }
   }
 }
 
-/** Removes the file if it is a socket that no process has open. Returns false if the file stays. */
-async function removeStale(address: UnixAddress, file: FilePath): Promise<boolean> {
-  const before = withSocketErrors(address, () => fileStatus(file));
-  if (before === undefined) return true;
-  if (!before.isSocket() || !(await isUnused(address))) return false;
-  const now = withSocketErrors(address, () => fileStatus(file));
-  if (now !== undefined && isSameFile(now, before) && now.ctimeNs === before.ctimeNs)
-    withSocketErrors(address, () => fs().unlinkSync(file));
+/** Removes the file if it is a socket that no process has open. Returns whether another bind(2) may succeed. */
+async function removeStale(address: UnixAddress, path: FilePath): Promise<boolean> {
+  const checked = withSocketErrors(address, () => fileStatus(path));
+  if (checked === undefined) return true;
+  if (!checked.isSocket() || !(await isUnused(address))) return false;
+  const present = withSocketErrors(address, () => fileStatus(path));
+  const isUnchanged = present !== undefined && isSameFile(present, checked) && present.ctimeNs === checked.ctimeNs;
+  if (isUnchanged) withSocketErrors(address, () => fs().unlinkSync(path));
   return true;
 }
 
-/** Whether no process has the socket at an address open, or the file is gone. */
+/** Whether no process has the socket at an address open. Also true if the file does not exist. */
 async function isUnused(address: UnixAddress): Promise<boolean> {
   await using probe = new Socket(AF_UNIX, SOCK_DGRAM);
   try {
@@ -174,21 +180,22 @@ async function isUnused(address: UnixAddress): Promise<boolean> {
   }
 }
 
-function fileStatus(file: FilePath): BigIntStats | undefined {
-  return fs().lstatSync(file, { bigint: true, throwIfNoEntry: false });
+/** The status of the file; undefined if it does not exist. */
+function fileStatus(path: FilePath): BigIntStats | undefined {
+  return fs().lstatSync(path, { bigint: true, throwIfNoEntry: false });
 }
 
 function isSameFile(a: FileIdentity, b: FileIdentity): boolean {
   return a.dev === b.dev && a.ino === b.ino;
 }
 
-/** Removes a file if it is still the one that was created. */
-function removeIfSame(file: FilePath, created: FileIdentity): void {
+/** Removes the file at a path if it is still the file that was created. */
+function removeIfSameFile(path: FilePath, created: FileIdentity): void {
   try {
-    const now = fileStatus(file);
-    if (now !== undefined && isSameFile(now, created)) fs().unlinkSync(file);
+    const present = fileStatus(path);
+    if (present !== undefined && isSameFile(present, created)) fs().unlinkSync(path);
   } catch {
-    // A process that has given up its privileges is perhaps not permitted to remove the file. The next listener
+    // If the process has given up its privileges, it may not be permitted to remove the file. The next listener
     // replaces the file.
   }
 }

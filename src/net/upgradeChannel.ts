@@ -1,16 +1,16 @@
-// The messages between the old program and the new one of an upgrade: JSON on a pair of SOCK_SEQPACKET sockets, which
-// keeps the boundaries of messages and reports the end of the other process.
+// The messages between the old program and the new program of an upgrade. They are JSON on a pair of SOCK_SEQPACKET
+// sockets, which keep the boundaries of messages and report the end of the other process.
 //
-//   new: hello                  requests the descriptors, so a program that hangs before this message gets none of them
+//   new: hello                  requests the descriptors, so a program that hangs before this message gets none
 //   old: sockets ...            with SCM_RIGHTS; `more` is false in the last message
 //   new: ready                  with the sockets that the new program uses
 //   old: go
 //   new: serving                the new program accepts connections
 //   old: end of the connection  the old program accepts no more
 //
-// Instead of `ready` the new program may send `failed`, and instead of `go` the old program may send `no`. An end of
-// the connection before `go` means that there is no upgrade. After `go` the new program may have accepted connections,
-// so no event in the old program can end the upgrade.
+// Instead of `ready` the new program may send `failed`. Instead of `sockets` the old program may send `no`. If the
+// connection ends before `go`, there is no upgrade. After `go` the new program may have accepted connections, so
+// the old program can't cancel the upgrade any more.
 
 import { type Socket, recv_fds, send_fds } from "../socket/index.js";
 import type { ReceivedDescriptors } from "../cmsg/index.js";
@@ -21,7 +21,7 @@ import { localError } from "../wait/localError.js";
 /** The version of these messages. The two programs may have different versions of the package. */
 export const UPGRADE_PROTOCOL = 1;
 
-/** A socket of the message `sockets`; its descriptor is at the same place among those of the message. */
+/** A socket of the message `sockets`. Its index in the message is also the index of its descriptor. */
 export interface DescribedSocket {
   readonly id: number;
   readonly names: readonly string[];
@@ -41,9 +41,10 @@ export type UpgradeMessage =
 
 /** Maximum number of sockets in a message. The kernel passes at most 253, and their names must fit into MAX_BYTES. */
 export const SOCKETS_PER_MESSAGE = 64;
-/** Maximum size of a message. */
+/** Maximum size of a message in bytes. */
 const MAX_BYTES = 1 << 17;
 
+/** Sends a message, with the descriptors of `sockets`. */
 export async function sendUpgradeMessage(
   control: Socket,
   message: UpgradeMessage,
@@ -81,7 +82,7 @@ const FIELDS: Readonly<Record<UpgradeMessage["type"], Readonly<Record<string, (v
   serving: {},
 };
 
-/** Parses and checks a message, which may come from any program. */
+/** Parses a message and checks its fields, because the other program can be any program. */
 function parseMessage(text: string): UpgradeMessage {
   let value: unknown;
   try {
@@ -122,7 +123,7 @@ export async function receiveUpgradeMessage(
       throw error;
     }
   } catch (error) {
-    // The other process has ended with messages unread.
+    // The other process has ended and left messages unread.
     if ((error as { readonly code?: unknown }).code === "ECONNRESET") return undefined;
     throw error;
   }

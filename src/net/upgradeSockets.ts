@@ -1,5 +1,5 @@
-// For `upgrade()` (src/server/upgrade.ts): the sockets that a listener or a server passes to the new program, and how
-// it stops when the new program has them.
+// For `upgrade()` (src/server/upgrade.ts): registers the sockets that a listener or a server passes to the new program,
+// and the function that stops the listener or the server after that.
 
 import type { Buffer } from "node:buffer";
 import { type Address, type Endpoint, formatEndpoint, parseLocalEndpoint } from "../addr/index.js";
@@ -15,12 +15,13 @@ export interface PassableSocket {
   readonly file: UnixFile | undefined;
 }
 
-/** The sockets that a listener or a server passes to the new program, and how it stops after that. */
+/** How a listener or a server passes its sockets to the new program. */
 export interface Handover {
   /** Returns the sockets; undefined if the object accepts no more. */
   sockets(): readonly PassableSocket[] | undefined;
   /**
-   * Stops accepting, when the new program has the sockets. Resolves when the work is done, at most after `timeout` ms.
+   * Called when the new program has the sockets: stops accepting. Resolves when all accepted work is done, or after
+   * `timeout` ms.
    */
   stop(timeout: number | null | undefined): Promise<void>;
 }
@@ -39,7 +40,7 @@ export function registerSocket(
   file?: UnixFile,
 ): void {
   const { socket } = owner;
-  // A relative path is not used, because the current directory may have changed.
+  // The absolute path of the file, because the current directory may have changed since bind(2).
   const names = file === undefined ? namesOf(endpoint, owner.address) : [pathName(file.path)];
   registerHandover(owner, {
     sockets: () => (socket.closed ? undefined : [{ socket, names, file }]),
@@ -47,26 +48,26 @@ export function registerSocket(
   });
 }
 
-/** Registers a server. Its sockets are those of `below`: the listener or UDP socket that it uses. */
+/** Registers a server. It passes the sockets of `source`, which is the listener or the UDP socket that it uses. */
 export function registerServer(
   server: object,
-  below: object,
+  source: object,
   isListening: () => boolean,
   stop: Handover["stop"],
 ): void {
-  const handover = handovers.get(below);
+  const handover = handovers.get(source);
   if (handover === undefined) return;
   registerHandover(server, { sockets: () => (isListening() ? handover.sockets() : undefined), stop });
 }
 
 const gates = new WeakMap<object, Promise<void>>();
 
-/** Makes a server that receives from this socket wait for the gate; see inheritance.ts. */
+/** Makes a UDP server on this socket wait for the gate before it receives; see inheritance.ts. */
 export function registerGate(socket: object, gate: Promise<void>): void {
   gates.set(socket, gate);
 }
 
-/** A promise that resolves when a server may receive from the socket; undefined if it may receive now. */
+/** The gate of a socket; undefined if the socket does not come from an old program. */
 export function receivingGateOf(socket: object): Promise<void> | undefined {
   return gates.get(socket);
 }
@@ -78,15 +79,15 @@ export function handoverOf(owner: object): Handover | undefined {
 
 /**
  * The names of the socket at an endpoint: the endpoint as text, and the address that the socket got. `tls://` and
- * `tcp://` give the same name, because TLS is above the socket. A path is made absolute, because a relative path is
- * another file in another directory.
+ * `tcp://` give the same name, because the socket is the same with TLS. A path is made absolute, because the new
+ * program may have another current directory.
  */
 export function namesOf(endpoint: Endpoint, address?: Address): string[] {
   const names = [nameOf(endpoint)];
   if (address !== undefined && endpoint.scheme !== "unix") {
-    const found = parseLocalEndpoint(address as Parameters<typeof parseLocalEndpoint>[0]);
-    const actual = endpoint.scheme === "udp" ? ({ ...found, scheme: "udp" } as Endpoint) : found;
-    names.push(nameOf(actual));
+    const streamEndpoint = parseLocalEndpoint(address as Parameters<typeof parseLocalEndpoint>[0]);
+    const isUdp = endpoint.scheme === "udp";
+    names.push(nameOf(isUdp ? ({ ...streamEndpoint, scheme: "udp" } as Endpoint) : streamEndpoint));
   }
   return names;
 }

@@ -90,10 +90,11 @@ function startRelay(calls: Calls, source: number, flow: Flow): void {
 }
 
 /**
- * Closes the relay and adds its progress to the flow. Returns DESTINATION_FULL, or the -errno that stopped the
- * relay, or undefined if nothing stopped it.
+ * Closes the relay of the flow, and adds the relay's counts to those of the flow. Does nothing if no relay is open.
+ *
+ * @returns why the relay has stopped: DESTINATION_FULL or -errno; undefined if it could continue
  */
-export function closeRelay(flow: Flow): number | undefined {
+export function closeAndMergeRelay(flow: Flow): number | undefined {
   const { relay } = flow;
   if (relay === undefined) return undefined;
   // Only an open relay has this time.
@@ -112,11 +113,11 @@ export function closeRelay(flow: Flow): number | undefined {
   return relay.errno < 0 && relay.errno !== EAGAIN ? relay.errno : undefined;
 }
 
-/** Closes the relay of a flow that has ended, and removes it from the two ends. */
-export function endRelay(flow: Flow): void {
+/** Closes the relay of a flow that has ended, and removes the relay from both sockets. */
+export function detachRelay(flow: Flow): void {
   const { from, relay, to } = flow;
   if (relay === undefined) return;
-  closeRelay(flow);
+  closeAndMergeRelay(flow);
   if (from.outflow === relay) from.outflow = undefined;
   if (to.inflow === relay) to.inflow = undefined;
 }
@@ -146,9 +147,9 @@ export const SPLICE: Operation<Flow, undefined, number> = operation<Flow, undefi
   movesBytes: false,
   attempt: (calls, source, flow) => {
     const { pipes, to } = flow;
-    const stopped = closeRelay(flow);
+    const stopped = closeAndMergeRelay(flow);
     if (stopped !== undefined) return stopped;
-    // closeRelay() may wake other calls, which may have cancelled this flow.
+    // closeAndMergeRelay() may wake other calls, which may have cancelled this flow.
     if (to.fd < 0 || flow.from.fd < 0 || flow.over === true) return ECANCELED;
     const pipe = pipes.take(calls);
     if (typeof pipe === "number") return pipe;

@@ -1,10 +1,11 @@
-// The checksum CRC-32C (Castagnoli) of RFC 3309, which headers of version 2 may have.
+// CRC-32C (Castagnoli) of RFC 3309: the checksum that a header of version 2 may have.
 
 /** The polynomial with its bits reversed, because the least significant bit comes first. */
 const POLYNOMIAL = 0x82f6_3b78;
+/** Made by the first call. */
 let table: Uint32Array | undefined;
 
-/** The CRC of each value of a byte. */
+/** Makes the table with the CRC of each value of a byte. */
 function makeTable(): Uint32Array {
   const newTable = new Uint32Array(256);
   for (let byte = 0; byte < 256; byte++) {

@@ -1,4 +1,4 @@
-// Decodes a header of the PROXY protocol. It refuses a header that could be read in two ways.
+// Decodes a header of the PROXY protocol. It refuses a header that another program could understand in another way.
 
 import {
   type Address,
@@ -35,8 +35,9 @@ import {
 } from "./proxyHeader.js";
 
 const LINE_PREFIX = "PROXY ";
+/** A decimal number without leading zeros. */
 const PORT = /^(?:0|[1-9][0-9]{0,4})$/;
-/** The size of both addresses and both ports in version 2, by family. */
+/** The size in bytes of both addresses and both ports together in version 2, by family. */
 const ADDRESSES_SIZE: Readonly<Record<number, number>> = {
   [FAMILY_UNSPEC]: 0,
   [FAMILY_INET]: 12,
@@ -44,13 +45,25 @@ const ADDRESSES_SIZE: Readonly<Record<number, number>> = {
   [FAMILY_UNIX]: 2 * UNIX_PATH_SIZE,
 };
 
+/** The size of the type and the length of a TLV. */
+const TLV_HEAD_SIZE = 3;
+const TRANSPORT_NAMES: Readonly<Record<number, "stream" | "dgram">> = {
+  [TRANSPORT_STREAM]: "stream",
+  [TRANSPORT_DGRAM]: "dgram",
+};
+
+/** The fields of a header without addresses. */
+function noAddresses(): Pick<ProxyHeader, "transport" | "source" | "destination" | "tlvs"> {
+  return { transport: null, source: undefined, destination: undefined, tlvs: [] };
+}
+
 /**
  * The error of a header that is not valid.
  *
- * @param found the rest of the message: the wrong part, and the required value
+ * @param problem the rest of the message: the wrong part, and the required value
  */
-export function headerError(found: string): FrameError {
-  return new FrameError(`Cannot read the header of the PROXY protocol: ${found}`);
+export function headerError(problem: string): FrameError {
+  return new FrameError(`Cannot read the header of the PROXY protocol: ${problem}`);
 }
 
 /**
@@ -71,11 +84,11 @@ export function headerError(found: string): FrameError {
 export function decodeProxyHeader(bytes: Uint8Array): { header: ProxyHeader; length: number } | undefined {
   const version = detectVersion(bytes);
   if (version === undefined) return undefined;
-  return version === 1 ? decodeLine(bytes) : decodeBinary(bytes);
+  return version === 1 ? decodeVersion1(bytes) : decodeVersion2(bytes);
 }
 
 /**
- * The version, by the first bytes; undefined if there are too few to decide.
+ * Returns the version of a header that begins with `bytes`; undefined if there are too few bytes to decide.
  *
  * @throws FrameError if no header begins with these bytes
  */
@@ -96,33 +109,38 @@ export function detectVersion(bytes: Uint8Array): 1 | 2 | undefined {
 }
 
 /** Decodes version 1. Undefined if the end of the line is missing. */
-function decodeLine(bytes: Uint8Array): { header: ProxyHeader; length: number } | undefined {
+function decodeVersion1(bytes: Uint8Array): ReturnType<typeof decodeProxyHeader> {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, MAX_LINE)).toString("latin1");
-  const end = text.indexOf("\n");
-  if (end < 0) {
+  const lineFeed = text.indexOf("\n");
+  if (lineFeed < 0) {
     if (bytes.length < MAX_LINE) return undefined;
     throw headerError(`${MAX_LINE} bytes have no line feed, required a line of at most ${MAX_LINE} bytes`);
   }
-  const line = text.slice(0, end - 1);
-  if (text[end - 1] !== "\r" || line.includes("\r")) {
-    throw headerError(`the line is ${quote(text.slice(0, end + 1))}, required one that ends with CRLF`);
+  const line = text.slice(0, lineFeed - 1);
+  const length = lineFeed + 1;
+  if (text[lineFeed - 1] !== "\r" || line.includes("\r")) {
+    throw headerError(`the line is ${quote(text.slice(0, length))}, required one that ends with CRLF`);
   }
-  const length = end + 1;
   const [family, ...rest] = line.slice(LINE_PREFIX.length).split(" ");
   // The protocol requires that the rest of such a line is ignored.
-  if (family === "UNKNOWN") return { header: makeHeader(1, false, null, undefined, undefined, []), length };
+  if (family === "UNKNOWN") return { header: { version: 1, local: false, ...noAddresses() }, length };
   const [source, destination, sourcePort, destinationPort] = rest;
   if ((family !== "TCP4" && family !== "TCP6") || rest.length !== 4) {
     throw headerError(`the line is ${quote(line)}, required TCP4, TCP6 or UNKNOWN, two addresses and two ports`);
   }
-  const sourceAddress = lineAddress(family, source, sourcePort, line);
-  return {
-    header: makeHeader(1, false, "stream", sourceAddress, lineAddress(family, destination, destinationPort, line), []),
-    length,
+  const header: ProxyHeader = {
+    version: 1,
+    local: false,
+    transport: "stream",
+    source: addressInLine(family, source, sourcePort, line),
+    destination: addressInLine(family, destination, destinationPort, line),
+    tlvs: [],
   };
+  return { header, length };
 }
 
-function lineAddress(family: "TCP4" | "TCP6", host: string = "", port: string = "", line: string = ""): Address {
+/** The address that a line of version 1 has in two of its words. @param line for errors */
+function addressInLine(family: "TCP4" | "TCP6", host: string = "", port: string = "", line: string = ""): Address {
   const portNumber = PORT.test(port) ? Number(port) : Infinity;
   if (portNumber > 0xffff) throw headerError(`a port of ${quote(line)} is ${quote(port)}, required 0 to 65535`);
   if (family === "TCP4") {
@@ -136,7 +154,7 @@ function lineAddress(family: "TCP4" | "TCP6", host: string = "", port: string = 
 }
 
 /** Decodes version 2. Undefined if the end of the header is missing. */
-function decodeBinary(bytes: Uint8Array): { header: ProxyHeader; length: number } | undefined {
+function decodeVersion2(bytes: Uint8Array): ReturnType<typeof decodeProxyHeader> {
   if (bytes.length < FIXED_SIZE) return undefined;
   const version = bytes[12]! >> 4;
   const command = bytes[12]! & 15;
@@ -144,32 +162,35 @@ function decodeBinary(bytes: Uint8Array): { header: ProxyHeader; length: number 
   if (command !== COMMAND_LOCAL && command !== COMMAND_PROXY) {
     throw headerError(`the command is ${command}, required 0 (LOCAL) or 1 (PROXY)`);
   }
-  const length = headerLength(bytes);
+  const length = version2Length(bytes);
   if (bytes.length < length) return undefined;
-  // The protocol requires that the family, the addresses and the rest of LOCAL are ignored.
-  if (command === COMMAND_LOCAL) return { header: makeHeader(2, true, null, undefined, undefined, []), length };
+  // After LOCAL, the protocol requires that the family, the addresses and the TLVs are ignored.
+  if (command === COMMAND_LOCAL) return { header: { version: 2, local: true, ...noAddresses() }, length };
   const family = bytes[13]! >> 4;
   const transport = bytes[13]! & 15;
-  const size = ADDRESSES_SIZE[family];
-  if (size === undefined) throw headerError(`the family is ${family}, required 0 to 3`);
-  // If the byte is 0, the addresses are not known. If only the family or only the transport is 0, the header is wrong.
-  if (transport > TRANSPORT_DGRAM || (family === FAMILY_UNSPEC) !== (transport === TRANSPORT_UNSPEC)) {
+  const addressesSize = ADDRESSES_SIZE[family];
+  if (addressesSize === undefined) throw headerError(`the family is ${family}, required 0 to 3`);
+  // If family and transport are both 0, the addresses are not known. If only one of them is 0, the header is wrong.
+  const onlyOneIsUnspec = (family === FAMILY_UNSPEC) !== (transport === TRANSPORT_UNSPEC);
+  if (transport > TRANSPORT_DGRAM || onlyOneIsUnspec) {
     throw headerError(`the family and transport are 0x${bytes[13]!.toString(16)}, required 0, 0x11, 0x12, 0x21 …`);
   }
-  if (length - FIXED_SIZE < size) {
-    throw headerError(`the addresses have ${length - FIXED_SIZE} bytes, required ${size} for family ${family}`);
+  const bytesLeft = length - FIXED_SIZE;
+  if (bytesLeft < addressesSize) {
+    throw headerError(`the addresses have ${bytesLeft} bytes, required ${addressesSize} for family ${family}`);
   }
-  const name = transport === TRANSPORT_STREAM ? "stream" : transport === TRANSPORT_DGRAM ? "dgram" : null;
-  const tlvs = decodeTlvs(bytes.subarray(0, length), FIXED_SIZE + size);
+  const tlvs = decodeTlvs(bytes.subarray(0, length), FIXED_SIZE + addressesSize);
   const [source, destination] = decodeAddresses(bytes, family);
-  return { header: makeHeader(2, false, name, source, destination, tlvs), length };
+  const transportName = TRANSPORT_NAMES[transport] ?? null;
+  return { header: { version: 2, local: false, transport: transportName, source, destination, tlvs }, length };
 }
 
-/** The length of a whole header of version 2, from its first 16 bytes. */
-export function headerLength(bytes: Uint8Array): number {
+/** The length of a whole header of version 2. `bytes` has at least its first 16 bytes. */
+export function version2Length(bytes: Uint8Array): number {
   return FIXED_SIZE + bytes[14]! * 256 + bytes[15]!;
 }
 
+/** The source and the destination in a header of version 2. */
 function decodeAddresses(bytes: Uint8Array, family: number): [Address | undefined, Address | undefined] {
   const port = (offset: number): number => bytes[offset]! * 256 + bytes[offset + 1]!;
   switch (family) {
@@ -199,39 +220,29 @@ function unixAddress(bytes: Uint8Array, start: number): UnixAddress {
   return new UnixAddress(nameText(path.subarray(0, end)));
 }
 
+/** Decodes the TLVs from byte `start` to the end of the header, and checks the checksum if there is one. */
 function decodeTlvs(bytes: Uint8Array, start: number): ProxyTlv[] {
   const tlvs: ProxyTlv[] = [];
   for (let offset = start; offset < bytes.length;) {
-    const remaining = bytes.length - offset;
-    const size = remaining < 3 ? 0 : bytes[offset + 1]! * 256 + bytes[offset + 2]!;
-    if (remaining < 3 || remaining - 3 < size) throw headerError(`a TLV at byte ${offset} is longer than the header`);
+    const valueStart = offset + TLV_HEAD_SIZE;
+    const size = valueStart > bytes.length ? 0 : bytes[offset + 1]! * 256 + bytes[offset + 2]!;
+    const end = valueStart + size;
+    if (end > bytes.length) throw headerError(`a TLV at byte ${offset} is longer than the header`);
     const type = bytes[offset]!;
-    if (type === PP2_TYPE_CRC32C) checkCrc(bytes, offset + 3, size);
+    if (type === PP2_TYPE_CRC32C) checkCrc(bytes, valueStart, size);
     // A copy, because the caller may use its memory again. (slice() of a Buffer makes no copy.)
-    else if (type !== PP2_TYPE_NOOP)
-      tlvs.push({ type, value: Uint8Array.from(bytes.subarray(offset + 3, offset + 3 + size)) });
-    offset += 3 + size;
+    else if (type !== PP2_TYPE_NOOP) tlvs.push({ type, value: Uint8Array.from(bytes.subarray(valueStart, end)) });
+    offset = end;
   }
   return tlvs;
 }
 
-/** Checks the checksum. It covers the whole header, with zeros in place of the checksum. */
-function checkCrc(bytes: Uint8Array, offset: number, size: number): void {
+/** Checks the checksum. The sender computes it over the whole header, with zeros in place of the checksum. */
+function checkCrc(header: Uint8Array, offset: number, size: number): void {
   if (size !== 4) throw headerError(`the checksum has ${size} bytes, required 4`);
-  const found = Buffer.from(bytes.buffer, bytes.byteOffset + offset, 4).readUInt32BE();
-  const copy = Uint8Array.from(bytes).fill(0, offset, offset + 4);
-  const computed = crc32c(copy);
-  if (found === computed) return;
-  throw headerError(`the checksum is 0x${found.toString(16)}, required 0x${computed.toString(16)}`);
-}
-
-function makeHeader(
-  version: 1 | 2,
-  local: boolean,
-  transport: ProxyHeader["transport"],
-  source: Address | undefined,
-  destination: Address | undefined,
-  tlvs: readonly ProxyTlv[],
-): ProxyHeader {
-  return { version, local, transport, source, destination, tlvs };
+  const sent = Buffer.from(header.buffer, header.byteOffset + offset, 4).readUInt32BE();
+  const withZeros = Uint8Array.from(header).fill(0, offset, offset + 4);
+  const computed = crc32c(withZeros);
+  if (sent === computed) return;
+  throw headerError(`the checksum is 0x${sent.toString(16)}, required 0x${computed.toString(16)}`);
 }

@@ -41,6 +41,7 @@ export interface ProxyHeaderToSend {
 
 const ACTION = "encode a header of the PROXY protocol";
 const HEADER_FIELDS = ["version", "local", "source", "destination", "transport", "tlvs", "crc32c"];
+/** Maximum value of a length, which has two bytes. */
 const MAX_LENGTH = 0xffff;
 
 /**
@@ -65,12 +66,12 @@ const MAX_LENGTH = 0xffff;
 export function encodeProxyHeader(header: ProxyHeaderToSend): Buffer {
   checkOptions(header, ACTION, HEADER_FIELDS);
   const { version = 2 } = header;
-  if (version === 1) return encodeLine(header);
-  if (version === 2) return encodeBinary(header);
+  if (version === 1) return encodeVersion1(header);
+  if (version === 2) return encodeVersion2(header);
   throw new RangeError(`Cannot ${ACTION}: version is ${quote(version)}, required 1 or 2`);
 }
 
-function encodeLine(header: ProxyHeaderToSend): Buffer {
+function encodeVersion1(header: ProxyHeaderToSend): Buffer {
   for (const name of ["local", "transport", "tlvs", "crc32c"] as const) {
     if (header[name] !== undefined && header[name] !== false) {
       throw new TypeError(`Cannot ${ACTION}: ${name} is given with version 1, required version 2`);
@@ -79,23 +80,25 @@ function encodeLine(header: ProxyHeaderToSend): Buffer {
   const pair = addressPair(header);
   if (pair === undefined) return Buffer.from("PROXY UNKNOWN\r\n");
   const [source, destination] = pair;
+  // Version 1 has no form for addresses of UNIX sockets.
   if (source instanceof UnixAddress || destination instanceof UnixAddress) return Buffer.from("PROXY UNKNOWN\r\n");
   const family = source instanceof InetAddress ? "TCP4" : "TCP6";
   return Buffer.from(`PROXY ${family} ${source.host} ${destination.host} ${source.port} ${destination.port}\r\n`);
 }
 
-function encodeBinary(header: ProxyHeaderToSend): Buffer {
+function encodeVersion2(header: ProxyHeaderToSend): Buffer {
   const local = flag(header.local, false, ACTION, "local");
-  const withCrc = flag(header.crc32c, false, ACTION, "crc32c");
+  const withChecksum = flag(header.crc32c, false, ACTION, "crc32c");
   const { transport = "stream" } = header;
   if (transport !== "stream" && transport !== "dgram") {
     throw new TypeError(`Cannot ${ACTION}: transport is ${quote(transport)}, required "stream" or "dgram"`);
   }
   const pair = addressPair(header);
   if (local && pair !== undefined) throw new TypeError(`Cannot ${ACTION}: local is true, required no addresses`);
-  const [family, addresses] = pair === undefined ? [FAMILY_UNSPEC, Buffer.alloc(0)] : addressBytes(pair);
+  const [family, addresses] = pair === undefined ? [FAMILY_UNSPEC, Buffer.alloc(0)] : encodeAddresses(pair);
   const parts = [addresses, ...(header.tlvs ?? []).map(encodeTlv)];
-  if (withCrc) parts.push(Buffer.from([PP2_TYPE_CRC32C, 0, 4, 0, 0, 0, 0]));
+  // A TLV with four zeros in place of the checksum, which is computed at the end.
+  if (withChecksum) parts.push(Buffer.from([PP2_TYPE_CRC32C, 0, 4, 0, 0, 0, 0]));
   const length = parts.reduce((sum, part) => sum + part.length, 0);
   if (length > MAX_LENGTH)
     throw new RangeError(`Cannot ${ACTION}: it has ${length} bytes, required at most ${MAX_LENGTH}`);
@@ -103,23 +106,25 @@ function encodeBinary(header: ProxyHeaderToSend): Buffer {
     family === FAMILY_UNSPEC ? TRANSPORT_UNSPEC : transport === "dgram" ? TRANSPORT_DGRAM : TRANSPORT_STREAM;
   const fixed = Buffer.alloc(FIXED_SIZE);
   fixed.set(SIGNATURE);
+  // The version, 2, is in the high four bits.
   fixed[12] = 0x20 | (local ? COMMAND_LOCAL : COMMAND_PROXY);
   fixed[13] = (family << 4) | transportBits;
   fixed.writeUInt16BE(length, 14);
   const bytes = Buffer.concat([fixed, ...parts]);
-  if (withCrc) bytes.writeUInt32BE(crc32c(bytes), bytes.length - 4);
+  if (withChecksum) bytes.writeUInt32BE(crc32c(bytes), bytes.length - 4);
   return bytes;
 }
 
+/** Encodes a TLV. @param index its index in `tlvs`, for errors */
 function encodeTlv(tlv: unknown, index: number): Buffer {
   const name = `tlvs[${index}]`;
   if (typeof tlv !== "object" || tlv === null) {
     throw new TypeError(`Cannot ${ACTION}: ${name} is ${quote(tlv)}, required { type, value }`);
   }
   const { type, value } = tlv as { type?: unknown; value?: unknown };
-  const number = integer(type, ACTION, `${name}.type`, 0, 0xff);
-  if (number === PP2_TYPE_CRC32C || number === PP2_TYPE_NOOP) {
-    throw new RangeError(`Cannot ${ACTION}: ${name}.type is ${number}, required another; crc32c adds a checksum`);
+  const typeNumber = integer(type, ACTION, `${name}.type`, 0, 0xff);
+  if (typeNumber === PP2_TYPE_CRC32C || typeNumber === PP2_TYPE_NOOP) {
+    throw new RangeError(`Cannot ${ACTION}: ${name}.type is ${typeNumber}, required another; crc32c adds a checksum`);
   }
   if (!isUint8Array(value)) {
     throw new TypeError(`Cannot ${ACTION}: ${name}.value is ${quote(value)}, required a Uint8Array`);
@@ -127,7 +132,7 @@ function encodeTlv(tlv: unknown, index: number): Buffer {
   if (value.length > MAX_LENGTH) {
     throw new RangeError(`Cannot ${ACTION}: ${name}.value has ${value.length} bytes, required at most ${MAX_LENGTH}`);
   }
-  return Buffer.concat([Buffer.from([number, value.length >> 8, value.length & 0xff]), value]);
+  return Buffer.concat([Buffer.from([typeNumber, value.length >> 8, value.length & 0xff]), value]);
 }
 
 type AddressPair =
@@ -135,22 +140,23 @@ type AddressPair =
   | [source: Inet6Address, destination: Inet6Address]
   | [source: UnixAddress, destination: UnixAddress];
 
-/** Checks both addresses, and converts them to one family. Undefined if there are none. */
+/** Checks both addresses, and converts them to one family. Returns undefined if neither is given. */
 function addressPair({ source, destination }: ProxyHeaderToSend): AddressPair | undefined {
   if (source === undefined && destination === undefined) return undefined;
   if (source instanceof UnixAddress && destination instanceof UnixAddress) return [source, destination];
   const from = checkInet(source, "source");
   const to = checkInet(destination, "destination");
-  const [fromBytes, toBytes] = [bytesOf(from), bytesOf(to)];
-  if (isMapped(fromBytes) && isMapped(toBytes)) return [toInet(fromBytes, from.port), toInet(toBytes, to.port)];
-  return [toInet6(from), toInet6(to)];
+  const [fromBytes, toBytes] = [ipv6BytesOf(from), ipv6BytesOf(to)];
+  if (isMapped(fromBytes) && isMapped(toBytes)) return [toIPv4(fromBytes, from.port), toIPv4(toBytes, to.port)];
+  return [toIPv6(from), toIPv6(to)];
 }
 
+/** Checks an address of IPv4 or IPv6. */
 function checkInet(value: unknown, name: string): InetAddress | Inet6Address {
   const given = value as { host?: unknown; port?: unknown } | undefined;
   if (given instanceof InetAddress || given instanceof Inet6Address) {
-    const known = given instanceof InetAddress ? parseIPv4(given.host) : parseIPv6(given.host);
-    if (known !== undefined) {
+    const parsedHost = given instanceof InetAddress ? parseIPv4(given.host) : parseIPv6(given.host);
+    if (parsedHost !== undefined) {
       integer(given.port, ACTION, `${name}.port`, 0, 0xffff);
       return given;
     }
@@ -160,25 +166,25 @@ function checkInet(value: unknown, name: string): InetAddress | Inet6Address {
   );
 }
 
-/** The 16 bytes of an address; those of the mapped address for IPv4. */
-function bytesOf(address: InetAddress | Inet6Address): Uint8Array {
+/** The 16 bytes of an address. For IPv4 they are those of the mapped address, ::ffff:a.b.c.d. */
+function ipv6BytesOf(address: InetAddress | Inet6Address): Uint8Array {
   if (address instanceof Inet6Address) return parseIPv6(address.host)!.bytes;
   const bytes = new Uint8Array(16).fill(0xff, 10, 12);
   bytes.set(parseIPv4(address.host)!, 12);
   return bytes;
 }
 
-/** Whether the 16 bytes of an address are those of a mapped one: ten zero bytes, then two bytes 0xff. */
+/** Whether the 16 bytes are those of a mapped address: ten bytes 0, two bytes 0xff, and the address of IPv4. */
 function isMapped(bytes: Uint8Array): boolean {
-  return bytes.every((byte, at) => at >= 12 || byte === (at < 10 ? 0 : 0xff));
+  return bytes.every((byte, index) => index >= 12 || byte === (index < 10 ? 0 : 0xff));
 }
 
-const toInet = (bytes: Uint8Array, port: number): InetAddress => new InetAddress(bytes.subarray(12).join("."), port);
-const toInet6 = (address: InetAddress | Inet6Address): Inet6Address =>
+const toIPv4 = (bytes: Uint8Array, port: number): InetAddress => new InetAddress(bytes.subarray(12).join("."), port);
+const toIPv6 = (address: InetAddress | Inet6Address): Inet6Address =>
   address instanceof Inet6Address ? address : new Inet6Address(`::ffff:${address.host}`, address.port);
 
-/** The family of both addresses, and their bytes and ports as in the header. */
-function addressBytes([source, destination]: AddressPair): [family: number, bytes: Buffer] {
+/** The family of both addresses, and the addresses and ports as bytes of the header. */
+function encodeAddresses([source, destination]: AddressPair): [family: number, bytes: Buffer] {
   if (source instanceof UnixAddress || destination instanceof UnixAddress) {
     const bytes = Buffer.alloc(2 * UNIX_PATH_SIZE);
     bytes.set((source as UnixAddress).bytes.subarray(0, UNIX_PATH_SIZE), 0);
@@ -187,7 +193,10 @@ function addressBytes([source, destination]: AddressPair): [family: number, byte
   }
   const ports = Buffer.from([source.port >> 8, source.port & 0xff, destination.port >> 8, destination.port & 0xff]);
   if (source instanceof InetAddress) {
-    return [FAMILY_INET, Buffer.concat([bytesOf(source).subarray(12), bytesOf(destination).subarray(12), ports])];
+    return [
+      FAMILY_INET,
+      Buffer.concat([ipv6BytesOf(source).subarray(12), ipv6BytesOf(destination).subarray(12), ports]),
+    ];
   }
-  return [FAMILY_INET6, Buffer.concat([bytesOf(source), bytesOf(destination), ports])];
+  return [FAMILY_INET6, Buffer.concat([ipv6BytesOf(source), ipv6BytesOf(destination), ports])];
 }

@@ -1,8 +1,10 @@
 // The PROXY protocol: a proxy sends the addresses of its client in a header before the data of the connection.
 //
-// The source is HAProxy's proxy-protocol.txt. Version 1 is a line of text. Version 2 is binary and may have TLVs. The
-// header is not authenticated. So a server must read a header only from trusted peers, and must require one from them.
-// Otherwise any client could choose its own address.
+// HAProxy's proxy-protocol.txt describes it. Version 1 is a line of text. Version 2 is binary, and may have TLVs, which
+// are additional values.
+//
+// The header is not authenticated. So a server must read a header only from trusted peers, and must require a header
+// from them. Otherwise any client could choose its own address.
 
 import type { Address } from "../addr/index.js";
 
@@ -43,17 +45,17 @@ export interface ProxyHeader {
 
 /** The first 12 bytes of version 2. */
 export const SIGNATURE: Uint8Array = Uint8Array.of(13, 10, 13, 10, 0, 13, 10, 0x51, 0x55, 0x49, 0x54, 10);
-/** The size of version 2 before the addresses: the signature, version and command, family and transport, length. */
+/** The size of version 2 before the addresses: signature, version and command, family and transport, length. */
 export const FIXED_SIZE = 16;
 /** Maximum length of a line of version 1, including CRLF. */
 export const MAX_LINE = 107;
 /** The size of the path in `struct sockaddr_un`. */
 export const UNIX_PATH_SIZE = 108;
 
-// The commands of version 2, in the low four bits of the byte of the version.
+// The commands of version 2, in the low four bits of byte 12. Its high four bits are the version.
 export const COMMAND_LOCAL = 0;
 export const COMMAND_PROXY = 1;
-// The byte of the family and the transport: the family is in the high four bits, the transport in the low four.
+// Byte 13 of version 2: the family is in its high four bits, the transport in its low four bits.
 export const FAMILY_UNSPEC = 0;
 export const FAMILY_INET = 1;
 export const FAMILY_INET6 = 2;

@@ -7,7 +7,7 @@ import type { IoOptions } from "../io.js";
 import { timeoutError } from "../wait/localError.js";
 import { abortSignal, milliseconds, WAIT_NAMES } from "../wait/waitOptions.js";
 import { clock } from "../builtins.js";
-import { decodeProxyHeader, headerError, headerLength, detectVersion } from "./decodeProxyHeader.js";
+import { decodeProxyHeader, headerError, version2Length, detectVersion } from "./decodeProxyHeader.js";
 import { FIXED_SIZE, MAX_LINE, type ProxyHeader, SIGNATURE } from "./proxyHeader.js";
 
 /** The default `timeout` of {@link readProxyHeader}, in milliseconds. */
@@ -27,6 +27,7 @@ export interface ReadProxyHeaderOptions extends IoOptions {
 }
 
 const ACTION = "read the header of the PROXY protocol";
+/** The smallest `maxBytes`: the length of a header with two UNIX addresses. */
 const MIN_MAX_BYTES = 232;
 const MAX_HEADER_LENGTH = FIXED_SIZE + 0xffff;
 
@@ -70,12 +71,13 @@ export type HeaderSource = Pick<Stream, "peek" | "buffered" | "readExactly">;
 /** Does the same as `readProxyHeader()`, also for a source that is no stream. */
 export async function readHeader(stream: HeaderSource, opts: ReadProxyHeaderOptions): Promise<ProxyHeader> {
   checkOptions(opts, ACTION, [...WAIT_NAMES, "maxBytes"]);
-  const { timeout: given = PROXY_HEADER_TIMEOUT } = opts;
-  const timeout = milliseconds(given, ACTION);
+  const { timeout: givenTimeout = PROXY_HEADER_TIMEOUT } = opts;
+  const timeout = milliseconds(givenTimeout, ACTION);
   const signal = abortSignal(opts.signal, ACTION);
   const maxBytes = checkMaxBytes(opts.maxBytes, ACTION, "maxBytes");
   const deadline = timeout === null || timeout === undefined ? undefined : clock() + timeout;
-  const wait = (): IoOptions => {
+  /** The options of the next call: the remaining time and the signal. */
+  const remainingWait = (): IoOptions => {
     if (deadline === undefined) return { signal };
     const remaining = deadline - clock();
     if (remaining <= 0) throw timeoutError("proxy_header");
@@ -83,7 +85,7 @@ export async function readHeader(stream: HeaderSource, opts: ReadProxyHeaderOpti
   };
   /** Returns the first `size` bytes without taking them from the stream. Rejects if the stream ends before. */
   const peek = async (size: number): Promise<Buffer> => {
-    const bytes = (await stream.peek(size, wait())) ?? Buffer.alloc(0);
+    const bytes = (await stream.peek(size, remainingWait())) ?? Buffer.alloc(0);
     if (bytes.length < size) {
       // For bytes of another protocol, detectVersion() throws an error that contains the bytes.
       detectVersion(bytes);
@@ -92,7 +94,8 @@ export async function readHeader(stream: HeaderSource, opts: ReadProxyHeaderOpti
     return bytes;
   };
 
-  // First checks the bytes that have arrived, so that a peer of another protocol is refused without a wait for more.
+  // detectVersion() throws if the bytes are not the start of a header. It is first called with the bytes that have
+  // arrived, so that a peer of another protocol is refused without a wait for more bytes.
   await peek(1);
   detectVersion(await peek(Math.min(stream.buffered, SIGNATURE.length)));
   let length: number;
@@ -101,23 +104,23 @@ export async function readHeader(stream: HeaderSource, opts: ReadProxyHeaderOpti
   } else {
     detectVersion(await peek(SIGNATURE.length));
     const fixed = await peek(FIXED_SIZE);
-    // Throws for a wrong version or command before the rest has arrived.
+    // Called for its check: throws for a wrong version or command before the rest has arrived.
     decodeProxyHeader(fixed);
-    length = headerLength(fixed);
+    length = version2Length(fixed);
     if (length > maxBytes) throw headerError(`it has ${length} bytes, required at most ${maxBytes} (maxBytes)`);
   }
   const decoded = decodeProxyHeader(await peek(length));
   if (decoded === undefined) throw endedEarlyError(length);
-  await stream.readExactly(length, wait());
+  await stream.readExactly(length, remainingWait());
   return decoded.header;
 }
 
 /**
- * The length of a line of version 1. The peer may send nothing after the line, so the call never waits for more than
- * one byte.
+ * Finds the length of a line of version 1. The peer may send nothing after the line. So the call never waits for more
+ * than the next byte. Returns at most MAX_LINE, even if the line is longer.
  */
 async function lineLength(stream: HeaderSource, peek: (size: number) => Promise<Buffer>): Promise<number> {
-  // The second step searches all bytes of the stream's buffer.
+  // From the second step on, `size` includes all bytes that are in the stream's buffer.
   for (let size = "PROXY ".length + 1; ; size = Math.min(Math.max(size + 1, stream.buffered), MAX_LINE)) {
     const bytes = await peek(size);
     const lineFeed = bytes.indexOf(10);

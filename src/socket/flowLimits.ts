@@ -20,7 +20,7 @@ export function enforceLimits(
     for (const flow of flows) flow.cancel(reason);
   };
   // `transferred` is for splice(), which has one flow. pump() adds the progress of both flows to the error.
-  const expire = (): void => cancel(timeoutError("splice", { transferred: flows[0]!.closeRelayAndCountSent() }));
+  const expire = (): void => cancel(timeoutError("splice", { transferred: flows[0]!.closeRelayAndGetSent() }));
   const abortListener = { onAborted: cancel };
   if (signal !== undefined) onAbort(signal, abortListener);
   let deadlineTimer: NodeJS.Timeout | undefined;

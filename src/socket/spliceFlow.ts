@@ -8,7 +8,14 @@ import { type Descriptor, type CompletionHandler, PENDING } from "../reactor/ind
 import type { SocketError } from "../errors/index.js";
 import { HANGUP } from "../ops/readiness.js";
 import { check, ECANCELED, socketError } from "../sys/errno.js";
-import { SPLICE_DONE, endRelay, type Flow, closeRelay, SPLICE, SPLICE_REST } from "../ops/spliceOperation.js";
+import {
+  SPLICE_DONE,
+  detachRelay,
+  type Flow,
+  closeAndMergeRelay,
+  SPLICE,
+  SPLICE_REST,
+} from "../ops/spliceOperation.js";
 import type { PipePool } from "../ops/pipes.js";
 import type { Pipe, Relay } from "../reactor/relay.js";
 import { shutDownDestination, progressOf, type SpliceProgress } from "../ops/spliceOptions.js";
@@ -160,7 +167,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
           : reading.submit(this, this.#source, SPLICE, this, undefined, null);
         if (!this.#running) {
           // As above, cancel() has ended the flow. submit() may have started a relay after that.
-          endRelay(this);
+          detachRelay(this);
           if (outcome === PENDING) (this.#pipeHoldsBytes ? writing : reading).withdraw(this, undefined);
           return;
         }
@@ -247,7 +254,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
   #release(): void {
     this.#running = false;
     const { from, to } = this;
-    endRelay(this);
+    detachRelay(this);
     if (this.#hangupHandler !== undefined) to.hangup.withdraw(this.#hangupHandler, undefined);
     from.removeCloseListener(this);
     to.removeCloseListener(this);
@@ -267,20 +274,20 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
 
   /** Called when one of the descriptors was closed. */
   onClosed(): void {
-    this.cancel(socketError(ECANCELED, "splice", { transferred: this.closeRelayAndCountSent() }));
+    this.cancel(socketError(ECANCELED, "splice", { transferred: this.closeRelayAndGetSent() }));
   }
 
   /** Closes the relay, which adds its bytes to `sent`. Returns the number of bytes that the flow has sent. */
-  closeRelayAndCountSent(): number {
-    closeRelay(this);
+  closeRelayAndGetSent(): number {
+    closeAndMergeRelay(this);
     return this.#readAhead === undefined ? this.sent : this.#readAhead.sent;
   }
 
   /** Ends the flow now: it fails with `reason`. */
   cancel(reason: unknown): void {
     if (!this.#running) return;
-    // closeRelay() sets `sourceMayHaveData`.
-    closeRelay(this);
+    // closeAndMergeRelay() sets `sourceMayHaveData`.
+    closeAndMergeRelay(this);
     const sourceMayHaveData = this.relay?.sourceMayHaveData === true;
     this.onFailed(reason);
     this.from.reading.withdraw(this, reason);

@@ -1,8 +1,8 @@
-// connect() of the proposal, and createBinding(), which makes a connect() with further options (TLS, proxies,
-// addresses).
+// connect() of the WinterTC sockets proposal, and createBinding(), which makes a connect() with further options (TLS,
+// proxies, addresses).
 
 import type { Conn } from "../io.js";
-import { connect as dial, type ConnectOptions } from "../net/index.js";
+import { connect as berkeleyConnect, type ConnectOptions } from "../net/index.js";
 import { type TlsClientOptions, wrapTls } from "../tls/index.js";
 import { type AnySocketAddress, checkAddress, checkSocketOptions, type SocketOptions } from "./wintertcOptions.js";
 import { type Socket, WintertcSocket } from "./wintertcSocket.js";
@@ -50,10 +50,10 @@ export function createBinding(binding: BindingOptions = {}): Binding {
       };
       const open = async (signal: AbortSignal): Promise<Conn> => {
         const { host, port } = target;
-        const [scheme, security] = secureTransport === "on" ? (["tls", { tls }] as const) : (["tcp", {}] as const);
-        const stream = await dial({ scheme, host, port }, { ...binding.connect, ...security, signal });
-        // Without buffered bytes, the connection below the stream is used, so that unread bytes stay in the kernel. A
-        // proxy may have sent bytes together with its answer; they are in the buffer of the stream.
+        const [scheme, tlsOption] = secureTransport === "on" ? (["tls", { tls }] as const) : (["tcp", {}] as const);
+        const stream = await berkeleyConnect({ scheme, host, port }, { ...binding.connect, ...tlsOption, signal });
+        // If bytes of the peer have come together with the response of a proxy, they are in the buffer of the stream.
+        // Otherwise the stream is not needed: the connection below it leaves unread bytes in the kernel.
         return stream.buffered > 0 ? stream : stream.conn;
       };
       return new WintertcSocket(open, startTls, checked);

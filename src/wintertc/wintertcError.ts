@@ -1,4 +1,4 @@
-// The error of the proposal: a TypeError with the original error as its cause.
+// The error of the WinterTC sockets proposal: a TypeError with the original error as its cause.
 
 import { isNativeError } from "node:util/types";
 

@@ -1,4 +1,4 @@
-// The arguments of connect() of the proposal, and their checks.
+// The arguments of connect() of the WinterTC sockets proposal, and their checks.
 
 import type { HostPort } from "../addr/index.js";
 import { type Inet6Address, type InetAddress, parseAddress, toAddress } from "../addr/index.js";
@@ -40,7 +40,7 @@ export interface SocketInfo {
   readonly alpn: string | null;
 }
 
-/** The checked options. */
+/** `SocketOptions`, checked. */
 export interface CheckedOptions {
   readonly secureTransport: SecureTransportKind;
   readonly allowHalfOpen: boolean;
@@ -51,16 +51,17 @@ export interface CheckedOptions {
 /** Checks and converts the address. A host that looks like a number and is no IP address is refused. */
 export function checkAddress(address: AnySocketAddress): InetAddress | Inet6Address | HostPort {
   try {
-    const found = typeof address === "string" ? parseAddress(address) : toAddress(hostPortOf(address));
-    if (!("host" in found) || found.host === "" || found.port === 0) {
+    const parsed = typeof address === "string" ? parseAddress(address) : toAddress(hostPortOf(address));
+    if (!("host" in parsed) || parsed.host === "" || parsed.port === 0) {
       throw new TypeError(`Cannot connect: address is ${quote(address)}, required a host and a port from 1 to 65535`);
     }
-    return found;
+    return parsed;
   } catch (error) {
     throw toSocketError(error);
   }
 }
 
+/** The arguments for toAddress(), which checks the port. */
 function hostPortOf(address: unknown): { host: string; port: number } {
   const { hostname, port } = (address ?? {}) as Partial<SocketAddress>;
   if (typeof hostname !== "string") {
@@ -88,13 +89,11 @@ export function checkSocketOptions(options: unknown, host: string): CheckedOptio
   if (alpn !== undefined && !(Array.isArray(alpn) && alpn.every((name) => typeof name === "string" && name !== ""))) {
     throw new SocketError(`Cannot connect: alpn is ${quote(alpn)}, required an array of names`);
   }
-  const names = (alpn ?? []) as readonly string[];
-  if (secureTransport === "off") {
-    const option = typeof sni === "string" ? "sni" : names.length > 0 ? "alpn" : undefined;
-    if (option !== undefined) {
-      const required = 'required "on" or "starttls" with the option';
-      throw new SocketError(`Cannot connect: secureTransport is "off", ${required} ${option}`);
-    }
+  const protocols = (alpn ?? []) as readonly string[];
+  const tlsOption = typeof sni === "string" ? "sni" : protocols.length > 0 ? "alpn" : undefined;
+  if (secureTransport === "off" && tlsOption !== undefined) {
+    const required = 'required "on" or "starttls" with the option';
+    throw new SocketError(`Cannot connect: secureTransport is "off", ${required} ${tlsOption}`);
   }
-  return { secureTransport, allowHalfOpen: Boolean(allowHalfOpen), servername: sni ?? host, alpn: names };
+  return { secureTransport, allowHalfOpen: Boolean(allowHalfOpen), servername: sni ?? host, alpn: protocols };
 }

@@ -1,13 +1,13 @@
-// The Socket of the proposal: two web streams, which exist before the connection is established, and promises for its
-// states.
+// The Socket of the WinterTC sockets proposal: two web streams, which exist before the connection is established, and
+// promises that settle when the socket is open and when it is closed.
 //
 // The proposal leaves some choices open, and contradicts itself in places. This implementation decides:
 // - `readable` is a byte stream, so a reader can read into its own memory. For other readers there is no difference.
-// - When the connection fails, `readable` errors. If it were only cancelled, a reader would read the end of an empty
-//   stream.
+// - When the socket can't connect, reads of `readable` reject. The end of an empty stream would hide the failure.
 // - A reset closes the socket, even with `allowHalfOpen`: no direction is left.
-// - When both directions have ended, `closed` resolves, even with `allowHalfOpen`. Cancelling the readable and closing
-//   the writable do not resolve it, but they close the connection.
+// - When the peer has ended its direction and the program has closed the writable, `closed` resolves, even with
+//   `allowHalfOpen`. If the program has cancelled the readable and closed the writable, the connection is closed, but
+//   `closed` does not resolve.
 // - `startTls()` waits for the running write. Queued and later writes reject.
 
 import type { ReadableStream, WritableStream, WritableStreamDefaultController } from "node:stream/web";
@@ -55,7 +55,7 @@ interface Resolvers<T> {
   readonly reject: (reason: unknown) => void;
 }
 
-/** A promise with its functions. Its rejection may stay unhandled. */
+/** Makes a promise, and the functions that settle it. An unhandled rejection of this promise is no error. */
 function withResolvers<T>(): Resolvers<T> {
   let resolve!: (value: T) => void;
   let reject!: (reason: unknown) => void;
@@ -69,6 +69,7 @@ interface ReadableController extends ByteController {
   error(reason: unknown): void;
 }
 
+/** The maximum number of bytes of a read. */
 const READ_SIZE = 65_536;
 
 export class WintertcSocket implements Socket {
@@ -91,9 +92,11 @@ export class WintertcSocket implements Socket {
   #ended = false;
   /** Whether the connection could not be made. */
   #failed = false;
-  /** Whether a read of the connection is pending. Then the end of that read closes the readable. */
+  /** Whether a read of the connection is pending. When the socket ends, the end of that read closes the readable. */
   #pulling = false;
+  /** Whether the readable is at its end, closed or cancelled. */
   #readEnded = false;
+  /** Whether the writable is closed or aborted. */
   #writeEnded = false;
   /** Whether the program has cancelled the readable. */
   #cancelled = false;
@@ -142,7 +145,7 @@ export class WintertcSocket implements Socket {
       conn = await open(this.#callAborter.signal);
     } catch (cause) {
       const error = toSocketError(cause);
-      this.#end(error, true);
+      this.#end(error, { failed: true });
       throw error;
     }
     if (this.#callAborter.signal.aborted) {
@@ -157,18 +160,20 @@ export class WintertcSocket implements Socket {
     return conn;
   }
 
+  /** Called when a reader needs bytes. */
   async #pull(): Promise<void> {
     this.#pulling = true;
     try {
-      if ((await pullBytes(this.#readableController, this.#buffer, this.#read)) > 0 || this.#ended) return;
+      const count = await pullBytes(this.#readableController, this.#buffer, this.#read);
+      if (count > 0 || this.#ended) return;
       this.#readEnded = true;
       await this.#onReadEnd();
     } catch (error) {
-      // #end() has already passed an error to the readable, or closed it.
+      // #end() has already put the readable into its final state.
       if (this.#ended) return;
-      const reason = toSocketError(error);
-      this.#readableController.error(reason);
-      this.#end(reason);
+      const socketError = toSocketError(error);
+      this.#readableController.error(socketError);
+      this.#end(socketError);
     } finally {
       this.#pulling = false;
     }
@@ -191,7 +196,8 @@ export class WintertcSocket implements Socket {
       if (this.#writeEnded) this.#end();
       return;
     }
-    // Pending writes are sent first. A writable that is locked can only get an error.
+    // The bytes of pending writes are sent first. close() waits for all of them. If a writer has locked the writable,
+    // close() would throw, and only the running write is awaited.
     if (!this.writable.locked && !this.#writeEnded) await this.writable.close().catch(() => undefined);
     else await this.#writing.catch(() => undefined);
     this.#end(new SocketError("The socket is closed: the peer has finished, and allowHalfOpen is false"));
@@ -200,20 +206,23 @@ export class WintertcSocket implements Socket {
   /** Resets the connection: the written data is incomplete, so the peer must not get a regular end. */
   async #abortWritable(reason: unknown): Promise<void> {
     this.#writeEnded = true;
-    const aborted = this.#conn.then(
+    // conn.abort() comes before the close() of #end().
+    const aborting = this.#conn.then(
       (conn) => conn.abort(),
       () => undefined,
     );
     this.#end(reason);
-    await aborted;
+    await aborting;
   }
 
+  /** Called when the program cancels the readable. */
   async #cancelReadable(): Promise<void> {
     this.#cancelled = true;
     this.#readEnded = true;
     if (this.#writeEnded) await this.#closeConn();
   }
 
+  /** Called when the writable is closed. */
   async #onWriteEnd(): Promise<void> {
     this.#writeEnded = true;
     if (!this.#readEnded) return;
@@ -221,11 +230,12 @@ export class WintertcSocket implements Socket {
     else this.#end();
   }
 
-  /** Closes the connection, unless another socket has it. `closed` does not depend on this. */
+  /** Closes the connection, unless startTls() has passed it to another socket. Does not resolve `closed`. */
   async #closeConn(): Promise<void> {
     if (!this.#upgraded) await (await this.#conn.catch(() => undefined))?.close();
   }
 
+  /** Called for each chunk that the program writes. */
   async #write(chunk: unknown): Promise<void> {
     const data = dataOf(chunk);
     const { signal } = this.#callAborter;
@@ -238,6 +248,7 @@ export class WintertcSocket implements Socket {
     }
   }
 
+  /** Called when the program closes the writable and all chunks are written. */
   async #closeWritable(): Promise<void> {
     const conn = await this.#conn;
     try {
@@ -252,19 +263,19 @@ export class WintertcSocket implements Socket {
   /**
    * Closes the socket. Writes reject with `reason`.
    *
-   * @param failed whether the connection could not be made; then reads and `closed` reject with `reason` too
+   * @param opts `failed`: the connection could not be made, so reads and `closed` reject with `reason` too
    */
-  #end(reason?: unknown, failed = false): void {
+  #end(reason?: unknown, { failed } = { failed: false }): void {
     if (this.#ended) return;
     this.#ended = true;
     this.#failed = failed;
-    const cause = reason ?? new SocketError("The socket is closed");
-    this.#opened.reject(cause);
-    if (failed) this.#readableController.error(cause);
+    const error = reason ?? new SocketError("The socket is closed");
+    this.#opened.reject(error);
+    if (failed) this.#readableController.error(error);
     else if (!this.#pulling) this.#closeReadable();
-    this.#writableController.error(cause);
-    this.#callAborter.abort(cause);
-    if (failed) this.#closed.reject(cause);
+    this.#writableController.error(error);
+    this.#callAborter.abort(error);
+    if (failed) this.#closed.reject(error);
     else this.#closed.resolve();
     void this.#closeConn();
   }
@@ -287,25 +298,27 @@ export class WintertcSocket implements Socket {
     if (this.#upgraded) throw new SocketError("Cannot startTls: it was called before, use the socket that it returned");
     if (this.#ended) throw new SocketError("Cannot startTls: the socket is closed, required an open one");
     this.#upgraded = true;
-    const upgraded = new SocketError("The socket was upgraded by startTls(): use the socket that it returned");
-    const open = async (signal: AbortSignal): Promise<Conn> => {
+    const upgradedError = new SocketError("The socket was upgraded by startTls(): use the socket that it returned");
+    const openTls = async (signal: AbortSignal): Promise<Conn> => {
+      // Closing the new socket ends the calls of this one, for which the new socket waits.
       const listener = { onAborted: (reason: unknown): void => this.#callAborter.abort(reason) };
       onAbort(signal, listener);
       try {
         const conn = await this.#conn;
         await this.#writing.catch(() => undefined);
-        this.#callAborter.abort(upgraded);
+        // Ends a pending read, which would take bytes of the handshake.
+        this.#callAborter.abort(upgradedError);
         return await this.#startTls(conn, signal);
       } finally {
         offAbort(signal, listener);
       }
     };
-    // Ends this socket without closing the connection, which the new socket gets.
+    // Ends this socket, but does not close the connection, which the new socket gets.
     this.#ended = true;
-    this.#writableController.error(upgraded);
+    this.#writableController.error(upgradedError);
     if (!this.#pulling) this.#closeReadable();
     this.#closed.resolve();
-    return new WintertcSocket(open, this.#startTls, { ...this.#options, secureTransport: "on" });
+    return new WintertcSocket(openTls, this.#startTls, { ...this.#options, secureTransport: "on" });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -5,10 +5,10 @@ import { test } from "node:test";
 import { FakeSys } from "#berkeley/testing/fakeSys.js";
 import { EAGAIN, EPIPE } from "#berkeley/sys/errno.js";
 import {
-  endRelay,
+  detachRelay,
   type Flow,
   type FlowEnd,
-  closeRelay,
+  closeAndMergeRelay,
   DESTINATION_FULL,
   SPLICE,
 } from "#berkeley/ops/spliceOperation.js";
@@ -116,12 +116,12 @@ test("the bytes that a relay has sent are added to the flow, in more than 32 bit
   const { words, flow, active } = waitingFlow();
   words[AT + 5] = 7;
   words[AT + 6] = 2;
-  assert.equal(closeRelay(flow), undefined);
+  assert.equal(closeAndMergeRelay(flow), undefined);
   assert.equal(flow.sent, 2 * 2 ** 32 + 7);
   assert.equal(flow.received, flow.sent);
   assert.equal(words[AT], 0, "the relay is closed");
   assert.equal(active.length, 1);
-  assert.equal(closeRelay(flow), undefined);
+  assert.equal(closeAndMergeRelay(flow), undefined);
   assert.equal(flow.sent, 2 * 2 ** 32 + 7, "the bytes count once");
 });
 
@@ -152,7 +152,7 @@ test("an error that stopped the relay is the result of the next attempt, once", 
 test("a flow with a limit, or with a write that waits on its destination, has no relay", () => {
   assert.equal(waitingFlow(1000).words[AT], 0);
   const { words, flow, attempt } = waitingFlow();
-  closeRelay(flow);
+  closeAndMergeRelay(flow);
   flow.to.writing.busy = true;
   attempt();
   assert.equal(words[AT], 0);
@@ -174,14 +174,14 @@ test("an EPOLLOUT that C did not report is reported by the next setReportsEpollo
   assert.equal(flow.from.outflow!.setReportsEpollout(true), true);
   assert.equal(flow.from.outflow!.setReportsEpollout(true), false);
   words[AT]! |= WRITABLE_UNREPORTED;
-  closeRelay(flow);
+  closeAndMergeRelay(flow);
   assert.deepEqual(flow.from.log, ["wake"]);
 });
 
 test("the fields of a closed relay say whether the source may have data, and whether the reads were small", () => {
   const { words, flow } = waitingFlow();
   words[AT] = ENABLED | QUEUED;
-  closeRelay(flow);
+  closeAndMergeRelay(flow);
   assert.equal(flow.relay?.sourceMayHaveData, true);
   assert.equal(flow.smallReads, false);
 });
@@ -189,7 +189,7 @@ test("the fields of a closed relay say whether the source may have data, and whe
 test("a flow that ends closes its relay, and the last flow closes the pipe", () => {
   const { words, sys, pool, flow } = waitingFlow();
   const readEnd = words[PIPES_AT + words[AT + 4]! * 3]!;
-  endRelay(flow);
+  detachRelay(flow);
   assert.equal(words[AT], 0);
   assert.deepEqual([flow.from.outflow, flow.to.inflow], [undefined, undefined]);
   pool.removeUser(sys.calls);

@@ -114,6 +114,8 @@ test("a call that waits only for the next turn makes its attempt before its dead
   const { reactor, socket, sys } = fakeKernel();
   const conn = socket();
   sys.script("recv", bytes("there"));
+  // Timers run first after an immediate.
+  await turn();
   while (reactor.spend());
   const received = conn.recv(5, { timeout: 0 });
   const end = performance.now() + 5;

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { AF_UNIX, SOCK_STREAM, Socket, socketpair, type WaitOptions } from "berkeley";
 import { connected, datagram, families, listening } from "../support/families.js";
-import { TestClock } from "../support/clock.js";
+import { TestClock, turn } from "../support/clock.js";
 import { checkLeaks } from "../support/leaks.js";
 
 checkLeaks();
@@ -215,6 +215,8 @@ test("a call whose data came while the thread was busy receives them, although i
   const [near, far] = socketpair();
   await using _near = near;
   await using _far = far;
+  // Timers run first after an immediate.
+  await turn();
   const received = near.recv(10, { timeout: 5 });
   assert.equal(far.trySend(Buffer.from("there")), 5);
   const end = performance.now() + 20;
