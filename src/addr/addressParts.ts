@@ -34,7 +34,7 @@ const OTHER_DOTS = /[\u3002\uff0e\uff61]/g;
 const DECIMAL = /^(?:0|[1-9][0-9]*)$/;
 
 /** Makes the error for a wrong type or form. */
-export function formError(subject: Subject, reason: string): TypeError {
+export function refusal(subject: Subject, reason: string): TypeError {
   return new TypeError(errorText(subject, reason));
 }
 
@@ -53,7 +53,7 @@ function errorText({ kind, value }: Subject, reason: string): string {
 /** Returns `value` if it is an integer from 0 to `max`. `name` is its name in the message. */
 export function checkInteger(subject: Subject, name: string, value: unknown, max: number): number {
   if (typeof value !== "number") {
-    throw formError(subject, `${name} is ${quote(value)}, required a number from 0 to ${max}`);
+    throw refusal(subject, `${name} is ${quote(value)}, required a number from 0 to ${max}`);
   }
   if (!Number.isInteger(value) || value < 0 || value > max) {
     throw rangeError(subject, `${name} is ${quote(value)}, required an integer from 0 to ${max}`);
@@ -64,9 +64,9 @@ export function checkInteger(subject: Subject, name: string, value: unknown, max
 
 /** Reads a decimal number from 0 to `max`, without sign and leading zeros. */
 export function readInteger(subject: Subject, name: string, text: string, max: number): number {
-  if (text === "") throw formError(subject, `${name} is missing, required a number from 0 to ${max}`);
+  if (text === "") throw refusal(subject, `${name} is missing, required a number from 0 to ${max}`);
   if (!DECIMAL.test(text)) {
-    throw formError(subject, `${name} is ${quote(text)}, required a decimal number without sign and leading zeros`);
+    throw refusal(subject, `${name} is ${quote(text)}, required a decimal number without sign and leading zeros`);
   }
   const value = Number(text);
   if (value > max) throw rangeError(subject, `${name} is ${quote(text)}, required a number from 0 to ${max}`);
@@ -89,20 +89,20 @@ export function checkU32(subject: Subject, name: string, value: unknown): number
  */
 export function checkUnix(subject: Subject, given: unknown): UnixAddress {
   if (typeof given !== "string" && !isUint8Array(given)) {
-    throw formError(subject, `path is ${quote(given)}, required a string or a Uint8Array`);
+    throw refusal(subject, `path is ${quote(given)}, required a string or a Uint8Array`);
   }
   const path = typeof given === "string" ? given : nameText(given);
   const isAbstract = path.startsWith("\0");
   const name = isAbstract ? path.slice(1) : path;
   const part = isAbstract ? "abstract name" : "path";
   if (!isAbstract && path.includes("\0")) {
-    throw formError(subject, `path has a NUL at ${path.indexOf("\0")}, required a path without NUL`);
+    throw refusal(subject, `path has a NUL at ${path.indexOf("\0")}, required a path without NUL`);
   }
   // utf8Length() is negative if the name has a lone surrogate. nameBytes() is slower, but decodes some of these.
   const utf8Bytes = utf8Length(name);
   const byteCount = utf8Bytes < 0 ? nameBytes(name)?.length : utf8Bytes;
   if (byteCount === undefined) {
-    throw formError(
+    throw refusal(
       subject,
       `${part} has a lone surrogate, required lone surrogates from U+DC80 to U+DCFF only (bytes that are not UTF-8)`,
     );
@@ -125,17 +125,17 @@ export function checkHost(
   scopeid: unknown = 0,
   zone?: unknown,
 ): InetAddress | Inet6Address | HostPort {
-  if (typeof host !== "string") throw formError(subject, `host is ${quote(host)}, required a string`);
+  if (typeof host !== "string") throw refusal(subject, `host is ${quote(host)}, required a string`);
   const portNumber = checkPort(subject, port);
   const flow = checkInteger(subject, "flowinfo", flowinfo, FLOWINFO_MAX);
   if (typeof scopeid === "string") return checkScopeName(subject, host, port, flow, scopeid, zone);
   const scope = checkU32(subject, "scopeid", scopeid);
   if (host.includes(":")) return checkIPv6(subject, host, portNumber, flow, scope, zone);
   if (zone !== undefined)
-    throw formError(subject, `zone is ${quote(zone)}, required none unless host is an IPv6 address`);
+    throw refusal(subject, `zone is ${quote(zone)}, required none unless host is an IPv6 address`);
   if (isIPv4(host)) {
     if (flow !== 0 || scope !== 0) {
-      throw formError(subject, `host is ${quote(host)}, an IPv4 address, required no flowinfo and no scopeid`);
+      throw refusal(subject, `host is ${quote(host)}, an IPv4 address, required no flowinfo and no scopeid`);
     }
     return new InetAddress(host, portNumber);
   }
@@ -153,10 +153,10 @@ function checkScopeName(
   zone: unknown,
 ): InetAddress | Inet6Address | HostPort {
   if (!isZone(scopeid)) {
-    throw formError(subject, `scopeid is ${quote(scopeid)}, required a number, or the name of an interface`);
+    throw refusal(subject, `scopeid is ${quote(scopeid)}, required a number, or the name of an interface`);
   }
   if (!host.includes(":")) {
-    throw formError(subject, `scopeid is ${quote(scopeid)}, required a number unless host is an IPv6 address`);
+    throw refusal(subject, `scopeid is ${quote(scopeid)}, required a number unless host is an IPv6 address`);
   }
   return checkHost(subject, host, port, flowinfo, 0, zone ?? scopeid);
 }
@@ -170,20 +170,20 @@ function checkIPv6(
   zone: unknown,
 ): Inet6Address | HostPort {
   if (host.startsWith("[")) {
-    throw formError(subject, `host is ${quote(host)}, required an IPv6 address without brackets here`);
+    throw refusal(subject, `host is ${quote(host)}, required an IPv6 address without brackets here`);
   }
   const parsed = parseIPv6(host);
   if (parsed === undefined) {
-    throw formError(subject, `host is ${quote(host)}, required an IPv6 address such as "::1" or "fe80::1%eth0"`);
+    throw refusal(subject, `host is ${quote(host)}, required an IPv6 address such as "::1" or "fe80::1%eth0"`);
   }
   /** The zone after "%" in the host, or else the argument `zone`. */
   let chosenZone = parsed.zone;
   if (zone !== undefined) {
     if (typeof zone !== "string" || !isZone(zone)) {
-      throw formError(subject, `zone is ${quote(zone)}, required the name or the index of an interface`);
+      throw refusal(subject, `zone is ${quote(zone)}, required the name or the index of an interface`);
     }
     if (chosenZone !== undefined && chosenZone !== zone) {
-      throw formError(subject, `host ${quote(host)} and zone ${quote(zone)} name different zones, required one`);
+      throw refusal(subject, `host ${quote(host)} and zone ${quote(zone)} name different zones, required one`);
     }
     chosenZone = zone;
   }
@@ -192,7 +192,7 @@ function checkIPv6(
   // Undefined if the zone is the name of an interface.
   const index = zoneIndex(chosenZone);
   if (scopeid !== 0 && scopeid !== index) {
-    throw formError(subject, `zone ${quote(chosenZone)} and scopeid ${scopeid} do not agree, required one of them`);
+    throw refusal(subject, `zone ${quote(chosenZone)} and scopeid ${scopeid} do not agree, required one of them`);
   }
   return index === undefined
     ? new HostPort(text, port, flowinfo, 0, chosenZone)
@@ -202,22 +202,22 @@ function checkIPv6(
 function checkHostName(subject: Subject, host: string): void {
   const forbidden = NOT_IN_NAMES.exec(host);
   if (forbidden !== null) {
-    throw formError(
+    throw refusal(
       subject,
       `host is ${quote(host)}, required a host name; ${quote(forbidden[0])} at ${forbidden.index} is not allowed`,
     );
   }
   const bytes = utf8Length(host);
-  if (bytes < 0) throw formError(subject, `host is ${quote(host)}, required a string without lone surrogates`);
+  if (bytes < 0) throw refusal(subject, `host is ${quote(host)}, required a string without lone surrogates`);
   if (bytes > MAX_HOST_BYTES) {
     throw rangeError(subject, `host has ${bytes} bytes, required at most ${MAX_HOST_BYTES} in UTF-8`);
   }
   if (EMPTY_LABEL.test(host))
-    throw formError(subject, `host is ${quote(host)}, required a host name without empty labels`);
+    throw refusal(subject, `host is ${quote(host)}, required a host name without empty labels`);
   // A resolver for international names reads full-width digits and dots as ASCII. So they are converted for the test.
   const plain = bytes === host.length ? host : host.normalize("NFKC").replace(OTHER_DOTS, ".");
   if (ENDS_IN_NUMBER.test(plain)) {
-    throw formError(
+    throw refusal(
       subject,
       `host is ${quote(host)}, which looks like a number, ` +
         "required four decimal numbers from 0 to 255 without leading zeros",

@@ -10,7 +10,7 @@ import {
   UnixAddress,
   VsockAddress,
 } from "./address.js";
-import { checkInteger, readInteger, formError, type Subject } from "./addressParts.js";
+import { checkInteger, readInteger, refusal, type Subject } from "./addressParts.js";
 import {
   type AddressLike,
   type HostPortLike,
@@ -188,7 +188,7 @@ function readEndpoint(value: EndpointLike, defaultHost: DefaultHost): Endpoint {
     return { scheme: "tcp", address: new HostPort(defaultHost, checkInteger(subject, "port", value, MAX_PORT)) };
   }
   if (Object.prototype.toString.call(value) === "[object URL]") return endpointFromUrl(value as URL);
-  if (typeof value !== "object" || value === null) throw formError(subject, REQUIRED_FORM);
+  if (typeof value !== "object" || value === null) throw refusal(subject, REQUIRED_FORM);
   if (Array.isArray(value) || isAddress(value) || value instanceof HostPort) {
     return endpointFromAddress(subject, undefined, toAddress(value as AddressLike));
   }
@@ -198,19 +198,18 @@ function readEndpoint(value: EndpointLike, defaultHost: DefaultHost): Endpoint {
 /** Reads a `URL`. Error messages quote its text, as for an endpoint that is a string. */
 function endpointFromUrl({ href, protocol, username, password, host, pathname, search, hash }: URL): Endpoint {
   const subject: Subject = { kind: "endpoint", value: href };
-  if (search !== "" || hash !== "")
-    throw formError(subject, `${quote(search + hash)} has no meaning, ${REQUIRED_TEXT}`);
+  if (search !== "" || hash !== "") throw refusal(subject, `${quote(search + hash)} has no meaning, ${REQUIRED_TEXT}`);
   if (username !== "" || password !== "") {
     // The message does not contain the password.
-    throw formError(
+    throw refusal(
       { kind: "endpoint", value: `${protocol}//` },
       `a user name and a password have no meaning, ${REQUIRED_TEXT}`,
     );
   }
   // Without a host, only the path follows the scheme.
   if (host === "") return endpointFromText(subject, `${protocol}${decodePath(subject, pathname)}`);
-  if (protocol === "unix:") throw formError(subject, `host is ${quote(host)}, required unix:/path or unix:///path`);
-  if (pathname !== "" && pathname !== "/") throw formError(subject, `path is ${quote(pathname)}, ${REQUIRED_TEXT}`);
+  if (protocol === "unix:") throw refusal(subject, `host is ${quote(host)}, required unix:/path or unix:///path`);
+  if (pathname !== "" && pathname !== "/") throw refusal(subject, `path is ${quote(pathname)}, ${REQUIRED_TEXT}`);
   return endpointFromText(subject, `${protocol}//${host}`);
 }
 
@@ -219,7 +218,7 @@ function decodePath(subject: Subject, path: string): string {
   try {
     return decodeURIComponent(path);
   } catch {
-    throw formError(subject, `path is ${quote(path)}, required an encoding in UTF-8`);
+    throw refusal(subject, `path is ${quote(path)}, required an encoding in UTF-8`);
   }
 }
 
@@ -245,8 +244,8 @@ function endpointFromText(subject: Subject, text: string): Endpoint {
     case "systemd":
       return { scheme, name: checkFdName(subject, afterScheme) };
   }
-  if (afterScheme.startsWith("//")) throw formError(subject, `scheme ${quote(scheme)} is unknown, ${REQUIRED_TEXT}`);
-  throw formError(subject, `scheme is missing, ${REQUIRED_TEXT}`);
+  if (afterScheme.startsWith("//")) throw refusal(subject, `scheme ${quote(scheme)} is unknown, ${REQUIRED_TEXT}`);
+  throw refusal(subject, `scheme is missing, ${REQUIRED_TEXT}`);
 }
 
 /**
@@ -272,18 +271,18 @@ function hostEndpoint(
 /** Makes the error for a host of the other family. */
 function wrongFamily(subject: Subject, host: string, scheme: "tcp4" | "tcp6"): TypeError {
   const version = scheme === "tcp4" ? "IPv4" : "IPv6";
-  return formError(subject, `host is ${quote(host)}, required a name or an address of ${version} with ${scheme}`);
+  return refusal(subject, `host is ${quote(host)}, required a name or an address of ${version} with ${scheme}`);
 }
 
 /** Removes the "//" that must follow the scheme. */
 function afterSlashes(subject: Subject, scheme: string, afterScheme: string): string {
-  if (!afterScheme.startsWith("//")) throw formError(subject, `"//" is missing after "${scheme}:"`);
+  if (!afterScheme.startsWith("//")) throw refusal(subject, `"//" is missing after "${scheme}:"`);
   return afterScheme.slice(2);
 }
 
 function checkFdName(subject: Subject, name: unknown): string {
   if (typeof name === "string" && FD_NAME.test(name)) return name;
-  throw formError(subject, `name is ${quote(name)}, required 1 to 255 printable ASCII characters without ":"`);
+  throw refusal(subject, `name is ${quote(name)}, required 1 to 255 printable ASCII characters without ":"`);
 }
 
 /** The fields of all forms of an endpoint that are objects, not checked yet. */
@@ -305,7 +304,7 @@ function endpointFromObject(subject: Subject, fields: EndpointFields, defaultHos
   const formCount = [hasAddressFields, address !== undefined, fd !== undefined, name !== undefined].filter(
     Boolean,
   ).length;
-  if (formCount !== 1) throw formError(subject, REQUIRED_FORM);
+  if (formCount !== 1) throw refusal(subject, REQUIRED_FORM);
   if (fd !== undefined) {
     if (scheme !== undefined && scheme !== "fd") throw mismatch(subject, scheme, "a descriptor");
     return { scheme: "fd", fd: checkInteger(subject, "fd", fd, MAX_FD) };
@@ -325,10 +324,10 @@ function endpointFromObject(subject: Subject, fields: EndpointFields, defaultHos
   // Without `address`, the field `family` is that of the address, and toAddress() has checked it.
   if (address === undefined || family === undefined || !("address" in endpoint)) return endpoint;
   if (family !== AF_INET && family !== AF_INET6) {
-    throw formError(subject, `family is ${quote(family)}, required AF_INET or AF_INET6`);
+    throw refusal(subject, `family is ${quote(family)}, required AF_INET or AF_INET6`);
   }
   if (endpoint.scheme !== "tcp")
-    throw formError(subject, `scheme is ${quote(endpoint.scheme)}, required tcp with family`);
+    throw refusal(subject, `scheme is ${quote(endpoint.scheme)}, required tcp with family`);
   return hostEndpoint(subject, family === AF_INET ? "tcp4" : "tcp6", endpoint.address);
 }
 
@@ -340,7 +339,7 @@ function endpointFromAddress(subject: Subject, scheme: unknown, address: Address
     throw mismatch(subject, scheme, "a host and a port");
   }
   if (address instanceof UnixAddress) {
-    if (address.path === "") throw formError(subject, 'path is missing, required one, or "@" and an abstract name');
+    if (address.path === "") throw refusal(subject, 'path is missing, required one, or "@" and an abstract name');
     if (scheme === undefined || scheme === "unix") return { scheme: "unix", address };
     throw mismatch(subject, scheme, "a UNIX path");
   }
@@ -348,13 +347,13 @@ function endpointFromAddress(subject: Subject, scheme: unknown, address: Address
     if (scheme === undefined || scheme === "vsock") return { scheme: "vsock", address };
     throw mismatch(subject, scheme, "a vsock address");
   }
-  if (address instanceof OpaqueAddress) throw formError(subject, `data is only valid in an address, ${REQUIRED_TEXT}`);
-  throw formError(subject, `family ${address.family} has no endpoints, ${REQUIRED_TEXT}`);
+  if (address instanceof OpaqueAddress) throw refusal(subject, `data is only valid in an address, ${REQUIRED_TEXT}`);
+  throw refusal(subject, `family ${address.family} has no endpoints, ${REQUIRED_TEXT}`);
 }
 
 /** Makes the error for a scheme that does not suit the other fields, which make `description`. */
 function mismatch(subject: Subject, scheme: unknown, description: string): TypeError {
-  return formError(subject, `scheme is ${quote(scheme)}, which does not go with ${description}`);
+  return refusal(subject, `scheme is ${quote(scheme)}, which does not go with ${description}`);
 }
 
 /**

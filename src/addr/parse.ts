@@ -14,7 +14,7 @@ import {
   UnixAddress,
   VsockAddress,
 } from "./address.js";
-import { type Subject, checkHost, checkInteger, checkU32, checkUnix, readInteger, formError } from "./addressParts.js";
+import { type Subject, checkHost, checkInteger, checkU32, checkUnix, readInteger, refusal } from "./addressParts.js";
 import { AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, AF_UNSPEC, AF_VSOCK } from "./families.js";
 import { isIPv4 } from "./ipv4Text.js";
 import { isIPv6, isZone, zoneIndex } from "./ipv6Text.js";
@@ -107,11 +107,11 @@ const REQUIRED_FORMS =
  */
 export function parseAddress(text: string): Address | HostPort {
   const subject: Subject = { kind: "address", value: text };
-  if (typeof text !== "string") throw formError(subject, "required a string");
+  if (typeof text !== "string") throw refusal(subject, "required a string");
   if (text.startsWith("unix:")) return readUnix(subject, text.slice("unix:".length));
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) {
     const scheme = text.slice(0, text.indexOf(":"));
-    throw formError(subject, `scheme is ${quote(scheme)}, required an address without a scheme`);
+    throw refusal(subject, `scheme is ${quote(scheme)}, required an address without a scheme`);
   }
   if (text.startsWith("vsock:")) {
     const [cid, port] = readNumberPair(subject, text.slice("vsock:".length), "cid", "port");
@@ -131,22 +131,22 @@ export function readHostPort(subject: Subject, text: string): InetAddress | Inet
   let hostEnd: number;
   if (text.startsWith("[")) {
     hostEnd = text.indexOf("]") + 1;
-    if (hostEnd === 0) throw formError(subject, '"[" is not closed, required "]" after the IPv6 address');
+    if (hostEnd === 0) throw refusal(subject, '"[" is not closed, required "]" after the IPv6 address');
     host = text.slice(1, hostEnd - 1);
     // An endpoint is a URI, and an address is not.
     if (subject.kind === "endpoint") host = decodeZone(subject, host);
     if (!host.includes(":")) {
-      throw formError(subject, `host is ${quote(host)}, required an IPv6 address in brackets`);
+      throw refusal(subject, `host is ${quote(host)}, required an IPv6 address in brackets`);
     }
     if (hostEnd < text.length && text[hostEnd] !== ":") {
-      throw formError(subject, `${quote(text.slice(hostEnd))} follows "]", required ":" and the port`);
+      throw refusal(subject, `${quote(text.slice(hostEnd))} follows "]", required ":" and the port`);
     }
   } else {
     hostEnd = text.indexOf(":");
     if (hostEnd < 0) hostEnd = text.length;
     host = text.slice(0, hostEnd);
     if (text.includes(":", hostEnd + 1)) {
-      throw formError(
+      throw refusal(
         subject,
         looksLikeIPv6(text)
           ? `host is an IPv6 address without brackets, required the form "[::1]:80"`
@@ -154,17 +154,17 @@ export function readHostPort(subject: Subject, text: string): InetAddress | Inet
       );
     }
     if (host === "" || host === "*") {
-      throw formError(
+      throw refusal(
         subject,
         'host is missing, write "0.0.0.0" or "[::]" for all interfaces, or pass ["", port] for all interfaces of the ' +
           "socket's family",
       );
     }
     if (hostEnd === text.length && host.includes("/")) {
-      throw formError(subject, `the text looks like a path, write ${quote(`unix:${text}`)}`);
+      throw refusal(subject, `the text looks like a path, write ${quote(`unix:${text}`)}`);
     }
   }
-  if (hostEnd === text.length) throw formError(subject, 'port is missing, required ":" and a number after the host');
+  if (hostEnd === text.length) throw refusal(subject, 'port is missing, required ":" and a number after the host');
   return checkHost(subject, host, readInteger(subject, "port", text.slice(hostEnd + 1), 65535));
 }
 
@@ -179,17 +179,17 @@ function decodeZone(subject: Subject, host: string): string {
   try {
     return `${host.slice(0, percent)}%${decodeURIComponent(encodedZone)}`;
   } catch {
-    throw formError(subject, `zone is ${quote(encodedZone)}, required valid percent-encoding`);
+    throw refusal(subject, `zone is ${quote(encodedZone)}, required valid percent-encoding`);
   }
 }
 
 /** Reads the text after `unix:`. If it begins with `//`, an absolute path must follow, as in `unix:///run/x.sock`. */
 export function readUnix(subject: Subject, text: string): UnixAddress {
   if (text.startsWith("@")) return checkUnix(subject, `\0${text.slice(1)}`);
-  if (text.startsWith("\0")) throw formError(subject, 'path begins with NUL, required "@" before an abstract name');
+  if (text.startsWith("\0")) throw refusal(subject, 'path begins with NUL, required "@" before an abstract name');
   if (!text.startsWith("//")) return checkUnix(subject, text);
   if (text[2] !== "/") {
-    throw formError(subject, `${quote(text.slice(0, 32))} has a host, required "///" before an absolute path`);
+    throw refusal(subject, `${quote(text.slice(0, 32))} has a host, required "///" before an absolute path`);
   }
   return checkUnix(subject, text.slice(2));
 }
@@ -197,7 +197,7 @@ export function readUnix(subject: Subject, text: string): UnixAddress {
 /** Reads two numbers of 32 bits with a colon between them. */
 export function readNumberPair(subject: Subject, text: string, first: string, second: string): [number, number] {
   const colon = text.indexOf(":");
-  if (colon < 0) throw formError(subject, `${second} is missing, required ${first}:${second}`);
+  if (colon < 0) throw refusal(subject, `${second} is missing, required ${first}:${second}`);
   return [
     readInteger(subject, first, text.slice(0, colon), 0xffff_ffff),
     readInteger(subject, second, text.slice(colon + 1), 0xffff_ffff),
@@ -225,7 +225,7 @@ export function toAddress(value: AddressLike): Address | HostPort {
   if (value instanceof InetAddress && isPort(value.port) && isIPv4(value.host)) return value;
   if (typeof value === "string") return parseAddress(value);
   const subject: Subject = { kind: "address", value };
-  if (typeof value !== "object" || value === null) throw formError(subject, REQUIRED_FORMS);
+  if (typeof value !== "object" || value === null) throw refusal(subject, REQUIRED_FORMS);
   if (isAddress(value)) return checkInstance(subject, value);
   if (Array.isArray(value)) return addressFromTuple(subject, value as readonly unknown[]);
   return addressFromObject(subject, value as AddressFields);
@@ -243,7 +243,7 @@ function checkInstance(subject: Subject, value: Address): Address | HostPort {
   if (value instanceof InetAddress) {
     checkHost(subject, value.host, value.port);
     // toAddress() has returned each valid address already. So a host that checkHost() accepts is a name or IPv6.
-    throw formError(subject, `host is ${quote(value.host)}, required an IPv4 address`);
+    throw refusal(subject, `host is ${quote(value.host)}, required an IPv4 address`);
   }
   if (value instanceof Inet6Address) {
     const checked = checkHost(subject, value.host, value.port, value.flowinfo, value.scopeid);
@@ -252,7 +252,7 @@ function checkInstance(subject: Subject, value: Address): Address | HostPort {
     }
     // The host has the name of an interface as its zone.
     if (checked instanceof HostPort && checked.zone !== undefined) return checked;
-    throw formError(subject, `host is ${quote(value.host)}, required an IPv6 address`);
+    throw refusal(subject, `host is ${quote(value.host)}, required an IPv6 address`);
   }
   if (value instanceof UnixAddress) {
     // A user may have passed bytes to the constructor. Then the result has a string as `path`.
@@ -277,7 +277,7 @@ function checkInstance(subject: Subject, value: Address): Address | HostPort {
 function checkPacket(subject: Subject, { protocol, ifindex, hatype, pkttype, addr }: AddressFields): PacketAddress {
   const isText = typeof ifindex === "string";
   if (isText && !isZone(ifindex)) {
-    throw formError(subject, `ifindex is ${quote(ifindex)}, required the index or the name of an interface`);
+    throw refusal(subject, `ifindex is ${quote(ifindex)}, required the index or the name of an interface`);
   }
   // A text of digits is an index, as in a zone. For any other text, which is a name, `index` is undefined.
   const index = isText ? zoneIndex(ifindex) : ifindex;
@@ -298,17 +298,14 @@ function checkOpaque(subject: Subject, family: unknown, data: unknown): OpaqueAd
 
 function checkBytes(subject: Subject, name: string, bytes: unknown, maxBytes: number): Uint8Array {
   if (!isUint8Array(bytes) || bytes.length > maxBytes) {
-    throw formError(subject, `${name} is ${quote(bytes)}, required a Uint8Array of at most ${maxBytes} bytes`);
+    throw refusal(subject, `${name} is ${quote(bytes)}, required a Uint8Array of at most ${maxBytes} bytes`);
   }
   return bytes;
 }
 
 function addressFromTuple(subject: Subject, tuple: readonly unknown[]): Address | HostPort {
   if (tuple.length < 2 || tuple.length > 4) {
-    throw formError(
-      subject,
-      `it has ${tuple.length} members, required [host, port] or [host, port, flowinfo, scopeid]`,
-    );
+    throw refusal(subject, `it has ${tuple.length} members, required [host, port] or [host, port, flowinfo, scopeid]`);
   }
   return checkHost(subject, tuple[0], tuple[1], tuple[2], tuple[3]);
 }
@@ -348,10 +345,10 @@ function addressFromObject(subject: Subject, fields: AddressFields): Address | H
   const packetFields = [fields.protocol, fields.hatype, fields.pkttype, fields.addr];
   const hasPacketFields = packetFields.some((field) => field !== undefined);
   const formCount = [hasHost, hasPath, hasCid, isNetlink, isPacket, isOpaque].filter(Boolean).length;
-  if (formCount !== 1) throw formError(subject, REQUIRED_FORMS);
+  if (formCount !== 1) throw refusal(subject, REQUIRED_FORMS);
   const mixesFamilies =
     (port !== undefined && !hasHost && !hasCid) || (hasInet6Fields && !hasHost) || (hasPacketFields && !isPacket);
-  if (mixesFamilies) throw formError(subject, `the object mixes fields of different families, ${REQUIRED_FORMS}`);
+  if (mixesFamilies) throw refusal(subject, `the object mixes fields of different families, ${REQUIRED_FORMS}`);
   if (hasHost) {
     const address = checkHost(subject, host, port, flowinfo, scopeid, zone);
     if (!(address instanceof HostPort)) checkFamily(subject, family, address.family);
@@ -395,5 +392,5 @@ function checkFamily(subject: Subject, family: unknown, actual: number): void {
   let description = `family ${actual}`;
   if (actual === AF_UNSPEC) description = "a host name, whose family is not known yet";
   else if (actual === AF_INET) description = "an IPv4 address";
-  throw formError(subject, `family is ${quote(family)}, but the other fields make ${description}`);
+  throw refusal(subject, `family is ${quote(family)}, but the other fields make ${description}`);
 }

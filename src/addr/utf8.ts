@@ -60,7 +60,7 @@ export function nameText(bytes: Uint8Array): string {
     const size = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
     const sequence = bytes.subarray(at, at + size);
     const character = decoder.decode(sequence);
-    const isValid = !character.includes(REPLACEMENT) || isEncodedReplacement(sequence);
+    const isValid = !character.includes(REPLACEMENT) || isReplacement(sequence);
     name += isValid ? character : String.fromCharCode(0xdc00 + first);
     at += isValid ? size : 1;
   }
@@ -68,6 +68,6 @@ export function nameText(bytes: Uint8Array): string {
 }
 
 /** Whether the bytes are U+FFFD in UTF-8. */
-function isEncodedReplacement(bytes: Uint8Array): boolean {
+function isReplacement(bytes: Uint8Array): boolean {
   return bytes.length === 3 && bytes[0] === 0xef && bytes[1] === 0xbf && bytes[2] === 0xbd;
 }

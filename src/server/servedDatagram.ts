@@ -41,7 +41,6 @@ export type DatagramHandler = (datagram: ServedDatagram, reply: Reply) => unknow
 
 /** The part of the server that a running handler uses. */
 export interface WorkOwner {
-  /** Milliseconds; Infinity for no limit. */
   readonly handlerTimeout: number;
   readonly draining: AbortSignal;
   readonly replies: UdpReplies;
@@ -84,7 +83,7 @@ export abstract class Work implements DeadlineMember {
     return this.#controller.signal;
   }
 
-  /** Reports to the server when the handler has finished, unless the server has given up on the handler before. */
+  /** Reports the end of the handler to the server, unless the server has given up on the handler before. */
   follow(result: PromiseLike<unknown>): void {
     Promise.resolve(result).then(
       () => this.#finish(undefined),

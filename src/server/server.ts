@@ -131,7 +131,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
   /** The bytes of the connections that have ended. */
   readonly #endedBytes = { received: 0, sent: 0 };
   /** By signal, the function that removes the listener of `upgradeOn()`. */
-  readonly #upgradeListenerRemovers = new Map<NodeJS.Signals, () => void>();
+  readonly #upgradeRemovers = new Map<NodeJS.Signals, () => void>();
   /** Resolves when the TLS handshakes that ran at the start of the drain have finished. Undefined without TLS. */
   #handshakesFinished: Promise<void> | undefined;
   #nextId = 1;
@@ -164,7 +164,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
         release: (error) => {
           this.#stopAccepting();
           this.#abortAll(error);
-          for (const remove of this.#upgradeListenerRemovers.values()) remove();
+          for (const remove of this.#upgradeRemovers.values()) remove();
           return undefined;
         },
       },
@@ -267,8 +267,8 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
     // A second call for a signal replaces the earlier listener, because two listeners would start two upgrades.
     for (const name of checkSignals(signals, "upgrade on signals")) {
       const remove = upgradeOn([this], [name], opts);
-      this.#upgradeListenerRemovers.get(name)?.();
-      this.#upgradeListenerRemovers.set(name, remove);
+      this.#upgradeRemovers.get(name)?.();
+      this.#upgradeRemovers.set(name, remove);
       if (this.#life.state === "closed") remove();
     }
     return this;

@@ -22,11 +22,11 @@ const MAX_DATAGRAM_SIZE = 0xffff;
 const SOURCE_WORDS = 6;
 const NO_SOURCE = new Int32Array(0);
 
-/** What the replies to one datagram need: how large they may be, and the address to which the datagram was sent. */
+/** The limit of the replies to one datagram, and the address from which they leave. */
 export interface ReplyAccount {
   /** Bytes that the replies may still have if the source is not validated. */
   bytesLeft: number;
-  /** The address from which the replies leave, as `readSource()` writes it: the datagram was sent to this address. */
+  /** The address to which the datagram was sent, as `readSource()` writes it. The replies leave from it. */
   readonly source: Int32Array;
   /** The number of bytes of `source`. */
   readonly sourceSize: number;
@@ -44,7 +44,7 @@ export class UdpReplies {
   readonly #maxQueueLength: number;
 
   /**
-   * @param amplification maximum size of the replies to a datagram, as a multiple of its size; Infinity for no limit
+   * @param amplification maximum size of the replies to a datagram, as a multiple of its size
    * @param batchSize maximum number of datagrams that are handled between two calls of `mayOverflow()`
    */
   constructor(socket: Socket, amplification: number, batchSize: number) {
@@ -114,7 +114,7 @@ export class UdpReplies {
     }
   }
 
-  /** Drops the replies in the queue, and all further ones. */
+  /** Drops the waiting and all further replies. */
   close(): void {
     this.#closed = true;
     this.#queue.close();

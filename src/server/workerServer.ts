@@ -99,7 +99,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   /** Connections that ended because their worker ended by itself. */
   #lost = 0;
   /** Connections that were aborted, and that no worker has counted. */
-  #uncountedAborts = 0;
+  #otherAborts = 0;
   /** Resolves when all workers have ended. */
   readonly #workersEnded: Promise<void>;
   #resolveWorkersEnded!: () => void;
@@ -179,7 +179,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
    */
   stats(): WorkerServerStats {
     const { aborted, ...sums } = sumCounts(this.#slots, this.#loop?.counts);
-    return { ...sums, aborted: aborted + this.#uncountedAborts, state: this.#life.state, lost: this.#lost };
+    return { ...sums, aborted: aborted + this.#otherAborts, state: this.#life.state, lost: this.#lost };
   }
 
   /** Lets the process end while the server runs. Threads then end with the process. */
@@ -316,7 +316,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
 
   #onWorkerEnded(slot: WorkerSlot, end: WorkerEnd, restartIn: number | undefined): void {
     const { code, error, expected, id, lost, signal, untaken } = end;
-    if (expected) this.#uncountedAborts += lost;
+    if (expected) this.#otherAborts += lost;
     else this.#lost += lost;
     for (const connection of untaken) this.#dispatch.hold(connection, this.#clientKeyOf(connection));
     if (this.#aborting) this.#resetWaiting();
@@ -362,7 +362,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   /** Resets the connections that wait for a worker. */
   #resetWaiting(): void {
     for (const { connection, key } of this.#dispatch.takeWaiting()) {
-      this.#uncountedAborts++;
+      this.#otherAborts++;
       resetConnection(this.#socketKind, connection);
       this.#loop?.onConnectionEnded(key);
     }
