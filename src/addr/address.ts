@@ -1,10 +1,10 @@
 // The addresses of sockets: a class for each address family, and HostPort for a name that is not resolved yet.
 //
-// The constructors check nothing, because accept() and recvfrom() make an address from the bytes of the kernel for
-// every peer. toAddress() and parseAddress() check every address that a user passes, also the fields of an instance of
-// these classes.
+// The constructors check nothing, because accept() and recvfrom() make an address for every peer from bytes of the
+// kernel, which are valid. toAddress() and parseAddress() check every address that a user passes, also the fields of an
+// instance of these classes.
 //
-// The fields have `declare`, because a field without it would first be set to `undefined` in each new address.
+// The fields have `declare`. Otherwise each new address would first get `undefined` in all fields, which takes time.
 
 import { AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, AF_VSOCK } from "./families.js";
 import { nameBytes } from "./utf8.js";
@@ -214,8 +214,8 @@ export class PacketAddress {
 
   /** Interface, protocol and hardware address, for people. `parseAddress()` does not accept it. */
   toString(): string {
-    const head = `packet:${this.ifname ?? this.ifindex}:0x${this.protocol.toString(16).padStart(4, "0")}`;
-    return this.addr.length === 0 ? head : `${head}:${hex(this.addr, ":")}`;
+    const withoutAddr = `packet:${this.ifname ?? this.ifindex}:0x${this.protocol.toString(16).padStart(4, "0")}`;
+    return this.addr.length === 0 ? withoutAddr : `${withoutAddr}:${toHex(this.addr, ":")}`;
   }
 
   toJSON(): {
@@ -232,7 +232,7 @@ export class PacketAddress {
       ifindex: this.ifname ?? this.ifindex,
       hatype: this.hatype,
       pkttype: this.pkttype,
-      addr: hex(this.addr, ":"),
+      addr: toHex(this.addr, ":"),
     };
   }
 }
@@ -257,11 +257,11 @@ export class OpaqueAddress {
 
   /** The number of the family and the bytes, for people. `parseAddress()` does not accept it. */
   toString(): string {
-    return `family ${this.family}:${hex(this.data, "")}`;
+    return `family ${this.family}:${toHex(this.data, "")}`;
   }
 
   toJSON(): { family: number; data: string } {
-    return { family: this.family, data: hex(this.data, "") };
+    return { family: this.family, data: toHex(this.data, "") };
   }
 }
 
@@ -308,8 +308,8 @@ export class HostPort {
   }
 
   toJSON(): { host: string; port: number; flowinfo: number; scopeid: number; zone?: string } {
-    const plain = { host: this.host, port: this.port, flowinfo: this.flowinfo, scopeid: this.scopeid };
-    return this.zone === undefined ? plain : { ...plain, zone: this.zone };
+    const withoutZone = { host: this.host, port: this.port, flowinfo: this.flowinfo, scopeid: this.scopeid };
+    return this.zone === undefined ? withoutZone : { ...withoutZone, zone: this.zone };
   }
 }
 
@@ -326,6 +326,6 @@ export function isAddress(value: unknown): value is Address {
   );
 }
 
-function hex(bytes: Uint8Array, separator: string): string {
+function toHex(bytes: Uint8Array, separator: string): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(separator);
 }

@@ -9,7 +9,7 @@ import { formatIPv6, isZone, parseIPv6, zoneIndex } from "./ipv6Text.js";
 import { quote } from "../check/index.js";
 import { nameBytes, nameText, utf8Length } from "./utf8.js";
 
-/** The whole value that is parsed, for the messages. A check gets only one part of it. */
+/** The whole value that is parsed. Each check gets only a part of it, and quotes the whole value in its error. */
 export interface Subject {
   readonly kind: "address" | "endpoint";
   readonly value: unknown;
@@ -23,25 +23,27 @@ export const MAX_HOST_BYTES = 253;
 const FLOWINFO_MAX = 0x0fff_ffff;
 const U32_MAX = 0xffff_ffff;
 
-// The rule "ends in a number" of the WHATWG URL standard. It covers every form that inet_aton(3) accepts.
-const NUMERIC = /(?:^|\.)(?:[0-9]+|0[xX][0-9a-fA-F]*)\.?$/;
-// No host name has these characters. Most of them mean that a URL, or a part of one, was passed.
+// A host whose last label is a number: the rule "ends in a number" of the WHATWG URL standard. It covers every form that
+// inet_aton(3) accepts.
+const ENDS_IN_NUMBER = /(?:^|\.)(?:[0-9]+|0[xX][0-9a-fA-F]*)\.?$/;
+// No host name has these characters. With most of them, a URL or a part of one was passed by mistake.
 const NOT_IN_NAMES = /[\s\p{Cc}#%/:<>?@[\\\]^|*]/u;
 const EMPTY_LABEL = /^\.|\.\./;
+/** The dots of other scripts, which international names may have instead of ".". */
 const OTHER_DOTS = /[\u3002\uff0e\uff61]/g;
 const DECIMAL = /^(?:0|[1-9][0-9]*)$/;
 
-/** The error for a wrong type or form. */
-export function refuse(subject: Subject, reason: string): TypeError {
-  return new TypeError(refusalText(subject, reason));
+/** Makes the error for a wrong type or form. */
+export function refusal(subject: Subject, reason: string): TypeError {
+  return new TypeError(errorText(subject, reason));
 }
 
-/** The error for a number or a length that is out of range. */
+/** Makes the error for a number or a length that is out of range. */
 export function rangeError(subject: Subject, reason: string): RangeError {
-  return new RangeError(refusalText(subject, reason));
+  return new RangeError(errorText(subject, reason));
 }
 
-function refusalText({ kind, value }: Subject, reason: string): string {
+function errorText({ kind, value }: Subject, reason: string): string {
   const quoted = quote(value);
   return typeof value === "string"
     ? `Cannot parse ${kind} ${quoted}: ${reason}`
@@ -51,7 +53,7 @@ function refusalText({ kind, value }: Subject, reason: string): string {
 /** Returns `value` if it is an integer from 0 to `max`. `name` is its name in the message. */
 export function checkInteger(subject: Subject, name: string, value: unknown, max: number): number {
   if (typeof value !== "number") {
-    throw refuse(subject, `${name} is ${quote(value)}, required a number from 0 to ${max}`);
+    throw refusal(subject, `${name} is ${quote(value)}, required a number from 0 to ${max}`);
   }
   if (!Number.isInteger(value) || value < 0 || value > max) {
     throw rangeError(subject, `${name} is ${quote(value)}, required an integer from 0 to ${max}`);
@@ -62,9 +64,9 @@ export function checkInteger(subject: Subject, name: string, value: unknown, max
 
 /** Reads a decimal number from 0 to `max`, without sign and leading zeros. */
 export function readInteger(subject: Subject, name: string, text: string, max: number): number {
-  if (text === "") throw refuse(subject, `${name} is missing, required a number from 0 to ${max}`);
+  if (text === "") throw refusal(subject, `${name} is missing, required a number from 0 to ${max}`);
   if (!DECIMAL.test(text)) {
-    throw refuse(subject, `${name} is ${quote(text)}, required a decimal number without sign and leading zeros`);
+    throw refusal(subject, `${name} is ${quote(text)}, required a decimal number without sign and leading zeros`);
   }
   const value = Number(text);
   if (value > max) throw rangeError(subject, `${name} is ${quote(text)}, required a number from 0 to ${max}`);
@@ -87,32 +89,33 @@ export function checkU32(subject: Subject, name: string, value: unknown): number
  */
 export function checkUnix(subject: Subject, given: unknown): UnixAddress {
   if (typeof given !== "string" && !isUint8Array(given)) {
-    throw refuse(subject, `path is ${quote(given)}, required a string or a Uint8Array`);
+    throw refusal(subject, `path is ${quote(given)}, required a string or a Uint8Array`);
   }
   const path = typeof given === "string" ? given : nameText(given);
-  const abstract = path.startsWith("\0");
-  const name = abstract ? path.slice(1) : path;
-  const part = abstract ? "abstract name" : "path";
-  if (!abstract && path.includes("\0")) {
-    throw refuse(subject, `path has a NUL at ${path.indexOf("\0")}, required a path without NUL`);
+  const isAbstract = path.startsWith("\0");
+  const name = isAbstract ? path.slice(1) : path;
+  const part = isAbstract ? "abstract name" : "path";
+  if (!isAbstract && path.includes("\0")) {
+    throw refusal(subject, `path has a NUL at ${path.indexOf("\0")}, required a path without NUL`);
   }
+  // utf8Length() is negative if the name has a lone surrogate. nameBytes() is slower, but decodes some of these.
   const utf8Bytes = utf8Length(name);
-  const bytes = utf8Bytes < 0 ? nameBytes(name)?.length : utf8Bytes;
-  if (bytes === undefined) {
-    throw refuse(
+  const byteCount = utf8Bytes < 0 ? nameBytes(name)?.length : utf8Bytes;
+  if (byteCount === undefined) {
+    throw refusal(
       subject,
       `${part} has a lone surrogate, required lone surrogates from U+DC80 to U+DCFF only (bytes that are not UTF-8)`,
     );
   }
-  if (bytes > MAX_PATH_BYTES) {
-    throw rangeError(subject, `${part} has ${bytes} bytes, required at most ${MAX_PATH_BYTES} in UTF-8`);
+  if (byteCount > MAX_PATH_BYTES) {
+    throw rangeError(subject, `${part} has ${byteCount} bytes, required at most ${MAX_PATH_BYTES} in UTF-8`);
   }
   return new UnixAddress(path);
 }
 
 /**
- * Makes an address of a host and a port, and for IPv6 of a flow info, a scope id and a zone. A host that looks like a
- * number but is not a literal address is refused, because the resolver would read it as another address.
+ * Makes an address of a host and a port, and for IPv6 also of a flow info, a scope id and a zone. A host that looks like
+ * a number must be a literal address, because the resolver would read other forms as unexpected addresses.
  */
 export function checkHost(
   subject: Subject,
@@ -122,16 +125,17 @@ export function checkHost(
   scopeid: unknown = 0,
   zone?: unknown,
 ): InetAddress | Inet6Address | HostPort {
-  if (typeof host !== "string") throw refuse(subject, `host is ${quote(host)}, required a string`);
+  if (typeof host !== "string") throw refusal(subject, `host is ${quote(host)}, required a string`);
   const portNumber = checkPort(subject, port);
   const flow = checkInteger(subject, "flowinfo", flowinfo, FLOWINFO_MAX);
   if (typeof scopeid === "string") return checkScopeName(subject, host, port, flow, scopeid, zone);
   const scope = checkU32(subject, "scopeid", scopeid);
   if (host.includes(":")) return checkIPv6(subject, host, portNumber, flow, scope, zone);
-  if (zone !== undefined) throw refuse(subject, `zone is ${quote(zone)}, required none unless host is an IPv6 address`);
+  if (zone !== undefined)
+    throw refusal(subject, `zone is ${quote(zone)}, required none unless host is an IPv6 address`);
   if (isIPv4(host)) {
     if (flow !== 0 || scope !== 0) {
-      throw refuse(subject, `host is ${quote(host)}, an IPv4 address, required no flowinfo and no scopeid`);
+      throw refusal(subject, `host is ${quote(host)}, an IPv4 address, required no flowinfo and no scopeid`);
     }
     return new InetAddress(host, portNumber);
   }
@@ -149,10 +153,10 @@ function checkScopeName(
   zone: unknown,
 ): InetAddress | Inet6Address | HostPort {
   if (!isZone(scopeid)) {
-    throw refuse(subject, `scopeid is ${quote(scopeid)}, required a number, or the name of an interface`);
+    throw refusal(subject, `scopeid is ${quote(scopeid)}, required a number, or the name of an interface`);
   }
   if (!host.includes(":")) {
-    throw refuse(subject, `scopeid is ${quote(scopeid)}, required a number unless host is an IPv6 address`);
+    throw refusal(subject, `scopeid is ${quote(scopeid)}, required a number unless host is an IPv6 address`);
   }
   return checkHost(subject, host, port, flowinfo, 0, zone ?? scopeid);
 }
@@ -166,27 +170,29 @@ function checkIPv6(
   zone: unknown,
 ): Inet6Address | HostPort {
   if (host.startsWith("[")) {
-    throw refuse(subject, `host is ${quote(host)}, required an IPv6 address without brackets here`);
+    throw refusal(subject, `host is ${quote(host)}, required an IPv6 address without brackets here`);
   }
   const parsed = parseIPv6(host);
   if (parsed === undefined) {
-    throw refuse(subject, `host is ${quote(host)}, required an IPv6 address such as "::1" or "fe80::1%eth0"`);
+    throw refusal(subject, `host is ${quote(host)}, required an IPv6 address such as "::1" or "fe80::1%eth0"`);
   }
+  /** The zone after "%" in the host, or else the argument `zone`. */
   let chosenZone = parsed.zone;
   if (zone !== undefined) {
     if (typeof zone !== "string" || !isZone(zone)) {
-      throw refuse(subject, `zone is ${quote(zone)}, required the name or the index of an interface`);
+      throw refusal(subject, `zone is ${quote(zone)}, required the name or the index of an interface`);
     }
     if (chosenZone !== undefined && chosenZone !== zone) {
-      throw refuse(subject, `host ${quote(host)} and zone ${quote(zone)} name different zones, required one`);
+      throw refusal(subject, `host ${quote(host)} and zone ${quote(zone)} name different zones, required one`);
     }
     chosenZone = zone;
   }
   const text = formatIPv6(parsed.bytes);
   if (chosenZone === undefined) return new Inet6Address(text, port, flowinfo, scopeid);
+  // Undefined if the zone is the name of an interface.
   const index = zoneIndex(chosenZone);
   if (scopeid !== 0 && scopeid !== index) {
-    throw refuse(subject, `zone ${quote(chosenZone)} and scopeid ${scopeid} do not agree, required one of them`);
+    throw refusal(subject, `zone ${quote(chosenZone)} and scopeid ${scopeid} do not agree, required one of them`);
   }
   return index === undefined
     ? new HostPort(text, port, flowinfo, 0, chosenZone)
@@ -194,24 +200,24 @@ function checkIPv6(
 }
 
 function checkHostName(subject: Subject, host: string): void {
-  const bad = NOT_IN_NAMES.exec(host);
-  if (bad !== null) {
-    throw refuse(
+  const forbidden = NOT_IN_NAMES.exec(host);
+  if (forbidden !== null) {
+    throw refusal(
       subject,
-      `host is ${quote(host)}, required a host name; ${quote(bad[0])} at ${bad.index} is not allowed`,
+      `host is ${quote(host)}, required a host name; ${quote(forbidden[0])} at ${forbidden.index} is not allowed`,
     );
   }
   const bytes = utf8Length(host);
-  if (bytes < 0) throw refuse(subject, `host is ${quote(host)}, required a string without lone surrogates`);
+  if (bytes < 0) throw refusal(subject, `host is ${quote(host)}, required a string without lone surrogates`);
   if (bytes > MAX_HOST_BYTES) {
     throw rangeError(subject, `host has ${bytes} bytes, required at most ${MAX_HOST_BYTES} in UTF-8`);
   }
   if (EMPTY_LABEL.test(host))
-    throw refuse(subject, `host is ${quote(host)}, required a host name without empty labels`);
-  // A resolver for international names reads full-width digits and dots as plain ones.
+    throw refusal(subject, `host is ${quote(host)}, required a host name without empty labels`);
+  // A resolver for international names reads full-width digits and dots as ASCII. So they are converted for the test.
   const plain = bytes === host.length ? host : host.normalize("NFKC").replace(OTHER_DOTS, ".");
-  if (NUMERIC.test(plain)) {
-    throw refuse(
+  if (ENDS_IN_NUMBER.test(plain)) {
+    throw refusal(
       subject,
       `host is ${quote(host)}, which looks like a number, ` +
         "required four decimal numbers from 0 to 255 without leading zeros",

@@ -10,7 +10,7 @@ import {
   UnixAddress,
   VsockAddress,
 } from "./address.js";
-import { checkInteger, readInteger, refuse, type Subject } from "./addressParts.js";
+import { checkInteger, readInteger, refusal, type Subject } from "./addressParts.js";
 import {
   type AddressLike,
   type HostPortLike,
@@ -141,10 +141,10 @@ export type AddressAt<E> = E extends TcpEndpointLike
       ? VsockAddress
       : Address;
 
-const FORMS =
+const REQUIRED_TEXT =
   "required tcp://host:port (also tcp4, tcp6), tls://host:port, udp://host:port, unix:/path, unix:@name, " +
   "vsock://cid:port, fd:N or systemd:name";
-const OBJECTS =
+const REQUIRED_FORM =
   "required a string, a URL, a port, [host, port], { scheme?, host?, port }, { path }, { cid, port }, { fd }, " +
   '{ scheme, address } or { scheme: "systemd", name }';
 
@@ -152,10 +152,10 @@ const OBJECTS =
 // LISTEN_FDNAMES.
 const FD_NAME = /^[\x20-\x39\x3b-\x7e]{1,255}$/;
 const HOST_SCHEMES: ReadonlySet<unknown> = new Set<HostScheme>(["tcp", "tcp4", "tcp6", "tls", "udp"]);
-/** The last character of the schemes `tcp`, `tcp4` and `tcp6`, by the family of the endpoint. */
+/** What follows `tcp` in the scheme, by the family of the endpoint; 0 stands for no family. */
 const FAMILY_DIGIT = { 0: "", [AF_INET]: "4", [AF_INET6]: "6" } as const;
-const PORT_MAX = 0xffff;
-const FD_MAX = 0x7fff_ffff;
+const MAX_PORT = 0xffff;
+const MAX_FD = 0x7fff_ffff;
 
 /** The host of an endpoint that has a port only; `""` is all addresses of this machine. */
 type DefaultHost = "localhost" | "";
@@ -185,10 +185,10 @@ function readEndpoint(value: EndpointLike, defaultHost: DefaultHost): Endpoint {
   const subject: Subject = { kind: "endpoint", value };
   if (typeof value === "string") return endpointFromText(subject, value);
   if (typeof value === "number") {
-    return { scheme: "tcp", address: new HostPort(defaultHost, checkInteger(subject, "port", value, PORT_MAX)) };
+    return { scheme: "tcp", address: new HostPort(defaultHost, checkInteger(subject, "port", value, MAX_PORT)) };
   }
   if (Object.prototype.toString.call(value) === "[object URL]") return endpointFromUrl(value as URL);
-  if (typeof value !== "object" || value === null) throw refuse(subject, OBJECTS);
+  if (typeof value !== "object" || value === null) throw refusal(subject, REQUIRED_FORM);
   if (Array.isArray(value) || isAddress(value) || value instanceof HostPort) {
     return endpointFromAddress(subject, undefined, toAddress(value as AddressLike));
   }
@@ -198,50 +198,54 @@ function readEndpoint(value: EndpointLike, defaultHost: DefaultHost): Endpoint {
 /** Reads a `URL`. Error messages quote its text, as for an endpoint that is a string. */
 function endpointFromUrl({ href, protocol, username, password, host, pathname, search, hash }: URL): Endpoint {
   const subject: Subject = { kind: "endpoint", value: href };
-  if (search !== "" || hash !== "") throw refuse(subject, `${quote(search + hash)} has no meaning, ${FORMS}`);
+  if (search !== "" || hash !== "") throw refusal(subject, `${quote(search + hash)} has no meaning, ${REQUIRED_TEXT}`);
   if (username !== "" || password !== "") {
     // The message does not contain the password.
-    throw refuse({ kind: "endpoint", value: `${protocol}//` }, `a user name and a password have no meaning, ${FORMS}`);
+    throw refusal(
+      { kind: "endpoint", value: `${protocol}//` },
+      `a user name and a password have no meaning, ${REQUIRED_TEXT}`,
+    );
   }
-  if (host === "") return endpointFromText(subject, `${protocol}${decode(subject, pathname)}`);
-  if (protocol === "unix:") throw refuse(subject, `host is ${quote(host)}, required unix:/path or unix:///path`);
-  if (pathname !== "" && pathname !== "/") throw refuse(subject, `path is ${quote(pathname)}, ${FORMS}`);
+  // Without a host, only the path follows the scheme.
+  if (host === "") return endpointFromText(subject, `${protocol}${decodePath(subject, pathname)}`);
+  if (protocol === "unix:") throw refusal(subject, `host is ${quote(host)}, required unix:/path or unix:///path`);
+  if (pathname !== "" && pathname !== "/") throw refusal(subject, `path is ${quote(pathname)}, ${REQUIRED_TEXT}`);
   return endpointFromText(subject, `${protocol}//${host}`);
 }
 
-/** Decodes a path: `URL` percent-encodes some characters, such as a space. */
-function decode(subject: Subject, text: string): string {
+/** Decodes the path of a `URL`, which percent-encodes some characters, such as a space. */
+function decodePath(subject: Subject, path: string): string {
   try {
-    return decodeURIComponent(text);
+    return decodeURIComponent(path);
   } catch {
-    throw refuse(subject, `path is ${quote(text)}, required an encoding in UTF-8`);
+    throw refusal(subject, `path is ${quote(path)}, required an encoding in UTF-8`);
   }
 }
 
 function endpointFromText(subject: Subject, text: string): Endpoint {
   const colon = text.indexOf(":");
   const scheme = colon < 0 ? "" : text.slice(0, colon);
-  const rest = text.slice(colon + 1);
+  const afterScheme = text.slice(colon + 1);
   switch (scheme) {
     case "tcp":
     case "tcp4":
     case "tcp6":
     case "tls":
     case "udp":
-      return hostEndpoint(subject, scheme, readHostPort(subject, afterSlashes(subject, scheme, rest)));
+      return hostEndpoint(subject, scheme, readHostPort(subject, afterSlashes(subject, scheme, afterScheme)));
     case "vsock": {
-      const [cid, port] = readNumberPair(subject, afterSlashes(subject, scheme, rest), "cid", "port");
+      const [cid, port] = readNumberPair(subject, afterSlashes(subject, scheme, afterScheme), "cid", "port");
       return { scheme, address: new VsockAddress(cid, port) };
     }
     case "unix":
-      return endpointFromAddress(subject, scheme, readUnix(subject, rest));
+      return endpointFromAddress(subject, scheme, readUnix(subject, afterScheme));
     case "fd":
-      return { scheme, fd: readInteger(subject, "descriptor", rest, FD_MAX) };
+      return { scheme, fd: readInteger(subject, "descriptor", afterScheme, MAX_FD) };
     case "systemd":
-      return { scheme, name: checkFdName(subject, rest) };
+      return { scheme, name: checkFdName(subject, afterScheme) };
   }
-  if (rest.startsWith("//")) throw refuse(subject, `scheme ${quote(scheme)} is unknown, ${FORMS}`);
-  throw refuse(subject, `scheme is missing, ${FORMS}`);
+  if (afterScheme.startsWith("//")) throw refusal(subject, `scheme ${quote(scheme)} is unknown, ${REQUIRED_TEXT}`);
+  throw refusal(subject, `scheme is missing, ${REQUIRED_TEXT}`);
 }
 
 /**
@@ -264,21 +268,24 @@ function hostEndpoint(
   return { scheme: "tcp", address };
 }
 
+/** Makes the error for a host of the other family. */
 function wrongFamily(subject: Subject, host: string, scheme: "tcp4" | "tcp6"): TypeError {
   const version = scheme === "tcp4" ? "IPv4" : "IPv6";
-  return refuse(subject, `host is ${quote(host)}, required a name or an address of ${version} with ${scheme}`);
+  return refusal(subject, `host is ${quote(host)}, required a name or an address of ${version} with ${scheme}`);
 }
 
-function afterSlashes(subject: Subject, scheme: string, rest: string): string {
-  if (!rest.startsWith("//")) throw refuse(subject, `"//" is missing after "${scheme}:"`);
-  return rest.slice(2);
+/** Removes the "//" that must follow the scheme. */
+function afterSlashes(subject: Subject, scheme: string, afterScheme: string): string {
+  if (!afterScheme.startsWith("//")) throw refusal(subject, `"//" is missing after "${scheme}:"`);
+  return afterScheme.slice(2);
 }
 
 function checkFdName(subject: Subject, name: unknown): string {
   if (typeof name === "string" && FD_NAME.test(name)) return name;
-  throw refuse(subject, `name is ${quote(name)}, required 1 to 255 printable ASCII characters without ":"`);
+  throw refusal(subject, `name is ${quote(name)}, required 1 to 255 printable ASCII characters without ":"`);
 }
 
+/** The fields of all forms of an endpoint that are objects, not checked yet. */
 interface EndpointFields {
   readonly scheme?: unknown;
   readonly address?: unknown;
@@ -294,30 +301,37 @@ interface EndpointFields {
 function endpointFromObject(subject: Subject, fields: EndpointFields, defaultHost: DefaultHost): Endpoint {
   const { scheme, address, fd, name, host, path, cid, port } = fields;
   const hasAddressFields = host !== undefined || path !== undefined || cid !== undefined || port !== undefined;
-  const forms = [hasAddressFields, address !== undefined, fd !== undefined, name !== undefined];
-  if (forms.filter(Boolean).length !== 1) throw refuse(subject, OBJECTS);
+  const formCount = [hasAddressFields, address !== undefined, fd !== undefined, name !== undefined].filter(
+    Boolean,
+  ).length;
+  if (formCount !== 1) throw refusal(subject, REQUIRED_FORM);
   if (fd !== undefined) {
     if (scheme !== undefined && scheme !== "fd") throw mismatch(subject, scheme, "a descriptor");
-    return { scheme: "fd", fd: checkInteger(subject, "fd", fd, FD_MAX) };
+    return { scheme: "fd", fd: checkInteger(subject, "fd", fd, MAX_FD) };
   }
   if (name !== undefined) {
     if (scheme !== "systemd") throw mismatch(subject, scheme, "a name of descriptors");
     return { scheme, name: checkFdName(subject, name) };
   }
-  if (port !== undefined && host === undefined && path === undefined && cid === undefined && scheme !== "vsock") {
-    const hostPort = new HostPort(defaultHost, checkInteger(subject, "port", port, PORT_MAX));
+  const hasOnlyPort = port !== undefined && host === undefined && path === undefined && cid === undefined;
+  // With the scheme vsock, toAddress() refuses the object, because `cid` is missing.
+  if (hasOnlyPort && scheme !== "vsock") {
+    const hostPort = new HostPort(defaultHost, checkInteger(subject, "port", port, MAX_PORT));
     return endpointFromAddress(subject, scheme, hostPort);
   }
-  const found = endpointFromAddress(subject, scheme, toAddress((address ?? fields) as AddressLike));
+  const endpoint = endpointFromAddress(subject, scheme, toAddress((address ?? fields) as AddressLike));
   const { family } = fields;
-  if (address === undefined || family === undefined || !("address" in found)) return found;
+  // Without `address`, the field `family` is that of the address, and toAddress() has checked it.
+  if (address === undefined || family === undefined || !("address" in endpoint)) return endpoint;
   if (family !== AF_INET && family !== AF_INET6) {
-    throw refuse(subject, `family is ${quote(family)}, required AF_INET or AF_INET6`);
+    throw refusal(subject, `family is ${quote(family)}, required AF_INET or AF_INET6`);
   }
-  if (found.scheme !== "tcp") throw refuse(subject, `family goes with tcp, scheme is ${quote(found.scheme)}`);
-  return hostEndpoint(subject, family === AF_INET ? "tcp4" : "tcp6", found.address);
+  if (endpoint.scheme !== "tcp")
+    throw refusal(subject, `scheme is ${quote(endpoint.scheme)}, required tcp with family`);
+  return hostEndpoint(subject, family === AF_INET ? "tcp4" : "tcp6", endpoint.address);
 }
 
+/** @param scheme the scheme of the value, not checked yet; undefined if the value has none */
 function endpointFromAddress(subject: Subject, scheme: unknown, address: Address | HostPort): Endpoint {
   if (address instanceof InetAddress || address instanceof Inet6Address || address instanceof HostPort) {
     if (scheme === undefined) return { scheme: "tcp", address };
@@ -325,7 +339,7 @@ function endpointFromAddress(subject: Subject, scheme: unknown, address: Address
     throw mismatch(subject, scheme, "a host and a port");
   }
   if (address instanceof UnixAddress) {
-    if (address.path === "") throw refuse(subject, 'path is missing, required one, or "@" and an abstract name');
+    if (address.path === "") throw refusal(subject, 'path is missing, required one, or "@" and an abstract name');
     if (scheme === undefined || scheme === "unix") return { scheme: "unix", address };
     throw mismatch(subject, scheme, "a UNIX path");
   }
@@ -333,12 +347,13 @@ function endpointFromAddress(subject: Subject, scheme: unknown, address: Address
     if (scheme === undefined || scheme === "vsock") return { scheme: "vsock", address };
     throw mismatch(subject, scheme, "a vsock address");
   }
-  if (address instanceof OpaqueAddress) throw refuse(subject, `data is only valid in an address, ${FORMS}`);
-  throw refuse(subject, `family ${address.family} has no endpoints, ${FORMS}`);
+  if (address instanceof OpaqueAddress) throw refusal(subject, `data is only valid in an address, ${REQUIRED_TEXT}`);
+  throw refusal(subject, `family ${address.family} has no endpoints, ${REQUIRED_TEXT}`);
 }
 
-function mismatch(subject: Subject, scheme: unknown, found: string): TypeError {
-  return refuse(subject, `scheme is ${quote(scheme)}, which does not go with ${found}`);
+/** Makes the error for a scheme that does not suit the other fields, which make `description`. */
+function mismatch(subject: Subject, scheme: unknown, description: string): TypeError {
+  return refusal(subject, `scheme is ${quote(scheme)}, which does not go with ${description}`);
 }
 
 /**
@@ -363,7 +378,10 @@ export function formatEndpoint(endpoint: Endpoint): string {
   }
 }
 
-/** The text of the address. A zone that begins with `25` is encoded, because the parser reads `%25` as `%`. */
+/**
+ * The text of a host and a port. A zone that begins with `25` is written after `%25`, and percent-encoded. After a plain
+ * `%`, the parser would read its `25` as a part of `%25`.
+ */
 function hostText(address: InetAddress | Inet6Address | HostPort): string {
   let zone = "";
   if (address instanceof Inet6Address) zone = String(address.scopeid);

@@ -1,12 +1,15 @@
-// IPv4 addresses as text: exactly four decimal numbers. The shorter, octal and hexadecimal forms that inet_aton(3)
-// accepts are refused, because programs read them differently and then use different addresses (RFC 6943, 3.1.1).
+// IPv4 addresses as text: exactly four decimal numbers. inet_aton(3) also accepts shorter, octal and hexadecimal forms.
+// They are refused here, because two programs can read such a form as two different addresses (RFC 6943, 3.1.1).
 
+// Character codes.
 const DOT = 46;
 const ZERO = 48;
 
-const octets: readonly string[] = Array.from({ length: 256 }, (_, octet) => String(octet));
-const dotted: readonly string[] = octets.map((octet) => `${octet}.`);
+/** The text of each octet, and the same text with a dot after it. */
+const octetTexts: readonly string[] = Array.from({ length: 256 }, (_, octet) => String(octet));
+const dottedTexts: readonly string[] = octetTexts.map((text) => `${text}.`);
 
+/** Gets the bytes that `isIPv4()` does not need. */
 const scratch = new Uint8Array(4);
 
 /**
@@ -36,8 +39,12 @@ export function isIPv4(text: unknown): boolean {
  */
 export function readIPv4(text: string, start: number, out: Uint8Array, at: number): boolean {
   const end = text.length;
-  if (end - start < 7 || end - start > 15) return false;
+  const length = end - start;
+  // From "0.0.0.0" to "255.255.255.255".
+  if (length < 7 || length > 15) return false;
+  /** The number that is being read; -1 before its first digit. */
   let octet = -1;
+  /** The number of bytes that are written to `out`. */
   let filled = 0;
   for (let i = start; i < end; i++) {
     const code = text.charCodeAt(i);
@@ -48,6 +55,7 @@ export function readIPv4(text: string, start: number, out: Uint8Array, at: numbe
       continue;
     }
     const digit = code - ZERO;
+    // If `octet` is 0, the digit follows a leading zero.
     if (digit < 0 || digit > 9 || octet === 0) return false;
     octet = octet < 0 ? digit : octet * 10 + digit;
     if (octet > 255) return false;
@@ -66,12 +74,13 @@ export function readIPv4(text: string, start: number, out: Uint8Array, at: numbe
  * formatIPv4(Uint8Array.of(127, 0, 0, 1)); // "127.0.0.1"
  */
 export function formatIPv4(bytes: Uint8Array, offset: number = 0): string {
-  const last = octets[bytes[offset + 3] ?? -1];
-  const first = dotted[bytes[offset] ?? -1];
+  // Undefined if there is no such byte: index -1 has no text.
+  const last = octetTexts[bytes[offset + 3] ?? -1];
+  const first = dottedTexts[bytes[offset] ?? -1];
   if (last === undefined || first === undefined) {
     throw new RangeError(
       `Cannot print an IPv4 address: bytes has length ${bytes.length}, required 4 bytes from ${offset} on`,
     );
   }
-  return first + dotted[bytes[offset + 1]!]! + dotted[bytes[offset + 2]!]! + last;
+  return first + dottedTexts[bytes[offset + 1]!]! + dottedTexts[bytes[offset + 2]!]! + last;
 }

@@ -1,19 +1,24 @@
-// IPv6 addresses as text. The parser accepts every form of RFC 4291 section 2.2, with the zones of RFC 4007 section 11.
+// IPv6 addresses as text. The parser accepts every form of RFC 4291, section 2.2, and zones as in RFC 4007, section 11.
 // The formatter writes the form of RFC 5952.
 
 import { formatIPv4, readIPv4 } from "./ipv4Text.js";
 import { utf8Length } from "./utf8.js";
 
+// Character codes.
 const COLON = 58;
 const DOT = 46;
 
-// IFNAMSIZ is 16 with the NUL. dev_valid_name() of the kernel defines which characters a name may have. Brackets and
-// "%" would make the printed form ambiguous.
-const ZONE = /^[^\s\p{Cc}\p{Cs}/:%[\]]+$/u;
+/**
+ * The name of an interface. dev_valid_name() of the kernel defines which characters it may have. Brackets and "%" are
+ * not accepted here, because they would make the text of an address ambiguous.
+ */
+const ZONE_NAME = /^[^\s\p{Cc}\p{Cs}/:%[\]]+$/u;
+/** IFNAMSIZ is 16, with the NUL. */
 const MAX_ZONE_BYTES = 15;
 const ZONE_NUMBER = /^(?:0|[1-9][0-9]{0,9})$/;
 const DIGITS = /^[0-9]+$/;
 
+/** Gets the bytes that `isIPv6()` does not need. */
 const scratch = new Uint8Array(16);
 
 /**
@@ -50,16 +55,23 @@ export function zoneIndex(zone: string): number | undefined {
 /** Whether a text can be a zone: the name of an interface, or a number of 32 bits without leading zeros. */
 export function isZone(zone: string): boolean {
   if (DIGITS.test(zone)) return ZONE_NUMBER.test(zone) && Number(zone) <= 0xffff_ffff;
-  return utf8Length(zone) <= MAX_ZONE_BYTES && ZONE.test(zone) && zone !== "." && zone !== "..";
+  const isName = ZONE_NAME.test(zone) && zone !== "." && zone !== "..";
+  return isName && utf8Length(zone) <= MAX_ZONE_BYTES;
 }
 
-/** Writes the groups to `out` from the left. Then it moves the groups after "::" to the right end. */
+/**
+ * Reads a text as an IPv6 address without a zone. Writes the groups to `out` from the left, and then moves the groups
+ * after "::" to the right end.
+ *
+ * @returns whether it is such an address; if not, the contents of `out` are undefined
+ */
 function readIPv6(text: string, out: Uint8Array): boolean {
   const end = text.length;
   // The longest form has 45 characters: six groups of four digits, and an IPv4 address.
   if (end < 2 || end > 45) return false;
+  /** The number of bytes that are written to `out`. */
   let filled = 0;
-  /** The index in `out` at which "::" stands; -1 without one. */
+  /** The index in `out` at which "::" stands; -1 without "::". */
   let gap = -1;
   let i = 0;
   if (text.charCodeAt(0) === COLON) {
@@ -77,6 +89,7 @@ function readIPv6(text: string, out: Uint8Array): boolean {
       i++;
     }
     if (i < end && text.charCodeAt(i) === DOT) {
+      // The rest, from this group on, is an IPv4 address.
       if (filled > 12 || !readIPv4(text, start, out, filled)) return false;
       filled += 4;
       break;
@@ -95,13 +108,16 @@ function readIPv6(text: string, out: Uint8Array): boolean {
   if (gap < 0) return filled === 16;
   // "::" stands for one group at least.
   if (filled > 14) return false;
-  out.copyWithin(16 - (filled - gap), gap, filled);
-  out.fill(0, gap, 16 - (filled - gap));
+  const gapEnd = 16 - (filled - gap);
+  out.copyWithin(gapEnd, gap, filled);
+  out.fill(0, gap, gapEnd);
   return true;
 }
 
+/** The value of a hexadecimal digit, from its character code; -1 for any other character. */
 function hexDigit(code: number): number {
   if (code >= 48 && code <= 57) return code - 48;
+  // This bit is the difference between upper and lower case.
   const lower = code | 32;
   return lower >= 97 && lower <= 102 ? lower - 87 : -1;
 }
@@ -122,17 +138,18 @@ export function formatIPv6(bytes: Uint8Array, offset: number = 0): string {
     );
   }
   if (isMapped(bytes, offset)) return `::ffff:${formatIPv4(bytes, offset + 12)}`;
-  // The longest run of zero groups. One zero group alone is not shortened.
+  // Finds the longest run of zero groups. One zero group alone is not shortened, so the run must be longer than 1.
   let runStart = -1;
   let runLength = 1;
-  for (let from = 0; from < 8; from++) {
-    let to = from;
-    while (to < 8 && groupAt(bytes, offset, to) === 0) to++;
-    if (to - from > runLength) {
-      runStart = from;
-      runLength = to - from;
+  for (let start = 0; start < 8; start++) {
+    let end = start;
+    while (end < 8 && groupAt(bytes, offset, end) === 0) end++;
+    if (end - start > runLength) {
+      runStart = start;
+      runLength = end - start;
     }
-    if (to > from) from = to;
+    // The group at `end` is not zero, so no run starts there.
+    if (end > start) start = end;
   }
   let text = "";
   for (let group = 0; group < 8; group++) {
@@ -140,6 +157,7 @@ export function formatIPv6(bytes: Uint8Array, offset: number = 0): string {
       text += "::";
       group += runLength - 1;
     } else {
+      // After a run, "::" has the colon already.
       if (group > 0 && group !== runStart + runLength) text += ":";
       text += groupAt(bytes, offset, group).toString(16);
     }

@@ -14,7 +14,7 @@ import {
   UnixAddress,
   VsockAddress,
 } from "./address.js";
-import { type Subject, checkHost, checkInteger, checkU32, checkUnix, readInteger, refuse } from "./addressParts.js";
+import { type Subject, checkHost, checkInteger, checkU32, checkUnix, readInteger, refusal } from "./addressParts.js";
 import { AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, AF_UNSPEC, AF_VSOCK } from "./families.js";
 import { isIPv4 } from "./ipv4Text.js";
 import { isIPv6, isZone, zoneIndex } from "./ipv6Text.js";
@@ -92,7 +92,7 @@ export type AddressLike =
   | readonly [host: string, port: number]
   | readonly [host: string, port: number, flowinfo?: number, scopeid?: number | string];
 
-const SHAPES =
+const REQUIRED_FORMS =
   "required a string, [host, port], { host, port }, { path }, { cid, port }, { pid, groups }, " +
   "{ ifindex, protocol } or { family, data }";
 
@@ -107,45 +107,46 @@ const SHAPES =
  */
 export function parseAddress(text: string): Address | HostPort {
   const subject: Subject = { kind: "address", value: text };
-  if (typeof text !== "string") throw refuse(subject, "required a string");
-  if (text.startsWith("unix:")) return readUnix(subject, text.slice(5));
+  if (typeof text !== "string") throw refusal(subject, "required a string");
+  if (text.startsWith("unix:")) return readUnix(subject, text.slice("unix:".length));
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) {
     const scheme = text.slice(0, text.indexOf(":"));
-    throw refuse(subject, `scheme is ${quote(scheme)}, required an address without a scheme`);
+    throw refusal(subject, `scheme is ${quote(scheme)}, required an address without a scheme`);
   }
   if (text.startsWith("vsock:")) {
-    const [cid, port] = readNumberPair(subject, text.slice(6), "cid", "port");
+    const [cid, port] = readNumberPair(subject, text.slice("vsock:".length), "cid", "port");
     return new VsockAddress(cid, port);
   }
   if (text.startsWith("netlink:")) {
-    const [pid, groups] = readNumberPair(subject, text.slice(8), "pid", "groups");
+    const [pid, groups] = readNumberPair(subject, text.slice("netlink:".length), "pid", "groups");
     return new NetlinkAddress(pid, groups);
   }
   return readHostPort(subject, text);
 }
 
-/** Reads a text that is `host:port` or `[ipv6]:port`. */
+/** Reads a text that is `host:port` or `[ipv6]:port`. In the message, `subject` is the whole text. */
 export function readHostPort(subject: Subject, text: string): InetAddress | Inet6Address | HostPort {
   let host: string;
   /** Where the host and its brackets end in the text. */
   let hostEnd: number;
   if (text.startsWith("[")) {
     hostEnd = text.indexOf("]") + 1;
-    if (hostEnd === 0) throw refuse(subject, '"[" is not closed, required "]" after the IPv6 address');
+    if (hostEnd === 0) throw refusal(subject, '"[" is not closed, required "]" after the IPv6 address');
     host = text.slice(1, hostEnd - 1);
+    // An endpoint is a URI, and an address is not.
     if (subject.kind === "endpoint") host = decodeZone(subject, host);
     if (!host.includes(":")) {
-      throw refuse(subject, `host is ${quote(host)}, required an IPv6 address in brackets`);
+      throw refusal(subject, `host is ${quote(host)}, required an IPv6 address in brackets`);
     }
     if (hostEnd < text.length && text[hostEnd] !== ":") {
-      throw refuse(subject, `${quote(text.slice(hostEnd))} follows "]", required ":" and the port`);
+      throw refusal(subject, `${quote(text.slice(hostEnd))} follows "]", required ":" and the port`);
     }
   } else {
     hostEnd = text.indexOf(":");
     if (hostEnd < 0) hostEnd = text.length;
     host = text.slice(0, hostEnd);
     if (text.includes(":", hostEnd + 1)) {
-      throw refuse(
+      throw refusal(
         subject,
         looksLikeIPv6(text)
           ? `host is an IPv6 address without brackets, required the form "[::1]:80"`
@@ -153,42 +154,42 @@ export function readHostPort(subject: Subject, text: string): InetAddress | Inet
       );
     }
     if (host === "" || host === "*") {
-      throw refuse(
+      throw refusal(
         subject,
         'host is missing, write "0.0.0.0" or "[::]" for all interfaces, or pass ["", port] for all interfaces of the ' +
           "socket's family",
       );
     }
     if (hostEnd === text.length && host.includes("/")) {
-      throw refuse(subject, `the text looks like a path, write ${quote(`unix:${text}`)}`);
+      throw refusal(subject, `the text looks like a path, write ${quote(`unix:${text}`)}`);
     }
   }
-  if (hostEnd === text.length) throw refuse(subject, 'port is missing, required ":" and a number after the host');
+  if (hostEnd === text.length) throw refusal(subject, 'port is missing, required ":" and a number after the host');
   return checkHost(subject, host, readInteger(subject, "port", text.slice(hostEnd + 1), 65535));
 }
 
 /**
- * Decodes a zone after `%25`. An endpoint is a URI, so its zone follows `%25`, and characters other than letters,
- * digits and `-._~` are percent-encoded: RFC 6874, section 2. A plain `%` is accepted as well, as section 3 suggests.
+ * Decodes the zone of a host in a URI. There the zone follows `%25`, and its characters other than letters, digits and
+ * `-._~` are percent-encoded: RFC 6874, section 2. A host with a plain `%` is returned unchanged, as section 3 suggests.
  */
 function decodeZone(subject: Subject, host: string): string {
-  const percent = host.indexOf("%25");
-  if (percent < 0 || percent + 3 === host.length || percent !== host.indexOf("%")) return host;
-  const zone = host.slice(percent + 3);
+  const percent = host.indexOf("%");
+  const encodedZone = percent < 0 ? "" : host.slice(percent + "%25".length);
+  if (!host.startsWith("%25", percent) || encodedZone === "") return host;
   try {
-    return `${host.slice(0, percent)}%${decodeURIComponent(zone)}`;
+    return `${host.slice(0, percent)}%${decodeURIComponent(encodedZone)}`;
   } catch {
-    throw refuse(subject, `zone is ${quote(zone)}, required valid percent-encoding`);
+    throw refusal(subject, `zone is ${quote(encodedZone)}, required valid percent-encoding`);
   }
 }
 
 /** Reads the text after `unix:`. If it begins with `//`, an absolute path must follow, as in `unix:///run/x.sock`. */
 export function readUnix(subject: Subject, text: string): UnixAddress {
   if (text.startsWith("@")) return checkUnix(subject, `\0${text.slice(1)}`);
-  if (text.startsWith("\0")) throw refuse(subject, 'path begins with NUL, required "@" before an abstract name');
+  if (text.startsWith("\0")) throw refusal(subject, 'path begins with NUL, required "@" before an abstract name');
   if (!text.startsWith("//")) return checkUnix(subject, text);
   if (text[2] !== "/") {
-    throw refuse(subject, `${quote(text.slice(0, 32))} has a host, required "///" before an absolute path`);
+    throw refusal(subject, `${quote(text.slice(0, 32))} has a host, required "///" before an absolute path`);
   }
   return checkUnix(subject, text.slice(2));
 }
@@ -196,13 +197,14 @@ export function readUnix(subject: Subject, text: string): UnixAddress {
 /** Reads two numbers of 32 bits with a colon between them. */
 export function readNumberPair(subject: Subject, text: string, first: string, second: string): [number, number] {
   const colon = text.indexOf(":");
-  if (colon < 0) throw refuse(subject, `${second} is missing, required ${first}:${second}`);
+  if (colon < 0) throw refusal(subject, `${second} is missing, required ${first}:${second}`);
   return [
     readInteger(subject, first, text.slice(0, colon), 0xffff_ffff),
     readInteger(subject, second, text.slice(colon + 1), 0xffff_ffff),
   ];
 }
 
+/** Whether a text is an IPv6 address without brackets, alone or with a port. */
 function looksLikeIPv6(text: string): boolean {
   return isIPv6(text) || isIPv6(text.slice(0, text.lastIndexOf(":")));
 }
@@ -223,7 +225,7 @@ export function toAddress(value: AddressLike): Address | HostPort {
   if (value instanceof InetAddress && isPort(value.port) && isIPv4(value.host)) return value;
   if (typeof value === "string") return parseAddress(value);
   const subject: Subject = { kind: "address", value };
-  if (typeof value !== "object" || value === null) throw refuse(subject, SHAPES);
+  if (typeof value !== "object" || value === null) throw refusal(subject, REQUIRED_FORMS);
   if (isAddress(value)) return checkInstance(subject, value);
   if (Array.isArray(value)) return addressFromTuple(subject, value as readonly unknown[]);
   return addressFromObject(subject, value as AddressFields);
@@ -233,20 +235,27 @@ function isPort(port: unknown): boolean {
   return typeof port === "number" && port >= 0 && port <= 65535 && Number.isInteger(port);
 }
 
+/**
+ * Checks the fields of an instance of an address class, whose constructor checks nothing. Returns another address if
+ * the fields have a valid form that is not the usual one.
+ */
 function checkInstance(subject: Subject, value: Address): Address | HostPort {
-  if (value instanceof InetAddress || value instanceof Inet6Address) {
-    const isInet6 = value instanceof Inet6Address;
-    const checked = isInet6
-      ? checkHost(subject, value.host, value.port, value.flowinfo, value.scopeid)
-      : checkHost(subject, value.host, value.port);
-    if (checked instanceof Inet6Address && isInet6) {
+  if (value instanceof InetAddress) {
+    checkHost(subject, value.host, value.port);
+    // toAddress() has returned each valid address already. So a host that checkHost() accepts is a name or IPv6.
+    throw refusal(subject, `host is ${quote(value.host)}, required an IPv4 address`);
+  }
+  if (value instanceof Inet6Address) {
+    const checked = checkHost(subject, value.host, value.port, value.flowinfo, value.scopeid);
+    if (checked instanceof Inet6Address) {
       return checked.host === value.host && checked.scopeid === value.scopeid ? value : checked;
     }
-    if (checked instanceof HostPort && checked.zone !== undefined && isInet6) return checked;
-    throw refuse(subject, `host is ${quote(value.host)}, required an ${isInet6 ? "IPv6" : "IPv4"} address`);
+    // The host has the name of an interface as its zone.
+    if (checked instanceof HostPort && checked.zone !== undefined) return checked;
+    throw refusal(subject, `host is ${quote(value.host)}, required an IPv6 address`);
   }
   if (value instanceof UnixAddress) {
-    // If a user made an instance with bytes as `path`, the result is the address with these bytes.
+    // A user may have passed bytes to the constructor. Then the result has a string as `path`.
     const checked = checkUnix(subject, value.path);
     if (checked.path !== value.path) return checked;
   } else if (value instanceof VsockAddress) {
@@ -256,8 +265,9 @@ function checkInstance(subject: Subject, value: Address): Address | HostPort {
     checkU32(subject, "pid", value.pid);
     checkU32(subject, "groups", value.groups);
   } else if (value instanceof PacketAddress) {
-    const { protocol, ifindex, ifname = ifindex, hatype, pkttype, addr } = value;
-    checkPacket(subject, { protocol, ifindex: ifname, hatype, pkttype, addr });
+    const { protocol, ifindex, ifname, hatype, pkttype, addr } = value;
+    // As in PacketLike, the name of an interface takes the place of its index.
+    checkPacket(subject, { protocol, ifindex: ifname ?? ifindex, hatype, pkttype, addr });
   } else if (value instanceof OpaqueAddress) {
     checkOpaque(subject, value.family, value.data);
   }
@@ -267,9 +277,9 @@ function checkInstance(subject: Subject, value: Address): Address | HostPort {
 function checkPacket(subject: Subject, { protocol, ifindex, hatype, pkttype, addr }: AddressFields): PacketAddress {
   const isText = typeof ifindex === "string";
   if (isText && !isZone(ifindex)) {
-    throw refuse(subject, `ifindex is ${quote(ifindex)}, required the index or the name of an interface`);
+    throw refusal(subject, `ifindex is ${quote(ifindex)}, required the index or the name of an interface`);
   }
-  // A text of digits is an index, as in a zone. Any other text is a name, and `index` is then undefined.
+  // A text of digits is an index, as in a zone. For any other text, which is a name, `index` is undefined.
   const index = isText ? zoneIndex(ifindex) : ifindex;
   return new PacketAddress(
     checkInteger(subject, "protocol", protocol, 0xffff),
@@ -286,20 +296,21 @@ function checkOpaque(subject: Subject, family: unknown, data: unknown): OpaqueAd
   return new OpaqueAddress(checkInteger(subject, "family", family, 0xffff), checkBytes(subject, "data", data, 126));
 }
 
-function checkBytes(subject: Subject, name: string, bytes: unknown, max: number): Uint8Array {
-  if (!isUint8Array(bytes) || bytes.length > max) {
-    throw refuse(subject, `${name} is ${quote(bytes)}, required a Uint8Array of at most ${max} bytes`);
+function checkBytes(subject: Subject, name: string, bytes: unknown, maxBytes: number): Uint8Array {
+  if (!isUint8Array(bytes) || bytes.length > maxBytes) {
+    throw refusal(subject, `${name} is ${quote(bytes)}, required a Uint8Array of at most ${maxBytes} bytes`);
   }
   return bytes;
 }
 
 function addressFromTuple(subject: Subject, tuple: readonly unknown[]): Address | HostPort {
   if (tuple.length < 2 || tuple.length > 4) {
-    throw refuse(subject, `it has ${tuple.length} members, required [host, port] or [host, port, flowinfo, scopeid]`);
+    throw refusal(subject, `it has ${tuple.length} members, required [host, port] or [host, port, flowinfo, scopeid]`);
   }
   return checkHost(subject, tuple[0], tuple[1], tuple[2], tuple[3]);
 }
 
+/** The fields of all forms of an address that are objects, not checked yet. */
 interface AddressFields {
   readonly family?: unknown;
   readonly host?: unknown;
@@ -333,15 +344,16 @@ function addressFromObject(subject: Subject, fields: AddressFields): Address | H
   const hasInet6Fields = flowinfo !== undefined || scopeid !== undefined || zone !== undefined;
   const packetFields = [fields.protocol, fields.hatype, fields.pkttype, fields.addr];
   const hasPacketFields = packetFields.some((field) => field !== undefined);
-  if ([hasHost, hasPath, hasCid, isNetlink, isPacket, isOpaque].filter(Boolean).length !== 1)
-    throw refuse(subject, SHAPES);
+  const formCount = [hasHost, hasPath, hasCid, isNetlink, isPacket, isOpaque].filter(Boolean).length;
+  if (formCount !== 1) throw refusal(subject, REQUIRED_FORMS);
   const mixesFamilies =
     (port !== undefined && !hasHost && !hasCid) || (hasInet6Fields && !hasHost) || (hasPacketFields && !isPacket);
-  if (mixesFamilies) throw refuse(subject, `the object mixes fields of different families, ${SHAPES}`);
+  if (mixesFamilies) throw refusal(subject, `the object mixes fields of different families, ${REQUIRED_FORMS}`);
   if (hasHost) {
     const address = checkHost(subject, host, port, flowinfo, scopeid, zone);
-    const found = address instanceof HostPort ? (address.zone === undefined ? AF_UNSPEC : AF_INET6) : address.family;
-    checkFamily(subject, family, found);
+    if (!(address instanceof HostPort)) checkFamily(subject, family, address.family);
+    // A host with a zone is an IPv6 address. The family of a name is not known yet.
+    else checkFamily(subject, family, address.zone === undefined ? AF_UNSPEC : AF_INET6);
     return address;
   }
   if (hasPath) {
@@ -366,18 +378,19 @@ function fromHex(value: unknown, separator: string): unknown {
   if (typeof value !== "string") return value;
   const digits = separator === "" ? value : value.split(separator).join("");
   const bytes = Uint8Array.from(digits.match(/../g) ?? [], (pair) => parseInt(pair, 16));
-  const written = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(separator);
-  return written === value.toLowerCase() ? bytes : value;
+  // If the bytes make the same text again, the text was in this form.
+  const encoded = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(separator);
+  return encoded === value.toLowerCase() ? bytes : value;
 }
 
-// An object that was copied from an address has a `family`. It must be the family of the other fields, `found`.
-function checkFamily(subject: Subject, family: unknown, found: number): void {
-  if (family === undefined || family === AF_UNSPEC || family === found) return;
-  const description =
-    found === AF_UNSPEC
-      ? "a host name, whose family is not known yet"
-      : found === AF_INET
-        ? "an IPv4 address"
-        : `family ${found}`;
-  throw refuse(subject, `family is ${quote(family)}, but the other fields make ${description}`);
+/**
+ * Checks the field `family`, which an object has if it was copied from an address. It must be `actual`, the family of
+ * the address that the other fields make.
+ */
+function checkFamily(subject: Subject, family: unknown, actual: number): void {
+  if (family === undefined || family === AF_UNSPEC || family === actual) return;
+  let description = `family ${actual}`;
+  if (actual === AF_UNSPEC) description = "a host name, whose family is not known yet";
+  else if (actual === AF_INET) description = "an IPv4 address";
+  throw refusal(subject, `family is ${quote(family)}, but the other fields make ${description}`);
 }

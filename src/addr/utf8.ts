@@ -1,13 +1,13 @@
-// UTF-8: the number of bytes of a text, because the kernel's limits are in bytes, and the conversion of names between
-// bytes and text.
+// UTF-8: the number of bytes of a text, for limits of the kernel, and the conversion of names between bytes and text.
 //
-// The name of a file or of a UNIX socket is bytes, which need not be UTF-8. In the string of a name, each byte that is
-// not UTF-8 is a lone surrogate, U+DC80 for 0x80 to U+DCFF for 0xff, as in Python (PEP 383, "surrogateescape"). So each
-// name has its own string, and the string can be converted back to the same bytes.
+// The name of a file or of a UNIX socket consists of bytes, which may be no valid UTF-8. In the string of a name, each
+// byte that is not part of valid UTF-8 becomes a lone surrogate, U+DC80 for 0x80 to U+DCFF for 0xff, as in Python
+// (PEP 383, "surrogateescape"). So two names never have the same string, and a string can be converted back to the same
+// bytes.
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-/** Because of the flag u, a surrogate in a pair does not match. */
+/** With the flag u, a pair of surrogates is one character, which does not match. */
 const LONE_SURROGATE = /[\ud800-\udfff]/u;
 const REPLACEMENT = "\ufffd";
 
@@ -16,6 +16,7 @@ const REPLACEMENT = "\ufffd";
  * nothing.
  */
 export function utf8Length(text: string): number {
+  // One byte for each unit. The loop adds the further bytes.
   let bytes = text.length;
   for (let i = 0; i < text.length; i++) {
     const unit = text.charCodeAt(i);
@@ -25,7 +26,7 @@ export function utf8Length(text: string): number {
     } else if (unit < 0xd800 || unit > 0xdfff) {
       bytes += 2;
     } else {
-      // A pair has two units and four bytes.
+      // A pair of surrogates has two units and four bytes.
       const next = text.charCodeAt(++i);
       if (unit > 0xdbff || !(next >= 0xdc00 && next <= 0xdfff)) return -1;
       bytes += 2;
@@ -34,7 +35,7 @@ export function utf8Length(text: string): number {
   return bytes;
 }
 
-/** The bytes of a name; undefined when it has a lone surrogate outside U+DC80 to U+DCFF. */
+/** The bytes of a name; undefined if the name has a lone surrogate outside U+DC80 to U+DCFF. */
 export function nameBytes(name: string): Uint8Array | undefined {
   if (!LONE_SURROGATE.test(name)) return encoder.encode(name);
   const bytes: number[] = [];
@@ -55,16 +56,18 @@ export function nameText(bytes: Uint8Array): string {
   let name = "";
   for (let at = 0; at < bytes.length;) {
     const first = bytes[at]!;
+    // The first byte of valid UTF-8 determines the number of bytes of the character.
     const size = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
     const sequence = bytes.subarray(at, at + size);
     const character = decoder.decode(sequence);
-    const isValid = !character.includes(REPLACEMENT) || (character === REPLACEMENT && isReplacement(sequence));
+    const isValid = !character.includes(REPLACEMENT) || isReplacement(sequence);
     name += isValid ? character : String.fromCharCode(0xdc00 + first);
     at += isValid ? size : 1;
   }
   return name;
 }
 
+/** Whether the bytes are U+FFFD in UTF-8. */
 function isReplacement(bytes: Uint8Array): boolean {
   return bytes.length === 3 && bytes[0] === 0xef && bytes[1] === 0xbf && bytes[2] === 0xbd;
 }

@@ -1,59 +1,20 @@
 // The loop that accepts connections for a server, and refuses those that its lists or limits do not allow.
 //
-// One accept is pending at a time, and none while the server is full, over its rate, or short of descriptors. Then
-// connections stay in the accept queue of the kernel.
+// At most one accept is pending. None is pending while the server is over its rate, short of descriptors, or full (with
+// `whenFull: "queue"`). Meanwhile connections stay in the accept queue of the kernel.
 
 import type { Address } from "../addr/index.js";
 import { clock } from "../builtins.js";
+import type { AcceptHandler, AcceptOwner } from "./acceptOwner.js";
 import { clientKey, isListed } from "./clientKey.js";
-import type { HeaderSource, ProxyHeader } from "../proxyProtocol/index.js";
+import type { ProxyHeader } from "../proxyProtocol/index.js";
 import type { Stream } from "../stream/index.js";
 import { localError } from "../wait/localError.js";
-import type { CheckedAdmission, RefusalReason } from "./limits.js";
+import type { CheckedAdmission, Refusal, RefusalReason } from "./limits.js";
 import { pressure, type PressureClient, shortageOf } from "./pressure.js";
 import { ServerEvents } from "./serverEvents.js";
 import { ProxyGate } from "./proxyGate.js";
 import { TokenBucket } from "./tokenBucket.js";
-
-type Failure = { readonly error: unknown } | undefined;
-
-/** Gets the result of an accept that had to wait. */
-export interface AcceptHandler<T> {
-  onCompleted(connection: T): void;
-  onFailed(error: unknown): void;
-}
-
-/** The server of an accept loop. */
-export interface AcceptOwner<T> {
-  /** The function that made the server, for events. */
-  readonly call: string;
-  /** The address of the listener. */
-  readonly address: Address | undefined;
-  /** Accepts a connection. Returns undefined if the call waits; then `handler` gets the result. */
-  acceptNext(handler: AcceptHandler<T>): T | undefined;
-  /** The peer of a connection. The loop calls it right after accept, before another call overwrites the address. */
-  peerOf(connection: T): Address | undefined;
-  /** The number of descriptors that the connections of this server are about to open. */
-  readonly pendingDescriptors: number;
-  /** The number of descriptors that each connection will open: one for the connection to a target, or none. */
-  readonly descriptorsPerConnection: number;
-  /** Resets a connection. */
-  refuse(connection: T): void;
-  /** The stream of a connection, for the header of the PROXY protocol. Bytes after the header stay in its buffer. */
-  streamOf(connection: T): HeaderSource;
-  /** The header that `readHeaderBeforeTls()` has read, for a connection of TLS. */
-  headerOf?(connection: T): ProxyHeader | undefined;
-  /**
-   * Takes a connection. The owner calls `onConnectionEnded(key)` when the connection has ended.
-   *
-   * @param client the address of the client: that of the header, or else that of the peer
-   */
-  handle(connection: T, client: Address | undefined, key: string | undefined, header: ProxyHeader | undefined): void;
-  /** Tries the work that waits for descriptors; see {@link PressureClient.retryWork}. */
-  retryWork(): boolean;
-  /** Called when accepting has failed with an error that is neither a shortage nor about one connection. */
-  onAcceptFailed(error: unknown): void;
-}
 
 /** The counters of a loop. */
 export interface AdmissionCounts {
@@ -76,32 +37,36 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
   readonly #limits: CheckedAdmission;
   /** Whether the loop or its owner needs the address of each client. */
   readonly #needsPeer: boolean;
+  /** Undefined without `acceptRate`. */
   readonly #rateBucket: TokenBucket | undefined;
-  /** The number of connections by client. */
+  /** The number of connections by client key. */
   readonly #countByClient = new Map<string, number>();
   readonly #counts = { accepted: 0, refused: 0, proxyRefused: 0, connections: 0, shortages: 0 };
+  /** Undefined without `proxyProtocol`. */
   readonly #proxyGate: ProxyGate | undefined;
   /** Whether headers are read before TLS handshakes. If so, the listener limits the number of pending headers. */
   #headersBeforeTls = false;
+  /** Whether an accept is pending. */
   #accepting = false;
+  /** Whether `#acceptAll()` is running. The functions that it calls may call it again. */
   #inLoop = false;
   #stopped = false;
   #ended = false;
   #endReported = false;
-  /** Whether the token of the rate for the next connection was taken. */
+  /** Whether the next connection has its token of the rate already. */
   #tokenTaken = false;
   #rateTimer: NodeJS.Timeout | undefined;
   #keepsAlive = true;
 
-  /** @param needsPeer whether the owner needs the address of each client */
-  constructor(owner: AcceptOwner<T>, limits: CheckedAdmission, needsPeer: boolean) {
+  /** @param opts `needsPeer`: whether the owner needs the address of each client */
+  constructor(owner: AcceptOwner<T>, limits: CheckedAdmission, opts: { readonly needsPeer: boolean }) {
     this.#owner = owner;
     this.#limits = limits;
     this.events = new ServerEvents(owner.call, () => owner.address, limits);
     const { allow, deny, maxConnectionsPerAddress, acceptRate, onRefused, proxyProtocol } = limits;
-    const decides = allow !== undefined || deny !== undefined || maxConnectionsPerAddress !== Infinity;
-    this.#needsPeer = needsPeer || decides || onRefused !== undefined || proxyProtocol !== undefined;
-    this.#proxyGate = proxyProtocol === undefined ? undefined : new ProxyGate(proxyProtocol, () => this.#afterEnd());
+    const checksAddresses = allow !== undefined || deny !== undefined || maxConnectionsPerAddress !== Infinity;
+    this.#needsPeer = opts.needsPeer || checksAddresses || onRefused !== undefined || proxyProtocol !== undefined;
+    this.#proxyGate = proxyProtocol && new ProxyGate(proxyProtocol, () => this.#onRoomFreed());
     this.#rateBucket = acceptRate === Infinity ? undefined : new TokenBucket(acceptRate, clock());
   }
 
@@ -114,11 +79,11 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
   }
 
   get pendingDescriptors(): number {
-    return this.#owner.pendingDescriptors + this.#owner.descriptorsPerConnection * (this.#proxyGate?.size ?? 0);
+    return this.#owner.pendingDescriptors + this.#owner.descriptorsPerConnection * this.#pendingHeaders;
   }
 
   get idle(): boolean {
-    return this.#counts.connections + (this.#proxyGate?.size ?? 0) === 0;
+    return this.#counts.connections + this.#pendingHeaders === 0;
   }
 
   get counts(): AdmissionCounts {
@@ -129,7 +94,10 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     return this.#stopped;
   }
 
-  /** Starts accepting, after `gate` resolves. If `gate` rejects, calls `onAcceptFailed()` of the owner. */
+  /**
+   * Starts accepting. In the new program of an upgrade, `gate` resolves when the server may accept. If `gate` rejects,
+   * the loop calls `onAcceptFailed()` of the owner.
+   */
   start(gate?: Promise<void>): void {
     if (gate !== undefined) {
       gate.then(
@@ -164,19 +132,23 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     this.stop();
     pressure.leave(this);
     this.#proxyGate?.abortAll(localError("ECANCELED", "proxy_header"));
-    this.#reportEnd();
+    this.#reportEndIfIdle();
   }
 
-  /** Reports once that the server has ended and no connection is left. */
-  #reportEnd(): void {
+  /** When the server has ended and no connection is left: reports the end, once. */
+  #reportEndIfIdle(): void {
     if (!this.#ended || this.#endReported || !this.idle) return;
     this.#endReported = true;
     this.events.reportEnd(this.#counts.accepted, this.#counts.refused);
   }
 
-  /** Whether a header is pending. */
+  /** The number of connections whose PROXY header is being read. */
+  get #pendingHeaders(): number {
+    return this.#proxyGate?.size ?? 0;
+  }
+
   get hasPendingHeaders(): boolean {
-    return (this.#proxyGate?.size ?? 0) > 0;
+    return this.#pendingHeaders > 0;
   }
 
   /** After `stop()`: resolves when no header is pending. */
@@ -190,37 +162,35 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     this.#rateTimer?.[referenced ? "ref" : "unref"]();
   }
 
-  /** Called when a connection of the client `key` has ended. */
+  /** Called when a connection has ended. `key` is that of `handle()`. */
   onConnectionEnded(key: string | undefined): void {
     this.#counts.connections--;
-    const count = key === undefined ? 0 : this.#countByClient.get(key)! - 1;
-    if (count > 0) this.#countByClient.set(key!, count);
-    else if (key !== undefined) this.#countByClient.delete(key);
-    this.#afterEnd();
+    if (key !== undefined) {
+      const remaining = this.#countByClient.get(key)! - 1;
+      if (remaining > 0) this.#countByClient.set(key, remaining);
+      else this.#countByClient.delete(key);
+    }
+    this.#onRoomFreed();
   }
 
-  /** Called when a connection, or the read of its header, has ended. */
-  #afterEnd(): void {
-    this.#reportEnd();
-    this.#resume();
-  }
-
-  /** Accepts again, in a microtask, because the caller may be in the middle of an event of the poller. */
-  #resume(): void {
+  /** Called when another connection may be accepted: one has ended, or another header may be read. */
+  #onRoomFreed(): void {
+    this.#reportEndIfIdle();
+    // In a microtask, because the caller may be in the middle of an event of the poller.
     if (!this.#accepting && !this.#stopped) queueMicrotask(() => this.#acceptAll());
   }
 
   onCompleted(connection: T): void {
     this.#accepting = false;
-    this.#admit(connection);
+    this.#onAccepted(connection);
     this.#acceptAll();
   }
 
   onFailed(error: unknown): void {
     this.#accepting = false;
-    const code = shortageOf(error);
     if (this.#stopped) return;
-    if (code !== undefined) pressure.report(code);
+    const shortage = shortageOf(error);
+    if (shortage !== undefined) pressure.report(shortage);
     // A firewall has refused one connection; see ops/accept.ts.
     else if ((error as { readonly code?: unknown } | null)?.code === "EPERM") this.#acceptAll();
     else this.#owner.onAcceptFailed(error);
@@ -243,26 +213,34 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     this.events.reportShortage("end", code);
   }
 
-  get #full(): boolean {
-    return this.#counts.connections >= this.#limits.maxConnections;
+  /** How many more connections `maxConnections` allows. */
+  get #freeConnections(): number {
+    return this.#limits.maxConnections - this.#counts.connections;
   }
 
-  /** Whether another header can be read, or the next connection is accepted or refused without a read. */
-  get #mayReadHeader(): boolean {
-    const free = this.#limits.maxConnections - this.#counts.connections;
-    return this.#proxyGate === undefined || this.#headersBeforeTls || free <= 0 || this.#proxyGate.canReadAnother(free);
+  get #isFull(): boolean {
+    return this.#freeConnections <= 0;
   }
 
-  /** Whether a connection may be accepted now. */
+  /** Whether a connection may be accepted now, apart from `acceptRate`. */
   get #mayAccept(): boolean {
-    return !this.#stopped && !this.#accepting && !pressure.blocks && (this.#limits.refusesWhenFull || !this.#full);
+    if (this.#stopped || this.#accepting || pressure.blocksAccepting) return false;
+    if (this.#isFull) return this.#limits.refusesWhenFull;
+    if (this.#proxyGate === undefined || this.#headersBeforeTls) return true;
+    return this.#proxyGate.canReadAnother(this.#freeConnections);
   }
 
-  /** Takes a token of the rate for the next connection. If there is none, returns false and starts a timer. */
+  /**
+   * Takes the token of the rate for the next connection, if that connection has none yet. If there is no token, returns
+   * false, and starts a timer that accepts again.
+   */
   #takeToken(): boolean {
     if (this.#tokenTaken || this.#rateBucket === undefined) return true;
     const pause = this.#rateBucket.take(clock());
-    if (pause === 0) return (this.#tokenTaken = true);
+    if (pause === 0) {
+      this.#tokenTaken = true;
+      return true;
+    }
     clearTimeout(this.#rateTimer);
     this.#rateTimer = setTimeout(() => this.#acceptAll(), pause);
     if (!this.#keepsAlive) this.#rateTimer.unref();
@@ -274,7 +252,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     if (this.#inLoop) return;
     this.#inLoop = true;
     try {
-      while (this.#mayAccept && this.#mayReadHeader) {
+      while (this.#mayAccept) {
         if (!this.#takeToken()) return;
         let connection: T | undefined;
         // Set before the call, because acceptNext() may call the handler.
@@ -282,49 +260,53 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
         try {
           connection = this.#owner.acceptNext(this);
         } catch (error) {
+          // If another try makes no sense, `#mayAccept` is false after this call.
           this.onFailed(error);
           continue;
         }
         if (connection === undefined) return;
         this.#accepting = false;
-        this.#admit(connection);
+        this.#onAccepted(connection);
       }
     } finally {
       this.#inLoop = false;
     }
   }
 
-  #admit(connection: T): void {
+  /** Serves or refuses a connection, or reads its PROXY header first. */
+  #onAccepted(connection: T): void {
     this.#tokenTaken = false;
     const owner = this.#owner;
+    const gate = this.#proxyGate;
     const peer = this.#needsPeer || this.events.needsAddresses ? owner.peerOf(connection) : undefined;
-    if (this.#proxyGate === undefined) {
-      this.#checkLimits(connection, peer, undefined, this.#stopped);
-      return;
-    }
-    const header = owner.headerOf?.(connection);
-    if (header !== undefined) this.#checkLimits(connection, peer, header, this.#stopped);
-    else this.#readHeader(this.#proxyGate, connection, peer);
+    const header = gate === undefined ? undefined : owner.headerOf?.(connection);
+    if (gate !== undefined && header === undefined) this.#readHeader(gate, connection, peer);
+    else this.#serveOrRefuse(connection, peer, header, { draining: this.#stopped });
   }
 
+  /** Reads the header of a connection, and then serves or refuses the connection. Refuses peers that are no proxies. */
   #readHeader(gate: ProxyGate, connection: T, peer: Address | undefined): void {
-    const free = this.#limits.maxConnections - this.#counts.connections;
     let reason: RefusalReason | undefined;
     if (this.#stopped) reason = "draining";
     else if (!gate.trusts(peer)) reason = "proxyProtocol";
-    else if (free <= 0) reason = "maxConnections";
+    else if (this.#isFull) reason = "maxConnections";
     if (reason !== undefined) {
-      this.#refuse(reason, connection, peer, peer, undefined);
+      this.#refuse(connection, { reason, peer, client: peer });
       return;
     }
     void gate.read(
       this.#owner.streamOf(connection),
-      free,
+      this.#freeConnections,
       // A connection that was accepted before `stop()` is served, so `#stopped` is not checked.
-      (header) => this.#checkLimits(connection, peer, header, this.#ended),
-      (error) => this.#refuse(this.#ended ? "draining" : "proxyProtocol", connection, peer, peer, { error }),
+      (header) => this.#serveOrRefuse(connection, peer, header, { draining: this.#ended }),
+      (error) => this.#refuse(connection, this.#headerRefusal(peer, error)),
     );
-    this.#checkReserve();
+    this.#countDescriptors();
+  }
+
+  /** The refusal of a connection whose header could not be read. */
+  #headerRefusal(peer: Address | undefined, error: unknown): Refusal {
+    return { reason: this.#ended ? "draining" : "proxyProtocol", peer, client: peer, error };
   }
 
   /**
@@ -333,66 +315,69 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
    */
   async readHeaderBeforeTls(stream: Stream): Promise<ProxyHeader | undefined> {
     const peer = stream.remoteAddress;
-    const refuse = (failure: Failure): void => {
+    const refuse = (refusal: Refusal): void => {
       stream.abort();
-      this.#countRefusal(this.#ended ? "draining" : "proxyProtocol", peer, peer, failure);
+      this.#countRefusal(refusal);
     };
     const gate = this.#proxyGate!;
     this.#headersBeforeTls = true;
     if (!gate.trusts(peer)) {
-      refuse(undefined);
+      refuse({ reason: this.#ended ? "draining" : "proxyProtocol", peer, client: peer });
       return undefined;
     }
     let result: ProxyHeader | undefined;
     const onHeader = (header: ProxyHeader): void => void (result = header);
-    await gate.read(stream, Infinity, onHeader, (error) => refuse({ error }));
+    // Infinity, because `maxConnections` does not limit these connections yet.
+    await gate.read(stream, Infinity, onHeader, (error) => refuse(this.#headerRefusal(peer, error)));
     return result;
   }
 
-  #checkLimits(connection: T, peer: Address | undefined, header: ProxyHeader | undefined, stopped: boolean): void {
+  /** @param opts `draining`: whether the connection is refused because the server drains or has ended */
+  #serveOrRefuse(
+    connection: T,
+    peer: Address | undefined,
+    header: ProxyHeader | undefined,
+    { draining }: { readonly draining: boolean },
+  ): void {
     const client = header?.source ?? peer;
     const key = this.#limits.maxConnectionsPerAddress === Infinity ? undefined : clientKey(client);
-    const reason = stopped ? "draining" : this.#refusalOf(client, key);
+    const reason = draining ? "draining" : this.#refusalOf(client, key);
     if (reason !== undefined) {
-      this.#refuse(reason, connection, peer, client, undefined);
+      this.#refuse(connection, { reason, peer, client });
       return;
     }
     this.#counts.accepted++;
     this.#counts.connections++;
     if (key !== undefined) this.#countByClient.set(key, (this.#countByClient.get(key) ?? 0) + 1);
     this.#owner.handle(connection, client, key, header);
-    this.#checkReserve();
+    this.#countDescriptors();
   }
 
-  /** Reports a shortage if fewer descriptors are free than the reserve. */
-  #checkReserve(): void {
-    if (pressure.isScarce(this.reserve, this.pendingDescriptors)) pressure.report("EMFILE", true);
+  /** Counts the descriptors of a connection. Reports a shortage if fewer than the reserve are left. */
+  #countDescriptors(): void {
+    const fewLeft = pressure.countConnection(this.reserve, this.pendingDescriptors);
+    if (fewLeft) pressure.reportFewLeft();
   }
 
-  #refuse(
-    reason: RefusalReason,
-    connection: T,
-    peer: Address | undefined,
-    client: Address | undefined,
-    failure: Failure,
-  ): void {
+  #refuse(connection: T, refusal: Refusal): void {
     this.#owner.refuse(connection);
-    this.#countRefusal(reason, peer, client, failure);
+    this.#countRefusal(refusal);
   }
 
-  #countRefusal(reason: RefusalReason, peer: Address | undefined, client: Address | undefined, failure: Failure): void {
+  #countRefusal(refusal: Refusal): void {
     this.#counts.refused++;
-    if (reason === "proxyProtocol") this.#counts.proxyRefused++;
-    this.events.reportRefused(reason, client, peer, failure);
+    if (refusal.reason === "proxyProtocol") this.#counts.proxyRefused++;
+    this.events.reportRefused(refusal);
   }
 
   /** The list or limit that refuses a client; undefined if none does. */
   #refusalOf(client: Address | undefined, key: string | undefined): RefusalReason | undefined {
     const { allow, deny, maxConnectionsPerAddress } = this.#limits;
     if (deny !== undefined && isListed(deny, client)) return "deny";
+    // `allow` has only internet addresses. A client without one has no key, and is allowed.
     if (allow !== undefined && clientKey(client) !== undefined && !isListed(allow, client)) return "allow";
-    // The result of a pending accept may come when the server is full.
-    if (this.#full) return "maxConnections";
+    // The server may have become full while an accept or a header was pending.
+    if (this.#isFull) return "maxConnections";
     const count = key === undefined ? 0 : (this.#countByClient.get(key) ?? 0);
     return count >= maxConnectionsPerAddress ? "maxConnectionsPerAddress" : undefined;
   }

@@ -1,4 +1,5 @@
-// A file of its own, because the part of forward() that every program loads checks the names.
+// The names of the options that servers of connections share. They are in a file of their own, because every program
+// that imports the library loads the check of these names for forward().
 
 import type { AdmissionOptions } from "./limits.js";
 

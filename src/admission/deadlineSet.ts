@@ -13,9 +13,9 @@ const MAX_ENDED_AT_ONCE = 32;
 export interface DeadlineMember {
   /** Its index in the set. Only the set writes it. */
   place: number;
-  /** The time at which the member expires if nothing happens before, as of `clock()`; Infinity for never. */
+  /** The time, as of `clock()`, at which the set calls `expire()`; Infinity for never. */
   dueAt(now: number): number;
-  /** Called when the time of `dueAt()` has come. It must remove the member from the set, or make the time later. */
+  /** Called at the time of `dueAt()`. This method must remove the member from the set, or make that time later. */
   expire(now: number): void;
   /** Resets the connection, or aborts the signal of the handler. Removes the member from the set. */
   abort(error: unknown): void;
@@ -25,7 +25,9 @@ export class DeadlineSet<M extends DeadlineMember> {
   /** In no order, so that a removal costs little: the last member takes the place of the removed one. */
   readonly #members: M[] = [];
   #timer: NodeJS.Timeout | undefined;
+  /** The time at which the timer expires; Infinity if it does not run. */
   #timerDue = Infinity;
+  /** The resolve functions of `whenEmpty()`. */
   #emptyWaiters: (() => void)[] = [];
 
   get size(): number {
@@ -43,7 +45,10 @@ export class DeadlineSet<M extends DeadlineMember> {
 
   delete(member: M): void {
     const last = this.#members.pop()!;
-    if (last !== member) this.#members[(last.place = member.place)] = last;
+    if (last !== member) {
+      last.place = member.place;
+      this.#members[last.place] = last;
+    }
     if (this.#members.length > 0) return;
     clearTimeout(this.#timer);
     this.#timerDue = Infinity;
@@ -74,12 +79,15 @@ export class DeadlineSet<M extends DeadlineMember> {
     // Backwards: when a member is removed, the last one, which was checked already, moves to its place.
     for (let place = this.#members.length - 1; place >= 0; place--) {
       const member = this.#members[place];
+      // An earlier expire() may have removed several members.
       if (member === undefined) continue;
       let due = member.dueAt(now);
       if (due <= now) {
         member.expire(now);
-        if (this.#members[place] !== member) {
+        const isRemoved = this.#members[place] !== member;
+        if (isRemoved) {
           if (++ended < MAX_ENDED_AT_ONCE) continue;
+          // The next check, after MIN_DELAY, ends others.
           earliest = now;
           break;
         }
@@ -90,7 +98,7 @@ export class DeadlineSet<M extends DeadlineMember> {
     this.arm(earliest);
   }
 
-  /** Aborts all members. */
+  /** Aborts all members. Each `abort()` removes its member from the set. */
   abortAll(error: unknown): void {
     for (let last = this.#members.at(-1); last !== undefined; last = this.#members.at(-1)) last.abort(error);
   }

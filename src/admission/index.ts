@@ -1,7 +1,8 @@
-// The parts that all servers share: limits, the accept loop, headers of proxies, shortages, sets of connections, drain.
+// The parts that servers share: limits, the accept loop, headers of proxies, shortages, sets of connections, drain.
 
 export { ADMISSION_OPTIONS } from "./admissionNames.js";
-export { AcceptLoop, type AcceptHandler, type AcceptOwner, type AdmissionCounts } from "./acceptLoop.js";
+export { AcceptLoop, type AdmissionCounts } from "./acceptLoop.js";
+export { type AcceptHandler, type AcceptOwner } from "./acceptOwner.js";
 export { checkAddressList, type AddressList, clientKey, isListed } from "./clientKey.js";
 export { DeadlineSet, type DeadlineMember } from "./deadlineSet.js";
 export { Lifecycle, type LifecycleOwner } from "./lifecycle.js";

@@ -1,4 +1,4 @@
-// The states of a server: listening, draining, closed. Signals of the process and an AbortSignal change them.
+// The states of a server: listening, draining, closed. Calls, signals of the process and an AbortSignal change the state.
 
 import { events } from "../builtins.js";
 import { offAbort, onAbort } from "../wait/aborts.js";
@@ -31,16 +31,17 @@ export class Lifecycle {
   readonly #signal: AbortSignal | undefined;
   readonly #abortListener = { onAborted: (): void => this.end() };
   readonly #shutdownSignals = new ShutdownSignals();
-  /** Made when it is first used. */
-  #draining: AbortController | undefined;
+  /** The controller of `draining`. Made when it is first used. */
+  #drainController: AbortController | undefined;
   #state: "listening" | "draining" | "closed" = "listening";
-  #resolve!: (outcome?: Promise<never>) => void;
+  /** Settles `closed`: resolves it, or rejects it as the promise `failed` does. */
+  #settleClosed!: (failed?: Promise<never>) => void;
 
   constructor(owner: LifecycleOwner, call: string, signal: AbortSignal | undefined) {
     this.#owner = owner;
     this.#call = call;
     this.#signal = signal;
-    this.closed = new Promise((resolve) => (this.#resolve = resolve));
+    this.closed = new Promise((resolve) => (this.#settleClosed = resolve));
     if (signal !== undefined) onAbort(signal, this.#abortListener);
   }
 
@@ -50,25 +51,25 @@ export class Lifecycle {
 
   /** A signal that is aborted when the server begins to drain. */
   get draining(): AbortSignal {
-    if (this.#draining === undefined) {
-      this.#draining = new AbortController();
+    if (this.#drainController === undefined) {
+      this.#drainController = new AbortController();
       // Each handler may add a listener. Without this call, Node.js would warn of a leak at the eleventh.
-      events().setMaxListeners(0, this.#draining.signal);
+      events().setMaxListeners(0, this.#drainController.signal);
     }
-    return this.#draining.signal;
+    return this.#drainController.signal;
   }
 
-  /** Stops taking new work, and waits until all work has finished. After `timeout` ms, ends the rest. */
+  /** Stops taking new work, and waits until all work has finished. After `timeout` ms, aborts the work that is left. */
   async drain(timeout: number | null): Promise<void> {
     if (this.#state === "closed") return;
     if (this.#state === "listening") {
       this.#state = "draining";
       this.#owner.stop();
-      this.#draining?.abort(localError("ECANCELED", this.#call, { cause: new Error("the server drains") }));
+      this.#drainController?.abort(localError("ECANCELED", this.#call, { cause: new Error("the server drains") }));
     }
-    const endWork = (): void => this.#owner.abort(localError("ECANCELED", this.#call));
-    // Referenced, because a handler may wait for something that keeps no process alive.
-    const timer = timeout === null ? undefined : setTimeout(endWork, Math.min(timeout, MAX_TIMER_DELAY));
+    const abortWork = (): void => this.#owner.abort(localError("ECANCELED", this.#call));
+    // The timer keeps the process alive, because a handler may wait for something that does not.
+    const timer = timeout === null ? undefined : setTimeout(abortWork, Math.min(timeout, MAX_TIMER_DELAY));
     await this.#owner.whenEmpty();
     clearTimeout(timer);
     this.end();
@@ -81,15 +82,15 @@ export class Lifecycle {
     if (this.#state === "closed") this.#shutdownSignals.release();
   }
 
-  /** Closes the server, with an error if it has failed. */
+  /** Closes the server. If the server has failed, `closed` rejects with the error. */
   end(failure?: { readonly error: unknown }): void {
     if (this.#state === "closed") return;
     this.#state = "closed";
     this.#shutdownSignals.release();
     if (this.#signal !== undefined) offAbort(this.#signal, this.#abortListener);
-    const released = this.#owner.release(failure === undefined ? localError("ECANCELED", this.#call) : failure.error);
-    const settle = (): void => this.#resolve(failure && rejection(failure.error));
-    if (released === undefined) settle();
-    else void released.then(settle);
+    const whenReleased = this.#owner.release(failure ? failure.error : localError("ECANCELED", this.#call));
+    const settle = (): void => this.#settleClosed(failure && rejection(failure.error));
+    if (whenReleased === undefined) settle();
+    else void whenReleased.then(settle);
   }
 }

@@ -114,7 +114,8 @@ export interface CheckedAdmission {
   readonly log: ((event: ServerEvent) => void) | undefined;
 }
 
-const MAX_CONNECTIONS = 1_000_000;
+/** The largest value of each limit that is a number of connections or descriptors. */
+const MAX_LIMIT = 1_000_000;
 
 /** Checks a callback that only reports. Returns it bound to the asynchronous context of the caller. */
 export function checkReporter<F extends (...args: never[]) => void>(
@@ -136,8 +137,8 @@ function checkLimit(
   action: string,
   name: string,
 ): number {
-  const given = value === undefined ? defaultValue : value;
-  return given === null ? Infinity : integer(given, action, name, 1, MAX_CONNECTIONS);
+  const limit = value === undefined ? defaultValue : value;
+  return limit === null ? Infinity : integer(limit, action, name, 1, MAX_LIMIT);
 }
 
 /** Checks the options, and fills in the defaults. */
@@ -151,7 +152,7 @@ export function checkAdmission(
     throw new TypeError(`Cannot ${action}: whenFull is ${quote(whenFull)}, required "queue" or "refuse"`);
   }
   return {
-    maxConnections: integer(maxConnections, action, "maxConnections", 1, MAX_CONNECTIONS),
+    maxConnections: integer(maxConnections, action, "maxConnections", 1, MAX_LIMIT),
     maxConnectionsPerAddress: checkLimit(
       opts.maxConnectionsPerAddress,
       defaults.maxConnectionsPerAddress,
@@ -165,7 +166,7 @@ export function checkAdmission(
     allow: checkAddressList(opts.allow, action, "allow"),
     deny: checkAddressList(opts.deny, action, "deny"),
     proxyProtocol: checkProxyProtocol(opts.proxyProtocol, action),
-    reserve: opts.reserve === undefined ? undefined : integer(opts.reserve, action, "reserve", 0, MAX_CONNECTIONS),
+    reserve: opts.reserve === undefined ? undefined : integer(opts.reserve, action, "reserve", 0, MAX_LIMIT),
     onRefused: checkReporter(opts.onRefused, action, "onRefused"),
     onPressure: checkReporter(opts.onPressure, action, "onPressure"),
     log: checkReporter(opts.log, action, "log"),

@@ -1,13 +1,14 @@
 // Shortage of descriptors and memory: EMFILE, ENFILE, ENOBUFS, ENOMEM.
 //
 // A shortage concerns the whole process, so all servers of a thread share one state and one timer. During a shortage
-// they accept no connections. The timer retries the work that waits for descriptors, the oldest first. When more
-// descriptors than a reserve are free, it lets the servers accept again.
+// the servers accept no connections. The timer retries the work that waits for descriptors, the oldest first. When more
+// descriptors than the reserve are free, the servers accept again. The shortage is over if no call then fails until the
+// timer expires once more.
 //
-// Servers leave a reserve of descriptors to the work on the connections that they have. Counting the open descriptors
-// of the process means reading /proc/self/fd, which is too expensive for each connection. So each accepted connection
-// lowers an estimate, and the descriptors are counted again when the estimate has reached the reserve. A server without
-// connections needs no reserve.
+// Servers leave a reserve of descriptors to the handlers of their open connections. Counting the open descriptors of
+// the process means reading /proc/self/fd, which is too expensive for each connection. So each accepted connection only
+// lowers an estimate of the free descriptors. When the estimate has reached the reserve, the descriptors are counted
+// again. A server without connections needs no reserve.
 
 import { fs } from "../builtins.js";
 import { AF_UNIX } from "../addr/index.js";
@@ -26,11 +27,11 @@ const SHORTAGE_CODES: readonly string[] = ["EMFILE", "ENFILE", "ENOBUFS", "ENOME
 export function shortageOf(error: unknown): string | undefined {
   const { cause, code } = (error ?? {}) as { readonly cause?: unknown; readonly code?: unknown };
   if (typeof code === "string" && SHORTAGE_CODES.includes(code)) return code;
-  const combined = (cause as { readonly errors?: unknown } | null | undefined)?.errors;
-  return Array.isArray(combined) ? combined.map(shortageOf).find((found) => found !== undefined) : undefined;
+  const errors = (cause as { readonly errors?: unknown } | null | undefined)?.errors;
+  return Array.isArray(errors) ? errors.map(shortageOf).find((found) => found !== undefined) : undefined;
 }
 
-/** A server. Its methods must not throw. */
+/** A server that accepts connections. Its methods must not throw. */
 export interface PressureClient {
   /** The reserve of descriptors for the work on its connections; undefined for the default. */
   readonly reserve: number | undefined;
@@ -50,11 +51,11 @@ export interface PressureClient {
   onShortageEnd(code: string): void;
 }
 
-/** The descriptors by which a connection lowers the estimate: its own, and one that its handler may open. */
+/** The number by which a connection lowers the estimate: its own descriptor, and one that its handler may open. */
 const DESCRIPTORS_PER_CONNECTION = 2;
 
 /** RLIMIT_NOFILE; Infinity if it is unknown. */
-function readLimit(): number {
+function readDescriptorLimit(): number {
   const text = fs().readFileSync("/proc/self/limits", "latin1");
   return Number(/^Max open files\s+(\d+)/m.exec(text)?.[1] ?? Infinity);
 }
@@ -63,16 +64,17 @@ class Pressure {
   readonly #clients = new Set<PressureClient>();
   /** RLIMIT_NOFILE, as of the last count. */
   #limit = Infinity;
-  /** The estimate of the free descriptors. */
+  /** The estimate of the number of free descriptors. */
   #free = Infinity;
   /** The code of the shortage; undefined exactly when there is none. */
   #code: string | undefined;
-  /** Whether servers accept again. If no call fails until the timer expires, the shortage is over. */
+  /** Whether servers accept again although the shortage may not be over. */
   #acceptsAgain = false;
+  /** Milliseconds until the timer expires. */
   #pause = FIRST_PAUSE;
   #timer: NodeJS.Timeout | undefined;
 
-  /** Adds a server that accepts. */
+  /** Adds a server. */
   join(client: PressureClient): void {
     if (this.#clients.size === 0) this.#countFree();
     this.#clients.add(client);
@@ -94,15 +96,15 @@ class Pressure {
   }
 
   /** Whether servers must not accept now. */
-  get blocks(): boolean {
+  get blocksAccepting(): boolean {
     return this.#code !== undefined && !this.#acceptsAgain;
   }
 
   /**
-   * Called after each accept. Lowers the estimate. Returns whether fewer descriptors are free than the reserve and the
-   * pending ones.
+   * Lowers the estimate for a connection: when its PROXY header is read, and when it is served. Returns whether fewer
+   * descriptors are left than the sum of the reserve and `pendingDescriptors`.
    */
-  isScarce(reserve: number | undefined, pendingDescriptors: number): boolean {
+  countConnection(reserve: number | undefined, pendingDescriptors: number): boolean {
     this.#free -= DESCRIPTORS_PER_CONNECTION;
     const needed = this.#reserveOf(reserve) + pendingDescriptors;
     if (this.#free >= needed) return false;
@@ -110,31 +112,39 @@ class Pressure {
     return this.#free < needed;
   }
 
-  #reserveOf(given: number | undefined): number {
-    return given ?? Math.min(DEFAULT_RESERVE, Math.floor(this.#limit / 8));
+  #reserveOf(reserve: number | undefined): number {
+    return reserve ?? Math.min(DEFAULT_RESERVE, Math.floor(this.#limit / 8));
   }
 
-  /**
-   * Reports that a call has failed because no descriptor or memory was free.
-   *
-   * @param fewLeft true if the call has succeeded, but has left too few descriptors
-   */
-  report(code: string, fewLeft: boolean = false): void {
+  /** Reports that a call has failed because no descriptor or memory was free. */
+  report(code: string): void {
+    // If the servers have begun to accept again, that was too early. So the next pause is longer.
+    this.#begin(code, this.#acceptsAgain ? Math.min(this.#pause * 2, MAX_PAUSE) : FIRST_PAUSE);
+  }
+
+  /** Reports that a call has succeeded, but has left fewer descriptors than the reserve. */
+  reportFewLeft(): void {
+    this.#begin("EMFILE", FIRST_PAUSE);
+  }
+
+  /** Begins a shortage, or makes the servers wait again in a shortage during which they accept again. */
+  #begin(code: string, pause: number): void {
     // The last server may have been closed during the call.
     if (this.#clients.size === 0) return;
-    const began = this.#code === undefined;
-    if (began || (this.#acceptsAgain && fewLeft)) this.#pause = FIRST_PAUSE;
-    else if (this.#acceptsAgain) this.#pause = Math.min(this.#pause * 2, MAX_PAUSE);
-    else return;
+    // The timer of this shortage runs already.
+    if (this.blocksAccepting) return;
+    const isNew = this.#code === undefined;
     this.#code = code;
     this.#acceptsAgain = false;
+    this.#pause = pause;
     this.#startTimer();
-    if (began) for (const client of this.#clients) client.onShortageBegin(code);
+    if (isNew) for (const client of this.#clients) client.onShortageBegin(code);
   }
 
   #startTimer(): void {
     clearTimeout(this.#timer);
-    // A server that accepts nothing has no other handle that keeps the process alive.
+    // A server that accepts nothing has no other handle that keeps the process alive. So the timer keeps it alive,
+    // unless all servers are unreferenced.
     this.#timer = setTimeout(() => this.#retry(), this.#pause);
     if (![...this.#clients].some(({ keepsAlive }) => keepsAlive)) this.#timer.unref();
   }
@@ -149,11 +159,11 @@ class Pressure {
       for (const client of this.#clients) client.onShortageEnd(code);
       return;
     }
-    let waits = false;
-    for (const client of this.#clients) waits = client.retryWork() || waits;
+    let workWaits = false;
+    for (const client of this.#clients) workWaits = client.retryWork() || workWaits;
     // retryWork() may have closed the last server.
     if (this.#clients.size === 0) return;
-    if (waits || !this.#hasEnough()) {
+    if (workWaits || !this.#hasEnoughDescriptors()) {
       this.#pause = Math.min(this.#pause * 2, MAX_PAUSE);
       this.#startTimer();
       return;
@@ -164,7 +174,7 @@ class Pressure {
   }
 
   /** Whether another connection can be accepted without using the reserves. */
-  #hasEnough(): boolean {
+  #hasEnoughDescriptors(): boolean {
     // Only an attempt shows a shortage of memory, or of the descriptors of the whole system.
     const fd = calls.socket(AF_UNIX, SOCK_STREAM, 0);
     if (fd < 0) return false;
@@ -177,8 +187,8 @@ class Pressure {
 
   #countFree(): void {
     try {
-      this.#limit = readLimit();
-      // One of the listed descriptors is open only for this listing.
+      this.#limit = readDescriptorLimit();
+      // Minus one: the descriptor that readdirSync() opens for the directory.
       this.#free = this.#limit - (fs().readdirSync("/proc/self/fd").length - 1);
     } catch (error) {
       // Without /proc the number is unknown. Then only a failed call shows a shortage.

@@ -1,9 +1,10 @@
 // Headers of the PROXY protocol on accepted connections: which peers may send one, in which time, how many at a time.
 //
-// A connection whose header is not complete counts as a connection, but has no handler. Such connections have a limit
-// of their own. At this limit, the oldest of them is reset for the next connection, so silent ones can't block others.
-// That is safe, because a proxy sends its header at once. But at first, the bytes of a new connection have not arrived,
-// or are not read. So each connection is kept for MIN_WAIT, and meanwhile further connections wait.
+// A connection whose header is not complete is pending: it counts as a connection, but has no handler. The number of
+// pending connections has a limit of its own. At this limit, the oldest pending connection is reset to make place for
+// the next one, so silent clients can't block others. A proxy sends its header at once, so this rarely ends a
+// connection of a proxy. But the header of a new connection needs some time to arrive and to be read. So no pending
+// connection is reset during its first MIN_WAIT. Meanwhile further connections wait for a place.
 
 import type { BlockList } from "node:net";
 import type { Address } from "../addr/index.js";
@@ -65,71 +66,74 @@ export function checkProxyProtocol(value: unknown, action: string): CheckedProxy
   };
 }
 
-/** Milliseconds for which a connection without a header is not reset for another one. */
+/** Milliseconds for which a pending connection is not reset for another one. */
 const MIN_WAIT = 100;
 
 /** A connection whose header is being read. */
-class PendingHeader {
-  readonly since: number = clock();
-  readonly end: AbortController = new AbortController();
+class PendingConnection {
+  readonly startedAt: number = clock();
+  /** Aborts the read of the header. */
+  readonly controller: AbortController = new AbortController();
 }
 
 /** The connections of a server whose header is being read. */
 export class ProxyGate {
   readonly #opts: CheckedProxyProtocol;
-  readonly #onChange: () => void;
+  readonly #onPlaceFree: () => void;
   /** In the order of their arrival. */
-  readonly #pending = new Set<PendingHeader>();
+  readonly #pending = new Set<PendingConnection>();
+  /** The resolve functions of `whenEmpty()`. */
   #emptyWaiters: (() => void)[] = [];
-  /** The resolve functions of connections that wait until fewer headers are pending. */
+  /** The resolve functions of connections that wait for a place. */
   #placeWaiters: (() => void)[] = [];
   /** Expires when the oldest connection can be reset for another one. */
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param onChange called when another header may be read */
-  constructor(opts: CheckedProxyProtocol, onChange: () => void) {
+  /** @param onPlaceFree called when it may be possible to read another header */
+  constructor(opts: CheckedProxyProtocol, onPlaceFree: () => void) {
     this.#opts = opts;
-    this.#onChange = onChange;
+    this.#onPlaceFree = onPlaceFree;
   }
 
-  /** Whether headers of this peer are read. */
+  /** Whether headers of this peer are read. A peer without an internet address, which has no key, is trusted. */
   trusts(peer: Address | undefined): boolean {
     return clientKey(peer) === undefined || isListed(this.#opts.from, peer);
   }
 
   /**
-   * Whether the header of another connection can be read. If not, `onChange` is called when it may be possible.
+   * Whether the header of another connection can be read. If not, `onPlaceFree` is called when it may be possible.
    *
-   * @param limit the maximum number of connections whose header may be pending
+   * @param limit the maximum number of pending connections apart from `maxPending`; at least 1
    */
   canReadAnother(limit: number): boolean {
     const free = Math.min(limit, this.#opts.maxPending) - this.#pending.size;
-    const [oldest] = this.#pending;
+    if (free !== 0) return free > 0;
     // At the maximum, one more connection may be accepted, and replaces the oldest.
-    return free > 0 || (free === 0 && this.#mayReplace(oldest!));
+    const [oldest] = this.#pending;
+    return this.#mayReplace(oldest!);
   }
 
-  /** Whether a connection can be reset for another one. If not, starts a timer. */
-  #mayReplace({ since }: PendingHeader): boolean {
-    const wait = since + MIN_WAIT - clock();
+  /** Whether a connection can be reset for another one. If not, starts the timer. */
+  #mayReplace({ startedAt }: PendingConnection): boolean {
+    const wait = startedAt + MIN_WAIT - clock();
     if (wait <= 0) return true;
-    // Unreferenced, because the connection itself keeps the process alive and may end before.
-    this.#timer ??= setTimeout(() => this.#update(), Math.ceil(wait)).unref();
+    // Unreferenced, because the connection itself keeps the process alive, and may end before the timer expires.
+    this.#timer ??= setTimeout(() => this.#retryWaiters(), Math.ceil(wait)).unref();
     return false;
   }
 
-  /** Called when fewer headers are pending, or a connection can be reset for another one. */
-  #update(): void {
+  /** Called when fewer connections are pending, or one can be reset for another one. Those that wait try again. */
+  #retryWaiters(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     for (const resolve of this.#placeWaiters.splice(0)) resolve();
-    this.#onChange();
+    this.#onPlaceFree();
   }
 
   /**
    * Reads the header of a connection, and then calls `onHeader` or `onError`. Does not close the connection.
    *
-   * @param limit the maximum number of connections whose header may be pending, with this one
+   * @param limit the maximum number of pending connections, with this one, apart from `maxPending`
    */
   async read(
     stream: HeaderSource,
@@ -138,14 +142,14 @@ export class ProxyGate {
     onError: (error: unknown) => void,
   ): Promise<void> {
     const { maxBytes, maxPending, timeout } = this.#opts;
-    const pending = new PendingHeader();
-    const { signal } = pending.end;
+    const maxCount = Math.min(limit, maxPending);
+    const pending = new PendingConnection();
+    const { signal } = pending.controller;
     this.#pending.add(pending);
     try {
       let header: ProxyHeader;
       try {
-        if (this.#pending.size > Math.min(limit, maxPending))
-          await this.#waitForPlace(pending, Math.min(limit, maxPending));
+        if (this.#pending.size > maxCount) await this.#waitForPlace(pending, maxCount);
         header = await readHeader(stream, { maxBytes, timeout, signal });
       } catch (error) {
         onError(error);
@@ -153,27 +157,27 @@ export class ProxyGate {
       }
       onHeader(header);
     } finally {
-      // Removed last, so that the connection always counts, here or at the server.
+      // Removed after `onHeader`, so that the connection always counts, here or at the server.
       this.#pending.delete(pending);
-      this.#update();
+      this.#retryWaiters();
       if (this.#pending.size === 0) for (const resolve of this.#emptyWaiters.splice(0)) resolve();
     }
   }
 
-  /** Waits until fewer than `maxCount` pending connections are older than this one. Resets old ones to reach that. */
-  async #waitForPlace(pending: PendingHeader, maxCount: number): Promise<void> {
+  /** Waits until fewer than `maxCount` older connections are pending. Makes place by resetting the oldest ones. */
+  async #waitForPlace(pending: PendingConnection, maxCount: number): Promise<void> {
     for (;;) {
       // An immediate runs after the events of this turn, so headers that have arrived are read first.
       await new Promise((resolve) => setImmediate(resolve));
-      pending.end.signal.throwIfAborted();
-      const older = [...this.#pending];
-      older.length = older.indexOf(pending);
+      pending.controller.signal.throwIfAborted();
+      const all = [...this.#pending];
+      const older = all.slice(0, all.indexOf(pending));
       let excess = older.length - maxCount + 1;
       for (const oldest of older) {
         if (excess <= 0 || !this.#mayReplace(oldest)) break;
         this.#pending.delete(oldest);
         const cause = new Error("the header did not come before other connections: see proxyProtocol.maxPending");
-        oldest.end.abort(localError("ECANCELED", "proxy_header", { cause }));
+        oldest.controller.abort(localError("ECANCELED", "proxy_header", { cause }));
         excess--;
       }
       if (excess <= 0) return;
@@ -181,11 +185,12 @@ export class ProxyGate {
     }
   }
 
+  /** The number of pending connections. */
   get size(): number {
     return this.#pending.size;
   }
 
-  /** Resolves when no header is pending. */
+  /** Resolves when no connection is pending. */
   whenEmpty(): Promise<void> {
     if (this.#pending.size === 0) return Promise.resolve();
     return new Promise((resolve) => this.#emptyWaiters.push(resolve));
@@ -193,7 +198,7 @@ export class ProxyGate {
 
   /** Aborts all reads with an error. */
   abortAll(error: unknown): void {
-    for (const { end } of this.#pending) end.abort(error);
-    this.#update();
+    for (const { controller } of this.#pending) controller.abort(error);
+    this.#retryWaiters();
   }
 }

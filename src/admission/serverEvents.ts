@@ -1,14 +1,14 @@
 // The events of a server: records for the channels of node:diagnostics_channel and for the option `log`, and the calls
-// of `onRefused` and `onPressure`. serve() and forward() report everything here.
+// of `onRefused` and `onPressure`. All servers report their events here.
 //
 // Subscribers and callbacks are code of users. So they run in a microtask, and never in the middle of the accept loop
-// or of an event of the poller. Without a subscriber and a callback, a report makes no object.
+// or of an event of the poller. A report makes no object if neither a subscriber nor a callback gets it.
 
 import type { Channel } from "node:diagnostics_channel";
 import type { Address } from "../addr/index.js";
 import { clock, diagnosticsChannel } from "../builtins.js";
 import { runCallback } from "../callbacks.js";
-import type { CheckedAdmission, PressureEvent, RefusalReason } from "./limits.js";
+import type { CheckedAdmission, PressureEvent, Refusal, RefusalReason } from "./limits.js";
 import { plainError } from "./plainError.js";
 
 /** An error in a {@link ServerEvent}. */
@@ -120,7 +120,7 @@ function openChannels(): Channels {
 
 const textOf = (address: Address | undefined): string | null => (address === undefined ? null : String(address));
 
-/** The callbacks in the options that get events. */
+/** The callbacks among the options of a server that get events. */
 export type EventHooks = Pick<CheckedAdmission, "log" | "onPressure" | "onRefused">;
 
 /** Reports the events of one server. */
@@ -177,26 +177,21 @@ export class ServerEvents {
     this.#emit({ ...this.#fields("connection"), id, client: textOf(client), peer: textOf(peer) });
   }
 
-  reportRefused(
-    reason: RefusalReason,
-    client: Address | undefined,
-    peer: Address | undefined,
-    failure?: { readonly error: unknown },
-  ): void {
+  reportRefused(refusal: Refusal): void {
     const { onRefused } = this.#hooks;
-    if (onRefused !== undefined)
-      queueMicrotask(() => runCallback("onRefused", onRefused, { reason, peer, client, ...failure }));
+    if (onRefused !== undefined) queueMicrotask(() => runCallback("onRefused", onRefused, refusal));
     if (!this.#isWanted("refused")) return;
+    const { client, peer, reason } = refusal;
     const event = { ...this.#fields("refused"), reason, client: textOf(client), peer: textOf(peer) };
-    this.#emit(failure === undefined ? event : { ...event, error: plainError(failure.error) });
+    this.#emit("error" in refusal ? { ...event, error: plainError(refusal.error) } : event);
   }
 
-  /** @param since when the connection was accepted, as of `clock()` */
+  /** @param startedAt when the connection was accepted, as of `clock()` */
   reportClosed(
     id: number,
     client: Address | undefined,
     peer: Address | undefined,
-    since: number,
+    startedAt: number,
     bytesReceived: number,
     bytesSent: number,
     reason: EndReason,
@@ -209,13 +204,14 @@ export class ServerEvents {
       client: textOf(client),
       peer: textOf(peer),
       reason,
-      duration: Math.round((clock() - since) * 1000) / 1000,
+      duration: Math.round((clock() - startedAt) * 1000) / 1000,
       bytesReceived,
       bytesSent,
     };
     this.#emit(failure === undefined ? event : { ...event, error: plainError(failure.error) });
   }
 
+  /** Whether the event "closed" has a receiver. */
   get wantsClosed(): boolean {
     return this.#isWanted("closed");
   }
@@ -227,8 +223,8 @@ export class ServerEvents {
 
   reportHandlerError(id: number, client: Address | undefined, peer: Address | undefined, error: unknown): void {
     if (!this.#isWanted("error")) return;
-    const ends = { id, client: textOf(client), peer: textOf(peer) };
-    this.#emit({ ...this.#fields("error"), ...ends, error: plainError(error) });
+    const connection = { id, client: textOf(client), peer: textOf(peer) };
+    this.#emit({ ...this.#fields("error"), ...connection, error: plainError(error) });
   }
 
   reportListenerError(error: unknown): void {
@@ -241,11 +237,13 @@ export class ServerEvents {
     if (this.#isWanted("shortage")) this.#emit({ ...this.#fields("shortage"), state, code });
   }
 
+  /** Whether the event "dropped" has a receiver. */
   get wantsDropped(): boolean {
     return this.#isWanted("dropped");
   }
 
   reportDropped(reason: DroppedEvent["reason"], datagrams: number, client: string | null): void {
+    // Replies go to the sender of a datagram, so the sender is both the client and the peer.
     if (this.wantsDropped) this.#emit({ ...this.#fields("dropped"), reason, datagrams, client, peer: client });
   }
 

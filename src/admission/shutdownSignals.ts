@@ -20,13 +20,13 @@ export function checkDrainTimeout(opts: DrainOptions, action: string = "drain"):
 }
 
 /** Signals that no process can handle; signal(7). */
-const UNHANDLED: readonly string[] = ["SIGKILL", "SIGSTOP"];
+const NOT_HANDLEABLE: readonly string[] = ["SIGKILL", "SIGSTOP"];
 
 /** Checks a list of names of signals. Returns each name once. */
 export function checkSignals(signals: unknown, action: string): ReadonlySet<NodeJS.Signals> {
   const known = os().constants.signals;
   const isHandleable = (name: unknown): boolean =>
-    typeof name === "string" && Object.hasOwn(known, name) && !UNHANDLED.includes(name);
+    typeof name === "string" && Object.hasOwn(known, name) && !NOT_HANDLEABLE.includes(name);
   if (Array.isArray(signals) && signals.every(isHandleable)) return new Set(signals as NodeJS.Signals[]);
   throw new TypeError(`Cannot ${action}: signals are ${quote(signals)}, required an array such as ["SIGTERM"]`);
 }
@@ -37,13 +37,13 @@ export function checkSignals(signals: unknown, action: string): ReadonlySet<Node
  */
 const signalListeners = new Map<NodeJS.Signals, { readonly members: Set<() => void>; readonly dispatch: () => void }>();
 
-/** Calls `listener` when the process gets the signal. Returns a function that removes it. */
+/** Calls `listener` when the process gets the signal. Returns a function that removes the listener. */
 export function onSignal(name: NodeJS.Signals, listener: () => void): () => void {
   let dispatcher = signalListeners.get(name);
   if (dispatcher === undefined) {
     const members = new Set<() => void>();
     const dispatch = (): void => {
-      // A copy, because a listener that is added during the loop is for the next signal.
+      // A copy, so that a member that is added during the loop gets only the next signal.
       for (const member of Array.from(members)) member();
     };
     dispatcher = { members, dispatch };
@@ -52,7 +52,7 @@ export function onSignal(name: NodeJS.Signals, listener: () => void): () => void
   const { dispatch, members } = dispatcher;
   // The program may have removed all listeners of the signal.
   if (!process.listeners(name).includes(dispatch)) process.on(name, dispatch);
-  // A function of its own, so that two registrations of one listener are two members.
+  // A new function, so that two registrations of one listener are two members of the set.
   const member = (): void => listener();
   members.add(member);
   return () => {
@@ -66,13 +66,14 @@ export function onSignal(name: NodeJS.Signals, listener: () => void): () => void
 export interface Endable {
   /** @param timeout ms; null for no limit */
   drain(timeout: number | null): Promise<void>;
+  /** Closes the server at once. */
   end(): void;
 }
 
 /** The signals that end a server. */
 export class ShutdownSignals {
-  /** By signal, a function that removes its listener. */
-  readonly #listeners = new Map<NodeJS.Signals, () => void>();
+  /** By signal, the function that removes its listener. */
+  readonly #removers = new Map<NodeJS.Signals, () => void>();
   /** Whether a signal has come. */
   #signalled = false;
 
@@ -85,20 +86,20 @@ export class ShutdownSignals {
     const names = checkSignals(signals, action);
     const timeout = checkDrainTimeout(opts, action);
     const listener = (): void => {
-      // The state of the server is not checked, because the program may have called drain() without a signal.
+      // The first signal drains even if the program has called drain() already, so the state is not checked here.
       if (this.#signalled) return server.end();
       this.#signalled = true;
       void server.drain(timeout);
     };
     for (const name of names) {
-      this.#listeners.get(name)?.();
-      this.#listeners.set(name, onSignal(name, listener));
+      this.#removers.get(name)?.();
+      this.#removers.set(name, onSignal(name, listener));
     }
   }
 
   /** Removes the listeners. A signal without other listeners then has its default action again. */
   release(): void {
-    for (const undo of this.#listeners.values()) undo();
-    this.#listeners.clear();
+    for (const remove of this.#removers.values()) remove();
+    this.#removers.clear();
   }
 }

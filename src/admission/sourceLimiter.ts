@@ -15,8 +15,9 @@ export class SourceLimiter {
   readonly #rate: number;
   /** The hash of the source of each entry; 0 for an unused entry. */
   readonly #hashes = new Int32Array(SETS * ENTRIES_PER_SET);
-  /** The tokens of each entry, as of its time. */
+  /** The tokens of each entry, as of the time in `#times`. */
   readonly #tokens = new Float32Array(SETS * ENTRIES_PER_SET);
+  /** The time of the most recent datagram of each entry, in ms. */
   readonly #times = new Float64Array(SETS * ENTRIES_PER_SET);
 
   /** @param rate datagrams per second. A burst of this number is allowed */
@@ -32,14 +33,14 @@ export class SourceLimiter {
    */
   take(hash: number, now: number): boolean {
     const first = (hash & (SETS - 1)) * ENTRIES_PER_SET;
-    let entry = first;
-    for (let at = first; at < first + ENTRIES_PER_SET; at++) {
-      if (this.#hashes[at] === hash) return this.#takeFrom(at, now);
-      if (this.#times[at]! < this.#times[entry]!) entry = at;
+    let oldest = first;
+    for (let entry = first; entry < first + ENTRIES_PER_SET; entry++) {
+      if (this.#hashes[entry] === hash) return this.#takeFrom(entry, now);
+      if (this.#times[entry]! < this.#times[oldest]!) oldest = entry;
     }
-    this.#hashes[entry] = hash;
-    this.#times[entry] = now;
-    this.#tokens[entry] = this.#rate - 1;
+    this.#hashes[oldest] = hash;
+    this.#times[oldest] = now;
+    this.#tokens[oldest] = this.#rate - 1;
     return true;
   }
 

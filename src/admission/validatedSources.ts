@@ -1,11 +1,12 @@
-// The sources of datagrams that have proved that their address is not forged. The table keeps at least the last 16,384
-// of them, and at most twice as many.
+// The sources of datagrams that have proved that their address is not forged. The two maps of the table keep at least
+// the last 16,384 of these sources, and at most twice as many.
 
+/** Maximum number of sources in one of the two maps. */
 const MAX_SOURCES = 16_384;
 
 export class ValidatedSources {
   readonly #lifetime: number;
-  /** The end of each validation, by source. A full current map replaces the previous map. */
+  /** By source, the time in ms at which its validation ends. When `#current` is full, it replaces `#previous`. */
   #current = new Map<string, number>();
   #previous = new Map<string, number>();
 

@@ -93,7 +93,7 @@ export class ForwardServer implements AcceptOwner<Socket>, LifecycleOwner {
     this.checked = checked;
     this.#listener = listener;
     const needsPeer = checked.onEnd !== undefined || checked.sendHeader !== undefined;
-    this.#loop = new AcceptLoop(this, checked, needsPeer);
+    this.#loop = new AcceptLoop(this, checked, { needsPeer });
     this.life = new Lifecycle(this, "forward", signal);
   }
 

@@ -8,6 +8,7 @@ import type { CheckedServeUdp, DatagramRefusalReason } from "./udpOptions.js";
 export class DatagramAdmission {
   readonly #opts: CheckedServeUdp;
   readonly #limiter: SourceLimiter | undefined;
+  /** A secret of the hash, so that a sender can't choose an address with a certain hash. */
   readonly #seed = (Math.random() * 0x1_0000_0000) | 0;
 
   constructor(opts: CheckedServeUdp) {
@@ -16,8 +17,8 @@ export class DatagramAdmission {
   }
 
   /**
-   * Why the datagram at this place of the batch is refused; undefined if it is accepted. Counts the datagram against
-   * the rate of its source.
+   * Why the datagram at this place of the batch is refused; undefined if it is accepted. Each call takes a token of the
+   * rate of the source, so it must be made once for a datagram.
    */
   refusalOf(batch: DatagramBatch, place: number, now: number): DatagramRefusalReason | undefined {
     const { allow, deny, maxSize } = this.#opts;
@@ -30,6 +31,7 @@ export class DatagramAdmission {
     if (deny === undefined && allow === undefined) return undefined;
     const peer = batch.address(place);
     if (deny !== undefined && isListed(deny, peer)) return "deny";
+    // `allow` has only internet addresses. A client without one has no key, and is allowed.
     if (allow !== undefined && clientKey(peer) !== undefined && !isListed(allow, peer)) return "allow";
     return undefined;
   }

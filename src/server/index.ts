@@ -49,7 +49,7 @@ export { WorkerError } from "./workerError.js";
 export { WorkerServer } from "./workerServer.js";
 export { type WorkerServerDescription, type WorkerServerStats, type WorkerStats } from "./workerStats.js";
 export { type WorkerCounts } from "./workerMessages.js";
-export { type WorkerState } from "./workerSlot.js";
+export { type WorkerState } from "./workerOwner.js";
 export { ready, type Upgradable, upgrade, type Upgraded, upgradeOn, type UpgradeOnOptions } from "./upgrade.js";
 export { UpgradeError } from "./upgradeError.js";
 export { type UpgradeOptions } from "./newProgram.js";

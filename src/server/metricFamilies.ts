@@ -38,10 +38,11 @@ export interface ProcessFigures {
   readonly idle: number;
 }
 
-/** How a counter of `stats()` becomes a metric. Columns of one name are samples of one family. */
-interface Column {
+/** How a counter of `stats()` becomes a metric. All metrics with one name are samples of one family. */
+interface Metric {
   /** The name of the counter in `stats()`. */
   readonly field: string;
+  /** The name of the family. */
   readonly name: string;
   readonly type: "counter" | "gauge";
   readonly help: string;
@@ -49,15 +50,15 @@ interface Column {
   readonly unit?: "bytes";
 }
 
-const gauge = (field: string, name: string, help: string): Column => ({ field, name, type: "gauge", help });
-const counter = (field: string, name: string, help: string): Column => ({ field, name, type: "counter", help });
-const bytes = (field: string, name: string, help: string): Column => ({ ...counter(field, name, help), unit: "bytes" });
-/** Counters of one family. The name of each is its label `reason`. */
-const byReason = (name: string, help: string, ...fields: string[]): Column[] =>
+const gauge = (field: string, name: string, help: string): Metric => ({ field, name, type: "gauge", help });
+const counter = (field: string, name: string, help: string): Metric => ({ field, name, type: "counter", help });
+const bytes = (field: string, name: string, help: string): Metric => ({ ...counter(field, name, help), unit: "bytes" });
+/** Counters of one family. The name of the counter is the value of the label `reason`. */
+const byReason = (name: string, help: string, ...fields: string[]): Metric[] =>
   fields.map((field) => ({ ...counter(field, name, help), labels: { reason: field } }));
 
-/** Servers of connections. */
-const CONNECTIONS: readonly Column[] = [
+/** The metrics of servers of connections. */
+const CONNECTION_METRICS: readonly Metric[] = [
   gauge("connections", "berkeley_server_connections", "Open connections"),
   counter("accepted", "berkeley_server_accepted", "Connections that were accepted and not refused"),
   counter("refused", "berkeley_server_refused", "Connections that were refused"),
@@ -83,8 +84,8 @@ const CONNECTIONS: readonly Column[] = [
   bytes("toClient", "berkeley_server_to_client_bytes", "Bytes forwarded to clients, of connections that have ended"),
 ];
 
-/** Servers of datagrams. */
-const DATAGRAMS: readonly Column[] = [
+/** The metrics of servers of datagrams. */
+const DATAGRAM_METRICS: readonly Metric[] = [
   gauge("pending", "berkeley_udp_server_pending", "Handlers whose promise is pending"),
   counter("accepted", "berkeley_udp_server_accepted", "Datagrams that were passed to the handler"),
   counter("refused", "berkeley_udp_server_refused", "Datagrams that the server has dropped"),
@@ -110,14 +111,15 @@ const DATAGRAMS: readonly Column[] = [
   bytes("bytesSent", "berkeley_udp_server_sent_bytes", "Bytes of the replies"),
 ];
 
-const COLUMNS = [...CONNECTIONS, ...DATAGRAMS];
-// Only servers of datagrams count `amplification`.
-const columnsOf = (stats: object): readonly Column[] => ("amplification" in stats ? DATAGRAMS : CONNECTIONS);
+const ALL_METRICS = [...CONNECTION_METRICS, ...DATAGRAM_METRICS];
+/** The metrics of a server with these counters. Only servers of datagrams count `amplification`. */
+const metricsOf = (stats: object): readonly Metric[] =>
+  "amplification" in stats ? DATAGRAM_METRICS : CONNECTION_METRICS;
 
 const STATES = ["listening", "draining", "closed"];
-const STATE = "berkeley_server_state";
+const STATE_FAMILY = "berkeley_server_state";
 
-/** Checks the name of a server, and that it has stats(). */
+/** Checks the name of a server, and that the server has `stats()`. */
 export function checkSource(name: unknown, source: unknown, action: string): void {
   if (typeof name !== "string" || name === "" || name.length > 128) {
     throw new TypeError(`Cannot ${action}: the name of a server is ${quote(name)}, required 1 to 128 characters`);
@@ -134,23 +136,24 @@ export function checkSources(sources: unknown, action: string): void {
   for (const [name, source] of Object.entries(sources)) checkSource(name, source, action);
 }
 
-/** Whether a value can be a sample. `stats()` may be a method of the user and return anything. */
+/** Whether a value can be that of a sample. `stats()` may be a method of the user, and return anything. */
 const isFigure = (value: unknown): value is number => typeof value === "number" && !Number.isNaN(value);
 
+/** The counters of servers, each with the name of its server. */
 export type NamedStats = readonly (readonly [name: string, stats: object])[];
 
-/** Metrics of each worker. The other counters of a server with workers are sums over its workers. */
+/** The families with a sample for each worker. In all other families, a server with workers has the sums. */
 function workerFamilies(servers: NamedStats): MetricFamily[] {
-  const workers = servers.flatMap(([server, { workers: list }]: readonly [string, { workers?: unknown }]) =>
-    Array.isArray(list)
-      ? (list as Partial<Record<"connections" | "restarts" | "worker", unknown>>[]).map((worker) => ({
+  const allWorkers = servers.flatMap(([server, { workers }]: readonly [string, { workers?: unknown }]) =>
+    Array.isArray(workers)
+      ? (workers as Partial<Record<"connections" | "restarts" | "worker", unknown>>[]).map((worker) => ({
           server,
           worker,
         }))
       : [],
   );
   const samplesOf = (field: "connections" | "restarts"): MetricSample[] =>
-    workers.flatMap(({ server, worker }) => {
+    allWorkers.flatMap(({ server, worker }) => {
       const value = worker[field];
       return isFigure(value) ? [{ labels: { server, worker: String(worker.worker) }, value }] : [];
     });
@@ -171,12 +174,13 @@ function workerFamilies(servers: NamedStats): MetricFamily[] {
   return families.filter(({ samples }) => samples.length > 0);
 }
 
+/** The families of the counters of servers. */
 export function familiesOf(servers: NamedStats): MetricFamily[] {
   const families = new Map<string, { -readonly [K in keyof MetricFamily]: MetricFamily[K] }>();
-  for (const column of COLUMNS) {
-    const { field, name, type, unit, help, labels } = column;
+  for (const metric of ALL_METRICS) {
+    const { field, name, type, unit, help, labels } = metric;
     const samples: MetricSample[] = servers.flatMap(([server, stats]) => {
-      if (!columnsOf(stats).includes(column)) return [];
+      if (!metricsOf(stats).includes(metric)) return [];
       const value = (stats as Record<string, unknown>)[field];
       return isFigure(value) ? [{ labels: { server, ...labels }, value }] : [];
     });
@@ -185,13 +189,19 @@ export function familiesOf(servers: NamedStats): MetricFamily[] {
     if (existing === undefined) families.set(name, { name, type, unit, help, samples });
     else existing.samples = [...existing.samples, ...samples];
   }
-  const states = servers.flatMap(([server, stats]) => {
+  const stateSamples = servers.flatMap(([server, stats]) => {
     const current = (stats as { readonly state?: unknown }).state;
     if (!STATES.includes(current as string)) return [];
-    return STATES.map((state) => ({ labels: { server, [STATE]: state }, value: state === current ? 1 : 0 }));
+    // A state set has a sample for each possible state. Its value is 1 for the current state, and 0 for the others.
+    return STATES.map((state) => ({ labels: { server, [STATE_FAMILY]: state }, value: state === current ? 1 : 0 }));
   });
-  if (states.length > 0) {
-    families.set(STATE, { name: STATE, type: "stateset", help: "What the server does", samples: states });
+  if (stateSamples.length > 0) {
+    families.set(STATE_FAMILY, {
+      name: STATE_FAMILY,
+      type: "stateset",
+      help: "What the server does",
+      samples: stateSamples,
+    });
   }
   return [...families.values(), ...workerFamilies(servers)];
 }
@@ -207,11 +217,12 @@ export function readProcessFigures(): ProcessFigures {
     const limits = fs().readFileSync("/proc/self/limits", "latin1");
     maxDescriptors = Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1] ?? Infinity);
   } catch {
-    // There is no /proc, or no descriptor is free to open its files.
+    // There is no /proc, or no descriptor is free to open files in it.
   }
   return { openDescriptors, maxDescriptors, active: active / 1000, idle: idle / 1000 };
 }
 
+/** The families of the figures of the process. */
 export function processFamilies(figures: ProcessFigures): MetricFamily[] {
   const { active, idle, maxDescriptors, openDescriptors } = figures;
   const gaugeIfKnown = (name: string, help: string, value: number | undefined): MetricFamily[] =>

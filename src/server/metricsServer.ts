@@ -1,7 +1,8 @@
 // serveMetrics(): metrics and health of servers over HTTP.
 //
-// A server of node:http answers the requests, because this package has no HTTP. So the pages answer also while the
-// servers drain or lack descriptors, and the connections of the pages are not in the counters of the servers.
+// A server of node:http answers the requests, because this package has no HTTP. That server is independent of the
+// measured servers. So it answers also while they drain or lack descriptors, and its connections are not in their
+// counters.
 
 import type { IncomingMessage, Server as HttpServer, ServerResponse } from "node:http";
 import {
@@ -16,7 +17,7 @@ import {
 } from "../addr/index.js";
 import { checkReporter } from "../admission/index.js";
 import { fs, http } from "../builtins.js";
-import { runCallback, reportFailure } from "../callbacks.js";
+import { reportFailure } from "../callbacks.js";
 import { checkOptions, quote } from "../check/index.js";
 import { listen } from "../net/index.js";
 import { gateOf, registerServer, type SocketListener } from "../net/serverAccess.js";
@@ -51,13 +52,14 @@ export interface ServeMetricsOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-const NAMES = ["servers", "ready", "collect", "signal"];
+const OPTIONS = ["servers", "ready", "collect", "signal"];
 /** Milliseconds that a request waits for each of stats(), ready() and collect(). */
 const CALLBACK_TIMEOUT = 5000;
 /** Milliseconds that close() waits for running requests. */
 const CLOSE_GRACE = 1000;
 const MAX_CONNECTIONS = 64;
-const LIMITS = {
+/** The options of the HTTP server. Times are in ms. */
+const HTTP_LIMITS = {
   maxHeaderSize: 8192,
   headersTimeout: 5000,
   requestTimeout: 5000,
@@ -66,16 +68,17 @@ const LIMITS = {
 };
 /** Milliseconds without traffic after which a connection is closed. */
 const IDLE_TIMEOUT = 15_000;
-const TEXT = "text/plain; charset=utf-8";
+const PLAIN_TEXT = "text/plain; charset=utf-8";
 
 interface Answer {
   readonly status: number;
   readonly text: string;
-  readonly type?: string;
+  /** Default PLAIN_TEXT. */
+  readonly contentType?: string;
 }
 
-/** Waits for `work`, and rejects after CALLBACK_TIMEOUT. It does not end the work. */
-async function withTimeout<T>(name: string, work: () => T | PromiseLike<T>): Promise<T> {
+/** Returns the result of `callback`. Rejects after CALLBACK_TIMEOUT; the callback then still runs. */
+async function withTimeout<T>(name: string, callback: () => T | PromiseLike<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(
@@ -84,13 +87,13 @@ async function withTimeout<T>(name: string, work: () => T | PromiseLike<T>): Pro
     ).unref();
   });
   try {
-    return await Promise.race([Promise.resolve(work()), late]);
+    return await Promise.race([Promise.resolve(callback()), late]);
   } finally {
     clearTimeout(timer);
   }
 }
 
-/** Only serveMetrics() calls the constructor of MetricsServer. */
+/** Calls the constructor of MetricsServer, which is private, and starts to accept. Only serveMetrics() calls this. */
 let makeMetricsServer: (
   listener: SocketListener,
   httpServer: HttpServer,
@@ -102,15 +105,12 @@ export class MetricsServer implements AsyncDisposable {
   static {
     makeMetricsServer = async (listener, httpServer, opts) => {
       const server = new MetricsServer(listener, httpServer, opts);
-      registerServer(
-        server,
-        listener,
-        () => server.#closing === undefined,
-        () => server.close(),
-      );
+      // For upgrade(). The function that drains a server closes this one, because its requests are short.
+      const isListening = (): boolean => server.#closing === undefined;
+      registerServer(server, listener, isListening, () => server.close());
       const gate = gateOf(listener);
       try {
-        if (gate === undefined) await server.#accept();
+        if (gate === undefined) await server.#listen();
         // In the new program of an upgrade, the gate resolves at ready(), and rejects if the upgrade has failed.
         else {
           const reportAndClose = (error: unknown): void => {
@@ -118,7 +118,7 @@ export class MetricsServer implements AsyncDisposable {
             void server.close();
           };
           gate.then(
-            () => server.#accept().catch(reportAndClose),
+            () => server.#listen().catch(reportAndClose),
             () => server.close(),
           );
         }
@@ -134,13 +134,13 @@ export class MetricsServer implements AsyncDisposable {
   /** The address of the listener. If port 0 was requested, it has the port that the kernel chose. */
   readonly address: Address;
   readonly #listener: SocketListener;
-  readonly #http: HttpServer;
+  readonly #httpServer: HttpServer;
   readonly #sources: Map<string, MetricsSource>;
-  /** The options of the same names. */
+  // The options of these names.
   readonly #ready: ServeMetricsOptions["ready"];
   readonly #collect: ServeMetricsOptions["collect"];
   readonly #signal: AbortSignal | undefined;
-  readonly #onSignal = { onAborted: (): void => void this.close() };
+  readonly #abortListener = { onAborted: (): void => void this.close() };
   /** The promise of close(). Undefined before the first call. */
   #closing: Promise<void> | undefined;
 
@@ -150,13 +150,13 @@ export class MetricsServer implements AsyncDisposable {
     { collect, ready, servers = {}, signal }: ServeMetricsOptions,
   ) {
     this.#listener = listener;
-    this.#http = httpServer;
+    this.#httpServer = httpServer;
     this.address = listener.address;
     this.#sources = new Map(Object.entries(servers));
     this.#ready = ready;
     this.#collect = collect;
     this.#signal = signal;
-    if (signal !== undefined) onAbort(signal, this.#onSignal);
+    if (signal !== undefined) onAbort(signal, this.#abortListener);
     httpServer.on("request", (request: IncomingMessage, response: ServerResponse) => {
       this.#respond(request, response).catch((error: unknown) => {
         response.destroy();
@@ -192,12 +192,13 @@ export class MetricsServer implements AsyncDisposable {
   }
 
   /**
-   * The argument of listen() of Node's server. That server gets a duplicate of the socket, and closes the duplicate.
-   * The socket itself stays here, for upgrade(). With Bun, this method closes the socket, and returns its address.
+   * Makes the argument of listen() of the HTTP server. In Node, the HTTP server gets a duplicate of the socket, and
+   * closes the duplicate. The socket itself stays here, for upgrade(). In Bun, this method closes the socket, and
+   * returns its address.
    */
-  async #listenOptions(): Promise<{ fd: number } | { path: string } | { host: string; port: number }> {
+  async #makeListenTarget(): Promise<{ fd: number } | { path: string } | { host: string; port: number }> {
     if (!("bun" in process.versions)) return { fd: this.#listener.socket.dup().detach() };
-    // The server of Bun accepts no descriptor, so it binds the address itself.
+    // The HTTP server of Bun accepts no descriptor, so it binds the address itself.
     await this.#listener.close();
     const { address } = this;
     if (address instanceof UnixAddress) return { path: address.path };
@@ -205,13 +206,14 @@ export class MetricsServer implements AsyncDisposable {
     return { host, port };
   }
 
-  async #accept(): Promise<void> {
+  /** Makes the HTTP server listen. */
+  async #listen(): Promise<void> {
     if (this.#closing !== undefined) return;
-    const httpServer = this.#http;
-    const target = await this.#listenOptions();
+    const httpServer = this.#httpServer;
+    const target = await this.#makeListenTarget();
     await new Promise<void>((resolve, reject) => {
       httpServer.once("error", (error) => {
-        // Node's server does not own the descriptor after an error.
+        // After an error, the HTTP server does not close the descriptor.
         if ("fd" in target) fs().closeSync(target.fd);
         reject(error);
       });
@@ -220,30 +222,30 @@ export class MetricsServer implements AsyncDisposable {
         resolve();
       });
     });
-    // Further errors are those of single accepts, after which the server accepts again.
+    // Later errors are those of single connections, after which the HTTP server accepts the next one.
     httpServer.on("error", () => undefined);
     httpServer.unref();
   }
 
   async #close(): Promise<void> {
-    if (this.#signal !== undefined) offAbort(this.#signal, this.#onSignal);
+    if (this.#signal !== undefined) offAbort(this.#signal, this.#abortListener);
     void this.#listener.close();
-    // If the HTTP server does not listen yet, the callback gets an error, which does not matter.
-    const closed = new Promise<void>((resolve) => this.#http.close(() => resolve()));
-    this.#http.closeIdleConnections();
-    const timer = setTimeout(() => this.#http.closeAllConnections(), CLOSE_GRACE);
+    // If the HTTP server does not listen yet, the callback gets an error. It is ignored.
+    const closed = new Promise<void>((resolve) => this.#httpServer.close(() => resolve()));
+    this.#httpServer.closeIdleConnections();
+    const timer = setTimeout(() => this.#httpServer.closeAllConnections(), CLOSE_GRACE);
     await closed;
     clearTimeout(timer);
   }
 
   async #respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { headers, method } = request;
-    // This server does not read the body of a request. So no other request can follow on the same connection.
+    // This server does not read the body of a request, so no other request can follow the body on the connection.
     const hasBody = headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0";
     if (hasBody || this.#closing !== undefined) response.setHeader("connection", "close");
-    const { status, text, type = TEXT } = await this.#answer(request, response);
+    const { status, text, contentType = PLAIN_TEXT } = await this.#answer(request, response);
     response.writeHead(status, {
-      "content-type": type,
+      "content-type": contentType,
       "content-length": Buffer.byteLength(text),
       "cache-control": "no-store",
     });
@@ -253,9 +255,9 @@ export class MetricsServer implements AsyncDisposable {
   async #answer({ headers, method, url = "" }: IncomingMessage, response: ServerResponse): Promise<Answer> {
     const path = url.split("?", 1)[0];
     const pages = {
-      "/metrics": () => this.#metrics(formatFor(headers.accept), response),
+      "/metrics": () => this.#answerMetrics(formatFor(headers.accept), response),
       "/healthz": () => Promise.resolve({ status: 200, text: "ok\n" }),
-      "/readyz": () => this.#readiness(),
+      "/readyz": () => this.#answerReadiness(),
     };
     if (!Object.hasOwn(pages, path!)) return { status: 404, text: "Not found: /metrics, /healthz and /readyz exist\n" };
     if (method !== "GET" && method !== "HEAD") {
@@ -265,7 +267,7 @@ export class MetricsServer implements AsyncDisposable {
     return pages[path as keyof typeof pages]();
   }
 
-  #stats(): Promise<NamedStats> {
+  #readStats(): Promise<NamedStats> {
     const read = async ([name, source]: [string, MetricsSource]): Promise<readonly [string, object]> => {
       const stats: unknown = await withTimeout(`stats() of ${quote(name)}`, () => source.stats());
       if (typeof stats === "object" && stats !== null) return [name, stats];
@@ -274,39 +276,39 @@ export class MetricsServer implements AsyncDisposable {
     return Promise.all([...this.#sources].map(read));
   }
 
-  /** The result of `work`. After an error, reports the error and returns undefined. */
-  async #attempt<T>(name: string, work: () => Promise<T>): Promise<T | undefined> {
+  /** Returns the result of `work`. After an error, reports the error under this name and returns undefined. */
+  async #resultOrReport<T>(name: string, work: () => Promise<T>): Promise<T | undefined> {
     try {
       return await work();
     } catch (error) {
-      runCallback(name, () => {
-        throw error;
-      });
+      reportFailure(name, error);
       return undefined;
     }
   }
 
-  async #metrics(format: MetricsFormat, response: ServerResponse): Promise<Answer> {
+  async #answerMetrics(format: MetricsFormat, response: ServerResponse): Promise<Answer> {
     response.setHeader("vary", "accept");
     const collect = this.#collect;
-    const text = await this.#attempt("the metrics server", async () => {
-      const families = [...familiesOf(await this.#stats()), ...processFamilies(readProcessFigures())];
-      const own = formatMetrics(families, format);
-      if (collect === undefined) return own;
+    const text = await this.#resultOrReport("the metrics server", async () => {
+      const families = [...familiesOf(await this.#readStats()), ...processFamilies(readProcessFigures())];
+      const ownText = formatMetrics(families, format);
+      if (collect === undefined) return ownText;
       const collected: unknown = await withTimeout("collect", () => collect(format));
       if (typeof collected !== "string") {
         throw new TypeError(`Cannot read metrics: the result of collect is ${quote(collected)}, required a string`);
       }
       const withoutMarker = collected.endsWith(END_MARKER) ? collected.slice(0, -END_MARKER.length) : collected;
       const lines = withoutMarker === "" || withoutMarker.endsWith("\n") ? withoutMarker : `${withoutMarker}\n`;
-      return format === "openmetrics" ? own.slice(0, -END_MARKER.length) + lines + END_MARKER : own + lines;
+      if (format === "prometheus") return ownText + lines;
+      // The end marker must stay the last line.
+      return ownText.slice(0, -END_MARKER.length) + lines + END_MARKER;
     });
     if (text === undefined) return { status: 500, text: "The metrics can't be read; the process has reported why\n" };
-    return { status: 200, text, type: CONTENT_TYPES[format] };
+    return { status: 200, text, contentType: CONTENT_TYPES[format] };
   }
 
-  async #readiness(): Promise<Answer> {
-    const stats = await this.#attempt("the metrics server", () => this.#stats());
+  async #answerReadiness(): Promise<Answer> {
+    const stats = await this.#resultOrReport("the metrics server", () => this.#readStats());
     if (stats === undefined) return { status: 503, text: "not ready: the state of a server can't be read\n" };
     const reasons = stats.flatMap(([name, { state = "listening" }]: readonly [string, { state?: unknown }]) =>
       state === "listening" ? [] : [`${name} is ${String(state)}`],
@@ -314,7 +316,7 @@ export class MetricsServer implements AsyncDisposable {
     if (stats.length === 0) reasons.push("no server is listening");
     const ready = this.#ready;
     if (reasons.length === 0 && ready !== undefined) {
-      const result = await this.#attempt("ready", () => withTimeout("ready", ready));
+      const result = await this.#resultOrReport("ready", () => withTimeout("ready", ready));
       if (result !== true) reasons.push("the check of the program has failed");
     }
     return reasons.length === 0
@@ -323,7 +325,10 @@ export class MetricsServer implements AsyncDisposable {
   }
 }
 
-/** Checks the endpoint of the pages. A port alone becomes 127.0.0.1, and localhost too, unless the family is IPv6. */
+/**
+ * Checks the endpoint of the pages. `localhost`, which is also the host of a port alone, becomes 127.0.0.1 unless the
+ * family is IPv6.
+ */
 function checkEndpoint(from: EndpointLike): EndpointLike {
   const endpoint = parseEndpoint(from);
   const { address, family, scheme } = endpoint as { scheme: string; address?: Address | HostPort; family?: number };
@@ -373,7 +378,7 @@ function checkEndpoint(from: EndpointLike): EndpointLike {
 export async function serveMetrics(from: EndpointLike, opts: ServeMetricsOptions = {}): Promise<MetricsServer> {
   const endpoint = checkEndpoint(from);
   const action = "serve metrics";
-  checkOptions(opts, action, NAMES);
+  checkOptions(opts, action, OPTIONS);
   const { servers = {} } = opts;
   checkSources(servers, action);
   const signal = abortSignal(opts.signal, action);
@@ -384,7 +389,7 @@ export async function serveMetrics(from: EndpointLike, opts: ServeMetricsOptions
     signal,
   };
   signal?.throwIfAborted();
-  const httpServer = http().createServer({ ...LIMITS });
+  const httpServer = http().createServer({ ...HTTP_LIMITS });
   httpServer.maxConnections = MAX_CONNECTIONS;
   httpServer.timeout = IDLE_TIMEOUT;
   httpServer.on("connection", (socket) => socket.unref());

@@ -1,7 +1,7 @@
 // Metric families as text: OpenMetrics 1.0.0, and the text format 0.0.4 of Prometheus.
 //
-// In OpenMetrics the samples of a counter have `_total` at the end of their name, and the family does not. In 0.0.4
-// both have it. 0.0.4 has no units and no end marker. It has no state sets either: they become gauges.
+// In OpenMetrics, the name of a counter ends with `_total` in its samples, and not in its family. In the format 0.0.4 it
+// ends so in both. The format 0.0.4 has no units, no end marker and no state sets. State sets become gauges.
 
 import { quote } from "../check/index.js";
 import type { MetricFamily, MetricSample } from "./metricFamilies.js";
@@ -20,7 +20,7 @@ const NAME = /^[a-zA-Z_:][a-zA-Z0-9_:]*$/;
 const LABEL = /^[a-zA-Z_][a-zA-Z0-9_]*$/;
 const ESCAPES: Readonly<Record<string, string>> = { "\\": "\\\\", "\n": "\\n", '"': '\\"' };
 
-const escape = (text: string, characters: RegExp): string => text.replace(characters, (found) => ESCAPES[found]!);
+const escape = (text: string, special: RegExp): string => text.replace(special, (character) => ESCAPES[character]!);
 
 function numberText(value: number): string {
   if (value === Infinity) return "+Inf";
@@ -68,10 +68,10 @@ export function formatMetrics(families: readonly MetricFamily[], format: Metrics
   return isOpenMetrics ? text + END_MARKER : text;
 }
 
-/** The quality (`q=`) of an element of `Accept`, from its parameters. Default 1; 0 if it is malformed. */
+/** The quality (`q=`) of an element of `Accept`, from its parameters: 1 if absent, and 0 if malformed. */
 function qualityOf(parameters: readonly string[]): number {
-  const given = parameters.find((one) => /^q=/i.test(one));
-  return given === undefined ? 1 : Number(/^q=([01](?:\.\d{0,3})?)$/i.exec(given)?.[1] ?? 0);
+  const parameter = parameters.find((text) => /^q=/i.test(text));
+  return parameter === undefined ? 1 : Number(/^q=([01](?:\.\d{0,3})?)$/i.exec(parameter)?.[1] ?? 0);
 }
 
 /**
@@ -83,7 +83,7 @@ export function formatFor(accept: string | undefined): MetricsFormat {
   let plainQuality = 0;
   for (const element of (accept ?? "").split(",")) {
     const [media, ...parameters] = element.split(";").map((part) => part.trim());
-    const version = parameters.find((one) => /^version=/i.test(one))?.slice("version=".length);
+    const version = parameters.find((text) => /^version=/i.test(text))?.slice("version=".length);
     const quality = qualityOf(parameters);
     if (/^application\/openmetrics-text$/i.test(media!)) {
       if (version === undefined || /^"?1\.0\.0"?$/.test(version)) {

@@ -37,11 +37,10 @@ export interface CheckedUpgrade {
 }
 
 export const UPGRADE_OPTIONS: readonly string[] = ["command", "args", "env", "cwd", "timeout", "drainTimeout"];
-/** Default of `timeout`. */
-const TIMEOUT = 60_000;
+const DEFAULT_TIMEOUT = 60_000;
 /** Milliseconds between SIGTERM and SIGKILL for a program that did not become ready. */
 const KILL_DELAY = 2_000;
-/** Variables that systemd has set for this process alone. They name descriptors that the new program does not have. */
+/** Variables that systemd has set for this process only. They are about descriptors that the new program does not have. */
 const OWN_VARIABLES = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID"];
 
 /**
@@ -51,15 +50,16 @@ const OWN_VARIABLES = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID
 const startedIn: string | undefined = startDirectory();
 
 function startDirectory(): string | undefined {
-  const { PWD: named } = process.env;
+  const { PWD: pwd } = process.env;
   try {
     const cwd = process.cwd();
-    if (named?.startsWith("/") !== true) return cwd;
-    const [a, b] = [fs().statSync(named), fs().statSync(cwd)];
-    return a.dev === b.dev && a.ino === b.ino ? named : cwd;
+    if (pwd?.startsWith("/") !== true) return cwd;
+    const [ofPwd, ofCwd] = [fs().statSync(pwd), fs().statSync(cwd)];
+    const isSame = ofPwd.dev === ofCwd.dev && ofPwd.ino === ofCwd.ino;
+    return isSame ? pwd : cwd;
   } catch {
-    // One of the directories was removed.
-    return named;
+    // One of the directories was removed. If PWD is a symbolic link, it may lead to a new version later.
+    return pwd;
   }
 }
 
@@ -67,9 +67,9 @@ export function checkUpgrade(opts: UpgradeOptions, action: string): CheckedUpgra
   checkOptions(opts, action);
   checkNames(opts, UPGRADE_OPTIONS, action, "upgrade");
   const { args, command, cwd = startedIn ?? "/", env = process.env } = opts;
-  checkPath(command ?? "", action, "command", command === undefined);
-  checkPath(cwd, action, "cwd", false);
-  if (args !== undefined && !(Array.isArray(args) && args.every((one) => typeof one === "string"))) {
+  if (command !== undefined) checkPath(command, action, "command");
+  checkPath(cwd, action, "cwd");
+  if (args !== undefined && !(Array.isArray(args) && args.every((arg) => typeof arg === "string"))) {
     throw new TypeError(`Cannot ${action}: args are ${quote(args)}, required an array of strings`);
   }
   if (typeof env !== "object" || env === null) {
@@ -80,21 +80,21 @@ export function checkUpgrade(opts: UpgradeOptions, action: string): CheckedUpgra
     args: args ?? (command === undefined ? ownArguments() : []),
     env,
     cwd,
-    timeout: millisecondsOr(opts.timeout, TIMEOUT, action, "timeout"),
+    timeout: millisecondsOr(opts.timeout, DEFAULT_TIMEOUT, action, "timeout"),
     drainTimeout: millisecondsOr(opts.drainTimeout, undefined, action, "drainTimeout"),
   };
 }
 
-function checkPath(value: unknown, action: string, name: string, mayBeEmpty: boolean): void {
-  if (typeof value === "string" && (mayBeEmpty || (value !== "" && !value.includes("\0")))) return;
+function checkPath(value: unknown, action: string, name: string): void {
+  if (typeof value === "string" && value !== "" && !value.includes("\0")) return;
   throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required a path`);
 }
 
 /** The arguments of this program, with the options of Node.js. */
 function ownArguments(): string[] {
-  const given = process.argv.slice(1);
-  // `process.argv` has no script after `node --eval`. A first argument that begins with "-" then came after "--".
-  return [...process.execArgv, ...(given[0]?.startsWith("-") === true ? ["--"] : []), ...given];
+  const args = process.argv.slice(1);
+  // After `node --eval`, `process.argv` has no script. If its first argument begins with "-", it came after "--".
+  return [...process.execArgv, ...(args[0]?.startsWith("-") === true ? ["--"] : []), ...args];
 }
 
 /** How a process has ended. `error` is set if the process did not start. */
@@ -113,13 +113,14 @@ export function notStartedError(cause: unknown): UpgradeError {
 }
 
 export class NewProgram {
-  readonly exit: Promise<Exit>;
+  /** Resolves when the process has ended, or did not start. */
+  readonly whenEnded: Promise<Exit>;
   readonly #child: ChildProcess;
   #hasEnded = false;
 
   private constructor(child: ChildProcess) {
     this.#child = child;
-    this.exit = new Promise<Exit>((resolve) => {
+    this.whenEnded = new Promise<Exit>((resolve) => {
       const end = (exit: Exit): void => {
         this.#hasEnded = true;
         resolve(exit);
@@ -132,8 +133,8 @@ export class NewProgram {
   }
 
   /**
-   * Starts the program with these variables, and with `fd` as descriptor 3. The program inherits the standard streams
-   * of this process, because pipes to this process would be closed when it ends.
+   * Starts the program with these environment variables, and with `fd` as descriptor 3. The program inherits the
+   * standard streams of this process, because pipes to this process would be closed when this process ends.
    */
   static async start(
     { args, command, cwd, env }: CheckedUpgrade,
@@ -141,14 +142,14 @@ export class NewProgram {
     fd: number,
   ): Promise<NewProgram> {
     if (fs().statSync(cwd, { throwIfNoEntry: false })?.isDirectory() !== true) {
-      // Otherwise the error of spawn() would name the program.
+      // spawn() would report that the program does not exist.
       const cause = new Error(`cwd is ${quote(cwd)}, required a directory that exists`);
       throw localError("ENOENT", "chdir", { cause });
     }
     const { spawn } = await import("node:child_process");
     const environment: Record<string, string | undefined> = { ...env, ...variables };
     for (const name of OWN_VARIABLES) delete environment[name];
-    // A shell sets PWD. No shell runs here, so the inherited PWD could name the directory of the old version.
+    // PWD must be set here, because no shell does that. Otherwise it could name the directory of the old version.
     if (environment["PWD"] !== undefined) environment["PWD"] = cwd;
     try {
       return new NewProgram(
@@ -164,8 +165,8 @@ export class NewProgram {
     return this.#child.pid;
   }
 
-  /** Lets this process end while the program runs. */
-  release(): void {
+  /** Lets this process end while the new program runs. */
+  unref(): void {
     this.#child.unref();
   }
 
@@ -175,7 +176,7 @@ export class NewProgram {
     const timer = setTimeout(() => {
       if (!this.#hasEnded) this.#child.kill("SIGKILL");
     }, KILL_DELAY);
-    const exit = await this.exit;
+    const exit = await this.whenEnded;
     clearTimeout(timer);
     return exit;
   }

@@ -51,8 +51,8 @@ export async function serve(
   handler: (stream: Stream, context: ConnectionContext) => unknown,
   opts: ServeOptions = {},
 ): Promise<Server> {
-  const given = isListener(from) ? undefined : parseEndpoint(from);
-  const action = given === undefined ? "serve a listener" : `serve ${quote(formatEndpoint(given))}`;
+  const endpoint = isListener(from) ? undefined : parseEndpoint(from);
+  const action = endpoint === undefined ? "serve a listener" : `serve ${quote(formatEndpoint(endpoint))}`;
   if (typeof handler !== "function") {
     throw new TypeError(`Cannot ${action}: handler is ${quote(handler)}, required a function`);
   }
@@ -68,7 +68,8 @@ export async function serve(
     }
     return makeServer(from, handler, checked);
   }
-  const listener = await listen(from, listenOptions(opts, given!.scheme === "tls", action));
+  const listener = await listen(from, listenOptions(opts, endpoint!.scheme === "tls", action));
+  // The signal may have been aborted during listen().
   if (signal?.aborted === true) {
     await listener.close();
     throw signal.reason;

@@ -58,6 +58,7 @@ export async function serveUdp(
     return makeUdpServer(from, handlers, checked);
   }
   const udp = await bindUdp(from, opts.bind);
+  // The signal may have been aborted during bindUdp().
   if (signal?.aborted === true) {
     await udp.close();
     throw signal.reason;
@@ -65,6 +66,7 @@ export async function serveUdp(
   return makeUdpServer(udp, handlers, checked);
 }
 
+/** Checks the argument `handler`. Its kind becomes the name of the property of the result. */
 function handlersOf(handler: unknown, action: string): UdpHandlers {
   if (typeof handler === "function") return { datagram: handler as DatagramHandler };
   const batch = (handler as { readonly batch?: unknown } | null | undefined)?.batch;

@@ -45,60 +45,58 @@ export async function serveWorkers(
   module: URL | string,
   opts: ServeWorkersOptions = {},
 ): Promise<WorkerServer> {
-  const given = from instanceof SocketListener ? undefined : parseEndpoint(from);
-  const action = given === undefined ? "serve a listener" : `serve ${quote(formatEndpoint(given))}`;
-  const url = checkModule(module, action);
-  const checked = checkWorkers(opts, given?.scheme === "tls", action);
+  const endpoint = from instanceof SocketListener ? undefined : parseEndpoint(from);
+  const action = endpoint === undefined ? "serve a listener" : `serve ${quote(formatEndpoint(endpoint))}`;
+  const moduleUrl = checkModule(module, action);
+  const checked = checkWorkers(opts, endpoint?.scheme === "tls", action);
   const { signal } = checked.serve;
   signal?.throwIfAborted();
   const listeners =
     from instanceof SocketListener ? [checkListener(from, opts, action)] : await listenAll(from, opts, checked, action);
+  // The signal may have been aborted during listen().
   if (signal?.aborted === true) {
     for (const listener of listeners) await listener.close();
     throw signal.reason;
   }
-  return startWorkers(listeners, checked, url, new URL("./index.js", import.meta.url).href);
+  const packageUrl = new URL("./index.js", import.meta.url).href;
+  return startWorkers(listeners, checked, moduleUrl, packageUrl);
 }
 
-function checkListener(
-  listener: SocketListener,
-  { listen: given, reusePort }: ServeWorkersOptions,
-  action: string,
-): SocketListener {
-  const found = listener instanceof TlsSocketListener ? "a listener of TLS" : "a listener";
-  const name = given === undefined ? "reusePort" : "listen";
-  if (listener instanceof TlsSocketListener || given !== undefined || reusePort === true) {
-    const what = listener instanceof TlsSocketListener ? "" : `, and ${name} was given`;
-    throw new TypeError(`Cannot ${action}: it is ${found}${what}, required an endpoint`);
+/** Throws if the listener uses TLS, or if an option requires an endpoint. Returns the listener. */
+function checkListener(listener: SocketListener, opts: ServeWorkersOptions, action: string): SocketListener {
+  if (listener instanceof TlsSocketListener) {
+    throw new TypeError(`Cannot ${action}: it is a listener of TLS, required an endpoint`);
   }
-  return listener;
+  const option = opts.listen !== undefined ? "listen" : opts.reusePort === true ? "reusePort" : undefined;
+  if (option === undefined) return listener;
+  throw new TypeError(`Cannot ${action}: it is a listener, and ${option} was given, required an endpoint`);
 }
 
-/** One listening socket, or one for each worker. */
+/** Opens one listening socket, or with `reusePort` one for each worker. */
 async function listenAll(
   from: EndpointLike,
   opts: ServeWorkersOptions,
   { count, reusePort }: CheckedWorkers,
   action: string,
 ): Promise<SocketListener[]> {
-  const target = parseEndpoint(from);
-  const { tls: _, ...plain } = listenOptions(opts as ServeOptions, target.scheme === "tls", action);
+  const endpoint = parseEndpoint(from);
   // The workers do the TLS handshakes, so the server listens with TCP.
-  const endpoint = target.scheme === "tls" ? formatEndpoint({ ...target, scheme: "tcp" }) : formatEndpoint(target);
-  if (!reusePort) return [await listen(endpoint, plain)];
-  if (target.scheme !== "tcp" && target.scheme !== "tls") {
+  const { tls: _, ...tcpOpts } = listenOptions(opts as ServeOptions, endpoint.scheme === "tls", action);
+  const tcpEndpoint = formatEndpoint(endpoint.scheme === "tls" ? { ...endpoint, scheme: "tcp" } : endpoint);
+  if (!reusePort) return [await listen(tcpEndpoint, tcpOpts)];
+  if (endpoint.scheme !== "tcp" && endpoint.scheme !== "tls") {
     throw new TypeError(`Cannot ${action}: reusePort is for TCP, required a tcp:// or tls:// endpoint`);
   }
-  const listeners = [await listen(endpoint, { ...plain, reusePort: true })];
+  const listeners = [await listen(tcpEndpoint, { ...tcpOpts, reusePort: true })];
   try {
     if (gateOf(listeners[0]!) !== undefined) {
-      // Each worker has an accept queue of its own, and would accept before ready().
+      // The socket is that of the old program of an upgrade. The workers would accept before ready().
       throw new TypeError(`Cannot ${action}: the socket is that of another program (upgrade), required no reusePort`);
     }
     // The other sockets bind the port that the kernel has chosen for the first one.
     const { address } = listeners[0]!;
     while (listeners.length < count)
-      listeners.push(await listen(`tcp://${String(address)}`, { ...plain, reusePort: true }));
+      listeners.push(await listen(`tcp://${String(address)}`, { ...tcpOpts, reusePort: true }));
   } catch (error) {
     for (const listener of listeners) await listener.close();
     throw error;
@@ -106,5 +104,5 @@ async function listenAll(
   return listeners;
 }
 
-// The script of a worker finds runWorker() under this symbol. An exported name would be public.
+// The script of a worker finds runWorker() under this symbol. A named export would be part of the public interface.
 Object.defineProperty(serveWorkers, WORKER, { value: runWorker });

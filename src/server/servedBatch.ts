@@ -21,6 +21,7 @@ export class ServedBatch extends Work {
   readonly #memory: BatchMemory;
   /** `#places[index]` is the place of datagram `index` in the batch, which has the refused datagrams too. */
   readonly #places: Int32Array;
+  /** Made when they are first used. */
   readonly #accounts: (ReplyAccount | undefined)[] = [];
   /** The number of datagrams. */
   readonly count: number;
@@ -34,22 +35,22 @@ export class ServedBatch extends Work {
     this.count = count;
   }
 
-  #place(index: number): number {
+  #placeOf(index: number): number {
     return this.#places[integer(index, "read a datagram", "index", 0, this.count - 1)]!;
   }
 
   /** The bytes of datagram `index`: a view, valid until the handler has finished. */
   data(index: number): Buffer {
-    return this.#batch.data(this.#place(index));
+    return this.#batch.data(this.#placeOf(index));
   }
 
   /** The address of the sender of datagram `index`. Without validation, it may be forged. */
   address(index: number): HostAddress {
-    return this.#batch.address(this.#place(index)) as HostAddress;
+    return this.#batch.address(this.#placeOf(index)) as HostAddress;
   }
 
-  #account(index: number): ReplyAccount {
-    const place = this.#place(index);
+  #accountOf(index: number): ReplyAccount {
+    const place = this.#placeOf(index);
     return (this.#accounts[index] ??= this.owner.replies.replyAccountOf(
       this.#memory,
       place,
@@ -59,12 +60,12 @@ export class ServedBatch extends Work {
 
   /** The number of bytes that replies to datagram `index` may still have; see {@link ServedDatagram.maxReply}. */
   maxReply(index: number): number {
-    return this.owner.replies.allowance(this.address(index), this.#account(index));
+    return this.owner.replies.allowance(this.address(index), this.#accountOf(index));
   }
 
   /** Replies to the sender of datagram `index`. The bytes are copied. See {@link Reply}. */
   reply(index: number, data: Data): boolean {
-    const account = this.#account(index);
+    const account = this.#accountOf(index);
     return this.isAborted ? false : this.owner.replies.send(data, this.address(index), account);
   }
 

@@ -1,6 +1,6 @@
 // A connection of a server: its handler, its end, and its deadlines.
 
-import type { DeadlineMember } from "../admission/index.js";
+import type { DeadlineMember, EndReason } from "../admission/index.js";
 import type { Address } from "../addr/index.js";
 import { clock } from "../builtins.js";
 import type { Stream } from "../stream/index.js";
@@ -47,52 +47,50 @@ export interface ConnectionLimits {
   readonly minReadRate: number;
 }
 
-/** The part of the server that a connection uses. */
+/** What a connection needs from its server. */
 export interface ConnectionOwner {
   readonly limits: ConnectionLimits;
   readonly draining: AbortSignal;
   /** The handler of the connection has failed. */
   onHandlerError(error: unknown, context: ConnectionContext): void;
-  /** The connection has ended. `aborted`: whether the server has reset it. `limit`: the limit that was the reason. */
-  onEnded(
-    connection: ServedConnection,
-    key: string | undefined,
-    aborted: boolean,
-    limit: ConnectionLimit | undefined,
-  ): void;
+  /** Called once: when the connection has ended, or when the server aborts it. */
+  onEnded(connection: ServedConnection, reason: EndReason): void;
 }
 
 /** `minReadRate` applies this many ms after the first byte of a request. Before that, one delay distorts the rate. */
 const READ_RATE_GRACE = 20_000;
+/** Bytes that arrive more than this many ms after the first byte of a request did not come with it in one burst. */
+const MAX_BURST_TIME = READ_RATE_GRACE / 4;
 
 export class ServedConnection implements DeadlineMember {
   place: number = -1;
   readonly stream: Stream;
   readonly context: ServedContext;
-  readonly #owner: ConnectionOwner;
-  readonly #key: string | undefined;
+  /** The key under which the client is counted; undefined if it is not counted. */
+  readonly key: string | undefined;
   readonly startedAt: number = clock();
+  readonly #owner: ConnectionOwner;
   /** The time of the next check. */
   #checkAt: number;
   #hasEnded = false;
-  /** Whether the handler has failed. */
-  failed = false;
+  #handlerHasFailed = false;
   /** The counters of the stream at the previous check. */
   #received = 0;
   #sent = 0;
-  /** The times of the latest checks that found a change: in any counter, and in the received bytes. */
+  /** The time of the latest check that found a change of a counter. */
   #activeAt: number;
+  /** The time of the latest check that found received bytes. */
   #receivedAt: number;
   /**
-   * The received bytes that the handler has not answered yet: the time of the check that found the first of them, and
-   * the number of bytes that were received before them. Undefined if there are no such bytes.
+   * The request that the handler has not answered yet: the time of the check that found its first bytes, and the number
+   * of bytes that were received before them. Undefined if there is no such request.
    */
-  #request: { readonly at: number; readonly before: number } | undefined;
+  #request: { readonly foundAt: number; readonly receivedBefore: number } | undefined;
 
   constructor(owner: ConnectionOwner, id: number, stream: Stream, origin: ConnectionOrigin, key: string | undefined) {
     this.#owner = owner;
     this.stream = stream;
-    this.#key = key;
+    this.key = key;
     this.context = new ServedContext(id, stream, origin, owner.draining);
     // The bytes of the PROXY header do not belong to a request.
     if (origin.proxyHeader !== undefined) this.#received = stream.stats().bytesReceived;
@@ -124,11 +122,11 @@ export class ServedConnection implements DeadlineMember {
     if (this.#hasEnded) return;
     const { stream } = this;
     stream.end().then(
-      () => this.#remove(),
+      () => this.#reportEnd(),
       () => {
         // end() rejects, for example if the handler has left a read pending.
         stream.abort();
-        this.#remove();
+        this.#reportEnd();
       },
     );
   }
@@ -136,23 +134,24 @@ export class ServedConnection implements DeadlineMember {
   #handlerFailed(error: unknown): void {
     // After an abort, this error is a consequence of the abort.
     if (this.#hasEnded) return;
-    this.failed = true;
+    this.#handlerHasFailed = true;
     this.#owner.onHandlerError(error, this.context);
-    const remove = (): void => this.#remove();
+    const reportEnd = (): void => this.#reportEnd();
     // close() still delivers the bytes of writes that have resolved.
-    this.stream.close().then(remove, remove);
+    this.stream.close().then(reportEnd, reportEnd);
   }
 
-  #remove(): void {
+  #reportEnd(): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
-    this.#owner.onEnded(this, this.#key, false, undefined);
+    this.#owner.onEnded(this, this.#handlerHasFailed ? "failed" : "ended");
   }
 
   dueAt(): number {
     return this.#checkAt;
   }
 
+  /** Checks the limits. */
   expire(now: number): void {
     const { idleTimeout, interval, maxLifetime } = this.#owner.limits;
     this.#checkAt = nextCheck(now, interval);
@@ -164,11 +163,12 @@ export class ServedConnection implements DeadlineMember {
     if (bytesSent !== this.#sent) {
       this.#sent = bytesSent;
       this.#activeAt = now;
+      // The handler has sent bytes, so it has answered the request.
       this.#request = undefined;
       if (bytesReceived !== this.#received) this.#receivedAt = now;
     } else if (bytesReceived !== this.#received) {
       this.#activeAt = this.#receivedAt = now;
-      this.#request ??= { at: now, before: this.#received };
+      this.#request ??= { foundAt: now, receivedBefore: this.#received };
     }
     this.#received = bytesReceived;
     if (idleTimeout !== null && now - this.#activeAt >= idleTimeout) this.#abortFor("idleTimeout", `${idleTimeout} ms`);
@@ -183,38 +183,39 @@ export class ServedConnection implements DeadlineMember {
   #checkRate(now: number): void {
     const { minReadRate } = this.#owner.limits;
     const request = this.#request;
-    if (minReadRate === 0 || request === undefined || now - request.at < READ_RATE_GRACE) return;
-    const partial = this.stream.reading && this.stream.buffered > 0;
-    // Bytes that still arrive after a quarter of the grace period are no single burst.
-    const arriving = now - this.#receivedAt < READ_RATE_GRACE && this.#receivedAt - request.at >= READ_RATE_GRACE / 4;
-    if (!partial && !arriving) {
-      if (now - this.#receivedAt >= READ_RATE_GRACE) this.#request = undefined;
+    if (minReadRate === 0 || request === undefined || now - request.foundAt < READ_RATE_GRACE) return;
+    const readNeedsMore = this.stream.reading && this.stream.buffered > 0;
+    const hasPaused = now - this.#receivedAt >= READ_RATE_GRACE;
+    const keepsArriving = !hasPaused && this.#receivedAt - request.foundAt >= MAX_BURST_TIME;
+    if (!readNeedsMore && !keepsArriving) {
+      // After such a pause, the next bytes belong to another request.
+      if (hasPaused) this.#request = undefined;
       return;
     }
-    const rate = ((this.#received - request.before) * 1000) / (now - request.at);
+    const rate = ((this.#received - request.receivedBefore) * 1000) / (now - request.foundAt);
     if (rate < minReadRate) this.#abortFor("minReadRate", `${minReadRate} bytes per second`);
   }
 
-  #abortFor(limit: ConnectionLimit, value: string): void {
-    const cause = new Error(`${limit} of the server is ${value}`);
+  #abortFor(limit: ConnectionLimit, limitText: string): void {
+    const cause = new Error(`${limit} of the server is ${limitText}`);
     this.#abort(localError("ETIMEDOUT", "serve", { cause }), limit);
   }
 
   abort(error: unknown): void {
-    this.#abort(error, undefined);
+    this.#abort(error, "aborted");
   }
 
-  #abort(error: unknown, limit: ConnectionLimit | undefined): void {
+  #abort(error: unknown, reason: EndReason): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
     // The server removes the connection first, because listeners of the signal are code of the user.
-    this.#owner.onEnded(this, this.#key, true, limit);
+    this.#owner.onEnded(this, reason);
     this.context.abort(error);
     this.stream.abort();
   }
 }
 
-/** The time of the next check, a multiple of `interval`. So one run of the timer checks all connections. */
+/** The time of the next check after `now`: a multiple of `interval`, so that all connections are checked together. */
 export function nextCheck(now: number, interval: number): number {
   return interval === Infinity ? Infinity : (Math.floor(now / interval) + 1) * interval;
 }
@@ -228,7 +229,8 @@ class ServedContext implements ConnectionContext {
   readonly #stream: Stream;
   /** Made when it is first used. */
   #controller: AbortController | undefined;
-  #aborted: { readonly reason: unknown } | undefined;
+  /** The argument of abort(); undefined before the call. */
+  #abortedWith: { readonly reason: unknown } | undefined;
 
   constructor(id: number, stream: Stream, origin: ConnectionOrigin, draining: AbortSignal) {
     this.id = id;
@@ -246,14 +248,14 @@ class ServedContext implements ConnectionContext {
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController();
-      if (this.#aborted !== undefined) this.#controller.abort(this.#aborted.reason);
+      if (this.#abortedWith !== undefined) this.#controller.abort(this.#abortedWith.reason);
     }
     return this.#controller.signal;
   }
 
   /** Only for `ServedConnection`: handlers get the type `ConnectionContext`, which has no such method. */
   abort(reason: unknown): void {
-    this.#aborted = { reason };
+    this.#abortedWith = { reason };
     this.#controller?.abort(reason);
   }
 }

@@ -50,14 +50,15 @@ export interface WorkOwner {
   onWorkAborted(work: Work, reason: "handlerTimeout" | "aborted"): void;
 }
 
-/** One call of a handler, for a datagram or for a batch. It is aborted when the server gives up on it. */
+/** One call of a handler, for a datagram or for a batch. The server aborts it when it gives up on the handler. */
 export abstract class Work implements DeadlineMember {
   place: number = -1;
   protected readonly owner: WorkOwner;
   readonly #deadline: number;
   /** Made when it is first used. */
   #controller: AbortController | undefined;
-  #aborted: { readonly reason: unknown } | undefined;
+  /** Set when the server has given up on the handler. `reason` is that of `signal`. */
+  #abortedWith: { readonly reason: unknown } | undefined;
   #hasEnded = false;
 
   constructor(owner: WorkOwner) {
@@ -67,7 +68,7 @@ export abstract class Work implements DeadlineMember {
 
   /** Whether the server has given up on the handler. @internal */
   get isAborted(): boolean {
-    return this.#aborted !== undefined;
+    return this.#abortedWith !== undefined;
   }
 
   get draining(): AbortSignal {
@@ -77,7 +78,7 @@ export abstract class Work implements DeadlineMember {
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController();
-      if (this.#aborted !== undefined) this.#controller.abort(this.#aborted.reason);
+      if (this.#abortedWith !== undefined) this.#controller.abort(this.#abortedWith.reason);
     }
     return this.#controller.signal;
   }
@@ -112,8 +113,8 @@ export abstract class Work implements DeadlineMember {
   #abort(error: unknown, reason: "handlerTimeout" | "aborted"): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
-    this.#aborted = { reason: error };
-    // First the server removes this call, because listeners of the signal are code of the user.
+    this.#abortedWith = { reason: error };
+    // The server removes this call first, because listeners of the signal are code of the user.
     this.owner.onWorkAborted(this, reason);
     this.#controller?.abort(error);
   }

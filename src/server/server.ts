@@ -8,6 +8,7 @@ import {
   DeadlineSet,
   type DrainOptions,
   checkDrainTimeout,
+  type EndReason,
   Lifecycle,
 } from "../admission/index.js";
 import type { Address } from "../addr/index.js";
@@ -21,7 +22,6 @@ import type { Stream } from "../stream/index.js";
 import {
   type ConnectionContext,
   type ConnectionHandler,
-  type ConnectionLimit,
   type ConnectionLimits,
   type ConnectionOwner,
   nextCheck,
@@ -30,7 +30,14 @@ import {
 import type { CheckedServe } from "./serverOptions.js";
 import type { UpgradeOptions } from "./newProgram.js";
 import { upgrade, type Upgraded, upgradeOn, type UpgradeOnOptions } from "./upgrade.js";
-import { closeListener, finishHandshakesOf, gateOfListener, type Source, sourceOf, isClosedError } from "./source.js";
+import {
+  closeListener,
+  finishHandshakesOf,
+  gateOfListener,
+  type AcceptNext,
+  acceptNextOf,
+  isClosedError,
+} from "./source.js";
 
 /** The counters of a {@link Server}. */
 export interface ServerStats {
@@ -66,25 +73,27 @@ export interface ServerDescription extends Description {
   readonly connections: number;
 }
 
-/** The longest and the shortest interval between two checks of the limits, in ms. */
-const MAX_INTERVAL = 1000;
-const MIN_INTERVAL = 20;
+/** The longest and the shortest time between two checks of the limits, in ms. */
+const MAX_CHECK_INTERVAL = 1000;
+const MIN_CHECK_INTERVAL = 20;
 /** The number of checks during the time of the shortest limit. */
 const CHECKS_PER_LIMIT = 4;
 
 function connectionLimits({ idleTimeout, maxLifetime, minReadRate }: CheckedServe): ConnectionLimits {
-  const shortest = Math.min(
+  const shortestLimit = Math.min(
     idleTimeout ?? Infinity,
     maxLifetime ?? Infinity,
-    // minReadRate needs checks too, but does not shorten their interval. So it counts as a very long limit.
+    // minReadRate needs checks, but does not shorten the interval between them. So it counts as a very long limit.
     minReadRate === 0 ? Infinity : Number.MAX_VALUE,
   );
   const interval =
-    shortest === Infinity ? Infinity : Math.min(Math.max(shortest / CHECKS_PER_LIMIT, MIN_INTERVAL), MAX_INTERVAL);
+    shortestLimit === Infinity
+      ? Infinity
+      : Math.min(Math.max(shortestLimit / CHECKS_PER_LIMIT, MIN_CHECK_INTERVAL), MAX_CHECK_INTERVAL);
   return { interval, idleTimeout, maxLifetime, minReadRate };
 }
 
-/** Only serve() calls the constructor of Server. */
+/** Calls the constructor of Server, which is private. Only serve() and the program of a worker call this function. */
 export let makeServer: (listener: Listener, handler: ConnectionHandler, opts: CheckedServe) => Server;
 
 /** The result of {@link serve}: accepts connections and runs their handlers until it is drained or closed. */
@@ -111,17 +120,18 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
   readonly #listener: Listener;
   readonly #handler: ConnectionHandler;
   readonly #opts: CheckedServe;
-  readonly #acceptNext: Source;
+  readonly #acceptNext: AcceptNext;
   readonly #loop: AcceptLoop<Stream>;
   readonly #connections = new DeadlineSet<ServedConnection>();
   readonly #life: Lifecycle;
-  readonly #owner: ConnectionOwner;
+  readonly #connectionOwner: ConnectionOwner;
   readonly #counts = { failed: 0, aborted: 0, idleTimeout: 0, maxLifetime: 0, minReadRate: 0 };
   /** The PROXY headers that came before the TLS handshake, by TLS connection. */
-  readonly #headersBelowTls = new WeakMap<Conn, ProxyHeader>();
-  readonly #bytes = { received: 0, sent: 0 };
-  /** Functions that remove the listeners of `upgradeOn()`, by signal. */
-  readonly #upgradeSignals = new Map<NodeJS.Signals, () => void>();
+  readonly #headersBeforeTls = new WeakMap<Conn, ProxyHeader>();
+  /** The bytes of the connections that have ended. */
+  readonly #endedBytes = { received: 0, sent: 0 };
+  /** By signal, the function that removes the listener of `upgradeOn()`. */
+  readonly #upgradeRemovers = new Map<NodeJS.Signals, () => void>();
   /** Resolves when the TLS handshakes that ran at the start of the drain have finished. Undefined without TLS. */
   #handshakesFinished: Promise<void> | undefined;
   #nextId = 1;
@@ -132,15 +142,17 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
     // Handlers run in the asynchronous context of the call of serve().
     this.#handler = AsyncResource.bind(handler);
     this.#opts = opts;
-    this.#acceptNext = sourceOf(listener);
+    this.#acceptNext = acceptNextOf(listener);
     this.#life = new Lifecycle(
       {
         stop: () => {
           this.#loop.reportDrain();
+          // The server still accepts the connections whose TLS handshake runs.
           this.#handshakesFinished = finishHandshakesOf(listener)?.then(() => this.#stopAccepting());
           if (this.#handshakesFinished === undefined) this.#stopAccepting();
         },
         whenEmpty: async () => {
+          // The order in which a connection passes these steps.
           await this.#handshakesFinished;
           await this.#loop.whenHeadersRead();
           await this.#connections.whenEmpty();
@@ -152,7 +164,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
         release: (error) => {
           this.#stopAccepting();
           this.#abortAll(error);
-          for (const undo of this.#upgradeSignals.values()) undo();
+          for (const remove of this.#upgradeRemovers.values()) remove();
           return undefined;
         },
       },
@@ -160,14 +172,14 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
       opts.signal,
     );
     this.closed = this.#life.closed;
-    this.#owner = {
+    this.#connectionOwner = {
       limits: connectionLimits(opts),
       draining: this.#life.draining,
-      onHandlerError: (error, context) => this.#handlerFailed(error, context),
-      onEnded: (connection, key, aborted, limit) => this.#remove(connection, key, aborted, limit),
+      onHandlerError: (error, context) => this.#onHandlerError(error, context),
+      onEnded: (connection, reason) => this.#onConnectionEnded(connection, reason),
     };
-    this.#loop = new AcceptLoop(this.#acceptOwner(), opts, false);
-    if (opts.proxyProtocol !== undefined) this.#readHeadersBelowTls(listener);
+    this.#loop = new AcceptLoop(this.#acceptOwner(), opts, { needsPeer: false });
+    if (opts.proxyProtocol !== undefined) this.#readHeadersBeforeTls(listener);
     this.#loop.start(gateOfListener(listener));
   }
 
@@ -179,7 +191,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
   /** The counters, also after the server was closed. */
   stats(): ServerStats {
     const { accepted, connections, proxyRefused, refused, shortages } = this.#loop.counts;
-    let { received, sent } = this.#bytes;
+    let { received, sent } = this.#endedBytes;
     for (const { stream } of this.#connections) {
       const { bytesReceived, bytesSent } = stream.stats();
       received += bytesReceived;
@@ -254,16 +266,17 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
   upgradeOn(signals: readonly NodeJS.Signals[] = ["SIGUSR2"], opts: UpgradeOnOptions = {}): this {
     // A second call for a signal replaces the earlier listener, because two listeners would start two upgrades.
     for (const name of checkSignals(signals, "upgrade on signals")) {
-      const undo = upgradeOn([this], [name], opts);
-      this.#upgradeSignals.get(name)?.();
-      this.#upgradeSignals.set(name, undo);
-      if (this.#life.state === "closed") undo();
+      const remove = upgradeOn([this], [name], opts);
+      this.#upgradeRemovers.get(name)?.();
+      this.#upgradeRemovers.set(name, remove);
+      if (this.#life.state === "closed") remove();
     }
     return this;
   }
 
   #stopAccepting(): void {
     if (this.#loop.stopped) return;
+    // The loop ignores errors after stop(), also the error of an accept that closing the listener ends.
     this.#loop.stop();
     closeListener(this.#listener);
   }
@@ -278,38 +291,45 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
       peerOf: (stream) => stream.remoteAddress,
       refuse: (stream) => stream.abort(),
       streamOf: (stream) => stream,
-      headerOf: (stream) => this.#headersBelowTls.get(stream.conn),
-      handle: (stream, client, key, header) => this.#handle(stream, client, key, header),
+      headerOf: (stream) => this.#headersBeforeTls.get(stream.conn),
+      handle: (stream, client, key, header) => this.#serveConnection(stream, client, key, header),
+      // No connection of this server waits for a descriptor.
       retryWork: () => false,
       onAcceptFailed: (error) => {
-        const closed = isClosedError(this.#listener, error);
-        if (!closed) this.#loop.events.reportListenerError(error);
-        this.#life.end(closed ? undefined : { error });
+        const wasClosed = isClosedError(this.#listener, error);
+        if (!wasClosed) this.#loop.events.reportListenerError(error);
+        this.#life.end(wasClosed ? undefined : { error });
       },
     };
   }
 
-  #handle(stream: Stream, client: Address | undefined, key: string | undefined, header: ProxyHeader | undefined): void {
+  #serveConnection(
+    stream: Stream,
+    client: Address | undefined,
+    key: string | undefined,
+    header: ProxyHeader | undefined,
+  ): void {
     const peer = stream.remoteAddress;
     const origin = { client: client ?? peer, peer, proxyHeader: header };
     const id = this.#opts.worker?.nextId() ?? this.#nextId++;
-    const connection = new ServedConnection(this.#owner, id, stream, origin, key);
+    const connection = new ServedConnection(this.#connectionOwner, id, stream, origin, key);
     this.#connections.add(connection);
-    this.#connections.arm(nextCheck(clock(), this.#owner.limits.interval));
+    this.#connections.arm(nextCheck(clock(), this.#connectionOwner.limits.interval));
     this.#loop.events.reportConnection(connection.context.id, origin.client, peer);
     connection.start(this.#handler);
   }
 
   /** Reads the PROXY header of each connection before its TLS handshake. */
-  #readHeadersBelowTls(listener: Listener): void {
+  #readHeadersBeforeTls(listener: Listener): void {
     if (!(listener instanceof TlsSocketListener || listener instanceof TlsListener)) return;
     callBeforeHandshake(listener, async (stream) => {
       const header = await this.#loop.readHeaderBeforeTls(stream);
-      return header === undefined ? undefined : (secured) => void this.#headersBelowTls.set(secured, header);
+      // The listener calls the returned function with the TLS connection. With undefined there is no handshake.
+      return header === undefined ? undefined : (tlsConn) => void this.#headersBeforeTls.set(tlsConn, header);
     });
   }
 
-  #handlerFailed(error: unknown, context: ConnectionContext): void {
+  #onHandlerError(error: unknown, context: ConnectionContext): void {
     this.#counts.failed++;
     this.#loop.events.reportHandlerError(context.id, context.client, context.peer, error);
     const { onError } = this.#opts;
@@ -320,18 +340,13 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
     reportFailure("the handler of serve()", error);
   }
 
-  #remove(
-    connection: ServedConnection,
-    key: string | undefined,
-    aborted: boolean,
-    limit: ConnectionLimit | undefined,
-  ): void {
-    const { bytesReceived, bytesSent } = connection.stream.stats();
-    this.#bytes.received += bytesReceived;
-    this.#bytes.sent += bytesSent;
-    if (aborted) this.#counts[limit ?? "aborted"]++;
-    const { context, failed, startedAt } = connection;
-    const reason = aborted ? (limit ?? "aborted") : failed ? "failed" : "ended";
+  #onConnectionEnded(connection: ServedConnection, reason: EndReason): void {
+    const { context, key, startedAt, stream } = connection;
+    const { bytesReceived, bytesSent } = stream.stats();
+    this.#endedBytes.received += bytesReceived;
+    this.#endedBytes.sent += bytesSent;
+    // A failed handler was counted when it failed.
+    if (reason !== "ended" && reason !== "failed") this.#counts[reason]++;
     this.#loop.events.reportClosed(
       context.id,
       context.client,
@@ -342,11 +357,12 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
       reason,
     );
     this.#connections.delete(connection);
+    // After reportClosed(), because this call may report the end of the server.
     this.#loop.onConnectionEnded(key);
     this.#opts.worker?.onEnded(key);
   }
 
-  /** Aborts the connections, and the reads of headers. */
+  /** Ends the accept loop and its reads of headers, and aborts the connections. */
   #abortAll(error: unknown): void {
     this.#loop.end();
     this.#connections.abortAll(error);

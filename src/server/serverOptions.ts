@@ -43,9 +43,9 @@ export interface ServeOptions extends AdmissionOptions {
 
 /** The functions by which a server in a worker numbers and counts its connections. */
 export interface WorkerHooks {
-  /** The id of a connection that begins. */
+  /** Called when a connection begins. Returns its id. */
   nextId(): number;
-  /** A connection that was counted under this key has ended. */
+  /** Called when a connection has ended. `key` is the key under which its client was counted. */
   onEnded(key: string | undefined): void;
 }
 
@@ -68,28 +68,30 @@ export const SERVE_OPTIONS: readonly string[] = [
   "signal",
   "onError",
 ];
-const DEFAULTS = { maxConnections: 10_000, maxConnectionsPerAddress: 2_500 };
-/** Default of `minReadRate`, in bytes per second. */
-const MIN_READ_RATE = 0.5;
+const DEFAULT_LIMITS = { maxConnections: 10_000, maxConnectionsPerAddress: 2_500 };
+/** In bytes per second. */
+const DEFAULT_MIN_READ_RATE = 0.5;
 
 export function checkServe(opts: ServeOptions, action: string): CheckedServe {
   checkOptions(opts, action);
   checkNames(opts, SERVE_OPTIONS, action, "serve");
+  // Only the check counts here: listenOptions() passes this option on.
   millisecondsOr(opts.handshakeTimeout, null, action, "handshakeTimeout");
-  const rate: unknown = opts.minReadRate === undefined ? MIN_READ_RATE : opts.minReadRate;
-  if (rate !== null && !(typeof rate === "number" && rate > 0 && rate < Infinity)) {
+  const rate: unknown = opts.minReadRate === undefined ? DEFAULT_MIN_READ_RATE : opts.minReadRate;
+  const isRate = typeof rate === "number" && rate > 0 && rate < Infinity;
+  if (rate !== null && !isRate) {
     const message = `Cannot ${action}: minReadRate is ${quote(rate)}, required bytes per second above 0, or null for no limit`;
     throw typeof rate === "number" ? new RangeError(message) : new TypeError(message);
   }
   return {
-    ...checkAdmission(opts, action, DEFAULTS),
+    ...checkAdmission(opts, action, DEFAULT_LIMITS),
     minReadRate: rate ?? 0,
     onError: checkReporter(opts.onError, action, "onError"),
     signal: abortSignal(opts.signal, action),
   };
 }
 
-/** The options of listen(), with `handshakeTimeout`. `usesTls` says whether the endpoint is one of TLS. */
+/** The options of listen(), with `handshakeTimeout` among those of TLS. `usesTls`: whether the endpoint is `tls://`. */
 export function listenOptions(opts: ServeOptions, usesTls: boolean, action: string): ListenOptions {
   const { handshakeTimeout, listen = {} } = opts;
   checkOptions(listen, `${action}, listen`);

@@ -17,15 +17,15 @@ import {
 import { Stream } from "../stream/index.js";
 
 /** `acceptNext` of an `AcceptOwner`: returns the next connection. If none is ready, passes it to the handler later. */
-export type Source = (handler: AcceptHandler<Stream>) => Stream | undefined;
+export type AcceptNext = (handler: AcceptHandler<Stream>) => Stream | undefined;
 
 const streamOf = (conn: Conn): Stream => (conn instanceof Stream ? conn : new Stream(conn));
 
 /** The function by which a server accepts from its listener. */
-export function sourceOf(listener: Listener): Source {
+export function acceptNextOf(listener: Listener): AcceptNext {
   // A TLS listener handles a shortage of descriptors itself. If its accept() reported the shortage, the server would
-  // pause. Then it would not take the connections whose handshake is running, although these have their descriptors
-  // already.
+  // stop accepting for a time. So it would not take the connections whose handshake is running, although these
+  // connections have their descriptors already.
   if (listener instanceof SocketListener && !(listener instanceof TlsSocketListener)) {
     return (handler) => acceptStream(listener, handler);
   }
@@ -56,7 +56,7 @@ export const gateOfListener = (listener: Listener): Promise<void> | undefined =>
 export const isClosedError = (listener: Listener, error: unknown): boolean =>
   isEndedByClose(error) && (!(listener instanceof SocketListener) || listener.socket.closed);
 
-/** Closes a listener. Errors are only reported, because the listener may be an object of the program. */
+/** Closes a listener, which may be an object of the program. An error of its close() is only reported. */
 export function closeListener(listener: Listener): void {
   const reportError = (error: unknown): void => reportFailure("close() of a listener", error);
   try {

@@ -1,7 +1,7 @@
 // The reports of serveUdp(): it calls onRefused and onError, and makes records for `log` and the channels.
 //
-// A client can cause a dropped datagram or a failed handler with each datagram that it sends. So the records are
-// limited: in a second there is at most one record of dropped datagrams for each reason, and one of a failure.
+// Each datagram of a client can be one that is dropped, or one whose handler fails. So the number of records is limited:
+// in a second there is at most one record of dropped datagrams for each reason, and one of a failed handler.
 
 import { type DroppedEvent, ServerEvents } from "../admission/index.js";
 import type { Address } from "../addr/index.js";
@@ -13,16 +13,18 @@ import type { ServedDatagram } from "./servedDatagram.js";
 import type { CheckedServeUdp, DatagramRefusalReason } from "./udpOptions.js";
 
 /** Milliseconds between two records or warnings of one kind. */
-const INTERVAL = 1000;
+const REPORT_INTERVAL = 1000;
 
 export class UdpEvents {
   readonly serverEvents: ServerEvents;
   readonly #opts: CheckedServeUdp;
-  /** Dropped datagrams that are not reported yet, by reason. The timer runs exactly while there are some. */
+  /** By reason, the number of dropped datagrams that are not reported yet, and the client of the first of them. */
   readonly #dropped = new Map<DroppedEvent["reason"], { datagrams: number; readonly client: string | null }>();
+  /** Runs exactly while `#dropped` is not empty. */
   #timer: NodeJS.Timeout | undefined;
+  /** The times of the latest warning and of the latest record of a failed handler. */
   #warnedAt = -Infinity;
-  #failedAt = -Infinity;
+  #recordedAt = -Infinity;
 
   constructor(address: () => Address | undefined, opts: CheckedServeUdp) {
     this.#opts = opts;
@@ -30,47 +32,48 @@ export class UdpEvents {
     this.serverEvents = new ServerEvents("serveUdp", address, { log, onPressure: undefined, onRefused: undefined });
   }
 
-  /** The datagram at this place of the batch was dropped. */
-  refused(reason: DatagramRefusalReason, batch: DatagramBatch, place: number): void {
+  /** Reports that the datagram at this place of the batch was dropped. */
+  reportRefused(reason: DatagramRefusalReason, batch: DatagramBatch, place: number): void {
     const { onRefused } = this.#opts;
     if (onRefused !== undefined) {
       const peer: Address | undefined = batch.address(place);
       queueMicrotask(() => runCallback("onRefused", onRefused, { reason, peer }));
     }
     if (!this.serverEvents.wantsDropped) return;
-    const counted = this.#dropped.get(reason);
-    if (counted !== undefined) {
-      counted.datagrams++;
+    const unreported = this.#dropped.get(reason);
+    if (unreported !== undefined) {
+      unreported.datagrams++;
       return;
     }
     const client = batch.address(place);
     this.#dropped.set(reason, { datagrams: 1, client: client === undefined ? null : String(client) });
-    this.#timer ??= setTimeout(() => this.#flush(), INTERVAL).unref();
+    this.#timer ??= setTimeout(() => this.#flush(), REPORT_INTERVAL).unref();
   }
 
-  /** A handler has failed. `count`, the number of failures so far, is the id in the record. */
-  failed(count: number, error: unknown, work: ServedDatagram | ServedBatch): void {
+  /** Reports that a handler has failed. `count`, the number of failures so far, is the id in the record. */
+  reportFailed(count: number, error: unknown, work: ServedDatagram | ServedBatch): void {
     const now = clock();
-    if (now - this.#failedAt >= INTERVAL) {
-      this.#failedAt = now;
-      // A batch has many senders, and `address` is a method of it.
+    if (now - this.#recordedAt >= REPORT_INTERVAL) {
+      this.#recordedAt = now;
+      // A batch has many senders, so its `address` is a method.
       const client = typeof work.address === "function" ? undefined : work.address;
       this.serverEvents.reportHandlerError(count, client, client, error);
     }
     const { onError } = this.#opts;
     if (onError !== undefined) runCallback("onError", onError, error, work);
-    else if (now - this.#warnedAt >= INTERVAL) {
+    else if (now - this.#warnedAt >= REPORT_INTERVAL) {
       this.#warnedAt = now;
       reportFailure("the handler of serveUdp()", error);
     }
   }
 
   /** Makes the last records. Called when the server is closed. */
-  end(accepted: number, refused: number): void {
+  reportEnd(accepted: number, refused: number): void {
     this.#flush();
     this.serverEvents.reportEnd(accepted, refused);
   }
 
+  /** Makes the records of the dropped datagrams. */
   #flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;

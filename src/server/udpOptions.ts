@@ -90,7 +90,7 @@ export interface CheckedServeUdp {
   readonly log: ServeUdpOptions["log"];
 }
 
-const NAMES = [
+const SERVE_UDP_OPTIONS = [
   "ratePerAddress",
   "allow",
   "deny",
@@ -107,7 +107,7 @@ const NAMES = [
   "log",
 ];
 /** Maximum of `ratePerAddress` and of `maxPending`. */
-const MAX_VALUE = 1_000_000;
+const MAX_LIMIT = 1_000_000;
 
 function checkAmplification(value: unknown, action: string): number {
   if (value === undefined) return 1;
@@ -119,17 +119,17 @@ function checkAmplification(value: unknown, action: string): number {
 
 export function checkServeUdp(opts: ServeUdpOptions, action: string): CheckedServeUdp {
   checkOptions(opts, action);
-  checkNames(opts, NAMES, action, "serveUdp");
+  checkNames(opts, SERVE_UDP_OPTIONS, action, "serveUdp");
   const { ratePerAddress: rate = 10_000, whenFull = "queue" } = opts;
   if (whenFull !== "queue" && whenFull !== "refuse") {
     throw new TypeError(`Cannot ${action}: whenFull is ${quote(whenFull)}, required "queue" or "refuse"`);
   }
   return {
-    ratePerAddress: rate === null ? Infinity : integer(rate, action, "ratePerAddress", 1, MAX_VALUE),
+    ratePerAddress: rate === null ? Infinity : integer(rate, action, "ratePerAddress", 1, MAX_LIMIT),
     allow: checkAddressList(opts.allow, action, "allow"),
     deny: checkAddressList(opts.deny, action, "deny"),
     amplification: checkAmplification(opts.amplification, action),
-    maxPending: integer(opts.maxPending ?? 1_000, action, "maxPending", 1, MAX_VALUE),
+    maxPending: integer(opts.maxPending ?? 1_000, action, "maxPending", 1, MAX_LIMIT),
     refusesWhenFull: whenFull === "refuse",
     handlerTimeout: millisecondsOr(opts.handlerTimeout, 30_000, action, "handlerTimeout") ?? Infinity,
     maxSize: integer(opts.maxSize ?? 0xffff, action, "maxSize", 1, 0xffff),

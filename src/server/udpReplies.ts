@@ -1,7 +1,8 @@
-// The replies of a UDP server: how large they may be, from which address they leave, and the queue that sends them.
+// The replies of a UDP server: their maximum size, the address from which they leave, and the queue that sends them.
 //
-// The source of a datagram may be forged. A server whose replies are larger than requests then amplifies an attack on
-// the owner of that address. So replies are no larger than the request until the source is validated.
+// The source address of a datagram may be forged: then the replies go to the owner of that address. If replies were
+// larger than requests, the server would amplify an attack on this owner. So, by default, the replies are no larger than
+// the request until the source is validated.
 
 import { ValidatedSources } from "../admission/index.js";
 import type { Address } from "../addr/index.js";
@@ -14,53 +15,52 @@ import type { Socket } from "../socket/index.js";
 
 /** Milliseconds that a validation lasts. */
 const VALIDATION_TIME = 600_000;
-/** The queue has room for at least this many replies. */
-const MIN_QUEUE = 256;
+/** The queue has room for this many replies, or for more if batches are large. */
+const MIN_QUEUE_LENGTH = 256;
 const MAX_DATAGRAM_SIZE = 0xffff;
 /** The size of the longest result of `readReplySource()`, in 32-bit words. */
 const SOURCE_WORDS = 6;
 const NO_SOURCE = new Int32Array(0);
 
-/**
- * The limit of the replies to one datagram, and the address from which they leave: the datagram was sent to it.
- */
+/** The limit of the replies to one datagram, and the address from which they leave. */
 export interface ReplyAccount {
   /** Bytes that the replies may still have if the source is not validated. */
   bytesLeft: number;
-  /** The address from which the replies leave, as `readReplySource()` writes it, and its size in bytes. */
+  /** The address to which the datagram was sent, as `readReplySource()` writes it. The replies leave from it. */
   readonly source: Int32Array;
+  /** The number of bytes of `source`. */
   readonly sourceSize: number;
 }
 
 export class UdpReplies {
   readonly #queue: DatagramQueue;
   readonly #validated = new ValidatedSources(VALIDATION_TIME);
-  readonly #factor: number;
+  readonly #amplification: number;
   /** The result of `readReplySource()`, before it is copied. */
   readonly #scratch = new Int32Array(SOURCE_WORDS);
   readonly counts = { amplification: 0, repliesDropped: 0, bytesSent: 0 };
   #closed = false;
   /** Maximum number of replies in the queue. */
-  readonly #maxQueue: number;
+  readonly #maxQueueLength: number;
 
   /**
-   * @param factor the limit of the replies to a datagram, as a multiple of its bytes
+   * @param amplification maximum size of the replies to a datagram, as a multiple of its size
    * @param batchSize maximum number of datagrams that are handled between two calls of `mayOverflow()`
    */
-  constructor(socket: Socket, factor: number, batchSize: number) {
+  constructor(socket: Socket, amplification: number, batchSize: number) {
     // Room for the replies to two batches: the next batch can be handled while the replies to one batch still wait.
-    this.#maxQueue = Math.max(MIN_QUEUE, 2 * batchSize);
+    this.#maxQueueLength = Math.max(MIN_QUEUE_LENGTH, 2 * batchSize);
     // The queue counts the errors of replies. An error may belong to an earlier datagram, so no caller gets it.
-    this.#queue = new DatagramQueue(socket, { maxQueue: this.#maxQueue, size: MAX_DATAGRAM_SIZE });
-    this.#factor = factor;
+    this.#queue = new DatagramQueue(socket, { maxQueue: this.#maxQueueLength, size: MAX_DATAGRAM_SIZE });
+    this.#amplification = amplification;
   }
 
   /** The account of the datagram at this place of a batch. `length` is its number of bytes. */
-  replyAccountOf(memory: BatchMemory, index: number, length: number): ReplyAccount {
-    const sourceSize = readReplySource(memory, index, this.#scratch);
+  replyAccountOf(memory: BatchMemory, place: number, length: number): ReplyAccount {
+    const sourceSize = readReplySource(memory, place, this.#scratch);
     const source = sourceSize === 0 ? NO_SOURCE : this.#scratch.slice();
-    // A product would be NaN for an empty datagram, because Infinity times 0 is NaN.
-    const bytesLeft = this.#factor === Infinity ? Infinity : this.#factor * length;
+    // For an empty datagram, the product of Infinity and 0 would be NaN.
+    const bytesLeft = this.#amplification === Infinity ? Infinity : this.#amplification * length;
     return { bytesLeft, source, sourceSize };
   }
 
@@ -78,7 +78,7 @@ export class UdpReplies {
   send(data: Data, to: Address, account: ReplyAccount): boolean {
     const bytes = bytesToSend(data, "reply");
     const length = totalLength(bytes);
-    // Most replies are small enough. The table of validated sources is searched only for larger ones.
+    // Most replies are small enough. Only for larger ones, allowance() searches the table of validated sources.
     if (length > account.bytesLeft && length > this.allowance(to, account)) {
       this.counts.amplification++;
       const allowed = Math.max(0, Math.floor(account.bytesLeft));
@@ -99,9 +99,9 @@ export class UdpReplies {
     return this.#queue.stats();
   }
 
-  /** Whether one reply to each of `count` further datagrams would exceed the queue. */
+  /** Whether the queue would overflow if each of `count` further datagrams got one reply. */
   mayOverflow(count: number): boolean {
-    return !this.#closed && this.#queue.length + count > this.#maxQueue;
+    return !this.#closed && this.#queue.length + count > this.#maxQueueLength;
   }
 
   /** Resolves when all replies are sent, or the queue is closed. */
@@ -114,6 +114,7 @@ export class UdpReplies {
     }
   }
 
+  /** Drops the waiting and all further replies. */
   close(): void {
     this.#closed = true;
     this.#queue.close();

@@ -25,7 +25,7 @@ import type { UdpServerDescription, UdpServerStats } from "./udpStats.js";
 
 /** Milliseconds that the server pauses after a call that failed because memory was short. */
 const SHORTAGE_PAUSE = 10;
-/** The server also pauses after this many errors in a row: their cause may last, and would keep the thread busy. */
+/** The server also pauses after this many errors in a row. Errors with a lasting cause would keep the thread busy. */
 const ERRORS_BEFORE_PAUSE = 16;
 /** Codes of errors after which the socket can't receive any more. */
 const FATAL_CODES: ReadonlySet<string> = new Set(["EBADF", "ECANCELED", "EFAULT", "EINVAL", "ENOTCONN", "ENOTSOCK"]);
@@ -34,10 +34,13 @@ const SHORTAGE_CODES: ReadonlySet<string> = new Set(["ENOBUFS", "ENOMEM"]);
 /** The handler of a server: for a datagram, or for a batch. */
 export type UdpHandlers = { readonly datagram: DatagramHandler } | { readonly batch: BatchHandler };
 
-/** Handles the datagrams of the batch that were not refused. There are `count` of them. */
-type RunBatch = (count: number) => Promise<void> | undefined;
+/**
+ * Calls the handler for the `count` datagrams of the batch that were not refused. Returns a promise if the next batch
+ * must wait.
+ */
+type HandleBatch = (count: number) => Promise<void> | undefined;
 
-/** Only serveUdp() calls the constructor of UdpServer. */
+/** Calls the constructor of UdpServer, which is private. Only serveUdp() calls this function. */
 export let makeUdpServer: (udp: UdpSocket, handlers: UdpHandlers, opts: CheckedServeUdp) => UdpServer;
 
 /** The result of {@link serveUdp}: receives datagrams and runs their handlers until it is drained or closed. */
@@ -65,9 +68,10 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
   readonly #opts: CheckedServeUdp;
   readonly #life: Lifecycle;
   readonly #replies: UdpReplies;
-  readonly #owner: WorkOwner;
+  readonly #workOwner: WorkOwner;
   readonly #admission: DatagramAdmission;
   readonly #events: UdpEvents;
+  /** The calls of handlers whose promise is pending. */
   readonly #pending = new DeadlineSet<Work>();
   /** Aborted when the server stops receiving. */
   readonly #stopping = new AbortController();
@@ -82,12 +86,12 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
     bytesReceived: 0,
   };
   #batch!: DatagramBatch;
-  /** The places in the batch of the datagrams that were not refused. */
+  /** The places of the accepted datagrams in the batch. */
   #places!: Int32Array;
   /** Whether the server has given up on its handlers, and starts no more. */
   #handlersAborted = false;
   /** Resumes `#runRest()`, which waits until a handler has finished. */
-  #wake: (() => void) | undefined;
+  #resumeRest: (() => void) | undefined;
   /** Resolves when the server has stopped receiving. */
   readonly #receiving: Promise<void>;
 
@@ -105,6 +109,7 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
           this.#stopping.abort();
         },
         whenEmpty: async () => {
+          // In this order, because received datagrams start handlers, and handlers send replies.
           await this.#receiving;
           await this.#pending.whenEmpty();
           await this.#replies.flush();
@@ -113,7 +118,7 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
         release: (error) => {
           this.#abort(error);
           void udp.close();
-          this.#events.end(this.#counts.accepted, this.#counts.refused);
+          this.#events.reportEnd(this.#counts.accepted, this.#counts.refused);
           return undefined;
         },
       },
@@ -121,13 +126,13 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
       opts.signal,
     );
     this.closed = this.#life.closed;
-    this.#owner = {
+    this.#workOwner = {
       handlerTimeout: opts.handlerTimeout,
       draining: this.#life.draining,
       replies: this.#replies,
       onWorkFinished: (work, failure) => {
         this.#remove(work);
-        if (failure !== undefined) this.#failed(failure.error, work);
+        if (failure !== undefined) this.#countFailure(failure.error, work);
       },
       onWorkAborted: (work, reason) => {
         this.#counts[reason]++;
@@ -137,12 +142,12 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
     this.#makeBatch();
     this.#events.serverEvents.reportListening();
     // Handlers run in the asynchronous context of the call of serveUdp().
-    const run =
+    const handleBatch =
       "batch" in handlers
         ? AsyncResource.bind((count: number) => this.#runBatch(handlers.batch, count))
         : AsyncResource.bind((count: number) => this.#runEach(handlers.datagram, count));
     const gate = receivingGateOf(udp);
-    this.#receiving = gate === undefined ? this.#receive(run) : this.#receiveAfter(gate, run);
+    this.#receiving = gate === undefined ? this.#receive(handleBatch) : this.#receiveAfter(gate, handleBatch);
   }
 
   /** The address of the socket. If port 0 was requested, it has the port that the kernel chose. */
@@ -218,10 +223,10 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
   }
 
   /**
-   * In the new program of an upgrade: waits until the gate resolves, and then receives. Before that, the old program
+   * In the new program of an upgrade: waits until the gate resolves, and then receives. Until then, the old program
    * receives.
    */
-  async #receiveAfter(gate: Promise<void>, run: RunBatch): Promise<void> {
+  async #receiveAfter(gate: Promise<void>, handleBatch: HandleBatch): Promise<void> {
     const { signal } = this.#stopping;
     try {
       await within(gate, null, [signal], () => timeoutError("recvmmsg"));
@@ -229,33 +234,34 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
       if (!signal.aborted) this.#life.end({ error });
       return;
     }
-    await this.#receive(run);
+    await this.#receive(handleBatch);
   }
 
   /** Receives until the server stops. Each batch is handled before the next one. */
-  async #receive(run: RunBatch): Promise<void> {
+  async #receive(handleBatch: HandleBatch): Promise<void> {
     const { signal } = this.#stopping;
     const opts = { signal };
-    let errors = 0;
+    let errorsInRow = 0;
     while (!signal.aborted) {
       try {
         await this.#udp.socket.recvmmsg(this.#batch, opts);
       } catch (error) {
         if (signal.aborted) return;
         const { code = "" } = error as { readonly code?: string };
-        if (!(error instanceof Error) || code === "" || FATAL_CODES.has(code)) {
+        const isFromKernel = error instanceof Error && code !== "";
+        if (!isFromKernel || FATAL_CODES.has(code)) {
           const { closed } = this.#udp.socket;
           if (!closed) this.#events.serverEvents.reportListenerError(error);
           this.#life.end(closed ? undefined : { error });
           return;
         }
         this.#counts.receiveErrors++;
-        if (SHORTAGE_CODES.has(code) || ++errors % ERRORS_BEFORE_PAUSE === 0)
+        if (SHORTAGE_CODES.has(code) || ++errorsInRow % ERRORS_BEFORE_PAUSE === 0)
           await new Promise((resolve) => setTimeout(resolve, SHORTAGE_PAUSE));
         continue;
       }
-      errors = 0;
-      const handled = run(this.#admit());
+      errorsInRow = 0;
+      const handled = handleBatch(this.#admit());
       if (handled !== undefined) await handled;
       if (this.#replies.mayOverflow(this.#opts.batchSize)) await this.#replies.flush();
     }
@@ -277,16 +283,16 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
   #refuse(reason: DatagramRefusalReason, place: number): void {
     this.#counts.refused++;
     if (reason === "ratePerAddress") this.#counts.ratePerAddress++;
-    this.#events.refused(reason, this.#batch, place);
+    this.#events.reportRefused(reason, this.#batch, place);
   }
 
-  /** Calls the handler for each datagram. Returns a promise if it has to wait because `maxPending` handlers run. */
+  /** Calls the handler for each datagram. Returns a promise if datagrams wait because `maxPending` handlers run. */
   #runEach(handler: DatagramHandler, count: number): Promise<void> | undefined {
     for (let index = 0; index < count; index++) {
       if (this.#pending.size >= this.#opts.maxPending && !this.#opts.refusesWhenFull) {
         return this.#runRest(handler, index, count);
       }
-      this.#start(handler, this.#places[index]!);
+      this.#handleOrRefuse(handler, this.#places[index]!);
     }
     return undefined;
   }
@@ -295,13 +301,13 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
   async #runRest(handler: DatagramHandler, first: number, count: number): Promise<void> {
     for (let index = first; index < count; index++) {
       while (this.#pending.size >= this.#opts.maxPending && !this.#handlersAborted) {
-        await new Promise<void>((resolve) => (this.#wake = resolve));
+        await new Promise<void>((resolve) => (this.#resumeRest = resolve));
       }
-      this.#start(handler, this.#places[index]!);
+      this.#handleOrRefuse(handler, this.#places[index]!);
     }
   }
 
-  #start(handler: DatagramHandler, place: number): void {
+  #handleOrRefuse(handler: DatagramHandler, place: number): void {
     if (this.#handlersAborted || this.#pending.size >= this.#opts.maxPending) {
       this.#refuse(this.#handlersAborted ? "draining" : "maxPending", place);
       return;
@@ -311,10 +317,11 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
     this.#counts.accepted++;
     this.#counts.bytesReceived += data.length;
     const account = this.#replies.replyAccountOf(memoryOf(this.#batch), place, data.length);
-    const work = new DatagramWork(this.#owner, data, this.#batch.address(place) as HostAddress, account);
-    this.#call(work, () => handler(work, work.reply));
+    const work = new DatagramWork(this.#workOwner, data, this.#batch.address(place) as HostAddress, account);
+    this.#callHandler(work, () => handler(work, work.reply));
   }
 
+  /** Calls the handler for the batch. Resolves when the memory of the batch may be used again. */
   async #runBatch(handler: BatchHandler, count: number): Promise<void> {
     if (count === 0) return;
     const batch = this.#batch;
@@ -325,23 +332,23 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
     }
     this.#counts.accepted += count;
     for (let index = 0; index < count; index++) this.#counts.bytesReceived += batch.length(this.#places[index]!);
-    const work = new ServedBatch(this.#owner, batch, memory, this.#places, count);
-    this.#call(work, () => handler(work));
+    const work = new ServedBatch(this.#workOwner, batch, memory, this.#places, count);
+    this.#callHandler(work, () => handler(work));
     if (this.#pending.size === 0) return;
     await this.#pending.whenEmpty();
-    // After the server has given up on a handler, that handler may still use the memory.
+    // A handler on which the server has given up may still use the memory. So the next batch gets other memory.
     if (work.isAborted) this.#makeBatch();
   }
 
   /** Calls a handler, and tracks it if it returns a promise. */
-  #call(work: DatagramWork | ServedBatch, run: () => unknown): void {
+  #callHandler(work: DatagramWork | ServedBatch, call: () => unknown): void {
     let result: unknown;
     try {
-      result = run();
+      result = call();
       // Reading `then` may run code of the program, too.
       if (typeof (result as PromiseLike<unknown> | null | undefined)?.then !== "function") return;
     } catch (error) {
-      this.#failed(error, work);
+      this.#countFailure(error, work);
       return;
     }
     this.#pending.add(work);
@@ -356,14 +363,15 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
 
   /** Resumes `#runRest()`, if it waits. */
   #resume(): void {
-    const wake = this.#wake;
-    this.#wake = undefined;
-    wake?.();
+    const resume = this.#resumeRest;
+    this.#resumeRest = undefined;
+    resume?.();
   }
 
-  #failed(error: unknown, work: Work): void {
+  /** Counts and reports a handler that has failed. */
+  #countFailure(error: unknown, work: Work): void {
     this.#counts.failed++;
-    this.#events.failed(this.#counts.failed, error, work as unknown as ServedDatagram | ServedBatch);
+    this.#events.reportFailed(this.#counts.failed, error, work as unknown as ServedDatagram | ServedBatch);
   }
 
   /** Stops receiving, gives up on the handlers, and drops the replies that wait. */

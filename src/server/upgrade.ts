@@ -1,15 +1,15 @@
 // upgrade(): starts the new version of a program, hands the listening sockets over, and drains this one.
 //
-// The order, so that no client is refused, reset or without an answer:
+// Because of this order, no client is refused, reset or without an answer:
 //
-// 1. The new program gets the sockets themselves, so there is one accept queue for both programs all the time.
-// 2. The new program accepts nothing before it calls `ready()`, so it has no client if it fails earlier. This program
-//    accepts until the new one accepts.
+// 1. The new program gets the sockets themselves, so both programs use the same accept queues.
+// 2. The new program accepts nothing before it calls `ready()`. So it has no client if it fails earlier. This program
+//    accepts until the new program accepts.
 // 3. For a moment both programs accept. A connection belongs to the process that has accepted it.
-// 4. This program closes its descriptors of the sockets. The accept queue stays, because the new program has the
+// 4. This program closes its descriptors of the sockets. The accept queues stay, because the new program has the
 //    sockets. Then ready() resolves in the new program.
 
-import { runCallback } from "../callbacks.js";
+import { runCallback, reportFailure } from "../callbacks.js";
 import { checkNames, checkOptions, quote } from "../check/index.js";
 import { clock, workerThreads } from "../builtins.js";
 import {
@@ -62,9 +62,9 @@ export interface Upgradable {
   close(): Promise<void>;
 }
 
-/** Whether no upgrade has begun, one is in progress, or a new program has replaced this one. */
+/** `serving`: no upgrade is in progress. `replaced`: a new program has taken over. */
 let phase: "serving" | "upgrading" | "replaced" = "serving";
-/** Whether a call of ready() has resolved. */
+/** Whether a call of ready() has succeeded. */
 let isReady = false;
 
 /**
@@ -106,16 +106,23 @@ export async function upgrade(servers: readonly Upgradable[], opts: UpgradeOptio
   const handovers = checkServers(servers, "upgrade");
   const checked = checkUpgrade(opts, "upgrade");
   if (phase !== "serving") {
-    throw refusal("EALREADY", phase === "upgrading" ? "an upgrade is under way" : "a new program has taken over");
+    throw upgradeRefused(
+      "EALREADY",
+      phase === "upgrading" ? "an upgrade is under way" : "a new program has taken over",
+    );
   }
-  if (!workerThreads().isMainThread) throw refusal("EOPNOTSUPP", "this is a worker thread, required the main thread");
+  if (!workerThreads().isMainThread)
+    throw upgradeRefused("EOPNOTSUPP", "this is a worker thread, required the main thread");
   if (process.pid === 1) {
-    throw refusal("EOPNOTSUPP", "this is process 1, and its end would end the new program: start another container");
+    throw upgradeRefused(
+      "EOPNOTSUPP",
+      "this is process 1, and its end would end the new program: start another container",
+    );
   }
   phase = "upgrading";
   try {
     if (!isReady && (await findInheritance()) !== undefined) {
-      throw refusal("EALREADY", "this program was started by an upgrade, and has not called ready()");
+      throw upgradeRefused("EALREADY", "this program was started by an upgrade, and has not called ready()");
     }
     const sockets = handovers.flatMap((handover) => socketsOf(handover));
     const upgraded = await new UpgradeAttempt(handovers, sockets, checked).run();
@@ -144,27 +151,24 @@ export function upgradeOn(
   const names = checkSignals(signals, action);
   checkOptions(opts, action);
   checkNames(opts, [...UPGRADE_OPTIONS, "onError", "onUpgraded"], action, "upgradeOn");
-  const { onError, onUpgraded, ...rest } = opts;
+  const { onError, onUpgraded, ...upgradeOpts } = opts;
   for (const [name, callback] of Object.entries({ onError, onUpgraded })) {
     if (callback === undefined || typeof callback === "function") continue;
     throw new TypeError(`Cannot ${action}: ${name} is ${quote(callback)}, required a function`);
   }
-  checkUpgrade(rest, action);
-  const listener = (): void => {
-    upgrade(servers, rest).then(
+  checkUpgrade(upgradeOpts, action);
+  const onUpgradeSignal = (): void => {
+    upgrade(servers, upgradeOpts).then(
       (upgraded) => {
         if (onUpgraded !== undefined) runCallback("onUpgraded", onUpgraded, upgraded);
       },
       (error: unknown) => {
-        const rethrow = (): void => {
-          throw error;
-        };
-        if (onError === undefined) runCallback("upgradeOn()", rethrow);
+        if (onError === undefined) reportFailure("upgradeOn()", error);
         else runCallback("onError", onError, error);
       },
     );
   };
-  const removers = [...names].map((name) => onSignal(name, listener));
+  const removers = [...names].map((name) => onSignal(name, onUpgradeSignal));
   return () => {
     for (const remove of removers) remove();
   };
@@ -194,11 +198,11 @@ export async function ready(): Promise<void> {
   isReady = true;
 }
 
-function refusal(code: string, reason: string): Error {
+function upgradeRefused(code: string, reason: string): Error {
   return localError(code, "upgrade", { cause: new Error(reason) });
 }
 
-const closedMeanwhile = (): Error => refusal("ECANCELED", "a server was closed during the upgrade");
+const serverClosed = (): Error => upgradeRefused("ECANCELED", "a server was closed during the upgrade");
 
 function checkServers(servers: unknown, action: string): Handover[] {
   if (!Array.isArray(servers) || servers.length === 0) {
@@ -214,15 +218,17 @@ function checkServers(servers: unknown, action: string): Handover[] {
 
 function socketsOf(handover: Handover): readonly PassableSocket[] {
   const sockets = handover.sockets();
-  if (sockets === undefined) throw refusal("EBADF", "a server is closed or drains");
+  if (sockets === undefined) throw upgradeRefused("EBADF", "a server is closed or drains");
   return sockets;
 }
 
 /** One call of `upgrade()`. */
 class UpgradeAttempt {
   readonly #handovers: readonly Handover[];
+  /** The sockets of all handovers. */
   readonly #sockets: readonly PassableSocket[];
   readonly #opts: CheckedUpgrade;
+  /** Aborted when a server is closed before the new program is ready. */
   readonly #canceled = new AbortController();
 
   constructor(handovers: readonly Handover[], sockets: readonly PassableSocket[], opts: CheckedUpgrade) {
@@ -246,11 +252,13 @@ class UpgradeAttempt {
     const channel = openUpgradeChannel(this.#sockets);
     let program: NewProgram | undefined;
     try {
-      channel.watch(() => this.#canceled.abort(closedMeanwhile()));
+      // Until the new program is ready, closing a server ends the upgrade.
+      channel.watch(() => this.#canceled.abort(serverClosed()));
       program = await NewProgram.start(this.#opts, channel.env, channel.fd);
       channel.onStarted();
-      const lateError = (omission: string) => (): Error => {
-        const cause = new Error(`the new program, process ${program!.pid}, ${omission} within ${timeout} ms`);
+      /** Makes the function that makes the error of a timeout. `reason` completes the message. */
+      const lateError = (reason: string) => (): Error => {
+        const cause = new Error(`the new program, process ${program!.pid}, ${reason} within ${timeout} ms`);
         return timeoutError("upgrade", { cause });
       };
       const startedAt = clock();
@@ -260,6 +268,7 @@ class UpgradeAttempt {
         [this.#canceled.signal],
         lateError("has not called ready()"),
       );
+      // From now on, the new program may accept. So the upgrade goes on if a server is closed.
       channel.unwatch();
       const remaining = timeout === null ? null : timeout - (clock() - startedAt);
       await within(
@@ -270,8 +279,8 @@ class UpgradeAttempt {
       );
       const drained = this.#drainAll(taken);
       channel.close();
-      program.release();
-      await this.#notify(`MAINPID=${pid}\nREADY=1\nSTATUS=`, true);
+      program.unref();
+      await this.#notify(`MAINPID=${pid}\nREADY=1\nSTATUS=`, { lastMessage: true });
       return { pid, drained };
     } catch (error) {
       channel.close();
@@ -285,8 +294,11 @@ class UpgradeAttempt {
     }
   }
 
-  /** Resolves with the next message. Rejects with `ProgramEnded` when the new program has ended. */
-  async #next(channel: NewProgramChannel, failure?: Failure): Promise<UpgradeMessage> {
+  /**
+   * Resolves with the next message. Rejects with `ProgramEnded` when the new program has ended. `failure` is the
+   * message with the reason of its end, if such a message has arrived.
+   */
+  async #next(channel: NewProgramChannel, failure?: FailedMessage): Promise<UpgradeMessage> {
     const message = await channel.receive();
     if (message === undefined) throw new ProgramEnded(failure);
     return message;
@@ -294,7 +306,7 @@ class UpgradeAttempt {
 
   /** Resolves when the new program has called ready(), with the indexes of the sockets that it uses. */
   async #untilReady(channel: NewProgramChannel): Promise<{ pid: number; taken: readonly number[] }> {
-    let failure: Failure | undefined;
+    let failure: FailedMessage | undefined;
     for (;;) {
       const message = await this.#next(channel, failure);
       if (message.type === "failed") {
@@ -302,17 +314,17 @@ class UpgradeAttempt {
         continue;
       }
       if (message.type !== "ready") throw unexpectedMessageError(message.type);
-      // The channel reports only closed sockets, and a server that drains may still have its socket.
-      if (this.#handovers.some((handover) => handover.sockets() === undefined)) throw closedMeanwhile();
+      // The channel reports only closed sockets. A server that drains may still have its socket, but no longer passes it.
+      if (this.#handovers.some((handover) => handover.sockets() === undefined)) throw serverClosed();
       return message;
     }
   }
 
-  /** Resolves when the new program accepts connections. From `go` on, a server of this program may be closed. */
+  /** Sends `go`, so that the new program accepts. Resolves when it accepts. */
   async #untilServing(channel: NewProgramChannel): Promise<void> {
     // If the new program has ended, `#next()` rejects below.
     await channel.send({ type: "go" }).catch(() => undefined);
-    let failure: Failure | undefined;
+    let failure: FailedMessage | undefined;
     for (;;) {
       const message = await this.#next(channel, failure);
       if (message.type === "serving") return;
@@ -328,32 +340,33 @@ class UpgradeAttempt {
       const file = this.#sockets[id]?.file;
       if (file !== undefined) file.kept = true;
     }
-    // A server reports the errors of its listener itself.
+    // Rejections are ignored, because a server reports the errors of its listener itself.
     await Promise.allSettled(this.#handovers.map((handover) => handover.stop(this.#opts.drainTimeout)));
   }
 
   /**
    * Sends a state to the service manager. An error is only reported, so it does not change the result of the upgrade.
    */
-  async #notify(state: string, lastMessage: boolean = false): Promise<void> {
+  async #notify(state: string, { lastMessage = false }: { readonly lastMessage?: boolean } = {}): Promise<void> {
     try {
       await notifyManager(state, lastMessage);
     } catch (error) {
-      runCallback("sd_notify", () => {
-        throw error;
-      });
+      reportFailure("sd_notify", error);
     }
   }
 }
 
-/** The message with the error that will end the new program. */
-type Failure = UpgradeMessage & { readonly type: "failed" };
+/** The message with the error that ends the new program. */
+type FailedMessage = UpgradeMessage & { readonly type: "failed" };
 
-/** The new program has closed its end of the channel. `toUpgradeError()` adds the exit status, which comes later. */
+/**
+ * The new program has closed its end of the channel. The exit status of the program comes later, so `toUpgradeError()`
+ * makes the error with it.
+ */
 class ProgramEnded extends Error {
-  readonly #failure: Failure | undefined;
+  readonly #failure: FailedMessage | undefined;
 
-  constructor(failure: Failure | undefined) {
+  constructor(failure: FailedMessage | undefined) {
     super("the new program has ended");
     this.#failure = failure;
   }

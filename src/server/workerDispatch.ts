@@ -13,7 +13,7 @@ export class WorkerDispatch {
   /** In the order in which they began to wait. */
   readonly #waiting: WaitingConnection[] = [];
   readonly #slots: readonly WorkerSlot[];
-  /** The index after that of the worker that got the most recent connection. */
+  /** The index after that of the slot that got the most recent connection. The next search begins there. */
   #next = 0;
 
   constructor(slots: readonly WorkerSlot[]) {
@@ -58,7 +58,7 @@ export class WorkerDispatch {
     for (;;) {
       const best = leastLoaded(this.#slots, this.#next);
       if (best === undefined) return false;
-      // If the channel of the worker has no room, give() makes the worker unavailable.
+      // If give() fails, it has made the worker unavailable. So the loop ends at the latest after all workers.
       if (!best.give(connection, key)) continue;
       // Worker numbers begin at 1, so this number is the index after that of `best`.
       this.#next = best.number;

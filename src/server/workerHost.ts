@@ -1,7 +1,7 @@
-// Starts the thread or the process of a worker, and passes messages.
+// Starts the host of a worker, which is a thread or a process, and passes messages between the host and the server.
 //
-// Both run the same short script, which imports the package and calls the function under the symbol `WORKER`. So the
-// package needs no file that is only for workers.
+// Each host runs the same short script. The script imports the package and calls `serveWorkers[WORKER]`, which is
+// runWorker(). So the package needs no file that is only for workers.
 
 import type { ResourceLimits } from "node:worker_threads";
 import { childProcess, workerThreads } from "../builtins.js";
@@ -10,7 +10,7 @@ import type { FromWorker, ToWorker, WorkerStart } from "./workerMessages.js";
 /** The property of `serveWorkers` with the function that runs in a worker. */
 export const WORKER: unique symbol = Symbol.for("berkeley.worker") as never;
 
-/** How a thread or a process has ended. */
+/** How a host has ended. */
 export interface HostEnd {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
@@ -18,13 +18,14 @@ export interface HostEnd {
   readonly error: unknown;
 }
 
-/** A running thread or process. */
+/** A thread or a process that runs a worker. */
 export interface WorkerHost {
   /** The id of the thread or of the process. */
   readonly id: number;
   send(message: ToWorker): void;
   /** Ends the thread or process at once, even in an endless loop. */
   kill(): void;
+  /** Sets whether the host keeps the process of the server alive. */
   setKeepsAlive(keepsAlive: boolean): void;
 }
 
@@ -35,33 +36,33 @@ export interface HostOwner {
   onEnded(end: HostEnd): void;
 }
 
-/** A word of the script. It is a constant, so that no bundler takes the text of the script for an `import()`. */
+/** A word of the script. It is a constant, so that a bundler does not find an `import()` in the text of the script. */
 const IMPORT = "import";
 
 /**
- * The script of a worker. `url` is the module that exports `serveWorkers`. The script also imports the user's module.
+ * The script of a worker. `packageUrl` is the module that exports `serveWorkers`. The script passes its function `load`
+ * to runWorker(), which loads the user's module with it.
  */
-function scriptOf(url: string): string {
+function scriptOf(packageUrl: string): string {
   const load = `(url) => ${IMPORT}(url)`;
   return (
-    `const load = ${load}; load(${JSON.stringify(url)}).then((m) => ` +
+    `const load = ${load}; load(${JSON.stringify(packageUrl)}).then((m) => ` +
     `m.serveWorkers[Symbol.for("berkeley.worker")](load));`
   );
 }
 
 export function startThread(
-  url: string,
+  packageUrl: string,
   start: WorkerStart,
   resourceLimits: ResourceLimits | undefined,
   owner: HostOwner,
 ): WorkerHost {
   const { Worker } = workerThreads();
-  const limits = resourceLimits === undefined ? {} : { resourceLimits };
-  const thread = new Worker(scriptOf(url), {
+  const thread = new Worker(scriptOf(packageUrl), {
     eval: true,
     workerData: start,
     name: `worker ${start.worker}`,
-    ...limits,
+    ...(resourceLimits === undefined ? {} : { resourceLimits }),
   });
   const { threadId: id } = thread;
   let error: unknown;
@@ -81,10 +82,11 @@ export function startThread(
 }
 
 /** The flags of Node.js for a worker: those of this process, without its script, debugger, tests and watch mode. */
-function flagsOfWorker(given: readonly string[]): string[] {
+function flagsOfWorker(execArgv: readonly string[]): string[] {
   const flags: string[] = [];
-  for (let at = 0; at < given.length; at++) {
-    const flag = given[at]!;
+  for (let at = 0; at < execArgv.length; at++) {
+    const flag = execArgv[at]!;
+    // The script is the next argument.
     if (/^(?:-e|-p|-pe|--eval|--print)$/.test(flag)) at++;
     else if (!/^--(?:eval|print|input-type|inspect|test|watch)/.test(flag)) flags.push(flag);
   }
@@ -95,17 +97,18 @@ function flagsOfWorker(given: readonly string[]): string[] {
 const FIRST_INHERITED = 4;
 
 export function startProcess(
-  url: string,
+  packageUrl: string,
   start: WorkerStart,
   descriptors: readonly number[],
   owner: HostOwner,
 ): WorkerHost {
   const { spawn } = childProcess();
-  const child = spawn(process.execPath, [...flagsOfWorker(process.execArgv), "--eval", scriptOf(url)], {
+  const child = spawn(process.execPath, [...flagsOfWorker(process.execArgv), "--eval", scriptOf(packageUrl)], {
     serialization: "advanced",
     stdio: ["ignore", "inherit", "inherit", "ipc", ...descriptors],
   });
   let error: unknown;
+  /** Set when the process has exited, or did not start. */
   let hostEnd: HostEnd | undefined;
   let reported = false;
   const reportEnd = (): void => {
@@ -145,7 +148,7 @@ export function startProcess(
   };
 }
 
-/** The descriptor, in the process, of the one at this index of the argument `descriptors` of startProcess(). */
+/** The descriptor in the process that was at this index of the argument `descriptors` of startProcess(). */
 export const inheritedDescriptor = (index: number): { readonly fd: number; readonly shared: false } => ({
   fd: FIRST_INHERITED + index,
   shared: false,

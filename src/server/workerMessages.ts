@@ -12,14 +12,16 @@ export interface WorkerStart {
   readonly module: string;
   /** The number of the worker, from 1 on. */
   readonly worker: number;
-  /** The id of the worker's first connection, and the difference between the ids of successive connections. */
+  /** The id of the worker's first connection. */
   readonly firstId: number;
+  /** The difference between the ids of two successive connections of the worker. */
   readonly idStep: number;
   /** The worker's descriptor of the channel over which connections come. */
   readonly channel: ForeignDescriptor;
   /** With `reusePort`, the worker's listening socket. Then the server uses the channel only to drain the worker. */
   readonly listening: ForeignDescriptor | undefined;
-  readonly copy: ListenerCopy;
+  readonly listenerCopy: ListenerCopy;
+  /** The options of serve() for the worker. */
   readonly limits: ServeOptions;
   readonly streams: StreamOptions;
   readonly tls: TlsListenOptions | undefined;
@@ -27,8 +29,9 @@ export interface WorkerStart {
   readonly reportsErrors: boolean;
   /** Whether failed handshakes go to the server. */
   readonly reportsHandshakes: boolean;
-  /** Whether records of ended connections go to the server, until a message changes that. */
-  readonly reportsClosed: boolean;
+  /** Whether the worker makes records of ended connections, until a message "record" changes that. */
+  readonly recordsClosed: boolean;
+  /** The value for `setup` of the module. */
   readonly data: unknown;
 }
 
@@ -69,11 +72,13 @@ export type ErrorCopy =
   | { readonly value: unknown };
 
 export type FromWorker =
+  /** The module is loaded, and the worker takes connections. */
   | { readonly type: "ready" }
+  /** The module could not be loaded. The worker ends. */
   | { readonly type: "failed"; readonly error: ErrorCopy }
   /**
    * `ended` is the number of connections that have ended since the previous report. `keys` are the keys under which
-   * they were counted. `closed` are their records, if the server has requested records.
+   * their clients were counted. `closed` are their records, if the server has requested records.
    */
   | {
       readonly type: "report";
@@ -82,6 +87,7 @@ export type FromWorker =
       readonly keys: readonly string[];
       readonly closed: readonly ClosedEvent[];
     }
+  /** A handler has failed. */
   | {
       readonly type: "error";
       readonly error: ErrorCopy;
@@ -89,14 +95,17 @@ export type FromWorker =
       readonly peer: Uint8Array | undefined;
       readonly client: Uint8Array | undefined;
     }
+  /** A TLS handshake has failed. */
   | { readonly type: "handshake"; readonly error: ErrorCopy; readonly peer: Uint8Array | undefined }
+  /** The answer to a ping. */
   | { readonly type: "pong" };
 
 export type ToWorker =
   | { readonly type: "ping" }
+  /** The worker resets its connections, and ends. */
   | { readonly type: "abort" }
-  /** Starts records of ended connections, or stops them. */
-  | { readonly type: "observe"; readonly closed: boolean };
+  /** The worker begins or stops making records of ended connections. */
+  | { readonly type: "record"; readonly enabled: boolean };
 
 /** The value, or its text if it can't be copied. */
 function copyable(value: unknown): unknown {
@@ -107,12 +116,14 @@ function copyable(value: unknown): unknown {
   }
 }
 
+/** A copy of a thrown value that can be sent. */
 export function copyOfError(error: unknown): ErrorCopy {
   if (!(error instanceof Error)) return { value: copyable(error) };
   const { name, message, stack } = error;
   return { name, message, stack, code: copyable((error as { readonly code?: unknown }).code) };
 }
 
+/** The thrown value that a copy stands for. An `Error` becomes a new one with the same properties. */
 export function errorOfCopy(copy: ErrorCopy): unknown {
   if ("value" in copy) return copy.value;
   const { name, message, stack, code } = copy;

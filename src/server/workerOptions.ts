@@ -5,7 +5,6 @@ import { pathToFileURL } from "node:url";
 import type { ResourceLimits } from "node:worker_threads";
 import type { Address } from "../addr/index.js";
 import { checkReporter } from "../admission/index.js";
-import { runCallback, reportFailure } from "../callbacks.js";
 import { os } from "../builtins.js";
 import { checkNames, checkOptions, flag, integer, quote } from "../check/index.js";
 import type { TlsListenOptions } from "../net/index.js";
@@ -107,7 +106,7 @@ export interface CheckedWorkers {
   readonly tls: TlsListenOptions | undefined;
 }
 
-const NAMES: readonly string[] = [
+const WORKER_OPTIONS: readonly string[] = [
   "workers",
   "processes",
   "reusePort",
@@ -121,6 +120,8 @@ const NAMES: readonly string[] = [
 const MAX_WORKERS = 1024;
 /** The maximum of `minRestartDelay` and `maxRestartDelay`, in ms. */
 const MAX_RESTART_DELAY = 3_600_000;
+/** A limit that a worker never exceeds, because the server has no more connections than this. */
+const UNREACHED_LIMIT = 1_000_000;
 
 /** Throws if a value can't be copied to a worker. */
 function checkCopy(value: unknown, action: string, name: string): void {
@@ -133,10 +134,11 @@ function checkCopy(value: unknown, action: string, name: string): void {
   }
 }
 
-function checkTls(given: TlsListenOptions | undefined, action: string): TlsListenOptions {
-  // Reads the keys and the certificates, so that a mistake in them is an error of this call.
-  prepareListenerTls(given, action);
-  const { onHandshakeError: _, ...tls } = given!;
+/** Checks the options of TLS. Returns those that are sent to each worker. */
+function checkTls(opts: TlsListenOptions | undefined, action: string): TlsListenOptions {
+  // Reads the keys and the certificates, so that a mistake in them is an error of this call. Throws for undefined.
+  prepareListenerTls(opts, action);
+  const { onHandshakeError: _, ...tls } = opts!;
   for (const [name, value] of Object.entries(tls)) {
     // checkCopy() would refuse a context too, but its message would not name the options to use instead.
     if (name === "context" && value !== undefined) {
@@ -148,7 +150,7 @@ function checkTls(given: TlsListenOptions | undefined, action: string): TlsListe
 }
 
 /** With `reusePort`: the options of one worker, with its share of the limits. Throws if an option can't be shared. */
-function shareOf(opts: ServeWorkersOptions, checked: CheckedServe, count: number, action: string): ServeOptions {
+function shareOfWorker(opts: ServeWorkersOptions, checked: CheckedServe, count: number, action: string): ServeOptions {
   const { acceptRate, allow, deny, maxConnectionsPerAddress, whenFull } = opts;
   if (typeof maxConnectionsPerAddress === "number") {
     throw new TypeError(
@@ -189,17 +191,17 @@ function shareOf(opts: ServeWorkersOptions, checked: CheckedServe, count: number
 function headersOfWorker({ proxyProtocol }: CheckedServe): ServeOptions["proxyProtocol"] {
   if (proxyProtocol === undefined) return undefined;
   const { maxBytes } = proxyProtocol;
-  return { from: ["0.0.0.0/0", "::/0"], timeout: null, maxBytes, maxPending: 1_000_000 };
+  return { from: ["0.0.0.0/0", "::/0"], timeout: null, maxBytes, maxPending: UNREACHED_LIMIT };
 }
 
-/** @param usesTls whether the endpoint is one of TLS */
+/** @param usesTls whether the endpoint is `tls://` */
 export function checkWorkers(opts: ServeWorkersOptions, usesTls: boolean, action: string): CheckedWorkers {
   checkOptions(opts, action);
-  checkNames(opts, [...SERVE_OPTIONS, ...NAMES], action, "serveWorkers");
+  checkNames(opts, [...SERVE_OPTIONS, ...WORKER_OPTIONS], action, "serveWorkers");
   const {
     workers = "auto",
-    processes,
-    reusePort,
+    processes: givenProcesses,
+    reusePort: givenReusePort,
     data,
     resourceLimits,
     responseTimeout,
@@ -207,36 +209,36 @@ export function checkWorkers(opts: ServeWorkersOptions, usesTls: boolean, action
     maxRestartDelay,
     onError,
     onWorker,
-    ...shared
+    ...serveOpts
   } = opts;
-  const serve = checkServe(shared, action);
+  const serve = checkServe(serveOpts, action);
   const count = workers === "auto" ? os().availableParallelism() : integer(workers, action, "workers", 1, MAX_WORKERS);
-  const inProcesses = flag(processes, false, action, "processes");
-  const ownSockets = flag(reusePort, false, action, "reusePort");
-  if (resourceLimits !== undefined && inProcesses) {
+  const processes = flag(givenProcesses, false, action, "processes");
+  const reusePort = flag(givenReusePort, false, action, "reusePort");
+  if (resourceLimits !== undefined && processes) {
     throw new TypeError(`Cannot ${action}: resourceLimits are for threads; use NODE_OPTIONS for processes`);
   }
-  if (usesTls && serve.proxyProtocol !== undefined && !ownSockets) {
+  if (usesTls && serve.proxyProtocol !== undefined && !reusePort) {
     throw new TypeError(`Cannot ${action}: proxyProtocol on a tls endpoint needs reusePort: true with workers`);
   }
   checkCopy(data, action, "data");
-  const { tls, ...rest } = listenOptions(shared, usesTls, action);
+  const { tls, ...listen } = listenOptions(serveOpts, usesTls, action);
   const streams: Record<string, unknown> = {};
   for (const name of STREAM_OPTIONS) {
-    const value = (rest as Record<string, unknown>)[name];
+    const value = (listen as Record<string, unknown>)[name];
     if (value === undefined) continue;
     checkCopy(value, action, `listen.${name}`);
     streams[name] = value;
   }
-  const admission: ServeOptions = ownSockets
-    ? { ...shareOf(opts, serve, count, action), maxConnectionsPerAddress: null }
+  const admission: ServeOptions = reusePort
+    ? { ...shareOfWorker(opts, serve, count, action), maxConnectionsPerAddress: null }
     : {
-        // The server applies these limits, and keeps the reserve of descriptors for all threads. So the
-        // limits of a worker are higher than any number of connections.
-        maxConnections: 1_000_000,
+        // The server applies the limits.
+        maxConnections: UNREACHED_LIMIT,
         // With a number here, a worker reports the client key of each ended connection, for the server's limit.
-        maxConnectionsPerAddress: serve.maxConnectionsPerAddress === Infinity ? null : 1_000_000,
-        reserve: inProcesses ? opts.reserve : 0,
+        maxConnectionsPerAddress: serve.maxConnectionsPerAddress === Infinity ? null : UNREACHED_LIMIT,
+        // The server keeps the reserve of descriptors for all threads. A process has descriptors of its own.
+        reserve: processes ? opts.reserve : 0,
         proxyProtocol: headersOfWorker(serve),
       };
   const { idleTimeout, maxLifetime, minReadRate } = opts;
@@ -244,8 +246,8 @@ export function checkWorkers(opts: ServeWorkersOptions, usesTls: boolean, action
   return {
     serve,
     count,
-    processes: inProcesses,
-    reusePort: ownSockets,
+    processes,
+    reusePort,
     data,
     resourceLimits,
     responseTimeout: millisecondsOr(responseTimeout, 30_000, action, "responseTimeout"),
@@ -265,12 +267,6 @@ export function checkWorkers(opts: ServeWorkersOptions, usesTls: boolean, action
     streams: checkStreamLimits(streams, action),
     tls: usesTls ? checkTls(tls, action) : undefined,
   };
-}
-
-/** Reports an event to `onWorker`. Without it, a failure is a warning of the process. */
-export function reportWorker(onWorker: CheckedWorkers["onWorker"], event: WorkerEvent, failure?: unknown): void {
-  if (onWorker !== undefined) runCallback("onWorker", onWorker, event);
-  else if (failure !== undefined) reportFailure("a worker of serveWorkers()", failure);
 }
 
 /** Checks the argument `module`, and returns the URL of the module with the handler. */

@@ -17,7 +17,7 @@ const REPORT_INTERVAL = 1000;
 /** Maximum number of records of ended connections in one report. Others are dropped; the counters stay complete. */
 const MAX_RECORDS = 1000;
 
-/** Passes messages between a worker and its server. */
+/** The connection of a worker to its server, for messages. */
 interface Link {
   send(message: FromWorker): void;
   /** Ends the worker after all messages were sent. */
@@ -35,7 +35,7 @@ function threadLink(): Link {
 }
 
 function processLink(): Link {
-  // The worker ignores these signals, because the server ends it. A terminal sends SIGINT to the whole process group.
+  // A terminal sends SIGINT to the whole process group. The worker ignores both signals, because the server ends it.
   for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, () => undefined);
   return {
     send: (message) => {
@@ -43,7 +43,7 @@ function processLink(): Link {
     },
     exit: (code) => {
       if (!process.connected) process.exit(code);
-      // The callback of this last message runs when all messages are sent. The server ignores a "pong" without a ping.
+      // The callback of this last message runs when all messages are sent. The message itself has no effect.
       process.send!({ type: "pong" } satisfies FromWorker, () => process.exit(code));
     },
     onMessage: (listener) => void process.on("message", listener),
@@ -64,28 +64,29 @@ type Load = (url: string) => Promise<Record<string, unknown>>;
  * itself only in the main thread. A worker process gets the flag of Node.js that loads tsx.
  */
 async function registerTsx(load: Load): Promise<void> {
-  const flag = process.execArgv.find((one) => /(?:^|[/=])tsx(?:\/|$)/.test(one) && !/preflight/.test(one));
+  const flag = process.execArgv.find((arg) => /(?:^|[/=])tsx(?:\/|$)/.test(arg) && !/preflight/.test(arg));
   if (flag === undefined) return;
-  // The command tsx makes a flag with the URL of its loader. `node --import tsx` has the name of the package.
-  const loader = /file:.*\/tsx\/dist\//.exec(flag)?.[0];
-  const api = await load(loader === undefined ? "tsx/esm/api" : `${loader}esm/api/index.mjs`);
+  // The command tsx makes a flag with a URL in its package. `node --import tsx` has the name of the package instead.
+  const directory = /file:.*\/tsx\/dist\//.exec(flag)?.[0];
+  const api = await load(directory === undefined ? "tsx/esm/api" : `${directory}esm/api/index.mjs`);
   (api["register"] as () => void)();
 }
 
 async function loadHandler(url: string, load: Load): Promise<HandlerModule> {
   if (!workerThreads().isMainThread && /\.[cm]?tsx?$/.test(url)) await registerTsx(load);
-  const found = await load(url);
-  // import() of a CommonJS module has its exports as the default export.
-  const inner = found["default"] as Record<string, unknown> | undefined;
-  const named = (name: string): unknown => found[name] ?? (typeof inner === "object" ? inner?.[name] : undefined);
-  const handler = typeof inner === "function" ? inner : (named("handler") ?? named("default"));
+  const loaded = await load(url);
+  // import() of a CommonJS module returns its exports as the default export. They may have a property `default` too.
+  const defaultExport = loaded["default"] as Record<string, unknown> | undefined;
+  const exportOf = (name: string): unknown =>
+    loaded[name] ?? (typeof defaultExport === "object" ? defaultExport?.[name] : undefined);
+  const handler = typeof defaultExport === "function" ? defaultExport : (exportOf("handler") ?? exportOf("default"));
   if (typeof handler !== "function") {
     throw new TypeError(
       `Cannot serve: module ${quote(url)} exports ${quote(handler)} as its handler, required a function as the ` +
         `default export or as "handler"`,
     );
   }
-  const setup = named("setup");
+  const setup = exportOf("setup");
   if (setup !== undefined && typeof setup !== "function") {
     throw new TypeError(`Cannot serve: setup of module ${quote(url)} is ${quote(setup)}, required a function`);
   }
@@ -96,11 +97,15 @@ class WorkerProgram {
   readonly #link: Link;
   readonly #start: WorkerStart;
   readonly #load: Load;
+  /** Undefined until the module is loaded. */
   #server: Server | undefined;
+  /** The id of the next connection. */
   #nextId: number;
-  /** The number of connections that have ended since the previous report, their keys, and their records. */
+  /** The number of connections that have ended since the previous report. */
   #endedCount = 0;
-  readonly #keys: string[] = [];
+  /** The client keys of these connections. */
+  readonly #endedKeys: string[] = [];
+  /** The records of these connections. */
   readonly #closedEvents: ClosedEvent[] = [];
   /** The option `log` of `#server`. Undefined exactly while the worker makes no records. */
   #log: ((event: ServerEvent) => void) | undefined;
@@ -115,20 +120,20 @@ class WorkerProgram {
     this.#load = load;
     this.#start = start;
     this.#nextId = start.firstId;
-    this.#observe(start.reportsClosed);
+    this.#setRecording(start.recordsClosed);
     link.onMessage((message) => {
       if (message.type === "ping") link.send({ type: "pong" });
-      else if (message.type === "observe") this.#observe(message.closed);
+      else if (message.type === "record") this.#setRecording(message.enabled);
       else this.#abort();
     });
   }
 
   /** Begins or stops making records of ended connections. */
-  #observe(closed: boolean): void {
+  #setRecording(enabled: boolean): void {
     const log = (event: ServerEvent): void => {
       if (event.event === "closed" && this.#closedEvents.length < MAX_RECORDS) this.#closedEvents.push(event);
     };
-    this.#log = closed ? log : undefined;
+    this.#log = enabled ? log : undefined;
   }
 
   #abort(): void {
@@ -138,6 +143,7 @@ class WorkerProgram {
 
   async run(): Promise<void> {
     const { module, worker, data } = this.#start;
+    /** What `setup` returns: a function to call before the worker ends, or any other value. */
     let cleanUp: unknown;
     try {
       const { handler, setup } = await loadHandler(module, this.#load);
@@ -148,8 +154,7 @@ class WorkerProgram {
       this.#link.exit(1);
       return;
     }
-    const timer = setInterval(() => this.#report(), REPORT_INTERVAL);
-    timer.unref();
+    setInterval(() => this.#report(), REPORT_INTERVAL).unref();
     this.#link.send({ type: "ready" });
     // The message "abort" may have arrived while `#server` did not exist yet.
     if (this.#aborting) void this.#server.close();
@@ -160,13 +165,14 @@ class WorkerProgram {
   }
 
   #serve(handler: ConnectionHandler): Server {
-    const { channel, copy, limits, listening, streams, reportsErrors } = this.#start;
+    const { channel, listenerCopy, limits, listening, streams, reportsErrors } = this.#start;
     const opts = reportsErrors
-      ? { ...limits, onError: (error: unknown, context: ConnectionContext) => this.#handlerFailed(error, context) }
+      ? { ...limits, onError: (error: unknown, context: ConnectionContext) => this.#sendHandlerError(error, context) }
       : limits;
     const currentLog = (): CheckedServe["log"] => this.#log;
     const checked = {
       ...checkServe(opts, "serve"),
+      // A getter, because a message "record" changes `#log` later.
       get log() {
         return currentLog();
       },
@@ -176,35 +182,37 @@ class WorkerProgram {
       },
     };
     let draining = false;
-    const onEnd = (): void => {
+    const drainOnce = (): void => {
       if (draining) return;
       draining = true;
       void this.#server?.drain({ timeout: null });
     };
-    const handedOver = new ChannelListener(channel, copy, streams, onEnd);
+    // The server drains a worker by ending the channel.
+    const channelListener = new ChannelListener(channel, listenerCopy, streams, drainOnce);
     const tls = this.#start.tls && {
       ...this.#start.tls,
-      onHandshakeError: (error: unknown, peer: Address | undefined) => this.#handshakeFailed(error, peer),
+      onHandshakeError: (error: unknown, peer: Address | undefined) => this.#onHandshakeError(error, peer),
     };
     if (listening === undefined) {
-      return makeServer(tls === undefined ? handedOver : secureChannel(handedOver, tls, streams), handler, checked);
+      const listener = tls === undefined ? channelListener : secureChannel(channelListener, tls, streams);
+      return makeServer(listener, handler, checked);
     }
-    const server = makeServer(takeListener(listening, copy, streams, tls), handler, checked);
-    // No connection comes over this channel. accept() waits for its end, and then `onEnd` drains the server.
-    handedOver.accept().catch(() => undefined);
-    const close = (): void => void handedOver.close();
+    const server = makeServer(takeListener(listening, listenerCopy, streams, tls), handler, checked);
+    // No connection comes over this channel. accept() waits for the end of the channel, which then calls drainOnce().
+    channelListener.accept().catch(() => undefined);
+    const close = (): void => void channelListener.close();
     server.closed.then(close, close);
     return server;
   }
 
-  #handlerFailed(error: unknown, { client, id, peer }: ConnectionContext): void {
+  #sendHandlerError(error: unknown, { client, id, peer }: ConnectionContext): void {
     const copies = { peer: peer && encodeAddress(peer), client: client && encodeAddress(client) };
     this.#link.send({ type: "error", error: copyOfError(error), id, ...copies });
   }
 
-  #handshakeFailed(error: unknown, peer: Address | undefined): void {
+  #onHandshakeError(error: unknown, peer: Address | undefined): void {
     const { listening, reportsHandshakes } = this.#start;
-    // The server counts a connection when it hands the connection over. No handler runs, so this line counts the end.
+    // The server has counted the connection when it was handed over. No handler runs, so the end is counted here.
     if (listening === undefined) this.#countEnded(clientKey(peer));
     if (reportsHandshakes) {
       this.#link.send({ type: "handshake", error: copyOfError(error), peer: peer && encodeAddress(peer) });
@@ -222,17 +230,18 @@ class WorkerProgram {
 
   #countEnded(key: string | undefined): void {
     this.#endedCount++;
-    if (key !== undefined) this.#keys.push(key);
+    if (key !== undefined) this.#endedKeys.push(key);
     this.#scheduleReport();
   }
 
   #scheduleReport(): void {
     if (this.#reportScheduled) return;
     this.#reportScheduled = true;
-    // One report for all connections of this turn.
+    // The report is delayed, so that one report is enough for all connections of this turn.
     setImmediate(() => this.#report());
   }
 
+  /** Sends the counters to the server, unless nothing has changed since the previous report. */
   #report(): void {
     this.#reportScheduled = false;
     const { state: _, ...counts } = this.#server!.stats();
@@ -243,7 +252,7 @@ class WorkerProgram {
       type: "report",
       counts,
       ended: this.#endedCount,
-      keys: this.#keys.splice(0),
+      keys: this.#endedKeys.splice(0),
       closed: this.#closedEvents.splice(0),
     });
     this.#endedCount = 0;

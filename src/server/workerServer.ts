@@ -1,8 +1,8 @@
 // WorkerServer: accepts connections, and hands each one to the worker with the fewest connections.
 //
-// Without `reusePort`, only the server's thread accepts: if several threads waited on one listening socket, one of them
-// would get most of the connections (see docs/design.md). This thread also applies the limits, which hold for all
-// workers together.
+// With `reusePort`, each worker accepts from a listening socket of its own. Without it, only the server's thread
+// accepts: if several threads waited on one listening socket, one of them would get most of the connections (see
+// docs/design.md). The server's thread then also applies the limits, which hold for all workers together.
 
 import {
   AcceptLoop,
@@ -15,7 +15,6 @@ import {
   ServerEvents,
 } from "../admission/index.js";
 import type { Address } from "../addr/index.js";
-import { runCallback, reportFailure } from "../callbacks.js";
 import {
   type AcceptedConnection,
   acceptRaw,
@@ -23,7 +22,6 @@ import {
   HeaderPeeker,
   registerServer,
   copyOfListener,
-  decodeAddress,
   peerOfConnection,
   resetConnection,
   type SocketListener,
@@ -33,26 +31,30 @@ import { makeDescribable, Inspectable } from "../registry/index.js";
 import { closeListener, isClosedError } from "./source.js";
 import { WorkerDispatch } from "./workerDispatch.js";
 import { WorkerError } from "./workerError.js";
-import { errorOfCopy, type FromWorker } from "./workerMessages.js";
-import { type CheckedWorkers, reportWorker } from "./workerOptions.js";
+import type { CheckedWorkers } from "./workerOptions.js";
 import { WorkerRecords } from "./workerRecords.js";
-import { type WorkerEnd, type WorkerOwner, WorkerSlot } from "./workerSlot.js";
+import { reportWorker, reportWorkerError } from "./workerReports.js";
+import type { WorkerEnd, WorkerOwner } from "./workerOwner.js";
+import { WorkerSlot } from "./workerSlot.js";
 import { sumCounts, type WorkerServerDescription, type WorkerServerStats } from "./workerStats.js";
 import { watchWorkers } from "./workerWatch.js";
 
-/** Only serveWorkers() calls this function. It resolves when all workers are ready. */
+/**
+ * Makes a WorkerServer. Resolves when all workers are ready. Only serveWorkers() calls this function. `module` has the
+ * handler, and `packageUrl` is the module that exports `serveWorkers`.
+ */
 export let startWorkers: (
   listeners: readonly SocketListener[],
   opts: CheckedWorkers,
   module: string,
-  url: string,
+  packageUrl: string,
 ) => Promise<WorkerServer>;
 
 /** The result of {@link serveWorkers}: a server whose handlers run in several threads or processes. */
 export class WorkerServer extends Inspectable<WorkerServerDescription> implements AsyncDisposable {
   static {
-    startWorkers = async (listeners, opts, module, url) => {
-      const server = new WorkerServer(listeners, opts, module, url);
+    startWorkers = async (listeners, opts, module, packageUrl) => {
+      const server = new WorkerServer(listeners, opts, module, packageUrl);
       await server.#startAll();
       const [listener] = listeners;
       const isListening = (): boolean => server.#life.state === "listening";
@@ -75,9 +77,9 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   readonly closed: Promise<void>;
   readonly #listeners: readonly SocketListener[];
   readonly #opts: CheckedWorkers;
-  readonly #kind: SocketKind;
+  readonly #socketKind: SocketKind;
   /** Reads PROXY headers and leaves them in the receive buffer. Undefined without `proxyProtocol`. */
-  readonly #headers: HeaderPeeker | undefined;
+  readonly #headerPeeker: HeaderPeeker | undefined;
   /** Undefined with `reusePort`: then the workers accept. */
   readonly #loop: AcceptLoop<AcceptedConnection> | undefined;
   readonly #events: ServerEvents;
@@ -87,7 +89,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   /** The handler of the accept loop, while the loop waits for an available worker. */
   #waitingHandler: AcceptHandler<AcceptedConnection> | undefined;
   readonly #life: Lifecycle;
-  /** The timer that finds workers that do not answer. */
+  /** The timer that finds workers that do not answer. Undefined without `responseTimeout`. */
   readonly #watchTimer: NodeJS.Timeout | undefined;
   /** Settles the promise of `#startAll()`. Undefined exactly when no start is in progress. */
   #starting: { readonly resolve: () => void; readonly reject: (error: unknown) => void } | undefined;
@@ -96,23 +98,23 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
   #keepsAlive = true;
   /** Connections that ended because their worker ended by itself. */
   #lost = 0;
-  /** Connections that were aborted, and that are not in the counters of a worker. */
-  #resets = 0;
+  /** Connections that were aborted, and that no worker has counted. */
+  #otherAborts = 0;
   /** Resolves when all workers have ended. */
   readonly #workersEnded: Promise<void>;
   #resolveWorkersEnded!: () => void;
   /** Whether `#workersEnded` is resolved. */
   #ended = false;
 
-  private constructor(listeners: readonly SocketListener[], opts: CheckedWorkers, module: string, url: string) {
+  private constructor(listeners: readonly SocketListener[], opts: CheckedWorkers, module: string, packageUrl: string) {
     super();
     this.#listeners = listeners;
     this.#opts = opts;
     const [listener] = listeners;
-    const copy = copyOfListener(listener!.socket, listener!.address);
-    this.#kind = copy.kind;
+    const listenerCopy = copyOfListener(listener!.socket, listener!.address);
+    this.#socketKind = listenerCopy.kind;
     const { proxyProtocol } = opts.serve;
-    this.#headers = proxyProtocol && new HeaderPeeker(copy.kind, proxyProtocol.maxBytes);
+    this.#headerPeeker = proxyProtocol && new HeaderPeeker(listenerCopy.kind, proxyProtocol.maxBytes);
     this.#workersEnded = new Promise((resolve) => (this.#resolveWorkersEnded = resolve));
     this.#life = new Lifecycle(
       {
@@ -124,6 +126,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
         whenEmpty: () => this.#workersEnded,
         abort: () => this.#abort(),
         release: (error) => {
+          // If the signal has ended the start, serveWorkers() rejects with the reason of the signal.
           this.#starting?.reject(opts.serve.signal?.aborted === true ? opts.serve.signal.reason : error);
           this.#loop?.end();
           this.#stopAccepting();
@@ -135,13 +138,15 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
       opts.serve.signal,
     );
     this.closed = this.#life.closed;
-    this.#loop = opts.reusePort ? undefined : new AcceptLoop(this.#acceptOwner(listener!), opts.serve, false);
+    this.#loop = opts.reusePort
+      ? undefined
+      : new AcceptLoop(this.#acceptOwner(listener!), opts.serve, { needsPeer: false });
     this.#events = this.#loop?.events ?? new ServerEvents("serveWorkers", () => this.address, opts.serve);
     this.#records = new WorkerRecords(this.#events);
-    const owner = this.#workerOwner({ module, idStep: opts.count, copy }, url);
+    const workerOwner = this.#workerOwner({ module, idStep: opts.count, listenerCopy }, packageUrl);
     this.#slots = Array.from({ length: opts.count }, (_, index) => {
-      const listening = opts.reusePort ? listeners[index]!.socket.fileno() : undefined;
-      return new WorkerSlot(owner, index + 1, listening);
+      const listeningFd = opts.reusePort ? listeners[index]!.socket.fileno() : undefined;
+      return new WorkerSlot(workerOwner, index + 1, listeningFd);
     });
     this.#records.slots = this.#slots;
     this.#dispatch = new WorkerDispatch(this.#slots);
@@ -174,7 +179,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
    */
   stats(): WorkerServerStats {
     const { aborted, ...sums } = sumCounts(this.#slots, this.#loop?.counts);
-    return { ...sums, aborted: aborted + this.#resets, state: this.#life.state, lost: this.#lost };
+    return { ...sums, aborted: aborted + this.#otherAborts, state: this.#life.state, lost: this.#lost };
   }
 
   /** Lets the process end while the server runs. Threads then end with the process. */
@@ -234,67 +239,64 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
       descriptorsPerConnection: 0,
       acceptNext: (handler) => {
         if (this.#dispatch.available) return acceptRaw(listener, handler);
-        // No worker takes connections, so new ones stay in the accept queue.
+        // No worker takes connections, so new ones stay in the accept queue until `#resume()`.
         this.#waitingHandler = handler;
         return undefined;
       },
       peerOf: peerOfConnection,
       refuse: (connection) => {
-        this.#headers?.release(connection);
-        resetConnection(this.#kind, connection);
+        this.#headerPeeker?.release(connection);
+        resetConnection(this.#socketKind, connection);
       },
-      streamOf: (connection) => this.#headers!.sourceOf(connection),
+      streamOf: (connection) => this.#headerPeeker!.sourceOf(connection),
       handle: (connection, _client, key) => {
-        this.#headers?.release(connection);
+        this.#headerPeeker?.release(connection);
+        // The program may have added or removed a receiver of records.
         this.#records.update();
         this.#dispatch.give(connection, key);
       },
+      // No connection of this thread waits for a descriptor.
       retryWork: () => false,
       onAcceptFailed: (error) => {
-        const closed = isClosedError(listener, error);
-        if (!closed) this.#events.reportListenerError(error);
-        this.#life.end(closed ? undefined : { error });
+        const wasClosed = isClosedError(listener, error);
+        if (!wasClosed) this.#events.reportListenerError(error);
+        this.#life.end(wasClosed ? undefined : { error });
       },
     };
   }
 
-  #workerOwner(common: WorkerOwner["common"], url: string): WorkerOwner {
-    const keepsAlive = (): boolean => this.#keepsAlive;
-    const restarts = (): boolean => this.#life.state === "listening" && this.#starting === undefined;
+  #workerOwner(common: WorkerOwner["common"], packageUrl: string): WorkerOwner {
     return {
       opts: this.#opts,
-      url,
+      packageUrl,
       common,
-      get keepsAlive() {
-        return keepsAlive();
-      },
-      get restarts() {
-        return restarts();
-      },
+      keepsAlive: () => this.#keepsAlive,
+      restartsWorkers: () => this.#life.state === "listening" && this.#starting === undefined,
       records: this.#records,
-      onReady: (slot) => this.#becameReady(slot),
+      onReady: (slot) => this.#onReady(slot),
       onAvailable: () => this.#resume(),
-      keyOf: (connection) => this.#keyOf(connection),
+      clientKeyOf: (connection) => this.#clientKeyOf(connection),
       onConnectionsEnded: (count, keys) => {
         const countsByClient = this.#opts.serve.maxConnectionsPerAddress !== Infinity;
         for (let index = 0; index < count; index++)
           this.#loop?.onConnectionEnded(countsByClient ? keys[index] : undefined);
       },
-      onMessage: (slot, message) => this.#received(slot, message),
-      onWorkerEnded: (slot, end, restartIn) => this.#workerEnded(slot, end, restartIn),
+      onError: (slot, message) => reportWorkerError(this.#opts, this.#events, slot.number, message),
+      onWorkerEnded: (slot, end, restartIn) => this.#onWorkerEnded(slot, end, restartIn),
     };
   }
 
-  #keyOf(connection: AcceptedConnection): string | undefined {
+  /** The key under which the client of a connection is counted; undefined if clients are not counted. */
+  #clientKeyOf(connection: AcceptedConnection): string | undefined {
     if (this.#opts.serve.maxConnectionsPerAddress === Infinity) return undefined;
-    return clientKey(this.#headers?.headerOf(connection)?.source ?? peerOfConnection(connection));
+    return clientKey(this.#headerPeeker?.headerOf(connection)?.source ?? peerOfConnection(connection));
   }
 
   /** Hands waiting connections over, and resumes the accept loop. Called when a worker may have become available. */
   #resume(): void {
-    if (!this.#dispatch.giveWaiting()) return this.#endIfIdle();
+    const noneWaits = this.#dispatch.giveWaiting();
     const handler = this.#waitingHandler;
-    if (handler !== undefined && this.#dispatch.available) {
+    if (noneWaits && handler !== undefined && this.#dispatch.available) {
       this.#waitingHandler = undefined;
       try {
         const connection = acceptRaw(this.#listeners[0]!, handler);
@@ -306,41 +308,25 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     this.#endIfIdle();
   }
 
-  #becameReady(slot: WorkerSlot): void {
+  #onReady(slot: WorkerSlot): void {
     reportWorker(this.#opts.onWorker, { state: "ready", worker: slot.number, id: slot.id! });
     if (this.#starting !== undefined && this.#slots.every(({ state }) => state === "ready")) this.#starting.resolve();
     this.#resume();
   }
 
-  #received(slot: WorkerSlot, message: FromWorker): void {
-    if (message.type !== "error" && message.type !== "handshake") return;
-    const peer = message.peer && decodeAddress(message.peer);
-    const error = errorOfCopy(message.error);
-    const { onError, onHandshakeError } = this.#opts;
-    if (message.type === "handshake") {
-      runCallback("onHandshakeError", onHandshakeError!, error, peer);
-      return;
-    }
-    const client = message.client && decodeAddress(message.client);
-    const { id } = message;
-    this.#events.reportHandlerError(id, client, peer, error);
-    if (onError !== undefined) runCallback("onError", onError, error, { worker: slot.number, id, peer, client });
-    else reportFailure("the handler of serveWorkers()", error);
-  }
-
-  #workerEnded(slot: WorkerSlot, end: WorkerEnd, restartIn: number | undefined): void {
+  #onWorkerEnded(slot: WorkerSlot, end: WorkerEnd, restartIn: number | undefined): void {
     const { code, error, expected, id, lost, signal, untaken } = end;
-    if (expected) this.#resets += lost;
+    if (expected) this.#otherAborts += lost;
     else this.#lost += lost;
-    for (const connection of untaken) this.#dispatch.hold(connection, this.#keyOf(connection));
+    for (const connection of untaken) this.#dispatch.hold(connection, this.#clientKeyOf(connection));
     if (this.#aborting) this.#resetWaiting();
     const how = signal === null ? `with status ${code}` : `by ${signal}`;
-    const failure =
+    const workerError =
       error instanceof Error ? error : new WorkerError("ERR_WORKER_ENDED", slot.number, `has ended ${how}`, error);
-    const cause = expected ? undefined : failure;
-    const event = { state: "ended", worker: slot.number, id, code, signal, error: cause, lost, restartIn } as const;
-    if (this.#starting !== undefined && !expected) this.#starting.reject(failure);
-    else reportWorker(this.#opts.onWorker, event, cause);
+    const failure = expected ? undefined : workerError;
+    const event = { state: "ended", worker: slot.number, id, code, signal, error: failure, lost, restartIn } as const;
+    if (this.#starting !== undefined && failure !== undefined) this.#starting.reject(failure);
+    else reportWorker(this.#opts.onWorker, event, failure);
     this.#resume();
   }
 
@@ -348,19 +334,21 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     this.#loop?.stop();
     this.#waitingHandler = undefined;
     for (const listener of this.#listeners) closeListener(listener);
+    // The workers must not end before the connections with a pending header were handed over.
     void this.#loop?.whenHeadersRead().then(() => this.#endIfIdle());
   }
 
   /**
-   * After the server has stopped accepting: ends the workers when no connection waits, and the server when all workers
+   * Ends the workers when the server has stopped accepting and no connection waits. Ends the server when all workers
    * have ended.
    */
   #endIfIdle(): void {
-    if (this.#life.state === "listening" || this.#ended || this.#loop?.hasPendingHeaders === true) return;
+    const mayGetConnections = this.#life.state === "listening" || this.#loop?.hasPendingHeaders === true;
+    if (this.#ended || mayGetConnections) return;
     if (this.#dispatch.hasWaiting) {
-      // No worker takes connections or will do so, so another one must serve the waiting connections.
+      // If all workers have ended or are ending, another one must start to serve the waiting connections.
       if (!this.#slots.some(({ restarting, state }) => restarting || state === "starting" || state === "ready")) {
-        this.#slots.find(({ active }) => !active)?.restart();
+        this.#slots.find(({ active }) => !active)?.scheduleRestart();
       }
       return;
     }
@@ -371,14 +359,16 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     if (!this.#slots.some(({ active }) => active)) this.#end();
   }
 
+  /** Resets the connections that wait for a worker. */
   #resetWaiting(): void {
     for (const { connection, key } of this.#dispatch.takeWaiting()) {
-      this.#resets++;
-      resetConnection(this.#kind, connection);
+      this.#otherAborts++;
+      resetConnection(this.#socketKind, connection);
       this.#loop?.onConnectionEnded(key);
     }
   }
 
+  /** Resets all connections, and ends the workers. */
   #abort(): void {
     this.#aborting = true;
     // Ends the reading of headers, for which `#endIfIdle()` waits.
@@ -388,6 +378,7 @@ export class WorkerServer extends Inspectable<WorkerServerDescription> implement
     this.#endIfIdle();
   }
 
+  /** Called when all workers have ended. */
   #end(): void {
     this.#ended = true;
     this.#loop?.end();

@@ -1,7 +1,6 @@
 // The slot of a worker: the thread or process that runs now, and its connections. When a worker has ended, the slot
 // starts another one.
 
-import type { WorkerRecords } from "./workerRecords.js";
 import { clock } from "../builtins.js";
 import { type AcceptedConnection, ConnectionChannel, type ForeignDescriptor } from "../net/serverAccess.js";
 import { type HostEnd, inheritedDescriptor, startProcess, startThread, type WorkerHost } from "./workerHost.js";
@@ -13,50 +12,7 @@ import {
   type WorkerCounts,
   type WorkerStart,
 } from "./workerMessages.js";
-import type { CheckedWorkers } from "./workerOptions.js";
-
-/**
- * - `starting`: the worker loads the module
- * - `ready`: it takes connections
- * - `ending`: the server has requested the end of the worker
- * - `down`: the worker has ended; a timer may be set for the next one
- */
-export type WorkerState = "starting" | "ready" | "ending" | "down";
-
-/** How a worker has ended. */
-export interface WorkerEnd extends HostEnd {
-  readonly id: number;
-  /** Whether the server has requested the end, and the worker has not failed. */
-  readonly expected: boolean;
-  /** The number of connections that have ended with it. */
-  readonly lost: number;
-  /** Connections that were sent to the worker, and that it had not taken. */
-  readonly untaken: readonly AcceptedConnection[];
-}
-
-/** The server of the workers. */
-export interface WorkerOwner {
-  readonly opts: CheckedWorkers;
-  /** The module that exports `serveWorkers`. */
-  readonly url: string;
-  /** The fields of the first message that are the same for all workers. */
-  readonly common: Pick<WorkerStart, "module" | "idStep" | "copy">;
-  /** Whether the workers keep the process alive. */
-  readonly keepsAlive: boolean;
-  /** Whether another worker takes the place of one that has ended. */
-  readonly restarts: boolean;
-  onReady(slot: WorkerSlot): void;
-  /** The worker of a slot can take connections again. */
-  onAvailable(): void;
-  /** The key under which a connection is counted. */
-  keyOf(connection: AcceptedConnection): string | undefined;
-  /** Connections of a worker have ended. If connections are counted by client, `keys` has the key of each. */
-  onConnectionsEnded(count: number, keys: readonly string[]): void;
-  readonly records: WorkerRecords;
-  onMessage(slot: WorkerSlot, message: FromWorker): void;
-  /** `restartIn` is the pause before the next worker. */
-  onWorkerEnded(slot: WorkerSlot, end: WorkerEnd, restartIn: number | undefined): void;
-}
+import type { WorkerOwner, WorkerState } from "./workerOwner.js";
 
 /** Milliseconds from the message "abort" to the end by force. */
 const ABORT_GRACE = 500;
@@ -64,7 +20,7 @@ const ABORT_GRACE = 500;
 const START_GRACE = 5000;
 /** The pause before a restart is the shortest again if the ended worker has run for this many milliseconds. */
 const STABLE_AFTER = 10_000;
-/** With `reusePort`: the number of connection ids for each thread or process that a slot starts. */
+/** With `reusePort`: the number of connection ids that are kept for each thread or process of a slot. */
 const ID_RANGE = 1_000_000_000;
 /** Milliseconds before another attempt after the kernel has refused to put a descriptor into a channel. */
 const REFUSED_PAUSE = 20;
@@ -74,41 +30,43 @@ export class WorkerSlot {
   readonly number: number;
   state: WorkerState = "down";
   /** How often the slot has started another worker. */
-  restarted = 0;
-  /** The counters of earlier workers in this slot, and those of the running one. */
+  restartCount = 0;
+  /** The sums of the counters of earlier workers in this slot. */
   readonly #earlierCounts: { -readonly [K in keyof WorkerCounts]: WorkerCounts[K] } = { ...NO_COUNTS };
+  /** The counters that the running worker has reported. */
   #counts: WorkerCounts = NO_COUNTS;
   /** The number of connections that the worker has, or that are in its channel. */
   #openCount = 0;
-  /** For the limits by client: the number of these connections for each key of a client. */
-  readonly #countsByKey = new Map<string, number>();
-  /** How many connections were sent to the workers of this slot, and how many of these no worker has taken. */
-  #sent = 0;
-  #untaken = 0;
+  /** The number of these connections by client key. Empty if clients are not counted. */
+  readonly #openCountByKey = new Map<string, number>();
+  /** The number of connections that were sent to the workers of this slot. */
+  #sentCount = 0;
+  /** How many of them were taken back, because their worker ended before it took them. */
+  #untakenCount = 0;
   readonly #owner: WorkerOwner;
-  /** The descriptor of the worker's listening socket, with `reusePort`. */
-  readonly #listening: number | undefined;
+  /** The descriptor of the worker's listening socket. Undefined exactly without `reusePort`. */
+  readonly #listeningFd: number | undefined;
   #host: WorkerHost | undefined;
   #channel: ConnectionChannel | undefined;
   /** Whether the channel takes no connection now: its buffer is full, or the kernel has refused a descriptor. */
   #blocked = false;
   #startedAt = 0;
-  /** The number of restarts since a worker has run for `STABLE_AFTER`. The next pause depends on it. */
-  #failures = 0;
+  /** The number of restarts since a worker has run for `STABLE_AFTER`. Each of them doubles the next pause. */
+  #quickRestarts = 0;
   #restartTimer: NodeJS.Timeout | undefined;
   /** The timer that ends the worker by force. */
   #killTimer: NodeJS.Timeout | undefined;
   /** The error with which the worker has failed to start, or the reason why the server ends it. */
-  #reason: { readonly error: unknown } | undefined;
+  #failure: { readonly error: unknown } | undefined;
   /** The time of a ping that is not answered yet. */
   #pingedAt: number | undefined;
   /** Whether the worker has ended, and the slot still takes back the connections that it had not taken. */
   #takingBack = false;
 
-  constructor(owner: WorkerOwner, number: number, listening: number | undefined) {
+  constructor(owner: WorkerOwner, number: number, listeningFd: number | undefined) {
     this.#owner = owner;
     this.number = number;
-    this.#listening = listening;
+    this.#listeningFd = listeningFd;
   }
 
   /** The id of the thread or the process; undefined if none runs. */
@@ -116,10 +74,12 @@ export class WorkerSlot {
     return this.#host?.id;
   }
 
+  /** The number of open connections. */
   get connections(): number {
-    return this.#listening === undefined ? this.#openCount : this.#counts.connections;
+    return this.#listeningFd === undefined ? this.#openCount : this.#counts.connections;
   }
 
+  /** Whether the worker takes connections now. */
   get available(): boolean {
     return this.state === "ready" && !this.#blocked;
   }
@@ -134,11 +94,12 @@ export class WorkerSlot {
     return this.#restartTimer !== undefined;
   }
 
+  /** The sums of the counters of all workers in this slot. */
   get counts(): WorkerCounts {
     const counts = { ...this.#earlierCounts };
     for (const name of Object.keys(counts) as (keyof WorkerCounts)[]) counts[name] += this.#counts[name];
     // A worker that crashes can't report its latest connections, so the slot counts the connections itself.
-    if (this.#listening === undefined) counts.accepted = this.#sent - this.#untaken;
+    if (this.#listeningFd === undefined) counts.accepted = this.#sentCount - this.#untakenCount;
     return counts;
   }
 
@@ -146,61 +107,63 @@ export class WorkerSlot {
     clearTimeout(this.#restartTimer);
     this.#restartTimer = undefined;
     this.state = "starting";
-    this.#reason = undefined;
+    this.#failure = undefined;
     this.#pingedAt = undefined;
     this.#startedAt = clock();
     try {
       this.#channel = new ConnectionChannel();
       this.#host = this.#startHost(this.#channel);
-      this.setKeepsAlive(this.#owner.keepsAlive);
+      this.setKeepsAlive(this.#owner.keepsAlive());
     } catch (error) {
-      // No descriptor or thread is free. The owner expects no call during start(), so it gets the end in a microtask.
-      queueMicrotask(() => void this.#ended({ code: null, signal: null, error }));
+      // No descriptor or thread is free. The owner expects no call during start(), so a microtask reports the end.
+      queueMicrotask(() => void this.#onHostEnded({ code: null, signal: null, error }));
     }
   }
 
   #startHost(channel: ConnectionChannel): WorkerHost {
-    const { opts, url, common } = this.#owner;
+    const { opts, packageUrl, common } = this.#owner;
     const { limits, streams, tls, data, onError, onHandshakeError } = opts;
-    const listening = this.#listening;
-    const descriptors = [channel.descriptor, ...(listening === undefined ? [] : [listening])];
-    // How the worker gets the descriptor at this index.
+    const listeningFd = this.#listeningFd;
+    const descriptors = [channel.descriptor, ...(listeningFd === undefined ? [] : [listeningFd])];
+    // A process inherits the descriptor at this index. A thread shares it with this thread.
     const foreignDescriptor = (index: number): ForeignDescriptor =>
       opts.processes ? inheritedDescriptor(index) : { fd: descriptors[index]!, shared: true };
     const start: WorkerStart = {
       ...common,
       worker: this.number,
-      // With a listening socket of the worker, the slot does not know how many ids the earlier workers have used.
-      firstId: this.number + (listening === undefined ? this.#sent : this.restarted * ID_RANGE) * common.idStep,
+      // If the worker accepts itself, the slot does not know how many ids the earlier workers have used. So each worker
+      // gets a range of ids.
+      firstId:
+        this.number + (listeningFd === undefined ? this.#sentCount : this.restartCount * ID_RANGE) * common.idStep,
       channel: foreignDescriptor(0),
-      listening: listening === undefined ? undefined : foreignDescriptor(1),
+      listening: listeningFd === undefined ? undefined : foreignDescriptor(1),
       limits,
       streams,
       tls,
       data,
       reportsErrors: onError !== undefined || opts.serve.log !== undefined,
       reportsHandshakes: onHandshakeError !== undefined,
-      reportsClosed: this.#owner.records.wanted,
+      recordsClosed: this.#owner.records.enabled,
     };
-    const owner = {
-      onMessage: (message: FromWorker): void => this.#received(message),
-      onEnded: (end: HostEnd): void => void this.#ended(end),
+    const hostOwner = {
+      onMessage: (message: FromWorker): void => this.#onMessage(message),
+      onEnded: (end: HostEnd): void => void this.#onHostEnded(end),
     };
-    if (opts.processes) return startProcess(url, start, descriptors, owner);
-    return startThread(url, start, opts.resourceLimits, owner);
+    if (opts.processes) return startProcess(packageUrl, start, descriptors, hostOwner);
+    return startThread(packageUrl, start, opts.resourceLimits, hostOwner);
   }
 
-  #received(message: FromWorker): void {
+  #onMessage(message: FromWorker): void {
     switch (message.type) {
       case "ready":
         if (this.state !== "starting") return;
         this.state = "ready";
-        // The worker could not answer while it loaded its module.
+        // The worker could not answer a ping while it loaded its module, so that time does not count.
         this.#pingedAt = undefined;
         this.#owner.onReady(this);
         return;
       case "failed":
-        this.#reason = { error: errorOfCopy(message.error) };
+        this.#failure = { error: errorOfCopy(message.error) };
         return;
       case "pong":
         this.#pingedAt = undefined;
@@ -208,39 +171,41 @@ export class WorkerSlot {
       case "report":
         this.#counts = message.counts;
         this.#owner.records.report(this.number, message.closed);
-        if (this.#listening !== undefined || message.ended === 0) return;
-        this.#connectionsEnded(message.ended, message.keys);
+        // With `reusePort`, the worker counts its connections itself.
+        if (this.#listeningFd !== undefined || message.ended === 0) return;
+        this.#countEnded(message.ended, message.keys);
         return;
       default:
-        this.#owner.onMessage(this, message);
+        this.#owner.onError(this, message);
     }
   }
 
-  #connectionsEnded(count: number, keys: readonly string[]): void {
+  /** Counts connections that have ended, here and at the owner. */
+  #countEnded(count: number, keys: readonly string[]): void {
     this.#openCount -= count;
-    for (const key of keys) this.#uncount(key);
+    for (const key of keys) this.#uncountKey(key);
     this.#owner.onConnectionsEnded(count, keys);
   }
 
-  #uncount(key: string): void {
-    const count = this.#countsByKey.get(key) ?? 0;
-    if (count > 1) this.#countsByKey.set(key, count - 1);
-    else this.#countsByKey.delete(key);
+  #uncountKey(key: string): void {
+    const count = this.#openCountByKey.get(key) ?? 0;
+    if (count > 1) this.#openCountByKey.set(key, count - 1);
+    else this.#openCountByKey.delete(key);
   }
 
-  /** Hands a connection over. Returns false if the worker takes none now. */
+  /** Hands a connection over to the worker. Returns false if the worker takes none now. */
   give(connection: AcceptedConnection, key: string | undefined): boolean {
     const channel = this.#channel!;
     try {
       if (channel.send(connection)) {
         this.#openCount++;
-        this.#sent++;
-        if (key !== undefined) this.#countsByKey.set(key, (this.#countsByKey.get(key) ?? 0) + 1);
+        this.#sentCount++;
+        if (key !== undefined) this.#openCountByKey.set(key, (this.#openCountByKey.get(key) ?? 0) + 1);
         return true;
       }
       this.#blockUntil(channel.whenWritable(), channel);
     } catch {
-      // ETOOMANYREFS or another shortage. The kernel sends no event at its end, so a timer retries.
+      // ETOOMANYREFS or another shortage. The kernel does not report the end of a shortage, so a timer retries.
       this.#blockUntil(new Promise((resolve) => setTimeout(resolve, REFUSED_PAUSE)), channel);
     }
     return false;
@@ -249,37 +214,38 @@ export class WorkerSlot {
   /** Makes the worker unavailable until `unblocked` is settled. */
   #blockUntil(unblocked: Promise<void>, channel: ConnectionChannel): void {
     this.#blocked = true;
-    const proceed = (): void => {
+    const unblock = (): void => {
       // The worker may have ended in the meantime.
       if (channel !== this.#channel) return;
       this.#blocked = false;
       this.#owner.onAvailable();
     };
-    unblocked.then(proceed, proceed);
+    unblocked.then(unblock, unblock);
   }
 
-  /** Ends the channel: the worker serves the connections that it has, and ends. Aborts a worker that still starts. */
+  /** Lets the worker serve its connections and then end. Aborts a worker that still loads its module. */
   finish(): void {
     if (this.state === "starting") return this.abort();
     if (this.state !== "ready") return;
     this.state = "ending";
+    // The end of the channel makes the worker drain.
     this.#channel!.finish();
   }
 
-  /** Resets all connections of the worker. Ends it by force if it does not end. */
+  /** Makes the worker reset its connections and end. After a time, ends the worker by force. */
   abort(): void {
     this.cancelRestart();
     if (this.state === "down" || this.#killTimer !== undefined) return;
-    // A thread that is terminated while it loads modules leaves their files open.
+    // A thread that is terminated while it loads modules leaves their files open. So it gets more time.
     const grace = this.state === "starting" ? START_GRACE : ABORT_GRACE;
     this.state = "ending";
     this.#send({ type: "abort" });
     this.#killTimer = setTimeout(() => this.#host?.kill(), grace);
   }
 
-  /** Ends the worker by force. `error` is the reason that the owner gets. */
-  fail(error: unknown): void {
-    this.#reason = { error };
+  /** Ends the worker by force. The owner gets `error` as the reason. */
+  kill(error: unknown): void {
+    this.#failure = { error };
     this.#host?.kill();
   }
 
@@ -289,8 +255,8 @@ export class WorkerSlot {
   }
 
   /** Makes the worker begin or stop making records of ended connections. */
-  observe(closed: boolean): void {
-    this.#send({ type: "observe", closed });
+  setRecording(enabled: boolean): void {
+    this.#send({ type: "record", enabled });
   }
 
   #send(message: ToWorker): void {
@@ -318,7 +284,8 @@ export class WorkerSlot {
     }
   }
 
-  async #ended(end: HostEnd): Promise<void> {
+  /** Takes back the connections that the ended worker had not taken, and reports the end to the owner. */
+  async #onHostEnded(end: HostEnd): Promise<void> {
     // After finish(), another status than 0 is a crash. After abort(), every end is requested.
     const requested = this.state === "ending" && (end.code === 0 || this.#killTimer !== undefined);
     const channel = this.#channel;
@@ -335,51 +302,54 @@ export class WorkerSlot {
     this.#takingBack = false;
     // Untaken connections are not lost: the server gives them to another worker.
     this.#openCount -= untaken.length;
-    this.#untaken += untaken.length;
-    for (const connection of untaken) this.#uncount(this.#owner.keyOf(connection) ?? "");
-    const lost = this.connections;
-    this.#addCounts();
-    if (this.#listening === undefined) {
-      this.#connectionsEnded(
-        lost,
-        [...this.#countsByKey].flatMap(([key, count]) => Array<string>(count).fill(key)),
-      );
+    this.#untakenCount += untaken.length;
+    for (const connection of untaken) {
+      const key = this.#owner.clientKeyOf(connection);
+      if (key !== undefined) this.#uncountKey(key);
     }
-    const expected = requested && this.#reason === undefined;
-    const error = this.#reason === undefined ? end.error : this.#reason.error;
-    const restartIn = expected || !this.#owner.restarts ? undefined : this.restart();
+    // Read before `#addToEarlierCounts()`, which resets the counters.
+    const lost = this.connections;
+    this.#addToEarlierCounts();
+    if (this.#listeningFd === undefined) {
+      // The client key of each lost connection.
+      const keys = [...this.#openCountByKey].flatMap(([key, count]) => Array<string>(count).fill(key));
+      this.#countEnded(lost, keys);
+    }
+    const expected = requested && this.#failure === undefined;
+    const error = this.#failure === undefined ? end.error : this.#failure.error;
+    const restartIn = expected || !this.#owner.restartsWorkers() ? undefined : this.scheduleRestart();
     this.#owner.onWorkerEnded(this, { ...end, id, error, expected, lost, untaken }, restartIn);
   }
 
   /** Adds the counters of the ended worker to those of earlier workers. */
-  #addCounts(): void {
+  #addToEarlierCounts(): void {
     const { connections: _, ...counts } = this.#counts;
     for (const name of Object.keys(counts) as (keyof typeof counts)[]) this.#earlierCounts[name] += counts[name];
     this.#counts = NO_COUNTS;
   }
 
   /** Starts another worker after a pause. Returns the pause in milliseconds. */
-  restart(): number {
+  scheduleRestart(): number {
     const { minRestartDelay, maxRestartDelay } = this.#owner.opts;
-    if (clock() - this.#startedAt >= STABLE_AFTER) this.#failures = 0;
-    const delay = Math.min(maxRestartDelay, minRestartDelay * 2 ** this.#failures++);
+    if (clock() - this.#startedAt >= STABLE_AFTER) this.#quickRestarts = 0;
+    const delay = Math.min(maxRestartDelay, minRestartDelay * 2 ** this.#quickRestarts++);
     this.#restartTimer = setTimeout(() => {
-      this.restarted++;
+      this.restartCount++;
       this.start();
     }, delay);
-    if (!this.#owner.keepsAlive) this.#restartTimer.unref();
+    if (!this.#owner.keepsAlive()) this.#restartTimer.unref();
     return delay;
   }
 }
 
 /**
- * The available worker with the fewest connections. If several have equally few, the first one from index `from` on;
- * index 0 follows the highest index.
+ * The available worker with the fewest connections; undefined if none is available. If several have equally few, the
+ * first of them in a round that begins at index `first`.
  */
-export function leastLoaded(slots: readonly WorkerSlot[], from: number): WorkerSlot | undefined {
+export function leastLoaded(slots: readonly WorkerSlot[], first: number): WorkerSlot | undefined {
   let best: WorkerSlot | undefined;
   for (let step = 0; step < slots.length; step++) {
-    const slot = slots[(from + step) % slots.length]!;
+    const slot = slots[(first + step) % slots.length]!;
     if (slot.available && (best === undefined || slot.connections < best.connections)) best = slot;
   }
   return best;

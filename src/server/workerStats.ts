@@ -4,7 +4,8 @@ import type { AdmissionCounts } from "../admission/index.js";
 import type { Description } from "../registry/index.js";
 import type { ServerStats } from "./server.js";
 import { NO_COUNTS, type WorkerCounts } from "./workerMessages.js";
-import type { WorkerSlot, WorkerState } from "./workerSlot.js";
+import type { WorkerState } from "./workerOwner.js";
+import type { WorkerSlot } from "./workerSlot.js";
 
 /** A worker. The counters are sums over this worker and those that it has replaced. */
 export interface WorkerStats extends WorkerCounts {
@@ -36,17 +37,17 @@ export interface WorkerServerDescription extends Description {
 /**
  * The sums of the counters of all workers, and the counters of each.
  *
- * @param admitted the counters of the server's accept loop; undefined if the workers accept
+ * @param loopCounts the counters of the server's accept loop; undefined if the workers accept
  */
 export function sumCounts(
   slots: readonly WorkerSlot[],
-  admitted: AdmissionCounts | undefined,
+  loopCounts: AdmissionCounts | undefined,
 ): WorkerCounts & { readonly workers: readonly WorkerStats[] } {
   const workers = slots.map((slot) => ({
     worker: slot.number,
     state: slot.state,
     id: slot.id,
-    restarts: slot.restarted,
+    restarts: slot.restartCount,
     ...slot.counts,
     connections: slot.connections,
   }));
@@ -54,7 +55,8 @@ export function sumCounts(
   for (const worker of workers) {
     for (const name of Object.keys(sums) as (keyof WorkerCounts)[]) sums[name] += worker[name];
   }
-  if (admitted === undefined) return { ...sums, workers };
-  const { accepted, connections, proxyRefused, refused, shortages } = admitted;
+  if (loopCounts === undefined) return { ...sums, workers };
+  // The server counts connections also while they wait for a worker.
+  const { accepted, connections, proxyRefused, refused, shortages } = loopCounts;
   return { ...sums, accepted, connections, refused, proxyRefused, shortages: sums.shortages + shortages, workers };
 }

@@ -15,7 +15,7 @@ test("a worker that loads its module has more time to answer than one that serve
     number,
     state,
     ping: (now) => now - silence,
-    fail: (error) => {
+    kill: (error) => {
       failed.push(String(error));
       if (failed.length === 2) checked();
     },
