@@ -20,15 +20,15 @@ export interface LineOptions extends IoOptions {
 /** Takes the next line as text; null at the end. One instance reads one line, or all lines of an iterator. */
 class LineRule implements ReadRule<string | null> {
   readonly #max: number;
-  readonly #limit: string;
+  readonly #limitName: string;
   readonly #encoding: BufferEncoding;
   /** No unread byte before this position of the stream is a line feed. */
   #searched = 0;
 
-  /** @param limit the name of the option that `max` comes from, for the `LimitError` */
-  constructor(max: number, limit: string, encoding: BufferEncoding) {
+  /** @param limitName the name of the option that `max` comes from, for the `LimitError` */
+  constructor(max: number, limitName: string, encoding: BufferEncoding) {
     this.#max = max;
-    this.#limit = limit;
+    this.#limitName = limitName;
     this.#encoding = encoding;
   }
 
@@ -38,6 +38,7 @@ class LineRule implements ReadRule<string | null> {
       const size = found > 0 && buffer.byteAt(found - 1) === CR ? found - 1 : found;
       this.#checkSize(size);
       const line = buffer.takeText(size, this.#encoding);
+      // Skips the LF or CR LF.
       buffer.skip(found + 1 - size);
       return line;
     }
@@ -53,7 +54,7 @@ class LineRule implements ReadRule<string | null> {
   }
 
   #checkSize(size: number): void {
-    if (size > this.#max) throw new LimitError(this.#limit, this.#max, size);
+    if (size > this.#max) throw new LimitError(this.#limitName, this.#max, size);
   }
 }
 
@@ -67,7 +68,7 @@ export function lineRule(opts: LineOptions | undefined, defaultMax: number, acti
   return new LineRule(checkSize(max, action, "max", 0), "max", encoding);
 }
 
-/** The function with which an iterator takes lines. */
+/** Returns the function with which an iterator takes lines. */
 export function lineFinder(rule: LineRule): FindItem<string> {
   return (buffer, ended) => {
     const line = rule.apply(buffer, ended);

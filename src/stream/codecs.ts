@@ -19,7 +19,8 @@ export interface LengthPrefixOptions {
   readonly max?: number | undefined;
 }
 
-const MIB = 1_048_576;
+/** The default of `max`: 1 MiB. */
+const DEFAULT_MAX = 1_048_576;
 
 /**
  * A codec whose frames are a length and a payload of that length. The value is the payload. Text is sent as UTF-8. If
@@ -45,7 +46,7 @@ export function lengthPrefixed(opts: LengthPrefixOptions = {}): Codec<Buffer, st
     throw new RangeError(`Cannot make a lengthPrefixed codec: endian is ${quote(endian)}, required "big" or "little"`);
   }
   const maxLength = bytes === "varint" || bytes === 8 ? Number.MAX_SAFE_INTEGER : 2 ** (8 * bytes) - 1;
-  const max = integer(opts.max ?? Math.min(MIB, maxLength), "make a lengthPrefixed codec", "max", 0, maxLength);
+  const max = integer(opts.max ?? Math.min(DEFAULT_MAX, maxLength), "make a lengthPrefixed codec", "max", 0, maxLength);
   const littleEndian = endian === "little";
 
   const checkLength = (length: number): number => {
@@ -54,6 +55,7 @@ export function lengthPrefixed(opts: LengthPrefixOptions = {}): Codec<Buffer, st
   };
   return {
     max: max + (bytes === "varint" ? varintSize(max) : bytes),
+    // As in each codec here, a decoder that needs more bytes returns the number of bytes that it needs.
     decoder: () => (input) => {
       let headerSize: number;
       let length: number;
@@ -66,16 +68,16 @@ export function lengthPrefixed(opts: LengthPrefixOptions = {}): Codec<Buffer, st
         headerSize = bytes;
         length = readLength(input, bytes, littleEndian);
       }
-      const size = headerSize + checkLength(length);
-      return input.length < size ? size : { value: input.subarray(headerSize, size), size };
+      const frameSize = headerSize + checkLength(length);
+      if (input.length < frameSize) return frameSize;
+      return { value: input.subarray(headerSize, frameSize), size: frameSize };
     },
     encode: (value) => {
       const payload = toBytes(value);
       checkLength(payload.length);
-      return [
-        bytes === "varint" ? encodeVarint(payload.length) : encodeLength(payload.length, bytes, littleEndian),
-        payload,
-      ];
+      const { length } = payload;
+      const header = bytes === "varint" ? encodeVarint(length) : encodeLength(length, bytes, littleEndian);
+      return [header, payload];
     },
   };
 }
@@ -105,17 +107,25 @@ export function delimited(
 ): Codec<Buffer, string | Uint8Array> {
   const end = Buffer.from(delimiterBytes(delimiter, "make a delimited codec"));
   checkOptions(opts, "make a delimited codec", ["max"]);
-  const max = integer(opts.max ?? MIB, "make a delimited codec", "max", 0, Number.MAX_SAFE_INTEGER - end.length);
+  const max = integer(
+    opts.max ?? DEFAULT_MAX,
+    "make a delimited codec",
+    "max",
+    0,
+    Number.MAX_SAFE_INTEGER - end.length,
+  );
   return {
     max: max + end.length,
     decoder: () => {
+      /** No delimiter begins in the first `searched` bytes of the frame. */
       let searched = 0;
       return (input) => {
         const found = input.indexOf(end, searched);
         const length = found < 0 ? Math.max(0, input.length - end.length + 1) : found;
         if (length > max) throw new LimitError("max", max, length);
         searched = found < 0 ? length : 0;
-        return found < 0 ? input.length + 1 : { value: input.subarray(0, found), size: found + end.length };
+        if (found < 0) return input.length + 1;
+        return { value: input.subarray(0, found), size: found + end.length };
       };
     },
     encode: (value) => {
@@ -162,7 +172,7 @@ function readLength(input: Buffer, bytes: 1 | 2 | 4 | 8, littleEndian: boolean):
   if (bytes === 1) return input.readUInt8(0);
   if (bytes === 2) return littleEndian ? input.readUInt16LE(0) : input.readUInt16BE(0);
   if (bytes === 4) return littleEndian ? input.readUInt32LE(0) : input.readUInt32BE(0);
-  // The sum is not exact from 2^53 on, but such a length exceeds every limit.
+  // From 2^53 on the result is not exact, but such a length exceeds every limit.
   const low = littleEndian ? input.readUInt32LE(0) : input.readUInt32BE(4);
   const high = littleEndian ? input.readUInt32LE(4) : input.readUInt32BE(0);
   return high * 2 ** 32 + low;
@@ -170,6 +180,7 @@ function readLength(input: Buffer, bytes: 1 | 2 | 4 | 8, littleEndian: boolean):
 
 function encodeLength(length: number, bytes: 1 | 2 | 4 | 8, littleEndian: boolean): Buffer {
   const header = Buffer.allocUnsafe(bytes);
+  // writeUIntLE() and writeUIntBE() encode at most 6 bytes.
   if (bytes === 8) {
     const low = length % 2 ** 32;
     const high = Math.floor(length / 2 ** 32);

@@ -21,23 +21,24 @@ export interface StreamDescription extends Description {
 }
 
 /** The members of a stream's reader that a description uses. */
-interface Reading {
+interface DescribedReader {
   readonly closed: boolean;
   readonly reading: boolean;
   readonly unread: number;
 }
 
 /** The description of a stream. */
-export function describeStream(conn: Conn, reader: Reading): Fields<StreamDescription> {
-  const { kind: name = null, ...below } = (describe(conn) ?? {}) as Partial<Description & Fields<StreamDescription>>;
+export function describeStream(conn: Conn, reader: DescribedReader): Fields<StreamDescription> {
+  const below = (describe(conn) ?? {}) as Partial<Description & Fields<StreamDescription>>;
+  const { kind: connKind = null, ...fieldsBelow } = below;
   const {
     local = textOrNull(conn.localAddress),
     peer = textOrNull(conn.remoteAddress),
     state = "open",
     pending = reader.reading ? ["read"] : [],
-  } = below;
+  } = fieldsBelow;
   const buffered = reader.unread;
-  return { ...below, state: reader.closed ? "closed" : state, local, peer, buffered, pending, conn: name };
+  return { ...fieldsBelow, state: reader.closed ? "closed" : state, local, peer, buffered, pending, conn: connKind };
 }
 
 function textOrNull(address: Address | undefined): string | null {

@@ -71,16 +71,16 @@ export interface FrameOptions extends IoOptions {
 /**
  * Makes the function with which `Items` searches the buffer for frames of a codec.
  *
- * @param limit the name of the option that `max` comes from, for the `LimitError`
+ * @param limitName the name of the option that `max` comes from, for the `LimitError`
  */
-export function frameFinder<T>(codec: Codec<T, never>, max: number, limit: string): FindItem<T> {
+export function frameFinder<T>(codec: Codec<T, never>, max: number, limitName: string): FindItem<T> {
   let decode: Decoder<T> = codec.decoder();
   /** The number that the decoder has returned for the bytes at `position`; 1 if it has returned a frame. */
   let needed = 1;
   let position = -1;
   return (buffer, ended) => {
     if (buffer.length === 0) return ended ? null : undefined;
-    // Another method has read bytes of the incomplete frame, so the decoder's state does not fit any more.
+    // If another method has read bytes of the incomplete frame, the state of the decoder is wrong.
     if (needed > 1 && position !== buffer.position) {
       decode = codec.decoder();
       needed = 1;
@@ -89,11 +89,12 @@ export function frameFinder<T>(codec: Codec<T, never>, max: number, limit: strin
     const bytes = buffer.unreadBytes();
     const result = decode(bytes, ended);
     if (typeof result === "number") {
+      // Not `<=`, so that NaN is refused too.
       if (!(result > bytes.length)) {
         const required = `more than the ${bytes.length} bytes that it was given`;
         throw new RangeError(`Cannot read a frame: the decoder's number of bytes is ${result}, required ${required}`);
       }
-      if (result > max) throw new LimitError(limit, max, result);
+      if (result > max) throw new LimitError(limitName, max, result);
       if (ended) throw new IncompleteReadError(buffer.take(bytes.length), result);
       needed = result;
       position = buffer.position;
@@ -105,7 +106,7 @@ export function frameFinder<T>(codec: Codec<T, never>, max: number, limit: strin
       const required = `a whole number from 1 to ${bytes.length}`;
       throw new RangeError(`Cannot read a frame: the decoder's size is ${quote(size)}, required ${required}`);
     }
-    if (size > max) throw new LimitError(limit, max, size);
+    if (size > max) throw new LimitError(limitName, max, size);
     needed = 1;
     buffer.take(size);
     return result;

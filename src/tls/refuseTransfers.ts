@@ -1,20 +1,21 @@
-// Refuses reads and writes of the socket below TLS. Node and the kernel exchange records on this socket. A read would
-// take a part of a record, and a write would put bytes between two records.
+// Refuses reads and writes of the socket below TLS. Node and the kernel exchange records on this socket. Another read
+// would take a part of a record, and another write would put bytes between two records.
 
 import { TlsError } from "../errors/index.js";
 import type { SocketSettings } from "../io.js";
 
-/** The calls of a `Socket` that receive or send and return a promise. */
-const ASYNC_CALLS =
+/** The calls of a `Socket` that receive or send, and return a promise. */
+const ASYNC_CALLS = (
   "recv recvInto recvfrom recvfromInto recvmsg recvmsgInto recvmmsg send sendAll sendto sendmsg sendmmsg " +
-  "sendSegments sendfile";
+  "sendSegments sendfile"
+).split(" ");
 /**
- * The calls that return no promise. `shutdown` is refused too, because it would end the connection without
- * close_notify.
+ * The calls that receive or send, and return no promise. `shutdown` is refused too, because it would end the connection
+ * without close_notify.
  */
 const SYNC_CALLS = ["tryRecv", "tryRecvInto", "trySend", "shutdown"];
 
-function refusal(call: string): TlsError {
+function refusalError(call: string): TlsError {
   const reason = "the socket carries records of TLS, required a call of the stream or the connection above";
   return new TlsError("ERR_TLS_SOCKET", `Cannot ${call}`, reason);
 }
@@ -22,18 +23,17 @@ function refusal(call: string): TlsError {
 let refusedCalls: PropertyDescriptorMap | undefined;
 
 /**
- * Adds the calls of a `Socket` that transfer bytes. Each of them fails with `ERR_TLS_SOCKET`. The type does not declare
- * them. A program in JavaScript that calls one nevertheless gets this code instead of "is not a function".
+ * Adds the calls of a `Socket` that transfer bytes to `settings`. Each of these calls fails with `ERR_TLS_SOCKET`. The
+ * type SocketSettings does not declare them. But a program in JavaScript may call one, and then gets this code instead
+ * of "is not a function".
  */
 export function refuseTransfers(settings: SocketSettings | undefined): SocketSettings | undefined {
   if (settings === undefined) return undefined;
   refusedCalls ??= Object.fromEntries([
-    ...ASYNC_CALLS.split(" ").map(
-      (name) => [name, { value: (): Promise<never> => Promise.reject(refusal(name)) }] as const,
-    ),
+    ...ASYNC_CALLS.map((name) => [name, { value: (): Promise<never> => Promise.reject(refusalError(name)) }] as const),
     ...SYNC_CALLS.map((name) => {
       const refuse = (): never => {
-        throw refusal(name);
+        throw refusalError(name);
       };
       return [name, { value: refuse }] as const;
     }),
