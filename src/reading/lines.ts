@@ -20,15 +20,15 @@ export interface LineOptions extends IoOptions {
 /** Takes the next line as text; null at the end. One instance reads one line, or all lines of an iterator. */
 class LineRule implements ReadRule<string | null> {
   readonly #max: number;
-  readonly #limitName: string;
+  readonly #limit: string;
   readonly #encoding: BufferEncoding;
   /** No unread byte before this position of the stream is a line feed. */
   #searched = 0;
 
-  /** @param limitName the name of the option that `max` comes from, for the `LimitError` */
-  constructor(max: number, limitName: string, encoding: BufferEncoding) {
+  /** @param limit the name of the option that `max` comes from, for the `LimitError` */
+  constructor(max: number, limit: string, encoding: BufferEncoding) {
     this.#max = max;
-    this.#limitName = limitName;
+    this.#limit = limit;
     this.#encoding = encoding;
   }
 
@@ -54,7 +54,7 @@ class LineRule implements ReadRule<string | null> {
   }
 
   #checkSize(size: number): void {
-    if (size > this.#max) throw new LimitError(this.#limitName, this.#max, size);
+    if (size > this.#max) throw new LimitError(this.#limit, this.#max, size);
   }
 }
 

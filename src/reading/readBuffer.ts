@@ -109,7 +109,7 @@ export class ReadBuffer {
     // The stream's own slab is used in three cases: if there are unread bytes, because the next bytes must follow them;
     // for large reads, which would use up the shared block too soon; and if the stream has a slab without views.
     const hasUnread = this.length > 0;
-    if (hasUnread || this.#nextSlabSize > MIN_SLAB || this.#hasReusableSlab()) return this.prepareOwnSlab();
+    if (hasUnread || this.#nextSlabSize > MIN_SLAB || this.#isReusable()) return this.prepareOwnSlab();
     if (sharedBlock.length - sharedEnd < this.#nextSlabSize) renewSharedBlock();
     // `position` stays the same.
     this.#slabPosition += this.#start - sharedEnd;
@@ -153,7 +153,7 @@ export class ReadBuffer {
   }
 
   /** Whether the slab belongs to this stream and has no views. */
-  #hasReusableSlab(): boolean {
+  #isReusable(): boolean {
     return !this.#shared && !this.#hasViews && this.#slab.length > 0;
   }
 
@@ -177,7 +177,7 @@ export class ReadBuffer {
     }
   }
 
-  /** Takes the next `count` bytes, or all if there are fewer. The returned bytes are never overwritten. */
+  /** Takes the next `count` bytes, or all if there are fewer. The result is never overwritten. */
   take(count: number): Buffer {
     const bytes = this.#copyOrView(count);
     this.#start += bytes.length;
@@ -202,15 +202,14 @@ export class ReadBuffer {
   }
 
   /**
-   * Returns a view of all unread bytes. Bytes in the shared block are first moved to a slab of this stream. The view is
-   * valid only until the next call of any other method.
+   * A view of all unread bytes. Bytes in the shared block are first moved to a slab of this stream. The view is valid
+   * only until the next call of any other method.
    */
   unreadBytes(): Buffer {
     if (this.#shared) this.#moveUnread();
     return this.#slab.subarray(this.#start, this.#end);
   }
 
-  /** Takes the next `count` bytes as text. */
   takeText(count: number, encoding: BufferEncoding): string {
     const start = this.#start;
     this.#start += count;
@@ -243,12 +242,11 @@ export class ReadBuffer {
     sharedEnd = this.#start = this.#end = this.#sharedStart;
   }
 
-  /** The unread byte at `index`. */
   byteAt(index: number): number | undefined {
     return this.#slab[this.#start + index];
   }
 
-  /** The index of the first `pattern` in the unread bytes from `from` on; -1 if there is no whole pattern. */
+  /** The index of `pattern` in the unread bytes, from `from` on; -1 if there is no whole pattern. */
   find(pattern: number | Uint8Array, from: number): number {
     const size = typeof pattern === "number" ? 1 : pattern.length;
     const start = this.#start + from;

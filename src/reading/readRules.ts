@@ -92,22 +92,22 @@ export class UntilRule implements ReadRule<Buffer | null> {
   readonly #delimiter: number | Uint8Array;
   readonly #delimiterSize: number;
   readonly #max: number;
-  readonly #limitName: string;
+  readonly #limit: string;
   /** No delimiter begins in the first `#searched` unread bytes. */
   #searched = 0;
 
-  /** @param limitName the name of the option that `max` comes from, for the `LimitError` */
-  constructor(delimiter: Uint8Array, max: number, limitName: string) {
+  /** @param limit the name of the option that `max` comes from, for the `LimitError` */
+  constructor(delimiter: Uint8Array, max: number, limit: string) {
     this.#delimiter = delimiter.length === 1 ? (delimiter[0] as number) : delimiter;
     this.#delimiterSize = delimiter.length;
     this.#max = max;
-    this.#limitName = limitName;
+    this.#limit = limit;
   }
 
   apply(buffer: ReadBuffer, ended: boolean): Buffer | null | undefined {
     const found = buffer.find(this.#delimiter, this.#searched);
     const size = found < 0 ? buffer.length : found + this.#delimiterSize;
-    if (size > this.#max) throw new LimitError(this.#limitName, this.#max, size);
+    if (size > this.#max) throw new LimitError(this.#limit, this.#max, size);
     if (found >= 0) return buffer.take(size);
     if (ended) {
       if (buffer.length === 0) return null;

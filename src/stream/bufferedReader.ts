@@ -32,7 +32,7 @@ import { targetError } from "../reading/readTarget.js";
 export class BufferedReader implements Consumer<unknown>, ReadAhead {
   readonly buffer: ReadBuffer;
   readonly #source: Reader;
-  readonly #directSource: DirectReader | undefined;
+  readonly #direct: DirectReader | undefined;
   readonly #now: () => number;
   /** Whether a call uses `read()` of the source, or `lock()` was called. */
   #locked = false;
@@ -47,19 +47,19 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   /** Made for the first read that is not direct, and used again. */
   #handlers: ReadHandlers | undefined;
   /** The options of a call that uses `read()` of the source, and its deadline if it has a timeout. */
-  #callOpts: IoOptions | undefined;
+  #opts: IoOptions | undefined;
   #deadline = 0;
   /** The caller's memory that a direct read fills, instead of the buffer. */
-  #directTarget: Uint8Array | undefined;
+  #target: Uint8Array | undefined;
   /** The result of the rule, until the source calls `result()`. */
   #result: unknown;
   /** The free part of the memory that `room()` returned; see `Consumer`. */
   start = 0;
   size = 0;
-  /** The number of bytes that the source has returned, and the number of reads that returned them. */
+  /** Bytes that the source has returned, and reads that have returned bytes. */
   bytes: number = 0;
   reads: number = 0;
-  #firstEndCall: Promise<EndResult> | undefined;
+  #ending: Promise<EndResult> | undefined;
   /** The outbox of the stream; undefined before it has one. */
   outbox: { readonly counts: { readonly bytes: number } } | undefined;
   /** The layer that reads from this reader. That layer may have unread bytes too. */
@@ -67,7 +67,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
 
   constructor(source: Reader, readSize: number, now: () => number) {
     this.#source = source;
-    this.#directSource = isDirect(source) ? source : undefined;
+    this.#direct = isDirect(source) ? source : undefined;
     this.#now = now;
     this.buffer = new ReadBuffer(readSize);
   }
@@ -77,7 +77,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     return this.#ended;
   }
 
-  /** Whether a read of this reader, or of another caller at the source, is pending. */
+  /** Whether a read of this reader, or another read of the source, is pending. */
   get reading(): boolean {
     return this.#locked || this.#source.reading === true;
   }
@@ -109,9 +109,9 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
       if (result !== undefined) return Promise.resolve(result);
     }
     this.#rule = rule;
-    if (this.#directSource !== undefined && rule.runsUserCode !== true) {
-      this.#directTarget = undefined;
-      return this.#directSource.readFor(this as Consumer<T>, opts);
+    if (this.#direct !== undefined && rule.runsUserCode !== true) {
+      this.#target = undefined;
+      return this.#direct.readFor(this as Consumer<T>, opts);
     }
     const { onError, onFirstRead } = (this.#handlers ??= this.#makeHandlers());
     return this.#firstRead(opts).then(onFirstRead, onError) as Promise<T>;
@@ -120,7 +120,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   // The methods of `Consumer`, in the order of the calls.
 
   room(): Uint8Array {
-    const target = this.#directTarget;
+    const target = this.#target;
     if (target !== undefined) {
       this.start = 0;
       this.size = target.length;
@@ -128,7 +128,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     }
     const { buffer } = this;
     // The caller of fill() gets a view of the buffer, so its bytes must not be in the block that all streams share.
-    const ownMemory = this.#rule === HAS_BYTES_RULE || this.#directSource?.atOnce !== true;
+    const ownMemory = this.#rule === HAS_BYTES_RULE || this.#direct?.atOnce !== true;
     const memory = ownMemory ? buffer.prepareOwnSlab() : buffer.prepareSharedSlab();
     this.start = buffer.freeStart;
     this.size = buffer.freeSize;
@@ -137,7 +137,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
 
   filled(count: number): boolean {
     this.#countRead(count);
-    if (this.#directTarget !== undefined) {
+    if (this.#target !== undefined) {
       this.#result = count;
       return true;
     }
@@ -148,7 +148,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
 
   result(): unknown {
     const result = this.#result;
-    this.#result = this.#directTarget = this.#rule = undefined;
+    this.#result = this.#target = this.#rule = undefined;
     return result;
   }
 
@@ -177,9 +177,9 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   #startReadInto(target: Uint8Array, opts: IoOptions | undefined): Promise<number> {
     if (this.buffer.length > 0) return Promise.resolve(this.buffer.copyInto(target));
     if (this.#ended) return Promise.resolve(0);
-    if (this.#directSource !== undefined) {
-      this.#directTarget = target;
-      return this.#directSource.readFor(this as Consumer<number>, opts);
+    if (this.#direct !== undefined) {
+      this.#target = target;
+      return this.#direct.readFor(this as Consumer<number>, opts);
     }
     this.#locked = true;
     const { onError, onTargetRead } = (this.#handlers ??= this.#makeHandlers());
@@ -193,7 +193,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     this.#locked = true;
   }
 
-  /** Does the same as `lock()`, but allows `takeUnread()`. For a caller that later reads from the socket below. */
+  /** Like `lock()`, but allows `takeUnread()`, for a caller that later reads from the socket below. */
   lockForTransfer(): void {
     this.lock();
     this.#lockedForTransfer = true;
@@ -205,10 +205,10 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
 
   /** Reads once into the buffer, after the caller has called `lock()`. Resolves with false at the end. */
   fill(opts: IoOptions | undefined): Promise<boolean> {
-    if (this.#directSource === undefined || this.#ended) return this.#fillByRead(opts);
+    if (this.#direct === undefined || this.#ended) return this.#fillByRead(opts);
     this.#rule = HAS_BYTES_RULE;
-    this.#directTarget = undefined;
-    return this.#directSource.readFor(this as Consumer<boolean>, opts);
+    this.#target = undefined;
+    return this.#direct.readFor(this as Consumer<boolean>, opts);
   }
 
   async #fillByRead(opts: IoOptions | undefined): Promise<boolean> {
@@ -222,7 +222,6 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     return this.buffer.length + (this.#layerAbove?.unread ?? 0);
   }
 
-  /** See `ReadAhead`. */
   get unsent(): number {
     return this.outbox?.counts.bytes ?? 0;
   }
@@ -236,7 +235,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     return Buffer.concat([first, this.buffer.take(max - first.length)]);
   }
 
-  /** Registers the layer that reads from this one. See {@link Conn.registerReadAhead}. */
+  /** See {@link Conn.registerReadAhead}. */
   registerReadAhead(layer: ReadAhead): void {
     const unread = this.#layerAbove?.unread ?? 0;
     if (unread > 0 && this.#layerAbove !== layer) throw new BufferedError("put a stream on the connection", unread);
@@ -252,7 +251,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     return this.buffer.peek(this.buffer.length);
   }
 
-  /** Drops the buffered bytes, and makes all further reads reject with `EBADF`. */
+  /** Drops the buffered bytes. Further reads reject with `EBADF`. */
   close(): void {
     this.#closed = true;
     this.buffer.clear();
@@ -260,7 +259,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
 
   /** Locks the reading side permanently, even after a failure. Drops the buffered bytes, and returns their number. */
   lockAndDiscard(): number {
-    if (this.#locked || this.#directSource?.reading === true) throw new BusyError("read");
+    if (this.#locked || this.#direct?.reading === true) throw new BusyError("read");
     this.#locked = true;
     const { length } = this.buffer;
     this.buffer.clear();
@@ -275,22 +274,21 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     return this.#now();
   }
 
-  /** Ends the connection; see `Stream.end`. Further calls wait for the first, each with a promise of its own. */
+  /** See `Stream.end`. Further calls wait for the first, each with a promise of its own. */
   end(conn: Conn, opts: EndOptions | undefined): Promise<EndResult> {
     const refused = endOptionsError(opts);
     if (refused !== undefined) return Promise.reject(refused);
-    if (this.#firstEndCall !== undefined) return this.#firstEndCall.then((result) => result);
-    if (!this.#closed && (this.#locked || this.#directSource?.reading === true))
-      return Promise.reject(new BusyError("end"));
-    this.#firstEndCall = endConnection(conn, this, opts).finally(() => this.close());
-    return this.#firstEndCall.then((result) => result);
+    if (this.#ending !== undefined) return this.#ending.then((result) => result);
+    if (!this.#closed && (this.#locked || this.#direct?.reading === true)) return Promise.reject(new BusyError("end"));
+    this.#ending = endConnection(conn, this, opts).finally(() => this.close());
+    return this.#ending.then((result) => result);
   }
 
   /** The error with which a new read rejects; undefined if a read can start. */
   #readError(): { readonly error: unknown } | undefined {
     if (this.#closed) return { error: localError("EBADF", "read") };
     if (this.#failure !== undefined) return this.#failure;
-    return this.#locked || this.#directSource?.reading === true ? { error: new BusyError("read") } : undefined;
+    return this.#locked || this.#direct?.reading === true ? { error: new BusyError("read") } : undefined;
   }
 
   /** The result of `rule`. After any error except an IncompleteReadError, all further reads reject with the error. */
@@ -308,7 +306,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
 
   #firstRead(opts: IoOptions | undefined): Promise<number> {
     this.#locked = true;
-    this.#callOpts = opts;
+    this.#opts = opts;
     const timeout = opts?.timeout;
     if (timeout !== undefined && timeout !== null) {
       // `#now` may be a function of the user, which may throw.
@@ -375,7 +373,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   async #readMore(): Promise<unknown> {
     try {
       for (;;) {
-        this.#commit(await this.#readSource(this.buffer.prepareSpace(), this.#remainingOpts()));
+        this.#commit(await this.#readSource(this.buffer.prepareSpace(), this.#remaining()));
         const result = this.#apply(this.#rule as ReadRule<unknown>);
         if (result !== undefined) return result;
       }
@@ -385,8 +383,8 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   }
 
   /** The options of the next read of the same call, with the remaining time as `timeout`. */
-  #remainingOpts(): IoOptions | undefined {
-    const opts = this.#callOpts;
+  #remaining(): IoOptions | undefined {
+    const opts = this.#opts;
     if (opts?.timeout === undefined || opts.timeout === null) return opts;
     return { timeout: Math.max(0, this.#deadline - this.#now()), signal: opts.signal };
   }
@@ -395,6 +393,6 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   #endCall(): void {
     this.#locked = false;
     this.#rule = undefined;
-    this.#callOpts = undefined;
+    this.#opts = undefined;
   }
 }

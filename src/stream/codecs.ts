@@ -19,8 +19,7 @@ export interface LengthPrefixOptions {
   readonly max?: number | undefined;
 }
 
-/** The default of `max`: 1 MiB. */
-const DEFAULT_MAX = 1_048_576;
+const MIB = 1_048_576;
 
 /**
  * A codec whose frames are a length and a payload of that length. The value is the payload. Text is sent as UTF-8. If
@@ -46,7 +45,7 @@ export function lengthPrefixed(opts: LengthPrefixOptions = {}): Codec<Buffer, st
     throw new RangeError(`Cannot make a lengthPrefixed codec: endian is ${quote(endian)}, required "big" or "little"`);
   }
   const maxLength = bytes === "varint" || bytes === 8 ? Number.MAX_SAFE_INTEGER : 2 ** (8 * bytes) - 1;
-  const max = integer(opts.max ?? Math.min(DEFAULT_MAX, maxLength), "make a lengthPrefixed codec", "max", 0, maxLength);
+  const max = integer(opts.max ?? Math.min(MIB, maxLength), "make a lengthPrefixed codec", "max", 0, maxLength);
   const littleEndian = endian === "little";
 
   const checkLength = (length: number): number => {
@@ -76,8 +75,7 @@ export function lengthPrefixed(opts: LengthPrefixOptions = {}): Codec<Buffer, st
       const payload = toBytes(value);
       checkLength(payload.length);
       const { length } = payload;
-      const header = bytes === "varint" ? encodeVarint(length) : encodeLength(length, bytes, littleEndian);
-      return [header, payload];
+      return [bytes === "varint" ? encodeVarint(length) : encodeLength(length, bytes, littleEndian), payload];
     },
   };
 }
@@ -107,13 +105,7 @@ export function delimited(
 ): Codec<Buffer, string | Uint8Array> {
   const end = Buffer.from(delimiterBytes(delimiter, "make a delimited codec"));
   checkOptions(opts, "make a delimited codec", ["max"]);
-  const max = integer(
-    opts.max ?? DEFAULT_MAX,
-    "make a delimited codec",
-    "max",
-    0,
-    Number.MAX_SAFE_INTEGER - end.length,
-  );
+  const max = integer(opts.max ?? MIB, "make a delimited codec", "max", 0, Number.MAX_SAFE_INTEGER - end.length);
   return {
     max: max + end.length,
     decoder: () => {

@@ -27,10 +27,8 @@ export interface ToDuplexOptions {
 
 const HIGH_WATER_MARK = 65_536;
 
-/**
- * The base class of {@link ConnDuplex} until the first Duplex is made. Then {@link loadDuplex} replaces it by `Duplex`
- * of node:stream. So a program without a Duplex does not load node:stream.
- */
+// The base class of ConnDuplex until the first Duplex is made. Then loadDuplex() replaces this class by `Duplex` of
+// node:stream. So a program without a Duplex does not load node:stream.
 // oxlint-disable-next-line typescript/no-extraneous-class -- a placeholder
 const DuplexPlaceholder: typeof Duplex = class {} as unknown as typeof Duplex;
 

@@ -1,8 +1,7 @@
 // The description of a stream: the fields of the connection below, and those of the stream.
 
-import { isUint8Array } from "node:util/types";
 import type { Address } from "../addr/address.js";
-import type { Conn, Data } from "../io.js";
+import type { Conn } from "../io.js";
 import { describe, type Description, type Fields } from "../registry/index.js";
 
 /** The fields of a stream in JSON, added to those of the connection below, such as `fd` and `tls`. */
@@ -41,19 +40,7 @@ export function describeStream(conn: Conn, reader: DescribedReader): Fields<Stre
   return { ...fieldsBelow, state: reader.closed ? "closed" : state, local, peer, buffered, pending, conn: connKind };
 }
 
-function textOrNull(address: Address | undefined): string | null {
+/** The address as text; null if there is none. */
+export function textOrNull(address: Address | undefined): string | null {
   return address === undefined ? null : String(address);
-}
-
-/** The number of bytes of `data`; 0 for a wrong type, because the write then rejects. */
-export function dataSizeOrZero(data: Data): number {
-  if (typeof data === "string") return Buffer.byteLength(data);
-  if (isUint8Array(data)) return data.length;
-  if (!Array.isArray(data)) return 0;
-  let size = 0;
-  for (const part of data as readonly unknown[]) {
-    if (typeof part === "string") size += Buffer.byteLength(part);
-    else if (isUint8Array(part)) size += part.length;
-  }
-  return size;
 }

@@ -71,11 +71,11 @@ export interface FrameOptions extends IoOptions {
 /**
  * Makes the function with which `Items` searches the buffer for frames of a codec.
  *
- * @param limitName the name of the option that `max` comes from, for the `LimitError`
+ * @param limit the name of the option that `max` comes from, for the `LimitError`
  */
-export function frameFinder<T>(codec: Codec<T, never>, max: number, limitName: string): FindItem<T> {
+export function frameFinder<T>(codec: Codec<T, never>, max: number, limit: string): FindItem<T> {
   let decode: Decoder<T> = codec.decoder();
-  /** The number that the decoder has returned for the bytes at `position`; 1 if it has returned a frame. */
+  /** The number that the decoder has returned for the incomplete frame at `position`; 1 after a whole frame. */
   let needed = 1;
   let position = -1;
   return (buffer, ended) => {
@@ -94,7 +94,7 @@ export function frameFinder<T>(codec: Codec<T, never>, max: number, limitName: s
         const required = `more than the ${bytes.length} bytes that it was given`;
         throw new RangeError(`Cannot read a frame: the decoder's number of bytes is ${result}, required ${required}`);
       }
-      if (result > max) throw new LimitError(limitName, max, result);
+      if (result > max) throw new LimitError(limit, max, result);
       if (ended) throw new IncompleteReadError(buffer.take(bytes.length), result);
       needed = result;
       position = buffer.position;
@@ -106,7 +106,7 @@ export function frameFinder<T>(codec: Codec<T, never>, max: number, limitName: s
       const required = `a whole number from 1 to ${bytes.length}`;
       throw new RangeError(`Cannot read a frame: the decoder's size is ${quote(size)}, required ${required}`);
     }
-    if (size > max) throw new LimitError(limitName, max, size);
+    if (size > max) throw new LimitError(limit, max, size);
     needed = 1;
     buffer.take(size);
     return result;

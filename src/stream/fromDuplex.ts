@@ -26,7 +26,7 @@ export const FROM_DUPLEX_NAMES: readonly string[] = ["closeTimeout"];
  * a reset, Node (since version 22) closes the handle, and libuv then ends pending writes with `ECANCELED`, although no
  * caller has cancelled them.
  */
-const CODES_OF_ENDED_DUPLEX: ReadonlySet<string> = new Set([
+const ENDED_CODES: ReadonlySet<string> = new Set([
   "ECANCELED",
   "ERR_STREAM_DESTROYED",
   "ERR_STREAM_WRITE_AFTER_END",
@@ -130,7 +130,7 @@ class NodeDuplexTransport implements ChunkTransport {
    */
   #writeError(error: Error, syscall: string): Error {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === undefined || !CODES_OF_ENDED_DUPLEX.has(code)) return error;
+    if (code === undefined || !ENDED_CODES.has(code)) return error;
     const firstError = this.#error ?? this.#duplex.errored;
     return firstError && firstError !== error ? firstError : localError("EPIPE", syscall, { cause: error });
   }

@@ -157,7 +157,7 @@ export class Outbox {
 }
 
 /** The number of bytes of `data`; undefined if its type is wrong. */
-function dataSize(data: Data): number | undefined {
+export function dataSize(data: Data): number | undefined {
   if (isUint8Array(data)) return data.length;
   if (typeof data === "string") return Buffer.byteLength(data);
   if (!Array.isArray(data)) return undefined;

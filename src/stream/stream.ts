@@ -24,9 +24,9 @@ import { type Codec, frameFinder, type FrameOptions } from "./frames.js";
 import { Items } from "./itemIterator.js";
 import { lineFinder, type LineOptions, lineRule } from "../reading/lines.js";
 import { makeDescribable, Inspectable } from "../registry/index.js";
-import { describeStream, type StreamDescription, dataSizeOrZero } from "./describeStream.js";
+import { describeStream, type StreamDescription } from "./describeStream.js";
 import { detachToNetSocket, type ToNetSocketOptions } from "./netSocket.js";
-import { NO_WRITE, Outbox, type OutboxCounts } from "./outbox.js";
+import { dataSize, NO_WRITE, Outbox, type OutboxCounts } from "./outbox.js";
 import { pipe, type PipeOptions } from "./pipe.js";
 import { ANY_CHUNK_RULE, ChunkRule, ExactRule, findChunk, PeekRule, UntilRule } from "../reading/readRules.js";
 import type { SecureConnDuplex } from "./secureConnDuplex.js";
@@ -311,7 +311,7 @@ export class Stream<C extends Conn = Conn>
     const conn = this.#conn;
     if (conn.stats === undefined) {
       this.#writes++;
-      this.#bytesSent += dataSizeOrZero(data);
+      this.#bytesSent += dataSize(data) ?? 0;
     }
     if (this.#outbox !== undefined) return this.#outbox.write(data, opts);
     const writing = conn.write(data, opts);

@@ -86,6 +86,7 @@ export function toWeb(conn: Conn, opts: ToWebOptions = {}): WebPair {
   /** Aborted by cancel() of the readable, to end the pending read. */
   const readAborter = new AbortController();
   const { signal } = readAborter;
+  // Whether the readable has ended, has failed or was cancelled; whether the writable was closed or has failed.
   let readDone = false;
   let writeDone = false;
   const closeWhenDone = (): Promise<void> | undefined => (readDone && writeDone ? conn.close() : undefined);
@@ -105,6 +106,7 @@ export function toWeb(conn: Conn, opts: ToWebOptions = {}): WebPair {
       try {
         await pullBytes(controller as unknown as ByteController, buffer, read);
       } catch (error) {
+        // cancel() has ended the read.
         if (signal.aborted) return;
         readDone = true;
         await closeWhenDone();

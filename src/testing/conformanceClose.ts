@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import type { Conn } from "../io.js";
 import {
+  assertRejects,
   fillUntilBlocked,
   firstDifference,
   markHandled,
@@ -33,9 +34,9 @@ async function writeErrorCode(conn: Conn): Promise<unknown> {
 
 /** Asserts that the calls of a closed connection reject with EBADF. */
 async function assertClosed(conn: Conn): Promise<void> {
-  assert.equal((await rejection(conn.read(Buffer.alloc(8)))).code, "EBADF");
-  assert.equal((await rejection(conn.write("x"))).code, "EBADF");
-  assert.equal((await rejection(conn.closeWrite())).code, "EBADF");
+  await assertRejects(conn.read(Buffer.alloc(8)), "EBADF");
+  await assertRejects(conn.write("x"), "EBADF");
+  await assertRejects(conn.closeWrite(), "EBADF");
 }
 
 export const closeChecks: readonly Check[] = [
@@ -141,7 +142,7 @@ export const closeChecks: readonly Check[] = [
     async run(a, b) {
       await a.write("x");
       a.abort();
-      assert.equal((await rejection(readToEnd(b))).code, "ECONNRESET");
+      await assertRejects(readToEnd(b), "ECONNRESET");
     },
   },
   {
@@ -149,10 +150,10 @@ export const closeChecks: readonly Check[] = [
     needs: ["reset", "halfClose"],
     async run(a, b) {
       if (b.whenBroken === undefined) return;
-      assert.equal((await rejection(b.whenBroken({ timeout: 1 }))).code, "ETIMEDOUT");
+      await assertRejects(b.whenBroken({ timeout: 1 }), "ETIMEDOUT");
       await a.closeWrite();
       assert.equal(await b.read(Buffer.alloc(1)), 0);
-      assert.equal((await rejection(b.whenBroken({ timeout: 1 }))).code, "ETIMEDOUT");
+      await assertRejects(b.whenBroken({ timeout: 1 }), "ETIMEDOUT");
       await b.write("still");
       assert.equal(await a.read(Buffer.alloc(5)), 5);
     },
@@ -176,7 +177,7 @@ export const closeChecks: readonly Check[] = [
       await nextTurn();
       await b.close();
       assert.equal((await broken).code, "ECANCELED");
-      assert.equal((await rejection(b.whenBroken())).code, "EBADF");
+      await assertRejects(b.whenBroken(), "EBADF");
       await a.close();
     },
   },

@@ -44,11 +44,7 @@ export class FaultScript {
     this.#movedBytes += bytes;
   }
 
-  /**
-   * Returns the error of the fault that is due, and counts it as used by one call; undefined if no fault is due.
-   *
-   * @param transferred the property of the error, for a write
-   */
+  /** Uses up the fault that is due for one call, and returns its error; undefined if none is due. */
   takeError(transferred?: number): Error | undefined {
     const fault = this.#faults[0];
     if (fault === undefined || fault.after > this.#movedBytes) return undefined;

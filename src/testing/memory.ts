@@ -144,12 +144,12 @@ export class MemoryConn extends Inspectable<MemoryDescription> implements Conn {
   }
 
   close(): Promise<void> {
-    this.#close({ reset: false });
+    this.#endBoth("close");
     return Promise.resolve();
   }
 
   abort(): void {
-    this.#close({ reset: true });
+    this.#endBoth("reset");
   }
 
   /** Waiting calls and their deadlines no longer keep the process alive. This includes calls that wait already. */
@@ -168,11 +168,11 @@ export class MemoryConn extends Inspectable<MemoryDescription> implements Conn {
     return this.close();
   }
 
-  #close(ending: { readonly reset: boolean }): void {
+  #endBoth(how: "close" | "reset"): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#outgoing.closeWritingEnd(ending);
-    this.#incoming.closeReadingEnd(ending);
+    this.#outgoing.closeWritingEnd(how);
+    this.#incoming.closeReadingEnd(how);
   }
 }
 

@@ -15,7 +15,7 @@ import { TimerRefs } from "../wait/timerRefs.js";
 import { threadTurnBudget } from "../wait/turnBudget.js";
 import type { FaultScript } from "./faults.js";
 
-/** How a MemoryPipe behaves. */
+/** How a pipe behaves. */
 export interface MemoryPipeOptions {
   /** Bytes that the pipe holds before writes wait. */
   readonly capacity: number;
@@ -121,37 +121,34 @@ export class MemoryPipe {
     return this.#enqueue(new WriteParts(parts), opts);
   }
 
-  /** Ends the direction after the pending writes, for closeWrite() of the writing end. */
+  /** closeWrite() of the writing end. */
   end(opts: IoOptions | undefined): Promise<void> {
     return this.#enqueue(undefined, opts);
   }
 
   /**
-   * Closes the writing end: its writes fail. The reading end reads the held bytes, and then 0, or `ECONNRESET` if
-   * `reset` is true.
+   * Closes the writing end: its writes fail. The reading end reads the held bytes, and then 0, or `ECONNRESET` after a
+   * reset.
    */
-  closeWritingEnd({ reset }: { readonly reset: boolean }): void {
+  closeWritingEnd(how: "close" | "reset"): void {
     this.#brokenWaiters.close();
     this.#failWrites({ pendingCode: "ECANCELED", laterCode: "EBADF" });
     if (this.#endAt === undefined) {
       this.#endAt = this.#opts.clock.now() + this.#opts.latency;
-      this.#reset = reset;
+      this.#reset = how === "reset";
     }
     this.#settleRead();
   }
 
-  /**
-   * Closes the reading end: the pending read fails, the held bytes are dropped, and writes fail from now on, as after a
-   * reset if `reset` is true.
-   */
-  closeReadingEnd({ reset }: { readonly reset: boolean }): void {
+  /** Closes the reading end: the pending read fails, the held bytes are dropped, and writes fail from now on. */
+  closeReadingEnd(how: "close" | "reset"): void {
     const read = this.#pendingRead;
     this.#pendingRead = undefined;
     this.#stopTimer();
     read?.reject(localError("ECANCELED", "read"));
     this.#segments.length = 0;
     this.#held = this.#arrivedSegments = this.#arrivedBytes = 0;
-    const code = reset ? "ECONNRESET" : "EPIPE";
+    const code = how === "reset" ? "ECONNRESET" : "EPIPE";
     this.#brokenWaiters.resolveAll(localError(code, "write"));
     this.#failWrites({ pendingCode: code, laterCode: code });
   }

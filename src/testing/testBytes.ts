@@ -1,5 +1,6 @@
 // Helpers for tests that move bytes: a pattern of bytes, reads of all bytes, and the error of a promise.
 
+import assert from "node:assert/strict";
 import { byteView, quote } from "../check/index.js";
 import type { Conn, IoOptions, Reader } from "../io.js";
 import { wholeNumber } from "./checks.js";
@@ -102,6 +103,11 @@ export async function rejection(
     return error as { code?: unknown };
   }
   throw new Error(`Cannot get the rejection: the call resolved with ${String(value)}, required a rejection`);
+}
+
+/** Asserts that `promise` rejects with an error with this code. */
+export async function assertRejects(promise: Promise<unknown>, code: string): Promise<void> {
+  assert.equal((await rejection(promise)).code, code);
 }
 
 /**

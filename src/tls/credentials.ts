@@ -14,7 +14,7 @@ import { crypto, tls } from "../builtins.js";
 import { quote, quoteSecret } from "../check/index.js";
 import { TlsError } from "../errors/index.js";
 import type { Pem, TlsContextOptions } from "./tlsOptions.js";
-import { isSingleDerValue, type PemBlock, pemBlocks } from "./pem.js";
+import { derHeader, isSingleDerValue, type PemBlock, pemBlocks } from "./pem.js";
 
 /** The credentials and trusted certificates of a context, as Node takes them. */
 export interface NodeCredentials {
@@ -197,11 +197,8 @@ function readPairs(options: TlsContextOptions, action: string): { cert: string[]
   const keys = (key === undefined ? [] : pemPartsOf(key, action, "key")).map(({ name, pem }) => {
     const blocks = blocksOf(pem, "private key", ["certificate", "set of EC parameters"], action, name);
     if (blocks.length > 1) {
-      throw new TlsError(
-        ERR_TLS_CONTEXT,
-        `Cannot ${action}`,
-        `${name} holds ${blocks.length} private keys, required one`,
-      );
+      const reason = `${name} holds ${blocks.length} private keys, required one`;
+      throw new TlsError(ERR_TLS_CONTEXT, `Cannot ${action}`, reason);
     }
     const { text } = blocks[0] as PemBlock;
     const keyObject = tryOpenssl(action, name, () =>
@@ -238,11 +235,8 @@ function readRevocationLists(value: unknown, action: string): string[] {
   return pemPartsOf(value, action, "crl").flatMap(({ name, pem }) =>
     blocksOf(pem, "list of revoked certificates", [], action, name).map(({ text, bytes }) => {
       if (!isSingleDerValue(bytes)) {
-        throw new TlsError(
-          ERR_TLS_CONTEXT,
-          `Cannot ${action}`,
-          `${name} can't be used: it is cut off, or there are bytes behind it`,
-        );
+        const reason = `${name} can't be used: it is cut off, or there are bytes behind it`;
+        throw new TlsError(ERR_TLS_CONTEXT, `Cannot ${action}`, reason);
       }
       tryOpenssl(action, name, () => tls().createSecureContext({ ca: [], crl: text }));
       return text;
@@ -286,16 +280,10 @@ function firstInteger(der: Buffer): bigint | undefined {
   return integer === undefined || integer.length === 0 ? undefined : BigInt(`0x${integer.toString("hex")}`);
 }
 
-/** The content of the first value of `der`; undefined if it has another tag or is truncated: X.690, section 8.1. */
+/** The content of the first value of `der`; undefined if it has another tag or is truncated. */
 function derContent(der: Buffer, tag: number): Buffer | undefined {
-  if (der[0] !== tag || der.length < 2) return undefined;
-  const lengthByte = der[1] as number;
-  // From 0x80 on, the low seven bits are the number of the bytes that follow and encode the length.
-  const furtherBytes = lengthByte < 0x80 ? 0 : lengthByte - 0x80;
-  const start = 2 + furtherBytes;
-  if (furtherBytes > 4 || start > der.length) return undefined;
-  const length = furtherBytes === 0 ? lengthByte : der.readUIntBE(2, furtherBytes);
-  return start + length > der.length ? undefined : der.subarray(start, start + length);
+  const header = derHeader(der);
+  return header?.tag === tag && header.end <= der.length ? der.subarray(header.start, header.end) : undefined;
 }
 
 /**

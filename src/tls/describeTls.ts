@@ -1,7 +1,7 @@
 // The description of a TLS connection, and the list of its waiting calls.
 
-import type { Address } from "../addr/index.js";
 import type { Conn, SecuredConn } from "../io.js";
+import { textOrNull } from "../stream/describeStream.js";
 import { addPendingSource, describe, type Description, type Fields, type ListedCall } from "../registry/index.js";
 
 type AddCall = (call: ListedCall) => void;
@@ -55,10 +55,6 @@ export interface TlsConnDescription extends Description {
     readonly servername: string | null;
     readonly authorized: boolean;
   };
-}
-
-function textOrNull(address: Address | undefined): string | null {
-  return address === undefined ? null : String(address);
 }
 
 /** The fields of a {@link TlsConn}. @param socket the socket below, for its descriptor, family and type */

@@ -35,16 +35,16 @@ export interface HandshakeSetup {
 
 /** A running handshake: a promise with a timeout and a signal. */
 class HandshakeCall extends PendingCall<TlsConn> {
-  readonly #destroyTransport: () => void;
+  readonly #destroy: () => void;
 
   constructor(opts: IoOptions, destroyTransport: () => void) {
     super(opts, undefined, undefined, { call: "tls_handshake", object: { kind: "TlsConn" } });
-    this.#destroyTransport = destroyTransport;
+    this.#destroy = destroyTransport;
   }
 
   /** Called after the timeout or an abort. */
   protected override cancel(): SocketError {
-    this.#destroyTransport();
+    this.#destroy();
     return timeoutError("tls_handshake");
   }
 }
@@ -81,9 +81,8 @@ export function clientHandshake(setup: HandshakeSetup, client: CheckedClient): P
   const { transport, context, checked } = setup;
   const nodeTlsContext = nodeContext(context);
   const { serverName, checkServerIdentity, session } = client;
-  const { contextOptions } = checked;
-  const rejectUnauthorized = contextOptions.rejectUnauthorized ?? nodeTlsContext.options.rejectUnauthorized ?? true;
-  const alpnProtocols = contextOptions.alpnProtocols ?? nodeTlsContext.options.alpnProtocols;
+  // The options of the context, and those that override them.
+  const { rejectUnauthorized = true, alpnProtocols } = { ...nodeTlsContext.options, ...checked.contextOptions };
   /** Undefined until the handshake has succeeded. */
   let conn: TlsConn | undefined;
 
@@ -92,7 +91,7 @@ export function clientHandshake(setup: HandshakeSetup, client: CheckedClient): P
    *
    * @param legacyObject the certificate in Node's older form
    */
-  const verifyCertificate = (
+  const verify = (
     legacyObject: tls.PeerCertificate,
     getCertificate: () => X509Certificate | undefined,
   ): Error | undefined => {
@@ -100,20 +99,16 @@ export function clientHandshake(setup: HandshakeSetup, client: CheckedClient): P
     if (checkServerIdentity === undefined) return nodeTls().checkServerIdentity(serverName, legacyObject);
     const certificate = getCertificate();
     if (certificate === undefined) return new Error("the server showed no certificate");
-    return callCheckServerIdentity(checkServerIdentity, serverName, certificate);
+    return callCheck(checkServerIdentity, serverName, certificate);
   };
   const isUsableSession = ({ certificate }: Session): boolean => {
     const legacyObject = certificate.toLegacyObject();
-    return isCurrent(certificate) && verifyCertificate(legacyObject, () => certificate) === undefined;
+    return isCurrent(certificate) && verify(legacyObject, () => certificate) === undefined;
   };
   // A session of another server, or with an expired certificate, is not offered. Then the handshake resumes no session.
   const offeredSession = session !== undefined && isUsableSession(session) ? session : undefined;
   // Stored here, because Node returns the server's certificate only once.
   let serverCertificate: X509Certificate | undefined;
-
-  // SNI has no IP address, and no dot at the end of a name (RFC 6066, section 3).
-  const isHostName = serverName !== undefined && net().isIP(serverName) === 0;
-  const sniName = isHostName ? serverName.replace(/\.$/, "") : undefined;
 
   const handshake = makeCall(setup);
   let socket: TLSSocket;
@@ -124,7 +119,7 @@ export function clientHandshake(setup: HandshakeSetup, client: CheckedClient): P
       rejectUnauthorized,
       checkServerIdentity: (_, legacyObject) => {
         try {
-          return verifyCertificate(legacyObject, () => (serverCertificate = socket.getPeerX509Certificate()));
+          return verify(legacyObject, () => (serverCertificate = socket.getPeerX509Certificate()));
         } catch (error) {
           // If this function threw the error, the process would end. If this function only returned the error, Node
           // would ignore it with `rejectUnauthorized: false`.
@@ -133,7 +128,10 @@ export function clientHandshake(setup: HandshakeSetup, client: CheckedClient): P
           return callbackError(error, "checkServerIdentity");
         }
       },
-      ...(sniName === undefined ? {} : { servername: sniName }),
+      // SNI has no IP address, and no dot at the end of a name (RFC 6066, section 3).
+      ...(serverName === undefined || net().isIP(serverName) !== 0
+        ? {}
+        : { servername: serverName.replace(/\.$/, "") }),
       ...(alpnProtocols === undefined ? {} : { ALPNProtocols: [...alpnProtocols] }),
       ...(offeredSession === undefined ? {} : { session: offeredSession.ticket }),
     });
@@ -162,12 +160,12 @@ export function clientHandshake(setup: HandshakeSetup, client: CheckedClient): P
 }
 
 /** Calls `checkServerIdentity`, and refuses a result that is neither undefined nor an Error. */
-function callCheckServerIdentity(
-  checkServerIdentity: NonNullable<CheckedClient["checkServerIdentity"]>,
+function callCheck(
+  check: NonNullable<CheckedClient["checkServerIdentity"]>,
   serverName: string,
   certificate: X509Certificate,
 ): Error | undefined {
-  const result: unknown = checkServerIdentity(serverName, certificate);
+  const result: unknown = check(serverName, certificate);
   if (result === undefined) return undefined;
   if (isNativeError(result) || result instanceof Error) return result;
   // No code awaits this promise, so its rejection would be unhandled.

@@ -84,20 +84,28 @@ function decodeBase64(lines: readonly string[]): Buffer | undefined {
   return Buffer.from(base64, "base64");
 }
 
+/** The tag of the first value in DER, and the range of its content. The bytes may end before `end`. */
+export interface DerHeader {
+  readonly tag: number;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Reads the tag and the length of a value in DER: X.690, section 8.1. Undefined if they are truncated. */
+export function derHeader(bytes: Buffer): DerHeader | undefined {
+  const [tag, first] = bytes;
+  if (tag === undefined || first === undefined) return undefined;
+  // From 0x80 on, the low seven bits are the number of the bytes that follow and encode the length.
+  const lengthBytes = first < 0x80 ? 0 : first - 0x80;
+  const start = 2 + lengthBytes;
+  if (lengthBytes > 4 || start > bytes.length) return undefined;
+  return { tag, start, end: start + (lengthBytes === 0 ? first : bytes.readUIntBE(2, lengthBytes)) };
+}
+
 /**
- * Whether `bytes` are exactly one value in DER: X.690, section 8.1.3. The indefinite length, which old programs write
- * in PKCS #12, is accepted without a check.
+ * Whether `bytes` are exactly one value in DER. The indefinite length (0x80), which old programs write in PKCS #12, is
+ * accepted without a check.
  */
-export function isSingleDerValue(bytes: Uint8Array): boolean {
-  if (bytes.length < 2) return false;
-  const first = bytes[1] as number;
-  // Below 0x80 this byte is the length. 0x80 is the indefinite length. Above, the low seven bits are the number of the
-  // bytes that follow and encode the length.
-  if (first < 0x80) return bytes.length === 2 + first;
-  if (first === 0x80) return true;
-  const lengthBytes = first - 0x80;
-  if (lengthBytes > 4 || bytes.length < 2 + lengthBytes) return false;
-  let length = 0;
-  for (let index = 0; index < lengthBytes; index++) length = length * 256 + (bytes[2 + index] as number);
-  return bytes.length === 2 + lengthBytes + length;
+export function isSingleDerValue(bytes: Buffer): boolean {
+  return bytes[1] === 0x80 || derHeader(bytes)?.end === bytes.length;
 }

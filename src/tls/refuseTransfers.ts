@@ -5,17 +5,16 @@ import { TlsError } from "../errors/index.js";
 import type { SocketSettings } from "../io.js";
 
 /** The calls of a `Socket` that receive or send, and return a promise. */
-const ASYNC_CALLS = (
+const ASYNC_CALLS =
   "recv recvInto recvfrom recvfromInto recvmsg recvmsgInto recvmmsg send sendAll sendto sendmsg sendmmsg " +
-  "sendSegments sendfile"
-).split(" ");
+  "sendSegments sendfile";
 /**
  * The calls that receive or send, and return no promise. `shutdown` is refused too, because it would end the connection
  * without close_notify.
  */
 const SYNC_CALLS = ["tryRecv", "tryRecvInto", "trySend", "shutdown"];
 
-function refusalError(call: string): TlsError {
+function refusal(call: string): TlsError {
   const reason = "the socket carries records of TLS, required a call of the stream or the connection above";
   return new TlsError("ERR_TLS_SOCKET", `Cannot ${call}`, reason);
 }
@@ -30,10 +29,12 @@ let refusedCalls: PropertyDescriptorMap | undefined;
 export function refuseTransfers(settings: SocketSettings | undefined): SocketSettings | undefined {
   if (settings === undefined) return undefined;
   refusedCalls ??= Object.fromEntries([
-    ...ASYNC_CALLS.map((name) => [name, { value: (): Promise<never> => Promise.reject(refusalError(name)) }] as const),
+    ...ASYNC_CALLS.split(" ").map(
+      (name) => [name, { value: (): Promise<never> => Promise.reject(refusal(name)) }] as const,
+    ),
     ...SYNC_CALLS.map((name) => {
       const refuse = (): never => {
-        throw refusalError(name);
+        throw refusal(name);
       };
       return [name, { value: refuse }] as const;
     }),

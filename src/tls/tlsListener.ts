@@ -15,6 +15,7 @@ import type { Address } from "../addr/index.js";
 import { runCallback } from "../callbacks.js";
 import { TlsError } from "../errors/index.js";
 import type { Conn, IoOptions, Listener } from "../io.js";
+import { textOrNull } from "../stream/describeStream.js";
 import { Stream } from "../stream/index.js";
 import { makeDescribable, Inspectable } from "../registry/index.js";
 import { TimerRefs } from "../wait/timerRefs.js";
@@ -88,7 +89,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     finishHandshakes = (listener) => listener.#finish();
     makeDescribable<TlsListener, TlsListenerDescription>(TlsListener.prototype, "TlsListener", (listener) => ({
       state: listener.#closing === undefined ? "listening" : "closed",
-      local: listener.address === undefined ? null : String(listener.address),
+      local: textOrNull(listener.address),
       pending: listener.#acceptCalls.map(() => "accept"),
       stats: listener.stats(),
     }));

@@ -36,7 +36,7 @@ function copyInto(target: Uint8Array, chunk: Buffer): Buffer | undefined {
 /** The number of stored bytes at which the reader pauses Node after a call of `whenEnded()`. */
 const READ_AHEAD = 65_536;
 
-/** Values of `#pendingRead`: no read, a read into the caller's buffer, or a read of a chunk. */
+/** Values of `#reading`: no read, a read into the caller's buffer, or a read of a chunk. */
 const NO_READ = 0;
 const READ_INTO = 1;
 const READ_CHUNK = 2;
@@ -45,7 +45,7 @@ const EMPTY = new Uint8Array(0);
 /** Replaces the resolve function of a settled promise. That function would keep the result alive. */
 function ignore(): void {}
 
-type Resolve = (value: number | Buffer | null | Promise<never>) => void;
+type Resolve = (result: number | Buffer | null | Promise<never>) => void;
 
 // The executor of a promise runs during `new Promise()`. So a shared executor can pass the resolve function in a
 // variable, which saves a closure for each promise.
@@ -85,10 +85,11 @@ export class TlsReader {
   readonly #chunks: Buffer[] = [];
   // At most one read is pending. The next three fields describe it, because an object for each read would cost time. A
   // stored reject function would cost time in the garbage collector. So to reject a read, the reader calls
-  // `#resolveRead` with a rejected promise.
-  #pendingRead: typeof NO_READ | typeof READ_INTO | typeof READ_CHUNK = NO_READ;
-  #callerBuffer: Uint8Array = EMPTY;
-  #resolveRead: Resolve = ignore;
+  // `#resolve` with a rejected promise.
+  #reading: typeof NO_READ | typeof READ_INTO | typeof READ_CHUNK = NO_READ;
+  /** The caller's buffer, for READ_INTO. */
+  #buffer: Uint8Array = EMPTY;
+  #resolve: Resolve = ignore;
   /** When the pending read began, as of `clock()`. */
   since: number = 0;
   /** The number of bytes that reads have returned. */
@@ -116,7 +117,7 @@ export class TlsReader {
 
   /** Whether a read waits. */
   get waiting(): boolean {
-    return this.#pendingRead !== NO_READ;
+    return this.#reading !== NO_READ;
   }
 
   /** Decrypted bytes that no read has returned yet. */
@@ -158,7 +159,7 @@ export class TlsReader {
     if (this.#chunks.length > 0) return Promise.resolve(this.#readStored(target));
     if (this.#failure !== undefined) return Promise.reject(this.#failure.error);
     if (this.#ended) return Promise.resolve(0);
-    this.#callerBuffer = target;
+    this.#buffer = target;
     return this.#startRead<number>(READ_INTO, opts);
   }
 
@@ -183,20 +184,18 @@ export class TlsReader {
     let rest: Buffer | undefined = chunk;
     // If the caller's buffer has no bytes any more, its ArrayBuffer was detached during the wait. The result 0 would
     // look like the end.
-    const wasDetached = this.#pendingRead === READ_INTO && this.#callerBuffer.length === 0;
-    if (wasDetached) this.#rejectRead(localError("EFAULT", "read"));
-    if (this.#pendingRead === READ_INTO) {
-      const target = this.#callerBuffer;
+    if (this.#reading === READ_INTO && this.#buffer.length === 0) this.#rejectRead(localError("EFAULT", "read"));
+    if (this.#reading === READ_INTO) {
+      const target = this.#buffer;
       const resolve = this.#removeRead();
       rest = copyInto(target, chunk);
       const count = rest === undefined ? chunk.length : target.length;
       this.#countRead(count);
       resolve(count);
-    } else if (this.#pendingRead === READ_CHUNK) {
+    } else if (this.#reading === READ_CHUNK) {
       rest = undefined;
       this.#countRead(chunk.length);
-      const resolve = this.#removeRead();
-      resolve(chunk);
+      this.#settleRead(chunk);
     } else if (this.#discarding) {
       return true;
     }
@@ -209,12 +208,11 @@ export class TlsReader {
 
   /** Does the same as `push()`, for bytes that are valid only during the call. */
   pushCopy(bytes: Buffer): boolean {
-    if (this.#pendingRead === READ_INTO && bytes.length <= this.#callerBuffer.length) {
+    if (this.#reading === READ_INTO && bytes.length <= this.#buffer.length) {
       // The caller may have overridden `set` of its buffer. Its code must not get `bytes`, which other connections use.
-      set.call(this.#callerBuffer, bytes);
+      set.call(this.#buffer, bytes);
       this.#countRead(bytes.length);
-      const resolve = this.#removeRead();
-      resolve(bytes.length);
+      this.#settleRead(bytes.length);
       return true;
     }
     return this.#discarding || this.push(Buffer.from(bytes));
@@ -225,10 +223,7 @@ export class TlsReader {
     if (this.endedOrFailed) return;
     this.#ended = true;
     this.#endWaiters?.resolveAll(undefined);
-    if (this.#pendingRead === NO_READ) return;
-    const result = this.#pendingRead === READ_INTO ? 0 : null;
-    const resolve = this.#removeRead();
-    resolve(result);
+    this.#settleRead(this.#reading === READ_INTO ? 0 : null);
   }
 
   /** Stores the error, and rejects the pending read. Bytes that arrived before can still be read. */
@@ -252,17 +247,22 @@ export class TlsReader {
   }
 
   #rejectRead(error: unknown): void {
-    if (this.#pendingRead === NO_READ) return;
+    if (this.#reading !== NO_READ) this.#settleRead(rejection(error));
+  }
+
+  /** Removes and resolves the pending read, if there is one. */
+  #settleRead(result: Parameters<Resolve>[0]): void {
+    if (this.#reading === NO_READ) return;
     const resolve = this.#removeRead();
-    resolve(rejection(error));
+    resolve(result);
   }
 
   /** Removes the pending read, and returns its resolve function. */
   #removeRead(): Resolve {
-    const resolve = this.#resolveRead;
-    this.#pendingRead = NO_READ;
-    this.#callerBuffer = EMPTY;
-    this.#resolveRead = ignore;
+    const resolve = this.#resolve;
+    this.#reading = NO_READ;
+    this.#buffer = EMPTY;
+    this.#resolve = ignore;
     this.#source.setWaiting(false);
     if (registry !== undefined) registry.removeCall(this);
     return resolve;
@@ -270,23 +270,23 @@ export class TlsReader {
 
   /** The error for a call that must not start, or undefined. */
   #refusal(opts: IoOptions | undefined): { readonly error: unknown } | undefined {
-    return this.#pendingRead === NO_READ ? optionsError(opts, "read") : { error: new BusyError("read") };
+    return this.#reading === NO_READ ? optionsError(opts, "read") : { error: new BusyError("read") };
   }
 
   #startRead<T extends number | Buffer | null>(
-    pendingRead: typeof READ_INTO | typeof READ_CHUNK,
+    reading: typeof READ_INTO | typeof READ_CHUNK,
     opts: IoOptions | undefined,
   ): Promise<T> {
     let promise: Promise<T>;
     if (opts?.timeout === undefined && opts?.signal === undefined) {
       promise = new Promise<T>(storeResolve);
-      this.#resolveRead = lastResolve as Resolve;
+      this.#resolve = lastResolve as Resolve;
     } else {
       const timed = new TimedRead<T>(opts, this.#refs, () => void this.#removeRead());
       promise = timed.promise;
-      this.#resolveRead = (value) => timed.resolve(value as T);
+      this.#resolve = (value) => timed.resolve(value as T);
     }
-    this.#pendingRead = pendingRead;
+    this.#reading = reading;
     this.since = clock();
     if (registry !== undefined) registry.addCall(this, "read", this);
     this.#source.setWaiting(true);

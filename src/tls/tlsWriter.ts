@@ -106,8 +106,9 @@ class TimedWrite extends PendingCall<void> implements QueuedWrite {
 }
 
 /** The error of a waiting call, with its `transferred`. */
-function localWriteError({ data, transferred }: QueuedWrite, code: string): SocketError {
-  return data === undefined ? localError(code, "closeWrite") : localError(code, "write", { transferred });
+function localWriteError({ data, transferred }: QueuedWrite, code: string, cause?: unknown): SocketError {
+  if (data === undefined) return localError(code, "closeWrite", { cause });
+  return localError(code, "write", { cause, transferred });
 }
 
 /** Checks and converts data. A single part stays as it is; several become WriteParts, which joins them into pieces. */
@@ -175,11 +176,6 @@ export class TlsWriter {
     return this.#broken;
   }
 
-  #countWrite(bytes: number): void {
-    this.bytes += bytes;
-    this.writes++;
-  }
-
   /** See {@link Writer.writeProgress}. -1 if no write waits. A piece that Node has not written does not count. */
   get writeProgress(): number {
     const [write] = this.#queue;
@@ -209,10 +205,8 @@ export class TlsWriter {
    * waits in the queue.
    */
   #writeAtOnce(data: Uint8Array): Promise<void> {
-    this.#busy = true;
-    this.#pieceSize = data.length;
-    this.#countWrite(data.length);
-    const taken = this.#sink.writePiece(data, this.#onPieceWritten);
+    this.writes++;
+    const taken = this.#passPiece(data);
     // The callback may have run already, also with an error.
     if (this.#failure !== undefined) {
       const { code, cause } = this.#failure.error as SocketError;
@@ -238,10 +232,8 @@ export class TlsWriter {
     if (this.#failure !== undefined) throw this.#failure.error;
     if (this.#busy || data.length === 0) return 0;
     const piece = data.length <= MAX_PIECE ? data : data.subarray(0, MAX_PIECE);
-    this.#busy = true;
-    this.#pieceSize = piece.length;
-    this.#countWrite(piece.length);
-    this.#sink.writePiece(piece, this.#onPieceWritten);
+    this.writes++;
+    this.#passPiece(piece);
     // The callback may have run already, also with an error.
     const failed = this.#failure as { readonly error: unknown } | undefined;
     if (failed !== undefined) throw failed.error;
@@ -262,10 +254,7 @@ export class TlsWriter {
   fail(code: string, cause: unknown): void {
     this.#broken = true;
     this.#failure ??= { error: localError(code, "write", { cause }) };
-    for (const write of this.#queue.splice(0)) {
-      const details = write.data === undefined ? { cause } : { cause, transferred: write.transferred };
-      write.reject(localError(code, write.data === undefined ? "closeWrite" : "write", details));
-    }
+    for (const write of this.#queue.splice(0)) write.reject(localWriteError(write, code, cause));
     this.#setIdle();
   }
 
@@ -295,6 +284,8 @@ export class TlsWriter {
   /** Called when Node has neither a piece nor the end. Resolves the promises of `whenIdle()`. */
   #setIdle(): void {
     this.#busy = false;
+    // Without this check, each piece would make an array.
+    if (this.#idleWaiters.length === 0) return;
     for (const resolve of this.#idleWaiters.splice(0)) resolve();
   }
 
@@ -307,26 +298,29 @@ export class TlsWriter {
         return;
       }
       const piece = takePiece(write);
-      if (piece !== undefined) return this.#passPiece(write, piece);
+      if (piece !== undefined) {
+        const isLastPiece = bytesLeft(write) === 0;
+        if (write.transferred === 0) this.writes++;
+        write.transferred += piece.length;
+        const taken = this.#passPiece(piece);
+        // Node calls the callback a turn later. The write need not wait for that.
+        if (taken && isLastPiece && this.#queue[0] === write) {
+          this.#queue.shift();
+          write.resolve();
+        }
+        return;
+      }
       this.#queue.shift();
       write.resolve();
     }
   }
 
-  /** Passes a piece of the first write to Node. */
-  #passPiece(write: QueuedWrite, piece: Uint8Array): void {
-    const isLastPiece = bytesLeft(write) === 0;
-    if (write.transferred === 0) this.writes++;
-    write.transferred += piece.length;
-    this.bytes += piece.length;
+  /** Passes a piece to Node. Returns whether the layer below has taken all of it. */
+  #passPiece(piece: Uint8Array): boolean {
     this.#busy = true;
     this.#pieceSize = piece.length;
-    const taken = this.#sink.writePiece(piece, this.#onPieceWritten);
-    // Node calls the callback a turn later. The write need not wait for that.
-    if (taken && isLastPiece && this.#queue[0] === write) {
-      this.#queue.shift();
-      write.resolve();
-    }
+    this.bytes += piece.length;
+    return this.#sink.writePiece(piece, this.#onPieceWritten);
   }
 
   /** The callback of each piece. A property, so that no closure is made for a piece. */
@@ -339,8 +333,7 @@ export class TlsWriter {
     // In this case the TlsConn calls fail().
     if (this.#sink.destroyed && !error) return;
     if (error || this.#failure !== undefined) return this.#failOrStop(error);
-    this.#busy = false;
-    if (this.#idleWaiters.length > 0) this.#setIdle();
+    this.#setIdle();
     this.#passNext();
   };
 
@@ -350,8 +343,7 @@ export class TlsWriter {
     if (this.#sink.destroyed && !error) return;
     if (error || this.#failure !== undefined) return this.#failOrStop(error);
     this.#finished = true;
-    this.#busy = false;
-    if (this.#idleWaiters.length > 0) this.#setIdle();
+    this.#setIdle();
     this.#passNext();
   };
 

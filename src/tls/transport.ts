@@ -25,7 +25,6 @@ export type EndCause = "close_notify" | "end" | "reset";
 
 /** The connection below the TLS socket, in the form that node:tls takes. */
 export interface Transport {
-  /** The stream that the TLS socket reads and writes. */
   readonly duplex: Duplex;
   /**
    * Returns the cause of an end. Call it only while the TLS socket reports the end.
@@ -37,7 +36,7 @@ export interface Transport {
   receivedBefore: boolean;
   /** True until the first byte is received. */
   readonly silent: boolean;
-  /** Returns the descriptor, or -1 after the descriptor was closed. Undefined over a Duplex. */
+  /** Returns the descriptor, or -1 after it was closed. Undefined over a Duplex. */
   readonly fd: (() => number) | undefined;
   /** Whether the kernel has taken all written bytes; false if that is unknown. */
   readonly allSent: boolean;
@@ -48,7 +47,6 @@ export interface Transport {
   ref(): void;
   /** To be called when no call waits any more. Lets the process end. */
   unref(): void;
-  /** Sets whether waiting calls keep the process alive. */
   setKeepsAlive(keepsAlive: boolean): void;
   /**
    * Resets the connection. The TLS socket is destroyed in a later turn.
@@ -56,7 +54,7 @@ export interface Transport {
    * @param ending whether Node is ending the writing side
    */
   abort(ending: boolean): void;
-  /** Closes the connection below, and resolves afterwards. To be called after the TLS socket was destroyed. */
+  /** Closes the connection below, after the TLS socket was destroyed. Resolves when that is done. */
   close(): Promise<void>;
 }
 
@@ -121,8 +119,7 @@ class NativeTransport implements Transport {
     if (typeof handle?.readStart !== "function" || handle.readStart() < 0) return "close_notify";
     handle.readStop?.();
     // Node calls getpeername(2) for `remoteAddress`.
-    const getpeernameFails = this.duplex.remoteAddress === undefined;
-    return this.#canReset && getpeernameFails ? "reset" : "end";
+    return this.#canReset && this.duplex.remoteAddress === undefined ? "reset" : "end";
   }
 
   get silent(): boolean {

@@ -171,10 +171,9 @@ function contextFor({ isServer, contextOptions }: CheckedConnection): TlsContext
 function checkClient(opts: TlsClientOptions, checked: CheckedConnection, action: string): CheckedClient {
   const { checkServerIdentity, session } = opts;
   let serverName = checkHostName(opts.servername, action, "servername") ?? checkHostName(opts.host, action, "host");
-  const { context, contextOptions } = checked;
-  const rejectsByContext = context === undefined ? undefined : nodeContext(context).options.rejectUnauthorized;
-  const rejectsUnauthorized = contextOptions.rejectUnauthorized ?? rejectsByContext ?? true;
-  if (serverName === undefined && rejectsUnauthorized) {
+  const shared = checked.context === undefined ? undefined : nodeContext(checked.context).options;
+  const { rejectUnauthorized = true } = { ...shared, ...checked.contextOptions };
+  if (serverName === undefined && rejectUnauthorized) {
     throw new TypeError(`Cannot ${action}: the server has no name to verify, required servername or host`);
   }
   // oxlint-disable-next-line no-control-regex
@@ -192,6 +191,6 @@ function checkClient(opts: TlsClientOptions, checked: CheckedConnection, action:
     throw new TypeError(`Cannot ${action}: session is ${quote(session)}, required a result of nextSession()`);
   }
   // The callback runs in the asynchronous context of this call, not in that of a handshake.
-  const boundCheck = checkServerIdentity === undefined ? undefined : AsyncResource.bind(checkServerIdentity);
-  return { serverName, checkServerIdentity: boundCheck, session: unpacked };
+  const check = checkServerIdentity && AsyncResource.bind(checkServerIdentity);
+  return { serverName, checkServerIdentity: check, session: unpacked };
 }
