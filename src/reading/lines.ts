@@ -38,6 +38,7 @@ class LineRule implements ReadRule<string | null> {
       const size = found > 0 && buffer.byteAt(found - 1) === CR ? found - 1 : found;
       this.#checkSize(size);
       const line = buffer.takeText(size, this.#encoding);
+      // Skips the LF or CR LF.
       buffer.skip(found + 1 - size);
       return line;
     }
@@ -67,7 +68,7 @@ export function lineRule(opts: LineOptions | undefined, defaultMax: number, acti
   return new LineRule(checkSize(max, action, "max", 0), "max", encoding);
 }
 
-/** The function with which an iterator takes lines. */
+/** Returns the function with which an iterator takes lines. */
 export function lineFinder(rule: LineRule): FindItem<string> {
   return (buffer, ended) => {
     const line = rule.apply(buffer, ended);

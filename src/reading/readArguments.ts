@@ -11,6 +11,7 @@ export interface UntilOptions extends IoOptions {
 }
 
 const WAIT_NAMES: readonly string[] = ["timeout", "signal"];
+/** The names of {@link UntilOptions}, and of `LineOptions`. */
 export const UNTIL_NAMES: readonly string[] = [...WAIT_NAMES, "max"];
 export const LINE_NAMES: readonly string[] = [...WAIT_NAMES, "max", "encoding"];
 
@@ -35,7 +36,7 @@ export function checkSize(value: unknown, action: string, name: string, min: num
   return integer(value, action, name, min, Number.MAX_SAFE_INTEGER);
 }
 
-/** Returns the bytes of a delimiter. Throws if there are none. */
+/** Returns the bytes of a delimiter. Throws if the delimiter is empty. */
 export function delimiterBytes(delimiter: unknown, action: string): Uint8Array {
   if (typeof delimiter !== "string" && !isUint8Array(delimiter)) {
     const required = "a string or a Uint8Array";

@@ -1,21 +1,24 @@
 // The read buffer of a stream: bytes that were read from the connection and that no method has returned yet. They are
 // in one contiguous block of memory, the slab.
 //
-// Because the bytes are contiguous, one native search finds a line or a frame. `take()` and `peek()` return a view of a
-// slab that belongs to the stream, without a copy. The bytes of a view are never overwritten: later reads store their
-// bytes behind the view. If the slab has views and no space is left, the stream allocates another slab. A slab without
-// views (lines are returned as strings) is used again from the beginning, without an allocation.
+// Because the bytes are contiguous, one native search finds a line or a frame.
+//
+// A slab belongs to one stream, or it is the shared block. From a slab of its own, a stream returns views: `take()` and
+// `peek()` copy nothing. The bytes of a view are never overwritten, because later reads store their bytes behind the
+// view. If the slab has views and no space is left, the stream allocates another slab. If the slab has no views (lines
+// are returned as strings), the stream uses the slab again from the beginning.
 //
 // All streams of a thread over a `DirectReader` with `atOnce` (io.ts) share one block of memory for their small reads.
-// Each read uses the space behind the previous read. A stream requests the space, fills it and commits the bytes in one
-// step of JavaScript, so two streams never use the space at the same time. While the stream waits, it needs no memory.
-// `take()` and `peek()` return a copy of bytes in the shared block, because a user can transfer the memory of a view (a
-// byte stream of the web does that with its chunks). When a stream has taken all its bytes in the shared block, and no
-// later read has used the space behind them, the space of these bytes is free again.
+// Each read uses the space behind the previous read. A stream requests the space, fills the space and commits the bytes
+// in one step of JavaScript, so two streams never use the space at the same time. A waiting stream needs no memory.
 //
-// In all other cases the slab belongs to the stream. The slab grows when reads fill it, and shrinks after many small
-// reads. If the unread bytes do not fit, they move to a slab of at least twice their length. All moves together copy a
-// few times the number of bytes, so reading a long frame that arrives in small pieces takes linear time.
+// From the shared block, `take()` and `peek()` return a copy. A user can transfer the memory of a view to other code (a
+// byte stream of the web does that with its chunks), and the other streams would then lose the block. When a stream has
+// taken all its bytes in the shared block, and no later read has used the space behind them, their space is free again.
+//
+// A slab of one stream grows when reads fill it, and shrinks after many small reads. If the unread bytes do not fit,
+// they move to a slab of at least twice their length. So all moves together copy only a few times as many bytes as
+// arrive: reading a long frame that arrives in small pieces takes linear time.
 
 /** The size of the first slab and the minimum size, unless the maximum of one read is less. */
 const MIN_SLAB = 4096;
@@ -24,8 +27,8 @@ const SHARED_BLOCK = 16_384;
 /** After this many reads in a row with less than an eighth of `#nextSlabSize` each, the next slab has half the size. */
 const SMALL_READS_TO_SHRINK = 16;
 /**
- * A search covers the bytes behind the unread ones too, if there are at most this many. Making a view of the unread
- * bytes costs more than searching the others.
+ * If the slab has at most this many bytes behind the unread ones, a search covers these bytes too. Making a view of the
+ * unread bytes would cost more.
  */
 const MAX_EXTRA_SEARCH_BYTES = 4096;
 /** Up to this many bytes, a search in a loop takes less time than a native call. */
@@ -36,20 +39,20 @@ const MAX_LOOP_COPY_BYTES = 24;
 const NO_SLAB: Buffer = Buffer.alloc(0);
 
 let sharedBlock: Buffer = NO_SLAB;
-/** The next shared read stores its bytes from this index of `sharedBlock` on. */
-let sharedUsed = 0;
+/** The next read into `sharedBlock` stores its bytes from this index on. */
+let sharedEnd = 0;
 
 function renewSharedBlock(): void {
   sharedBlock = Buffer.allocUnsafeSlow(SHARED_BLOCK);
-  sharedUsed = 0;
+  sharedEnd = 0;
 }
 
-/** Returns a copy of `size` bytes from `start` on. */
-function copyBytes(from: Buffer, start: number, size: number): Buffer {
-  const out = Buffer.allocUnsafe(size);
-  if (size > MAX_LOOP_COPY_BYTES) out.set(new Uint8Array(from.buffer, from.byteOffset + start, size));
-  else for (let index = 0; index < size; index++) out[index] = from[start + index]!;
-  return out;
+/** Returns a copy of `size` bytes of `slab` from `start` on. */
+function copyBytes(slab: Buffer, start: number, size: number): Buffer {
+  const copy = Buffer.allocUnsafe(size);
+  if (size > MAX_LOOP_COPY_BYTES) copy.set(new Uint8Array(slab.buffer, slab.byteOffset + start, size));
+  else for (let index = 0; index < size; index++) copy[index] = slab[start + index]!;
+  return copy;
 }
 
 /** The unread bytes of a stream. Reads add bytes at the end, and methods take them from the front. */
@@ -75,7 +78,7 @@ export class ReadBuffer {
   #freeSize = 0;
   /** Whether the slab is the shared block. */
   #shared = false;
-  /** The index in the shared block at which the latest read of this stream began. */
+  /** The index in the shared block from which on the latest read of this stream has stored its bytes. */
   #sharedStart = 0;
 
   get #minSlab(): number {
@@ -105,11 +108,12 @@ export class ReadBuffer {
   prepareSharedSlab(): Buffer {
     // The stream's own slab is used in three cases: if there are unread bytes, because the next bytes must follow them;
     // for large reads, which would use up the shared block too soon; and if the stream has a slab without views.
-    const hasUnread = this.#start !== this.#end;
-    if (hasUnread || this.#nextSlabSize > MIN_SLAB || this.#reusable()) return this.prepareOwnSlab();
-    if (sharedBlock.length - sharedUsed < this.#nextSlabSize) renewSharedBlock();
-    this.#slabPosition += this.#start - sharedUsed;
-    this.#start = this.#end = this.#sharedStart = this.#freeStart = sharedUsed;
+    const hasUnread = this.length > 0;
+    if (hasUnread || this.#nextSlabSize > MIN_SLAB || this.#isReusable()) return this.prepareOwnSlab();
+    if (sharedBlock.length - sharedEnd < this.#nextSlabSize) renewSharedBlock();
+    // `position` stays the same.
+    this.#slabPosition += this.#start - sharedEnd;
+    this.#start = this.#end = this.#sharedStart = this.#freeStart = sharedEnd;
     this.#slab = sharedBlock;
     this.#shared = true;
     this.#hasViews = false;
@@ -119,16 +123,18 @@ export class ReadBuffer {
 
   /** Like `prepareSharedSlab()`, but returns memory of this stream alone, for a read that may wait. */
   prepareOwnSlab(): Buffer {
-    if (this.#start === this.#end && !this.#shared && !this.#hasViews) {
+    const isUnused = this.length === 0 && !this.#shared && !this.#hasViews;
+    if (isUnused) {
       this.#slabPosition += this.#start;
       this.#start = this.#end = 0;
       if (this.#slab.length !== this.#nextSlabSize) this.#slab = NO_SLAB;
     }
     // A read into less than a quarter of the slab would transfer too few bytes.
-    if (this.#shared || this.#slab.length - this.#end <= this.#slab.length >> 2) this.#moveUnread();
-    const stop = Math.min(this.#slab.length, this.#end + this.#maxRead);
+    const hasLittleSpace = this.#slab.length - this.#end <= this.#slab.length >> 2;
+    if (this.#shared || hasLittleSpace) this.#moveUnread();
+    const freeEnd = Math.min(this.#slab.length, this.#end + this.#maxRead);
     this.#freeStart = this.#end;
-    this.#freeSize = stop - this.#end;
+    this.#freeSize = freeEnd - this.#end;
     return this.#slab;
   }
 
@@ -147,18 +153,19 @@ export class ReadBuffer {
   }
 
   /** Whether the slab belongs to this stream and has no views. */
-  #reusable(): boolean {
+  #isReusable(): boolean {
     return !this.#shared && !this.#hasViews && this.#slab.length > 0;
   }
 
-  /** Adds the `count` bytes that a read has stored in the free space. Chooses the size of the next slab. */
+  /** Adds the `count` bytes that a read has stored in the free space. Sets the size of the next slab. */
   commit(count: number): void {
     if (!Number.isInteger(count) || count < 0 || count > this.#freeSize) {
       const required = `a whole number from 0 to ${this.#freeSize}, the size of its buffer`;
       throw new RangeError(`Cannot read: the result of read() is ${count}, required ${required}`);
     }
     this.#end += count;
-    if (this.#shared) sharedUsed = this.#end;
+    if (this.#shared) sharedEnd = this.#end;
+    // Grows fast, because a full read means that many bytes have arrived. Shrinks slowly.
     if (count === this.#freeSize) {
       this.#nextSlabSize = Math.min(this.#nextSlabSize * 4, this.#maxRead);
       this.#smallReads = 0;
@@ -170,9 +177,9 @@ export class ReadBuffer {
     }
   }
 
-  /** Takes the next `count` bytes, or all if there are fewer, and returns them. They are never overwritten. */
+  /** Takes the next `count` bytes, or all if there are fewer. The result is never overwritten. */
   take(count: number): Buffer {
-    const bytes = this.#bytes(count);
+    const bytes = this.#copyOrView(count);
     this.#start += bytes.length;
     if (this.#shared) this.#releaseShared();
     else this.#hasViews = true;
@@ -181,28 +188,28 @@ export class ReadBuffer {
 
   /** Returns the next `count` bytes, or all if there are fewer. They stay unread. */
   peek(count: number): Buffer {
-    const bytes = this.#bytes(count);
+    const bytes = this.#copyOrView(count);
     if (!this.#shared) this.#hasViews = true;
     return bytes;
   }
 
-  #bytes(count: number): Buffer {
-    const size = Math.min(count, this.#end - this.#start);
+  /** Returns the next `count` bytes, or all if there are fewer: a copy of shared bytes, otherwise a view. */
+  #copyOrView(count: number): Buffer {
+    const size = Math.min(count, this.length);
     if (this.#shared) return copyBytes(this.#slab, this.#start, size);
     // Cheaper than `subarray()`, which first determines the class of the new array.
     return Buffer.from(this.#slab.buffer as ArrayBuffer, this.#slab.byteOffset + this.#start, size);
   }
 
   /**
-   * All unread bytes. Bytes in the shared block are first moved to a slab of this stream. The result is valid only
-   * until the next call of any other method.
+   * A view of all unread bytes. Bytes in the shared block are first moved to a slab of this stream. The view is valid
+   * only until the next call of any other method.
    */
   unreadBytes(): Buffer {
     if (this.#shared) this.#moveUnread();
     return this.#slab.subarray(this.#start, this.#end);
   }
 
-  /** Takes the next `count` bytes as text. */
   takeText(count: number, encoding: BufferEncoding): string {
     const start = this.#start;
     this.#start += count;
@@ -228,24 +235,26 @@ export class ReadBuffer {
 
   /** Frees the space in the shared block if all bytes were taken, and no other stream has read behind them. */
   #releaseShared(): void {
-    if (!this.#shared || this.#start !== this.#end) return;
-    if (sharedBlock !== this.#slab || sharedUsed !== this.#end) return;
+    if (!this.#shared || this.length > 0) return;
+    // The block is another one, or another stream has used the space behind these bytes.
+    if (sharedBlock !== this.#slab || sharedEnd !== this.#end) return;
     this.#slabPosition += this.#start - this.#sharedStart;
-    sharedUsed = this.#start = this.#end = this.#sharedStart;
+    sharedEnd = this.#start = this.#end = this.#sharedStart;
   }
 
-  /** The unread byte at `index`. */
   byteAt(index: number): number | undefined {
     return this.#slab[this.#start + index];
   }
 
-  /** The index of `pattern` in the unread bytes, from `from` on; -1 if they do not contain the whole pattern. */
+  /** The index of `pattern` in the unread bytes, from `from` on; -1 if there is no whole pattern. */
   find(pattern: number | Uint8Array, from: number): number {
     const size = typeof pattern === "number" ? 1 : pattern.length;
     const start = this.#start + from;
     if (start + size > this.#end) return -1;
     if (typeof pattern === "number" && this.#end - start <= MAX_LOOP_SEARCH_BYTES) {
-      for (let at = start; at < this.#end; at++) if (this.#slab[at] === pattern) return at - this.#start;
+      for (let index = start; index < this.#end; index++) {
+        if (this.#slab[index] === pattern) return index - this.#start;
+      }
       return -1;
     }
     if (this.#slab.length - this.#end > MAX_EXTRA_SEARCH_BYTES) {
@@ -266,13 +275,14 @@ export class ReadBuffer {
   }
 
   /**
-   * Moves the unread bytes to the beginning of the slab, or of a new slab if this one is shared, too small or has
-   * views.
+   * Moves the unread bytes to the beginning of the slab. If the slab is shared, is too small or has views, they move to
+   * a new slab.
    */
   #moveUnread(): void {
     const unread = this.length;
     const largeEnough = unread <= this.#slab.length >> 1 && this.#slab.length >= this.#nextSlabSize;
-    if (!this.#shared && !this.#hasViews && this.#start > 0 && largeEnough) {
+    const mayOverwrite = !this.#shared && !this.#hasViews;
+    if (mayOverwrite && largeEnough && this.#start > 0) {
       this.#slab.copyWithin(0, this.#start, this.#end);
     } else {
       const slab = Buffer.allocUnsafeSlow(Math.max(this.#nextSlabSize, unread * 2));

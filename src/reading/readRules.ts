@@ -27,7 +27,10 @@ export type FindItem<T> = (buffer: ReadBuffer, ended: boolean) => Found<T> | nul
 
 /** The result is true when there are bytes, and false at the end. Takes no bytes. */
 export const HAS_BYTES_RULE: ReadRule<boolean> = {
-  apply: (buffer, ended) => (buffer.length > 0 ? true : ended ? false : undefined),
+  apply(buffer, ended) {
+    if (buffer.length > 0) return true;
+    return ended ? false : undefined;
+  },
 };
 
 /** Takes all unread bytes, at most `max`. Needs at least one. The result is null at the end. */
@@ -85,8 +88,9 @@ export class PeekRule implements ReadRule<Buffer | null> {
 
 /** Takes the bytes up to and including a delimiter, at most `max`. The result is null at the end. */
 export class UntilRule implements ReadRule<Buffer | null> {
+  /** A delimiter of one byte is stored as a number, because the search for a number is faster. */
   readonly #delimiter: number | Uint8Array;
-  readonly #size: number;
+  readonly #delimiterSize: number;
   readonly #max: number;
   readonly #limit: string;
   /** No delimiter begins in the first `#searched` unread bytes. */
@@ -95,21 +99,21 @@ export class UntilRule implements ReadRule<Buffer | null> {
   /** @param limit the name of the option that `max` comes from, for the `LimitError` */
   constructor(delimiter: Uint8Array, max: number, limit: string) {
     this.#delimiter = delimiter.length === 1 ? (delimiter[0] as number) : delimiter;
-    this.#size = delimiter.length;
+    this.#delimiterSize = delimiter.length;
     this.#max = max;
     this.#limit = limit;
   }
 
   apply(buffer: ReadBuffer, ended: boolean): Buffer | null | undefined {
     const found = buffer.find(this.#delimiter, this.#searched);
-    const size = found < 0 ? buffer.length : found + this.#size;
+    const size = found < 0 ? buffer.length : found + this.#delimiterSize;
     if (size > this.#max) throw new LimitError(this.#limit, this.#max, size);
     if (found >= 0) return buffer.take(size);
     if (ended) {
       if (buffer.length === 0) return null;
       throw new IncompleteReadError(buffer.take(buffer.length));
     }
-    this.#searched = Math.max(0, buffer.length - this.#size + 1);
+    this.#searched = Math.max(0, buffer.length - this.#delimiterSize + 1);
     return undefined;
   }
 }

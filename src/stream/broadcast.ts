@@ -96,27 +96,29 @@ export async function broadcast<S extends Stream>(
   opts: BroadcastOptions,
 ): Promise<BroadcastResult<S>> {
   const { slow: policy } = checkBroadcastOptions(opts);
-  const targets = targetsOf(streams);
+  const recipients = checkStreams(streams);
   const parts = bytesToSend(data, ACTION);
   const bytes = isUint8Array(parts) ? parts : Buffer.concat(parts);
   const slow: S[] = [];
   const failed: { stream: S; error: unknown }[] = [];
   const waiting: Promise<unknown>[] = [];
   const fillingOutboxes: Outbox[] = [];
-  for (const { stream, outbox } of targets) {
+  for (const { stream, outbox } of recipients) {
     try {
-      let outcome = outbox.offer(bytes, false);
+      // The promise of a write that waits, true if the message was written at once, or undefined if it does not fit.
+      let outcome = outbox.offer(bytes, { mayExceedLimit: false });
       if (outcome === undefined) {
         slow.push(stream);
         if (policy === "disconnect") stream.abort();
         if (policy !== "wait") continue;
-        outcome = outbox.offer(bytes, true);
+        outcome = outbox.offer(bytes, { mayExceedLimit: true });
         if (outcome === undefined) throw outbox.fullError(bytes.length);
       }
       if (outcome === true) continue;
       if (outbox.needsTurn) fillingOutboxes.push(outbox);
       const settled = outcome.catch((error: unknown) => void failed.push({ stream, error }));
-      // NO_WRITE: the write has ended already. Its promise settles in this turn, and may have an error for `failed`.
+      // NO_WRITE: no write waits, so this write has ended already. Its promise settles in this turn, perhaps with an
+      // error for `failed`.
       if (policy === "wait" || stream.writeProgress === NO_WRITE) waiting.push(settled);
     } catch (error) {
       failed.push({ stream, error });
@@ -136,17 +138,17 @@ export async function broadcast<S extends Stream>(
   }
   const notSent = policy === "wait" ? 0 : slow.length;
   // A copy, because a message that fails later must not change the result.
-  return { sent: targets.length - notSent - failed.length, slow, failed: [...failed] };
+  return { sent: recipients.length - notSent - failed.length, slow, failed: [...failed] };
 }
 
 /** A stream to which the message goes, and its outbox. */
-interface Target<S> {
+interface Recipient<S> {
   readonly stream: S;
   readonly outbox: Outbox;
 }
 
-/** Checks the streams and removes duplicates. */
-function targetsOf<S extends Stream>(streams: Iterable<S>): Target<S>[] {
+/** Checks the streams, and removes duplicates. Returns them with their outboxes. */
+function checkStreams<S extends Stream>(streams: Iterable<S>): Recipient<S>[] {
   if (typeof (streams as Iterable<S> | undefined)?.[Symbol.iterator] !== "function" || typeof streams === "string") {
     throw new TypeError(`Cannot ${ACTION}: streams is ${quote(streams)}, required an iterable of Streams`);
   }
@@ -159,7 +161,6 @@ function targetsOf<S extends Stream>(streams: Iterable<S>): Target<S>[] {
   });
 }
 
-/** Checks the options. */
 function checkBroadcastOptions(opts: BroadcastOptions | undefined): BroadcastOptions {
   const given: Partial<BroadcastOptions> = opts ?? {};
   checkOptions(given, ACTION);

@@ -4,17 +4,17 @@
 // `undefined` if it needs more bytes. One rule runs at a time. If a timeout or a signal ends a call, the bytes that
 // have arrived stay in the buffer, so no call loses bytes.
 //
-// If the source is a `DirectReader` (io.ts), this object is its consumer. The source reads until the rule has its
+// If the source is a `DirectReader` (io.ts), the BufferedReader is its consumer. The source reads until the rule has a
 // result, and then settles the only promise of the call. Two kinds of calls use `read()` of the source instead:
 // - calls on a source without `readFor()`;
 // - calls whose rule runs code of the user (a decoder), which must not run while the reactor dispatches events.
 //
-// A call that finds its bytes in the buffer makes no system call. It counts against the budget of the turn
+// A call that finds its bytes in the buffer makes no system call. Such a call counts against the budget of the turn
 // (wait/turnBudget.ts). When the budget is spent, the call continues in the next turn, and the reading side stays
 // locked until then.
 //
 // The source gets the timeout and the signal, so this file makes no timer. If a call needs several reads, each read
-// gets the remaining time as its timeout. Most calls need one read, which costs one derived promise and no closure.
+// gets the remaining time as its timeout. A call that needs one read makes one derived promise and no closure.
 
 import { BufferedError, BusyError, IncompleteReadError } from "../errors/index.js";
 import type { Conn, Consumer, DirectReader, EndOptions, EndResult, IoOptions, ReadAhead, Reader } from "../io.js";
@@ -46,21 +46,23 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   #rule: ReadRule<unknown> | undefined;
   /** Made for the first read that is not direct, and used again. */
   #handlers: ReadHandlers | undefined;
+  /** The options of a call that uses `read()` of the source, and its deadline if it has a timeout. */
   #opts: IoOptions | undefined;
   #deadline = 0;
   /** The caller's memory that a direct read fills, instead of the buffer. */
   #target: Uint8Array | undefined;
+  /** The result of the rule, until the source calls `result()`. */
   #result: unknown;
   /** The free part of the memory that `room()` returned; see `Consumer`. */
   start = 0;
   size = 0;
-  /** The number of bytes that the source has returned, and the number of reads that returned them. */
+  /** Bytes that the source has returned, and reads that have returned bytes. */
   bytes: number = 0;
   reads: number = 0;
   #ending: Promise<EndResult> | undefined;
   /** The outbox of the stream; undefined before it has one. */
   outbox: { readonly counts: { readonly bytes: number } } | undefined;
-  /** The layer that reads from this one. It may have unread bytes too. */
+  /** The layer that reads from this reader. That layer may have unread bytes too. */
   #layerAbove: ReadAhead | undefined;
 
   constructor(source: Reader, readSize: number, now: () => number) {
@@ -75,24 +77,29 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     return this.#ended;
   }
 
-  /** Whether a read of this reader, or of another caller at the source, is pending. */
+  /** Whether a read of this reader, or another read of the source, is pending. */
   get reading(): boolean {
     return this.#locked || this.#source.reading === true;
+  }
+
+  /** Whether a rule may get its result without a read of the source. */
+  get #hasBytesOrEnd(): boolean {
+    return this.buffer.length > 0 || this.#ended;
   }
 
   /** Resolves with the result of `rule`, at once or after as many reads as the rule needs. */
   read<T>(rule: ReadRule<T>, opts: IoOptions | undefined): Promise<T> {
     const refused = this.#readError() ?? optionsError(opts, "read");
     if (refused !== undefined) return threadTurnBudget.reject(refused.error);
-    if ((this.buffer.length > 0 || this.#ended) && !threadTurnBudget.spend()) {
-      return readInNextTurn(this, opts, (rest) => this.#startRead(rule, rest));
+    if (this.#hasBytesOrEnd && !threadTurnBudget.spend()) {
+      return readInNextTurn(this, opts, (remainingOpts) => this.#startRead(rule, remainingOpts));
     }
     return this.#startRead(rule, opts);
   }
 
   /** Starts a read, whose options are checked. */
   #startRead<T>(rule: ReadRule<T>, opts: IoOptions | undefined): Promise<T> {
-    if (this.buffer.length > 0 || this.#ended) {
+    if (this.#hasBytesOrEnd) {
       let result;
       try {
         result = this.#apply(rule);
@@ -129,8 +136,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   }
 
   filled(count: number): boolean {
-    if (count === 0) this.#ended = true;
-    else this.#count(count);
+    this.#countRead(count);
     if (this.#target !== undefined) {
       this.#result = count;
       return true;
@@ -150,7 +156,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   tryRead<T>(rule: ReadRule<T>): T | undefined {
     const refused = this.#readError();
     if (refused !== undefined) throw refused.error;
-    if (this.buffer.length === 0 && !this.#ended) return undefined;
+    if (!this.#hasBytesOrEnd) return undefined;
     // tryRead() can't wait for the next turn. It only counts against the budget.
     threadTurnBudget.spend();
     return this.#apply(rule);
@@ -162,8 +168,8 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     if (refused !== undefined) return threadTurnBudget.reject(refused.error);
     const wrong = targetError(target);
     if (wrong !== undefined) return Promise.reject(wrong);
-    if ((this.buffer.length > 0 || this.#ended) && !threadTurnBudget.spend()) {
-      return readInNextTurn(this, opts, (rest) => this.#startReadInto(target, rest));
+    if (this.#hasBytesOrEnd && !threadTurnBudget.spend()) {
+      return readInNextTurn(this, opts, (remainingOpts) => this.#startReadInto(target, remainingOpts));
     }
     return this.#startReadInto(target, opts);
   }
@@ -187,7 +193,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     this.#locked = true;
   }
 
-  /** Does the same as `lock()`, but allows `takeUnread()`, for a caller that then reads from the socket below. */
+  /** Like `lock()`, but allows `takeUnread()`, for a caller that later reads from the socket below. */
   lockForTransfer(): void {
     this.lock();
     this.#lockedForTransfer = true;
@@ -216,7 +222,6 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     return this.buffer.length + (this.#layerAbove?.unread ?? 0);
   }
 
-  /** See `ReadAhead`. */
   get unsent(): number {
     return this.outbox?.counts.bytes ?? 0;
   }
@@ -230,7 +235,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     return Buffer.concat([first, this.buffer.take(max - first.length)]);
   }
 
-  /** Registers the layer that reads from this one. See {@link Conn.registerReadAhead}. */
+  /** See {@link Conn.registerReadAhead}. */
   registerReadAhead(layer: ReadAhead): void {
     const unread = this.#layerAbove?.unread ?? 0;
     if (unread > 0 && this.#layerAbove !== layer) throw new BufferedError("put a stream on the connection", unread);
@@ -246,7 +251,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     return this.buffer.peek(this.buffer.length);
   }
 
-  /** Drops the buffered bytes, and makes all further reads reject with `EBADF`. */
+  /** Drops the buffered bytes. Further reads reject with `EBADF`. */
   close(): void {
     this.#closed = true;
     this.buffer.clear();
@@ -269,22 +274,14 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     return this.#now();
   }
 
-  /** Ends the connection; see `Stream.end`. Further calls wait for the first. */
+  /** See `Stream.end`. Further calls wait for the first, each with a promise of its own. */
   end(conn: Conn, opts: EndOptions | undefined): Promise<EndResult> {
     const refused = endOptionsError(opts);
     if (refused !== undefined) return Promise.reject(refused);
-    const earlier = this.#ending;
-    if (earlier !== undefined) return earlier.then((result) => result);
+    if (this.#ending !== undefined) return this.#ending.then((result) => result);
     if (!this.#closed && (this.#locked || this.#direct?.reading === true)) return Promise.reject(new BusyError("end"));
-    const ending = endConnection(conn, this, opts).finally(() => this.close());
-    this.#ending = ending;
-    return ending.then((result) => result);
-  }
-
-  /** Drops the buffered bytes, and makes all further reads reject with `error`. */
-  #failReads(error: unknown): void {
-    this.#failure = { error };
-    this.buffer.clear();
+    this.#ending = endConnection(conn, this, opts).finally(() => this.close());
+    return this.#ending.then((result) => result);
   }
 
   /** The error with which a new read rejects; undefined if a read can start. */
@@ -294,11 +291,15 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     return this.#locked || this.#direct?.reading === true ? { error: new BusyError("read") } : undefined;
   }
 
+  /** The result of `rule`. After any error except an IncompleteReadError, all further reads reject with the error. */
   #apply<T>(rule: ReadRule<T>): T | undefined {
     try {
       return rule.apply(this.buffer, this.#ended);
     } catch (error) {
-      if (!(error instanceof IncompleteReadError)) this.#failReads(error);
+      if (!(error instanceof IncompleteReadError)) {
+        this.#failure = { error };
+        this.buffer.clear();
+      }
       throw error;
     }
   }
@@ -308,6 +309,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     this.#opts = opts;
     const timeout = opts?.timeout;
     if (timeout !== undefined && timeout !== null) {
+      // `#now` may be a function of the user, which may throw.
       try {
         this.#deadline = this.#now() + timeout;
       } catch (error) {
@@ -317,7 +319,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     return this.#readSource(this.buffer.prepareSpace(), opts);
   }
 
-  /** Reads from the source. Returns a rejection for an exception, which would leave the reading side locked. */
+  /** Reads from the source. An exception becomes a rejection: otherwise the reading side would stay locked. */
   #readSource(target: Uint8Array, opts: IoOptions | undefined): Promise<number> {
     try {
       return this.#source.read(target, opts);
@@ -326,20 +328,18 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     }
   }
 
-  #count(count: number): void {
+  /** Counts a read of the source. A read of 0 bytes is the end. */
+  #countRead(count: number): void {
+    if (count === 0) this.#ended = true;
+    else this.reads++;
     this.bytes += count;
-    this.reads++;
   }
 
   #commit(count: number): void {
     // close() has released the memory into which these bytes were read.
     if (this.#closed) throw localError("ECANCELED", "read");
-    if (count === 0) {
-      this.#ended = true;
-      return;
-    }
-    this.#count(count);
-    this.buffer.commit(count);
+    this.#countRead(count);
+    if (count > 0) this.buffer.commit(count);
   }
 
   #makeHandlers(): ReadHandlers {
@@ -348,7 +348,12 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
       this.#endCall();
       throw error;
     };
-    return { onFirstRead, onError, onTargetRead: (count) => this.#onTargetRead(count) };
+    const onTargetRead = (count: number): number => {
+      this.#locked = false;
+      this.#countRead(count);
+      return count;
+    };
+    return { onFirstRead, onError, onTargetRead };
   }
 
   #onFirstRead(count: number): unknown {
@@ -384,13 +389,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     return { timeout: Math.max(0, this.#deadline - this.#now()), signal: opts.signal };
   }
 
-  #onTargetRead(count: number): number {
-    this.#locked = false;
-    if (count === 0) this.#ended = true;
-    else this.#count(count);
-    return count;
-  }
-
+  /** Unlocks the reading side after a call that has used `read()` of the source. */
   #endCall(): void {
     this.#locked = false;
     this.#rule = undefined;

@@ -54,6 +54,7 @@ export function lengthPrefixed(opts: LengthPrefixOptions = {}): Codec<Buffer, st
   };
   return {
     max: max + (bytes === "varint" ? varintSize(max) : bytes),
+    // As in each codec here, a decoder that needs more bytes returns the number of bytes that it needs.
     decoder: () => (input) => {
       let headerSize: number;
       let length: number;
@@ -66,16 +67,15 @@ export function lengthPrefixed(opts: LengthPrefixOptions = {}): Codec<Buffer, st
         headerSize = bytes;
         length = readLength(input, bytes, littleEndian);
       }
-      const size = headerSize + checkLength(length);
-      return input.length < size ? size : { value: input.subarray(headerSize, size), size };
+      const frameSize = headerSize + checkLength(length);
+      if (input.length < frameSize) return frameSize;
+      return { value: input.subarray(headerSize, frameSize), size: frameSize };
     },
     encode: (value) => {
       const payload = toBytes(value);
       checkLength(payload.length);
-      return [
-        bytes === "varint" ? encodeVarint(payload.length) : encodeLength(payload.length, bytes, littleEndian),
-        payload,
-      ];
+      const { length } = payload;
+      return [bytes === "varint" ? encodeVarint(length) : encodeLength(length, bytes, littleEndian), payload];
     },
   };
 }
@@ -109,13 +109,15 @@ export function delimited(
   return {
     max: max + end.length,
     decoder: () => {
+      /** No delimiter begins in the first `searched` bytes of the frame. */
       let searched = 0;
       return (input) => {
         const found = input.indexOf(end, searched);
         const length = found < 0 ? Math.max(0, input.length - end.length + 1) : found;
         if (length > max) throw new LimitError("max", max, length);
         searched = found < 0 ? length : 0;
-        return found < 0 ? input.length + 1 : { value: input.subarray(0, found), size: found + end.length };
+        if (found < 0) return input.length + 1;
+        return { value: input.subarray(0, found), size: found + end.length };
       };
     },
     encode: (value) => {
@@ -162,7 +164,7 @@ function readLength(input: Buffer, bytes: 1 | 2 | 4 | 8, littleEndian: boolean):
   if (bytes === 1) return input.readUInt8(0);
   if (bytes === 2) return littleEndian ? input.readUInt16LE(0) : input.readUInt16BE(0);
   if (bytes === 4) return littleEndian ? input.readUInt32LE(0) : input.readUInt32BE(0);
-  // The sum is not exact from 2^53 on, but such a length exceeds every limit.
+  // From 2^53 on the result is not exact, but such a length exceeds every limit.
   const low = littleEndian ? input.readUInt32LE(0) : input.readUInt32BE(4);
   const high = littleEndian ? input.readUInt32LE(4) : input.readUInt32BE(0);
   return high * 2 ** 32 + low;
@@ -170,6 +172,7 @@ function readLength(input: Buffer, bytes: 1 | 2 | 4 | 8, littleEndian: boolean):
 
 function encodeLength(length: number, bytes: 1 | 2 | 4 | 8, littleEndian: boolean): Buffer {
   const header = Buffer.allocUnsafe(bytes);
+  // writeUIntLE() and writeUIntBE() encode at most 6 bytes.
   if (bytes === 8) {
     const low = length % 2 ** 32;
     const high = Math.floor(length / 2 ** 32);

@@ -27,14 +27,12 @@ export interface ToDuplexOptions {
 
 const HIGH_WATER_MARK = 65_536;
 
-/**
- * The base class of {@link ConnDuplex} until the first Duplex is made. Then {@link loadDuplex} replaces it by `Duplex`
- * of node:stream. So a program without a Duplex does not load node:stream.
- */
+// The base class of ConnDuplex until the first Duplex is made. Then loadDuplex() replaces this class by `Duplex` of
+// node:stream. So a program without a Duplex does not load node:stream.
 // oxlint-disable-next-line typescript/no-extraneous-class -- a placeholder
 const DuplexPlaceholder: typeof Duplex = class {} as unknown as typeof Duplex;
 
-/** Makes `Duplex` the base class of {@link ConnDuplex}. Must be called before one is made. */
+/** Makes `Duplex` the base class of {@link ConnDuplex}. Must be called before the first ConnDuplex is made. */
 export function loadDuplex(): void {
   const { Duplex } = stream();
   if (Object.getPrototypeOf(ConnDuplex) === Duplex) return;
@@ -43,9 +41,7 @@ export function loadDuplex(): void {
   Object.setPrototypeOf(ConnDuplex.prototype, Duplex.prototype);
 }
 
-/**
- * While a timeout is set, large writes are split into pieces of this size in bytes. Each piece restarts the timer.
- */
+/** While a timeout is set, large writes are split into pieces of this many bytes. Each piece restarts the timer. */
 const PIECE_SIZE = 262_144;
 
 type WriteCallback = (error?: Error | null) => void;
@@ -96,7 +92,9 @@ export class ConnDuplex extends DuplexPlaceholder {
   readonly #conn: Conn;
   readonly #buffer: ReadBuffer;
   #reading = false;
+  /** Bytes of writes that the connection has taken. */
   #bytesTaken = 0;
+  /** The timer of `setTimeout()`; undefined without a timeout. */
   #timer: NodeJS.Timeout | undefined;
 
   /** @internal Made by {@link toDuplex}. */
@@ -105,14 +103,15 @@ export class ConnDuplex extends DuplexPlaceholder {
     super({ allowHalfOpen: opts.allowHalfOpen ?? true, readableHighWaterMark, writableHighWaterMark });
     this.#conn = conn;
     this.#buffer = new ReadBuffer(Math.max(1, readableHighWaterMark));
-    // While a program pipes a silent source into this Duplex, no write finds that the connection is broken, but
-    // whenBroken() does. The reference is weak, so that the pending whenBroken() does not prevent garbage collection of
-    // the Duplex. After EPIPE (the peer has closed without an error), or after the end of writing, bytes may be unread,
-    // so the Duplex stays open.
-    const weak = new WeakRef(this);
+    // While a program pipes a silent source into this Duplex, there is no write that could fail. Then only whenBroken()
+    // reports that the connection is broken. A strong reference in the pending whenBroken() would prevent garbage
+    // collection of the Duplex.
+    const weakDuplex = new WeakRef(this);
     const onBroken = (error: unknown): void => {
-      const duplex = weak.deref();
-      if (duplex?.writableEnded !== false) return;
+      const duplex = weakDuplex.deref();
+      // After the end of writing, or after EPIPE (the peer has closed without an error), bytes may be unread. So the
+      // Duplex stays open.
+      if (duplex === undefined || duplex.writableEnded) return;
       if ((error as NodeJS.ErrnoException | null)?.code !== "EPIPE") duplex.#fail(error);
     };
     conn.whenBroken?.().then(onBroken, () => undefined);
@@ -138,18 +137,17 @@ export class ConnDuplex extends DuplexPlaceholder {
   }
 
   override _writev(chunks: readonly { readonly chunk: Uint8Array }[], done: WriteCallback): void {
-    const all = chunks.map(({ chunk }) => chunk);
-    this.#writeChunks(
-      all,
-      all.reduce((sum, { length }) => sum + length, 0),
-      done,
-    );
+    const parts = chunks.map(({ chunk }) => chunk);
+    const size = parts.reduce((sum, { length }) => sum + length, 0);
+    this.#writeChunks(parts, size, done);
   }
 
+  /** Writes chunks of `size` bytes in all. */
   #writeChunks(chunks: readonly Uint8Array[], size: number, done: WriteCallback): void {
-    const timer = this.#timer?.refresh();
+    this.#timer?.refresh();
     const data = chunks.length === 1 ? (chunks[0] as Uint8Array) : chunks;
-    const writing = timer !== undefined && size > PIECE_SIZE ? this.#writePieces(chunks) : this.#conn.write(data);
+    const needsPieces = this.#timer !== undefined && size > PIECE_SIZE;
+    const writing = needsPieces ? this.#writePieces(chunks) : this.#conn.write(data);
     writing.then(() => {
       this.#bytesTaken += size;
       this.#timer?.refresh();
@@ -169,14 +167,14 @@ export class ConnDuplex extends DuplexPlaceholder {
   }
 
   #fail(error: unknown): void {
-    // If the Duplex was destroyed, it has closed the connection, which has rejected the pending read with this error.
+    // A destroyed Duplex has closed the connection, and close() has rejected the pending read with this error.
     if (!this.destroyed) this.destroy(error as Error);
   }
 
   async #writePieces(chunks: readonly Uint8Array[]): Promise<void> {
     for (const chunk of chunks) {
-      for (let at = 0; at < chunk.length; at += PIECE_SIZE) {
-        await this.#conn.write(chunk.subarray(at, at + PIECE_SIZE));
+      for (let offset = 0; offset < chunk.length; offset += PIECE_SIZE) {
+        await this.#conn.write(chunk.subarray(offset, offset + PIECE_SIZE));
         this.#timer?.refresh();
       }
     }

@@ -1,8 +1,7 @@
 // The description of a stream: the fields of the connection below, and those of the stream.
 
-import { isUint8Array } from "node:util/types";
 import type { Address } from "../addr/address.js";
-import type { Conn, Data } from "../io.js";
+import type { Conn } from "../io.js";
 import { describe, type Description, type Fields } from "../registry/index.js";
 
 /** The fields of a stream in JSON, added to those of the connection below, such as `fd` and `tls`. */
@@ -21,38 +20,27 @@ export interface StreamDescription extends Description {
 }
 
 /** The members of a stream's reader that a description uses. */
-interface Reading {
+interface DescribedReader {
   readonly closed: boolean;
   readonly reading: boolean;
   readonly unread: number;
 }
 
 /** The description of a stream. */
-export function describeStream(conn: Conn, reader: Reading): Fields<StreamDescription> {
-  const { kind: name = null, ...below } = (describe(conn) ?? {}) as Partial<Description & Fields<StreamDescription>>;
+export function describeStream(conn: Conn, reader: DescribedReader): Fields<StreamDescription> {
+  const below = (describe(conn) ?? {}) as Partial<Description & Fields<StreamDescription>>;
+  const { kind: connKind = null, ...fieldsBelow } = below;
   const {
     local = textOrNull(conn.localAddress),
     peer = textOrNull(conn.remoteAddress),
     state = "open",
     pending = reader.reading ? ["read"] : [],
-  } = below;
+  } = fieldsBelow;
   const buffered = reader.unread;
-  return { ...below, state: reader.closed ? "closed" : state, local, peer, buffered, pending, conn: name };
+  return { ...fieldsBelow, state: reader.closed ? "closed" : state, local, peer, buffered, pending, conn: connKind };
 }
 
-function textOrNull(address: Address | undefined): string | null {
+/** The address as text; null if there is none. */
+export function textOrNull(address: Address | undefined): string | null {
   return address === undefined ? null : String(address);
-}
-
-/** The number of bytes of `data`; 0 for a wrong type, because the write then rejects. */
-export function dataSizeOrZero(data: Data): number {
-  if (typeof data === "string") return Buffer.byteLength(data);
-  if (isUint8Array(data)) return data.length;
-  if (!Array.isArray(data)) return 0;
-  let size = 0;
-  for (const part of data as readonly unknown[]) {
-    if (typeof part === "string") size += Buffer.byteLength(part);
-    else if (isUint8Array(part)) size += part.length;
-  }
-  return size;
 }

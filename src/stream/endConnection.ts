@@ -29,7 +29,8 @@ export function endOptionsError(opts: EndOptions | undefined): Error | undefined
   const refused = optionsError(opts, "end", ["timeout", "signal", "maxBytes"]);
   if (refused !== undefined && !isAbort(refused.error, opts)) return refused.error as Error;
   const max = opts?.maxBytes;
-  if (max === undefined || max === Infinity || (Number.isSafeInteger(max) && max >= 0)) return undefined;
+  const isCount = Number.isSafeInteger(max) && (max as number) >= 0;
+  if (max === undefined || max === Infinity || isCount) return undefined;
   const text = `Cannot end: maxBytes is ${quote(max)}, required a whole number from 0, or Infinity`;
   return typeof max === "number" ? new RangeError(text) : new TypeError(text);
 }
@@ -55,7 +56,7 @@ export async function endConnection(
   const signal = adoptSignal(opts?.signal);
   const deadline = timeout === null ? undefined : reader.now() + timeout;
   const timeLeft = (): number | null => (deadline === undefined ? null : Math.max(0, deadline - reader.now()));
-  const state: DiscardState = { dropped: reader.lockAndDiscard(), maxBytes, timeLeft, signal };
+  const discard: DiscardProgress = { dropped: reader.lockAndDiscard(), maxBytes, timeLeft, signal };
   let writingEnded = false;
   let how: EndResult["how"];
   let failure: { readonly error?: unknown } = {};
@@ -63,46 +64,48 @@ export async function endConnection(
     signal?.throwIfAborted();
     await conn.closeWrite({ timeout: timeLeft(), signal });
     writingEnded = true;
-    how = await discardUntilEnd(conn, state);
+    how = await discardUntilEnd(conn, discard);
   } catch (error) {
     const code = (error as { readonly code?: unknown } | null)?.code;
     if (reader.closed || code === "EBADF" || code === "ECANCELED") how = "closed";
-    // The code is checked, not the clock: a timer of Node may fire before the deadline.
+    // The clock is not checked, because a timer of Node may fire before the deadline.
     else if (code === "ETIMEDOUT") how = "timeout";
     else {
       how = "failed";
       failure = { error };
     }
   }
-  // If not all data were written, the peer must get a reset, and close() must not wait for pending writes.
+  // If not all data were written, the peer must get a reset. abort() also ends the pending writes, for which close()
+  // would wait.
   if (!writingEnded) conn.abort();
   await conn.close();
   if (signal?.aborted === true && how === "failed") throw signal.reason;
-  return { how, dropped: state.dropped, ...failure };
+  return { how, dropped: discard.dropped, ...failure };
 }
 
-/** The discarded bytes of a connection, and their limits. */
-interface DiscardState {
+/** The number of bytes that were discarded, and the limits of discarding. */
+interface DiscardProgress {
   dropped: number;
   readonly maxBytes: number;
   readonly timeLeft: () => number | null;
   readonly signal: AbortSignal | undefined;
 }
 
-async function discardUntilEnd(conn: Conn, state: DiscardState): Promise<EndResult["how"]> {
-  const { maxBytes, timeLeft, signal } = state;
-  while (state.dropped <= maxBytes) {
+/** Reads and discards bytes until the peer ends or a limit is reached. Returns how that ended. */
+async function discardUntilEnd(conn: Conn, discard: DiscardProgress): Promise<EndResult["how"]> {
+  const { maxBytes, timeLeft, signal } = discard;
+  while (discard.dropped <= maxBytes) {
     if (discardBuffer.length === 0) discardBuffer = new Uint8Array(DISCARD_SIZE);
     // The read takes one byte more than allowed, to distinguish a peer that sends exactly maxBytes from one that sends
     // more.
-    const size = Math.min(DISCARD_SIZE, maxBytes - state.dropped + 1);
+    const size = Math.min(DISCARD_SIZE, maxBytes - discard.dropped + 1);
     const timeout = timeLeft();
     const target = size === DISCARD_SIZE ? discardBuffer : discardBuffer.subarray(0, size);
     const count = await conn.read(target, { timeout, signal });
     if (count === 0) return "finished";
-    state.dropped += count;
-    // A read that finds data does not time out. So without this check, the call would never time out while the peer
-    // sends all the time.
+    discard.dropped += count;
+    // A read that finds data does not time out. Without this check, the call would never time out while the peer keeps
+    // sending.
     if (timeout === 0) return "timeout";
   }
   return "maxBytes";

@@ -75,12 +75,12 @@ export interface FrameOptions extends IoOptions {
  */
 export function frameFinder<T>(codec: Codec<T, never>, max: number, limit: string): FindItem<T> {
   let decode: Decoder<T> = codec.decoder();
-  /** The number that the decoder has returned for the bytes at `position`; 1 if it has returned a frame. */
+  /** The number that the decoder has returned for the incomplete frame at `position`; 1 after a whole frame. */
   let needed = 1;
   let position = -1;
   return (buffer, ended) => {
     if (buffer.length === 0) return ended ? null : undefined;
-    // Another method has read bytes of the incomplete frame, so the decoder's state does not fit any more.
+    // If another method has read bytes of the incomplete frame, the state of the decoder is wrong.
     if (needed > 1 && position !== buffer.position) {
       decode = codec.decoder();
       needed = 1;
@@ -89,6 +89,7 @@ export function frameFinder<T>(codec: Codec<T, never>, max: number, limit: strin
     const bytes = buffer.unreadBytes();
     const result = decode(bytes, ended);
     if (typeof result === "number") {
+      // Not `<=`, so that NaN is refused too.
       if (!(result > bytes.length)) {
         const required = `more than the ${bytes.length} bytes that it was given`;
         throw new RangeError(`Cannot read a frame: the decoder's number of bytes is ${result}, required ${required}`);

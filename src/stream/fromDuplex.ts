@@ -21,12 +21,25 @@ export interface FromDuplexOptions {
 
 export const FROM_DUPLEX_NAMES: readonly string[] = ["closeTimeout"];
 
+/**
+ * The codes of a failed write that only say that the Duplex has ended. `ECANCELED` is such a code too: when a read gets
+ * a reset, Node (since version 22) closes the handle, and libuv then ends pending writes with `ECANCELED`, although no
+ * caller has cancelled them.
+ */
+const ENDED_CODES: ReadonlySet<string> = new Set([
+  "ECANCELED",
+  "ERR_STREAM_DESTROYED",
+  "ERR_STREAM_WRITE_AFTER_END",
+  "ERR_STREAM_PREMATURE_CLOSE",
+]);
+
 /** A Duplex as a transport. */
 class NodeDuplexTransport implements ChunkTransport {
   readonly localAddress = undefined;
   readonly remoteAddress = undefined;
   readonly #duplex: Duplex;
   readonly #closeTimeout: number | null;
+  /** The first error of the Duplex. */
   #error: Error | undefined;
   /** Ends the wait in `readChunk()`. */
   #wakeReader: (() => void) | undefined;
@@ -90,7 +103,7 @@ class NodeDuplexTransport implements ChunkTransport {
         };
         duplex.once("close", done);
         duplex.once("error", done);
-        // Node also calls this callback after an error, when the Duplex discards its pending writes.
+        // Node calls `done` also after an error, when the Duplex discards its pending writes.
         duplex.end(done);
       });
       duplex.destroy();
@@ -112,23 +125,14 @@ class NodeDuplexTransport implements ChunkTransport {
   }
 
   /**
-   * The error for a failed write: `error`, unless its code only says that the Duplex has ended. Then the result is the
-   * error that ended the Duplex, or else `EPIPE`. `ECANCELED` is such a code too: when a read gets a reset, Node (since
-   * version 22) closes the handle, and libuv then ends pending writes with `ECANCELED`, although no caller has
-   * cancelled them.
+   * The error for a failed write: `error`, unless its code only says that the Duplex has ended. In that case it is the
+   * error that ended the Duplex, or `EPIPE` if there is none.
    */
   #writeError(error: Error, syscall: string): Error {
-    const code: unknown = (error as NodeJS.ErrnoException).code;
-    if (
-      code === "ECANCELED" ||
-      code === "ERR_STREAM_DESTROYED" ||
-      code === "ERR_STREAM_WRITE_AFTER_END" ||
-      code === "ERR_STREAM_PREMATURE_CLOSE"
-    ) {
-      const first = this.#error ?? this.#duplex.errored;
-      return first && first !== error ? first : localError("EPIPE", syscall, { cause: error });
-    }
-    return error;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === undefined || !ENDED_CODES.has(code)) return error;
+    const firstError = this.#error ?? this.#duplex.errored;
+    return firstError && firstError !== error ? firstError : localError("EPIPE", syscall, { cause: error });
   }
 }
 

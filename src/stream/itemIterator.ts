@@ -32,8 +32,8 @@ export class Items<T> implements AsyncIterableIterator<T> {
   readonly #tryReadRule: ReadRule<Found<T>>;
   readonly #nextRule: ReadRule<IteratorResult<T, undefined>>;
   /**
-   * Ends the loop without an error if this side has closed the connection. Throws any other error, and the reason of
-   * the caller's signal even if it has the code of a close.
+   * Ends the loop without an error if this side has closed the connection. Throws any other error. The reason of the
+   * caller's signal is always thrown, even if its code is that of a close.
    */
   readonly #endOrThrow = (error: unknown): IteratorResult<never, undefined> => {
     if (isEndedByClose(error) && error !== this.#opts?.signal?.reason) return ITERATOR_END;
@@ -47,10 +47,12 @@ export class Items<T> implements AsyncIterableIterator<T> {
     this.#readRule = {
       runsUserCode,
       apply(buffer, ended) {
+        // null: the end. undefined: more bytes are needed.
         const found = find(buffer, ended);
         return found ? found.value : found;
       },
     };
+    // tryRead() returns undefined at the end too.
     this.#tryReadRule = { apply: (buffer, ended) => find(buffer, ended) ?? undefined };
     this.#nextRule = {
       runsUserCode,

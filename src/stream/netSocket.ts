@@ -20,17 +20,20 @@ export interface ToNetSocketOptions {
 
 /**
  * Makes a `net.Socket` on a descriptor. Node owns the descriptor from now on. If Node refuses the descriptor, this
- * function closes it.
+ * function closes the descriptor.
  *
  * @throws SocketError `EBADF` if other code has closed the descriptor; `ENOTSOCK` for any other descriptor that Node
- *   does not accept; otherwise the error of a system call
+ *   does not accept; otherwise the error of a system call. Each error has the given `syscall`
  */
-export function makeNetSocket(fd: number, allowHalfOpen: boolean, syscall: string): Socket {
+export function makeNetSocket(
+  fd: number,
+  { allowHalfOpen, syscall }: { readonly allowHalfOpen: boolean; readonly syscall: string },
+): Socket {
   try {
     return new (net().Socket)({ fd, readable: true, writable: true, allowHalfOpen });
   } catch (error) {
     const kind = descriptorKind(fd);
-    // If the number now belongs to another kind of file, other code has opened it, and it must stay open.
+    // If the number now refers to another kind of file, other code has opened this file, which must stay open.
     if (kind === "socket") fs().closeSync(fd);
     const { code } = error as { code?: unknown };
     // Node's own codes: ERR_INVALID_FD_TYPE for another kind of file, ERR_INVALID_FD for a closed descriptor. Other
@@ -61,7 +64,7 @@ export function detachToNetSocket(conn: Conn, unread: Uint8Array, opts: ToNetSoc
     const cause = new Error("a call is pending, the connection is closed, or it is neither TCP nor UNIX");
     throw localError("EBUSY", "toNetSocket", { cause });
   }
-  const socket = makeNetSocket(fd, opts.allowHalfOpen ?? false, "toNetSocket");
+  const socket = makeNetSocket(fd, { allowHalfOpen: opts.allowHalfOpen ?? false, syscall: "toNetSocket" });
   if (unread.length > 0) socket.unshift(unread);
   return socket;
 }

@@ -8,7 +8,7 @@ import type { BufferedReader } from "./bufferedReader.js";
 
 /**
  * Calls `startRead` in the next turn, with the remaining time as `timeout`. The reading side is locked until then. The
- * bytes are in the buffer already, so the call does not time out before.
+ * bytes are in the buffer already, so the call does not time out before `startRead`.
  */
 export async function readInNextTurn<T>(
   reader: BufferedReader,
@@ -24,6 +24,7 @@ export async function readInNextTurn<T>(
     reader.unlock();
   }
   if (reader.closed) throw localError("ECANCELED", "read");
+  // The signal may be aborted now.
   const refused = optionsError(opts, "read");
   if (refused !== undefined) throw refused.error;
   if (timeout === null) return startRead(opts);

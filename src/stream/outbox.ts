@@ -39,8 +39,8 @@ export class Outbox {
   /** The size of the first waiting write, if it alone is larger than the limit; otherwise 0. */
   #oversizedWrite = 0;
   /** The bytes and the writes that were added since the outbox was empty, or since the last `onTurnPassed()`. */
-  #bytesThisTurn = 0;
-  #writesThisTurn = 0;
+  #newBytes = 0;
+  #newWrites = 0;
 
   constructor(conn: Conn, limits: OutboxLimits) {
     this.#conn = conn;
@@ -60,9 +60,9 @@ export class Outbox {
       const size = dataSize(data);
       // If the type of the data is wrong, the connection rejects.
       if (size !== undefined && !this.#fits(size)) {
-        const wrong = optionsError(opts, "write");
+        const refused = optionsError(opts, "write");
         // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- the reason of a signal can be any value
-        return Promise.reject(wrong === undefined ? this.fullError(size) : wrong.error);
+        return Promise.reject(refused === undefined ? this.fullError(size) : refused.error);
       }
     }
     const writing = conn.write(data, opts);
@@ -72,14 +72,16 @@ export class Outbox {
   /**
    * Writes a whole message, or nothing of it.
    *
-   * @param evenIfFull whether the message may exceed the limit. An outbox that already exceeds it takes no message
+   * @param mayExceedLimit whether the message is taken although it exceeds the limit. An outbox that already exceeds
+   *   the limit takes no message
    * @returns true if the connection has taken the whole message already; the promise of the write if it waits;
    *   undefined if the message does not fit
    * @throws the error with which a write would reject
    */
-  offer(bytes: Uint8Array, evenIfFull: boolean): Promise<void> | true | undefined {
+  offer(bytes: Uint8Array, { mayExceedLimit }: { readonly mayExceedLimit: boolean }): Promise<void> | true | undefined {
     const conn = this.#conn;
-    if (this.#hasWaitingWrite && !this.#fits(bytes.length) && !(evenIfFull && this.#fits(0))) return undefined;
+    const fits = this.#fits(bytes.length) || (mayExceedLimit && this.#fits(0));
+    if (this.#hasWaitingWrite && !fits) return undefined;
     // While another write is pending, `tryWrite` takes nothing, so messages stay in order.
     const taken = conn.tryWrite?.(bytes) ?? 0;
     if (taken === bytes.length) return true;
@@ -93,8 +95,8 @@ export class Outbox {
     if (this.#writes === 0 && size > this.#limits.maxOutbox) this.#oversizedWrite = size;
     this.#totalSize += size;
     this.#writes++;
-    this.#bytesThisTurn += size;
-    this.#writesThisTurn++;
+    this.#newBytes += size;
+    this.#newWrites++;
     return writing.then(
       () => this.#countSettled(size),
       (error: unknown) => {
@@ -113,19 +115,18 @@ export class Outbox {
   }
 
   /**
-   * Whether a quarter of the limit was added since the last `onTurnPassed()`. The reactor empties the outbox only
-   * in later turns of the event loop.
+   * Whether the caller should wait for a turn of the event loop, because a quarter of the limit was added since the
+   * last `onTurnPassed()`. The reactor empties the outbox only in later turns.
    */
   get needsTurn(): boolean {
     const { maxOutbox, maxOutboxWrites } = this.#limits;
-    return (
-      this.#hasWaitingWrite && (this.#bytesThisTurn * 4 >= maxOutbox || this.#writesThisTurn * 4 >= maxOutboxWrites)
-    );
+    const addedQuarter = this.#newBytes * 4 >= maxOutbox || this.#newWrites * 4 >= maxOutboxWrites;
+    return this.#hasWaitingWrite && addedQuarter;
   }
 
   /** Called after a turn of the event loop. */
   onTurnPassed(): void {
-    this.#bytesThisTurn = this.#writesThisTurn = 0;
+    this.#newBytes = this.#newWrites = 0;
   }
 
   /** The number of bytes that the connection has taken of the first waiting write. */
@@ -133,7 +134,9 @@ export class Outbox {
     return this.#conn.writeProgress ?? 0;
   }
 
+  /** Whether another write of `size` bytes is within the limits. */
   #fits(size: number): boolean {
+    // An oversized write does not count, whether the connection has taken some of its bytes or not.
     const bytes = this.#totalSize - (this.#oversizedWrite === 0 ? this.#progress : this.#oversizedWrite);
     return bytes + size <= this.#limits.maxOutbox && this.#writes < this.#limits.maxOutboxWrites;
   }
@@ -148,13 +151,13 @@ export class Outbox {
     this.#totalSize -= size;
     this.#writes--;
     if (this.#writes === 0) this.onTurnPassed();
-    // No other write can have this size, because it would have exceeded the limit.
+    // Another write of this size can't be waiting, because it would have exceeded the limit.
     if (size === this.#oversizedWrite) this.#oversizedWrite = 0;
   }
 }
 
 /** The number of bytes of `data`; undefined if its type is wrong. */
-function dataSize(data: Data): number | undefined {
+export function dataSize(data: Data): number | undefined {
   if (isUint8Array(data)) return data.length;
   if (typeof data === "string") return Buffer.byteLength(data);
   if (!Array.isArray(data)) return undefined;

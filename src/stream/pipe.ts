@@ -29,8 +29,8 @@ export interface PipeObserver {
 }
 
 /**
- * Ends the pending read of a pipe when the destination is broken. Without this, the pipe would end only at its next
- * write, which may never come.
+ * Ends the pending read of a pipe when the destination is broken. Without this class, the pipe would end only at its
+ * next write, which may never come.
  */
 class DestinationWatch implements AbortListener {
   readonly #controller = new AbortController();
@@ -40,8 +40,8 @@ class DestinationWatch implements AbortListener {
   constructor(userSignal: AbortSignal | undefined) {
     this.#userSignal = userSignal;
     if (userSignal !== undefined) onAbort(userSignal, this);
-    // A listener that stays while the pipe runs. Without it, each read would add and remove the signal's event
-    // listener.
+    // This listener stays while the pipe runs. Without it, each read would add an event listener to the signal, and
+    // remove the event listener again.
     onAbort(this.signal, NO_ACTION);
   }
 
@@ -58,10 +58,12 @@ class DestinationWatch implements AbortListener {
     return this.#controller.signal;
   }
 
+  /** Called when the user's signal is aborted. */
   onAborted(reason: unknown): void {
     this.#controller.abort(reason);
   }
 
+  /** Ends the watch, and releases the listeners. */
   end(): void {
     this.#ended = true;
     if (this.#userSignal !== undefined) offAbort(this.#userSignal, this);
@@ -98,11 +100,12 @@ export async function pipe(
     const readOptions = watch === undefined ? writeOptions : { timeout: opts?.timeout, signal: watch.signal };
     while (buffer.length > 0 || (await reader.fill(readOptions))) {
       const bytes = buffer.unreadBytes();
+      // After an error without a number, all bytes count as taken: a byte that was sent must not be sent again.
       let taken = bytes.length;
       try {
         await destination.write(bytes, writeOptions);
       } catch (error) {
-        // If the error has the number of bytes that the writer has taken, the rest stays unread.
+        // If the number of bytes that the destination has taken is known, the rest stays unread.
         const { stopReason } = observer;
         if (stopReason !== undefined && error === stopReason) taken = stopReason.transferred ?? 0;
         else if (error instanceof OutboxFullError) taken = 0;

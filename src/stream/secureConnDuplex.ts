@@ -60,17 +60,19 @@ export class SecureConnDuplex extends ConnDuplex {
   getPeerCertificate(detailed: boolean = false): PeerCertificate {
     const certificate = this.#secured.peerCertificate;
     if (certificate === undefined) return {} as PeerCertificate;
-    const legacy = certificate.toLegacyObject();
-    if (!detailed) return legacy;
-    let last = legacy as PeerCertificate & { issuerCertificate?: PeerCertificate };
+    const leaf = certificate.toLegacyObject();
+    if (!detailed) return leaf;
+    // The end of the chain so far.
+    let last = leaf as PeerCertificate & { issuerCertificate?: PeerCertificate };
     for (let issuer = certificate.issuerCertificate; issuer !== undefined; issuer = issuer.issuerCertificate) {
       const next = issuer.toLegacyObject();
+      // A self-signed certificate is its own issuer.
       if (next.fingerprint256 === last.fingerprint256) break;
       last.issuerCertificate = next;
       last = next;
     }
     last.issuerCertificate = last;
-    return legacy;
+    return leaf;
   }
 
   exportKeyingMaterial(length: number, label: string, context?: Uint8Array): Buffer {

@@ -24,9 +24,9 @@ import { type Codec, frameFinder, type FrameOptions } from "./frames.js";
 import { Items } from "./itemIterator.js";
 import { lineFinder, type LineOptions, lineRule } from "../reading/lines.js";
 import { makeDescribable, Inspectable } from "../registry/index.js";
-import { describeStream, type StreamDescription, dataSizeOrZero } from "./describeStream.js";
+import { describeStream, type StreamDescription } from "./describeStream.js";
 import { detachToNetSocket, type ToNetSocketOptions } from "./netSocket.js";
-import { NO_WRITE, Outbox, type OutboxCounts } from "./outbox.js";
+import { dataSize, NO_WRITE, Outbox, type OutboxCounts } from "./outbox.js";
 import { pipe, type PipeOptions } from "./pipe.js";
 import { ANY_CHUNK_RULE, ChunkRule, ExactRule, findChunk, PeekRule, UntilRule } from "../reading/readRules.js";
 import type { SecureConnDuplex } from "./secureConnDuplex.js";
@@ -101,7 +101,7 @@ export class Stream<C extends Conn = Conn>
   readonly #limits: StreamLimits;
   /** Undefined until a write has to wait, or `outboxOf()` is called. */
   #outbox: Outbox | undefined;
-  /** The counters of `stats()`, used only if the connection has none. */
+  /** The counters of `stats()`, used only if the connection has no `stats()`. */
   #writes = 0;
   #bytesSent = 0;
   /** The waiting calls of `whenBroken` and of `whenEnded`, if the connection has no such method. */
@@ -255,7 +255,9 @@ export class Stream<C extends Conn = Conn>
     const wait = pickWaitOptions(opts, "read frames", UNTIL_NAMES);
     const given = opts?.max ?? codec.max;
     const max = given === undefined ? this.#limits.maxFrame : checkSize(given, "read frames", "max", 0);
-    return new Items(this.#reader, frameFinder(codec, max, given === undefined ? "maxFrame" : "max"), wait, true);
+    const find = frameFinder(codec, max, given === undefined ? "maxFrame" : "max");
+    const runsUserCode = true; // the decoder of the codec
+    return new Items(this.#reader, find, wait, runsUserCode);
   }
 
   /**
@@ -279,8 +281,8 @@ export class Stream<C extends Conn = Conn>
 
   /**
    * The counters of the connection, also after `close()`: see {@link TransferStats}. Over TLS it counts the bytes
-   * before encryption, without the headers of the records. If the connection has no `stats()`, the stream counts, and
-   * counts a write when it is called.
+   * before encryption, without the headers of the records. If the connection has no `stats()`, the stream counts; a
+   * write counts when it is called.
    *
    * @example
    * ```ts
@@ -309,10 +311,11 @@ export class Stream<C extends Conn = Conn>
     const conn = this.#conn;
     if (conn.stats === undefined) {
       this.#writes++;
-      this.#bytesSent += dataSizeOrZero(data);
+      this.#bytesSent += dataSize(data) ?? 0;
     }
     if (this.#outbox !== undefined) return this.#outbox.write(data, opts);
     const writing = conn.write(data, opts);
+    // NO_WRITE: the connection has taken the whole write already.
     return conn.writeProgress === NO_WRITE ? writing : this.#getOutbox().countWrite(data, writing);
   }
 

@@ -59,16 +59,16 @@ const DEFAULT_LIMITS: StreamLimits = {
 /** Checks the limits of a stream, and fills in the defaults. */
 export function completeStreamLimits(opts: StreamOptions, action: string): StreamLimits {
   const { readSize, maxLine, maxFrame, maxOutbox, maxOutboxWrites } = opts;
-  const given = readSize ?? maxLine ?? maxFrame ?? maxOutbox ?? maxOutboxWrites;
-  if (given === undefined || given === null) return DEFAULT_LIMITS;
-  const size = (name: keyof StreamLimits, min: number): number =>
+  const firstGiven = readSize ?? maxLine ?? maxFrame ?? maxOutbox ?? maxOutboxWrites;
+  if (firstGiven === undefined || firstGiven === null) return DEFAULT_LIMITS;
+  const limit = (name: keyof StreamLimits, min: number): number =>
     checkSize(opts[name] ?? DEFAULT_LIMITS[name], action, name, min);
   return {
-    readSize: size("readSize", 1),
-    maxLine: size("maxLine", 1),
-    maxFrame: size("maxFrame", 1),
-    maxOutbox: size("maxOutbox", 0),
-    maxOutboxWrites: size("maxOutboxWrites", 1),
+    readSize: limit("readSize", 1),
+    maxLine: limit("maxLine", 1),
+    maxFrame: limit("maxFrame", 1),
+    maxOutbox: limit("maxOutbox", 0),
+    maxOutboxWrites: limit("maxOutboxWrites", 1),
   };
 }
 

@@ -34,7 +34,7 @@ export interface ChunkTransport {
   close(): Promise<void>;
   /** Calls `listener` when the transport can take no more chunks. */
   onBroken(listener: (error: unknown) => void): void;
-  /** Closes the transport at once, as broken by `error`. */
+  /** Closes the transport at once, with `error` as the reason. */
   abort(error: SocketError): void;
   /** Sets whether the transport keeps the process alive. Optional: not every transport can do that. */
   setKeepsAlive?(keepsAlive: boolean): void;
@@ -51,11 +51,13 @@ export class TransportConn implements Conn {
   /** Whether `readChunk()` of the transport is pending. */
   #readingChunk = false;
   /** The unread bytes of the latest chunk. */
-  #unreadBytes: Uint8Array | undefined;
+  #unread: Uint8Array | undefined;
   #ended = false;
   #readError: { readonly error: unknown } | undefined;
 
+  /** The calls of `write()` and `closeWrite()` that wait. */
   #writes: PendingWrite[] = [];
+  /** Whether `#writeAll()` runs. */
   #writing = false;
   /** Whether `closeWrite()` was called. */
   #endRequested = false;
@@ -87,12 +89,13 @@ export class TransportConn implements Conn {
     if (this.#pendingRead !== undefined) return Promise.reject(new BusyError("read"));
     const refused = optionsError(opts, "read");
     if (refused !== undefined) return Promise.reject(refused.error);
-    const wrong = targetError(buffer);
-    if (wrong !== undefined) return Promise.reject(wrong);
-    if (this.#unreadBytes !== undefined) return Promise.resolve(this.#copyChunk(buffer));
+    const bufferError = targetError(buffer);
+    if (bufferError !== undefined) return Promise.reject(bufferError);
+    if (this.#unread !== undefined) return Promise.resolve(this.#takeUnread(buffer));
     if (this.#readError !== undefined) return Promise.reject(this.#readError.error);
     if (this.#ended) return Promise.resolve(0);
     const remove = (): void => {
+      // `readChunk()` of the transport stays pending, and its chunk is stored for the next read.
       this.#pendingRead = undefined;
     };
     this.#pendingRead = new PendingRead(buffer, opts, { refs: this.#refs, remove });
@@ -138,14 +141,14 @@ export class TransportConn implements Conn {
     if (this.#closing === undefined) {
       const closing = this.#closed ? Promise.resolve() : this.#transport.close();
       this.#closing = closing.catch(() => undefined);
-      this.#rejectCalls();
+      this.#markClosed();
     }
     return this.#closing.then();
   }
 
   abort(): void {
     if (this.#closed) return;
-    this.#rejectCalls();
+    this.#markClosed();
     this.#transport.abort(localError("ECONNRESET", "abort"));
   }
 
@@ -167,11 +170,11 @@ export class TransportConn implements Conn {
     return this.close();
   }
 
-  /** The first call rejects the waiting calls, and makes later ones reject with `EBADF`. */
-  #rejectCalls(): void {
+  /** Rejects the waiting calls, and makes later ones reject with `EBADF`. */
+  #markClosed(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#unreadBytes = undefined;
+    this.#unread = undefined;
     this.#brokenWaiters.close();
     this.#pendingRead?.reject(localError("ECANCELED", "read"));
     this.#pendingRead = undefined;
@@ -182,11 +185,12 @@ export class TransportConn implements Conn {
   async #readChunk(): Promise<void> {
     this.#readingChunk = true;
     try {
+      // An empty chunk would look like the end.
       let chunk;
       do chunk = await this.#transport.readChunk();
       while (chunk?.length === 0);
       if (chunk === null) this.#ended = true;
-      else this.#unreadBytes = chunk;
+      else this.#unread = chunk;
     } catch (error) {
       this.#readError = { error };
     } finally {
@@ -196,14 +200,15 @@ export class TransportConn implements Conn {
     if (read === undefined) return;
     this.#pendingRead = undefined;
     if (this.#readError !== undefined) read.reject(this.#readError.error);
-    else read.resolve(this.#ended ? 0 : this.#copyChunk(read.target));
+    else read.resolve(this.#ended ? 0 : this.#takeUnread(read.target));
   }
 
-  #copyChunk(target: Uint8Array): number {
-    const chunk = this.#unreadBytes as Uint8Array;
+  /** Copies unread bytes into `target`. Returns their number. */
+  #takeUnread(target: Uint8Array): number {
+    const chunk = this.#unread as Uint8Array;
     const count = Math.min(chunk.length, target.length);
     target.set(chunk.subarray(0, count));
-    this.#unreadBytes = count === chunk.length ? undefined : chunk.subarray(count);
+    this.#unread = count === chunk.length ? undefined : chunk.subarray(count);
     return count;
   }
 
@@ -218,6 +223,7 @@ export class TransportConn implements Conn {
     return write.promise;
   }
 
+  /** Writes until no call waits. */
   async #writeAll(): Promise<void> {
     this.#writing = true;
     try {
@@ -230,7 +236,7 @@ export class TransportConn implements Conn {
     }
   }
 
-  /** Writes the next piece to the transport. Resolves the write after its last piece. */
+  /** Writes the next piece, or the end, to the transport. Resolves the call after its last piece. */
   async #writePiece(write: PendingWrite): Promise<void> {
     if (write.parts === undefined) {
       if (!this.#finished) await this.#transport.end();
@@ -241,6 +247,7 @@ export class TransportConn implements Conn {
       await this.#transport.writeChunk(piece);
       if (write.parts.remaining > 0) return;
     }
+    // A cancelled write is not in the queue any more.
     if (this.#writes[0] === write) this.#writes.shift();
     write.resolve();
   }

@@ -3,6 +3,7 @@
 
 import { FrameError } from "../errors/index.js";
 
+/** Maximum number of bytes of a varint. */
 const MAX_SIZE = 10;
 
 /**
@@ -14,7 +15,7 @@ export function readVarint(input: Uint8Array): { readonly value: number; readonl
   for (let index = 0; index < MAX_SIZE; index++) {
     const byte = input[index];
     if (byte === undefined) return undefined;
-    // The sum is not exact from 2^53 on, but such a number exceeds every limit.
+    // From 2^53 on the sum is not exact, but such a number exceeds every limit.
     value += (byte & 0x7f) * 2 ** (7 * index);
     if (byte < 0x80) return { value, size: index + 1 };
   }

@@ -22,7 +22,7 @@ export interface ByteController {
 
 /**
  * Makes one read for one `pull()` of a byte stream. The bytes go into the memory of the BYOB reader if there is one,
- * otherwise into `buffer`. At the end it closes the stream. Resolves with the number of bytes.
+ * otherwise into `buffer`. If `read` resolves with 0, the stream is closed. Resolves with the number of bytes.
  */
 export async function pullBytes(
   controller: ByteController,
@@ -33,6 +33,7 @@ export async function pullBytes(
   const count = await read(request === null ? buffer.prepareSpace() : request.view);
   if (count === 0) {
     controller.close();
+    // After close(), this ends the pending read of the BYOB reader.
     request?.respond(0);
   } else if (request !== null) {
     request.respond(count);
@@ -82,8 +83,10 @@ export interface ToWebOptions {
 export function toWeb(conn: Conn, opts: ToWebOptions = {}): WebPair {
   checkOptions(opts, "toWeb", ["readSize"]);
   const buffer = new ReadBuffer(checkSize(opts.readSize ?? 65_536, "toWeb", "readSize", 1));
-  const readAbort = new AbortController();
-  const { signal } = readAbort;
+  /** Aborted by cancel() of the readable, to end the pending read. */
+  const readAborter = new AbortController();
+  const { signal } = readAborter;
+  // Whether the readable has ended, has failed or was cancelled; whether the writable was closed or has failed.
   let readDone = false;
   let writeDone = false;
   const closeWhenDone = (): Promise<void> | undefined => (readDone && writeDone ? conn.close() : undefined);
@@ -103,6 +106,7 @@ export function toWeb(conn: Conn, opts: ToWebOptions = {}): WebPair {
       try {
         await pullBytes(controller as unknown as ByteController, buffer, read);
       } catch (error) {
+        // cancel() has ended the read.
         if (signal.aborted) return;
         readDone = true;
         await closeWhenDone();
@@ -111,21 +115,21 @@ export function toWeb(conn: Conn, opts: ToWebOptions = {}): WebPair {
     },
     async cancel() {
       readDone = true;
-      readAbort.abort();
+      readAborter.abort();
       await closeWhenDone();
     },
   });
 
   const writable = new (streamWeb().WritableStream)<Data>({
     start(controller) {
-      // While a pipe to the writable waits for its source, no write finds that the connection is broken, but
-      // whenBroken() does. The reference is weak, so that the pending whenBroken() does not prevent garbage collection
-      // of the streams.
-      const weak = new WeakRef(controller);
+      // While a pipe to the writable waits for its source, there is no write that could fail. Then only whenBroken()
+      // reports that the connection is broken. A strong reference in the pending whenBroken() would prevent garbage
+      // collection of the streams.
+      const weakController = new WeakRef(controller);
       const onBroken = (error: unknown): void => {
         if (writeDone) return;
         writeDone = true;
-        weak.deref()?.error(error);
+        weakController.deref()?.error(error);
         void closeWhenDone();
       };
       conn.whenBroken?.().then(onBroken, () => undefined);
@@ -160,10 +164,11 @@ class WebStreamTransport implements ChunkTransport {
   readonly remoteAddress = undefined;
   readonly #reader: ReadableStreamDefaultReader<unknown>;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
+  /** Whether `end()` was called. */
   #ended = false;
 
-  constructor(readable: ReadableStreamDefaultReader<unknown>, writer: WritableStreamDefaultWriter<Uint8Array>) {
-    this.#reader = readable;
+  constructor(reader: ReadableStreamDefaultReader<unknown>, writer: WritableStreamDefaultWriter<Uint8Array>) {
+    this.#reader = reader;
     this.#writer = writer;
     // These handlers prevent unhandled rejections. read() and write() report the same errors.
     this.#reader.closed.catch(() => undefined);
@@ -195,8 +200,8 @@ class WebStreamTransport implements ChunkTransport {
   }
 
   async close(): Promise<void> {
-    const closed = this.#ended ? Promise.resolve() : this.#writer.close();
-    await Promise.allSettled([closed, this.#reader.cancel()]);
+    const writerClosed = this.#ended ? Promise.resolve() : this.#writer.close();
+    await Promise.allSettled([writerClosed, this.#reader.cancel()]);
   }
 
   abort(error: SocketError): void {
@@ -204,8 +209,9 @@ class WebStreamTransport implements ChunkTransport {
     this.#reader.cancel(error).catch(() => undefined);
   }
 
-  /** Rejects with the error of the web stream. If that is no Error, it becomes the cause of an `EPIPE`. */
+  /** Rejects with the error of the web stream. A value that is no Error becomes the cause of an `EPIPE`. */
   async #withWriteError(written: Promise<void>): Promise<void> {
+    // Prevents an unhandled rejection: a write may make another promise `ready`.
     this.#writer.ready.catch(() => undefined);
     try {
       await written;

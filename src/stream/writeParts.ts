@@ -18,6 +18,7 @@ export function toBytes(part: string | Uint8Array): Uint8Array {
 /** The data of a write that was not written yet. `shift()` removes bytes from its front. */
 export class WriteParts {
   readonly #parts: readonly Uint8Array[];
+  /** The next byte is the one at `#partOffset` of the part at `#partIndex`. */
   #partIndex = 0;
   #partOffset = 0;
   #remaining: number;

@@ -7,7 +7,7 @@ import { milliseconds } from "../wait/waitOptions.js";
 import type { Fault } from "./faults.js";
 import type { MemoryOptions } from "./memory.js";
 
-const MAX = Number.MAX_SAFE_INTEGER;
+const MAX_WHOLE_NUMBER = Number.MAX_SAFE_INTEGER;
 
 /** Returns `value` if it is a number from `min` on, whole or not. Otherwise throws an error that names the action. */
 export function checkNumber(value: unknown, action: string, name: string, min: number, unit: string): number {
@@ -18,7 +18,7 @@ export function checkNumber(value: unknown, action: string, name: string, min: n
 
 /** Returns `value` if it is a whole number from `min` on, or Infinity. Otherwise throws. */
 function checkCount(value: unknown, action: string, name: string, min: number): number {
-  return value === Infinity ? value : integer(value, action, name, min, MAX);
+  return value === Infinity ? value : integer(value, action, name, min, MAX_WHOLE_NUMBER);
 }
 
 /** Returns `value` if it is a function. Otherwise throws. */
@@ -29,10 +29,10 @@ export function checkFunction<F>(value: F, action: string, name: string): F {
 
 /** Returns `value` if it is a whole number from `min` on. Otherwise throws. */
 export const wholeNumber = (value: unknown, action: string, name: string, min: number = 0): number =>
-  integer(value, action, name, min, MAX);
+  integer(value, action, name, min, MAX_WHOLE_NUMBER);
 
 /** Throws unless `value` is one of the known values. */
-function oneOf(value: unknown, known: readonly unknown[], action: string, name: string): void {
+function checkOneOf(value: unknown, known: readonly unknown[], action: string, name: string): void {
   if (known.includes(value)) return;
   const required = known.map(quote).join(" or ");
   throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required ${required}`);
@@ -51,18 +51,19 @@ export function checkAddress(value: Address | undefined, action: string, name: s
   throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required an Address`);
 }
 
-function checkFault(fault: Fault, action: string, at: string): void {
+/** @param name the name of the fault for messages, such as `faults[0]` */
+function checkFault(fault: Fault, action: string, name: string): void {
   if (typeof fault !== "object" || fault === null || Array.isArray(fault)) {
-    throw new TypeError(`Cannot ${action}: ${at} is ${quote(fault)}, required an object`);
+    throw new TypeError(`Cannot ${action}: ${name} is ${quote(fault)}, required an object`);
   }
-  checkOptions(fault, `${action} with ${at}`, ["side", "call", "after", "error", "times"]);
+  checkOptions(fault, `${action} with ${name}`, ["side", "call", "after", "error", "times"]);
   const { side, call, after = 0, error, times = 1 } = fault;
-  if (side !== undefined) oneOf(side, ["a", "b"], action, `${at}.side`);
-  oneOf(call, ["read", "write", "closeWrite"], action, `${at}.call`);
-  checkCount(after, action, `${at}.after`, 0);
-  checkCount(times, action, `${at}.times`, 1);
+  if (side !== undefined) checkOneOf(side, ["a", "b"], action, `${name}.side`);
+  checkOneOf(call, ["read", "write", "closeWrite"], action, `${name}.call`);
+  checkCount(after, action, `${name}.after`, 0);
+  checkCount(times, action, `${name}.times`, 1);
   if (typeof error === "string" ? error !== "" : error instanceof Error) return;
-  throw new TypeError(`Cannot ${action}: ${at}.error is ${quote(error)}, required a code or an Error`);
+  throw new TypeError(`Cannot ${action}: ${name}.error is ${quote(error)}, required a code or an Error`);
 }
 
 /** The options of a connection in memory, checked, with their defaults. */
@@ -74,11 +75,12 @@ export interface CheckedMemory {
   readonly clock: Clock;
 }
 
-/** The names of the options that all connections in memory have. */
+/** The names of the options that all connections and listeners in memory have. */
 export const MEMORY_NAMES: readonly string[] = ["capacity", "latency", "chunking", "faults", "clock"];
 
-export function checkMemory(opts: MemoryOptions, action: string, own: readonly string[]): CheckedMemory {
-  checkOptions(opts, action, [...MEMORY_NAMES, ...own]);
+/** @param furtherNames the names of the options that only this kind of connection or listener has */
+export function checkMemory(opts: MemoryOptions, action: string, furtherNames: readonly string[]): CheckedMemory {
+  checkOptions(opts, action, [...MEMORY_NAMES, ...furtherNames]);
   const { capacity = 65_536, chunking = Infinity, faults = [], clock } = opts;
   checkNumber(capacity, action, "capacity", 1, "a number of bytes");
   const latency = milliseconds(opts.latency, action, "latency") ?? 0;

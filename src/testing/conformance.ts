@@ -31,7 +31,7 @@ export interface ConnTraits {
 /** Traits with the default values filled in. */
 export type CompleteTraits = { readonly [K in keyof ConnTraits]-?: Exclude<ConnTraits[K], undefined> };
 
-/** A check that takes the two ends as arguments. */
+/** A check of two connected ends. */
 export interface Check {
   readonly name: string;
   /** Traits that must be true. Otherwise the check is left out. */
@@ -70,9 +70,9 @@ export function connConformance(
   }
   checkFunction(makePair, action, "makePair");
   checkOptions(traits, action, ["reset", "halfClose", "maxHeld", "patience", "bulk", "deadline"]);
-  const time = (value: unknown, byDefault: number, option: string): number =>
-    milliseconds(value, action, option) ?? byDefault;
-  const complete: CompleteTraits = {
+  const time = (value: unknown, defaultTime: number, trait: string): number =>
+    milliseconds(value, action, trait) ?? defaultTime;
+  const completeTraits: CompleteTraits = {
     reset: flag(traits.reset, true, action, "reset"),
     halfClose: flag(traits.halfClose, true, action, "halfClose"),
     maxHeld: checkNumber(traits.maxHeld ?? 67_108_864, action, "maxHeld", 0, "a number of bytes"),
@@ -81,10 +81,11 @@ export function connConformance(
     deadline: time(traits.deadline, 20_000, "deadline"),
   };
   return [...readChecks, ...writeChecks, ...closeChecks]
-    .filter((check) => (check.needs ?? []).every((trait) => complete[trait]))
-    .map((check) => ({ name: `${name}: ${check.name}`, run: () => runCheck(check, makePair, complete) }));
+    .filter((check) => (check.needs ?? []).every((trait) => completeTraits[trait]))
+    .map((check) => ({ name: `${name}: ${check.name}`, run: () => runCheck(check, makePair, completeTraits) }));
 }
 
+/** Makes a pair, runs the check, closes both ends and cleans up. */
 async function runCheck(
   check: Check,
   makePair: () => Promise<ConnPair> | ConnPair,
@@ -104,11 +105,11 @@ async function runCheck(
 /** Rejects if `work` has not settled after `ms` milliseconds. */
 async function settleWithin(ms: number, work: Promise<unknown>, action: string): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
+  const timedOut = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`Cannot ${action}: it takes longer than ${ms} ms`)), ms);
   });
   try {
-    await Promise.race([work, late]);
+    await Promise.race([work, timedOut]);
   } finally {
     clearTimeout(timer);
   }

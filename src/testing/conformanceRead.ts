@@ -2,7 +2,16 @@
 
 import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
-import { firstDifference, markHandled, nextTurn, pattern, readFully, readToEnd, rejection } from "./testBytes.js";
+import {
+  assertRejects,
+  firstDifference,
+  markHandled,
+  nextTurn,
+  pattern,
+  readFully,
+  readToEnd,
+  rejection,
+} from "./testBytes.js";
 import type { Check } from "./conformance.js";
 import { seededNumbers } from "./seededNumbers.js";
 
@@ -10,26 +19,26 @@ export const readChecks: readonly Check[] = [
   {
     name: "bytes arrive in order, each once, for writes and reads of any size",
     async run(a, b) {
-      const random = seededNumbers(1);
+      const writeSizes = seededNumbers(1);
       const size = 300_000;
       const send = async (): Promise<void> => {
         for (let sent = 0; sent < size;) {
-          const count = Math.min(size - sent, 1 + Math.floor(random() ** 4 * 40_000));
+          const count = Math.min(size - sent, 1 + Math.floor(writeSizes() ** 4 * 40_000));
           await a.write(pattern(count, sent));
           sent += count;
         }
       };
       const writing = markHandled(send());
-      const sizes = seededNumbers(2);
-      for (let got = 0; got < size;) {
-        const buffer = Buffer.alloc(1 + Math.floor(sizes() ** 3 * 20_000));
+      const readSizes = seededNumbers(2);
+      for (let received = 0; received < size;) {
+        const buffer = Buffer.alloc(1 + Math.floor(readSizes() ** 3 * 20_000));
         const count = await b.read(buffer);
         assert.ok(
           count >= 1 && count <= buffer.length,
           `read() is ${count}, required 1 to ${buffer.length}, the size of its buffer`,
         );
-        assert.equal(firstDifference(buffer.subarray(0, count), got), -1);
-        got += count;
+        assert.equal(firstDifference(buffer.subarray(0, count), received), -1);
+        received += count;
       }
       await writing;
     },
@@ -49,6 +58,7 @@ export const readChecks: readonly Check[] = [
       const memory = Buffer.alloc(64, 1);
       const count = await b.read(memory.subarray(8, 40));
       assert.ok(count === 1 || count === 2);
+      // The two bytes from index 8 on may have changed, and no others.
       assert.ok(memory.subarray(0, 8).every((byte) => byte === 1));
       assert.ok(memory.subarray(8 + 2).every((byte) => byte === 1));
     },
@@ -79,7 +89,7 @@ export const readChecks: readonly Check[] = [
     async run(a, b) {
       const first = Buffer.alloc(8);
       const reading = markHandled(b.read(first));
-      assert.equal((await rejection(b.read(Buffer.alloc(8)))).code, "ERR_BUSY");
+      await assertRejects(b.read(Buffer.alloc(8)), "ERR_BUSY");
       await a.write("x");
       assert.equal(await reading, 1);
       assert.equal(first.toString("utf8", 0, 1), "x");
@@ -131,7 +141,7 @@ export const readChecks: readonly Check[] = [
       await new Promise((resolve) => setTimeout(resolve, timeout + 20));
       await a.write("y");
       assert.equal(await next, 1);
-      assert.equal((await rejection(b.read(Buffer.alloc(8), { timeout: 5 }))).code, "ETIMEDOUT");
+      await assertRejects(b.read(Buffer.alloc(8), { timeout: 5 }), "ETIMEDOUT");
     },
   },
   {
@@ -160,10 +170,10 @@ export const readChecks: readonly Check[] = [
       assert.equal(getEventListeners(control.signal, "abort").length, 0);
       await a.write("hello");
       assert.equal(await rejection(b.read(Buffer.alloc(8), { signal: control.signal })), reason);
-      const kept = new AbortController();
+      const unused = new AbortController();
       const buffer = Buffer.alloc(5);
-      const count = await b.read(buffer, { signal: kept.signal });
-      assert.equal(getEventListeners(kept.signal, "abort").length, 0);
+      const count = await b.read(buffer, { signal: unused.signal });
+      assert.equal(getEventListeners(unused.signal, "abort").length, 0);
       assert.equal(buffer.toString("utf8", 0, count) + (await readFully(b, 5 - count)).toString(), "hello");
     },
   },
@@ -172,26 +182,27 @@ export const readChecks: readonly Check[] = [
     async run(a, b) {
       const rounds = 200;
       const random = seededNumbers(3);
-      let got = 0;
+      let received = 0;
       const buffer = Buffer.alloc(64);
       for (let round = 0; round < rounds; round++) {
         const control = new AbortController();
         const reading = markHandled(
           b.read(buffer, { signal: control.signal }).then(
             (count) => {
-              assert.equal(firstDifference(buffer.subarray(0, count), got), -1);
-              got += count;
+              assert.equal(firstDifference(buffer.subarray(0, count), received), -1);
+              received += count;
             },
             (error: unknown) => assert.equal(error, control.signal.reason),
           ),
         );
         const writing = markHandled(a.write(pattern(3, round * 3)));
+        // Waits for up to five microtasks and turns of the event loop.
         for (let wait = Math.floor(random() * 6); wait > 0; wait--) await (wait % 2 === 0 ? nextTurn() : undefined);
         control.abort();
         await Promise.all([reading, writing]);
       }
-      const rest = await readFully(b, rounds * 3 - got);
-      assert.equal(firstDifference(rest, got), -1);
+      const rest = await readFully(b, rounds * 3 - received);
+      assert.equal(firstDifference(rest, received), -1);
     },
   },
 ];

@@ -59,7 +59,7 @@ export class FakeClock implements Clock {
     const end = this.#now + ms;
     for (;;) {
       await runReady();
-      const next = this.#next(end);
+      const next = this.#firstDue(end);
       if (next === undefined) break;
       this.#timers.delete(next);
       this.#now = Math.max(this.#now, next.dueAt);
@@ -69,16 +69,17 @@ export class FakeClock implements Clock {
     await runReady();
   }
 
-  #next(end: number): FakeTimer | undefined {
-    let next: FakeTimer | undefined;
+  /** The timer that is due first, of those that are due until `end`. */
+  #firstDue(end: number): FakeTimer | undefined {
+    let first: FakeTimer | undefined;
     for (const timer of this.#timers) {
-      if (timer.dueAt <= end && (next === undefined || timer.dueAt < next.dueAt)) next = timer;
+      if (timer.dueAt <= end && (first === undefined || timer.dueAt < first.dueAt)) first = timer;
     }
-    return next;
+    return first;
   }
 }
 
-/** Maximum number of turns of the event loop for callbacks that always schedule further ones. */
+/** Limits the turns of `runReady()`, because callbacks may schedule further callbacks without end. */
 const MAX_TURNS = 1000;
 
 /**

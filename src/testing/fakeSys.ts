@@ -2,20 +2,23 @@
 // can produce EMFILE, EINTR, ECONNABORTED, a short write or a stale event at a chosen time.
 //
 // The results of a call are used in the order in which the test has set them. Without a scripted result, a call behaves
-// as in a kernel without events: reads and accept return EAGAIN, writes take all bytes, and most other calls
-// succeed. Calls without an implementation here return ENOSYS. If a call to a UNIX address returned EAGAIN, poll(2)
-// reports the socket as writable, because the queue of the receiver is full, not the send buffer. Each call that can be
-// scripted is recorded.
+// as in a kernel without events: reads and accept return EAGAIN, writes take all bytes, and most other calls succeed.
+// Calls without an implementation here return ENOSYS. If a call to a UNIX address returned EAGAIN, poll(2) reports the
+// socket as writable: the queue of the receiver is full, and not the send buffer. Each call that can be scripted is
+// recorded.
 //
-// The layout of the poller's array is described in reactor/reactor.ts. This file uses its words [0] to [3] and the
-// events.
+// reactor/reactor.ts describes the layout of the poller's array.
 
 import { constants } from "node:os";
 import type { Calls } from "../sys/calls.js";
 
 const MAX_EVENTS = 1024;
-/** Words of the array before the events. */
-const HEADER_WORDS = 6;
+/** Indices of the poller's array; see reactor/reactor.ts. */
+const WAITING = 0;
+const REFERENCED = 1;
+const COUNT = 2;
+const SAME_TURN = 3;
+const FIRST_EVENT = 6;
 const LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 const AF_UNIX = 1;
 const AF_INET = 2;
@@ -61,7 +64,7 @@ function goesToUnix(name: FakeCall, args: readonly unknown[]): boolean {
   return new DataView(address.buffer, address.byteOffset).getUint16(0, LITTLE_ENDIAN) === AF_UNIX;
 }
 
-/** A registration of the poller, to which an event belongs. It may have ended. */
+/** A registration of the poller, to which an event belongs. The registration may have ended. */
 export interface FakeToken {
   readonly slot: number;
   readonly generation: number;
@@ -73,7 +76,8 @@ export type FakeEvent = readonly [token: FakeToken, events: number];
 /** Numbers of Linux for which Node has no name. */
 const LINUX_ERRNOS: Readonly<Record<string, number>> = { ENONET: 64, EHOSTDOWN: 112 };
 
-function errno(name: string): number {
+/** The result of a call that fails with this errno: `-errno`. */
+function failure(name: string): number {
   const value = (constants.errno as Readonly<Record<string, number>>)[name] ?? LINUX_ERRNOS[name];
   if (value === undefined) {
     throw new TypeError(`Cannot script a call: outcome is ${JSON.stringify(name)}, required the name of an errno`);
@@ -99,24 +103,30 @@ export class FakeSys {
   readonly open: Set<number> = new Set();
   /** Descriptors on which a call to a UNIX address returned EAGAIN. */
   readonly #blockedOnUnix = new Set<number>();
+  /** The scripted results of each call that are not used yet. */
   #scripts = new Map<string, Outcome[]>();
-  /** The results of calls without a script. */
+  /** The results of `always()`. */
   #always = new Map<string, Outcome>();
+  /** The registration of each registered descriptor. */
   #tokens = new Map<number, FakeToken>();
+  /** The bytes that writes to each descriptor have taken. */
   #sent = new Map<number, Buffer[]>();
-  #shared = new Int32Array(HEADER_WORDS + 3 * MAX_EVENTS);
+  /** The poller's array. */
+  #shared = new Int32Array(FIRST_EVENT + 3 * MAX_EVENTS);
+  /** The argument of `openPoller()`, which handles the events in the array. */
   #callback: (() => void) | undefined;
   #nextFd: number;
 
   /** @param firstFd the number of the first descriptor, above the numbers that the process itself uses */
   constructor(firstFd: number = 1000) {
     this.#nextFd = firstFd;
-    this.calls = this.#table();
+    this.calls = this.#makeTable();
   }
 
   /** Adds results for the next calls of `name`, after those that were added before. */
   script(name: FakeCall, ...outcomes: readonly Outcome[]): this {
-    for (const outcome of outcomes) if (typeof outcome === "string") errno(outcome);
+    // Throws for an unknown name of an errno.
+    for (const outcome of outcomes) if (typeof outcome === "string") failure(outcome);
     const script = this.#scripts.get(name);
     if (script === undefined) this.#scripts.set(name, [...outcomes]);
     else script.push(...outcomes);
@@ -165,56 +175,59 @@ export class FakeSys {
 
   /** Runs a turn of the event loop with one batch of these events. */
   fire(...batch: readonly FakeEvent[]): void {
-    this.#dispatch(batch, false);
+    this.#dispatch(batch, { sameTurn: false });
   }
 
   /** Dispatches a further batch in the same turn of the event loop. */
   fireMore(...batch: readonly FakeEvent[]): void {
-    this.#dispatch(batch, true);
+    this.#dispatch(batch, { sameTurn: true });
   }
 
-  #dispatch(batch: readonly FakeEvent[], sameTurn: boolean): void {
+  #dispatch(batch: readonly FakeEvent[], { sameTurn }: { readonly sameTurn: boolean }): void {
     if (this.#callback === undefined) throw new Error("Cannot fire events: the poller is not open");
-    let at = HEADER_WORDS;
+    let index = FIRST_EVENT;
     for (const [{ slot, generation }, events] of batch) {
-      this.#shared[at++] = slot;
-      this.#shared[at++] = generation;
-      this.#shared[at++] = events;
+      this.#shared[index++] = slot;
+      this.#shared[index++] = generation;
+      this.#shared[index++] = events;
     }
-    this.#shared[2] = batch.length;
-    this.#shared[3] = sameTurn ? 1 : 0;
+    this.#shared[COUNT] = batch.length;
+    this.#shared[SAME_TURN] = sameTurn ? 1 : 0;
     try {
       this.#callback();
     } finally {
-      this.#shared[2] = Math.min(this.#shared[2], 0);
+      this.#shared[COUNT] = Math.min(this.#shared[COUNT], 0);
     }
   }
 
   /** Makes epoll_wait(2) fail with this errno. */
   fail(name: string): void {
     if (this.#callback === undefined) throw new Error("Cannot fire events: the poller is not open");
-    this.#shared[2] = errno(name);
+    this.#shared[COUNT] = failure(name);
     this.#callback();
   }
 
   /** The number of waiting calls that the reactor has written into the array. */
   get waiting(): number {
-    return this.#shared[0]!;
+    return this.#shared[WAITING]!;
   }
 
   /** Simulates the addon's work before the event loop blocks. Returns whether the poller keeps the process alive. */
   block(): boolean {
-    if (this.#shared[0] === 0) this.#shared[1] = 0;
-    return this.#shared[1] === 1;
+    if (this.#shared[WAITING] === 0) this.#shared[REFERENCED] = 0;
+    return this.#shared[REFERENCED] === 1;
   }
 
-  /** Returns the scripted result of `name`, or that of `fallback`. Scripted bytes are copied into `view`. */
+  /**
+   * Records a call of `name`. Returns its scripted result, or that of `fallback`. At most `length` scripted bytes are
+   * copied into `view`.
+   */
   #run(name: FakeCall, args: readonly unknown[], fallback: () => number, view?: Uint8Array, length?: number): number {
     const outcome = this.#scripts.get(name)?.shift() ?? this.#always.get(name);
     let result: number;
     if (outcome === undefined) result = fallback();
     else if (typeof outcome === "number") result = outcome;
-    else if (typeof outcome === "string") result = errno(outcome);
+    else if (typeof outcome === "string") result = failure(outcome);
     else if (typeof outcome === "function") result = outcome(...args);
     else {
       const count = Math.min(outcome.length, length ?? view?.length ?? 0);
@@ -222,7 +235,7 @@ export class FakeSys {
       result = count;
     }
     this.log.push({ name, args, result });
-    if (result === errno("EAGAIN") && goesToUnix(name, args)) this.#blockedOnUnix.add(args[0] as number);
+    if (result === failure("EAGAIN") && goesToUnix(name, args)) this.#blockedOnUnix.add(args[0] as number);
     return result;
   }
 
@@ -236,6 +249,7 @@ export class FakeSys {
     return result;
   }
 
+  /** Opens the descriptor that a call of accept has returned, and writes the address of the peer. */
   #accept(addressBuffer: Uint8Array, fd: number): number {
     if (fd < 0) return fd;
     this.open.add(fd);
@@ -251,19 +265,19 @@ export class FakeSys {
   #closeFd(fd: number): number {
     // As in the kernel, closing the only descriptor of a file ends its registration.
     this.#tokens.delete(fd);
-    return this.open.delete(fd) ? 0 : errno("EBADF");
+    return this.open.delete(fd) ? 0 : failure("EBADF");
   }
 
   #register(fd: number, slot: number, generation: number): number {
-    if (this.#tokens.has(fd)) return errno("EEXIST");
+    if (this.#tokens.has(fd)) return failure("EEXIST");
     this.#tokens.set(fd, { slot, generation });
     return 0;
   }
 
-  #table(): Calls {
-    const wouldBlock = (): number => errno("EAGAIN");
+  #makeTable(): Calls {
+    const wouldBlock = (): number => failure("EAGAIN");
     const success = (): number => 0;
-    const notImplemented = (): number => errno("ENOSYS");
+    const notImplemented = (): number => failure("ENOSYS");
     const table: Partial<Calls> = {
       socket: (...args) => this.#run("socket", args, () => this.newFd()),
       socketpair: (...args) =>
@@ -302,29 +316,29 @@ export class FakeSys {
       },
       pollerAdd: (...args) => this.#run("pollerAdd", args, () => this.#register(args[0], args[1], args[2])),
       pollerModify: (...args) =>
-        this.#run("pollerModify", args, () => (this.#tokens.has(args[0]) ? 0 : errno("ENOENT"))),
+        this.#run("pollerModify", args, () => (this.#tokens.has(args[0]) ? 0 : failure("ENOENT"))),
       pollerRemove: (...args) =>
-        this.#run("pollerRemove", args, () => (this.#tokens.delete(args[0]) ? 0 : errno("ENOENT"))),
+        this.#run("pollerRemove", args, () => (this.#tokens.delete(args[0]) ? 0 : failure("ENOENT"))),
       pollerRef: () =>
         this.#run("pollerRef", [], () => {
-          this.#shared[1] = 1;
+          this.#shared[REFERENCED] = 1;
           return 0;
         }),
       getaddrinfo: (...args) => this.#run("getaddrinfo", args, notImplemented),
       getnameinfo: (...args) => this.#run("getnameinfo", args, notImplemented),
       gaiStrerror: (status) => `status ${status}`,
-      if_nametoindex: (...args) => this.#run("if_nametoindex", args, () => errno("ENODEV")),
-      if_indextoname: () => errno("ENXIO"),
+      if_nametoindex: (...args) => this.#run("if_nametoindex", args, () => failure("ENODEV")),
+      if_indextoname: () => failure("ENXIO"),
       if_nameindex: () => [],
       gethostname: () => "fake",
     };
     // All other calls can be scripted too. Without a script they return ENOSYS, as in an old kernel.
-    const other =
+    const unimplemented =
       (name: string): unknown =>
       (...args: readonly unknown[]) =>
         this.#run(name as FakeCall, args, notImplemented);
     return new Proxy(table, {
-      get: (known, name) => (name in known ? known[name as keyof Calls] : other(String(name))),
+      get: (known, name) => (name in known ? known[name as keyof Calls] : unimplemented(String(name))),
     }) as Calls;
   }
 }

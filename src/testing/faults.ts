@@ -23,7 +23,7 @@ export interface Fault {
 export class FaultScript {
   readonly #call: string;
   readonly #faults: { readonly after: number; readonly error: string | Error; times: number }[];
-  #moved = 0;
+  #movedBytes = 0;
 
   constructor(faults: readonly Fault[], side: "a" | "b", call: Fault["call"]) {
     this.#call = call;
@@ -36,18 +36,18 @@ export class FaultScript {
   /** The number of bytes that can be moved before the next fault; 0 when the fault is due. */
   get bytesToNext(): number {
     const next = this.#faults[0];
-    return next === undefined ? Infinity : Math.max(0, next.after - this.#moved);
+    return next === undefined ? Infinity : Math.max(0, next.after - this.#movedBytes);
   }
 
   /** Counts bytes that were moved. */
   count(bytes: number): void {
-    this.#moved += bytes;
+    this.#movedBytes += bytes;
   }
 
-  /** The error of the fault that is due, for one call; `undefined` if none is due. */
+  /** Uses up the fault that is due for one call, and returns its error; undefined if none is due. */
   takeError(transferred?: number): Error | undefined {
     const fault = this.#faults[0];
-    if (fault === undefined || fault.after > this.#moved) return undefined;
+    if (fault === undefined || fault.after > this.#movedBytes) return undefined;
     if (--fault.times <= 0) this.#faults.shift();
     return typeof fault.error === "string" ? localError(fault.error, this.#call, { transferred }) : fault.error;
   }

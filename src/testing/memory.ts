@@ -46,7 +46,7 @@ export interface MemoryDescription extends Description {
   readonly pending: readonly string[];
 }
 
-function textOf(address: Address | undefined): string | null {
+function textOrNull(address: Address | undefined): string | null {
   return address === undefined ? null : String(address);
 }
 
@@ -55,8 +55,8 @@ export class MemoryConn extends Inspectable<MemoryDescription> implements Conn {
   static {
     makeDescribable<MemoryConn, MemoryDescription>(MemoryConn.prototype, "MemoryConn", (conn) => ({
       state: conn.#closed ? "closed" : "open",
-      local: textOf(conn.localAddress),
-      peer: textOf(conn.remoteAddress),
+      local: textOrNull(conn.localAddress),
+      peer: textOrNull(conn.remoteAddress),
       unread: conn.unread,
       pending: [...(conn.#incoming.reading ? ["read"] : []), ...conn.#outgoing.pendingWrites()],
     }));
@@ -64,6 +64,7 @@ export class MemoryConn extends Inspectable<MemoryDescription> implements Conn {
 
   readonly localAddress: Address | undefined;
   readonly remoteAddress: Address | undefined;
+  /** The pipe from which this end reads, and the pipe to which it writes. */
   readonly #incoming: MemoryPipe;
   readonly #outgoing: MemoryPipe;
   #closed = false;
@@ -125,7 +126,7 @@ export class MemoryConn extends Inspectable<MemoryDescription> implements Conn {
     if (this.#closed) return Promise.reject(localError("EBADF", "closeWrite"));
     const refused = optionsError(opts, "closeWrite");
     if (refused !== undefined) return Promise.reject(refused.error);
-    // The first call puts the end into the queue. Later calls wait behind it, and change nothing.
+    // The first call puts the end into the queue. A later call waits behind the first one, and changes nothing.
     const ending = this.#outgoing.end(opts);
     this.#closeWriteCall ??= ending;
     return ending;
@@ -143,12 +144,12 @@ export class MemoryConn extends Inspectable<MemoryDescription> implements Conn {
   }
 
   close(): Promise<void> {
-    this.#close(false);
+    this.#endBoth("close");
     return Promise.resolve();
   }
 
   abort(): void {
-    this.#close(true);
+    this.#endBoth("reset");
   }
 
   /** Waiting calls and their deadlines no longer keep the process alive. This includes calls that wait already. */
@@ -167,11 +168,11 @@ export class MemoryConn extends Inspectable<MemoryDescription> implements Conn {
     return this.close();
   }
 
-  #close(reset: boolean): void {
+  #endBoth(how: "close" | "reset"): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#outgoing.closeWritingEnd(reset);
-    this.#incoming.closeReadingEnd(reset);
+    this.#outgoing.closeWritingEnd(how);
+    this.#incoming.closeReadingEnd(how);
   }
 }
 
@@ -196,7 +197,7 @@ export function memoryPair(opts: MemoryOptions = {}): [MemoryConn, MemoryConn] {
     throw new TypeError(`Cannot ${action}: addresses is ${quote(addresses)}, required an array of two addresses`);
   }
   addresses.forEach((address, index) => checkAddress(address, action, `addresses[${index}]`));
-  const pipe = (from: "a" | "b", to: "a" | "b"): MemoryPipe =>
+  const makePipe = (from: "a" | "b", to: "a" | "b"): MemoryPipe =>
     new MemoryPipe(
       { capacity, latency, chunk, clock },
       {
@@ -205,8 +206,8 @@ export function memoryPair(opts: MemoryOptions = {}): [MemoryConn, MemoryConn] {
         closeWrite: new FaultScript(faults, from, "closeWrite"),
       },
     );
-  const aToB = pipe("a", "b");
-  const bToA = pipe("b", "a");
-  const [a, b] = addresses as readonly [Address | undefined, Address | undefined];
-  return [new MemoryConn(bToA, aToB, a, b), new MemoryConn(aToB, bToA, b, a)];
+  const aToB = makePipe("a", "b");
+  const bToA = makePipe("b", "a");
+  const [addressA, addressB] = addresses as readonly [Address | undefined, Address | undefined];
+  return [new MemoryConn(bToA, aToB, addressA, addressB), new MemoryConn(aToB, bToA, addressB, addressA)];
 }

@@ -109,6 +109,7 @@ export class MemoryListener extends Inspectable<MemoryListenerDescription> imple
     this.#memoryOptions = { capacity, latency, chunking, faults, clock };
     this.address = opts.address;
     this.#clock = clock;
+    // With a backlog of 0, no connection could be made.
     this.#backlog = Math.max(1, wholeNumber(opts.backlog ?? 128, action, "backlog"));
   }
 
@@ -126,7 +127,7 @@ export class MemoryListener extends Inspectable<MemoryListenerDescription> imple
       this.#connectCalls = this.#connectCalls.filter((other) => other !== cancelled);
     });
     this.#connectCalls.push(call);
-    this.#match();
+    this.#settleCalls();
     return call.promise;
   }
 
@@ -138,7 +139,7 @@ export class MemoryListener extends Inspectable<MemoryListenerDescription> imple
       this.#acceptCalls = this.#acceptCalls.filter((other) => other !== cancelled);
     });
     this.#acceptCalls.push(call);
-    this.#match();
+    this.#settleCalls();
     return call.promise;
   }
 
@@ -184,7 +185,7 @@ export class MemoryListener extends Inspectable<MemoryListenerDescription> imple
   }
 
   /** Makes connections while the accept queue has space, and passes them to the waiting calls of `accept()`. */
-  #match(): void {
+  #settleCalls(): void {
     while (this.#connectCalls.length > 0 && this.#acceptQueue.length < this.#backlog) {
       const [client, server] = memoryPair({ ...this.#memoryOptions, addresses: [undefined, this.address] });
       this.#acceptQueue.push(server);
@@ -193,10 +194,12 @@ export class MemoryListener extends Inspectable<MemoryListenerDescription> imple
     }
     if (this.#acceptQueue.length > 0 && this.#acceptCalls.length > 0) {
       this.#settleAccepts();
-      this.#match();
+      // The accept queue has space now, so calls of connect() that wait may continue.
+      this.#settleCalls();
     }
   }
 
+  /** Passes connections of the accept queue to the waiting calls of `accept()`. */
   #settleAccepts(): void {
     while (this.#acceptQueue.length > 0 && this.#acceptCalls.length > 0) {
       this.#accepted++;

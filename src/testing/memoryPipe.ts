@@ -15,7 +15,7 @@ import { TimerRefs } from "../wait/timerRefs.js";
 import { threadTurnBudget } from "../wait/turnBudget.js";
 import type { FaultScript } from "./faults.js";
 
-/** How a direction behaves. */
+/** How a pipe behaves. */
 export interface MemoryPipeOptions {
   /** Bytes that the pipe holds before writes wait. */
   readonly capacity: number;
@@ -46,10 +46,11 @@ export class MemoryPipe {
   writes: number = 0;
   /** Bytes in all segments. */
   #held = 0;
-  /** The first `#arrivedSegments` segments can be read. They have `#arrivedBytes` bytes. */
+  /** The latency of the first `#arrivedSegments` segments has passed. They have `#arrivedBytes` bytes. */
   #arrivedSegments = 0;
   #arrivedBytes = 0;
   #pendingRead: PendingRead | undefined;
+  /** The calls that wait at the writing end. */
   #writes: PendingWrite[] = [];
   /** The timer for the arrival of the next segment, or of the end. Set only while a read waits. */
   #timer: unknown;
@@ -94,15 +95,15 @@ export class MemoryPipe {
     const fault = this.#readFaults.takeError();
     if (fault !== undefined) return Promise.reject(fault);
     const available = this.#countArrived();
-    const ending = available > 0 ? undefined : this.#ending();
-    const settles = available > 0 || ending !== undefined;
-    if (settles && threadTurnBudget.spend()) {
-      if (ending instanceof Error) return Promise.reject(ending);
-      return Promise.resolve(available > 0 ? this.#copyTo(target, available) : 0);
+    const endOrReset = available > 0 ? undefined : this.#endOrReset();
+    const canSettle = available > 0 || endOrReset !== undefined;
+    if (canSettle && threadTurnBudget.spend()) {
+      if (endOrReset instanceof Error) return Promise.reject(endOrReset);
+      return Promise.resolve(available > 0 ? this.#takeArrived(target, available) : 0);
     }
-    if (!settles && opts?.timeout === 0) return Promise.reject(timeoutError("read"));
-    // If the read can be settled, it only waits for the next turn, and so has no timeout.
-    this.#pendingRead = new PendingRead(target, settles ? { signal: opts?.signal } : opts, {
+    if (!canSettle && opts?.timeout === 0) return Promise.reject(timeoutError("read"));
+    // If the read can settle, it only waits for the next turn, and so has no timeout.
+    this.#pendingRead = new PendingRead(target, canSettle ? { signal: opts?.signal } : opts, {
       clock: this.#opts.clock,
       refs: this.readerRefs,
       remove: () => {
@@ -111,7 +112,7 @@ export class MemoryPipe {
       },
     });
     const { promise } = this.#pendingRead;
-    if (settles) threadTurnBudget.defer({ resume: () => this.#settleRead() });
+    if (canSettle) threadTurnBudget.defer({ resume: () => this.#settleRead() });
     else this.#startTimer();
     return promise;
   }
@@ -126,27 +127,30 @@ export class MemoryPipe {
   }
 
   /**
-   * Closes the writing end: its writes fail. The reading end reads the held bytes, and then 0, or `ECONNRESET` if
-   * `reset`.
+   * Closes the writing end: its writes fail. The reading end reads the held bytes, and then 0, or `ECONNRESET` after a
+   * reset.
    */
-  closeWritingEnd(reset: boolean): void {
-    this.#failWrites("ECANCELED", "EBADF");
+  closeWritingEnd(how: "close" | "reset"): void {
+    this.#brokenWaiters.close();
+    this.#failWrites({ pendingCode: "ECANCELED", laterCode: "EBADF" });
     if (this.#endAt === undefined) {
       this.#endAt = this.#opts.clock.now() + this.#opts.latency;
-      this.#reset = reset;
+      this.#reset = how === "reset";
     }
     this.#settleRead();
   }
 
   /** Closes the reading end: the pending read fails, the held bytes are dropped, and writes fail from now on. */
-  closeReadingEnd(reset: boolean): void {
+  closeReadingEnd(how: "close" | "reset"): void {
     const read = this.#pendingRead;
     this.#pendingRead = undefined;
     this.#stopTimer();
     read?.reject(localError("ECANCELED", "read"));
     this.#segments.length = 0;
     this.#held = this.#arrivedSegments = this.#arrivedBytes = 0;
-    this.#failWrites(reset ? "ECONNRESET" : "EPIPE", reset ? "ECONNRESET" : "EPIPE");
+    const code = how === "reset" ? "ECONNRESET" : "EPIPE";
+    this.#brokenWaiters.resolveAll(localError(code, "write"));
+    this.#failWrites({ pendingCode: code, laterCode: code });
   }
 
   /** Waits until writes fail because the reading end was closed. */
@@ -154,12 +158,10 @@ export class MemoryPipe {
     return this.#brokenWaiters.wait(opts);
   }
 
-  /** Rejects pending writes with the code `pending` (ECANCELED if this end was closed), and later ones with `later`. */
-  #failWrites(pending: string, later: string): void {
-    if (pending === "ECANCELED") this.#brokenWaiters.close();
-    else this.#brokenWaiters.resolveAll(localError(later, "write"));
-    this.#writeError ??= later;
-    for (const write of this.#writes.splice(0)) write.reject(write.errorWith(pending));
+  /** Rejects pending writes with `pendingCode`, and later ones with `laterCode`. */
+  #failWrites({ pendingCode, laterCode }: { readonly pendingCode: string; readonly laterCode: string }): void {
+    this.#writeError ??= laterCode;
+    for (const write of this.#writes.splice(0)) write.reject(write.errorWith(pendingCode));
   }
 
   #enqueue(parts: WriteParts | undefined, opts: IoOptions | undefined): Promise<void> {
@@ -168,20 +170,21 @@ export class MemoryPipe {
     // connection.
     if (this.#writeError === "EPIPE" && parts === undefined) return Promise.resolve();
     if (this.#writeError !== undefined) return Promise.reject(localError(this.#writeError, call));
-    const immediate = opts?.timeout === 0;
-    const write = new PendingWrite(parts, immediate ? { signal: opts?.signal } : opts, {
+    const mustNotWait = opts?.timeout === 0;
+    const write = new PendingWrite(parts, mustNotWait ? { signal: opts?.signal } : opts, {
       clock: this.#opts.clock,
       refs: this.writerRefs,
       remove: (cancelled) => {
         this.#removeWrite(cancelled);
-        // The next write may have waited only for the cancelled one.
+        // The next write may have waited only for the cancelled write.
         this.#advanceWrites();
       },
     });
     this.#writes.push(write);
-    if (immediate || this.#writes.length > 1 || threadTurnBudget.spend()) this.#advanceWrites();
+    // A write behind others does not count against the budget. A write with timeout 0 can't wait for the next turn.
+    if (mustNotWait || this.#writes.length > 1 || threadTurnBudget.spend()) this.#advanceWrites();
     else threadTurnBudget.defer({ resume: () => this.#advanceWrites() });
-    if (immediate && !write.settled) {
+    if (mustNotWait && !write.settled) {
       this.#removeWrite(write);
       write.reject(write.timeoutError());
     }
@@ -231,15 +234,15 @@ export class MemoryPipe {
     const read = this.#pendingRead;
     if (read === undefined) return;
     const available = this.#countArrived();
-    const ending = available > 0 ? undefined : this.#ending();
-    if (available === 0 && ending === undefined) {
+    const endOrReset = available > 0 ? undefined : this.#endOrReset();
+    if (available === 0 && endOrReset === undefined) {
       this.#startTimer();
       return;
     }
     this.#pendingRead = undefined;
     this.#stopTimer();
-    if (ending instanceof Error) read.reject(ending);
-    else read.resolve(available > 0 ? this.#copyTo(read.target, available) : 0);
+    if (endOrReset instanceof Error) read.reject(endOrReset);
+    else read.resolve(available > 0 ? this.#takeArrived(read.target, available) : 0);
   }
 
   /** The number of bytes that can be read now. */
@@ -252,15 +255,19 @@ export class MemoryPipe {
     return this.#arrivedBytes;
   }
 
-  /** 0 if the end can be read now, the error if a reset can be read now, `undefined` otherwise. */
-  #ending(): 0 | SocketError | undefined {
+  /** 0 if the end can be read now, the error if a reset can be read now, undefined if neither can. */
+  #endOrReset(): 0 | SocketError | undefined {
     if (this.#endAt === undefined || this.#segments.length > 0) return undefined;
     if (this.#endAt > this.#opts.clock.now()) return undefined;
     return this.#reset ? localError("ECONNRESET", "read") : 0;
   }
 
-  #copyTo(target: Uint8Array, available: number): number {
+  /**
+   * Copies arrived bytes into `target`, and removes them. Returns their number. Writes that waited for space continue.
+   */
+  #takeArrived(target: Uint8Array, available: number): number {
     const allowed = Math.min(target.length, available, this.#readFaults.bytesToNext);
+    // `chunk` may be a function of the user with any result, but 0 would stand for the end.
     const count = Math.max(1, Math.min(allowed, Math.floor(this.#opts.chunk(allowed))));
     let filled = 0;
     while (filled < count) {
@@ -280,15 +287,15 @@ export class MemoryPipe {
     this.bytesRead += count;
     this.reads++;
     this.#readFaults.count(count);
-    // As the kernel does: writers continue when half of the capacity is free, and not after each byte.
+    // As in the kernel, a waiting write continues when half of the capacity is free, and not after each byte.
     if (this.#writes.length > 0 && this.#held <= this.#opts.capacity >> 1) this.#advanceWrites();
     return count;
   }
 
-  /** Settles the pending read when the next bytes, or the end, can be read. */
+  /** Starts a timer that settles the pending read when the next bytes, or the end, can be read. */
   #startTimer(): void {
-    const at = this.#segments[0]?.readableAt ?? this.#endAt;
-    if (at === undefined || this.#timer !== undefined) return;
+    const settleAt = this.#segments[0]?.readableAt ?? this.#endAt;
+    if (settleAt === undefined || this.#timer !== undefined) return;
     const { clock } = this.#opts;
     this.#timer = clock.setTimeout(
       () => {
@@ -296,7 +303,7 @@ export class MemoryPipe {
         this.#timer = undefined;
         this.#settleRead();
       },
-      Math.max(0, at - clock.now()),
+      Math.max(0, settleAt - clock.now()),
     );
     this.readerRefs.add(this.#timer);
   }

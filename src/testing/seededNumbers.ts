@@ -13,6 +13,7 @@ import { wholeNumber } from "./checks.js";
  * ```
  */
 export function seededNumbers(seed: number): () => number {
+  // The constants and shifts are those of mulberry32.
   let state = wholeNumber(seed, "make seeded numbers", "seed", -Number.MAX_SAFE_INTEGER) >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;

@@ -1,5 +1,6 @@
 // Helpers for tests that move bytes: a pattern of bytes, reads of all bytes, and the error of a promise.
 
+import assert from "node:assert/strict";
 import { byteView, quote } from "../check/index.js";
 import type { Conn, IoOptions, Reader } from "../io.js";
 import { wholeNumber } from "./checks.js";
@@ -9,7 +10,7 @@ function checkReader(reader: Reader, action: string): void {
   throw new TypeError(`Cannot ${action}: reader is ${quote(reader)}, required a Reader`);
 }
 
-/** The byte at `position` of the pattern. Its periods are primes, so a shift by a power of two changes the bytes. */
+/** The byte at `position` of the pattern. 65521 and 251 are primes, so a shift by a power of two changes the bytes. */
 function byteAt(position: number): number {
   return (position % 65_521) % 251;
 }
@@ -80,15 +81,15 @@ export async function readFully(reader: Reader, size: number): Promise<Buffer> {
 }
 
 /**
- * Marks a promise as handled, and returns it. A check awaits it later. If the check fails before that, its connections
- * are aborted, and the promise rejects; without a handler, that would end the process.
+ * Marks a promise as handled, and returns the promise, which a check awaits later. If the check fails before that, its
+ * connections are aborted, and the promise rejects. Without a handler, this rejection would end the process.
  */
 export function markHandled<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => undefined);
   return promise;
 }
 
-/** Resolves in the next turn of the event loop. By then, all calls that could settle at once have settled. */
+/** Resolves in the next turn of the event loop. By then, all calls that can settle without an event have settled. */
 export const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** Resolves with the error of `promise`. Rejects with an Error if `promise` resolves. */
@@ -104,9 +105,14 @@ export async function rejection(
   throw new Error(`Cannot get the rejection: the call resolved with ${String(value)}, required a rejection`);
 }
 
+/** Asserts that `promise` rejects with an error with this code. */
+export async function assertRejects(promise: Promise<unknown>, code: string): Promise<void> {
+  assert.equal((await rejection(promise)).code, code);
+}
+
 /**
  * Writes the pattern until a write times out after `timeout` ms, because the peer does not read. Resolves with the
- * number of bytes that were taken. Rejects if that number exceeds `maxTaken`.
+ * number of bytes that the connection has taken. Rejects if that number exceeds `maxTaken`.
  */
 export async function fillUntilBlocked(conn: Conn, maxTaken: number, timeout: number): Promise<number> {
   const piece = 65_536;

@@ -4,8 +4,9 @@
 // - in a bundle, all certificates from the first damaged one on;
 // - in a file with several revocation lists, all but the first;
 // - damaged Diffie-Hellman parameters.
-// Each of these would make a context less strict than its options. So this file refuses such input, with OpenSSL's code
-// if OpenSSL has one.
+// The context would then be less strict than its options. So this file refuses such input, with OpenSSL's error code if
+// OpenSSL has one. To check a value, it makes a context from the value and drops this context. `ca: []` saves loading
+// the default certificates.
 
 import type { KeyObject, X509Certificate } from "node:crypto";
 import { isUint8Array } from "node:util/types";
@@ -13,7 +14,7 @@ import { crypto, tls } from "../builtins.js";
 import { quote, quoteSecret } from "../check/index.js";
 import { TlsError } from "../errors/index.js";
 import type { Pem, TlsContextOptions } from "./tlsOptions.js";
-import { isSingleDerValue, type PemBlock, pemBlocks } from "./pem.js";
+import { derHeader, isSingleDerValue, type PemBlock, pemBlocks } from "./pem.js";
 
 /** The credentials and trusted certificates of a context, as Node takes them. */
 export interface NodeCredentials {
@@ -46,11 +47,13 @@ const KIND_OF_LABEL: Readonly<Record<string, BlockKind>> = {
   "EC PARAMETERS": "set of EC parameters",
 };
 
-/** Blocks that a file of certificates may also contain, because the key is often in the same file. */
+/** Blocks that a file of certificates may also contain, because many files also have the key. */
 const OFTEN_WITH_CERTIFICATE: readonly BlockKind[] = ["private key", "set of EC parameters"];
 
 /** Minimum size of a Diffie-Hellman prime in bits; Node refuses shorter ones. */
 const MIN_PRIME_BITS = 1024;
+/** The number of Miller-Rabin rounds that check a prime. */
+const PRIME_CHECKS = 16;
 
 function blockKind({ label }: PemBlock): BlockKind | undefined {
   return /(?:^| )PRIVATE KEY$/.test(label) ? "private key" : KIND_OF_LABEL[label];
@@ -65,7 +68,7 @@ export function describeNodeError(error: unknown): { readonly code: string; read
   };
 }
 
-/** Calls `run`, and adds `name` to an error of OpenSSL. */
+/** Calls `run`, and puts `name` into the message of an error of OpenSSL. */
 function tryOpenssl<T>(action: string, name: string, run: () => T): T {
   try {
     return run();
@@ -93,13 +96,13 @@ function pemPartsOf(value: unknown, action: string, name: string): { readonly na
 }
 
 /**
- * The blocks of one kind. Blocks of a kind in `allowed` are left out. Other blocks are an error, so that no input is
- * ignored silently.
+ * Returns the blocks of the kind `wanted`. Blocks of the kinds in `skipped` are left out. Other blocks are an error, so
+ * that no input is ignored silently.
  */
 function blocksOf(
   pem: Pem,
   wanted: BlockKind,
-  allowed: readonly BlockKind[],
+  skipped: readonly BlockKind[],
   action: string,
   name: string,
 ): PemBlock[] {
@@ -109,7 +112,7 @@ function blocksOf(
   if ("code" in all) throw refusal(all.code, all.reason);
   for (const block of all) {
     const kind = blockKind(block);
-    if (kind === wanted || (kind !== undefined && allowed.includes(kind))) continue;
+    if (kind === wanted || (kind !== undefined && skipped.includes(kind))) continue;
     throw refusal(ERR_TLS_CONTEXT, `it has a block ${quote(block.label)}, required only a ${wanted}`);
   }
   const found = all.filter((block) => blockKind(block) === wanted);
@@ -121,6 +124,7 @@ function blocksOf(
 function readCertificate(block: PemBlock, action: string, name: string): X509Certificate {
   const certificate = tryOpenssl(action, name, () => new (crypto().X509Certificate)(block.text));
   try {
+    // The getter throws if the key can't be read.
     void certificate.publicKey;
   } catch (error) {
     const { code } = describeNodeError(error);
@@ -132,46 +136,49 @@ function readCertificate(block: PemBlock, action: string, name: string): X509Cer
   return certificate;
 }
 
-/** Reads all certificates of a text. Returns them as objects and as texts. */
+/** Reads all certificates of a PEM, and skips a key. Returns the certificates as objects and as texts. */
 function readCertificates(
   pem: Pem,
-  allowed: readonly BlockKind[],
   action: string,
   name: string,
-): [X509Certificate[], string[]] {
-  const blocks = blocksOf(pem, "certificate", allowed, action, name);
+): { readonly certificates: X509Certificate[]; readonly texts: string[] } {
+  const blocks = blocksOf(pem, "certificate", OFTEN_WITH_CERTIFICATE, action, name);
   const nameOf = (index: number): string =>
     blocks.length === 1 ? name : `${name}, certificate ${index + 1} of ${blocks.length},`;
-  return [blocks.map((block, index) => readCertificate(block, action, nameOf(index))), blocks.map(({ text }) => text)];
+  return {
+    certificates: blocks.map((block, index) => readCertificate(block, action, nameOf(index))),
+    texts: blocks.map(({ text }) => text),
+  };
 }
 
 /** A chain of certificates: its name for messages, and its first certificate. */
-interface NamedCertificate {
+interface NamedChain {
   readonly name: string;
   readonly leaf: X509Certificate;
 }
 
 /**
- * Checks that keys and certificates match. OpenSSL keeps one certificate per type of key, so a second one is refused.
+ * Checks that keys and certificates match. OpenSSL keeps only one certificate for each type of key, so this function
+ * refuses a second one.
  */
 function checkPairs(
-  certificates: readonly NamedCertificate[],
+  chains: readonly NamedChain[],
   keys: readonly { name: string; key: KeyObject }[],
   action: string,
 ): void {
   const refusal = (code: string, reason: string): TlsError => new TlsError(code, `Cannot ${action}`, reason);
-  const mismatch = "ERR_OSSL_X509_KEY_VALUES_MISMATCH";
-  for (const { name, leaf } of certificates) {
+  const mismatchCode = "ERR_OSSL_X509_KEY_VALUES_MISMATCH";
+  for (const { name, leaf } of chains) {
     if (!keys.some(({ key }) => leaf.checkPrivateKey(key)))
-      throw refusal(mismatch, `${name} fits no key that was given`);
+      throw refusal(mismatchCode, `${name} fits no key that was given`);
   }
   for (const { name, key } of keys) {
-    if (!certificates.some(({ leaf }) => leaf.checkPrivateKey(key))) {
-      throw refusal(mismatch, `${name} fits no certificate that was given`);
+    if (!chains.some(({ leaf }) => leaf.checkPrivateKey(key))) {
+      throw refusal(mismatchCode, `${name} fits no certificate that was given`);
     }
   }
   const namesByType = new Map<string | undefined, string>();
-  for (const { name, leaf } of certificates) {
+  for (const { name, leaf } of chains) {
     const type = leaf.publicKey.asymmetricKeyType;
     const earlier = namesByType.get(type);
     if (earlier !== undefined)
@@ -183,22 +190,19 @@ function checkPairs(
 /** Reads `cert` and `key`, and checks that they match. */
 function readPairs(options: TlsContextOptions, action: string): { cert: string[]; key: string[] } {
   const { cert, key, passphrase } = options;
-  const certificates = (cert === undefined ? [] : pemPartsOf(cert, action, "cert")).map(({ name, pem }) => {
-    const [all, texts] = readCertificates(pem, OFTEN_WITH_CERTIFICATE, action, name);
-    return { name, leaf: all[0] as X509Certificate, text: texts.join("") };
+  const chains = (cert === undefined ? [] : pemPartsOf(cert, action, "cert")).map(({ name, pem }) => {
+    const { certificates, texts } = readCertificates(pem, action, name);
+    return { name, leaf: certificates[0] as X509Certificate, text: texts.join("") };
   });
   const keys = (key === undefined ? [] : pemPartsOf(key, action, "key")).map(({ name, pem }) => {
     const blocks = blocksOf(pem, "private key", ["certificate", "set of EC parameters"], action, name);
     if (blocks.length > 1) {
-      throw new TlsError(
-        ERR_TLS_CONTEXT,
-        `Cannot ${action}`,
-        `${name} holds ${blocks.length} private keys, required one`,
-      );
+      const reason = `${name} holds ${blocks.length} private keys, required one`;
+      throw new TlsError(ERR_TLS_CONTEXT, `Cannot ${action}`, reason);
     }
     const { text } = blocks[0] as PemBlock;
     const keyObject = tryOpenssl(action, name, () =>
-      crypto().createPrivateKey({ key: text, format: "pem", ...passphraseOption({ passphrase }) }),
+      crypto().createPrivateKey({ key: text, format: "pem", ...passphraseOption(passphrase) }),
     );
     return { name, key: keyObject, text };
   });
@@ -206,12 +210,13 @@ function readPairs(options: TlsContextOptions, action: string): { cert: string[]
     const [one, missing] = key === undefined ? ["cert", "key"] : ["key", "cert"];
     throw new TypeError(`Cannot ${action}: ${one} was given without ${missing}, required both`);
   }
-  checkPairs(certificates, keys, action);
-  return { cert: certificates.map(({ text }) => text), key: keys.map(({ text }) => text) };
+  checkPairs(chains, keys, action);
+  return { cert: chains.map(({ text }) => text), key: keys.map(({ text }) => text) };
 }
 
-function passphraseOption(options: { readonly passphrase: string | undefined }): { passphrase?: string } {
-  return options.passphrase === undefined ? {} : { passphrase: options.passphrase };
+/** The option `passphrase` for Node; no option if it is undefined. */
+function passphraseOption(passphrase: string | undefined): { passphrase?: string } {
+  return passphrase === undefined ? {} : { passphrase };
 }
 
 function readPfx(value: unknown, passphrase: string | undefined, action: string): Buffer {
@@ -222,7 +227,7 @@ function readPfx(value: unknown, passphrase: string | undefined, action: string)
   if (!isSingleDerValue(pfx)) {
     throw new TlsError(ERR_TLS_CONTEXT, `Cannot ${action}`, "pfx is empty, cut off, or more than one PKCS #12 file");
   }
-  tryOpenssl(action, "pfx", () => tls().createSecureContext({ ca: [], pfx, ...passphraseOption({ passphrase }) }));
+  tryOpenssl(action, "pfx", () => tls().createSecureContext({ ca: [], pfx, ...passphraseOption(passphrase) }));
   return pfx;
 }
 
@@ -230,11 +235,8 @@ function readRevocationLists(value: unknown, action: string): string[] {
   return pemPartsOf(value, action, "crl").flatMap(({ name, pem }) =>
     blocksOf(pem, "list of revoked certificates", [], action, name).map(({ text, bytes }) => {
       if (!isSingleDerValue(bytes)) {
-        throw new TlsError(
-          ERR_TLS_CONTEXT,
-          `Cannot ${action}`,
-          `${name} can't be used: it is cut off, or there are bytes behind it`,
-        );
+        const reason = `${name} can't be used: it is cut off, or there are bytes behind it`;
+        throw new TlsError(ERR_TLS_CONTEXT, `Cannot ${action}`, reason);
       }
       tryOpenssl(action, name, () => tls().createSecureContext({ ca: [], crl: text }));
       return text;
@@ -242,7 +244,7 @@ function readRevocationLists(value: unknown, action: string): string[] {
   );
 }
 
-/** Reads and checks Diffie-Hellman parameters. Node ignores damaged ones, and checks only the size of others. */
+/** Reads and checks Diffie-Hellman parameters. Node ignores damaged ones, and checks only the size of a prime. */
 function readDhparam(value: unknown, action: string): string {
   if (value === "auto") return value;
   if (!isPem(value)) {
@@ -259,28 +261,29 @@ function readDhparam(value: unknown, action: string): string {
   if (prime === undefined) throw refusal("it is not DER of DH parameters");
   const bits = prime.toString(2).length;
   if (bits < MIN_PRIME_BITS) throw refusal(`its prime has ${bits} bits, required at least ${MIN_PRIME_BITS}`);
-  if (!crypto().checkPrimeSync(prime, { checks: 16 })) throw refusal("its prime is not a prime number");
+  if (!crypto().checkPrimeSync(prime, { checks: PRIME_CHECKS })) throw refusal("its prime is not a prime number");
   tryOpenssl(action, "dhparam", () => tls().createSecureContext({ ca: [], dhparam: text }));
   return text;
 }
 
-/** The first INTEGER of a SEQUENCE. In RFC 2631 and in PKCS #3 that is the prime. */
+/** The tags of two types in DER: X.690, section 8. */
+const DER_SEQUENCE = 0x30;
+const DER_INTEGER = 0x02;
+
+/**
+ * The first INTEGER of a SEQUENCE, which is the prime in RFC 2631 and in PKCS #3. Undefined if the bytes have another
+ * form.
+ */
 function firstInteger(der: Buffer): bigint | undefined {
-  const content = derContent(der, 0, 0x30);
-  const integer = content === undefined ? undefined : derContent(content, 0, 0x02);
+  const content = derContent(der, DER_SEQUENCE);
+  const integer = content === undefined ? undefined : derContent(content, DER_INTEGER);
   return integer === undefined || integer.length === 0 ? undefined : BigInt(`0x${integer.toString("hex")}`);
 }
 
-/** The content of the value in DER at `start`; undefined if it has another tag or is truncated: X.690, section 8.1. */
-function derContent(der: Buffer, start: number, tag: number): Buffer | undefined {
-  if (der[start] !== tag || start + 2 > der.length) return undefined;
-  const first = der[start + 1] as number;
-  // From 0x80 on, the low seven bits are the number of the bytes that follow and encode the length.
-  const lengthBytes = first < 0x80 ? 0 : first - 0x80;
-  if (lengthBytes > 4 || start + 2 + lengthBytes > der.length) return undefined;
-  const length = lengthBytes === 0 ? first : der.readUIntBE(start + 2, lengthBytes);
-  const content = start + 2 + lengthBytes;
-  return content + length > der.length ? undefined : der.subarray(content, content + length);
+/** The content of the first value of `der`; undefined if it has another tag or is truncated. */
+function derContent(der: Buffer, tag: number): Buffer | undefined {
+  const header = derHeader(der);
+  return header?.tag === tag && header.end <= der.length ? der.subarray(header.start, header.end) : undefined;
 }
 
 /**
@@ -300,13 +303,11 @@ export function readCredentials(options: TlsContextOptions, action: string): Nod
   if (passphrase !== undefined && key === undefined && pfx === undefined) {
     throw new TypeError(`Cannot ${action}: passphrase is set without key and pfx, required one of them with it`);
   }
-  const credentials: NodeCredentials = { ...passphraseOption({ passphrase }) };
+  const credentials: NodeCredentials = { ...passphraseOption(passphrase) };
   if (cert !== undefined || key !== undefined) Object.assign(credentials, readPairs(options, action));
   if (pfx !== undefined) credentials.pfx = readPfx(pfx, passphrase, action);
   if (ca !== undefined) {
-    credentials.ca = pemPartsOf(ca, action, "ca").flatMap(
-      ({ name, pem }) => readCertificates(pem, OFTEN_WITH_CERTIFICATE, action, name)[1],
-    );
+    credentials.ca = pemPartsOf(ca, action, "ca").flatMap(({ name, pem }) => readCertificates(pem, action, name).texts);
   }
   if (crl !== undefined) credentials.crl = readRevocationLists(crl, action);
   if (dhparam !== undefined) credentials.dhparam = readDhparam(dhparam, action);

@@ -1,36 +1,37 @@
 // The description of a TLS connection, and the list of its waiting calls.
 
-import type { Address } from "../addr/index.js";
 import type { Conn, SecuredConn } from "../io.js";
+import { textOrNull } from "../stream/describeStream.js";
 import { addPendingSource, describe, type Description, type Fields, type ListedCall } from "../registry/index.js";
 
-type ListCall = (call: ListedCall) => void;
+type AddCall = (call: ListedCall) => void;
 
 /**
- * The connections whose TLS socket is open, as functions that list their waiting calls. The event loop refers to each
+ * For each connection whose TLS socket is open, a function that lists its waiting calls. The event loop refers to each
  * open TLS socket, which refers to its connection. So this set prevents no garbage collection.
  */
-export const openConns: Set<(list: ListCall) => void> = new Set();
-addPendingSource((list) => openConns.forEach((listCalls) => listCalls(list)));
+export const callListers: Set<(add: AddCall) => void> = new Set();
+addPendingSource((add) => callListers.forEach((listCalls) => listCalls(add)));
 
 /** A call that waits, with the time of its start. */
 interface WaitingCall {
   readonly since: number;
 }
 
-/** Lists the calls that wait on a connection: the read, the writes, and the calls of `nextSession()`. */
+/** Calls `add` with each call that waits on a connection: the read, the writes, and the calls of `nextSession()`. */
 export function listTlsCalls(
-  object: object,
+  conn: object,
   reader: WaitingCall & { readonly waiting: boolean },
   writes: readonly (WaitingCall & { readonly data: unknown })[],
-  sessions: readonly WaitingCall[],
+  sessionCalls: readonly WaitingCall[],
   keepsAlive: boolean,
-  list: ListCall,
+  add: AddCall,
 ): void {
-  const add = (call: string, key: WaitingCall): void => list({ call, object, since: key.since, keepsAlive, key });
-  if (reader.waiting) add("read", reader);
-  for (const write of writes) add(write.data === undefined ? "closeWrite" : "write", write);
-  for (const session of sessions) add("nextSession", session);
+  const addCall = (name: string, waiting: WaitingCall): void =>
+    add({ call: name, object: conn, since: waiting.since, keepsAlive, key: waiting });
+  if (reader.waiting) addCall("read", reader);
+  for (const write of writes) addCall(write.data === undefined ? "closeWrite" : "write", write);
+  for (const call of sessionCalls) addCall("nextSession", call);
 }
 
 /** The fields of a {@link TlsConn} in JSON. */
@@ -54,10 +55,6 @@ export interface TlsConnDescription extends Description {
     readonly servername: string | null;
     readonly authorized: boolean;
   };
-}
-
-function textOrNull(address: Address | undefined): string | null {
-  return address === undefined ? null : String(address);
 }
 
 /** The fields of a {@link TlsConn}. @param socket the socket below, for its descriptor, family and type */

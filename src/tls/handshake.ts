@@ -2,9 +2,9 @@
 //
 // A client calls tls.connect() on the transport.
 //
-// A server passes the transport to the tls.Server of its context, as Node allows for any stream. A tls.Server emits the
+// A server passes the transport to the tls.Server of its context, which accepts any stream. A tls.Server emits the
 // events of all its handshakes. To get the events of one handshake, this file passes the transport to an object that
-// inherits from the server and overrides `emit`.
+// inherits from the tls.Server and overrides `emit`.
 
 import type { X509Certificate } from "node:crypto";
 import { EventEmitter } from "node:events";
@@ -26,6 +26,7 @@ import { isCurrent, type Session } from "./session.js";
 
 /** The arguments of a handshake. */
 export interface HandshakeSetup {
+  /** The connection below. */
   readonly conn: Conn;
   readonly transport: Transport;
   readonly context: TlsContext;
@@ -36,26 +37,26 @@ export interface HandshakeSetup {
 class HandshakeCall extends PendingCall<TlsConn> {
   readonly #destroy: () => void;
 
-  constructor(opts: IoOptions, destroy: () => void) {
+  constructor(opts: IoOptions, destroyTransport: () => void) {
     super(opts, undefined, undefined, { call: "tls_handshake", object: { kind: "TlsConn" } });
-    this.#destroy = destroy;
+    this.#destroy = destroyTransport;
   }
 
+  /** Called after the timeout or an abort. */
   protected override cancel(): SocketError {
     this.#destroy();
     return timeoutError("tls_handshake");
   }
 }
 
-/**
- * Starts the timeout of the handshake. The timeout and the signal destroy the transport, and with it the TLS socket.
- */
-function startCall({ transport, checked }: HandshakeSetup): HandshakeCall {
+/** Makes the promise of a handshake. Its timeout and its signal destroy the transport, and with it the TLS socket. */
+function makeCall({ transport, checked }: HandshakeSetup): HandshakeCall {
   return new HandshakeCall({ timeout: checked.handshakeTimeout, signal: checked.signal }, () =>
     transport.duplex.destroy(),
   );
 }
 
+/** Makes the TlsConn after the handshake. For `certificate` see {@link HandshakeResult}. */
 function makeConn(
   setup: HandshakeSetup,
   socket: TLSSocket,
@@ -69,8 +70,8 @@ function makeConn(
 
 /** The options of a client, checked. */
 export interface CheckedClient {
-  /** The name that the certificate must have; undefined if the caller gave none. */
-  readonly name: string | undefined;
+  /** The name that the server's certificate must have; undefined if the caller gave none. */
+  readonly serverName: string | undefined;
   readonly checkServerIdentity: TlsClientOptions["checkServerIdentity"];
   readonly session: Session | undefined;
 }
@@ -79,30 +80,37 @@ export interface CheckedClient {
 export function clientHandshake(setup: HandshakeSetup, client: CheckedClient): Promise<TlsConn> {
   const { transport, context, checked } = setup;
   const nodeTlsContext = nodeContext(context);
-  const { name, checkServerIdentity: check, session } = client;
-  const rejectUnauthorized = checked.inline.rejectUnauthorized ?? nodeTlsContext.options.rejectUnauthorized ?? true;
-  const alpnProtocols = checked.inline.alpnProtocols ?? nodeTlsContext.options.alpnProtocols;
+  const { serverName, checkServerIdentity, session } = client;
+  // The options of the context, and those that override them.
+  const { rejectUnauthorized = true, alpnProtocols } = { ...nodeTlsContext.options, ...checked.contextOptions };
+  /** Undefined until the handshake has succeeded. */
   let conn: TlsConn | undefined;
 
-  const verifyServer = (
+  /**
+   * Returns the error of the server's certificate; undefined if the certificate is right.
+   *
+   * @param legacyObject the certificate in Node's older form
+   */
+  const verify = (
     legacyObject: tls.PeerCertificate,
-    certificate: () => X509Certificate | undefined,
+    getCertificate: () => X509Certificate | undefined,
   ): Error | undefined => {
-    if (name === undefined) return new Error("no name to check was given");
-    if (check === undefined) return nodeTls().checkServerIdentity(name, legacyObject);
-    const found = certificate();
-    return found === undefined ? new Error("the server showed no certificate") : verifyIdentity(check, name, found);
+    if (serverName === undefined) return new Error("no name to check was given");
+    if (checkServerIdentity === undefined) return nodeTls().checkServerIdentity(serverName, legacyObject);
+    const certificate = getCertificate();
+    if (certificate === undefined) return new Error("the server showed no certificate");
+    return callCheck(checkServerIdentity, serverName, certificate);
   };
-  const isUsable = ({ certificate }: Session): boolean => {
+  const isUsableSession = ({ certificate }: Session): boolean => {
     const legacyObject = certificate.toLegacyObject();
-    return isCurrent(certificate) && verifyServer(legacyObject, () => certificate) === undefined;
+    return isCurrent(certificate) && verify(legacyObject, () => certificate) === undefined;
   };
-  // A session of another server, or with an expired certificate, is not offered, and the handshake is a full one.
-  const offeredSession = session !== undefined && isUsable(session) ? session : undefined;
-  // Stored, because Node returns the server's certificate only once.
+  // A session of another server, or with an expired certificate, is not offered. Then the handshake resumes no session.
+  const offeredSession = session !== undefined && isUsableSession(session) ? session : undefined;
+  // Stored here, because Node returns the server's certificate only once.
   let serverCertificate: X509Certificate | undefined;
 
-  const handshake = startCall(setup);
+  const handshake = makeCall(setup);
   let socket: TLSSocket;
   try {
     socket = nodeTls().connect({
@@ -111,16 +119,19 @@ export function clientHandshake(setup: HandshakeSetup, client: CheckedClient): P
       rejectUnauthorized,
       checkServerIdentity: (_, legacyObject) => {
         try {
-          return verifyServer(legacyObject, () => (serverCertificate = socket.getPeerX509Certificate()));
+          return verify(legacyObject, () => (serverCertificate = socket.getPeerX509Certificate()));
         } catch (error) {
-          // An error that this function throws would end the process. With `rejectUnauthorized: false`, Node would
-          // ignore an error that the function returns.
+          // If this function threw the error, the process would end. If this function only returned the error, Node
+          // would ignore it with `rejectUnauthorized: false`.
           handshake.reject(error);
           socket.destroy();
           return callbackError(error, "checkServerIdentity");
         }
       },
-      ...(name === undefined || net().isIP(name) !== 0 ? {} : { servername: name.replace(/\.$/, "") }),
+      // SNI has no IP address, and no dot at the end of a name (RFC 6066, section 3).
+      ...(serverName === undefined || net().isIP(serverName) !== 0
+        ? {}
+        : { servername: serverName.replace(/\.$/, "") }),
       ...(alpnProtocols === undefined ? {} : { ALPNProtocols: [...alpnProtocols] }),
       ...(offeredSession === undefined ? {} : { session: offeredSession.ticket }),
     });
@@ -137,25 +148,27 @@ export function clientHandshake(setup: HandshakeSetup, client: CheckedClient): P
   socket.on("error", fail);
   socket.on("close", onSocketClosed);
   socket.once("secureConnect", () => {
+    // The timeout or the signal may have ended the handshake.
     if (handshake.settled) return;
     socket.off("error", fail);
     socket.off("close", onSocketClosed);
-    conn = makeConn(setup, socket, name, socket.isSessionReused() ? offeredSession?.certificate : serverCertificate);
+    const certificate = socket.isSessionReused() ? offeredSession?.certificate : serverCertificate;
+    conn = makeConn(setup, socket, serverName, certificate);
     handshake.resolve(conn);
   });
   return handshake.promise;
 }
 
 /** Calls `checkServerIdentity`, and refuses a result that is neither undefined nor an Error. */
-function verifyIdentity(
+function callCheck(
   check: NonNullable<CheckedClient["checkServerIdentity"]>,
-  name: string,
+  serverName: string,
   certificate: X509Certificate,
 ): Error | undefined {
-  const result: unknown = check(name, certificate);
+  const result: unknown = check(serverName, certificate);
   if (result === undefined) return undefined;
   if (isNativeError(result) || result instanceof Error) return result;
-  // No code awaits this promise.
+  // No code awaits this promise, so its rejection would be unhandled.
   if (isPromise(result)) result.catch(() => undefined);
   throw new TypeError(
     `Cannot verify a server: the result of checkServerIdentity is ${quote(result)}, required undefined or an ` +
@@ -166,8 +179,9 @@ function verifyIdentity(
 /** Performs the handshake of a server. */
 export function serverHandshake(setup: HandshakeSetup): Promise<TlsConn> {
   const { transport, context } = setup;
+  // See the header.
   const server = Object.create(nodeContext(context).server()) as tls.Server;
-  const handshake = startCall(setup);
+  const handshake = makeCall(setup);
   server.emit = (event: string | symbol, ...args: unknown[]): boolean => {
     if (event === "secureConnection") {
       const socket = args[0] as TLSSocket;
@@ -175,7 +189,7 @@ export function serverHandshake(setup: HandshakeSetup): Promise<TlsConn> {
       handshake.resolve(makeConn(setup, socket, servername || undefined, undefined));
     } else if (event === "tlsClientError") {
       const [error, socket] = args as [unknown, TLSSocket];
-      handshake.reject(refusedClient(socket) ?? fromNodeError(error, "tls_handshake"));
+      handshake.reject(clientCertificateError(socket) ?? fromNodeError(error, "tls_handshake"));
       socket.destroy();
     }
     return true;
@@ -192,10 +206,8 @@ export function serverHandshake(setup: HandshakeSetup): Promise<TlsConn> {
   return handshake.promise;
 }
 
-/**
- * The error for a client without a valid certificate, for which Node reports only a closed connection.
- */
-function refusedClient(socket: TLSSocket): TlsError | undefined {
+/** The error for a client without a valid certificate. For such a client, Node reports only a closed connection. */
+function clientCertificateError(socket: TLSSocket): TlsError | undefined {
   const code = socket.authorizationError as unknown;
   if (typeof code !== "string") return undefined;
   return new TlsError(code, "TLS handshake failed", "the client's certificate does not verify");

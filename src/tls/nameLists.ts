@@ -11,12 +11,15 @@ type ListName = "ciphers" | "sigalgs" | "ecdhCurve";
 
 const SEPARATORS: Readonly<Record<ListName, RegExp>> = { ciphers: /[:, ;]+/, sigalgs: /:/, ecdhCurve: /:/ };
 
-/** The characters of a name. Operators and commands may have others; see openssl-ciphers(1). */
+/** The characters of names. `!` begins an operator and `@` begins a command; see openssl-ciphers(1). */
 const PLAIN_NAME = /^[A-Za-z0-9_.+-]+$/;
 
-/** Names that OpenSSL has accepted. With this cache, a context for a single connection checks no name again. */
+/**
+ * Names that OpenSSL has accepted, each after its list: `"ciphers NAME"`. A program may make a context for each
+ * connection. With this cache, OpenSSL checks each name only once.
+ */
 const acceptedNames = new Set<string>();
-/** Limits the memory, because the names come from the caller. */
+/** Limits the memory of the cache, because the names come from the caller. */
 const MAX_ACCEPTED_NAMES = 1024;
 
 /** Refuses a name that OpenSSL does not support, by making a context with it. */
@@ -27,8 +30,8 @@ function checkListedName(list: ListName, name: string, action: string): void {
     tls().createSecureContext({ ca: [], [list]: name });
   } catch (error) {
     const { code, reason } = describeNodeError(error);
-    const text = `${list} has ${quote(name)}, which OpenSSL does not support: ${reason}`;
-    throw new TlsError(code, `Cannot ${action}`, text, { cause: error });
+    const fault = `${list} has ${quote(name)}, which OpenSSL does not support: ${reason}`;
+    throw new TlsError(code, `Cannot ${action}`, fault, { cause: error });
   }
   if (acceptedNames.size < MAX_ACCEPTED_NAMES) acceptedNames.add(key);
 }

@@ -23,7 +23,7 @@ const BROKEN: ReadonlySet<string> = new Set([
   "ERR_STREAM_WRITE_AFTER_END",
 ]);
 
-/** Returns the code that all versions of OpenSSL before 3.2 use. OpenSSL 3.2 renamed the alerts of SSL 3. */
+/** Returns the code that OpenSSL used before version 3.2, which renamed the alerts of SSL 3. */
 function stableCode(code: string): string {
   return code.replace("ERR_SSL_SSL/TLS_ALERT_", "ERR_SSL_SSLV3_ALERT_");
 }
@@ -41,8 +41,8 @@ interface Ends {
 }
 
 function addressDetails(ends: Ends | undefined): SocketErrorDetails {
-  const text = (at: Address | undefined): string | undefined => (at === undefined ? undefined : String(at));
-  return { local: text(ends?.localAddress), peer: text(ends?.remoteAddress) };
+  const textOf = (address?: Address): string | undefined => (address === undefined ? undefined : String(address));
+  return { local: textOf(ends?.localAddress), peer: textOf(ends?.remoteAddress) };
 }
 
 /** The error of a connection that was reset. */
@@ -51,10 +51,10 @@ export function resetError(ends: Ends, syscall: "read" | "write"): SocketError {
 }
 
 /**
- * The error of the connection below. If that connection is broken, the error gets the name of the call on the TLS
- * connection that fails, because the program did not make the call below.
+ * Converts an error of the connection below. If that connection is broken, the result names the call on the TLS
+ * connection that fails, because the program has not made the call below. Other errors stay as they are.
  */
-function errorBelow(error: SocketError, syscall: string, ends: Ends | undefined): SocketError {
+function fromErrorBelow(error: SocketError, syscall: string, ends: Ends | undefined): SocketError {
   const isBroken = error.syscall === "poll" || BROKEN.has(error.code);
   if (!isBroken || error.syscall === syscall || thrownByCallbacks.has(error)) return error;
   const addresses = ends === undefined ? { local: error.local, peer: error.peer } : addressDetails(ends);
@@ -62,23 +62,23 @@ function errorBelow(error: SocketError, syscall: string, ends: Ends | undefined)
 }
 
 /**
- * Converts an error of Node. Returns errors that a callback of the user threw unchanged, and errors of this library too,
- * with the exception of {@link errorBelow}.
+ * Converts an error of Node. An error that a callback of the user threw stays as it is. An error of this library stays
+ * as it is too, unless {@link fromErrorBelow} converts it.
  */
 export function fromNodeError(
   error: unknown,
   syscall: "tls_handshake" | "read" | "write" | "closeWrite",
   ends?: Ends,
 ): unknown {
-  if (error instanceof SocketError) return errorBelow(error, syscall, ends);
+  if (error instanceof SocketError) return fromErrorBelow(error, syscall, ends);
   if (!isError(error) || error instanceof TlsError) return error;
   if (error instanceof BusyError || thrownByCallbacks.has(error)) return error;
   const { code, errno, reason } = error as NodeError;
   if (typeof code !== "string") return error;
   if (typeof errno === "number") return localError(code, syscall, { ...addressDetails(ends), cause: error });
   if (BROKEN.has(code)) {
-    const reset = syscall === "write" && code !== "ECONNRESET" ? "EPIPE" : "ECONNRESET";
-    return localError(reset, syscall, { ...addressDetails(ends), cause: error });
+    const brokenCode = syscall === "write" && code !== "ECONNRESET" ? "EPIPE" : "ECONNRESET";
+    return localError(brokenCode, syscall, { ...addressDetails(ends), cause: error });
   }
   const action = syscall === "tls_handshake" ? "TLS handshake failed" : "TLS failed";
   const reasonText = typeof reason === "string" ? reason : error.message;
@@ -90,7 +90,7 @@ export function fromNodeError(
   return new TlsError(stableCode(code), action, reasonText, { cause: error });
 }
 
-/** Whether a value is an Error of any realm: `instanceof` recognises only those of this realm. */
+/** Whether a value is an Error, also of another realm (node:vm), which `instanceof` does not recognise. */
 function isError(value: unknown): value is Error {
   return value instanceof Error || isNativeError(value);
 }

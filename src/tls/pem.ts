@@ -2,7 +2,7 @@
 //
 // OpenSSL reads the blocks of one kind and silently ignores everything else, even if no block is left. With an empty or
 // truncated `ca`, a context would then trust the default certificates. So this parser splits the text into blocks, and
-// refuses parts of a block whose first or last line is missing. Other text between the blocks is a comment.
+// refuses a block whose first or last line is missing. Other text between the blocks is a comment.
 
 import type { Pem } from "./tlsOptions.js";
 
@@ -38,19 +38,18 @@ export function pemBlocks(pem: Pem): readonly PemBlock[] | PemFault {
   const blocks: PemBlock[] = [];
   let label: string | undefined;
   let body: string[] = [];
-  for (const [index, raw] of text.split("\n").entries()) {
-    const line = raw.trimEnd();
+  for (const [index, untrimmed] of text.split("\n").entries()) {
+    const line = untrimmed.trimEnd();
     const place = `line ${index + 1}`;
     const begin = BEGIN.exec(line)?.[1];
     const end = END.exec(line)?.[1];
     if (label === undefined) {
+      // Outside a block: the line is a first line, a part of a damaged block, or a comment.
+      const isPartOfBlock = end !== undefined || DAMAGED_BOUNDARY.test(line) || FULL_BASE64_LINE.test(line);
       if (begin !== undefined) {
         label = begin;
         body = [];
-      } else if (
-        !line.startsWith("#") &&
-        (end !== undefined || DAMAGED_BOUNDARY.test(line) || FULL_BASE64_LINE.test(line))
-      ) {
+      } else if (isPartOfBlock && !line.startsWith("#")) {
         return {
           code: "ERR_OSSL_PEM_NO_START_LINE",
           reason: `${place} belongs to a block whose first line is missing`,
@@ -77,7 +76,7 @@ export function pemBlocks(pem: Pem): readonly PemBlock[] | PemFault {
 
 /** The bytes of a block; undefined if its lines are not base64. */
 function decodeBase64(lines: readonly string[]): Buffer | undefined {
-  // An empty line follows the fields.
+  // In an encrypted key of the old format, fields and an empty line come before the base64.
   const emptyLine = lines.findIndex((line) => line === "");
   const hasFields = emptyLine >= 0 && HEADER_FIELD.test(lines[0] as string);
   const base64 = (hasFields ? lines.slice(emptyLine + 1) : lines).join("");
@@ -85,18 +84,28 @@ function decodeBase64(lines: readonly string[]): Buffer | undefined {
   return Buffer.from(base64, "base64");
 }
 
+/** The tag of the first value in DER, and the range of its content. The bytes may end before `end`. */
+export interface DerHeader {
+  readonly tag: number;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Reads the tag and the length of a value in DER: X.690, section 8.1. Undefined if they are truncated. */
+export function derHeader(bytes: Buffer): DerHeader | undefined {
+  const [tag, first] = bytes;
+  if (tag === undefined || first === undefined) return undefined;
+  // From 0x80 on, the low seven bits are the number of the bytes that follow and encode the length.
+  const lengthBytes = first < 0x80 ? 0 : first - 0x80;
+  const start = 2 + lengthBytes;
+  if (lengthBytes > 4 || start > bytes.length) return undefined;
+  return { tag, start, end: start + (lengthBytes === 0 ? first : bytes.readUIntBE(2, lengthBytes)) };
+}
+
 /**
- * Whether `bytes` are exactly one value in DER: X.690, section 8.1.3. The indefinite length, which old programs write
- * in PKCS #12, is accepted without a check.
+ * Whether `bytes` are exactly one value in DER. The indefinite length (0x80), which old programs write in PKCS #12, is
+ * accepted without a check.
  */
-export function isSingleDerValue(bytes: Uint8Array): boolean {
-  if (bytes.length < 2) return false;
-  const first = bytes[1] as number;
-  if (first < 0x80) return bytes.length === 2 + first;
-  if (first === 0x80) return true;
-  const lengthBytes = first - 0x80;
-  if (lengthBytes > 4 || bytes.length < 2 + lengthBytes) return false;
-  let length = 0;
-  for (let index = 0; index < lengthBytes; index++) length = length * 256 + (bytes[2 + index] as number);
-  return bytes.length === 2 + lengthBytes + length;
+export function isSingleDerValue(bytes: Buffer): boolean {
+  return bytes[1] === 0x80 || derHeader(bytes)?.end === bytes.length;
 }

@@ -1,16 +1,17 @@
 // Makes Node decrypt all records into one shared buffer, in place of a new Buffer for each record.
 //
 // With its option `onread`, a net.Socket reads into a buffer of the caller. node:tls applies this option only to
-// connections that it makes itself, and ignores it on a given connection (`TLSSocket` in lib/_tls_wrap.js). The handle
-// supports it in both cases. So this file does the same as the option: it sets two properties of the socket, whose
-// symbols Node does not export, and calls the handle. None of that is documented. If a part is missing or in use, this
-// file changes nothing, and every record arrives as a Buffer of its own in `push`.
+// connections that it makes itself, and ignores the option on a given connection (`TLSSocket` in lib/_tls_wrap.js). The
+// handle of the socket supports the option in both cases. So this file does the same as the option: it sets two
+// properties of the socket, and calls the handle. The keys of these properties are symbols that Node does not export.
+// Node documents neither the properties nor the handle. If a part is missing or in use, this file changes nothing, and
+// Node passes every record to `push` as a Buffer of its own.
 //
-// The shared buffer saves the allocation and the collection of up to 16 KiB for each record, and it stays in the
-// caches. docs/benchmarks.md says how to measure that.
+// The shared buffer saves the allocation and the garbage collection of up to 16 KiB for each record. It also stays in
+// the caches of the processor. docs/benchmarks.md says how to measure that.
 //
-// One buffer serves all connections of the thread, because its bytes are copied during Node's call, before any other
-// code runs. No reference to it leaves this file and its callback.
+// One buffer serves all connections of the thread: `onBytes` copies the bytes before any other code runs. No reference
+// to the buffer leaves this file and `onBytes`.
 
 import type { TLSSocket } from "node:tls";
 
@@ -22,17 +23,20 @@ interface Handle {
   useUserBuffer?(memory: Uint8Array): unknown;
 }
 
-/** The descriptions of the symbols in which Node stores `onread`. The properties are null if it is not used. */
+/**
+ * The descriptions of the symbols of three properties, in which Node stores the option `onread`: its buffer, its
+ * callback, and a function that makes buffers. The properties are null if the option is not used.
+ */
 const SYMBOL_NAMES = ["kBuffer", "kBufferCb", "kBufferGen"];
 
 let sharedBuffer: Buffer | undefined;
-/** A view of the latest record in `sharedBuffer`. It is reused while records have the same length. */
-let view: Buffer;
+/** A view of the latest record in `sharedBuffer`. It is used again while records have the same length. */
+let recordView: Buffer;
 
 /**
  * Makes a TLS socket call `onBytes` with decrypted bytes, which are valid only during the call. If `onBytes` returns
- * false, Node pauses. Returns false, and changes nothing, if this version of Node does not support that, or the
- * socket has such a buffer already.
+ * false, Node pauses. The function returns false, and changes nothing, if this version of Node does not support that,
+ * or if the socket has such a buffer already.
  */
 export function useRecordBuffer(socket: TLSSocket, onBytes: (bytes: Buffer) => boolean): boolean {
   // oxlint-disable-next-line no-underscore-dangle
@@ -40,18 +44,19 @@ export function useRecordBuffer(socket: TLSSocket, onBytes: (bytes: Buffer) => b
   if (typeof handle?.useUserBuffer !== "function") return false;
   const properties = socket as unknown as Record<symbol, unknown>;
   const symbols = Object.getOwnPropertySymbols(socket);
-  const [memory, callback, generator] = SYMBOL_NAMES.map((name) =>
+  const [bufferKey, callbackKey, generatorKey] = SYMBOL_NAMES.map((name) =>
     symbols.find(({ description }) => description === name),
   );
-  if (memory === undefined || callback === undefined || generator === undefined) return false;
-  if ([memory, callback, generator].some((symbol) => properties[symbol] !== null)) return false;
-  sharedBuffer ??= view = Buffer.allocUnsafeSlow(MAX_RECORD);
+  if (bufferKey === undefined || callbackKey === undefined || generatorKey === undefined) return false;
+  const inUse = [bufferKey, callbackKey, generatorKey].some((key) => properties[key] !== null);
+  if (inUse) return false;
+  if (sharedBuffer === undefined) sharedBuffer = recordView = Buffer.allocUnsafeSlow(MAX_RECORD);
   const buffer = sharedBuffer;
-  properties[callback] = (count: number): boolean => {
-    if (view.length !== count) view = buffer.subarray(0, count);
-    return onBytes(view);
+  properties[callbackKey] = (count: number): boolean => {
+    if (recordView.length !== count) recordView = buffer.subarray(0, count);
+    return onBytes(recordView);
   };
-  properties[memory] = sharedBuffer;
-  handle.useUserBuffer(sharedBuffer);
+  properties[bufferKey] = buffer;
+  handle.useUserBuffer(buffer);
   return true;
 }

@@ -1,16 +1,16 @@
-// Refuses reads and writes of the socket below TLS. Node and the kernel exchange records on this socket. A read would
-// take a part of a record, and a write would put bytes between two records.
+// Refuses reads and writes of the socket below TLS. Node and the kernel exchange records on this socket. Another read
+// would take a part of a record, and another write would put bytes between two records.
 
 import { TlsError } from "../errors/index.js";
 import type { SocketSettings } from "../io.js";
 
-/** The calls of a `Socket` that receive or send and return a promise. */
+/** The calls of a `Socket` that receive or send, and return a promise. */
 const ASYNC_CALLS =
   "recv recvInto recvfrom recvfromInto recvmsg recvmsgInto recvmmsg send sendAll sendto sendmsg sendmmsg " +
   "sendSegments sendfile";
 /**
- * The calls that return no promise. `shutdown` is refused too, because it would end the connection without
- * close_notify.
+ * The calls that receive or send, and return no promise. `shutdown` is refused too, because it would end the connection
+ * without close_notify.
  */
 const SYNC_CALLS = ["tryRecv", "tryRecvInto", "trySend", "shutdown"];
 
@@ -22,8 +22,9 @@ function refusal(call: string): TlsError {
 let refusedCalls: PropertyDescriptorMap | undefined;
 
 /**
- * Adds the calls of a `Socket` that transfer bytes. Each of them fails with `ERR_TLS_SOCKET`. The type does not declare
- * them. A program in JavaScript that calls one nevertheless gets this code instead of "is not a function".
+ * Adds the calls of a `Socket` that transfer bytes to `settings`. Each of these calls fails with `ERR_TLS_SOCKET`. The
+ * type SocketSettings does not declare them. But a program in JavaScript may call one, and then gets this code instead
+ * of "is not a function".
  */
 export function refuseTransfers(settings: SocketSettings | undefined): SocketSettings | undefined {
   if (settings === undefined) return undefined;

@@ -12,13 +12,13 @@ import type { Transport } from "./transport.js";
  */
 export type BeforeHandshake = (stream: Stream) => Promise<((secured: TlsConn) => void) | undefined>;
 
-/** A handshake of a listener, from the moment when the connection was accepted. */
+/** A handshake of a listener, with the step before it. */
 export interface RunningHandshake {
-  /** The start, as of `clock()`. */
+  /** When the listener began with this connection, as of `clock()`. */
   readonly since: number;
   /** The connection while the step before the handshake runs, otherwise undefined. */
   connBeforeTls: Conn | undefined;
-  /** Whether that step has refused the connection. */
+  /** Whether the step before the handshake has refused the connection. */
   refused: boolean;
   /** Undefined until the handshake itself has started. */
   transport: Transport | undefined;

@@ -1,9 +1,9 @@
 // The format of `session`: a session of OpenSSL, together with the server's certificate.
 //
-// When Node resumes a session, it checks no name, and it can't return the certificate. So with a session of another
+// When Node resumes a session, Node checks no name, and can't return the certificate. So with a session of another
 // server, or with an expired certificate, the client would trust the wrong server. The certificate is stored with the
-// session for two reasons: the client checks the certificate before it offers the session, as Go does, and
-// `peerCertificate` returns it.
+// session for two reasons: the client checks the certificate before it offers the session, as Go does; and
+// `peerCertificate` returns the stored certificate.
 
 import type { X509Certificate } from "node:crypto";
 import { crypto } from "../builtins.js";
@@ -23,7 +23,7 @@ export interface Session {
   readonly ticket: Buffer;
 }
 
-/** Packs both parts into one Buffer. */
+/** Packs the parts of a session into one Buffer. */
 export function packSession(certificate: X509Certificate, ticket: Uint8Array): Buffer {
   const der = certificate.raw;
   const sizes = Buffer.alloc(8);
@@ -36,12 +36,13 @@ export function packSession(certificate: X509Certificate, ticket: Uint8Array): B
 export function unpackSession(bytes: Uint8Array): Session | undefined {
   const packed = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (packed.length < HEADER_SIZE || !packed.subarray(0, MAGIC.length).equals(MAGIC)) return undefined;
-  const end = HEADER_SIZE + packed.readUInt32BE(MAGIC.length);
-  if (end >= packed.length || end + packed.readUInt32BE(MAGIC.length + 4) !== packed.length) return undefined;
+  const certificateEnd = HEADER_SIZE + packed.readUInt32BE(MAGIC.length);
+  const ticketSize = packed.readUInt32BE(MAGIC.length + 4);
+  if (ticketSize === 0 || certificateEnd + ticketSize !== packed.length) return undefined;
   try {
     return {
-      certificate: new (crypto().X509Certificate)(packed.subarray(HEADER_SIZE, end)),
-      ticket: packed.subarray(end),
+      certificate: new (crypto().X509Certificate)(packed.subarray(HEADER_SIZE, certificateEnd)),
+      ticket: packed.subarray(certificateEnd),
     };
   } catch {
     return undefined;

@@ -1,9 +1,8 @@
 // TlsConn: the Conn on Node's TLS socket after a handshake.
 //
-// TlsConn bypasses the queues and events of node:stream, which saves more time than the promises of TlsConn cost. It
-// takes decrypted bytes where Node delivers them: in the buffer of recordBuffer.ts, or in `push`. It passes bytes to
-// encrypt to `_write`. `push` and `_write` are meant for subclasses of streams. It is safe to use them here, because no
-// other code can reach this TLS socket.
+// TlsConn bypasses the queues and events of node:stream, because they cost more time than the promises of TlsConn.
+// Node passes decrypted bytes to a callback (recordBuffer.ts) or to `push`, and takes bytes to encrypt in `_write`.
+// `push` and `_write` are meant for subclasses of streams. No other code can reach the TLS socket, so this use is safe.
 
 import type { X509Certificate } from "node:crypto";
 import type { CipherNameAndProtocol, TLSSocket } from "node:tls";
@@ -16,7 +15,7 @@ import { EndWaiters } from "../stream/endWaiters.js";
 import { TimerRefs } from "../wait/timerRefs.js";
 import { optionsError } from "../wait/pendingCall.js";
 import { makeDescribable, Inspectable, type ListedCall, registry } from "../registry/index.js";
-import { describeTls, listTlsCalls, openConns, type TlsConnDescription } from "./describeTls.js";
+import { describeTls, listTlsCalls, callListers, type TlsConnDescription } from "./describeTls.js";
 import { localError } from "../wait/localError.js";
 import { QueuedCall } from "./queuedCall.js";
 import type { Transport } from "./transport.js";
@@ -33,10 +32,11 @@ import { refuseTransfers } from "./refuseTransfers.js";
 export interface HandshakeResult {
   readonly socket: TLSSocket;
   readonly transport: Transport;
+  /** The connection below. */
   readonly conn: Conn;
   readonly isServer: boolean;
   readonly servername: string | undefined;
-  /** The peer's certificate, if Node can't return it again: it was read already, or comes from a resumed session. */
+  /** The peer's certificate if Node can't return it: Node has returned it once, or the handshake resumed a session. */
   readonly certificate: X509Certificate | undefined;
   /** Milliseconds for `close()`; null for no limit. */
   readonly closeTimeout: number | null;
@@ -112,7 +112,7 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
     this.alpnProtocol = typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : undefined;
     this.servername = result.servername;
     this.authorized = socket.authorized;
-    // The declared type is Error, but the value is the code.
+    // Node's types declare an Error, but the value is the code of an error.
     this.authorizationError = (socket.authorizationError as unknown as string | null) ?? undefined;
     this.sessionReused = socket.isSessionReused();
     this.#socket = socket;
@@ -128,12 +128,12 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
     socket.on("error", (error) => this.#fail(error));
     socket.on("close", () => this.#onSocketClosed());
     transport.unref();
-    openConns.add(this.#listPending);
+    callListers.add(this.#listPending);
     if (registry !== undefined) registry.addObject(this);
   }
 
-  readonly #listPending = (list: (call: ListedCall) => void): void =>
-    listTlsCalls(this, this.#reader, this.#writer.pending, this.#sessionCalls, this.#refs.keepsAlive, list);
+  readonly #listPending = (add: (call: ListedCall) => void): void =>
+    listTlsCalls(this, this.#reader, this.#writer.pending, this.#sessionCalls, this.#refs.keepsAlive, add);
 
   /** The counters of the connection, also after `close()`. Bytes are counted before encryption and after decryption. */
   stats(): TransferStats {
@@ -255,8 +255,8 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
   }
 
   /**
-   * Reads the bytes of at most one record of 16 KiB into a new Buffer; null at the end. It has the errors of `read`. A
-   * `read` into a buffer that is used again costs less.
+   * Reads the bytes of at most one record of 16 KiB into a new Buffer; null at the end. Rejects as `read` does. `read`
+   * into a reused buffer costs less.
    */
   readChunk(opts?: IoOptions): Promise<Buffer | null> {
     if (this.#closed) return Promise.reject(localError("EBADF", "read"));
@@ -290,12 +290,12 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
   }
 
   whenEnded(opts?: IoOptions): Promise<unknown> {
-    return this.#reader.endWaiters.wait(opts);
+    return this.#reader.whenEnded(opts);
   }
 
   close(): Promise<void> {
     if (this.#closing === undefined) {
-      this.#cancelCalls();
+      this.#markClosed();
       this.#closing = this.#close();
     }
     return this.#closing.then();
@@ -321,9 +321,9 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
   abort(): void {
     if (this.#aborted || this.#socket.destroyed) return;
     this.#aborted = true;
-    this.#cancelCalls();
-    // OpenSSL may be on the stack, because code that awaits a handshake or a read runs at the end of Node's callback.
-    // Destroying the TLS socket now would free memory that OpenSSL still uses. So the transport destroys it later.
+    this.#markClosed();
+    // Code that awaits a handshake or a read runs at the end of Node's callback, when OpenSSL may be on the stack.
+    // OpenSSL still uses the memory of the TLS socket, so the transport destroys the TLS socket in a later turn.
     this.#transport.abort(this.#io.ending);
   }
 
@@ -331,8 +331,8 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
     return this.close();
   }
 
-  /** The first call rejects the waiting calls, and makes later ones reject with `EBADF`. */
-  #cancelCalls(): void {
+  /** Rejects the waiting calls, and makes later ones reject with `EBADF`. */
+  #markClosed(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#reader.cancel();
@@ -346,37 +346,36 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
   }
 
   async #close(): Promise<void> {
-    const socket = this.#socket;
-    if (!this.#aborted && !socket.destroyed) {
+    if (!this.#aborted && !this.#socket.destroyed) {
+      // The wait keeps the process alive, unless unref() was called.
       this.#transport.ref();
       let timer: NodeJS.Timeout | undefined;
-      const timedOut = new Promise<void>((resolve) => {
+      const timeoutPassed = new Promise<void>((resolve) => {
         if (this.#closeTimeout !== null) timer = setTimeout(resolve, this.#closeTimeout);
-        if (timer !== undefined) this.#refs.add(timer);
+        this.#refs.add(timer);
       });
-      await Promise.race([timedOut, this.#finish()]);
+      await Promise.race([timeoutPassed, this.#sendCloseNotify()]);
       clearTimeout(timer);
       this.#refs.delete(timer);
-      if (!this.#aborted) socket.destroy();
+      if (!this.#aborted) this.#socket.destroy();
     }
     await this.#transport.close();
   }
 
-  /** Waits for pending writes, then sends close_notify. */
-  async #finish(): Promise<void> {
-    const socket = this.#socket;
+  /** Sends close_notify after the bytes that Node has got, unless it was sent already or the connection is broken. */
+  async #sendCloseNotify(): Promise<void> {
     await this.#writer.whenIdle();
-    if (this.#writer.finished || this.#writer.broken || socket.destroyed) return;
+    if (this.#writer.finished || this.#writer.broken || this.#socket.destroyed) return;
     await new Promise<void>((resolve) => {
-      socket.once("close", () => resolve());
+      this.#socket.once("close", () => resolve());
       this.#io.end(() => resolve());
     });
   }
 
-  /** Called when Node reports an end. Returns false, as `push` does at the end. */
+  /** Called when Node reports an end. Returns false, because `push` of a stream returns false at the end. */
   #onEnd(): boolean {
     let cause = this.#transport.findEndCause(this.#reader.paused);
-    // When both directions have ended, getpeername(2) fails as after a reset.
+    // After both directions have ended, getpeername(2) fails as after a reset. So there was perhaps no reset.
     if (cause === "reset" && this.#writer.finished) cause = "end";
     if (cause === "close_notify" || (cause === "end" && this.#allowTruncation)) this.#reader.end();
     else this.#reader.fail(cause === "end" ? truncationError() : resetError(this, "read"));
@@ -385,6 +384,7 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
     return false;
   }
 
+  /** Fails writing, and fails reading unless the end was reported before. */
   #fail(error: unknown): void {
     this.#reader.fail(fromNodeError(error, "read", this));
     this.#writer.fail(writeErrorCode(error), error);
@@ -393,7 +393,7 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
   }
 
   #onSocketClosed(): void {
-    openConns.delete(this.#listPending);
+    callListers.delete(this.#listPending);
     if (registry !== undefined) registry.removeObject(this);
     this.#fail(resetError(this, "read"));
   }

@@ -25,7 +25,9 @@ import {
 /** The options of a context, and the objects of Node that are made from them. */
 export interface NodeContext {
   readonly options: TlsContextOptions;
+  /** Returns the context of the latest credentials, for a client or for the result of `sniCallback`. */
   secureContext(): tls.SecureContext;
+  /** Returns the server that never listens. The first call makes it. */
   server(): tls.Server;
 }
 
@@ -66,7 +68,7 @@ export class TlsContext {
   #nodeCredentials: NodeCredentials;
   #secureContext: tls.SecureContext | undefined;
   #server: tls.Server | undefined;
-  /** The keys of session tickets. They stay the same after a reload, so that tickets stay valid. */
+  /** The keys of session tickets. reload() keeps them, so that tickets stay valid. */
   readonly #ticketKeys = crypto().randomBytes(48);
 
   /**
@@ -108,15 +110,16 @@ export class TlsContext {
     }
   }
 
+  /** The options of Node for a context and for a server. */
   #nodeOptions(options: TlsContextOptions, credentials: NodeCredentials): tls.SecureContextOptions & tls.TlsOptions {
     const { minVersion, maxVersion, ciphers, sigalgs, ecdhCurve, sessionTimeout } = options;
-    const given = { minVersion, maxVersion, ciphers, sigalgs, ecdhCurve, sessionTimeout };
-    const defined = Object.entries(given).filter(([, value]) => value !== undefined);
+    const shared = { minVersion, maxVersion, ciphers, sigalgs, ecdhCurve, sessionTimeout };
+    const definedEntries = Object.entries(shared).filter(([, value]) => value !== undefined);
     return {
-      ...Object.fromEntries(defined),
+      ...Object.fromEntries(definedEntries),
       ...credentials,
       ticketKeys: this.#ticketKeys,
-      // By renegotiation, a peer could request expensive handshakes at almost no cost.
+      // A renegotiation costs the peer almost nothing, and this side an expensive handshake.
       secureOptions: crypto().constants.SSL_OP_NO_RENEGOTIATION,
     };
   }
@@ -127,7 +130,7 @@ export class TlsContext {
       ...this.#nodeOptions(this.#options, this.#nodeCredentials),
       requestCert,
       rejectUnauthorized,
-      // The longest time, because Node can't disable this timer. handshake.ts has a timer of its own.
+      // handshake.ts has its own timer. Node's timer can't be disabled, so it gets the longest time.
       handshakeTimeout: MAX_TIMER_DELAY,
       ...(alpnProtocols === undefined ? {} : { ALPNProtocols: [...alpnProtocols] }),
       ...(sniCallback === undefined
@@ -140,14 +143,14 @@ export class TlsContext {
   }
 
   static {
-    const nodeContextOf = (context: TlsContext): NodeContext => ({
+    const makeNodeContext = (context: TlsContext): NodeContext => ({
       options: context.#options,
       secureContext: () => context.#secureContext as tls.SecureContext,
       server: () => (context.#server ??= context.#createServer()),
     });
     Object.defineProperty(TlsContext.prototype, NODE_CONTEXT, {
       get(this: TlsContext): NodeContext {
-        return nodeContextOf(this);
+        return makeNodeContext(this);
       },
     });
   }
@@ -168,7 +171,7 @@ function runSniCallback(
   const passContext = (chosen: unknown): void => {
     let context: tls.SecureContext | undefined;
     try {
-      context = chosenContext(chosen);
+      context = secureContextOf(chosen);
     } catch (error) {
       done(error as Error);
       return;
@@ -176,19 +179,19 @@ function runSniCallback(
     done(null, context);
   };
   const passError = (thrown: unknown): void => done(callbackError(thrown, "sniCallback"));
-  let chosen: unknown;
+  let result: unknown;
   try {
-    chosen = sniCallback(servername);
+    result = sniCallback(servername);
   } catch (error) {
     passError(error);
     return;
   }
-  if (isPromise(chosen)) void Promise.resolve(chosen).then(passContext, passError);
-  else passContext(chosen);
+  if (isPromise(result)) void Promise.resolve(result).then(passContext, passError);
+  else passContext(result);
 }
 
-/** Checks the result of `sniCallback`, and returns Node's form of the chosen context. */
-function chosenContext(chosen: unknown): tls.SecureContext | undefined {
+/** Checks the result of `sniCallback`, and returns its context for Node; undefined selects the server's own context. */
+function secureContextOf(chosen: unknown): tls.SecureContext | undefined {
   if (chosen === undefined || chosen === null) return undefined;
   const action = "choose a context by name";
   if (!isTlsContext(chosen)) {
@@ -197,15 +200,15 @@ function chosenContext(chosen: unknown): tls.SecureContext | undefined {
         "or null, or a Promise of one",
     );
   }
-  const ofNode = nodeContext(chosen);
-  const { options } = ofNode;
+  const context = nodeContext(chosen);
+  const { options } = context;
   if (options.cert === undefined && options.pfx === undefined) {
     throw new TypeError(
       `Cannot ${action}: the result of sniCallback is a TlsContext without a certificate, required one with cert ` +
         "and key",
     );
   }
-  return ofNode.secureContext();
+  return context.secureContext();
 }
 
 /** Throws if a server's context has neither a certificate nor an `sniCallback`. */

@@ -15,6 +15,7 @@ import type { Address } from "../addr/index.js";
 import { runCallback } from "../callbacks.js";
 import { TlsError } from "../errors/index.js";
 import type { Conn, IoOptions, Listener } from "../io.js";
+import { textOrNull } from "../stream/describeStream.js";
 import { Stream } from "../stream/index.js";
 import { makeDescribable, Inspectable } from "../registry/index.js";
 import { TimerRefs } from "../wait/timerRefs.js";
@@ -72,10 +73,10 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   /** The handshakes in the order of their start, including those that were dropped and are not closed yet. */
   readonly #unfinished = new Set<RunningHandshake>();
   /** The number of running handshakes, without those that were dropped. */
-  #handshakes = 0;
+  #runningHandshakes = 0;
   /** A connection that was accepted below while the listener was at its limit. Its handshake has not started. */
   #waitingConn: Conn | undefined;
-  /** Expires when the oldest silent client may be dropped. */
+  /** Calls #acceptNext() when the oldest silent client may be dropped. */
   #silenceTimer: NodeJS.Timeout | undefined;
   /** Aborts the pending accept() of the listener below; undefined if none is pending. */
   #pendingAccept: AbortController | undefined;
@@ -88,15 +89,15 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     finishHandshakes = (listener) => listener.#finish();
     makeDescribable<TlsListener, TlsListenerDescription>(TlsListener.prototype, "TlsListener", (listener) => ({
       state: listener.#closing === undefined ? "listening" : "closed",
-      local: listener.address === undefined ? null : String(listener.address),
+      local: textOrNull(listener.address),
       pending: listener.#acceptCalls.map(() => "accept"),
       stats: listener.stats(),
     }));
     setBeforeHandshake = (listener, before) => {
       listener.#beforeHandshake = before;
       // `before` may have read the first bytes of TLS into the buffer of the stream.
-      const { checked, ...rest } = listener.#prepared;
-      listener.#prepared = { ...rest, checked: { ...checked, takesBuffered: true } };
+      const prepared = listener.#prepared;
+      listener.#prepared = { ...prepared, checked: { ...prepared.checked, takesBuffered: true } };
     };
   }
 
@@ -124,7 +125,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
 
   /** The counters of the listener, also after `close()`. */
   stats(): TlsListenerStats {
-    return { ...this.#counts, handshakes: this.#handshakes, ready: this.#ready.length };
+    return { ...this.#counts, handshakes: this.#runningHandshakes, ready: this.#ready.length };
   }
 
   /** Waits for the next connection whose handshake has succeeded. See {@link Listener.accept}. */
@@ -135,7 +136,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     const ready = this.#ready.shift();
     if (ready !== undefined) {
       this.#counts.accepted++;
-      this.#checkFinished();
+      this.#resolveIfFinished();
       return Promise.resolve(ready);
     }
     const call = new QueuedCall<TlsConn>("accept", opts, this.#refs, (cancelled) => {
@@ -171,15 +172,17 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
       const done = new Promise<void>((settle) => (resolve = settle));
       this.#finishing = { done, resolve };
       this.#pendingAccept?.abort();
-      this.#checkFinished();
+      this.#resolveIfFinished();
     }
     return this.#finishing.done;
   }
 
-  /** After #finish(): resolves its promise if no handshake and no connection is left. */
-  #checkFinished(): void {
+  /** After #finish(): resolves the promise of #finish() if no handshake and no connection is left. */
+  #resolveIfFinished(): void {
     if (this.#finishing === undefined || this.#pendingAccept !== undefined || this.#waitingConn !== undefined) return;
-    if (this.#unfinished.size === 0 && this.#ready.length === 0) setImmediate(this.#finishing.resolve);
+    if (this.#unfinished.size > 0 || this.#ready.length > 0) return;
+    // In a later turn, so that the callers of accept() run first.
+    setImmediate(this.#finishing.resolve);
   }
 
   /** Closes the listener below, and the connections that no accept() has returned. See {@link Listener.close}. */
@@ -227,21 +230,25 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
    */
   #acceptNext(): void {
     if (this.#pendingAccept !== undefined || this.#closing !== undefined) return;
-    if (this.#waitingConn !== undefined && !this.#full) {
+    if (this.#waitingConn !== undefined && !this.#atLimit) {
       const conn = this.#waitingConn;
       this.#waitingConn = undefined;
       this.#startHandshake(conn);
     }
-    this.#checkFinished();
+    this.#resolveIfFinished();
     if (this.#waitingConn !== undefined || this.#acceptCalls.length === 0 || this.#finishing !== undefined) return;
-    if (this.#full && !this.#canDropSilent()) return;
+    if (this.#atLimit) {
+      const delay = this.#timeUntilDrop();
+      if (delay === undefined) return;
+      if (delay > 0) return this.#startSilenceTimer(delay);
+    }
     const pendingAccept = new AbortController();
     this.#pendingAccept = pendingAccept;
     this.#acceptBelow(pendingAccept.signal).then(
       (conn) => {
-        if (!this.#full) return this.#handleAccepted(conn);
-        // A silent client may be dropped for this connection. An immediate runs after the events of this turn, so all
-        // available bytes of clients have been read by then.
+        if (!this.#atLimit) return this.#handleAccepted(conn);
+        // A silent client may be dropped for this connection. An immediate runs after the events of this turn. By then
+        // all available bytes of clients have been read.
         setImmediate(() => this.#handleAccepted(conn));
       },
       (error: unknown) => {
@@ -252,7 +259,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     );
   }
 
-  /** Accepts below. An error that accept() throws becomes a rejection. */
+  /** Calls accept() of the listener below. If that call throws, returns a rejected promise. */
   #acceptBelow(signal: AbortSignal): Promise<Conn> {
     try {
       return this.#listenerBelow.accept({ signal });
@@ -264,21 +271,22 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   /** Starts the handshake of a connection that was accepted below, or stores the connection in `#waitingConn`. */
   #handleAccepted(conn: Conn): void {
     this.#pendingAccept = undefined;
-    // Checked first, because `#full` still counts handshakes that close() has ended.
+    // Checked first, because `#atLimit` still counts handshakes that close() has ended.
     if (this.#closing !== undefined) return conn.abort();
-    if (this.#full) this.#dropSilent();
-    if (this.#full) this.#waitingConn = conn;
+    if (this.#atLimit) this.#dropSilent();
+    if (this.#atLimit) this.#waitingConn = conn;
     else this.#startHandshake(conn);
     this.#acceptNext();
   }
 
-  get #full(): boolean {
-    return this.#handshakes + this.#ready.length >= this.#opts.maxHandshakes;
+  /** Whether the listener must not start another handshake; see `maxHandshakes`. */
+  get #atLimit(): boolean {
+    return this.#runningHandshakes + this.#ready.length >= this.#opts.maxHandshakes;
   }
 
   /**
-   * The oldest handshake whose client has sent nothing. While the step before the handshake runs, its
-   * client counts as silent.
+   * The oldest handshake whose client has sent nothing. While the step before a handshake runs, its client counts as
+   * silent.
    */
   #oldestSilentHandshake(): RunningHandshake | undefined {
     for (const handshake of this.#unfinished)
@@ -287,33 +295,30 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     return undefined;
   }
 
-  /**
-   * Whether a client can be dropped for the next connection. If `silenceTimeout` of the oldest silent client has not
-   * passed, starts a timer that accepts again after it.
-   */
-  #canDropSilent(): boolean {
+  /** Milliseconds until the oldest silent client may be dropped. At most 0 if they have passed; undefined for never. */
+  #timeUntilDrop(): number | undefined {
     const handshake = this.#oldestSilentHandshake();
     const { silenceTimeout } = this.#opts;
-    if (handshake === undefined || silenceTimeout === null) return false;
-    const remaining = handshake.since + silenceTimeout - clock();
-    if (remaining <= 0) return true;
+    if (handshake === undefined || silenceTimeout === null) return undefined;
+    return handshake.since + silenceTimeout - clock();
+  }
+
+  #startSilenceTimer(delay: number): void {
     this.#silenceTimer ??= setTimeout(() => {
       this.#silenceTimer = undefined;
       this.#acceptNext();
-    }, Math.ceil(remaining));
+    }, Math.ceil(delay));
     // Unreferenced, because the running handshake keeps the process alive.
     this.#silenceTimer.unref();
-    return false;
   }
 
   /** Drops the oldest silent client, if `silenceTimeout` has passed. */
   #dropSilent(): void {
+    const delay = this.#timeUntilDrop();
     const handshake = this.#oldestSilentHandshake();
-    const { silenceTimeout } = this.#opts;
-    if (handshake === undefined || silenceTimeout === null) return;
-    if (clock() - handshake.since < silenceTimeout) return;
+    if (handshake === undefined || delay === undefined || delay > 0) return;
     handshake.dropped = true;
-    this.#handshakes--;
+    this.#runningHandshakes--;
     handshake.connBeforeTls?.abort();
     handshake.transport?.duplex.destroy();
   }
@@ -330,7 +335,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
       whenFinished: undefined,
     };
     this.#unfinished.add(handshake);
-    this.#handshakes++;
+    this.#runningHandshakes++;
     handshake.whenFinished = this.#secure(conn, handshake).then(
       (secured) => {
         this.#remove(handshake);
@@ -348,6 +353,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
         // If the handshake did not start, the connection is still open.
         if (handshake.transport === undefined) conn.abort();
         this.#acceptNext();
+        // A refused connection is no failure of TLS.
         if (handshake.refused && !handshake.dropped) return;
         if (handshake.dropped) this.#counts.dropped++;
         else if (!signal.aborted) this.#counts.failed++;
@@ -377,7 +383,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
 
   #remove(handshake: RunningHandshake): void {
     this.#unfinished.delete(handshake);
-    if (!handshake.dropped) this.#handshakes--;
+    if (!handshake.dropped) this.#runningHandshakes--;
   }
 
   #report(error: unknown, remoteAddress: Address | undefined): void {

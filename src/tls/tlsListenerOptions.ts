@@ -83,15 +83,16 @@ const OPTIONS = [
   "onHandshakeError",
 ] as const;
 
-/** The names of all options except `tls`. */
+/** The names of all options of a {@link TlsListener} except `tls`. */
 export const HANDSHAKE_OPTIONS: readonly string[] = OPTIONS.slice(1);
 
 /** Checks the options of a listener. */
 export function checkTlsListener(given: unknown, action: string): CheckedListener {
   checkServerSupport(action);
   const opts = checkRequiredOptions(given, OPTIONS, action);
-  const { tls, maxHandshakes: requested = 256, onHandshakeError } = opts;
-  const maxHandshakes = integer(requested, action, "maxHandshakes", 1, Number.MAX_SAFE_INTEGER);
+  const { tls, maxHandshakes: givenMax = 256, onHandshakeError } = opts;
+  const maxHandshakes = integer(givenMax, action, "maxHandshakes", 1, Number.MAX_SAFE_INTEGER);
+  // Where a result is not used, prepareTls() reads the option again and fills in the default.
   millisecondsOr(opts["handshakeTimeout"], null, action, "handshakeTimeout");
   const silenceTimeout = millisecondsOr(opts["silenceTimeout"], 100, action, "silenceTimeout");
   checkBuffered(opts["buffered"], action);

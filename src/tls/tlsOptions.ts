@@ -165,7 +165,7 @@ const CONNECTION_OPTIONS = [
   "isServer",
 ] as const;
 const CLIENT_ONLY = ["servername", "host", "checkServerIdentity", "session"] as const;
-/** Options of a context that a client may set for one connection. */
+/** Options of a context that a client may also pass together with `context`, for one connection. */
 const CLIENT_OVERRIDES: readonly string[] = ["alpnProtocols", "rejectUnauthorized"];
 const SERVER_ONLY: readonly string[] = ["requestCert", "sniCallback", "sessionTimeout", "dhparam"];
 /** The names of the options of a context that apply to clients. */
@@ -173,10 +173,10 @@ const CLIENT_CONTEXT_OPTIONS: readonly string[] = CONTEXT_OPTIONS.filter((name) 
 /** The names of {@link TlsClientOptions}. */
 export const CLIENT_OPTIONS: readonly string[] = [...CONNECTION_OPTIONS, ...CLIENT_ONLY, ...CLIENT_CONTEXT_OPTIONS];
 
-/** OpenSSL stores the time in a C int. */
+/** The maximum of `sessionTimeout`, because OpenSSL stores it in a C int. */
 const MAX_SESSION_SECONDS = 0x7fff_ffff;
 
-/** Does the same as `checkOptions`, and refuses undefined. */
+/** Refuses undefined, and a value that is no object. */
 function requireOptions(opts: unknown, action: string): asserts opts is Readonly<Record<string, unknown>> {
   checkOptions(opts, action);
   if (opts === undefined) throw new TypeError(`Cannot ${action}: options are undefined, required an object`);
@@ -207,9 +207,10 @@ function checkProtocols(value: unknown, action: string): void {
   if (value === undefined) return;
   const isValidName = (name: unknown): boolean =>
     typeof name === "string" && name.length > 0 && Buffer.byteLength(name) <= 255;
+  // In the extension of ALPN, a byte with its length comes before each name.
   const addSize = (sum: number, name: string): number => sum + 1 + Buffer.byteLength(name);
-  if (Array.isArray(value) && value.length > 0 && value.every(isValidName) && value.reduce(addSize, 0) <= 65_535)
-    return;
+  const areValidNames = Array.isArray(value) && value.length > 0 && value.every(isValidName);
+  if (areValidNames && value.reduce(addSize, 0) <= 65_535) return;
   throw new TypeError(
     `Cannot ${action}: alpnProtocols is ${quote(value)}, required an array of names of 1 to 255 bytes, such as ` +
       `["h2"], 65535 in all`,
@@ -272,9 +273,10 @@ export interface CheckedConnection {
   readonly takesBuffered: boolean;
   readonly context: TlsContext | undefined;
   /**
-   * The options of a context that were passed beside those of the connection. With `context`, only some are allowed.
+   * The options of a context that were passed beside those of the connection. Together with `context`, only some of
+   * them are allowed.
    */
-  readonly inline: TlsContextOptions;
+  readonly contextOptions: TlsContextOptions;
 }
 
 /** Checks the options of a connection, and separates those of its context, which prepareTls() checks. */
@@ -286,17 +288,17 @@ export function checkConnection(opts: unknown, action: string): CheckedConnectio
   const allowTruncation = flag(opts["allowTruncation"], false, action, "allowTruncation");
   const { context } = opts;
   const signal = abortSignal(opts["signal"], action);
-  const inline = Object.fromEntries(
+  const contextOptions = Object.fromEntries(
     contextNames.flatMap((name) => (opts[name] === undefined ? [] : [[name, opts[name]]])),
   );
   if (context !== undefined) {
-    const duplicate = Object.keys(inline).find((name) => isServer || !CLIENT_OVERRIDES.includes(name));
-    if (duplicate !== undefined) {
-      throw new TypeError(`Cannot ${action}: ${duplicate} belongs to the context, required either of them`);
+    const refused = Object.keys(contextOptions).find((name) => isServer || !CLIENT_OVERRIDES.includes(name));
+    if (refused !== undefined) {
+      throw new TypeError(`Cannot ${action}: ${refused} belongs to the context, required either of them`);
     }
   }
-  checkProtocols(inline["alpnProtocols"], action);
-  flag(inline["rejectUnauthorized"], false, action, "rejectUnauthorized");
+  checkProtocols(contextOptions["alpnProtocols"], action);
+  flag(contextOptions["rejectUnauthorized"], false, action, "rejectUnauthorized");
   return {
     isServer,
     handshakeTimeout: millisecondsOr(opts["handshakeTimeout"], 10_000, action, "handshakeTimeout"),
@@ -305,11 +307,11 @@ export function checkConnection(opts: unknown, action: string): CheckedConnectio
     signal,
     takesBuffered: checkBuffered(opts["buffered"], action),
     context: context as TlsContext | undefined,
-    inline,
+    contextOptions,
   };
 }
 
-/** Checks the name of a host. */
+/** Returns the name of a host, or undefined if `value` is undefined. Otherwise throws. */
 export function checkHostName(value: unknown, action: string, name: string): string | undefined {
   if (value === undefined) return undefined;
   if (typeof value !== "string") throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required a string`);

@@ -1,11 +1,11 @@
 // TlsReader: the reading side of a TLS connection, with the decrypted bytes that were not read yet.
 //
-// Node delivers decrypted bytes. If a read waits, they go into its buffer. Otherwise the reader stores them and pauses
-// Node. A paused Node still delivers the rest of its last read of the connection below. This rest has fewer than 64
-// KiB, and so have the stored bytes.
+// Node delivers decrypted bytes by calling `push()`. If a read waits, they go into its buffer. Otherwise the reader
+// stores the bytes and pauses Node: `push()` returns false, and Node stops reading the connection below. Node still
+// delivers the rest of its last read. This rest has fewer than 64 KiB, and so have the stored bytes.
 //
-// A paused Node does not report the end. So after a call of `whenEnded()` the reader pauses Node only when `READ_AHEAD`
-// bytes are stored.
+// While Node is paused, it does not report the end. So after a call of `whenEnded()` the reader pauses Node only when
+// `READ_AHEAD` bytes are stored.
 
 import { isUint8Array } from "node:util/types";
 import { quote } from "../check/index.js";
@@ -36,7 +36,7 @@ function copyInto(target: Uint8Array, chunk: Buffer): Buffer | undefined {
 /** The number of stored bytes at which the reader pauses Node after a call of `whenEnded()`. */
 const READ_AHEAD = 65_536;
 
-/** The states of the pending read: none, a read into a buffer, or a read of a chunk. */
+/** Values of `#reading`: no read, a read into the caller's buffer, or a read of a chunk. */
 const NO_READ = 0;
 const READ_INTO = 1;
 const READ_CHUNK = 2;
@@ -45,7 +45,7 @@ const EMPTY = new Uint8Array(0);
 /** Replaces the resolve function of a settled promise. That function would keep the result alive. */
 function ignore(): void {}
 
-type Resolve = (value: number | Buffer | null | Promise<never>) => void;
+type Resolve = (result: number | Buffer | null | Promise<never>) => void;
 
 // The executor of a promise runs during `new Promise()`. So a shared executor can pass the resolve function in a
 // variable, which saves a closure for each promise.
@@ -54,10 +54,11 @@ function storeResolve(resolve: (value: never) => void): void {
   lastResolve = resolve;
 }
 
-/** A read with a timeout or a signal. `remove` removes it from the reader. */
+/** A read with a timeout or a signal. */
 class TimedRead<T> extends PendingCall<T> {
   readonly #remove: () => void;
 
+  /** @param remove removes the read from the reader, after the timeout or an abort */
   constructor(opts: IoOptions, refs: TimerRefs, remove: () => void) {
     super(opts, undefined, refs);
     this.#remove = remove;
@@ -69,7 +70,7 @@ class TimedRead<T> extends PendingCall<T> {
   }
 }
 
-/** Node's TLS socket, which calls `push()` of the reader. */
+/** Node's TLS socket, the source of the bytes. It calls `push()` of the reader. */
 export interface Source {
   /** Makes Node deliver bytes again after `push()` returned false. */
   resume(): void;
@@ -80,12 +81,14 @@ export interface Source {
 export class TlsReader {
   readonly #source: Source;
   readonly #refs: TimerRefs;
+  /** The stored bytes, which no read has returned yet. */
   readonly #chunks: Buffer[] = [];
-  // At most one read is pending. It is stored in the next three fields, because an object for each read would cost
-  // time. A reject function would cost time in the garbage collector. So to reject, the reader resolves with a rejected
-  // promise.
-  #state: typeof NO_READ | typeof READ_INTO | typeof READ_CHUNK = NO_READ;
-  #target: Uint8Array = EMPTY;
+  // At most one read is pending. The next three fields describe it, because an object for each read would cost time. A
+  // stored reject function would cost time in the garbage collector. So to reject a read, the reader calls
+  // `#resolve` with a rejected promise.
+  #reading: typeof NO_READ | typeof READ_INTO | typeof READ_CHUNK = NO_READ;
+  /** The caller's buffer, for READ_INTO. */
+  #buffer: Uint8Array = EMPTY;
   #resolve: Resolve = ignore;
   /** When the pending read began, as of `clock()`. */
   since: number = 0;
@@ -93,9 +96,12 @@ export class TlsReader {
   bytes: number = 0;
   /** The number of reads that have returned bytes. */
   reads: number = 0;
+  /** Whether Node is paused. */
   #paused = false;
   #ended = false;
+  /** Whether this side has closed. Bytes that arrive afterwards are discarded. */
   #discarding = false;
+  /** The error after which no bytes arrive. */
   #failure: { readonly error: unknown } | undefined;
   #endWaiters: EndWaiters | undefined;
 
@@ -111,7 +117,7 @@ export class TlsReader {
 
   /** Whether a read waits. */
   get waiting(): boolean {
-    return this.#state !== NO_READ;
+    return this.#reading !== NO_READ;
   }
 
   /** Decrypted bytes that no read has returned yet. */
@@ -119,25 +125,25 @@ export class TlsReader {
     return this.#chunks.reduce((sum, { length }) => sum + length, 0);
   }
 
-  #count(bytes: number): void {
+  #countRead(bytes: number): void {
     this.bytes += bytes;
     this.reads++;
   }
 
-  /** Whether Node has reported the end or an error. */
+  /** Whether the end or an error was reported. */
   get endedOrFailed(): boolean {
     return this.#ended || this.#failure !== undefined;
   }
 
-  /** The waiting calls of `whenEnded()`. The first use makes Node read ahead, so that it reports the end. */
-  get endWaiters(): EndWaiters {
+  /** See {@link Reader.whenEnded}. The first call makes Node read ahead, so that Node reports the end. */
+  whenEnded(opts: IoOptions | undefined): Promise<unknown> {
     if (this.#endWaiters === undefined) {
       this.#endWaiters = new EndWaiters("whenEnded");
       if (this.endedOrFailed) this.#endWaiters.resolveAll(this.#failure?.error);
       if (this.#discarding) this.#endWaiters.close();
       else if (!this.endedOrFailed && this.buffered < READ_AHEAD) this.#resume();
     }
-    return this.#endWaiters;
+    return this.#endWaiters.wait(opts);
   }
 
   /** Reads into `target`; resolves with the number of bytes, 0 at the end. */
@@ -153,7 +159,7 @@ export class TlsReader {
     if (this.#chunks.length > 0) return Promise.resolve(this.#readStored(target));
     if (this.#failure !== undefined) return Promise.reject(this.#failure.error);
     if (this.#ended) return Promise.resolve(0);
-    this.#target = target;
+    this.#buffer = target;
     return this.#startRead<number>(READ_INTO, opts);
   }
 
@@ -163,7 +169,7 @@ export class TlsReader {
     if (refused !== undefined) return Promise.reject(refused.error);
     const chunk = this.#chunks.shift();
     if (chunk !== undefined) {
-      this.#count(chunk.length);
+      this.#countRead(chunk.length);
       this.#resumeWhenEmpty();
       return Promise.resolve(chunk);
     }
@@ -174,21 +180,25 @@ export class TlsReader {
 
   /** Node calls this method with a chunk of decrypted bytes. Returns false to pause Node. */
   push(chunk: Buffer): boolean {
+    /** The bytes to store, because no read takes them. */
     let rest: Buffer | undefined = chunk;
-    // Without bytes, the target was detached during the wait. The result 0 would look like the end.
-    if (this.#state === READ_INTO && this.#target.length === 0) this.#rejectRead(localError("EFAULT", "read"));
-    if (this.#state === READ_INTO) {
-      const target = this.#target;
-      const resolve = this.#takeResolve();
+    // If the caller's buffer has no bytes any more, its ArrayBuffer was detached during the wait. The result 0 would
+    // look like the end.
+    if (this.#reading === READ_INTO && this.#buffer.length === 0) this.#rejectRead(localError("EFAULT", "read"));
+    if (this.#reading === READ_INTO) {
+      const target = this.#buffer;
+      const resolve = this.#removeRead();
       rest = copyInto(target, chunk);
       const count = rest === undefined ? chunk.length : target.length;
-      this.#count(count);
+      this.#countRead(count);
       resolve(count);
-    } else if (this.#state === READ_CHUNK) {
+    } else if (this.#reading === READ_CHUNK) {
       rest = undefined;
-      this.#count(chunk.length);
-      this.#takeResolve()(chunk);
-    } else if (this.#discarding) return true;
+      this.#countRead(chunk.length);
+      this.#settleRead(chunk);
+    } else if (this.#discarding) {
+      return true;
+    }
     this.#paused = false;
     if (rest === undefined) return true;
     this.#chunks.push(rest);
@@ -196,13 +206,13 @@ export class TlsReader {
     return !this.#paused;
   }
 
-  /** Does the same as `push()` for bytes that are valid only during the call. */
+  /** Does the same as `push()`, for bytes that are valid only during the call. */
   pushCopy(bytes: Buffer): boolean {
-    if (this.#state === READ_INTO && bytes.length <= this.#target.length) {
-      // Users may have overridden `set` of the target. Their code must not get the shared record buffer.
-      set.call(this.#target, bytes);
-      this.#count(bytes.length);
-      this.#takeResolve()(bytes.length);
+    if (this.#reading === READ_INTO && bytes.length <= this.#buffer.length) {
+      // The caller may have overridden `set` of its buffer. Its code must not get `bytes`, which other connections use.
+      set.call(this.#buffer, bytes);
+      this.#countRead(bytes.length);
+      this.#settleRead(bytes.length);
       return true;
     }
     return this.#discarding || this.push(Buffer.from(bytes));
@@ -213,8 +223,7 @@ export class TlsReader {
     if (this.endedOrFailed) return;
     this.#ended = true;
     this.#endWaiters?.resolveAll(undefined);
-    const state = this.#state;
-    if (state !== NO_READ) this.#takeResolve()(state === READ_INTO ? 0 : null);
+    this.#settleRead(this.#reading === READ_INTO ? 0 : null);
   }
 
   /** Stores the error, and rejects the pending read. Bytes that arrived before can still be read. */
@@ -238,14 +247,21 @@ export class TlsReader {
   }
 
   #rejectRead(error: unknown): void {
-    if (this.#state !== NO_READ) this.#takeResolve()(rejection(error));
+    if (this.#reading !== NO_READ) this.#settleRead(rejection(error));
   }
 
-  /** Clears the pending read, and returns its resolve function. */
-  #takeResolve(): Resolve {
+  /** Removes and resolves the pending read, if there is one. */
+  #settleRead(result: Parameters<Resolve>[0]): void {
+    if (this.#reading === NO_READ) return;
+    const resolve = this.#removeRead();
+    resolve(result);
+  }
+
+  /** Removes the pending read, and returns its resolve function. */
+  #removeRead(): Resolve {
     const resolve = this.#resolve;
-    this.#state = NO_READ;
-    this.#target = EMPTY;
+    this.#reading = NO_READ;
+    this.#buffer = EMPTY;
     this.#resolve = ignore;
     this.#source.setWaiting(false);
     if (registry !== undefined) registry.removeCall(this);
@@ -254,11 +270,11 @@ export class TlsReader {
 
   /** The error for a call that must not start, or undefined. */
   #refusal(opts: IoOptions | undefined): { readonly error: unknown } | undefined {
-    return this.#state === NO_READ ? optionsError(opts, "read") : { error: new BusyError("read") };
+    return this.#reading === NO_READ ? optionsError(opts, "read") : { error: new BusyError("read") };
   }
 
   #startRead<T extends number | Buffer | null>(
-    state: typeof READ_INTO | typeof READ_CHUNK,
+    reading: typeof READ_INTO | typeof READ_CHUNK,
     opts: IoOptions | undefined,
   ): Promise<T> {
     let promise: Promise<T>;
@@ -266,11 +282,11 @@ export class TlsReader {
       promise = new Promise<T>(storeResolve);
       this.#resolve = lastResolve as Resolve;
     } else {
-      const timed = new TimedRead<T>(opts, this.#refs, () => void this.#takeResolve());
+      const timed = new TimedRead<T>(opts, this.#refs, () => void this.#removeRead());
       promise = timed.promise;
       this.#resolve = (value) => timed.resolve(value as T);
     }
-    this.#state = state;
+    this.#reading = reading;
     this.since = clock();
     if (registry !== undefined) registry.addCall(this, "read", this);
     this.#source.setWaiting(true);
@@ -299,7 +315,7 @@ export class TlsReader {
       else chunks[0] = rest;
     }
     this.#resumeWhenEmpty();
-    this.#count(filled);
+    this.#countRead(filled);
     return filled;
   }
 }

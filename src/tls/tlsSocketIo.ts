@@ -5,7 +5,6 @@ import type { Source } from "./tlsReader.js";
 import type { WriteCallback, Sink } from "./tlsWriter.js";
 import type { Transport } from "./transport.js";
 
-/** Node's TLS socket as the `Source` of a reader and the `Sink` of a writer. */
 export class TlsSocketIo implements Source, Sink {
   /** Whether end() was called and Node has not sent close_notify yet. */
   ending = false;
@@ -15,7 +14,8 @@ export class TlsSocketIo implements Source, Sink {
   readonly #write: TLSSocket["_write"];
   /**
    * Whether OpenSSL may still be on the stack, in the handshake: code that awaits the handshake runs at the end of
-   * Node's callback. Then OpenSSL refuses to send close_notify (SSL_R_SHUTDOWN_WHILE_IN_INIT), and Node ignores that.
+   * Node's callback. Meanwhile OpenSSL refuses to send close_notify (SSL_R_SHUTDOWN_WHILE_IN_INIT), and Node ignores
+   * the refusal.
    */
   #inHandshake = true;
 
@@ -27,7 +27,7 @@ export class TlsSocketIo implements Source, Sink {
     setImmediate(() => (this.#inHandshake = false));
   }
 
-  get broken(): boolean {
+  get destroyed(): boolean {
     return this.#socket.destroyed;
   }
 
@@ -41,8 +41,8 @@ export class TlsSocketIo implements Source, Sink {
     else this.#transport.unref();
   }
 
-  writePiece(bytes: Uint8Array, done: WriteCallback): boolean {
-    this.#write.call(this.#socket, bytes, "buffer" as BufferEncoding, done);
+  writePiece(piece: Uint8Array, done: WriteCallback): boolean {
+    this.#write.call(this.#socket, piece, "buffer" as BufferEncoding, done);
     return this.#transport.allSent;
   }
 

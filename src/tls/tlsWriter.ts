@@ -30,10 +30,10 @@ export interface Sink {
    * Whether the socket is destroyed. A destroyed socket calls `done` without an error. The TlsConn then calls `fail()`
    * of the writer.
    */
-  readonly broken: boolean;
+  readonly destroyed: boolean;
   /**
-   * Passes a piece. Returns whether the layer below has taken all of it. The next piece must wait until `done` was
-   * called, whatever the result is.
+   * Passes a piece. Returns whether the layer below has taken all of it. In both cases, the next piece must wait until
+   * `done` was called.
    */
   writePiece(piece: Uint8Array, done: WriteCallback): boolean;
   /** Sends close_notify and ends the connection below for writing. */
@@ -72,6 +72,7 @@ class PlainWrite implements QueuedWrite {
   }
 
   reject(error: unknown): void {
+    // After the promise has settled, nothing would handle the rejected promise.
     if (!this.#settled) this.#resolve(rejection(error));
     this.#settled = true;
   }
@@ -81,6 +82,7 @@ class PlainWrite implements QueuedWrite {
 class TimedWrite extends PendingCall<void> implements QueuedWrite {
   data: Uint8Array | WriteParts | undefined;
   transferred = 0;
+  /** Whether the call is a closeWrite(). */
   readonly #isEnd: boolean;
   readonly #remove: (write: QueuedWrite) => void;
 
@@ -103,16 +105,33 @@ class TimedWrite extends PendingCall<void> implements QueuedWrite {
   }
 }
 
-function localWriteError({ data, transferred }: QueuedWrite, code: string): SocketError {
-  return data === undefined ? localError(code, "closeWrite") : localError(code, "write", { transferred });
+/** The error of a waiting call, with its `transferred`. */
+function localWriteError({ data, transferred }: QueuedWrite, code: string, cause?: unknown): SocketError {
+  if (data === undefined) return localError(code, "closeWrite", { cause });
+  return localError(code, "write", { cause, transferred });
 }
 
-/** Checks and converts data. One part stays as it is; several become WriteParts, which joins them into pieces. */
+/** Checks and converts data. A single part stays as it is; several become WriteParts, which joins them into pieces. */
 function toBytesOrParts(data: Data): Uint8Array | WriteParts {
   if (isUint8Array(data)) return data;
   if (typeof data === "string") return Buffer.from(data);
   const parts = toParts(data, "write");
   return parts.length === 1 ? (parts[0] as Uint8Array) : new WriteParts(parts);
+}
+
+/** The number of bytes of a write that Node has not got; 0 for closeWrite(). */
+function bytesLeft({ data }: QueuedWrite): number {
+  return data instanceof WriteParts ? data.remaining : (data?.length ?? 0);
+}
+
+/** Removes the next piece from the data of a write; undefined if no bytes are left. */
+function takePiece(write: QueuedWrite): Uint8Array | undefined {
+  const { data } = write;
+  if (data === undefined || bytesLeft(write) === 0) return undefined;
+  if (data instanceof WriteParts) return data.shift(MAX_PIECE);
+  const isOnePiece = data.length <= MAX_PIECE;
+  write.data = isOnePiece ? NO_BYTES : data.subarray(MAX_PIECE);
+  return isOnePiece ? data : data.subarray(0, MAX_PIECE);
 }
 
 export class TlsWriter {
@@ -123,7 +142,7 @@ export class TlsWriter {
   bytes: number = 0;
   /** The number of writes of which Node has got bytes. */
   writes: number = 0;
-  /** Whether Node has a piece or the end, and has not called the callback yet. */
+  /** Whether Node has a piece, or the end (close_notify), and has not called the callback yet. */
   #busy = false;
   /** The size of the most recent piece that Node got. */
   #pieceSize = 0;
@@ -131,7 +150,9 @@ export class TlsWriter {
   #endRequested = false;
   /** Whether close_notify was sent. */
   #finished = false;
+  /** Whether fail() was called. */
   #broken = false;
+  /** The error of later calls, after fail() or cancel(). */
   #failure: { readonly error: unknown } | undefined;
   #idleWaiters: (() => void)[] = [];
 
@@ -143,11 +164,6 @@ export class TlsWriter {
   /** The calls that wait, in order. */
   get pending(): readonly Pick<QueuedWrite, "data" | "since">[] {
     return this.#queue;
-  }
-
-  #count(bytes: number): void {
-    this.bytes += bytes;
-    this.writes++;
   }
 
   /** Whether close_notify was sent. */
@@ -168,9 +184,9 @@ export class TlsWriter {
   }
 
   write(data: Data, opts: IoOptions | undefined): Promise<void> {
-    if (opts === undefined && !this.#busy && data instanceof Uint8Array && data.length <= MAX_PIECE) {
-      if (data.length > 0 && !this.#endRequested && this.#failure === undefined) return this.#writeAtOnce(data);
-    }
+    const isOnePiece = data instanceof Uint8Array && data.length > 0 && data.length <= MAX_PIECE;
+    const canWriteNow = !this.#busy && !this.#endRequested && this.#failure === undefined;
+    if (isOnePiece && canWriteNow && opts === undefined) return this.#writeAtOnce(data);
     let bytes;
     try {
       bytes = toBytesOrParts(data);
@@ -189,15 +205,15 @@ export class TlsWriter {
    * waits in the queue.
    */
   #writeAtOnce(data: Uint8Array): Promise<void> {
-    this.#busy = true;
-    this.#pieceSize = data.length;
-    this.#count(data.length);
-    const taken = this.#sink.writePiece(data, this.#onPieceWritten);
+    this.writes++;
+    const taken = this.#passPiece(data);
+    // The callback may have run already, also with an error.
     if (this.#failure !== undefined) {
       const { code, cause } = this.#failure.error as SocketError;
       return Promise.reject(localError(code, "write", { cause, transferred: data.length }));
     }
     if (taken || !this.#busy) return Promise.resolve();
+    // Node has got all bytes of the queued write.
     const write = new PlainWrite(NO_BYTES);
     write.transferred = data.length;
     this.#queue.push(write);
@@ -205,8 +221,8 @@ export class TlsWriter {
   }
 
   /**
-   * Passes one piece to Node, unless Node still has another piece. Returns the number of bytes of the piece, or 0. The
-   * bytes count as written. Until the layer below has taken all of them, further calls return 0.
+   * Passes one piece to Node, unless Node still has another piece. Returns the number of bytes of the piece, or 0. Its
+   * bytes count as written. Until Node has written the piece, further calls return 0.
    */
   tryWrite(data: Uint8Array): number {
     if (!isUint8Array(data)) {
@@ -216,10 +232,9 @@ export class TlsWriter {
     if (this.#failure !== undefined) throw this.#failure.error;
     if (this.#busy || data.length === 0) return 0;
     const piece = data.length <= MAX_PIECE ? data : data.subarray(0, MAX_PIECE);
-    this.#busy = true;
-    this.#pieceSize = piece.length;
-    this.#count(piece.length);
-    this.#sink.writePiece(piece, this.#onPieceWritten);
+    this.writes++;
+    this.#passPiece(piece);
+    // The callback may have run already, also with an error.
     const failed = this.#failure as { readonly error: unknown } | undefined;
     if (failed !== undefined) throw failed.error;
     return piece.length;
@@ -239,10 +254,7 @@ export class TlsWriter {
   fail(code: string, cause: unknown): void {
     this.#broken = true;
     this.#failure ??= { error: localError(code, "write", { cause }) };
-    for (const write of this.#queue.splice(0)) {
-      const details = write.data === undefined ? { cause } : { cause, transferred: write.transferred };
-      write.reject(localError(code, write.data === undefined ? "closeWrite" : "write", details));
-    }
+    for (const write of this.#queue.splice(0)) write.reject(localWriteError(write, code, cause));
     this.#setIdle();
   }
 
@@ -258,8 +270,8 @@ export class TlsWriter {
   }
 
   #enqueue(data: Uint8Array | WriteParts | undefined, opts: IoOptions | undefined): Promise<void> {
-    const plain = opts === undefined || (opts.timeout === undefined && opts.signal === undefined);
-    const write = plain
+    const isPlain = opts === undefined || (opts.timeout === undefined && opts.signal === undefined);
+    const write = isPlain
       ? new PlainWrite(data)
       : new TimedWrite(data, opts, this.#refs, (cancelled) => {
           this.#queue = this.#queue.filter((other) => other !== cancelled);
@@ -272,48 +284,43 @@ export class TlsWriter {
   /** Called when Node has neither a piece nor the end. Resolves the promises of `whenIdle()`. */
   #setIdle(): void {
     this.#busy = false;
+    // Without this check, each piece would make an array.
+    if (this.#idleWaiters.length === 0) return;
     for (const resolve of this.#idleWaiters.splice(0)) resolve();
   }
 
-  /** Passes the next piece of the first write to Node, or the end. Completes writes whose bytes Node has got. */
+  /** Passes the next piece of the first write, or the end, to Node. Resolves writes of which no bytes are left. */
   #passNext(): void {
     for (let write = this.#queue[0]; write !== undefined; write = this.#queue[0]) {
-      const { data } = write;
-      if (data === undefined) {
-        if (!this.#finished) {
-          this.#busy = true;
-          this.#sink.end(this.#onEndSent);
-          return;
+      if (write.data === undefined && !this.#finished) {
+        this.#busy = true;
+        this.#sink.end(this.#onEndSent);
+        return;
+      }
+      const piece = takePiece(write);
+      if (piece !== undefined) {
+        const isLastPiece = bytesLeft(write) === 0;
+        if (write.transferred === 0) this.writes++;
+        write.transferred += piece.length;
+        const taken = this.#passPiece(piece);
+        // Node calls the callback a turn later. The write need not wait for that.
+        if (taken && isLastPiece && this.#queue[0] === write) {
+          this.#queue.shift();
+          write.resolve();
         }
-      } else {
-        const remaining = data instanceof WriteParts ? data.remaining : data.length;
-        if (remaining > 0) {
-          let piece;
-          if (data instanceof WriteParts) piece = data.shift(MAX_PIECE);
-          else if (remaining <= MAX_PIECE) {
-            piece = data;
-            write.data = NO_BYTES;
-          } else {
-            piece = data.subarray(0, MAX_PIECE);
-            write.data = data.subarray(MAX_PIECE);
-          }
-          if (write.transferred === 0) this.writes++;
-          write.transferred += piece.length;
-          this.bytes += piece.length;
-          this.#busy = true;
-          this.#pieceSize = piece.length;
-          const taken = this.#sink.writePiece(piece, this.#onPieceWritten);
-          // Node calls the callback a turn later. The write need not wait for that.
-          if (taken && remaining === piece.length && this.#queue[0] === write) {
-            this.#queue.shift();
-            write.resolve();
-          }
-          return;
-        }
+        return;
       }
       this.#queue.shift();
       write.resolve();
     }
+  }
+
+  /** Passes a piece to Node. Returns whether the layer below has taken all of it. */
+  #passPiece(piece: Uint8Array): boolean {
+    this.#busy = true;
+    this.#pieceSize = piece.length;
+    this.bytes += piece.length;
+    return this.#sink.writePiece(piece, this.#onPieceWritten);
   }
 
   /** The callback of each piece. A property, so that no closure is made for a piece. */
@@ -323,31 +330,31 @@ export class TlsWriter {
       this.#busy = false;
       return;
     }
-    if (this.#sink.broken && !error) return;
+    // In this case the TlsConn calls fail().
+    if (this.#sink.destroyed && !error) return;
     if (error || this.#failure !== undefined) return this.#failOrStop(error);
-    this.#busy = false;
-    if (this.#idleWaiters.length > 0) this.#setIdle();
+    this.#setIdle();
     this.#passNext();
   };
 
   /** The callback of `end()` of the TLS socket. */
   readonly #onEndSent: WriteCallback = (error) => {
-    if (this.#sink.broken && !error) return;
+    // In this case the TlsConn calls fail().
+    if (this.#sink.destroyed && !error) return;
     if (error || this.#failure !== undefined) return this.#failOrStop(error);
     this.#finished = true;
-    this.#busy = false;
-    if (this.#idleWaiters.length > 0) this.#setIdle();
+    this.#setIdle();
     this.#passNext();
   };
 
-  /** Ends writing after an error of Node, or after fail() or cancel(). */
+  /** Called when Node reports an error, or after fail() or cancel(). No further piece is passed. */
   #failOrStop(error: Error | null | undefined): void {
     if (error) this.fail(writeErrorCode(error), error);
     else this.#setIdle();
   }
 }
 
-/** The code of a failed write: Node's code if it is a cause of a broken connection, otherwise `EPIPE`. */
+/** The code of a failed write: Node's code if it says why the connection is broken, otherwise `EPIPE`. */
 export function writeErrorCode(error: unknown): string {
   const code: unknown = (error as { code?: unknown } | undefined)?.code;
   return code === "ECONNRESET" || code === "ETIMEDOUT" || code === "EHOSTUNREACH" || code === "ENETUNREACH"

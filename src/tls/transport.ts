@@ -5,7 +5,7 @@
 // fast as node:tls. Other connections use the Duplex of the stream layer.
 //
 // TLS ends with close_notify. An end of the connection below is not an end of TLS (RFC 8446, section 6.1), but Node
-// reports both in the same way. This file distinguishes them at the moment of the report:
+// reports both in the same way. This file distinguishes the two ends at the moment of the report:
 // - Over a Duplex: after close_notify the Duplex has not ended.
 // - Over a net.Socket: after close_notify libuv still reads, so readStart() returns UV_EALREADY. After an end of the
 //   socket, libuv has stopped reading, so readStart() returns 0. While the TLS socket is paused, libuv does not read,
@@ -36,7 +36,7 @@ export interface Transport {
   receivedBefore: boolean;
   /** True until the first byte is received. */
   readonly silent: boolean;
-  /** A function that returns the descriptor, -1 after it was closed. Undefined over a Duplex. */
+  /** Returns the descriptor, or -1 after it was closed. Undefined over a Duplex. */
   readonly fd: (() => number) | undefined;
   /** Whether the kernel has taken all written bytes; false if that is unknown. */
   readonly allSent: boolean;
@@ -47,7 +47,6 @@ export interface Transport {
   ref(): void;
   /** To be called when no call waits any more. Lets the process end. */
   unref(): void;
-  /** Sets whether waiting calls keep the process alive. */
   setKeepsAlive(keepsAlive: boolean): void;
   /**
    * Resets the connection. The TLS socket is destroyed in a later turn.
@@ -55,7 +54,7 @@ export interface Transport {
    * @param ending whether Node is ending the writing side
    */
   abort(ending: boolean): void;
-  /** Closes the connection below; called after the TLS socket was destroyed. Resolves when it is closed. */
+  /** Closes the connection below, after the TLS socket was destroyed. Resolves when that is done. */
   close(): Promise<void>;
 }
 
@@ -82,7 +81,8 @@ const UNREF_DELAY = 20;
 /** The transports whose delayed `unref()` is pending. */
 let pendingUnrefs: NativeTransport[] = [];
 
-function unrefIdle(): void {
+/** Lets the process end, as far as the transports in `pendingUnrefs` are idle. */
+function unrefIdleTransports(): void {
   const transports = pendingUnrefs;
   pendingUnrefs = [];
   for (const transport of transports) transport.unrefIfIdle();
@@ -97,7 +97,7 @@ class NativeTransport implements Transport {
   readonly #handle: Handle | null;
   /** Whether the net.Socket is referenced. */
   #referenced = true;
-  /** Whether a call waits. */
+  /** Whether a call waits; at first, that is the handshake. */
   #callWaits = true;
   /** Set by `setKeepsAlive()`. */
   #keepsAlive = true;
@@ -105,7 +105,7 @@ class NativeTransport implements Transport {
   #unrefPending = false;
 
   constructor(fd: number, canReset: boolean) {
-    this.duplex = makeNetSocket(fd, true, "tls_handshake");
+    this.duplex = makeNetSocket(fd, { allowHalfOpen: true, syscall: "tls_handshake" });
     this.#canReset = canReset;
     this.#handle = handleOf(this.duplex);
     // Without a handler, the event would end the process. The TLS socket reports the same error.
@@ -115,8 +115,10 @@ class NativeTransport implements Transport {
   findEndCause(paused: boolean): EndCause {
     if (paused) return "close_notify";
     const handle = handleOf(this.duplex);
+    // A negative result is UV_EALREADY.
     if (typeof handle?.readStart !== "function" || handle.readStart() < 0) return "close_notify";
     handle.readStop?.();
+    // Node calls getpeername(2) for `remoteAddress`.
     return this.#canReset && this.duplex.remoteAddress === undefined ? "reset" : "end";
   }
 
@@ -141,7 +143,7 @@ class NativeTransport implements Transport {
     this.#callWaits = false;
     if (this.#unrefPending) return;
     this.#unrefPending = true;
-    if (pendingUnrefs.push(this) === 1) setTimeout(unrefIdle, UNREF_DELAY).unref();
+    if (pendingUnrefs.push(this) === 1) setTimeout(unrefIdleTransports, UNREF_DELAY).unref();
   }
 
   unrefIfIdle(): void {
@@ -162,7 +164,7 @@ class NativeTransport implements Transport {
   }
 
   abort(ending: boolean): void {
-    // libuv refuses to reset a socket that is ending, and would not close it.
+    // libuv refuses to reset a socket that is ending, and would not close this socket.
     if (this.#canReset && !ending && !this.duplex.destroyed) this.duplex.resetAndDestroy();
     else this.duplex.destroy();
   }
@@ -197,7 +199,8 @@ class DuplexTransport implements Transport {
     return this.duplex.readableEnded ? "end" : "close_notify";
   }
 
-  // A Duplex always reads ahead, so only setKeepsAlive() decides whether it keeps the process alive.
+  // A Duplex always reads ahead, whether a call waits or not. So only setKeepsAlive() decides whether it keeps the
+  // process alive.
   ref(): void {}
 
   unref(): void {}
@@ -236,13 +239,13 @@ export function checkServerSupport(action: string): void {
 }
 
 /**
- * Makes the transport of a connection.
+ * Makes the transport of a connection, and passes the buffered bytes to it.
  *
  * @param buffered bytes that were read from the connection already; TLS reads them first
  */
 export function openTransport(conn: Conn, buffered: Uint8Array): Transport {
-  const transport = newTransport(conn);
-  // Node first reads the buffer of the Duplex; see initRead() in lib/_tls_wrap.js.
+  const transport = makeTransport(conn);
+  // The TLS socket first reads the buffer of the Duplex; see initRead() in lib/_tls_wrap.js.
   if (buffered.length > 0) {
     transport.duplex.unshift(buffered);
     transport.receivedBefore = true;
@@ -250,7 +253,7 @@ export function openTransport(conn: Conn, buffered: Uint8Array): Transport {
   return transport;
 }
 
-/** Detaches and returns the descriptor, if there is one. Fails if other code has closed the descriptor. */
+/** Detaches and returns the descriptor, if there is one. Throws if other code has closed the descriptor. */
 function detachNative(conn: Conn): number | undefined {
   try {
     return conn.detachNative?.();
@@ -259,7 +262,7 @@ function detachNative(conn: Conn): number | undefined {
   }
 }
 
-function newTransport(conn: Conn): Transport {
+function makeTransport(conn: Conn): Transport {
   const { localAddress } = conn;
   const fd = SUPPORTS_DESCRIPTORS ? detachNative(conn) : undefined;
   if (fd === undefined) return new DuplexTransport(conn);

@@ -90,18 +90,19 @@ export function prepareTls(opts: TlsOptions, action: string): PreparedTls {
 /**
  * Performs the handshake with checked options.
  *
- * @param wait its `timeout` applies if it is less than `handshakeTimeout`. Its `signal` replaces that of the options
+ * @param waitOptions its `timeout` applies if it is less than `handshakeTimeout`. Its `signal` replaces that of the
+ *   options
  * @param onTransport called with the transport before the handshake
  */
 export async function wrapPrepared(
   conn: Conn,
   { checked, context, client }: PreparedTls,
-  wait: IoOptions = {},
+  waitOptions: IoOptions = {},
   onTransport?: (transport: Transport) => void,
 ): Promise<TlsConn> {
-  const { timeout, signal = checked.signal } = wait;
+  const { timeout, signal = checked.signal } = waitOptions;
   signal?.throwIfAborted();
-  const { below, buffered } = connBelow(conn, checked.takesBuffered);
+  const { below, buffered } = takeConnBelow(conn, checked.takesBuffered);
   const handshakeTimeout = shorter(checked.handshakeTimeout, timeout ?? null);
   const transport = openTransport(below, buffered);
   onTransport?.(transport);
@@ -109,9 +110,9 @@ export async function wrapPrepared(
   try {
     return await (client === undefined ? serverHandshake(setup) : clientHandshake(setup, client));
   } catch (error) {
-    // A turn later, because Node reports errors while OpenSSL is on the stack.
+    // Node reports errors while OpenSSL is on the stack, so the transport is closed a turn later.
     await new Promise<void>((resolve) => setImmediate(resolve));
-    await setup.transport.close();
+    await transport.close();
     throw error;
   }
 }
@@ -128,12 +129,12 @@ function isStream(conn: Conn): conn is Stream {
 }
 
 /**
- * The connection below all streams, and the bytes that they have read ahead. Closes the streams without their
- * connection.
+ * Takes a connection out of its streams. Returns the connection below all streams, and the bytes that the streams have
+ * read ahead. Closes the streams, and leaves the connection open.
  *
- * @param takesBuffered whether such bytes are allowed
+ * @param takesBuffered whether the streams may have read bytes ahead
  */
-function connBelow(conn: Conn, takesBuffered: boolean): { readonly below: Conn; readonly buffered: Uint8Array } {
+function takeConnBelow(conn: Conn, takesBuffered: boolean): { readonly below: Conn; readonly buffered: Uint8Array } {
   if (!isConn(conn)) throw new TypeError(`Cannot ${ACTION}: conn is ${quote(conn)}, required a Conn`);
   const streams: Stream[] = [];
   let below = conn;
@@ -159,37 +160,37 @@ function isConn(value: unknown): value is Conn {
 }
 
 /** The context of a call without `context`. */
-function contextFor(checked: CheckedConnection): TlsContext {
-  const names = Object.keys(checked.inline);
-  if (!checked.isServer && names.every((name) => name === "alpnProtocols" || name === "rejectUnauthorized")) {
-    return (sharedContext ??= new TlsContext());
-  }
-  return new TlsContext(checked.inline);
+function contextFor({ isServer, contextOptions }: CheckedConnection): TlsContext {
+  // These two options need no context of their own, because clientHandshake() reads them from `contextOptions`.
+  const needsNoContext = (name: string): boolean => name === "alpnProtocols" || name === "rejectUnauthorized";
+  if (!isServer && Object.keys(contextOptions).every(needsNoContext)) return (sharedContext ??= new TlsContext());
+  return new TlsContext(contextOptions);
 }
 
+/** Checks the options that only a client has. */
 function checkClient(opts: TlsClientOptions, checked: CheckedConnection, action: string): CheckedClient {
-  const { checkServerIdentity: check, session } = opts;
-  let name = checkHostName(opts.servername, action, "servername") ?? checkHostName(opts.host, action, "host");
-  const contextDefault =
-    checked.context === undefined ? undefined : nodeContext(checked.context).options.rejectUnauthorized;
-  const verifies = checked.inline.rejectUnauthorized ?? contextDefault ?? true;
-  if (name === undefined && verifies) {
+  const { checkServerIdentity, session } = opts;
+  let serverName = checkHostName(opts.servername, action, "servername") ?? checkHostName(opts.host, action, "host");
+  const shared = checked.context === undefined ? undefined : nodeContext(checked.context).options;
+  const { rejectUnauthorized = true } = { ...shared, ...checked.contextOptions };
+  if (serverName === undefined && rejectUnauthorized) {
     throw new TypeError(`Cannot ${action}: the server has no name to verify, required servername or host`);
   }
   // oxlint-disable-next-line no-control-regex
-  if (name !== undefined && /[^\0-\x7f]/.test(name)) {
-    const ascii = domainToASCII(name);
+  if (serverName !== undefined && /[^\0-\x7f]/.test(serverName)) {
+    const ascii = domainToASCII(serverName);
     if (ascii === "")
-      throw new TypeError(`Cannot ${action}: servername is ${quote(name)}, required the name of a host`);
-    name = ascii;
+      throw new TypeError(`Cannot ${action}: servername is ${quote(serverName)}, required the name of a host`);
+    serverName = ascii;
   }
-  if (check !== undefined && typeof check !== "function") {
-    throw new TypeError(`Cannot ${action}: checkServerIdentity is ${quote(check)}, required a function`);
+  if (checkServerIdentity !== undefined && typeof checkServerIdentity !== "function") {
+    throw new TypeError(`Cannot ${action}: checkServerIdentity is ${quote(checkServerIdentity)}, required a function`);
   }
   const unpacked = isUint8Array(session) ? unpackSession(session) : undefined;
   if (session !== undefined && unpacked === undefined) {
     throw new TypeError(`Cannot ${action}: session is ${quote(session)}, required a result of nextSession()`);
   }
-  const checkServerIdentity = check === undefined ? undefined : AsyncResource.bind(check);
-  return { name, checkServerIdentity, session: unpacked };
+  // The callback runs in the asynchronous context of this call, not in that of a handshake.
+  const check = checkServerIdentity && AsyncResource.bind(checkServerIdentity);
+  return { serverName, checkServerIdentity: check, session: unpacked };
 }
