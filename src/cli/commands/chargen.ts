@@ -22,41 +22,45 @@ export const command: Command = define({
   seeAlso: ["berkeley-discard(1)", "berkeley-echo(1)"],
   async run(invocation) {
     const { serve } = await import("../servers/serve.js");
-    const pattern = lines();
-    let next = 0;
+    const pattern = makePattern();
+    let nextLine = 0;
     return serve(invocation, {
-      async stream(client) {
+      async serveClient(client) {
         const buffer = Buffer.allocUnsafe(16 << 10);
-        const state = { ended: false };
+        // A property: for a local variable, TypeScript assumes that it is still false in the loop below.
+        const reader = { ended: false };
         const reading = (async () => {
           while ((await client.read(buffer)) > 0);
-        })().finally(() => (state.ended = true));
+        })().finally(() => (reader.ended = true));
         // If reading fails, writing fails with the same error.
         reading.catch(() => undefined);
         try {
-          while (!state.ended) await client.write(pattern);
+          while (!reader.ended) await client.write(pattern);
         } catch (error) {
           // A client ends the lines by closing its connection.
           if (!["EPIPE", "ECONNRESET"].includes((error as { code: string }).code)) throw error;
         }
       },
-      datagram() {
-        const at = (next++ % CHARACTERS) * LINE;
-        return pattern.subarray(at, at + LINE);
+      answerDatagram() {
+        const at = (nextLine++ % CHARACTERS) * LINE_LENGTH;
+        return pattern.subarray(at, at + LINE_LENGTH);
       },
     });
   },
 });
 
-/** The printing characters of ASCII, with the space. */
+/** Number of the printing characters of ASCII, with the space. The pattern has a line that begins with each. */
 const CHARACTERS = 95;
 /** 72 characters, CR and LF. */
-const LINE = 74;
+const LINE_LENGTH = 74;
 
 /** All lines of the pattern, eight times, so that one write sends many lines. */
-function lines(): Buffer {
+function makePattern(): Buffer {
   const alphabet = Array.from({ length: CHARACTERS }, (_, index) => String.fromCharCode(0x20 + index)).join("");
   const twice = alphabet + alphabet;
-  const all = Array.from({ length: CHARACTERS }, (_, index) => `${twice.slice(index, index + LINE - 2)}\r\n`).join("");
+  const all = Array.from(
+    { length: CHARACTERS },
+    (_, index) => `${twice.slice(index, index + LINE_LENGTH - 2)}\r\n`,
+  ).join("");
   return Buffer.from(all.repeat(8));
 }

@@ -5,26 +5,34 @@ import type { Output } from "../frame/output.js";
 import { formatBytes, formatTime, plural } from "../frame/units.js";
 import type { SocketInfo } from "./socketInfo.js";
 
-const HEAD = ["Kind", "State", "Recv-Q", "Send-Q", "Local", "Peer", "Process"] as const;
+const HEADER = ["Kind", "State", "Recv-Q", "Send-Q", "Local", "Peer", "Process"] as const;
+/** The columns with numbers, which are right-aligned. */
+const NUMBER_COLUMNS: ReadonlySet<number> = new Set([HEADER.indexOf("Recv-Q"), HEADER.indexOf("Send-Q")]);
 
-export function showTable(output: Output, sockets: readonly SocketInfo[], details: boolean, head: boolean): void {
+export interface TableOptions {
+  /** Whether a line of details is printed below each socket. */
+  readonly details: boolean;
+  /** Whether the names of the columns are printed. */
+  readonly header: boolean;
+}
+
+export function showTable(output: Output, sockets: readonly SocketInfo[], { details, header }: TableOptions): void {
   const rows = sockets.map(rowOf);
-  const all = head ? [[...HEAD], ...rows] : rows;
-  const widths = HEAD.map((_, column) => Math.max(0, ...all.map((row) => row[column]!.length)));
+  const printedRows = header ? [[...HEADER], ...rows] : rows;
+  const widths = HEADER.map((_, column) => Math.max(0, ...printedRows.map((row) => row[column]!.length)));
   const format = (row: readonly string[]): string =>
     row
-      // Numbers are right-aligned.
       .map((cell, column) =>
-        column === 2 || column === 3 ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!),
+        NUMBER_COLUMNS.has(column) ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!),
       )
       .join("  ")
       .trimEnd();
-  if (head) output.line(output.style("bold", format(HEAD)));
+  if (header) output.line(output.style("bold", format(HEADER)));
   for (const [index, row] of rows.entries()) {
     output.line(format(row));
     if (!details) continue;
-    const more = detailsOf(sockets[index]!);
-    if (more !== "") output.line(output.style("dim", `    ${more}`));
+    const detailsLine = detailsOf(sockets[index]!);
+    if (detailsLine !== "") output.line(output.style("dim", `    ${detailsLine}`));
   }
 }
 
@@ -44,7 +52,10 @@ function detailsOf({ timer, congestion, memory, tcp, state, uid }: SocketInfo): 
     if (congestion !== undefined && congestion !== "") facts.push(congestion);
     if (state === "LISTEN") facts.push(`accept queue ${tcp.tcpi_unacked} of ${tcp.tcpi_sacked}`);
     else {
-      facts.push(`rtt ${micro(tcp.tcpi_rtt)} ± ${micro(tcp.tcpi_rttvar)}`, `rto ${micro(tcp.tcpi_rto)}`);
+      facts.push(
+        `rtt ${formatMicroseconds(tcp.tcpi_rtt)} ± ${formatMicroseconds(tcp.tcpi_rttvar)}`,
+        `rto ${formatMicroseconds(tcp.tcpi_rto)}`,
+      );
       facts.push(`mss ${tcp.tcpi_snd_mss}`, `pmtu ${tcp.tcpi_pmtu}`, `cwnd ${tcp.tcpi_snd_cwnd}`);
       facts.push(
         `acknowledged ${formatBytes(tcp.tcpi_bytes_acked)}`,
@@ -69,4 +80,4 @@ function detailsOf({ timer, congestion, memory, tcp, state, uid }: SocketInfo): 
   return facts.join("; ");
 }
 
-const micro = (microseconds: number): string => formatTime(microseconds / 1000);
+const formatMicroseconds = (microseconds: number): string => formatTime(microseconds / 1000);

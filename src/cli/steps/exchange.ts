@@ -13,7 +13,10 @@ export const WELCOME = "Welcome to my server";
 
 /** The timeout of each call of the steps, in ms. Between two sockets of one machine no call takes that long. */
 const CALL_TIMEOUT = 10_000;
+/** The argument of listen(2): maximum length of the accept queue. */
 const BACKLOG = 5;
+/** Maximum number of received bytes that are printed. */
+const MAX_SHOWN = 64;
 /** Other programs may connect before our client does. At most this number of their connections is kept. */
 const MAX_EARLY = 16;
 
@@ -36,71 +39,74 @@ export async function exchange(narrator: Narrator, host: string, port: number): 
     const address = server.getsockname();
     const serverPort = "port" in address ? address.port : 0;
 
-    narrator.step(4, "accept", "take a connection from the accept queue, or wait for one");
+    narrator.printStep(4, "accept", "take a connection from the accept queue, or wait for one");
     accepting = server.accept();
     // The promise is awaited below. If a step fails before that, closing the server rejects the promise.
     accepting.catch(() => undefined);
-    narrator.call("server", "const accepting = server.accept()", "a promise, which waits");
+    narrator.printCall("server", "const accepting = server.accept()", "a promise, which waits");
 
     await using client = new Socket(family, SOCK_STREAM);
     client.timeout = CALL_TIMEOUT;
-    narrator.call("client", `const client = ${constructorText}`, `descriptor ${client.fileno()}`, [
+    narrator.printCall("client", `const client = ${constructorText}`, `descriptor ${client.fileno()}`, [
       viewOf("client", client),
     ]);
     const destination = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
     await client.connect([destination, serverPort]);
-    narrator.call("client", `await client.connect(["${destination}", ${serverPort}])`, "nothing: it is connected", [
-      viewOf("client", client),
-    ]);
+    narrator.printCall(
+      "client",
+      `await client.connect(["${destination}", ${serverPort}])`,
+      "nothing: it is connected",
+      [viewOf("client", client)],
+    );
 
-    let [conn, peer] = await accepting;
+    let [accepted, peer] = await accepting;
     while (String(peer) !== String(client.getsockname())) {
-      narrator.note(`another program connected first: ${peer}`);
-      if (early.length < MAX_EARLY) early.push([conn, peer]);
-      else conn.close();
+      narrator.printNote(`another program connected first: ${peer}`);
+      if (early.length < MAX_EARLY) early.push([accepted, peer]);
+      else accepted.close();
       accepting = server.accept();
-      [conn, peer] = await accepting;
+      [accepted, peer] = await accepting;
     }
-    await using connection = conn;
-    connection.timeout = CALL_TIMEOUT;
-    narrator.call("server", "const [conn, address] = await accepting", `[descriptor ${connection.fileno()}, ${peer}]`, [
-      viewOf("conn", connection),
+    await using conn = accepted;
+    conn.timeout = CALL_TIMEOUT;
+    narrator.printCall("server", "const [conn, address] = await accepting", `[descriptor ${conn.fileno()}, ${peer}]`, [
+      viewOf("conn", conn),
       viewOf("server", server),
     ]);
 
-    narrator.step(5, "recv", "the client sends first; the bytes stay in the kernel until the server reads them");
+    narrator.printStep(5, "recv", "the client sends first; the bytes stay in the kernel until the server reads them");
     await client.sendAll(GREETING);
-    await connection.readable();
-    narrator.call(
+    await conn.readable();
+    narrator.printCall(
       "client",
       `await client.sendAll("${GREETING}")`,
       `nothing: all ${plural(GREETING.length, "byte")} taken`,
-      [viewOf("client", client), viewOf("conn", connection)],
+      [viewOf("client", client), viewOf("conn", conn)],
     );
-    const received = await connection.recv(1024);
-    narrator.call("server", "await conn.recv(1024)", quoteBytes(received, 64), [viewOf("conn", connection)]);
+    const received = await conn.recv(1024);
+    narrator.printCall("server", "await conn.recv(1024)", quoteBytes(received, MAX_SHOWN), [viewOf("conn", conn)]);
 
-    narrator.step(6, "send", "the server answers");
-    await connection.sendAll(WELCOME);
+    narrator.printStep(6, "send", "the server answers");
+    await conn.sendAll(WELCOME);
     await client.readable();
-    narrator.call(
+    narrator.printCall(
       "server",
       `await conn.sendAll("${WELCOME}")`,
       `nothing: all ${plural(WELCOME.length, "byte")} taken`,
-      [viewOf("conn", connection), viewOf("client", client)],
+      [viewOf("conn", conn), viewOf("client", client)],
     );
     const answer = await client.recv(1024);
-    narrator.call("client", "await client.recv(1024)", quoteBytes(answer, 64), [viewOf("client", client)]);
+    narrator.printCall("client", "await client.recv(1024)", quoteBytes(answer, MAX_SHOWN), [viewOf("client", client)]);
 
-    narrator.step(7, "close", "each side closes its socket; after that the peer reads 0 bytes");
+    narrator.printStep(7, "close", "each side closes its socket; after that the peer reads 0 bytes");
     client.close();
-    narrator.call("client", "client.close()", "nothing");
-    const end = await connection.recv(1024);
-    narrator.call("server", "await conn.recv(1024)", `${plural(end.length, "byte")}: the client has finished`, [
-      viewOf("conn", connection),
+    narrator.printCall("client", "client.close()", "nothing");
+    const end = await conn.recv(1024);
+    narrator.printCall("server", "await conn.recv(1024)", `${plural(end.length, "byte")}: the client has finished`, [
+      viewOf("conn", conn),
     ]);
-    connection.close();
-    narrator.call("server", "conn.close()", "nothing", [viewOf("server", server)]);
+    conn.close();
+    narrator.printCall("server", "conn.close()", "nothing", [viewOf("server", server)]);
 
     // After the steps, accept() waits for clients without a limit.
     server.timeout = null;
@@ -108,7 +114,7 @@ export async function exchange(narrator: Narrator, host: string, port: number): 
   } catch (error) {
     server.close();
     for (const [conn] of early) conn.close();
-    // accept() may have resolved with a connection that no other code closes.
+    // accept() may have resolved with a connection that the code above has not received.
     await accepting?.then(
       ([conn]) => conn.close(),
       () => undefined,
@@ -125,15 +131,16 @@ async function openServer(
   host: string,
   port: number,
 ): Promise<Socket> {
-  let server = makeServer(narrator, family, constructorText, true);
+  narrator.printStep(1, "socket", "an endpoint in the kernel; the program holds a number for it, the descriptor");
+  let server = makeServer(narrator, family, constructorText);
   try {
-    narrator.step(2, "bind", "the endpoint gets an address, so that others can find it");
+    narrator.printStep(2, "bind", "the endpoint gets an address, so that others can find it");
     if (!(await bind(narrator, server, host, port))) await bindElsewhere(narrator, server, host, port);
-    narrator.step(3, "listen", `the kernel takes connections from now on, ${BACKLOG} may wait in its queue`);
+    narrator.printStep(3, "listen", `the kernel takes connections from now on, ${BACKLOG} may wait in its queue`);
     if (!listen(narrator, server)) {
       // With SO_REUSEADDR two sockets can bind to one port, but only the first of them can listen.
       server.close();
-      server = makeServer(narrator, family, constructorText, false);
+      server = makeServer(narrator, family, constructorText);
       await bindElsewhere(narrator, server, host, port);
       listen(narrator, server);
     }
@@ -144,17 +151,16 @@ async function openServer(
   }
 }
 
-function makeServer(narrator: Narrator, family: number, constructorText: string, isFirst: boolean): Socket {
-  if (isFirst)
-    narrator.step(1, "socket", "an endpoint in the kernel; the program holds a number for it, the descriptor");
+/** Makes the server's socket with SO_REUSEADDR, and prints the calls. */
+function makeServer(narrator: Narrator, family: number, constructorText: string): Socket {
   const server = new Socket(family, SOCK_STREAM);
   try {
     server.timeout = CALL_TIMEOUT;
-    narrator.call("server", `const server = ${constructorText}`, `descriptor ${server.fileno()}`, [
+    narrator.printCall("server", `const server = ${constructorText}`, `descriptor ${server.fileno()}`, [
       viewOf("server", server),
     ]);
     server.setsockopt(SO_REUSEADDR, true);
-    narrator.call("server", "server.setsockopt(SO_REUSEADDR, true)", "nothing: a port may be used again");
+    narrator.printCall("server", "server.setsockopt(SO_REUSEADDR, true)", "nothing: a port may be used again");
     return server;
   } catch (error) {
     server.close();
@@ -162,8 +168,9 @@ function makeServer(narrator: Narrator, family: number, constructorText: string,
   }
 }
 
+/** Binds to a port that the kernel chooses. */
 async function bindElsewhere(narrator: Narrator, server: Socket, host: string, port: number): Promise<void> {
-  narrator.note(`Port ${port} is taken: another program listens there. With port 0 the kernel chooses another.`);
+  narrator.printNote(`Port ${port} is taken: another program listens there. With port 0 the kernel chooses another.`);
   await bind(narrator, server, host, 0);
 }
 
@@ -173,9 +180,9 @@ async function bind(narrator: Narrator, server: Socket, host: string, port: numb
   try {
     await server.bind([host, port]);
   } catch (error) {
-    return printRefusal(narrator, code, error, port);
+    return handleFailedCall(narrator, code, error, port);
   }
-  narrator.call("server", code, "nothing", [viewOf("server", server)]);
+  narrator.printCall("server", code, "nothing", [viewOf("server", server)]);
   return true;
 }
 
@@ -186,15 +193,18 @@ function listen(narrator: Narrator, server: Socket): boolean {
   try {
     server.listen(BACKLOG);
   } catch (error) {
-    return printRefusal(narrator, code, error, "port" in address ? address.port : 0);
+    return handleFailedCall(narrator, code, error, "port" in address ? address.port : 0);
   }
-  narrator.call("server", code, "nothing", [viewOf("server", server)]);
+  narrator.printCall("server", code, "nothing", [viewOf("server", server)]);
   return true;
 }
 
 /** Prints a call that failed. Returns false if the port is in use, and throws every other error. */
-function printRefusal(narrator: Narrator, code: string, error: unknown, port: number): false {
-  if (error instanceof SocketError) narrator.call("server", code, error.code, [], true);
-  if (error instanceof SocketError && error.code === "EADDRINUSE" && port !== 0) return false;
-  throw error;
+function handleFailedCall(narrator: Narrator, code: string, error: unknown, port: number): false {
+  if (!(error instanceof SocketError)) throw error;
+  narrator.printCall("server", code, error.code, [], { failed: true });
+  // With port 0, the error means that no port is free.
+  const isPortInUse = error.code === "EADDRINUSE" && port !== 0;
+  if (!isPortInUse) throw error;
+  return false;
 }

@@ -23,16 +23,16 @@ export interface Plan {
 export async function runSteps({ output, interrupts, host, port, once, limits }: Plan): Promise<number> {
   checkHost(host);
   const narrator = new Narrator(output);
-  narrator.title("The seven steps of a server, and a client that talks to it");
+  narrator.printTitle("The seven steps of a server, and a client that talks to it");
   // The inspector records the calls from here on. With --once the program ends after the steps, so it needs no page.
   const inspector = once ? undefined : await startPage(narrator);
-  narrator.heading();
+  narrator.printHeading();
   const { server, early } = await exchange(narrator, host, port);
 
   if (once) {
     for (const [conn] of early) conn.close();
     server.close();
-    narrator.call("server", "server.close()", "nothing");
+    narrator.printCall("server", "server.close()", "nothing");
     return 0;
   }
 
@@ -43,12 +43,13 @@ export async function runSteps({ output, interrupts, host, port, once, limits }:
     if (stopped) return;
     stopped = true;
     welcomeServer.stop();
-    narrator.gap();
-    narrator.call("server", "server.close()", "nothing");
+    narrator.printEmptyLine();
+    narrator.printCall("server", "server.close()", "nothing");
   };
   // If the reader of standard output closes it, the server ends, as after Ctrl-C.
   output.onOutputClosed(stop);
-  // A program that reads these lines may send a signal at once. Then onStop() calls stop(), after the lines.
+  // A program that reads these lines may send a signal at once. If the signal arrives before onStop(), onStop() calls
+  // stop(). So the output of stop() always follows these lines.
   printCommands(output, host, "port" in address ? address.port : port);
   interrupts.onStop(stop);
   try {
@@ -67,7 +68,7 @@ async function startPage(narrator: Narrator): Promise<Inspector | undefined> {
   try {
     inspector = await startInspector({ payloads: true });
   } catch (error) {
-    narrator.note(`No inspector: ${(error as Error).message}`);
+    narrator.printNote(`No inspector: ${(error as Error).message}`);
     return undefined;
   }
   const { url = "" } = inspector;
@@ -80,6 +81,7 @@ async function startPage(narrator: Narrator): Promise<Inspector | undefined> {
   return inspector;
 }
 
+/** Throws if the host is no IP address. */
 function checkHost(host: string): void {
   try {
     parseAddress(host.includes(":") ? `[${host}]:0` : `${host}:0`);
@@ -92,20 +94,20 @@ function checkHost(host: string): void {
 
 /** Prints commands that connect to the server. */
 function printCommands(output: Output, host: string, port: number): void {
-  const reached = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
-  const inUrl = reached.includes(":") ? `[${reached}]` : reached;
+  const destination = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
+  const inUrl = destination.includes(":") ? `[${destination}]` : destination;
   if (output.json) return output.object({ event: "listening", endpoint: `tcp://${inUrl}:${port}` });
   const python =
-    `python3 -c 'import socket; s = socket.create_connection(("${reached}", ${port})); ` +
+    `python3 -c 'import socket; s = socket.create_connection(("${destination}", ${port})); ` +
     `s.sendall(b"Hello, Server"); print(s.recv(1024).decode())'`;
   output.line();
   output.line(output.style("bold", `Serving on ${inUrl}:${port} until Ctrl-C. Talk to it from another terminal:`));
   output.line();
-  const ways = [
-    [`nc ${reached} ${port}`, "and type a line"],
+  const commands = [
+    [`nc ${destination} ${port}`, "and type a line"],
     [`http://${inUrl}:${port}/`, "in a browser"],
   ] as const;
-  for (const [command, how] of ways) output.line(`   ${command.padEnd(28)}${output.style("dim", how)}`);
+  for (const [command, how] of commands) output.line(`   ${command.padEnd(28)}${output.style("dim", how)}`);
   output.line(`   ${python}`);
   output.line();
 }
