@@ -32,9 +32,10 @@ function formatUtc(date: Date): string {
 
 /** The local time with its offset, such as 2026-11-28T21:12:07+01:00. */
 function formatLocal(date: Date): string {
-  const offset = -date.getTimezoneOffset();
+  const offsetMinutes = -date.getTimezoneOffset();
   const twoDigits = (number: number): string => String(Math.abs(number)).padStart(2, "0");
   // toISOString() prints UTC, so the date is moved by the offset.
-  const localTime = new Date(date.getTime() + offset * 60_000).toISOString().slice(0, 19);
-  return `${localTime}${offset < 0 ? "-" : "+"}${twoDigits(Math.trunc(offset / 60))}:${twoDigits(offset % 60)}`;
+  const localTime = new Date(date.getTime() + offsetMinutes * 60_000).toISOString().slice(0, 19);
+  const sign = offsetMinutes < 0 ? "-" : "+";
+  return `${localTime}${sign}${twoDigits(Math.trunc(offsetMinutes / 60))}:${twoDigits(offsetMinutes % 60)}`;
 }

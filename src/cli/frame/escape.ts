@@ -79,6 +79,7 @@ function escapeBytes(bytes: Uint8Array): string {
 
 /** The end of the valid UTF-8 that begins at `from`: section 4 of RFC 3629. */
 function endOfValid(bytes: Uint8Array, from: number): number {
+  // False beyond the end.
   const isInRange = (at: number, low: number, high: number): boolean => bytes[at]! >= low && bytes[at]! <= high;
   let at = from;
   while (at < bytes.length) {

@@ -72,6 +72,7 @@ async function loadCommand(word: string): Promise<Command> {
 
 /** Prints an error and returns its exit status. */
 function reportFailure(error: unknown, commandName: string, commandArgs: readonly string[]): number {
+  // A full disk is reported when the process exits.
   if (error instanceof OutputClosedError) return EXIT_SUCCESS;
   const status = statusOf(error);
   if (error instanceof InterruptedError) return status;

@@ -76,6 +76,7 @@ export async function exchange(narrator: Narrator, host: string, port: number): 
 
     narrator.printStep(5, "recv", "the client sends first; the bytes stay in the kernel until the server reads them");
     await client.sendAll(GREETING);
+    // When the bytes have arrived, the printed state shows them in the receive queue.
     await conn.readable();
     narrator.printCall(
       "client",
@@ -142,6 +143,7 @@ async function openServer(
       server.close();
       server = makeServer(narrator, family, constructorText);
       await bindElsewhere(narrator, server, host, port);
+      // No other socket listens on a port that the kernel has chosen.
       listen(narrator, server);
     }
     return server;

@@ -81,14 +81,14 @@ async function startPage(narrator: Narrator): Promise<Inspector | undefined> {
   return inspector;
 }
 
-/** Throws if the host is no IP address. */
+/** Throws if the host is neither an IP address nor a host name. */
 function checkHost(host: string): void {
   try {
     parseAddress(host.includes(":") ? `[${host}]:0` : `${host}:0`);
   } catch (error) {
-    throw new UsageError(
-      `--host is ${JSON.stringify(host)}: ${(error as Error).message.replace(/^[^:]*(?:"[^"]*")?: /, "")}`,
-    );
+    // Removes `Cannot parse address "…": `, because the usage error quotes the host itself.
+    const reason = (error as Error).message.replace(/^[^:]*(?:"[^"]*")?: /, "");
+    throw new UsageError(`--host is ${JSON.stringify(host)}: ${reason}`);
   }
 }
 

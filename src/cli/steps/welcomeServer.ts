@@ -163,7 +163,7 @@ class Connection {
       received = classify(bytes);
       if (received.kind !== "beginning") return [bytes, received];
     }
-    // The request is too long.
+    // The beginning of a request is too long, or came in too many pieces.
     return [bytes, received];
   }
 
