@@ -21,12 +21,12 @@ class Listening extends Narrator {
     this.#act = act;
   }
 
-  override printHeading(): void {}
-  override printStep(): void {}
-  override printNote(text: string): void {
+  override heading(): void {}
+  override step(): void {}
+  override note(text: string): void {
     this.notes.push(text);
   }
-  override printCall(_who: string, code: string, _returned: string, views: readonly string[] = []): void {
+  override call(_who: string, code: string, _returned: string, views: readonly string[] = []): void {
     if (code.startsWith(this.#at)) this.#act(views);
   }
 }

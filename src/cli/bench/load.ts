@@ -21,7 +21,7 @@ export interface LoadPlan extends WorkPlan {
 /** After the run, turns that have begun may end within this many ms. */
 const GRACE = 1000;
 /** Node's setTimeout() can be late by this many ms. So the last part of a wait uses setImmediate(). */
-const MAX_TIMER_DELAY = 1.5;
+const TIMER_DELAY = 1.5;
 
 export class Load {
   readonly latencies: Latencies = new Latencies();
@@ -122,7 +122,7 @@ export class Load {
       const due = this.#began + (this.#nextTurn++ * 1000) / rate;
       try {
         const timeLeft = due - performance.now();
-        if (timeLeft > MAX_TIMER_DELAY) await sleep(timeLeft - MAX_TIMER_DELAY, undefined, { signal: ending });
+        if (timeLeft > TIMER_DELAY) await sleep(timeLeft - TIMER_DELAY, undefined, { signal: ending });
       } catch {
         return;
       }

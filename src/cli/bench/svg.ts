@@ -17,19 +17,19 @@ const POINTS = 40;
 /** The lowest percentile that Node's histogram accepts is above 0. */
 const LOWEST_PERCENTILE = 0.001;
 
-const percentileAt = (nines: number): number => 100 - 100 / 10 ** nines;
+const percent = (nines: number): number => 100 - 100 / 10 ** nines;
 
 export function toSvg(latencies: Latencies, title: string): string {
   // 5 % more, so that the line does not touch the upper edge. Not 0, by which `y` divides.
-  const highest = Math.max(latencies.percentile(percentileAt(NINES)), 1e-6) * 1.05;
+  const highest = Math.max(latencies.percentile(percent(NINES)), 1e-6) * 1.05;
   const x = (nines: number): string => (LEFT + (nines / NINES) * (WIDTH - LEFT - RIGHT)).toFixed(1);
   const y = (time: number): string => (HEIGHT - BOTTOM - (time / highest) * (HEIGHT - TOP - BOTTOM)).toFixed(1);
   const points = Array.from({ length: NINES * POINTS + 1 }, (_, index) => {
     const nines = index / POINTS;
-    return `${x(nines)},${y(latencies.percentile(Math.max(LOWEST_PERCENTILE, percentileAt(nines))))}`;
+    return `${x(nines)},${y(latencies.percentile(Math.max(LOWEST_PERCENTILE, percent(nines))))}`;
   });
   const columns = Array.from({ length: NINES + 1 }, (_, nines) => {
-    const label = nines === 0 ? "0 %" : `${Number(percentileAt(nines).toFixed(3))} %`;
+    const label = nines === 0 ? "0 %" : `${Number(percent(nines).toFixed(3))} %`;
     return (
       `<line x1="${x(nines)}" y1="${TOP}" x2="${x(nines)}" y2="${HEIGHT - BOTTOM}" stroke="#ddd"/>` +
       `<text x="${x(nines)}" y="${HEIGHT - BOTTOM + 20}" text-anchor="middle">${label}</text>`

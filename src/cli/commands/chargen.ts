@@ -22,10 +22,10 @@ export const command: Command = define({
   seeAlso: ["berkeley-discard(1)", "berkeley-echo(1)"],
   async run(invocation) {
     const { serve } = await import("../servers/serve.js");
-    const pattern = makePattern();
+    const pattern = lines();
     let nextLine = 0;
     return serve(invocation, {
-      async serveClient(client) {
+      async serve(client) {
         const buffer = Buffer.allocUnsafe(16 << 10);
         // A property: for a local variable, TypeScript assumes that it is still false in the loop below.
         const reader = { ended: false };
@@ -41,9 +41,9 @@ export const command: Command = define({
           if (!["EPIPE", "ECONNRESET"].includes((error as { code: string }).code)) throw error;
         }
       },
-      answerDatagram() {
-        const at = (nextLine++ % CHARACTERS) * LINE_LENGTH;
-        return pattern.subarray(at, at + LINE_LENGTH);
+      answer() {
+        const at = (nextLine++ % CHARACTERS) * LINE;
+        return pattern.subarray(at, at + LINE);
       },
     });
   },
@@ -52,15 +52,12 @@ export const command: Command = define({
 /** Number of the printing characters of ASCII, with the space. The pattern has a line that begins with each. */
 const CHARACTERS = 95;
 /** 72 characters, CR and LF. */
-const LINE_LENGTH = 74;
+const LINE = 74;
 
 /** All lines of the pattern, eight times, so that one write sends many lines. */
-function makePattern(): Buffer {
+function lines(): Buffer {
   const alphabet = Array.from({ length: CHARACTERS }, (_, index) => String.fromCharCode(0x20 + index)).join("");
   const twice = alphabet + alphabet;
-  const all = Array.from(
-    { length: CHARACTERS },
-    (_, index) => `${twice.slice(index, index + LINE_LENGTH - 2)}\r\n`,
-  ).join("");
+  const all = Array.from({ length: CHARACTERS }, (_, index) => `${twice.slice(index, index + LINE - 2)}\r\n`).join("");
   return Buffer.from(all.repeat(8));
 }

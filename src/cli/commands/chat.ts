@@ -39,7 +39,7 @@ export const command: Command = define({
     const room = new Room(raw);
     return serve(
       { ...invocation, options: { ...invocation.options, udp: false } },
-      { serveClient: (client) => room.join(client), maxOutbox: maxBacklog },
+      { serve: (client) => room.join(client), maxOutbox: maxBacklog },
     );
   },
 });

@@ -20,22 +20,19 @@ export const command: Command = define({
   async run(invocation) {
     const { serve } = await import("../servers/serve.js");
     const line = (): Buffer =>
-      Buffer.from(`${invocation.options.local ? formatLocal(new Date()) : formatUtc(new Date())}\r\n`);
-    return serve(invocation, { serveClient: (client) => client.write(line()), answerDatagram: line });
+      Buffer.from(
+        `${invocation.options.local ? local(new Date()) : new Date().toISOString().replace(/\.\d+Z$/, "Z")}\r\n`,
+      );
+    return serve(invocation, { serve: (client) => client.write(line()), answer: line });
   },
 });
 
-/** UTC, such as 2026-11-28T20:12:07Z. */
-function formatUtc(date: Date): string {
-  return date.toISOString().replace(/\.\d+Z$/, "Z");
-}
-
 /** The local time with its offset, such as 2026-11-28T21:12:07+01:00. */
-function formatLocal(date: Date): string {
+function local(date: Date): string {
   const offsetMinutes = -date.getTimezoneOffset();
-  const twoDigits = (number: number): string => String(Math.abs(number)).padStart(2, "0");
+  const two = (number: number): string => String(Math.abs(number)).padStart(2, "0");
   // toISOString() prints UTC, so the date is moved by the offset.
   const localTime = new Date(date.getTime() + offsetMinutes * 60_000).toISOString().slice(0, 19);
   const sign = offsetMinutes < 0 ? "-" : "+";
-  return `${localTime}${sign}${twoDigits(Math.trunc(offsetMinutes / 60))}:${twoDigits(offsetMinutes % 60)}`;
+  return `${localTime}${sign}${two(Math.trunc(offsetMinutes / 60))}:${two(offsetMinutes % 60)}`;
 }

@@ -50,10 +50,10 @@ export const command: Command = define({
     let reached = false;
     try {
       for await (const hop of trace(target!, { ...options, signal: AbortSignal.any([signal, outputClosed.signal]) })) {
-        reached = hop.replies.some(({ from, endsTrace, error }) => {
+        reached = hop.replies.some(({ from, isLast, error }) => {
           // Otherwise a router or this machine has refused the probe.
           const isHost = from !== undefined && error === undefined;
-          return endsTrace && isHost;
+          return isLast && isHost;
         });
         const nameByAddress = names ? await namesOf(hop, signal) : new Map<string, string>();
         const value = {

@@ -88,17 +88,17 @@ function socketOf(kind: InetKind, { body, attributes }: DiagMessage): SocketInfo
 /** Decodes `SK_MEMINFO_*`. A field that the kernel has not sent is 0. */
 export function memoryOf(bytes: Buffer): Memory {
   const fields = new Fields(bytes);
-  const fieldAt = (index: number): number => (bytes.length >= index * 4 + 4 ? fields.u32(index * 4) : 0);
+  const at = (index: number): number => (bytes.length >= index * 4 + 4 ? fields.u32(index * 4) : 0);
   return {
-    receive: fieldAt(0),
-    receiveLimit: fieldAt(1),
-    send: fieldAt(2),
-    sendLimit: fieldAt(3),
-    forward: fieldAt(4),
-    queued: fieldAt(5),
-    options: fieldAt(6),
-    backlog: fieldAt(7),
-    drops: fieldAt(8),
+    receive: at(0),
+    receiveLimit: at(1),
+    send: at(2),
+    sendLimit: at(3),
+    forward: at(4),
+    queued: at(5),
+    options: at(6),
+    backlog: at(7),
+    drops: at(8),
   };
 }
 

@@ -35,12 +35,12 @@ export async function listSockets(query: Query, signal: AbortSignal): Promise<So
       // A connection that no process has open, such as one in TIME-WAIT, has the inode 0.
       .map((socket) => ({ ...socket, users: (socket.inode === 0 ? undefined : users.get(socket.inode)) ?? [] }))
       .filter((socket) => matchesFilter(socket, query))
-      .toSorted((a, b) => KINDS.indexOf(a.kind) - KINDS.indexOf(b.kind) || rank(a) - rank(b) || comparePorts(a, b))
+      .toSorted((a, b) => KINDS.indexOf(a.kind) - KINDS.indexOf(b.kind) || rank(a) - rank(b) || byPorts(a, b))
   );
 }
 
 /** Sorts listeners before other sockets. */
 const rank = ({ state }: SocketInfo): number => (state === "LISTEN" ? 0 : 1);
 
-const comparePorts = (a: SocketInfo, b: SocketInfo): number =>
+const byPorts = (a: SocketInfo, b: SocketInfo): number =>
   (a.local.port ?? 0) - (b.local.port ?? 0) || (a.peer.port ?? 0) - (b.peer.port ?? 0) || a.inode - b.inode;

@@ -20,7 +20,7 @@ const TYPE_MASK = 0x3fff;
 /** The kernel sends a dump in datagrams of at most 32 KB. */
 const READ_SIZE = 64 << 10;
 
-const IS_LITTLE_ENDIAN = endianness() === "LE";
+const LITTLE = endianness() === "LE";
 
 /** Reads and writes the integers of a struct, in the byte order of the machine. */
 export class Fields {
@@ -41,15 +41,15 @@ export class Fields {
   }
 
   u16(at: number): number {
-    return this.#view.getUint16(at, IS_LITTLE_ENDIAN);
+    return this.#view.getUint16(at, LITTLE);
   }
 
   u32(at: number): number {
-    return this.#view.getUint32(at, IS_LITTLE_ENDIAN);
+    return this.#view.getUint32(at, LITTLE);
   }
 
   i32(at: number): number {
-    return this.#view.getInt32(at, IS_LITTLE_ENDIAN);
+    return this.#view.getInt32(at, LITTLE);
   }
 
   /** A port. Ports are always in network byte order. */
@@ -58,11 +58,11 @@ export class Fields {
   }
 
   putU16(at: number, value: number): void {
-    this.#view.setUint16(at, value, IS_LITTLE_ENDIAN);
+    this.#view.setUint16(at, value, LITTLE);
   }
 
   putU32(at: number, value: number): void {
-    this.#view.setUint32(at, value, IS_LITTLE_ENDIAN);
+    this.#view.setUint32(at, value, LITTLE);
   }
 }
 

@@ -5,9 +5,9 @@ import type { Output } from "../frame/output.js";
 import { formatBytes, formatTime, plural } from "../frame/units.js";
 import type { SocketInfo } from "./socketInfo.js";
 
-const HEADER = ["Kind", "State", "Recv-Q", "Send-Q", "Local", "Peer", "Process"] as const;
+const HEAD = ["Kind", "State", "Recv-Q", "Send-Q", "Local", "Peer", "Process"] as const;
 /** The columns with numbers, which are right-aligned. */
-const NUMBER_COLUMNS: ReadonlySet<number> = new Set([HEADER.indexOf("Recv-Q"), HEADER.indexOf("Send-Q")]);
+const NUMBERS: ReadonlySet<number> = new Set([HEAD.indexOf("Recv-Q"), HEAD.indexOf("Send-Q")]);
 
 export interface TableOptions {
   /** Whether a line of details is printed below each socket. */
@@ -18,16 +18,14 @@ export interface TableOptions {
 
 export function showTable(output: Output, sockets: readonly SocketInfo[], { details, header }: TableOptions): void {
   const rows = sockets.map(rowOf);
-  const printedRows = header ? [[...HEADER], ...rows] : rows;
-  const widths = HEADER.map((_, column) => Math.max(0, ...printedRows.map((row) => row[column]!.length)));
+  const printedRows = header ? [[...HEAD], ...rows] : rows;
+  const widths = HEAD.map((_, column) => Math.max(0, ...printedRows.map((row) => row[column]!.length)));
   const format = (row: readonly string[]): string =>
     row
-      .map((cell, column) =>
-        NUMBER_COLUMNS.has(column) ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!),
-      )
+      .map((cell, column) => (NUMBERS.has(column) ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!)))
       .join("  ")
       .trimEnd();
-  if (header) output.line(output.style("bold", format(HEADER)));
+  if (header) output.line(output.style("bold", format(HEAD)));
   for (const [index, row] of rows.entries()) {
     output.line(format(row));
     if (!details) continue;
@@ -52,10 +50,7 @@ function detailsOf({ timer, congestion, memory, tcp, state, uid }: SocketInfo): 
     if (congestion !== undefined && congestion !== "") facts.push(congestion);
     if (state === "LISTEN") facts.push(`accept queue ${tcp.tcpi_unacked} of ${tcp.tcpi_sacked}`);
     else {
-      facts.push(
-        `rtt ${formatMicroseconds(tcp.tcpi_rtt)} ± ${formatMicroseconds(tcp.tcpi_rttvar)}`,
-        `rto ${formatMicroseconds(tcp.tcpi_rto)}`,
-      );
+      facts.push(`rtt ${micro(tcp.tcpi_rtt)} ± ${micro(tcp.tcpi_rttvar)}`, `rto ${micro(tcp.tcpi_rto)}`);
       facts.push(`mss ${tcp.tcpi_snd_mss}`, `pmtu ${tcp.tcpi_pmtu}`, `cwnd ${tcp.tcpi_snd_cwnd}`);
       facts.push(
         `acknowledged ${formatBytes(tcp.tcpi_bytes_acked)}`,
@@ -80,4 +75,4 @@ function detailsOf({ timer, congestion, memory, tcp, state, uid }: SocketInfo): 
   return facts.join("; ");
 }
 
-const formatMicroseconds = (microseconds: number): string => formatTime(microseconds / 1000);
+const micro = (microseconds: number): string => formatTime(microseconds / 1000);

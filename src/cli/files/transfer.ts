@@ -64,7 +64,7 @@ export async function sendFile(path: string, openStream: () => Promise<Stream>, 
       if (!raw)
         await stream.write(
           `${JSON.stringify({ berkeley: "file", version: 1, name: basename(path), size })}\n`,
-          waitOptions(plan),
+          waitOf(plan),
         );
       // Computed while the bytes are sent, and awaited below.
       const sum = raw ? undefined : checksum(file, size);
@@ -120,7 +120,7 @@ async function sendBytes(
   while (sent < size) {
     const { bytesRead } = await file.read(buffer, 0, Math.min(BUFFER_SIZE, size - sent), sent);
     if (bytesRead === 0) break;
-    await stream.write(buffer.subarray(0, bytesRead), waitOptions(plan));
+    await stream.write(buffer.subarray(0, bytesRead), waitOf(plan));
     sent += bytesRead;
     progress.set(sent);
   }
@@ -141,12 +141,12 @@ async function checksum(file: FileHandle, size: number): Promise<string> {
 }
 
 /** The options of each read and write: the signal of the transfer, and --idle as the timeout. */
-function waitOptions({ signal, idle }: TransferPlan): { signal: AbortSignal; timeout?: number } {
+function waitOf({ signal, idle }: TransferPlan): { signal: AbortSignal; timeout?: number } {
   return idle === undefined ? { signal } : { signal, timeout: idle };
 }
 
 const readHeaderLine = (stream: Stream, plan: TransferPlan): Promise<string | null> =>
-  stream.readLine({ max: MAX_LINE, ...waitOptions(plan) });
+  stream.readLine({ max: MAX_LINE, ...waitOf(plan) });
 
 /**
  * Reads the checksum or the answer. The peer may need time before it sends this line: to compute the checksum, or to
@@ -159,7 +159,7 @@ const readLastLine = (stream: Stream, { signal, idle }: TransferPlan): Promise<s
 
 /** Sends the checksum, and waits for the answer of the receiver. */
 async function sendChecksum(stream: Stream, sha256: string, plan: TransferPlan): Promise<void> {
-  await stream.write(`${JSON.stringify({ sha256 })}\n`, waitOptions(plan));
+  await stream.write(`${JSON.stringify({ sha256 })}\n`, waitOf(plan));
   const answer = parseObject(await readLastLine(stream, plan), "the answer of the receiver");
   if (answer["ok"] !== true)
     throw new Failure(`the receiver reports: ${escapeLine(JSON.stringify(answer["error"] ?? "no success"))}`);
@@ -183,8 +183,8 @@ export async function receiveFile(path: string, openStream: () => Promise<Stream
     // For a folder, the name of the file is known only now.
     const target = isFolder ? join(path, nameOf(header!)) : path;
     if (isFolder) checkOverwrite(target, force);
-    const size = await receiveIntoFile(stream, target, header, plan);
-    if (!raw) await stream.write('{"ok":true}\n', waitOptions(plan));
+    const size = await store(stream, target, header, plan);
+    if (!raw) await stream.write('{"ok":true}\n', waitOf(plan));
     await stream.end({ timeout: RECEIVER_END_TIMEOUT });
     report(output, "received", target, size, performance.now() - began);
   } catch (error) {
@@ -237,12 +237,7 @@ function parseObject(line: string | null, expected: string): Record<string, unkn
 }
 
 /** Receives into a new file in the folder of `target`, and renames it to `target`. Returns the number of bytes. */
-async function receiveIntoFile(
-  stream: Stream,
-  target: string,
-  header: Header | undefined,
-  plan: TransferPlan,
-): Promise<number> {
+async function store(stream: Stream, target: string, header: Header | undefined, plan: TransferPlan): Promise<number> {
   const partialPath = join(dirname(target), `.${basename(target)}.${process.pid}.part`);
   let file: FileHandle;
   try {
@@ -282,7 +277,7 @@ async function receiveBytes(
     const end = size ?? Infinity;
     while (received < end) {
       const limit = Math.min(BUFFER_SIZE, end - received);
-      const length = await stream.read(buffer.subarray(0, limit), waitOptions(plan));
+      const length = await stream.read(buffer.subarray(0, limit), waitOf(plan));
       if (length === 0) break;
       for (let at = 0; at < length;) at += (await file.write(buffer, at, length - at)).bytesWritten;
       if (size !== undefined) sum.update(buffer.subarray(0, length));

@@ -80,7 +80,7 @@ function escapeBytes(bytes: Uint8Array): string {
 /** The end of the valid UTF-8 that begins at `from`: section 4 of RFC 3629. */
 function endOfValid(bytes: Uint8Array, from: number): number {
   // False beyond the end.
-  const isInRange = (at: number, low: number, high: number): boolean => bytes[at]! >= low && bytes[at]! <= high;
+  const within = (at: number, low: number, high: number): boolean => bytes[at]! >= low && bytes[at]! <= high;
   let at = from;
   while (at < bytes.length) {
     const byte = bytes[at]!;
@@ -90,9 +90,9 @@ function endOfValid(bytes: Uint8Array, from: number): number {
       // invalid.
       const low = byte === 0xe0 ? 0xa0 : byte === 0xf0 ? 0x90 : 0x80;
       const high = byte === 0xed ? 0x9f : byte === 0xf4 ? 0x8f : 0xbf;
-      length = lengthOfCharacter(byte);
-      if (length === 0 || !isInRange(at + 1, low, high)) return at;
-      for (let next = 2; next < length; next++) if (!isInRange(at + next, 0x80, 0xbf)) return at;
+      length = sizeFrom(byte);
+      if (length === 0 || !within(at + 1, low, high)) return at;
+      for (let next = 2; next < length; next++) if (!within(at + next, 0x80, 0xbf)) return at;
     }
     at += length;
   }
@@ -100,7 +100,7 @@ function endOfValid(bytes: Uint8Array, from: number): number {
 }
 
 /** The number of bytes of a character that begins with this byte above ASCII; 0 if no character does. */
-function lengthOfCharacter(byte: number): number {
+function sizeFrom(byte: number): number {
   if (byte < 0xc2 || byte >= 0xf5) return 0;
   return byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4;
 }

@@ -37,7 +37,7 @@ export class InterruptedError extends Error {
 }
 
 /** The meanings of the codes of getaddrinfo(3). */
-const RESOLVER_MEANINGS: Readonly<Record<string, string>> = {
+const MEANINGS: Readonly<Record<string, string>> = {
   EAI_NONAME: "no such host",
   EAI_NODATA: "the host has no address",
   EAI_ADDRFAMILY: "the host has no address of this family",
@@ -59,7 +59,7 @@ function meaningOf({ code, errno, message }: ErrorWithCode): string {
   if (typeof code !== "string") return "";
   const hasMeaning = message.includes(": ");
   const systemMeaning = typeof errno === "number" && !hasMeaning ? getSystemErrorMap().get(errno)?.[1] : undefined;
-  const words = RESOLVER_MEANINGS[code] ?? systemMeaning;
+  const words = MEANINGS[code] ?? systemMeaning;
   return words === undefined || message.includes(words) ? "" : `: ${words}`;
 }
 

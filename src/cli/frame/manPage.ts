@@ -11,9 +11,9 @@ export function manOf(command: Command, version: string): string {
   const args = command.arguments ?? [];
   const usage = args.map((argument) => ` ${italic(usageOf(argument))}`).join("");
   return page(`berkeley-${name}`, version, [
-    section("NAME", `berkeley\\-${escapeRoff(name)} \\- ${escapeRoff(summary)}`),
-    section("SYNOPSIS", `.B berkeley ${escapeRoff(name)}\n[\\fIOPTION\\fR...]${usage}`),
-    section("DESCRIPTION", description.map(escapeRoff).join("\n.PP\n")),
+    section("NAME", `berkeley\\-${roff(name)} \\- ${roff(summary)}`),
+    section("SYNOPSIS", `.B berkeley ${roff(name)}\n[\\fIOPTION\\fR...]${usage}`),
+    section("DESCRIPTION", description.map(roff).join("\n.PP\n")),
     ...(args.length === 0
       ? []
       : [section("ARGUMENTS", args.map((argument) => tagged(italic(argument.name), argument.about)).join("\n"))]),
@@ -32,9 +32,7 @@ export function manOf(command: Command, version: string): string {
     ),
     section(
       "EXAMPLES",
-      examples
-        .map(({ about, command: line }) => `${escapeRoff(about)}:\n.PP\n.EX\n    ${escapeRoff(line)}\n.EE`)
-        .join("\n.PP\n"),
+      examples.map(({ about, command: line }) => `${roff(about)}:\n.PP\n.EX\n    ${roff(line)}\n.EE`).join("\n.PP\n"),
     ),
     section("SEE ALSO", references(["berkeley(1)", ...seeAlso])),
   ]);
@@ -49,7 +47,7 @@ export function manOfAll(commands: readonly CommandSummary[], version: string): 
       "DESCRIPTION",
       "Results go to standard output, notes and errors to standard error.\nEach command has a page of its own.",
     ),
-    section("COMMANDS", commands.map(({ name, summary }) => tagged(`\\fB${escapeRoff(name)}\\fR`, summary)).join("\n")),
+    section("COMMANDS", commands.map(({ name, summary }) => tagged(`\\fB${roff(name)}\\fR`, summary)).join("\n")),
     section("EXIT STATUS", EXIT_STATUS.map(([status, about]) => tagged(`\\fB${status}\\fR`, about)).join("\n")),
     section(
       "ENVIRONMENT",
@@ -61,36 +59,36 @@ export function manOfAll(commands: readonly CommandSummary[], version: string): 
 
 /** A page, with its header `.TH`. */
 function page(title: string, version: string, sections: readonly string[]): string {
-  const header = `.TH ${escapeRoff(title).toUpperCase()} 1 "" "berkeley ${escapeRoff(version)}" "User Commands"`;
+  const header = `.TH ${roff(title).toUpperCase()} 1 "" "berkeley ${roff(version)}" "User Commands"`;
   return `${[header, ...sections].join("\n")}\n`;
 }
 
 const section = (title: string, body: string): string => `.SH ${title}\n${body}`;
 
 /** A paragraph with a tag. The tag is in the language of roff already, and the text is not. */
-const tagged = (tag: string, text: string): string => `.TP\n${tag}\n${escapeRoff(text)}`;
+const tagged = (tag: string, text: string): string => `.TP\n${tag}\n${roff(text)}`;
 
 /** The usage of an argument, with its name in italics. */
-const italic = (usage: string): string => usage.replace(/[A-Z][A-Z_-]*/g, (name) => `\\fI${escapeRoff(name)}\\fR`);
+const italic = (usage: string): string => usage.replace(/[A-Z][A-Z_-]*/g, (name) => `\\fI${roff(name)}\\fR`);
 
 /** References to man pages, such as `ss(8)`. */
 const references = (names: readonly string[]): string =>
   names
     .map((name, index) => {
       const [, word = name, number = ""] = /^(.*)(\(\w+\))$/.exec(name) ?? [];
-      return `.BR ${escapeRoff(word)} ${number}${index < names.length - 1 ? " ," : ""}`;
+      return `.BR ${roff(word)} ${number}${index < names.length - 1 ? " ," : ""}`;
     })
     .join("\n");
 
 /** `-u, --udp` in bold, the name of a value in italics. */
 function flagsInRoff(flags: string): string {
   return flags.replace(/--?[\w-]+|[A-Z][A-Z_=-]*/g, (word) =>
-    word.startsWith("-") ? `\\fB${escapeRoff(word)}\\fR` : `\\fI${escapeRoff(word)}\\fR`,
+    word.startsWith("-") ? `\\fB${roff(word)}\\fR` : `\\fI${roff(word)}\\fR`,
   );
 }
 
 /** Escapes a text for roff. */
-function escapeRoff(text: string): string {
+function roff(text: string): string {
   return text
     .replaceAll("\\", "\\e")
     .replaceAll("-", "\\-")

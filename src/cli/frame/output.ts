@@ -72,7 +72,7 @@ export class Output {
   /** Prints a line of text. */
   line(text: string = ""): void {
     this.#hideProgress();
-    this.#stdout.writeText(`${text}\n`);
+    this.#stdout.text(`${text}\n`);
   }
 
   /** Prints an object as one line of JSON. A bigint becomes a string. */
@@ -93,7 +93,7 @@ export class Output {
    */
   note(text: string, value?: object): void {
     if (this.json && value !== undefined) this.object(value);
-    else if (!this.quiet && !this.json) this.#writeToStderr(`berkeley: ${text}\n`);
+    else if (!this.quiet && !this.json) this.#error(`berkeley: ${text}\n`);
   }
 
   /** Prints a remark as note() does, but the text only with --verbose. */
@@ -108,7 +108,7 @@ export class Output {
    */
   problem(error: unknown, about: string = ""): void {
     const prefix = about === "" ? "" : `${about}: `;
-    this.#writeToStderr(
+    this.#error(
       this.json ? `${escapeJson(JSON.stringify(toJson(error)))}\n` : `berkeley: ${prefix}${explain(error)}\n`,
     );
   }
@@ -119,16 +119,16 @@ export class Output {
    * @throws OutputClosedError when standard output is closed
    */
   async data(bytes: Uint8Array): Promise<void> {
-    if (!this.isTerminal) return this.#stdout.writeBytes(bytes);
+    if (!this.isTerminal) return this.#stdout.bytes(bytes);
     this.#hideProgress();
     this.#escaper ??= new Escaper();
-    return this.#stdout.writeBytes(Buffer.from(this.#escaper.write(bytes)));
+    return this.#stdout.bytes(Buffer.from(this.#escaper.write(bytes)));
   }
 
   /** Called after the last data(). Prints the bytes of an incomplete character that data() has stored. */
   async endOfData(): Promise<void> {
     const rest = this.#escaper?.end() ?? "";
-    if (rest !== "") await this.#stdout.writeBytes(Buffer.from(rest));
+    if (rest !== "") await this.#stdout.bytes(Buffer.from(rest));
   }
 
   /** Calls `stop` when a write to standard output fails: after `| head -1`, or on a full disk. */
@@ -155,7 +155,7 @@ export class Output {
     this.#progressLine = "";
   }
 
-  #writeToStderr(text: string): void {
+  #error(text: string): void {
     this.#hideProgress();
     process.stderr.write(text);
   }

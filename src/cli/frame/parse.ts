@@ -10,7 +10,7 @@ import { ValueError } from "./values.js";
 
 export interface Parsed {
   /** Whether --help was given. Then the other words were not parsed. */
-  readonly isHelp: boolean;
+  readonly help: boolean;
   readonly args: readonly string[];
   /** The values of the options and the common options, by their names in the description of the command. */
   readonly options: Readonly<Record<string, unknown>>;
@@ -32,13 +32,13 @@ export function parse(command: Command, argv: readonly string[]): Parsed {
     parser.parse([...argv], { from: "user" });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
-    if (error.code === "commander.helpDisplayed") return { isHelp: true, args: [], options: {} };
+    if (error.code === "commander.helpDisplayed") return { help: true, args: [], options: {} };
     throw new UsageError(messageFor(error, command, Object.values(specs)));
   }
   const options = Object.fromEntries(
     Object.entries(specs).map(([name, spec]) => [name, parser.getOptionValue(nameIn(spec)) ?? spec.initial]),
   );
-  return { isHelp: false, args: parser.args, options };
+  return { help: false, args: parser.args, options };
 }
 
 /** The name under which commander stores the value: the long name without `--`. */

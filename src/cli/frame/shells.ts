@@ -71,7 +71,7 @@ complete -o filenames -F _berkeley berkeley
 
 function zsh(commands: readonly Command[]): string {
   /** Escapes the characters that separate the parts of a specification of `_arguments`. */
-  const escapeSpec = (text: string): string => text.replace(/[[\]:\\]/g, (character) => `\\${character}`);
+  const clean = (text: string): string => text.replace(/[[\]:\\]/g, (character) => `\\${character}`);
   const list = commands.map(({ name, summary }) => `    ${quote(`${name}:${summary.replaceAll(":", "\\:")}`)}`);
   const cases = commands.map((command) => {
     const specs = optionsOf(command).flatMap((spec) =>
@@ -79,8 +79,8 @@ function zsh(commands: readonly Command[]): string {
         const complete = spec.parser?.complete;
         const action = complete === "file" ? "_files" : complete === undefined ? " " : `(${complete.join(" ")})`;
         const repeatable = spec.kind === "list" ? "*" : "";
-        const value = spec.kind === "flag" ? "" : `:${escapeSpec(spec.flags.split(" ").at(-1)!)}:${action}`;
-        return quote(`${repeatable}${name}[${escapeSpec(spec.about)}]${value}`);
+        const value = spec.kind === "flag" ? "" : `:${clean(spec.flags.split(" ").at(-1)!)}:${action}`;
+        return quote(`${repeatable}${name}[${clean(spec.about)}]${value}`);
       }),
     );
     const { words, files } = wordsOfArguments(command);

@@ -54,12 +54,12 @@ export class StandardOutput {
   }
 
   /** Writes text. Does nothing after a failed write. */
-  writeText(text: string): void {
+  text(text: string): void {
     if (!this.#isClosed) process.stdout.write(text);
   }
 
   /** Writes bytes. When the promise has resolved, the caller may change the bytes. */
-  async writeBytes(bytes: Uint8Array): Promise<void> {
+  async bytes(bytes: Uint8Array): Promise<void> {
     if (this.#isClosed) throw new OutputClosedError();
     if (this.#isSynchronous) {
       try {

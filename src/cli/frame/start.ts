@@ -33,18 +33,18 @@ async function run(
 ): Promise<number> {
   const helpWidth = widthOf(process.stdout.columns || Infinity);
   if (commandName === "" || commandName === "--help" || commandName === "-h") {
-    stdout.writeText(helpOfAll(COMMANDS, helpWidth));
+    stdout.text(helpOfAll(COMMANDS, helpWidth));
     return EXIT_SUCCESS;
   }
-  const command = await loadCommand(commandName);
+  const command = await load(commandName);
   const [{ parse }, { Output }, { Interrupts }] = await Promise.all([
     import("./parse.js"),
     import("./output.js"),
     import("./interrupts.js"),
   ]);
-  const { isHelp, args, options } = parse(command, commandArgs);
-  if (isHelp) {
-    stdout.writeText(helpOf(command, helpWidth));
+  const { help, args, options } = parse(command, commandArgs);
+  if (help) {
+    stdout.text(helpOf(command, helpWidth));
     return EXIT_SUCCESS;
   }
   const interrupts = new Interrupts();
@@ -57,7 +57,7 @@ async function run(
 }
 
 /** @throws UsageError for an unknown command, and for an option before the command */
-async function loadCommand(word: string): Promise<Command> {
+async function load(word: string): Promise<Command> {
   const found = COMMANDS.find(({ name }) => name === word);
   if (found !== undefined) return (await found.load()).command;
   const names = COMMANDS.map(({ name }) => name);

@@ -116,7 +116,7 @@ export async function serverTls(
 }
 
 /** Throws if an option of TLS is given, except `--tls`. Otherwise returns undefined: no TLS. */
-export function refuseTlsOptions(given: TlsOptionValues): undefined {
+function refuseTlsOptions(given: TlsOptionValues): undefined {
   const { ca, cert, key, alpn, allowTruncation, insecure = false, servername } = given;
   const givenOption = Object.entries({
     "--ca": ca.length > 0,

@@ -36,20 +36,10 @@ function environmentOf({ port, headless, output, payloads, record, json }: Inspe
   if (port !== undefined) env["BERKELEY_INSPECT_PORT"] = String(port);
   if (payloads) env["BERKELEY_INSPECT_PAYLOADS"] = "1";
   if (record !== undefined) env["BERKELEY_INSPECT_RECORD"] = resolve(record);
-  const linesFile = linesFileOf({ json, output, headless });
-  if (linesFile !== undefined) env["BERKELEY_INSPECT_FILE"] = linesFile;
+  // The file or descriptor of the JSON lines; undefined with a page.
+  const lines = json ? `fd:${LINES_FD}` : output !== undefined ? resolve(output) : headless ? "fd:2" : undefined;
+  if (lines !== undefined) env["BERKELEY_INSPECT_FILE"] = lines;
   return env;
-}
-
-/** The file or descriptor of the JSON lines; undefined with a page. */
-function linesFileOf({
-  json,
-  output,
-  headless,
-}: Pick<InspectedProgram, "json" | "output" | "headless">): string | undefined {
-  if (json) return `fd:${LINES_FD}`;
-  if (output !== undefined) return resolve(output);
-  return headless ? "fd:2" : undefined;
 }
 
 /** Makes the file of an option empty, because the processes of the program only append to it. */

@@ -18,11 +18,11 @@ export interface OptionRow {
 }
 
 /** Error codes of getsockopt(2) for an option that sockets of this kind do not have, or that can't be read. */
-const UNSUPPORTED_CODES: ReadonlySet<string> = new Set(["ENOPROTOOPT", "EOPNOTSUPP"]);
+const UNSUPPORTED: ReadonlySet<string> = new Set(["ENOPROTOOPT", "EOPNOTSUPP"]);
 
 /** Whether sockets of this kind have the option, and it can be read. */
 export function isSupported({ error }: OptionRow): boolean {
-  return error === undefined || !UNSUPPORTED_CODES.has(error);
+  return error === undefined || !UNSUPPORTED.has(error);
 }
 
 /** All options of the library, in the order of level and number. */

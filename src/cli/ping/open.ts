@@ -36,7 +36,7 @@ export async function openPing(
   signal: AbortSignal,
 ): Promise<{ socket: Socket; kind: PingSocketKind }> {
   const inet6 = target.family === AF_INET6;
-  const { socket, kind } = createSocket(target.family);
+  const { socket, kind } = create(target.family);
   try {
     socket.setsockopt(inet6 ? IPV6_RECVHOPLIMIT : IP_RECVTTL, true);
     socket.setsockopt(inet6 ? IPV6_RECVERR : IP_RECVERR, true);
@@ -49,7 +49,7 @@ export async function openPing(
   }
 }
 
-function createSocket(family: number): { socket: Socket; kind: PingSocketKind } {
+function create(family: number): { socket: Socket; kind: PingSocketKind } {
   const inet6 = family === AF_INET6;
   const protocol = inet6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
   const isRefused = (error: unknown): boolean =>

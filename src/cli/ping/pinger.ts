@@ -72,7 +72,7 @@ export async function* ping(target: HostAddress, options: PingOptions): AsyncGen
         yield { type: "error", sequence, code: errorCode, from: undefined };
       }
     }
-    for (const sequence of requests.markOverdue(wait)) yield { type: "lost", sequence };
+    for (const sequence of requests.overdue(wait)) yield { type: "lost", sequence };
     // Waits for a reply until the next request is due, or until the oldest pending request is lost.
     const nextSendAt = sent < count ? start + sent * interval : Infinity;
     const due = Math.min(nextSendAt, requests.oldestSentAt + wait);

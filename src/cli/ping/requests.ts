@@ -64,7 +64,7 @@ export class Requests {
   }
 
   /** Marks the requests as lost that have waited for `wait` ms, and yields their sequence numbers. */
-  *markOverdue(wait: number): Generator<number> {
+  *overdue(wait: number): Generator<number> {
     const now = performance.now();
     // The first pending request is the oldest one.
     for (const sequence of this.pending) {

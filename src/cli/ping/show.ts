@@ -13,7 +13,7 @@ export interface HostPing extends PingOptions {
   readonly inet4: boolean;
   readonly inet6: boolean;
   /** Whether several hosts are pinged at the same time. Then each line begins with the name of the host. */
-  readonly hasOtherHosts: boolean;
+  readonly several: boolean;
 }
 
 /**
@@ -21,9 +21,9 @@ export interface HostPing extends PingOptions {
  * answered.
  */
 export async function pingHost(host: string, options: HostPing): Promise<boolean> {
-  const { output, inet4, inet6, hasOtherHosts, signal } = options;
+  const { output, inet4, inet6, several, signal } = options;
   const statistics = new Statistics();
-  const prefix = hasOtherHosts ? `${host}: ` : "";
+  const prefix = several ? `${host}: ` : "";
   let address = "";
   try {
     const [target] = await lookUp(host, { inet4, inet6, type: SOCK_DGRAM, signal });
@@ -43,7 +43,7 @@ export async function pingHost(host: string, options: HostPing): Promise<boolean
     if (!signal.aborted) {
       // With several hosts, the error of one host does not end the others.
       const isHostError = error instanceof SocketError || error instanceof Failure;
-      if (!hasOtherHosts || !isHostError) throw error;
+      if (!several || !isHostError) throw error;
       output.problem(error, host);
       return false;
     }

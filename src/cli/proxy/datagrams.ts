@@ -28,10 +28,10 @@ export async function proxyDatagrams(plan: ProxyPlan): Promise<void> {
       let client = clients.get(name);
       if (client === undefined) {
         // Datagrams of a new client are dropped above --max, and after --count clients.
-        if (clients.size >= max || flowCounts.begunFlows === count) continue;
+        if (clients.size >= max || flowCounts.begun === count) continue;
         client = new ClientFlow(plan, socket, address, random, () => {
           clients.delete(name);
-          if (flowCounts.begunFlows === count && clients.size === 0) void socket.close();
+          if (flowCounts.begun === count && clients.size === 0) void socket.close();
         });
         clients.set(name, client);
       }
@@ -60,8 +60,8 @@ class ClientFlow {
   readonly #capturedFlow: UdpFlow | undefined;
   readonly #ending = new AbortController();
   readonly #idleTimer: NodeJS.Timeout;
-  readonly #toTarget: DelayedSender;
-  readonly #toClient: DelayedSender;
+  readonly #toTarget: Delay;
+  readonly #toClient: Delay;
   readonly #targetSocket: Promise<UdpSocket>;
 
   constructor(plan: ProxyPlan, socket: UdpSocket, address: HostAddress, random: () => number, onEnd: () => void) {
@@ -69,16 +69,16 @@ class ClientFlow {
     this.#clientsSocket = socket;
     this.#clientAddress = address;
     this.#random = random;
-    this.#flow = plan.flowCounts.beginFlow(String(address));
+    this.#flow = plan.flowCounts.begin(String(address));
     this.#capturedFlow = plan.recorder?.startUdp(address, socket.address);
     this.#idleTimer = setTimeout(() => this.end(), plan.idle ?? DEFAULT_IDLE);
     const { signal } = this.#ending;
-    this.#toTarget = new DelayedSender(plan, signal);
-    this.#toClient = new DelayedSender(plan, signal);
+    this.#toTarget = new Delay(plan, signal);
+    this.#toClient = new Delay(plan, signal);
     this.#targetSocket = connectUdp(plan.to, { signal, timeout: plan.timeout });
     this.whenEnded = this.#run().then((error) => {
       clearTimeout(this.#idleTimer);
-      plan.flowCounts.endFlow(this.#flow, error);
+      plan.flowCounts.end(this.#flow, error);
       onEnd();
     });
   }
@@ -133,7 +133,7 @@ class ClientFlow {
 }
 
 /** Sends the datagrams of one direction in order, delayed by --latency and --rate. */
-class DelayedSender {
+class Delay {
   readonly #latency: number;
   readonly #rate: number | undefined;
   readonly #signal: AbortSignal;

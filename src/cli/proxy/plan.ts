@@ -63,7 +63,7 @@ export class FlowCounts {
   readonly #target: string;
   readonly #unit: string;
   readonly #began = performance.now();
-  #begunFlows = 0;
+  #begun = 0;
   #endedFlows = 0;
   #failedFlows = 0;
   #toTarget = 0;
@@ -78,19 +78,19 @@ export class FlowCounts {
   }
 
   /** The number of flows that have begun. */
-  get begunFlows(): number {
-    return this.#begunFlows;
+  get begun(): number {
+    return this.#begun;
   }
 
   /** Counts a new flow. `began` is a time of `performance.now()`. */
-  beginFlow(client: string, began: number = performance.now()): Flow {
-    const number = ++this.#begunFlows;
+  begin(client: string, began: number = performance.now()): Flow {
+    const number = ++this.#begun;
     this.#output.detail(`${this.#unit} ${number} from ${client}`, { event: "connected", number, client });
     return { number, client, began, toTarget: 0, toClient: 0, dropped: 0 };
   }
 
   /** Adds a flow that has ended to the totals, and prints its line. */
-  endFlow({ number, client, began, toTarget, toClient, dropped }: Flow, error?: unknown): void {
+  end({ number, client, began, toTarget, toClient, dropped }: Flow, error?: unknown): void {
     this.#endedFlows++;
     this.#toTarget += toTarget;
     this.#toClient += toClient;

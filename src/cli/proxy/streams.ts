@@ -29,9 +29,9 @@ async function forwardAll(plan: ProxyPlan): Promise<void> {
       idleTimeout: idle ?? null,
       onEnd({ client, toTarget, toClient, duration, error }) {
         const isUnnamed = "path" in client && client.path === "";
-        const name = isUnnamed ? `client ${flowCounts.begunFlows + 1}` : String(client);
-        const flow = flowCounts.beginFlow(name, performance.now() - duration);
-        flowCounts.endFlow({ ...flow, toTarget, toClient }, signal.aborted ? undefined : error);
+        const name = isUnnamed ? `client ${flowCounts.begun + 1}` : String(client);
+        const flow = flowCounts.begin(name, performance.now() - duration);
+        flowCounts.end({ ...flow, toTarget, toClient }, signal.aborted ? undefined : error);
       },
     }),
   );
@@ -54,7 +54,7 @@ async function relayAll(plan: ProxyPlan): Promise<void> {
   draining.addEventListener("abort", close, { once: true });
   const running = new Set<Promise<void>>();
   try {
-    while (!signal.aborted && !draining.aborted && flowCounts.begunFlows !== count) {
+    while (!signal.aborted && !draining.aborted && flowCounts.begun !== count) {
       while (running.size >= max) await Promise.race(running);
       const client = await listener.accept();
       const task: Promise<void> = relayOne(plan, client).finally(() => running.delete(task));
@@ -69,7 +69,7 @@ async function relayAll(plan: ProxyPlan): Promise<void> {
 
 async function relayOne(plan: ProxyPlan, client: Stream): Promise<void> {
   const { flowCounts, recorder, target, signal } = plan;
-  const flow = flowCounts.beginFlow(clientNameOf(client, flowCounts.begunFlows + 1));
+  const flow = flowCounts.begin(clientNameOf(client, flowCounts.begun + 1));
   const ending = new AbortController();
   const onAbort = (): void => ending.abort(signal.reason);
   signal.addEventListener("abort", onAbort, { once: true });
@@ -90,7 +90,7 @@ async function relayOne(plan: ProxyPlan, client: Stream): Promise<void> {
     server?.abort();
   }
   signal.removeEventListener("abort", onAbort);
-  flowCounts.endFlow(flow, error);
+  flowCounts.end(flow, error);
 }
 
 /** Connects to the target, and with --proxy-protocol sends the header. */
@@ -118,7 +118,7 @@ async function copyBoth(
   const { latency, rate, idle } = plan;
   const { signal } = ending;
   const shaping = { latency, rate, idle, signal };
-  const endBoth = (error: unknown): never => {
+  const fail = (error: unknown): never => {
     ending.abort(error);
     throw error;
   };
@@ -126,12 +126,12 @@ async function copyBoth(
     ...shaping,
     onData: (data) => capturedFlow?.data("client", data),
     onWritten: (count) => (flow.toTarget += count),
-  }).then(() => capturedFlow?.finish("client"), endBoth);
+  }).then(() => capturedFlow?.finish("client"), fail);
   const toClient = copyShaped(server, client, {
     ...shaping,
     onData: (data) => capturedFlow?.data("server", data),
     onWritten: (count) => (flow.toClient += count),
-  }).then(() => capturedFlow?.finish("server"), endBoth);
+  }).then(() => capturedFlow?.finish("server"), fail);
   const results = await Promise.allSettled([toTarget, toClient]);
   // The abort reason is the first error. The error of the other direction is only its consequence.
   if (results.some(({ status }) => status === "rejected")) throw signal.reason;

@@ -82,7 +82,7 @@ export async function replay(conversation: Conversation, target: string, opts: R
 async function replayStream({ turns }: Conversation, stream: Stream, wait: WaitOptions): Promise<Totals> {
   let sent = 0;
   let received = 0;
-  const readAnswer = async (length: number): Promise<Uint8Array> => {
+  const read = async (length: number): Promise<Uint8Array> => {
     try {
       return await stream.readExactly(length, wait);
     } catch (error) {
@@ -98,11 +98,11 @@ async function replayStream({ turns }: Conversation, stream: Stream, wait: WaitO
       sent += bytes.length;
       continue;
     }
-    checkAnswer(await readAnswer(bytes.length), bytes, received);
+    check(await read(bytes.length), bytes, received);
     received += bytes.length;
     // The capture does not have the cut bytes. So they are read, and not compared.
     for (let remaining = cut; remaining > 0;) {
-      const { length } = await readAnswer(Math.min(remaining, MAX_READ));
+      const { length } = await read(Math.min(remaining, MAX_READ));
       remaining -= length;
       received += length;
     }
@@ -122,7 +122,7 @@ async function replayDatagrams({ turns }: Conversation, socket: UdpSocket, wait:
       if (cut > 0 && data.length !== bytes.length + cut) {
         throw new Failure(`an answer has ${data.length} bytes, and the recorded one ${bytes.length + cut}`);
       }
-      checkAnswer(cut > 0 ? data.subarray(0, bytes.length) : data, bytes, received);
+      check(cut > 0 ? data.subarray(0, bytes.length) : data, bytes, received);
       received += data.length;
     }
   }
@@ -130,14 +130,14 @@ async function replayDatagrams({ turns }: Conversation, socket: UdpSocket, wait:
 }
 
 /** Throws if an answer differs from the recorded one. `previousBytes` is the number of bytes of all earlier answers. */
-function checkAnswer(answer: Uint8Array, recorded: Buffer, previousBytes: number): void {
+function check(answer: Uint8Array, recorded: Buffer, previousBytes: number): void {
   if (recorded.equals(answer)) return;
   let at = 0;
   while (at < recorded.length && at < answer.length && recorded[at] === answer[at]) at++;
-  const differing = (bytes: Uint8Array): string =>
+  const shown = (bytes: Uint8Array): string =>
     Buffer.from(bytes.subarray(at, at + MAX_SHOWN)).toString("hex") || "nothing";
   throw new Failure(
-    `the answer differs from byte ${previousBytes + at} on: it has ${differing(answer)}, and the recorded one ` +
-      differing(recorded),
+    `the answer differs from byte ${previousBytes + at} on: it has ${shown(answer)}, and the recorded one ` +
+      shown(recorded),
   );
 }

@@ -79,7 +79,7 @@ export async function orderAddresses(
     const isTried = attemptIndex < MAX_ATTEMPTS;
     const resolverReason = isLiteral
       ? "an address, for which no resolver is asked"
-      : explainResolverOrder(candidates, resolverIndex);
+      : resolverOrder(candidates, resolverIndex);
     answers.push({
       attempt: isTried ? attemptIndex + 1 : null,
       address: hostOf(address),
@@ -111,7 +111,7 @@ function turnReasons(
 }
 
 /** Why the resolver returned the address at this index before the next one. */
-function explainResolverOrder(candidates: readonly Candidate[], index: number): string {
+function resolverOrder(candidates: readonly Candidate[], index: number): string {
   if (candidates.length === 1) return "the only address";
   const next = candidates[index + 1];
   if (next === undefined) return "the resolver's last";

@@ -14,7 +14,7 @@ export interface Candidate {
 }
 
 /** The default policy table (section 2.1): prefix, its length, precedence and label. Longer prefixes are first. */
-const POLICY_TABLE = [
+const POLICIES = [
   ["::1", 128, 50, 0],
   ["::ffff:0:0", 96, 35, 4],
   ["::", 96, 1, 3],
@@ -58,7 +58,7 @@ function commonBits(a: Buffer, b: Buffer, length: number): number {
 /** The precedence and the label of an address: those of the longest prefix that matches. */
 function policyOf(address: HostAddress): { precedence: number; label: number } {
   const bytes = bytesOf(address);
-  for (const [prefix, length, precedence, label] of POLICY_TABLE) {
+  for (const [prefix, length, precedence, label] of POLICIES) {
     if (commonBits(bytes, inet_pton(AF_INET6, prefix), length) === length) return { precedence, label };
   }
   // Not reached, because the last prefix (::/0) matches each address.

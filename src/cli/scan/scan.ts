@@ -33,7 +33,7 @@ export interface ScanOptions {
 }
 
 /** Error codes of a filtered port: a router or a firewall refused, or no answer came in time. */
-const FILTERED_CODES: ReadonlySet<string> = new Set([
+const FILTERED: ReadonlySet<string> = new Set([
   "ETIMEDOUT",
   "EHOSTUNREACH",
   "ENETUNREACH",
@@ -107,7 +107,7 @@ async function probe(address: HostAddress, port: number, timeout: number, signal
   } catch (error) {
     if (!(error instanceof SocketError)) throw error;
     if (error.code === "ECONNREFUSED") return { host, port, state: "closed", time: elapsed(), error: error.code };
-    if (FILTERED_CODES.has(error.code)) return { host, port, state: "filtered", time: elapsed(), error: error.code };
+    if (FILTERED.has(error.code)) return { host, port, state: "filtered", time: elapsed(), error: error.code };
     throw error;
   }
 }

@@ -17,7 +17,7 @@ import { readEndpoint, showEndpoint } from "../frame/endpoints.js";
 import { escapeLine } from "../frame/escape.js";
 import { explain, InterruptedError, UsageError } from "../frame/failure.js";
 import type { Output } from "../frame/output.js";
-import { refuseTlsOptions, serverTls } from "../frame/tlsOptions.js";
+import { serverTls } from "../frame/tlsOptions.js";
 import { formatBytes, formatTime, plural } from "../frame/units.js";
 import type { ServerOptions } from "./plan.js";
 
@@ -29,11 +29,11 @@ const END_TIMEOUT = 5000;
 /** The functions that serve a connection and a datagram. */
 export interface Service {
   /** Serves a connection. After its promise has resolved, serve() ends the connection. */
-  serveClient(client: Client): Promise<void>;
+  serve(client: Client): Promise<void>;
   /** `maxOutbox` of the client's stream; see StreamOptions. */
   readonly maxOutbox?: number;
   /** Returns the answer to a datagram; undefined for no answer. Absent if the service does not support UDP. */
-  readonly answerDatagram?: (data: Buffer) => Buffer | string | undefined;
+  readonly answer?: (data: Buffer) => Buffer | string | undefined;
 }
 
 /** The connection of a client, and the numbers of its received and sent bytes. */
@@ -135,7 +135,7 @@ async function serveStreams({ endpoint, options, output, service, signal, totals
     output.detail(`connection from ${client.name}`, { event: "connected", number, peer: client.name });
     const task = serveOne(client, service, signal).then((error) => {
       running.delete(client);
-      countAndPrint(output, client, number, totals, error);
+      record(output, client, number, totals, error);
     });
     running.set(client, task);
     if (count === options.count) await listener.close();
@@ -158,7 +158,7 @@ async function* connectionsOf(listener: Listener<Stream>, signal: AbortSignal): 
 /** Serves a client. Resolves with the error of a failed connection, and otherwise with undefined. */
 async function serveOne(client: Client, service: Service, signal: AbortSignal): Promise<unknown> {
   try {
-    await service.serveClient(client);
+    await service.serve(client);
     await client.stream.end({ timeout: END_TIMEOUT });
     return undefined;
   } catch (error) {
@@ -168,7 +168,7 @@ async function serveOne(client: Client, service: Service, signal: AbortSignal): 
 }
 
 /** Adds a connection that has ended to the totals, and prints its line. */
-function countAndPrint(output: Output, client: Client, number: number, totals: Totals, error: unknown): void {
+function record(output: Output, client: Client, number: number, totals: Totals, error: unknown): void {
   const { name, received, sent, began } = client;
   const milliseconds = Math.round(performance.now() - began);
   totals.connections++;
@@ -185,9 +185,10 @@ function countAndPrint(output: Output, client: Client, number: number, totals: T
 }
 
 async function serveDatagrams({ endpoint, options, output, service, signal, totals }: ServeContext): Promise<void> {
-  refuseTlsOptions(options);
-  const { answerDatagram } = service;
-  if (answerDatagram === undefined) throw new UsageError(`this server has no datagrams, required a stream endpoint`);
+  // `false`: without TLS. Throws if an option of TLS is given.
+  await serverTls(options, false, output);
+  const { answer: answerTo } = service;
+  if (answerTo === undefined) throw new UsageError(`this server has no datagrams, required a stream endpoint`);
   const socket = await bindUdp(endpoint, { signal });
   announce(output, "udp", socket.address);
   try {
@@ -195,7 +196,7 @@ async function serveDatagrams({ endpoint, options, output, service, signal, tota
       totals.connections++;
       totals.received += data.length;
       const peer = String(address);
-      const answer = answerDatagram(data);
+      const answer = answerTo(data);
       let error: unknown;
       try {
         if (answer !== undefined) await socket.send(answer, address, { signal });
@@ -245,8 +246,7 @@ export function announce(output: Output, scheme: Endpoint["scheme"], address: ob
 }
 
 /** The name of a client in messages. Most clients of UNIX sockets have no address, so they get a number. */
-export function clientNameOf(conn: Conn, number: number): string {
-  const { remoteAddress } = conn;
+export function clientNameOf({ remoteAddress }: Pick<Conn, "remoteAddress">, number: number): string {
   if (remoteAddress === undefined || ("path" in remoteAddress && remoteAddress.path === "")) return `client ${number}`;
   return escapeLine(String(remoteAddress));
 }

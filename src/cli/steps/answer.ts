@@ -9,24 +9,25 @@ import { WELCOME } from "./exchange.js";
 export const MAX_REQUEST = 16_384;
 
 const METHODS = "GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS";
-const METHOD_AND_SPACE = new RegExp(`^(?:${METHODS}) `);
+const METHOD = new RegExp(`^(?:${METHODS}) `);
 const REQUEST_LINE = new RegExp(`^(${METHODS}) \\S+ HTTP/1\\.[01]\\r?$`);
 
 /** The received bytes: a text, a request with this method, or the beginning of a request. */
 export type Received =
   | { readonly kind: "text" }
   | { readonly kind: "request"; readonly method: string }
-  | { readonly kind: "beginning"; readonly hasRequestLine: boolean };
+  /** `hasLine`: whether the request line is complete. */
+  | { readonly kind: "beginning"; readonly hasLine: boolean };
 
 /** Decides whether the bytes are a text or HTTP. A wrong request line is a text. */
 export function classify(bytes: Uint8Array): Received {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
-  if (!METHOD_AND_SPACE.test(text)) return { kind: "text" };
+  if (!METHOD.test(text)) return { kind: "text" };
   const lineEnd = text.indexOf("\n");
-  if (lineEnd < 0) return { kind: "beginning", hasRequestLine: false };
+  if (lineEnd < 0) return { kind: "beginning", hasLine: false };
   const line = REQUEST_LINE.exec(text.slice(0, lineEnd));
   if (line === null) return { kind: "text" };
-  return /\n\r?\n/.test(text) ? { kind: "request", method: line[1]! } : { kind: "beginning", hasRequestLine: true };
+  return /\n\r?\n/.test(text) ? { kind: "request", method: line[1]! } : { kind: "beginning", hasLine: true };
 }
 
 /** The answer to a text. It ends with a newline if the text does. */
@@ -44,7 +45,7 @@ export function httpResponse(method: string, details: string): string {
   return formatResponse({
     status: isAllowed ? "200 OK" : "405 Method Not Allowed",
     headers: isAllowed ? [] : ["Allow: GET, HEAD"],
-    contentType: isAllowed ? "text/html" : "text/plain",
+    type: isAllowed ? "text/html" : "text/plain",
     body,
     headOnly: method === "HEAD",
   });
@@ -54,28 +55,26 @@ export function httpResponse(method: string, details: string): string {
 export function tooLargeResponse(): string {
   return formatResponse({
     status: "431 Request Header Fields Too Large",
-    headers: [],
-    contentType: "text/plain",
+    type: "text/plain",
     body: `At most ${MAX_REQUEST} bytes are read here\n`,
-    headOnly: false,
   });
 }
 
 interface ResponseParts {
   readonly status: string;
   /** Further headers. */
-  readonly headers: readonly string[];
-  readonly contentType: "text/html" | "text/plain";
+  readonly headers?: readonly string[];
+  readonly type: "text/html" | "text/plain";
   readonly body: string;
   /** Whether the body is left out, as in an answer to HEAD. Content-Length is the same. */
-  readonly headOnly: boolean;
+  readonly headOnly?: boolean;
 }
 
-function formatResponse({ status, headers, contentType, body, headOnly }: ResponseParts): string {
+function formatResponse({ status, headers = [], type, body, headOnly = false }: ResponseParts): string {
   const lines = [
     `HTTP/1.1 ${status}`,
     `Date: ${new Date().toUTCString()}`,
-    `Content-Type: ${contentType}; charset=utf-8`,
+    `Content-Type: ${type}; charset=utf-8`,
     `Content-Length: ${Buffer.byteLength(body)}`,
     "Connection: close",
     ...headers,

@@ -39,29 +39,26 @@ export async function exchange(narrator: Narrator, host: string, port: number): 
     const address = server.getsockname();
     const serverPort = "port" in address ? address.port : 0;
 
-    narrator.printStep(4, "accept", "take a connection from the accept queue, or wait for one");
+    narrator.step(4, "accept", "take a connection from the accept queue, or wait for one");
     accepting = server.accept();
     // The promise is awaited below. If a step fails before that, closing the server rejects the promise.
     accepting.catch(() => undefined);
-    narrator.printCall("server", "const accepting = server.accept()", "a promise, which waits");
+    narrator.call("server", "const accepting = server.accept()", "a promise, which waits");
 
     await using client = new Socket(family, SOCK_STREAM);
     client.timeout = CALL_TIMEOUT;
-    narrator.printCall("client", `const client = ${constructorText}`, `descriptor ${client.fileno()}`, [
+    narrator.call("client", `const client = ${constructorText}`, `descriptor ${client.fileno()}`, [
       viewOf("client", client),
     ]);
     const destination = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
     await client.connect([destination, serverPort]);
-    narrator.printCall(
-      "client",
-      `await client.connect(["${destination}", ${serverPort}])`,
-      "nothing: it is connected",
-      [viewOf("client", client)],
-    );
+    narrator.call("client", `await client.connect(["${destination}", ${serverPort}])`, "nothing: it is connected", [
+      viewOf("client", client),
+    ]);
 
     let [accepted, peer] = await accepting;
     while (String(peer) !== String(client.getsockname())) {
-      narrator.printNote(`another program connected first: ${peer}`);
+      narrator.note(`another program connected first: ${peer}`);
       if (early.length < MAX_EARLY) early.push([accepted, peer]);
       else accepted.close();
       accepting = server.accept();
@@ -69,45 +66,45 @@ export async function exchange(narrator: Narrator, host: string, port: number): 
     }
     await using conn = accepted;
     conn.timeout = CALL_TIMEOUT;
-    narrator.printCall("server", "const [conn, address] = await accepting", `[descriptor ${conn.fileno()}, ${peer}]`, [
+    narrator.call("server", "const [conn, address] = await accepting", `[descriptor ${conn.fileno()}, ${peer}]`, [
       viewOf("conn", conn),
       viewOf("server", server),
     ]);
 
-    narrator.printStep(5, "recv", "the client sends first; the bytes stay in the kernel until the server reads them");
+    narrator.step(5, "recv", "the client sends first; the bytes stay in the kernel until the server reads them");
     await client.sendAll(GREETING);
     // When the bytes have arrived, the printed state shows them in the receive queue.
     await conn.readable();
-    narrator.printCall(
+    narrator.call(
       "client",
       `await client.sendAll("${GREETING}")`,
       `nothing: all ${plural(GREETING.length, "byte")} taken`,
       [viewOf("client", client), viewOf("conn", conn)],
     );
     const received = await conn.recv(1024);
-    narrator.printCall("server", "await conn.recv(1024)", quoteBytes(received, MAX_SHOWN), [viewOf("conn", conn)]);
+    narrator.call("server", "await conn.recv(1024)", quoteBytes(received, MAX_SHOWN), [viewOf("conn", conn)]);
 
-    narrator.printStep(6, "send", "the server answers");
+    narrator.step(6, "send", "the server answers");
     await conn.sendAll(WELCOME);
     await client.readable();
-    narrator.printCall(
+    narrator.call(
       "server",
       `await conn.sendAll("${WELCOME}")`,
       `nothing: all ${plural(WELCOME.length, "byte")} taken`,
       [viewOf("conn", conn), viewOf("client", client)],
     );
     const answer = await client.recv(1024);
-    narrator.printCall("client", "await client.recv(1024)", quoteBytes(answer, MAX_SHOWN), [viewOf("client", client)]);
+    narrator.call("client", "await client.recv(1024)", quoteBytes(answer, MAX_SHOWN), [viewOf("client", client)]);
 
-    narrator.printStep(7, "close", "each side closes its socket; after that the peer reads 0 bytes");
+    narrator.step(7, "close", "each side closes its socket; after that the peer reads 0 bytes");
     client.close();
-    narrator.printCall("client", "client.close()", "nothing");
+    narrator.call("client", "client.close()", "nothing");
     const end = await conn.recv(1024);
-    narrator.printCall("server", "await conn.recv(1024)", `${plural(end.length, "byte")}: the client has finished`, [
+    narrator.call("server", "await conn.recv(1024)", `${plural(end.length, "byte")}: the client has finished`, [
       viewOf("conn", conn),
     ]);
     conn.close();
-    narrator.printCall("server", "conn.close()", "nothing", [viewOf("server", server)]);
+    narrator.call("server", "conn.close()", "nothing", [viewOf("server", server)]);
 
     // After the steps, accept() waits for clients without a limit.
     server.timeout = null;
@@ -132,12 +129,12 @@ async function openServer(
   host: string,
   port: number,
 ): Promise<Socket> {
-  narrator.printStep(1, "socket", "an endpoint in the kernel; the program holds a number for it, the descriptor");
+  narrator.step(1, "socket", "an endpoint in the kernel; the program holds a number for it, the descriptor");
   let server = makeServer(narrator, family, constructorText);
   try {
-    narrator.printStep(2, "bind", "the endpoint gets an address, so that others can find it");
+    narrator.step(2, "bind", "the endpoint gets an address, so that others can find it");
     if (!(await bind(narrator, server, host, port))) await bindElsewhere(narrator, server, host, port);
-    narrator.printStep(3, "listen", `the kernel takes connections from now on, ${BACKLOG} may wait in its queue`);
+    narrator.step(3, "listen", `the kernel takes connections from now on, ${BACKLOG} may wait in its queue`);
     if (!listen(narrator, server)) {
       // With SO_REUSEADDR two sockets can bind to one port, but only the first of them can listen.
       server.close();
@@ -158,11 +155,11 @@ function makeServer(narrator: Narrator, family: number, constructorText: string)
   const server = new Socket(family, SOCK_STREAM);
   try {
     server.timeout = CALL_TIMEOUT;
-    narrator.printCall("server", `const server = ${constructorText}`, `descriptor ${server.fileno()}`, [
+    narrator.call("server", `const server = ${constructorText}`, `descriptor ${server.fileno()}`, [
       viewOf("server", server),
     ]);
     server.setsockopt(SO_REUSEADDR, true);
-    narrator.printCall("server", "server.setsockopt(SO_REUSEADDR, true)", "nothing: a port may be used again");
+    narrator.call("server", "server.setsockopt(SO_REUSEADDR, true)", "nothing: a port may be used again");
     return server;
   } catch (error) {
     server.close();
@@ -172,7 +169,7 @@ function makeServer(narrator: Narrator, family: number, constructorText: string)
 
 /** Binds to a port that the kernel chooses. */
 async function bindElsewhere(narrator: Narrator, server: Socket, host: string, port: number): Promise<void> {
-  narrator.printNote(`Port ${port} is taken: another program listens there. With port 0 the kernel chooses another.`);
+  narrator.note(`Port ${port} is taken: another program listens there. With port 0 the kernel chooses another.`);
   await bind(narrator, server, host, 0);
 }
 
@@ -182,9 +179,9 @@ async function bind(narrator: Narrator, server: Socket, host: string, port: numb
   try {
     await server.bind([host, port]);
   } catch (error) {
-    return handleFailedCall(narrator, code, error, port);
+    return refused(narrator, code, error, port);
   }
-  narrator.printCall("server", code, "nothing", [viewOf("server", server)]);
+  narrator.call("server", code, "nothing", [viewOf("server", server)]);
   return true;
 }
 
@@ -195,16 +192,16 @@ function listen(narrator: Narrator, server: Socket): boolean {
   try {
     server.listen(BACKLOG);
   } catch (error) {
-    return handleFailedCall(narrator, code, error, "port" in address ? address.port : 0);
+    return refused(narrator, code, error, "port" in address ? address.port : 0);
   }
-  narrator.printCall("server", code, "nothing", [viewOf("server", server)]);
+  narrator.call("server", code, "nothing", [viewOf("server", server)]);
   return true;
 }
 
 /** Prints a call that failed. Returns false if the port is in use, and throws every other error. */
-function handleFailedCall(narrator: Narrator, code: string, error: unknown, port: number): false {
+function refused(narrator: Narrator, code: string, error: unknown, port: number): false {
   if (!(error instanceof SocketError)) throw error;
-  narrator.printCall("server", code, error.code, [], { failed: true });
+  narrator.call("server", code, error.code, [], { failed: true });
   // With port 0, the error means that no port is free.
   const isPortInUse = error.code === "EADDRINUSE" && port !== 0;
   if (!isPortInUse) throw error;

@@ -46,7 +46,7 @@ function queuesOf(socket: Socket): Queues | undefined {
 export function stateOf(socket: Socket): string {
   const { tcpi_state: state, tcpi_rtt: rtt } = socket.getsockopt(TCP_INFO);
   const hasRtt = rtt !== 0 && state !== "LISTEN" && state !== "CLOSE";
-  return hasRtt ? `${state}  rtt ${formatMicroseconds(rtt)}` : state;
+  return hasRtt ? `${state}  rtt ${micro(rtt)}` : state;
 }
 
 /** A line with state, queues and RTT. `name` is the variable of the socket in the printed code. */
@@ -57,8 +57,8 @@ export function viewOf(name: string, socket: Socket): string {
   if (info.tcpi_state === "LISTEN") return `${state}accept queue ${info.tcpi_unacked} of ${info.tcpi_sacked}`;
   if (info.tcpi_state === "CLOSE") return state + addressText(socket);
   const queues = queuesOf(socket);
-  const bytes = queues === undefined ? "" : `recv-q ${bytesColumn(queues.receive)}send-q ${bytesColumn(queues.send)}`;
-  return `${state}${bytes}rtt ${formatMicroseconds(info.tcpi_rtt)}`;
+  const bytes = queues === undefined ? "" : `recv-q ${column(queues.receive)}send-q ${column(queues.send)}`;
+  return `${state}${bytes}rtt ${micro(info.tcpi_rtt)}`;
 }
 
 function addressText(socket: Socket): string {
@@ -66,10 +66,10 @@ function addressText(socket: Socket): string {
   return "port" in address && address.port === 0 ? "no address yet" : `address ${address}`;
 }
 
-function bytesColumn(count: number): string {
+function column(count: number): string {
   return `${count} B`.padEnd(BYTES_WIDTH);
 }
 
-function formatMicroseconds(microseconds: number): string {
+function micro(microseconds: number): string {
   return `${(microseconds / 1000).toFixed(2)} ms`;
 }

@@ -26,17 +26,17 @@ export class Narrator {
   }
 
   /** Prints the title of the output. */
-  printTitle(text: string): void {
+  title(text: string): void {
     if (!this.output.json) this.output.line(this.output.style("bold", text));
   }
 
   /** Prints an empty line. */
-  printEmptyLine(): void {
+  gap(): void {
     if (!this.output.json) this.output.line();
   }
 
   /** Prints the names of the columns. */
-  printHeading(): void {
+  heading(): void {
     if (!this.#isWide || this.output.json) return;
     this.output.line();
     const text =
@@ -46,7 +46,7 @@ export class Narrator {
   }
 
   /** Prints the title of a step. */
-  printStep(number: number, name: string, meaning: string): void {
+  step(number: number, name: string, meaning: string): void {
     const { output } = this;
     if (output.json) return output.object({ event: "step", number, name, meaning });
     output.line();
@@ -54,7 +54,7 @@ export class Narrator {
   }
 
   /** Prints a call. `views` has the state of each socket that the call changes, as the kernel reports it. */
-  printCall(
+  call(
     caller: string,
     code: string,
     returned: string,
@@ -81,7 +81,7 @@ export class Narrator {
   }
 
   /** Prints a remark between the calls. */
-  printNote(text: string): void {
+  note(text: string): void {
     if (this.output.json) return this.output.object({ event: "note", text });
     this.output.line(`${INDENT}${this.output.style("yellow", text)}`);
   }

@@ -23,16 +23,16 @@ export interface Plan {
 export async function runSteps({ output, interrupts, host, port, once, limits }: Plan): Promise<number> {
   checkHost(host);
   const narrator = new Narrator(output);
-  narrator.printTitle("The seven steps of a server, and a client that talks to it");
+  narrator.title("The seven steps of a server, and a client that talks to it");
   // The inspector records the calls from here on. With --once the program ends after the steps, so it needs no page.
   const inspector = once ? undefined : await startPage(narrator);
-  narrator.printHeading();
+  narrator.heading();
   const { server, early } = await exchange(narrator, host, port);
 
   if (once) {
     for (const [conn] of early) conn.close();
     server.close();
-    narrator.printCall("server", "server.close()", "nothing");
+    narrator.call("server", "server.close()", "nothing");
     return 0;
   }
 
@@ -43,8 +43,8 @@ export async function runSteps({ output, interrupts, host, port, once, limits }:
     if (stopped) return;
     stopped = true;
     welcomeServer.stop();
-    narrator.printEmptyLine();
-    narrator.printCall("server", "server.close()", "nothing");
+    narrator.gap();
+    narrator.call("server", "server.close()", "nothing");
   };
   // If the reader of standard output closes it, the server ends, as after Ctrl-C.
   output.onOutputClosed(stop);
@@ -68,7 +68,7 @@ async function startPage(narrator: Narrator): Promise<Inspector | undefined> {
   try {
     inspector = await startInspector({ payloads: true });
   } catch (error) {
-    narrator.printNote(`No inspector: ${(error as Error).message}`);
+    narrator.note(`No inspector: ${(error as Error).message}`);
     return undefined;
   }
   const { url = "" } = inspector;

@@ -108,20 +108,20 @@ class Connection {
     } finally {
       if (!this.#conn.closed) {
         this.#conn.close();
-        this.#narrator.printCall(this.#name, "conn.close()", "nothing");
+        this.#narrator.call(this.#name, "conn.close()", "nothing");
       }
     }
   }
 
   #printDone(code: string, returned: string): void {
-    this.#narrator.printCall(this.#name, code, returned, [stateOf(this.#conn)]);
+    this.#narrator.call(this.#name, code, returned, [stateOf(this.#conn)]);
   }
 
   #printFailed(error: unknown): void {
     const code = error instanceof SocketError ? error.code : String(error);
     const meaning =
       code === "ETIMEDOUT" ? ": the visitor's time is over" : code === "ECONNRESET" ? ": the visitor is gone" : "";
-    this.#narrator.printCall(this.#name, this.#code, code + meaning, [stateOf(this.#conn)], { failed: true });
+    this.#narrator.call(this.#name, this.#code, code + meaning, [stateOf(this.#conn)], { failed: true });
   }
 
   /** Milliseconds until the deadline, at most `limit`. */
@@ -139,7 +139,7 @@ class Connection {
     for (let reads = 0; reads < MAX_READS && bytes.length < MAX_REQUEST; reads++) {
       let piece: Buffer;
       this.#code = "await conn.recv(1024)";
-      const isLineIncomplete = received.kind === "beginning" && !received.hasRequestLine;
+      const isLineIncomplete = received.kind === "beginning" && !received.hasLine;
       try {
         piece = await this.#conn.recv(1024, {
           timeout: this.#timeLeft(isLineIncomplete ? REQUEST_LINE_TIMEOUT : Infinity),
@@ -193,7 +193,6 @@ class Connection {
     this.#code = "await conn.end()";
     const { how, dropped } = await this.#conn.end({ timeout: this.#timeLeft(END_TIMEOUT), maxBytes: END_MAX_BYTES });
     // Nothing is printed if stop() has closed the connection.
-    if (how !== "closed")
-      this.#narrator.printCall(this.#name, this.#code, `${how}, ${plural(dropped, "byte")} dropped`);
+    if (how !== "closed") this.#narrator.call(this.#name, this.#code, `${how}, ${plural(dropped, "byte")} dropped`);
   }
 }

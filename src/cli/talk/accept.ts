@@ -22,18 +22,14 @@ import {
 } from "berkeley";
 
 import { showEndpoint } from "../frame/endpoints.js";
-import { escapeLine } from "../frame/escape.js";
 import { UsageError } from "../frame/failure.js";
 import { applyOptions, type GivenOption } from "../frame/socketOptions.js";
-import {
-  type BoundSocket,
-  type Channel,
-  MAX_MESSAGE,
-  MessageChannel,
-  type MessageType,
-  StreamChannel,
-} from "./channel.js";
+import { clientNameOf } from "../servers/serve.js";
+import { type BoundSocket, type Channel, MessageChannel, type MessageType, StreamChannel } from "./channel.js";
 import { withUsageErrors } from "./open.js";
+
+/** Maximum size of a received datagram of a UNIX socket. */
+const MAX_DATAGRAM = 256 << 10;
 
 type TlsOptions = NonNullable<ListenOptions["tls"]>;
 
@@ -58,7 +54,7 @@ export interface Acceptor {
 
 export async function openAcceptor(plan: ListenPlan): Promise<Acceptor> {
   const { endpoint, messageType } = plan;
-  if (messageType === "seqpacket" && endpoint.scheme === "unix") return openSeqpacketAcceptor(plan, endpoint.address);
+  if (messageType === "seqpacket" && endpoint.scheme === "unix") return openSeqpacket(plan, endpoint.address);
   const { listener, removeFile } = await openListener(plan);
   let count = 0;
   return {
@@ -66,7 +62,7 @@ export async function openAcceptor(plan: ListenPlan): Promise<Acceptor> {
     async accept(opts) {
       const conn = await listener.accept(opts);
       const stream = conn instanceof Stream ? conn : new Stream(conn);
-      return new StreamChannel(stream, clientName(stream.remoteAddress, ++count));
+      return new StreamChannel(stream, clientNameOf(stream, ++count));
     },
     async close() {
       // First the file, so that no client finds the path of a closed listener.
@@ -149,7 +145,7 @@ async function listenUnixWithOptions(
   }
 }
 
-async function openSeqpacketAcceptor({ options, signal }: ListenPlan, address: UnixAddress): Promise<Acceptor> {
+async function openSeqpacket({ options, signal }: ListenPlan, address: UnixAddress): Promise<Acceptor> {
   const socket = new Socket(AF_UNIX, SOCK_SEQPACKET);
   const removeFile = await bindUnix(socket, address, options);
   socket.listen();
@@ -159,7 +155,7 @@ async function openSeqpacketAcceptor({ options, signal }: ListenPlan, address: U
     endpoint: showEndpoint("unix", address),
     async accept(opts) {
       const [conn, from] = await socket.accept(opts);
-      return new MessageChannel(conn, clientName(from, ++count), "seqpacket");
+      return new MessageChannel(conn, clientNameOf({ remoteAddress: from }, ++count), "seqpacket");
     },
     async close() {
       removeFile();
@@ -193,8 +189,9 @@ export async function bindDatagrams({
   return {
     endpoint: showEndpoint("unix", endpoint.address),
     async receive(opts) {
-      const [data, from] = await socket.recvfrom(MAX_MESSAGE, opts);
-      return [data, isUnnamed(from) ? undefined : from];
+      const [data, from] = await socket.recvfrom(MAX_DATAGRAM, opts);
+      const isUnnamed = from === undefined || ("path" in from && from.path === "");
+      return [data, isUnnamed ? undefined : from];
     },
     send: (data, to, opts) => socket.sendto(data, to, opts),
     close() {
@@ -261,14 +258,4 @@ function showListener(endpoint: Endpoint, address: Listener["address"]): string 
   const shownScheme =
     address !== undefined && "path" in address ? "unix" : scheme === "fd" || scheme === "systemd" ? "tcp" : scheme;
   return showEndpoint(shownScheme, address);
-}
-
-/** The name of a client in messages. Most clients of UNIX sockets have no address, so they get a number. */
-function clientName(address: Stream["remoteAddress"], number: number): string {
-  return isUnnamed(address) ? `client ${number}` : escapeLine(String(address));
-}
-
-/** Whether a socket has no address, or is a UNIX socket without a path and a name. */
-function isUnnamed(address: Stream["remoteAddress"]): boolean {
-  return address === undefined || ("path" in address && address.path === "");
 }

@@ -38,7 +38,7 @@ export interface SendFileOptions {
 /** The size of a read from a stream. */
 const BUFFER_SIZE = 256 << 10;
 /** Maximum size of a received message of a UNIX socket. */
-export const MAX_MESSAGE: number = 256 << 10;
+const MAX_MESSAGE = 256 << 10;
 
 export class StreamChannel implements Channel {
   readonly name: string;

@@ -13,7 +13,7 @@ import { Progress } from "../frame/progress.js";
 import { OutputClosedError } from "../frame/standardOutput.js";
 import { formatBytes, formatTime } from "../frame/units.js";
 import type { Channel } from "./channel.js";
-import { type Input, STDIN } from "./input.js";
+import type { Input } from "./input.js";
 import type { TalkValues } from "./options.js";
 import { IdleTimer } from "./idleTimer.js";
 import { Crlf, dataField, HexDump, Lines, type Transform } from "./text.js";
@@ -182,19 +182,18 @@ class ConversationRun {
       this.sent = sent;
     };
     const endWrite = this.#idleTimer.beginWrite();
-    await sendFile(STDIN, this.#conversation.input.position, { signal: this.#ending.signal, onProgress }).finally(
-      endWrite,
-    );
+    // Descriptor 0 is standard input.
+    await sendFile(0, this.#conversation.input.position, { signal: this.#ending.signal, onProgress }).finally(endWrite);
   }
 
   async #sendPieces(transforms: readonly Transform[]): Promise<void> {
     const { input } = this.#conversation;
     for (let chunk = await input.read(); chunk !== null; chunk = await input.read()) {
-      await this.#sendAll(applyTransforms([chunk], transforms));
+      await this.#sendAll(apply([chunk], transforms));
     }
     // The bytes that a transform has stored pass through the transforms after it.
     for (const [index, transform] of transforms.entries())
-      await this.#sendAll(applyTransforms(transform.end(), transforms.slice(index + 1)));
+      await this.#sendAll(apply(transform.end(), transforms.slice(index + 1)));
   }
 
   async #sendAll(pieces: readonly Buffer[]): Promise<void> {
@@ -214,7 +213,7 @@ class ConversationRun {
   }
 }
 
-function applyTransforms(pieces: Buffer[], transforms: readonly Transform[]): Buffer[] {
+function apply(pieces: Buffer[], transforms: readonly Transform[]): Buffer[] {
   return transforms.reduce((before, transform) => before.flatMap((piece) => transform.write(piece)), pieces);
 }
 

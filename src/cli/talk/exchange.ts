@@ -33,7 +33,7 @@ export async function exchange(channel: Channel, message: Buffer, plan: Exchange
     // After the client's end, a server may close the connection before it answers. So with --line, where the line end
     // shows the end of the answer, the sending direction stays open.
     if (!line) await channel.finish();
-    if (!noAnswer) answer = await receiveAnswer(channel, { ...plan, signal });
+    if (!noAnswer) answer = await receive(channel, { ...plan, signal });
     await channel.close();
   } catch (error) {
     channel.abort();
@@ -46,7 +46,7 @@ export async function exchange(channel: Channel, message: Buffer, plan: Exchange
 }
 
 /** Receives one message, or from a stream one line (with --line) or all bytes to the peer's end. */
-async function receiveAnswer(channel: Channel, { line, max, signal }: ExchangePlan): Promise<Buffer> {
+async function receive(channel: Channel, { line, max, signal }: ExchangePlan): Promise<Buffer> {
   const parts: Buffer[] = [];
   let length = 0;
   for (;;) {
@@ -67,7 +67,7 @@ async function receiveAnswer(channel: Channel, { line, max, signal }: ExchangePl
 }
 
 /** The characters that an escape of one letter stands for. */
-const ESCAPED_CHARACTERS: Readonly<Record<string, string>> = { n: "\n", r: "\r", t: "\t", "\\": "\\", "0": "\0" };
+const ESCAPED: Readonly<Record<string, string>> = { n: "\n", r: "\r", t: "\t", "\\": "\\", "0": "\0" };
 
 /** Replaces the escapes `\n`, `\r`, `\t`, `\\`, `\0` and `\xNN` of the argument MESSAGE. */
 export function parseEscapes(text: string): Buffer {
@@ -77,7 +77,7 @@ export function parseEscapes(text: string): Buffer {
   for (const match of text.matchAll(/\\(x[\da-f]{2}|.|$)/gis)) {
     const escape = match[1]!;
     const isHex = /^x[\da-f]{2}$/i.test(escape);
-    const byte = isHex ? Number.parseInt(escape.slice(1), 16) : ESCAPED_CHARACTERS[escape]?.charCodeAt(0);
+    const byte = isHex ? Number.parseInt(escape.slice(1), 16) : ESCAPED[escape]?.charCodeAt(0);
     if (byte === undefined) {
       throw new UsageError(
         `MESSAGE has ${JSON.stringify(`\\${escape}`)}, required \\n, \\r, \\t, \\\\, \\0 or \\xNN after a backslash`,

@@ -1,4 +1,4 @@
-// Standard input (a terminal, a file or a pipe), read only when `read()` is called.
+// Standard input (descriptor 0: a terminal, a file or a pipe), read only when `read()` is called.
 
 import { fstatSync, read as readFd, readFileSync } from "node:fs";
 import { promisify } from "node:util";
@@ -9,9 +9,6 @@ const readAt = promisify(readFd);
 
 /** The number of bytes of one read of a file. */
 const FILE_CHUNK = 256 << 10;
-
-/** The descriptor of standard input. */
-export const STDIN = 0;
 
 /** The input of a conversation: standard input, or with --keep-open a copy of its data. */
 export type Input = Pick<StandardInput, "isTerminal" | "isFile" | "size" | "position" | "read" | "stop">;
@@ -34,7 +31,7 @@ export class StandardInput {
   constructor() {
     let stat;
     try {
-      stat = fstatSync(STDIN);
+      stat = fstatSync(0);
     } catch (error) {
       // EBADF: the shell has closed standard input (`<&-`).
       if ((error as NodeJS.ErrnoException).code !== "EBADF") throw error;
@@ -42,7 +39,7 @@ export class StandardInput {
       return;
     }
     if (stat.isFile()) {
-      this.position = positionOf(STDIN);
+      this.position = positionOf(0);
       this.size = Math.max(0, stat.size - this.position);
     }
   }
@@ -80,7 +77,7 @@ export class StandardInput {
 
   async #readFile(): Promise<Buffer | null> {
     this.#buffer ??= Buffer.allocUnsafe(FILE_CHUNK);
-    const { bytesRead } = await readAt(STDIN, this.#buffer, 0, FILE_CHUNK, this.position);
+    const { bytesRead } = await readAt(0, this.#buffer, 0, FILE_CHUNK, this.position);
     this.position += bytesRead;
     this.#ended = bytesRead === 0;
     return bytesRead === 0 ? null : this.#buffer.subarray(0, bytesRead);
@@ -90,15 +87,15 @@ export class StandardInput {
   #addListeners(): void {
     if (this.#hasListeners) return;
     this.#hasListeners = true;
-    const resumeRead = (): void => this.#resumeRead?.();
-    process.stdin.on("readable", resumeRead);
+    const resume = (): void => this.#resumeRead?.();
+    process.stdin.on("readable", resume);
     process.stdin.on("end", () => {
       this.#ended = true;
-      resumeRead();
+      resume();
     });
     process.stdin.on("error", (error) => {
       this.#failure = new Failure(`cannot read standard input: ${error.message}`);
-      resumeRead();
+      resume();
     });
   }
 }

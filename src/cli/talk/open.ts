@@ -48,12 +48,12 @@ export async function openChannel(plan: OpenPlan): Promise<Channel> {
     throw new UsageError(`--via is given with an endpoint of ${endpoint.scheme}, required one of tcp or tls`);
   }
   if (messageType !== undefined && endpoint.scheme === "unix") {
-    return openMessageChannel(plan, messageType, endpoint.address, name);
+    return openMessages(plan, messageType, endpoint.address, name);
   }
   if (endpoint.scheme === "udp") {
     const { signal, timeout, source, options } = plan;
     const socket = await withUsageErrors(() =>
-      connectUdp(endpoint, { ...withoutUndefined({ signal, timeout }), ...localAddressOption(source) }),
+      connectUdp(endpoint, { ...defined({ signal, timeout }), ...local(source) }),
     );
     applyOptions(socket.socket, options);
     return new UdpChannel(socket);
@@ -69,8 +69,8 @@ export async function openChannel(plan: OpenPlan): Promise<Channel> {
 async function openStream({ endpoint, tls, source, via, timeout, signal, options }: OpenPlan): Promise<Stream> {
   const stream = await withUsageErrors(() =>
     connect(endpoint, {
-      ...withoutUndefined({ signal, timeout, via }),
-      ...localAddressOption(source),
+      ...defined({ signal, timeout, via }),
+      ...local(source),
       ...(tls === undefined ? {} : { tls }),
     }),
   );
@@ -94,7 +94,7 @@ async function openWithOptions(plan: OpenPlan): Promise<Stream> {
   if (tls === undefined) return stream;
   try {
     const host = "address" in endpoint && "host" in endpoint.address ? { host: endpoint.address.host } : {};
-    const options = { ...tls, ...host, signal, ...withoutUndefined({ handshakeTimeout: timeLeft() }) };
+    const options = { ...tls, ...host, signal, ...defined({ handshakeTimeout: timeLeft() }) };
     return new Stream(await wrapTls(stream, options));
   } catch (error) {
     stream.abort();
@@ -115,7 +115,7 @@ async function connectSocket(plan: OpenPlan, timeLeft: () => number | undefined)
     try {
       applyOptions(socket, options);
       if (source !== undefined) await socket.bind(source);
-      await socket.connect(address, withoutUndefined({ signal, timeout: timeLeft() }));
+      await socket.connect(address, defined({ signal, timeout: timeLeft() }));
       return socket;
     } catch (error) {
       socket.close();
@@ -135,24 +135,19 @@ async function addressesOf(
   signal: AbortSignal,
 ): Promise<readonly Address[]> {
   if (!(address instanceof HostPort)) return [address];
-  const options = { type: SOCK_STREAM, ...withoutUndefined({ timeout, signal }) };
+  const options = { type: SOCK_STREAM, ...defined({ timeout, signal }) };
   const results = await getaddrinfo(address.host, address.port, options);
   return results.map((result) => result.address);
 }
 
-async function openMessageChannel(
-  plan: OpenPlan,
-  type: MessageType,
-  address: UnixAddress,
-  name: string,
-): Promise<Channel> {
+async function openMessages(plan: OpenPlan, type: MessageType, address: UnixAddress, name: string): Promise<Channel> {
   const socket = new Socket(AF_UNIX, type === "datagram" ? SOCK_DGRAM : SOCK_SEQPACKET);
   try {
     applyOptions(socket, plan.options);
     // Without an address, a datagram socket can't receive answers. So the kernel chooses one (autobind of unix(7)).
     if (plan.source !== undefined) await socket.bind(plan.source);
     else if (type === "datagram") await socket.bind({ path: "" });
-    await socket.connect(address, withoutUndefined({ signal: plan.signal, timeout: plan.timeout }));
+    await socket.connect(address, defined({ signal: plan.signal, timeout: plan.timeout }));
     return new MessageChannel(socket, name, type);
   } catch (error) {
     socket.close();
@@ -161,11 +156,11 @@ async function openMessageChannel(
 }
 
 /** Returns the fields that are not undefined. */
-function withoutUndefined<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+function defined<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never;
 }
 
-const localAddressOption = (source: ConnectOptions["localAddress"]): Pick<ConnectOptions, "localAddress"> =>
+const local = (source: ConnectOptions["localAddress"]): Pick<ConnectOptions, "localAddress"> =>
   source === undefined ? {} : { localAddress: source };
 
 /** Runs `work`. A TypeError or RangeError of the library becomes a UsageError, because the command line is wrong. */

@@ -18,7 +18,7 @@ export interface Reply {
   /** ms until the answer; undefined without an answer. */
   readonly time: number | undefined;
   /** Whether the trace ends with this hop: the host has answered, or a router or this machine has refused the probe. */
-  readonly endsTrace: boolean;
+  readonly isLast: boolean;
   /** The error code, if a router or this machine has refused the probe. */
   readonly error?: string;
 }

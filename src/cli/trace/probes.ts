@@ -25,7 +25,7 @@ import type { Hop, Reply, TraceOptions } from "./hop.js";
 
 /** Maximum number of pending probes, as in traceroute(8). */
 const MAX_PENDING = 16;
-const NO_REPLY: Reply = { from: undefined, time: undefined, endsTrace: false };
+const NO_REPLY: Reply = { from: undefined, time: undefined, isLast: false };
 /** The content of each datagram. */
 const DATA = Buffer.from("berkeley trace\0".padEnd(32, "."));
 
@@ -36,12 +36,13 @@ export async function* trace(target: HostAddress, options: TraceOptions): AsyncG
   for (let hop = 1; hop <= options.maxHops; hop++) {
     // Sends the probes of this hop. Probes of further hops are sent before this hop has its answers, because a probe
     // without an answer takes the whole timeout.
-    const mayProbeNext = (): boolean => hops.length < hop || probes.pending + options.queries <= MAX_PENDING;
-    while (hops.length < options.maxHops && mayProbeNext()) hops.push(await probes.send(hops.length + 1));
+    while (hops.length < options.maxHops && (hops.length < hop || probes.pending + options.queries <= MAX_PENDING)) {
+      hops.push(await probes.send(hops.length + 1));
+    }
     const replies = await Promise.all(hops[hop - 1]!);
     options.signal.throwIfAborted();
     yield { hop, replies };
-    if (replies.some(({ endsTrace }) => endsTrace)) return;
+    if (replies.some(({ isLast }) => isLast)) return;
   }
 }
 
@@ -114,7 +115,7 @@ class Probes implements AsyncDisposable {
         // one attempt for each pending probe, the error belongs to this probe.
         if (!(error instanceof SocketError)) throw error;
         if (attempt < MAX_PENDING) continue;
-        this.#settle(port, { from: undefined, time: undefined, endsTrace: true, error: error.code });
+        this.#settle(port, { from: undefined, time: undefined, isLast: true, error: error.code });
         return;
       }
     }
@@ -138,7 +139,7 @@ class Probes implements AsyncDisposable {
   /** Handles a datagram, which only the host itself sends. */
   #handleAnswer({ address }: Message): void {
     if (!(address instanceof InetAddress || address instanceof Inet6Address)) return;
-    this.#settleAnswered(address.port, { from: hostOf(address), endsTrace: true });
+    this.#settleAnswered(address.port, { from: hostOf(address), isLast: true });
   }
 
   /** Handles an entry of the error queue. */
@@ -148,7 +149,7 @@ class Probes implements AsyncDisposable {
       if (entry.type !== "IP_RECVERR" && entry.type !== "IPV6_RECVERR") continue;
       if (entry.ee_origin !== SO_EE_ORIGIN_ICMP && entry.ee_origin !== SO_EE_ORIGIN_ICMP6) {
         // An error of this machine, such as EMSGSIZE.
-        this.#settle(address.port, { from: undefined, time: undefined, endsTrace: true, error: entry.code ?? "" });
+        this.#settle(address.port, { from: undefined, time: undefined, isLast: true, error: entry.code ?? "" });
         continue;
       }
       const from = entry.offender === undefined ? undefined : hostOf(entry.offender as HostAddress);
@@ -158,7 +159,7 @@ class Probes implements AsyncDisposable {
       const isRefused = !isTimeExceeded && entry.code !== "ECONNREFUSED";
       this.#settleAnswered(address.port, {
         from,
-        endsTrace: !isTimeExceeded,
+        isLast: !isTimeExceeded,
         ...(isRefused && entry.code !== undefined ? { error: entry.code } : {}),
       });
     }
