@@ -2,14 +2,14 @@
 
 import type { Command } from "./frame/command.js";
 
-export interface Entry {
+export interface CommandEntry {
   readonly name: string;
   /** The same text as in the file of the command; a test compares both. */
   readonly summary: string;
   load(): Promise<{ readonly command: Command }>;
 }
 
-export const COMMANDS: readonly Entry[] = [
+export const COMMANDS: readonly CommandEntry[] = [
   {
     name: "connect",
     summary: "standard input to an endpoint, and what it answers to standard output",

@@ -10,8 +10,8 @@ test("classify() recognizes a request by its first line and its end", () => {
   assert.deepEqual(classified("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), { kind: "request", method: "GET" });
   assert.deepEqual(classified("HEAD /a?b HTTP/1.0\n\n"), { kind: "request", method: "HEAD" });
   assert.deepEqual(classified("POST / HTTP/1.1\r\n\r\nbody"), { kind: "request", method: "POST" });
-  assert.deepEqual(classified("GET / HTTP/1.1\r\nHost: x\r\n\r"), { kind: "beginning", requestLine: true });
-  assert.deepEqual(classified("GET / HTTP/1.1\r"), { kind: "beginning", requestLine: false });
+  assert.deepEqual(classified("GET / HTTP/1.1\r\nHost: x\r\n\r"), { kind: "beginning", hasLine: true });
+  assert.deepEqual(classified("GET / HTTP/1.1\r"), { kind: "beginning", hasLine: false });
 });
 
 test("classify() takes everything else for text", () => {

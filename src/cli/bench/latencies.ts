@@ -2,7 +2,7 @@
 
 import { createHistogram, type RecordableHistogram } from "node:perf_hooks";
 
-/** An hour in ns. */
+/** The highest recorded latency: an hour, in ns. */
 const HIGHEST = 3_600_000_000_000;
 const NS_PER_MS = 1e6;
 
@@ -16,7 +16,7 @@ export interface Bucket {
 
 export class Latencies {
   readonly #histogram: RecordableHistogram = createHistogram({ lowest: 1, highest: HIGHEST, figures: 3 });
-  /** Two rows for each power of 2 of ns. HIGHEST is in row 83. */
+  /** The counts of the printed histogram. Two rows are a factor of 2. HIGHEST is in row 83. */
   readonly #rows = new Float64Array(96);
 
   get count(): number {
@@ -47,11 +47,11 @@ export class Latencies {
   buckets(): Bucket[] {
     const first = this.#rows.findIndex((count) => count > 0);
     const last = this.#rows.findLastIndex((count) => count > 0);
-    const found: Bucket[] = [];
-    if (first < 0) return found;
+    const buckets: Bucket[] = [];
+    if (first < 0) return buckets;
     for (let row = first; row <= last; row++) {
-      found.push({ to: 2 ** ((row + 1) / 2) / NS_PER_MS, count: this.#rows[row]! });
+      buckets.push({ to: 2 ** ((row + 1) / 2) / NS_PER_MS, count: this.#rows[row]! });
     }
-    return found;
+    return buckets;
   }
 }

@@ -1,7 +1,7 @@
 // The load of a benchmark. Closed loop: each connection begins a turn when its previous turn has ended. Open loop:
 // turns are due at fixed times, even if earlier turns have not ended. A latency counts from the time when the turn was
-// due. So if a server stalls for a second, all turns of that second have a high latency. Counting from the send would
-// hide that (coordinated omission).
+// due. So if a server stalls for a second, all turns of that second have a high latency. If a latency counted from the
+// send, only one turn of each connection would show the stall (coordinated omission).
 
 import { setMaxListeners } from "node:events";
 import { setImmediate as passEventLoop, setTimeout as sleep } from "node:timers/promises";
@@ -18,16 +18,19 @@ export interface LoadPlan extends WorkPlan {
   readonly signal: AbortSignal;
 }
 
-/** Milliseconds after the end of the run in which the running turns may end. */
+/** After the run, turns that have begun may end within this many ms. */
 const GRACE = 1000;
 /** Node's setTimeout() can be late by this many ms. So the last part of a wait uses setImmediate(). */
 const TIMER_DELAY = 1.5;
 
 export class Load {
   readonly latencies: Latencies = new Latencies();
+  /** Turns that have succeeded. */
   turns = 0;
+  /** Bytes. */
   sent = 0;
   received = 0;
+  /** Datagrams without an answer. */
   lost = 0;
   /** Number of failed turns by error code. */
   readonly errors: Map<string, number> = new Map();
@@ -38,11 +41,12 @@ export class Load {
   /** The part of one core that this process has used during the run. */
   cpu = 0;
   readonly #plan: LoadPlan;
+  /** One for each connection; undefined after an error, until the next turn opens the connection again. */
   #turnRunners: (TurnRunner | undefined)[] = [];
   #began = 0;
   #ended = false;
-  /** With an open loop, the index of the turn that is due next. */
-  #next = 0;
+  /** With an open loop, the index of the next turn. */
+  #nextTurn = 0;
 
   constructor(plan: LoadPlan) {
     this.#plan = plan;
@@ -78,26 +82,27 @@ export class Load {
     const loops = this.#turnRunners.map((_, index) =>
       rate === undefined ? this.#closedLoop(index) : this.#openLoop(index, rate, ending),
     );
-    const all = Promise.all(loops);
-    all.catch(() => timeUp.abort());
+    const allEnded = Promise.all(loops);
+    // An unexpected error ends the run early.
+    allEnded.catch(() => timeUp.abort());
     await new Promise<void>((resolve) => ending.addEventListener("abort", () => resolve(), { once: true }));
     clearTimeout(timer);
     this.elapsed = this.runningTime;
     const { user, system } = process.cpuUsage(usage);
     this.cpu = (user + system) / 1000 / this.elapsed;
     // Turns that still wait for an answer after this time are stopped.
-    const grace = setTimeout(() => this.#stop(), GRACE);
+    const graceTimer = setTimeout(() => this.#stop(), GRACE);
     try {
-      await all;
+      await allEnded;
       // close() and not stop(): stop() resets the connection, which the server would report as an error.
       await Promise.allSettled(
         this.#turnRunners.flatMap((turnRunner) => (turnRunner === undefined ? [] : [turnRunner.close()])),
       );
     } finally {
-      clearTimeout(grace);
+      clearTimeout(graceTimer);
       this.#stop();
     }
-    if (rate !== undefined) this.missed = Math.max(0, Math.floor((this.elapsed * rate) / 1000) - this.#next);
+    if (rate !== undefined) this.missed = Math.max(0, Math.floor((this.elapsed * rate) / 1000) - this.#nextTurn);
   }
 
   #stop(): void {
@@ -105,14 +110,16 @@ export class Load {
     for (const turnRunner of this.#turnRunners) turnRunner?.stop();
   }
 
+  /** Runs the turns of a connection. `index` is the index of the connection. */
   async #closedLoop(index: number): Promise<void> {
-    while (!this.#ended) await this.#turn(index, performance.now());
+    while (!this.#ended) await this.#runTurn(index, { due: performance.now() });
   }
 
+  /** Runs the turns of a connection, each when it is due. */
   async #openLoop(index: number, rate: number, ending: AbortSignal): Promise<void> {
     while (!this.#ended) {
-      // The first free connection takes the next due time.
-      const due = this.#began + (this.#next++ * 1000) / rate;
+      // All connections share the due times. The first free connection takes the next one.
+      const due = this.#began + (this.#nextTurn++ * 1000) / rate;
       try {
         const timeLeft = due - performance.now();
         if (timeLeft > TIMER_DELAY) await sleep(timeLeft - TIMER_DELAY, undefined, { signal: ending });
@@ -120,11 +127,12 @@ export class Load {
         return;
       }
       while (performance.now() < due) await passEventLoop();
-      if (!this.#ended) await this.#turn(index, due);
+      if (!this.#ended) await this.#runTurn(index, { due });
     }
   }
 
-  async #turn(index: number, from: number): Promise<void> {
+  /** Runs a turn and records its result. Its latency counts from `due`. */
+  async #runTurn(index: number, { due }: { readonly due: number }): Promise<void> {
     try {
       const turnRunner = (this.#turnRunners[index] ??= await openTurnRunner(this.#plan));
       const { sent, received, lost = false } = await turnRunner.runTurn();
@@ -133,7 +141,7 @@ export class Load {
       if (lost) this.lost++;
       else {
         this.turns++;
-        this.latencies.record(performance.now() - from);
+        this.latencies.record(performance.now() - due);
       }
     } catch (error) {
       // The end of the run has stopped this turn.

@@ -8,7 +8,7 @@ import type { Load, LoadPlan } from "./load.js";
 /** Milliseconds between two updates of the live line. */
 const INTERVAL = 200;
 const BAR_WIDTH = 40;
-/** Above this fraction of a core, this program may limit the rate instead of the server. */
+/** If this program uses more than this fraction of a core, it may be slower than the server. */
 const FULL_CORE = 0.9;
 
 const perSecond = (count: number, milliseconds: number): number =>
@@ -66,7 +66,7 @@ export function report(output: Output, plan: LoadPlan, load: Load): void {
   });
 }
 
-/** A line if the load used (almost) a whole core. */
+/** One line if this program used almost a whole core, otherwise none. */
 export function cpuLines(cpu: number): string[] {
   if (cpu < FULL_CORE) return [];
   return [`this command used ${Math.round(cpu * 100)} % of a core: the server may be able to do more`];

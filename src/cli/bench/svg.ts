@@ -1,5 +1,5 @@
 // Draws latencies by percentile as SVG. The scale of the percentiles is logarithmic: 90, 99 and 99.9 % have equal
-// distances.
+// distances. So a position on it is a number of nines: 1 is 90 %, 2 is 99 %, 3 is 99.9 %.
 
 import { formatTime } from "../frame/units.js";
 import type { Latencies } from "./latencies.js";
@@ -12,15 +12,24 @@ const TOP = 40;
 const RIGHT = 30;
 /** The number of nines at the end of the scale: 99.999 %. */
 const NINES = 5;
+/** Number of points of the line between two nines. */
+const POINTS = 40;
+/** The lowest percentile that Node's histogram accepts is above 0. */
+const LOWEST_PERCENTILE = 0.001;
+
+const percent = (nines: number): number => 100 - 100 / 10 ** nines;
 
 export function toSvg(latencies: Latencies, title: string): string {
-  const highest = Math.max(latencies.percentile(100 - 100 / 10 ** NINES), 1e-6) * 1.05;
+  // 5 % more, so that the line does not touch the upper edge. Not 0, by which `y` divides.
+  const highest = Math.max(latencies.percentile(percent(NINES)), 1e-6) * 1.05;
   const x = (nines: number): string => (LEFT + (nines / NINES) * (WIDTH - LEFT - RIGHT)).toFixed(1);
   const y = (time: number): string => (HEIGHT - BOTTOM - (time / highest) * (HEIGHT - TOP - BOTTOM)).toFixed(1);
-  const steps = Array.from({ length: NINES * 40 + 1 }, (_, index) => index / 40);
-  const line = steps.map((nines) => `${x(nines)},${y(latencies.percentile(Math.max(0.001, 100 - 100 / 10 ** nines)))}`);
+  const points = Array.from({ length: NINES * POINTS + 1 }, (_, index) => {
+    const nines = index / POINTS;
+    return `${x(nines)},${y(latencies.percentile(Math.max(LOWEST_PERCENTILE, percent(nines))))}`;
+  });
   const columns = Array.from({ length: NINES + 1 }, (_, nines) => {
-    const label = nines === 0 ? "0 %" : `${Number((100 - 100 / 10 ** nines).toFixed(3))} %`;
+    const label = nines === 0 ? "0 %" : `${Number(percent(nines).toFixed(3))} %`;
     return (
       `<line x1="${x(nines)}" y1="${TOP}" x2="${x(nines)}" y2="${HEIGHT - BOTTOM}" stroke="#ddd"/>` +
       `<text x="${x(nines)}" y="${HEIGHT - BOTTOM + 20}" text-anchor="middle">${label}</text>`
@@ -39,7 +48,7 @@ export function toSvg(latencies: Latencies, title: string): string {
     `<text x="${LEFT}" y="24" font-size="15">${escapeXml(title)}</text>`,
     ...columns,
     ...rows,
-    `<polyline fill="none" stroke="#06c" stroke-width="2" points="${line.join(" ")}"/>`,
+    `<polyline fill="none" stroke="#06c" stroke-width="2" points="${points.join(" ")}"/>`,
     "</svg>",
   ].join("\n")}\n`;
 }

@@ -27,7 +27,7 @@ export interface TurnResult {
 /** Runs the turns of one connection, one after the other. */
 export interface TurnRunner {
   runTurn(): Promise<TurnResult>;
-  /** Ends the turns. A turn that runs may fail. */
+  /** Ends the turns at once. A turn that runs may fail. */
   stop(): void;
   /** Closes the connection. Called when no turn runs. */
   close(): Promise<void>;
@@ -54,16 +54,16 @@ function echoTurns(stream: Stream, { payload }: WorkPlan): TurnRunner {
     async runTurn() {
       // Usually the kernel takes the whole payload at once, which saves a promise.
       const taken = stream.tryWrite(payload);
-      const rest = taken === length ? undefined : stream.write(payload.subarray(taken));
-      // If the write fails first, its promise rejects before the `await` below.
-      rest?.catch(() => undefined);
+      const writingRest = taken === length ? undefined : stream.write(payload.subarray(taken));
+      // Awaited below. If the write fails before, the rejection must not be unhandled.
+      writingRest?.catch(() => undefined);
       // A large payload is read while it is written. Otherwise all buffers could be full, and both sides would wait.
       for (let remaining = length; remaining > 0;) {
         const count = await stream.read(remaining < answer.length ? answer.subarray(0, remaining) : answer);
         if (count === 0) throw closedByPeerError();
         remaining -= count;
       }
-      if (rest !== undefined) await rest;
+      if (writingRest !== undefined) await writingRest;
       return { sent: length, received: length };
     },
     stop: () => stream.abort(),
@@ -85,7 +85,7 @@ function requestTurns(stream: Stream, { payload, until }: WorkPlan): TurnRunner 
   };
 }
 
-/** Each turn sends the payload, and does not wait for an answer. */
+/** Each turn sends the payload, and does not wait for an answer. Data from the server is read and counted. */
 function bulkTurns(stream: Stream, { payload }: WorkPlan): TurnRunner {
   let received = 0;
   const drain = async (): Promise<void> => {
@@ -96,7 +96,7 @@ function bulkTurns(stream: Stream, { payload }: WorkPlan): TurnRunner {
       received += count;
     }
   };
-  // After an error of the connection, the next write rejects too, and reports it.
+  // After an error of the connection, the next write rejects too, so runTurn() reports the error.
   drain().catch(() => undefined);
   return {
     async runTurn() {
@@ -157,5 +157,5 @@ async function datagramTurns({ endpoint, payload, timeout }: WorkPlan): Promise<
   };
 }
 
-/** The error of a connection that has ended: 104 is the number of ECONNRESET. */
+/** The error of a turn whose connection has ended: 104 is the number of ECONNRESET. */
 const closedByPeerError = (): SocketError => new SocketError("ECONNRESET", -104, "read");

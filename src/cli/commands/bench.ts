@@ -68,17 +68,19 @@ export const command: Command = define({
       ]);
     const schemes = ["tcp", "tls", "udp", "unix", "vsock"] as const;
     const endpoint = readEndpoint(where, { scheme: udp ? "udp" : options.tls ? "tls" : "tcp", schemes });
+    // --request is required in this mode, and not allowed in the others.
     if ((request === undefined) === (mode === "request")) {
       throw new UsageError(`--mode ${mode} is given ${request === undefined ? "without" : "with"} --request`);
     }
     if (endpoint.scheme === "udp" && mode !== "echo") {
       throw new UsageError(`--mode is ${JSON.stringify(mode)} with an endpoint of udp, required echo`);
     }
-    const { size: bytes = mode === "bulk" ? 256 << 10 : 64 } = options;
-    if (endpoint.scheme === "udp" && (bytes < 4 || bytes > 65_507)) {
-      throw new UsageError(`--size is ${bytes} with an endpoint of udp, required 4 to 65507`);
+    const { size: messageSize = mode === "bulk" ? 256 << 10 : 64 } = options;
+    // A datagram begins with a number of 4 bytes. 65507 bytes is the maximum of UDP.
+    if (endpoint.scheme === "udp" && (messageSize < 4 || messageSize > 65_507)) {
+      throw new UsageError(`--size is ${messageSize} with an endpoint of udp, required 4 to 65507`);
     }
-    const payload = request === undefined ? Buffer.alloc(bytes, 0x61) : parseEscapes(request);
+    const payload = request === undefined ? Buffer.alloc(messageSize, "a") : parseEscapes(request);
     const until = parseEscapes(options.until);
     const tls = clientTls(options, endpoint.scheme === "tls");
     const plan = {
@@ -95,19 +97,19 @@ export const command: Command = define({
     };
     const onOpen = (): void => output.detail(`${plural(connections, "connection is", "connections are")} open`);
     const load = new Load(plan);
-    // Opened first: if the file can't be written, the benchmark must not run.
-    const picture = svg === undefined ? undefined : await openFile(svg);
-    const hide = showLive(output, load);
+    // Opened before the run, so that the benchmark does not run if the file can't be written.
+    const svgFile = svg === undefined ? undefined : await openFile(svg);
+    const hideLive = showLive(output, load);
     try {
       await load.run(onOpen);
     } finally {
-      hide();
+      hideLive();
     }
     report(output, plan, load);
-    if (picture !== undefined) {
+    if (svgFile !== undefined) {
       const { toSvg } = await import("../bench/svg.js");
-      await picture.writeFile(toSvg(load.latencies, `${where}: ${load.turns} turns, latency by percentile`));
-      await picture.close();
+      await svgFile.writeFile(toSvg(load.latencies, `${where}: ${load.turns} turns, latency by percentile`));
+      await svgFile.close();
     }
     signal.throwIfAborted();
     return load.turns > 0 && load.errors.size === 0 ? 0 : 1;

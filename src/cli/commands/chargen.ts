@@ -23,32 +23,33 @@ export const command: Command = define({
   async run(invocation) {
     const { serve } = await import("../servers/serve.js");
     const pattern = lines();
-    let next = 0;
+    let nextLine = 0;
     return serve(invocation, {
-      async stream(client) {
+      async serve(client) {
         const buffer = Buffer.allocUnsafe(16 << 10);
-        const state = { ended: false };
+        // A property: for a local variable, TypeScript assumes that it is still false in the loop below.
+        const reader = { ended: false };
         const reading = (async () => {
           while ((await client.read(buffer)) > 0);
-        })().finally(() => (state.ended = true));
+        })().finally(() => (reader.ended = true));
         // If reading fails, writing fails with the same error.
         reading.catch(() => undefined);
         try {
-          while (!state.ended) await client.write(pattern);
+          while (!reader.ended) await client.write(pattern);
         } catch (error) {
           // A client ends the lines by closing its connection.
           if (!["EPIPE", "ECONNRESET"].includes((error as { code: string }).code)) throw error;
         }
       },
-      datagram() {
-        const at = (next++ % CHARACTERS) * LINE;
+      answer() {
+        const at = (nextLine++ % CHARACTERS) * LINE;
         return pattern.subarray(at, at + LINE);
       },
     });
   },
 });
 
-/** The printing characters of ASCII, with the space. */
+/** Number of the printing characters of ASCII, with the space. The pattern has a line that begins with each. */
 const CHARACTERS = 95;
 /** 72 characters, CR and LF. */
 const LINE = 74;

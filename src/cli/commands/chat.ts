@@ -4,6 +4,7 @@ import { type Command, define, flag, optionWithDefault } from "../frame/command.
 import { size } from "../frame/values.js";
 import { SERVER_OPTIONS, WHERE_TO_LISTEN } from "../servers/plan.js";
 
+/** The options of other servers, without --udp: a chat has no datagrams. */
 const { udp: _, ...options } = SERVER_OPTIONS;
 
 export const command: Command = define({
@@ -38,7 +39,7 @@ export const command: Command = define({
     const room = new Room(raw);
     return serve(
       { ...invocation, options: { ...invocation.options, udp: false } },
-      { stream: (client) => room.join(client), maxOutbox: maxBacklog },
+      { serve: (client) => room.join(client), maxOutbox: maxBacklog },
     );
   },
 });

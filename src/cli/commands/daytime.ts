@@ -19,16 +19,20 @@ export const command: Command = define({
   seeAlso: ["date(1)", "berkeley-echo(1)"],
   async run(invocation) {
     const { serve } = await import("../servers/serve.js");
-    const line = (): Buffer => Buffer.from(`${format(new Date(), invocation.options.local)}\r\n`);
-    return serve(invocation, { stream: (client) => client.write(line()), datagram: line });
+    const line = (): Buffer =>
+      Buffer.from(
+        `${invocation.options.local ? local(new Date()) : new Date().toISOString().replace(/\.\d+Z$/, "Z")}\r\n`,
+      );
+    return serve(invocation, { serve: (client) => client.write(line()), answer: line });
   },
 });
 
-/** As 2026-11-28T20:12:07Z, or with the offset of the local time. */
-function format(date: Date, local: boolean): string {
-  if (!local) return date.toISOString().replace(/\.\d+Z$/, "Z");
-  const minutes = -date.getTimezoneOffset();
+/** The local time with its offset, such as 2026-11-28T21:12:07+01:00. */
+function local(date: Date): string {
+  const offsetMinutes = -date.getTimezoneOffset();
   const two = (number: number): string => String(Math.abs(number)).padStart(2, "0");
-  const shifted = new Date(date.getTime() + minutes * 60_000).toISOString().slice(0, 19);
-  return `${shifted}${minutes < 0 ? "-" : "+"}${two(Math.trunc(minutes / 60))}:${two(minutes % 60)}`;
+  // toISOString() prints UTC, so the date is moved by the offset.
+  const localTime = new Date(date.getTime() + offsetMinutes * 60_000).toISOString().slice(0, 19);
+  const sign = offsetMinutes < 0 ? "-" : "+";
+  return `${localTime}${sign}${two(Math.trunc(offsetMinutes / 60))}:${two(offsetMinutes % 60)}`;
 }

@@ -20,11 +20,11 @@ export const command: Command = define({
   async run(invocation) {
     const { serve } = await import("../servers/serve.js");
     return serve(invocation, {
-      async stream(client) {
+      async serve(client) {
         const buffer = Buffer.allocUnsafe(256 << 10);
         while ((await client.read(buffer)) > 0);
       },
-      datagram: () => undefined,
+      answer: () => undefined,
     });
   },
 });

@@ -21,7 +21,7 @@ export const command: Command = define({
   async run(invocation) {
     const { serve } = await import("../servers/serve.js");
     return serve(invocation, {
-      async stream(client) {
+      async serve(client) {
         const buffer = Buffer.allocUnsafe(256 << 10);
         for (;;) {
           const length = await client.read(buffer);
@@ -29,7 +29,7 @@ export const command: Command = define({
           await client.write(buffer.subarray(0, length));
         }
       },
-      datagram: (data) => data,
+      answer: (data) => data,
     });
   },
 });

@@ -51,27 +51,28 @@ export const command: Command = define({
     { about: "From netcat", command: "berkeley file receive 9000 notes.txt --raw" },
   ],
   seeAlso: ["sendfile(2)", "berkeley-connect(1)"],
-  async run({ args: [action = "", first = "", second], options, output, interrupts }) {
-    const found = ACTIONS.find((name) => name === action);
-    if (found === undefined) {
+  async run({ args: [actionText = "", from = "", to], options, output, interrupts }) {
+    const action = ACTIONS.find((name) => name === actionText);
+    if (action === undefined) {
       throw new UsageError(
-        `ACTION is ${JSON.stringify(action)}, required send or receive${didYouMean(action, ACTIONS)}`,
+        `ACTION is ${JSON.stringify(actionText)}, required send or receive${didYouMean(actionText, ACTIONS)}`,
       );
     }
-    if (found === "send" && second === undefined) throw new UsageError("TO is missing: where to send the file");
-    if (found === "send" && options.connect)
+    if (action === "send" && to === undefined) throw new UsageError("TO is missing: where to send the file");
+    if (action === "send" && options.connect)
       throw new UsageError("--connect is given with send, required --listen or neither");
-    if (found === "receive" && options.listen)
+    if (action === "receive" && options.listen)
       throw new UsageError("--listen is given with receive, required --connect or neither");
     const { openConnection } = await import("../files/connection.js");
     const { receiveFile, sendFile } = await import("../files/transfer.js");
     const { signal } = interrupts;
-    const listens = found === "send" ? options.listen : !options.connect;
-    const endpoint = found === "send" ? second! : first;
+    // Without an option the sender connects, and the receiver listens.
+    const listens = action === "send" ? options.listen : !options.connect;
+    const endpoint = action === "send" ? to! : from;
     const plan = { output, signal, raw: options.raw, force: options.force, idle: options.idle };
     const openStream = () => openConnection({ endpoint, listens, output, signal, options });
-    if (found === "send") await sendFile(first, openStream, plan);
-    else await receiveFile(second ?? ".", openStream, plan);
+    if (action === "send") await sendFile(from, openStream, plan);
+    else await receiveFile(to ?? ".", openStream, plan);
     return 0;
   },
 });

@@ -67,14 +67,15 @@ export const command: Command = define({
     const input = new StandardInput();
     const { converse } = await import("../talk/converse.js");
     try {
-      if (target.endpoint.scheme === "udp" || target.messages === "datagram") {
+      if (target.endpoint.scheme === "udp" || target.messageType === "datagram") {
         if (exec !== undefined) throw new UsageError("--exec is given with datagrams, required a stream");
         const { BoundChannel } = await import("../talk/channel.js");
-        const bound = await bindDatagrams(plan);
-        announce(bound.endpoint);
+        const boundSocket = await bindDatagrams(plan);
+        announce(boundSocket.endpoint);
         const onPeer = (peer: string): void => output.detail(`datagrams from ${peer}`, { event: "connected", peer });
-        const channel = new BoundChannel(bound, keepOpen ? max : 1, onPeer);
+        const channel = new BoundChannel(boundSocket, keepOpen ? max : 1, onPeer);
         try {
+          // Without --linger: datagrams are received until Ctrl-C, which is a normal end.
           await converse({ channel, input, output, options: { ...options, linger: Infinity }, signal });
         } catch (error) {
           if (!signal.aborted) throw error;
@@ -86,13 +87,14 @@ export const command: Command = define({
       const { execute } = await import("../talk/exec.js");
       try {
         if (keepOpen) {
-          const serve =
+          const executeFor =
             exec === undefined ? undefined : (channel: Parameters<typeof execute>[1]) => execute(exec, channel, signal);
           const { serveMany } = await import("../talk/hub.js");
-          await serveMany({ acceptor, input, output, options: { ...options, max }, signal, serve });
+          await serveMany({ acceptor, input, output, options: { ...options, max }, signal, execute: executeFor });
           return 0;
         }
         const channel = await acceptor.accept({ signal, ...(timeout === undefined ? {} : { timeout }) });
+        // No further connection is accepted.
         await acceptor.close();
         output.detail(`connection from ${channel.name}`, { event: "connected", peer: channel.name });
         if (exec === undefined) await converse({ channel, input, output, options, signal });

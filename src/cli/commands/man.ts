@@ -20,15 +20,15 @@ export const command: Command = define({
   ],
   async run({ args: [word], output, version }) {
     const { manOf, manOfAll } = await import("../frame/manPage.js");
-    const entry = COMMANDS.find(({ name }) => name === word);
-    if (word !== undefined && entry === undefined) {
+    const found = COMMANDS.find(({ name }) => name === word);
+    if (word !== undefined && found === undefined) {
       const near = didYouMean(
         word,
         COMMANDS.map(({ name }) => name),
       );
       throw new UsageError(`COMMAND is ${JSON.stringify(word)}, required the name of a command${near}`);
     }
-    const page = entry === undefined ? manOfAll(COMMANDS, version) : manOf((await entry.load()).command, version);
+    const page = found === undefined ? manOfAll(COMMANDS, version) : manOf((await found.load()).command, version);
     output.result({ command: word ?? null, page }, () => page.trimEnd());
     return 0;
   },

@@ -50,23 +50,24 @@ export const command: Command = define({
     if ((options.datagram || options.seqpacket) && endpoint.scheme !== "unix") {
       throw new UsageError(`--${options.datagram ? "datagram" : "seqpacket"} is given without a UNIX socket`);
     }
-    const messages = options.seqpacket ? "seqpacket" : options.datagram ? "datagram" : undefined;
+    const messageType = options.seqpacket ? "seqpacket" : options.datagram ? "datagram" : undefined;
     const { connect, timeout, all } = options;
-    const socket = await openSocket(endpoint, { messages, connect, timeout, signal });
+    const socket = await openSocket(endpoint, { messageType, connect, timeout, signal });
     try {
       const rows = (await readOptions(socket)).filter((row) =>
         names.length > 0 ? names.includes(row.name) : all || isSupported(row),
       );
       output.detail(`${kindOf(socket)} socket`);
-      const width = Math.max(...rows.map(({ name }) => name.length));
+      const nameWidth = Math.max(...rows.map(({ name }) => name.length));
       // At most 24 columns, because objects can be much longer than the other values.
       const valueWidth = Math.min(24, Math.max(...rows.map((row) => valueText(row).length)));
       for (const row of rows) {
         output.result(row, () => {
           const value = valueText(row);
           const shown = output.style(row.error === undefined ? "cyan" : "dim", value);
-          const rest = " ".repeat(Math.max(0, valueWidth - value.length));
-          return `${row.name.padEnd(width)}  ${shown}${rest}  ${output.style("dim", row.source)}`;
+          // The colors in `shown` have no width, so the padding is computed from `value`.
+          const padding = " ".repeat(Math.max(0, valueWidth - value.length));
+          return `${row.name.padEnd(nameWidth)}  ${shown}${padding}  ${output.style("dim", row.source)}`;
         });
       }
       return 0;

@@ -50,7 +50,7 @@ export const command: Command = define({
     const ending = AbortSignal.any([signal, outputClosed.signal]);
     output.onOutputClosed(() => outputClosed.abort());
     const results = await Promise.all(
-      args.map((host) => pingHost(host, args.length > 1, { ...options, count, output, signal: ending })),
+      args.map((host) => pingHost(host, { ...options, count, output, several: args.length > 1, signal: ending })),
     );
     output.throwIfClosed();
     return results.every((answered) => answered) ? 0 : 1;

@@ -82,27 +82,29 @@ export const command: Command = define({
     ]);
     const { udp, tls, drop, proxyProtocol, via, record, latency, rate, idle, max, count, timeout } = options;
     const scheme = udp ? "udp" : "tcp";
-    const listened = readEndpoint(listenAt, { name: "LISTEN", scheme: tls ? "tls" : scheme });
-    const from = tls && listened.scheme === "tcp" ? ({ ...listened, scheme: "tls" } as const) : listened;
+    const listenEndpoint = readEndpoint(listenAt, { name: "LISTEN", scheme: tls ? "tls" : scheme });
+    const from =
+      tls && listenEndpoint.scheme === "tcp" ? ({ ...listenEndpoint, scheme: "tls" } as const) : listenEndpoint;
     const to = readEndpoint(target, { name: "TARGET", scheme, schemes: ["tcp", "tls", "udp", "unix", "vsock"] });
     if ((from.scheme === "udp") !== (to.scheme === "udp")) {
       throw new UsageError(
         `LISTEN is ${JSON.stringify(listenAt)} and TARGET ${JSON.stringify(target)}, required both or none of udp`,
       );
     }
-    const datagrams = from.scheme === "udp";
-    if (!datagrams && drop > 0) throw new UsageError("--drop is given with streams, required datagrams");
-    if (datagrams && (proxyProtocol || via !== undefined)) {
+    const isUdp = from.scheme === "udp";
+    if (!isUdp && drop > 0) throw new UsageError("--drop is given with streams, required datagrams");
+    if (isUdp && (proxyProtocol || via !== undefined)) {
       throw new UsageError(`${proxyProtocol ? "--proxy-protocol" : "--via"} is given with datagrams, required streams`);
     }
     if (tls && from.scheme !== "tls")
       throw new UsageError(`--tls is given with an endpoint of ${from.scheme}, required tcp or tls`);
-    const secureTarget = to.scheme === "tls";
-    if (!secureTarget && (options.targetCa.length > 0 || options.insecure)) {
+    const isTargetTls = to.scheme === "tls";
+    if (!isTargetTls && (options.targetCa.length > 0 || options.insecure)) {
       const name = options.insecure ? "--insecure" : "--target-ca";
       throw new UsageError(`${name} is given with a target of ${to.scheme}, required one of tls`);
     }
-    const clientOptions = {
+    // The options of TLS for the connections to the target. --cert, --key and the others are for the listener.
+    const targetTlsOptions = {
       tls: false,
       ca: options.targetCa,
       cert: undefined,
@@ -111,11 +113,12 @@ export const command: Command = define({
       allowTruncation: false,
       insecure: options.insecure,
     };
+    // See ProxyPlan: `draining` closes the listener, and `ending` ends the proxy.
     const draining = new AbortController();
     const ending = new AbortController();
-    let failure: Error | undefined;
+    let recordError: Error | undefined;
     const onRecordFailure = (error: Error): void => {
-      failure = error;
+      recordError = error;
       draining.abort(error);
     };
     const stop = (): void => ending.abort(new Error("the proxy has ended"));
@@ -137,21 +140,21 @@ export const command: Command = define({
       count,
       timeout,
       serverTls: await serverTls(options, from.scheme === "tls", output),
-      clientTls: clientTls(clientOptions, secureTarget),
+      clientTls: clientTls(targetTlsOptions, isTargetTls),
       seed: options.seed ?? randomInt(1, 0xffff_ffff),
       recorder: record === undefined ? undefined : new Recorder(record, about, version, onRecordFailure),
       signal: ending.signal,
       draining: draining.signal,
-      flowCounts: new FlowCounts(output, target, datagrams ? "client" : "connection"),
+      flowCounts: new FlowCounts(output, target, isUdp ? "client" : "connection"),
     };
     try {
-      if (datagrams) await (await import("../proxy/datagrams.js")).proxyDatagrams(plan);
+      if (isUdp) await (await import("../proxy/datagrams.js")).proxyDatagrams(plan);
       else await (await import("../proxy/streams.js")).proxyStreams(plan);
     } finally {
       plan.recorder?.close();
     }
     plan.flowCounts.printTotals();
-    if (failure !== undefined) throw failure;
+    if (recordError !== undefined) throw recordError;
     return 0;
   },
 });

@@ -9,9 +9,8 @@ export const command: Command = define({
   description: [
     "Reads a pcapng capture, for example one that berkeley inspect --record, berkeley proxy --record or tshark has " +
       "written. replay takes one connection of TCP, or the datagrams between two addresses of UDP. It connects " +
-      "to the " +
-      "endpoint and sends the bytes that the client sent. After each of the client's messages, it waits for as many " +
-      "bytes as the recorded answer has.",
+      "to the endpoint and sends the bytes that the client sent. After each of the client's messages, it waits for " +
+      "as many bytes as the recorded answer has.",
     "The status is 0 if all answers are as recorded. At the first different byte, replay prints the offset and the " +
       "bytes, and ends with status 1.",
   ],

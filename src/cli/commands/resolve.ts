@@ -34,7 +34,9 @@ export const command: Command = define({
     ]);
     const { inet4, inet6 } = options;
     const found = await lookUp(name, { name: "NAME", inet4, inet6, signal });
-    const answers = await orderAddresses(found, isIP(name.replace(/^\[|\]$|%.*$/g, "")) !== 0);
+    // Without brackets and the zone of an IPv6 address.
+    const isLiteral = isIP(name.replace(/^\[|\]$|%.*$/g, "")) !== 0;
+    const answers = await orderAddresses(found, { isLiteral });
     const width = Math.max(...answers.map(({ address }) => address.length));
     for (const answer of answers) {
       output.result(answer, () => {

@@ -49,7 +49,7 @@ export const command: Command = define({
       import("../scan/show.js"),
       import("../frame/failure.js"),
     ]);
-    const numbers = readPorts(list, UsageError);
+    const portNumbers = readPorts(list, UsageError);
     const { rate, parallel, timeout, all, inet4, inet6 } = options;
     const [address] = await lookUp(host, { inet4, inet6, signal });
     if (!isPrivate(address!) && !options.allowPublic) {
@@ -58,21 +58,22 @@ export const command: Command = define({
           "--allow-public",
       );
     }
-    const view = new ScanView(output, numbers.length, all);
-    let open = false;
+    const view = new ScanView(output, portNumbers.length, { showAll: all });
+    let isAnyOpen = false;
     try {
       const onResult = (result: Parameters<typeof view.add>[0]): void => {
-        open ||= result.state === "open";
+        isAnyOpen ||= result.state === "open";
         view.add(result);
       };
-      await scan(address!, { ports: numbers, rate, parallel, timeout, signal, onResult });
+      await scan(address!, { ports: portNumbers, rate, parallel, timeout, signal, onResult });
     } finally {
       view.end(hostOf(address!));
     }
-    return open ? 0 : 1;
+    return isAnyOpen ? 0 : 1;
   },
 });
 
+/** Parses PORTS. Returns each port once. */
 function readPorts(list: string, UsageError: new (message: string) => Error): number[] {
   try {
     const found = new Set<number>();

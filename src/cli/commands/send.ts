@@ -55,7 +55,7 @@ export const command: Command = define({
     },
   ],
   seeAlso: ["berkeley-connect(1)"],
-  async run({ args: [where = "", message], options, output, interrupts }) {
+  async run({ args: [endpoint = "", message], options, output, interrupts }) {
     const [{ openChannel }, { readSource, readTarget }, { clientTls, loadFile }, { exchange, parseEscapes }] =
       await Promise.all([
         import("../talk/open.js"),
@@ -66,9 +66,9 @@ export const command: Command = define({
     const { timeout, via, source, line, max, noAnswer, newline } = options;
     if (message !== undefined && options.file !== undefined)
       throw new UsageError("MESSAGE and --file are given together");
-    const target = await readTarget(where, options);
-    const given = options.file === undefined ? undefined : loadFile("--file", options.file);
-    const bytes = given ?? (message === undefined ? await readStandardInput() : parseEscapes(message));
+    const target = await readTarget(endpoint, options);
+    const fileBytes = options.file === undefined ? undefined : loadFile("--file", options.file);
+    const bytes = fileBytes ?? (message === undefined ? await readStandardInput() : parseEscapes(message));
     const { signal } = interrupts;
     const tls = clientTls(options, target.secure);
     const channel = await openChannel({ ...target, tls, via, timeout, source: readSource(source), signal });
@@ -101,7 +101,8 @@ export const command: Command = define({
 async function readStandardInput(): Promise<Buffer> {
   const { StandardInput } = await import("../talk/input.js");
   const input = new StandardInput();
-  const all: Buffer[] = [];
-  for (let chunk = await input.read(); chunk !== null; chunk = await input.read()) all.push(Buffer.from(chunk));
-  return Buffer.concat(all);
+  const chunks: Buffer[] = [];
+  // Copied, because the input reuses its buffer.
+  for (let chunk = await input.read(); chunk !== null; chunk = await input.read()) chunks.push(Buffer.from(chunk));
+  return Buffer.concat(chunks);
 }

@@ -49,16 +49,16 @@ export const command: Command = define({
   async run({ options, output, interrupts }) {
     const [{ listSockets }, { showTable }] = await Promise.all([import("../diag/list.js"), import("../diag/show.js")]);
     const { signal } = interrupts;
-    const chosen = KINDS.filter((kind) => options[kind]);
+    const chosenKinds = KINDS.filter((kind) => options[kind]);
     const query = {
-      kinds: chosen.length === 0 ? (["tcp", "udp"] as const) : chosen,
+      kinds: chosenKinds.length === 0 ? (["tcp", "udp"] as const) : chosenKinds,
       states: options.states,
       ports: options.ports.flat(),
       processes: options.processes,
     };
     const show = async (): Promise<void> => {
       const found = await listSockets(query, signal);
-      if (!output.json) return showTable(output, found, options.info, !options.noHeader);
+      if (!output.json) return showTable(output, found, { details: options.info, header: !options.noHeader });
       for (const socket of found) output.object(options.watch === undefined ? socket : { time: Date.now(), ...socket });
     };
     if (options.watch === undefined) {

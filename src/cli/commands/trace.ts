@@ -50,18 +50,22 @@ export const command: Command = define({
     let reached = false;
     try {
       for await (const hop of trace(target!, { ...options, signal: AbortSignal.any([signal, outputClosed.signal]) })) {
-        reached = hop.replies.some(({ from, final, error }) => final && from !== undefined && error === undefined);
-        const known = names ? await namesOf(hop, signal) : new Map<string, string>();
+        reached = hop.replies.some(({ from, isLast, error }) => {
+          // Otherwise a router or this machine has refused the probe.
+          const isHost = from !== undefined && error === undefined;
+          return isLast && isHost;
+        });
+        const nameByAddress = names ? await namesOf(hop, signal) : new Map<string, string>();
         const value = {
           hop: hop.hop,
           replies: hop.replies.map((reply) => ({
             from: reply.from ?? null,
-            name: known.get(reply.from ?? ""),
+            name: nameByAddress.get(reply.from ?? ""),
             time: reply.time === undefined ? null : Number(reply.time.toFixed(3)),
             error: reply.error,
           })),
         };
-        output.result(value, () => hopLine(hop, known));
+        output.result(value, () => hopLine(hop, nameByAddress));
       }
     } catch (error) {
       output.throwIfClosed();

@@ -4,24 +4,32 @@ import { ValueError, type ValueParser } from "../frame/values.js";
 import { didYouMean } from "../frame/suggest.js";
 import { type SocketInfo, STATES } from "./socketInfo.js";
 
-/** The bit of a state in a mask. `state` is the index in STATES. */
+/** The kernel's numbers of some states: indexes in STATES. */
+const ESTABLISHED = 1;
+const SYN_SENT = 2;
+const SYN_RECV = 3;
+const CLOSE = 7;
+const LISTEN = 10;
+const NEW_SYN_RECV = 12;
+
+/** The bit of a state in a mask. */
 const bit = (state: number): number => 1 << state;
-/** The states 1 to 12. */
+/** The mask of the states 1 to 12. */
 export const ALL_STATES = 0x1ffe;
 
 /** Masks by name: the names of STATES, and further names of ss(8). */
 const MASKS: Readonly<Record<string, number>> = {
   ...Object.fromEntries(
-    STATES.map((name, number) => [name.toLowerCase(), bit(number)] as const).filter(([n]) => n !== ""),
+    STATES.map((name, number) => [name.toLowerCase(), bit(number)] as const).filter(([name]) => name !== ""),
   ),
-  // ss(8) prints the states 3 and 12 of the kernel under this name.
-  "syn-recv": bit(3) | bit(12),
-  established: bit(1),
-  listening: bit(10),
-  closed: bit(7),
-  unconnected: bit(7),
-  connected: ALL_STATES & ~(bit(7) | bit(10)),
-  synchronized: ALL_STATES & ~(bit(2) | bit(7) | bit(10)),
+  // ss(8) prints both states under this name.
+  "syn-recv": bit(SYN_RECV) | bit(NEW_SYN_RECV),
+  established: bit(ESTABLISHED),
+  listening: bit(LISTEN),
+  closed: bit(CLOSE),
+  unconnected: bit(CLOSE),
+  connected: ALL_STATES & ~(bit(CLOSE) | bit(LISTEN)),
+  synchronized: ALL_STATES & ~(bit(SYN_SENT) | bit(CLOSE) | bit(LISTEN)),
   all: ALL_STATES,
 };
 
@@ -40,7 +48,7 @@ export const stateMask: ValueParser<number> = Object.assign(
 
 export interface Filter {
   readonly ports: readonly (readonly [from: number, to: number])[];
-  /** Names, or numbers of processes. */
+  /** Names or numbers (PIDs) of processes. */
   readonly processes: readonly string[];
 }
 

@@ -19,18 +19,21 @@ export type InetKind = "tcp" | "udp" | "raw";
 
 const PROTOCOLS: Readonly<Record<InetKind, number>> = { tcp: IPPROTO_TCP, udp: IPPROTO_UDP, raw: IPPROTO_RAW };
 
-/** Numbers of attributes in an answer. A request selects attribute N (1 to 8) by the bit `1 << (N - 1)`. */
+/** Numbers of attributes in an answer. */
 const INET_DIAG_INFO = 2;
 const INET_DIAG_CONG = 4;
 const INET_DIAG_SKMEMINFO = 7;
 const INET_DIAG_SKV6ONLY = 11;
+/** The attributes that a request selects: attribute N (1 to 8) by the bit `1 << (N - 1)`. */
 const EXTENSIONS = [INET_DIAG_INFO, INET_DIAG_CONG, INET_DIAG_SKMEMINFO].reduce((bits, n) => bits | (1 << (n - 1)), 0);
 
 /** The sizes of `struct inet_diag_req_v2` and of `struct inet_diag_msg`. */
 const REQUEST_SIZE = 56;
 const MESSAGE_SIZE = 72;
-/** The offset of `struct inet_diag_sockid` in a message. */
-const ID = 4;
+/** The offset in a message of `struct inet_diag_sockid`, which has the ports, the addresses and the interface. */
+const SOCKID = 4;
+/** The size of all `SK_MEMINFO_*` fields. */
+export const MEMORY_SIZE = 36;
 
 const TIMERS: readonly Timer["kind"][] = ["timer 0", "retransmit", "keepalive", "time-wait", "probe"];
 
@@ -53,9 +56,11 @@ function socketOf(kind: InetKind, { body, attributes }: DiagMessage): SocketInfo
   const timer = body.u8(2);
   const v6only = family === AF_INET6 && attributes.get(INET_DIAG_SKV6ONLY)?.[0] === 1;
   const { bytes } = body;
-  const length = family === AF_INET ? 4 : 16;
-  const side = (address: number, port: number, index: number): SocketEnd =>
-    endOf(family, bytes.subarray(address, address + length), body.port(port), index, v6only);
+  const addressSize = family === AF_INET ? 4 : 16;
+  const endAt = (addressOffset: number, portOffset: number, interfaceIndex: number): SocketEnd => {
+    const address = bytes.subarray(addressOffset, addressOffset + addressSize);
+    return endOf(family, address, body.port(portOffset), interfaceIndex, v6only);
+  };
   const tcp = attributes.get(INET_DIAG_INFO);
   const congestion = attributes.get(INET_DIAG_CONG);
   const memory = attributes.get(INET_DIAG_SKMEMINFO);
@@ -65,16 +70,16 @@ function socketOf(kind: InetKind, { body, attributes }: DiagMessage): SocketInfo
     state: stateOf(body.u8(1)),
     receiveQueue: body.u32(56),
     sendQueue: body.u32(60),
-    local: side(ID + 4, ID, body.u32(ID + 36)),
-    peer: side(ID + 20, ID + 2, 0),
+    local: endAt(SOCKID + 4, SOCKID, body.u32(SOCKID + 36)),
+    peer: endAt(SOCKID + 20, SOCKID + 2, 0),
     uid: body.u32(64),
     inode: body.u32(68),
     ...(timer === 0
       ? {}
       : { timer: { kind: TIMERS[timer] ?? `timer ${timer}`, expires: body.u32(52), retransmits: body.u8(3) } }),
     ...(congestion === undefined ? {} : { congestion: textOf(congestion) }),
-    ...(memory === undefined || memory.length < 36 ? {} : { memory: memoryOf(memory) }),
-    // The struct grows with each version of the kernel. decode() accepts all lengths.
+    ...(memory === undefined || memory.length < MEMORY_SIZE ? {} : { memory: memoryOf(memory) }),
+    // `struct tcp_info` grows with the versions of the kernel. decode() accepts all lengths.
     ...(tcp === undefined || kind !== "tcp" ? {} : { tcp: TCP_INFO.decode(tcp) }),
     users: [],
   };
@@ -98,14 +103,14 @@ export function memoryOf(bytes: Buffer): Memory {
 }
 
 /** An end, with its text as ss(8) prints it: `*` is port 0, or the IPv6 wildcard that also accepts IPv4. */
-function endOf(family: number, address: Buffer, port: number, index: number, v6only: boolean): SocketEnd {
+function endOf(family: number, address: Buffer, port: number, interfaceIndex: number, v6only: boolean): SocketEnd {
   const host = inet_ntop(family, address);
-  const acceptsBoth = family === AF_INET6 && !v6only && host === "::";
-  const shown = acceptsBoth ? "*" : family === AF_INET6 ? `[${host}]` : host;
-  const name = index === 0 ? undefined : interfaceOf(index);
+  const acceptsBothFamilies = family === AF_INET6 && !v6only && host === "::";
+  const hostText = acceptsBothFamilies ? "*" : family === AF_INET6 ? `[${host}]` : host;
+  const name = interfaceIndex === 0 ? undefined : interfaceOf(interfaceIndex);
   const scope = name === undefined ? "" : `%${name}`;
   return {
-    text: `${shown}${scope}:${port === 0 ? "*" : port}`,
+    text: `${hostText}${scope}:${port === 0 ? "*" : port}`,
     host,
     port,
     ...(name === undefined ? {} : { interface: name }),
@@ -122,4 +127,5 @@ function interfaceOf(index: number): string {
   }
 }
 
+/** The text before the first NUL. */
 const textOf = (bytes: Buffer): string => bytes.toString("latin1").replace(/\0.*$/s, "");

@@ -19,7 +19,7 @@ export interface Query extends Filter {
 export async function listSockets(query: Query, signal: AbortSignal): Promise<SocketInfo[]> {
   await using diag = new Diag(signal);
   const found: SocketInfo[] = [];
-  for (const kind of KINDS.filter((one) => query.kinds.includes(one))) {
+  for (const kind of query.kinds) {
     try {
       found.push(
         ...(await (kind === "unix" ? unixSockets(diag, query.states) : inetSockets(diag, kind, query.states))),
@@ -32,15 +32,15 @@ export async function listSockets(query: Query, signal: AbortSignal): Promise<So
   const users = usersOfSockets();
   return (
     found
-      // Inode 0 is a connection that no process has open, such as a connection in TIME-WAIT.
+      // A connection that no process has open, such as one in TIME-WAIT, has the inode 0.
       .map((socket) => ({ ...socket, users: (socket.inode === 0 ? undefined : users.get(socket.inode)) ?? [] }))
       .filter((socket) => matchesFilter(socket, query))
-      .toSorted((a, b) => KINDS.indexOf(a.kind) - KINDS.indexOf(b.kind) || rank(a) - rank(b) || compare(a, b))
+      .toSorted((a, b) => KINDS.indexOf(a.kind) - KINDS.indexOf(b.kind) || rank(a) - rank(b) || byPorts(a, b))
   );
 }
 
-/** The rank in the order of sockets: listeners are first. */
+/** Sorts listeners before other sockets. */
 const rank = ({ state }: SocketInfo): number => (state === "LISTEN" ? 0 : 1);
 
-const compare = (a: SocketInfo, b: SocketInfo): number =>
+const byPorts = (a: SocketInfo, b: SocketInfo): number =>
   (a.local.port ?? 0) - (b.local.port ?? 0) || (a.peer.port ?? 0) - (b.peer.port ?? 0) || a.inode - b.inode;

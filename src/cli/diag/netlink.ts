@@ -12,11 +12,12 @@ const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
 /** NLM_F_REQUEST with NLM_F_ROOT and NLM_F_MATCH, which together are NLM_F_DUMP. */
 const REQUEST_DUMP = 0x301;
-const HEADER = 16;
-const ATTRIBUTE_HEADER = 4;
+/** The sizes of `struct nlmsghdr` and of `struct nlattr`. */
+const HEADER_SIZE = 16;
+const ATTRIBUTE_HEADER_SIZE = 4;
 /** The two upper bits of an attribute's type are flags. */
 const TYPE_MASK = 0x3fff;
-/** The kernel fills a receive buffer of up to 32 KB with the messages of a dump. */
+/** The kernel sends a dump in datagrams of at most 32 KB. */
 const READ_SIZE = 64 << 10;
 
 const LITTLE = endianness() === "LE";
@@ -65,7 +66,7 @@ export class Fields {
   }
 }
 
-/** A message of an answer: its struct, and the attributes after the struct. */
+/** A message of an answer: its struct, and the attributes after the struct, by their numbers. */
 export interface DiagMessage {
   readonly body: Fields;
   readonly attributes: ReadonlyMap<number, Buffer>;
@@ -88,7 +89,8 @@ export class Diag implements AsyncDisposable {
    */
   async dump(request: Buffer, structSize: number): Promise<DiagMessage[]> {
     const sequence = ++this.#sequence;
-    const packet = new Fields(Buffer.concat([Buffer.alloc(HEADER), request]));
+    const packet = new Fields(Buffer.concat([Buffer.alloc(HEADER_SIZE), request]));
+    // The fields of `struct nlmsghdr`: length, type, flags, sequence number.
     packet.putU32(0, packet.length);
     packet.putU16(4, SOCK_DIAG_BY_FAMILY);
     packet.putU16(6, REQUEST_DUMP);
@@ -97,7 +99,8 @@ export class Diag implements AsyncDisposable {
     const found: DiagMessage[] = [];
     for (;;) {
       const received = await this.#socket.recv(READ_SIZE, { signal: this.#signal });
-      if (!takeMessages(new Fields(received), sequence, structSize, found)) return found;
+      const isAnswerComplete = addMessages(new Fields(received), sequence, structSize, found);
+      if (isAnswerComplete) return found;
     }
   }
 
@@ -106,18 +109,21 @@ export class Diag implements AsyncDisposable {
   }
 }
 
-/** Adds the messages of a datagram to `found`. Returns false at the end of the answer. Throws the kernel's error. */
-function takeMessages(datagram: Fields, sequence: number, structSize: number, found: DiagMessage[]): boolean {
-  for (let at = 0; at + HEADER <= datagram.length;) {
+/**
+ * Adds the messages of a datagram to `found`. Ignores messages with another sequence number. Returns true at the end of
+ * the answer. Throws the kernel's error.
+ */
+function addMessages(datagram: Fields, sequence: number, structSize: number, found: DiagMessage[]): boolean {
+  for (let at = 0; at + HEADER_SIZE <= datagram.length;) {
     const length = datagram.u32(at);
-    if (length < HEADER || at + length > datagram.length) break;
+    if (length < HEADER_SIZE || at + length > datagram.length) break;
     const type = datagram.u16(at + 4);
     if (datagram.u32(at + 8) === sequence) {
-      const payload = datagram.bytes.subarray(at + HEADER, at + length);
+      const payload = datagram.bytes.subarray(at + HEADER_SIZE, at + length);
       if (type === NLMSG_ERROR || type === NLMSG_DONE) {
         const errno = payload.length >= 4 ? new Fields(payload).i32(0) : 0;
         if (errno < 0) throw new SocketError(getSystemErrorName(errno), errno, "sock_diag");
-        return false;
+        return true;
       }
       if (type === SOCK_DIAG_BY_FAMILY && payload.length >= structSize) {
         found.push({
@@ -128,16 +134,16 @@ function takeMessages(datagram: Fields, sequence: number, structSize: number, fo
     }
     at += align(length);
   }
-  return true;
+  return false;
 }
 
 function attributesOf(bytes: Buffer): ReadonlyMap<number, Buffer> {
   const fields = new Fields(bytes);
   const found = new Map<number, Buffer>();
-  for (let at = 0; at + ATTRIBUTE_HEADER <= bytes.length;) {
+  for (let at = 0; at + ATTRIBUTE_HEADER_SIZE <= bytes.length;) {
     const length = fields.u16(at);
-    if (length < ATTRIBUTE_HEADER || at + length > bytes.length) break;
-    found.set(fields.u16(at + 2) & TYPE_MASK, bytes.subarray(at + ATTRIBUTE_HEADER, at + length));
+    if (length < ATTRIBUTE_HEADER_SIZE || at + length > bytes.length) break;
+    found.set(fields.u16(at + 2) & TYPE_MASK, bytes.subarray(at + ATTRIBUTE_HEADER_SIZE, at + length));
     at += align(length);
   }
   return found;

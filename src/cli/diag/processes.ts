@@ -8,8 +8,9 @@ import type { SocketUser } from "./socketInfo.js";
 /** The processes that have a socket open, by the inode of the socket. */
 export function usersOfSockets(): ReadonlyMap<number, readonly SocketUser[]> {
   const found = new Map<number, SocketUser[]>();
-  for (const entry of namesIn("/proc")) {
-    const pid = Number(entry);
+  for (const folder of namesIn("/proc")) {
+    const pid = Number(folder);
+    // Other files of /proc have no number as their name.
     if (!Number.isInteger(pid)) continue;
     let name: string | undefined;
     for (const fd of namesIn(`/proc/${pid}/fd`)) {
@@ -17,15 +18,15 @@ export function usersOfSockets(): ReadonlyMap<number, readonly SocketUser[]> {
       if (inode === undefined) continue;
       name ??= nameOf(pid);
       const user = { name, pid, fd: Number(fd) };
-      const known = found.get(inode);
-      if (known === undefined) found.set(inode, [user]);
-      else known.push(user);
+      const users = found.get(inode);
+      if (users === undefined) found.set(inode, [user]);
+      else users.push(user);
     }
   }
   return found;
 }
 
-// A process may end and a descriptor may be closed before any of these calls. So an error counts as no result.
+// Before each of these calls, the process may end, or the descriptor may be closed. So an error means no result.
 
 function namesIn(folder: string): string[] {
   try {
@@ -35,6 +36,7 @@ function namesIn(folder: string): string[] {
   }
 }
 
+/** The inode of a socket; undefined if the descriptor is no socket. */
 function inodeOf(link: string): number | undefined {
   try {
     const match = /^socket:\[(\d+)\]$/.exec(readlinkSync(link));

@@ -6,25 +6,31 @@ import { formatBytes, formatTime, plural } from "../frame/units.js";
 import type { SocketInfo } from "./socketInfo.js";
 
 const HEAD = ["Kind", "State", "Recv-Q", "Send-Q", "Local", "Peer", "Process"] as const;
+/** The columns with numbers, which are right-aligned. */
+const NUMBERS: ReadonlySet<number> = new Set([HEAD.indexOf("Recv-Q"), HEAD.indexOf("Send-Q")]);
 
-export function showTable(output: Output, sockets: readonly SocketInfo[], details: boolean, head: boolean): void {
+export interface TableOptions {
+  /** Whether a line of details is printed below each socket. */
+  readonly details: boolean;
+  /** Whether the names of the columns are printed. */
+  readonly header: boolean;
+}
+
+export function showTable(output: Output, sockets: readonly SocketInfo[], { details, header }: TableOptions): void {
   const rows = sockets.map(rowOf);
-  const all = head ? [[...HEAD], ...rows] : rows;
-  const widths = HEAD.map((_, column) => Math.max(0, ...all.map((row) => row[column]!.length)));
+  const printedRows = header ? [[...HEAD], ...rows] : rows;
+  const widths = HEAD.map((_, column) => Math.max(0, ...printedRows.map((row) => row[column]!.length)));
   const format = (row: readonly string[]): string =>
     row
-      // Numbers are right-aligned.
-      .map((cell, column) =>
-        column === 2 || column === 3 ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!),
-      )
+      .map((cell, column) => (NUMBERS.has(column) ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!)))
       .join("  ")
       .trimEnd();
-  if (head) output.line(output.style("bold", format(HEAD)));
+  if (header) output.line(output.style("bold", format(HEAD)));
   for (const [index, row] of rows.entries()) {
     output.line(format(row));
     if (!details) continue;
-    const more = detailsOf(sockets[index]!);
-    if (more !== "") output.line(output.style("dim", `    ${more}`));
+    const detailsLine = detailsOf(sockets[index]!);
+    if (detailsLine !== "") output.line(output.style("dim", `    ${detailsLine}`));
   }
 }
 

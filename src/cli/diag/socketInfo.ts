@@ -54,19 +54,20 @@ export interface SocketUser {
   readonly fd: number;
 }
 
-/** The local or the remote address: its text as ss(8) prints it, and its parts. */
+/** The local or the remote end of a socket: its address as ss(8) prints it, and the parts of the address. */
 export interface SocketEnd {
   readonly text: string;
   readonly host?: string;
   readonly port?: number;
   readonly interface?: string;
-  /** The path of a UNIX socket. */
+  /** The path and the inode of a UNIX socket. */
   readonly path?: string;
   readonly inode?: number;
 }
 
 export interface SocketInfo {
   readonly kind: Kind;
+  /** The kind as it is printed, such as `tcp` or `unix stream`. */
   readonly type: string;
   readonly state: State;
   /** For a listener, the connections in its accept queue; for other sockets, received bytes that were not read. */
@@ -78,12 +79,14 @@ export interface SocketInfo {
   readonly uid?: number;
   readonly inode: number;
   readonly timer?: Timer;
+  /** The name of the congestion control. */
   readonly congestion?: string;
   readonly memory?: Memory;
   readonly tcp?: TcpInfo;
   readonly users: readonly SocketUser[];
 }
 
+/** The name of the kernel's state. */
 export function stateOf(number: number): State {
   const name = STATES[number];
   return name === undefined || name === "" ? `state ${number}` : name;

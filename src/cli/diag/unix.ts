@@ -2,7 +2,7 @@
 
 import { AF_UNIX, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM } from "berkeley";
 
-import { memoryOf } from "./inet.js";
+import { MEMORY_SIZE, memoryOf } from "./inet.js";
 import { type Diag, type DiagMessage, Fields } from "./netlink.js";
 import { type SocketEnd, type SocketInfo, stateOf } from "./socketInfo.js";
 
@@ -12,8 +12,8 @@ const UNIX_DIAG_PEER = 2;
 const UNIX_DIAG_RQLEN = 4;
 const UNIX_DIAG_MEMINFO = 5;
 const UNIX_DIAG_UID = 7;
-/** Bits of the request for name, peer, queues, memory and user. */
-const SHOW = 0x01 | 0x04 | 0x10 | 0x20 | 0x40;
+/** The bits of a request that select attributes: name, peer, queues, memory and user. */
+const SHOWN_ATTRIBUTES = 0x01 | 0x04 | 0x10 | 0x20 | 0x40;
 
 /** The sizes of `struct unix_diag_req` and of `struct unix_diag_msg`. */
 const REQUEST_SIZE = 24;
@@ -28,11 +28,12 @@ const TYPES: ReadonlyMap<number, string> = new Map([
 export async function unixSockets(diag: Diag, states: number): Promise<SocketInfo[]> {
   const request = new Fields(Buffer.alloc(REQUEST_SIZE));
   request.bytes[0] = AF_UNIX;
-  // Requests all states, because a socket is printed with the name of its peer, whose state may be another one. The
-  // answers are filtered below.
+  // Requests all states, because a socket is printed with the name of its peer, and the peer may have another state.
+  // The answers are filtered below.
   request.putU32(4, 0xffff_ffff);
-  request.putU32(12, SHOW);
+  request.putU32(12, SHOWN_ATTRIBUTES);
   const messages = await diag.dump(request.bytes, MESSAGE_SIZE);
+  /** The names of all sockets, by inode. */
   const names = new Map<number, string | undefined>();
   for (const { body, attributes } of messages) names.set(body.u32(4), nameOf(attributes.get(UNIX_DIAG_NAME)));
   return messages.filter(({ body }) => (states & (1 << body.u8(2))) !== 0).map((message) => socketOf(message, names));
@@ -55,7 +56,7 @@ function socketOf({ body, attributes }: DiagMessage, names: ReadonlyMap<number, 
     peer: endOf(peerInode, names.get(peerInode)),
     inode,
     ...(uid === undefined ? {} : { uid: new Fields(uid).u32(0) }),
-    ...(memory === undefined || memory.length < 36 ? {} : { memory: memoryOf(memory) }),
+    ...(memory === undefined || memory.length < MEMORY_SIZE ? {} : { memory: memoryOf(memory) }),
     users: [],
   };
 }
@@ -64,7 +65,7 @@ function endOf(inode: number, path: string | undefined): SocketEnd {
   return { text: `${path ?? "*"} ${inode}`, inode, ...(path === undefined ? {} : { path }) };
 }
 
-/** A path without its final NUL, or an abstract name with `@` instead of its first NUL: unix(7). */
+/** Decodes a name: a path without its final NUL, or an abstract name with `@` instead of its first NUL: unix(7). */
 function nameOf(bytes: Buffer | undefined): string | undefined {
   if (bytes === undefined || bytes.length === 0) return undefined;
   if (bytes[0] === 0) return `@${bytes.toString("utf8", 1)}`;

@@ -6,7 +6,7 @@ import type { Output } from "../frame/output.js";
 
 const CLEAR_SCREEN = "\u001b[H\u001b[2J";
 
-/** Calls `show`, and calls it again after `interval` ms. On a terminal the output replaces the previous output. */
+/** Calls `show` again and again, with pauses of `interval` ms. On a terminal, the output replaces the previous one. */
 export async function watch(
   output: Output,
   interval: number,
@@ -17,9 +17,10 @@ export async function watch(
   output.onOutputClosed(() => outputClosed.abort());
   const ending = AbortSignal.any([signal, outputClosed.signal]);
   try {
-    for (let first = true; ; first = false) {
+    for (let isFirst = true; ; isFirst = false) {
       if (output.isTerminal && !output.json) process.stdout.write(CLEAR_SCREEN);
-      else if (!first && !output.json) output.line();
+      // An empty line separates the output from the previous one.
+      else if (!isFirst && !output.json) output.line();
       await show();
       await sleep(interval, undefined, { signal: ending });
     }

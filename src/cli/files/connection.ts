@@ -10,6 +10,7 @@ import { withUsageErrors } from "../talk/open.js";
 
 export interface ConnectionPlan {
   readonly endpoint: string;
+  /** Whether the command listens and accepts the connection, instead of connecting. */
   readonly listens: boolean;
   readonly output: Output;
   readonly signal: AbortSignal;
@@ -30,8 +31,9 @@ export async function openConnection({ endpoint, listens, output, signal, option
     const tls = clientTls(options, secure);
     return withUsageErrors(() => connect(target, { signal, timeout, ...(tls === undefined ? {} : { tls }) }));
   }
-  const { insecure: _, servername: __, ...server } = options;
-  const tls = await serverTls(server, secure, output);
+  // These two options are only for clients.
+  const { insecure: _, servername: __, ...serverOptions } = options;
+  const tls = await serverTls(serverOptions, secure, output);
   const onHandshakeError = (error: unknown): void => output.problem(error, "handshake");
   const listener = await withUsageErrors(() =>
     listen(target, tls === undefined ? {} : { tls: { ...tls, onHandshakeError } }),

@@ -20,7 +20,9 @@ import { formatBytes, formatRate, formatTime } from "../frame/units.js";
 export interface TransferPlan {
   readonly output: Output;
   readonly signal: AbortSignal;
+  /** Whether only the bytes of the file are sent, without header, checksum and answer. */
   readonly raw: boolean;
+  /** Whether the receiver may replace an existing file. */
   readonly force: boolean;
   /** ms without data after which the transfer fails. */
   readonly idle: number | undefined;
@@ -34,8 +36,13 @@ interface Header {
 /** Maximum number of bytes of each line: the header, the checksum, the answer. */
 const MAX_LINE = 8192;
 const BUFFER_SIZE = 256 << 10;
-/** With --idle, milliseconds that the waits for the checksum and for the answer last at least. */
+/** With --idle, the minimum timeout of the last line (the checksum or the answer), in ms. */
 const MIN_LAST_LINE_TIMEOUT = 60_000;
+/** After the transfer, milliseconds in which the peer must close the connection. */
+const SENDER_END_TIMEOUT = 60_000;
+const RECEIVER_END_TIMEOUT = 5000;
+/** Milliseconds for sending an error to the sender. */
+const ERROR_TIMEOUT = 1000;
 
 /** Sends a file over the stream that `openStream` opens. */
 export async function sendFile(path: string, openStream: () => Promise<Stream>, plan: TransferPlan): Promise<void> {
@@ -59,17 +66,21 @@ export async function sendFile(path: string, openStream: () => Promise<Stream>, 
           `${JSON.stringify({ berkeley: "file", version: 1, name: basename(path), size })}\n`,
           waitOf(plan),
         );
+      // Computed while the bytes are sent, and awaited below.
       const sum = raw ? undefined : checksum(file, size);
-      // Awaited below. If the transfer fails first, this rejection must not be unhandled.
+      // If the transfer fails first, the rejection of this promise must not be unhandled.
       sum?.catch(() => undefined);
       const sent = await sendBytes(stream, file, size, progress, plan);
       if (sent < size)
         throw new Failure(`${JSON.stringify(path)} became shorter while it was sent: ${sent} of ${size} bytes`);
-      if (!raw) await sendChecksum(stream, await sum!, plan);
-      else await stream.closeWrite();
-      // With --raw the receiver sends no answer. So the sender waits until the receiver closes the connection.
-      if (raw) await stream.end({ timeout: 60_000 });
-      else await stream.close();
+      if (sum === undefined) {
+        await stream.closeWrite();
+        // With --raw the receiver sends no answer. So the sender waits until the receiver closes the connection.
+        await stream.end({ timeout: SENDER_END_TIMEOUT });
+      } else {
+        await sendChecksum(stream, await sum, plan);
+        await stream.close();
+      }
     } catch (error) {
       stream.abort();
       throw error;
@@ -129,7 +140,7 @@ async function checksum(file: FileHandle, size: number): Promise<string> {
   return sum.digest("hex");
 }
 
-/** The options of a read or a write: it ends when the transfer is aborted, and after the time of --idle. */
+/** The options of each read and write: the signal of the transfer, and --idle as the timeout. */
 function waitOf({ signal, idle }: TransferPlan): { signal: AbortSignal; timeout?: number } {
   return idle === undefined ? { signal } : { signal, timeout: idle };
 }
@@ -137,7 +148,10 @@ function waitOf({ signal, idle }: TransferPlan): { signal: AbortSignal; timeout?
 const readHeaderLine = (stream: Stream, plan: TransferPlan): Promise<string | null> =>
   stream.readLine({ max: MAX_LINE, ...waitOf(plan) });
 
-/** Reads the checksum or the answer. Before that, the peer may still compute a checksum or write to its disk. */
+/**
+ * Reads the checksum or the answer. The peer may need time before it sends this line: to compute the checksum, or to
+ * write to its disk. So a short --idle does not apply.
+ */
 const readLastLine = (stream: Stream, { signal, idle }: TransferPlan): Promise<string | null> => {
   const timeout = idle === undefined ? null : Math.max(idle, MIN_LAST_LINE_TIMEOUT);
   return stream.readLine({ max: MAX_LINE, signal, timeout });
@@ -146,7 +160,7 @@ const readLastLine = (stream: Stream, { signal, idle }: TransferPlan): Promise<s
 /** Sends the checksum, and waits for the answer of the receiver. */
 async function sendChecksum(stream: Stream, sha256: string, plan: TransferPlan): Promise<void> {
   await stream.write(`${JSON.stringify({ sha256 })}\n`, waitOf(plan));
-  const answer = readObject(await readLastLine(stream, plan), "the answer of the receiver");
+  const answer = parseObject(await readLastLine(stream, plan), "the answer of the receiver");
   if (answer["ok"] !== true)
     throw new Failure(`the receiver reports: ${escapeLine(JSON.stringify(answer["error"] ?? "no success"))}`);
 }
@@ -166,16 +180,18 @@ export async function receiveFile(path: string, openStream: () => Promise<Stream
   const began = performance.now();
   try {
     const header = raw ? undefined : await readHeader(stream, plan);
+    // For a folder, the name of the file is known only now.
     const target = isFolder ? join(path, nameOf(header!)) : path;
     if (isFolder) checkOverwrite(target, force);
     const size = await store(stream, target, header, plan);
     if (!raw) await stream.write('{"ok":true}\n', waitOf(plan));
-    await stream.end({ timeout: 5000 });
+    await stream.end({ timeout: RECEIVER_END_TIMEOUT });
     report(output, "received", target, size, performance.now() - began);
   } catch (error) {
+    // The sender waits for an answer, so the error is its answer.
     if (!raw)
       await stream
-        .write(`${JSON.stringify({ error: (error as Error).message })}\n`, { timeout: 1000 })
+        .write(`${JSON.stringify({ error: (error as Error).message })}\n`, { timeout: ERROR_TIMEOUT })
         .catch(() => undefined);
     await stream.close().catch(() => undefined);
     throw error;
@@ -196,22 +212,18 @@ function nameOf({ name }: Header): string {
 }
 
 async function readHeader(stream: Stream, plan: TransferPlan): Promise<Header> {
-  const { berkeley, version, name, size } = readObject(await readHeaderLine(stream, plan), "a header line");
-  if (
-    berkeley !== "file" ||
-    version !== 1 ||
-    typeof name !== "string" ||
-    !Number.isSafeInteger(size) ||
-    (size as number) < 0
-  ) {
+  const { berkeley, version, name, size } = parseObject(await readHeaderLine(stream, plan), "a header line");
+  const isKnownFormat = berkeley === "file" && version === 1;
+  const isSize = Number.isSafeInteger(size) && (size as number) >= 0;
+  if (!isKnownFormat || typeof name !== "string" || !isSize) {
     throw new Failure("the first line of the peer is no header of berkeley file; --raw takes bytes without a header");
   }
   return { name, size: size as number };
 }
 
-/** Parses a line as a JSON object. Errors contain `name`. */
-function readObject(line: string | null, name: string): Record<string, unknown> {
-  if (line === null) throw new Failure(`the peer finished before ${name}`);
+/** Parses a line as a JSON object. `expected` names the line in errors. */
+function parseObject(line: string | null, expected: string): Record<string, unknown> {
+  if (line === null) throw new Failure(`the peer finished before ${expected}`);
   try {
     const value: unknown = JSON.parse(line);
     if (typeof value === "object" && value !== null) return value as Record<string, unknown>;
@@ -219,17 +231,17 @@ function readObject(line: string | null, name: string): Record<string, unknown> 
     // The error below covers this case too.
   }
   throw new Failure(
-    `the peer sends ${JSON.stringify(escapeLine(line.slice(0, 60)))}, required ${name}; ` +
+    `the peer sends ${JSON.stringify(escapeLine(line.slice(0, 60)))}, required ${expected}; ` +
       "--raw takes bytes without a header",
   );
 }
 
 /** Receives into a new file in the folder of `target`, and renames it to `target`. Returns the number of bytes. */
 async function store(stream: Stream, target: string, header: Header | undefined, plan: TransferPlan): Promise<number> {
-  const partial = join(dirname(target), `.${basename(target)}.${process.pid}.part`);
+  const partialPath = join(dirname(target), `.${basename(target)}.${process.pid}.part`);
   let file: FileHandle;
   try {
-    file = await open(partial, "wx");
+    file = await open(partialPath, "wx");
   } catch (error) {
     throw new Failure(`cannot write ${JSON.stringify(target)}: ${(error as Error).message}`);
   }
@@ -237,15 +249,19 @@ async function store(stream: Stream, target: string, header: Header | undefined,
     const size = await receiveBytes(stream, file, header?.size, plan);
     await file.sync();
     await file.close();
-    await rename(partial, target);
+    await rename(partialPath, target);
     return size;
   } catch (error) {
     await file.close().catch(() => undefined);
-    await rm(partial, { force: true });
+    await rm(partialPath, { force: true });
     throw error;
   }
 }
 
+/**
+ * Receives `size` bytes into the file, and checks their checksum. If `size` is undefined (--raw), receives all bytes to
+ * the sender's end. Returns the number of bytes.
+ */
 async function receiveBytes(
   stream: Stream,
   file: FileHandle,
@@ -273,7 +289,7 @@ async function receiveBytes(
   }
   if (size === undefined) return received;
   if (received < size) throw new Failure(`the sender finished after ${received} of ${size} bytes`);
-  const { sha256 } = readObject(await readLastLine(stream, plan), "the checksum");
+  const { sha256 } = parseObject(await readLastLine(stream, plan), "the checksum");
   if (sha256 !== sum.digest("hex"))
     throw new Failure("the checksum does not match the received bytes; the file was not written");
   return received;

@@ -10,22 +10,22 @@ import type { ValueParser } from "./values.js";
 
 /** An option of a command. */
 export interface OptionSpec<T = unknown> {
-  /** As help prints it: `-u, --udp` or `--timeout TIME`. */
+  /** The names of the option and of its value, as help prints them: `-u, --udp` or `--timeout TIME`. */
   readonly flags: string;
-  /** One sentence without a full stop. */
+  /** The text of help: one sentence without a full stop. */
   readonly about: string;
   readonly kind: "flag" | "value" | "list";
   /** The value if the option is not given. */
   readonly initial: T;
-  /** `initial` as help prints it. */
-  readonly shown?: string | undefined;
+  /** `initial` as help prints it. Absent if help prints no default. */
+  readonly shownDefault?: string | undefined;
   /** Absent for a flag. */
   readonly parser?: ValueParser<unknown> | undefined;
 }
 
 /** An argument of a command, in the order of the command line. */
 export interface ArgumentSpec {
-  /** As help prints it, in capitals. */
+  /** In capitals, as help prints it. */
   readonly name: string;
   readonly about: string;
   readonly optional?: boolean;
@@ -42,7 +42,7 @@ export interface Example {
 
 type Options = Readonly<Record<string, OptionSpec>>;
 
-/** The values of options, by the names of their declarations. */
+/** The values of options, by the names of their fields in `CommandSpec.options`. */
 export type OptionValues<O extends Options> = {
   readonly [K in keyof O]: O[K] extends OptionSpec<infer T> ? T : never;
 };
@@ -81,7 +81,7 @@ export interface Command extends Omit<CommandSpec, "run"> {
   run(invocation: Invocation): Promise<number>;
 }
 
-/** Makes a command. In its `run`, each option has its type. */
+/** Makes a command. Its `run` gets each option with the type of its parser. */
 export function define<const O extends Options>(spec: CommandSpec<O>): Command {
   return spec;
 }
@@ -96,15 +96,15 @@ export function option<T>(flags: string, about: string, parser: ValueParser<T>):
   return { flags, about, kind: "value", initial: undefined, parser };
 }
 
-/** An option with a value that has a default; `shown` is the default as help prints it. */
+/** An option with a value that has a default. */
 export function optionWithDefault<T>(
   flags: string,
   about: string,
   parser: ValueParser<T>,
   initial: T,
-  shown: string = String(initial),
+  shownDefault: string = String(initial),
 ): OptionSpec<T> {
-  return { flags, about, kind: "value", initial, shown, parser };
+  return { flags, about, kind: "value", initial, shownDefault, parser };
 }
 
 /** An option that may be given several times. */
@@ -117,7 +117,7 @@ export function longOf(spec: OptionSpec): string {
   return /--[\w-]+/.exec(spec.flags)![0];
 }
 
-/** The short name of an option, if it has one. */
+/** The short name of an option: `-u` of `-u, --udp`. Undefined if it has none. */
 export function shortOf(spec: OptionSpec): string | undefined {
   return /^-\w\b/.exec(spec.flags)?.[0];
 }

@@ -1,6 +1,6 @@
-// Endpoints as a user types them. The library parses and checks them. This file adds short forms: `PORT` and
-// `:PORT` are ports of the loopback interface, `HOST:PORT` is TCP, `*:PORT` is the port on all interfaces, and a path
-// with a slash or `@NAME` is a UNIX socket.
+// Endpoints as a user types them. The library parses and checks them. This file adds short forms: `PORT` and `:PORT`
+// are ports of the loopback interface, `HOST:PORT` is TCP (or the default scheme of the command), `*:PORT` is the port
+// on all interfaces, and a path with a slash or `@NAME` is a UNIX socket.
 
 import { type Endpoint, formatEndpoint, InetAddress, Inet6Address, parseEndpoint, UnixAddress } from "berkeley";
 
@@ -25,29 +25,28 @@ export interface EndpointOptions {
  */
 export function readEndpoint(text: string, options: EndpointOptions = {}): Endpoint {
   const { name = "ENDPOINT", scheme = "tcp", schemes } = options;
-  const endpoint = parse(text, name, scheme);
+  const endpoint = parseText(text, name, scheme);
   if (schemes === undefined || schemes.includes(endpoint.scheme)) return endpoint;
   throw new UsageError(
     `${name} is ${JSON.stringify(text)}, an endpoint of ${endpoint.scheme}, required one of ${schemes.join(", ")}`,
   );
 }
 
-function parse(text: string, name: string, scheme: "tcp" | "tls" | "udp"): Endpoint {
+function parseText(text: string, name: string, defaultScheme: "tcp" | "tls" | "udp"): Endpoint {
   const wildcard = /^(?:(tcp|tls|udp):\/\/)?\*:(\d{1,5})$/.exec(text);
   try {
     if (wildcard !== null) {
-      const [, given = scheme, port] = wildcard;
-      return parseEndpoint({ scheme: given as "tcp", host: "", port: Number(port) });
+      const [, scheme = defaultScheme, port] = wildcard;
+      return parseEndpoint({ scheme: scheme as "tcp", host: "", port: Number(port) });
     }
-    return parseEndpoint(withScheme(text, scheme));
+    return parseEndpoint(withScheme(text, defaultScheme));
   } catch (error) {
     if (!(error instanceof TypeError || error instanceof RangeError)) throw error;
-    const [, given = ""] = /^([\w+.-]+):(?:\/\/|[/@])/.exec(text) ?? [];
-    const near = given === "" || SCHEMES.includes(given) ? "" : didYouMean(given, SCHEMES);
-    throw new UsageError(
-      `${name} is ${JSON.stringify(text)}: ` +
-        `${error.message.replace(/^Cannot [^:]*?"(?:[^"\\]|\\.)*"[^:]*: /, "")}${near}`,
-    );
+    const [, givenScheme = ""] = /^([\w+.-]+):(?:\/\/|[/@])/.exec(text) ?? [];
+    const near = givenScheme === "" || SCHEMES.includes(givenScheme) ? "" : didYouMean(givenScheme, SCHEMES);
+    // Removes `Cannot …"TEXT"…: `, because the usage error itself quotes the text.
+    const reason = error.message.replace(/^Cannot [^:]*?"(?:[^"\\]|\\.)*"[^:]*: /, "");
+    throw new UsageError(`${name} is ${JSON.stringify(text)}: ${reason}${near}`);
   }
 }
 
@@ -60,8 +59,8 @@ function withScheme(text: string, scheme: string): string {
 }
 
 /**
- * Whether only this machine can connect: to loopback or a UNIX socket. An inherited socket counts as remote, because
- * its address is known only after it was opened.
+ * Whether only this machine can connect to a listener: on a loopback address or a UNIX socket. Returns false for an
+ * inherited socket, because its address is not known yet.
  */
 export function isLocal(endpoint: Endpoint): boolean {
   if (endpoint.scheme === "unix") return true;

@@ -1,10 +1,10 @@
 // Escapes received bytes for a terminal: text is unchanged, and control characters are escaped.
 //
 // A control character can move the cursor, set the title, or make the terminal send input as if the user had typed it.
-// Characters of category Cf can reverse or hide text. Line feed, tab, and a carriage return before a line feed are not
-// escaped.
+// Characters of category Cf can reverse or hide text. Line feeds and tabs are not escaped. A carriage return before a
+// line feed is removed.
 
-/** Characters of control, format, private use and surrogates, line separators, and two noncharacters of Unicode. */
+/** Characters of control, format, private use and surrogates, line and paragraph separators, and two noncharacters. */
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cs}\ufffe\uffff]/gu;
 
 function escapeCharacter(character: string): string {
@@ -29,38 +29,41 @@ export function escapeJson(json: string): string {
 
 /** Escapes UTF-8 that arrives in pieces. A piece may end within a character, or between CR and LF. */
 export class Escaper {
+  /** The bytes of an incomplete character, or a CR, from the end of the previous piece. */
   #kept: Uint8Array = new Uint8Array(0);
 
-  /** Returns the escaped text. The bytes of an incomplete character are stored for the next piece. */
+  /** Returns the escaped text, without the bytes that are kept for the next piece. */
   write(bytes: Uint8Array): string {
     const all = this.#kept.length === 0 ? bytes : Buffer.concat([this.#kept, bytes]);
     let end = all.length - incompleteLength(all);
-    // A CR at the end is stored too, because a LF may follow.
+    // A CR at the end is kept too, because a LF may follow.
     if (end === all.length && all[end - 1] === 0x0d) end--;
     this.#kept = Buffer.from(all.subarray(end));
     return escapeBytes(all.subarray(0, end));
   }
 
-  /** Returns the escaped text of the stored bytes. */
+  /** Returns the escaped text of the kept bytes. */
   end(): string {
-    const rest = this.#kept;
+    const kept = this.#kept;
     this.#kept = new Uint8Array(0);
-    return escapeBytes(rest);
+    return escapeBytes(kept);
   }
 }
 
 /** The number of bytes of an incomplete UTF-8 character at the end. */
 function incompleteLength(bytes: Uint8Array): number {
-  for (let back = 1; back <= 3 && back <= bytes.length; back++) {
-    const byte = bytes[bytes.length - back]!;
+  for (let count = 1; count <= 3 && count <= bytes.length; count++) {
+    const byte = bytes[bytes.length - count]!;
+    // A byte below 0x80 is a character, one below 0xc0 continues a character, and any other begins a character.
     if (byte < 0x80) return 0;
     if (byte < 0xc0) continue;
     const length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2;
-    return length > back ? back : 0;
+    return length > count ? count : 0;
   }
   return 0;
 }
 
+/** Escapes bytes. A byte that is no valid UTF-8 becomes `\xNN`. */
 function escapeBytes(bytes: Uint8Array): string {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   let result = "";
@@ -74,25 +77,35 @@ function escapeBytes(bytes: Uint8Array): string {
   return result;
 }
 
-/** The end of the valid UTF-8 (RFC 3629) that begins at `from`. */
+/** The end of the valid UTF-8 that begins at `from`: section 4 of RFC 3629. */
 function endOfValid(bytes: Uint8Array, from: number): number {
-  const follows = (at: number, low: number, high: number): boolean => bytes[at]! >= low && bytes[at]! <= high;
+  // False beyond the end.
+  const within = (at: number, low: number, high: number): boolean => bytes[at]! >= low && bytes[at]! <= high;
   let at = from;
   while (at < bytes.length) {
     const byte = bytes[at]!;
     let length = 1;
     if (byte >= 0x80) {
+      // After some first bytes, fewer second bytes are valid: overlong forms, surrogates and numbers above 10FFFF are
+      // invalid.
       const low = byte === 0xe0 ? 0xa0 : byte === 0xf0 ? 0x90 : 0x80;
       const high = byte === 0xed ? 0x9f : byte === 0xf4 ? 0x8f : 0xbf;
-      length = byte >= 0xc2 && byte < 0xe0 ? 2 : byte >= 0xe0 && byte < 0xf0 ? 3 : byte >= 0xf0 && byte < 0xf5 ? 4 : 0;
-      if (length === 0 || !follows(at + 1, low, high)) return at;
-      for (let next = 2; next < length; next++) if (!follows(at + next, 0x80, 0xbf)) return at;
+      length = sizeFrom(byte);
+      if (length === 0 || !within(at + 1, low, high)) return at;
+      for (let next = 2; next < length; next++) if (!within(at + next, 0x80, 0xbf)) return at;
     }
     at += length;
   }
   return at;
 }
 
+/** The number of bytes of a character that begins with this byte above ASCII; 0 if no character does. */
+function sizeFrom(byte: number): number {
+  if (byte < 0xc2 || byte >= 0xf5) return 0;
+  return byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4;
+}
+
+/** Escapes a text, except line feeds, tabs, and a CR before a LF, which is removed. */
 function escapeText(text: string): string {
   return text
     .replaceAll("\r\n", "\n")

@@ -37,7 +37,7 @@ export class InterruptedError extends Error {
 }
 
 /** The meanings of the codes of getaddrinfo(3). */
-const RESOLVER: Readonly<Record<string, string>> = {
+const MEANINGS: Readonly<Record<string, string>> = {
   EAI_NONAME: "no such host",
   EAI_NODATA: "the host has no address",
   EAI_ADDRFAMILY: "the host has no address of this family",
@@ -54,12 +54,12 @@ interface ErrorWithCode extends Error {
   readonly path?: unknown;
 }
 
-/** The words for an error's code; "" if the message has words already. */
+/** The meaning of an error's code, after `: `. Empty if the code has none, or if the message contains it already. */
 function meaningOf({ code, errno, message }: ErrorWithCode): string {
   if (typeof code !== "string") return "";
-  const hasWords = message.includes(": ");
-  const system = typeof errno === "number" && !hasWords ? getSystemErrorMap().get(errno)?.[1] : undefined;
-  const words = RESOLVER[code] ?? system;
+  const hasMeaning = message.includes(": ");
+  const systemMeaning = typeof errno === "number" && !hasMeaning ? getSystemErrorMap().get(errno)?.[1] : undefined;
+  const words = MEANINGS[code] ?? systemMeaning;
   return words === undefined || message.includes(words) ? "" : `: ${words}`;
 }
 
@@ -68,7 +68,7 @@ function isExpected(error: ErrorWithCode): boolean {
   return error instanceof UsageError || error instanceof Failure || typeof error.code === "string";
 }
 
-/** The text of an error: one line, or the stack of a bug. */
+/** The printed text of an error: one line, or the stack if the error is a bug. */
 export function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if (!isExpected(error)) return error.stack ?? error.message;

@@ -11,14 +11,19 @@ export interface CommandSummary {
 }
 
 /** Maximum width of help, and its width without a terminal. */
-const WIDTH = 100;
+const MAX_WIDTH = 100;
+const MIN_WIDTH = 40;
+/** Maximum width of the left column of a table, and minimum width of the right one. */
+const MAX_LEFT = 30;
+const MIN_RIGHT = 20;
 
+/** The width of help on a terminal with this number of columns. */
 export function widthOf(columns: number): number {
-  return Math.max(40, Math.min(WIDTH, columns));
+  return Math.max(MIN_WIDTH, Math.min(MAX_WIDTH, columns));
 }
 
 /** The list that `berkeley` alone prints: a line for each command. */
-export function helpOfAll(commands: readonly CommandSummary[], width: number = WIDTH): string {
+export function helpOfAll(commands: readonly CommandSummary[], width: number = MAX_WIDTH): string {
   const rows = commands.map(({ name, summary }) => [name, summary] as const);
   const options = [
     [HELP_FLAGS, "this text; after a command, the help of that command"],
@@ -33,32 +38,36 @@ export function helpOfAll(commands: readonly CommandSummary[], width: number = W
   ].join("\n\n")}\n`;
 }
 
-export function helpOf(command: Command, width: number = WIDTH): string {
+export function helpOf(command: Command, width: number = MAX_WIDTH): string {
   const { name, summary, description, examples } = command;
-  const given = command.arguments ?? [];
-  const own = Object.values(command.options);
+  const args = command.arguments ?? [];
+  const ownOptions = Object.values(command.options);
+  const commonRows = [...Object.values(COMMON_OPTIONS).map(optionRow), [HELP_FLAGS, "this text"] as const];
   return `${[
     `berkeley ${name}: ${summary}`,
     `Usage: ${usageLine(command)}`,
     ...description.map((paragraph) => fill(paragraph, width)),
-    ...(given.length === 0 ? [] : [`Arguments:\n${table(given.map(argumentRow), width)}`]),
-    ...(own.length === 0 ? [] : [`Options:\n${table(own.map(optionRow), width)}`]),
-    `Options of every command:\n${table([...Object.values(COMMON_OPTIONS).map(optionRow), [HELP_FLAGS, "this text"]], width)}`,
-    `Examples:\n${examples.map((one) => `  # ${one.about}\n  ${one.command}`).join("\n\n")}`,
+    ...(args.length === 0 ? [] : [`Arguments:\n${table(args.map(argumentRow), width)}`]),
+    ...(ownOptions.length === 0 ? [] : [`Options:\n${table(ownOptions.map(optionRow), width)}`]),
+    `Options of every command:\n${table(commonRows, width)}`,
+    `Examples:\n${examples.map((example) => `  # ${example.about}\n  ${example.command}`).join("\n\n")}`,
     `Exit status:\n${table([...EXIT_STATUS, ...(command.exitStatus ?? [])], width)}`,
   ].join("\n\n")}\n`;
 }
 
-export function usageLine({ name, arguments: given = [] }: Command): string {
-  return ["berkeley", name, "[OPTION...]", ...given.map(usageOf)].join(" ");
+export function usageLine({ name, arguments: args = [] }: Command): string {
+  return ["berkeley", name, "[OPTION...]", ...args.map(usageOf)].join(" ");
 }
 
 const argumentRow = (argument: ArgumentSpec): readonly [string, string] => [argument.name, argument.about];
 
-/** The description of an option, with its default. */
-export function optionText({ about, shown, kind }: OptionSpec): string {
-  const more = [...(shown === undefined ? [] : [shown]), ...(kind === "list" ? ["may be repeated"] : [])];
-  return more.length === 0 ? about : `${about} (${more.join("; ")})`;
+/** The description of an option. In parentheses: its default, and whether it may be repeated. */
+export function optionText({ about, shownDefault, kind }: OptionSpec): string {
+  const additions = [
+    ...(shownDefault === undefined ? [] : [shownDefault]),
+    ...(kind === "list" ? ["may be repeated"] : []),
+  ];
+  return additions.length === 0 ? about : `${about} (${additions.join("; ")})`;
 }
 
 const optionRow = (spec: OptionSpec): readonly [string, string] => [
@@ -67,14 +76,19 @@ const optionRow = (spec: OptionSpec): readonly [string, string] => [
   optionText(spec),
 ];
 
-/** Formats two columns. The text of the second column is broken into lines. */
+/**
+ * Formats two columns. The text of the right column is broken into lines. If the left text is too wide, the right text
+ * begins in the next line.
+ */
 function table(rows: readonly (readonly [left: string, right: string])[], width: number): string {
-  const column = Math.min(30, Math.max(...rows.map(([left]) => left.length)) + 2);
-  const indent = " ".repeat(column + 2);
+  // Two spaces are before the left column, and at least two between the columns.
+  const leftWidth = Math.min(MAX_LEFT, Math.max(...rows.map(([left]) => left.length)) + 2);
+  const indent = " ".repeat(leftWidth + 2);
   return rows
     .map(([left, right]) => {
-      const text = fill(right, Math.max(20, width - indent.length)).replaceAll("\n", `\n${indent}`);
-      return left.length + 2 > column ? `  ${left}\n${indent}${text}` : `  ${left.padEnd(column)}${text}`;
+      const text = fill(right, Math.max(MIN_RIGHT, width - indent.length)).replaceAll("\n", `\n${indent}`);
+      const isLeftTooWide = left.length + 2 > leftWidth;
+      return isLeftTooWide ? `  ${left}\n${indent}${text}` : `  ${left.padEnd(leftWidth)}${text}`;
     })
     .join("\n");
 }

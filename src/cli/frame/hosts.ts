@@ -16,7 +16,7 @@ import { UsageError } from "./failure.js";
 
 /**
  * The beginning of an error message of `parseEndpoint()`: `Cannot use {…} as an address:`, or `Cannot …"…"…:`. It is
- * removed, because the usage error itself quotes the argument.
+ * removed, because the message of the UsageError quotes the argument already.
  */
 const PARSER_PREFIX = /^Cannot (?:use \{[^}]*\} as an address|[^:]*?"(?:[^"\\]|\\.)*"[^:]*): /;
 
@@ -25,6 +25,7 @@ export type HostAddress = InetAddress | Inet6Address;
 export interface HostOptions {
   /** The name of the argument in error messages. */
   readonly name?: string;
+  /** Whether only this family is looked up. */
   readonly inet4?: boolean;
   readonly inet6?: boolean;
   /** The socket type, SOCK_STREAM by default. */
@@ -32,6 +33,7 @@ export interface HostOptions {
   readonly signal: AbortSignal;
 }
 
+/** The family of -4 and -6; AF_UNSPEC without them. */
 export function familyOf({ inet4 = false, inet6 = false }: Pick<HostOptions, "inet4" | "inet6">): number {
   if (inet4 && inet6) throw new UsageError("-4 and -6 are given together");
   return inet4 ? AF_INET : inet6 ? AF_INET6 : AF_UNSPEC;
@@ -51,7 +53,7 @@ export async function lookUp(text: string, options: HostOptions): Promise<HostAd
   if (host === "") throw new UsageError(`${name} is "", required a name or an address`);
   let found: AddrInfo[];
   try {
-    // Only a check: getaddrinfo(3) takes `127.1` and octal numbers, which the parser refuses, as connect() does.
+    // Refuses hosts that connect() refuses too, such as `127.1` and octal numbers. getaddrinfo(3) would accept them.
     parseEndpoint({ scheme: "tcp", host, port: 1 });
     found = await getaddrinfo(host, null, { family, type, signal });
   } catch (error) {
@@ -63,7 +65,7 @@ export async function lookUp(text: string, options: HostOptions): Promise<HostAd
   );
 }
 
-/** An address without its port. */
+/** The host of an address, with the scope (`%2`) of an IPv6 address. */
 export function hostOf({ host, scopeid }: Pick<Inet6Address, "host"> & { readonly scopeid?: number }): string {
   return scopeid === undefined || scopeid === 0 ? host : `${host}%${scopeid}`;
 }

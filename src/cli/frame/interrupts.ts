@@ -6,12 +6,14 @@ import { constants } from "node:os";
 import { InterruptedError } from "./failure.js";
 
 /**
- * Milliseconds in which several signals count as one Ctrl-C: under npm, the terminal sends one, and npm another one.
+ * Within this many ms, several signals count as one Ctrl-C: under npm, the terminal sends one signal, and npm sends
+ * another one.
  */
 const ONE_CTRL_C = 100;
 
 export class Interrupts {
-  readonly #abort = new AbortController();
+  readonly #controller = new AbortController();
+  /** The time of the first signal. */
   #firstAt: number | undefined;
 
   constructor() {
@@ -20,7 +22,7 @@ export class Interrupts {
 
   /** Aborted when the command is to end; the reason is {@link InterruptedError}. */
   get signal(): AbortSignal {
-    return this.#abort.signal;
+    return this.#controller.signal;
   }
 
   /** Calls `stop` at the first signal, or at once if a signal has arrived already. */
@@ -37,9 +39,9 @@ export class Interrupts {
       return;
     }
     this.#firstAt = now;
-    // When a process exits, Node removes its signal handlers. The second signal of the same Ctrl-C would then set
-    // another exit status. So this timer delays the exit.
+    // When a process exits, Node removes its signal handlers. A second signal of the same Ctrl-C would then end the
+    // process with another exit status. So this timer delays the exit.
     setTimeout(() => {}, ONE_CTRL_C);
-    this.#abort.abort(new InterruptedError(name, number));
+    this.#controller.abort(new InterruptedError(name, number));
   }
 }

@@ -8,17 +8,15 @@ import { type CommandSummary, optionText } from "./help.js";
 /** The page of a command: berkeley-NAME(1). */
 export function manOf(command: Command, version: string): string {
   const { name, summary, description, examples, seeAlso = [] } = command;
-  const given = command.arguments ?? [];
+  const args = command.arguments ?? [];
+  const usage = args.map((argument) => ` ${italic(usageOf(argument))}`).join("");
   return page(`berkeley-${name}`, version, [
     section("NAME", `berkeley\\-${roff(name)} \\- ${roff(summary)}`),
-    section(
-      "SYNOPSIS",
-      `.B berkeley ${roff(name)}\n[\\fIOPTION\\fR...]${given.map((one) => ` ${italic(usageOf(one))}`).join("")}`,
-    ),
+    section("SYNOPSIS", `.B berkeley ${roff(name)}\n[\\fIOPTION\\fR...]${usage}`),
     section("DESCRIPTION", description.map(roff).join("\n.PP\n")),
-    ...(given.length === 0
+    ...(args.length === 0
       ? []
-      : [section("ARGUMENTS", given.map((one) => tagged(italic(one.name), one.about)).join("\n"))]),
+      : [section("ARGUMENTS", args.map((argument) => tagged(italic(argument.name), argument.about)).join("\n"))]),
     section(
       "OPTIONS",
       [...Object.values(command.options), ...Object.values(COMMON_OPTIONS)]
@@ -34,7 +32,7 @@ export function manOf(command: Command, version: string): string {
     ),
     section(
       "EXAMPLES",
-      examples.map((one) => `${roff(one.about)}:\n.PP\n.EX\n    ${roff(one.command)}\n.EE`).join("\n.PP\n"),
+      examples.map(({ about, command: line }) => `${roff(about)}:\n.PP\n.EX\n    ${roff(line)}\n.EE`).join("\n.PP\n"),
     ),
     section("SEE ALSO", references(["berkeley(1)", ...seeAlso])),
   ]);
@@ -53,28 +51,27 @@ export function manOfAll(commands: readonly CommandSummary[], version: string): 
     section("EXIT STATUS", EXIT_STATUS.map(([status, about]) => tagged(`\\fB${status}\\fR`, about)).join("\n")),
     section(
       "ENVIRONMENT",
-      tagged(
-        "\\fBNO_COLOR\\fR",
-        "no colors, when it is set and not empty and \\-\\-color does not say otherwise",
-        true,
-      ),
+      tagged("\\fBNO_COLOR\\fR", "no colors, when it is set and not empty and --color does not say otherwise"),
     ),
     section("SEE ALSO", references(commands.map(({ name }) => `berkeley-${name}(1)`))),
   ]);
 }
 
+/** A page, with its header `.TH`. */
 function page(title: string, version: string, sections: readonly string[]): string {
-  return `.TH ${roff(title).toUpperCase()} 1 "" "berkeley ${roff(version)}" "User Commands"\n${sections.join("\n")}\n`;
+  const header = `.TH ${roff(title).toUpperCase()} 1 "" "berkeley ${roff(version)}" "User Commands"`;
+  return `${[header, ...sections].join("\n")}\n`;
 }
 
 const section = (title: string, body: string): string => `.SH ${title}\n${body}`;
 
-/** A paragraph with a tag. `isRoff` says whether the text is already in the language of roff. */
-const tagged = (tag: string, text: string, isRoff: boolean = false): string =>
-  `.TP\n${tag}\n${isRoff ? text : roff(text)}`;
+/** A paragraph with a tag. The tag is in the language of roff already, and the text is not. */
+const tagged = (tag: string, text: string): string => `.TP\n${tag}\n${roff(text)}`;
 
+/** The usage of an argument, with its name in italics. */
 const italic = (usage: string): string => usage.replace(/[A-Z][A-Z_-]*/g, (name) => `\\fI${roff(name)}\\fR`);
 
+/** References to man pages, such as `ss(8)`. */
 const references = (names: readonly string[]): string =>
   names
     .map((name, index) => {

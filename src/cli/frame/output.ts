@@ -5,6 +5,7 @@ import { escapeJson, Escaper } from "./escape.js";
 import { explain, toJson } from "./failure.js";
 import { OutputClosedError, StandardOutput } from "./standardOutput.js";
 
+/** The numbers of SGR (the escape sequence of colors) that begin and end a style. */
 const SGR = {
   bold: [1, 22],
   dim: [2, 22],
@@ -32,10 +33,11 @@ export class Output {
   readonly json: boolean;
   readonly quiet: boolean;
   readonly verbose: boolean;
-  readonly #colors: boolean;
+  readonly #hasColors: boolean;
   readonly #stdout: StandardOutput;
   #escaper: Escaper | undefined;
-  #progress = "";
+  /** The progress line on the terminal; "" if there is none. */
+  #progressLine = "";
 
   constructor(options: OutputOptions = {}) {
     const { stdout, env } = process;
@@ -44,8 +46,8 @@ export class Output {
     this.verbose = options.verbose ?? false;
     const { color = "auto" } = options;
     // https://no-color.org: set and not empty means no colors.
-    const auto = stdout.isTTY && !env["NO_COLOR"] && env["TERM"] !== "dumb";
-    this.#colors = !this.json && (color === "always" || (color === "auto" && auto));
+    const canShowColors = stdout.isTTY && !env["NO_COLOR"] && env["TERM"] !== "dumb";
+    this.#hasColors = !this.json && (color === "always" || (color === "auto" && canShowColors));
     this.#stdout = StandardOutput.get();
   }
 
@@ -60,8 +62,9 @@ export class Output {
     return process.stdout.isTTY;
   }
 
+  /** Adds a style to a text, if colors are used. */
   style(style: Style, text: string): string {
-    if (!this.#colors || text === "") return text;
+    if (!this.#hasColors || text === "") return text;
     const [on, off] = SGR[style];
     return `\u001b[${on}m${text}\u001b[${off}m`;
   }
@@ -74,8 +77,8 @@ export class Output {
 
   /** Prints an object as one line of JSON. A bigint becomes a string. */
   object(value: object): void {
-    const plain = (_: string, field: unknown): unknown => (typeof field === "bigint" ? String(field) : field);
-    this.line(escapeJson(JSON.stringify(value, plain)));
+    const replacer = (_: string, field: unknown): unknown => (typeof field === "bigint" ? String(field) : field);
+    this.line(escapeJson(JSON.stringify(value, replacer)));
   }
 
   /** Prints a result: `value` with --json, otherwise `text`. */
@@ -84,7 +87,10 @@ export class Output {
     else this.line(text());
   }
 
-  /** Prints a remark on standard error, such as where a server listens. With --json only `value` is printed. */
+  /**
+   * Prints a remark on standard error, such as the address of a server. With --json, prints only `value`, on standard
+   * output.
+   */
   note(text: string, value?: object): void {
     if (this.json && value !== undefined) this.object(value);
     else if (!this.quiet && !this.json) this.#error(`berkeley: ${text}\n`);
@@ -95,11 +101,15 @@ export class Output {
     if (this.verbose || (this.json && value !== undefined)) this.note(text, value);
   }
 
-  /** Prints an error that does not end the command, such as an error of one connection of a server. */
+  /**
+   * Prints an error that does not end the command, such as an error of one connection of a server.
+   *
+   * @param about the name of the thing that has the error, such as a client
+   */
   problem(error: unknown, about: string = ""): void {
-    const before = about === "" ? "" : `${about}: `;
+    const prefix = about === "" ? "" : `${about}: `;
     this.#error(
-      this.json ? `${escapeJson(JSON.stringify(toJson(error)))}\n` : `berkeley: ${before}${explain(error)}\n`,
+      this.json ? `${escapeJson(JSON.stringify(toJson(error)))}\n` : `berkeley: ${prefix}${explain(error)}\n`,
     );
   }
 
@@ -115,7 +125,7 @@ export class Output {
     return this.#stdout.bytes(Buffer.from(this.#escaper.write(bytes)));
   }
 
-  /** Prints the bytes of an incomplete character that `data()` has stored. */
+  /** Called after the last data(). Prints the bytes of an incomplete character that data() has stored. */
   async endOfData(): Promise<void> {
     const rest = this.#escaper?.end() ?? "";
     if (rest !== "") await this.#stdout.bytes(Buffer.from(rest));
@@ -133,16 +143,16 @@ export class Output {
 
   /** Shows `text` as the progress line; "" removes the line. */
   showProgress(text: string): void {
-    if (text === this.#progress) return;
+    if (text === this.#progressLine) return;
     if (text === "") this.#hideProgress();
     else process.stderr.write(`${CLEAR_LINE}${text}`);
-    this.#progress = text;
+    this.#progressLine = text;
   }
 
   #hideProgress(): void {
-    if (this.#progress === "") return;
+    if (this.#progressLine === "") return;
     process.stderr.write(CLEAR_LINE);
-    this.#progress = "";
+    this.#progressLine = "";
   }
 
   #error(text: string): void {

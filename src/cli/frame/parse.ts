@@ -9,22 +9,24 @@ import { didYouMean } from "./suggest.js";
 import { ValueError } from "./values.js";
 
 export interface Parsed {
-  /** Whether --help was given. Then the other words were not checked. */
+  /** Whether --help was given. Then the other words were not parsed. */
   readonly help: boolean;
   readonly args: readonly string[];
-  /** The values of the options, by their names in the description; includes the common options. */
+  /** The values of the options and the common options, by their names in the description of the command. */
   readonly options: Readonly<Record<string, unknown>>;
 }
 
 export function parse(command: Command, argv: readonly string[]): Parsed {
   const specs = { ...command.options, ...COMMON_OPTIONS };
   const parser = new Parser(command.name);
+  // commander prints nothing and does not end the process. It throws errors.
   const ignore = (): void => {};
   parser.exitOverride().configureOutput({ writeOut: ignore, writeErr: ignore, outputError: ignore });
   parser.helpOption("-h, --help").showSuggestionAfterError(false);
   parser.helpInformation = () => "";
   for (const spec of Object.values(specs)) parser.addOption(toOption(spec));
   for (const argument of command.arguments ?? []) parser.argument(toArgument(usageOf(argument)));
+  // Without an action, commander would not report missing arguments.
   parser.action(() => {});
   try {
     parser.parse([...argv], { from: "user" });
@@ -50,7 +52,7 @@ function toOption(spec: OptionSpec): Option {
   // commander would read `--no-shutdown` as `--shutdown` with the value false.
   option.negate = false;
   if (parser === undefined) return option;
-  return option.argParser((text: string, before: unknown) => {
+  return option.argParser((text: string, previous: unknown) => {
     let value: unknown;
     try {
       value = parser(text);
@@ -58,7 +60,7 @@ function toOption(spec: OptionSpec): Option {
       if (!(error instanceof ValueError)) throw error;
       throw new UsageError(`${longOf(spec)} is ${JSON.stringify(text)}, ${error.message}`);
     }
-    return spec.kind === "list" ? [...((before as unknown[] | undefined) ?? []), value] : value;
+    return spec.kind === "list" ? [...((previous as unknown[] | undefined) ?? []), value] : value;
   });
 }
 
@@ -67,16 +69,17 @@ const toArgument = (usage: string): string => (usage.startsWith("[") ? usage : `
 
 /** Our message for an error of commander. */
 function messageFor(error: CommanderError, command: Command, specs: readonly OptionSpec[]): string {
-  const given = /'([^']*)'/.exec(error.message)?.[1] ?? "";
+  /** The word in the message: an option, or the name of an argument. */
+  const quoted = /'([^']*)'/.exec(error.message)?.[1] ?? "";
   switch (error.code) {
     case "commander.unknownOption":
-      return `unknown option ${JSON.stringify(given)}${didYouMean(given, [...specs.map(longOf), "--help"])}`;
+      return `unknown option ${JSON.stringify(quoted)}${didYouMean(quoted, [...specs.map(longOf), "--help"])}`;
     case "commander.missingArgument": {
-      const argument = command.arguments?.find(({ name }) => name === given.replace(/\.\.\.$/, ""));
-      return `${given} is missing: ${argument?.about.replace(/[:;,].*/, "") ?? "an argument"}`;
+      const argument = command.arguments?.find(({ name }) => name === quoted.replace(/\.\.\.$/, ""));
+      return `${quoted} is missing: ${argument?.about.replace(/[:;,].*/, "") ?? "an argument"}`;
     }
     case "commander.optionMissingArgument": {
-      const [name = "", value = "a value"] = given.replace(/^-\w, /, "").split(" ");
+      const [name = "", value = "a value"] = quoted.replace(/^-\w, /, "").split(" ");
       return `${name} is without a value, required ${value.replace(/[<>]/g, "")}`;
     }
     case "commander.excessArguments": {

@@ -4,6 +4,7 @@ import { ValueError, type ValueParser } from "./values.js";
 
 export type PortRange = readonly [from: number, to: number];
 
+/** Parses the ranges. A single port is a range too. */
 export const ports: ValueParser<readonly PortRange[]> = (text) =>
   text.split(",").map((part) => {
     const [, first = "", last = first] = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(part) ?? [];

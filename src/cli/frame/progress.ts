@@ -1,4 +1,4 @@
-// The progress line: bytes, rate, and the remaining time if the total is known. It is printed only if standard
+// The progress line: bytes, rate, and the remaining time if the total is known. The line is printed only if standard
 // error is a terminal. If standard input or output is a terminal too, the line requires a known total.
 
 import type { Output } from "./output.js";
@@ -22,14 +22,14 @@ export class Progress {
     this.#output = output;
     this.#total = total;
     if (!process.stderr.isTTY || output.quiet || output.json) return;
-    // The line would appear between input or received data, so it requires a known total.
-    if (process.stdin.isTTY || output.isTerminal) {
-      if (total === undefined) return;
-    }
+    // With a known total, a file is transferred. Otherwise the line would appear between typed or received data.
+    const isInteractive = process.stdin.isTTY || output.isTerminal;
+    if (isInteractive && total === undefined) return;
     this.#timer = setInterval(() => this.#show(), INTERVAL);
     this.#timer.unref();
   }
 
+  /** Adds to the number of bytes that are done. */
   add(bytes: number): void {
     this.#done += bytes;
   }
@@ -50,7 +50,7 @@ export class Progress {
     if (elapsed < FIRST_DELAY) return;
     const columns = process.stderr.columns || 80;
     const text = progressLine(this.#done, elapsed, this.#total);
-    // A line that the terminal wraps could not be removed.
+    // CLEAR_LINE removes one row. So the line must be shorter than a row.
     this.#output.showProgress(text.slice(0, columns - 1));
   }
 }
@@ -59,9 +59,9 @@ export class Progress {
 export function progressLine(done: number, elapsed: number, total?: number): string {
   const facts = [formatBytes(done), formatRate(done, elapsed)];
   if (total === undefined || total === 0) return [...facts, formatClock(elapsed)].join("  ");
-  const part = Math.min(1, done / total);
-  if (done > 0) facts.push(`${formatClock((elapsed * (1 - part)) / part)} left`);
-  const filled = Math.round(part * BAR_WIDTH);
+  const fraction = Math.min(1, done / total);
+  if (done > 0) facts.push(`${formatClock((elapsed * (1 - fraction)) / fraction)} left`);
+  const filled = Math.round(fraction * BAR_WIDTH);
   const bar = `${"=".repeat(filled)}${filled < BAR_WIDTH ? ">" : ""}`.slice(0, BAR_WIDTH).padEnd(BAR_WIDTH);
-  return `${String(Math.floor(part * 100)).padStart(3)}%  [${bar}]  ${facts.join("  ")}`;
+  return `${String(Math.floor(fraction * 100)).padStart(3)}%  [${bar}]  ${facts.join("  ")}`;
 }

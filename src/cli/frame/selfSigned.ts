@@ -1,15 +1,17 @@
-// Makes a self-signed certificate (RFC 5280) and its key, for a TLS server without --cert. ncat does the same. Clients
-// can't verify it, so they need --insecure, or compare its fingerprint.
+// Makes a self-signed certificate (RFC 5280) and its key, for a TLS server without --cert. ncat does the same. A client
+// can't verify this certificate. So the client needs --insecure, or compares the fingerprint.
 
 import { generateKeyPairSync, randomBytes, sign, X509Certificate } from "node:crypto";
 
+/** A day in ms. */
 const DAY = 86_400_000;
-const DAYS = 365;
+const VALID_DAYS = 365;
 
 /** A value in DER (X.690): tag, length, content. */
 function der(tag: number, ...content: readonly Uint8Array[]): Buffer {
   const body = Buffer.concat(content);
   const length = body.length;
+  // A length from 0x80 on has the number of its bytes before it.
   const head =
     length < 0x80 ? [tag, length] : length < 0x100 ? [tag, 0x81, length] : [tag, 0x82, length >> 8, length & 0xff];
   return Buffer.concat([Buffer.from(head), body]);
@@ -18,6 +20,7 @@ function der(tag: number, ...content: readonly Uint8Array[]): Buffer {
 const sequence = (...content: readonly Uint8Array[]): Buffer => der(0x30, ...content);
 const integer = (bytes: Uint8Array): Buffer => der(0x02, bytes);
 const oid = (hex: string): Buffer => der(0x06, Buffer.from(hex, "hex"));
+/** A BIT STRING without unused bits at its end. */
 const bits = (bytes: Uint8Array): Buffer => der(0x03, Buffer.of(0), bytes);
 
 const ECDSA_WITH_SHA256 = sequence(oid("2a8648ce3d040302"));
@@ -38,7 +41,8 @@ export interface SelfSigned {
  * Makes a key (P-256) and a certificate for localhost and its addresses. The certificate is valid from a day ago,
  * because the clock of a client may be behind.
  *
- * DER tags: 0x31 is a SET, 0x0c a UTF8String, 0x82 a dNSName, 0x87 an iPAddress, 0xa0 the version, 0xa3 the extensions.
+ * DER tags: 0x31 is a SET, 0x0c a UTF8String, 0x04 an OCTET STRING, 0x82 a dNSName, 0x87 an iPAddress, 0xa0 the
+ * version, 0xa3 the extensions.
  */
 export function selfSigned(now: Date = new Date()): SelfSigned {
   const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "prime256v1" });
@@ -46,20 +50,22 @@ export function selfSigned(now: Date = new Date()): SelfSigned {
   const serial = randomBytes(16);
   // The serial number must be positive, and DER allows no unnecessary zero byte at its start.
   serial[0] = (serial[0]! & 0x3f) | 0x40;
-  const names = sequence(
+  const alternativeNames = sequence(
     der(0x82, Buffer.from("localhost")),
     der(0x87, Buffer.from([127, 0, 0, 1])),
     der(0x87, Buffer.concat([Buffer.alloc(15), Buffer.of(1)])),
   );
   const content = sequence(
+    // 2 is version 3.
     der(0xa0, integer(Buffer.of(2))),
     integer(serial),
     ECDSA_WITH_SHA256,
+    // The issuer, and after the times of validity the subject.
     name,
-    sequence(time(new Date(now.getTime() - DAY)), time(new Date(now.getTime() + DAYS * DAY))),
+    sequence(time(new Date(now.getTime() - DAY)), time(new Date(now.getTime() + VALID_DAYS * DAY))),
     name,
     publicKey.export({ type: "spki", format: "der" }),
-    der(0xa3, sequence(sequence(SUBJECT_ALT_NAME, der(0x04, names)))),
+    der(0xa3, sequence(sequence(SUBJECT_ALT_NAME, der(0x04, alternativeNames)))),
   );
   const certificate = sequence(content, ECDSA_WITH_SHA256, bits(sign("sha256", content, privateKey)));
   const parsed = new X509Certificate(certificate);

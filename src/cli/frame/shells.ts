@@ -15,21 +15,25 @@ const optionsOf = (command: Command): OptionSpec[] => [
   ...Object.values(COMMON_OPTIONS),
 ];
 
+/** The short name, if there is one, and the long name. */
 const namesOf = (spec: OptionSpec): string[] => [shortOf(spec), longOf(spec)].flatMap((name) => name ?? []);
 
+/** Quotes a text for a shell. */
 const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
 
 /** The words that a shell offers for a command's arguments, and whether it offers files. */
 function wordsOfArguments(command: Command): { readonly words: readonly string[]; readonly files: boolean } {
-  const all = (command.arguments ?? []).map(({ complete }) => complete);
-  return { words: all.flatMap((one) => (one === undefined || one === "file" ? [] : one)), files: all.includes("file") };
+  const completions = (command.arguments ?? []).map(({ complete }) => complete);
+  const words = completions.flatMap((complete) => (complete === undefined || complete === "file" ? [] : complete));
+  return { words, files: completions.includes("file") };
 }
 
 function bash(commands: readonly Command[]): string {
   const names = commands.map(({ name }) => name).join(" ");
   const cases = commands.map((command) => {
     const options = optionsOf(command);
-    const values = options.flatMap((spec) => {
+    // After an option with a value, only its values are offered.
+    const valueCases = options.flatMap((spec) => {
       const complete = spec.parser?.complete;
       if (spec.kind === "flag") return [];
       const reply =
@@ -39,13 +43,13 @@ function bash(commands: readonly Command[]): string {
       return `        ${namesOf(spec).join("|")}) ${reply}; return ;;`;
     });
     const { words, files } = wordsOfArguments(command);
-    const all = [...options.flatMap(namesOf), "--help"].join(" ");
+    const optionNames = [...options.flatMap(namesOf), "--help"].join(" ");
     return [
       `    ${command.name})`,
       '      case "$prev" in',
-      ...values,
+      ...valueCases,
       "      esac",
-      `      if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W ${quote(all)} -- "$cur"))`,
+      `      if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W ${quote(optionNames)} -- "$cur"))`,
       `      else COMPREPLY=($(compgen ${files ? "-f " : ""}-W ${quote(words.join(" "))} -- "$cur")); fi ;;`,
     ].join("\n");
   });
@@ -66,6 +70,7 @@ complete -o filenames -F _berkeley berkeley
 }
 
 function zsh(commands: readonly Command[]): string {
+  /** Escapes the characters that separate the parts of a specification of `_arguments`. */
   const clean = (text: string): string => text.replace(/[[\]:\\]/g, (character) => `\\${character}`);
   const list = commands.map(({ name, summary }) => `    ${quote(`${name}:${summary.replaceAll(":", "\\:")}`)}`);
   const cases = commands.map((command) => {
@@ -73,15 +78,15 @@ function zsh(commands: readonly Command[]): string {
       namesOf(spec).map((name) => {
         const complete = spec.parser?.complete;
         const action = complete === "file" ? "_files" : complete === undefined ? " " : `(${complete.join(" ")})`;
-        const many = spec.kind === "list" ? "*" : "";
+        const repeatable = spec.kind === "list" ? "*" : "";
         const value = spec.kind === "flag" ? "" : `:${clean(spec.flags.split(" ").at(-1)!)}:${action}`;
-        return quote(`${many}${name}[${clean(spec.about)}]${value}`);
+        return quote(`${repeatable}${name}[${clean(spec.about)}]${value}`);
       }),
     );
     const { words, files } = wordsOfArguments(command);
     const action = files ? "_files" : words.length === 0 ? " " : `(${words.join(" ")})`;
-    const all = [...specs, quote(`--help[print help]`), quote(`*:argument:${action}`)];
-    return `    ${command.name})\n      _arguments -s \\\n        ${all.join(" \\\n        ")} ;;`;
+    const allSpecs = [...specs, quote(`--help[print help]`), quote(`*:argument:${action}`)];
+    return `    ${command.name})\n      _arguments -s \\\n        ${allSpecs.join(" \\\n        ")} ;;`;
   });
   return `#compdef berkeley
 # zsh completion for berkeley: source <(berkeley completion zsh), or a file _berkeley in a folder of $fpath
@@ -116,6 +121,7 @@ function fish(commands: readonly Command[]): string {
       ...optionsOf(command).map((spec) => {
         const complete = spec.parser?.complete;
         const short = shortOf(spec);
+        // -r: the option has a value. -F: the value is a file. -x: the value is no file.
         const value =
           spec.kind === "flag"
             ? ""

@@ -13,18 +13,19 @@ export interface GivenOption {
   readonly value: unknown;
 }
 
-/** An object with setsockopt(): a socket, or the settings of a connection. */
+/** A socket, or the settings of a connection. */
 export interface Settable {
   setsockopt<T>(option: SocketOption<never, T>, value: T): void;
 }
 
 /** All socket options of the library, by name. */
 export async function socketOptions(): Promise<ReadonlyMap<string, AnyOption>> {
-  // The whole namespace, because the name comes from the user.
+  // The user may name any option, so the whole library is imported.
   const library = await import("berkeley");
   const found = new Map<string, AnyOption>();
   for (const [name, value] of Object.entries(library)) {
-    if (typeof value === "object" && value !== null && "optname" in value && "encode" in value) {
+    const isOption = typeof value === "object" && value !== null && "optname" in value && "encode" in value;
+    if (isOption) {
       found.set(name, value as unknown as AnyOption);
     }
   }
@@ -33,22 +34,24 @@ export async function socketOptions(): Promise<ReadonlyMap<string, AnyOption>> {
 
 /** Parses `NAME=VALUE`, or `NAME` alone, which means true. */
 export async function readSocketOption(text: string): Promise<GivenOption> {
-  const at = text.indexOf("=");
-  const name = at < 0 ? text : text.slice(0, at);
-  const all = await socketOptions();
-  const option = all.get(name);
+  const equalsAt = text.indexOf("=");
+  const name = equalsAt < 0 ? text : text.slice(0, equalsAt);
+  const known = await socketOptions();
+  const option = known.get(name);
   if (option === undefined) {
-    const near = didYouMean(name, all.keys());
+    const near = didYouMean(name, known.keys());
     throw new UsageError(
       `--option is ${JSON.stringify(text)}, required NAME=VALUE with the name of a socket option${near}`,
     );
   }
   let firstError: unknown;
-  for (const value of possibleValues(at < 0 ? "true" : text.slice(at + 1))) {
+  for (const value of possibleValues(equalsAt < 0 ? "true" : text.slice(equalsAt + 1))) {
     try {
+      // Throws if the option does not accept the value.
       option.encode(value);
       return { option, value };
     } catch (error) {
+      // The error of the most likely value.
       firstError ??= error;
     }
   }

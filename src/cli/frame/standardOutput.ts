@@ -1,14 +1,20 @@
-// Writes to standard output until a write fails. It is no failure of the command if the reader has closed standard
-// output (`| head -1`). A full disk is a failure.
+// Writes to standard output until a write fails. If the reader has closed standard output (`| head -1`), the failed
+// write is no failure of the command. Any other error, such as a full disk, is a failure of the command.
 
 import { fstatSync, writeSync } from "node:fs";
 
-/** Thrown when standard output is closed. It ends the command with status 0, unless `writeError` is set. */
+/**
+ * Thrown after a failed write. It ends the command with status 0. If `StandardOutput.writeError` is set, the status
+ * becomes 1 at the end of the process.
+ */
 export class OutputClosedError extends Error {
   constructor() {
     super("standard output is closed");
   }
 }
+
+/** The descriptor of standard output. */
+const STDOUT = 1;
 
 let instance: StandardOutput | undefined;
 
@@ -27,6 +33,7 @@ export class StandardOutput {
   private constructor() {
     this.#isSynchronous = isSynchronous();
     process.stdout.on("error", (error: NodeJS.ErrnoException) => this.#onWriteError(error));
+    // If standard error is closed, the command goes on without messages.
     process.stderr.on("error", () => {});
   }
 
@@ -46,16 +53,17 @@ export class StandardOutput {
     else this.#closeListeners.push(stop);
   }
 
+  /** Writes text. Does nothing after a failed write. */
   text(text: string): void {
     if (!this.#isClosed) process.stdout.write(text);
   }
 
-  /** Writes bytes. After it has resolved, the caller may change the bytes. */
+  /** Writes bytes. When the promise has resolved, the caller may change the bytes. */
   async bytes(bytes: Uint8Array): Promise<void> {
     if (this.#isClosed) throw new OutputClosedError();
     if (this.#isSynchronous) {
       try {
-        for (let at = 0; at < bytes.length;) at += writeSync(1, bytes, at);
+        for (let at = 0; at < bytes.length;) at += writeSync(STDOUT, bytes, at);
         return;
       } catch (error) {
         this.#onWriteError(error as NodeJS.ErrnoException);
@@ -81,7 +89,7 @@ export class StandardOutput {
 function isSynchronous(): boolean {
   if (process.stdout.isTTY) return false;
   try {
-    const stat = fstatSync(1);
+    const stat = fstatSync(STDOUT);
     return stat.isFile() || stat.isCharacterDevice();
   } catch {
     return false;

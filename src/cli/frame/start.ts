@@ -10,12 +10,13 @@ import { OutputClosedError, StandardOutput } from "./standardOutput.js";
 /** Runs the program, and sets its exit status. `version` is the version of the package. */
 export async function start(argv: readonly string[], version: string): Promise<void> {
   const stdout = StandardOutput.get();
-  const [word = "", ...rest] = argv;
+  const [commandName = "", ...commandArgs] = argv;
   try {
-    process.exitCode = await run(stdout, word, rest, version);
+    process.exitCode = await run(stdout, commandName, commandArgs, version);
   } catch (error) {
-    process.exitCode = reportFailure(error, word, rest);
+    process.exitCode = reportFailure(error, commandName, commandArgs);
   }
+  // A write may still fail after the command has ended.
   process.on("exit", () => {
     if (stdout.writeError === undefined) return;
     process.stderr.write(`berkeley: cannot write the output: ${explain(stdout.writeError)}\n`);
@@ -23,21 +24,27 @@ export async function start(argv: readonly string[], version: string): Promise<v
   });
 }
 
-async function run(stdout: StandardOutput, word: string, rest: readonly string[], version: string): Promise<number> {
-  const width = widthOf(process.stdout.columns || Infinity);
-  if (word === "" || word === "--help" || word === "-h") {
-    stdout.text(helpOfAll(COMMANDS, width));
+/** Runs the command, or prints help. Resolves with the exit status. */
+async function run(
+  stdout: StandardOutput,
+  commandName: string,
+  commandArgs: readonly string[],
+  version: string,
+): Promise<number> {
+  const helpWidth = widthOf(process.stdout.columns || Infinity);
+  if (commandName === "" || commandName === "--help" || commandName === "-h") {
+    stdout.text(helpOfAll(COMMANDS, helpWidth));
     return EXIT_SUCCESS;
   }
-  const command = await find(word);
+  const command = await load(commandName);
   const [{ parse }, { Output }, { Interrupts }] = await Promise.all([
     import("./parse.js"),
     import("./output.js"),
     import("./interrupts.js"),
   ]);
-  const { help, args, options } = parse(command, rest);
+  const { help, args, options } = parse(command, commandArgs);
   if (help) {
-    stdout.text(helpOf(command, width));
+    stdout.text(helpOf(command, helpWidth));
     return EXIT_SUCCESS;
   }
   const interrupts = new Interrupts();
@@ -49,9 +56,10 @@ async function run(stdout: StandardOutput, word: string, rest: readonly string[]
   }
 }
 
-async function find(word: string): Promise<Command> {
-  const entry = COMMANDS.find(({ name }) => name === word);
-  if (entry !== undefined) return (await entry.load()).command;
+/** @throws UsageError for an unknown command, and for an option before the command */
+async function load(word: string): Promise<Command> {
+  const found = COMMANDS.find(({ name }) => name === word);
+  if (found !== undefined) return (await found.load()).command;
   const names = COMMANDS.map(({ name }) => name);
   if (!word.startsWith("-")) {
     throw new UsageError(`unknown command ${JSON.stringify(word)}${didYouMean(word, names)}`);
@@ -63,15 +71,16 @@ async function find(word: string): Promise<Command> {
 }
 
 /** Prints an error and returns its exit status. */
-function reportFailure(error: unknown, word: string, rest: readonly string[]): number {
+function reportFailure(error: unknown, commandName: string, commandArgs: readonly string[]): number {
+  // A full disk is reported when the process exits.
   if (error instanceof OutputClosedError) return EXIT_SUCCESS;
   const status = statusOf(error);
   if (error instanceof InterruptedError) return status;
-  if (rest.includes("--json")) process.stderr.write(`${JSON.stringify(toJson(error))}\n`);
+  if (commandArgs.includes("--json")) process.stderr.write(`${JSON.stringify(toJson(error))}\n`);
   else {
-    const known = COMMANDS.some(({ name }) => name === word);
-    const where = known ? `berkeley ${word} --help` : "berkeley --help";
-    const hint = error instanceof UsageError ? ` (see ${where})` : "";
+    const isKnown = COMMANDS.some(({ name }) => name === commandName);
+    const helpCommand = isKnown ? `berkeley ${commandName} --help` : "berkeley --help";
+    const hint = error instanceof UsageError ? ` (see ${helpCommand})` : "";
     process.stderr.write(`berkeley: ${explain(error)}${hint}\n`);
   }
   return status;

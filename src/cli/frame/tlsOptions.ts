@@ -11,7 +11,7 @@ import { file, text } from "./values.js";
 
 type TlsListenOptions = NonNullable<ListenOptions["tls"]>;
 
-/** The values of `--tls` and of the other options of TLS. */
+/** The values of `--tls` and of the other options of TLS. The optional ones are only for clients. */
 export interface TlsOptionValues {
   readonly tls: boolean;
   readonly ca: readonly string[];
@@ -67,7 +67,8 @@ export function loadFile(name: string, path: string): Buffer {
   }
 }
 
-function common({ ca, cert, key, alpn, allowTruncation }: TlsOptionValues): Partial<TlsConnectOptions> {
+/** The options that a client and a server have in common. Reads the files. */
+function commonTls({ ca, cert, key, alpn, allowTruncation }: TlsOptionValues): Partial<TlsConnectOptions> {
   if (key !== undefined && cert === undefined) throw new UsageError("--key is given without --cert");
   return {
     ...(ca.length === 0 ? {} : { ca: ca.map((path) => loadFile("--ca", path)) }),
@@ -77,20 +78,23 @@ function common({ ca, cert, key, alpn, allowTruncation }: TlsOptionValues): Part
   };
 }
 
-/** The options of a TLS client. Without `secure` the endpoint does not use TLS, and options of TLS are refused. */
+/**
+ * The options of a TLS client. `secure` says whether the endpoint uses TLS. If it does not, the result is undefined, and
+ * a given option of TLS is an error.
+ */
 export function clientTls(given: TlsOptionValues, secure: boolean): TlsConnectOptions | undefined {
   if (!secure) return refuseTlsOptions(given);
   const { insecure = false, servername } = given;
   return {
-    ...common(given),
+    ...commonTls(given),
     ...(insecure ? { rejectUnauthorized: false } : {}),
     ...(servername === undefined ? {} : { servername }),
   };
 }
 
 /**
- * The options of a TLS server. Without `--cert` the server gets a self-signed certificate. Its fingerprint is printed:
- * a client can compare it.
+ * The options of a TLS server; `secure` is as with clientTls(). Without `--cert` the server gets a self-signed
+ * certificate. The fingerprint of this certificate is printed, so that a client can compare it.
  */
 export async function serverTls(
   given: TlsOptionValues,
@@ -100,21 +104,21 @@ export async function serverTls(
   if (!secure) return refuseTlsOptions(given);
   const { ca } = given;
   const clientAuth = ca.length === 0 ? {} : { requestCert: true, rejectUnauthorized: true };
-  const shared = { ...common(given), ...clientAuth };
-  if (given.cert !== undefined) return shared;
+  const options = { ...commonTls(given), ...clientAuth };
+  if (given.cert !== undefined) return options;
   const { selfSigned } = await import("./selfSigned.js");
   const { cert, key, fingerprint } = selfSigned();
   output.note(`no --cert is given: the certificate is self-signed, with the SHA-256 fingerprint ${fingerprint}`, {
     event: "certificate",
     fingerprint,
   });
-  return { ...shared, cert, key };
+  return { ...options, cert, key };
 }
 
-/** Throws if an option of TLS is given. */
+/** Throws if an option of TLS is given, except `--tls`. Otherwise returns undefined: no TLS. */
 function refuseTlsOptions(given: TlsOptionValues): undefined {
   const { ca, cert, key, alpn, allowTruncation, insecure = false, servername } = given;
-  const used = Object.entries({
+  const givenOption = Object.entries({
     "--ca": ca.length > 0,
     "--cert": cert !== undefined,
     "--key": key !== undefined,
@@ -122,7 +126,7 @@ function refuseTlsOptions(given: TlsOptionValues): undefined {
     "--allow-truncation": allowTruncation,
     "--insecure": insecure,
     "--servername": servername !== undefined,
-  }).find(([, present]) => present);
-  if (used !== undefined) throw new UsageError(`${used[0]} is given without --tls or a tls:// endpoint`);
+  }).find(([, isGiven]) => isGiven);
+  if (givenOption !== undefined) throw new UsageError(`${givenOption[0]} is given without --tls or a tls:// endpoint`);
   return undefined;
 }

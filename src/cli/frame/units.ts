@@ -6,7 +6,7 @@ const SIZES = ["B", "kB", "MB", "GB", "TB", "PB"] as const;
 export function formatBytes(count: number): string {
   let value = count;
   let unit = 0;
-  // 999.5 would be printed as 1000.
+  // 999.5 B would be printed as 1000 B, so it is printed as 1.00 kB.
   while (value >= 999.5 && unit < SIZES.length - 1) {
     value /= 1000;
     unit++;
@@ -30,15 +30,17 @@ export function formatTime(milliseconds: number): string {
 /** A time as minutes and seconds; from an hour on, with hours. */
 export function formatClock(milliseconds: number): string {
   const seconds = Math.round(milliseconds / 1000);
-  const [h, m, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
+  const [h, m, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60] as const;
   const two = (number: number): string => String(number).padStart(2, "0");
   return h > 0 ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
 }
 
+/** A number and its noun: `1 byte`, `2 bytes`. */
 export function plural(count: number, one: string, many: string = `${one}s`): string {
   return `${count} ${count === 1 ? one : many}`;
 }
 
+/** A number below 999.5 with three digits. */
 function threeDigits(value: number): string {
   return value >= 99.95 ? value.toFixed(0) : value >= 9.995 ? value.toFixed(1) : value.toFixed(2);
 }

@@ -10,7 +10,7 @@ export interface ValueParser<T> {
   readonly complete?: readonly string[] | "file" | undefined;
 }
 
-/** An error whose message is "required …". parse.ts adds the name of the option and the value before the message. */
+/** An error whose message is "required …". parse.ts writes the name of the option and its value before the message. */
 export class ValueError extends UsageError {}
 
 function withCompletion<T>(
@@ -38,8 +38,8 @@ export function wholeNumber(min: number, max: number): ValueParser<number> {
   };
 }
 
-/** `a, b or c`. */
-const oneOf = (words: readonly string[]): string => `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`;
+/** The words as `a, b or c`. */
+const listOf = (words: readonly string[]): string => `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`;
 
 /** One of `words`. */
 export function choice<T extends string>(words: readonly T[]): ValueParser<T> {
@@ -47,7 +47,7 @@ export function choice<T extends string>(words: readonly T[]): ValueParser<T> {
     const found = words.find((word) => word === value);
     if (found !== undefined) return found;
     const near = nearest(value, words);
-    throw new ValueError(`required ${oneOf(words)}${near === undefined ? "" : `; did you mean ${near}?`}`);
+    throw new ValueError(`required ${listOf(words)}${near === undefined ? "" : `; did you mean ${near}?`}`);
   }, words);
 }
 

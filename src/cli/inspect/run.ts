@@ -6,32 +6,38 @@ import { statSync, writeFileSync } from "node:fs";
 import { constants } from "node:os";
 import { resolve } from "node:path";
 
-import { Failure, UsageError } from "../frame/failure.js";
+import { UsageError } from "../frame/failure.js";
 
+/** A program, and the options of the command `inspect`. */
 export interface InspectedProgram {
   readonly program: string;
   readonly args: readonly string[];
   readonly port: number | undefined;
   readonly headless: boolean;
+  /** The path of the file of the JSON lines. */
   readonly output: string | undefined;
   readonly payloads: boolean;
+  /** The path of the capture. */
   readonly record: string | undefined;
   readonly json: boolean;
+  /** Prints a remark on standard error. */
   readonly note: (text: string) => void;
 }
 
 /** With --json, the descriptor to which the program writes the JSON lines. */
 const LINES_FD = 3;
 
+/** The environment of the program, from which the inspector in the program reads its settings. */
 function environmentOf({ port, headless, output, payloads, record, json }: InspectedProgram): NodeJS.ProcessEnv {
   const env = { ...process.env };
   for (const name of Object.keys(env)) if (name.startsWith("BERKELEY_INSPECT")) delete env[name];
-  // A URL has no space, at which Node would divide NODE_OPTIONS.
+  // Node divides NODE_OPTIONS at spaces. The resolved module is a URL, and a URL contains no space.
   env["NODE_OPTIONS"] = `${env["NODE_OPTIONS"] ?? ""} --import=${import.meta.resolve("berkeley/inspect")}`.trimStart();
   if (port !== undefined) env["BERKELEY_INSPECT_PORT"] = String(port);
   if (payloads) env["BERKELEY_INSPECT_PAYLOADS"] = "1";
   if (record !== undefined) env["BERKELEY_INSPECT_RECORD"] = resolve(record);
-  const lines = json ? `fd:${LINES_FD}` : output === undefined ? (headless ? "fd:2" : undefined) : resolve(output);
+  // The file or descriptor of the JSON lines; undefined with a page.
+  const lines = json ? `fd:${LINES_FD}` : output !== undefined ? resolve(output) : headless ? "fd:2" : undefined;
   if (lines !== undefined) env["BERKELEY_INSPECT_FILE"] = lines;
   return env;
 }
@@ -51,7 +57,8 @@ function makeEmpty(name: string, path: string | undefined): void {
 /** Runs the program. Resolves with its exit status. */
 export async function runInspected(inspected: InspectedProgram): Promise<number> {
   const { program, args, json, port, headless, output } = inspected;
-  if (port !== undefined && (headless || json || output !== undefined)) {
+  const hasPage = !headless && !json && output === undefined;
+  if (port !== undefined && !hasPage) {
     throw new UsageError("--port is given without a page: --headless, --output and --json have none");
   }
   if (json && output !== undefined)
@@ -60,7 +67,8 @@ export async function runInspected(inspected: InspectedProgram): Promise<number>
   makeEmpty("--record", inspected.record);
   const child = spawn(program, [...args], {
     env: environmentOf(inspected),
-    // With --json the JSON lines go to standard output, and the output of the program to standard error.
+    // With --json, descriptor 3 of the program (the JSON lines) is our standard output, and the standard output of the
+    // program is our standard error.
     stdio: json ? ["inherit", 2, 2, 1] : "inherit",
   });
   const forward = (signal: NodeJS.Signals): void => void child.kill(signal);
@@ -73,7 +81,7 @@ export async function runInspected(inspected: InspectedProgram): Promise<number>
     const [status, signal] = (await once(child, "exit")) as [number | null, NodeJS.Signals | null];
     return status ?? 128 + constants.signals[signal!];
   } catch (error) {
-    inspected.note(new Failure(`cannot start ${JSON.stringify(program)}: ${(error as Error).message}`).message);
+    inspected.note(`cannot start ${JSON.stringify(program)}: ${(error as Error).message}`);
     return 127;
   } finally {
     for (const name of signals) process.off(name, forward);

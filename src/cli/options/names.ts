@@ -1,10 +1,10 @@
-// Names of options that a user has typed.
+// Checks the names of socket options that a user has typed.
 
 import { UsageError } from "../frame/failure.js";
 import { socketOptions } from "../frame/socketOptions.js";
 import { didYouMean } from "../frame/suggest.js";
 
-/** @throws UsageError with the nearest name */
+/** @throws UsageError for an unknown name, with the nearest known one */
 export async function checkNames(names: readonly string[]): Promise<void> {
   const known = await socketOptions();
   for (const name of names) {

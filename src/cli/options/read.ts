@@ -13,13 +13,14 @@ export interface OptionRow {
   readonly value?: unknown;
   /** The error code of getsockopt(2). */
   readonly error?: string;
+  /** The documentation of the option. */
   readonly source: string;
 }
 
 /** Error codes of getsockopt(2) for an option that sockets of this kind do not have, or that can't be read. */
 const UNSUPPORTED: ReadonlySet<string> = new Set(["ENOPROTOOPT", "EOPNOTSUPP"]);
 
-/** Whether sockets of this kind have the option. */
+/** Whether sockets of this kind have the option, and it can be read. */
 export function isSupported({ error }: OptionRow): boolean {
   return error === undefined || !UNSUPPORTED.has(error);
 }

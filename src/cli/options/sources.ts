@@ -1,7 +1,7 @@
 // The documentation of each socket option: a man page; if there is none, an RFC or a header of the kernel.
 
-/** The documentation of options by the prefix of their names. EXCEPTIONS takes precedence. */
-const PAGES: readonly (readonly [start: string, source: string])[] = [
+/** The documentation of options by the prefix of their names. The first prefix that matches counts. */
+const PAGES: readonly (readonly [prefix: string, source: string])[] = [
   ["SO_VM_", "vsock(7)"],
   ["SO_", "socket(7)"],
   ["IP_", "ip(7)"],
@@ -16,8 +16,8 @@ const PAGES: readonly (readonly [start: string, source: string])[] = [
   ["PACKET_", "packet(7)"],
 ];
 
-/** Options that have other documentation than PAGES says; the names are without the prefix. */
-const EXCEPTIONS: readonly (readonly [start: string, source: string, names: string])[] = [
+/** Options whose documentation is not that of PAGES. The names are without the prefix. */
+const EXCEPTIONS: readonly (readonly [prefix: string, source: string, names: string])[] = [
   ["SO_", "unix(7)", "PASSCRED PEERCRED PEERSEC PASSSEC"],
   [
     "SO_",
@@ -59,10 +59,10 @@ const EXCEPTIONS: readonly (readonly [start: string, source: string, names: stri
 ];
 
 const exceptions = new Map(
-  EXCEPTIONS.flatMap(([start, source, names]) => names.split(" ").map((name) => [start + name, source] as const)),
+  EXCEPTIONS.flatMap(([prefix, source, names]) => names.split(" ").map((name) => [prefix + name, source] as const)),
 );
 
 /** The documentation of an option; empty if it is unknown. */
 export function sourceOf(name: string): string {
-  return exceptions.get(name) ?? PAGES.find(([start]) => name.startsWith(start))?.[1] ?? "";
+  return exceptions.get(name) ?? PAGES.find(([prefix]) => name.startsWith(prefix))?.[1] ?? "";
 }

@@ -23,16 +23,20 @@ import {
 
 import { Failure } from "../frame/failure.js";
 
-export type Kind = "datagram" | "raw";
+export type PingSocketKind = "datagram" | "raw";
 
-/** @throws Failure if the system allows neither socket */
+/**
+ * Opens the socket, and connects it to the host.
+ *
+ * @throws Failure if the system allows neither kind of socket
+ */
 export async function openPing(
   target: Address,
   ttl: number | undefined,
   signal: AbortSignal,
-): Promise<{ socket: Socket; kind: Kind }> {
+): Promise<{ socket: Socket; kind: PingSocketKind }> {
   const inet6 = target.family === AF_INET6;
-  const { socket, kind } = create(inet6, target.family);
+  const { socket, kind } = create(target.family);
   try {
     socket.setsockopt(inet6 ? IPV6_RECVHOPLIMIT : IP_RECVTTL, true);
     socket.setsockopt(inet6 ? IPV6_RECVERR : IP_RECVERR, true);
@@ -45,7 +49,8 @@ export async function openPing(
   }
 }
 
-function create(inet6: boolean, family: number): { socket: Socket; kind: Kind } {
+function create(family: number): { socket: Socket; kind: PingSocketKind } {
+  const inet6 = family === AF_INET6;
   const protocol = inet6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
   const isRefused = (error: unknown): boolean =>
     error instanceof SocketError && ["EACCES", "EPERM", "EPROTONOSUPPORT"].includes(error.code);

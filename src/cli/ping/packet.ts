@@ -2,8 +2,8 @@
 
 import { ICMP6_ECHO_REPLY, ICMP6_ECHO_REQUEST, ICMP_ECHO, ICMP_ECHOREPLY } from "berkeley";
 
-/** The bytes of type, code, checksum, identifier and sequence number. */
-export const ECHO_HEADER = 8;
+/** The size of type, code, checksum, identifier and sequence number. */
+export const ECHO_HEADER_SIZE = 8;
 
 export interface Echo {
   readonly identifier: number;
@@ -19,21 +19,25 @@ function checksum(bytes: Uint8Array): number {
   return ~sum & 0xffff;
 }
 
-/** An echo request. Only raw sockets of IPv4 need the checksum; for other sockets the kernel computes it. */
+/** Encodes an echo request. Only raw sockets of IPv4 need the checksum; for other sockets the kernel computes it. */
 export function encodeRequest(inet6: boolean, { identifier, sequence, payload }: Echo): Buffer {
-  const bytes = Buffer.alloc(ECHO_HEADER + payload.length);
+  const bytes = Buffer.alloc(ECHO_HEADER_SIZE + payload.length);
   bytes[0] = inet6 ? ICMP6_ECHO_REQUEST : ICMP_ECHO;
   bytes.writeUInt16BE(identifier, 4);
   bytes.writeUInt16BE(sequence, 6);
-  payload.copy(bytes, ECHO_HEADER);
+  payload.copy(bytes, ECHO_HEADER_SIZE);
   if (!inet6) bytes.writeUInt16BE(checksum(bytes), 2);
   return bytes;
 }
 
 /** Decodes an echo request or reply. Returns undefined if the bytes are too few. */
 export function decodeEcho(bytes: Buffer): Echo | undefined {
-  if (bytes.length < ECHO_HEADER) return undefined;
-  return { identifier: bytes.readUInt16BE(4), sequence: bytes.readUInt16BE(6), payload: bytes.subarray(ECHO_HEADER) };
+  if (bytes.length < ECHO_HEADER_SIZE) return undefined;
+  return {
+    identifier: bytes.readUInt16BE(4),
+    sequence: bytes.readUInt16BE(6),
+    payload: bytes.subarray(ECHO_HEADER_SIZE),
+  };
 }
 
 /** Decodes an echo reply. Returns undefined for any other message, and for a wrong checksum. */
@@ -43,7 +47,7 @@ export function decodeReply(inet6: boolean, bytes: Buffer): Echo | undefined {
   return !inet6 && checksum(bytes) !== 0 ? undefined : decodeEcho(bytes);
 }
 
-/** Removes the IPv4 header, which a raw socket returns before the message. */
+/** Removes the IPv4 header before the message. The header contains its length, in units of 4 bytes. */
 export function removeIpHeader(packet: Buffer): Buffer {
   return packet.subarray(((packet[0] ?? 0) & 0xf) * 4);
 }

@@ -3,7 +3,7 @@
 import { AF_INET6, type Message, MSG_DONTWAIT, MSG_ERRQUEUE, type Socket, SocketError } from "berkeley";
 
 import { type HostAddress, hostOf } from "../frame/hosts.js";
-import { type Kind, openPing } from "./open.js";
+import { openPing, type PingSocketKind } from "./open.js";
 import { decodeEcho } from "./packet.js";
 import { Requests, SEQUENCE_COUNT } from "./requests.js";
 
@@ -21,7 +21,7 @@ export interface PingOptions {
 }
 
 export type PingEvent =
-  | { readonly type: "start"; readonly kind: Kind }
+  | { readonly type: "start"; readonly kind: PingSocketKind }
   | { readonly type: "sent"; readonly sequence: number }
   | {
       readonly type: "reply";
@@ -45,7 +45,7 @@ export type PingEvent =
 /** The size of the receive buffer. No ICMP message is longer. */
 const MAX_MESSAGE = 0x1_0000;
 
-/** Pings the host until each request is answered or lost. */
+/** Pings the host. Ends when all requests were sent and each is answered or lost. */
 export async function* ping(target: HostAddress, options: PingOptions): AsyncGenerator<PingEvent, void, undefined> {
   const { count, interval, wait, size, signal } = options;
   const inet6 = target.family === AF_INET6;
@@ -59,24 +59,28 @@ export async function* ping(target: HostAddress, options: PingOptions): AsyncGen
     if (sent < count && performance.now() >= start + sent * interval) {
       const sequence = ++sent % SEQUENCE_COUNT;
       const request = requests.begin(sequence);
-      // send(2) may return the error of an earlier request, and then it has sent nothing.
-      let failure = await trySend(socket, request);
-      if (failure !== undefined) {
-        const errors = await takeErrors(socket, requests);
-        yield* errors;
-        if (errors.length > 0) failure = await trySend(socket, request);
+      let errorCode = await trySend(socket, request);
+      if (errorCode !== undefined) {
+        // send(2) may have returned the error of an earlier request, which is in the error queue. Then it has sent
+        // nothing, so the request is sent again.
+        const earlierErrors = await takeErrors(socket, requests);
+        yield* earlierErrors;
+        if (earlierErrors.length > 0) errorCode = await trySend(socket, request);
       }
       yield { type: "sent", sequence };
-      if (failure !== undefined && requests.markLost(sequence)) {
-        yield { type: "error", sequence, code: failure, from: undefined };
+      if (errorCode !== undefined && requests.markLost(sequence)) {
+        yield { type: "error", sequence, code: errorCode, from: undefined };
       }
     }
     for (const sequence of requests.overdue(wait)) yield { type: "lost", sequence };
-    const due = Math.min(sent < count ? start + sent * interval : Infinity, requests.oldestSentAt + wait);
+    // Waits for a reply until the next request is due, or until the oldest pending request is lost.
+    const nextSendAt = sent < count ? start + sent * interval : Infinity;
+    const due = Math.min(nextSendAt, requests.oldestSentAt + wait);
+    // All requests were sent, and none is pending: the loop ends.
     if (due === Infinity) continue;
     try {
       const timeout = Math.max(0, due - performance.now());
-      const event = requests.answer(await socket.recvmsg(MAX_MESSAGE, { timeout, signal }));
+      const event = requests.recordReply(await socket.recvmsg(MAX_MESSAGE, { timeout, signal }));
       if (event !== undefined) yield event;
     } catch (error) {
       if (!(error instanceof SocketError)) throw error;
@@ -85,7 +89,7 @@ export async function* ping(target: HostAddress, options: PingOptions): AsyncGen
   }
 }
 
-/** Reads the socket's error queue until it is empty. Each entry contains the request that failed. */
+/** Reads the error queue of the socket until it is empty, and marks the failed requests. Returns an event for each. */
 async function takeErrors(socket: Socket, requests: Requests): Promise<PingEvent[]> {
   const events: PingEvent[] = [];
   for (;;) {
@@ -96,9 +100,11 @@ async function takeErrors(socket: Socket, requests: Requests): Promise<PingEvent
       if (error instanceof SocketError && error.code === "EAGAIN") return events;
       throw error;
     }
+    // The data of an entry is the request that failed. No request has the number -1.
     const sequence = decodeEcho(message.data)?.sequence ?? -1;
     for (const entry of message.control) {
-      if ((entry.type !== "IP_RECVERR" && entry.type !== "IPV6_RECVERR") || !requests.markLost(sequence)) continue;
+      if (entry.type !== "IP_RECVERR" && entry.type !== "IPV6_RECVERR") continue;
+      if (!requests.markLost(sequence)) continue;
       const from = entry.offender === undefined ? undefined : hostOf(entry.offender as HostAddress);
       events.push({ type: "error", sequence, code: entry.code ?? "", from });
     }

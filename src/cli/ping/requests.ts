@@ -5,8 +5,8 @@ import { randomBytes, randomInt } from "node:crypto";
 import type { Message } from "berkeley";
 
 import { type HostAddress, hostOf } from "../frame/hosts.js";
-import type { Kind } from "./open.js";
-import { decodeReply, ECHO_HEADER, encodeRequest, removeIpHeader } from "./packet.js";
+import type { PingSocketKind } from "./open.js";
+import { decodeReply, ECHO_HEADER_SIZE, encodeRequest, removeIpHeader } from "./packet.js";
 import type { PingEvent } from "./pinger.js";
 
 /** The number of different sequence numbers, which have 16 bits. */
@@ -20,22 +20,25 @@ const LOST = 3;
 export class Requests {
   /** The sequence numbers of the requests without a reply, in the order in which they were sent. */
   readonly pending: Set<number> = new Set();
+  /** By sequence number: the state of the request, and the time at which it was sent. */
   readonly #states = new Uint8Array(SEQUENCE_COUNT);
   readonly #sentAt = new Float64Array(SEQUENCE_COUNT);
-  // On an ICMP datagram socket, the kernel replaces the identifier, and delivers only replies with the new one. A raw
-  // socket receives all replies. Another program may use the same identifier, so the payload also has random bytes.
+  // A raw socket receives the replies to all programs, so the identifier shows our replies. Another program may use the
+  // same identifier, so the payload also has random bytes. On an ICMP datagram socket, the kernel replaces the
+  // identifier, and delivers only replies with the new one.
   readonly #identifier = randomInt(SEQUENCE_COUNT);
   readonly #payload: Buffer;
 
   readonly #inet6: boolean;
-  readonly #kind: Kind;
+  readonly #kind: PingSocketKind;
   readonly #host: string;
 
-  constructor(inet6: boolean, kind: Kind, host: string, size: number) {
+  /** @param size number of bytes in the payload of a request */
+  constructor(inet6: boolean, kind: PingSocketKind, host: string, size: number) {
     this.#inet6 = inet6;
     this.#kind = kind;
     this.#host = host;
-    this.#payload = Buffer.alloc(size, 0x61);
+    this.#payload = Buffer.alloc(size, "a");
     randomBytes(8).copy(this.#payload);
   }
 
@@ -72,11 +75,11 @@ export class Requests {
   }
 
   /** Records a reply, and returns its event. Returns undefined if the message is no reply to one of these requests. */
-  answer(message: Message): PingEvent | undefined {
+  recordReply(message: Message): PingEvent | undefined {
     const now = performance.now();
-    const bytes = this.#kind === "raw" && !this.#inet6 ? removeIpHeader(message.data) : message.data;
-    const reply = decodeReply(this.#inet6, bytes);
-    if (reply === undefined || (this.#kind === "raw" && reply.identifier !== this.#identifier)) return undefined;
+    const isRaw = this.#kind === "raw";
+    const reply = decodeReply(this.#inet6, isRaw && !this.#inet6 ? removeIpHeader(message.data) : message.data);
+    if (reply === undefined || (isRaw && reply.identifier !== this.#identifier)) return undefined;
     const { sequence, payload } = reply;
     const state = this.#states[sequence]!;
     if (state === UNUSED || !payload.equals(this.#payload)) return undefined;
@@ -85,9 +88,9 @@ export class Requests {
     return {
       type: "reply",
       sequence,
-      bytes: ECHO_HEADER + payload.length,
+      bytes: ECHO_HEADER_SIZE + payload.length,
       from: message.address === undefined ? this.#host : hostOf(message.address as HostAddress),
-      ttl: hopsOf(message),
+      ttl: ttlOf(message),
       time: now - this.#sentAt[sequence]!,
       duplicate: state === ANSWERED,
       late: state === LOST,
@@ -95,10 +98,11 @@ export class Requests {
   }
 }
 
-function hopsOf(message: Message): number | undefined {
-  for (const one of message.control) {
-    if (one.type === "IP_TTL") return one.ttl;
-    if (one.type === "IPV6_HOPLIMIT") return one.hoplimit;
+/** The TTL or hop limit of a received message. */
+function ttlOf({ control }: Message): number | undefined {
+  for (const controlMessage of control) {
+    if (controlMessage.type === "IP_TTL") return controlMessage.ttl;
+    if (controlMessage.type === "IPV6_HOPLIMIT") return controlMessage.hoplimit;
   }
   return undefined;
 }

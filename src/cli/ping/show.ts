@@ -12,14 +12,16 @@ export interface HostPing extends PingOptions {
   readonly output: Output;
   readonly inet4: boolean;
   readonly inet6: boolean;
+  /** Whether several hosts are pinged at the same time. Then each line begins with the name of the host. */
+  readonly several: boolean;
 }
 
 /**
  * Pings a host until each request is answered or lost, or the signal is aborted. Resolves with true if the host has
- * answered. With `several` the name of the host is printed in each line.
+ * answered.
  */
-export async function pingHost(host: string, several: boolean, options: HostPing): Promise<boolean> {
-  const { output, inet4, inet6, signal } = options;
+export async function pingHost(host: string, options: HostPing): Promise<boolean> {
+  const { output, inet4, inet6, several, signal } = options;
   const statistics = new Statistics();
   const prefix = several ? `${host}: ` : "";
   let address = "";
@@ -39,12 +41,14 @@ export async function pingHost(host: string, several: boolean, options: HostPing
     }
   } catch (error) {
     if (!signal.aborted) {
-      // With several hosts, the error of one does not end the others.
-      if (!several || !(error instanceof SocketError || error instanceof Failure)) throw error;
+      // With several hosts, the error of one host does not end the others.
+      const isHostError = error instanceof SocketError || error instanceof Failure;
+      if (!several || !isHostError) throw error;
       output.problem(error, host);
       return false;
     }
   }
+  // Without an address, the look-up was aborted.
   if (address !== "") {
     output.result({ event: "statistics", host, address, ...statistics.toJSON() }, () =>
       output.style("bold", `${host}: ${statistics}`),
@@ -57,6 +61,7 @@ function withoutType(event: PingEvent): object {
   return Object.fromEntries(Object.entries(event).filter(([name]) => name !== "type"));
 }
 
+/** The line of an event; undefined for an event that is not printed. */
 function lineOf(event: PingEvent): string | undefined {
   switch (event.type) {
     case "reply": {

@@ -1,4 +1,4 @@
-// Round-trip times and losses of one host.
+// Round-trip times (in ms) and losses of one host.
 
 import { plural } from "../frame/units.js";
 import type { PingEvent } from "./pinger.js";
@@ -11,7 +11,7 @@ export class Statistics {
   #min = Infinity;
   #max = 0;
   #sum = 0;
-  #squares = 0;
+  #sumOfSquares = 0;
 
   add(event: PingEvent): void {
     if (event.type === "sent") this.transmitted++;
@@ -23,11 +23,11 @@ export class Statistics {
       this.#min = Math.min(this.#min, time);
       this.#max = Math.max(this.#max, time);
       this.#sum += time;
-      this.#squares += time * time;
+      this.#sumOfSquares += time * time;
     }
   }
 
-  /** Times are in ms; null without an answer. */
+  /** `loss` is a fraction. Times are null without an answer. */
   toJSON(): object {
     const { transmitted, received } = this;
     const [min, avg, max, mdev] = received === 0 ? [null, null, null, null] : this.#times();
@@ -37,8 +37,12 @@ export class Statistics {
 
   toString(): string {
     const { transmitted, received } = this;
-    const lost = transmitted === 0 ? 0 : ((transmitted - received) / transmitted) * 100;
-    const facts = [plural(transmitted, "request"), plural(received, "answer"), `${Number(lost.toFixed(3))} % lost`];
+    const lostPercent = transmitted === 0 ? 0 : ((transmitted - received) / transmitted) * 100;
+    const facts = [
+      plural(transmitted, "request"),
+      plural(received, "answer"),
+      `${Number(lostPercent.toFixed(3))} % lost`,
+    ];
     if (this.#duplicates > 0) facts.push(plural(this.#duplicates, "duplicate"));
     if (this.#errors > 0) facts.push(plural(this.#errors, "error"));
     if (received > 0) {
@@ -51,9 +55,9 @@ export class Statistics {
     return facts.join(", ");
   }
 
-  /** mdev is the standard deviation. */
+  /** mdev is the standard deviation, under the name of ping(8). */
   #times(): [min: number, avg: number, max: number, mdev: number] {
     const avg = this.#sum / this.received;
-    return [this.#min, avg, this.#max, Math.sqrt(Math.max(0, this.#squares / this.received - avg ** 2))];
+    return [this.#min, avg, this.#max, Math.sqrt(Math.max(0, this.#sumOfSquares / this.received - avg ** 2))];
   }
 }

@@ -1,5 +1,5 @@
-// A proxy of datagrams. Each client has a socket of its own to the target. So the socket that receives an answer shows
-// the client.
+// A proxy of datagrams. All clients send to one socket. For each client, the proxy opens a socket of its own to the
+// target. So the socket that receives an answer shows the client to which the answer belongs.
 
 import { type HostAddress, bindUdp, connectUdp, type UdpSocket } from "berkeley";
 import type { UdpFlow } from "berkeley/pcapng";
@@ -12,7 +12,7 @@ import { sleepUntil } from "./shape.js";
 /** Default of --idle: milliseconds without data after which the socket of a client is closed. */
 const DEFAULT_IDLE = 60_000;
 /** Maximum number of delayed datagrams of one direction. Further datagrams are dropped. */
-const MAX_DELAYED = 1000;
+const MAX_DELAYED_DATAGRAMS = 1000;
 
 export async function proxyDatagrams(plan: ProxyPlan): Promise<void> {
   const { from, output, signal, draining, flowCounts, max, count } = plan;
@@ -27,20 +27,20 @@ export async function proxyDatagrams(plan: ProxyPlan): Promise<void> {
       const name = String(address);
       let client = clients.get(name);
       if (client === undefined) {
-        // Datagrams of clients above the limit are dropped.
-        if (clients.size >= max || flowCounts.flows === count) continue;
+        // Datagrams of a new client are dropped above --max, and after --count clients.
+        if (clients.size >= max || flowCounts.begun === count) continue;
         client = new ClientFlow(plan, socket, address, random, () => {
           clients.delete(name);
-          if (flowCounts.flows === count && clients.size === 0) void socket.close();
+          if (flowCounts.begun === count && clients.size === 0) void socket.close();
         });
         clients.set(name, client);
       }
       client.sendToTarget(data);
     }
   } catch (error) {
-    const isClosed =
-      (error as { code?: unknown }).code === "ECANCELED" || (error as { code?: unknown }).code === "EBADF";
-    if (!signal.aborted && !isClosed) throw error;
+    const { code } = error as { code?: unknown };
+    const isSocketClosed = code === "ECANCELED" || code === "EBADF";
+    if (!signal.aborted && !isSocketClosed) throw error;
   } finally {
     for (const client of clients.values()) client.end();
     await Promise.all([...clients.values()].map((client) => client.whenEnded));
@@ -48,33 +48,34 @@ export async function proxyDatagrams(plan: ProxyPlan): Promise<void> {
   }
 }
 
-/** The datagrams of one client. */
+/** Forwards the datagrams of one client in both directions. */
 class ClientFlow {
   readonly whenEnded: Promise<void>;
   readonly #plan: ProxyPlan;
-  readonly #socket: UdpSocket;
-  readonly #address: HostAddress;
+  /** The socket to which all clients send. */
+  readonly #clientsSocket: UdpSocket;
+  readonly #clientAddress: HostAddress;
   readonly #random: () => number;
   readonly #flow: Flow;
   readonly #capturedFlow: UdpFlow | undefined;
   readonly #ending = new AbortController();
   readonly #idleTimer: NodeJS.Timeout;
-  readonly #toTarget: DatagramDelay;
-  readonly #toClient: DatagramDelay;
-  readonly #target: Promise<UdpSocket>;
+  readonly #toTarget: Delay;
+  readonly #toClient: Delay;
+  readonly #targetSocket: Promise<UdpSocket>;
 
   constructor(plan: ProxyPlan, socket: UdpSocket, address: HostAddress, random: () => number, onEnd: () => void) {
     this.#plan = plan;
-    this.#socket = socket;
-    this.#address = address;
+    this.#clientsSocket = socket;
+    this.#clientAddress = address;
     this.#random = random;
     this.#flow = plan.flowCounts.begin(String(address));
-    this.#capturedFlow = plan.recorder?.udp(address, socket.address);
+    this.#capturedFlow = plan.recorder?.startUdp(address, socket.address);
     this.#idleTimer = setTimeout(() => this.end(), plan.idle ?? DEFAULT_IDLE);
     const { signal } = this.#ending;
-    this.#toTarget = new DatagramDelay(plan, signal);
-    this.#toClient = new DatagramDelay(plan, signal);
-    this.#target = connectUdp(plan.to, { signal, timeout: plan.timeout });
+    this.#toTarget = new Delay(plan, signal);
+    this.#toClient = new Delay(plan, signal);
+    this.#targetSocket = connectUdp(plan.to, { signal, timeout: plan.timeout });
     this.whenEnded = this.#run().then((error) => {
       clearTimeout(this.#idleTimer);
       plan.flowCounts.end(this.#flow, error);
@@ -90,28 +91,28 @@ class ClientFlow {
   sendToTarget(data: Buffer): void {
     this.#idleTimer.refresh();
     this.#capturedFlow?.datagram("client", data);
-    if (this.#isDropped()) return;
-    const isQueued = this.#toTarget.send(async () => {
-      await (await this.#target).send(data);
+    if (this.#decideDrop()) return;
+    const isQueued = this.#toTarget.queue(data.length, async () => {
+      await (await this.#targetSocket).send(data);
       this.#flow.toTarget += data.length;
-    }, data.length);
+    });
     if (!isQueued) this.#flow.dropped++;
   }
 
-  /** Forwards answers to the client. Resolves with the error that has ended the flow; undefined after end(). */
+  /** Forwards answers to the client. Resolves when the flow has ended: with its error, or undefined after end(). */
   async #run(): Promise<unknown> {
     let target: UdpSocket | undefined;
     try {
-      target = await this.#target;
+      target = await this.#targetSocket;
       for (;;) {
         const { data } = await target.receive({ signal: this.#ending.signal });
         this.#idleTimer.refresh();
         this.#capturedFlow?.datagram("server", data);
-        if (this.#isDropped()) continue;
-        const isQueued = this.#toClient.send(async () => {
-          await this.#socket.send(data, this.#address);
+        if (this.#decideDrop()) continue;
+        const isQueued = this.#toClient.queue(data.length, async () => {
+          await this.#clientsSocket.send(data, this.#clientAddress);
           this.#flow.toClient += data.length;
-        }, data.length);
+        });
         if (!isQueued) this.#flow.dropped++;
       }
     } catch (error) {
@@ -122,8 +123,8 @@ class ClientFlow {
     }
   }
 
-  /** Decides by --drop whether a datagram is dropped, and counts a dropped one. */
-  #isDropped(): boolean {
+  /** Decides by --drop whether the next datagram is dropped, and counts a dropped one. */
+  #decideDrop(): boolean {
     const { drop } = this.#plan;
     if (drop === 0 || this.#random() >= drop) return false;
     this.#flow.dropped++;
@@ -131,13 +132,13 @@ class ClientFlow {
   }
 }
 
-/** Delays the datagrams of one direction by latency and rate, in order. */
-class DatagramDelay {
+/** Sends the datagrams of one direction in order, delayed by --latency and --rate. */
+class Delay {
   readonly #latency: number;
   readonly #rate: number | undefined;
   readonly #signal: AbortSignal;
-  /** With a rate, the time from which the next datagram may be sent. */
-  #freeAt = 0;
+  /** With a rate, the time at which all queued datagrams have passed at this rate, without the latency. */
+  #passedAt = 0;
   #delayedCount = 0;
   /** Resolves when all delayed datagrams were sent. */
   #allSent: Promise<unknown> = Promise.resolve();
@@ -148,16 +149,16 @@ class DatagramDelay {
     this.#signal = signal;
   }
 
-  /** Calls `work` after the delay. Returns false if MAX_DELAYED datagrams wait already. */
-  send(work: () => Promise<void>, size: number): boolean {
-    if (this.#delayedCount >= MAX_DELAYED) return false;
+  /** Calls `send` after the delay of a datagram of this size. Returns false if too many datagrams wait already. */
+  queue(size: number, send: () => Promise<void>): boolean {
+    if (this.#delayedCount >= MAX_DELAYED_DATAGRAMS) return false;
     this.#delayedCount++;
     const now = performance.now();
-    if (this.#rate !== undefined) this.#freeAt = Math.max(this.#freeAt, now) + (size * 1000) / this.#rate;
-    const due = Math.max(now, this.#rate === undefined ? 0 : this.#freeAt) + this.#latency;
+    if (this.#rate !== undefined) this.#passedAt = Math.max(this.#passedAt, now) + (size * 1000) / this.#rate;
+    const due = Math.max(now, this.#passedAt) + this.#latency;
     this.#allSent = this.#allSent
       .then(() => sleepUntil(due, this.#signal))
-      .then(work)
+      .then(send)
       // A datagram that can't be sent is lost, and not counted as dropped.
       .catch(() => undefined)
       .finally(() => this.#delayedCount--);
@@ -165,9 +166,9 @@ class DatagramDelay {
   }
 }
 
-/** Returns a generator of numbers from 0 to 1 that depend only on the seed (xorshift32). */
+/** Returns a function whose results, from 0 to less than 1, depend only on the seed (xorshift32). */
 function randomNumbers(seed: number): () => number {
-  // From 0, xorshift yields only zeros.
+  // With the state 0, all results would be 0.
   let state = (seed | 0) === 0 ? 1 : seed | 0;
   return () => {
     state ^= state << 13;

@@ -10,7 +10,7 @@ import type { Recorder } from "./recorder.js";
 export interface ProxyPlan {
   readonly from: Endpoint;
   readonly to: Endpoint;
-  /** The target, as it is printed. */
+  /** The text of `to`, as it is printed. */
   readonly target: string;
   readonly output: Output;
   readonly serverTls: ListenOptions["tls"];
@@ -20,11 +20,13 @@ export interface ProxyPlan {
   readonly latency: number;
   /** Bytes per second in each direction. */
   readonly rate: number | undefined;
-  /** The fraction of datagrams that are dropped. */
+  /** The fraction of datagrams that are dropped, from 0 to 1. */
   readonly drop: number;
   /** The seed of the random numbers that choose the dropped datagrams. */
   readonly seed: number;
+  /** Whether the target gets a header of the PROXY protocol. */
   readonly proxyProtocol: boolean;
+  /** The URL of a proxy through which the target is reached. */
   readonly via: string | undefined;
   /** ms without data after which a flow ends. */
   readonly idle: number | undefined;
@@ -34,9 +36,9 @@ export interface ProxyPlan {
   readonly count: number | undefined;
   /** Milliseconds for connecting to the target. */
   readonly timeout: number;
-  /** Ends the proxy and all connections. */
+  /** Its abort ends the proxy and all connections. */
   readonly signal: AbortSignal;
-  /** Closes only the listener. */
+  /** Its abort closes only the listener. The proxy ends after its last flow. */
   readonly draining: AbortSignal;
   readonly flowCounts: FlowCounts;
 }
@@ -44,8 +46,11 @@ export interface ProxyPlan {
 /** One connection, or the datagrams of one client. */
 export interface Flow {
   readonly number: number;
+  /** The name of the client. */
   readonly client: string;
+  /** A time of `performance.now()`. */
   readonly began: number;
+  /** Forwarded bytes. */
   toTarget: number;
   toClient: number;
   /** Datagrams that were dropped. */
@@ -58,13 +63,14 @@ export class FlowCounts {
   readonly #target: string;
   readonly #unit: string;
   readonly #began = performance.now();
-  #flows = 0;
+  #begun = 0;
   #endedFlows = 0;
   #failedFlows = 0;
   #toTarget = 0;
   #toClient = 0;
   #dropped = 0;
 
+  /** @param unit the word for a flow: "connection" or "client" */
   constructor(output: Output, target: string, unit: string) {
     this.#output = output;
     this.#target = target;
@@ -72,13 +78,13 @@ export class FlowCounts {
   }
 
   /** The number of flows that have begun. */
-  get flows(): number {
-    return this.#flows;
+  get begun(): number {
+    return this.#begun;
   }
 
-  /** Counts a new flow that began at this time of `performance.now()`. */
+  /** Counts a new flow. `began` is a time of `performance.now()`. */
   begin(client: string, began: number = performance.now()): Flow {
-    const number = ++this.#flows;
+    const number = ++this.#begun;
     this.#output.detail(`${this.#unit} ${number} from ${client}`, { event: "connected", number, client });
     return { number, client, began, toTarget: 0, toClient: 0, dropped: 0 };
   }
@@ -113,13 +119,11 @@ export class FlowCounts {
 
   /** Prints the totals. */
   printTotals(): void {
-    const [connections, failed, toTarget, toClient, dropped] = [
-      this.#endedFlows,
-      this.#failedFlows,
-      this.#toTarget,
-      this.#toClient,
-      this.#dropped,
-    ];
+    const connections = this.#endedFlows;
+    const failed = this.#failedFlows;
+    const toTarget = this.#toTarget;
+    const toClient = this.#toClient;
+    const dropped = this.#dropped;
     const milliseconds = Math.round(performance.now() - this.#began);
     this.#output.result(
       { event: "total", connections, failed, toTarget, toClient, dropped, milliseconds },

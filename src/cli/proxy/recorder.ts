@@ -1,5 +1,6 @@
-// Writes the capture of a proxy: the connections between clients and the proxy, with their addresses. A connection
-// without IP addresses is recorded with loopback addresses, and a comment with its name.
+// Writes the capture of a proxy: the traffic between clients and the proxy, with their addresses. In the capture the
+// proxy is the server. A connection without IP addresses is recorded with loopback addresses, and a comment with its
+// name.
 
 import { type Address, Inet6Address, InetAddress } from "berkeley";
 import { Capture, CaptureFile, type CaptureInterface, TcpFlow, UdpFlow } from "berkeley/pcapng";
@@ -9,9 +10,13 @@ import { Failure, UsageError } from "../frame/failure.js";
 export class Recorder {
   readonly #file: CaptureFile;
   readonly #interface: CaptureInterface;
-  #unnamedCount = 0;
+  /** The number of connections without IP addresses. */
+  #withoutAddressCount = 0;
 
-  /** @param onFailure called once, when a write fails; the file then ends with the last complete packet */
+  /**
+   * @param about the description in the file
+   * @param onFailure called once, when a write fails; the file then ends with the last complete packet
+   */
   constructor(path: string, about: string, version: string, onFailure: (error: Error) => void) {
     const onWriteError = ({ message }: Error): void =>
       onFailure(new Failure(`cannot write ${JSON.stringify(path)}: ${message}`));
@@ -29,28 +34,29 @@ export class Recorder {
   }
 
   /** Starts the capture of a connection. */
-  tcp(client: Address | undefined, server: Address | undefined, comment: string): TcpFlow {
-    const flow = new TcpFlow(this.#interface, this.#endpoints(client, server));
+  startTcp(client: Address | undefined, proxy: Address | undefined, comment: string): TcpFlow {
+    const flow = new TcpFlow(this.#interface, this.#recordedAddresses(client, proxy));
     flow.open({ comment });
     return flow;
   }
 
-  udp(client: Address | undefined, server: Address | undefined): UdpFlow {
-    return new UdpFlow(this.#interface, this.#endpoints(client, server));
+  /** Starts the capture of the datagrams of a client. */
+  startUdp(client: Address | undefined, proxy: Address | undefined): UdpFlow {
+    return new UdpFlow(this.#interface, this.#recordedAddresses(client, proxy));
   }
 
   close(): void {
     this.#file.close();
   }
 
-  #endpoints(
+  #recordedAddresses(
     client: Address | undefined,
-    server: Address | undefined,
+    proxy: Address | undefined,
   ): { client: InetAddress; server: InetAddress } | { client: Inet6Address; server: Inet6Address } {
-    if (client instanceof InetAddress && server instanceof InetAddress) return { client, server };
-    if (client instanceof Inet6Address && server instanceof Inet6Address) return { client, server };
-    // Each connection gets a port of its own, so that a reader of the capture can separate them.
-    const port = 1024 + (this.#unnamedCount++ % 60_000);
+    if (client instanceof InetAddress && proxy instanceof InetAddress) return { client, server: proxy };
+    if (client instanceof Inet6Address && proxy instanceof Inet6Address) return { client, server: proxy };
+    // Each connection gets a client port of its own, so that a reader of the capture can separate the connections.
+    const port = 1024 + (this.#withoutAddressCount++ % 60_000);
     return { client: new InetAddress("127.0.0.1", port), server: new InetAddress("127.0.0.1", 1) };
   }
 }

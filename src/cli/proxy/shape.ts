@@ -18,40 +18,41 @@ export interface ShapingOptions {
 }
 
 const BUFFER_SIZE = 64 << 10;
-/** Maximum number of delayed bytes. When it is reached, reading pauses. */
-const MAX_DELAYED = 16 << 20;
-/** With a rate, one write has the bytes of this many ms. */
+/** Maximum number of delayed bytes. Above it, reading pauses. */
+const MAX_DELAYED_BYTES = 16 << 20;
+/** With a rate, one write has as many bytes as the rate allows in this many ms. */
 const WRITE_TIME = 20;
 
 /** Copies bytes until the source ends, and then half-closes the destination. */
-export async function copyShaped(from: Stream, to: Stream, shape: ShapingOptions): Promise<void> {
-  const writer = new RateLimitedWriter(to, shape);
-  await (shape.latency === 0 ? copy(from, writer, shape) : copyDelayed(from, writer, shape));
+export async function copyShaped(from: Stream, to: Stream, options: ShapingOptions): Promise<void> {
+  const writer = new RateLimitedWriter(to, options);
+  await (options.latency === 0 ? copy(from, writer, options) : copyDelayed(from, writer, options));
   await to.closeWrite();
 }
 
-async function copy(from: Stream, writer: RateLimitedWriter, shape: ShapingOptions): Promise<void> {
+async function copy(from: Stream, writer: RateLimitedWriter, options: ShapingOptions): Promise<void> {
   const buffer = Buffer.allocUnsafe(BUFFER_SIZE);
   for (;;) {
-    const length = await from.read(buffer, waitOptions(shape));
+    const length = await from.read(buffer, waitOptions(options));
     if (length === 0) return;
     const data = buffer.subarray(0, length);
-    shape.onData(data);
+    options.onData(data);
     await writer.write(data);
   }
 }
 
 /** Reads into a queue, and at the same time writes from the queue after the delay. */
-async function copyDelayed(from: Stream, writer: RateLimitedWriter, shape: ShapingOptions): Promise<void> {
-  const { latency, onData, signal } = shape;
+async function copyDelayed(from: Stream, writer: RateLimitedWriter, options: ShapingOptions): Promise<void> {
+  const { latency, onData, signal } = options;
   const queue = new DelayQueue(signal);
-  const onAbort = (): void => queue.resumeAll();
+  const onAbort = (): void => queue.resumeWaits();
   signal.addEventListener("abort", onAbort, { once: true });
   const read = async (): Promise<void> => {
     const buffer = Buffer.allocUnsafe(BUFFER_SIZE);
     for (;;) {
-      const length = await from.read(buffer, waitOptions(shape));
+      const length = await from.read(buffer, waitOptions(options));
       if (length === 0) break;
+      // Copied, because the next read overwrites the buffer.
       const data = Buffer.from(buffer.subarray(0, length));
       onData(data);
       await queue.push(data, performance.now() + latency);
@@ -72,28 +73,28 @@ async function copyDelayed(from: Stream, writer: RateLimitedWriter, shape: Shapi
 const waitOptions = ({ idle, signal }: ShapingOptions): { timeout?: number; signal: AbortSignal } =>
   idle === undefined ? { signal } : { timeout: idle, signal };
 
-/** Writes in pieces, so that the rate is not exceeded. */
+/** Writes in pieces, so that the rate is not exceeded. Without a rate, writes all data at once. */
 class RateLimitedWriter {
   readonly #to: Stream;
-  readonly #shape: ShapingOptions;
+  readonly #options: ShapingOptions;
   /** The time from which the next piece may be written. */
   #freeAt = 0;
 
-  constructor(to: Stream, shape: ShapingOptions) {
+  constructor(to: Stream, options: ShapingOptions) {
     this.#to = to;
-    this.#shape = shape;
+    this.#options = options;
   }
 
   async write(data: Buffer): Promise<void> {
-    const { rate, signal, onWritten } = this.#shape;
-    const size = rate === undefined ? data.length : Math.max(1, Math.round((rate * WRITE_TIME) / 1000));
-    for (let at = 0; at < data.length; at += size) {
-      const piece = data.subarray(at, at + size);
+    const { rate, signal, onWritten } = this.#options;
+    const pieceSize = rate === undefined ? data.length : Math.max(1, Math.round((rate * WRITE_TIME) / 1000));
+    for (let at = 0; at < data.length; at += pieceSize) {
+      const piece = data.subarray(at, at + pieceSize);
       if (rate !== undefined) {
         await sleepUntil(this.#freeAt, signal);
         this.#freeAt = Math.max(this.#freeAt, performance.now()) + (piece.length * 1000) / rate;
       }
-      await this.#to.write(piece, waitOptions(this.#shape));
+      await this.#to.write(piece, waitOptions(this.#options));
       onWritten(piece.length);
     }
   }
@@ -121,12 +122,12 @@ class DelayQueue {
     this.#signal = signal;
   }
 
-  /** Adds data. Waits while the queue has more than MAX_DELAYED bytes. */
+  /** Adds data, or null for the end. Then waits while the queue has more than MAX_DELAYED_BYTES. */
   async push(data: Buffer | null, due: number): Promise<void> {
     this.#items.push({ data, due });
     this.#bytes += data?.length ?? 0;
     this.#resumeShift?.();
-    while (this.#bytes > MAX_DELAYED && !this.#signal.aborted) {
+    while (this.#bytes > MAX_DELAYED_BYTES && !this.#signal.aborted) {
       await new Promise<void>((resolve) => (this.#resumePush = resolve));
     }
   }
@@ -145,8 +146,8 @@ class DelayQueue {
     }
   }
 
-  /** Called after an abort, which ends the waits of push() and shift(). */
-  resumeAll(): void {
+  /** Called after an abort: push() and shift() wait no longer. */
+  resumeWaits(): void {
     this.#resumePush?.();
     this.#resumeShift?.();
   }

@@ -1,5 +1,5 @@
 // A proxy of streams. The kernel moves the bytes (forward()). With --record, --latency, --rate, --proxy-protocol,
-// --via, --count or TLS they pass through this program instead.
+// --via, --count or TLS, the bytes pass through this program instead.
 
 import { type Address, connect, forward, Inet6Address, InetAddress, listen, SocketError, type Stream } from "berkeley";
 import type { TcpFlow } from "berkeley/pcapng";
@@ -11,9 +11,11 @@ import { copyShaped } from "./shape.js";
 
 export async function proxyStreams(plan: ProxyPlan): Promise<void> {
   const { from, to, recorder, latency, rate, proxyProtocol, via, count } = plan;
-  const needsBytes = recorder !== undefined || latency > 0 || rate !== undefined || proxyProtocol;
-  const plain = from.scheme !== "tls" && to.scheme !== "tls" && via === undefined;
-  await (needsBytes || !plain || count !== undefined ? relay(plan) : forwardAll(plan));
+  const handlesBytes = recorder !== undefined || latency > 0 || rate !== undefined || proxyProtocol;
+  const usesTls = from.scheme === "tls" || to.scheme === "tls";
+  // forward() does not support a proxy, and accepts any number of connections.
+  const canForward = !handlesBytes && !usesTls && via === undefined && count === undefined;
+  await (canForward ? forwardAll(plan) : relayAll(plan));
 }
 
 /** Forwards all connections with forward(), inside the kernel. */
@@ -26,8 +28,8 @@ async function forwardAll(plan: ProxyPlan): Promise<void> {
       connectTimeout: timeout,
       idleTimeout: idle ?? null,
       onEnd({ client, toTarget, toClient, duration, error }) {
-        const unnamed = "path" in client && client.path === "";
-        const name = unnamed ? `client ${flowCounts.flows + 1}` : String(client);
+        const isUnnamed = "path" in client && client.path === "";
+        const name = isUnnamed ? `client ${flowCounts.begun + 1}` : String(client);
         const flow = flowCounts.begin(name, performance.now() - duration);
         flowCounts.end({ ...flow, toTarget, toClient }, signal.aborted ? undefined : error);
       },
@@ -39,7 +41,7 @@ async function forwardAll(plan: ProxyPlan): Promise<void> {
 }
 
 /** Forwards all connections through memory of this program. */
-async function relay(plan: ProxyPlan): Promise<void> {
+async function relayAll(plan: ProxyPlan): Promise<void> {
   const { from, output, serverTls, signal, draining, flowCounts, max, count } = plan;
   const onHandshakeError = (error: unknown, address?: Address): void =>
     output.problem(error, String(address ?? "handshake"));
@@ -52,7 +54,7 @@ async function relay(plan: ProxyPlan): Promise<void> {
   draining.addEventListener("abort", close, { once: true });
   const running = new Set<Promise<void>>();
   try {
-    while (!signal.aborted && !draining.aborted && flowCounts.flows !== count) {
+    while (!signal.aborted && !draining.aborted && flowCounts.begun !== count) {
       while (running.size >= max) await Promise.race(running);
       const client = await listener.accept();
       const task: Promise<void> = relayOne(plan, client).finally(() => running.delete(task));
@@ -67,12 +69,12 @@ async function relay(plan: ProxyPlan): Promise<void> {
 
 async function relayOne(plan: ProxyPlan, client: Stream): Promise<void> {
   const { flowCounts, recorder, target, signal } = plan;
-  const flow = flowCounts.begin(clientNameOf(client, flowCounts.flows + 1));
+  const flow = flowCounts.begin(clientNameOf(client, flowCounts.begun + 1));
   const ending = new AbortController();
   const onAbort = (): void => ending.abort(signal.reason);
   signal.addEventListener("abort", onAbort, { once: true });
   if (signal.aborted) onAbort();
-  const capturedFlow = recorder?.tcp(client.remoteAddress, client.localAddress, `${flow.client} -> ${target}`);
+  const capturedFlow = recorder?.startTcp(client.remoteAddress, client.localAddress, `${flow.client} -> ${target}`);
   let error: unknown;
   let server: Stream | undefined;
   try {
@@ -80,7 +82,9 @@ async function relayOne(plan: ProxyPlan, client: Stream): Promise<void> {
     await copyBoth(plan, flow, client, server, capturedFlow, ending);
     await Promise.all([client.close(), server.close()]);
   } catch (caught) {
+    // After Ctrl-C, the error is only its consequence.
     error = signal.aborted ? undefined : caught;
+    // In the capture, ECONNRESET is a reset by the client. After any other error, the proxy resets the connection.
     capturedFlow?.reset(caught instanceof SocketError && caught.code === "ECONNRESET" ? "client" : "server");
     client.abort();
     server?.abort();
@@ -89,6 +93,7 @@ async function relayOne(plan: ProxyPlan, client: Stream): Promise<void> {
   flowCounts.end(flow, error);
 }
 
+/** Connects to the target, and with --proxy-protocol sends the header. */
 async function openTarget(plan: ProxyPlan, client: Stream, signal: AbortSignal): Promise<Stream> {
   const { to, timeout, via, clientTls, proxyProtocol } = plan;
   const server = await connect(to, {
@@ -112,33 +117,33 @@ async function copyBoth(
 ): Promise<void> {
   const { latency, rate, idle } = plan;
   const { signal } = ending;
-  const common = { latency, rate, idle, signal };
+  const shaping = { latency, rate, idle, signal };
   const fail = (error: unknown): never => {
     ending.abort(error);
     throw error;
   };
   const toTarget = copyShaped(client, server, {
-    ...common,
+    ...shaping,
     onData: (data) => capturedFlow?.data("client", data),
     onWritten: (count) => (flow.toTarget += count),
   }).then(() => capturedFlow?.finish("client"), fail);
   const toClient = copyShaped(server, client, {
-    ...common,
+    ...shaping,
     onData: (data) => capturedFlow?.data("server", data),
     onWritten: (count) => (flow.toClient += count),
   }).then(() => capturedFlow?.finish("server"), fail);
-  const [first, second] = await Promise.allSettled([toTarget, toClient]);
-  // The abort reason is the first error. The second error is only its consequence.
-  if (first.status === "rejected" || second.status === "rejected") throw signal.reason;
+  const results = await Promise.allSettled([toTarget, toClient]);
+  // The abort reason is the first error. The error of the other direction is only its consequence.
+  if (results.some(({ status }) => status === "rejected")) throw signal.reason;
 }
 
 /** The header of the PROXY protocol, version 1, with the addresses of the client. */
 export function proxyHeader(client: Address | undefined, proxy: Address | undefined): string {
-  for (const [family, kind] of [
+  for (const [family, addressClass] of [
     ["TCP4", InetAddress],
     ["TCP6", Inet6Address],
   ] as const) {
-    if (client instanceof kind && proxy instanceof kind) {
+    if (client instanceof addressClass && proxy instanceof addressClass) {
       return `PROXY ${family} ${client.host} ${proxy.host} ${client.port} ${proxy.port}\r\n`;
     }
   }

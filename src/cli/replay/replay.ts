@@ -1,4 +1,5 @@
-// Loads a recorded conversation, and replays the client's side of it against an endpoint.
+// Loads a recorded conversation. Sends its client's bytes to an endpoint, and compares the answers with the recorded
+// ones.
 
 import { readFileSync, statSync } from "node:fs";
 
@@ -11,8 +12,14 @@ import { Failure, UsageError } from "../frame/failure.js";
 /** Maximum size of a capture: the whole file is read into memory. */
 const MAX_FILE = 1 << 30;
 
-/** Reads a capture. Returns the conversation with the number `stream`, from 0. */
-export function loadConversation(path: string, stream: number): Conversation {
+/** Maximum size of one read of bytes that the capture does not have. */
+const MAX_READ = 65_536;
+
+/** Maximum number of bytes that are printed of each side of a difference. */
+const MAX_SHOWN = 16;
+
+/** Reads a capture. Returns its conversation with this index, from 0. */
+export function loadConversation(path: string, index: number): Conversation {
   let capture: Buffer;
   try {
     const { size } = statSync(path);
@@ -21,39 +28,49 @@ export function loadConversation(path: string, stream: number): Conversation {
   } catch (error) {
     throw new UsageError(`FILE is ${JSON.stringify(path)}, which can't be read: ${(error as Error).message}`);
   }
-  let all: Conversation[];
+  let conversations: Conversation[];
   try {
-    all = readConversations(capture);
+    conversations = readConversations(capture);
   } catch (error) {
     throw new Failure(`${JSON.stringify(path)}: ${(error as Error).message}`);
   }
-  const conversation = all[stream];
+  const conversation = conversations[index];
   if (conversation === undefined) {
-    throw new Failure(`${JSON.stringify(path)} has ${all.length} conversations, and none with the number ${stream}`);
+    throw new Failure(
+      `${JSON.stringify(path)} has ${conversations.length} conversations, and none with the number ${index}`,
+    );
   }
   return conversation;
 }
 
 interface ReplayOptions {
+  /** Milliseconds for connecting, and for each read and write; undefined for no limit. */
   readonly timeout: number | undefined;
   readonly signal: AbortSignal;
 }
 
+interface WaitOptions {
+  readonly timeout?: number;
+  readonly signal: AbortSignal;
+}
+
+/** Numbers of bytes. */
 interface Totals {
   readonly sent: number;
   readonly received: number;
 }
 
-/** Sends what the client has sent. Throws if an answer differs from the recorded one. */
+/** Sends the recorded bytes of the client, and reads the answers. Throws if an answer differs from the recorded one. */
 export async function replay(conversation: Conversation, target: string, opts: ReplayOptions): Promise<Totals> {
   const { protocol } = conversation;
   const endpoint = readEndpoint(target, { scheme: protocol, schemes: ["tcp", "tls", "udp", "unix"] });
-  const wait = { signal: opts.signal, ...(opts.timeout === undefined ? {} : { timeout: opts.timeout }) };
+  const wait: WaitOptions = { signal: opts.signal, ...(opts.timeout === undefined ? {} : { timeout: opts.timeout }) };
   if ((endpoint.scheme === "udp") !== (protocol === "udp")) {
     throw new UsageError(`ENDPOINT is ${JSON.stringify(target)}, required one of ${protocol} as in the capture`);
   }
-  const unknown = conversation.turns.reduce((sum, { side, cut = 0 }) => sum + (side === "client" ? cut : 0), 0);
-  if (unknown > 0) throw new Failure(`the capture lacks ${unknown} of the bytes that the client sent`);
+  // `cut` is the number of bytes at the end of a turn that the capture did not store.
+  const missing = conversation.turns.reduce((sum, { side, cut = 0 }) => sum + (side === "client" ? cut : 0), 0);
+  if (missing > 0) throw new Failure(`the capture lacks ${missing} of the bytes that the client sent`);
   if (endpoint.scheme === "udp") {
     await using socket = await connectUdp(endpoint, wait);
     return await replayDatagrams(conversation, socket, wait);
@@ -62,11 +79,7 @@ export async function replay(conversation: Conversation, target: string, opts: R
   return await replayStream(conversation, stream, wait);
 }
 
-async function replayStream(
-  { turns }: Conversation,
-  stream: Stream,
-  wait: { readonly timeout?: number; readonly signal: AbortSignal },
-): Promise<Totals> {
+async function replayStream({ turns }: Conversation, stream: Stream, wait: WaitOptions): Promise<Totals> {
   let sent = 0;
   let received = 0;
   const read = async (length: number): Promise<Uint8Array> => {
@@ -85,11 +98,11 @@ async function replayStream(
       sent += bytes.length;
       continue;
     }
-    compare(await read(bytes.length), bytes, received);
+    check(await read(bytes.length), bytes, received);
     received += bytes.length;
-    // Of the cut bytes, the capture has only the number.
+    // The capture does not have the cut bytes. So they are read, and not compared.
     for (let remaining = cut; remaining > 0;) {
-      const { length } = await read(Math.min(remaining, PIECE));
+      const { length } = await read(Math.min(remaining, MAX_READ));
       remaining -= length;
       received += length;
     }
@@ -97,11 +110,7 @@ async function replayStream(
   return { sent, received };
 }
 
-async function replayDatagrams(
-  { turns }: Conversation,
-  socket: UdpSocket,
-  wait: { readonly timeout?: number; readonly signal: AbortSignal },
-): Promise<Totals> {
+async function replayDatagrams({ turns }: Conversation, socket: UdpSocket, wait: WaitOptions): Promise<Totals> {
   let sent = 0;
   let received = 0;
   for (const { side, bytes, cut = 0 } of turns) {
@@ -113,26 +122,22 @@ async function replayDatagrams(
       if (cut > 0 && data.length !== bytes.length + cut) {
         throw new Failure(`an answer has ${data.length} bytes, and the recorded one ${bytes.length + cut}`);
       }
-      compare(cut > 0 ? data.subarray(0, bytes.length) : data, bytes, received);
+      check(cut > 0 ? data.subarray(0, bytes.length) : data, bytes, received);
       received += data.length;
     }
   }
   return { sent, received };
 }
 
-/** Maximum size of one read of bytes that the capture does not have. */
-const PIECE = 65_536;
-
-/** Maximum number of bytes of a difference that are printed. */
-const SHOWN = 16;
-
-/** Throws if an answer differs from the recorded one. `before` is the number of bytes of earlier answers. */
-function compare(answer: Uint8Array, recorded: Buffer, before: number): void {
+/** Throws if an answer differs from the recorded one. `previousBytes` is the number of bytes of all earlier answers. */
+function check(answer: Uint8Array, recorded: Buffer, previousBytes: number): void {
   if (recorded.equals(answer)) return;
   let at = 0;
   while (at < recorded.length && at < answer.length && recorded[at] === answer[at]) at++;
-  const shown = (bytes: Uint8Array): string => Buffer.from(bytes.subarray(at, at + SHOWN)).toString("hex") || "nothing";
+  const shown = (bytes: Uint8Array): string =>
+    Buffer.from(bytes.subarray(at, at + MAX_SHOWN)).toString("hex") || "nothing";
   throw new Failure(
-    `the answer differs from byte ${before + at} on: it has ${shown(answer)}, and the recorded one ${shown(recorded)}`,
+    `the answer differs from byte ${previousBytes + at} on: it has ${shown(answer)}, and the recorded one ` +
+      shown(recorded),
   );
 }

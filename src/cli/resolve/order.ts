@@ -10,6 +10,8 @@ import { type Candidate, explainOrder } from "./rules.js";
 const ATTEMPT_DELAY = 250;
 /** The default `maxAttempts` of connect(). */
 const MAX_ATTEMPTS = 32;
+/** Any port except 0: the port does not change the route. */
+const ANY_PORT = 9;
 
 export interface Answer {
   /** The number of connect()'s attempt, from 1; null above `maxAttempts`. */
@@ -27,17 +29,18 @@ export interface Answer {
   readonly reason: string;
 }
 
-interface Routed extends Candidate {
+interface RoutedCandidate extends Candidate {
+  /** The error code of connect(2), if there is no route. */
   readonly error?: string;
 }
 
 /** Finds the source address by connect(2) of a datagram socket, which sends nothing (RFC 6724, section 4). */
-async function findRoute(address: HostAddress): Promise<Routed> {
+async function findRoute(address: HostAddress): Promise<RoutedCandidate> {
   await using socket = new Socket(address.family, SOCK_DGRAM);
   try {
-    // The port does not matter, but must not be 0.
+    const { host } = address;
     await socket.connect(
-      address instanceof InetAddress ? [address.host, 9] : [address.host, 9, address.flowinfo, address.scopeid],
+      address instanceof InetAddress ? [host, ANY_PORT] : [host, ANY_PORT, address.flowinfo, address.scopeid],
     );
     const source = socket.getsockname();
     return { address, source: source instanceof InetAddress || source instanceof Inet6Address ? source : undefined };
@@ -48,38 +51,44 @@ async function findRoute(address: HostAddress): Promise<Routed> {
 }
 
 /**
- * The addresses in the order of connect(), with reasons. `found` is in the resolver's order. `literal` says whether the
- * name was an address itself.
+ * Returns the addresses in the order of connect(), with reasons.
+ *
+ * @param found the addresses in the resolver's order
+ * @param options `isLiteral`: the name was an address itself
  */
-export async function orderAddresses(found: readonly HostAddress[], literal: boolean): Promise<Answer[]> {
+export async function orderAddresses(
+  found: readonly HostAddress[],
+  { isLiteral }: { readonly isLiteral: boolean },
+): Promise<Answer[]> {
   const candidates = await Promise.all(found.map(findRoute));
-  /** The places of the remaining candidates, by family. */
+  /** By family, the indexes in `candidates` of the addresses that have no place in `answers` yet. */
   const remaining = new Map<number, number[]>();
-  for (const [place, { address }] of candidates.entries()) {
-    const same = remaining.get(address.family);
-    if (same === undefined) remaining.set(address.family, [place]);
-    else same.push(place);
+  for (const [index, { address }] of candidates.entries()) {
+    const ofSameFamily = remaining.get(address.family);
+    if (ofSameFamily === undefined) remaining.set(address.family, [index]);
+    else ofSameFamily.push(index);
   }
   const answers: Answer[] = [];
   let lastFamily: number | undefined;
   while (answers.length < candidates.length) {
-    const families = [...remaining].filter(([, places]) => places.length > 0);
-    const [family, places] = families.find(([one]) => one !== lastFamily) ?? families[0]!;
-    const place = places.shift()!;
-    const index = answers.length;
-    const { address, source, error } = candidates[place]!;
-    const isTried = index < MAX_ATTEMPTS;
+    const families = [...remaining].filter(([, indexes]) => indexes.length > 0);
+    const [family, indexes] = families.find(([otherFamily]) => otherFamily !== lastFamily) ?? families[0]!;
+    const resolverIndex = indexes.shift()!;
+    const attemptIndex = answers.length;
+    const { address, source, error } = candidates[resolverIndex]!;
+    const isTried = attemptIndex < MAX_ATTEMPTS;
+    const resolverReason = isLiteral
+      ? "an address, for which no resolver is asked"
+      : resolverOrder(candidates, resolverIndex);
     answers.push({
-      attempt: isTried ? index + 1 : null,
+      attempt: isTried ? attemptIndex + 1 : null,
       address: hostOf(address),
       family: nameOf(family),
-      after: isTried ? index * ATTEMPT_DELAY : null,
-      place: place + 1,
+      after: isTried ? attemptIndex * ATTEMPT_DELAY : null,
+      place: resolverIndex + 1,
       source: source === undefined ? null : hostOf(source),
       ...(error === undefined ? {} : { error }),
-      reason: [...turnReason(index, place, family, lastFamily), ...resolverReason(candidates, place, literal)].join(
-        "; ",
-      ),
+      reason: [...turnReasons(attemptIndex, resolverIndex, family, lastFamily), resolverReason].join("; "),
     });
     lastFamily = family;
   }
@@ -88,20 +97,23 @@ export async function orderAddresses(found: readonly HostAddress[], literal: boo
 
 const nameOf = (family: number): "IPv4" | "IPv6" => (family === AF_INET6 ? "IPv6" : "IPv4");
 
-/** Why connect() tries the address at this position, if the resolver's answer has another address there. */
-function turnReason(index: number, place: number, family: number, lastFamily: number | undefined): string[] {
-  if (index >= MAX_ATTEMPTS) return [`connect tries ${MAX_ATTEMPTS} addresses at most`];
+/** Why connect() tries an address at this position. Empty if the resolver's answer has it at the same position. */
+function turnReasons(
+  attemptIndex: number,
+  resolverIndex: number,
+  family: number,
+  lastFamily: number | undefined,
+): string[] {
+  if (attemptIndex >= MAX_ATTEMPTS) return [`connect tries ${MAX_ATTEMPTS} addresses at most`];
   if (lastFamily !== undefined && lastFamily !== family)
     return [`the turn of ${nameOf(family)} after ${nameOf(lastFamily)}`];
-  return place === index ? [] : [`no address of the other family is left`];
+  return resolverIndex === attemptIndex ? [] : [`no address of the other family is left`];
 }
 
-/** Why the resolver returned the address at `place` before the next one. */
-function resolverReason(candidates: readonly Candidate[], place: number, literal: boolean): string[] {
-  if (literal) return ["an address, for which no resolver is asked"];
-  if (candidates.length === 1) return ["the only address"];
-  const next = candidates[place + 1];
-  if (next === undefined) return ["the resolver's last"];
-  const first = place === 0 ? "the resolver's first, " : "";
-  return [`${first}${explainOrder(candidates[place]!, next)}`];
+/** Why the resolver returned the address at this index before the next one. */
+function resolverOrder(candidates: readonly Candidate[], index: number): string {
+  if (candidates.length === 1) return "the only address";
+  const next = candidates[index + 1];
+  if (next === undefined) return "the resolver's last";
+  return `${index === 0 ? "the resolver's first, " : ""}${explainOrder(candidates[index]!, next)}`;
 }

@@ -1,7 +1,7 @@
 // Explains the order of a resolver's addresses by the rules of RFC 6724, section 6, with its default table.
 //
-// getaddrinfo(3) has sorted the addresses, perhaps with another table (gai.conf(5)). If the first rule that applies
-// would give another order, the explanation is "by the order of the resolver".
+// getaddrinfo(3) has sorted the addresses already, perhaps with another table (gai.conf(5)). If the rules give another
+// order than the resolver, the explanation is "by the order of the resolver".
 
 import { AF_INET, inet_pton, AF_INET6 } from "berkeley";
 
@@ -13,8 +13,8 @@ export interface Candidate {
   readonly source: HostAddress | undefined;
 }
 
-/** Prefix, length of the prefix, precedence and label: section 2.1. */
-const TABLE = [
+/** The default policy table (section 2.1): prefix, its length, precedence and label. Longer prefixes are first. */
+const POLICIES = [
   ["::1", 128, 50, 0],
   ["::ffff:0:0", 96, 35, 4],
   ["::", 96, 1, 3],
@@ -26,9 +26,13 @@ const TABLE = [
   ["::", 0, 40, 1],
 ] as const;
 
+/** Scopes: the numbers of multicast scopes (RFC 4291, section 2.7). */
 const LINK_LOCAL = 2;
 const SITE_LOCAL = 5;
 const GLOBAL = 14;
+/** The first 16 bits of the prefixes fe80::/10 (link-local) and fec0::/10 (site-local). */
+const FE80 = 0xfe80;
+const FEC0 = 0xfec0;
 const SCOPES: ReadonlyMap<number, string> = new Map([
   [LINK_LOCAL, "link-local"],
   [SITE_LOCAL, "site-local"],
@@ -42,6 +46,7 @@ function bytesOf(address: HostAddress): Buffer {
   return inet_pton(AF_INET6, address.host);
 }
 
+/** The number of equal bits at the start of two addresses, at most `length`. */
 function commonBits(a: Buffer, b: Buffer, length: number): number {
   for (let bit = 0; bit < length; bit++) {
     const mask = 0x80 >> (bit & 7);
@@ -50,12 +55,13 @@ function commonBits(a: Buffer, b: Buffer, length: number): number {
   return length;
 }
 
+/** The precedence and the label of an address: those of the longest prefix that matches. */
 function policyOf(address: HostAddress): { precedence: number; label: number } {
   const bytes = bytesOf(address);
-  // The table is sorted: longer prefixes first.
-  for (const [prefix, length, precedence, label] of TABLE) {
+  for (const [prefix, length, precedence, label] of POLICIES) {
     if (commonBits(bytes, inet_pton(AF_INET6, prefix), length) === length) return { precedence, label };
   }
+  // Not reached, because the last prefix (::/0) matches each address.
   return { precedence: 40, label: 1 };
 }
 
@@ -64,11 +70,14 @@ function scopeOf(address: HostAddress): number {
   const bytes = bytesOf(address);
   if (address.family === AF_INET) {
     const [a, b] = [bytes[12], bytes[13]];
+    // 127.0.0.0/8 and 169.254.0.0/16
     return a === 127 || (a === 169 && b === 254) ? LINK_LOCAL : GLOBAL;
   }
+  // Multicast: ff00::/8
   if (bytes[0] === 0xff) return bytes[1]! & 0xf;
-  if (address.host === "::1" || (bytes[0] === 0xfe && (bytes[1]! & 0xc0) === 0x80)) return LINK_LOCAL;
-  return bytes[0] === 0xfe && (bytes[1]! & 0xc0) === 0xc0 ? SITE_LOCAL : GLOBAL;
+  const tenBits = (bytes[0]! << 2) | (bytes[1]! >> 6);
+  if (address.host === "::1" || tenBits === FE80 >> 6) return LINK_LOCAL;
+  return tenBits === FEC0 >> 6 ? SITE_LOCAL : GLOBAL;
 }
 
 const scopeName = (scope: number): string => SCOPES.get(scope) ?? `scope ${scope}`;
@@ -81,7 +90,10 @@ interface Rule {
   explain(better: Candidate): string;
 }
 
-/** Rules 3, 4 and 7 are left out: they are about deprecated addresses, home addresses and tunnels. Rule 9 is below. */
+/**
+ * Rules 3, 4 and 7 are left out: they are about deprecated addresses, home addresses and tunnels. Rule 9 compares both
+ * candidates, so it is in explainOrder().
+ */
 const RULES: readonly Rule[] = [
   { number: 1, score: ({ source }) => Number(source !== undefined), explain: () => "the other has no route" },
   {
@@ -114,14 +126,13 @@ export function explainOrder(first: Candidate, second: Candidate): string {
     if (difference < 0) break;
     if (difference > 0) return `before ${other} by rule ${rule.number} of RFC 6724: ${rule.explain(first)}`;
   }
-  const { source: a } = first;
-  const { source: b } = second;
-  if (a !== undefined && b !== undefined && first.address.family === second.address.family) {
+  // Rule 9: within a family, more bits in common with the source address are better.
+  if (first.source !== undefined && second.source !== undefined && first.address.family === second.address.family) {
     const bitsInCommon = (from: HostAddress, to: HostAddress): number => commonBits(bytesOf(from), bytesOf(to), 128);
     // The first 96 bits of all mapped IPv4 addresses are equal.
     const offset = first.address.family === AF_INET ? 96 : 0;
-    const bits = bitsInCommon(a, first.address) - offset;
-    if (bits > bitsInCommon(b, second.address) - offset) {
+    const bits = bitsInCommon(first.source, first.address) - offset;
+    if (bits > bitsInCommon(second.source, second.address) - offset) {
       return `before ${other} by rule 9 of RFC 6724: ${bits} bits in common with its source address`;
     }
   }

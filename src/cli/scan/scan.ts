@@ -15,7 +15,7 @@ export interface PortResult {
   readonly state: PortState;
   /** ms until the answer. */
   readonly time: number;
-  /** The error code of connect(2), if it failed. */
+  /** The error code of connect(2), if it has failed. */
   readonly error?: string;
 }
 
@@ -50,19 +50,22 @@ export async function scan(address: HostAddress, options: ScanOptions): Promise<
   const { ports, rate, parallel, signal, onResult } = options;
   const results: (PortResult | undefined)[] = [];
   const began = performance.now();
-  const failed = new AbortController();
-  const ending = AbortSignal.any([signal, failed.signal]);
+  /** Aborted with the first error of a worker, which ends the other workers. */
+  const failing = new AbortController();
+  const ending = AbortSignal.any([signal, failing.signal]);
   // Each waiting connection adds a listener, so the warning about many listeners is switched off.
   setMaxListeners(0, ending);
   let nextIndex = 0;
   let nextToReport = 0;
-  const work = async (): Promise<void> => {
+  /** Scans the next port again and again, until no port is left. */
+  const runWorker = async (): Promise<void> => {
     while (nextIndex < ports.length) {
       const index = nextIndex++;
       const delay = began + (index * 1000) / rate - performance.now();
       if (delay >= 1) await sleep(delay, undefined, { signal: ending });
       ending.throwIfAborted();
       results[index] = await probe(address, ports[index]!, options.timeout, ending);
+      // Reports all results in the order of the ports, up to the first port that has no result yet.
       for (let next = results[nextToReport]; next !== undefined; next = results[++nextToReport]) onResult(next);
     }
   };
@@ -70,17 +73,16 @@ export async function scan(address: HostAddress, options: ScanOptions): Promise<
     await Promise.all(
       Array.from({ length: Math.min(parallel, ports.length) }, async () => {
         try {
-          await work();
+          await runWorker();
         } catch (error) {
-          // The first error also ends the other calls of work().
-          failed.abort(error);
+          failing.abort(error);
           throw error;
         }
       }),
     );
   } catch (error) {
     signal.throwIfAborted();
-    throw failed.signal.aborted ? failed.signal.reason : error;
+    throw failing.signal.aborted ? failing.signal.reason : error;
   }
 }
 
@@ -94,18 +96,18 @@ async function probe(address: HostAddress, port: number, timeout: number, signal
   // A reset leaves no TIME-WAIT. Otherwise a scan would leave thousands of connections in that state.
   socket.setsockopt(SO_LINGER, 0);
   const began = performance.now();
-  const time = (): number => Number((performance.now() - began).toFixed(3));
+  const elapsed = (): number => Number((performance.now() - began).toFixed(3));
   try {
     await socket.connect(target, { timeout, signal });
     // On this machine, the kernel may choose the scanned port as the source port. Then the socket is connected to
     // itself (RFC 9293, section 3.5).
-    const own = socket.getsockname();
-    const state = own.port === port && own.host === address.host ? "closed" : "open";
-    return { host, port, state, time: time() };
+    const local = socket.getsockname();
+    const isSelfConnected = local.port === port && local.host === address.host;
+    return { host, port, state: isSelfConnected ? "closed" : "open", time: elapsed() };
   } catch (error) {
     if (!(error instanceof SocketError)) throw error;
-    if (error.code === "ECONNREFUSED") return { host, port, state: "closed", time: time(), error: error.code };
-    if (FILTERED.has(error.code)) return { host, port, state: "filtered", time: time(), error: error.code };
+    if (error.code === "ECONNREFUSED") return { host, port, state: "closed", time: elapsed(), error: error.code };
+    if (FILTERED.has(error.code)) return { host, port, state: "filtered", time: elapsed(), error: error.code };
     throw error;
   }
 }
@@ -119,6 +121,7 @@ export function isPrivate(address: HostAddress): boolean {
   }
   const [a = 0, b = 0] = host.split(".").map(Number);
   if (a === 10 || a === 127) return true;
+  // 192.168.0.0/16, 169.254.0.0/16, 172.16.0.0/12, 100.64.0.0/10
   return (
     (a === 192 && b === 168) || (a === 169 && b === 254) || (a === 172 && b >> 4 === 1) || (a === 100 && b >> 6 === 1)
   );

@@ -12,26 +12,31 @@ const STYLES = { open: "green", closed: "dim", filtered: "yellow" } as const;
 export class ScanView {
   readonly #output: Output;
   readonly #total: number;
-  readonly #all: boolean;
+  readonly #showAll: boolean;
   readonly #began = performance.now();
   readonly #counts: Record<PortState, number> = { open: 0, closed: 0, filtered: 0 };
   readonly #timer: NodeJS.Timeout | undefined;
   #done = 0;
 
-  constructor(output: Output, total: number, all: boolean) {
+  /**
+   * @param total number of ports
+   * @param options `showAll`: print closed and filtered ports too
+   */
+  constructor(output: Output, total: number, { showAll }: { readonly showAll: boolean }) {
     this.#output = output;
     this.#total = total;
-    this.#all = all;
+    this.#showAll = showAll;
     if (!process.stderr.isTTY || output.quiet || output.json) return;
-    this.#timer = setInterval(() => this.#progress(), INTERVAL);
+    this.#timer = setInterval(() => this.#showProgress(), INTERVAL);
     this.#timer.unref();
   }
 
+  /** Counts a result, and prints its line. */
   add(result: PortResult): void {
     const { port, state, time, error } = result;
     this.#done++;
     this.#counts[state]++;
-    if (state !== "open" && !this.#all) return;
+    if (state !== "open" && !this.#showAll) return;
     const service = serviceOf(port);
     this.#output.result({ ...result, ...(service === "" ? {} : { service }) }, () => {
       const name = this.#output.style(STYLES[state], state.padEnd(8));
@@ -40,6 +45,7 @@ export class ScanView {
     });
   }
 
+  /** Removes the progress line, and prints the totals. */
   end(host: string): void {
     clearInterval(this.#timer);
     this.#output.showProgress("");
@@ -51,7 +57,7 @@ export class ScanView {
     this.#output.note(`${host}: ${ports} in ${took}, ${open} open, ${closed} closed, ${filtered} filtered`);
   }
 
-  #progress(): void {
+  #showProgress(): void {
     const elapsed = performance.now() - this.#began;
     const left = this.#done === 0 ? "" : `, ${formatClock((elapsed * (this.#total - this.#done)) / this.#done)} left`;
     const text = `${this.#done} of ${this.#total} ports, ${this.#counts.open} open${left}`;

@@ -1,4 +1,5 @@
-// The clients of a chat. Each line of a client is sent to all other clients. Each client has a limited outbox.
+// The clients of a chat. The server sends each line of a client to all other clients. It resets a client that does not
+// read: bytes for a client wait in the outbox of its stream, which has a limit.
 
 import { broadcast, type Stream } from "berkeley";
 import { escapeLine } from "../frame/escape.js";
@@ -14,12 +15,13 @@ const MAX_NAME = 32;
 interface Member {
   readonly client: Client;
   name: string;
-  /** The reason why the server has reset the client; undefined if it has not. */
+  /** The error for which the server has reset the client; otherwise undefined. */
   failure: Error | undefined;
 }
 
 export class Room {
   readonly #members = new Set<Member>();
+  /** With --raw, bytes are sent instead of lines with names. */
   readonly #raw: boolean;
 
   constructor(raw: boolean) {
@@ -32,8 +34,9 @@ export class Room {
     if (!this.#raw) this.#sendLine(member, `* ${member.name} joins`);
     this.#members.add(member);
     try {
-      await (this.#raw ? this.#relay(member) : this.#talk(member));
+      await (this.#raw ? this.#sendBytesOf(member) : this.#sendLinesOf(member));
     } catch (error) {
+      // After a reset by the server, `error` is only a consequence.
       throw member.failure ?? error;
     } finally {
       this.#members.delete(member);
@@ -41,18 +44,18 @@ export class Room {
     }
   }
 
-  /** With --raw: sends received bytes to all other members. */
-  async #relay(member: Member): Promise<void> {
+  /** Sends the received bytes to all other members, until the member leaves. */
+  async #sendBytesOf(member: Member): Promise<void> {
     const buffer = Buffer.allocUnsafe(64 << 10);
     for (;;) {
       const length = await member.client.read(buffer);
       if (length === 0) return;
-      this.#toOthers(member, Buffer.from(buffer.subarray(0, length)));
+      this.#sendToOthers(member, Buffer.from(buffer.subarray(0, length)));
     }
   }
 
-  /** Sends each line to all other members. */
-  async #talk(member: Member): Promise<void> {
+  /** Sends each line to all other members, until the member leaves. The line `/name NAME` sets the name. */
+  async #sendLinesOf(member: Member): Promise<void> {
     const { client } = member;
     for (;;) {
       const line = await client.readLine(MAX_LINE);
@@ -68,22 +71,28 @@ export class Room {
   }
 
   #sendLine(from: Member, line: string): void {
-    this.#toOthers(from, Buffer.from(`${line}\n`));
+    this.#sendToOthers(from, Buffer.from(`${line}\n`));
   }
 
-  #toOthers(from: Member, data: Buffer): void {
-    const others = new Map([...this.#members].filter((one) => one !== from).map((one) => [one.client.stream, one]));
+  /**
+   * Sends the data to all members except the sender, without waiting. Resets a member whose outbox is full or whose
+   * connection has failed.
+   */
+  #sendToOthers(sender: Member, data: Buffer): void {
+    const others = [...this.#members].filter((member) => member !== sender);
+    const receivers = new Map(others.map((member) => [member.client.stream, member]));
     const reset = (stream: Stream, error: Error): void => {
-      const member = others.get(stream)!;
+      const member = receivers.get(stream)!;
       member.failure ??= error;
-      others.delete(stream);
+      receivers.delete(stream);
       stream.abort();
     };
-    void broadcast([...others.keys()], data, { slow: "drop" }).then(({ slow, failed }) => {
+    void broadcast([...receivers.keys()], data, { slow: "drop" }).then(({ slow, failed }) => {
       for (const stream of slow)
         reset(stream, new Failure(`it does not read: ${stream.outbox.bytes} bytes wait for it`));
       for (const { stream, error } of failed) reset(stream, error as Error);
-      for (const { client } of others.values()) client.sent += data.length;
+      // The members that were not reset have received the data.
+      for (const { client } of receivers.values()) client.sent += data.length;
     });
   }
 }

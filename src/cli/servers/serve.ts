@@ -29,44 +29,45 @@ const END_TIMEOUT = 5000;
 /** The functions that serve a connection and a datagram. */
 export interface Service {
   /** Serves a connection. After its promise has resolved, serve() ends the connection. */
-  stream(client: Client): Promise<void>;
+  serve(client: Client): Promise<void>;
   /** `maxOutbox` of the client's stream; see StreamOptions. */
   readonly maxOutbox?: number;
   /** Returns the answer to a datagram; undefined for no answer. Absent if the service does not support UDP. */
-  readonly datagram?: (data: Buffer) => Buffer | string | undefined;
+  readonly answer?: (data: Buffer) => Buffer | string | undefined;
 }
 
-/** The connection of a client. It counts bytes. */
+/** The connection of a client, and the numbers of its received and sent bytes. */
 export class Client {
   readonly stream: Stream;
   readonly name: string;
   readonly began: number = performance.now();
   received = 0;
   sent = 0;
-  readonly #wait: IoOptions;
+  readonly #waitOptions: IoOptions;
 
   constructor(stream: Stream, name: string, idle: number | undefined) {
     this.stream = stream;
     this.name = name;
-    this.#wait = idle === undefined ? {} : { timeout: idle };
+    this.#waitOptions = idle === undefined ? {} : { timeout: idle };
   }
 
   /** Reads into the buffer. Resolves with the number of bytes, 0 at the end. */
   async read(buffer: Uint8Array): Promise<number> {
-    const length = await this.stream.read(buffer, this.#wait);
+    const length = await this.stream.read(buffer, this.#waitOptions);
     this.received += length;
     return length;
   }
 
   /** Reads a line without its end; null at the end. */
   async readLine(max: number): Promise<string | null> {
-    const line = await this.stream.readLine({ max, ...this.#wait });
+    const line = await this.stream.readLine({ max, ...this.#waitOptions });
+    // One byte more for the line feed.
     if (line !== null) this.received += Buffer.byteLength(line) + 1;
     return line;
   }
 
   async write(data: Uint8Array): Promise<void> {
-    await this.stream.write(data, this.#wait);
+    await this.stream.write(data, this.#waitOptions);
     this.sent += data.length;
   }
 }
@@ -86,13 +87,14 @@ export async function serve(invocation: Invocation<ServerOptions>, service: Serv
   if (options.udp && options.tls) throw new UsageError("--udp and --tls are given together");
   const endpoint = readEndpoint(args[0] ?? "", { scheme });
   const ending = new AbortController();
+  // The reason is not printed, because the end of a server is not an error.
   const stop = (): void => ending.abort(new InterruptedError("the end", 0));
   interrupts.onStop(stop);
   output.onOutputClosed(stop);
   const began = performance.now();
   const totals: Totals = { connections: 0, failed: 0, received: 0, sent: 0 };
-  const run = endpoint.scheme === "udp" ? serveDatagrams : serveStreams;
-  await run({ endpoint, options, output, service, signal: ending.signal, stop, totals });
+  const serveAll = endpoint.scheme === "udp" ? serveDatagrams : serveStreams;
+  await serveAll({ endpoint, options, output, service, signal: ending.signal, totals });
   const milliseconds = Math.round(performance.now() - began);
   output.result(
     { event: "total", ...totals, milliseconds },
@@ -110,12 +112,10 @@ interface ServeContext {
   readonly service: Service;
   readonly signal: AbortSignal;
   readonly totals: Totals;
-  readonly stop: () => void;
 }
 
-async function serveStreams({ endpoint, options, output, service, signal, totals, stop }: ServeContext): Promise<void> {
-  const secure = endpoint.scheme === "tls" || options.tls;
-  const target: Endpoint = secure && endpoint.scheme === "tcp" ? { ...endpoint, scheme: "tls" } : endpoint;
+async function serveStreams({ endpoint, options, output, service, signal, totals }: ServeContext): Promise<void> {
+  const target: Endpoint = options.tls && endpoint.scheme === "tcp" ? { ...endpoint, scheme: "tls" } : endpoint;
   const tls = await serverTls(options, target.scheme === "tls", output);
   const onHandshakeError = (error: unknown, from?: Address): void => output.problem(error, String(from ?? "handshake"));
   const listener = await listen(target, {
@@ -130,19 +130,18 @@ async function serveStreams({ endpoint, options, output, service, signal, totals
     for (const client of running.keys()) client.stream.abort();
   });
   for await (const stream of connectionsOf(listener, signal)) {
-    const client = new Client(stream, clientNameOf(stream, ++count), options.idle);
-    output.detail(`connection from ${client.name}`, { event: "connected", number: count, peer: client.name });
-    const number = count;
+    const number = ++count;
+    const client = new Client(stream, clientNameOf(stream, number), options.idle);
+    output.detail(`connection from ${client.name}`, { event: "connected", number, peer: client.name });
     const task = serveOne(client, service, signal).then((error) => {
       running.delete(client);
-      report(output, client, number, totals, error);
+      record(output, client, number, totals, error);
     });
     running.set(client, task);
     if (count === options.count) await listener.close();
     while (running.size >= options.max) await Promise.race(running.values());
   }
   await Promise.all(running.values());
-  stop();
 }
 
 /** The connections of a listener until it is closed. */
@@ -156,10 +155,10 @@ async function* connectionsOf(listener: Listener<Stream>, signal: AbortSignal): 
   }
 }
 
-/** Serves a client. Resolves with the error if the connection failed. */
+/** Serves a client. Resolves with the error of a failed connection, and otherwise with undefined. */
 async function serveOne(client: Client, service: Service, signal: AbortSignal): Promise<unknown> {
   try {
-    await service.stream(client);
+    await service.serve(client);
     await client.stream.end({ timeout: END_TIMEOUT });
     return undefined;
   } catch (error) {
@@ -168,7 +167,8 @@ async function serveOne(client: Client, service: Service, signal: AbortSignal): 
   }
 }
 
-function report(output: Output, client: Client, number: number, totals: Totals, error: unknown): void {
+/** Adds a connection that has ended to the totals, and prints its line. */
+function record(output: Output, client: Client, number: number, totals: Totals, error: unknown): void {
   const { name, received, sent, began } = client;
   const milliseconds = Math.round(performance.now() - began);
   totals.connections++;
@@ -185,10 +185,10 @@ function report(output: Output, client: Client, number: number, totals: Totals, 
 }
 
 async function serveDatagrams({ endpoint, options, output, service, signal, totals }: ServeContext): Promise<void> {
-  // Throws if an option of TLS is given.
+  // `false`: without TLS. Throws if an option of TLS is given.
   await serverTls(options, false, output);
-  const { datagram } = service;
-  if (datagram === undefined) throw new UsageError(`this server has no datagrams, required a stream endpoint`);
+  const { answer: answerTo } = service;
+  if (answerTo === undefined) throw new UsageError(`this server has no datagrams, required a stream endpoint`);
   const socket = await bindUdp(endpoint, { signal });
   announce(output, "udp", socket.address);
   try {
@@ -196,7 +196,7 @@ async function serveDatagrams({ endpoint, options, output, service, signal, tota
       totals.connections++;
       totals.received += data.length;
       const peer = String(address);
-      const answer = datagram(data);
+      const answer = answerTo(data);
       let error: unknown;
       try {
         if (answer !== undefined) await socket.send(answer, address, { signal });
@@ -221,6 +221,7 @@ async function serveDatagrams({ endpoint, options, output, service, signal, tota
   }
 }
 
+/** The datagrams of a socket until the signal is aborted. */
 async function* datagramsOf(
   socket: UdpSocket,
   signal: AbortSignal,
@@ -237,6 +238,7 @@ async function* datagramsOf(
 
 /** Prints the address of the listener, with the port that the kernel chose for port 0. */
 export function announce(output: Output, scheme: Endpoint["scheme"], address: object): void {
+  // The schemes fd and systemd do not contain the address, so the scheme of the socket is printed.
   const shownScheme =
     "path" in address ? "unix" : "cid" in address ? "vsock" : scheme === "fd" || scheme === "systemd" ? "tcp" : scheme;
   const endpoint = showEndpoint(shownScheme, address);
@@ -244,8 +246,7 @@ export function announce(output: Output, scheme: Endpoint["scheme"], address: ob
 }
 
 /** The name of a client in messages. Most clients of UNIX sockets have no address, so they get a number. */
-export function clientNameOf(conn: Conn, number: number): string {
-  const { remoteAddress } = conn;
+export function clientNameOf({ remoteAddress }: Pick<Conn, "remoteAddress">, number: number): string {
   if (remoteAddress === undefined || ("path" in remoteAddress && remoteAddress.path === "")) return `client ${number}`;
   return escapeLine(String(remoteAddress));
 }

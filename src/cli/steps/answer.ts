@@ -16,17 +16,18 @@ const REQUEST_LINE = new RegExp(`^(${METHODS}) \\S+ HTTP/1\\.[01]\\r?$`);
 export type Received =
   | { readonly kind: "text" }
   | { readonly kind: "request"; readonly method: string }
-  /** `requestLine` says whether the request line is complete. */
-  | { readonly kind: "beginning"; readonly requestLine: boolean };
+  /** `hasLine`: whether the request line is complete. */
+  | { readonly kind: "beginning"; readonly hasLine: boolean };
 
+/** Decides whether the bytes are a text or HTTP. A wrong request line is a text. */
 export function classify(bytes: Uint8Array): Received {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
   if (!METHOD.test(text)) return { kind: "text" };
-  const end = text.indexOf("\n");
-  if (end < 0) return { kind: "beginning", requestLine: false };
-  const line = REQUEST_LINE.exec(text.slice(0, end));
+  const lineEnd = text.indexOf("\n");
+  if (lineEnd < 0) return { kind: "beginning", hasLine: false };
+  const line = REQUEST_LINE.exec(text.slice(0, lineEnd));
   if (line === null) return { kind: "text" };
-  return /\n\r?\n/.test(text) ? { kind: "request", method: line[1]! } : { kind: "beginning", requestLine: true };
+  return /\n\r?\n/.test(text) ? { kind: "request", method: line[1]! } : { kind: "beginning", hasLine: true };
 }
 
 /** The answer to a text. It ends with a newline if the text does. */
@@ -41,40 +42,42 @@ export function httpResponse(method: string, details: string): string {
     ? `<!doctype html>\n<html lang="en">\n<meta ` +
       `charset="utf-8">\n<title>berkeley</title>\n<h1>${WELCOME}</h1>\n<p>${details}</p>\n</html>\n`
     : "Only GET and HEAD are answered here\n";
-  return formatResponse(
-    isAllowed ? "200 OK" : "405 Method Not Allowed",
-    isAllowed ? [] : ["Allow: GET, HEAD"],
-    isAllowed,
+  return formatResponse({
+    status: isAllowed ? "200 OK" : "405 Method Not Allowed",
+    headers: isAllowed ? [] : ["Allow: GET, HEAD"],
+    type: isAllowed ? "text/html" : "text/plain",
     body,
-    method === "HEAD",
-  );
+    headOnly: method === "HEAD",
+  });
 }
 
 /** The answer to a request that is too long. */
 export function tooLargeResponse(): string {
-  return formatResponse(
-    "431 Request Header Fields Too Large",
-    [],
-    false,
-    `At most ${MAX_REQUEST} bytes are read here\n`,
-    false,
-  );
+  return formatResponse({
+    status: "431 Request Header Fields Too Large",
+    type: "text/plain",
+    body: `At most ${MAX_REQUEST} bytes are read here\n`,
+  });
 }
 
-function formatResponse(
-  status: string,
-  extra: readonly string[],
-  html: boolean,
-  body: string,
-  headOnly: boolean,
-): string {
-  const headers = [
+interface ResponseParts {
+  readonly status: string;
+  /** Further headers. */
+  readonly headers?: readonly string[];
+  readonly type: "text/html" | "text/plain";
+  readonly body: string;
+  /** Whether the body is left out, as in an answer to HEAD. Content-Length is the same. */
+  readonly headOnly?: boolean;
+}
+
+function formatResponse({ status, headers = [], type, body, headOnly = false }: ResponseParts): string {
+  const lines = [
     `HTTP/1.1 ${status}`,
     `Date: ${new Date().toUTCString()}`,
-    `Content-Type: text/${html ? "html" : "plain"}; charset=utf-8`,
+    `Content-Type: ${type}; charset=utf-8`,
     `Content-Length: ${Buffer.byteLength(body)}`,
     "Connection: close",
-    ...extra,
+    ...headers,
   ];
-  return `${headers.join("\r\n")}\r\n\r\n${headOnly ? "" : body}`;
+  return `${lines.join("\r\n")}\r\n\r\n${headOnly ? "" : body}`;
 }

@@ -13,7 +13,10 @@ export const WELCOME = "Welcome to my server";
 
 /** The timeout of each call of the steps, in ms. Between two sockets of one machine no call takes that long. */
 const CALL_TIMEOUT = 10_000;
+/** The argument of listen(2): maximum length of the accept queue. */
 const BACKLOG = 5;
+/** Maximum number of received bytes that are printed. */
+const MAX_SHOWN = 64;
 /** Other programs may connect before our client does. At most this number of their connections is kept. */
 const MAX_EARLY = 16;
 
@@ -53,53 +56,54 @@ export async function exchange(narrator: Narrator, host: string, port: number): 
       viewOf("client", client),
     ]);
 
-    let [conn, peer] = await accepting;
+    let [accepted, peer] = await accepting;
     while (String(peer) !== String(client.getsockname())) {
       narrator.note(`another program connected first: ${peer}`);
-      if (early.length < MAX_EARLY) early.push([conn, peer]);
-      else conn.close();
+      if (early.length < MAX_EARLY) early.push([accepted, peer]);
+      else accepted.close();
       accepting = server.accept();
-      [conn, peer] = await accepting;
+      [accepted, peer] = await accepting;
     }
-    await using connection = conn;
-    connection.timeout = CALL_TIMEOUT;
-    narrator.call("server", "const [conn, address] = await accepting", `[descriptor ${connection.fileno()}, ${peer}]`, [
-      viewOf("conn", connection),
+    await using conn = accepted;
+    conn.timeout = CALL_TIMEOUT;
+    narrator.call("server", "const [conn, address] = await accepting", `[descriptor ${conn.fileno()}, ${peer}]`, [
+      viewOf("conn", conn),
       viewOf("server", server),
     ]);
 
     narrator.step(5, "recv", "the client sends first; the bytes stay in the kernel until the server reads them");
     await client.sendAll(GREETING);
-    await connection.readable();
+    // When the bytes have arrived, the printed state shows them in the receive queue.
+    await conn.readable();
     narrator.call(
       "client",
       `await client.sendAll("${GREETING}")`,
       `nothing: all ${plural(GREETING.length, "byte")} taken`,
-      [viewOf("client", client), viewOf("conn", connection)],
+      [viewOf("client", client), viewOf("conn", conn)],
     );
-    const received = await connection.recv(1024);
-    narrator.call("server", "await conn.recv(1024)", quoteBytes(received, 64), [viewOf("conn", connection)]);
+    const received = await conn.recv(1024);
+    narrator.call("server", "await conn.recv(1024)", quoteBytes(received, MAX_SHOWN), [viewOf("conn", conn)]);
 
     narrator.step(6, "send", "the server answers");
-    await connection.sendAll(WELCOME);
+    await conn.sendAll(WELCOME);
     await client.readable();
     narrator.call(
       "server",
       `await conn.sendAll("${WELCOME}")`,
       `nothing: all ${plural(WELCOME.length, "byte")} taken`,
-      [viewOf("conn", connection), viewOf("client", client)],
+      [viewOf("conn", conn), viewOf("client", client)],
     );
     const answer = await client.recv(1024);
-    narrator.call("client", "await client.recv(1024)", quoteBytes(answer, 64), [viewOf("client", client)]);
+    narrator.call("client", "await client.recv(1024)", quoteBytes(answer, MAX_SHOWN), [viewOf("client", client)]);
 
     narrator.step(7, "close", "each side closes its socket; after that the peer reads 0 bytes");
     client.close();
     narrator.call("client", "client.close()", "nothing");
-    const end = await connection.recv(1024);
+    const end = await conn.recv(1024);
     narrator.call("server", "await conn.recv(1024)", `${plural(end.length, "byte")}: the client has finished`, [
-      viewOf("conn", connection),
+      viewOf("conn", conn),
     ]);
-    connection.close();
+    conn.close();
     narrator.call("server", "conn.close()", "nothing", [viewOf("server", server)]);
 
     // After the steps, accept() waits for clients without a limit.
@@ -108,7 +112,7 @@ export async function exchange(narrator: Narrator, host: string, port: number): 
   } catch (error) {
     server.close();
     for (const [conn] of early) conn.close();
-    // accept() may have resolved with a connection that no other code closes.
+    // accept() may have resolved with a connection that the code above has not received.
     await accepting?.then(
       ([conn]) => conn.close(),
       () => undefined,
@@ -125,7 +129,8 @@ async function openServer(
   host: string,
   port: number,
 ): Promise<Socket> {
-  let server = makeServer(narrator, family, constructorText, true);
+  narrator.step(1, "socket", "an endpoint in the kernel; the program holds a number for it, the descriptor");
+  let server = makeServer(narrator, family, constructorText);
   try {
     narrator.step(2, "bind", "the endpoint gets an address, so that others can find it");
     if (!(await bind(narrator, server, host, port))) await bindElsewhere(narrator, server, host, port);
@@ -133,8 +138,9 @@ async function openServer(
     if (!listen(narrator, server)) {
       // With SO_REUSEADDR two sockets can bind to one port, but only the first of them can listen.
       server.close();
-      server = makeServer(narrator, family, constructorText, false);
+      server = makeServer(narrator, family, constructorText);
       await bindElsewhere(narrator, server, host, port);
+      // No other socket listens on a port that the kernel has chosen.
       listen(narrator, server);
     }
     return server;
@@ -144,9 +150,8 @@ async function openServer(
   }
 }
 
-function makeServer(narrator: Narrator, family: number, constructorText: string, isFirst: boolean): Socket {
-  if (isFirst)
-    narrator.step(1, "socket", "an endpoint in the kernel; the program holds a number for it, the descriptor");
+/** Makes the server's socket with SO_REUSEADDR, and prints the calls. */
+function makeServer(narrator: Narrator, family: number, constructorText: string): Socket {
   const server = new Socket(family, SOCK_STREAM);
   try {
     server.timeout = CALL_TIMEOUT;
@@ -162,6 +167,7 @@ function makeServer(narrator: Narrator, family: number, constructorText: string,
   }
 }
 
+/** Binds to a port that the kernel chooses. */
 async function bindElsewhere(narrator: Narrator, server: Socket, host: string, port: number): Promise<void> {
   narrator.note(`Port ${port} is taken: another program listens there. With port 0 the kernel chooses another.`);
   await bind(narrator, server, host, 0);
@@ -173,7 +179,7 @@ async function bind(narrator: Narrator, server: Socket, host: string, port: numb
   try {
     await server.bind([host, port]);
   } catch (error) {
-    return printRefusal(narrator, code, error, port);
+    return refused(narrator, code, error, port);
   }
   narrator.call("server", code, "nothing", [viewOf("server", server)]);
   return true;
@@ -186,15 +192,18 @@ function listen(narrator: Narrator, server: Socket): boolean {
   try {
     server.listen(BACKLOG);
   } catch (error) {
-    return printRefusal(narrator, code, error, "port" in address ? address.port : 0);
+    return refused(narrator, code, error, "port" in address ? address.port : 0);
   }
   narrator.call("server", code, "nothing", [viewOf("server", server)]);
   return true;
 }
 
 /** Prints a call that failed. Returns false if the port is in use, and throws every other error. */
-function printRefusal(narrator: Narrator, code: string, error: unknown, port: number): false {
-  if (error instanceof SocketError) narrator.call("server", code, error.code, [], true);
-  if (error instanceof SocketError && error.code === "EADDRINUSE" && port !== 0) return false;
-  throw error;
+function refused(narrator: Narrator, code: string, error: unknown, port: number): false {
+  if (!(error instanceof SocketError)) throw error;
+  narrator.call("server", code, error.code, [], { failed: true });
+  // With port 0, the error means that no port is free.
+  const isPortInUse = error.code === "EADDRINUSE" && port !== 0;
+  if (!isPortInUse) throw error;
+  return false;
 }

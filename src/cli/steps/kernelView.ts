@@ -1,8 +1,8 @@
-// The state of a TCP socket as the kernel reports it: state, queues, round-trip time.
+// The state of a TCP socket as the kernel reports it: state, queues, round-trip time (RTT).
 //
-// State, accept queue and RTT come from getsockopt(TCP_INFO). TCP_INFO does not have the bytes in the queues of a
-// connection, which ss(8) shows as Recv-Q and Send-Q. /proc/net/tcp has them (proc(5)); the socket is found there by
-// its inode.
+// State, accept queue and RTT come from getsockopt(TCP_INFO). The numbers of bytes in the queues of a connection are
+// Recv-Q and Send-Q of ss(8). TCP_INFO does not contain them. They come from the line of /proc/net/tcp (proc(5)) with
+// the inode of the socket.
 
 import { readFileSync, readlinkSync } from "node:fs";
 
@@ -15,7 +15,14 @@ interface Queues {
   readonly send: number;
 }
 
+/** The widths of columns: the longest name, the longest state, and a number of bytes. */
+const NAME_WIDTH = "server".length;
 const STATE_WIDTH = "ESTABLISHED".length;
+const BYTES_WIDTH = "1234 B".length;
+
+/** The positions of fields in a line of /proc/net/tcp. */
+const QUEUES_FIELD = 4;
+const INODE_FIELD = 9;
 
 /** The queues of a connection; undefined without /proc. */
 function queuesOf(socket: Socket): Queues | undefined {
@@ -25,8 +32,8 @@ function queuesOf(socket: Socket): Queues | undefined {
     for (const line of table.split("\n")) {
       // sl, local address, remote address, state, send queue:receive queue, timer, retransmits, uid, timeout, inode
       const fields = line.trim().split(/\s+/);
-      if (fields[9] !== inode) continue;
-      const [send = "", receive = ""] = fields[4]!.split(":");
+      if (fields[INODE_FIELD] !== inode) continue;
+      const [send = "", receive = ""] = fields[QUEUES_FIELD]!.split(":");
       return { receive: Number.parseInt(receive, 16), send: Number.parseInt(send, 16) };
     }
   } catch {
@@ -38,30 +45,31 @@ function queuesOf(socket: Socket): Queues | undefined {
 /** The state, and the RTT if the socket has one. */
 export function stateOf(socket: Socket): string {
   const { tcpi_state: state, tcpi_rtt: rtt } = socket.getsockopt(TCP_INFO);
-  return rtt === 0 || state === "LISTEN" || state === "CLOSE" ? state : `${state}  rtt ${milliseconds(rtt)}`;
+  const hasRtt = rtt !== 0 && state !== "LISTEN" && state !== "CLOSE";
+  return hasRtt ? `${state}  rtt ${micro(rtt)}` : state;
 }
 
 /** A line with state, queues and RTT. `name` is the variable of the socket in the printed code. */
 export function viewOf(name: string, socket: Socket): string {
   const info = socket.getsockopt(TCP_INFO);
-  const state = `${name.padEnd(6)}  ${info.tcpi_state.padEnd(STATE_WIDTH)}  `;
+  const state = `${name.padEnd(NAME_WIDTH)}  ${info.tcpi_state.padEnd(STATE_WIDTH)}  `;
   // For a listener, these two fields have the accept queue and its limit (tcp_get_info in net/ipv4/tcp.c).
   if (info.tcpi_state === "LISTEN") return `${state}accept queue ${info.tcpi_unacked} of ${info.tcpi_sacked}`;
-  if (info.tcpi_state === "CLOSE") return state + nameOf(socket);
+  if (info.tcpi_state === "CLOSE") return state + addressText(socket);
   const queues = queuesOf(socket);
-  const bytes = queues === undefined ? "" : `recv-q ${bytesOf(queues.receive)}send-q ${bytesOf(queues.send)}`;
-  return `${state}${bytes}rtt ${milliseconds(info.tcpi_rtt)}`;
+  const bytes = queues === undefined ? "" : `recv-q ${column(queues.receive)}send-q ${column(queues.send)}`;
+  return `${state}${bytes}rtt ${micro(info.tcpi_rtt)}`;
 }
 
-function nameOf(socket: Socket): string {
+function addressText(socket: Socket): string {
   const address = socket.getsockname();
   return "port" in address && address.port === 0 ? "no address yet" : `address ${address}`;
 }
 
-function bytesOf(count: number): string {
-  return `${count} B`.padEnd(6);
+function column(count: number): string {
+  return `${count} B`.padEnd(BYTES_WIDTH);
 }
 
-function milliseconds(microseconds: number): string {
+function micro(microseconds: number): string {
   return `${(microseconds / 1000).toFixed(2)} ms`;
 }

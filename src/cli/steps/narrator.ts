@@ -4,15 +4,13 @@
 import type { Output, Style } from "../frame/output.js";
 
 /** The widths of the columns. */
-const CALLER = 13;
-const CODE = 50;
-const RETURNED = 36;
+const CALLER_WIDTH = 13;
+const CODE_WIDTH = 50;
+const RETURNED_WIDTH = 36;
+const STATE_WIDTH = 57;
 const INDENT = "   ";
-/**
- * Columns of the longest line, with about 57 for the kernel's state. On a narrower terminal the parts of a call are
- * printed below each other.
- */
-const WIDE = INDENT.length + CALLER + CODE + RETURNED + 57;
+/** The width of a line with all columns. On a narrower terminal the parts of a call are printed below each other. */
+const LINE_WIDTH = INDENT.length + CALLER_WIDTH + CODE_WIDTH + RETURNED_WIDTH + STATE_WIDTH;
 
 function styleOf(caller: string): Style {
   return caller === "server" ? "cyan" : caller === "client" ? "magenta" : "yellow";
@@ -20,11 +18,11 @@ function styleOf(caller: string): Style {
 
 export class Narrator {
   readonly output: Output;
-  readonly #wide: boolean;
+  readonly #isWide: boolean;
 
   constructor(output: Output) {
     this.output = output;
-    this.#wide = output.columns >= WIDE;
+    this.#isWide = output.columns >= LINE_WIDTH;
   }
 
   /** Prints the title of the output. */
@@ -39,9 +37,11 @@ export class Narrator {
 
   /** Prints the names of the columns. */
   heading(): void {
-    if (!this.#wide || this.output.json) return;
+    if (!this.#isWide || this.output.json) return;
     this.output.line();
-    const text = `${INDENT}${"who".padEnd(CALLER)}${"call".padEnd(CODE)}${"returned".padEnd(RETURNED)}the kernel says`;
+    const text =
+      `${INDENT}${"who".padEnd(CALLER_WIDTH)}${"call".padEnd(CODE_WIDTH)}` +
+      `${"returned".padEnd(RETURNED_WIDTH)}the kernel says`;
     this.output.line(this.output.style("dim", text));
   }
 
@@ -54,23 +54,30 @@ export class Narrator {
   }
 
   /** Prints a call. `views` has the state of each socket that the call changes, as the kernel reports it. */
-  call(caller: string, code: string, returned: string, views: readonly string[] = [], failed: boolean = false): void {
+  call(
+    caller: string,
+    code: string,
+    returned: string,
+    views: readonly string[] = [],
+    { failed = false }: { readonly failed?: boolean } = {},
+  ): void {
     const { output } = this;
     if (output.json) return output.object({ event: "call", who: caller, code, returned, kernel: views, failed });
-    const name = output.style(styleOf(caller), caller.padEnd(CALLER));
+    const name = output.style(styleOf(caller), caller.padEnd(CALLER_WIDTH));
     const result = (text: string): string => output.style(failed ? "red" : "green", text);
-    if (!this.#wide) {
+    if (!this.#isWide) {
       output.line(`${INDENT}${name}${code}`);
-      const under = `${INDENT}${" ".repeat(CALLER)}  `;
-      output.line(`${under}${output.style("dim", "returned")}  ${result(returned)}`);
-      for (const view of views) output.line(`${under}${output.style("dim", "kernel")}    ${view}`);
+      const indent = `${INDENT}${" ".repeat(CALLER_WIDTH)}  `;
+      output.line(`${indent}${output.style("dim", "returned")}  ${result(returned)}`);
+      for (const view of views) output.line(`${indent}${output.style("dim", "kernel")}    ${view}`);
       return;
     }
-    const before = `${INDENT}${name}${column(code, CODE)}`;
+    const before = `${INDENT}${name}${column(code, CODE_WIDTH)}`;
     if (views.length === 0) return output.line(`${before}${result(returned)}`);
-    output.line(`${before}${result(column(returned, RETURNED))}${views[0]}`);
-    const under = " ".repeat(INDENT.length + CALLER + CODE + RETURNED);
-    for (const view of views.slice(1)) output.line(`${under}${view}`);
+    output.line(`${before}${result(column(returned, RETURNED_WIDTH))}${views[0]}`);
+    // Further states are printed below the first one, in the same column.
+    const indent = " ".repeat(INDENT.length + CALLER_WIDTH + CODE_WIDTH + RETURNED_WIDTH);
+    for (const view of views.slice(1)) output.line(`${indent}${view}`);
   }
 
   /** Prints a remark between the calls. */

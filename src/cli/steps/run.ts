@@ -48,7 +48,8 @@ export async function runSteps({ output, interrupts, host, port, once, limits }:
   };
   // If the reader of standard output closes it, the server ends, as after Ctrl-C.
   output.onOutputClosed(stop);
-  // A program that reads these lines may send a signal at once. Then onStop() calls stop(), after the lines.
+  // A program that reads these lines may send a signal at once. If the signal arrives before onStop(), onStop() calls
+  // stop(). So the output of stop() always follows these lines.
   printCommands(output, host, "port" in address ? address.port : port);
   interrupts.onStop(stop);
   try {
@@ -80,32 +81,33 @@ async function startPage(narrator: Narrator): Promise<Inspector | undefined> {
   return inspector;
 }
 
+/** Throws if the host is neither an IP address nor a host name. */
 function checkHost(host: string): void {
   try {
     parseAddress(host.includes(":") ? `[${host}]:0` : `${host}:0`);
   } catch (error) {
-    throw new UsageError(
-      `--host is ${JSON.stringify(host)}: ${(error as Error).message.replace(/^[^:]*(?:"[^"]*")?: /, "")}`,
-    );
+    // Removes `Cannot parse address "…": `, because the usage error quotes the host itself.
+    const reason = (error as Error).message.replace(/^[^:]*(?:"[^"]*")?: /, "");
+    throw new UsageError(`--host is ${JSON.stringify(host)}: ${reason}`);
   }
 }
 
 /** Prints commands that connect to the server. */
 function printCommands(output: Output, host: string, port: number): void {
-  const reached = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
-  const inUrl = reached.includes(":") ? `[${reached}]` : reached;
+  const destination = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
+  const inUrl = destination.includes(":") ? `[${destination}]` : destination;
   if (output.json) return output.object({ event: "listening", endpoint: `tcp://${inUrl}:${port}` });
   const python =
-    `python3 -c 'import socket; s = socket.create_connection(("${reached}", ${port})); ` +
+    `python3 -c 'import socket; s = socket.create_connection(("${destination}", ${port})); ` +
     `s.sendall(b"Hello, Server"); print(s.recv(1024).decode())'`;
   output.line();
   output.line(output.style("bold", `Serving on ${inUrl}:${port} until Ctrl-C. Talk to it from another terminal:`));
   output.line();
-  const ways = [
-    [`nc ${reached} ${port}`, "and type a line"],
+  const commands = [
+    [`nc ${destination} ${port}`, "and type a line"],
     [`http://${inUrl}:${port}/`, "in a browser"],
   ] as const;
-  for (const [command, how] of ways) output.line(`   ${command.padEnd(28)}${output.style("dim", how)}`);
+  for (const [command, how] of commands) output.line(`   ${command.padEnd(28)}${output.style("dim", how)}`);
   output.line(`   ${python}`);
   output.line();
 }

@@ -29,7 +29,7 @@ const END_MAX_BYTES = 1 << 20;
 /** Maximum number of reads for one request. */
 const MAX_READS = 64;
 /** Maximum number of bytes of a message that are printed. */
-const SHOWN = 24;
+const MAX_SHOWN = 24;
 
 export class WelcomeServer {
   readonly #server: Socket;
@@ -44,14 +44,17 @@ export class WelcomeServer {
     this.#limits = limits;
   }
 
-  /** Serves until `stop()`, and resolves when the last connection has ended. */
+  /**
+   * Serves the connections that were accepted already (`early`) and new ones until `stop()`. Resolves when the last
+   * connection has ended.
+   */
   async serve(early: readonly (readonly [Socket, Address])[]): Promise<void> {
     for (const [conn, address] of early) {
       if (this.#server.closed) conn.close();
-      else this.#serveOne(conn, address);
+      else this.#startServing(conn, address);
     }
     for await (const [conn, address] of this.#server) {
-      this.#serveOne(conn, address);
+      this.#startServing(conn, address);
       while (this.#connections.size >= this.#limits.maxConnections) await Promise.race(this.#connections.values());
     }
     await Promise.all(this.#connections.values());
@@ -63,7 +66,7 @@ export class WelcomeServer {
     for (const conn of this.#connections.keys()) conn.close();
   }
 
-  #serveOne(conn: Socket, address: Address): void {
+  #startServing(conn: Socket, address: Address): void {
     const name = `visitor ${++this.#count}`;
     const connection = new Connection(name, conn, address, this.#narrator, this.#limits.timeout);
     this.#connections.set(
@@ -79,7 +82,7 @@ class Connection {
   readonly #address: Address;
   readonly #narrator: Narrator;
   readonly #deadline: number;
-  /** The text of the present call, for the message if it fails. */
+  /** The code of the call that runs now. It is printed if the call fails. */
   #code = "";
 
   constructor(name: string, conn: Socket, address: Address, narrator: Narrator, timeout: number) {
@@ -118,7 +121,7 @@ class Connection {
     const code = error instanceof SocketError ? error.code : String(error);
     const meaning =
       code === "ETIMEDOUT" ? ": the visitor's time is over" : code === "ECONNRESET" ? ": the visitor is gone" : "";
-    this.#narrator.call(this.#name, this.#code, code + meaning, [stateOf(this.#conn)], true);
+    this.#narrator.call(this.#name, this.#code, code + meaning, [stateOf(this.#conn)], { failed: true });
   }
 
   /** Milliseconds until the deadline, at most `limit`. */
@@ -126,14 +129,17 @@ class Connection {
     return Math.min(limit, Math.max(0, this.#deadline - performance.now()));
   }
 
-  /** Receives a text, or a request to the end of its headers. Undefined if the client finishes without data. */
+  /**
+   * Receives a text, or a request to the end of its headers. Returns the bytes and their classification; undefined if
+   * the client finishes without data.
+   */
   async #receive(): Promise<[Buffer, Received] | undefined> {
     let bytes = Buffer.alloc(0);
     let received: Received = { kind: "text" };
     for (let reads = 0; reads < MAX_READS && bytes.length < MAX_REQUEST; reads++) {
       let piece: Buffer;
       this.#code = "await conn.recv(1024)";
-      const isLineIncomplete = received.kind === "beginning" && !received.requestLine;
+      const isLineIncomplete = received.kind === "beginning" && !received.hasLine;
       try {
         piece = await this.#conn.recv(1024, {
           timeout: this.#timeLeft(isLineIncomplete ? REQUEST_LINE_TIMEOUT : Infinity),
@@ -146,28 +152,31 @@ class Connection {
       }
       if (piece.length === 0) {
         this.#printDone(this.#code, "0 bytes: the visitor has finished");
+        // The beginning of a request without its end is answered as a text.
         return bytes.length === 0 ? undefined : [bytes, { kind: "text" }];
       }
       this.#printDone(
         this.#code,
-        `${quoteBytes(piece, SHOWN)}${piece.length > SHOWN ? ` ${plural(piece.length, "byte")}` : ""}`,
+        `${quoteBytes(piece, MAX_SHOWN)}${piece.length > MAX_SHOWN ? ` ${plural(piece.length, "byte")}` : ""}`,
       );
       bytes = Buffer.concat([bytes, piece]);
       received = classify(bytes);
       if (received.kind !== "beginning") return [bytes, received];
     }
+    // The beginning of a request is too long, or came in too many pieces.
     return [bytes, received];
   }
 
   async #answer(bytes: Buffer, received: Received): Promise<void> {
-    const text = this.#compose(bytes, received);
+    const text = this.#composeAnswer(bytes, received);
+    // Of an HTTP response, only the first line is printed.
     const shown = received.kind === "text" ? JSON.stringify(text) : `"${text.slice(0, text.indexOf("\r"))}"...`;
     this.#code = `await conn.sendAll(${shown})`;
     await this.#conn.sendAll(text, { timeout: this.#timeLeft() });
     this.#printDone(this.#code, `nothing: all ${plural(Buffer.byteLength(text), "byte")} taken`);
   }
 
-  #compose(bytes: Buffer, received: Received): string {
+  #composeAnswer(bytes: Buffer, received: Received): string {
     if (received.kind === "text") return welcomeText(bytes);
     if (received.kind === "beginning") return tooLargeResponse();
     return httpResponse(

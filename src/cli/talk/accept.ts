@@ -1,4 +1,4 @@
-// Opens the listener of the command `listen`, whose connections are channels, or binds its datagram socket.
+// The sockets of the command `listen`: a listener whose accepted connections are channels, or a bound datagram socket.
 
 import { lstatSync, unlinkSync } from "node:fs";
 
@@ -22,18 +22,21 @@ import {
 } from "berkeley";
 
 import { showEndpoint } from "../frame/endpoints.js";
-import { escapeLine } from "../frame/escape.js";
 import { UsageError } from "../frame/failure.js";
 import { applyOptions, type GivenOption } from "../frame/socketOptions.js";
-import { type BoundSocket, type Channel, MessageChannel, StreamChannel } from "./channel.js";
+import { clientNameOf } from "../servers/serve.js";
+import { type BoundSocket, type Channel, MessageChannel, type MessageType, StreamChannel } from "./channel.js";
 import { withUsageErrors } from "./open.js";
+
+/** Maximum size of a received datagram of a UNIX socket. */
+const MAX_DATAGRAM = 256 << 10;
 
 type TlsOptions = NonNullable<ListenOptions["tls"]>;
 
 export interface ListenPlan {
   readonly endpoint: Endpoint;
-  /** The type of a UNIX message socket; undefined for a stream. */
-  readonly messages: "datagram" | "seqpacket" | undefined;
+  /** The type of a UNIX message socket; undefined for a stream and for UDP. */
+  readonly messageType: MessageType | undefined;
   readonly tls: TlsOptions | undefined;
   readonly options: readonly GivenOption[];
   readonly signal: AbortSignal;
@@ -43,15 +46,15 @@ export interface ListenPlan {
 
 /** A listener whose connections are channels. */
 export interface Acceptor {
-  /** The address, as a user types it. */
+  /** The address of the listener, as a user types it. */
   readonly endpoint: string;
   accept(opts: IoOptions): Promise<Channel>;
   close(): Promise<void>;
 }
 
 export async function openAcceptor(plan: ListenPlan): Promise<Acceptor> {
-  const { endpoint, messages } = plan;
-  if (messages === "seqpacket" && endpoint.scheme === "unix") return acceptMessages(plan, endpoint.address);
+  const { endpoint, messageType } = plan;
+  if (messageType === "seqpacket" && endpoint.scheme === "unix") return openSeqpacket(plan, endpoint.address);
   const { listener, removeFile } = await openListener(plan);
   let count = 0;
   return {
@@ -59,9 +62,10 @@ export async function openAcceptor(plan: ListenPlan): Promise<Acceptor> {
     async accept(opts) {
       const conn = await listener.accept(opts);
       const stream = conn instanceof Stream ? conn : new Stream(conn);
-      return new StreamChannel(stream, clientName(stream.remoteAddress, ++count));
+      return new StreamChannel(stream, clientNameOf(stream, ++count));
     },
     async close() {
+      // First the file, so that no client finds the path of a closed listener.
       removeFile?.();
       await listener.close();
     },
@@ -76,20 +80,19 @@ interface OpenListener {
 
 async function openListener(plan: ListenPlan): Promise<OpenListener> {
   const { endpoint, tls, options, signal, onHandshakeError } = plan;
-  const secure = tls === undefined ? undefined : { ...tls, onHandshakeError };
   if (options.length === 0 && (tls === undefined || endpoint.scheme === "tls")) {
-    const tlsOption = secure === undefined ? {} : { tls: secure };
+    const tlsOption = tls === undefined ? {} : { tls: { ...tls, onHandshakeError } };
     return { listener: await withUsageErrors(() => listen(endpoint, { signal, ...tlsOption })) };
   }
-  // listen() takes `tls` only with the scheme tls. TlsListener adds TLS to the other listeners.
+  // listen() can't set socket options, and takes `tls` only with the scheme tls. So here the listener is opened without
+  // TLS, and TlsListener adds TLS.
   const plain: OpenListener =
     options.length === 0
       ? { listener: await withUsageErrors(() => listen(endpoint, { signal })) }
       : await listenWithOptions(plan);
-  if (secure === undefined) return plain;
-  const { onHandshakeError: report, ...context } = secure;
+  if (tls === undefined) return plain;
   try {
-    return { ...plain, listener: new TlsListener(plain.listener, { tls: context, onHandshakeError: report }) };
+    return { ...plain, listener: new TlsListener(plain.listener, { tls, onHandshakeError }) };
   } catch (error) {
     plain.removeFile?.();
     await plain.listener.close();
@@ -97,9 +100,12 @@ async function openListener(plan: ListenPlan): Promise<OpenListener> {
   }
 }
 
-/** Makes the listening socket, and sets its options before bind(2). Accepted connections inherit the options. */
+/**
+ * Opens a listener, and sets the options of its socket: before bind(2), if the socket does not exist already. Accepted
+ * connections inherit the options.
+ */
 async function listenWithOptions({ endpoint, options, signal }: ListenPlan): Promise<OpenListener> {
-  // The listening socket of `fd:` and `systemd:` exists already.
+  // The listening socket of `fd:` and `systemd:` exists already. For `udp:`, listen() throws.
   if (!("address" in endpoint) || endpoint.scheme === "udp") {
     const listener = await withUsageErrors(() => listen(endpoint, { signal }));
     applyOptions(listener.socket, options);
@@ -121,7 +127,7 @@ async function listenWithOptions({ endpoint, options, signal }: ListenPlan): Pro
   }
 }
 
-/** As {@link listenWithOptions}, for a path or an abstract name. */
+/** {@link listenWithOptions} for a UNIX socket with a path or an abstract name. */
 async function listenUnixWithOptions(
   address: UnixAddress,
   options: readonly GivenOption[],
@@ -139,9 +145,9 @@ async function listenUnixWithOptions(
   }
 }
 
-async function acceptMessages({ options, signal }: ListenPlan, address: UnixAddress): Promise<Acceptor> {
+async function openSeqpacket({ options, signal }: ListenPlan, address: UnixAddress): Promise<Acceptor> {
   const socket = new Socket(AF_UNIX, SOCK_SEQPACKET);
-  const remove = await bindUnix(socket, address, options);
+  const removeFile = await bindUnix(socket, address, options);
   socket.listen();
   signal.addEventListener("abort", () => socket.close(), { once: true });
   let count = 0;
@@ -149,10 +155,10 @@ async function acceptMessages({ options, signal }: ListenPlan, address: UnixAddr
     endpoint: showEndpoint("unix", address),
     async accept(opts) {
       const [conn, from] = await socket.accept(opts);
-      return new MessageChannel(conn, clientName(from, ++count), true);
+      return new MessageChannel(conn, clientNameOf({ remoteAddress: from }, ++count), "seqpacket");
     },
     async close() {
-      remove();
+      removeFile();
       socket.close();
     },
   };
@@ -179,36 +185,36 @@ export async function bindDatagrams({
   }
   if (endpoint.scheme !== "unix") throw new UsageError(`an endpoint of ${endpoint.scheme} has no datagrams`);
   const socket = new Socket(AF_UNIX, SOCK_DGRAM);
-  const remove = await bindUnix(socket, endpoint.address, options);
+  const removeFile = await bindUnix(socket, endpoint.address, options);
   return {
     endpoint: showEndpoint("unix", endpoint.address),
     async receive(opts) {
-      const [data, from] = await socket.recvfrom(256 << 10, opts);
-      const unnamed = from === undefined || ("path" in from && from.path === "");
-      return [data, unnamed ? undefined : from];
+      const [data, from] = await socket.recvfrom(MAX_DATAGRAM, opts);
+      const isUnnamed = from === undefined || ("path" in from && from.path === "");
+      return [data, isUnnamed ? undefined : from];
     },
     send: (data, to, opts) => socket.sendto(data, to, opts),
     close() {
-      remove();
+      removeFile();
       socket.close();
     },
   };
 }
 
 /**
- * Binds a UNIX socket. If a crashed program has left its file at the path, removes that file first. Returns a function
- * that removes the new file, once. Closes the socket on failure.
+ * Sets the options of a UNIX socket, and binds it. If a crashed program has left its file at the path, removes that
+ * file first. Closes the socket on failure. Returns a function that removes the new file. Its second call does nothing.
  */
 async function bindUnix(socket: Socket, address: UnixAddress, options: readonly GivenOption[]): Promise<() => void> {
   const { path } = address;
-  const isFile = !path.startsWith("\0");
+  const isAbstract = path.startsWith("\0");
   try {
     applyOptions(socket, options);
     try {
       await socket.bind(address);
     } catch (error) {
-      if (!(isFile && error instanceof SocketError && error.code === "EADDRINUSE" && (await isStale(socket, path))))
-        throw error;
+      const isFileInUse = !isAbstract && error instanceof SocketError && error.code === "EADDRINUSE";
+      if (!isFileInUse || !(await isStale(socket, path))) throw error;
       unlinkSync(path);
       await socket.bind(address);
     }
@@ -216,13 +222,14 @@ async function bindUnix(socket: Socket, address: UnixAddress, options: readonly 
     socket.close();
     throw error;
   }
-  if (!isFile) return () => {};
+  if (isAbstract) return () => {};
   const { ino, dev } = lstatSync(path);
   let removed = false;
   return () => {
     if (removed) return;
     removed = true;
     try {
+      // Another program may have put its own file at the path.
       const current = lstatSync(path);
       if (current.ino === ino && current.dev === dev) unlinkSync(path);
     } catch {
@@ -233,6 +240,7 @@ async function bindUnix(socket: Socket, address: UnixAddress, options: readonly 
 
 /** Whether no process has the UNIX socket of this file open. */
 async function isStale({ type }: Socket, path: string): Promise<boolean> {
+  // connect(2) needs a socket of the same type.
   const probe = new Socket(AF_UNIX, type);
   try {
     await probe.connect({ path });
@@ -246,13 +254,8 @@ async function isStale({ type }: Socket, path: string): Promise<boolean> {
 
 function showListener(endpoint: Endpoint, address: Listener["address"]): string {
   const { scheme } = endpoint;
+  // The schemes fd and systemd do not contain the address, so the scheme of the socket is printed.
   const shownScheme =
     address !== undefined && "path" in address ? "unix" : scheme === "fd" || scheme === "systemd" ? "tcp" : scheme;
   return showEndpoint(shownScheme, address);
-}
-
-/** The name of a client in messages. Most clients of UNIX sockets have no address, so they get a number. */
-function clientName(address: Stream["remoteAddress"], number: number): string {
-  const unnamed = address === undefined || ("path" in address && address.path === "");
-  return unnamed ? `client ${number}` : escapeLine(String(address));
 }

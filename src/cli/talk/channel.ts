@@ -3,6 +3,7 @@
 import {
   type Address,
   type IoOptions,
+  SHUT_WR,
   type Socket,
   type SocketConn,
   SocketError,
@@ -13,11 +14,11 @@ import {
 export interface Channel {
   /** The name of the peer. With several peers, the name of the latest sender. */
   readonly name: string;
-  /** Whether each send is a message of its own. */
+  /** Whether each send() sends one message. False for a stream of bytes. */
   readonly isMessageBased: boolean;
-  /** Whether the peer can finish: datagrams have no end. */
+  /** Whether receive() can return null. With datagrams, a peer can't report its end. */
   readonly hasEnd: boolean;
-  /** Receives the next bytes, which are valid until the next call; null at the end. */
+  /** Receives the next message, or the next bytes of a stream. They are valid until the next call. Null at the end. */
   receive(opts: IoOptions): Promise<Buffer | null>;
   send(data: Buffer, opts: IoOptions): Promise<void>;
   /** Ends the sending direction. */
@@ -36,7 +37,7 @@ export interface SendFileOptions {
 
 /** The size of a read from a stream. */
 const BUFFER_SIZE = 256 << 10;
-/** Maximum size of a received message. UDP has at most 65507 bytes. */
+/** Maximum size of a received message of a UNIX socket. */
 const MAX_MESSAGE = 256 << 10;
 
 export class StreamChannel implements Channel {
@@ -51,7 +52,8 @@ export class StreamChannel implements Channel {
     this.stream = stream;
     this.name = name;
     const conn = stream.conn as Partial<SocketConn>;
-    if (stream.secured === undefined && "sendfile" in (conn.socket ?? {})) {
+    const isSocketWithoutTls = stream.secured === undefined && "sendfile" in (conn.socket ?? {});
+    if (isSocketWithoutTls) {
       this.sendFile = (fd, offset, opts) => (conn.socket as Socket).sendfile(fd, { offset, ...opts });
     }
   }
@@ -79,18 +81,21 @@ export class StreamChannel implements Channel {
   }
 }
 
-/** A connected UNIX socket of type SOCK_DGRAM or SOCK_SEQPACKET. */
+/** The type of a UNIX message socket: SOCK_DGRAM or SOCK_SEQPACKET. */
+export type MessageType = "datagram" | "seqpacket";
+
+/** A connected UNIX message socket. */
 export class MessageChannel implements Channel {
   readonly name: string;
   readonly isMessageBased = true;
   readonly hasEnd: boolean;
   readonly #socket: Socket;
 
-  /** @param hasEnd whether an empty message is the end, as with SOCK_SEQPACKET */
-  constructor(socket: Socket, name: string, hasEnd: boolean) {
+  /** @param type `seqpacket` has connections: receiving an empty message means that the peer has finished */
+  constructor(socket: Socket, name: string, type: MessageType) {
     this.#socket = socket;
     this.name = name;
-    this.hasEnd = hasEnd;
+    this.hasEnd = type === "seqpacket";
   }
 
   async receive(opts: IoOptions): Promise<Buffer | null> {
@@ -114,9 +119,6 @@ export class MessageChannel implements Channel {
     this.#socket.close();
   }
 }
-
-// The argument of shutdown(2).
-const SHUT_WR = 1;
 
 /** A UDP socket that is connected to its peer. */
 export class UdpChannel implements Channel {
@@ -165,11 +167,14 @@ export class BoundChannel implements Channel {
   readonly #maxPeers: number;
   readonly #peers = new Map<string, Address | undefined>();
   readonly #onPeer: (name: string) => void;
-  #onFirstPeer!: () => void;
+  #resolveFirstPeer!: () => void;
   /** Resolves when the first datagram was received. */
-  readonly #firstPeer: Promise<void> = new Promise((resolve) => (this.#onFirstPeer = resolve));
+  readonly #whenFirstPeer: Promise<void> = new Promise((resolve) => (this.#resolveFirstPeer = resolve));
 
-  /** @param maxPeers maximum number of peers; datagrams of further senders are dropped */
+  /**
+   * @param maxPeers maximum number of peers; datagrams of further senders are dropped
+   * @param onPeer called with the name of each new peer
+   */
   constructor(bound: BoundSocket, maxPeers: number, onPeer: (name: string) => void) {
     this.#bound = bound;
     this.#maxPeers = maxPeers;
@@ -179,12 +184,13 @@ export class BoundChannel implements Channel {
   async receive(opts: IoOptions): Promise<Buffer | null> {
     for (;;) {
       const [data, from] = await this.#bound.receive(opts);
+      // All senders without an address count as one peer.
       const name = from === undefined ? "" : String(from);
       if (!this.#peers.has(name)) {
         if (this.#peers.size >= this.#maxPeers) continue;
         this.#peers.set(name, from);
         this.#onPeer(name);
-        this.#onFirstPeer();
+        this.#resolveFirstPeer();
       }
       this.name = name;
       return data;
@@ -193,20 +199,20 @@ export class BoundChannel implements Channel {
 
   /** Waits for a peer, then sends to all peers. A failed send removes its peer. Rejects if that was the last peer. */
   async send(data: Buffer, opts: IoOptions): Promise<void> {
-    if (this.#peers.size === 0) await Promise.race([this.#firstPeer, rejectOnAbort(opts.signal)]);
-    let failure: SocketError | undefined;
+    if (this.#peers.size === 0) await Promise.race([this.#whenFirstPeer, rejectOnAbort(opts.signal)]);
+    let sendError: SocketError | undefined;
     for (const [name, address] of this.#peers) {
-      // An unnamed UNIX socket can send, but no socket can send to it.
+      // The sender is a UNIX socket without an address. No socket can send to it.
       if (address === undefined) continue;
       try {
         await this.#bound.send(data, address, opts);
       } catch (error) {
         if (!(error instanceof SocketError)) throw error;
         this.#peers.delete(name);
-        failure = error;
+        sendError = error;
       }
     }
-    if (failure !== undefined && this.#peers.size === 0) throw failure;
+    if (sendError !== undefined && this.#peers.size === 0) throw sendError;
   }
 
   async finish(): Promise<void> {}

@@ -13,14 +13,14 @@ import { Progress } from "../frame/progress.js";
 import { OutputClosedError } from "../frame/standardOutput.js";
 import { formatBytes, formatTime } from "../frame/units.js";
 import type { Channel } from "./channel.js";
-import type { StandardInput } from "./input.js";
+import type { Input } from "./input.js";
 import type { TalkValues } from "./options.js";
 import { IdleTimer } from "./idleTimer.js";
 import { Crlf, dataField, HexDump, Lines, type Transform } from "./text.js";
 
 /** Maximum number of bytes of a datagram that is made from the input. */
 const MAX_DATAGRAM = 8192;
-/** After Ctrl-C, data that the kernel has acknowledged is still read, for at most this many ms. */
+/** After Ctrl-C, data that the kernel has received already is still read, for at most this many ms. */
 const DRAIN_TIME = 1000;
 
 /** The abort reason of a normal end. It is never thrown. */
@@ -28,13 +28,13 @@ const DONE = new Failure("the conversation has ended");
 
 export interface Conversation {
   readonly channel: Channel;
-  readonly input: StandardInput;
+  readonly input: Input;
   readonly output: Output;
   readonly options: Pick<
     TalkValues,
     "crlf" | "line" | "hex" | "noShutdown" | "sendOnly" | "receiveOnly" | "idle" | "linger"
   >;
-  /** Ends the conversation; Ctrl-C aborts it. */
+  /** Aborted at Ctrl-C. The abort ends the conversation. */
   readonly signal: AbortSignal;
 }
 
@@ -61,9 +61,9 @@ class ConversationRun {
   constructor(conversation: Conversation) {
     this.#conversation = conversation;
     const { hex, idle, receiveOnly } = conversation.options;
-    this.#idleTimer = new IdleTimer(idle, (fatal) => {
-      const reason = fatal ? new Failure(`no data was sent or received for ${formatTime(idle!)}`) : DONE;
-      this.#ending.abort(reason);
+    this.#idleTimer = new IdleTimer(idle, {
+      onIdle: () => this.#ending.abort(new Failure(`no data was sent or received for ${formatTime(idle!)}`)),
+      onLingered: () => this.#ending.abort(DONE),
     });
     if (hex) [this.#sentDump, this.#receivedDump] = [new HexDump(">"), new HexDump("<")];
     this.#progress = new Progress(conversation.output, receiveOnly ? undefined : conversation.input.size);
@@ -79,12 +79,14 @@ class ConversationRun {
     const onReceiveError = (error: unknown): void => this.#ending.abort(error);
     const sending = options.receiveOnly ? Promise.resolve() : this.#send().catch((error) => this.#onSendError(error));
     const receiving = options.sendOnly ? Promise.resolve() : this.#receive().catch(onReceiveError);
+    // With --send-only, the conversation has ended when all is sent. A later abort does not change its result.
     if (options.sendOnly) void sending.then(() => this.#ending.abort(DONE));
     await Promise.all([sending, receiving]);
     signal.removeEventListener("abort", onAbort);
     this.#idleTimer.end();
     this.#progress.end();
     await this.#close();
+    // If standard output is closed, the abort reason below reports it.
     await output.endOfData().catch(() => undefined);
     const { sent, received } = this;
     const milliseconds = Math.round(performance.now() - this.#began);
@@ -108,14 +110,14 @@ class ConversationRun {
     else await channel.close().catch(() => undefined);
   }
 
-  /** Reads and prints the data that the kernel has received and acknowledged. */
+  /** Reads and prints the data that the kernel has received already. For the peer, this data is delivered. */
   async #drain(): Promise<void> {
     const deadline = performance.now() + DRAIN_TIME;
     try {
       while (performance.now() < deadline) {
         const data = await this.#conversation.channel.receive({ timeout: 1 });
         if (data === null) return;
-        await this.#show(data);
+        await this.#printReceived(data);
       }
     } catch {
       // After a timeout, no data is left. After another error, no data can be read.
@@ -129,13 +131,15 @@ class ConversationRun {
       const data = await channel.receive({ signal });
       if (data === null) break;
       this.#idleTimer.restart();
-      await this.#show(data);
+      await this.#printReceived(data);
     }
-    if (options.receiveOnly || input.isTerminal || this.#sendError !== undefined) input.stop();
+    const canSendMore = !options.receiveOnly && this.#sendError === undefined;
+    if (!canSendMore || input.isTerminal) input.stop();
     else if (!input.isFile) this.#idleTimer.setLinger(options.linger);
   }
 
-  async #show(data: Buffer): Promise<void> {
+  /** Counts and prints received data. */
+  async #printReceived(data: Buffer): Promise<void> {
     const { output, channel } = this.#conversation;
     this.received += data.length;
     this.#progress.add(data.length);
@@ -145,14 +149,15 @@ class ConversationRun {
   }
 
   /**
-   * Stores the error, and ends the conversation. A stream is first read until no data has come for `--linger`: the peer
-   * may have sent the reason before.
+   * Stores the error, and ends the conversation. But if the connection of a stream has failed, the stream is first read
+   * until no data has come for `--linger`: the peer may have sent the reason before.
    */
   #onSendError(error: unknown): void {
     const { input, channel, options } = this.#conversation;
     if (this.#ending.signal.aborted) return;
     this.#sendError = error as Error;
-    if (options.sendOnly || channel.isMessageBased || !(error instanceof SocketError)) return this.#ending.abort(error);
+    const isConnectionError = error instanceof SocketError && !channel.isMessageBased;
+    if (options.sendOnly || !isConnectionError) return this.#ending.abort(error);
     input.stop();
     this.#idleTimer.setLinger(options.linger);
   }
@@ -160,7 +165,8 @@ class ConversationRun {
   async #send(): Promise<void> {
     const { channel, input, options } = this.#conversation;
     const transforms = transformsOf(options);
-    const isUnchangedFile = transforms.length === 0 && this.#sentDump === undefined && input.isFile;
+    // sendfile(2) copies inside the kernel, so this process can't change or print the bytes.
+    const isUnchangedFile = input.isFile && transforms.length === 0 && this.#sentDump === undefined;
     if (isUnchangedFile && channel.sendFile !== undefined) await this.#sendFile(channel.sendFile);
     else await this.#sendPieces(transforms);
     if (this.#ending.signal.aborted) return;
@@ -170,34 +176,33 @@ class ConversationRun {
   }
 
   async #sendFile(sendFile: NonNullable<Channel["sendFile"]>): Promise<void> {
-    const before = this.sent;
-    const onProgress = (count: number): void => {
+    const onProgress = (sent: number): void => {
       this.#idleTimer.restart();
-      this.#progress.add(count - (this.sent - before));
-      this.sent = before + count;
+      this.#progress.add(sent - this.sent);
+      this.sent = sent;
     };
     const endWrite = this.#idleTimer.beginWrite();
+    // Descriptor 0 is standard input.
     await sendFile(0, this.#conversation.input.position, { signal: this.#ending.signal, onProgress }).finally(endWrite);
   }
 
   async #sendPieces(transforms: readonly Transform[]): Promise<void> {
     const { input } = this.#conversation;
-    const transformFrom = (pieces: Buffer[], from: number): Buffer[] =>
-      transforms.slice(from).reduce((before, transform) => before.flatMap((piece) => transform.write(piece)), pieces);
     for (let chunk = await input.read(); chunk !== null; chunk = await input.read()) {
-      await this.#sendAll(transformFrom([chunk], 0));
+      await this.#sendAll(apply([chunk], transforms));
     }
+    // The bytes that a transform has stored pass through the transforms after it.
     for (const [index, transform] of transforms.entries())
-      await this.#sendAll(transformFrom(transform.end(), index + 1));
+      await this.#sendAll(apply(transform.end(), transforms.slice(index + 1)));
   }
 
   async #sendAll(pieces: readonly Buffer[]): Promise<void> {
     const { channel, output } = this.#conversation;
     const { signal } = this.#ending;
     for (const piece of pieces) {
-      const size = channel.isMessageBased ? MAX_DATAGRAM : Math.max(1, piece.length);
-      for (let at = 0; at < piece.length; at += size) {
-        const part = piece.subarray(at, at + size);
+      const maxSize = channel.isMessageBased ? MAX_DATAGRAM : piece.length;
+      for (let at = 0; at < piece.length; at += maxSize) {
+        const part = piece.subarray(at, at + maxSize);
         const endWrite = this.#idleTimer.beginWrite();
         await channel.send(part, { signal }).finally(endWrite);
         this.sent += part.length;
@@ -206,6 +211,10 @@ class ConversationRun {
       }
     }
   }
+}
+
+function apply(pieces: Buffer[], transforms: readonly Transform[]): Buffer[] {
+  return transforms.reduce((before, transform) => before.flatMap((piece) => transform.write(piece)), pieces);
 }
 
 function transformsOf({ crlf, line }: Conversation["options"]): Transform[] {

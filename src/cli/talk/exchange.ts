@@ -5,34 +5,35 @@ import { formatTime } from "../frame/units.js";
 import type { Channel } from "./channel.js";
 
 export interface ExchangePlan {
-  /** Whether the answer is one line. */
+  /** --line: the answer is the first line. */
   readonly line: boolean;
-  /** Maximum number of bytes of an answer without a line end, on a stream. */
+  /** --max: on a stream, the maximum number of bytes that are stored while the end of the answer is missing. */
   readonly max: number;
-  /** Whether the exchange ends when the message is sent. */
+  /** --no-answer: the exchange ends when the message is sent. */
   readonly noAnswer: boolean;
   /** Aborted at Ctrl-C. */
   readonly signal: AbortSignal;
-  /** Milliseconds for the whole exchange. */
+  /** --timeout: milliseconds for the whole exchange. */
   readonly timeout: number;
 }
 
 /** Sends the message, receives the answer, and closes the channel. Resolves with the answer; empty with `noAnswer`. */
 export async function exchange(channel: Channel, message: Buffer, plan: ExchangePlan): Promise<Buffer> {
   const { noAnswer, line, timeout } = plan;
-  const controller = new AbortController();
-  const { signal } = controller;
+  const ending = new AbortController();
+  const { signal } = ending;
   const timeoutError = new Failure(`${channel.name} did not answer within ${formatTime(timeout)}`);
-  const timer = setTimeout(() => controller.abort(timeoutError), timeout);
-  const onAbort = (): void => controller.abort(plan.signal.reason);
+  const timer = setTimeout(() => ending.abort(timeoutError), timeout);
+  const onAbort = (): void => ending.abort(plan.signal.reason);
   plan.signal.addEventListener("abort", onAbort, { once: true });
   if (plan.signal.aborted) onAbort();
-  const parts: Buffer[] = [];
+  let answer: Buffer = Buffer.alloc(0);
   try {
     await channel.send(message, { signal });
-    // With --line the sending direction stays open: a server may close without an answer when the client has finished.
+    // After the client's end, a server may close the connection before it answers. So with --line, where the line end
+    // shows the end of the answer, the sending direction stays open.
     if (!line) await channel.finish();
-    if (!noAnswer) await receive(channel, { ...plan, signal }, parts);
+    if (!noAnswer) answer = await receive(channel, { ...plan, signal });
     await channel.close();
   } catch (error) {
     channel.abort();
@@ -41,35 +42,42 @@ export async function exchange(channel: Channel, message: Buffer, plan: Exchange
     clearTimeout(timer);
     plan.signal.removeEventListener("abort", onAbort);
   }
-  return Buffer.concat(parts);
+  return answer;
 }
 
-async function receive(channel: Channel, { line, max, signal }: ExchangePlan, parts: Buffer[]): Promise<void> {
+/** Receives one message, or from a stream one line (with --line) or all bytes to the peer's end. */
+async function receive(channel: Channel, { line, max, signal }: ExchangePlan): Promise<Buffer> {
+  const parts: Buffer[] = [];
   let length = 0;
   for (;;) {
     const data = await channel.receive({ signal });
     if (data === null) {
       if (line) throw new Failure(`${channel.name} finished before the end of a line`);
-      return;
+      return Buffer.concat(parts);
     }
-    const end = line ? data.indexOf(0x0a) + 1 : 0;
-    parts.push(Buffer.from(end > 0 ? data.subarray(0, end) : data));
+    const lineFeedAt = line ? data.indexOf("\n") : -1;
+    const hasLineEnd = lineFeedAt >= 0;
+    // Copied, because the channel reuses its buffer.
+    parts.push(Buffer.from(hasLineEnd ? data.subarray(0, lineFeedAt + 1) : data));
     length += data.length;
-    if (end > 0 || channel.isMessageBased) return;
+    if (hasLineEnd || channel.isMessageBased) return Buffer.concat(parts);
+    // --max limits the memory for an answer that does not end. So an answer is only checked while its end is missing.
     if (length > max) throw new Failure(`${channel.name} sent more than ${max} bytes; --max sets another limit`);
   }
 }
 
-const CHARACTERS: Readonly<Record<string, string>> = { n: "\n", r: "\r", t: "\t", "\\": "\\", "0": "\0" };
+/** The characters that an escape of one letter stands for. */
+const ESCAPED: Readonly<Record<string, string>> = { n: "\n", r: "\r", t: "\t", "\\": "\\", "0": "\0" };
 
 /** Replaces the escapes `\n`, `\r`, `\t`, `\\`, `\0` and `\xNN` of the argument MESSAGE. */
 export function parseEscapes(text: string): Buffer {
   const parts: Buffer[] = [];
   let from = 0;
+  // The alternative `$` matches a backslash at the end of the text, which is an error.
   for (const match of text.matchAll(/\\(x[\da-f]{2}|.|$)/gis)) {
     const escape = match[1]!;
     const isHex = /^x[\da-f]{2}$/i.test(escape);
-    const byte = isHex ? Number.parseInt(escape.slice(1), 16) : CHARACTERS[escape]?.charCodeAt(0);
+    const byte = isHex ? Number.parseInt(escape.slice(1), 16) : ESCAPED[escape]?.charCodeAt(0);
     if (byte === undefined) {
       throw new UsageError(
         `MESSAGE has ${JSON.stringify(`\\${escape}`)}, required \\n, \\r, \\t, \\\\, \\0 or \\xNN after a backslash`,

@@ -1,4 +1,5 @@
-// --exec: runs a command whose standard input is the received data, and sends its standard output.
+// --exec: runs a command for a connection. The received data is the standard input of the command, and the standard
+// output of the command is sent to the peer.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -8,18 +9,19 @@ import type { Channel } from "./channel.js";
 /** Milliseconds between SIGTERM and SIGKILL. */
 const KILL_DELAY = 2000;
 
-/** Runs the command until it ends, and closes the channel. Resolves with the number of bytes of each direction. */
+/** Runs the command until it ends, and closes the channel. Resolves with the numbers of sent and received bytes. */
 export async function execute(
   command: string,
   channel: Channel,
   signal: AbortSignal,
 ): Promise<{ readonly sent: number; readonly received: number }> {
   const counts = { sent: 0, received: 0 };
-  const ending = new AbortController();
+  /** Ends the receiving when the command has ended. */
+  const endReceiving = new AbortController();
   const env = { ...process.env, BERKELEY_PEER: channel.name };
   const child = spawn("/bin/sh", ["-c", command], { stdio: ["pipe", "pipe", "inherit"], env, detached: true });
   // The shell has a process group of its own (`detached`). A signal to the group also ends what the shell has started.
-  const killGroup = (signalName: "SIGTERM" | "SIGKILL" = "SIGTERM"): void => {
+  const killGroup = (signalName: "SIGTERM" | "SIGKILL"): void => {
     if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
     try {
       process.kill(-child.pid, signalName);
@@ -27,17 +29,17 @@ export async function execute(
       // The command has ended already.
     }
   };
-  const onAbort = (): void => killGroup();
+  const onAbort = (): void => killGroup("SIGTERM");
   signal.addEventListener("abort", onAbort, { once: true });
-  if (signal.aborted) killGroup();
+  if (signal.aborted) onAbort();
   const exited = once(child, "exit");
   // Awaited below. If another step fails first, this rejection must not be unhandled.
   exited.catch(() => undefined);
   // EPIPE: a command may end without reading all its input.
   child.stdin.on("error", () => {});
-  const feeding = (async () => {
+  const receiving = (async () => {
     for (;;) {
-      const data = await channel.receive({ signal: ending.signal });
+      const data = await channel.receive({ signal: endReceiving.signal });
       if (data === null) break;
       counts.received += data.length;
       // Copied, because the channel reuses its buffer.
@@ -47,13 +49,13 @@ export async function execute(
     }
     child.stdin.end();
   })().catch((error: unknown) => {
-    if (ending.signal.aborted) return;
+    if (endReceiving.signal.aborted) return;
     // The connection is broken, so the output of the command can't be sent.
-    killGroup();
+    killGroup("SIGTERM");
     throw error;
   });
-  // Awaited below, as `exited`.
-  feeding.catch(() => undefined);
+  // Awaited below too.
+  receiving.catch(() => undefined);
   try {
     for await (const chunk of child.stdout) {
       await channel.send(chunk as Buffer, { signal });
@@ -62,16 +64,18 @@ export async function execute(
     await channel.finish();
     await exited;
   } catch (error) {
-    killGroup();
+    killGroup("SIGTERM");
     throw error;
   } finally {
-    ending.abort();
+    endReceiving.abort();
     signal.removeEventListener("abort", onAbort);
+    // After a normal end the command has exited already. After an error it has got SIGTERM, which it may ignore.
     const killTimer = setTimeout(() => killGroup("SIGKILL"), KILL_DELAY);
     await exited.catch(() => undefined);
     clearTimeout(killTimer);
     await channel.close();
-    await feeding;
+    // Rejects if receiving has failed.
+    await receiving;
   }
   return counts;
 }

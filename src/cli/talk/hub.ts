@@ -1,23 +1,23 @@
-// --keep-open: serves many connections of one listener. Standard input is sent to all connections, and received
-// data is printed. As in ncat, input is not read before the first connection.
+// --keep-open: serves many connections of one listener. Standard input is sent to all connections, and received data
+// is printed. As in ncat, standard input is not read before the first connection.
 
 import type { Output } from "../frame/output.js";
 import type { Acceptor } from "./accept.js";
 import type { Channel } from "./channel.js";
 import { converse } from "./converse.js";
-import type { StandardInput } from "./input.js";
+import type { Input, StandardInput } from "./input.js";
 import type { TalkValues } from "./options.js";
 
 /** Standard input for several conversations. A conversation gets the data that is read after its start. */
 class SharedInput {
   readonly #standardInput: StandardInput;
   readonly #conversations = new Set<ConversationInput>();
-  #running = false;
+  #hasStarted = false;
   #ended = false;
   #failure: Error | undefined;
 
-  constructor(input: StandardInput) {
-    this.#standardInput = input;
+  constructor(standardInput: StandardInput) {
+    this.#standardInput = standardInput;
   }
 
   /** Returns the input of a new conversation. */
@@ -25,14 +25,15 @@ class SharedInput {
     const input = new ConversationInput(() => this.#conversations.delete(input), this.#standardInput.isTerminal);
     if (this.#ended) input.end(this.#failure);
     else this.#conversations.add(input);
-    if (!this.#running) {
-      this.#running = true;
-      void this.#run();
+    if (!this.#hasStarted) {
+      this.#hasStarted = true;
+      void this.#copyToAll();
     }
     return input;
   }
 
-  async #run(): Promise<void> {
+  /** Reads standard input to its end, and passes each chunk to all conversations. */
+  async #copyToAll(): Promise<void> {
     try {
       for (let chunk = await this.#standardInput.read(); chunk !== null; chunk = await this.#standardInput.read()) {
         const copy = Buffer.from(chunk);
@@ -47,8 +48,8 @@ class SharedInput {
   }
 }
 
-/** The input of one conversation, with the interface of {@link StandardInput}. */
-class ConversationInput {
+/** The input of one conversation: the data that SharedInput passes to it. */
+class ConversationInput implements Input {
   readonly isTerminal: boolean;
   readonly isFile = false;
   readonly size = undefined;
@@ -91,11 +92,8 @@ class ConversationInput {
     this.#resumePass?.();
   }
 
-  close(): void {
-    this.stop();
-  }
-
   async read(): Promise<Buffer | null> {
+    // The conversation has sent the previous piece, so pass() may continue.
     this.#resumePass?.();
     for (;;) {
       const piece = this.#piece;
@@ -108,26 +106,25 @@ class ConversationInput {
   }
 }
 
-/** The settings of {@link serveMany}. */
-export interface Hub {
+export interface HubPlan {
   readonly acceptor: Acceptor;
   readonly input: StandardInput;
   readonly output: Output;
   readonly options: TalkValues & { readonly max: number };
   readonly signal: AbortSignal;
-  /** With --exec, serves a connection. Undefined if connections get standard input. */
-  readonly serve: ((channel: Channel) => Promise<unknown>) | undefined;
+  /** With --exec, runs the command for a connection. Otherwise undefined: the connections get standard input. */
+  readonly execute: ((channel: Channel) => Promise<unknown>) | undefined;
 }
 
 /** Serves connections until the signal is aborted. An error of one connection does not end the others. */
-export async function serveMany({ acceptor, input, output, options, signal, serve }: Hub): Promise<void> {
-  const shared = new SharedInput(input);
+export async function serveMany({ acceptor, input, output, options, signal, execute }: HubPlan): Promise<void> {
+  const sharedInput = new SharedInput(input);
   const running = new Set<Promise<void>>();
   const serveOne = async (channel: Channel): Promise<void> => {
     output.detail(`connection from ${channel.name}`, { event: "connected", peer: channel.name });
     try {
-      if (serve !== undefined) await serve(channel);
-      else await converse({ channel, input: shared.newInput() as unknown as StandardInput, output, options, signal });
+      if (execute !== undefined) await execute(channel);
+      else await converse({ channel, input: sharedInput.newInput(), output, options, signal });
     } catch (error) {
       if (!signal.aborted) output.problem(error, channel.name);
     }

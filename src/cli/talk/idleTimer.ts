@@ -1,17 +1,24 @@
 // Limits the time without data in a conversation. After the time of `--idle` the conversation fails. After the time of
-// `--linger` it ends without an error.
+// `--linger`, which setLinger() starts, the conversation ends without an error.
+
+/** The functions that end the conversation. */
+export interface IdleTimerCallbacks {
+  readonly onIdle: () => void;
+  readonly onLingered: () => void;
+}
 
 export class IdleTimer {
   readonly #idle: number | undefined;
-  readonly #onIdle: (fatal: boolean) => void;
+  readonly #callbacks: IdleTimerCallbacks;
+  /** Undefined until setLinger(). */
   #linger: number | undefined;
   #timer: NodeJS.Timeout | undefined;
   #runningWrites = 0;
 
-  /** @param onIdle called once; `fatal` is true after the time of --idle */
-  constructor(idle: number | undefined, onIdle: (fatal: boolean) => void) {
+  /** @param idle milliseconds; undefined for no limit */
+  constructor(idle: number | undefined, callbacks: IdleTimerCallbacks) {
     this.#idle = idle;
-    this.#onIdle = onIdle;
+    this.#callbacks = callbacks;
     this.#arm();
   }
 
@@ -26,7 +33,7 @@ export class IdleTimer {
     this.#timer?.refresh();
   }
 
-  /** Called before a write, which may wait for the peer. Returns a function to call after the write. */
+  /** Called before a write, which may wait for the peer. Returns a function that must be called after the write. */
   beginWrite(): () => void {
     this.#runningWrites++;
     this.restart();
@@ -48,10 +55,10 @@ export class IdleTimer {
     const time = Math.min(linger, idle);
     if (time === Infinity) return;
     this.#timer = setTimeout(() => {
-      if (idle <= linger) this.#onIdle(true);
+      if (idle <= linger) this.#callbacks.onIdle();
       // While a write waits for a slow peer, --linger does not end the conversation.
       else if (this.#runningWrites > 0) this.#arm();
-      else this.#onIdle(false);
+      else this.#callbacks.onLingered();
     }, time);
   }
 }

@@ -1,4 +1,4 @@
-// Standard input (a terminal, a file or a pipe), read only when `read()` is called.
+// Standard input (descriptor 0: a terminal, a file or a pipe), read only when `read()` is called.
 
 import { fstatSync, read as readFd, readFileSync } from "node:fs";
 import { promisify } from "node:util";
@@ -10,16 +10,22 @@ const readAt = promisify(readFd);
 /** The number of bytes of one read of a file. */
 const FILE_CHUNK = 256 << 10;
 
+/** The input of a conversation: standard input, or with --keep-open a copy of its data. */
+export type Input = Pick<StandardInput, "isTerminal" | "isFile" | "size" | "position" | "read" | "stop">;
+
 export class StandardInput {
   readonly isTerminal: boolean = process.stdin.isTTY;
-  /** For a regular file, the number of bytes from the first `position` to the end; otherwise undefined. */
+  /** For a regular file, the number of bytes from the initial `position` to the end; otherwise undefined. */
   readonly size: number | undefined;
   /** For a regular file, the offset of the next read. */
   position = 0;
   #stopped = false;
   #ended = false;
   #failure: Error | undefined;
-  #wake: (() => void) | undefined;
+  #hasListeners = false;
+  /** Resumes a waiting read(). */
+  #resumeRead: (() => void) | undefined;
+  /** For a regular file, the buffer of its reads. */
   #buffer: Buffer | undefined;
 
   constructor() {
@@ -46,7 +52,7 @@ export class StandardInput {
   /** Makes the waiting read, and all later ones, resolve with null. */
   stop(): void {
     this.#stopped = true;
-    this.#wake?.();
+    this.#resumeRead?.();
   }
 
   /** Stops reading and closes standard input, so that it does not keep the process alive. */
@@ -59,13 +65,13 @@ export class StandardInput {
   async read(): Promise<Buffer | null> {
     if (this.#stopped || this.#ended) return null;
     if (this.isFile) return this.#readFile();
-    this.#listen();
+    this.#addListeners();
     for (;;) {
       const chunk = process.stdin.read() as Buffer | null;
       if (chunk !== null) return chunk;
       if (this.#failure !== undefined) throw this.#failure;
       if (this.#stopped || this.#ended) return null;
-      await new Promise<void>((resolve) => (this.#wake = resolve));
+      await new Promise<void>((resolve) => (this.#resumeRead = resolve));
     }
   }
 
@@ -77,25 +83,27 @@ export class StandardInput {
     return bytesRead === 0 ? null : this.#buffer.subarray(0, bytesRead);
   }
 
-  #listening = false;
-
-  #listen(): void {
-    if (this.#listening) return;
-    this.#listening = true;
-    const wake = (): void => this.#wake?.();
-    process.stdin.on("readable", wake);
+  /** Adds the listeners at the first read(), because a listener of `readable` makes Node read from standard input. */
+  #addListeners(): void {
+    if (this.#hasListeners) return;
+    this.#hasListeners = true;
+    const resume = (): void => this.#resumeRead?.();
+    process.stdin.on("readable", resume);
     process.stdin.on("end", () => {
       this.#ended = true;
-      wake();
+      resume();
     });
     process.stdin.on("error", (error) => {
       this.#failure = new Failure(`cannot read standard input: ${error.message}`);
-      wake();
+      resume();
     });
   }
 }
 
-/** The offset of an open file, from proc_pid_fdinfo(5). Another program with the same file may have moved it. */
+/**
+ * The offset of an open file, from proc_pid_fdinfo(5). It can be more than 0, if an earlier program has read from the
+ * same descriptor: `(head -1; berkeley …) < FILE`.
+ */
 function positionOf(fd: number): number {
   try {
     return Number(/^pos:\s*(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "latin1"))?.[1] ?? 0);

@@ -1,4 +1,4 @@
-// Opens a channel to an endpoint, by the options of a command.
+// Opens a channel to an endpoint, with the options of the commands `connect` and `send`.
 
 import {
   type Address,
@@ -9,7 +9,6 @@ import {
   type Endpoint,
   getaddrinfo,
   HostPort,
-  SO_TYPE,
   SOCK_DGRAM,
   SOCK_SEQPACKET,
   SOCK_STREAM,
@@ -24,27 +23,33 @@ import {
 import { showEndpoint } from "../frame/endpoints.js";
 import { UsageError } from "../frame/failure.js";
 import { applyOptions, type GivenOption } from "../frame/socketOptions.js";
-import { type Channel, MessageChannel, StreamChannel, UdpChannel } from "./channel.js";
+import { type Channel, MessageChannel, type MessageType, StreamChannel, UdpChannel } from "./channel.js";
 
 export interface OpenPlan {
   readonly endpoint: Endpoint;
-  /** The type of a UNIX message socket; undefined for a stream. */
-  readonly messages: "datagram" | "seqpacket" | undefined;
+  /** The type of a UNIX message socket; undefined for a stream and for UDP. */
+  readonly messageType: MessageType | undefined;
   readonly tls: TlsConnectOptions | undefined;
+  /** The local address. */
   readonly source: ConnectOptions["localAddress"];
+  /** The URL of a proxy. */
   readonly via: string | undefined;
+  /** Milliseconds until the channel is open. */
   readonly timeout: number | undefined;
+  /** Options of the socket. */
   readonly options: readonly GivenOption[];
   readonly signal: AbortSignal;
 }
 
 export async function openChannel(plan: OpenPlan): Promise<Channel> {
-  const { endpoint, messages, via, tls } = plan;
+  const { endpoint, messageType, via, tls } = plan;
   const name = showEndpoint(endpoint.scheme, "address" in endpoint ? endpoint.address : undefined);
   if (via !== undefined && endpoint.scheme !== "tcp" && endpoint.scheme !== "tls") {
     throw new UsageError(`--via is given with an endpoint of ${endpoint.scheme}, required one of tcp or tls`);
   }
-  if (messages !== undefined && endpoint.scheme === "unix") return openMessages(plan, endpoint.address, name);
+  if (messageType !== undefined && endpoint.scheme === "unix") {
+    return openMessages(plan, messageType, endpoint.address, name);
+  }
   if (endpoint.scheme === "udp") {
     const { signal, timeout, source, options } = plan;
     const socket = await withUsageErrors(() =>
@@ -53,12 +58,14 @@ export async function openChannel(plan: OpenPlan): Promise<Channel> {
     applyOptions(socket.socket, options);
     return new UdpChannel(socket);
   }
-  // connect() can't set socket options before it connects, and takes `tls` only with the scheme tls.
+  // connect() can't set socket options before it connects, and takes `tls` only with the scheme tls. But only connect()
+  // can use a proxy. So with --via the socket options are set after connecting.
   const canUseConnect = plan.options.length === 0 && (tls === undefined || endpoint.scheme === "tls");
   const stream = await (canUseConnect || via !== undefined ? openStream(plan) : openWithOptions(plan));
   return new StreamChannel(stream, String(stream.remoteAddress ?? name));
 }
 
+/** Opens a stream with connect(), and then sets its socket options. */
 async function openStream({ endpoint, tls, source, via, timeout, signal, options }: OpenPlan): Promise<Stream> {
   const stream = await withUsageErrors(() =>
     connect(endpoint, {
@@ -78,16 +85,17 @@ async function openWithOptions(plan: OpenPlan): Promise<Stream> {
   const deadline = timeout === undefined ? undefined : performance.now() + timeout;
   const timeLeft = (): number | undefined =>
     deadline === undefined ? undefined : Math.max(0, deadline - performance.now());
-  const stream =
-    endpoint.scheme === "fd" ? await withUsageErrors(() => connect(endpoint)) : (await dial(plan, timeLeft)).stream();
-  if (endpoint.scheme === "fd") applyOptions(stream.settings()!, plan.options);
+  let stream: Stream;
+  if (endpoint.scheme === "fd") {
+    // The socket exists already.
+    stream = await withUsageErrors(() => connect(endpoint));
+    applyOptions(stream.settings()!, plan.options);
+  } else stream = (await connectSocket(plan, timeLeft)).stream();
   if (tls === undefined) return stream;
   try {
     const host = "address" in endpoint && "host" in endpoint.address ? { host: endpoint.address.host } : {};
-    const time = timeLeft();
-    return new Stream(
-      await wrapTls(stream, { ...tls, ...host, signal, ...(time === undefined ? {} : { handshakeTimeout: time }) }),
-    );
+    const options = { ...tls, ...host, signal, ...defined({ handshakeTimeout: timeLeft() }) };
+    return new Stream(await wrapTls(stream, options));
   } catch (error) {
     stream.abort();
     throw error;
@@ -98,10 +106,10 @@ async function openWithOptions(plan: OpenPlan): Promise<Stream> {
  * Connects to the first address that accepts. If all fail, throws the error of the last address. An abort or a timeout
  * ends the attempts.
  */
-async function dial(plan: OpenPlan, timeLeft: () => number | undefined): Promise<Socket> {
+async function connectSocket(plan: OpenPlan, timeLeft: () => number | undefined): Promise<Socket> {
   const { endpoint, signal, source, options } = plan;
   if (!("address" in endpoint)) throw new UsageError(`an endpoint of ${endpoint.scheme} can't be connected to`);
-  let failure: unknown;
+  let lastError: unknown;
   for (const address of await addressesOf(endpoint.address, timeLeft(), signal)) {
     const socket = new Socket(address.family, SOCK_STREAM);
     try {
@@ -112,41 +120,42 @@ async function dial(plan: OpenPlan, timeLeft: () => number | undefined): Promise
     } catch (error) {
       socket.close();
       if (signal.aborted || error instanceof TimeoutError) throw error;
-      failure = error;
+      lastError = error;
     }
   }
-  throw failure;
+  throw lastError;
 }
 
-type Addresses = Extract<Endpoint, { address: object }>["address"];
+type EndpointAddress = Extract<Endpoint, { address: object }>["address"];
 
+/** Looks up the addresses of a host name. Any other address is the only result. */
 async function addressesOf(
-  address: Addresses,
+  address: EndpointAddress,
   timeout: number | undefined,
   signal: AbortSignal,
 ): Promise<readonly Address[]> {
   if (!(address instanceof HostPort)) return [address];
-  const found = await getaddrinfo(address.host, address.port, { type: SOCK_STREAM, ...defined({ timeout, signal }) });
-  return found.map((one) => one.address);
+  const options = { type: SOCK_STREAM, ...defined({ timeout, signal }) };
+  const results = await getaddrinfo(address.host, address.port, options);
+  return results.map((result) => result.address);
 }
 
-async function openMessages(plan: OpenPlan, address: UnixAddress, name: string): Promise<Channel> {
-  const datagrams = plan.messages === "datagram";
-  const socket = new Socket(AF_UNIX, datagrams ? SOCK_DGRAM : SOCK_SEQPACKET);
+async function openMessages(plan: OpenPlan, type: MessageType, address: UnixAddress, name: string): Promise<Channel> {
+  const socket = new Socket(AF_UNIX, type === "datagram" ? SOCK_DGRAM : SOCK_SEQPACKET);
   try {
     applyOptions(socket, plan.options);
     // Without an address, a datagram socket can't receive answers. So the kernel chooses one (autobind of unix(7)).
     if (plan.source !== undefined) await socket.bind(plan.source);
-    else if (datagrams) await socket.bind({ path: "" });
+    else if (type === "datagram") await socket.bind({ path: "" });
     await socket.connect(address, defined({ signal: plan.signal, timeout: plan.timeout }));
-    return new MessageChannel(socket, name, socket.getsockopt(SO_TYPE) === SOCK_SEQPACKET);
+    return new MessageChannel(socket, name, type);
   } catch (error) {
     socket.close();
     throw error;
   }
 }
 
-/** The fields that are not undefined. */
+/** Returns the fields that are not undefined. */
 function defined<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never;
 }

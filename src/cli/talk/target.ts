@@ -5,12 +5,16 @@ import { type AddressLike, type Endpoint, parseAddress } from "berkeley";
 import { readEndpoint } from "../frame/endpoints.js";
 import { UsageError } from "../frame/failure.js";
 import { type GivenOption, readSocketOption } from "../frame/socketOptions.js";
+import type { MessageType } from "./channel.js";
 import type { TalkValues } from "./options.js";
 
 export interface Target {
   readonly endpoint: Endpoint;
-  readonly messages: "datagram" | "seqpacket" | undefined;
+  /** The type of a UNIX message socket; undefined for a stream and for UDP. */
+  readonly messageType: MessageType | undefined;
+  /** Whether TLS is used. */
   readonly secure: boolean;
+  /** The socket options of --option. */
   readonly options: readonly GivenOption[];
 }
 
@@ -19,37 +23,40 @@ type TargetValues = Pick<TalkValues, "udp" | "datagram" | "seqpacket" | "option"
 export async function readTarget(text: string, options: TargetValues): Promise<Target> {
   const { udp, datagram, seqpacket, tls } = options;
   const found = readEndpoint(text, { scheme: udp ? "udp" : tls ? "tls" : "tcp" });
-  const messages = seqpacket ? "seqpacket" : datagram || (udp && found.scheme === "unix") ? "datagram" : undefined;
+  const isUnixDatagram = datagram || (udp && found.scheme === "unix");
+  const messageType = seqpacket ? "seqpacket" : isUnixDatagram ? "datagram" : undefined;
   if (seqpacket && datagram) throw new UsageError("--seqpacket and --datagram are given together");
-  if (messages !== undefined && found.scheme !== "unix") {
-    throw new UsageError(`--${messages} is given with an endpoint of ${found.scheme}, required a UNIX socket`);
+  if (messageType !== undefined && found.scheme !== "unix") {
+    throw new UsageError(`--${messageType} is given with an endpoint of ${found.scheme}, required a UNIX socket`);
   }
   if (udp && found.scheme !== "udp" && found.scheme !== "unix") {
     throw new UsageError(`--udp is given with an endpoint of ${found.scheme}, required one of udp or unix`);
   }
-  if (tls && (found.scheme === "udp" || messages !== undefined)) {
+  if (tls && (found.scheme === "udp" || messageType !== undefined)) {
     throw new UsageError("--tls is given with datagrams, required a stream");
   }
   const secure = tls || found.scheme === "tls";
   const endpoint: Endpoint = tls && found.scheme === "tcp" ? { ...found, scheme: "tls" } : found;
-  return { endpoint, messages, secure, options: await Promise.all(options.option.map(readSocketOption)) };
+  return { endpoint, messageType, secure, options: await Promise.all(options.option.map(readSocketOption)) };
 }
 
-/** The addresses that a --source can mean. The text may lack a port, the brackets of an IPv6 address, or `unix:`. */
+/** The address texts that --source can mean: it may lack the port, the brackets of an IPv6 address, or `unix:`. */
 function possibleSources(text: string): string[] {
   if (text.includes("/") || text.startsWith("@")) return [`unix:${text}`];
   return text.includes(":") ? [text, `[${text}]:0`] : [`${text}:0`];
 }
 
-/** The address of --source: `HOST`, `HOST:PORT`, `:PORT`, or the path of a UNIX socket. */
+/** Parses --source: `HOST`, `HOST:PORT`, `:PORT`, or the path of a UNIX socket. */
 export function readSource(text: string | undefined): AddressLike | undefined {
   if (text === undefined) return undefined;
   if (/^:\d{1,5}$/.test(text)) return ["", Number(text.slice(1))];
   let firstError: unknown;
   for (const candidate of possibleSources(text)) {
     try {
+      // The text may have its own `unix:`.
       return parseAddress(candidate.replace(/^unix:unix:/, "unix:"));
     } catch (error) {
+      // The first candidate is the one that is closest to the text.
       firstError ??= error;
     }
   }

@@ -2,6 +2,15 @@
 
 const LF = 0x0a;
 const CR = 0x0d;
+const CRLF = Buffer.from("\r\n");
+
+/** When this many bytes of a line are stored, they are sent before the rest of the line. */
+const MAX_LINE = 1 << 20;
+
+/** Number of bytes in a row of a hexadecimal dump. */
+const ROW_SIZE = 16;
+/** Columns of half a row: 8 numbers of 2 digits, with spaces between them. */
+const HALF_ROW_WIDTH = 23;
 
 /** Changes bytes before they are sent. */
 export interface Transform {
@@ -13,18 +22,19 @@ export interface Transform {
 
 /** Replaces LF by CR LF, except after a CR. */
 export class Crlf implements Transform {
-  #last = 0;
+  /** The last byte of the previous write(). */
+  #lastByte = 0;
 
   write(bytes: Buffer): Buffer[] {
     const parts: Buffer[] = [];
     let from = 0;
     for (let at = bytes.indexOf(LF); at >= 0; at = bytes.indexOf(LF, at + 1)) {
-      const before = at === 0 ? this.#last : bytes[at - 1];
+      const before = at === 0 ? this.#lastByte : bytes[at - 1];
       if (before === CR) continue;
       parts.push(bytes.subarray(from, at), CRLF);
       from = at + 1;
     }
-    this.#last = bytes.at(-1) ?? this.#last;
+    this.#lastByte = bytes.at(-1) ?? this.#lastByte;
     return [Buffer.concat([...parts, bytes.subarray(from)])];
   }
 
@@ -33,45 +43,40 @@ export class Crlf implements Transform {
   }
 }
 
-const CRLF = Buffer.from("\r\n");
-
-/** When this many bytes of a line are stored, they are sent before the rest of the line. */
-const MAX_LINE = 1 << 20;
-
-/** Makes each line a piece of its own. */
+/** Returns each line as one piece. */
 export class Lines implements Transform {
+  /** The parts of a line whose end is missing, and their number of bytes. */
   #kept: Buffer[] = [];
-  #length = 0;
+  #keptBytes = 0;
 
   write(bytes: Buffer): Buffer[] {
     const lines: Buffer[] = [];
     let from = 0;
     for (let at = bytes.indexOf(LF); at >= 0; at = bytes.indexOf(LF, from)) {
-      lines.push(Buffer.concat([...this.#take(), bytes.subarray(from, at + 1)]));
+      lines.push(Buffer.concat([...this.#takeKept(), bytes.subarray(from, at + 1)]));
       from = at + 1;
     }
     if (from < bytes.length) {
       // Copied, because the source reuses its buffer.
       this.#kept.push(Buffer.from(bytes.subarray(from)));
-      this.#length += bytes.length - from;
-      if (this.#length >= MAX_LINE) lines.push(Buffer.concat(this.#take()));
+      this.#keptBytes += bytes.length - from;
+      if (this.#keptBytes >= MAX_LINE) lines.push(Buffer.concat(this.#takeKept()));
     }
     return lines;
   }
 
   end(): Buffer[] {
-    return this.#length === 0 ? [] : [Buffer.concat(this.#take())];
+    return this.#keptBytes === 0 ? [] : [Buffer.concat(this.#takeKept())];
   }
 
-  #take(): Buffer[] {
+  /** Removes the kept parts, and returns them. */
+  #takeKept(): Buffer[] {
     const kept = this.#kept;
     this.#kept = [];
-    this.#length = 0;
+    this.#keptBytes = 0;
     return kept;
   }
 }
-
-const ROW = 16;
 
 /** Formats bytes as rows of hexadecimal numbers and text, with their offset: `< 00000010 68 65 … |he…|`. */
 export class HexDump {
@@ -85,10 +90,11 @@ export class HexDump {
 
   rows(bytes: Uint8Array): string[] {
     const rows: string[] = [];
-    for (let at = 0; at < bytes.length; at += ROW) {
-      const part = bytes.subarray(at, at + ROW);
+    for (let at = 0; at < bytes.length; at += ROW_SIZE) {
+      const part = bytes.subarray(at, at + ROW_SIZE);
       const hex = Array.from(part, (byte) => byte.toString(16).padStart(2, "0"));
-      const columns = [hex.slice(0, ROW / 2).join(" "), hex.slice(ROW / 2).join(" ")].map((half) => half.padEnd(23));
+      const halves = [hex.slice(0, ROW_SIZE / 2), hex.slice(ROW_SIZE / 2)];
+      const columns = halves.map((half) => half.join(" ").padEnd(HALF_ROW_WIDTH));
       const shown = Array.from(part, (byte) => (byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : "."));
       rows.push(
         `${this.#mark} ${(this.#offset + at).toString(16).padStart(8, "0")}  ${columns.join("  ")}  ` +

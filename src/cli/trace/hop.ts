@@ -15,10 +15,10 @@ export interface TraceOptions {
 export interface Reply {
   /** The address of the router or host that answered; undefined without an answer. */
   readonly from: string | undefined;
-  /** ms until the answer. */
+  /** ms until the answer; undefined without an answer. */
   readonly time: number | undefined;
-  /** Whether the trace ends here: the host has answered, or a router or this machine has refused the probe. */
-  readonly final: boolean;
+  /** Whether the trace ends with this hop: the host has answered, or a router or this machine has refused the probe. */
+  readonly isLast: boolean;
   /** The error code, if a router or this machine has refused the probe. */
   readonly error?: string;
 }

@@ -1,7 +1,7 @@
 // Finds the routers on the path to a host, without privileges. It sends UDP datagrams with a small TTL. Routers answer
 // with ICMP errors, which the kernel adds to the socket's error queue (IP_RECVERR, ip(7)).
 //
-// Each probe has a destination port of its own. An entry of the error queue has this port, which identifies the probe.
+// Each probe has a destination port of its own. An entry of the error queue contains this port, so it shows the probe.
 
 import {
   AF_INET6,
@@ -25,7 +25,8 @@ import type { Hop, Reply, TraceOptions } from "./hop.js";
 
 /** Maximum number of pending probes, as in traceroute(8). */
 const MAX_PENDING = 16;
-const NO_REPLY: Reply = { from: undefined, time: undefined, final: false };
+const NO_REPLY: Reply = { from: undefined, time: undefined, isLast: false };
+/** The content of each datagram. */
 const DATA = Buffer.from("berkeley trace\0".padEnd(32, "."));
 
 /** Yields the hops in order, up to the host or `maxHops`. */
@@ -33,21 +34,24 @@ export async function* trace(target: HostAddress, options: TraceOptions): AsyncG
   await using probes = new Probes(target, options);
   const hops: Promise<Reply>[][] = [];
   for (let hop = 1; hop <= options.maxHops; hop++) {
-    // Further hops are probed at the same time, because a probe without an answer takes the whole timeout.
+    // Sends the probes of this hop. Probes of further hops are sent before this hop has its answers, because a probe
+    // without an answer takes the whole timeout.
     while (hops.length < options.maxHops && (hops.length < hop || probes.pending + options.queries <= MAX_PENDING)) {
       hops.push(await probes.send(hops.length + 1));
     }
     const replies = await Promise.all(hops[hop - 1]!);
     options.signal.throwIfAborted();
     yield { hop, replies };
-    if (replies.some(({ final }) => final)) return;
+    if (replies.some(({ isLast }) => isLast)) return;
   }
 }
 
 interface Probe {
+  /** The time of the send, as of `performance.now()`. */
   readonly sent: number;
   readonly timer: NodeJS.Timeout;
-  readonly settle: (reply: Reply) => void;
+  /** Resolves the promise that send() returned for this probe. */
+  readonly resolve: (reply: Reply) => void;
 }
 
 class Probes implements AsyncDisposable {
@@ -68,9 +72,9 @@ class Probes implements AsyncDisposable {
     this.#socket = new Socket(target.family, SOCK_DGRAM);
     this.#socket.setsockopt(this.#inet6 ? IPV6_RECVERR : IP_RECVERR, true);
     options.signal.addEventListener("abort", () => this.#end(), { once: true });
-    void this.#receive(MSG_ERRQUEUE);
+    void this.#receive((message) => this.#handleErrorEntry(message), { flags: MSG_ERRQUEUE });
     // If a server listens at the port, it may answer with a datagram.
-    void this.#receive(0);
+    void this.#receive((message) => this.#handleAnswer(message), { flags: 0 });
   }
 
   get pending(): number {
@@ -87,7 +91,7 @@ class Probes implements AsyncDisposable {
       replies.push(
         new Promise((resolve) => {
           const timer = setTimeout(() => this.#settle(port, NO_REPLY), this.#options.wait);
-          this.#pending.set(port, { sent: performance.now(), timer, settle: resolve });
+          this.#pending.set(port, { sent: performance.now(), timer, resolve });
         }),
       );
       await this.#transmit(port);
@@ -107,68 +111,73 @@ class Probes implements AsyncDisposable {
         return;
       } catch (error) {
         if (this.#ending.signal.aborted) return;
-        // send(2) returns one pending error of an earlier probe, and then sends nothing. So the send is repeated.
+        // send(2) returns one pending error of an earlier probe, and then sends nothing. So the send is repeated. After
+        // one attempt for each pending probe, the error belongs to this probe.
         if (!(error instanceof SocketError)) throw error;
         if (attempt < MAX_PENDING) continue;
-        this.#settle(port, { from: undefined, time: undefined, final: true, error: error.code });
+        this.#settle(port, { from: undefined, time: undefined, isLast: true, error: error.code });
         return;
       }
     }
   }
 
-  async #receive(flags: number): Promise<void> {
+  /** Receives messages, and calls `handle` with each, until #end() or until the socket is closed. */
+  async #receive(handle: (message: Message) => void, { flags }: { readonly flags: number }): Promise<void> {
     const { signal } = this.#ending;
     while (!signal.aborted) {
       try {
         const message = await this.#socket.recvmsg(2048, { flags, signal });
-        if (flags === 0) this.#handleAnswer(message);
-        else this.#handleError(message);
+        handle(message);
       } catch (error) {
-        // recv(2) returns a pending error of the socket. The error queue has the same error, so it is ignored here.
-        if (!(error instanceof SocketError) || error.code === "EBADF") return;
+        const isEnded = !(error instanceof SocketError) || error.code === "EBADF";
+        if (isEnded) return;
+        // Any other error is a pending error of the socket. It is ignored, because the error queue has it too.
       }
     }
   }
 
-  /** The host has answered with a datagram. */
+  /** Handles a datagram, which only the host itself sends. */
   #handleAnswer({ address }: Message): void {
     if (!(address instanceof InetAddress || address instanceof Inet6Address)) return;
-    this.#reply(address.port, { from: hostOf(address), final: true });
+    this.#settleAnswered(address.port, { from: hostOf(address), isLast: true });
   }
 
   /** Handles an entry of the error queue. */
-  #handleError({ address, control }: Message): void {
+  #handleErrorEntry({ address, control }: Message): void {
     if (!(address instanceof InetAddress || address instanceof Inet6Address)) return;
     for (const entry of control) {
       if (entry.type !== "IP_RECVERR" && entry.type !== "IPV6_RECVERR") continue;
       if (entry.ee_origin !== SO_EE_ORIGIN_ICMP && entry.ee_origin !== SO_EE_ORIGIN_ICMP6) {
         // An error of this machine, such as EMSGSIZE.
-        this.#settle(address.port, { from: undefined, time: undefined, final: true, error: entry.code ?? "" });
+        this.#settle(address.port, { from: undefined, time: undefined, isLast: true, error: entry.code ?? "" });
         continue;
       }
       const from = entry.offender === undefined ? undefined : hostOf(entry.offender as HostAddress);
       // Time exceeded is type 11 of ICMP (RFC 792) and 3 of ICMPv6 (RFC 4443).
-      const exceeded = entry.ee_type === (this.#inet6 ? 3 : 11);
-      const refused = !exceeded && entry.code !== "ECONNREFUSED";
-      this.#reply(address.port, {
+      const isTimeExceeded = entry.ee_type === (this.#inet6 ? 3 : 11);
+      // ECONNREFUSED is the answer of the host: no server listens at the port.
+      const isRefused = !isTimeExceeded && entry.code !== "ECONNREFUSED";
+      this.#settleAnswered(address.port, {
         from,
-        final: !exceeded,
-        ...(refused && entry.code !== undefined ? { error: entry.code } : {}),
+        isLast: !isTimeExceeded,
+        ...(isRefused && entry.code !== undefined ? { error: entry.code } : {}),
       });
     }
   }
 
-  #reply(port: number, reply: Omit<Reply, "time">): void {
+  /** Settles the probe of a port with an answer that arrives now. */
+  #settleAnswered(port: number, reply: Omit<Reply, "time">): void {
     const probe = this.#pending.get(port);
     if (probe !== undefined) this.#settle(port, { ...reply, time: performance.now() - probe.sent });
   }
 
+  /** Resolves the promise of the probe with its result. Does nothing if the probe has a result already. */
   #settle(port: number, reply: Reply): void {
     const probe = this.#pending.get(port);
     if (probe === undefined) return;
     clearTimeout(probe.timer);
     this.#pending.delete(port);
-    probe.settle(reply);
+    probe.resolve(reply);
   }
 
   #end(): void {

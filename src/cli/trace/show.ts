@@ -6,18 +6,18 @@ import { escapeLine } from "../frame/escape.js";
 import { formatTime } from "../frame/units.js";
 import type { Hop } from "./hop.js";
 
-/** ` 2 10.0.2.2 0.51 ms 0.49 ms *`. An address is printed if it differs from that of the previous answer. */
+/** Formats ` 2  10.0.2.2  0.51 ms  0.49 ms  *`. An address is left out if the previous answer came from it too. */
 export function hopLine({ hop, replies }: Hop, names: ReadonlyMap<string, string>): string {
   const cells: string[] = [];
-  let last: string | undefined;
+  let previousFrom: string | undefined;
   for (const { from, time, error } of replies) {
     if (from === undefined) {
       cells.push(error ?? "*");
       continue;
     }
     const name = names.get(from);
-    if (from !== last) cells.push(name === undefined ? from : `${escapeLine(name)} (${from})`);
-    last = from;
+    if (from !== previousFrom) cells.push(name === undefined ? from : `${escapeLine(name)} (${from})`);
+    previousFrom = from;
     cells.push(`${formatTime(time ?? 0)}${error === undefined ? "" : ` ${error}`}`);
   }
   return `${String(hop).padStart(2)}  ${cells.join("  ")}`;
