@@ -159,7 +159,7 @@ static bool is_local(const struct lookup *lookup) {
     return (request->hints.ai_flags & AI_NUMERICHOST) != 0 || strchr(request->host, ':') != NULL ||
            inet_aton(request->host, &unused) != 0 || is_in_hosts_file(request->host, 0, NULL, 0);
   }
-  if (request->family != 0)
+  if (request->family != 0) /* gethostbyaddr(3); the rest is for getnameinfo(3) */
     return is_in_hosts_file(NULL, request->family, request->address_bytes, request->address_length);
   const struct sockaddr *address = (const struct sockaddr *)&request->address;
   if ((request->flags & NI_NUMERICHOST) != 0) return true;
@@ -170,11 +170,11 @@ static bool is_local(const struct lookup *lookup) {
     return is_in_hosts_file(NULL, AF_INET6, &((const struct sockaddr_in6 *)address)->sin6_addr,
                             sizeof(struct in6_addr));
   }
-  /* getaddrinfo(3) without a host, and addresses that getnameinfo(3) refuses. */
+  /* getaddrinfo(3) without a host, and addresses that getnameinfo(3) refuses */
   return true;
 }
 
-/* Stores the result of the C library. `shortage` is the result of descriptor_shortage() before the call. */
+/* Stores the outcome of a call of the C library, as lookup_outcome() finds it. `shortage`: see there. */
 static void set_outcome(struct request *request, int status, int error, int shortage) {
   request->status = lookup_outcome(status, &error, shortage);
   request->error = request->status == EAI_SYSTEM ? error : 0;

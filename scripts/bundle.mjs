@@ -106,10 +106,10 @@ function joinCommandLine() {
 }
 
 /**
- * The files without source maps, which users do not debug: the command line, the inspector, the test doubles, and the
- * code that receives the sockets of an upgrade.
+ * The files without source maps, which users do not debug: the command line, the inspector, the test doubles, the codec
+ * of pcapng, and the code that receives the sockets of an upgrade.
  */
-const isTool = (name) => /^(?:cli\/|inspect\/|testing\/|chunks\/(?:lessonRuns|inheritance))/.test(name);
+const isTool = (name) => /^(?:(?:cli|inspect|testing|pcapng)\/|chunks\/(?:lessonRuns|inheritance|pcapng))/.test(name);
 
 /** Breaks the lines of a file that Rolldown has written, shortens its re-exports and its source map. */
 function finish(name) {

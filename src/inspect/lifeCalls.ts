@@ -89,7 +89,7 @@ export function wrapLifeCalls(recording: Recording): void {
     const row = recording.rows[fd];
     if (row === undefined || result < 0) return;
     recording.recordCall(row, "detach", start, result, "", recording.takeLine());
-    if (row.line !== undefined) recording.givenAway.set(fd, row.line);
+    if (row.line !== undefined) recording.linesOfReleased.set(fd, row.line);
     recording.remove(row);
   });
   // The addon owns a descriptor that other code has opened.

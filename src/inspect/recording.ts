@@ -58,7 +58,7 @@ interface HasDescriptor {
 }
 
 /** A TLS connection. Node makes its calls, so the inspector records none of them, and reads these counters. */
-export interface ForeignSocket {
+export interface TlsCounters {
   stats(): TransferStats;
 }
 
@@ -72,9 +72,9 @@ export class Recording {
   /** Closed sockets that stay in the table for a while. */
   readonly keptRows: Set<SocketRow> = new Set();
   /** The rows of TLS connections, whose descriptors belong to Node, by the `id` of their ObjectRecord. */
-  readonly foreign: Map<number, SocketRow> = new Map();
-  /** From a descriptor that was given away, for example to TLS, to the line that made its socket. */
-  readonly givenAway: Map<number, string> = new Map();
+  readonly tlsRows: Map<number, SocketRow> = new Map();
+  /** The lines that made sockets whose descriptors were released, for example to TLS; by descriptor. */
+  readonly linesOfReleased: Map<number, string> = new Map();
   /** The number of pages that show a socket. While there are any, closed sockets stay in the table for a while. */
   watchers = 0;
   readonly ring: CallRing;
@@ -123,8 +123,8 @@ export class Recording {
     }
     this.rows.length = 0;
     this.keptRows.clear();
-    this.foreign.clear();
-    this.givenAway.clear();
+    this.tlsRows.clear();
+    this.linesOfReleased.clear();
     this.removedNumbers.length = 0;
     this.ring.clear();
     this.#wrappers.clear();
@@ -147,7 +147,7 @@ export class Recording {
     const earlier = this.rows[fd];
     // The kernel has used the descriptor again, so other code has closed the earlier socket.
     if (earlier !== undefined) this.remove(earlier);
-    this.givenAway.delete(fd);
+    this.linesOfReleased.delete(fd);
     const row = new SocketRow(++this.#rowCount, fd, family, type, protocol, clock());
     this.rows[fd] = row;
     return row;
@@ -178,8 +178,8 @@ export class Recording {
     } else if (socket !== undefined && "stats" in socket) {
       // A TLS connection. Its descriptor is read later, so it has none (-1) yet.
       row = new SocketRow(++this.#rowCount, -1, AF_UNSPEC, SOCK_STREAM, 0, since);
-      row.foreign = true;
-      this.foreign.set(id, row);
+      row.isTls = true;
+      this.tlsRows.set(id, row);
     }
     if (row === undefined) return;
     row.object = object;
@@ -188,11 +188,11 @@ export class Recording {
     row.touch();
   }
 
-  /** The sockets of the package have no row in `foreign`: the wrappers of close and release remove their rows. */
+  /** The sockets of the package have no row in `tlsRows`: the wrappers of close and release remove their rows. */
   #noteClosed(id: number): void {
-    const row = this.foreign.get(id);
+    const row = this.tlsRows.get(id);
     if (row === undefined) return;
-    this.foreign.delete(id);
+    this.tlsRows.delete(id);
     this.#markClosed(row);
   }
 

@@ -96,7 +96,7 @@ export class SocketRow {
   /** Whether the socket was closed because its object was garbage-collected. */
   collected: boolean = false;
   /** Whether Node reads and writes the socket: a TLS connection. */
-  foreign: boolean = false;
+  isTls: boolean = false;
   /** The version of the table in which the row last changed; see {@link touch}. */
   version: number = 0;
   /** The sum of the counters of bytes and calls at the last refresh of the table. */

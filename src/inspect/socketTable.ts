@@ -2,8 +2,8 @@
 // which are in memory, and reads the state of some rows from the kernel. Reading ten thousand sockets each second would
 // take a noticeable part of a core.
 //
-// A refresh reads the rows that were read longest ago. So with N active sockets, more than 1000, each is read every
-// N/1000 seconds. With N idle sockets, more than 250, each is read every N/250 seconds.
+// A refresh reads the rows that were read longest ago: at most 1000 of active sockets and 250 of idle ones. So each of
+// 3000 active sockets is read every 3 seconds.
 
 import { AF_INET, AF_INET6, AF_UNIX } from "../addr/index.js";
 import { clock } from "../builtins.js";
@@ -11,7 +11,7 @@ import { describe, listWaiting, registry } from "../registry/index.js";
 import { familyName, probe, typeName } from "./kernelState.js";
 import { findingsOf, type FindingLimits, isQuiet, updateCallFindings, updateQueueFindings } from "./findings.js";
 import type { Finding, SocketReport } from "./protocol.js";
-import type { ForeignSocket, Recording } from "./recording.js";
+import type { TlsCounters, Recording } from "./recording.js";
 import { Removals } from "./removals.js";
 import { areEnds, type SocketRow, type WaitingNow } from "./socketRow.js";
 
@@ -62,7 +62,7 @@ export class SocketTable {
   refresh(maxActive: number = MAX_ACTIVE, maxIdle: number = MAX_IDLE): void {
     const now = clock();
     this.version++;
-    const { rows, foreign, keptRows, removedNumbers } = this.#recording;
+    const { rows, tlsRows, keptRows, removedNumbers } = this.#recording;
     const periodStart = this.#periodStart;
     // A refresh soon after another one does not end the period.
     const isNewPeriod = now - periodStart >= MIN_PERIOD;
@@ -77,7 +77,7 @@ export class SocketTable {
       (isActive ? active : idle).push(row);
     };
     for (const row of rows) if (row !== undefined) visit(row);
-    for (const row of foreign.values()) visit(row);
+    for (const row of tlsRows.values()) visit(row);
     for (const row of readLongestAgo(active, maxActive)) this.#read(row, now);
     for (const row of readLongestAgo(idle, maxIdle)) this.#read(row, now);
     const quietByLine = this.#countQuiet(now);
@@ -156,13 +156,13 @@ export class SocketTable {
   /** The rows of open sockets, and of closed ones that stay in the table for a while. */
   *all(): Iterable<SocketRow> {
     for (const row of this.#recording.rows) if (row !== undefined) yield row;
-    yield* this.#recording.foreign.values();
+    yield* this.#recording.tlsRows.values();
     yield* this.#recording.keptRows;
   }
 
   /** Updates the counters and waiting calls of a row. Returns whether it had calls since the last refresh. */
   #updateCounters(row: SocketRow, pending: readonly WaitingNow[]): boolean {
-    if (row.foreign) readForeign(row, this.#recording);
+    if (row.isTls) readTlsConnection(row, this.#recording);
     const { received, sent, emptyCalls } = row;
     const sum = received.bytes + received.calls + sent.bytes + sent.calls;
     const hadCalls = sum !== row.counterSum || emptyCalls > 0;
@@ -205,10 +205,10 @@ export class SocketTable {
   /** The calls that wait, by row. */
   #waitingCalls(): Map<SocketRow, WaitingNow[]> {
     const found = new Map<SocketRow, WaitingNow[]>();
-    const foreign = new Map<object, SocketRow>();
-    for (const row of this.#recording.foreign.values()) {
+    const rowOfTls = new Map<object, SocketRow>();
+    for (const row of this.#recording.tlsRows.values()) {
       const object = row.object?.deref();
-      if (object !== undefined) foreign.set(object, row);
+      if (object !== undefined) rowOfTls.set(object, row);
     }
     for (const { call, object, since, key } of listWaiting()) {
       // The object of the call is a socket, which has a `descriptor`, or a description with its `fd`.
@@ -217,7 +217,7 @@ export class SocketTable {
         readonly fd?: unknown;
       };
       const fd = descriptor?.fd ?? describedFd;
-      const row = typeof fd === "number" ? this.#recording.rowOf(fd) : foreign.get(object);
+      const row = typeof fd === "number" ? this.#recording.rowOf(fd) : rowOfTls.get(object);
       if (row === undefined) continue;
       const waitingCall = { call, since, line: registry?.callOf(key)?.line };
       const list = found.get(row);
@@ -228,9 +228,9 @@ export class SocketTable {
   }
 }
 
-/** Reads the counters of a TLS connection, and its descriptor until that is known. */
-function readForeign(row: SocketRow, { givenAway }: Recording): void {
-  const object = row.object?.deref() as ForeignSocket | undefined;
+/** Updates the row of a TLS connection: its counters, and its descriptor until that is known. */
+function readTlsConnection(row: SocketRow, { linesOfReleased }: Recording): void {
+  const object = row.object?.deref() as TlsCounters | undefined;
   if (object === undefined) return;
   const { bytesReceived, bytesSent, reads, writes } = object.stats();
   if (bytesReceived + bytesSent !== row.received.bytes + row.sent.bytes) row.movedAt = clock();
@@ -242,7 +242,7 @@ function readForeign(row: SocketRow, { givenAway }: Recording): void {
   row.touch();
   // A TLS server makes its connections in an event of the network, when no line of the program runs. So the row gets
   // the line that made the socket below the connection.
-  row.line ??= givenAway.get(row.fd);
+  row.line ??= linesOfReleased.get(row.fd);
   row.family =
     family === "AF_INET" ? AF_INET : family === "AF_INET6" ? AF_INET6 : family === "AF_UNIX" ? AF_UNIX : row.family;
 }

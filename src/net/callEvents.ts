@@ -11,7 +11,7 @@ import { clock, diagnosticsChannel } from "../builtins.js";
 /** A message of `berkeley:connect:start` and `berkeley:listen:start`: a call has begun. */
 export interface CallStartEvent {
   readonly call: "connect" | "listen";
-  /** The number of the call, from 1 on. Calls without a subscriber have none. Equal in all messages of a call. */
+  /** The number of the call, equal in all its messages. Calls that publish no message are not counted. */
   readonly id: number;
   /** Milliseconds since 1970, as of `Date.now()`. */
   readonly time: number;

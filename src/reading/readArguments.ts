@@ -11,8 +11,9 @@ export interface UntilOptions extends IoOptions {
 }
 
 const WAIT_NAMES: readonly string[] = ["timeout", "signal"];
-/** The names of {@link UntilOptions}, and of `LineOptions`. */
+/** The names of the options in {@link UntilOptions}. */
 export const UNTIL_NAMES: readonly string[] = [...WAIT_NAMES, "max"];
+/** The names of the options in `LineOptions`. */
 export const LINE_NAMES: readonly string[] = [...WAIT_NAMES, "max", "encoding"];
 
 /**

@@ -95,7 +95,7 @@ export class UdpReplies {
   }
 
   /** The numbers of replies that the kernel has taken and that it has refused. */
-  get sent(): { readonly sent: number; readonly refused: number } {
+  get sendCounts(): { readonly sent: number; readonly refused: number } {
     return this.#queue.stats();
   }
 

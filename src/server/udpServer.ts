@@ -159,14 +159,17 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
   stats(): UdpServerStats {
     const { accepted, bytesReceived, ...counts } = this.#counts;
     const { bytesSent, ...replies } = this.#replies.counts;
-    const { sent, refused: sendErrors } = this.#replies.sent;
+    const { sent, refused: sendErrors } = this.#replies.sendCounts;
     const { dropped } = this.#udp.stats();
     const pending = this.#pending.size;
     const { state } = this.#life;
     return { accepted, ...counts, pending, sent, sendErrors, ...replies, dropped, bytesReceived, bytesSent, state };
   }
 
-  /** As `validate()` of a datagram: replies to this address and port may be larger than requests, for ten minutes. */
+  /**
+   * As `validate()` of a datagram: for ten minutes, the option `amplification` does not limit the replies to this
+   * address and port.
+   */
   validate(source: HostAddress): void {
     this.#replies.validate(source);
   }

@@ -92,7 +92,7 @@ export function checkTlsListener(given: unknown, action: string): CheckedListene
   const opts = checkRequiredOptions(given, OPTIONS, action);
   const { tls, maxHandshakes: givenMax = 256, onHandshakeError } = opts;
   const maxHandshakes = integer(givenMax, action, "maxHandshakes", 1, Number.MAX_SAFE_INTEGER);
-  // Where a result is not used, prepareTls() reads the option again and fills in the default.
+  // Three options are only checked here. prepareTls() reads them again and fills in their defaults.
   millisecondsOr(opts["handshakeTimeout"], null, action, "handshakeTimeout");
   const silenceTimeout = millisecondsOr(opts["silenceTimeout"], 100, action, "silenceTimeout");
   checkBuffered(opts["buffered"], action);

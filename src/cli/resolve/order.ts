@@ -97,7 +97,7 @@ export async function orderAddresses(
 
 const nameOf = (family: number): "IPv4" | "IPv6" => (family === AF_INET6 ? "IPv6" : "IPv4");
 
-/** Why connect() tries an address at this position. Empty if the resolver's answer has it at the same position. */
+/** Why connect() tries an address at this position. Empty for the resolver's own order within a family. */
 function turnReasons(
   attemptIndex: number,
   resolverIndex: number,

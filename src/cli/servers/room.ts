@@ -91,7 +91,7 @@ export class Room {
       for (const stream of slow)
         reset(stream, new Failure(`it does not read: ${stream.outbox.bytes} bytes wait for it`));
       for (const { stream, error } of failed) reset(stream, error as Error);
-      // The members that were not reset have received the data.
+      // For the members that were not reset, the data was written or is in the outbox.
       for (const { client } of receivers.values()) client.sent += data.length;
     });
   }
