@@ -99,13 +99,13 @@ export class UnixAddress {
     this.path = path;
   }
 
-  /** The bytes of `path`. In a `Buffer` they are a path for `node:fs` too. */
+  /** The bytes of `path`. Put them into a `Buffer` to pass them to `node:fs`. */
   get bytes(): Uint8Array {
     const bytes = nameBytes(this.path);
     if (bytes !== undefined) return bytes;
     throw new TypeError(
-      "Cannot encode a UNIX path: path has a lone surrogate, required lone surrogates from U+DC80 to U+DCFF only " +
-        "(bytes that are not UTF-8)",
+      "Cannot encode a UNIX path: path has a lone surrogate, required none but U+DC80 to U+DCFF " +
+        "(for bytes that are not UTF-8)",
     );
   }
 
@@ -113,7 +113,8 @@ export class UnixAddress {
   toString(): string {
     const path = this.path;
     if (path.startsWith("\0")) return `unix:@${path.slice(1)}`;
-    // parseAddress() would read "unix://x" as a URL with a host, and "unix:@x" as an abstract name.
+    // parseAddress() would read "unix://x" as a URL with a host, so the path //x is unix:////x. And it would read
+    // "unix:@x" as an abstract name.
     if (path.startsWith("//")) return `unix://${path}`;
     if (path.startsWith("@")) return `unix:./${path}`;
     return `unix:${path}`;
@@ -276,8 +277,8 @@ export type Address =
   | OpaqueAddress;
 
 /**
- * A host and a port without a numeric address: a name for the resolver, the wildcard of the socket's family (`host` is
- * empty), or an IPv6 address whose zone is an interface's name (`zone` is set, `host` is the address).
+ * A host and a port that the system has to look up: a name for the resolver, the wildcard of the socket's family
+ * (`host` is empty), or an IPv6 address whose zone is an interface's name (`zone` is set, `host` is the address).
  *
  * @example
  * String(new HostPort("localhost", 8888)); // "localhost:8888"
@@ -301,7 +302,7 @@ export class HostPort {
     if (zone !== undefined) this.zone = zone;
   }
 
-  /** `localhost:8888`, `[fe80::1%eth0]:8888`, and `*:8888` for the wildcard, which `parseAddress()` does not accept. */
+  /** `localhost:8888`, `[fe80::1%eth0]:8888`, or `*:8888` for the wildcard. `parseAddress()` refuses the last one. */
   toString(): string {
     if (this.zone !== undefined) return `[${this.host}%${this.zone}]:${this.port}`;
     return `${this.host === "" ? "*" : this.host}:${this.port}`;

@@ -23,8 +23,8 @@ export const MAX_HOST_BYTES = 253;
 const FLOWINFO_MAX = 0x0fff_ffff;
 const U32_MAX = 0xffff_ffff;
 
-// A host whose last label is a number: the rule "ends in a number" of the WHATWG URL standard. It covers every form that
-// inet_aton(3) accepts.
+// A host whose last label is a number: the rule "ends in a number" of the WHATWG URL standard. It covers every form
+// that inet_aton(3) accepts.
 const ENDS_IN_NUMBER = /(?:^|\.)(?:[0-9]+|0[xX][0-9a-fA-F]*)\.?$/;
 // No host name has these characters. With most of them, a URL or a part of one was passed by mistake.
 const NOT_IN_NAMES = /[\s\p{Cc}#%/:<>?@[\\\]^|*]/u;
@@ -104,7 +104,7 @@ export function checkUnix(subject: Subject, given: unknown): UnixAddress {
   if (byteCount === undefined) {
     throw refusal(
       subject,
-      `${part} has a lone surrogate, required lone surrogates from U+DC80 to U+DCFF only (bytes that are not UTF-8)`,
+      `${part} has a lone surrogate, required none but U+DC80 to U+DCFF (for bytes that are not UTF-8)`,
     );
   }
   if (byteCount > MAX_PATH_BYTES) {
@@ -114,8 +114,8 @@ export function checkUnix(subject: Subject, given: unknown): UnixAddress {
 }
 
 /**
- * Makes an address of a host and a port, and for IPv6 also of a flow info, a scope id and a zone. A host that looks like
- * a number must be a literal address, because the resolver would read other forms as unexpected addresses.
+ * Makes an address of a host and a port, and for IPv6 also of a flow info, a scope id and a zone. A host that looks
+ * like a number must be a literal address, because the resolver would read other forms as unexpected addresses.
  */
 export function checkHost(
   subject: Subject,

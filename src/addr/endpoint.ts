@@ -379,8 +379,8 @@ export function formatEndpoint(endpoint: Endpoint): string {
 }
 
 /**
- * The text of a host and a port. A zone that begins with `25` is written after `%25`, and percent-encoded. After a plain
- * `%`, the parser would read its `25` as a part of `%25`.
+ * The text of a host and a port. A zone that begins with `25` is written after `%25`, and percent-encoded. After a
+ * plain `%`, the parser would read its `25` as a part of `%25`.
  */
 function hostText(address: InetAddress | Inet6Address | HostPort): string {
   let zone = "";

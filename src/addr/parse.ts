@@ -170,7 +170,8 @@ export function readHostPort(subject: Subject, text: string): InetAddress | Inet
 
 /**
  * Decodes the zone of a host in a URI. There the zone follows `%25`, and its characters other than letters, digits and
- * `-._~` are percent-encoded: RFC 6874, section 2. A host with a plain `%` is returned unchanged, as section 3 suggests.
+ * `-._~` are percent-encoded: RFC 6874, section 2. A host with a plain `%` is returned unchanged, as section 3
+ * suggests.
  */
 function decodeZone(subject: Subject, host: string): string {
   const percent = host.indexOf("%");
@@ -267,7 +268,7 @@ function checkInstance(subject: Subject, value: Address): Address | HostPort {
   } else if (value instanceof PacketAddress) {
     const { protocol, ifindex, ifname, hatype, pkttype, addr } = value;
     // As in PacketLike, the name of an interface takes the place of its index.
-    checkPacket(subject, { protocol, ifindex: ifname ?? ifindex, hatype, pkttype, addr });
+    checkPacket(subject, { protocol, ifindex: ifname === undefined ? ifindex : ifname, hatype, pkttype, addr });
   } else if (value instanceof OpaqueAddress) {
     checkOpaque(subject, value.family, value.data);
   }

@@ -281,7 +281,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     const peer = this.#needsPeer || this.events.needsAddresses ? owner.peerOf(connection) : undefined;
     const header = gate === undefined ? undefined : owner.headerOf?.(connection);
     if (gate !== undefined && header === undefined) this.#readHeader(gate, connection, peer);
-    else this.#serveOrRefuse(connection, peer, header, { draining: this.#stopped });
+    else this.#serveOrRefuse(connection, peer, header, this.#stopped ? "draining" : undefined);
   }
 
   /** Reads the header of a connection, and then serves or refuses the connection. Refuses peers that are no proxies. */
@@ -298,7 +298,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
       this.#owner.streamOf(connection),
       this.#freeConnections,
       // A connection that was accepted before `stop()` is served, so `#stopped` is not checked.
-      (header) => this.#serveOrRefuse(connection, peer, header, { draining: this.#ended }),
+      (header) => this.#serveOrRefuse(connection, peer, header, this.#ended ? "draining" : undefined),
       (error) => this.#refuse(connection, this.#headerRefusal(peer, error)),
     );
     this.#countDescriptors();
@@ -332,16 +332,16 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     return result;
   }
 
-  /** @param opts `draining`: whether the connection is refused because the server drains or has ended */
+  /** @param refusal the reason for a refusal; undefined if the limits decide */
   #serveOrRefuse(
     connection: T,
     peer: Address | undefined,
     header: ProxyHeader | undefined,
-    { draining }: { readonly draining: boolean },
+    refusal: RefusalReason | undefined,
   ): void {
     const client = header?.source ?? peer;
     const key = this.#limits.maxConnectionsPerAddress === Infinity ? undefined : clientKey(client);
-    const reason = draining ? "draining" : this.#refusalOf(client, key);
+    const reason = refusal ?? this.#refusalOf(client, key);
     if (reason !== undefined) {
       this.#refuse(connection, { reason, peer, client });
       return;

@@ -1,8 +1,8 @@
 // The key under which the connections of a client are counted, and lists of addresses.
 //
-// One host has a whole /64 of IPv6 addresses (RFC 4291, section 2.5.1; RFC 6177). If full addresses were counted, a host
-// could exceed each limit by using many of them. So IPv6 clients are counted by their /64. An IPv4 client of an IPv6
-// socket has a mapped address (RFC 4291, section 2.5.5.2), and is counted as IPv4.
+// One host has a whole /64 of IPv6 addresses (RFC 4291, section 2.5.1; RFC 6177). If full addresses were counted, a
+// host could exceed each limit by using many of them. So IPv6 clients are counted by their /64. An IPv4 client of an
+// IPv6 socket has a mapped address (RFC 4291, section 2.5.5.2), and is counted as IPv4.
 
 import type { BlockList } from "node:net";
 import { type Address, Inet6Address, InetAddress, parseIPv6 } from "../addr/index.js";

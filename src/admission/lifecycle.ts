@@ -1,4 +1,5 @@
-// The states of a server: listening, draining, closed. Calls, signals of the process and an AbortSignal change the state.
+// The states of a server: listening, draining, closed. Calls, signals of the process and an AbortSignal change the
+// state.
 
 import { events } from "../builtins.js";
 import { offAbort, onAbort } from "../wait/aborts.js";

@@ -114,7 +114,7 @@ export interface CheckedAdmission {
   readonly log: ((event: ServerEvent) => void) | undefined;
 }
 
-/** The largest value of each limit that is a number of connections or descriptors. */
+/** The largest value of each limit that is a number of connections, descriptors or connections per second. */
 const MAX_LIMIT = 1_000_000;
 
 /** Checks a callback that only reports. Returns it bound to the asynchronous context of the caller. */

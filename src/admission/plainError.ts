@@ -1,5 +1,5 @@
-// The form of an error in events. It has a file of its own, because connect() and listen() use it, and must not load the
-// code of servers.
+// The form of an error in events. It has a file of its own, because connect() and listen() use it, and must not load
+// the code of servers.
 
 import type { EventError } from "./serverEvents.js";
 

@@ -58,29 +58,28 @@ class CallEvents<T> {
   readonly #call: "connect" | "listen";
   readonly #addressesOf: (result: T) => ResultAddresses;
   /** Opened for the first call, and stored, because Node holds channels weakly. */
-  #openedChannels: CallChannels | undefined;
+  #channels: CallChannels | undefined;
 
   constructor(call: "connect" | "listen", addressesOf: (result: T) => ResultAddresses) {
     this.#call = call;
     this.#addressesOf = addressesOf;
   }
 
-  get #channels(): CallChannels {
-    if (this.#openedChannels !== undefined) return this.#openedChannels;
+  #openChannels(): CallChannels {
     const { channel } = diagnosticsChannel();
     const open = (message: string): Channel => channel(`berkeley:${this.#call}:${message}`);
-    return (this.#openedChannels = { start: open("start"), end: open("end"), error: open("error") });
+    return { start: open("start"), end: open("end"), error: open("error") };
   }
 
   /** Whether one of the channels has a subscriber. */
   hasSubscribers(): boolean {
-    const { end, error, start } = this.#channels;
+    const { end, error, start } = (this.#channels ??= this.#openChannels());
     return start.hasSubscribers || end.hasSubscribers || error.hasSubscribers;
   }
 
   /** Calls `run`, which does the work of the call, and publishes the messages of its start and its end. */
   async publish(target: Endpoint, signal: AbortSignal | undefined, run: () => Promise<T>): Promise<T> {
-    const { end, error: failed, start } = this.#channels;
+    const { end, error: failed, start } = (this.#channels ??= this.#openChannels());
     const endpoint = formatEndpoint(target);
     const since = clock();
     const duration = (): number => Math.round((clock() - since) * 1000) / 1000;

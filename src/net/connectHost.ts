@@ -175,7 +175,7 @@ const NO_ADDRESS_CODES: ReadonlySet<string> = new Set(["EAI_ADDRFAMILY", "EAI_NO
  * 2. the last error of an attempt that comes from the host, or else the last error of an attempt,
  * 3. without attempts, the last error of a lookup, if possible one of another kind than "no address".
  *
- * If several attempts have failed, `cause` has their errors.
+ * If there are several errors, `cause` has those of the attempts, and those of lookups except "no address".
  */
 function mostSpecificError(
   target: HostAddress | HostPort,

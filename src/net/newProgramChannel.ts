@@ -25,7 +25,10 @@ export interface NewProgramChannel {
   readonly fd: number;
   /** Closes `fd` in this program. Call it when the new program has started. */
   onStarted(): void;
-  /** Answers `hello` with the sockets. Resolves with the next message of another type; undefined if the new program has ended. */
+  /**
+   * Answers `hello` with the sockets. Resolves with the next message of another type; undefined if the new program has
+   * ended.
+   */
   receive(): Promise<UpgradeMessage | undefined>;
   send(message: UpgradeMessage): Promise<void>;
   /** Calls `listener` when one of `sockets` is closed in this program, until `unwatch()`. */

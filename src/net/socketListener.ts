@@ -174,7 +174,8 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
   }
 
   /**
-   * Lets the process end while calls of this listener wait, also later ones. Their timeouts do not keep it alive either.
+   * Lets the process end while calls of this listener wait, also later ones. Their timeouts do not keep it alive
+   * either.
    */
   unref(): this {
     this.#socket.unref();

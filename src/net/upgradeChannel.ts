@@ -9,8 +9,8 @@
 //   old: end of the connection  the old program accepts no more
 //
 // Instead of `ready` the new program may send `failed`. Instead of `sockets` the old program may send `no`. If the
-// connection ends before `go`, there is no upgrade. After `go` the new program may have accepted connections, so
-// the old program can't cancel the upgrade any more.
+// connection ends before `go`, there is no upgrade. After `go` the new program may have accepted
+// connections.
 
 import { type Socket, recv_fds, send_fds } from "../socket/index.js";
 import type { ReceivedDescriptors } from "../cmsg/index.js";

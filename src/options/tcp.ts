@@ -156,7 +156,7 @@ export const TCP_INQ: SocketOption<boolean, boolean> = booleanOption("TCP_INQ", 
 export const TCP_TX_DELAY: SocketOption<number, number> = intOption("TCP_TX_DELAY", L, k.TCP_TX_DELAY, 0);
 /** Whether the connection uses Multipath TCP and has not fallen back to TCP. */
 export const TCP_IS_MPTCP: SocketOption<boolean, never> = withoutSet(booleanOption("TCP_IS_MPTCP", L, k.TCP_IS_MPTCP));
-/** Maximum retransmission timeout (ms), 1000 to 120000. */
+/** Maximum retransmission timeout (ms). The kernel takes 1000 to 120000. */
 export const TCP_RTO_MAX_MS: SocketOption<number, number> = intOption("TCP_RTO_MAX_MS", L, k.TCP_RTO_MAX_MS, 0);
 /** Minimum retransmission timeout (us). */
 export const TCP_RTO_MIN_US: SocketOption<number, number> = intOption("TCP_RTO_MIN_US", L, k.TCP_RTO_MIN_US, 0);

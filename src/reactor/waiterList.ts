@@ -6,7 +6,7 @@ import { offAbort } from "../wait/aborts.js";
 import { MAX_TIMER_DELAY } from "../wait/waitOptions.js";
 import type { Operation } from "./operation.js";
 import type { Reactor } from "./reactor.js";
-import { READY, SHORT_MEANS_EMPTY, SHORT_MEANS_END } from "./queueState.js";
+import { DEFERRED, READY, SHORT_MEANS_EMPTY, SHORT_MEANS_END } from "./queueState.js";
 import type { Waiter } from "./waiter.js";
 
 /** The descriptor, or the set of descriptors, that a queue waits for. */
@@ -105,7 +105,7 @@ export abstract class WaiterList {
     if (registry !== undefined) registry.addCall(waiter, waiter.operation.syscall, waiter.holder);
   }
 
-  /** Removes a call from the list and from its signal, and releases the reactor. The timer of the list keeps running. */
+  /** Removes a call from the list and its signal, and releases the reactor. The timer of the list keeps running. */
   protected remove(waiter: Waiter): void {
     if (waiter.previous === undefined) this.head = waiter.next;
     else waiter.previous.next = waiter.next;
@@ -159,15 +159,21 @@ export abstract class WaiterList {
   }
 
   /**
-   * Timers run before the loop fetches events. So a call whose data came while the thread was busy, or that waits only
-   * for the next turn, completes before its deadline is checked.
+   * Timers run before the loop fetches events. So the deadlines are checked after the events: a call whose data came
+   * while the thread was busy completes.
    */
   private onTimer(timer: DeadlineTimer): void {
     timer.nodeTimer = undefined;
-    setImmediate(() => this.expire());
+    if (this.head !== undefined) setImmediate(() => this.expire({ mayPostpone: true }));
   }
 
-  private expire(): void {
+  private expire({ mayPostpone }: { readonly mayPostpone: boolean }): void {
+    if (mayPostpone && (this.bits & DEFERRED) !== 0) {
+      // The calls make their next attempts in this turn or the next one. Only once, because a long transfer is deferred
+      // again and again.
+      setImmediate(() => this.expire({ mayPostpone: false }));
+      return;
+    }
     const now = clock();
     const expired = this.removeAll(({ deadline }) => deadline !== undefined && deadline <= now);
     let earliest = Infinity;

@@ -1,7 +1,7 @@
 // Metric families as text: OpenMetrics 1.0.0, and the text format 0.0.4 of Prometheus.
 //
-// In OpenMetrics, the name of a counter ends with `_total` in its samples, and not in its family. In the format 0.0.4 it
-// ends so in both. The format 0.0.4 has no units, no end marker and no state sets. State sets become gauges.
+// In OpenMetrics, the name of a counter ends with `_total` in its samples, and not in its family. In the format 0.0.4
+// it ends so in both. The format 0.0.4 has no units, no end marker and no state sets. State sets become gauges.
 
 import { quote } from "../check/index.js";
 import type { MetricFamily, MetricSample } from "./metricFamilies.js";

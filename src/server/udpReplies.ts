@@ -1,8 +1,8 @@
 // The replies of a UDP server: their maximum size, the address from which they leave, and the queue that sends them.
 //
 // The source address of a datagram may be forged: then the replies go to the owner of that address. If replies were
-// larger than requests, the server would amplify an attack on this owner. So, by default, the replies are no larger than
-// the request until the source is validated.
+// larger than requests, the server would amplify an attack on this owner. So, by default, the replies are no larger
+// than the request until the source is validated.
 
 import { ValidatedSources } from "../admission/index.js";
 import type { Address } from "../addr/index.js";

@@ -314,7 +314,8 @@ class UpgradeAttempt {
         continue;
       }
       if (message.type !== "ready") throw unexpectedMessageError(message.type);
-      // The channel reports only closed sockets. A server that drains may still have its socket, but no longer passes it.
+      // The channel reports only closed sockets. A server that drains may still have its socket, but no longer passes
+      // it.
       if (this.#handovers.some((handover) => handover.sockets() === undefined)) throw serverClosed();
       return message;
     }

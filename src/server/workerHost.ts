@@ -5,7 +5,7 @@
 
 import type { ResourceLimits } from "node:worker_threads";
 import { childProcess, workerThreads } from "../builtins.js";
-import type { FromWorker, ToWorker, WorkerStart } from "./workerMessages.js";
+import { type FromWorker, isFromWorker, type ToWorker, type WorkerStart } from "./workerMessages.js";
 
 /** The property of `serveWorkers` with the function that runs in a worker. */
 export const WORKER: unique symbol = Symbol.for("berkeley.worker") as never;
@@ -66,7 +66,9 @@ export function startThread(
   });
   const { threadId: id } = thread;
   let error: unknown;
-  thread.on("message", (message: FromWorker) => owner.onMessage(message));
+  thread.on("message", (message: unknown) => {
+    if (isFromWorker(message)) owner.onMessage(message);
+  });
   thread.on("error", (thrown: unknown) => (error = thrown));
   thread.on("exit", (code) => owner.onEnded({ code, signal: null, error }));
   return {
@@ -117,7 +119,9 @@ export function startProcess(
     reported = true;
     owner.onEnded(hostEnd);
   };
-  child.on("message", (message: FromWorker) => owner.onMessage(message));
+  child.on("message", (message: unknown) => {
+    if (isFromWorker(message)) owner.onMessage(message);
+  });
   child.on("error", (thrown) => {
     error = thrown;
     // The process could not be started, so it does not exit.

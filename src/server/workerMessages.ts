@@ -134,3 +134,12 @@ export function errorOfCopy(copy: ErrorCopy): unknown {
   }
   return error;
 }
+
+/** Marks the messages to the server. The module of the user may send other messages on the same channel. */
+const MARK = "berkeley.worker";
+
+export const marked = (message: FromWorker): object => ({ ...message, [MARK]: true });
+
+export function isFromWorker(message: unknown): message is FromWorker {
+  return typeof message === "object" && message !== null && MARK in message;
+}

@@ -10,7 +10,14 @@ import { ChannelListener, encodeAddress, secureChannel, takeListener } from "../
 import type { ConnectionContext, ConnectionHandler } from "./servedConnection.js";
 import { makeServer, type Server } from "./server.js";
 import { type CheckedServe, checkServe } from "./serverOptions.js";
-import { copyOfError, type FromWorker, type ToWorker, type WorkerCounts, type WorkerStart } from "./workerMessages.js";
+import {
+  copyOfError,
+  type FromWorker,
+  marked,
+  type ToWorker,
+  type WorkerCounts,
+  type WorkerStart,
+} from "./workerMessages.js";
 
 /** Milliseconds between two reports while bytes flow. */
 const REPORT_INTERVAL = 1000;
@@ -28,7 +35,7 @@ interface Link {
 function threadLink(): Link {
   const port = workerThreads().parentPort!;
   return {
-    send: (message) => port.postMessage(message),
+    send: (message) => port.postMessage(marked(message)),
     exit: (code) => process.exit(code),
     onMessage: (listener) => void port.on("message", listener),
   };
@@ -39,12 +46,12 @@ function processLink(): Link {
   for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, () => undefined);
   return {
     send: (message) => {
-      if (process.connected) process.send!(message);
+      if (process.connected) process.send!(marked(message));
     },
     exit: (code) => {
       if (!process.connected) process.exit(code);
       // The callback of this last message runs when all messages are sent. The message itself has no effect.
-      process.send!({ type: "pong" } satisfies FromWorker, () => process.exit(code));
+      process.send!(marked({ type: "pong" }), () => process.exit(code));
     },
     onMessage: (listener) => void process.on("message", listener),
   };

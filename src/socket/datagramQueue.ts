@@ -36,8 +36,8 @@ import { rejection } from "../wait/rejection.js";
 import type { Socket } from "./socket.js";
 
 /**
- * `trySend()` with a source address: the first `size` bytes of `source`, as `readReplySource()` of batch/sources.ts writes
- * them. `size` is a multiple of 4. If `size` is 0, the kernel chooses the source.
+ * `trySend()` with a source address: the first `size` bytes of `source`, as `readReplySource()` of batch/sources.ts
+ * writes them. `size` is a multiple of 4. If `size` is 0, the kernel chooses the source.
  */
 export let trySendFrom: (
   queue: DatagramQueue,

@@ -338,8 +338,9 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   #commit(count: number): void {
     // close() has released the memory into which these bytes were read.
     if (this.#closed) throw localError("ECANCELED", "read");
+    // First, because it checks the result of a user's read().
+    if (count !== 0) this.buffer.commit(count);
     this.#countRead(count);
-    if (count > 0) this.buffer.commit(count);
   }
 
   #makeHandlers(): ReadHandlers {

@@ -21,6 +21,8 @@ export interface EndingReader {
    */
   lockAndDiscard(): number;
   readonly closed: boolean;
+  /** Whether the peer has ended its direction, so that nothing is left to read. */
+  readonly ended: boolean;
   now(): number;
 }
 
@@ -64,7 +66,9 @@ export async function endConnection(
     signal?.throwIfAborted();
     await conn.closeWrite({ timeout: timeLeft(), signal });
     writingEnded = true;
-    how = await discardUntilEnd(conn, discard);
+    // After the end of the peer, another read would only cost time.
+    const hasFinished = reader.ended && discard.dropped <= maxBytes;
+    how = hasFinished ? "finished" : await discardUntilEnd(conn, discard);
   } catch (error) {
     const code = (error as { readonly code?: unknown } | null)?.code;
     if (reader.closed || code === "EBADF" || code === "ECANCELED") how = "closed";

@@ -80,8 +80,7 @@ export class Outbox {
    */
   offer(bytes: Uint8Array, { mayExceedLimit }: { readonly mayExceedLimit: boolean }): Promise<void> | true | undefined {
     const conn = this.#conn;
-    const fits = this.#fits(bytes.length) || (mayExceedLimit && this.#fits(0));
-    if (this.#hasWaitingWrite && !fits) return undefined;
+    if (this.#hasWaitingWrite && !this.#fits(bytes.length) && !(mayExceedLimit && this.#fits(0))) return undefined;
     // While another write is pending, `tryWrite` takes nothing, so messages stay in order.
     const taken = conn.tryWrite?.(bytes) ?? 0;
     if (taken === bytes.length) return true;

@@ -43,9 +43,10 @@ export function poll<E extends PollEntry>(entries: readonly E[], opts?: WaitOpti
   const table = new PollTable<E>(entries, isBlockingSocket);
   for (;;) {
     const slice = sliceUntil(deadline);
-    const count = table.poll(calls, slice);
-    if (count >= 0) return table.ready();
-    if (count !== EAGAIN && count !== EINTR) throw socketError(count, "poll");
+    // EAGAIN if no socket is ready after `slice` ms.
+    const result = table.poll(calls, slice);
+    if (result >= 0) return table.ready();
+    if (result !== EAGAIN && result !== EINTR) throw socketError(result, "poll");
     if (slice === 0) return [];
     if (takeInterrupt(calls)) throw socketError(EINTR, "poll");
   }

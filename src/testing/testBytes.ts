@@ -10,7 +10,10 @@ function checkReader(reader: Reader, action: string): void {
   throw new TypeError(`Cannot ${action}: reader is ${quote(reader)}, required a Reader`);
 }
 
-/** The byte at `position` of the pattern. 65521 and 251 are primes, so a shift by a power of two changes the bytes. */
+/**
+ * The byte at `position` of the pattern. Lost or repeated bytes are often a power of two. Both numbers are primes, so
+ * the pattern does not repeat after such a distance.
+ */
 function byteAt(position: number): number {
   return (position % 65_521) % 251;
 }
@@ -81,8 +84,9 @@ export async function readFully(reader: Reader, size: number): Promise<Buffer> {
 }
 
 /**
- * Marks a promise as handled, and returns the promise, which a check awaits later. If the check fails before that, its
- * connections are aborted, and the promise rejects. Without a handler, this rejection would end the process.
+ * Marks a promise as handled, and returns the promise. For a call that a conformance check starts and awaits later: if
+ * the check fails in between, its connections are aborted, and the call rejects. Without a handler, this rejection would
+ * end the process.
  */
 export function markHandled<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => undefined);

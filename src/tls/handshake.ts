@@ -81,8 +81,10 @@ export function clientHandshake(setup: HandshakeSetup, client: CheckedClient): P
   const { transport, context, checked } = setup;
   const nodeTlsContext = nodeContext(context);
   const { serverName, checkServerIdentity, session } = client;
-  // The options of the context, and those that override them.
-  const { rejectUnauthorized = true, alpnProtocols } = { ...nodeTlsContext.options, ...checked.contextOptions };
+  const { contextOptions } = checked;
+  const { options } = nodeTlsContext;
+  const rejectUnauthorized = contextOptions.rejectUnauthorized ?? options.rejectUnauthorized ?? true;
+  const alpnProtocols = contextOptions.alpnProtocols ?? options.alpnProtocols;
   /** Undefined until the handshake has succeeded. */
   let conn: TlsConn | undefined;
 

@@ -91,7 +91,7 @@ export interface DerHeader {
   readonly end: number;
 }
 
-/** Reads the tag and the length of a value in DER: X.690, section 8.1. Undefined if they are truncated. */
+/** Reads the tag and the length of a value in DER: X.690, section 8.1. Undefined if they are truncated or too long. */
 export function derHeader(bytes: Buffer): DerHeader | undefined {
   const [tag, first] = bytes;
   if (tag === undefined || first === undefined) return undefined;

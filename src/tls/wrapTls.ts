@@ -172,7 +172,7 @@ function checkClient(opts: TlsClientOptions, checked: CheckedConnection, action:
   const { checkServerIdentity, session } = opts;
   let serverName = checkHostName(opts.servername, action, "servername") ?? checkHostName(opts.host, action, "host");
   const shared = checked.context === undefined ? undefined : nodeContext(checked.context).options;
-  const { rejectUnauthorized = true } = { ...shared, ...checked.contextOptions };
+  const rejectUnauthorized = checked.contextOptions.rejectUnauthorized ?? shared?.rejectUnauthorized ?? true;
   if (serverName === undefined && rejectUnauthorized) {
     throw new TypeError(`Cannot ${action}: the server has no name to verify, required servername or host`);
   }

@@ -1,6 +1,7 @@
 // The module that the tests of serveWorkers() load in the workers. Each line that a client sends is a command.
 
 import { existsSync } from "node:fs";
+import { parentPort } from "node:worker_threads";
 import type { Stream } from "berkeley";
 import type { ConnectionContext } from "berkeley/server";
 
@@ -29,6 +30,13 @@ async function answer(line: string, stream: Stream, context: ConnectionContext):
       return `${String(context.peer)} ${String(context.local)}`;
     case "client":
       return `${String(context.client)} ${String(context.peer)} ${String(context.proxyHeader?.tlvs.length)}`;
+    case "send":
+      for (const message of ["ready", null, 5, {}, { type: "error" }, { type: "report" }]) {
+        if (parentPort === null) process.send!(message);
+        // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread is no window
+        else parentPort.postMessage(message);
+      }
+      return "sent";
     case "throw":
       throw Object.assign(new RangeError("of the handler"), { code: "EHANDLER" });
     case "crash":

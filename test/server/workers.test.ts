@@ -119,6 +119,19 @@ for (const processes of [false, true]) {
     await until(() => server.stats().failed === 1);
   });
 
+  test(`with ${kind}, messages that the module itself sends to the server have no effect`, async () => {
+    const { server, events } = await started({ workers: 1, processes, onError: () => undefined });
+    await using _ = server;
+    await using client = await connectTo(server);
+    assert.equal(await ask(client, "send"), "sent");
+    // These reach the server after the messages of the module.
+    await assert.doesNotReject(client.write("throw\n"));
+    await until(() => server.stats().failed === 1);
+    await using other = await connectTo(server);
+    assert.equal(await ask(other, "still there"), "still there");
+    assert.deepEqual([server.stats().accepted, events.length], [2, 1], "the worker has not ended");
+  });
+
   test(`with ${kind}, the counters of all workers are added`, async () => {
     const { server } = await started({ workers: 2, processes });
     await using _ = server;

@@ -103,6 +103,25 @@ test("bytes that were read ahead are dropped and counted", async () => {
   assert.deepEqual(await stream.end(), { how: "finished", dropped: 15 });
 });
 
+test("after the stream has read the end of its peer, end() makes no further read", async () => {
+  const [a, b] = memoryPair();
+  let reads = 0;
+  const read = b.read.bind(b);
+  b.read = (...args) => {
+    reads++;
+    return read(...args);
+  };
+  const stream = new Stream(b);
+  await a.write("last");
+  await a.closeWrite();
+  assert.equal(String(await stream.read()), "last");
+  assert.equal(await stream.read(), null);
+  const before = reads;
+  assert.deepEqual(await stream.end(), { how: "finished", dropped: 0 });
+  assert.equal(reads, before);
+  assert.ok(before > 0);
+});
+
 test("a peer that sends exactly maxBytes and ends is within the limit, with 0 too", async () => {
   for (const [size, maxBytes, how] of [
     [5, 5, "finished"],

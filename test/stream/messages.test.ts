@@ -162,11 +162,16 @@ test("a decoder that breaks its contract gets a message with what it returned", 
 });
 
 test("a source that returns no count gets a message with what it returned", async () => {
-  const [, conn] = memoryPair();
-  conn.read = () => Promise.resolve(1_000_000);
-  const expected = /^Cannot read: the result of read\(\) is 1000000, required a whole number from 0 to \d+/;
-  assert.match(await messageOf(() => new Stream(conn).read()), expected);
-  await conn.close();
+  for (const result of [1_000_000, -1, 0.5, NaN, undefined, "3"]) {
+    const [, conn] = memoryPair();
+    conn.read = () => Promise.resolve(wrong(result));
+    const reader = new Stream(conn);
+    const message = await messageOf(() => reader.read());
+    const start = `Cannot read: the result of read() is ${result}, required a whole number`;
+    assert.ok(message.startsWith(start), message);
+    assert.deepEqual([reader.stats().bytesReceived, reader.stats().reads], [0, 0]);
+    await conn.close();
+  }
 });
 
 test("wrong arguments of the conversions have messages that name the function, the value and the rule", async () => {

@@ -11,7 +11,7 @@ import { file, text } from "./values.js";
 
 type TlsListenOptions = NonNullable<ListenOptions["tls"]>;
 
-/** The values of `--tls` and of the other options of TLS. The optional ones are only for clients. */
+/** The values of `--tls` and of the other options of TLS. Only clients have `insecure` and `servername`. */
 export interface TlsOptionValues {
   readonly tls: boolean;
   readonly ca: readonly string[];
@@ -79,8 +79,8 @@ function commonTls({ ca, cert, key, alpn, allowTruncation }: TlsOptionValues): P
 }
 
 /**
- * The options of a TLS client. `secure` says whether the endpoint uses TLS. If it does not, the result is undefined, and
- * a given option of TLS is an error.
+ * The options of a TLS client. `secure` says whether the endpoint uses TLS. If it does not, the result is undefined,
+ * and a given option of TLS is an error.
  */
 export function clientTls(given: TlsOptionValues, secure: boolean): TlsConnectOptions | undefined {
   if (!secure) return refuseTlsOptions(given);

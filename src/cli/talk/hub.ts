@@ -84,6 +84,7 @@ class ConversationInput implements Input {
     this.#resumeRead?.();
   }
 
+  /** Called when the conversation reads no more. Drops the piece that it has not read. */
   stop(): void {
     this.#ended = true;
     this.#onStop();
