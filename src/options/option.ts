@@ -212,16 +212,9 @@ export function textOption(name: string, level: number, optname: number, size: n
 
 /** An option that is an action without a value: `setsockopt(SO_DETACH_FILTER, true)`. */
 export function actionOption(name: string, level: number, optname: number): SocketOption<never, true> {
-  return declare({
-    name,
-    level,
-    optname,
-    size: 4,
-    decode: unsupportedConversion(name, "get"),
-    encode: (value: unknown) => {
-      if (value !== true) throw new TypeError(`${cannotSet(name, value)}, required true`);
-      return intBytes(1);
-    },
+  return writeOnlyOption(name, level, optname, (option, value: true) => {
+    if ((value as unknown) !== true) throw new TypeError(`${cannotSet(option, value)}, required true`);
+    return intBytes(1);
   });
 }
 

@@ -40,7 +40,7 @@ export const UPGRADE_OPTIONS: readonly string[] = ["command", "args", "env", "cw
 const DEFAULT_TIMEOUT = 60_000;
 /** Milliseconds between SIGTERM and SIGKILL for a program that did not become ready. */
 const KILL_DELAY = 2_000;
-/** Variables that systemd has set for this process only. They are about descriptors that the new program does not have. */
+/** Variables that systemd has set for this process only. The new program does not have the descriptors they name. */
 const OWN_VARIABLES = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID"];
 
 /**

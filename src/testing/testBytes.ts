@@ -85,8 +85,8 @@ export async function readFully(reader: Reader, size: number): Promise<Buffer> {
 
 /**
  * Marks a promise as handled, and returns the promise. For a call that a conformance check starts and awaits later: if
- * the check fails in between, its connections are aborted, and the call rejects. Without a handler, this rejection would
- * end the process.
+ * the check fails in between, its connections are aborted, and the call rejects. Without a handler, this rejection
+ * would end the process.
  */
 export function markHandled<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => undefined);

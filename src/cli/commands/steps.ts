@@ -1,4 +1,5 @@
-// The command `steps`: socket, bind, listen, accept, recv, send and close on real sockets, then a server to talk to, until Ctrl-C.
+// The command `steps`: socket, bind, listen, accept, recv, send and close on real sockets, then a server to talk to,
+// until Ctrl-C.
 
 import { define, flag, optionWithDefault, type Command } from "../frame/command.js";
 import { text, wholeNumber } from "../frame/values.js";
