@@ -102,18 +102,23 @@ for (const [version, host, way] of [
   });
 }
 
-test("ping and trace name the router that refuses the way, and its reason", { skip }, () => {
-  const { status, stdout } = inNetwork(
-    `ours ping -c 2 -i 20ms 10.8.0.1 || echo "status $?"; ours trace -n 2 10.8.0.1 || echo "status $?"
-     go traceroute -n -q 2 -w 1 10.8.0.1`,
-  );
+// A router that refuses a way sends each host at most five errors, and then one a second. So each program has a network
+// of its own.
+test("ping names the router that refuses the way, and its reason", { skip }, () => {
+  const { status, stdout } = inNetwork('ours ping -c 2 -i 20ms 10.8.0.1 || echo "status $?"');
   assert.equal(status, 0);
   assert.match(
     stdout,
-    /^from 10\.1\.1\.2: icmp_seq=1 EHOSTUNREACH\nfrom 10\.1\.1\.2: icmp_seq=2 EHOSTUNREACH\n10\.8\.0\.1: 2 requests, 0 answers, 100 % lost, 2 errors\nstatus 1\n/,
+    /^from 10\.1\.1\.2: icmp_seq=1 EHOSTUNREACH\nfrom 10\.1\.1\.2: icmp_seq=2 EHOSTUNREACH\n10\.8\.0\.1: 2 requests, 0 answers, 100 % lost, 2 errors\nstatus 1\n$/,
   );
-  assert.match(stdout, /^ 1 {2}10\.1\.1\.2 {2}\S+ .s EHOSTUNREACH {2}\S+ .s EHOSTUNREACH\nstatus 1\n/m);
-  assert.match(stdout, /^ *\d+ {2}10\.1\.1\.2 {2}\S+ ms !H /m);
+});
+
+test("trace ends at the router that refuses the way, and shows its reason, as traceroute does", { skip }, () => {
+  const ours = inNetwork('ours trace -n 2 10.8.0.1 || echo "status $?"');
+  assert.equal(ours.status, 0);
+  assert.match(ours.stdout, /^ 1 {2}10\.1\.1\.2 {2}\S+ .s EHOSTUNREACH {2}\S+ .s EHOSTUNREACH\nstatus 1\n$/);
+  const theirs = inNetwork("go traceroute -n -q 2 -w 1 10.8.0.1");
+  assert.match(theirs.stdout, /^ 1 {2}10\.1\.1\.2 {2}\S+ ms !H {2}\S+ ms !H$/m);
 });
 
 test("trace continues after a hop without an answer, and ping counts lost packets", { skip }, () => {

@@ -44,6 +44,8 @@ export type PingEvent =
 
 /** The size of the receive buffer. No ICMP message is longer. */
 const MAX_MESSAGE = 0x1_0000;
+/** Maximum number of sends of a request. After so many, the error belongs to this request. */
+const MAX_SENDS = 4;
 
 /** Pings the host. Ends when all requests were sent and each is answered or lost. */
 export async function* ping(target: HostAddress, options: PingOptions): AsyncGenerator<PingEvent, void, undefined> {
@@ -60,12 +62,14 @@ export async function* ping(target: HostAddress, options: PingOptions): AsyncGen
       const sequence = ++sent % SEQUENCE_COUNT;
       const request = requests.begin(sequence);
       let errorCode = await trySend(socket, request);
-      if (errorCode !== undefined) {
-        // send(2) may have returned the error of an earlier request, which is in the error queue. Then it has sent
-        // nothing, so the request is sent again.
-        const earlierErrors = await takeErrors(socket, requests);
-        yield* earlierErrors;
-        if (earlierErrors.length > 0) errorCode = await trySend(socket, request);
+      // send(2) may have returned the error of an earlier request. Then it has sent nothing, so the send is repeated.
+      // The error queue has this error too, but another send may fail after it was read: the kernel adds the error to
+      // the queue first, and sets the error of the socket after that.
+      for (let attempt = 1; errorCode !== undefined && attempt < MAX_SENDS; attempt++) {
+        yield* await takeErrors(socket, requests);
+        // The queue had an error of this machine for this request, such as EMSGSIZE.
+        if (!requests.pending.has(sequence)) break;
+        errorCode = await trySend(socket, request);
       }
       yield { type: "sent", sequence };
       if (errorCode !== undefined && requests.markLost(sequence)) {
