@@ -23,7 +23,10 @@ export const VERSION = "0.1.0";
 // oxlint-disable-next-line no-underscore-dangle -- Node's name
 declare const __filename: string | undefined;
 
-/** The URL of this file. A CommonJS bundle has `__filename` in place of `import.meta.url`. */
+/**
+ * The URL of this file. A CommonJS bundle has `__filename` in place of `import.meta.url`. If a bundle has neither, the
+ * search for the package begins at the executable.
+ */
 function ownUrl(): string {
   const url = import.meta.url as string | undefined;
   if (url !== undefined) return url;
@@ -37,6 +40,7 @@ const shellQuote = (path: string): string =>
 /** The last part of an error message: how the user can repair a missing or unusable file. */
 function repairText({ reason, text }: Fault, { origin }: Candidate, root: string | undefined): string {
   const folder = shellQuote(root ?? "node_modules/berkeley");
+  // By default node-gyp links with a C++ compiler, which this addon does not need.
   const build = `cd ${folder} && LINK=cc npx --yes node-gyp rebuild (takes python3, make and a C compiler)`;
   if (reason === "refused" && /failed to map segment|not permitted|permission denied/i.test(text)) {
     return "move the package to a file system that is mounted without noexec";
@@ -99,10 +103,10 @@ function loadFile(url: string, path: string): Addon | Fault {
  * @throws AddonError
  */
 function load(): Addon {
-  const platform = platformFault(process);
-  if (platform !== undefined) {
+  const hostFault = platformFault(process);
+  if (hostFault !== undefined) {
     const note = "berkeley makes the system calls of Linux; its types may be used anywhere";
-    throw addonError(platform, platform.reason === "platform" ? [note] : []);
+    throw addonError(hostFault, hostFault.reason === "platform" ? [note] : []);
   }
 
   const url = ownUrl();
@@ -115,14 +119,14 @@ function load(): Addon {
   let unusable = candidates.at(-1);
   if (unusable === undefined) {
     const text = `no folder above ${url} is the package, and berkeley is not installed there`;
-    const byPath = `or set ${ADDON_VARIABLE} to the path of berkeley's .node file`;
-    throw addonError({ reason: "missing", text }, [`to do: install berkeley beside this file, ${byPath}`]);
+    const otherRepair = `set ${ADDON_VARIABLE} to the path of berkeley's .node file`;
+    throw addonError({ reason: "missing", text }, [`to do: install berkeley beside this file, or ${otherRepair}`]);
   }
 
   const tried: string[] = [];
   const notes: string[] = [];
-  const build = `linux-${process.arch}-${libc ?? "glibc"}`;
-  let fault: Fault = { reason: "missing", text: `the package has no file for ${build}` };
+  const target = `linux-${process.arch}-${libc ?? "glibc"}`;
+  let fault: Fault = { reason: "missing", text: `the package has no file for ${target}` };
   for (const candidate of candidates) {
     const { origin, path } = candidate;
     tried.push(path);

@@ -1,7 +1,8 @@
 // The table of native calls. All other layers make system calls through this table, and tests replace its entries.
 //
-// Each call returns a number >= 0 or -errno. A call that would block returns -EAGAIN. C checks offsets and lengths
-// against the views that were passed: a wrong one throws, and C never accesses memory outside a view.
+// A call that fails returns -errno, and one that would block returns -EAGAIN. The comments below write EBADF for
+// -EBADF. C checks offsets and lengths against the views that were passed: a wrong one throws, and C never accesses
+// memory outside a view.
 
 import { addon } from "./addon.js";
 
@@ -103,7 +104,8 @@ export interface Calls {
 
   // Many datagrams in one call; batch/table.ts has the layout of the table.
   /**
-   * Writes the received datagrams to the slots, the entries and the control memory. Returns the number of datagrams.
+   * Writes the bytes of the received datagrams to `slab`, their addresses and lengths to `table`, and their control
+   * data to `control`. Returns the number of datagrams.
    */
   recvmmsg(fd: number, slab: Uint8Array, table: Uint8Array, control: Uint8Array, flags: number): number;
   /**
@@ -116,7 +118,7 @@ export interface Calls {
    * Sends bytes of the file from `offset` on. The offset of the descriptor does not change. Returns 0 at the end of the
    * file.
    */
-  sendfile(out: number, file: number, offset: number, count: number): number;
+  sendfile(to: number, file: number, offset: number, count: number): number;
   /** The length of a regular file, or 0 for a block device. EINVAL for all other files. */
   fileSize(fd: number): number;
   /** Creates a pipe of about `size` bytes and writes its read end and write end to `pair`. Returns its capacity. */
@@ -160,14 +162,17 @@ export interface Calls {
    */
   pollset(entries: Uint8Array): number;
 
-  // The poller. reactor/reactor.ts documents the layout of its array. An environment may have several pollers. The
-  // array of a poller has its number, which is the argument `poller`.
+  // The poller. An environment may have several pollers. openPoller() returns the array of a poller, whose layout
+  // reactor/reactor.ts documents. One element is the number of the poller: the argument `poller` of the calls below.
   /**
    * Opens a poller. With `thread` 1 a thread waits for events, and with 0 libuv does. While no call waits, native code
    * has only weak references to the callback and the array, and the poller ends when the array is collected.
    */
   openPoller(callback: () => void, thread: number): Int32Array | number;
-  /** Registers a descriptor, edge-triggered, for both directions. `withoutEpollout` 1 leaves EPOLLOUT out. */
+  /**
+   * Registers a descriptor, edge-triggered, for all events, or with `withoutEpollout` 1 for all but EPOLLOUT. Its
+   * events report `slot` and `generation`.
+   */
   pollerAdd(fd: number, slot: number, generation: number, withoutEpollout: number, poller: number): number;
   /** Changes a registration: `withoutEpollout` 0 adds EPOLLOUT. */
   pollerModify(fd: number, slot: number, generation: number, withoutEpollout: number, poller: number): number;
@@ -187,13 +192,13 @@ export interface Calls {
   /** From this call on, libuv reports when the listeners of signals run. ENOTSUP without libuv, EPERM on a worker. */
   watchSignals(): number;
   /**
-   * Counts the signal `name` from now on. Ignores SIGCHLD, SIGWINCH, and names that are not names of signals, because
-   * the function is added as a "newListener" listener of `process`.
+   * Counts the signal `name` from now on, unless it is SIGCHLD or SIGWINCH. The function is a "newListener" listener of
+   * `process`, so it is called for all names of events, and ignores those that are not signals.
    */
   countSignal(this: void, name: unknown): void;
   /** Returns the number of signals since the previous call of this function whose listeners have not run yet. */
   takeSignals(): number;
-  /** Returns how often `signal` has arrived without a run of its listeners. */
+  /** Returns how often `signal` has arrived since its listeners last ran. */
   pendingSignals(signal: number): number;
   /** Records that the listeners of all signals have run. For runtimes without libuv. */
   markSignalsHandled(): void;
@@ -240,6 +245,7 @@ export interface Calls {
   getprotobyname(name: string): number;
   if_nametoindex(name: string): number;
   if_indextoname(index: number): string | number;
+  /** Returns the index and the name of each interface: `[1, "lo", 2, "eth0"]`. */
   if_nameindex(): readonly (string | number)[] | number;
   gethostname(): string | number;
   sethostname(name: string): number;

@@ -55,6 +55,7 @@ export function interfaceIndex(value: unknown, action: string, name: string): nu
   }
   if (ipv6 === undefined) return isIPv4 ? indexOfAddress(value, value, valueError) : indexOfName(calls, value);
   if (ipv6.zone === undefined) return indexOfAddress(formatIPv6(ipv6.bytes), value, valueError);
+  // The zone of an address is the index or the name of its interface.
   return zoneIndex(ipv6.zone) ?? indexOfName(calls, ipv6.zone);
 }
 
@@ -68,7 +69,7 @@ export function interfaceIndex(value: unknown, action: string, name: string): nu
 function indexOfAddress(host: string, given: string, valueError: (required: string) => TypeError): number {
   const names = new Set<string>();
   for (const [label, addresses = []] of Object.entries(os().networkInterfaces())) {
-    // An address may have a label of its own, which begins with the name of its interface: "eth0:1".
+    // The label of an address is the name of the interface, or begins with it: "eth0:1".
     if (addresses.some(({ address }) => address === host)) names.add(label.split(":", 1)[0]!);
   }
   const [first, ...others] = names;

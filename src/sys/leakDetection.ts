@@ -12,7 +12,10 @@
 
 import { addon } from "./addon.js";
 
-/** The descriptor of a socket. It is closed when the socket is collected, so it must not reference the socket. */
+/**
+ * The descriptor of a socket. It must not reference the socket: the registry references the descriptor, so the socket
+ * would never be collected.
+ */
 export interface LeakableDescriptor {
   /** -1 after the descriptor was closed or released. */
   readonly fd: number;

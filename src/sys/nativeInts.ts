@@ -24,7 +24,8 @@ export function uintBytes(value: number): Uint8Array {
 }
 
 /**
- * Reads an int, or a single byte: into a short buffer the kernel writes some options, such as IP_TTL, as one byte.
+ * Reads a C int, or a single byte: if the buffer is shorter than an int, the kernel writes some options, such as
+ * IP_TTL, as one byte.
  */
 export function readInt(bytes: Uint8Array): number {
   if (bytes.length === 1) return bytes[0]!;

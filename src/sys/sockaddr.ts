@@ -183,32 +183,32 @@ export function decodeAddressAt(bytes: Uint8Array, start: number, length: number
   if (family === AF_INET && length >= SIZE_IN) {
     return new InetAddress(formatIPv4(bytes, start + 4), readPort(bytes, start + 2));
   }
-  const data = view(bytes);
+  const fields = view(bytes);
   if (family === AF_INET6 && length >= SIZE_IN6) {
     return new Inet6Address(
       formatIPv6(bytes, start + 8),
       readPort(bytes, start + 2),
-      data.getUint32(start + 4),
-      data.getUint32(start + 24, LITTLE_ENDIAN),
+      fields.getUint32(start + 4),
+      fields.getUint32(start + 24, LITTLE_ENDIAN),
     );
   }
   // SIZE_UN + 1: for a path of 108 bytes without NUL the kernel returns a length of 111; see unix(7).
   if (family === AF_UNIX)
     return new UnixAddress(decodeUnix(bytes.subarray(start + 2, start + Math.min(length, SIZE_UN + 1))));
   if (family === AF_VSOCK && length >= SIZE_VM) {
-    return new VsockAddress(data.getUint32(start + 8, LITTLE_ENDIAN), data.getUint32(start + 4, LITTLE_ENDIAN));
+    return new VsockAddress(fields.getUint32(start + 8, LITTLE_ENDIAN), fields.getUint32(start + 4, LITTLE_ENDIAN));
   }
   if (family === AF_NETLINK && length >= SIZE_NL) {
-    return new NetlinkAddress(data.getUint32(start + 4, LITTLE_ENDIAN), data.getUint32(start + 8, LITTLE_ENDIAN));
+    return new NetlinkAddress(fields.getUint32(start + 4, LITTLE_ENDIAN), fields.getUint32(start + 8, LITTLE_ENDIAN));
   }
   if (family === AF_PACKET && length >= ADDR_AT) {
     // sll_addr has 8 bytes. A longer address, such as that of InfiniBand, is truncated.
     const size = Math.min(bytes[start + 11]!, 8, length - ADDR_AT);
     return new PacketAddress(
-      data.getUint16(start + 2),
-      data.getInt32(start + 4, LITTLE_ENDIAN),
-      data.getUint16(start + 8, LITTLE_ENDIAN),
-      data.getUint8(start + 10),
+      fields.getUint16(start + 2),
+      fields.getInt32(start + 4, LITTLE_ENDIAN),
+      fields.getUint16(start + 8, LITTLE_ENDIAN),
+      fields.getUint8(start + 10),
       bytes.slice(start + ADDR_AT, start + ADDR_AT + size),
     );
   }
@@ -223,7 +223,7 @@ function decodeUnix(name: Uint8Array): string {
   return nameText(end < 0 ? name : name.subarray(0, end));
 }
 
-/** Returns the properties of an error with the address of the failed call. */
+/** The properties with which an error reports the address of the failed call. */
 export function addressDetails(
   address: Address | HostPort | undefined,
 ): { address: string; port: number } | { path: string } | { address: string } | undefined {

@@ -25,7 +25,8 @@ function textOf(address: Address): string | undefined {
 
 /**
  * The address of the peer. After a reset of the connection getpeername(2) fails, but SO_PEERNAME still returns the
- * address (inet_getname in net/ipv4/af_inet.c). SO_PEERNAME requires a buffer that is not longer than the address.
+ * address (inet_getname in net/ipv4/af_inet.c). SO_PEERNAME requires a buffer that is not longer than the address. The
+ * length of a UNIX address is not known before the call, so a UNIX socket uses getpeername(2).
  */
 function peerOf(calls: Calls, fd: number, local: Address): string | undefined {
   if (local instanceof UnixAddress) {

@@ -57,6 +57,7 @@ export function parseElf(head: Buffer): Elf | undefined {
     is64 ? Number(isLittleEndian ? head.readBigUInt64LE(at) : head.readBigUInt64BE(at)) : u32(at);
 
   // Each pair of numbers below has the offset of a field, or a size, in a 64-bit file and in a 32-bit file.
+  const type = u16(16);
   const machine = u16(18);
   const arch = MACHINES[machine] ?? `machine ${machine}`;
   const segments = { at: word(is64 ? 32 : 28), size: u16(is64 ? 54 : 42), count: u16(is64 ? 56 : 44) };
@@ -65,14 +66,16 @@ export function parseElf(head: Buffer): Elf | undefined {
   let interpreter: string | undefined;
   for (let i = 0; i < segments.count; i++) {
     const at = segments.at + i * segments.size;
-    if (at + (is64 ? 56 : 32) > head.length) return { ...incomplete, arch };
+    const usedBytes = is64 ? 56 : 32;
+    if (at + usedBytes > head.length) return { ...incomplete, arch };
+    const segmentType = u32(at);
     const offset = word(at + (is64 ? 8 : 4));
     const length = word(at + (is64 ? 32 : 16));
     end = Math.max(end, offset + length);
-    if (u32(at) !== INTERPRETER) continue;
+    if (segmentType !== INTERPRETER) continue;
     interpreter = head.toString("latin1", offset, offset + length).replace(/\0.*$/s, "");
   }
-  return { arch, sharedObject: u16(16) === SHARED_OBJECT && interpreter === undefined, interpreter, end };
+  return { arch, sharedObject: type === SHARED_OBJECT && interpreter === undefined, interpreter, end };
 }
 
 /** The mark that native/addon.c puts into every build of our addon. */

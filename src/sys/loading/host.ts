@@ -28,7 +28,7 @@ export function platformFault({ platform, arch }: Host): Fault | undefined {
   return undefined;
 }
 
-/** The C library that a dynamic loader belongs to; undefined without a dynamic loader. */
+/** The C library of a dynamic loader (`interpreter`, as ELF calls it); undefined without one. */
 export function libcOf(interpreter: string | undefined): Libc | undefined {
   if (interpreter === undefined) return undefined;
   return /(^|\/)ld-musl-/.test(interpreter) ? "musl" : "glibc";
