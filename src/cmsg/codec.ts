@@ -20,8 +20,8 @@ export interface Codec {
   readonly decode?: (data: Uint8Array) => { readonly type: string } | undefined;
   /** Length of complete data, if `decode` accepts shorter data too. Shorter data were truncated. */
   readonly fullLength?: number;
-  /** Converts a message to its data. `name` is the name of the message in errors: `control[0]`. */
-  readonly encode?: (message: never, name: string) => Uint8Array;
+  /** Converts a message to its data. Errors use `messageName` for the message: `control[0]`. */
+  readonly encode?: (message: never, messageName: string) => Uint8Array;
 }
 
 /** Sizes of struct sockaddr_in and struct sockaddr_in6: ip(7), ipv6(7). */

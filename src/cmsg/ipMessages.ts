@@ -70,7 +70,7 @@ export interface TosMessage {
   readonly tos: number;
   /** The upper six bits of `tos`. */
   readonly dscp: number;
-  /** The lower two bits: 0 not capable, 1 ECT(1), 2 ECT(0), 3 congestion experienced. */
+  /** The lower two bits: 0 not ECN-capable, 1 ECT(1), 2 ECT(0), 3 congestion experienced. */
   readonly ecn: number;
 }
 
@@ -86,7 +86,7 @@ export interface TclassMessage {
   readonly tclass: number;
   /** The upper six bits of `tclass`. */
   readonly dscp: number;
-  /** The lower two bits: 0 not capable, 1 ECT(1), 2 ECT(0), 3 congestion experienced. */
+  /** The lower two bits: 0 not ECN-capable, 1 ECT(1), 2 ECT(0), 3 congestion experienced. */
   readonly ecn: number;
 }
 
@@ -117,7 +117,7 @@ export interface FragsizeMessage {
   readonly fragsize: number;
 }
 
-/** With true, the kernel does not fragment the packet to send. */
+/** Whether the kernel must send the packet without fragmenting it. */
 export interface DontfragToSend {
   readonly type: "IPV6_DONTFRAG";
   readonly dontfrag: boolean;
@@ -152,11 +152,11 @@ const PKTINFO: Codec = {
           spec_dst: formatIPv4(data, 4),
           addr: formatIPv4(data, 8),
         },
-  encode: ({ ifindex = 0, spec_dst = "0.0.0.0", addr = "0.0.0.0" }: PktinfoToSend, name) => {
+  encode: ({ ifindex = 0, spec_dst = "0.0.0.0", addr = "0.0.0.0" }: PktinfoToSend, messageName) => {
     const bytes = new Uint8Array(12);
-    view(bytes).setInt32(0, interfaceIndex(ifindex, "sendmsg", `${name}.ifindex`), LITTLE_ENDIAN);
-    bytes.set(ipv4Bytes(spec_dst, `${name}.spec_dst`), 4);
-    bytes.set(ipv4Bytes(addr, `${name}.addr`), 8);
+    view(bytes).setInt32(0, interfaceIndex(ifindex, "sendmsg", `${messageName}.ifindex`), LITTLE_ENDIAN);
+    bytes.set(ipv4Bytes(spec_dst, `${messageName}.spec_dst`), 4);
+    bytes.set(ipv4Bytes(addr, `${messageName}.addr`), 8);
     return bytes;
   },
 };
@@ -169,10 +169,10 @@ const PKTINFO6: Codec = {
     data.length < 20
       ? undefined
       : { type: "IPV6_PKTINFO", addr: formatIPv6(data), ifindex: view(data).getUint32(16, LITTLE_ENDIAN) },
-  encode: ({ addr = "::", ifindex = 0 }: Pktinfo6ToSend, name) => {
+  encode: ({ addr = "::", ifindex = 0 }: Pktinfo6ToSend, messageName) => {
     const bytes = new Uint8Array(20);
-    bytes.set(ipv6Bytes(addr, `${name}.addr`));
-    view(bytes).setUint32(16, interfaceIndex(ifindex, "sendmsg", `${name}.ifindex`), LITTLE_ENDIAN);
+    bytes.set(ipv6Bytes(addr, `${messageName}.addr`));
+    view(bytes).setUint32(16, interfaceIndex(ifindex, "sendmsg", `${messageName}.ifindex`), LITTLE_ENDIAN);
     return bytes;
   },
 };
@@ -204,9 +204,9 @@ const FLOWINFO: Codec = {
   cmsgType: k.IPV6_FLOWINFO,
   decode: (data): FlowinfoMessage | undefined =>
     data.length < 4 ? undefined : { type: "IPV6_FLOWINFO", flowinfo: view(data).getUint32(0) },
-  encode: ({ flowinfo }: FlowinfoMessage, name) => {
+  encode: ({ flowinfo }: FlowinfoMessage, messageName) => {
     const bytes = new Uint8Array(4);
-    view(bytes).setUint32(0, integer(flowinfo, "sendmsg", `${name}.flowinfo`, 0, 0x0fff_ffff));
+    view(bytes).setUint32(0, integer(flowinfo, "sendmsg", `${messageName}.flowinfo`, 0, 0x0fff_ffff));
     return bytes;
   },
 };
@@ -231,9 +231,9 @@ const DONTFRAG: Codec = {
   name: "IPV6_DONTFRAG",
   level: k.IPPROTO_IPV6,
   cmsgType: k.IPV6_DONTFRAG,
-  encode: ({ dontfrag }: DontfragToSend, name) => {
+  encode: ({ dontfrag }: DontfragToSend, messageName) => {
     if (typeof dontfrag === "boolean") return intBytes(dontfrag ? 1 : 0);
-    throw new TypeError(`Cannot sendmsg: ${name}.dontfrag is ${quote(dontfrag)}, required true or false`);
+    throw new TypeError(`Cannot sendmsg: ${messageName}.dontfrag is ${quote(dontfrag)}, required true or false`);
   },
 };
 

@@ -66,7 +66,7 @@ export class Message<A extends Address = Address> extends MessageHeader<A> {
   }
 }
 
-// All calls share the memory below, because no other call runs between `tryRecvmsg` and `takeHeader`.
+// All calls can share the memory below, because no other call runs between `tryRecvmsg` and `takeHeader`.
 
 /** Memory for control data of usual size. */
 const scratch = new Uint8Array(new ArrayBuffer(4096));

@@ -67,13 +67,10 @@ export interface TxtimeToSend {
   readonly txtime: bigint;
 }
 
-/** The types in the new layout. */
+/** The types whose numbers have 64 bits on every platform. The numbers of the older types are C longs. */
 const NEW_TIMES: ReadonlySet<number> = new Set([k.SO_TIMESTAMP_NEW, k.SO_TIMESTAMPNS_NEW, k.SO_TIMESTAMPING_NEW]);
 
-/**
- * Whether the two numbers of a time have 64 bits each. In the old layout they are C longs. In the new layout they have
- * 64 bits on every platform.
- */
+/** Whether the two numbers of a time have 64 bits each. */
 function has64Bits(cmsgType: number): boolean {
   return k.SIZEOF_SIZE_T === 8 || NEW_TIMES.has(cmsgType);
 }
@@ -89,7 +86,7 @@ function timePair(data: Uint8Array, at: number, is64: boolean): [number, number]
 function timestampCodec(
   name: "SO_TIMESTAMP" | "SO_TIMESTAMPNS",
   cmsgType: number,
-  fraction: "tv_usec" | "tv_nsec",
+  fractionName: "tv_usec" | "tv_nsec",
 ): Codec {
   const is64 = has64Bits(cmsgType);
   return {
@@ -98,8 +95,8 @@ function timestampCodec(
     cmsgType,
     decode: (data) => {
       if (data.length < (is64 ? 16 : 8)) return undefined;
-      const [tv_sec, number] = timePair(data, 0, is64);
-      return { type: name, tv_sec, [fraction]: number };
+      const [tv_sec, fractionOfSecond] = timePair(data, 0, is64);
+      return { type: name, tv_sec, [fractionName]: fractionOfSecond };
     },
   };
 }
@@ -111,9 +108,10 @@ function timestampingCodec(cmsgType: number): Codec {
     level: k.SOL_SOCKET,
     cmsgType,
     decode: (data): TimestampingMessage | undefined => {
-      if (data.length < (is64 ? 48 : 24)) return undefined;
+      const pairSize = is64 ? 16 : 8;
+      if (data.length < 3 * pairSize) return undefined;
       const read = (index: number): Timespec => {
-        const [tv_sec, tv_nsec] = timePair(data, index * (is64 ? 16 : 8), is64);
+        const [tv_sec, tv_nsec] = timePair(data, index * pairSize, is64);
         return { tv_sec, tv_nsec };
       };
       return { type: "SCM_TIMESTAMPING", ts: [read(0), read(1), read(2)] };
@@ -135,13 +133,13 @@ const CREDENTIALS: Codec = {
       gid: input.getUint32(8, LITTLE_ENDIAN),
     };
   },
-  encode: (message: CredentialsToSend, name) => {
+  encode: (message: CredentialsToSend, messageName) => {
     const bytes = new Uint8Array(12);
     const out = view(bytes);
     const { pid = process.pid, uid = process.getuid!(), gid = process.getgid!() } = message;
-    out.setInt32(0, integer(pid, "sendmsg", `${name}.pid`, 0, 0x7fff_ffff), LITTLE_ENDIAN);
-    out.setUint32(4, integer(uid, "sendmsg", `${name}.uid`, 0, 0xffff_ffff), LITTLE_ENDIAN);
-    out.setUint32(8, integer(gid, "sendmsg", `${name}.gid`, 0, 0xffff_ffff), LITTLE_ENDIAN);
+    out.setInt32(0, integer(pid, "sendmsg", `${messageName}.pid`, 0, 0x7fff_ffff), LITTLE_ENDIAN);
+    out.setUint32(4, integer(uid, "sendmsg", `${messageName}.uid`, 0, 0xffff_ffff), LITTLE_ENDIAN);
+    out.setUint32(8, integer(gid, "sendmsg", `${messageName}.gid`, 0, 0xffff_ffff), LITTLE_ENDIAN);
     return bytes;
   },
 };
@@ -150,11 +148,11 @@ const TXTIME: Codec = {
   name: "SCM_TXTIME",
   level: k.SOL_SOCKET,
   cmsgType: k.SCM_TXTIME,
-  encode: ({ txtime }: TxtimeToSend, name) => {
+  encode: ({ txtime }: TxtimeToSend, messageName) => {
     if (typeof txtime !== "bigint")
-      throw new TypeError(`Cannot sendmsg: ${name}.txtime is ${quote(txtime)}, required a bigint of ns`);
+      throw new TypeError(`Cannot sendmsg: ${messageName}.txtime is ${quote(txtime)}, required a bigint of ns`);
     if (txtime < 0n || txtime >= 1n << 64n)
-      throw new RangeError(`Cannot sendmsg: ${name}.txtime is ${txtime}, required 0 to 2^64-1 ns`);
+      throw new RangeError(`Cannot sendmsg: ${messageName}.txtime is ${txtime}, required 0 to 2^64-1 ns`);
     const bytes = new Uint8Array(8);
     view(bytes).setBigUint64(0, txtime, LITTLE_ENDIAN);
     return bytes;

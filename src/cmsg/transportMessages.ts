@@ -27,9 +27,9 @@ const SEGMENT: Codec = {
   name: "UDP_SEGMENT",
   level: k.SOL_UDP,
   cmsgType: k.UDP_SEGMENT,
-  encode: ({ gso_size }: SegmentToSend, name) => {
+  encode: ({ gso_size }: SegmentToSend, messageName) => {
     const bytes = new Uint8Array(2);
-    view(bytes).setUint16(0, integer(gso_size, "sendmsg", `${name}.gso_size`, 0, 0xffff), LITTLE_ENDIAN);
+    view(bytes).setUint16(0, integer(gso_size, "sendmsg", `${messageName}.gso_size`, 0, 0xffff), LITTLE_ENDIAN);
     return bytes;
   },
 };
