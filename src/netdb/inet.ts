@@ -23,14 +23,19 @@ import { checkPlainText } from "./textArguments.js";
  * ```
  */
 export function inet_pton(family: number, text: string): Buffer {
-  const isIPv6 = isInet6(family, "inet_pton");
+  const isIPv6 = checkFamily(family, "inet_pton") === AF_INET6;
   if (typeof text !== "string") throw new TypeError(`Cannot inet_pton: text is ${quote(text)}, required a string`);
-  const parsed = isIPv6 ? parseIPv6(text) : undefined;
-  const bytes = isIPv6 ? (parsed?.zone === undefined ? parsed?.bytes : undefined) : parseIPv4(text);
+  let bytes: Uint8Array | undefined;
+  if (isIPv6) {
+    const parsed = parseIPv6(text);
+    if (parsed?.zone === undefined) bytes = parsed?.bytes;
+  } else {
+    bytes = parseIPv4(text);
+  }
   if (bytes === undefined) {
     throw new TypeError(
-      `Cannot inet_pton: text is ${quote(text)}, ` +
-        `required ${isIPv6 ? "an IPv6 address without a zone" : "four decimal numbers from 0 to 255 with dots between"}`,
+      `Cannot inet_pton: text is ${quote(text)}, required ` +
+        (isIPv6 ? "an IPv6 address without a zone" : "four decimal numbers from 0 to 255 with dots between"),
     );
   }
   return Buffer.from(bytes.buffer);
@@ -52,7 +57,7 @@ export function inet_pton(family: number, text: string): Buffer {
  * ```
  */
 export function inet_ntop(family: number, bytes: Uint8Array): string {
-  const size = isInet6(family, "inet_ntop") ? 16 : 4;
+  const size = checkFamily(family, "inet_ntop") === AF_INET6 ? 16 : 4;
   return formatAddressBytes(family, checkLength(bytes, size, "inet_ntop"));
 }
 
@@ -104,11 +109,11 @@ export function formatAddressBytes(family: number, bytes: Uint8Array): string {
   return family === AF_INET ? formatIPv4(bytes) : formatIPv6(bytes);
 }
 
-/** Whether `family` is `AF_INET6`. Throws unless it is `AF_INET` or `AF_INET6`. */
-function isInet6(family: unknown, action: string): boolean {
+/** Returns `family` if it is `AF_INET` or `AF_INET6`, and throws otherwise. */
+function checkFamily(family: unknown, action: string): number {
   const number = int32(family, action, "family");
   if (number !== AF_INET && number !== AF_INET6) throw socketError(EAFNOSUPPORT, action);
-  return number === AF_INET6;
+  return number;
 }
 
 function checkLength(bytes: unknown, length: number, action: string): Uint8Array {

@@ -3,7 +3,7 @@
 import { integer } from "../check/index.js";
 import { calls } from "../sys/calls.js";
 import { check, socketError } from "../sys/errno.js";
-import { optionalText, checkPlainText } from "./textArguments.js";
+import { checkOptionalText, checkPlainText } from "./textArguments.js";
 
 /**
  * The port of a service: getservbyname(3). It reads a file, synchronously.
@@ -21,7 +21,7 @@ import { optionalText, checkPlainText } from "./textArguments.js";
  */
 export function getservbyname(name: string, protocol?: string): number {
   const service = checkPlainText(name, "getservbyname", "name");
-  const proto = optionalText(protocol, "getservbyname", "protocol");
+  const proto = checkOptionalText(protocol, "getservbyname", "protocol");
   return check(calls.getservbyname(service, proto), "getservbyname", () => ({
     address: proto === null ? service : `${service}/${proto}`,
   }));
@@ -43,7 +43,7 @@ export function getservbyname(name: string, protocol?: string): number {
  */
 export function getservbyport(port: number, protocol?: string): string {
   const number = integer(port, "getservbyport", "port", 0, 65535);
-  const proto = optionalText(protocol, "getservbyport", "protocol");
+  const proto = checkOptionalText(protocol, "getservbyport", "protocol");
   const name = calls.getservbyport(number, proto);
   if (typeof name === "string") return name;
   throw socketError(name, "getservbyport", { address: proto === null ? String(number) : `${number}/${proto}` });

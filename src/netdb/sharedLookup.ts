@@ -99,7 +99,10 @@ addPendingSource((add) => lookupsByTable.get(nativeCalls)?.forEach((lookup) => l
 function joinLookup(query: ResolverQuery<unknown>, callback: ResolverCallback<unknown>): SharedLookup {
   const { calls, key } = query;
   let lookups = lookupsByTable.get(calls);
-  if (lookups === undefined) lookupsByTable.set(calls, (lookups = new Map()));
+  if (lookups === undefined) {
+    lookups = new Map();
+    lookupsByTable.set(calls, lookups);
+  }
   const pending = lookups.get(key);
   if (pending?.join(callback) === true) return pending;
   const lookup = new SharedLookup(lookups, query);

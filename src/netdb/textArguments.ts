@@ -32,6 +32,6 @@ export function checkHostText(value: unknown, action: string): string {
 }
 
 /** Like `checkPlainText()`, but returns null if `value` is undefined or null. */
-export function optionalText(value: unknown, action: string, name: string): string | null {
+export function checkOptionalText(value: unknown, action: string, name: string): string | null {
   return value === undefined || value === null ? null : checkPlainText(value, action, name);
 }
