@@ -27,7 +27,7 @@ struct addon *get_addon(napi_env env) {
 
 /*
  * The cleanup hook of the environment. It runs when a worker is terminated or the process exits normally. JavaScript
- * does not run any more. The hooks of pollers were added later, so they run before this one.
+ * does not run any more. Hooks run in reverse order, so the hooks of pollers, which were added later, have run.
  */
 static void end_environment(void *data) {
   struct addon *addon = data;

@@ -47,9 +47,9 @@ struct addon {
   struct u64_array owned;
   /* Indexed by descriptor number: the file identity of a shared descriptor, 0 for any other. descriptors.c */
   struct u64_array shared;
-  timer_t alarm;
+  timer_t alarm; /* valid if `has_alarm` is set; alarm.c */
   bool has_alarm;
-  bool ended; /* the environment is being torn down: calls return -ECANCELED */
+  bool ended; /* the environment is ending: a call that would open a poller or start a lookup returns -ECANCELED */
 };
 
 struct addon *get_addon(napi_env env);
@@ -76,7 +76,7 @@ struct args {
   napi_value values[MAX_ARGS];
 };
 
-/* Functions that read an argument return false with a TypeError or RangeError pending. */
+/* If an argument is missing or wrong, these functions return false, with a TypeError or RangeError pending. */
 bool read_args(napi_env env, napi_callback_info info, size_t required, struct args *args);
 bool arg_i32(const struct args *args, size_t index, int32_t *out);
 bool arg_u32(const struct args *args, size_t index, uint32_t *out);
@@ -152,7 +152,7 @@ bool is_replaced(const struct addon *addon, int fd);
 bool is_blocking(int fd);
 /* Whether a call without MSG_DONTWAIT could block, because other code has cleared O_NONBLOCK. */
 static inline bool may_block(const struct addon *addon, int fd) { return is_shared(addon, fd) && is_blocking(fd); }
-/* Calls poll(2) without waiting. Returns true if it reports one of the events, an error or a hang-up. */
+/* Calls poll(2) without waiting. Returns false only if poll(2) reports none of the events, no error and no hang-up. */
 bool is_ready(int fd, short events);
 void free_shared(struct addon *addon);
 
@@ -181,7 +181,7 @@ static inline struct cmsghdr *next_control(const struct msghdr *message, struct 
   size_t left = (size_t)message->msg_controllen - (size_t)((uint8_t *)control - (uint8_t *)message->msg_control);
   size_t length = control->cmsg_len;
   if (length < sizeof *control || length > left) return NULL;
-  size_t step = (length + sizeof(size_t) - 1) & ~(sizeof(size_t) - 1);
+  size_t step = (length + sizeof(size_t) - 1) & ~(sizeof(size_t) - 1); /* `length` and the padding */
   if (step > left || left - step < sizeof *control) return NULL;
   return (struct cmsghdr *)((uint8_t *)control + step);
 }
@@ -191,9 +191,9 @@ static inline bool carries_descriptors(const struct cmsghdr *control) {
 }
 
 /*
- * Whether a receiving call on fd has failed, with the error in errno, because fd is a packet socket. A packet socket
- * refuses MSG_CMSG_CLOEXEC with EINVAL, and never delivers descriptors. So the caller repeats the call without the
- * flag. Does not change errno.
+ * Called after a receiving call on fd has failed. Returns whether the caller must repeat the call without
+ * MSG_CMSG_CLOEXEC: errno is EINVAL and fd is a packet socket. A packet socket refuses the flag with EINVAL, and never
+ * delivers descriptors. Does not change errno.
  */
 bool refuses_cloexec(int fd);
 

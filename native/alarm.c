@@ -2,9 +2,9 @@
  * The alarm interrupts a system call that blocks. While the alarm is set, a timer sends a signal to this thread every
  * millisecond, and a blocked system call fails with EINTR.
  *
- * The addon sets the alarm only if O_NONBLOCK is cleared (descriptors.c) and poll(2) has reported that the call would
- * not block. The call can block in spite of poll(2): for example, another process can accept the connection that
- * poll(2) has reported.
+ * The addon sets the alarm only for a call on a descriptor whose O_NONBLOCK is cleared (descriptors.c). A check with
+ * poll(2) is not enough: connect(2) waits for the peer, and another process can accept the connection that poll(2) has
+ * reported.
  */
 #include "addon.h"
 
@@ -44,9 +44,9 @@ static int choose_signal(void) {
   return chosen;
 }
 
-/* Starts the timer, or stops it if the period (ns) is 0. */
-static int set_alarm(struct addon *addon, long period) {
-  struct itimerspec value = {.it_interval.tv_nsec = period, .it_value.tv_nsec = period};
+/* Starts the timer, or stops it if the period is 0. */
+static int set_alarm(struct addon *addon, long period_ns) {
+  struct itimerspec value = {.it_interval.tv_nsec = period_ns, .it_value.tv_nsec = period_ns};
   return timer_settime(addon->alarm, 0, &value, NULL);
 }
 

@@ -117,8 +117,8 @@ static napi_value call_recvmmsg(napi_env env, napi_callback_info info) {
   }
   if (batch.slot_size == 0) return js_number(env, -EFAULT);
   /* Each control buffer begins with a struct cmsghdr. If a buffer is not aligned, no control data are received. */
-  size_t control_slot = control_size / batch.count; /* size of one control buffer */
-  if (control_slot % sizeof(size_t) != 0 || (uintptr_t)control % alignof(struct cmsghdr) != 0) control_slot = 0;
+  size_t buffer_size = control_size / batch.count;
+  if (buffer_size % sizeof(size_t) != 0 || (uintptr_t)control % alignof(struct cmsghdr) != 0) buffer_size = 0;
   size_t count = batch.count < MAX_BATCH ? batch.count : MAX_BATCH;
   struct mmsghdr messages[MAX_BATCH];
   struct iovec slots[MAX_BATCH];
@@ -129,8 +129,8 @@ static napi_value call_recvmmsg(napi_env env, napi_callback_info info) {
         .msg_namelen = sizeof batch.entries[i].name,
         .msg_iov = &slots[i],
         .msg_iovlen = 1,
-        .msg_control = control_slot == 0 ? NULL : control + i * control_slot,
-        .msg_controllen = control_slot,
+        .msg_control = buffer_size == 0 ? NULL : control + i * buffer_size,
+        .msg_controllen = buffer_size,
     };
   }
   int received = recvmmsg(fd, messages, (unsigned)count, flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);

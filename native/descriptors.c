@@ -38,7 +38,7 @@ bool grow_array(struct u64_array *array, size_t index) {
 int own(struct addon *addon, int fd) {
   if (!grow_array(&addon->owned, (size_t)fd / 64)) return -ENOMEM;
   addon->owned.items[fd / 64] |= UINT64_C(1) << (fd % 64);
-  /* The record says "shared": other code closed that descriptor, and the kernel gave its number to a new one. */
+  /* The record may be that of an earlier descriptor, which other code has closed. */
   if (is_shared(addon, fd)) addon->shared.items[fd] = 0;
   return fd;
 }
@@ -76,7 +76,7 @@ void close_owned(struct addon *addon) {
   for (size_t word = 0; word < addon->owned.length; word++) {
     while (addon->owned.items[word] != 0) {
       int bit = __builtin_ctzll(addon->owned.items[word]);
-      addon->owned.items[word] &= addon->owned.items[word] - 1;
+      addon->owned.items[word] &= addon->owned.items[word] - 1; /* clears this bit, the lowest */
       int fd = (int)(word * 64) + bit;
       if (!is_replaced(addon, fd)) close(fd);
     }
@@ -90,8 +90,8 @@ void close_owned(struct addon *addon) {
 static uint64_t get_identity(int fd) {
   struct stat status;
   if (fstat(fd, &status) < 0) return 0;
-  uint64_t both = (((uint64_t)status.st_dev << 40) ^ (uint64_t)status.st_ino) & ((UINT64_C(1) << 52) - 1);
-  return both == 0 ? 1 : both;
+  uint64_t identity = (((uint64_t)status.st_dev << 40) ^ (uint64_t)status.st_ino) & ((UINT64_C(1) << 52) - 1);
+  return identity == 0 ? 1 : identity;
 }
 
 int64_t mark_shared(struct addon *addon, int fd) {

@@ -169,7 +169,7 @@ static napi_value call_abandon_lookup(napi_env env, napi_callback_info info) {
   if (lookup == NULL) return js_number(env, -ENOENT);
   if (removed) free_lookup(env, lookup);
   update_loop_reference(env, lookups);
-  return js_number(env, !removed);
+  return js_number(env, removed ? 0 : 1);
 }
 
 /* resumeLookup(ticket): a caller waits again for an abandoned lookup. */

@@ -1,6 +1,6 @@
 /*
- * lookups.c: runs resolver requests on threads of the addon, and delivers their results. A request of resolver.c begins
- * with a struct lookup.
+ * Runs resolver requests on threads of the addon, and delivers their results. A request of resolver.c begins with a
+ * struct lookup.
  */
 #ifndef BERKELEY_LOOKUPS_H
 #define BERKELEY_LOOKUPS_H

@@ -38,7 +38,7 @@ static napi_value call_poll(napi_env env, napi_callback_info info) {
   }
   struct pollfd entry = {.fd = fd, .events = (short)events};
   int count = poll(&entry, 1, timeout);
-  return js_number(env, count < 0 ? -errno : count == 0 ? 0 : entry.revents);
+  return js_number(env, count < 0 ? -errno : entry.revents);
 }
 
 /*

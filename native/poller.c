@@ -1,15 +1,15 @@
 /*
  * The poller: an epoll descriptor, and the delivery of its events to JavaScript.
  *
- * Each descriptor is registered once, edge-triggered, for both directions. When the epoll descriptor becomes readable,
- * the poller stores the events in an Int32Array that it shares with JavaScript. Then it calls JavaScript once for all
- * of them. A backend waits for the epoll descriptor: poller_uv.c, or poller_thread.c in a runtime without libuv.
+ * Each descriptor is registered once, edge-triggered. When the epoll descriptor becomes readable, the poller stores the
+ * events in an Int32Array that it shares with JavaScript. Then it calls JavaScript once for all of them. A backend
+ * waits for the epoll descriptor: poller_uv.c, or poller_thread.c in a runtime without libuv.
  *
  * Layout of the shared array, in 32-bit words:
  *   [0]  number of waiting calls, written by JavaScript
  *   [1]  1 while the poller keeps the process alive
  *   [2]  number of events in this batch, 0 outside a batch, or -errno after epoll_wait(2) has failed permanently
- *   [3]  0 in the first batch of a turn of the loop, 1 in each further batch of the same turn
+ *   [3]  0 in the first batch of a turn of the loop, 1 in each further batch of that turn
  *   [4]  number of the poller, an argument of the calls below
  *   [5]  1 if the backend needs pollerTurned(): JavaScript must call it in the turn after each callback, and in the
  *        turn after the last waiting call has ended
@@ -47,10 +47,10 @@ static bool dispatch(struct poller *poller) {
 }
 
 static void append_event(struct poller *poller, uint64_t token, uint32_t events) {
-  int32_t *out = poller->shared + HEADER_WORDS + 3 * poller->shared[EVENT_COUNT]++;
-  out[0] = (int32_t)(uint32_t)token;
-  out[1] = (int32_t)(uint32_t)(token >> 32);
-  out[2] = (int32_t)events;
+  int32_t *words = poller->shared + HEADER_WORDS + EVENT_WORDS * poller->shared[EVENT_COUNT]++;
+  words[0] = (int32_t)(uint32_t)token;         /* slot */
+  words[1] = (int32_t)(uint32_t)(token >> 32); /* generation */
+  words[2] = (int32_t)events;
 }
 
 /*
@@ -98,7 +98,7 @@ static bool dispatch_events(struct poller *poller) {
     if (count <= 0) break;
     handled += count;
     if (poller->shared[EVENT_COUNT] == 0) continue;
-    poller->shared[IS_CONTINUATION] = dispatched;
+    poller->shared[SAME_TURN] = dispatched;
     dispatched = true;
     if (!dispatch(poller)) break;
   }
@@ -116,7 +116,7 @@ static bool continue_relays(struct poller *poller, bool dispatched) {
     append_event(poller, token, EPOLLIN);
   }
   if (poller->shared[EVENT_COUNT] > 0) {
-    poller->shared[IS_CONTINUATION] = dispatched;
+    poller->shared[SAME_TURN] = dispatched;
     dispatch(poller);
   }
   return poller->relays.queue_length > 0;
@@ -167,7 +167,7 @@ bool poller_continue_relays(struct poller *poller) {
 }
 
 void poller_unreference(struct poller *poller) {
-  poller->shared[KEEPS_ALIVE] = 0;
+  poller->shared[REFERENCED] = 0;
   poller->referenced = false;
   poller->backend->unref(poller);
   napi_reference_unref(poller->env, poller->array, NULL);
@@ -300,32 +300,32 @@ static struct poller *read_poller(napi_env env, napi_callback_info info, napi_va
   return addon != NULL && read_args(env, info, 1, &args) ? arg_poller(addon, &args, 0, result) : NULL;
 }
 
-/* pollerAdd() and pollerModify(): `operation` is that of epoll_ctl(2). `read_only` leaves EPOLLOUT out. */
+/* pollerAdd() and pollerModify(): `operation` is that of epoll_ctl(2). */
 static napi_value register_fd(napi_env env, napi_callback_info info, int operation) {
   struct args args;
-  int32_t fd, read_only;
+  int32_t fd, without_epollout;
   uint32_t slot, generation;
   napi_value result;
   struct addon *addon = get_addon(env);
   if (addon == NULL || !read_args(env, info, 5, &args) || !arg_i32(&args, 0, &fd) || !arg_u32(&args, 1, &slot) ||
-      !arg_u32(&args, 2, &generation) || !arg_i32(&args, 3, &read_only)) {
+      !arg_u32(&args, 2, &generation) || !arg_i32(&args, 3, &without_epollout)) {
     return NULL;
   }
   struct poller *poller = arg_poller(addon, &args, 4, &result);
   if (poller == NULL) return result;
   struct epoll_event event = {
-      .events = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET | (read_only ? 0 : EPOLLOUT),
+      .events = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET | (without_epollout ? 0 : EPOLLOUT),
       .data.u64 = (uint64_t)generation << 32 | slot,
   };
   return js_number(env, result_or_errno(epoll_ctl(poller->epfd, operation, fd, &event)));
 }
 
-/* pollerAdd(fd, slot, generation, read only, poller) */
+/* pollerAdd(fd, slot, generation, without EPOLLOUT, poller) */
 static napi_value call_poller_add(napi_env env, napi_callback_info info) {
   return register_fd(env, info, EPOLL_CTL_ADD);
 }
 
-/* pollerModify(fd, slot, generation, read only, poller) */
+/* pollerModify(fd, slot, generation, without EPOLLOUT, poller) */
 static napi_value call_poller_modify(napi_env env, napi_callback_info info) {
   return register_fd(env, info, EPOLL_CTL_MOD);
 }
@@ -371,7 +371,7 @@ static napi_value call_poller_ref(napi_env env, napi_callback_info info) {
     return js_number(env, -ECANCELED);
   }
   poller->referenced = true;
-  poller->shared[KEEPS_ALIVE] = 1;
+  poller->shared[REFERENCED] = 1;
   poller->backend->ref(poller);
   return js_number(env, 0);
 }

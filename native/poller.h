@@ -17,6 +17,7 @@
 /* The number of relays in the table before the pipes. */
 #define RELAYS_BEFORE_PIPES 1024u
 #define RELAY_WORDS 10
+/* The number of pipes, a power of two. */
 #define RELAY_PIPES 16
 #define RELAY_PIPE_WORDS 3
 #define RELAY_TABLE_WORDS (MAX_RELAYS * RELAY_WORDS + RELAY_PIPES * RELAY_PIPE_WORDS)
@@ -48,10 +49,11 @@ bool run_queued_relays(struct relays *relays, uint64_t *token);
  */
 #define MAX_EVENTS 64
 #define HEADER_WORDS 6
-#define RELAY_TABLE_START (HEADER_WORDS + 3 * MAX_EVENTS)
+#define EVENT_WORDS 3
+#define RELAY_TABLE_START (HEADER_WORDS + EVENT_WORDS * MAX_EVENTS)
 #define SHARED_WORDS (RELAY_TABLE_START + RELAY_TABLE_WORDS)
 /* Indices of the words that poller.c describes. */
-enum { WAITING_CALLS = 0, KEEPS_ALIVE = 1, EVENT_COUNT = 2, IS_CONTINUATION = 3, POLLER_NUMBER = 4, REPORTS_TURNS = 5 };
+enum { WAITING = 0, REFERENCED = 1, EVENT_COUNT = 2, SAME_TURN = 3, POLLER_NUMBER = 4, REPORTS_TURNS = 5 };
 
 /*
  * A backend waits for the epoll descriptor of a poller and keeps the process alive. All functions run on the thread of
@@ -106,7 +108,7 @@ bool poller_readable(struct poller *poller);
 bool poller_continue_relays(struct poller *poller);
 /* Whether no call waits although the references are strong. Then poller_unreference() must be called. */
 static inline bool poller_is_idle(const struct poller *poller) {
-  return poller->referenced && poller->shared[WAITING_CALLS] == 0;
+  return poller->referenced && poller->shared[WAITING] == 0;
 }
 /* Makes the references weak. The poller no longer keeps the process alive. */
 void poller_unreference(struct poller *poller);

@@ -130,7 +130,6 @@ static int thread_start(struct poller *poller) {
     return -ENOMEM;
   }
   /* The threadsafe function exists, so on_finalized() will free the watcher. */
-  int wake_fd = watcher->wake_fd;
   napi_unref_threadsafe_function(env, watcher->notify);
   int error = start_thread(&watcher->thread, NULL, wait_for_events, watcher);
   if (error == 0 && napi_add_env_cleanup_hook(env, thread_end_environment, watcher) != napi_ok) {
@@ -139,7 +138,7 @@ static int thread_start(struct poller *poller) {
   }
   if (error != 0) {
     watcher->poller = NULL;
-    close(wake_fd);
+    close(watcher->wake_fd);
     napi_release_threadsafe_function(watcher->notify, napi_tsfn_abort);
     return error;
   }

@@ -49,14 +49,17 @@ enum { READ_END, WRITE_END, CAPACITY };
 #define ENABLED 1
 /* JavaScript waits to write to the source, and must get the event when the source becomes writable. */
 #define REPORT_WRITABLE 2
-/* JavaScript waits to write to the destination. Its bytes come first, so the relay must not send. */
-#define WRITER_WAITING 4
+/*
+ * The relay must send no more bytes, and must stop at the next event: JavaScript waits to write to the destination and
+ * its bytes come first, or a short read no longer means that the source is empty.
+ */
+#define MUST_STOP 4
 /* Set by C: the source became writable, and JavaScript did not get the event. */
 #define WRITABLE_UNREPORTED 8
 /* Set by C: the source may have more bytes, and the relay is in the queue. */
 #define QUEUED 16
-/* The last transfer had fewer than SPLICE_THRESHOLD bytes. C updates this flag. */
-#define SMALL_TRANSFERS 32
+/* The last read got fewer than SPLICE_THRESHOLD bytes. C updates this flag. */
+#define SMALL_READ 32
 /* A short read means that the source is empty. This is true while the source has only EPOLLIN and EPOLLOUT events. */
 #define SHORT_READ_IS_EMPTY 64
 
@@ -91,20 +94,20 @@ enum forward_result { SOURCE_EMPTY, CHUNK_SPENT, RELAY_STOPPED };
 static enum forward_result forward(struct relays *relays, int32_t *relay) {
   int32_t *pipe = get_pipe(relays, relay);
   const struct addon *addon = relays->addon;
-  bool allowed = !(relay[FLAGS] & WRITER_WAITING) && owns(addon, relay[SOURCE]) && owns(addon, relay[DESTINATION]) &&
+  bool allowed = !(relay[FLAGS] & MUST_STOP) && owns(addon, relay[SOURCE]) && owns(addon, relay[DESTINATION]) &&
                  owns(addon, pipe[READ_END]) && owns(addon, pipe[WRITE_END]) && pipe[CAPACITY] > 0;
   if (!allowed) return RELAY_STOPPED;
   struct splice_progress progress;
   uint32_t chunk = relays->budget < MAX_CHUNK ? relays->budget : MAX_CHUNK;
-  uint32_t flags = (relay[FLAGS] & SMALL_TRANSFERS ? SPLICE_COPY_FIRST : 0) |
+  uint32_t flags = (relay[FLAGS] & SMALL_READ ? SPLICE_COPY_FIRST : 0) |
                    (relay[FLAGS] & SHORT_READ_IS_EMPTY ? SPLICE_SHORT_READ_IS_EMPTY : 0) |
                    (may_block(addon, relay[SOURCE]) || may_block(addon, relay[DESTINATION]) ? SPLICE_COPY_ALL : 0);
   int64_t result = splice_through(relay[SOURCE], pipe[READ_END], pipe[WRITE_END], relay[DESTINATION],
                                   (uint32_t)pipe[CAPACITY], chunk, flags, &progress);
   relays->budget -= progress.received;
   if (progress.received > 0) {
-    if (progress.received < SPLICE_THRESHOLD) relay[FLAGS] |= SMALL_TRANSFERS;
-    else relay[FLAGS] &= ~SMALL_TRANSFERS;
+    if (progress.received < SPLICE_THRESHOLD) relay[FLAGS] |= SMALL_READ;
+    else relay[FLAGS] &= ~SMALL_READ;
     uint64_t bytes = ((uint64_t)(uint32_t)relay[BYTES_HIGH] << 32 | (uint32_t)relay[BYTES_LOW]) + progress.sent;
     relay[BYTES_LOW] = (int32_t)(uint32_t)bytes;
     relay[BYTES_HIGH] = (int32_t)(bytes >> 32);

@@ -73,7 +73,8 @@ static napi_value js_bytes(napi_env env, const void *data, size_t length) {
 
 /* Stores status, errno and value | null in `parts`. Returns false on failure, mostly with an exception pending. */
 static bool create_result(napi_env env, struct request *request, napi_value parts[3]) {
-  if (request->status != 0 || (parts[2] = request->create_value(env, request)) == NULL) {
+  parts[2] = request->status == 0 ? request->create_value(env, request) : NULL;
+  if (parts[2] == NULL) {
     bool pending = false;
     if (request->status == 0) request->status = EAI_MEMORY; /* Node-API could not create the value. */
     if (napi_is_exception_pending(env, &pending) != napi_ok || pending) return false;
@@ -138,7 +139,7 @@ static bool is_in_hosts_file(const char *name, int family, const void *address, 
   while (!found && getline(&line, &capacity, file) >= 0) {
     uint8_t bytes[sizeof(struct in6_addr)];
     char *next = NULL;
-    line[strcspn(line, "#")] = 0;
+    line[strcspn(line, "#")] = 0; /* removes the comment */
     const char *word = strtok_r(line, " \t\r\n", &next);
     if (name == NULL) {
       found = word != NULL && inet_pton(family, word, bytes) == 1 && memcmp(bytes, address, length) == 0;
@@ -174,7 +175,7 @@ static bool is_local(const struct lookup *lookup) {
   return true;
 }
 
-/* Stores the outcome of a call of the C library, as lookup_outcome() finds it. `shortage`: see there. */
+/* Stores the outcome of a call of the C library. `shortage`: the result of descriptor_shortage() before the call. */
 static void set_outcome(struct request *request, int status, int error, int shortage) {
   request->status = lookup_outcome(status, &error, shortage);
   request->error = request->status == EAI_SYSTEM ? error : 0;
@@ -368,10 +369,9 @@ static napi_value call_gethostbyaddr(napi_env env, napi_callback_info info) {
     free_request(request);
     return NULL;
   }
-  size_t required = request->family == AF_INET    ? sizeof(struct in_addr)
-                    : request->family == AF_INET6 ? sizeof(struct in6_addr)
-                                                  : 0;
-  if (required == 0 || length != required) {
+  bool valid = (request->family == AF_INET && length == sizeof(struct in_addr)) ||
+               (request->family == AF_INET6 && length == sizeof(struct in6_addr));
+  if (!valid) {
     free_request(request);
     return js_number(env, -EINVAL);
   }

@@ -130,7 +130,7 @@ static napi_value call_take_signals(napi_env env, napi_callback_info info) {
   return js_number(env, count);
 }
 
-/* pendingSignals(number) -> how often the signal has arrived and its listeners have not run yet */
+/* pendingSignals(number) -> how often the signal has arrived since its listeners last ran */
 static napi_value call_pending_signals(napi_env env, napi_callback_info info) {
   struct args args;
   int32_t number;

@@ -84,6 +84,7 @@ static bool has_pointer(const struct pointer_field *fields, size_t count, int32_
 static bool is_ip_level(int32_t level) { return level == IPPROTO_IP || level == IPPROTO_IPV6; }
 
 static bool set_value_has_pointer(int32_t level, int32_t name, const uint8_t *value, size_t size) {
+  /* addr of struct xdp_umem_reg */
   static const struct pointer_field fields[] = {{LEVEL_XDP, OPTION_XDP_UMEM_REG, 0}};
   if (is_ip_level(level) && (name == OPTION_IPT_SET_REPLACE || name == OPTION_ARPT_SET_REPLACE ||
                              (name >= OPTION_EBT_FIRST && name <= OPTION_EBT_LAST))) {
@@ -93,7 +94,10 @@ static bool set_value_has_pointer(int32_t level, int32_t name, const uint8_t *va
 }
 
 static bool get_value_has_pointer(int32_t level, int32_t name, const uint8_t *buffer, size_t size) {
-  /* struct tcp_zerocopy_receive, struct mptcp_full_info */
+  /*
+   * address, copybuf_address and msg_control of struct tcp_zerocopy_receive; subflow_info and tcp_info of struct
+   * mptcp_full_info
+   */
   static const struct pointer_field fields[] = {
       {IPPROTO_TCP, OPTION_TCP_ZEROCOPY_RECEIVE, 0},  {IPPROTO_TCP, OPTION_TCP_ZEROCOPY_RECEIVE, 24},
       {IPPROTO_TCP, OPTION_TCP_ZEROCOPY_RECEIVE, 40}, {LEVEL_MPTCP, OPTION_MPTCP_FULL_INFO, 24},

@@ -1,7 +1,7 @@
 // One descriptor: its wait queues, its registration with the reactor, and close().
 //
 // Each descriptor has a queue of waiting reads and a queue of waiting writes. Four more queues are made on first use.
-// The list has their calls, and the events that wake these calls:
+// Each line has the calls of one of these queues, and the events that wake the calls:
 //
 // - reads of the error queue (MSG_ERRQUEUE): EPOLLERR
 // - reads of urgent data (MSG_OOB): EPOLLPRI
@@ -149,6 +149,7 @@ export class Descriptor implements EventHandler, QueueDescriptor {
   }
 
   set outflow(value: Relay | undefined) {
+    // Storing undefined allocates no RareFields.
     if (value !== undefined || this.rare !== undefined) this.ensureRare().outflow = value;
   }
 
@@ -185,7 +186,7 @@ export class Descriptor implements EventHandler, QueueDescriptor {
     if (rare.urgent === undefined) {
       rare.urgent = new WaitQueue(this);
       // An ordinary read stops at the position of urgent data, even after the urgent data were read. No event reports
-      // that position.
+      // that position, so a short read may leave data.
       this.clearShortReadFlags();
     }
     return rare.urgent;
@@ -209,8 +210,8 @@ export class Descriptor implements EventHandler, QueueDescriptor {
   }
 
   /**
-   * Called before other code gets the number of the descriptor. That code may duplicate or close the descriptor. Native
-   * code uses the stored identity to refuse to close or release the number of another file.
+   * Called before other code gets the number of the descriptor. That code may duplicate or close the descriptor, so the
+   * number may later belong to another file. Native code compares the stored identity before it closes or releases it.
    */
   share(): void {
     if (this.fileId > 0 || this.fd < 0) return;

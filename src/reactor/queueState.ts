@@ -2,8 +2,8 @@
 // connection has two queues.
 //
 // Two rules keep a transfer fast. The code that runs for each transfer tests the bits without getters, because V8
-// limits how much code it inlines into a function. The methods of a queue are `private` and not `#`. For each class of
-// an object's prototype chain with `#` methods, V8 gives the object a hidden field and checks it at each call.
+// limits how much code it inlines into a function. The methods of a queue are `private` and not `#`. If a class has `#`
+// methods, V8 adds a hidden field to each of its objects, and checks that field at each call.
 
 /** An attempt may succeed. Clear from an EAGAIN, or a result after which EAGAIN is certain, until the next event. */
 export const READY = 1;

@@ -91,7 +91,7 @@ export class Reactor {
   #batchTime: number | undefined;
   #failure = 0;
 
-  /** @param budget tests pass a budget of their own */
+  /** @param budget defaultReactor() passes the budget that all code of the thread shares */
   constructor(calls: Calls = nativeCalls, budget: TurnBudget = new TurnBudget()) {
     this.calls = calls;
     this.#budget = budget;
@@ -194,7 +194,7 @@ export class Reactor {
 
   /** Calls `visit` once with each call that waits, for an event or for the next turn. */
   forEachWaiter(visit: (waiter: Waiter, owner: QueueDescriptor) => void): void {
-    // The queue of a registered descriptor may be in both lists.
+    // A queue may belong to a registered descriptor and also be deferred.
     const seen = new Set<Waiter>();
     const once = (waiter: Waiter, owner: QueueDescriptor): void => {
       if (seen.has(waiter)) return;

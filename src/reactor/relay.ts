@@ -13,11 +13,11 @@ const MAX_RELAYS = 1 << 16;
 // The table has this many relays, then the pipes, then the other relays; native/relay.c has the reason.
 const RELAYS_BEFORE_PIPES = 1024;
 const RELAY_WORDS = 10;
-const PIPES = 16;
+const PIPE_COUNT = 16;
 const PIPE_WORDS = 3;
 const PIPES_START = RELAYS_BEFORE_PIPES * RELAY_WORDS;
-const PIPES_END = PIPES_START + PIPES * PIPE_WORDS;
-const TABLE_WORDS = MAX_RELAYS * RELAY_WORDS + PIPES * PIPE_WORDS;
+const PIPES_END = PIPES_START + PIPE_COUNT * PIPE_WORDS;
+const TABLE_WORDS = MAX_RELAYS * RELAY_WORDS + PIPE_COUNT * PIPE_WORDS;
 
 // The words of a relay.
 /** The flags below; 0 if the slot has no open relay. */
@@ -43,14 +43,14 @@ const LAST_ACTIVE = 9;
 const ENABLED = 1;
 /** A write waits on the source, so C must report EPOLLOUT of the source. */
 const REPORT_WRITABLE = 2;
-/** A write waits on the destination, so C must not send. */
-const WRITER_WAITING = 4;
+/** C must forward no more bytes, and must stop the relay at the next event. */
+const MUST_STOP = 4;
 /** Set by C: an EPOLLOUT of the source has come, and C did not report it. */
 const WRITABLE_UNREPORTED = 8;
 /** Set by C: the source may have more bytes, and the relay is in the queue of C. */
 const QUEUED = 16;
-/** The latest transfer was small. */
-const SMALL_TRANSFERS = 32;
+/** The latest read got fewer bytes than SPLICE_THRESHOLD (native/addon.h). */
+const SMALL_READ = 32;
 /** A short read (waitQueue.ts) means that the source is empty. */
 const SHORT_READ_IS_EMPTY = 64;
 
@@ -79,7 +79,7 @@ export class RelayTable {
 
   /** Makes the relay of a slot of the reactor. Undefined if the table has no entry for the slot. */
   makeRelay(slot: number, generation: number): Relay | undefined {
-    const at = slot * RELAY_WORDS + (slot < RELAYS_BEFORE_PIPES ? 0 : PIPES * PIPE_WORDS);
+    const at = slot * RELAY_WORDS + (slot < RELAYS_BEFORE_PIPES ? 0 : PIPE_COUNT * PIPE_WORDS);
     return at + RELAY_WORDS <= this.#words.length ? new Relay(this, this.#words, at, generation) : undefined;
   }
 
@@ -162,7 +162,7 @@ export class Relay {
     words[at + ERROR] = 0;
     words[at + FLAGS] =
       ENABLED |
-      (smallReads ? SMALL_TRANSFERS : 0) |
+      (smallReads ? SMALL_READ : 0) |
       (writerWaits ? REPORT_WRITABLE : 0) |
       (shortMeansEmpty ? SHORT_READ_IS_EMPTY : 0);
   }
@@ -177,7 +177,7 @@ export class Relay {
     this.errno = words[at + ERROR]!;
     this.unreportedEpollout = (words[at + FLAGS]! & WRITABLE_UNREPORTED) !== 0;
     this.sourceMayHaveData = (words[at + FLAGS]! & QUEUED) !== 0;
-    this.smallReads = (words[at + FLAGS]! & SMALL_TRANSFERS) !== 0;
+    this.smallReads = (words[at + FLAGS]! & SMALL_READ) !== 0;
     words[at + FLAGS] = 0;
     this.#isOpen = false;
     return true;
@@ -185,7 +185,7 @@ export class Relay {
 
   /** Stops the relay at the next event, for example because a write waits on the destination and goes first. */
   stopAtNextEvent(): void {
-    if (this.#isOpen) this.#words[this.#at]! |= WRITER_WAITING;
+    if (this.#isOpen) this.#words[this.#at + FLAGS]! |= MUST_STOP;
   }
 
   /**
@@ -196,8 +196,9 @@ export class Relay {
    */
   setReportsEpollout(reports: boolean): boolean {
     if (!this.#isOpen) return false;
-    const flags = this.#words[this.#at]!;
-    this.#words[this.#at] = (flags & ~(REPORT_WRITABLE | WRITABLE_UNREPORTED)) | (reports ? REPORT_WRITABLE : 0);
+    const at = this.#at + FLAGS;
+    const flags = this.#words[at]!;
+    this.#words[at] = (flags & ~(REPORT_WRITABLE | WRITABLE_UNREPORTED)) | (reports ? REPORT_WRITABLE : 0);
     return (flags & WRITABLE_UNREPORTED) !== 0;
   }
 
@@ -205,7 +206,7 @@ export class Relay {
   lastActive(): number | undefined {
     if (!this.#isOpen || this.#bytesSent() + this.#words[this.#at + BYTES_IN_PIPE]! === 0) return undefined;
     // relayClock() and not process.hrtime(), which starts at 0 in some runtimes. LAST_ACTIVE has only the low 32 bits
-    // of the clock. `| 0` makes the difference right even if the low bits have passed their maximum in between.
+    // of the clock. `| 0` makes the difference right even if these bits have wrapped around in the meantime.
     const age = (calls.relayClock() - this.#words[this.#at + LAST_ACTIVE]!) | 0;
     return performance.now() - age;
   }

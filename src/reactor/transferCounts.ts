@@ -1,5 +1,5 @@
 // The counters of one direction of a socket. A wait queue has the two fields of TransferCounts, so the functions below
-// take both. TransferCounts is no base class of the queue: that would cost one more constructor for each queue.
+// also take a queue. TransferCounts is no base class of the queue: that would cost one more constructor for each queue.
 
 import type { Operation } from "./operation.js";
 

@@ -6,7 +6,7 @@
 // change (edge-triggered), and each event serves the queue in order. Three invariants ensure that a call never waits
 // for an event that does not come:
 //
-// - READY is cleared only after EAGAIN, or when the next attempt is certain to return EAGAIN: if `drained()` says so,
+// - READY is cleared only after EAGAIN, or when the next attempt is certain to return EAGAIN: if `drained()` is true,
 //   and after a short read on TCP. A short read gets fewer bytes than it requested. On TCP it means that the receive
 //   buffer is empty (epoll(7), question 9), and later data make a new event. So no second read is needed. A TCP read
 //   may also be short at urgent data, at the end of the stream, and before an error. The event of these cases has more
@@ -302,7 +302,7 @@ export class WaitQueue extends WaiterList {
         waiter.reject(error);
         continue;
       }
-      // During the attempt, code of users has closed the descriptor or aborted the call. That has settled the call.
+      // If the call has left the queue, code of users has closed the descriptor or aborted the call during the attempt.
       if (waiter !== this.head) return;
       if (result >= 0) {
         this.afterSuccess(operation, result, a, b);

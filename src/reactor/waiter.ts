@@ -4,15 +4,15 @@ import { rejection } from "../wait/rejection.js";
 import type { Operation } from "./operation.js";
 
 /**
- * Gets the outcome of a call that had to wait. The queue calls these methods while it is served. They may start other
- * calls and close the descriptor. They must not run code of users, and must not throw.
+ * Gets the outcome of a call that had to wait. The queue calls these methods between attempts of its calls. A method
+ * may start other calls and close the descriptor. It must not run code of users, and must not throw.
  */
 export interface CompletionHandler<T> {
   onCompleted(value: T): void;
   onFailed(error: unknown): void;
 }
 
-/** `WaitQueue.submit()` returns it instead of a value: the call waits, and its handler will get the outcome. */
+/** The result of `WaitQueue.submit()` for a call that waits. The handler of the call will get the outcome. */
 export const PENDING: unique symbol = Symbol("pending");
 
 type AnyOperation = Operation<unknown, unknown, unknown>;

@@ -92,7 +92,10 @@ export abstract class WaiterList {
 
   /** Adds a call at the end, with its deadline. Holds the reactor, if the call keeps the process alive. */
   protected append(waiter: Waiter, timeout: number | null): void {
-    if (timeout !== null) this.startTimer((waiter.deadline = clock() + timeout));
+    if (timeout !== null) {
+      waiter.deadline = clock() + timeout;
+      this.startTimer(waiter.deadline);
+    }
     const { keepsAlive, reactor } = this.owner;
     waiter.since = reactor.now();
     if (keepsAlive && waiter.operation.background !== true) reactor.hold();

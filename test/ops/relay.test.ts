@@ -20,10 +20,10 @@ const RELAY_WORDS = 10;
 const PIPES_AT = 1024 * RELAY_WORDS;
 const ENABLED = 1;
 const REPORT_WRITABLE = 2;
-const WRITER_WAITING = 4;
+const MUST_STOP = 4;
 const WRITABLE_UNREPORTED = 8;
 const QUEUED = 16;
-const SMALL_TRANSFERS = 32;
+const SMALL_READ = 32;
 const SHORT_READ_IS_EMPTY = 64;
 const SLOT = 3;
 /** The first word of the relay. */
@@ -95,7 +95,7 @@ function waitingFlow(limit = Infinity): {
 test("a flow that waits for its source opens a relay with its source, destination and pipe", () => {
   const { words } = waitingFlow();
   const place = words[AT + 4]!;
-  assert.deepEqual([...words.subarray(AT, AT + 4)], [ENABLED | SMALL_TRANSFERS | SHORT_READ_IS_EMPTY, 5, 7, 8]);
+  assert.deepEqual([...words.subarray(AT, AT + 4)], [ENABLED | SMALL_READ | SHORT_READ_IS_EMPTY, 5, 7, 8]);
   const [readEnd, writeEnd, capacity] = words.subarray(PIPES_AT + place * 3);
   assert.ok(readEnd! > 0 && writeEnd! > 0);
   assert.equal(capacity, 65_536);
@@ -105,7 +105,7 @@ test("each attempt uses the current value of shortMeansEmpty", () => {
   const { words, sys, flow, attempt } = waitingFlow();
   flow.from.reading.shortMeansEmpty = false;
   assert.equal(attempt(), EAGAIN);
-  assert.equal(words[AT], ENABLED | SMALL_TRANSFERS);
+  assert.equal(words[AT], ENABLED | SMALL_READ);
   assert.deepEqual(
     sys.callsOf("spliceThrough").map(({ args }) => args[7]),
     [3, 1],
@@ -161,7 +161,7 @@ test("a flow with a limit, or with a write that waits on its destination, has no
 test("a write that waits on the destination stops the relay; for one on the source the relay reports EPOLLOUT", () => {
   const { words, flow } = waitingFlow();
   flow.to.inflow!.stopAtNextEvent();
-  assert.equal(words[AT]! & WRITER_WAITING, WRITER_WAITING);
+  assert.equal(words[AT]! & MUST_STOP, MUST_STOP);
   assert.equal(flow.from.outflow!.setReportsEpollout(true), false);
   assert.equal(words[AT]! & REPORT_WRITABLE, REPORT_WRITABLE);
   assert.equal(flow.from.outflow!.setReportsEpollout(false), false);
