@@ -25,8 +25,8 @@ export interface Codec {
 }
 
 /** Sizes of struct sockaddr_in and struct sockaddr_in6: ip(7), ipv6(7). */
-export const SOCKADDR_IN = 16;
-export const SOCKADDR_IN6 = 28;
+export const SIZE_IN = 16;
+export const SIZE_IN6 = 28;
 
 /**
  * Makes the codec of a kind whose data are one int.

@@ -20,7 +20,7 @@ interface EncodedMessage {
   readonly data: Uint8Array;
 }
 
-/** A socket that is passed. `at` is the offset of its descriptor number: in the data of a message, or in all bytes. */
+/** A socket that is passed. `at` is the offset of its descriptor number in the control data. */
 interface PassedSocket {
   readonly at: number;
   readonly socket: HasFileno;
@@ -58,8 +58,12 @@ export class EncodedControl {
 
 // In the functions below, `name` is the name of the message in errors: `control[0]`.
 
-/** Encodes descriptors. For each socket, appends an entry to `sockets` and leaves 0 in the place of its descriptor. */
-function encodeRights(message: RightsToSend, name: string, sockets: PassedSocket[]): EncodedMessage {
+/**
+ * Encodes descriptors. For each socket, appends an entry to `sockets` and leaves 0 in the place of its descriptor.
+ *
+ * @param dataStart the offset of the message's data in the control data
+ */
+function encodeRights(message: RightsToSend, name: string, dataStart: number, sockets: PassedSocket[]): EncodedMessage {
   const fds: unknown = message.fds;
   if (!Array.isArray(fds))
     throw new TypeError(`Cannot sendmsg: ${name}.fds is ${quote(fds)}, required an array of descriptors`);
@@ -74,7 +78,7 @@ function encodeRights(message: RightsToSend, name: string, sockets: PassedSocket
     } else if (typeof fd === "object" && fd !== null && "fileno" in fd && typeof fd.fileno === "function") {
       const { buffered = 0 } = fd as HasFileno;
       if (buffered > 0) throw new BufferedError(`pass ${name}.fds[${index}]`, buffered);
-      sockets.push({ at: 4 * index, socket: fd as HasFileno });
+      sockets.push({ at: dataStart + 4 * index, socket: fd as HasFileno });
     } else {
       throw new TypeError(
         `Cannot sendmsg: ${name}.fds[${index}] is ${quote(fd)}, required a Socket or the number of a descriptor`,
@@ -127,16 +131,12 @@ export function encodeControl(messages: readonly ControlToSend[]): EncodedContro
         `Cannot sendmsg: ${name} is ${quote(message)}, required a control message such as { type: "IP_TTL", ttl: 64 }`,
       );
     }
-    const socketsOfMessage: PassedSocket[] = [];
-    const encoded =
-      message.type === "SCM_RIGHTS"
-        ? encodeRights(message, name, socketsOfMessage)
-        : isRaw(message)
-          ? encodeRaw(message, name)
-          : encodeTyped(message, name);
+    let encoded: EncodedMessage;
+    if (message.type === "SCM_RIGHTS") encoded = encodeRights(message, name, total + HEADER_SIZE, passedSockets);
+    else if (isRaw(message)) encoded = encodeRaw(message, name);
+    else encoded = encodeTyped(message, name);
     // A raw message can be SCM_RIGHTS too.
     hasDescriptors ||= encoded.level === SOL_SOCKET && encoded.type === SCM_RIGHTS && encoded.data.length > 0;
-    for (const { at, socket } of socketsOfMessage) passedSockets.push({ at: total + HEADER_SIZE + at, socket });
     total += CMSG_SPACE(encoded.data.length);
     return encoded;
   });

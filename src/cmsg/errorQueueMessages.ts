@@ -6,7 +6,7 @@ import * as k from "../sys/constants.js";
 import { errnoName } from "../sys/errno.js";
 import { LITTLE_ENDIAN, view } from "../sys/nativeInts.js";
 import { decodeAddressAt } from "../sys/sockaddr.js";
-import { type Codec, SOCKADDR_IN, SOCKADDR_IN6 } from "./codec.js";
+import { type Codec, SIZE_IN, SIZE_IN6 } from "./codec.js";
 
 /**
  * An entry of the error queue, received with `MSG_ERRQUEUE` after `IP_RECVERR` or `IPV6_RECVERR` was set. The received
@@ -33,7 +33,7 @@ export interface ExtendedErrorMessage {
 }
 
 /** Bytes of struct sock_extended_err. After it the kernel writes the address of the offender. */
-const SIZE = 16;
+const ERROR_SIZE = 16;
 /** Bytes of the family, with which an address begins. */
 const FAMILY_SIZE = 2;
 
@@ -48,17 +48,17 @@ function extendedErrorCodec(
     name,
     level,
     cmsgType,
-    fullLength: SIZE + addressSize,
+    fullLength: ERROR_SIZE + addressSize,
     decode: (data): ExtendedErrorMessage | undefined => {
-      if (data.length < SIZE) return undefined;
-      // Cut off inside the family.
-      if (data.length > SIZE && data.length < SIZE + FAMILY_SIZE) return undefined;
+      if (data.length < ERROR_SIZE) return undefined;
+      // The address is cut off inside its family.
+      if (data.length > ERROR_SIZE && data.length < ERROR_SIZE + FAMILY_SIZE) return undefined;
       const input = view(data);
       const ee_errno = input.getUint32(0, LITTLE_ENDIAN);
       // If the kernel has no address, it writes only the family AF_UNSPEC.
-      const family = data.length === SIZE ? k.AF_UNSPEC : input.getUint16(SIZE, LITTLE_ENDIAN);
+      const family = data.length === ERROR_SIZE ? k.AF_UNSPEC : input.getUint16(ERROR_SIZE, LITTLE_ENDIAN);
       const hasAddress = family !== k.AF_UNSPEC;
-      if (hasAddress && data.length < SIZE + (family === k.AF_INET6 ? SOCKADDR_IN6 : SOCKADDR_IN)) return undefined;
+      if (hasAddress && data.length < ERROR_SIZE + (family === k.AF_INET6 ? SIZE_IN6 : SIZE_IN)) return undefined;
       return {
         type: name,
         ee_errno,
@@ -68,13 +68,13 @@ function extendedErrorCodec(
         ee_code: data[6]!,
         ee_info: input.getUint32(8, LITTLE_ENDIAN),
         ee_data: input.getUint32(12, LITTLE_ENDIAN),
-        offender: hasAddress ? decodeAddressAt(data, SIZE, data.length - SIZE) : undefined,
+        offender: hasAddress ? decodeAddressAt(data, ERROR_SIZE, data.length - ERROR_SIZE) : undefined,
       };
     },
   };
 }
 
 export const ERROR_CODECS: readonly Codec[] = [
-  extendedErrorCodec("IP_RECVERR", k.IPPROTO_IP, k.IP_RECVERR, SOCKADDR_IN),
-  extendedErrorCodec("IPV6_RECVERR", k.IPPROTO_IPV6, k.IPV6_RECVERR, SOCKADDR_IN6),
+  extendedErrorCodec("IP_RECVERR", k.IPPROTO_IP, k.IP_RECVERR, SIZE_IN),
+  extendedErrorCodec("IPV6_RECVERR", k.IPPROTO_IPV6, k.IPV6_RECVERR, SIZE_IN6),
 ];

@@ -7,7 +7,7 @@ import * as k from "../sys/constants.js";
 import { interfaceIndex, type NetworkInterface } from "../sys/interfaceIndex.js";
 import { intBytes, LITTLE_ENDIAN, view } from "../sys/nativeInts.js";
 import { decodeAddressAt } from "../sys/sockaddr.js";
-import { type Codec, intCodec, SOCKADDR_IN, SOCKADDR_IN6 } from "./codec.js";
+import { type Codec, intCodec, SIZE_IN, SIZE_IN6 } from "./codec.js";
 
 /**
  * The interface and the addresses of a received IPv4 packet: struct in_pktinfo of ip(7), after `IP_PKTINFO` was set.
@@ -242,13 +242,13 @@ export const IP_CODECS: readonly Codec[] = [
   intCodec("IP_TTL", k.IPPROTO_IP, k.IP_TTL, "ttl", [0, 255]),
   PKTINFO,
   // The option and its message have the same number: IP_ORIGDSTADDR in <linux/in.h>.
-  origdstaddrCodec("IP_ORIGDSTADDR", k.IPPROTO_IP, k.IP_RECVORIGDSTADDR, SOCKADDR_IN),
+  origdstaddrCodec("IP_ORIGDSTADDR", k.IPPROTO_IP, k.IP_RECVORIGDSTADDR, SIZE_IN),
   intCodec("IP_RECVFRAGSIZE", k.IPPROTO_IP, k.IP_RECVFRAGSIZE, "fragsize"),
   FLOWINFO,
   PKTINFO6,
   intCodec("IPV6_HOPLIMIT", k.IPPROTO_IPV6, k.IPV6_HOPLIMIT, "hoplimit", [-1, 255]),
   DONTFRAG,
   trafficClassCodec("IPV6_TCLASS", k.IPPROTO_IPV6, k.IPV6_TCLASS, "tclass"),
-  origdstaddrCodec("IPV6_ORIGDSTADDR", k.IPPROTO_IPV6, k.IPV6_ORIGDSTADDR, SOCKADDR_IN6),
+  origdstaddrCodec("IPV6_ORIGDSTADDR", k.IPPROTO_IPV6, k.IPV6_ORIGDSTADDR, SIZE_IN6),
   intCodec("IPV6_RECVFRAGSIZE", k.IPPROTO_IPV6, k.IPV6_RECVFRAGSIZE, "fragsize"),
 ];
