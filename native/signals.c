@@ -81,6 +81,7 @@ static bool install_handler(int number) {
   bool with_info = (action.sa_flags & SA_SIGINFO) != 0;
   if (with_info && action.sa_sigaction == on_signal) return true;
   if (!with_info && (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN)) return false;
+  /* Not the handler of a listener: at its start, Node.js installs such a handler for SIGINT and SIGTERM. */
   if ((action.sa_flags & (int)SA_RESETHAND) != 0) return false;
   uintptr_t found = with_info ? (uintptr_t)action.sa_sigaction : (uintptr_t)action.sa_handler;
   uintptr_t known = atomic_load(&signals[number].runtime_handler);

@@ -178,6 +178,7 @@ function readPort(bytes: Uint8Array, at: number): number {
 
 /** The address in `length` bytes from `start` on. Bytes that are too short for their family give an OpaqueAddress. */
 export function decodeAddressAt(bytes: Uint8Array, start: number, length: number): Address {
+  // Without a complete family, the address is AF_UNSPEC (0).
   if (length < 2) return new OpaqueAddress(0, new Uint8Array(0));
   const family = readU16(bytes, start);
   if (family === AF_INET && length >= SIZE_IN) {
@@ -196,7 +197,8 @@ export function decodeAddressAt(bytes: Uint8Array, start: number, length: number
   if (family === AF_UNIX)
     return new UnixAddress(decodeUnix(bytes.subarray(start + 2, start + Math.min(length, SIZE_UN + 1))));
   if (family === AF_VSOCK && length >= SIZE_VM) {
-    return new VsockAddress(fields.getUint32(start + 8, LITTLE_ENDIAN), fields.getUint32(start + 4, LITTLE_ENDIAN));
+    const port = fields.getUint32(start + 4, LITTLE_ENDIAN);
+    return new VsockAddress(fields.getUint32(start + 8, LITTLE_ENDIAN), port);
   }
   if (family === AF_NETLINK && length >= SIZE_NL) {
     return new NetlinkAddress(fields.getUint32(start + 4, LITTLE_ENDIAN), fields.getUint32(start + 8, LITTLE_ENDIAN));
@@ -205,10 +207,10 @@ export function decodeAddressAt(bytes: Uint8Array, start: number, length: number
     // sll_addr has 8 bytes. A longer address, such as that of InfiniBand, is truncated.
     const size = Math.min(bytes[start + 11]!, 8, length - ADDR_AT);
     return new PacketAddress(
-      fields.getUint16(start + 2),
-      fields.getInt32(start + 4, LITTLE_ENDIAN),
-      fields.getUint16(start + 8, LITTLE_ENDIAN),
-      fields.getUint8(start + 10),
+      fields.getUint16(start + 2), // protocol
+      fields.getInt32(start + 4, LITTLE_ENDIAN), // ifindex
+      fields.getUint16(start + 8, LITTLE_ENDIAN), // hatype
+      fields.getUint8(start + 10), // pkttype
       bytes.slice(start + ADDR_AT, start + ADDR_AT + size),
     );
   }
