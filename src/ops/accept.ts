@@ -1,5 +1,3 @@
-// accept.
-//
 // accept() handles three kinds of errors in different ways:
 //
 // - Errors of a connection that the program has never seen: ECONNABORTED if the peer has reset it, or a pending network
@@ -146,16 +144,17 @@ export function acceptOperations<S>(
       throw error;
     }
   };
-  const withAddress = (fd: number, listener: ListeningSocket): [S, Address] => {
+  const socketAndAddress = (fd: number, listener: ListeningSocket): [S, Address] => {
     const address = decodeAddressBuffer();
     return [socketOf(fd, listener), address];
   };
   return {
     socketOnly: operation<ListeningSocket, boolean, S>({ ...parts, complete: socketOf }),
-    withAddress: operation<ListeningSocket, boolean, [S, Address]>({ ...parts, complete: withAddress }),
+    withAddress: operation<ListeningSocket, boolean, [S, Address]>({ ...parts, complete: socketAndAddress }),
     iterated: operation<IteratedListeningSocket, boolean, IteratorResult<[S, Address], undefined>>({
       ...parts,
-      complete: (fd, listener) => ({ done: false, value: withAddress(fd, listener) }),
+      complete: (fd, listener) => ({ done: false, value: socketAndAddress(fd, listener) }),
+      // If close() ends a waiting accept(), the call resolves with the end of the iteration.
       received: ({ descriptor }) => (descriptor.fd < 0 ? { done: true, value: undefined } : undefined),
     }),
   };
@@ -168,7 +167,8 @@ export function accept<M extends Mode, S>(
 ): Outcome<M, [S, Address]> {
   try {
     checkOptions(opts, "accept", ACCEPT_NAMES);
-    return socket.read(withAddress, socket, flag(opts?.retryOnShortage, false, "accept", "retryOnShortage"), opts);
+    const retryOnShortage = flag(opts?.retryOnShortage, false, "accept", "retryOnShortage");
+    return socket.read(withAddress, socket, retryOnShortage, opts);
   } catch (error) {
     return socket.fail(error);
   }

@@ -80,11 +80,11 @@ function receiveOnce(calls: Calls, fd: number, call: RecvAllProgress, flags: num
     return moreCanCome ? INCOMPLETE : count;
   }
   if (received > 0) {
-    const count = bytesAvailable(calls, fd);
+    const available = bytesAvailable(calls, fd);
     call.lastCount = 0;
-    if (count === EAGAIN) return EAGAIN;
+    if (available === EAGAIN) return EAGAIN;
     // The next read would get the end of the stream or an error, which is left to the next call.
-    if (count === 0) return received;
+    if (available === 0) return received;
   }
   const count = calls.recv(
     fd,
