@@ -88,7 +88,7 @@ export interface AcceptOperations<S> {
   /** The value is the socket and the address of its peer. */
   readonly withAddress: Operation<ListeningSocket, boolean, [S, Address]>;
   /** The value is what `next()` of an iterator returns: `done` is true once the listening socket is closed. */
-  readonly iterated: Operation<IteratedListeningSocket, boolean, IteratorResult<[S, Address], undefined>>;
+  readonly forIterator: Operation<IteratedListeningSocket, boolean, IteratorResult<[S, Address], undefined>>;
   /** The value is the socket. The address of its peer stays in `addressBuffer` of sys/sockaddr.ts. */
   readonly socketOnly: Operation<ListeningSocket, boolean, S>;
 }
@@ -151,7 +151,7 @@ export function acceptOperations<S>(
   return {
     socketOnly: operation<ListeningSocket, boolean, S>({ ...parts, complete: socketOf }),
     withAddress: operation<ListeningSocket, boolean, [S, Address]>({ ...parts, complete: socketAndAddress }),
-    iterated: operation<IteratedListeningSocket, boolean, IteratorResult<[S, Address], undefined>>({
+    forIterator: operation<IteratedListeningSocket, boolean, IteratorResult<[S, Address], undefined>>({
       ...parts,
       complete: (fd, listener) => ({ done: false, value: socketAndAddress(fd, listener) }),
       // If close() ends a waiting accept(), the call resolves with the end of the iteration.

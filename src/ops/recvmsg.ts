@@ -162,15 +162,15 @@ function attemptAll(calls: Calls, fd: number, message: MessageToReceive, flags: 
   return goesOn ? progress(count) : message.received;
 }
 
-/** @param make returns the value of the call */
-function recvmsgAllOperation<T>(make: (message: MessageToReceive) => T): Operation<MessageToReceive, number, T> {
+/** @param makeValue returns the value of the call */
+function recvmsgAllOperation<T>(makeValue: (message: MessageToReceive) => T): Operation<MessageToReceive, number, T> {
   return operation<MessageToReceive, number, T>({
     syscall: "recvmsg",
     movesBytes: true,
     cost: (_count, { lastCount }) => lastCount,
     attempt: attemptAll,
-    complete: (_count, message) => make(message),
-    received: (message) => (message.received > 0 ? make(message) : undefined),
+    complete: (_count, message) => makeValue(message),
+    received: (message) => (message.received > 0 ? makeValue(message) : undefined),
   });
 }
 

@@ -12,19 +12,19 @@ import type { PromiseRunner } from "./promiseRunner.js";
  */
 export function acceptIterator<S>(
   runner: PromiseRunner,
-  { iterated }: AcceptOperations<S>,
+  { forIterator }: AcceptOperations<S>,
 ): AsyncIterableIterator<[S, Address], undefined> {
   const accept = (): Promise<IteratorResult<[S, Address], undefined>> => {
     const retryOnShortage = true;
     try {
-      return runner.read(iterated, runner, retryOnShortage, undefined);
+      return runner.read(forIterator, runner, retryOnShortage, undefined);
     } catch (error) {
       return runner.fail(error);
     }
   };
   /**
    * Returns the end of the iteration, because accept() rejects with EBADF on a closed socket. If the socket is closed
-   * while accept() waits, the operation `iterated` itself returns the end.
+   * while accept() waits, the operation `forIterator` itself returns the end.
    */
   const acceptAfterClose = async (): Promise<IteratorResult<[S, Address], undefined>> => {
     try {
