@@ -1,5 +1,5 @@
-// Modules of Node.js that few programs need. Each is loaded when it is first used, because loading all of them takes
-// about as much time and memory as a third of this package. This file imports no other layer.
+// Modules of Node.js that few programs need. Each is loaded when it is first used: loading all of them would take about
+// a third of the time and memory that loading this package takes. This file imports no other file of the package.
 
 import type * as ChildProcess from "node:child_process";
 import type * as Crypto from "node:crypto";

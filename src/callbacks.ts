@@ -1,9 +1,14 @@
 // Emits a warning for errors that callbacks of users throw.
 //
-// There are two kinds of callbacks. If a call of the user needs the result of the callback (a resolver, a decoder,
-// `checkServerIdentity`), that call fails with the error. All other callbacks (`onRefused`, `log`, `redact`) are called
-// without such a call. Then the error becomes a warning of the process and the work continues, because any peer can
-// cause most of these callbacks. Neither kind leads to an unhandled rejection.
+// There are two kinds of callbacks:
+//
+// - The callback is part of a call or an object of the user: a resolver, a decoder, `checkServerIdentity`, `onProgress`
+//   of sendfile(), `onRefused` of a DatagramQueue. If the callback throws, the call fails with the error, or the object
+//   ends.
+// - No call of the user depends on the callback: `log`, `redact`, `onRefused` of a server. The error becomes a warning
+//   of the process and the work continues, because any peer can cause most of these callbacks.
+//
+// Neither kind leads to an unhandled rejection.
 
 import { isPromise } from "node:util/types";
 import { util } from "./builtins.js";

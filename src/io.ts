@@ -138,7 +138,7 @@ export interface TransferStats {
 
 /** The reading side of a connection. */
 export interface Reader {
-  /** Whether a read is pending. Optional: code that takes the connection over can refuse at once if this is true. */
+  /** Whether a read is pending. Optional: code that takes over the connection can refuse at once if this is true. */
   readonly reading?: boolean;
 
   /**
@@ -307,7 +307,7 @@ export interface Conn extends Reader, Writer {
 
   /**
    * Closes the connection. Pending calls reject with `ECANCELED`, later ones with `EBADF`. Bytes of writes that have
-   * resolved are still delivered; then the peer reads 0. The promise never rejects. Later calls have no effect.
+   * resolved are still delivered; then the peer reads 0. The promise never rejects. A second `close()` has no effect.
    */
   close(): Promise<void>;
 
@@ -372,7 +372,7 @@ export interface Listener<C extends Conn = Conn> {
    */
   accept(opts?: IoOptions): Promise<C>;
 
-  /** Stops listening. Accepted connections stay open. The promise never rejects. Later calls have no effect. */
+  /** Stops listening. Accepted connections stay open. The promise never rejects. A second `close()` has no effect. */
   close(): Promise<void>;
 
   /** As `unref()` and `ref()` of a {@link Conn}, for waiting calls of `accept()`. */

@@ -1,5 +1,3 @@
-// accept.
-//
 // accept() handles three kinds of errors in different ways:
 //
 // - Errors of a connection that the program has never seen: ECONNABORTED if the peer has reset it, or a pending network
@@ -90,7 +88,7 @@ export interface AcceptOperations<S> {
   /** The value is the socket and the address of its peer. */
   readonly withAddress: Operation<ListeningSocket, boolean, [S, Address]>;
   /** The value is what `next()` of an iterator returns: `done` is true once the listening socket is closed. */
-  readonly iterated: Operation<IteratedListeningSocket, boolean, IteratorResult<[S, Address], undefined>>;
+  readonly forIterator: Operation<IteratedListeningSocket, boolean, IteratorResult<[S, Address], undefined>>;
   /** The value is the socket. The address of its peer stays in `addressBuffer` of sys/sockaddr.ts. */
   readonly socketOnly: Operation<ListeningSocket, boolean, S>;
 }
@@ -146,16 +144,17 @@ export function acceptOperations<S>(
       throw error;
     }
   };
-  const withAddress = (fd: number, listener: ListeningSocket): [S, Address] => {
+  const socketAndAddress = (fd: number, listener: ListeningSocket): [S, Address] => {
     const address = decodeAddressBuffer();
     return [socketOf(fd, listener), address];
   };
   return {
     socketOnly: operation<ListeningSocket, boolean, S>({ ...parts, complete: socketOf }),
-    withAddress: operation<ListeningSocket, boolean, [S, Address]>({ ...parts, complete: withAddress }),
-    iterated: operation<IteratedListeningSocket, boolean, IteratorResult<[S, Address], undefined>>({
+    withAddress: operation<ListeningSocket, boolean, [S, Address]>({ ...parts, complete: socketAndAddress }),
+    forIterator: operation<IteratedListeningSocket, boolean, IteratorResult<[S, Address], undefined>>({
       ...parts,
-      complete: (fd, listener) => ({ done: false, value: withAddress(fd, listener) }),
+      complete: (fd, listener) => ({ done: false, value: socketAndAddress(fd, listener) }),
+      // If close() ends a waiting accept(), the call resolves with the end of the iteration.
       received: ({ descriptor }) => (descriptor.fd < 0 ? { done: true, value: undefined } : undefined),
     }),
   };
@@ -168,7 +167,8 @@ export function accept<M extends Mode, S>(
 ): Outcome<M, [S, Address]> {
   try {
     checkOptions(opts, "accept", ACCEPT_NAMES);
-    return socket.read(withAddress, socket, flag(opts?.retryOnShortage, false, "accept", "retryOnShortage"), opts);
+    const retryOnShortage = flag(opts?.retryOnShortage, false, "accept", "retryOnShortage");
+    return socket.read(withAddress, socket, retryOnShortage, opts);
   } catch (error) {
     return socket.fail(error);
   }

@@ -59,7 +59,7 @@ export function attachFilter(socket: OpenSocket, filter: unknown): void {
   try {
     setFilter(socket, checked);
   } catch (error) {
-    // Without this, ACCEPT_NOTHING would stay attached.
+    // Without this call, ACCEPT_NOTHING would stay attached.
     setsockopt(socket, SO_DETACH_FILTER, true, undefined);
     throw error;
   }
@@ -73,6 +73,7 @@ function drain(socket: OpenSocket): void {
   // recv(2) would not help.
   let lastError = 0;
   for (;;) {
+    // recv(2) removes the whole packet, so one byte of memory is enough.
     const result = calls.recv(fd, slab, 1, MSG_DONTWAIT);
     if (result >= 0 || result === EINTR) continue;
     if (result === EAGAIN || result === lastError) return;

@@ -30,7 +30,10 @@ import type { AddressOperand, Mode, Outcome, Runner } from "./runner.js";
 export interface ConnectState extends AddressOperand {
   /** Whether connect(2) has started the handshake. */
   started: boolean;
-  /** Whether it is a TCP socket that was made for this connection: before, only options and bind() were used on it. */
+  /**
+   * Whether the socket is a TCP socket that was made for this connection: before connect(), the program has only set
+   * options and called bind().
+   */
   readonly isNewTcp: boolean;
 }
 
@@ -39,7 +42,7 @@ export function connectState(address: Address, isNewTcp: boolean): ConnectState 
   return { target: address, address, sockaddr: encodeAddress(address), started: false, isNewTcp };
 }
 
-// epoll(7); the same on every Linux.
+// Events of epoll(7). They have the same numbers on every architecture.
 const EPOLLOUT = 0x4;
 const EPOLLERR = 0x8;
 const EPOLLHUP = 0x10;

@@ -83,7 +83,7 @@ export interface ServerRequest {
   readonly family: number;
   readonly backlog: number;
   /** Sets the options that must be set before bind(). */
-  readonly prepare: (socket: OptionTarget) => void;
+  readonly setOptions: (socket: OptionTarget) => void;
 }
 
 export function serverRequest(address: AddressLike, opts: CreateServerOptions | undefined): ServerRequest {
@@ -100,7 +100,7 @@ export function serverRequest(address: AddressLike, opts: CreateServerOptions | 
     target,
     family,
     backlog: int32(opts?.backlog ?? SOMAXCONN, "listen", "backlog"),
-    prepare: (socket) => {
+    setOptions: (socket) => {
       socket.setsockopt(SO_REUSEADDR, true);
       if (reusePort) socket.setsockopt(SO_REUSEPORT, true);
       if (family === AF_INET6) socket.setsockopt(IPV6_V6ONLY, !dualstack);

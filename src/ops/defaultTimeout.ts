@@ -2,7 +2,7 @@
 
 import { milliseconds } from "../wait/waitOptions.js";
 
-let current: number | null = null;
+let defaultTimeout: number | null = null;
 
 /**
  * The `timeout` that new sockets start with, in ms; null for none.
@@ -16,7 +16,7 @@ let current: number | null = null;
  * ```
  */
 export function getdefaulttimeout(): number | null {
-  return current;
+  return defaultTimeout;
 }
 
 /**
@@ -37,5 +37,5 @@ export function getdefaulttimeout(): number | null {
  * ```
  */
 export function setdefaulttimeout(timeout: number | null): void {
-  current = milliseconds(timeout, "set the default timeout");
+  defaultTimeout = milliseconds(timeout, "set the default timeout");
 }

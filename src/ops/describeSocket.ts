@@ -17,6 +17,7 @@ import {
   SOCK_STREAM,
   SOL_SOCKET,
   TCP_INFO,
+  VMADDR_PORT_ANY,
 } from "../sys/constants.js";
 import { readInt } from "../sys/nativeInts.js";
 import { getpeername, getsockname } from "./plainCalls.js";
@@ -125,9 +126,10 @@ function stateOf(socket: OpenSocket, local: Address | undefined, peer: Address |
 /** Whether an internet stream socket with this protocol is a TCP socket. IPPROTO_IP is 0, the default protocol. */
 const isTcpProtocol = (protocol: number): boolean => protocol === IPPROTO_IP || protocol === IPPROTO_TCP;
 
-/** The first byte of `struct tcp_info` is the state. */
+/** The state of a TCP socket: the first byte of `struct tcp_info`. Undefined if getsockopt(2) fails. */
 function readTcpState(calls: Calls, fd: number): TcpState | undefined {
   const bytes = new Uint8Array(1);
+  // calls.getsockopt() returns the number of bytes that the kernel has written, or -errno.
   return calls.getsockopt(fd, IPPROTO_TCP, TCP_INFO, bytes) === 1 ? tcpStateOf(bytes[0]!) : undefined;
 }
 
@@ -139,6 +141,6 @@ function isListening(calls: Calls, fd: number): boolean {
 /** Whether a local address shows that the socket is bound. A socket that is not bound has port 0, or an empty path. */
 function isBound(local: Address): boolean {
   if ("path" in local) return local.path !== "";
-  // A vsock port that is not bound is VMADDR_PORT_ANY.
-  return !("port" in local) || (local.port !== 0 && local.port !== 0xffff_ffff);
+  // A vsock(7) socket that is not bound has the port VMADDR_PORT_ANY.
+  return !("port" in local) || (local.port !== 0 && local.port !== VMADDR_PORT_ANY);
 }

@@ -10,7 +10,7 @@ import { EAGAIN, EINPROGRESS } from "../sys/errno.js";
 
 /** The state of a send that may have started a handshake. */
 export interface FastOpenState {
-  /** Whether the send has started a handshake and waits for its end. */
+  /** Whether the send has started a handshake. Then its next attempts use neither MSG_FASTOPEN nor the address. */
   handshaking?: boolean;
 }
 

@@ -34,7 +34,7 @@ export function sendmsgOptions<O>(
 export function recvmsgOptions<O>(maxfds: number, opts: O | undefined): O & { readonly controlSize: number } {
   checkOptions(opts, "recv_fds", TRANSFER_NAMES);
   const max = integer(maxfds, "recv_fds", "maxfds", 0, MAX_FDS);
-  // With CMSG_SPACE the kernel would put one more descriptor into the padding.
+  // With CMSG_SPACE the kernel would put one more descriptor into the padding, which has 4 bytes if `max` is odd.
   return { ...(opts as O), controlSize: max === 0 ? 0 : CMSG_LEN(4 * max) };
 }
 

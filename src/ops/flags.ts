@@ -1,7 +1,7 @@
 // The MSG_ flags of calls that send and receive.
 
 import { checkOptions, integer } from "../check/index.js";
-import { MSG_DONTWAIT, MSG_ZEROCOPY } from "../sys/constants.js";
+import { MSG_ZEROCOPY } from "../sys/constants.js";
 import { WAIT_NAMES, type WaitOptions } from "../wait/waitOptions.js";
 
 /** Options of a call that moves bytes. */
@@ -13,7 +13,7 @@ export interface TransferOptions extends WaitOptions {
 /** Options of a call that never waits. */
 export type FlagOptions = Pick<TransferOptions, "flags">;
 
-/** Checks MSG_ flags of 32 bits. The default is 0. */
+/** Checks MSG_ flags, and returns their 32 bits as a signed number. The default is 0. */
 export function messageFlags(value: unknown, action: string): number {
   if (value === undefined) return 0;
   return integer(value, action, "flags", -0x8000_0000, 0xffff_ffff) | 0;
@@ -58,10 +58,4 @@ export function sendFlagsOf(
   if (opts === undefined) return 0;
   checkOptions(opts, action, names);
   return sendFlags(opts.flags, action);
-}
-
-/** The checked flags of a read that never waits. MSG_DONTWAIT makes a read with MSG_WAITALL return what has arrived. */
-export function flagsWithoutWait(opts: FlagOptions | undefined): number {
-  const flags = flagsOf(opts, "recv", FLAG_NAMES);
-  return flags === 0 ? 0 : flags | MSG_DONTWAIT;
 }

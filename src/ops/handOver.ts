@@ -17,7 +17,7 @@ import { readInt, view, LITTLE_ENDIAN } from "../sys/nativeInts.js";
 import { addressBuffer, addressLength } from "../sys/sockaddr.js";
 import { acceptOperations, type ListeningSocket } from "./accept.js";
 
-/** A connection for which no Socket was made. This environment owns its descriptor. */
+/** A connection for which no Socket was made. The code that gets the connection must close its descriptor. */
 export interface AcceptedConnection {
   readonly fd: number;
   /** The address of the peer, in the layout of `addressBuffer` of sys/sockaddr.ts. */
@@ -49,7 +49,8 @@ export const HAND_OVER: Operation<AcceptedConnection, number, number> = operatio
 
 const packet: readonly Uint8Array[] = [addressBuffer];
 const control = new Uint8Array(new ArrayBuffer(CMSG_LEN(4)));
-const received = new Uint8Array(8);
+/** Memory in which `calls.recvmsg()` stores the length of the control data, and then the flags of the packet. */
+const lengthAndFlags = new Uint8Array(8);
 /** Memory for the read that removes a packet. */
 const firstByte = new Uint8Array(1);
 
@@ -57,11 +58,11 @@ const firstByte = new Uint8Array(1);
 const receivedDescriptor = (): number => readInt(control.subarray(FD_OFFSET, FD_OFFSET + 4));
 
 function tryTakeOver(calls: Calls, channel: number): number {
-  const count = calls.recvmsg(channel, packet, MSG_PEEK, null, control, received);
+  const count = calls.recvmsg(channel, packet, MSG_PEEK, null, control, lengthAndFlags);
   if (count <= 0) return count;
-  // The first word of `received` is the length of the control data, which is shorter if the kernel has dropped the
-  // descriptor. The packet is still in the queue, and a later attempt can receive it.
-  if (readInt(received) < control.length) return EMFILE;
+  // If the kernel has dropped the descriptor, the control data are shorter. The packet is still in the queue, and a
+  // later attempt can receive it.
+  if (readInt(lengthAndFlags) < control.length) return EMFILE;
   const removed = calls.recv(channel, firstByte);
   if (removed > 0) return count;
   calls.close(receivedDescriptor());

@@ -17,13 +17,13 @@ export interface DetachOptions {
 }
 
 /** The checked option `blocking`. */
-export function isBlocking(opts: DetachOptions | undefined): boolean {
+export function blockingOf(opts: DetachOptions | undefined): boolean {
   checkOptions(opts, "detach", ["blocking"]);
   return flag(opts?.blocking, false, "detach", "blocking");
 }
 
 /** Checks the arguments of socket(2) and socketpair(2). Returns the type without its flags. */
-export function checkKind(family: unknown, type: unknown, protocol: unknown, action: string): number {
+export function checkedPlainType(family: unknown, type: unknown, protocol: unknown, action: string): number {
   int32(family, action, "family");
   int32(protocol, action, "protocol");
   return int32(type, action, "type") & TYPE_MASK;
@@ -32,22 +32,25 @@ export function checkKind(family: unknown, type: unknown, protocol: unknown, act
 /** A descriptor and its family, type and protocol. */
 export type SocketParts = readonly [family: number, type: number, protocol: number, fd: number];
 
-/** Adopts a descriptor that other code has made: from now on this environment owns it. */
+/**
+ * Adopts a descriptor that other code has made. From now on this thread owns the descriptor: if it is still open when
+ * the thread ends, the addon closes it.
+ */
 export function adoptDescriptor(calls: Calls, fd: number): SocketParts {
-  const number = integer(fd, "adopt a descriptor", "fd", 0, 0x7fff_ffff);
-  check(calls.adopt(number), "fromfd");
-  // If it is no socket, the caller keeps the descriptor.
-  return socketPartsOf(calls, number, (adopted) => calls.release(adopted));
+  const checkedFd = integer(fd, "adopt a descriptor", "fd", 0, 0x7fff_ffff);
+  check(calls.adopt(checkedFd), "fromfd");
+  // If the descriptor is no socket, the caller keeps it.
+  return socketPartsOf(calls, checkedFd, (adopted) => calls.release(adopted));
 }
 
 /**
  * Reads the family, type and protocol of a descriptor. If that fails, calls `onFailure` with the descriptor and throws.
  */
 export function socketPartsOf(calls: Calls, fd: number, onFailure: (fd: number) => void): SocketParts {
-  const value = new Uint8Array(4);
+  const int = new Uint8Array(4);
   const read = (name: number): number => {
-    const length = calls.getsockopt(fd, SOL_SOCKET, name, value);
-    if (length >= 0) return readInt(value);
+    const length = calls.getsockopt(fd, SOL_SOCKET, name, int);
+    if (length >= 0) return readInt(int);
     onFailure(fd);
     throw socketError(length, "getsockopt");
   };
@@ -56,7 +59,7 @@ export function socketPartsOf(calls: Calls, fd: number, onFailure: (fd: number) 
 
 /** Makes two connected sockets. */
 export function makePair(calls: Calls, family: number, type: number, protocol: number): [SocketParts, SocketParts] {
-  const plainType = checkKind(family, type, protocol, "make a socketpair");
+  const plainType = checkedPlainType(family, type, protocol, "make a socketpair");
   const fds = new Uint8Array(8);
   check(calls.socketpair(family, type, protocol, fds), "socketpair");
   return [
@@ -68,7 +71,7 @@ export function makePair(calls: Calls, family: number, type: number, protocol: n
 /** Returns the result of socket(2), or throws its error. */
 export function checkSocketResult(result: number, family: number, type: number): number {
   return check(result, "socket", () => {
-    const raw = (type & TYPE_MASK) === SOCK_RAW || family === AF_PACKET;
-    return raw && (result === EPERM || result === EACCES) ? { hint: "raw sockets need CAP_NET_RAW" } : undefined;
+    const isRaw = (type & TYPE_MASK) === SOCK_RAW || family === AF_PACKET;
+    return isRaw && (result === EPERM || result === EACCES) ? { hint: "raw sockets need CAP_NET_RAW" } : undefined;
   });
 }

@@ -74,34 +74,34 @@ export const SENDMMSG: Operation<BatchSendProgress, number, number> = operation<
   syscall: "sendmmsg",
   movesBytes: true,
   batch: true,
-  attempt: (calls, fd, state, flags) => {
-    const { memory, end, skipRefused } = state;
-    while (state.next < end) {
-      const result = calls.sendmmsg(fd, memory.slab, memory.table, state.next, end, flags);
+  attempt: (calls, fd, sending, flags) => {
+    const { memory, end, skipRefused } = sending;
+    while (sending.next < end) {
+      const result = calls.sendmmsg(fd, memory.slab, memory.table, sending.next, end, flags);
       if (result > 0) {
-        state.next += result;
-        state.sent += result;
-        state.refusedOnce = false;
-        // The rest needs several system calls, so the queue checks the budget of the turn before it.
-        if (end - state.next > MAX_DATAGRAMS_PER_CALL) return progress(cost(result, memory));
+        sending.next += result;
+        sending.sent += result;
+        sending.refusedOnce = false;
+        // If the rest needs several system calls, the queue checks the budget of the turn before the next one.
+        if (end - sending.next > MAX_DATAGRAMS_PER_CALL) return progress(cost(result, memory));
       } else if (!skipRefused || GENERAL_ERRORS.has(result)) {
         return result;
-      } else if (!state.refusedOnce) {
-        state.refusedOnce = true;
+      } else if (!sending.refusedOnce) {
+        sending.refusedOnce = true;
       } else {
-        memory.words[state.next * ENTRY_WORDS + ERROR] = result;
-        state.next++;
-        state.refusedOnce = false;
-        if (state.next < end) return progress(BYTES_PER_DATAGRAM);
+        memory.words[sending.next * ENTRY_WORDS + ERROR] = result;
+        sending.next++;
+        sending.refusedOnce = false;
+        if (sending.next < end) return progress(BYTES_PER_DATAGRAM);
       }
     }
-    return state.sent;
+    return sending.sent;
   },
-  complete: (_sent, state) => state.sent,
+  complete: (_sent, sending) => sending.sent,
   cost: (sent, { memory }) => cost(sent, memory),
   isNonblocking,
   details: () => ({ unit: "datagrams" }),
-  transferred: (state) => state.sent,
+  transferred: (sending) => sending.sent,
 });
 
 function checkedMemory(batch: unknown, action: string): ReturnType<typeof memoryOf> {
@@ -136,13 +136,13 @@ export function sendmmsg<M extends Mode>(
     const { count: end, words } = memory;
     const next = opts?.start === undefined ? 0 : integer(opts.start, "sendmmsg", "start", 0, end);
     const skipRefused = flag(opts?.skipRefused, false, "sendmmsg", "skipRefused");
-    // Clears the errors of an earlier call.
+    // The batch may have errors of an earlier call.
     if (opts?.skipRefused !== undefined) for (let i = next; i < end; i++) words[i * ENTRY_WORDS + ERROR] = 0;
     // Without datagrams the call must not wait until the socket is writable.
     if (next === end) return socket.finish(0, "sendmmsg", opts);
     socket.beforeDatagrams(end - next);
-    const state: BatchSendProgress = { memory, end, skipRefused, next, sent: 0, refusedOnce: false };
-    return socket.write(SENDMMSG, state, flags, opts);
+    const sending: BatchSendProgress = { memory, end, skipRefused, next, sent: 0, refusedOnce: false };
+    return socket.write(SENDMMSG, sending, flags, opts);
   } catch (error) {
     return socket.fail(error);
   }

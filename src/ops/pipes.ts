@@ -1,5 +1,5 @@
-// The pipes for splice(2). A pipe that one flow has emptied is used again by another flow. When no flow is left, all
-// pipes are closed.
+// The pipes for splice(2). A pipe that one flow has emptied is used again by another flow. All relays of a pool, which
+// move bytes in C (reactor/relay.ts), share one pipe. When no flow is left, all pipes are closed.
 
 import type { Calls } from "../sys/calls.js";
 import { readInt } from "../sys/nativeInts.js";

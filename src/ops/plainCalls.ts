@@ -13,6 +13,8 @@ import { scratchCopy } from "../sys/scratch.js";
 import { decodeAddressBuffer, addressBuffer } from "../sys/sockaddr.js";
 import type { OpenSocket } from "./runner.js";
 
+/** The bytes of a C `int`. */
+const INT_SIZE = 4;
 /** The longest value of `getsockopt(level, name, size)`, in bytes. */
 const MAX_OPTION = 1 << 16;
 
@@ -70,7 +72,7 @@ export function getsockopt(socket: OpenSocket, first: unknown, second: unknown, 
     return option.decode(readOptionBytes(socket, option.level, option, option.size, option.query));
   }
   const level = int32(first, "getsockopt", "level");
-  if (size === undefined) return readInt(readOptionBytes(socket, level, second, 4));
+  if (size === undefined) return readInt(readOptionBytes(socket, level, second, INT_SIZE));
   return readOptionBytes(socket, level, second, integer(size, "getsockopt", "size", 0, MAX_OPTION));
 }
 

@@ -48,15 +48,14 @@ export class PollTable<E extends Entry<PollSocket>> {
   readonly #bytes: Uint8Array;
 
   /** @param isSocket whether a value is a socket that this call can poll */
-  constructor(given: readonly E[], isSocket: (value: unknown) => value is PollSocket) {
-    if (!Array.isArray(given)) throw new TypeError(`Cannot poll: entries are ${quote(given)}, required an array`);
-    const entries = [...given] as readonly E[];
-    this.entries = entries;
+  constructor(entries: readonly E[], isSocket: (value: unknown) => value is PollSocket) {
+    if (!Array.isArray(entries)) throw new TypeError(`Cannot poll: entries are ${quote(entries)}, required an array`);
+    this.entries = [...entries] as readonly E[];
     this.#words = new Int32Array(POLLFD_WORDS * entries.length);
     this.#halves = new Int16Array(this.#words.buffer);
     this.#bytes = new Uint8Array(this.#words.buffer);
-    entries.forEach((entry, index) => {
-      this.#words[POLLFD_WORDS * index] = checkEntry(entry, index, isSocket);
+    this.entries.forEach((entry, index) => {
+      this.#words[POLLFD_WORDS * index] = descriptorOfEntry(entry, index, isSocket);
       this.#halves[POLLFD_HALVES * index + EVENTS_INDEX] = integer(
         entry.events,
         "poll",
@@ -74,22 +73,23 @@ export class PollTable<E extends Entry<PollSocket>> {
    * @returns the number of ready entries, EAGAIN for none, or another -errno
    */
   poll(calls: Calls, timeout: number): number {
-    let closed = 0;
+    let closedCount = 0;
     for (const [index, entry] of this.entries.entries()) {
       if (!("socket" in entry)) continue;
       // poll(2) skips an entry whose descriptor is negative.
       const fd = (this.#words[POLLFD_WORDS * index] = entry.socket.fileno());
-      if (fd < 0) closed++;
+      if (fd < 0) closedCount++;
     }
     // A closed socket is ready already, so poll(2) must not wait.
-    const count = calls.pollEntries(this.#bytes, closed > 0 ? 0 : timeout);
+    const count = calls.pollEntries(this.#bytes, closedCount > 0 ? 0 : timeout);
     if (count < 0) return count;
-    if (closed > 0) {
+    if (closedCount > 0) {
       for (let index = 0; index < this.entries.length; index++) {
         if (this.#words[POLLFD_WORDS * index]! < 0) this.#halves[POLLFD_HALVES * index + REVENTS_INDEX] = POLLNVAL;
       }
     }
-    return count + closed > 0 ? count + closed : EAGAIN;
+    const readyCount = count + closedCount;
+    return readyCount > 0 ? readyCount : EAGAIN;
   }
 
   /** The entries that the latest poll(2) reported as ready. */
@@ -126,7 +126,7 @@ export class PollTable<E extends Entry<PollSocket>> {
 }
 
 /** Checks an entry and returns its descriptor. */
-function checkEntry(entry: unknown, index: number, isSocket: (value: unknown) => value is PollSocket): number {
+function descriptorOfEntry(entry: unknown, index: number, isSocket: (value: unknown) => value is PollSocket): number {
   const name = `entries[${index}]`;
   const isObject = typeof entry === "object" && entry !== null;
   // Exactly one of the two must be there.

@@ -26,7 +26,7 @@ export const READ_FOR: Operation<ReadConsumer, undefined, unknown> = operation<R
   attempt: (calls, fd, consumer) => {
     const memory = consumer.room();
     const { size, start } = consumer;
-    // The memory was detached. A read of 0 bytes would look like the end of the stream.
+    // If the consumer has no room, its memory was detached. A read of 0 bytes would look like the end of the stream.
     if (size === 0) return EFAULT;
     const count = calls.recvAt(fd, memory, start, size);
     if (count < 0) return count;

@@ -10,8 +10,8 @@ import { socketAddresses } from "../sys/socketAddresses.js";
 import { WAIT_NAMES, type WaitOptions } from "../wait/waitOptions.js";
 import type { Mode, Outcome, Runner } from "./runner.js";
 
-/** An operation that completes when poll(2) reports one of `events`, or an error. */
-function readiness(events: number): Operation<undefined, undefined, void> {
+/** Makes an operation that completes when poll(2) reports one of `events`, or an error. */
+function readinessOperation(events: number): Operation<undefined, undefined, void> {
   return operation<undefined, undefined, void>({
     syscall: "poll",
     movesBytes: false,
@@ -24,8 +24,8 @@ function readiness(events: number): Operation<undefined, undefined, void> {
   });
 }
 
-export const READABLE: Operation<undefined, undefined, void> = readiness(POLLIN);
-export const WRITABLE: Operation<undefined, undefined, void> = readiness(POLLOUT);
+export const READABLE: Operation<undefined, undefined, void> = readinessOperation(POLLIN);
+export const WRITABLE: Operation<undefined, undefined, void> = readinessOperation(POLLOUT);
 
 /**
  * The error of a broken connection, with its two addresses. poll(2) returns no errno. So the error has the errno that
@@ -54,10 +54,11 @@ export const HANGUP: Operation<object, FailedDescriptor, SocketError> = operatio
     if (revents < 0) return revents;
     if ((revents & POLLNVAL) !== 0) return EBADF;
     if ((revents & POLLHUP) === 0) return EAGAIN;
-    // A negative result would fail the call. So the result is the positive number of the errno.
+    // A negative result would fail the call. So the result is the positive number of the errno. EPIPE and ECONNRESET
+    // are negative.
     return (revents & POLLERR) === 0 ? -EPIPE : -ECONNRESET;
   },
-  complete: (errno, _, descriptor) => brokenError(-errno, descriptor),
+  complete: (positiveErrno, _, descriptor) => brokenError(-positiveErrno, descriptor),
 });
 
 /**
@@ -80,10 +81,10 @@ export const PEER_END: Operation<object, FailedDescriptor, SocketError | undefin
     // POLLERR alone may come from the error queue.
     return (revents & POLLHUP) !== 0 && (revents & POLLERR) !== 0 ? -ECONNRESET : 0;
   },
-  complete: (errno, _, descriptor) => {
+  complete: (positiveErrno, _, descriptor) => {
     const { connectionErrno } = descriptor;
-    const broken = errno > 0 || (connectionErrno !== undefined && connectionErrno < 0);
-    return broken ? brokenError(-errno, descriptor) : undefined;
+    const isBroken = positiveErrno > 0 || (connectionErrno !== undefined && connectionErrno < 0);
+    return isBroken ? brokenError(-positiveErrno, descriptor) : undefined;
   },
 });
 

@@ -6,7 +6,7 @@ import { type Operation, operation } from "../reactor/operation.js";
 import { MSG_DONTWAIT, MSG_TRUNC } from "../sys/constants.js";
 import { EFAULT } from "../sys/errno.js";
 import { decodeAddressBuffer, addressBuffer } from "../sys/sockaddr.js";
-import { type FlagOptions, flagsOf, flagsWithoutWait, type TransferOptions } from "./flags.js";
+import { FLAG_NAMES, type FlagOptions, flagsOf, type TransferOptions } from "./flags.js";
 import { RECV_ALL, RECV_ALL_INTO, RECVFROM_ALL, RECVFROM_ALL_INTO, recvAllProgress, waitsForAll } from "./recvAll.js";
 import type { Mode, Outcome, Runner } from "./runner.js";
 
@@ -46,6 +46,15 @@ export function clearForTruncation(memory: Buffer, size: number, flags: number):
   if ((flags & MSG_TRUNC) !== 0) memory.fill(0, 0, size);
 }
 
+/**
+ * Whether the memory of a view was detached after the check of the arguments. The check replaces a view without bytes
+ * by EMPTY, so another view has no bytes only if its memory was detached. A read of 0 bytes would look like the end of
+ * a stream.
+ */
+export function isDetached(view: Uint8Array): boolean {
+  return view.length === 0 && view !== EMPTY;
+}
+
 /** `Operation.isNonblocking` of operations whose second operand is the flags: whether they have MSG_DONTWAIT. */
 export function isNonblocking(_a: unknown, flags: number): boolean {
   return (flags & MSG_DONTWAIT) !== 0;
@@ -57,7 +66,7 @@ export interface LargeRead {
   buffer: Buffer | undefined;
 }
 
-/** The memory for an attempt. */
+/** The memory for an attempt of a LargeRead. */
 function largeBuffer(read: LargeRead, flags: number): Buffer {
   const buffer = (read.buffer ??= Buffer.allocUnsafeSlow(read.size));
   clearForTruncation(buffer, read.size, flags);
@@ -101,8 +110,7 @@ export const RECV_INTO: Operation<Uint8Array, number, number> = operation<Uint8A
   syscall: "recv",
   movesBytes: true,
   attempt: (calls, fd, buffer, flags) => {
-    // The memory was detached. A read of 0 bytes would look like the end of the stream.
-    if (buffer.length === 0 && buffer !== EMPTY) return EFAULT;
+    if (isDetached(buffer)) return EFAULT;
     return flags === 0 ? calls.recv(fd, buffer) : calls.recv(fd, buffer, buffer.length, flags);
   },
   complete: (count) => count,
@@ -141,7 +149,7 @@ export const RECVFROM_INTO: Operation<Uint8Array, number, [number, Address]> = o
   syscall: "recvfrom",
   movesBytes: true,
   attempt: (calls, fd, buffer, flags) =>
-    buffer.length === 0 && buffer !== EMPTY ? EFAULT : calls.recvfrom(fd, buffer, buffer.length, flags, addressBuffer),
+    isDetached(buffer) ? EFAULT : calls.recvfrom(fd, buffer, buffer.length, flags, addressBuffer),
   complete: (count) => [count, decodeAddressBuffer()],
   isNonblocking,
 });
@@ -217,7 +225,7 @@ export function recvfromInto<M extends Mode>(
 
 export function tryRecv(socket: Runner<Mode>, size: number, opts: FlagOptions | undefined): Buffer | undefined {
   const count = byteCount(size, "recv");
-  const flags = flagsWithoutWait(opts);
+  const flags = flagsOf(opts, "recv", FLAG_NAMES);
   if (count <= SLAB_SIZE) return socket.tryReceive(RECV, count, flags);
   return socket.tryReceive(RECV_LARGE, { size: count, buffer: undefined }, flags);
 }
@@ -230,5 +238,5 @@ export function tryRecvInto(
   if (opts === undefined && buffer instanceof Uint8Array && buffer.length > 0) {
     return socket.tryReceive(RECV_INTO, buffer, 0);
   }
-  return socket.tryReceive(RECV_INTO, byteView(buffer, "recv"), flagsWithoutWait(opts));
+  return socket.tryReceive(RECV_INTO, byteView(buffer, "recv"), flagsOf(opts, "recv", FLAG_NAMES));
 }

@@ -80,11 +80,11 @@ function receiveOnce(calls: Calls, fd: number, call: RecvAllProgress, flags: num
     return moreCanCome ? INCOMPLETE : count;
   }
   if (received > 0) {
-    const count = bytesAvailable(calls, fd);
+    const available = bytesAvailable(calls, fd);
     call.lastCount = 0;
-    if (count === EAGAIN) return EAGAIN;
+    if (available === EAGAIN) return EAGAIN;
     // The next read would get the end of the stream or an error, which is left to the next call.
-    if (count === 0) return received;
+    if (available === 0) return received;
   }
   const count = calls.recv(
     fd,
@@ -106,18 +106,18 @@ function receivedBytes(call: RecvAllProgress): Buffer {
   return received < size / 2 ? Buffer.from(bytes.subarray(0, received)) : bytes.subarray(0, received);
 }
 
-/** @param make returns the value of the call */
+/** @param makeValue returns the value of the call */
 function recvAllOperation<T>(
   syscall: string,
-  make: (call: RecvAllProgress) => T,
+  makeValue: (call: RecvAllProgress) => T,
 ): Operation<RecvAllProgress, number, T> {
   return operation<RecvAllProgress, number, T>({
     syscall,
     movesBytes: true,
     cost: (_count, { lastCount }) => lastCount,
     attempt: receiveOnce,
-    complete: (_count, call) => make(call),
-    received: (call, flags) => (call.received > 0 && (flags & MSG_PEEK) === 0 ? make(call) : undefined),
+    complete: (_count, call) => makeValue(call),
+    received: (call, flags) => (call.received > 0 && (flags & MSG_PEEK) === 0 ? makeValue(call) : undefined),
   });
 }
 

@@ -32,7 +32,8 @@ export interface MessageToReceive {
   views: readonly Uint8Array[] | undefined;
   readonly controlSize: number;
   /**
-   * Whether control data end a call with MSG_WAITALL. They do on UNIX sockets, where they belong to bytes (unix(7)).
+   * Whether control data end a call with MSG_WAITALL. On UNIX sockets they do, because control data belong to the bytes
+   * with which they were sent (unix(7)).
    */
   readonly endsAtControl: boolean;
   // `received`, `header` and `lastCount` are only for a call with MSG_WAITALL.
@@ -72,12 +73,10 @@ function attemptOnce(
 
 /** The memory of recvmsg(): the slab for a small message, otherwise a buffer of its own. */
 function slabOrLarge(message: MessageToReceive, flags: number): readonly Uint8Array[] {
-  const memory =
-    message.size <= SLAB_SIZE
-      ? slab
-      : ((message.views?.[0] as Buffer | undefined) ?? Buffer.allocUnsafeSlow(message.size));
-  clearForTruncation(memory, message.size, flags);
-  return (message.views ??= [memory.subarray(0, message.size)]);
+  const { size } = message;
+  message.views ??= [size <= SLAB_SIZE ? slab.subarray(0, size) : Buffer.allocUnsafeSlow(size)];
+  clearForTruncation(message.views[0] as Buffer, size, flags);
+  return message.views;
 }
 
 /** The received bytes. A short message is copied, so that it does not keep a large buffer alive. */
@@ -134,10 +133,10 @@ function attemptAll(calls: Calls, fd: number, message: MessageToReceive, flags: 
   if (totalLength(views) !== size) return EFAULT;
   message.lastCount = 0;
   if (received > 0) {
-    const count = bytesAvailable(calls, fd);
-    if (count === EAGAIN) return EAGAIN;
+    const available = bytesAvailable(calls, fd);
+    if (available === EAGAIN) return EAGAIN;
     // The next read would get the end of the stream or an error, which is left to the next call.
-    if (count === 0) return received;
+    if (available === 0) return received;
   }
   const count = tryRecvmsg(calls, fd, withoutFirst(views, received), flags & ~MSG_WAITALL, message.controlSize);
   if (count < 0) return received === 0 || count === EAGAIN ? count : received;
@@ -163,22 +162,22 @@ function attemptAll(calls: Calls, fd: number, message: MessageToReceive, flags: 
   return goesOn ? progress(count) : message.received;
 }
 
-/** @param make returns the value of the call */
-function receiveAll<T>(make: (message: MessageToReceive) => T): Operation<MessageToReceive, number, T> {
+/** @param makeValue returns the value of the call */
+function recvmsgAllOperation<T>(makeValue: (message: MessageToReceive) => T): Operation<MessageToReceive, number, T> {
   return operation<MessageToReceive, number, T>({
     syscall: "recvmsg",
     movesBytes: true,
     cost: (_count, { lastCount }) => lastCount,
     attempt: attemptAll,
-    complete: (_count, message) => make(message),
-    received: (message) => (message.received > 0 ? make(message) : undefined),
+    complete: (_count, message) => makeValue(message),
+    received: (message) => (message.received > 0 ? makeValue(message) : undefined),
   });
 }
 
-export const RECVMSG_ALL: Operation<MessageToReceive, number, Message> = receiveAll(
+export const RECVMSG_ALL: Operation<MessageToReceive, number, Message> = recvmsgAllOperation(
   (message) => new Message(receivedBytes(message.views!, message.received, message.size), message.header!),
 );
-export const RECVMSG_ALL_INTO: Operation<MessageToReceive, number, MessageHeader> = receiveAll(
+export const RECVMSG_ALL_INTO: Operation<MessageToReceive, number, MessageHeader> = recvmsgAllOperation(
   (message) => message.header!,
 );
 
@@ -213,7 +212,8 @@ export function recvmsg<M extends Mode>(
   try {
     const count = byteCount(size, "recvmsg");
     const flags = flagsOf(opts, "recvmsg", RECVMSG_NAMES);
-    const message = messageToReceive(count, undefined, controlSizeOf(socket, opts), socket.family === AF_UNIX);
+    const endsAtControl = socket.family === AF_UNIX;
+    const message = messageToReceive(count, undefined, controlSizeOf(socket, opts), endsAtControl);
     return socket.receive(waitsForAll(socket.type, count, flags) ? RECVMSG_ALL : RECVMSG, message, flags, opts);
   } catch (error) {
     return socket.fail(error);
@@ -229,7 +229,8 @@ export function recvmsgInto<M extends Mode>(
     const views = viewsToFill(buffers);
     const size = totalLength(views);
     const flags = flagsOf(opts, "recvmsg", RECVMSG_NAMES);
-    const message = messageToReceive(size, views, controlSizeOf(socket, opts), socket.family === AF_UNIX);
+    const endsAtControl = socket.family === AF_UNIX;
+    const message = messageToReceive(size, views, controlSizeOf(socket, opts), endsAtControl);
     const waits = waitsForAll(socket.type, size, flags);
     return socket.receive(waits ? RECVMSG_ALL_INTO : RECVMSG_INTO, message, flags, opts);
   } catch (error) {

@@ -7,7 +7,7 @@
 
 import { isUint8Array } from "node:util/types";
 import { type Address, type AddressLike, type HostPort, toAddress } from "../addr/index.js";
-import { bytesToSend, checkOptions, EMPTY, type Sendable, totalLength } from "../check/index.js";
+import { bytesToSend, checkOptions, type Sendable, totalLength } from "../check/index.js";
 import { progress, type Operation, operation } from "../reactor/operation.js";
 import type { Calls } from "../sys/calls.js";
 import { IOV_MAX } from "../sys/constants.js";
@@ -15,14 +15,13 @@ import { EFAULT } from "../sys/errno.js";
 import { addressDetails } from "../sys/sockaddr.js";
 import { noteHandshake, withoutFastOpen, type FastOpenState } from "./fastOpen.js";
 import { FLAG_NAMES, type FlagOptions, sendFlagsOf, type TransferOptions } from "./flags.js";
-import { isNonblocking } from "./recv.js";
+import { isDetached, isNonblocking } from "./recv.js";
 import type { AddressOperand, Mode, Outcome, Runner } from "./runner.js";
 
 /** Calls send(2), or sendmsg(2) for several parts, without the first `skip` bytes of the data. */
 function sendOnce(calls: Calls, fd: number, data: Uint8Array | Uint8Array[], skip: number, flags: number): number {
   if (Array.isArray(data)) return calls.sendmsg(fd, data, skip, flags, null, null);
-  // The memory was detached since it was checked.
-  if (data.length === 0 && data !== EMPTY) return EFAULT;
+  if (isDetached(data)) return EFAULT;
   return skip === 0 && flags === 0 ? calls.send(fd, data) : calls.send(fd, data, skip, flags);
 }
 
@@ -48,16 +47,16 @@ export interface SendProgress {
 export const SEND_ALL: Operation<SendProgress, number, void> = operation<SendProgress, number, void>({
   syscall: "send",
   movesBytes: true,
-  attempt: (calls, fd, state, flags) => {
-    const result = sendOnce(calls, fd, state.data, state.sent, flags);
+  attempt: (calls, fd, sending, flags) => {
+    const result = sendOnce(calls, fd, sending.data, sending.sent, flags);
     if (result < 0) return result;
-    // The kernel sent nothing although there were data: the views have been detached or have shrunk.
-    if (result === 0 && state.total > 0) return EFAULT;
-    state.sent += result;
-    return state.sent < state.total ? progress(result) : result;
+    // The kernel sent nothing although there were data: the memory was detached or has shrunk.
+    if (result === 0 && sending.total > 0) return EFAULT;
+    sending.sent += result;
+    return sending.sent < sending.total ? progress(result) : result;
   },
   complete: () => undefined,
-  transferred: (state) => state.sent,
+  transferred: (sending) => sending.sent,
   isNonblocking,
 });
 
@@ -74,7 +73,7 @@ export const SENDTO: Operation<Datagram, number, number> = operation<Datagram, n
     const { data } = datagram;
     const sockaddr = datagram.sockaddr!;
     if (datagram.handshaking) return sendOnce(calls, fd, data, 0, withoutFastOpen(flags));
-    if (!Array.isArray(data) && data.length === 0 && data !== EMPTY) return EFAULT;
+    if (!Array.isArray(data) && isDetached(data)) return EFAULT;
     const result = Array.isArray(data)
       ? calls.sendmsg(fd, data, 0, flags, sockaddr, null)
       : calls.sendto(fd, data, flags, sockaddr);
@@ -118,8 +117,8 @@ export function sendAll<M extends Mode>(
   try {
     if (opts === undefined && data instanceof Uint8Array && data.length > 0) return socket.sendWhole(data);
     const bytes = messageData(data, "send");
-    const state: SendProgress = { data: bytes, total: totalLength(bytes), sent: 0 };
-    return socket.write(SEND_ALL, state, sendFlagsOf(opts, "send"), opts);
+    const sending: SendProgress = { data: bytes, total: totalLength(bytes), sent: 0 };
+    return socket.write(SEND_ALL, sending, sendFlagsOf(opts, "send"), opts);
   } catch (error) {
     return socket.fail(error);
   }

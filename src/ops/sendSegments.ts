@@ -9,7 +9,7 @@ import { progress, type Operation, operation } from "../reactor/operation.js";
 import { EFAULT } from "../sys/errno.js";
 import { addressDetails } from "../sys/sockaddr.js";
 import { sendFlagsOf, TRANSFER_NAMES, type TransferOptions } from "./flags.js";
-import { isNonblocking } from "./recv.js";
+import { isDetached, isNonblocking } from "./recv.js";
 import type { AddressOperand, Mode, Outcome, Runner } from "./runner.js";
 
 /** Options of `sendSegments`. */
@@ -38,33 +38,34 @@ export const SEND_SEGMENTS: Operation<SegmentSendProgress, number, number> = ope
 >({
   syscall: "sendmsg",
   movesBytes: true,
-  attempt: (calls, fd, state, flags) => {
-    const { messages, control, sockaddr } = state;
-    const message = messages[state.next]!;
-    // The memory was detached.
-    if (message.length === 0 && message !== EMPTY) return EFAULT;
+  attempt: (calls, fd, sending, flags) => {
+    const { messages, control, sockaddr } = sending;
+    const message = messages[sending.next]!;
+    if (isDetached(message)) return EFAULT;
     const result = calls.sendmsg(fd, [message], 0, flags, sockaddr, control);
     if (result < 0) return result;
-    state.next++;
-    state.sent += result;
-    return state.next < messages.length ? progress(result) : result;
+    sending.next++;
+    sending.sent += result;
+    return sending.next < messages.length ? progress(result) : result;
   },
-  complete: (_result, state) => state.sent,
+  complete: (_result, sending) => sending.sent,
   isNonblocking,
   details: ({ address }) => addressDetails(address),
-  transferred: (state) => state.sent,
+  transferred: (sending) => sending.sent,
 });
 
 /**
  * Splits the data into messages of at most MAX_SEGMENTS segments and MAX_MESSAGE bytes each. Only the last segment of
- * the data may be shorter than `segment`.
+ * the data may be shorter than `size`.
  */
-function messagesOf(data: Uint8Array, segment: number): Uint8Array[] {
-  const segmentsPerMessage = Math.max(1, Math.min(MAX_SEGMENTS, Math.floor(MAX_MESSAGE / segment)));
-  const messageSize = segmentsPerMessage * segment;
+function messagesOf(data: Uint8Array, size: number): Uint8Array[] {
+  const segmentsPerMessage = Math.max(1, Math.min(MAX_SEGMENTS, Math.floor(MAX_MESSAGE / size)));
+  const messageSize = segmentsPerMessage * size;
   if (data.length === 0) return [EMPTY];
   const messages: Uint8Array[] = [];
-  for (let at = 0; at < data.length; at += messageSize) messages.push(data.subarray(at, at + messageSize));
+  for (let start = 0; start < data.length; start += messageSize) {
+    messages.push(data.subarray(start, start + messageSize));
+  }
   return messages;
 }
 
@@ -77,12 +78,12 @@ export function sendSegments<M extends Mode>(
   const action = "sendSegments";
   try {
     const flags = sendFlagsOf(opts, action, SEGMENTS_NAMES);
-    const segment = segmentSize(size, action);
+    const checkedSize = segmentSize(size, action);
     const bytes = bytesToSend(data, action);
-    const messages = messagesOf(isUint8Array(bytes) ? bytes : Buffer.concat(bytes), segment);
-    const control = encodeControl([{ type: "UDP_SEGMENT", gso_size: segment }]).bytes;
+    const messages = messagesOf(isUint8Array(bytes) ? bytes : Buffer.concat(bytes), checkedSize);
+    const control = encodeControl([{ type: "UDP_SEGMENT", gso_size: checkedSize }]).bytes;
     const target = opts?.address === undefined ? undefined : toAddress(opts.address);
-    const state: SegmentSendProgress = {
+    const sending: SegmentSendProgress = {
       messages,
       control,
       target,
@@ -91,7 +92,7 @@ export function sendSegments<M extends Mode>(
       next: 0,
       sent: 0,
     };
-    return socket.sendTo(SEND_SEGMENTS, state, flags, opts);
+    return socket.sendTo(SEND_SEGMENTS, sending, flags, opts);
   } catch (error) {
     return socket.fail(error);
   }

@@ -14,7 +14,7 @@ const ACTION = "sendfile";
  */
 const SENDFILE_CHUNK = 1 << 20;
 
-/** The bytes between two calls of `onProgress`. */
+/** The number of bytes between two calls of `onProgress`. */
 export const PROGRESS_STEP: number = 1 << 20;
 
 /** A descriptor, or an object with one. `fd` is read before each system call, because a FileHandle may be closed. */
@@ -50,28 +50,29 @@ export interface FileSendProgress {
 export const SENDFILE: Operation<FileSendProgress, undefined, void> = operation<FileSendProgress, undefined, void>({
   syscall: "sendfile",
   movesBytes: true,
-  attempt: (calls, fd, state) => {
-    const remaining = state.until - state.sent;
-    const file = typeof state.file === "number" ? state.file : state.file.fd;
+  attempt: (calls, fd, sending) => {
+    const remaining = sending.until - sending.sent;
+    const { file } = sending;
+    const fileFd = typeof file === "number" ? file : file.fd;
     // The `fd` of a closed FileHandle is -1.
-    if (typeof file !== "number" || file < 0) return EBADF;
+    if (typeof fileFd !== "number" || fileFd < 0) return EBADF;
     // With a callback an attempt ends at each multiple of SENDFILE_CHUNK, so the callback runs there.
-    const chunk = state.onSent === undefined ? SENDFILE_CHUNK : SENDFILE_CHUNK - (state.sent % SENDFILE_CHUNK);
-    const result = calls.sendfile(fd, file, state.offset + state.sent, Math.min(remaining, chunk));
+    const chunk = sending.onSent === undefined ? SENDFILE_CHUNK : SENDFILE_CHUNK - (sending.sent % SENDFILE_CHUNK);
+    const result = calls.sendfile(fd, fileFd, sending.offset + sending.sent, Math.min(remaining, chunk));
     if (result < 0) return result;
-    state.sent += result;
-    if (result === 0) state.ended = true;
-    else state.onSent?.();
-    return result === 0 || state.sent >= state.until ? result : progress(result);
+    sending.sent += result;
+    if (result === 0) sending.ended = true;
+    else sending.onSent?.();
+    return result === 0 || sending.sent >= sending.until ? result : progress(result);
   },
   complete: () => undefined,
-  transferred: (state) => state.sent,
+  transferred: (sending) => sending.sent,
 });
 
 /** The checked arguments of sendfile. */
-export interface CheckedFile {
+export interface SendfileRequest {
   readonly file: FileSource;
-  /** The descriptor of `file` when it was checked. */
+  /** The descriptor of `file` at the time of the call. */
   readonly fd: number;
   readonly offset: number;
   readonly count: number | undefined;
@@ -80,7 +81,7 @@ export interface CheckedFile {
 
 const SENDFILE_NAMES: readonly string[] = [...WAIT_NAMES, "offset", "count", "onProgress"];
 
-export function checkSendfile(file: FileSource, opts: SendFileOptions | undefined): CheckedFile {
+export function sendfileRequest(file: FileSource, opts: SendFileOptions | undefined): SendfileRequest {
   const fd = descriptorIn(file);
   checkOptions(opts, ACTION, SENDFILE_NAMES);
   const offset = integer(opts?.offset ?? 0, ACTION, "offset", 0, Number.MAX_SAFE_INTEGER);
@@ -99,12 +100,12 @@ function descriptorIn(file: unknown): number {
   if (typeof fd !== "number") {
     throw new TypeError(`Cannot ${ACTION}: file is ${quote(file)}, required a descriptor or an object with one in fd`);
   }
-  // The `fd` of a closed FileHandle is -1; the kernel refuses it.
+  // The `fd` of a closed FileHandle is -1. The kernel refuses this number.
   return integer(fd, ACTION, "file.fd", -1, 0x7fff_ffff);
 }
 
 /** Makes the operand of SENDFILE. Reads the length of the file. */
-export function fileSendProgress(calls: Calls, { count, fd, file, offset }: CheckedFile): FileSendProgress {
+export function fileSendProgress(calls: Calls, { count, fd, file, offset }: SendfileRequest): FileSendProgress {
   const size = check(calls.fileSize(fd), ACTION);
   // Some files, such as those of /proc, have the length 0 and yet have bytes. They end when sendfile(2) returns 0. For
   // other files the last call requests exactly the rest: after a larger request the kernel would delay the last packet.

@@ -23,6 +23,7 @@ export interface SendmsgOptions extends TransferOptions {
 
 interface MessageToSend extends FastOpenState, AddressOperand {
   readonly parts: readonly Uint8Array[];
+  /** The number of bytes of the parts. */
   readonly total: number;
   readonly control: EncodedControl | null;
 }
@@ -30,15 +31,16 @@ interface MessageToSend extends FastOpenState, AddressOperand {
 export const SENDMSG: Operation<MessageToSend, number, number> = operation<MessageToSend, number, number>({
   syscall: "sendmsg",
   movesBytes: true,
-  attempt: (calls, fd, outgoing, flags) => {
-    const { parts, total, sockaddr, control } = outgoing;
+  attempt: (calls, fd, message, flags) => {
+    const { parts, total, sockaddr, control } = message;
+    // A socket to pass may have been closed since the call.
     if (control !== null && !control.refreshDescriptors()) return EBADF;
     // The views were detached or have shrunk since they were checked.
     if (totalLength(parts) !== total) return EFAULT;
-    const bytes = control === null ? null : control.bytes;
-    if (outgoing.handshaking) return calls.sendmsg(fd, parts, 0, withoutFastOpen(flags), null, bytes);
-    const result = calls.sendmsg(fd, parts, 0, flags, sockaddr, bytes);
-    return noteHandshake(result, outgoing, flags);
+    const controlBytes = control === null ? null : control.bytes;
+    if (message.handshaking) return calls.sendmsg(fd, parts, 0, withoutFastOpen(flags), null, controlBytes);
+    const result = calls.sendmsg(fd, parts, 0, flags, sockaddr, controlBytes);
+    return noteHandshake(result, message, flags);
   },
   complete: (count) => count,
   isNonblocking,
@@ -47,11 +49,11 @@ export const SENDMSG: Operation<MessageToSend, number, number> = operation<Messa
 
 function controlOf(
   { family, type }: Runner<Mode>,
-  messages: readonly ControlToSend[] | undefined,
+  controlMessages: readonly ControlToSend[] | undefined,
   total: number,
 ): EncodedControl | null {
-  if (messages === undefined) return null;
-  const control = encodeControl(messages);
+  if (controlMessages === undefined) return null;
+  const control = encodeControl(controlMessages);
   // unix(7): descriptors are sent only with bytes. Without bytes a stream socket sends nothing and returns success.
   if (control.hasDescriptors && total === 0 && type === SOCK_STREAM && family === AF_UNIX) {
     throw new RangeError(
@@ -72,8 +74,9 @@ export function sendmsg<M extends Mode>(
     const bytes = bytesToSend(data, "sendmsg");
     const flags = sendFlagsOf(opts, "sendmsg", SENDMSG_NAMES);
     const total = totalLength(bytes);
+    let parts = isUint8Array(bytes) ? [bytes] : bytes;
     // A message must be sent in one call, and sendmsg(2) takes at most IOV_MAX parts.
-    const parts = isUint8Array(bytes) ? [bytes] : bytes.length > IOV_MAX ? [Buffer.concat(bytes)] : bytes;
+    if (parts.length > IOV_MAX) parts = [Buffer.concat(parts)];
     const control = controlOf(socket, opts?.control, total);
     const target = opts?.address === undefined ? undefined : toAddress(opts.address);
     const message: MessageToSend = { parts, total, control, target, address: undefined, sockaddr: null };

@@ -33,6 +33,9 @@ const SPLICE_THRESHOLD = 16 << 10;
 /** The source or the destination of a flow. */
 export interface FlowEnd {
   readonly fd: number;
+  /**
+   * Whether a read of fewer bytes than requested means that the receive buffer is empty, or that the stream has ended.
+   */
   readonly reading: { readonly shortMeansEmpty: boolean; readonly shortMeansEnd: boolean };
   readonly writing: { readonly busy: boolean; setNotReady(): void; wake(): void };
   /** Counts bytes against the budget of a turn. */
@@ -58,8 +61,8 @@ export interface Flow<E extends FlowEnd = FlowEnd> {
   received: number;
   /** The number of bytes written to the destination. The other received bytes are in the pipe. */
   sent: number;
-  /** Called when bytes have moved. `at` is a time of `performance.now()`; the default is now. */
-  noteActivity(at?: number): void;
+  /** Called when bytes have moved at `time`, on the clock of `performance.now()`; the default is now. */
+  noteActivity(time?: number): void;
   /** Whether the latest read was small. The next bytes are then copied, because splicing few bytes costs more. */
   smallReads: boolean;
   /** The relay that the flow has used. */
@@ -158,9 +161,11 @@ export const SPLICE: Operation<Flow, undefined, number> = operation<Flow, undefi
     const result = onlyFill ? fillPipe(calls, source, flow, pipe) : passThrough(calls, source, flow, pipe);
     if (flow.sent < flow.received) {
       flow.pipe = pipe;
-      // The pipe holds bytes. So EAGAIN means that the destination is full. Another error fails the flow.
-      if (!onlyFill && result !== EAGAIN) return result;
-      if (!onlyFill) to.writing.setNotReady();
+      if (!onlyFill) {
+        // The pipe holds bytes. So EAGAIN means that the destination is full. Another error fails the flow.
+        if (result !== EAGAIN) return result;
+        to.writing.setNotReady();
+      }
       return DESTINATION_FULL;
     }
     pipes.giveBack(calls, pipe);

@@ -135,10 +135,11 @@ export function progressOf(calls: Calls, flow: Flow): SpliceProgress {
   const { pipe } = flow;
   const undelivered = Buffer.alloc(flow.received - flow.sent);
   if (pipe !== undefined) {
-    for (let at = 0; at < undelivered.length;) {
-      const count = calls.read(pipe.readEnd, undelivered.subarray(at));
+    let filled = 0;
+    while (filled < undelivered.length) {
+      const count = calls.read(pipe.readEnd, undelivered.subarray(filled));
       if (count <= 0) throw socketError(count, "read");
-      at += count;
+      filled += count;
     }
     flow.pipe = undefined;
     flow.pipes.discard(calls, pipe);

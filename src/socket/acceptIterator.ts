@@ -1,4 +1,4 @@
-// for await (const [conn, address] of socket).
+// The iterator of `for await (const [conn, address] of socket)`.
 
 import type { Address } from "../addr/index.js";
 import { isEndedByClose } from "../errors/index.js";
@@ -6,22 +6,26 @@ import type { AcceptOperations } from "../ops/accept.js";
 import type { PromiseRunner } from "./promiseRunner.js";
 
 /**
- * Returns the connections of a listening socket until it is closed. `next()` waits while descriptors or memory are
- * short. `next` is no async function, which would cost each connection another promise and another microtask.
+ * Iterates over the new connections of a listening socket until the socket is closed. `next()` waits while descriptors
+ * or memory are short. `next` is not an async function, because that would cost each connection another promise and
+ * another microtask.
  */
 export function acceptIterator<S>(
   runner: PromiseRunner,
-  { iterated }: AcceptOperations<S>,
+  { forIterator }: AcceptOperations<S>,
 ): AsyncIterableIterator<[S, Address], undefined> {
   const accept = (): Promise<IteratorResult<[S, Address], undefined>> => {
     const retryOnShortage = true;
     try {
-      return runner.read(iterated, runner, retryOnShortage, undefined);
+      return runner.read(forIterator, runner, retryOnShortage, undefined);
     } catch (error) {
       return runner.fail(error);
     }
   };
-  /** On a closed socket accept() rejects with EBADF. The iterator then returns the end instead. */
+  /**
+   * Returns the end of the iteration, because accept() rejects with EBADF on a closed socket. If the socket is closed
+   * while accept() waits, the operation `forIterator` itself returns the end.
+   */
   const acceptAfterClose = async (): Promise<IteratorResult<[S, Address], undefined>> => {
     try {
       return await accept();

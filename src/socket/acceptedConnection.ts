@@ -12,7 +12,10 @@ import { type Socket, socketOfDescriptor } from "./socket.js";
 
 export { type AcceptedConnection } from "../ops/handOver.js";
 
-/** Like `acceptFrom` (connecting.ts), but makes no Socket: the caller owns the descriptor of the connection. */
+/**
+ * Accepts the next connection as `acceptFrom` (connecting.ts) does, but makes no Socket. The caller must close the
+ * descriptor of the connection. Returns PENDING if the call waits; then `handler` gets the outcome.
+ */
 export function acceptConnection(
   handler: CompletionHandler<AcceptedConnection>,
   listener: Socket,
@@ -60,15 +63,19 @@ export interface SocketKind {
   readonly protocol: number;
 }
 
-/** Makes a Socket of a descriptor that this environment owns. */
+/** Makes a Socket of a descriptor of this thread. From then on the Socket owns the descriptor. */
 export function socketOf({ family, type, protocol }: SocketKind, fd: number): Socket {
   return socketOfDescriptor(family, type, protocol, fd);
 }
 
-/** Makes a Socket of a duplicate. Other code owns the original, and may keep it open longer than the duplicate. */
+/**
+ * Duplicates `fd` and makes a Socket of the duplicate. Other code owns the original, and may keep it open longer than
+ * the duplicate.
+ */
 export function duplicate(kind: SocketKind, fd: number): Socket {
   const socket = socketOf(kind, check(calls.dup(fd), "dup"));
-  // Makes close() remove the epoll entry. The kernel would keep the entry until the original is closed too.
+  // With this flag close() removes the epoll entry. Otherwise the kernel would keep the entry until the original is
+  // closed too.
   descriptorOf(socket).duplicated = true;
   return socket;
 }

@@ -27,7 +27,7 @@ import { Socket } from "./socket.js";
 
 /**
  * Connects a stream socket to a host: Python's `create_connection()`. It tries the addresses of the host one after the
- * other, in the order of the resolver, until one accepts. The sockets of failed attempts are closed.
+ * other, in the order of the resolver, until an attempt succeeds. The sockets of failed attempts are closed.
  *
  * @param address a host and a port, or any address that a stream socket connects to
  * @returns the connected socket

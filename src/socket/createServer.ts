@@ -50,10 +50,10 @@ export function create_server(
 /** create_server() for an address whose form is known only at run time. */
 export function create_server(address: AddressLike, opts?: CreateServerOptions): Promise<Socket>;
 export async function create_server(address: AddressLike, opts?: CreateServerOptions): Promise<Socket> {
-  const { backlog, family, prepare, target } = serverRequest(address, opts);
+  const { backlog, family, setOptions, target } = serverRequest(address, opts);
   const socket = new Socket(family, SOCK_STREAM);
   try {
-    prepare(socket);
+    setOptions(socket);
     await socket.bind(target, { timeout: opts?.timeout, signal: opts?.signal });
     socket.listen(backlog);
     return socket;

@@ -1,4 +1,5 @@
-// for await (const [data, address] of socket.datagrams()). receiveWholeDatagram() is the same receive for src/net.
+// The iterator of `for await (const [data, address] of socket.datagrams())`, and receiveWholeDatagram(), with which
+// src/net receives one datagram.
 
 import type { Address } from "../addr/index.js";
 import { checkOptions } from "../check/index.js";
@@ -27,6 +28,7 @@ export function datagramIterator(
       try {
         return { done: false, value: await recvWhole(runner, opts) };
       } catch (error) {
+        // The reason of an abort can be any error, also one that looks like the error of close().
         const isAbortReason = error === opts?.signal?.reason;
         if (runner.descriptor.fd < 0 && isEndedByClose(error) && !isAbortReason) return END;
         throw error;

@@ -36,15 +36,16 @@ import { rejection } from "../wait/rejection.js";
 import type { Socket } from "./socket.js";
 
 /**
- * `trySend()` with a source address: the first `size` bytes of `source`, as `readReplySource()` of batch/sources.ts
- * writes them. `size` is a multiple of 4. If `size` is 0, the kernel chooses the source.
+ * `trySend()` with a source address. `readReplySource()` of batch/sources.ts has written it to `source`, and has
+ * returned its length in bytes, `sourceSize`, a multiple of 4. If `sourceSize` is 0, the kernel chooses the source
+ * address.
  */
 export let trySendFrom: (
   queue: DatagramQueue,
   data: Data,
   to: AddressLike | undefined,
   source: Int32Array,
-  size: number,
+  sourceSize: number,
 ) => boolean;
 
 /** Options of a {@link DatagramQueue}. */
@@ -83,11 +84,13 @@ const DEFAULT_QUEUE = 256;
 const LARGEST_QUEUE = 1 << 14;
 const DEFAULT_SIZE = 2048;
 const LARGEST_SIZE = 1 << 16;
+
+/** The number of destinations that a queue keeps as Address objects, for `onRefused`. */
 const CACHED_ADDRESSES = 64;
 
 /** A call that waits for room (send) or until its datagrams are sent or refused (flush). */
 interface WaitingCall {
-  /** flush() resolves when this many datagrams of the queue have been sent or refused. 0 for send(). */
+  /** flush() resolves when the queue has sent or refused this many datagrams since it was made. 0 for send(). */
   readonly requiredCount: number;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
@@ -97,9 +100,9 @@ interface WaitingCall {
  * A bounded queue in front of a datagram socket, for programs that send from many places. It copies the datagrams,
  * counts them, and sends them in their order, in batches (`sendmmsg`).
  *
- * When the queue is full, `trySend` returns false and `send` waits for room. Until `close`, the queue drops no
- * datagram. A datagram that the kernel refuses is counted and reported to `onRefused`; the others are sent. When the
- * socket is closed, all waiting calls reject with `ECANCELED`.
+ * When the queue is full, `trySend` returns false and `send` waits for room. While the queue and its socket are open,
+ * the queue drops no datagram. A datagram that the kernel refuses is counted and reported to `onRefused`; the others
+ * are sent. When the socket is closed, all waiting calls reject with `ECANCELED`.
  *
  * @see sendmmsg(2)
  * @example
@@ -126,14 +129,15 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
       state: queue.#ended?.state ?? (queue.#socket.closed ? "closed" : "open"),
       stats: queue.stats(),
     }));
-    trySendFrom = (queue, data, to, source, size) => {
+    trySendFrom = (queue, data, to, source, sourceSize) => {
       if (!queue.trySend(data, to)) return false;
-      if (size === 0) return true;
-      // trySend() has put the datagram into the last slot of the ring. Its source is a part of that slot.
+      if (sourceSize === 0) return true;
+      // trySend() has put the datagram into the newest slot of the ring. The source address is in the table entry of
+      // that slot.
       const { capacity, words } = queue.#memory;
-      const at = ((queue.#head + queue.#length - 1) % capacity) * ENTRY_WORDS;
-      words[at + SOURCE_LENGTH] = size;
-      for (let word = 0; word < size >> 2; word++) words[at + SOURCE + word] = source[word]!;
+      const entryStart = ((queue.#head + queue.#length - 1) % capacity) * ENTRY_WORDS;
+      words[entryStart + SOURCE_LENGTH] = sourceSize;
+      for (let i = 0; i < sourceSize / 4; i++) words[entryStart + SOURCE + i] = source[i]!;
       return true;
     };
   }
@@ -277,7 +281,10 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
             resolve(rejection(error));
           }
         },
-        reject: (error) => (removeWaiter(), resolve(rejection(error))),
+        reject: (error) => {
+          removeWaiter();
+          resolve(rejection(error));
+        },
       };
       waiters.add(waiting);
       if (signal !== undefined) onAbort(signal, abortListener);
@@ -287,7 +294,10 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
     });
   }
 
-  /** Sends batches until the queue is empty. A batch ends at the end of the ring. */
+  /**
+   * Sends batches until the queue is empty. A batch has consecutive slots: it ends at the latest with the last slot of
+   * `#memory`, and the next batch begins with slot 0.
+   */
   async #sendQueued(): Promise<void> {
     const { writing } = descriptorOf(this.#socket);
     try {
@@ -327,11 +337,12 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
     const { words } = this.#memory;
     const errors: [SocketError, Address | undefined][] = [];
     for (let i = start; i < end; i++) {
-      const at = i * ENTRY_WORDS;
-      if (words[at + ERROR] === 0) continue;
-      const length = words[at + NAME_LENGTH]!;
-      const address = length === 0 ? undefined : this.#addresses.lookup(words, at + NAME, length);
-      errors.push([socketError(words[at + ERROR]!, "sendmmsg", addressDetails(address)), address]);
+      const entryStart = i * ENTRY_WORDS;
+      const errno = words[entryStart + ERROR]!;
+      if (errno === 0) continue;
+      const length = words[entryStart + NAME_LENGTH]!;
+      const address = length === 0 ? undefined : this.#addresses.lookup(words, entryStart + NAME, length);
+      errors.push([socketError(errno, "sendmmsg", addressDetails(address)), address]);
     }
     return errors;
   }

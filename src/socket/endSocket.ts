@@ -12,7 +12,8 @@ export function endSocket(
   opts: EndOptions | undefined,
 ): Promise<EndResult> {
   try {
-    // The program may have made a stream itself: `new Stream(new SocketConn(socket))`.
+    // The program may have made the stream itself: `new Stream(new SocketConn(socket))`. Then `readAhead` is the
+    // reader of that stream, and socket.stream() would make a second stream.
     if (readAhead instanceof BufferedReader) return readAhead.end(new SocketConn(socket), opts);
     return socket.stream().end(opts);
   } catch (error) {

@@ -29,7 +29,7 @@ export function enforceLimits(
     setTimeout(onFire, Math.min(Math.max(Math.ceil(delay), 1), MAX_TIMER_DELAY)).unref();
   if (timeout !== null) {
     const deadline = performance.now() + timeout;
-    // A timer may fire before its time. Then it is set again for the remaining time.
+    // The timer may fire before the deadline. Then it is set again for the remaining time.
     const checkDeadline = (): void => {
       const remaining = deadline - performance.now();
       if (remaining <= 0) expire();
@@ -38,7 +38,8 @@ export function enforceLimits(
     deadlineTimer = setTimer(checkDeadline, timeout);
   }
   if (idleTimeout !== null && activity !== undefined) {
-    // The timer is not reset when bytes move. If they have moved, it is set again, for the remaining time.
+    // The timer is not reset when bytes move. If bytes have moved when it fires, it is set again for the remaining
+    // time.
     const checkIdle = (): void => {
       for (const flow of flows) activity.last = Math.max(activity.last, flow.lastRelayTime() ?? 0);
       const remaining = activity.last + idleTimeout - performance.now();

@@ -1,8 +1,8 @@
 // Takes over the descriptor of a net.Socket or of a net.BoundSocket.
 //
-// Node.js has no call that removes the descriptor from a handle. So the descriptor is duplicated, and then the handle
-// is closed. The duplicate keeps the connection open, so close(2) of the original has no effect on it. Both calls run
-// synchronously, so Node.js can't read or write in between.
+// Node.js has no call that removes the descriptor from the handle of a socket, its native object. So the descriptor is
+// duplicated, and then the handle is closed. The duplicate keeps the connection open, so close(2) of the original does
+// not end the connection. Both steps run synchronously, so Node.js can't read or write in between.
 
 import type { Socket as NetSocket } from "node:net";
 import { net, tls } from "../builtins.js";
@@ -23,7 +23,7 @@ export interface NetBoundSocket {
 
 const MESSAGE_START = "Cannot adopt the socket of node:net";
 
-/** Returns a duplicate of the descriptor, which this environment owns, and closes the original. */
+/** Returns a duplicate of the descriptor and closes the original. The caller owns the duplicate. */
 export function takeNetSocket(source: NetSocket | NetBoundSocket, calls: Calls): number {
   if (source instanceof net().Socket) return takeConnectedHandle(source, calls);
   if (isBound(source)) return takeBound(source, calls);
@@ -36,12 +36,15 @@ function takeConnectedHandle(socket: NetSocket, calls: Calls): number {
   const fd = (socket as { readonly _handle?: { readonly fd?: number } | null })._handle?.fd;
   if (typeof fd !== "number" || fd < 0)
     throw new TypeError(`${MESSAGE_START}: the socket has no descriptor, required a connected one`);
-  const copy = check(calls.dup(fd), "dup");
+  const duplicate = check(calls.dup(fd), "dup");
   socket.destroy();
-  return copy;
+  return duplicate;
 }
 
-/** The reason why the socket can't be adopted; undefined if it can. Most are data or state that Node.js would keep. */
+/**
+ * The reason why the socket can't be adopted; undefined if there is none. Most reasons are data or state that Node.js
+ * would keep.
+ */
 function refusalOf(socket: NetSocket): string | undefined {
   if (socket instanceof tls().TLSSocket)
     return "the socket has TLS, whose state is in Node.js, required a socket without TLS";
@@ -73,7 +76,7 @@ function takeBound(bound: NetBoundSocket, calls: Calls): number {
       `${MESSAGE_START}: the socket is a bound UNIX socket, whose file Node.js removes, required a TCP socket`,
     );
   }
-  const copy = check(calls.dup(bound.fd()), "dup");
+  const duplicate = check(calls.dup(bound.fd()), "dup");
   bound.close();
-  return copy;
+  return duplicate;
 }

@@ -34,7 +34,7 @@ export { type DetachOptions } from "../ops/makeSocket.js";
 export { type ConnAddresses, SocketConn } from "./socketConn.js";
 export { socketpair } from "./socketpair.js";
 export { splice } from "./splice.js";
-// The exports below are only for the layers above. No public entry exports them.
+// The following exports are for src/net, src/server and other folders of this package. No public entry exports them.
 export { isTcp } from "./socket.js";
 export { acceptFrom, localPortOf, connectTo, type CompletionHandler, PENDING } from "./connecting.js";
 export { receiveWholeDatagram } from "./datagramIterator.js";

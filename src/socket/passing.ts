@@ -1,4 +1,4 @@
-// send_fds() and recv_fds() pass descriptors over UNIX sockets. Both are named as in Python.
+// send_fds() and recv_fds() pass descriptors over UNIX sockets. They have the names of Python's functions.
 
 import { isBranded, quoteNonInstance } from "../check/index.js";
 import type { Data } from "../io.js";
@@ -21,10 +21,10 @@ function checkSocket(socket: unknown, action: string): void {
  *
  * @param data at least one byte on a stream
  * @param fds numbers of descriptors, or sockets; the kernel takes at most 253
- * @returns the number of bytes that the kernel has taken. On a stream it may be only a part of `data`; all descriptors
- *   are sent with it
- * @throws SocketError `EBADF` (a descriptor is not open), `EINVAL` (too many, or no UNIX socket), `ETOOMANYREFS`, as
- *   `sendmsg`
+ * @returns the number of bytes that the kernel has taken. On a stream the kernel may take only the first part of
+ *   `data`; all descriptors go with that part
+ * @throws SocketError `EBADF` (a descriptor is not open), `EINVAL` (too many, or no UNIX socket), `ETOOMANYREFS`, and
+ *   the errors of `sendmsg`
  * @see unix(7), SCM_RIGHTS
  */
 export async function send_fds(
@@ -44,7 +44,7 @@ export async function send_fds(
  * @param maxfds maximum number of descriptors; the kernel closes further ones and sets `MSG_CTRUNC` in the flags
  * @returns data, descriptors, flags and address. Call `take()` of the descriptors; those that are not taken are closed
  *   when the object is disposed or garbage-collected
- * @throws SocketError as `recvmsg`
+ * @throws SocketError the errors of `recvmsg`
  * @see unix(7), SCM_RIGHTS
  * @example
  * ```ts

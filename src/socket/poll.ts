@@ -1,9 +1,9 @@
 // poll(): waiting for several descriptors at once.
 //
-// poll(2) decides which entries are ready. It is called at once, and again after each event of an epoll set that poll()
-// makes (reactor/pollset.ts). So the list may contain a descriptor twice. Other calls may wait on the same Socket, and
-// get their events from the epoll set of the reactor. epoll refuses regular files. poll(2) returns them as ready at
-// once.
+// poll(2) decides which entries are ready. It is called at once. If no entry is ready, poll() makes an epoll set
+// (reactor/pollset.ts) and calls poll(2) again after each event. Because poll(2) checks each entry, a descriptor may be
+// in several entries, although an epoll set holds it only once. Other calls may wait on the same Socket, and get their
+// events from the epoll set of the reactor. epoll refuses regular files, but poll(2) returns them as ready at once.
 //
 // When a descriptor is closed, the kernel removes it from the epoll set without an event. For a Socket, a close
 // listener wakes the call, which then returns POLLNVAL, as poll(2) does for a number that is not open. A raw descriptor
@@ -77,13 +77,13 @@ export async function poll<E extends PollEntry>(entries: readonly E[], opts?: Wa
   );
   let closeListener: { onClosed(): void } | undefined;
   // The callback runs only if the call has to wait.
-  const set = new Pollset((tryAgain) => {
+  const pollset = new Pollset((tryAgain) => {
     closeListener = { onClosed: tryAgain };
     for (const descriptor of descriptors) descriptor.addCloseListener(closeListener);
     return table.merged();
   });
   try {
-    return (await set.run(POLL, table, undefined, timeout, signal)) as PollResult<E>[];
+    return (await pollset.run(POLL, table, undefined, timeout, signal)) as PollResult<E>[];
   } catch (error) {
     if (error instanceof TimeoutError) return [];
     throw error;
@@ -91,6 +91,6 @@ export async function poll<E extends PollEntry>(entries: readonly E[], opts?: Wa
     if (closeListener !== undefined) {
       for (const descriptor of descriptors) descriptor.removeCloseListener(closeListener);
     }
-    set.end();
+    pollset.end();
   }
 }

@@ -203,8 +203,8 @@ export class PromiseRunner implements Runner<"promise"> {
     const start = timeout === null ? 0 : performance.now();
     const address = this.resolve(target, timeout, signal);
     if (!(address instanceof Promise)) return send(address, timeout);
-    return address.then((known) =>
-      send(known, timeout === null ? null : Math.max(0, timeout - (performance.now() - start))),
+    return address.then((resolved) =>
+      send(resolved, timeout === null ? null : Math.max(0, timeout - (performance.now() - start))),
     );
   }
 
@@ -277,8 +277,8 @@ export class PromiseRunner implements Runner<"promise"> {
   }
 
   fail<T>(error: unknown): Promise<T> {
-    // rejection() and not Promise.reject(), which rejects too early: if an async function returns this promise, a
-    // handler is attached only in the next microtask.
+    // rejection() adds the waiting async functions to the stack of the error. Promise.reject() would reject too early
+    // for that: an async function that returns this promise waits for it only from the next microtask on.
     return rejection(error);
   }
 

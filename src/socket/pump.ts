@@ -4,7 +4,7 @@ import type { CompletionHandler } from "../reactor/index.js";
 import { addProgress, pumpLimits, type PumpCounts, type PumpOptions, type PumpProgress } from "../ops/spliceOptions.js";
 import type { PipePool } from "../ops/pipes.js";
 import { enforceLimits } from "./flowLimits.js";
-import { checkSpliceEnd, lockStreams } from "./endpoints.js";
+import { spliceEndOf, lockStreams } from "./spliceEnd.js";
 import type { Socket } from "./socket.js";
 import { pumpStreams } from "./streamPump.js";
 import type { Stream } from "../stream/index.js";
@@ -119,7 +119,7 @@ export class Pump implements FlowOwner {
  */
 export async function pump(a: Socket | Stream, b: Socket | Stream, opts?: PumpOptions): Promise<PumpCounts> {
   const action = "pump";
-  const [sideA, sideB] = [checkSpliceEnd(a, "a", action), checkSpliceEnd(b, "b", action)];
+  const [sideA, sideB] = [spliceEndOf(a, "a", action), spliceEndOf(b, "b", action)];
   const limits = pumpLimits(opts, action);
   limits.signal?.throwIfAborted();
   const { socket: socketA } = sideA;
@@ -140,7 +140,7 @@ export async function pump(a: Socket | Stream, b: Socket | Stream, opts?: PumpOp
       pumping.start();
     });
   } catch (error) {
-    // lockStreams() has failed, because a stream has a pending read.
+    // No Pump was made, because lockStreams() has failed: a stream has a pending read.
     if (pumping === undefined) throw error;
     throw addProgress(error, pumping.progress());
   } finally {

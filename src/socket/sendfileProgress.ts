@@ -3,13 +3,13 @@
 import { AsyncResource } from "node:async_hooks";
 import { warnOnRejection } from "../callbacks.js";
 import {
-  checkSendfile,
   type FileSendProgress,
   fileSendProgress,
   type FileSource,
   PROGRESS_STEP,
   SENDFILE,
   type SendFileOptions,
+  sendfileRequest,
 } from "../ops/sendfile.js";
 import type { WaitQueue } from "../reactor/index.js";
 import { signalOf, timeoutOf } from "../wait/waitOptions.js";
@@ -20,15 +20,15 @@ export async function sendfile(
   file: FileSource,
   opts: SendFileOptions | undefined,
 ): Promise<number> {
-  const checked = checkSendfile(file, opts);
+  const request = sendfileRequest(file, opts);
   const timeout = timeoutOf(opts, runner.timeout, "sendfile");
   const signal = signalOf(opts, "sendfile");
   signal?.throwIfAborted();
   runner.checkOpen("sendfile");
-  const sending = fileSendProgress(runner.calls, checked);
+  const sending = fileSendProgress(runner.calls, request);
   if (sending.until === 0) return 0;
   const { writing } = runner.descriptor;
-  const { onProgress } = checked;
+  const { onProgress } = request;
   const progress =
     onProgress === undefined ? undefined : reportProgress(sending, AsyncResource.bind(onProgress), writing);
   // One operation for the whole file, so that later sends do not come in between.
@@ -43,9 +43,9 @@ function reportProgress(
   onProgress: (transferred: number) => void,
   writing: WaitQueue,
 ): { finish(): void } {
-  /** The count from which on `onProgress` is called next. */
+  /** `onProgress` is called next when at least this many bytes were sent. */
   let nextReport = PROGRESS_STEP;
-  /** The count of the latest call of `onProgress`; -1 before the first. */
+  /** The number that the latest call of `onProgress` got; -1 before the first call. */
   let reported = -1;
   let failure: { readonly error: unknown } | undefined;
   const report = (sent: number): void => {
@@ -61,6 +61,7 @@ function reportProgress(
   sending.onSent = () => {
     const { sent } = sending;
     if (sent < nextReport) return;
+    // The next multiple of PROGRESS_STEP.
     nextReport = PROGRESS_STEP * (Math.floor(sent / PROGRESS_STEP) + 1);
     // In a microtask, because onSent() must not run code of users.
     queueMicrotask(() => report(sent));

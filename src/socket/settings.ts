@@ -1,4 +1,4 @@
-// The addresses and options of a socket that another layer reads and writes, such as Node.js below TLS.
+// The addresses and options of a socket whose bytes another layer reads and writes, such as Node.js for TLS.
 
 import { type Address, AF_INET, AF_INET6 } from "../addr/index.js";
 import { SocketError } from "../errors/index.js";
@@ -16,24 +16,25 @@ import { closedError } from "../sys/errno.js";
 const MAX_KEEPIDLE = 32_767;
 
 /** Returns the number of the descriptor, -1 once it is closed. */
-type Fd = () => number;
+type GetFd = () => number;
 
 class Settings implements SocketSettings {
   readonly family: number;
   readonly type: number;
   readonly protocol: number;
   readonly #socket: OpenSocket;
-  readonly #fd: Fd;
+  readonly #getFd: GetFd;
 
   static {
     makeDescribable<Settings, SocketDescription>(Settings.prototype, "Socket", (settings) =>
-      describeSocket(settings.#socket, settings.#fd(), 0, []),
+      // The layer that reads has the buffered bytes and the pending calls.
+      describeSocket(settings.#socket, settings.#getFd(), 0, []),
     );
   }
 
-  constructor(socket: OpenSocket, fd: Fd) {
+  constructor(socket: OpenSocket, getFd: GetFd) {
     this.#socket = socket;
-    this.#fd = fd;
+    this.#getFd = getFd;
     this.family = socket.family;
     this.type = socket.type;
     this.protocol = socket.protocol;
@@ -58,6 +59,7 @@ class Settings implements SocketSettings {
     if (this.#isTcp()) this.#set(() => this.setsockopt(TCP_NODELAY, Boolean(enable)));
   }
 
+  /** `initialDelay` is in milliseconds; the kernel takes seconds. */
   setKeepAlive(enable: unknown, initialDelay: number): void {
     if (!this.#isTcp()) return;
     this.#set(() => this.setsockopt(SO_KEEPALIVE, Boolean(enable)));
@@ -85,16 +87,16 @@ class Settings implements SocketSettings {
   }
 }
 
-/** The settings of a socket. `fd` returns the number of its descriptor, -1 once it is closed. */
-export function settingsAt(
+/** The settings of a socket. `getFd` returns the number of its descriptor, -1 once it is closed. */
+export function settingsOf(
   { family, protocol, type }: Pick<OpenSocket, "family" | "type" | "protocol">,
   calls: Calls,
-  fd: () => number,
+  getFd: GetFd,
 ): SocketSettings {
   const checkOpen = (syscall: string): number => {
-    const number = fd();
-    if (number < 0) throw closedError(syscall);
-    return number;
+    const fd = getFd();
+    if (fd < 0) throw closedError(syscall);
+    return fd;
   };
-  return new Settings({ family, type, protocol, calls, checkOpen }, fd);
+  return new Settings({ family, type, protocol, calls, checkOpen }, getFd);
 }

@@ -16,10 +16,10 @@ import { bind, connect } from "../ops/bindAndConnect.js";
 import type { FlagOptions, TransferOptions } from "../ops/flags.js";
 import {
   adoptDescriptor,
-  checkKind,
+  checkedPlainType,
   checkSocketResult,
   type DetachOptions,
-  isBlocking,
+  blockingOf,
   makePair,
   socketPartsOf,
 } from "../ops/makeSocket.js";
@@ -60,7 +60,7 @@ export function isTcp(family: number, type: number, protocol: number): boolean {
 /** The operations of accept, which make a Socket. */
 export let ACCEPT: AcceptOperations<Socket>;
 
-/** Makes a Socket of a descriptor that this environment owns. */
+/** Makes a Socket of a descriptor of this thread. From then on the Socket owns the descriptor. */
 export let socketOfDescriptor: (family: number, type: number, protocol: number, fd: number) => Socket;
 
 /**
@@ -119,16 +119,16 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   constructor(family?: number, type?: number, protocol?: number);
   constructor(family: number = AF_INET, type: number = SOCK_STREAM, protocol: number = 0, existing?: unknown) {
     super();
-    const plainType = checkKind(family, type, protocol, "make a socket");
+    const plainType = checkedPlainType(family, type, protocol, "make a socket");
     // `existing` is internal: users can't make a Descriptor.
-    const descriptor =
-      existing instanceof Descriptor
-        ? existing
-        : // `type` with its flags, such as SOCK_CLOEXEC; `plainType` is the type without them.
-          new Descriptor(
-            checkSocketResult(nativeCalls.socket(family, type, protocol), family, type),
-            isTcp(family, plainType, protocol),
-          );
+    let descriptor: Descriptor;
+    if (existing instanceof Descriptor) {
+      descriptor = existing;
+    } else {
+      // socket(2) gets `type` with its flags, such as SOCK_CLOEXEC. `plainType` is the type without flags.
+      const fd = checkSocketResult(nativeCalls.socket(family, type, protocol), family, type);
+      descriptor = new Descriptor(fd, isTcp(family, plainType, protocol));
+    }
     this.#runner = new PromiseRunner(family, plainType, protocol, descriptor);
   }
 
@@ -434,7 +434,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    *
    * @returns as `recv`; `undefined` if the call would block: there are no bytes, other calls wait to receive, or the
    *   budget of this turn of the event loop is spent
-   * @throws SocketError as `recv` rejects with
+   * @throws SocketError the errors of `recv`
    * @see recv(2)
    */
   tryRecv(size: number, opts?: FlagOptions): Buffer | undefined {
@@ -445,7 +445,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * Receives into `buffer`, without waiting and without a promise: one recv(2).
    *
    * @returns as `recvInto`; `undefined` as `tryRecv`
-   * @throws SocketError as `recvInto` rejects with
+   * @throws SocketError the errors of `recvInto`
    * @see recv(2)
    */
   tryRecvInto(buffer: Uint8Array, opts?: FlagOptions): number | undefined {
@@ -502,7 +502,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * @returns the number of bytes that the kernel took, on a stream perhaps fewer than `data` has; `undefined` if the
    *   call would block: the kernel takes nothing, other calls wait to send, or the budget of this turn of the event
    *   loop is spent. So a loop that never awaits gets `undefined` from then on
-   * @throws SocketError as `send` rejects with
+   * @throws SocketError the errors of `send`
    * @see send(2)
    */
   trySend(data: Data, opts?: FlagOptions): number | undefined {
@@ -648,12 +648,12 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * kernel has taken all of them.
    *
    * When the kernel refuses a datagram, the call rejects, and `transferred` of the error is the number of datagrams
-   * that were sent. Number `start + transferred` is the refused one; it and the later ones were not sent. To continue,
-   * call again with a later `start`. On a connected UDP socket the error may belong to an earlier datagram (udp(7));
-   * then continue with the same datagram.
+   * that were sent. Datagram number `start + transferred` is the refused one; it and the later ones were not sent. To
+   * continue, call again with a later `start`. On a connected UDP socket the error may belong to an earlier datagram
+   * (udp(7)); then continue with the same datagram.
    *
    * With `skipRefused` the call skips a datagram that is refused twice. The promise resolves with the number of
-   * datagrams that were sent. If number `i` was not sent, `batch.error(i)` is the reason.
+   * datagrams that were sent. If datagram number `i` was not sent, `batch.error(i)` is the reason.
    *
    * If the queue of a UNIX receiver is full, a connected socket gets an event when there is room. Other sockets try
    * again after a pause, which is slower.
@@ -1008,7 +1008,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Lets the process end while calls wait here. Neither present nor later calls, nor their deadlines, keep
+   * Lets the process end while calls wait on this socket. Neither present nor later calls, nor their deadlines, keep
    * the process alive. Only a running lookup of a name does, until the resolver returns.
    * @example
    * ```ts
@@ -1061,7 +1061,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * ```
    */
   detach(opts?: DetachOptions): number {
-    return this.#runner.detach(isBlocking(opts));
+    return this.#runner.detach(blockingOf(opts));
   }
 
   /**

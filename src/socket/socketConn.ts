@@ -20,7 +20,7 @@ import { RECV_INTO } from "../ops/recv.js";
 import { SEND_ALL, sendAll, trySend } from "../ops/send.js";
 import { type PromiseRunner, runnerOf } from "./promiseRunner.js";
 import { READ_FOR } from "../ops/readFor.js";
-import { settingsAt } from "./settings.js";
+import { settingsOf } from "./settings.js";
 import { SHUTDOWN_WRITING, HANGUP, PEER_END } from "../ops/readiness.js";
 import { signalOf, timeoutOf, WAIT_NAMES } from "../wait/waitOptions.js";
 import type { Socket } from "./socket.js";
@@ -120,7 +120,7 @@ export class SocketConn<A extends Address = Address>
     return this.#descriptor.reading.busy;
   }
 
-  // READ_FOR calls room(), recv(2) and filled() without a pause.
+  // READ_FOR calls room() of the consumer, recv(2) and filled() in one attempt, so no other code runs in between.
   get atOnce(): true {
     return true;
   }
@@ -166,7 +166,7 @@ export class SocketConn<A extends Address = Address>
       if (this.#socket.closed) throw closedError(action);
       const isFirstCall = this.#shutdown === undefined;
       const shutdown = (this.#shutdown ??= this.#shutDownWriting());
-      // then() makes a new promise, because each call has a promise of its own.
+      // Each call returns a promise of its own, which then() makes for the later calls.
       if (timeout === null && signal === undefined) return isFirstCall ? shutdown : shutdown.then();
       const onDeadline = (): Error => timeoutError(action);
       // The timer need not keep the process alive: the waiting call in the queue does, unless unref() was called.
@@ -239,7 +239,7 @@ export class SocketConn<A extends Address = Address>
   /** See {@link Conn.settings}. */
   settings(fd?: () => number): SocketSettings {
     const descriptor = this.#descriptor;
-    return settingsAt(this.#socket, this.#runner.calls, fd ?? (() => descriptor.fd));
+    return settingsOf(this.#socket, this.#runner.calls, fd ?? (() => descriptor.fd));
   }
 
   registerReadAhead(layer: ReadAhead): void {

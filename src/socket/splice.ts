@@ -3,7 +3,7 @@
 import { addProgress, countAndEnd, pumpLimits, type SpliceOptions } from "../ops/spliceOptions.js";
 import { enforceLimits } from "./flowLimits.js";
 import type { Stream } from "../stream/index.js";
-import { checkSpliceEnd, lockStreams } from "./endpoints.js";
+import { spliceEndOf, lockStreams } from "./spliceEnd.js";
 import type { Socket } from "./socket.js";
 import { type FlowOwner, SpliceFlow } from "./spliceFlow.js";
 import { rejection } from "../wait/rejection.js";
@@ -41,9 +41,9 @@ import { rejection } from "../wait/rejection.js";
  */
 export async function splice(from: Socket | Stream, to: Socket | Stream, opts?: SpliceOptions): Promise<number> {
   const action = "splice";
-  const source = checkSpliceEnd(from, "from", action);
+  const source = spliceEndOf(from, "from", action);
   const { socket: sourceSocket } = source;
-  const { socket: destination } = checkSpliceEnd(to, "to", action);
+  const { socket: destination } = spliceEndOf(to, "to", action);
   if (sourceSocket === undefined || destination === undefined) {
     const name = sourceSocket === undefined ? "from" : "to";
     throw new TypeError(
@@ -71,7 +71,7 @@ export async function splice(from: Socket | Stream, to: Socket | Stream, opts?: 
       flow.failOnHangup();
     });
   } catch (error) {
-    // lockStreams() has failed, because the stream has a pending read.
+    // No flow was made, because lockStreams() has failed: the stream has a pending read.
     if (flow === undefined) throw error;
     throw addProgress(error, flow.progress());
   } finally {

@@ -68,7 +68,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
   #pipeHoldsBytes = false;
   #started = false;
   #running = false;
-  /** Set while the flow waits for the end of its destination's connection. */
+  /** Set when the flow begins to wait for the end of its destination's connection. */
   #hangupHandler: CompletionHandler<SocketError> | undefined;
   /** The bytes that a stream has read ahead from the source, until the destination has taken all of them. */
   #readAhead: SendProgress | undefined;
@@ -262,9 +262,9 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
   }
 
   /** Records the time at which bytes have moved. */
-  noteActivity(at: number = clock()): void {
+  noteActivity(time: number = clock()): void {
     const activity = this.#activity;
-    if (activity !== undefined && at > activity.last) activity.last = at;
+    if (activity !== undefined && time > activity.last) activity.last = time;
   }
 
   /** The time when the open relay moved bytes last. Undefined if no relay is open, or if it has moved none. */
@@ -299,7 +299,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
   /** The progress of a failed flow. Reads the unsent bytes out of the pipe. */
   progress(): SpliceProgress {
     const ahead = this.#readAhead;
-    // Until these bytes are sent, the flow reads nothing from the socket, so the pipe is empty.
+    // Until the bytes of `#readAhead` are sent, the flow reads nothing from the socket, so the pipe is empty.
     if (ahead !== undefined) {
       const { data, sent } = ahead;
       return { transferred: sent, undelivered: Buffer.from((data as Uint8Array).subarray(sent)) };

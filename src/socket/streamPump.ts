@@ -11,14 +11,17 @@ import { readerOf } from "../stream/stream.js";
 import { timeoutError } from "../wait/localError.js";
 import { addProgress, type PumpLimits, type PumpCounts, type SpliceProgress } from "../ops/spliceOptions.js";
 import { runnerOf } from "./promiseRunner.js";
-import type { SpliceEnd } from "./endpoints.js";
+import type { SpliceEnd } from "./spliceEnd.js";
 import { SocketConn } from "./socketConn.js";
 
 /** One direction of the pump. */
 class PipeDirection implements PipeObserver {
   /** Bytes of the finished writes. */
   sent = 0;
-  /** After `stop()`, `transferred` is the number of bytes that the interrupted write has sent. */
+  /**
+   * The reason with which `stop()` aborts the pipe. If that interrupts a write, the write sets `transferred` to the
+   * number of bytes that it has sent.
+   */
   readonly stopReason: { transferred?: number } = {};
   readonly #stop = new AbortController();
   readonly #onMoved: () => void;
@@ -79,7 +82,7 @@ export async function pumpStreams(a: SpliceEnd, b: SpliceEnd, limits: PumpLimits
   };
   const abortListener: AbortListener = { onAborted: stop };
   const timers = new Set<NodeJS.Timeout>();
-  /** Stops the pump at the time `dueTime()`, which may become later while the timer runs. */
+  /** Stops the pump when `dueTime()` is reached. That time may become later while the timer runs. */
   const stopAt = (dueTime: () => number): void => {
     const remaining = dueTime() - performance.now();
     if (remaining <= 0) return stop(timeoutError("splice", { transferred: aToB.sent }));
@@ -92,8 +95,10 @@ export async function pumpStreams(a: SpliceEnd, b: SpliceEnd, limits: PumpLimits
     ).unref();
     timers.add(timer);
   };
-  const deadline = performance.now() + (timeout ?? 0);
-  if (timeout !== null) stopAt(() => deadline);
+  if (timeout !== null) {
+    const deadline = performance.now() + timeout;
+    stopAt(() => deadline);
+  }
   if (idleTimeout !== null) stopAt(() => lastMoved + idleTimeout);
   if (signal !== undefined) onAbort(signal, abortListener);
   try {

@@ -39,7 +39,7 @@ export interface SocketConstructor {
   fromfd: typeof SocketCalls.fromfd;
   /** See `fromNetSocket` of the class. */
   fromNetSocket: typeof SocketCalls.fromNetSocket;
-  /** The function `socketpair()`, which has the types. */
+  /** See `pair` of the class. */
   pair: typeof SocketCalls.pair;
 }
 

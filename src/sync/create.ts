@@ -135,10 +135,10 @@ export function create_server(address: InetLike, opts?: CreateServerOptions): So
 export function create_server(address: AddressLike, opts?: CreateServerOptions): Socket;
 export function create_server(address: AddressLike, opts?: CreateServerOptions): Socket {
   const timeout = blockingTimeoutOf(opts, null, "create_server");
-  const { backlog, family, prepare, target } = serverRequest(address, opts);
+  const { backlog, family, setOptions, target } = serverRequest(address, opts);
   const socket = new Socket(family, SOCK_STREAM);
   try {
-    prepare(socket);
+    setOptions(socket);
     socket.bind(target, { timeout });
     socket.listen(backlog);
     return socket;

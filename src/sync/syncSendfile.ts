@@ -2,12 +2,12 @@
 
 import { warnOnRejection } from "../callbacks.js";
 import {
-  checkSendfile,
   type FileSendProgress,
   fileSendProgress,
   type FileSource,
   PROGRESS_STEP,
   SENDFILE,
+  sendfileRequest,
 } from "../ops/sendfile.js";
 import { POLLOUT } from "../sys/constants.js";
 import { timeoutError } from "../wait/localError.js";
@@ -15,11 +15,11 @@ import type { BlockingRunner } from "./blockingRunner.js";
 import { type SendFileOptions, blockingTimeoutOf } from "./syncOptions.js";
 
 export function sendfile(runner: BlockingRunner, file: FileSource, opts: SendFileOptions | undefined): number {
-  const checked = checkSendfile(file, opts);
-  const { onProgress } = checked;
+  const request = sendfileRequest(file, opts);
+  const { onProgress } = request;
   const timeout = blockingTimeoutOf(opts, runner.timeout, "sendfile");
   runner.checkOpen("sendfile");
-  const sending = fileSendProgress(runner.calls, checked);
+  const sending = fileSendProgress(runner.calls, request);
   if (sending.until === 0) return 0;
   if (onProgress === undefined) runner.run(SENDFILE, sending, undefined, POLLOUT, timeout);
   else sendInSteps(runner, sending, onProgress, timeout);

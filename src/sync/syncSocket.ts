@@ -14,10 +14,10 @@ import { bind, connect } from "../ops/bindAndConnect.js";
 import type { FlagOptions } from "../ops/flags.js";
 import {
   adoptDescriptor,
-  checkKind,
+  checkedPlainType,
   checkSocketResult,
   type DetachOptions,
-  isBlocking,
+  blockingOf,
   makePair,
 } from "../ops/makeSocket.js";
 import { recvmmsg, sendmmsg } from "../ops/mmsg.js";
@@ -134,7 +134,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   constructor(family?: number, type?: number, protocol?: number);
   constructor(family: number = AF_INET, type: number = SOCK_STREAM, protocol: number = 0, existing?: unknown) {
     super();
-    const plainType = checkKind(family, type, protocol, "make a socket");
+    const plainType = checkedPlainType(family, type, protocol, "make a socket");
     // `existing` is internal: users can't make a NewDescriptor.
     const fd =
       existing instanceof NewDescriptor
@@ -729,7 +729,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * @see fcntl(2), F_SETFL
    */
   detach(opts?: DetachOptions): number {
-    return this.#runner.detach(isBlocking(opts));
+    return this.#runner.detach(blockingOf(opts));
   }
 
   /**

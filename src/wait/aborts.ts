@@ -2,8 +2,8 @@
 //
 // A server may use one signal for hundreds of calls. With an event listener for each call, Node would print a warning
 // from the eleventh on, and each call would need time to add and remove its listener. When the last call has settled,
-// the event listener is removed. Otherwise signals that depend on others (AbortSignal.any, AbortSignal.timeout) would
-// never be collected.
+// the event listener is removed: Node does not collect a signal of AbortSignal.any() or AbortSignal.timeout() while it
+// has an event listener.
 
 /**
  * An object whose method is called when its signal is aborted. The method must not throw. The caller of `onAbort()`
@@ -53,7 +53,7 @@ export function offAbort(signal: AbortSignal, listener: AbortListener): void {
   }
 }
 
-/** From a signal of another realm or library to the signal of this realm that is aborted together with it. */
+/** For a signal of another realm or library: the signal of this realm that is aborted together with it. */
 const adoptedSignals = new WeakMap<object, AbortSignal>();
 
 /**
@@ -69,7 +69,7 @@ export function adoptSignal(value: unknown): AbortSignal | undefined {
   if (typeof addEventListener !== "function" || typeof removeEventListener !== "function") return undefined;
   const foreign = value as AbortSignal;
   const adopted = adoptedSignals.get(foreign);
-  // Different while the foreign signal is aborted and its event has not come yet.
+  // The two differ if the foreign signal is aborted and has not emitted its event yet.
   if (adopted !== undefined && adopted.aborted === aborted) return adopted;
   const controller = new AbortController();
   // Old implementations have no reason: `abort(undefined)` makes an AbortError.

@@ -9,7 +9,10 @@ function numberOf(code: string): number {
   return numbers[code] ?? 0;
 }
 
-/** Makes a `SocketError` with this code, the platform's number, and for a closed object the reason. */
+/**
+ * Makes a `SocketError` with this code and its number. For EBADF and ECANCELED, the message says that the object was
+ * closed.
+ */
 export function localError(code: string, syscall: string, details?: SocketErrorDetails): SocketError {
   return new SocketError(code, -numberOf(code), syscall, withClosedReason(code, details));
 }

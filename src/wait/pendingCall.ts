@@ -6,7 +6,7 @@
 
 import type { SocketError } from "../errors/index.js";
 import type { IoOptions } from "../io.js";
-import { clock as now } from "../builtins.js";
+import { clock as performanceNow } from "../builtins.js";
 import { addPendingSource, type Description, type ListedCall, registry } from "../registry/index.js";
 import { checkOptions } from "../check/index.js";
 import { type AbortListener, adoptSignal, offAbort, onAbort, setTransferred } from "./aborts.js";
@@ -45,8 +45,8 @@ export interface PendingLabel {
 }
 
 /**
- * The calls that `pending()` lists. Only calls with a timer are in the set. The timer references the call anyway, so
- * the set keeps no further call in memory. A call without a timer does not keep the process alive.
+ * The calls that `pending()` lists: those with a timer and a label. A timer references its call anyway, so the set
+ * keeps no further call in memory. A call without a timer is not listed, because it does not keep the process alive.
  */
 const timedCalls = new Set<{ list(add: (call: ListedCall) => void): void }>();
 addPendingSource((add) => timedCalls.forEach((call) => call.list(add)));
@@ -61,8 +61,8 @@ export abstract class PendingCall<T> implements AbortListener {
   #timer: unknown;
   readonly #refs: TimerRefs | undefined;
   readonly #label: PendingLabel | undefined;
-  /** When the call began, as of `clock()` of builtins.ts. */
-  readonly since: number = now();
+  /** When the call began, on the clock of `performance.now()`. */
+  readonly since: number = performanceNow();
   #settled = false;
 
   /**

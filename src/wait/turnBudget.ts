@@ -32,6 +32,7 @@ interface ResumeError {
   readonly error: unknown;
 }
 
+/** The steps and bytes that are left in this turn, and the objects that wait for the next turn. */
 export class TurnBudget {
   #steps = TURN_STEPS;
   #bytes = TURN_BYTES;
@@ -39,7 +40,7 @@ export class TurnBudget {
   /** Whether `#resume` will run in the next turn. */
   #scheduled = false;
 
-  /** Takes one step from the budget of this turn. False if the budget is spent. */
+  /** Takes one step from the budget of this turn. Returns false if the budget was spent before. */
   spend(): boolean {
     return --this.#steps >= 0 && this.#bytes > 0;
   }
@@ -105,29 +106,29 @@ export class TurnBudget {
     this.#deferred = [];
     this.#scheduled = false;
     this.renew(deferred.length);
-    let next = 0;
+    let index = 0;
     let firstError: ResumeError | undefined;
-    while (next < deferred.length && this.#steps > 0 && this.#bytes > 0) {
+    while (index < deferred.length && this.#steps > 0 && this.#bytes > 0) {
       try {
-        deferred[next++]!.resume();
+        deferred[index++]!.resume();
       } catch (error) {
         firstError ??= { error };
       }
     }
-    if (next < deferred.length) this.#deferRest(deferred, next);
+    if (index < deferred.length) this.#deferRest(deferred, index);
     if (firstError !== undefined) throw firstError.error;
   };
 
-  /** Defers the objects from index `next` on, which were not resumed, to the next turn. */
-  #deferRest(deferred: readonly Deferred[], next: number): void {
+  /** Defers the objects from index `start` on, which were not resumed, to the next turn. */
+  #deferRest(deferred: readonly Deferred[], start: number): void {
     // The rest comes before the objects that were resumed in this turn and then deferred again. Otherwise objects that
     // are deferred again each time could use up every turn.
     const deferredAgain = this.#deferred;
-    this.#deferred = deferred.slice(next);
+    this.#deferred = deferred.slice(start);
     for (const object of deferredAgain) this.#deferred.push(object);
     this.#schedule();
   }
 }
 
-/** The budget of this thread, and of this evaluation of the package. */
+/** The budget of this thread. If a thread has loaded several copies of the package, each copy has a budget. */
 export const threadTurnBudget: TurnBudget = new TurnBudget();

@@ -6,10 +6,9 @@ import { MAX_TIMER_DELAY } from "./waitOptions.js";
 
 /**
  * Returns a promise that settles as `promise` does. If a signal is aborted before, the returned promise rejects with
- * the reason of the signal. If `timeout` ms have passed before, it rejects with `timeoutError()`. In both cases
- * `abandon` is called, and the outcome of `promise` is ignored.
+ * the reason of the signal. If `timeout` ms have passed before, it rejects with the error of `makeTimeoutError()`.
+ * In both cases `abandon` is called, and the outcome of `promise` is ignored.
  *
- * @param timeoutError makes the error of the timeout
  * @param abandon stops the work behind `promise`
  * @param keepsAlive whether the timer keeps the process alive
  */
@@ -17,7 +16,7 @@ export function within<T>(
   promise: Promise<T>,
   timeout: number | null,
   signals: readonly AbortSignal[],
-  timeoutError: () => Error,
+  makeTimeoutError: () => Error,
   abandon?: () => void,
   keepsAlive: boolean = true,
 ): Promise<T> {
@@ -35,7 +34,7 @@ export function within<T>(
       abandon?.();
     };
     const delay = timeout === null ? undefined : Math.min(Math.max(timeout, 1), MAX_TIMER_DELAY);
-    const timer = delay === undefined ? undefined : setTimeout(() => rejectEarly(timeoutError()), delay);
+    const timer = delay === undefined ? undefined : setTimeout(() => rejectEarly(makeTimeoutError()), delay);
     if (!keepsAlive) timer?.unref();
     for (const signal of signals) {
       // The signal may have been aborted since the caller checked it. Such a signal emits no event.

@@ -1,5 +1,5 @@
-// The arguments of splice() and pump(): sockets or streams. For a stream over a socket, they use the socket, and first
-// send the bytes that the stream has read ahead.
+// The arguments of splice() and pump(): sockets or streams. For a stream over a socket, splice() and pump() use the
+// socket, and first send the bytes that the stream has read ahead.
 
 import { quoteNonInstance } from "../check/index.js";
 import { closedError } from "../sys/errno.js";
@@ -18,8 +18,8 @@ export interface SpliceEnd {
   readonly stream: Stream | undefined;
 }
 
-/** Checks an argument. `name` is the name of the argument in error messages. */
-export function checkSpliceEnd(value: unknown, name: string, action: string): SpliceEnd {
+/** The checked argument of a call as a SpliceEnd. `name` is the name of the argument in error messages. */
+export function spliceEndOf(value: unknown, name: string, action: string): SpliceEnd {
   if (!(value instanceof Stream)) {
     if (isSocket(value)) {
       checkStreamSocket(value, isSocket, name, action);
@@ -31,16 +31,20 @@ export function checkSpliceEnd(value: unknown, name: string, action: string): Sp
   }
   const stream: Stream = value;
   if (readerOf(stream).closed) throw closedError(action);
-  const below = layersOf(stream).at(-1)!.conn;
-  if (!(below instanceof SocketConn)) return { socket: undefined, stream };
-  checkStreamSocket(below.socket, isSocket, name, action);
-  return { socket: below.socket, stream };
+  const { conn } = layersOf(stream).at(-1)!;
+  if (!(conn instanceof SocketConn)) return { socket: undefined, stream };
+  checkStreamSocket(conn.socket, isSocket, name, action);
+  return { socket: conn.socket, stream };
 }
 
-/** The stream, and the streams below it: a stream may be the connection of another one. */
+/** The stream, and the streams below it: the connection of a stream may be another stream. The lowest comes last. */
 function layersOf(stream: Stream): Stream[] {
   const layers = [stream];
-  for (let { conn } = stream; conn instanceof Stream; { conn } = conn) layers.push(conn);
+  let { conn } = stream;
+  while (conn instanceof Stream) {
+    layers.push(conn);
+    ({ conn } = conn);
+  }
   return layers;
 }
 
