@@ -15,7 +15,7 @@ import {
   parseEndpoint,
   UnixAddress,
 } from "../addr/index.js";
-import { checkReporter } from "../admission/index.js";
+import { bindCallback } from "../admission/index.js";
 import { fs, http } from "../builtins.js";
 import { reportFailure } from "../callbacks.js";
 import { checkOptions, quote } from "../check/index.js";
@@ -384,8 +384,8 @@ export async function serveMetrics(from: EndpointLike, opts: ServeMetricsOptions
   const signal = abortSignal(opts.signal, action);
   const checked = {
     servers,
-    ready: checkReporter(opts.ready, action, "ready"),
-    collect: checkReporter(opts.collect, action, "collect"),
+    ready: bindCallback(opts.ready, action, "ready"),
+    collect: bindCallback(opts.collect, action, "collect"),
     signal,
   };
   signal?.throwIfAborted();

@@ -5,7 +5,7 @@ import {
   type AdmissionOptions,
   checkAdmission,
   type CheckedAdmission,
-  checkReporter,
+  bindCallback,
 } from "../admission/index.js";
 import { checkNames, checkOptions, quote } from "../check/index.js";
 import type { ListenOptions } from "../net/index.js";
@@ -86,7 +86,7 @@ export function checkServe(opts: ServeOptions, action: string): CheckedServe {
   return {
     ...checkAdmission(opts, action, DEFAULT_LIMITS),
     minReadRate: rate ?? 0,
-    onError: checkReporter(opts.onError, action, "onError"),
+    onError: bindCallback(opts.onError, action, "onError"),
     signal: abortSignal(opts.signal, action),
   };
 }

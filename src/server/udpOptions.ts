@@ -1,7 +1,7 @@
 // The options of serveUdp(), and their checks.
 
 import type { BlockList } from "node:net";
-import { checkAddressList, type AddressList, checkReporter, type ServerEvent } from "../admission/index.js";
+import { checkAddressList, type AddressList, bindCallback, type ServerEvent } from "../admission/index.js";
 import type { Address } from "../addr/index.js";
 import { checkNames, checkOptions, integer, quote } from "../check/index.js";
 import type { BindUdpOptions } from "../net/index.js";
@@ -135,8 +135,8 @@ export function checkServeUdp(opts: ServeUdpOptions, action: string): CheckedSer
     maxSize: integer(opts.maxSize ?? 0xffff, action, "maxSize", 1, 0xffff),
     batchSize: integer(opts.batchSize ?? 64, action, "batchSize", 1, 1024),
     signal: abortSignal(opts.signal, action),
-    onError: checkReporter(opts.onError, action, "onError"),
-    onRefused: checkReporter(opts.onRefused, action, "onRefused"),
-    log: checkReporter(opts.log, action, "log"),
+    onError: bindCallback(opts.onError, action, "onError"),
+    onRefused: bindCallback(opts.onRefused, action, "onRefused"),
+    log: bindCallback(opts.log, action, "log"),
   };
 }

@@ -4,7 +4,7 @@ import { isAbsolute } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { ResourceLimits } from "node:worker_threads";
 import type { Address } from "../addr/index.js";
-import { checkReporter } from "../admission/index.js";
+import { bindCallback } from "../admission/index.js";
 import { os } from "../builtins.js";
 import { checkNames, checkOptions, flag, integer, quote } from "../check/index.js";
 import type { TlsListenOptions } from "../net/index.js";
@@ -260,9 +260,9 @@ export function checkWorkers(opts: ServeWorkersOptions, usesTls: boolean, action
       minDelay,
       MAX_RESTART_DELAY,
     ),
-    onError: checkReporter(onError, action, "onError"),
-    onWorker: checkReporter(onWorker, action, "onWorker"),
-    onHandshakeError: checkReporter(tls?.onHandshakeError, action, "onHandshakeError"),
+    onError: bindCallback(onError, action, "onError"),
+    onWorker: bindCallback(onWorker, action, "onWorker"),
+    onHandshakeError: bindCallback(tls?.onHandshakeError, action, "onHandshakeError"),
     limits: { ...admission, idleTimeout, maxLifetime, minReadRate },
     streams: checkStreamLimits(streams, action),
     tls: usesTls ? checkTls(tls, action) : undefined,
