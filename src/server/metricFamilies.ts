@@ -19,7 +19,10 @@ export interface MetricFamily {
   readonly samples: readonly MetricSample[];
 }
 
-/** A server with counters: the result of `serve()` or `forward()`, or any object with such a `stats()`. */
+/**
+ * A server with counters: the result of `serve()` or `forward()`, or any object whose `stats()` returns counters of the
+ * same names.
+ */
 export interface MetricsSource {
   stats(): object | PromiseLike<object>;
 }

@@ -80,7 +80,8 @@ export function checkServe(opts: ServeOptions, action: string): CheckedServe {
   const rate: unknown = opts.minReadRate === undefined ? DEFAULT_MIN_READ_RATE : opts.minReadRate;
   const isRate = typeof rate === "number" && rate > 0 && rate < Infinity;
   if (rate !== null && !isRate) {
-    const message = `Cannot ${action}: minReadRate is ${quote(rate)}, required bytes per second above 0, or null for no limit`;
+    const required = "bytes per second above 0, or null for no limit";
+    const message = `Cannot ${action}: minReadRate is ${quote(rate)}, required ${required}`;
     throw typeof rate === "number" ? new RangeError(message) : new TypeError(message);
   }
   return {

@@ -204,6 +204,7 @@ function upgradeRefused(code: string, reason: string): Error {
 
 const serverClosed = (): Error => upgradeRefused("ECANCELED", "a server was closed during the upgrade");
 
+/** Checks the servers. Returns the handover of each one: the functions that return its sockets and that drain it. */
 function handoversOf(servers: unknown, action: string): Handover[] {
   if (!Array.isArray(servers) || servers.length === 0) {
     throw new TypeError(`Cannot ${action}: servers are ${quote(servers)}, required an array of servers`);
@@ -224,7 +225,7 @@ function socketsOf(handover: Handover): readonly PassableSocket[] {
 
 /** One call of `upgrade()`. */
 class UpgradeAttempt {
-  /** For each server, the functions that return its sockets and that drain it. */
+  /** One for each server. */
   readonly #handovers: readonly Handover[];
   /** The sockets of all handovers. */
   readonly #sockets: readonly PassableSocket[];
@@ -289,8 +290,8 @@ class UpgradeAttempt {
       if (error instanceof ProgramEnded) throw error.toUpgradeError(program!.pid, exit!);
       // The code is EPROTO if the process has written anything but messages to the channel.
       if (program === undefined || (error as { code?: unknown }).code !== "EPROTO") throw error;
-      const { cause } = error as Error;
-      const text = `Cannot upgrade: process ${program.pid} is no program that uses upgrade(): ${(cause as Error).message}`;
+      const cause = (error as Error).cause as Error;
+      const text = `Cannot upgrade: process ${program.pid} is no program that uses upgrade(): ${cause.message}`;
       throw new UpgradeError(text, { pid: program.pid, exitCode: null, signal: null, ...exit }, { cause });
     }
   }
