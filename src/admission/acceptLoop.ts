@@ -44,7 +44,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
   readonly #counts = { accepted: 0, refused: 0, proxyRefused: 0, connections: 0, shortages: 0 };
   /** Undefined without `proxyProtocol`. */
   readonly #proxyGate: ProxyGate | undefined;
-  /** Whether headers are read before TLS handshakes. If so, the listener limits the number of pending headers. */
+  /** Whether headers are read before TLS handshakes. If so, accepted connections have their header already. */
   #headersBeforeTls = false;
   /** Whether an accept is pending. */
   #accepting = false;
@@ -66,7 +66,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     const { allow, deny, maxConnectionsPerAddress, acceptRate, onRefused, proxyProtocol } = limits;
     const checksAddresses = allow !== undefined || deny !== undefined || maxConnectionsPerAddress !== Infinity;
     this.#needsPeer = opts.needsPeer || checksAddresses || onRefused !== undefined || proxyProtocol !== undefined;
-    this.#proxyGate = proxyProtocol && new ProxyGate(proxyProtocol, () => this.#onRoomFreed());
+    this.#proxyGate = proxyProtocol && new ProxyGate(proxyProtocol, () => this.#onPlaceFree());
     this.#rateBucket = acceptRate === Infinity ? undefined : new TokenBucket(acceptRate, clock());
   }
 
@@ -95,12 +95,12 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
   }
 
   /**
-   * Starts accepting. In the new program of an upgrade, `gate` resolves when the server may accept. If `gate` rejects,
-   * the loop calls `onAcceptFailed()` of the owner.
+   * Starts accepting. In the new program of an upgrade, `whenAllowed` resolves when the server may accept. If it
+   * rejects, the loop calls `onAcceptFailed()` of the owner.
    */
-  start(gate?: Promise<void>): void {
-    if (gate !== undefined) {
-      gate.then(
+  start(whenAllowed?: Promise<void>): void {
+    if (whenAllowed !== undefined) {
+      whenAllowed.then(
         () => this.start(),
         (error: unknown) => {
           if (!this.#stopped) this.#owner.onAcceptFailed(error);
@@ -114,7 +114,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     this.#acceptAll();
   }
 
-  /** Reports that the server begins to drain. The loop still accepts until `stop()`, because handshakes run. */
+  /** Reports that the server begins to drain. Until `stop()`, the loop accepts connections whose TLS handshake ran. */
   reportDrain(): void {
     if (!this.#stopped) this.events.reportDrain(this.#counts.connections);
   }
@@ -159,7 +159,8 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
   /** Sets whether the server keeps the process alive. */
   setRef(referenced: boolean): void {
     this.#keepsAlive = referenced;
-    this.#rateTimer?.[referenced ? "ref" : "unref"]();
+    if (referenced) this.#rateTimer?.ref();
+    else this.#rateTimer?.unref();
   }
 
   /** Called when a connection has ended. `key` is that of `handle()`. */
@@ -170,11 +171,11 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
       if (remaining > 0) this.#countByClient.set(key, remaining);
       else this.#countByClient.delete(key);
     }
-    this.#onRoomFreed();
+    this.#onPlaceFree();
   }
 
   /** Called when another connection may be accepted: one has ended, or another header may be read. */
-  #onRoomFreed(): void {
+  #onPlaceFree(): void {
     this.#reportEndIfIdle();
     // In a microtask, because the caller may be in the middle of an event of the poller.
     if (!this.#accepting && !this.#stopped) queueMicrotask(() => this.#acceptAll());
@@ -190,9 +191,10 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     this.#accepting = false;
     if (this.#stopped) return;
     const shortage = shortageOf(error);
+    // With EPERM, a firewall has refused only this connection; see ops/accept.ts.
+    const isRefusedByFirewall = (error as { readonly code?: unknown } | null)?.code === "EPERM";
     if (shortage !== undefined) pressure.report(shortage);
-    // A firewall has refused one connection; see ops/accept.ts.
-    else if ((error as { readonly code?: unknown } | null)?.code === "EPERM") this.#acceptAll();
+    else if (isRefusedByFirewall) this.#acceptAll();
     else this.#owner.onAcceptFailed(error);
   }
 
@@ -311,7 +313,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
 
   /**
    * Reads the header of a connection before its TLS handshake. Resolves with the header, or with undefined after the
-   * connection was refused and reset. The connection does not count as one of the server yet.
+   * connection was refused and reset. The connection does not count for `maxConnections` yet.
    */
   async readHeaderBeforeTls(stream: Stream): Promise<ProxyHeader | undefined> {
     const peer = stream.remoteAddress;
@@ -326,22 +328,24 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
       return undefined;
     }
     let result: ProxyHeader | undefined;
-    const onHeader = (header: ProxyHeader): void => void (result = header);
+    const onHeader = (header: ProxyHeader): void => {
+      result = header;
+    };
     // Infinity, because `maxConnections` does not limit these connections yet.
     await gate.read(stream, Infinity, onHeader, (error) => refuse(this.#headerRefusal(peer, error)));
     return result;
   }
 
-  /** @param refusal the reason for a refusal; undefined if the limits decide */
+  /** @param drainReason the reason to refuse the connection; undefined if the lists and limits decide */
   #serveOrRefuse(
     connection: T,
     peer: Address | undefined,
     header: ProxyHeader | undefined,
-    refusal: RefusalReason | undefined,
+    drainReason: "draining" | undefined,
   ): void {
     const client = header?.source ?? peer;
     const key = this.#limits.maxConnectionsPerAddress === Infinity ? undefined : clientKey(client);
-    const reason = refusal ?? this.#refusalOf(client, key);
+    const reason = drainReason ?? this.#reasonToRefuse(client, key);
     if (reason !== undefined) {
       this.#refuse(connection, { reason, peer, client });
       return;
@@ -371,7 +375,7 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
   }
 
   /** The list or limit that refuses a client; undefined if none does. */
-  #refusalOf(client: Address | undefined, key: string | undefined): RefusalReason | undefined {
+  #reasonToRefuse(client: Address | undefined, key: string | undefined): RefusalReason | undefined {
     const { allow, deny, maxConnectionsPerAddress } = this.#limits;
     if (deny !== undefined && isListed(deny, client)) return "deny";
     // `allow` has only internet addresses. A client without one has no key, and is allowed.

@@ -1,4 +1,4 @@
-// What an accept loop needs from its server, and how an accept that had to wait passes its result.
+// The interfaces between an accept loop and its server.
 
 import type { Address } from "../addr/index.js";
 import type { HeaderSource, ProxyHeader } from "../proxyProtocol/index.js";
@@ -11,11 +11,11 @@ export interface AcceptHandler<T> {
 
 /** The server of an accept loop. */
 export interface AcceptOwner<T> {
-  /** The function that made the server, for events. */
+  /** The name of the function that made the server, for events. */
   readonly call: string;
   /** The address of the listener. */
   readonly address: Address | undefined;
-  /** Accepts a connection. Returns undefined if the call waits; then `handler` gets the result. */
+  /** Accepts a connection. If the accept must wait, returns undefined, and `handler` gets the result. */
   acceptNext(handler: AcceptHandler<T>): T | undefined;
   /** The peer of a connection. The loop calls it right after accept, before another call overwrites the address. */
   peerOf(connection: T): Address | undefined;
@@ -27,7 +27,7 @@ export interface AcceptOwner<T> {
   refuse(connection: T): void;
   /** The stream of a connection, for the header of the PROXY protocol. Bytes after the header stay in its buffer. */
   streamOf(connection: T): HeaderSource;
-  /** The header that `readHeaderBeforeTls()` has read, for a connection of TLS. */
+  /** For a TLS connection, the header that `readHeaderBeforeTls()` of the loop has read. */
   headerOf?(connection: T): ProxyHeader | undefined;
   /**
    * Serves a connection. The owner calls `onConnectionEnded(key)` of the loop when the connection has ended.
@@ -36,7 +36,7 @@ export interface AcceptOwner<T> {
    * @param key the key under which the client is counted; undefined if it is not counted
    */
   handle(connection: T, client: Address | undefined, key: string | undefined, header: ProxyHeader | undefined): void;
-  /** Tries the work that waits for descriptors; see {@link PressureClient.retryWork}. */
+  /** Retries the work that waits for descriptors; see {@link PressureClient.retryWork}. */
   retryWork(): boolean;
   /** Called when accepting has failed with an error that is neither a shortage nor about one connection. */
   onAcceptFailed(error: unknown): void;

@@ -23,8 +23,8 @@ function inetHost(address: Address | undefined): { host: string; family: "ipv4" 
 }
 
 /**
- * The key under which a client is counted: its IPv4 address, or the /64 of its IPv6 address. Undefined if the client
- * is not counted.
+ * The key under which a client is counted: its IPv4 address, or the /64 of its IPv6 address. Undefined for a
+ * client without an internet address, which is not counted.
  */
 export function clientKey(address: Address | undefined): string | undefined {
   const inet = inetHost(address);
@@ -55,20 +55,21 @@ export function checkAddressList(value: unknown, action: string, name: string): 
   const list = new List();
   for (const network of value as readonly unknown[]) {
     const parts = typeof network === "string" ? /^([^/]+)(?:\/(\d{1,3}))?$/.exec(network) : null;
-    const [, hostText = "", prefixText] = parts ?? [];
+    const [, hostText = "", lengthText] = parts ?? [];
     const mapped = MAPPED_IPV4.exec(hostText)?.[1];
     const host = mapped ?? hostText;
     const version = isIP(host);
-    const maxPrefix = version === 4 ? 32 : 128;
+    const maxLength = version === 4 ? 32 : 128;
     // The first 96 bits of a mapped network are fixed. The last 32 bits are those of the IPv4 address.
-    const prefix = prefixText === undefined ? maxPrefix : Number(prefixText) - (mapped === undefined ? 0 : 96);
+    const fixedBits = mapped === undefined ? 0 : 96;
+    const prefixLength = lengthText === undefined ? maxLength : Number(lengthText) - fixedBits;
     const isHost = version !== 0 && !host.includes("%");
-    if (!isHost || prefix < 0 || prefix > maxPrefix) {
+    if (!isHost || prefixLength < 0 || prefixLength > maxLength) {
       throw new TypeError(
         `Cannot ${action}: ${name} has ${quote(network)}, required a network such as "10.0.0.0/8" or "2001:db8::/32"`,
       );
     }
-    list.addSubnet(host, prefix, version === 4 ? "ipv4" : "ipv6");
+    list.addSubnet(host, prefixLength, version === 4 ? "ipv4" : "ipv6");
   }
   return list;
 }

@@ -14,7 +14,7 @@ export {
   type PressureEvent,
   type Refusal,
   type RefusalReason,
-  checkReporter,
+  bindCallback,
 } from "./limits.js";
 export { plainError } from "./plainError.js";
 export { pressure, shortageOf } from "./pressure.js";

@@ -29,7 +29,7 @@ export interface Refusal {
   readonly error?: unknown;
 }
 
-/** The begin or the end of a shortage of descriptors or memory, during which a server accepts no connections. */
+/** The beginning or the end of a shortage of descriptors or memory, during which a server accepts no connections. */
 export interface PressureEvent {
   readonly state: "begin" | "end";
   /** The code of the shortage: `EMFILE`, `ENFILE`, `ENOBUFS` or `ENOMEM`. */
@@ -51,8 +51,8 @@ export interface AdmissionOptions {
    */
   readonly acceptRate?: number | null | undefined;
   /**
-   * With `maxConnections` open, `"queue"` leaves further connections in the accept queue, and `"refuse"` accepts and
-   * resets them. Default `"queue"`.
+   * While `maxConnections` connections are open, `"queue"` leaves further ones in the accept queue, and `"refuse"`
+   * accepts and resets them. Default `"queue"`.
    */
   readonly whenFull?: "queue" | "refuse" | undefined;
   /**
@@ -80,13 +80,13 @@ export interface AdmissionOptions {
    * or an eighth of RLIMIT_NOFILE if that is less.
    */
   readonly reserve?: number | undefined;
-  /** Called when a connection is refused. It only reports; see docs/errors.md. */
+  /** Called when a connection is refused. An error of this function becomes a warning; see docs/errors.md. */
   readonly onRefused?: ((refusal: Refusal) => void) | undefined;
-  /** Called when descriptors or memory run short, and when the shortage is over. It only reports. */
+  /** Called when descriptors or memory run short, and when the shortage is over. Its errors become warnings. */
   readonly onPressure?: ((event: PressureEvent) => void) | undefined;
   /**
    * Called with a record for each event of the server except `"connection"`: an object of numbers and strings, for a
-   * structured log. It only reports. The channels of `node:diagnostics_channel` get the same records; see
+   * structured log. Its errors become warnings. The channels of `node:diagnostics_channel` get the same records; see
    * docs/metrics.md.
    */
   readonly log?: ((event: ServerEvent) => void) | undefined;
@@ -108,6 +108,7 @@ export interface CheckedAdmission {
   readonly allow: BlockList | undefined;
   readonly deny: BlockList | undefined;
   readonly proxyProtocol: CheckedProxyProtocol | undefined;
+  /** Undefined for the default. */
   readonly reserve: number | undefined;
   readonly onRefused: ((refusal: Refusal) => void) | undefined;
   readonly onPressure: ((event: PressureEvent) => void) | undefined;
@@ -117,8 +118,8 @@ export interface CheckedAdmission {
 /** The largest value of each limit that is a number of connections, descriptors or connections per second. */
 const MAX_LIMIT = 1_000_000;
 
-/** Checks a callback that only reports. Returns it bound to the asynchronous context of the caller. */
-export function checkReporter<F extends (...args: never[]) => void>(
+/** Checks a callback, and returns it bound to the asynchronous context of the caller. */
+export function bindCallback<F extends (...args: never[]) => void>(
   value: F | undefined,
   action: string,
   name: string,
@@ -167,8 +168,8 @@ export function checkAdmission(
     deny: checkAddressList(opts.deny, action, "deny"),
     proxyProtocol: checkProxyProtocol(opts.proxyProtocol, action),
     reserve: opts.reserve === undefined ? undefined : integer(opts.reserve, action, "reserve", 0, MAX_LIMIT),
-    onRefused: checkReporter(opts.onRefused, action, "onRefused"),
-    onPressure: checkReporter(opts.onPressure, action, "onPressure"),
-    log: checkReporter(opts.log, action, "log"),
+    onRefused: bindCallback(opts.onRefused, action, "onRefused"),
+    onPressure: bindCallback(opts.onPressure, action, "onPressure"),
+    log: bindCallback(opts.log, action, "log"),
   };
 }

@@ -23,7 +23,10 @@ const MAX_PAUSE = 100;
 
 const SHORTAGE_CODES: readonly string[] = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"];
 
-/** The code of the shortage that has caused an error, or one of the errors in its `cause`; otherwise undefined. */
+/**
+ * The code of an error that means a shortage; undefined for another error. If the `cause` is an AggregateError, its
+ * `errors` are searched too.
+ */
 export function shortageOf(error: unknown): string | undefined {
   const { cause, code } = (error ?? {}) as { readonly cause?: unknown; readonly code?: unknown };
   if (typeof code === "string" && SHORTAGE_CODES.includes(code)) return code;
@@ -52,7 +55,7 @@ export interface PressureClient {
 }
 
 /** The number by which a connection lowers the estimate: its own descriptor, and one that its handler may open. */
-const DESCRIPTORS_PER_CONNECTION = 2;
+const ESTIMATED_USE = 2;
 
 /** RLIMIT_NOFILE; Infinity if it is unknown. */
 function readDescriptorLimit(): number {
@@ -101,11 +104,11 @@ class Pressure {
   }
 
   /**
-   * Lowers the estimate for a connection: when its PROXY header is read, and when it is served. Returns whether fewer
-   * descriptors are left than the sum of the reserve and `pendingDescriptors`.
+   * Lowers the estimate. Called when a server begins to read the PROXY header of a connection, and when it begins to
+   * serve one. Returns whether fewer descriptors are left than the sum of the reserve and `pendingDescriptors`.
    */
   countConnection(reserve: number | undefined, pendingDescriptors: number): boolean {
-    this.#free -= DESCRIPTORS_PER_CONNECTION;
+    this.#free -= ESTIMATED_USE;
     const needed = this.#reserveOf(reserve) + pendingDescriptors;
     if (this.#free >= needed) return false;
     this.#countFree();
@@ -191,7 +194,8 @@ class Pressure {
       // Minus one: the descriptor that readdirSync() opens for the directory.
       this.#free = this.#limit - (fs().readdirSync("/proc/self/fd").length - 1);
     } catch (error) {
-      // Without /proc the number is unknown. Then only a failed call shows a shortage.
+      // Either no descriptor is free to read /proc, or there is no /proc. In the second case the number is unknown, and
+      // only a failed call shows a shortage.
       this.#free = shortageOf(error) === undefined ? Infinity : 0;
     }
   }

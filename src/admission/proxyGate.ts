@@ -1,10 +1,11 @@
-// Headers of the PROXY protocol on accepted connections: which peers may send one, in which time, how many at a time.
+// Reads the headers of the PROXY protocol of accepted connections, with limits: which peers may send a header, how long
+// it may take, and how many connections may be without their header at a time.
 //
-// A connection whose header is not complete is pending: it counts as a connection, but has no handler. The number of
-// pending connections has a limit of its own. At this limit, the oldest pending connection is reset to make place for
-// the next one, so silent clients can't block others. A proxy sends its header at once, so this rarely ends a
-// connection of a proxy. But the header of a new connection needs some time to arrive and to be read. So no pending
-// connection is reset during its first MIN_WAIT. Meanwhile further connections wait for a place.
+// A connection is pending until its header is complete. The number of pending connections has a limit (`maxPending`).
+// At this limit, the oldest pending connection is reset to make place for the next one, so silent clients can't block
+// others. A proxy sends its header at once, so this rule rarely resets a connection of a proxy. But the header of a new
+// connection needs some time to arrive and to be read. So no pending connection is reset during its first MIN_WAIT.
+// Meanwhile further connections wait for a place.
 
 import type { BlockList } from "node:net";
 import type { Address } from "../addr/index.js";
@@ -24,9 +25,9 @@ import { checkAddressList, type AddressList, clientKey, isListed } from "./clien
 /** How a server reads headers of the PROXY protocol. */
 export interface ProxyProtocolOptions {
   /**
-   * The proxies, as an array of networks or a `net.BlockList`. Connections from other addresses are reset. Peers of
-   * UNIX sockets and vsock have no such address, so any of them counts as a proxy. Restrict them, for example by
-   * `mode`.
+   * The proxies, as an array of networks or a `net.BlockList`. Connections from other addresses are reset. A peer of a
+   * UNIX socket or of vsock has no internet address, so each one counts as a proxy. The option `mode` of `listen()`
+   * restricts which users can connect to a UNIX socket.
    */
   readonly from: AddressList;
   /** Milliseconds for the whole header; null for no limit. Default 3,000. */
@@ -35,8 +36,8 @@ export interface ProxyProtocolOptions {
   readonly maxBytes?: number | undefined;
   /**
    * Maximum number of connections at a time whose header is not complete. At the maximum, the next connection replaces
-   * the oldest of them when the oldest is 100 ms old. Fewer, if `maxConnections` allows fewer further connections.
-   * Default 256.
+   * the oldest of them when the oldest is 100 ms old. The maximum is lower while `maxConnections` allows fewer further
+   * connections. Default 256.
    */
   readonly maxPending?: number | undefined;
 }
@@ -76,11 +77,11 @@ class PendingConnection {
   readonly controller: AbortController = new AbortController();
 }
 
-/** The connections of a server whose header is being read. */
+/** Reads the headers of the connections of one server. */
 export class ProxyGate {
   readonly #opts: CheckedProxyProtocol;
   readonly #onPlaceFree: () => void;
-  /** In the order of their arrival. */
+  /** The pending connections, in the order of their arrival. */
   readonly #pending = new Set<PendingConnection>();
   /** The resolve functions of `whenEmpty()`. */
   #emptyWaiters: (() => void)[] = [];
@@ -103,26 +104,35 @@ export class ProxyGate {
   /**
    * Whether the header of another connection can be read. If not, `onPlaceFree` is called when it may be possible.
    *
-   * @param limit the maximum number of pending connections apart from `maxPending`; at least 1
+   * @param limit a second maximum for pending connections, besides `maxPending`; at least 1
    */
   canReadAnother(limit: number): boolean {
     const free = Math.min(limit, this.#opts.maxPending) - this.#pending.size;
-    if (free !== 0) return free > 0;
+    if (free > 0) return true;
+    // Above the maximum, a connection waits for a place already.
+    if (free < 0) return false;
     // At the maximum, one more connection may be accepted, and replaces the oldest.
     const [oldest] = this.#pending;
-    return this.#mayReplace(oldest!);
-  }
-
-  /** Whether a connection can be reset for another one. If not, starts the timer. */
-  #mayReplace({ startedAt }: PendingConnection): boolean {
-    const wait = startedAt + MIN_WAIT - clock();
-    if (wait <= 0) return true;
-    // Unreferenced, because the connection itself keeps the process alive, and may end before the timer expires.
-    this.#timer ??= setTimeout(() => this.#retryWaiters(), Math.ceil(wait)).unref();
+    const delay = this.#timeLeft(oldest!);
+    if (delay === 0) return true;
+    this.#retryAfter(delay);
     return false;
   }
 
-  /** Called when fewer connections are pending, or one can be reset for another one. Those that wait try again. */
+  /** Milliseconds until a connection can be reset for another one; 0 for now. */
+  #timeLeft({ startedAt }: PendingConnection): number {
+    return Math.max(0, Math.ceil(startedAt + MIN_WAIT - clock()));
+  }
+
+  #retryAfter(delay: number): void {
+    // Unreferenced, because the pending connections keep the process alive, and may end before the timer expires.
+    this.#timer ??= setTimeout(() => this.#retryWaiters(), delay).unref();
+  }
+
+  /**
+   * Makes connections that wait for a place try again. Called when fewer connections are pending, or one can be reset
+   * for another one.
+   */
   #retryWaiters(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -133,7 +143,7 @@ export class ProxyGate {
   /**
    * Reads the header of a connection, and then calls `onHeader` or `onError`. Does not close the connection.
    *
-   * @param limit the maximum number of pending connections, with this one, apart from `maxPending`
+   * @param limit a second maximum for pending connections, besides `maxPending`; this connection counts
    */
   async read(
     stream: HeaderSource,
@@ -157,7 +167,7 @@ export class ProxyGate {
       }
       onHeader(header);
     } finally {
-      // Removed after `onHeader`, so that the connection always counts, here or at the server.
+      // Removed after `onHeader`, so that the connection always counts: here, or as a connection of the server.
       this.#pending.delete(pending);
       this.#retryWaiters();
       if (this.#pending.size === 0) for (const resolve of this.#emptyWaiters.splice(0)) resolve();
@@ -172,11 +182,17 @@ export class ProxyGate {
       pending.controller.signal.throwIfAborted();
       const all = [...this.#pending];
       const older = all.slice(0, all.indexOf(pending));
-      let excess = older.length - maxCount + 1;
+      // One place is for this connection.
+      let excess = older.length - (maxCount - 1);
       for (const oldest of older) {
-        if (excess <= 0 || !this.#mayReplace(oldest)) break;
+        if (excess <= 0) break;
+        const delay = this.#timeLeft(oldest);
+        if (delay > 0) {
+          this.#retryAfter(delay);
+          break;
+        }
         this.#pending.delete(oldest);
-        const cause = new Error("the header did not come before other connections: see proxyProtocol.maxPending");
+        const cause = new Error("another connection took the place of this one: see proxyProtocol.maxPending");
         oldest.controller.abort(localError("ECANCELED", "proxy_header", { cause }));
         excess--;
       }

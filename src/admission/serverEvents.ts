@@ -24,7 +24,7 @@ export interface EventFields<Name extends string> {
   readonly event: Name;
   /** Milliseconds since 1970, as of `Date.now()`. */
   readonly time: number;
-  /** The function that made the server. */
+  /** The name of the function that made the server. */
   readonly call: string;
   /** The address of the listener. */
   readonly local: string | null;
@@ -38,7 +38,7 @@ export interface EventEnds {
   readonly peer: string | null;
 }
 
-/** An event with a connection that was accepted. `id` is the number of the connection, from 1 on. */
+/** The connection of an event. `id` is the number of the connection, from 1 on. */
 export interface EventConnection extends EventEnds {
   readonly id: number;
 }
@@ -204,6 +204,7 @@ export class ServerEvents {
       client: textOf(client),
       peer: textOf(peer),
       reason,
+      // Rounded to microseconds.
       duration: Math.round((clock() - startedAt) * 1000) / 1000,
       bytesReceived,
       bytesSent,

@@ -32,14 +32,14 @@ export function checkSignals(signals: unknown, action: string): ReadonlySet<Node
 }
 
 /**
- * The listeners of all servers, by signal. The process gets only one listener for each signal, because Node.js warns of
- * a leak at the eleventh.
+ * By signal, the listeners of all servers (`members`), and the one listener of the process, which calls them. Node.js
+ * warns of a leak at the eleventh listener of the process.
  */
-const signalListeners = new Map<NodeJS.Signals, { readonly members: Set<() => void>; readonly dispatch: () => void }>();
+const dispatchers = new Map<NodeJS.Signals, { readonly members: Set<() => void>; readonly dispatch: () => void }>();
 
 /** Calls `listener` when the process gets the signal. Returns a function that removes the listener. */
 export function onSignal(name: NodeJS.Signals, listener: () => void): () => void {
-  let dispatcher = signalListeners.get(name);
+  let dispatcher = dispatchers.get(name);
   if (dispatcher === undefined) {
     const members = new Set<() => void>();
     const dispatch = (): void => {
@@ -47,7 +47,7 @@ export function onSignal(name: NodeJS.Signals, listener: () => void): () => void
       for (const member of Array.from(members)) member();
     };
     dispatcher = { members, dispatch };
-    signalListeners.set(name, dispatcher);
+    dispatchers.set(name, dispatcher);
   }
   const { dispatch, members } = dispatcher;
   // The program may have removed all listeners of the signal.
@@ -57,7 +57,7 @@ export function onSignal(name: NodeJS.Signals, listener: () => void): () => void
   members.add(member);
   return () => {
     if (!members.delete(member) || members.size > 0) return;
-    signalListeners.delete(name);
+    dispatchers.delete(name);
     process.off(name, dispatch);
   };
 }
@@ -86,9 +86,9 @@ export class ShutdownSignals {
     const names = checkSignals(signals, action);
     const timeout = checkDrainTimeout(opts, action);
     const listener = (): void => {
-      // The first signal drains even if the program has called drain() already, so the state is not checked here.
       if (this.#signalled) return server.end();
       this.#signalled = true;
+      // If the server drains already, the timeout of this call applies too.
       void server.drain(timeout);
     };
     for (const name of names) {

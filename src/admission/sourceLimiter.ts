@@ -1,14 +1,15 @@
-// A rate for each source of datagrams, in constant memory.
+// Limits the rate of each source of datagrams, in constant memory.
 //
 // The address of a datagram may be forged, so the table must not grow with the number of sources. It has a fixed number
 // of entries, in sets of four. The hash of a source determines its set. A new source takes the entry of its set that
 // was used longest ago, and begins with all its tokens.
 //
-// So forged sources exhaust neither the memory nor the tokens of another source. The entry of a source that sends many
-// datagrams is used all the time, so it stays, and the source stays limited. The hash depends on a secret seed, so a
-// source can't choose its set.
+// So forged sources can't fill the memory, and can't use up the tokens of another source. The entry of a source that
+// sends many datagrams is used all the time, so it stays, and the source stays limited. The hash depends on a secret
+// seed, so a source can't choose its set.
 
 const ENTRIES_PER_SET = 4;
+/** A power of two, so that the low bits of a hash are the index of a set. */
 const SETS = 1 << 14;
 
 export class SourceLimiter {
@@ -48,7 +49,7 @@ export class SourceLimiter {
     const rate = this.#rate;
     const tokens = Math.min(rate, this.#tokens[entry]! + ((now - this.#times[entry]!) * rate) / 1000);
     this.#times[entry] = now;
-    // Because of rounding, a sum of fractions may be slightly less than a whole token.
+    // Because a Float32Array rounds, a sum of fractions may be slightly less than a whole token.
     const enough = tokens >= 1 - 1e-4;
     this.#tokens[entry] = enough ? tokens - 1 : tokens;
     return enough;

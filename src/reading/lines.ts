@@ -20,12 +20,12 @@ export interface LineOptions extends IoOptions {
 /** Takes the next line as text; null at the end. One instance reads one line, or all lines of an iterator. */
 class LineRule implements ReadRule<string | null> {
   readonly #max: number;
+  /** The name of the option that sets `#max`, for the `LimitError`. */
   readonly #limit: string;
   readonly #encoding: BufferEncoding;
   /** No unread byte before this position of the stream is a line feed. */
   #searched = 0;
 
-  /** @param limit the name of the option that `max` comes from, for the `LimitError` */
   constructor(max: number, limit: string, encoding: BufferEncoding) {
     this.#max = max;
     this.#limit = limit;

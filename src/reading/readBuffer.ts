@@ -8,9 +8,10 @@
 // view. If the slab has views and no space is left, the stream allocates another slab. If the slab has no views (lines
 // are returned as strings), the stream uses the slab again from the beginning.
 //
-// All streams of a thread over a `DirectReader` with `atOnce` (io.ts) share one block of memory for their small reads.
-// Each read uses the space behind the previous read. A stream requests the space, fills the space and commits the bytes
-// in one step of JavaScript, so two streams never use the space at the same time. A waiting stream needs no memory.
+// The streams of a thread share one block of memory for their small reads, if their connections can read without
+// waiting (`atOnce` of `DirectReader` in io.ts). Each read uses the space behind the previous read. A stream requests
+// the space, fills the space and commits the bytes in one step of JavaScript, so two streams never use the space at the
+// same time. A waiting stream needs no memory.
 //
 // From the shared block, `take()` and `peek()` return a copy. A user can transfer the memory of a view to other code (a
 // byte stream of the web does that with its chunks), and the other streams would then lose the block. When a stream has
@@ -20,7 +21,7 @@
 // they move to a slab of at least twice their length. So all moves together copy only a few times as many bytes as
 // arrive: reading a long frame that arrives in small pieces takes linear time.
 
-/** The size of the first slab and the minimum size, unless the maximum of one read is less. */
+/** The size of the first slab, and the minimum of `#nextSlabSize`; both are less if the maximum of one read is less. */
 const MIN_SLAB = 4096;
 /** The size of the block that small reads share. */
 const SHARED_BLOCK = 16_384;
@@ -210,6 +211,7 @@ export class ReadBuffer {
     return this.#slab.subarray(this.#start, this.#end);
   }
 
+  /** Takes the next `count` bytes as text. There must be as many. */
   takeText(count: number, encoding: BufferEncoding): string {
     const start = this.#start;
     this.#start += count;
@@ -242,6 +244,7 @@ export class ReadBuffer {
     sharedEnd = this.#start = this.#end = this.#sharedStart;
   }
 
+  /** The unread byte at this index; only for an index below `length`. */
   byteAt(index: number): number | undefined {
     return this.#slab[this.#start + index];
   }

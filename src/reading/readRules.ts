@@ -33,7 +33,7 @@ export const HAS_BYTES_RULE: ReadRule<boolean> = {
   },
 };
 
-/** Takes all unread bytes, at most `max`. Needs at least one. The result is null at the end. */
+/** Takes all unread bytes, at most `max`. Waits for the first byte. The result is null at the end. */
 export class ChunkRule implements ReadRule<Buffer | null> {
   readonly #max: number;
 
@@ -52,8 +52,8 @@ export const ANY_CHUNK_RULE: ChunkRule = new ChunkRule(Infinity);
 
 /** The function with which an iterator takes chunks: all unread bytes. */
 export const findChunk: FindItem<Buffer> = (buffer, ended) => {
-  const value = ANY_CHUNK_RULE.apply(buffer, ended);
-  return value ? { value } : value;
+  const chunk = ANY_CHUNK_RULE.apply(buffer, ended);
+  return chunk ? { value: chunk } : chunk;
 };
 
 /** Takes exactly `size` bytes. */
@@ -92,11 +92,11 @@ export class UntilRule implements ReadRule<Buffer | null> {
   readonly #delimiter: number | Uint8Array;
   readonly #delimiterSize: number;
   readonly #max: number;
+  /** The name of the option that sets `#max`, for the `LimitError`. */
   readonly #limit: string;
   /** No delimiter begins in the first `#searched` unread bytes. */
   #searched = 0;
 
-  /** @param limit the name of the option that `max` comes from, for the `LimitError` */
   constructor(delimiter: Uint8Array, max: number, limit: string) {
     this.#delimiter = delimiter.length === 1 ? (delimiter[0] as number) : delimiter;
     this.#delimiterSize = delimiter.length;

@@ -8,7 +8,7 @@ import type { CheckedServeUdp, DatagramRefusalReason } from "./udpOptions.js";
 export class DatagramAdmission {
   readonly #opts: CheckedServeUdp;
   readonly #limiter: SourceLimiter | undefined;
-  /** A secret of the hash, so that a sender can't choose an address with a certain hash. */
+  /** The seed of the hash, a random 32-bit number. It is secret, so a sender can't choose its hash. */
   readonly #seed = (Math.random() * 0x1_0000_0000) | 0;
 
   constructor(opts: CheckedServeUdp) {
@@ -17,10 +17,12 @@ export class DatagramAdmission {
   }
 
   /**
-   * Why the datagram at this place of the batch is refused; undefined if it is accepted. Each call takes a token of the
-   * rate of the source, so it must be made once for a datagram.
+   * Decides about the datagram at this place of the batch. Returns why it is refused; undefined if it is accepted. Must
+   * be called once for a datagram, because each call takes a token of the rate of the source.
+   *
+   * @param now the time in ms
    */
-  refusalOf(batch: DatagramBatch, place: number, now: number): DatagramRefusalReason | undefined {
+  decide(batch: DatagramBatch, place: number, now: number): DatagramRefusalReason | undefined {
     const { allow, deny, maxSize } = this.#opts;
     if (this.#limiter !== undefined) {
       const hash = senderHash(memoryOf(batch), place, this.#seed);

@@ -19,7 +19,10 @@ export interface MetricFamily {
   readonly samples: readonly MetricSample[];
 }
 
-/** A server with counters: the result of `serve()` or `forward()`, or any object whose `stats()` has such fields. */
+/**
+ * A server with counters: the result of `serve()` or `forward()`, or any object whose `stats()` returns counters of the
+ * same names.
+ */
 export interface MetricsSource {
   stats(): object | PromiseLike<object>;
 }
@@ -192,14 +195,14 @@ export function familiesOf(servers: NamedStats): MetricFamily[] {
   const stateSamples = servers.flatMap(([server, stats]) => {
     const current = (stats as { readonly state?: unknown }).state;
     if (!STATES.includes(current as string)) return [];
-    // A state set has a sample for each possible state. Its value is 1 for the current state, and 0 for the others.
+    // A state set has a sample for each possible state. The value is 1 for the current state, and 0 for the others.
     return STATES.map((state) => ({ labels: { server, [STATE_FAMILY]: state }, value: state === current ? 1 : 0 }));
   });
   if (stateSamples.length > 0) {
     families.set(STATE_FAMILY, {
       name: STATE_FAMILY,
       type: "stateset",
-      help: "What the server does",
+      help: "The state of the server",
       samples: stateSamples,
     });
   }

@@ -15,7 +15,7 @@ import {
   parseEndpoint,
   UnixAddress,
 } from "../addr/index.js";
-import { checkReporter } from "../admission/index.js";
+import { bindCallback } from "../admission/index.js";
 import { fs, http } from "../builtins.js";
 import { reportFailure } from "../callbacks.js";
 import { checkOptions, quote } from "../check/index.js";
@@ -110,9 +110,10 @@ export class MetricsServer implements AsyncDisposable {
       registerServer(server, listener, isListening, () => server.close());
       const gate = gateOf(listener);
       try {
-        if (gate === undefined) await server.#listen();
-        // In the new program of an upgrade, the gate resolves at ready(), and rejects if the upgrade has failed.
-        else {
+        if (gate === undefined) {
+          await server.#listen();
+        } else {
+          // In the new program of an upgrade, the gate resolves at ready(), and rejects if the upgrade has failed.
           const reportAndClose = (error: unknown): void => {
             reportFailure("the metrics server", error);
             void server.close();
@@ -136,7 +137,7 @@ export class MetricsServer implements AsyncDisposable {
   readonly #listener: SocketListener;
   readonly #httpServer: HttpServer;
   readonly #sources: Map<string, MetricsSource>;
-  // The options of these names.
+  /** The options `ready` and `collect`. */
   readonly #ready: ServeMetricsOptions["ready"];
   readonly #collect: ServeMetricsOptions["collect"];
   readonly #signal: AbortSignal | undefined;
@@ -326,10 +327,10 @@ export class MetricsServer implements AsyncDisposable {
 }
 
 /**
- * Checks the endpoint of the pages. `localhost`, which is also the host of a port alone, becomes 127.0.0.1 unless the
- * family is IPv6.
+ * Checks the endpoint of the pages, and returns the endpoint to listen on. The host `localhost`, which a port alone
+ * has, becomes 127.0.0.1 unless the family is IPv6.
  */
-function checkEndpoint(from: EndpointLike): EndpointLike {
+function endpointOfPages(from: EndpointLike): EndpointLike {
   const endpoint = parseEndpoint(from);
   const { address, family, scheme } = endpoint as { scheme: string; address?: Address | HostPort; family?: number };
   if (scheme === "tcp") {
@@ -376,7 +377,7 @@ function checkEndpoint(from: EndpointLike): EndpointLike {
  * ```
  */
 export async function serveMetrics(from: EndpointLike, opts: ServeMetricsOptions = {}): Promise<MetricsServer> {
-  const endpoint = checkEndpoint(from);
+  const endpoint = endpointOfPages(from);
   const action = "serve metrics";
   checkOptions(opts, action, OPTIONS);
   const { servers = {} } = opts;
@@ -384,8 +385,8 @@ export async function serveMetrics(from: EndpointLike, opts: ServeMetricsOptions
   const signal = abortSignal(opts.signal, action);
   const checked = {
     servers,
-    ready: checkReporter(opts.ready, action, "ready"),
-    collect: checkReporter(opts.collect, action, "collect"),
+    ready: bindCallback(opts.ready, action, "ready"),
+    collect: bindCallback(opts.collect, action, "collect"),
     signal,
   };
   signal?.throwIfAborted();

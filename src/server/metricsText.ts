@@ -1,7 +1,8 @@
 // Metric families as text: OpenMetrics 1.0.0, and the text format 0.0.4 of Prometheus.
 //
 // In OpenMetrics, the name of a counter ends with `_total` in its samples, and not in its family. In the format 0.0.4
-// it ends so in both. The format 0.0.4 has no units, no end marker and no state sets. State sets become gauges.
+// it ends with `_total` in both. The format 0.0.4 has no units, no end marker and no state sets. State sets become
+// gauges.
 
 import { quote } from "../check/index.js";
 import type { MetricFamily, MetricSample } from "./metricFamilies.js";
@@ -39,7 +40,8 @@ function sampleText(name: string, { labels, value }: MetricSample): string {
     if (typeof text !== "string") refuse(`the label ${label} of ${name}`, text, "a string");
     return `${label}="${escape(text, /[\\\n"]/g)}"`;
   });
-  return `${name}${pairs.length === 0 ? "" : `{${pairs.join(",")}}`} ${numberText(value)}\n`;
+  const labelText = pairs.length === 0 ? "" : `{${pairs.join(",")}}`;
+  return `${name}${labelText} ${numberText(value)}\n`;
 }
 
 /**
@@ -56,7 +58,8 @@ export function formatMetrics(families: readonly MetricFamily[], format: Metrics
     if (!NAME.test(name)) refuse("the name of a family", name, "letters, digits, _ and :");
     const sampleName = type === "counter" ? `${name}_total` : name;
     const familyName = isOpenMetrics ? name : sampleName;
-    text += `# TYPE ${familyName} ${!isOpenMetrics && type === "stateset" ? "gauge" : type}\n`;
+    const typeName = type === "stateset" && !isOpenMetrics ? "gauge" : type;
+    text += `# TYPE ${familyName} ${typeName}\n`;
     if (isOpenMetrics && unit !== undefined) {
       if (!name.endsWith(`_${unit}`)) refuse("the name of a family", name, `a name that ends with its unit _${unit}`);
       text += `# UNIT ${name} ${unit}\n`;

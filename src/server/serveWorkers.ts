@@ -19,8 +19,8 @@ import { startWorkers, type WorkerServer } from "./workerServer.js";
  *
  * The server accepts, and hands each connection to the worker with the fewest connections. All limits hold for all
  * workers together. If a worker ends by itself, another one takes its place after a pause. The connections of the ended
- * worker end. No other is lost: connections that this worker had not taken go to other workers, and new ones wait in
- * the accept queue while no worker is ready.
+ * worker end. No other connection is lost: those that this worker had not taken go to other workers, and new ones wait
+ * in the accept queue while no worker is ready.
  *
  * TLS is done in the workers. The options of `listen.tls` must be values that `structuredClone()` takes, except
  * `onHandshakeError`.
@@ -65,11 +65,13 @@ export async function serveWorkers(
 /** Throws if the listener uses TLS, or if an option requires an endpoint. Returns the listener. */
 function checkListener(listener: SocketListener, opts: ServeWorkersOptions, action: string): SocketListener {
   if (listener instanceof TlsSocketListener) {
-    throw new TypeError(`Cannot ${action}: it is a listener of TLS, required an endpoint`);
+    throw new TypeError(`Cannot ${action}: the listener uses TLS, required an endpoint`);
   }
-  const option = opts.listen !== undefined ? "listen" : opts.reusePort === true ? "reusePort" : undefined;
+  let option: string | undefined;
+  if (opts.listen !== undefined) option = "listen";
+  else if (opts.reusePort === true) option = "reusePort";
   if (option === undefined) return listener;
-  throw new TypeError(`Cannot ${action}: it is a listener, and ${option} was given, required an endpoint`);
+  throw new TypeError(`Cannot ${action}: ${option} was given, required an endpoint instead of a listener`);
 }
 
 /** Opens one listening socket, or with `reusePort` one for each worker. */

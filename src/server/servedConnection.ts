@@ -12,11 +12,14 @@ export interface ConnectionContext {
   /** The number of the connection, from 1 on. The server uses each number once. */
   readonly id: number;
   /**
-   * Aborted when the server resets the connection: a limit, the timeout of `drain()`, `close()`. The error is its
-   * `reason`. If the connection ends otherwise, it is not aborted.
+   * Aborted when the server resets the connection, because of a limit, the timeout of `drain()`, or `close()`. The
+   * `reason` of the signal is the error. If the connection ends otherwise, the signal is not aborted.
    */
   readonly signal: AbortSignal;
-  /** Aborted when the server begins to drain: finish the current request and return. All handlers share it. */
+  /**
+   * Aborted when the server begins to drain. The handler should then finish the current request and return. All
+   * handlers share this signal.
+   */
   readonly draining: AbortSignal;
   /** The address of the client. With `proxyProtocol`, the one in the header; otherwise that of the peer. */
   readonly client: Address | undefined;
@@ -47,7 +50,7 @@ export interface ConnectionLimits {
   readonly minReadRate: number;
 }
 
-/** What a connection needs from its server. */
+/** The part of the server that a connection uses. */
 export interface ConnectionOwner {
   readonly limits: ConnectionLimits;
   readonly draining: AbortSignal;

@@ -41,6 +41,7 @@ export type DatagramHandler = (datagram: ServedDatagram, reply: Reply) => unknow
 
 /** The part of the server that a running handler uses. */
 export interface WorkOwner {
+  /** Milliseconds; Infinity for no limit. */
   readonly handlerTimeout: number;
   readonly draining: AbortSignal;
   readonly replies: UdpReplies;
@@ -83,7 +84,7 @@ export abstract class Work implements DeadlineMember {
     return this.#controller.signal;
   }
 
-  /** Reports the end of the handler to the server, unless the server has given up on the handler before. */
+  /** Waits for the promise of the handler. Reports its end to the server, unless the server gives up on it before. */
   follow(result: PromiseLike<unknown>): void {
     Promise.resolve(result).then(
       () => this.#finish(undefined),
@@ -120,6 +121,7 @@ export abstract class Work implements DeadlineMember {
   }
 }
 
+/** The call of a handler for one datagram. */
 export class DatagramWork extends Work implements ServedDatagram {
   readonly data: Buffer;
   readonly address: HostAddress;
@@ -140,6 +142,7 @@ export class DatagramWork extends Work implements ServedDatagram {
     this.owner.replies.validate(this.address);
   }
 
+  /** A property and not a method, because the handler calls it without the object. */
   readonly reply: Reply = (data) =>
     this.isAborted ? false : this.owner.replies.send(data, this.address, this.#account);
 }

@@ -126,8 +126,8 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
   readonly #life: Lifecycle;
   readonly #connectionOwner: ConnectionOwner;
   readonly #counts = { failed: 0, aborted: 0, idleTimeout: 0, maxLifetime: 0, minReadRate: 0 };
-  /** The PROXY headers that came before the TLS handshake, by TLS connection. */
-  readonly #headersBeforeTls = new WeakMap<Conn, ProxyHeader>();
+  /** By TLS connection, the PROXY header that came before the TLS handshake. */
+  readonly #tlsHeaders = new WeakMap<Conn, ProxyHeader>();
   /** The bytes of the connections that have ended. */
   readonly #endedBytes = { received: 0, sent: 0 };
   /** By signal, the function that removes the listener of `upgradeOn()`. */
@@ -152,7 +152,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
           if (this.#handshakesFinished === undefined) this.#stopAccepting();
         },
         whenEmpty: async () => {
-          // The order in which a connection passes these steps.
+          // In the order in which a connection passes these steps.
           await this.#handshakesFinished;
           await this.#loop.whenHeadersRead();
           await this.#connections.whenEmpty();
@@ -291,7 +291,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
       peerOf: (stream) => stream.remoteAddress,
       refuse: (stream) => stream.abort(),
       streamOf: (stream) => stream,
-      headerOf: (stream) => this.#headersBeforeTls.get(stream.conn),
+      headerOf: (stream) => this.#tlsHeaders.get(stream.conn),
       handle: (stream, client, key, header) => this.#serveConnection(stream, client, key, header),
       // No connection of this server waits for a descriptor.
       retryWork: () => false,
@@ -325,7 +325,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
     callBeforeHandshake(listener, async (stream) => {
       const header = await this.#loop.readHeaderBeforeTls(stream);
       // The listener calls the returned function with the TLS connection. With undefined there is no handshake.
-      return header === undefined ? undefined : (tlsConn) => void this.#headersBeforeTls.set(tlsConn, header);
+      return header === undefined ? undefined : (tlsConn) => void this.#tlsHeaders.set(tlsConn, header);
     });
   }
 

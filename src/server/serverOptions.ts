@@ -5,7 +5,7 @@ import {
   type AdmissionOptions,
   checkAdmission,
   type CheckedAdmission,
-  checkReporter,
+  bindCallback,
 } from "../admission/index.js";
 import { checkNames, checkOptions, quote } from "../check/index.js";
 import type { ListenOptions } from "../net/index.js";
@@ -80,13 +80,14 @@ export function checkServe(opts: ServeOptions, action: string): CheckedServe {
   const rate: unknown = opts.minReadRate === undefined ? DEFAULT_MIN_READ_RATE : opts.minReadRate;
   const isRate = typeof rate === "number" && rate > 0 && rate < Infinity;
   if (rate !== null && !isRate) {
-    const message = `Cannot ${action}: minReadRate is ${quote(rate)}, required bytes per second above 0, or null for no limit`;
+    const required = "bytes per second above 0, or null for no limit";
+    const message = `Cannot ${action}: minReadRate is ${quote(rate)}, required ${required}`;
     throw typeof rate === "number" ? new RangeError(message) : new TypeError(message);
   }
   return {
     ...checkAdmission(opts, action, DEFAULT_LIMITS),
     minReadRate: rate ?? 0,
-    onError: checkReporter(opts.onError, action, "onError"),
+    onError: bindCallback(opts.onError, action, "onError"),
     signal: abortSignal(opts.signal, action),
   };
 }

@@ -1,7 +1,7 @@
 // The reports of serveUdp(): it calls onRefused and onError, and makes records for `log` and the channels.
 //
-// Each datagram of a client can be one that is dropped, or one whose handler fails. So the number of records is
-// limited: in a second there is at most one record of dropped datagrams for each reason, and one of a failed handler.
+// A client can cause a drop or a failed handler with each datagram. So the number of records is limited: in a second
+// there is at most one record of dropped datagrams for each reason, and one of a failed handler.
 
 import { type DroppedEvent, ServerEvents } from "../admission/index.js";
 import type { Address } from "../addr/index.js";

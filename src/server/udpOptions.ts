@@ -1,7 +1,7 @@
 // The options of serveUdp(), and their checks.
 
 import type { BlockList } from "node:net";
-import { checkAddressList, type AddressList, checkReporter, type ServerEvent } from "../admission/index.js";
+import { checkAddressList, type AddressList, bindCallback, type ServerEvent } from "../admission/index.js";
 import type { Address } from "../addr/index.js";
 import { checkNames, checkOptions, integer, quote } from "../check/index.js";
 import type { BindUdpOptions } from "../net/index.js";
@@ -9,7 +9,7 @@ import { abortSignal, millisecondsOr } from "../wait/waitOptions.js";
 import type { ServedBatch } from "./servedBatch.js";
 import type { ServedDatagram } from "./servedDatagram.js";
 
-/** Why a datagram was refused: the name of the option, or `"draining"`. */
+/** Why a datagram was refused: the name of the option, or `"draining"` when the server starts no more handlers. */
 export type DatagramRefusalReason = "allow" | "deny" | "ratePerAddress" | "maxPending" | "maxSize" | "draining";
 
 /** A datagram that was received and dropped. */
@@ -39,13 +39,13 @@ export interface ServeUdpOptions {
   /** Maximum number of handlers that run at a time; see `whenFull`. Default 1,000. */
   readonly maxPending?: number | undefined;
   /**
-   * With `maxPending` handlers: `"queue"` leaves further datagrams in the receive buffer of the kernel, which drops
-   * datagrams when it is full. `"refuse"` receives and drops them. Default `"queue"`.
+   * While `maxPending` handlers run, `"queue"` leaves further datagrams in the receive buffer of the kernel. When this
+   * buffer is full, the kernel drops datagrams. `"refuse"` receives and drops them. Default `"queue"`.
    */
   readonly whenFull?: "queue" | "refuse" | undefined;
   /**
-   * Milliseconds for a handler; after that its signal is aborted, and `maxPending` does not count it. null for no
-   * limit. Default 30,000.
+   * Milliseconds for a handler; null for no limit. Later its signal is aborted, and `maxPending` does not count the
+   * handler any more. Default 30,000.
    */
   readonly handlerTimeout?: number | null | undefined;
   /** Maximum number of bytes of a datagram; longer ones are dropped. Default 65,535: all are received. */
@@ -61,7 +61,7 @@ export interface ServeUdpOptions {
    * `CallbackWarning`, at most once a second.
    */
   readonly onError?: ((error: unknown, datagram: ServedDatagram | ServedBatch) => void) | undefined;
-  /** Called when a datagram is refused. It only reports, and it is called for each datagram of a flood. */
+  /** Called when a datagram is refused, so for each datagram of a flood. Its errors become warnings. */
   readonly onRefused?: ((refusal: DatagramRefusal) => void) | undefined;
   /**
    * Called with each event of the server, for a structured log. Dropped datagrams and failed handlers are reported once
@@ -135,8 +135,8 @@ export function checkServeUdp(opts: ServeUdpOptions, action: string): CheckedSer
     maxSize: integer(opts.maxSize ?? 0xffff, action, "maxSize", 1, 0xffff),
     batchSize: integer(opts.batchSize ?? 64, action, "batchSize", 1, 1024),
     signal: abortSignal(opts.signal, action),
-    onError: checkReporter(opts.onError, action, "onError"),
-    onRefused: checkReporter(opts.onRefused, action, "onRefused"),
-    log: checkReporter(opts.log, action, "log"),
+    onError: bindCallback(opts.onError, action, "onError"),
+    onRefused: bindCallback(opts.onRefused, action, "onRefused"),
+    log: bindCallback(opts.log, action, "log"),
   };
 }

@@ -15,7 +15,7 @@ import type { Socket } from "../socket/index.js";
 
 /** Milliseconds that a validation lasts. */
 const VALIDATION_TIME = 600_000;
-/** The queue has room for this many replies, or for more if batches are large. */
+/** The queue holds at least this many replies; more if batches are large. */
 const MIN_QUEUE_LENGTH = 256;
 const MAX_DATAGRAM_SIZE = 0xffff;
 /** The size of the longest result of `readReplySource()`, in 32-bit words. */
@@ -48,7 +48,7 @@ export class UdpReplies {
    * @param batchSize maximum number of datagrams that are handled between two calls of `mayOverflow()`
    */
   constructor(socket: Socket, amplification: number, batchSize: number) {
-    // Room for the replies to two batches: the next batch can be handled while the replies to one batch still wait.
+    // For the replies to two batches: the next batch can be handled while the replies to one batch still wait.
     this.#maxQueueLength = Math.max(MIN_QUEUE_LENGTH, 2 * batchSize);
     // The queue counts the errors of replies. An error may belong to an earlier datagram, so no caller gets it.
     this.#queue = new DatagramQueue(socket, { maxQueue: this.#maxQueueLength, size: MAX_DATAGRAM_SIZE });

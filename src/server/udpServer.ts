@@ -24,7 +24,7 @@ import { UdpReplies } from "./udpReplies.js";
 import type { UdpServerDescription, UdpServerStats } from "./udpStats.js";
 
 /** Milliseconds that the server pauses after a call that failed because memory was short. */
-const SHORTAGE_PAUSE = 10;
+const ERROR_PAUSE = 10;
 /** The server also pauses after this many errors in a row. Errors with a lasting cause would keep the thread busy. */
 const ERRORS_BEFORE_PAUSE = 16;
 /** Codes of errors after which the socket can't receive any more. */
@@ -86,7 +86,7 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
     bytesReceived: 0,
   };
   #batch!: DatagramBatch;
-  /** The places of the accepted datagrams in the batch. */
+  /** The places of the accepted datagrams in the batch, from index 0 on. */
   #places!: Int32Array;
   /** Whether the server has given up on its handlers, and starts no more. */
   #handlersAborted = false;
@@ -251,16 +251,17 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
       } catch (error) {
         if (signal.aborted) return;
         const { code = "" } = error as { readonly code?: string };
-        const isFromKernel = error instanceof Error && code !== "";
-        if (!isFromKernel || FATAL_CODES.has(code)) {
+        const hasCode = error instanceof Error && code !== "";
+        if (!hasCode || FATAL_CODES.has(code)) {
           const { closed } = this.#udp.socket;
           if (!closed) this.#events.serverEvents.reportListenerError(error);
           this.#life.end(closed ? undefined : { error });
           return;
         }
         this.#counts.receiveErrors++;
-        if (SHORTAGE_CODES.has(code) || ++errorsInRow % ERRORS_BEFORE_PAUSE === 0)
-          await new Promise((resolve) => setTimeout(resolve, SHORTAGE_PAUSE));
+        errorsInRow++;
+        const mustPause = SHORTAGE_CODES.has(code) || errorsInRow % ERRORS_BEFORE_PAUSE === 0;
+        if (mustPause) await new Promise((resolve) => setTimeout(resolve, ERROR_PAUSE));
         continue;
       }
       errorsInRow = 0;
@@ -270,13 +271,13 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
     }
   }
 
-  /** Refuses datagrams of the batch. Writes the places of the accepted ones to `#places`, and returns their number. */
+  /** Refuses datagrams, and writes the places of the other ones to `#places`. Returns the number of these places. */
   #admit(): number {
     const memory = memoryOf(this.#batch);
     const now = clock();
     let count = 0;
     for (let place = 0; place < memory.count; place++) {
-      const reason = this.#admission.refusalOf(this.#batch, place, now);
+      const reason = this.#admission.decide(this.#batch, place, now);
       if (reason === undefined) this.#places[count++] = place;
       else this.#refuse(reason, place);
     }

@@ -73,7 +73,7 @@ let isReady = false;
  *
  * In the new program, `serve()`, `listen()`, `forward()` and `bindUdp()` take a socket over, if their endpoint is that
  * of the old program or the address of the socket. They accept nothing before the new program has called {@link ready}.
- * Then this program drains the servers and closes the other objects. Files of UNIX sockets stay.
+ * Then this program drains the servers, and closes the listeners and UDP sockets. Files of UNIX sockets stay.
  *
  * Before `ready()` nothing changes here. If the new program ends, or is not ready within `timeout`, the call ends the
  * new program and rejects, and this program serves on. The same happens if one of the servers is closed during the
@@ -103,7 +103,7 @@ let isReady = false;
  * ```
  */
 export async function upgrade(servers: readonly Upgradable[], opts: UpgradeOptions = {}): Promise<Upgraded> {
-  const handovers = checkServers(servers, "upgrade");
+  const handovers = handoversOf(servers, "upgrade");
   const checked = checkUpgrade(opts, "upgrade");
   if (phase !== "serving") {
     throw upgradeRefused(
@@ -147,7 +147,7 @@ export function upgradeOn(
   opts: UpgradeOnOptions = {},
 ): () => void {
   const action = "upgrade on signals";
-  checkServers(servers, action);
+  handoversOf(servers, action);
   const names = checkSignals(signals, action);
   checkOptions(opts, action);
   checkNames(opts, [...UPGRADE_OPTIONS, "onError", "onUpgraded"], action, "upgradeOn");
@@ -204,7 +204,8 @@ function upgradeRefused(code: string, reason: string): Error {
 
 const serverClosed = (): Error => upgradeRefused("ECANCELED", "a server was closed during the upgrade");
 
-function checkServers(servers: unknown, action: string): Handover[] {
+/** Checks the servers. Returns the handover of each one: the functions that return its sockets and that drain it. */
+function handoversOf(servers: unknown, action: string): Handover[] {
   if (!Array.isArray(servers) || servers.length === 0) {
     throw new TypeError(`Cannot ${action}: servers are ${quote(servers)}, required an array of servers`);
   }
@@ -224,6 +225,7 @@ function socketsOf(handover: Handover): readonly PassableSocket[] {
 
 /** One call of `upgrade()`. */
 class UpgradeAttempt {
+  /** One for each server. */
   readonly #handovers: readonly Handover[];
   /** The sockets of all handovers. */
   readonly #sockets: readonly PassableSocket[];
@@ -288,8 +290,8 @@ class UpgradeAttempt {
       if (error instanceof ProgramEnded) throw error.toUpgradeError(program!.pid, exit!);
       // The code is EPROTO if the process has written anything but messages to the channel.
       if (program === undefined || (error as { code?: unknown }).code !== "EPROTO") throw error;
-      const { cause } = error as Error;
-      const text = `Cannot upgrade: process ${program.pid} is no program that uses upgrade(): ${(cause as Error).message}`;
+      const cause = (error as Error).cause as Error;
+      const text = `Cannot upgrade: process ${program.pid} is no program that uses upgrade(): ${cause.message}`;
       throw new UpgradeError(text, { pid: program.pid, exitCode: null, signal: null, ...exit }, { cause });
     }
   }
@@ -334,11 +336,15 @@ class UpgradeAttempt {
     }
   }
 
-  /** Drains the servers and closes the other objects. Resolves when the last connection has ended. */
+  /**
+   * Drains the servers and closes the other objects. Resolves when the last connection has ended.
+   *
+   * @param taken the indexes of the sockets that the new program uses
+   */
   async #drainAll(taken: readonly number[]): Promise<void> {
     // The new program listens on the files of these UNIX sockets, so this program does not remove them.
-    for (const id of taken) {
-      const file = this.#sockets[id]?.file;
+    for (const index of taken) {
+      const file = this.#sockets[index]?.file;
       if (file !== undefined) file.kept = true;
     }
     // Rejections are ignored, because a server reports the errors of its listener itself.

@@ -1,11 +1,11 @@
-// The error of a new program that did not take over.
+// The error of an upgrade whose new program did not take over.
 
 import { BerkeleyError } from "../errors/index.js";
 import { mark } from "../errors/mark.js";
 
 /**
- * The new program did not start, or it ended before it was ready. The old one serves on. The code is `ERR_UPGRADE`. The
- * message has the error that ended the new program, if that is known.
+ * The new program did not start, or it ended before it was ready. The old program serves on. The code is `ERR_UPGRADE`.
+ * If the error that ended the new program is known, the message has it.
  */
 export class UpgradeError extends BerkeleyError {
   /** The name of the error, for programs. */
@@ -14,7 +14,7 @@ export class UpgradeError extends BerkeleyError {
   readonly pid: number | undefined;
   /** The exit status of the new program; null if a signal has ended it. */
   readonly exitCode: number | null;
-  /** The signal that has ended the new program. */
+  /** The signal that has ended the new program; null if none has. */
   readonly signal: NodeJS.Signals | null;
 
   constructor(

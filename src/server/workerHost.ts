@@ -20,7 +20,7 @@ export interface HostEnd {
 
 /** A thread or a process that runs a worker. */
 export interface WorkerHost {
-  /** The id of the thread or of the process. */
+  /** The id of the thread or of the process; -1 if it did not start. */
   readonly id: number;
   send(message: ToWorker): void;
   /** Ends the thread or process at once, even in an endless loop. */
@@ -36,7 +36,7 @@ export interface HostOwner {
   onEnded(end: HostEnd): void;
 }
 
-/** A word of the script. It is a constant, so that a bundler does not find an `import()` in the text of the script. */
+/** A word of the script. It is a constant, so that a bundler does not find the text `import()` in the script. */
 const IMPORT = "import";
 
 /**
@@ -86,10 +86,10 @@ export function startThread(
 /** The flags of Node.js for a worker: those of this process, without its script, debugger, tests and watch mode. */
 function flagsOfWorker(execArgv: readonly string[]): string[] {
   const flags: string[] = [];
-  for (let at = 0; at < execArgv.length; at++) {
-    const flag = execArgv[at]!;
+  for (let index = 0; index < execArgv.length; index++) {
+    const flag = execArgv[index]!;
     // The script is the next argument.
-    if (/^(?:-e|-p|-pe|--eval|--print)$/.test(flag)) at++;
+    if (/^(?:-e|-p|-pe|--eval|--print)$/.test(flag)) index++;
     else if (!/^--(?:eval|print|input-type|inspect|test|watch)/.test(flag)) flags.push(flag);
   }
   return flags;

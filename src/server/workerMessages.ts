@@ -20,6 +20,7 @@ export interface WorkerStart {
   readonly channel: ForeignDescriptor;
   /** With `reusePort`, the worker's listening socket. Then the server uses the channel only to drain the worker. */
   readonly listening: ForeignDescriptor | undefined;
+  /** The address and the kind of socket of the server's listener. */
   readonly listenerCopy: ListenerCopy;
   /** The options of serve() for the worker. */
   readonly limits: ServeOptions;
@@ -87,7 +88,7 @@ export type FromWorker =
       readonly keys: readonly string[];
       readonly closed: readonly ClosedEvent[];
     }
-  /** A handler has failed. */
+  /** A handler has failed. The addresses are the bytes of a `sockaddr`. */
   | {
       readonly type: "error";
       readonly error: ErrorCopy;
@@ -129,6 +130,7 @@ export function errorOfCopy(copy: ErrorCopy): unknown {
   const { name, message, stack, code } = copy;
   const error = new Error(message);
   const properties = { name, stack, ...(code === undefined ? {} : { code }) };
+  // As in errors of Node.js, only `code` is enumerable.
   for (const [key, value] of Object.entries(properties)) {
     Object.defineProperty(error, key, { value, configurable: true, writable: true, enumerable: key === "code" });
   }

@@ -4,7 +4,7 @@ import { isAbsolute } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { ResourceLimits } from "node:worker_threads";
 import type { Address } from "../addr/index.js";
-import { checkReporter } from "../admission/index.js";
+import { bindCallback } from "../admission/index.js";
 import { os } from "../builtins.js";
 import { checkNames, checkOptions, flag, integer, quote } from "../check/index.js";
 import type { TlsListenOptions } from "../net/index.js";
@@ -35,6 +35,7 @@ export type WorkerEvent =
   | {
       readonly state: "ended";
       readonly worker: number;
+      /** The id of the thread or of the process; -1 if it did not start. */
       readonly id: number;
       /** The exit status; null if a signal has ended the process. */
       readonly code: number | null;
@@ -54,8 +55,9 @@ export interface ServeWorkersOptions extends Omit<ServeOptions, "onError"> {
   /** Uses child processes instead of worker threads. Default false. */
   readonly processes?: boolean | undefined;
   /**
-   * Gives each worker a listening socket of its own (SO_REUSEPORT), among which the kernel shares connections by a hash
-   * of their addresses. Default false: the server accepts, and hands each connection to the worker with the fewest.
+   * Gives each worker a listening socket of its own (SO_REUSEPORT). The kernel chooses one of these sockets by a hash
+   * of the addresses of a connection. Default false: the server accepts, and hands each connection to the worker with
+   * the fewest.
    */
   readonly reusePort?: boolean | undefined;
   /** A value for `setup` of the module. It is copied to each worker. */
@@ -63,16 +65,16 @@ export interface ServeWorkersOptions extends Omit<ServeOptions, "onError"> {
   /** Limits of the memory of each worker thread. */
   readonly resourceLimits?: ResourceLimits | undefined;
   /**
-   * Milliseconds in which a worker must answer the server. A worker that does not, for example because its handler is
-   * in an endless loop, is ended and replaced. null for no limit. Default 30,000.
+   * Milliseconds in which a worker must answer the server. A silent worker is ended and replaced. Its handler may be in
+   * an endless loop. null for no limit. Default 30,000.
    */
   readonly responseTimeout?: number | null | undefined;
   /**
-   * Milliseconds before a worker that has ended is replaced. The pause doubles with each end, up to `maxRestartDelay`,
-   * and is this one again after a worker has run for ten seconds. Default 100.
+   * Milliseconds before a worker that has ended is replaced. The pause doubles with each end, up to `maxRestartDelay`.
+   * After a worker has run for ten seconds, the next pause is the shortest one again. Default 100.
    */
   readonly minRestartDelay?: number | undefined;
-  /** Default 30,000. */
+  /** The longest pause, in milliseconds. Default 30,000, or `minRestartDelay` if that is longer. */
   readonly maxRestartDelay?: number | undefined;
   /**
    * Called with the error that a handler has thrown or rejected with: an `Error` with the same name, message, stack and
@@ -89,6 +91,7 @@ export interface ServeWorkersOptions extends Omit<ServeOptions, "onError"> {
 /** The options, checked. */
 export interface CheckedWorkers {
   readonly serve: CheckedServe;
+  /** The number of workers. */
   readonly count: number;
   readonly processes: boolean;
   readonly reusePort: boolean;
@@ -120,7 +123,7 @@ const WORKER_OPTIONS: readonly string[] = [
 const MAX_WORKERS = 1024;
 /** The maximum of `minRestartDelay` and `maxRestartDelay`, in ms. */
 const MAX_RESTART_DELAY = 3_600_000;
-/** A limit that a worker never exceeds, because the server has no more connections than this. */
+/** A limit that no worker reaches first, because `maxConnections` of the server is at most this number. */
 const UNREACHED_LIMIT = 1_000_000;
 
 /** Throws if a value can't be copied to a worker. */
@@ -136,7 +139,8 @@ function checkCopy(value: unknown, action: string, name: string): void {
 
 /** Checks the options of TLS. Returns those that are sent to each worker. */
 function checkTls(opts: TlsListenOptions | undefined, action: string): TlsListenOptions {
-  // Reads the keys and the certificates, so that a mistake in them is an error of this call. Throws for undefined.
+  // Reads the keys and the certificates, so that a mistake in them is an error of this call. Also throws if `opts` is
+  // undefined.
   prepareListenerTls(opts, action);
   const { onHandshakeError: _, ...tls } = opts!;
   for (const [name, value] of Object.entries(tls)) {
@@ -159,7 +163,7 @@ function shareOfWorker(opts: ServeWorkersOptions, checked: CheckedServe, count: 
   }
   for (const name of ["onRefused", "onPressure"] as const) {
     if (opts[name] === undefined) continue;
-    throw new TypeError(`Cannot ${action}: ${name} reports what the server accepts, required none with reusePort`);
+    throw new TypeError(`Cannot ${action}: ${name} is for a server that accepts itself, required none with reusePort`);
   }
   for (const [name, list] of [
     ["allow", allow],
@@ -188,7 +192,7 @@ function shareOfWorker(opts: ServeWorkersOptions, checked: CheckedServe, count: 
  * The option `proxyProtocol` of a worker. The server has checked the proxy, and the whole header is in the receive
  * buffer. So the worker allows all addresses and needs no timeout.
  */
-function headersOfWorker({ proxyProtocol }: CheckedServe): ServeOptions["proxyProtocol"] {
+function proxyProtocolOfWorker({ proxyProtocol }: CheckedServe): ServeOptions["proxyProtocol"] {
   if (proxyProtocol === undefined) return undefined;
   const { maxBytes } = proxyProtocol;
   return { from: ["0.0.0.0/0", "::/0"], timeout: null, maxBytes, maxPending: UNREACHED_LIMIT };
@@ -239,7 +243,7 @@ export function checkWorkers(opts: ServeWorkersOptions, usesTls: boolean, action
         maxConnectionsPerAddress: serve.maxConnectionsPerAddress === Infinity ? null : UNREACHED_LIMIT,
         // The server keeps the reserve of descriptors for all threads. A process has descriptors of its own.
         reserve: processes ? opts.reserve : 0,
-        proxyProtocol: headersOfWorker(serve),
+        proxyProtocol: proxyProtocolOfWorker(serve),
       };
   const { idleTimeout, maxLifetime, minReadRate } = opts;
   const minDelay = millisecondsWithin(minRestartDelay, 100, action, "minRestartDelay", 1, MAX_RESTART_DELAY);
@@ -260,9 +264,9 @@ export function checkWorkers(opts: ServeWorkersOptions, usesTls: boolean, action
       minDelay,
       MAX_RESTART_DELAY,
     ),
-    onError: checkReporter(onError, action, "onError"),
-    onWorker: checkReporter(onWorker, action, "onWorker"),
-    onHandshakeError: checkReporter(tls?.onHandshakeError, action, "onHandshakeError"),
+    onError: bindCallback(onError, action, "onError"),
+    onWorker: bindCallback(onWorker, action, "onWorker"),
+    onHandshakeError: bindCallback(tls?.onHandshakeError, action, "onHandshakeError"),
     limits: { ...admission, idleTimeout, maxLifetime, minReadRate },
     streams: checkStreamLimits(streams, action),
     tls: usesTls ? checkTls(tls, action) : undefined,

@@ -1,4 +1,4 @@
-// What the slot of a worker needs from its server, and what it reports.
+// The interface between the slot of a worker and its server.
 
 import type { AcceptedConnection } from "../net/serverAccess.js";
 import type { HostEnd } from "./workerHost.js";
@@ -18,6 +18,7 @@ export type WorkerState = "starting" | "ready" | "ending" | "down";
 
 /** How a worker has ended. */
 export interface WorkerEnd extends HostEnd {
+  /** The id of the thread or of the process; -1 if it did not start. */
   readonly id: number;
   /** Whether the server has requested the end, and the worker has not failed. */
   readonly expected: boolean;

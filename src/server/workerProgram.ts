@@ -71,6 +71,7 @@ type Load = (url: string) => Promise<Record<string, unknown>>;
  * itself only in the main thread. A worker process gets the flag of Node.js that loads tsx.
  */
 async function registerTsx(load: Load): Promise<void> {
+  // The flag that loads the compiler, and not the one that loads the file `preflight` of tsx.
   const flag = process.execArgv.find((arg) => /(?:^|[/=])tsx(?:\/|$)/.test(arg) && !/preflight/.test(arg));
   if (flag === undefined) return;
   // The command tsx makes a flag with a URL in its package. `node --import tsx` has the name of the package instead.

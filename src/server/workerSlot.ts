@@ -20,7 +20,7 @@ const ABORT_GRACE = 500;
 const START_GRACE = 5000;
 /** The pause before a restart is the shortest again if the ended worker has run for this many milliseconds. */
 const STABLE_AFTER = 10_000;
-/** With `reusePort`: the number of connection ids that are kept for each thread or process of a slot. */
+/** With `reusePort`: the number of connection ids that each thread or process of a slot may use. */
 const ID_RANGE = 1_000_000_000;
 /** Milliseconds before another attempt after the kernel has refused to put a descriptor into a channel. */
 const REFUSED_PAUSE = 20;
@@ -128,13 +128,12 @@ export class WorkerSlot {
     // A process inherits the descriptor at this index. A thread shares it with this thread.
     const foreignDescriptor = (index: number): ForeignDescriptor =>
       opts.processes ? inheritedDescriptor(index) : { fd: descriptors[index]!, shared: true };
+    // With `reusePort`, the slot does not know how many ids the earlier workers have used. So each worker gets a range.
+    const earlierIds = listeningFd === undefined ? this.#sentCount : this.restartCount * ID_RANGE;
     const start: WorkerStart = {
       ...common,
       worker: this.number,
-      // If the worker accepts itself, the slot does not know how many ids the earlier workers have used. So each worker
-      // gets a range of ids.
-      firstId:
-        this.number + (listeningFd === undefined ? this.#sentCount : this.restartCount * ID_RANGE) * common.idStep,
+      firstId: this.number + earlierIds * common.idStep,
       channel: foreignDescriptor(0),
       listening: listeningFd === undefined ? undefined : foreignDescriptor(1),
       limits,
@@ -343,8 +342,8 @@ export class WorkerSlot {
 }
 
 /**
- * The available worker with the fewest connections; undefined if none is available. If several have equally few, the
- * first of them in a round that begins at index `first`.
+ * The available worker with the fewest connections; undefined if none is available. The search begins at index `first`.
+ * If several workers have equally few connections, it finds the first of them.
  */
 export function leastLoaded(slots: readonly WorkerSlot[], first: number): WorkerSlot | undefined {
   let best: WorkerSlot | undefined;

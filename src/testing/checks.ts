@@ -38,6 +38,7 @@ function checkOneOf(value: unknown, known: readonly unknown[], action: string, n
   throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required ${required}`);
 }
 
+/** Returns `value` if it is a clock, and the clock of the system for undefined. Otherwise throws. */
 export function checkClock(value: Clock | undefined, action: string): Clock {
   if (value === undefined) return systemClock;
   const given: Partial<Record<keyof Clock, unknown>> = typeof value === "object" && value !== null ? value : {};

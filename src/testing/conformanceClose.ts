@@ -14,12 +14,12 @@ import {
 } from "./testBytes.js";
 import type { Check } from "./conformance.js";
 
-/** Asserts that the code is one of those with which a write to a gone peer fails. */
+/** Asserts that the code is one with which a write fails after the peer has closed or aborted the connection. */
 function assertBrokenCode(code: unknown): void {
   assert.ok(code === "EPIPE" || code === "ECONNRESET", `the code is ${String(code)}, required EPIPE or ECONNRESET`);
 }
 
-/** Writes until a write fails, because the peer is gone. Resolves with the code of the error. */
+/** Writes until a write fails, because the peer has closed or aborted. Resolves with the code of the error. */
 async function writeErrorCode(conn: Conn): Promise<unknown> {
   for (let round = 0; round < 1000; round++) {
     try {
@@ -29,7 +29,7 @@ async function writeErrorCode(conn: Conn): Promise<unknown> {
     }
     await nextTurn();
   }
-  throw new Error("1000 writes have succeeded although the peer is gone, required an error");
+  throw new Error("1000 writes have succeeded although the peer has ended the connection, required an error");
 }
 
 /** Asserts that the calls of a closed connection reject with EBADF. */

@@ -19,6 +19,7 @@ export const readChecks: readonly Check[] = [
   {
     name: "bytes arrive in order, each once, for writes and reads of any size",
     async run(a, b) {
+      // The powers below make small sizes more frequent than large ones.
       const writeSizes = seededNumbers(1);
       const size = 300_000;
       const send = async (): Promise<void> => {

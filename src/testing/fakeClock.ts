@@ -69,7 +69,7 @@ export class FakeClock implements Clock {
     await runReady();
   }
 
-  /** The timer that is due first, of those that are due until `end`. */
+  /** The earliest timer; undefined if none is due at `end` or before. */
   #firstDue(end: number): FakeTimer | undefined {
     let first: FakeTimer | undefined;
     for (const timer of this.#timers) {

@@ -13,12 +13,13 @@ import { constants } from "node:os";
 import type { Calls } from "../sys/calls.js";
 
 const MAX_EVENTS = 1024;
-/** Indices of the poller's array; see reactor/reactor.ts. */
+/** The indexes of the poller's array (see reactor/reactor.ts), and the length of an event in it. */
 const WAITING = 0;
 const REFERENCED = 1;
 const COUNT = 2;
 const SAME_TURN = 3;
 const FIRST_EVENT = 6;
+const EVENT_LENGTH = 3;
 const LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 const AF_UNIX = 1;
 const AF_INET = 2;
@@ -112,7 +113,7 @@ export class FakeSys {
   /** The bytes that writes to each descriptor have taken. */
   #sent = new Map<number, Buffer[]>();
   /** The poller's array. */
-  #shared = new Int32Array(FIRST_EVENT + 3 * MAX_EVENTS);
+  #shared = new Int32Array(FIRST_EVENT + EVENT_LENGTH * MAX_EVENTS);
   /** The argument of `openPoller()`, which handles the events in the array. */
   #callback: (() => void) | undefined;
   #nextFd: number;
@@ -196,7 +197,8 @@ export class FakeSys {
     try {
       this.#callback();
     } finally {
-      this.#shared[COUNT] = Math.min(this.#shared[COUNT], 0);
+      // A function that handles an event may have called `fail()`. Its negative count stays.
+      if (this.#shared[COUNT] > 0) this.#shared[COUNT] = 0;
     }
   }
 
@@ -253,11 +255,11 @@ export class FakeSys {
   #accept(addressBuffer: Uint8Array, fd: number): number {
     if (fd < 0) return fd;
     this.open.add(fd);
-    // The address of the peer: 127.0.0.1, port 7.
-    const out = new DataView(addressBuffer.buffer, addressBuffer.byteOffset, addressBuffer.byteLength);
-    out.setUint32(0, 16, LITTLE_ENDIAN);
-    out.setUint16(4, AF_INET, LITTLE_ENDIAN);
-    out.setUint16(6, 7);
+    // The length of the address, and then the address of the peer as a sockaddr_in: 127.0.0.1, port 7.
+    const view = new DataView(addressBuffer.buffer, addressBuffer.byteOffset, addressBuffer.byteLength);
+    view.setUint32(0, 16, LITTLE_ENDIAN);
+    view.setUint16(4, AF_INET, LITTLE_ENDIAN);
+    view.setUint16(6, 7);
     addressBuffer.set([127, 0, 0, 1], 8);
     return fd;
   }
@@ -297,7 +299,11 @@ export class FakeSys {
       close: (...args) => this.#run("close", args, () => this.#closeFd(args[0])),
       release: (...args) => this.#run("release", args, () => this.#closeFd(args[0])),
       share: success,
-      adopt: (...args) => this.#run("adopt", args, () => (this.open.add(args[0]), args[0])),
+      adopt: (...args) =>
+        this.#run("adopt", args, () => {
+          this.open.add(args[0]);
+          return args[0];
+        }),
       dup: (...args) => this.#run("dup", args, () => this.newFd()),
       recv: (...args) => this.#run("recv", args, wouldBlock, args[1], args[2] ?? args[1].length),
       recvAt: (...args) => this.#run("recvAt", args, wouldBlock, args[1].subarray(args[2]), args[3]),

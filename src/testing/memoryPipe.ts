@@ -54,7 +54,7 @@ export class MemoryPipe {
   #writes: PendingWrite[] = [];
   /** The timer for the arrival of the next segment, or of the end. Set only while a read waits. */
   #timer: unknown;
-  /** When the end, or the reset, can be read. */
+  /** The time from which the end, or the reset, can be read. */
   #endAt: number | undefined;
   /** Whether the writing end was aborted. Then the reading end gets `ECONNRESET` and not the end. */
   #reset = false;
@@ -267,8 +267,9 @@ export class MemoryPipe {
    */
   #takeArrived(target: Uint8Array, available: number): number {
     const allowed = Math.min(target.length, available, this.#readFaults.bytesToNext);
-    // `chunk` may be a function of the user with any result, but 0 would stand for the end.
-    const count = Math.max(1, Math.min(allowed, Math.floor(this.#opts.chunk(allowed))));
+    // `chunk` may be a function of the user with any result, for example NaN. A count of 0 would stand for the end.
+    const limit = Math.floor(this.#opts.chunk(allowed)) || 1;
+    const count = Math.max(1, Math.min(allowed, limit));
     let filled = 0;
     while (filled < count) {
       const segment = this.#segments[0] as Segment;

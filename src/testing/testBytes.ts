@@ -11,8 +11,8 @@ function checkReader(reader: Reader, action: string): void {
 }
 
 /**
- * The byte at `position` of the pattern. Lost or repeated bytes are often a power of two. Both numbers are primes, so
- * the pattern does not repeat after such a distance.
+ * The byte at `position` of the pattern. The number of lost or repeated bytes is often a power of two. The pattern does
+ * not repeat after such a number of bytes, because 65,521 and 251 are primes.
  */
 function byteAt(position: number): number {
   return (position % 65_521) % 251;
@@ -119,15 +119,15 @@ export async function assertRejects(promise: Promise<unknown>, code: string): Pr
  * number of bytes that the connection has taken. Rejects if that number exceeds `maxTaken`.
  */
 export async function fillUntilBlocked(conn: Conn, maxTaken: number, timeout: number): Promise<number> {
-  const piece = 65_536;
+  const pieceSize = 65_536;
   for (let taken = 0; ;) {
     if (taken > maxTaken) {
       const found = `${taken} bytes were taken although the peer does not read`;
       throw new Error(`Cannot make a write wait: ${found}, required at most ${maxTaken}`);
     }
     try {
-      await conn.write(pattern(piece, taken), { timeout });
-      taken += piece;
+      await conn.write(pattern(pieceSize, taken), { timeout });
+      taken += pieceSize;
     } catch (error) {
       const { code, transferred } = error as { code?: unknown; transferred?: unknown };
       if (code !== "ETIMEDOUT") throw error;

@@ -73,6 +73,7 @@ test("chunking limits the bytes of a read, and the same seed gives the same size
   };
   assert.deepEqual(await sizes(15), [15, 15, 10]);
   assert.deepEqual(await sizes((available) => available / 2), [20, 10, 5, 2, 1, 1, 1]);
+  assert.equal((await sizes(() => NaN)).length, 40);
   const random = await sizes(seededChunks(1, 9));
   assert.ok(random.every((size) => size >= 1 && size <= 9));
   assert.deepEqual(await sizes(seededChunks(1, 9)), random);
