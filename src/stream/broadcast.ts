@@ -96,7 +96,7 @@ export async function broadcast<S extends Stream>(
   opts: BroadcastOptions,
 ): Promise<BroadcastResult<S>> {
   const { slow: policy } = checkBroadcastOptions(opts);
-  const recipients = checkStreams(streams);
+  const recipients = recipientsOf(streams);
   const parts = bytesToSend(data, ACTION);
   const bytes = isUint8Array(parts) ? parts : Buffer.concat(parts);
   const slow: S[] = [];
@@ -147,8 +147,8 @@ interface Recipient<S> {
   readonly outbox: Outbox;
 }
 
-/** Checks the streams, and removes duplicates. Returns them with their outboxes. */
-function checkStreams<S extends Stream>(streams: Iterable<S>): Recipient<S>[] {
+/** Checks the streams, removes duplicates, and returns each stream with its outbox. */
+function recipientsOf<S extends Stream>(streams: Iterable<S>): Recipient<S>[] {
   if (typeof (streams as Iterable<S> | undefined)?.[Symbol.iterator] !== "function" || typeof streams === "string") {
     throw new TypeError(`Cannot ${ACTION}: streams is ${quote(streams)}, required an iterable of Streams`);
   }
@@ -168,9 +168,9 @@ function checkBroadcastOptions(opts: BroadcastOptions | undefined): BroadcastOpt
   if (!POLICIES.includes(slow)) {
     throw new TypeError(`Cannot ${ACTION}: slow is ${quote(slow)}, required "drop", "disconnect" or "wait"`);
   }
-  const known = slow === "wait" ? ["slow", "timeout", "signal"] : ["slow"];
-  checkNames(given, known, ACTION, `slow: ${quote(slow)}`);
-  const refused = optionsError(given, ACTION, known);
+  const knownNames = slow === "wait" ? ["slow", "timeout", "signal"] : ["slow"];
+  checkNames(given, knownNames, ACTION, `slow: ${quote(slow)}`);
+  const refused = optionsError(given, ACTION, knownNames);
   if (refused !== undefined) throw refused.error;
   return given as BroadcastOptions;
 }
