@@ -101,7 +101,7 @@ export async function broadcast<S extends Stream>(
   const bytes = isUint8Array(parts) ? parts : Buffer.concat(parts);
   const slow: S[] = [];
   const failed: { stream: S; error: unknown }[] = [];
-  const waiting: Promise<unknown>[] = [];
+  const awaited: Promise<unknown>[] = [];
   const fillingOutboxes: Outbox[] = [];
   for (const { stream, outbox } of recipients) {
     try {
@@ -119,7 +119,7 @@ export async function broadcast<S extends Stream>(
       const settled = outcome.catch((error: unknown) => void failed.push({ stream, error }));
       // NO_WRITE: no write waits, so this write has ended already. Its promise settles in this turn, perhaps with an
       // error for `failed`.
-      if (policy === "wait" || stream.writeProgress === NO_WRITE) waiting.push(settled);
+      if (policy === "wait" || stream.writeProgress === NO_WRITE) awaited.push(settled);
     } catch (error) {
       failed.push({ stream, error });
     }
@@ -130,11 +130,11 @@ export async function broadcast<S extends Stream>(
     await threadTurnBudget.next();
     for (const outbox of fillingOutboxes) outbox.onTurnPassed();
   }
-  if (waiting.length > 0) {
+  if (awaited.length > 0) {
     const { timeout = null, signal } = opts;
     const adopted = adoptSignal(signal);
     const makeTimeoutError = (): Error => timeoutError(ACTION);
-    await within(Promise.all(waiting), timeout, adopted === undefined ? [] : [adopted], makeTimeoutError);
+    await within(Promise.all(awaited), timeout, adopted === undefined ? [] : [adopted], makeTimeoutError);
   }
   const notSent = policy === "wait" ? 0 : slow.length;
   // A copy, because a message that fails later must not change the result.
