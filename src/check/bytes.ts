@@ -15,16 +15,15 @@ export function byteCount(value: unknown, action: string): number {
   return integer(value, action, "size", 0, MAX_SIZE);
 }
 
-/** Returns `value` if it is a Uint8Array, or EMPTY if that has no bytes. Throws for other values. */
+/** Returns `value` if it is a Uint8Array, and EMPTY for a Uint8Array without bytes. Throws for other values. */
 export function byteView(value: unknown, action: string): Uint8Array {
   if (isUint8Array(value)) return value.length === 0 ? EMPTY : value;
   throw new TypeError(`Cannot ${action}: buffer is ${quote(value)}, required a Uint8Array`);
 }
 
 /**
- * The view that replaces each empty view in the arguments of a call. So if the call later finds an empty view that is
- * not EMPTY, the memory of that view was detached. A read into a detached view would return 0, like the end of the
- * stream.
+ * Replaces an empty view that is the buffer or the data of a call. So if the call later finds an empty view that is not
+ * EMPTY, the memory of that view was detached. A read into a detached view would return 0, like the end of the stream.
  */
 export const EMPTY: Uint8Array = new Uint8Array(0);
 

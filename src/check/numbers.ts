@@ -13,7 +13,7 @@ export function integer(value: unknown, action: string, name: string, min: numbe
   return value;
 }
 
-/** Returns `value` if it fits into a C `int`, as families, types, protocols, levels and option names must. */
+/** Returns `value` if it fits into a C `int`, the type of families, protocols, levels and names of options. */
 export function int32(value: unknown, action: string, name: string): number {
   return integer(value, action, name, -0x8000_0000, 0x7fff_ffff);
 }

@@ -7,9 +7,9 @@ import { quote } from "./quote.js";
  * Throws if the options are neither an object nor undefined. Without this check `recv(10, MSG_PEEK)` would ignore the
  * flags, because a number has no property `flags`.
  *
- * @param known the names of the options that the call has; others are refused
- * @param form for a call with an address, its correct form, such as `connect([host, port])`. The message contains it if
- *   the caller passed host and port as two arguments
+ * @param known the names of the options that the call has; other names are refused. Default: any name is accepted
+ * @param form the correct form of a call with an address, such as `connect([host, port])`. The message contains this
+ *   form if the caller passed host and port as two arguments
  */
 export function checkOptions(opts: unknown, action: string, known?: readonly string[], form?: string): void {
   if (opts === undefined) return;
@@ -18,14 +18,16 @@ export function checkOptions(opts: unknown, action: string, known?: readonly str
     return;
   }
   const isAddressPart = form !== undefined && (typeof opts === "string" || typeof opts === "number");
-  const hint = isAddressPart ? `; an address is one argument: ${form}` : "";
-  const callback = typeof opts === "function" ? "; the call takes no callback" : "";
-  throw new TypeError(`Cannot ${action}: options are ${quote(opts)}, required an object${hint}${callback}`);
+  let hint = "";
+  if (isAddressPart) hint = `; an address is one argument: ${form}`;
+  else if (typeof opts === "function") hint = "; the call takes no callback";
+  throw new TypeError(`Cannot ${action}: options are ${quote(opts)}, required an object${hint}`);
 }
 
 /**
- * Throws if an option is not in `known`. The message has the most similar known name. An option whose value is
- * undefined counts as absent. The function allocates nothing unless it throws, so calls on the hot path can use it.
+ * Throws if an option is not in `known`. If a known name is similar, the message suggests it. An inherited property, and
+ * an option whose value is undefined, count as absent. The function allocates nothing unless it throws, so frequent
+ * calls can use it.
  *
  * @param owner the name of the object that has no such option, for the message
  */
@@ -37,11 +39,11 @@ export function checkNames(opts: object, known: readonly string[], action: strin
 }
 
 function unknownName(name: string, known: readonly string[], action: string, owner: string | undefined): TypeError {
-  const place = owner === undefined ? "" : ` for ${owner}`;
+  const forOwner = owner === undefined ? "" : ` for ${owner}`;
   const similar = nearest(name, known);
   const hint = similar === undefined ? "" : `; did you mean ${quote(similar)}?`;
   const error = new TypeError(
-    `Cannot ${action}: option ${quote(name)} is unknown${place}, required one of ${known.join(", ")}${hint}`,
+    `Cannot ${action}: option ${quote(name)} is unknown${forOwner}, required one of ${known.join(", ")}${hint}`,
   );
   // The stack starts at the caller of checkNames().
   Error.captureStackTrace(error, checkNames);

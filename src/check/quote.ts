@@ -13,10 +13,10 @@ const MAX_MEMBERS = 6;
 const INVISIBLE = /[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 
 /**
- * The text of a value in an error message. A string is written as in JSON and truncated after 80 characters. An array
- * or a plain object is written with its first 6 members, one level deep; an instance of a class with the name of the
- * class and its size: `an ArrayBuffer(4)`. This function never throws, calls no getter of users, and writes no member
- * with the name of a secret.
+ * The text of a value in an error message. A string is written as in JSON and truncated after 80 characters. The text
+ * of an array or a plain object has its first 6 members, one level deep. The text of an instance of a class has the
+ * name of the class and the size of the instance: `an ArrayBuffer(4)`. This function never throws and calls no getter
+ * of users. It hides the values of members with names such as `passphrase`; see {@link quoteSecret}.
  *
  * @example
  * quote("a\nb"); // "\"a\\nb\""
@@ -64,7 +64,7 @@ function escapeUnit(unit: string): string {
   return `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
 }
 
-/** The value of an own data property; undefined unless it is a text that is not empty. It calls no getter. */
+/** The value of an own data property; undefined unless it is a text that is not empty. Calls no getter. */
 function ownText(object: object, name: string): string | undefined {
   const value: unknown = Object.getOwnPropertyDescriptor(object, name)?.value;
   return typeof value === "string" && value !== "" ? value : undefined;
@@ -85,7 +85,7 @@ function quoteName(name: string): string {
   return /^[\w$]+$/.test(name) && name.length <= MAX_TEXT ? name : quoteText(name);
 }
 
-/** The name of the class of an object; undefined for a plain object, an array and an object without a prototype. */
+/** The name of the class of an object. Undefined for a plain object, and if there is no prototype or no such name. */
 function classOf(value: object): string | undefined {
   const prototype = Object.getPrototypeOf(value) as object | null;
   if (prototype === null || Object.getPrototypeOf(prototype) === null) return undefined;
@@ -96,40 +96,48 @@ function classOf(value: object): string | undefined {
 /** The article before the name of a class: "an ArrayBuffer", but "a Uint8Array" and "a URL". */
 const articleOf = (name: string): string => (/^[AEIOU]/i.test(name) && !/^U[iR]/.test(name) ? "an" : "a");
 
+/** The prototype that all typed arrays share. */
+const TYPED_ARRAY = Object.getPrototypeOf(Uint8Array.prototype) as object;
+
 /** Reads a number by the getter of a prototype of this realm, because an object can have a getter of its own. */
 function intrinsicNumber(value: object, prototype: object, name: string): string {
   return String(Object.getOwnPropertyDescriptor(prototype, name)?.get?.call(value));
 }
 
 /** The number of bytes of a view. */
-function viewLength(value: ArrayBufferView): string {
-  const prototype = isDataView(value) ? DataView.prototype : (Object.getPrototypeOf(Uint8Array.prototype) as object);
+function viewBytes(value: ArrayBufferView): string {
   try {
-    return intrinsicNumber(value, prototype, "byteLength");
+    return intrinsicNumber(value, isDataView(value) ? DataView.prototype : TYPED_ARRAY, "byteLength");
   } catch {
-    // The memory of a DataView is detached.
+    // The getter of a DataView throws if the memory is detached.
     return "0";
   }
 }
 
-/** The size of a collection, in bytes or entries; undefined for other objects. */
+/** The number of items of a typed array, the bytes of other memory, or the entries of a collection, if it is one. */
 function sizeOf(value: object): string | undefined {
-  // For a Proxy, the getters below would throw.
-  if (isProxy(value)) return undefined;
-  if (isTypedArray(value))
-    return intrinsicNumber(value, Object.getPrototypeOf(Uint8Array.prototype) as object, "length");
-  if (isDataView(value)) return viewLength(value);
+  if (isTypedArray(value)) return intrinsicNumber(value, TYPED_ARRAY, "length");
+  if (isDataView(value)) return viewBytes(value);
   if (isArrayBuffer(value)) return intrinsicNumber(value, ArrayBuffer.prototype, "byteLength");
   if (isSharedArrayBuffer(value)) return intrinsicNumber(value, SharedArrayBuffer.prototype, "byteLength");
   if (isMap(value)) return intrinsicNumber(value, Map.prototype, "size");
   return isSet(value) ? intrinsicNumber(value, Set.prototype, "size") : undefined;
 }
 
-/** An instance of a class: its name and its size. Its members may be secrets, or have no meaning for the reader. */
+/**
+ * The text of an instance of a class: the name of the class and the size of the instance, without members. Members may
+ * be secrets, or mean nothing to users.
+ */
 function quoteInstance(value: object, name: string): string {
   if (isProxy(value)) return "a Proxy";
   const size = sizeOf(value);
   return `${articleOf(name)} ${quoteName(name)}${size === undefined ? "" : `(${size})`}`;
+}
+
+/** The text of a property: its value, or `(getter)` without a call of the getter. A gap of an array is `undefined`. */
+function textOfProperty(property: PropertyDescriptor | undefined, depth: number): string {
+  if (property === undefined) return "undefined";
+  return "value" in property ? textOf(property.value, depth) : "(getter)";
 }
 
 /** The text of an array, a plain object or an instance of a class. */
@@ -144,8 +152,7 @@ function textOfObject(value: object, depth: number): string {
   for (let i = 0; i < Math.min(count, MAX_MEMBERS); i++) {
     const name = names === undefined ? String(i) : names[i]!;
     const property = Object.getOwnPropertyDescriptor(value, name);
-    const text =
-      property === undefined ? "undefined" : "value" in property ? textOf(property.value, depth - 1) : "(getter)";
+    const text = textOfProperty(property, depth - 1);
     if (isArray) parts.push(text);
     else parts.push(`${quoteName(name)}: ${SECRET_NAME.test(name) ? quoteSecret(property?.value) : text}`);
   }
@@ -160,7 +167,7 @@ const SECRET_NAME = /^(?:key|pfx|passphrase|pass|password|passwd|secret|token|au
 /** The text of a value that may be a secret, such as a key or a passphrase: its kind and size, and no part of it. */
 export function quoteSecret(value: unknown): string {
   if (typeof value === "string") return `a string of ${value.length} characters`;
-  if (ArrayBuffer.isView(value)) return `a view of ${viewLength(value)} bytes`;
+  if (ArrayBuffer.isView(value)) return `a view of ${viewBytes(value)} bytes`;
   if (Array.isArray(value)) return `an array of ${value.length} items`;
   if (value === null || value === undefined) return String(value);
   return typeof value === "object" ? "an object" : `a ${typeof value}`;

@@ -11,7 +11,7 @@ export function attemptsError(action: string, errors: readonly unknown[]): Aggre
   const error = new AggregateError(errors, text);
   const allErrors: unknown = error.errors;
   Object.defineProperty(error, "errors", { get: () => allErrors, configurable: true });
-  // Without frames, because the error that has this cause has the frames of the program.
+  // Without frames: the error with which the call rejects has the frames of the program.
   error.stack = String(error);
   return error;
 }

@@ -9,10 +9,12 @@ import { addFrames, newTrace, setStackLimit, stackText, canAddFrames, type Trace
  */
 let stackAccessor: PropertyDescriptor & ThisType<object>;
 
-/** Whether `recordCaller` can add frames to an error: only to one of this copy of the package. Set by the class. */
+// The class assigns the next two functions, because only code of the class can read `#trace`.
+
+/** Whether `recordCaller` can add frames to an error. False for an error of another copy of the package. */
 export let canRecordCaller: (error: unknown) => boolean;
 
-/** Adds the current stack frames to the `stack` of an error. Set by the class. */
+/** Adds the current stack frames to the `stack` of an error. */
 export let recordCaller: (error: unknown) => void;
 
 /**

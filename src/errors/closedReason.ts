@@ -1,4 +1,4 @@
-// The text of an error of a call on an object that this program has closed. It replaces the text of the system.
+// The reason and the hint in the error of a call on a closed socket. They replace the text of the system.
 
 import type { SocketErrorDetails } from "./socketError.js";
 
@@ -9,7 +9,7 @@ const REASONS: Readonly<Record<string, string>> = {
 
 const HINT = "look for the close(), abort(), end(), detach() or `await using` that closed it";
 
-/** For EBADF and ECANCELED, adds the reason; for EBADF also the hint. A reason or a hint of `details` replaces them. */
+/** Adds the reason for EBADF or ECANCELED, and the hint for EBADF. A reason or a hint of `details` replaces them. */
 export function withClosedReason(
   code: string,
   details: SocketErrorDetails | undefined,

@@ -31,10 +31,10 @@ export function mark(errorClass: { readonly name: string; readonly prototype: ob
   const symbol = MARKS[errorClass.name]!;
   Object.defineProperty(errorClass.prototype, symbol, { value: true });
   Object.defineProperty(errorClass, Symbol.hasInstance, {
-    value(this: unknown, value: unknown): boolean {
+    value(this: unknown, error: unknown): boolean {
       // A subclass inherits this function.
-      if (this !== errorClass) return ordinaryHasInstance.call(this, value);
-      return typeof value === "object" && value !== null && symbol in value;
+      if (this !== errorClass) return ordinaryHasInstance.call(this, error);
+      return typeof error === "object" && error !== null && symbol in error;
     },
   });
 }

@@ -41,8 +41,8 @@ export class IncompleteReadError extends BerkeleyError {
 }
 
 /**
- * The bytes are not a valid frame of the codec, for example a length that contains a letter. The stream stays closed
- * for reading.
+ * The bytes are not a valid frame of the codec, for example a length that contains a letter. The stream can't be read
+ * any more.
  *
  * @example
  * ```ts

@@ -1,11 +1,11 @@
-// Errors of calls that the state of a connection or a limit does not permit.
+// Errors of calls that are refused: another call runs, other bytes must be read or sent first, or a limit is reached.
 
 import { BerkeleyError } from "./berkeleyError.js";
 import { mark } from "./mark.js";
 
 /**
- * Another call is using this direction of the connection, and the call needs it alone. With two reads at the same time
- * it would be undefined which of them gets which bytes.
+ * The call needs one direction of the connection for itself, and another call is using this direction. With two reads
+ * at the same time it would be undefined which of them gets which bytes.
  *
  * @example
  * ```ts
@@ -59,10 +59,10 @@ export class BufferedError extends BerkeleyError {
 
   /** @param unsent true if the bytes wait to be sent, false if they were read ahead */
   constructor(action: string, buffered: number, unsent: boolean = false) {
-    const found = unsent
+    const bytesState = unsent
       ? "that wait to be sent, required 0: await its writes"
       : "that were read ahead, required 0: take them";
-    super(`Cannot ${action}: its stream holds ${buffered} bytes ${found} first`);
+    super(`Cannot ${action}: its stream holds ${buffered} bytes ${bytesState} first`);
     this.code = "ERR_BUFFERED";
     this.buffered = buffered;
   }
@@ -103,6 +103,7 @@ export class OutboxFullError extends BerkeleyError {
   /** The number of writes that waited. */
   readonly writes: number;
 
+  /** @param size the number of bytes of the refused write */
   constructor(
     size: number,
     waiting: { readonly bytes: number; readonly writes: number },
@@ -110,8 +111,8 @@ export class OutboxFullError extends BerkeleyError {
     max: number,
   ) {
     const { bytes, writes } = waiting;
-    const found = `the outbox has ${bytes} bytes in ${writes} writes`;
-    super(`Cannot write ${size} bytes: ${found}, required at most ${max} with these (${limit}): await earlier writes`);
+    const outbox = `the outbox has ${bytes} bytes in ${writes} writes`;
+    super(`Cannot write ${size} bytes: ${outbox}, required at most ${max} with these (${limit}): await earlier writes`);
     this.code = "ERR_OUTBOX_FULL";
     this.limit = limit;
     this.max = max;

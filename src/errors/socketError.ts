@@ -73,7 +73,7 @@ export class SocketError extends BerkeleyError {
   declare readonly transferred?: number;
 
   constructor(code: string, errno: number, syscall: string, details?: SocketErrorDetails) {
-    super(describe(code, syscall, details), details?.cause === undefined ? undefined : { cause: details.cause });
+    super(messageOf(code, syscall, details), details?.cause === undefined ? undefined : { cause: details.cause });
     // The type has every code of the library. Another code can come only from a program that calls this constructor.
     this.code = code as SocketErrorCode;
     this.errno = errno;
@@ -114,7 +114,7 @@ export class SocketError extends BerkeleyError {
 export class TimeoutError extends SocketError {
   /** @param errno the platform's number for `ETIMEDOUT`, negative */
   constructor(errno: number, syscall: string, details?: SocketErrorDetails) {
-    // The text of the system describes a connection that has failed in the kernel.
+    // Not the text of the system, which describes a connection that has failed in the kernel.
     super("ETIMEDOUT", errno, syscall, { ...details, reason: details?.reason ?? "the timeout has passed" });
   }
 
@@ -138,21 +138,21 @@ export function restateError(error: SocketError, syscall: string, details: Socke
 }
 
 /** Makes the message. */
-function describe(code: string, syscall: string, details: SocketErrorDetails | undefined): string {
+function messageOf(code: string, syscall: string, details: SocketErrorDetails | undefined): string {
   const reason = details?.reason ?? systemText(code);
   const reasonText = reason === undefined ? "" : `: ${reason}`;
   if (details === undefined) return `${syscall} ${code}${reasonText}`;
   const { option, transferred, unit = "bytes", hint } = details;
-  const parts = [syscall, code, option, placeOf(details)].filter((part) => part !== undefined);
+  const parts = [syscall, code, option, addressText(details)].filter((part) => part !== undefined);
   const sent = transferred === undefined ? "" : ` (${transferred} ${unit} had been sent)`;
   return `${parts.join(" ")}${reasonText}${sent}${hint === undefined ? "" : `; ${hint}`}`;
 }
 
 /** The address argument of the call as text; without one, the addresses of the socket. */
-function placeOf({ path, address, port, local, peer }: SocketErrorDetails): string | undefined {
+function addressText({ path, address, port, local, peer }: SocketErrorDetails): string | undefined {
   if (path !== undefined) {
     // A lone surrogate stands for a byte that is not UTF-8. It would be printed as U+FFFD, so it is written as `\xNN`.
-    const text = path.replace(/[\udc80-\udcff]/gu, (byte) => `\\x${(byte.charCodeAt(0) - 0xdc00).toString(16)}`);
+    const text = path.replace(/[\udc80-\udcff]/gu, (unit) => `\\x${(unit.charCodeAt(0) - 0xdc00).toString(16)}`);
     // An abstract name begins with a zero byte.
     return text.startsWith("\0") ? `@${text.slice(1)}` : text;
   }

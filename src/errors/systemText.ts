@@ -2,7 +2,7 @@
 
 import { util } from "../builtins.js";
 
-/** The name that Node uses for a code of this package. Linux has two names for such a number. */
+/** For a number of Linux with two names: the code of this package, and the name that Node uses. */
 const NODE_NAMES: Readonly<Record<string, string>> = { EOPNOTSUPP: "ENOTSUP" };
 
 let textByCode: ReadonlyMap<string, string> | undefined;

@@ -72,7 +72,7 @@ export function prepareListenerTls(value: unknown, action: string): TlsListenerO
   const contextOptions = given.filter(([name]) => !HANDSHAKE_OPTIONS.includes(name));
   if (context !== undefined && contextOptions.length > 0) {
     const [name] = contextOptions[0]!;
-    throw new TypeError(`Cannot ${action}: ${name} belongs to the context, required either of them`);
+    throw new TypeError(`Cannot ${action}: ${name} belongs to the context, required either ${name} or context`);
   }
   const tls = context ?? Object.fromEntries(contextOptions);
   return checkTlsListener({ ...Object.fromEntries(handshakeOptions), tls }, action);

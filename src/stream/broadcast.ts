@@ -96,12 +96,12 @@ export async function broadcast<S extends Stream>(
   opts: BroadcastOptions,
 ): Promise<BroadcastResult<S>> {
   const { slow: policy } = checkBroadcastOptions(opts);
-  const recipients = checkStreams(streams);
+  const recipients = recipientsOf(streams);
   const parts = bytesToSend(data, ACTION);
   const bytes = isUint8Array(parts) ? parts : Buffer.concat(parts);
   const slow: S[] = [];
   const failed: { stream: S; error: unknown }[] = [];
-  const waiting: Promise<unknown>[] = [];
+  const awaited: Promise<unknown>[] = [];
   const fillingOutboxes: Outbox[] = [];
   for (const { stream, outbox } of recipients) {
     try {
@@ -119,7 +119,7 @@ export async function broadcast<S extends Stream>(
       const settled = outcome.catch((error: unknown) => void failed.push({ stream, error }));
       // NO_WRITE: no write waits, so this write has ended already. Its promise settles in this turn, perhaps with an
       // error for `failed`.
-      if (policy === "wait" || stream.writeProgress === NO_WRITE) waiting.push(settled);
+      if (policy === "wait" || stream.writeProgress === NO_WRITE) awaited.push(settled);
     } catch (error) {
       failed.push({ stream, error });
     }
@@ -130,11 +130,11 @@ export async function broadcast<S extends Stream>(
     await threadTurnBudget.next();
     for (const outbox of fillingOutboxes) outbox.onTurnPassed();
   }
-  if (waiting.length > 0) {
+  if (awaited.length > 0) {
     const { timeout = null, signal } = opts;
     const adopted = adoptSignal(signal);
     const makeTimeoutError = (): Error => timeoutError(ACTION);
-    await within(Promise.all(waiting), timeout, adopted === undefined ? [] : [adopted], makeTimeoutError);
+    await within(Promise.all(awaited), timeout, adopted === undefined ? [] : [adopted], makeTimeoutError);
   }
   const notSent = policy === "wait" ? 0 : slow.length;
   // A copy, because a message that fails later must not change the result.
@@ -147,8 +147,8 @@ interface Recipient<S> {
   readonly outbox: Outbox;
 }
 
-/** Checks the streams, and removes duplicates. Returns them with their outboxes. */
-function checkStreams<S extends Stream>(streams: Iterable<S>): Recipient<S>[] {
+/** Checks the streams, removes duplicates, and returns each stream with its outbox. */
+function recipientsOf<S extends Stream>(streams: Iterable<S>): Recipient<S>[] {
   if (typeof (streams as Iterable<S> | undefined)?.[Symbol.iterator] !== "function" || typeof streams === "string") {
     throw new TypeError(`Cannot ${ACTION}: streams is ${quote(streams)}, required an iterable of Streams`);
   }
@@ -168,9 +168,9 @@ function checkBroadcastOptions(opts: BroadcastOptions | undefined): BroadcastOpt
   if (!POLICIES.includes(slow)) {
     throw new TypeError(`Cannot ${ACTION}: slow is ${quote(slow)}, required "drop", "disconnect" or "wait"`);
   }
-  const known = slow === "wait" ? ["slow", "timeout", "signal"] : ["slow"];
-  checkNames(given, known, ACTION, `slow: ${quote(slow)}`);
-  const refused = optionsError(given, ACTION, known);
+  const knownNames = slow === "wait" ? ["slow", "timeout", "signal"] : ["slow"];
+  checkNames(given, knownNames, ACTION, `slow: ${quote(slow)}`);
+  const refused = optionsError(given, ACTION, knownNames);
   if (refused !== undefined) throw refused.error;
   return given as BroadcastOptions;
 }

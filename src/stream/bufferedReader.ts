@@ -128,8 +128,8 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     }
     const { buffer } = this;
     // The caller of fill() gets a view of the buffer, so its bytes must not be in the block that all streams share.
-    const ownMemory = this.#rule === HAS_BYTES_RULE || this.#direct?.atOnce !== true;
-    const memory = ownMemory ? buffer.prepareOwnSlab() : buffer.prepareSharedSlab();
+    const needsOwnSlab = this.#rule === HAS_BYTES_RULE || this.#direct?.atOnce !== true;
+    const memory = needsOwnSlab ? buffer.prepareOwnSlab() : buffer.prepareSharedSlab();
     this.start = buffer.freeStart;
     this.size = buffer.freeSize;
     return memory;
@@ -166,8 +166,8 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   readInto(target: Uint8Array, opts: IoOptions | undefined): Promise<number> {
     const refused = this.#readError() ?? optionsError(opts, "read");
     if (refused !== undefined) return threadTurnBudget.reject(refused.error);
-    const wrong = targetError(target);
-    if (wrong !== undefined) return Promise.reject(wrong);
+    const bufferError = targetError(target);
+    if (bufferError !== undefined) return Promise.reject(bufferError);
     if (this.#hasBytesOrEnd && !threadTurnBudget.spend()) {
       return readInNextTurn(this, opts, (remainingOpts) => this.#startReadInto(target, remainingOpts));
     }
@@ -226,6 +226,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     return this.outbox?.counts.bytes ?? 0;
   }
 
+  /** See `ReadAhead`. After `close()` it returns no bytes. */
   takeUnread(max: number): Uint8Array {
     const refused = this.#closed || this.#lockedForTransfer ? undefined : this.#readError();
     if (refused !== undefined) throw refused.error;
@@ -242,7 +243,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
     this.#layerAbove = layer;
   }
 
-  /** Returns the buffered bytes and leaves them unread. Throws if a read would reject, or `#layerAbove` has bytes. */
+  /** Returns the buffered bytes and leaves them unread. Throws if a read would reject or `#layerAbove` has bytes. */
   peekUnread(): Buffer {
     const refused = this.#readError();
     if (refused !== undefined) throw refused.error;
@@ -338,7 +339,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
   #commit(count: number): void {
     // close() has released the memory into which these bytes were read.
     if (this.#closed) throw localError("ECANCELED", "read");
-    // First, because it checks the result of a user's read().
+    // commit() comes first, because it checks `count`, which may come from a read() of the user.
     if (count !== 0) this.buffer.commit(count);
     this.#countRead(count);
   }

@@ -48,9 +48,8 @@ export function lengthPrefixed(opts: LengthPrefixOptions = {}): Codec<Buffer, st
   const max = integer(opts.max ?? Math.min(MIB, maxLength), "make a lengthPrefixed codec", "max", 0, maxLength);
   const littleEndian = endian === "little";
 
-  const checkLength = (length: number): number => {
+  const checkLength = (length: number): void => {
     if (length > max) throw new LimitError("max", max, length);
-    return length;
   };
   return {
     max: max + (bytes === "varint" ? varintSize(max) : bytes),
@@ -67,14 +66,15 @@ export function lengthPrefixed(opts: LengthPrefixOptions = {}): Codec<Buffer, st
         headerSize = bytes;
         length = readLength(input, bytes, littleEndian);
       }
-      const frameSize = headerSize + checkLength(length);
+      checkLength(length);
+      const frameSize = headerSize + length;
       if (input.length < frameSize) return frameSize;
       return { value: input.subarray(headerSize, frameSize), size: frameSize };
     },
     encode: (value) => {
       const payload = toBytes(value);
-      checkLength(payload.length);
       const { length } = payload;
+      checkLength(length);
       return [bytes === "varint" ? encodeVarint(length) : encodeLength(length, bytes, littleEndian), payload];
     },
   };
@@ -103,21 +103,23 @@ export function delimited(
   delimiter: string | Uint8Array,
   opts: DelimitedOptions = {},
 ): Codec<Buffer, string | Uint8Array> {
-  const end = Buffer.from(delimiterBytes(delimiter, "make a delimited codec"));
+  /** The bytes of the delimiter, which end each frame. */
+  const suffix = Buffer.from(delimiterBytes(delimiter, "make a delimited codec"));
   checkOptions(opts, "make a delimited codec", ["max"]);
-  const max = integer(opts.max ?? MIB, "make a delimited codec", "max", 0, Number.MAX_SAFE_INTEGER - end.length);
+  const max = integer(opts.max ?? MIB, "make a delimited codec", "max", 0, Number.MAX_SAFE_INTEGER - suffix.length);
   return {
-    max: max + end.length,
+    max: max + suffix.length,
     decoder: () => {
       /** No delimiter begins in the first `searched` bytes of the frame. */
       let searched = 0;
       return (input) => {
-        const found = input.indexOf(end, searched);
-        const length = found < 0 ? Math.max(0, input.length - end.length + 1) : found;
+        const found = input.indexOf(suffix, searched);
+        // Without a delimiter: the bytes before the first place where a delimiter may still begin.
+        const length = found < 0 ? Math.max(0, input.length - suffix.length + 1) : found;
         if (length > max) throw new LimitError("max", max, length);
         searched = found < 0 ? length : 0;
         if (found < 0) return input.length + 1;
-        return { value: input.subarray(0, found), size: found + end.length };
+        return { value: input.subarray(0, found), size: found + suffix.length };
       };
     },
     encode: (value) => {
@@ -125,12 +127,12 @@ export function delimited(
       if (payload.length > max) throw new LimitError("max", max, payload.length);
       const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.length);
       // The delimiter may begin in the payload: with the delimiter "aba", the payload "ab" gives "ababa".
-      const boundary = Buffer.concat([bytes.subarray(Math.max(0, bytes.length - end.length + 1)), end]);
-      if (bytes.includes(end) || boundary.indexOf(end) !== boundary.length - end.length) {
-        const found = `the delimiter ${quote(end.toString())} is found in them`;
-        throw new RangeError(`Cannot encode a frame of ${payload.length} bytes: ${found}, required only at their end`);
+      const boundary = Buffer.concat([bytes.subarray(Math.max(0, bytes.length - suffix.length + 1)), suffix]);
+      if (bytes.includes(suffix) || boundary.indexOf(suffix) !== boundary.length - suffix.length) {
+        const reason = `the delimiter ${quote(suffix.toString())} is found in them`;
+        throw new RangeError(`Cannot encode a frame of ${payload.length} bytes: ${reason}, required only at their end`);
       }
-      return [payload, end];
+      return [payload, suffix];
     },
   };
 }
@@ -176,8 +178,13 @@ function encodeLength(length: number, bytes: 1 | 2 | 4 | 8, littleEndian: boolea
   if (bytes === 8) {
     const low = length % 2 ** 32;
     const high = Math.floor(length / 2 ** 32);
-    if (littleEndian) header.writeUInt32LE(high, header.writeUInt32LE(low, 0));
-    else header.writeUInt32BE(low, header.writeUInt32BE(high, 0));
+    if (littleEndian) {
+      header.writeUInt32LE(low, 0);
+      header.writeUInt32LE(high, 4);
+    } else {
+      header.writeUInt32BE(high, 0);
+      header.writeUInt32BE(low, 4);
+    }
   } else if (littleEndian) header.writeUIntLE(length, 0, bytes);
   else header.writeUIntBE(length, 0, bytes);
   return header;

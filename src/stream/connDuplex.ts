@@ -1,7 +1,7 @@
 // A Duplex over a Conn, with the members of Node's own sockets. `node:http` and its libraries use the timeout, the
 // addresses and the TLS members of a socket. If such a member is missing, they leave the feature out without an error.
 //
-// If the connection does not have a setting, the method for it does nothing, as in a net.Socket. So no method throws
+// setNoDelay() and setKeepAlive() do nothing if there is no TCP socket below, as in a net.Socket. So no method throws
 // only because the connection is not over TCP.
 
 import type { Duplex } from "node:stream";
@@ -14,7 +14,7 @@ import { ReadBuffer } from "../reading/readBuffer.js";
 
 /** The options of `toDuplex()`. */
 export interface ToDuplexOptions {
-  /** The Duplex reads ahead until it has this number of bytes, also the maximum of one read. Default 64 KiB. */
+  /** The Duplex reads ahead until it has this number of bytes. One read returns at most as many. Default 64 KiB. */
   readonly readableHighWaterMark?: number | undefined;
   /** `write()` returns false while at least this number of bytes waits to be written. Default 64 KiB. */
   readonly writableHighWaterMark?: number | undefined;

@@ -83,6 +83,7 @@ export async function endConnection(
   // would wait.
   if (!writingEnded) conn.abort();
   await conn.close();
+  // The abort is the cause of the failure.
   if (signal?.aborted === true && how === "failed") throw signal.reason;
   return { how, dropped: discard.dropped, ...failure };
 }

@@ -102,6 +102,7 @@ export function frameFinder<T>(codec: Codec<T, never>, max: number, limit: strin
     }
     const { size } = result;
     if (!Number.isInteger(size) || size < 1 || size > bytes.length) {
+      // An async decoder returns a promise, which has no `size`. Its rejection must not be unhandled.
       warnOnRejection("a decoder", result);
       const required = `a whole number from 1 to ${bytes.length}`;
       throw new RangeError(`Cannot read a frame: the decoder's size is ${quote(size)}, required ${required}`);

@@ -45,7 +45,7 @@ class DestinationWatch implements AbortListener {
     onAbort(this.signal, NO_ACTION);
   }
 
-  /** Aborts `signal` with the error when `destination` is broken and `endsOn` returns true. */
+  /** When `whenBroken()` of `destination` settles with an error, aborts `signal` with it if `endsOn` returns true. */
   start(destination: Writer, endsOn: (error: unknown) => boolean): void {
     const onBroken = (error: unknown): void => {
       if (!this.#ended && endsOn(error)) this.#controller.abort(error);

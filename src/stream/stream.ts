@@ -253,9 +253,9 @@ export class Stream<C extends Conn = Conn>
   /** Returns an iterator over the frames of `codec`. `timeout` applies to each frame. */
   frames<T>(codec: Codec<T, never>, opts?: FrameOptions): Items<T> {
     const wait = pickWaitOptions(opts, "read frames", UNTIL_NAMES);
-    const given = opts?.max ?? codec.max;
-    const max = given === undefined ? this.#limits.maxFrame : checkSize(given, "read frames", "max", 0);
-    const find = frameFinder(codec, max, given === undefined ? "maxFrame" : "max");
+    const givenMax = opts?.max ?? codec.max;
+    const max = givenMax === undefined ? this.#limits.maxFrame : checkSize(givenMax, "read frames", "max", 0);
+    const find = frameFinder(codec, max, givenMax === undefined ? "maxFrame" : "max");
     const runsUserCode = true; // the decoder of the codec
     return new Items(this.#reader, find, wait, runsUserCode);
   }
@@ -280,9 +280,9 @@ export class Stream<C extends Conn = Conn>
   }
 
   /**
-   * The counters of the connection, also after `close()`: see {@link TransferStats}. Over TLS it counts the bytes
-   * before encryption, without the headers of the records. If the connection has no `stats()`, the stream counts; a
-   * write counts when it is called.
+   * The counters of the connection, also after `close()`: see {@link TransferStats}. Over TLS they count the bytes
+   * before encryption, without the headers of the records. If the connection has no `stats()`, the stream counts, and
+   * counts a write as soon as `write()` is called.
    *
    * @example
    * ```ts

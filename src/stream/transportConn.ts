@@ -13,6 +13,7 @@ import { localError } from "../wait/localError.js";
 import { optionsError } from "../wait/pendingCall.js";
 import { TimerRefs } from "../wait/timerRefs.js";
 import { EndWaiters } from "./endWaiters.js";
+import { NO_WRITE } from "./outbox.js";
 import { PendingRead, PendingWrite } from "./pendingTransfers.js";
 import { targetError } from "../reading/readTarget.js";
 import { toParts, WriteParts } from "./writeParts.js";
@@ -52,6 +53,7 @@ export class TransportConn implements Conn {
   #readingChunk = false;
   /** The unread bytes of the latest chunk. */
   #unread: Uint8Array | undefined;
+  /** Whether `readChunk()` has returned the end. */
   #ended = false;
   #readError: { readonly error: unknown } | undefined;
 
@@ -120,7 +122,7 @@ export class TransportConn implements Conn {
   }
 
   get writeProgress(): number {
-    return this.#writes[0]?.transferred ?? -1;
+    return this.#writes[0]?.transferred ?? NO_WRITE;
   }
 
   closeWrite(opts?: IoOptions): Promise<void> {

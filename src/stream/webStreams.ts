@@ -21,8 +21,9 @@ export interface ByteController {
 }
 
 /**
- * Makes one read for one `pull()` of a byte stream. The bytes go into the memory of the BYOB reader if there is one,
- * otherwise into `buffer`. If `read` resolves with 0, the stream is closed. Resolves with the number of bytes.
+ * Makes one read for one `pull()` of a byte stream. A BYOB reader ("bring your own buffer") has passed memory for the
+ * bytes; otherwise the bytes go into `buffer`. If `read` resolves with 0, this function closes the stream. Resolves
+ * with the number of bytes.
  */
 export async function pullBytes(
   controller: ByteController,
@@ -185,9 +186,7 @@ class WebStreamTransport implements ChunkTransport {
   }
 
   onBroken(listener: (error: unknown) => void): void {
-    this.#writer.closed.catch((error: unknown) =>
-      listener(error instanceof Error ? error : localError("EPIPE", "write", { cause: error })),
-    );
+    this.#writer.closed.catch((error: unknown) => listener(webError(error)));
   }
 
   writeChunk(bytes: Uint8Array): Promise<void> {
@@ -209,16 +208,21 @@ class WebStreamTransport implements ChunkTransport {
     this.#reader.cancel(error).catch(() => undefined);
   }
 
-  /** Rejects with the error of the web stream. A value that is no Error becomes the cause of an `EPIPE`. */
+  /** Waits for a write, and rejects with its error. */
   async #withWriteError(written: Promise<void>): Promise<void> {
     // Prevents an unhandled rejection: a write may make another promise `ready`.
     this.#writer.ready.catch(() => undefined);
     try {
       await written;
     } catch (error) {
-      throw error instanceof Error || isNativeError(error) ? error : localError("EPIPE", "write", { cause: error });
+      throw webError(error);
     }
   }
+}
+
+/** The error of a web stream that has failed. A reason that is no Error becomes the `cause` of an `EPIPE`. */
+function webError(reason: unknown): Error {
+  return reason instanceof Error || isNativeError(reason) ? reason : localError("EPIPE", "write", { cause: reason });
 }
 
 /**

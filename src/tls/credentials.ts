@@ -60,7 +60,7 @@ function blockKind({ label }: PemBlock): BlockKind | undefined {
 }
 
 /** The code and the reason in an error of Node. */
-export function describeNodeError(error: unknown): { readonly code: string; readonly reason: string } {
+export function codeAndReason(error: unknown): { readonly code: string; readonly reason: string } {
   const { code, message, reason } = error as { code?: unknown; message: string; reason?: unknown };
   return {
     code: typeof code === "string" ? code : ERR_TLS_CONTEXT,
@@ -68,12 +68,12 @@ export function describeNodeError(error: unknown): { readonly code: string; read
   };
 }
 
-/** Calls `run`, and puts `name` into the message of an error of OpenSSL. */
+/** Calls `run`. Converts an error of OpenSSL into a TlsError whose message has the `name` of the option. */
 function tryOpenssl<T>(action: string, name: string, run: () => T): T {
   try {
     return run();
   } catch (error) {
-    const { code, reason } = describeNodeError(error);
+    const { code, reason } = codeAndReason(error);
     throw new TlsError(code, `Cannot ${action}`, `${name} can't be used: ${reason}`, { cause: error });
   }
 }
@@ -127,7 +127,7 @@ function readCertificate(block: PemBlock, action: string, name: string): X509Cer
     // The getter throws if the key can't be read.
     void certificate.publicKey;
   } catch (error) {
-    const { code } = describeNodeError(error);
+    const { code } = codeAndReason(error);
     // If this OpenSSL does not support the type of the key, the certificate is not damaged.
     if (!/UNSUPPORTED|UNKNOWN/.test(code)) {
       throw new TlsError(code, `Cannot ${action}`, `${name} can't be used: its key can't be read`, { cause: error });
@@ -207,8 +207,8 @@ function readPairs(options: TlsContextOptions, action: string): { cert: string[]
     return { name, key: keyObject, text };
   });
   if ((key === undefined) !== (cert === undefined)) {
-    const [one, missing] = key === undefined ? ["cert", "key"] : ["key", "cert"];
-    throw new TypeError(`Cannot ${action}: ${one} was given without ${missing}, required both`);
+    const [given, missing] = key === undefined ? ["cert", "key"] : ["key", "cert"];
+    throw new TypeError(`Cannot ${action}: ${given} was given without ${missing}, required both`);
   }
   checkPairs(chains, keys, action);
   return { cert: chains.map(({ text }) => text), key: keys.map(({ text }) => text) };
@@ -266,7 +266,7 @@ function readDhparam(value: unknown, action: string): string {
   return text;
 }
 
-/** The tags of two types in DER: X.690, section 8. */
+/** The tags of two types in DER, an encoding of values as tag, length and content: X.690, section 8. */
 const DER_SEQUENCE = 0x30;
 const DER_INTEGER = 0x02;
 

@@ -57,7 +57,11 @@ export interface TlsConnDescription extends Description {
   };
 }
 
-/** The fields of a {@link TlsConn}. @param socket the socket below, for its descriptor, family and type */
+/**
+ * The fields of a {@link TlsConn}.
+ *
+ * @param socket the socket below, for its descriptor, family and type
+ */
 export function describeTls(
   conn: Conn & SecuredConn,
   socket: object | undefined,

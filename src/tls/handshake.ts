@@ -2,9 +2,9 @@
 //
 // A client calls tls.connect() on the transport.
 //
-// A server passes the transport to the tls.Server of its context, which accepts any stream. A tls.Server emits the
-// events of all its handshakes. To get the events of one handshake, this file passes the transport to an object that
-// inherits from the tls.Server and overrides `emit`.
+// A server passes the transport to the tls.Server of its context. A tls.Server accepts any stream, and emits the events
+// of all its handshakes. To get the events of one handshake, this file passes the transport to an object that inherits
+// from the tls.Server and overrides `emit`.
 
 import type { X509Certificate } from "node:crypto";
 import { EventEmitter } from "node:events";
@@ -61,7 +61,7 @@ function makeConn(
   setup: HandshakeSetup,
   socket: TLSSocket,
   servername: string | undefined,
-  certificate: X509Certificate | undefined,
+  certificate?: X509Certificate,
 ): TlsConn {
   const { conn, transport, checked } = setup;
   const { isServer, closeTimeout, allowTruncation } = checked;
@@ -81,15 +81,16 @@ export function clientHandshake(setup: HandshakeSetup, client: CheckedClient): P
   const { transport, context, checked } = setup;
   const nodeTlsContext = nodeContext(context);
   const { serverName, checkServerIdentity, session } = client;
-  const { contextOptions } = checked;
+  // A client can override two options of a shared context for one connection.
+  const overrides = checked.contextOptions;
   const { options } = nodeTlsContext;
-  const rejectUnauthorized = contextOptions.rejectUnauthorized ?? options.rejectUnauthorized ?? true;
-  const alpnProtocols = contextOptions.alpnProtocols ?? options.alpnProtocols;
+  const rejectUnauthorized = overrides.rejectUnauthorized ?? options.rejectUnauthorized ?? true;
+  const alpnProtocols = overrides.alpnProtocols ?? options.alpnProtocols;
   /** Undefined until the handshake has succeeded. */
   let conn: TlsConn | undefined;
 
   /**
-   * Returns the error of the server's certificate; undefined if the certificate is right.
+   * Checks the server's certificate. Returns the error that refuses it; undefined if it is right.
    *
    * @param legacyObject the certificate in Node's older form
    */
@@ -119,7 +120,7 @@ export function clientHandshake(setup: HandshakeSetup, client: CheckedClient): P
       socket: transport.duplex,
       secureContext: nodeTlsContext.secureContext(),
       rejectUnauthorized,
-      checkServerIdentity: (_, legacyObject) => {
+      checkServerIdentity: (_hostname, legacyObject) => {
         try {
           return verify(legacyObject, () => (serverCertificate = socket.getPeerX509Certificate()));
         } catch (error) {
@@ -181,14 +182,14 @@ function callCheck(
 /** Performs the handshake of a server. */
 export function serverHandshake(setup: HandshakeSetup): Promise<TlsConn> {
   const { transport, context } = setup;
-  // See the header.
+  // Inherits from the tls.Server of the context, so that only the events of this handshake reach `emit`.
   const server = Object.create(nodeContext(context).server()) as tls.Server;
   const handshake = makeCall(setup);
   server.emit = (event: string | symbol, ...args: unknown[]): boolean => {
     if (event === "secureConnection") {
       const socket = args[0] as TLSSocket;
       const { servername } = socket as { servername?: string | false | null };
-      handshake.resolve(makeConn(setup, socket, servername || undefined, undefined));
+      handshake.resolve(makeConn(setup, socket, servername || undefined));
     } else if (event === "tlsClientError") {
       const [error, socket] = args as [unknown, TLSSocket];
       handshake.reject(clientCertificateError(socket) ?? fromNodeError(error, "tls_handshake"));

@@ -4,7 +4,7 @@
 import { tls } from "../builtins.js";
 import { quote } from "../check/index.js";
 import { TlsError } from "../errors/index.js";
-import { describeNodeError } from "./credentials.js";
+import { codeAndReason } from "./credentials.js";
 import type { TlsContextOptions } from "./tlsOptions.js";
 
 type ListName = "ciphers" | "sigalgs" | "ecdhCurve";
@@ -24,16 +24,16 @@ const MAX_ACCEPTED_NAMES = 1024;
 
 /** Refuses a name that OpenSSL does not support, by making a context with it. */
 function checkListedName(list: ListName, name: string, action: string): void {
-  const key = `${list} ${name}`;
-  if (acceptedNames.has(key)) return;
+  const listAndName = `${list} ${name}`;
+  if (acceptedNames.has(listAndName)) return;
   try {
     tls().createSecureContext({ ca: [], [list]: name });
   } catch (error) {
-    const { code, reason } = describeNodeError(error);
+    const { code, reason } = codeAndReason(error);
     const fault = `${list} has ${quote(name)}, which OpenSSL does not support: ${reason}`;
     throw new TlsError(code, `Cannot ${action}`, fault, { cause: error });
   }
-  if (acceptedNames.size < MAX_ACCEPTED_NAMES) acceptedNames.add(key);
+  if (acceptedNames.size < MAX_ACCEPTED_NAMES) acceptedNames.add(listAndName);
 }
 
 /** Refuses a list that is no string, is empty, or has a name that OpenSSL does not support. */

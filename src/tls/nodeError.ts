@@ -13,7 +13,7 @@ const NOT_TLS: ReadonlySet<string> = new Set([
   "ERR_SSL_HTTPS_PROXY_REQUEST",
 ]);
 
-/** Node's codes for a broken connection below, in errors without an errno. */
+/** The codes of a broken connection below: Node's own codes, and those of a SocketError. */
 const BROKEN: ReadonlySet<string> = new Set([
   "ECONNRESET",
   "EPIPE",
@@ -35,50 +35,53 @@ interface NodeError extends Error {
 }
 
 /** The addresses of a connection, for its errors. */
-interface Ends {
+interface ConnAddresses {
   readonly localAddress: Address | undefined;
   readonly remoteAddress: Address | undefined;
 }
 
-function addressDetails(ends: Ends | undefined): SocketErrorDetails {
+function addressDetails(conn: ConnAddresses | undefined): SocketErrorDetails {
   const textOf = (address?: Address): string | undefined => (address === undefined ? undefined : String(address));
-  return { local: textOf(ends?.localAddress), peer: textOf(ends?.remoteAddress) };
+  return { local: textOf(conn?.localAddress), peer: textOf(conn?.remoteAddress) };
 }
 
 /** The error of a connection that was reset. */
-export function resetError(ends: Ends, syscall: "read" | "write"): SocketError {
-  return localError("ECONNRESET", syscall, addressDetails(ends));
+export function resetError(conn: ConnAddresses, syscall: "read" | "write"): SocketError {
+  return localError("ECONNRESET", syscall, addressDetails(conn));
 }
 
 /**
- * Converts an error of the connection below. If that connection is broken, the result names the call on the TLS
- * connection that fails, because the program has not made the call below. Other errors stay as they are.
+ * Converts an error of the connection below. If that connection is broken, the result has `syscall`, the call on the
+ * TLS connection, because the program has not made the call below. Other errors stay as they are.
  */
-function fromErrorBelow(error: SocketError, syscall: string, ends: Ends | undefined): SocketError {
+function fromErrorBelow(error: SocketError, syscall: string, conn: ConnAddresses | undefined): SocketError {
+  // whenBroken() of a socket uses poll(2) to detect that the connection is broken.
   const isBroken = error.syscall === "poll" || BROKEN.has(error.code);
   if (!isBroken || error.syscall === syscall || thrownByCallbacks.has(error)) return error;
-  const addresses = ends === undefined ? { local: error.local, peer: error.peer } : addressDetails(ends);
+  const addresses = conn === undefined ? { local: error.local, peer: error.peer } : addressDetails(conn);
   return restateError(error, syscall, { ...addresses, cause: error });
 }
 
 /**
  * Converts an error of Node. An error that a callback of the user threw stays as it is. An error of this library stays
  * as it is too, unless {@link fromErrorBelow} converts it.
+ *
+ * @param conn the TLS connection, which does not exist before the end of the handshake
  */
 export function fromNodeError(
   error: unknown,
   syscall: "tls_handshake" | "read" | "write" | "closeWrite",
-  ends?: Ends,
+  conn?: ConnAddresses,
 ): unknown {
-  if (error instanceof SocketError) return fromErrorBelow(error, syscall, ends);
+  if (error instanceof SocketError) return fromErrorBelow(error, syscall, conn);
   if (!isError(error) || error instanceof TlsError) return error;
   if (error instanceof BusyError || thrownByCallbacks.has(error)) return error;
   const { code, errno, reason } = error as NodeError;
   if (typeof code !== "string") return error;
-  if (typeof errno === "number") return localError(code, syscall, { ...addressDetails(ends), cause: error });
+  if (typeof errno === "number") return localError(code, syscall, { ...addressDetails(conn), cause: error });
   if (BROKEN.has(code)) {
     const brokenCode = syscall === "write" && code !== "ECONNRESET" ? "EPIPE" : "ECONNRESET";
-    return localError(brokenCode, syscall, { ...addressDetails(ends), cause: error });
+    return localError(brokenCode, syscall, { ...addressDetails(conn), cause: error });
   }
   const action = syscall === "tls_handshake" ? "TLS handshake failed" : "TLS failed";
   const reasonText = typeof reason === "string" ? reason : error.message;

@@ -84,18 +84,22 @@ function decodeBase64(lines: readonly string[]): Buffer | undefined {
   return Buffer.from(base64, "base64");
 }
 
-/** The tag of the first value in DER, and the range of its content. The bytes may end before `end`. */
+/** The tag of a value in DER, and the indices between which its content is. The bytes may end before `end`. */
 export interface DerHeader {
   readonly tag: number;
   readonly start: number;
   readonly end: number;
 }
 
-/** Reads the tag and the length of a value in DER: X.690, section 8.1. Undefined if they are truncated or too long. */
+/**
+ * Reads the tag and the length at the beginning of `bytes`: X.690, section 8.1. Undefined if they are truncated, or if
+ * the length is encoded in more than four bytes.
+ */
 export function derHeader(bytes: Buffer): DerHeader | undefined {
   const [tag, first] = bytes;
   if (tag === undefined || first === undefined) return undefined;
-  // From 0x80 on, the low seven bits are the number of the bytes that follow and encode the length.
+  // From 0x81 on, the low seven bits are the number of the bytes that follow and encode the length. 0x80, the
+  // indefinite length, is not DER: isSingleDerValue() accepts it without a call of this function.
   const lengthBytes = first < 0x80 ? 0 : first - 0x80;
   const start = 2 + lengthBytes;
   if (lengthBytes > 4 || start > bytes.length) return undefined;

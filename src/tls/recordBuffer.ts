@@ -18,7 +18,7 @@ import type { TLSSocket } from "node:tls";
 /** Maximum size of a record: RFC 8446, section 5.1. Node delivers at most one record at a time. */
 const MAX_RECORD = 16_384;
 
-/** The method of the handle of a TLS socket that this file uses. */
+/** The handle of a TLS socket, with the method that this file uses. */
 interface Handle {
   useUserBuffer?(memory: Uint8Array): unknown;
 }

@@ -22,9 +22,9 @@ function refusal(call: string): TlsError {
 let refusedCalls: PropertyDescriptorMap | undefined;
 
 /**
- * Adds the calls of a `Socket` that transfer bytes to `settings`. Each of these calls fails with `ERR_TLS_SOCKET`. The
- * type SocketSettings does not declare them. But a program in JavaScript may call one, and then gets this code instead
- * of "is not a function".
+ * Adds to `settings` those calls of a `Socket` that transfer bytes. Each of these calls fails with `ERR_TLS_SOCKET`.
+ * The type SocketSettings does not declare them. But a program in JavaScript may call one, and then gets this code
+ * instead of "is not a function".
  */
 export function refuseTransfers(settings: SocketSettings | undefined): SocketSettings | undefined {
   if (settings === undefined) return undefined;

@@ -19,7 +19,7 @@ import { describeTls, listTlsCalls, callListers, type TlsConnDescription } from 
 import { localError } from "../wait/localError.js";
 import { QueuedCall } from "./queuedCall.js";
 import type { Transport } from "./transport.js";
-import { describeNodeError } from "./credentials.js";
+import { codeAndReason } from "./credentials.js";
 import { fromNodeError, resetError, truncationError } from "./nodeError.js";
 import { TlsReader } from "./tlsReader.js";
 import { writeErrorCode, TlsWriter } from "./tlsWriter.js";
@@ -64,7 +64,7 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
 
   readonly localAddress: Address | undefined;
   readonly remoteAddress: Address | undefined;
-  /** The connection below. This connection closes it. */
+  /** The connection below, which `close()` closes too. */
   readonly conn: Conn;
   /** Whether this is the server's end. */
   readonly isServer: boolean;
@@ -174,8 +174,8 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
   }
 
   /**
-   * The peer's certificate; `undefined` if it sent none. Read it while the connection is open; after that it stays
-   * available.
+   * The peer's certificate; `undefined` if the peer sent none. If this property is read while the connection is open,
+   * the certificate stays available afterwards.
    */
   get peerCertificate(): X509Certificate | undefined {
     return (this.#certificate ??= this.#socket.getPeerX509Certificate());
@@ -244,7 +244,7 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
     try {
       return this.#socket.exportKeyingMaterial(length, label, Buffer.from(context));
     } catch (error) {
-      const { code, reason } = describeNodeError(error);
+      const { code, reason } = codeAndReason(error);
       throw new TlsError(code, `Cannot ${action}`, reason, { cause: error });
     }
   }

@@ -12,7 +12,7 @@ import { crypto, tls as nodeTls } from "../builtins.js";
 import { quoteSecret } from "../check/index.js";
 import { TlsError } from "../errors/index.js";
 import { MAX_TIMER_DELAY } from "../wait/waitOptions.js";
-import { type NodeCredentials, readCredentials, describeNodeError } from "./credentials.js";
+import { type NodeCredentials, readCredentials, codeAndReason } from "./credentials.js";
 import { callbackError } from "./nodeError.js";
 import {
   checkContext,
@@ -68,7 +68,7 @@ export class TlsContext {
   #nodeCredentials: NodeCredentials;
   #secureContext: tls.SecureContext | undefined;
   #server: tls.Server | undefined;
-  /** The keys of session tickets. reload() keeps them, so that tickets stay valid. */
+  /** The keys of session tickets, 48 bytes as Node requires. reload() keeps them, so that tickets stay valid. */
   readonly #ticketKeys = crypto().randomBytes(48);
 
   /**
@@ -105,7 +105,7 @@ export class TlsContext {
     try {
       return nodeTls().createSecureContext(nodeOptions);
     } catch (error) {
-      const { code, reason } = describeNodeError(error);
+      const { code, reason } = codeAndReason(error);
       throw new TlsError(code, `Cannot ${action}`, reason, { cause: error });
     }
   }

@@ -308,7 +308,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
       this.#silenceTimer = undefined;
       this.#acceptNext();
     }, Math.ceil(delay));
-    // Unreferenced, because the running handshake keeps the process alive.
+    // The timer need not keep the process alive, because the running handshake does.
     this.#silenceTimer.unref();
   }
 
@@ -392,7 +392,8 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   }
 
   #silentClientError(cause: unknown): TlsError {
-    const reason = `the client has sent nothing and was dropped for another one: maxHandshakes is ${this.#opts.maxHandshakes}`;
+    const { maxHandshakes } = this.#opts;
+    const reason = `the client has sent nothing and was dropped for another one: maxHandshakes is ${maxHandshakes}`;
     return new TlsError("ERR_TLS_SILENT", "TLS handshake failed", reason, { cause });
   }
 }

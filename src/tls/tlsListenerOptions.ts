@@ -6,7 +6,7 @@ import { flag, integer, quote } from "../check/index.js";
 import type { Description } from "../registry/index.js";
 import { millisecondsOr } from "../wait/waitOptions.js";
 import { requireCertificate, isTlsContext, TlsContext } from "./tlsContext.js";
-import { checkBuffered, checkRequiredOptions, type TlsContextOptions } from "./tlsOptions.js";
+import { checkBuffered, requireKnownOptions, type TlsContextOptions } from "./tlsOptions.js";
 import { checkServerSupport } from "./transport.js";
 
 /** Options of {@link TlsListener}. */
@@ -89,12 +89,13 @@ export const HANDSHAKE_OPTIONS: readonly string[] = OPTIONS.slice(1);
 /** Checks the options of a listener. */
 export function checkTlsListener(given: unknown, action: string): CheckedListener {
   checkServerSupport(action);
-  const opts = checkRequiredOptions(given, OPTIONS, action);
+  const opts = requireKnownOptions(given, OPTIONS, action);
   const { tls, maxHandshakes: givenMax = 256, onHandshakeError } = opts;
   const maxHandshakes = integer(givenMax, action, "maxHandshakes", 1, Number.MAX_SAFE_INTEGER);
-  // Three options are only checked here. prepareTls() reads them again and fills in their defaults.
-  millisecondsOr(opts["handshakeTimeout"], null, action, "handshakeTimeout");
   const silenceTimeout = millisecondsOr(opts["silenceTimeout"], 100, action, "silenceTimeout");
+  // These four options are only checked here, and the defaults in these calls have no effect. prepareTls() reads the
+  // options again and fills in their defaults.
+  millisecondsOr(opts["handshakeTimeout"], null, action, "handshakeTimeout");
   checkBuffered(opts["buffered"], action);
   millisecondsOr(opts["closeTimeout"], null, action, "closeTimeout");
   flag(opts["allowTruncation"], false, action, "allowTruncation");

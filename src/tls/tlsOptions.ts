@@ -183,7 +183,7 @@ function requireOptions(opts: unknown, action: string): asserts opts is Readonly
 }
 
 /** Refuses undefined, a value that is no object, and names that are not in `known`. Returns the options. */
-export function checkRequiredOptions(
+export function requireKnownOptions(
   opts: unknown,
   known: readonly string[],
   action: string,
@@ -222,7 +222,7 @@ export function checkContext(
   given: unknown,
   action: string,
 ): TlsContextOptions & { readonly minVersion: SecureVersion } {
-  const opts = checkRequiredOptions(given, CONTEXT_OPTIONS, action);
+  const opts = requireKnownOptions(given, CONTEXT_OPTIONS, action);
   const minVersion = checkVersion(opts["minVersion"], "TLSv1.2", action, "minVersion");
   const maxVersion = checkVersion(opts["maxVersion"], "TLSv1.3", action, "maxVersion");
   if (minVersion > maxVersion) {
@@ -232,7 +232,8 @@ export function checkContext(
     );
   }
   checkProtocols(opts["alpnProtocols"], action);
-  flag(opts["rejectUnauthorized"], false, action, "rejectUnauthorized");
+  // Only the types are checked. The defaults in these calls have no effect.
+  flag(opts["rejectUnauthorized"], true, action, "rejectUnauthorized");
   flag(opts["requestCert"], false, action, "requestCert");
   const { sniCallback, sessionTimeout } = opts;
   if (sniCallback !== undefined && typeof sniCallback !== "function") {
@@ -249,7 +250,7 @@ export function checkContext(
 /** Refuses options that are no credentials. Returns the options that are not undefined. */
 export function checkCredentials(opts: unknown, action: string): TlsCredentials {
   return Object.fromEntries(
-    Object.entries(checkRequiredOptions(opts, CREDENTIAL_OPTIONS, action)).filter(([, value]) => value !== undefined),
+    Object.entries(requireKnownOptions(opts, CREDENTIAL_OPTIONS, action)).filter(([, value]) => value !== undefined),
   );
 }
 
@@ -294,11 +295,12 @@ export function checkConnection(opts: unknown, action: string): CheckedConnectio
   if (context !== undefined) {
     const refused = Object.keys(contextOptions).find((name) => isServer || !CLIENT_OVERRIDES.includes(name));
     if (refused !== undefined) {
-      throw new TypeError(`Cannot ${action}: ${refused} belongs to the context, required either of them`);
+      throw new TypeError(`Cannot ${action}: ${refused} belongs to the context, required either ${refused} or context`);
     }
   }
   checkProtocols(contextOptions["alpnProtocols"], action);
-  flag(contextOptions["rejectUnauthorized"], false, action, "rejectUnauthorized");
+  // Only the type is checked. The default in this call has no effect.
+  flag(contextOptions["rejectUnauthorized"], true, action, "rejectUnauthorized");
   return {
     isServer,
     handshakeTimeout: millisecondsOr(opts["handshakeTimeout"], 10_000, action, "handshakeTimeout"),
@@ -311,7 +313,7 @@ export function checkConnection(opts: unknown, action: string): CheckedConnectio
   };
 }
 
-/** Returns the name of a host, or undefined if `value` is undefined. Otherwise throws. */
+/** Returns `value` if it is undefined, or text that can be the name of a host. Throws for other values. */
 export function checkHostName(value: unknown, action: string, name: string): string | undefined {
   if (value === undefined) return undefined;
   if (typeof value !== "string") throw new TypeError(`Cannot ${action}: ${name} is ${quote(value)}, required a string`);

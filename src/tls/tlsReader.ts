@@ -2,10 +2,10 @@
 //
 // Node delivers decrypted bytes by calling `push()`. If a read waits, they go into its buffer. Otherwise the reader
 // stores the bytes and pauses Node: `push()` returns false, and Node stops reading the connection below. Node still
-// delivers the rest of its last read. This rest has fewer than 64 KiB, and so have the stored bytes.
+// delivers the rest of its last read, which has fewer than 64 KiB. So the reader stores fewer than 64 KiB.
 //
-// While Node is paused, it does not report the end. So after a call of `whenEnded()` the reader pauses Node only when
-// `READ_AHEAD` bytes are stored.
+// While Node is paused, it does not report the end. So after a call of `whenEnded()` the reader stores more: it pauses
+// Node only when `READ_AHEAD` bytes are stored.
 
 import { isUint8Array } from "node:util/types";
 import { quote } from "../check/index.js";

@@ -81,7 +81,7 @@ const UNREF_DELAY = 20;
 /** The transports whose delayed `unref()` is pending. */
 let pendingUnrefs: NativeTransport[] = [];
 
-/** Lets the process end, as far as the transports in `pendingUnrefs` are idle. */
+/** Completes the delayed `unref()` of each transport in `pendingUnrefs` that is still idle. */
 function unrefIdleTransports(): void {
   const transports = pendingUnrefs;
   pendingUnrefs = [];
@@ -118,7 +118,7 @@ class NativeTransport implements Transport {
     // A negative result is UV_EALREADY.
     if (typeof handle?.readStart !== "function" || handle.readStart() < 0) return "close_notify";
     handle.readStop?.();
-    // Node calls getpeername(2) for `remoteAddress`.
+    // Node calls getpeername(2) for `remoteAddress`, which is undefined if that call fails.
     return this.#canReset && this.duplex.remoteAddress === undefined ? "reset" : "end";
   }
 

@@ -117,7 +117,7 @@ export async function wrapPrepared(
   }
 }
 
-/** The shorter of two times in ms; null is no limit. */
+/** The shorter of two times in milliseconds; null is no limit. */
 function shorter(one: number | null, other: number | null): number | null {
   if (one === null || other === null) return one ?? other;
   return Math.min(one, other);
@@ -171,8 +171,9 @@ function contextFor({ isServer, contextOptions }: CheckedConnection): TlsContext
 function checkClient(opts: TlsClientOptions, checked: CheckedConnection, action: string): CheckedClient {
   const { checkServerIdentity, session } = opts;
   let serverName = checkHostName(opts.servername, action, "servername") ?? checkHostName(opts.host, action, "host");
-  const shared = checked.context === undefined ? undefined : nodeContext(checked.context).options;
-  const rejectUnauthorized = checked.contextOptions.rejectUnauthorized ?? shared?.rejectUnauthorized ?? true;
+  const { context, contextOptions: overrides } = checked;
+  const options = context === undefined ? undefined : nodeContext(context).options;
+  const rejectUnauthorized = overrides.rejectUnauthorized ?? options?.rejectUnauthorized ?? true;
   if (serverName === undefined && rejectUnauthorized) {
     throw new TypeError(`Cannot ${action}: the server has no name to verify, required servername or host`);
   }

@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { TransformStream } from "node:stream/web";
+import { runInNewContext } from "node:vm";
+import { ReadableStream, TransformStream, WritableStream } from "node:stream/web";
 import { fromWeb, Stream, toWeb } from "berkeley";
 import { firstDifference, pattern, readFully, readToEnd, rejection } from "berkeley/testing";
 import { memoryPair } from "berkeley/testing";
@@ -125,6 +126,24 @@ test("fromWeb() reads lines from a pair of web streams", async () => {
   for await (const line of stream.lines()) lines.push(line);
   await writing;
   assert.deepEqual(lines, ["one", "two"]);
+});
+
+test("fromWeb() passes on the error of a writable, also an Error of another realm, and gives EPIPE a cause", async () => {
+  const foreignError: unknown = runInNewContext('new Error("broken")');
+  for (const reason of [new Error("broken"), foreignError, "broken"]) {
+    const writable = new WritableStream<Uint8Array>({
+      write() {
+        throw reason;
+      },
+    });
+    const conn = fromWeb({ readable: new ReadableStream<Uint8Array>(), writable });
+    const broken = conn.whenBroken!();
+    const isReason = (error: unknown): boolean =>
+      reason === "broken" ? (error as Error).cause === reason : error === reason;
+    await assert.rejects(conn.write("x"), isReason);
+    assert.ok(isReason(await broken));
+    await conn.close();
+  }
 });
 
 test("fromWeb() copies the bytes that it writes", async () => {
