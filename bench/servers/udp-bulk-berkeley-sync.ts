@@ -1,7 +1,7 @@
 // Bulk datagrams on the blocking sockets of berkeley/sync with GSO and GRO. The commands (`receive`, `send PORT`) and
 // the protocol are those of bench/native/udp_bulk.c.
 
-import { AF_INET, DatagramBatch, SO_RCVBUF, SOCK_DGRAM, UDP_GRO } from "berkeley";
+import { AF_INET, DatagramBatch, SO_RCVBUF, SOCK_DGRAM, UDP_GRO, UDP_SEGMENT } from "berkeley";
 import { Socket } from "berkeley/sync";
 import { createInterface } from "node:readline";
 
@@ -57,12 +57,11 @@ function receive(): never {
 
 async function send(port: number): Promise<void> {
   socket.connect(["127.0.0.1", port]);
-  // Each place of the batch has one burst, which the kernel divides into datagrams. Only the numbers in them change.
-  const bursts = new DatagramBatch({ capacity: window, size: burst * segment });
-  const filler = Buffer.alloc(burst * segment, 0xa5);
-  for (let i = 0; i < window; i++) bursts.add(filler, undefined, { segmentSize: segment });
+  // The kernel divides each burst into datagrams. Only the numbers in them change.
+  socket.setsockopt(UDP_SEGMENT, segment);
+  const data = Buffer.alloc(burst * segment, 0xa5);
   // Both ends are on one machine, so the numbers can have the byte order of the host.
-  const numbers = new Uint32Array(bursts.buffer.buffer, bursts.buffer.byteOffset, bursts.buffer.length / 4);
+  const numbers = new Uint32Array(data.buffer, data.byteOffset, data.length / 4);
   const answer = Buffer.alloc(8);
   let next = 0;
   let acknowledged = 0;
@@ -77,14 +76,12 @@ async function send(port: number): Promise<void> {
     const deliveredFirst = delivered;
     for (let open = true; ;) {
       if (open && performance.now() >= until) open = false;
-      const free = window - Math.ceil(((next - acknowledged) >>> 0) / burst);
-      if (open && free > 0) {
-        // Sends the last `free` places of the batch.
-        for (let at = ((window - free) * burst * segment) / 4; at < numbers.length; at += segment / 4) {
+      if (open && (next - acknowledged) >>> 0 < window * burst) {
+        for (let at = 0; at < numbers.length; at += segment / 4) {
           numbers[at] = next;
           next = (next + 1) >>> 0;
         }
-        socket.sendmmsg(bursts, { start: window - free });
+        socket.send(data);
         continue;
       }
       if (acknowledged === next) break;
