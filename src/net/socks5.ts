@@ -4,7 +4,7 @@ import { HostPort, InetAddress, parseIPv4, parseIPv6 } from "../addr/index.js";
 import type { Stream } from "../stream/index.js";
 import { type CheckedWait, remainingWait } from "./endpointOptions.js";
 import { type CheckedProxy, type Credentials, ProxyRefusal } from "./proxy.js";
-import type { HostAddress } from "./customResolver.js";
+import type { HostAddress } from "./resolveHost.js";
 
 // Numbers of RFC 1928.
 const SOCKS_VERSION = 5;
@@ -74,8 +74,9 @@ function checkSocksVersion(version: number | undefined, required: number): void 
 
 /** Encodes the request to connect to `target`; RFC 1928, section 4. */
 function connectRequest(target: HostAddress | HostPort): Buffer {
-  const port = Buffer.alloc(2);
+  const port = Buffer.alloc(PORT_BYTES);
   port.writeUInt16BE(target.port);
+  // The third byte is reserved.
   return Buffer.concat([Uint8Array.of(SOCKS_VERSION, COMMAND_CONNECT, 0), encodeDestination(target), port]);
 }
 
@@ -90,6 +91,7 @@ function encodeDestination(target: HostAddress | HostPort): Uint8Array {
 
 /** Reads the reply to the request; RFC 1928, section 6. */
 async function readReply(stream: Stream, wait: CheckedWait): Promise<void> {
+  // The third byte is reserved.
   const [version, reply = 0, , type = 0] = await stream.readExactly(4, remainingWait(wait));
   checkSocksVersion(version, SOCKS_VERSION);
   if (reply !== 0) {
