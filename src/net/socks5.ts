@@ -43,7 +43,7 @@ export async function socks5Connect(
   const methods = credentials === undefined ? [METHOD_NONE] : [METHOD_NONE, METHOD_PASSWORD];
   await stream.write(Uint8Array.of(SOCKS_VERSION, methods.length, ...methods), remainingWait(wait));
   const [version, method] = await stream.readExactly(2, remainingWait(wait));
-  checkSocksVersion(version, SOCKS_VERSION);
+  checkVersion(version, SOCKS_VERSION);
   if (method === METHOD_PASSWORD && credentials !== undefined) await authenticate(stream, credentials, wait);
   else if (method === NO_ACCEPTABLE_METHOD) {
     const hint = credentials === undefined ? "; it may require a user name and a password: set them in `via`" : "";
@@ -62,12 +62,12 @@ async function authenticate(stream: Stream, { username, password }: Credentials,
   const head = Uint8Array.of(PASSWORD_VERSION, user.length);
   await stream.write([head, user, Uint8Array.of(secret.length), secret], remainingWait(wait));
   const [version, status] = await stream.readExactly(2, remainingWait(wait));
-  checkSocksVersion(version, PASSWORD_VERSION);
+  checkVersion(version, PASSWORD_VERSION);
   if (status !== 0)
     throw new ProxyRefusal("EACCES", `the proxy refused the user name and the password with status ${status}`);
 }
 
-function checkSocksVersion(version: number | undefined, required: number): void {
+function checkVersion(version: number | undefined, required: number): void {
   if (version === required) return;
   throw new ProxyRefusal("EPROTO", `the proxy answered with version ${version}, required ${required}`);
 }
@@ -93,7 +93,7 @@ function encodeDestination(target: HostAddress | HostPort): Uint8Array {
 async function readReply(stream: Stream, wait: CheckedWait): Promise<void> {
   // The third byte is reserved.
   const [version, reply = 0, , type = 0] = await stream.readExactly(4, remainingWait(wait));
-  checkSocksVersion(version, SOCKS_VERSION);
+  checkVersion(version, SOCKS_VERSION);
   if (reply !== 0) {
     const [code, text] = REPLIES[reply] ?? ["EPROTO", "unassigned"];
     throw new ProxyRefusal(code, `the proxy answered ${reply}: ${text}`, { reply });
