@@ -10,13 +10,13 @@ import { checkWait, remainingWait } from "./endpointOptions.js";
 
 export class AcceptGate {
   /** Resolves when this program may accept; rejects if it must never accept. */
-  readonly open: Promise<void>;
+  readonly opened: Promise<void>;
   readonly #closeAborter = new AbortController();
 
-  /** @param onOpen called when `open` resolves, before the waiting calls continue */
-  constructor(open: Promise<void>, onOpen: () => void) {
-    this.open = open;
-    open.then(onOpen, () => undefined);
+  /** @param onOpen called when `opened` resolves, before the waiting calls continue */
+  constructor(opened: Promise<void>, onOpen: () => void) {
+    this.opened = opened;
+    opened.then(onOpen, () => undefined);
   }
 
   /** Waits for the gate, and then calls `accept` with the signal and the rest of the timeout. */
@@ -25,7 +25,7 @@ export class AcceptGate {
     if (invalid !== undefined) throw invalid.error;
     const wait = checkWait(opts ?? {}, "accept");
     const signals = wait.signal === undefined ? [this.#closeAborter.signal] : [this.#closeAborter.signal, wait.signal];
-    await within(this.open, wait.deadline.remainingTime() ?? null, signals, () => timeoutError("accept"));
+    await within(this.opened, wait.deadline.remainingTime() ?? null, signals, () => timeoutError("accept"));
     return accept(remainingWait(wait));
   }
 

@@ -2,7 +2,7 @@
 
 import { AF_INET, AF_INET6, HostPort, Inet6Address, InetAddress } from "../addr/index.js";
 import { attemptsError, restateError, SocketError } from "../errors/index.js";
-import type { HostAddress } from "./customResolver.js";
+import type { HostAddress } from "./resolveHost.js";
 
 /** Codes of bind(2) and socket(2) if this machine does not have the address or its family. */
 const UNAVAILABLE_CODES: ReadonlySet<string> = new Set(["EADDRNOTAVAIL", "EAFNOSUPPORT"]);
@@ -25,8 +25,9 @@ export function wildcardAddresses(
 }
 
 /**
- * Calls `bind` with one address after the other. It tries the next address only if this machine does not have the
- * address. For example, if IPv6 is switched off, `::1` fails and `127.0.0.1` may succeed.
+ * Calls `bind` with one address after the other, until a call succeeds. After a failure, the next address follows only
+ * if this machine does not have the address that failed. For example, if IPv6 is switched off, `::1` fails and
+ * `127.0.0.1` may succeed.
  */
 export async function bindFirst<T>(
   addresses: readonly HostAddress[],

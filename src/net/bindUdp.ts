@@ -40,7 +40,7 @@ import {
   checkWait,
   remainingWait,
 } from "./endpointOptions.js";
-import { type HostAddress, type HostFamily, resolveAddresses, type Resolver } from "./customResolver.js";
+import { type HostAddress, type HostFamily, resolveAddresses, type Resolver } from "./resolveHost.js";
 import { listenFdNamed } from "./systemd.js";
 import { namesOf, registerGate, registerSocket } from "./upgradeSockets.js";
 import { findInheritance } from "./inherited.js";
@@ -56,7 +56,7 @@ export interface UdpOptions extends IoOptions {
   readonly receiveBuffer?: number | undefined;
   /** Size of the send buffer in bytes: SO_SNDBUF, limited by net.core.wmem_max. */
   readonly sendBuffer?: number | undefined;
-  /** Allows to send to broadcast addresses: SO_BROADCAST. Default false. */
+  /** Allows sending to broadcast addresses: SO_BROADCAST. Default false. */
   readonly broadcast?: boolean | undefined;
   /** A packet filter, attached before the first packet can arrive; see {@link Socket.attachFilter}. */
   readonly filter?: PacketFilter | undefined;
@@ -131,7 +131,7 @@ export async function bindUdp(endpoint: EndpointLike, opts: BindUdpOptions = {})
   checkOptions(opts, action, undefined, "bindUdp({ host, port })");
   checkNames(
     opts,
-    target.fd === undefined ? BIND_OPTIONS : [...DESCRIPTOR_OPTIONS, "unsetEnv"],
+    target.descriptor === undefined ? BIND_OPTIONS : [...DESCRIPTOR_OPTIONS, "unsetEnv"],
     action,
     "this endpoint",
   );
@@ -146,7 +146,7 @@ export async function bindUdp(endpoint: EndpointLike, opts: BindUdpOptions = {})
   const inherited = inheritance?.take(namesOf(target.endpoint), SOCK_DGRAM)?.socket;
   if (inherited !== undefined) {
     try {
-      if (target.fd === undefined) refuseChanges(inherited, { reusePort, ipv6Only });
+      if (target.descriptor === undefined) refuseChanges(inherited, { reusePort, ipv6Only });
       applyUdp(inherited, checked);
       const udp = new UdpSocket(inherited, reportLocalAddresses(inherited), undefined, checked.signal);
       registerGate(udp, inheritance!.gate);
@@ -156,8 +156,9 @@ export async function bindUdp(endpoint: EndpointLike, opts: BindUdpOptions = {})
       throw error;
     }
   }
-  if (target.fd !== undefined) {
-    const fd = typeof target.fd === "number" ? target.fd : listenFdNamed(target.fd, unsetEnv);
+  const { address, descriptor } = target;
+  if (descriptor !== undefined) {
+    const fd = typeof descriptor === "number" ? descriptor : listenFdNamed(descriptor, unsetEnv);
     let local!: HostAddress;
     const taken = takeDescriptor(fd, SOCK_DGRAM, FAMILIES, "bind", (socket) => {
       applyUdp(socket, checked);
@@ -165,7 +166,6 @@ export async function bindUdp(endpoint: EndpointLike, opts: BindUdpOptions = {})
     });
     return register(new UdpSocket(taken, local, undefined, checked.signal), target);
   }
-  const { address } = target;
   const bind = (local: HostAddress): Promise<BoundSocket> =>
     makeSocket(local.family, checked, async (socket) => {
       if (reuseAddr) socket.setsockopt(SO_REUSEADDR, true);
@@ -209,8 +209,8 @@ function register(socket: UdpSocket, { endpoint }: UdpTarget): UdpSocket {
  * ```
  */
 export async function connectUdp(endpoint: EndpointLike, opts: ConnectUdpOptions = {}): Promise<UdpSocket> {
-  const { action, address, fd } = parseUdpEndpoint(endpoint, "connect");
-  if (fd !== undefined || (address instanceof HostPort && address.host === "")) {
+  const { action, address, descriptor } = parseUdpEndpoint(endpoint, "connect");
+  if (descriptor !== undefined || (address instanceof HostPort && address.host === "")) {
     throw new TypeError(`Cannot ${action}: the endpoint is a wildcard or a descriptor, required udp://host:port`);
   }
   checkOptions(opts, action, undefined, "connectUdp({ host, port })");
@@ -264,22 +264,22 @@ interface UdpTarget {
   readonly endpoint: Endpoint;
   readonly action: string;
   readonly address: HostAddress | HostPort;
-  /** The descriptor of an `fd:` endpoint, or the name in a `systemd:` endpoint. Then there is no other address. */
-  readonly fd: number | string | undefined;
+  /** The number of an `fd:` endpoint, or the name of a `systemd:` endpoint. Such an endpoint has no address. */
+  readonly descriptor: number | string | undefined;
 }
 
 /** Parses an endpoint. A host and a port without a scheme are a udp endpoint here. */
-function parseUdpEndpoint(value: EndpointLike, verb: "bind" | "connect"): UdpTarget {
-  const hasScheme = typeof value === "string" || (typeof value === "object" && value !== null && "scheme" in value);
-  const endpoint = verb === "bind" ? parseLocalEndpoint(value) : parseEndpoint(value);
+function parseUdpEndpoint(given: EndpointLike, verb: "bind" | "connect"): UdpTarget {
+  const hasScheme = typeof given === "string" || (typeof given === "object" && given !== null && "scheme" in given);
+  const endpoint = verb === "bind" ? parseLocalEndpoint(given) : parseEndpoint(given);
   // The parser takes a host and a port without a scheme for a tcp endpoint.
   const action = `${verb} UDP at ${quote(formatEndpoint(endpoint).replace(/^tcp:/, hasScheme ? "tcp:" : "udp:"))}`;
   // For a descriptor, no code reads the address.
   const placeholder = new InetAddress("0.0.0.0", 0);
-  if (endpoint.scheme === "fd") return { endpoint, action, address: placeholder, fd: endpoint.fd };
-  if (endpoint.scheme === "systemd") return { endpoint, action, address: placeholder, fd: endpoint.name };
+  if (endpoint.scheme === "fd") return { endpoint, action, address: placeholder, descriptor: endpoint.fd };
+  if (endpoint.scheme === "systemd") return { endpoint, action, address: placeholder, descriptor: endpoint.name };
   if (endpoint.scheme === "udp" || (endpoint.scheme === "tcp" && !hasScheme)) {
-    return { endpoint: { ...endpoint, scheme: "udp" }, action, address: endpoint.address, fd: undefined };
+    return { endpoint: { ...endpoint, scheme: "udp" }, action, address: endpoint.address, descriptor: undefined };
   }
   throw new TypeError(`Cannot ${action}: scheme is ${quote(endpoint.scheme)}, required udp`);
 }
@@ -290,8 +290,9 @@ async function addressesOf(
   family: HostFamily | typeof AF_UNSPEC,
   checked: CheckedUdp,
 ): Promise<readonly HostAddress[]> {
-  const known = target instanceof HostPort ? resolveNow(calls, target, { family: AF_INET6 }) : target;
-  return known === undefined ? resolveAddresses(target as HostPort, family, checked) : [known as HostAddress];
+  // resolveNow() uses its family only for the wildcard. The callers do not pass the wildcard.
+  const literal = target instanceof HostPort ? resolveNow(calls, target, { family: AF_INET6 }) : target;
+  return literal === undefined ? resolveAddresses(target as HostPort, family, checked) : [literal as HostAddress];
 }
 
 /** A socket and its local address. */
@@ -316,7 +317,7 @@ async function makeSocket(
   }
 }
 
-/** Sets the options of the socket. The filter is attached first, before a packet can arrive. */
+/** Sets the options of the socket. The filter is attached first, so that a new socket gets no packet without it. */
 function applyUdp(socket: Socket, checked: CheckedUdp): void {
   if (checked.filter !== undefined) socket.attachFilter(checked.filter);
   if (checked.receiveBuffer !== undefined) socket.setsockopt(SO_RCVBUF, checked.receiveBuffer);

@@ -88,30 +88,31 @@ export async function bindUnixDatagram(
   endpoint: EndpointLike,
   opts: BindUnixDatagramOptions = {},
 ): Promise<UnixDatagramSocket> {
-  const { action, address, fd } = parseUnixEndpoint(endpoint, "bind");
+  const { action, address, descriptor } = parseUnixEndpoint(endpoint, "bind");
   checkOptions(opts, action);
-  checkNames(opts, [...COMMON_OPTIONS, ...(fd === undefined ? FILE_OPTIONS : ["unsetEnv"])], action, "this endpoint");
+  checkNames(
+    opts,
+    [...COMMON_OPTIONS, ...(descriptor === undefined ? FILE_OPTIONS : ["unsetEnv"])],
+    action,
+    "this endpoint",
+  );
   const checked = checkUnixOptions(opts, action);
   const { mode, signal, unlink } = checked;
   const unsetEnv = flag(opts.unsetEnv, false, action, "unsetEnv");
   refuseModeWithoutFile(address, mode, action);
   signal?.throwIfAborted();
-  if (fd !== undefined) {
-    const descriptor = typeof fd === "number" ? fd : listenFdNamed(fd, unsetEnv);
+  if (descriptor !== undefined) {
+    const fd = typeof descriptor === "number" ? descriptor : listenFdNamed(descriptor, unsetEnv);
     let local!: UnixAddress;
-    const taken = takeDescriptor(descriptor, SOCK_DGRAM, UNIX_FAMILY, "bind", (socket) => {
+    const taken = takeDescriptor(fd, SOCK_DGRAM, UNIX_FAMILY, "bind", (socket) => {
       applyOptions(socket, checked);
       local = socket.getsockname() as UnixAddress;
     });
     return new UnixDatagramSocket(taken, local, undefined, { removeFile: undefined, unlink: false, signal });
   }
-  const { file, socket } = await bindUnix(
-    address,
-    SOCK_DGRAM,
-    mode,
-    (newSocket) => applyOptions(newSocket, checked),
-    () => undefined,
-  );
+  const { file, socket } = await bindUnix(address, SOCK_DGRAM, mode, {
+    prepare: (newSocket) => applyOptions(newSocket, checked),
+  });
   const local = socket.getsockname() as UnixAddress;
   return new UnixDatagramSocket(socket, local, undefined, { removeFile: file?.remove, unlink, signal });
 }
@@ -145,8 +146,9 @@ export async function connectUnixDatagram(
   endpoint: EndpointLike,
   opts: ConnectUnixDatagramOptions = {},
 ): Promise<UnixDatagramSocket> {
-  const { action, address, fd } = parseUnixEndpoint(endpoint, "connect");
-  if (fd !== undefined) throw new TypeError(`Cannot ${action}: the endpoint is a descriptor, required unix:/path`);
+  const { action, address, descriptor } = parseUnixEndpoint(endpoint, "connect");
+  if (descriptor !== undefined)
+    throw new TypeError(`Cannot ${action}: the endpoint is a descriptor, required unix:/path`);
   checkOptions(opts, action, [...COMMON_OPTIONS, ...FILE_OPTIONS, "localAddress"]);
   const checked = checkUnixOptions(opts, action);
   const local = toLocalAddress(opts.localAddress ?? "", AF_UNIX);
@@ -157,13 +159,10 @@ export async function connectUnixDatagram(
   }
   refuseModeWithoutFile(local, checked.mode, action);
   checked.signal?.throwIfAborted();
-  const { file, socket } = await bindUnix(
-    local,
-    SOCK_DGRAM,
-    checked.mode,
-    (newSocket) => applyOptions(newSocket, checked),
-    (newSocket) => newSocket.connect(address, { signal: checked.signal }),
-  );
+  const { file, socket } = await bindUnix(local, SOCK_DGRAM, checked.mode, {
+    prepare: (newSocket) => applyOptions(newSocket, checked),
+    start: (bound) => bound.connect(address, { signal: checked.signal }),
+  });
   const localAddress = socket.getsockname() as UnixAddress;
   return new UnixDatagramSocket(socket, localAddress, address, {
     removeFile: file?.remove,
@@ -200,7 +199,7 @@ function refuseModeWithoutFile(address: UnixAddress, mode: number | undefined, a
   throw new TypeError(`Cannot ${action}: mode applies to files, required a path and not an abstract name`);
 }
 
-/** Sets the options of the socket. The filter is attached first, before a datagram can arrive. */
+/** Sets the options of the socket. The filter is attached first, so that a new socket gets no datagram without it. */
 function applyOptions(socket: Socket, { filter, receiveBuffer, sendBuffer }: CheckedUnix): void {
   if (filter !== undefined) socket.attachFilter(filter);
   if (receiveBuffer !== undefined) socket.setsockopt(SO_RCVBUF, receiveBuffer);
@@ -211,22 +210,22 @@ function applyOptions(socket: Socket, { filter, receiveBuffer, sendBuffer }: Che
 interface UnixTarget {
   readonly action: string;
   readonly address: UnixAddress;
-  /** The descriptor of an `fd:` endpoint, or the name in a `systemd:` endpoint. Then there is no other address. */
-  readonly fd: number | string | undefined;
+  /** The number of an `fd:` endpoint, or the name of a `systemd:` endpoint. Such an endpoint has no address. */
+  readonly descriptor: number | string | undefined;
 }
 
-function parseUnixEndpoint(value: EndpointLike, verb: "bind" | "connect"): UnixTarget {
-  const endpoint = parseEndpoint(value);
+function parseUnixEndpoint(given: EndpointLike, verb: "bind" | "connect"): UnixTarget {
+  const endpoint = parseEndpoint(given);
   // For a descriptor, no code reads the address.
   const placeholder = new UnixAddress("unused");
   const action = `${verb} a UNIX datagram socket at ${quote(formatEndpoint(endpoint))}`;
   switch (endpoint.scheme) {
     case "unix":
-      return { action, address: endpoint.address, fd: undefined };
+      return { action, address: endpoint.address, descriptor: undefined };
     case "fd":
-      return { action, address: placeholder, fd: endpoint.fd };
+      return { action, address: placeholder, descriptor: endpoint.fd };
     case "systemd":
-      return { action, address: placeholder, fd: endpoint.name };
+      return { action, address: placeholder, descriptor: endpoint.name };
     default:
       throw new TypeError(`Cannot ${action}: scheme is ${quote(endpoint.scheme)}, required unix`);
   }

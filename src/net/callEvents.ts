@@ -21,7 +21,7 @@ export interface CallStartEvent {
 
 /** A message of `berkeley:connect:end` and `berkeley:listen:end`: the call has succeeded. */
 export interface CallEndEvent extends CallStartEvent {
-  /** Milliseconds. */
+  /** Milliseconds since the start of the call. */
   readonly duration: number;
   /** The local address of the connection or the listener. */
   readonly local: string | null;
@@ -31,7 +31,7 @@ export interface CallEndEvent extends CallStartEvent {
 
 /** A message of `berkeley:connect:error` and `berkeley:listen:error`: the call has failed. */
 export interface CallErrorEvent extends CallStartEvent {
-  /** Milliseconds. */
+  /** Milliseconds since the start of the call. */
   readonly duration: number;
   readonly error: EventError;
 }
@@ -79,12 +79,13 @@ class CallEvents<T> {
 
   /** Calls `run`, which does the work of the call, and publishes the messages of its start and its end. */
   async publish(target: Endpoint, signal: AbortSignal | undefined, run: () => Promise<T>): Promise<T> {
-    const { end, error: failed, start } = (this.#channels ??= this.#openChannels());
+    const channels = (this.#channels ??= this.#openChannels());
     const endpoint = formatEndpoint(target);
-    const since = clock();
-    const duration = (): number => Math.round((clock() - since) * 1000) / 1000;
+    const startedAt = clock();
+    /** In milliseconds, rounded to microseconds. */
+    const duration = (): number => Math.round((clock() - startedAt) * 1000) / 1000;
     const fields = { call: this.#call, id: ++lastId, endpoint };
-    start.publish({ ...fields, time: Date.now() } satisfies CallStartEvent);
+    channels.start.publish({ ...fields, time: Date.now() } satisfies CallStartEvent);
     let result: T;
     try {
       // A subscriber may have aborted the signal.
@@ -92,13 +93,13 @@ class CallEvents<T> {
       result = await run();
     } catch (error) {
       const event = { ...fields, time: Date.now(), duration: duration(), error: plainError(error) };
-      failed.publish(event satisfies CallErrorEvent);
+      channels.error.publish(event satisfies CallErrorEvent);
       throw error;
     }
-    if (end.hasSubscribers) {
+    if (channels.end.hasSubscribers) {
       const { local, peer } = this.#addressesOf(result);
       const event = { ...fields, time: Date.now(), duration: duration(), local: textOf(local), peer: textOf(peer) };
-      end.publish(event satisfies CallEndEvent);
+      channels.end.publish(event satisfies CallEndEvent);
     }
     return result;
   }

@@ -21,7 +21,7 @@ import { localError, timeoutError } from "../wait/localError.js";
 import { within } from "../wait/within.js";
 import { TlsListener } from "../tls/index.js";
 import { CHANNEL_KIND, DESCRIPTOR_PAUSE } from "./connectionChannel.js";
-import type { HostAddress } from "./customResolver.js";
+import type { HostAddress } from "./resolveHost.js";
 import { prepareListenerTls, type TlsListenOptions } from "./endpointTls.js";
 import { hasManyLocalAddresses, type ListenAddress, SocketListener } from "./socketListener.js";
 import { TlsSocketListener } from "./tlsSocketListener.js";
@@ -32,7 +32,10 @@ const ACTION = "serve in a worker";
 /** A descriptor of the server that the worker can use. */
 export interface ForeignDescriptor {
   readonly fd: number;
-  /** Whether the worker is a thread, which must not close the descriptor. Otherwise this process has inherited it. */
+  /**
+   * Whether the worker is a thread of the server's process, so that the server uses this descriptor too. Otherwise this
+   * process has inherited the descriptor, and owns it.
+   */
   readonly shared: boolean;
 }
 
@@ -102,6 +105,7 @@ export class ChannelListener implements Listener<Stream<SocketConn>> {
     const connection = takeOver({ onCompleted, onFailed }, this.#channel);
     if (connection === PENDING) return undefined;
     if (connection !== undefined) return this.#streamOf(connection);
+    // Undefined is the end of the channel.
     queueMicrotask(this.#onChannelEnd);
     return undefined;
   }
@@ -115,7 +119,7 @@ export class ChannelListener implements Listener<Stream<SocketConn>> {
         return await this.#waitForClose(opts?.signal);
       } catch (error) {
         if ((error as { readonly code?: unknown }).code !== "EMFILE") throw error;
-        // The connection stays in the channel.
+        // No descriptor is free. The connection stays in the channel, and the next round takes it.
         await new Promise((resolve) => setTimeout(resolve, DESCRIPTOR_PAUSE));
       }
     }

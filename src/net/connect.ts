@@ -52,7 +52,7 @@ import {
 import { connectEvents } from "./callEvents.js";
 import type { headerSender, SendHeader } from "./connectHeader.js";
 import type { CheckedProxy, ProxyOptions } from "./proxy.js";
-import type { HostAddress, Resolver } from "./customResolver.js";
+import type { HostAddress, Resolver } from "./resolveHost.js";
 import { prepareClientTls, wrapInTls, type TlsConnectOptions } from "./endpointTls.js";
 import { checkRetry, openWithRetries, type RetryOptions } from "./retry.js";
 
@@ -139,9 +139,9 @@ const CONNECT_OPTIONS: Readonly<Record<Endpoint["scheme"], readonly string[]>> =
  * import { connect, listen } from "berkeley";
  *
  * // A key and a certificate for this example.
- * const made = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -keyout - -out -".split(" ");
+ * const args = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -keyout - -out -".split(" ");
  * const names = ["-addext", "subjectAltName=DNS:localhost"];
- * const pem = execFileSync("openssl", [...made, ...names], { stdio: ["ignore", "pipe", "ignore"] });
+ * const pem = execFileSync("openssl", [...args, ...names], { stdio: ["ignore", "pipe", "ignore"] });
  *
  * await using listener = await listen("tls://127.0.0.1:8888", { tls: { cert: pem, key: pem } });
  * const accepting = listener.accept();
@@ -273,8 +273,8 @@ async function openTls(
   return new Stream(await wrapInTls(await sendHeader(stream), prepared, address, checked), streamLimits);
 }
 
-// The endpoint of an earlier call, and its action. Most programs connect to one endpoint many times. Then its text is
-// parsed and formatted only for the first of these calls.
+// The endpoint of an earlier call, and its action. Most programs connect to one endpoint many times. If that is a TCP
+// endpoint with an IPv4 address, only the first of these calls parses `[host, port]` and formats the action.
 let lastTarget: Endpoint | undefined;
 let lastAction = "";
 
@@ -299,8 +299,8 @@ function actionFor(target: Endpoint): string {
 
 function isSameTcpAddress(one: Endpoint, other: Endpoint): boolean {
   if (one.scheme !== "tcp" || other.scheme !== "tcp") return false;
-  const [a, b] = [one.address, other.address];
-  return a instanceof InetAddress && b instanceof InetAddress && a.host === b.host && a.port === b.port;
+  const areIPv4 = one.address instanceof InetAddress && other.address instanceof InetAddress;
+  return areIPv4 && one.address.host === other.address.host && one.address.port === other.address.port;
 }
 
 /** The address of an endpoint. @throws TypeError for the wildcard */
@@ -356,14 +356,14 @@ async function openLocal(address: UnixAddress | VsockAddress, call: ConnectCall)
 
 /** Makes a connection of a connected descriptor. If the call throws, the descriptor stays open. */
 function takeConnected(fd: number, opts: ConnectOptions, checked: CheckedConnect, action: string): SocketConn {
-  let conn: SocketConn | undefined;
+  let conn!: SocketConn;
   takeDescriptor(fd, SOCK_STREAM, STREAM_FAMILIES, "connect", (socket) => {
     const remote = socket.getpeername();
     if (isTcpSocket(socket)) applyTcp(socket, checked.tcp);
     else checkNames(opts, CONNECT_OPTIONS.unix, action, "a descriptor of another protocol than TCP");
     conn = new SocketConn(socket, { remote });
   });
-  return conn as unknown as SocketConn;
+  return conn;
 }
 
 /** Checks the options that concern sockets. The timeout runs from this call on. */

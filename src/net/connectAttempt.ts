@@ -122,7 +122,7 @@ export class ConnectAttempt implements CompletionHandler<void> {
   }
 }
 
-/** Whether `host` is a wildcard. As a destination, the kernel replaces a wildcard by an address of this machine. */
+/** Whether `host` is a wildcard. connect(2) to a wildcard connects to an address of this machine. */
 export function isWildcard({ host }: InetAddress | Inet6Address): boolean {
   return host === "::" || host === "0.0.0.0";
 }

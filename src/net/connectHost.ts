@@ -13,7 +13,7 @@ import { addressDetails, decodeAddressBuffer } from "../sys/sockaddr.js";
 import { ConnectAttempt, type AttemptOptions, isWildcard } from "./connectAttempt.js";
 import { type Attempt, type RaceOperations, type RaceLimits, Race } from "./happyEyeballs.js";
 import type { CheckedWait } from "./endpointOptions.js";
-import { type HostAddress, type HostFamily, resolveFamily, type Resolver } from "./customResolver.js";
+import { type HostAddress, type HostFamily, resolveFamily, type Resolver } from "./resolveHost.js";
 
 /** The options of connect() for sockets, checked. */
 export interface CheckedConnect extends CheckedWait, AttemptOptions {
@@ -59,6 +59,7 @@ export function addressWithoutLookup(
     );
   }
   // The zone of a literal may be the name of an interface. To find its index, resolveNow() makes a system call.
+  // resolveNow() uses its family only for the wildcard, which is no target.
   const literal = target instanceof HostPort ? resolveNow(calls, target, { family: AF_INET6 }) : target;
   if (literal !== undefined && !families.includes(literal.family as HostFamily)) {
     throw new TypeError(
@@ -79,14 +80,14 @@ function connectAddress(
   return new Promise((resolve) => {
     let abortListener: { onAborted: (reason: unknown) => void } | undefined;
     const attempt = new ConnectAttempt(address, checked, {
-      onConnected: (done) => {
-        const connected = connectedSocketOf(done, address);
+      onConnected: ({ socket }) => {
+        const connected = connectedSocketOf(socket, address);
         if (abortListener !== undefined) offAbort(signal!, abortListener);
         resolve(connected);
       },
       onAttemptFailed: (_attempt, error) => {
         if (abortListener !== undefined) offAbort(signal!, abortListener);
-        // The reason of an abort stays as it is.
+        // An aborted call rejects with the reason of its signal, unchanged.
         const aborted = signal?.aborted === true && error === signal.reason;
         resolve(rejection(aborted ? error : mostSpecificError(target, [], [error])));
       },
@@ -100,8 +101,9 @@ function connectAddress(
  * Returns the connected socket with its addresses. Call it only in `onConnected()`, while `addressBuffer` has the local
  * address.
  */
-function connectedSocketOf({ socket }: ConnectAttempt, address: HostAddress): ConnectedSocket {
+function connectedSocketOf(socket: Socket, address: HostAddress): ConnectedSocket {
   const local = decodeAddressBuffer();
+  // connect(2) replaces a wildcard by an address of this machine.
   return { socket, local, remote: isWildcard(address) ? socket.getpeername() : address };
 }
 
@@ -110,7 +112,7 @@ function startAttempt(address: HostAddress, checked: CheckedConnect): Attempt<Co
   let attempt!: ConnectAttempt;
   const promise = new Promise<ConnectedSocket>((resolve, reject) => {
     attempt = new ConnectAttempt(address, checked, {
-      onConnected: (done) => resolve(connectedSocketOf(done, address)),
+      onConnected: ({ socket }) => resolve(connectedSocketOf(socket, address)),
       onAttemptFailed: (_attempt, error) => reject(error),
     });
     attempt.start(null);
@@ -137,7 +139,7 @@ async function connectName(name: HostPort, checked: CheckedConnect): Promise<Con
   const abortListener = { onAborted: (reason: unknown): void => race.cancel(reason) };
   const timer =
     timeout === undefined ? undefined : clock.setTimeout(() => race.cancel(connectTimeoutError(name, race)), timeout);
-  // The lookup may have run code of users, which may have aborted the signal.
+  // The constructor of Race has called the resolver, which may be code of users and may have aborted the signal.
   if (signal !== undefined && signal.aborted) race.cancel(signal.reason);
   else if (signal !== undefined) onAbort(signal, abortListener);
   try {
@@ -188,8 +190,8 @@ function mostSpecificError(
   const failedAttempts = attemptErrors as readonly SocketError[];
   if (failedAttempts.length === 0) {
     const reported = failedLookups.findLast(({ code }) => !NO_ADDRESS_CODES.has(code)) ?? failedLookups.at(-1);
-    const host = target instanceof HostPort ? { address: target.host } : undefined;
-    return reported ?? localError("EAI_NODATA", "getaddrinfo", host);
+    const details = target instanceof HostPort ? { address: target.host } : undefined;
+    return reported ?? localError("EAI_NODATA", "getaddrinfo", details);
   }
   const reported = failedAttempts.findLast(({ code }) => !LOCAL_CODES.has(code)) ?? failedAttempts.at(-1)!;
   const all = [...failedLookups.filter(({ code }) => !NO_ADDRESS_CODES.has(code)), ...failedAttempts];
@@ -205,7 +207,7 @@ function connectTimeoutError(target: HostAddress | HostPort, race: Race<HostAddr
   const details = addressDetails(target);
   if (race.attempts.length === 0) return timeoutError("getaddrinfo", details);
   const errors = race.attempts.map(
-    ({ address, failed }) => failed?.error ?? timeoutError("connect", addressDetails(address)),
+    ({ address, failure }) => failure?.error ?? timeoutError("connect", addressDetails(address)),
   );
   return timeoutError("connect", { ...details, cause: causeOf(target, errors) });
 }

@@ -99,7 +99,7 @@ export function checkTcp(opts: TcpOptions, action: string): CheckedTcp {
   return { noDelay: flag(opts.noDelay, true, action, "noDelay"), keepAlive: checkKeepAlive(opts.keepAlive, action) };
 }
 
-/** Converts the times to seconds. */
+/** Checks the option `keepAlive`, and converts its times to seconds. */
 function checkKeepAlive(value: unknown, action: string): KeepAlive | undefined {
   if (value === undefined || value === false) return undefined;
   if (value === true) return {};
@@ -111,14 +111,14 @@ function checkKeepAlive(value: unknown, action: string): KeepAlive | undefined {
   checkNames(value, ["idle", "interval", "count"], action, "keepAlive");
   const { idle, interval, count } = value as KeepAlive;
   return {
-    idle: idle === undefined ? undefined : seconds(idle, action, "keepAlive.idle"),
-    interval: interval === undefined ? undefined : seconds(interval, action, "keepAlive.interval"),
+    idle: idle === undefined ? undefined : toSeconds(idle, action, "keepAlive.idle"),
+    interval: interval === undefined ? undefined : toSeconds(interval, action, "keepAlive.interval"),
     count: count === undefined ? undefined : integer(count, action, "keepAlive.count", 1, MAX_KEEPALIVE_PROBES),
   };
 }
 
 /** Checks a time in ms and converts it to whole seconds. */
-function seconds(value: unknown, action: string, name: string): number {
+function toSeconds(value: unknown, action: string, name: string): number {
   const ms = millisecondsWithin(value, 0, action, name, 1000, MAX_KEEPALIVE_SECONDS * 1000);
   if (ms % 1000 === 0) return ms / 1000;
   throw new RangeError(`Cannot ${action}: ${name} is ${ms}, required a multiple of 1000`);
@@ -131,7 +131,9 @@ export function checkStreamLimits(opts: StreamOptions, action: string): StreamOp
   const { readSize, maxLine, maxFrame, maxOutbox, maxOutboxWrites, now } = opts;
   for (const name of STREAM_LIMITS) {
     const value: unknown = opts[name];
-    if (value !== undefined) integer(value, action, name, name === "maxOutbox" ? 0 : 1, Number.MAX_SAFE_INTEGER);
+    // With 0 bytes in the outbox, no write may wait for another one.
+    const min = name === "maxOutbox" ? 0 : 1;
+    if (value !== undefined) integer(value, action, name, min, Number.MAX_SAFE_INTEGER);
   }
   checkFunction(now, action, "now");
   return { readSize, maxLine, maxFrame, maxOutbox, maxOutboxWrites, now };

@@ -13,7 +13,7 @@ import { checkTlsListener, HANDSHAKE_OPTIONS } from "../tls/tlsListenerOptions.j
 import { CLIENT_OPTIONS, CONTEXT_OPTIONS } from "../tls/tlsOptions.js";
 import { type PreparedTls, prepareTls, wrapPrepared } from "../tls/wrapTls.js";
 import { type CheckedWait, remainingWait } from "./endpointOptions.js";
-import type { HostAddress } from "./customResolver.js";
+import type { HostAddress } from "./resolveHost.js";
 
 /** Options of TLS for `connect()`. The default of `servername` is the host of the endpoint. */
 export interface TlsConnectOptions extends Omit<TlsClientOptions, "buffered" | "host" | "isServer" | "signal"> {}
@@ -103,7 +103,8 @@ function handshakeError(error: unknown, target: HostAddress | HostPort | UnixAdd
   if (!(error instanceof TlsError)) return error;
   const { code, reason, cause } = error;
   const action = `TLS handshake with ${String(target)} failed`;
-  // The stream of a proxy has bytes that came after the response. A TLS server never sends first; RFC 8446, section 2.
+  // This code means that the stream had unread bytes before the handshake. Through a proxy, the destination may send
+  // such bytes. A TLS server never sends first; RFC 8446, section 2.
   if (code === "ERR_TLS_BUFFERED") {
     const plaintext = "the peer sent bytes before the handshake, which no TLS server does";
     return new TlsError("ERR_TLS_PLAINTEXT_PEER", action, plaintext, { cause: error });

@@ -1,5 +1,5 @@
-// forward(): its options, and its result, the class Forwarder. The first call loads forwardServer.ts, which accepts and
-// forwards the connections, and the folders admission/ and proxyProtocol/.
+// forward(): its options, and its result, the class Forwarder. The first call loads the folders admission/ and
+// proxyProtocol/, and forwardServer.ts, which accepts and forwards the connections.
 
 import { AsyncResource } from "node:async_hooks";
 import {
@@ -40,13 +40,13 @@ export interface ForwardOptions extends AdmissionOptions {
   readonly maxConnections?: number | undefined;
   /**
    * Maximum number of connections at a time from one address; null for no limit. Further ones are reset. IPv6 addresses
-   * count by their /64, and mapped IPv4 addresses as IPv4. Clients of UNIX sockets and vsock are not counted. Default
+   * count by their /64, and IPv4-mapped addresses as IPv4. Clients of UNIX sockets and vsock are not counted. Default
    * null.
    */
   readonly maxConnectionsPerAddress?: number | null | undefined;
   /** Milliseconds for the connection to the target; null for no limit. Default 10,000. */
   readonly connectTimeout?: number | null | undefined;
-  /** Bytes of a pipe, as in `pump()`. Default 262,144. */
+  /** Size of a pipe in bytes, as in `pump()`. Default 262,144. */
   readonly pipeSize?: number | undefined;
   /** Options for `listen()`. */
   readonly listen?: ForwardListenOptions | undefined;
@@ -59,7 +59,7 @@ export interface ForwardOptions extends AdmissionOptions {
   readonly sendProxyProtocol?: ForwardHeaderOptions | undefined;
   /** Closes the forwarder, as `close()` does. */
   readonly signal?: AbortSignal | undefined;
-  /** Called when a connection has ended. It only reports; see docs/errors.md. */
+  /** Called when a connection has ended. An error that it throws becomes a warning; see docs/errors.md. */
   readonly onEnd?: ((forwarded: Forwarded) => void) | undefined;
 }
 
@@ -157,7 +157,7 @@ function checkTarget(
   const { address, checkedConnect } = checkTargetAddress(target, connect, action);
   return {
     target: address,
-    // bind() makes the functions of the caller run in the asynchronous context of forward(), not in that of an event.
+    // AsyncResource.bind() makes the functions of the caller run in the asynchronous context of this call of forward().
     checkedConnect:
       checkedConnect.resolver === undefined
         ? checkedConnect

@@ -9,13 +9,16 @@ import type { MakeHeader } from "./forwardedConnection.js";
 export interface ForwardHeaderOptions {
   /** Default 2. Version 1 can have neither TLVs nor addresses of UNIX sockets. */
   readonly version?: 1 | 2 | undefined;
-  /** TLVs to send after those of the header that was received; only version 2. */
+  /** TLVs to send after those of the header that came from the client's proxy; only version 2. */
   readonly tlvs?: readonly ProxyTlv[] | undefined;
   /** Adds a checksum of the header; only version 2. Default false. */
   readonly crc32c?: boolean | undefined;
 }
 
-/** Checks the option, and returns the function that makes the header for a client. Undefined to send no header. */
+/**
+ * Checks the option `sendProxyProtocol`, and returns the function that makes the header for a client. Undefined without
+ * the option.
+ */
 export function forwardHeader(opts: ForwardHeaderOptions | undefined, action: string): MakeHeader | undefined {
   if (opts === undefined) return undefined;
   checkOptions(opts, `${action}, sendProxyProtocol`, ["version", "tlvs", "crc32c"]);

@@ -74,6 +74,7 @@ export function checkServerOptions(
 /** Accepts connections and checks their deadlines. */
 export class ForwardServer implements AcceptOwner<Socket>, LifecycleOwner {
   readonly call = "forward";
+  /** That of the socket for the target. */
   readonly descriptorsPerConnection = 1;
   readonly checked: CheckedForward;
   readonly life: Lifecycle;
@@ -137,6 +138,7 @@ export class ForwardServer implements AcceptOwner<Socket>, LifecycleOwner {
     return socket === PENDING ? undefined : socket;
   }
 
+  /** accept4(2) has stored the address of the peer in the address buffer. */
   peerOf(): Address {
     return decodeAddressBuffer();
   }
@@ -171,6 +173,7 @@ export class ForwardServer implements AcceptOwner<Socket>, LifecycleOwner {
     pressure.report(code);
   }
 
+  /** Starts connections that wait, until one waits again. Returns whether one still waits. */
   retryWork(): boolean {
     const maxStarts = this.checked.target instanceof HostPort ? MAX_RETRIED_LOOKUPS : Infinity;
     let starts = 0;

@@ -60,7 +60,7 @@ const MAX_REPEATED_LOOKUPS = 5;
 
 /** One forwarded connection. */
 export class ForwardedConnection implements DeadlineMember, AttemptHandler, CompletionHandler<PumpCounts> {
-  /** For the DeadlineSet of the server. */
+  /** The index in the DeadlineSet of the server, which writes it. */
   place: number = -1;
   /** The number of the connection: 1 for the first connection of the server. */
   readonly id: number;
@@ -123,8 +123,9 @@ export class ForwardedConnection implements DeadlineMember, AttemptHandler, Comp
       return;
     }
     this.#attempt = new ConnectAttempt(target, checkedConnect, this);
-    // The server has a timer for the deadline. start() may call the handler, which can remove the attempt.
+    // No timeout, because the DeadlineSet of the server checks the deadline.
     this.#attempt.start(null);
+    // start() may have called the handler, which can remove the attempt.
     if (!this.#server.keepsAlive) this.#attempt?.setRef(false);
   }
 
@@ -155,16 +156,16 @@ export class ForwardedConnection implements DeadlineMember, AttemptHandler, Comp
       return;
     }
     this.#attempt = this.#lookupAborter = undefined;
-    // While the connection waits, no byte moves, so the idle timeout applies.
+    // No byte moves while the connection waits, so the idle timeout limits the wait.
     this.#deadline = timeAfter(this.#startedAt, this.#server.checked.idleTimeout);
     this.#server.arm(this.dueAt());
     this.#server.waitForDescriptor(this, code);
   }
 
   /**
-   * Returns EMFILE for the first lookups that fail during a shortage, and counts them. While a lookup runs, other
-   * threads may open and close the last free descriptor. Then the C library does not report EMFILE, and a check after
-   * the lookup finds a free descriptor.
+   * Returns EMFILE for the first lookups that fail during a shortage, and counts them. Such a lookup may have failed
+   * because another thread had the last free descriptor. The C library does not report EMFILE then. If that descriptor
+   * is free again, a check after the lookup does not find the shortage.
    */
   #countAsShortage(error: unknown): string | undefined {
     const { code, syscall } = (error ?? {}) as { readonly code?: unknown; readonly syscall?: unknown };
@@ -261,8 +262,8 @@ export class ForwardedConnection implements DeadlineMember, AttemptHandler, Comp
   expire(now: number): void {
     const { maxLifetime } = this.#server.checked;
     const lifetimeIsOver = now >= timeAfter(this.#startedAt, maxLifetime);
-    const step = this.#pump === undefined ? "connect" : "splice";
-    this.abort(timeoutError(lifetimeIsOver ? "forward" : step));
+    const syscall = this.#pump === undefined ? "connect" : "splice";
+    this.abort(timeoutError(lifetimeIsOver ? "forward" : syscall));
   }
 
   /** Ends the connection with an error, and resets both sides. */
@@ -292,6 +293,7 @@ export class ForwardedConnection implements DeadlineMember, AttemptHandler, Comp
     this.#server.remove(this, this.#key, toTarget, toClient, failure !== undefined);
     const { onEnd } = this.#server.checked;
     if (onEnd === undefined) return;
+    // Rounded to microseconds.
     const duration = Math.round((clock() - this.#startedAt) * 1000) / 1000;
     const forwarded: Forwarded = { client: this.#clientAddress!, toTarget, toClient, duration, ...failure };
     queueMicrotask(() => runCallback("onEnd", onEnd, forwarded));

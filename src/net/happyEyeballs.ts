@@ -55,15 +55,15 @@ export interface RaceLimits {
   readonly maxAttempts: number;
 }
 
-/** An address to which an attempt was started. `failed` has the error of the attempt; absent until it fails. */
+/** An address to which an attempt was started. `failure` has the error of the attempt; absent until it fails. */
 export interface AttemptState<A> {
   readonly address: A;
-  readonly failed?: { readonly error: unknown };
+  readonly failure?: { readonly error: unknown };
 }
 
 interface StartedAttempt<A, C> extends AttemptState<A> {
   readonly attempt: Attempt<C>;
-  failed?: { readonly error: unknown };
+  failure?: { readonly error: unknown };
 }
 
 /** One race. The constructor starts it; `result` resolves with the first connection. */
@@ -190,7 +190,7 @@ export class Race<A, C> {
         if (this.#end(started)) this.#resolve(winner);
       },
       (error: unknown) => {
-        started.failed = { error };
+        started.failure = { error };
         this.#runningAttempts--;
         if (!this.#ended) this.#startNext();
       },
@@ -199,7 +199,7 @@ export class Race<A, C> {
 
   #fail(): void {
     this.#end();
-    const errors = this.#attempts.map(({ failed }) => failed?.error);
+    const errors = this.#attempts.map(({ failure }) => failure?.error);
     this.#resolve(rejection(this.#operations.combineErrors(this.#lookupErrors, errors)));
   }
 
@@ -209,7 +209,7 @@ export class Race<A, C> {
     this.#ended = true;
     this.#clock.clearTimeout(this.#timer);
     for (const started of this.#attempts)
-      if (started !== winner && started.failed === undefined) started.attempt.cancel();
+      if (started !== winner && started.failure === undefined) started.attempt.cancel();
     return true;
   }
 }

@@ -9,12 +9,13 @@ import { LimitError } from "../errors/index.js";
 import type { Stream } from "../stream/index.js";
 import { type CheckedWait, remainingWait } from "./endpointOptions.js";
 import { type CheckedProxy, ProxyRefusal } from "./proxy.js";
-import type { HostAddress } from "./customResolver.js";
+import type { HostAddress } from "./resolveHost.js";
 
 const STATUS_LINE_START = "HTTP/";
 /** Maximum number of characters of a response that an error quotes. */
 const MAX_QUOTED = 200;
 const STATUS_LINE = /^HTTP\/1\.[01] ([1-5][0-9]{2})(?: (.*))?$/;
+/** A field of a header, with its name and its value. */
 const FIELD = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[\t ]*(.*?)[\t ]*$/;
 
 /** The error codes for statuses of the response. Any other status of at least 300 is EPROTO. */
@@ -61,7 +62,10 @@ interface ResponseHeader {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** Reads headers of responses. The limits hold for all interim responses (1xx) and the final one together. */
+/**
+ * Reads headers of responses. `maxHeaderBytes` and `maxHeaderFields` limit all interim responses (1xx) and the final
+ * one together.
+ */
 class ResponseReader {
   readonly #stream: Stream;
   readonly #proxy: CheckedProxy;

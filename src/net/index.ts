@@ -43,7 +43,7 @@ export { type ListenerDescription, type ListenerStats } from "./listenerStats.js
 export { listen, type ListenOptions } from "./listen.js";
 export { type KeepAlive, type TcpOptions } from "./endpointOptions.js";
 export type { ProxyOptions } from "./proxy.js";
-export { type HostAddress, type HostFamily, type Resolver } from "./customResolver.js";
+export { type HostAddress, type HostFamily, type Resolver } from "./resolveHost.js";
 export { type CloseListenerOptions, type ListenAddress, SocketListener } from "./socketListener.js";
 export { type ListenFd, listenFds, type ListenFdsOptions } from "./systemd.js";
 export { type TlsConnectOptions, type TlsListenOptions } from "./endpointTls.js";

@@ -15,7 +15,9 @@ import { type DescribedSocket, receiveUpgradeMessage, sendUpgradeMessage, UPGRAD
 
 /** A socket that the old program has passed. */
 export interface InheritedSocket {
+  /** The number of the socket in the messages of the upgrade. */
   readonly id: number;
+  /** The names of its endpoint; see `namesOf()` of upgradeSockets.ts. */
   readonly names: readonly string[];
   readonly socket: Socket;
   readonly file: UnixFile | undefined;
@@ -105,7 +107,9 @@ export class Inheritance {
   /** Makes a Socket of each descriptor. */
   #addSockets(sockets: readonly DescribedSocket[], fds: ReceivedDescriptors): void {
     try {
-      if (fds.length !== sockets.length) throw endedError({ type: `${fds.length} of ${sockets.length} sockets came` });
+      if (fds.length !== sockets.length) {
+        throw endedError({ type: "sockets", reason: `${fds.length} of ${sockets.length} sockets came` });
+      }
       // Each descriptor is taken alone, so that after an error close() closes those that are left.
       for (const described of sockets) this.#untaken.push(inheritSocket(fds.take(1)[0]!, described));
     } finally {
@@ -155,6 +159,7 @@ export class Inheritance {
       this.#giveUp(error);
       return;
     }
+    // From now on, the files belong to this program.
     for (const file of this.#takenFiles) file.kept = false;
     this.#openGate();
     this.#release();
@@ -179,7 +184,7 @@ export class Inheritance {
     this.#channel.close();
   }
 
-  /** Removes the handler of errors, and closes the sockets that this program has not taken. */
+  /** Removes the handler of uncaught errors, and closes the sockets that this program has not taken. */
   #release(): void {
     process.off("uncaughtExceptionMonitor", this.#reportFatalError);
     // These sockets listen until the old program closes them too.
@@ -224,9 +229,8 @@ function summaryOf(error: unknown): string {
   return texts.length === 0 ? String(error) : texts.join(": ");
 }
 
-/** The error of an upgrade that has ended. @param message the message that was not expected; undefined at the end */
-function endedError(message: { readonly type: string } | undefined): Error {
-  const reason =
-    message === undefined ? "the old program has ended" : ((message as { reason?: string }).reason ?? message.type);
+/** The error of an upgrade that has ended. @param message the unexpected message; undefined if the channel has ended */
+function endedError(message: { readonly type: string; readonly reason?: string } | undefined): Error {
+  const reason = message === undefined ? "the old program has ended" : (message.reason ?? message.type);
   return localError("ECANCELED", "upgrade", { cause: new Error(reason) });
 }

@@ -1,4 +1,5 @@
-// Finds the channel over which an old program passes its sockets by `upgrade()`. inheritance.ts receives the sockets.
+// A program that called `upgrade()` (the old program) passes its sockets to this program over a channel. This file
+// finds the channel, and inheritance.ts receives the sockets.
 
 import { workerThreads } from "../builtins.js";
 import type { Inheritance } from "./inheritance.js";
@@ -8,7 +9,7 @@ export const UPGRADE_VARIABLE = "BERKELEY_UPGRADE";
 
 let inheritance: Promise<Inheritance | undefined> | undefined;
 
-/** The first call starts to receive the sockets of the old program. Undefined if there is no old program. */
+/** The sockets of the old program; undefined if there is none. The first call starts to receive them. */
 export function findInheritance(): Promise<Inheritance | undefined> | undefined {
   if (inheritance !== undefined) return inheritance;
   const channel = process.env[UPGRADE_VARIABLE];

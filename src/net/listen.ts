@@ -56,7 +56,7 @@ import {
   TCP_OPTIONS,
   type TcpOptions,
 } from "./endpointOptions.js";
-import { type HostAddress, resolveAddresses } from "./customResolver.js";
+import { type HostAddress, resolveAddresses } from "./resolveHost.js";
 import { addressOrClose, type ListenAddress, SocketListener } from "./socketListener.js";
 import { listenFdNamed } from "./systemd.js";
 import { prepareListenerTls, type TlsListenOptions } from "./endpointTls.js";
@@ -118,9 +118,9 @@ export const LISTEN_OPTIONS: Readonly<Record<Endpoint["scheme"], readonly string
  * import { connect, listen, type TlsError } from "berkeley";
  *
  * // A key and a certificate for this example.
- * const made = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -keyout - -out -".split(" ");
+ * const args = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -keyout - -out -".split(" ");
  * const names = ["-addext", "subjectAltName=DNS:localhost"];
- * const pem = execFileSync("openssl", [...made, ...names], { stdio: ["ignore", "pipe", "ignore"] });
+ * const pem = execFileSync("openssl", [...args, ...names], { stdio: ["ignore", "pipe", "ignore"] });
  *
  * let onHandshakeError!: (error: unknown) => void;
  * const failed = new Promise<unknown>((resolve) => (onHandshakeError = resolve));
@@ -232,13 +232,9 @@ async function makeListener(
       return { listener: listenerOnDescriptor(fd, opts, checked, action) };
     }
     case "unix": {
-      const { socket, file } = await bindUnix(
-        target.address,
-        SOCK_STREAM,
-        checked.mode,
-        () => undefined,
-        (bound) => bound.listen(backlog),
-      );
+      const { socket, file } = await bindUnix(target.address, SOCK_STREAM, checked.mode, {
+        start: (bound) => bound.listen(backlog),
+      });
       const setup = { removeFile: file?.remove, unlink: checked.unlink, signal };
       return { listener: new SocketListener(socket, addressOrClose(socket, file?.remove), limits, setup), file };
     }
@@ -259,7 +255,7 @@ async function makeListener(
 
 /**
  * Makes a listener on the socket that the old program has passed for this endpoint. Undefined if there is none. Sets
- * the options, and throws if one has another value that can't change after bind(2).
+ * the options, and throws if an option that can't change after bind(2) has another value.
  */
 function useInherited(
   inheritance: Inheritance | undefined,
@@ -343,8 +339,9 @@ async function addressesOf(
   family: HostEndpoint["family"],
   checked: CheckedListen,
 ): Promise<readonly HostAddress[]> {
-  const known = resolveNow(calls, target, { family: AF_INET6 });
-  if (known !== undefined) return [known as HostAddress];
+  // resolveNow() uses its family only for the wildcard, which listenTcp() does not pass.
+  const literal = resolveNow(calls, target, { family: AF_INET6 });
+  if (literal !== undefined) return [literal as HostAddress];
   return resolveAddresses(target as HostPort, family ?? (checked.ipv6Only ? AF_INET6 : AF_UNSPEC), checked);
 }
 
@@ -387,7 +384,7 @@ function listenerOnDescriptor(fd: number, opts: ListenOptions, checked: CheckedL
 
 /** Sets the options of this call on a TCP socket of the old program, also those with their default values. */
 function setInheritedOptions(socket: Socket, target: Endpoint, checked: CheckedListen): void {
-  // The other schemes have no options of bind(2).
+  // The endpoints fd: and systemd: have no options for bind(2).
   if (target.scheme !== "fd" && target.scheme !== "systemd") {
     refuseChanges(socket, checked);
     socket.setsockopt(SO_REUSEADDR, checked.reuseAddr);
@@ -395,6 +392,7 @@ function setInheritedOptions(socket: Socket, target: Endpoint, checked: CheckedL
     if (socket.getsockopt(SO_BINDTODEVICE) !== device) socket.setsockopt(SO_BINDTODEVICE, device);
   }
   socket.setsockopt(TCP_NODELAY, checked.tcp.noDelay);
+  // applyTcp() switches SO_KEEPALIVE only on.
   socket.setsockopt(SO_KEEPALIVE, false);
   applyTcp(socket, checked.tcp);
 }

@@ -30,8 +30,8 @@ export interface ListenerDescription extends Description {
 }
 
 /**
- * The accept queue of a listening TCP socket. For such a socket the kernel stores the accept queue in two fields of
- * `TCP_INFO` that have other names; see tcp_get_info().
+ * The length of the accept queue of a TCP socket, and its maximum. For a listening socket the kernel stores them in the
+ * fields `tcpi_unacked` and `tcpi_sacked` of `TCP_INFO`; see tcp_get_info() in net/ipv4/tcp.c.
  */
 export function acceptQueueOf(socket: Socket): Pick<ListenerStats, "queued" | "backlog"> {
   if (socket.closed || !isTcp(socket.family, socket.type, socket.protocol)) {
@@ -48,6 +48,7 @@ export function acceptQueueOf(socket: Socket): Pick<ListenerStats, "queued" | "b
 /** The fields of a listener for its description. */
 export function describeListener(socket: Socket, address: Address, stats: object): Fields<ListenerDescription> {
   const { fd, family, type, state, pending } = describe(socket) as SocketDescription;
+  // JSON has no undefined: a counter that the kernel does not report is null.
   const counters = Object.fromEntries(
     Object.entries(stats as Record<string, number | undefined>).map(([name, count = null]) => [name, count]),
   );

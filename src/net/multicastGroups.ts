@@ -79,9 +79,9 @@ export function changeMembership(
   checkOptions(opts, action);
   if (opts !== undefined) checkNames(opts, ["interface", "source"], action);
   const { interface: givenInterface, source } = opts ?? {};
-  const sender = source === undefined ? undefined : parseNumeric(source);
+  const sourceAddress = source === undefined ? undefined : parseNumeric(source);
   const { family } = groupAddress;
-  const isHostOfFamily = sender !== undefined && sender.family === family && !isGroup(sender);
+  const isHostOfFamily = sourceAddress !== undefined && sourceAddress.family === family && !isGroup(sourceAddress);
   if (source !== undefined && !isHostOfFamily) {
     throw argumentError("source", source, `a numeric address of one host, of IPv${family} as the group`);
   }
@@ -96,8 +96,8 @@ export function changeMembership(
   const [groupOption, sourceOption] = MEMBERSHIP_OPTIONS[action];
   const membership = { group: groupAddress.host, interface: index };
   try {
-    if (sender === undefined) socket.setsockopt(groupOption, membership);
-    else socket.setsockopt(sourceOption, { ...membership, source: sender.host });
+    if (sourceAddress === undefined) socket.setsockopt(groupOption, membership);
+    else socket.setsockopt(sourceOption, { ...membership, source: sourceAddress.host });
   } catch (error) {
     throw addDetails(error, groupAddress, index);
   }

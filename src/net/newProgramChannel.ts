@@ -41,10 +41,11 @@ export interface NewProgramChannel {
 export function openUpgradeChannel(sockets: readonly PassableSocket[]): NewProgramChannel {
   const [oldEnd, newEnd] = socketpair(AF_UNIX, SOCK_SEQPACKET);
   const fd = newEnd.fileno();
-  const stopWatching: (() => void)[] = [];
+  /** Each removes the listener of one socket. */
+  const removers: (() => void)[] = [];
   const { ino } = fs().fstatSync(fd, { bigint: true });
   const unwatch = (): void => {
-    for (const stop of stopWatching.splice(0)) stop();
+    for (const remove of removers.splice(0)) remove();
   };
   return {
     env: { [UPGRADE_VARIABLE]: `${CHILD_FD}:${ino}` },
@@ -56,7 +57,7 @@ export function openUpgradeChannel(sockets: readonly PassableSocket[]): NewProgr
         received?.fds.close();
         if (received?.message.type !== "hello") return received?.message;
         if (received.message.protocol !== UPGRADE_PROTOCOL) {
-          const reason = `the versions of the package do not fit: ${received.message.protocol} and ${UPGRADE_PROTOCOL}`;
+          const reason = `the versions of the messages differ: ${received.message.protocol} and ${UPGRADE_PROTOCOL}`;
           await sendUpgradeMessage(oldEnd, { type: "no", reason });
           return { type: "failed", summary: reason };
         }
@@ -65,7 +66,7 @@ export function openUpgradeChannel(sockets: readonly PassableSocket[]): NewProgr
     },
     send: (message) => sendUpgradeMessage(oldEnd, message),
     watch: (listener) => {
-      for (const { socket } of sockets) stopWatching.push(onClose(socket, listener));
+      for (const { socket } of sockets) removers.push(onClose(socket, listener));
     },
     unwatch,
     close: () => {
@@ -77,7 +78,7 @@ export function openUpgradeChannel(sockets: readonly PassableSocket[]): NewProgr
 }
 
 /** Sends the sockets and their descriptions, in as many messages as needed. */
-async function sendSockets(control: Socket, sockets: readonly PassableSocket[]): Promise<void> {
+async function sendSockets(channel: Socket, sockets: readonly PassableSocket[]): Promise<void> {
   for (let sent = 0; sent < sockets.length;) {
     const part = sockets.slice(sent, sent + SOCKETS_PER_MESSAGE);
     const described = part.map(({ file, names }, index) => ({
@@ -90,7 +91,7 @@ async function sendSockets(control: Socket, sockets: readonly PassableSocket[]):
     }));
     sent += part.length;
     await sendUpgradeMessage(
-      control,
+      channel,
       { type: "sockets", sockets: described, more: sent < sockets.length },
       part.map(({ socket }) => socket),
     );

@@ -4,7 +4,7 @@ import { domainToASCII } from "node:url";
 import { HostPort, Inet6Address, InetAddress, parseEndpoint, toAddress, UnixAddress } from "../addr/index.js";
 import { checkNames, integer, quote, quoteSecret } from "../check/index.js";
 import type { PreparedTls } from "../tls/wrapTls.js";
-import type { HostAddress } from "./customResolver.js";
+import type { HostAddress } from "./resolveHost.js";
 import { prepareClientTls, type TlsConnectOptions } from "./endpointTls.js";
 
 /** A proxy at `host` and `port`, or at the UNIX socket `path`. */
@@ -146,7 +146,9 @@ function checkProxyOptions(opts: ProxyOptions, action: string): CheckedProxy {
 
 /** Replaces the text between the scheme and the last "@", which may be a user name and a password. */
 function hideCredentials(text: string): string {
-  return text.includes("@") ? `${/^[a-z\d+]*:\/\//i.exec(text)?.[0] ?? ""}…${text.slice(text.lastIndexOf("@"))}` : text;
+  if (!text.includes("@")) return text;
+  const scheme = /^[a-z\d+]*:\/\//i.exec(text)?.[0] ?? "";
+  return `${scheme}…${text.slice(text.lastIndexOf("@"))}`;
 }
 
 /** Parses the string form of `via`. */
@@ -154,13 +156,14 @@ function parseProxyUrl(text: string, action: string): ProxyOptions {
   const unixMatch = /^(socks5h?|https?)\+unix:(.+)$/s.exec(text);
   if (unixMatch !== null) {
     const [, protocol, path] = unixMatch as unknown as [string, ProxyOptions["protocol"], string];
+    // A path that starts with "@" is an abstract name. Another "@" before the first slash ends a user name.
     const hasCredentials = !path.startsWith("@") && /^(?:\/\/)?[^/]*@/.test(path);
     if (hasCredentials) {
       throw new TypeError(
         `Cannot ${action}: via has a user or a password before a path, required { protocol, path, username, password }`,
       );
     }
-    // `http+unix:///path` is `http+unix:/path`.
+    // `http+unix:///path` means the same as `http+unix:/path`.
     return { protocol, path: path.replace(/^\/\/(?=\/)/, "") };
   }
   const match = /^(socks5h?|https?):\/\/(?:([^@/]*)@)?([^@/]*)\/?$/.exec(text);
@@ -181,16 +184,16 @@ function parseProxyUrl(text: string, action: string): ProxyOptions {
   return { protocol, host, port, username, password };
 }
 
-/** A host and a port, or one of them, so that the text has no user name and no password. */
+/** The form of a host, a port, or both. A text of another form may contain a user name or a password. */
 const HOST_PORT = /^(?:\[[^\]%]*\]|[^:%]*)(?::\d*)?$/;
 
-/** Parses `host:port`. An error quotes the text only if it has no user name and no password. */
+/** Parses `host:port`. An error quotes the text only if the text can't contain a user name or a password. */
 function parseHostPort(text: string, action: string): ReturnType<typeof toAddress> {
   try {
     return toAddress(text);
   } catch (error) {
     if (HOST_PORT.test(text)) throw error;
-    // No `cause`, because the message of `error` has the text.
+    // No `cause`, because the message of `error` quotes the text.
     // oxlint-disable-next-line preserve-caught-error
     throw new TypeError(`Cannot ${action}: host or port of via has a wrong form, ${REQUIRED_URL}`);
   }

@@ -1,7 +1,8 @@
 // Reconnector: one connection to an endpoint at a time, and a new connection after the old one has ended.
 //
-// It connects only while a call waits for a connection. Without a waiting call there is no timer and no try. The pause
-// after a failure also holds if no call waits at first: `#resumeAt` stores the earliest time of the next try.
+// It connects only while a call waits for a connection. Without a waiting call there is no timer and no try.
+// `#resumeAt` stores the earliest time of the next try, so that a call that begins later also waits for the pause after
+// a failure.
 
 import type { EndpointLike } from "../addr/index.js";
 import { runCallback } from "../callbacks.js";
@@ -35,7 +36,7 @@ export interface DisconnectEvent {
 
 /** Options of a {@link Reconnector}: those of `connect()` without `timeout`, and those below. */
 export interface ReconnectorOptions extends Omit<ConnectOptions, "timeout" | "signal" | "retry"> {
-  /** The pauses and the limits. `maxTries` counts the tries for one connection. Default: no limit. */
+  /** The pauses and the limits. `maxTries` counts the tries for one connection; its default here is no limit. */
   readonly retry?: RetryOptions | undefined;
   /**
    * Milliseconds after which a connection counts as stable. When a stable connection ends, the next pause is short
@@ -133,7 +134,7 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
   readonly #endpoint: EndpointLike;
   readonly #connectOptions: ConnectOptions;
   readonly #policy: RetryPolicy;
-  /** For the callbacks. */
+  /** Has the callbacks `prepare`, `onConnect` and `onDisconnect`. */
   readonly #opts: ReconnectorOptions;
   readonly #stableAfter: number;
   readonly #closingSignal: ClosingSignal | undefined;
@@ -165,6 +166,7 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
    */
   constructor(endpoint: EndpointLike, opts: ReconnectorOptions = {}) {
     const { stableAfter, prepare, onConnect, onDisconnect, retry = {}, signal, ...connectOptions } = opts;
+    // "timeout" is refused: the option of connect() that a Reconnector does not have.
     const { action, target } = checkConnectCall(endpoint, { ...connectOptions, signal }, "timeout");
     if (target.scheme === "fd") {
       throw new TypeError(`Cannot ${action}: a descriptor is one connection, required an endpoint to connect to again`);
@@ -196,7 +198,7 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
     const stream = this.#stream;
     if (stream !== undefined && (this.#connected || this.#peerEnded)) {
       const { closed, ended } = readerOf(stream);
-      // After the peer's end, a caller still gets the stream while it has unread bytes.
+      // After the peer's end, a caller still gets the stream while its buffer has unread bytes.
       if (stream.buffered > 0 || (this.#connected && !closed && !ended)) return Promise.resolve(stream);
       // whenEnded() may not have reported this end yet: its promise settles in a later microtask.
       this.#recordEnd(stream, "closed");
@@ -223,7 +225,8 @@ export class Reconnector implements AsyncIterable<Stream>, AsyncDisposable {
         }
         if (this.#closed) return { done: true, value: undefined };
         try {
-          return { done: false, value: (last = await this.connection()) };
+          last = await this.connection();
+          return { done: false, value: last };
         } catch (error) {
           if (this.#closed) return { done: true, value: undefined };
           throw error;

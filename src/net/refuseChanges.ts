@@ -5,7 +5,7 @@ import { IPV6_V6ONLY, SO_REUSEPORT } from "../options/index.js";
 import type { Socket } from "../socket/index.js";
 import { localError } from "../wait/localError.js";
 
-/** @throws SocketError `EINVAL` if the new program requests another value than the socket has */
+/** Compares the options. @throws SocketError `EINVAL` if the new program requests another value than the socket has */
 export function refuseChanges(
   socket: Socket,
   requested: { readonly reusePort: boolean; readonly ipv6Only: boolean },

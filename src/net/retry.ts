@@ -67,12 +67,12 @@ export interface RetryPolicy {
 const RETRY_OPTIONS = ["maxTries", "minDelay", "maxDelay", "tryTimeout", "retryOn", "onRetry", "clock", "random"];
 
 /** Checks the option `retry`. */
-export function checkRetry(value: unknown, defaultMaxTries: number, action: string): RetryPolicy {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new TypeError(`Cannot ${action}: retry is ${quote(value)}, required an object`);
+export function checkRetry(retry: unknown, defaultMaxTries: number, action: string): RetryPolicy {
+  if (typeof retry !== "object" || retry === null || Array.isArray(retry)) {
+    throw new TypeError(`Cannot ${action}: retry is ${quote(retry)}, required an object`);
   }
-  checkNames(value, RETRY_OPTIONS, action, "retry");
-  const opts: RetryOptions = value;
+  checkNames(retry, RETRY_OPTIONS, action, "retry");
+  const opts: RetryOptions = retry;
   const { retryOn, onRetry, random, clock } = opts;
   checkFunction(retryOn, action, "retry.retryOn");
   checkFunction(onRetry, action, "retry.onRetry");
@@ -159,13 +159,14 @@ export function allowsRetry({ retryOn }: RetryPolicy, error: unknown): boolean {
 /** The pause after `failures` failures in a row, in milliseconds. */
 export function delayAfter(failures: number, { minDelay, maxDelay, random }: RetryPolicy): number {
   const bound = Math.min(maxDelay, minDelay * 2 ** Math.max(0, failures - 1));
+  // `random` may be a function of the caller, so its result is limited.
   return Math.min(bound, Math.max(0, random() * bound));
 }
 
 /** Resolves after `ms` milliseconds, or rejects with the reason of the signal. The timer keeps the process alive. */
 export function pause(ms: number, clock: Clock, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
-    // The reason of a signal can be any value.
+    // The reason of a signal can be any value. The cast is for the linter.
     if (signal?.aborted === true) return reject(signal.reason as Error);
     const listener = {
       onAborted: (reason: unknown): void => {
@@ -214,7 +215,7 @@ export async function openWithRetries<T>(
     const delay = delayAfter(tries, policy);
     if (policy.onRetry !== undefined) runCallback("onRetry", policy.onRetry, { tries, delay, error });
     await pause(Math.min(delay, remaining), clock, signal);
-    // The deadline was in the pause.
+    // The pause was cut off at the deadline.
     if (delay >= remaining) throw timeoutErrorOf(error);
   }
 }

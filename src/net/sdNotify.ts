@@ -16,7 +16,7 @@ const TIMEOUT = 5_000;
  * @returns false if there is no manager
  * @throws SocketError the errors of connect(2) and sendmsg(2); `ETIMEDOUT`; `EAFNOSUPPORT` for another kind of address
  */
-export async function notifyManager(state: string, lastMessage: boolean = false): Promise<boolean> {
+export async function notifyManager(message: string, lastMessage: boolean = false): Promise<boolean> {
   const managerName = process.env["NOTIFY_SOCKET"];
   if (managerName === undefined || managerName === "") return false;
   if (!/^[/@]./.test(managerName)) {
@@ -26,14 +26,14 @@ export async function notifyManager(state: string, lastMessage: boolean = false)
   }
   await using socket = new Socket(AF_UNIX, SOCK_DGRAM);
   const address = new UnixAddress(managerName.replace(/^@/, "\0"));
-  await socket.sendto(state, address, { timeout: TIMEOUT });
+  await socket.sendto(message, address, { timeout: TIMEOUT });
   if (!lastMessage) return true;
-  // The barrier is a message with a descriptor. The manager closes the descriptor when it has handled all earlier
-  // messages. Then recv() returns the end.
+  // The barrier is a message with a descriptor. The manager closes this descriptor when it has handled all earlier
+  // messages. Then recv() on the other end of the pair returns.
   const [ownEnd, managerEnd] = socketpair();
   try {
     await send_fds(socket, "BARRIER=1", [managerEnd], { address, timeout: TIMEOUT });
-    // While this process has the other end open too, recv() would wait.
+    // recv() would wait while this process has `managerEnd` open too.
     managerEnd.close();
     await ownEnd.recv(1, { timeout: TIMEOUT });
   } finally {

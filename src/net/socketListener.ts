@@ -51,7 +51,7 @@ export interface ListenerSetup {
   readonly removeFile?: (() => void) | undefined;
   /** Whether `close()` removes the file by default. */
   readonly unlink?: boolean | undefined;
-  /** Closes the listener if it is aborted. */
+  /** An abort closes the listener. */
   readonly signal?: AbortSignal | undefined;
   /** Nothing is accepted before this promise resolves. */
   readonly gate?: Promise<void> | undefined;
@@ -97,7 +97,7 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
     makeDescribable<SocketListener, ListenerDescription>(SocketListener.prototype, "SocketListener", (listener) =>
       describeListener(listener.#socket, listener.#address, listener.stats()),
     );
-    gateOf = (listener) => listener.#gate?.open;
+    gateOf = (listener) => listener.#gate?.opened;
     acceptStream = (listener, handler) => {
       // accept4(2) has stored the address of the peer in the address buffer.
       const streamOf = (socket: Socket): Stream => listener.#toStream([socket, decodeAddressBuffer()]);
@@ -115,7 +115,7 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
   readonly #commonLocal: ListenAddress | undefined;
   readonly #setup: ListenerSetup;
   readonly #closingSignal: ClosingSignal | undefined;
-  /** Makes accept() wait until it opens. Undefined after that, and if the socket does not come from `upgrade()`. */
+  /** Makes accept() wait during an upgrade. Undefined when it is open, and if the socket is not from an old program. */
   #gate: AcceptGate | undefined;
   #accepted = 0;
 
@@ -174,8 +174,7 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
   }
 
   /**
-   * Lets the process end while calls of this listener wait, also later ones. Their timeouts do not keep it alive
-   * either.
+   * Lets the process end while calls wait here, now or later. Neither these calls nor their timeouts keep it alive.
    */
   unref(): this {
     this.#socket.unref();
@@ -193,7 +192,7 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
    * `close()` removes the file of a UNIX socket that `listen()` made, even after a change of the current directory; see
    * `unlink`.
    *
-   * @throws TypeError for an option that is wrong
+   * @throws TypeError (by rejecting) for an option that is wrong
    */
   close(opts?: CloseListenerOptions): Promise<void> {
     let { unlink = true } = this.#setup;

@@ -4,7 +4,7 @@ import { HostPort, InetAddress, parseIPv4, parseIPv6 } from "../addr/index.js";
 import type { Stream } from "../stream/index.js";
 import { type CheckedWait, remainingWait } from "./endpointOptions.js";
 import { type CheckedProxy, type Credentials, ProxyRefusal } from "./proxy.js";
-import type { HostAddress } from "./customResolver.js";
+import type { HostAddress } from "./resolveHost.js";
 
 // Numbers of RFC 1928.
 const SOCKS_VERSION = 5;
@@ -43,7 +43,7 @@ export async function socks5Connect(
   const methods = credentials === undefined ? [METHOD_NONE] : [METHOD_NONE, METHOD_PASSWORD];
   await stream.write(Uint8Array.of(SOCKS_VERSION, methods.length, ...methods), remainingWait(wait));
   const [version, method] = await stream.readExactly(2, remainingWait(wait));
-  checkSocksVersion(version, SOCKS_VERSION);
+  checkVersion(version, SOCKS_VERSION);
   if (method === METHOD_PASSWORD && credentials !== undefined) await authenticate(stream, credentials, wait);
   else if (method === NO_ACCEPTABLE_METHOD) {
     const hint = credentials === undefined ? "; it may require a user name and a password: set them in `via`" : "";
@@ -62,20 +62,21 @@ async function authenticate(stream: Stream, { username, password }: Credentials,
   const head = Uint8Array.of(PASSWORD_VERSION, user.length);
   await stream.write([head, user, Uint8Array.of(secret.length), secret], remainingWait(wait));
   const [version, status] = await stream.readExactly(2, remainingWait(wait));
-  checkSocksVersion(version, PASSWORD_VERSION);
+  checkVersion(version, PASSWORD_VERSION);
   if (status !== 0)
     throw new ProxyRefusal("EACCES", `the proxy refused the user name and the password with status ${status}`);
 }
 
-function checkSocksVersion(version: number | undefined, required: number): void {
+function checkVersion(version: number | undefined, required: number): void {
   if (version === required) return;
   throw new ProxyRefusal("EPROTO", `the proxy answered with version ${version}, required ${required}`);
 }
 
 /** Encodes the request to connect to `target`; RFC 1928, section 4. */
 function connectRequest(target: HostAddress | HostPort): Buffer {
-  const port = Buffer.alloc(2);
+  const port = Buffer.alloc(PORT_BYTES);
   port.writeUInt16BE(target.port);
+  // The third byte is reserved.
   return Buffer.concat([Uint8Array.of(SOCKS_VERSION, COMMAND_CONNECT, 0), encodeDestination(target), port]);
 }
 
@@ -90,8 +91,9 @@ function encodeDestination(target: HostAddress | HostPort): Uint8Array {
 
 /** Reads the reply to the request; RFC 1928, section 6. */
 async function readReply(stream: Stream, wait: CheckedWait): Promise<void> {
+  // The third byte is reserved.
   const [version, reply = 0, , type = 0] = await stream.readExactly(4, remainingWait(wait));
-  checkSocksVersion(version, SOCKS_VERSION);
+  checkVersion(version, SOCKS_VERSION);
   if (reply !== 0) {
     const [code, text] = REPLIES[reply] ?? ["EPROTO", "unassigned"];
     throw new ProxyRefusal(code, `the proxy answered ${reply}: ${text}`, { reply });

@@ -8,7 +8,7 @@ import { localError } from "../wait/localError.js";
  * descriptor stays open and belongs to the caller.
  *
  * @param syscall the `syscall` of errors
- * @param check further checks and settings of the socket. If it throws, the call throws the same error
+ * @param prepare makes further checks, and sets options. If it throws, the call throws the same error
  * @throws SocketError `EBADF`, `ENOTSOCK`, `EBUSY`; `EPROTOTYPE` and `EAFNOSUPPORT` for another type or family
  */
 export function takeDescriptor(
@@ -16,7 +16,7 @@ export function takeDescriptor(
   type: number,
   families: readonly number[],
   syscall: string,
-  check: (socket: Socket) => void,
+  prepare: (socket: Socket) => void,
 ): Socket {
   const socket = Socket.fromfd(fd);
   try {
@@ -28,7 +28,7 @@ export function takeDescriptor(
       const cause = new Error(`${found}, required family ${families.join(" or ")}`);
       throw localError("EAFNOSUPPORT", syscall, { cause });
     }
-    check(socket);
+    prepare(socket);
     return socket;
   } catch (error) {
     // Leaves the descriptor open.

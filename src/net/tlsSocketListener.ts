@@ -69,7 +69,8 @@ export class TlsSocketListener extends SocketListener<TlsConn, InetAddress | Ine
   ) {
     super(socket, address, limits, { gate, signal });
     this.#limits = limits;
-    // The inner listener accepts the connections. It gets no signal, because close() of this listener closes it too.
+    // The inner listener accepts the connections, so it gets the gate too. It gets no signal, because close() of this
+    // listener closes it.
     this.#tlsListener = new TlsListener(new SocketListener(socket, address, {}, { gate }), tls);
   }
 
@@ -114,7 +115,7 @@ export class TlsSocketListener extends SocketListener<TlsConn, InetAddress | Ine
    * stay open.
    */
   override close(): Promise<void> {
-    // If the signal is aborted already, the constructor of the base class calls this method before there is the field.
+    // If the signal is aborted already, the constructor of the base class calls this method before the field exists.
     if (!(#tlsListener in this)) return super.close();
     return this.#tlsListener.close().then(() => super.close());
   }

@@ -11,7 +11,7 @@ import { addressDetails } from "../sys/sockaddr.js";
 import { httpConnect } from "./httpConnect.js";
 import type { CheckedWait } from "./endpointOptions.js";
 import { type CheckedProxy, ProxyRefusal } from "./proxy.js";
-import type { HostAddress } from "./customResolver.js";
+import type { HostAddress } from "./resolveHost.js";
 import { socks5Connect } from "./socks5.js";
 
 export { checkDestination, checkProxy } from "./proxy.js";
@@ -37,7 +37,7 @@ export async function openTunnel(
 function tunnelError(error: unknown, target: HostAddress | HostPort): unknown {
   const details = { ...addressDetails(target), cause: error };
   if (error instanceof ProxyRefusal) {
-    // localError() has the number of the code.
+    // localError() finds the errno of the code.
     const { code, errno } = localError(error.code, "connect");
     return new ProxyError(code, errno, "connect", { ...details, ...error.answer });
   }

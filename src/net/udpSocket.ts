@@ -25,7 +25,7 @@ import { changeMembership, type GroupOptions } from "./multicastGroups.js";
 import { isWildcard } from "./connectAttempt.js";
 import { ClosingSignal } from "./closingSignal.js";
 import { iterateUntilClosed } from "./iterateUntilClosed.js";
-import type { HostAddress } from "./customResolver.js";
+import type { HostAddress } from "./resolveHost.js";
 import { WAIT_NAMES } from "../wait/waitOptions.js";
 
 /** `data` and `address` are allowed, because a whole packet can be passed as the options. */
@@ -195,8 +195,8 @@ export class UdpSocket extends Inspectable<UdpDescription> implements AsyncItera
    */
   async send(data: Data, address?: AddressLike, opts?: UdpSendOptions): Promise<void> {
     const requested = opts === undefined ? undefined : this.#requestedLocalEnd(opts);
-    const isAnswer = requested === undefined && typeof address === "object";
-    const received = isAnswer ? this.#localEnds.get(address) : undefined;
+    const mayBeAnswer = requested === undefined && typeof address === "object";
+    const received = mayBeAnswer ? this.#localEnds.get(address) : undefined;
     const control = this.#controlFor(received === undefined ? requested : localEndForAnswer(received));
     if (control === undefined) {
       // The returned count is not needed, because a datagram is sent completely or not at all.
@@ -341,7 +341,7 @@ export function reportLocalAddresses(socket: Socket): HostAddress {
 }
 
 /**
- * The local end of an answer to a packet with this local end. If the address is link-local or unknown, the answer
+ * The local end of an answer. `localEnd` is that of the packet. If its address is link-local or unknown, the answer
  * leaves from the interface of the packet. Otherwise the route decides, because the answer may need another interface.
  */
 function localEndForAnswer(localEnd: LocalEnd): LocalEnd {

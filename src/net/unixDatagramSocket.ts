@@ -58,11 +58,11 @@ export class UnixDatagramSocket extends Inspectable<UnixDatagramDescription> imp
     makeDescribable<UnixDatagramSocket, UnixDatagramDescription>(
       UnixDatagramSocket.prototype,
       "UnixDatagramSocket",
-      (datagrams) => ({
-        ...(describe(datagrams.#socket) as SocketDescription),
-        local: String(datagrams.#address),
-        peer: datagrams.#remote === undefined ? null : String(datagrams.#remote),
-        stats: datagrams.stats(),
+      (unix) => ({
+        ...(describe(unix.#socket) as SocketDescription),
+        local: String(unix.#address),
+        peer: unix.#remote === undefined ? null : String(unix.#remote),
+        stats: unix.stats(),
       }),
     );
   }
@@ -203,10 +203,12 @@ export class UnixDatagramSocket extends Inspectable<UnixDatagramDescription> imp
 /**
  * Checks the destination of a datagram. It must not be empty, because the kernel refuses an empty one with EINVAL.
  */
-function checkDestination(value: AddressLike): UnixAddress {
-  const address = toAddress(value);
+function checkDestination(destination: AddressLike): UnixAddress {
+  const address = toAddress(destination);
   if (!(address instanceof UnixAddress)) {
-    throw new TypeError(`Cannot send: address is ${quote(value)}, required one of a UNIX socket, such as unix:/path`);
+    throw new TypeError(
+      `Cannot send: address is ${quote(destination)}, required one of a UNIX socket, such as unix:/path`,
+    );
   }
   if (address.path !== "") return address;
   throw new TypeError(

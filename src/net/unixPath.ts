@@ -37,7 +37,7 @@ import { SOCK_DGRAM } from "../sys/constants.js";
 import { runtime } from "../sys/runtime.js";
 import { addressDetails } from "../sys/sockaddr.js";
 
-/** Maximum number of further bind(2) calls, because other processes may create files at the path at the same time. */
+/** Maximum number of repeated bind(2) calls. Each can fail, because other processes may create files at the path. */
 const MAX_RETRIES = 5;
 const SLASH_BYTE = 0x2f;
 
@@ -72,32 +72,32 @@ export interface BoundUnix {
  * Makes a socket at a path or an abstract name. For an empty address the kernel chooses an abstract name (autobind).
  *
  * @param mode the permissions of the file; undefined for those that bind(2) gives it
- * @param prepare called before bind(2)
- * @param start called after bind(2), when the file has its mode. If it throws, the call removes the file and closes the
- *   socket
+ * @param steps `prepare` is called before bind(2). `start` is called after bind(2), when the file has its mode. If it
+ *   throws, the call removes the file and closes the socket
  */
 export async function bindUnix(
   address: UnixAddress,
   type: number,
   mode: number | undefined,
-  prepare: (socket: Socket) => void,
-  start: (socket: Socket) => void | Promise<void>,
+  { prepare, start }: { prepare?: (socket: Socket) => void; start?: (socket: Socket) => void | Promise<void> },
 ): Promise<BoundUnix> {
   const socket = new Socket(AF_UNIX, type);
   let path: FilePath | undefined;
   let created: BigIntStats | undefined;
   try {
-    prepare(socket);
+    prepare?.(socket);
     if (address.path === "" || address.path.startsWith("\0")) {
       await socket.bind(address);
-      await start(socket);
+      await start?.(socket);
       return { socket, file: undefined };
     }
     if (mode !== undefined) withSocketErrors(address, () => setSocketMode(socket, mode));
-    const boundPath = (path = await bindPath(socket, address));
-    const status = (created = withSocketErrors(address, () => fs().lstatSync(boundPath, { bigint: true })));
+    const boundPath = await bindPath(socket, address);
+    path = boundPath;
+    const status = withSocketErrors(address, () => fs().lstatSync(boundPath, { bigint: true }));
+    created = status;
     if (mode !== undefined && (Number(status.mode) & 0o777) !== mode) setMode(address, boundPath, mode);
-    await start(socket);
+    await start?.(socket);
     return { socket, file: new UnixFile(boundPath, status) };
   } catch (error) {
     if (path !== undefined && created !== undefined) removeIfSameFile(path, created);
@@ -163,6 +163,7 @@ async function removeStale(address: UnixAddress, path: FilePath): Promise<boolea
   if (checked === undefined) return true;
   if (!checked.isSocket() || !(await isUnused(address))) return false;
   const present = withSocketErrors(address, () => fileStatus(path));
+  // Another file can get the inode of a removed one, but it has another ctime.
   const isUnchanged = present !== undefined && isSameFile(present, checked) && present.ctimeNs === checked.ctimeNs;
   if (isUnchanged) withSocketErrors(address, () => fs().unlinkSync(path));
   return true;
@@ -185,8 +186,8 @@ function fileStatus(path: FilePath): BigIntStats | undefined {
   return fs().lstatSync(path, { bigint: true, throwIfNoEntry: false });
 }
 
-function isSameFile(a: FileIdentity, b: FileIdentity): boolean {
-  return a.dev === b.dev && a.ino === b.ino;
+function isSameFile(one: FileIdentity, other: FileIdentity): boolean {
+  return one.dev === other.dev && one.ino === other.ino;
 }
 
 /** Removes the file at a path if it is still the file that was created. */

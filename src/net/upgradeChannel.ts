@@ -9,8 +9,7 @@
 //   old: end of the connection  the old program accepts no more
 //
 // Instead of `ready` the new program may send `failed`. Instead of `sockets` the old program may send `no`. If the
-// connection ends before `go`, there is no upgrade. After `go` the new program may have accepted
-// connections.
+// connection ends before `go`, there is no upgrade. After `go` the new program may have accepted connections.
 
 import { type Socket, recv_fds, send_fds } from "../socket/index.js";
 import type { ReceivedDescriptors } from "../cmsg/index.js";
@@ -23,7 +22,9 @@ export const UPGRADE_PROTOCOL = 1;
 
 /** A socket of the message `sockets`. Its index in the message is also the index of its descriptor. */
 export interface DescribedSocket {
+  /** Its number among all sockets of the upgrade. */
   readonly id: number;
+  /** The names of its endpoint; see `namesOf()` of upgradeSockets.ts. */
   readonly names: readonly string[];
   /** The file of a UNIX socket: its path in Latin-1, device and inode. */
   readonly file?: { readonly path: string; readonly dev: string; readonly ino: string } | undefined;
@@ -46,13 +47,13 @@ const MAX_BYTES = 1 << 17;
 
 /** Sends a message, with the descriptors of `sockets`. */
 export async function sendUpgradeMessage(
-  control: Socket,
+  channel: Socket,
   message: UpgradeMessage,
   sockets: readonly Socket[] = [],
 ): Promise<void> {
   const text = JSON.stringify(message);
-  if (sockets.length === 0) await control.send(text);
-  else await send_fds(control, text, sockets);
+  if (sockets.length === 0) await channel.send(text);
+  else await send_fds(channel, text, sockets);
 }
 
 const isText = (value: unknown): boolean => typeof value === "string";
@@ -109,10 +110,10 @@ export function unexpectedMessageError(text: string): Error {
  * @throws SocketError `EPROTO` for other text; `EMFILE` if too few descriptors were free for those of the message
  */
 export async function receiveUpgradeMessage(
-  control: Socket,
+  channel: Socket,
 ): Promise<{ readonly message: UpgradeMessage; readonly fds: ReceivedDescriptors } | undefined> {
   try {
-    const [data, fds, flags] = await recv_fds(control, MAX_BYTES, SOCKETS_PER_MESSAGE);
+    const [data, fds, flags] = await recv_fds(channel, MAX_BYTES, SOCKETS_PER_MESSAGE);
     if (data.length === 0) return undefined;
     try {
       // The kernel has closed the descriptors for which this process had none free.

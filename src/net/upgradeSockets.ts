@@ -2,7 +2,7 @@
 // and the function that stops the listener or the server after that.
 
 import type { Buffer } from "node:buffer";
-import { type Address, type Endpoint, formatEndpoint, parseLocalEndpoint } from "../addr/index.js";
+import { type Address, type Endpoint, type EndpointLike, formatEndpoint, parseLocalEndpoint } from "../addr/index.js";
 import type { Socket } from "../socket/index.js";
 import { absolutePath, type UnixFile } from "./unixPath.js";
 
@@ -62,7 +62,7 @@ export function registerServer(
 
 const gates = new WeakMap<object, Promise<void>>();
 
-/** Makes a UDP server on this socket wait for the gate before it receives; see inheritance.ts. */
+/** Stores the gate for which a UDP server on this socket waits before it receives; see inheritance.ts. */
 export function registerGate(socket: object, gate: Promise<void>): void {
   gates.set(socket, gate);
 }
@@ -85,7 +85,7 @@ export function handoverOf(owner: object): Handover | undefined {
 export function namesOf(endpoint: Endpoint, address?: Address): string[] {
   const names = [nameOf(endpoint)];
   if (address !== undefined && endpoint.scheme !== "unix") {
-    const streamEndpoint = parseLocalEndpoint(address as Parameters<typeof parseLocalEndpoint>[0]);
+    const streamEndpoint = parseLocalEndpoint(address as EndpointLike);
     const isUdp = endpoint.scheme === "udp";
     names.push(nameOf(isUdp ? ({ ...streamEndpoint, scheme: "udp" } as Endpoint) : streamEndpoint));
   }

@@ -1,8 +1,8 @@
-// CRC-32C (Castagnoli) of RFC 3309: the checksum that a header of version 2 may have.
+// CRC-32C (Castagnoli) of RFC 3309: the checksum that a header of the PROXY protocol, version 2, may have.
 
 /** The polynomial with its bits reversed, because the least significant bit comes first. */
 const POLYNOMIAL = 0x82f6_3b78;
-/** Made by the first call. */
+/** Made by the first call of crc32c(). */
 let table: Uint32Array | undefined;
 
 /** Makes the table with the CRC of each value of a byte. */

@@ -1,4 +1,5 @@
-// Decodes a header of the PROXY protocol. It refuses a header that another program could understand in another way.
+// Decodes a header of the PROXY protocol. It refuses a header that another program could decode
+// differently.
 
 import {
   type Address,
@@ -35,7 +36,7 @@ import {
 } from "./proxyHeader.js";
 
 const LINE_PREFIX = "PROXY ";
-/** A decimal number without leading zeros. */
+/** A decimal number of at most five digits, without leading zeros. */
 const PORT = /^(?:0|[1-9][0-9]{0,4})$/;
 /** The size in bytes of both addresses and both ports together in version 2, by family. */
 const ADDRESSES_SIZE: Readonly<Record<number, number>> = {
@@ -45,7 +46,7 @@ const ADDRESSES_SIZE: Readonly<Record<number, number>> = {
   [FAMILY_UNIX]: 2 * UNIX_PATH_SIZE,
 };
 
-/** The size of the type and the length of a TLV. */
+/** The size of the type and the length of a TLV, in bytes. */
 const TLV_HEAD_SIZE = 3;
 const TRANSPORT_NAMES: Readonly<Record<number, "stream" | "dgram">> = {
   [TRANSPORT_STREAM]: "stream",
@@ -132,15 +133,15 @@ function decodeVersion1(bytes: Uint8Array): ReturnType<typeof decodeProxyHeader>
     version: 1,
     local: false,
     transport: "stream",
-    source: addressInLine(family, source, sourcePort, line),
-    destination: addressInLine(family, destination, destinationPort, line),
+    source: addressInLine(line, family, source, sourcePort),
+    destination: addressInLine(line, family, destination, destinationPort),
     tlvs: [],
   };
   return { header, length };
 }
 
-/** The address that a line of version 1 has in two of its words. @param line for errors */
-function addressInLine(family: "TCP4" | "TCP6", host: string = "", port: string = "", line: string = ""): Address {
+/** The address with this host and port, which are words of a line of version 1. @param line for errors */
+function addressInLine(line: string, family: "TCP4" | "TCP6", host: string = "", port: string = ""): Address {
   const portNumber = PORT.test(port) ? Number(port) : Infinity;
   if (portNumber > 0xffff) throw headerError(`a port of ${quote(line)} is ${quote(port)}, required 0 to 65535`);
   if (family === "TCP4") {
@@ -156,6 +157,7 @@ function addressInLine(family: "TCP4" | "TCP6", host: string = "", port: string 
 /** Decodes version 2. Undefined if the end of the header is missing. */
 function decodeVersion2(bytes: Uint8Array): ReturnType<typeof decodeProxyHeader> {
   if (bytes.length < FIXED_SIZE) return undefined;
+  // Byte 12: the version in its high four bits, the command in its low four bits.
   const version = bytes[12]! >> 4;
   const command = bytes[12]! & 15;
   if (version !== 2) throw headerError(`the version is ${version}, required 2`);
@@ -166,6 +168,7 @@ function decodeVersion2(bytes: Uint8Array): ReturnType<typeof decodeProxyHeader>
   if (bytes.length < length) return undefined;
   // After LOCAL, the protocol requires that the family, the addresses and the TLVs are ignored.
   if (command === COMMAND_LOCAL) return { header: { version: 2, local: true, ...noAddresses() }, length };
+  // Byte 13: the family in its high four bits, the transport in its low four bits.
   const family = bytes[13]! >> 4;
   const transport = bytes[13]! & 15;
   const addressesSize = ADDRESSES_SIZE[family];
@@ -225,6 +228,7 @@ function decodeTlvs(bytes: Uint8Array, start: number): ProxyTlv[] {
   const tlvs: ProxyTlv[] = [];
   for (let offset = start; offset < bytes.length;) {
     const valueStart = offset + TLV_HEAD_SIZE;
+    // If the header ends inside the type and the length, `end` is beyond the header with any size.
     const size = valueStart > bytes.length ? 0 : bytes[offset + 1]! * 256 + bytes[offset + 2]!;
     const end = valueStart + size;
     if (end > bytes.length) throw headerError(`a TLV at byte ${offset} is longer than the header`);

@@ -41,14 +41,14 @@ export interface ProxyHeaderToSend {
 
 const ACTION = "encode a header of the PROXY protocol";
 const HEADER_FIELDS = ["version", "local", "source", "destination", "transport", "tlvs", "crc32c"];
-/** Maximum value of a length, which has two bytes. */
+/** Maximum value of a length field, which has two bytes. */
 const MAX_LENGTH = 0xffff;
 
 /**
  * Encodes a header of the PROXY protocol. The sender writes it before all other data, also before a TLS handshake.
  *
- * If one address is of IPv4 and the other of IPv6, both are sent as IPv6, with the IPv4 address as a mapped one. If
- * both are mapped addresses, both are sent as IPv4.
+ * A mapped address (`::ffff:a.b.c.d`) counts as IPv4. If one address is IPv4 and the other IPv6, both are sent as IPv6,
+ * with the IPv4 address as a mapped one.
  *
  * @throws TypeError or RangeError for a field that is wrong, or that the version does not have
  * @see https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt
@@ -101,9 +101,9 @@ function encodeVersion2(header: ProxyHeaderToSend): Buffer {
   if (withChecksum) parts.push(Buffer.from([PP2_TYPE_CRC32C, 0, 4, 0, 0, 0, 0]));
   const length = parts.reduce((sum, part) => sum + part.length, 0);
   if (length > MAX_LENGTH)
-    throw new RangeError(`Cannot ${ACTION}: it has ${length} bytes, required at most ${MAX_LENGTH}`);
-  const transportBits =
-    family === FAMILY_UNSPEC ? TRANSPORT_UNSPEC : transport === "dgram" ? TRANSPORT_DGRAM : TRANSPORT_STREAM;
+    throw new RangeError(`Cannot ${ACTION}: addresses and tlvs have ${length} bytes, required at most ${MAX_LENGTH}`);
+  const clientTransport = transport === "dgram" ? TRANSPORT_DGRAM : TRANSPORT_STREAM;
+  const transportBits = family === FAMILY_UNSPEC ? TRANSPORT_UNSPEC : clientTransport;
   const fixed = Buffer.alloc(FIXED_SIZE);
   fixed.set(SIGNATURE);
   // The version, 2, is in the high four bits.
@@ -151,7 +151,7 @@ function addressPair({ source, destination }: ProxyHeaderToSend): AddressPair | 
   return [toIPv6(from), toIPv6(to)];
 }
 
-/** Checks an address of IPv4 or IPv6. */
+/** Checks an address of IPv4 or IPv6, whose constructor does not check the host and the port. */
 function checkInet(value: unknown, name: string): InetAddress | Inet6Address {
   const given = value as { host?: unknown; port?: unknown } | undefined;
   if (given instanceof InetAddress || given instanceof Inet6Address) {

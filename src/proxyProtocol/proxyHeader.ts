@@ -21,7 +21,7 @@ export const PP2_TYPE_NETNS = 0x30;
 export interface ProxyTlv {
   /** 0 to 255, such as `PP2_TYPE_ALPN`. */
   readonly type: number;
-  /** At most 65,535 bytes together with the rest of the header. */
+  /** The addresses and all TLVs of a header have at most 65,535 bytes together. */
   readonly value: Uint8Array;
 }
 
@@ -43,9 +43,9 @@ export interface ProxyHeader {
   readonly tlvs: readonly ProxyTlv[];
 }
 
-/** The first 12 bytes of version 2. */
+/** The first 12 bytes of version 2: "\r\n\r\n\0\r\nQUIT\n". */
 export const SIGNATURE: Uint8Array = Uint8Array.of(13, 10, 13, 10, 0, 13, 10, 0x51, 0x55, 0x49, 0x54, 10);
-/** The size of version 2 before the addresses: signature, version and command, family and transport, length. */
+/** The number of bytes of version 2 before the addresses: signature, version and command, family and transport, length. */
 export const FIXED_SIZE = 16;
 /** Maximum length of a line of version 1, including CRLF. */
 export const MAX_LINE = 107;

@@ -8,7 +8,7 @@ import { timeoutError } from "../wait/localError.js";
 import { abortSignal, milliseconds, WAIT_NAMES } from "../wait/waitOptions.js";
 import { clock } from "../builtins.js";
 import { decodeProxyHeader, headerError, version2Length, detectVersion } from "./decodeProxyHeader.js";
-import { FIXED_SIZE, MAX_LINE, type ProxyHeader, SIGNATURE } from "./proxyHeader.js";
+import { FIXED_SIZE, MAX_LINE, type ProxyHeader, SIGNATURE, UNIX_PATH_SIZE } from "./proxyHeader.js";
 
 /** The default `timeout` of {@link readProxyHeader}, in milliseconds. */
 export const PROXY_HEADER_TIMEOUT = 3_000;
@@ -27,8 +27,8 @@ export interface ReadProxyHeaderOptions extends IoOptions {
 }
 
 const ACTION = "read the header of the PROXY protocol";
-/** The smallest `maxBytes`: the length of a header with two UNIX addresses. */
-const MIN_MAX_BYTES = 232;
+/** The smallest `maxBytes`: the length of a header with two UNIX addresses, 232. */
+const MIN_MAX_BYTES = FIXED_SIZE + 2 * UNIX_PATH_SIZE;
 const MAX_HEADER_LENGTH = FIXED_SIZE + 0xffff;
 
 /** Checks the option `maxBytes`, and fills in the default. */
@@ -83,7 +83,7 @@ export async function readHeader(stream: HeaderSource, opts: ReadProxyHeaderOpti
     if (remaining <= 0) throw timeoutError("proxy_header");
     return { signal, timeout: remaining };
   };
-  /** Returns the first `size` bytes without taking them from the stream. Rejects if the stream ends before. */
+  /** Returns the first `size` bytes without taking them from the stream. Rejects if the stream has fewer bytes. */
   const peek = async (size: number): Promise<Buffer> => {
     const bytes = (await stream.peek(size, remainingWait())) ?? Buffer.alloc(0);
     if (bytes.length < size) {
@@ -109,10 +109,10 @@ export async function readHeader(stream: HeaderSource, opts: ReadProxyHeaderOpti
     length = version2Length(fixed);
     if (length > maxBytes) throw headerError(`it has ${length} bytes, required at most ${maxBytes} (maxBytes)`);
   }
-  const decoded = decodeProxyHeader(await peek(length));
-  if (decoded === undefined) throw endedEarlyError(length);
+  // Never undefined, because peek() returns the whole header.
+  const { header } = decodeProxyHeader(await peek(length))!;
   await stream.readExactly(length, remainingWait());
-  return decoded.header;
+  return header;
 }
 
 /**
@@ -123,7 +123,7 @@ async function lineLength(stream: HeaderSource, peek: (size: number) => Promise<
   // From the second step on, `size` includes all bytes that are in the stream's buffer.
   for (let size = "PROXY ".length + 1; ; size = Math.min(Math.max(size + 1, stream.buffered), MAX_LINE)) {
     const bytes = await peek(size);
-    const lineFeed = bytes.indexOf(10);
+    const lineFeed = bytes.indexOf("\n");
     if (lineFeed >= 0) return lineFeed + 1;
     if (size === MAX_LINE) return size;
   }

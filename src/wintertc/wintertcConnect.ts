@@ -9,7 +9,7 @@ import { type Socket, WintertcSocket } from "./wintertcSocket.js";
 
 /** The options of a binding object, in addition to those of the proposal. */
 export interface BindingOptions {
-  /** How to connect: timeout (with `"on"` for the handshake too), proxy, local address and others. */
+  /** How to connect: proxy, local address and others. `timeout` includes the handshake of `secureTransport: "on"`. */
   readonly connect?: Omit<ConnectOptions, "signal" | "tls"> | undefined;
   /** The options of TLS: trusted certificates, own certificates and others. */
   readonly tls?: Omit<TlsClientOptions, "alpnProtocols" | "host" | "servername" | "signal"> | undefined;
@@ -52,8 +52,8 @@ export function createBinding(binding: BindingOptions = {}): Binding {
         const { host, port } = target;
         const [scheme, tlsOption] = secureTransport === "on" ? (["tls", { tls }] as const) : (["tcp", {}] as const);
         const stream = await berkeleyConnect({ scheme, host, port }, { ...binding.connect, ...tlsOption, signal });
-        // If bytes of the peer have come together with the response of a proxy, they are in the buffer of the stream.
-        // Otherwise the stream is not needed: the connection below it leaves unread bytes in the kernel.
+        // Bytes of the peer that came together with the response of a proxy are in the buffer of the stream. Without
+        // such bytes, the connection below the stream is enough.
         return stream.buffered > 0 ? stream : stream.conn;
       };
       return new WintertcSocket(open, startTls, checked);

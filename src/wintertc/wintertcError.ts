@@ -26,7 +26,7 @@ export class SocketError extends TypeError {
 /** Wraps `error` in a `SocketError`. Returns a `SocketError` unchanged. */
 export function toSocketError(error: unknown): SocketError {
   if (error instanceof SocketError) return error;
-  return new SocketError(error instanceof Error || isNativeError(error) ? error.message : String(error), {
-    cause: error,
-  });
+  // isNativeError() also recognises an error of another realm, such as a context of node:vm.
+  const message = error instanceof Error || isNativeError(error) ? error.message : String(error);
+  return new SocketError(message, { cause: error });
 }

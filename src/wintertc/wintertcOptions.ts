@@ -22,7 +22,7 @@ export type SecureTransportKind = "off" | "on" | "starttls";
 export interface SocketOptions {
   /** Default `"off"`. */
   readonly secureTransport?: SecureTransportKind | undefined;
-  /** Whether the writable stays open when the peer has finished. Default false: the socket is closed then. */
+  /** Whether the writable stays open when the peer has finished. Default false: it closes the socket. */
   readonly allowHalfOpen?: boolean | undefined;
   /** The server name that TLS sends, and that the certificate must have. Default: the `hostname`. */
   readonly sni?: string | null | undefined;
@@ -48,7 +48,7 @@ export interface CheckedOptions {
   readonly alpn: readonly string[];
 }
 
-/** Checks and converts the address. A host that looks like a number and is no IP address is refused. */
+/** Checks and converts the address. Refuses a host that looks like a number and is no IP address, such as 127.1. */
 export function checkAddress(address: AnySocketAddress): InetAddress | Inet6Address | HostPort {
   try {
     const parsed = typeof address === "string" ? parseAddress(address) : toAddress(hostPortOf(address));
@@ -61,7 +61,7 @@ export function checkAddress(address: AnySocketAddress): InetAddress | Inet6Addr
   }
 }
 
-/** The arguments for toAddress(), which checks the port. */
+/** The argument for toAddress(), which checks the port. */
 function hostPortOf(address: unknown): { host: string; port: number } {
   const { hostname, port } = (address ?? {}) as Partial<SocketAddress>;
   if (typeof hostname !== "string") {
@@ -90,10 +90,10 @@ export function checkSocketOptions(options: unknown, host: string): CheckedOptio
     throw new SocketError(`Cannot connect: alpn is ${quote(alpn)}, required an array of names`);
   }
   const protocols = (alpn ?? []) as readonly string[];
-  const tlsOption = typeof sni === "string" ? "sni" : protocols.length > 0 ? "alpn" : undefined;
-  if (secureTransport === "off" && tlsOption !== undefined) {
+  const hasSni = typeof sni === "string";
+  if (secureTransport === "off" && (hasSni || protocols.length > 0)) {
     const required = 'required "on" or "starttls" with the option';
-    throw new SocketError(`Cannot connect: secureTransport is "off", ${required} ${tlsOption}`);
+    throw new SocketError(`Cannot connect: secureTransport is "off", ${required} ${hasSni ? "sni" : "alpn"}`);
   }
   return { secureTransport, allowHalfOpen: Boolean(allowHalfOpen), servername: sni ?? host, alpn: protocols };
 }

@@ -36,15 +36,15 @@ export interface Socket extends AsyncDisposable {
   readonly upgraded: boolean;
   readonly secureTransport: SecureTransportKind;
   /**
-   * Closes the socket. Bytes of earlier writes are still delivered. Reads end. Writes reject with `reason`, and so does
-   * `opened` if it is pending. Returns `closed`.
+   * Closes the socket. The kernel still delivers the bytes of writes that have resolved. Reads end. All other writes
+   * reject with `reason`, and so does `opened` if it is pending. Returns `closed`.
    */
   close(reason?: unknown): Promise<void>;
   /**
    * Starts TLS on the connection and returns the socket for it. This socket is closed; its readers and writers no
    * longer work.
    *
-   * @throws SocketError if `secureTransport` is not `"starttls"`, if it was called before, or if the socket is closed
+   * @throws SocketError if `secureTransport` is not `"starttls"`, for a second call, or if the socket is closed
    */
   startTls(): Socket;
 }
@@ -55,11 +55,14 @@ interface Resolvers<T> {
   readonly reject: (reason: unknown) => void;
 }
 
-/** Makes a promise, and the functions that settle it. An unhandled rejection of this promise is no error. */
+/** Makes a promise, and the functions that settle it. The process ignores an unhandled rejection of this promise. */
 function withResolvers<T>(): Resolvers<T> {
   let resolve!: (value: T) => void;
   let reject!: (reason: unknown) => void;
-  const promise = new Promise<T>((...functions) => ([resolve, reject] = functions));
+  const promise = new Promise<T>((resolvePromise, rejectPromise) => {
+    resolve = resolvePromise;
+    reject = rejectPromise;
+  });
   promise.catch(() => undefined);
   return { promise, resolve, reject };
 }
@@ -82,7 +85,7 @@ export class WintertcSocket implements Socket {
   readonly #closed = withResolvers<void>();
   /** Resolves with the connection, or rejects if it can't be made. */
   readonly #conn: Promise<Conn>;
-  /** Aborted when the socket is closed: it ends the waiting calls of the connection. */
+  /** Aborted when the socket is closed: the abort ends the waiting calls of the connection. */
   readonly #callAborter = new AbortController();
   readonly #buffer = new ReadBuffer(READ_SIZE);
   #readableController!: ReadableController;
@@ -92,7 +95,10 @@ export class WintertcSocket implements Socket {
   #ended = false;
   /** Whether the connection could not be made. */
   #failed = false;
-  /** Whether a read of the connection is pending. When the socket ends, the end of that read closes the readable. */
+  /**
+   * Whether a read of the connection is pending. If it is, `#end()` aborts that read and leaves the readable to
+   * `#pull()`, which closes it.
+   */
   #pulling = false;
   /** Whether the readable is at its end, closed or cancelled. */
   #readEnded = false;
@@ -196,8 +202,8 @@ export class WintertcSocket implements Socket {
       if (this.#writeEnded) this.#end();
       return;
     }
-    // The bytes of pending writes are sent first. close() waits for all of them. If a writer has locked the writable,
-    // close() would throw, and only the running write is awaited.
+    // Pending writes are sent before the socket ends. `writable.close()` waits for all of them. It would reject if a
+    // writer has locked the writable; then only the running write is awaited.
     if (!this.writable.locked && !this.#writeEnded) await this.writable.close().catch(() => undefined);
     else await this.#writing.catch(() => undefined);
     this.#end(new SocketError("The socket is closed: the peer has finished, and allowHalfOpen is false"));
@@ -206,7 +212,7 @@ export class WintertcSocket implements Socket {
   /** Resets the connection: the written data is incomplete, so the peer must not get a regular end. */
   async #abortWritable(reason: unknown): Promise<void> {
     this.#writeEnded = true;
-    // conn.abort() comes before the close() of #end().
+    // then() comes before #end(), so that conn.abort() runs before the conn.close() of #end().
     const aborting = this.#conn.then(
       (conn) => conn.abort(),
       () => undefined,
@@ -244,6 +250,7 @@ export class WintertcSocket implements Socket {
     try {
       await writing;
     } catch (error) {
+      // After #end(), the error is the reason of the end, which stays as it is.
       throw this.#ended ? error : toSocketError(error);
     }
   }
@@ -300,7 +307,8 @@ export class WintertcSocket implements Socket {
     this.#upgraded = true;
     const upgradedError = new SocketError("The socket was upgraded by startTls(): use the socket that it returned");
     const openTls = async (signal: AbortSignal): Promise<Conn> => {
-      // Closing the new socket ends the calls of this one, for which the new socket waits.
+      // The new socket waits for the connection and for the running write of this socket. Closing the new socket aborts
+      // them.
       const listener = { onAborted: (reason: unknown): void => this.#callAborter.abort(reason) };
       onAbort(signal, listener);
       try {

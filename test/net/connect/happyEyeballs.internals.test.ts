@@ -297,7 +297,7 @@ test("cancel() closes the pending attempts, begins no more and rejects with its 
   assert.equal(meeting.tracks.get("b6")!.cancelled, true);
   assert.equal(meeting.tracks.get("a6")!.cancelled, false, "it had ended by itself");
   assert.deepEqual(
-    meeting.race.attempts.map(({ address, failed }) => [address, failed?.error]),
+    meeting.race.attempts.map(({ address, failure }) => [address, failure?.error]),
     [
       ["a6", "refused"],
       ["b6", undefined],
