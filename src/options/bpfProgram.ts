@@ -29,9 +29,9 @@ export const MAX_PROGRAM_SIZE: number = MAX_INSTRUCTIONS * INSTRUCTION_SIZE;
 const MEMBERS = ["code", "jt", "jf", "k"];
 
 /**
- * Encodes the value of an option.
+ * Encodes the instructions of a program.
  *
- * @param option the name of the option, for messages
+ * @param option the name of the option to which the program is passed, for messages
  */
 export function encodeProgram(option: string, value: readonly BpfInstruction[]): Uint8Array {
   if (!Array.isArray(value)) {
@@ -51,7 +51,8 @@ export function encodeProgram(option: string, value: readonly BpfInstruction[]):
     out.setUint16(at, numberMember(place, "code", code, 0, 0xffff), LITTLE_ENDIAN);
     out.setUint8(at + 2, numberMember(place, "jt", jt, 0, 0xff));
     out.setUint8(at + 3, numberMember(place, "jf", jf, 0, 0xff));
-    // `k` may be negative, like the offsets from SKF_AD_OFF on. The kernel takes 32 unsigned bits.
+    // `k` may be negative, such as SKF_AD_OFF (-0x1000), the offset at which BPF reads data about a packet. The kernel
+    // takes 32 unsigned bits.
     out.setUint32(at + 4, numberMember(place, "k", k, -0x8000_0000, 0xffff_ffff) >>> 0, LITTLE_ENDIAN);
   }
   return bytes;

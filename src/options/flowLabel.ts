@@ -18,7 +18,7 @@ export interface FlowLabelRequest {
   readonly flags?: number;
   /** Seconds after which an unused label expires; 0 if absent. */
   readonly expires?: number;
-  /** Seconds after its release during which the label can't be reserved again; 0 if absent. */
+  /** Seconds for which a released label can't be reserved again; 0 if absent. */
   readonly linger?: number;
 }
 
@@ -27,6 +27,7 @@ export function encodeFlowLabel(option: string, value: FlowLabelRequest): Uint8A
   const members = ["action", "label", "destination", "share", "flags", "expires", "linger"];
   const given = checkMembers(option, value, members);
   const { action, label, destination = "::", share = 0, flags = 0, expires = 0, linger = 0 } = given;
+  // The members of the struct have 28 bytes. 4 bytes of padding follow.
   const bytes = new Uint8Array(32);
   const out = view(bytes);
   bytes.set(ipv6Member(option, "destination", destination));

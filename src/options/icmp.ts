@@ -9,7 +9,7 @@ import { arrayMember, checkMembers } from "./memberChecks.js";
 export type IcmpFilter = { readonly pass: readonly number[] } | { readonly block: readonly number[] };
 
 /**
- * An option whose value has one bit for each type. The bit of a blocked type is 1.
+ * An option whose value has one bit for each type, in words of 32 bits. The bit of a blocked type is 1.
  *
  * @param typeCount number of types
  */
@@ -38,11 +38,11 @@ function filterOption(
       const member = hasPass ? "pass" : "block";
       // With `pass`, all types are blocked at first.
       const bytes = new Uint8Array(size).fill(hasPass ? 0xff : 0);
-      arrayMember(name, member, given[member]).forEach((item, index) => {
-        const type = numberMember(name, `${member}[${index}]`, item, 0, typeCount - 1);
-        const at = (type >>> 5) * 4;
+      arrayMember(name, member, given[member]).forEach((element, index) => {
+        const type = numberMember(name, `${member}[${index}]`, element, 0, typeCount - 1);
+        const at = wordOffset(type);
         const word = view(bytes).getUint32(at, LITTLE_ENDIAN);
-        const bit = 1 << (type & 31);
+        const bit = 1 << (type % 32);
         view(bytes).setUint32(at, hasPass ? word & ~bit : word | bit, LITTLE_ENDIAN);
       });
       return bytes;
@@ -50,18 +50,24 @@ function filterOption(
   );
 }
 
-function isBlocked(bytes: Uint8Array, type: number): boolean {
-  return ((view(bytes).getUint32((type >>> 5) * 4, LITTLE_ENDIAN) >>> (type & 31)) & 1) === 1;
+/** Where the word with the bit of a type begins, in bytes. */
+function wordOffset(type: number): number {
+  return 4 * Math.floor(type / 32);
 }
 
-/** The types 0 to 31 that the socket receives. It always receives all other types. Raw sockets of `IPPROTO_ICMP`. */
+function isBlocked(bytes: Uint8Array, type: number): boolean {
+  const bit = 1 << (type % 32);
+  return (view(bytes).getUint32(wordOffset(type), LITTLE_ENDIAN) & bit) !== 0;
+}
+
+/** The types 0 to 31 that the socket receives. It always receives all other types. Raw `IPPROTO_ICMP` sockets only. */
 export const ICMP_FILTER: SocketOption<{ block: number[] }, IcmpFilter> = filterOption(
   "ICMP_FILTER",
   k.SOL_RAW,
   k.ICMP_FILTER,
   32,
 );
-/** The types that the socket receives. Raw sockets of `IPPROTO_ICMPV6`. */
+/** The types that the socket receives. Raw `IPPROTO_ICMPV6` sockets only. */
 export const ICMP6_FILTER: SocketOption<{ block: number[] }, IcmpFilter> = filterOption(
   "ICMP6_FILTER",
   k.IPPROTO_ICMPV6,

@@ -1,5 +1,5 @@
 // Options of the level IPPROTO_IP, ip(7), in the order of their numbers. The options of the MCAST_ family are in
-// mcast.ts.
+// mcast.ts. "Delivers X" means: recvmsg() returns X as control data.
 
 import { formatIPv4, parseIPv4 } from "../addr/index.js";
 import * as k from "../sys/constants.js";
@@ -45,11 +45,11 @@ export const IP_OPTIONS: SocketOption<Uint8Array, Uint8Array> = bytesOption(
   0,
   OPTIONS_SIZE,
 );
-/** Receives forwarded packets that have the Router Alert option, instead of forwarding them. Raw sockets only. */
+/** Receives packets with the Router Alert option. This host would otherwise forward them. Raw sockets only. */
 export const IP_ROUTER_ALERT: SocketOption<boolean, boolean> = booleanOption("IP_ROUTER_ALERT", L, k.IP_ROUTER_ALERT);
-/** Delivers the IP options of each packet, into which the kernel has written the address of this host. */
+/** Delivers the IP options of each packet. The kernel has written the address of this host into these options. */
 export const IP_RECVOPTS: SocketOption<boolean, boolean> = booleanOption("IP_RECVOPTS", L, k.IP_RECVOPTS);
-/** Delivers the IP options of each packet as they arrived, for a reply. */
+/** Delivers the IP options for a reply to each packet. They do not contain the address of this host yet. */
 export const IP_RETOPTS: SocketOption<boolean, boolean> = booleanOption("IP_RETOPTS", L, k.IP_RETOPTS);
 /** The BSD name of IP_RETOPTS. */
 export const IP_RECVRETOPTS: SocketOption<boolean, boolean> = IP_RETOPTS;
@@ -83,7 +83,7 @@ export const IP_MINTTL: SocketOption<number, number> = intOption("IP_MINTTL", L,
 export const IP_NODEFRAG: SocketOption<boolean, boolean> = booleanOption("IP_NODEFRAG", L, k.IP_NODEFRAG);
 /** Delivers the checksum that the kernel computed over each datagram. */
 export const IP_CHECKSUM: SocketOption<boolean, boolean> = booleanOption("IP_CHECKSUM", L, k.IP_CHECKSUM);
-/** With port 0, `connect` chooses the port instead of `bind`. So connections to different peers can share a port. */
+/** After `bind` to port 0, the kernel chooses the port in `connect`. So connections to different peers can share it. */
 export const IP_BIND_ADDRESS_NO_PORT: SocketOption<boolean, boolean> = booleanOption(
   "IP_BIND_ADDRESS_NO_PORT",
   L,
@@ -107,7 +107,7 @@ export type MulticastInterface =
   | { readonly interface?: NetworkInterface; readonly address?: string };
 
 /**
- * Takes a {@link MulticastInterface}. Reading returns the address that was set (`"0.0.0.0"` after an index or a name).
+ * The interface of outgoing multicast. Reading returns the address that was set (`"0.0.0.0"` after an index or a name).
  */
 export const IP_MULTICAST_IF: SocketOption<string, MulticastInterface> = customOption<string, MulticastInterface>(
   "IP_MULTICAST_IF",
@@ -117,17 +117,18 @@ export const IP_MULTICAST_IF: SocketOption<string, MulticastInterface> = customO
   (bytes) => formatIPv4(bytes),
   (value) => {
     const name = "IP_MULTICAST_IF";
-    // struct in_addr: the kernel finds the interface that has an IPv4 address.
-    const address = typeof value === "string" ? parseIPv4(value) : undefined;
-    if (address !== undefined) return address;
+    // struct in_addr: the kernel looks up the interface that has this IPv4 address.
+    const ipv4 = typeof value === "string" ? parseIPv4(value) : undefined;
+    if (ipv4 !== undefined) return ipv4;
+    // Without this check, the default below would turn undefined into interface 0.
+    if (value === undefined) throw new TypeError(`${cannotSet(name, value)}, required an interface`);
     const isObject = typeof value === "object" && value !== null;
     const given = isObject ? checkMembers(name, value, ["interface", "address"]) : { interface: value };
-    if (value === undefined) throw new TypeError(`${cannotSet(name, value)}, required an interface`);
-    const { interface: iface = 0, address: host = "0.0.0.0" } = given as { interface?: unknown; address?: unknown };
+    const { interface: iface = 0, address = "0.0.0.0" } = given as { interface?: unknown; address?: unknown };
     // struct ip_mreqn: the group, which the kernel ignores here, the address and the index of the interface.
     return concatenate(
       new Uint8Array(4),
-      ipv4Member(name, "address", host),
+      ipv4Member(name, "address", address),
       uintBytes(interfaceMember(name, isObject ? "interface" : "value", iface)),
     );
   },
@@ -174,7 +175,7 @@ export const IP_BLOCK_SOURCE: SocketOption<never, Ipv4Source> = writeOnlyOption(
   k.IP_BLOCK_SOURCE,
   encodeIpv4Source,
 );
-/** Joins a multicast group for this source only, or adds the source to those that the socket has joined. */
+/** Joins a multicast group for one source. If the socket has joined it for other sources, this source is added. */
 export const IP_ADD_SOURCE_MEMBERSHIP: SocketOption<never, Ipv4Source> = writeOnlyOption(
   "IP_ADD_SOURCE_MEMBERSHIP",
   L,
@@ -197,7 +198,7 @@ export const IP_MULTICAST_ALL: SocketOption<boolean, boolean> = booleanOption(
   k.IP_MULTICAST_ALL,
 );
 /** The interface of outgoing packets that are not multicast. Reading returns its index, or 0 for none. */
-export const IP_UNICAST_IF: SocketOption<number, NetworkInterface> = unicastInterface(
+export const IP_UNICAST_IF: SocketOption<number, NetworkInterface> = unicastIfOption(
   "IP_UNICAST_IF",
   L,
   k.IP_UNICAST_IF,
@@ -208,6 +209,7 @@ export const IP_LOCAL_PORT_RANGE: SocketOption<PortRange, PortRange> = customOpt
   L,
   k.IP_LOCAL_PORT_RANGE,
   4,
+  // The lowest port is in the low 16 bits, the highest port in the high 16 bits.
   (bytes) => [readInt(bytes) & 0xffff, readInt(bytes) >>> 16],
   (value) => {
     const name = "IP_LOCAL_PORT_RANGE";
@@ -227,7 +229,7 @@ export const IP_PROTOCOL: SocketOption<number, never> = withoutSet(intOption("IP
 export type PortRange = readonly [low: number, high: number];
 
 /** Makes IP_UNICAST_IF or IPV6_UNICAST_IF. The value of these two options is in network byte order. */
-export function unicastInterface(name: string, level: number, optname: number): SocketOption<number, NetworkInterface> {
+export function unicastIfOption(name: string, level: number, optname: number): SocketOption<number, NetworkInterface> {
   return customOption<number, NetworkInterface>(
     name,
     level,

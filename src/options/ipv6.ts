@@ -1,10 +1,10 @@
 // Options of the level IPPROTO_IPV6, ipv6(7) and RFC 3542, in the order of their numbers. The options of the MCAST_
-// family are in mcast.ts.
+// family are in mcast.ts. "Delivers X" means: recvmsg() returns X as control data.
 
 import { formatIPv6 } from "../addr/index.js";
 import * as k from "../sys/constants.js";
 import { encodeFlowLabel, type FlowLabelRequest } from "./flowLabel.js";
-import { unicastInterface } from "./ip.js";
+import { unicastIfOption } from "./ip.js";
 import { encodeIpv6Anycast, encodeIpv6Membership, type Ipv6Anycast, type Ipv6Membership } from "./multicast.js";
 import { intBytes, LITTLE_ENDIAN, readInt, uintBytes, view } from "../sys/nativeInts.js";
 import {
@@ -22,7 +22,7 @@ import type { NetworkInterface } from "../sys/interfaceIndex.js";
 
 /** The level of all options in this file. */
 const L = k.IPPROTO_IPV6;
-/** Bytes of the longest extension header. Its length is a byte that counts units of 8 bytes after the first unit. */
+/** Bytes of the longest extension header: 8, and 255 times 8, because its length field is one byte. */
 const HEADER_SIZE = 8 * 256;
 
 /**
@@ -83,7 +83,10 @@ export const IPV6_DROP_MEMBERSHIP: SocketOption<never, Ipv6Membership> = writeOn
 );
 /** The name of IPV6_DROP_MEMBERSHIP in RFC 3493. */
 export const IPV6_LEAVE_GROUP: SocketOption<never, Ipv6Membership> = IPV6_DROP_MEMBERSHIP;
-/** Receives the forwarded packets that have this Router Alert value; -1 for none. Sockets of `IPPROTO_RAW` only. */
+/**
+ * Receives packets with this Router Alert value; -1 for none. This host would otherwise forward them. Raw sockets of
+ * `IPPROTO_RAW` only.
+ */
 export const IPV6_ROUTER_ALERT: SocketOption<number, number> = intOption(
   "IPV6_ROUTER_ALERT",
   L,
@@ -94,8 +97,8 @@ export const IPV6_ROUTER_ALERT: SocketOption<number, number> = intOption(
 /** Path-MTU discovery: `IPV6_PMTUDISC_WANT`, `_DONT`, `_DO`, `_PROBE`, `_INTERFACE`, `_OMIT`. */
 export const IPV6_MTU_DISCOVER: SocketOption<number, number> = intOption("IPV6_MTU_DISCOVER", L, k.IPV6_MTU_DISCOVER);
 /**
- * Reading returns the known path MTU to the peer (bytes), `ENOTCONN` if the socket is not connected. Setting limits the
- * MTU: 1280 or more, 0 for no limit.
+ * Reading returns the known path MTU to the peer (bytes). It fails with `ENOTCONN` if the socket is not connected.
+ * Setting limits the MTU: 1280 or more, 0 for no limit.
  */
 export const IPV6_MTU: SocketOption<number, number> = intOption("IPV6_MTU", L, k.IPV6_MTU, 0);
 /** Queues errors of sent packets. Receive them with `MSG_ERRQUEUE`. */
@@ -247,6 +250,7 @@ export const IPV6_PATHMTU: SocketOption<Ipv6PathMtu, never> = readOnlyOption(
   L,
   k.IPV6_PATHMTU,
   32,
+  // A sockaddr_in6, whose address begins at byte 8, and the MTU.
   (bytes) => ({
     address: formatIPv6(bytes, 8),
     mtu: view(bytes).getUint32(28, LITTLE_ENDIAN),
@@ -291,7 +295,7 @@ export const IPV6_TRANSPARENT: SocketOption<boolean, boolean> = booleanOption(
   k.IPV6_TRANSPARENT,
 );
 /** The interface of outgoing packets that are not multicast. Reading returns its index, or 0 for none. */
-export const IPV6_UNICAST_IF: SocketOption<number, NetworkInterface> = unicastInterface(
+export const IPV6_UNICAST_IF: SocketOption<number, NetworkInterface> = unicastIfOption(
   "IPV6_UNICAST_IF",
   L,
   k.IPV6_UNICAST_IF,

@@ -37,7 +37,7 @@ export const MCAST_LEAVE_GROUP: SocketOption<never, GroupMembership> = groupOpti
   k.MCAST_LEAVE_GROUP,
   encodeGroupMembership,
 );
-/** Joins a multicast group for this source only, or adds the source to those that the socket has joined. */
+/** Joins a multicast group for one source. If the socket has joined it for other sources, this source is added. */
 export const MCAST_JOIN_SOURCE_GROUP: SocketOption<never, GroupSource> = groupOption(
   "MCAST_JOIN_SOURCE_GROUP",
   k.MCAST_JOIN_SOURCE_GROUP,

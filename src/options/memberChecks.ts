@@ -61,7 +61,10 @@ export function interfaceMember(option: string, member: string, value: unknown):
 /** Bytes of a sockaddr_storage. */
 export const STORAGE_SIZE = 128;
 
-/** Converts a numeric IPv4 or IPv6 address to a sockaddr_storage with port 0. */
+/**
+ * Converts a numeric IPv4 or IPv6 address to a sockaddr_storage with port 0. The address begins at byte 4 of a
+ * sockaddr_in, and at byte 8 of a sockaddr_in6.
+ */
 export function storageMember(option: string, member: string, value: unknown): Uint8Array {
   const bytes = new Uint8Array(STORAGE_SIZE);
   const ipv4 = typeof value === "string" ? parseIPv4(value) : undefined;

@@ -2,13 +2,13 @@
 // group_filter. See ip(7), ipv6(7), RFC 3678.
 //
 // The structs whose names begin with "group" contain a sockaddr_storage, so they are for IPv4 and IPv6. Their options
-// have the same number in both levels. The family of the group determines the level.
+// have the same number in the levels IPPROTO_IP and IPPROTO_IPV6. The family of the group determines the level.
 
 import { formatIPv4 } from "../addr/index.js";
 import { quote } from "../check/index.js";
 import { IPPROTO_IP, IPPROTO_IPV6, MCAST_EXCLUDE, MCAST_INCLUDE, SIZEOF_SIZE_T } from "../sys/constants.js";
 import { LITTLE_ENDIAN, uintBytes, view } from "../sys/nativeInts.js";
-import { readOnlyOption, writeOnlyOption, type SocketOption, numberMember } from "./option.js";
+import { unsupportedConversion, writeOnlyOption, type SocketOption, numberMember } from "./option.js";
 import {
   arrayMember,
   interfaceMember,
@@ -92,10 +92,10 @@ export interface GroupSourceFilter extends GroupMembership {
   readonly sources: readonly string[];
 }
 
-/** Any interface. */
+/** As the address of an interface: the system chooses the interface. */
 const ANY = "0.0.0.0";
 
-// The functions below encode or decode the value of an option. `option` is its name, for messages.
+// Functions that encode or decode the value of an option. Their parameter `option` is its name, for messages.
 
 export function encodeIpv4Membership(option: string, value: Ipv4Membership): Uint8Array {
   const { group, interface: iface = 0, address = ANY } = checkMembers(option, value, ["group", "interface", "address"]);
@@ -115,11 +115,9 @@ export function encodeIpv4Source(option: string, value: Ipv4Source): Uint8Array 
   );
 }
 
-/** Encodes the mode of a filter. The two modes are adjacent numbers, so a range check is enough. */
-function encodeMode(option: string, value: unknown): Uint8Array {
-  return uintBytes(
-    numberMember(option, "mode", value, Math.min(MCAST_EXCLUDE, MCAST_INCLUDE), Math.max(MCAST_EXCLUDE, MCAST_INCLUDE)),
-  );
+/** Encodes the mode of a filter. MCAST_EXCLUDE is 0 and MCAST_INCLUDE is 1, so a range check is enough. */
+function encodeMode(option: string, mode: unknown): Uint8Array {
+  return uintBytes(numberMember(option, "mode", mode, MCAST_EXCLUDE, MCAST_INCLUDE));
 }
 
 /** Bytes of struct ip_msfilter before the sources. */
@@ -165,7 +163,12 @@ export function ipv4SourceFilterOption(name: string, level: number, optname: num
   return {
     ...writeOnlyOption(name, level, optname, encodeIpv4Filter),
     of: (group, address = ANY) => ({
-      ...readOnlyOption(name, level, optname, IPV4_FILTER_SIZE + 4 * MAX_SOURCES, decodeIpv4Filter),
+      name,
+      level,
+      optname,
+      size: IPV4_FILTER_SIZE + 4 * MAX_SOURCES,
+      decode: decodeIpv4Filter,
+      encode: unsupportedConversion(name, "set"),
       query: concatenate(
         ipv4Member(name, "group", group),
         ipv4Member(name, "address", address),
@@ -187,10 +190,13 @@ export function encodeIpv6Anycast(option: string, value: Ipv6Anycast): Uint8Arra
   return concatenate(ipv6Member(option, "address", address), uintBytes(interfaceMember(option, "interface", iface)));
 }
 
-/** Offset of the group's sockaddr_storage. It comes after the 32 bits of the interface, and is aligned as a C long. */
+/**
+ * Offset of the group's sockaddr_storage. The 32 bits of the interface precede it, and padding where a size_t has 64
+ * bits.
+ */
 const GROUP_OFFSET = SIZEOF_SIZE_T;
 
-/** The level for the family of the group in a struct. */
+/** The level for the family of the group in an encoded struct. */
 function levelOfGroup(bytes: Uint8Array): number {
   return isIPv6Storage(bytes, GROUP_OFFSET) ? IPPROTO_IPV6 : IPPROTO_IP;
 }
@@ -276,8 +282,15 @@ export function groupSourceFilterOption(name: string, optname: number): GroupSou
     of: (group, iface = 0) => {
       // The mode, which the kernel ignores here, and the number of sources that fit into the buffer.
       const query = concatenate(...groupStart(name, group, iface), uintBytes(0), uintBytes(MAX_SOURCES));
-      const size = FILTER_SOURCES + STORAGE_SIZE * MAX_SOURCES;
-      return { ...readOnlyOption(name, levelOfGroup(query), optname, size, decodeGroupFilter), query };
+      return {
+        name,
+        level: levelOfGroup(query),
+        optname,
+        size: FILTER_SOURCES + STORAGE_SIZE * MAX_SOURCES,
+        decode: decodeGroupFilter,
+        encode: unsupportedConversion(name, "set"),
+        query,
+      };
     },
   };
 }

@@ -1,4 +1,5 @@
-// Options of the level SOL_NETLINK, netlink(7), in the order of their numbers.
+// Options of the level SOL_NETLINK, netlink(7), in the order of their numbers. "Delivers X" means: recvmsg() returns X
+// as control data.
 
 import * as k from "../sys/constants.js";
 import { decodeUints } from "./socketStructs.js";
@@ -6,7 +7,7 @@ import { booleanOption, readOnlyOption, withoutGet, type SocketOption, uintOptio
 
 /** The level of all options in this file. */
 const L = k.SOL_NETLINK;
-/** Bytes of the buffer: one bit for each of 4096 groups. No netlink family of the kernel has more than 100 groups. */
+/** Bytes of the buffer for NETLINK_LIST_MEMBERSHIPS: one bit for each of 4096 groups. */
 const GROUPS_SIZE = 512;
 
 /** Joins a group, such as `RTNLGRP_LINK`. */
@@ -25,7 +26,7 @@ export const NETLINK_BROADCAST_ERROR: SocketOption<boolean, boolean> = booleanOp
   L,
   k.NETLINK_BROADCAST_ERROR,
 );
-/** Suppresses the `ENOBUFS` that reports messages lost because the receive buffer was full. */
+/** Suppresses the error `ENOBUFS`, which reports that messages were lost because the receive buffer was full. */
 export const NETLINK_NO_ENOBUFS: SocketOption<boolean, boolean> = booleanOption(
   "NETLINK_NO_ENOBUFS",
   L,
@@ -45,6 +46,7 @@ export const NETLINK_LIST_MEMBERSHIPS: SocketOption<number[], never> = readOnlyO
   GROUPS_SIZE,
   (bytes) => {
     const groups: number[] = [];
+    // The lowest bit of the first word stands for group 1.
     decodeUints(bytes).forEach((word, index) => {
       for (let bit = 0; bit < 32; bit++) if ((word >>> bit) & 1) groups.push(32 * index + bit + 1);
     });

@@ -25,9 +25,12 @@ export interface SocketOption<Get, Set> {
   readonly decode: (bytes: Uint8Array) => Get;
   /** Converts a value to bytes. Throws a TypeError or RangeError for a wrong value. */
   readonly encode: (value: Set) => Uint8Array;
-  /** Initial bytes of the buffer of `getsockopt`, for options for which the kernel reads a request from the buffer. */
+  /** Initial bytes of the buffer of `getsockopt`. Absent unless the kernel reads a request from the buffer. */
   readonly query?: Uint8Array;
-  /** Returns the level for an encoded value, for options that have the same number in the levels of IPv4 and IPv6. */
+  /**
+   * Returns the level for an encoded value. `setsockopt` uses it instead of `level`. Absent unless the option has the
+   * same number in the levels of IPv4 and IPv6.
+   */
   readonly levelOf?: (bytes: Uint8Array) => number;
 }
 
@@ -50,7 +53,7 @@ export function unsupportedConversion(name: string, direction: "get" | "set"): (
 
 /**
  * Returns `value` if it is an integer from `min` to `max`, and throws otherwise. `member` is its name in the message:
- * the name of a member of the option's value, or "value".
+ * "value" for the value of the option, or the name of a member of that value.
  */
 export function numberMember(option: string, member: string, value: unknown, min: number, max: number): number {
   return integer(value, `set ${option}`, member, min, max);
@@ -266,6 +269,7 @@ export function writeOnlyOption<Set>(
     name,
     level,
     optname,
+    // Any size will do, because `decode` always throws.
     size: 4,
     decode: unsupportedConversion(name, "get"),
     encode: (value) => encode(name, value),

@@ -1,4 +1,5 @@
-// Options of the level SOL_PACKET, packet(7), in the order of their numbers.
+// Options of the level SOL_PACKET, packet(7), in the order of their numbers. "Delivers X" means: recvmsg() returns X
+// as control data.
 
 import { isUint8Array } from "node:util/types";
 import { quote } from "../check/index.js";
@@ -79,7 +80,7 @@ export const PACKET_STATISTICS: SocketOption<PacketStatistics, never> = readOnly
     drops: view(bytes).getUint32(4, LITTLE_ENDIAN),
   }),
 );
-/** A packet that does not fit into the ring goes to the socket's queue if it is shorter than this number of bytes. */
+/** If not 0, a packet that is truncated in the ring also enters the receive buffer, whole (`TPACKET_V1`, `_V2`). */
 export const PACKET_COPY_THRESH: SocketOption<number, number> = intOption(
   "PACKET_COPY_THRESH",
   L,
@@ -145,14 +146,21 @@ export const PACKET_QDISC_BYPASS: SocketOption<boolean, boolean> = booleanOption
   k.PACKET_QDISC_BYPASS,
 );
 
-/** Numbers of packets that rolled over to another socket of the group: `struct tpacket_rollover_stats`. */
+/**
+ * Numbers of packets for which a socket of a fanout group had too little room: `struct tpacket_rollover_stats`. `all`
+ * counts the packets that rolled over to another socket of the group. `huge` counts those of `all` that belong to a
+ * flow with many packets. `failed` counts the packets for which no other socket had room.
+ */
 export interface PacketRollover {
   readonly all: number;
   readonly huge: number;
   readonly failed: number;
 }
 
-/** Counters of a fanout group with `PACKET_FANOUT_ROLLOVER` or its flag; `EINVAL` otherwise. */
+/**
+ * Counters of rollover. `EINVAL` unless the fanout group has the mode `PACKET_FANOUT_ROLLOVER` or the flag
+ * `PACKET_FANOUT_FLAG_ROLLOVER`.
+ */
 export const PACKET_ROLLOVER_STATS: SocketOption<PacketRollover, never> = readOnlyOption(
   "PACKET_ROLLOVER_STATS",
   L,

@@ -1,4 +1,5 @@
-// Options of the level SOL_SOCKET, socket(7) and unix(7), in the order of their numbers.
+// Options of the level SOL_SOCKET, socket(7) and unix(7), in the order of their numbers. "Delivers X" means:
+// recvmsg() returns X as control data.
 
 import { quote } from "../check/index.js";
 import * as k from "../sys/constants.js";
@@ -49,12 +50,12 @@ const LABEL_SIZE = 256;
  */
 export type Linger = number | null;
 
-/** The name of the pending error; `null` if there is none. */
+/** The code of the pending error; `null` if there is none. */
 export type PendingError = string | null;
 
 /** Records debugging information in the kernel. */
 export const SO_DEBUG: SocketOption<boolean, boolean> = booleanOption("SO_DEBUG", L, k.SO_DEBUG);
-/** Lets `bind` use an address with connections in TIME-WAIT. A datagram socket can also share an address. */
+/** Lets `bind` use an address with connections in TIME-WAIT. Datagram sockets that all set it can share an address. */
 export const SO_REUSEADDR: SocketOption<boolean, boolean> = booleanOption("SO_REUSEADDR", L, k.SO_REUSEADDR);
 /** The type of the socket, such as `SOCK_STREAM`. */
 export const SO_TYPE: SocketOption<number, never> = withoutSet(intOption("SO_TYPE", L, k.SO_TYPE));
@@ -72,11 +73,11 @@ export const SO_SNDBUF: SocketOption<number, number> = intOption("SO_SNDBUF", L,
 export const SO_RCVBUF: SocketOption<number, number> = intOption("SO_RCVBUF", L, k.SO_RCVBUF, 0);
 /** Sends probes on an idle connection; see TCP_KEEPIDLE. */
 export const SO_KEEPALIVE: SocketOption<boolean, boolean> = booleanOption("SO_KEEPALIVE", L, k.SO_KEEPALIVE);
-/** Delivers urgent data in the ordinary stream instead of with `MSG_OOB`. */
+/** Urgent data is received in the ordinary stream, not with `MSG_OOB`. */
 export const SO_OOBINLINE: SocketOption<boolean, boolean> = booleanOption("SO_OOBINLINE", L, k.SO_OOBINLINE);
 /** Sends UDP over IPv4 without a checksum. */
 export const SO_NO_CHECK: SocketOption<boolean, boolean> = booleanOption("SO_NO_CHECK", L, k.SO_NO_CHECK);
-/** Priority of outgoing packets in the queues of the device. A value above 6 requires a privilege. */
+/** Priority of outgoing packets in the queues of the device. A value outside 0 to 6 requires a privilege. */
 export const SO_PRIORITY: SocketOption<number, number> = intOption("SO_PRIORITY", L, k.SO_PRIORITY);
 /**
  * `null`: the option is off. 0: `close()` sends RST. A number of seconds: `close()` blocks the thread until the peer
@@ -115,9 +116,9 @@ export const SO_PEERCRED: SocketOption<Ucred, never> = readOnlyOption(
 export const SO_RCVLOWAT: SocketOption<number, number> = intOption("SO_RCVLOWAT", L, k.SO_RCVLOWAT);
 /** Always 1 on Linux. */
 export const SO_SNDLOWAT: SocketOption<number, never> = withoutSet(intOption("SO_SNDLOWAT", L, k.SO_SNDLOWAT));
-/** Timeout of a blocking receive (ms); 0 for none. An awaitable socket never blocks: use `timeout`. */
+/** Timeout of a receive in the kernel (ms); 0 for none. No effect on sockets of this package: use `timeout`. */
 export const SO_RCVTIMEO: SocketOption<number, number> = timeoutOption("SO_RCVTIMEO", L, k.SO_RCVTIMEO);
-/** Timeout of a blocking send (ms); 0 for none. An awaitable socket never blocks: use `timeout`. */
+/** Timeout of a send in the kernel (ms); 0 for none. No effect on sockets of this package: use `timeout`. */
 export const SO_SNDTIMEO: SocketOption<number, number> = timeoutOption("SO_SNDTIMEO", L, k.SO_SNDTIMEO);
 /** Name of the only interface that the socket uses. `""` means that the socket is not bound to an interface. */
 export const SO_BINDTODEVICE: SocketOption<string, string> = textOption(
@@ -211,8 +212,8 @@ export const SO_INCOMING_CPU: SocketOption<number, number> = intOption("SO_INCOM
 /** The descriptor, returned by bpf(2), of an extended BPF program that filters incoming packets. */
 export const SO_ATTACH_BPF: SocketOption<never, number> = withoutGet(intOption("SO_ATTACH_BPF", L, k.SO_ATTACH_BPF, 0));
 /**
- * A classic BPF program that chooses the socket of a SO_REUSEPORT group. It returns an index of the sockets in the
- * order in which they were bound.
+ * A classic BPF program that chooses the socket of a SO_REUSEPORT group. It returns the index of a
+ * socket. The sockets are in the order of `bind`, and TCP listeners in the order of `listen`.
  */
 export const SO_ATTACH_REUSEPORT_CBPF: SocketOption<never, readonly BpfInstruction[]> = writeOnlyOption(
   "SO_ATTACH_REUSEPORT_CBPF",

@@ -52,7 +52,7 @@ export interface MemInfo {
   readonly drops: number;
 }
 
-/** Bytes of the nine counters. */
+/** Bytes of the nine numbers of {@link MemInfo}. */
 export const MEMINFO_SIZE: number = 36;
 
 export function decodeMemInfo(bytes: Uint8Array): MemInfo {

@@ -1,4 +1,5 @@
-// Options of the level IPPROTO_TCP, tcp(7) and linux/tcp.h, in the order of their numbers.
+// Options of the level IPPROTO_TCP, tcp(7) and linux/tcp.h, in the order of their numbers. "Delivers X" means:
+// recvmsg() returns X as control data.
 
 import * as k from "../sys/constants.js";
 import {
@@ -101,7 +102,10 @@ export const TCP_REPAIR_OPTIONS: SocketOption<never, readonly TcpRepairOption[]>
   k.TCP_REPAIR_OPTIONS,
   encodeRepairOptions,
 );
-/** On a listener: maximum number of pending Fast Open connections (RFC 7413). Requires net.ipv4.tcp_fastopen & 2. */
+/**
+ * On a listener: maximum number of pending Fast Open connections (RFC 7413). Requires the bit 0x2 in
+ * net.ipv4.tcp_fastopen.
+ */
 export const TCP_FASTOPEN: SocketOption<number, number> = intOption("TCP_FASTOPEN", L, k.TCP_FASTOPEN, 0);
 /** The current value of the TCP timestamp option. It can be set only in repair mode. */
 export const TCP_TIMESTAMP: SocketOption<number, number> = uintOption("TCP_TIMESTAMP", L, k.TCP_TIMESTAMP);
@@ -128,7 +132,7 @@ export const TCP_REPAIR_WINDOW: SocketOption<TcpRepairWindow, TcpRepairWindow> =
 >("TCP_REPAIR_WINDOW", L, k.TCP_REPAIR_WINDOW, REPAIR_WINDOW_SIZE, decodeRepairWindow, (value) =>
   encodeRepairWindow("TCP_REPAIR_WINDOW", value),
 );
-/** With a Fast Open cookie of the peer, `connect` sends nothing, and the first send sends the SYN and its data. */
+/** If the kernel has a Fast Open cookie of the peer, `connect` sends nothing. The first send sends SYN and data. */
 export const TCP_FASTOPEN_CONNECT: SocketOption<boolean, boolean> = booleanOption(
   "TCP_FASTOPEN_CONNECT",
   L,

@@ -16,7 +16,7 @@ export interface TcpVegasInfo {
   readonly tcpv_minrtt: number;
 }
 
-/** Data Center TCP (RFC 8257). */
+/** Data Center TCP (RFC 8257). `dctcp_ce_state` is 1 if the last received segment had a congestion mark. */
 export interface TcpDctcpInfo {
   readonly dctcp_enabled: number;
   readonly dctcp_ce_state: number;
@@ -58,6 +58,7 @@ export const TCP_CC_INFO_SIZE: number = 64;
 export function decodeTcpCcInfo(bytes: Uint8Array): TcpCcInfo {
   const data = view(bytes);
   const u32 = (at: number): number => data.getUint32(at, LITTLE_ENDIAN);
+  // The structs have 16, 16 and 20 bytes.
   return {
     bytes,
     vegas:

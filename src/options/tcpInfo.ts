@@ -159,7 +159,7 @@ export interface TcpInfo {
   readonly tcpi_total_rto?: number;
   /** Recoveries that began with a retransmission timeout. */
   readonly tcpi_total_rto_recoveries?: number;
-  /** Time of `tcpi_total_rto_recoveries` (ms). */
+  /** Total time of the recoveries in `tcpi_total_rto_recoveries` (ms). */
   readonly tcpi_total_rto_time?: number;
 }
 
@@ -220,7 +220,7 @@ const FIELDS: readonly (readonly [keyof TcpInfo, 2 | 4 | 8])[] = [
   ["tcpi_total_rto_recoveries", 2],
   ["tcpi_total_rto_time", 4],
 ];
-/** Where the first of these fields begins. */
+/** Where the first of these fields begins, in bytes. */
 const FIELDS_OFFSET = 8;
 
 /** The state with this number in `tcpi_state`; undefined for an unknown number. */
@@ -232,8 +232,9 @@ export function tcpStateOf(number: number): TcpState | undefined {
 export function decodeTcpInfo(bytes: Uint8Array): TcpInfo {
   const data = view(bytes);
   const scales = data.getUint8(6);
-  const limits = data.getUint8(7);
-  // `scales` and `limits` are bit-fields. They begin at the lowest bit on little-endian machines, else at the highest.
+  const flags = data.getUint8(7);
+  // Both bytes have two bit-fields. On little-endian machines the first one begins at the lowest bit, on others at the
+  // highest.
   const info: Record<string, unknown> = {
     tcpi_state: STATES[data.getUint8(0)] ?? "CLOSE",
     tcpi_ca_state: data.getUint8(1),
@@ -243,8 +244,8 @@ export function decodeTcpInfo(bytes: Uint8Array): TcpInfo {
     tcpi_options: data.getUint8(5),
     tcpi_snd_wscale: LITTLE_ENDIAN ? scales & 15 : scales >> 4,
     tcpi_rcv_wscale: LITTLE_ENDIAN ? scales >> 4 : scales & 15,
-    tcpi_delivery_rate_app_limited: (LITTLE_ENDIAN ? limits & 1 : limits >> 7) === 1,
-    tcpi_fastopen_client_fail: LITTLE_ENDIAN ? (limits >> 1) & 3 : (limits >> 5) & 3,
+    tcpi_delivery_rate_app_limited: (LITTLE_ENDIAN ? flags & 1 : flags >> 7) === 1,
+    tcpi_fastopen_client_fail: LITTLE_ENDIAN ? (flags >> 1) & 3 : (flags >> 5) & 3,
   };
   let at = FIELDS_OFFSET;
   for (const [name, size] of FIELDS) {

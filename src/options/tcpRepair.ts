@@ -9,7 +9,8 @@ export interface TcpRepairOption {
   /** Kind of the option (RFC 9293): 2 segment size, 3 window scale, 4 SACK permitted, 8 timestamps. */
   readonly code: number;
   /**
-   * Its value; 0 if absent. For window scale: the scale for sending in the low 16 bits, for receiving in the high 16.
+   * The value of the option; 0 if absent. Of window scale, the low 16 bits are the scale for sending, and the high 16
+   * bits the scale for receiving.
    */
   readonly value?: number;
 }
@@ -27,7 +28,7 @@ export function encodeRepairOptions(option: string, value: readonly TcpRepairOpt
   return bytes;
 }
 
-/** The windows of a connection: `struct tcp_repair_window`. */
+/** The windows of a connection, to read and to set again: `struct tcp_repair_window`. */
 export interface TcpRepairWindow {
   readonly snd_wl1: number;
   readonly snd_wnd: number;

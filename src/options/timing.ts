@@ -7,7 +7,7 @@ import { checkMembers } from "./memberChecks.js";
 
 /** Bytes of a C long. On Linux it has the size of a size_t. A struct timeval has two longs: seconds, microseconds. */
 const LONG = SIZEOF_SIZE_T;
-/** The longest timeout: a number of seconds of 31 bits. */
+/** The longest timeout in ms: 2^31 - 1 seconds. */
 const MAX_MS = 0x7fff_ffff * 1000;
 
 /** An option with a timeout in ms. 0 is no timeout. The kernel rounds the timeout up to ticks of its timer. */

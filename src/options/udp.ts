@@ -6,7 +6,7 @@ import { booleanOption, intOption, type SocketOption } from "./option.js";
 /** The level of the UDP options. */
 const L = k.IPPROTO_UDP;
 
-/** Joins the data of all sends to one datagram. Setting the option to false sends the datagram. */
+/** Joins the data of all sends into one datagram. Setting the option to false sends the datagram. */
 export const UDP_CORK: SocketOption<boolean, boolean> = booleanOption("UDP_CORK", L, k.UDP_CORK);
 /** The encapsulated protocol: `UDP_ENCAP_ESPINUDP` …. The kernel then processes those datagrams itself. */
 export const UDP_ENCAP: SocketOption<number, number> = intOption("UDP_ENCAP", L, k.UDP_ENCAP, 0);

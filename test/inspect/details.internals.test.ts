@@ -30,6 +30,15 @@ test("the inspector has the names of all socket options of the package", () => {
   );
 });
 
+test("an option that of() returns does not replace the declared option", () => {
+  const { IP_MSFILTER, MCAST_MSFILTER } = berkeley;
+  const declared = [IP_MSFILTER, MCAST_MSFILTER].map(({ name }) => declaredOptions.get(name));
+  IP_MSFILTER.of("239.1.2.3");
+  MCAST_MSFILTER.of("ff15::1", "lo");
+  assert.equal(declaredOptions.get("IP_MSFILTER"), declared[0]);
+  assert.equal(declaredOptions.get("MCAST_MSFILTER"), declared[1]);
+});
+
 test("a stream of events whose client does not read gets nothing more, and is cut off after 30 seconds", async () => {
   using clock = new TestClock();
   const written: string[] = [];
