@@ -6,8 +6,8 @@
 // process.exit() in the main thread, have an effect. A signal without a listener (Ctrl-C) ends the process. A signal
 // with a listener ends the call: see interrupts.ts.
 //
-// There is one call at a time, so there are no queues and no budget. In three cases poll(2) can't report when a call
-// could succeed. The call then pauses between its attempts, as in reactor/retryPause.ts:
+// There is one call at a time, so there are no wait queues and no turn budget. In three cases poll(2) can't report when
+// a call could succeed. The call then pauses between its attempts, as in reactor/retryPause.ts:
 //
 // - after a transient errno;
 // - after INCOMPLETE: there are data, but too few (MSG_PEEK with MSG_WAITALL), so poll(2) would return at once;
@@ -35,7 +35,7 @@ const MAX_FUTILE_EVENTS = 3;
 /** An empty list for poll(2), which then only sleeps. */
 const NO_ENTRIES = new Uint8Array(0);
 
-/** The deadline of a call that starts now, by performance.now(). */
+/** The deadline of a call that starts now, by performance.now(). `timeout` is in ms, or null for none. */
 export function deadlineIn(timeout: number | null): number {
   return timeout === null ? Infinity : performance.now() + timeout;
 }
@@ -46,7 +46,7 @@ export function sliceUntil(deadline: number): number {
 }
 
 /**
- * Runs an operation to its end, blocking the thread while it has to wait.
+ * Runs an operation to its end, blocking the thread while it has to wait. `a` and `b` are its operands.
  *
  * @param events the events that poll(2) waits for when the operation would block
  * @param timeout ms, or null
@@ -71,6 +71,7 @@ export function block<A, B, T>(
       if (operation.movesBytes) countCompleted(counts, operation, result, a, b);
       return operation.complete(result, a, b);
     }
+    // A result from PROGRESS down is that of progress(): the attempt moved bytes and can go on.
     if (result <= PROGRESS || result === EINTR) {
       futileEvents = pause = 0;
       if (result !== EINTR) countPart(counts, operation, PROGRESS - result);

@@ -131,7 +131,7 @@ export function isReadTarget(value: unknown): value is Uint8Array {
   return isUint8Array(value);
 }
 
-/** Throws if bytes were read ahead: a read of the socket would return later bytes first. */
+/** Throws if the stream has read bytes ahead: a receive on the socket would return the bytes that follow them. */
 export function checkNothingUnread(reader: BlockingReader | undefined, action: string): void {
   const unread = reader === undefined ? 0 : reader.unread;
   if (unread > 0) throw new BufferedError(action, unread);

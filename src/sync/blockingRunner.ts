@@ -21,17 +21,22 @@ import { block, deadlineIn } from "./blockingCall.js";
 import { OpenDescriptor } from "./openDescriptor.js";
 import type { Socket } from "./syncSocket.js";
 import { blockingTimeoutOf, type WaitOptions } from "./syncOptions.js";
+import type { Stream } from "./syncStream.js";
 
 export class BlockingRunner implements Runner<"blocking"> {
+  /** See Runner. */
   declare readonly mode?: "blocking";
   readonly family: number;
   readonly type: number;
   readonly protocol: number;
   readonly descriptor: OpenDescriptor;
+  /** The timeout of a call without the option `timeout`, in ms; null for none. */
   timeout: number | null = getdefaulttimeout();
   readonly #received = new TransferCounts();
   readonly #sent = new TransferCounts();
-  /** The reading side of the stream on this socket, if there is one. Its bytes come before those in the kernel. */
+  /** The stream on this socket, if there is one. */
+  stream: Stream | undefined;
+  /** The reading side of `stream`. Its bytes come before those in the kernel. */
   reader: BlockingReader | undefined;
 
   /** @param fd a non-blocking descriptor that this environment owns */
@@ -40,6 +45,7 @@ export class BlockingRunner implements Runner<"blocking"> {
     this.type = type;
     this.protocol = protocol;
     this.descriptor = new OpenDescriptor(fd);
+    this.stream = undefined;
     this.reader = undefined;
     closeWhenCollected(this, this.descriptor);
     if (registry !== undefined) registry.addObject(this);
@@ -116,7 +122,8 @@ export class BlockingRunner implements Runner<"blocking"> {
   }
 
   #eventsOf(flags: number): number {
-    // POLLERR reports the error queue, and poll(2) returns POLLERR without a request.
+    // POLLERR reports the error queue, and poll(2) returns POLLERR without a request. UNIX and netlink sockets ignore
+    // MSG_ERRQUEUE, so the call is an ordinary receive.
     if ((flags & MSG_ERRQUEUE) !== 0 && this.family !== AF_UNIX && this.family !== AF_NETLINK) return 0;
     return (flags & MSG_OOB) !== 0 ? POLLPRI : POLLIN;
   }
@@ -209,7 +216,8 @@ export class BlockingRunner implements Runner<"blocking"> {
     const fd = this.checkOpen("detach");
     checkNothingUnread(this.reader, "detach");
     const result = this.descriptor.release(blocking);
-    // EBADF: other code has closed the descriptor. After another error O_NONBLOCK is still set, so nothing changes.
+    // EBADF: other code has closed the descriptor, so this socket drops it below. After another error O_NONBLOCK is
+    // still set, and this socket keeps the descriptor.
     if (result < 0 && result !== EBADF) check(result, "detach");
     stopLeakDetection(this.descriptor);
     if (registry !== undefined) registry.removeObject(this);
@@ -223,8 +231,8 @@ export class BlockingRunner implements Runner<"blocking"> {
 export let blockingRunnerOf: (value: unknown) => BlockingRunner | undefined;
 
 /** Called once, by the class Socket. */
-export function setBlockingRunnerOf(read: (value: unknown) => BlockingRunner | undefined): void {
-  blockingRunnerOf = read;
+export function setBlockingRunnerOf(runnerOf: (value: unknown) => BlockingRunner | undefined): void {
+  blockingRunnerOf = runnerOf;
 }
 
 /** Whether a value is a blocking Socket of this copy of the package. */

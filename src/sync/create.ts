@@ -59,7 +59,7 @@ export function socketpair(
 
 /**
  * Connects a stream socket to a host: Python's `create_connection()`, blocking. It tries the addresses of the host one
- * after the other, until one accepts. `timeout` does not limit the resolver.
+ * after the other, until an attempt succeeds. `timeout` limits each attempt, but not the resolver.
  *
  * @throws SocketError the error of the last attempt; errors of the resolver: `EAI_NONAME`, `EAI_AGAIN` …
  * @throws AggregateError with `allErrors`: the errors of all attempts, in order, in `errors`

@@ -9,8 +9,8 @@ export class OpenDescriptor implements LeakableDescriptor {
   /** See LeakableDescriptor. */
   pendingIndex: number = -1;
   /**
-   * The identity of the open file, from `calls.share()`; 0 if no other code has the number of the descriptor. With it
-   * close() and release() detect that the number was reused for another file.
+   * The identity of the open file, from `calls.share()`; 0 if no other code has the number of the descriptor. The
+   * identity lets close() and release() detect that the number was reused for another file.
    */
   #file = 0;
 

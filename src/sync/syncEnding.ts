@@ -21,7 +21,7 @@ const DISCARD_SIZE = 65_536;
 function maxBytesOf(opts: EndOptions | undefined): number {
   const max: unknown = opts?.maxBytes ?? END_MAX_BYTES;
   if (max === Infinity || (Number.isSafeInteger(max) && (max as number) >= 0)) return max as number;
-  const text = `Cannot end: maxBytes is ${quote(max)}, required an integer from 0 or Infinity`;
+  const text = `Cannot end: maxBytes is ${quote(max)}, required a whole number from 0, or Infinity`;
   throw typeof max === "number" ? new RangeError(text) : new TypeError(text);
 }
 

@@ -36,8 +36,8 @@ export type CreateConnectionOptions = Omit<AwaitableConnection, "signal">;
 export type CreateServerOptions = Omit<AwaitableServer, "signal">;
 
 /**
- * The timeout of the options, or `otherwise`. Refuses a signal, because a blocked thread can't run the code that aborts
- * it. With `knownNames` it refuses any other name too.
+ * The timeout of the options, or `otherwise`. Refuses the option `signal`, because a blocked thread can't run the code
+ * that aborts the signal. With `knownNames`, refuses options with other names too.
  */
 export function blockingTimeoutOf(
   opts: WaitOptions | undefined,

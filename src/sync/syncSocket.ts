@@ -110,7 +110,6 @@ let ACCEPT: AcceptOperations<Socket>;
  */
 export class Socket<A extends Address = Address> extends Inspectable<SocketDescription> {
   readonly #runner: BlockingRunner;
-  #stream: Stream | undefined;
 
   static {
     brand(Socket.prototype, "Socket of berkeley/sync");
@@ -182,12 +181,12 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
     return [Socket.#ofDescriptor(...a), Socket.#ofDescriptor(...b)];
   }
 
-  /** Address family, as `AF_INET`. */
+  /** Address family, such as `AF_INET`. */
   get family(): number {
     return this.#runner.family;
   }
 
-  /** Socket type, as `SOCK_STREAM`. */
+  /** Socket type, such as `SOCK_STREAM`. */
   get type(): number {
     return this.#runner.type;
   }
@@ -615,8 +614,9 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * ```
    */
   stream(opts?: StreamOptions): Stream {
-    if (this.#stream === undefined) return (this.#stream = new Stream(this, opts));
-    if (opts === undefined) return this.#stream;
+    const { stream } = this.#runner;
+    if (stream === undefined) return new Stream(this, opts);
+    if (opts === undefined) return stream;
     throw new TypeError("Cannot make a stream: the socket has one, required options in the first call of stream()");
   }
 
@@ -725,6 +725,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    *   open file description, so all duplicates become blocking
    * @returns the descriptor, which is close-on-exec, and non-blocking unless `blocking` is true
    * @throws TypeError if `blocking` is neither true nor false
+   * @throws BufferedError if its stream has unread bytes
    * @throws SocketError `EBADF` if it is closed
    * @see fcntl(2), F_SETFL
    */

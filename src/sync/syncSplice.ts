@@ -62,15 +62,20 @@ class Direction {
   /** Whether `advance()` has moved a piece, so that the next one can be tried without a wait. */
   canContinue = false;
 
+  /**
+   * @param limit the maximum number of bytes to move
+   * @param shutsDownDestination whether the end of `from` shuts down writing to `to`
+   * @param noteActivity called when bytes were moved
+   */
   constructor(
     from: Socket,
     to: Socket,
     { pipes }: PumpLimits,
     limit: number,
     shutsDownDestination: boolean,
-    onMoved: () => void,
+    noteActivity: () => void,
   ) {
-    const fixed = { from: flowEndOf(from), to: flowEndOf(to), pipes, limit, noteActivity: onMoved };
+    const fixed = { from: flowEndOf(from), to: flowEndOf(to), pipes, limit, noteActivity };
     this.flow = { ...fixed, pipe: undefined, received: 0, sent: 0, smallReads: true };
     this.#shutsDownDestination = shutsDownDestination;
     const reader = blockingRunnerOf(from)!.reader;
@@ -132,6 +137,7 @@ class Direction {
       // SPLICE ends with bytes in the pipe, for SPLICE_REST to move. SPLICE_REST ends with an empty pipe.
       const movedPiece = this.#pipeHoldsBytes || !operationEnded;
       if (operationEnded) this.#pipeHoldsBytes = !this.#pipeHoldsBytes;
+      // At the limit the loop ends, so that this call also ends the direction.
       const limitReached = flow.received >= flow.limit && !this.#pipeHoldsBytes;
       if (!movedPiece || limitReached) continue;
       this.canContinue = true;
@@ -143,7 +149,11 @@ class Direction {
   }
 }
 
-/** Runs all directions until they have ended. Blocks the thread in poll(2) while none can continue. */
+/**
+ * Runs all directions until they have ended. Blocks the thread in poll(2) while none can continue.
+ *
+ * @param activity `last` is the time at which bytes were last moved, by performance.now()
+ */
 function run(
   directions: readonly Direction[],
   { idleTimeout, pipes, timeout }: PumpLimits,
@@ -160,11 +170,12 @@ function run(
       if (entries.length === 0 && !canContinue) return;
       const idleDeadline = idleTimeout === null ? Infinity : activity.last + idleTimeout;
       const slice = sliceUntil(Math.min(deadline, idleDeadline));
-      // `transferred` is for splice(), which has one direction. pump() adds the progress of both to the error.
+      // `transferred` is for splice(), which has one direction. pump() adds the progress of both directions.
       if (slice === 0) throw timeoutError("splice", { transferred: directions[0]!.sent });
       // Checked in each round, because a signal must also end a flow that never waits.
       if (takeInterrupt(calls)) throw socketError(EINTR, "splice", { transferred: directions[0]!.sent });
-      const ready = canContinue ? EAGAIN : new PollTable<Entry<never>>(entries, isNever).poll(calls, slice);
+      if (canContinue) continue;
+      const ready = new PollTable<Entry<never>>(entries, isNever).poll(calls, slice);
       if (ready < 0 && ready !== EAGAIN && ready !== EINTR) throw socketError(ready, "poll");
     }
   } finally {
@@ -225,12 +236,12 @@ export function pump(a: Socket, b: Socket, opts?: PumpOptions): PumpCounts {
   blockingTimeoutOf(opts, null, "pump");
   const limits = pumpLimits(opts, "pump");
   const activity = { last: performance.now() };
-  const onMoved = (): void => {
+  const noteActivity = (): void => {
     activity.last = performance.now();
   };
   const shutsDownDestination = true;
-  const aToB = new Direction(a, b, limits, Infinity, shutsDownDestination, onMoved);
-  const bToA = new Direction(b, a, limits, Infinity, shutsDownDestination, onMoved);
+  const aToB = new Direction(a, b, limits, Infinity, shutsDownDestination, noteActivity);
+  const bToA = new Direction(b, a, limits, Infinity, shutsDownDestination, noteActivity);
   try {
     run([aToB, bToA], limits, activity);
     return { aToB: aToB.flow.sent, bToA: bToA.flow.sent };

@@ -105,6 +105,7 @@ export class Stream implements Iterable<Buffer> {
     this.#maxLine = checkSize(opts.maxLine ?? 65_536, action, "maxLine", 1);
     this.#reader = new BlockingReader(runner, checkSize(opts.readSize ?? 65_536, action, "readSize", 1));
     runner.reader = this.#reader;
+    runner.stream = this;
   }
 
   /** The socket below, for its options, addresses and timeout. */
@@ -275,6 +276,7 @@ class Items<T> implements IterableIterator<T> {
     this.#rule = {
       apply(buffer, ended) {
         const found = find(buffer, ended);
+        // undefined: more bytes are necessary; null: the end.
         if (found === undefined) return undefined;
         return found === null ? DONE : { done: false, value: found.value };
       },

@@ -347,6 +347,15 @@ test("stream() returns the same stream, and options that come late are refused",
   socket.close();
 });
 
+test("stream() returns the stream that was made with `new Stream()`", () => {
+  const [peer, socket] = socketpair();
+  const stream = new Stream(socket);
+  assert.equal(socket.stream(), stream);
+  assert.throws(() => socket.stream({ maxLine: 5 }), /options in the first call of stream\(\)/);
+  peer.close();
+  socket.close();
+});
+
 test("wrong arguments are refused before any call", () => {
   using pair = connected();
   const { stream } = pair;
