@@ -84,7 +84,7 @@ export class Inet6Address {
  * name (`path` is empty). An unbound peer has no name, and `bind()` without a name makes the kernel choose one.
  *
  * A name may have any bytes. In `path` a byte that is not UTF-8 is a lone surrogate, U+DC80 for 0x80 to U+DCFF for
- * 0xff, as in Python (PEP 383). So each `path` is exactly one name.
+ * 0xff, as in Python (PEP 383). So two names never have the same `path`.
  *
  * @example
  * String(new UnixAddress("\0chat")); // "unix:@chat"
@@ -113,9 +113,9 @@ export class UnixAddress {
   toString(): string {
     const path = this.path;
     if (path.startsWith("\0")) return `unix:@${path.slice(1)}`;
-    // parseAddress() would read "unix://x" as a URL with a host, so the path //x is unix:////x. And it would read
-    // "unix:@x" as an abstract name.
+    // parseAddress() would read "unix://x" as a URL with a host, so the path //x is written "unix:////x".
     if (path.startsWith("//")) return `unix://${path}`;
+    // parseAddress() would read "unix:@x" as an abstract name, so the path @x is written "unix:./@x".
     if (path.startsWith("@")) return `unix:./${path}`;
     return `unix:${path}`;
   }

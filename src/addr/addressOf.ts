@@ -14,8 +14,8 @@ import type { AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, AF_VSOCK } from
 import type { HostPortLike } from "./parse.js";
 
 /**
- * The addresses of a socket of family `F`: `AddressOf<typeof AF_INET>` is {@link InetAddress}. For a family without a
- * class of its own, and for `number`, a family that is only known at run time, it is {@link Address}.
+ * The addresses of a socket of family `F`: `AddressOf<typeof AF_INET>` is {@link InetAddress}. The result is
+ * {@link Address} for a family without a class of its own, and for `number`: a family that is known only at run time.
  */
 export type AddressOf<F extends number> = F extends typeof AF_INET
   ? InetAddress

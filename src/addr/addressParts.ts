@@ -98,7 +98,7 @@ export function checkUnix(subject: Subject, given: unknown): UnixAddress {
   if (!isAbstract && path.includes("\0")) {
     throw refusal(subject, `path has a NUL at ${path.indexOf("\0")}, required a path without NUL`);
   }
-  // utf8Length() is negative if the name has a lone surrogate. nameBytes() is slower, but decodes some of these.
+  // utf8Length() is negative if the name has a lone surrogate. nameBytes() is slower, but accepts U+DC80 to U+DCFF.
   const utf8Bytes = utf8Length(name);
   const byteCount = utf8Bytes < 0 ? nameBytes(name)?.length : utf8Bytes;
   if (byteCount === undefined) {
@@ -115,7 +115,8 @@ export function checkUnix(subject: Subject, given: unknown): UnixAddress {
 
 /**
  * Makes an address of a host and a port, and for IPv6 also of a flow info, a scope id and a zone. A host that looks
- * like a number must be a literal address, because the resolver would read other forms as unexpected addresses.
+ * like a number must be a dotted quad, because the resolver would read another form, such as `0177.1`, as an address
+ * that the user may not expect.
  */
 export function checkHost(
   subject: Subject,
@@ -158,7 +159,10 @@ function checkScopeName(
   if (!host.includes(":")) {
     throw refusal(subject, `scopeid is ${quote(scopeid)}, required a number unless host is an IPv6 address`);
   }
-  return checkHost(subject, host, port, flowinfo, 0, zone ?? scopeid);
+  if (zone !== undefined && zone !== scopeid) {
+    throw refusal(subject, `zone ${quote(zone)} and scopeid ${quote(scopeid)} do not agree, required one of them`);
+  }
+  return checkHost(subject, host, port, flowinfo, 0, scopeid);
 }
 
 function checkIPv6(

@@ -152,7 +152,7 @@ const REQUIRED_FORM =
 // LISTEN_FDNAMES.
 const FD_NAME = /^[\x20-\x39\x3b-\x7e]{1,255}$/;
 const HOST_SCHEMES: ReadonlySet<unknown> = new Set<HostScheme>(["tcp", "tcp4", "tcp6", "tls", "udp"]);
-/** What follows `tcp` in the scheme, by the family of the endpoint; 0 stands for no family. */
+/** The digit at the end of the scheme, by the `family` of the endpoint; 0 stands for an endpoint without `family`. */
 const FAMILY_DIGIT = { 0: "", [AF_INET]: "4", [AF_INET6]: "6" } as const;
 const MAX_PORT = 0xffff;
 const MAX_FD = 0x7fff_ffff;
@@ -161,11 +161,13 @@ const MAX_FD = 0x7fff_ffff;
 type DefaultHost = "localhost" | "";
 
 /**
- * Reads an endpoint: `tcp://host:port`, `tls://host:port`, `udp://host:port` (the host a name, an IPv4 address, or an
- * IPv6 address in brackets, with or without a zone: `%eth0`, or `%25eth0` as in RFC 6874), `unix:/path`,
- * `unix:///path`, `unix:@abstract`, `vsock://cid:port`, `fd:3`, `systemd:name`; or a port, a `URL`, an object or a
- * tuple. `tcp4://` and `tcp6://` allow addresses of one family only. It makes no system call. A port is always
- * required; 0 makes the kernel choose one. A port without a host is a port of `localhost`, as for `connect()`.
+ * Reads an endpoint: `tcp://host:port`, `tls://host:port`, `udp://host:port`, `unix:/path`, `unix:///path`,
+ * `unix:@abstract`, `vsock://cid:port`, `fd:3`, `systemd:name`; or a port, a `URL`, an object or a tuple. It makes no
+ * system call.
+ *
+ * The host is a name, an IPv4 address, or an IPv6 address in brackets. An IPv6 address may have a zone: `%eth0`, or
+ * `%25eth0` as in RFC 6874. `tcp4://` and `tcp6://` allow addresses of one family only. `tcp`, `tls`, `udp` and `vsock`
+ * require a port; 0 makes the kernel choose one. A port without a host is a port of `localhost`, as for `connect()`.
  *
  * @throws TypeError that names the wrong part; RangeError when a number or a length is out of range
  * @example
@@ -249,8 +251,8 @@ function endpointFromText(subject: Subject, text: string): Endpoint {
 }
 
 /**
- * Makes an endpoint of a host. `tcp4` and `tcp6` become `tcp`. A name then gets the property `family`. A numeric
- * address has a family already, which is only checked.
+ * Makes an endpoint of a host. `tcp4` and `tcp6` become `tcp`. The endpoint of a name then gets the property `family`.
+ * A numeric address has a family already, which is only checked.
  */
 function hostEndpoint(
   subject: Subject,
@@ -351,7 +353,7 @@ function endpointFromAddress(subject: Subject, scheme: unknown, address: Address
   throw refusal(subject, `family ${address.family} has no endpoints, ${REQUIRED_TEXT}`);
 }
 
-/** Makes the error for a scheme that does not suit the other fields, which make `description`. */
+/** Makes the error for a scheme that does not suit the other fields. `description` says what these fields are. */
 function mismatch(subject: Subject, scheme: unknown, description: string): TypeError {
   return refusal(subject, `scheme is ${quote(scheme)}, which does not go with ${description}`);
 }
@@ -379,8 +381,8 @@ export function formatEndpoint(endpoint: Endpoint): string {
 }
 
 /**
- * The text of a host and a port. A zone that begins with `25` is written after `%25`, and percent-encoded. After a
- * plain `%`, the parser would read its `25` as a part of `%25`.
+ * The text of a host and a port. A zone that begins with `25` and goes on is written after `%25`, and percent-encoded.
+ * After a plain `%`, the parser would read its `25` as a part of `%25`.
  */
 function hostText(address: InetAddress | Inet6Address | HostPort): string {
   let zone = "";

@@ -83,10 +83,10 @@ function readIPv6(text: string, out: Uint8Array): boolean {
     if (filled === 16) return false;
     const start = i;
     let group = 0;
-    let digit = -1;
-    while (i < end && i - start < 4 && (digit = hexDigit(text.charCodeAt(i))) >= 0) {
+    for (; i < end && i - start < 4; i++) {
+      const digit = hexDigit(text.charCodeAt(i));
+      if (digit < 0) break;
       group = (group << 4) | digit;
-      i++;
     }
     if (i < end && text.charCodeAt(i) === DOT) {
       // The rest, from this group on, is an IPv4 address.
@@ -98,6 +98,7 @@ function readIPv6(text: string, out: Uint8Array): boolean {
     out[filled++] = group >> 8;
     out[filled++] = group & 255;
     if (i === end) break;
+    // A colon must follow, and more text after the colon.
     if (text.charCodeAt(i++) !== COLON || i === end) return false;
     if (text.charCodeAt(i) === COLON) {
       if (gap >= 0) return false;
@@ -116,8 +117,8 @@ function readIPv6(text: string, out: Uint8Array): boolean {
 
 /** The value of a hexadecimal digit, from its character code; -1 for any other character. */
 function hexDigit(code: number): number {
+  // "0" to "9" have the codes 48 to 57, "a" to "f" have 97 to 102. Upper-case letters lack the bit 32.
   if (code >= 48 && code <= 57) return code - 48;
-  // This bit is the difference between upper and lower case.
   const lower = code | 32;
   return lower >= 97 && lower <= 102 ? lower - 87 : -1;
 }

@@ -124,7 +124,7 @@ export function parseAddress(text: string): Address | HostPort {
   return readHostPort(subject, text);
 }
 
-/** Reads a text that is `host:port` or `[ipv6]:port`. In the message, `subject` is the whole text. */
+/** Reads `host:port` or `[ipv6]:port`. `subject` has the whole text, which error messages quote. */
 export function readHostPort(subject: Subject, text: string): InetAddress | Inet6Address | HostPort {
   let host: string;
   /** Where the host and its brackets end in the text. */
@@ -133,7 +133,7 @@ export function readHostPort(subject: Subject, text: string): InetAddress | Inet
     hostEnd = text.indexOf("]") + 1;
     if (hostEnd === 0) throw refusal(subject, '"[" is not closed, required "]" after the IPv6 address');
     host = text.slice(1, hostEnd - 1);
-    // An endpoint is a URI, and an address is not.
+    // An endpoint is a URI, in which the zone is percent-encoded. An address is no URI.
     if (subject.kind === "endpoint") host = decodeZone(subject, host);
     if (!host.includes(":")) {
       throw refusal(subject, `host is ${quote(host)}, required an IPv6 address in brackets`);
@@ -240,39 +240,39 @@ function isPort(port: unknown): boolean {
  * Checks the fields of an instance of an address class, whose constructor checks nothing. Returns another address if
  * the fields have a valid form that is not the usual one.
  */
-function checkInstance(subject: Subject, value: Address): Address | HostPort {
-  if (value instanceof InetAddress) {
-    checkHost(subject, value.host, value.port);
+function checkInstance(subject: Subject, address: Address): Address | HostPort {
+  if (address instanceof InetAddress) {
+    checkHost(subject, address.host, address.port);
     // toAddress() has returned each valid address already. So a host that checkHost() accepts is a name or IPv6.
-    throw refusal(subject, `host is ${quote(value.host)}, required an IPv4 address`);
+    throw refusal(subject, `host is ${quote(address.host)}, required an IPv4 address`);
   }
-  if (value instanceof Inet6Address) {
-    const checked = checkHost(subject, value.host, value.port, value.flowinfo, value.scopeid);
+  if (address instanceof Inet6Address) {
+    const checked = checkHost(subject, address.host, address.port, address.flowinfo, address.scopeid);
     if (checked instanceof Inet6Address) {
-      return checked.host === value.host && checked.scopeid === value.scopeid ? value : checked;
+      return checked.host === address.host && checked.scopeid === address.scopeid ? address : checked;
     }
     // The host has the name of an interface as its zone.
     if (checked instanceof HostPort && checked.zone !== undefined) return checked;
-    throw refusal(subject, `host is ${quote(value.host)}, required an IPv6 address`);
+    throw refusal(subject, `host is ${quote(address.host)}, required an IPv6 address`);
   }
-  if (value instanceof UnixAddress) {
+  if (address instanceof UnixAddress) {
     // A user may have passed bytes to the constructor. Then the result has a string as `path`.
-    const checked = checkUnix(subject, value.path);
-    if (checked.path !== value.path) return checked;
-  } else if (value instanceof VsockAddress) {
-    checkU32(subject, "cid", value.cid);
-    checkU32(subject, "port", value.port);
-  } else if (value instanceof NetlinkAddress) {
-    checkU32(subject, "pid", value.pid);
-    checkU32(subject, "groups", value.groups);
-  } else if (value instanceof PacketAddress) {
-    const { protocol, ifindex, ifname, hatype, pkttype, addr } = value;
+    const checked = checkUnix(subject, address.path);
+    if (checked.path !== address.path) return checked;
+  } else if (address instanceof VsockAddress) {
+    checkU32(subject, "cid", address.cid);
+    checkU32(subject, "port", address.port);
+  } else if (address instanceof NetlinkAddress) {
+    checkU32(subject, "pid", address.pid);
+    checkU32(subject, "groups", address.groups);
+  } else if (address instanceof PacketAddress) {
+    const { protocol, ifindex, ifname, hatype, pkttype, addr } = address;
     // As in PacketLike, the name of an interface takes the place of its index.
     checkPacket(subject, { protocol, ifindex: ifname === undefined ? ifindex : ifname, hatype, pkttype, addr });
-  } else if (value instanceof OpaqueAddress) {
-    checkOpaque(subject, value.family, value.data);
+  } else if (address instanceof OpaqueAddress) {
+    checkOpaque(subject, address.family, address.data);
   }
-  return value;
+  return address;
 }
 
 function checkPacket(subject: Subject, { protocol, ifindex, hatype, pkttype, addr }: AddressFields): PacketAddress {

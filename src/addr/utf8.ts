@@ -16,7 +16,7 @@ const REPLACEMENT = "\ufffd";
  * nothing.
  */
 export function utf8Length(text: string): number {
-  // One byte for each unit. The loop adds the further bytes.
+  // One byte for each unit of UTF-16. The loop adds the further bytes.
   let bytes = text.length;
   for (let i = 0; i < text.length; i++) {
     const unit = text.charCodeAt(i);
@@ -57,7 +57,10 @@ export function nameText(bytes: Uint8Array): string {
   for (let at = 0; at < bytes.length;) {
     const first = bytes[at]!;
     // The first byte of valid UTF-8 determines the number of bytes of the character.
-    const size = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    let size = 1;
+    if (first >= 0xf0) size = 4;
+    else if (first >= 0xe0) size = 3;
+    else if (first >= 0x80) size = 2;
     const sequence = bytes.subarray(at, at + size);
     const character = decoder.decode(sequence);
     const isValid = !character.includes(REPLACEMENT) || isReplacement(sequence);
