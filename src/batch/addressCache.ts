@@ -1,6 +1,6 @@
 // A cache of Address objects: the same bytes of a sockaddr give the same object, without an allocation.
 //
-// The key is a seeded hash of the words of the sockaddr, so a peer that can choose its addresses cannot choose their
+// The key is a seeded hash of the sockaddr, so a peer that can choose its addresses cannot choose their
 // hashes. Addresses with the same hash form a chain of bounded length.
 //
 // The cache is two maps. New addresses enter the current map. When it is full, it becomes the previous map, and the
@@ -11,7 +11,7 @@ import { brand, integer, quote } from "../check/index.js";
 import { decodeAddressAt, encodeAddress } from "../sys/sockaddr.js";
 
 interface Entry {
-  /** The words of the sockaddr. */
+  /** The sockaddr as 32-bit words. */
   readonly words: Int32Array;
   /** The length of the sockaddr in bytes. */
   readonly length: number;
@@ -44,8 +44,8 @@ export function sockaddrOf(value: AddressLike, action: string): Uint8Array {
 }
 
 /**
- * A cache of the addresses of peers. The same peer has the same object for as long as its address is in the cache,
- * which has at least the latest `maxAddresses` peers.
+ * A cache of the addresses of peers. While the address of a peer is in the cache, it is the same object each time. The
+ * cache has at least the addresses of the latest `maxAddresses` peers.
  *
  * @example
  * ```ts
@@ -78,11 +78,13 @@ export class AddressCache {
   }
 
   /**
-   * Returns the address of the sockaddr of `length` bytes at word `at`. The unused bytes of its last word must be 0.
+   * Returns the address of the sockaddr that begins at word `at` and has `length` bytes. The unused bytes of its last
+   * word must be 0.
    *
    * @internal
    */
   lookup(words: Int32Array, at: number, length: number): Address {
+    // The length in words, rounded up.
     const end = at + ((length + 3) >> 2);
     let hash = this.#seed ^ length;
     for (let i = at; i < end; i++) {

@@ -75,9 +75,9 @@ export let memoryOf: (batch: DatagramBatch) => BatchMemory;
  * Memory for a number of datagrams, which `recvmmsg` fills and `sendmmsg` sends. A batch is used for many calls, and
  * they allocate nothing per datagram.
  *
- * The bytes of datagram `i` begin at `i * size` of `buffer`. `address()` decodes an address; until then it stays in the
- * kernel's form, so a received batch can be sent back unchanged. From the start of a call until its promise settles,
- * only that call may use the batch.
+ * The bytes of datagram `i` begin at `i * size` of `buffer`. The batch keeps the addresses in the kernel's form, so a
+ * received batch can be sent back unchanged. `address()` decodes an address. From the start of a call until its promise
+ * settles, only that call may use the batch.
  *
  * @see recvmmsg(2), sendmmsg(2)
  * @example
@@ -185,7 +185,7 @@ export class DatagramBatch extends Inspectable<BatchDescription> {
   /** Checks `index`. Returns the index of the first word of its entry in the table. */
   #entryStart(index: number, action: string): number {
     const { count } = this.#memory;
-    // In the usual case without a call of integer(), because this method runs for each datagram.
+    // In the usual case this method does not call integer(), because it runs for each datagram.
     if (Number.isInteger(index) && index >= 0 && index < count) return index * ENTRY_WORDS;
     if (count === 0 && Number.isInteger(index)) {
       throw new RangeError(

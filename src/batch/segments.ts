@@ -35,8 +35,10 @@ export function segments(data: Uint8Array, size: number): Iterable<Buffer> {
 }
 
 function* pieces(data: Buffer, size: number): Iterable<Buffer> {
-  // `do`, because an empty datagram is one piece too.
   let at = 0;
-  do yield data.subarray(at, (at += size));
-  while (at < data.length);
+  // `do`, because an empty datagram is one piece too.
+  do {
+    yield data.subarray(at, at + size);
+    at += size;
+  } while (at < data.length);
 }

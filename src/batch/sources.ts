@@ -1,5 +1,5 @@
-// The sender of a received datagram, and the source address of a reply to it: both are read from the memory of the
-// batch without making objects.
+// The sender of a received datagram, and the source address of a reply to the datagram. They are read from the memory
+// of the batch without making objects.
 
 import { AF_INET, AF_INET6 } from "../addr/index.js";
 import { HEADER_SIZE } from "../cmsg/layout.js";
@@ -10,7 +10,7 @@ import { type BatchMemory, CONTROL_LENGTH, ENTRY_WORDS, NAME, NAME_LENGTH } from
 /** Bytes of `struct in_pktinfo` and `struct in6_pktinfo`. */
 const IN_PKTINFO = 12;
 const IN6_PKTINFO = 20;
-/** The third word of an IPv4-mapped address, ::ffff:0:0/96. */
+/** The third word of an IPv4-mapped address, ::ffff:0:0/96, as an Int32Array has it: a signed number. */
 const MAPPED_PREFIX = LITTLE_ENDIAN ? 0xffff_0000 | 0 : 0x0000_ffff;
 
 /** One round of the hash. The multiplier is a prime near 2^32 divided by the golden ratio, as in Fibonacci hashing. */
@@ -35,6 +35,7 @@ export function senderHash({ words }: BatchMemory, index: number, seed: number):
   else {
     const [high, low] = [words[at + NAME + 2]!, words[at + NAME + 3]!];
     const mapped = high === 0 && low === 0 && words[at + NAME + 4] === MAPPED_PREFIX;
+    // `~seed`: IPv6 addresses are hashed with another seed than IPv4 addresses.
     hash = mapped ? mix(seed, words[at + NAME + 5]!) : mix(mix(~seed, high), low);
   }
   // Another round, with any constant, so that the hashes of neighbouring addresses differ in all bits.
@@ -45,7 +46,7 @@ export function senderHash({ words }: BatchMemory, index: number, seed: number):
 
 /**
  * Writes to `out` the source address of a reply to a datagram: the local address to which the datagram was sent. The
- * form is that of SOURCE in a batch to send: struct in_pktinfo or in6_pktinfo.
+ * form is that of SOURCE (table.ts) in a batch to send: struct in_pktinfo or in6_pktinfo.
  *
  * @returns the number of bytes; 0 if the address is unknown or can't be the source of a reply
  */
@@ -61,7 +62,7 @@ export function readReplySource({ control, controlSize, words }: BatchMemory, in
     const type = wordAt(control, at + SIZEOF_SIZE_T + 4);
     const data = at + HEADER_SIZE;
     if (level === IPPROTO_IP && type === IP_PKTINFO && length >= HEADER_SIZE + IN_PKTINFO) {
-      // Interface 0: the route determines the interface. Then come the local address and an unused address.
+      // Interface 0: the route determines the interface. The local address and an unused address follow.
       out[0] = 0;
       out[1] = wordAt(control, data + 4);
       out[2] = 0;

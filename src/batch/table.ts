@@ -1,7 +1,7 @@
 // The memory of a batch of datagrams, as native/batch.c reads and writes it.
 //
-// Datagram i has slot i of the slab for its bytes, part i of the control memory for its control data, and entry i of
-// the table. An entry has eight 32-bit words, the address of the peer (a sockaddr_storage), memory that C uses when it
+// The slab has a slot for the bytes of each datagram, the control memory a part for its control data, and the table an
+// entry. An entry has eight 32-bit words, the address of the peer (a sockaddr_storage), memory that C uses when it
 // sends, and the local address from which a datagram is sent. The memory is allocated once and used for every call.
 
 /** The size of an entry in bytes. */
