@@ -61,6 +61,7 @@ export const SO_REUSEADDR: SocketOption<boolean, boolean> = booleanOption("SO_RE
 export const SO_TYPE: SocketOption<number, never> = withoutSet(intOption("SO_TYPE", L, k.SO_TYPE));
 /** Returns the code of the pending error, such as `"ECONNREFUSED"`, or null. Reading clears the error. */
 export const SO_ERROR: SocketOption<PendingError, never> = readOnlyOption("SO_ERROR", L, k.SO_ERROR, 4, (bytes) =>
+  // errnoName() takes -errno.
   readInt(bytes) === 0 ? null : errnoName(-readInt(bytes)),
 );
 /** Sends only to hosts on the local link, never through a gateway. */
@@ -82,7 +83,7 @@ export const SO_PRIORITY: SocketOption<number, number> = intOption("SO_PRIORITY"
 /**
  * `null`: the option is off. 0: `close()` sends RST. A number of seconds: `close()` blocks the thread until the peer
  * has acknowledged all data or the time is over, even on a non-blocking socket, like close(2). To wait without blocking
- * the thread, call `shutdown(SHUT_WR)` and then receive until the end of the peer.
+ * the thread, call `shutdown(SHUT_WR)` and then receive until the peer has finished.
  */
 export const SO_LINGER: SocketOption<Linger, Linger> = customOption<Linger, Linger>(
   "SO_LINGER",
@@ -104,7 +105,7 @@ export const SO_LINGER: SocketOption<Linger, Linger> = customOption<Linger, Ling
 export const SO_REUSEPORT: SocketOption<boolean, boolean> = booleanOption("SO_REUSEPORT", L, k.SO_REUSEPORT);
 /** Delivers the sender's process, user and group with each message of a UNIX socket. */
 export const SO_PASSCRED: SocketOption<boolean, boolean> = booleanOption("SO_PASSCRED", L, k.SO_PASSCRED);
-/** Process, user and group of the peer of a UNIX socket when it called `connect`, `listen` or `socketpair`. */
+/** Process, user and group of a UNIX socket's peer when the peer called `connect`, `listen` or `socketpair`. */
 export const SO_PEERCRED: SocketOption<Ucred, never> = readOnlyOption(
   "SO_PEERCRED",
   L,
@@ -212,8 +213,8 @@ export const SO_INCOMING_CPU: SocketOption<number, number> = intOption("SO_INCOM
 /** The descriptor, returned by bpf(2), of an extended BPF program that filters incoming packets. */
 export const SO_ATTACH_BPF: SocketOption<never, number> = withoutGet(intOption("SO_ATTACH_BPF", L, k.SO_ATTACH_BPF, 0));
 /**
- * A classic BPF program that chooses the socket of a SO_REUSEPORT group. It returns the index of a
- * socket. The sockets are in the order of `bind`, and TCP listeners in the order of `listen`.
+ * A classic BPF program that chooses the socket of a SO_REUSEPORT group. It returns the index of a socket.
+ * The sockets are in the order of `bind`, and TCP listeners in the order of `listen`.
  */
 export const SO_ATTACH_REUSEPORT_CBPF: SocketOption<never, readonly BpfInstruction[]> = writeOnlyOption(
   "SO_ATTACH_REUSEPORT_CBPF",

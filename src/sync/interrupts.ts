@@ -10,8 +10,8 @@
 // (native/signals.c). SIGCHLD and SIGWINCH are frequent in programs with children or a terminal, and interrupt no call.
 //
 // If a program catches EINTR and blocks again, its listeners do not run. A second Ctrl-C also ends the call with EINTR.
-// If the program then blocks again, the default action of SIGINT ends it. Otherwise a user could not end it from a
-// terminal.
+// If the program then blocks again, the default action of SIGINT ends the process. Otherwise a user could not end it
+// from a terminal.
 //
 // Only the main thread gets signals. A blocked worker is not interrupted.
 

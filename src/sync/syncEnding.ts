@@ -36,6 +36,7 @@ export function endSyncSocket(socket: Socket, opts: EndOptions | undefined): End
   const remaining = (): number | null => (deadline === Infinity ? null : Math.max(0, deadline - performance.now()));
   const discarded = new Uint8Array(DISCARD_SIZE);
   let dropped = blockingRunnerOf(socket)?.reader?.discard() ?? 0;
+  // The loop below sets another value, unless it ends because more than `maxBytes` bytes were dropped.
   let how: EndResult["how"] = "maxBytes";
   try {
     socket.shutdown(SHUT_WR);
