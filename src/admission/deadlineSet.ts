@@ -49,16 +49,17 @@ export class DeadlineSet<M extends DeadlineMember> {
       last.place = member.place;
       this.#members[last.place] = last;
     }
-    if (this.#members.length > 0) return;
-    clearTimeout(this.#timer);
-    this.#timerDue = Infinity;
+    // The timer continues: a server with one connection at a time would set and clear it for each connection.
+    if (this.#members.length > 0 || this.#emptyWaiters.length === 0) return;
+    this.#stopTimer();
     for (const resolve of this.#emptyWaiters.splice(0)) resolve();
   }
 
-  /** Resolves when the set has no members. */
+  /** Resolves when the set has no members, and stops the timer then. For a server that drains. */
   whenEmpty(): Promise<void> {
-    if (this.#members.length === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#emptyWaiters.push(resolve));
+    if (this.#members.length > 0) return new Promise((resolve) => this.#emptyWaiters.push(resolve));
+    this.#stopTimer();
+    return Promise.resolve();
   }
 
   /** Makes sure that the deadlines are checked at `due`. Only an earlier `due` sets the timer again. */
@@ -69,6 +70,11 @@ export class DeadlineSet<M extends DeadlineMember> {
     const delay = Math.min(Math.max(Math.ceil(due - clock()), MIN_DELAY), MAX_TIMER_DELAY);
     // Unreferenced, because the calls that wait keep the process alive.
     this.#timer = setTimeout(() => this.#checkDeadlines(), delay).unref();
+  }
+
+  #stopTimer(): void {
+    clearTimeout(this.#timer);
+    this.#timerDue = Infinity;
   }
 
   #checkDeadlines(): void {
@@ -98,8 +104,9 @@ export class DeadlineSet<M extends DeadlineMember> {
     this.arm(earliest);
   }
 
-  /** Aborts all members. Each `abort()` removes its member from the set. */
+  /** Aborts all members, and stops the timer. Each `abort()` removes its member from the set. */
   abortAll(error: unknown): void {
     for (let last = this.#members.at(-1); last !== undefined; last = this.#members.at(-1)) last.abort(error);
+    this.#stopTimer();
   }
 }

@@ -164,25 +164,25 @@ export class SocketConn<A extends Address = Address>
       const timeout = timeoutOf(opts, this.#socket.timeout, action);
       signal?.throwIfAborted();
       if (this.#socket.closed) throw closedError(action);
-      const isFirstCall = this.#shutdown === undefined;
-      const shutdown = (this.#shutdown ??= this.#shutDownWriting());
-      // Each call returns a promise of its own, which then() makes for the later calls.
-      if (timeout === null && signal === undefined) return isFirstCall ? shutdown : shutdown.then();
+      const { writing } = this.#descriptor;
+      // Each call returns a promise of its own, which then() makes.
+      if (!writing.busy) {
+        if (this.#shutdown === undefined) {
+          this.#socket.shutdown(SHUT_WR);
+          this.#shutdown = Promise.resolve();
+        }
+        return this.#shutdown.then();
+      }
+      // The shutdown waits in the queue until the writes before it are complete.
+      this.#shutdown ??= writing.run(this.#socket, SHUTDOWN_WRITING, undefined, undefined, null, undefined);
+      if (timeout === null && signal === undefined) return this.#shutdown.then();
       const onDeadline = (): Error => timeoutError(action);
       // The timer need not keep the process alive: the waiting call in the queue does, unless unref() was called.
       const keepsAlive = false;
-      return within(shutdown, timeout, signal === undefined ? [] : [signal], onDeadline, undefined, keepsAlive);
+      return within(this.#shutdown, timeout, signal === undefined ? [] : [signal], onDeadline, undefined, keepsAlive);
     } catch (error) {
       return Promise.reject(error);
     }
-  }
-
-  /** Shuts down writing, after the writes that wait. */
-  #shutDownWriting(): Promise<void> {
-    const { writing } = this.#descriptor;
-    if (writing.busy) return writing.run(this.#socket, SHUTDOWN_WRITING, undefined, undefined, null, undefined);
-    this.#socket.shutdown(SHUT_WR);
-    return Promise.resolve();
   }
 
   whenBroken(opts?: IoOptions): Promise<unknown> {
