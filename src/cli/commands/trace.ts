@@ -51,13 +51,13 @@ export const command: Command = define({
     try {
       for await (const hop of trace(target!, { ...options, signal: AbortSignal.any([signal, outputClosed.signal]) })) {
         reached = hop.replies.some(({ from, isLast, error }) => {
-          // Otherwise a router or this machine has refused the probe.
+          // A refusal by a router or by this machine ends the trace too, but has an error or no address.
           const isHost = from !== undefined && error === undefined;
           return isLast && isHost;
         });
         const nameByAddress = names ? await namesOf(hop, signal) : new Map<string, string>();
         const value = {
-          hop: hop.hop,
+          hop: hop.ttl,
           replies: hop.replies.map((reply) => ({
             from: reply.from ?? null,
             name: nameByAddress.get(reply.from ?? ""),

@@ -7,7 +7,7 @@ import { formatTime } from "../frame/units.js";
 import type { Hop } from "./hop.js";
 
 /** Formats ` 2  10.0.2.2  0.51 ms  0.49 ms  *`. An address is left out if the previous answer came from it too. */
-export function hopLine({ hop, replies }: Hop, names: ReadonlyMap<string, string>): string {
+export function hopLine({ ttl, replies }: Hop, names: ReadonlyMap<string, string>): string {
   const cells: string[] = [];
   let previousFrom: string | undefined;
   for (const { from, time, error } of replies) {
@@ -20,7 +20,7 @@ export function hopLine({ hop, replies }: Hop, names: ReadonlyMap<string, string
     previousFrom = from;
     cells.push(`${formatTime(time ?? 0)}${error === undefined ? "" : ` ${error}`}`);
   }
-  return `${String(hop).padStart(2)}  ${cells.join("  ")}`;
+  return `${String(ttl).padStart(2)}  ${cells.join("  ")}`;
 }
 
 /** Looks up the names of the routers. The map has no entry for a router without a name. */
