@@ -67,18 +67,20 @@ function toOption(spec: OptionSpec): Option {
 /** For commander, `HOST` becomes `<HOST>`; `[PORT...]` stays. */
 const toArgument = (usage: string): string => (usage.startsWith("[") ? usage : `<${usage}>`);
 
-/** Our message for an error of commander. */
+/** The message of the UsageError for an error of commander. */
 function messageFor(error: CommanderError, command: Command, specs: readonly OptionSpec[]): string {
-  /** The word in the message: an option, or the name of an argument. */
+  // The word that the message of commander quotes: an option, or the name of an argument.
   const quoted = /'([^']*)'/.exec(error.message)?.[1] ?? "";
   switch (error.code) {
     case "commander.unknownOption":
       return `unknown option ${JSON.stringify(quoted)}${didYouMean(quoted, [...specs.map(longOf), "--help"])}`;
     case "commander.missingArgument": {
       const argument = command.arguments?.find(({ name }) => name === quoted.replace(/\.\.\.$/, ""));
+      // The description of the argument up to the first `:`, `;` or `,`.
       return `${quoted} is missing: ${argument?.about.replace(/[:;,].*/, "") ?? "an argument"}`;
     }
     case "commander.optionMissingArgument": {
+      // `-w, --timeout <TIME>`, without the short name.
       const [name = "", value = "a value"] = quoted.replace(/^-\w, /, "").split(" ");
       return `${name} is without a value, required ${value.replace(/[<>]/g, "")}`;
     }
