@@ -21,9 +21,9 @@ import { serverTls } from "../frame/tlsOptions.js";
 import { formatBytes, formatTime, plural } from "../frame/units.js";
 import type { ServerOptions } from "./plan.js";
 
-type Options = OptionValues<ServerOptions>;
+type ServerValues = OptionValues<ServerOptions>;
 
-/** ms in which a client must finish, after the service has finished. */
+/** ms that a client has to close the connection after the service has finished. */
 const END_TIMEOUT = 5000;
 
 /** The functions that serve a connection and a datagram. */
@@ -61,7 +61,7 @@ export class Client {
   /** Reads a line without its end; null at the end. */
   async readLine(max: number): Promise<string | null> {
     const line = await this.stream.readLine({ max, ...this.#waitOptions });
-    // One byte more for the line feed.
+    // Counts one byte for the end of the line. So a CR LF is counted with one byte too few.
     if (line !== null) this.received += Buffer.byteLength(line) + 1;
     return line;
   }
@@ -107,7 +107,7 @@ export async function serve(invocation: Invocation<ServerOptions>, service: Serv
 
 interface ServeContext {
   readonly endpoint: Endpoint;
-  readonly options: Options;
+  readonly options: ServerValues;
   readonly output: Output;
   readonly service: Service;
   readonly signal: AbortSignal;
@@ -135,7 +135,7 @@ async function serveStreams({ endpoint, options, output, service, signal, totals
     output.detail(`connection from ${client.name}`, { event: "connected", number, peer: client.name });
     const task = serveOne(client, service, signal).then((error) => {
       running.delete(client);
-      record(output, client, number, totals, error);
+      reportConnection(output, client, number, totals, error);
     });
     running.set(client, task);
     if (count === options.count) await listener.close();
@@ -168,7 +168,7 @@ async function serveOne(client: Client, service: Service, signal: AbortSignal): 
 }
 
 /** Adds a connection that has ended to the totals, and prints its line. */
-function record(output: Output, client: Client, number: number, totals: Totals, error: unknown): void {
+function reportConnection(output: Output, client: Client, number: number, totals: Totals, error: unknown): void {
   const { name, received, sent, began } = client;
   const milliseconds = Math.round(performance.now() - began);
   totals.connections++;
@@ -185,8 +185,9 @@ function record(output: Output, client: Client, number: number, totals: Totals, 
 }
 
 async function serveDatagrams({ endpoint, options, output, service, signal, totals }: ServeContext): Promise<void> {
-  // `false`: without TLS. Throws if an option of TLS is given.
-  await serverTls(options, false, output);
+  // Throws if an option of TLS is given, because datagrams have no TLS.
+  const secure = false;
+  await serverTls(options, secure, output);
   const { answer: answerTo } = service;
   if (answerTo === undefined) throw new UsageError(`this server has no datagrams, required a stream endpoint`);
   const socket = await bindUdp(endpoint, { signal });
@@ -236,12 +237,16 @@ async function* datagramsOf(
   }
 }
 
+/** The scheme of a listener as it is printed: that of its socket, because fd and systemd do not contain the address. */
+export function shownScheme(scheme: Endpoint["scheme"], address: object | undefined): Endpoint["scheme"] {
+  if (address !== undefined && "path" in address) return "unix";
+  if (address !== undefined && "cid" in address) return "vsock";
+  return scheme === "fd" || scheme === "systemd" ? "tcp" : scheme;
+}
+
 /** Prints the address of the listener, with the port that the kernel chose for port 0. */
 export function announce(output: Output, scheme: Endpoint["scheme"], address: object): void {
-  // The schemes fd and systemd do not contain the address, so the scheme of the socket is printed.
-  const shownScheme =
-    "path" in address ? "unix" : "cid" in address ? "vsock" : scheme === "fd" || scheme === "systemd" ? "tcp" : scheme;
-  const endpoint = showEndpoint(shownScheme, address);
+  const endpoint = showEndpoint(shownScheme(scheme, address), address);
   output.note(`listening on ${endpoint}`, { event: "listening", endpoint });
 }
 
