@@ -1,7 +1,9 @@
-// The load of a benchmark. Closed loop: each connection begins a turn when its previous turn has ended. Open loop:
-// turns are due at fixed times, even if earlier turns have not ended. A latency counts from the time when the turn was
-// due. So if a server stalls for a second, all turns of that second have a high latency. If a latency counted from the
-// send, only one turn of each connection would show the stall (coordinated omission).
+// The load of a benchmark. A turn is the work that a connection repeats, for example a request and its answer.
+//
+// Closed loop: each connection begins a turn when its previous turn has ended. Open loop: turns are due at fixed times,
+// even if earlier turns have not ended. A latency counts from the time when the turn was due. So if a server stalls for
+// a second, all turns of that second have a high latency. If a latency counted from the send, only one turn of each
+// connection would show the stall (coordinated omission).
 
 import { setMaxListeners } from "node:events";
 import { setImmediate as passEventLoop, setTimeout as sleep } from "node:timers/promises";
@@ -18,7 +20,7 @@ export interface LoadPlan extends WorkPlan {
   readonly signal: AbortSignal;
 }
 
-/** After the run, turns that have begun may end within this many ms. */
+/** ms that turns have to end after the run. Then they are stopped. */
 const GRACE = 1000;
 /** Node's setTimeout() can be late by this many ms. So the last part of a wait uses setImmediate(). */
 const TIMER_DELAY = 1.5;
@@ -90,7 +92,6 @@ export class Load {
     this.elapsed = this.runningTime;
     const { user, system } = process.cpuUsage(usage);
     this.cpu = (user + system) / 1000 / this.elapsed;
-    // Turns that still wait for an answer after this time are stopped.
     const graceTimer = setTimeout(() => this.#stop(), GRACE);
     try {
       await allEnded;

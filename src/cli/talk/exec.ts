@@ -16,11 +16,12 @@ export async function execute(
   signal: AbortSignal,
 ): Promise<{ readonly sent: number; readonly received: number }> {
   const counts = { sent: 0, received: 0 };
-  /** Ends the receiving when the command has ended. */
+  /** Aborted when the command has ended, to end the loop that receives. */
   const endReceiving = new AbortController();
   const env = { ...process.env, BERKELEY_PEER: channel.name };
   const child = spawn("/bin/sh", ["-c", command], { stdio: ["pipe", "pipe", "inherit"], env, detached: true });
-  // The shell has a process group of its own (`detached`). A signal to the group also ends what the shell has started.
+  // The shell has a process group of its own (`detached`). A signal to the group also ends the programs that the shell
+  // has started.
   const killGroup = (signalName: "SIGTERM" | "SIGKILL"): void => {
     if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
     try {
@@ -54,7 +55,7 @@ export async function execute(
     killGroup("SIGTERM");
     throw error;
   });
-  // Awaited below too.
+  // Awaited below. If another step fails first, this rejection must not be unhandled either.
   receiving.catch(() => undefined);
   try {
     for await (const chunk of child.stdout) {
@@ -69,7 +70,7 @@ export async function execute(
   } finally {
     endReceiving.abort();
     signal.removeEventListener("abort", onAbort);
-    // After a normal end the command has exited already. After an error it has got SIGTERM, which it may ignore.
+    // After a normal end the command has exited already. After an error it has received SIGTERM, which it may ignore.
     const killTimer = setTimeout(() => killGroup("SIGKILL"), KILL_DELAY);
     await exited.catch(() => undefined);
     clearTimeout(killTimer);

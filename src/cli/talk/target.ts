@@ -40,7 +40,7 @@ export async function readTarget(text: string, options: TargetValues): Promise<T
   return { endpoint, messageType, secure, options: await Promise.all(options.option.map(readSocketOption)) };
 }
 
-/** The address texts that --source can mean: it may lack the port, the brackets of an IPv6 address, or `unix:`. */
+/** The address texts that --source can mean. A user may omit the port, `unix:`, or the brackets of an IPv6 address. */
 function possibleSources(text: string): string[] {
   if (text.includes("/") || text.startsWith("@")) return [`unix:${text}`];
   return text.includes(":") ? [text, `[${text}]:0`] : [`${text}:0`];
@@ -53,7 +53,7 @@ export function readSource(text: string | undefined): AddressLike | undefined {
   let firstError: unknown;
   for (const candidate of possibleSources(text)) {
     try {
-      // The text may have its own `unix:`.
+      // If the text has a `unix:` of its own, one of the two is removed.
       return parseAddress(candidate.replace(/^unix:unix:/, "unix:"));
     } catch (error) {
       // The first candidate is the one that is closest to the text.
