@@ -10,7 +10,7 @@ import { MODES } from "../bench/modes.js";
 
 export const command: Command = define({
   name: "bench",
-  summary: "load on a server: turns a second, and latencies by percentile",
+  summary: "puts load on a server, and measures its rate and its latencies by percentile",
   description: [
     "Opens connections and runs turns on each of them. A turn is a message that the server sends back (mode echo), a " +
       "text with an answer up to --until (request), a connection that is closed at once (connect), or data that the " +
