@@ -37,7 +37,7 @@ export function report(output: Output, plan: LoadPlan, load: Load): void {
   const { turns, elapsed, sent, received, lost, missed, latencies } = load;
   const errors = Object.fromEntries(load.errors);
   const { mode, connections, rate, endpoint } = plan;
-  const value = {
+  const result = {
     mode: endpoint.scheme === "udp" ? "udp" : mode,
     loop: rate === undefined ? "closed" : "open",
     ...(rate === undefined ? {} : { rate }),
@@ -53,9 +53,9 @@ export function report(output: Output, plan: LoadPlan, load: Load): void {
     cpu: Number(load.cpu.toFixed(3)),
     latency: latencies.summary(),
   };
-  output.result(value, () => {
+  output.result(result, () => {
     const lines = [
-      `${turns} turns in ${formatTime(elapsed)}, ${value.perSecond} a second, by ${plural(connections, "connection")}`,
+      `${turns} turns in ${formatTime(elapsed)}, ${result.perSecond} a second, by ${plural(connections, "connection")}`,
       `sent ${formatBytes(sent)} (${formatRate(sent, elapsed)}), received ${formatBytes(received)} ` +
         `(${formatRate(received, elapsed)})`,
     ];

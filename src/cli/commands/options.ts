@@ -50,7 +50,8 @@ export const command: Command = define({
     if ((options.datagram || options.seqpacket) && endpoint.scheme !== "unix") {
       throw new UsageError(`--${options.datagram ? "datagram" : "seqpacket"} is given without a UNIX socket`);
     }
-    const messageType = options.seqpacket ? "seqpacket" : options.datagram ? "datagram" : undefined;
+    const datagramType = options.datagram ? "datagram" : undefined;
+    const messageType = options.seqpacket ? "seqpacket" : datagramType;
     const { connect, timeout, all } = options;
     const socket = await openSocket(endpoint, { messageType, connect, timeout, signal });
     try {

@@ -35,7 +35,7 @@ export const command: Command = define({
   exitStatus: [["1", "the host has not answered"]],
   seeAlso: ["ip(7)", "traceroute(8)", "berkeley-ping(1)"],
   async run({ args: [host = ""], options, output, interrupts: { signal } }) {
-    const [{ trace }, { hostOf, lookUp }, { hopLine, namesOf }, { SOCK_DGRAM }] = await Promise.all([
+    const [{ trace }, { hostOf, lookUp }, { hopLine, lookUpNames }, { SOCK_DGRAM }] = await Promise.all([
       import("../trace/probes.js"),
       import("../frame/hosts.js"),
       import("../trace/show.js"),
@@ -55,8 +55,8 @@ export const command: Command = define({
           const isHost = from !== undefined && error === undefined;
           return isLast && isHost;
         });
-        const nameByAddress = names ? await namesOf(hop, signal) : new Map<string, string>();
-        const value = {
+        const nameByAddress = names ? await lookUpNames(hop, signal) : new Map<string, string>();
+        const result = {
           hop: hop.ttl,
           replies: hop.replies.map((reply) => ({
             from: reply.from ?? null,
@@ -65,7 +65,7 @@ export const command: Command = define({
             error: reply.error,
           })),
         };
-        output.result(value, () => hopLine(hop, nameByAddress));
+        output.result(result, () => hopLine(hop, nameByAddress));
       }
     } catch (error) {
       output.throwIfClosed();

@@ -114,7 +114,8 @@ export function memoryOf(bytes: Buffer): Memory {
 function endOf(family: number, address: Buffer, port: number, interfaceIndex: number, isV6Only: boolean): SocketEnd {
   const host = inet_ntop(family, address);
   const acceptsBothFamilies = family === AF_INET6 && !isV6Only && host === "::";
-  const hostText = acceptsBothFamilies ? "*" : family === AF_INET6 ? `[${host}]` : host;
+  const hostWithBrackets = family === AF_INET6 ? `[${host}]` : host;
+  const hostText = acceptsBothFamilies ? "*" : hostWithBrackets;
   const name = interfaceIndex === 0 ? undefined : interfaceOf(interfaceIndex);
   const scope = name === undefined ? "" : `%${name}`;
   return {

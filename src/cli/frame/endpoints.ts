@@ -18,6 +18,12 @@ export interface EndpointOptions {
   readonly schemes?: readonly Endpoint["scheme"][];
 }
 
+/** The scheme of a text that has none, by the options --udp and --tls. */
+export function defaultScheme({ udp, tls }: { readonly udp: boolean; readonly tls: boolean }): "tcp" | "tls" | "udp" {
+  if (udp) return "udp";
+  return tls ? "tls" : "tcp";
+}
+
 /**
  * Parses an endpoint.
  *
@@ -32,14 +38,14 @@ export function readEndpoint(text: string, options: EndpointOptions = {}): Endpo
   );
 }
 
-function parseText(text: string, name: string, defaultScheme: "tcp" | "tls" | "udp"): Endpoint {
+function parseText(text: string, name: string, fallbackScheme: "tcp" | "tls" | "udp"): Endpoint {
   const wildcard = /^(?:(tcp|tls|udp):\/\/)?\*:(\d{1,5})$/.exec(text);
   try {
     if (wildcard !== null) {
-      const [, scheme = defaultScheme, port] = wildcard;
+      const [, scheme = fallbackScheme, port] = wildcard;
       return parseEndpoint({ scheme: scheme as "tcp", host: "", port: Number(port) });
     }
-    return parseEndpoint(withScheme(text, defaultScheme));
+    return parseEndpoint(withScheme(text, fallbackScheme));
   } catch (error) {
     if (!(error instanceof TypeError || error instanceof RangeError)) throw error;
     // The scheme that the user typed, which may be misspelled.

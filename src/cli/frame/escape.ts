@@ -52,6 +52,7 @@ export class Escaper {
 
 /** The number of bytes of an incomplete UTF-8 character at the end. */
 function incompleteLength(bytes: Uint8Array): number {
+  // A character has at most 4 bytes, so an incomplete one has at most 3.
   for (let count = 1; count <= 3 && count <= bytes.length; count++) {
     const byte = bytes[bytes.length - count]!;
     // A byte below 0x80 is a character, one below 0xc0 continues a character, and any other begins a character.
@@ -77,8 +78,8 @@ function escapeBytes(bytes: Uint8Array): string {
 }
 
 /**
- * The range of the second byte of a character by the first byte, if it is not 80 to BF (section 4 of RFC 3629). It
- * excludes overlong forms (after E0 and F0), surrogates (after ED) and numbers above 10FFFF (after F4).
+ * The range of the second byte after the first bytes for which it is smaller than 80 to BF (section 4 of RFC 3629). The
+ * smaller ranges exclude overlong forms (after E0 and F0), surrogates (ED) and numbers above 10FFFF (F4).
  */
 const SECOND_BYTES: ReadonlyMap<number, readonly [low: number, high: number]> = new Map([
   [0xe0, [0xa0, 0xbf]],

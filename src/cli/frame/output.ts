@@ -72,7 +72,7 @@ export class Output {
   /** Prints a line of text. */
   line(text: string = ""): void {
     this.#hideProgress();
-    this.#stdout.text(`${text}\n`);
+    this.#stdout.writeText(`${text}\n`);
   }
 
   /** Prints an object as one line of JSON, with each bigint as a string. */
@@ -119,16 +119,16 @@ export class Output {
    * @throws OutputClosedError when standard output is closed
    */
   async data(bytes: Uint8Array): Promise<void> {
-    if (!this.isTerminal) return this.#stdout.bytes(bytes);
+    if (!this.isTerminal) return this.#stdout.writeBytes(bytes);
     this.#hideProgress();
     this.#escaper ??= new Escaper();
-    return this.#stdout.bytes(Buffer.from(this.#escaper.write(bytes)));
+    return this.#stdout.writeBytes(Buffer.from(this.#escaper.write(bytes)));
   }
 
   /** Called after the last data(). Prints the bytes of an incomplete character that data() has stored. */
   async endOfData(): Promise<void> {
     const rest = this.#escaper?.end() ?? "";
-    if (rest !== "") await this.#stdout.bytes(Buffer.from(rest));
+    if (rest !== "") await this.#stdout.writeBytes(Buffer.from(rest));
   }
 
   /** Calls `stop` when a write to standard output fails: after `| head -1`, or on a full disk. */

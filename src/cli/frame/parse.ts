@@ -8,7 +8,7 @@ import { UsageError } from "./failure.js";
 import { didYouMean } from "./suggest.js";
 import { ValueError } from "./values.js";
 
-export interface Parsed {
+export interface ParsedCommandLine {
   /** Whether --help was given. Then the other words were not parsed. */
   readonly help: boolean;
   readonly args: readonly string[];
@@ -16,7 +16,7 @@ export interface Parsed {
   readonly options: Readonly<Record<string, unknown>>;
 }
 
-export function parse(command: Command, argv: readonly string[]): Parsed {
+export function parse(command: Command, argv: readonly string[]): ParsedCommandLine {
   const specs = { ...command.options, ...COMMON_OPTIONS };
   const parser = new Parser(command.name);
   // commander prints nothing and does not end the process. It throws errors.

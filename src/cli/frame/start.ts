@@ -33,7 +33,7 @@ async function run(
 ): Promise<number> {
   const helpWidth = widthOf(process.stdout.columns || Infinity);
   if (commandName === "" || commandName === "--help" || commandName === "-h") {
-    stdout.text(helpOfAll(COMMANDS, helpWidth));
+    stdout.writeText(helpOfAll(COMMANDS, helpWidth));
     return EXIT_SUCCESS;
   }
   const command = await load(commandName);
@@ -44,7 +44,7 @@ async function run(
   ]);
   const { help, args, options } = parse(command, commandArgs);
   if (help) {
-    stdout.text(helpOf(command, helpWidth));
+    stdout.writeText(helpOf(command, helpWidth));
     return EXIT_SUCCESS;
   }
   const interrupts = new Interrupts();

@@ -40,7 +40,7 @@ export async function openSocket(endpoint: Endpoint, options: OpenOptions): Prom
   const type = typeOf(endpoint, messageType);
   const waitOptions = { signal, ...(timeout === undefined ? {} : { timeout }) };
   const address = await addressOf(endpoint, type, waitOptions);
-  const socket = new Socket(familyOf(endpoint, address), type);
+  const socket = new Socket(address.family, type);
   try {
     if (connect) await socket.connect(address, waitOptions);
     return socket;
@@ -53,11 +53,6 @@ export async function openSocket(endpoint: Endpoint, options: OpenOptions): Prom
 function typeOf({ scheme }: Endpoint, messageType: OpenOptions["messageType"]): number {
   if (messageType === "seqpacket") return SOCK_SEQPACKET;
   return messageType === "datagram" || scheme === "udp" ? SOCK_DGRAM : SOCK_STREAM;
-}
-
-function familyOf({ scheme }: Endpoint, address: Address): number {
-  if (scheme === "unix") return AF_UNIX;
-  return scheme === "vsock" ? AF_VSOCK : address.family;
 }
 
 /** The address of an endpoint. Looks up a host name. */

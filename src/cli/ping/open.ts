@@ -30,7 +30,7 @@ export type PingSocketKind = "datagram" | "raw";
  *
  * @throws Failure if the system allows neither kind of socket
  */
-export async function openPing(
+export async function openPingSocket(
   target: Address,
   ttl: number | undefined,
   signal: AbortSignal,

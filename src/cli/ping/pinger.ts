@@ -3,7 +3,7 @@
 import { AF_INET6, type Message, MSG_DONTWAIT, MSG_ERRQUEUE, type Socket, SocketError } from "berkeley";
 
 import { type HostAddress, hostOf } from "../frame/hosts.js";
-import { openPing, type PingSocketKind } from "./open.js";
+import { openPingSocket, type PingSocketKind } from "./open.js";
 import { decodeEcho } from "./packet.js";
 import { Requests, SEQUENCE_COUNT } from "./requests.js";
 
@@ -51,7 +51,7 @@ const MAX_SENDS = 4;
 export async function* ping(target: HostAddress, options: PingOptions): AsyncGenerator<PingEvent, void, undefined> {
   const { count, interval, wait, size, signal } = options;
   const isIPv6 = target.family === AF_INET6;
-  const { socket: opened, kind } = await openPing(target, options.ttl, signal);
+  const { socket: opened, kind } = await openPingSocket(target, options.ttl, signal);
   await using socket = opened;
   yield { type: "start", kind };
   const requests = new Requests(isIPv6, kind, hostOf(target), size);
@@ -76,7 +76,7 @@ export async function* ping(target: HostAddress, options: PingOptions): AsyncGen
         yield { type: "error", sequence, code: errorCode, from: undefined };
       }
     }
-    for (const sequence of requests.overdue(wait)) yield { type: "lost", sequence };
+    for (const sequence of requests.markOverdue(wait)) yield { type: "lost", sequence };
     // Waits for a reply until the next request is due, or until the oldest pending request is lost.
     const nextSendAt = sent < count ? start + sent * interval : Infinity;
     const deadline = Math.min(nextSendAt, requests.oldestSentAt + wait);
@@ -104,13 +104,13 @@ async function takeErrors(socket: Socket, requests: Requests): Promise<PingEvent
       if (error instanceof SocketError && error.code === "EAGAIN") return events;
       throw error;
     }
-    // The data of an entry is the request that failed. If the data is too short, -1 stands for no request.
+    // The data of this message is the request that failed. If the data is too short, -1 stands for no request.
     const sequence = decodeEcho(message.data)?.sequence ?? -1;
-    for (const entry of message.control) {
-      if (entry.type !== "IP_RECVERR" && entry.type !== "IPV6_RECVERR") continue;
+    for (const extendedError of message.control) {
+      if (extendedError.type !== "IP_RECVERR" && extendedError.type !== "IPV6_RECVERR") continue;
       if (!requests.markLost(sequence)) continue;
-      const from = entry.offender === undefined ? undefined : hostOf(entry.offender as HostAddress);
-      events.push({ type: "error", sequence, code: entry.code ?? "", from });
+      const from = extendedError.offender === undefined ? undefined : hostOf(extendedError.offender as HostAddress);
+      events.push({ type: "error", sequence, code: extendedError.code ?? "", from });
     }
   }
 }

@@ -63,8 +63,8 @@ export class Requests {
     return true;
   }
 
-  /** Marks the requests as lost that have waited for `wait` ms, and yields their sequence numbers. */
-  *overdue(wait: number): Generator<number> {
+  /** Marks as lost each request that has waited for `wait` ms, and yields its sequence number. */
+  *markOverdue(wait: number): Generator<number> {
     const now = performance.now();
     // The first pending request is the oldest one.
     for (const sequence of this.pending) {

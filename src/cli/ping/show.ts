@@ -67,7 +67,9 @@ function lineOf(event: PingEvent): string | undefined {
   switch (event.type) {
     case "reply": {
       const ttl = event.ttl === undefined ? "" : ` ttl=${event.ttl}`;
-      const note = event.duplicate ? " (duplicate)" : event.late ? " (late)" : "";
+      let note = "";
+      if (event.duplicate) note = " (duplicate)";
+      else if (event.late) note = " (late)";
       return (
         `${event.bytes} bytes from ${event.from}: icmp_seq=${event.sequence}${ttl} ` +
         `time=${event.time.toFixed(3)} ms${note}`

@@ -168,8 +168,9 @@ class DelayedSender {
 
 /** Returns a generator of pseudorandom numbers from 0 to less than 1 (xorshift32). The seed determines the numbers. */
 function randomNumbers(seed: number): () => number {
-  // With the state 0, all results would be 0.
-  let state = (seed | 0) === 0 ? 1 : seed | 0;
+  // An integer of 32 bits. With 0, all results would be 0.
+  let state = seed | 0;
+  if (state === 0) state = 1;
   return () => {
     state ^= state << 13;
     state ^= state >>> 17;

@@ -13,7 +13,7 @@ import {
 } from "berkeley";
 
 import type { Invocation, OptionValues } from "../frame/command.js";
-import { readEndpoint, showEndpoint } from "../frame/endpoints.js";
+import { defaultScheme, readEndpoint, showEndpoint } from "../frame/endpoints.js";
 import { escapeLine } from "../frame/escape.js";
 import { explain, InterruptedError, UsageError } from "../frame/failure.js";
 import type { Output } from "../frame/output.js";
@@ -83,9 +83,8 @@ interface Totals {
 /** Runs a service on the endpoint of the command line. Resolves with the exit status. */
 export async function serve(invocation: Invocation<ServerOptions>, service: Service): Promise<number> {
   const { args, output, interrupts, options } = invocation;
-  const scheme = options.udp ? "udp" : options.tls ? "tls" : "tcp";
   if (options.udp && options.tls) throw new UsageError("--udp and --tls are given together");
-  const endpoint = readEndpoint(args[0] ?? "", { scheme });
+  const endpoint = readEndpoint(args[0] ?? "", { scheme: defaultScheme(options) });
   const ending = new AbortController();
   // The reason is not printed, because the end of a server is not an error.
   const stop = (): void => ending.abort(new InterruptedError("the end", 0));

@@ -17,7 +17,7 @@ const CALL_TIMEOUT = 10_000;
 const BACKLOG = 5;
 /** Maximum number of received bytes that are printed. */
 const MAX_SHOWN = 64;
-/** Maximum number of connections that are kept of other programs which connect before our client does. */
+/** Maximum number of kept connections of other programs that connect before our client. */
 const MAX_EARLY = 16;
 
 export interface ExchangeResult {

@@ -52,13 +52,13 @@ export function stateOf(socket: Socket): string {
 /** A line with state, queues and RTT. `name` is the variable of the socket in the printed code. */
 export function viewOf(name: string, socket: Socket): string {
   const info = socket.getsockopt(TCP_INFO);
-  const state = `${name.padEnd(NAME_WIDTH)}  ${info.tcpi_state.padEnd(STATE_WIDTH)}  `;
+  const nameAndState = `${name.padEnd(NAME_WIDTH)}  ${info.tcpi_state.padEnd(STATE_WIDTH)}  `;
   // For a listener, these two fields have the accept queue and its limit (tcp_get_info in net/ipv4/tcp.c).
-  if (info.tcpi_state === "LISTEN") return `${state}accept queue ${info.tcpi_unacked} of ${info.tcpi_sacked}`;
-  if (info.tcpi_state === "CLOSE") return state + addressText(socket);
+  if (info.tcpi_state === "LISTEN") return `${nameAndState}accept queue ${info.tcpi_unacked} of ${info.tcpi_sacked}`;
+  if (info.tcpi_state === "CLOSE") return nameAndState + addressText(socket);
   const queues = queuesOf(socket);
   const bytes = queues === undefined ? "" : `recv-q ${column(queues.receive)}send-q ${column(queues.send)}`;
-  return `${state}${bytes}rtt ${formatMicroseconds(info.tcpi_rtt)}`;
+  return `${nameAndState}${bytes}rtt ${formatMicroseconds(info.tcpi_rtt)}`;
 }
 
 function addressText(socket: Socket): string {

@@ -36,6 +36,7 @@ class SharedInput {
   async #copyToAll(): Promise<void> {
     try {
       for (let chunk = await this.#standardInput.read(); chunk !== null; chunk = await this.#standardInput.read()) {
+        // Copied, because standard input reuses its buffer.
         const copy = Buffer.from(chunk);
         // Waits for the slowest conversation, so that no data has to be stored.
         await Promise.all([...this.#conversations].map((input) => input.pass(copy)));

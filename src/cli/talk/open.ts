@@ -58,9 +58,9 @@ export async function openChannel(plan: OpenPlan): Promise<Channel> {
     applyOptions(socket.socket, options);
     return new UdpChannel(socket);
   }
-  // connect() can't set socket options before it connects, and takes `tls` only with the scheme tls. Otherwise
-  // openWithOptions() opens the stream. But only connect() can use a proxy, so with --via openStream() sets the socket
-  // options after connecting.
+  // connect() can't set socket options before it connects, and takes `tls` only with the scheme tls. In other cases
+  // openWithOptions() opens the stream. But only connect() can use a proxy, so with --via openStream() calls connect(),
+  // and sets the socket options afterwards.
   const canUseConnect = plan.options.length === 0 && (tls === undefined || endpoint.scheme === "tls");
   const stream = await (canUseConnect || via !== undefined ? openStream(plan) : openWithOptions(plan));
   return new StreamChannel(stream, String(stream.remoteAddress ?? name));

@@ -2,7 +2,7 @@
 
 import { type AddressLike, type Endpoint, parseAddress } from "berkeley";
 
-import { readEndpoint } from "../frame/endpoints.js";
+import { defaultScheme, readEndpoint } from "../frame/endpoints.js";
 import { UsageError } from "../frame/failure.js";
 import { type GivenOption, readSocketOption } from "../frame/socketOptions.js";
 import type { MessageType } from "./channel.js";
@@ -22,9 +22,10 @@ type TargetValues = Pick<TalkValues, "udp" | "datagram" | "seqpacket" | "option"
 
 export async function readTarget(text: string, options: TargetValues): Promise<Target> {
   const { udp, datagram, seqpacket, tls } = options;
-  const found = readEndpoint(text, { scheme: udp ? "udp" : tls ? "tls" : "tcp" });
+  const found = readEndpoint(text, { scheme: defaultScheme(options) });
   const isUnixDatagram = datagram || (udp && found.scheme === "unix");
-  const messageType = seqpacket ? "seqpacket" : isUnixDatagram ? "datagram" : undefined;
+  const datagramType = isUnixDatagram ? "datagram" : undefined;
+  const messageType = seqpacket ? "seqpacket" : datagramType;
   if (seqpacket && datagram) throw new UsageError("--seqpacket and --datagram are given together");
   if (messageType !== undefined && found.scheme !== "unix") {
     throw new UsageError(`--${messageType} is given with an endpoint of ${found.scheme}, required a UNIX socket`);

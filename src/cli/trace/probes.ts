@@ -1,7 +1,7 @@
 // Finds the routers on the path to a host, without privileges. Each probe is a UDP datagram with a small TTL. Routers
 // answer with ICMP errors, which the kernel adds to the socket's error queue (IP_RECVERR, ip(7)).
 //
-// Each probe has a destination port of its own. An entry of the error queue contains this port, which identifies the
+// Each probe has a destination port of its own. A message of the error queue contains this port, which identifies the
 // probe.
 
 import {
@@ -36,9 +36,9 @@ export async function* trace(target: HostAddress, options: TraceOptions): AsyncG
   /** For each hop whose probes were sent, the promises of the replies. */
   const sentHops: Promise<Reply>[][] = [];
   for (let ttl = 1; ttl <= options.maxHops; ttl++) {
-    // Sends the probes of this hop. While fewer than MAX_PENDING probes are pending, also sends those of later hops,
-    // because the wait for a probe without an answer takes the whole timeout.
-    const canSendNext = (): boolean => sentHops.length < ttl || probes.pending + options.queries <= MAX_PENDING;
+    // Sends the probes of this hop. Up to MAX_PENDING pending probes, also sends those of later hops, because the wait
+    // for a probe without an answer takes the whole timeout.
+    const canSendNext = (): boolean => sentHops.length < ttl || probes.pendingCount + options.queries <= MAX_PENDING;
     while (sentHops.length < options.maxHops && canSendNext()) sentHops.push(await probes.send(sentHops.length + 1));
     const replies = await Promise.all(sentHops[ttl - 1]!);
     options.signal.throwIfAborted();
@@ -75,12 +75,12 @@ class Probes implements AsyncDisposable {
     this.#socket = new Socket(target.family, SOCK_DGRAM);
     this.#socket.setsockopt(this.#isIPv6 ? IPV6_RECVERR : IP_RECVERR, true);
     options.signal.addEventListener("abort", () => this.#end(), { once: true });
-    void this.#receive((message) => this.#handleErrorEntry(message), { flags: MSG_ERRQUEUE });
+    void this.#receive((message) => this.#handleErrorMessage(message), { flags: MSG_ERRQUEUE });
     // If a server listens at the port, it may answer with a datagram.
     void this.#receive((message) => this.#handleAnswer(message), { flags: 0 });
   }
 
-  get pending(): number {
+  get pendingCount(): number {
     return this.#pending.size;
   }
 
@@ -146,25 +146,25 @@ class Probes implements AsyncDisposable {
     this.#settleAnswered(address.port, { from: hostOf(address), isLast: true });
   }
 
-  /** Handles an entry of the error queue. */
-  #handleErrorEntry({ address, control }: Message): void {
+  /** Handles a message of the error queue. */
+  #handleErrorMessage({ address, control }: Message): void {
     if (!(address instanceof InetAddress || address instanceof Inet6Address)) return;
-    for (const entry of control) {
-      if (entry.type !== "IP_RECVERR" && entry.type !== "IPV6_RECVERR") continue;
-      if (entry.ee_origin !== SO_EE_ORIGIN_ICMP && entry.ee_origin !== SO_EE_ORIGIN_ICMP6) {
+    for (const extendedError of control) {
+      if (extendedError.type !== "IP_RECVERR" && extendedError.type !== "IPV6_RECVERR") continue;
+      if (extendedError.ee_origin !== SO_EE_ORIGIN_ICMP && extendedError.ee_origin !== SO_EE_ORIGIN_ICMP6) {
         // An error of this machine, such as EMSGSIZE.
-        this.#settle(address.port, { from: undefined, time: undefined, isLast: true, error: entry.code ?? "" });
+        this.#settle(address.port, { from: undefined, time: undefined, isLast: true, error: extendedError.code ?? "" });
         continue;
       }
-      const from = entry.offender === undefined ? undefined : hostOf(entry.offender as HostAddress);
+      const from = extendedError.offender === undefined ? undefined : hostOf(extendedError.offender as HostAddress);
       // Time exceeded is type 11 of ICMP (RFC 792) and 3 of ICMPv6 (RFC 4443).
-      const isTimeExceeded = entry.ee_type === (this.#isIPv6 ? 3 : 11);
+      const isTimeExceeded = extendedError.ee_type === (this.#isIPv6 ? 3 : 11);
       // ECONNREFUSED is the answer of the host: no server listens at the port. Any other code is a refusal to forward.
-      const isAnswer = isTimeExceeded || entry.code === "ECONNREFUSED";
+      const isAnswer = isTimeExceeded || extendedError.code === "ECONNREFUSED";
       this.#settleAnswered(address.port, {
         from,
         isLast: !isTimeExceeded,
-        ...(isAnswer || entry.code === undefined ? {} : { error: entry.code }),
+        ...(isAnswer || extendedError.code === undefined ? {} : { error: extendedError.code }),
       });
     }
   }

@@ -24,7 +24,7 @@ export function hopLine({ ttl, replies }: Hop, names: ReadonlyMap<string, string
 }
 
 /** Looks up the names of the routers. The map has no entry for a router without a name. */
-export async function namesOf({ replies }: Hop, signal: AbortSignal): Promise<Map<string, string>> {
+export async function lookUpNames({ replies }: Hop, signal: AbortSignal): Promise<Map<string, string>> {
   const found = new Map<string, string>();
   const hosts = new Set(replies.flatMap(({ from }) => (from === undefined ? [] : [from])));
   for (const host of hosts) {
