@@ -20,7 +20,7 @@ export interface LoadPlan extends WorkPlan {
   readonly signal: AbortSignal;
 }
 
-/** ms that turns have to end after the run. Then they are stopped. */
+/** After the run, pending turns are stopped if they have not ended after this many ms. */
 const GRACE = 1000;
 /** Node's setTimeout() can be late by this many ms. So the last part of a wait uses setImmediate(). */
 const TIMER_DELAY = 1.5;
@@ -29,7 +29,7 @@ export class Load {
   readonly latencies: Latencies = new Latencies();
   /** Turns that have succeeded. */
   turns = 0;
-  /** Bytes. */
+  /** Numbers of bytes. */
   sent = 0;
   received = 0;
   /** Datagrams without an answer. */
@@ -40,7 +40,7 @@ export class Load {
   missed = 0;
   /** ms from the start of the first turn to the end of the run. */
   elapsed = 0;
-  /** The part of one core that this process has used during the run. */
+  /** The fraction of one core that this process has used during the run. */
   cpu = 0;
   readonly #plan: LoadPlan;
   /** One for each connection; undefined after an error, until the next turn opens the connection again. */

@@ -59,7 +59,7 @@ export interface Flow {
   dropped: number;
 }
 
-/** Counts flows and bytes, and prints a line for each flow at its end. */
+/** Counts flows and bytes. Prints a line for each flow at its end, and the totals. */
 export class FlowCounts {
   readonly #output: Output;
   readonly #target: string;

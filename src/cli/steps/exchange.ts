@@ -23,7 +23,7 @@ const MAX_EARLY = 16;
 export interface ExchangeResult {
   /** The listening socket, still open. */
   readonly server: Socket;
-  /** Connections of other programs, accepted before our client's. The caller serves or closes them. */
+  /** Connections of other programs that were accepted before our client's. The caller must serve or close each. */
   readonly early: readonly (readonly [Socket, Address])[];
 }
 

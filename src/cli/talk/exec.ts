@@ -3,6 +3,7 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import type { Writable } from "node:stream";
 
 import type { Channel } from "./channel.js";
 
@@ -36,7 +37,7 @@ export async function execute(
   const exited = once(child, "exit");
   // Awaited below. If another step fails first, this rejection must not be unhandled.
   exited.catch(() => undefined);
-  // EPIPE: a command may end without reading all its input.
+  // EPIPE: a command may end, or close its input, without reading all of it. The error also closes `child.stdin`.
   child.stdin.on("error", () => {});
   const receiving = (async () => {
     for (;;) {
@@ -45,7 +46,7 @@ export async function execute(
       counts.received += data.length;
       // Copied, because the channel reuses its buffer.
       if (!child.stdin.destroyed && !child.stdin.write(Buffer.from(data))) {
-        await Promise.race([once(child.stdin, "drain"), once(child.stdin, "close")]);
+        await drainOrClose(child.stdin);
       }
     }
     child.stdin.end();
@@ -79,4 +80,15 @@ export async function execute(
     await receiving;
   }
   return counts;
+}
+
+/** Resolves when the stream accepts data again, or is closed. (`once()` of node:events would reject after an error.) */
+function drainOrClose(stream: Writable): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      stream.off("drain", done).off("close", done);
+      resolve();
+    };
+    stream.on("drain", done).on("close", done);
+  });
 }
