@@ -4,7 +4,7 @@ import type { Command } from "./frame/command.js";
 
 export interface CommandEntry {
   readonly name: string;
-  /** The same text as in the file of the command; a test compares both. */
+  /** The same text as in the file of the command. A test compares the two texts. */
   readonly summary: string;
   load(): Promise<{ readonly command: Command }>;
 }
@@ -12,12 +12,12 @@ export interface CommandEntry {
 export const COMMANDS: readonly CommandEntry[] = [
   {
     name: "connect",
-    summary: "standard input to an endpoint, and what it answers to standard output",
+    summary: "sends standard input to an endpoint, and prints the answer on standard output",
     load: () => import("./commands/connect.js"),
   },
   {
     name: "listen",
-    summary: "waits for a connection, sends it standard input and prints what it sends",
+    summary: "accepts a connection, sends standard input, and prints the received data",
     load: () => import("./commands/listen.js"),
   },
   {
@@ -32,12 +32,12 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "echo",
-    summary: "a server that sends back what it receives",
+    summary: "a server that sends received data back",
     load: () => import("./commands/echo.js"),
   },
   {
     name: "discard",
-    summary: "a server that throws away what it receives",
+    summary: "a server that discards received data",
     load: () => import("./commands/discard.js"),
   },
   {
@@ -47,7 +47,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "daytime",
-    summary: "a server that says what time it is",
+    summary: "a server that sends the date and the time",
     load: () => import("./commands/daytime.js"),
   },
   {
@@ -62,12 +62,12 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "scan",
-    summary: "which TCP ports of a host accept connections",
+    summary: "tests which TCP ports of a host accept connections",
     load: () => import("./commands/scan.js"),
   },
   {
     name: "ping",
-    summary: "whether hosts answer, and after what time",
+    summary: "measures the round-trip time to hosts",
     load: () => import("./commands/ping.js"),
   },
   {
@@ -102,7 +102,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "bench",
-    summary: "load on a server: turns a second, and latencies by percentile",
+    summary: "puts load on a server, and measures its rate and its latencies by percentile",
     load: () => import("./commands/bench.js"),
   },
   {

@@ -1,12 +1,14 @@
 // Functions that the commands share: units, values, suggestions, escapes, progress lines, transforms.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { InetAddress, UnixAddress, VsockAddress } from "berkeley";
 import { cpuLines } from "#berkeley/cli/bench/report.js";
 import { Escaper, escapeJson, escapeLine } from "#berkeley/cli/frame/escape.js";
 import { progressLine } from "#berkeley/cli/frame/progress.js";
 import { nearest } from "#berkeley/cli/frame/suggest.js";
 import { formatBytes, formatClock, formatRate, formatTime } from "#berkeley/cli/frame/units.js";
 import { duration, fraction, size, wholeNumber } from "#berkeley/cli/frame/values.js";
+import { shownScheme } from "#berkeley/cli/servers/serve.js";
 import { Crlf, HexDump, Lines } from "#berkeley/cli/talk/text.js";
 
 test("sizes, rates and times have three digits and a unit", () => {
@@ -129,4 +131,11 @@ test("a hexadecimal dump goes on with its offset, in columns of one width", () =
 test("the report names a load that used a whole core", () => {
   assert.deepEqual(cpuLines(0.97), ["this command used 97 % of a core: the server may be able to do more"]);
   assert.deepEqual(cpuLines(0.89), []);
+});
+
+test("the scheme of an inherited listener is that of its socket", () => {
+  assert.equal(shownScheme("fd", new InetAddress("127.0.0.1", 1)), "tcp");
+  assert.equal(shownScheme("systemd", new VsockAddress(2, 1)), "vsock");
+  assert.equal(shownScheme("fd", new UnixAddress("/run/x")), "unix");
+  assert.equal(shownScheme("tls", new InetAddress("127.0.0.1", 1)), "tls");
 });

@@ -30,6 +30,7 @@ const errors: readonly (readonly string[])[] = [
   ["connect", "localhost:1", "--timeout", "soon"],
   ["connect", "localhost:1", "--option", "SO_RCVBFU=1"],
   ["connect", "localhost:1", "--option", "SO_RCVBUF=many"],
+  ["connect", "localhost:1", "--option", "SO_RCVBUF=-0x10"],
   ["connect", "localhost:1", "--source", "127.1"],
   ["connect", "localhost:1", "--ca", "/nowhere"],
   ["listen", "0", "--max", "0"],

@@ -70,7 +70,7 @@ test("the completion of zsh is loaded, and offers commands", { skip: has("zsh") 
     words=(berkeley echo --c); CURRENT=3; _berkeley`;
   const result = spawnSync("zsh", ["-f", "-c", program], { encoding: "utf8", env: { ...process.env, HOME: folder } });
   assert.equal(result.stderr, "");
-  assert.match(result.stdout, /^echo:a server that sends back what it receives$/m);
+  assert.match(result.stdout, /^echo:a server that sends received data back$/m);
   assert.match(result.stdout, /^--cert\[.*\]:FILE:_files$/m);
   assert.match(result.stdout, /^--color\[.*\]:WHEN:\(auto always never\)$/m);
 });
@@ -87,7 +87,7 @@ test("the completion of fish offers commands, options and words of values", { sk
     assert.equal(result.stderr, "");
     return result.stdout.trim().split("\n");
   };
-  assert.deepEqual(complete("berkeley ec"), ["echo\ta server that sends back what it receives"]);
+  assert.deepEqual(complete("berkeley ec"), ["echo\ta server that sends received data back"]);
   assert.match(complete("berkeley echo --cou").join("\n"), /^--count\t/);
   const colors = complete("berkeley echo --color ").map((line) => line.replace(/\t.*/, ""));
   assert.deepEqual(colors.toSorted(), ["always", "auto", "never"]);

@@ -362,7 +362,7 @@ test("--drop drops its part of the datagrams, the same ones for the same --seed"
 
 test("options that exclude each other are refused", async () => {
   for (const [args, says] of [
-    [["udp://127.0.0.1:0", "tcp://localhost:1"], /required both or none of udp/],
+    [["udp://127.0.0.1:0", "tcp://localhost:1"], /required udp for both or for neither/],
     [["0", "localhost:1", "--drop", "5%"], /--drop is given with streams, required datagrams/],
     [["--udp", "0", "localhost:1", "--proxy-protocol"], /--proxy-protocol is given with datagrams, required streams/],
     [["0", "localhost:1", "--target-ca", "/x"], /--target-ca is given with a target of tcp, required one of tls/],

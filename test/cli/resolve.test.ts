@@ -64,7 +64,7 @@ test(
 test("resolve accepts an address, and prints that no lookup is made", async () => {
   const { status, stdout, stderr } = await run(["resolve", "127.0.0.1"]);
   assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
-  assert.equal(stdout, " 1  127.0.0.1  at once   from 127.0.0.1; an address, for which no resolver is asked\n");
+  assert.equal(stdout, " 1  127.0.0.1  at once   from 127.0.0.1; NAME is an address, so no resolver is used\n");
   const [answer] = objects((await run(["resolve", "127.0.0.1", "--json"])).stdout);
   assert.deepEqual(answer, {
     attempt: 1,
@@ -73,7 +73,7 @@ test("resolve accepts an address, and prints that no lookup is made", async () =
     after: 0,
     place: 1,
     source: "127.0.0.1",
-    reason: "an address, for which no resolver is asked",
+    reason: "NAME is an address, so no resolver is used",
   });
 });
 

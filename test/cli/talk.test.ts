@@ -309,6 +309,26 @@ test("listen --exec runs a command for each connection, by default only for this
   }
 });
 
+test("a command of --exec may close its input early, and goes on", async () => {
+  await using program = start(["listen", "0", "--exec", "head -c 1 > /dev/null; exec < /dev/null; sleep 0.2; echo ok"]);
+  await using stream = await connect(await listening(program));
+  await stream.write(Buffer.alloc(5_000_000));
+  assert.equal(await stream.readLine(), "ok");
+  await stream.closeWrite();
+  const { status, stderr } = await program.ended;
+  assert.deepEqual({ status, stderr: stderr.replace(/^berkeley: listening .*\n/, "") }, { status: 0, stderr: "" });
+});
+
+test("a slow command of --exec gets all input, without a warning", async () => {
+  await using program = start(["listen", "0", "--exec", "wc -c"]);
+  await using stream = await connect(await listening(program));
+  await stream.write(Buffer.alloc(20_000_000));
+  await stream.closeWrite();
+  assert.equal((await stream.readLine())?.trim(), "20000000");
+  const { status, stderr } = await program.ended;
+  assert.deepEqual({ status, stderr: stderr.replace(/^berkeley: listening .*\n/, "") }, { status: 0, stderr: "" });
+});
+
 test("a command of --exec ends with its connection", async () => {
   await using program = start(["listen", "0", "--exec", "echo $$; exec sleep 60"]);
   await using stream = await connect(await listening(program));

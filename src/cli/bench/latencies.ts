@@ -9,15 +9,15 @@ const NS_PER_MS = 1e6;
 export const PERCENTILES = [50, 75, 90, 99, 99.9, 99.99] as const;
 
 /** A row of the printed histogram: the number of latencies below `to` ms that are not in an earlier row. */
-export interface Bucket {
+export interface HistogramRow {
   readonly to: number;
   readonly count: number;
 }
 
 export class Latencies {
   readonly #histogram: RecordableHistogram = createHistogram({ lowest: 1, highest: HIGHEST, figures: 3 });
-  /** The counts of the printed histogram. Two rows are a factor of 2. HIGHEST is in row 83. */
-  readonly #rows = new Float64Array(96);
+  /** The counts of the printed histogram. Row N begins at 2 ** (N / 2) ns, so HIGHEST is in row 83. */
+  readonly #counts = new Float64Array(96);
 
   get count(): number {
     return this.#histogram.count;
@@ -27,7 +27,7 @@ export class Latencies {
   record(time: number): void {
     const ns = Math.min(HIGHEST, Math.max(1, Math.round(time * NS_PER_MS)));
     this.#histogram.record(ns);
-    this.#rows[Math.floor(Math.log2(ns) * 2)]!++;
+    this.#counts[Math.floor(Math.log2(ns) * 2)]!++;
   }
 
   /** The latency in ms at this percentile. */
@@ -44,14 +44,14 @@ export class Latencies {
   }
 
   /** The rows of the histogram, from the first to the last that has a latency. */
-  buckets(): Bucket[] {
-    const first = this.#rows.findIndex((count) => count > 0);
-    const last = this.#rows.findLastIndex((count) => count > 0);
-    const buckets: Bucket[] = [];
-    if (first < 0) return buckets;
+  rows(): HistogramRow[] {
+    const first = this.#counts.findIndex((count) => count > 0);
+    const last = this.#counts.findLastIndex((count) => count > 0);
+    const rows: HistogramRow[] = [];
+    if (first < 0) return rows;
     for (let row = first; row <= last; row++) {
-      buckets.push({ to: 2 ** ((row + 1) / 2) / NS_PER_MS, count: this.#rows[row]! });
+      rows.push({ to: 2 ** ((row + 1) / 2) / NS_PER_MS, count: this.#counts[row]! });
     }
-    return buckets;
+    return rows;
   }
 }

@@ -1,7 +1,9 @@
-// The load of a benchmark. Closed loop: each connection begins a turn when its previous turn has ended. Open loop:
-// turns are due at fixed times, even if earlier turns have not ended. A latency counts from the time when the turn was
-// due. So if a server stalls for a second, all turns of that second have a high latency. If a latency counted from the
-// send, only one turn of each connection would show the stall (coordinated omission).
+// The load of a benchmark. A turn is the work that a connection repeats, for example a request and its answer.
+//
+// Closed loop: each connection begins a turn when its previous turn has ended. Open loop: turns are due at fixed times,
+// even if earlier turns have not ended. A latency counts from the time when the turn was due. So if a server stalls for
+// a second, all turns of that second have a high latency. If a latency counted from the send, only one turn of each
+// connection would show the stall (coordinated omission).
 
 import { setMaxListeners } from "node:events";
 import { setImmediate as passEventLoop, setTimeout as sleep } from "node:timers/promises";
@@ -18,7 +20,7 @@ export interface LoadPlan extends WorkPlan {
   readonly signal: AbortSignal;
 }
 
-/** After the run, turns that have begun may end within this many ms. */
+/** After the run, pending turns are stopped if they have not ended after this many ms. */
 const GRACE = 1000;
 /** Node's setTimeout() can be late by this many ms. So the last part of a wait uses setImmediate(). */
 const TIMER_DELAY = 1.5;
@@ -27,7 +29,7 @@ export class Load {
   readonly latencies: Latencies = new Latencies();
   /** Turns that have succeeded. */
   turns = 0;
-  /** Bytes. */
+  /** Numbers of bytes. */
   sent = 0;
   received = 0;
   /** Datagrams without an answer. */
@@ -38,7 +40,7 @@ export class Load {
   missed = 0;
   /** ms from the start of the first turn to the end of the run. */
   elapsed = 0;
-  /** The part of one core that this process has used during the run. */
+  /** The fraction of one core that this process has used during the run. */
   cpu = 0;
   readonly #plan: LoadPlan;
   /** One for each connection; undefined after an error, until the next turn opens the connection again. */
@@ -90,7 +92,6 @@ export class Load {
     this.elapsed = this.runningTime;
     const { user, system } = process.cpuUsage(usage);
     this.cpu = (user + system) / 1000 / this.elapsed;
-    // Turns that still wait for an answer after this time are stopped.
     const graceTimer = setTimeout(() => this.#stop(), GRACE);
     try {
       await allEnded;

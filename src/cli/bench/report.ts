@@ -32,11 +32,12 @@ export function showLive(output: Output, load: Load): () => void {
   };
 }
 
+/** Prints the results of the load. */
 export function report(output: Output, plan: LoadPlan, load: Load): void {
   const { turns, elapsed, sent, received, lost, missed, latencies } = load;
   const errors = Object.fromEntries(load.errors);
   const { mode, connections, rate, endpoint } = plan;
-  const value = {
+  const result = {
     mode: endpoint.scheme === "udp" ? "udp" : mode,
     loop: rate === undefined ? "closed" : "open",
     ...(rate === undefined ? {} : { rate }),
@@ -52,9 +53,9 @@ export function report(output: Output, plan: LoadPlan, load: Load): void {
     cpu: Number(load.cpu.toFixed(3)),
     latency: latencies.summary(),
   };
-  output.result(value, () => {
+  output.result(result, () => {
     const lines = [
-      `${turns} turns in ${formatTime(elapsed)}, ${value.perSecond} a second, by ${plural(connections, "connection")}`,
+      `${turns} turns in ${formatTime(elapsed)}, ${result.perSecond} a second, by ${plural(connections, "connection")}`,
       `sent ${formatBytes(sent)} (${formatRate(sent, elapsed)}), received ${formatBytes(received)} ` +
         `(${formatRate(received, elapsed)})`,
     ];
@@ -87,17 +88,17 @@ function percentiles(summary: Record<string, number>): string[] {
   const row = (name: string, key: string): string => `${name.padStart(8)}  ${formatTime(summary[key] ?? 0)}`;
   return [
     row("min", "min"),
-    ...PERCENTILES.map((part) => row(`${part} %`, `p${part}`)),
+    ...PERCENTILES.map((percent) => row(`${percent} %`, `p${percent}`)),
     row("max", "max"),
     row("mean", "mean"),
   ];
 }
 
 function histogram(output: Output, { latencies }: Load): string[] {
-  const buckets = latencies.buckets();
-  const most = Math.max(...buckets.map(({ count }) => count));
-  return buckets.map(({ to, count }) => {
-    const bar = "#".repeat(Math.ceil((count / most) * BAR_WIDTH)).padEnd(BAR_WIDTH);
+  const rows = latencies.rows();
+  const highestCount = Math.max(...rows.map(({ count }) => count));
+  return rows.map(({ to, count }) => {
+    const bar = "#".repeat(Math.ceil((count / highestCount) * BAR_WIDTH)).padEnd(BAR_WIDTH);
     return `${`< ${formatTime(to)}`.padStart(10)}  ${output.style("cyan", bar)}  ${count}`;
   });
 }

@@ -14,13 +14,14 @@ const RIGHT = 30;
 const NINES = 5;
 /** Number of points of the line between two nines. */
 const POINTS = 40;
-/** The lowest percentile that Node's histogram accepts is above 0. */
+/** In place of 0, which Node's histogram refuses as a percentile. */
 const LOWEST_PERCENTILE = 0.001;
 
 const percent = (nines: number): number => 100 - 100 / 10 ** nines;
 
 export function toSvg(latencies: Latencies, title: string): string {
-  // 5 % more, so that the line does not touch the upper edge. Not 0, by which `y` divides.
+  // The scale ends 5 % above the highest latency, so that the line does not touch the upper edge. `y` divides by
+  // `highest`, so it must not be 0.
   const highest = Math.max(latencies.percentile(percent(NINES)), 1e-6) * 1.05;
   const x = (nines: number): string => (LEFT + (nines / NINES) * (WIDTH - LEFT - RIGHT)).toFixed(1);
   const y = (time: number): string => (HEIGHT - BOTTOM - (time / highest) * (HEIGHT - TOP - BOTTOM)).toFixed(1);
@@ -28,15 +29,15 @@ export function toSvg(latencies: Latencies, title: string): string {
     const nines = index / POINTS;
     return `${x(nines)},${y(latencies.percentile(Math.max(LOWEST_PERCENTILE, percent(nines))))}`;
   });
-  const columns = Array.from({ length: NINES + 1 }, (_, nines) => {
+  const verticalLines = Array.from({ length: NINES + 1 }, (_, nines) => {
     const label = nines === 0 ? "0 %" : `${Number(percent(nines).toFixed(3))} %`;
     return (
       `<line x1="${x(nines)}" y1="${TOP}" x2="${x(nines)}" y2="${HEIGHT - BOTTOM}" stroke="#ddd"/>` +
       `<text x="${x(nines)}" y="${HEIGHT - BOTTOM + 20}" text-anchor="middle">${label}</text>`
     );
   });
-  const rows = [0, 0.25, 0.5, 0.75, 1].map((part) => {
-    const time = part * highest;
+  const horizontalLines = [0, 0.25, 0.5, 0.75, 1].map((fraction) => {
+    const time = fraction * highest;
     return (
       `<line x1="${LEFT}" y1="${y(time)}" x2="${WIDTH - RIGHT}" y2="${y(time)}" stroke="#ddd"/>` +
       `<text x="${LEFT - 8}" y="${y(time)}" text-anchor="end" dominant-baseline="middle">${formatTime(time)}</text>`
@@ -46,8 +47,8 @@ export function toSvg(latencies: Latencies, title: string): string {
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" font-size="12">`,
     `<rect width="${WIDTH}" height="${HEIGHT}" fill="#fff"/>`,
     `<text x="${LEFT}" y="24" font-size="15">${escapeXml(title)}</text>`,
-    ...columns,
-    ...rows,
+    ...verticalLines,
+    ...horizontalLines,
     `<polyline fill="none" stroke="#06c" stroke-width="2" points="${points.join(" ")}"/>`,
     "</svg>",
   ].join("\n")}\n`;

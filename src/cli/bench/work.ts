@@ -115,9 +115,11 @@ function connectTurns(plan: WorkPlan): TurnRunner {
   let stopped = false;
   return {
     async runTurn() {
+      // Load ignores this error, because the run has ended.
       if (stopped) throw closedByPeerError();
       const stream = await openStream(plan);
-      // A reset leaves no TIME-WAIT. Otherwise all local ports would be in use after some seconds.
+      // With SO_LINGER 0, closing resets the connection, which leaves no TIME-WAIT. Otherwise all local ports would be
+      // in use after some seconds.
       if (plan.endpoint.scheme !== "unix") stream.settings()?.setsockopt(SO_LINGER, 0);
       await stream.close();
       return { sent: 0, received: 0 };
@@ -157,5 +159,5 @@ async function datagramTurns({ endpoint, payload, timeout }: WorkPlan): Promise<
   };
 }
 
-/** The error of a turn whose connection has ended: 104 is the number of ECONNRESET. */
+/** The error of a turn whose connection has ended. The errno of an error is negative, and ECONNRESET is 104. */
 const closedByPeerError = (): SocketError => new SocketError("ECONNRESET", -104, "read");

@@ -10,7 +10,7 @@ import { MODES } from "../bench/modes.js";
 
 export const command: Command = define({
   name: "bench",
-  summary: "load on a server: turns a second, and latencies by percentile",
+  summary: "puts load on a server, and measures its rate and its latencies by percentile",
   description: [
     "Opens connections and runs turns on each of them. A turn is a message that the server sends back (mode echo), a " +
       "text with an answer up to --until (request), a connection that is closed at once (connect), or data that the " +
@@ -56,18 +56,24 @@ export const command: Command = define({
   exitStatus: [["1", "a turn has failed, or none has ended"]],
   seeAlso: ["berkeley-echo(1)", "berkeley-sockets(1)"],
   async run({ args: [where = ""], options, output, interrupts: { signal } }) {
-    const { mode, udp, svg, request, connections, rate, timeout } = options;
-    const [{ readEndpoint }, { Load }, { report, showLive }, { clientTls }, { parseEscapes }, { plural }] =
-      await Promise.all([
-        import("../frame/endpoints.js"),
-        import("../bench/load.js"),
-        import("../bench/report.js"),
-        import("../frame/tlsOptions.js"),
-        import("../talk/exchange.js"),
-        import("../frame/units.js"),
-      ]);
+    const { mode, svg, request, connections, rate, timeout } = options;
+    const [
+      { defaultScheme, readEndpoint },
+      { Load },
+      { report, showLive },
+      { clientTls },
+      { parseEscapes },
+      { plural },
+    ] = await Promise.all([
+      import("../frame/endpoints.js"),
+      import("../bench/load.js"),
+      import("../bench/report.js"),
+      import("../frame/tlsOptions.js"),
+      import("../talk/exchange.js"),
+      import("../frame/units.js"),
+    ]);
     const schemes = ["tcp", "tls", "udp", "unix", "vsock"] as const;
-    const endpoint = readEndpoint(where, { scheme: udp ? "udp" : options.tls ? "tls" : "tcp", schemes });
+    const endpoint = readEndpoint(where, { scheme: defaultScheme(options), schemes });
     // --request is required in this mode, and not allowed in the others.
     if ((request === undefined) === (mode === "request")) {
       throw new UsageError(`--mode ${mode} is given ${request === undefined ? "without" : "with"} --request`);

@@ -42,22 +42,24 @@ export const command: Command = define({
         }
       },
       answer() {
-        const at = (nextLine++ % CHARACTERS) * LINE;
-        return pattern.subarray(at, at + LINE);
+        const at = (nextLine++ % CHARACTERS) * LINE_SIZE;
+        return pattern.subarray(at, at + LINE_SIZE);
       },
     });
   },
 });
 
-/** Number of the printing characters of ASCII, with the space. The pattern has a line that begins with each. */
+/** The number of printing characters of ASCII, including the space. The pattern has a line that begins with each. */
 const CHARACTERS = 95;
-/** 72 characters, CR and LF. */
-const LINE = 74;
+/** Bytes of a line: 72 characters, CR and LF. */
+const LINE_SIZE = 74;
 
 /** All lines of the pattern, eight times, so that one write sends many lines. */
 function lines(): Buffer {
   const alphabet = Array.from({ length: CHARACTERS }, (_, index) => String.fromCharCode(0x20 + index)).join("");
   const twice = alphabet + alphabet;
-  const all = Array.from({ length: CHARACTERS }, (_, index) => `${twice.slice(index, index + LINE - 2)}\r\n`).join("");
+  const all = Array.from({ length: CHARACTERS }, (_, index) => `${twice.slice(index, index + LINE_SIZE - 2)}\r\n`).join(
+    "",
+  );
   return Buffer.from(all.repeat(8));
 }

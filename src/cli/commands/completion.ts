@@ -15,9 +15,9 @@ export const command: Command = define({
   arguments: [{ name: "SHELL", about: "bash, zsh or fish", complete: SHELLS }],
   options: {},
   examples: [
-    { about: "For this bash", command: "source <(berkeley completion bash)" },
-    { about: "For each zsh", command: 'berkeley completion zsh > "${fpath[1]}/_berkeley"' },
-    { about: "For each fish", command: "berkeley completion fish > ~/.config/fish/completions/berkeley.fish" },
+    { about: "In the current bash", command: "source <(berkeley completion bash)" },
+    { about: "In every new zsh", command: 'berkeley completion zsh > "${fpath[1]}/_berkeley"' },
+    { about: "In every new fish", command: "berkeley completion fish > ~/.config/fish/completions/berkeley.fish" },
   ],
   async run({ args: [word = ""], output }) {
     const shell = SHELLS.find((name) => name === word);

@@ -7,7 +7,7 @@ import { TALK_OPTIONS } from "../talk/options.js";
 
 export const command: Command = define({
   name: "connect",
-  summary: "standard input to an endpoint, and what it answers to standard output",
+  summary: "sends standard input to an endpoint, and prints the answer on standard output",
   description: [
     "Connects, sends standard input, and prints received data. At the end of standard input the command half-closes " +
       "the connection, and prints the answer to its end. When the peer finishes first, a file is sent to its end, a " +
@@ -20,7 +20,7 @@ export const command: Command = define({
       name: "ENDPOINT",
       about:
         "where to connect: tcp://HOST:PORT, tls://HOST:PORT, udp://HOST:PORT, unix:PATH, unix:@NAME, " +
-        "vsock://CID:PORT, fd:N; HOST:PORT is one of tcp, and a port alone one of 127.0.0.1",
+        "vsock://CID:PORT, fd:N; HOST:PORT is an endpoint of tcp, and a port alone is on 127.0.0.1",
     },
   ],
   options: {

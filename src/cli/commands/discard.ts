@@ -5,7 +5,7 @@ import { SERVER_OPTIONS, WHERE_TO_LISTEN } from "../servers/plan.js";
 
 export const command: Command = define({
   name: "discard",
-  summary: "a server that throws away what it receives",
+  summary: "a server that discards received data",
   description: [
     "Reads and drops all data of clients, and sends no answer (RFC 863). Use it for measurements. It prints a line " +
       "for each connection that has ended, and the totals at the end. Ctrl-C ends it with status 0.",

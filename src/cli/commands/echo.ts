@@ -5,7 +5,7 @@ import { SERVER_OPTIONS, WHERE_TO_LISTEN } from "../servers/plan.js";
 
 export const command: Command = define({
   name: "echo",
-  summary: "a server that sends back what it receives",
+  summary: "a server that sends received data back",
   description: [
     "Sends each byte back to the client that sent it, and with UDP each datagram (RFC 862). It prints a line for " +
       "each connection that has ended, and the totals at the end. Ctrl-C ends it with status 0.",

@@ -9,12 +9,12 @@ import { TALK_OPTIONS } from "../talk/options.js";
 
 export const command: Command = define({
   name: "listen",
-  summary: "waits for a connection, sends it standard input and prints what it sends",
+  summary: "accepts a connection, sends standard input, and prints the received data",
   description: [
     "Accepts one connection and ends with it. With --keep-open it accepts any number of connections: standard input " +
       "is sent to all of them, and received data is printed. With datagrams the first sender is the peer.",
-    "It listens on the loopback interface unless the endpoint has another address. A command of --exec is run for " +
-      "other machines only with --allow-remote-exec, because the peer controls the input of the command.",
+    "The command listens on the loopback interface unless the endpoint has another address. A program of --exec is " +
+      "run for other machines only with --allow-remote-exec, because the peer controls the input of the program.",
   ],
   arguments: [WHERE_TO_LISTEN],
   options: {
@@ -26,7 +26,7 @@ export const command: Command = define({
       wholeNumber(1, 10_000),
       100,
     ),
-    allowRemoteExec: flag("--allow-remote-exec", "run the command of --exec for other machines, too"),
+    allowRemoteExec: flag("--allow-remote-exec", "run the command of --exec also for peers on other machines"),
     ...TLS_SERVER_OPTIONS,
   },
   examples: [

@@ -22,11 +22,11 @@ export const command: Command = define({
     const { manOf, manOfAll } = await import("../frame/manPage.js");
     const found = COMMANDS.find(({ name }) => name === word);
     if (word !== undefined && found === undefined) {
-      const near = didYouMean(
+      const suggestion = didYouMean(
         word,
         COMMANDS.map(({ name }) => name),
       );
-      throw new UsageError(`COMMAND is ${JSON.stringify(word)}, required the name of a command${near}`);
+      throw new UsageError(`COMMAND is ${JSON.stringify(word)}, required the name of a command${suggestion}`);
     }
     const page = found === undefined ? manOfAll(COMMANDS, version) : manOf((await found.load()).command, version);
     output.result({ command: word ?? null, page }, () => page.trimEnd());

@@ -1,6 +1,7 @@
 // The command `options`: the options of a socket, with their values.
 
 import { type Command, define, flag, option } from "../frame/command.js";
+import { UsageError } from "../frame/failure.js";
 import { duration } from "../frame/values.js";
 
 export const command: Command = define({
@@ -26,8 +27,8 @@ export const command: Command = define({
     connect: flag("-c, --connect", "connect first, and show the options of the connection"),
     timeout: option("-t, --timeout TIME", "give up connecting after this time", duration),
     udp: flag("-u, --udp", "datagrams of UDP; the same as the scheme udp://"),
-    datagram: flag("--datagram", "a UNIX socket of datagrams"),
-    seqpacket: flag("--seqpacket", "a UNIX socket of messages in order"),
+    datagram: flag("--datagram", "a UNIX socket of datagrams (SOCK_DGRAM)"),
+    seqpacket: flag("--seqpacket", "a UNIX socket of messages in order (SOCK_SEQPACKET)"),
     all: flag("-a, --all", "all options, also those that sockets of this kind do not have"),
   },
   examples: [
@@ -46,11 +47,11 @@ export const command: Command = define({
       ]);
     const endpoint = readEndpoint(text, { scheme: options.udp ? "udp" : "tcp" });
     await checkNames(names);
-    const { UsageError } = await import("../frame/failure.js");
     if ((options.datagram || options.seqpacket) && endpoint.scheme !== "unix") {
       throw new UsageError(`--${options.datagram ? "datagram" : "seqpacket"} is given without a UNIX socket`);
     }
-    const messageType = options.seqpacket ? "seqpacket" : options.datagram ? "datagram" : undefined;
+    const datagramType = options.datagram ? "datagram" : undefined;
+    const messageType = options.seqpacket ? "seqpacket" : datagramType;
     const { connect, timeout, all } = options;
     const socket = await openSocket(endpoint, { messageType, connect, timeout, signal });
     try {

@@ -1,11 +1,12 @@
 // The command `ping`: ICMP echo requests to hosts.
 
 import { type Command, define, flag, option, optionWithDefault } from "../frame/command.js";
+import { UsageError } from "../frame/failure.js";
 import { duration, wholeNumber } from "../frame/values.js";
 
 export const command: Command = define({
   name: "ping",
-  summary: "whether hosts answer, and after what time",
+  summary: "measures the round-trip time to hosts",
   description: [
     "Sends ICMP echo requests and prints each answer, and the statistics of each host at the end or after Ctrl-C. " +
       "Several hosts are pinged at the same time.",
@@ -43,7 +44,6 @@ export const command: Command = define({
   seeAlso: ["icmp(7)", "ping(8)", "berkeley-trace(1)"],
   async run({ args, options, output, interrupts: { signal } }) {
     const { pingHost } = await import("../ping/show.js");
-    const { UsageError } = await import("../frame/failure.js");
     if (options.interval === 0) throw new UsageError("--interval is 0, required a time of at least 1ms");
     const { count = Infinity } = options;
     const outputClosed = new AbortController();

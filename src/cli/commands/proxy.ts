@@ -12,9 +12,9 @@ export const command: Command = define({
   name: "proxy",
   summary: "passes connections or datagrams on to a target, records them and slows them down",
   description: [
-    "Listens, connects to the target for each client, and forwards the data of both. It prints a line for each " +
-      "connection that has ended, and the totals at the end. Ctrl-C ends it with status 0. Without options the " +
-      "kernel moves the bytes.",
+    "Listens, connects to the target for each client, and forwards the data in both directions. It prints a " +
+      "line for each connection that has ended, and the totals at the end. Ctrl-C ends it with status 0. Without " +
+      "options the kernel moves the bytes.",
     "With --record, the bytes of each client are written as a capture that Wireshark and tshark read: packets with " +
       "the real addresses of client and proxy, made from the bytes. Data that --tls decrypts is recorded as plain " +
       "text. If a write to the file fails, the file ends with the last whole packet, no further connection is " +
@@ -28,7 +28,7 @@ export const command: Command = define({
     },
   ],
   options: {
-    udp: flag("-u, --udp", "datagrams of UDP, the same as the scheme udp:// of both"),
+    udp: flag("-u, --udp", "datagrams of UDP, the same as the scheme udp:// for LISTEN and TARGET"),
     record: option("-r, --record FILE", "write the forwarded data to a capture in the format pcapng", file),
     latency: optionWithDefault(
       "--latency TIME",
@@ -88,7 +88,8 @@ export const command: Command = define({
     const to = readEndpoint(target, { name: "TARGET", scheme, schemes: ["tcp", "tls", "udp", "unix", "vsock"] });
     if ((from.scheme === "udp") !== (to.scheme === "udp")) {
       throw new UsageError(
-        `LISTEN is ${JSON.stringify(listenAt)} and TARGET ${JSON.stringify(target)}, required both or none of udp`,
+        `LISTEN is ${JSON.stringify(listenAt)} and TARGET ${JSON.stringify(target)}, required udp for both or for ` +
+          "neither",
       );
     }
     const isUdp = from.scheme === "udp";
@@ -148,8 +149,13 @@ export const command: Command = define({
       flowCounts: new FlowCounts(output, target, isUdp ? "client" : "connection"),
     };
     try {
-      if (isUdp) await (await import("../proxy/datagrams.js")).proxyDatagrams(plan);
-      else await (await import("../proxy/streams.js")).proxyStreams(plan);
+      if (isUdp) {
+        const { proxyDatagrams } = await import("../proxy/datagrams.js");
+        await proxyDatagrams(plan);
+      } else {
+        const { proxyStreams } = await import("../proxy/streams.js");
+        await proxyStreams(plan);
+      }
     } finally {
       plan.recorder?.close();
     }

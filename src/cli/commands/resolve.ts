@@ -41,7 +41,9 @@ export const command: Command = define({
     for (const answer of answers) {
       output.result(answer, () => {
         const { attempt, address, after, source, error, reason } = answer;
-        const when = after === null ? "never" : after === 0 ? "at once" : `+${formatTime(after)}`;
+        let when = "never";
+        if (after === 0) when = "at once";
+        else if (after !== null) when = `+${formatTime(after)}`;
         const from = source === null ? `no route: ${error ?? "no source address"}` : `from ${source}`;
         const number = attempt === null ? "-" : String(attempt);
         return (

@@ -1,12 +1,13 @@
 // The command `scan`: which ports of a host accept connections.
 
 import { type Command, define, flag, optionWithDefault } from "../frame/command.js";
+import { UsageError } from "../frame/failure.js";
 import { ports } from "../frame/ports.js";
 import { duration, wholeNumber } from "../frame/values.js";
 
 export const command: Command = define({
   name: "scan",
-  summary: "which TCP ports of a host accept connections",
+  summary: "tests which TCP ports of a host accept connections",
   description: [
     "Connects to each port and closes the connection. A port is open if it accepts the connection, and closed if it " +
       "refuses. It is filtered if no answer comes in time, or if a router or firewall answers in its place. " +
@@ -43,13 +44,12 @@ export const command: Command = define({
   exitStatus: [["1", "no port is open"]],
   seeAlso: ["connect(2)", "services(5)", "berkeley-sockets(1)"],
   async run({ args: [host = "", list = ""], options, output, interrupts: { signal } }) {
-    const [{ lookUp, hostOf }, { scan, isPrivate }, { ScanView }, { UsageError }] = await Promise.all([
+    const [{ lookUp, hostOf }, { scan, isPrivate }, { ScanView }] = await Promise.all([
       import("../frame/hosts.js"),
       import("../scan/scan.js"),
       import("../scan/show.js"),
-      import("../frame/failure.js"),
     ]);
-    const portNumbers = readPorts(list, UsageError);
+    const portNumbers = readPorts(list);
     const { rate, parallel, timeout, all, inet4, inet6 } = options;
     const [address] = await lookUp(host, { inet4, inet6, signal });
     if (!isPrivate(address!) && !options.allowPublic) {
@@ -74,7 +74,7 @@ export const command: Command = define({
 });
 
 /** Parses PORTS. Returns each port once. */
-function readPorts(list: string, UsageError: new (message: string) => Error): number[] {
+function readPorts(list: string): number[] {
   try {
     const found = new Set<number>();
     for (const [from, to] of ports(list)) for (let port = from; port <= to; port++) found.add(port);

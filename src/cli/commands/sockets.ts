@@ -33,7 +33,7 @@ export const command: Command = define({
     ports: list("-p, --port PORTS", "only sockets with one of these ports on either side, such as 22,8000-8100", ports),
     processes: list("--process NAME", "only sockets of processes of this name, or this number", text),
     noHeader: flag("-H, --no-header", "no line with the names of the columns"),
-    watch: option("--watch TIME", "print the sockets again each time this has passed, until Ctrl-C", duration),
+    watch: option("--watch TIME", "print the sockets again and again with pauses of this time, until Ctrl-C", duration),
   },
   examples: [
     { about: "All listeners", command: "berkeley sockets --state listen" },

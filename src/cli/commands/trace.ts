@@ -35,7 +35,7 @@ export const command: Command = define({
   exitStatus: [["1", "the host has not answered"]],
   seeAlso: ["ip(7)", "traceroute(8)", "berkeley-ping(1)"],
   async run({ args: [host = ""], options, output, interrupts: { signal } }) {
-    const [{ trace }, { hostOf, lookUp }, { hopLine, namesOf }, { SOCK_DGRAM }] = await Promise.all([
+    const [{ trace }, { hostOf, lookUp }, { hopLine, lookUpNames }, { SOCK_DGRAM }] = await Promise.all([
       import("../trace/probes.js"),
       import("../frame/hosts.js"),
       import("../trace/show.js"),
@@ -51,13 +51,13 @@ export const command: Command = define({
     try {
       for await (const hop of trace(target!, { ...options, signal: AbortSignal.any([signal, outputClosed.signal]) })) {
         reached = hop.replies.some(({ from, isLast, error }) => {
-          // Otherwise a router or this machine has refused the probe.
+          // A refusal by a router or by this machine ends the trace too, but has an error or no address.
           const isHost = from !== undefined && error === undefined;
           return isLast && isHost;
         });
-        const nameByAddress = names ? await namesOf(hop, signal) : new Map<string, string>();
-        const value = {
-          hop: hop.hop,
+        const nameByAddress = names ? await lookUpNames(hop, signal) : new Map<string, string>();
+        const result = {
+          hop: hop.ttl,
           replies: hop.replies.map((reply) => ({
             from: reply.from ?? null,
             name: nameByAddress.get(reply.from ?? ""),
@@ -65,7 +65,7 @@ export const command: Command = define({
             error: reply.error,
           })),
         };
-        output.result(value, () => hopLine(hop, nameByAddress));
+        output.result(result, () => hopLine(hop, nameByAddress));
       }
     } catch (error) {
       output.throwIfClosed();

@@ -33,7 +33,7 @@ const MASKS: Readonly<Record<string, number>> = {
   all: ALL_STATES,
 };
 
-/** Parses names of states, such as `established,time-wait`, to a mask. */
+/** Parses names of states, such as `established,time-wait`. Returns their mask. */
 export const stateMask: ValueParser<number> = Object.assign(
   (text: string): number =>
     text.split(",").reduce((mask, word) => {
@@ -55,9 +55,9 @@ export interface Filter {
 /** Whether a socket has one of the ports and one of the processes. An empty list matches each socket. */
 export function matchesFilter(socket: SocketInfo, { ports, processes }: Filter): boolean {
   const { local, peer, users } = socket;
-  const within = (port: number | undefined): boolean =>
+  const isWanted = (port: number | undefined): boolean =>
     port !== undefined && ports.some(([from, to]) => port >= from && port <= to);
-  if (ports.length > 0 && !within(local.port) && !within(peer.port)) return false;
+  if (ports.length > 0 && !isWanted(local.port) && !isWanted(peer.port)) return false;
   if (processes.length === 0) return true;
   return users.some(({ name, pid }) => processes.some((word) => word === name || word === String(pid)));
 }

@@ -27,20 +27,28 @@ const INET_DIAG_SKV6ONLY = 11;
 /** The attributes that a request selects: attribute N (1 to 8) by the bit `1 << (N - 1)`. */
 const EXTENSIONS = [INET_DIAG_INFO, INET_DIAG_CONG, INET_DIAG_SKMEMINFO].reduce((bits, n) => bits | (1 << (n - 1)), 0);
 
-/** The sizes of `struct inet_diag_req_v2` and of `struct inet_diag_msg`. */
+/** The sizes of `struct inet_diag_req_v2` and of `struct inet_diag_msg` in bytes. */
 const REQUEST_SIZE = 56;
 const MESSAGE_SIZE = 72;
-/** The offset in a message of `struct inet_diag_sockid`, which has the ports, the addresses and the interface. */
+/** The offset in a message of `struct inet_diag_sockid`, and the offsets of its fields in the message. */
 const SOCKID = 4;
-/** The size of all `SK_MEMINFO_*` fields. */
+const LOCAL_PORT = SOCKID;
+const PEER_PORT = SOCKID + 2;
+const LOCAL_ADDRESS = SOCKID + 4;
+const PEER_ADDRESS = SOCKID + 20;
+const INTERFACE = SOCKID + 36;
+/** The size of all `SK_MEMINFO_*` fields in bytes. */
 export const MEMORY_SIZE = 36;
 
+/** Kinds of timers by their numbers in a message. 0 means that no timer runs. */
 const TIMERS: readonly Timer["kind"][] = ["timer 0", "retransmit", "keepalive", "time-wait", "probe"];
 
+/** @param states a mask of the kernel's states */
 export async function inetSockets(diag: Diag, kind: InetKind, states: number): Promise<SocketInfo[]> {
   const found: SocketInfo[] = [];
   for (const family of [AF_INET, AF_INET6]) {
     const request = new Fields(Buffer.alloc(REQUEST_SIZE));
+    // The fields of `struct inet_diag_req_v2`: family, protocol, extensions, states.
     request.bytes[0] = family;
     request.bytes[1] = PROTOCOLS[kind];
     request.bytes[2] = EXTENSIONS;
@@ -50,16 +58,16 @@ export async function inetSockets(diag: Diag, kind: InetKind, states: number): P
   return found;
 }
 
-/** Decodes an answer. The offsets are those of `struct inet_diag_msg`. */
+/** Decodes a message of the answer. The offsets are those of `struct inet_diag_msg`. */
 function socketOf(kind: InetKind, { body, attributes }: DiagMessage): SocketInfo {
   const family = body.u8(0);
   const timer = body.u8(2);
-  const v6only = family === AF_INET6 && attributes.get(INET_DIAG_SKV6ONLY)?.[0] === 1;
+  const isV6Only = family === AF_INET6 && attributes.get(INET_DIAG_SKV6ONLY)?.[0] === 1;
   const { bytes } = body;
   const addressSize = family === AF_INET ? 4 : 16;
   const endAt = (addressOffset: number, portOffset: number, interfaceIndex: number): SocketEnd => {
     const address = bytes.subarray(addressOffset, addressOffset + addressSize);
-    return endOf(family, address, body.port(portOffset), interfaceIndex, v6only);
+    return endOf(family, address, body.port(portOffset), interfaceIndex, isV6Only);
   };
   const tcp = attributes.get(INET_DIAG_INFO);
   const congestion = attributes.get(INET_DIAG_CONG);
@@ -70,8 +78,8 @@ function socketOf(kind: InetKind, { body, attributes }: DiagMessage): SocketInfo
     state: stateOf(body.u8(1)),
     receiveQueue: body.u32(56),
     sendQueue: body.u32(60),
-    local: endAt(SOCKID + 4, SOCKID, body.u32(SOCKID + 36)),
-    peer: endAt(SOCKID + 20, SOCKID + 2, 0),
+    local: endAt(LOCAL_ADDRESS, LOCAL_PORT, body.u32(INTERFACE)),
+    peer: endAt(PEER_ADDRESS, PEER_PORT, 0),
     uid: body.u32(64),
     inode: body.u32(68),
     ...(timer === 0
@@ -103,10 +111,11 @@ export function memoryOf(bytes: Buffer): Memory {
 }
 
 /** An end, with its text as ss(8) prints it: `*` is port 0, or the IPv6 wildcard that also accepts IPv4. */
-function endOf(family: number, address: Buffer, port: number, interfaceIndex: number, v6only: boolean): SocketEnd {
+function endOf(family: number, address: Buffer, port: number, interfaceIndex: number, isV6Only: boolean): SocketEnd {
   const host = inet_ntop(family, address);
-  const acceptsBothFamilies = family === AF_INET6 && !v6only && host === "::";
-  const hostText = acceptsBothFamilies ? "*" : family === AF_INET6 ? `[${host}]` : host;
+  const acceptsBothFamilies = family === AF_INET6 && !isV6Only && host === "::";
+  const hostWithBrackets = family === AF_INET6 ? `[${host}]` : host;
+  const hostText = acceptsBothFamilies ? "*" : hostWithBrackets;
   const name = interfaceIndex === 0 ? undefined : interfaceOf(interfaceIndex);
   const scope = name === undefined ? "" : `%${name}`;
   return {

@@ -32,8 +32,8 @@ export async function listSockets(query: Query, signal: AbortSignal): Promise<So
   const users = usersOfSockets();
   return (
     found
-      // A connection that no process has open, such as one in TIME-WAIT, has the inode 0.
-      .map((socket) => ({ ...socket, users: (socket.inode === 0 ? undefined : users.get(socket.inode)) ?? [] }))
+      // A connection that no process has open, such as one in TIME-WAIT, has the inode 0, so it has no users.
+      .map((socket) => ({ ...socket, users: users.get(socket.inode) ?? [] }))
       .filter((socket) => matchesFilter(socket, query))
       .toSorted((a, b) => KINDS.indexOf(a.kind) - KINDS.indexOf(b.kind) || rank(a) - rank(b) || byPorts(a, b))
   );

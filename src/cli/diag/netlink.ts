@@ -10,17 +10,17 @@ const SOCK_DIAG_BY_FAMILY = 20;
 /** Types that end an answer (`linux/netlink.h`). */
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
-/** NLM_F_REQUEST with NLM_F_ROOT and NLM_F_MATCH, which together are NLM_F_DUMP. */
+/** The flags NLM_F_REQUEST (0x1) and NLM_F_DUMP (0x300): a request for all sockets. */
 const REQUEST_DUMP = 0x301;
-/** The sizes of `struct nlmsghdr` and of `struct nlattr`. */
+/** The sizes of `struct nlmsghdr` and of `struct nlattr` in bytes. */
 const HEADER_SIZE = 16;
 const ATTRIBUTE_HEADER_SIZE = 4;
 /** The two upper bits of an attribute's type are flags. */
 const TYPE_MASK = 0x3fff;
-/** The kernel sends a dump in datagrams of at most 32 KB. */
+/** Bytes of the receive buffer. The kernel sends a dump in datagrams of at most 32 KB. */
 const READ_SIZE = 64 << 10;
 
-const LITTLE = endianness() === "LE";
+const IS_LITTLE_ENDIAN = endianness() === "LE";
 
 /** Reads and writes the integers of a struct, in the byte order of the machine. */
 export class Fields {
@@ -41,15 +41,15 @@ export class Fields {
   }
 
   u16(at: number): number {
-    return this.#view.getUint16(at, LITTLE);
+    return this.#view.getUint16(at, IS_LITTLE_ENDIAN);
   }
 
   u32(at: number): number {
-    return this.#view.getUint32(at, LITTLE);
+    return this.#view.getUint32(at, IS_LITTLE_ENDIAN);
   }
 
   i32(at: number): number {
-    return this.#view.getInt32(at, LITTLE);
+    return this.#view.getInt32(at, IS_LITTLE_ENDIAN);
   }
 
   /** A port. Ports are always in network byte order. */
@@ -58,11 +58,11 @@ export class Fields {
   }
 
   putU16(at: number, value: number): void {
-    this.#view.setUint16(at, value, LITTLE);
+    this.#view.setUint16(at, value, IS_LITTLE_ENDIAN);
   }
 
   putU32(at: number, value: number): void {
-    this.#view.setUint32(at, value, LITTLE);
+    this.#view.setUint32(at, value, IS_LITTLE_ENDIAN);
   }
 }
 
@@ -110,8 +110,8 @@ export class Diag implements AsyncDisposable {
 }
 
 /**
- * Adds the messages of a datagram to `found`. Ignores messages with another sequence number. Returns true at the end of
- * the answer. Throws the kernel's error.
+ * Adds the messages of a datagram to `found`. Ignores messages with another sequence number. Returns true if the answer
+ * has ended. Throws the error that the kernel reports.
  */
 function addMessages(datagram: Fields, sequence: number, structSize: number, found: DiagMessage[]): boolean {
   for (let at = 0; at + HEADER_SIZE <= datagram.length;) {
@@ -121,6 +121,7 @@ function addMessages(datagram: Fields, sequence: number, structSize: number, fou
     if (datagram.u32(at + 8) === sequence) {
       const payload = datagram.bytes.subarray(at + HEADER_SIZE, at + length);
       if (type === NLMSG_ERROR || type === NLMSG_DONE) {
+        // These messages begin with a negative errno, or with 0 for success.
         const errno = payload.length >= 4 ? new Fields(payload).i32(0) : 0;
         if (errno < 0) throw new SocketError(getSystemErrorName(errno), errno, "sock_diag");
         return true;
@@ -149,5 +150,5 @@ function attributesOf(bytes: Buffer): ReadonlyMap<number, Buffer> {
   return found;
 }
 
-/** Messages and attributes begin at multiples of 4 bytes. */
+/** Rounds up to a multiple of 4, because the next message or attribute begins there. */
 const align = (length: number): number => (length + 3) & ~3;

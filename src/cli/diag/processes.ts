@@ -26,7 +26,8 @@ export function usersOfSockets(): ReadonlyMap<number, readonly SocketUser[]> {
   return found;
 }
 
-// Before each of these calls, the process may end, or the descriptor may be closed. So an error means no result.
+// Before each call of the functions below, the process may end, or the descriptor may be closed. So these functions
+// return an empty result after an error.
 
 function namesIn(folder: string): string[] {
   try {

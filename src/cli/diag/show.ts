@@ -48,9 +48,13 @@ function detailsOf({ timer, congestion, memory, tcp, state, uid }: SocketInfo): 
   }
   if (tcp !== undefined) {
     if (congestion !== undefined && congestion !== "") facts.push(congestion);
+    // For a listener, these two fields have the accept queue and its limit (tcp_get_info in net/ipv4/tcp.c).
     if (state === "LISTEN") facts.push(`accept queue ${tcp.tcpi_unacked} of ${tcp.tcpi_sacked}`);
     else {
-      facts.push(`rtt ${micro(tcp.tcpi_rtt)} ± ${micro(tcp.tcpi_rttvar)}`, `rto ${micro(tcp.tcpi_rto)}`);
+      facts.push(
+        `rtt ${formatMicroseconds(tcp.tcpi_rtt)} ± ${formatMicroseconds(tcp.tcpi_rttvar)}`,
+        `rto ${formatMicroseconds(tcp.tcpi_rto)}`,
+      );
       facts.push(`mss ${tcp.tcpi_snd_mss}`, `pmtu ${tcp.tcpi_pmtu}`, `cwnd ${tcp.tcpi_snd_cwnd}`);
       facts.push(
         `acknowledged ${formatBytes(tcp.tcpi_bytes_acked)}`,
@@ -75,4 +79,4 @@ function detailsOf({ timer, congestion, memory, tcp, state, uid }: SocketInfo): 
   return facts.join("; ");
 }
 
-const micro = (microseconds: number): string => formatTime(microseconds / 1000);
+const formatMicroseconds = (microseconds: number): string => formatTime(microseconds / 1000);

@@ -33,7 +33,7 @@ export interface Timer {
   readonly retransmits: number;
 }
 
-/** Bytes of memory, and datagrams that were dropped: `SK_MEMINFO_*` of `linux/sock_diag.h`. */
+/** Numbers of bytes, and in `drops` a number of datagrams: `SK_MEMINFO_*` of `linux/sock_diag.h`. */
 export interface Memory {
   readonly receive: number;
   readonly receiveLimit: number;

@@ -15,7 +15,7 @@ const UNIX_DIAG_UID = 7;
 /** The bits of a request that select attributes: name, peer, queues, memory and user. */
 const SHOWN_ATTRIBUTES = 0x01 | 0x04 | 0x10 | 0x20 | 0x40;
 
-/** The sizes of `struct unix_diag_req` and of `struct unix_diag_msg`. */
+/** The sizes of `struct unix_diag_req` and of `struct unix_diag_msg` in bytes. */
 const REQUEST_SIZE = 24;
 const MESSAGE_SIZE = 16;
 
@@ -25,11 +25,13 @@ const TYPES: ReadonlyMap<number, string> = new Map([
   [SOCK_SEQPACKET, "unix seqpacket"],
 ]);
 
+/** @param states a mask of the kernel's states */
 export async function unixSockets(diag: Diag, states: number): Promise<SocketInfo[]> {
   const request = new Fields(Buffer.alloc(REQUEST_SIZE));
+  // The fields of `struct unix_diag_req` that are set: family, states, attributes.
   request.bytes[0] = AF_UNIX;
   // Requests all states, because a socket is printed with the name of its peer, and the peer may have another state.
-  // The answers are filtered below.
+  // The sockets in other states are removed below.
   request.putU32(4, 0xffff_ffff);
   request.putU32(12, SHOWN_ATTRIBUTES);
   const messages = await diag.dump(request.bytes, MESSAGE_SIZE);
@@ -39,6 +41,7 @@ export async function unixSockets(diag: Diag, states: number): Promise<SocketInf
   return messages.filter(({ body }) => (states & (1 << body.u8(2))) !== 0).map((message) => socketOf(message, names));
 }
 
+/** Decodes a message of the answer. The offsets are those of `struct unix_diag_msg`. */
 function socketOf({ body, attributes }: DiagMessage, names: ReadonlyMap<number, string | undefined>): SocketInfo {
   const inode = body.u32(4);
   const queues = attributes.get(UNIX_DIAG_RQLEN);

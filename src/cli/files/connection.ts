@@ -10,7 +10,7 @@ import { withUsageErrors } from "../talk/open.js";
 
 export interface ConnectionPlan {
   readonly endpoint: string;
-  /** Whether the command listens and accepts the connection, instead of connecting. */
+  /** Whether the command listens and accepts one connection. Otherwise it connects. */
   readonly listens: boolean;
   readonly output: Output;
   readonly signal: AbortSignal;
@@ -26,14 +26,14 @@ export async function openConnection({ endpoint, listens, output, signal, option
     schemes,
   });
   const target = options.tls && found.scheme === "tcp" ? ({ ...found, scheme: "tls" } as const) : found;
-  const secure = target.scheme === "tls";
+  const usesTls = target.scheme === "tls";
   if (!listens) {
-    const tls = clientTls(options, secure);
+    const tls = clientTls(options, usesTls);
     return withUsageErrors(() => connect(target, { signal, timeout, ...(tls === undefined ? {} : { tls }) }));
   }
   // These two options are only for clients.
   const { insecure: _, servername: __, ...serverOptions } = options;
-  const tls = await serverTls(serverOptions, secure, output);
+  const tls = await serverTls(serverOptions, usesTls, output);
   const onHandshakeError = (error: unknown): void => output.problem(error, "handshake");
   const listener = await withUsageErrors(() =>
     listen(target, tls === undefined ? {} : { tls: { ...tls, onHandshakeError } }),

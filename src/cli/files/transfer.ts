@@ -35,10 +35,11 @@ interface Header {
 
 /** Maximum number of bytes of each line: the header, the checksum, the answer. */
 const MAX_LINE = 8192;
+/** Bytes of a read. */
 const BUFFER_SIZE = 256 << 10;
 /** With --idle, the minimum timeout of the last line (the checksum or the answer), in ms. */
 const MIN_LAST_LINE_TIMEOUT = 60_000;
-/** After the transfer, milliseconds in which the peer must close the connection. */
+/** After the transfer, milliseconds that the sender or the receiver waits until its peer closes the connection. */
 const SENDER_END_TIMEOUT = 60_000;
 const RECEIVER_END_TIMEOUT = 5000;
 /** Milliseconds for sending an error to the sender. */
@@ -64,21 +65,21 @@ export async function sendFile(path: string, openStream: () => Promise<Stream>, 
       if (!raw)
         await stream.write(
           `${JSON.stringify({ berkeley: "file", version: 1, name: basename(path), size })}\n`,
-          waitOf(plan),
+          waitOptions(plan),
         );
       // Computed while the bytes are sent, and awaited below.
-      const sum = raw ? undefined : checksum(file, size);
+      const sha256 = raw ? undefined : checksum(file, size);
       // If the transfer fails first, the rejection of this promise must not be unhandled.
-      sum?.catch(() => undefined);
+      sha256?.catch(() => undefined);
       const sent = await sendBytes(stream, file, size, progress, plan);
       if (sent < size)
         throw new Failure(`${JSON.stringify(path)} became shorter while it was sent: ${sent} of ${size} bytes`);
-      if (sum === undefined) {
+      if (sha256 === undefined) {
         await stream.closeWrite();
         // With --raw the receiver sends no answer. So the sender waits until the receiver closes the connection.
         await stream.end({ timeout: SENDER_END_TIMEOUT });
       } else {
-        await sendChecksum(stream, await sum, plan);
+        await sendChecksum(stream, await sha256, plan);
         await stream.close();
       }
     } catch (error) {
@@ -120,7 +121,7 @@ async function sendBytes(
   while (sent < size) {
     const { bytesRead } = await file.read(buffer, 0, Math.min(BUFFER_SIZE, size - sent), sent);
     if (bytesRead === 0) break;
-    await stream.write(buffer.subarray(0, bytesRead), waitOf(plan));
+    await stream.write(buffer.subarray(0, bytesRead), waitOptions(plan));
     sent += bytesRead;
     progress.set(sent);
   }
@@ -129,24 +130,24 @@ async function sendBytes(
 
 /** The SHA-256 of the first `size` bytes of the file, in hexadecimal. */
 async function checksum(file: FileHandle, size: number): Promise<string> {
-  const sum = createHash("sha256");
+  const hash = createHash("sha256");
   const buffer = Buffer.allocUnsafe(BUFFER_SIZE);
   for (let offset = 0; offset < size;) {
     const { bytesRead } = await file.read(buffer, 0, Math.min(BUFFER_SIZE, size - offset), offset);
     if (bytesRead === 0) break;
-    sum.update(buffer.subarray(0, bytesRead));
+    hash.update(buffer.subarray(0, bytesRead));
     offset += bytesRead;
   }
-  return sum.digest("hex");
+  return hash.digest("hex");
 }
 
 /** The options of each read and write: the signal of the transfer, and --idle as the timeout. */
-function waitOf({ signal, idle }: TransferPlan): { signal: AbortSignal; timeout?: number } {
+function waitOptions({ signal, idle }: TransferPlan): { signal: AbortSignal; timeout?: number } {
   return idle === undefined ? { signal } : { signal, timeout: idle };
 }
 
 const readHeaderLine = (stream: Stream, plan: TransferPlan): Promise<string | null> =>
-  stream.readLine({ max: MAX_LINE, ...waitOf(plan) });
+  stream.readLine({ max: MAX_LINE, ...waitOptions(plan) });
 
 /**
  * Reads the checksum or the answer. The peer may need time before it sends this line: to compute the checksum, or to
@@ -159,7 +160,7 @@ const readLastLine = (stream: Stream, { signal, idle }: TransferPlan): Promise<s
 
 /** Sends the checksum, and waits for the answer of the receiver. */
 async function sendChecksum(stream: Stream, sha256: string, plan: TransferPlan): Promise<void> {
-  await stream.write(`${JSON.stringify({ sha256 })}\n`, waitOf(plan));
+  await stream.write(`${JSON.stringify({ sha256 })}\n`, waitOptions(plan));
   const answer = parseObject(await readLastLine(stream, plan), "the answer of the receiver");
   if (answer["ok"] !== true)
     throw new Failure(`the receiver reports: ${escapeLine(JSON.stringify(answer["error"] ?? "no success"))}`);
@@ -184,11 +185,11 @@ export async function receiveFile(path: string, openStream: () => Promise<Stream
     const target = isFolder ? join(path, nameOf(header!)) : path;
     if (isFolder) checkOverwrite(target, force);
     const size = await store(stream, target, header, plan);
-    if (!raw) await stream.write('{"ok":true}\n', waitOf(plan));
+    if (!raw) await stream.write('{"ok":true}\n', waitOptions(plan));
     await stream.end({ timeout: RECEIVER_END_TIMEOUT });
     report(output, "received", target, size, performance.now() - began);
   } catch (error) {
-    // The sender waits for an answer, so the error is its answer.
+    // The sender waits for an answer, so the receiver answers with the error.
     if (!raw)
       await stream
         .write(`${JSON.stringify({ error: (error as Error).message })}\n`, { timeout: ERROR_TIMEOUT })
@@ -216,7 +217,9 @@ async function readHeader(stream: Stream, plan: TransferPlan): Promise<Header> {
   const isKnownFormat = berkeley === "file" && version === 1;
   const isSize = Number.isSafeInteger(size) && (size as number) >= 0;
   if (!isKnownFormat || typeof name !== "string" || !isSize) {
-    throw new Failure("the first line of the peer is no header of berkeley file; --raw takes bytes without a header");
+    throw new Failure(
+      "the first line of the peer is no header of berkeley file; use --raw to receive bytes without a header",
+    );
   }
   return { name, size: size as number };
 }
@@ -232,7 +235,7 @@ function parseObject(line: string | null, expected: string): Record<string, unkn
   }
   throw new Failure(
     `the peer sends ${JSON.stringify(escapeLine(line.slice(0, 60)))}, required ${expected}; ` +
-      "--raw takes bytes without a header",
+      "use --raw to receive bytes without a header",
   );
 }
 
@@ -259,8 +262,8 @@ async function store(stream: Stream, target: string, header: Header | undefined,
 }
 
 /**
- * Receives `size` bytes into the file, and checks their checksum. If `size` is undefined (--raw), receives all bytes to
- * the sender's end. Returns the number of bytes.
+ * Receives `size` bytes into the file, and compares their checksum with the sender's. If `size` is undefined (--raw),
+ * receives all bytes until the sender has finished. Returns the number of bytes.
  */
 async function receiveBytes(
   stream: Stream,
@@ -270,17 +273,17 @@ async function receiveBytes(
 ): Promise<number> {
   const { output } = plan;
   const progress = new Progress(output, size);
-  const sum = createHash("sha256");
+  const hash = createHash("sha256");
   const buffer = Buffer.allocUnsafe(BUFFER_SIZE);
   let received = 0;
   try {
     const end = size ?? Infinity;
     while (received < end) {
       const limit = Math.min(BUFFER_SIZE, end - received);
-      const length = await stream.read(buffer.subarray(0, limit), waitOf(plan));
+      const length = await stream.read(buffer.subarray(0, limit), waitOptions(plan));
       if (length === 0) break;
       for (let at = 0; at < length;) at += (await file.write(buffer, at, length - at)).bytesWritten;
-      if (size !== undefined) sum.update(buffer.subarray(0, length));
+      if (size !== undefined) hash.update(buffer.subarray(0, length));
       received += length;
       progress.set(received);
     }
@@ -290,17 +293,17 @@ async function receiveBytes(
   if (size === undefined) return received;
   if (received < size) throw new Failure(`the sender finished after ${received} of ${size} bytes`);
   const { sha256 } = parseObject(await readLastLine(stream, plan), "the checksum");
-  if (sha256 !== sum.digest("hex"))
+  if (sha256 !== hash.digest("hex"))
     throw new Failure("the checksum does not match the received bytes; the file was not written");
   return received;
 }
 
-function report(output: Output, event: "sent" | "received", file: string, size: number, milliseconds: number): void {
+function report(output: Output, event: "sent" | "received", path: string, size: number, milliseconds: number): void {
   const rounded = Math.round(milliseconds);
   output.result(
-    { event, file, size, milliseconds: rounded },
+    { event, file: path, size, milliseconds: rounded },
     () =>
-      `${event} ${escapeLine(file)}: ${formatBytes(size)} in ${formatTime(milliseconds)} ` +
+      `${event} ${escapeLine(path)}: ${formatBytes(size)} in ${formatTime(milliseconds)} ` +
       `(${formatRate(size, milliseconds)})`,
   );
 }

@@ -31,7 +31,7 @@ export interface ArgumentSpec {
   readonly optional?: boolean;
   /** Whether the argument takes all remaining words. Only the last argument may be variadic. */
   readonly variadic?: boolean;
-  /** Words that a shell may offer; `file` for names of files. */
+  /** Words that a shell may offer to complete the argument; `file` for names of files. */
   readonly complete?: readonly string[] | "file";
 }
 
@@ -81,7 +81,7 @@ export interface Command extends Omit<CommandSpec, "run"> {
   run(invocation: Invocation): Promise<number>;
 }
 
-/** Makes a command. Its `run` gets each option with the type of its parser. */
+/** Makes a command. `run` gets the value of each option with the type that the option's parser returns. */
 export function define<const O extends Options>(spec: CommandSpec<O>): Command {
   return spec;
 }

@@ -18,6 +18,12 @@ export interface EndpointOptions {
   readonly schemes?: readonly Endpoint["scheme"][];
 }
 
+/** The scheme of a text that has none, by the options --udp and --tls. */
+export function defaultScheme({ udp, tls }: { readonly udp: boolean; readonly tls: boolean }): "tcp" | "tls" | "udp" {
+  if (udp) return "udp";
+  return tls ? "tls" : "tcp";
+}
+
 /**
  * Parses an endpoint.
  *
@@ -32,21 +38,22 @@ export function readEndpoint(text: string, options: EndpointOptions = {}): Endpo
   );
 }
 
-function parseText(text: string, name: string, defaultScheme: "tcp" | "tls" | "udp"): Endpoint {
+function parseText(text: string, name: string, fallbackScheme: "tcp" | "tls" | "udp"): Endpoint {
   const wildcard = /^(?:(tcp|tls|udp):\/\/)?\*:(\d{1,5})$/.exec(text);
   try {
     if (wildcard !== null) {
-      const [, scheme = defaultScheme, port] = wildcard;
+      const [, scheme = fallbackScheme, port] = wildcard;
       return parseEndpoint({ scheme: scheme as "tcp", host: "", port: Number(port) });
     }
-    return parseEndpoint(withScheme(text, defaultScheme));
+    return parseEndpoint(withScheme(text, fallbackScheme));
   } catch (error) {
     if (!(error instanceof TypeError || error instanceof RangeError)) throw error;
+    // The scheme that the user typed, which may be misspelled.
     const [, givenScheme = ""] = /^([\w+.-]+):(?:\/\/|[/@])/.exec(text) ?? [];
-    const near = givenScheme === "" || SCHEMES.includes(givenScheme) ? "" : didYouMean(givenScheme, SCHEMES);
+    const suggestion = givenScheme === "" || SCHEMES.includes(givenScheme) ? "" : didYouMean(givenScheme, SCHEMES);
     // Removes `Cannot …"TEXT"…: `, because the usage error itself quotes the text.
     const reason = error.message.replace(/^Cannot [^:]*?"(?:[^"\\]|\\.)*"[^:]*: /, "");
-    throw new UsageError(`${name} is ${JSON.stringify(text)}: ${reason}${near}`);
+    throw new UsageError(`${name} is ${JSON.stringify(text)}: ${reason}${suggestion}`);
   }
 }
 
@@ -59,8 +66,8 @@ function withScheme(text: string, scheme: string): string {
 }
 
 /**
- * Whether only this machine can connect to a listener: on a loopback address or a UNIX socket. Returns false for an
- * inherited socket, because its address is not known yet.
+ * Whether only this machine can connect to a listener on this endpoint. This is so for loopback addresses and UNIX
+ * sockets. Returns false for an inherited socket, because its address is not known yet.
  */
 export function isLocal(endpoint: Endpoint): boolean {
   if (endpoint.scheme === "unix") return true;
@@ -71,7 +78,7 @@ export function isLocal(endpoint: Endpoint): boolean {
   return "host" in address && address.host === "localhost";
 }
 
-/** Formats an endpoint or the address of a listener. {@link readEndpoint} can parse the result. */
+/** Formats an endpoint. {@link readEndpoint} can parse the result if the address is known and has a name. */
 export function showEndpoint(scheme: Endpoint["scheme"], address: object | undefined): string {
   if (address === undefined) return `${scheme}:`;
   if (address instanceof UnixAddress) return address.path === "" ? "unix: (unnamed)" : String(address);

@@ -1,8 +1,8 @@
 // Escapes received bytes for a terminal: text is unchanged, and control characters are escaped.
 //
 // A control character can move the cursor, set the title, or make the terminal send input as if the user had typed it.
-// Characters of category Cf can reverse or hide text. Line feeds and tabs are not escaped. A carriage return before a
-// line feed is removed.
+// Format characters (category Cf of Unicode) can reverse or hide text. Line feeds and tabs are not escaped. A carriage
+// return before a line feed is removed.
 
 /** Characters of control, format, private use and surrogates, line and paragraph separators, and two noncharacters. */
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cs}\ufffe\uffff]/gu;
@@ -18,7 +18,7 @@ export function escapeLine(text: string): string {
   return text.replace(UNSAFE, escapeCharacter);
 }
 
-/** Escapes control and format characters above ASCII, which JSON.stringify() does not escape. */
+/** Escapes the unsafe characters that JSON.stringify() does not escape, each UTF-16 unit as `\uNNNN`. */
 export function escapeJson(json: string): string {
   return json.replace(/[\x7f-\x9f\p{Cf}\p{Zl}\p{Zp}\p{Co}]/gu, (character) =>
     Array.from({ length: character.length }, (_, index) => {
@@ -52,18 +52,18 @@ export class Escaper {
 
 /** The number of bytes of an incomplete UTF-8 character at the end. */
 function incompleteLength(bytes: Uint8Array): number {
+  // A character has at most 4 bytes, so an incomplete one has at most 3.
   for (let count = 1; count <= 3 && count <= bytes.length; count++) {
     const byte = bytes[bytes.length - count]!;
     // A byte below 0x80 is a character, one below 0xc0 continues a character, and any other begins a character.
     if (byte < 0x80) return 0;
     if (byte < 0xc0) continue;
-    const length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2;
-    return length > count ? count : 0;
+    return characterLength(byte) > count ? count : 0;
   }
   return 0;
 }
 
-/** Escapes bytes. A byte that is no valid UTF-8 becomes `\xNN`. */
+/** Escapes bytes. A byte that is not part of valid UTF-8 becomes `\xNN`. */
 function escapeBytes(bytes: Uint8Array): string {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   let result = "";
@@ -77,20 +77,28 @@ function escapeBytes(bytes: Uint8Array): string {
   return result;
 }
 
-/** The end of the valid UTF-8 that begins at `from`: section 4 of RFC 3629. */
+/**
+ * The range of the second byte after the first bytes for which it is smaller than 80 to BF (section 4 of RFC 3629). The
+ * smaller ranges exclude overlong forms (after E0 and F0), surrogates (ED) and numbers above 10FFFF (F4).
+ */
+const SECOND_BYTES: ReadonlyMap<number, readonly [low: number, high: number]> = new Map([
+  [0xe0, [0xa0, 0xbf]],
+  [0xed, [0x80, 0x9f]],
+  [0xf0, [0x90, 0xbf]],
+  [0xf4, [0x80, 0x8f]],
+]);
+
+/** The end of the valid UTF-8 that begins at `from`. */
 function endOfValid(bytes: Uint8Array, from: number): number {
-  // False beyond the end.
+  // Beyond the end of `bytes` the result is false, because comparisons with undefined are false.
   const within = (at: number, low: number, high: number): boolean => bytes[at]! >= low && bytes[at]! <= high;
   let at = from;
   while (at < bytes.length) {
     const byte = bytes[at]!;
     let length = 1;
     if (byte >= 0x80) {
-      // After some first bytes, fewer second bytes are valid: overlong forms, surrogates and numbers above 10FFFF are
-      // invalid.
-      const low = byte === 0xe0 ? 0xa0 : byte === 0xf0 ? 0x90 : 0x80;
-      const high = byte === 0xed ? 0x9f : byte === 0xf4 ? 0x8f : 0xbf;
-      length = sizeFrom(byte);
+      const [low, high] = SECOND_BYTES.get(byte) ?? [0x80, 0xbf];
+      length = characterLength(byte);
       if (length === 0 || !within(at + 1, low, high)) return at;
       for (let next = 2; next < length; next++) if (!within(at + next, 0x80, 0xbf)) return at;
     }
@@ -99,10 +107,11 @@ function endOfValid(bytes: Uint8Array, from: number): number {
   return at;
 }
 
-/** The number of bytes of a character that begins with this byte above ASCII; 0 if no character does. */
-function sizeFrom(byte: number): number {
-  if (byte < 0xc2 || byte >= 0xf5) return 0;
-  return byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4;
+/** The number of bytes of a character above ASCII with this first byte; 0 if no character begins with the byte. */
+function characterLength(firstByte: number): number {
+  if (firstByte < 0xc2 || firstByte >= 0xf5) return 0;
+  if (firstByte >= 0xf0) return 4;
+  return firstByte >= 0xe0 ? 3 : 2;
 }
 
 /** Escapes a text, except line feeds, tabs, and a CR before a LF, which is removed. */

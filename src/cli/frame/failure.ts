@@ -4,7 +4,7 @@ import { getSystemErrorMap } from "node:util";
 
 import { escapeLine } from "./escape.js";
 
-/** Success, also when Ctrl-C has ended a server. */
+/** Success. A server that Ctrl-C has ended has this status too. */
 export const EXIT_SUCCESS = 0;
 /** An error of the network, the peer or the kernel. */
 export const EXIT_FAILURE = 1;
@@ -27,12 +27,11 @@ export class Failure extends Error {}
 
 /** The abort reason after Ctrl-C. It is not printed. */
 export class InterruptedError extends Error {
-  /** The number of the signal. */
-  readonly number: number;
+  readonly signalNumber: number;
 
-  constructor(signal: string, number: number) {
-    super(`ended by ${signal}`);
-    this.number = number;
+  constructor(signalName: string, signalNumber: number) {
+    super(`ended by ${signalName}`);
+    this.signalNumber = signalNumber;
   }
 }
 
@@ -54,13 +53,14 @@ interface ErrorWithCode extends Error {
   readonly path?: unknown;
 }
 
-/** The meaning of an error's code, after `: `. Empty if the code has none, or if the message contains it already. */
+/** The meaning of an error's code, after `: `. Empty if the code has no meaning, or if the message contains it. */
 function meaningOf({ code, errno, message }: ErrorWithCode): string {
   if (typeof code !== "string") return "";
+  // Most errors have their meaning after a colon: `connect ECONNREFUSED 127.0.0.1:9: connection refused`.
   const hasMeaning = message.includes(": ");
   const systemMeaning = typeof errno === "number" && !hasMeaning ? getSystemErrorMap().get(errno)?.[1] : undefined;
-  const words = MEANINGS[code] ?? systemMeaning;
-  return words === undefined || message.includes(words) ? "" : `: ${words}`;
+  const meaning = MEANINGS[code] ?? systemMeaning;
+  return meaning === undefined || message.includes(meaning) ? "" : `: ${meaning}`;
 }
 
 /** Whether a user or the system can have caused the error. Otherwise it is a bug, and its stack is printed. */
@@ -78,7 +78,7 @@ export function explain(error: unknown): string {
 
 /** The exit status of a command that has failed with this error. */
 export function statusOf(error: unknown): number {
-  if (error instanceof InterruptedError) return 128 + error.number;
+  if (error instanceof InterruptedError) return 128 + error.signalNumber;
   return error instanceof UsageError ? EXIT_USAGE : EXIT_FAILURE;
 }
 

@@ -23,9 +23,9 @@ const PARSER_PREFIX = /^Cannot (?:use \{[^}]*\} as an address|[^:]*?"(?:[^"\\]|\
 export type HostAddress = InetAddress | Inet6Address;
 
 export interface HostOptions {
-  /** The name of the argument in error messages. */
+  /** The name of the argument in error messages, `HOST` by default. */
   readonly name?: string;
-  /** Whether only this family is looked up. */
+  /** Whether only addresses of this family are looked up. */
   readonly inet4?: boolean;
   readonly inet6?: boolean;
   /** The socket type, SOCK_STREAM by default. */
@@ -33,10 +33,11 @@ export interface HostOptions {
   readonly signal: AbortSignal;
 }
 
-/** The family of -4 and -6; AF_UNSPEC without them. */
+/** The family that -4 or -6 selects; AF_UNSPEC without these options. */
 export function familyOf({ inet4 = false, inet6 = false }: Pick<HostOptions, "inet4" | "inet6">): number {
   if (inet4 && inet6) throw new UsageError("-4 and -6 are given together");
-  return inet4 ? AF_INET : inet6 ? AF_INET6 : AF_UNSPEC;
+  if (inet4) return AF_INET;
+  return inet6 ? AF_INET6 : AF_UNSPEC;
 }
 
 /**
@@ -54,6 +55,7 @@ export async function lookUp(text: string, options: HostOptions): Promise<HostAd
   let found: AddrInfo[];
   try {
     // Refuses hosts that connect() refuses too, such as `127.1` and octal numbers. getaddrinfo(3) would accept them.
+    // The port is any valid one.
     parseEndpoint({ scheme: "tcp", host, port: 1 });
     found = await getaddrinfo(host, null, { family, type, signal });
   } catch (error) {

@@ -6,10 +6,10 @@ import { constants } from "node:os";
 import { InterruptedError } from "./failure.js";
 
 /**
- * Within this many ms, several signals count as one Ctrl-C: under npm, the terminal sends one signal, and npm sends
- * another one.
+ * Signals within this many ms after the first one belong to the same Ctrl-C: under npm, the terminal sends a signal,
+ * and npm sends another one.
  */
-const ONE_CTRL_C = 100;
+const SAME_CTRL_C = 100;
 
 export class Interrupts {
   readonly #controller = new AbortController();
@@ -35,13 +35,13 @@ export class Interrupts {
     const number = constants.signals[name];
     const now = performance.now();
     if (this.#firstAt !== undefined) {
-      if (now - this.#firstAt > ONE_CTRL_C) process.exit(128 + number);
+      if (now - this.#firstAt > SAME_CTRL_C) process.exit(128 + number);
       return;
     }
     this.#firstAt = now;
     // When a process exits, Node removes its signal handlers. A second signal of the same Ctrl-C would then end the
     // process with another exit status. So this timer delays the exit.
-    setTimeout(() => {}, ONE_CTRL_C);
+    setTimeout(() => {}, SAME_CTRL_C);
     this.#controller.abort(new InterruptedError(name, number));
   }
 }

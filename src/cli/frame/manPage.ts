@@ -51,7 +51,7 @@ export function manOfAll(commands: readonly CommandSummary[], version: string): 
     section("EXIT STATUS", EXIT_STATUS.map(([status, about]) => tagged(`\\fB${status}\\fR`, about)).join("\n")),
     section(
       "ENVIRONMENT",
-      tagged("\\fBNO_COLOR\\fR", "no colors, when it is set and not empty and --color does not say otherwise"),
+      tagged("\\fBNO_COLOR\\fR", "if it is set and not empty, the output has colors only with --color always"),
     ),
     section("SEE ALSO", references(commands.map(({ name }) => `berkeley-${name}(1)`))),
   ]);

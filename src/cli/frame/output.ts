@@ -5,7 +5,7 @@ import { escapeJson, Escaper } from "./escape.js";
 import { explain, toJson } from "./failure.js";
 import { OutputClosedError, StandardOutput } from "./standardOutput.js";
 
-/** The numbers of SGR (the escape sequence of colors) that begin and end a style. */
+/** For each style, the numbers that begin and end it in an SGR sequence, the escape sequence of colors. */
 const SGR = {
   bold: [1, 22],
   dim: [2, 22],
@@ -45,7 +45,7 @@ export class Output {
     this.quiet = options.quiet ?? false;
     this.verbose = options.verbose ?? false;
     const { color = "auto" } = options;
-    // https://no-color.org: set and not empty means no colors.
+    // https://no-color.org: if NO_COLOR is set and not empty, programs print no colors.
     const canShowColors = stdout.isTTY && !env["NO_COLOR"] && env["TERM"] !== "dumb";
     this.#hasColors = !this.json && (color === "always" || (color === "auto" && canShowColors));
     this.#stdout = StandardOutput.get();
@@ -72,10 +72,10 @@ export class Output {
   /** Prints a line of text. */
   line(text: string = ""): void {
     this.#hideProgress();
-    this.#stdout.text(`${text}\n`);
+    this.#stdout.writeText(`${text}\n`);
   }
 
-  /** Prints an object as one line of JSON. A bigint becomes a string. */
+  /** Prints an object as one line of JSON, with each bigint as a string. */
   object(value: object): void {
     const replacer = (_: string, field: unknown): unknown => (typeof field === "bigint" ? String(field) : field);
     this.line(escapeJson(JSON.stringify(value, replacer)));
@@ -96,7 +96,7 @@ export class Output {
     else if (!this.quiet && !this.json) this.#error(`berkeley: ${text}\n`);
   }
 
-  /** Prints a remark as note() does, but the text only with --verbose. */
+  /** Prints a remark as note() does. But without --json, prints it only with --verbose. */
   detail(text: string, value?: object): void {
     if (this.verbose || (this.json && value !== undefined)) this.note(text, value);
   }
@@ -119,16 +119,16 @@ export class Output {
    * @throws OutputClosedError when standard output is closed
    */
   async data(bytes: Uint8Array): Promise<void> {
-    if (!this.isTerminal) return this.#stdout.bytes(bytes);
+    if (!this.isTerminal) return this.#stdout.writeBytes(bytes);
     this.#hideProgress();
     this.#escaper ??= new Escaper();
-    return this.#stdout.bytes(Buffer.from(this.#escaper.write(bytes)));
+    return this.#stdout.writeBytes(Buffer.from(this.#escaper.write(bytes)));
   }
 
   /** Called after the last data(). Prints the bytes of an incomplete character that data() has stored. */
   async endOfData(): Promise<void> {
     const rest = this.#escaper?.end() ?? "";
-    if (rest !== "") await this.#stdout.bytes(Buffer.from(rest));
+    if (rest !== "") await this.#stdout.writeBytes(Buffer.from(rest));
   }
 
   /** Calls `stop` when a write to standard output fails: after `| head -1`, or on a full disk. */

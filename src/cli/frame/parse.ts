@@ -8,7 +8,7 @@ import { UsageError } from "./failure.js";
 import { didYouMean } from "./suggest.js";
 import { ValueError } from "./values.js";
 
-export interface Parsed {
+export interface ParsedCommandLine {
   /** Whether --help was given. Then the other words were not parsed. */
   readonly help: boolean;
   readonly args: readonly string[];
@@ -16,7 +16,7 @@ export interface Parsed {
   readonly options: Readonly<Record<string, unknown>>;
 }
 
-export function parse(command: Command, argv: readonly string[]): Parsed {
+export function parse(command: Command, argv: readonly string[]): ParsedCommandLine {
   const specs = { ...command.options, ...COMMON_OPTIONS };
   const parser = new Parser(command.name);
   // commander prints nothing and does not end the process. It throws errors.
@@ -67,18 +67,20 @@ function toOption(spec: OptionSpec): Option {
 /** For commander, `HOST` becomes `<HOST>`; `[PORT...]` stays. */
 const toArgument = (usage: string): string => (usage.startsWith("[") ? usage : `<${usage}>`);
 
-/** Our message for an error of commander. */
+/** The message of the UsageError for an error of commander. */
 function messageFor(error: CommanderError, command: Command, specs: readonly OptionSpec[]): string {
-  /** The word in the message: an option, or the name of an argument. */
+  // The word that the message of commander quotes: an option, or the name of an argument.
   const quoted = /'([^']*)'/.exec(error.message)?.[1] ?? "";
   switch (error.code) {
     case "commander.unknownOption":
       return `unknown option ${JSON.stringify(quoted)}${didYouMean(quoted, [...specs.map(longOf), "--help"])}`;
     case "commander.missingArgument": {
       const argument = command.arguments?.find(({ name }) => name === quoted.replace(/\.\.\.$/, ""));
+      // The description of the argument up to the first `:`, `;` or `,`.
       return `${quoted} is missing: ${argument?.about.replace(/[:;,].*/, "") ?? "an argument"}`;
     }
     case "commander.optionMissingArgument": {
+      // `-w, --timeout <TIME>`, without the short name.
       const [name = "", value = "a value"] = quoted.replace(/^-\w, /, "").split(" ");
       return `${name} is without a value, required ${value.replace(/[<>]/g, "")}`;
     }

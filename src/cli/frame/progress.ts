@@ -22,7 +22,7 @@ export class Progress {
     this.#output = output;
     this.#total = total;
     if (!process.stderr.isTTY || output.quiet || output.json) return;
-    // With a known total, a file is transferred. Otherwise the line would appear between typed or received data.
+    // Without a total, the data may be typed or printed on the terminal, and the line would appear between this data.
     const isInteractive = process.stdin.isTTY || output.isTerminal;
     if (isInteractive && total === undefined) return;
     this.#timer = setInterval(() => this.#show(), INTERVAL);
@@ -50,12 +50,18 @@ export class Progress {
     if (elapsed < FIRST_DELAY) return;
     const columns = process.stderr.columns || 80;
     const text = progressLine(this.#done, elapsed, this.#total);
-    // CLEAR_LINE removes one row. So the line must be shorter than a row.
+    // showProgress() removes only one row of the terminal. So the line must be shorter than a row.
     this.#output.showProgress(text.slice(0, columns - 1));
   }
 }
 
-/** The text of the line, such as `  42%  [==========>           ]  420 MB  84.0 MB/s  0:07 left`. */
+/**
+ * The text of the line, such as `  42%  [==========>           ]  420 MB  84.0 MB/s  0:07 left`.
+ *
+ * @param done number of bytes
+ * @param elapsed ms
+ * @param total number of bytes, if it is known
+ */
 export function progressLine(done: number, elapsed: number, total?: number): string {
   const facts = [formatBytes(done), formatRate(done, elapsed)];
   if (total === undefined || total === 0) return [...facts, formatClock(elapsed)].join("  ");

@@ -10,11 +10,13 @@ const VALID_DAYS = 365;
 /** A value in DER (X.690): tag, length, content. */
 function der(tag: number, ...content: readonly Uint8Array[]): Buffer {
   const body = Buffer.concat(content);
-  const length = body.length;
-  // A length from 0x80 on has the number of its bytes before it.
-  const head =
-    length < 0x80 ? [tag, length] : length < 0x100 ? [tag, 0x81, length] : [tag, 0x82, length >> 8, length & 0xff];
-  return Buffer.concat([Buffer.from(head), body]);
+  return Buffer.concat([Buffer.of(tag, ...lengthBytes(body.length)), body]);
+}
+
+/** The length of a content below 64 KiB. Before a length from 0x80 on, a byte has 0x80 plus the number of its bytes. */
+function lengthBytes(length: number): number[] {
+  if (length < 0x80) return [length];
+  return length < 0x100 ? [0x81, length] : [0x82, length >> 8, length & 0xff];
 }
 
 const sequence = (...content: readonly Uint8Array[]): Buffer => der(0x30, ...content);
@@ -27,8 +29,11 @@ const ECDSA_WITH_SHA256 = sequence(oid("2a8648ce3d040302"));
 const COMMON_NAME = oid("550403");
 const SUBJECT_ALT_NAME = oid("551d11");
 
-/** A time as UTCTime, which RFC 5280 requires before 2050: 261128201207Z. */
-const time = (date: Date): Buffer => der(0x17, Buffer.from(`${date.toISOString().replace(/\D/g, "").slice(2, 14)}Z`));
+/** A time in the form of UTCTime, such as 261128201207Z. RFC 5280 requires this form for years before 2050. */
+function utcTime(date: Date): Buffer {
+  const digits = date.toISOString().replace(/\D/g, "").slice(2, 14);
+  return der(0x17, Buffer.from(`${digits}Z`));
+}
 
 export interface SelfSigned {
   readonly cert: string;
@@ -55,19 +60,19 @@ export function selfSigned(now: Date = new Date()): SelfSigned {
     der(0x87, Buffer.from([127, 0, 0, 1])),
     der(0x87, Buffer.concat([Buffer.alloc(15), Buffer.of(1)])),
   );
-  const content = sequence(
-    // 2 is version 3.
+  const toBeSigned = sequence(
+    // The number 2 stands for version 3.
     der(0xa0, integer(Buffer.of(2))),
     integer(serial),
     ECDSA_WITH_SHA256,
-    // The issuer, and after the times of validity the subject.
+    // The issuer is this name too, because the certificate is self-signed.
     name,
-    sequence(time(new Date(now.getTime() - DAY)), time(new Date(now.getTime() + VALID_DAYS * DAY))),
+    sequence(utcTime(new Date(now.getTime() - DAY)), utcTime(new Date(now.getTime() + VALID_DAYS * DAY))),
     name,
     publicKey.export({ type: "spki", format: "der" }),
     der(0xa3, sequence(sequence(SUBJECT_ALT_NAME, der(0x04, alternativeNames)))),
   );
-  const certificate = sequence(content, ECDSA_WITH_SHA256, bits(sign("sha256", content, privateKey)));
+  const certificate = sequence(toBeSigned, ECDSA_WITH_SHA256, bits(sign("sha256", toBeSigned, privateKey)));
   const parsed = new X509Certificate(certificate);
   return {
     cert: parsed.toString(),

@@ -7,7 +7,8 @@ export const SHELLS = ["bash", "zsh", "fish"] as const;
 export type Shell = (typeof SHELLS)[number];
 
 export function completionFor(shell: Shell, commands: readonly Command[]): string {
-  return shell === "bash" ? bash(commands) : shell === "zsh" ? zsh(commands) : fish(commands);
+  if (shell === "bash") return bash(commands);
+  return shell === "zsh" ? zsh(commands) : fish(commands);
 }
 
 const optionsOf = (command: Command): OptionSpec[] => [
@@ -71,20 +72,22 @@ complete -o filenames -F _berkeley berkeley
 
 function zsh(commands: readonly Command[]): string {
   /** Escapes the characters that separate the parts of a specification of `_arguments`. */
-  const clean = (text: string): string => text.replace(/[[\]:\\]/g, (character) => `\\${character}`);
+  const escapeSeparators = (text: string): string => text.replace(/[[\]:\\]/g, (character) => `\\${character}`);
+  /** The action of `_arguments` that offers words. A space is the action that offers nothing. */
+  const wordsAction = (words: readonly string[]): string => (words.length === 0 ? " " : `(${words.join(" ")})`);
   const list = commands.map(({ name, summary }) => `    ${quote(`${name}:${summary.replaceAll(":", "\\:")}`)}`);
   const cases = commands.map((command) => {
     const specs = optionsOf(command).flatMap((spec) =>
       namesOf(spec).map((name) => {
         const complete = spec.parser?.complete;
-        const action = complete === "file" ? "_files" : complete === undefined ? " " : `(${complete.join(" ")})`;
+        const action = complete === "file" ? "_files" : wordsAction(complete ?? []);
         const repeatable = spec.kind === "list" ? "*" : "";
-        const value = spec.kind === "flag" ? "" : `:${clean(spec.flags.split(" ").at(-1)!)}:${action}`;
-        return quote(`${repeatable}${name}[${clean(spec.about)}]${value}`);
+        const value = spec.kind === "flag" ? "" : `:${escapeSeparators(spec.flags.split(" ").at(-1)!)}:${action}`;
+        return quote(`${repeatable}${name}[${escapeSeparators(spec.about)}]${value}`);
       }),
     );
     const { words, files } = wordsOfArguments(command);
-    const action = files ? "_files" : words.length === 0 ? " " : `(${words.join(" ")})`;
+    const action = files ? "_files" : wordsAction(words);
     const allSpecs = [...specs, quote(`--help[print help]`), quote(`*:argument:${action}`)];
     return `    ${command.name})\n      _arguments -s \\\n        ${allSpecs.join(" \\\n        ")} ;;`;
   });
@@ -110,28 +113,26 @@ if [[ "\${funcstack[1]}" == _berkeley ]]; then _berkeley "$@"; else compdef _ber
 `;
 }
 
+/** The flags of fish for an option's value. -r: the option has a value. -F: the value is a file. -x: it is no file. */
+function fishValue({ kind, parser }: OptionSpec): string {
+  if (kind === "flag") return "";
+  const complete = parser?.complete;
+  if (complete === "file") return " -r -F";
+  return complete === undefined ? " -x" : ` -x -a ${quote(complete.join(" "))}`;
+}
+
 function fish(commands: readonly Command[]): string {
   const lines = commands.flatMap((command) => {
-    const when = quote(`__fish_seen_subcommand_from ${command.name}`);
+    const condition = quote(`__fish_seen_subcommand_from ${command.name}`);
     const { words, files } = wordsOfArguments(command);
     return [
       `complete -c berkeley -n __fish_use_subcommand -a ${command.name} -d ${quote(command.summary)}`,
-      ...(files ? [`complete -c berkeley -n ${when} -F`] : []),
-      ...(words.length === 0 ? [] : [`complete -c berkeley -n ${when} -a ${quote(words.join(" "))}`]),
+      ...(files ? [`complete -c berkeley -n ${condition} -F`] : []),
+      ...(words.length === 0 ? [] : [`complete -c berkeley -n ${condition} -a ${quote(words.join(" "))}`]),
       ...optionsOf(command).map((spec) => {
-        const complete = spec.parser?.complete;
         const short = shortOf(spec);
-        // -r: the option has a value. -F: the value is a file. -x: the value is no file.
-        const value =
-          spec.kind === "flag"
-            ? ""
-            : complete === "file"
-              ? " -r -F"
-              : complete === undefined
-                ? " -x"
-                : ` -x -a ${quote(complete.join(" "))}`;
         const name = `-l ${longOf(spec).slice(2)}${short === undefined ? "" : ` -s ${short.slice(1)}`}`;
-        return `complete -c berkeley -n ${when} ${name}${value} -d ${quote(spec.about)}`;
+        return `complete -c berkeley -n ${condition} ${name}${fishValue(spec)} -d ${quote(spec.about)}`;
       }),
     ];
   });

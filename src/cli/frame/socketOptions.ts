@@ -39,9 +39,9 @@ export async function readSocketOption(text: string): Promise<GivenOption> {
   const known = await socketOptions();
   const option = known.get(name);
   if (option === undefined) {
-    const near = didYouMean(name, known.keys());
+    const suggestion = didYouMean(name, known.keys());
     throw new UsageError(
-      `--option is ${JSON.stringify(text)}, required NAME=VALUE with the name of a socket option${near}`,
+      `--option is ${JSON.stringify(text)}, required NAME=VALUE with the name of a socket option${suggestion}`,
     );
   }
   let firstError: unknown;
@@ -51,7 +51,7 @@ export async function readSocketOption(text: string): Promise<GivenOption> {
       option.encode(value);
       return { option, value };
     } catch (error) {
-      // The error of the most likely value.
+      // The first value is the most likely one, so its error is reported.
       firstError ??= error;
     }
   }
@@ -63,7 +63,7 @@ function possibleValues(text: string): unknown[] {
   if (/^(?:true|on|yes)$/i.test(text)) return [true, 1, text];
   if (/^(?:false|off|no)$/i.test(text)) return [false, null, 0, text];
   if (/^(?:null|none)$/i.test(text)) return [null, text];
-  if (/^-?(?:\d+|0x[\da-f]+)$/i.test(text)) {
+  if (/^(?:-?\d+|0x[\da-f]+)$/i.test(text)) {
     const number = Number(text);
     return [number, ...(number === 0 || number === 1 ? [number === 1] : []), BigInt(text), text];
   }

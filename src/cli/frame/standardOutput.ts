@@ -54,12 +54,12 @@ export class StandardOutput {
   }
 
   /** Writes text. Does nothing after a failed write. */
-  text(text: string): void {
+  writeText(text: string): void {
     if (!this.#isClosed) process.stdout.write(text);
   }
 
   /** Writes bytes. When the promise has resolved, the caller may change the bytes. */
-  async bytes(bytes: Uint8Array): Promise<void> {
+  async writeBytes(bytes: Uint8Array): Promise<void> {
     if (this.#isClosed) throw new OutputClosedError();
     if (this.#isSynchronous) {
       try {

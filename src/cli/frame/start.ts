@@ -33,7 +33,7 @@ async function run(
 ): Promise<number> {
   const helpWidth = widthOf(process.stdout.columns || Infinity);
   if (commandName === "" || commandName === "--help" || commandName === "-h") {
-    stdout.text(helpOfAll(COMMANDS, helpWidth));
+    stdout.writeText(helpOfAll(COMMANDS, helpWidth));
     return EXIT_SUCCESS;
   }
   const command = await load(commandName);
@@ -44,7 +44,7 @@ async function run(
   ]);
   const { help, args, options } = parse(command, commandArgs);
   if (help) {
-    stdout.text(helpOf(command, helpWidth));
+    stdout.writeText(helpOf(command, helpWidth));
     return EXIT_SUCCESS;
   }
   const interrupts = new Interrupts();
@@ -56,17 +56,17 @@ async function run(
   }
 }
 
-/** @throws UsageError for an unknown command, and for an option before the command */
-async function load(word: string): Promise<Command> {
-  const found = COMMANDS.find(({ name }) => name === word);
+/** @throws UsageError for an unknown command, and for an option in place of a command */
+async function load(commandName: string): Promise<Command> {
+  const found = COMMANDS.find(({ name }) => name === commandName);
   if (found !== undefined) return (await found.load()).command;
   const names = COMMANDS.map(({ name }) => name);
-  if (!word.startsWith("-")) {
-    throw new UsageError(`unknown command ${JSON.stringify(word)}${didYouMean(word, names)}`);
+  if (!commandName.startsWith("-")) {
+    throw new UsageError(`unknown command ${JSON.stringify(commandName)}${didYouMean(commandName, names)}`);
   }
   throw new UsageError(
-    `unknown option ${JSON.stringify(word)}${didYouMean(word, ["--help", "--version"])}; other options stand ` +
-      "after a command",
+    `unknown option ${JSON.stringify(commandName)}${didYouMean(commandName, ["--help", "--version"])}; other options ` +
+      "stand after a command",
   );
 }
 

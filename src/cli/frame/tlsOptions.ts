@@ -79,8 +79,8 @@ function commonTls({ ca, cert, key, alpn, allowTruncation }: TlsOptionValues): P
 }
 
 /**
- * The options of a TLS client. `secure` says whether the endpoint uses TLS. If it does not, the result is undefined,
- * and a given option of TLS is an error.
+ * The options of a TLS client. `secure` is whether the endpoint uses TLS. If the endpoint does not, the result is
+ * undefined, and a given option of TLS is an error.
  */
 export function clientTls(given: TlsOptionValues, secure: boolean): TlsConnectOptions | undefined {
   if (!secure) return refuseTlsOptions(given);
@@ -93,7 +93,7 @@ export function clientTls(given: TlsOptionValues, secure: boolean): TlsConnectOp
 }
 
 /**
- * The options of a TLS server; `secure` is as with clientTls(). Without `--cert` the server gets a self-signed
+ * The options of a TLS server; `secure` is as in clientTls(). Without `--cert` the server gets a self-signed
  * certificate. The fingerprint of this certificate is printed, so that a client can compare it.
  */
 export async function serverTls(

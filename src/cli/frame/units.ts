@@ -19,7 +19,7 @@ export function formatRate(bytes: number, milliseconds: number): string {
   return milliseconds <= 0 ? "-" : `${formatBytes((bytes * 1000) / milliseconds)}/s`;
 }
 
-/** A time: `850 µs`, `12.3 ms`, `4.20 s`, `2:05`, `1:00:00`. */
+/** A time: `850 µs`, `12.3 ms`, `4.20 s`, `2:05`, `1:00:00`. Each limit is the time that rounds to the next unit. */
 export function formatTime(milliseconds: number): string {
   if (milliseconds < 0.9995) return `${Math.round(milliseconds * 1000)} µs`;
   if (milliseconds < 999.5) return `${threeDigits(milliseconds)} ms`;
@@ -31,8 +31,8 @@ export function formatTime(milliseconds: number): string {
 export function formatClock(milliseconds: number): string {
   const seconds = Math.round(milliseconds / 1000);
   const [h, m, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60] as const;
-  const two = (number: number): string => String(number).padStart(2, "0");
-  return h > 0 ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
+  const twoDigits = (number: number): string => String(number).padStart(2, "0");
+  return h > 0 ? `${h}:${twoDigits(m)}:${twoDigits(s)}` : `${m}:${twoDigits(s)}`;
 }
 
 /** A number and its noun: `1 byte`, `2 bytes`. */
@@ -40,7 +40,8 @@ export function plural(count: number, one: string, many: string = `${one}s`): st
   return `${count} ${count === 1 ? one : many}`;
 }
 
-/** A number below 999.5 with three digits. */
+/** A number below 999.5 with three digits. 99.95 would be rounded to 100.0, and 9.995 to 10.00. */
 function threeDigits(value: number): string {
-  return value >= 99.95 ? value.toFixed(0) : value >= 9.995 ? value.toFixed(1) : value.toFixed(2);
+  if (value >= 99.95) return value.toFixed(0);
+  return value >= 9.995 ? value.toFixed(1) : value.toFixed(2);
 }

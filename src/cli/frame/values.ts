@@ -47,7 +47,8 @@ export function choice<T extends string>(words: readonly T[]): ValueParser<T> {
     const found = words.find((word) => word === value);
     if (found !== undefined) return found;
     const near = nearest(value, words);
-    throw new ValueError(`required ${listOf(words)}${near === undefined ? "" : `; did you mean ${near}?`}`);
+    const suggestion = near === undefined ? "" : `; did you mean ${near}?`;
+    throw new ValueError(`required ${listOf(words)}${suggestion}`);
   }, words);
 }
 
@@ -57,7 +58,7 @@ const MILLISECONDS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_0
 export const duration: ValueParser<number> = (value) => {
   const [, number = "", unit = "s"] = /^(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h)?$/.exec(value) ?? [];
   const result = number === "" ? NaN : Math.round(Number(number) * MILLISECONDS[unit]!);
-  // The maximum of Node's setTimeout().
+  // 0x7fff_ffff ms is the maximum of Node's setTimeout().
   if (result >= 0 && result <= 0x7fff_ffff) return result;
   throw new ValueError("required a time of at most 24 days such as 500ms, 2s, 1.5m or 1h");
 };

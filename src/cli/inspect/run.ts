@@ -36,9 +36,10 @@ function environmentOf({ port, headless, output, payloads, record, json }: Inspe
   if (port !== undefined) env["BERKELEY_INSPECT_PORT"] = String(port);
   if (payloads) env["BERKELEY_INSPECT_PAYLOADS"] = "1";
   if (record !== undefined) env["BERKELEY_INSPECT_RECORD"] = resolve(record);
-  // The file or descriptor of the JSON lines; undefined with a page.
-  const lines = json ? `fd:${LINES_FD}` : output !== undefined ? resolve(output) : headless ? "fd:2" : undefined;
-  if (lines !== undefined) env["BERKELEY_INSPECT_FILE"] = lines;
+  // With the JSON lines there is no page.
+  if (json) env["BERKELEY_INSPECT_FILE"] = `fd:${LINES_FD}`;
+  else if (output !== undefined) env["BERKELEY_INSPECT_FILE"] = resolve(output);
+  else if (headless) env["BERKELEY_INSPECT_FILE"] = "fd:2"; // standard error
   return env;
 }
 
@@ -82,6 +83,7 @@ export async function runInspected(inspected: InspectedProgram): Promise<number>
     return status ?? 128 + constants.signals[signal!];
   } catch (error) {
     inspected.note(`cannot start ${JSON.stringify(program)}: ${(error as Error).message}`);
+    // The status of a shell for a program that it can't start.
     return 127;
   } finally {
     for (const name of signals) process.off(name, forward);

@@ -9,7 +9,7 @@ export async function checkNames(names: readonly string[]): Promise<void> {
   const known = await socketOptions();
   for (const name of names) {
     if (known.has(name)) continue;
-    const near = didYouMean(name, known.keys());
-    throw new UsageError(`NAME is ${JSON.stringify(name)}, required the name of a socket option${near}`);
+    const suggestion = didYouMean(name, known.keys());
+    throw new UsageError(`NAME is ${JSON.stringify(name)}, required the name of a socket option${suggestion}`);
   }
 }

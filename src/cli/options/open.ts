@@ -2,6 +2,7 @@
 
 import {
   type Address,
+  AF_INET,
   AF_INET6,
   AF_UNIX,
   AF_VSOCK,
@@ -20,6 +21,7 @@ import { UsageError } from "../frame/failure.js";
 export interface OpenOptions {
   /** The type of a UNIX message socket; undefined for a stream and for UDP. */
   readonly messageType: "datagram" | "seqpacket" | undefined;
+  /** Whether the socket is connected to the endpoint before it is returned. */
   readonly connect: boolean;
   /** Milliseconds for looking up the host and for connecting. */
   readonly timeout: number | undefined;
@@ -28,21 +30,17 @@ export interface OpenOptions {
 
 export async function openSocket(endpoint: Endpoint, options: OpenOptions): Promise<Socket> {
   const { messageType, connect, timeout, signal } = options;
-  if (endpoint.scheme === "systemd") throw new UsageError("ENDPOINT is systemd:, required a socket that can be named");
+  if (endpoint.scheme === "systemd")
+    throw new UsageError("ENDPOINT is systemd:, required tcp, tls, udp, unix, vsock or fd");
   if (endpoint.scheme === "fd") {
-    if (connect) throw new UsageError("--connect is given with a descriptor, which is a socket already");
+    if (connect)
+      throw new UsageError("--connect is given with an endpoint of fd, required one that can be connected to");
     return Socket.fromfd(endpoint.fd);
   }
-  const type =
-    messageType === "seqpacket"
-      ? SOCK_SEQPACKET
-      : messageType === "datagram" || endpoint.scheme === "udp"
-        ? SOCK_DGRAM
-        : SOCK_STREAM;
+  const type = typeOf(endpoint, messageType);
   const waitOptions = { signal, ...(timeout === undefined ? {} : { timeout }) };
   const address = await addressOf(endpoint, type, waitOptions);
-  const family = endpoint.scheme === "unix" ? AF_UNIX : endpoint.scheme === "vsock" ? AF_VSOCK : address.family;
-  const socket = new Socket(family, type);
+  const socket = new Socket(address.family, type);
   try {
     if (connect) await socket.connect(address, waitOptions);
     return socket;
@@ -50,6 +48,11 @@ export async function openSocket(endpoint: Endpoint, options: OpenOptions): Prom
     socket.close();
     throw error;
   }
+}
+
+function typeOf({ scheme }: Endpoint, messageType: OpenOptions["messageType"]): number {
+  if (messageType === "seqpacket") return SOCK_SEQPACKET;
+  return messageType === "datagram" || scheme === "udp" ? SOCK_DGRAM : SOCK_STREAM;
 }
 
 /** The address of an endpoint. Looks up a host name. */
@@ -68,9 +71,19 @@ async function addressOf(
 }
 
 /** The kind of a socket in words, such as `IPv4 stream`. */
-export const kindOf = (socket: Socket): string => {
-  const { family, type } = socket;
-  const typeName = type === SOCK_STREAM ? "stream" : type === SOCK_DGRAM ? "datagram" : `type ${type}`;
-  if (family === AF_UNIX) return `UNIX ${type === SOCK_SEQPACKET ? "seqpacket" : typeName}`;
-  return `${family === AF_VSOCK ? "vsock" : family === AF_INET6 ? "IPv6" : "IPv4"} ${typeName}`;
-};
+export function kindOf({ family, type }: Socket): string {
+  return `${FAMILY_NAMES.get(family) ?? `family ${family}`} ${TYPE_NAMES.get(type) ?? `type ${type}`}`;
+}
+
+const FAMILY_NAMES: ReadonlyMap<number, string> = new Map([
+  [AF_UNIX, "UNIX"],
+  [AF_VSOCK, "vsock"],
+  [AF_INET6, "IPv6"],
+  [AF_INET, "IPv4"],
+]);
+
+const TYPE_NAMES: ReadonlyMap<number, string> = new Map([
+  [SOCK_STREAM, "stream"],
+  [SOCK_DGRAM, "datagram"],
+  [SOCK_SEQPACKET, "seqpacket"],
+]);

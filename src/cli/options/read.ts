@@ -49,7 +49,7 @@ function toPlain(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, field]) => [key, toPlain(field)]));
 }
 
-/** The value on one line. */
+/** The value, or the error code in its place, on one line. */
 export function valueText({ value, error }: OptionRow): string {
   if (error !== undefined) return error;
   if (value === "") return '""';

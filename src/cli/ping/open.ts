@@ -30,17 +30,17 @@ export type PingSocketKind = "datagram" | "raw";
  *
  * @throws Failure if the system allows neither kind of socket
  */
-export async function openPing(
+export async function openPingSocket(
   target: Address,
   ttl: number | undefined,
   signal: AbortSignal,
 ): Promise<{ socket: Socket; kind: PingSocketKind }> {
-  const inet6 = target.family === AF_INET6;
-  const { socket, kind } = create(target.family);
+  const isIPv6 = target.family === AF_INET6;
+  const { socket, kind } = openIcmp(target.family);
   try {
-    socket.setsockopt(inet6 ? IPV6_RECVHOPLIMIT : IP_RECVTTL, true);
-    socket.setsockopt(inet6 ? IPV6_RECVERR : IP_RECVERR, true);
-    if (ttl !== undefined) socket.setsockopt(inet6 ? IPV6_UNICAST_HOPS : IP_TTL, ttl);
+    socket.setsockopt(isIPv6 ? IPV6_RECVHOPLIMIT : IP_RECVTTL, true);
+    socket.setsockopt(isIPv6 ? IPV6_RECVERR : IP_RECVERR, true);
+    if (ttl !== undefined) socket.setsockopt(isIPv6 ? IPV6_UNICAST_HOPS : IP_TTL, ttl);
     await socket.connect(target, { signal });
     return { socket, kind };
   } catch (error) {
@@ -49,9 +49,10 @@ export async function openPing(
   }
 }
 
-function create(family: number): { socket: Socket; kind: PingSocketKind } {
-  const inet6 = family === AF_INET6;
-  const protocol = inet6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
+/** Opens an ICMP datagram socket, or a raw socket if the system refuses the first. */
+function openIcmp(family: number): { socket: Socket; kind: PingSocketKind } {
+  const isIPv6 = family === AF_INET6;
+  const protocol = isIPv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
   const isRefused = (error: unknown): boolean =>
     error instanceof SocketError && ["EACCES", "EPERM", "EPROTONOSUPPORT"].includes(error.code);
   try {
@@ -61,14 +62,15 @@ function create(family: number): { socket: Socket; kind: PingSocketKind } {
   }
   try {
     const socket = new Socket(family, SOCK_RAW, protocol);
-    // Without a filter, a raw socket receives all ICMP messages, also its own requests to this machine.
-    if (inet6) socket.setsockopt(ICMP6_FILTER, { pass: [ICMP6_ECHO_REPLY] });
+    // Without a filter, a raw socket receives all ICMP messages, even the requests that it sends to this machine.
+    if (isIPv6) socket.setsockopt(ICMP6_FILTER, { pass: [ICMP6_ECHO_REPLY] });
     else socket.setsockopt(ICMP_FILTER, { pass: [ICMP_ECHOREPLY] });
     return { socket, kind: "raw" };
   } catch (error) {
     if (!isRefused(error)) throw error;
     throw new Failure(
-      "this user may have no ICMP socket: its group must be in the range of the sysctl net.ipv4.ping_group_range",
+      "Cannot open an ICMP socket: this user lacks the permission, required a group in the range of the sysctl " +
+        "net.ipv4.ping_group_range or the capability CAP_NET_RAW",
     );
   }
 }

@@ -2,7 +2,7 @@
 
 import { ICMP6_ECHO_REPLY, ICMP6_ECHO_REQUEST, ICMP_ECHO, ICMP_ECHOREPLY } from "berkeley";
 
-/** The size of type, code, checksum, identifier and sequence number. */
+/** Bytes before the payload: type (1), code (1), checksum (2), identifier (2) and sequence number (2). */
 export const ECHO_HEADER_SIZE = 8;
 
 export interface Echo {
@@ -11,22 +11,23 @@ export interface Echo {
   readonly payload: Buffer;
 }
 
-/** The checksum of RFC 1071. For a message that contains its correct checksum, the result is 0. */
+/** The checksum of RFC 1071 over words of 16 bits. For a message that contains its correct checksum, it is 0. */
 function checksum(bytes: Uint8Array): number {
   let sum = 0;
   for (let at = 0; at < bytes.length; at += 2) sum += (bytes[at]! << 8) | (bytes[at + 1] ?? 0);
+  // Adds the carries above 16 bits to the sum.
   while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
   return ~sum & 0xffff;
 }
 
 /** Encodes an echo request. Only raw sockets of IPv4 need the checksum; for other sockets the kernel computes it. */
-export function encodeRequest(inet6: boolean, { identifier, sequence, payload }: Echo): Buffer {
+export function encodeRequest(isIPv6: boolean, { identifier, sequence, payload }: Echo): Buffer {
   const bytes = Buffer.alloc(ECHO_HEADER_SIZE + payload.length);
-  bytes[0] = inet6 ? ICMP6_ECHO_REQUEST : ICMP_ECHO;
+  bytes[0] = isIPv6 ? ICMP6_ECHO_REQUEST : ICMP_ECHO;
   bytes.writeUInt16BE(identifier, 4);
   bytes.writeUInt16BE(sequence, 6);
   payload.copy(bytes, ECHO_HEADER_SIZE);
-  if (!inet6) bytes.writeUInt16BE(checksum(bytes), 2);
+  if (!isIPv6) bytes.writeUInt16BE(checksum(bytes), 2);
   return bytes;
 }
 
@@ -41,13 +42,17 @@ export function decodeEcho(bytes: Buffer): Echo | undefined {
 }
 
 /** Decodes an echo reply. Returns undefined for any other message, and for a wrong checksum. */
-export function decodeReply(inet6: boolean, bytes: Buffer): Echo | undefined {
-  if (bytes[0] !== (inet6 ? ICMP6_ECHO_REPLY : ICMP_ECHOREPLY) || bytes[1] !== 0) return undefined;
+export function decodeReply(isIPv6: boolean, bytes: Buffer): Echo | undefined {
+  const [type, code] = bytes;
+  if (type !== (isIPv6 ? ICMP6_ECHO_REPLY : ICMP_ECHOREPLY) || code !== 0) return undefined;
   // The kernel verifies the checksum only for ICMPv6, so for IPv4 it is verified here.
-  return !inet6 && checksum(bytes) !== 0 ? undefined : decodeEcho(bytes);
+  if (!isIPv6 && checksum(bytes) !== 0) return undefined;
+  return decodeEcho(bytes);
 }
 
-/** Removes the IPv4 header before the message. The header contains its length, in units of 4 bytes. */
+/** Returns the message after the IPv4 header. */
 export function removeIpHeader(packet: Buffer): Buffer {
-  return packet.subarray(((packet[0] ?? 0) & 0xf) * 4);
+  // The low 4 bits of the first byte are the length of the header in units of 4 bytes (RFC 791).
+  const headerSize = ((packet[0] ?? 0) & 0xf) * 4;
+  return packet.subarray(headerSize);
 }

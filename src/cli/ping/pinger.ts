@@ -3,7 +3,7 @@
 import { AF_INET6, type Message, MSG_DONTWAIT, MSG_ERRQUEUE, type Socket, SocketError } from "berkeley";
 
 import { type HostAddress, hostOf } from "../frame/hosts.js";
-import { openPing, type PingSocketKind } from "./open.js";
+import { openPingSocket, type PingSocketKind } from "./open.js";
 import { decodeEcho } from "./packet.js";
 import { Requests, SEQUENCE_COUNT } from "./requests.js";
 
@@ -42,19 +42,19 @@ export type PingEvent =
   /** A request failed: `from` is the router that has sent the ICMP error, or undefined for an error of this machine. */
   | { readonly type: "error"; readonly sequence: number; readonly code: string; readonly from: string | undefined };
 
-/** The size of the receive buffer. No ICMP message is longer. */
+/** Bytes of the receive buffer. No ICMP message is longer. */
 const MAX_MESSAGE = 0x1_0000;
-/** Maximum number of sends of a request. After so many, the error belongs to this request. */
+/** Maximum number of times that a request is sent. The error of the last send counts as an error of the request. */
 const MAX_SENDS = 4;
 
 /** Pings the host. Ends when all requests were sent and each is answered or lost. */
 export async function* ping(target: HostAddress, options: PingOptions): AsyncGenerator<PingEvent, void, undefined> {
   const { count, interval, wait, size, signal } = options;
-  const inet6 = target.family === AF_INET6;
-  const { socket: opened, kind } = await openPing(target, options.ttl, signal);
+  const isIPv6 = target.family === AF_INET6;
+  const { socket: opened, kind } = await openPingSocket(target, options.ttl, signal);
   await using socket = opened;
   yield { type: "start", kind };
-  const requests = new Requests(inet6, kind, hostOf(target), size);
+  const requests = new Requests(isIPv6, kind, hostOf(target), size);
   const start = performance.now();
   for (let sent = 0; sent < count || requests.pending.size > 0;) {
     signal.throwIfAborted();
@@ -62,12 +62,12 @@ export async function* ping(target: HostAddress, options: PingOptions): AsyncGen
       const sequence = ++sent % SEQUENCE_COUNT;
       const request = requests.begin(sequence);
       let errorCode = await trySend(socket, request);
-      // send(2) may have returned the error of an earlier request. Then it has sent nothing, so the send is repeated.
-      // The error queue has this error too, but another send may fail after it was read: the kernel adds the error to
-      // the queue first, and sets the error of the socket after that.
+      // send(2) may have returned the pending error of an earlier request. Then it has sent nothing, so the error queue
+      // is read, and the send is repeated. The repeated send can fail too: the kernel adds an error to the error queue
+      // before it sets the pending error of the socket.
       for (let attempt = 1; errorCode !== undefined && attempt < MAX_SENDS; attempt++) {
         yield* await takeErrors(socket, requests);
-        // The queue had an error of this machine for this request, such as EMSGSIZE.
+        // The error queue had an error of this machine for this request, such as EMSGSIZE.
         if (!requests.pending.has(sequence)) break;
         errorCode = await trySend(socket, request);
       }
@@ -76,14 +76,14 @@ export async function* ping(target: HostAddress, options: PingOptions): AsyncGen
         yield { type: "error", sequence, code: errorCode, from: undefined };
       }
     }
-    for (const sequence of requests.overdue(wait)) yield { type: "lost", sequence };
+    for (const sequence of requests.markOverdue(wait)) yield { type: "lost", sequence };
     // Waits for a reply until the next request is due, or until the oldest pending request is lost.
     const nextSendAt = sent < count ? start + sent * interval : Infinity;
-    const due = Math.min(nextSendAt, requests.oldestSentAt + wait);
+    const deadline = Math.min(nextSendAt, requests.oldestSentAt + wait);
     // All requests were sent, and none is pending: the loop ends.
-    if (due === Infinity) continue;
+    if (deadline === Infinity) continue;
     try {
-      const timeout = Math.max(0, due - performance.now());
+      const timeout = Math.max(0, deadline - performance.now());
       const event = requests.recordReply(await socket.recvmsg(MAX_MESSAGE, { timeout, signal }));
       if (event !== undefined) yield event;
     } catch (error) {
@@ -93,7 +93,7 @@ export async function* ping(target: HostAddress, options: PingOptions): AsyncGen
   }
 }
 
-/** Reads the error queue of the socket until it is empty, and marks the failed requests. Returns an event for each. */
+/** Reads the error queue until it is empty. Marks each failed request as lost, and returns an event for it. */
 async function takeErrors(socket: Socket, requests: Requests): Promise<PingEvent[]> {
   const events: PingEvent[] = [];
   for (;;) {
@@ -104,13 +104,13 @@ async function takeErrors(socket: Socket, requests: Requests): Promise<PingEvent
       if (error instanceof SocketError && error.code === "EAGAIN") return events;
       throw error;
     }
-    // The data of an entry is the request that failed. No request has the number -1.
+    // The data of this message is the request that failed. If the data is too short, -1 stands for no request.
     const sequence = decodeEcho(message.data)?.sequence ?? -1;
-    for (const entry of message.control) {
-      if (entry.type !== "IP_RECVERR" && entry.type !== "IPV6_RECVERR") continue;
+    for (const extendedError of message.control) {
+      if (extendedError.type !== "IP_RECVERR" && extendedError.type !== "IPV6_RECVERR") continue;
       if (!requests.markLost(sequence)) continue;
-      const from = entry.offender === undefined ? undefined : hostOf(entry.offender as HostAddress);
-      events.push({ type: "error", sequence, code: entry.code ?? "", from });
+      const from = extendedError.offender === undefined ? undefined : hostOf(extendedError.offender as HostAddress);
+      events.push({ type: "error", sequence, code: extendedError.code ?? "", from });
     }
   }
 }

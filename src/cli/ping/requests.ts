@@ -1,4 +1,4 @@
-// The requests of a ping: their times, and the match of replies to requests.
+// The requests of a ping: the time of each, its state, and the request that a reply belongs to.
 
 import { randomBytes, randomInt } from "node:crypto";
 
@@ -11,31 +11,31 @@ import type { PingEvent } from "./pinger.js";
 
 /** The number of different sequence numbers, which have 16 bits. */
 export const SEQUENCE_COUNT = 0x1_0000;
-/** The states of a request. */
+/** The states of a request. UNUSED: no request with this sequence number was sent yet. */
 const UNUSED = 0;
 const PENDING = 1;
 const ANSWERED = 2;
 const LOST = 3;
 
 export class Requests {
-  /** The sequence numbers of the requests without a reply, in the order in which they were sent. */
+  /** The sequence numbers of the pending requests, in the order in which the requests were sent. */
   readonly pending: Set<number> = new Set();
   /** By sequence number: the state of the request, and the time at which it was sent. */
   readonly #states = new Uint8Array(SEQUENCE_COUNT);
   readonly #sentAt = new Float64Array(SEQUENCE_COUNT);
-  // A raw socket receives the replies to all programs, so the identifier shows our replies. Another program may use the
-  // same identifier, so the payload also has random bytes. On an ICMP datagram socket, the kernel replaces the
-  // identifier, and delivers only replies with the new one.
-  readonly #identifier = randomInt(SEQUENCE_COUNT);
+  // A raw socket receives the replies to the requests of all programs. The replies to our requests have our identifier,
+  // 16 random bits. Another program may use the same identifier, so the payload also has random bytes. On an ICMP
+  // datagram socket, the kernel replaces the identifier, and delivers only replies with the new one.
+  readonly #identifier = randomInt(0x1_0000);
   readonly #payload: Buffer;
 
-  readonly #inet6: boolean;
+  readonly #isIPv6: boolean;
   readonly #kind: PingSocketKind;
   readonly #host: string;
 
   /** @param size number of bytes in the payload of a request */
-  constructor(inet6: boolean, kind: PingSocketKind, host: string, size: number) {
-    this.#inet6 = inet6;
+  constructor(isIPv6: boolean, kind: PingSocketKind, host: string, size: number) {
+    this.#isIPv6 = isIPv6;
     this.#kind = kind;
     this.#host = host;
     this.#payload = Buffer.alloc(size, "a");
@@ -53,7 +53,7 @@ export class Requests {
     this.#states[sequence] = PENDING;
     this.#sentAt[sequence] = performance.now();
     this.pending.add(sequence);
-    return encodeRequest(this.#inet6, { identifier: this.#identifier, sequence, payload: this.#payload });
+    return encodeRequest(this.#isIPv6, { identifier: this.#identifier, sequence, payload: this.#payload });
   }
 
   /** Marks a request as lost. Returns false if it is not pending. */
@@ -63,8 +63,8 @@ export class Requests {
     return true;
   }
 
-  /** Marks the requests as lost that have waited for `wait` ms, and yields their sequence numbers. */
-  *overdue(wait: number): Generator<number> {
+  /** Marks as lost each request that has waited for `wait` ms, and yields its sequence number. */
+  *markOverdue(wait: number): Generator<number> {
     const now = performance.now();
     // The first pending request is the oldest one.
     for (const sequence of this.pending) {
@@ -78,7 +78,9 @@ export class Requests {
   recordReply(message: Message): PingEvent | undefined {
     const now = performance.now();
     const isRaw = this.#kind === "raw";
-    const reply = decodeReply(this.#inet6, isRaw && !this.#inet6 ? removeIpHeader(message.data) : message.data);
+    // A raw socket of IPv4 receives the IP header too (raw(7)).
+    const hasIpHeader = isRaw && !this.#isIPv6;
+    const reply = decodeReply(this.#isIPv6, hasIpHeader ? removeIpHeader(message.data) : message.data);
     if (reply === undefined || (isRaw && reply.identifier !== this.#identifier)) return undefined;
     const { sequence, payload } = reply;
     const state = this.#states[sequence]!;

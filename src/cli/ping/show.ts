@@ -8,8 +8,9 @@ import type { Output } from "../frame/output.js";
 import { ping, type PingEvent, type PingOptions } from "./pinger.js";
 import { Statistics } from "./statistics.js";
 
-export interface HostPing extends PingOptions {
+export interface HostPingOptions extends PingOptions {
   readonly output: Output;
+  /** Whether only addresses of this family are looked up. */
   readonly inet4: boolean;
   readonly inet6: boolean;
   /** Whether several hosts are pinged at the same time. Then each line begins with the name of the host. */
@@ -20,7 +21,7 @@ export interface HostPing extends PingOptions {
  * Pings a host until each request is answered or lost, or the signal is aborted. Resolves with true if the host has
  * answered.
  */
-export async function pingHost(host: string, options: HostPing): Promise<boolean> {
+export async function pingHost(host: string, options: HostPingOptions): Promise<boolean> {
   const { output, inet4, inet6, several, signal } = options;
   const statistics = new Statistics();
   const prefix = several ? `${host}: ` : "";
@@ -66,7 +67,9 @@ function lineOf(event: PingEvent): string | undefined {
   switch (event.type) {
     case "reply": {
       const ttl = event.ttl === undefined ? "" : ` ttl=${event.ttl}`;
-      const note = event.duplicate ? " (duplicate)" : event.late ? " (late)" : "";
+      let note = "";
+      if (event.duplicate) note = " (duplicate)";
+      else if (event.late) note = " (late)";
       return (
         `${event.bytes} bytes from ${event.from}: icmp_seq=${event.sequence}${ttl} ` +
         `time=${event.time.toFixed(3)} ms${note}`

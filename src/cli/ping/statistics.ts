@@ -55,7 +55,7 @@ export class Statistics {
     return facts.join(", ");
   }
 
-  /** mdev is the standard deviation, under the name of ping(8). */
+  /** mdev is the name that ping(8) has for the standard deviation. */
   #times(): [min: number, avg: number, max: number, mdev: number] {
     const avg = this.#sum / this.received;
     return [this.#min, avg, this.#max, Math.sqrt(Math.max(0, this.#sumOfSquares / this.received - avg ** 2))];

@@ -60,8 +60,8 @@ class ClientFlow {
   readonly #capturedFlow: UdpFlow | undefined;
   readonly #ending = new AbortController();
   readonly #idleTimer: NodeJS.Timeout;
-  readonly #toTarget: Delay;
-  readonly #toClient: Delay;
+  readonly #toTarget: DelayedSender;
+  readonly #toClient: DelayedSender;
   readonly #targetSocket: Promise<UdpSocket>;
 
   constructor(plan: ProxyPlan, socket: UdpSocket, address: HostAddress, random: () => number, onEnd: () => void) {
@@ -73,8 +73,8 @@ class ClientFlow {
     this.#capturedFlow = plan.recorder?.startUdp(address, socket.address);
     this.#idleTimer = setTimeout(() => this.end(), plan.idle ?? DEFAULT_IDLE);
     const { signal } = this.#ending;
-    this.#toTarget = new Delay(plan, signal);
-    this.#toClient = new Delay(plan, signal);
+    this.#toTarget = new DelayedSender(plan, signal);
+    this.#toClient = new DelayedSender(plan, signal);
     this.#targetSocket = connectUdp(plan.to, { signal, timeout: plan.timeout });
     this.whenEnded = this.#run().then((error) => {
       clearTimeout(this.#idleTimer);
@@ -133,11 +133,11 @@ class ClientFlow {
 }
 
 /** Sends the datagrams of one direction in order, delayed by --latency and --rate. */
-class Delay {
+class DelayedSender {
   readonly #latency: number;
   readonly #rate: number | undefined;
   readonly #signal: AbortSignal;
-  /** With a rate, the time at which all queued datagrams have passed at this rate, without the latency. */
+  /** With a rate, the time at which this rate has let all queued datagrams pass. The latency comes after it. */
   #passedAt = 0;
   #delayedCount = 0;
   /** Resolves when all delayed datagrams were sent. */
@@ -166,10 +166,11 @@ class Delay {
   }
 }
 
-/** Returns a function whose results, from 0 to less than 1, depend only on the seed (xorshift32). */
+/** Returns a generator of pseudorandom numbers from 0 to less than 1 (xorshift32). The seed determines the numbers. */
 function randomNumbers(seed: number): () => number {
-  // With the state 0, all results would be 0.
-  let state = (seed | 0) === 0 ? 1 : seed | 0;
+  // An integer of 32 bits. With 0, all results would be 0.
+  let state = seed | 0;
+  if (state === 0) state = 1;
   return () => {
     state ^= state << 13;
     state ^= state >>> 17;

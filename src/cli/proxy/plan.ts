@@ -8,7 +8,9 @@ import { formatBytes, formatTime, plural } from "../frame/units.js";
 import type { Recorder } from "./recorder.js";
 
 export interface ProxyPlan {
+  /** Where the proxy listens. */
   readonly from: Endpoint;
+  /** The target, to which the proxy connects. */
   readonly to: Endpoint;
   /** The text of `to`, as it is printed. */
   readonly target: string;
@@ -28,7 +30,7 @@ export interface ProxyPlan {
   readonly proxyProtocol: boolean;
   /** The URL of a proxy through which the target is reached. */
   readonly via: string | undefined;
-  /** ms without data after which a flow ends. */
+  /** ms without data after which a flow (a connection, or the datagrams of one client) ends. */
   readonly idle: number | undefined;
   /** Maximum number of connections, or clients of datagrams, at a time. */
   readonly max: number;
@@ -36,9 +38,9 @@ export interface ProxyPlan {
   readonly count: number | undefined;
   /** Milliseconds for connecting to the target. */
   readonly timeout: number;
-  /** Its abort ends the proxy and all connections. */
+  /** Aborted to end the proxy and all flows. */
   readonly signal: AbortSignal;
-  /** Its abort closes only the listener. The proxy ends after its last flow. */
+  /** Aborted to close only the listener. The proxy then ends after its last flow. */
   readonly draining: AbortSignal;
   readonly flowCounts: FlowCounts;
 }
@@ -50,14 +52,14 @@ export interface Flow {
   readonly client: string;
   /** A time of `performance.now()`. */
   readonly began: number;
-  /** Forwarded bytes. */
+  /** Numbers of forwarded bytes. */
   toTarget: number;
   toClient: number;
   /** Datagrams that were dropped. */
   dropped: number;
 }
 
-/** Counts flows and bytes, and prints a line for each flow at its end. */
+/** Counts flows and bytes. Prints a line for each flow at its end, and the totals. */
 export class FlowCounts {
   readonly #output: Output;
   readonly #target: string;

@@ -1,6 +1,6 @@
 // Writes the capture of a proxy: the traffic between clients and the proxy, with their addresses. In the capture the
-// proxy is the server. A connection without IP addresses is recorded with loopback addresses, and a comment with its
-// name.
+// proxy is the server. A connection without IP addresses is recorded with loopback addresses; its comment has the name
+// of the client.
 
 import { type Address, Inet6Address, InetAddress } from "berkeley";
 import { Capture, CaptureFile, type CaptureInterface, TcpFlow, UdpFlow } from "berkeley/pcapng";
@@ -10,7 +10,7 @@ import { Failure, UsageError } from "../frame/failure.js";
 export class Recorder {
   readonly #file: CaptureFile;
   readonly #interface: CaptureInterface;
-  /** The number of connections without IP addresses. */
+  /** The number of recorded connections without IP addresses. */
   #withoutAddressCount = 0;
 
   /**

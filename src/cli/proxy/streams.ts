@@ -13,7 +13,7 @@ export async function proxyStreams(plan: ProxyPlan): Promise<void> {
   const { from, to, recorder, latency, rate, proxyProtocol, via, count } = plan;
   const handlesBytes = recorder !== undefined || latency > 0 || rate !== undefined || proxyProtocol;
   const usesTls = from.scheme === "tls" || to.scheme === "tls";
-  // forward() does not support a proxy, and accepts any number of connections.
+  // forward() can't connect through a proxy (--via), and can't end after a number of connections (--count).
   const canForward = !handlesBytes && !usesTls && via === undefined && count === undefined;
   await (canForward ? forwardAll(plan) : relayAll(plan));
 }

@@ -1,5 +1,5 @@
-// Loads a recorded conversation. Sends its client's bytes to an endpoint, and compares the answers with the recorded
-// ones.
+// Loads a recorded conversation. Sends the bytes of the recorded client to an endpoint, and compares the answers with
+// the recorded ones.
 
 import { readFileSync, statSync } from "node:fs";
 
@@ -9,10 +9,10 @@ import { type Conversation, readConversations } from "berkeley/pcapng";
 import { readEndpoint } from "../frame/endpoints.js";
 import { Failure, UsageError } from "../frame/failure.js";
 
-/** Maximum size of a capture: the whole file is read into memory. */
+/** Maximum number of bytes of a capture, which is read into memory as a whole. */
 const MAX_FILE = 1 << 30;
 
-/** Maximum size of one read of bytes that the capture does not have. */
+/** Maximum number of bytes of one read, for bytes that the capture does not have. */
 const MAX_READ = 65_536;
 
 /** Maximum number of bytes that are printed of each side of a difference. */
@@ -61,14 +61,15 @@ interface Totals {
 }
 
 /** Sends the recorded bytes of the client, and reads the answers. Throws if an answer differs from the recorded one. */
-export async function replay(conversation: Conversation, target: string, opts: ReplayOptions): Promise<Totals> {
+export async function replay(conversation: Conversation, target: string, options: ReplayOptions): Promise<Totals> {
   const { protocol } = conversation;
   const endpoint = readEndpoint(target, { scheme: protocol, schemes: ["tcp", "tls", "udp", "unix"] });
-  const wait: WaitOptions = { signal: opts.signal, ...(opts.timeout === undefined ? {} : { timeout: opts.timeout }) };
+  const { timeout, signal } = options;
+  const wait: WaitOptions = { signal, ...(timeout === undefined ? {} : { timeout }) };
   if ((endpoint.scheme === "udp") !== (protocol === "udp")) {
     throw new UsageError(`ENDPOINT is ${JSON.stringify(target)}, required one of ${protocol} as in the capture`);
   }
-  // `cut` is the number of bytes at the end of a turn that the capture did not store.
+  // A turn is data of one side. After its `bytes`, the side has sent `cut` more bytes that the capture did not store.
   const missing = conversation.turns.reduce((sum, { side, cut = 0 }) => sum + (side === "client" ? cut : 0), 0);
   if (missing > 0) throw new Failure(`the capture lacks ${missing} of the bytes that the client sent`);
   if (endpoint.scheme === "udp") {
@@ -98,7 +99,7 @@ async function replayStream({ turns }: Conversation, stream: Stream, wait: WaitO
       sent += bytes.length;
       continue;
     }
-    check(await read(bytes.length), bytes, received);
+    requireEqual(await read(bytes.length), bytes, received);
     received += bytes.length;
     // The capture does not have the cut bytes. So they are read, and not compared.
     for (let remaining = cut; remaining > 0;) {
@@ -122,7 +123,7 @@ async function replayDatagrams({ turns }: Conversation, socket: UdpSocket, wait:
       if (cut > 0 && data.length !== bytes.length + cut) {
         throw new Failure(`an answer has ${data.length} bytes, and the recorded one ${bytes.length + cut}`);
       }
-      check(cut > 0 ? data.subarray(0, bytes.length) : data, bytes, received);
+      requireEqual(cut > 0 ? data.subarray(0, bytes.length) : data, bytes, received);
       received += data.length;
     }
   }
@@ -130,8 +131,9 @@ async function replayDatagrams({ turns }: Conversation, socket: UdpSocket, wait:
 }
 
 /** Throws if an answer differs from the recorded one. `previousBytes` is the number of bytes of all earlier answers. */
-function check(answer: Uint8Array, recorded: Buffer, previousBytes: number): void {
+function requireEqual(answer: Uint8Array, recorded: Buffer, previousBytes: number): void {
   if (recorded.equals(answer)) return;
+  // The index of the first difference.
   let at = 0;
   while (at < recorded.length && at < answer.length && recorded[at] === answer[at]) at++;
   const shown = (bytes: Uint8Array): string =>

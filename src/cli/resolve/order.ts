@@ -1,5 +1,5 @@
-// Sorts the addresses of a name as connect() attempts them (RFC 8305, section 4): the families alternate, and the
-// family of the resolver's first address is first.
+// Sorts the addresses of a name in the order in which connect() tries them (RFC 8305, section 4): the families
+// alternate, and the family of the resolver's first address is first.
 
 import { AF_INET6, Inet6Address, InetAddress, SOCK_DGRAM, Socket, SocketError } from "berkeley";
 
@@ -13,6 +13,7 @@ const MAX_ATTEMPTS = 32;
 /** Any port except 0: the port does not change the route. */
 const ANY_PORT = 9;
 
+/** An address of the name, and the attempt of connect() to connect to it. */
 export interface Answer {
   /** The number of connect()'s attempt, from 1; null above `maxAttempts`. */
   readonly attempt: number | null;
@@ -64,9 +65,9 @@ export async function orderAddresses(
   /** By family, the indexes in `candidates` of the addresses that have no place in `answers` yet. */
   const remaining = new Map<number, number[]>();
   for (const [index, { address }] of candidates.entries()) {
-    const ofSameFamily = remaining.get(address.family);
-    if (ofSameFamily === undefined) remaining.set(address.family, [index]);
-    else ofSameFamily.push(index);
+    const indexes = remaining.get(address.family);
+    if (indexes === undefined) remaining.set(address.family, [index]);
+    else indexes.push(index);
   }
   const answers: Answer[] = [];
   let lastFamily: number | undefined;
@@ -78,7 +79,7 @@ export async function orderAddresses(
     const { address, source, error } = candidates[resolverIndex]!;
     const isTried = attemptIndex < MAX_ATTEMPTS;
     const resolverReason = isLiteral
-      ? "an address, for which no resolver is asked"
+      ? "NAME is an address, so no resolver is used"
       : resolverOrder(candidates, resolverIndex);
     answers.push({
       attempt: isTried ? attemptIndex + 1 : null,
@@ -88,7 +89,7 @@ export async function orderAddresses(
       place: resolverIndex + 1,
       source: source === undefined ? null : hostOf(source),
       ...(error === undefined ? {} : { error }),
-      reason: [...turnReasons(attemptIndex, resolverIndex, family, lastFamily), resolverReason].join("; "),
+      reason: [...positionReasons(attemptIndex, resolverIndex, family, lastFamily), resolverReason].join("; "),
     });
     lastFamily = family;
   }
@@ -97,8 +98,8 @@ export async function orderAddresses(
 
 const nameOf = (family: number): "IPv4" | "IPv6" => (family === AF_INET6 ? "IPv6" : "IPv4");
 
-/** Why connect() tries an address at this position. Empty for the resolver's own order within a family. */
-function turnReasons(
+/** Why connect() tries an address at this position. Empty if the resolver's order explains it. */
+function positionReasons(
   attemptIndex: number,
   resolverIndex: number,
   family: number,

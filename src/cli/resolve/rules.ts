@@ -30,9 +30,10 @@ const POLICIES = [
 const LINK_LOCAL = 2;
 const SITE_LOCAL = 5;
 const GLOBAL = 14;
-/** The first 16 bits of the prefixes fe80::/10 (link-local) and fec0::/10 (site-local). */
+/** The first 16 bits of the prefixes fe80::/10 (link-local) and fec0::/10 (site-local), and the mask of 10 bits. */
 const FE80 = 0xfe80;
 const FEC0 = 0xfec0;
+const MASK_10 = 0xffc0;
 const SCOPES: ReadonlyMap<number, string> = new Map([
   [LINK_LOCAL, "link-local"],
   [SITE_LOCAL, "site-local"],
@@ -41,16 +42,16 @@ const SCOPES: ReadonlyMap<number, string> = new Map([
 
 /** The 16 bytes of an address. An IPv4 address is mapped to IPv6 (section 2.1). */
 function bytesOf(address: HostAddress): Buffer {
-  if (address.family === AF_INET)
-    return Buffer.concat([inet_pton(AF_INET6, "::ffff:0:0").subarray(0, 12), inet_pton(AF_INET, address.host)]);
-  return inet_pton(AF_INET6, address.host);
+  return inet_pton(AF_INET6, address.family === AF_INET ? `::ffff:${address.host}` : address.host);
 }
 
 /** The number of equal bits at the start of two addresses, at most `length`. */
 function commonBits(a: Buffer, b: Buffer, length: number): number {
   for (let bit = 0; bit < length; bit++) {
+    // Bit 0 is the highest bit of the first byte.
+    const byteIndex = bit >> 3;
     const mask = 0x80 >> (bit & 7);
-    if (((a[bit >> 3]! ^ b[bit >> 3]!) & mask) !== 0) return bit;
+    if ((a[byteIndex]! & mask) !== (b[byteIndex]! & mask)) return bit;
   }
   return length;
 }
@@ -69,15 +70,15 @@ function policyOf(address: HostAddress): { precedence: number; label: number } {
 function scopeOf(address: HostAddress): number {
   const bytes = bytesOf(address);
   if (address.family === AF_INET) {
-    const [a, b] = [bytes[12], bytes[13]];
-    // 127.0.0.0/8 and 169.254.0.0/16
+    // 127.0.0.0/8 and 169.254.0.0/16. The IPv4 address begins at byte 12 of the mapped address.
+    const [a, b] = bytes.subarray(12);
     return a === 127 || (a === 169 && b === 254) ? LINK_LOCAL : GLOBAL;
   }
-  // Multicast: ff00::/8
+  // Multicast (ff00::/8): the low 4 bits of the second byte are the scope.
   if (bytes[0] === 0xff) return bytes[1]! & 0xf;
-  const tenBits = (bytes[0]! << 2) | (bytes[1]! >> 6);
-  if (address.host === "::1" || tenBits === FE80 >> 6) return LINK_LOCAL;
-  return tenBits === FEC0 >> 6 ? SITE_LOCAL : GLOBAL;
+  const prefix = bytes.readUInt16BE(0) & MASK_10;
+  if (address.host === "::1" || prefix === FE80) return LINK_LOCAL;
+  return prefix === FEC0 ? SITE_LOCAL : GLOBAL;
 }
 
 const scopeName = (scope: number): string => SCOPES.get(scope) ?? `scope ${scope}`;
@@ -99,12 +100,12 @@ const RULES: readonly Rule[] = [
   {
     number: 2,
     score: ({ address, source }) => Number(source !== undefined && scopeOf(source) === scopeOf(address)),
-    explain: ({ address }) => `its source address has its scope, ${scopeName(scopeOf(address))}`,
+    explain: ({ address }) => `its source address has the same scope, ${scopeName(scopeOf(address))}`,
   },
   {
     number: 5,
     score: ({ address, source }) => Number(source !== undefined && policyOf(source).label === policyOf(address).label),
-    explain: ({ address }) => `its source address has its label, ${policyOf(address).label}`,
+    explain: ({ address }) => `its source address has the same label, ${policyOf(address).label}`,
   },
   {
     number: 6,
@@ -129,10 +130,10 @@ export function explainOrder(first: Candidate, second: Candidate): string {
   // Rule 9: within a family, more bits in common with the source address are better.
   if (first.source !== undefined && second.source !== undefined && first.address.family === second.address.family) {
     const bitsInCommon = (from: HostAddress, to: HostAddress): number => commonBits(bytesOf(from), bytesOf(to), 128);
-    // The first 96 bits of all mapped IPv4 addresses are equal.
-    const offset = first.address.family === AF_INET ? 96 : 0;
-    const bits = bitsInCommon(first.source, first.address) - offset;
-    if (bits > bitsInCommon(second.source, second.address) - offset) {
+    // The first 96 bits of all mapped IPv4 addresses are equal, and are not counted.
+    const prefixBits = first.address.family === AF_INET ? 96 : 0;
+    const bits = bitsInCommon(first.source, first.address) - prefixBits;
+    if (bits > bitsInCommon(second.source, second.address) - prefixBits) {
       return `before ${other} by rule 9 of RFC 6724: ${bits} bits in common with its source address`;
     }
   }

@@ -50,14 +50,14 @@ export async function scan(address: HostAddress, options: ScanOptions): Promise<
   const { ports, rate, parallel, signal, onResult } = options;
   const results: (PortResult | undefined)[] = [];
   const began = performance.now();
-  /** Aborted with the first error of a worker, which ends the other workers. */
+  /** Aborted with the first error of a worker (see runWorker). The abort ends the other workers. */
   const failing = new AbortController();
   const ending = AbortSignal.any([signal, failing.signal]);
   // Each waiting connection adds a listener, so the warning about many listeners is switched off.
   setMaxListeners(0, ending);
   let nextIndex = 0;
   let nextToReport = 0;
-  /** Scans the next port again and again, until no port is left. */
+  /** Scans one port after the other, until no port is left. Several workers run at the same time. */
   const runWorker = async (): Promise<void> => {
     while (nextIndex < ports.length) {
       const index = nextIndex++;
@@ -93,7 +93,8 @@ async function probe(address: HostAddress, port: number, timeout: number, signal
       ? new InetAddress(address.host, port)
       : new Inet6Address(address.host, port, address.flowinfo, address.scopeid);
   await using socket = new Socket(address.family, SOCK_STREAM);
-  // A reset leaves no TIME-WAIT. Otherwise a scan would leave thousands of connections in that state.
+  // With SO_LINGER 0, closing resets the connection. A reset leaves no connection in TIME-WAIT. A scan would otherwise
+  // leave thousands of them.
   socket.setsockopt(SO_LINGER, 0);
   const began = performance.now();
   const elapsed = (): number => Number((performance.now() - began).toFixed(3));
@@ -116,10 +117,13 @@ async function probe(address: HostAddress, port: number, timeout: number, signal
 export function isPrivate(address: HostAddress): boolean {
   const { host } = address;
   if (address instanceof Inet6Address) {
-    const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(host)?.[1];
-    return mapped === undefined ? /^(?:::1$|fe[89ab]|f[cd])/.test(host) : isPrivate(new InetAddress(mapped, 0));
+    const mappedInet4 = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(host)?.[1];
+    if (mappedInet4 !== undefined) return isPrivate(new InetAddress(mappedInet4, 0));
+    // ::1, fe80::/10 (link-local) and fc00::/7 (unique local)
+    return /^(?:::1$|fe[89ab]|f[cd])/.test(host);
   }
   const [a = 0, b = 0] = host.split(".").map(Number);
+  // 10.0.0.0/8 and 127.0.0.0/8
   if (a === 10 || a === 127) return true;
   // 192.168.0.0/16, 169.254.0.0/16, 172.16.0.0/12, 100.64.0.0/10
   return (

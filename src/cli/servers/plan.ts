@@ -1,4 +1,4 @@
-// The arguments and options that all small servers have: the endpoint and the limits.
+// The argument and the options that the commands echo, discard, chargen, daytime and chat have in common.
 
 import type { ArgumentSpec, OptionSpec } from "../frame/command.js";
 import { flag, option, optionWithDefault } from "../frame/command.js";

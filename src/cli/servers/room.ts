@@ -1,5 +1,5 @@
-// The clients of a chat. The server sends each line of a client to all other clients. It resets a client that does not
-// read: bytes for a client wait in the outbox of its stream, which has a limit.
+// The clients of a chat. The server sends each line of a client to all other clients. Bytes for a client that does not
+// read wait in the outbox of its stream. If the outbox is full, the server resets the client.
 
 import { broadcast, type Stream } from "berkeley";
 import { escapeLine } from "../frame/escape.js";
@@ -21,7 +21,7 @@ interface Member {
 
 export class Room {
   readonly #members = new Set<Member>();
-  /** With --raw, bytes are sent instead of lines with names. */
+  /** Whether received bytes are sent unchanged, instead of lines with names (--raw). */
   readonly #raw: boolean;
 
   constructor(raw: boolean) {
@@ -36,7 +36,7 @@ export class Room {
     try {
       await (this.#raw ? this.#sendBytesOf(member) : this.#sendLinesOf(member));
     } catch (error) {
-      // After a reset by the server, `error` is only a consequence.
+      // After a reset by the server, `error` is only a consequence of the reset.
       throw member.failure ?? error;
     } finally {
       this.#members.delete(member);

@@ -13,7 +13,7 @@ import {
 } from "berkeley";
 
 import type { Invocation, OptionValues } from "../frame/command.js";
-import { readEndpoint, showEndpoint } from "../frame/endpoints.js";
+import { defaultScheme, readEndpoint, showEndpoint } from "../frame/endpoints.js";
 import { escapeLine } from "../frame/escape.js";
 import { explain, InterruptedError, UsageError } from "../frame/failure.js";
 import type { Output } from "../frame/output.js";
@@ -21,9 +21,9 @@ import { serverTls } from "../frame/tlsOptions.js";
 import { formatBytes, formatTime, plural } from "../frame/units.js";
 import type { ServerOptions } from "./plan.js";
 
-type Options = OptionValues<ServerOptions>;
+type ServerValues = OptionValues<ServerOptions>;
 
-/** ms in which a client must finish, after the service has finished. */
+/** ms that a client has to close the connection after the service has finished. */
 const END_TIMEOUT = 5000;
 
 /** The functions that serve a connection and a datagram. */
@@ -61,7 +61,7 @@ export class Client {
   /** Reads a line without its end; null at the end. */
   async readLine(max: number): Promise<string | null> {
     const line = await this.stream.readLine({ max, ...this.#waitOptions });
-    // One byte more for the line feed.
+    // Counts one byte for the end of the line. So a CR LF is counted with one byte too few.
     if (line !== null) this.received += Buffer.byteLength(line) + 1;
     return line;
   }
@@ -83,9 +83,8 @@ interface Totals {
 /** Runs a service on the endpoint of the command line. Resolves with the exit status. */
 export async function serve(invocation: Invocation<ServerOptions>, service: Service): Promise<number> {
   const { args, output, interrupts, options } = invocation;
-  const scheme = options.udp ? "udp" : options.tls ? "tls" : "tcp";
   if (options.udp && options.tls) throw new UsageError("--udp and --tls are given together");
-  const endpoint = readEndpoint(args[0] ?? "", { scheme });
+  const endpoint = readEndpoint(args[0] ?? "", { scheme: defaultScheme(options) });
   const ending = new AbortController();
   // The reason is not printed, because the end of a server is not an error.
   const stop = (): void => ending.abort(new InterruptedError("the end", 0));
@@ -107,7 +106,7 @@ export async function serve(invocation: Invocation<ServerOptions>, service: Serv
 
 interface ServeContext {
   readonly endpoint: Endpoint;
-  readonly options: Options;
+  readonly options: ServerValues;
   readonly output: Output;
   readonly service: Service;
   readonly signal: AbortSignal;
@@ -135,7 +134,7 @@ async function serveStreams({ endpoint, options, output, service, signal, totals
     output.detail(`connection from ${client.name}`, { event: "connected", number, peer: client.name });
     const task = serveOne(client, service, signal).then((error) => {
       running.delete(client);
-      record(output, client, number, totals, error);
+      reportConnection(output, client, number, totals, error);
     });
     running.set(client, task);
     if (count === options.count) await listener.close();
@@ -168,7 +167,7 @@ async function serveOne(client: Client, service: Service, signal: AbortSignal): 
 }
 
 /** Adds a connection that has ended to the totals, and prints its line. */
-function record(output: Output, client: Client, number: number, totals: Totals, error: unknown): void {
+function reportConnection(output: Output, client: Client, number: number, totals: Totals, error: unknown): void {
   const { name, received, sent, began } = client;
   const milliseconds = Math.round(performance.now() - began);
   totals.connections++;
@@ -185,8 +184,9 @@ function record(output: Output, client: Client, number: number, totals: Totals, 
 }
 
 async function serveDatagrams({ endpoint, options, output, service, signal, totals }: ServeContext): Promise<void> {
-  // `false`: without TLS. Throws if an option of TLS is given.
-  await serverTls(options, false, output);
+  // Throws if an option of TLS is given, because datagrams have no TLS.
+  const secure = false;
+  await serverTls(options, secure, output);
   const { answer: answerTo } = service;
   if (answerTo === undefined) throw new UsageError(`this server has no datagrams, required a stream endpoint`);
   const socket = await bindUdp(endpoint, { signal });
@@ -236,12 +236,16 @@ async function* datagramsOf(
   }
 }
 
+/** The scheme of a listener as it is printed: that of its socket, because fd and systemd do not contain the address. */
+export function shownScheme(scheme: Endpoint["scheme"], address: object | undefined): Endpoint["scheme"] {
+  if (address !== undefined && "path" in address) return "unix";
+  if (address !== undefined && "cid" in address) return "vsock";
+  return scheme === "fd" || scheme === "systemd" ? "tcp" : scheme;
+}
+
 /** Prints the address of the listener, with the port that the kernel chose for port 0. */
 export function announce(output: Output, scheme: Endpoint["scheme"], address: object): void {
-  // The schemes fd and systemd do not contain the address, so the scheme of the socket is printed.
-  const shownScheme =
-    "path" in address ? "unix" : "cid" in address ? "vsock" : scheme === "fd" || scheme === "systemd" ? "tcp" : scheme;
-  const endpoint = showEndpoint(shownScheme, address);
+  const endpoint = showEndpoint(shownScheme(scheme, address), address);
   output.note(`listening on ${endpoint}`, { event: "listening", endpoint });
 }
 

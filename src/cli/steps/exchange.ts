@@ -17,13 +17,13 @@ const CALL_TIMEOUT = 10_000;
 const BACKLOG = 5;
 /** Maximum number of received bytes that are printed. */
 const MAX_SHOWN = 64;
-/** Other programs may connect before our client does. At most this number of their connections is kept. */
+/** Maximum number of kept connections of other programs that connect before our client. */
 const MAX_EARLY = 16;
 
 export interface ExchangeResult {
   /** The listening socket, still open. */
   readonly server: Socket;
-  /** Connections of other programs, accepted before our client's. The caller serves or closes them. */
+  /** Connections of other programs that were accepted before our client's. The caller must serve or close each. */
   readonly early: readonly (readonly [Socket, Address])[];
 }
 
@@ -50,7 +50,7 @@ export async function exchange(narrator: Narrator, host: string, port: number): 
     narrator.call("client", `const client = ${constructorText}`, `descriptor ${client.fileno()}`, [
       viewOf("client", client),
     ]);
-    const destination = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
+    const destination = destinationOf(host);
     await client.connect([destination, serverPort]);
     narrator.call("client", `await client.connect(["${destination}", ${serverPort}])`, "nothing: it is connected", [
       viewOf("client", client),
@@ -121,6 +121,12 @@ export async function exchange(narrator: Narrator, host: string, port: number): 
   }
 }
 
+/** The host to which a client connects: the loopback address if the server listens on the wildcard address. */
+export function destinationOf(host: string): string {
+  if (host === "0.0.0.0") return "127.0.0.1";
+  return host === "::" ? "::1" : host;
+}
+
 /** Runs the first three steps. If the port is in use, the kernel chooses another port. */
 async function openServer(
   narrator: Narrator,
@@ -179,7 +185,7 @@ async function bind(narrator: Narrator, server: Socket, host: string, port: numb
   try {
     await server.bind([host, port]);
   } catch (error) {
-    return refused(narrator, code, error, port);
+    return reportFailure(narrator, code, error, port);
   }
   narrator.call("server", code, "nothing", [viewOf("server", server)]);
   return true;
@@ -192,14 +198,14 @@ function listen(narrator: Narrator, server: Socket): boolean {
   try {
     server.listen(BACKLOG);
   } catch (error) {
-    return refused(narrator, code, error, "port" in address ? address.port : 0);
+    return reportFailure(narrator, code, error, "port" in address ? address.port : 0);
   }
   narrator.call("server", code, "nothing", [viewOf("server", server)]);
   return true;
 }
 
 /** Prints a call that failed. Returns false if the port is in use, and throws every other error. */
-function refused(narrator: Narrator, code: string, error: unknown, port: number): false {
+function reportFailure(narrator: Narrator, code: string, error: unknown, port: number): false {
   if (!(error instanceof SocketError)) throw error;
   narrator.call("server", code, error.code, [], { failed: true });
   // With port 0, the error means that no port is free.

@@ -1,8 +1,8 @@
 // The state of a TCP socket as the kernel reports it: state, queues, round-trip time (RTT).
 //
-// State, accept queue and RTT come from getsockopt(TCP_INFO). The numbers of bytes in the queues of a connection are
-// Recv-Q and Send-Q of ss(8). TCP_INFO does not contain them. They come from the line of /proc/net/tcp (proc(5)) with
-// the inode of the socket.
+// State, accept queue and RTT come from getsockopt(TCP_INFO). TCP_INFO does not contain the numbers of bytes in the
+// queues of a connection (Recv-Q and Send-Q of ss(8)). These come from /proc/net/tcp (proc(5)): from the line with the
+// inode of the socket.
 
 import { readFileSync, readlinkSync } from "node:fs";
 
@@ -46,19 +46,19 @@ function queuesOf(socket: Socket): Queues | undefined {
 export function stateOf(socket: Socket): string {
   const { tcpi_state: state, tcpi_rtt: rtt } = socket.getsockopt(TCP_INFO);
   const hasRtt = rtt !== 0 && state !== "LISTEN" && state !== "CLOSE";
-  return hasRtt ? `${state}  rtt ${micro(rtt)}` : state;
+  return hasRtt ? `${state}  rtt ${formatMicroseconds(rtt)}` : state;
 }
 
 /** A line with state, queues and RTT. `name` is the variable of the socket in the printed code. */
 export function viewOf(name: string, socket: Socket): string {
   const info = socket.getsockopt(TCP_INFO);
-  const state = `${name.padEnd(NAME_WIDTH)}  ${info.tcpi_state.padEnd(STATE_WIDTH)}  `;
+  const nameAndState = `${name.padEnd(NAME_WIDTH)}  ${info.tcpi_state.padEnd(STATE_WIDTH)}  `;
   // For a listener, these two fields have the accept queue and its limit (tcp_get_info in net/ipv4/tcp.c).
-  if (info.tcpi_state === "LISTEN") return `${state}accept queue ${info.tcpi_unacked} of ${info.tcpi_sacked}`;
-  if (info.tcpi_state === "CLOSE") return state + addressText(socket);
+  if (info.tcpi_state === "LISTEN") return `${nameAndState}accept queue ${info.tcpi_unacked} of ${info.tcpi_sacked}`;
+  if (info.tcpi_state === "CLOSE") return nameAndState + addressText(socket);
   const queues = queuesOf(socket);
   const bytes = queues === undefined ? "" : `recv-q ${column(queues.receive)}send-q ${column(queues.send)}`;
-  return `${state}${bytes}rtt ${micro(info.tcpi_rtt)}`;
+  return `${nameAndState}${bytes}rtt ${formatMicroseconds(info.tcpi_rtt)}`;
 }
 
 function addressText(socket: Socket): string {
@@ -70,6 +70,6 @@ function column(count: number): string {
   return `${count} B`.padEnd(BYTES_WIDTH);
 }
 
-function micro(microseconds: number): string {
+function formatMicroseconds(microseconds: number): string {
   return `${(microseconds / 1000).toFixed(2)} ms`;
 }

@@ -13,7 +13,9 @@ const INDENT = "   ";
 const LINE_WIDTH = INDENT.length + CALLER_WIDTH + CODE_WIDTH + RETURNED_WIDTH + STATE_WIDTH;
 
 function styleOf(caller: string): Style {
-  return caller === "server" ? "cyan" : caller === "client" ? "magenta" : "yellow";
+  if (caller === "server") return "cyan";
+  // Any other caller than server and client is a visitor.
+  return caller === "client" ? "magenta" : "yellow";
 }
 
 export class Narrator {

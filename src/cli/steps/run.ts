@@ -6,11 +6,11 @@ import type { Inspector } from "berkeley/inspect";
 import { UsageError } from "../frame/failure.js";
 import type { Interrupts } from "../frame/interrupts.js";
 import type { Output } from "../frame/output.js";
-import { exchange } from "./exchange.js";
+import { destinationOf, exchange } from "./exchange.js";
 import { Narrator } from "./narrator.js";
 import { type Limits, WelcomeServer } from "./welcomeServer.js";
 
-export interface Plan {
+export interface StepsPlan {
   readonly output: Output;
   readonly interrupts: Interrupts;
   readonly host: string;
@@ -20,7 +20,7 @@ export interface Plan {
   readonly limits: Limits;
 }
 
-export async function runSteps({ output, interrupts, host, port, once, limits }: Plan): Promise<number> {
+export async function runSteps({ output, interrupts, host, port, once, limits }: StepsPlan): Promise<number> {
   checkHost(host);
   const narrator = new Narrator(output);
   narrator.title("The seven steps of a server, and a client that talks to it");
@@ -48,8 +48,8 @@ export async function runSteps({ output, interrupts, host, port, once, limits }:
   };
   // If the reader of standard output closes it, the server ends, as after Ctrl-C.
   output.onOutputClosed(stop);
-  // A program that reads these lines may send a signal at once. If the signal arrives before onStop(), onStop() calls
-  // stop(). So the output of stop() always follows these lines.
+  // A program that reads the lines of printCommands() may send a signal at once. If the signal arrives before onStop(),
+  // onStop() calls stop(). So the output of stop() always follows these lines.
   printCommands(output, host, "port" in address ? address.port : port);
   interrupts.onStop(stop);
   try {
@@ -94,18 +94,18 @@ function checkHost(host: string): void {
 
 /** Prints commands that connect to the server. */
 function printCommands(output: Output, host: string, port: number): void {
-  const destination = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
-  const inUrl = destination.includes(":") ? `[${destination}]` : destination;
-  if (output.json) return output.object({ event: "listening", endpoint: `tcp://${inUrl}:${port}` });
+  const destination = destinationOf(host);
+  const hostInUrl = destination.includes(":") ? `[${destination}]` : destination;
+  if (output.json) return output.object({ event: "listening", endpoint: `tcp://${hostInUrl}:${port}` });
   const python =
     `python3 -c 'import socket; s = socket.create_connection(("${destination}", ${port})); ` +
     `s.sendall(b"Hello, Server"); print(s.recv(1024).decode())'`;
   output.line();
-  output.line(output.style("bold", `Serving on ${inUrl}:${port} until Ctrl-C. Talk to it from another terminal:`));
+  output.line(output.style("bold", `Serving on ${hostInUrl}:${port} until Ctrl-C. Talk to it from another terminal:`));
   output.line();
   const commands = [
     [`nc ${destination} ${port}`, "and type a line"],
-    [`http://${inUrl}:${port}/`, "in a browser"],
+    [`http://${hostInUrl}:${port}/`, "in a browser"],
   ] as const;
   for (const [command, how] of commands) output.line(`   ${command.padEnd(28)}${output.style("dim", how)}`);
   output.line(`   ${python}`);

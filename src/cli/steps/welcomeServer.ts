@@ -1,5 +1,5 @@
-// The server after the steps: it reads one message of each client, answers, and closes the connection. It prints each
-// call.
+// The server after the steps: it reads one message of each client (a visitor), answers, and closes the connection. It
+// prints each call.
 //
 // A client may send nothing, send without an end, be slow, or reset the connection. So a connection has a deadline and
 // a limit of bytes, and the number of connections is limited; further connections wait in the accept queue. An error
@@ -30,6 +30,12 @@ const END_MAX_BYTES = 1 << 20;
 const MAX_READS = 64;
 /** Maximum number of bytes of a message that are printed. */
 const MAX_SHOWN = 24;
+
+/** What an error code means for a visit. */
+const MEANINGS: Readonly<Record<string, string>> = {
+  ETIMEDOUT: ": the visitor's time is over",
+  ECONNRESET: ": the visitor is gone",
+};
 
 export class WelcomeServer {
   readonly #server: Socket;
@@ -81,8 +87,9 @@ class Connection {
   readonly #conn: Socket;
   readonly #address: Address;
   readonly #narrator: Narrator;
+  /** The time at which the connection must have ended, as of `performance.now()`. */
   readonly #deadline: number;
-  /** The code of the call that runs now. It is printed if the call fails. */
+  /** The source text of the call that runs now. It is printed if the call fails. */
   #code = "";
 
   constructor(name: string, conn: Socket, address: Address, narrator: Narrator, timeout: number) {
@@ -119,9 +126,7 @@ class Connection {
 
   #printFailed(error: unknown): void {
     const code = error instanceof SocketError ? error.code : String(error);
-    const meaning =
-      code === "ETIMEDOUT" ? ": the visitor's time is over" : code === "ECONNRESET" ? ": the visitor is gone" : "";
-    this.#narrator.call(this.#name, this.#code, code + meaning, [stateOf(this.#conn)], { failed: true });
+    this.#narrator.call(this.#name, this.#code, code + (MEANINGS[code] ?? ""), [stateOf(this.#conn)], { failed: true });
   }
 
   /** Milliseconds until the deadline, at most `limit`. */

@@ -3,6 +3,7 @@
 import { lstatSync, unlinkSync } from "node:fs";
 
 import {
+  AF_INET,
   AF_UNIX,
   bindUdp,
   type Endpoint,
@@ -24,11 +25,11 @@ import {
 import { showEndpoint } from "../frame/endpoints.js";
 import { UsageError } from "../frame/failure.js";
 import { applyOptions, type GivenOption } from "../frame/socketOptions.js";
-import { clientNameOf } from "../servers/serve.js";
+import { clientNameOf, shownScheme } from "../servers/serve.js";
 import { type BoundSocket, type Channel, MessageChannel, type MessageType, StreamChannel } from "./channel.js";
 import { withUsageErrors } from "./open.js";
 
-/** Maximum size of a received datagram of a UNIX socket. */
+/** Maximum number of bytes of a received datagram of a UNIX socket. */
 const MAX_DATAGRAM = 256 << 10;
 
 type TlsOptions = NonNullable<ListenOptions["tls"]>;
@@ -58,14 +59,14 @@ export async function openAcceptor(plan: ListenPlan): Promise<Acceptor> {
   const { listener, removeFile } = await openListener(plan);
   let count = 0;
   return {
-    endpoint: showListener(endpoint, listener.address),
+    endpoint: showEndpoint(shownScheme(endpoint.scheme, listener.address), listener.address),
     async accept(opts) {
       const conn = await listener.accept(opts);
       const stream = conn instanceof Stream ? conn : new Stream(conn);
       return new StreamChannel(stream, clientNameOf(stream, ++count));
     },
     async close() {
-      // First the file, so that no client finds the path of a closed listener.
+      // Removes the file first, so that no client finds the path of a closed listener.
       removeFile?.();
       await listener.close();
     },
@@ -84,25 +85,25 @@ async function openListener(plan: ListenPlan): Promise<OpenListener> {
     const tlsOption = tls === undefined ? {} : { tls: { ...tls, onHandshakeError } };
     return { listener: await withUsageErrors(() => listen(endpoint, { signal, ...tlsOption })) };
   }
-  // listen() can't set socket options, and takes `tls` only with the scheme tls. So here the listener is opened without
-  // TLS, and TlsListener adds TLS.
-  const plain: OpenListener =
+  // listen() can't set socket options, and takes `tls` only with the scheme tls. So the listener is opened without TLS,
+  // and TlsListener adds TLS.
+  const withoutTls: OpenListener =
     options.length === 0
       ? { listener: await withUsageErrors(() => listen(endpoint, { signal })) }
       : await listenWithOptions(plan);
-  if (tls === undefined) return plain;
+  if (tls === undefined) return withoutTls;
   try {
-    return { ...plain, listener: new TlsListener(plain.listener, { tls, onHandshakeError }) };
+    return { ...withoutTls, listener: new TlsListener(withoutTls.listener, { tls, onHandshakeError }) };
   } catch (error) {
-    plain.removeFile?.();
-    await plain.listener.close();
+    withoutTls.removeFile?.();
+    await withoutTls.listener.close();
     throw error;
   }
 }
 
 /**
- * Opens a listener, and sets the options of its socket: before bind(2), if the socket does not exist already. Accepted
- * connections inherit the options.
+ * Opens a listener, and sets the options of its socket. A new socket gets them before bind(2). Accepted connections
+ * inherit the options.
  */
 async function listenWithOptions({ endpoint, options, signal }: ListenPlan): Promise<OpenListener> {
   // The listening socket of `fd:` and `systemd:` exists already. For `udp:`, listen() throws.
@@ -113,8 +114,9 @@ async function listenWithOptions({ endpoint, options, signal }: ListenPlan): Pro
   }
   const { address } = endpoint;
   if (endpoint.scheme === "unix") return listenUnixWithOptions(endpoint.address, options, signal);
-  const family = "family" in address ? address.family : undefined;
-  const socket = family === undefined ? new Socket() : new Socket(family, SOCK_STREAM);
+  // A host name has no family, and gets a socket of IPv4.
+  const family = "family" in address ? address.family : AF_INET;
+  const socket = new Socket(family, SOCK_STREAM);
   try {
     if (endpoint.scheme === "tcp" || endpoint.scheme === "tls") socket.setsockopt(SO_REUSEADDR, true);
     applyOptions(socket, options);
@@ -202,8 +204,9 @@ export async function bindDatagrams({
 }
 
 /**
- * Sets the options of a UNIX socket, and binds it. If a crashed program has left its file at the path, removes that
- * file first. Closes the socket on failure. Returns a function that removes the new file. Its second call does nothing.
+ * Sets the options of a UNIX socket, and binds it. If a crashed program has left the file of its socket at the path,
+ * removes that file first. Closes the socket on failure. Returns a function that removes the new file; a second call of
+ * this function does nothing.
  */
 async function bindUnix(socket: Socket, address: UnixAddress, options: readonly GivenOption[]): Promise<() => void> {
   const { path } = address;
@@ -250,12 +253,4 @@ async function isStale({ type }: Socket, path: string): Promise<boolean> {
   } finally {
     probe.close();
   }
-}
-
-function showListener(endpoint: Endpoint, address: Listener["address"]): string {
-  const { scheme } = endpoint;
-  // The schemes fd and systemd do not contain the address, so the scheme of the socket is printed.
-  const shownScheme =
-    address !== undefined && "path" in address ? "unix" : scheme === "fd" || scheme === "systemd" ? "tcp" : scheme;
-  return showEndpoint(shownScheme, address);
 }

@@ -18,7 +18,7 @@ export interface Channel {
   readonly isMessageBased: boolean;
   /** Whether receive() can return null. With datagrams, a peer can't report its end. */
   readonly hasEnd: boolean;
-  /** Receives the next message, or the next bytes of a stream. They are valid until the next call. Null at the end. */
+  /** Receives the next message, or the next bytes of a stream; null at the end. Valid until the next call. */
   receive(opts: IoOptions): Promise<Buffer | null>;
   send(data: Buffer, opts: IoOptions): Promise<void>;
   /** Ends the sending direction. */
@@ -35,9 +35,9 @@ export interface SendFileOptions {
   readonly onProgress: (sent: number) => void;
 }
 
-/** The size of a read from a stream. */
+/** Bytes of a read from a stream. */
 const BUFFER_SIZE = 256 << 10;
-/** Maximum size of a received message of a UNIX socket. */
+/** Maximum number of bytes of a received message of a UNIX socket. */
 const MAX_MESSAGE = 256 << 10;
 
 export class StreamChannel implements Channel {
@@ -197,12 +197,12 @@ export class BoundChannel implements Channel {
     }
   }
 
-  /** Waits for a peer, then sends to all peers. A failed send removes its peer. Rejects if that was the last peer. */
+  /** Waits for a peer, then sends to all peers. Removes each peer whose send fails, and rejects if none is left. */
   async send(data: Buffer, opts: IoOptions): Promise<void> {
     if (this.#peers.size === 0) await Promise.race([this.#whenFirstPeer, rejectOnAbort(opts.signal)]);
     let sendError: SocketError | undefined;
     for (const [name, address] of this.#peers) {
-      // The sender is a UNIX socket without an address. No socket can send to it.
+      // This peer is a UNIX socket without an address. No socket can send to it.
       if (address === undefined) continue;
       try {
         await this.#bound.send(data, address, opts);

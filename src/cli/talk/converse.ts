@@ -2,8 +2,9 @@
 // ended.
 //
 // The end of one direction does not end the other direction. At the end of standard input, the command half-closes the
-// connection and reads the peer's answer to its end. At the peer's end, a terminal is no longer read. A file is sent to
-// its end. A pipe is read until no data has come for `--linger`, because its writer may never end.
+// connection, and reads until the peer has finished. When the peer finishes first, it depends on standard input what
+// follows: a terminal is no longer read, a file is sent to its end, and a pipe is read until no data has come for
+// `--linger`, because its writer may never end.
 
 import { SocketError } from "berkeley";
 
@@ -110,7 +111,7 @@ class ConversationRun {
     else await channel.close().catch(() => undefined);
   }
 
-  /** Reads and prints the data that the kernel has received already. For the peer, this data is delivered. */
+  /** Reads and prints the data that the kernel has received already, because the peer regards it as delivered. */
   async #drain(): Promise<void> {
     const deadline = performance.now() + DRAIN_TIME;
     try {
@@ -149,8 +150,8 @@ class ConversationRun {
   }
 
   /**
-   * Stores the error, and ends the conversation. But if the connection of a stream has failed, the stream is first read
-   * until no data has come for `--linger`: the peer may have sent the reason before.
+   * Stores the error, and ends the conversation. Exception: if the connection of a stream has failed, the stream is
+   * first read until no data has come for `--linger`, because the peer may have sent its reason before.
    */
   #onSendError(error: unknown): void {
     const { input, channel, options } = this.#conversation;
@@ -213,8 +214,9 @@ class ConversationRun {
   }
 }
 
+/** Passes the pieces through all transforms, one after the other. */
 function apply(pieces: Buffer[], transforms: readonly Transform[]): Buffer[] {
-  return transforms.reduce((before, transform) => before.flatMap((piece) => transform.write(piece)), pieces);
+  return transforms.reduce((input, transform) => input.flatMap((piece) => transform.write(piece)), pieces);
 }
 
 function transformsOf({ crlf, line }: Conversation["options"]): Transform[] {

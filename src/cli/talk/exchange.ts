@@ -30,8 +30,8 @@ export async function exchange(channel: Channel, message: Buffer, plan: Exchange
   let answer: Buffer = Buffer.alloc(0);
   try {
     await channel.send(message, { signal });
-    // After the client's end, a server may close the connection before it answers. So with --line, where the line end
-    // shows the end of the answer, the sending direction stays open.
+    // After a half-close, a server may close the connection before it answers. With --line, the answer ends with its
+    // first line, so no half-close is needed.
     if (!line) await channel.finish();
     if (!noAnswer) answer = await receive(channel, { ...plan, signal });
     await channel.close();
@@ -61,7 +61,7 @@ async function receive(channel: Channel, { line, max, signal }: ExchangePlan): P
     parts.push(Buffer.from(hasLineEnd ? data.subarray(0, lineFeedAt + 1) : data));
     length += data.length;
     if (hasLineEnd || channel.isMessageBased) return Buffer.concat(parts);
-    // --max limits the memory for an answer that does not end. So an answer is only checked while its end is missing.
+    // --max limits the memory for an answer that does not end. So the length is checked only while the end is missing.
     if (length > max) throw new Failure(`${channel.name} sent more than ${max} bytes; --max sets another limit`);
   }
 }

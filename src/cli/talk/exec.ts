@@ -3,6 +3,7 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import type { Writable } from "node:stream";
 
 import type { Channel } from "./channel.js";
 
@@ -16,11 +17,12 @@ export async function execute(
   signal: AbortSignal,
 ): Promise<{ readonly sent: number; readonly received: number }> {
   const counts = { sent: 0, received: 0 };
-  /** Ends the receiving when the command has ended. */
+  /** Aborted when the command has ended, to end the loop that receives. */
   const endReceiving = new AbortController();
   const env = { ...process.env, BERKELEY_PEER: channel.name };
   const child = spawn("/bin/sh", ["-c", command], { stdio: ["pipe", "pipe", "inherit"], env, detached: true });
-  // The shell has a process group of its own (`detached`). A signal to the group also ends what the shell has started.
+  // The shell has a process group of its own (`detached`). A signal to the group also ends the programs that the shell
+  // has started.
   const killGroup = (signalName: "SIGTERM" | "SIGKILL"): void => {
     if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
     try {
@@ -35,7 +37,7 @@ export async function execute(
   const exited = once(child, "exit");
   // Awaited below. If another step fails first, this rejection must not be unhandled.
   exited.catch(() => undefined);
-  // EPIPE: a command may end without reading all its input.
+  // EPIPE: a command may end, or close its input, without reading all of it. The error also closes `child.stdin`.
   child.stdin.on("error", () => {});
   const receiving = (async () => {
     for (;;) {
@@ -44,7 +46,7 @@ export async function execute(
       counts.received += data.length;
       // Copied, because the channel reuses its buffer.
       if (!child.stdin.destroyed && !child.stdin.write(Buffer.from(data))) {
-        await Promise.race([once(child.stdin, "drain"), once(child.stdin, "close")]);
+        await drainOrClose(child.stdin);
       }
     }
     child.stdin.end();
@@ -54,7 +56,7 @@ export async function execute(
     killGroup("SIGTERM");
     throw error;
   });
-  // Awaited below too.
+  // Awaited below. If another step fails first, this rejection must not be unhandled either.
   receiving.catch(() => undefined);
   try {
     for await (const chunk of child.stdout) {
@@ -69,7 +71,7 @@ export async function execute(
   } finally {
     endReceiving.abort();
     signal.removeEventListener("abort", onAbort);
-    // After a normal end the command has exited already. After an error it has got SIGTERM, which it may ignore.
+    // After a normal end the command has exited already. After an error it has received SIGTERM, which it may ignore.
     const killTimer = setTimeout(() => killGroup("SIGKILL"), KILL_DELAY);
     await exited.catch(() => undefined);
     clearTimeout(killTimer);
@@ -78,4 +80,15 @@ export async function execute(
     await receiving;
   }
   return counts;
+}
+
+/** Resolves when the stream accepts data again, or is closed. (`once()` of node:events would reject after an error.) */
+function drainOrClose(stream: Writable): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      stream.off("drain", done).off("close", done);
+      resolve();
+    };
+    stream.on("drain", done).on("close", done);
+  });
 }

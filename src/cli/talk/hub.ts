@@ -36,6 +36,7 @@ class SharedInput {
   async #copyToAll(): Promise<void> {
     try {
       for (let chunk = await this.#standardInput.read(); chunk !== null; chunk = await this.#standardInput.read()) {
+        // Copied, because standard input reuses its buffer.
         const copy = Buffer.from(chunk);
         // Waits for the slowest conversation, so that no data has to be stored.
         await Promise.all([...this.#conversations].map((input) => input.pass(copy)));
@@ -84,7 +85,7 @@ class ConversationInput implements Input {
     this.#resumeRead?.();
   }
 
-  /** Called when the conversation reads no more. Drops the piece that it has not read. */
+  /** Called when the conversation reads no more. Drops a piece that the conversation has not read. */
   stop(): void {
     this.#ended = true;
     this.#onStop();
@@ -107,7 +108,7 @@ class ConversationInput implements Input {
   }
 }
 
-export interface HubPlan {
+export interface ServeManyPlan {
   readonly acceptor: Acceptor;
   readonly input: StandardInput;
   readonly output: Output;
@@ -118,7 +119,7 @@ export interface HubPlan {
 }
 
 /** Serves connections until the signal is aborted. An error of one connection does not end the others. */
-export async function serveMany({ acceptor, input, output, options, signal, execute }: HubPlan): Promise<void> {
+export async function serveMany({ acceptor, input, output, options, signal, execute }: ServeManyPlan): Promise<void> {
   const sharedInput = new SharedInput(input);
   const running = new Set<Promise<void>>();
   const serveOne = async (channel: Channel): Promise<void> => {

@@ -1,5 +1,5 @@
-// Limits the time without data in a conversation. After the time of `--idle` the conversation fails. After the time of
-// `--linger`, which setLinger() starts, the conversation ends without an error.
+// Limits the time without data in a conversation. After the time of `--idle` without data, the conversation fails.
+// After the time of `--linger`, it ends without an error. This second limit applies from the call of setLinger() on.
 
 /** The functions that end the conversation. */
 export interface IdleTimerCallbacks {
@@ -10,7 +10,7 @@ export interface IdleTimerCallbacks {
 export class IdleTimer {
   readonly #idle: number | undefined;
   readonly #callbacks: IdleTimerCallbacks;
-  /** Undefined until setLinger(). */
+  /** Milliseconds; undefined until setLinger(). */
   #linger: number | undefined;
   #timer: NodeJS.Timeout | undefined;
   #runningWrites = 0;

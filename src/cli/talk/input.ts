@@ -7,7 +7,7 @@ import { Failure } from "../frame/failure.js";
 
 const readAt = promisify(readFd);
 
-/** The number of bytes of one read of a file. */
+/** Maximum number of bytes of one read of a file. */
 const FILE_CHUNK = 256 << 10;
 
 /** The input of a conversation: standard input, or with --keep-open a copy of its data. */

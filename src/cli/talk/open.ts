@@ -30,7 +30,7 @@ export interface OpenPlan {
   /** The type of a UNIX message socket; undefined for a stream and for UDP. */
   readonly messageType: MessageType | undefined;
   readonly tls: TlsConnectOptions | undefined;
-  /** The local address. */
+  /** The address from which the channel is opened; undefined if the kernel chooses it. */
   readonly source: ConnectOptions["localAddress"];
   /** The URL of a proxy. */
   readonly via: string | undefined;
@@ -53,13 +53,14 @@ export async function openChannel(plan: OpenPlan): Promise<Channel> {
   if (endpoint.scheme === "udp") {
     const { signal, timeout, source, options } = plan;
     const socket = await withUsageErrors(() =>
-      connectUdp(endpoint, { ...defined({ signal, timeout }), ...local(source) }),
+      connectUdp(endpoint, { ...withoutUndefined({ signal, timeout }), ...localAddressOption(source) }),
     );
     applyOptions(socket.socket, options);
     return new UdpChannel(socket);
   }
-  // connect() can't set socket options before it connects, and takes `tls` only with the scheme tls. But only connect()
-  // can use a proxy. So with --via the socket options are set after connecting.
+  // connect() can't set socket options before it connects, and takes `tls` only with the scheme tls. In other cases
+  // openWithOptions() opens the stream. But only connect() can use a proxy, so with --via openStream() calls connect(),
+  // and sets the socket options afterwards.
   const canUseConnect = plan.options.length === 0 && (tls === undefined || endpoint.scheme === "tls");
   const stream = await (canUseConnect || via !== undefined ? openStream(plan) : openWithOptions(plan));
   return new StreamChannel(stream, String(stream.remoteAddress ?? name));
@@ -69,8 +70,8 @@ export async function openChannel(plan: OpenPlan): Promise<Channel> {
 async function openStream({ endpoint, tls, source, via, timeout, signal, options }: OpenPlan): Promise<Stream> {
   const stream = await withUsageErrors(() =>
     connect(endpoint, {
-      ...defined({ signal, timeout, via }),
-      ...local(source),
+      ...withoutUndefined({ signal, timeout, via }),
+      ...localAddressOption(source),
       ...(tls === undefined ? {} : { tls }),
     }),
   );
@@ -94,7 +95,7 @@ async function openWithOptions(plan: OpenPlan): Promise<Stream> {
   if (tls === undefined) return stream;
   try {
     const host = "address" in endpoint && "host" in endpoint.address ? { host: endpoint.address.host } : {};
-    const options = { ...tls, ...host, signal, ...defined({ handshakeTimeout: timeLeft() }) };
+    const options = { ...tls, ...host, signal, ...withoutUndefined({ handshakeTimeout: timeLeft() }) };
     return new Stream(await wrapTls(stream, options));
   } catch (error) {
     stream.abort();
@@ -115,7 +116,7 @@ async function connectSocket(plan: OpenPlan, timeLeft: () => number | undefined)
     try {
       applyOptions(socket, options);
       if (source !== undefined) await socket.bind(source);
-      await socket.connect(address, defined({ signal, timeout: timeLeft() }));
+      await socket.connect(address, withoutUndefined({ signal, timeout: timeLeft() }));
       return socket;
     } catch (error) {
       socket.close();
@@ -135,7 +136,7 @@ async function addressesOf(
   signal: AbortSignal,
 ): Promise<readonly Address[]> {
   if (!(address instanceof HostPort)) return [address];
-  const options = { type: SOCK_STREAM, ...defined({ timeout, signal }) };
+  const options = { type: SOCK_STREAM, ...withoutUndefined({ timeout, signal }) };
   const results = await getaddrinfo(address.host, address.port, options);
   return results.map((result) => result.address);
 }
@@ -147,7 +148,7 @@ async function openMessages(plan: OpenPlan, type: MessageType, address: UnixAddr
     // Without an address, a datagram socket can't receive answers. So the kernel chooses one (autobind of unix(7)).
     if (plan.source !== undefined) await socket.bind(plan.source);
     else if (type === "datagram") await socket.bind({ path: "" });
-    await socket.connect(address, defined({ signal: plan.signal, timeout: plan.timeout }));
+    await socket.connect(address, withoutUndefined({ signal: plan.signal, timeout: plan.timeout }));
     return new MessageChannel(socket, name, type);
   } catch (error) {
     socket.close();
@@ -156,11 +157,11 @@ async function openMessages(plan: OpenPlan, type: MessageType, address: UnixAddr
 }
 
 /** Returns the fields that are not undefined. */
-function defined<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+function withoutUndefined<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never;
 }
 
-const local = (source: ConnectOptions["localAddress"]): Pick<ConnectOptions, "localAddress"> =>
+const localAddressOption = (source: ConnectOptions["localAddress"]): Pick<ConnectOptions, "localAddress"> =>
   source === undefined ? {} : { localAddress: source };
 
 /** Runs `work`. A TypeError or RangeError of the library becomes a UsageError, because the command line is wrong. */

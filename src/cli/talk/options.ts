@@ -1,4 +1,4 @@
-// The options that `connect` and `listen` have in common, for the descriptions of both.
+// The options that the commands `connect` and `listen` have in common.
 
 import { flag, list, option, optionWithDefault, type OptionSpec, type OptionValues } from "../frame/command.js";
 import { duration, text } from "../frame/values.js";
@@ -29,7 +29,7 @@ export const TALK_OPTIONS: TalkOptions = {
   seqpacket: flag("--seqpacket", "messages of a UNIX socket, in order (SOCK_SEQPACKET)"),
   crlf: flag("--crlf", "send CR LF at the end of each line"),
   line: flag("--line", "send whole lines only: each in one write, or one datagram"),
-  hex: flag("--hex", "print received and sent data as hexadecimal numbers, instead of the received data"),
+  hex: flag("--hex", "print received and sent data as hexadecimal numbers, and not the received data itself"),
   noShutdown: flag("--no-shutdown", "do not finish the sending direction at the end of standard input"),
   sendOnly: flag("--send-only", "receive nothing, and end when all is sent"),
   receiveOnly: flag("--receive-only", "read no standard input"),
@@ -37,8 +37,8 @@ export const TALK_OPTIONS: TalkOptions = {
   idle: option("-i, --idle TIME", "give up after this time without data in either direction", duration),
   linger: optionWithDefault(
     "--linger TIME",
-    "end after this time without data, if the peer has finished and standard input is a pipe, or with datagrams if " +
-      "standard input has ended",
+    "end after this time without data: with a stream when the peer has finished and standard input is a pipe, with " +
+      "datagrams when standard input has ended",
     duration,
     500,
     "500ms",

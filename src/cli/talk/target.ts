@@ -2,7 +2,7 @@
 
 import { type AddressLike, type Endpoint, parseAddress } from "berkeley";
 
-import { readEndpoint } from "../frame/endpoints.js";
+import { defaultScheme, readEndpoint } from "../frame/endpoints.js";
 import { UsageError } from "../frame/failure.js";
 import { type GivenOption, readSocketOption } from "../frame/socketOptions.js";
 import type { MessageType } from "./channel.js";
@@ -22,9 +22,10 @@ type TargetValues = Pick<TalkValues, "udp" | "datagram" | "seqpacket" | "option"
 
 export async function readTarget(text: string, options: TargetValues): Promise<Target> {
   const { udp, datagram, seqpacket, tls } = options;
-  const found = readEndpoint(text, { scheme: udp ? "udp" : tls ? "tls" : "tcp" });
+  const found = readEndpoint(text, { scheme: defaultScheme(options) });
   const isUnixDatagram = datagram || (udp && found.scheme === "unix");
-  const messageType = seqpacket ? "seqpacket" : isUnixDatagram ? "datagram" : undefined;
+  const datagramType = isUnixDatagram ? "datagram" : undefined;
+  const messageType = seqpacket ? "seqpacket" : datagramType;
   if (seqpacket && datagram) throw new UsageError("--seqpacket and --datagram are given together");
   if (messageType !== undefined && found.scheme !== "unix") {
     throw new UsageError(`--${messageType} is given with an endpoint of ${found.scheme}, required a UNIX socket`);
@@ -40,7 +41,7 @@ export async function readTarget(text: string, options: TargetValues): Promise<T
   return { endpoint, messageType, secure, options: await Promise.all(options.option.map(readSocketOption)) };
 }
 
-/** The address texts that --source can mean: it may lack the port, the brackets of an IPv6 address, or `unix:`. */
+/** The address texts that --source can mean. A user may omit the port, `unix:`, or the brackets of an IPv6 address. */
 function possibleSources(text: string): string[] {
   if (text.includes("/") || text.startsWith("@")) return [`unix:${text}`];
   return text.includes(":") ? [text, `[${text}]:0`] : [`${text}:0`];
@@ -53,7 +54,7 @@ export function readSource(text: string | undefined): AddressLike | undefined {
   let firstError: unknown;
   for (const candidate of possibleSources(text)) {
     try {
-      // The text may have its own `unix:`.
+      // If the text has a `unix:` of its own, one of the two is removed.
       return parseAddress(candidate.replace(/^unix:unix:/, "unix:"));
     } catch (error) {
       // The first candidate is the one that is closest to the text.

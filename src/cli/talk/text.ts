@@ -4,7 +4,7 @@ const LF = 0x0a;
 const CR = 0x0d;
 const CRLF = Buffer.from("\r\n");
 
-/** When this many bytes of a line are stored, they are sent before the rest of the line. */
+/** Maximum number of stored bytes of a line. Then these bytes are sent before the rest of the line. */
 const MAX_LINE = 1 << 20;
 
 /** Number of bytes in a row of a hexadecimal dump. */

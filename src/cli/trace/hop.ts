@@ -24,7 +24,7 @@ export interface Reply {
 }
 
 export interface Hop {
-  /** The TTL of the probes, from 1. */
-  readonly hop: number;
+  /** The TTL of the probes: 1 for the first router. */
+  readonly ttl: number;
   readonly replies: readonly Reply[];
 }

@@ -1,7 +1,8 @@
-// Finds the routers on the path to a host, without privileges. It sends UDP datagrams with a small TTL. Routers answer
-// with ICMP errors, which the kernel adds to the socket's error queue (IP_RECVERR, ip(7)).
+// Finds the routers on the path to a host, without privileges. Each probe is a UDP datagram with a small TTL. Routers
+// answer with ICMP errors, which the kernel adds to the socket's error queue (IP_RECVERR, ip(7)).
 //
-// Each probe has a destination port of its own. An entry of the error queue contains this port, so it shows the probe.
+// Each probe has a destination port of its own. A message of the error queue contains this port, which identifies the
+// probe.
 
 import {
   AF_INET6,
@@ -32,23 +33,23 @@ const DATA = Buffer.from("berkeley trace\0".padEnd(32, "."));
 /** Yields the hops in order, up to the host or `maxHops`. */
 export async function* trace(target: HostAddress, options: TraceOptions): AsyncGenerator<Hop, void, undefined> {
   await using probes = new Probes(target, options);
-  const hops: Promise<Reply>[][] = [];
-  for (let hop = 1; hop <= options.maxHops; hop++) {
-    // Sends the probes of this hop. Probes of further hops are sent before this hop has its answers, because a probe
-    // without an answer takes the whole timeout.
-    while (hops.length < options.maxHops && (hops.length < hop || probes.pending + options.queries <= MAX_PENDING)) {
-      hops.push(await probes.send(hops.length + 1));
-    }
-    const replies = await Promise.all(hops[hop - 1]!);
+  /** For each hop whose probes were sent, the promises of the replies. */
+  const sentHops: Promise<Reply>[][] = [];
+  for (let ttl = 1; ttl <= options.maxHops; ttl++) {
+    // Sends the probes of this hop. Up to MAX_PENDING pending probes, also sends those of later hops, because the wait
+    // for a probe without an answer takes the whole timeout.
+    const canSendNext = (): boolean => sentHops.length < ttl || probes.pendingCount + options.queries <= MAX_PENDING;
+    while (sentHops.length < options.maxHops && canSendNext()) sentHops.push(await probes.send(sentHops.length + 1));
+    const replies = await Promise.all(sentHops[ttl - 1]!);
     options.signal.throwIfAborted();
-    yield { hop, replies };
+    yield { ttl, replies };
     if (replies.some(({ isLast }) => isLast)) return;
   }
 }
 
 interface Probe {
   /** The time of the send, as of `performance.now()`. */
-  readonly sent: number;
+  readonly sentAt: number;
   readonly timer: NodeJS.Timeout;
   /** Resolves the promise that send() returned for this probe. */
   readonly resolve: (reply: Reply) => void;
@@ -56,42 +57,44 @@ interface Probe {
 
 class Probes implements AsyncDisposable {
   readonly #socket: Socket;
-  readonly #inet6: boolean;
+  readonly #isIPv6: boolean;
   readonly #target: HostAddress;
   readonly #options: TraceOptions;
   /** The pending probes by port. */
   readonly #pending = new Map<number, Probe>();
+  /** Aborted when the trace ends. */
   readonly #ending = new AbortController();
+  /** The port of the next probe. */
   #port: number;
 
   constructor(target: HostAddress, options: TraceOptions) {
     this.#target = target;
-    this.#inet6 = target.family === AF_INET6;
+    this.#isIPv6 = target.family === AF_INET6;
     this.#options = options;
     this.#port = options.port;
     this.#socket = new Socket(target.family, SOCK_DGRAM);
-    this.#socket.setsockopt(this.#inet6 ? IPV6_RECVERR : IP_RECVERR, true);
+    this.#socket.setsockopt(this.#isIPv6 ? IPV6_RECVERR : IP_RECVERR, true);
     options.signal.addEventListener("abort", () => this.#end(), { once: true });
-    void this.#receive((message) => this.#handleErrorEntry(message), { flags: MSG_ERRQUEUE });
+    void this.#receive((message) => this.#handleErrorMessage(message), { flags: MSG_ERRQUEUE });
     // If a server listens at the port, it may answer with a datagram.
     void this.#receive((message) => this.#handleAnswer(message), { flags: 0 });
   }
 
-  get pending(): number {
+  get pendingCount(): number {
     return this.#pending.size;
   }
 
   /** Sends the probes of a hop. Resolves with the promise of each probe's result. */
-  async send(hop: number): Promise<Promise<Reply>[]> {
+  async send(ttl: number): Promise<Promise<Reply>[]> {
     const replies: Promise<Reply>[] = [];
     for (let query = 0; query < this.#options.queries; query++) {
-      // The TTL is an option of the socket, so no other probe may be sent between these two calls.
-      this.#socket.setsockopt(this.#inet6 ? IPV6_UNICAST_HOPS : IP_TTL, hop);
+      // The TTL is an option of the socket, so no other probe may be sent between setsockopt() and #transmit().
+      this.#socket.setsockopt(this.#isIPv6 ? IPV6_UNICAST_HOPS : IP_TTL, ttl);
       const port = this.#port++;
       replies.push(
         new Promise((resolve) => {
           const timer = setTimeout(() => this.#settle(port, NO_REPLY), this.#options.wait);
-          this.#pending.set(port, { sent: performance.now(), timer, resolve });
+          this.#pending.set(port, { sentAt: performance.now(), timer, resolve });
         }),
       );
       await this.#transmit(port);
@@ -101,18 +104,18 @@ class Probes implements AsyncDisposable {
 
   async #transmit(port: number): Promise<void> {
     const { host } = this.#target;
-    const to =
+    const destination =
       this.#target instanceof Inet6Address
         ? new Inet6Address(host, port, this.#target.flowinfo, this.#target.scopeid)
         : new InetAddress(host, port);
     for (let attempt = 0; ; attempt++) {
       try {
-        await this.#socket.sendto(DATA, to, { signal: this.#ending.signal });
+        await this.#socket.sendto(DATA, destination, { signal: this.#ending.signal });
         return;
       } catch (error) {
         if (this.#ending.signal.aborted) return;
-        // send(2) returns one pending error of an earlier probe, and then sends nothing. So the send is repeated. After
-        // one attempt for each pending probe, the error belongs to this probe.
+        // send(2) may have returned the pending error of an earlier probe. Then it has sent nothing, so the send is
+        // repeated: once for each probe that can be pending. The error of the last attempt belongs to this probe.
         if (!(error instanceof SocketError)) throw error;
         if (attempt < MAX_PENDING) continue;
         this.#settle(port, { from: undefined, time: undefined, isLast: true, error: error.code });
@@ -129,6 +132,7 @@ class Probes implements AsyncDisposable {
         const message = await this.#socket.recvmsg(2048, { flags, signal });
         handle(message);
       } catch (error) {
+        // An abort rejects with its reason, which is no SocketError. EBADF: the socket was closed.
         const isEnded = !(error instanceof SocketError) || error.code === "EBADF";
         if (isEnded) return;
         // Any other error is a pending error of the socket. It is ignored, because the error queue has it too.
@@ -136,31 +140,31 @@ class Probes implements AsyncDisposable {
     }
   }
 
-  /** Handles a datagram, which only the host itself sends. */
+  /** Handles a datagram. Its sender is the host, because routers answer with ICMP. */
   #handleAnswer({ address }: Message): void {
     if (!(address instanceof InetAddress || address instanceof Inet6Address)) return;
     this.#settleAnswered(address.port, { from: hostOf(address), isLast: true });
   }
 
-  /** Handles an entry of the error queue. */
-  #handleErrorEntry({ address, control }: Message): void {
+  /** Handles a message of the error queue. */
+  #handleErrorMessage({ address, control }: Message): void {
     if (!(address instanceof InetAddress || address instanceof Inet6Address)) return;
-    for (const entry of control) {
-      if (entry.type !== "IP_RECVERR" && entry.type !== "IPV6_RECVERR") continue;
-      if (entry.ee_origin !== SO_EE_ORIGIN_ICMP && entry.ee_origin !== SO_EE_ORIGIN_ICMP6) {
+    for (const extendedError of control) {
+      if (extendedError.type !== "IP_RECVERR" && extendedError.type !== "IPV6_RECVERR") continue;
+      if (extendedError.ee_origin !== SO_EE_ORIGIN_ICMP && extendedError.ee_origin !== SO_EE_ORIGIN_ICMP6) {
         // An error of this machine, such as EMSGSIZE.
-        this.#settle(address.port, { from: undefined, time: undefined, isLast: true, error: entry.code ?? "" });
+        this.#settle(address.port, { from: undefined, time: undefined, isLast: true, error: extendedError.code ?? "" });
         continue;
       }
-      const from = entry.offender === undefined ? undefined : hostOf(entry.offender as HostAddress);
+      const from = extendedError.offender === undefined ? undefined : hostOf(extendedError.offender as HostAddress);
       // Time exceeded is type 11 of ICMP (RFC 792) and 3 of ICMPv6 (RFC 4443).
-      const isTimeExceeded = entry.ee_type === (this.#inet6 ? 3 : 11);
-      // ECONNREFUSED is the answer of the host: no server listens at the port.
-      const isRefused = !isTimeExceeded && entry.code !== "ECONNREFUSED";
+      const isTimeExceeded = extendedError.ee_type === (this.#isIPv6 ? 3 : 11);
+      // ECONNREFUSED is the answer of the host: no server listens at the port. Any other code is a refusal to forward.
+      const isAnswer = isTimeExceeded || extendedError.code === "ECONNREFUSED";
       this.#settleAnswered(address.port, {
         from,
         isLast: !isTimeExceeded,
-        ...(isRefused && entry.code !== undefined ? { error: entry.code } : {}),
+        ...(isAnswer || extendedError.code === undefined ? {} : { error: extendedError.code }),
       });
     }
   }
@@ -168,7 +172,7 @@ class Probes implements AsyncDisposable {
   /** Settles the probe of a port with an answer that arrives now. */
   #settleAnswered(port: number, reply: Omit<Reply, "time">): void {
     const probe = this.#pending.get(port);
-    if (probe !== undefined) this.#settle(port, { ...reply, time: performance.now() - probe.sent });
+    if (probe !== undefined) this.#settle(port, { ...reply, time: performance.now() - probe.sentAt });
   }
 
   /** Resolves the promise of the probe with its result. Does nothing if the probe has a result already. */

@@ -7,7 +7,7 @@ import { formatTime } from "../frame/units.js";
 import type { Hop } from "./hop.js";
 
 /** Formats ` 2  10.0.2.2  0.51 ms  0.49 ms  *`. An address is left out if the previous answer came from it too. */
-export function hopLine({ hop, replies }: Hop, names: ReadonlyMap<string, string>): string {
+export function hopLine({ ttl, replies }: Hop, names: ReadonlyMap<string, string>): string {
   const cells: string[] = [];
   let previousFrom: string | undefined;
   for (const { from, time, error } of replies) {
@@ -20,11 +20,11 @@ export function hopLine({ hop, replies }: Hop, names: ReadonlyMap<string, string
     previousFrom = from;
     cells.push(`${formatTime(time ?? 0)}${error === undefined ? "" : ` ${error}`}`);
   }
-  return `${String(hop).padStart(2)}  ${cells.join("  ")}`;
+  return `${String(ttl).padStart(2)}  ${cells.join("  ")}`;
 }
 
 /** Looks up the names of the routers. The map has no entry for a router without a name. */
-export async function namesOf({ replies }: Hop, signal: AbortSignal): Promise<Map<string, string>> {
+export async function lookUpNames({ replies }: Hop, signal: AbortSignal): Promise<Map<string, string>> {
   const found = new Map<string, string>();
   const hosts = new Set(replies.flatMap(({ from }) => (from === undefined ? [] : [from])));
   for (const host of hosts) {
