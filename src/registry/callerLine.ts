@@ -1,5 +1,5 @@
-// The line of the program that called the package: the first frame of the stack that is neither of this package nor of
-// Node.
+// The line of the program that called the package: that of the first stack frame whose code belongs neither to this
+// package nor to Node.js.
 
 /** The maximum number of frames to capture. About a dozen of them may be of this package. */
 const MAX_FRAMES = 40;
@@ -8,23 +8,23 @@ const MAX_FRAMES = 40;
 const ownFolder = findOwnFolder();
 
 function findOwnFolder(): string {
-  // Undefined in a CommonJS bundle, where the package and the program are one file. With an empty folder, every frame
-  // counts as one of the package, so no line is found.
+  // `url` is undefined in a CommonJS bundle, where the package and the program are one file. With an empty folder,
+  // every frame counts as one of the package, so no line is found.
   const url = import.meta.url as string | undefined;
   if (url === undefined) return "";
-  const end = url.lastIndexOf("/dist/");
-  if (end >= 0) return url.slice(0, end + "/dist/".length);
+  const distAt = url.lastIndexOf("/dist/");
+  if (distAt >= 0) return url.slice(0, distAt + "/dist/".length);
   // The folder that contains registry/, or this file alone if a bundler has moved the code elsewhere.
-  const thisFile = "/registry/callerLine.js";
-  return url.endsWith(thisFile) ? url.slice(0, -thisFile.length + 1) : url;
+  const thisFile = "registry/callerLine.js";
+  return url.endsWith(`/${thisFile}`) ? url.slice(0, -thisFile.length) : url;
 }
 
-/** Matches the position at the end of a line of a stack: `file:///a/b.js:10:5` or `/a/b.js:10:5`. */
+/** Matches the position at the end of a stack frame: `file:///a/b.js:10:5` or `/a/b.js:10:5`. */
 const POSITION = /\(?((?:file:\/\/)?[^\s()][^()]*:\d+:\d+)\)?$/;
 
 /**
  * The file, line and column where the program called the package. The stack also has the async functions that await the
- * running function. Undefined if no frame is of the program, because an event of the reactor or of a timer began the
+ * running function. Undefined if no frame belongs to the program, for example when a timer of the package began the
  * call.
  */
 export function callerLine(): string | undefined {
@@ -41,7 +41,7 @@ export function callerLine(): string | undefined {
   return undefined;
 }
 
-/** The lines that were found. Each line is in memory once, even if many calls have it. */
+/** The lines that were found. The map keeps one copy of each line, which all calls from that line share. */
 const lines = new Map<string, string>();
 /** The map is cleared when it has this many lines, because a program that generates code may have too many. */
 const MAX_LINES = 4096;
@@ -50,7 +50,7 @@ function intern(line: string): string {
   const known = lines.get(line);
   if (known !== undefined) return known;
   if (lines.size >= MAX_LINES) lines.clear();
-  // A copy, because V8 keeps the whole stack in memory as long as a part of its string is used.
+  // A copy, because V8 keeps the text of the whole stack in memory as long as a part of that text is used.
   const copy = Buffer.from(line).toString();
   lines.set(copy, copy);
   return copy;

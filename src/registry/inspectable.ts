@@ -1,11 +1,11 @@
 // How objects of the package are shown: by console.log(), as a string and as JSON.
 //
 // For each class, makeDescribable() registers a function that returns the fields of an instance: plain values, without
-// data of peers and without secrets. This file makes all three forms from these fields. The function works in every
-// state of the object, even if it is closed. If it throws, the description has only the kind, because showing an object
-// must not fail.
+// data of peers and without secrets. This file makes all three forms from these fields. The function must work in every
+// state of the object, even after close(). If the function throws all the same, the description has only the kind,
+// because showing an object must not fail.
 //
-// The function is stored in a mark on the prototype. So making an object costs nothing extra.
+// The function is stored in a property of the prototype (`Mark`). So making an object costs nothing extra.
 
 /** The key of the method that `util.inspect()` and `console.log()` call; see {@link Inspectable}. */
 export const INSPECT: unique symbol = Symbol.for("nodejs.util.inspect.custom");
@@ -65,7 +65,8 @@ export function describe(object: unknown): Description | undefined {
     mark = markOf(object);
     if (mark === undefined) return undefined;
     const { kind } = mark;
-    // `kind` comes first. It replaces a `kind` among the fields, which may be those of another object.
+    // The first `kind` makes it the first key. The last `kind` replaces that of the fields: a class may return the
+    // description of another object as its fields.
     return Object.assign({ kind }, mark.fieldsOf(object as object), { kind });
   } catch {
     // fieldsOf() throws for a prototype, for a Proxy, and if a system call fails.
@@ -98,7 +99,10 @@ function textOf(value: DescribedValue): string {
 /** Control characters, line separators, and characters that change the direction of text. */
 const UNSAFE = /[\p{Cc}\u2028-\u202e\u2066-\u2069]/gu;
 
-/** Replaces unsafe characters by `\uNNNN`. A peer chooses the name of its UNIX socket, and the line may be printed. */
+/**
+ * Replaces unsafe characters by `\uNNNN`. The line may be printed on a terminal, and a peer chooses some of its text:
+ * the name of a UNIX socket.
+ */
 function escape(text: string): string {
   return text.replace(UNSAFE, (character) => `\\u${character.codePointAt(0)!.toString(16).padStart(4, "0")}`);
 }
@@ -135,7 +139,7 @@ export abstract class Inspectable<D extends Description> {
 
 // TypeScript with `isolatedDeclarations` does not allow the key [INSPECT] in a class, but allows it in an interface. So
 // the interface declares the method of the class.
-// oxlint-disable-next-line no-unused-vars, typescript/no-unsafe-declaration-merging -- both have the same parameters
+// oxlint-disable-next-line no-unused-vars, typescript/no-unsafe-declaration-merging -- the class has this parameter
 export interface Inspectable<D extends Description> {
   /** The line of `toString()`, for `console.log()` and `util.inspect()`. */
   [INSPECT](): string;

@@ -1,5 +1,5 @@
 // pending(): the calls that wait. Each part of the package that has waiting calls adds a source: a function that lists
-// them. So the list works without the registry, which only adds the lines of the program.
+// them. So the list works without the registry, which only adds the line of the program that made a call.
 
 import { clock } from "../builtins.js";
 import { describe, makeDescribable, Inspectable, type Description } from "./inspectable.js";
@@ -9,9 +9,9 @@ import { registry } from "./registry.js";
 export interface ListedCall {
   /** The name of the call. */
   readonly call: string;
-  /** The object of the call, or a description if no class describes the object. */
+  /** The object of the call. If its class is not describable, or the call has no object: a `Description`. */
   readonly object: object;
-  /** When the call began, as of `clock()`. */
+  /** When the call began: milliseconds, as of `clock()`. */
   readonly since: number;
   readonly keepsAlive: boolean;
   /** Identifies the call; see {@link Registry.addCall}. */
@@ -82,9 +82,9 @@ export class WaitingCall extends Inspectable<WaitingCallDescription> {
 
 /**
  * The calls of this thread that wait, the oldest first: on sockets, streams, listeners and UDP sockets, in `poll`,
- * `pump` and `forward`, and for the resolver. It is the answer to "why does this process not end": each call with
- * `keepsAlive` keeps it alive. Each has the object, the name of the call and its age; with {@link setTracing} also the
- * line of the program that made it. Worker threads have a list of their own.
+ * `pump` and `forward`, and for the resolver. The list answers the question "why does this process not end": each call
+ * with `keepsAlive` keeps the process alive. Each entry has the object, the name of the call and its age; with
+ * {@link setTracing} also the line of the program that made the call. Worker threads have a list of their own.
  *
  * @example
  * ```ts
@@ -104,6 +104,6 @@ export function pending(): WaitingCall[] {
   const found = listWaiting();
   const now = clock();
   const date = Date.now();
-  found.sort((a, b) => a.since - b.since);
+  found.sort((one, other) => one.since - other.since);
   return found.map((call) => new WaitingCall(call, now, date));
 }

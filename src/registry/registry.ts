@@ -1,9 +1,9 @@
 // The registry: the sockets that were made and not closed, and the waiting calls, each with the line that made it.
 //
-// The registry exists only while tracing is on or a listener is attached (the inspector). Otherwise `registry` is
-// undefined, which costs no memory. The code that makes or closes a socket, or begins or ends a wait, tests that
-// variable. Calls that succeed at once do not test the variable. To observe these calls too, a listener replaces
-// entries of the table of system calls in sys/calls.ts.
+// The registry exists only while tracing is on or a listener is attached (the inspector attaches one). Otherwise the
+// variable `registry` is undefined, which costs no memory. The code that makes or closes a socket, or begins or ends a
+// wait, tests that variable. Calls that succeed at once do not test the variable. To observe these calls too, a
+// listener replaces entries of the table of system calls in sys/calls.ts.
 //
 // The registry has weak references to the objects. So it does not delay their collection, and a socket that was not
 // closed still causes its warning.
@@ -97,8 +97,8 @@ export class Registry {
   }
 
   /**
-   * Records a call that begins to wait. Without tracing and without a listener for calls, only calls for which the
-   * budget has a line are recorded.
+   * Records a call that begins to wait. The call gets a line while tracing is on, and otherwise if the budget of lines
+   * has one. A call without a line is recorded only if a listener gets the events of calls.
    *
    * @param key identifies the call; a new object for each call
    * @param call the name of the call
@@ -140,14 +140,15 @@ export class Registry {
 const listensToCalls = (listener: RegistryListener): boolean =>
   listener.onCallBegun !== undefined || listener.onCallEnded !== undefined;
 
-// The budget of lines while tracing is off: a token bucket. The line of a call needs a stack trace, which takes about
-// ten microseconds, as long as the exchange of a small message. So in a busy program only some calls get a line. With
-// `setTracing(true)` all calls get a line.
+// The budget of lines: a token bucket. The line of a call needs a stack trace, which takes about ten microseconds, as
+// long as the exchange of a small message. So in a busy program only some calls get a line. With `setTracing(true)` all
+// waiting calls get one.
 const LINES_AT_ONCE = 500;
 const LINES_PER_SECOND = 100;
 let linesLeft = LINES_AT_ONCE;
 /** When lines were last added to `linesLeft`, as of `clock()`. */
 let refilledAt = 0;
+/** The number of calls of `takeLineBudget()` without a line in `linesLeft`. */
 let refusals = 0;
 
 /** Takes one line from the budget. Returns false if the budget is spent. */
@@ -192,7 +193,7 @@ export function isTracing(): boolean {
  * {@link pending} returns it. That costs a stack trace for each call that waits and for each socket that is made, so it
  * is off by default. With `BERKELEY_TRACE=1` in the environment it is on from the start, in worker threads too.
  *
- * Calls that already wait have no line.
+ * Calls that already wait get no line.
  *
  * @returns whether tracing was on before
  * @throws TypeError if `on` is neither true nor false
