@@ -11,10 +11,11 @@ export const LINKTYPE_RAW = 101;
 /** The link types that a capture of this package can have. */
 export type LinkType = typeof LINKTYPE_ETHERNET | typeof LINKTYPE_RAW;
 
-const SECTION_HEADER = 0x0a0d_0d0a;
-const INTERFACE_DESCRIPTION = 1;
-const ENHANCED_PACKET = 6;
-const BYTE_ORDER_MAGIC = 0x1a2b_3c4d;
+// Types of blocks, and the number that shows the byte order of a section.
+export const SECTION_HEADER = 0x0a0d_0d0a;
+export const INTERFACE_DESCRIPTION = 1;
+export const ENHANCED_PACKET = 6;
+export const BYTE_ORDER_MAGIC = 0x1a2b_3c4d;
 
 /**
  * Codes of options. `end` and `comment` are valid in every block. The others are valid in one kind of block, so one
@@ -34,7 +35,8 @@ export const OPTION = {
 
 export type Option = readonly [code: number, value: string | Uint8Array];
 
-const padded = (length: number): number => (length + 3) & ~3;
+/** Rounds a length up to a multiple of 4. */
+export const padded = (length: number): number => (length + 3) & ~3;
 
 function encodeOptions(options: readonly Option[]): Buffer {
   if (options.length === 0) return Buffer.alloc(0);

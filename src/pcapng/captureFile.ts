@@ -3,7 +3,7 @@
 
 import { fs } from "../builtins.js";
 
-/** The added blocks are written as soon as they have this many bytes. */
+/** The added blocks are written as soon as they have this many bytes: 256 KiB. */
 const FLUSH_BYTES = 256 << 10;
 /** The added blocks are also written each time this many milliseconds have passed. */
 const FLUSH_INTERVAL = 250;
@@ -16,7 +16,7 @@ export interface CaptureFileOptions {
 
 /**
  * A file for the blocks of a {@link Capture}. It collects blocks, and writes them four times a second or as soon as
- * they have 256 KiB. It does not keep the process alive; `close()` writes the remaining blocks.
+ * they have 256 KiB. It does not keep the process alive, so call `close()`, which writes the remaining blocks.
  *
  * @throws the error of open(2)
  * @example
@@ -94,8 +94,8 @@ export class CaptureFile {
   #fail(error: Error, bytes: Buffer, written: number): void {
     // The number of bytes in complete blocks.
     let complete = 0;
+    // A block begins with its type and its length, which have four bytes each.
     while (complete + 8 <= written) {
-      // The length of a block follows its type, which has four bytes.
       const end = complete + bytes.readUInt32LE(complete + 4);
       if (end > written) break;
       complete = end;

@@ -50,7 +50,7 @@ type Piece = Pick<Segment, "payload" | "cut">;
 interface Direction {
   /** The sequence number of the SYN; undefined if the capture has no SYN. */
   synSequence: number | undefined;
-  /** The sequence number of the next byte. */
+  /** The sequence number of the next byte; undefined before the first segment. */
   nextSequence: number | undefined;
   /** Segments that are not added yet, because a segment before them is missing. The key is the sequence number. */
   readonly early: Map<number, Piece>;
@@ -133,8 +133,8 @@ export function readConversations(capture: Uint8Array): Conversation[] {
     const { from, to, protocol, flags } = segment;
     // The latest conversation in which `from` is the client.
     const ofClient = latest.get(`${protocol} ${from} ${to}`);
-    // A client may use the same two addresses again. If the SYN were a repetition, it would have the same sequence
-    // number as the first SYN.
+    // A client may use the same two addresses again. A SYN that is sent again has the sequence number of the first SYN,
+    // so another number means a new connection.
     const isNewConnection =
       protocol === TCP &&
       (flags & (SYN | ACK)) === SYN &&
@@ -153,13 +153,13 @@ export function readConversations(capture: Uint8Array): Conversation[] {
   }
   for (const builder of all) {
     for (const { early } of Object.values(builder.directions)) {
-      if (early.size > 0) throw missingSegments(builder);
+      if (early.size > 0) throw missingSegmentsError(builder);
     }
   }
   return all.map((builder) => builder.result());
 }
 
-function missingSegments({ client, server }: ConversationBuilder): RangeError {
+function missingSegmentsError({ client, server }: ConversationBuilder): RangeError {
   return new RangeError(`Cannot read a capture: segments between ${client} and ${server} are missing`);
 }
 
@@ -176,13 +176,14 @@ function addSegment(builder: ConversationBuilder, side: FlowSide, segment: Segme
   // There was no SYN if the capture began after the connection.
   direction.nextSequence ??= sequence;
   if (segment.payload.length + segment.cut > 0) direction.early.set(sequence, segment);
-  if (direction.early.size > MAX_EARLY_SEGMENTS) throw missingSegments(builder);
+  if (direction.early.size > MAX_EARLY_SEGMENTS) throw missingSegmentsError(builder);
   // A segment that is added may close the gap before another one, so the search begins again.
-  for (let wasAdded = true; wasAdded;) {
+  let wasAdded: boolean;
+  do {
     wasAdded = false;
     for (const [start, piece] of direction.early) {
       // The number of bytes of this segment that earlier segments had already; negative for a gap before this segment.
-      // `| 0` is necessary for sequence numbers that have wrapped around at 2^32.
+      // `| 0` makes it a signed 32-bit number, so it is also right if the sequence numbers have wrapped around at 2^32.
       const known = (direction.nextSequence - start) | 0;
       if (known < 0) continue;
       direction.early.delete(start);
@@ -193,7 +194,7 @@ function addSegment(builder: ConversationBuilder, side: FlowSide, segment: Segme
       direction.nextSequence = (start + length) >>> 0;
       wasAdded = true;
     }
-  }
+  } while (wasAdded);
 }
 
 /** The TCP segment or UDP datagram of a packet; undefined for a fragment or another protocol. */
@@ -207,32 +208,33 @@ function segmentOf(packet: CapturedPacket): Segment | undefined {
   let from: string;
   let to: string;
   if (version === 4) {
-    // The length of the header, and the length of the packet.
-    [start, end] = [(ip[0]! & 15) * 4, u16(ip, 2)];
-    // The flag "more fragments" or the offset of a fragment is not 0.
-    const isFragment = (u16(ip, 6) & 0x3fff) !== 0;
+    // The length of the header, which the packet has as a number of 32-bit words, and the length of the packet.
+    [start, end] = [(ip[0]! & 15) * 4, uint16(ip, 2)];
+    // 0x3fff covers the flag "more fragments" and the offset of the fragment.
+    const isFragment = (uint16(ip, 6) & 0x3fff) !== 0;
     if (start < 20 || end < start || isFragment) return undefined;
     protocol = ip[9]!;
     [from, to] = [formatIPv4(ip, 12), formatIPv4(ip, 16)];
   } else if (version === 6 && ip.length >= 40) {
     protocol = ip[6]!;
-    [start, end] = [40, 40 + u16(ip, 4)];
+    [start, end] = [40, 40 + uint16(ip, 4)];
     [from, to] = [`[${formatIPv6(ip, 8)}]`, `[${formatIPv6(ip, 24)}]`];
   } else {
     return undefined;
   }
   const transport = ip.subarray(start, end);
   const cut = Math.max(0, end - ip.length);
-  // The length in the IP header is greater than the length of the packet.
+  // True if the length in the IP header is greater than the length of the packet.
   const isLengthWrong = cut > packet.length - packet.bytes.length;
   if (isLengthWrong || transport.length < (protocol === TCP ? 20 : 8)) return undefined;
-  const ends = { from: `${from}:${u16(transport, 0)}`, to: `${to}:${u16(transport, 2)}`, protocol, cut };
+  const ends = { from: `${from}:${uint16(transport, 0)}`, to: `${to}:${uint16(transport, 2)}`, protocol, cut };
   if (protocol === UDP) return { ...ends, payload: transport.subarray(8), flags: 0, sequence: 0 };
-  // The length of the TCP header.
-  const header = (transport[12]! >> 4) * 4;
-  if (protocol !== TCP || header < 20 || header > transport.length) return undefined;
-  const sequence = ((u16(transport, 4) << 16) | u16(transport, 6)) >>> 0;
-  return { ...ends, payload: transport.subarray(header), flags: transport[13]!, sequence };
+  // The high 4 bits are the length of the TCP header in 32-bit words.
+  const headerLength = (transport[12]! >> 4) * 4;
+  if (protocol !== TCP || headerLength < 20 || headerLength > transport.length) return undefined;
+  const sequence = ((uint16(transport, 4) << 16) | uint16(transport, 6)) >>> 0;
+  return { ...ends, payload: transport.subarray(headerLength), flags: transport[13]!, sequence };
 }
 
-const u16 = (bytes: Uint8Array, at: number): number => (bytes[at]! << 8) | bytes[at + 1]!;
+/** Reads 16 bits in network byte order. */
+const uint16 = (bytes: Uint8Array, at: number): number => (bytes[at]! << 8) | bytes[at + 1]!;

@@ -1,6 +1,6 @@
 // Makes packets for a capture from the bytes that a program sends and receives over TCP and UDP. The addresses and the
 // bytes are real. The packets are not, because a TCP or UDP socket does not return packets. So the sequence numbers
-// begin at a chosen number, and all data is acknowledged at once.
+// begin at a given number, and all data is acknowledged at once.
 
 import { quote } from "../check/index.js";
 import { LINKTYPE_ETHERNET } from "./blocks.js";
@@ -26,7 +26,7 @@ export interface FlowEnds {
   readonly server: IpAddress;
 }
 
-/** Which end sends. */
+/** The end that sends. */
 export type FlowSide = "client" | "server";
 
 export interface TcpFlowOptions extends FlowEnds {
@@ -58,7 +58,8 @@ const WINDOW = 0xffff;
 /** Readers multiply `WINDOW` by 2^14, the largest factor of RFC 7323, and so never report a full window. */
 const WINDOW_SHIFT = 14;
 
-function checkEnds(action: string, { client, server }: FlowEnds): Record<FlowSide, End> {
+/** Converts the addresses. Throws if they have two families. */
+function endsOf(action: string, { client, server }: FlowEnds): Record<FlowSide, End> {
   const ends = { client: endOf(client), server: endOf(server) };
   if (ends.client.bytes.length !== ends.server.bytes.length) {
     throw new TypeError(
@@ -70,8 +71,8 @@ function checkEnds(action: string, { client, server }: FlowEnds): Record<FlowSid
 
 const endOf = (address: IpAddress): End => ({ bytes: bytesOf(address), port: address.port });
 
-function checkSide(action: string, side: FlowSide): FlowSide {
-  if (SIDES.includes(side)) return side;
+function checkSide(action: string, side: FlowSide): void {
+  if (SIDES.includes(side)) return;
   throw new TypeError(`Cannot ${action}: side is ${quote(side)}, required "client" or "server"`);
 }
 
@@ -81,7 +82,7 @@ class Flow {
   protected readonly ends: Record<FlowSide, End>;
   readonly #interface: CaptureInterface;
   /** The number of packets so far. */
-  protected packets = 0;
+  protected packetCount = 0;
 
   constructor(to: CaptureInterface, ends: Record<FlowSide, End>) {
     this.#interface = to;
@@ -90,11 +91,11 @@ class Flow {
 
   /** Writes a packet that `side` sends. The last `missing` bytes of the real packet are not in `packet`. */
   protected write(side: FlowSide, packet: Buffer, missing: number, { time, comment }: FlowOptions): void {
-    this.packets++;
+    this.packetCount++;
     const { linkType } = this.#interface;
     const frame =
       linkType === LINKTYPE_ETHERNET ? ethernetFrame(this.ends[side], this.ends[otherSide(side)], packet) : packet;
-    // As if the capture was made on the machine of the server.
+    // The capture looks as if it were made on the machine of the server.
     const direction = side === "client" ? "inbound" : "outbound";
     this.#interface.packet(frame, { time, comment, direction, length: frame.length + missing });
   }
@@ -137,7 +138,7 @@ export class TcpFlow extends Flow {
     const { segmentSize = 32_768, initialSequence = 0 } = opts;
     checkInteger("record a connection", "segmentSize", segmentSize, 1, MAX_SEGMENT);
     checkInteger("record a connection", "initialSequence", initialSequence, 0, 0xffff_ffff);
-    super(to, checkEnds("record a connection", opts));
+    super(to, endsOf("record a connection", opts));
     this.#segmentSize = segmentSize;
     this.#nextSequence = { client: initialSequence, server: initialSequence };
   }
@@ -159,7 +160,7 @@ export class TcpFlow extends Flow {
     checkSide("record data", side);
     checkLength("record data", length, bytes.length, Number.MAX_SAFE_INTEGER);
     if (length === 0) return;
-    // The handshake gets no comment, because the comment is that of the data.
+    // The handshake gets no comment, because the comment describes the data.
     this.open({ time: opts.time });
     for (let at = 0; at < length; at += this.#segmentSize) {
       const size = Math.min(this.#segmentSize, length - at);
@@ -205,7 +206,7 @@ export class TcpFlow extends Flow {
     this.#segment(side, ACK, { time });
   }
 
-  /** Writes a segment. `fields` has the fields that this function does not set, or that replace those it sets. */
+  /** Writes a segment. A field in `fields` replaces the value that this function computes. */
   #segment(side: FlowSide, flags: number, opts: FlowOptions, fields: Partial<Segment> = {}): void {
     const peer = otherSide(side);
     const { payload, missing = 0 } = fields;
@@ -214,11 +215,12 @@ export class TcpFlow extends Flow {
       sequence: this.#nextSequence[side],
       acknowledgement: (flags & ACK) === 0 ? 0 : this.#nextSequence[peer],
       window: WINDOW,
-      id: this.packets,
+      id: this.packetCount,
       ...fields,
     });
     // SYN and FIN each take one sequence number.
     const sequenceNumbers = (payload?.length ?? 0) + missing + ((flags & (SYN | FIN)) === 0 ? 0 : 1);
+    // Sequence numbers wrap around at 2^32.
     this.#nextSequence[side] = (this.#nextSequence[side] + sequenceNumbers) >>> 0;
     this.write(side, packet, missing, opts);
   }
@@ -243,7 +245,7 @@ export class TcpFlow extends Flow {
  */
 export class UdpFlow extends Flow {
   constructor(to: CaptureInterface, ends: FlowEnds) {
-    super(to, checkEnds("record datagrams", ends));
+    super(to, endsOf("record datagrams", ends));
   }
 
   /** Writes a datagram that a side has sent. */
@@ -255,7 +257,7 @@ export class UdpFlow extends Flow {
     const { length = bytes.length } = opts;
     checkLength("record a datagram", length, bytes.length, MAX_DATAGRAM);
     const missing = length - bytes.length;
-    const packet = udpPacket(this.ends[side], this.ends[otherSide(side)], bytes, this.packets, missing);
+    const packet = udpPacket(this.ends[side], this.ends[otherSide(side)], bytes, this.packetCount, missing);
     this.write(side, packet, missing, opts);
   }
 }

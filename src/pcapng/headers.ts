@@ -84,7 +84,7 @@ function ipPacket(
     return Buffer.concat([header, ...content]);
   }
   const header = Buffer.alloc(20);
-  // Version 4, and a header of 5 words.
+  // Version 4, and a header of 5 32-bit words.
   header[0] = 0x45;
   header.writeUInt16BE(20 + length, 2);
   header.writeUInt16BE(id & 0xffff, 4);
@@ -113,7 +113,7 @@ export interface Segment {
   /** TCP options, padded to a multiple of 4 bytes. */
   readonly options?: Uint8Array;
   readonly payload?: Uint8Array;
-  /** The number of bytes that follow the payload and are not known. If bytes are missing, the checksum is 0. */
+  /** The number of bytes that follow the payload and are not known. If it is not 0, the checksum is 0. */
   readonly missing?: number;
   /** The identification of the IPv4 packet. */
   readonly id: number;
@@ -128,6 +128,7 @@ export function tcpPacket(from: End, to: End, segment: Segment): Buffer {
   header.writeUInt16BE(to.port, 2);
   header.writeUInt32BE(sequence, 4);
   header.writeUInt32BE(acknowledgement, 8);
+  // The length of the header in 32-bit words, in the high 4 bits.
   header[12] = (header.length / 4) << 4;
   header[13] = flags;
   header.writeUInt16BE(window, 14);

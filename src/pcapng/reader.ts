@@ -1,13 +1,16 @@
 // Reads captures in the format pcapng. For bytes that the format does not allow, it throws an error with their offset.
 
-import { LINKTYPE_ETHERNET, LINKTYPE_RAW } from "./blocks.js";
+import {
+  BYTE_ORDER_MAGIC,
+  ENHANCED_PACKET,
+  INTERFACE_DESCRIPTION,
+  LINKTYPE_ETHERNET,
+  LINKTYPE_RAW,
+  OPTION,
+  padded,
+  SECTION_HEADER,
+} from "./blocks.js";
 
-const SECTION_HEADER = 0x0a0d_0d0a;
-const INTERFACE_DESCRIPTION = 1;
-const ENHANCED_PACKET = 6;
-const BYTE_ORDER_MAGIC = 0x1a2b_3c4d;
-/** Codes of options. */
-const OPTION = { end: 0, comment: 1, timestampResolution: 9 } as const;
 /** Maximum number of bytes of a block, the limit of other readers too. */
 const MAX_BLOCK_BYTES = 16 << 20;
 /** Maximum number of interfaces of a section, so that a damaged capture can't use up the memory. */
@@ -28,7 +31,7 @@ export interface CapturedPacket {
 
 interface Interface {
   readonly linkType: number;
-  /** Converts a time from the unit of the interface. */
+  /** Converts a time that is in the unit of the interface. */
   readonly toNanoseconds: (time: bigint) => bigint;
 }
 
@@ -57,8 +60,8 @@ function fail(offset: number, problem: string): never {
  */
 export function* readCapture(capture: Uint8Array): Generator<CapturedPacket, void, undefined> {
   const view = new DataView(capture.buffer, capture.byteOffset, capture.length);
-  // Whether the section is little-endian.
-  let little = true;
+  /** The byte order of the section. */
+  let littleEndian = true;
   let interfaces: Interface[] = [];
   // The shortest section header has 28 bytes.
   if (capture.length < 28 || view.getUint32(0) !== SECTION_HEADER) {
@@ -69,17 +72,19 @@ export function* readCapture(capture: Uint8Array): Generator<CapturedPacket, voi
     // The type of a section header is the same in both byte orders.
     if (view.getUint32(at) === SECTION_HEADER) {
       if (at + 28 > capture.length) fail(at, "a section header is cut off");
-      little = view.getUint32(at + 8, true) === BYTE_ORDER_MAGIC;
-      if (!little && view.getUint32(at + 8, false) !== BYTE_ORDER_MAGIC) fail(at + 8, "a section has no byte order");
-      if (view.getUint16(at + 12, little) !== 1) fail(at + 12, "a section has a version that is not 1");
+      littleEndian = view.getUint32(at + 8, true) === BYTE_ORDER_MAGIC;
+      if (!littleEndian && view.getUint32(at + 8, false) !== BYTE_ORDER_MAGIC)
+        fail(at + 8, "a section has no byte order");
+      if (view.getUint16(at + 12, littleEndian) !== 1) fail(at + 12, "a section has a version that is not 1");
       interfaces = [];
     }
-    const length = view.getUint32(at + 4, little);
+    const length = view.getUint32(at + 4, littleEndian);
     if (length < 12 || length % 4 !== 0 || length > MAX_BLOCK_BYTES) fail(at + 4, `a block has ${length} bytes`);
     if (at + length > capture.length) fail(at, "a block is cut off");
-    if (view.getUint32(at + length - 4, little) !== length) fail(at + length - 4, "the two lengths of a block differ");
-    const type = view.getUint32(at, little);
-    const block = new Block(capture.subarray(at + 8, at + length - 4), at + 8, little);
+    if (view.getUint32(at + length - 4, littleEndian) !== length)
+      fail(at + length - 4, "the two lengths of a block differ");
+    const type = view.getUint32(at, littleEndian);
+    const block = new Block(capture.subarray(at + 8, at + length - 4), at + 8, littleEndian);
     if (type === INTERFACE_DESCRIPTION) {
       if (interfaces.length >= MAX_INTERFACES) fail(at, `a section has more than ${MAX_INTERFACES} interfaces`);
       interfaces.push(interfaceOf(block));
@@ -95,42 +100,42 @@ class Block {
   readonly bytes: Uint8Array;
   readonly offset: number;
   readonly view: DataView;
-  /** Whether the section is little-endian. */
-  readonly little: boolean;
+  readonly littleEndian: boolean;
 
-  constructor(bytes: Uint8Array, offset: number, little: boolean) {
+  constructor(bytes: Uint8Array, offset: number, littleEndian: boolean) {
     this.bytes = bytes;
     this.offset = offset;
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    this.little = little;
+    this.littleEndian = littleEndian;
   }
 
-  u16(at: number): number {
+  uint16(at: number): number {
     if (at + 2 > this.bytes.length) fail(this.offset + at, "a block is too short");
-    return this.view.getUint16(at, this.little);
+    return this.view.getUint16(at, this.littleEndian);
   }
 
-  u32(at: number): number {
+  uint32(at: number): number {
     if (at + 4 > this.bytes.length) fail(this.offset + at, "a block is too short");
-    return this.view.getUint32(at, this.little);
+    return this.view.getUint32(at, this.littleEndian);
   }
 
   /** The value of the first option with this code; undefined if there is none. The options begin at `start`. */
   option(start: number, code: number): Uint8Array | undefined {
     for (let at = start; at + 4 <= this.bytes.length;) {
-      const [foundCode, length] = [this.u16(at), this.u16(at + 2)];
+      const [foundCode, length] = [this.uint16(at), this.uint16(at + 2)];
       if (foundCode === OPTION.end) return undefined;
       if (at + 4 + length > this.bytes.length) fail(this.offset + at, "an option is cut off");
       if (foundCode === code) return this.bytes.subarray(at + 4, at + 4 + length);
-      at += 4 + ((length + 3) & ~3);
+      at += 4 + padded(length);
     }
     return undefined;
   }
 }
 
 function interfaceOf(block: Block): Interface {
-  const linkType = block.u16(0);
-  // A second has 10^exponent units, or 2^exponent if the highest bit is set. The default is microseconds.
+  const linkType = block.uint16(0);
+  // The options follow the link type and the snap length, which take 8 bytes. A second has 10^exponent units, or
+  // 2^exponent if the highest bit of the option is set. The default is microseconds.
   const resolution = block.option(8, OPTION.timestampResolution)?.[0] ?? 6;
   const exponent = BigInt(resolution & 0x7f);
   const unitsPerSecond = (resolution & 0x80) === 0 ? 10n ** exponent : 2n ** exponent;
@@ -138,17 +143,18 @@ function interfaceOf(block: Block): Interface {
 }
 
 function packetOf(block: Block, interfaces: readonly Interface[]): CapturedPacket {
-  // The content: the interface, the time (two words), the stored length, the whole length, the bytes, and the options.
-  const source = interfaces[block.u32(0)];
+  // Five 32-bit fields: the interface, the time (two fields), the stored length, and the whole length. The stored bytes
+  // and the options follow them.
+  const source = interfaces[block.uint32(0)];
   if (source === undefined) fail(block.offset, "a packet has an interface that is not described");
-  const stored = block.u32(12);
+  const stored = block.uint32(12);
   if (20 + stored > block.bytes.length) fail(block.offset + 12, "a packet is longer than its block");
-  const comment = block.option(20 + ((stored + 3) & ~3), OPTION.comment);
+  const comment = block.option(20 + padded(stored), OPTION.comment);
   return {
-    time: source.toNanoseconds((BigInt(block.u32(4)) << 32n) | BigInt(block.u32(8))),
+    time: source.toNanoseconds((BigInt(block.uint32(4)) << 32n) | BigInt(block.uint32(8))),
     linkType: source.linkType,
     bytes: block.bytes.subarray(20, 20 + stored),
-    length: block.u32(16),
+    length: block.uint32(16),
     comment: comment === undefined ? undefined : new TextDecoder().decode(comment),
   };
 }

@@ -45,8 +45,8 @@ export interface PacketOptions {
 }
 
 /**
- * The time at which `performance.now()` was 0, in nanoseconds since 1970. `Date.now()` is not used, because it goes
- * back when the system clock is set back.
+ * The time at which `performance.now()` was 0, in nanoseconds since 1970. The times of packets do not come from
+ * `Date.now()`, because that goes back when the system clock is set back.
  */
 const TIME_ORIGIN: bigint = BigInt(Math.round(performance.timeOrigin * 1000)) * 1000n;
 
