@@ -6,19 +6,22 @@ import { addressDetail, listenDetail, optionDetail, shutdownDetail } from "./cal
 import type { Recording } from "./recording.js";
 import type { SocketRow } from "./socketRow.js";
 
+/** The bits of the type of a socket without SOCK_CLOEXEC and SOCK_NONBLOCK. */
+const TYPE_MASK = 0xf;
+
 /** Replaces the calls that open, connect and close sockets. */
 export function wrapLifeCalls(recording: Recording): void {
-  // `type & 0xf` is the type without SOCK_CLOEXEC and SOCK_NONBLOCK.
   recording.wrap("socket", (fd, start, [family, type, protocol]) => {
     if (fd < 0) return;
-    const row = recording.add(fd, family, type & 0xf, protocol);
+    const row = recording.add(fd, family, type & TYPE_MASK, protocol);
     recording.recordCall(row, "socket", start, fd);
   });
   recording.wrap("socketpair", (result, start, [family, type, protocol, pair]) => {
     if (result < 0) return;
     const descriptors = view(pair);
+    // Each descriptor takes 4 bytes.
     const [one, other] = [0, 4].map((at) =>
-      recording.add(descriptors.getInt32(at, LITTLE_ENDIAN), family, type & 0xf, protocol),
+      recording.add(descriptors.getInt32(at, LITTLE_ENDIAN), family, type & TYPE_MASK, protocol),
     ) as [SocketRow, SocketRow];
     one.pair = other;
     other.pair = one;
@@ -45,7 +48,10 @@ export function wrapLifeCalls(recording: Recording): void {
       const row = recording.rowOf(fd);
       if (row === undefined) return;
       row.addressesKnown = false;
-      if (result === EAGAIN) row.emptyCalls++;
+      if (result === EAGAIN) {
+        row.emptyCalls++;
+        row.emptyCall = call;
+      }
       recording.recordCall(row, call, start, result, addressDetail(address), recording.takeLine());
     });
   }
@@ -72,7 +78,7 @@ export function wrapLifeCalls(recording: Recording): void {
     "close",
     (result, start, [fd]) => {
       const row = recording.rows[fd];
-      // With every other error than EBADF, the kernel has released the descriptor.
+      // The kernel has released the descriptor, unless the error is EBADF.
       if (row === undefined || result === EBADF) return;
       row.collected = row.object !== undefined && row.object.deref() === undefined;
       const line = row.collected ? undefined : recording.takeLine();
@@ -84,7 +90,7 @@ export function wrapLifeCalls(recording: Recording): void {
       if (row !== undefined) recording.observer?.onClosing(row);
     },
   );
-  // The addon does not own the descriptor any more.
+  // After release(), the addon does not own the descriptor any more.
   recording.wrap("release", (result, start, [fd]) => {
     const row = recording.rows[fd];
     if (row === undefined || result < 0) return;
@@ -92,7 +98,7 @@ export function wrapLifeCalls(recording: Recording): void {
     if (row.line !== undefined) recording.linesOfReleased.set(fd, row.line);
     recording.remove(row);
   });
-  // The addon owns a descriptor that other code has opened.
+  // After adopt(), the addon owns a descriptor that other code has opened.
   recording.wrap("adopt", (result, start, [fd]) => {
     if (result < 0) return;
     const row = recording.rowOf(fd);

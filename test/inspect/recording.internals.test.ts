@@ -10,7 +10,7 @@ import { Recording } from "#berkeley/inspect/recording.js";
 import { registry } from "#berkeley/registry/index.js";
 import { addon } from "#berkeley/sys/addon.js";
 import { calls } from "#berkeley/sys/calls.js";
-import { EMFILE } from "#berkeley/sys/errno.js";
+import { EAGAIN, EMFILE } from "#berkeley/sys/errno.js";
 import { TestClock } from "../support/clock.js";
 import { checkLeaks } from "../support/leaks.js";
 
@@ -115,6 +115,21 @@ test("an errno that a test forces is recorded as any other, and the program gets
     );
   } finally {
     calls.accept = original;
+  }
+});
+
+test("a connect() that would block is an empty call with its own name", () => {
+  const original = calls.connect;
+  calls.connect = () => EAGAIN;
+  const recording = new Recording({ maxRecords: 64, maxPayload: 0 });
+  try {
+    using socket = new Socket(AF_UNIX);
+    calls.connect(socket.fileno(), new Uint8Array(2));
+    const { emptyCalls, emptyCall } = recording.rowOf(socket.fileno())!;
+    assert.deepEqual([emptyCalls, emptyCall], [1, "connect"]);
+  } finally {
+    recording.stop();
+    calls.connect = original;
   }
 });
 
