@@ -9,14 +9,16 @@ import { bytesText, type LessonPlan } from "./lesson.js";
 import { describeOutcome } from "./outcome.js";
 import { connectedPair } from "./pair.js";
 
-/** SO_RCVBUF and SO_SNDBUF. */
+/** The value for SO_RCVBUF and SO_SNDBUF. */
 const BUFFER_BYTES = 32_768;
 /** The number of bytes that the client tries to send. */
 const TOTAL = 1_000_000;
 /** The timeout of sendAll(), in ms. */
 const SEND_TIMEOUT = 300;
-/** A time, in ms, in which the kernel sends window probes. */
+/** How long, in ms, a step waits while the kernel sends window probes. */
 const PROBE_TIME = 900;
+/** The number of bytes that the first recv() takes. */
+const FIRST_READ = 8192;
 
 export const backpressureLesson: LessonPlan = {
   name: "backpressure",
@@ -58,7 +60,7 @@ export const backpressureLesson: LessonPlan = {
           }
         },
         text:
-          "The server does not read. Its receive queue fills. Each ACK of its kernel contains the window: " +
+          "The server does not read. Its receive queue fills. Each ACK of the server's kernel contains the window: " +
           "the number of bytes for which the receive buffer has room. At window 0 the client's kernel stops " +
           "sending. Then the send buffer fills too, and sendAll() waits. Without the timeout, sendAll() would " +
           "wait until the reader reads.",
@@ -79,17 +81,18 @@ export const backpressureLesson: LessonPlan = {
       },
       {
         title: "The reader takes a little",
-        code: () => "await connection.recv(8192);",
-        run: () => describeOutcome(connection.recv(8192), (data) => bytesText(data.length)),
+        code: () => `await connection.recv(${FIRST_READ});`,
+        run: () => describeOutcome(connection.recv(FIRST_READ), (data) => bytesText(data.length)),
         text:
-          "This is not enough room. The kernel announces a window again when a large part of the buffer is " +
-          "free, so that the sender does not send many small segments (RFC 9293, section 3.8.6.2.2).",
+          "The receive buffer has room again, but the sender does not send yet. The kernel announces a window only " +
+          "when a large part of the buffer is free, so that the sender does not send many small segments (RFC " +
+          "9293, section 3.8.6.2.2).",
       },
       {
         title: "The reader reads the rest",
         code: () => `while (received < taken) received += (await connection.recv(65_536)).length;`,
         async run() {
-          let received = 8192;
+          let received = FIRST_READ;
           while (received < taken) {
             // oxlint-disable-next-line no-await-in-loop -- a stream is read piece by piece
             const piece = await connection.recv(65_536, { timeout: 10_000 });

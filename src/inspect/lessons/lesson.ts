@@ -23,11 +23,11 @@ export interface LessonPlan {
   readonly plan: (scene: Scene) => readonly StepPlan[];
 }
 
-export const descriptorOf = (socket: { fileno(): number }): string => `descriptor ${socket.fileno()}`;
+export const descriptorText = (socket: { fileno(): number }): string => `descriptor ${socket.fileno()}`;
 
 export const bytesText = (count: number): string =>
   `${count.toLocaleString("en-US")} ${count === 1 ? "byte" : "bytes"}`;
 
-/** Received bytes as a literal of JavaScript. */
+/** Received bytes as a literal of JavaScript; for none, the meaning of 0 bytes. */
 export const quoted = (bytes: Uint8Array): string =>
   bytes.length === 0 ? "0 bytes: the peer has finished" : JSON.stringify(Buffer.from(bytes).toString("latin1"));

@@ -3,7 +3,7 @@
 import type { Answer, RouteHandler } from "../routes.js";
 import type { LessonRuns } from "./lessonRuns.js";
 
-/** The answer with this body. Undefined means that the lesson or the run does not exist. */
+/** The answer with this body; status 404 if the body is undefined, because the lesson or run does not exist. */
 const answerOrNotFound = (body: unknown): Answer =>
   body === undefined ? { status: 404, body: { error: "There is no such lesson or run" } } : { status: 200, body };
 
@@ -25,8 +25,9 @@ export class LessonRoutes implements RouteHandler {
         return { status: 500, body: { error: error instanceof Error ? error.message : String(error) } };
       }
     }
-    if (id !== undefined && next === undefined && method === "DELETE")
+    if (id !== undefined && next === undefined && method === "DELETE") {
       return answerOrNotFound(runs.end(id) ? {} : undefined);
+    }
     return { status: 405, body: { error: "The path has no such method" } };
   }
 

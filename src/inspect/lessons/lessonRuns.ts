@@ -41,7 +41,7 @@ class Run {
   readonly #steps: LessonStep[] = [];
   readonly #idleTimer: NodeJS.Timeout;
   #ended = false;
-  /** Settles when the latest requested step has ended. A further step begins only then. */
+  /** Settles when the step that was requested last has ended. A further step begins only then. */
   #lastStep: Promise<unknown> = Promise.resolve();
 
   constructor(id: string, lesson: LessonPlan, onIdle: (run: Run) => void) {
@@ -78,7 +78,7 @@ class Run {
     this.#idleTimer.refresh();
     const { title, code, run, text } = this.#plan[this.#steps.length]!;
     const scene = this.#scene;
-    // Before the capture, because observe() adds the ports whose packets the capture keeps.
+    // observe() comes before the capture, because it adds the ports whose packets the capture keeps.
     const before = scene.observe();
     const tap = new PacketTap(scene);
     await tap.start();
@@ -113,8 +113,8 @@ export class LessonRuns {
   start(name: string): LessonRun | undefined {
     const lesson = LESSONS.find((one) => one.name === name);
     if (lesson === undefined) return undefined;
-    const oldest = [...this.#runs.keys()][0];
-    if (this.#runs.size >= MAX_RUNS && oldest !== undefined) this.end(oldest);
+    const [oldestId] = this.#runs.keys();
+    if (this.#runs.size >= MAX_RUNS && oldestId !== undefined) this.end(oldestId);
     const run = new Run(String(++this.#count), lesson, ({ id }) => this.end(id));
     this.#runs.set(run.id, run);
     return run.report();

@@ -8,7 +8,7 @@ import type { ChildProcess } from "node:child_process";
 import { SO_ATTACH_FILTER, TCP_INFO, TCP_USER_TIMEOUT } from "../../options/index.js";
 import type { Socket } from "../../socket/index.js";
 import { BPF_K, BPF_RET } from "../../sys/constants.js";
-import { bytesText, descriptorOf, type LessonPlan, quoted } from "./lesson.js";
+import { bytesText, descriptorText, type LessonPlan, quoted } from "./lesson.js";
 import { describeOutcome } from "./outcome.js";
 import { connectedPair } from "./pair.js";
 import type { Scene } from "./scene.js";
@@ -57,7 +57,7 @@ export const lostPeerLesson: LessonPlan = {
           await server.bind(["127.0.0.1", 0]);
           server.listen(1);
           ({ port } = server.getsockname() as { port: number });
-          return `${descriptorOf(server)}, port ${port}`;
+          return `${descriptorText(server)}, port ${port}`;
         },
         text: "The server listens, as in the lesson about TCP.",
       },
@@ -72,7 +72,7 @@ export const lostPeerLesson: LessonPlan = {
           await connection.readable({ timeout: CALL_TIMEOUT });
           scene.addForeign("process", String(address), String(connection.getsockname()));
           server.close();
-          return `${descriptorOf(connection)}, connected to process ${child.pid}`;
+          return `${descriptorText(connection)}, connected to process ${child.pid}`;
         },
         text: "The client is a process of its own. It has sent a few bytes and keeps its connection open.",
       },

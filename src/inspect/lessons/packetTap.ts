@@ -12,7 +12,7 @@ import { ETH_P_IP, MSG_DONTWAIT, SOCK_DGRAM } from "../../sys/constants.js";
 import type { LessonPacket, LessonStep } from "../protocol.js";
 import type { Scene, SegmentCounts } from "./scene.js";
 
-/** The number of bytes of a packet that are read: the headers of IP and TCP with all options, or an ICMP error. */
+/** Maximum number of bytes read of a packet: enough for the headers of IP and TCP with options, or an ICMP error. */
 const SNAP_LENGTH = 128;
 /** Maximum number of packets in the list of a step. */
 const MAX_LISTED = 40;
@@ -25,7 +25,7 @@ const BUFFER_SIZE = 4 << 20;
 const ICMP = 1;
 const TCP = 6;
 const UDP = 17;
-/** The type of an ICMP error, and its code for a port. */
+/** The type of ICMP errors that read "destination unreachable", and the code of "port unreachable" (RFC 792). */
 const UNREACHABLE = 3;
 const PORT_UNREACHABLE = 3;
 
@@ -48,9 +48,9 @@ function flagsOf(bits: number, hasData: boolean): string {
     .join(" ");
 }
 
-/** Reads an IPv4 packet; undefined if none of `ports` is its source or destination. */
+/** Reads a packet of TCP, UDP or ICMP over IPv4; undefined for all others, and for a packet without one of `ports`. */
 export function readPacket(bytes: Buffer, ports: ReadonlySet<number>, time: number): LessonPacket | undefined {
-  // The header of IP has 20 bytes or more, and begins with the version.
+  // The header of IP has 20 bytes or more. It begins with the version and its own length in 32-bit words (4 bits each).
   if (bytes.length < 20 || bytes[0]! >> 4 !== 4) return undefined;
   const headerLength = (bytes[0]! & 15) * 4;
   const totalLength = bytes.readUInt16BE(2);
@@ -65,12 +65,12 @@ export function readPacket(bytes: Buffer, ports: ReadonlySet<number>, time: numb
   if (protocol === UDP) return { ...ends, flags: "UDP", bytes: segment.readUInt16BE(4) - 8 };
   const dataLength = totalLength - headerLength - (segment[12]! >> 4) * 4;
   const bits = segment[13]!;
-  // A window of 0 stops the sender, but not in a RST or SYN (bits 0x06).
+  // A window of 0 stops the sender, but not in a RST (0x04) or SYN (0x02).
   const windowText = segment.readUInt16BE(14) === 0 && (bits & 0x06) === 0 ? ", window 0" : "";
   return { ...ends, flags: `${flagsOf(bits, dataLength > 0)}${windowText}`, bytes: Math.max(0, dataLength) };
 }
 
-/** Reads an ICMP error, whose data begins with the headers of the packet that caused the error (RFC 792). */
+/** Reads an ICMP error. Its data begins with the headers of the packet that caused the error (RFC 792). */
 function readUnreachable(
   icmp: Buffer,
   ports: ReadonlySet<number>,
@@ -78,7 +78,7 @@ function readUnreachable(
   source: string,
   destination: string,
 ): LessonPacket | undefined {
-  // The header of ICMP, that of IP, and 8 bytes of the segment.
+  // The header of ICMP has 8 bytes. After it come the IP header (20 or more) and 8 bytes of the packet in it.
   if (icmp.length < 8 + 20 + 8 || icmp[0] !== UNREACHABLE) return undefined;
   const packet = icmp.subarray(8);
   const headerLength = (packet[0]! & 15) * 4;

@@ -10,6 +10,8 @@ export interface Pair {
 }
 
 /**
+ * Makes a connection over the loopback interface.
+ *
  * @param names the names of the client and of the accepted socket
  * @param bufferSize SO_RCVBUF of the accepted socket and SO_SNDBUF of the client. Default: those of the kernel
  */

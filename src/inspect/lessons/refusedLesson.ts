@@ -1,10 +1,10 @@
 // The lesson about a connection that is refused.
 
 import type { Socket } from "../../socket/index.js";
-import { descriptorOf, type LessonPlan } from "./lesson.js";
+import { descriptorText, type LessonPlan } from "./lesson.js";
 import { describeOutcome } from "./outcome.js";
 
-const success = (): string => "nothing: it is connected";
+const connectedText = (): string => "nothing: it is connected";
 
 export const refusedLesson: LessonPlan = {
   name: "refused",
@@ -25,7 +25,7 @@ export const refusedLesson: LessonPlan = {
           server = scene.open("server");
           await server.bind(["127.0.0.1", 0]);
           ({ port } = server.getsockname() as { port: number });
-          return `${descriptorOf(server)}, port ${port}`;
+          return `${descriptorText(server)}, port ${port}`;
         },
         text:
           "The server has an address and has not called listen(). So the port belongs to this socket, and " +
@@ -36,7 +36,7 @@ export const refusedLesson: LessonPlan = {
         code: () => `const client = new Socket();\nawait client.connect(["127.0.0.1", ${port}]);`,
         run() {
           client = scene.open("client");
-          return describeOutcome(client.connect(["127.0.0.1", port]), success);
+          return describeOutcome(client.connect(["127.0.0.1", port]), connectedText);
         },
         text:
           "The client's SYN arrives at a machine that runs. The kernel of that machine finds no socket that " +
@@ -46,7 +46,7 @@ export const refusedLesson: LessonPlan = {
       {
         title: "The client connects again",
         code: () => `await client.connect(["127.0.0.1", ${port}]);`,
-        run: () => describeOutcome(client.connect(["127.0.0.1", port]), success),
+        run: () => describeOutcome(client.connect(["127.0.0.1", port]), connectedText),
         text:
           "The result is the same as long as no socket listens. If the machine were down, or if a firewall " +
           "dropped the SYN, there would be no answer: the kernel would send the SYN again, and connect() would " +
@@ -66,7 +66,7 @@ export const refusedLesson: LessonPlan = {
         code: () => `const second = new Socket();\nawait second.connect(["127.0.0.1", ${port}]);`,
         run() {
           second = scene.open("second");
-          return describeOutcome(second.connect(["127.0.0.1", port]), success);
+          return describeOutcome(second.connect(["127.0.0.1", port]), connectedText);
         },
         text: "Now the kernel answers the SYN with SYN ACK. The connection waits in the accept queue of the server.",
       },

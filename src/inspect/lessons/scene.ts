@@ -19,7 +19,7 @@ interface SceneSocket {
   /** Undefined for the socket of another process. */
   readonly socket: Socket | undefined;
   readonly type: number;
-  /** The address when it was last read; null if the socket had none. */
+  /** The address of the socket when it was last read; null if the socket had none. */
   local: string | null;
   peer: string | null;
 }
@@ -109,14 +109,14 @@ export class Scene {
     return observed;
   }
 
-  /** The counters of each connection. */
+  /** The counters of each open connection. */
   counts(): SegmentCounts[] {
     const counts: SegmentCounts[] = [];
     for (const { name, socket, type, local, peer } of this.#sockets.values()) {
       if (socket === undefined || socket.closed || type !== SOCK_STREAM) continue;
       const info = socket.getsockopt(TCP_INFO);
       if (info.tcpi_state === "LISTEN") continue;
-      // Kernels before 4.19 do not count the bytes sent, only those acknowledged.
+      // Kernels before 4.19 count only the acknowledged bytes, and not all that were sent.
       const bytesOut = info.tcpi_bytes_sent ?? info.tcpi_bytes_acked;
       counts.push({ name, local, peer, segmentsOut: info.tcpi_segs_out, bytesOut });
     }
@@ -152,9 +152,11 @@ function observeTcp({ name, local, peer }: SceneSocket, socket: Socket): LessonS
 
 function observeUdp({ name, local, peer }: SceneSocket, socket: Socket): LessonSocket {
   const fd = socket.fileno();
+  let state = local === null ? "open" : "bound";
+  if (peer !== null) state = "connected";
   return {
     name,
-    state: peer !== null ? "connected" : local !== null ? "bound" : "open",
+    state,
     local,
     peer,
     // The kernel reports only the size of the first datagram in the queue.

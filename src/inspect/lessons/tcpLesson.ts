@@ -1,7 +1,7 @@
 // The lesson about TCP: the seven calls of a server, with the calls of its client between them.
 
 import type { Socket } from "../../socket/index.js";
-import { bytesText, descriptorOf, type LessonPlan, quoted } from "./lesson.js";
+import { bytesText, descriptorText, type LessonPlan, quoted } from "./lesson.js";
 
 export const tcpLesson: LessonPlan = {
   name: "tcp",
@@ -20,7 +20,7 @@ export const tcpLesson: LessonPlan = {
         code: () => "const server = new Socket(AF_INET, SOCK_STREAM);",
         run() {
           server = scene.open("server");
-          return descriptorOf(server);
+          return descriptorText(server);
         },
         text:
           "The kernel makes a socket for TCP over IPv4 and returns its number, the descriptor. The socket " +
@@ -70,7 +70,7 @@ export const tcpLesson: LessonPlan = {
         async run() {
           const [accepted, address] = await server.accept();
           connection = scene.add("connection", accepted);
-          return `[${descriptorOf(connection)}, ${address}]`;
+          return `[${descriptorText(connection)}, ${address}]`;
         },
         text:
           "accept() removes the connection from the queue and returns a second socket, for this client. The " +

@@ -2,7 +2,7 @@
 
 import type { Socket } from "../../socket/index.js";
 import { SOCK_DGRAM } from "../../sys/constants.js";
-import { bytesText, descriptorOf, type LessonPlan } from "./lesson.js";
+import { bytesText, descriptorText, type LessonPlan } from "./lesson.js";
 import { describeOutcome } from "./outcome.js";
 
 export const udpLesson: LessonPlan = {
@@ -23,7 +23,7 @@ export const udpLesson: LessonPlan = {
           receiver = scene.open("receiver", SOCK_DGRAM);
           await receiver.bind(["127.0.0.1", 0]);
           ({ port } = receiver.getsockname() as { port: number });
-          return `${descriptorOf(receiver)}, port ${port}`;
+          return `${descriptorText(receiver)}, port ${port}`;
         },
         text:
           "A UDP server needs no other call before it receives. It does not call listen() or accept(), " +
@@ -34,7 +34,7 @@ export const udpLesson: LessonPlan = {
         code: () => "const sender = new Socket(AF_INET, SOCK_DGRAM);",
         run() {
           sender = scene.open("sender", SOCK_DGRAM);
-          return descriptorOf(sender);
+          return descriptorText(sender);
         },
         text: "The sender needs no bind(). The socket has no address yet.",
       },
@@ -94,8 +94,8 @@ export const udpLesson: LessonPlan = {
         },
         text:
           "sendto() succeeds although no socket has the port: the result means only that the packet was " +
-          "sent. The kernel of the receiver answers with an ICMP error. The kernel reports this error to a " +
-          "connected socket, and not to this one.",
+          "sent. The kernel of the receiver answers with an ICMP error. The kernel reports this error only " +
+          "to a connected socket, and this socket is not connected.",
       },
       {
         title: "connect",
