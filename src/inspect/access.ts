@@ -1,5 +1,5 @@
-// Checks the requests to the server of the inspector. A request needs the token, and its Host and Origin must be
-// this server.
+// Checks the requests to the server of the inspector. A request needs the token, and its headers Host and Origin must
+// name this server.
 //
 // A page of another site can send requests to 127.0.0.1. That page does not have the token, and the browser sends the
 // Origin of its site. If the site has made its own name resolve to 127.0.0.1 (DNS rebinding), the Host is that name.
@@ -37,8 +37,8 @@ export class Access {
   #port = 0;
 
   /** The port of the server, set when it listens. */
-  set port(value: number) {
-    this.#port = value;
+  set port(port: number) {
+    this.#port = port;
   }
 
   /** The path of a request without the token; undefined if the request is refused. */

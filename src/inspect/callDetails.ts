@@ -17,14 +17,16 @@ function optionOf(level: number, optname: number): AnyOption | undefined {
 /** Maximum length of the value of an option in a record. */
 const MAX_TEXT = 80;
 
-/** The value of an option as one line. Bytes are hexadecimal. The limits only keep the text from becoming huge. */
+/** The value of an option as one line, cut if it is long. Bytes are hexadecimal. */
 export function valueText(value: unknown): string {
   if (value instanceof Uint8Array) return Buffer.from(value).toString("hex").slice(0, MAX_TEXT);
   if (typeof value === "string") return value;
   if (typeof value === "bigint") return String(value);
-  const text = JSON.stringify(value, (_, field: unknown) =>
-    field instanceof Uint8Array ? Buffer.from(field).toString("hex") : typeof field === "bigint" ? `${field}` : field,
-  ) as string | undefined;
+  const text = JSON.stringify(value, (_, field: unknown) => {
+    if (field instanceof Uint8Array) return Buffer.from(field).toString("hex");
+    return typeof field === "bigint" ? String(field) : field;
+  }) as string | undefined;
+  // A struct has several fields, so its text may be longer.
   return (text ?? String(value)).replaceAll('"', "").slice(0, 4 * MAX_TEXT);
 }
 
@@ -36,11 +38,12 @@ export function optionDetail(level: number, optname: number, value: Uint8Array):
   try {
     return `${option.name} = ${valueText(option.decode(value)).slice(0, MAX_TEXT)}`;
   } catch {
-    // The value can't be decoded: the option can only be set.
+    // decode() throws for an option that can only be set.
     return option.name;
   }
 }
 
+/** The address as text; empty for a sender without a name, whose address has no family (2 bytes). */
 export function addressDetail(address: Uint8Array): string {
   return address.length < 2 ? "" : String(decodeAddress(address));
 }

@@ -37,12 +37,12 @@ export const CODES = Object.fromEntries(CALL_NAMES.map((name, code) => [name, co
   Record<CallName, number>
 >;
 
-// A record stores the code of its call in one byte, with two flags.
+// A record stores the code of its call in one byte, whose two highest bits are flags.
 /** The call receives. */
 export const RECEIVES = 0x40;
 /** The call had MSG_PEEK or MSG_ERRQUEUE, so it has moved no data. */
 export const PEEKS = 0x80;
-/** The bits of the code. */
+/** The bits that have the code. */
 const CODE_MASK = 0x3f;
 
 /** The fields of a record that are not numbers. Most records have none. */
@@ -61,14 +61,14 @@ export interface RingRecord extends CallExtras {
   readonly sequence: number;
   readonly row: SocketRow;
   readonly call: CallName;
-  /** As of `clock()`. */
+  /** When the call began, as of `clock()`. */
   readonly start: number;
   /** Milliseconds. */
   readonly duration: number;
   /** The result of the call: -errno after a failure. */
   readonly result: number;
-  /** Bytes that the call has returned or sent. */
-  readonly bytes: number;
+  /** The number of bytes that the call has returned or sent. */
+  readonly byteCount: number;
   readonly receives: boolean;
   readonly peeks: boolean;
 }
@@ -80,7 +80,7 @@ class Ring {
   #starts: Float64Array;
   #durations: Float32Array;
   #results: Int32Array;
-  #bytes: Uint32Array;
+  #byteCounts: Uint32Array;
   /** The codes of the calls, with the flags. */
   #codes: Uint8Array;
   #rows: (SocketRow | undefined)[];
@@ -96,7 +96,7 @@ class Ring {
     this.#starts = new Float64Array(size);
     this.#durations = new Float32Array(size);
     this.#results = new Int32Array(size);
-    this.#bytes = new Uint32Array(size);
+    this.#byteCounts = new Uint32Array(size);
     this.#codes = new Uint8Array(size);
     this.#rows = Array.from({ length: size });
     this.#extras = Array.from({ length: size });
@@ -114,7 +114,7 @@ class Ring {
     start: number,
     duration: number,
     result: number,
-    bytes: number,
+    byteCount: number,
     extras: CallExtras | undefined,
   ): void {
     const at = this.#at;
@@ -126,7 +126,7 @@ class Ring {
     this.#starts[at] = start;
     this.#durations[at] = duration;
     this.#results[at] = result;
-    this.#bytes[at] = bytes;
+    this.#byteCounts[at] = byteCount;
     this.#extras[at] = extras;
   }
 
@@ -135,7 +135,7 @@ class Ring {
     this.#sequences = this.#starts = new Float64Array(0);
     this.#durations = new Float32Array(0);
     this.#results = new Int32Array(0);
-    this.#bytes = new Uint32Array(0);
+    this.#byteCounts = new Uint32Array(0);
     this.#codes = new Uint8Array(0);
     this.#rows = [];
     this.#extras = [];
@@ -159,7 +159,7 @@ class Ring {
         start: this.#starts[at]!,
         duration: this.#durations[at]!,
         result: this.#results[at]!,
-        bytes: this.#bytes[at]!,
+        byteCount: this.#byteCounts[at]!,
         receives: (flaggedCode & RECEIVES) !== 0,
         peeks: (flaggedCode & PEEKS) !== 0,
       });
@@ -202,11 +202,11 @@ export class CallRing {
     start: number,
     duration: number,
     result: number,
-    bytes: number,
+    byteCount: number,
     extras: CallExtras | undefined,
   ): void {
     const ring = (flaggedCode & CODE_MASK) < FIRST_LIFE_CALL ? this.#data : this.#life;
-    ring.push(++this.#sequence, row, flaggedCode, start, duration, result, bytes, extras);
+    ring.push(++this.#sequence, row, flaggedCode, start, duration, result, byteCount, extras);
   }
 
   /**
@@ -220,6 +220,6 @@ export class CallRing {
       rows.has(row) || (row === listener && LISTENER_CALLS.has(call));
     this.#life.collect(isChosen, max, found);
     this.#data.collect(isChosen, max, found);
-    return found.sort((a, b) => a.sequence - b.sequence);
+    return found.sort((one, other) => one.sequence - other.sequence);
   }
 }

@@ -7,19 +7,19 @@ import type { SocketRow } from "./socketRow.js";
 export interface MovedBytes {
   readonly call: CallName;
   readonly sent: boolean;
-  /** The data, or the part that fitted the buffer. Undefined if it never is in memory of the program (sendfile). */
+  /** The data, or the part that fitted the buffer. Undefined if the program does not have it, as after sendfile. */
   readonly bytes: Uint8Array | undefined;
   /** The number of bytes that were moved. It may be larger than the length of `bytes`. */
   readonly length: number;
   /** The peer of a datagram, as a sockaddr. */
   readonly address: Uint8Array | undefined;
-  /** With UDP_SEGMENT or UDP_GRO, the data is several datagrams of this size. 0 for a single datagram. */
-  readonly segment: number;
+  /** With UDP_SEGMENT or UDP_GRO, the data is several datagrams of this size in bytes. 0 for a single datagram. */
+  readonly datagramSize: number;
   /** The line of the program that made the call. */
   readonly line: string | undefined;
 }
 
-/** Gets the data that calls move. A capture implements it. */
+/** Gets the data that calls move. The capture of the traffic implements this interface. */
 export interface DataObserver {
   /** A call has moved data. A batch reports each of its datagrams. */
   onMoved(row: SocketRow, moved: MovedBytes): void;

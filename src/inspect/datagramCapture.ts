@@ -12,18 +12,20 @@ import type { MovedBytes } from "./dataObserver.js";
 import { addressOf } from "./kernelState.js";
 import type { SocketRow } from "./socketRow.js";
 
-/** Maximum number of entries in each of the maps and sets. A full one is cleared. */
+/** Maximum number of entries in each Map and Set of this file. A full one is cleared. */
 const MAX_ENTRIES = 10_000;
 /** The largest datagram of UDP over IPv4. */
 const MAX_DATAGRAM = 65_507;
 const NOTHING = new Uint8Array(0);
+/** The first port for a name of a UNIX socket. */
+const FIRST_PORT = 1024;
 /** The detail that the record of a setsockopt() with UDP_SEGMENT has. */
 const SEGMENT_OPTION = /^UDP_SEGMENT = (\d+)$/;
 
 export class DatagramCapture {
   readonly #captureInterface: CaptureInterface;
   readonly #kernel: Calls;
-  /** The flows, by sender and receiver of their first datagram. */
+  /** The flows. The key has the sender and the receiver of the first datagram. */
   readonly #flows = new Map<string, UdpFlow>();
   /** The pairs of sender and receiver of the datagrams that this thread has sent. */
   readonly #sent = new Set<string>();
@@ -37,7 +39,8 @@ export class DatagramCapture {
     this.#kernel = kernel;
   }
 
-  onMoved(row: SocketRow, { bytes = NOTHING, length, sent, address, segment }: MovedBytes, comment: string): void {
+  onMoved(row: SocketRow, { bytes = NOTHING, length, sent, address, datagramSize }: MovedBytes, comment: string): void {
+    // For a sender without a name, the kernel returns an address without the family, which takes 2 bytes.
     const peerAddress = address === undefined || address.length < 2 ? undefined : decodeAddress(address);
     const hadAddress = address !== undefined;
     const ends =
@@ -55,9 +58,10 @@ export class DatagramCapture {
     const reverse = this.#flows.get(`${to} ${from}`);
     const [flow, side] =
       reverse === undefined ? ([this.#flowOf(direction, from, to), "client"] as const) : ([reverse, "server"] as const);
-    // With UDP_SEGMENT or UDP_GRO, the call has moved several datagrams of this size.
-    const segmentSize = segment > 0 ? segment : sent ? (this.#segmentOptions.get(row) ?? 0) : 0;
-    const step = segmentSize > 0 ? segmentSize : Math.max(1, length);
+    // Without a size in the control data of a send, the option UDP_SEGMENT of the socket applies.
+    const segmentOption = sent ? this.#segmentOptions.get(row) : undefined;
+    // One datagram of `length` bytes, or several of `step` bytes.
+    const step = datagramSize || segmentOption || Math.max(1, length);
     // An empty datagram is added too.
     for (let at = 0; at === 0 || at < length; at += step) {
       const size = Math.min(step, length - at);
@@ -88,7 +92,7 @@ export class DatagramCapture {
   }
 
   #udpEnds({ fd, protocol }: SocketRow, address: Address | undefined): CaptureAddresses | undefined {
-    // ICMP sockets (ping) are of type SOCK_DGRAM too, and are not recorded.
+    // ICMP sockets (ping) are of type SOCK_DGRAM too. The capture leaves them out.
     if (protocol !== IPPROTO_IP && protocol !== IPPROTO_UDP) return undefined;
     const peer = ipAddress(address ?? addressOf(this.#kernel, "getpeername", fd));
     const bound = ipAddress(addressOf(this.#kernel, "getsockname", fd));
@@ -98,8 +102,8 @@ export class DatagramCapture {
   }
 
   /**
-   * @param address the address of the call; undefined also for a sender without a name
-   * @param hadAddress whether the call had an address, even that of a sender without a name
+   * @param address the address that the call was given or has returned; undefined for none, and for one without a name
+   * @param hadAddress true if the call was given or has returned an address, with or without a name
    */
   #unixEnds(
     { fd, number, pair }: SocketRow,
@@ -107,7 +111,7 @@ export class DatagramCapture {
     hadAddress: boolean,
   ): CaptureAddresses | undefined {
     if (pair !== undefined) {
-      // The sockets of a pair have no names, so they are named by their numbers.
+      // The sockets of a pair have no names, so their numbers take the place of names. Hardly a path begins with "\n".
       return { local: this.#addressOfName(`\n${number}`), peer: this.#addressOfName(`\n${pair.number}`) };
     }
     const peer = hadAddress ? address : addressOf(this.#kernel, "getpeername", fd);
@@ -123,7 +127,8 @@ export class DatagramCapture {
     let port = name === "" ? 1 : this.#unixPorts.get(name);
     if (port === undefined) {
       if (this.#unixPorts.size >= MAX_ENTRIES) this.#unixPorts.clear();
-      this.#unixPorts.set(name, (port = 1024 + this.#unixPorts.size));
+      port = FIRST_PORT + this.#unixPorts.size;
+      this.#unixPorts.set(name, port);
     }
     return new InetAddress("127.0.0.1", port);
   }

@@ -19,7 +19,7 @@ export interface FindingLimits {
 const BUSY_CALLS = 500;
 /** How long, in ms, a finding about an event is shown. */
 const SHOWN_FOR = 30_000;
-/** From this number of open, quiet sockets on that one line of the program made, they are reported as a leak. */
+/** If one line of the program has made this many sockets that are open and quiet, they are reported as a leak. */
 const MANY_QUIET = 16;
 
 const isListener = (row: SocketRow): boolean => row.isTcpListener || row.state === "listening";
@@ -40,8 +40,8 @@ export function updateCallFindings(row: SocketRow, now: number, periodStart: num
       `${rounded(movingCalls / seconds)} of these calls moved bytes: the program loops instead of waiting`;
   }
   row.emptyCalls = row.movingCalls = 0;
-  if (row.peerClosedSince === Infinity) {
-    if (row.state === "CLOSE_WAIT" || row.peerFinished) row.peerClosedSince = now;
+  if (row.peerFinishedSince === Infinity) {
+    if (row.state === "CLOSE_WAIT" || row.peerFinished) row.peerFinishedSince = now;
   }
 }
 
@@ -114,14 +114,14 @@ function isIdle(row: SocketRow, now: number, { idleAfter }: FindingLimits): bool
   return now - row.movedAt >= idleAfter && !isListener(row);
 }
 
-/** The text about an open socket that the program should probably close; undefined if there is no such sign. */
+/** The text about an open socket that the program should probably close; undefined if the socket seems to be in use. */
 function leakText(
   row: SocketRow,
   now: number,
   limits: FindingLimits,
   quietByLine: ReadonlyMap<string, number>,
 ): string | undefined {
-  const closedFor = now - row.peerClosedSince;
+  const closedFor = now - row.peerFinishedSince;
   if (closedFor >= limits.closeAfter && row.type !== SOCK_DGRAM && isQuiet(row, now, limits)) {
     return (
       `The peer closed the connection more than ${ageText(closedFor)} ago, and the program has not closed ` +
@@ -143,10 +143,10 @@ function leakText(
 /** Rounds down to a power of two. */
 const powerOfTwo = (count: number): number => 2 ** Math.floor(Math.log2(count));
 
-/** Rounds to two digits. */
+/** Rounds to two significant digits; a number below 10 to a whole number. */
 const rounded = (count: number): number => (count < 10 ? Math.round(count) : Number(count.toPrecision(2)));
 
-/** A duration, rounded down to a power of two of its unit. */
+/** A duration as a text with one unit. The number is rounded down to a power of two. */
 export function ageText(ms: number): string {
   const seconds = ms / 1000;
   if (seconds < 1) return `${powerOfTwo(Math.max(1, ms))} ms`;

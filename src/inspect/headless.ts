@@ -1,6 +1,6 @@
 // Writes the updates of the table as JSON lines, to a file or a descriptor. No write blocks the program. To a pipe, a
-// socket or a terminal, this thread writes pieces while there is room. It does not leave these writes to a thread of
-// Node, because a thread that blocks in write(2) would keep the process alive. While the reader is slow, updates are
+// socket or a terminal, this thread writes pieces while there is room. Another thread of Node.js does not make these
+// writes, because a thread that blocks in write(2) would keep the process alive. While the reader is slow, updates are
 // left out, and the next line has the newest state.
 
 import { fs } from "../builtins.js";
@@ -19,7 +19,7 @@ export class HeadlessWriter {
   readonly #fd: number;
   /** Whether the writer has opened the file itself. */
   readonly #isOwned: boolean;
-  /** Whether the target is a regular file. Writes to such a file always end, so a thread of Node may make them. */
+  /** Whether the target is a regular file. Writes to such a file always end, so a thread of Node.js may make them. */
   readonly #isRegular: boolean;
   readonly #poll: Calls["poll"];
   /** The version of the table in the last line. */
@@ -45,14 +45,14 @@ export class HeadlessWriter {
     this.#poll = (...args) => kernel.poll(...args);
   }
 
-  /** Writes a line with the changes since the last line. */
-  update(version: number, read: (since: number) => TableUpdate): void {
+  /** Writes a line with the changes since the last line. `version` is the present version of the table. */
+  update(version: number, updateSince: (version: number) => TableUpdate): void {
     if (this.#stopped) return;
     if (this.#line !== undefined) {
       this.#skipped++;
       return;
     }
-    const line = this.#nextLine(version, read);
+    const line = this.#nextLine(version, updateSince);
     if (line === undefined) return;
     this.#line = line;
     this.#written = 0;
@@ -64,13 +64,13 @@ export class HeadlessWriter {
    * Writes the last line, at the end of the process. Does nothing if the line before it cannot be completed, or there
    * is no room now.
    */
-  finish(version: number, read: (since: number) => TableUpdate): void {
+  finish(version: number, updateSince: (version: number) => TableUpdate): void {
     if (this.#stopped) return;
     try {
-      // While a thread of Node writes a line to a file, that line cannot be completed here.
+      // While a thread of Node.js writes a line to a file, that line cannot be completed here.
       if (this.#line !== undefined && (this.#isRegular || !this.#writeNow(0))) return;
       if (!this.#isRegular && !this.#hasRoom(0)) return;
-      const line = this.#nextLine(version, read);
+      const line = this.#nextLine(version, updateSince);
       if (line === undefined) return;
       this.#line = line;
       this.#written = 0;
@@ -86,16 +86,16 @@ export class HeadlessWriter {
     if (this.#closed) return;
     this.#stopped = this.#closed = true;
     clearTimeout(this.#timer);
-    // While a thread of Node writes, the callback of the write closes the file.
+    // While a thread of Node.js writes, the callback of the write closes the file.
     if (!(this.#isRegular && this.#line !== undefined)) this.#closeFile();
   }
 
   /** Makes the next line, and sets `#version` and `#skipped`; undefined if nothing has changed. */
-  #nextLine(version: number, read: (since: number) => TableUpdate): Buffer | undefined {
-    const update = read(this.#version);
-    const first = this.#version === 0;
+  #nextLine(version: number, updateSince: (version: number) => TableUpdate): Buffer | undefined {
+    const update = updateSince(this.#version);
+    const isFirst = this.#version === 0;
     this.#version = version;
-    if (!first && !update.whole && update.changed.length === 0 && update.removed.length === 0) return undefined;
+    if (!isFirst && !update.whole && update.changed.length === 0 && update.removed.length === 0) return undefined;
     const line: HeadlessUpdate = { ...update, skipped: this.#skipped };
     this.#skipped = 0;
     return Buffer.from(`${JSON.stringify(line)}\n`);
@@ -145,7 +145,7 @@ export class HeadlessWriter {
     this.#line = undefined;
   }
 
-  /** Begins to write the rest of the line to a regular file, in a thread of Node. */
+  /** Begins to write the rest of the line to a regular file, in a thread of Node.js. */
   #startFileWrite(): void {
     const line = this.#line!;
     fs().write(this.#fd, line, this.#written, line.length - this.#written, null, (error, count) => {

@@ -25,7 +25,8 @@ export interface InspectorOptions {
   /** Writes the data that TCP, UDP and UNIX sockets send and receive to this file, in the format pcapng. */
   readonly record?: string | undefined;
   /**
-   * The number of calls of all sockets that are kept, at least 64. Older ones are dropped and counted. Default 16384.
+   * Maximum number of records of calls, for all sockets together; at least 64. Older records are dropped and counted.
+   * Default 16384.
    */
   readonly calls?: number | undefined;
   /** A send queue that has not moved for this time (ms) is reported as stalled. Default 5000. */
@@ -33,8 +34,9 @@ export interface InspectorOptions {
   /** A socket that has moved no byte for this time (ms) is reported as idle. Default 300000. */
   readonly idleAfter?: number | undefined;
   /**
-   * A socket is reported as a leak if its peer closed this time (ms) ago, and no call waits on it. Many sockets of one
-   * line are reported too, if no call waits on them and they have moved nothing for this time. Default 10000.
+   * A socket is reported as a leak if its peer closed this time (ms) ago, and no call waits on the socket. If one line
+   * made many sockets, they are reported too while no call waits on them and they have moved nothing for this time.
+   * Default 10000.
    */
   readonly closeAfter?: number | undefined;
 }
@@ -58,6 +60,10 @@ const ACTION = "start the inspector";
 const NAMES = ["port", "headless", "payloads", "redact", "record", "calls", "stalledAfter", "idleAfter", "closeAfter"];
 const DEFAULT_PAYLOAD = 256;
 const MAX_PAYLOAD = 65_536;
+const MAX_RECORDS = 1 << 22;
+/** The largest int of C. */
+const MAX_DESCRIPTOR = 0x7fff_ffff;
+/** A day in milliseconds. */
 const DAY = 86_400_000;
 
 function checkFileName(value: unknown, name: string, required: string): string | undefined {
@@ -66,33 +72,31 @@ function checkFileName(value: unknown, name: string, required: string): string |
   throw new TypeError(`Cannot ${ACTION}: ${name} is ${quote(value)}, required ${required}`);
 }
 
-/** Checks the options. */
+/** Checks the options, and adds their defaults. */
 export function readSettings(opts: InspectorOptions): InspectorSettings {
   checkOptions(opts, ACTION, NAMES);
   const { headless, payloads = false, redact } = opts;
-  const number = (name: keyof InspectorOptions, byDefault: number, min: number, max: number): number =>
+  const readInteger = (name: keyof InspectorOptions, byDefault: number, min: number, max: number): number =>
     opts[name] === undefined ? byDefault : integer(opts[name], ACTION, name, min, max);
   if (redact !== undefined && typeof redact !== "function") {
     throw new TypeError(`Cannot ${ACTION}: redact is ${quote(redact)}, required a function`);
   }
+  let maxPayload = 0;
+  if (payloads === true) maxPayload = DEFAULT_PAYLOAD;
+  else if (payloads !== false) maxPayload = integer(payloads, ACTION, "payloads", 0, MAX_PAYLOAD);
   return {
-    port: number("port", 0, 0, 65_535),
+    port: readInteger("port", 0, 0, 65_535),
     headless:
       typeof headless === "number"
-        ? integer(headless, ACTION, "headless", 0, 0x7fff_ffff)
+        ? integer(headless, ACTION, "headless", 0, MAX_DESCRIPTOR)
         : checkFileName(headless, "headless", "a file or a descriptor"),
-    maxPayload:
-      typeof payloads === "boolean"
-        ? payloads
-          ? DEFAULT_PAYLOAD
-          : 0
-        : integer(payloads, ACTION, "payloads", 0, MAX_PAYLOAD),
+    maxPayload,
     redact,
     record: checkFileName(opts.record, "record", "the name of a file"),
-    maxRecords: number("calls", 16_384, 64, 1 << 22),
-    stalledAfter: number("stalledAfter", 5_000, 1, DAY),
-    idleAfter: number("idleAfter", 300_000, 1, DAY),
-    closeAfter: number("closeAfter", 10_000, 1, DAY),
+    maxRecords: readInteger("calls", 16_384, 64, MAX_RECORDS),
+    stalledAfter: readInteger("stalledAfter", 5_000, 1, DAY),
+    idleAfter: readInteger("idleAfter", 300_000, 1, DAY),
+    closeAfter: readInteger("closeAfter", 10_000, 1, DAY),
   };
 }
 
@@ -103,7 +107,7 @@ export function isDisabled(env: NodeJS.ProcessEnv): boolean {
 
 /** The options in the environment. */
 export function optionsFromEnvironment(env: NodeJS.ProcessEnv): InspectorOptions {
-  const number = (name: string): number | undefined => {
+  const readNumber = (name: string): number | undefined => {
     const text = env[name];
     if (text === undefined || text === "") return undefined;
     if (/^\d{1,9}$/.test(text)) return Number(text);
@@ -111,11 +115,11 @@ export function optionsFromEnvironment(env: NodeJS.ProcessEnv): InspectorOptions
   };
   const file = env["BERKELEY_INSPECT_FILE"] || undefined;
   const descriptor = /^fd:(\d{1,9})$/.exec(file ?? "")?.[1];
-  const payloads = number("BERKELEY_INSPECT_PAYLOADS");
+  const payloads = readNumber("BERKELEY_INSPECT_PAYLOADS");
   return {
-    port: number("BERKELEY_INSPECT_PORT"),
+    port: readNumber("BERKELEY_INSPECT_PORT"),
     headless: descriptor === undefined ? file : Number(descriptor),
-    // 1 means `true` here. So the environment cannot request payloads of one byte.
+    // 0 means `false` here, and 1 means `true`. So the environment cannot request payloads of one byte.
     payloads: payloads === undefined || payloads > 1 ? payloads : payloads === 1,
     record: env["BERKELEY_INSPECT_RECORD"] || undefined,
   };
@@ -126,5 +130,7 @@ export function optionsFromEnvironment(env: NodeJS.ProcessEnv): InspectorOptions
  * processes inherit the environment, but must not use the capture file, the port and the descriptor of their parent.
  */
 export function claimEnvironment(env: NodeJS.ProcessEnv): boolean {
-  return (env["BERKELEY_INSPECT_OWNER"] ??= String(process.pid)) === String(process.pid);
+  const pid = String(process.pid);
+  env["BERKELEY_INSPECT_OWNER"] ??= pid;
+  return env["BERKELEY_INSPECT_OWNER"] === pid;
 }

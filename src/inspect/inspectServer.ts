@@ -20,13 +20,13 @@ export interface InspectSource {
   updateSince(version: number): TableUpdate;
   sockets(): SocketReport[];
   detail(id: string): Promise<SocketDetail | null>;
-  /** As `detail()`, with a shorter wait for the calls of another thread, because a page gets the detail again. */
+  /** As `detail()`, with a shorter wait for the calls of another thread, because a page soon gets the detail again. */
   pageDetail(id: string): Promise<SocketDetail | null>;
   /** Called when a page begins to show a socket (1), and when a page stops (-1). */
   changeWatchers(id: string, change: 1 | -1): void;
 }
 
-/** Maximum number of connections. Node closes further ones. */
+/** Maximum number of connections. Node.js closes further ones. */
 const MAX_CONNECTIONS = 100;
 /** Maximum number of pages that get events. */
 const MAX_PAGES = 20;
@@ -82,7 +82,7 @@ export class InspectServer {
     this.#server.unref();
   }
 
-  /** Rejects with Node's error if the port is in use. Then there is nothing to close. */
+  /** Rejects with the error of Node.js if the port is in use. Then the caller need not call close(). */
   async listen(port: number): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       this.#server.once("error", reject);

@@ -102,8 +102,8 @@ export class Inspector implements AsyncDisposable {
   }
 
   /**
-   * Samples, calls and options of a socket, by the id of its report; null if it is gone. A worker thread that blocks
-   * for more than 5 seconds counts as gone: its socket is null, and its end of a connection has no calls.
+   * Samples, calls and options of a socket, by the id of its report; null if the socket is gone. A worker thread that
+   * blocks for more than 5 seconds counts as gone: its socket is null, and its end of a connection has no calls.
    */
   socket(id: string): Promise<SocketDetail | null> {
     return this.#readBothEnds(id);
@@ -116,8 +116,8 @@ export class Inspector implements AsyncDisposable {
     if (detail === null || detail.other !== null || this.#closed) return detail;
     // The thread of this socket has found no other end among its own sockets.
     const { socket } = detail;
-    const own = socket.thread === this.#table.thread ? undefined : this.#table.otherEnd(socket);
-    const other = own ?? this.#workers?.otherEnd(socket);
+    const localEnd = socket.thread === this.#table.thread ? undefined : this.#table.otherEnd(socket);
+    const other = localEnd ?? this.#workers?.otherEnd(socket);
     return other === undefined ? detail : withOther(detail, other, await this.#readDetail(other.id, timeout));
   }
 
@@ -188,7 +188,8 @@ export class Inspector implements AsyncDisposable {
   #updateSince(version: number): TableUpdate {
     const own = this.#table.changesSince(version);
     const ofWorkers = this.#workers?.changesSince(own.whole ? 0 : version);
-    // The receiver removes all rows before it adds those of a whole table. So either both tables are whole, or none.
+    // The receiver removes all rows before it adds those of a whole update. So the update has all rows of both tables,
+    // or only the changes of both.
     if (ofWorkers?.whole === true && !own.whole) return this.#updateSince(0);
     const { whole, changed, removed } = own;
     const { pid, title, version: node } = process;
@@ -220,20 +221,20 @@ function withOther(detail: SocketDetail, other: SocketReport, otherDetail: Socke
   return { ...detail, other: otherDetail?.socket ?? other, calls };
 }
 
-/** The inspector of this thread that is not closed. */
+/** The inspector of this thread; undefined before the start and after close(). */
 let running: Inspector | undefined;
 
 /**
  * Starts the inspector of this process: it records the calls of sockets from now on, and serves a page on 127.0.0.1
- * that shows them. It does not keep the process alive, and does not change the behaviour of the program. In a worker
- * thread it serves no page: it sends the sockets of the thread to the inspector of the main thread.
+ * that shows the sockets. It does not keep the process alive, and does not change the behaviour of the program. In a
+ * worker thread it serves no page: it sends the sockets of the thread to the inspector of the main thread.
  *
  * `node --import berkeley/inspect app.js` starts it without a change of the program, in worker threads too. This
  * function starts it only in the calling thread. A worker thread must call it too, or have `--import berkeley/inspect`
  * in its `execArgv`.
  *
- * @throws TypeError or RangeError for a wrong option; Error if it runs already
- * @throws the error of Node if the port is taken or a file can't be opened
+ * @throws TypeError or RangeError for a wrong option; Error if an inspector runs in this thread already
+ * @throws the error of Node.js if the port is taken or a file can't be opened
  * @example
  * ```ts
  * import { socketpair } from "berkeley";
@@ -252,7 +253,9 @@ let running: Inspector | undefined;
 export async function startInspector(opts: InspectorOptions = {}): Promise<Inspector> {
   const settings = readSettings(opts);
   if (running !== undefined) {
-    throw new Error("Cannot start the inspector: it runs in this thread, required one that is closed");
+    throw new Error(
+      "Cannot start the inspector: it runs in this thread already, call close() of the running one first",
+    );
   }
   const inspector = createInspector(settings);
   running = inspector;

@@ -1,5 +1,5 @@
-// Reads the state, the addresses and the queues of a socket from the kernel. The parameter `calls` is the table without
-// the wrappers, so these calls are not recorded.
+// Reads the state, the addresses and the queues of a socket from the kernel. The parameter `calls` is the table of
+// calls without the wrappers of recording.ts, so these calls are not recorded.
 
 import { type Address, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, AF_VSOCK } from "../addr/index.js";
 import { decodeTcpInfo, TCP_INFO_SIZE, type TcpInfo, tcpStateOf } from "../options/tcpInfo.js";
@@ -43,7 +43,7 @@ const TYPES: ReadonlyMap<number, string> = new Map([
 export const familyName = (family: number): string => FAMILIES.get(family) ?? `${family}`;
 export const typeName = (type: number): string => TYPES.get(type) ?? `${type}`;
 
-/** Offsets in `struct tcp_info`. */
+/** Offsets in `struct tcp_info`: of the state, and of tcpi_retransmits, _unacked, _sacked and _bytes_acked. */
 const AT = { state: 0, retransmits: 2, unacked: 24, sacked: 28, acknowledged: 120 } as const;
 /** Offsets in the result of SO_MEMINFO: of SK_MEMINFO_RMEM_ALLOC and SK_MEMINFO_DROPS. */
 const MEMINFO_AT = { receiveMemory: 0, drops: 32 } as const;
@@ -62,8 +62,8 @@ export const isTcp = ({ family, type, protocol }: Pick<SocketRow, "family" | "ty
   (protocol === IPPROTO_IP || protocol === IPPROTO_TCP);
 
 /** The value of an int option of SOL_SOCKET; undefined if the call fails. */
-function intOption(calls: Calls, fd: number, name: number): number | undefined {
-  return calls.getsockopt(fd, SOL_SOCKET, name, intValue) === 4 ? readInt(intValue) : undefined;
+function intOption(calls: Calls, fd: number, optname: number): number | undefined {
+  return calls.getsockopt(fd, SOL_SOCKET, optname, intValue) === 4 ? readInt(intValue) : undefined;
 }
 
 /** Family, type and protocol of a descriptor; undefined if it is not a socket. */
@@ -112,7 +112,8 @@ export function probe(calls: Calls, row: SocketRow, now: number): void {
     row.receiveQueue = row.sendQueue = null;
     return;
   }
-  // For a UDP socket, inq() returns only the size of the first datagram. So the memory of the queue is reported.
+  // For a datagram socket, inq() returns only the size of the first datagram. So the memory of the queue is reported.
+  // This is not possible for AF_UNIX, where the kernel counts that memory for the sender.
   row.receiveQueue =
     row.type === SOCK_DGRAM && row.family !== AF_UNIX
       ? memInfoField(calls, fd, MEMINFO_AT.receiveMemory)
@@ -125,7 +126,10 @@ const nullIfFailed = (result: number): number | null => (result < 0 ? null : res
 /** Families whose sockets have the states "bound" and "connected". */
 const CONNECTABLE: ReadonlySet<number> = new Set([AF_UNIX, AF_INET, AF_INET6, AF_VSOCK]);
 
-/** The state of a socket that does not listen. It is derived from its addresses, because the kernel reports none. */
+/**
+ * The state of a socket that neither listens nor is of TCP. The state is derived from the addresses, because the kernel
+ * reports none.
+ */
 function stateOf({ family, type, local, peer, pair }: SocketRow): string {
   if (!CONNECTABLE.has(family) || type === SOCK_RAW) return "open";
   // An accepted UNIX socket has the address of its listener, and its peer mostly has none.
@@ -160,5 +164,6 @@ function probeTcp(calls: Calls, row: SocketRow): void {
 /** All of TCP_INFO; undefined if the socket has none. */
 export function readTcpInfo(calls: Calls, { fd }: SocketRow): TcpInfo | undefined {
   const length = calls.getsockopt(fd, IPPROTO_TCP, TCP_INFO, tcpInfo);
+  // The kernel returns -errno for a socket without TCP. decodeTcpInfo() requires the first 8 bytes.
   return length < 8 ? undefined : decodeTcpInfo(tcpInfo.subarray(0, length));
 }

@@ -22,7 +22,7 @@ export interface TransferReport {
   readonly calls: number;
 }
 
-/** A socket, as a row of the table. */
+/** A socket, as a row of the table. `fd` is -1 for a closed socket, or if the descriptor is not known yet (TLS). */
 export interface SocketReport {
   /** `THREAD:NUMBER`, unique in the process. */
   readonly id: string;
@@ -43,10 +43,10 @@ export interface SocketReport {
   readonly since: number;
   readonly received: TransferReport;
   readonly sent: TransferReport;
-  /** Bytes in the queues of the kernel; null where the kernel has none. */
+  /** Bytes in the queues of the kernel; null if the kernel reports none. */
   readonly receiveQueue: number | null;
   readonly sendQueue: number | null;
-  /** The number of connections in the accept queue, and its limit; null unless it is a TCP listener. */
+  /** The number of connections in the accept queue, and its limit; null unless the socket is a TCP listener. */
   readonly acceptQueue: { readonly length: number; readonly limit: number } | null;
   readonly pending: readonly PendingReport[];
   readonly findings: readonly Finding[];
@@ -54,7 +54,7 @@ export interface SocketReport {
 
 /** A call of a socket. */
 export interface CallReport {
-  /** Increases with each call of a thread. A gap means that records were dropped. */
+  /** Increases with each recorded call of a thread. Calls of other sockets and dropped records leave gaps. */
   readonly sequence: number;
   /** The id of the socket. */
   readonly socket: string;
@@ -68,7 +68,7 @@ export interface CallReport {
    * shows a socket.
    */
   readonly duration: number;
-  /** The result of the call; null if it failed. Of a batch, the number of datagrams. */
+  /** The result of the call, for a batch the number of datagrams; null if the call failed. */
   readonly result: number | null;
   /** The bytes that the call has sent or received; null if it moves none, has failed, or had `MSG_PEEK`. */
   readonly moved: { readonly bytes: number; readonly sent: boolean } | null;
@@ -156,7 +156,7 @@ export interface HeadlessUpdate extends TableUpdate {
 //   POST /api/runs/ID/next          does the next step: a LessonRun with one more step
 //   DELETE /api/runs/ID             ends the run and closes its sockets
 
-/** A lesson of the tour. */
+/** A lesson of the tour, and the number of its steps. */
 export interface LessonSummary {
   /** tcp, udp, refused, lostPeer, backpressure, halfClose. */
   readonly name: string;

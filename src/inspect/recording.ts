@@ -1,4 +1,4 @@
-// Recording of system calls: the entries of the table of calls (sys/calls.ts) are replaced by functions that make the
+// Recording of system calls: the entries of the table of calls (sys/calls.ts) are replaced by wrappers, which make the
 // call and then write a record. Without a recording the table has the original entries, so calls cost nothing extra.
 //
 // The wrappers run inside calls of the program. So each wrapper catches the errors of the recording.
@@ -41,23 +41,20 @@ const MAX_TIMED = 1000;
 const TIMING_PERIOD = 100;
 /** Of the calls that are not timed, one in this many reads the clock. */
 const CALLS_PER_CLOCK_READ = 16;
-/** The calls of a socket record their lines in the program until the socket has this many lines. */
+/** The calls of a socket record their lines in the program until this many lines are recorded. */
 const FIRST_LINES = 4;
-/** From this many calls without data in a period on, the calls of a socket record lines for the finding "busy". */
+/** After this many empty calls (see {@link SocketRow.emptyCalls}), a socket records lines for the finding "busy". */
 const MANY_EMPTY = 100;
 
 /** Calls whose result is a number of datagrams. */
 const BATCHES: ReadonlySet<number> = new Set([CODES.recvmmsg, CODES.sendmmsg]);
-
-const addressText = (address: Uint8Array | undefined): string | undefined =>
-  address === undefined ? undefined : addressDetail(address);
 
 /** The common field of all socket classes of the package. */
 interface HasDescriptor {
   readonly descriptor?: { readonly fd?: unknown };
 }
 
-/** A TLS connection. Node makes its calls, so the inspector records none of them, and reads these counters. */
+/** A TLS connection. Node.js makes its calls, so the inspector records none of them and reads these counters. */
 export interface TlsCounters {
   stats(): TransferStats;
 }
@@ -71,7 +68,7 @@ export class Recording {
   readonly rows: (SocketRow | undefined)[] = [];
   /** Closed sockets that stay in the table for a while. */
   readonly keptRows: Set<SocketRow> = new Set();
-  /** The rows of TLS connections, whose descriptors belong to Node, by the `id` of their ObjectRecord. */
+  /** The rows of TLS connections, whose descriptors belong to Node.js, by the `id` of their ObjectRecord. */
   readonly tlsRows: Map<number, SocketRow> = new Map();
   /** The lines that made sockets whose descriptors were released, for example to TLS; by descriptor. */
   readonly linesOfReleased: Map<number, string> = new Map();
@@ -88,6 +85,7 @@ export class Recording {
   #untimedCalls = 0;
   /** The time at the latest reading of the clock by `#endTime()`. */
   #latestTime = clock();
+  /** Begins a timing period. */
   readonly #timer: NodeJS.Timeout;
   /** The time at which the latest call through a wrapper of `wrap()` returned. */
   #returnTime = 0;
@@ -131,7 +129,7 @@ export class Recording {
     this.observer = undefined;
   }
 
-  /** The row of a descriptor; undefined if it is not a socket. Adds the row of a socket that was made unrecorded. */
+  /** The row of a descriptor; undefined if it is not a socket. Adds a row if other code has made the socket. */
   rowOf(fd: number): SocketRow | undefined {
     return this.rows[fd] ?? this.#addUnrecorded(fd);
   }
@@ -176,7 +174,7 @@ export class Recording {
     if (typeof fd === "number") {
       row = this.rowOf(fd);
     } else if (socket !== undefined && "stats" in socket) {
-      // A TLS connection. Its descriptor is read later, so it has none (-1) yet.
+      // A TLS connection. A refresh of the table reads its descriptor, which is -1 until then.
       row = new SocketRow(++this.#rowCount, -1, AF_UNSPEC, SOCK_STREAM, 0, since);
       row.isTls = true;
       this.tlsRows.set(id, row);
@@ -188,7 +186,7 @@ export class Recording {
     row.touch();
   }
 
-  /** The sockets of the package have no row in `tlsRows`: the wrappers of close and release remove their rows. */
+  /** Removes the row of a TLS connection. The wrappers of close and release remove the rows of other sockets. */
   #noteClosed(id: number): void {
     const row = this.tlsRows.get(id);
     if (row === undefined) return;
@@ -232,9 +230,11 @@ export class Recording {
   /**
    * Records a call that receives. May throw: the wrappers catch the error.
    *
+   * @param code the code of the call (`CODES`)
+   * @param start the result of `startTiming()` before the call
    * @param requested the number of bytes that the call has requested. If it is 0, a result of 0 is not the end
    * @param length the number of bytes that were moved. Default: the result
-   * @param segment see {@link MovedBytes.segment}
+   * @param datagramSize see {@link MovedBytes.datagramSize}
    */
   recordReceive(
     fd: number,
@@ -246,9 +246,9 @@ export class Recording {
     address: Uint8Array | undefined,
     requested: number,
     length: number = result,
-    segment: number = 0,
+    datagramSize: number = 0,
   ): void {
-    this.#recordTransfer(fd, code, start, result, bytes, false, flags, address, requested, length, segment);
+    this.#recordTransfer("received", fd, code, start, result, bytes, flags, address, requested, length, datagramSize);
   }
 
   /** Records a call that sends. The parameters are those of `recordReceive()`. */
@@ -260,26 +260,27 @@ export class Recording {
     bytes: Uint8Array | undefined,
     address?: Uint8Array,
     length: number = result,
-    segment: number = 0,
+    datagramSize: number = 0,
   ): void {
-    this.#recordTransfer(fd, code, start, result, bytes, true, 0, address, 0, length, segment);
+    this.#recordTransfer("sent", fd, code, start, result, bytes, 0, address, 0, length, datagramSize);
   }
 
   /** Counts a call that moves data, writes its record, and passes the data to the observer. */
   #recordTransfer(
+    direction: "received" | "sent",
     fd: number,
     code: number,
     start: number,
     result: number,
     bytes: Uint8Array | undefined,
-    sent: boolean,
     flags: number,
     address: Uint8Array | undefined,
     requested: number,
     length: number,
-    segment: number,
+    datagramSize: number,
   ): void {
     if (!this.#active) return;
+    const sent = direction === "sent";
     const end = this.#endTime(start);
     const row = this.rowOf(fd);
     if (row === undefined) return;
@@ -295,9 +296,8 @@ export class Recording {
     const isEnd = mayBeEnd && this.#peerEnded(row);
     if (isEnd) row.peerFinished = true;
     if (moves) {
-      const direction = sent ? row.sent : row.received;
-      direction.bytes += length;
-      direction.calls++;
+      row[direction].bytes += length;
+      row[direction].calls++;
       row.movingCalls++;
       row.movedAt = end;
     } else if (result <= 0) {
@@ -308,18 +308,18 @@ export class Recording {
     // With MSG_TRUNC, TCP discards the data and does not write to the buffer.
     const isDiscarded = row.type === SOCK_STREAM && (flags & MSG_TRUNC) !== 0;
     // A view of the data is made only if it is used, because making one takes longer than the rest of the record.
-    const used =
-      bytes !== undefined && length > 0 && this.usesBytes && !isDiscarded
-        ? // With MSG_TRUNC, the result of a datagram is its whole length, which may exceed the buffer.
-          subarrayOrUndefined(bytes, 0, sent ? length : Math.min(length, requested))
-        : undefined;
+    let data: Uint8Array | undefined;
+    if (bytes !== undefined && length > 0 && this.usesBytes && !isDiscarded) {
+      // With MSG_TRUNC, the result of a datagram is its whole length, which may exceed the buffer.
+      data = subarrayOrUndefined(bytes, 0, sent ? length : Math.min(length, requested));
+    }
     let extras: CallExtras | undefined;
-    if (line !== undefined || used !== undefined || peeks) {
-      extras = {
-        line,
-        detail: peeks ? peekDetail(flags) : BATCHES.has(code) ? batchDetail(result) : addressText(address),
-        payload: this.maxPayload > 0 && used !== undefined ? used.slice(0, this.maxPayload) : undefined,
-      };
+    if (line !== undefined || data !== undefined || peeks) {
+      let detail: string | undefined;
+      if (peeks) detail = peekDetail(flags);
+      else if (BATCHES.has(code)) detail = batchDetail(result);
+      else if (address !== undefined) detail = addressDetail(address);
+      extras = { line, detail, payload: this.maxPayload > 0 ? data?.slice(0, this.maxPayload) : undefined };
     }
     const flaggedCode = code | (sent ? 0 : RECEIVES) | (peeks ? PEEKS : 0);
     const duration = start > 0 ? end - start : 0;
@@ -331,7 +331,7 @@ export class Recording {
     else if (result < 0) {
       if (result !== EAGAIN && !peeks) observer.onCall(row, call, result, "", line);
     } else if (moves && !BATCHES.has(code)) {
-      observer.onMoved(row, { call, sent, bytes: used, length, address, segment, line });
+      observer.onMoved(row, { call, sent, bytes: data, length, address, datagramSize, line });
     }
   }
 

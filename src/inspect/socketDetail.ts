@@ -31,9 +31,9 @@ const MAX_SAMPLES = 1200;
  * no more samples than one. The limit is below 500, because timers are not exact.
  */
 const MIN_SAMPLE_INTERVAL = 400;
-/** Maximum number of call records of a detail, of calls that move data; and as many of other calls. */
+/** Maximum number of records of calls that move data in a detail. The other calls have the same limit of their own. */
 const MAX_CALLS = 500;
-/** Maximum length of the bytes that `redact` returns, unless the payload is longer. */
+/** Bytes that `redact` returns are cut to this length, or to that of the payload if the payload is longer. */
 const MAX_REPLACEMENT = 1024;
 
 /** Options that the detail leaves out: they differ without a setsockopt(), or they are of no use on the page. */
@@ -58,7 +58,7 @@ function readOptions(kernel: Calls, fd: number): Map<string, string> {
       const length = kernel.getsockopt(fd, level, optname, buffer);
       if (length >= 0) values.set(name, valueText(decode(buffer.subarray(0, length))));
     } catch {
-      // The value can't be decoded: the option can only be set.
+      // decode() throws for an option that can only be set.
     }
   }
   return values;
@@ -88,7 +88,7 @@ function takeSample(kernel: Calls, row: SocketRow): void {
 /** The other end of a connection, if this thread has it. */
 function otherEnd(table: SocketTable, row: SocketRow): SocketRow | undefined {
   if (row.pair !== undefined) return row.pair;
-  for (const one of table.all()) if (one !== row && areEnds(row, one)) return one;
+  for (const candidate of table.all()) if (candidate !== row && areEnds(row, candidate)) return candidate;
   return undefined;
 }
 
@@ -115,8 +115,8 @@ export class DetailReader {
   read(row: SocketRow): SocketDetail {
     const { kernel, ring } = this.#recording;
     const other = otherEnd(this.#table, row);
-    for (const one of [row, other]) if (one !== undefined) takeSample(kernel, one);
     const ends = new Set(other === undefined ? [row] : [row, other]);
+    for (const end of ends) takeSample(kernel, end);
     return {
       socket: this.#table.reportOf(row),
       other: other === undefined ? null : this.#table.reportOf(other),
@@ -157,9 +157,10 @@ export class DetailReader {
       call,
       detail: call === "socket" ? `${familyName(row.family)}, ${typeName(row.type)}` : detail,
       start: dateOf(start),
+      // Milliseconds become microseconds, rounded to a nanosecond.
       duration: Math.round(duration * 1e6) / 1000,
       result: result < 0 ? null : result,
-      moved: hasMoved ? { bytes: record.bytes, sent: !record.receives } : null,
+      moved: hasMoved ? { bytes: record.byteCount, sent: !record.receives } : null,
       errno: result < 0 ? errnoName(result) : null,
       wouldBlock: WOULD_BLOCK.has(result),
       line: line ?? (OPENING_CALLS.has(call) ? (row.line ?? null) : null),
@@ -167,7 +168,7 @@ export class DetailReader {
     };
   }
 
-  #payloadReport(bytes: Uint8Array, { call, row, bytes: movedBytes }: RingRecord): CallReport["payload"] {
+  #payloadReport(bytes: Uint8Array, { call, row, byteCount }: RingRecord): CallReport["payload"] {
     const known = this.#payloadReports.get(bytes);
     if (known !== undefined) return known;
     let shown: Uint8Array | null = bytes;
@@ -175,12 +176,15 @@ export class DetailReader {
       const redact = this.#redact;
       shown = null;
       runCallback("redact", () => {
-        const value: unknown = redact(Buffer.from(bytes), { call, local: row.local, peer: row.peer });
-        if (value instanceof Uint8Array) shown = value.subarray(0, Math.max(bytes.length, MAX_REPLACEMENT));
-        else if (value !== null) throw new TypeError(`it returned ${typeof value}, required a Uint8Array or null`);
+        const replacement: unknown = redact(Buffer.from(bytes), { call, local: row.local, peer: row.peer });
+        if (replacement instanceof Uint8Array) {
+          shown = replacement.subarray(0, Math.max(bytes.length, MAX_REPLACEMENT));
+        } else if (replacement !== null) {
+          throw new TypeError(`it returned ${typeof replacement}, required a Uint8Array or null`);
+        }
       });
     }
-    const report = shown === null ? null : { base64: Buffer.from(shown).toString("base64"), bytes: movedBytes };
+    const report = shown === null ? null : { base64: Buffer.from(shown).toString("base64"), bytes: byteCount };
     this.#payloadReports.set(bytes, report);
     return report;
   }

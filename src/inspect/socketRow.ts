@@ -14,7 +14,7 @@ export interface Transfer {
 export interface WaitingNow {
   /** The name of the call. */
   readonly call: string;
-  /** As of `clock()`. */
+  /** When the call began, as of `clock()`. */
   readonly since: number;
   readonly line: string | undefined;
 }
@@ -52,7 +52,7 @@ export class SocketRow {
   emptyLine: string | undefined;
   /** The number of calls that move data, and whose lines were recorded. */
   recordedLines: number = 0;
-  /** When a call last moved bytes or accepted, as of `clock()`. */
+  /** When a call last moved bytes or accepted a connection, as of `clock()`. */
   movedAt: number;
   /** Whether a read has returned the end of the stream. */
   peerFinished: boolean = false;
@@ -77,13 +77,13 @@ export class SocketRow {
   drops: number = 0;
   /** When the row was last read from the kernel, or made. Rows are read in the order of this time. */
   probedAt: number;
-  // Times as of `clock()`.
+  // The following times are as of `clock()`.
   /** The time since which the bytes in the send queue have not moved; Infinity if the queue is empty. */
   stuckSince: number = Infinity;
   /** When the accept queue was last seen full. */
   overflowAt: number = -Infinity;
-  /** When a refresh of the table first found that the peer has finished. */
-  peerClosedSince: number = Infinity;
+  /** When a refresh of the table first found that the peer has finished; Infinity before. */
+  peerFinishedSince: number = Infinity;
   /** When a busy loop was last seen. */
   busyAt: number = -Infinity;
   /** The text of the finding about that loop. */
@@ -95,7 +95,7 @@ export class SocketRow {
   closedAt: number = Infinity;
   /** Whether the socket was closed because its object was garbage-collected. */
   collected: boolean = false;
-  /** Whether Node reads and writes the socket: a TLS connection. */
+  /** Whether the socket is a TLS connection, whose calls Node.js makes. */
   isTls: boolean = false;
   /** The version of the table in which the row last changed; see {@link touch}. */
   version: number = 0;
@@ -148,7 +148,7 @@ export class SocketRow {
       sent: { ...this.sent },
       receiveQueue: this.receiveQueue,
       sendQueue: this.sendQueue,
-      acceptQueue: !this.isTcpListener ? null : { length: this.acceptLength, limit: this.acceptLimit },
+      acceptQueue: this.isTcpListener ? { length: this.acceptLength, limit: this.acceptLimit } : null,
       pending: this.pending.map(({ call, since, line = null }): PendingReport => ({
         call,
         waited: Math.max(0, now - since),
@@ -159,10 +159,13 @@ export class SocketRow {
   }
 }
 
-/** The thread and the number of the row in the id of a report. NaN or undefined if the id has another form. */
+/** The thread and the number of the row, from the id of a report. NaN or undefined if the id has another form. */
 export const parseId = (id: string): [thread: number, number: number] => id.split(":").map(Number) as [number, number];
 
-/** Converts a time of `clock()` to that of Date.now(). Unlike the clock of the system, the result never goes back. */
+/**
+ * Converts a time of `clock()` to milliseconds as of Date.now(), rounded to a microsecond. Unlike Date.now(), this
+ * time does not go back when the system clock is set back.
+ */
 export function dateOf(time: number): number {
   return Math.round((performance.timeOrigin + time) * 1000) / 1000;
 }

@@ -27,6 +27,8 @@ const MAX_KEPT = 1000;
 const MIN_PERIOD = 100;
 
 const NO_CALLS: readonly WaitingNow[] = [];
+/** The families of TLS connections, by name. */
+const FAMILY_NUMBERS: Readonly<Record<string, number>> = { AF_INET, AF_INET6, AF_UNIX };
 
 /** The changes of a table since a version. */
 export interface TableChanges {
@@ -78,8 +80,8 @@ export class SocketTable {
     };
     for (const row of rows) if (row !== undefined) visit(row);
     for (const row of tlsRows.values()) visit(row);
-    for (const row of readLongestAgo(active, maxActive)) this.#read(row, now);
-    for (const row of readLongestAgo(idle, maxIdle)) this.#read(row, now);
+    for (const row of leastRecentlyRead(active, maxActive)) this.#read(row, now);
+    for (const row of leastRecentlyRead(idle, maxIdle)) this.#read(row, now);
     const quietByLine = this.#countQuiet(now);
     // The set has the oldest closed sockets first.
     for (const row of keptRows) {
@@ -87,7 +89,7 @@ export class SocketTable {
       keptRows.delete(row);
       removedNumbers.push(row.number);
     }
-    // Last, because findings use all counters and states above.
+    // The findings come last, because they use all counters and states above.
     for (const row of this.all()) this.#updateFindings(row, now, quietByLine);
     for (const number of removedNumbers.splice(0)) this.#removed.add(`${this.thread}:${number}`, this.version);
   }
@@ -103,8 +105,8 @@ export class SocketTable {
   }
 
   /**
-   * The changes since a version. They are `whole` if the version is 0, or if some of the removals are not known any
-   * more.
+   * The changes since a version. They have all rows (`whole`) if the version is 0, or if some of the removals are not
+   * known any more.
    */
   changesSince(version: number): TableChanges {
     const removed = version === 0 ? undefined : this.#removed.idsSince(version);
@@ -127,11 +129,11 @@ export class SocketTable {
     return undefined;
   }
 
-  /** The socket of this thread that is the other end of a connection. `one` is the end in another thread. */
-  otherEnd(one: SocketReport): SocketReport | undefined {
+  /** The socket of this thread that is the other end of a connection. `foreignEnd` is the end in another thread. */
+  otherEnd(foreignEnd: SocketReport): SocketReport | undefined {
     for (const row of this.all()) {
       const { local, peer } = row;
-      if (areEnds(one, { local, peer, type: typeName(row.type) })) return this.reportOf(row);
+      if (areEnds(foreignEnd, { local, peer, type: typeName(row.type) })) return this.reportOf(row);
     }
     return undefined;
   }
@@ -143,7 +145,7 @@ export class SocketTable {
     if (row !== undefined) row.watchers = Math.max(0, row.watchers + change);
   }
 
-  /** Clears the removals. The rows are those of the recording. */
+  /** Clears the removals. The rows belong to the recording, which clears them when it stops. */
   clear(): void {
     this.#removed.clear();
   }
@@ -174,7 +176,7 @@ export class SocketTable {
   }
 
   #read(row: SocketRow, now: number): void {
-    // A TLS connection whose descriptor is not known.
+    // The descriptor of this TLS connection is not known yet.
     if (row.fd < 0) return;
     const { state, local, peer, receiveQueue, sendQueue, acceptLength, acceptLimit, acknowledged, drops } = row;
     probe(this.#recording.kernel, row, now);
@@ -243,12 +245,11 @@ function readTlsConnection(row: SocketRow, { linesOfReleased }: Recording): void
   // A TLS server makes its connections in an event of the network, when no line of the program runs. So the row gets
   // the line that made the socket below the connection.
   row.line ??= linesOfReleased.get(row.fd);
-  row.family =
-    family === "AF_INET" ? AF_INET : family === "AF_INET6" ? AF_INET6 : family === "AF_UNIX" ? AF_UNIX : row.family;
+  row.family = FAMILY_NUMBERS[family ?? ""] ?? row.family;
 }
 
-/** The `count` rows that were read longest ago; may sort `rows`. */
-function readLongestAgo(rows: SocketRow[], count: number): SocketRow[] {
+/** The `count` rows that were read from the kernel longest ago; may sort `rows`. */
+function leastRecentlyRead(rows: SocketRow[], count: number): SocketRow[] {
   return rows.length <= count ? rows : rows.sort((one, other) => one.probedAt - other.probedAt).slice(0, count);
 }
 

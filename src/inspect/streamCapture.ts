@@ -20,7 +20,7 @@ interface Connection {
   readonly flow: TcpFlow;
   /** The sockets of each end that are in this thread. */
   readonly ends: Readonly<Record<FlowSide, Set<SocketRow>>>;
-  /** By sender: the number of its bytes that are in the capture, and that the other end has not received yet. */
+  /** For each sender, the number of its bytes that are in the capture and that the other end has not received yet. */
   readonly unreceived: Record<FlowSide, number>;
   /** The key of the connection in `#byEnd`. */
   readonly key: string;
@@ -46,7 +46,7 @@ interface Keys {
 /** The difference of the initial sequence numbers of successive connections. */
 const SEQUENCE_STEP = 65_537;
 const NOTHING = new Uint8Array(0);
-/** A buffer for SO_LINGER. */
+/** A buffer for SO_LINGER, which has two ints. */
 const linger = new Uint8Array(8);
 
 const otherSide = (side: FlowSide): FlowSide => (side === "client" ? "server" : "client");
@@ -86,7 +86,7 @@ export class StreamCapture {
       return;
     }
     const from = otherSide(side);
-    // These bytes are in the capture already, because their sender is or was in this thread.
+    // This many bytes are in the capture already, because their sender is or was in this thread.
     const captured = Math.min(length, unreceived[from]);
     unreceived[from] -= captured;
     // If the sender is in this thread, the calls of the sender add its bytes to the capture.
@@ -160,9 +160,11 @@ export class StreamCapture {
 
   #readLinger(row: SocketRow): void {
     const length = this.#kernel.getsockopt(row.fd, SOL_SOCKET, SO_LINGER, linger);
-    const { on, time } = { on: view(linger).getInt32(0, LITTLE_ENDIAN), time: view(linger).getInt32(4, LITTLE_ENDIAN) };
+    const fields = view(linger);
+    const isOn = fields.getInt32(0, LITTLE_ENDIAN) !== 0;
+    const seconds = fields.getInt32(4, LITTLE_ENDIAN);
     // With a time of 0, close() sends RST.
-    if (length === 8 && on !== 0 && time === 0) this.#abortive.add(row);
+    if (length === 8 && isOn && seconds === 0) this.#abortive.add(row);
     else this.#abortive.delete(row);
   }
 
@@ -186,7 +188,9 @@ export class StreamCapture {
   #placeOf(row: SocketRow, comment: string): Place | undefined {
     const known = this.#places.get(row);
     if (known !== undefined) return known;
-    const keys = row.family === AF_UNIX ? this.#unixKeys(row) : isTcp(row) ? this.#tcpKeys(row) : undefined;
+    let keys: Keys | undefined;
+    if (row.family === AF_UNIX) keys = this.#unixKeys(row);
+    else if (isTcp(row)) keys = this.#tcpKeys(row);
     if (keys === undefined) return undefined;
     const place = this.#find(row, keys) ?? this.#make(row, keys, comment);
     place.connection.ends[place.side].add(row);
@@ -195,10 +199,10 @@ export class StreamCapture {
   }
 
   /** Finds the connection of a socket, if another socket of this thread is one of its ends. */
-  #find({ pair }: SocketRow, { own, other }: Keys): Place | undefined {
-    const pairPlace = pair === undefined ? undefined : this.#places.get(pair);
+  #find(row: SocketRow, { own, other }: Keys): Place | undefined {
+    const pairPlace = row.pair === undefined ? undefined : this.#places.get(row.pair);
     if (pairPlace !== undefined) return { connection: pairPlace.connection, side: otherSide(pairPlace.side) };
-    // Another descriptor of the same end.
+    // `row` may be another descriptor of an end that is known.
     const ofOwnEnd = this.#byEnd.get(own);
     if (ofOwnEnd !== undefined) return { connection: ofOwnEnd, side: ofOwnEnd.keySide };
     const ofOtherEnd = other === undefined ? undefined : this.#byEnd.get(other);
@@ -209,7 +213,8 @@ export class StreamCapture {
     const side = this.#sideOf(row);
     const { local, peer } = addresses ?? this.#nextUnixAddresses(side);
     const [client, server] = side === "client" ? [local, peer] : [peer, local];
-    // Each connection has other sequence numbers, because a later connection may have the same addresses.
+    // Each connection begins with other sequence numbers (32 bits), because a later connection may have the same
+    // addresses.
     const initialSequence = (this.#connectionCount++ * SEQUENCE_STEP) >>> 0;
     const flow = new TcpFlow(this.#captureInterface, { client, server, initialSequence });
     const path = row.family === AF_UNIX ? this.#serverPath(row, side) : "";
@@ -251,9 +256,10 @@ export class StreamCapture {
 
   #unixKeys(row: SocketRow): Keys | undefined {
     if (addressOf(this.#kernel, "getpeername", row.fd) === undefined) return undefined;
-    const own = inodeOf(row.fd);
-    const peer = peerInode(this.#kernel, own);
-    return { own: `unix ${own}`, other: peer === 0 ? undefined : `unix ${peer}`, addresses: undefined };
+    const inode = inodeOf(row.fd);
+    const otherInode = peerInode(this.#kernel, inode);
+    const other = otherInode === 0 ? undefined : `unix ${otherInode}`;
+    return { own: `unix ${inode}`, other, addresses: undefined };
   }
 
   /** Addresses for the next UNIX connection. Successive clients have different ports. */

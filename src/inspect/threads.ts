@@ -15,20 +15,20 @@ import type { SocketTable, TableChanges } from "./socketTable.js";
 const CHANNEL = "berkeley.inspect";
 /** How long, in ms, the main thread waits for the detail of a socket from a worker, which may be busy or blocked. */
 const DETAIL_TIMEOUT = 5_000;
-/** The number of ended workers whose late messages are ignored. Node does not use a thread id again. */
+/** Maximum number of ended workers whose late messages are ignored. Node.js does not use a thread id again. */
 const MAX_ENDED = 1000;
 
 /** Every message goes to all threads. `to` names the receivers. */
 type Message =
   /** The main thread has an inspector now, and requests the whole table of each worker. */
-  | { readonly to: "workers"; readonly type: "who" }
+  | { readonly to: "workers"; readonly type: "sendTable" }
   /** One page more or less shows this socket. */
   | { readonly to: "workers"; readonly type: "watch"; readonly id: string; readonly change: 1 | -1 }
   /** Requests the detail of a socket. `request` is the number of the request, which the answer has, too. */
   | { readonly to: "workers"; readonly type: "detail"; readonly id: string; readonly request: number }
   | { readonly to: "main"; readonly type: "detail"; readonly request: number; readonly detail: SocketDetail | null }
-  /** The inspector of a worker is closed. `ended` says whether the worker itself has ended. */
-  | { readonly to: "main"; readonly type: "bye"; readonly thread: number; readonly ended: boolean }
+  /** The inspector of a worker is closed. `ended` is true if the worker itself has ended. */
+  | { readonly to: "main"; readonly type: "closed"; readonly thread: number; readonly ended: boolean }
   /** The changes of the table of a worker. */
   | {
       readonly to: "main";
@@ -57,20 +57,20 @@ function isMessage(value: unknown): value is Message {
     Record<string, unknown>
   >;
   if (to === "workers") {
-    if (type === "who") return true;
+    if (type === "sendTable") return true;
     return typeof id === "string" && (type === "detail" || (type === "watch" && (change === 1 || change === -1)));
   }
   if (to !== "main") return false;
   if (type === "detail") return typeof request === "number" && (detail === null || isDetail(detail));
   if (!isThread(thread)) return false;
   return (
-    type === "bye" ||
+    type === "closed" ||
     (type === "table" &&
       typeof dropped === "number" &&
       Array.isArray(changed) &&
       Array.isArray(removed) &&
-      changed.every((one) => isReport(one, thread as number)) &&
-      removed.every((one) => isIdOf(one, thread as number)))
+      changed.every((report) => isReport(report, thread as number)) &&
+      removed.every((removedId) => isIdOf(removedId, thread as number)))
   );
 }
 
@@ -80,7 +80,7 @@ class Channel {
   #open = true;
 
   constructor(onMessage: (message: Message) => void) {
-    // The types of Node 20 lack addEventListener().
+    // The types of Node.js 20 lack addEventListener().
     // oxlint-disable-next-line unicorn/prefer-add-event-listener -- see above
     this.#channel.onmessage = (event: unknown): void => {
       const { data } = event as { readonly data?: unknown };
@@ -101,8 +101,8 @@ class Channel {
 }
 
 /**
- * From now on, calls `callback` with the thread id when a worker of this thread ends. The returned function excludes
- * the workers that are started after it was called.
+ * Calls `callback` with the thread id when a worker ends that this thread has started after this call. The returned
+ * function stops that for workers that are started later.
  */
 function onWorkerEnd(callback: (thread: number) => void): () => void {
   const onWorker = (worker: Worker): void => {
@@ -132,7 +132,7 @@ export class TableSender {
     this.#channel = new Channel((message) => this.#receive(message));
     // A worker may start workers too, and the main thread gets no event when those end.
     this.#stopWorkerEvents = onWorkerEnd((thread) =>
-      this.#channel.post({ to: "main", type: "bye", thread, ended: true }),
+      this.#channel.post({ to: "main", type: "closed", thread, ended: true }),
     );
     process.on("exit", this.#onExit);
   }
@@ -150,7 +150,7 @@ export class TableSender {
   close(): void {
     if (!this.#open) return;
     this.#open = false;
-    this.#channel.post({ to: "main", type: "bye", thread: this.#table.thread, ended: false });
+    this.#channel.post({ to: "main", type: "closed", thread: this.#table.thread, ended: false });
     this.#stopWorkerEvents();
     process.off("exit", this.#onExit);
     this.#channel.close();
@@ -158,8 +158,8 @@ export class TableSender {
 
   #receive(message: Message): void {
     if (message.to !== "workers") return;
-    if (message.type === "who") {
-      // The next update has all rows.
+    if (message.type === "sendTable") {
+      // With version 0, the update has all rows.
       this.#sentVersion = 0;
       this.#table.refreshAll();
       this.update();
@@ -198,7 +198,7 @@ export class WorkerTables {
     this.#nextVersion = nextVersion;
     this.#channel = new Channel((message) => this.#receive(message));
     this.#stopWorkerEvents = onWorkerEnd((thread) => this.#workerEnded(thread));
-    this.#channel.post({ to: "workers", type: "who" });
+    this.#channel.post({ to: "workers", type: "sendTable" });
   }
 
   /** The number of records that the rings of the workers have overwritten. */
@@ -226,9 +226,11 @@ export class WorkerTables {
     return { whole, changed, removed: removed?.filter((id) => !this.#rows.has(id)) ?? [] };
   }
 
-  /** The socket of a worker that is the other end of the connection of `one`. */
-  otherEnd(one: SocketReport): SocketReport | undefined {
-    for (const { report } of this.#rows.values()) if (report.id !== one.id && areEnds(one, report)) return report;
+  /** The socket of a worker that is the other end of the connection of `socket`. */
+  otherEnd(socket: SocketReport): SocketReport | undefined {
+    for (const { report } of this.#rows.values()) {
+      if (report.id !== socket.id && areEnds(socket, report)) return report;
+    }
     return undefined;
   }
 
@@ -269,7 +271,7 @@ export class WorkerTables {
     if (message.type === "detail") {
       const settle = this.#requests.get(message.request);
       settle?.(message.detail);
-    } else if (message.type === "bye") {
+    } else if (message.type === "closed") {
       if (message.ended) this.#workerEnded(message.thread);
       else this.#removeRows(message.thread);
     } else if (!this.#ended.has(message.thread)) {

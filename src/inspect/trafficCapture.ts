@@ -30,7 +30,7 @@ export class TrafficCapture implements DataObserver {
       onFailure: ({ message }) =>
         process.emitWarning(`The inspector ends the capture ${path}: ${message}`, "InspectorWarning"),
     });
-    const about = `process ${process.pid}, ${process.argv.slice(1, 2).join("")}`;
+    const about = `process ${process.pid}, ${process.argv[1] ?? ""}`;
     const capture = new Capture({
       write: (block) => this.#file.add(block),
       application: "berkeley",
@@ -87,11 +87,11 @@ function commentOf(row: SocketRow, call: CallName, line: string | undefined): st
 }
 
 /**
- * The name of the file of a thread. Each worker thread and each child process has a file of its own, because the blocks
- * of two writers would be mixed.
+ * The path of the capture of a thread. Each worker thread and each child process has a file of its own, because the
+ * blocks of two writers would be mixed.
  */
 export function capturePath(path: string, thread: number, env: NodeJS.ProcessEnv): string {
   const suffix = `${claimEnvironment(env) ? "" : `-${process.pid}`}${thread === 0 ? "" : `-thread${thread}`}`;
-  const end = path.endsWith(".pcapng") ? ".pcapng" : "";
-  return suffix === "" ? path : `${path.slice(0, path.length - end.length)}${suffix}${end}`;
+  const extension = path.endsWith(".pcapng") ? ".pcapng" : "";
+  return suffix === "" ? path : `${path.slice(0, path.length - extension.length)}${suffix}${extension}`;
 }

@@ -35,18 +35,16 @@ export function wrapTransfers(recording: Recording): void {
     recording.replaceCall(name, wrapper as Calls[Name]);
   };
 
-  // The calls of small messages have wrappers of their own, which make no array of arguments.
-  // The two most frequent calls are read from the table once.
+  // Calls that often move small messages have wrappers of their own, which make no array of arguments. The two most
+  // frequent functions are read from the table once.
   // oxlint-disable-next-line typescript/unbound-method -- functions of the addon use no `this`
   const { recv, send } = kernel;
   recording.replaceCall("recv", (fd, bytes, length, flags) => {
     const start = recording.startTiming();
-    const result =
-      length === undefined
-        ? recv(fd, bytes)
-        : flags === undefined
-          ? recv(fd, bytes, length)
-          : recv(fd, bytes, length, flags);
+    let result: number;
+    if (length === undefined) result = recv(fd, bytes);
+    else if (flags === undefined) result = recv(fd, bytes, length);
+    else result = recv(fd, bytes, length, flags);
     try {
       recording.recordReceive(fd, CODES.recv, start, result, bytes, flags ?? 0, undefined, length ?? bytes.length);
     } catch {}
@@ -63,12 +61,10 @@ export function wrapTransfers(recording: Recording): void {
   });
   recording.replaceCall("send", (fd, bytes, offset, flags) => {
     const start = recording.startTiming();
-    const result =
-      offset === undefined
-        ? send(fd, bytes)
-        : flags === undefined
-          ? send(fd, bytes, offset)
-          : send(fd, bytes, offset, flags);
+    let result: number;
+    if (offset === undefined) result = send(fd, bytes);
+    else if (flags === undefined) result = send(fd, bytes, offset);
+    else result = send(fd, bytes, offset, flags);
     try {
       const part =
         offset === undefined || offset === 0 || !recording.usesBytes ? bytes : subarrayOrUndefined(bytes, offset);
@@ -100,14 +96,14 @@ export function wrapTransfers(recording: Recording): void {
     const requested = result === 0 ? lengthOf(parts) : result;
     // The call has written the length of the control data to the start of `out`.
     const isControlUsed = recording.observer !== undefined && control !== null && result > 0;
-    const segment = isControlUsed ? segmentOf(control, view(out).getUint32(0, LITTLE_ENDIAN), UDP_GRO) : 0;
-    recording.recordReceive(fd, CODES.recvmsg, start, result, bytes, flags, from, requested, result, segment);
+    const datagramSize = isControlUsed ? datagramSizeOf(control, view(out).getUint32(0, LITTLE_ENDIAN), UDP_GRO) : 0;
+    recording.recordReceive(fd, CODES.recvmsg, start, result, bytes, flags, from, requested, result, datagramSize);
   });
   wrap("sendmsg", (start, result, fd, parts, skip, _flags, address, control) => {
     const bytes = usedBytes(recording, parts, skip, result);
     const isControlUsed = recording.observer !== undefined && control !== null && result >= 0;
-    const segment = isControlUsed ? segmentOf(control, control.length, UDP_SEGMENT) : 0;
-    recording.recordSend(fd, CODES.sendmsg, start, result, bytes, address ?? undefined, result, segment);
+    const datagramSize = isControlUsed ? datagramSizeOf(control, control.length, UDP_SEGMENT) : 0;
+    recording.recordSend(fd, CODES.sendmsg, start, result, bytes, address ?? undefined, result, datagramSize);
     if (isControlUsed) reportPassed(recording, control);
   });
   wrap("recvmmsg", (start, result, fd, slab, table, _control, flags) =>
@@ -119,8 +115,8 @@ export function wrapTransfers(recording: Recording): void {
   wrap("sendfile", (start, result, out) => recording.recordSend(out, CODES.sendfile, start, result, undefined));
   wrap("splice", (start, result, from, to, count) => {
     // One of the two descriptors is a pipe, and pipes have no row. So the socket is the one with a row.
-    const sent = recording.rows[to] !== undefined || recording.rowOf(from) === undefined;
-    if (sent) recording.recordSend(to, CODES.splice, start, result, undefined);
+    const isSend = recording.rows[to] !== undefined || recording.rowOf(from) === undefined;
+    if (isSend) recording.recordSend(to, CODES.splice, start, result, undefined);
     else recording.recordReceive(from, CODES.splice, start, result, undefined, 0, undefined, count);
   });
   wrap("spliceThrough", (start, result, from, _readEnd, _writeEnd, to, _capacity, maxBytes, out) => {
@@ -131,9 +127,10 @@ export function wrapTransfers(recording: Recording): void {
     const recordTo = (count: number): void => recording.recordSend(to, CODES.splice, start, count, undefined);
     if (read > 0) recordFrom(read);
     if (written > 0) recordTo(written);
-    // The two records above are enough if the call has moved `maxBytes`, or has moved bytes and would then block.
+    // The two records above are enough if the call has read `maxBytes`, or has read bytes and would then block.
     if (result > 0 || (result === EAGAIN && read > 0)) return;
-    // Otherwise the result gets a record too. If no bytes are left in the pipe, the source has ended the call.
+    // Otherwise the result gets a record too. It is that of the source if no bytes are left in the pipe, and otherwise
+    // that of the destination.
     if (read === written) recordFrom(result);
     else recordTo(result);
   });
@@ -189,17 +186,13 @@ function writtenAddress(buffer: Uint8Array): Uint8Array {
 }
 
 /** The size of each datagram, from the control message of this type (UDP_GRO or UDP_SEGMENT); 0 without one. */
-function segmentOf(control: Uint8Array, controlLength: number, messageType: number): number {
+function datagramSizeOf(control: Uint8Array, controlLength: number, messageType: number): number {
   let size = 0;
   forEachMessage(control, controlLength, (level, type, data) => {
     if (level !== SOL_UDP || type !== messageType) return;
     // UDP_GRO has an int, and UDP_SEGMENT an unsigned short.
-    size =
-      data.length >= 4
-        ? view(data).getInt32(0, LITTLE_ENDIAN)
-        : data.length >= 2
-          ? view(data).getUint16(0, LITTLE_ENDIAN)
-          : 0;
+    if (data.length >= 4) size = view(data).getInt32(0, LITTLE_ENDIAN);
+    else if (data.length >= 2) size = view(data).getUint16(0, LITTLE_ENDIAN);
   });
   return size;
 }
@@ -233,8 +226,9 @@ function recordBatch(
   first: number,
   flags: number,
 ): void {
-  const isSent = code === CODES.sendmmsg;
-  const words = new Int32Array(table.buffer, table.byteOffset, table.length >> 2);
+  const sent = code === CODES.sendmmsg;
+  // The table has 32-bit words: ENTRY_WORDS for each datagram. The bytes of each datagram are in a slot of the slab.
+  const words = new Int32Array(table.buffer, table.byteOffset, table.length / 4);
   const end = first + Math.max(0, count);
   let length = 0;
   for (let at = first; at < end; at++) length += words[at * ENTRY_WORDS + LENGTH]!;
@@ -250,7 +244,7 @@ function recordBatch(
     }
     bytes = Buffer.concat(pieces).subarray(0, recording.maxPayload);
   }
-  if (isSent) {
+  if (sent) {
     recording.recordSend(fd, code, start, count, bytes, undefined, length);
   } else {
     // The requested number of bytes is not known here. It is more than 0 and at least `length`.
@@ -266,11 +260,11 @@ function recordBatch(
     const nameLength = words[word + NAME_LENGTH]!;
     observer.onMoved(row, {
       call: CALL_NAMES[code]!,
-      sent: isSent,
+      sent,
       bytes: bytesOf(at),
-      length: isSent ? words[word + LENGTH]! : Math.max(words[word + LENGTH]!, words[word + WHOLE_LENGTH]!),
+      length: sent ? words[word + LENGTH]! : Math.max(words[word + LENGTH]!, words[word + WHOLE_LENGTH]!),
       address: nameLength === 0 ? undefined : table.slice(nameAt, nameAt + nameLength),
-      segment: words[word + SEGMENT]!,
+      datagramSize: words[word + SEGMENT]!,
       line,
     });
   }

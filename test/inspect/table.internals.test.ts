@@ -168,15 +168,15 @@ test("rows of a worker that appear again are not removed, and the end of a worke
       { ...message, whole: true, changed: [report("8:1")] },
       { ...message, whole: true, changed: [], removed: [{}] },
       { to: "main", type: "detail", request: 1, detail: { socket: null } },
-      { to: "main", type: "bye", thread: "7" },
+      { to: "main", type: "closed", thread: "7" },
       { to: "workers", type: "watch" },
       { to: "workers", type: "watch", id: "7:1", change: 2 },
-      { to: "nobody", type: "who" },
+      { to: "nobody", type: "sendTable" },
     ]) {
       await send(wrong);
     }
     assert.deepEqual(ids(), ["7:2", "7:3"]);
-    await send({ to: "main", type: "bye", thread: 7, ended: true });
+    await send({ to: "main", type: "closed", thread: 7, ended: true });
     assert.deepEqual([ids(), tables.threads], [[], 0]);
     // A message that was under way.
     await send({ ...message, whole: false, changed: [report("7:9")] });
