@@ -16,20 +16,26 @@ export interface Column {
   readonly order: (row: SocketReport) => number | string;
 }
 
-/** Pads the numbers in an address, so that port 80 comes before 443. A missing address comes last. */
-const addressOrder = (address: string | null): string =>
-  (address ?? "\uffff").replace(/\d+/g, (digits) => digits.padStart(10, "0"));
+/** Pads the numbers in an address or a line, so that port 80 comes before 443. A missing text comes last (U+FFFF). */
+const paddedText = (text: string | null): string =>
+  (text ?? "\uffff").replace(/\d+/g, (digits) => digits.padStart(10, "0"));
 
-const queueText = (value: number | null): string => (value === null ? "" : value === 0 ? "0" : byteCountText(value));
+const queueText = (byteCount: number | null): string => {
+  if (byteCount === null) return "";
+  return byteCount === 0 ? "0" : byteCountText(byteCount);
+};
 
 const pendingText = (row: SocketReport): string => {
   const calls = new Map<string, number>();
   for (const { call } of row.pending) calls.set(call, (calls.get(call) ?? 0) + 1);
-  return [...calls].map(([call, number]) => (number === 1 ? call : `${call} ×${number}`)).join(", ");
+  return [...calls].map(([call, count]) => (count === 1 ? call : `${call} ×${count}`)).join(", ");
 };
 
 const transferText = ({ bytes: size, calls }: SocketReport["received"]): string =>
   calls === 0 ? "0" : `${byteCountText(size)} · ${countText(calls)}`;
+
+/** A number that is greater than every descriptor. */
+const MORE_THAN_DESCRIPTORS = 2 ** 32;
 
 export const COLUMNS: readonly Column[] = [
   {
@@ -38,9 +44,8 @@ export const COLUMNS: readonly Column[] = [
     hint: "descriptor",
     isNumeric: true,
     text: (row) => (row.fd < 0 ? "–" : String(row.fd)),
-    // Closed sockets have no descriptor, and come last.
-    // The descriptors of each thread come together.
-    order: (row) => (row.fd < 0 ? Infinity : row.thread * 1e10 + row.fd),
+    // The sockets of each thread come together. Sockets without a descriptor, such as closed ones, come last.
+    order: (row) => (row.fd < 0 ? Infinity : row.thread * MORE_THAN_DESCRIPTORS + row.fd),
   },
   {
     key: "thread",
@@ -63,14 +68,14 @@ export const COLUMNS: readonly Column[] = [
     title: "local",
     hint: "local address",
     text: (row) => visible(row.local ?? "–"),
-    order: (row) => addressOrder(row.local),
+    order: (row) => paddedText(row.local),
   },
   {
     key: "peer",
     title: "peer",
     hint: "address of the peer",
     text: (row) => visible(row.peer ?? "–"),
-    order: (row) => addressOrder(row.peer),
+    order: (row) => paddedText(row.peer),
   },
   {
     key: "age",
@@ -132,7 +137,7 @@ export const COLUMNS: readonly Column[] = [
     title: "made at",
     hint: "line of code that made the socket",
     text: (row) => (row.line === null ? "" : shortLine(row.line)),
-    order: (row) => addressOrder(row.line),
+    order: (row) => paddedText(row.line),
   },
 ];
 
@@ -194,9 +199,9 @@ export function selectRows(rows: Iterable<SocketReport>, filter: Filter, sorting
   const sign = sorting.descending ? -1 : 1;
   // The value of each row is computed once, and not in each comparison.
   const withOrder = chosen.map((row) => ({ row, order: column.order(row) }));
-  withOrder.sort((a, b) => {
-    if (a.order !== b.order) return a.order < b.order ? -sign : sign;
-    return a.row.thread - b.row.thread || a.row.fd - b.row.fd;
+  withOrder.sort((one, other) => {
+    if (one.order !== other.order) return one.order < other.order ? -sign : sign;
+    return one.row.thread - other.row.thread || one.row.fd - other.row.fd;
   });
   return withOrder.map(({ row }) => row);
 }

@@ -10,6 +10,7 @@ export function byteCountText(count: number): string {
   do {
     value /= 1000;
     unit++;
+    // 999.5 would be rounded to 1000.
   } while (value >= 999.5 && unit < units.length - 1);
   return `${value < 10 ? value.toFixed(1) : Math.round(value)} ${units[unit]}`;
 }
@@ -20,7 +21,7 @@ export const countText = (value: number): string => value.toLocaleString("en-US"
 /** A number and a noun, which gets an "s" unless the number is 1. */
 export const plural = (value: number, noun: string): string => `${countText(value)} ${noun}${value === 1 ? "" : "s"}`;
 
-/** A duration, with at most two units. */
+/** A duration as text, with at most two units. */
 export function ageText(milliseconds: number): string {
   const seconds = Math.max(0, milliseconds) / 1000;
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
@@ -31,7 +32,7 @@ export function ageText(milliseconds: number): string {
   return hours < 48 ? `${hours} h ${minutes % 60} m` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
-/** A duration in microseconds, with one unit. */
+/** A duration in microseconds as text, with one unit. */
 export function microsecondsText(value: number): string {
   if (value < 1000) return `${value < 10 ? Number(value.toFixed(1)) : Math.round(value)} µs`;
   if (value < 1_000_000) return `${(value / 1000).toFixed(value < 10_000 ? 2 : 1)} ms`;
@@ -68,8 +69,13 @@ export interface Piece {
 
 /** The length of the UTF-8 sequence that begins at `at`; 0 if the bytes there are no valid sequence. */
 function sequenceLength(data: Uint8Array, at: number): number {
+  // The ranges of the first byte and of the second one are those of RFC 3629, section 4.
   const first = data[at]!;
-  const length = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
+  let length = 0;
+  if (first < 0x80) length = 1;
+  else if (first >= 0xc2 && first < 0xe0) length = 2;
+  else if (first >= 0xe0 && first < 0xf0) length = 3;
+  else if (first >= 0xf0 && first < 0xf5) length = 4;
   // The other bytes of a sequence begin with the bits 10.
   for (let next = 1; next < length; next++) if ((data[at + next] ?? 0) >> 6 !== 0b10) return 0;
   const second = data[at + 1] ?? 0;
@@ -101,20 +107,20 @@ export function payloadText(data: Uint8Array): Piece[] {
     if (character === "\n") {
       add({ text: "\\n", escaped: true });
       add({ text: "\n", escaped: false });
-    } else if (character.search(UNSAFE) === 0) add({ text: escapeOf(character), escaped: true });
+    } else if (character.search(UNSAFE) >= 0) add({ text: escapeOf(character), escaped: true });
     else add({ text: character, escaped: false });
   }
   return pieces;
 }
 
-/** Lines of a hex dump: offset, bytes, and printable ASCII. */
+/** Lines of a hex dump with 8 bytes each: offset, bytes, and printable ASCII. */
 export function hexDump(data: Uint8Array): string {
   const lines: string[] = [];
   for (let at = 0; at < data.length; at += 8) {
     const lineBytes = [...data.subarray(at, at + 8)];
     const hex = lineBytes.map((byte) => byte.toString(16).padStart(2, "0"));
     const ascii = lineBytes.map((byte) => (byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : "·")).join("");
-    lines.push(`${at.toString(16).padStart(4, "0")}  ${hex.join(" ").padEnd(23)}  ${ascii}`);
+    lines.push(`${at.toString(16).padStart(4, "0")}  ${hex.join(" ").padEnd(8 * 3 - 1)}  ${ascii}`);
   }
   return lines.join("\n");
 }
@@ -126,7 +132,7 @@ export function fromBase64(text: string): Uint8Array {
   return data;
 }
 
-/** The file name, line and column of a position, without the folders. */
+/** A line of the program without its folders: file name, line and column. */
 export const shortLine = (line: string): string => visible(line.replace(/^.*[/\\](?=[^/\\]+$)/, ""));
 
 /** The name of a family or a type without `AF_` or `SOCK_`. */

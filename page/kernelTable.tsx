@@ -12,7 +12,10 @@ interface Field {
   readonly text: (socket: LessonSocket) => string;
 }
 
-const queueText = (value: number | null): string => (value === null ? "–" : value === 0 ? "0" : byteCountText(value));
+const queueText = (byteCount: number | null): string => {
+  if (byteCount === null) return "–";
+  return byteCount === 0 ? "0" : byteCountText(byteCount);
+};
 
 const FIELDS: readonly Field[] = [
   { title: "local", text: ({ local }) => visible(local ?? "–") },

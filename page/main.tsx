@@ -49,7 +49,7 @@ const THEMES = ["auto", "light", "dark"] as const;
 type Theme = (typeof THEMES)[number];
 const THEME_NAMES: Readonly<Record<Theme, string>> = { auto: "Auto", light: "Light", dark: "Dark" };
 
-/** Returns the setting, the theme that is shown (dark or light), and a function that selects the next setting. */
+/** Returns the chosen theme, the shown one (dark or light), and a function that chooses the next theme. */
 function useTheme(): [Theme, string, () => void] {
   const savedTheme = readSetting("berkeley-theme");
   const [theme, setTheme] = useState<Theme>(THEMES.find((name) => name === savedTheme) ?? "auto");
@@ -90,11 +90,13 @@ const isTyping = (target: HTMLElement | null): boolean =>
 function App(): JSX.Element {
   const [route, setRoute] = useState(readRoute);
   const [theme, shownTheme, selectNextTheme] = useTheme();
-  // Whether the keys of one letter are on.
+  // Whether the shortcuts of one letter are on.
   const [letterKeys, setLetterKeys] = useState(readSetting("berkeley-keys") !== "off");
   const help = useRef<HTMLDialogElement>(null);
   const state = useStore();
   const socketId = route.view === "socket" ? route.id : null;
+  // For the link "Sockets": "page" in the view itself, and "true" on the page of one socket, which is below the view.
+  const socketsCurrent = ({ table: "page", socket: "true", tour: undefined } as const)[route.view];
 
   useEffect(() => {
     const listener = (): void => {
@@ -127,7 +129,7 @@ function App(): JSX.Element {
       if (event.key === "/") {
         event.preventDefault();
         if (search === null) location.hash = "#/";
-        // After the table is drawn.
+        // The table must be drawn first.
         setTimeout(() => document.querySelector<HTMLInputElement>("#search")?.focus());
       } else if (event.key === "s") location.hash = "#/";
       else if (event.key === "t") location.hash = "#/tour";
@@ -160,7 +162,7 @@ function App(): JSX.Element {
           </span>
         </a>
         <nav aria-label="Views">
-          <a href="#/" aria-current={route.view === "table" ? "page" : route.view === "socket" ? "true" : undefined}>
+          <a href="#/" aria-current={socketsCurrent}>
             Sockets
           </a>
           <a href="#/tour" aria-current={route.view === "tour" ? "page" : undefined}>
@@ -271,7 +273,7 @@ function Banners({ state }: { readonly state: State }): JSX.Element {
       <div role="alert">
         {connection === "silent" && (
           <Notice tone="bad" title="The process does not answer.">
-            It has ended, or its inspector was stopped. This page goes on asking.
+            It has ended, or its inspector was stopped. This page tries to connect again and again.
           </Notice>
         )}
         {connection === "refused" && (

@@ -70,6 +70,8 @@ const PLOTS: readonly Plot[] = [
 
 /** The height of a plot in pixels. */
 const HEIGHT = 128;
+/** The width of a plot in pixels until the browser has laid out the page. */
+const FIRST_WIDTH = 300;
 /** The value of a color of the style sheet. */
 const colorOf = (element: Element, name: string): string => getComputedStyle(element).getPropertyValue(name).trim();
 
@@ -95,6 +97,7 @@ function optionsFor(element: HTMLElement, plot: Plot, width: number): uPlot.Opti
         ...axis,
         size: 62,
         space: 30,
+        // A small fraction, such as half a byte, gets no label.
         values: (_plot, splits) => splits.map((value) => (value % 1 === 0 || value > 10 ? plot.format(value) : "")),
       },
     ],
@@ -126,7 +129,7 @@ function PlotCard(props: {
   // uPlot gets the colors when the plot is made. So a change of the theme makes the plot again.
   useLayoutEffect(() => {
     const element = place.current!;
-    const newPlot = new uPlot(optionsFor(element, plot, element.clientWidth || 300), data, element);
+    const newPlot = new uPlot(optionsFor(element, plot, element.clientWidth || FIRST_WIDTH), data, element);
     drawnPlot.current = newPlot;
     const observer = new ResizeObserver(() => {
       if (element.clientWidth > 0) newPlot.setSize({ width: element.clientWidth, height: HEIGHT });
@@ -181,6 +184,7 @@ export function Plots({
   const plots = PLOTS.filter(({ series }) =>
     series.some(({ value }) => samples.some((sample) => value(sample) !== null)),
   );
+  const hasTcpSamples = samples.some(({ rtt }) => rtt !== null);
   if (plots.length === 0) return <p class="faint">The first sample comes within a second.</p>;
   return (
     <>
@@ -189,7 +193,7 @@ export function Plots({
           <PlotCard key={plot.title} plot={plot} samples={samples} theme={theme} />
         ))}
       </div>
-      {plots.length < PLOTS.length - 1 && (
+      {!hasTcpSamples && (
         <p class="faint">The kernel has round-trip time, window, rate and retransmits only of TCP connections.</p>
       )}
     </>

@@ -18,7 +18,7 @@ interface Arrow {
 }
 
 /** A call, the lane of its socket, and the arrow that it causes. */
-interface Event {
+interface CallEvent {
   readonly call: CallReport;
   readonly side: Side;
   readonly arrow: Arrow | null;
@@ -110,7 +110,7 @@ function arrowOf(
     // The end of a datagram socket sends nothing. A read of 0 bytes at the other end was an empty datagram.
     return hasBothEnds && type !== "SOCK_DGRAM" ? arrowOfEnd(calls, index, side, isTcp) : null;
   }
-  // Only if the calls of the other end are missing, its arrows follow from the reads of this end.
+  // If the calls of the other end are missing, the reads of this end show what the other end has sent.
   const isRead = RECEIVES.test(call) || moved?.sent === false;
   if (!isRead || hasBothEnds) return null;
   if (moved !== null && moved.bytes > 0)
@@ -121,7 +121,7 @@ function arrowOf(
   return null;
 }
 
-function eventsOf(detail: SocketDetail): Event[] {
+function eventsOf(detail: SocketDetail): CallEvent[] {
   const { left } = sidesOf(detail);
   const { calls, other, socket } = detail;
   // The calls of the other end can be missing: Node makes those of a TLS connection, and a busy thread sends no calls.
@@ -143,12 +143,9 @@ function Result({ call }: { readonly call: CallReport }): JSX.Element {
   }
   if (call.errno !== null) return <span class="result failed">{visible(call.errno)}</span>;
   if (call.result === null) return <span class="result" />;
-  const isByteCount = SENDS.test(call.call) || RECEIVES.test(call.call);
-  return (
-    <span class="result">
-      {isByteCount ? plural(call.moved?.bytes ?? call.result, "byte") : call.result === 0 ? "ok" : String(call.result)}
-    </span>
-  );
+  let text = call.result === 0 ? "ok" : String(call.result);
+  if (SENDS.test(call.call) || RECEIVES.test(call.call)) text = plural(call.moved?.bytes ?? call.result, "byte");
+  return <span class="result">{text}</span>;
 }
 
 /** The title of a lane. */
@@ -176,12 +173,14 @@ export function Sequence(props: { readonly detail: SocketDetail; readonly droppe
   if (events.length === 0) {
     return (
       <p class="faint">
-        No call is recorded. The record begins when the inspector starts, and its oldest calls go first.
+        No call is recorded. The inspector records calls from its start on, and drops the oldest ones first.
       </p>
     );
   }
-  const nameOf = (socket: SocketReport | null): string =>
-    socket === null ? "the other end, not in the table" : socket === detail.socket ? "this socket" : "the other end";
+  const nameOf = (socket: SocketReport | null): string => {
+    if (socket === null) return "the other end, not in the table";
+    return socket === detail.socket ? "this socket" : "the other end";
+  };
   return (
     <div class="sequence">
       <div class="lanes">

@@ -98,11 +98,12 @@ function openStream(socketId: string | null): void {
   });
 }
 
-/** Finds the cause of a failure by a request, because an EventSource does not report it. Then reopens the stream. */
+/** Finds the cause of a failure by a request, because an EventSource reports none. Then reopens the stream. */
 async function findCauseAndRetry(socketId: string | null): Promise<void> {
   if (state.connection === "live") update({ connection: "lost" });
   let status: number | undefined;
   try {
+    // `api/lessons` is only an example of a path that the process always answers.
     ({ status } = await fetch(socketId === null ? "api/lessons" : `api/sockets/${encodeURIComponent(socketId)}`));
   } catch {
     // The process does not answer.

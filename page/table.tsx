@@ -11,7 +11,9 @@ import { Empty, FindingText, StatePill } from "./parts.js";
 import type { State } from "./store.js";
 import { useVirtualRows } from "./virtual.js";
 
+/** The height of the header in pixels, as style.css sets it. */
 const HEADER_HEIGHT = 34;
+/** The height of a row without findings in pixels. */
 const ROW_HEIGHT = 33;
 
 /** The state of the table, kept while the page shows another view. `activeId` is the id of the active row. */
@@ -137,6 +139,9 @@ export function Table({ state }: { readonly state: State }): JSX.Element {
   };
 
   const isFiltered = shown.length !== rows.size;
+  const direction = sorting.descending
+    ? ({ name: "descending", sign: "▾" } as const)
+    : ({ name: "ascending", sign: "▴" } as const);
   return (
     <main class="table-view" id="main">
       <h1 class="hidden">Sockets</h1>
@@ -224,12 +229,12 @@ export function Table({ state }: { readonly state: State }): JSX.Element {
                     key={column.key}
                     role="columnheader"
                     class={`cell ${column.key} ${column.isNumeric ? "number" : ""}`}
-                    aria-sort={isSorted ? (sorting.descending ? "descending" : "ascending") : "none"}
+                    aria-sort={isSorted ? direction.name : "none"}
                   >
                     <button type="button" title={column.hint} onClick={() => sortBy(column.key)}>
                       {column.title}
                       <span class="arrow" aria-hidden="true">
-                        {isSorted ? (sorting.descending ? "▾" : "▴") : ""}
+                        {isSorted && direction.sign}
                       </span>
                     </button>
                   </div>

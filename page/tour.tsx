@@ -22,7 +22,7 @@ async function request<T>(method: string, path: string): Promise<T> {
     const text = (await response.text()).slice(0, 300);
     throw new Error(`The process answered with status ${response.status}${text === "" ? "" : `: ${visible(text)}`}`);
   }
-  return (response.status === 204 ? undefined : await response.json()) as T;
+  return (await response.json()) as T;
 }
 
 /** Ends a run. `keepalive` lets the request complete after the page was left. */
@@ -93,13 +93,13 @@ function Lesson({
   readonly nextLesson: LessonSummary | undefined;
 }): JSX.Element {
   const [run, setRun] = useState<LessonRun | null>(null);
-  // Whether steps run: what the page shows.
+  // Whether the page shows that steps run.
   const [isBusy, setBusy] = useState(false);
   const [error, setError] = useState("");
   const runId = useRef<string | null>(null);
   // Whether the user has left the lesson.
   const hasLeft = useRef(false);
-  // As `isBusy`, but changes at once, so that a second click has no effect.
+  // Whether steps run. Unlike `isBusy`, it changes at once, so a second click has no effect.
   const isWorking = useRef(false);
   const latestHeading = useRef<HTMLHeadingElement>(null);
   const steps = run?.steps ?? [];
@@ -125,9 +125,8 @@ function Lesson({
   /** Runs one step, and before the first step starts the run. */
   const runStep = async (): Promise<LessonRun> => {
     if (runId.current === null) {
-      const started = await request<LessonRun>("POST", `api/lessons/${encodeURIComponent(lesson.name)}`);
-      runId.current = started.id;
-      if (started.steps.length > 0) return started;
+      const newRun = await request<LessonRun>("POST", `api/lessons/${encodeURIComponent(lesson.name)}`);
+      runId.current = newRun.id;
     }
     return request<LessonRun>("POST", `api/runs/${encodeURIComponent(runId.current)}/next`);
   };
@@ -176,7 +175,7 @@ function Lesson({
             number={index + 1}
             step={step}
             heading={index === steps.length - 1 ? latestHeading : null}
-            ends={endsOf(steps)}
+            lanes={lanesOf(steps)}
           />
         ))}
         {titles.slice(steps.length).map((title, index) => (
@@ -227,8 +226,8 @@ function Lesson({
   );
 }
 
-/** The ends of the packets of a lesson. */
-interface Ends {
+/** The two lanes of the packets of a lesson. */
+interface Lanes {
   /** The address of the left lane: the sender of the first packet. */
   readonly left: string;
   /** The address of the right lane: the receiver of the first packet. */
@@ -237,7 +236,7 @@ interface Ends {
   readonly names: ReadonlyMap<string, string>;
 }
 
-function endsOf(steps: readonly LessonStep[]): Ends {
+function lanesOf(steps: readonly LessonStep[]): Lanes {
   const names = new Map<string, string>();
   for (const { before, after } of steps) {
     for (const { name, local } of [...before, ...after]) {
@@ -255,9 +254,9 @@ function Step(props: {
   readonly number: number;
   readonly step: LessonStep;
   readonly heading: { current: HTMLHeadingElement | null } | null;
-  readonly ends: Ends;
+  readonly lanes: Lanes;
 }): JSX.Element {
-  const { number, step, heading, ends } = props;
+  const { number, step, heading, lanes } = props;
   return (
     <li class="step done">
       <h2 ref={heading}>
@@ -275,26 +274,28 @@ function Step(props: {
           </p>
         </div>
         <KernelTable before={step.before} after={step.after} />
-        <Packets step={step} ends={ends} />
+        <Packets step={step} lanes={lanes} />
       </div>
     </li>
   );
 }
 
-const packetKind = ({ flags, bytes: size }: LessonPacket): "data" | "control" | "error" =>
-  flags.includes("RST") || flags.includes("ICMP") ? "error" : size > 0 ? "data" : "control";
+function packetKind({ flags, bytes: size }: LessonPacket): "data" | "control" | "error" {
+  if (flags.includes("RST") || flags.includes("ICMP")) return "error";
+  return size > 0 ? "data" : "control";
+}
 
 function packetLabel({ flags, bytes: size }: LessonPacket): string {
   return size > 0 ? `${flags}, ${byteCountText(size)}` : flags;
 }
 
-function Packets({ step, ends }: { readonly step: LessonStep; readonly ends: Ends }): JSX.Element {
+function Packets({ step, lanes }: { readonly step: LessonStep; readonly lanes: Lanes }): JSX.Element {
   const { packets, packetSource } = step;
   if (packetSource === "none") return <p class="faint packets-note">Packets were not observed in this step.</p>;
   if (packets.length === 0) return <p class="faint packets-note">No packet crossed the wire.</p>;
   const laneHead = (address: string, side: "left" | "right"): JSX.Element => (
     <div class={`lane-head ${side}`}>
-      <b>{ends.names.get(address) ?? "another socket"}</b>
+      <b>{lanes.names.get(address) ?? "another socket"}</b>
       <span>{visible(address)}</span>
     </div>
   );
@@ -303,18 +304,18 @@ function Packets({ step, ends }: { readonly step: LessonStep; readonly ends: End
       <p class="packets-title">
         {packetSource === "capture"
           ? "Packets on the wire, captured on the loopback interface"
-          : "Segments, as counted by the kernel (TCP_INFO); a capture takes CAP_NET_RAW"}
+          : "Segments, as counted by the kernel (TCP_INFO); a capture requires CAP_NET_RAW"}
       </p>
       <div class="lanes">
-        {laneHead(ends.left, "left")}
-        {laneHead(ends.right, "right")}
+        {laneHead(lanes.left, "left")}
+        {laneHead(lanes.right, "right")}
       </div>
       <ol aria-label="Packets">
         {packets.map((packet, index) => (
           <li key={index} class="packet" data-flags={packet.flags}>
             <ArrowLine
               arrow={{
-                from: packet.from === ends.right ? "right" : "left",
+                from: packet.from === lanes.right ? "right" : "left",
                 label: packetLabel(packet),
                 kind: packetKind(packet),
               }}

@@ -1,4 +1,4 @@
-// Of a long list, draws only the rows that are near the visible part, with @tanstack/virtual-core.
+// Draws only those rows of a long list that are near the visible part, with @tanstack/virtual-core.
 
 import {
   defaultRangeExtractor,
@@ -17,7 +17,7 @@ interface List {
   readonly scroller: { readonly current: HTMLElement | null };
   /** Estimated height of a row in pixels; the real one is measured. */
   readonly rowHeight: number;
-  /** Height of the header, which stays at the top of the scroller. */
+  /** Height of the header in pixels. The header stays at the top of the scroller. */
   readonly headerHeight: number;
   /** The row that is always drawn, because it may have the focus; -1 for none. */
   readonly activeIndex: number;
@@ -41,7 +41,7 @@ export function useVirtualRows(list: List): Virtualizer<HTMLElement, HTMLElement
     rangeExtractor: (range: Range) => {
       const rows = defaultRangeExtractor(range);
       if (activeIndex >= 0 && activeIndex < keys.length && !rows.includes(activeIndex)) rows.push(activeIndex);
-      return rows.sort((a, b) => a - b);
+      return rows.sort((one, other) => one - other);
     },
     onChange: () => render({}),
   };
