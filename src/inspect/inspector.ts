@@ -199,7 +199,7 @@ export class Inspector implements AsyncDisposable {
       changed: ofWorkers === undefined ? changed : [...changed, ...ofWorkers.changed],
       removed: ofWorkers === undefined || whole ? removed : [...removed, ...ofWorkers.removed],
       dropped: this.dropped,
-      process: { pid, title, node, threads: 1 + (this.#workers?.threads ?? 0) },
+      process: { pid, title, node, threads: 1 + (this.#workers?.threadCount ?? 0) },
     };
   }
 

@@ -75,7 +75,7 @@ export class SocketTable {
     const visit = (row: SocketRow): void => {
       const hadCalls = this.#updateCounters(row, waiting.get(row) ?? NO_CALLS);
       if (isNewPeriod) updateCallFindings(row, now, periodStart);
-      const isActive = hadCalls || !row.addressesKnown || row.watchers > 0 || canChangeAlone(row);
+      const isActive = hadCalls || !row.addressesKnown || row.watchers > 0 || canChangeWithoutCall(row);
       (isActive ? active : idle).push(row);
     };
     for (const row of rows) if (row !== undefined) visit(row);
@@ -254,7 +254,7 @@ function leastRecentlyRead(rows: SocketRow[], count: number): SocketRow[] {
 }
 
 /** Whether the kernel can change the state of the socket without a call of the program. */
-function canChangeAlone(row: SocketRow): boolean {
+function canChangeWithoutCall(row: SocketRow): boolean {
   return (
     row.isTcpListener ||
     row.state === "listening" ||

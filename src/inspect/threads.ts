@@ -207,7 +207,7 @@ export class WorkerTables {
   }
 
   /** The number of worker threads with an inspector. */
-  get threads(): number {
+  get threadCount(): number {
     return this.#dropped.size;
   }
 

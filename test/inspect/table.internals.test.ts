@@ -177,10 +177,10 @@ test("rows of a worker that appear again are not removed, and the end of a worke
     }
     assert.deepEqual(ids(), ["7:2", "7:3"]);
     await send({ to: "main", type: "closed", thread: 7, ended: true });
-    assert.deepEqual([ids(), tables.threads], [[], 0]);
+    assert.deepEqual([ids(), tables.threadCount], [[], 0]);
     // A message that was under way.
     await send({ ...message, whole: false, changed: [report("7:9")] });
-    assert.deepEqual([ids(), tables.threads], [[], 0]);
+    assert.deepEqual([ids(), tables.threadCount], [[], 0]);
   } finally {
     tables.close();
     channel.close();
