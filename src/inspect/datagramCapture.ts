@@ -17,7 +17,7 @@ const MAX_ENTRIES = 10_000;
 /** The largest datagram of UDP over IPv4. */
 const MAX_DATAGRAM = 65_507;
 const NOTHING = new Uint8Array(0);
-/** The first port for a name of a UNIX socket. */
+/** UNIX sockets with a name get ports from this one on. */
 const FIRST_PORT = 1024;
 /** The detail that the record of a setsockopt() with UDP_SEGMENT has. */
 const SEGMENT_OPTION = /^UDP_SEGMENT = (\d+)$/;
@@ -111,7 +111,8 @@ export class DatagramCapture {
     hadAddress: boolean,
   ): CaptureAddresses | undefined {
     if (pair !== undefined) {
-      // The sockets of a pair have no names, so their numbers take the place of names. Hardly a path begins with "\n".
+      // The sockets of a pair have no names, so they are identified by their numbers. The line feed distinguishes a
+      // number from a path.
       return { local: this.#addressOfName(`\n${number}`), peer: this.#addressOfName(`\n${pair.number}`) };
     }
     const peer = hadAddress ? address : addressOf(this.#kernel, "getpeername", fd);

@@ -113,7 +113,7 @@ export function probe(calls: Calls, row: SocketRow, now: number): void {
     return;
   }
   // For a datagram socket, inq() returns only the size of the first datagram. So the memory of the queue is reported.
-  // This is not possible for AF_UNIX, where the kernel counts that memory for the sender.
+  // AF_UNIX is an exception: there the kernel counts that memory for the sender.
   row.receiveQueue =
     row.type === SOCK_DGRAM && row.family !== AF_UNIX
       ? memInfoField(calls, fd, MEMINFO_AT.receiveMemory)

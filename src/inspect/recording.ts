@@ -129,7 +129,7 @@ export class Recording {
     this.observer = undefined;
   }
 
-  /** The row of a descriptor; undefined if it is not a socket. Adds a row if other code has made the socket. */
+  /** The row of a descriptor; undefined if it is not a socket. A socket whose making was not recorded gets a row. */
   rowOf(fd: number): SocketRow | undefined {
     return this.rows[fd] ?? this.#addUnrecorded(fd);
   }

@@ -31,7 +31,7 @@ const MAX_SAMPLES = 1200;
  * no more samples than one. The limit is below 500, because timers are not exact.
  */
 const MIN_SAMPLE_INTERVAL = 400;
-/** Maximum number of records of calls that move data in a detail. The other calls have the same limit of their own. */
+/** A detail has at most this many records of calls that move data, and at most this many of other calls. */
 const MAX_CALLS = 500;
 /** Bytes that `redact` returns are cut to this length, or to that of the payload if the payload is longer. */
 const MAX_REPLACEMENT = 1024;

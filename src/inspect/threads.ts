@@ -101,8 +101,8 @@ class Channel {
 }
 
 /**
- * Calls `callback` with the thread id when a worker ends that this thread has started after this call. The returned
- * function stops that for workers that are started later.
+ * For each worker that this thread starts from now on, calls `callback` with the thread id when the worker ends. The
+ * returned function excludes the workers that are started after it was called.
  */
 function onWorkerEnd(callback: (thread: number) => void): () => void {
   const onWorker = (worker: Worker): void => {

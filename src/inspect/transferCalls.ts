@@ -129,8 +129,8 @@ export function wrapTransfers(recording: Recording): void {
     if (written > 0) recordTo(written);
     // The two records above are enough if the call has read `maxBytes`, or has read bytes and would then block.
     if (result > 0 || (result === EAGAIN && read > 0)) return;
-    // Otherwise the result gets a record too. It is that of the source if no bytes are left in the pipe, and otherwise
-    // that of the destination.
+    // Otherwise the result gets a record too. The record belongs to the source if no bytes are left in the pipe,
+    // and otherwise to the destination.
     if (read === written) recordFrom(result);
     else recordTo(result);
   });

@@ -65,8 +65,8 @@ export function describe(object: unknown): Description | undefined {
     mark = markOf(object);
     if (mark === undefined) return undefined;
     const { kind } = mark;
-    // The first `kind` makes it the first key. The last `kind` replaces that of the fields: a class may return the
-    // description of another object as its fields.
+    // The first `kind` puts that key before the others. The last `kind` replaces that of the fields: a class may return
+    // the description of another object as its fields.
     return Object.assign({ kind }, mark.fieldsOf(object as object), { kind });
   } catch {
     // fieldsOf() throws for a prototype, for a Proxy, and if a system call fails.

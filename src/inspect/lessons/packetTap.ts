@@ -25,7 +25,7 @@ const BUFFER_SIZE = 4 << 20;
 const ICMP = 1;
 const TCP = 6;
 const UDP = 17;
-/** The type of ICMP errors that read "destination unreachable", and the code of "port unreachable" (RFC 792). */
+/** ICMP (RFC 792): the type "destination unreachable", and its code "port unreachable". */
 const UNREACHABLE = 3;
 const PORT_UNREACHABLE = 3;
 
