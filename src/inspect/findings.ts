@@ -35,9 +35,10 @@ export function updateCallFindings(row: SocketRow, now: number, periodStart: num
   if (emptyCalls / seconds >= BUSY_CALLS && emptyCalls > movingCalls * 10) {
     row.busyAt = now;
     const line = row.emptyLine === undefined ? "" : ` at ${row.emptyLine}`;
+    const example = row.emptyCall === undefined ? "" : ` (such as ${row.emptyCall}${line})`;
     row.busyText =
-      `${row.emptyCall ?? "A call"} was called ${rounded(emptyCalls / seconds)} times in a second${line}, and ` +
-      `${rounded(movingCalls / seconds)} of these calls moved bytes: the program loops instead of waiting`;
+      `${rounded(emptyCalls / seconds)} calls in a second moved no bytes${example}, and ` +
+      `${rounded(movingCalls / seconds)} moved bytes: the program loops instead of waiting`;
   }
   row.emptyCalls = row.movingCalls = 0;
   if (row.peerFinishedSince === Infinity) {
