@@ -159,10 +159,11 @@ function checkScopeName(
   if (!host.includes(":")) {
     throw refusal(subject, `scopeid is ${quote(scopeid)}, required a number unless host is an IPv6 address`);
   }
-  if (zone !== undefined && zone !== scopeid) {
+  // The scope id 0 is none.
+  if (typeof zone === "string" && isZone(zone) && zone !== scopeid && scopeid !== "0") {
     throw refusal(subject, `zone ${quote(zone)} and scopeid ${quote(scopeid)} do not agree, required one of them`);
   }
-  return checkHost(subject, host, port, flowinfo, 0, scopeid);
+  return checkHost(subject, host, port, flowinfo, 0, zone ?? scopeid);
 }
 
 function checkIPv6(

@@ -49,13 +49,17 @@ export class DeadlineSet<M extends DeadlineMember> {
       last.place = member.place;
       this.#members[last.place] = last;
     }
-    // The timer continues: a server with one connection at a time would set and clear it for each connection.
+    // Without a waiting `whenEmpty()` the timer runs on: a server with one connection at a time would set and clear it
+    // for each connection.
     if (this.#members.length > 0 || this.#emptyWaiters.length === 0) return;
     this.#stopTimer();
     for (const resolve of this.#emptyWaiters.splice(0)) resolve();
   }
 
-  /** Resolves when the set has no members, and stops the timer then. For a server that drains. */
+  /**
+   * Resolves when the set has no members, and stops the timer then. For a server that drains, and between two batches of
+   * `serveUdp()`.
+   */
   whenEmpty(): Promise<void> {
     if (this.#members.length > 0) return new Promise((resolve) => this.#emptyWaiters.push(resolve));
     this.#stopTimer();

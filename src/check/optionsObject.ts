@@ -25,8 +25,8 @@ export function checkOptions(opts: unknown, action: string, known?: readonly str
 }
 
 /**
- * Throws if an option is not in `known`. If a known name is similar, the message suggests it. An inherited property, and
- * an option whose value is undefined, count as absent. The function allocates nothing unless it throws, so frequent
+ * Throws if an option is not in `known`. If a known name is similar, the message suggests it. An inherited property,
+ * and an option whose value is undefined, count as absent. The function allocates nothing unless it throws, so frequent
  * calls can use it.
  *
  * @param owner the name of the object that has no such option, for the message

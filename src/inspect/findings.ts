@@ -41,6 +41,7 @@ export function updateCallFindings(row: SocketRow, now: number, periodStart: num
       `${rounded(movingCalls / seconds)} moved bytes: the program loops instead of waiting`;
   }
   row.emptyCalls = row.movingCalls = 0;
+  row.emptyCall = row.emptyLine = undefined;
   if (row.peerFinishedSince === Infinity) {
     if (row.state === "CLOSE_WAIT" || row.peerFinished) row.peerFinishedSince = now;
   }

@@ -31,8 +31,7 @@ export function wrapLifeCalls(recording: Recording): void {
     const listener = recording.rowOf(listenerFd);
     if (listener === undefined) return;
     if (fd < 0) {
-      listener.emptyCalls++;
-      listener.emptyCall = "accept";
+      listener.countEmpty("accept", undefined);
       recording.recordCall(listener, "accept", start, fd);
       return;
     }
@@ -48,11 +47,9 @@ export function wrapLifeCalls(recording: Recording): void {
       const row = recording.rowOf(fd);
       if (row === undefined) return;
       row.addressesKnown = false;
-      if (result === EAGAIN) {
-        row.emptyCalls++;
-        row.emptyCall = call;
-      }
-      recording.recordCall(row, call, start, result, addressDetail(address), recording.takeLine());
+      const line = recording.takeLine();
+      if (result === EAGAIN) row.countEmpty(call, line);
+      recording.recordCall(row, call, start, result, addressDetail(address), line);
     });
   }
   recording.wrap("listen", (result, start, [fd, backlog]) => {

@@ -301,9 +301,7 @@ export class Recording {
       row.movingCalls++;
       row.movedAt = end;
     } else if (result <= 0) {
-      row.emptyCalls++;
-      row.emptyCall = CALL_NAMES[code]!;
-      if (line !== undefined) row.emptyLine = line;
+      row.countEmpty(CALL_NAMES[code]!, line);
     }
     // With MSG_TRUNC, TCP discards the data and does not write to the buffer.
     const isDiscarded = row.type === SOCK_STREAM && (flags & MSG_TRUNC) !== 0;

@@ -46,9 +46,8 @@ export class SocketRow {
   emptyCalls: number = 0;
   /** The number of calls in this period that moved bytes, or accepted a connection. */
   movingCalls: number = 0;
-  /** The name of the latest empty call. */
+  /** The name of the latest empty call, and the line of that call, or of an earlier one with the same name. */
   emptyCall: CallName | undefined;
-  /** The line of the latest empty call whose line was recorded. */
   emptyLine: string | undefined;
   /** The number of calls that move data, and whose lines were recorded. */
   recordedLines: number = 0;
@@ -113,6 +112,13 @@ export class SocketRow {
     this.protocol = protocol;
     this.madeAt = now;
     this.movedAt = this.probedAt = now;
+  }
+
+  /** Counts a call that neither moved bytes nor accepted a connection. `line` is undefined if it was not recorded. */
+  countEmpty(call: CallName, line: string | undefined): void {
+    this.emptyCalls++;
+    if (line !== undefined || this.emptyCall !== call) this.emptyLine = line;
+    this.emptyCall = call;
   }
 
   /**

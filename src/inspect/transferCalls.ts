@@ -92,7 +92,8 @@ export function wrapTransfers(recording: Recording): void {
   wrap("recvmsg", (start, result, fd, parts, flags, address, control, out) => {
     const from = address === null || result < 0 ? undefined : writtenAddress(address);
     const bytes = usedBytes(recording, parts, 0, result);
-    // Only a result of 0, which may be the end of the stream, needs the length of all buffers.
+    // A result of 0 is the end of the stream only if bytes were requested. For other results, the number of requested
+    // bytes only limits the recorded data. The result limits it too, and saves the sum of the lengths.
     const requested = result === 0 ? lengthOf(parts) : result;
     // The call has written the length of the control data to the start of `out`.
     const isControlUsed = recording.observer !== undefined && control !== null && result > 0;
@@ -114,7 +115,8 @@ export function wrapTransfers(recording: Recording): void {
   );
   wrap("sendfile", (start, result, out) => recording.recordSend(out, CODES.sendfile, start, result, undefined));
   wrap("splice", (start, result, from, to, count) => {
-    // One of the two descriptors is a pipe, and pipes have no row. So the socket is the one with a row.
+    // One of the two descriptors is a pipe. For a pipe rowOf() returns undefined; for a socket without a row it adds
+    // one.
     const isSend = recording.rows[to] !== undefined || recording.rowOf(from) === undefined;
     if (isSend) recording.recordSend(to, CODES.splice, start, result, undefined);
     else recording.recordReceive(from, CODES.splice, start, result, undefined, 0, undefined, count);
@@ -127,7 +129,8 @@ export function wrapTransfers(recording: Recording): void {
     const recordTo = (count: number): void => recording.recordSend(to, CODES.splice, start, count, undefined);
     if (read > 0) recordFrom(read);
     if (written > 0) recordTo(written);
-    // The two records above are enough if the call has read `maxBytes`, or has read bytes and would then block.
+    // The two records above are enough if the call has read `maxBytes` (the result is 1), or has read bytes and would
+    // then block.
     if (result > 0 || (result === EAGAIN && read > 0)) return;
     // Otherwise the result gets a record too. The record belongs to the source if no bytes are left in the pipe,
     // and otherwise to the destination.
@@ -191,7 +194,8 @@ function datagramSizeOf(control: Uint8Array, controlLength: number, messageType:
   forEachMessage(control, controlLength, (level, type, data) => {
     if (level !== SOL_UDP || type !== messageType) return;
     // UDP_GRO has an int, and UDP_SEGMENT an unsigned short.
-    if (data.length >= 4) size = view(data).getInt32(0, LITTLE_ENDIAN);
+    // The program may have written any number, and the kernel ignores these messages on other sockets.
+    if (data.length >= 4) size = Math.max(0, view(data).getInt32(0, LITTLE_ENDIAN));
     else if (data.length >= 2) size = view(data).getUint16(0, LITTLE_ENDIAN);
   });
   return size;

@@ -1,4 +1,4 @@
-// Binds a socket to the first address of a list that this machine has.
+// Takes a list of addresses, and binds a socket to the first one that belongs to this machine.
 
 import { AF_INET, AF_INET6, HostPort, Inet6Address, InetAddress } from "../addr/index.js";
 import { attemptsError, restateError, SocketError } from "../errors/index.js";

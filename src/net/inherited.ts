@@ -9,7 +9,10 @@ export const UPGRADE_VARIABLE = "BERKELEY_UPGRADE";
 
 let inheritance: Promise<Inheritance | undefined> | undefined;
 
-/** The sockets of the old program; undefined if there is none. The first call starts to receive them. */
+/**
+ * The sockets of the old program. The first call starts to receive them. Returns undefined if there is no old program,
+ * and on a worker thread. Resolves with undefined if the channel of the variable is not open any more.
+ */
 export function findInheritance(): Promise<Inheritance | undefined> | undefined {
   if (inheritance !== undefined) return inheritance;
   const channel = process.env[UPGRADE_VARIABLE];

@@ -174,7 +174,8 @@ export class SocketListener<C extends Conn = Conn, A extends ListenAddress = Lis
   }
 
   /**
-   * Lets the process end while calls wait here, now or later. Neither these calls nor their timeouts keep it alive.
+   * Lets the process end although calls wait here. From now on, neither waiting calls nor later ones keep it alive, nor
+   * do their timeouts.
    */
   unref(): this {
     this.#socket.unref();

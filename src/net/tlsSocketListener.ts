@@ -97,7 +97,8 @@ export class TlsSocketListener extends SocketListener<TlsConn, InetAddress | Ine
   }
 
   /**
-   * Lets the process end while calls wait here, now or later. Neither these calls nor their timeouts keep it alive.
+   * Lets the process end although calls wait here. From now on, neither waiting calls nor later ones keep it alive, nor
+   * do their timeouts.
    */
   override unref(): this {
     this.#tlsListener.unref();

@@ -39,7 +39,8 @@ export interface Packet {
   readonly address: HostAddress;
   /**
    * The address of this machine that the packet was sent to, with the socket's port. For a multicast or broadcast
-   * packet of IPv4, the address that the kernel would answer from. Undefined for a multicast packet of IPv6.
+   * packet of IPv4, the address that the kernel would answer from. Undefined for a multicast packet of IPv6, and on a
+   * socket that is bound to a multicast address.
    */
   readonly localAddress: HostAddress | undefined;
   /** Index of the receiving interface. Undefined if the socket is bound to one address, or connected. */
@@ -174,11 +175,11 @@ export class UdpSocket extends Inspectable<UdpDescription> implements AsyncItera
    *
    * On a socket at the wildcard, pass the `address` object of a received packet: then the answer leaves from the
    * address that the packet was sent to, as long as this machine has it. `localAddress` and `ifindex` override that.
-   * A copy of the object does not work; pass the packet itself as the options.
+   * A copy of the `address` object is not recognised. With a copy, pass the packet as the options.
    *
    * @throws SocketError `EMSGSIZE`, `ENETUNREACH`, `EACCES`; `EDESTADDRREQ` without an address on a socket that is not
    *   connected; `ECONNREFUSED` on a connected socket if an earlier packet was refused; `EINVAL` or `ENETUNREACH` for a
-   *   `localAddress` that this machine lacks …
+   *   `localAddress` that this machine lacks; and others
    * @throws TypeError or RangeError for an option that is wrong
    * @see sendto(2), sendmsg(2), IP_PKTINFO of ip(7)
    * @example
@@ -245,10 +246,10 @@ export class UdpSocket extends Inspectable<UdpDescription> implements AsyncItera
   }
 
   /**
-   * Joins a multicast group: from now on the socket receives packets to `group` and to its own port. With `source` it
-   * receives only packets of that host, even if it joined the group without a source before. `group` and `source` are
-   * numeric addresses of IPv4 or IPv6. A socket at the wildcard of both families can join groups of both. Membership
-   * ends with `leave()` and with `close()`.
+   * Joins a multicast group: from now on the socket receives packets that are sent to `group` and its own port. With
+   * `source` it receives only packets of that host, even if it joined the group without a source before. `group` and
+   * `source` are numeric addresses of IPv4 or IPv6. A socket at the wildcard of both families can join groups of both.
+   * Membership ends with `leave()` and with `close()`.
    *
    * Without `interface`, the kernel takes the interface of the route to the group. A program that must work on machines
    * without such a route, or with several interfaces, passes `interface`, and calls `join()` for each of them.
@@ -291,7 +292,8 @@ export class UdpSocket extends Inspectable<UdpDescription> implements AsyncItera
   }
 
   /**
-   * Lets the process end while calls wait here, now or later. Neither these calls nor their timeouts keep it alive.
+   * Lets the process end although calls wait here. From now on, neither waiting calls nor later ones keep it alive, nor
+   * do their timeouts.
    */
   unref(): this {
     this.#socket.unref();

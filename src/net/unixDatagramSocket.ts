@@ -146,7 +146,8 @@ export class UnixDatagramSocket extends Inspectable<UnixDatagramDescription> imp
   }
 
   /**
-   * Lets the process end while calls wait here, now or later. Neither these calls nor their timeouts keep it alive.
+   * Lets the process end although calls wait here. From now on, neither waiting calls nor later ones keep it alive, nor
+   * do their timeouts.
    */
   unref(): this {
     this.#socket.unref();

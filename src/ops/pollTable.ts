@@ -51,7 +51,7 @@ export class PollTable<E extends Entry<PollSocket>> {
   constructor(entries: readonly E[], isSocket: (value: unknown) => value is PollSocket) {
     if (!Array.isArray(entries)) throw new TypeError(`Cannot poll: entries are ${quote(entries)}, required an array`);
     this.entries = [...entries] as readonly E[];
-    this.#words = new Int32Array(POLLFD_WORDS * entries.length);
+    this.#words = new Int32Array(POLLFD_WORDS * this.entries.length);
     this.#halves = new Int16Array(this.#words.buffer);
     this.#bytes = new Uint8Array(this.#words.buffer);
     this.entries.forEach((entry, index) => {

@@ -72,7 +72,7 @@ export function timestampingOption(
     (value) => {
       const given = typeof value === "number" ? { flags: value } : checkMembers(name, value, ["flags", "bindPhc"]);
       const { flags, bindPhc } = given as { flags: unknown; bindPhc?: unknown };
-      // Kernels before 5.14 accept only the flags.
+      // The short form, which is an int, is for kernels before 5.14: they have no bindPhc.
       const bytes = new Uint8Array(bindPhc === undefined ? 4 : 8);
       view(bytes).setUint32(0, numberMember(name, "flags", flags, 0, 0x7fff_ffff), LITTLE_ENDIAN);
       if (bindPhc !== undefined)

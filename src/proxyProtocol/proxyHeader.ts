@@ -45,7 +45,7 @@ export interface ProxyHeader {
 
 /** The first 12 bytes of version 2: "\r\n\r\n\0\r\nQUIT\n". */
 export const SIGNATURE: Uint8Array = Uint8Array.of(13, 10, 13, 10, 0, 13, 10, 0x51, 0x55, 0x49, 0x54, 10);
-/** The number of bytes of version 2 before the addresses: signature, version and command, family and transport, length. */
+/** Bytes of version 2 before the addresses: the signature, version and command, family and transport, the length. */
 export const FIXED_SIZE = 16;
 /** Maximum length of a line of version 1, including CRLF. */
 export const MAX_LINE = 107;

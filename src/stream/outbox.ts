@@ -4,9 +4,9 @@
 // the outbox counts each waiting write until its promise settles. `writeProgress` of the connection is the number of
 // bytes that the connection has taken of the first waiting write.
 //
-// The limit applies only while another write waits, so a program that awaits each write never reaches it. If a write
-// finds no other write waiting and is larger than the limit, its bytes do not count. If they counted, no small write
-// could wait behind it.
+// The limit applies only while another write waits, so a program that awaits each write never reaches it. If the outbox
+// counts no write, and the next one is larger than the limit, the bytes of that write do not count. If they counted, no
+// small write could wait behind it.
 
 import { isUint8Array } from "node:util/types";
 import { OutboxFullError } from "../errors/index.js";
@@ -36,7 +36,7 @@ export class Outbox {
   /** The total size of the writes that have not settled. */
   #totalSize = 0;
   #writes = 0;
-  /** The size of a waiting write that found no other write waiting and is larger than the limit; otherwise 0. */
+  /** The size of the first counted write if it is larger than the limit; otherwise 0. */
   #oversizedWrite = 0;
   /** The bytes and the writes that were added since the outbox was empty, or since the last `onTurnPassed()`. */
   #newBytes = 0;

@@ -415,7 +415,7 @@ export class Stream<C extends Conn = Conn>
     return socket;
   }
 
-  /** Lets the process end while calls wait here, now or later. */
+  /** Lets the process end although calls wait here. From now on, neither waiting calls nor later ones keep it alive. */
   unref(): this {
     this.#conn.unref?.();
     return this;

@@ -154,7 +154,7 @@ export class TransportConn implements Conn {
     this.#transport.abort(localError("ECONNRESET", "abort"));
   }
 
-  /** Lets the process end while calls wait here, now or later. */
+  /** Lets the process end although calls wait here. From now on, neither waiting calls nor later ones keep it alive. */
   unref(): this {
     this.#refs.keepsAlive = false;
     this.#transport.setKeepsAlive?.(false);

@@ -595,11 +595,11 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Returns the buffered stream over this socket, for lines and exact numbers of bytes. A second call returns the same
-   * stream.
+   * Returns the buffered stream over this socket, for lines and exact numbers of bytes. If the socket has a stream
+   * already, returns that one, also if `new Stream()` made it.
    *
-   * @param opts limits of the stream's buffer; only the first call can set them
-   * @throws TypeError if the socket is no stream socket, or if a second call has `opts`
+   * @param opts limits of the stream's buffer; only the call that makes the stream can set them
+   * @throws TypeError if the socket is no stream socket, or if it has a stream already and `opts` is given
    * @example
    * ```ts
    * import { socketpair } from "berkeley/sync";
@@ -617,7 +617,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
     const { stream } = this.#runner;
     if (stream === undefined) return new Stream(this, opts);
     if (opts === undefined) return stream;
-    throw new TypeError("Cannot make a stream: the socket has one, required options in the first call of stream()");
+    throw new TypeError("Cannot make a stream: the socket has one, required options in the call that makes it");
   }
 
   /**

@@ -57,7 +57,7 @@ const EMFILE_HINT = "the process has as many descriptors as its limit RLIMIT_NOF
 /** The error for the negative result of a call. No other function creates a {@link SocketError} from an errno. */
 export function socketError(errno: number, syscall: string, details?: SocketErrorDetails): SocketError {
   if (errno === EMFILE) return new SocketError("EMFILE", errno, syscall, { ...details, hint: EMFILE_HINT });
-  // The kernel returns no ECANCELED for sockets. So ECANCELED means that close() has ended a waiting call.
+  // The kernel returns no ECANCELED for sockets. So close() or detach() has ended a waiting call, or the environment ends.
   if (errno === ECANCELED) return new SocketError("ECANCELED", errno, syscall, withClosedReason("ECANCELED", details));
   return new SocketError(errnoName(errno), errno, syscall, details);
 }

@@ -92,14 +92,15 @@ export interface DerHeader {
 }
 
 /**
- * Reads the tag and the length at the beginning of `bytes`: X.690, section 8.1. Undefined if they are truncated, or if
- * the length is encoded in more than four bytes.
+ * Reads the tag and the length at the beginning of `bytes`: X.690, section 8.1. Undefined if they are truncated, if the
+ * length is indefinite, or if it is encoded in more than four bytes.
  */
 export function derHeader(bytes: Buffer): DerHeader | undefined {
   const [tag, first] = bytes;
   if (tag === undefined || first === undefined) return undefined;
-  // From 0x81 on, the low seven bits are the number of the bytes that follow and encode the length. 0x80, the
-  // indefinite length, is not DER: isSingleDerValue() accepts it without a call of this function.
+  // 0x80, the indefinite length, is not DER; isSingleDerValue() accepts it without a call of this function.
+  if (first === 0x80) return undefined;
+  // From 0x81 on, the low seven bits are the number of the bytes that follow and encode the length.
   const lengthBytes = first < 0x80 ? 0 : first - 0x80;
   const start = 2 + lengthBytes;
   if (lengthBytes > 4 || start > bytes.length) return undefined;

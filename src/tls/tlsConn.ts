@@ -302,8 +302,8 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
   }
 
   /**
-   * Lets the process end while calls wait here, now or later. A write that the kernel has not taken still keeps the
-   * process alive, as in `node:tls`.
+   * Lets the process end although calls wait here, or will wait here later. A write that the kernel has not taken still
+   * keeps the process alive, as in `node:tls`.
    */
   unref(): this {
     this.#refs.keepsAlive = false;

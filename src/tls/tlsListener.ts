@@ -1,13 +1,12 @@
 // TlsListener: accepts connections of another listener, and returns them after their TLS handshake.
 //
-// Handshakes run concurrently, so a slow or silent client delays no other client. Connections are accepted from the
-// listener below only while an accept() waits and the number of handshakes and ready connections is below
-// `maxHandshakes`. Other connections stay in the accept queue of the kernel.
+// Handshakes run concurrently, so a slow or silent client delays no other client. The listener accepts a connection
+// from the listener below only while an accept() waits here. Other connections stay in the accept queue of the kernel.
 //
-// At this limit, the listener drops the oldest client that has sent nothing, and accepts the next connection. So silent
-// clients can't block the listener for the time of a handshake. A new client has sent nothing at first, or its bytes
-// were not read yet. So the listener drops a client only after `silenceTimeout`, and after it has read all available
-// bytes.
+// The listener is at its limit when `maxHandshakes` handshakes run or connections are ready. Then it accepts a
+// connection only to drop the oldest client that has sent nothing. So silent clients can't block the listener for the
+// time of a handshake. A new client has sent nothing at first, or its bytes were not read yet. So the listener drops a
+// client only after `silenceTimeout`, and after it has read all available bytes.
 
 import { clock } from "../builtins.js";
 import { quote } from "../check/index.js";
@@ -149,8 +148,8 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   }
 
   /**
-   * Lets the process end while calls wait here, now or later. A running handshake keeps the process alive until it is
-   * over.
+   * Lets the process end although calls wait here. From now on, neither waiting calls nor later ones keep it alive. A
+   * running handshake keeps the process alive until it is over.
    */
   unref(): this {
     this.#refs.keepsAlive = false;
@@ -225,8 +224,9 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   }
 
   /**
-   * Starts the handshake of `#waitingConn`, unless the listener is at its limit. Then calls accept() of the listener
-   * below, unless that call is pending, no accept() waits here, or the listener is at its limit.
+   * Starts the handshake of `#waitingConn` if the listener is below its limit. Then calls accept() of the listener
+   * below if an accept() waits here. At the limit it makes that call only if a silent client may be dropped now; if one
+   * may be dropped later, it starts a timer.
    */
   #acceptNext(): void {
     if (this.#pendingAccept !== undefined || this.#closing !== undefined) return;

@@ -225,6 +225,7 @@ const values: readonly [AddressLike, Address | HostPort][] = [
   [{ host: "::1", port: 80, zone: "4" }, new Inet6Address("::1", 80, 0, 4)],
   [{ host: "::1", port: 80, zone: "lo" }, new HostPort("::1", 80, 0, 0, "lo")],
   [{ host: "::1", port: 80, scopeid: "lo", zone: "lo" }, new HostPort("::1", 80, 0, 0, "lo")],
+  [{ host: "::1", port: 80, scopeid: "0", zone: "lo" }, new HostPort("::1", 80, 0, 0, "lo")],
   [{ family: AF_INET6, host: "::1", port: 80, zone: "lo" }, new HostPort("::1", 80, 0, 0, "lo")],
   [{ path: "/x" }, new UnixAddress("/x")],
   [{ path: "" }, new UnixAddress("")],

@@ -128,7 +128,7 @@ test("fromWeb() reads lines from a pair of web streams", async () => {
   assert.deepEqual(lines, ["one", "two"]);
 });
 
-test("fromWeb() passes on the error of a writable, also an Error of another realm, and gives EPIPE a cause", async () => {
+test("fromWeb() passes on errors of a writable, also of another realm, and gives EPIPE a cause", async () => {
   const foreignError: unknown = runInNewContext('new Error("broken")');
   for (const reason of [new Error("broken"), foreignError, "broken"]) {
     const writable = new WritableStream<Uint8Array>({

@@ -10,10 +10,11 @@ export const command: Command = define({
   summary: "sends standard input to an endpoint, and prints the answer on standard output",
   description: [
     "Connects, sends standard input, and prints received data. At the end of standard input the command half-closes " +
-      "the connection, and prints the answer to its end. When the peer finishes first, a file is sent to its end, a " +
-      "pipe is read until no data has come for the time of --linger, and a terminal is no longer read.",
-    "A file on standard input is sent by sendfile(2) if its data is not changed. Received data is written unchanged " +
-      "to a pipe or a file; on a terminal, control characters are shown as escapes.",
+      "the connection, and prints the answer to its end. If the peer finishes first, standard input decides: a file " +
+      "is sent to its end; a pipe is read until it has given no data for the time of --linger; a terminal is no " +
+      "longer read.",
+    "A file on standard input is sent by sendfile(2), except with TLS, --crlf, --line or --hex. Received data is " +
+      "written unchanged to a pipe or a file; on a terminal, control characters are shown as escapes.",
   ],
   arguments: [
     {

@@ -27,7 +27,7 @@ export function usersOfSockets(): ReadonlyMap<number, readonly SocketUser[]> {
 }
 
 // Before each call of the functions below, the process may end, or the descriptor may be closed. So these functions
-// return an empty result after an error.
+// return an empty list, an empty text or undefined after an error.
 
 function namesIn(folder: string): string[] {
   try {

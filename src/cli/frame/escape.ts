@@ -55,7 +55,8 @@ function incompleteLength(bytes: Uint8Array): number {
   // A character has at most 4 bytes, so an incomplete one has at most 3.
   for (let count = 1; count <= 3 && count <= bytes.length; count++) {
     const byte = bytes[bytes.length - count]!;
-    // A byte below 0x80 is a character, one below 0xc0 continues a character, and any other begins a character.
+    // A byte below 0x80 is a character, one below 0xc0 continues a character, and any other begins a character or is
+    // invalid.
     if (byte < 0x80) return 0;
     if (byte < 0xc0) continue;
     return characterLength(byte) > count ? count : 0;

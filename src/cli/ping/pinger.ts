@@ -67,7 +67,7 @@ export async function* ping(target: HostAddress, options: PingOptions): AsyncGen
       // before it sets the pending error of the socket.
       for (let attempt = 1; errorCode !== undefined && attempt < MAX_SENDS; attempt++) {
         yield* await takeErrors(socket, requests);
-        // The error queue had an error of this machine for this request, such as EMSGSIZE.
+        // The error queue had an ICMP error for this request, for example from the firewall of this machine.
         if (!requests.pending.has(sequence)) break;
         errorCode = await trySend(socket, request);
       }
