@@ -12,8 +12,8 @@
 #endif
 
 /*
- * The loader in TypeScript (src/sys/loading/elf.ts) searches the file for this text before it calls dlopen(3). So it
- * never runs the addon of another package or of another version. The symbol is exported so that the linker keeps it.
+ * The loader in TypeScript (src/sys/loading/elf.ts) searches the addon's file for this mark before it calls dlopen(3).
+ * So the loader never runs the addon of another package or version. The symbol is exported so that the linker keeps it.
  */
 extern const char berkeley_addon_mark[];
 __attribute__((visibility("default"))) const char berkeley_addon_mark[] =
@@ -26,8 +26,8 @@ struct addon *get_addon(napi_env env) {
 }
 
 /*
- * The cleanup hook of the environment. It runs when a worker is terminated or the process exits normally. JavaScript
- * does not run any more. Hooks run in reverse order, so the hooks of pollers, which were added later, have run.
+ * The cleanup hook of the environment. It runs when a worker ends or the process exits normally. JavaScript does not
+ * run any more. Hooks run in reverse order, so the hooks of pollers, which were added later, have run already.
  */
 static void end_environment(void *data) {
   struct addon *addon = data;
@@ -35,7 +35,7 @@ static void end_environment(void *data) {
   close_owned(addon);
 }
 
-/* Node-API calls this after all cleanup hooks, when no code can call the addon any more. */
+/* Node-API calls this function after all cleanup hooks, when no code can call the addon any more. */
 static void free_addon(napi_env env, void *data, void *hint) {
   (void)env;
   (void)hint;

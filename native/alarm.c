@@ -1,10 +1,10 @@
 /*
- * The alarm interrupts a system call that blocks. While the alarm is set, a timer sends a signal to this thread every
- * millisecond, and a blocked system call fails with EINTR.
+ * The alarm interrupts a system call that blocks. While the alarm is set, a timer sends a signal to the environment's
+ * thread every millisecond, and a blocked system call fails with EINTR.
  *
  * The addon sets the alarm only for a call on a descriptor whose O_NONBLOCK is cleared (descriptors.c). A check with
- * poll(2) is not enough: connect(2) waits for the peer, and another process can accept the connection that poll(2) has
- * reported.
+ * poll(2) before the call is not enough: connect(2) waits for the peer, and another process can accept the connection
+ * that poll(2) has reported.
  */
 #include "addon.h"
 
@@ -29,7 +29,7 @@ static atomic_flag choosing_signal = ATOMIC_FLAG_INIT;
 
 /* Chooses a signal and installs its handler. Returns the signal, or 0 if none is free. */
 static int choose_signal(void) {
-  /* The handler stays installed after the last environment has ended. */
+  /* The handler stays installed after the last environment has ended, so the library must stay loaded. */
   if (!pin_library()) return 0;
   while (atomic_flag_test_and_set(&choosing_signal)) continue;
   int chosen = atomic_load(&alarm_signal);
@@ -61,7 +61,7 @@ int start_alarm(struct addon *addon) {
     struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = signal};
     event.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid);
     if (timer_create(CLOCK_MONOTONIC, &event, &addon->alarm) < 0) {
-      /* To the caller EAGAIN means that the call would block. */
+      /* The caller would take EAGAIN for the errno of its socket call, and wait for an event. */
       if (errno == EAGAIN) errno = ENOMEM;
       return -1;
     }

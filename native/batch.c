@@ -6,8 +6,8 @@
  *   slab     N slots of equal size. The bytes of datagram i begin at the start of slot i.
  *   table    N entries of type `struct datagram`. src/batch/table.ts has the same layout.
  *   control  N buffers of equal size for the control data of received datagrams.
- * The length of the table determines N, and N determines the size of the slots and control buffers. JavaScript can
- * write to the table, so each call checks every length in the table before the kernel uses it.
+ * The length of the table determines N. Each slot has 1/N of the slab, and each control buffer has 1/N of `control`.
+ * JavaScript can write to the table, so each call checks every length in the table before the kernel uses it.
  */
 #include "addon.h"
 #include "syscalls.h"
@@ -35,7 +35,7 @@ struct datagram {
   uint32_t segment_size;   /* size of the datagrams that this one consists of (GSO, GRO), 0 for a single datagram */
   uint32_t name_length;    /* bytes of the address in `name`, 0 without an address */
   uint32_t control_length; /* bytes of control data received */
-  int32_t error;           /* set by JavaScript; recvmmsg stores 0 */
+  int32_t error;           /* -errno of a datagram that was not sent, or 0; set by JavaScript, recvmmsg stores 0 */
   uint32_t source_length;  /* size of the member of `source` in use, 0 to send without a source address */
   struct sockaddr_storage name;                /* the address of the peer: msg_name */
   alignas(struct cmsghdr) uint8_t control[64]; /* memory for the control data that are sent */
@@ -88,7 +88,7 @@ static void read_control(struct msghdr *message, struct datagram *entry) {
     if (control->cmsg_level == IPPROTO_UDP && control->cmsg_type == UDP_GRO && size >= sizeof(int)) {
       int segment_size;
       memcpy(&segment_size, CMSG_DATA(control), sizeof segment_size);
-      /* For a single datagram the kernel may report its length. Then `segment_size` of the entry stays 0. */
+      /* For a single datagram the kernel may report the whole length. Then `segment_size` of the entry stays 0. */
       if (segment_size > 0 && (uint32_t)segment_size < entry->length) entry->segment_size = (uint32_t)segment_size;
     } else if (carries_descriptors(control)) {
       for (size_t at = 0; at + sizeof(int) <= size; at += sizeof(int)) {
@@ -102,8 +102,8 @@ static void read_control(struct msghdr *message, struct datagram *entry) {
 }
 
 /*
- * recvmmsg(fd, slab, table, control, flags) -> number of datagrams. Returns EFAULT if the slots have 0 bytes, as those
- * of a detached slab: the kernel would discard the data of the datagrams.
+ * recvmmsg(fd, slab, table, control, flags) -> number of datagrams. Returns -EFAULT if the slots have 0 bytes, as
+ * those of a detached slab, because the kernel would discard the data of the datagrams.
  */
 static napi_value call_recvmmsg(napi_env env, napi_callback_info info) {
   struct args args;
@@ -146,7 +146,7 @@ static napi_value call_recvmmsg(napi_env env, napi_callback_info info) {
     /* The kernel returns MSG_CMSG_CLOEXEC, a flag of the call, among the flags of the datagram. */
     entry->flags = (uint32_t)header->msg_flags & ~(uint32_t)MSG_CMSG_CLOEXEC;
     entry->segment_size = 0;
-    /* For a UNIX address the kernel may report one byte more than it stored. */
+    /* If the kernel truncates an address, it returns the full length. */
     entry->name_length = header->msg_namelen <= sizeof entry->name ? header->msg_namelen : sizeof entry->name;
     /* JavaScript compares addresses in words of 4 bytes, so the rest of the last word is cleared. */
     memset((uint8_t *)&entry->name + entry->name_length, 0, (4 - entry->name_length % 4) % 4);
@@ -171,7 +171,7 @@ static void add_control(struct datagram *entry, struct msghdr *header, int level
   header->msg_controllen += CMSG_SPACE(size);
 }
 
-/* Writes the segment size and the source address of a datagram as control data. Returns false for a wrong length. */
+/* Writes segment size and source address of a datagram as control data. Returns false if `source_length` is wrong. */
 static bool set_control(struct datagram *entry, struct msghdr *header) {
   if (entry->segment_size > 0) {
     uint16_t segment_size = (uint16_t)entry->segment_size;

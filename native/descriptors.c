@@ -38,7 +38,7 @@ bool grow_array(struct u64_array *array, size_t index) {
 int own(struct addon *addon, int fd) {
   if (!grow_array(&addon->owned, (size_t)fd / 64)) return -ENOMEM;
   addon->owned.items[fd / 64] |= UINT64_C(1) << (fd % 64);
-  /* The record may be that of an earlier descriptor, which other code has closed. */
+  /* `shared` may still have an earlier descriptor with this number, which other code has closed. */
   if (is_shared(addon, fd)) addon->shared.items[fd] = 0;
   return fd;
 }
@@ -84,8 +84,8 @@ void close_owned(struct addon *addon) {
 }
 
 /*
- * Returns the identity of the file of a descriptor: device and inode in 52 bits, which a JavaScript number can hold.
- * Each socket has its own inode (sockfs). Returns 0 for a number that is not open.
+ * Returns the identity of the file of a descriptor: 52 bits made of device and inode, which a JavaScript number can
+ * hold. Each socket has its own inode (sockfs). Returns 0 if no descriptor with this number is open.
  */
 static uint64_t get_identity(int fd) {
   struct stat status;
@@ -127,8 +127,8 @@ void free_shared(struct addon *addon) {
  * Returns 0 if the environment owns fd and the number still belongs to the same file, otherwise -EBADF. Other code can
  * close a shared descriptor. Then the number may belong to another file, and this function ends the ownership.
  *
- * Another socket of this environment may have the number now, too. To detect this, the caller passes `identity`, the
- * result of share(). With identity 0, the file is not compared.
+ * The number may also belong to another socket of this environment now. To detect this case, the caller passes
+ * `identity`, the result of share(). With identity 0, this case is not detected.
  */
 static int check_owned(struct addon *addon, int fd, int64_t identity) {
   if (!owns(addon, fd)) return -EBADF;
@@ -219,7 +219,7 @@ static napi_value call_dup(napi_env env, napi_callback_info info) {
   int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
   if (copy < 0) return js_number(env, -errno);
   if (own_new(addon, copy) < 0) return js_number(env, -ENOMEM);
-  /* The environment does not own `fd` if it belongs to a connection of node:net. */
+  /* If `fd` belongs to a connection of node:net, the environment does not own `fd`. */
   if ((owns(addon, fd) && mark_shared(addon, fd) < 0) || mark_shared(addon, copy) < 0) {
     disown(addon, copy);
     close(copy);

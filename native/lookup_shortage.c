@@ -2,8 +2,8 @@
  * Lookups for which no descriptor is free.
  *
  * A lookup opens files (hosts(5), nsswitch.conf(5)) and sockets. If no descriptor is free, the C library continues
- * without the file or socket. In the end it reports that the name is unknown, or that a resource is busy. So after a
- * failed lookup the addon tests whether a descriptor is free.
+ * without the file or socket. In the end it reports that the name is unknown, or that the failure is temporary. So the
+ * addon tests before each lookup, and after a failed one, whether a descriptor is free.
  */
 #include "lookups.h"
 

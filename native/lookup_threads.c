@@ -9,13 +9,14 @@
  *   Further lookups wait in the queue. A lookup that all callers have abandoned occupies its thread until the C library
  *   returns. Another lookup thread may start in its place, up to MAX_LOOKUP_THREADS in total.
  * - At most MAX_LOCAL_THREADS local threads run only lookups that need no server: a numeric address, or an entry of the
- *   hosts file. They start while all lookup threads are busy, so these lookups do not wait for the DNS.
+ *   hosts file. They start when all lookup threads are busy and no further one can start. So lookups that need no
+ *   server do not wait for the DNS.
  *
  * A lookup thread ends after IDLE_SECONDS without work. All threads are detached and block every signal.
  *
  * The end of an environment does not wait for a thread. `struct lookups` has a reference count: each thread holds one
  * reference, and the environment holds one. The cleanup hook sets `closed` under the mutex. A thread that returns from
- * the C library after that frees its request and calls no function of Node-API. Node.js unloads an addon when the last
+ * the C library after that frees its lookup and calls no function of Node-API. Node.js unloads an addon when the last
  * worker that loaded it ends. So the first lookup pins the library, and its code stays mapped.
  *
  * Results go into a list, and the threadsafe function `notify` wakes the environment. `notify` keeps the loop alive
@@ -63,7 +64,7 @@ struct lookup *find_lookup(const struct lookups *lookups, int64_t ticket) {
   return lookup;
 }
 
-/* The list of the queue to which a queued lookup belongs. */
+/* Returns the one of the two lists of the queue to which a queued lookup belongs. */
 static struct lookup_list *get_queue_list(struct lookups *lookups, const struct lookup *lookup) {
   return lookup->state == LOOKUP_QUEUED ? &lookups->unclassified : &lookups->remote;
 }
@@ -71,8 +72,8 @@ static struct lookup_list *get_queue_list(struct lookups *lookups, const struct 
 /* Inserts a lookup in the order of tickets. The search starts at the end, where a new lookup belongs. */
 static void enqueue_lookup(struct lookups *lookups, struct lookup *lookup) {
   struct lookup_list *list = get_queue_list(lookups, lookup);
-  struct lookup *before = NULL, *last = list->last;
-  for (; last != NULL && last->ticket > lookup->ticket; last = last->previous) before = last;
+  struct lookup *before = NULL, *candidate = list->last;
+  for (; candidate != NULL && candidate->ticket > lookup->ticket; candidate = candidate->previous) before = candidate;
   list_insert(list, before, lookup);
   lookups->queue_length++;
 }
@@ -139,7 +140,10 @@ static bool wait_for_work(struct lookups *lookups) {
 static void *run_lookups(void *data) {
   struct lookups *lookups = data;
   pthread_mutex_lock(&lookups->mutex);
-  /* A caller that resumes an abandoned lookup can make one thread too many. The loop condition ends such a thread. */
+  /*
+   * An abandoned lookup that a caller resumes counts as awaited again. So there may be more than MAX_AWAITED_LOOKUPS
+   * threads without an abandoned lookup. The loop condition ends the threads above the limit.
+   */
   while (!lookups->closed && lookups->threads - lookups->abandoned_threads <= MAX_AWAITED_LOOKUPS) {
     struct lookup *lookup = oldest_queued(lookups);
     if (lookup != NULL) {
@@ -174,7 +178,7 @@ static void *run_local_lookups(void *data) {
     pthread_mutex_lock(&lookups->mutex);
     list_remove(&lookups->running, lookup);
     if (lookups->closed || !lookup->awaited) {
-      /* The lookup fails without being run. Ticket 0: no caller can resume it until its callback is called. */
+      /* The lookup fails without being run. No caller has ticket 0, so no caller can resume the lookup. */
       lookup->ticket = 0;
       lookup->fail(lookup);
       complete(lookups, lookup);
@@ -222,8 +226,9 @@ bool submit_lookup(struct lookups *lookups, struct lookup *lookup) {
   enqueue_lookup(lookups, lookup);
   assign_threads(lookups);
   /*
-   * Threads that run abandoned lookups do not count, because they may not return for many seconds. At
-   * MAX_LOOKUP_THREADS no thread may be started, so the lookup waits in the queue until one of them returns.
+   * If no thread will take the lookup, because the system cannot start one, this function fails. Threads that run
+   * abandoned lookups do not count, because they may not return for many seconds. At MAX_LOOKUP_THREADS no further
+   * thread is allowed. Then the lookup waits in the queue until one of these threads returns.
    */
   bool has_thread = lookups->threads > lookups->abandoned_threads || lookups->local_threads > 0;
   if (has_thread || lookups->threads >= MAX_LOOKUP_THREADS) return true;

@@ -1,5 +1,6 @@
 /*
- * Lookups on the environment's side: starts and abandons them, and calls their callbacks. lookup_threads.c runs them.
+ * The part of lookups that runs on the thread of the environment: starts, abandons and resumes lookups, and calls their
+ * callbacks. lookup_threads.c runs the lookups.
  */
 #include "lookups.h"
 
@@ -24,7 +25,7 @@ static void on_completed(napi_env env, napi_value unused, void *context, void *d
   (void)unused;
   (void)data;
   struct lookups *lookups = context;
-  /* The environment is ending, and close_lookups() has released everything. */
+  /* Without `env` the environment is ending, and close_lookups() has released everything. */
   if (env == NULL) return;
   for (bool ok = true; ok;) {
     pthread_mutex_lock(&lookups->mutex);
@@ -75,7 +76,7 @@ static void close_lookups(void *data) {
 }
 
 static int open_lookups(napi_env env, struct addon *addon) {
-  /* A lookup thread may return to this library after the environment has ended. */
+  /* A lookup thread may return to this library after the environment has ended, so the library must stay loaded. */
   if (!pin_library()) return -ELIBACC;
   struct lookups *lookups = calloc(1, sizeof *lookups);
   if (lookups == NULL) return -ENOMEM;
@@ -146,8 +147,8 @@ static struct lookups *lock_lookups(napi_env env, napi_callback_info info, int64
 
 /*
  * abandonLookup(ticket): no caller waits for the lookup any more. Returns 0 if the lookup was in the queue: it is
- * removed, and its callback is never called. Returns 1 if the lookup runs and cannot be stopped: its callback will be
- * called, and until then resumeLookup() can attach a caller again.
+ * removed, and its callback is never called. Returns 1 if a thread has taken the lookup, which cannot be stopped then:
+ * its callback will be called, and until then resumeLookup() can attach a caller again.
  */
 static napi_value call_abandon_lookup(napi_env env, napi_callback_info info) {
   int64_t ticket;

@@ -1,4 +1,4 @@
-/* Lookups of names without a server (services, protocols, interfaces, the host name), and inet_aton(3). */
+/* Names for which no name server is queried (services, protocols, interfaces, the host name), and inet_aton(3). */
 #include "addon.h"
 
 #include <arpa/inet.h>

@@ -1,5 +1,6 @@
 /*
- * poll(2) for one or many descriptors, and an epoll set that is readable when one of its descriptors may be ready.
+ * poll(2) for one or many descriptors, and an epoll descriptor that is readable while one of a set of descriptors is
+ * ready.
  *
  * Entries are passed as an array of struct pollfd: fd with 32 bits, events and revents with 16 bits each, in host byte
  * order.

@@ -31,7 +31,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Limit of events before other handles of the loop run. */
+/* After this number of events no further batch is fetched, so that other handles of the loop run. */
 #define MAX_EVENTS_PER_TURN 256
 /* Limit of relayed bytes before other handles of the loop run. */
 #define MAX_RELAYED_BYTES_PER_TURN (4u << 20)
@@ -106,8 +106,8 @@ static bool dispatch_events(struct poller *poller) {
 }
 
 /*
- * Continues queued relays, and passes stopped ones to JavaScript. `dispatched`: JavaScript was called in this turn
- * before. Returns whether relays are still queued.
+ * Continues queued relays, and passes stopped ones to JavaScript. `dispatched` is true if JavaScript was called earlier
+ * in this turn. Returns whether relays are still queued.
  */
 static bool continue_relays(struct poller *poller, bool dispatched) {
   uint64_t token;
@@ -333,7 +333,7 @@ static napi_value call_poller_modify(napi_env env, napi_callback_info info) {
 /*
  * pollerRemove(fd, poller, identity = any): removes the entry of a descriptor. epoll finds the entry by the number,
  * which may belong to another file now. So with `identity`, the result of share(), the call returns -EBADF unless the
- * number still belongs to that file; descriptors.c.
+ * number still belongs to the file with this identity; descriptors.c.
  */
 static napi_value call_poller_remove(napi_env env, napi_callback_info info) {
   struct args args;

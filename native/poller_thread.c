@@ -103,7 +103,7 @@ static void stop_watcher(struct watcher *watcher) {
 
 static void thread_end(struct poller *poller) {
   struct watcher *watcher = poller->data;
-  /* The hook itself calls this function with `ending` set, and Deno crashes if a running hook is removed. */
+  /* `ending` is set while the hook runs and ends the poller. Deno crashes if a running hook is removed. */
   if (!watcher->ending) napi_remove_env_cleanup_hook(poller->env, thread_end_environment, watcher);
   stop_watcher(watcher);
   poller_free(poller);

@@ -3,8 +3,8 @@
  *
  * Without a relay, splice() in TypeScript waits for an event of its source, moves the available bytes and waits again.
  * A call of JavaScript for each event costs more than the system calls, because the code and data of JavaScript have
- * left the CPU caches in the meantime. So JavaScript describes the flow for the poller in a few words of the shared
- * array (poller.c): source, destination and pipe. These words are a relay.
+ * left the CPU caches in the meantime. So JavaScript describes the flow for the poller in 32-bit words of the shared
+ * array (poller.c): source, destination, pipe and others. These words are a relay.
  *
  * The reactor has a table with a slot for each registered descriptor (src/reactor/reactor.ts). Each of the first
  * MAX_RELAYS slots has a relay, whose source is the descriptor of the slot. The events of further slots always go to
@@ -33,7 +33,7 @@
  *
  * Words of a pipe: [0] read end or -1, [1] write end, [2] capacity in bytes. Relays with the same pipe index share the
  * pipe, because it is empty between two events. If bytes stay in the pipe, the relay stops and sets the read end to -1.
- * No relay uses the pipe until JavaScript stores another one.
+ * So no relay uses this pipe, and none uses its index until JavaScript stores another pipe there.
  *
  * JavaScript can write any value to these words. So C uses only descriptors that this environment owns.
  */
@@ -45,7 +45,7 @@
 enum { FLAGS, GENERATION, SOURCE, DESTINATION, PIPE, BYTES_LOW, BYTES_HIGH, BYTES_IN_PIPE, ERROR, LAST_ACTIVE };
 enum { READ_END, WRITE_END, CAPACITY };
 
-/* The relay is in use. */
+/* The relay handles the events of its source. */
 #define ENABLED 1
 /* JavaScript waits to write to the source, and must get the event when the source becomes writable. */
 #define REPORT_WRITABLE 2
@@ -58,7 +58,7 @@ enum { READ_END, WRITE_END, CAPACITY };
 #define WRITABLE_UNREPORTED 8
 /* Set by C: the source may have more bytes, and the relay is in the queue. */
 #define QUEUED 16
-/* The last read got fewer than SPLICE_THRESHOLD bytes. C updates this flag. */
+/* The last transfer received fewer than SPLICE_THRESHOLD bytes. C updates this flag. */
 #define SMALL_READ 32
 /* A short read means that the source is empty. This is true while the source has only EPOLLIN and EPOLLOUT events. */
 #define SHORT_READ_IS_EMPTY 64
@@ -78,7 +78,7 @@ static int32_t *get_relay(const struct relays *relays, uint32_t slot) {
   return relays->table + slot * RELAY_WORDS + pipe_words;
 }
 
-/* The words of the pipe of a relay. The mask keeps any index that JavaScript wrote inside the table. */
+/* The words of the pipe of a relay. JavaScript may have stored any index, and the mask keeps it inside the table. */
 static int32_t *get_pipe(const struct relays *relays, const int32_t *relay) {
   int32_t index = relay[PIPE] & (RELAY_PIPES - 1);
   return relays->table + RELAYS_BEFORE_PIPES * RELAY_WORDS + index * RELAY_PIPE_WORDS;
@@ -162,7 +162,7 @@ bool run_queued_relays(struct relays *relays, uint64_t *token) {
     relays->queue_start = (relays->queue_start + 1) % MAX_RELAYS;
     relays->queue_length--;
     int32_t *relay = get_relay(relays, slot);
-    /* JavaScript may have disabled a queued relay. If it has enabled the relay again, QUEUED is not set. */
+    /* JavaScript may have disabled a queued relay. If JavaScript has then enabled it again, QUEUED was cleared. */
     if (!(relay[FLAGS] & ENABLED) || !(relay[FLAGS] & QUEUED)) continue;
     relay[FLAGS] &= ~QUEUED;
     switch (forward(relays, relay)) {

@@ -152,7 +152,7 @@ static bool is_in_hosts_file(const char *name, int family, const void *address, 
   return found;
 }
 
-/* Estimates whether no server is needed: a numeric or local host (HOSTS_FILE). The result only selects the thread. */
+/* Whether a lookup needs no server: its host is numeric or in HOSTS_FILE. The estimate only selects the thread. */
 static bool is_local(const struct lookup *lookup) {
   const struct request *request = (const struct request *)lookup;
   struct in_addr unused;
@@ -160,7 +160,7 @@ static bool is_local(const struct lookup *lookup) {
     return (request->hints.ai_flags & AI_NUMERICHOST) != 0 || strchr(request->host, ':') != NULL ||
            inet_aton(request->host, &unused) != 0 || is_in_hosts_file(request->host, 0, NULL, 0);
   }
-  if (request->family != 0) /* gethostbyaddr(3); the rest is for getnameinfo(3) */
+  if (request->family != 0) /* gethostbyaddr(3); the rest is for getnameinfo(3), or getaddrinfo(3) without a host */
     return is_in_hosts_file(NULL, request->family, request->address_bytes, request->address_length);
   const struct sockaddr *address = (const struct sockaddr *)&request->address;
   if ((request->flags & NI_NUMERICHOST) != 0) return true;

@@ -16,7 +16,7 @@
  * recv(fd, view, length = length of the view, flags = 0): receives at most `length` bytes to the start of the view.
  *
  * recv and send have optional arguments to save time: a server makes these calls most often, and each argument that the
- * caller omits need not be read.
+ * caller omits need not be read. The caller passes both optional arguments or none.
  */
 static napi_value call_recv(napi_env env, napi_callback_info info) {
   struct args args;

@@ -127,7 +127,8 @@ static int connect_blocking(struct addon *addon, int fd, const struct sockaddr *
   int result = sys_connect(fd, address, size);
   stop_alarm(addon);
   /*
-   * On a UNIX socket connect(2) blocks while the accept queue is full. A non-blocking descriptor returns EAGAIN then.
+   * On a UNIX socket connect(2) blocks while the accept queue is full. On a non-blocking descriptor it would fail with
+   * EAGAIN.
    */
   if (result < 0 && errno == EINTR) errno = address->sa_family == AF_UNIX ? EAGAIN : EINPROGRESS;
   return result;

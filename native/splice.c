@@ -105,8 +105,9 @@ static ssize_t copy_to_pipe(int in, int out, size_t count) {
 }
 
 /*
- * splice(2) from or to a blocking socket; descriptors.c. From a blocking socket it copies instead. To a blocking socket
- * splice(2) may block; then the alarm interrupts it (alarm.c), and it returns the number of bytes moved so far.
+ * Replaces splice(2) from or to a blocking socket; descriptors.c. From a blocking socket, this function copies bytes.
+ * To a blocking socket, splice(2) may block. Then the alarm interrupts splice(2) (alarm.c), which returns the number of
+ * bytes moved so far.
  */
 static ssize_t splice_blocking(struct addon *addon, int in, int out, size_t count) {
   if (may_block(addon, in)) return copy_to_pipe(in, out, count);

@@ -127,10 +127,7 @@ bool arg_address_buffer(const struct args *args, size_t index, uint8_t **buffer,
 }
 
 void write_address(uint8_t *buffer, const struct sockaddr_storage *address, socklen_t length) {
-  /*
-   * A UNIX address may be one byte longer than the buffer. Then the kernel returns the full length and truncates the
-   * address.
-   */
+  /* If the kernel truncates an address, it returns the full length. */
   uint32_t stored = length > sizeof *address ? (uint32_t)sizeof *address : (uint32_t)length;
   memcpy(buffer, &stored, sizeof stored);
   memcpy(buffer + sizeof stored, address, stored);

@@ -1,4 +1,4 @@
-// Emits a warning for errors that callbacks of users throw.
+// The rules for errors that callbacks of users throw, and the warning for some of these errors.
 //
 // There are two kinds of callbacks:
 //
@@ -23,7 +23,7 @@ function warn(name: string, thrown: unknown): void {
   process.emitWarning(Object.assign(warning, { name: "CallbackWarning", code: "ERR_CALLBACK", detail }));
 }
 
-/** Emits the warning if the result of a callback is a promise and rejects, because no call awaits it. */
+/** Emits the warning if the result of a callback is a promise and rejects, because no call awaits that promise. */
 export function warnOnRejection(name: string, result: unknown): void {
   if (isPromise(result)) result.then(undefined, (error: unknown) => warn(name, error));
 }

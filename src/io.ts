@@ -5,8 +5,8 @@
 // `berkeley/testing` checks a Conn. A Conn of your own that passes the suite can be used wherever the library takes
 // one.
 //
-// One rule holds for all calls: a `timeout` or a `signal` ends the wait of a call. It never ends the connection, and no
-// byte is lost.
+// One rule holds for all calls of these interfaces: a `timeout` or a `signal` ends only the wait of a call. The
+// connection stays open, and no byte is lost.
 
 import type { X509Certificate } from "node:crypto";
 import type { CipherNameAndProtocol } from "node:tls";
@@ -144,9 +144,9 @@ export interface Reader {
   /**
    * Reads the available bytes, at most `buffer.length`. Waits only while there are none.
    *
-   * Promised: the bytes come in order, each once. 0 is the end, and later reads return 0 again. A read that its timeout
-   * or signal ends takes no bytes, so no bytes are lost. The caller must not use `buffer` until the promise settles.
-   * The promise rejects with
+   * Promised: the bytes come in order, each once. A result of 0 is the end, and later reads return 0 again. A read that
+   * its timeout or signal ends takes no bytes, so no bytes are lost. The caller must not use `buffer` until the promise
+   * settles. The promise rejects with
    * - `ETIMEDOUT`, or the signal's reason,
    * - a `BusyError` while another read is pending (one read at a time),
    * - `ECONNRESET` when the peer has reset the connection (bytes that arrived before the reset may be lost),
@@ -329,8 +329,9 @@ export interface Conn extends Reader, Writer {
   detachNative?(): number | undefined;
 
   /**
-   * Waiting calls no longer keep the process alive, including calls that wait already. `ref()` undoes that. Optional:
-   * without these methods a waiting call may keep the process alive. A connection without a waiting call never does.
+   * From now on, waiting calls do not keep the process alive, neither later ones nor those that wait already. `ref()`
+   * undoes that. Optional: without these methods a waiting call may keep the process alive. A connection without a
+   * waiting call never does.
    */
   unref?(): this;
   ref?(): this;

@@ -91,7 +91,7 @@ export class Inet6Address {
  */
 export class UnixAddress {
   declare readonly family: typeof AF_UNIX;
-  /** The path, at most 107 bytes if it was checked. */
+  /** The path, or NUL and an abstract name. `toAddress()` accepts at most 107 bytes, not counting that NUL. */
   declare readonly path: string;
 
   constructor(path: string) {
@@ -161,7 +161,7 @@ export class VsockAddress {
  */
 export class NetlinkAddress {
   declare readonly family: typeof AF_NETLINK;
-  /** Port id, often that of the process; 0 is the kernel; in `bind()` 0 makes the kernel choose one. */
+  /** Port id, often the id of the process. 0 is the kernel; in `bind()`, 0 makes the kernel choose a port id. */
   declare readonly pid: number;
   /** A bit for each multicast group. */
   declare readonly groups: number;
@@ -277,7 +277,7 @@ export type Address =
   | OpaqueAddress;
 
 /**
- * A host and a port that the system has to look up: a name for the resolver, the wildcard of the socket's family
+ * A port, and a host that the system has to look up: a name for the resolver, the wildcard of the socket's family
  * (`host` is empty), or an IPv6 address whose zone is an interface's name (`zone` is set, `host` is the address).
  *
  * @example

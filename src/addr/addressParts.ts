@@ -159,7 +159,7 @@ function checkScopeName(
   if (!host.includes(":")) {
     throw refusal(subject, `scopeid is ${quote(scopeid)}, required a number unless host is an IPv6 address`);
   }
-  // The scope id 0 is none.
+  // The scope id 0 is no interface, so every zone agrees with it.
   if (typeof zone === "string" && isZone(zone) && zone !== scopeid && scopeid !== "0") {
     throw refusal(subject, `zone ${quote(zone)} and scopeid ${quote(scopeid)} do not agree, required one of them`);
   }

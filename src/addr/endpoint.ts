@@ -28,7 +28,7 @@ import { quote } from "../check/index.js";
 export interface HostEndpoint {
   readonly scheme: "tcp" | "tls" | "udp";
   readonly address: InetAddress | Inet6Address | HostPort;
-  /** For a name, from `tcp4:` and `tcp6:`: the only family to which it may resolve. Absent if both are allowed. */
+  /** The only family to which a name may resolve (`tcp4:`, `tcp6:`). Absent if both are allowed, or for an address. */
   readonly family?: typeof AF_INET | typeof AF_INET6 | undefined;
 }
 
@@ -359,8 +359,8 @@ function mismatch(subject: Subject, scheme: unknown, description: string): TypeE
 }
 
 /**
- * Returns an endpoint as text that `parseEndpoint()` reads, without the flow info of IPv6. Exception: the text of the
- * wildcard of a family is `tcp://*:80`, which `parseEndpoint()` does not accept.
+ * Returns an endpoint as text that `parseEndpoint()` reads, without the flow info of IPv6. Exception: the text of a
+ * `HostPort` without a host is, for example, `tcp://*:80`, which `parseEndpoint()` does not accept.
  *
  * @example
  * formatEndpoint(parseEndpoint({ host: "::1", port: 80 })); // "tcp://[::1]:80"
@@ -381,8 +381,8 @@ export function formatEndpoint(endpoint: Endpoint): string {
 }
 
 /**
- * The text of a host and a port. A zone that begins with `25` and goes on is written after `%25`, and percent-encoded.
- * After a plain `%`, the parser would read its `25` as a part of `%25`.
+ * The text of a host and a port. A zone that begins with `25` and is longer is percent-encoded and written after `%25`.
+ * After a plain `%`, the parser would read the `25` of the zone as a part of `%25`.
  */
 function hostText(address: InetAddress | Inet6Address | HostPort): string {
   let zone = "";

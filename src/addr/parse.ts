@@ -385,8 +385,8 @@ function fromHex(value: unknown, separator: string): unknown {
 }
 
 /**
- * Checks the field `family`, which an object has if it was copied from an address. It must be `actual`, the family of
- * the address that the other fields make.
+ * Checks the field `family`, which an object has if it was copied from an address. The field must be absent, AF_UNSPEC
+ * or `actual`, the family of the address that the other fields make.
  */
 function checkFamily(subject: Subject, family: unknown, actual: number): void {
   if (family === undefined || family === AF_UNSPEC || family === actual) return;

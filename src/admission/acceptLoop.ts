@@ -31,7 +31,7 @@ export interface AdmissionCounts {
 }
 
 export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
-  /** The events of the server. Its owner reports those of connections. */
+  /** The events of the server. The owner of the loop reports the events of connections. */
   readonly events: ServerEvents;
   readonly #owner: AcceptOwner<T>;
   readonly #limits: CheckedAdmission;
@@ -114,12 +114,18 @@ export class AcceptLoop<T> implements AcceptHandler<T>, PressureClient {
     this.#acceptAll();
   }
 
-  /** Reports that the server begins to drain. Until `stop()`, the loop accepts connections whose TLS handshake ran. */
+  /**
+   * Reports that the server begins to drain. Until `stop()`, the loop still accepts the connections whose TLS handshake
+   * had begun.
+   */
   reportDrain(): void {
     if (!this.#stopped) this.events.reportDrain(this.#counts.connections);
   }
 
-  /** Accepts no more. Refuses the result of a pending accept. Connections whose header is pending are still served. */
+  /**
+   * Accepts no more connections, and refuses the result of a pending accept. Connections whose header is pending are
+   * still served.
+   */
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#rateTimer);

@@ -49,16 +49,16 @@ export class DeadlineSet<M extends DeadlineMember> {
       last.place = member.place;
       this.#members[last.place] = last;
     }
-    // Without a waiting `whenEmpty()` the timer runs on: a server with one connection at a time would set and clear it
-    // for each connection.
+    // Without a waiting `whenEmpty()` the timer runs on. Otherwise a server with one connection at a time would set and
+    // clear the timer for each connection.
     if (this.#members.length > 0 || this.#emptyWaiters.length === 0) return;
     this.#stopTimer();
     for (const resolve of this.#emptyWaiters.splice(0)) resolve();
   }
 
   /**
-   * Resolves when the set has no members, and stops the timer then. For a server that drains, and between two batches of
-   * `serveUdp()`.
+   * Resolves when the set has no members, and stops the timer then. For a server that drains, and between two batches
+   * of `serveUdp()`.
    */
   whenEmpty(): Promise<void> {
     if (this.#members.length > 0) return new Promise((resolve) => this.#emptyWaiters.push(resolve));

@@ -50,7 +50,7 @@ export class Lifecycle {
     return this.#state;
   }
 
-  /** A signal that is aborted when the server begins to drain. If it is first read later, it is never aborted. */
+  /** A signal that is aborted when the server begins to drain. If first read after that, it is never aborted. */
   get draining(): AbortSignal {
     if (this.#drainController === undefined) {
       this.#drainController = new AbortController();

@@ -18,14 +18,14 @@ export type RefusalReason =
   | "proxyProtocol"
   | "draining";
 
-/** A connection that was accepted and reset at once. */
+/** A connection that the server accepted, and then reset without serving it. */
 export interface Refusal {
   readonly reason: RefusalReason;
   /** The address of the other end of the connection. */
   readonly peer: Address | undefined;
   /** The address of the client: that of the header of the PROXY protocol, or else `peer`. */
   readonly client: Address | undefined;
-  /** With `"proxyProtocol"`, the error of the header; absent if `peer` is none of the proxies. */
+  /** Why the header of the PROXY protocol could not be read; absent for a refusal with another cause. */
   readonly error?: unknown;
 }
 

@@ -2,8 +2,8 @@
 //
 // A shortage concerns the whole process, so all servers of a thread share one state and one timer. During a shortage
 // the servers accept no connections. The timer retries the work that waits for descriptors, the oldest first. When more
-// descriptors than the reserve are free, the servers accept again. The shortage is over if no call then fails until the
-// timer expires once more.
+// descriptors than the reserve are free, the servers accept again. The shortage is over if no call fails from then
+// until the timer expires once more.
 //
 // Servers leave a reserve of descriptors to the handlers of their open connections. Counting the open descriptors of
 // the process means reading /proc/self/fd, which is too expensive for each connection. So each accepted connection only
@@ -130,7 +130,7 @@ class Pressure {
     this.#begin("EMFILE", FIRST_PAUSE);
   }
 
-  /** Begins a shortage, or makes the servers wait again in a shortage during which they accept again. */
+  /** Begins a shortage, or stops servers that accept again although the shortage is not over. */
   #begin(code: string, pause: number): void {
     // The last server may have been closed during the call.
     if (this.#clients.size === 0) return;

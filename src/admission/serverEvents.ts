@@ -50,7 +50,7 @@ export type EndReason = "ended" | "failed" | "aborted" | "idleTimeout" | "maxLif
 export type ListeningEvent = EventFields<"listening">;
 /** A connection was accepted. */
 export type ConnectionEvent = EventFields<"connection"> & EventConnection;
-/** A connection was reset at once. `error` is absent if no error was the reason. */
+/** A connection was reset without being served. `error` is absent if no error was the reason. */
 export type RefusedEvent = EventFields<"refused"> &
   EventEnds & { readonly reason: RefusalReason; readonly error?: EventError };
 /** A connection has ended. `duration` is in milliseconds. */
@@ -65,7 +65,7 @@ export type ClosedEvent = EventFields<"closed"> &
     /** Only of `serveWorkers()`: the number of the worker. */
     readonly worker?: number;
   };
-/** A handler has failed. An event without `id`: the listener has failed, and the server ends. */
+/** A handler has failed. Or, if the event has no `id`, the listener has failed, and the server ends. */
 export type ErrorEvent = EventFields<"error"> & Partial<EventConnection> & { readonly error: EventError };
 /** A shortage of descriptors or memory begins or ends. */
 export type ShortageEvent = EventFields<"shortage"> & PressureEvent;
@@ -75,8 +75,8 @@ export type DrainEvent = EventFields<"drain"> & { readonly connections: number }
 export type EndEvent = EventFields<"end"> & { readonly accepted: number; readonly refused: number };
 
 /**
- * Only of `serveUdp()`: datagrams were received and dropped. One event counts those of a second with the same reason.
- * The addresses are those of the first one, whose sender may be forged.
+ * Only of `serveUdp()`: datagrams were received and dropped. One event counts the datagrams that were dropped for the
+ * same reason in one second. The addresses are those of the first datagram, whose sender may be forged.
  */
 export type DroppedEvent = EventFields<"dropped"> &
   EventEnds & {
@@ -120,7 +120,7 @@ function openChannels(): Channels {
 
 const textOf = (address: Address | undefined): string | null => (address === undefined ? null : String(address));
 
-/** The callbacks among the options of a server that get events. */
+/** The options of a server that are callbacks for events. */
 export type EventHooks = Pick<CheckedAdmission, "log" | "onPressure" | "onRefused">;
 
 /** Reports the events of one server. */

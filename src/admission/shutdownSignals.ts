@@ -32,8 +32,8 @@ export function checkSignals(signals: unknown, action: string): ReadonlySet<Node
 }
 
 /**
- * By signal, the listeners of all servers (`members`), and the one listener of the process, which calls them. Node.js
- * warns of a leak at the eleventh listener of the process.
+ * By signal, the listeners of all servers (`members`), and the one listener of the process (`dispatch`), which calls
+ * them. If each server added a listener to the process, Node.js would warn of a leak at the eleventh.
  */
 const dispatchers = new Map<NodeJS.Signals, { readonly members: Set<() => void>; readonly dispatch: () => void }>();
 

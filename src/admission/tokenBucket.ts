@@ -1,4 +1,4 @@
-// Limits a rate, and allows bursts. The bucket gets `rate` tokens per second, and holds the tokens of one second.
+// Limits a rate, and allows bursts. The bucket gets `rate` tokens per second, and holds at most `rate` tokens.
 
 export class TokenBucket {
   readonly #rate: number;

@@ -1,5 +1,5 @@
-// The sources of datagrams that have proved that their address is not forged. The two maps of the table keep at least
-// the last 16,384 of these sources, and at most twice as many.
+// The sources of datagrams that have proved that their address is not forged. Two maps keep at least the last 16,384 of
+// these sources, and at most twice as many.
 
 /** Maximum number of sources in one of the two maps. */
 const MAX_SOURCES = 16_384;

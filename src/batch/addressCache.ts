@@ -84,7 +84,7 @@ export class AddressCache {
    * @internal
    */
   lookup(words: Int32Array, at: number, length: number): Address {
-    // The length in words, rounded up.
+    // The index after the last word. The sockaddr may fill only a part of that word.
     const end = at + ((length + 3) >> 2);
     let hash = this.#seed ^ length;
     for (let i = at; i < end; i++) {
@@ -102,7 +102,7 @@ export class AddressCache {
     return entry.address;
   }
 
-  /** @param chain the current chain of this hash */
+  /** @param chain the chain of this hash in the current map */
   #addToCurrent(hash: number, entry: Entry, chain: Entry | undefined): void {
     let chainLength = 0;
     for (let other = chain; other !== undefined; other = other.next) chainLength++;

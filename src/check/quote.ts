@@ -99,7 +99,7 @@ const articleOf = (name: string): string => (/^[AEIOU]/i.test(name) && !/^U[iR]/
 /** The prototype that all typed arrays share. */
 const TYPED_ARRAY = Object.getPrototypeOf(Uint8Array.prototype) as object;
 
-/** Reads a number by the getter of a prototype of this realm, because an object can have a getter of its own. */
+/** Reads a number, as text, by the getter of a prototype of this realm: an object can have a getter of its own. */
 function intrinsicNumber(value: object, prototype: object, name: string): string {
   return String(Object.getOwnPropertyDescriptor(prototype, name)?.get?.call(value));
 }
@@ -114,7 +114,7 @@ function viewBytes(value: ArrayBufferView): string {
   }
 }
 
-/** The number of items of a typed array, the bytes of other memory, or the entries of a collection, if it is one. */
+/** The number of items of a typed array, of bytes of other memory, or of entries of a Map or Set; else undefined. */
 function sizeOf(value: object): string | undefined {
   if (isTypedArray(value)) return intrinsicNumber(value, TYPED_ARRAY, "length");
   if (isDataView(value)) return viewBytes(value);

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// The entry of the command line. It loads a module only when a command uses it, so `--version` costs little more than
-// starting Node.
+// The entry of the command line. A module is loaded only when a command uses the module, so `--version` costs little
+// more than starting Node.
 
 import { readFileSync } from "node:fs";
 

@@ -18,7 +18,7 @@ export interface Codec {
    * must not keep `data`, whose memory is used again.
    */
   readonly decode?: (data: Uint8Array) => { readonly type: string } | undefined;
-  /** Length of complete data, if `decode` accepts shorter data too. Shorter data were truncated. */
+  /** Length of complete data, if `decode` accepts shorter data too. Shorter data may have been truncated. */
   readonly fullLength?: number;
   /** Converts a message to its data. Errors use `messageName` for the message: `control[0]`. */
   readonly encode?: (message: never, messageName: string) => Uint8Array;

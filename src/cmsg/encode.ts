@@ -10,7 +10,10 @@ import { CODECS } from "./decode.js";
 import { CMSG_SPACE, HEADER_SIZE, MAX_CONTROL, writeHeader } from "./layout.js";
 import type { ControlToSend, HasFileno, RawControlToSend, RightsToSend } from "./types.js";
 
-/** The codec for each `type` of a message. Only kinds that can't be sent have two codecs of the same name. */
+/**
+ * The codec for each `type` of a message. Two codecs have the same name only if the kind can't be sent. So the map has
+ * each codec that encodes.
+ */
 const codecsByName = new Map<string, Codec>(CODECS.map((codec) => [codec.name, codec]));
 
 /** A message whose data are encoded. */

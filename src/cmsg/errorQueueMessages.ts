@@ -19,7 +19,7 @@ export interface ExtendedErrorMessage {
   readonly ee_errno: number;
   /** The name of `ee_errno`: `"ECONNREFUSED"`; undefined if `ee_errno` is 0. */
   readonly code: string | undefined;
-  /** `SO_EE_ORIGIN_LOCAL`, `SO_EE_ORIGIN_ICMP`, `SO_EE_ORIGIN_ICMP6`, `SO_EE_ORIGIN_TIMESTAMPING` … */
+  /** `SO_EE_ORIGIN_LOCAL`, `SO_EE_ORIGIN_ICMP`, `SO_EE_ORIGIN_ICMP6`, `SO_EE_ORIGIN_TIMESTAMPING`; and others. */
   readonly ee_origin: number;
   /** The type of the ICMP message, if the origin is ICMP. */
   readonly ee_type: number;
@@ -55,7 +55,7 @@ function extendedErrorCodec(
       if (data.length > ERROR_SIZE && data.length < ERROR_SIZE + FAMILY_SIZE) return undefined;
       const input = view(data);
       const ee_errno = input.getUint32(0, LITTLE_ENDIAN);
-      // If the kernel has no address, it writes only the family AF_UNSPEC.
+      // If the kernel has no address, the family is AF_UNSPEC.
       const family = data.length === ERROR_SIZE ? k.AF_UNSPEC : input.getUint16(ERROR_SIZE, LITTLE_ENDIAN);
       const hasAddress = family !== k.AF_UNSPEC;
       if (hasAddress && data.length < ERROR_SIZE + (family === k.AF_INET6 ? SIZE_IN6 : SIZE_IN)) return undefined;

@@ -96,7 +96,10 @@ export interface TclassToSend {
   readonly tclass: number;
 }
 
-/** Traffic class and flow label (28 bits) of a received IPv6 packet (after `IPV6_FLOWINFO` was set), or one to send. */
+/**
+ * Traffic class and flow label (together 28 bits) of a received IPv6 packet (after `IPV6_FLOWINFO` was set), or of a
+ * packet to send.
+ */
 export interface FlowinfoMessage {
   readonly type: "IPV6_FLOWINFO";
   readonly flowinfo: number;

@@ -34,8 +34,8 @@ export function CMSG_LEN(length: number): number {
 }
 
 /**
- * Size in bytes of a control message with `length` bytes of data, with its padding. Set `controlSize` to the sum over
- * all expected messages.
+ * Size in bytes of a control message with `length` bytes of data, with its padding. Set the option `controlSize` of
+ * `recvmsg()` to the sum over all expected messages.
  *
  * @see cmsg(3)
  */

@@ -1,4 +1,4 @@
-// A received message, and the recvmsg(2) call of both kinds of sockets.
+// A received message, and the recvmsg(2) call of the awaitable and of the blocking socket.
 
 import type { Address } from "../addr/index.js";
 import type { Calls } from "../sys/calls.js";
@@ -13,7 +13,7 @@ import type { ControlMessage } from "./types.js";
  * garbage collection, closes the received descriptors that were not taken.
  */
 export class MessageHeader<A extends Address = Address> {
-  /** Number of bytes in the buffer. */
+  /** Number of bytes of the message that fit into the buffer. */
   readonly bytes: number;
   /** Bytes of the whole message. Larger than `bytes` only if the call had the flag `MSG_TRUNC`. */
   readonly length: number;

@@ -67,7 +67,7 @@ export interface TxtimeToSend {
   readonly txtime: bigint;
 }
 
-/** The types whose numbers have 64 bits on every platform. The numbers of the older types are C longs. */
+/** The types of messages whose times have numbers of 64 bits on every platform. Times of older types have C longs. */
 const NEW_TIMES: ReadonlySet<number> = new Set([k.SO_TIMESTAMP_NEW, k.SO_TIMESTAMPNS_NEW, k.SO_TIMESTAMPING_NEW]);
 
 /** Whether the two numbers of a time have 64 bits each. */

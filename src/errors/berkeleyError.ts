@@ -4,8 +4,8 @@ import { mark } from "./mark.js";
 import { addFrames, newTrace, setStackLimit, stackText, canAddFrames, type Trace } from "./trace.js";
 
 /**
- * The property `stack` of all errors. All errors share the getter and the setter, because making both for each error
- * would take twice as long.
+ * The property `stack` of all errors. All errors share one getter and one setter: with functions of its own, an error
+ * would take twice as long to make.
  */
 let stackAccessor: PropertyDescriptor & ThisType<object>;
 

@@ -35,8 +35,8 @@ export class BusyError extends BerkeleyError {
 
 /**
  * A read of the socket would skip bytes that its stream has read ahead. Read those bytes from the stream first, or use
- * a method that sends them first: `pump`, `pipeTo`, `toNetSocket`. A write to the socket is refused while writes of its
- * stream wait: await those first.
+ * a method that passes them on first: `pump`, `pipeTo`, `toNetSocket`. A write to the socket is refused while writes of
+ * its stream wait: await those first.
  *
  * @example
  * ```ts

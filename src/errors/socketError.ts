@@ -38,8 +38,8 @@ export interface SocketErrorDetails {
  * name of the call, as in its man page. The message has the address argument of the call, or both addresses of the
  * socket, and the text of the system: `connect ECONNREFUSED 127.0.0.1:8888: connection refused`.
  *
- * The library itself uses `ETIMEDOUT` when a `timeout` has passed, in a {@link TimeoutError}, `ECANCELED` when the
- * socket was closed during the call, and `EBADF` when it was closed before.
+ * The library itself uses `ETIMEDOUT` (in a {@link TimeoutError}) when a `timeout` has passed, `ECANCELED` when the
+ * socket was closed during the call, and `EBADF` when the socket was closed before the call.
  *
  * @see errno(3)
  * @example
@@ -124,8 +124,8 @@ export class TimeoutError extends SocketError {
 }
 
 /**
- * Whether this program has closed or released the object during the call (`ECANCELED`) or before it (`EBADF`). Such an
- * error ends a loop over that object. A loop throws other errors.
+ * Whether the error means that this program has closed or released an object during a call on it (`ECANCELED`) or
+ * before the call (`EBADF`). Such an error ends a loop over the object. A loop throws other errors.
  */
 export function isEndedByClose(error: unknown): boolean {
   return error instanceof SocketError && (error.code === "ECANCELED" || error.code === "EBADF");

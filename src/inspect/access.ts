@@ -1,8 +1,8 @@
 // Checks the requests to the server of the inspector. A request needs the token, and its headers Host and Origin must
 // name this server.
 //
-// A page of another site can send requests to 127.0.0.1. That page does not have the token, and the browser sends the
-// Origin of its site. If the site has made its own name resolve to 127.0.0.1 (DNS rebinding), the Host is that name.
+// A page of another site can send requests to 127.0.0.1. That page does not have the token, and the browser sends that
+// site as the Origin. If the site has made its own name resolve to 127.0.0.1 (DNS rebinding), the Host is that name.
 //
 // The token is a parameter, or the first folder of the path. It is not a cookie, because a browser sends the cookies of
 // a host to all of its ports (RFC 6265, section 8.5), also to the ports of other programs.
@@ -41,7 +41,7 @@ export class Access {
     this.#port = port;
   }
 
-  /** The path of a request without the token; undefined if the request is refused. */
+  /** The path of a request, without the token; undefined if the request is refused. */
   allowedPath({ headers }: IncomingMessage, { host = headers.host, path, query }: Target): string | undefined {
     if (!this.#isOurHost(host)) return undefined;
     const { origin } = headers;

@@ -1,7 +1,7 @@
 // Details of calls: short texts of their arguments, for records.
 
 import { declaredOptions, type SocketOption } from "../options/option.js";
-import { MSG_ERRQUEUE, SHUT_RD, SHUT_WR } from "../sys/constants.js";
+import { IPPROTO_IPV6, MSG_ERRQUEUE, SHUT_RD, SHUT_WR } from "../sys/constants.js";
 import { decodeAddress } from "../sys/sockaddr.js";
 
 type AnyOption = SocketOption<unknown, never>;
@@ -10,8 +10,14 @@ type AnyOption = SocketOption<unknown, never>;
 let byNumbers: ReadonlyMap<string, AnyOption> | undefined;
 
 function optionOf(level: number, optname: number): AnyOption | undefined {
-  byNumbers ??= new Map([...declaredOptions.values()].map((option) => [`${option.level}:${option.optname}`, option]));
+  byNumbers ??= new Map([...declaredOptions.values()].flatMap(numbersOf));
   return byNumbers.get(`${level}:${optname}`);
+}
+
+/** An option with its keys in `byNumbers`. For an IPv6 group, the `MCAST_` options have the level of IPv6. */
+function numbersOf(option: AnyOption): [string, AnyOption][] {
+  const levels = option.levelOf === undefined ? [option.level] : [option.level, IPPROTO_IPV6];
+  return levels.map((level) => [`${level}:${option.optname}`, option]);
 }
 
 /** Maximum length of the value of an option in a record. */

@@ -42,7 +42,7 @@ export const CODES = Object.fromEntries(CALL_NAMES.map((name, code) => [name, co
 export const RECEIVES = 0x40;
 /** The call had MSG_PEEK or MSG_ERRQUEUE, so it has moved no data. */
 export const PEEKS = 0x80;
-/** The bits that have the code. */
+/** The bits that contain the code. */
 const CODE_MASK = 0x3f;
 
 /** The fields of a record that are not numbers. Most records have none. */
@@ -185,7 +185,7 @@ export class CallRing {
     this.#life = new Ring(Math.ceil(size / 2));
   }
 
-  /** Clears the records. `dropped` stays. */
+  /** Clears the records. `dropped` keeps its value. push() must not be called afterwards. */
   clear(): void {
     this.#data.clear();
     this.#life.clear();

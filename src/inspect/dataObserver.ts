@@ -13,7 +13,10 @@ export interface MovedBytes {
   readonly length: number;
   /** The peer of a datagram, as a sockaddr. */
   readonly address: Uint8Array | undefined;
-  /** With UDP_SEGMENT or UDP_GRO, the data is several datagrams of this size in bytes. 0 for a single datagram. */
+  /**
+   * With UDP_SEGMENT or UDP_GRO in the control data, the data is several datagrams of this size in bytes. 0 if the call
+   * has no such control data.
+   */
   readonly datagramSize: number;
   /** The line of the program that made the call. */
   readonly line: string | undefined;

@@ -1,4 +1,4 @@
-// Server-sent events to one page. A page gets no further event until it has read the previous one. Then the page gets
+// Server-sent events to one page. While the page reads too slowly, it gets no further event. After that, the page gets
 // the newest state, without the states in between. So a slow page needs little memory.
 
 import type { ServerResponse } from "node:http";
@@ -10,7 +10,7 @@ const READ_TIMEOUT = 30_000;
 
 export class EventStream {
   readonly #response: ServerResponse;
-  /** The time since which an event waits for the page to read it; undefined if no event waits. */
+  /** The time since which the buffer of the response is full; undefined while it has room. */
   #stuckSince: number | undefined;
   /** The version of the table that was sent most recently; 0 before the first table. */
   version = 0;

@@ -11,13 +11,16 @@ export interface FindingLimits {
   readonly stalledAfter: number;
   /** A socket that has moved no byte for this time is idle. */
   readonly idleAfter: number;
-  /** A socket should be closed this time after its peer has closed. */
+  /** A socket should be closed this time after its peer has closed. {@link isQuiet} uses the same time. */
   readonly closeAfter: number;
 }
 
-/** This many empty calls in a second are a busy loop, unless a tenth as many calls or more moved bytes. */
+/**
+ * This many empty calls (see {@link SocketRow.emptyCalls}) in a second are a busy loop, unless a tenth as many calls or
+ * more moved bytes.
+ */
 const BUSY_CALLS = 500;
-/** How long, in ms, a finding about an event is shown. */
+/** How long, in ms, the findings "overflow" and "busy" are shown after they were last detected. */
 const SHOWN_FOR = 30_000;
 /** If one line of the program has made this many sockets that are open and quiet, they are reported as a leak. */
 const MANY_QUIET = 16;

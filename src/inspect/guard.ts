@@ -1,4 +1,5 @@
-// Code of the inspector that runs in a timer or an event must not throw, because the error would end the program.
+// Code of the inspector that runs in a timer or an event must not throw, because the error would end the program. So
+// these functions emit a warning for the error.
 
 /** The text of the most recent warning. */
 let lastText = "";

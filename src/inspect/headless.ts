@@ -24,7 +24,7 @@ export class HeadlessWriter {
   readonly #poll: Calls["poll"];
   /** The version of the table in the last line. */
   #version = 0;
-  /** The number of updates since the last line that were not written. */
+  /** The number of updates that were left out since the last line. */
   #skipped = 0;
   /** The line that is being written; undefined if the last line is complete. */
   #line: Buffer | undefined;
@@ -61,8 +61,8 @@ export class HeadlessWriter {
   }
 
   /**
-   * Writes the last line, at the end of the process. Does nothing if the line before it cannot be completed, or there
-   * is no room now.
+   * Writes the last line, when the inspector ends. Does nothing if the line before it cannot be completed now, or if
+   * there is no room now.
    */
   finish(version: number, updateSince: (version: number) => TableUpdate): void {
     if (this.#stopped) return;

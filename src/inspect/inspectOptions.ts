@@ -25,8 +25,8 @@ export interface InspectorOptions {
   /** Writes the data that TCP, UDP and UNIX sockets send and receive to this file, in the format pcapng. */
   readonly record?: string | undefined;
   /**
-   * Maximum number of records of calls, for all sockets together; at least 64. Older records are dropped and counted.
-   * Default 16384.
+   * Maximum number of records of calls that move data, for all sockets of a thread together; at least 64. The other
+   * calls have half as many records in addition. Older records are dropped and counted. Default 16384.
    */
   readonly calls?: number | undefined;
   /** A send queue that has not moved for this time (ms) is reported as stalled. Default 5000. */

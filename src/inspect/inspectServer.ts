@@ -107,7 +107,7 @@ export class InspectServer {
     return `http://127.0.0.1:${this.#port}/?token=${this.#access.token}`;
   }
 
-  /** Sends the changes of the table to each page that has read all earlier events. */
+  /** Sends the changes of the table to each page that does not read too slowly. */
   sendTable(): void {
     for (const { stream } of this.#pages) {
       if (!stream.isReady) continue;
@@ -154,7 +154,7 @@ export class InspectServer {
 
   #handleRequest(request: IncomingMessage, response: ServerResponse): void {
     response.on("error", () => {});
-    // No request needs a body, so its body is discarded.
+    // No handler needs a body, so the body of the request is discarded.
     request.resume();
     this.#route(request, response).catch(() => {
       // An error of the inspector must not become an unhandled rejection of the program.

@@ -103,7 +103,8 @@ export class Inspector implements AsyncDisposable {
 
   /**
    * Samples, calls and options of a socket, by the id of its report; null if the socket is gone. A worker thread that
-   * blocks for more than 5 seconds counts as gone: its socket is null, and its end of a connection has no calls.
+   * blocks for more than 5 seconds counts as gone: the result for its sockets is null, and its end of a connection has
+   * no calls.
    */
   socket(id: string): Promise<SocketDetail | null> {
     return this.#readBothEnds(id);
@@ -226,12 +227,13 @@ let running: Inspector | undefined;
 
 /**
  * Starts the inspector of this process: it records the calls of sockets from now on, and serves a page on 127.0.0.1
- * that shows the sockets. It does not keep the process alive, and does not change the behaviour of the program. In a
- * worker thread it serves no page: it sends the sockets of the thread to the inspector of the main thread.
+ * that shows the sockets. The inspector does not keep the process alive, and does not change the behaviour of the
+ * program. In a worker thread, the inspector serves no page, and sends the sockets of the thread to the inspector of
+ * the main thread.
  *
- * `node --import berkeley/inspect app.js` starts it without a change of the program, in worker threads too. This
- * function starts it only in the calling thread. A worker thread must call it too, or have `--import berkeley/inspect`
- * in its `execArgv`.
+ * `node --import berkeley/inspect app.js` starts the inspector without a change of the program, in worker threads too.
+ * This function starts it only in the calling thread. A worker thread must also call this function, or have
+ * `--import berkeley/inspect` in its `execArgv`.
  *
  * @throws TypeError or RangeError for a wrong option; Error if an inspector runs in this thread already
  * @throws the error of Node.js if the port is taken or a file can't be opened

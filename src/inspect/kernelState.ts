@@ -132,7 +132,8 @@ const CONNECTABLE: ReadonlySet<number> = new Set([AF_UNIX, AF_INET, AF_INET6, AF
  */
 function stateOf({ family, type, local, peer, pair }: SocketRow): string {
   if (!CONNECTABLE.has(family) || type === SOCK_RAW) return "open";
-  // An accepted UNIX socket has the address of its listener, and its peer mostly has none.
+  // An accepted UNIX socket has the address of its listener, and the peer mostly has no address. So each UNIX stream
+  // socket with an address counts as accepted, also one that is only bound.
   const isAcceptedUnix = family === AF_UNIX && type === SOCK_STREAM && local !== null;
   if (peer !== null || pair !== undefined || isAcceptedUnix) return "connected";
   return local === null ? "open" : "bound";

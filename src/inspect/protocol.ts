@@ -29,11 +29,11 @@ export interface SocketReport {
   /** 0 for the main thread; else the thread id of the worker. */
   readonly thread: number;
   readonly fd: number;
-  /** AF_INET, AF_INET6, AF_UNIX … */
+  /** AF_INET, AF_INET6, AF_UNIX and others; a number if the inspector has no name for the family. */
   readonly family: string;
-  /** SOCK_STREAM, SOCK_DGRAM … */
+  /** SOCK_STREAM, SOCK_DGRAM and others. */
   readonly type: string;
-  /** LISTEN, ESTABLISHED … of TCP; open, bound, connected or listening of other sockets; closed. */
+  /** For TCP a state such as LISTEN; for other sockets open, bound, connected or listening. After close(): closed. */
   readonly state: string;
   readonly local: string | null;
   readonly peer: string | null;
@@ -58,7 +58,7 @@ export interface CallReport {
   readonly sequence: number;
   /** The id of the socket. */
   readonly socket: string;
-  /** socket, bind, listen, connect, accept, send, recv, shutdown, close … */
+  /** socket, bind, listen, connect, accept, send, recv, shutdown, close; and others. */
   readonly call: string;
   /** The arguments in short, without data: `127.0.0.1:8888`, `SO_REUSEADDR = 1`. */
   readonly detail: string;
@@ -70,7 +70,10 @@ export interface CallReport {
   readonly duration: number;
   /** The result of the call, for a batch the number of datagrams; null if the call failed. */
   readonly result: number | null;
-  /** The bytes that the call has sent or received; null if it moves none, has failed, or had `MSG_PEEK`. */
+  /**
+   * The bytes that the call has sent or received; null for other calls, after a failure, and with `MSG_PEEK` or
+   * `MSG_ERRQUEUE`.
+   */
   readonly moved: { readonly bytes: number; readonly sent: boolean } | null;
   /** The code of the error, such as ECONNRESET. */
   readonly errno: string | null;
@@ -78,7 +81,10 @@ export interface CallReport {
   readonly wouldBlock: boolean;
   /** The line of the program that made the call. */
   readonly line: string | null;
-  /** Only with the option `payloads`: the first bytes after `redact`, in base64, and the number of all bytes. */
+  /**
+   * Only with the option `payloads`: the first bytes of the data (or the bytes that `redact` has returned) in base64,
+   * and the number of all bytes of the data.
+   */
   readonly payload: { readonly base64: string; readonly bytes: number } | null;
 }
 
@@ -168,7 +174,7 @@ export interface LessonSummary {
 
 /** The state of one socket of a lesson before or after a step. */
 export interface LessonSocket {
-  /** server, client, connection … */
+  /** server, client, connection; and others. */
   readonly name: string;
   readonly state: string;
   readonly local: string | null;
@@ -178,8 +184,9 @@ export interface LessonSocket {
   readonly acceptQueue: { readonly length: number; readonly limit: number } | null;
 }
 
-/** A packet of a step. With `packetSource` "counters", a number of segments. */
+/** A packet of a step. With `packetSource` "counters", several segments together. */
 export interface LessonPacket {
+  /** When the packet was read, at the end of the step. */
   readonly time: number;
   readonly from: string;
   readonly to: string;
@@ -191,7 +198,7 @@ export interface LessonPacket {
 /** A step of a run. */
 export interface LessonStep {
   readonly title: string;
-  /** The line of code that ran. */
+  /** The code that the page shows. */
   readonly code: string;
   /** The result of the code, or its error. */
   readonly result: string;
@@ -200,13 +207,16 @@ export interface LessonStep {
   readonly before: readonly LessonSocket[];
   readonly after: readonly LessonSocket[];
   readonly packets: readonly LessonPacket[];
-  /** `capture`: a packet socket has seen the packets. `counters`: TCP_INFO has counted segments. */
+  /**
+   * `capture`: a packet socket has received the packets. `counters`: TCP_INFO has counted segments. `none`: there is no
+   * packet socket, and no TCP socket to count for.
+   */
   readonly packetSource: "capture" | "counters" | "none";
   /** The number of packets that were captured and are not listed. */
   readonly morePackets?: number;
 }
 
-/** A lesson that runs. */
+/** A run of a lesson. */
 export interface LessonRun {
   readonly id: string;
   readonly lesson: string;

@@ -27,7 +27,7 @@ import { SocketRow } from "./socketRow.js";
 import { wrapTransfers } from "./transferCalls.js";
 
 export interface RecordingOptions {
-  /** Maximum number of records in the ring. */
+  /** Maximum number of records of calls that move data; see {@link CallRing}. */
   readonly maxRecords: number;
   /** Maximum number of payload bytes in a record. With 0, records have no payload. */
   readonly maxPayload: number;
@@ -194,7 +194,7 @@ export class Recording {
     this.#markClosed(row);
   }
 
-  /** Returns the line of the program that makes the current call; undefined if the budget of lines is spent. */
+  /** Returns the line of the program that makes the current call; undefined if too many lines were read recently. */
   takeLine(): string | undefined {
     return takeLineBudget() ? callerLine() : undefined;
   }
@@ -232,7 +232,7 @@ export class Recording {
    *
    * @param code the code of the call (`CODES`)
    * @param start the result of `startTiming()` before the call
-   * @param requested the number of bytes that the call has requested. If it is 0, a result of 0 is not the end
+   * @param requested the number of bytes that the call has requested. If it is 0, a result of 0 does not mean an end
    * @param length the number of bytes that were moved. Default: the result
    * @param datagramSize see {@link MovedBytes.datagramSize}
    */

@@ -231,8 +231,8 @@ export class StreamCapture {
   }
 
   /**
-   * The side of a socket. It is a guess if the socket neither called connect() nor was accepted in this thread, because
-   * the kernel does not report the side.
+   * The side of a socket. The side is a guess if this thread has neither connected nor accepted the socket, because the
+   * kernel does not report it.
    */
   #sideOf(row: SocketRow): FlowSide {
     if (row.listener !== undefined) return "server";

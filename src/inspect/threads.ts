@@ -15,21 +15,24 @@ import type { SocketTable, TableChanges } from "./socketTable.js";
 const CHANNEL = "berkeley.inspect";
 /** How long, in ms, the main thread waits for the detail of a socket from a worker, which may be busy or blocked. */
 const DETAIL_TIMEOUT = 5_000;
-/** Maximum number of ended workers whose late messages are ignored. Node.js does not use a thread id again. */
+/**
+ * Maximum number of ended workers whose late messages are ignored. A new worker never gets the id of an ended one, so
+ * the messages of a new worker are not ignored.
+ */
 const MAX_ENDED = 1000;
 
-/** Every message goes to all threads. `to` names the receivers. */
+/** All other threads with an inspector get each message. The threads that `to` names handle it. */
 type Message =
   /** The main thread has an inspector now, and requests the whole table of each worker. */
   | { readonly to: "workers"; readonly type: "sendTable" }
-  /** One page more or less shows this socket. */
+  /** The number of pages that show this socket changes by `change`. */
   | { readonly to: "workers"; readonly type: "watch"; readonly id: string; readonly change: 1 | -1 }
-  /** Requests the detail of a socket. `request` is the number of the request, which the answer has, too. */
+  /** Requests the detail of a socket. The answer has the same number `request`. */
   | { readonly to: "workers"; readonly type: "detail"; readonly id: string; readonly request: number }
   | { readonly to: "main"; readonly type: "detail"; readonly request: number; readonly detail: SocketDetail | null }
   /** The inspector of a worker is closed. `ended` is true if the worker itself has ended. */
   | { readonly to: "main"; readonly type: "closed"; readonly thread: number; readonly ended: boolean }
-  /** The changes of the table of a worker. */
+  /** The changes of the table of a worker, and the number of records that the worker's ring has overwritten. */
   | {
       readonly to: "main";
       readonly type: "table";
@@ -121,7 +124,7 @@ export class TableSender {
   readonly #channel: Channel;
   readonly #stopWorkerEvents: () => void;
   readonly #onExit = (): void => runGuarded(() => this.close());
-  /** The version of the table that was sent last. */
+  /** The version of the table at the last update. */
   #sentVersion = 0;
   #open = true;
 
@@ -186,7 +189,7 @@ export class WorkerTables {
   readonly #dropped = new Map<number, number>();
   /** From the number of each request that waits for a detail to the function that settles the request. */
   readonly #requests = new Map<number, (detail: SocketDetail | null) => void>();
-  /** The thread ids of workers that have ended, the oldest first. */
+  /** The thread ids of workers that have ended, in the order in which they ended. */
   readonly #ended = new Set<number>();
   readonly #channel: Channel;
   readonly #stopWorkerEvents: () => void;
@@ -226,7 +229,7 @@ export class WorkerTables {
     return { whole, changed, removed: removed?.filter((id) => !this.#rows.has(id)) ?? [] };
   }
 
-  /** The socket of a worker that is the other end of the connection of `socket`. */
+  /** The other end of the connection of `socket`; undefined if it is not a socket of a worker. */
   otherEnd(socket: SocketReport): SocketReport | undefined {
     for (const { report } of this.#rows.values()) {
       if (report.id !== socket.id && areEnds(socket, report)) return report;

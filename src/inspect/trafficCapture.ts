@@ -1,8 +1,9 @@
 // The capture of a program: the data that its sockets send and receive, as packets in a file of the format pcapng.
 //
 // The inspector gets the data of calls, but no packets. So it makes packets (berkeley/pcapng): streamCapture.ts makes
-// those of connections, datagramCapture.ts those of datagrams. The packets of IP sockets have the real addresses. Data
-// that never is in memory of the program (sendfile, splice) is recorded with its length alone.
+// those of connections, datagramCapture.ts those of datagrams. The packets of IP sockets have the real addresses, and
+// those of UNIX sockets have addresses of the loopback interface. Data that is never in the memory of the program
+// (sendfile, splice) is recorded by its length alone.
 
 import { Capture, CaptureFile } from "../pcapng/index.js";
 import type { Calls } from "../sys/calls.js";
@@ -14,7 +15,7 @@ import { claimEnvironment } from "./inspectOptions.js";
 import type { SocketRow } from "./socketRow.js";
 import { StreamCapture } from "./streamCapture.js";
 
-/** The sentences in the comment of the file about the data that the capture does not have. */
+/** The end of the capture file's comment. It names the data that the capture does not have. */
 const MISSING =
   "What sendfile and splice have moved has its length, and no content. Bytes that Node.js itself moves are " +
   "missing: TLS, node:net.";
@@ -80,7 +81,7 @@ export class TrafficCapture implements DataObserver {
   }
 }
 
-/** The comment of a packet: the call, and the line of the call or of the socket. */
+/** The comment of a packet: the call, and the line of code of the call, or else the line that made the socket. */
 function commentOf(row: SocketRow, call: CallName, line: string | undefined): string {
   if (line !== undefined) return `${call} at ${line}`;
   return row.line === undefined ? call : `${call}; socket made at ${row.line}`;

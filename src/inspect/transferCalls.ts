@@ -93,7 +93,7 @@ export function wrapTransfers(recording: Recording): void {
     const from = address === null || result < 0 ? undefined : writtenAddress(address);
     const bytes = usedBytes(recording, parts, 0, result);
     // A result of 0 is the end of the stream only if bytes were requested. For other results, the number of requested
-    // bytes only limits the recorded data. The result limits it too, and saves the sum of the lengths.
+    // bytes only limits the recorded data. The result limits the data too, so the sum of the lengths is not needed.
     const requested = result === 0 ? lengthOf(parts) : result;
     // The call has written the length of the control data to the start of `out`.
     const isControlUsed = recording.observer !== undefined && control !== null && result > 0;
@@ -142,7 +142,7 @@ export function wrapTransfers(recording: Recording): void {
 /**
  * The data that a call with several buffers has moved, as far as the record or the observer uses it.
  *
- * @param skip the number of bytes at the start of the buffers that the call has not moved
+ * @param skip the number of bytes at the start of the buffers that the call leaves out
  * @param count the result of the call
  */
 function usedBytes(
@@ -188,13 +188,16 @@ function writtenAddress(buffer: Uint8Array): Uint8Array {
   return buffer.slice(4, 4 + Math.min(length, buffer.length - 4));
 }
 
-/** The size of each datagram, from the control message of this type (UDP_GRO or UDP_SEGMENT); 0 without one. */
+/**
+ * The size of the datagrams that a call moves together in one buffer, from the control message of this type (UDP_GRO or
+ * UDP_SEGMENT); 0 without one.
+ */
 function datagramSizeOf(control: Uint8Array, controlLength: number, messageType: number): number {
   let size = 0;
   forEachMessage(control, controlLength, (level, type, data) => {
     if (level !== SOL_UDP || type !== messageType) return;
-    // UDP_GRO has an int, and UDP_SEGMENT an unsigned short.
-    // The program may have written any number, and the kernel ignores these messages on other sockets.
+    // UDP_GRO has an int, and UDP_SEGMENT an unsigned short. The program may have written any number, and on a socket
+    // that is not UDP the kernel ignores these messages. So a negative number counts as 0.
     if (data.length >= 4) size = Math.max(0, view(data).getInt32(0, LITTLE_ENDIAN));
     else if (data.length >= 2) size = view(data).getUint16(0, LITTLE_ENDIAN);
   });
@@ -258,7 +261,7 @@ function recordBatch(
   const row = recording.rows[fd];
   if (observer === undefined || row === undefined || (flags & (MSG_PEEK | MSG_ERRQUEUE)) !== 0) return;
   for (let at = first; at < end; at++) {
-    // The first word of the entry of this datagram, and the first byte of its sockaddr.
+    // The index of the first word of this datagram's entry, and of the first byte of its sockaddr.
     const word = at * ENTRY_WORDS;
     const nameAt = (word + NAME) * 4;
     const nameLength = words[word + NAME_LENGTH]!;

@@ -1,5 +1,5 @@
-// Makes accept() of a listener wait until this program may accept connections. During an upgrade the old program
-// accepts first; see inheritance.ts.
+// Makes accept() of a listener wait until this program may accept connections. During an upgrade this is the new
+// program, and at first only the old program accepts; see inheritance.ts.
 
 import type { IoOptions } from "../io.js";
 import { localError, timeoutError } from "../wait/localError.js";

@@ -8,9 +8,9 @@ import type { HostAddress } from "./resolveHost.js";
 const UNAVAILABLE_CODES: ReadonlySet<string> = new Set(["EADDRNOTAVAIL", "EAFNOSUPPORT"]);
 
 /**
- * The addresses of the wildcard without a family (`["", port]`). They are `::`, which also accepts IPv4, and then
- * `0.0.0.0`, for a machine without IPv6. With `family`, only the address of that family; with `ipv6Only`, only `::`.
- * Undefined for another target.
+ * The addresses to bind for the wildcard (`["", port]`): `::`, which also accepts IPv4, and then `0.0.0.0`, for a
+ * machine without IPv6. With `family`, only the address of that family; with `ipv6Only`, only `::`. Undefined if the
+ * target is not the wildcard.
  */
 export function wildcardAddresses(
   target: InetAddress | Inet6Address | HostPort,
@@ -46,7 +46,7 @@ export async function bindFirst<T>(
   throw lastErrorOf(errors, `Cannot ${action}`);
 }
 
-/** Returns the last error. If there are several, returns a copy of it, whose `cause` has all errors. */
+/** The last error. If there are several and the last is a SocketError, a copy of the last, whose `cause` has all. */
 export function lastErrorOf(errors: readonly unknown[], summary: string): unknown {
   const last = errors.at(-1);
   if (errors.length === 1 || !(last instanceof SocketError)) return last;

@@ -108,7 +108,7 @@ const DESCRIPTOR_OPTIONS = ["signal", "receiveBuffer", "sendBuffer", "broadcast"
  * A socket at the wildcard answers a packet from the address that the packet was sent to; see {@link UdpSocket.send}.
  *
  * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EAFNOSUPPORT`, `EPROTOTYPE` (a descriptor of another
- *   type), `EAI_NONAME` …
+ *   type), `EAI_NONAME`; and others
  * @throws TypeError or RangeError for an endpoint or an option that is wrong or does not apply
  * @see bind(2), udp(7)
  * @example
@@ -196,8 +196,8 @@ function register(socket: UdpSocket, { endpoint }: UdpTarget): UdpSocket {
  * `ECONNREFUSED` if the peer has no socket at the port. If a name has several addresses, the call uses the first one
  * that has a route. The call sends no packet.
  *
- * @throws SocketError `ENETUNREACH`, `EADDRNOTAVAIL`, `EACCES` …; with several addresses `cause` is an AggregateError;
- *   `EAI_NONAME` …
+ * @throws SocketError `ENETUNREACH`, `EADDRNOTAVAIL`, `EACCES`, `EAI_NONAME`; and others. If several addresses have
+ *   failed, `cause` is an AggregateError
  * @throws TypeError or RangeError for an endpoint or an option that is wrong
  * @see connect(2), udp(7)
  * @example
@@ -317,7 +317,7 @@ async function makeSocket(
   }
 }
 
-/** Sets the options of the socket. The filter is attached first, so that a new socket gets no packet without it. */
+/** Sets the options of the socket. The filter is attached first, so that it applies to every packet of a new socket. */
 function applyUdp(socket: Socket, checked: CheckedUdp): void {
   if (checked.filter !== undefined) socket.attachFilter(checked.filter);
   if (checked.receiveBuffer !== undefined) socket.setsockopt(SO_RCVBUF, checked.receiveBuffer);

@@ -61,13 +61,12 @@ const UNIX_FAMILY = [AF_UNIX];
 
 /**
  * Makes a UNIX datagram socket at a path (`unix:/path`) or at an abstract name (`unix:@name`). `fd:N` and
- * `systemd:name` take a bound socket of this process. If the file of the path exists and no process has its socket
- * open, the call replaces it. Any other file stays, and the call fails with `EADDRINUSE`. The file has its `mode`
- * before any process can send, and never more permissions. Closing the socket removes the file. An abort of `signal`
- * closes the socket.
+ * `systemd:name` take a bound socket of this process. If the path is the file of a socket that no process has open, the
+ * call replaces the file. Any other file stays, and the call fails with `EADDRINUSE`. The file never has more
+ * permissions than `mode`. Closing the socket removes the file. An abort of `signal` closes the socket.
  *
  * @throws SocketError `EADDRINUSE`, `EACCES`, `ENOENT`, `ENOTDIR`, `EROFS`; for a descriptor `EBADF`, `ENOTSOCK`,
- *   `EPROTOTYPE`, `EAFNOSUPPORT` …
+ *   `EPROTOTYPE`, `EAFNOSUPPORT`; and others
  * @throws TypeError or RangeError for an endpoint or an option that is wrong or does not apply
  * @see bind(2), unix(7)
  * @example
@@ -121,9 +120,9 @@ export async function bindUnixDatagram(
  * Makes a UNIX datagram socket that sends to one peer, and receives from this peer only. It has an address of its own,
  * so that the peer can answer; see `localAddress`.
  *
- * @throws SocketError `ENOENT`, `ECONNREFUSED` if no process has the socket open, `EACCES`, `EPROTOTYPE` if it is no
- *   datagram socket, `EPERM` if it is connected to another socket; the errors of {@link bindUnixDatagram} for
- *   `localAddress`
+ * @throws SocketError `ENOENT`, `EACCES`, `ECONNREFUSED` if no process has the socket of the peer open, `EPROTOTYPE` if
+ *   the peer is no datagram socket, `EPERM` if the peer is connected to another socket; for `localAddress` the errors
+ *   of {@link bindUnixDatagram}
  * @throws TypeError or RangeError for an endpoint or an option that is wrong
  * @see connect(2), unix(7)
  * @example
@@ -199,7 +198,9 @@ function refuseModeWithoutFile(address: UnixAddress, mode: number | undefined, a
   throw new TypeError(`Cannot ${action}: mode applies to files, required a path and not an abstract name`);
 }
 
-/** Sets the options of the socket. The filter is attached first, so that a new socket gets no datagram without it. */
+/**
+ * Sets the options of the socket. The filter is attached first, so that it applies to every datagram of a new socket.
+ */
 function applyOptions(socket: Socket, { filter, receiveBuffer, sendBuffer }: CheckedUnix): void {
   if (filter !== undefined) socket.attachFilter(filter);
   if (receiveBuffer !== undefined) socket.setsockopt(SO_RCVBUF, receiveBuffer);

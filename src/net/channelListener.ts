@@ -85,7 +85,7 @@ export class ChannelListener implements Listener<Stream<SocketConn>> {
     try {
       socket = socketOf(this.#kind, connection.fd);
     } catch (error) {
-      // There was no memory for a Socket, which would have closed the descriptor.
+      // There was no memory for a Socket, and no other code closes the descriptor.
       calls.close(connection.fd);
       throw error;
     }
@@ -119,7 +119,7 @@ export class ChannelListener implements Listener<Stream<SocketConn>> {
         return await this.#waitForClose(opts?.signal);
       } catch (error) {
         if ((error as { readonly code?: unknown }).code !== "EMFILE") throw error;
-        // No descriptor is free. The connection stays in the channel, and the next round takes it.
+        // No descriptor is free. The connection stays in the channel until the next try.
         await new Promise((resolve) => setTimeout(resolve, DESCRIPTOR_PAUSE));
       }
     }
@@ -154,7 +154,7 @@ export function secureChannel(channel: ChannelListener, tls: TlsListenOptions, l
   return Object.assign(secured, { accept: async (opts?: IoOptions) => new Stream(await accept(opts), limits) });
 }
 
-/** Makes a listener of this worker on a listening socket of the server. Both have the same accept queue. */
+/** Makes a listener of this worker on a listening socket of the server. Worker and server share its accept queue. */
 export function takeListener(
   descriptor: ForeignDescriptor,
   copy: ListenerCopy,

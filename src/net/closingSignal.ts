@@ -1,7 +1,8 @@
-// The `signal` of listen(), bindUdp() and forward().
+// The `signal` of listen(), bindUdp() and bindUnixDatagram(), and of a Reconnector. The signal of forward() follows the
+// same rule.
 //
 // While the call runs, an abort ends the call, which rejects with the signal's reason. After that, an abort closes the
-// object that the call has returned. In connect() and connectUdp() the signal ends only the call.
+// object that the call has returned. The signal of connect(), connectUdp() or connectUnixDatagram() ends only the call.
 
 import { type AbortListener, offAbort, onAbort } from "../wait/aborts.js";
 

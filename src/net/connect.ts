@@ -71,8 +71,8 @@ export interface ConnectOptions extends IoOptions, StreamOptions, TcpOptions {
   readonly family?: number | undefined;
   /**
    * The proxy: `"socks5://user:password@host:port"` (or `socks5h`), `"http://…"`, `"https://…"` for TLS to the proxy,
-   * `"http+unix:/path"` for a proxy at a UNIX socket, or an object with these parts. The proxy resolves the name. If it
-   * refuses the connection, `connect()` rejects with a {@link ProxyError}.
+   * `"http+unix:/path"` for a proxy at a UNIX socket, or an object with these parts. The proxy resolves the host name
+   * of the endpoint. If the proxy refuses the connection, `connect()` rejects with a {@link ProxyError}.
    */
   readonly via?: string | ProxyOptions | undefined;
   /**
@@ -98,8 +98,8 @@ export interface ConnectOptions extends IoOptions, StreamOptions, TcpOptions {
   readonly tls?: TlsConnectOptions | undefined;
   /**
    * Connects again after a failure that `retryOn` allows. Default: one try. If all tries fail, the call rejects with
-   * the error of the last one. After `timeout` the error is a `TimeoutError` whose `cause` is the error of the last
-   * try.
+   * the error of the last one. After `timeout` the error is a `TimeoutError`: that of the last try, or one whose
+   * `cause` is the error of the last try.
    */
   readonly retry?: RetryOptions | undefined;
 }
@@ -107,7 +107,7 @@ export interface ConnectOptions extends IoOptions, StreamOptions, TcpOptions {
 /** Options of the schemes `tcp`, `tls`, `unix` and `vsock`. */
 const COMMON_OPTIONS = ["timeout", "signal", "retry", "proxyProtocol", ...STREAM_OPTIONS];
 const DEFAULT_MAX_TRIES = 10;
-/** The options of happyEyeballs.ts. */
+/** The options of the lookup and of the race between the addresses (happyEyeballs.ts). */
 export const RACE_OPTIONS: readonly string[] = ["family", "resolver", "resolutionDelay", "attemptDelay", "maxAttempts"];
 /** The options that apply to each kind of endpoint. */
 const CONNECT_OPTIONS: Readonly<Record<Endpoint["scheme"], readonly string[]>> = {
@@ -161,9 +161,9 @@ export function connect(endpoint: TlsEndpointLike, opts?: ConnectOptions): Promi
  * with IPv6 and IPv4 in turn. The next attempt starts when one has failed or after 250 ms. The first connection wins,
  * and the others are closed.
  *
- * @throws SocketError if all attempts failed: `ECONNREFUSED`, `EHOSTUNREACH`, `ENETUNREACH`, `EADDRNOTAVAIL` …; after
- *   several attempts, `cause` is an AggregateError with their errors, in order. `EAI_NONAME` and other `EAI_` codes if
- *   the name has no address; `ETIMEDOUT` if `timeout` passed
+ * @throws SocketError if all attempts failed: `ECONNREFUSED`, `EHOSTUNREACH`, `ENETUNREACH`, `EADDRNOTAVAIL` and
+ *   others; after several attempts, `cause` is an AggregateError with their errors, in order. `EAI_NONAME` and other
+ *   `EAI_` codes if the name has no address; `ETIMEDOUT` if `timeout` passed
  * @throws ProxyError if the proxy refused the connection
  * @throws the reason of `signal`
  * @throws TypeError or RangeError for an endpoint or an option that is wrong or does not apply
@@ -238,7 +238,7 @@ async function openStream(call: ConnectCall, opts: ConnectOptions): Promise<Stre
   return sendHeader(new Stream(new SocketConn(connected.socket, connected), streamLimits));
 }
 
-/** Checks the endpoint, and the options except those of TLS and of the proxy. `refused` is an option to refuse. */
+/** Checks the endpoint, and the options except those of TLS and of the proxy. `refused` names an option to refuse. */
 export function checkConnectCall(endpoint: EndpointLike, opts: ConnectOptions, refused?: string): ConnectCall {
   const target = parseTarget(endpoint);
   const action = actionFor(target);

@@ -174,10 +174,10 @@ const NO_ADDRESS_CODES: ReadonlySet<string> = new Set(["EAI_ADDRFAMILY", "EAI_NO
  * The error of a call whose lookups or attempts have failed:
  *
  * 1. the first error that is no SocketError: a resolver of the caller has thrown it,
- * 2. the last error of an attempt that comes from the host, or else the last error of an attempt,
+ * 2. of the errors of attempts, the last one that comes from the host, or else the last one,
  * 3. without attempts, the last error of a lookup, if possible one of another kind than "no address".
  *
- * If there are several errors, `cause` has those of the attempts, and those of lookups except "no address".
+ * In case 2, if there are several errors, `cause` has those of the attempts, and those of lookups except "no address".
  */
 function mostSpecificError(
   target: HostAddress | HostPort,

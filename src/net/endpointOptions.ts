@@ -131,7 +131,7 @@ export function checkStreamLimits(opts: StreamOptions, action: string): StreamOp
   const { readSize, maxLine, maxFrame, maxOutbox, maxOutboxWrites, now } = opts;
   for (const name of STREAM_LIMITS) {
     const value: unknown = opts[name];
-    // With 0 bytes in the outbox, no write may wait for another one.
+    // `maxOutbox` may be 0: then no write may wait for another one.
     const min = name === "maxOutbox" ? 0 : 1;
     if (value !== undefined) integer(value, action, name, min, Number.MAX_SAFE_INTEGER);
   }

@@ -74,7 +74,7 @@ export function checkServerOptions(
 /** Accepts connections and checks their deadlines. */
 export class ForwardServer implements AcceptOwner<Socket>, LifecycleOwner {
   readonly call = "forward";
-  /** That of the socket for the target. */
+  /** The descriptor of the socket for the target. */
   readonly descriptorsPerConnection = 1;
   readonly checked: CheckedForward;
   readonly life: Lifecycle;
@@ -155,7 +155,10 @@ export class ForwardServer implements AcceptOwner<Socket>, LifecycleOwner {
     this.life.end(listenerWasClosed ? undefined : { error });
   }
 
-  /** For the header of the PROXY protocol. If the stream reads bytes after the header, the pump moves these first. */
+  /**
+   * Makes the stream from which the header of the PROXY protocol is read. If the stream reads bytes after the header,
+   * the pump moves these bytes first.
+   */
   streamOf(socket: Socket): Stream {
     return socket.stream();
   }

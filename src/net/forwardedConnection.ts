@@ -55,7 +55,10 @@ export interface CheckedForward extends CheckedAdmission {
 /** Makes the header of the PROXY protocol for the target. `header` is the header that came from the client's proxy. */
 export type MakeHeader = (client: Address, socket: Socket, header: ProxyHeader | undefined) => Buffer;
 
-/** Maximum number of lookups that are repeated for a connection. Limited, because the name may have no address. */
+/**
+ * Maximum number of failed lookups of a connection that are repeated because of a shortage. Limited, because the reason
+ * may be that the name has no address.
+ */
 const MAX_REPEATED_LOOKUPS = 5;
 
 /** One forwarded connection. */
@@ -163,9 +166,9 @@ export class ForwardedConnection implements DeadlineMember, AttemptHandler, Comp
   }
 
   /**
-   * Returns EMFILE for the first lookups that fail during a shortage, and counts them. Such a lookup may have failed
-   * because another thread had the last free descriptor. The C library does not report EMFILE then. If that descriptor
-   * is free again, a check after the lookup does not find the shortage.
+   * Returns EMFILE for the first lookups that fail during a shortage, and undefined for further ones. Such a lookup may
+   * have failed because another thread had the last free descriptor. The C library does not report EMFILE then, and
+   * when the lookup has failed, that descriptor may be free again.
    */
   #countAsShortage(error: unknown): string | undefined {
     const { code, syscall } = (error ?? {}) as { readonly code?: unknown; readonly syscall?: unknown };
@@ -221,7 +224,7 @@ export class ForwardedConnection implements DeadlineMember, AttemptHandler, Comp
     this.#pump = new Pump(this.#clientSocket, target, pipes, this.#activity, ownerCloses, this);
     this.#server.arm(this.dueAt());
     this.#pump.start();
-    // The flows of the pump are users of the pipes now.
+    // Each direction of the pump is a user of the pipes now.
     this.#releasePipes();
   }
 

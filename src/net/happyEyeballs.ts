@@ -90,7 +90,7 @@ export class Race<A, C> {
   #lastFamily: number | undefined;
   /** Whether the next answer of a lookup starts an attempt at once, because no address is left. */
   #startsAtNextAnswer = false;
-  /** The resolution delay before the first attempt, then the attempt delay. */
+  /** The timer of the resolution delay; after the first attempt, that of the attempt delay. */
   #timer: unknown;
 
   constructor(operations: RaceOperations<A, C>, limits: RaceLimits, clock: Clock) {

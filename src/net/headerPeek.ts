@@ -112,7 +112,7 @@ export class HeaderPeeker {
     try {
       return decodeProxyHeader(buffer.subarray(0, Math.max(count, 0)))?.header;
     } catch {
-      // The bytes are no header any more: the client has reset the connection.
+      // There is no complete header any more, because the peer has reset the connection.
       return undefined;
     }
   }

@@ -23,7 +23,7 @@ export interface InheritedSocket {
   readonly file: UnixFile | undefined;
 }
 
-/** Maximum number of characters of an error that are sent to the old program, so that it fits into a message. */
+/** Maximum length of each of the two texts about an error, so that both fit into a message to the old program. */
 const MAX_ERROR_LENGTH = 4_000;
 /** Maximum number of messages in a summary: that of the error, and those of its causes. */
 const MAX_SUMMARY_MESSAGES = 10;
@@ -187,7 +187,7 @@ export class Inheritance {
   /** Removes the handler of uncaught errors, and closes the sockets that this program has not taken. */
   #release(): void {
     process.off("uncaughtExceptionMonitor", this.#reportFatalError);
-    // These sockets listen until the old program closes them too.
+    // In the kernel, these sockets listen until the old program closes them too.
     for (const { socket } of this.#untaken.splice(0)) socket.close();
   }
 

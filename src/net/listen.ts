@@ -145,9 +145,9 @@ export function listen(endpoint: TlsEndpointLike, opts: ListenOptions): Promise<
  * The file of a UNIX socket has its `mode` before any process can connect. The call replaces a file whose socket no
  * process has open. Closing the listener removes the file. An abort of `signal` closes the listener.
  *
- * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EAFNOSUPPORT`, `ENOENT` …; for a descriptor `EBADF`,
+ * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EAFNOSUPPORT`, `ENOENT`; for a descriptor `EBADF`,
  *   `ENOTSOCK`, `EPROTOTYPE`, `EINVAL` if it does not listen; for `systemd:name` `ENOENT`, `EINVAL`; for a host
- *   `EAI_NONAME` …
+ *   `EAI_NONAME`; and others
  * @throws TypeError or RangeError for an endpoint or an option that is wrong or does not apply
  * @see bind(2), listen(2), unix(7), ipv6(7), sd_listen_fds(3)
  * @example

@@ -27,7 +27,7 @@ export interface NewProgramChannel {
   onStarted(): void;
   /**
    * Answers `hello` with the sockets. Resolves with the next message of another type; undefined if the new program has
-   * ended.
+   * ended. If `hello` has another version, answers `no`, and resolves with a message `failed`.
    */
   receive(): Promise<UpgradeMessage | undefined>;
   send(message: UpgradeMessage): Promise<void>;

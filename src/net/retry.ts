@@ -98,7 +98,7 @@ function checkMaxTries(value: unknown, action: string): number {
   return value === Infinity ? Infinity : integer(value, action, "retry.maxTries", 1, Number.MAX_SAFE_INTEGER);
 }
 
-/** Codes of errors that may end without a change of the program. docs/reconnect.md has this list. */
+/** Codes of errors whose cause may end without a change of the program. docs/reconnect.md has this list. */
 const RETRYABLE: ReadonlySet<string> = new Set([
   // The peer or the network is not available for now.
   "ECONNREFUSED",
@@ -220,7 +220,10 @@ export async function openWithRetries<T>(
   }
 }
 
-/** The error of the timeout of all tries. `cause` is the error of the last try. */
+/**
+ * The error after the timeout of all tries. Its `cause` is the error of the last try. If that is itself a TimeoutError,
+ * the function returns it unchanged.
+ */
 function timeoutErrorOf(error: unknown): unknown {
   if (error instanceof TimeoutError) return error;
   const { address, port, path } = (error ?? {}) as Partial<SocketError>;

@@ -71,9 +71,9 @@ export function addressOrClose(socket: Socket, removeFile?: () => void): ListenA
 /**
  * The result of `listen()`: accepts the connections to an endpoint, as streams.
  *
- * The only queue is the accept queue of the kernel, whose length is the `backlog`. While descriptors or memory are
- * short (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`), `accept()` waits. New connections stay in the queue, and accepted
- * ones stay open.
+ * The only queue is the accept queue of the kernel, limited by the `backlog`. While descriptors or memory are short
+ * (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`), `accept()` waits. New connections stay in the queue, and accepted ones
+ * stay open.
  *
  * @example
  * ```ts

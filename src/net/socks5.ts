@@ -98,8 +98,8 @@ async function readReply(stream: Stream, wait: CheckedWait): Promise<void> {
     const [code, text] = REPLIES[reply] ?? ["EPROTO", "unassigned"];
     throw new ProxyRefusal(code, `the proxy answered ${reply}: ${text}`, { reply });
   }
-  // The rest of the reply is the address and the port from which the proxy connects. These bytes are not used, but the
-  // bytes of the destination follow them.
+  // The rest of the reply is the address and the port from which the proxy connects. They are not used, but are read,
+  // because the bytes of the destination follow them.
   if (type === ADDRESS_IPV4) await stream.readExactly(4 + PORT_BYTES, remainingWait(wait));
   else if (type === ADDRESS_IPV6) await stream.readExactly(16 + PORT_BYTES, remainingWait(wait));
   else if (type === ADDRESS_NAME) {

@@ -27,7 +27,7 @@ export interface CloseUnixDatagramOptions {
   readonly unlink?: boolean | undefined;
 }
 
-/** What happens to the file when the socket is closed, and the signal that closes the socket. */
+/** Whether and how closing the socket removes its file, and the signal that closes the socket. */
 export interface UnixClosing {
   /** Removes the file of the socket; undefined if there is none. */
   readonly removeFile: (() => void) | undefined;
@@ -114,7 +114,8 @@ export class UnixDatagramSocket extends Inspectable<UnixDatagramDescription> imp
 
   /**
    * Receives the next datagram as a whole, or waits for it. If several calls wait, they get datagrams in the order of
-   * the calls. The call closes file descriptors that came with the datagram; receive them with `socket.recvmsg()`.
+   * the calls. The call closes file descriptors that came with the datagram. A program that wants them calls
+   * `socket.recvmsg()` instead.
    *
    * @throws SocketError `ETIMEDOUT`, `ECANCELED` if the socket is closed during the call, `EBADF` if it was closed
    *   before; `ECONNRESET` if the peer of a connected socket has connected to another socket, because the peer has then
@@ -133,8 +134,9 @@ export class UnixDatagramSocket extends Inspectable<UnixDatagramDescription> imp
    * full.
    *
    * @throws SocketError `EMSGSIZE` if the datagram is larger than the send buffer; `ECONNREFUSED` if no process has the
-   *   socket at the address open; `ENOENT`, `EACCES`, `EPROTOTYPE` (it is no datagram socket); `EPERM` (it is connected
-   *   to another socket); `ENOTCONN` without an address on a socket that is not connected; `ETIMEDOUT` …
+   *   socket at the address open; `EPROTOTYPE` if the receiver is no datagram socket; `EPERM` if the receiver is
+   *   connected to another socket; `ENOTCONN` without an address on a socket that is not connected; `ENOENT`, `EACCES`,
+   *   `ETIMEDOUT`; and others
    * @throws TypeError for an argument that is wrong
    * @see sendto(2), unix(7)
    */

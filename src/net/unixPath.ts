@@ -4,13 +4,14 @@
 // Mode. connect(2) requires write permission on the file. bind(2) creates the file with the mode of the socket without
 // the bits of the umask (unix_bind_bsd in net/unix/af_unix.c). fchmod(2) changes the mode of the socket. So the mode is
 // set on the socket before bind(2), and the file never has more bits than `mode`. After bind(2), chmod(2) adds the bits
-// that the umask has removed. listen(2) comes last, because until then the kernel refuses every connect(2). The umask
-// itself is not changed, because all threads share it.
+// that the umask has removed. For a listener, listen(2) comes last, because until then the kernel refuses every
+// connect(2). The umask itself is not changed, because all threads share it.
 //
 // The permissions of the directory must protect the path: a process that may rename files there can replace the socket.
 //
 // Stale files. After a crash the file stays, and bind(2) fails with EADDRINUSE. The file is removed if it is a socket
 // that no process has open. As a check, a datagram socket connects to the file:
+// - Success: a process has a datagram socket open there.
 // - ECONNREFUSED: no process has the socket open.
 // - EPROTOTYPE (unix_find_bsd): a process has a stream socket open there, even if it has not called listen(2) yet.
 // - EPERM: a process has a datagram socket open there that is connected to another peer.
@@ -20,9 +21,9 @@
 // before the removal, the file is compared with the file that was checked.
 //
 // Removal. Closing the socket removes the file if device and inode are still those of the socket's file. Device and
-// inode are compared while the socket is open, because until then the kernel can't give the inode to another file. A
-// relative path depends on the current directory, so the absolute path is stored at bind(2). If the directory of the
-// file is moved afterwards, the file stays.
+// inode are compared while the socket is open, because the kernel can give the inode to another file only after the
+// socket is closed. A relative path depends on the current directory, so the absolute path is stored at bind(2). If the
+// directory of the file is moved afterwards, the file stays.
 //
 // Paths are bytes, which node:fs takes as Buffers.
 
@@ -72,8 +73,8 @@ export interface BoundUnix {
  * Makes a socket at a path or an abstract name. For an empty address the kernel chooses an abstract name (autobind).
  *
  * @param mode the permissions of the file; undefined for those that bind(2) gives it
- * @param steps `prepare` is called before bind(2). `start` is called after bind(2), when the file has its mode. If it
- *   throws, the call removes the file and closes the socket
+ * @param steps `prepare` is called before bind(2). `start` is called after bind(2), when the file has its mode. If one
+ *   of them throws, the call closes the socket, and removes the file if it was created
  */
 export async function bindUnix(
   address: UnixAddress,

@@ -107,7 +107,8 @@ export function unexpectedMessageError(text: string): Error {
 /**
  * Receives the next message and its descriptors; undefined if the other process has ended.
  *
- * @throws SocketError `EPROTO` for other text; `EMFILE` if too few descriptors were free for those of the message
+ * @throws SocketError `EPROTO` for a text that is no message; `EMFILE` if too few descriptors were free for those of
+ *   the message
  */
 export async function receiveUpgradeMessage(
   channel: Socket,
@@ -116,7 +117,7 @@ export async function receiveUpgradeMessage(
     const [data, fds, flags] = await recv_fds(channel, MAX_BYTES, SOCKETS_PER_MESSAGE);
     if (data.length === 0) return undefined;
     try {
-      // The kernel has closed the descriptors for which this process had none free.
+      // The kernel has dropped descriptors of the message, because this process had no free numbers for them.
       if ((flags & MSG_CTRUNC) !== 0) throw localError("EMFILE", "recvmsg");
       return { message: parseMessage(data.toString()), fds };
     } catch (error) {

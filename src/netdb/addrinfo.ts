@@ -22,9 +22,9 @@ import { checkHostText, checkPlainText } from "./textArguments.js";
 export interface AddrInfoHints {
   /** `AF_INET` or `AF_INET6`; `AF_UNSPEC` (the default) for both. */
   readonly family?: number | undefined;
-  /** `SOCK_STREAM`, `SOCK_DGRAM` …; 0 (the default) gives a result for each type. */
+  /** `SOCK_STREAM`, `SOCK_DGRAM` or another type; 0 (the default) gives a result for each type. */
   readonly type?: number | undefined;
-  /** `IPPROTO_TCP` …; 0 (the default) for any. */
+  /** `IPPROTO_TCP` or another protocol; 0 (the default) for any. */
   readonly protocol?: number | undefined;
   /** `AI_` flags. */
   readonly flags?: number | undefined;
@@ -41,7 +41,7 @@ export interface AddrInfo {
 }
 
 /**
- * The addresses of a host and a service: getaddrinfo(3) on a thread of its own.
+ * The addresses of a host and a service: getaddrinfo(3) on another thread.
  *
  * `host` may have every form that the C library accepts, also short forms such as `127.1` (inet_aton(3)); a socket
  * refuses these. An international name is looked up in its ASCII form (UTS 46).
@@ -53,8 +53,7 @@ export interface AddrInfo {
  * @throws TypeError or RangeError for a host or service with a NUL in it, a host of more than 253 bytes, a port over
  *   65535
  * @throws SocketError `EAI_NONAME`, `EAI_SERVICE`, `EAI_AGAIN`, `EAI_FAIL`, `EAI_FAMILY`, `EAI_SOCKTYPE`,
- *   `EAI_BADFLAGS`,
- *   `EAI_ADDRFAMILY`, `EAI_NODATA`; `ETIMEDOUT`
+ *   `EAI_BADFLAGS`, `EAI_ADDRFAMILY`, `EAI_NODATA`; `ETIMEDOUT`
  * @see getaddrinfo(3), RFC 3493 section 6.1
  * @example
  * ```ts
@@ -73,7 +72,7 @@ export async function getaddrinfo(
 }
 
 /**
- * The host name and the service name of an address: getnameinfo(3) on a thread of its own. If there is no name, the
+ * The host name and the service name of an address: getnameinfo(3) on another thread. If there is no name, the
  * result contains the numeric form. With `NI_NAMEREQD` a host without a name is an error.
  *
  * @param address a numeric address; a name is refused
@@ -156,7 +155,7 @@ export function* nameinfoLookup(
   return [host, service];
 }
 
-/** Returns an address without a host name. The zone of an IPv6 address may be the name of an interface. */
+/** Returns a numeric address, and refuses a host name. The zone of an IPv6 address may be the name of an interface. */
 function numericAddress(table: Calls, value: AddressLike): Address {
   const address = toAddress(value);
   if (!(address instanceof HostPort)) return address;

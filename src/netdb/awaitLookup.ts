@@ -10,8 +10,8 @@ import { hostDetails } from "./query.js";
 /** Options of a call that waits for the resolver. */
 export interface LookupOptions {
   /**
-   * Maximum wait in ms; null (the default) for none. After that a running lookup still occupies its thread until the C
-   * library returns.
+   * Maximum wait in ms; null (the default) for no limit. After the timeout a running lookup still occupies its thread
+   * until the C library returns.
    */
   readonly timeout?: number | null | undefined;
   /** Cancels the call, which then rejects with the signal's reason. */

@@ -24,7 +24,7 @@ import { formatAddressBytes } from "./inet.js";
 export type HostEntry = [hostname: string, aliases: string[], addresses: string[]];
 
 /**
- * The first IPv4 address of a host: getaddrinfo(3) on a thread of its own. `""` is the wildcard address, and
+ * The first IPv4 address of a host: getaddrinfo(3) on another thread. `""` is the wildcard address, and
  * `"<broadcast>"` is 255.255.255.255. Prefer {@link getaddrinfo}, which returns IPv6 addresses too.
  *
  * @throws SocketError as `getaddrinfo`
@@ -41,7 +41,7 @@ export async function gethostbyname(host: string, opts?: LookupOptions): Promise
 }
 
 /**
- * The official name, the aliases and the IPv4 addresses of a host: gethostbyname(3) on a thread of its own.
+ * The official name, the aliases and the IPv4 addresses of a host: gethostbyname(3) on another thread.
  *
  * @throws SocketError `EAI_NONAME`, `EAI_AGAIN`, `EAI_FAIL`, `EAI_NODATA`: one code for each value of h_errno
  * @see gethostbyname(3)
@@ -58,7 +58,7 @@ export async function gethostbyname_ex(host: string, opts?: LookupOptions): Prom
 }
 
 /**
- * The names of an IPv4 or IPv6 address: gethostbyaddr(3) on a thread of its own. If `address` is a host name, the
+ * The names of an IPv4 or IPv6 address: gethostbyaddr(3) on another thread. If `address` is a host name, the
  * function returns the names of its first address. Prefer {@link getnameinfo}.
  *
  * @throws SocketError `EAI_NONAME`, `EAI_AGAIN`, `EAI_FAIL`, `EAI_NODATA`
@@ -77,8 +77,8 @@ export async function gethostbyaddr(address: string, opts?: LookupOptions): Prom
 
 /**
  * The fully qualified name of a host. The function looks up the names of the host's address. It returns the first name
- * with a dot; if no name has one, the official name; if the lookup fails, `name` itself. `""` (the default),
- * `"0.0.0.0"` and `"::"` mean this machine.
+ * with a dot; if no name has one, the official name; if the lookup fails, the name that was looked up. `""` (the
+ * default), `"0.0.0.0"` and `"::"` stand for the name of this machine.
  *
  * @throws SocketError `ETIMEDOUT`
  * @example

@@ -46,7 +46,7 @@ export function inet_pton(family: number, text: string): Buffer {
  * C library writes the deprecated IPv4-compatible addresses as `::1.2.3.4`; this function writes `::102:304`.
  *
  * @param family `AF_INET` or `AF_INET6`
- * @param bytes 4 or 16, in network order
+ * @param bytes 4 or 16 bytes, in network order
  * @throws RangeError for another number of bytes; SocketError `EAFNOSUPPORT` for another family
  * @see inet_ntop(3)
  * @example
@@ -63,9 +63,9 @@ export function inet_ntop(family: number, bytes: Uint8Array): string {
 
 /**
  * The bytes of an IPv4 address in any form that the C library accepts: inet_aton(3). The address has one to four
- * numbers (`127.1` is `127.0.0.1`). Each number is decimal, octal after `0`, or hexadecimal after `0x`. Sockets accept
- * only four decimal numbers; {@link inet_pton} does too. The C library ignores text after a space; this function
- * refuses it.
+ * numbers (`127.1` is `127.0.0.1`). Each number is decimal, octal after `0`, or hexadecimal after `0x`. Sockets and
+ * {@link inet_pton} accept an IPv4 address only as four decimal numbers. The C library ignores text after a space; this
+ * function refuses it.
  *
  * @returns 4 bytes in network order
  * @throws TypeError for text that is not an address
@@ -90,7 +90,7 @@ export function inet_aton(text: string): Buffer {
 /**
  * The text of an IPv4 address: inet_ntoa(3).
  *
- * @param bytes 4, in network order
+ * @param bytes 4 bytes, in network order
  * @throws RangeError for another number of bytes
  * @see inet_ntoa(3)
  * @example

@@ -1,8 +1,8 @@
 // A lookup makes one or several queries to the resolver. `gethostbyaddr("localhost")`, for example, makes two: one for
 // the address, one for the names of that address.
 //
-// A lookup is a generator that yields its queries. So the awaitable and the blocking form share the lookup: `runLookup`
-// makes the queries on threads of the resolver, and `runLookupBlocking` makes them on this thread.
+// A lookup is a generator that yields its queries. So the awaitable and the blocking form of a call share the lookup:
+// `runLookup` makes the queries on threads of the resolver, and `runLookupBlocking` makes them on this thread.
 
 import { type ResolverQuery, runQueryBlocking } from "./query.js";
 import { type CancellableResult, runQuery } from "./sharedLookup.js";

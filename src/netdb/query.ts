@@ -45,7 +45,7 @@ const eaiNames: ReadonlyMap<number, string> = new Map([
   [EAI_SOCKTYPE, "EAI_SOCKTYPE"],
 ]);
 
-/** The error for a status of the resolver: an EAI_ code, or for EAI_SYSTEM the (positive) errno. */
+/** The error for a status of the resolver: its code is an EAI_ code, or for EAI_SYSTEM that of the positive `errno`. */
 export function resolverError(query: ResolverQuery<unknown>, status: number, errno: number): SocketError {
   const { calls, syscall, details } = query;
   if (status === EAI_SYSTEM) return socketError(-errno, syscall, details);
@@ -63,7 +63,7 @@ export interface ResolverQuery<T> {
   readonly details: SocketErrorDetails | undefined;
   /** Queries with the same key have the same result. */
   readonly key: string;
-  /** Starts the call on a thread of the resolver. Returns the ticket of the lookup, or -errno. */
+  /** Starts the call on a thread of the resolver. Returns the number of the lookup (its ticket), or -errno. */
   readonly start: (callback: ResolverCallback<T>) => number;
   /** Makes the call on this thread. */
   readonly callBlocking: () => ResolverAnswer<T> | number;

@@ -34,9 +34,9 @@ export function resolveNow(calls: Calls, address: Address | HostPort, socket: Ha
 /** The lookup of all addresses of a host, with the port and the scope of `hostPort`. `AF_UNSPEC`: of both families. */
 export function* resolveAll(calls: Calls, hostPort: HostPort, family: number): Lookup<Address[]> {
   const { flowinfo, host, port } = hostPort;
-  // The query has no service, because the C library has no services for raw sockets. It requests one socket type, so
-  // that the C library returns each address once. That type is SOCK_STREAM, because the C library does not support
-  // every type and protocol that a socket can have.
+  // The query has no service, because the port is known. The query requests one socket type, so that the C library
+  // returns each address once. That type is SOCK_STREAM, because the C library does not support every type and protocol
+  // that a socket can have.
   const entries = yield* resultOf(addrinfoQuery(calls, host, null, family, SOCK_STREAM, 0, 0));
   return entries.map(([, , , bytes]) => {
     const address = decodeAddress(bytes);

@@ -9,7 +9,7 @@ import { checkOptionalText, checkPlainText } from "./textArguments.js";
  * The port of a service: getservbyname(3). It reads a file, synchronously.
  *
  * @param name such as `"http"`
- * @param protocol `"tcp"`, `"udp"` …; without it the first entry of any protocol
+ * @param protocol such as `"tcp"` or `"udp"`; without it the first entry of any protocol
  * @throws SocketError `ENOENT` if there is no such service
  * @see getservbyname(3)
  * @example
@@ -31,7 +31,7 @@ export function getservbyname(name: string, protocol?: string): number {
  * The service at a port: getservbyport(3). It reads a file, synchronously.
  *
  * @param port 0 to 65535, in the byte order of the host
- * @param protocol `"tcp"`, `"udp"` …; without it the first entry of any protocol
+ * @param protocol such as `"tcp"` or `"udp"`; without it the first entry of any protocol
  * @throws SocketError `ENOENT` if there is no such service
  * @see getservbyport(3)
  * @example

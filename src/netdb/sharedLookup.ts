@@ -2,9 +2,9 @@
 // one or more equal queries.
 //
 // A lookup occupies a thread until the C library returns. That takes many seconds when a DNS server does not answer. So
-// queries that are equal and pending at the same time share one lookup. When all callers have cancelled, the lookup is
-// removed from the queue of native/lookup_threads.c. A lookup that runs already runs to its end, and its thread no
-// longer counts against the limit of threads.
+// queries that are equal and pending at the same time share one lookup. When all callers have cancelled, a lookup that
+// has no thread yet is removed from the queue of native/lookup_threads.c. A running lookup goes on until the C library
+// returns, and its thread no longer counts against the limit of threads (MAX_AWAITED_LOOKUPS).
 
 import { addPendingSource, type Description, type ListedCall, registry } from "../registry/index.js";
 import { type Calls, calls as nativeCalls, type ResolverCallback } from "../sys/calls.js";
@@ -12,7 +12,7 @@ import { check } from "../sys/errno.js";
 import { rejection } from "../wait/rejection.js";
 import { type ResolverQuery, resolverError } from "./query.js";
 
-/** A promise of a result, and how to cancel it. After `cancel()` a pending promise never settles. */
+/** A promise, and the function that cancels its queries. After `cancel()` a pending promise never settles. */
 export interface CancellableResult<T> {
   readonly result: Promise<T>;
   readonly cancel: () => void;

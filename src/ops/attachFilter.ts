@@ -1,8 +1,8 @@
 // attachFilter() attaches a packet filter. From then on the program receives only packets that have passed the filter.
 //
-// setsockopt(2) with SO_ATTACH_FILTER filters the packets that arrive later. A raw or packet socket receives from
-// socket(2) on, so its receive queue may hold packets that no filter has checked. attachFilter() removes them in four
-// steps:
+// setsockopt(2) with SO_ATTACH_FILTER filters the packets that arrive later. A raw or packet socket receives
+// packets as soon as socket(2) has made it, so its receive queue may hold packets that no filter has checked.
+// attachFilter() removes them in four steps:
 //
 // 1. It attaches the caller's filter. The kernel checks it here; if the check fails, the socket is unchanged.
 // 2. It attaches a filter that accepts no packet, so that the queue does not fill again.
@@ -36,7 +36,7 @@ export function checkFilter(value: unknown, action: string): PacketFilter {
   // encode() throws for a number out of range and for a wrong instruction.
   if (typeof filter === "number") SO_ATTACH_BPF.encode(filter);
   else SO_ATTACH_FILTER.encode(filter);
-  // A copy, because the caller could change the array before it is attached a second time.
+  // A copy, because bindUdp() attaches the filter later, and the caller could change the array before that.
   return typeof filter === "number" ? filter : filter.map((instruction) => ({ ...instruction }));
 }
 

@@ -11,11 +11,11 @@
 // before, the event may come from an earlier state. Then the second call is necessary.
 //
 // Between two sockets of this machine the handshake ends inside connect(2): the kernel processes the packets of both
-// sides before it returns. So for a loopback address the second call comes at once. That saves the registration, an
-// event and a turn of the loop.
+// sides before connect(2) returns. So for a loopback address the second call comes at once. That saves the
+// registration, an event and a turn of the loop.
 //
-// On a UNIX socket EAGAIN means that the listener's accept queue is full. On an unbound UDP socket it means that no
-// port is free (connect(2)). No event reports that this has changed; see reactor/retryPause.ts.
+// On a UNIX socket EAGAIN means that the listener's accept queue is full. On an unbound UDP socket EAGAIN means that no
+// port is free (connect(2)). No event reports the end of either shortage; see reactor/retryPause.ts.
 
 import { type Address, type AddressLike, type HostPort, Inet6Address, InetAddress, toAddress } from "../addr/index.js";
 import { checkOptions } from "../check/index.js";

@@ -44,8 +44,8 @@ export function connectionRequest(address: AddressLike, opts: CreateConnectionOp
 }
 
 /**
- * The address of a target that needs no resolver, otherwise undefined. Undefined for the host "" too, because the
- * resolver returns the error for it.
+ * The address of a target that needs no resolver, otherwise undefined. Undefined for the host "" too, so that the
+ * caller queries the resolver and gets its error.
  */
 export function knownAddress(calls: Calls, target: Address | HostPort): Address | undefined {
   if (target instanceof HostPort && target.host === "") return undefined;
@@ -62,7 +62,10 @@ export function allAttemptsError({ allErrors, target }: ConnectionRequest, error
 
 /** Options of `create_server`. `timeout` and `signal` are for `bind()`, which may resolve a name. */
 export interface CreateServerOptions extends WaitOptions {
-  /** `AF_INET`, `AF_INET6` …; the default is the family of the address, and `AF_INET` for a name and for `""`. */
+  /**
+   * Such as `AF_INET6`. The default is `AF_INET6` with `dualstackIpv6`, otherwise the family of the address, and
+   * `AF_INET` for a name and for `""`.
+   */
   readonly family?: number | undefined;
   /** The argument of `listen()`. */
   readonly backlog?: number | undefined;

@@ -68,13 +68,13 @@ const TYPES: ReadonlyMap<number, string> = new Map([
 /** Families whose sockets have the states bound and connected. */
 const FAMILIES_WITH_PEERS: ReadonlySet<number> = new Set([AF_UNIX, AF_INET, AF_INET6, AF_VSOCK]);
 
-/** The part of a Runner that is described. */
+/** The part of a Runner that `describeSocket` uses. */
 type DescribedRunner = Pick<OpenSocket, "family" | "type" | "protocol" | "calls">;
 
 /**
  * The fields of a socket.
  *
- * @param fd -1 if it is closed
+ * @param fd the descriptor; -1 once it is closed or detached
  * @param buffered the number of bytes that a stream has read ahead
  * @param pending the names of the calls that wait
  */

@@ -15,8 +15,8 @@ export interface FastOpenState {
 }
 
 /**
- * Returns EAGAIN and sets `handshaking` if the first attempt started a handshake and sent no data. Otherwise returns
- * `result`, the result of that attempt.
+ * Returns EAGAIN and sets `handshaking` if the first attempt started a handshake and sent no data, and the flags do not
+ * have MSG_DONTWAIT. Otherwise returns `result`, the result of that attempt.
  */
 export function noteHandshake(result: number, state: FastOpenState, flags: number): number {
   if (result !== EINPROGRESS || (flags & MSG_FASTOPEN) === 0 || (flags & MSG_DONTWAIT) !== 0) return result;

@@ -12,7 +12,7 @@ const TYPE_MASK = 0xf;
 
 /** Options of `detach`. */
 export interface DetachOptions {
-  /** Clears O_NONBLOCK: the receiver gets a blocking descriptor. */
+  /** Clears O_NONBLOCK: `detach` returns a blocking descriptor. */
   readonly blocking?: boolean | undefined;
 }
 

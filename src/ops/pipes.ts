@@ -1,5 +1,6 @@
-// The pipes for splice(2). A pipe that one flow has emptied is used again by another flow. All relays of a pool, which
-// move bytes in C (reactor/relay.ts), share one pipe. When no flow is left, all pipes are closed.
+// The pipes for splice(2). A flow is the transfer from one socket to another (spliceOperation.ts). A pipe that one flow
+// has emptied is used again by another flow. All relays of a pool, which move bytes in C (reactor/relay.ts), share one
+// pipe. When no flow is left, all pipes are closed.
 
 import type { Calls } from "../sys/calls.js";
 import { readInt } from "../sys/nativeInts.js";
@@ -60,7 +61,7 @@ export class PipePool {
     return this.#free.pop() ?? this.#open(calls);
   }
 
-  /** Returns an empty pipe to the pool, or closes the pipe if the pool has enough. */
+  /** Returns an empty pipe to the pool. Closes the pipe if the pool has enough, or if no flow uses the pool. */
   giveBack(calls: Calls, pipe: Pipe): void {
     if (this.#free.length < MAX_FREE && this.#users > 0) this.#free.push(pipe);
     else this.discard(calls, pipe);

@@ -129,7 +129,7 @@ export class PollTable<E extends Entry<PollSocket>> {
 function descriptorOfEntry(entry: unknown, index: number, isSocket: (value: unknown) => value is PollSocket): number {
   const name = `entries[${index}]`;
   const isObject = typeof entry === "object" && entry !== null;
-  // Exactly one of the two must be there.
+  // Exactly one of `socket` and `fd` must be there.
   if (!isObject || "socket" in entry === "fd" in entry) {
     throw new TypeError(`Cannot poll: ${name} is ${quote(entry)}, required { socket, events } or { fd, events }`);
   }

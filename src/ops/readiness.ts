@@ -37,9 +37,9 @@ function brokenError(errno: number, descriptor: FailedDescriptor): SocketError {
 }
 
 /**
- * Waits for the end of both directions of a connection, which POLLHUP of poll(2) reports. The value is an error:
- * ECONNRESET if the socket has a pending error, otherwise EPIPE. The pending error is not cleared, because the next
- * read must report it instead of an orderly end.
+ * Waits for the end of both directions of a connection, which POLLHUP of poll(2) reports. The value is an error
+ * with the errno that an earlier call has got. Without such a call it has ECONNRESET if the socket has a pending error,
+ * otherwise EPIPE. The pending error is not cleared, because the next read must report it instead of an orderly end.
  */
 export const HANGUP: Operation<object, FailedDescriptor, SocketError> = operation<
   object,

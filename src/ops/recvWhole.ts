@@ -1,8 +1,9 @@
 // Receives a datagram of any size without truncating it.
 //
-// A UDP or raw IP packet has at most 65,535 bytes, which fit into the slab. A datagram of another family can be longer:
-// on a UNIX socket its limit is the send buffer of the sender. So a first recv(2) with MSG_PEEK and MSG_TRUNC returns
-// the length, and a second call receives. Both calls are one attempt, so no other read of this socket comes in between.
+// A UDP or raw IP packet has at most 65,535 bytes, which fit into the slab, the shared memory of recv.ts. A datagram of
+// another family can be longer: on a UNIX socket its limit is the send buffer of the sender. So a first recv(2) with
+// MSG_PEEK and MSG_TRUNC returns the length, and a second call receives. Both calls are one attempt, so no other read
+// of this socket comes in between.
 
 import { AF_INET, AF_INET6, type Address } from "../addr/index.js";
 import { type Operation, operation } from "../reactor/operation.js";

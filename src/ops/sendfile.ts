@@ -38,7 +38,10 @@ export interface FileSendProgress {
   readonly file: FileSource;
   /** The file offset of the first byte. */
   readonly offset: number;
-  /** The operation completes when `sent` is at least this number. The caller may increase it for a next operation. */
+  /**
+   * The operation completes when `sent` is at least this number, or at the end of the file. The caller may increase the
+   * number for a next operation.
+   */
   until: number;
   sent: number;
   /** Whether the end of the file was reached. */

@@ -33,7 +33,7 @@ export const SENDMSG: Operation<MessageToSend, number, number> = operation<Messa
   movesBytes: true,
   attempt: (calls, fd, message, flags) => {
     const { parts, total, sockaddr, control } = message;
-    // A socket to pass may have been closed since the call.
+    // A socket in the control data may have been closed since sendmsg() was called.
     if (control !== null && !control.refreshDescriptors()) return EBADF;
     // The views were detached or have shrunk since they were checked.
     if (totalLength(parts) !== total) return EFAULT;
@@ -54,11 +54,17 @@ function controlOf(
 ): EncodedControl | null {
   if (controlMessages === undefined) return null;
   const control = encodeControl(controlMessages);
-  // unix(7): descriptors are sent only with bytes. Without bytes a stream socket sends nothing and returns success.
-  if (control.hasDescriptors && total === 0 && type === SOCK_STREAM && family === AF_UNIX) {
-    throw new RangeError(
-      "Cannot sendmsg: data are empty, required at least one byte to pass descriptors over a stream",
-    );
+  if (control.hasDescriptors) {
+    // Other families ignore SCM_RIGHTS (__sock_cmsg_send in net/core/sock.c): they send the data and return success.
+    if (family !== AF_UNIX) {
+      throw new TypeError("Cannot sendmsg: control has descriptors, required a UNIX socket to pass them");
+    }
+    // unix(7): descriptors are sent only with bytes. Without bytes a stream socket sends nothing and returns success.
+    if (total === 0 && type === SOCK_STREAM) {
+      throw new RangeError(
+        "Cannot sendmsg: data are empty, required at least one byte to pass descriptors over a stream",
+      );
+    }
   }
   return control.bytes.length === 0 ? null : control;
 }

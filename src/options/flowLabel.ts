@@ -14,7 +14,7 @@ export interface FlowLabelRequest {
   readonly destination?: string;
   /** The processes that may share the label: `IPV6_FL_S_EXCL`, `_PROCESS`, `_USER`, `_ANY`; 0 if absent. */
   readonly share?: number;
-  /** `IPV6_FL_F_CREATE`, `IPV6_FL_F_EXCL` …; 0 if absent. */
+  /** `IPV6_FL_F_CREATE`, `IPV6_FL_F_EXCL` and others; 0 if absent. */
   readonly flags?: number;
   /** Seconds after which an unused label expires; 0 if absent. */
   readonly expires?: number;

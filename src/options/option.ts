@@ -13,9 +13,9 @@ import { integer, quote } from "../check/index.js";
  * `setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)` uses its `optname`.
  */
 export interface SocketOption<Get, Set> {
-  /** `"TCP_NODELAY"`. */
+  /** Such as `"TCP_NODELAY"`. */
   readonly name: string;
-  /** `IPPROTO_TCP` */
+  /** Such as `IPPROTO_TCP`. */
   readonly level: number;
   /** The number of the option in its level. */
   readonly optname: number;

@@ -9,8 +9,8 @@ export interface TcpRepairOption {
   /** Kind of the option (RFC 9293): 2 segment size, 3 window scale, 4 SACK permitted, 8 timestamps. */
   readonly code: number;
   /**
-   * The value of the option; 0 if absent. Of window scale, the low 16 bits are the scale for sending, and the high 16
-   * bits the scale for receiving.
+   * The value of the option; 0 if absent. For window scale, the low 16 bits are the scale for sending, and the high 16
+   * bits are the scale for receiving.
    */
   readonly value?: number;
 }

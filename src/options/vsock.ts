@@ -7,7 +7,10 @@ import { timeoutOption } from "./timing.js";
 /** The level of all options in this file. */
 const L = k.AF_VSOCK;
 
-/** Size of the receive buffer of a stream (bytes). The kernel keeps it between the two limits below. */
+/**
+ * Size of the receive buffer of a stream (bytes). The kernel keeps the size between SO_VM_SOCKETS_BUFFER_MIN_SIZE and
+ * SO_VM_SOCKETS_BUFFER_MAX_SIZE.
+ */
 export const SO_VM_SOCKETS_BUFFER_SIZE: SocketOption<number, number> = byteCountOption(
   "SO_VM_SOCKETS_BUFFER_SIZE",
   L,

@@ -11,11 +11,14 @@ const UDP = 17;
 /** Maximum number of segments of one direction that wait for a missing segment before them. */
 const MAX_EARLY_SEGMENTS = 1024;
 
-/** The bytes that one end of a TCP connection sent before the other end sent bytes; or one UDP datagram. */
+/** The bytes that one end of a TCP connection sent without bytes of the other end in between; or one UDP datagram. */
 export interface Turn {
   readonly side: FlowSide;
   readonly bytes: Buffer;
-  /** Number of bytes that were sent after `bytes` and that the capture did not store. Absent for 0. */
+  /**
+   * Number of bytes that were sent after `bytes` and that the capture did not store. Absent for 0. Later bytes of the
+   * same end begin a new turn.
+   */
   readonly cut?: number;
 }
 

@@ -1,4 +1,5 @@
-// Reads captures in the format pcapng. For bytes that the format does not allow, it throws an error with their offset.
+// Reads captures in the format pcapng. If bytes break the rules of the format, readCapture() throws an error with their
+// offset.
 
 import {
   BYTE_ORDER_MAGIC,
@@ -11,7 +12,7 @@ import {
   SECTION_HEADER,
 } from "./blocks.js";
 
-/** Maximum number of bytes of a block, the limit of other readers too. */
+/** Maximum number of bytes of a block. Other readers have the same limit. */
 const MAX_BLOCK_BYTES = 16 << 20;
 /** Maximum number of interfaces of a section, so that a damaged capture can't use up the memory. */
 const MAX_INTERFACES = 4096;

@@ -1,4 +1,4 @@
-// Decodes a header of the PROXY protocol. It refuses a header that another program could decode
+// Decodes a header of the PROXY protocol. decodeProxyHeader() refuses a header that another program could decode
 // differently.
 
 import {

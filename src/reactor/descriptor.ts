@@ -211,7 +211,7 @@ export class Descriptor implements EventHandler, QueueDescriptor {
 
   /**
    * Called before other code gets the number of the descriptor. That code may duplicate or close the descriptor, so the
-   * number may later belong to another file. Native code compares the stored identity before it closes or releases it.
+   * number may later belong to another file. So native code checks the stored identity in close() and release().
    */
   share(): void {
     if (this.fileId > 0 || this.fd < 0) return;
@@ -272,8 +272,8 @@ export class Descriptor implements EventHandler, QueueDescriptor {
     this.reactor.remove(this.fd, this.slot, this.fileId);
     this.slot = -1;
     this.setFlag(WITHOUT_EPOLLOUT, true);
-    // No event will come, so the next call of these queues must make an attempt. In the other two queues the next call
-    // registers first, and epoll then reports the current state.
+    // No event will come, so the next call of these four queues must make an attempt. In `hangup` and `peerEnd` the
+    // next call registers first, and epoll then reports the current state.
     reading.wake();
     writing.wake();
     this.rare?.errors?.wake();
@@ -391,7 +391,7 @@ export class Descriptor implements EventHandler, QueueDescriptor {
     const { calls } = this.reactor;
     const mode = blocking ? 1 : 0;
     const result = this.fileId > 0 ? calls.release(fd, mode, this.fileId) : calls.release(fd, mode);
-    // EBADF: other code has closed the descriptor. Then this object gives it up too.
+    // EBADF: other code has closed the descriptor. Then this object must not use the number either.
     if (result < 0 && result !== EBADF) return result;
     this.takeFd("leave open");
     this.cancelAll();

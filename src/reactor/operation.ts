@@ -87,7 +87,10 @@ export interface Operation<A, B, T> {
    */
   cost?(result: number, a: A, b: B): number;
 
-  /** Whether the queue tries again after a pause, because the cause of this errno (EMFILE) ends without an event. */
+  /**
+   * Whether the queue tries again after a pause, because the cause of this errno ends without an event. An example is
+   * EMFILE.
+   */
   isTransient?(errno: number, a: A, b: B): boolean;
 
   /** Whether the call fails with EAGAIN instead of waiting (MSG_DONTWAIT). */
@@ -95,8 +98,8 @@ export interface Operation<A, B, T> {
 
   /**
    * The value of a call that has received bytes and waits for more; undefined if it has no bytes. On a timeout, an
-   * abort or close() the call resolves with this value, because otherwise the bytes would be lost. An `accept` in a
-   * loop has a value too when its socket is closed: the end of the loop.
+   * abort or close() the call resolves with this value, because otherwise the bytes would be lost. An
+   * accept() of `for await` also has a value when its socket is closed: the end of the loop.
    */
   received?(a: A, b: B): T | undefined;
 

@@ -20,7 +20,7 @@ export class Pollset implements EventHandler, QueueDescriptor {
   readonly #makeEntries: (wake: () => void) => Uint8Array;
   /** The epoll descriptor, or -1. */
   #epollFd = -1;
-  /** The slot of its registration with the reactor, or -1. */
+  /** The slot of the epoll descriptor in the reactor, or -1. */
   #slot = -1;
 
   static {
@@ -39,7 +39,7 @@ export class Pollset implements EventHandler, QueueDescriptor {
     this.#makeEntries = makeEntries;
   }
 
-  /** The epoll descriptor. 0 before it is made, because WaitQueue treats a negative number as closed. */
+  /** The epoll descriptor; 0 before it is made and after end(). WaitQueue would treat a negative number as closed. */
   get fd(): number {
     return Math.max(this.#epollFd, 0);
   }

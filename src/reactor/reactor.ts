@@ -78,7 +78,7 @@ export class Reactor {
   #reportsTurns = false;
   /** Whether a call of `pollerTurned` is scheduled. */
   #reportScheduled = false;
-  /** The value of WAITING until the poller is open. These calls wait for the next turn, not for an event. */
+  /** Until the poller is open, the number of calls for WAITING. They wait for the next turn, not for an event. */
   #waitingBeforeOpen = 0;
   #relays: RelayTable | undefined;
   /** The handler of each slot; undefined if the slot is free. */
@@ -225,8 +225,8 @@ export class Reactor {
   release(): void {
     const shared = this.#shared;
     if (shared === undefined) this.#waitingBeforeOpen--;
-    // pollerTurned() makes the reference weak if no call waits. It is called in the next turn and not at once, because
-    // most often another call waits by then.
+    // If no call waits, pollerTurned() makes the references of native code weak. It is called in the next turn and not
+    // at once, because most often another call waits by then.
     else if (--shared[WAITING]! === 0 && this.#reportsTurns) this.#reportTurnLater();
   }
 

@@ -55,7 +55,7 @@ export class RetryPause {
     this.#refusals = 0;
   }
 
-  /** Called when a call has succeeded: the next pause is FIRST_PAUSE. */
+  /** Called when a call has succeeded or has moved bytes: the next pause is FIRST_PAUSE. */
   reset(): void {
     this.#length = 0;
     this.#refusals = 0;

@@ -346,7 +346,7 @@ export class WaitQueue extends WaiterList {
     if (count > 0 && count < operation.requested(a, b)) this.bits &= ~READY;
   }
 
-  /** Counts a successful attempt, and clears READY if the next one is certain to return EAGAIN. */
+  /** Counts a successful attempt, and clears READY if the next attempt is certain to return EAGAIN. */
   private afterSuccess<A, B, T>(operation: Operation<A, B, T>, result: number, a: A, b: B): void {
     this.pause?.reset();
     if (operation.movesBytes) this.owner.reactor.spendBytes(countCompleted(this, operation, result, a, b));
@@ -356,7 +356,7 @@ export class WaitQueue extends WaiterList {
 
   /** Starts the pause before the next attempt of the first call in the queue. */
   private startPause({ operation, a, b }: Waiter): void {
-    // The timer of the pause does not keep the process alive. The poller does, and the registration opens it.
+    // The timer of the pause does not keep the process alive. The poller does, and awaitEvent() opens the poller.
     this.awaitEvent();
     this.pause ??= new RetryPause();
     this.pause.start(operation.transferred?.(a, b) ?? 0, () => this.resume());

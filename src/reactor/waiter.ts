@@ -40,7 +40,7 @@ export class Waiter {
   /** The operands of the operation. */
   readonly a: unknown;
   readonly b: unknown;
-  /** As of `clock()`; undefined without a timeout. Infinity would make V8 allocate a number object for each call. */
+  /** A time of `clock()`; undefined without a timeout. For Infinity, V8 would allocate a number object per call. */
   deadline: number | undefined = undefined;
   signal: AbortSignal | undefined;
   /** When the call began to wait, as of `Reactor.now()`. */

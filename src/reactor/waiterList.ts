@@ -108,7 +108,10 @@ export abstract class WaiterList {
     if (registry !== undefined) registry.addCall(waiter, waiter.operation.syscall, waiter.holder);
   }
 
-  /** Removes a call from the list and its signal, and releases the reactor. The timer of the list keeps running. */
+  /**
+   * Removes a call from the list and from its signal. Releases the reactor, if the call kept the process alive. The
+   * timer of the list keeps running.
+   */
   protected remove(waiter: Waiter): void {
     if (waiter.previous === undefined) this.head = waiter.next;
     else waiter.previous.next = waiter.next;
@@ -172,8 +175,8 @@ export abstract class WaiterList {
 
   private expire({ mayPostpone }: { readonly mayPostpone: boolean }): void {
     if (mayPostpone && (this.bits & DEFERRED) !== 0) {
-      // The calls make their next attempts in this turn or the next one. Only once, because a long transfer is deferred
-      // again and again.
+      // The calls make their next attempts in this turn or the next one, and may complete. The check of the deadlines
+      // is postponed only once, because a long transfer is deferred again and again.
       setImmediate(() => this.expire({ mayPostpone: false }));
       return;
     }

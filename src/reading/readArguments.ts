@@ -17,7 +17,7 @@ export const UNTIL_NAMES: readonly string[] = [...WAIT_NAMES, "max"];
 export const LINE_NAMES: readonly string[] = [...WAIT_NAMES, "max", "encoding"];
 
 /**
- * Returns only `timeout` and `signal`, because the connection below refuses other options.
+ * Returns only `timeout` and `signal`, because the connection of the stream refuses other options.
  *
  * @param known the names of all options of the call; others are refused
  */

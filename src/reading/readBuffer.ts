@@ -211,7 +211,7 @@ export class ReadBuffer {
     return this.#slab.subarray(this.#start, this.#end);
   }
 
-  /** Takes the next `count` bytes as text. There must be as many. */
+  /** Takes the next `count` bytes as text. There must be at least `count` unread bytes. */
   takeText(count: number, encoding: BufferEncoding): string {
     const start = this.#start;
     this.#start += count;

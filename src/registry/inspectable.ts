@@ -110,8 +110,8 @@ function escape(text: string): string {
 /**
  * An object that describes itself. `console.log()`, `util.inspect()` and `String()` give one line, `JSON.stringify()`
  * the same fields as JSON: descriptor, family, type, state, addresses, buffered bytes and pending calls, as far as the
- * object has them. A closed object gives its last state. No field has data that was sent or received, or a secret. None
- * of these calls changes the object, waits or throws.
+ * object has them. A closed object has a description too. No field has data that was sent or received, or a secret.
+ * None of these calls changes the object, waits or throws.
  *
  * @example
  * ```ts

@@ -47,7 +47,7 @@ export interface WaitingCallDescription extends Description {
 
 /** A call that waits, as {@link pending} lists it. */
 export class WaitingCall extends Inspectable<WaitingCallDescription> {
-  /** The name of the call, as in its errors: `recv`, `accept`, `connect`, `getaddrinfo` … */
+  /** The name of the call, as in its errors: `recv`, `accept`, `connect`, `getaddrinfo` and others. */
   readonly call: string;
   /** The object of the call: the fields that its `toJSON()` returns. */
   readonly object: Description;

@@ -15,7 +15,7 @@ import { callerLine } from "./callerLine.js";
 export interface ObjectRecord {
   /** The number of the record, from 1 on in each thread. Objects and calls share the numbers. */
   readonly id: number;
-  /** The socket. With a weak reference it can still be collected. */
+  /** The socket. The reference is weak, so the socket can still be collected. */
   readonly object: WeakRef<object>;
   /** When it was made: milliseconds, as of `performance.now()`. */
   readonly since: number;
@@ -148,7 +148,7 @@ const LINES_PER_SECOND = 100;
 let linesLeft = LINES_AT_ONCE;
 /** When lines were last added to `linesLeft`, as of `clock()`. */
 let refilledAt = 0;
-/** The number of calls of `takeLineBudget()` without a line in `linesLeft`. */
+/** The number of calls of `takeLineBudget()` that found less than one line in `linesLeft`. */
 let refusals = 0;
 
 /** Takes one line from the budget. Returns false if the budget is spent. */

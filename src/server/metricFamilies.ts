@@ -250,7 +250,7 @@ export function processFamilies(figures: ProcessFigures): MetricFamily[] {
  * The counters of servers as metric families, and figures of this process. {@link formatMetrics} makes a text of them.
  *
  * @param servers servers by name, the value of the label `server`
- * @throws TypeError (by rejecting) for a wrong argument; what `stats()` throws
+ * @throws TypeError (by rejecting) for a wrong argument; the errors of `stats()`
  * @example
  * ```ts
  * import { formatMetrics, serve, serverMetrics } from "berkeley/server";

@@ -1,8 +1,8 @@
 // serveMetrics(): metrics and health of servers over HTTP.
 //
 // A server of node:http answers the requests, because this package has no HTTP. That server is independent of the
-// measured servers. So it answers also while they drain or lack descriptors, and its connections are not in their
-// counters.
+// measured servers. So it also answers while the measured servers drain, or accept nothing because descriptors are
+// short. Its connections are not in their counters.
 
 import type { IncomingMessage, Server as HttpServer, ServerResponse } from "node:http";
 import {
@@ -105,7 +105,7 @@ export class MetricsServer implements AsyncDisposable {
   static {
     makeMetricsServer = async (listener, httpServer, opts) => {
       const server = new MetricsServer(listener, httpServer, opts);
-      // For upgrade(). The function that drains a server closes this one, because its requests are short.
+      // For upgrade(), which drains servers. This server is closed instead, because its requests are short.
       const isListening = (): boolean => server.#closing === undefined;
       registerServer(server, listener, isListening, () => server.close());
       const gate = gateOf(listener);
@@ -177,7 +177,7 @@ export class MetricsServer implements AsyncDisposable {
     return this;
   }
 
-  /** Removes a server. Without a server, `/readyz` has status 503. */
+  /** Removes a server. While no server is left, `/readyz` has status 503. */
   remove(name: string): this {
     this.#sources.delete(name);
     return this;
@@ -327,8 +327,8 @@ export class MetricsServer implements AsyncDisposable {
 }
 
 /**
- * Checks the endpoint of the pages, and returns the endpoint to listen on. The host `localhost`, which a port alone
- * has, becomes 127.0.0.1 unless the family is IPv6.
+ * Checks the endpoint of the pages, and returns the endpoint to listen on. A port alone has the host `localhost`. This
+ * host becomes 127.0.0.1 unless the family is IPv6.
  */
 function endpointOfPages(from: EndpointLike): EndpointLike {
   const endpoint = parseEndpoint(from);
@@ -358,8 +358,8 @@ function endpointOfPages(from: EndpointLike): EndpointLike {
  * arrive within 5 seconds. The server does not keep the process alive. The pages have no authentication: keep the
  * endpoint private.
  *
- * @param from the endpoint to listen on: a port or a host and a port, or the path of a UNIX socket. A port alone is one
- * of 127.0.0.1
+ * @param from the endpoint to listen on: a host and a port, the path of a UNIX socket, or a port alone, for which the
+ * host is 127.0.0.1
  * @throws TypeError or RangeError for an endpoint or an option that is wrong
  * @throws the errors of `listen()`, such as `EADDRINUSE`
  * @example

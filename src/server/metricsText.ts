@@ -47,7 +47,7 @@ function sampleText(name: string, { labels, value }: MetricSample): string {
 /**
  * The text of metric families, which a scraper reads. In OpenMetrics it ends with `# EOF`.
  *
- * @throws TypeError for a name, a label or a value that the format does not have
+ * @throws TypeError for an unknown format, and for a name, a label or a value that the format does not allow
  * @see https://github.com/prometheus/OpenMetrics/blob/v1.0.0/specification/OpenMetrics.md
  */
 export function formatMetrics(families: readonly MetricFamily[], format: MetricsFormat = "openmetrics"): string {

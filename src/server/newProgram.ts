@@ -9,15 +9,19 @@ import { millisecondsOr } from "../wait/waitOptions.js";
 
 /** Options of {@link upgrade}. */
 export interface UpgradeOptions {
-  /** The program. Default: this one, `process.execPath`. */
+  /** The executable of the new program. Default: that of this program, `process.execPath`. */
   readonly command?: string | undefined;
-  /** Its arguments. Default: those of this program, with the options of Node.js; none with another `command`. */
+  /**
+   * The arguments of the new program. Default without `command`: those of this program, after the options of Node.js.
+   * Default with `command`: none.
+   */
   readonly args?: readonly string[] | undefined;
-  /** Its environment. Default: `process.env` at the time of the call. */
+  /** The environment of the new program. Default: `process.env` at the time of the call. */
   readonly env?: Readonly<Record<string, string | undefined>> | undefined;
   /**
-   * Its current directory. Default: the directory in which this program was started, under the name in `PWD` if that
-   * names the same directory. So a symbolic link to the current version leads to the new version.
+   * The current directory of the new program. Default: the directory in which this program was started. If the path in
+   * `PWD` named that directory, this path is used. So if it is a symbolic link that leads to a new version now, the new
+   * program starts in the directory of the new version.
    */
   readonly cwd?: string | undefined;
   /** Milliseconds in which the new program must call `ready()` and accept; null for no limit. Default 60,000. */

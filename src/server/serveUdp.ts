@@ -19,7 +19,7 @@ import { makeUdpServer, type UdpHandlers, type UdpServer } from "./udpServer.js"
  * {@link ServedBatch}, without a copy and an object for each datagram.
  *
  * The server owns the socket. Each limit has a name and a default; see {@link ServeUdpOptions}. Until a source is
- * validated, replies to a datagram are not larger than the datagram (`amplification`).
+ * validated, all replies to a datagram together are not larger than the datagram (`amplification`).
  *
  * @param from the endpoint to bind, as for `bindUdp()`, or a {@link UdpSocket}
  * @throws the errors of `bindUdp()`

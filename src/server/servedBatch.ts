@@ -21,7 +21,7 @@ export class ServedBatch extends Work {
   readonly #memory: BatchMemory;
   /** `#places[index]` is the place of datagram `index` in the batch, which has the refused datagrams too. */
   readonly #places: Int32Array;
-  /** The account of each datagram. Made when it is first used. */
+  /** The account of each datagram. An account is made when it is first used. */
   readonly #accounts: (ReplyAccount | undefined)[] = [];
   /** The number of datagrams. */
   readonly count: number;

@@ -60,7 +60,10 @@ export interface ConnectionOwner {
   onEnded(connection: ServedConnection, reason: EndReason): void;
 }
 
-/** `minReadRate` applies this many ms after the first byte of a request. Before that, one delay distorts the rate. */
+/**
+ * Milliseconds after the first byte of a request in which `minReadRate` is not checked, because one delay would distort
+ * the rate.
+ */
 const READ_RATE_GRACE = 20_000;
 /** Bytes that arrive more than this many ms after the first byte of a request did not come with it in one burst. */
 const MAX_BURST_TIME = READ_RATE_GRACE / 4;

@@ -51,7 +51,7 @@ export interface WorkOwner {
   onWorkAborted(work: Work, reason: "handlerTimeout" | "aborted"): void;
 }
 
-/** One call of a handler, for a datagram or for a batch. The server aborts it when it gives up on the handler. */
+/** One call of a handler, for a datagram or for a batch. The server aborts the call to give up on the handler. */
 export abstract class Work implements DeadlineMember {
   place: number = -1;
   protected readonly owner: WorkOwner;
@@ -84,7 +84,10 @@ export abstract class Work implements DeadlineMember {
     return this.#controller.signal;
   }
 
-  /** Waits for the promise of the handler. Reports its end to the server, unless the server gives up on it before. */
+  /**
+   * Waits until the promise of the handler is settled. Then reports the end of the handler to the server, unless the
+   * server has given up on the handler.
+   */
   follow(result: PromiseLike<unknown>): void {
     Promise.resolve(result).then(
       () => this.#finish(undefined),

@@ -276,7 +276,7 @@ export class Server extends Inspectable<ServerDescription> implements AsyncDispo
 
   #stopAccepting(): void {
     if (this.#loop.stopped) return;
-    // The loop ignores errors after stop(), also the error of an accept that closing the listener ends.
+    // After stop() the loop ignores errors. One of them comes from an accept() that waits while the listener is closed.
     this.#loop.stop();
     closeListener(this.#listener);
   }

@@ -35,8 +35,8 @@ export interface ServeOptions extends AdmissionOptions {
   /** Closes the server, as `close()` does. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Called with the error that a handler has thrown or rejected with. Its connection is closed. Without this function,
-   * the process emits a `CallbackWarning`.
+   * Called with the error that a handler has thrown or rejected with. The connection of the handler is closed. Without
+   * this function, the process emits a `CallbackWarning`.
    */
   readonly onError?: ((error: unknown, context: ConnectionContext) => void) | undefined;
 }

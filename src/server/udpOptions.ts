@@ -44,8 +44,8 @@ export interface ServeUdpOptions {
    */
   readonly whenFull?: "queue" | "refuse" | undefined;
   /**
-   * Milliseconds for a handler; null for no limit. Later its signal is aborted, and `maxPending` does not count the
-   * handler any more. Default 30,000.
+   * Milliseconds for a handler; null for no limit. After this time the signal of the handler is aborted, and
+   * `maxPending` does not count the handler any more. Default 30,000.
    */
   readonly handlerTimeout?: number | null | undefined;
   /** Maximum number of bytes of a datagram; longer ones are dropped. Default 65,535: all are received. */
@@ -61,7 +61,7 @@ export interface ServeUdpOptions {
    * `CallbackWarning`, at most once a second.
    */
   readonly onError?: ((error: unknown, datagram: ServedDatagram | ServedBatch) => void) | undefined;
-  /** Called when a datagram is refused, so for each datagram of a flood. Its errors become warnings. */
+  /** Called when a datagram is refused, so for each datagram of a flood. Errors of this function become warnings. */
   readonly onRefused?: ((refusal: DatagramRefusal) => void) | undefined;
   /**
    * Called with each event of the server, for a structured log. Dropped datagrams and failed handlers are reported once

@@ -15,7 +15,7 @@ import type { Socket } from "../socket/index.js";
 
 /** Milliseconds that a validation lasts. */
 const VALIDATION_TIME = 600_000;
-/** The queue holds at least this many replies; more if batches are large. */
+/** The queue has space for this many replies, or for more if batches are large. */
 const MIN_QUEUE_LENGTH = 256;
 const MAX_DATAGRAM_SIZE = 0xffff;
 /** The size of the longest result of `readReplySource()`, in 32-bit words. */

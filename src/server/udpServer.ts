@@ -25,7 +25,7 @@ import type { UdpServerDescription, UdpServerStats } from "./udpStats.js";
 
 /** Milliseconds that the server pauses after a call that failed because memory was short. */
 const ERROR_PAUSE = 10;
-/** The server also pauses after this many errors in a row. Errors with a lasting cause would keep the thread busy. */
+/** The server also pauses after this many errors in a row. Otherwise a lasting error would keep the thread busy. */
 const ERRORS_BEFORE_PAUSE = 16;
 /** Codes of errors after which the socket can't receive any more. */
 const FATAL_CODES: ReadonlySet<string> = new Set(["EBADF", "ECANCELED", "EFAULT", "EINVAL", "ENOTCONN", "ENOTSOCK"]);
@@ -271,7 +271,7 @@ export class UdpServer extends Inspectable<UdpServerDescription> implements Asyn
     }
   }
 
-  /** Refuses datagrams, and writes the places of the other ones to `#places`. Returns the number of these places. */
+  /** Refuses datagrams, and writes the places of the accepted ones to `#places`. Returns the number of these places. */
   #admit(): number {
     const memory = memoryOf(this.#batch);
     const now = clock();

@@ -1,4 +1,4 @@
-// upgrade(): starts the new version of a program, hands the listening sockets over, and drains this one.
+// upgrade(): starts the new version of this program, hands the listening sockets over, and drains this program.
 //
 // Because of this order, no client is refused, reset or without an answer:
 //
@@ -71,14 +71,15 @@ let isReady = false;
  * Starts the new version of this program and hands the listening sockets over to it. No connection is refused, reset or
  * lost, because there is one accept queue all the time.
  *
- * In the new program, `serve()`, `listen()`, `forward()` and `bindUdp()` take a socket over, if their endpoint is that
- * of the old program or the address of the socket. They accept nothing before the new program has called {@link ready}.
- * Then this program drains the servers, and closes the listeners and UDP sockets. Files of UNIX sockets stay.
+ * In the new program, `serve()`, `listen()`, `forward()` and `bindUdp()` take a socket over in two cases: their
+ * endpoint is the one with which the old program made the socket, or it is the address of the socket. They accept
+ * nothing before the new program has called {@link ready}. Then this program drains the servers, and closes the
+ * listeners and UDP sockets. Files of UNIX sockets stay.
  *
  * Before `ready()` nothing changes here. If the new program ends, or is not ready within `timeout`, the call ends the
- * new program and rejects, and this program serves on. The same happens if one of the servers is closed during the
- * call. The new program has the standard streams of this one. {@link UpgradeOptions} has its command, directory and
- * environment.
+ * new program and rejects, and this program continues to serve. The same happens if one of the servers is closed before
+ * `ready()`. The new program has the standard streams of this one. {@link UpgradeOptions} has its command, directory
+ * and environment.
  *
  * The call resolves when the new program has taken over. This process ends by itself after the drain, if nothing else
  * keeps it alive. A service manager that has set `NOTIFY_SOCKET` gets `RELOADING=1`, and then `MAINPID=` with
@@ -86,10 +87,10 @@ let isReady = false;
  *
  * @param servers all servers and sockets of the program that clients must find all the time
  * @throws UpgradeError `ERR_UPGRADE` if the new program does not start or ends before it is ready
- * @throws SocketError `ETIMEDOUT`; `EALREADY` during another upgrade, after it, and before the `ready()` of a program
- *   that was started by an upgrade; `EBADF` for a server that is closed or drains; `ECANCELED` if one is closed during
- *   the call; `ENOENT` if there is no directory `cwd`; `EOPNOTSUPP` in a worker thread and in process 1, whose end
- *   would end its container
+ * @throws SocketError `ETIMEDOUT`; `EALREADY` during another upgrade, after a successful one, and, in a program that an
+ *   upgrade has started, before `ready()`; `EBADF` for a server that is closed or drains; `ECANCELED` if one is closed
+ *   before the new program is ready; `ENOENT` if there is no directory `cwd`; `EOPNOTSUPP` in a worker thread and in
+ *   process 1, whose end would end its container
  * @throws TypeError or RangeError for wrong arguments
  * @see unix(7) (SCM_RIGHTS), sd_notify(3)
  * @example
@@ -231,7 +232,7 @@ class UpgradeAttempt {
   readonly #sockets: readonly PassableSocket[];
   readonly #opts: CheckedUpgrade;
   /** Aborted when a server is closed before the new program is ready. */
-  readonly #canceled = new AbortController();
+  readonly #cancellation = new AbortController();
 
   constructor(handovers: readonly Handover[], sockets: readonly PassableSocket[], opts: CheckedUpgrade) {
     this.#handovers = handovers;
@@ -255,7 +256,7 @@ class UpgradeAttempt {
     let program: NewProgram | undefined;
     try {
       // Until the new program is ready, closing a server ends the upgrade.
-      channel.watch(() => this.#canceled.abort(serverClosed()));
+      channel.watch(() => this.#cancellation.abort(serverClosed()));
       program = await NewProgram.start(this.#opts, channel.env, channel.fd);
       channel.onStarted();
       /** Makes the function that makes the error of a timeout. `reason` completes the message. */
@@ -267,10 +268,10 @@ class UpgradeAttempt {
       const { pid, taken } = await within(
         this.#untilReady(channel),
         timeout,
-        [this.#canceled.signal],
+        [this.#cancellation.signal],
         lateError("has not called ready()"),
       );
-      // From now on, the new program may accept. So the upgrade goes on if a server is closed.
+      // From now on, the new program may accept. So closing a server no longer ends the upgrade.
       channel.unwatch();
       const remaining = timeout === null ? null : timeout - (clock() - startedAt);
       await within(
@@ -298,7 +299,7 @@ class UpgradeAttempt {
 
   /**
    * Resolves with the next message. Rejects with `ProgramEnded` when the new program has ended. `failure` is the
-   * message with the reason of its end, if such a message has arrived.
+   * message with the reason of that end, if such a message has arrived.
    */
   async #next(channel: NewProgramChannel, failure?: FailedMessage): Promise<UpgradeMessage> {
     const message = await channel.receive();

@@ -1,4 +1,5 @@
-// Chooses the worker for each connection: the one with the fewest connections. Workers with equally few take turns.
+// Chooses the worker for each connection: the one with the fewest connections. Workers with the same number of
+// connections take turns.
 
 import type { AcceptedConnection } from "../net/serverAccess.js";
 import { leastLoaded, type WorkerSlot } from "./workerSlot.js";

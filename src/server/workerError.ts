@@ -12,7 +12,7 @@ export class WorkerError extends BerkeleyError {
   /** The number of the worker, from 1 on. */
   readonly worker: number;
 
-  /** @param thrown what the worker has thrown, if that is no `Error`; it becomes the cause */
+  /** @param thrown the value that the worker has thrown, if it is no `Error`; it becomes the cause */
   constructor(code: WorkerError["code"], worker: number, reason: string, thrown?: unknown) {
     super(`worker ${worker} ${reason}`, thrown === undefined ? undefined : { cause: thrown });
     this.code = code;

@@ -152,7 +152,7 @@ export function startProcess(
   };
 }
 
-/** The descriptor in the process that was at this index of the argument `descriptors` of startProcess(). */
+/** The descriptor that the process has for the element at `index` of the argument `descriptors` of startProcess(). */
 export const inheritedDescriptor = (index: number): { readonly fd: number; readonly shared: false } => ({
   fd: FIRST_INHERITED + index,
   shared: false,

@@ -1,6 +1,7 @@
 // The messages between a server and its workers. All of them can be copied to another process.
 
 import type { ClosedEvent } from "../admission/index.js";
+import { quote } from "../check/index.js";
 import type { StreamOptions } from "../stream/index.js";
 import type { ForeignDescriptor, ListenerCopy } from "../net/serverAccess.js";
 import type { TlsListenOptions } from "../net/index.js";
@@ -113,7 +114,7 @@ function copyable(value: unknown): unknown {
   try {
     return structuredClone(value);
   } catch {
-    return String(value);
+    return quote(value);
   }
 }
 

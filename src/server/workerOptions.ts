@@ -78,7 +78,8 @@ export interface ServeWorkersOptions extends Omit<ServeOptions, "onError"> {
   readonly maxRestartDelay?: number | undefined;
   /**
    * Called with the error that a handler has thrown or rejected with: an `Error` with the same name, message, stack and
-   * code. Its connection is closed. Without this function the worker emits a `CallbackWarning`.
+   * code. The connection of the handler is closed. Without this function the worker emits a `CallbackWarning`. With the
+   * option `log`, the process of the server emits it instead.
    */
   readonly onError?: ((error: unknown, connection: WorkerConnection) => void) | undefined;
   /**

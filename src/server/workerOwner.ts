@@ -22,9 +22,9 @@ export interface WorkerEnd extends HostEnd {
   readonly id: number;
   /** Whether the server has requested the end, and the worker has not failed. */
   readonly expected: boolean;
-  /** The number of connections that have ended with it. */
+  /** The number of connections that have ended with the worker. */
   readonly lost: number;
-  /** Connections that were sent to the worker, and that it had not taken. */
+  /** Connections that were sent to the worker, and that the worker had not taken. */
   readonly untaken: readonly AcceptedConnection[];
 }
 

@@ -42,7 +42,8 @@ function threadLink(): Link {
 }
 
 function processLink(): Link {
-  // A terminal sends SIGINT to the whole process group. The worker ignores both signals, because the server ends it.
+  // A terminal sends SIGINT to the whole process group, and a service manager may send SIGTERM to each process of the
+  // service. The worker ignores both signals, because the server ends it.
   for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, () => undefined);
   return {
     send: (message) => {
@@ -74,7 +75,7 @@ async function registerTsx(load: Load): Promise<void> {
   // The flag that loads the compiler, and not the one that loads the file `preflight` of tsx.
   const flag = process.execArgv.find((arg) => /(?:^|[/=])tsx(?:\/|$)/.test(arg) && !/preflight/.test(arg));
   if (flag === undefined) return;
-  // The command tsx makes a flag with a URL in its package. `node --import tsx` has the name of the package instead.
+  // The command `tsx` makes a flag with the URL of a file of its package. `node --import tsx` has the package's name.
   const directory = /file:.*\/tsx\/dist\//.exec(flag)?.[0];
   const api = await load(directory === undefined ? "tsx/esm/api" : `${directory}esm/api/index.mjs`);
   (api["register"] as () => void)();
@@ -151,7 +152,7 @@ class WorkerProgram {
 
   async run(): Promise<void> {
     const { module, worker, data } = this.#start;
-    /** What `setup` returns: a function to call before the worker ends, or any other value. */
+    /** The result of `setup`. If it is a function, it is called before the worker ends. */
     let cleanUp: unknown;
     try {
       const { handler, setup } = await loadHandler(module, this.#load);
@@ -206,7 +207,7 @@ class WorkerProgram {
       return makeServer(listener, handler, checked);
     }
     const server = makeServer(takeListener(listening, listenerCopy, streams, tls), handler, checked);
-    // No connection comes over this channel. accept() waits for the end of the channel, which then calls drainOnce().
+    // No connection comes over this channel. accept() waits for the end of the channel, and then calls drainOnce().
     channelListener.accept().catch(() => undefined);
     const close = (): void => void channelListener.close();
     server.closed.then(close, close);

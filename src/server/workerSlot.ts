@@ -60,7 +60,7 @@ export class WorkerSlot {
   #failure: { readonly error: unknown } | undefined;
   /** The time of a ping that is not answered yet. */
   #pingedAt: number | undefined;
-  /** Whether the worker has ended, and the slot still takes back the connections that it had not taken. */
+  /** Whether the worker has ended, and the slot still takes back the connections that the worker had not taken. */
   #takingBack = false;
 
   constructor(owner: WorkerOwner, number: number, listeningFd: number | undefined) {

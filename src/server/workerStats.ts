@@ -7,7 +7,7 @@ import { NO_COUNTS, type WorkerCounts } from "./workerMessages.js";
 import type { WorkerState } from "./workerOwner.js";
 import type { WorkerSlot } from "./workerSlot.js";
 
-/** A worker. The counters are sums over this worker and those that it has replaced. */
+/** A worker. The counters are sums over this worker and the workers that it has replaced. */
 export interface WorkerStats extends WorkerCounts {
   /** From 1 on. */
   readonly worker: number;

@@ -23,8 +23,8 @@ export function acceptIterator<S>(
     }
   };
   /**
-   * Returns the end of the iteration, because accept() rejects with EBADF on a closed socket. If the socket is closed
-   * while accept() waits, the operation `forIterator` itself returns the end.
+   * Returns the end of the iteration if accept() rejects with EBADF, as it does on a closed socket. If the socket is
+   * closed while accept() waits, the operation `forIterator` itself returns the end.
    */
   const acceptAfterClose = async (): Promise<IteratorResult<[S, Address], undefined>> => {
     try {

@@ -31,8 +31,8 @@ import { Socket } from "./socket.js";
  *
  * @param address a host and a port, or any address that a stream socket connects to
  * @returns the connected socket
- * @throws SocketError the error of the last attempt: `ECONNREFUSED`, `ETIMEDOUT`, `EHOSTUNREACH`, `EADDRNOTAVAIL` …;
- *   errors of the resolver: `EAI_NONAME`, `EAI_AGAIN` …
+ * @throws SocketError the error of the last attempt: `ECONNREFUSED`, `ETIMEDOUT`, `EHOSTUNREACH`, `EADDRNOTAVAIL` and
+ *   others; errors of the resolver: `EAI_NONAME`, `EAI_AGAIN` and others
  * @throws AggregateError with `allErrors`: the errors of all attempts, in order, in `errors`
  * @see getaddrinfo(3), socket(2), bind(2), connect(2)
  * @example

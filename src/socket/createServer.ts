@@ -20,7 +20,7 @@ import { Socket } from "./socket.js";
  * connections, unless `dualstackIpv6` is set.
  *
  * @param address the address to listen on; `["", port]` is every address of the family
- * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EAFNOSUPPORT`, `EAI_NONAME` …
+ * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EAFNOSUPPORT`, `EAI_NONAME` and others
  * @see socket(2), bind(2), listen(2), SO_REUSEADDR of socket(7), IPV6_V6ONLY of ipv6(7)
  * @example
  * ```ts

@@ -295,8 +295,8 @@ export class DatagramQueue extends Inspectable<DatagramQueueDescription> {
   }
 
   /**
-   * Sends batches until the queue is empty. A batch has consecutive slots: it ends at the latest with the last slot of
-   * `#memory`, and the next batch begins with slot 0.
+   * Sends batches until the queue is empty. The slots of a batch are consecutive. So a batch ends at the latest with
+   * the last slot of `#memory`, and another batch has the datagrams from slot 0 on.
    */
   async #sendQueued(): Promise<void> {
     const { writing } = descriptorOf(this.#socket);

@@ -17,7 +17,7 @@ export interface NetBoundSocket {
   address(): unknown;
   /** Closes the descriptor. */
   close(): void;
-  /** Whether it is a UNIX socket. Absent in versions of Node.js without bound UNIX sockets. */
+  /** Whether the socket is a UNIX socket. Absent in versions of Node.js without bound UNIX sockets. */
   readonly isPipe?: boolean | undefined;
 }
 

@@ -23,8 +23,9 @@ function checkSocket(socket: unknown, action: string): void {
  * @param fds numbers of descriptors, or sockets; the kernel takes at most 253
  * @returns the number of bytes that the kernel has taken. On a stream the kernel may take only the first part of
  *   `data`; all descriptors go with that part
- * @throws SocketError `EBADF` (a descriptor is not open), `EINVAL` (too many, or no UNIX socket), `ETOOMANYREFS`, and
- *   the errors of `sendmsg`
+ * @throws SocketError `EBADF` (a descriptor is not open), `EINVAL` (too many descriptors), `ETOOMANYREFS`, and the
+ *   errors of `sendmsg`
+ * @throws TypeError if the socket is no UNIX socket
  * @see unix(7), SCM_RIGHTS
  */
 export async function send_fds(

@@ -41,7 +41,7 @@ const POLL: Operation<PollTable<PollEntry>, undefined, PollResult[]> = operation
  * A socket that is closed during the call is ready with `POLLNVAL`. A raw descriptor must stay open. Regular files are
  * always ready. The call keeps the process alive while it waits.
  *
- * @param entries sockets (`{ socket, events }`) and raw descriptors (`{ fd, events }`); one may occur several times
+ * @param entries sockets (`{ socket, events }`) and raw descriptors (`{ fd, events }`); each may occur several times
  * @param opts `timeout` in ms, `signal`
  * @returns the entries that are ready, in the order of `entries`; none after the timeout
  * @throws TypeError or RangeError for a wrong entry

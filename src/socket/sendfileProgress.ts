@@ -37,7 +37,7 @@ export async function sendfile(
   return sending.sent;
 }
 
-/** Calls `onProgress` while the file is sent. An error that it throws ends `sendfile`. */
+/** Calls `onProgress` while the file is sent. An error that `onProgress` throws ends `sendfile`. */
 function reportProgress(
   sending: FileSendProgress,
   onProgress: (transferred: number) => void,

@@ -27,7 +27,7 @@ class Settings implements SocketSettings {
 
   static {
     makeDescribable<Settings, SocketDescription>(Settings.prototype, "Socket", (settings) =>
-      // The layer that reads has the buffered bytes and the pending calls.
+      // The other layer has the buffered bytes and the pending calls, so this description has none.
       describeSocket(settings.#socket, settings.#getFd(), 0, []),
     );
   }

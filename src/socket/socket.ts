@@ -70,7 +70,7 @@ export let socketOfDescriptor: (family: number, type: number, protocol: number, 
  * reason. Neither loses data: the kernel keeps the bytes that were not received. Several calls may wait in one
  * direction; they are completed in order. `close()` rejects all of them with `ECANCELED`; a later call throws or
  * rejects with `EBADF`. For a wrong argument, a call throws a TypeError or RangeError before any system call, or
- * rejects with it if it returns a promise.
+ * rejects with that error if it returns a promise.
  *
  * A waiting call keeps the process alive, unless `unref()` was called. A socket without a waiting call does not.
  *
@@ -110,10 +110,10 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   /**
    * Makes a socket: socket(2). It is non-blocking and close-on-exec.
    *
-   * @param family `AF_INET`, `AF_INET6`, `AF_UNIX` …
-   * @param type `SOCK_STREAM`, `SOCK_DGRAM`, `SOCK_SEQPACKET`, `SOCK_RAW` …
+   * @param family `AF_INET`, `AF_INET6`, `AF_UNIX`; and others
+   * @param type `SOCK_STREAM`, `SOCK_DGRAM`, `SOCK_SEQPACKET`, `SOCK_RAW`; and others
    * @param protocol 0 for the default of family and type
-   * @throws SocketError `EAFNOSUPPORT`, `EPROTONOSUPPORT`, `EMFILE`, `EPERM` …
+   * @throws SocketError `EAFNOSUPPORT`, `EPROTONOSUPPORT`, `EMFILE`, `EPERM`; and others
    * @see socket(2)
    */
   constructor(family?: number, type?: number, protocol?: number);
@@ -140,7 +140,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   /**
    * Makes a Socket of a descriptor that other code has used. The descriptor may have an upper layer protocol (TCP_ULP),
    * such as kernel TLS. With such a protocol a read stops at the end of a record, so a short read does not mean that
-   * the socket is empty.
+   * the receive buffer is empty.
    */
   static #adopted(family: number, type: number, protocol: number, fd: number): Socket {
     const socket = Socket.#ofDescriptor(family, type, protocol, fd);
@@ -155,8 +155,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * to the new socket.
    *
    * @param fd number of the descriptor
-   * @throws SocketError `EBADF` if it is not open, `ENOTSOCK` if it is no socket, `EBUSY` if a Socket of this thread
-   *   has it
+   * @throws SocketError `EBADF` if the descriptor is not open, `ENOTSOCK` if it is no socket, `EBUSY` if a Socket
+   *   of this thread has the descriptor
    * @see getsockopt(2), SO_DOMAIN, SO_TYPE and SO_PROTOCOL of socket(7)
    * @example
    * ```ts
@@ -174,15 +174,16 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Takes over the connection of a `net.Socket`, or the bound TCP socket of a `net.BoundSocket`, on which `listen()` or
-   * `connect()` can then be called. Node's object is destroyed (a `net.Socket` emits `'close'`). The connection stays
-   * open on a duplicate of the descriptor.
+   * Makes a Socket of the connection of a `net.Socket`, or of the bound TCP socket of a `net.BoundSocket`. A bound
+   * socket can then `listen()` or `connect()`. Node's object is destroyed or closed (a `net.Socket` emits `'close'`).
+   * The new Socket has a duplicate of the descriptor, so a connection stays open.
    *
    * A `net.Socket` that is flowing or has bytes in its buffer is refused, because those bytes would stay in Node. Make
    * the server with `pauseOnConnect`, or take the bytes with `read()` first. A socket with pending writes is refused
    * too.
    *
-   * @throws TypeError for a socket that is refused, not connected, or carries TLS; for a bound UNIX socket
+   * @throws TypeError for a socket that is refused, is not connected, or has TLS; for a bound UNIX socket; for a value
+   *   that is neither kind of object
    * @throws SocketError `EMFILE`
    * @see dup(2)
    * @example
@@ -288,12 +289,12 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Binds the socket to an address: bind(2). A host name is resolved to its first address of the socket's family. `["",
-   * port]` is the wildcard address. Numeric and UNIX addresses need no resolver. With port 0 the kernel chooses a port,
-   * and `getsockname()` returns it. On a UNIX socket `""` makes the kernel choose an abstract name (autobind).
+   * Binds the socket to an address: bind(2). A host name is resolved to its first address of the socket's family.
+   * `["", port]` is the wildcard address. Numeric and UNIX addresses need no resolver. With port 0 the kernel chooses a
+   * port, and `getsockname()` returns it. On a UNIX socket `""` makes the kernel choose an abstract name (autobind).
    *
-   * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EINVAL` (bound already), `EAFNOSUPPORT`, `EAI_NONAME`
-   *   …
+   * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EINVAL` (bound already), `EAFNOSUPPORT`,
+   *   `EAI_NONAME`; and others
    * @see bind(2)
    */
   bind(address: AddressLike, opts?: WaitOptions): Promise<void> {
@@ -362,13 +363,13 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Connects to `address`, and resolves when the connection is established: connect(2). On a datagram socket it sets
-   * the peer. A host name is resolved to its first address of the socket's family.
+   * Connects to `address`, and resolves when the connection is established: connect(2). On a datagram socket the
+   * call sets the peer. A host name is resolved to its first address of the socket's family.
    *
    * After `timeout` or an abort the kernel continues to connect; close the socket to end that.
    *
    * @throws SocketError `ECONNREFUSED`, `ETIMEDOUT`, `EHOSTUNREACH`, `ENETUNREACH`, `EADDRNOTAVAIL`, `EALREADY`,
-   *   `EISCONN`, `EAFNOSUPPORT`, `ENOENT` (UNIX), `EAI_NONAME` …
+   *   `EISCONN`, `EAFNOSUPPORT`, `ENOENT` (UNIX), `EAI_NONAME`; and others
    * @see connect(2)
    */
   connect(address: AddressLike, opts?: WaitOptions): Promise<void> {
@@ -386,7 +387,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    *
    * @param size maximum number of bytes
    * @returns a Buffer of exactly the received bytes. On a stream it is empty when the peer has finished
-   * @throws SocketError `ECONNRESET`, `ENOTCONN`, `ECONNREFUSED`, `ETIMEDOUT` …
+   * @throws SocketError `ECONNRESET`, `ENOTCONN`, `ECONNREFUSED`, `ETIMEDOUT`; and others
    * @see recv(2)
    */
   recv(size: number, opts?: TransferOptions): Promise<Buffer> {
@@ -411,7 +412,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * and the value is an `OpaqueAddress` of family 0.
    *
    * @param size maximum number of bytes; the rest of a longer datagram is lost
-   * @throws SocketError `ECONNREFUSED` (an earlier datagram was refused), `ETIMEDOUT` …
+   * @throws SocketError `ECONNREFUSED` (an earlier datagram was refused), `ETIMEDOUT`; and others
    * @see recvfrom(2)
    */
   recvfrom(size: number, opts?: TransferOptions): Promise<[Buffer, A]> {
@@ -453,12 +454,12 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Sends the bytes that the kernel takes now, and waits only if it takes none: send(2). A list goes out in one call
+   * Sends the bytes that the kernel takes now, and waits only if it takes none: send(2). An array goes out in one call
    * (sendmsg(2)). No SIGPIPE is raised. `data` belongs to the call until the promise settles.
    *
    * @param data text (as UTF-8), bytes, or an array of these
    * @returns the number of bytes that the kernel took; on a stream it may be fewer than `data` has
-   * @throws SocketError `EPIPE`, `ECONNRESET`, `ENOTCONN`, `EDESTADDRREQ`, `EMSGSIZE` …
+   * @throws SocketError `EPIPE`, `ECONNRESET`, `ENOTCONN`, `EDESTADDRREQ`, `EMSGSIZE`; and others
    * @see send(2)
    */
   send(data: Data, opts?: TransferOptions): Promise<number> {
@@ -514,7 +515,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * Sends one datagram to `address`: sendto(2). A host name is resolved each time; pass an address to avoid that.
    *
    * @returns the number of bytes sent
-   * @throws SocketError `EMSGSIZE`, `EACCES`, `ENETUNREACH`, `EDESTADDRREQ`, `EISCONN` …
+   * @throws SocketError `EMSGSIZE`, `EACCES`, `ENETUNREACH`, `EDESTADDRREQ`, `EISCONN`; and others
    * @see sendto(2)
    */
   sendto(data: Data, address: AddressLike, opts?: TransferOptions): Promise<number> {
@@ -531,7 +532,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * @returns the number of bytes that the kernel took
    * @throws TypeError or RangeError for wrong control data, or descriptors without a byte on a stream
    * @throws SocketError `EMSGSIZE`, `EPIPE`, `ENOTCONN`, `EDESTADDRREQ`, `EPERM` (credentials of others), `EBADF` (a
-   *   descriptor to pass is not open), `EINVAL` (control data that the kernel does not know here), `ETOOMANYREFS` …
+   *   descriptor to pass is not open), `EINVAL` (control data that the kernel does not know for this socket),
+   *   `ETOOMANYREFS`; and others
    * @see sendmsg(2), cmsg(3), unix(7), ip(7), ipv6(7)
    * @example
    * ```ts
@@ -621,7 +623,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    *
    * @returns the number of datagrams: at least 1, at most the capacity of the batch or 1024
    * @throws SocketError `ECONNREFUSED` (an earlier datagram was refused), `ETIMEDOUT`, `EFAULT` if the batch's memory
-   *   was transferred …
+   *   was transferred; and others
    * @see recvmmsg(2)
    * @example
    * ```ts
@@ -660,7 +662,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    *
    * @returns the number of datagrams that went out
    * @throws SocketError with `transferred` in datagrams: `EMSGSIZE`, `ECONNREFUSED`, `EACCES`, `ENETUNREACH`,
-   *   `EDESTADDRREQ`, `ETIMEDOUT` …
+   *   `EDESTADDRREQ`, `ETIMEDOUT`; and others
    * @see sendmmsg(2)
    * @example
    * ```ts
@@ -689,7 +691,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * @param size bytes of each datagram. It must fit into a packet of the path: at most 1472 with an MTU of 1500
    * @returns the number of bytes sent
    * @throws SocketError with `transferred` in bytes: `EINVAL` if a datagram would not fit into a packet, `EMSGSIZE`,
-   *   `EIO` if the device can't make checksums, `ENOPROTOOPT` on a socket that is not UDP …
+   *   `EIO` if the device can't make checksums, `ENOPROTOOPT` on a socket that is not UDP; and others
    * @see udp(7), UDP_SEGMENT, since Linux 4.18
    * @example
    * ```ts
@@ -723,7 +725,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * @param file descriptor of a regular file or a block device, or an object with one, such as a FileHandle
    * @returns the number of bytes sent: fewer than `count` if the file ends earlier
    * @throws SocketError with `transferred`: `EPIPE`, `ECONNRESET`, `ENOTCONN`, `EBADF`, `EIO`, `ETIMEDOUT`; `EINVAL`
-   *   for any other file …
+   *   for any other file; and others
    * @see sendfile(2)
    * @example
    * ```ts
@@ -826,7 +828,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * `int`).
    *
    * @throws TypeError or RangeError for a value that does not fit the option, before any call
-   * @throws SocketError `ENOPROTOOPT` if the kernel does not have the option here, `EINVAL`, `EPERM`, `EBADF` …
+   * @throws SocketError `ENOPROTOOPT` if the kernel does not have the option for this socket, `EINVAL`, `EPERM`,
+   *   `EBADF`; and others
    * @see setsockopt(2), socket(7), ip(7), ipv6(7), tcp(7), udp(7)
    * @example
    * ```ts
@@ -849,7 +852,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * the value of a C `int`. With level, number and a size it returns the bytes that the kernel returned, at most
    * `size`.
    *
-   * @throws SocketError `ENOPROTOOPT`, `EINVAL`, `EBADF` …
+   * @throws SocketError `ENOPROTOOPT`, `EINVAL`, `EBADF`; and others
    * @see getsockopt(2)
    * @example
    * ```ts
@@ -893,11 +896,11 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Returns an iterator over the datagrams, each without truncation. It ends when the socket is closed. For sockets of
-   * type `SOCK_DGRAM`, `SOCK_RAW` and `SOCK_SEQPACKET`. It reads no datagram ahead: a loop that ends early loses no
-   * datagram, and the kernel's receive buffer is the only queue. A datagram may be empty. An error, such as
-   * `ECONNREFUSED` for an earlier datagram, is thrown out of the loop. On `SOCK_SEQPACKET` the end of the connection
-   * comes as an empty datagram.
+   * Returns an iterator over the datagrams, each without truncation. It ends when the socket is closed. The type
+   * of the socket must be `SOCK_DGRAM`, `SOCK_RAW` or `SOCK_SEQPACKET`. The iterator reads no datagram ahead: a loop
+   * that ends early loses no datagram, and the kernel's receive buffer is the only queue. A datagram may be empty. An
+   * error, such as `ECONNREFUSED` for an earlier datagram, is thrown out of the loop. On `SOCK_SEQPACKET` the end of
+   * the connection comes as an empty datagram.
    *
    * @param opts `timeout` and `signal`, for each datagram
    * @throws TypeError for a stream socket, or an option that is wrong
@@ -956,8 +959,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * `shutdown(SHUT_WR)`. Then it reads and discards bytes until the peer ends or a limit is reached, and calls
    * `close()`; see {@link Stream.end}.
    *
-   * @returns how it ended, and the number of discarded bytes
-   * @throws BusyError while a read is pending, TypeError if it is no stream socket; then the call does nothing
+   * @returns how the connection ended, and the number of discarded bytes
+   * @throws BusyError while a read is pending, TypeError if the socket is no stream socket; then the call does nothing
    * @throws the reason of `signal`; the socket is closed
    * @see shutdown(2), recv(2), close(2)
    * @example
@@ -981,9 +984,9 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * Makes a `net.Socket` of this socket; see {@link Stream.toNetSocket}. The `net.Socket` first gets the bytes that the
    * stream of this socket has read ahead. From then on `closed` of this socket is true.
    *
-   * @throws SocketError `EBADF` if it is closed; `EBUSY` while a call is pending, or for a family other than `AF_INET`,
-   *   `AF_INET6` and `AF_UNIX`
-   * @throws TypeError if it is no stream socket
+   * @throws SocketError `EBADF` if this socket is closed; `EBUSY` while a call is pending, or for a family other than
+   *   `AF_INET`, `AF_INET6` and `AF_UNIX`
+   * @throws TypeError if this socket is no stream socket
    */
   toNetSocket(opts?: ToNetSocketOptions): NetSocket {
     this.#runner.checkOpen("toNetSocket");
@@ -1042,8 +1045,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    *   open file description, so all duplicates become blocking
    * @returns the descriptor, which is close-on-exec, and non-blocking unless `blocking` is true
    * @throws TypeError if `blocking` is neither true nor false
-   * @throws SocketError `EBADF` if it is closed
-   * @throws BufferedError if its stream has unread bytes
+   * @throws SocketError `EBADF` if the socket is closed
+   * @throws BufferedError if the stream of the socket has unread bytes
    * @see fcntl(2), F_SETFL
    * @example
    * ```ts

@@ -190,8 +190,8 @@ export class SocketConn<A extends Address = Address>
       checkOptions(opts, HANGUP.syscall, WAIT_NAMES);
       const { hangup } = this.#descriptor;
       const timeout = timeoutOf(opts, null, HANGUP.syscall);
-      // The queue is the holder and the operand. So the waiting call does not refer to the socket or to this object,
-      // and both can be garbage-collected.
+      // A waiting call refers to the first argument of run() and to the operands. Here these are the queue and the
+      // descriptor. So the socket and this object can be garbage-collected.
       return hangup.run(hangup, HANGUP, hangup, this.#descriptor, timeout, signalOf(opts, HANGUP.syscall));
     } catch (error) {
       return Promise.reject(error);

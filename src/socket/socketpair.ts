@@ -9,7 +9,7 @@ import { Socket } from "./socket.js";
  *
  * @param family `AF_UNIX`; Linux has pairs of no other family
  * @param type `SOCK_STREAM`, `SOCK_DGRAM` or `SOCK_SEQPACKET`
- * @throws SocketError `EOPNOTSUPP`, `EAFNOSUPPORT`, `EPROTONOSUPPORT`, `EMFILE` …
+ * @throws SocketError `EOPNOTSUPP`, `EAFNOSUPPORT`, `EPROTONOSUPPORT`, `EMFILE`; and others
  * @see socketpair(2)
  * @example
  * ```ts

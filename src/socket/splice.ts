@@ -11,9 +11,9 @@ import { rejection } from "../wait/rejection.js";
 /**
  * Moves bytes from one connected stream socket to another, inside the kernel: splice(2) through a pipe. `from` and `to`
  * may also be a {@link Stream} over a socket; bytes that `from` has read ahead are sent first. Small amounts are copied
- * by recv(2) and send(2), which costs less. At the end of `from`, the call shuts down writing to `to` (`SHUT_WR`). The
- * promise resolves when `to` has taken all bytes. If `to` is slow, the call reads only as many bytes as fit into the
- * pipe. The sockets stay open.
+ * by recv(2) and send(2), which costs less. At the end of `from`, the call shuts down writing to `to` (`SHUT_WR`),
+ * unless `end` is false. The promise resolves when `to` has taken all bytes. If `to` is slow, the call reads only as
+ * many bytes as fit into the pipe. The sockets stay open.
  *
  * If the call fails or is cancelled, the error (or the reason of the abort, if it is an object) has the properties of
  * {@link SpliceProgress}: the number of `transferred` bytes, and the `undelivered` bytes, which were read from `from`

@@ -1,4 +1,5 @@
-// SpliceFlow: moves bytes from one socket to another until the source ends. It is a state machine without promises.
+// SpliceFlow: moves bytes from one socket to another, until the source ends or a limit is reached. It is a state
+// machine without promises.
 //
 // To wait for bytes, it queues the operation SPLICE on the source's reading queue. While the destination is full, it
 // queues SPLICE_REST on the destination's writing queue. ops/spliceOperation.ts has both operations.
@@ -292,7 +293,7 @@ export class SpliceFlow implements Flow<Descriptor>, CompletionHandler<number | 
     this.onFailed(reason);
     this.from.reading.withdraw(this, reason);
     this.to.writing.withdraw(this.#readAhead ?? this, reason);
-    // Native code has received the event for these data, so no event wakes the waiting reads of the source.
+    // Native code has received the event for the data of the source, so no event wakes the waiting reads there.
     if (sourceMayHaveData) this.from.reading.wake();
   }
 

@@ -1,6 +1,6 @@
 // pump() if one of the streams has no socket: two calls of pipe(), through the buffers of the streams.
 //
-// Bytes that were read and not written stay in the buffer of their stream, so `undelivered` is empty.
+// Bytes that were read and not written stay in the buffer of their stream, so `undelivered` of an error is empty.
 
 import { MAX_TIMER_DELAY } from "../wait/waitOptions.js";
 import { type AbortListener, offAbort, onAbort } from "../wait/aborts.js";
@@ -16,11 +16,11 @@ import { SocketConn } from "./socketConn.js";
 
 /** One direction of the pump. */
 class PipeDirection implements PipeObserver {
-  /** Bytes of the finished writes. */
+  /** The number of bytes of the finished writes. */
   sent = 0;
   /**
-   * The reason with which `stop()` aborts the pipe. If that interrupts a write, the write sets `transferred` to the
-   * number of bytes that it has sent.
+   * The reason with which `stop()` aborts the pipe. If the abort interrupts a write, the write sets `transferred` to
+   * the number of bytes that were sent.
    */
   readonly stopReason: { transferred?: number } = {};
   readonly #stop = new AbortController();
@@ -36,8 +36,8 @@ class PipeDirection implements PipeObserver {
   }
 
   /**
-   * An error of the destination ends the pipe at once, except EPIPE: the peer has closed the connection in order, and
-   * its last bytes may still be unread.
+   * Whether an error of the destination ends the pipe at once. EPIPE does not: the peer has closed the connection in
+   * order, and its last bytes may still be unread.
    */
   endsOn(error: unknown): boolean {
     return (error as NodeJS.ErrnoException | null)?.code !== "EPIPE";

@@ -5,8 +5,8 @@ import type { Address, AddressOf, InetAddress } from "../addr/index.js";
 import { Socket as SocketCalls } from "./socket.js";
 
 /**
- * A socket whose addresses have the type `A`. `Socket` without a type argument is a socket of any family: each
- * `Socket<A>` can be used as one.
+ * A socket whose addresses have the type `A`. `Socket` without a type argument is a socket of any family, and each
+ * `Socket<A>` can be used as such a socket.
  *
  * @example
  * ```ts
@@ -27,10 +27,10 @@ export interface SocketConstructor {
   /**
    * Makes a socket: socket(2). It is close-on-exec. The types of its addresses follow from the family.
    *
-   * @param family `AF_INET` (the default), `AF_INET6`, `AF_UNIX` …
-   * @param type `SOCK_STREAM` (the default), `SOCK_DGRAM`, `SOCK_SEQPACKET`, `SOCK_RAW` …
+   * @param family `AF_INET` (the default), `AF_INET6`, `AF_UNIX`; and others
+   * @param type `SOCK_STREAM` (the default), `SOCK_DGRAM`, `SOCK_SEQPACKET`, `SOCK_RAW`; and others
    * @param protocol 0 (the default) for the default of family and type
-   * @throws SocketError `EAFNOSUPPORT`, `EPROTONOSUPPORT`, `EMFILE`, `EPERM` …
+   * @throws SocketError `EAFNOSUPPORT`, `EPROTONOSUPPORT`, `EMFILE`, `EPERM`; and others
    * @see socket(2)
    */
   new (family?: undefined, type?: number, protocol?: number): Socket<InetAddress>;

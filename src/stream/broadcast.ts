@@ -4,8 +4,8 @@
 // and no copy. A stream writes a whole message or nothing of it, so it never sends a part of a frame.
 //
 // The reactor empties an outbox when it dispatches events. It dispatches none while a program runs only microtasks.
-// Such a program would fill the outbox of a peer that reads, and that peer would count as slow. So a call that has
-// filled a quarter of an outbox resolves only after a turn of the event loop.
+// Such a program would fill the outbox of a peer that reads, and that peer would count as slow. So when a quarter of
+// the limit of an outbox was added since the last turn, the call resolves only after a turn of the event loop.
 
 import { isUint8Array } from "node:util/types";
 import { bytesToSend, checkNames, checkOptions, quote, quoteNonInstance } from "../check/index.js";
@@ -61,16 +61,16 @@ const ACTION = "broadcast";
  * message does not fit, `slow` decides.
  *
  * With `"drop"` and `"disconnect"` the promise waits for no peer. It resolves at once, or after a turn of the event
- * loop if this call has filled a quarter of an outbox. So await each call: otherwise a peer that reads may count as
- * slow. With `"wait"` the promise resolves when each stream has written the message or has failed. A stream whose
- * outbox already exceeds its limit is in `failed` with an {@link OutboxFullError}.
+ * loop if the calls since the last turn have filled a quarter of an outbox. So await each call: otherwise a peer that
+ * reads may count as slow. With `"wait"` the promise resolves when each stream has written the message or has failed. A
+ * stream whose outbox already exceeds its limit is in `failed` with an {@link OutboxFullError}.
  *
  * Do not change the bytes afterwards: `broadcast()` does not copy them, and they may wait for a long time. If the
  * connection breaks while a message waits in an outbox, the reads of that stream and `whenBroken()` report it.
  *
  * @throws TypeError or RangeError (by rejecting) for an argument that is wrong; nothing is written
- * @throws TimeoutError (by rejecting) with `"wait"`, after `timeout`; with the reason of `signal` after an abort. The
- *   messages are still sent
+ * @throws TimeoutError (by rejecting) with `"wait"`, after `timeout`; the messages are still sent
+ * @throws the reason of `signal` (by rejecting) with `"wait"`, after an abort; the messages are still sent
  * @example
  * ```ts
  * import { broadcast, Stream } from "berkeley";

@@ -1,8 +1,8 @@
 // The reading side of a stream: a buffer, and the loop that reads from the source until a read rule has its result.
 //
-// Each reading method of a stream is a read rule (readRules.ts). The rule takes its result from the buffer, or returns
-// `undefined` if it needs more bytes. One rule runs at a time. If a timeout or a signal ends a call, the bytes that
-// have arrived stay in the buffer, so no call loses bytes.
+// Each reading method of a stream is a read rule (reading/readRules.ts). The rule takes its result from the buffer, or
+// returns `undefined` if it needs more bytes. One rule runs at a time. If a timeout or a signal ends a call, the bytes
+// that have arrived stay in the buffer, so no call loses bytes.
 //
 // If the source is a `DirectReader` (io.ts), the BufferedReader is its consumer. The source reads until the rule has a
 // result, and then settles the only promise of the call. Two kinds of calls use `read()` of the source instead:
@@ -13,8 +13,8 @@
 // (wait/turnBudget.ts). When the budget is spent, the call continues in the next turn, and the reading side stays
 // locked until then.
 //
-// The source gets the timeout and the signal, so this file makes no timer. If a call needs several reads, each read
-// gets the remaining time as its timeout. A call that needs one read makes one derived promise and no closure.
+// The source gets the timeout and the signal, so this file makes no timer. If a call needs `read()` several times, each
+// `read()` gets the remaining time as its timeout. If one `read()` is enough, the call adds one promise and no closure.
 
 import { BufferedError, BusyError, IncompleteReadError } from "../errors/index.js";
 import type { Conn, Consumer, DirectReader, EndOptions, EndResult, IoOptions, ReadAhead, Reader } from "../io.js";
@@ -127,7 +127,7 @@ export class BufferedReader implements Consumer<unknown>, ReadAhead {
       return target;
     }
     const { buffer } = this;
-    // The caller of fill() gets a view of the buffer, so its bytes must not be in the block that all streams share.
+    // The slab must not be shared if the caller of fill() gets a view, or if other code may run before filled().
     const needsOwnSlab = this.#rule === HAS_BYTES_RULE || this.#direct?.atOnce !== true;
     const memory = needsOwnSlab ? buffer.prepareOwnSlab() : buffer.prepareSharedSlab();
     this.start = buffer.freeStart;

@@ -53,7 +53,7 @@ export function lengthPrefixed(opts: LengthPrefixOptions = {}): Codec<Buffer, st
   };
   return {
     max: max + (bytes === "varint" ? varintSize(max) : bytes),
-    // As in each codec here, a decoder that needs more bytes returns the number of bytes that it needs.
+    // As in each codec here, a decoder that needs more bytes returns the total number that it needs.
     decoder: () => (input) => {
       let headerSize: number;
       let length: number;

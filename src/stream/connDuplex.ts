@@ -1,5 +1,6 @@
 // A Duplex over a Conn, with the members of Node's own sockets. `node:http` and its libraries use the timeout, the
-// addresses and the TLS members of a socket. If such a member is missing, they leave the feature out without an error.
+// addresses and the TLS members of a socket. If a member is missing, they skip the feature that needs the member,
+// without an error.
 //
 // setNoDelay() and setKeepAlive() do nothing if there is no TCP socket below, as in a net.Socket. So no method throws
 // only because the connection is not over TCP.
@@ -81,7 +82,7 @@ function duplexAddress(address: Address | undefined): DuplexAddress {
 export class ConnDuplex extends DuplexPlaceholder {
   /** Bytes that were read from the connection. */
   bytesRead = 0;
-  /** The server of Node that the connection belongs to. Node sets it, to report timeouts to the server. */
+  /** The server of Node that the connection belongs to. Node sets this member, to report timeouts to the server. */
   server: unknown = null;
   /** The milliseconds of `setTimeout()`; undefined if it was not called. */
   timeout: number | undefined = undefined;

@@ -96,7 +96,7 @@ interface DiscardProgress {
   readonly signal: AbortSignal | undefined;
 }
 
-/** Reads and discards bytes until the peer ends or a limit is reached. Returns how that ended. */
+/** Reads and discards bytes until the peer ends or a limit is reached. Returns which of these has happened. */
 async function discardUntilEnd(conn: Conn, discard: DiscardProgress): Promise<EndResult["how"]> {
   const { maxBytes, timeLeft, signal } = discard;
   while (discard.dropped <= maxBytes) {

@@ -14,15 +14,16 @@ export interface Frame<T> extends Found<T> {
 
 /**
  * Searches for one frame at the beginning of the unread bytes, and returns it. If bytes are missing, the decoder
- * returns a number greater than `bytes.length`. The stream calls it again when the buffer has that many bytes.
+ * returns a number greater than `bytes.length`. The stream calls the decoder again when the buffer has that many bytes,
+ * or when no more bytes will come.
  *
  * `bytes` is never empty. If `ended` is true, no more bytes will come; if the decoder then returns a number, the read
  * rejects with an `IncompleteReadError`. The value may contain views of the bytes of its frame. The decoder must not
  * keep views of other bytes.
  *
  * Until the decoder returns a frame, all its calls get the same bytes, with more at the end. So the decoder may store
- * how far it has searched. If the bytes can't be a frame, it throws a {@link FrameError} or an error of its own. Then
- * all later reads of the stream reject with that error.
+ * how far it has searched. If the bytes can't be a frame, the decoder throws a {@link FrameError} or an error of its
+ * own. Then all later reads of the stream reject with that error.
  */
 export type Decoder<T> = (bytes: Buffer, ended: boolean) => Frame<T> | number;
 

@@ -138,9 +138,9 @@ class NodeDuplexTransport implements ChunkTransport {
 
 /**
  * A connection over a `Duplex` of bytes. The connection owns the Duplex: other code must neither read from the Duplex
- * nor write to it. `close()` lets the Duplex finish writing and then destroys it. `abort()` destroys it with an error,
- * and resets a `net.Socket`. `read` and `write` reject with the errors of the Duplex. The Duplex reads ahead up to its
- * high water mark.
+ * nor write to it. `close()` lets the Duplex finish writing and then destroys it. `abort()` resets a `net.Socket`, and
+ * destroys any other Duplex with an error. `read` and `write` reject with the errors of the Duplex. The Duplex reads
+ * ahead up to its high water mark.
  *
  * @throws TypeError for a Duplex in object mode or with an encoding, because it returns no bytes; for a wrong option
  * @throws RangeError for a `closeTimeout` that is out of range

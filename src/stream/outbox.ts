@@ -6,7 +6,7 @@
 //
 // The limit applies only while another write waits, so a program that awaits each write never reaches it. If the outbox
 // counts no write, and the next one is larger than the limit, the bytes of that write do not count. If they counted, no
-// small write could wait behind it.
+// small write could wait behind the large one.
 
 import { isUint8Array } from "node:util/types";
 import { OutboxFullError } from "../errors/index.js";
@@ -123,7 +123,7 @@ export class Outbox {
     return this.#hasWaitingWrite && addedQuarter;
   }
 
-  /** Called after a turn of the event loop. */
+  /** Resets the counts of `needsTurn`. Called after a turn of the event loop, and when the outbox is empty. */
   onTurnPassed(): void {
     this.#newBytes = this.#newWrites = 0;
   }

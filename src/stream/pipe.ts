@@ -20,8 +20,8 @@ export interface PipeObserver {
   /** Called after each write with the number of written bytes. */
   onWritten?(count: number): void;
   /**
-   * The reason with which the pipe's signal will be aborted. After the abort, its `transferred` is the number of bytes
-   * that the interrupted write has written. So no other call may use this object as a reason.
+   * The reason with which the pipe's signal will be aborted. After the abort, `transferred` of the reason is the number
+   * of bytes that the interrupted write has written. So no other call may use this object as a reason.
    */
   readonly stopReason?: { readonly transferred?: number };
   /** Returns whether the pipe ends if `whenBroken()` of the destination resolves with `error`. Default: always. */

@@ -47,9 +47,10 @@ import {
 } from "./streamArguments.js";
 import { type SocketBelow, socketBelow } from "./socketBelow.js";
 import { toDuplex } from "./toDuplex.js";
+import { optionsError } from "../wait/pendingCall.js";
 import { toWeb, type ToWebOptions, type WebPair } from "./webStreams.js";
 
-/** Returns the reading side of a stream, for code that moves its bytes or ends it. */
+/** Returns the reading side of a stream, for code that moves the bytes of the stream or ends the stream. */
 export let readerOf: (stream: Stream) => BufferedReader;
 /** Returns the outbox of a stream, and makes it if necessary; undefined for a value that is no stream. */
 export let outboxOf: (stream: unknown) => Outbox | undefined;
@@ -57,11 +58,11 @@ export let outboxOf: (stream: unknown) => Outbox | undefined;
 /**
  * A connection with a buffer for reading. It is a {@link Conn} itself.
  *
- * Every reading method takes a `timeout`, for the whole call, and a `signal`. If one of them ends the call, it rejects
- * with `ETIMEDOUT` or the signal's reason, and all bytes that have arrived stay in the buffer for the next call. One
- * call reads at a time: a second one rejects with a {@link BusyError}. The stream reads from the connection only while
- * a call waits, and at most `readSize` bytes more than the call needs. So a peer that sends faster fills the buffers of
- * the kernel and must wait.
+ * Every reading method takes a `timeout`, for the whole call, and a `signal`. If one of them ends a call, the
+ * call rejects with `ETIMEDOUT` or the signal's reason, and all bytes that have arrived stay in the buffer for the next
+ * call. One call reads at a time: a second one rejects with a {@link BusyError}. The stream reads from the connection
+ * only while a call waits, and at most `readSize` bytes more than the call needs. So a peer that sends faster fills the
+ * buffers of the kernel and must wait.
  *
  * After a {@link LimitError} (a line or a frame is too long) or an error of a codec, all later reads reject with the
  * same error. If the peer ends too early, the call rejects with an {@link IncompleteReadError}, which has the bytes
@@ -197,12 +198,16 @@ export class Stream<C extends Conn = Conn>
 
   /**
    * Reads exactly `size` bytes. Rejects with an {@link IncompleteReadError} if the peer ends earlier. `maxLine` and
-   * `maxFrame` do not limit `size`, so check a `size` that a peer has sent. Memory is allocated as bytes arrive.
+   * `maxFrame` do not limit `size`, so check a `size` that a peer has sent. Memory is allocated as bytes arrive. With a
+   * `size` of 0 it reads nothing, and resolves at once.
    *
    * @throws TypeError or RangeError (by rejecting) for a `size` that is no whole number from 0
    */
   readExactly(size: number, opts?: IoOptions): Promise<Buffer> {
-    if (size === 0) return Promise.resolve(Buffer.alloc(0));
+    if (size === 0) {
+      const refused = optionsError(opts, "read");
+      return refused === undefined ? Promise.resolve(Buffer.alloc(0)) : Promise.reject(refused.error);
+    }
     try {
       return this.#reader.read(new ExactRule(checkSize(size, "readExactly", "size", 0)), opts);
     } catch (error) {
@@ -368,7 +373,7 @@ export class Stream<C extends Conn = Conn>
    *
    * If either side fails, the promise rejects with that error, and neither side is closed. A broken destination ends
    * the pipe even while no bytes arrive ({@link Writer.whenBroken}). If a timeout or a signal ends a read, no byte is
-   * lost. If a write times out, the bytes that the destination has not taken stay unread here. If a signal ends a
+   * lost. If a write times out, the bytes that the destination has not taken stay in this stream. If a signal ends a
    * write, the number of taken bytes is unknown.
    */
   pipeTo(destination: Writer, opts?: PipeOptions): Promise<number> {
@@ -415,7 +420,10 @@ export class Stream<C extends Conn = Conn>
     return socket;
   }
 
-  /** Lets the process end although calls wait here. From now on, neither waiting calls nor later ones keep it alive. */
+  /**
+   * Lets the process end while calls wait on this stream. From now on neither present nor later calls, nor their
+   * deadlines, keep the process alive.
+   */
   unref(): this {
     this.#conn.unref?.();
     return this;

@@ -154,7 +154,10 @@ export class TransportConn implements Conn {
     this.#transport.abort(localError("ECONNRESET", "abort"));
   }
 
-  /** Lets the process end although calls wait here. From now on, neither waiting calls nor later ones keep it alive. */
+  /**
+   * Lets the process end while calls wait on this connection. From now on neither present nor later calls, nor their
+   * deadlines, keep the process alive.
+   */
   unref(): this {
     this.#refs.keepsAlive = false;
     this.#transport.setKeepsAlive?.(false);

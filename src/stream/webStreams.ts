@@ -21,9 +21,9 @@ export interface ByteController {
 }
 
 /**
- * Makes one read for one `pull()` of a byte stream. A BYOB reader ("bring your own buffer") has passed memory for the
- * bytes; otherwise the bytes go into `buffer`. If `read` resolves with 0, this function closes the stream. Resolves
- * with the number of bytes.
+ * Makes one read for one `pull()` of a byte stream. If a BYOB reader ("bring your own buffer") has passed memory, the
+ * bytes go into that memory, otherwise into `buffer`. If `read` resolves with 0, this function closes the stream.
+ * Resolves with the number of bytes.
  */
 export async function pullBytes(
   controller: ByteController,
@@ -210,7 +210,7 @@ class WebStreamTransport implements ChunkTransport {
 
   /** Waits for a write, and rejects with its error. */
   async #withWriteError(written: Promise<void>): Promise<void> {
-    // Prevents an unhandled rejection: a write may make another promise `ready`.
+    // Prevents an unhandled rejection: a write may replace the promise `ready` of the writer by a new one.
     this.#writer.ready.catch(() => undefined);
     try {
       await written;

@@ -1,10 +1,10 @@
 // How a blocking socket waits: it tries an operation, blocks the thread in poll(2), and tries again. The operations
 // (src/ops/) are those of the awaitable socket.
 //
-// No system call of an operation waits in the kernel, because then no deadline could end it (native/descriptors.c). The
-// thread waits in poll(2), at most 100 ms at a time. In between, V8 can end the thread, so worker.terminate(), and
-// process.exit() in the main thread, have an effect. A signal without a listener (Ctrl-C) ends the process. A signal
-// with a listener ends the call: see interrupts.ts.
+// No system call of an operation waits in the kernel, because then no deadline could end that wait
+// (native/descriptors.c). The thread waits in poll(2), at most 100 ms at a time. In between, V8 can end the thread, so
+// worker.terminate(), and process.exit() in the main thread, have an effect. A signal without a listener (Ctrl-C) ends
+// the process. A signal with a listener ends the call: see interrupts.ts.
 //
 // There is one call at a time, so there are no wait queues and no turn budget. In three cases poll(2) can't report when
 // a call could succeed. The call then pauses between its attempts, as in reactor/retryPause.ts:
@@ -29,7 +29,7 @@ import { FIRST_PAUSE, MAX_PAUSE } from "../reactor/retryPause.js";
 
 /** Maximum time of one poll(2) in ms. After each slice V8 can end the thread. */
 const MAX_SLICE = 100;
-/** After this number of events in a row whose attempt returned EAGAIN, the call pauses between attempts. */
+/** The number of events in a row, each followed by an attempt with EAGAIN, after which the call pauses. */
 const MAX_FUTILE_EVENTS = 3;
 
 /** An empty list for poll(2), which then only sleeps. */

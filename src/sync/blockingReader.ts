@@ -25,7 +25,7 @@ export class BlockingReader implements ReadConsumer, ReadAhead {
   #ended = false;
   /** Set by an error after which no read is possible. */
   #failure: { readonly error: unknown } | undefined;
-  /** The rule of the running `read()`; HAS_BYTES_RULE if none runs. */
+  /** The rule of the running `read()`. While no `read()` runs, no code uses the value. */
   #rule: ReadRule<unknown> = HAS_BYTES_RULE;
   /** The result of the rule, from `filled()` to `result()`. */
   #result: unknown;

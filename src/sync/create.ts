@@ -26,7 +26,7 @@ import { Socket } from "./syncSocket.js";
 /**
  * Two connected sockets without a name: socketpair(2).
  *
- * @throws SocketError `EOPNOTSUPP`, `EAFNOSUPPORT`, `EPROTONOSUPPORT`, `EMFILE` …
+ * @throws SocketError `EOPNOTSUPP`, `EAFNOSUPPORT`, `EPROTONOSUPPORT`, `EMFILE`; and others
  * @see socketpair(2)
  * @example
  * ```ts
@@ -61,7 +61,7 @@ export function socketpair(
  * Connects a stream socket to a host: Python's `create_connection()`, blocking. It tries the addresses of the host one
  * after the other, until an attempt succeeds. `timeout` limits each attempt, but not the resolver.
  *
- * @throws SocketError the error of the last attempt; errors of the resolver: `EAI_NONAME`, `EAI_AGAIN` …
+ * @throws SocketError the error of the last attempt; errors of the resolver: `EAI_NONAME`, `EAI_AGAIN`; and others
  * @throws AggregateError with `allErrors`: the errors of all attempts, in order, in `errors`
  * @see getaddrinfo(3), socket(2), bind(2), connect(2)
  * @example
@@ -117,7 +117,7 @@ export function create_connection(address: AddressLike, opts?: CreateConnectionO
  * Makes a stream socket that is bound to `address` and listens: Python's `create_server()`, blocking.
  *
  * @param address the address to listen on; `["", port]` is every address of the family
- * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EAFNOSUPPORT`, `EAI_NONAME` …
+ * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EAFNOSUPPORT`, `EAI_NONAME`; and others
  * @see socket(2), bind(2), listen(2), SO_REUSEADDR of socket(7), IPV6_V6ONLY of ipv6(7)
  */
 export function create_server(

@@ -3,7 +3,8 @@
 // A listener is JavaScript, so it can't run while the thread is blocked. A program that waits in accept() without a
 // timeout would never run it. A listener for SIGINT also disables the default action, so Ctrl-C would have no effect.
 // Therefore the call ends with EINTR, like a system call that a signal with a handler interrupts: signal(7).
-// The listener runs when the program returns to the event loop. If the program does not catch the error, it ends.
+// The listener runs when the program returns to the event loop. If the program does not catch the error, the program
+// ends.
 //
 // A signal interrupts one call: the call that waits when the signal arrives, otherwise the next call that has to wait,
 // unless the listener has run before. Native code counts signals from the registration of their first listener
@@ -25,7 +26,7 @@ import { runtime } from "../sys/runtime.js";
 /** When this number of SIGINT have arrived and their listeners have not run, the next wait ends the process. */
 const MAX_UNHANDLED = 2;
 
-/** Only without libuv: whether the loop has to turn before the listeners of all signals so far have run. */
+/** Used only without libuv. False when the loop has turned since `scheduleTurn()`, so that the listeners have run. */
 let turnPending = true;
 
 function endTurn(): void {
@@ -81,7 +82,7 @@ const isMainThread = runtime.libuv ? watchStatus !== EPERM : workerThreads().isM
 const loopReportsTurns = runtime.libuv && watchStatus === 0;
 if (isMainThread) countListenedSignals();
 
-/** Makes native code count the signals that have a listener, now or later. */
+/** Makes native code count each signal that has a listener or gets one later. */
 function countListenedSignals(): void {
   const events: EventEmitter = process;
   const { countSignal } = addon;

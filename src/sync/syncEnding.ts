@@ -1,4 +1,4 @@
-// Socket.end(), blocking. stream/ending.ts explains why an orderly end takes more than close(2).
+// Socket.end(), blocking. stream/endConnection.ts explains why an orderly end takes more than close(2).
 
 import { quote } from "../check/index.js";
 import { SocketError } from "../errors/index.js";

@@ -20,7 +20,8 @@ function checkSyncSocket(socket: unknown, action: string): void {
  * @param data at least one byte on a stream
  * @param fds numbers of descriptors, or sockets; the kernel takes at most 253
  * @returns the number of bytes that the kernel has taken
- * @throws SocketError `EBADF`, `EINVAL`, `ETOOMANYREFS`, as `sendmsg`
+ * @throws SocketError `EBADF`, `EINVAL`, `ETOOMANYREFS`, and the errors of `sendmsg`
+ * @throws TypeError if the socket is no UNIX socket
  * @see unix(7), SCM_RIGHTS
  */
 export function send_fds(

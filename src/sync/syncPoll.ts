@@ -19,7 +19,7 @@ export type PollEntry = Entry<Socket>;
  * Blocks until one of several sockets or descriptors is ready: poll(2). It consumes no data. A closed socket is ready
  * with `POLLNVAL`.
  *
- * @param entries sockets (`{ socket, events }`) and raw descriptors (`{ fd, events }`); one may occur several times
+ * @param entries sockets (`{ socket, events }`) and raw descriptors (`{ fd, events }`); each may occur several times
  * @param opts `timeout` in ms
  * @returns the entries that are ready, in the order of `entries`; none after the timeout
  * @throws TypeError or RangeError for a wrong entry
@@ -43,7 +43,7 @@ export function poll<E extends PollEntry>(entries: readonly E[], opts?: WaitOpti
   const table = new PollTable<E>(entries, isBlockingSocket);
   for (;;) {
     const slice = sliceUntil(deadline);
-    // EAGAIN if no socket is ready after `slice` ms.
+    // EAGAIN if no entry is ready after `slice` ms.
     const result = table.poll(calls, slice);
     if (result >= 0) return table.ready();
     if (result !== EAGAIN && result !== EINTR) throw socketError(result, "poll");

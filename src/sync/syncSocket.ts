@@ -64,10 +64,10 @@ let ACCEPT: AcceptOperations<Socket>;
  * run the code that aborts it. `timeout` does not limit lookups; the resolver has its own timeouts. A wrong argument
  * throws a TypeError or RangeError before any system call.
  *
- * Without a listener for SIGINT, Ctrl-C ends a process whose main thread waits here. If `process` has a listener for a
- * signal, that signal makes the waiting call throw `EINTR` (signal(7)). The listener can't run in a blocked thread; it
- * runs when the program returns to the event loop. To continue, catch the error, let the listener run, and call again;
- * no data is lost:
+ * Without a listener for SIGINT, Ctrl-C ends a process whose main thread waits in a call. If `process` has a listener
+ * for a signal, that signal makes the waiting call throw `EINTR` (signal(7)). The listener can't run in a blocked
+ * thread; it runs when the program returns to the event loop. To continue, catch the error, let the listener run, and
+ * call again; no data is lost:
  *
  * ```ts no-run
  * import { setImmediate } from "node:timers/promises";
@@ -117,17 +117,20 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
     setBlockingRunnerOf((value) =>
       typeof value === "object" && value !== null && #runner in value ? value.#runner : undefined,
     );
-    const polls = false;
-    ACCEPT = acceptOperations((family, type, protocol, fd) => Socket.#ofDescriptor(family, type, protocol, fd), polls);
+    const pollsListener = false;
+    ACCEPT = acceptOperations(
+      (family, type, protocol, fd) => Socket.#ofDescriptor(family, type, protocol, fd),
+      pollsListener,
+    );
   }
 
   /**
    * Makes a socket: socket(2). It is close-on-exec.
    *
-   * @param family `AF_INET`, `AF_INET6`, `AF_UNIX` …
-   * @param type `SOCK_STREAM`, `SOCK_DGRAM`, `SOCK_SEQPACKET`, `SOCK_RAW` …
+   * @param family `AF_INET`, `AF_INET6`, `AF_UNIX`; and others
+   * @param type `SOCK_STREAM`, `SOCK_DGRAM`, `SOCK_SEQPACKET`, `SOCK_RAW`; and others
    * @param protocol 0 for the default of family and type
-   * @throws SocketError `EAFNOSUPPORT`, `EPROTONOSUPPORT`, `EMFILE`, `EPERM` …
+   * @throws SocketError `EAFNOSUPPORT`, `EPROTONOSUPPORT`, `EMFILE`, `EPERM`; and others
    * @see socket(2)
    */
   constructor(family?: number, type?: number, protocol?: number);
@@ -154,8 +157,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * socket.
    *
    * @param fd number of the descriptor
-   * @throws SocketError `EBADF` if it is not open, `ENOTSOCK` if it is no socket, `EBUSY` if a Socket of this thread
-   *   has it
+   * @throws SocketError `EBADF` if the descriptor is not open, `ENOTSOCK` if it is no socket, `EBUSY` if a Socket
+   *   of this thread has the descriptor
    * @see getsockopt(2), SO_DOMAIN, SO_TYPE and SO_PROTOCOL of socket(7)
    * @example
    * ```ts
@@ -249,8 +252,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   /**
    * Binds the socket to an address: bind(2). A host name is resolved to its first address of the socket's family.
    *
-   * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EINVAL` (bound already), `EAFNOSUPPORT`, `EAI_NONAME`
-   *   …
+   * @throws SocketError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EINVAL` (bound already), `EAFNOSUPPORT`,
+   *   `EAI_NONAME`; and others
    * @see bind(2)
    */
   bind(address: AddressLike, opts?: WaitOptions): void {
@@ -272,8 +275,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * Accepts the next connection of the accept queue: accept4(2).
    *
    * @returns the connection and the address of its peer
-   * @throws SocketError `EINVAL` if the socket does not listen; `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`, `EPERM`
-   *   without `retryOnShortage`
+   * @throws SocketError `EINVAL` if the socket does not listen; without `retryOnShortage` also `EMFILE`, `ENFILE`,
+   *   `ENOBUFS`, `ENOMEM`, `EPERM`
    * @see accept(2)
    */
   accept(opts?: AcceptOptions): [Socket<A>, A] {
@@ -304,11 +307,11 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Connects to `address`: connect(2). On a datagram socket it sets the peer. A host name is resolved to its first
-   * address of the socket's family.
+   * Connects to `address`: connect(2). On a datagram socket the call sets the peer. A host name is resolved to its
+   * first address of the socket's family.
    *
    * @throws SocketError `ECONNREFUSED`, `ETIMEDOUT`, `EHOSTUNREACH`, `ENETUNREACH`, `EADDRNOTAVAIL`, `EALREADY`,
-   *   `EISCONN`, `EAFNOSUPPORT`, `ENOENT` (UNIX), `EAI_NONAME` …
+   *   `EISCONN`, `EAFNOSUPPORT`, `ENOENT` (UNIX), `EAI_NONAME`; and others
    * @see connect(2)
    */
   connect(address: AddressLike, opts?: WaitOptions): void {
@@ -321,7 +324,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    *
    * @param size maximum number of bytes
    * @returns a Buffer of exactly the received bytes. On a stream it is empty when the peer has finished
-   * @throws SocketError `ECONNRESET`, `ENOTCONN`, `ECONNREFUSED`, `ETIMEDOUT` …
+   * @throws SocketError `ECONNRESET`, `ENOTCONN`, `ECONNREFUSED`, `ETIMEDOUT`; and others
    * @see recv(2)
    */
   recv(size: number, opts?: TransferOptions): Buffer {
@@ -345,7 +348,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * and the value is an `OpaqueAddress` of family 0.
    *
    * @param size maximum number of bytes; the rest of a longer datagram is lost
-   * @throws SocketError `ECONNREFUSED` (an earlier datagram was refused), `ETIMEDOUT` …
+   * @throws SocketError `ECONNREFUSED` (an earlier datagram was refused), `ETIMEDOUT`; and others
    * @see recvfrom(2)
    */
   recvfrom(size: number, opts?: TransferOptions): [Buffer, A] {
@@ -386,12 +389,12 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Sends the bytes that the kernel takes now, and blocks only if it takes none: send(2). A list goes out in one call
+   * Sends the bytes that the kernel takes now, and blocks only if it takes none: send(2). An array goes out in one call
    * (sendmsg(2)). No SIGPIPE is raised.
    *
    * @param data text (as UTF-8), bytes, or an array of these
    * @returns the number of bytes that the kernel took; on a stream it may be fewer than `data` has
-   * @throws SocketError `EPIPE`, `ECONNRESET`, `ENOTCONN`, `EDESTADDRREQ`, `EMSGSIZE` …
+   * @throws SocketError `EPIPE`, `ECONNRESET`, `ENOTCONN`, `EDESTADDRREQ`, `EMSGSIZE`; and others
    * @see send(2)
    */
   send(data: Data, opts?: TransferOptions): number {
@@ -424,7 +427,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * Sends one datagram to `address`: sendto(2). A host name is resolved each time.
    *
    * @returns the number of bytes sent
-   * @throws SocketError `EMSGSIZE`, `EACCES`, `ENETUNREACH`, `EDESTADDRREQ`, `EISCONN` …
+   * @throws SocketError `EMSGSIZE`, `EACCES`, `ENETUNREACH`, `EDESTADDRREQ`, `EISCONN`; and others
    * @see sendto(2)
    */
   sendto(data: Data, address: AddressLike, opts?: TransferOptions): number {
@@ -436,7 +439,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    *
    * @param data text (as UTF-8), bytes, or an array of these, which go out in order as one message
    * @returns the number of bytes that the kernel took
-   * @throws SocketError `EMSGSIZE`, `EPIPE`, `ENOTCONN`, `EDESTADDRREQ`, `EPERM`, `EBADF`, `EINVAL` …
+   * @throws SocketError `EMSGSIZE`, `EPIPE`, `ENOTCONN`, `EDESTADDRREQ`, `EPERM`, `EBADF`, `EINVAL`; and others
    * @see sendmsg(2), cmsg(3)
    */
   sendmsg(data: Data, opts?: SendmsgOptions): number {
@@ -470,7 +473,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * Receives as many datagrams as are there and fit into the batch, and blocks only if there are none: recvmmsg(2).
    *
    * @returns the number of datagrams: at least 1
-   * @throws SocketError `ECONNREFUSED` (an earlier datagram was refused), `ETIMEDOUT` …
+   * @throws SocketError `ECONNREFUSED` (an earlier datagram was refused), `ETIMEDOUT`; and others
    * @see recvmmsg(2)
    */
   recvmmsg(batch: DatagramBatch, opts?: TransferOptions): number {
@@ -482,7 +485,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * are those of the awaitable `sendmmsg`.
    *
    * @returns the number of datagrams that were sent
-   * @throws SocketError with `transferred` in datagrams: `EMSGSIZE`, `ECONNREFUSED`, `ETIMEDOUT` …
+   * @throws SocketError with `transferred` in datagrams: `EMSGSIZE`, `ECONNREFUSED`, `ETIMEDOUT`; and others
    * @see sendmmsg(2)
    */
   sendmmsg(batch: DatagramBatch, opts?: SendBatchOptions): number {
@@ -493,7 +496,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * Sends one buffer as datagrams of `size` bytes; the last one may be shorter: sendmsg(2) with UDP_SEGMENT.
    *
    * @returns the number of bytes sent
-   * @throws SocketError with `transferred` in bytes: `EINVAL`, `EMSGSIZE`, `EIO`, `ENOPROTOOPT` …
+   * @throws SocketError with `transferred` in bytes: `EINVAL`, `EMSGSIZE`, `EIO`, `ENOPROTOOPT`; and others
    * @see udp(7), UDP_SEGMENT, since Linux 4.18
    */
   sendSegments(data: Data, size: number, opts?: SendSegmentsOptions): number {
@@ -507,7 +510,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * @param file descriptor of a regular file or a block device, or an object with one, such as a FileHandle
    * @returns the number of bytes sent: fewer than `count` if the file ends earlier
    * @throws SocketError with `transferred`: `EPIPE`, `ECONNRESET`, `ENOTCONN`, `EBADF`, `EIO`, `ETIMEDOUT`; `EINVAL`
-   *   for any other file …
+   *   for any other file; and others
    * @see sendfile(2)
    */
   sendfile(file: FileSource, opts?: SendFileOptions): number {
@@ -570,7 +573,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * `int`).
    *
    * @throws TypeError or RangeError for a value that does not fit the option, before any call
-   * @throws SocketError `ENOPROTOOPT` if the kernel does not have the option here, `EINVAL`, `EPERM`, `EBADF` …
+   * @throws SocketError `ENOPROTOOPT` if the kernel does not have the option for this socket, `EINVAL`, `EPERM`,
+   *   `EBADF`; and others
    * @see setsockopt(2), socket(7), ip(7), ipv6(7), tcp(7), udp(7)
    */
   setsockopt<Set>(option: SocketOption<unknown, Set>, value: NoInfer<Set>): void;
@@ -584,7 +588,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * the value of a C `int`. With level, number and a size it returns the bytes that the kernel returned, at most
    * `size`.
    *
-   * @throws SocketError `ENOPROTOOPT`, `EINVAL`, `EBADF` …
+   * @throws SocketError `ENOPROTOOPT`, `EINVAL`, `EBADF`; and others
    * @see getsockopt(2)
    */
   getsockopt<Get>(option: SocketOption<Get, never>): Get;
@@ -621,11 +625,11 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 
   /**
-   * Returns an iterator over the datagrams, each without truncation. It ends when the socket is closed. For sockets of
-   * type `SOCK_DGRAM`, `SOCK_RAW` and `SOCK_SEQPACKET`. It reads no datagram ahead: a loop that ends early loses no
-   * datagram, and the kernel's receive buffer is the only queue. A datagram may be empty. An error, such as
-   * `ECONNREFUSED` for an earlier datagram, is thrown out of the loop. On `SOCK_SEQPACKET` the end of the connection
-   * comes as an empty datagram.
+   * Returns an iterator over the datagrams, each without truncation. It ends when the socket is closed. The type
+   * of the socket must be `SOCK_DGRAM`, `SOCK_RAW` or `SOCK_SEQPACKET`. The iterator reads no datagram ahead: a loop
+   * that ends early loses no datagram, and the kernel's receive buffer is the only queue. A datagram may be empty. An
+   * error, such as `ECONNREFUSED` for an earlier datagram, is thrown out of the loop. On `SOCK_SEQPACKET` the end of
+   * the connection comes as an empty datagram.
    *
    * @param opts `timeout` in ms, for each datagram
    * @throws TypeError for a stream socket, or an option that is wrong
@@ -685,9 +689,9 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    * until the peer ends or a limit is reached, and calls `close()`. The limits are `timeout` ({@link END_TIMEOUT} by
    * default) and `maxBytes` ({@link END_MAX_BYTES}). On a closed socket it does nothing.
    *
-   * @returns how it ended, and the number of discarded bytes
-   * @throws TypeError or RangeError for an option that is wrong, or if it is no stream socket; then the call does
-   *   nothing
+   * @returns how the connection ended, and the number of discarded bytes
+   * @throws TypeError or RangeError for an option that is wrong, or if the socket is no stream socket; then the
+   *   call does nothing
    * @see RFC 9112, section 9.6; shutdown(2), recv(2), close(2)
    * @example
    * ```ts
@@ -725,8 +729,8 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
    *   open file description, so all duplicates become blocking
    * @returns the descriptor, which is close-on-exec, and non-blocking unless `blocking` is true
    * @throws TypeError if `blocking` is neither true nor false
-   * @throws BufferedError if its stream has unread bytes
-   * @throws SocketError `EBADF` if it is closed
+   * @throws BufferedError if the stream of the socket has unread bytes
+   * @throws SocketError `EBADF` if the socket is closed
    * @see fcntl(2), F_SETFL
    */
   detach(opts?: DetachOptions): number {
@@ -747,7 +751,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   }
 }
 
-/** Passes a descriptor to the constructor of Socket. Only this file can make one. */
+/** Passes a descriptor to the constructor of Socket. Only this file can make a NewDescriptor. */
 class NewDescriptor {
   readonly fd: number;
 

@@ -85,7 +85,7 @@ class Direction {
     if (data.length > 0) this.#ahead = { data, total: data.length, sent: 0 };
   }
 
-  /** The progress of a direction that has failed. The flow reads the socket only after `#ahead` was sent. */
+  /** The progress of a failed direction. Until `#ahead` is sent, the flow reads no socket, so the pipe is empty. */
   progress(): SpliceProgress {
     const ahead = this.#ahead;
     if (ahead === undefined) return progressOf(calls, this.flow);
@@ -185,11 +185,11 @@ function run(
 
 /**
  * Moves bytes from one connected stream socket to another, inside the kernel: splice(2) through a pipe. When `from`
- * ends, the call shuts down writing to `to` (`SHUT_WR`). It blocks until `to` has taken all bytes. If it fails, the
- * error has the properties of `SpliceProgress`: `transferred` and `undelivered`.
+ * ends, the call shuts down writing to `to` (`SHUT_WR`), unless `end` is false. It blocks until `to` has taken all
+ * bytes. If it fails, the error has the properties of `SpliceProgress`: `transferred` and `undelivered`.
  *
  * @returns the number of bytes moved
- * @throws SocketError `ECONNRESET`, `EPIPE`, `ENOTCONN`, `ETIMEDOUT`, `EMFILE`, `EINVAL` …
+ * @throws SocketError `ECONNRESET`, `EPIPE`, `ENOTCONN`, `ETIMEDOUT`, `EMFILE`, `EINVAL`; and others
  * @see splice(2), pipe(7)
  * @example
  * ```ts

@@ -37,20 +37,20 @@ export type LineOptions = Omit<AwaitableLine, "signal">;
 /** Options of `readUntil`: `timeout`, `max`. */
 export type UntilOptions = Omit<AwaitableUntil, "signal">;
 
-/** Options of each call. For `signal`, blockingTimeoutOf() throws an error with the reason why it is not allowed. */
+/** Names that each call accepts. `signal` is one of them, because blockingTimeoutOf() refuses it with the reason. */
 const COMMON_NAMES = ["timeout", "signal"];
 
 /**
- * A blocking connection with a buffer for reading. It has the names, limits and errors of the `Stream` of "berkeley".
- * `socket.stream()` makes it.
+ * A blocking connection with a buffer for reading. Its methods, limits and errors have the names that they have in the
+ * `Stream` of "berkeley". `socket.stream()` makes it.
  *
  * A call without a `timeout` uses the one of the socket. The timeout covers the whole call. When a call ends early, by
  * its deadline (`ETIMEDOUT`) or a signal of the system (`EINTR`), the bytes that have arrived stay in the buffer for
  * the next call. The stream receives only during a call, and at most `readSize` bytes more than the call needs.
  *
- * The bytes in the buffer come before the bytes in the kernel. While there are any, `recv` and the other receiving
- * calls of the socket throw a {@link BufferedError}, and so do `detach()` and the passing of the socket. `splice` and
- * `pump` send them first.
+ * The bytes in the buffer come before the bytes in the kernel. While the buffer has bytes, `recv` and the other
+ * receiving calls of the socket throw a {@link BufferedError}, and so do `detach()` and the passing of the socket.
+ * `splice` and `pump` send the bytes of the buffer first.
  *
  * A {@link LimitError} ends the reading: all later reads throw the same error. If the stream ends too early, the call
  * throws an {@link IncompleteReadError}, which has the bytes that have arrived.

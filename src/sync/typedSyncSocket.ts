@@ -1,5 +1,6 @@
 // The constructor of Socket, with the type of the addresses. TypeScript can't derive the type argument of a class from
-// an argument that is absent, so the constructor has an interface of its own. At run time it is the class Socket.
+// an argument that is absent, so the constructor has an interface of its own. At run time the constructor is the class
+// Socket.
 
 import type { Address, AddressOf, InetAddress } from "../addr/index.js";
 import { Socket as SocketCalls } from "./syncSocket.js";
@@ -27,17 +28,17 @@ export interface SocketConstructor {
   /**
    * Makes a socket: socket(2). It is close-on-exec. The types of its addresses follow from the family.
    *
-   * @param family `AF_INET` (the default), `AF_INET6`, `AF_UNIX` …
-   * @param type `SOCK_STREAM` (the default), `SOCK_DGRAM`, `SOCK_SEQPACKET`, `SOCK_RAW` …
+   * @param family `AF_INET` (the default), `AF_INET6`, `AF_UNIX`; and others
+   * @param type `SOCK_STREAM` (the default), `SOCK_DGRAM`, `SOCK_SEQPACKET`, `SOCK_RAW`; and others
    * @param protocol 0 (the default) for the default of family and type
-   * @throws SocketError `EAFNOSUPPORT`, `EPROTONOSUPPORT`, `EMFILE`, `EPERM` …
+   * @throws SocketError `EAFNOSUPPORT`, `EPROTONOSUPPORT`, `EMFILE`, `EPERM`; and others
    * @see socket(2)
    */
   new (family?: undefined, type?: number, protocol?: number): Socket<InetAddress>;
   new <F extends number>(family: F | undefined, type?: number, protocol?: number): Socket<AddressOf<F>>;
   /** See `fromfd` of the class. */
   fromfd: typeof SocketCalls.fromfd;
-  /** The function `socketpair()`, which has the types. */
+  /** See `pair` of the class. The function `socketpair()` also derives the types of the addresses. */
   pair: typeof SocketCalls.pair;
 }
 

@@ -75,7 +75,7 @@ function requireAddon(url: string, path: string): unknown {
   const Modules = nodeModule() as ModuleClass | undefined;
   // oxlint-disable-next-line no-underscore-dangle -- Node's name
   const cache = Modules?._cache;
-  // Without these undocumented parts of Node.js, use require() itself.
+  // In another runtime, or without these undocumented parts of Node.js, use require() itself.
   if (runtime.name !== "Node.js" || Modules === undefined || cache === undefined) return createRequire(url)(path);
   const file = fs().realpathSync.native(path);
   const cached = cache[file];
@@ -98,7 +98,7 @@ function loadFile(url: string, path: string): Addon | Fault {
 }
 
 /**
- * Loads the first candidate that exists. If that file can't be used, it throws and tries no later candidate.
+ * Loads the first candidate that exists. If that file can't be used, throws, and tries no later candidate.
  *
  * @throws AddonError
  */
@@ -115,7 +115,7 @@ function load(): Addon {
   const root = namedPath === undefined ? findPackage(url) : undefined;
   const libc = currentLibc();
   const candidates = addonCandidates(namedPath, root, process.arch, libc);
-  // The candidate that the error names: the first candidate that exists, or the last one if none exists.
+  // The error says how to repair this candidate: the first one that exists, or the last one if none exists.
   let unusable = candidates.at(-1);
   if (unusable === undefined) {
     const text = `no folder above ${url} is the package, and berkeley is not installed there`;
@@ -133,7 +133,7 @@ function load(): Addon {
     const result = candidateFault(candidate, process.arch, VERSION) ?? loadFile(url, path);
     const isAddon = !("reason" in result);
     if (isAddon) return result;
-    // A missing file of BERKELEY_ADDON is an error. A missing file of the package is only a note.
+    // If BERKELEY_ADDON names a missing file, that is an error. A missing file of the package is only a note.
     if (result.reason === "missing" && origin !== "environment") {
       notes.push(`tried ${path}: ${result.text}`);
       continue;

@@ -43,7 +43,10 @@ export interface Calls {
   socket(family: number, type: number, protocol: number): number;
   /** Writes two descriptors, as 32-bit numbers, to the 8 bytes of `pair`. */
   socketpair(family: number, type: number, protocol: number, pair: Uint8Array): number;
-  /** With `poll` 1, the call also stores 1 at `QUEUE_EMPTY_AT` (sockaddr.ts) if no further connection waits, else 0. */
+  /**
+   * With `poll` 1, `addressBuffer` has one byte more, at `QUEUE_EMPTY_AT` (sockaddr.ts). The call stores 1 there if no
+   * further connection waits, and 0 otherwise.
+   */
   accept(fd: number, addressBuffer: Uint8Array, poll?: number): number;
   bind(fd: number, address: Uint8Array): number;
   connect(fd: number, address: Uint8Array): number;
@@ -102,7 +105,7 @@ export interface Calls {
     control: Uint8Array | null,
   ): number;
 
-  // Many datagrams in one call; batch/table.ts has the layout of the table.
+  // Many datagrams in one call. batch/table.ts describes `slab`, `table` and `control`.
   /**
    * Writes the bytes of the received datagrams to `slab`, their addresses and lengths to `table`, and their control
    * data to `control`. Returns the number of datagrams.
@@ -170,14 +173,14 @@ export interface Calls {
    */
   openPoller(callback: () => void, thread: number): Int32Array | number;
   /**
-   * Registers a descriptor, edge-triggered, for all events, or with `withoutEpollout` 1 for all but EPOLLOUT. Its
-   * events report `slot` and `generation`.
+   * Registers a descriptor, edge-triggered, for all events, or with `withoutEpollout` 1 for all but EPOLLOUT. The
+   * events of this registration report `slot` and `generation`.
    */
   pollerAdd(fd: number, slot: number, generation: number, withoutEpollout: number, poller: number): number;
   /** Changes a registration: `withoutEpollout` 0 adds EPOLLOUT. */
   pollerModify(fd: number, slot: number, generation: number, withoutEpollout: number, poller: number): number;
   pollerRemove(fd: number, poller: number, identity?: number): number;
-  /** Makes the references of native code strong, and the poller keeps the process alive. */
+  /** Makes the references of openPoller() strong. Until they are weak again, the poller keeps the process alive. */
   pollerRef(poller: number): number;
   /**
    * Reports that the loop has made a turn after a callback, or after the last waiting call has ended. If no call waits,
@@ -189,14 +192,17 @@ export interface Calls {
   relayClock(): number;
 
   // Signals for which the process has listeners. Only for the main thread; see sync/interrupts.ts.
-  /** From this call on, libuv reports when the listeners of signals run. ENOTSUP without libuv, EPERM on a worker. */
+  /**
+   * From this call on, libuv reports to native code when the listeners of signals run. ENOTSUP without libuv, EPERM on
+   * a worker.
+   */
   watchSignals(): number;
   /**
    * Counts the signal `name` from now on, unless it is SIGCHLD or SIGWINCH. The function is a "newListener" listener of
    * `process`, so it is called for all names of events, and ignores those that are not signals.
    */
   countSignal(this: void, name: unknown): void;
-  /** Returns the number of signals since the previous call of this function whose listeners have not run yet. */
+  /** Returns how many signals have arrived since the previous call, without those whose listeners have run since. */
   takeSignals(): number;
   /** Returns how often `signal` has arrived since its listeners last ran. */
   pendingSignals(signal: number): number;

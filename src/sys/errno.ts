@@ -47,17 +47,18 @@ export const ETIMEDOUT: number = negativeErrno("ETIMEDOUT");
 
 /** The name of a negative errno, `"ECONNREFUSED"` for -111. A number without a name gives text such as `"E4095"`. */
 export function errnoName(errno: number): string {
-  // EAGAIN, EDEADLK and EOPNOTSUPP have a second name for the same number. The addon exports only these names.
+  // EAGAIN, EDEADLK and EOPNOTSUPP each have a second name, such as EWOULDBLOCK, which the addon does not export.
   namesByNumber ??= new Map(Object.entries(addon.errnos).map(([name, value]) => [value, name]));
   return namesByNumber.get(-errno) ?? `E${-errno}`;
 }
 
 const EMFILE_HINT = "the process has as many descriptors as its limit RLIMIT_NOFILE permits (ulimit -n)";
 
-/** The error for the negative result of a call. No other function creates a {@link SocketError} from an errno. */
+/** The error for the negative result of a call. No other function converts the -errno of a call. */
 export function socketError(errno: number, syscall: string, details?: SocketErrorDetails): SocketError {
   if (errno === EMFILE) return new SocketError("EMFILE", errno, syscall, { ...details, hint: EMFILE_HINT });
-  // The kernel returns no ECANCELED for sockets. So close() or detach() has ended a waiting call, or the environment ends.
+  // The kernel returns no ECANCELED for sockets. So close() or detach() has ended a waiting call, or the environment
+  // ends.
   if (errno === ECANCELED) return new SocketError("ECANCELED", errno, syscall, withClosedReason("ECANCELED", details));
   return new SocketError(errnoName(errno), errno, syscall, details);
 }

@@ -24,7 +24,10 @@ export interface LeakableDescriptor {
   close(): unknown;
 }
 
-/** Milliseconds from the first pending socket to the registration of all. Most short connections have ended then. */
+/**
+ * Milliseconds from the first pending socket to the registration of all pending ones. Most short connections have ended
+ * then.
+ */
 const REGISTRATION_DELAY = 200;
 /** Maximum number of pending sockets. Further sockets are registered at once. */
 const MAX_PENDING = 1024;

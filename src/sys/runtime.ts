@@ -1,5 +1,5 @@
 // Detects the runtime and chooses its poller. This file must run before the addon calls libuv: in Bun some functions of
-// libuv abort the process, and Deno has only some of its functions.
+// libuv abort the process, and in Deno some functions of libuv are missing.
 
 import { quote } from "../check/index.js";
 import { AddonError } from "../errors/index.js";

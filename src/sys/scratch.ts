@@ -11,8 +11,8 @@ const scratchArrays: (Uint8Array | undefined)[] = Array.from({ length: MAX_LENGT
 
 /**
  * Copies the bytes to scratch memory. Returns an argument of more than {@link MAX_LENGTH} bytes as it is. The result is
- * valid until the next call of this function. So the caller must pass it to a native call at once, which must not write
- * to it.
+ * valid until the next call of this function. So the caller must pass the result to a native call at once. This native
+ * call must not write to the result.
  */
 export function scratchCopy(bytes: Uint8Array): Uint8Array {
   const { length } = bytes;

@@ -32,7 +32,7 @@ import { calls } from "./calls.js";
 import { indexOfName } from "./interfaceIndex.js";
 import { LITTLE_ENDIAN, view } from "./nativeInts.js";
 
-// Bytes of sockaddr_in, sockaddr_in6, sockaddr_un, sockaddr_nl, sockaddr_vm and sockaddr_ll.
+// Sizes of sockaddr_in, sockaddr_in6, sockaddr_un, sockaddr_nl, sockaddr_vm and sockaddr_ll in bytes.
 const SIZE_IN = 16;
 const SIZE_IN6 = 28;
 const SIZE_UN = 110;
@@ -41,9 +41,9 @@ const SIZE_VM = 16;
 const SIZE_LL = 20;
 /** Offset of sll_addr in sockaddr_ll. */
 const ADDR_AT = 12;
-/** Bytes of an address buffer: a length of 32 bits, and a sockaddr_storage. */
+/** Size of an address buffer in bytes: a length of 32 bits, and a sockaddr_storage. */
 export const ADDRESS_BUFFER_SIZE: number = 4 + 128;
-/** Where `calls.accept()` stores whether the accept queue is empty. */
+/** Index of the byte of {@link addressBuffer} in which `calls.accept()` stores whether the accept queue is empty. */
 export const QUEUE_EMPTY_AT: number = ADDRESS_BUFFER_SIZE;
 /** Where the address begins in an address buffer: after its length. */
 const START = 4;
@@ -176,7 +176,7 @@ function readPort(bytes: Uint8Array, at: number): number {
   return (bytes[at]! << 8) | bytes[at + 1]!;
 }
 
-/** The address in `length` bytes from `start` on. Bytes that are too short for their family give an OpaqueAddress. */
+/** The address in `length` bytes from `start` on. Too few bytes for the family give an OpaqueAddress. */
 export function decodeAddressAt(bytes: Uint8Array, start: number, length: number): Address {
   // Without a complete family, the address is AF_UNSPEC (0).
   if (length < 2) return new OpaqueAddress(0, new Uint8Array(0));

@@ -15,7 +15,7 @@ export interface SocketAddresses {
 const SIZE_IN = 16;
 const SIZE_IN6 = 28;
 
-/** The address as text; undefined if the socket has no address, or has one of another family. */
+/** The address as text; undefined if the socket has no address, or one that is neither IP nor UNIX. */
 function textOf(address: Address): string | undefined {
   if (address instanceof UnixAddress) return address.path === "" ? undefined : String(address);
   if (!(address instanceof InetAddress) && !(address instanceof Inet6Address)) return undefined;

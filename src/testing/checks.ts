@@ -62,6 +62,9 @@ function checkFault(fault: Fault, action: string, name: string): void {
   if (side !== undefined) checkOneOf(side, ["a", "b"], action, `${name}.side`);
   checkOneOf(call, ["read", "write", "closeWrite"], action, `${name}.call`);
   checkCount(after, action, `${name}.after`, 0);
+  if (call === "closeWrite" && after > 0) {
+    throw new RangeError(`Cannot ${action}: ${name}.after is ${after}, required 0 with the call "closeWrite"`);
+  }
   checkCount(times, action, `${name}.times`, 1);
   if (typeof error === "string" ? error !== "" : error instanceof Error) return;
   throw new TypeError(`Cannot ${action}: ${name}.error is ${quote(error)}, required a code or an Error`);

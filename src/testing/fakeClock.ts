@@ -10,7 +10,7 @@ interface FakeTimer {
 }
 
 /**
- * A clock for tests. Time passes only in `advance()`, which runs the timers that are due in the order of their times.
+ * A clock for tests. Time passes only in `advance()`, which runs the due timers in the order of their times.
  *
  * @example
  * ```ts
@@ -51,7 +51,7 @@ export class FakeClock implements Clock {
    * Advances the time by `ms` and runs the timers that are due then, the earliest first. This includes timers that are
    * set during the call. Callbacks of the event loop that are ready run before and after each timer.
    *
-   * @throws TypeError or RangeError (by rejecting) if `ms` is no number from 0 on; the time stays
+   * @throws TypeError or RangeError (by rejecting) if `ms` is no finite number from 0 on; the time does not change
    */
   async advance(ms: number): Promise<void> {
     checkNumber(ms, "advance the clock", "ms", 0, "milliseconds");
@@ -84,7 +84,7 @@ const MAX_TURNS = 1000;
 
 /**
  * Runs the callbacks that are ready, and the callbacks that these make ready: two turns of the event loop, and more
- * while calls wait only for the next turn.
+ * while the turn budget has deferred calls to the next turn.
  */
 async function runReady(): Promise<void> {
   for (let turn = 0; turn < 2 || (threadTurnBudget.hasDeferred && turn < MAX_TURNS); turn++) {

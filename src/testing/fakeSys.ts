@@ -5,7 +5,7 @@
 // as in a kernel without events: reads and accept return EAGAIN, writes take all bytes, and most other calls succeed.
 // Calls without an implementation here return ENOSYS. If a call to a UNIX address returned EAGAIN, poll(2) reports the
 // socket as writable: the queue of the receiver is full, and not the send buffer. Each call that can be scripted is
-// recorded.
+// recorded. `share` can't be scripted, and always returns 0.
 //
 // reactor/reactor.ts describes the layout of the poller's array.
 
@@ -25,10 +25,10 @@ const AF_UNIX = 1;
 const AF_INET = 2;
 const POLLOUT = 0x4;
 
-/** The calls that can be scripted: those that return a number. */
+/** The calls that can be scripted: those that return a number, except `share`. */
 export type FakeCall = {
-  [Name in keyof Calls]: Calls[Name] extends (...args: never[]) => number ? Name : never;
-}[keyof Calls];
+  [Name in Exclude<keyof Calls, "share">]: Calls[Name] extends (...args: never[]) => number ? Name : never;
+}[Exclude<keyof Calls, "share">];
 
 /**
  * The result of a call. A number is returned as it is. The name of an errno, such as `"EAGAIN"`, is returned as
@@ -74,7 +74,7 @@ export interface FakeToken {
 /** An event: its registration, and the bits of epoll(7). */
 export type FakeEvent = readonly [token: FakeToken, events: number];
 
-/** Numbers of Linux for which Node has no name. */
+/** Errnos of Linux for which Node has no name. */
 const LINUX_ERRNOS: Readonly<Record<string, number>> = { ENONET: 64, EHOSTDOWN: 112 };
 
 /** The result of a call that fails with this errno: `-errno`. */
@@ -197,7 +197,7 @@ export class FakeSys {
     try {
       this.#callback();
     } finally {
-      // A function that handles an event may have called `fail()`. Its negative count stays.
+      // A function that handles an event may have called `fail()`, which stores a negative count. That count stays.
       if (this.#shared[COUNT] > 0) this.#shared[COUNT] = 0;
     }
   }
@@ -221,8 +221,8 @@ export class FakeSys {
   }
 
   /**
-   * Records a call of `name`. Returns its scripted result, or that of `fallback`. At most `length` scripted bytes are
-   * copied into `view`.
+   * Records a call of `name`. Returns its scripted result, the result of `always()`, or that of `fallback`, in this
+   * order. At most `length` scripted bytes are copied into `view`.
    */
   #run(name: FakeCall, args: readonly unknown[], fallback: () => number, view?: Uint8Array, length?: number): number {
     const outcome = this.#scripts.get(name)?.shift() ?? this.#always.get(name);

@@ -9,8 +9,10 @@ export interface Fault {
   /** Which call fails. */
   readonly call: "read" | "write" | "closeWrite";
   /**
-   * The number of bytes that the call moves on this end before it fails. Default 0: the next call fails. A read returns
-   * the bytes up to there, and the next read fails. A write fails there, with the number of its bytes in `transferred`.
+   * The number of bytes that calls of this kind move on this end before one fails. Default 0: the next call fails. A
+   * read returns the bytes up to this number, and the next read fails. A write fails at this number. If `error` is a
+   * code, `transferred` of the error is the number of bytes that the failed write has moved. A `closeWrite()` moves no
+   * bytes, so only 0 is allowed there.
    */
   readonly after?: number | undefined;
   /** The code of a `SocketError`, or any error. */
@@ -19,7 +21,7 @@ export interface Fault {
   readonly times?: number | undefined;
 }
 
-/** The faults of one call on one end, in the order of their byte counts. */
+/** The faults of one kind of call on one end, in the order of their byte counts. */
 export class FaultScript {
   readonly #call: string;
   readonly #faults: { readonly after: number; readonly error: string | Error; times: number }[];
@@ -44,7 +46,7 @@ export class FaultScript {
     this.#movedBytes += bytes;
   }
 
-  /** Uses up the fault that is due for one call, and returns its error; undefined if none is due. */
+  /** Counts the due fault as used by one call, and returns its error; undefined if no fault is due. */
   takeError(transferred?: number): Error | undefined {
     const fault = this.#faults[0];
     if (fault === undefined || fault.after > this.#movedBytes) return undefined;

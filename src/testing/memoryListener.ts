@@ -160,7 +160,7 @@ export class MemoryListener extends Inspectable<MemoryListenerDescription> imple
       this.#closed = true;
       for (const call of this.#acceptCalls.splice(0)) call.reject(localError("ECANCELED", "accept"));
       for (const call of this.#connectCalls.splice(0)) call.reject(localError("ECONNREFUSED", "connect"));
-      // The kernel also resets the connections in the accept queue.
+      // As in the kernel, close() resets the connections in the accept queue.
       for (const conn of this.#acceptQueue.splice(0)) conn.abort();
     }
     return Promise.resolve();

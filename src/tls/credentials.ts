@@ -1,12 +1,12 @@
 // Reads and checks keys, certificates and revocation lists before OpenSSL gets them.
 //
-// Node makes OpenSSL ignore the parts that it can't read:
+// Node and OpenSSL silently ignore some parts of their input:
 // - in a bundle, all certificates from the first damaged one on;
-// - in a file with several revocation lists, all but the first;
+// - in a file with several revocation lists, all lists but the first;
 // - damaged Diffie-Hellman parameters.
-// The context would then be less strict than its options. So this file refuses such input, with OpenSSL's error code if
-// OpenSSL has one. To check a value, it makes a context from the value and drops this context. `ca: []` saves loading
-// the default certificates.
+// The context would then be less strict than its options. So this file refuses damaged input, with OpenSSL's error code
+// if OpenSSL has one, and passes each revocation list separately. To check a value, this file makes a context from the
+// value and drops this context. `ca: []` saves loading the default certificates.
 
 import type { KeyObject, X509Certificate } from "node:crypto";
 import { isUint8Array } from "node:util/types";

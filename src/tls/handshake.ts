@@ -1,4 +1,4 @@
-// The handshakes of a client and of a server: each makes a TlsConn on a transport.
+// The handshakes of a client and of a server: each makes a TlsConn on a transport (transport.ts).
 //
 // A client calls tls.connect() on the transport.
 //

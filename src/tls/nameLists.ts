@@ -1,5 +1,5 @@
-// Checks lists of cipher suites, signature algorithms and groups. OpenSSL ignores names that it does not
-// support. These checks refuse such names.
+// Checks lists of cipher suites, signature algorithms and groups. OpenSSL ignores names that it does not support. These
+// checks refuse such names.
 
 import { tls } from "../builtins.js";
 import { quote } from "../check/index.js";

@@ -5,7 +5,7 @@
 // handle of the socket supports the option in both cases. So this file does the same as the option: it sets two
 // properties of the socket, and calls the handle. The keys of these properties are symbols that Node does not export.
 // Node documents neither the properties nor the handle. If a part is missing or in use, this file changes nothing, and
-// Node passes every record to `push` as a Buffer of its own.
+// Node passes every record to `push()` of the socket as a Buffer of its own.
 //
 // The shared buffer saves the allocation and the garbage collection of up to 16 KiB for each record. It also stays in
 // the caches of the processor. docs/benchmarks.md says how to measure that.

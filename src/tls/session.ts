@@ -1,9 +1,9 @@
 // The format of `session`: a session of OpenSSL, together with the server's certificate.
 //
-// When Node resumes a session, Node checks no name, and can't return the certificate. So with a session of another
-// server, or with an expired certificate, the client would trust the wrong server. The certificate is stored with the
-// session for two reasons: the client checks the certificate before it offers the session, as Go does; and
-// `peerCertificate` returns the stored certificate.
+// When Node resumes a session, Node checks neither the name nor the validity of the certificate, and can't return the
+// certificate. So the client would trust a session of another server, or an expired certificate. The certificate is
+// stored with the session for two reasons: the client checks the certificate before it offers the session, as Go does;
+// and `peerCertificate` returns the stored certificate.
 
 import type { X509Certificate } from "node:crypto";
 import { crypto } from "../builtins.js";

@@ -76,7 +76,7 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
   readonly alpnProtocol: string | undefined;
   /** Client: the name to verify. Server: the name that the client sent (SNI), `undefined` if it sent none. */
   readonly servername: string | undefined;
-  /** Whether the peer has sent a valid certificate; on a client, for `servername`. */
+  /** Whether the peer has sent a valid certificate; on a client, one that is valid for `servername`. */
   readonly authorized: boolean;
   /** The code of the verification error, if `authorized` is false. */
   readonly authorizationError: string | undefined;
@@ -153,7 +153,7 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
   }
 
   /**
-   * The options and addresses of the socket below: `TCP_INFO`, `TCP_NODELAY` … Reads and writes of it are refused with
+   * The options and addresses of the socket below, such as `TCP_INFO`. Reads and writes of this socket are refused with
    * `ERR_TLS_SOCKET`. `undefined` if the connection below is no socket. After close() every member throws `EBADF`.
    *
    * @example
@@ -190,7 +190,7 @@ export class TlsConn extends Inspectable<TlsConnDescription> implements Conn, Se
    * Client: waits until the server offers a session, and returns it for the `session` option of a later connection.
    * With TLS 1.3 the server offers sessions after the handshake, perhaps several. The property `session` is the latest.
    * A session contains the server's certificate. A later connection uses the session only if this certificate is valid
-   * for its name. Keep a session as secret as a key.
+   * for the name of that connection. Keep a session as secret as a key.
    *
    * @throws SocketError `ETIMEDOUT`; `ECONNRESET` if the connection ended before; `ECANCELED`, `EBADF`
    */

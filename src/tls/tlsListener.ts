@@ -3,7 +3,7 @@
 // Handshakes run concurrently, so a slow or silent client delays no other client. The listener accepts a connection
 // from the listener below only while an accept() waits here. Other connections stay in the accept queue of the kernel.
 //
-// The listener is at its limit when `maxHandshakes` handshakes run or connections are ready. Then it accepts a
+// The listener is at its limit when `maxHandshakes` connections are in a handshake or ready. Then it accepts a
 // connection only to drop the oldest client that has sent nothing. So silent clients can't block the listener for the
 // time of a handshake. A new client has sent nothing at first, or its bytes were not read yet. So the listener drops a
 // client only after `silenceTimeout`, and after it has read all available bytes.
@@ -73,14 +73,14 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
   readonly #unfinished = new Set<RunningHandshake>();
   /** The number of running handshakes, without those that were dropped. */
   #runningHandshakes = 0;
-  /** A connection that was accepted below while the listener was at its limit. Its handshake has not started. */
+  /** A connection that the listener below has returned at the limit of this listener. Its handshake has not started. */
   #waitingConn: Conn | undefined;
   /** Calls #acceptNext() when the oldest silent client may be dropped. */
   #silenceTimer: NodeJS.Timeout | undefined;
   /** Aborts the pending accept() of the listener below; undefined if none is pending. */
   #pendingAccept: AbortController | undefined;
   #closing: Promise<void> | undefined;
-  /** Set by #finish(). Then no connection is accepted below any more. */
+  /** Set by #finish(). Then no connection of the listener below is accepted any more. */
   #finishing: { readonly done: Promise<void>; readonly resolve: () => void } | undefined;
   readonly #counts = { accepted: 0, failed: 0, dropped: 0 };
 
@@ -268,7 +268,7 @@ export class TlsListener extends Inspectable<TlsListenerDescription> implements 
     }
   }
 
-  /** Starts the handshake of a connection that was accepted below, or stores the connection in `#waitingConn`. */
+  /** Starts the handshake of a connection of the listener below, or stores the connection in `#waitingConn`. */
   #handleAccepted(conn: Conn): void {
     this.#pendingAccept = undefined;
     // Checked first, because `#atLimit` still counts handshakes that close() has ended.

@@ -68,7 +68,7 @@ type HandshakeErrorListener = NonNullable<TlsListenerOptions["onHandshakeError"]
 export interface CheckedListener extends TlsListenerOptions {
   readonly tls: TlsContext;
   readonly maxHandshakes: number;
-  /** Milliseconds; null for no limit. */
+  /** Milliseconds; null if silent clients are never dropped. */
   readonly silenceTimeout: number | null;
 }
 

@@ -200,14 +200,14 @@ function checkVersion(value: unknown, defaultVersion: TlsVersion, action: string
 }
 
 /**
- * Checks names of protocols: each has 1 to 255 bytes, and all have at most 65535 (RFC 7301, section 3.1). For other
+ * Checks names of protocols: each has 1 to 255 bytes, and the list has at most 65535 (RFC 7301, section 3.1). For other
  * names, Node would end the process.
  */
 function checkProtocols(value: unknown, action: string): void {
   if (value === undefined) return;
   const isValidName = (name: unknown): boolean =>
     typeof name === "string" && name.length > 0 && Buffer.byteLength(name) <= 255;
-  // In the extension of ALPN, a byte with its length comes before each name.
+  // In the extension of ALPN, each name comes after one byte, which has the length of the name.
   const addSize = (sum: number, name: string): number => sum + 1 + Buffer.byteLength(name);
   const areValidNames = Array.isArray(value) && value.length > 0 && value.every(isValidName);
   if (areValidNames && value.reduce(addSize, 0) <= 65_535) return;

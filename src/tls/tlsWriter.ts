@@ -250,7 +250,7 @@ export class TlsWriter {
     return this.#enqueue(undefined, opts);
   }
 
-  /** Fails all pending and later writes. Each error has the `transferred` of its write. */
+  /** Fails all pending and later writes. The error of a pending write has the `transferred` of this write. */
   fail(code: string, cause: unknown): void {
     this.#broken = true;
     this.#failure ??= { error: localError(code, "write", { cause }) };

@@ -19,8 +19,9 @@ const STEPS_PER_EVENT = 4;
 /** The number of bytes of every turn. */
 const TURN_BYTES = 4 << 20;
 
-/** An object that continues in the next turn, because the budget of this turn is spent. Must not run code of users. */
+/** An object that continues in the next turn, because the budget of this turn is spent. */
 export interface Deferred {
+  /** Continues the work. Must not run code of users. */
   resume(): void;
 }
 

@@ -22,7 +22,7 @@ export type SecureTransportKind = "off" | "on" | "starttls";
 export interface SocketOptions {
   /** Default `"off"`. */
   readonly secureTransport?: SecureTransportKind | undefined;
-  /** Whether the writable stays open when the peer has finished. Default false: it closes the socket. */
+  /** Whether the writable stays open when the peer has finished. Default false: then the socket is closed. */
   readonly allowHalfOpen?: boolean | undefined;
   /** The server name that TLS sends, and that the certificate must have. Default: the `hostname`. */
   readonly sni?: string | null | undefined;

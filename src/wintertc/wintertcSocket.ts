@@ -28,7 +28,10 @@ export interface Socket extends AsyncDisposable {
   readonly readable: ReadableStream<Uint8Array>;
   /** The bytes to the peer; text is sent as UTF-8. A write resolves when the kernel has taken it. */
   readonly writable: WritableStream<string | ArrayBuffer | ArrayBufferView>;
-  /** Resolves when the connection is established, with TLS after the handshake. Rejects with a `SocketError`. */
+  /**
+   * Resolves when the connection is established, with TLS after the handshake. Rejects with a `SocketError`, or with
+   * the reason that was passed to `close()`.
+   */
   readonly opened: Promise<SocketInfo>;
   /** Resolves when the socket is closed, by `close()` or by the peer. Rejects when the socket could not connect. */
   readonly closed: Promise<void>;

@@ -76,6 +76,18 @@ test("the details of a call have no secret, and an option is shown by its name a
   );
 });
 
+test("an option for groups has its name with groups of IPv4 and IPv6", async () => {
+  await using inspector = await startInspector();
+  using socket = new Socket(berkeley.AF_INET6, berkeley.SOCK_DGRAM);
+  socket.setsockopt(berkeley.MCAST_JOIN_GROUP, { group: "ff15::1", interface: "lo" });
+  using socket4 = new Socket(berkeley.AF_INET, berkeley.SOCK_DGRAM);
+  socket4.setsockopt(berkeley.MCAST_JOIN_GROUP, { group: "239.1.2.3", interface: "lo" });
+  for (const { id } of inspector.sockets()) {
+    const { calls: seen } = (await inspector.socket(id))!;
+    assert.match(seen.at(-1)!.detail ?? "", /^MCAST_JOIN_GROUP/);
+  }
+});
+
 test("options that could not be compared, because no descriptor was free, are compared later", async () => {
   const original = calls.socket;
   let full = false;

@@ -80,6 +80,8 @@ test("readExactly() waits for all its bytes, in chunks of any size", async () =>
   assert.equal(String(await reading), "0123456789");
   assert.equal(String(await stream.readExactly(4)), "rest");
   assert.equal((await stream.readExactly(0)).length, 0);
+  await assert.rejects(stream.readExactly(0, { timeout: -1 }), /^RangeError: Cannot read: timeout is -1/);
+  await assert.rejects(stream.readExactly(0, { signal: AbortSignal.abort("stop") }), (reason) => reason === "stop");
 });
 
 test("readExactly() returns more bytes than one read", async () => {

@@ -2,7 +2,7 @@
 
 import { createHistogram, type RecordableHistogram } from "node:perf_hooks";
 
-/** The highest recorded latency: an hour, in ns. */
+/** The highest recorded latency: an hour, in ns. A higher one is recorded as an hour. */
 const HIGHEST = 3_600_000_000_000;
 const NS_PER_MS = 1e6;
 

@@ -45,7 +45,8 @@ export class Load {
   readonly #plan: LoadPlan;
   /** One for each connection; undefined after an error, until the next turn opens the connection again. */
   #turnRunners: (TurnRunner | undefined)[] = [];
-  #began = 0;
+  /** The time at which the first turn began; 0 before. */
+  #startedAt = 0;
   #ended = false;
   /** With an open loop, the index of the next turn. */
   #nextTurn = 0;
@@ -56,7 +57,7 @@ export class Load {
 
   /** ms since the start of the first turn. */
   get runningTime(): number {
-    return this.#began === 0 ? 0 : performance.now() - this.#began;
+    return this.#startedAt === 0 ? 0 : performance.now() - this.#startedAt;
   }
 
   /**
@@ -73,7 +74,7 @@ export class Load {
       throw failed === undefined ? signal.reason : failed.reason;
     }
     onOpen();
-    this.#began = performance.now();
+    this.#startedAt = performance.now();
     const usage = process.cpuUsage();
     const timeUp = new AbortController();
     const timer = setTimeout(() => timeUp.abort(), duration);
@@ -120,7 +121,7 @@ export class Load {
   async #openLoop(index: number, rate: number, ending: AbortSignal): Promise<void> {
     while (!this.#ended) {
       // All connections share the due times. The first free connection takes the next one.
-      const due = this.#began + (this.#nextTurn++ * 1000) / rate;
+      const due = this.#startedAt + (this.#nextTurn++ * 1000) / rate;
       try {
         const timeLeft = due - performance.now();
         if (timeLeft > TIMER_DELAY) await sleep(timeLeft - TIMER_DELAY, undefined, { signal: ending });

@@ -1,5 +1,5 @@
 // Draws latencies by percentile as SVG. The scale of the percentiles is logarithmic: 90, 99 and 99.9 % have equal
-// distances. So a position on it is a number of nines: 1 is 90 %, 2 is 99 %, 3 is 99.9 %.
+// distances. So a position on this scale is a number of nines: 1 is 90 %, 2 is 99 %, 3 is 99.9 %.
 
 import { formatTime } from "../frame/units.js";
 import type { Latencies } from "./latencies.js";
@@ -12,7 +12,7 @@ const TOP = 40;
 const RIGHT = 30;
 /** The number of nines at the end of the scale: 99.999 %. */
 const NINES = 5;
-/** Number of points of the line between two nines. */
+/** Number of points of the line from one number of nines to the next. */
 const POINTS = 40;
 /** In place of 0, which Node's histogram refuses as a percentile. */
 const LOWEST_PERCENTILE = 0.001;
@@ -20,8 +20,8 @@ const LOWEST_PERCENTILE = 0.001;
 const percent = (nines: number): number => 100 - 100 / 10 ** nines;
 
 export function toSvg(latencies: Latencies, title: string): string {
-  // The scale ends 5 % above the highest latency, so that the line does not touch the upper edge. `y` divides by
-  // `highest`, so it must not be 0.
+  // The vertical scale ends 5 % above the latency at 99.999 %, the highest point of the line. So the line does not
+  // touch the upper edge. `y` divides by `highest`, which must not be 0.
   const highest = Math.max(latencies.percentile(percent(NINES)), 1e-6) * 1.05;
   const x = (nines: number): string => (LEFT + (nines / NINES) * (WIDTH - LEFT - RIGHT)).toFixed(1);
   const y = (time: number): string => (HEIGHT - BOTTOM - (time / highest) * (HEIGHT - TOP - BOTTOM)).toFixed(1);

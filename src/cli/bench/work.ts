@@ -27,7 +27,7 @@ export interface TurnResult {
 /** Runs the turns of one connection, one after the other. */
 export interface TurnRunner {
   runTurn(): Promise<TurnResult>;
-  /** Ends the turns at once. A turn that runs may fail. */
+  /** Ends the turns: a running turn may fail, and a later turn fails. */
   stop(): void;
   /** Closes the connection. Called when no turn runs. */
   close(): Promise<void>;
@@ -55,7 +55,7 @@ function echoTurns(stream: Stream, { payload }: WorkPlan): TurnRunner {
       // Usually the kernel takes the whole payload at once, which saves a promise.
       const taken = stream.tryWrite(payload);
       const writingRest = taken === length ? undefined : stream.write(payload.subarray(taken));
-      // Awaited below. If the write fails before, the rejection must not be unhandled.
+      // Awaited below. If the write fails before that `await`, the rejection must not be unhandled.
       writingRest?.catch(() => undefined);
       // A large payload is read while it is written. Otherwise all buffers could be full, and both sides would wait.
       for (let remaining = length; remaining > 0;) {
@@ -115,7 +115,7 @@ function connectTurns(plan: WorkPlan): TurnRunner {
   let stopped = false;
   return {
     async runTurn() {
-      // Load ignores this error, because the run has ended.
+      // The class Load (load.ts) ignores this error, because the run has ended.
       if (stopped) throw closedByPeerError();
       const stream = await openStream(plan);
       // With SO_LINGER 0, closing resets the connection, which leaves no TIME-WAIT. Otherwise all local ports would be

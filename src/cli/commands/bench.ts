@@ -74,7 +74,7 @@ export const command: Command = define({
     ]);
     const schemes = ["tcp", "tls", "udp", "unix", "vsock"] as const;
     const endpoint = readEndpoint(where, { scheme: defaultScheme(options), schemes });
-    // --request is required in this mode, and not allowed in the others.
+    // The mode `request` requires --request, and the other modes refuse it.
     if ((request === undefined) === (mode === "request")) {
       throw new UsageError(`--mode ${mode} is given ${request === undefined ? "without" : "with"} --request`);
     }

@@ -22,7 +22,7 @@ export const command: Command = define({
   seeAlso: ["berkeley-discard(1)", "berkeley-echo(1)"],
   async run(invocation) {
     const { serve } = await import("../servers/serve.js");
-    const pattern = lines();
+    const pattern = makePattern();
     let nextLine = 0;
     return serve(invocation, {
       async serve(client) {
@@ -32,7 +32,7 @@ export const command: Command = define({
         const reading = (async () => {
           while ((await client.read(buffer)) > 0);
         })().finally(() => (reader.ended = true));
-        // If reading fails, writing fails with the same error.
+        // A failed read sets `ended` too, so the loop below ends. The error of the read is ignored.
         reading.catch(() => undefined);
         try {
           while (!reader.ended) await client.write(pattern);
@@ -55,7 +55,7 @@ const CHARACTERS = 95;
 const LINE_SIZE = 74;
 
 /** All lines of the pattern, eight times, so that one write sends many lines. */
-function lines(): Buffer {
+function makePattern(): Buffer {
   const alphabet = Array.from({ length: CHARACTERS }, (_, index) => String.fromCharCode(0x20 + index)).join("");
   const twice = alphabet + alphabet;
   const all = Array.from({ length: CHARACTERS }, (_, index) => `${twice.slice(index, index + LINE_SIZE - 2)}\r\n`).join(

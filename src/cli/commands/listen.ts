@@ -75,7 +75,7 @@ export const command: Command = define({
         const onPeer = (peer: string): void => output.detail(`datagrams from ${peer}`, { event: "connected", peer });
         const channel = new BoundChannel(boundSocket, keepOpen ? max : 1, onPeer);
         try {
-          // Without --linger: datagrams are received until Ctrl-C, which is a normal end.
+          // --linger does not apply: datagrams are received until Ctrl-C, which is a normal end.
           await converse({ channel, input, output, options: { ...options, linger: Infinity }, signal });
         } catch (error) {
           if (!signal.aborted) throw error;

@@ -19,7 +19,7 @@ export type InetKind = "tcp" | "udp" | "raw";
 
 const PROTOCOLS: Readonly<Record<InetKind, number>> = { tcp: IPPROTO_TCP, udp: IPPROTO_UDP, raw: IPPROTO_RAW };
 
-/** Numbers of attributes in an answer. */
+/** The numbers that identify attributes in an answer. */
 const INET_DIAG_INFO = 2;
 const INET_DIAG_CONG = 4;
 const INET_DIAG_SKMEMINFO = 7;
@@ -30,7 +30,7 @@ const EXTENSIONS = [INET_DIAG_INFO, INET_DIAG_CONG, INET_DIAG_SKMEMINFO].reduce(
 /** The sizes of `struct inet_diag_req_v2` and of `struct inet_diag_msg` in bytes. */
 const REQUEST_SIZE = 56;
 const MESSAGE_SIZE = 72;
-/** The offset in a message of `struct inet_diag_sockid`, and the offsets of its fields in the message. */
+/** The offset of `struct inet_diag_sockid` in a message, and below the offsets of the fields of this struct. */
 const SOCKID = 4;
 const LOCAL_PORT = SOCKID;
 const PEER_PORT = SOCKID + 2;
@@ -110,7 +110,7 @@ export function memoryOf(bytes: Buffer): Memory {
   };
 }
 
-/** An end, with its text as ss(8) prints it: `*` is port 0, or the IPv6 wildcard that also accepts IPv4. */
+/** An end, with its text as ss(8) prints it. `*` stands for port 0, and for an IPv6 wildcard that also accepts IPv4. */
 function endOf(family: number, address: Buffer, port: number, interfaceIndex: number, isV6Only: boolean): SocketEnd {
   const host = inet_ntop(family, address);
   const acceptsBothFamilies = family === AF_INET6 && !isV6Only && host === "::";

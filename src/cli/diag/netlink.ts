@@ -7,7 +7,7 @@ import { AF_NETLINK, NETLINK_SOCK_DIAG, NetlinkAddress, SOCK_RAW, Socket, Socket
 
 /** The type of requests and of answers (`linux/sock_diag.h`). */
 const SOCK_DIAG_BY_FAMILY = 20;
-/** Types that end an answer (`linux/netlink.h`). */
+/** The types of the messages that end an answer (`linux/netlink.h`). */
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
 /** The flags NLM_F_REQUEST (0x1) and NLM_F_DUMP (0x300): a request for all sockets. */
@@ -17,7 +17,7 @@ const HEADER_SIZE = 16;
 const ATTRIBUTE_HEADER_SIZE = 4;
 /** The two upper bits of an attribute's type are flags. */
 const TYPE_MASK = 0x3fff;
-/** Bytes of the receive buffer. The kernel sends a dump in datagrams of at most 32 KB. */
+/** Bytes of a read. The kernel sends a dump in datagrams of at most 32 KB. */
 const READ_SIZE = 64 << 10;
 
 const IS_LITTLE_ENDIAN = endianness() === "LE";
@@ -150,5 +150,5 @@ function attributesOf(bytes: Buffer): ReadonlyMap<number, Buffer> {
   return found;
 }
 
-/** Rounds up to a multiple of 4, because the next message or attribute begins there. */
+/** Rounds up to a multiple of 4, at which the next message or attribute begins. */
 const align = (length: number): number => (length + 3) & ~3;

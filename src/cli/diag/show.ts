@@ -39,7 +39,7 @@ function rowOf({ type, state, receiveQueue, sendQueue, local, peer, users }: Soc
   return [type, state, String(receiveQueue), String(sendQueue), local.text, peer.text, process].map(escapeLine);
 }
 
-/** The details that `ss -tiom` prints below a socket. */
+/** A part of the details that `ss -tiome` prints for a socket; "" if there are none. */
 function detailsOf({ timer, congestion, memory, tcp, state, uid }: SocketInfo): string {
   const facts: string[] = [];
   if (timer !== undefined) {
@@ -48,7 +48,7 @@ function detailsOf({ timer, congestion, memory, tcp, state, uid }: SocketInfo): 
   }
   if (tcp !== undefined) {
     if (congestion !== undefined && congestion !== "") facts.push(congestion);
-    // For a listener, these two fields have the accept queue and its limit (tcp_get_info in net/ipv4/tcp.c).
+    // For a listener, `tcpi_unacked` is the length of the accept queue, and `tcpi_sacked` its limit (net/ipv4/tcp.c).
     if (state === "LISTEN") facts.push(`accept queue ${tcp.tcpi_unacked} of ${tcp.tcpi_sacked}`);
     else {
       facts.push(

@@ -19,7 +19,7 @@ export const STATES = [
   "LAST-ACK",
   "LISTEN",
   "CLOSING",
-  // TCP_NEW_SYN_RECV: the kernel has a separate state, and ss(8) prints SYN-RECV for both.
+  // TCP_NEW_SYN_RECV. ss(8) prints the same name for this state and for TCP_SYN_RECV (3).
   "SYN-RECV",
 ] as const;
 
@@ -33,7 +33,7 @@ export interface Timer {
   readonly retransmits: number;
 }
 
-/** Numbers of bytes, and in `drops` a number of datagrams: `SK_MEMINFO_*` of `linux/sock_diag.h`. */
+/** Numbers of bytes, and in `drops` a number of packets: `SK_MEMINFO_*` of `linux/sock_diag.h`. */
 export interface Memory {
   readonly receive: number;
   readonly receiveLimit: number;
@@ -72,7 +72,10 @@ export interface SocketInfo {
   readonly state: State;
   /** For a listener, the connections in its accept queue; for other sockets, received bytes that were not read. */
   readonly receiveQueue: number;
-  /** For a listener, the limit of its accept queue; for other sockets, sent bytes that were not acknowledged. */
+  /**
+   * For a listener, the limit of its accept queue; for other sockets, bytes in the send buffer. TCP keeps bytes there
+   * until the peer has acknowledged them.
+   */
   readonly sendQueue: number;
   readonly local: SocketEnd;
   readonly peer: SocketEnd;

@@ -6,7 +6,7 @@ import { MEMORY_SIZE, memoryOf } from "./inet.js";
 import { type Diag, type DiagMessage, Fields } from "./netlink.js";
 import { type SocketEnd, type SocketInfo, stateOf } from "./socketInfo.js";
 
-/** Numbers of attributes in an answer. */
+/** The numbers that identify attributes in an answer. */
 const UNIX_DIAG_NAME = 0;
 const UNIX_DIAG_PEER = 2;
 const UNIX_DIAG_RQLEN = 4;

@@ -39,8 +39,9 @@ const MAX_LINE = 8192;
 const BUFFER_SIZE = 256 << 10;
 /** With --idle, the minimum timeout of the last line (the checksum or the answer), in ms. */
 const MIN_LAST_LINE_TIMEOUT = 60_000;
-/** After the transfer, milliseconds that the sender or the receiver waits until its peer closes the connection. */
+/** With --raw, the sender waits at most this many ms after the transfer until the receiver closes the connection. */
 const SENDER_END_TIMEOUT = 60_000;
+/** The receiver waits at most this many ms after the transfer until the sender closes the connection. */
 const RECEIVER_END_TIMEOUT = 5000;
 /** Milliseconds for sending an error to the sender. */
 const ERROR_TIMEOUT = 1000;

@@ -23,7 +23,7 @@ export interface OptionSpec<T = unknown> {
   readonly parser?: ValueParser<unknown> | undefined;
 }
 
-/** An argument of a command, in the order of the command line. */
+/** An argument of a command. */
 export interface ArgumentSpec {
   /** In capitals, as help prints it. */
   readonly name: string;
@@ -65,6 +65,7 @@ export interface CommandSpec<O extends Options = Options> {
   readonly summary: string;
   /** Paragraphs, each without line breaks. */
   readonly description: readonly string[];
+  /** In the order of the command line. */
   readonly arguments?: readonly ArgumentSpec[];
   readonly options: O;
   readonly examples: readonly Example[];

@@ -66,8 +66,8 @@ function withScheme(text: string, scheme: string): string {
 }
 
 /**
- * Whether only this machine can connect to a listener on this endpoint. This is so for loopback addresses and UNIX
- * sockets. Returns false for an inherited socket, because its address is not known yet.
+ * Whether only this machine can connect to a listener on this endpoint: true for loopback addresses and UNIX sockets.
+ * False for an inherited socket, because its address is not known yet.
  */
 export function isLocal(endpoint: Endpoint): boolean {
   if (endpoint.scheme === "unix") return true;
@@ -78,7 +78,7 @@ export function isLocal(endpoint: Endpoint): boolean {
   return "host" in address && address.host === "localhost";
 }
 
-/** Formats an endpoint. {@link readEndpoint} can parse the result if the address is known and has a name. */
+/** Formats an endpoint. {@link readEndpoint} can parse the result, unless the address is unknown or has no name. */
 export function showEndpoint(scheme: Endpoint["scheme"], address: object | undefined): string {
   if (address === undefined) return `${scheme}:`;
   if (address instanceof UnixAddress) return address.path === "" ? "unix: (unnamed)" : String(address);

@@ -79,8 +79,8 @@ function escapeBytes(bytes: Uint8Array): string {
 }
 
 /**
- * The range of the second byte after the first bytes for which it is smaller than 80 to BF (section 4 of RFC 3629). The
- * smaller ranges exclude overlong forms (after E0 and F0), surrogates (ED) and numbers above 10FFFF (F4).
+ * The second byte of a character is in the range 80 to BF. After these first bytes the range is smaller (section 4 of
+ * RFC 3629): it excludes overlong forms (after E0 and F0), surrogates (ED) and numbers above 10FFFF (F4).
  */
 const SECOND_BYTES: ReadonlyMap<number, readonly [low: number, high: number]> = new Map([
   [0xe0, [0xa0, 0xbf]],

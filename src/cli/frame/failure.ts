@@ -25,7 +25,7 @@ export class UsageError extends Error {}
 /** A failure with a message of the command: one line on stderr, and status 1. */
 export class Failure extends Error {}
 
-/** The abort reason after Ctrl-C. It is not printed. */
+/** The abort reason after SIGINT (Ctrl-C), SIGTERM or SIGHUP. It is not printed. */
 export class InterruptedError extends Error {
   readonly signalNumber: number;
 
@@ -53,7 +53,7 @@ interface ErrorWithCode extends Error {
   readonly path?: unknown;
 }
 
-/** The meaning of an error's code, after `: `. Empty if the code has no meaning, or if the message contains it. */
+/** `: ` and the meaning of an error's code. Empty if the code has no meaning, or if the message contains it. */
 function meaningOf({ code, errno, message }: ErrorWithCode): string {
   if (typeof code !== "string") return "";
   // Most errors have their meaning after a colon: `connect ECONNREFUSED 127.0.0.1:9: connection refused`.

@@ -10,7 +10,7 @@ export interface CommandSummary {
   readonly summary: string;
 }
 
-/** Maximum width of help, and its width without a terminal. */
+/** Limits of the width of help, in columns. Without a terminal, help has the maximum width. */
 const MAX_WIDTH = 100;
 const MIN_WIDTH = 40;
 /** Maximum width of the left column of a table, and minimum width of the right one. */
@@ -22,7 +22,7 @@ export function widthOf(columns: number): number {
   return Math.max(MIN_WIDTH, Math.min(MAX_WIDTH, columns));
 }
 
-/** The list that `berkeley` alone prints: a line for each command. */
+/** The text that `berkeley` prints without a command: the commands, the options and the exit statuses. */
 export function helpOfAll(commands: readonly CommandSummary[], width: number = MAX_WIDTH): string {
   const rows = commands.map(({ name, summary }) => [name, summary] as const);
   const options = [

@@ -136,7 +136,7 @@ export class Output {
     this.#stdout.onOutputClosed(stop);
   }
 
-  /** @throws OutputClosedError when standard output can't be written any more */
+  /** @throws OutputClosedError when a write to standard output has failed */
   throwIfClosed(): void {
     if (this.#stdout.isClosed) throw new OutputClosedError();
   }

@@ -19,7 +19,7 @@ export interface ParsedCommandLine {
 export function parse(command: Command, argv: readonly string[]): ParsedCommandLine {
   const specs = { ...command.options, ...COMMON_OPTIONS };
   const parser = new Parser(command.name);
-  // commander prints nothing and does not end the process. It throws errors.
+  // With these settings, commander prints nothing, and throws errors instead of ending the process.
   const ignore = (): void => {};
   parser.exitOverride().configureOutput({ writeOut: ignore, writeErr: ignore, outputError: ignore });
   parser.helpOption("-h, --help").showSuggestionAfterError(false);
@@ -80,7 +80,7 @@ function messageFor(error: CommanderError, command: Command, specs: readonly Opt
       return `${quoted} is missing: ${argument?.about.replace(/[:;,].*/, "") ?? "an argument"}`;
     }
     case "commander.optionMissingArgument": {
-      // `-w, --timeout <TIME>`, without the short name.
+      // `quoted` is such as `-w, --timeout <TIME>`. Removes the short name.
       const [name = "", value = "a value"] = quoted.replace(/^-\w, /, "").split(" ");
       return `${name} is without a value, required ${value.replace(/[<>]/g, "")}`;
     }

@@ -13,7 +13,10 @@ function der(tag: number, ...content: readonly Uint8Array[]): Buffer {
   return Buffer.concat([Buffer.of(tag, ...lengthBytes(body.length)), body]);
 }
 
-/** The length of a content below 64 KiB. Before a length from 0x80 on, a byte has 0x80 plus the number of its bytes. */
+/**
+ * Encodes the length of a content below 64 KiB. A length below 0x80 is one byte. Before a larger one comes a byte with
+ * the value 0x80 plus the number of bytes of the length.
+ */
 function lengthBytes(length: number): number[] {
   if (length < 0x80) return [length];
   return length < 0x100 ? [0x81, length] : [0x82, length >> 8, length & 0xff];

@@ -113,7 +113,7 @@ if [[ "\${funcstack[1]}" == _berkeley ]]; then _berkeley "$@"; else compdef _ber
 `;
 }
 
-/** The flags of fish for an option's value. -r: the option has a value. -F: the value is a file. -x: it is no file. */
+/** The flags of fish for an option. -r: the option has a value. -F: the value is a file. -x: the value is no file. */
 function fishValue({ kind, parser }: OptionSpec): string {
   if (kind === "flag") return "";
   const complete = parser?.complete;

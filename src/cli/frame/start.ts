@@ -72,7 +72,7 @@ async function load(commandName: string): Promise<Command> {
 
 /** Prints an error and returns its exit status. */
 function reportFailure(error: unknown, commandName: string, commandArgs: readonly string[]): number {
-  // A full disk is reported when the process exits.
+  // A closed standard output is no failure. Any other error of a write, such as a full disk, is reported at the exit.
   if (error instanceof OutputClosedError) return EXIT_SUCCESS;
   const status = statusOf(error);
   if (error instanceof InterruptedError) return status;

@@ -19,7 +19,10 @@ export function formatRate(bytes: number, milliseconds: number): string {
   return milliseconds <= 0 ? "-" : `${formatBytes((bytes * 1000) / milliseconds)}/s`;
 }
 
-/** A time: `850 µs`, `12.3 ms`, `4.20 s`, `2:05`, `1:00:00`. Each limit is the time that rounds to the next unit. */
+/**
+ * A time: `850 µs`, `12.3 ms`, `4.20 s`, `2:05`, `1:00:00`. Each limit below is the shortest time that would be rounded
+ * to the next unit.
+ */
 export function formatTime(milliseconds: number): string {
   if (milliseconds < 0.9995) return `${Math.round(milliseconds * 1000)} µs`;
   if (milliseconds < 999.5) return `${threeDigits(milliseconds)} ms`;

@@ -1,4 +1,5 @@
-// Runs a program of Node with the inspector: sets its environment, forwards signals, and waits for its end.
+// Runs a program of Node with the inspector: sets the program's environment, forwards signals to the program, and waits
+// until it has ended.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";

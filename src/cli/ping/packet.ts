@@ -11,7 +11,7 @@ export interface Echo {
   readonly payload: Buffer;
 }
 
-/** The checksum of RFC 1071 over words of 16 bits. For a message that contains its correct checksum, it is 0. */
+/** The checksum of RFC 1071 over words of 16 bits. The result is 0 for a message that contains its correct checksum. */
 function checksum(bytes: Uint8Array): number {
   let sum = 0;
   for (let at = 0; at < bytes.length; at += 2) sum += (bytes[at]! << 8) | (bytes[at + 1] ?? 0);
@@ -45,7 +45,7 @@ export function decodeEcho(bytes: Buffer): Echo | undefined {
 export function decodeReply(isIPv6: boolean, bytes: Buffer): Echo | undefined {
   const [type, code] = bytes;
   if (type !== (isIPv6 ? ICMP6_ECHO_REPLY : ICMP_ECHOREPLY) || code !== 0) return undefined;
-  // The kernel verifies the checksum only for ICMPv6, so for IPv4 it is verified here.
+  // For raw sockets, the kernel verifies the checksum only of ICMPv6. So the checksum of IPv4 is verified here.
   if (!isIPv6 && checksum(bytes) !== 0) return undefined;
   return decodeEcho(bytes);
 }

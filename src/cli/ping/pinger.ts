@@ -39,12 +39,12 @@ export type PingEvent =
       readonly late: boolean;
     }
   | { readonly type: "lost"; readonly sequence: number }
-  /** A request failed: `from` is the router that has sent the ICMP error, or undefined for an error of this machine. */
+  /** A request failed: `from` is the host that has sent the ICMP error, or undefined for an error of this machine. */
   | { readonly type: "error"; readonly sequence: number; readonly code: string; readonly from: string | undefined };
 
-/** Bytes of the receive buffer. No ICMP message is longer. */
+/** Bytes of a read. No ICMP message is longer. */
 const MAX_MESSAGE = 0x1_0000;
-/** Maximum number of times that a request is sent. The error of the last send counts as an error of the request. */
+/** Maximum number of calls of send(2) for a request. If the last call fails, its error is the error of the request. */
 const MAX_SENDS = 4;
 
 /** Pings the host. Ends when all requests were sent and each is answered or lost. */

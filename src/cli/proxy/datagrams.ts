@@ -11,7 +11,7 @@ import { sleepUntil } from "./shape.js";
 
 /** Default of --idle: milliseconds without data after which the socket of a client is closed. */
 const DEFAULT_IDLE = 60_000;
-/** Maximum number of delayed datagrams of one direction. Further datagrams are dropped. */
+/** Maximum number of delayed datagrams of one client in one direction. Further datagrams are dropped. */
 const MAX_DELAYED_DATAGRAMS = 1000;
 
 export async function proxyDatagrams(plan: ProxyPlan): Promise<void> {
@@ -137,7 +137,7 @@ class DelayedSender {
   readonly #latency: number;
   readonly #rate: number | undefined;
   readonly #signal: AbortSignal;
-  /** With a rate, the time at which this rate has let all queued datagrams pass. The latency comes after it. */
+  /** With --rate, the time at which the last queued datagram has passed at this rate, without the latency. */
   #passedAt = 0;
   #delayedCount = 0;
   /** Resolves when all delayed datagrams were sent. */

@@ -40,7 +40,7 @@ export interface ProxyPlan {
   readonly timeout: number;
   /** Aborted to end the proxy and all flows. */
   readonly signal: AbortSignal;
-  /** Aborted to close only the listener. The proxy then ends after its last flow. */
+  /** Aborted to close only the listener. The proxy then ends after its last connection, and with datagrams at once. */
   readonly draining: AbortSignal;
   readonly flowCounts: FlowCounts;
 }

@@ -21,7 +21,7 @@ export interface ShapingOptions {
 const BUFFER_SIZE = 64 << 10;
 /** Maximum number of delayed bytes. Above it, reading pauses. */
 const MAX_DELAYED_BYTES = 16 << 20;
-/** With a rate, each write has the bytes that the rate allows in this many ms. */
+/** With a rate, each write has at most the bytes that the rate allows in this many ms. */
 const WRITE_TIME = 20;
 
 /** Copies bytes until the source ends, and then half-closes the destination. */

@@ -84,7 +84,7 @@ async function relayOne(plan: ProxyPlan, client: Stream): Promise<void> {
   } catch (caught) {
     // After Ctrl-C, the error is only its consequence.
     error = signal.aborted ? undefined : caught;
-    // In the capture, ECONNRESET is a reset by the client. After any other error, the proxy resets the connection.
+    // After ECONNRESET the capture has a reset by the client, and after any other error one by the proxy.
     capturedFlow?.reset(caught instanceof SocketError && caught.code === "ECONNRESET" ? "client" : "server");
     client.abort();
     server?.abort();
@@ -137,7 +137,7 @@ async function copyBoth(
   if (results.some(({ status }) => status === "rejected")) throw signal.reason;
 }
 
-/** The header of the PROXY protocol, version 1, with the addresses of the client. */
+/** The header of the PROXY protocol, version 1: the address of the client, and the address to which it connected. */
 export function proxyHeader(client: Address | undefined, proxy: Address | undefined): string {
   for (const [family, addressClass] of [
     ["TCP4", InetAddress],

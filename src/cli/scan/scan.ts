@@ -100,8 +100,8 @@ async function probe(address: HostAddress, port: number, timeout: number, signal
   const elapsed = (): number => Number((performance.now() - began).toFixed(3));
   try {
     await socket.connect(target, { timeout, signal });
-    // On this machine, the kernel may choose the scanned port as the source port. Then the socket is connected to
-    // itself (RFC 9293, section 3.5).
+    // If this machine scans itself, the kernel may choose the scanned port as the source port. Then the socket is
+    // connected to itself (RFC 9293, section 3.5).
     const local = socket.getsockname();
     const isSelfConnected = local.port === port && local.host === address.host;
     return { host, port, state: isSelfConnected ? "closed" : "open", time: elapsed() };

@@ -12,7 +12,7 @@ export const WHERE_TO_LISTEN: ArgumentSpec = {
     "a port alone, which is on 127.0.0.1; with port 0 the kernel chooses a port; *:PORT listens on all interfaces",
 };
 
-// A type alias: an interface has no implicit index signature.
+// A type alias: an interface has no implicit index signature, so `Record<string, OptionSpec>` would refuse it.
 export type ServerOptions = TlsServerOptions & {
   readonly udp: OptionSpec<boolean>;
   readonly max: OptionSpec<number>;

@@ -11,7 +11,7 @@ const MAX_LINE = 16 << 10;
 /** Maximum length of a chosen name. */
 const MAX_NAME = 32;
 
-/** A client and its chosen name. */
+/** A client and its name, which the client can change. */
 interface Member {
   readonly client: Client;
   name: string;

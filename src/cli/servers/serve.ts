@@ -23,12 +23,12 @@ import type { ServerOptions } from "./plan.js";
 
 type ServerValues = OptionValues<ServerOptions>;
 
-/** ms that a client has to close the connection after the service has finished. */
+/** After the service has finished, the server waits at most this many ms until the client closes the connection. */
 const END_TIMEOUT = 5000;
 
 /** The functions that serve a connection and a datagram. */
 export interface Service {
-  /** Serves a connection. After its promise has resolved, serve() ends the connection. */
+  /** Serves a connection. When the returned promise has resolved, serveOne() ends the connection. */
   serve(client: Client): Promise<void>;
   /** `maxOutbox` of the client's stream; see StreamOptions. */
   readonly maxOutbox?: number;
@@ -114,15 +114,15 @@ interface ServeContext {
 }
 
 async function serveStreams({ endpoint, options, output, service, signal, totals }: ServeContext): Promise<void> {
-  const target: Endpoint = options.tls && endpoint.scheme === "tcp" ? { ...endpoint, scheme: "tls" } : endpoint;
-  const tls = await serverTls(options, target.scheme === "tls", output);
+  const listenEndpoint: Endpoint = options.tls && endpoint.scheme === "tcp" ? { ...endpoint, scheme: "tls" } : endpoint;
+  const tls = await serverTls(options, listenEndpoint.scheme === "tls", output);
   const onHandshakeError = (error: unknown, from?: Address): void => output.problem(error, String(from ?? "handshake"));
-  const listener = await listen(target, {
+  const listener = await listen(listenEndpoint, {
     signal,
     maxOutbox: service.maxOutbox,
     ...(tls === undefined ? {} : { tls: { ...tls, onHandshakeError } }),
   });
-  announce(output, target.scheme, listener.address);
+  announce(output, listenEndpoint.scheme, listener.address);
   const running = new Map<Client, Promise<void>>();
   let count = 0;
   signal.addEventListener("abort", () => {

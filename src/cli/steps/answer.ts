@@ -1,7 +1,7 @@
 // The answers of the server: an HTML page for an HTTP request, a line of text for all other data. No I/O.
 //
-// The request line shows whether a client uses HTTP (RFC 9112, section 3). Until the end of the headers, the result of
-// classify() is "beginning".
+// The request line shows whether a client uses HTTP (RFC 9112, section 3). Until the headers of a request are complete,
+// the result of classify() is "beginning".
 
 import { WELCOME } from "./exchange.js";
 

@@ -1,5 +1,5 @@
 // The seven steps of a server (socket, bind, listen, accept, recv, send, close), with the client's calls between them.
-// Each call uses a real socket, and is printed right after it has returned.
+// Each call uses a real socket, and is printed after it has returned.
 
 import { AF_INET, AF_INET6, type Address, SO_REUSEADDR, Socket, SOCK_STREAM, SocketError } from "berkeley";
 
@@ -41,7 +41,8 @@ export async function exchange(narrator: Narrator, host: string, port: number): 
 
     narrator.step(4, "accept", "take a connection from the accept queue, or wait for one");
     accepting = server.accept();
-    // The promise is awaited below. If a step fails before that, closing the server rejects the promise.
+    // The promise is awaited below. If a step fails before that, closing the server rejects the promise. This rejection
+    // must not be unhandled.
     accepting.catch(() => undefined);
     narrator.call("server", "const accepting = server.accept()", "a promise, which waits");
 
@@ -142,7 +143,7 @@ async function openServer(
     if (!(await bind(narrator, server, host, port))) await bindElsewhere(narrator, server, host, port);
     narrator.step(3, "listen", `the kernel takes connections from now on, ${BACKLOG} may wait in its queue`);
     if (!listen(narrator, server)) {
-      // With SO_REUSEADDR two sockets can bind to one port, but only the first of them can listen.
+      // With SO_REUSEADDR two sockets can bind to one port, but only one of them can listen.
       server.close();
       server = makeServer(narrator, family, constructorText);
       await bindElsewhere(narrator, server, host, port);

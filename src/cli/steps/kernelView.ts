@@ -49,11 +49,14 @@ export function stateOf(socket: Socket): string {
   return hasRtt ? `${state}  rtt ${formatMicroseconds(rtt)}` : state;
 }
 
-/** A line with state, queues and RTT. `name` is the variable of the socket in the printed code. */
+/**
+ * A line with the state of a socket. The state determines what follows: the accept queue of a listener, the address of
+ * a socket that is not connected, or the queues and the RTT. `name` is the variable of the socket in the printed code.
+ */
 export function viewOf(name: string, socket: Socket): string {
   const info = socket.getsockopt(TCP_INFO);
   const nameAndState = `${name.padEnd(NAME_WIDTH)}  ${info.tcpi_state.padEnd(STATE_WIDTH)}  `;
-  // For a listener, these two fields have the accept queue and its limit (tcp_get_info in net/ipv4/tcp.c).
+  // For a listener, `tcpi_unacked` is the length of the accept queue, and `tcpi_sacked` its limit (net/ipv4/tcp.c).
   if (info.tcpi_state === "LISTEN") return `${nameAndState}accept queue ${info.tcpi_unacked} of ${info.tcpi_sacked}`;
   if (info.tcpi_state === "CLOSE") return nameAndState + addressText(socket);
   const queues = queuesOf(socket);

@@ -86,7 +86,7 @@ function checkHost(host: string): void {
   try {
     parseAddress(host.includes(":") ? `[${host}]:0` : `${host}:0`);
   } catch (error) {
-    // Removes `Cannot parse address "…": `, because the usage error quotes the host itself.
+    // Removes `Cannot parse address "…": `, because the usage error itself quotes the host.
     const reason = (error as Error).message.replace(/^[^:]*(?:"[^"]*")?: /, "");
     throw new UsageError(`--host is ${JSON.stringify(host)}: ${reason}`);
   }

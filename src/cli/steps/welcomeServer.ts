@@ -20,7 +20,7 @@ export interface Limits {
   readonly timeout: number;
 }
 
-/** ms for the rest of an incomplete request line. */
+/** If the request line is incomplete, the next bytes must come within this many ms. */
 const REQUEST_LINE_TIMEOUT = 2_000;
 /** After the answer, the client has this many ms to read it and to close (RFC 9112, section 9.6). */
 const END_TIMEOUT = 2_000;
@@ -31,7 +31,7 @@ const MAX_READS = 64;
 /** Maximum number of bytes of a message that are printed. */
 const MAX_SHOWN = 24;
 
-/** What an error code means for a visit. */
+/** The meanings of error codes for a visit. */
 const MEANINGS: Readonly<Record<string, string>> = {
   ETIMEDOUT: ": the visitor's time is over",
   ECONNRESET: ": the visitor is gone",

@@ -1,4 +1,5 @@
-// The sockets of the command `listen`: a listener whose accepted connections are channels, or a bound datagram socket.
+// The sockets of the command `listen`: a listener whose accepted connections are channels (channel.ts), or a bound
+// datagram socket.
 
 import { lstatSync, unlinkSync } from "node:fs";
 
@@ -75,7 +76,7 @@ export async function openAcceptor(plan: ListenPlan): Promise<Acceptor> {
 
 interface OpenListener {
   readonly listener: Listener;
-  /** Removes the file of a UNIX socket, if the listener does not remove it itself. */
+  /** Removes the file of a UNIX socket. Absent for other sockets, and if the listener removes the file. */
   readonly removeFile?: () => void;
 }
 
@@ -85,8 +86,8 @@ async function openListener(plan: ListenPlan): Promise<OpenListener> {
     const tlsOption = tls === undefined ? {} : { tls: { ...tls, onHandshakeError } };
     return { listener: await withUsageErrors(() => listen(endpoint, { signal, ...tlsOption })) };
   }
-  // listen() can't set socket options, and takes `tls` only with the scheme tls. So the listener is opened without TLS,
-  // and TlsListener adds TLS.
+  // listen() can't set the options of --option, and takes `tls` only with the scheme tls. So the listener is opened
+  // without TLS, and TlsListener adds TLS.
   const withoutTls: OpenListener =
     options.length === 0
       ? { listener: await withUsageErrors(() => listen(endpoint, { signal })) }
@@ -241,7 +242,7 @@ async function bindUnix(socket: Socket, address: UnixAddress, options: readonly 
   };
 }
 
-/** Whether no process has the UNIX socket of this file open. */
+/** Whether the kernel refuses connections to the UNIX socket of this file, as after the end of its process. */
 async function isStale({ type }: Socket, path: string): Promise<boolean> {
   // connect(2) needs a socket of the same type.
   const probe = new Socket(AF_UNIX, type);

@@ -18,7 +18,7 @@ export interface Channel {
   readonly isMessageBased: boolean;
   /** Whether receive() can return null. With datagrams, a peer can't report its end. */
   readonly hasEnd: boolean;
-  /** Receives the next message, or the next bytes of a stream; null at the end. Valid until the next call. */
+  /** Receives the next message, or the next bytes of a stream; null at the end. The next call may overwrite them. */
   receive(opts: IoOptions): Promise<Buffer | null>;
   send(data: Buffer, opts: IoOptions): Promise<void>;
   /** Ends the sending direction. */
@@ -197,7 +197,7 @@ export class BoundChannel implements Channel {
     }
   }
 
-  /** Waits for a peer, then sends to all peers. Removes each peer whose send fails, and rejects if none is left. */
+  /** Waits for a peer, then sends to all peers. Removes a peer if the send to it fails; rejects if none is left. */
   async send(data: Buffer, opts: IoOptions): Promise<void> {
     if (this.#peers.size === 0) await Promise.race([this.#whenFirstPeer, rejectOnAbort(opts.signal)]);
     let sendError: SocketError | undefined;

@@ -2,8 +2,8 @@
 // ended.
 //
 // The end of one direction does not end the other direction. At the end of standard input, the command half-closes the
-// connection, and reads until the peer has finished. When the peer finishes first, it depends on standard input what
-// follows: a terminal is no longer read, a file is sent to its end, and a pipe is read until no data has come for
+// connection, and reads until the peer has finished. When the peer finishes first, the next step depends on standard
+// input: a terminal is no longer read, a file is sent to its end, and a pipe is read until no data has come for
 // `--linger`, because its writer may never end.
 
 import { SocketError } from "berkeley";
@@ -19,8 +19,8 @@ import type { TalkValues } from "./options.js";
 import { IdleTimer } from "./idleTimer.js";
 import { Crlf, dataField, HexDump, Lines, type Transform } from "./text.js";
 
-/** Maximum number of bytes of a datagram that is made from the input. */
-const MAX_DATAGRAM = 8192;
+/** If the channel sends messages, the maximum number of bytes of a message. Longer input becomes several messages. */
+const MAX_MESSAGE = 8192;
 /** After Ctrl-C, data that the kernel has received already is still read, for at most this many ms. */
 const DRAIN_TIME = 1000;
 
@@ -201,7 +201,7 @@ class ConversationRun {
     const { channel, output } = this.#conversation;
     const { signal } = this.#ending;
     for (const piece of pieces) {
-      const maxSize = channel.isMessageBased ? MAX_DATAGRAM : piece.length;
+      const maxSize = channel.isMessageBased ? MAX_MESSAGE : piece.length;
       for (let at = 0; at < piece.length; at += maxSize) {
         const part = piece.subarray(at, at + maxSize);
         const endWrite = this.#idleTimer.beginWrite();

@@ -17,7 +17,10 @@ export interface ExchangePlan {
   readonly timeout: number;
 }
 
-/** Sends the message, receives the answer, and closes the channel. Resolves with the answer; empty with `noAnswer`. */
+/**
+ * Sends the message, receives the answer, and closes the channel. Resolves with the answer, or with an empty Buffer if
+ * `noAnswer` is set.
+ */
 export async function exchange(channel: Channel, message: Buffer, plan: ExchangePlan): Promise<Buffer> {
   const { noAnswer, line, timeout } = plan;
   const ending = new AbortController();
@@ -30,8 +33,8 @@ export async function exchange(channel: Channel, message: Buffer, plan: Exchange
   let answer: Buffer = Buffer.alloc(0);
   try {
     await channel.send(message, { signal });
-    // After a half-close, a server may close the connection before it answers. With --line, the answer ends with its
-    // first line, so no half-close is needed.
+    // After a half-close, a server may close the connection before it answers. With --line, the answer is one line, so
+    // the server need not see an end of the message.
     if (!line) await channel.finish();
     if (!noAnswer) answer = await receive(channel, { ...plan, signal });
     await channel.close();

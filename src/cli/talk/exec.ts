@@ -17,7 +17,7 @@ export async function execute(
   signal: AbortSignal,
 ): Promise<{ readonly sent: number; readonly received: number }> {
   const counts = { sent: 0, received: 0 };
-  /** Aborted when the command has ended, to end the loop that receives. */
+  /** Aborted when the command has ended, or when another step has failed. The abort ends the loop that receives. */
   const endReceiving = new AbortController();
   const env = { ...process.env, BERKELEY_PEER: channel.name };
   const child = spawn("/bin/sh", ["-c", command], { stdio: ["pipe", "pipe", "inherit"], env, detached: true });
@@ -35,7 +35,7 @@ export async function execute(
   signal.addEventListener("abort", onAbort, { once: true });
   if (signal.aborted) onAbort();
   const exited = once(child, "exit");
-  // Awaited below. If another step fails first, this rejection must not be unhandled.
+  // Awaited below. If another step fails first, a rejection of this promise must not be unhandled.
   exited.catch(() => undefined);
   // EPIPE: a command may end, or close its input, without reading all of it. The error also closes `child.stdin`.
   child.stdin.on("error", () => {});
@@ -56,7 +56,7 @@ export async function execute(
     killGroup("SIGTERM");
     throw error;
   });
-  // Awaited below. If another step fails first, this rejection must not be unhandled either.
+  // As for `exited`: a rejection must not be unhandled.
   receiving.catch(() => undefined);
   try {
     for await (const chunk of child.stdout) {
@@ -76,7 +76,7 @@ export async function execute(
     await exited.catch(() => undefined);
     clearTimeout(killTimer);
     await channel.close();
-    // Rejects if receiving has failed.
+    // This promise rejects if receiving has failed.
     await receiving;
   }
   return counts;

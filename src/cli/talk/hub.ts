@@ -12,7 +12,7 @@ import type { TalkValues } from "./options.js";
 class SharedInput {
   readonly #standardInput: StandardInput;
   readonly #conversations = new Set<ConversationInput>();
-  #hasStarted = false;
+  #isCopyStarted = false;
   #ended = false;
   #failure: Error | undefined;
 
@@ -25,8 +25,8 @@ class SharedInput {
     const input = new ConversationInput(() => this.#conversations.delete(input), this.#standardInput.isTerminal);
     if (this.#ended) input.end(this.#failure);
     else this.#conversations.add(input);
-    if (!this.#hasStarted) {
-      this.#hasStarted = true;
+    if (!this.#isCopyStarted) {
+      this.#isCopyStarted = true;
       void this.#copyToAll();
     }
     return input;
@@ -112,6 +112,7 @@ export interface ServeManyPlan {
   readonly acceptor: Acceptor;
   readonly input: StandardInput;
   readonly output: Output;
+  /** `max` is the maximum number of connections at the same time. */
   readonly options: TalkValues & { readonly max: number };
   readonly signal: AbortSignal;
   /** With --exec, runs the command for a connection. Otherwise undefined: the connections get standard input. */

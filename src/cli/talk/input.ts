@@ -1,4 +1,4 @@
-// Standard input (descriptor 0: a terminal, a file or a pipe), read only when `read()` is called.
+// Standard input (descriptor 0: a terminal, a file or a pipe). Nothing is read before the first `read()`.
 
 import { fstatSync, read as readFd, readFileSync } from "node:fs";
 import { promisify } from "node:util";
@@ -101,8 +101,8 @@ export class StandardInput {
 }
 
 /**
- * The offset of an open file, from proc_pid_fdinfo(5). It can be more than 0, if an earlier program has read from the
- * same descriptor: `(head -1; berkeley …) < FILE`.
+ * The offset of an open file, from proc_pid_fdinfo(5). It is more than 0 if an earlier program has read from the same
+ * descriptor: `(head -1; berkeley …) < FILE`.
  */
 function positionOf(fd: number): number {
   try {

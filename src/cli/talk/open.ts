@@ -58,9 +58,9 @@ export async function openChannel(plan: OpenPlan): Promise<Channel> {
     applyOptions(socket.socket, options);
     return new UdpChannel(socket);
   }
-  // connect() can't set socket options before it connects, and takes `tls` only with the scheme tls. In other cases
-  // openWithOptions() opens the stream. But only connect() can use a proxy, so with --via openStream() calls connect(),
-  // and sets the socket options afterwards.
+  // connect() can't set socket options before it connects, and takes `tls` only with the scheme tls. So
+  // openWithOptions() opens a stream with socket options, or with TLS on another scheme. But only connect() can use a
+  // proxy, so with --via openStream() calls connect(), and sets the socket options afterwards.
   const canUseConnect = plan.options.length === 0 && (tls === undefined || endpoint.scheme === "tls");
   const stream = await (canUseConnect || via !== undefined ? openStream(plan) : openWithOptions(plan));
   return new StreamChannel(stream, String(stream.remoteAddress ?? name));
@@ -129,7 +129,7 @@ async function connectSocket(plan: OpenPlan, timeLeft: () => number | undefined)
 
 type EndpointAddress = Extract<Endpoint, { address: object }>["address"];
 
-/** Looks up the addresses of a host name. Any other address is the only result. */
+/** Looks up the addresses of a host name. An address of another kind is returned as the only one. */
 async function addressesOf(
   address: EndpointAddress,
   timeout: number | undefined,

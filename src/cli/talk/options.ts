@@ -3,7 +3,7 @@
 import { flag, list, option, optionWithDefault, type OptionSpec, type OptionValues } from "../frame/command.js";
 import { duration, text } from "../frame/values.js";
 
-// A type alias: an interface has no implicit index signature.
+// A type alias, because `OptionValues` requires an index signature, and an interface has no implicit one.
 export type TalkOptions = {
   readonly udp: OptionSpec<boolean>;
   readonly datagram: OptionSpec<boolean>;

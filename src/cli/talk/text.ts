@@ -4,7 +4,7 @@ const LF = 0x0a;
 const CR = 0x0d;
 const CRLF = Buffer.from("\r\n");
 
-/** Maximum number of stored bytes of a line. Then these bytes are sent before the rest of the line. */
+/** When this many bytes of a line are stored, they are sent before the rest of the line. */
 const MAX_LINE = 1 << 20;
 
 /** Number of bytes in a row of a hexadecimal dump. */
@@ -43,7 +43,7 @@ export class Crlf implements Transform {
   }
 }
 
-/** Returns each line as one piece. */
+/** Returns each line as one piece; a line that is longer than MAX_LINE, in several pieces. */
 export class Lines implements Transform {
   /** The parts of a line whose end is missing, and their number of bytes. */
   #kept: Buffer[] = [];

@@ -36,8 +36,8 @@ export async function* trace(target: HostAddress, options: TraceOptions): AsyncG
   /** For each hop whose probes were sent, the promises of the replies. */
   const sentHops: Promise<Reply>[][] = [];
   for (let ttl = 1; ttl <= options.maxHops; ttl++) {
-    // Sends the probes of this hop. Up to MAX_PENDING pending probes, also sends those of later hops, because the wait
-    // for a probe without an answer takes the whole timeout.
+    // Sends the probes of this hop. Also sends those of later hops, as long as at most MAX_PENDING probes are pending:
+    // a probe without an answer is pending for the whole timeout, so one hop after another would take too long.
     const canSendNext = (): boolean => sentHops.length < ttl || probes.pendingCount + options.queries <= MAX_PENDING;
     while (sentHops.length < options.maxHops && canSendNext()) sentHops.push(await probes.send(sentHops.length + 1));
     const replies = await Promise.all(sentHops[ttl - 1]!);

@@ -19,7 +19,7 @@ export interface LessonPlan {
   readonly title: string;
   /** The subject, in one or two sentences. */
   readonly about: string;
-  /** Makes the steps for a scene. No socket is made before the first `run`. */
+  /** Makes the steps. They add their sockets to `scene`. No socket is made before the first `run`. */
   readonly plan: (scene: Scene) => readonly StepPlan[];
 }
 

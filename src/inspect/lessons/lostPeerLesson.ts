@@ -158,7 +158,7 @@ export const lostPeerLesson: LessonPlan = {
           const result = await describeOutcome(near.recv(1024, { timeout: CALL_TIMEOUT }), (data) =>
             bytesText(data.length),
           );
-          // Of all steps: the kernel repeats the segment also between two steps.
+          // Counts the repetitions of all steps, because the kernel also repeats the segment between two steps.
           const retransmits = near.getsockopt(TCP_INFO).tcpi_total_retrans;
           return `${result} (sent again ${retransmits} ${retransmits === 1 ? "time" : "times"})`;
         },

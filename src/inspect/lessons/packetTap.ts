@@ -70,7 +70,10 @@ export function readPacket(bytes: Buffer, ports: ReadonlySet<number>, time: numb
   return { ...ends, flags: `${flagsOf(bits, dataLength > 0)}${windowText}`, bytes: Math.max(0, dataLength) };
 }
 
-/** Reads an ICMP error. Its data begins with the headers of the packet that caused the error (RFC 792). */
+/**
+ * Reads the ICMP error "destination unreachable"; undefined for other messages. The data of the error begins with the
+ * headers of the packet that caused the error (RFC 792).
+ */
 function readUnreachable(
   icmp: Buffer,
   ports: ReadonlySet<number>,
@@ -78,7 +81,7 @@ function readUnreachable(
   source: string,
   destination: string,
 ): LessonPacket | undefined {
-  // The header of ICMP has 8 bytes. After it come the IP header (20 or more) and 8 bytes of the packet in it.
+  // The header of ICMP has 8 bytes. Then come the IP header (20 bytes or more) and 8 bytes of the packet that failed.
   if (icmp.length < 8 + 20 + 8 || icmp[0] !== UNREACHABLE) return undefined;
   const packet = icmp.subarray(8);
   const headerLength = (packet[0]! & 15) * 4;

@@ -68,7 +68,7 @@ export class Scene {
     this.#sockets.set(name, { name, socket: undefined, type: SOCK_STREAM, local, peer });
   }
 
-  /** Adds a process that ends with the run. */
+  /** Adds a process that close() has to end. */
   addChild(child: { kill(signal: "SIGKILL"): boolean }): void {
     this.#children.add(child);
   }

@@ -1,8 +1,8 @@
 // Reads the parts of an ELF file that the loader checks before dlopen(3). See elf(5).
 //
 // dlopen(3) does not compare the headers of a file with its length: if the file is truncated, SIGBUS ends the process.
-// dlopen(3) also runs code of any file. So the loader passes a file to dlopen(3) only if its headers match its length
-// and the file contains our mark.
+// dlopen(3) also runs the initialisation code of the file, whatever the file is. So the loader passes a file to
+// dlopen(3) only if its headers match its length and the file contains our mark.
 
 /** The value of `process.arch` for each machine number of ELF (e_machine). */
 const MACHINES: Readonly<Record<number, string>> = {
@@ -66,8 +66,8 @@ export function parseElf(head: Buffer): Elf | undefined {
   let interpreter: string | undefined;
   for (let i = 0; i < segments.count; i++) {
     const at = segments.at + i * segments.size;
-    const usedBytes = is64 ? 56 : 32;
-    if (at + usedBytes > head.length) return { ...incomplete, arch };
+    const segmentHeaderSize = is64 ? 56 : 32;
+    if (at + segmentHeaderSize > head.length) return { ...incomplete, arch };
     const segmentType = u32(at);
     const offset = word(at + (is64 ? 8 : 4));
     const length = word(at + (is64 ? 32 : 16));

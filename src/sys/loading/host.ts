@@ -16,7 +16,7 @@ export type Libc = "glibc" | "musl";
 export interface Fault {
   /** `reason` of the {@link AddonError}. */
   readonly reason: AddonError["reason"];
-  /** For the message: `NAME is VALUE, required WHAT`. */
+  /** For the message, if possible in the form `NAME is VALUE, required WHAT`. */
   readonly text: string;
 }
 

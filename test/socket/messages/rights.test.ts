@@ -245,6 +245,11 @@ test("descriptors that cannot be passed are refused", async () => {
     { code: "EINVAL" },
   );
   await assert.rejects(send_fds(left, "", [left]), { name: "RangeError", message: /at least one byte/ });
+  // On these sockets the kernel would send the data and drop the descriptor.
+  for (const type of [SOCK_STREAM, SOCK_DGRAM]) {
+    await using socket = new Socket(AF_INET, type);
+    await assert.rejects(send_fds(socket, "x", [left]), { name: "TypeError", message: /required a UNIX socket/ });
+  }
   await assert.rejects(send_fds(left, "x", [-1]), { name: "RangeError" });
   await assert.rejects(recv_fds(right, 10, -1), { name: "RangeError", message: /maxfds is -1/ });
   const before = count();
