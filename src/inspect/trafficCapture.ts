@@ -17,7 +17,7 @@ import { StreamCapture } from "./streamCapture.js";
 
 /** The end of the capture file's comment. It names the data that the capture does not have. */
 const MISSING =
-  "What sendfile and splice have moved has its length, and no content. Bytes that Node.js itself moves are " +
+  "Data that sendfile and splice have moved has its length, and no content. Bytes that Node.js itself moves are " +
   "missing: TLS, node:net.";
 
 export class TrafficCapture implements DataObserver {

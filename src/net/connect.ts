@@ -393,7 +393,7 @@ export function checkConnectOptions(opts: ConnectOptions, action: string): Check
 export function restrictFamily(checked: CheckedConnect, { family }: HostEndpoint, action: string): CheckedConnect {
   if (family === undefined) return checked;
   if (checked.family !== AF_UNSPEC && checked.family !== family) {
-    throw new TypeError(`Cannot ${action}: family is of the other family, required the one of the endpoint or none`);
+    throw new TypeError(`Cannot ${action}: family is ${checked.family}, required that of the endpoint, ${family}`);
   }
   return { ...checked, family };
 }

@@ -63,8 +63,8 @@ export function addressWithoutLookup(
   const literal = target instanceof HostPort ? resolveNow(calls, target, { family: AF_INET6 }) : target;
   if (literal !== undefined && !families.includes(literal.family as HostFamily)) {
     throw new TypeError(
-      `Cannot connect to ${String(target)}: family or localAddress is of the other family, required one of the ` +
-        "same family",
+      `Cannot connect to ${String(target)}: family or localAddress excludes the family of the target, required ` +
+        "the same family",
     );
   }
   return literal as HostAddress | undefined;

@@ -253,7 +253,7 @@ function checkCredentials(
     // RFC 7617, section 2: neither value has control characters, and the user name has no colon.
     const hasWrongCharacter = /\p{Cc}/u.test(value) || (name === "username" && value.includes(":"));
     if (protocol === "http" && hasWrongCharacter) {
-      throw new TypeError(`Cannot ${action}: via.${name} has a character that the Basic scheme cannot carry`);
+      throw new TypeError(`Cannot ${action}: via.${name} has a character that Basic forbids: a control, or a colon`);
     }
   }
   return credentials as Credentials;

@@ -215,6 +215,6 @@ function checkDestination(destination: AddressLike): UnixAddress {
   }
   if (address.path !== "") return address;
   throw new TypeError(
-    "Cannot send: address has no path, required one; a sender that is not bound has no path, so it can't be answered",
+    "Cannot send: address has no path, required one; a sender that is not bound can't be answered",
   );
 }

@@ -176,7 +176,7 @@ function decodeVersion2(bytes: Uint8Array): ReturnType<typeof decodeProxyHeader>
   // If family and transport are both 0, the addresses are not known. If only one of them is 0, the header is wrong.
   const onlyOneIsUnspec = (family === FAMILY_UNSPEC) !== (transport === TRANSPORT_UNSPEC);
   if (transport > TRANSPORT_DGRAM || onlyOneIsUnspec) {
-    throw headerError(`the family and transport are 0x${bytes[13]!.toString(16)}, required 0, 0x11, 0x12, 0x21 …`);
+    throw headerError(`the family and transport are 0x${bytes[13]!.toString(16)}, required 0, or 0x11 to 0x32`);
   }
   const bytesLeft = length - FIXED_SIZE;
   if (bytesLeft < addressesSize) {

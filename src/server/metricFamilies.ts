@@ -237,7 +237,7 @@ export function processFamilies(figures: ProcessFigures): MetricFamily[] {
       name: "berkeley_event_loop_seconds",
       type: "counter",
       unit: "seconds",
-      help: "Time in which the event loop of the main program has worked (active) and has waited for events (idle)",
+      help: "Time in which the event loop of this thread has worked (active) and has waited for events (idle)",
       samples: [
         { labels: { state: "active" }, value: active },
         { labels: { state: "idle" }, value: idle },

@@ -213,7 +213,7 @@ function handoversOf(servers: unknown, action: string): Handover[] {
   return servers.map((server: unknown) => {
     const handover = typeof server === "object" && server !== null ? handoverOf(server) : undefined;
     if (handover !== undefined) return handover;
-    const required = "required the result of serve(), listen(), forward() or bindUdp() with an endpoint";
+    const required = "required a server, a forwarder, or the result of listen() or bindUdp() with an endpoint";
     throw new TypeError(`Cannot ${action}: a server is ${quote(server)}, ${required}`);
   });
 }

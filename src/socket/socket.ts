@@ -892,7 +892,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
   stream(opts?: StreamOptions): Stream<SocketConn<A>> {
     if (this.#stream === undefined) return (this.#stream = new Stream(new SocketConn<A>(this), opts));
     if (opts === undefined) return this.#stream;
-    throw new TypeError("Cannot make a stream: the socket has one, required options in the first call of stream()");
+    throw new TypeError("Cannot make a stream: the socket has a stream, required options in the call that makes it");
   }
 
   /**

@@ -108,7 +108,7 @@ export class SocketConn<A extends Address = Address>
   read(buffer: Uint8Array, opts?: IoOptions): Promise<number> {
     if (this.#descriptor.reading.busy) return Promise.reject(new BusyError("read"));
     try {
-      if (buffer?.length === 0) throw new RangeError("Cannot read: buffer has no room, required at least 1 byte");
+      if (buffer?.length === 0) throw new RangeError("Cannot read: buffer has 0 bytes, required at least 1");
       // No check for bytes that were read ahead: the layer that reads ahead makes this call.
       return this.#runner.read(RECV_INTO, byteView(buffer, "recv"), 0, opts);
     } catch (error) {

@@ -61,7 +61,7 @@ export function detachToNetSocket(conn: Conn, unread: Uint8Array, opts: ToNetSoc
   }
   const fd = conn.detachNative();
   if (fd === undefined) {
-    const cause = new Error("a call is pending, or the connection is closed, or neither TCP nor UNIX");
+    const cause = new Error("a call is pending, the connection is closed, or it is no connection of TCP or UNIX");
     throw localError("EBUSY", "toNetSocket", { cause });
   }
   const socket = makeNetSocket(fd, { allowHalfOpen: opts.allowHalfOpen ?? false, syscall: "toNetSocket" });

@@ -48,7 +48,7 @@ export function blockingTimeoutOf(
   checkOptions(opts, action, knownNames);
   if (opts !== undefined && "signal" in opts && opts.signal !== undefined) {
     throw new TypeError(
-      `Cannot ${action}: signal is given, required none, because a blocked thread can't run the code that aborts it`,
+      `Cannot ${action}: signal is given, required none, because a blocked thread can't run the aborting code`,
     );
   }
   return timeoutOf(opts, otherwise, action);

@@ -621,7 +621,7 @@ export class Socket<A extends Address = Address> extends Inspectable<SocketDescr
     const { stream } = this.#runner;
     if (stream === undefined) return new Stream(this, opts);
     if (opts === undefined) return stream;
-    throw new TypeError("Cannot make a stream: the socket has one, required options in the call that makes it");
+    throw new TypeError("Cannot make a stream: the socket has a stream, required options in the call that makes it");
   }
 
   /**

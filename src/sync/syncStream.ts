@@ -97,7 +97,7 @@ export class Stream implements Iterable<Buffer> {
       throw new TypeError(`Cannot ${action}: the socket is of type ${socket.type}, required SOCK_STREAM`);
     }
     if (runner.reader !== undefined) {
-      throw new TypeError(`Cannot ${action}: the socket has one, required stream() of the socket, which returns it`);
+      throw new TypeError(`Cannot ${action}: the socket has a stream, required socket.stream() to get it`);
     }
     checkOptions(opts, action);
     checkNames(opts, ["readSize", "maxLine"], action);

@@ -41,7 +41,7 @@ const shellQuote = (path: string): string =>
 function repairText({ reason, text }: Fault, { origin }: Candidate, root: string | undefined): string {
   const folder = shellQuote(root ?? "node_modules/berkeley");
   // By default node-gyp links with a C++ compiler, which this addon does not need.
-  const build = `cd ${folder} && LINK=cc npx --yes node-gyp rebuild (takes python3, make and a C compiler)`;
+  const build = `cd ${folder} && LINK=cc npx --yes node-gyp rebuild (requires python3, make and a C compiler)`;
   if (reason === "refused" && /failed to map segment|not permitted|permission denied/i.test(text)) {
     return "move the package to a file system that is mounted without noexec";
   }

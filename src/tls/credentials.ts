@@ -298,10 +298,10 @@ export function readCredentials(options: TlsContextOptions, action: string): Nod
     throw new TypeError(`Cannot ${action}: passphrase is ${quoteSecret(passphrase)}, required a string`);
   }
   if (pfx !== undefined && (key !== undefined || cert !== undefined)) {
-    throw new TypeError(`Cannot ${action}: pfx is set together with key or cert, required either pfx or both of them`);
+    throw new TypeError(`Cannot ${action}: pfx is set together with key or cert, required either pfx, or key and cert`);
   }
   if (passphrase !== undefined && key === undefined && pfx === undefined) {
-    throw new TypeError(`Cannot ${action}: passphrase is set without key and pfx, required one of them with it`);
+    throw new TypeError(`Cannot ${action}: passphrase is set without key and pfx, required a key or a pfx`);
   }
   const credentials: NodeCredentials = { ...passphraseOption(passphrase) };
   if (cert !== undefined || key !== undefined) Object.assign(credentials, readPairs(options, action));

@@ -213,7 +213,7 @@ function checkProtocols(value: unknown, action: string): void {
   if (areValidNames && value.reduce(addSize, 0) <= 65_535) return;
   throw new TypeError(
     `Cannot ${action}: alpnProtocols is ${quote(value)}, required an array of names of 1 to 255 bytes, such as ` +
-      `["h2"], 65535 in all`,
+      `["h2"], and at most 65535 bytes in all`,
   );
 }
 

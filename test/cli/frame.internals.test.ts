@@ -1,15 +1,60 @@
 // Functions that the commands share: units, values, suggestions, escapes, progress lines, transforms.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { InetAddress, UnixAddress, VsockAddress } from "berkeley";
+import { Inet6Address, InetAddress, UnixAddress, VsockAddress } from "berkeley";
 import { cpuLines } from "#berkeley/cli/bench/report.js";
 import { Escaper, escapeJson, escapeLine } from "#berkeley/cli/frame/escape.js";
 import { progressLine } from "#berkeley/cli/frame/progress.js";
 import { nearest } from "#berkeley/cli/frame/suggest.js";
 import { formatBytes, formatClock, formatRate, formatTime } from "#berkeley/cli/frame/units.js";
 import { duration, fraction, size, wholeNumber } from "#berkeley/cli/frame/values.js";
+import { isPrivate } from "#berkeley/cli/scan/scan.js";
 import { shownScheme } from "#berkeley/cli/servers/serve.js";
+import { IdleTimer } from "#berkeley/cli/talk/idleTimer.js";
 import { Crlf, HexDump, Lines } from "#berkeley/cli/talk/text.js";
+import { TestClock } from "../support/clock.js";
+
+test("private addresses of IPv6 are recognised by their whole first group", () => {
+  for (const host of ["::1", "fe80::1", "febf::1", "fc00::1", "fdff::1", "::ffff:10.0.0.1"]) {
+    assert.equal(isPrivate(new Inet6Address(host, 0)), true, host);
+  }
+  for (const host of ["::", "fe8::1", "fc::1", "fd0::1", "fec0::1", "2001:db8::1", "::ffff:192.0.2.1"]) {
+    assert.equal(isPrivate(new Inet6Address(host, 0)), false, host);
+  }
+});
+
+test("--idle ends a conversation also while a write waits, and --linger ends it only without one", async () => {
+  using clock = new TestClock();
+  const ended: string[] = [];
+  const begin = (idle: number | undefined): IdleTimer =>
+    new IdleTimer(idle, { onIdle: () => ended.push("idle"), onLingered: () => ended.push("lingered") });
+  const waiting = begin(100);
+  waiting.setLinger(10);
+  waiting.beginWrite();
+  await clock.advance(99);
+  assert.deepEqual(ended, []);
+  await clock.advance(1);
+  assert.deepEqual(ended.splice(0), ["idle"]);
+  waiting.end();
+  const lingering = begin(100);
+  lingering.setLinger(10);
+  const endWrite = lingering.beginWrite();
+  await clock.advance(50);
+  endWrite();
+  await clock.advance(9);
+  assert.deepEqual(ended, []);
+  await clock.advance(1);
+  assert.deepEqual(ended.splice(0), ["lingered"]);
+  lingering.end();
+  const active = begin(100);
+  for (let time = 0; time < 500; time += 50) {
+    await clock.advance(50);
+    active.restart();
+  }
+  assert.deepEqual(ended, []);
+  active.end();
+  assert.equal(clock.pending, 0);
+});
 
 test("sizes, rates and times have three digits and a unit", () => {
   const sizes = [0, 1, 999, 1000, 1500, 99_949, 99_950, 999_499, 999_500, 1e9, 2.5e12, 1e17];

@@ -239,6 +239,24 @@ test("--latency keeps bytes back in each direction, --rate limits them", async (
   }
 });
 
+test("--idle counts the data of both directions, also when the bytes pass through the program", async () => {
+  const idle = 600;
+  await using listener = await listen("tcp://127.0.0.1:0");
+  await using program = proxyOf(["0", String(listener.address), "--rate", "10MB", "--idle", `${idle}ms`, "--count", "1"]);
+  await using client = await connect(await listening(program));
+  await using target = await listener.accept();
+  // The client sends nothing, and the target sends for longer than the time of --idle.
+  const since = performance.now();
+  while (performance.now() - since < 2 * idle) {
+    await target.write("x");
+    assert.equal((await client.readExactly(1)).toString(), "x");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  await assert.rejects(client.readExactly(1), { code: "ECONNRESET" });
+  const { stdout } = await program.ended;
+  assert.match(stdout, /no data was moved for 600 ms/);
+});
+
 test("--proxy-protocol sends the address of the client to the target", async () => {
   await using target = await server();
   await using program = proxyOf(["0", target.endpoint, "--proxy-protocol", "--count", "1"]);

@@ -65,6 +65,16 @@ test("echo sends datagrams back", async () => {
   assert.match(stdout, /^total: 2 datagrams, received 3 B, sent 3 B in /m);
 });
 
+test("chargen --idle does not end a connection whose client reads and sends nothing", async () => {
+  await using program = start(["chargen", "0", "--idle", "300ms", "--count", "1", "--json"]);
+  const client = await connect(await listening(program));
+  const since = performance.now();
+  while (performance.now() - since < 900) assert.notEqual(await client.read(), null);
+  await client.close();
+  const total = objects((await program.ended).stdout).at(-1);
+  assert.deepEqual([total?.["connections"], total?.["failed"]], [1, 0]);
+});
+
 test("echo ends a silent connection after --idle, counts it as failed and serves the next", async () => {
   await using program = start(["echo", "0", "--idle", "50ms", "--count", "1", "--json"]);
   await using silent = await connect(await listening(program));

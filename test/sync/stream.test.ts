@@ -342,7 +342,7 @@ test("stream() returns the same stream, and options that come late are refused",
   assert.equal(socket.stream(), stream);
   assert.equal(stream.socket, socket);
   assert.throws(() => socket.stream({ maxLine: 5 }), /options in the call that makes it/);
-  assert.throws(() => new Stream(socket), /the socket has one, required stream\(\) of the socket/);
+  assert.throws(() => new Stream(socket), /the socket has a stream, required socket\.stream\(\) to get it/);
   peer.close();
   socket.close();
 });

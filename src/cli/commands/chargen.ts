@@ -30,7 +30,8 @@ export const command: Command = define({
         // A property: for a local variable, TypeScript assumes that it is still false in the loop below.
         const reader = { ended: false };
         const reading = (async () => {
-          while ((await client.read(buffer)) > 0);
+          // Without a timeout: --idle limits the writes, and a client need not send anything.
+          while ((await client.read(buffer, {})) > 0);
         })().finally(() => (reader.ended = true));
         // A failed read sets `ended` too, so the loop below ends. The error of the read is ignored.
         reading.catch(() => undefined);

@@ -13,7 +13,8 @@ export const command: Command = define({
     "Reads the sockets of this network namespace by sock_diag(7) and prints a line for each, and with --info a line " +
       "of details below it: the timer, TCP_INFO and the memory. --json always has the details. Without -t, -u, -w or " +
       "-x it shows sockets of TCP and UDP.",
-    "Recv-Q has the bytes that the program has not read, and Send-Q the bytes that the peer has not acknowledged. " +
+    "Recv-Q has the bytes that the program has not read, and Send-Q the bytes that the peer has not acknowledged, or " +
+      "with UDP and UNIX the bytes in the send buffer. " +
       "For a listener they have the number of connections in the accept queue, and its limit. Only root can see the " +
       "processes of other users.",
   ],
@@ -25,7 +26,7 @@ export const command: Command = define({
     info: flag("-i, --info", "a line of details below each socket"),
     states: optionWithDefault(
       "-s, --state STATE",
-      "only these states, with commas: established, listen, time-wait …, connected, synchronized",
+      "only these states, with commas: established, listen, time-wait and others, connected, synchronized",
       stateMask,
       ALL_STATES,
       "all",

@@ -8,8 +8,6 @@ export interface ShapingOptions {
   readonly latency: number;
   /** Maximum number of bytes per second. */
   readonly rate: number | undefined;
-  /** The timeout of each read and write, in ms. */
-  readonly idle: number | undefined;
   readonly signal: AbortSignal;
   /** Called with the data of each read. */
   readonly onData: (data: Buffer) => void;
@@ -32,9 +30,10 @@ export async function copyShaped(from: Stream, to: Stream, options: ShapingOptio
 }
 
 async function copy(from: Stream, writer: RateLimitedWriter, options: ShapingOptions): Promise<void> {
+  const { signal } = options;
   const buffer = Buffer.allocUnsafe(BUFFER_SIZE);
   for (;;) {
-    const length = await from.read(buffer, waitOptions(options));
+    const length = await from.read(buffer, { signal });
     if (length === 0) return;
     const data = buffer.subarray(0, length);
     options.onData(data);
@@ -51,7 +50,7 @@ async function copyDelayed(from: Stream, writer: RateLimitedWriter, options: Sha
   const read = async (): Promise<void> => {
     const buffer = Buffer.allocUnsafe(BUFFER_SIZE);
     for (;;) {
-      const length = await from.read(buffer, waitOptions(options));
+      const length = await from.read(buffer, { signal });
       if (length === 0) break;
       // Copied, because the next read overwrites the buffer.
       const data = Buffer.from(buffer.subarray(0, length));
@@ -70,9 +69,6 @@ async function copyDelayed(from: Stream, writer: RateLimitedWriter, options: Sha
   };
   await Promise.all([read(), write()]).finally(() => signal.removeEventListener("abort", onAbort));
 }
-
-const waitOptions = ({ idle, signal }: ShapingOptions): { timeout?: number; signal: AbortSignal } =>
-  idle === undefined ? { signal } : { timeout: idle, signal };
 
 /** Writes in pieces, so that the rate is not exceeded. Without a rate, writes all data at once. */
 class RateLimitedWriter {
@@ -95,7 +91,7 @@ class RateLimitedWriter {
         await sleepUntil(this.#freeAt, signal);
         this.#freeAt = Math.max(this.#freeAt, performance.now()) + (piece.length * 1000) / rate;
       }
-      await this.#to.write(piece, waitOptions(this.#options));
+      await this.#to.write(piece, { signal });
       onWritten(piece.length);
     }
   }

@@ -4,7 +4,10 @@
 import { type Address, connect, forward, Inet6Address, InetAddress, listen, SocketError, type Stream } from "berkeley";
 import type { TcpFlow } from "berkeley/pcapng";
 
+import { Failure } from "../frame/failure.js";
+import { formatTime } from "../frame/units.js";
 import { announce, clientNameOf } from "../servers/serve.js";
+import { IdleTimer } from "../talk/idleTimer.js";
 import { withUsageErrors } from "../talk/open.js";
 import type { Flow, ProxyPlan } from "./plan.js";
 import { copyShaped } from "./shape.js";
@@ -78,7 +81,11 @@ async function relayOne(plan: ProxyPlan, client: Stream): Promise<void> {
   let error: unknown;
   let server: Stream | undefined;
   try {
-    server = await openTarget(plan, client, ending.signal);
+    server = await connectTo(plan, ending.signal);
+    if (plan.proxyProtocol) {
+      const header = proxyHeader(client.remoteAddress, client.localAddress);
+      await server.write(header, { signal: ending.signal, timeout: plan.timeout });
+    }
     await copyBoth(plan, flow, client, server, capturedFlow, ending);
     await Promise.all([client.close(), server.close()]);
   } catch (caught) {
@@ -93,20 +100,19 @@ async function relayOne(plan: ProxyPlan, client: Stream): Promise<void> {
   flowCounts.end(flow, error);
 }
 
-/** Connects to the target, and with --proxy-protocol sends the header. */
-async function openTarget(plan: ProxyPlan, client: Stream, signal: AbortSignal): Promise<Stream> {
-  const { to, timeout, via, clientTls, proxyProtocol } = plan;
-  const server = await connect(to, {
+function connectTo({ to, timeout, via, clientTls }: ProxyPlan, signal: AbortSignal): Promise<Stream> {
+  return connect(to, {
     signal,
     timeout,
     ...(via === undefined ? {} : { via }),
     ...(clientTls === undefined ? {} : { tls: clientTls }),
   });
-  if (proxyProtocol) await server.write(proxyHeader(client.remoteAddress, client.localAddress));
-  return server;
 }
 
-/** Copies both directions. An error of one direction ends the other direction. */
+/**
+ * Copies both directions. An error of one direction ends the other direction. With --idle, so does a time in which
+ * neither direction moves data.
+ */
 async function copyBoth(
   plan: ProxyPlan,
   flow: Flow,
@@ -117,22 +123,37 @@ async function copyBoth(
 ): Promise<void> {
   const { latency, rate, idle } = plan;
   const { signal } = ending;
-  const shaping = { latency, rate, idle, signal };
+  const shaping = { latency, rate, signal };
+  const onIdle = (): void => ending.abort(new Failure(`no data was moved for ${formatTime(idle ?? 0)}`));
+  const idleTimer = new IdleTimer(idle, { onIdle, onLingered: onIdle });
   const fail = (error: unknown): never => {
     ending.abort(error);
     throw error;
   };
   const toTarget = copyShaped(client, server, {
     ...shaping,
-    onData: (data) => capturedFlow?.data("client", data),
-    onWritten: (count) => (flow.toTarget += count),
+    onData: (data) => {
+      idleTimer.restart();
+      capturedFlow?.data("client", data);
+    },
+    onWritten: (count) => {
+      idleTimer.restart();
+      flow.toTarget += count;
+    },
   }).then(() => capturedFlow?.finish("client"), fail);
   const toClient = copyShaped(server, client, {
     ...shaping,
-    onData: (data) => capturedFlow?.data("server", data),
-    onWritten: (count) => (flow.toClient += count),
+    onData: (data) => {
+      idleTimer.restart();
+      capturedFlow?.data("server", data);
+    },
+    onWritten: (count) => {
+      idleTimer.restart();
+      flow.toClient += count;
+    },
   }).then(() => capturedFlow?.finish("server"), fail);
   const results = await Promise.allSettled([toTarget, toClient]);
+  idleTimer.end();
   // The abort reason is the first error. The error of the other direction is only its consequence.
   if (results.some(({ status }) => status === "rejected")) throw signal.reason;
 }

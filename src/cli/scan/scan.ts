@@ -119,8 +119,8 @@ export function isPrivate(address: HostAddress): boolean {
   if (address instanceof Inet6Address) {
     const mappedInet4 = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(host)?.[1];
     if (mappedInet4 !== undefined) return isPrivate(new InetAddress(mappedInet4, 0));
-    // ::1, fe80::/10 (link-local) and fc00::/7 (unique local)
-    return /^(?:::1$|fe[89ab]|f[cd])/.test(host);
+    // ::1, fe80::/10 (link-local) and fc00::/7 (unique local). A shorter first group has leading zeros.
+    return /^(?:::1$|fe[89ab][\da-f]:|f[cd][\da-f]{2}:)/.test(host);
   }
   const [a = 0, b = 0] = host.split(".").map(Number);
   // 10.0.0.0/8 and 127.0.0.0/8

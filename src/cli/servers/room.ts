@@ -89,7 +89,7 @@ export class Room {
     };
     void broadcast([...receivers.keys()], data, { slow: "drop" }).then(({ slow, failed }) => {
       for (const stream of slow)
-        reset(stream, new Failure(`it does not read: ${stream.outbox.bytes} bytes wait for it`));
+        reset(stream, new Failure(`the client does not read: ${stream.outbox.bytes} bytes wait for it`));
       for (const { stream, error } of failed) reset(stream, error as Error);
       // For the members that were not reset, the data was written or is in the outbox.
       for (const { client } of receivers.values()) client.sent += data.length;

@@ -51,9 +51,13 @@ export class Client {
     this.#waitOptions = idle === undefined ? {} : { timeout: idle };
   }
 
-  /** Reads into the buffer. Resolves with the number of bytes, 0 at the end. */
-  async read(buffer: Uint8Array): Promise<number> {
-    const length = await this.stream.read(buffer, this.#waitOptions);
+  /**
+   * Reads into the buffer. Resolves with the number of bytes, 0 at the end.
+   *
+   * @param opts default: `timeout` is the time of --idle
+   */
+  async read(buffer: Uint8Array, opts: IoOptions = this.#waitOptions): Promise<number> {
+    const length = await this.stream.read(buffer, opts);
     this.received += length;
     return length;
   }

@@ -8,29 +8,32 @@ export interface IdleTimerCallbacks {
 }
 
 export class IdleTimer {
-  readonly #idle: number | undefined;
   readonly #callbacks: IdleTimerCallbacks;
-  /** Milliseconds; undefined until setLinger(). */
-  #linger: number | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #idleTimer: NodeJS.Timeout | undefined;
+  /** Undefined until setLinger(). */
+  #lingerTimer: NodeJS.Timeout | undefined;
   #runningWrites = 0;
 
   /** @param idle milliseconds; undefined for no limit */
   constructor(idle: number | undefined, callbacks: IdleTimerCallbacks) {
-    this.#idle = idle;
     this.#callbacks = callbacks;
-    this.#arm();
+    if (idle !== undefined) this.#idleTimer = setTimeout(() => callbacks.onIdle(), idle);
   }
 
   /** From now on, the conversation ends without an error after this time without data. */
   setLinger(milliseconds: number): void {
-    this.#linger = milliseconds;
-    this.#arm();
+    clearTimeout(this.#lingerTimer);
+    this.#lingerTimer = setTimeout(() => {
+      // While a write waits for a slow peer, --linger does not end the conversation.
+      if (this.#runningWrites > 0) this.setLinger(milliseconds);
+      else this.#callbacks.onLingered();
+    }, milliseconds);
   }
 
-  /** Starts the time again. Called when data was sent or received. */
+  /** Starts both times again. Called when data was sent or received. */
   restart(): void {
-    this.#timer?.refresh();
+    this.#idleTimer?.refresh();
+    this.#lingerTimer?.refresh();
   }
 
   /** Called before a write, which may wait for the peer. Returns a function that must be called after the write. */
@@ -44,21 +47,7 @@ export class IdleTimer {
   }
 
   end(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-  }
-
-  #arm(): void {
-    this.end();
-    const linger = this.#linger ?? Infinity;
-    const idle = this.#idle ?? Infinity;
-    const time = Math.min(linger, idle);
-    if (time === Infinity) return;
-    this.#timer = setTimeout(() => {
-      if (idle <= linger) this.#callbacks.onIdle();
-      // While a write waits for a slow peer, --linger does not end the conversation.
-      else if (this.#runningWrites > 0) this.#arm();
-      else this.#callbacks.onLingered();
-    }, time);
+    clearTimeout(this.#idleTimer);
+    clearTimeout(this.#lingerTimer);
   }
 }

@@ -37,8 +37,8 @@ export const TALK_OPTIONS: TalkOptions = {
   idle: option("-i, --idle TIME", "give up after this time without data in either direction", duration),
   linger: optionWithDefault(
     "--linger TIME",
-    "end after this time without data: with a stream when the peer has finished and standard input is a pipe, with " +
-      "datagrams when standard input has ended",
+    "end after this time without data: for a stream, once the peer has finished and standard input is a pipe; for " +
+      "datagrams, once standard input has ended",
     duration,
     500,
     "500ms",
