@@ -100,12 +100,12 @@ static inline int64_t result_or_errno(int64_t value) { return value >= 0 ? value
 
 /*
  * Both functions call the JavaScript function `callback`, and return true if it returned normally. If it throws, the
- * exception becomes an uncaught exception. call_from_node_api() is for callbacks of Node-API (a threadsafe function),
- * after which the runtime runs the microtasks. call_from_uv() is for callbacks of libuv, after which the runtime does
- * not run them. So call_from_uv() also runs the microtasks.
+ * exception becomes an uncaught exception. call_js_from_node_api() is for callbacks of Node-API (a threadsafe
+ * function), after which the runtime runs the microtasks. call_js_from_uv() is for callbacks of libuv, after which the
+ * runtime does not run them. So it also runs the microtasks.
  */
-bool call_from_node_api(napi_env env, napi_ref callback, size_t count, const napi_value *arguments);
-bool call_from_uv(napi_env env, napi_ref callback, size_t count, const napi_value *arguments);
+bool call_js_from_node_api(napi_env env, napi_ref callback, size_t count, const napi_value *arguments);
+bool call_js_from_uv(napi_env env, napi_ref callback, size_t count, const napi_value *arguments);
 
 struct exported_function {
   const char *name;

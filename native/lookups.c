@@ -39,7 +39,7 @@ static void on_completed(napi_env env, napi_value unused, void *context, void *d
     ok = napi_open_handle_scope(env, &scope) == napi_ok;
     if (ok) {
       napi_value parts[3];
-      if (lookup->create_result(env, lookup, parts)) call_from_node_api(env, lookup->callback, 3, parts);
+      if (lookup->create_result(env, lookup, parts)) call_js_from_node_api(env, lookup->callback, 3, parts);
       napi_close_handle_scope(env, scope);
     }
     free_lookup(env, lookup);

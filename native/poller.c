@@ -41,7 +41,7 @@ static bool dispatch(struct poller *poller) {
   napi_env env = poller->env;
   napi_handle_scope scope;
   if (napi_open_handle_scope(env, &scope) != napi_ok) return false;
-  bool called = poller->backend->call(env, poller->callback, 0, NULL);
+  bool called = poller->backend->call_js(env, poller->callback, 0, NULL);
   napi_close_handle_scope(env, scope);
   return called;
 }

@@ -66,8 +66,8 @@ struct backend {
   void (*unref)(struct poller *poller);
   /* Ends the backend, then calls poller_free(), perhaps in a later turn of the loop. The environment may be ending. */
   void (*end)(struct poller *poller);
-  /* call_from_uv() or call_from_node_api(), as the callbacks of the backend require. */
-  bool (*call)(napi_env env, napi_ref callback, size_t count, const napi_value *arguments);
+  /* call_js_from_uv() or call_js_from_node_api(), as the callbacks of the backend require. */
+  bool (*call_js)(napi_env env, napi_ref callback, size_t count, const napi_value *arguments);
   /*
    * Called by pollerTurned(). Returns whether JavaScript must call pollerTurned() in the next turn too. NULL if the
    * backend does not need pollerTurned().

@@ -160,5 +160,5 @@ const struct backend thread_backend = {
     .ref = thread_ref,
     .unref = thread_unref,
     .end = thread_end,
-    .call = call_from_node_api,
+    .call_js = call_js_from_node_api,
     .loop_turned = thread_loop_turned};

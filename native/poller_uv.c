@@ -102,4 +102,4 @@ static void loop_ref(struct poller *poller) { uv_ref((uv_handle_t *)&((struct ha
 static void loop_unref(struct poller *poller) { uv_unref((uv_handle_t *)&((struct handles *)poller->data)->poll); }
 
 const struct backend uv_backend = {
-    .start = loop_start, .ref = loop_ref, .unref = loop_unref, .end = loop_end, .call = call_from_uv};
+    .start = loop_start, .ref = loop_ref, .unref = loop_unref, .end = loop_end, .call_js = call_js_from_uv};

@@ -164,13 +164,13 @@ static bool report_exception(napi_env env, napi_status status) {
   return status == napi_ok;
 }
 
-bool call_from_node_api(napi_env env, napi_ref callback, size_t count, const napi_value *arguments) {
+bool call_js_from_node_api(napi_env env, napi_ref callback, size_t count, const napi_value *arguments) {
   napi_value function, global, result;
   return get_callback(env, callback, &function, &global) &&
          report_exception(env, napi_call_function(env, global, function, count, arguments, &result));
 }
 
-bool call_from_uv(napi_env env, napi_ref callback, size_t count, const napi_value *arguments) {
+bool call_js_from_uv(napi_env env, napi_ref callback, size_t count, const napi_value *arguments) {
   napi_value function, global;
   return get_callback(env, callback, &function, &global) &&
          report_exception(env, napi_make_callback(env, NULL, global, function, count, arguments, NULL));

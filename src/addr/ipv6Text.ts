@@ -18,7 +18,7 @@ const MAX_ZONE_BYTES = 15;
 const ZONE_NUMBER = /^(?:0|[1-9][0-9]{0,9})$/;
 const DIGITS = /^[0-9]+$/;
 
-/** Gets the bytes that `isIPv6()` does not need. */
+/** `isIPv6()` writes the bytes here. No code reads them. */
 const scratch = new Uint8Array(16);
 
 /**

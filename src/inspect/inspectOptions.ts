@@ -34,9 +34,9 @@ export interface InspectorOptions {
   /** A socket that has moved no byte for this time (ms) is reported as idle. Default 300000. */
   readonly idleAfter?: number | undefined;
   /**
-   * A socket is reported as a leak if its peer closed this time (ms) ago, and no call waits on the socket. If one line
-   * made many sockets, they are reported too while no call waits on them and they have moved nothing for this time.
-   * Default 10000.
+   * A socket is reported as a leak if its peer closed this time (ms) ago, and no call waits on the socket. Also
+   * reported are sockets that one line of the program made, if at least 16 of them are open, have no waiting call, and
+   * have moved nothing for this time. The inspector itself closes no socket. Default 10000.
    */
   readonly closeAfter?: number | undefined;
 }

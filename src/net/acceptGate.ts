@@ -1,5 +1,5 @@
-// Makes accept() of a listener wait until this program may accept connections. During an upgrade this is the new
-// program, and at first only the old program accepts; see inheritance.ts.
+// In the new program of an upgrade: makes accept() of a listener wait until the new program may accept connections. Until
+// then only the old program accepts; see inheritance.ts. Without an upgrade a listener has no gate.
 
 import type { IoOptions } from "../io.js";
 import { localError, timeoutError } from "../wait/localError.js";

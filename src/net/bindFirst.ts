@@ -46,7 +46,10 @@ export async function bindFirst<T>(
   throw lastErrorOf(errors, `Cannot ${action}`);
 }
 
-/** The last error. If there are several and the last is a SocketError, a copy of the last, whose `cause` has all. */
+/**
+ * Returns the last error. If there are several errors and the last one is a SocketError, returns a copy of it whose
+ * `cause` has all errors.
+ */
 export function lastErrorOf(errors: readonly unknown[], summary: string): unknown {
   const last = errors.at(-1);
   if (errors.length === 1 || !(last instanceof SocketError)) return last;

@@ -19,9 +19,7 @@ export function readVarint(input: Uint8Array): { readonly value: number; readonl
     value += (byte & 0x7f) * 2 ** (7 * index);
     if (byte < 0x80) return { value, size: index + 1 };
   }
-  throw new FrameError(
-    `Cannot read a varint: none of its ${MAX_SIZE} bytes is the last, required at most ${MAX_SIZE} bytes`,
-  );
+  throw new FrameError(`Cannot read a varint: it has more than ${MAX_SIZE} bytes, required at most ${MAX_SIZE}`);
 }
 
 /** The number of bytes that `value` needs. */

@@ -4,13 +4,14 @@ import { calls } from "../sys/calls.js";
 import type { LeakableDescriptor } from "../sys/leakDetection.js";
 
 export class OpenDescriptor implements LeakableDescriptor {
-  /** -1 once closed or detached. */
+  /** -1 after `close()`. After a release, the caller sets it to -1. */
   fd: number;
-  /** See LeakableDescriptor. */
+  /** Index in the list of descriptors that leak detection has not registered yet; -1 outside the list. */
   pendingIndex: number = -1;
   /**
-   * The identity of the open file, from `calls.share()`; 0 if no other code has the number of the descriptor. The
-   * identity lets close() and release() detect that the number was reused for another file.
+   * The identity of the open file, from `calls.share()`; 0 if no other code has the number of the descriptor, and
+   * -errno if `share()` failed. With an identity, close() and release() detect that the number was reused for another
+   * file.
    */
   #file = 0;
 
@@ -24,7 +25,7 @@ export class OpenDescriptor implements LeakableDescriptor {
   }
 
   /**
-   * Releases the descriptor without closing it. `fd` does not change.
+   * Gives up the descriptor without closing it. `fd` does not change.
    *
    * @param blocking whether to clear O_NONBLOCK
    * @returns 0 or -errno

@@ -11,7 +11,7 @@ import type { Socket } from "./syncSocket.js";
 function checkSyncSocket(socket: unknown, action: string): void {
   // A Socket of another copy of the package is accepted, because only public methods are called.
   if (isBlockingSocket(socket) || isBranded(socket, "Socket of berkeley/sync")) return;
-  throw new TypeError(`Cannot ${action}: socket is ${quoteNonInstance(socket, "Socket")}, required a Socket`);
+  throw new TypeError(`Cannot ${action}: socket is ${quoteNonInstance(socket, "Socket")}, required a Socket of berkeley/sync`);
 }
 
 /**
@@ -37,8 +37,8 @@ export function send_fds(
 /**
  * Receives data and up to `maxfds` descriptors: recvmsg(2) with SCM_RIGHTS, like the awaitable `recv_fds`.
  *
- * @returns data, descriptors, flags and address. Descriptors that are not taken with `take()` are closed when the
- *   object is disposed or collected
+ * @returns data, descriptors, flags and address. When `descriptors` is disposed or collected, it closes each descriptor
+ *   that was not taken with `take()`
  * @throws SocketError as `recvmsg`
  * @see unix(7), SCM_RIGHTS
  * @example

@@ -192,7 +192,7 @@ async function serveDatagrams({ endpoint, options, output, service, signal, tota
   const secure = false;
   await serverTls(options, secure, output);
   const { answer: answerTo } = service;
-  if (answerTo === undefined) throw new UsageError(`this server has no datagrams, required a stream endpoint`);
+  if (answerTo === undefined) throw new UsageError("this server does not support datagrams, required an endpoint of streams, such as tcp:// or unix:");
   const socket = await bindUdp(endpoint, { signal });
   announce(output, "udp", socket.address);
   try {
@@ -240,7 +240,7 @@ async function* datagramsOf(
   }
 }
 
-/** The scheme of a listener as it is printed: that of its socket, because fd and systemd do not contain the address. */
+/** The scheme to print for a listener. Endpoints of `fd:` and `systemd:` have no address, so its socket decides. */
 export function shownScheme(scheme: Endpoint["scheme"], address: object | undefined): Endpoint["scheme"] {
   if (address !== undefined && "path" in address) return "unix";
   if (address !== undefined && "cid" in address) return "vsock";
