@@ -160,10 +160,11 @@ function checkScopeName(
     throw refusal(subject, `scopeid is ${quote(scopeid)}, required a number unless host is an IPv6 address`);
   }
   // The scope id 0 is no interface, so every zone agrees with it.
-  if (typeof zone === "string" && isZone(zone) && zone !== scopeid && scopeid !== "0") {
+  if (scopeid === "0") return checkHost(subject, host, port, flowinfo, 0, zone);
+  if (typeof zone === "string" && isZone(zone) && zone !== scopeid) {
     throw refusal(subject, `zone ${quote(zone)} and scopeid ${quote(scopeid)} do not agree, required one of them`);
   }
-  return checkHost(subject, host, port, flowinfo, 0, zone ?? scopeid);
+  return checkHost(subject, host, port, flowinfo, 0, zone === undefined ? scopeid : zone);
 }
 
 function checkIPv6(

@@ -1,5 +1,5 @@
-// In the new program of an upgrade: makes accept() of a listener wait until the new program may accept connections. Until
-// then only the old program accepts; see inheritance.ts. Without an upgrade a listener has no gate.
+// In the new program of an upgrade: makes accept() of a listener wait until the new program may accept connections.
+// Until then only the old program accepts; see inheritance.ts. Without an upgrade a listener has no gate.
 
 import type { IoOptions } from "../io.js";
 import { localError, timeoutError } from "../wait/localError.js";

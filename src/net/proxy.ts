@@ -251,9 +251,11 @@ function checkCredentials(
       throw new RangeError(`Cannot ${action}: via.${name} has ${bytes} bytes, required ${minBytes} to 255`);
     }
     // RFC 7617, section 2: neither value has control characters, and the user name has no colon.
-    const hasWrongCharacter = /\p{Cc}/u.test(value) || (name === "username" && value.includes(":"));
-    if (protocol === "http" && hasWrongCharacter) {
-      throw new TypeError(`Cannot ${action}: via.${name} has a character that Basic forbids: a control, or a colon`);
+    const hasControl = /\p{Cc}/u.test(value);
+    const hasColon = name === "username" && value.includes(":");
+    if (protocol === "http" && (hasControl || hasColon)) {
+      const found = hasControl ? "a control character" : "a colon";
+      throw new TypeError(`Cannot ${action}: via.${name} has ${found}, required none for the Basic scheme`);
     }
   }
   return credentials as Credentials;

@@ -55,7 +55,7 @@ function controlOf(
   if (controlMessages === undefined) return null;
   const control = encodeControl(controlMessages);
   if (control.hasDescriptors) {
-    // Other families ignore SCM_RIGHTS (__sock_cmsg_send in net/core/sock.c): they send the data and return success.
+    // IP sockets ignore SCM_RIGHTS (__sock_cmsg_send in net/core/sock.c): they send the data and return success.
     if (family !== AF_UNIX) {
       throw new TypeError("Cannot sendmsg: control has descriptors, required a UNIX socket to pass them");
     }

@@ -301,5 +301,5 @@ export function groupOption<Set>(
   optname: number,
   encode: (option: string, value: Set) => Uint8Array,
 ): SocketOption<never, Set> {
-  return { ...writeOnlyOption(name, IPPROTO_IP, optname, encode), levelOf: levelOfGroup };
+  return writeOnlyOption(name, IPPROTO_IP, optname, encode, levelOfGroup);
 }

@@ -258,16 +258,19 @@ export function readOnlyOption<Get>(
  * An option that can only be set, with a conversion of its own.
  *
  * @param encode gets the name of the option too, for messages
+ * @param levelOf the level of a value; default: always `level`
  */
 export function writeOnlyOption<Set>(
   name: string,
   level: number,
   optname: number,
   encode: (option: string, value: Set) => Uint8Array,
+  levelOf?: (bytes: Uint8Array) => number,
 ): SocketOption<never, Set> {
   return declare({
     name,
     level,
+    ...(levelOf === undefined ? {} : { levelOf }),
     optname,
     // Any size will do, because `decode` always throws.
     size: 4,

@@ -48,6 +48,7 @@ import {
 import { type SocketBelow, socketBelow } from "./socketBelow.js";
 import { toDuplex } from "./toDuplex.js";
 import { optionsError } from "../wait/pendingCall.js";
+import { rejection } from "../wait/rejection.js";
 import { toWeb, type ToWebOptions, type WebPair } from "./webStreams.js";
 
 /** Returns the reading side of a stream, for code that moves the bytes of the stream or ends the stream. */
@@ -206,7 +207,7 @@ export class Stream<C extends Conn = Conn>
   readExactly(size: number, opts?: IoOptions): Promise<Buffer> {
     if (size === 0) {
       const refused = optionsError(opts, "read");
-      return refused === undefined ? Promise.resolve(Buffer.alloc(0)) : Promise.reject(refused.error);
+      return refused === undefined ? Promise.resolve(Buffer.alloc(0)) : rejection(refused.error);
     }
     try {
       return this.#reader.read(new ExactRule(checkSize(size, "readExactly", "size", 0)), opts);

@@ -82,6 +82,7 @@ test("an option for groups has its name with groups of IPv4 and IPv6", async () 
   socket.setsockopt(berkeley.MCAST_JOIN_GROUP, { group: "ff15::1", interface: "lo" });
   using socket4 = new Socket(berkeley.AF_INET, berkeley.SOCK_DGRAM);
   socket4.setsockopt(berkeley.MCAST_JOIN_GROUP, { group: "239.1.2.3", interface: "lo" });
+  assert.equal(inspector.sockets().length, 2);
   for (const { id } of inspector.sockets()) {
     const { calls: seen } = (await inspector.socket(id))!;
     assert.match(seen.at(-1)!.detail ?? "", /^MCAST_JOIN_GROUP/);

@@ -282,7 +282,7 @@ test("upgrade() refuses a value that is not a server, wrong options, and a close
   const wrong: readonly (readonly [servers: unknown, opts: unknown, message: RegExp])[] = [
     [[], {}, /^Cannot upgrade: servers are \[\], required an array of servers$/],
     [server, {}, /servers are .*, required an array of servers$/],
-    [[{}], {}, /a server is .*, required the result of serve\(\)/],
+    [[{}], {}, /a server is \{\}, required a server, a forwarder, or the result of listen/],
     [[server], { argv: [] }, /argv/],
     [[server], { args: "server.mjs" }, /args are "server.mjs", required an array of strings/],
     [[server], { command: "" }, /command is "", required a path/],

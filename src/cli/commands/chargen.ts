@@ -40,6 +40,8 @@ export const command: Command = define({
         } catch (error) {
           // A client ends the lines by closing its connection.
           if (!["EPIPE", "ECONNRESET"].includes((error as { code: string }).code)) throw error;
+          // The server can end the connection only when no read is pending. After these errors the read ends too.
+          await reading.catch(() => undefined);
         }
       },
       answer() {

@@ -13,7 +13,7 @@ export const command: Command = define({
       "the connection, and prints the answer to its end. If the peer finishes first, standard input decides: a file " +
       "is sent to its end; a pipe is read until it has given no data for the time of --linger; a terminal is no " +
       "longer read.",
-    "A file on standard input is sent by sendfile(2), except with TLS, --crlf, --line or --hex. Received data is " +
+    "A file on standard input is sent by sendfile(2), except with TLS, datagrams, --crlf, --line or --hex. Received data is " +
       "written unchanged to a pipe or a file; on a terminal, control characters are shown as escapes.",
   ],
   arguments: [

@@ -26,7 +26,7 @@ const WRITE_TIME = 20;
 export async function copyShaped(from: Stream, to: Stream, options: ShapingOptions): Promise<void> {
   const writer = new RateLimitedWriter(to, options);
   await (options.latency === 0 ? copy(from, writer, options) : copyDelayed(from, writer, options));
-  await to.closeWrite();
+  await to.closeWrite({ signal: options.signal });
 }
 
 async function copy(from: Stream, writer: RateLimitedWriter, options: ShapingOptions): Promise<void> {

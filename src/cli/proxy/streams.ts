@@ -111,7 +111,7 @@ function connectTo({ to, timeout, via, clientTls }: ProxyPlan, signal: AbortSign
 
 /**
  * Copies both directions. An error of one direction ends the other direction. With --idle, so does a time in which
- * neither direction moves data.
+ * neither direction moves data, longer by the delay of --latency.
  */
 async function copyBoth(
   plan: ProxyPlan,
@@ -125,7 +125,7 @@ async function copyBoth(
   const { signal } = ending;
   const shaping = { latency, rate, signal };
   const onIdle = (): void => ending.abort(new Failure(`no data was moved for ${formatTime(idle ?? 0)}`));
-  const idleTimer = new IdleTimer(idle, { onIdle, onLingered: onIdle });
+  const idleTimer = new IdleTimer(idle === undefined ? undefined : idle + latency, { onIdle, onLingered: onIdle });
   const fail = (error: unknown): never => {
     ending.abort(error);
     throw error;
