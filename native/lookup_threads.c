@@ -7,7 +7,8 @@
  *
  * - Lookup threads take lookups from the queue. At most MAX_AWAITED_LOOKUPS of them run a lookup that a caller awaits.
  *   Further lookups wait in the queue. A lookup that all callers have abandoned occupies its thread until the C library
- *   returns. Another lookup thread may start in its place, up to MAX_LOOKUP_THREADS in total.
+ *   returns; a later caller with an equal request can wait for it again (resumeLookup()). Another lookup thread may
+ *   start in its place, up to MAX_LOOKUP_THREADS in total.
  * - At most MAX_LOCAL_THREADS local threads run only lookups that need no server: a numeric address, or an entry of the
  *   hosts file. They start when all lookup threads are busy and no further one can start. So lookups that need no
  *   server do not wait for the DNS.
@@ -15,9 +16,9 @@
  * A lookup thread ends after IDLE_SECONDS without work. All threads are detached and block every signal.
  *
  * The end of an environment does not wait for a thread. `struct lookups` has a reference count: each thread holds one
- * reference, and the environment holds one. The cleanup hook sets `closed` under the mutex. A thread that returns from
- * the C library after that frees its lookup and calls no function of Node-API. Node.js unloads an addon when the last
- * worker that loaded it ends. So the first lookup pins the library, and its code stays mapped.
+ * reference, and the environment holds one. The cleanup hook sets `closed` under the mutex. If a thread returns from
+ * the C library later, it frees its lookup and calls no function of Node-API. Node.js unloads an addon when the last
+ * worker that loaded it ends. So the first lookup keeps the addon in memory.
  *
  * Results go into a list, and the threadsafe function `notify` wakes the environment. `notify` keeps the loop alive
  * exactly while a caller waits. A thread calls `notify` only under the mutex and only if `closed` is not set, so no
@@ -141,8 +142,8 @@ static void *run_lookups(void *data) {
   struct lookups *lookups = data;
   pthread_mutex_lock(&lookups->mutex);
   /*
-   * An abandoned lookup that a caller resumes counts as awaited again. So there may be more than MAX_AWAITED_LOOKUPS
-   * threads without an abandoned lookup. The loop condition ends the threads above the limit.
+   * If a caller resumes an abandoned lookup, its thread counts again, and the count may exceed MAX_AWAITED_LOOKUPS.
+   * The loop condition ends the threads above the limit.
    */
   while (!lookups->closed && lookups->threads - lookups->abandoned_threads <= MAX_AWAITED_LOOKUPS) {
     struct lookup *lookup = oldest_queued(lookups);

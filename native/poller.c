@@ -6,7 +6,7 @@
  * waits for the epoll descriptor: poller_uv.c, or poller_thread.c in a runtime without libuv.
  *
  * Layout of the shared array, in 32-bit words:
- *   [0]  number of waiting calls, written by JavaScript
+ *   [0]  number of waiting calls that keep the process alive, written by JavaScript
  *   [1]  1 while the poller keeps the process alive
  *   [2]  number of events in this batch, 0 outside a batch, or -errno after epoll_wait(2) has failed permanently
  *   [3]  0 in the first batch of a turn of the loop, 1 in each further batch of that turn
@@ -20,7 +20,7 @@
  * evaluates the JavaScript again, but loads the addon once. Each evaluation has a reactor, and each reactor opens a
  * poller.
  *
- * While a call waits, the poller keeps the process alive and holds strong references to its array and its callback.
+ * While such a call waits, the poller keeps the process alive and holds strong references to its array and callback.
  * Otherwise both references are weak. Then the garbage collector can free an unreachable evaluation, and the finalizer
  * of the array ends its poller. JavaScript calls pollerRef() when the number of waiting calls rises above 0, and
  * pollerRef() makes the references strong. The backend makes them weak again later: with libuv right before the loop
@@ -131,8 +131,8 @@ static bool run_turn(struct poller *poller, bool readable) {
   bool dispatched = readable && dispatch_events(poller);
   bool more = poller->relays.queue_length > 0 && continue_relays(poller, dispatched);
   /*
-   * JavaScript calls pollerTurned() only after a callback. So if the backend needs pollerTurned(), the poller calls
-   * JavaScript even without an event.
+   * The thread of such a backend waits for no event until JavaScript has called pollerTurned(), which it does after a
+   * callback. So the poller calls JavaScript even without an event.
    */
   if (poller->backend->loop_turned != NULL && readable && !dispatched) {
     poller->shared[EVENT_COUNT] = 0;
@@ -331,9 +331,9 @@ static napi_value call_poller_modify(napi_env env, napi_callback_info info) {
 }
 
 /*
- * pollerRemove(fd, poller, identity = any): removes the entry of a descriptor. epoll finds the entry by the number,
- * which may belong to another file now. So with `identity`, the result of share(), the call returns -EBADF unless the
- * number still belongs to the file with this identity; descriptors.c.
+ * pollerRemove(fd, poller, identity = any): removes the entry of a descriptor. epoll finds the entry by the descriptor
+ * number, which may belong to another file now. So the caller can pass `identity`, the result of share()
+ * (descriptors.c). If the number belongs to another file, the call returns -EBADF.
  */
 static napi_value call_poller_remove(napi_env env, napi_callback_info info) {
   struct args args;

@@ -148,8 +148,9 @@ export class LimitError extends BerkeleyError {
   /** The announced size, or the number of bytes that had arrived when the limit was exceeded. */
   readonly found: number;
 
-  constructor(limit: string, max: number, found: number) {
-    super(`Cannot take ${found} bytes: ${limit} allows at most ${max}`);
+  /** @param unit the unit of `max` and `found`, for the message */
+  constructor(limit: string, max: number, found: number, unit: string = "bytes") {
+    super(`Cannot take ${found} ${unit}: ${limit} allows at most ${max}`);
     this.code = "ERR_LIMIT";
     this.limit = limit;
     this.max = max;

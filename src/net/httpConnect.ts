@@ -91,7 +91,9 @@ class ResponseReader {
     if (match === null) throw notHttpError(statusLine);
     const headers: Record<string, string> = Object.create(null) as Record<string, string>;
     for (let line = await this.#readLine(); line !== ""; line = await this.#readLine()) {
-      if (++this.#fieldsRead > maxHeaderFields) throw new LimitError("maxHeaders", maxHeaderFields, this.#fieldsRead);
+      if (++this.#fieldsRead > maxHeaderFields) {
+        throw new LimitError("maxHeaders", maxHeaderFields, this.#fieldsRead, "header fields");
+      }
       const field = FIELD.exec(line);
       if (field === null || line.includes("\r") || line.includes("\0")) {
         throw new ProxyRefusal(
@@ -111,7 +113,11 @@ class ResponseReader {
     const { maxHeaderBytes } = this.#proxy;
     const max = maxHeaderBytes - this.#bytesRead;
     if (max <= 0) throw new LimitError("maxHeader", maxHeaderBytes, this.#bytesRead + 1);
-    const bytes = await this.#stream.readUntil("\n", { ...remainingWait(this.#wait), max });
+    const bytes = await this.#stream.readUntil("\n", { ...remainingWait(this.#wait), max }).catch((error: unknown) => {
+      // The limit of the caller is that of all lines together.
+      if (error instanceof LimitError) throw new LimitError("maxHeader", maxHeaderBytes, this.#bytesRead + error.found);
+      throw error;
+    });
     if (bytes === null)
       throw new ProxyRefusal("ECONNRESET", "the proxy ended the connection before the end of its response");
     this.#bytesRead += bytes.length;

@@ -176,7 +176,8 @@ function decodeVersion2(bytes: Uint8Array): ReturnType<typeof decodeProxyHeader>
   // If family and transport are both 0, the addresses are not known. If only one of them is 0, the header is wrong.
   const onlyOneIsUnspec = (family === FAMILY_UNSPEC) !== (transport === TRANSPORT_UNSPEC);
   if (transport > TRANSPORT_DGRAM || onlyOneIsUnspec) {
-    throw headerError(`the family and transport are 0x${bytes[13]!.toString(16)}, required 0, or 0x11 to 0x32`);
+    const found = bytes[13]!.toString(16).padStart(2, "0");
+    throw headerError(`the family and transport are 0x${found}, required 0x00, 0x11, 0x12, 0x21, 0x22, 0x31 or 0x32`);
   }
   const bytesLeft = length - FIXED_SIZE;
   if (bytesLeft < addressesSize) {
@@ -188,7 +189,7 @@ function decodeVersion2(bytes: Uint8Array): ReturnType<typeof decodeProxyHeader>
   return { header: { version: 2, local: false, transport: transportName, source, destination, tlvs }, length };
 }
 
-/** The length of a whole header of version 2. `bytes` has at least its first 16 bytes. */
+/** The length of a whole header of version 2. `bytes` must have at least FIXED_SIZE bytes. */
 export function version2Length(bytes: Uint8Array): number {
   return FIXED_SIZE + bytes[14]! * 256 + bytes[15]!;
 }
@@ -228,10 +229,12 @@ function decodeTlvs(bytes: Uint8Array, start: number): ProxyTlv[] {
   const tlvs: ProxyTlv[] = [];
   for (let offset = start; offset < bytes.length;) {
     const valueStart = offset + TLV_HEAD_SIZE;
-    // If the header ends inside the type and the length, `end` is beyond the header with any size.
+    // If the header ends within the type and the length, valueStart is beyond its end already. Then any size will do.
     const size = valueStart > bytes.length ? 0 : bytes[offset + 1]! * 256 + bytes[offset + 2]!;
     const end = valueStart + size;
-    if (end > bytes.length) throw headerError(`a TLV at byte ${offset} is longer than the header`);
+    if (end > bytes.length) {
+      throw headerError(`the TLV at byte ${offset} ends at byte ${end} or later, required at most ${bytes.length}`);
+    }
     const type = bytes[offset]!;
     if (type === PP2_TYPE_CRC32C) checkCrc(bytes, valueStart, size);
     // A copy, because the caller may use its memory again. (slice() of a Buffer makes no copy.)

@@ -11,7 +11,7 @@ export interface ListedCall {
   readonly call: string;
   /** The object of the call. If its class is not describable, or the call has no object: a `Description`. */
   readonly object: object;
-  /** When the call began: milliseconds, as of `clock()`. */
+  /** The time at which the call began, in milliseconds of `clock()`. */
   readonly since: number;
   readonly keepsAlive: boolean;
   /** Identifies the call; see {@link Registry.addCall}. */
@@ -51,7 +51,7 @@ export class WaitingCall extends Inspectable<WaitingCallDescription> {
   readonly call: string;
   /** The object of the call: the fields that its `toJSON()` returns. */
   readonly object: Description;
-  /** When the call began: milliseconds, as of `Date.now()`. */
+  /** The time at which the call began, in milliseconds of `Date.now()`. */
   readonly since: number;
   /** How long the call has waited, in milliseconds. */
   readonly waited: number;

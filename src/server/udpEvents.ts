@@ -32,7 +32,7 @@ export class UdpEvents {
     this.serverEvents = new ServerEvents("serveUdp", address, { log, onPressure: undefined, onRefused: undefined });
   }
 
-  /** Reports that the datagram at this place of the batch was dropped. */
+  /** Reports a datagram that was refused: it is dropped. The callback is `onRefused`, the event is `dropped`. */
   reportRefused(reason: DatagramRefusalReason, batch: DatagramBatch, place: number): void {
     const { onRefused } = this.#opts;
     if (onRefused !== undefined) {
@@ -57,6 +57,7 @@ export class UdpEvents {
       this.#recordedAt = now;
       // A batch has many senders, so its `address` is a method.
       const client = typeof work.address === "function" ? undefined : work.address;
+      // The sender of a datagram is both the client and the peer.
       this.serverEvents.reportHandlerError(count, client, client, error);
     }
     const { onError } = this.#opts;

@@ -7,7 +7,7 @@ import { Socket } from "./socket.js";
 /**
  * Two connected sockets without a name: socketpair(2).
  *
- * @param family `AF_UNIX`; Linux has pairs of no other family
+ * @param family `AF_UNIX`: of the families that this package supports, only this one has pairs
  * @param type `SOCK_STREAM`, `SOCK_DGRAM` or `SOCK_SEQPACKET`
  * @throws SocketError `EOPNOTSUPP`, `EAFNOSUPPORT`, `EPROTONOSUPPORT`, `EMFILE`; and others
  * @see socketpair(2)

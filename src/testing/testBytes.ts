@@ -37,7 +37,9 @@ export function pattern(size: number, position: number = 0): Buffer {
   return bytes;
 }
 
-/** The position of the first difference between `bytes` and {@link pattern} from `position` on; -1 if there is none. */
+/**
+ * The position in {@link pattern} of the first byte that differs; -1 if none differs. `bytes[0]` is at `position`.
+ */
 export function firstDifference(bytes: Uint8Array, position: number = 0): number {
   byteView(bytes, "compare with the pattern");
   wholeNumber(position, "compare with the pattern", "position");

@@ -58,7 +58,9 @@ test("send takes the first datagram for the answer, and gives up without one", a
 test("send refuses an unknown escape, and two messages", async () => {
   const unknown = await run(["send", "localhost:1", "a\\q"]);
   assert.equal(unknown.status, 2);
-  assert.match(unknown.stderr, /^berkeley: MESSAGE has "\\\\q", required \\n, /);
+  assert.match(unknown.stderr, /^berkeley: MESSAGE has \\q, required n, r, t, \\, 0 or xNN after each backslash/);
+  const cut = await run(["send", "localhost:1", "a\\"]);
+  assert.match(cut.stderr, /^berkeley: MESSAGE ends with a backslash, required n, /);
   const both = await run(["send", "localhost:1", "a", "--file", "/dev/null"]);
   assert.match(both.stderr, /MESSAGE and --file are given together/);
 });

@@ -89,7 +89,7 @@ export const command: Command = define({
         if (keepOpen) {
           const executeFor =
             exec === undefined ? undefined : (channel: Parameters<typeof execute>[1]) => execute(exec, channel, signal);
-          const { serveMany } = await import("../talk/hub.js");
+          const { serveMany } = await import("../talk/serveMany.js");
           await serveMany({ acceptor, input, output, options: { ...options, max }, signal, execute: executeFor });
           return 0;
         }

@@ -1,5 +1,6 @@
 // Sends one message and receives the answer. Parses the escapes of the argument MESSAGE.
 
+import { escapeLine } from "../frame/escape.js";
 import { Failure, UsageError } from "../frame/failure.js";
 import { formatTime } from "../frame/units.js";
 import type { Channel } from "./channel.js";
@@ -33,8 +34,8 @@ export async function exchange(channel: Channel, message: Buffer, plan: Exchange
   let answer: Buffer = Buffer.alloc(0);
   try {
     await channel.send(message, { signal });
-    // After a half-close, a server may close the connection before it answers. With --line, the answer is one line, so
-    // the server need not see an end of the message.
+    // finish() half-closes, so that the server sees the end of the message. Some servers then close before they answer.
+    // With --line the message is a line, so the server does not need that end.
     if (!line) await channel.finish();
     if (!noAnswer) answer = await receive(channel, { ...plan, signal });
     await channel.close();
@@ -48,7 +49,7 @@ export async function exchange(channel: Channel, message: Buffer, plan: Exchange
   return answer;
 }
 
-/** Receives one message, or from a stream one line (with --line) or all bytes to the peer's end. */
+/** Receives one message. From a stream: one line (with --line), or all bytes until the peer has finished. */
 async function receive(channel: Channel, { line, max, signal }: ExchangePlan): Promise<Buffer> {
   const parts: Buffer[] = [];
   let length = 0;
@@ -82,9 +83,8 @@ export function parseEscapes(text: string): Buffer {
     const isHex = /^x[\da-f]{2}$/i.test(escape);
     const byte = isHex ? Number.parseInt(escape.slice(1), 16) : ESCAPED[escape]?.charCodeAt(0);
     if (byte === undefined) {
-      throw new UsageError(
-        `MESSAGE has ${JSON.stringify(`\\${escape}`)}, required \\n, \\r, \\t, \\\\, \\0 or \\xNN after a backslash`,
-      );
+      const found = escape === "" ? "ends with a backslash" : `has \\${escapeLine(escape)}`;
+      throw new UsageError(`MESSAGE ${found}, required n, r, t, \\, 0 or xNN after each backslash`);
     }
     parts.push(Buffer.from(text.slice(from, match.index)), Buffer.of(byte));
     from = match.index + match[0].length;

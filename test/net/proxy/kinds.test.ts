@@ -178,7 +178,12 @@ test("a wrong response header is refused after its first bytes or lines, without
     const { error } = await tryProxy(answer, opts);
     assert.ok(error instanceof SocketError, String(answer));
     assert.equal(error.code, "EPROTO", String(answer));
-    if ("maxHeader" in opts || "maxHeaders" in opts) assert.ok(error.cause instanceof LimitError);
+    const [limit] = Object.entries(opts)[0] ?? [];
+    if (limit === undefined) continue;
+    assert.ok(error.cause instanceof LimitError);
+    const unit = limit === "maxHeader" ? "bytes" : "header fields";
+    assert.match(error.cause.message, new RegExp(`^Cannot take \\d+ ${unit}: ${limit} allows at most \\d+$`));
+    assert.ok(error.cause.found > error.cause.max);
   }
 });
 

@@ -78,7 +78,7 @@ class ConversationInput implements Input {
     await new Promise<void>((resolve) => (this.#resumePass = resolve));
   }
 
-  /** Called at the end of standard input; after a failed read, with its error. */
+  /** Called at the end of standard input. `failure` is the error of a failed read of standard input. */
   end(failure?: Error): void {
     this.#ended = true;
     this.#failure = failure;
