@@ -147,8 +147,8 @@ static struct lookups *lock_lookups(napi_env env, napi_callback_info info, int64
 
 /*
  * abandonLookup(ticket): no caller waits for the lookup any more. Returns 0 if the lookup was in the queue: it is
- * removed, and its callback is never called. Returns 1 if a thread has taken the lookup: its callback will be called. Until
- * then resumeLookup() can attach a caller again, unless a local thread has dropped the lookup (ENOENT).
+ * removed, and its callback is never called. Returns 1 if a thread has taken the lookup: its callback will be called.
+ * Until then resumeLookup() can attach a caller again, unless a local thread has dropped the lookup (ENOENT).
  */
 static napi_value call_abandon_lookup(napi_env env, napi_callback_info info) {
   int64_t ticket;

@@ -214,7 +214,5 @@ function checkDestination(destination: AddressLike): UnixAddress {
     );
   }
   if (address.path !== "") return address;
-  throw new TypeError(
-    "Cannot send: address has no path, required one; a sender that is not bound can't be answered",
-  );
+  throw new TypeError("Cannot send: address has no path, required one; a sender that is not bound can't be answered");
 }

@@ -11,7 +11,9 @@ import type { Socket } from "./syncSocket.js";
 function checkSyncSocket(socket: unknown, action: string): void {
   // A Socket of another copy of the package is accepted, because only public methods are called.
   if (isBlockingSocket(socket) || isBranded(socket, "Socket of berkeley/sync")) return;
-  throw new TypeError(`Cannot ${action}: socket is ${quoteNonInstance(socket, "Socket")}, required a Socket of berkeley/sync`);
+  throw new TypeError(
+    `Cannot ${action}: socket is ${quoteNonInstance(socket, "Socket")}, required a Socket of berkeley/sync`,
+  );
 }
 
 /**

@@ -242,7 +242,16 @@ test("--latency keeps bytes back in each direction, --rate limits them", async (
 test("--idle counts the data of both directions, also when the bytes pass through the program", async () => {
   const idle = 600;
   await using listener = await listen("tcp://127.0.0.1:0");
-  await using program = proxyOf(["0", String(listener.address), "--rate", "10MB", "--idle", `${idle}ms`, "--count", "1"]);
+  await using program = proxyOf([
+    "0",
+    String(listener.address),
+    "--rate",
+    "10MB",
+    "--idle",
+    `${idle}ms`,
+    "--count",
+    "1",
+  ]);
   await using client = await connect(await listening(program));
   await using target = await listener.accept();
   // The client sends nothing, and the target sends for longer than the time of --idle.

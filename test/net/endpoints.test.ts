@@ -51,7 +51,10 @@ test("tcp4 and tcp6 use one family", async () => {
   await using listener = await listen("tcp6://[::1]:0");
   const port = portOf(listener.address);
   await assert.rejects(connect(`tcp4://localhost:${port}`), { code: "ECONNREFUSED" });
-  await assert.rejects(connect(`tcp4://localhost:${port}`, { family: 10 }), /family is 10, required that of the endpoint, 2/);
+  await assert.rejects(
+    connect(`tcp4://localhost:${port}`, { family: 10 }),
+    /family is 10, required that of the endpoint, 2/,
+  );
 });
 
 test("forward and UDP take the same forms", async () => {

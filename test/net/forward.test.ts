@@ -388,7 +388,13 @@ test("wrong arguments are refused before the forwarder listens", async () => {
     [from, to, { listen: 1 }, "TypeError", /options are 1/],
     [from, to, { connect: { via: "socks5://127.0.0.1:1" } }, "TypeError", /option "via" is unknown/],
     [from, to, { connect: { timeout: 1 } }, "TypeError", /option "timeout" is unknown/],
-    [from, to, { connect: { localAddress: "[::1]:0" } }, "TypeError", /family or localAddress excludes the family of the target/],
+    [
+      from,
+      to,
+      { connect: { localAddress: "[::1]:0" } },
+      "TypeError",
+      /family or localAddress excludes the family of the target/,
+    ],
     [from, "unix:@x", { connect: { noDelay: true } }, "TypeError", /option "noDelay" is unknown for a unix endpoint/],
     [
       from,

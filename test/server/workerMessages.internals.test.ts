@@ -13,7 +13,10 @@ test("an error arrives as an Error with its name, message, stack and code", () =
   const error = Object.assign(new RangeError("too many"), { code: "ERR_MANY" });
   const copy = arrive(error) as RangeError & { code: string };
   assert.ok(copy instanceof Error);
-  assert.deepEqual([copy.name, copy.message, copy.stack, copy.code], ["RangeError", "too many", error.stack, "ERR_MANY"]);
+  assert.deepEqual(
+    [copy.name, copy.message, copy.stack, copy.code],
+    ["RangeError", "too many", error.stack, "ERR_MANY"],
+  );
 });
 
 test("any other value arrives as itself, or as a text if it can't be copied", () => {

@@ -37,7 +37,11 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
     [pair({ faults: {} }), TypeError, /faults is \{\}, required an array/],
     [pair({ faults: [null] }), TypeError, /faults\[0\] is null/],
     [fault({ calls: "read" }), TypeError, /option "calls" is unknown.*did you mean "call"/],
-    [fault({ call: "closeWrite", after: 1 }), RangeError, /faults\[0\]\.after is 1, required 0 with the call "closeWrite"/],
+    [
+      fault({ call: "closeWrite", after: 1 }),
+      RangeError,
+      /faults\[0\]\.after is 1, required 0 with the call "closeWrite"/,
+    ],
     [fault({ call: "recv" }), TypeError, /faults\[0\]\.call is "recv", required "read" or "write" or "closeWrite"/],
     [fault({ side: "c" }), TypeError, /faults\[0\]\.side is "c"/],
     [fault({ after: -1 }), RangeError, /faults\[0\]\.after is -1/],

@@ -192,7 +192,10 @@ async function serveDatagrams({ endpoint, options, output, service, signal, tota
   const secure = false;
   await serverTls(options, secure, output);
   const { answer: answerTo } = service;
-  if (answerTo === undefined) throw new UsageError("this server does not support datagrams, required an endpoint of streams, such as tcp:// or unix:");
+  if (answerTo === undefined)
+    throw new UsageError(
+      "this server does not support datagrams, required an endpoint of streams, such as tcp:// or unix:",
+    );
   const socket = await bindUdp(endpoint, { signal });
   announce(output, "udp", socket.address);
   try {
