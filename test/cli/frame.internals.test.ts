@@ -46,6 +46,9 @@ test("--idle ends a conversation also while a write waits, and --linger ends it 
   await clock.advance(1);
   assert.deepEqual(ended.splice(0), ["lingered"]);
   lingering.end();
+  const endless = begin(undefined);
+  endless.setLinger(Infinity);
+  assert.equal(clock.pending, 0);
   const active = begin(100);
   for (let time = 0; time < 500; time += 50) {
     await clock.advance(50);

@@ -20,15 +20,21 @@ export class IdleTimer {
     if (idle !== undefined) this.#idleTimer = setTimeout(() => callbacks.onIdle(), idle);
   }
 
-  /** From now on, the conversation ends without an error after this time without data. Both times start again. */
+  /**
+   * From now on, the conversation ends without an error after this time without data. Both times start again.
+   *
+   * @param milliseconds Infinity for no limit
+   */
   setLinger(milliseconds: number): void {
     clearTimeout(this.#lingerTimer);
+    this.#lingerTimer = undefined;
+    this.restart();
+    if (milliseconds === Infinity) return;
     this.#lingerTimer = setTimeout(() => {
       // While a write waits for a slow peer, --linger does not end the conversation.
       if (this.#runningWrites > 0) this.#lingerTimer?.refresh();
       else this.#callbacks.onLingered();
     }, milliseconds);
-    this.restart();
   }
 
   /** Starts both times again. Called when data was sent or received. */
