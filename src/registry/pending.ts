@@ -82,9 +82,10 @@ export class WaitingCall extends Inspectable<WaitingCallDescription> {
 
 /**
  * The calls of this thread that wait, the oldest first: on sockets, streams, listeners and UDP sockets, in `poll`,
- * `pump` and `forward`, and for the resolver. The list answers the question "why does this process not end": each call
- * with `keepsAlive` keeps the process alive. Each entry has the object, the name of the call and its age; with
- * {@link setTracing} also the line of the program that made the call. Worker threads have a list of their own.
+ * `pump` and `forward`, and for the resolver. Calls that began in one millisecond are in any order. The list answers
+ * the question "why does this process not end": each call with `keepsAlive` keeps the process alive. Each entry has the
+ * object, the name of the call and its age; with {@link setTracing} also the line of the program that made the call.
+ * Worker threads have a list of their own.
  *
  * @example
  * ```ts

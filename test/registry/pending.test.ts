@@ -79,12 +79,11 @@ test("pending() lists listeners, streams, UDP sockets, forwarders, poll(), pump(
   const server = await accepting;
   const line = server.readLine();
   const broken = client.whenBroken();
-  assert.deepEqual(names(), ["recv Socket", "poll Descriptor"]);
-  assert.deepEqual(
-    pending().map(({ keepsAlive }) => keepsAlive),
-    [true, false],
-    "whenBroken() keeps nothing alive",
-  );
+  // Calls of one millisecond are listed in any order.
+  assert.deepEqual(names().sort(), ["poll Descriptor", "recv Socket"]);
+  for (const { call, keepsAlive } of pending()) {
+    assert.equal(keepsAlive, call === "recv", "whenBroken() keeps nothing alive");
+  }
   await client.write("\n");
   await line;
 
@@ -94,7 +93,8 @@ test("pending() lists listeners, streams, UDP sockets, forwarders, poll(), pump(
   const polled = poll([{ socket: left, events: POLLIN }]);
   const forwarder = await forward("tcp://127.0.0.1:0", "tcp://127.0.0.1:1");
   const lookup = getaddrinfo("127.0.0.1", 80);
-  assert.deepEqual(names().slice(1).sort(), ["accept Socket", "getaddrinfo Lookup", "poll Pollset", "recvfrom Socket"]);
+  const expected = ["accept Socket", "getaddrinfo Lookup", "poll Descriptor", "poll Pollset", "recvfrom Socket"];
+  assert.deepEqual(names().sort(), expected);
   const found = pending().find(({ call }) => call === "getaddrinfo");
   assert.deepEqual(found?.object, { kind: "Lookup", host: "127.0.0.1", callers: 1 });
   await lookup;
@@ -180,12 +180,21 @@ test("with tracing a call has the line that made it; calls that were there befor
   const stream = near.stream();
   const traced = stream.readLine();
   const after = right.recv(1);
-  const [first, second, third] = pending();
-  assert.equal(first?.line, undefined);
-  for (const call of [second, third]) assert.match(call?.line ?? "", /test\/registry\/pending\.test\.(js|ts):\d+:\d+$/);
-  assert.notEqual(second?.line, third?.line);
+  const lineOf = (socket: Socket): string | undefined => {
+    const { fd } = socket.toJSON();
+    return pending().find(({ object }) => "fd" in object && object.fd === fd)?.line;
+  };
+  assert.equal(pending().length, 3);
+  assert.equal(lineOf(left), undefined);
+  const lines = pending().flatMap(({ line }) => line ?? []);
+  assert.equal(lines.length, 2);
+  for (const line of lines) assert.match(line, /test\/registry\/pending\.test\.(js|ts):\d+:\d+$/);
+  assert.notEqual(lines[0], lines[1]);
   assert.equal(setTracing(false), true);
-  assert.equal(pending()[1]?.line, undefined, "off, the registry has forgotten the lines");
+  assert.ok(
+    pending().every(({ line }) => line === undefined),
+    "off, the registry has forgotten the lines",
+  );
   await stream.close();
   far.close();
   await assert.rejects(traced);
