@@ -123,36 +123,30 @@ async function copyBoth(
 ): Promise<void> {
   const { latency, rate, idle } = plan;
   const { signal } = ending;
-  const shaping = { latency, rate, signal };
   const onIdle = (): void => ending.abort(new Failure(`no data was moved for ${formatTime(idle ?? 0)}`));
   const idleTimer = new IdleTimer(idle === undefined ? undefined : idle + latency, { onIdle, onLingered: onIdle });
   const fail = (error: unknown): never => {
     ending.abort(error);
     throw error;
   };
-  const toTarget = copyShaped(client, server, {
-    ...shaping,
-    onData: (data) => {
-      idleTimer.restart();
-      capturedFlow?.data("client", data);
-    },
-    onWritten: (count) => {
-      idleTimer.restart();
-      flow.toTarget += count;
-    },
-  }).then(() => capturedFlow?.finish("client"), fail);
-  const toClient = copyShaped(server, client, {
-    ...shaping,
-    onData: (data) => {
-      idleTimer.restart();
-      capturedFlow?.data("server", data);
-    },
-    onWritten: (count) => {
-      idleTimer.restart();
-      flow.toClient += count;
-    },
-  }).then(() => capturedFlow?.finish("server"), fail);
-  const results = await Promise.allSettled([toTarget, toClient]);
+  const copy = (from: Stream, to: Stream, side: "client" | "server", counter: "toTarget" | "toClient"): Promise<void> =>
+    copyShaped(from, to, {
+      latency,
+      rate,
+      signal,
+      onData(data) {
+        idleTimer.restart();
+        capturedFlow?.data(side, data);
+      },
+      onWritten(count) {
+        idleTimer.restart();
+        flow[counter] += count;
+      },
+    }).then(() => capturedFlow?.finish(side), fail);
+  const results = await Promise.allSettled([
+    copy(client, server, "client", "toTarget"),
+    copy(server, client, "server", "toClient"),
+  ]);
   idleTimer.end();
   // The abort reason is the first error. The error of the other direction is only its consequence.
   if (results.some(({ status }) => status === "rejected")) throw signal.reason;
